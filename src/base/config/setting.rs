@@ -1,0 +1,214 @@
+//! The kinds of value that a key can have, and how each is written.
+
+use std::fmt;
+use std::time::Duration;
+
+/// A value as Kafka's files write it.
+pub trait Setting: Sized {
+    /// Reads a trimmed value; the error says what would be right.
+    fn read(text: &str) -> Result<Self, String>;
+    /// Writes it so that `read` gives it back.
+    fn show(&self) -> String;
+}
+
+macro_rules! numbers {
+    ($($type:ty),*) => {$(
+        impl Setting for $type {
+            fn read(text: &str) -> Result<Self, String> {
+                text.parse().map_err(|_| {
+                    format!("expected a whole number from {} to {}", Self::MIN, Self::MAX)
+                })
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )*};
+}
+numbers!(i16, i32, i64, u16, u32, u64, usize);
+
+impl Setting for bool {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err("expected `true` or `false`".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for String {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn show(&self) -> String {
+        self.clone()
+    }
+}
+
+/// Comma-separated words.
+impl Setting for Vec<String> {
+    fn read(text: &str) -> Result<Self, String> {
+        Ok(text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect())
+    }
+
+    fn show(&self) -> String {
+        self.join(",")
+    }
+}
+
+/// Whole milliseconds, as every `.ms` key of Kafka.
+impl Setting for Duration {
+    fn read(text: &str) -> Result<Self, String> {
+        let millis: i64 = text.parse().map_err(|_| "expected whole milliseconds".to_owned())?;
+        u64::try_from(millis)
+            .map(Self::from_millis)
+            .map_err(|_| "expected milliseconds, zero or more".into())
+    }
+
+    fn show(&self) -> String {
+        self.as_millis().to_string()
+    }
+}
+
+/// A limit that may be absent: `-1`, empty, `null` and Kafka's `Long.MAX_VALUE` mean "none".
+impl<T: Setting> Setting for Option<T> {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "" | "-1" | "null" | "9223372036854775807" => Ok(None),
+            _ => T::read(text).map(Some),
+        }
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| "-1".into(), T::show)
+    }
+}
+
+/// How many copies a producer waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// `acks=0`: none, not even an answer.
+    None,
+    /// `acks=1`: the leader's log, which may be no more than its page cache.
+    Leader,
+    /// `acks=all`: every in-sync replica's log.
+    All,
+}
+
+impl Acks {
+    /// As on the wire.
+    pub const fn code(self) -> i16 {
+        match self {
+            Self::None => 0,
+            Self::Leader => 1,
+            Self::All => -1,
+        }
+    }
+}
+
+impl Setting for Acks {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "0" => Ok(Self::None),
+            "1" => Ok(Self::Leader),
+            "all" | "-1" => Ok(Self::All),
+            _ => Err("expected `0`, `1` or `all`".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::None => "0",
+            Self::Leader => "1",
+            Self::All => "all",
+        }
+        .into()
+    }
+}
+
+/// A codec for record batches; the number is its code in a batch's attributes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Compression {
+    /// Records as they are.
+    None = 0,
+    /// RFC 1952.
+    Gzip = 1,
+    /// Raw blocks, or framed as Java's xerial library does.
+    Snappy = 2,
+    /// LZ4 frames with independent 64 KiB blocks.
+    Lz4 = 3,
+    /// RFC 8878 (KIP-110).
+    Zstd = 4,
+}
+
+impl Compression {
+    /// Every codec, by code.
+    pub const ALL: [Self; 5] = [Self::None, Self::Gzip, Self::Snappy, Self::Lz4, Self::Zstd];
+
+    /// Kafka's name of the codec.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Gzip => "gzip",
+            Self::Snappy => "snappy",
+            Self::Lz4 => "lz4",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+impl fmt::Display for Compression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl Setting for Compression {
+    fn read(text: &str) -> Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|codec| codec.name() == text);
+        found.ok_or_else(|| "expected `none`, `gzip`, `snappy`, `lz4` or `zstd`".into())
+    }
+
+    fn show(&self) -> String {
+        self.name().into()
+    }
+}
+
+/// Where a consumer begins when it has no position, or one that no longer exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OffsetReset {
+    /// The oldest record that is kept.
+    Earliest,
+    /// After the newest.
+    Latest,
+    /// Nowhere: an error.
+    None,
+}
+
+impl Setting for OffsetReset {
+    fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            "none" => Ok(Self::None),
+            _ => Err("expected `earliest`, `latest` or `none`".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Earliest => "earliest",
+            Self::Latest => "latest",
+            Self::None => "none",
+        }
+        .into()
+    }
+}

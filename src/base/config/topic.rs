@@ -1,0 +1,35 @@
+//! What can be set for one topic, with the broker's value as its default.
+
+use std::time::Duration;
+
+use super::settings;
+
+settings! {
+    /// A topic's settings. Source of names and defaults: Kafka's `TopicConfig` and `LogConfig`.
+    pub struct TopicConfig {
+        min_insync_replicas: i32 = "1", "min.insync.replicas",
+            "an acks=all write is refused while fewer replicas than this are in sync";
+        unclean_leader_election: bool = "false", "unclean.leader.election.enable",
+            "whether a replica that is not in sync may lead when no other can, at the price of its missing records";
+        max_message_bytes: i32 = "1048588", "max.message.bytes",
+            "largest record batch that is accepted";
+        segment_bytes: i32 = "1073741824", "segment.bytes",
+            "size at which a new segment begins";
+        segment_ms: Duration = "604800000", "segment.ms",
+            "age at which a new segment begins";
+        segment_index_bytes: i32 = "10485760", "segment.index.bytes",
+            "size of each index file";
+        index_interval_bytes: i32 = "4096", "index.interval.bytes",
+            "bytes of log between two index entries";
+        flush_messages: Option<i64> = "9223372036854775807", "flush.messages",
+            "records after which the log is synced";
+        flush_ms: Option<Duration> = "9223372036854775807", "flush.ms",
+            "time after which the log is synced";
+        flush_before_ack: bool = "false", "flush.before.ack",
+            "acknowledge only what is synced (beyond Kafka)";
+        retention_ms: Option<Duration> = "604800000", "retention.ms",
+            "age after which a segment is deleted";
+        retention_bytes: Option<i64> = "-1", "retention.bytes",
+            "size of a partition above which its oldest segments are deleted";
+    }
+}

@@ -1,0 +1,216 @@
+//! Newtypes for numbers that must not be mixed, named and sized as in Kafka's protocol.
+
+use std::fmt;
+use std::sync::Arc;
+
+macro_rules! number {
+    ($(#[$doc:meta])* $name:ident($inner:ty)) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub $inner);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// Position of a record in a partition's log. The first is 0; `-1` stands for "none" on the wire.
+    Offset(i64)
+}
+number! {
+    /// Counts the leaders of one partition; `-1` stands for "unknown" on the wire (KIP-101).
+    LeaderEpoch(i32)
+}
+number! {
+    /// Counts the changes of one partition's metadata; the compare-and-set of AlterPartition (KIP-497).
+    PartitionEpoch(i32)
+}
+number! {
+    /// `node.id` of a broker or controller; `-1` stands for "nobody" on the wire.
+    BrokerId(i32)
+}
+number! {
+    /// One registration of a broker: the metadata offset of its record (KIP-380, KIP-631).
+    BrokerEpoch(i64)
+}
+number! {
+    /// Id of an idempotent producer; `-1` stands for "none" (KIP-98).
+    ProducerId(i64)
+}
+number! {
+    /// Fences older instances of one producer id; `-1` stands for "none" (KIP-98).
+    ProducerEpoch(i16)
+}
+
+impl Offset {
+    /// Where every log begins.
+    pub const ZERO: Self = Self(0);
+    /// "No offset" on the wire.
+    pub const NONE: Self = Self(-1);
+
+    /// The offset `count` records later.
+    #[must_use]
+    pub const fn plus(self, count: i64) -> Self {
+        Self(self.0 + count)
+    }
+
+    /// The next offset.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl LeaderEpoch {
+    /// "Unknown" on the wire.
+    pub const NONE: Self = Self(-1);
+
+    /// The epoch of the next leader.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl PartitionEpoch {
+    /// The epoch after the next change.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl BrokerId {
+    /// "No leader" on the wire.
+    pub const NONE: Self = Self(-1);
+}
+
+impl BrokerEpoch {
+    /// "Unknown" on the wire.
+    pub const NONE: Self = Self(-1);
+}
+
+impl ProducerId {
+    /// A producer that is not idempotent.
+    pub const NONE: Self = Self(-1);
+}
+
+impl ProducerEpoch {
+    /// A producer that is not idempotent.
+    pub const NONE: Self = Self(-1);
+}
+
+/// Identity of one creation of a topic: a topic deleted and created again has another (KIP-516).
+///
+/// Shown as Kafka shows it: 22 characters of URL-safe base 64.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicId(pub [u8; 16]);
+
+impl TopicId {
+    /// "No id" on the wire.
+    pub const ZERO: Self = Self([0; 16]);
+    /// `__cluster_metadata`, fixed by KIP-595.
+    pub const METADATA: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+}
+
+const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+impl fmt::Display for TopicId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.chunks(3) {
+            let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
+            let word = word << (8 * (3 - chunk.len()));
+            for position in 0..=chunk.len() {
+                let sextet = (word >> (18 - 6 * position)) & 0x3f;
+                write!(f, "{}", char::from(BASE64[sextet as usize]))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for TopicId {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not an id: expected 22 characters of URL-safe base 64");
+        if text.len() != 22 {
+            return Err(wrong());
+        }
+        let mut bytes = [0u8; 16];
+        let mut bits = 0u32;
+        let mut held = 0;
+        let mut filled = 0;
+        for character in text.bytes() {
+            let value = BASE64.iter().position(|c| *c == character).ok_or_else(wrong)?;
+            bits = bits << 6 | value as u32;
+            held += 6;
+            if held >= 8 && filled < 16 {
+                held -= 8;
+                bytes[filled] = (bits >> held) as u8;
+                filled += 1;
+            }
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// One partition of one topic, by name. Shown as Kafka names its directory: `orders-2`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: Arc<str>,
+    /// Index of the partition, from 0.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// The longest name that Kafka accepts for a topic (`Topic.MAX_NAME_LENGTH`).
+    pub const MAX_NAME_LENGTH: usize = 249;
+
+    /// The partition `partition` of `topic`.
+    pub fn new(topic: impl Into<Arc<str>>, partition: i32) -> Self {
+        Self { topic: topic.into(), partition }
+    }
+
+    /// Reads a log directory's name: everything before the last dash is the topic.
+    pub fn from_directory(name: &str) -> Option<Self> {
+        let (topic, partition) = name.rsplit_once('-')?;
+        let partition: i32 = partition.parse().ok().filter(|p| *p >= 0)?;
+        (!topic.is_empty()).then(|| Self::new(topic, partition))
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.topic, self.partition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topic_ids_are_shown_as_kafka_shows_them_and_read_back() {
+        assert_eq!(TopicId::METADATA.to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
+        let id = TopicId([0xfb, 0xff, 0xfe, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
+        assert_eq!(id.to_string().parse::<TopicId>().unwrap(), id);
+        assert!("short".parse::<TopicId>().is_err());
+        assert!("AAAAAAAAAAAAAAAAAAAA*Q".parse::<TopicId>().is_err());
+    }
+
+    #[test]
+    fn a_directory_name_splits_at_its_last_dash() {
+        let read = TopicPartition::from_directory("eu-orders-12").unwrap();
+        assert_eq!(read, TopicPartition::new("eu-orders", 12));
+        assert_eq!(TopicPartition::from_directory("lost+found"), None);
+        assert_eq!(TopicPartition::from_directory("orders--1x"), None);
+    }
+}

@@ -1,0 +1,17 @@
+//! The words everything else is written in: ids, offsets, epochs, time, settings, randomness.
+
+pub mod config;
+mod ids;
+mod nearest;
+mod probe;
+mod random;
+mod time;
+
+pub use ids::{
+    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, TopicId,
+    TopicPartition,
+};
+pub use nearest::nearest;
+pub use probe::Probe;
+pub use random::{Seed, Stream};
+pub use time::{Instant, Timestamp};

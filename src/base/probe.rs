@@ -1,0 +1,107 @@
+//! What a process says about its own transitions, in the order in which they happen.
+//!
+//! The real world logs these; the simulated one hands them to the checkers, which compare them
+//! with what is on the disks and with what clients saw. Nothing in the code under test reads them.
+
+use crate::base::{BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicId, TopicPartition};
+
+/// One transition of a broker or controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A node answers requests from now on.
+    Ready,
+    /// The controller has committed a partition's new state.
+    PartitionCommitted {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Which creation of its topic.
+        topic_id: TopicId,
+        /// Everyone who is assigned a copy.
+        replicas: Vec<BrokerId>,
+        /// Nobody, while the partition is offline.
+        leader: Option<BrokerId>,
+        /// Epoch of that leader.
+        leader_epoch: LeaderEpoch,
+        /// Version of this state.
+        partition_epoch: PartitionEpoch,
+        /// Replicas in sync.
+        isr: Vec<BrokerId>,
+        /// The leader was chosen from outside ISR and ELR: data may be lost by permission.
+        unclean: bool,
+    },
+    /// The controller has committed the deletion of a topic.
+    TopicDeleted {
+        /// Which creation of it.
+        topic_id: TopicId,
+    },
+    /// The controller has committed that a broker may not lead or be in sync.
+    BrokerFenced {
+        /// Which broker.
+        broker: BrokerId,
+    },
+    /// The controller has committed that a broker may take part.
+    BrokerUnfenced {
+        /// Which broker.
+        broker: BrokerId,
+    },
+    /// This replica leads, as far as it knows.
+    BecameLeader {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Of which creation of its topic.
+        topic_id: TopicId,
+        /// Its epoch.
+        epoch: LeaderEpoch,
+        /// Its log end at that moment.
+        log_end: Offset,
+    },
+    /// This replica follows, as far as it knows.
+    BecameFollower {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Of which creation of its topic.
+        topic_id: TopicId,
+        /// Epoch of the leader it follows.
+        epoch: LeaderEpoch,
+        /// That leader, if there is one.
+        leader: Option<BrokerId>,
+    },
+    /// A leader accepted records from a client into its log.
+    LeaderAppended {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// First offset.
+        base: Offset,
+        /// Log end afterwards.
+        end: Offset,
+    },
+    /// A leader acknowledges records with `acks=all`.
+    AcknowledgedAll {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// All below this offset are acknowledged.
+        end: Offset,
+    },
+    /// A replica's high watermark moved. Only a leader's is a promise to readers.
+    HighWatermark {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// Whether this replica leads.
+        leads: bool,
+        /// All below this offset are committed.
+        offset: Offset,
+    },
+    /// A follower cut its log to agree with its leader.
+    Truncated {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Where it now ends.
+        end: Offset,
+    },
+}

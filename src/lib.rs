@@ -1,0 +1,9 @@
+//! brokerquake: a Kafka broker, its replication and its clients, written so that one and the same
+//! code runs on real sockets and files or inside a deterministic simulation that judges it.
+//!
+//! # The map
+//!
+//! One line per room. A room uses only rooms above it; `sims/tidy.rs` holds that law.
+
+// Ids, offsets, epochs, time, configuration keys, seeded randomness. Knows nothing of bytes or I/O.
+pub mod base;
