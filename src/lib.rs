@@ -7,3 +7,5 @@
 
 // Ids, offsets, epochs, time, configuration keys, seeded randomness. Knows nothing of bytes or I/O.
 pub mod base;
+// Kafka's protocol as bytes: framing, the table of APIs, error codes, our record batch. No I/O.
+pub mod wire;

@@ -1,0 +1,126 @@
+//! Record batch, version 2: what producers send, logs keep and consumers read, byte for byte the
+//! same (KIP-98). Brokers look at the header only; records are decoded by clients and tools.
+
+mod builder;
+mod header;
+mod records;
+mod varint;
+
+pub use builder::BatchBuilder;
+pub use header::{BatchHeader, HEADER_LEN, LENGTH_PREFIX, MAGIC, TimestampType, add_to_sequence};
+pub use records::{Header, Record, Records, records, records_of};
+
+use super::compression::CompressionError;
+use crate::base::{LeaderEpoch, Offset, Timestamp};
+use header::{AT_ATTRIBUTES, AT_CRC, AT_LEADER_EPOCH, AT_MAX_TIMESTAMP};
+
+/// Why bytes are not a record batch.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// The bytes end inside the batch: a torn write, or a fetch that was cut.
+    #[error("batch is torn: {needed} bytes needed, {have} there")]
+    Torn {
+        /// Bytes that the batch, or its header, takes.
+        needed: usize,
+        /// Bytes there are.
+        have: usize,
+    },
+    /// Another version of the format.
+    #[error("batch has magic {0}; only magic 2 is supported")]
+    Magic(i8),
+    /// The checksum does not match.
+    #[error("batch has CRC-32C {stored:#010x}, but its bytes have {computed:#010x}")]
+    Crc {
+        /// In the header.
+        stored: u32,
+        /// Of the bytes.
+        computed: u32,
+    },
+    /// The bytes contradict themselves.
+    #[error("batch is corrupt: {0}")]
+    Corrupt(&'static str),
+    /// The records can't be decompressed.
+    #[error("batch can't be decompressed: {0}")]
+    Compression(#[from] CompressionError),
+}
+
+/// Checks structure and checksum of the batch at the beginning of `bytes`.
+pub fn check(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
+    let (header, batch) = split(bytes)?;
+    let computed = header::crc_of(batch);
+    if computed == header.crc {
+        Ok(header)
+    } else {
+        Err(BatchError::Crc { stored: header.crc, computed })
+    }
+}
+
+/// The batches in `bytes`, one after another, checksums not looked at. After an error there is
+/// nothing more: where the next batch begins is unknown.
+pub fn batches(bytes: &[u8]) -> Batches<'_> {
+    Batches { rest: bytes }
+}
+
+/// See [`batches`].
+#[derive(Clone, Debug)]
+pub struct Batches<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Batches<'a> {
+    type Item = Result<(BatchHeader, &'a [u8]), BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        match split(self.rest) {
+            Ok((header, batch)) => {
+                self.rest = &self.rest[batch.len()..];
+                Some(Ok((header, batch)))
+            }
+            Err(error) => {
+                self.rest = &[];
+                Some(Err(error))
+            }
+        }
+    }
+}
+
+impl std::iter::FusedIterator for Batches<'_> {}
+
+/// The first batch of `bytes`, whole.
+fn split(bytes: &[u8]) -> Result<(BatchHeader, &[u8]), BatchError> {
+    let header = BatchHeader::parse(bytes)?;
+    let size = header.size();
+    match bytes.get(..size) {
+        Some(batch) => Ok((header, batch)),
+        None => Err(BatchError::Torn { needed: size, have: bytes.len() }),
+    }
+}
+
+/// Gives a batch its place in a log. Offset and epoch are outside the checksum, so it stays valid.
+///
+/// # Panics
+/// When `batch` is shorter than a header: parse it first.
+pub fn assign(batch: &mut [u8], base: Offset, epoch: LeaderEpoch) {
+    assert!(batch.len() >= HEADER_LEN, "a batch has a header");
+    batch[..8].copy_from_slice(&base.0.to_be_bytes());
+    batch[AT_LEADER_EPOCH..AT_LEADER_EPOCH + 4].copy_from_slice(&epoch.0.to_be_bytes());
+}
+
+/// Says that all records have the time at which they were appended
+/// (`message.timestamp.type=LogAppendTime`), and renews the checksum.
+///
+/// # Panics
+/// When `batch` is not exactly one whole batch: parse it first.
+pub fn stamp_append_time(batch: &mut [u8], now: Timestamp) {
+    assert!(batch.len() >= HEADER_LEN, "a batch has a header");
+    batch[AT_ATTRIBUTES + 1] |= header::APPEND_TIME as u8;
+    batch[AT_MAX_TIMESTAMP..AT_MAX_TIMESTAMP + 8].copy_from_slice(&now.0.to_be_bytes());
+    let crc = header::crc_of(batch);
+    batch[AT_CRC..AT_CRC + 4].copy_from_slice(&crc.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests;

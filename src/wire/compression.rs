@@ -1,0 +1,159 @@
+//! The codecs of record batches. Whoever decompresses says how much may come out, so that a few
+//! bytes from a stranger can't fill the memory.
+
+use std::io::{self, Read, Write};
+
+use bytes::Bytes;
+use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
+
+use crate::base::config::Compression;
+
+/// Why bytes can't be compressed or decompressed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompressionError {
+    /// More comes out than was allowed.
+    #[error("more than {max} bytes")]
+    TooLarge {
+        /// What was allowed.
+        max: usize,
+    },
+    /// The codec does not understand its input.
+    #[error("{codec}: {reason}")]
+    Corrupt {
+        /// Which codec.
+        codec: Compression,
+        /// In the codec's words.
+        reason: String,
+    },
+}
+
+/// The most that snappy can grow by: a copy of 64 bytes takes three.
+const SNAPPY_MAX_RATIO: usize = 22;
+/// How Java's `SnappyOutputStream` begins; two version numbers follow.
+const XERIAL_MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
+const XERIAL_HEADER: usize = 16;
+/// Kafka's default, `compression.zstd.level`.
+const ZSTD_LEVEL: i32 = 3;
+
+/// Appends `input`, compressed, to `out`. After an error `out` may have a part of it.
+///
+/// lz4 is written as frames of independent 64 KiB blocks, the only ones that Java reads; snappy as
+/// one raw block, which all clients read.
+pub fn compress(
+    codec: Compression,
+    input: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), CompressionError> {
+    let corrupt = |error: io::Error| corrupt(codec, &error);
+    match codec {
+        Compression::None => out.extend_from_slice(input),
+        Compression::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+            encoder.write_all(input).and_then(|()| encoder.finish().map(drop)).map_err(corrupt)?;
+        }
+        Compression::Snappy => {
+            let start = out.len();
+            out.resize(start + snap::raw::max_compress_len(input.len()), 0);
+            let written = snap::raw::Encoder::new().compress(input, &mut out[start..]);
+            out.truncate(start + written.map_err(|error| corrupt(error.into()))?);
+        }
+        Compression::Lz4 => {
+            let info =
+                FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Independent);
+            let mut encoder = FrameEncoder::with_frame_info(info, out);
+            encoder.write_all(input).map_err(corrupt)?;
+            encoder.finish().map_err(|error| corrupt(error.into()))?;
+        }
+        Compression::Zstd => {
+            let encoder = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL);
+            let mut encoder = encoder.map_err(corrupt)?;
+            encoder.set_pledged_src_size(Some(input.len() as u64)).map_err(corrupt)?;
+            encoder.write_all(input).and_then(|()| encoder.finish().map(drop)).map_err(corrupt)?;
+        }
+    }
+    Ok(())
+}
+
+/// What `input` was before it was compressed, unless that is more than `max` bytes.
+pub fn decompress(codec: Compression, input: &[u8], max: usize) -> Result<Bytes, CompressionError> {
+    match codec {
+        Compression::None if input.len() > max => Err(CompressionError::TooLarge { max }),
+        Compression::None => Ok(Bytes::copy_from_slice(input)),
+        Compression::Gzip => read(codec, flate2::bufread::MultiGzDecoder::new(input), input, max),
+        Compression::Snappy if input.starts_with(&XERIAL_MAGIC) => snappy_xerial(input, max),
+        Compression::Snappy => {
+            let mut out = Vec::new();
+            snappy_block(input, max, &mut out)?;
+            Ok(out.into())
+        }
+        Compression::Lz4 => read(codec, FrameDecoder::new(input), input, max),
+        Compression::Zstd => {
+            // The window (128 MiB at most, zstd's own limit) is touched only as far as it is used.
+            let decoder = zstd::stream::read::Decoder::with_buffer(input);
+            read(codec, decoder.map_err(|error| corrupt(codec, &error))?, input, max)
+        }
+    }
+}
+
+/// Reads to the end; memory grows with what comes out, not with what the input claims.
+fn read(
+    codec: Compression,
+    decoder: impl Read,
+    input: &[u8],
+    max: usize,
+) -> Result<Bytes, CompressionError> {
+    let mut out = Vec::with_capacity(input.len().saturating_mul(3).min(max));
+    let mut decoder = decoder.take((max as u64).saturating_add(1));
+    decoder.read_to_end(&mut out).map_err(|error| corrupt(codec, &error))?;
+    if out.len() > max {
+        return Err(CompressionError::TooLarge { max });
+    }
+    Ok(out.into())
+}
+
+/// Appends what one raw block holds.
+fn snappy_block(input: &[u8], max: usize, out: &mut Vec<u8>) -> Result<(), CompressionError> {
+    let failed = |error: snap::Error| corrupt(Compression::Snappy, &error.into());
+    let claimed = snap::raw::decompress_len(input).map_err(failed)?;
+    let start = out.len();
+    if claimed > max.saturating_sub(start) {
+        return Err(CompressionError::TooLarge { max });
+    }
+    if claimed > input.len().saturating_mul(SNAPPY_MAX_RATIO) {
+        return Err(snappy_corrupt("a block claims to grow by more than is possible"));
+    }
+    out.resize(start + claimed, 0);
+    let written = snap::raw::Decoder::new().decompress(input, &mut out[start..]).map_err(failed)?;
+    out.truncate(start + written);
+    Ok(())
+}
+
+/// Blocks, each behind its length. Streams may follow each other, each with its own header.
+fn snappy_xerial(input: &[u8], max: usize) -> Result<Bytes, CompressionError> {
+    let mut out = Vec::new();
+    let mut rest = input;
+    while !rest.is_empty() {
+        if rest.starts_with(&XERIAL_MAGIC) {
+            rest = rest.get(XERIAL_HEADER..).ok_or_else(|| snappy_corrupt("a header is cut"))?;
+            continue;
+        }
+        let block = rest.split_first_chunk::<4>().and_then(|(length, behind)| {
+            behind.split_at_checked(u32::from_be_bytes(*length).try_into().ok()?)
+        });
+        let (block, behind) = block.ok_or_else(|| snappy_corrupt("a block is cut"))?;
+        snappy_block(block, max, &mut out)?;
+        rest = behind;
+    }
+    Ok(out.into())
+}
+
+fn corrupt(codec: Compression, error: &io::Error) -> CompressionError {
+    CompressionError::Corrupt { codec, reason: error.to_string() }
+}
+
+fn snappy_corrupt(reason: &str) -> CompressionError {
+    CompressionError::Corrupt { codec: Compression::Snappy, reason: reason.into() }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,16 @@
+//! Kafka's protocol as bytes. No I/O: frames come in as bytes and leave as bytes, or as pieces
+//! between which a room below puts slices of files.
+
+pub mod api;
+pub mod batch;
+pub mod compression;
+mod error;
+pub mod fetch;
+pub mod frame;
+pub mod messages;
+pub mod produce;
+mod splice;
+
+pub use error::ErrorCode;
+pub use frame::{FrameError, Request, RequestHeader};
+pub use splice::Piece;
