@@ -9,3 +9,5 @@
 pub mod base;
 // Kafka's protocol as bytes: framing, the table of APIs, error codes, our record batch. No I/O.
 pub mod wire;
+// The boundary: what a host may touch (net, disk, clock, tasks), as traits, and the real thing behind them.
+pub mod io;

@@ -1,0 +1,13 @@
+//! The boundary: everything that a host may touch.
+//!
+//! Broker, log and clients see the world only through these traits. `real` stands behind them in a
+//! process of its own; `sim` stands behind them in a simulation, and the code cannot tell which.
+
+mod disk;
+mod net;
+pub mod real;
+mod world;
+
+pub use disk::{Disk, Entry, File, Map, Open, Slice};
+pub use net::{Address, Listener, Net, Part, Stream};
+pub use world::{World, timeout};

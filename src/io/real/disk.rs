@@ -1,0 +1,128 @@
+//! The kernel's files.
+
+use std::fs::{self, OpenOptions};
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::RealMap;
+use crate::io::{Disk, Entry, File, Open};
+
+/// The file system of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+/// An open file.
+#[derive(Clone, Debug)]
+pub struct RealFile(pub(super) Arc<fs::File>);
+
+impl Disk for RealDisk {
+    type File = RealFile;
+    type Map = RealMap;
+
+    fn open(&self, path: &Path, how: Open) -> io::Result<RealFile> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        match how {
+            Open::Existing => {}
+            Open::OrCreate => {
+                options.create(true).truncate(false);
+            }
+            Open::New => {
+                options.create_new(true);
+            }
+        }
+        Ok(RealFile(Arc::new(options.open(path)?)))
+    }
+
+    fn map(&self, file: &RealFile, len: u64) -> io::Result<RealMap> {
+        RealMap::new(file, len)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            // A name that is not UTF-8 is nobody's of ours.
+            if let Ok(name) = entry.file_name().into_string() {
+                entries.push(Entry { name, is_dir: entry.file_type()?.is_dir() });
+            }
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        fs::exists(path)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        let dir: PathBuf = dir.to_owned();
+        blocking(move || fs::File::open(dir)?.sync_all())
+    }
+
+    async fn settle(&self) {}
+}
+
+impl File for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        let file = self.0.clone();
+        // fdatasync makes the bytes and the size they need durable; times may stay behind.
+        blocking(move || file.sync_data())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.0.as_fd())
+    }
+}
+
+/// Runs a call that waits for the platter where it does not hold up other tasks.
+pub(super) async fn blocking(
+    call: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<()> {
+    tokio::task::spawn_blocking(call).await.map_err(io::Error::other)?
+}
