@@ -11,3 +11,5 @@ pub mod base;
 pub mod wire;
 // The boundary: what a host may touch (net, disk, clock, tasks), as traits, and the real thing behind them.
 pub mod io;
+// Requests over a stream: one connection, correlation ids, deadlines. Used between nodes and by clients.
+pub mod rpc;

@@ -1,0 +1,196 @@
+//! What the callers of a connection and its two tasks share: who waits for which answer.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+
+use super::RpcError;
+use crate::io::Address;
+use crate::wire::frame::correlation_id;
+
+/// A request on its way to the writing task.
+pub(super) struct Outgoing {
+    /// Its bytes, length first.
+    pub buffers: Vec<Bytes>,
+    /// Counts the requests of the connection.
+    pub sequence: u64,
+    /// Told when all bytes were handed to the stream.
+    pub written: Option<oneshot::Sender<()>>,
+}
+
+/// How the writing task is to stop, if it is told anything; otherwise at once.
+pub(super) struct Linger;
+
+/// A request that was queued.
+pub(super) struct Queued<T> {
+    /// See [`Shared::may_have_left`].
+    pub sequence: u64,
+    /// What comes of it; nothing when the connection closes first.
+    pub outcome: oneshot::Receiver<T>,
+}
+
+pub(super) struct Shared {
+    pub peer: Address,
+    state: Mutex<State>,
+}
+
+struct State {
+    /// Nothing once the connection is closed.
+    open: Option<Open>,
+    /// Why it was closed.
+    reason: Arc<str>,
+    next_id: i32,
+    /// Requests queued.
+    queued: u64,
+    /// Of those, the ones that the writing task has taken: their bytes may have left.
+    taken: u64,
+    /// In the order in which answers must come: brokers answer in order.
+    waiting: VecDeque<Waiting>,
+}
+
+struct Open {
+    queue: mpsc::UnboundedSender<Outgoing>,
+    stop: oneshot::Sender<Linger>,
+}
+
+struct Waiting {
+    id: i32,
+    /// Gone when the caller is: its answer is thrown away when it comes.
+    answer: oneshot::Sender<Bytes>,
+}
+
+impl Shared {
+    pub fn new(
+        peer: Address,
+        queue: mpsc::UnboundedSender<Outgoing>,
+        stop: oneshot::Sender<Linger>,
+    ) -> Arc<Self> {
+        let state = State {
+            open: Some(Open { queue, stop }),
+            reason: "closed".into(),
+            next_id: 0,
+            queued: 0,
+            taken: 0,
+            waiting: VecDeque::new(),
+        };
+        Arc::new(Self { peer, state: Mutex::new(state) })
+    }
+
+    /// An id for the next request.
+    pub fn next_id(&self) -> i32 {
+        let mut state = self.state.lock();
+        let id = state.next_id;
+        state.next_id = id.checked_add(1).unwrap_or(0);
+        id
+    }
+
+    /// Queues a request whose answer is waited for.
+    pub fn call(&self, id: i32, buffers: Vec<Bytes>) -> Result<Queued<Bytes>, RpcError> {
+        let (answer, outcome) = oneshot::channel();
+        let mut state = self.state.lock();
+        let sequence = state.enqueue(buffers, None).map_err(|reason| self.closed(reason, false))?;
+        state.waiting.push_back(Waiting { id, answer });
+        Ok(Queued { sequence, outcome })
+    }
+
+    /// Queues a request that is not answered.
+    pub fn send(&self, buffers: Vec<Bytes>) -> Result<Queued<()>, RpcError> {
+        let (written, outcome) = oneshot::channel();
+        let mut state = self.state.lock();
+        let queued = state.enqueue(buffers, Some(written));
+        let sequence = queued.map_err(|reason| self.closed(reason, false))?;
+        Ok(Queued { sequence, outcome })
+    }
+
+    /// The writing task is about to write everything up to this request.
+    pub fn take(&self, sequence: u64) {
+        self.state.lock().taken = sequence + 1;
+    }
+
+    /// Whether any byte of this request may have left.
+    pub fn may_have_left(&self, sequence: u64) -> bool {
+        sequence < self.state.lock().taken
+    }
+
+    /// Hands an answer to who waits for it. Closes the connection if it is nobody's turn.
+    pub fn answer(&self, frame: BytesMut) -> bool {
+        let id = correlation_id(&frame);
+        let next = self.state.lock().waiting.pop_front();
+        match (id, next) {
+            (Some(id), Some(next)) if id == next.id => {
+                // The caller may be gone.
+                let _ = next.answer.send(frame.freeze());
+                true
+            }
+            (id, next) => {
+                let (id, expected) = (id.unwrap_or(-1), next.map(|next| next.id));
+                let expected =
+                    expected.map_or_else(|| "none".into(), |expected| expected.to_string());
+                self.close(&format!("answer {id} came where {expected} was due"));
+                false
+            }
+        }
+    }
+
+    /// Closes the connection at once. Everyone who waits learns of it.
+    pub fn close(&self, reason: &str) {
+        let (open, waiting) = {
+            let mut state = self.state.lock();
+            let open = state.open.take();
+            if open.is_some() {
+                state.reason = reason.into();
+            }
+            (open, std::mem::take(&mut state.waiting))
+        };
+        // Outside the lock: they wake tasks.
+        drop(waiting);
+        drop(open);
+    }
+
+    /// Closes the connection when all that is queued has been written.
+    pub fn finish(&self) {
+        let open = self.state.lock().open.take();
+        if let Some(open) = open {
+            // The task may have ended.
+            let _ = open.stop.send(Linger);
+        }
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.state.lock().open.is_none()
+    }
+
+    /// Requests whose answers are due.
+    pub fn in_flight(&self) -> usize {
+        self.state.lock().waiting.len()
+    }
+
+    /// What a caller is told whose request was queued when the connection closed.
+    pub fn lost(&self, sequence: u64) -> RpcError {
+        let state = self.state.lock();
+        self.closed(Arc::clone(&state.reason), sequence < state.taken)
+    }
+
+    fn closed(&self, reason: Arc<str>, sent: bool) -> RpcError {
+        RpcError::Disconnected { from: self.peer.clone(), reason, sent }
+    }
+}
+
+impl State {
+    fn enqueue(
+        &mut self,
+        buffers: Vec<Bytes>,
+        written: Option<oneshot::Sender<()>>,
+    ) -> Result<u64, Arc<str>> {
+        let sequence = self.queued;
+        let open = self.open.as_ref().ok_or_else(|| Arc::clone(&self.reason))?;
+        let outgoing = Outgoing { buffers, sequence, written };
+        // The writing task ends only after the connection was closed, or with its host.
+        open.queue.send(outgoing).map_err(|_| Arc::from("the host is down"))?;
+        self.queued += 1;
+        Ok(sequence)
+    }
+}
