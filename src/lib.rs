@@ -13,3 +13,5 @@ pub mod wire;
 pub mod io;
 // Requests over a stream: one connection, correlation ids, deadlines. Used between nodes and by clients.
 pub mod rpc;
+// A partition on disk: segments, indexes, epochs, producer state, recovery. `Log<D: Disk>`.
+pub mod log;

@@ -1,0 +1,184 @@
+//! Appending: what is checked, what is given, what is written.
+
+use super::producers::Duplicate;
+use super::{AppendError, Log, LogError};
+use crate::base::{LeaderEpoch, Offset, Timestamp};
+use crate::io::Disk;
+use crate::wire::batch::{self, BatchError, BatchHeader};
+
+use super::segment::Segment;
+
+/// What an append did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of the first record (of the earlier batch, for a duplicate).
+    pub base: Offset,
+    /// Offset after the last record (of the earlier batch, for a duplicate).
+    pub end: Offset,
+    /// The batches had been appended before: nothing was written.
+    pub duplicate: bool,
+    /// They were the first of their leader epoch: [`Log::save_epochs`] is due.
+    pub new_epoch: bool,
+    /// A new segment was begun: [`Log::roll_flush_plan`] is due.
+    pub rolled: bool,
+}
+
+impl<D: Disk> Log<D> {
+    /// Appends what a client sent: checks it, gives it offsets and the leader's epoch in place,
+    /// writes it. Several batches are appended all or none.
+    pub fn append_as_leader(
+        &mut self,
+        batches: &mut [u8],
+        epoch: LeaderEpoch,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        self.durability.check_online()?;
+        if epoch < self.epochs.latest() {
+            return Err(AppendError::EpochFell { current: self.epochs.latest(), found: epoch });
+        }
+        let mut headers = self.check_client_batches(batches)?;
+        if let Some(Duplicate { base, end }) = self.producers.check(&headers)? {
+            return Ok(Appended { base, end, duplicate: true, new_epoch: false, rolled: false });
+        }
+        let (mut at, mut next) = (0, self.log_end);
+        for header in &mut headers {
+            batch::assign(&mut batches[at..], next, epoch);
+            (header.base_offset, header.leader_epoch) = (next, epoch);
+            at += header.size();
+            next = header.next_offset();
+        }
+        self.write(batches, &headers, now)
+    }
+
+    /// Appends what a leader sent, which must begin where the log ends. A torn batch at the end,
+    /// as a fetch may have it, is left out.
+    pub fn append_as_follower(
+        &mut self,
+        batches: &[u8],
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        self.durability.check_online()?;
+        let (mut headers, mut at) = (Vec::new(), 0);
+        let (mut expected, mut current) = (self.log_end, self.epochs.latest());
+        while at < batches.len() {
+            let header = match batch::check(&batches[at..]) {
+                Ok(header) => header,
+                Err(BatchError::Torn { .. }) if at > 0 => break,
+                Err(problem) => return Err(AppendError::Invalid { at, problem }),
+            };
+            // A compacted leader has gaps, but nothing ever goes back.
+            let continues = if self.config.compacted {
+                header.base_offset >= expected
+            } else {
+                header.base_offset == expected
+            };
+            if !continues {
+                return Err(AppendError::NotContinuous { expected, found: header.base_offset });
+            }
+            if header.leader_epoch < current {
+                return Err(AppendError::EpochFell { current, found: header.leader_epoch });
+            }
+            (expected, current) = (header.next_offset(), header.leader_epoch);
+            at += header.size();
+            headers.push(header);
+        }
+        self.write(&batches[..at], &headers, now)
+    }
+
+    /// What a client may not send is found here, before anything is changed.
+    fn check_client_batches(&self, batches: &[u8]) -> Result<Vec<BatchHeader>, AppendError> {
+        let (mut headers, mut at) = (Vec::with_capacity(1), 0);
+        while at < batches.len() {
+            let rest = &batches[at..];
+            let header =
+                BatchHeader::parse(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
+            if header.size() > self.config.max_message_bytes {
+                let limit = self.config.max_message_bytes;
+                return Err(AppendError::TooLarge { size: header.size(), limit });
+            }
+            batch::check(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
+            if let Some(problem) = refused(&header) {
+                return Err(AppendError::Refused { at, problem });
+            }
+            at += header.size();
+            headers.push(header);
+        }
+        Ok(headers)
+    }
+
+    /// Writes batches that have their place, and remembers what follows from them.
+    fn write(
+        &mut self,
+        bytes: &[u8],
+        headers: &[BatchHeader],
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        let (Some(first), Some(last)) = (headers.first(), headers.last()) else {
+            return Err(AppendError::Empty);
+        };
+        let limit = self.config.segment_bytes;
+        if bytes.len() as u64 > limit {
+            let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+            return Err(AppendError::LargerThanSegment { size: bytes.len(), limit });
+        }
+        let latest = headers.iter().map(|h| h.max_timestamp).max().unwrap_or(Timestamp::NONE);
+        let config = self.config;
+        let last_offset = last.last_offset();
+        let rolled =
+            self.active()?.must_roll(bytes.len() as u64, last_offset, latest, now, &config);
+        if rolled {
+            self.roll(first.base_offset, now)?;
+        }
+        let active = self.active()?;
+        let position = active.size;
+        if let Err(error) = active.append(bytes, headers) {
+            if let LogError::Offline(_) = error {
+                self.durability.go_offline();
+            }
+            return Err(error.into());
+        }
+        self.tail = Some((first.base_offset, position));
+        self.log_end = last.next_offset();
+        let mut new_epoch = false;
+        for header in headers {
+            self.producers.apply(header);
+            new_epoch |= self.epochs.assign(header.leader_epoch, header.base_offset);
+        }
+        if new_epoch {
+            self.durability.epochs_changed();
+        }
+        let (base, end) = (first.base_offset, self.log_end);
+        Ok(Appended { base, end, duplicate: false, new_epoch, rolled })
+    }
+
+    /// Begins a new segment. Its name is not durable until a plan has run.
+    fn roll(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
+        let fresh = Segment::create(&self.disk, &self.dir, base, &self.config, now)?;
+        self.active()?.seal();
+        self.segments.insert(base, fresh);
+        self.tail = None;
+        self.durability.names_changed();
+        self.write_snapshot();
+        Ok(())
+    }
+}
+
+/// Why a well-formed batch is not a client's to write.
+fn refused(header: &BatchHeader) -> Option<&'static str> {
+    if header.is_control() {
+        return Some("control batches are the broker's own");
+    }
+    if header.has_delete_horizon() {
+        return Some("only a compacted batch has a delete horizon");
+    }
+    if header.count == 0 || !header.is_dense() {
+        return Some("its record count and its last offset disagree");
+    }
+    if header.has_producer() && (header.producer_epoch.0 < 0 || header.base_sequence < 0) {
+        return Some("it has a producer id, but no epoch or no sequence number");
+    }
+    if header.is_transactional() && !header.has_producer() {
+        return Some("it is transactional, but has no producer id");
+    }
+    None
+}

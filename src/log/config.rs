@@ -1,0 +1,52 @@
+//! What of a topic's settings concerns its log.
+
+use std::time::Duration;
+
+use crate::base::config::TopicConfig;
+
+/// A log's settings, in the types that it computes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `segment.bytes`: no segment grows beyond this.
+    pub segment_bytes: u64,
+    /// `segment.ms`: a segment spans no more time than this.
+    pub segment_span: Duration,
+    /// `segment.index.bytes`: preallocated for each index of the active segment.
+    pub segment_index_bytes: u64,
+    /// `index.interval.bytes`: bytes of log between two index entries.
+    pub index_interval_bytes: u64,
+    /// `max.message.bytes`: largest batch that a client may append.
+    pub max_message_bytes: usize,
+    /// Records may be missing between others, for a cleaner removed them.
+    pub compacted: bool,
+    /// `producer.id.expiration.ms`: a silent producer is forgotten after this.
+    pub producer_expiration: Duration,
+}
+
+impl LogConfig {
+    /// Kafka's default, `ProducerStateManagerConfig`: one day.
+    pub const PRODUCER_EXPIRATION: Duration = Duration::from_secs(86_400);
+}
+
+impl From<&TopicConfig> for LogConfig {
+    fn from(topic: &TopicConfig) -> Self {
+        // Kafka refuses smaller values when they are set; here they must only do no harm.
+        let at_least = |value: i32, least: u64| u64::try_from(value).unwrap_or(0).max(least);
+        Self {
+            segment_bytes: at_least(topic.segment_bytes, 1),
+            segment_span: topic.segment_ms,
+            // Room for one entry of either index, and one that a time index keeps free.
+            segment_index_bytes: at_least(topic.segment_index_bytes, 24),
+            index_interval_bytes: at_least(topic.index_interval_bytes, 0),
+            max_message_bytes: usize::try_from(topic.max_message_bytes).unwrap_or(0),
+            compacted: false,
+            producer_expiration: Self::PRODUCER_EXPIRATION,
+        }
+    }
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self::from(&TopicConfig::default())
+    }
+}

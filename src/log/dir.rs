@@ -1,0 +1,382 @@
+//! A data directory: whose it is, how it was left, and the checkpoints of all its partitions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::checkpoint::{self, Saver, read_offsets};
+use super::meta::{self, Meta};
+use super::names::PARTITION_METADATA;
+use super::{DirError, LogError, RecoveryMark};
+use crate::base::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
+use crate::io::Disk;
+
+const META: &str = "meta.properties";
+const CLEAN: &str = ".kafka_cleanshutdown";
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+const LOG_STARTS: &str = "log-start-offset-checkpoint";
+const DELETED: &str = "-delete";
+/// Of most file systems.
+const LONGEST_NAME: usize = 255;
+
+/// Who uses a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `node.id`.
+    pub node: BrokerId,
+    /// `cluster.id`; `None` takes what the directory says (a new directory gets `fresh_cluster`).
+    pub cluster: Option<String>,
+    /// The cluster id of a directory that is new, when none is given.
+    pub fresh_cluster: TopicId,
+    /// The directory's own id, when it is new.
+    pub fresh_directory: TopicId,
+}
+
+/// What was found in a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The last process closed all logs before it ended. The marker that says so is gone already.
+    pub clean: bool,
+    /// The broker epoch that the last process had when it ended cleanly (KIP-966).
+    pub previous_broker_epoch: Option<BrokerEpoch>,
+    /// Partitions with a directory, with the creation of their topic where it is known.
+    pub partitions: BTreeMap<TopicPartition, Option<TopicId>>,
+    /// `recovery-point-offset-checkpoint`.
+    pub recovery_points: BTreeMap<TopicPartition, Offset>,
+    /// `replication-offset-checkpoint`.
+    pub high_watermarks: BTreeMap<TopicPartition, Offset>,
+    /// `log-start-offset-checkpoint`.
+    pub log_starts: BTreeMap<TopicPartition, Offset>,
+}
+
+impl Found {
+    /// What is known about a partition's log before it is opened.
+    pub fn recovery(&self, partition: &TopicPartition) -> super::Recovery {
+        let of = |offsets: &BTreeMap<_, Offset>| {
+            offsets.get(partition).copied().unwrap_or(Offset::ZERO).max(Offset::ZERO)
+        };
+        super::Recovery {
+            recovery_point: of(&self.recovery_points),
+            clean: self.clean,
+            log_start: of(&self.log_starts),
+        }
+    }
+}
+
+/// A data directory. A clone is another handle on the same.
+#[derive(Clone)]
+pub struct LogDir<D: Disk> {
+    disk: D,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: PathBuf,
+    meta: Meta,
+    clean: Saver,
+    recovery_points: Saver,
+    high_watermarks: Saver,
+    log_starts: Saver,
+    saved: Mutex<Saved>,
+}
+
+/// What the checkpoints hold, or will once all saves are done.
+#[derive(Default)]
+struct Saved {
+    /// An older mark never replaces a newer one.
+    recovery_points: BTreeMap<TopicPartition, RecoveryMark>,
+    high_watermarks: BTreeMap<TopicPartition, Offset>,
+    log_starts: BTreeMap<TopicPartition, Offset>,
+    /// Deleted, and not created again: whoever still saves something of them comes too late.
+    deleted: BTreeSet<TopicPartition>,
+}
+
+impl Saved {
+    /// The entries of partitions that still are.
+    fn current(&self, of: &BTreeMap<TopicPartition, Offset>) -> BTreeMap<TopicPartition, Offset> {
+        let mut current = of.clone();
+        current.retain(|partition, _| !self.deleted.contains(partition));
+        current
+    }
+}
+
+impl<D: Disk> LogDir<D> {
+    /// Opens or creates a directory, refuses another cluster's or node's, removes (durably, before
+    /// it returns) the marker of a clean shutdown, finishes deletions that were begun.
+    pub async fn open(
+        disk: D,
+        path: PathBuf,
+        identity: Identity,
+    ) -> Result<(Self, Found), DirError> {
+        if !disk.exists(&path).map_err(LogError::io("look for", &path))? {
+            disk.create_dir_all(&path).map_err(LogError::io("create", &path))?;
+            let parent = path.parent().unwrap_or(&path);
+            disk.sync_dir(parent).await.map_err(LogError::io("sync", parent))?;
+        }
+        let meta_path = path.join(META);
+        let meta = match Meta::read(&disk, &meta_path)? {
+            Some(meta) => {
+                meta.check(&meta_path, &identity)?;
+                meta
+            }
+            None => {
+                let fresh = || identity.fresh_cluster.to_string();
+                let cluster = identity.cluster.clone().unwrap_or_else(fresh);
+                let meta =
+                    Meta { cluster, node: identity.node, directory: identity.fresh_directory };
+                Saver::new(meta_path).save(&disk, meta.to_text().into_bytes()).await?;
+                meta
+            }
+        };
+        let shared = Shared {
+            clean: Saver::new(path.join(CLEAN)),
+            recovery_points: Saver::new(path.join(RECOVERY_POINTS)),
+            high_watermarks: Saver::new(path.join(HIGH_WATERMARKS)),
+            log_starts: Saver::new(path.join(LOG_STARTS)),
+            saved: Mutex::default(),
+            path,
+            meta,
+        };
+        let dir = Self { disk, shared: Arc::new(shared) };
+        let found = dir.take_stock().await?;
+        Ok((dir, found))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// `cluster.id`.
+    pub fn cluster_id(&self) -> &str {
+        &self.shared.meta.cluster
+    }
+
+    /// `directory.id`.
+    pub fn id(&self) -> TopicId {
+        self.shared.meta.directory
+    }
+
+    /// Looks at everything in the directory. From here on it counts as not cleanly closed: were
+    /// the marker still there after a crash while logs are opened, the next start would trust
+    /// what this one has half done (KAFKA-10471).
+    async fn take_stock(&self) -> Result<Found, LogError> {
+        let (disk, path) = (&self.disk, self.path());
+        let mut found = Found::default();
+        let marker = path.join(CLEAN);
+        if let Some(content) = checkpoint::read_file(disk, &marker)? {
+            found.clean = true;
+            found.previous_broker_epoch = broker_epoch(&content);
+            disk.remove(&marker).map_err(LogError::io("remove", &marker))?;
+            disk.sync_dir(path).await.map_err(LogError::io("sync", path))?;
+        }
+        for entry in disk.list(path).map_err(LogError::io("list", path))? {
+            let child = path.join(&entry.name);
+            if entry.is_dir && entry.name.ends_with(DELETED) {
+                remove_dir(disk, &child)?;
+            } else if entry.is_dir {
+                if let Some(partition) = TopicPartition::from_directory(&entry.name) {
+                    let topic = meta::read_partition(disk, &child.join(PARTITION_METADATA))?;
+                    found.partitions.insert(partition, topic);
+                }
+            } else if entry.name.ends_with(".tmp") {
+                disk.remove(&child).map_err(LogError::io("remove", &child))?;
+            }
+        }
+        found.recovery_points = read_offsets(disk, &path.join(RECOVERY_POINTS))?;
+        found.high_watermarks = read_offsets(disk, &path.join(HIGH_WATERMARKS))?;
+        found.log_starts = read_offsets(disk, &path.join(LOG_STARTS))?;
+        let marked = |offset: &Offset| RecoveryMark { offset: *offset, number: 0 };
+        *self.shared.saved.lock() = Saved {
+            recovery_points: found
+                .recovery_points
+                .iter()
+                .map(|(partition, offset)| (partition.clone(), marked(offset)))
+                .collect(),
+            high_watermarks: found.high_watermarks.clone(),
+            log_starts: found.log_starts.clone(),
+            deleted: BTreeSet::new(),
+        };
+        disk.settle().await;
+        Ok(found)
+    }
+
+    /// The directory of a partition.
+    pub fn partition_dir(&self, partition: &TopicPartition) -> PathBuf {
+        self.path().join(partition.to_string())
+    }
+
+    /// Creates a partition's directory, if it is missing, with its `partition.metadata`, durably.
+    pub fn create_partition(
+        &self,
+        partition: &TopicPartition,
+        topic: TopicId,
+    ) -> impl Future<Output = Result<PathBuf, LogError>> + Send + use<D> {
+        let (disk, shared) = (self.disk.clone(), self.shared.clone());
+        let dir = self.partition_dir(partition);
+        self.shared.saved.lock().deleted.remove(partition);
+        async move {
+            disk.create_dir_all(&dir).map_err(LogError::io("create", &dir))?;
+            disk.sync_dir(&shared.path).await.map_err(LogError::io("sync", &shared.path))?;
+            let text = meta::partition_text(topic).into_bytes();
+            Saver::new(dir.join(PARTITION_METADATA)).save(&disk, text).await?;
+            Ok(dir)
+        }
+    }
+
+    /// Saves recovery points. Partitions that are not named keep what was saved last.
+    pub fn save_recovery_points(
+        &self,
+        points: &BTreeMap<TopicPartition, RecoveryMark>,
+    ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
+        let mut saved = self.shared.saved.lock();
+        let current = points.iter().filter(|(partition, _)| !saved.deleted.contains(partition));
+        let newest = current.map(|(partition, mark)| {
+            let before = saved.recovery_points.get(partition);
+            let before = before.filter(|before| before.number > mark.number);
+            (partition.clone(), *before.unwrap_or(mark))
+        });
+        let newest: Vec<_> = newest.collect();
+        saved.recovery_points.extend(newest);
+        self.write_recovery_points(&saved)
+    }
+
+    /// Saves high watermarks. Partitions that are not named keep what was saved last.
+    pub fn save_high_watermarks(
+        &self,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+    ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
+        let mut saved = self.shared.saved.lock();
+        let current = saved.current(offsets);
+        saved.high_watermarks.extend(current);
+        self.write_offsets(&self.shared.high_watermarks, &saved.high_watermarks)
+    }
+
+    /// Saves log starts. Partitions that are not named keep what was saved last.
+    pub fn save_log_starts(
+        &self,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+    ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
+        let mut saved = self.shared.saved.lock();
+        let current = saved.current(offsets);
+        saved.log_starts.extend(current);
+        self.write_offsets(&self.shared.log_starts, &saved.log_starts)
+    }
+
+    /// To be called under the lock of what is saved: the order of saves is that of the contents.
+    fn write_recovery_points(
+        &self,
+        saved: &Saved,
+    ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
+        let points = saved.recovery_points.iter();
+        let text = checkpoint::offsets_text(points.map(|(p, mark)| (p, mark.offset)));
+        self.shared.recovery_points.save(&self.disk, text.into_bytes())
+    }
+
+    fn write_offsets(
+        &self,
+        to: &Saver,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+    ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
+        let text = checkpoint::offsets_text(offsets.iter().map(|(p, offset)| (p, *offset)));
+        to.save(&self.disk, text.into_bytes())
+    }
+
+    /// Removes a partition from the checkpoints, durably: what they say of it must not be taken
+    /// for the truth about the next partition of that name.
+    async fn forget(&self, partition: &TopicPartition) -> Result<(), LogError> {
+        let (points, watermarks, starts) = {
+            let mut saved = self.shared.saved.lock();
+            let points = saved.recovery_points.remove(partition).is_some();
+            let watermarks = saved.high_watermarks.remove(partition).is_some();
+            let starts = saved.log_starts.remove(partition).is_some();
+            saved.deleted.insert(partition.clone());
+            (
+                points.then(|| self.write_recovery_points(&saved)),
+                watermarks.then(|| {
+                    self.write_offsets(&self.shared.high_watermarks, &saved.high_watermarks)
+                }),
+                starts.then(|| self.write_offsets(&self.shared.log_starts, &saved.log_starts)),
+            )
+        };
+        if let Some(save) = points {
+            save.await?;
+        }
+        if let Some(save) = watermarks {
+            save.await?;
+        }
+        match starts {
+            Some(save) => save.await,
+            None => Ok(()),
+        }
+    }
+
+    /// Deletes a partition, whose log must be dropped: its directory is renamed, durably, before
+    /// anything in it is removed. `unique` tells it from other deletions of the same name.
+    pub fn delete_partition(
+        &self,
+        partition: &TopicPartition,
+        unique: TopicId,
+    ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
+        let (dir, partition) = (self.clone(), partition.clone());
+        async move {
+            let Self { disk, shared } = &dir;
+            dir.forget(&partition).await?;
+            let from = dir.partition_dir(&partition);
+            let to = dir.path().join(deleted_name(&partition, unique));
+            let renamed = disk.rename(&from, &to);
+            if matches!(&renamed, Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
+                return Ok(());
+            }
+            renamed.map_err(LogError::io("rename", &from))?;
+            disk.sync_dir(&shared.path).await.map_err(LogError::io("sync", &shared.path))?;
+            remove_dir(disk, &to)
+        }
+    }
+
+    /// Leaves the marker of a clean shutdown: every log must be closed, every checkpoint saved.
+    pub fn mark_clean(
+        &self,
+        broker_epoch: BrokerEpoch,
+    ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
+        let text = format!("{{\"version\":0,\"brokerEpoch\":{broker_epoch}}}");
+        self.shared.clean.save(&self.disk, text.into_bytes())
+    }
+}
+
+impl<D: Disk> std::fmt::Debug for LogDir<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LogDir({})", self.path().display())
+    }
+}
+
+/// The broker epoch in a marker of a clean shutdown; Kafka before 3.7 left an empty one.
+fn broker_epoch(content: &[u8]) -> Option<BrokerEpoch> {
+    let content: serde_json::Value = serde_json::from_slice(content).ok()?;
+    content.get("brokerEpoch")?.as_i64().map(BrokerEpoch)
+}
+
+/// As Kafka names it: the partition, a unique part, `-delete`; a long topic is shortened.
+fn deleted_name(partition: &TopicPartition, unique: TopicId) -> String {
+    let unique: String = unique.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    let end = format!("-{}.{unique}{DELETED}", partition.partition);
+    let topic: String = partition.topic.chars().take(LONGEST_NAME - end.len()).collect();
+    format!("{topic}{end}")
+}
+
+/// Removes a directory of files.
+fn remove_dir<D: Disk>(disk: &D, dir: &Path) -> Result<(), LogError> {
+    for entry in disk.list(dir).map_err(LogError::io("list", dir))? {
+        let path = dir.join(&entry.name);
+        if entry.is_dir {
+            remove_dir(disk, &path)?;
+        } else {
+            disk.remove(&path).map_err(LogError::io("remove", &path))?;
+        }
+    }
+    disk.remove_dir(dir).map_err(LogError::io("remove", dir))
+}

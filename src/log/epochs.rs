@@ -1,0 +1,177 @@
+//! Which leader epoch began where (KIP-101, KIP-279): `leader-epoch-checkpoint` in memory. Pure.
+
+use std::fmt::Write;
+
+use crate::base::{LeaderEpoch, Offset};
+
+/// Leader epochs with their first offsets; both rise strictly.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Epochs {
+    starts: Vec<(LeaderEpoch, Offset)>,
+}
+
+impl Epochs {
+    /// No epochs.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Every epoch with its first offset, oldest first.
+    pub fn entries(&self) -> &[(LeaderEpoch, Offset)] {
+        &self.starts
+    }
+
+    /// The newest epoch, `NONE` without any.
+    pub fn latest(&self) -> LeaderEpoch {
+        self.starts.last().map_or(LeaderEpoch::NONE, |(epoch, _)| *epoch)
+    }
+
+    /// Where the newest epoch began.
+    pub fn latest_start(&self) -> Option<Offset> {
+        self.starts.last().map(|(_, start)| *start)
+    }
+
+    /// Notes that `epoch` begins at `start`; says whether that was news. An entry that it
+    /// contradicts (an equal or later start, or a newer epoch) was never followed by a record
+    /// that is still there, and goes.
+    pub fn assign(&mut self, epoch: LeaderEpoch, start: Offset) -> bool {
+        if epoch < LeaderEpoch(0) {
+            return false;
+        }
+        if self.starts.last().is_some_and(|(last, at)| *last == epoch && *at <= start) {
+            return false;
+        }
+        while self.starts.last().is_some_and(|(last, at)| *last >= epoch || *at >= start) {
+            self.starts.pop();
+        }
+        self.starts.push((epoch, start));
+        true
+    }
+
+    /// The largest epoch not above `asked`, and where it ends: where the next one begins, or at
+    /// the log's end. `NONE` for both when `asked` is not known yet. When `asked` is older than
+    /// everything here: itself, and where the oldest begins. Kafka's `endOffsetFor`.
+    pub fn end_offset_for(&self, asked: LeaderEpoch, log_end: Offset) -> (LeaderEpoch, Offset) {
+        if asked < LeaderEpoch(0) || asked > self.latest() {
+            return (LeaderEpoch::NONE, Offset::NONE);
+        }
+        if asked == self.latest() {
+            return (asked, log_end);
+        }
+        let above = self.starts.partition_point(|(epoch, _)| *epoch <= asked);
+        let end = self.starts.get(above).map_or(log_end, |(_, start)| *start);
+        let floor = above.checked_sub(1).and_then(|below| self.starts.get(below));
+        (floor.map_or(asked, |(epoch, _)| *epoch), end)
+    }
+
+    /// The epoch of the record at `offset`.
+    pub fn at(&self, offset: Offset) -> LeaderEpoch {
+        let after = self.starts.partition_point(|(_, start)| *start <= offset);
+        let found = after.checked_sub(1).and_then(|index| self.starts.get(index));
+        found.map_or(LeaderEpoch::NONE, |(epoch, _)| *epoch)
+    }
+
+    /// Forgets epochs that begin at or after `end`; says whether there were any.
+    pub fn truncate_from_end(&mut self, end: Offset) -> bool {
+        let keep = self.starts.partition_point(|(_, start)| *start < end);
+        let any = keep < self.starts.len();
+        self.starts.truncate(keep);
+        any
+    }
+
+    /// Forgets epochs that end before `start`; the one that spans it begins there from now on.
+    pub fn truncate_from_start(&mut self, start: Offset) -> bool {
+        let above = self.starts.partition_point(|(_, at)| *at <= start);
+        let Some(spanning) = above.checked_sub(1) else { return false };
+        if spanning == 0 && self.starts[0].1 == start {
+            return false;
+        }
+        self.starts.drain(..spanning);
+        self.starts[0].1 = start;
+        true
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) -> bool {
+        let any = !self.starts.is_empty();
+        self.starts.clear();
+        any
+    }
+
+    /// As it is in the checkpoint: version, count, one line per epoch.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("0\n{}\n", self.starts.len());
+        for (epoch, start) in &self.starts {
+            let _ = writeln!(text, "{epoch} {start}");
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epochs(entries: &[(i32, i64)]) -> Epochs {
+        let mut epochs = Epochs::new();
+        for (epoch, start) in entries {
+            epochs.assign(LeaderEpoch(*epoch), Offset(*start));
+        }
+        epochs
+    }
+
+    fn end_for(epochs: &Epochs, asked: i32) -> (i32, i64) {
+        let (epoch, end) = epochs.end_offset_for(LeaderEpoch(asked), Offset(100));
+        (epoch.0, end.0)
+    }
+
+    #[test]
+    fn an_epoch_ends_where_the_next_begins_and_the_newest_at_the_log_end() {
+        let epochs = epochs(&[(2, 0), (4, 10), (7, 30)]);
+        assert_eq!(end_for(&epochs, 7), (7, 100));
+        assert_eq!(end_for(&epochs, 4), (4, 30));
+        assert_eq!(end_for(&epochs, 2), (2, 10));
+    }
+
+    #[test]
+    fn an_epoch_that_was_skipped_is_answered_with_the_one_below_it() {
+        let epochs = epochs(&[(2, 0), (4, 10), (7, 30)]);
+        assert_eq!(end_for(&epochs, 5), (4, 30));
+        assert_eq!(end_for(&epochs, 3), (2, 10));
+    }
+
+    #[test]
+    fn an_unknown_epoch_has_no_end_and_an_older_one_than_all_ends_where_they_begin() {
+        let epochs = epochs(&[(2, 5), (4, 10)]);
+        assert_eq!(end_for(&epochs, 9), (-1, -1));
+        assert_eq!(end_for(&epochs, -1), (-1, -1));
+        assert_eq!(end_for(&epochs, 1), (1, 5));
+        assert_eq!(end_for(&Epochs::new(), 0), (-1, -1));
+    }
+
+    #[test]
+    fn an_epoch_without_records_gives_way_to_the_next_that_begins_there() {
+        let mut epochs = epochs(&[(2, 0), (4, 10)]);
+        assert!(epochs.assign(LeaderEpoch(5), Offset(10)));
+        assert_eq!(epochs.entries(), [(LeaderEpoch(2), Offset(0)), (LeaderEpoch(5), Offset(10))]);
+        assert!(!epochs.assign(LeaderEpoch(5), Offset(20)), "it has begun already");
+    }
+
+    #[test]
+    fn truncation_forgets_at_either_end() {
+        let mut epochs = epochs(&[(2, 0), (4, 10), (7, 30)]);
+        assert!(epochs.truncate_from_end(Offset(30)));
+        assert!(!epochs.truncate_from_end(Offset(30)));
+        assert_eq!(epochs.latest(), LeaderEpoch(4));
+        assert!(epochs.truncate_from_start(Offset(12)));
+        assert!(!epochs.truncate_from_start(Offset(12)));
+        assert_eq!(epochs.entries(), [(LeaderEpoch(4), Offset(12))]);
+        assert_eq!(epochs.at(Offset(11)), LeaderEpoch::NONE);
+        assert_eq!(epochs.at(Offset(12)), LeaderEpoch(4));
+    }
+
+    #[test]
+    fn the_checkpoint_is_text() {
+        assert_eq!(epochs(&[(2, 0), (4, 10)]).to_text(), "0\n2\n2 0\n4 10\n");
+    }
+}

@@ -1,0 +1,200 @@
+//! What can go wrong with a log, one enum per concern; each names the file and the place.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::base::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+
+/// The storage itself failed, or holds what it must not.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// A call on a file failed.
+    #[error("{}: can't {action}: {source}", .path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file or directory.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// Bytes that were once synced are not what was written: bit rot, or someone else's hands.
+    #[error("{}: corrupt at byte {position} (offset {offset}), below what was synced: {problem}", .path.display())]
+    Corrupt {
+        /// Which file.
+        path: PathBuf,
+        /// Where in it.
+        position: u64,
+        /// Which offset was expected there.
+        offset: Offset,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A text file that can't be read.
+    #[error("{}:{line}: {problem}", .path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
+    /// A write or sync failed earlier: what is durable is unknown, so nothing more is done here.
+    #[error("{}: offline since an earlier write or sync failed", .0.display())]
+    Offline(PathBuf),
+    /// The recovery point on disk is above where the log is to be cut. It has to be lowered first
+    /// ([`super::LogDir::save_recovery_points`]), or a power loss after the cut would make new,
+    /// unsynced data look corrupt.
+    #[error("{}: save the recovery point, which may be {saved} on disk, before cutting at {to}", .dir.display())]
+    CheckpointFirst {
+        /// The partition's directory.
+        dir: PathBuf,
+        /// What the checkpoint may say.
+        saved: Offset,
+        /// Where the log is to end.
+        to: Offset,
+    },
+}
+
+impl LogError {
+    /// Names the call and the file of an I/O error.
+    pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { action, path, source }
+    }
+
+    /// No space was left: the log is as it was, and goes on when there is space again.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+}
+
+/// Batches were not appended; the log is as it was before.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The bytes are no batches: wrong length, checksum, magic or counts.
+    #[error("batch at byte {at}: {problem}")]
+    Invalid {
+        /// Where in the appended bytes.
+        at: usize,
+        /// What is wrong.
+        problem: crate::wire::batch::BatchError,
+    },
+    /// A batch that is well formed, and still must not be in a log.
+    #[error("batch at byte {at}: {problem}")]
+    Refused {
+        /// Where in the appended bytes.
+        at: usize,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// Nothing was sent.
+    #[error("no batch to append")]
+    Empty,
+    /// Larger than `max.message.bytes`.
+    #[error("batch of {size} bytes is larger than max.message.bytes={limit}")]
+    TooLarge {
+        /// Bytes of the batch.
+        size: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Larger than a whole segment.
+    #[error("{size} bytes are larger than segment.bytes={limit}")]
+    LargerThanSegment {
+        /// Bytes to append.
+        size: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// A sequence number that does not follow the last one.
+    #[error(
+        "producer {producer} epoch {epoch}: sequence {found} out of order, expected {expected}"
+    )]
+    OutOfOrderSequence {
+        /// Whose.
+        producer: ProducerId,
+        /// In which epoch.
+        epoch: ProducerEpoch,
+        /// What would follow.
+        expected: i32,
+        /// What came.
+        found: i32,
+    },
+    /// A newer instance of this producer has written already.
+    #[error("producer {producer}: epoch {found} is fenced by {current}")]
+    InvalidProducerEpoch {
+        /// Whose.
+        producer: ProducerId,
+        /// The newest seen.
+        current: ProducerEpoch,
+        /// What came.
+        found: ProducerEpoch,
+    },
+    /// Replicated batches do not begin where the log ends.
+    #[error("batch begins at offset {found}, the log ends at {expected}")]
+    NotContinuous {
+        /// Where the log ends.
+        expected: Offset,
+        /// What came.
+        found: Offset,
+    },
+    /// A batch of an older epoch than the log's last.
+    #[error("batch of leader epoch {found} after one of {current}")]
+    EpochFell {
+        /// The log's latest.
+        current: LeaderEpoch,
+        /// What came.
+        found: LeaderEpoch,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// A read that can't be answered.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Below the log's start or above its end.
+    #[error("offset {asked} is outside {start}..={end}")]
+    OffsetOutOfRange {
+        /// What was asked.
+        asked: Offset,
+        /// Where the log starts.
+        start: Offset,
+        /// Where it ends.
+        end: Offset,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// A data directory that this node may not use.
+#[derive(Debug, thiserror::Error)]
+pub enum DirError {
+    /// It belongs to another cluster.
+    #[error("{}: written by cluster `{found}`, this node belongs to `{expected}`", .path.display())]
+    OtherCluster {
+        /// Its `meta.properties`.
+        path: PathBuf,
+        /// This node's cluster.
+        expected: String,
+        /// The directory's.
+        found: String,
+    },
+    /// It belongs to another node.
+    #[error("{}: written by node {found}, this is node {expected}", .path.display())]
+    OtherNode {
+        /// Its `meta.properties`.
+        path: PathBuf,
+        /// This node.
+        expected: BrokerId,
+        /// The directory's.
+        found: BrokerId,
+    },
+    /// The storage failed.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}

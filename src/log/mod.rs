@@ -1,0 +1,44 @@
+//! A partition on disk, byte for byte as Kafka keeps it.
+//!
+//! [`Log`] is one partition: segments with their sparse indexes, the history of leader epochs, the
+//! state of idempotent producers. [`LogDir`] is a data directory: whose it is, how it was left,
+//! the checkpoints of all partitions in it. File calls are made at once; whatever waits for the
+//! platter is handed out as a plan that owns its files, so that no lock is held over an await.
+
+mod append;
+mod checkpoint;
+mod config;
+mod dir;
+mod epochs;
+mod error;
+mod flush;
+mod index;
+mod lookup;
+mod memory;
+mod meta;
+mod names;
+mod partition;
+mod producers;
+mod read;
+mod recovery;
+mod scan;
+mod segment;
+mod snapshot;
+mod truncate;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use append::Appended;
+pub use config::LogConfig;
+pub use dir::{Found, Identity, LogDir};
+pub use epochs::Epochs;
+pub use error::{AppendError, DirError, LogError, ReadError};
+pub use flush::{FlushPlan, Flushed, RecoveryMark};
+pub use partition::Log;
+pub use producers::{Producer, Producers, Remembered};
+pub use read::{Fetched, RecordPosition};
+pub use recovery::{Recovery, RecoveryReport};
+pub use truncate::Truncated;

@@ -1,0 +1,332 @@
+//! Opening a log: what a clean end left is taken as it is, what a crash left is examined.
+//!
+//! After a process crash the page cache has everything that was written, perhaps with half an
+//! append at the end. After a power loss, what was not synced is there in any subset. So from the
+//! segment with the recovery point on, every batch must have a right checksum and follow the one
+//! before it in offset and epoch. The first that does not ends the log, with all behind it; but
+//! below the recovery point it is corruption, and an error: what was once synced is not cut.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use super::checkpoint::{Saver, read_epochs};
+use super::flush::Durability;
+use super::names::{self, Kind};
+use super::producers::Producers;
+use super::scan::{FAR, Stop, Walk};
+use super::segment::Segment;
+use super::{Epochs, Log, LogConfig, LogError};
+use crate::base::{LeaderEpoch, Offset, Timestamp};
+use crate::io::Disk;
+use crate::wire::batch::{BatchError, BatchHeader};
+
+/// What is known about a log before it is opened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    /// Everything below it was synced, says the checkpoint.
+    pub recovery_point: Offset,
+    /// The last process closed all logs before it ended.
+    pub clean: bool,
+    /// Nothing below it may be read, says the checkpoint.
+    pub log_start: Offset,
+}
+
+/// What opening a log found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryReport {
+    /// Batches whose checksum was verified.
+    pub batches_checked: u64,
+    /// Torn or stale bytes cut from the end, whole segments included.
+    pub bytes_cut: u64,
+    /// What was wrong with the first of them.
+    pub cut_because: Option<String>,
+    /// The log ends below the recovery point: it was cut just before the crash, or lost data.
+    pub shorter_than_synced: bool,
+}
+
+/// Files of a log, by what they are.
+#[derive(Default)]
+struct Files {
+    logs: BTreeSet<Offset>,
+    snapshots: BTreeSet<Offset>,
+    litter: Vec<PathBuf>,
+}
+
+/// Where the batches examined so far end.
+struct Examined {
+    next: Offset,
+    epoch: LeaderEpoch,
+}
+
+impl<D: Disk> Log<D> {
+    /// Opens the log in `dir`, which is created when missing, and recovers it if it was not
+    /// closed. `now` tells which idempotent producers have been silent for too long.
+    pub async fn open(
+        disk: D,
+        dir: PathBuf,
+        config: LogConfig,
+        recovery: Recovery,
+        now: Timestamp,
+    ) -> Result<(Self, RecoveryReport), LogError> {
+        create_dir(&disk, &dir).await?;
+        let files = list(&disk, &dir)?;
+        for path in &files.litter {
+            disk.remove(path).map_err(LogError::io("remove", path))?;
+        }
+        let mut segments = BTreeMap::new();
+        for base in &files.logs {
+            segments.insert(*base, Segment::open(&disk, &dir, *base, &config, now)?);
+        }
+        let (epochs_path, recovery_point) = (dir.join(names::EPOCHS), recovery.recovery_point);
+        let epochs = match read_epochs(&disk, &epochs_path) {
+            // It is replaced as a whole, so this is no crash; but the batches know it all.
+            Err(LogError::Malformed { .. }) => None,
+            read => read?,
+        };
+        let mut log = Self {
+            durability: Durability::new(dir.clone(), recovery_point, recovery_point),
+            disk,
+            dir,
+            config,
+            segments,
+            log_start: recovery.log_start,
+            log_end: Offset::ZERO,
+            epochs_file: Saver::new(epochs_path),
+            epochs: epochs.clone().unwrap_or_default(),
+            producers: Producers::default(),
+            snapshots: files.snapshots,
+            tail: None,
+        };
+        let mut report = RecoveryReport::default();
+        if epochs.is_none() {
+            log.rebuild_epochs(recovery)?;
+        }
+        if recovery.clean {
+            log.load_clean()?;
+        } else {
+            log.examine(recovery_point, &mut report).await?;
+        }
+        log.finish_open(recovery, now, &mut report)?;
+        log.disk.settle().await;
+        Ok((log, report))
+    }
+
+    /// Takes what a clean end left: only the end of the last segment is looked for.
+    fn load_clean(&mut self) -> Result<(), LogError> {
+        self.link_segments();
+        let config = self.config;
+        if let Some(mut last) = self.segments.last_entry() {
+            last.get_mut().activate(&config)?;
+            self.log_end = last.get().end;
+        }
+        Ok(())
+    }
+
+    /// Each segment ends where the next begins.
+    fn link_segments(&mut self) {
+        let mut next = None;
+        for (base, segment) in self.segments.iter_mut().rev() {
+            segment.end = next.unwrap_or(*base);
+            next = Some(*base);
+        }
+    }
+
+    /// Examines every batch from the segment with the recovery point on.
+    async fn examine(
+        &mut self,
+        recovery_point: Offset,
+        report: &mut RecoveryReport,
+    ) -> Result<(), LogError> {
+        self.link_segments();
+        let floor = self.segments.range(..=recovery_point).next_back();
+        let first = floor.map_or(self.segments.keys().next(), |(base, _)| Some(base)).copied();
+        let Some(first) = first else { return Ok(()) };
+        // Batches tell their epochs; what the checkpoint says of them may be older or newer.
+        self.epochs.truncate_from_end(first);
+        let mut examined = Examined { next: first, epoch: self.epochs.latest() };
+        let bases: Vec<Offset> = self.segments.range(first..).map(|(base, _)| *base).collect();
+        for (index, base) in bases.iter().copied().enumerate() {
+            let last = index + 1 == bases.len();
+            let stop = self.examine_segment(base, recovery_point, &mut examined, report)?;
+            self.disk.settle().await;
+            if let Some((problem, keep)) = stop {
+                report.cut_because = Some(problem);
+                self.drop_segments_after(if keep { base.next() } else { base }, report)?;
+                break;
+            }
+            if !last && let Some(segment) = self.segments.get_mut(&base) {
+                segment.seal();
+            }
+        }
+        self.log_end = examined.next;
+        Ok(())
+    }
+
+    /// Examines one segment, builds its indexes anew, and cuts it behind the last good batch. Says
+    /// why it was cut, and whether anything of the segment stays.
+    fn examine_segment(
+        &mut self,
+        base: Offset,
+        recovery_point: Offset,
+        examined: &mut Examined,
+        report: &mut RecoveryReport,
+    ) -> Result<Option<(String, bool)>, LogError> {
+        let (compacted, config) = (self.config.compacted, self.config);
+        let Some(segment) = self.segments.get_mut(&base) else { return Ok(None) };
+        if base != examined.next && !(compacted && base > examined.next) {
+            let problem = format!("a segment begins at {base} where {} is due", examined.next);
+            if examined.next < recovery_point {
+                let (path, offset) = (segment.path.clone(), examined.next);
+                return Err(LogError::Corrupt { path, position: 0, offset, problem });
+            }
+            return Ok(Some((problem, false)));
+        }
+        examined.next = base;
+        segment.reset_indexes(&config)?;
+        let (file, path, size) = (segment.file.clone(), segment.path.clone(), segment.size);
+        let mut walk = Walk::new(&file, &path, 0, size, FAR);
+        segment.end = base;
+        loop {
+            let position = walk.position();
+            let header = match next_good(&mut walk, examined, compacted) {
+                Ok(Some(header)) => header,
+                Ok(None) => return Ok(None),
+                Err(stop @ Stop::Log(_)) => return Err(stop.into_error(&path, position, base)),
+                Err(stop) if examined.next < recovery_point => {
+                    return Err(stop.into_error(&path, position, examined.next));
+                }
+                Err(Stop::Bad(problem)) => {
+                    segment.cut_at(position)?;
+                    report.bytes_cut += size - position;
+                    let problem = format!("{} at byte {position}: {problem}", path.display());
+                    return Ok(Some((problem, true)));
+                }
+            };
+            segment.note(position, &header);
+            self.epochs.assign(header.leader_epoch, header.base_offset);
+            *examined = Examined { next: header.next_offset(), epoch: header.leader_epoch };
+            report.batches_checked += 1;
+        }
+    }
+
+    /// Removes segments from `base` on, the last first.
+    fn drop_segments_after(
+        &mut self,
+        base: Offset,
+        report: &mut RecoveryReport,
+    ) -> Result<(), LogError> {
+        while let Some(entry) = self.segments.last_entry().filter(|entry| *entry.key() >= base) {
+            report.bytes_cut += entry.get().size;
+            entry.remove().remove()?;
+        }
+        Ok(())
+    }
+
+    /// Builds the history of epochs from headers, of segments that are not examined anyway.
+    fn rebuild_epochs(&mut self, recovery: Recovery) -> Result<(), LogError> {
+        self.epochs = Epochs::new();
+        for (base, segment) in &self.segments {
+            if !recovery.clean && *base > recovery.recovery_point {
+                break;
+            }
+            let mut walk = Walk::new(&segment.file, &segment.path, 0, segment.size, FAR);
+            // What is wrong with a batch is found out by those who look for its place.
+            while let Ok(Some((_, header))) = walk.next() {
+                self.epochs.assign(header.leader_epoch, header.base_offset);
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings everything else to where the batches end.
+    fn finish_open(
+        &mut self,
+        recovery: Recovery,
+        now: Timestamp,
+        report: &mut RecoveryReport,
+    ) -> Result<(), LogError> {
+        report.shorter_than_synced = self.log_end < recovery.recovery_point;
+        if self.segments.is_empty() || self.log_end < recovery.log_start {
+            self.drop_segments_after(Offset::ZERO, report)?;
+            let base = recovery.log_start.max(Offset::ZERO);
+            let fresh = Segment::create(&self.disk, &self.dir, base, &self.config, now)?;
+            self.segments.insert(base, fresh);
+            self.log_end = base;
+            self.epochs.clear();
+            self.forget_snapshots(|_| true)?;
+        } else if !recovery.clean {
+            let config = self.config;
+            self.active()?.activate(&config)?;
+        }
+        let first = self.segments.keys().next().copied().unwrap_or(self.log_end);
+        self.log_start = recovery.log_start.max(first);
+        self.epochs.truncate_from_start(self.log_start);
+        self.epochs.truncate_from_end(self.log_end);
+        let synced = if recovery.clean { self.log_end } else { recovery.recovery_point };
+        let known = synced.min(self.log_end);
+        self.durability = Durability::new(self.dir.clone(), known, recovery.recovery_point);
+        // A snapshot above what was synced may be from before a cut.
+        self.forget_snapshots(|at| at > known)?;
+        let newest = self.snapshots.last().copied();
+        let bases: BTreeSet<Offset> = self.segments.keys().copied().collect();
+        self.forget_snapshots(|at| Some(at) != newest && !bases.contains(&at))?;
+        self.load_producers()?;
+        self.expire_producers(now);
+        Ok(())
+    }
+}
+
+/// The next batch, if it is whole, has a right checksum and follows the one before it.
+fn next_good<F: crate::io::File>(
+    walk: &mut Walk<'_, F>,
+    before: &Examined,
+    compacted: bool,
+) -> Result<Option<BatchHeader>, Stop> {
+    let Some(header) = walk.peek()? else { return Ok(None) };
+    walk.verify(&header)?;
+    if header.base_offset < before.next || (header.base_offset > before.next && !compacted) {
+        return Err(Stop::Bad(BatchError::Corrupt("its offset does not follow")));
+    }
+    if header.leader_epoch < before.epoch {
+        return Err(Stop::Bad(BatchError::Corrupt(
+            "its leader epoch is older than the one before",
+        )));
+    }
+    walk.skip(&header);
+    Ok(Some(header))
+}
+
+/// Creates the partition's directory. Its name must be durable before anything in it counts.
+async fn create_dir<D: Disk>(disk: &D, dir: &std::path::Path) -> Result<(), LogError> {
+    if disk.exists(dir).map_err(LogError::io("look for", dir))? {
+        return Ok(());
+    }
+    disk.create_dir_all(dir).map_err(LogError::io("create", dir))?;
+    let parent = dir.parent().unwrap_or(dir);
+    disk.sync_dir(parent).await.map_err(LogError::io("sync", parent))
+}
+
+fn list<D: Disk>(disk: &D, dir: &std::path::Path) -> Result<Files, LogError> {
+    let mut files = Files::default();
+    let entries = disk.list(dir).map_err(LogError::io("list", dir))?;
+    let mut others = Vec::new();
+    for entry in entries.into_iter().filter(|entry| !entry.is_dir) {
+        let path = dir.join(&entry.name);
+        match names::kind(&entry.name) {
+            Kind::Log(base) => {
+                files.logs.insert(base);
+            }
+            Kind::Index(base) | Kind::TimeIndex(base) | Kind::TransactionIndex(base) => {
+                others.push((base, path));
+            }
+            Kind::Snapshot(at) => {
+                files.snapshots.insert(at);
+            }
+            Kind::Temporary => files.litter.push(path),
+            Kind::Other => {}
+        }
+    }
+    let orphans = others.into_iter().filter(|(base, _)| !files.logs.contains(base));
+    files.litter.extend(orphans.map(|(_, path)| path));
+    Ok(files)
+}

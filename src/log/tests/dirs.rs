@@ -1,0 +1,139 @@
+//! A data directory from its first start to a clean end, and what a crash leaves of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::base::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
+use crate::io::real::RealDisk;
+use crate::log::testing::{NOW, RealLog, fill, tiny};
+use crate::log::{DirError, Found, Identity, Log, LogDir};
+
+const TOPIC: TopicId = TopicId([9; 16]);
+
+fn identity(cluster: &str) -> Identity {
+    Identity {
+        node: BrokerId(1),
+        cluster: Some(cluster.to_owned()),
+        fresh_cluster: TopicId::ZERO,
+        fresh_directory: TopicId([5; 16]),
+    }
+}
+
+async fn open(home: &tempfile::TempDir) -> (LogDir<RealDisk>, Found) {
+    LogDir::open(RealDisk, home.path().join("data"), identity("us")).await.unwrap()
+}
+
+async fn open_log(dir: &LogDir<RealDisk>, found: &Found, partition: &TopicPartition) -> RealLog {
+    let path = dir.create_partition(partition, TOPIC).await.unwrap();
+    Log::open(RealDisk, path, tiny(), found.recovery(partition), NOW).await.unwrap().0
+}
+
+#[tokio::test]
+async fn a_clean_end_is_noticed_once() {
+    let home = tempfile::tempdir().unwrap();
+    let partition = TopicPartition::new("orders", 2);
+    let (dir, found) = open(&home).await;
+    assert_eq!(found, Found::default());
+    assert_eq!((dir.cluster_id(), dir.id()), ("us", TopicId([5; 16])));
+    let mut log = open_log(&dir, &found, &partition).await;
+    fill(&mut log, 5, 3, 1);
+    let marks = BTreeMap::from([(partition.clone(), log.close().await.unwrap())]);
+    dir.save_recovery_points(&marks).await.unwrap();
+    let offsets = BTreeMap::from([(partition.clone(), Offset(12))]);
+    dir.save_high_watermarks(&offsets).await.unwrap();
+    dir.mark_clean(BrokerEpoch(77)).await.unwrap();
+    let marker = fs::read_to_string(dir.path().join(".kafka_cleanshutdown")).unwrap();
+    assert_eq!(marker, r#"{"version":0,"brokerEpoch":77}"#);
+    let saved = fs::read_to_string(dir.path().join("recovery-point-offset-checkpoint")).unwrap();
+    assert_eq!(saved, "0\n1\norders 2 15\n");
+
+    let (_, found) = open(&home).await;
+    assert!(found.clean);
+    assert_eq!(found.previous_broker_epoch, Some(BrokerEpoch(77)));
+    assert_eq!(found.partitions, BTreeMap::from([(partition.clone(), Some(TOPIC))]));
+    assert_eq!(found.high_watermarks, offsets);
+    assert_eq!(found.recovery(&partition).recovery_point, Offset(15));
+
+    let (_, found) = open(&home).await;
+    assert!(!found.clean, "the start before may have changed something");
+}
+
+#[tokio::test]
+async fn an_empty_marker_of_an_older_kafka_counts() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, _) = open(&home).await;
+    fs::write(dir.path().join(".kafka_cleanshutdown"), "").unwrap();
+    let (_, found) = open(&home).await;
+    assert!(found.clean && found.previous_broker_epoch.is_none());
+}
+
+#[tokio::test]
+async fn a_directory_of_another_cluster_is_left_alone() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, _) = open(&home).await;
+    dir.mark_clean(BrokerEpoch(1)).await.unwrap();
+    let refused = LogDir::open(RealDisk, dir.path().to_owned(), identity("them")).await;
+    assert!(matches!(refused, Err(DirError::OtherCluster { .. })));
+    assert!(open(&home).await.1.clean, "not even its marker was touched");
+}
+
+#[tokio::test]
+async fn a_deleted_partition_leaves_nothing_that_the_next_of_its_name_could_believe() {
+    let home = tempfile::tempdir().unwrap();
+    let (old, other) = (TopicPartition::new("orders", 0), TopicPartition::new("orders", 1));
+    let (dir, found) = open(&home).await;
+    let mut marks = BTreeMap::new();
+    for partition in [&old, &other] {
+        let mut log = open_log(&dir, &found, partition).await;
+        fill(&mut log, 5, 3, 1);
+        marks.insert(partition.clone(), log.close().await.unwrap());
+    }
+    dir.save_recovery_points(&marks).await.unwrap();
+    let starts = BTreeMap::from([(old.clone(), Offset(3)), (other.clone(), Offset(3))]);
+    dir.save_log_starts(&starts).await.unwrap();
+
+    let (dir, _) = open(&home).await;
+    dir.delete_partition(&old, TopicId([1; 16])).await.unwrap();
+    dir.delete_partition(&old, TopicId([1; 16])).await.unwrap();
+    // Someone had collected these before.
+    dir.save_recovery_points(&marks).await.unwrap();
+    dir.save_log_starts(&starts).await.unwrap();
+    let (_, found) = open(&home).await;
+    assert_eq!(found.partitions.keys().collect::<Vec<_>>(), [&other]);
+    assert_eq!(found.recovery(&old).recovery_point, Offset(0));
+    assert_eq!(found.recovery(&old).log_start, Offset(0));
+    assert_eq!(found.recovery(&other).recovery_point, Offset(15));
+}
+
+#[tokio::test]
+async fn a_deletion_that_was_begun_is_finished_at_the_next_start() {
+    let home = tempfile::tempdir().unwrap();
+    let (dir, _) = open(&home).await;
+    let begun = dir.path().join("orders-0.0123456789abcdef0123456789abcdef-delete");
+    fs::create_dir(&begun).unwrap();
+    fs::write(begun.join("00000000000000000000.log"), "x").unwrap();
+    fs::write(dir.path().join("replication-offset-checkpoint.4.tmp"), "x").unwrap();
+    let (dir, found) = open(&home).await;
+    assert!(found.partitions.is_empty() && !begun.exists());
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "only meta.properties");
+}
+
+#[tokio::test]
+async fn an_older_recovery_point_never_replaces_a_newer_one() {
+    let home = tempfile::tempdir().unwrap();
+    let partition = TopicPartition::new("orders", 0);
+    let (dir, found) = open(&home).await;
+    let mut log = open_log(&dir, &found, &partition).await;
+    fill(&mut log, 5, 3, 1);
+    let flushed = log.flush_plan().run().await.unwrap();
+    log.flushed(&flushed);
+    let of = |mark| BTreeMap::from([(partition.clone(), mark)]);
+    let high = of(log.mark_recovery_point());
+    assert!(log.truncate_to(Offset(6)).is_err());
+    let low = of(log.mark_recovery_point());
+    let (saved_low, saved_high) = (dir.save_recovery_points(&low), dir.save_recovery_points(&high));
+    saved_high.await.unwrap();
+    saved_low.await.unwrap();
+    let (_, found) = open(&home).await;
+    assert_eq!(found.recovery(&partition).recovery_point, Offset(6));
+}

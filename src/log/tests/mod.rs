@@ -1,0 +1,8 @@
+//! Stories about one log on real files, and a plain model that it is held against.
+
+mod appending;
+mod dirs;
+mod indexing;
+mod model;
+mod recovering;
+mod truncating;

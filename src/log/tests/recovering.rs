@@ -1,0 +1,262 @@
+//! What is found after a clean end, after a crash, and after worse.
+
+use std::fs;
+
+use crate::base::{LeaderEpoch, Offset};
+use crate::log::testing::{Home, batch, fill, flush, lead, read_all, tiny};
+use crate::log::{LogConfig, LogError, Recovery};
+
+fn crashed(recovery_point: i64) -> Recovery {
+    Recovery { recovery_point: Offset(recovery_point), clean: false, log_start: Offset(0) }
+}
+
+#[tokio::test]
+async fn a_clean_end_leaves_files_as_kafka_does() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 4, 3, 2);
+    fill(&mut log, 1, 3, 3);
+    let mark = log.close().await.unwrap();
+    assert_eq!(mark.offset, Offset(15));
+    assert_eq!(
+        home.names(),
+        [
+            "00000000000000000000.index",
+            "00000000000000000000.log",
+            "00000000000000000000.timeindex",
+            "00000000000000000015.snapshot",
+            "leader-epoch-checkpoint",
+        ]
+    );
+    let epochs = fs::read_to_string(home.file("leader-epoch-checkpoint")).unwrap();
+    assert_eq!(epochs, "0\n2\n2 0\n3 12\n");
+    let index = fs::read(home.file("00000000000000000000.index")).unwrap();
+    let size = batch(3).len() as u32;
+    let entries: Vec<u8> = (1..=4)
+        .flat_map(|n: u32| [(n * 3 + 2).to_be_bytes(), (n * size).to_be_bytes()].concat())
+        .collect();
+    assert_eq!(index, entries, "each batch but the first, by its last offset");
+    let times = fs::read(home.file("00000000000000000000.timeindex")).unwrap();
+    assert_eq!(times, [&1_000_000u64.to_be_bytes()[..], &2u32.to_be_bytes()].concat());
+}
+
+#[tokio::test]
+async fn after_a_clean_end_nothing_is_examined_and_appending_goes_on() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 20, 3, 2);
+    let before = read_all(&log, Offset(0), 1000);
+    log.close().await.unwrap();
+    let recovery = Recovery { clean: true, ..crashed(60) };
+    let (mut log, report) = home.try_open(recovery).await.unwrap();
+    assert_eq!(report.batches_checked, 0);
+    assert_eq!((log.log_end(), log.recovery_point()), (Offset(60), Offset(60)));
+    assert_eq!(read_all(&log, Offset(0), 1000), before);
+    assert_eq!(log.epochs().entries(), [(LeaderEpoch(2), Offset(0))]);
+    assert_eq!(lead(&mut log, batch(1), 2).base, Offset(60));
+}
+
+#[tokio::test]
+async fn a_process_crash_loses_nothing_but_half_an_append() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 5, 3, 2);
+    let before = read_all(&log, Offset(0), 1000);
+    drop(log);
+    let path = home.file("00000000000000000000.log");
+    let mut bytes = fs::read(&path).unwrap();
+    let whole = bytes.len();
+    bytes.extend_from_slice(&batch(3)[..70]);
+    fs::write(&path, &bytes).unwrap();
+    let (log, report) = home.try_open(crashed(0)).await.unwrap();
+    assert_eq!((report.batches_checked, report.bytes_cut), (5, 70));
+    assert!(report.cut_because.unwrap().contains("torn"));
+    assert_eq!(read_all(&log, Offset(0), 1000), before);
+    assert_eq!(fs::metadata(&path).unwrap().len(), whole as u64);
+}
+
+#[tokio::test]
+async fn a_bad_batch_above_the_recovery_point_ends_the_log_there() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 40, 3, 2);
+    let bases: Vec<i64> = log.segment_bases().map(|base| base.0).collect();
+    drop(log);
+    let broken = bases[1];
+    let path = home.file(&format!("{broken:020}.log"));
+    let mut bytes = fs::read(&path).unwrap();
+    let second = batch(3).len();
+    bytes[second + 80] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let (mut log, report) = home.try_open(crashed(broken)).await.unwrap();
+    assert_eq!(log.log_end(), Offset(broken + 3));
+    assert!(report.cut_because.unwrap().contains("CRC"));
+    assert_eq!(log.segment_bases().count(), 2, "later segments went with it");
+    assert_eq!(log.recovery_point(), Offset(broken));
+    fill(&mut log, 10, 3, 2);
+    assert_eq!(read_all(&log, Offset(0), 1000).len() as i64, broken / 3 + 1 + 10);
+}
+
+#[tokio::test]
+async fn a_bad_batch_below_the_recovery_point_is_an_error_that_names_it() {
+    let home = Home::new(LogConfig::default());
+    let mut log = home.open().await;
+    fill(&mut log, 5, 3, 2);
+    drop(log);
+    let path = home.file("00000000000000000000.log");
+    let good = fs::read(&path).unwrap();
+    let mut bytes = good.clone();
+    let size = batch(3).len();
+    bytes[size * 2 + 65] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let error = home.try_open(crashed(9)).await.unwrap_err();
+    let LogError::Corrupt { path: named, position, offset, .. } = &error else {
+        panic!("{error}");
+    };
+    assert_eq!((named, *position, *offset), (&path, size as u64 * 2, Offset(6)));
+    assert_eq!(fs::read(&path).unwrap(), bytes, "nothing was cut");
+    assert_eq!(home.try_open(crashed(6)).await.unwrap().0.log_end(), Offset(6));
+}
+
+#[tokio::test]
+async fn what_a_crash_left_behind_the_end_is_not_taken_for_data() {
+    let home = Home::new(LogConfig::default());
+    let mut log = home.open().await;
+    fill(&mut log, 5, 3, 4);
+    drop(log);
+    let path = home.file("00000000000000000000.log");
+    let good = fs::read(&path).unwrap();
+    let size = batch(3).len();
+    // Zeros up to a size that was durable before its data.
+    fs::write(&path, [&good[..], &[0; 5000]].concat()).unwrap();
+    assert_eq!(home.try_open(crashed(0)).await.unwrap().0.log_end(), Offset(15));
+    // A batch from before a cut, at the right place of the file, but of another offset.
+    fs::write(&path, [&good[..size * 2], &good[size * 3..]].concat()).unwrap();
+    assert_eq!(home.try_open(crashed(0)).await.unwrap().0.log_end(), Offset(6));
+    // One of the right offset, but of an older leader.
+    let mut bytes = good.clone();
+    bytes[size * 3 + 15] = 3;
+    fs::write(&path, &bytes).unwrap();
+    assert_eq!(home.try_open(crashed(0)).await.unwrap().0.log_end(), Offset(9));
+}
+
+#[tokio::test]
+async fn a_segment_that_is_missing_ends_the_log_or_is_an_error() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 40, 3, 2);
+    let bases: Vec<Offset> = log.segment_bases().collect();
+    drop(log);
+    fs::remove_file(home.file(&format!("{:020}.log", bases[2].0))).unwrap();
+    let error = home.try_open(crashed(bases[3].0)).await;
+    assert!(error.is_ok(), "the segments below the recovery point are not examined");
+    drop(error);
+    let error = home.try_open(crashed(bases[2].0 + 1)).await.unwrap_err();
+    assert!(matches!(error, LogError::Corrupt { .. }), "{error}");
+    let (log, _) = home.try_open(crashed(bases[1].0)).await.unwrap();
+    assert_eq!(log.log_end(), bases[2]);
+}
+
+#[tokio::test]
+async fn the_recovery_point_passes_only_what_was_synced() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 2, 3, 2);
+    assert_eq!(log.unflushed_messages(), 6);
+    let plan = log.flush_plan();
+    fill(&mut log, 1, 3, 2);
+    assert_eq!(plan.upto(), Offset(6));
+    let flushed = plan.run().await.unwrap();
+    log.flushed(&flushed);
+    assert_eq!((log.recovery_point(), log.unflushed_messages()), (Offset(6), 3));
+    fill(&mut log, 20, 3, 2);
+    let flushed = log.roll_flush_plan().run().await.unwrap();
+    log.flushed(&flushed);
+    assert_eq!(Some(log.recovery_point()), log.segment_bases().last());
+    flush(&mut log).await;
+    assert_eq!(log.unflushed_messages(), 0);
+    assert!(log.flush_plan().is_empty(), "nothing is left to sync");
+}
+
+#[tokio::test]
+async fn a_sync_that_was_overtaken_by_a_cut_proves_nothing() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 4, 3, 2);
+    let plan = log.flush_plan();
+    log.truncate_to(Offset(6)).unwrap();
+    fill(&mut log, 4, 3, 2);
+    let flushed = plan.run().await.unwrap();
+    log.flushed(&flushed);
+    assert_eq!(log.recovery_point(), Offset(0));
+}
+
+#[tokio::test]
+async fn epochs_are_learnt_from_batches_where_the_checkpoint_is_old_wrong_or_gone() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 10, 3, 2);
+    flush(&mut log).await;
+    let synced = log.recovery_point();
+    fill(&mut log, 10, 3, 4);
+    let expected = log.epochs().clone();
+    drop(log);
+    let path = home.file("leader-epoch-checkpoint");
+    for checkpoint in [None, Some("0\n1\n2 0\n"), Some("0\n2\n2 0\n9 33\n"), Some("nonsense")] {
+        match checkpoint {
+            None => fs::remove_file(&path).unwrap(),
+            Some(text) => fs::write(&path, text).unwrap(),
+        }
+        let (log, _) = home.try_open(crashed(synced.0)).await.unwrap();
+        assert_eq!(log.epochs(), &expected, "{checkpoint:?}");
+    }
+    fs::remove_file(&path).unwrap();
+    let (log, _) = home.try_open(Recovery { clean: true, ..crashed(60) }).await.unwrap();
+    assert_eq!(log.epochs(), &expected, "also after a clean end");
+}
+
+#[tokio::test]
+async fn litter_of_what_was_not_finished_is_removed() {
+    let home = Home::new(tiny());
+    drop(home.open().await);
+    for name in [
+        "leader-epoch-checkpoint.7.tmp",
+        "00000000000000000009.log.deleted",
+        "00000000000000000009.index",
+    ] {
+        fs::write(home.file(name), "x").unwrap();
+    }
+    fs::write(home.file("partition.metadata"), "version: 0\n").unwrap();
+    drop(home.open().await);
+    let names = home.names();
+    assert!(!names.iter().any(|name| name.contains("tmp") || name.contains('9')), "{names:?}");
+    assert!(names.contains(&"partition.metadata".to_owned()));
+}
+
+#[tokio::test]
+async fn a_log_start_above_everything_begins_the_log_there() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 4, 3, 2);
+    drop(log);
+    let recovery = Recovery { log_start: Offset(50), ..crashed(0) };
+    let (mut log, _) = home.try_open(recovery).await.unwrap();
+    assert_eq!((log.log_start(), log.log_end()), (Offset(50), Offset(50)));
+    assert_eq!(lead(&mut log, batch(1), 3).base, Offset(50));
+    assert_eq!(log.epochs().entries(), [(LeaderEpoch(3), Offset(50))]);
+}
+
+#[tokio::test]
+async fn a_broken_snapshot_costs_only_reading() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    for index in 0..20 {
+        lead(&mut log, crate::log::testing::batch_of(7, 0, index, 1), 1);
+    }
+    let before = log.producers().clone();
+    log.close().await.unwrap();
+    for name in home.names().iter().filter(|name| name.ends_with("snapshot")) {
+        fs::write(home.file(name), b"garbage").unwrap();
+    }
+    assert_eq!(home.reopen().await.producers(), &before);
+}

@@ -1,0 +1,108 @@
+//! Cutting a log: what a follower does to agree with its leader.
+//!
+//! The order is what makes a crash in between harmless. The recovery point in the checkpoint is
+//! lowered first, durably: else new data above the cut, not yet synced, would stand below a
+//! recovery point that calls it synced. Then segments go from the end on, so that what is left is
+//! always a prefix. What of this the disk forgets in a power loss lies above the recovery point,
+//! where the next start trusts nothing but checksums, offsets and epochs that fit.
+
+use super::segment::Segment;
+use super::{Log, LogError};
+use crate::base::{Offset, Timestamp};
+use crate::io::Disk;
+
+/// What a truncation did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Truncated {
+    /// Where the log ends now: at most where it was asked to, for only whole batches stay.
+    pub end: Offset,
+    /// Whether the history of epochs lost an entry: [`Log::save_epochs`] is due.
+    pub epochs_changed: bool,
+}
+
+impl<D: Disk> Log<D> {
+    /// Cuts the log: the batch that holds `offset`, and all after it, go. Fails with
+    /// [`LogError::CheckpointFirst`], the log as it was, when the recovery point on disk may be
+    /// above: save it (it was lowered), then try again.
+    pub fn truncate_to(&mut self, offset: Offset) -> Result<Truncated, LogError> {
+        self.durability.check_online()?;
+        if offset >= self.log_end {
+            // An epoch that began at the end and wrote nothing goes all the same: the leader does
+            // not know it, and would find the logs parting at every fetch.
+            let epochs_changed = self.epochs.truncate_from_end(self.log_end);
+            if epochs_changed {
+                self.durability.epochs_changed();
+            }
+            return Ok(Truncated { end: self.log_end, epochs_changed });
+        }
+        let Some((base, segment)) = self.segments.range(..=offset).next_back() else {
+            return self.truncate_fully_and_start_at(offset);
+        };
+        let base = *base;
+        let end = segment.locate(offset)?.map_or(segment.end, |found| found.header.base_offset);
+        self.durability.cut(end.min(offset))?;
+        let cut = self.cut_segments(base, offset);
+        self.or_offline(cut)?;
+        let end = self.log_end;
+        self.log_start = self.log_start.min(end);
+        let epochs_changed = self.epochs.truncate_from_end(end);
+        if epochs_changed {
+            self.durability.epochs_changed();
+        }
+        let mut reloaded = self.forget_snapshots(|at| at > end);
+        // Whom nobody knew at the end, nobody knew before.
+        if reloaded.is_ok() && !self.producers.is_empty() {
+            reloaded = self.load_producers();
+        }
+        self.or_offline(reloaded)?;
+        Ok(Truncated { end, epochs_changed })
+    }
+
+    /// Removes segments above `base`, the last first, and cuts that one at `offset`.
+    fn cut_segments(&mut self, base: Offset, offset: Offset) -> Result<(), LogError> {
+        self.tail = None;
+        while let Some(entry) = self.segments.last_entry().filter(|entry| *entry.key() > base) {
+            self.durability.names_changed();
+            entry.remove().remove()?;
+        }
+        let config = self.config;
+        let active = self.active()?;
+        active.truncate_to(offset, &config)?;
+        self.log_end = active.end;
+        Ok(())
+    }
+
+    /// Empties the log, so that the next record has `offset`. May fail as [`Log::truncate_to`].
+    pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<Truncated, LogError> {
+        self.durability.check_online()?;
+        self.durability.cut(offset)?;
+        let started = self.start_anew(offset);
+        self.or_offline(started)?;
+        let epochs_changed = self.epochs.clear();
+        self.durability.epochs_changed();
+        Ok(Truncated { end: offset, epochs_changed })
+    }
+
+    fn start_anew(&mut self, offset: Offset) -> Result<(), LogError> {
+        self.tail = None;
+        self.durability.names_changed();
+        while let Some((_, segment)) = self.segments.pop_last() {
+            segment.remove()?;
+        }
+        self.forget_snapshots(|_| true)?;
+        self.producers.clear();
+        // Its age begins with its first batch.
+        let fresh = Segment::create(&self.disk, &self.dir, offset, &self.config, Timestamp::NONE)?;
+        self.segments.insert(offset, fresh);
+        (self.log_start, self.log_end) = (offset, offset);
+        Ok(())
+    }
+
+    /// A cut that failed half-way leaves memory and files apart: nothing more is done here.
+    fn or_offline<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
+        if result.is_err() {
+            self.durability.go_offline();
+        }
+        result
+    }
+}
