@@ -15,3 +15,5 @@ pub mod io;
 pub mod rpc;
 // A partition on disk: segments, indexes, epochs, producer state, recovery. `Log<D: Disk>`.
 pub mod log;
+// The cluster's metadata and who may change it. Pure: no await, no clock, no I/O.
+pub mod controller;

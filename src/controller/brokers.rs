@@ -1,0 +1,170 @@
+//! BrokerRegistration: who is in the cluster (KIP-631), and whether it came back with all that it
+//! had acknowledged (KIP-966).
+
+use std::collections::BTreeSet;
+
+use super::election::Cause;
+use super::image::Broker;
+use super::machine::{Controller, Decision};
+use super::record::{Endpoint, Feature, Record, RegisterBroker};
+use crate::base::{BrokerEpoch, BrokerId, Instant, Offset};
+use crate::wire::ErrorCode;
+use crate::wire::messages::broker_registration_request::{Feature as ToldFeature, Listener};
+use crate::wire::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse, Uuid};
+
+/// Most listeners, features or log directories that a broker may tell of.
+const MOST_LISTED: usize = 1000;
+/// Longest name or host that a broker may tell: all that is told goes into every node's log.
+const LONGEST_TEXT: usize = 1000;
+
+impl Controller {
+    /// Registers a start of a broker.
+    ///
+    /// `next_offset` is where the metadata log ends, and so the offset of this decision's first
+    /// record: the broker's epoch is the offset of its registration, which only the shell can
+    /// know, because control batches take offsets too.
+    pub fn register_broker(
+        &self,
+        now: Instant,
+        next_offset: Offset,
+        request: &BrokerRegistrationRequest,
+    ) -> Decision<BrokerRegistrationResponse> {
+        let mut response = BrokerRegistrationResponse::default();
+        response.broker_epoch = BrokerEpoch::NONE.0;
+        match self.registered(now, next_offset, request) {
+            Ok((epoch, records)) => {
+                response.broker_epoch = epoch.0;
+                Decision { records, response }
+            }
+            Err(error) => {
+                response.error_code = error.code();
+                Decision::only(response)
+            }
+        }
+    }
+
+    fn registered(
+        &self,
+        now: Instant,
+        next_offset: Offset,
+        request: &BrokerRegistrationRequest,
+    ) -> Result<(BrokerEpoch, Vec<Record>), ErrorCode> {
+        if *request.cluster_id != *self.settings.cluster_id {
+            return Err(ErrorCode::InconsistentClusterId);
+        }
+        let id = BrokerId(request.broker_id);
+        check_shape(request)?;
+        let existing = self.image.broker(id);
+        let again = existing.filter(|known| known.incarnation == request.incarnation_id);
+        if existing.is_some() && again.is_none() && self.has_session(now, id) {
+            return Err(ErrorCode::DuplicateBrokerRegistration);
+        }
+        self.check_directories(id, request)?;
+        self.check_features(request)?;
+        let mut plan = self.plan();
+        let mut record = RegisterBroker {
+            broker: id,
+            incarnation: request.incarnation_id,
+            epoch: BrokerEpoch::NONE,
+            endpoints: endpoints(request),
+            features: features(request),
+            rack: request.rack.as_ref().map(ToString::to_string),
+            fenced: true,
+            in_controlled_shutdown: false,
+            log_dirs: request.log_dirs.clone(),
+        };
+        if let Some(known) = again {
+            // The same start says more about itself; its answer may have been lost.
+            record.epoch = known.epoch;
+            record.fenced = known.fenced;
+            record.in_controlled_shutdown = known.shutting_down.is_some();
+        } else {
+            if let Some(known) = existing {
+                let cause = match is_clean(known, request) {
+                    true => Cause { leaving: Some(id), lost: None },
+                    false => Cause { leaving: Some(id), lost: Some(id) },
+                };
+                plan.reelect(&self.settings.topic_defaults, cause, |partition| {
+                    partition.isr.contains(&id) || partition.elr.contains(&id)
+                });
+            }
+            record.epoch = BrokerEpoch(next_offset.plus(plan.len() as i64).0);
+        }
+        let epoch = record.epoch;
+        plan.push(Record::RegisterBroker(record));
+        Ok((epoch, plan.into_records()))
+    }
+
+    fn check_directories(
+        &self,
+        id: BrokerId,
+        request: &BrokerRegistrationRequest,
+    ) -> Result<(), ErrorCode> {
+        let dirs: BTreeSet<Uuid> = request.log_dirs.iter().copied().collect();
+        let reserved = dirs.iter().any(|dir| is_reserved(*dir));
+        let mut others = self.image.brokers().filter(|(other, _)| *other != id);
+        let taken = others.any(|(_, other)| other.log_dirs.iter().any(|dir| dirs.contains(dir)));
+        if reserved || taken || dirs.len() != request.log_dirs.len() {
+            return Err(ErrorCode::InvalidRegistration);
+        }
+        Ok(())
+    }
+
+    /// A broker must understand what is in use, as far as it says what it understands.
+    fn check_features(&self, request: &BrokerRegistrationRequest) -> Result<(), ErrorCode> {
+        let fits = |(name, level): (&str, i16)| {
+            let told = request.features.iter().find(|feature| *feature.name == *name);
+            told.is_none_or(|f| {
+                (f.min_supported_version..=f.max_supported_version).contains(&level)
+            })
+        };
+        if !self.image.features().filter(|(_, level)| *level > 0).all(fits) {
+            return Err(ErrorCode::UnsupportedVersion);
+        }
+        Ok(())
+    }
+}
+
+/// KIP-966: a broker that shut down cleanly remembers the epoch that it had. Any other answer,
+/// `-1` included, means that it may have lost what it had not synced.
+fn is_clean(known: &Broker, request: &BrokerRegistrationRequest) -> bool {
+    request.previous_broker_epoch == known.epoch.0
+}
+
+/// KIP-858 keeps the first hundred ids for purposes such as "lost" and "migrating".
+fn is_reserved(directory: Uuid) -> bool {
+    u128::from_be_bytes(directory.to_bytes()) < 100
+}
+
+/// What can't be a broker, or would not fit into a record.
+fn check_shape(request: &BrokerRegistrationRequest) -> Result<(), ErrorCode> {
+    let listeners = request.listeners.iter().flat_map(|l| [l.name.len(), l.host.len()]);
+    let features = request.features.iter().map(|feature| feature.name.len());
+    let rack = request.rack.as_ref().map(|rack| rack.len());
+    let longest = listeners.chain(features).chain(rack).max().unwrap_or(0);
+    let counts = [request.listeners.len(), request.features.len(), request.log_dirs.len()];
+    let oversized = longest > LONGEST_TEXT || counts.iter().any(|count| *count > MOST_LISTED);
+    if request.broker_id < 0 || request.listeners.is_empty() || oversized {
+        return Err(ErrorCode::InvalidRegistration);
+    }
+    Ok(())
+}
+
+fn endpoints(request: &BrokerRegistrationRequest) -> Vec<Endpoint> {
+    let endpoint = |listener: &Listener| Endpoint {
+        name: listener.name.to_string(),
+        host: listener.host.to_string(),
+        port: listener.port,
+        security_protocol: listener.security_protocol,
+    };
+    request.listeners.iter().map(endpoint).collect()
+}
+
+fn features(request: &BrokerRegistrationRequest) -> Vec<Feature> {
+    let feature = |feature: &ToldFeature| Feature {
+        name: feature.name.to_string(),
+        min: feature.min_supported_version,
+        max: feature.max_supported_version,
+    };
+    request.features.iter().map(feature).collect()
+}

@@ -1,0 +1,223 @@
+//! Who is in sync and who leads, when something about a partition changes (KIP-631, KIP-966).
+//!
+//! Source: Kafka's `PartitionChangeBuilder`. One thing differs: the last member of an ISR that is
+//! fenced stays in the ISR, as before KIP-966, where Kafka moves it to the ELR. Either way it can
+//! be elected again and nobody who lacks committed records can. Only an unclean shutdown of the
+//! last member leaves an ISR empty.
+
+use super::image::{Image, PartitionState, Topic};
+use super::machine::ELR_FEATURE;
+use super::plan::Plan;
+use super::record::{PartitionChange, Record};
+use crate::base::config::TopicConfig;
+use crate::base::{BrokerId, TopicId};
+
+/// Why a partition may have to change.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Cause {
+    /// This broker is about to be fenced or to leave: it may neither lead nor be in sync.
+    pub(super) leaving: Option<BrokerId>,
+    /// This broker came back without what it had not synced: in addition it is not eligible.
+    pub(super) lost: Option<BrokerId>,
+}
+
+/// What a partition should be like, as far as its in-sync replicas go.
+pub(super) struct Election<'a> {
+    image: &'a Image,
+    partition: &'a PartitionState,
+    cause: Cause,
+    min_insync: usize,
+    unclean_allowed: bool,
+    elr_enabled: bool,
+}
+
+/// Who was elected, and how.
+struct Elected {
+    leader: Option<BrokerId>,
+    unclean: bool,
+}
+
+impl<'a> Election<'a> {
+    pub(super) fn new(
+        image: &'a Image,
+        topic: &Topic,
+        partition: &'a PartitionState,
+        defaults: &TopicConfig,
+        cause: Cause,
+    ) -> Self {
+        let config = image.topic_config(&topic.name, defaults);
+        let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
+        Self {
+            image,
+            partition,
+            cause,
+            // More copies than there are can't be asked for.
+            min_insync: min_insync.min(partition.replicas.len()),
+            unclean_allowed: config.unclean_leader_election,
+            elr_enabled: image.feature(ELR_FEATURE) >= 1,
+        }
+    }
+
+    /// The change that makes `target` the ISR, as far as that is possible, with a leader if there
+    /// can be one. `None` if nothing changes.
+    pub(super) fn change(
+        &self,
+        (topic, index): (TopicId, i32),
+        target: Vec<BrokerId>,
+        recovering: bool,
+    ) -> Option<PartitionChange> {
+        let before = self.partition;
+        let mut isr = target;
+        let mut elr = self.eligible(&isr);
+        let elected = self.elect(&isr, &elr);
+        let mut after = before.clone();
+        after.recovering = recovering;
+        if elected.unclean {
+            // Whoever was in sync has records that the new leader may lack: they are not in sync
+            // with it. This may lose data.
+            isr = elected.leader.into_iter().collect();
+            elr.clear();
+            after.recovering = true;
+        } else if let Some(leader) = elected.leader.filter(|leader| !isr.contains(leader)) {
+            // From the ELR: as good as an ISR member, but now alone.
+            isr = vec![leader];
+            elr = self.eligible(&isr);
+        } else if isr.is_empty()
+            && let Some(last) = self.last_member()
+        {
+            isr = vec![last];
+            elr = self.eligible(&isr);
+        }
+        after.isr = isr;
+        after.elr = elr;
+        after.leader = elected.leader;
+        after.last_known_elr = self.last_known(elected.leader);
+        difference(before, &after, elected.unclean).map(|change| PartitionChange {
+            topic,
+            partition: index,
+            ..change
+        })
+    }
+
+    /// The ELR beside an ISR: while that is smaller than min.insync.replicas the high watermark
+    /// does not move, so who leaves it still holds all that is committed (KIP-966).
+    fn eligible(&self, isr: &[BrokerId]) -> Vec<BrokerId> {
+        if !self.elr_enabled || isr.len() >= self.min_insync {
+            return Vec::new();
+        }
+        let mut eligible: Vec<BrokerId> = Vec::new();
+        for id in self.partition.elr.iter().chain(&self.partition.isr) {
+            if !isr.contains(id) && !self.is_lost(*id) && !eligible.contains(id) {
+                eligible.push(*id);
+            }
+        }
+        eligible.sort_unstable();
+        eligible
+    }
+
+    /// KIP-966: after an unclean shutdown a log may lack what was acknowledged from it.
+    fn is_lost(&self, id: BrokerId) -> bool {
+        self.cause.lost == Some(id)
+    }
+
+    /// Clean elections prefer the leader that is, then the order of assignment.
+    fn elect(&self, isr: &[BrokerId], elr: &[BrokerId]) -> Elected {
+        let clean = |leader| Elected { leader: Some(leader), unclean: false };
+        let among = |eligible: &[BrokerId]| {
+            let current = self.partition.leader.into_iter();
+            let mut candidates = current.chain(self.partition.replicas.iter().copied());
+            candidates.find(|id| eligible.contains(id) && self.is_acceptable(*id))
+        };
+        if let Some(leader) = among(isr).or_else(|| among(elr)) {
+            return clean(leader);
+        }
+        if let Some(leader) = self.last_known_leader(isr, elr) {
+            return Elected { leader: Some(leader), unclean: true };
+        }
+        let mut replicas = self.partition.replicas.iter().copied();
+        match replicas.find(|id| self.unclean_allowed && self.is_acceptable(*id)) {
+            Some(leader) => Elected { leader: Some(leader), unclean: true },
+            None => Elected { leader: None, unclean: false },
+        }
+    }
+
+    /// KIP-966, "last known leader": everybody who was eligible has lost unsynced data. The one
+    /// that led last is likely to have lost least, and the partition is no use without a leader.
+    fn last_known_leader(&self, isr: &[BrokerId], elr: &[BrokerId]) -> Option<BrokerId> {
+        match self.partition.last_known_elr[..] {
+            [last] if self.elr_enabled && isr.is_empty() && elr.is_empty() => {
+                Some(last).filter(|last| self.is_acceptable(*last))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_acceptable(&self, id: BrokerId) -> bool {
+        let going = self.cause.leaving == Some(id) || self.is_lost(id);
+        let directory = self.partition.directory_of(id);
+        let standing = self.image.broker(id);
+        !going && standing.is_some_and(|b| b.is_active() && b.has_directory(directory))
+    }
+
+    /// Who stays in the ISR when everybody has left it: it holds all that is committed.
+    fn last_member(&self) -> Option<BrokerId> {
+        let leader = self.partition.leader.into_iter();
+        let mut members = leader.chain(self.partition.isr.iter().copied());
+        members.find(|id| {
+            // Before KIP-966, nobody asked whether the last one still has it all.
+            self.partition.isr.contains(id) && !(self.elr_enabled && self.is_lost(*id))
+        })
+    }
+
+    fn last_known(&self, leader: Option<BrokerId>) -> Vec<BrokerId> {
+        match (leader, self.partition.leader) {
+            _ if !self.elr_enabled => Vec::new(),
+            (Some(_), _) => Vec::new(),
+            (None, Some(last)) => vec![last],
+            (None, None) => self.partition.last_known_elr.clone(),
+        }
+    }
+}
+
+/// What a record has to say to lead from one state to the other.
+fn difference(
+    before: &PartitionState,
+    after: &PartitionState,
+    unclean: bool,
+) -> Option<PartitionChange> {
+    let changed =
+        |before: &Vec<BrokerId>, after: &Vec<BrokerId>| (before != after).then(|| after.clone());
+    let change = PartitionChange {
+        isr: changed(&before.isr, &after.isr),
+        elr: changed(&before.elr, &after.elr),
+        last_known_elr: changed(&before.last_known_elr, &after.last_known_elr),
+        leader: (before.leader != after.leader).then_some(after.leader),
+        // Said again with every unclean election, so that the record alone tells.
+        recovering: (unclean || before.recovering != after.recovering).then_some(after.recovering),
+        ..PartitionChange::default()
+    };
+    (change != PartitionChange::default()).then_some(change)
+}
+
+impl Plan {
+    /// Lets every partition that `concerned` picks take the consequences of `cause`.
+    pub(super) fn reelect(
+        &mut self,
+        defaults: &TopicConfig,
+        cause: Cause,
+        concerned: impl Fn(&PartitionState) -> bool,
+    ) {
+        let image = self.image().clone();
+        for (topic, index, partition) in image.partitions() {
+            if !concerned(partition) {
+                continue;
+            }
+            let stays = |id: &BrokerId| Some(*id) != cause.leaving && Some(*id) != cause.lost;
+            let isr = partition.isr.iter().copied().filter(stays).collect();
+            let election = Election::new(&image, topic, partition, defaults, cause);
+            if let Some(change) = election.change((topic.id, index), isr, partition.recovering) {
+                self.push(Record::PartitionChange(change));
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! BrokerHeartbeat: who lives, who may take part, who may leave (KIP-631).
+//!
+//! Source: Kafka's `BrokerHeartbeatManager` and `ReplicationControlManager`.
+
+use super::election::Cause;
+use super::image::Broker;
+use super::machine::{Controller, Decision};
+use super::plan::Plan;
+use super::record::{BrokerChange, Record};
+use crate::base::{BrokerEpoch, BrokerId, Instant, Offset};
+use crate::wire::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse, Uuid};
+
+/// What a heartbeat leaves behind. Not in the log: a broker is heard of too often for that.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    epoch: BrokerEpoch,
+    /// `None` once the session is known to have ended.
+    heard: Option<Instant>,
+    /// How far the broker has read the metadata.
+    metadata: Offset,
+}
+
+/// Where a broker stands after a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Fenced,
+    Active,
+    ShuttingDown,
+    /// It may stop now.
+    Gone,
+}
+
+impl Controller {
+    /// Answers a heartbeat, and notes that the broker was heard of (the one thing that is not
+    /// left to `replay`).
+    pub fn heartbeat(
+        &mut self,
+        now: Instant,
+        request: &BrokerHeartbeatRequest,
+    ) -> Decision<BrokerHeartbeatResponse> {
+        let mut response = BrokerHeartbeatResponse::default();
+        response.is_fenced = true;
+        let (id, epoch) = (BrokerId(request.broker_id), BrokerEpoch(request.broker_epoch));
+        if let Err(error) = self.check_broker_epoch(id, epoch) {
+            response.error_code = error.code();
+            return Decision::only(response);
+        }
+        self.heard(now, id, epoch, Offset(request.current_metadata_offset));
+        let Some(broker) = self.image.broker(id) else { return Decision::only(response) };
+        let caught_up = request.current_metadata_offset >= broker.registered_at.0;
+        let (before, after) =
+            (standing(broker), self.next_standing(id, broker, request, caught_up));
+        let mut plan = self.plan();
+        if before != after {
+            self.move_to(&mut plan, id, epoch, after);
+        }
+        self.lose_directories(&mut plan, id, &request.offline_log_dirs);
+        response.is_caught_up = caught_up;
+        response.is_fenced = matches!(after, Standing::Fenced | Standing::Gone);
+        response.should_shut_down = after == Standing::Gone;
+        Decision { records: plan.into_records(), response }
+    }
+
+    /// A broker was heard of, though perhaps too late to answer it.
+    pub fn heard(&mut self, now: Instant, id: BrokerId, epoch: BrokerEpoch, metadata: Offset) {
+        if self.check_broker_epoch(id, epoch).is_ok() {
+            self.sessions.insert(id, Session { epoch, heard: Some(now), metadata });
+        }
+    }
+
+    /// A broker's session is over, whatever the clock says. For a node that is broker and
+    /// controller in one: when it starts, its own former broker can't be alive.
+    pub fn session_ended(&mut self, id: BrokerId) {
+        if let Some(broker) = self.image.broker(id) {
+            let session = Session { epoch: broker.epoch, heard: None, metadata: Offset::NONE };
+            self.sessions.insert(id, session);
+        }
+    }
+
+    /// Fences brokers that were silent for too long; their partitions get other leaders.
+    pub fn tick(&self, now: Instant) -> Vec<Record> {
+        let mut plan = self.plan();
+        for (id, broker) in self.image.brokers() {
+            if !broker.fenced && !self.has_session(now, id) {
+                self.fence(&mut plan, id, broker.epoch);
+            }
+        }
+        plan.into_records()
+    }
+
+    /// When `tick` has something to do, unless brokers are heard of before.
+    pub fn deadline(&self) -> Option<Instant> {
+        let alive = self.image.brokers().filter(|(_, broker)| !broker.fenced);
+        alive.map(|(id, _)| self.session_end(id)).min()
+    }
+
+    /// Whether a broker that takes part was heard of lately. A fenced one has no session.
+    pub(super) fn has_session(&self, now: Instant, id: BrokerId) -> bool {
+        self.image.is_alive(id) && now < self.session_end(id)
+    }
+
+    fn session_end(&self, id: BrokerId) -> Instant {
+        match self.session(id) {
+            Some(Session { heard: None, .. }) => Instant::START,
+            Some(Session { heard: Some(heard), .. }) => {
+                (*heard).max(self.active_since) + self.settings.session_timeout
+            }
+            None => self.active_since + self.settings.session_timeout,
+        }
+    }
+
+    /// The session of the current registration.
+    fn session(&self, id: BrokerId) -> Option<&Session> {
+        let epoch = self.image.broker(id)?.epoch;
+        self.sessions.get(&id).filter(|session| session.epoch == epoch)
+    }
+
+    fn next_standing(
+        &self,
+        id: BrokerId,
+        broker: &Broker,
+        request: &BrokerHeartbeatRequest,
+        caught_up: bool,
+    ) -> Standing {
+        match standing(broker) {
+            Standing::Fenced if request.want_shut_down => Standing::Gone,
+            // A broker takes part once it knows of its own registration, and so of everything
+            // that was decided about it before.
+            Standing::Fenced if !request.want_fence && caught_up => Standing::Active,
+            Standing::Fenced => Standing::Fenced,
+            Standing::Active if request.want_fence && request.want_shut_down => Standing::Gone,
+            Standing::Active if request.want_fence => Standing::Fenced,
+            Standing::Active if !request.want_shut_down => Standing::Active,
+            Standing::Active if self.leads_something(id) => Standing::ShuttingDown,
+            Standing::Active => Standing::Gone,
+            Standing::ShuttingDown => match self.may_leave(id, broker) {
+                true => Standing::Gone,
+                false => Standing::ShuttingDown,
+            },
+            Standing::Gone => Standing::Gone,
+        }
+    }
+
+    fn leads_something(&self, id: BrokerId) -> bool {
+        self.image.partitions().any(|(_, _, partition)| partition.leader == Some(id))
+    }
+
+    /// A broker on its way out leads nothing any more, and every other one knows that.
+    fn may_leave(&self, id: BrokerId, broker: &Broker) -> bool {
+        let Some(since) = broker.shutting_down else { return false };
+        let mut active = self.image.brokers().filter(|(_, other)| other.is_active());
+        !self.leads_something(id)
+            && active.all(|(other, _)| self.session(other).is_some_and(|s| s.metadata >= since))
+    }
+
+    fn move_to(&self, plan: &mut Plan, id: BrokerId, epoch: BrokerEpoch, standing: Standing) {
+        let defaults = &self.settings.topic_defaults;
+        match standing {
+            Standing::Fenced | Standing::Gone => self.fence(plan, id, epoch),
+            Standing::Active => {
+                let change = BrokerChange { fenced: Some(false), ..BrokerChange::of(id, epoch) };
+                plan.push(Record::BrokerChange(change));
+                plan.reelect(defaults, Cause::default(), |partition| partition.leader.is_none());
+            }
+            Standing::ShuttingDown => {
+                let change =
+                    BrokerChange { in_controlled_shutdown: true, ..BrokerChange::of(id, epoch) };
+                plan.push(Record::BrokerChange(change));
+                let cause = Cause { leaving: Some(id), lost: None };
+                plan.reelect(defaults, cause, |partition| partition.isr.contains(&id));
+            }
+        }
+    }
+
+    /// Takes a broker out of every ISR, and then out of the cluster's working set.
+    fn fence(&self, plan: &mut Plan, id: BrokerId, epoch: BrokerEpoch) {
+        if plan.image().broker(id).is_none_or(|broker| broker.fenced) {
+            return;
+        }
+        let cause = Cause { leaving: Some(id), lost: None };
+        plan.reelect(&self.settings.topic_defaults, cause, |partition| partition.isr.contains(&id));
+        let change = BrokerChange { fenced: Some(true), ..BrokerChange::of(id, epoch) };
+        plan.push(Record::BrokerChange(change));
+    }
+
+    /// KIP-858: what is in a failed log directory can neither lead nor be in sync, though its
+    /// broker sends heartbeats all the same.
+    fn lose_directories(&self, plan: &mut Plan, id: BrokerId, offline: &[Uuid]) {
+        let Some(broker) = plan.image().broker(id) else { return };
+        let (lost, left): (Vec<Uuid>, Vec<Uuid>) =
+            broker.log_dirs.iter().partition(|dir| offline.contains(dir));
+        // A broker without any directory left stops by itself.
+        if lost.is_empty() || left.is_empty() {
+            return;
+        }
+        let epoch = broker.epoch;
+        let cause = Cause { leaving: Some(id), lost: None };
+        plan.reelect(&self.settings.topic_defaults, cause, |partition| {
+            partition.isr.contains(&id) && lost.contains(&partition.directory_of(id))
+        });
+        let change = BrokerChange { log_dirs: Some(left), ..BrokerChange::of(id, epoch) };
+        plan.push(Record::BrokerChange(change));
+    }
+}
+
+fn standing(broker: &Broker) -> Standing {
+    if broker.fenced {
+        Standing::Fenced
+    } else if broker.shutting_down.is_some() {
+        Standing::ShuttingDown
+    } else {
+        Standing::Active
+    }
+}

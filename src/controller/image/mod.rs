@@ -1,0 +1,242 @@
+//! The cluster's metadata as of one offset of the metadata log.
+//!
+//! Cheap to clone: a clone shares everything, and [`Image::replay`] copies only what it changes.
+//! A broker keeps an `Arc<Image>` for its request handlers and swaps it after each batch.
+
+mod replay;
+
+pub use replay::{Change, ReplayError};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::record::{Endpoint, Feature};
+use crate::base::config::{BrokerConfig, Config, TopicConfig};
+use crate::base::{
+    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerId, TopicId,
+};
+use crate::io::Address;
+use crate::wire::messages::Uuid;
+
+/// A registered broker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// Epoch of its registration.
+    pub epoch: BrokerEpoch,
+    /// Which start of the broker registered.
+    pub incarnation: Uuid,
+    /// Where it is reached.
+    pub endpoints: Vec<Endpoint>,
+    /// What it understands.
+    pub features: Vec<Feature>,
+    /// Where it stands.
+    pub rack: Option<String>,
+    /// It may neither lead nor be in sync.
+    pub fenced: bool,
+    /// It has asked to leave: the offset of the record that says so.
+    pub shutting_down: Option<Offset>,
+    /// Its usable log directories.
+    pub log_dirs: Vec<Uuid>,
+    /// Offset of its registration: once it has read that far, it may be unfenced.
+    pub registered_at: Offset,
+}
+
+impl Broker {
+    /// It may lead and be in sync.
+    pub fn is_active(&self) -> bool {
+        !self.fenced && self.shutting_down.is_none()
+    }
+
+    /// Whether a copy in this log directory is usable. Where the directory is not known it is
+    /// taken to be (KIP-858).
+    pub fn has_directory(&self, directory: Uuid) -> bool {
+        directory == Uuid::ZERO || self.log_dirs.is_empty() || self.log_dirs.contains(&directory)
+    }
+}
+
+/// A topic and its partitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Which creation of it.
+    pub id: TopicId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its partitions, by index.
+    pub partitions: BTreeMap<i32, Arc<PartitionState>>,
+}
+
+/// What the controller has decided about a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Who has a copy, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+    /// Log directory of each replica, zero where it is not known.
+    pub directories: Vec<Uuid>,
+    /// Who is in sync. Keeps its last member when that one goes; empty only when its last member
+    /// came back without what it had not synced (KIP-966).
+    pub isr: Vec<BrokerId>,
+    /// Who is not in sync, yet holds all that is committed (KIP-966).
+    pub elr: Vec<BrokerId>,
+    /// The last leader, while there is none (KIP-966).
+    pub last_known_elr: Vec<BrokerId>,
+    /// Who leads.
+    pub leader: Option<BrokerId>,
+    /// Counts leaders.
+    pub leader_epoch: LeaderEpoch,
+    /// Counts changes.
+    pub partition_epoch: PartitionEpoch,
+    /// The leader was chosen uncleanly and has not said yet that it has recovered.
+    pub recovering: bool,
+}
+
+impl PartitionState {
+    /// The leader was chosen uncleanly and has not said yet that it has recovered.
+    pub fn is_recovering(&self) -> bool {
+        self.recovering
+    }
+
+    /// The log directory of a replica; zero where it is not known.
+    pub fn directory_of(&self, broker: BrokerId) -> Uuid {
+        let at = self.replicas.iter().position(|replica| *replica == broker);
+        at.and_then(|at| self.directories.get(at)).copied().unwrap_or(Uuid::ZERO)
+    }
+}
+
+type Settings = BTreeMap<String, String>;
+
+/// Everything committed up to one offset.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Image {
+    offset: Option<Offset>,
+    brokers: Arc<BTreeMap<BrokerId, Arc<Broker>>>,
+    topics: Arc<BTreeMap<TopicId, Arc<Topic>>>,
+    names: Arc<BTreeMap<Arc<str>, TopicId>>,
+    configs: Arc<BTreeMap<(i8, String), Arc<Settings>>>,
+    features: Arc<BTreeMap<String, i16>>,
+    next_producer_id: Option<ProducerId>,
+}
+
+impl Image {
+    /// The last offset that is in this image.
+    pub fn offset(&self) -> Option<Offset> {
+        self.offset
+    }
+
+    /// The log holds nothing more for the image up to `offset`: a control batch, for example.
+    pub fn reached(&mut self, offset: Offset) {
+        self.offset = self.offset.max(Some(offset));
+    }
+
+    /// Every registered broker, by id.
+    pub fn brokers(&self) -> impl Iterator<Item = (BrokerId, &Broker)> {
+        self.brokers.iter().map(|(id, broker)| (*id, &**broker))
+    }
+
+    /// A registered broker.
+    pub fn broker(&self, id: BrokerId) -> Option<&Broker> {
+        self.brokers.get(&id).map(|broker| &**broker)
+    }
+
+    /// Whether a broker is registered and not fenced.
+    pub fn is_alive(&self, id: BrokerId) -> bool {
+        self.broker(id).is_some_and(|broker| !broker.fenced)
+    }
+
+    /// Whether a broker may lead and be in sync: registered, not fenced and not on its way out.
+    pub fn is_active(&self, id: BrokerId) -> bool {
+        self.broker(id).is_some_and(Broker::is_active)
+    }
+
+    /// Where a broker is reached: its first listener.
+    pub fn endpoint(&self, id: BrokerId) -> Option<Address> {
+        let endpoint = self.broker(id)?.endpoints.first()?;
+        Some(Address::new(endpoint.host.as_str(), endpoint.port))
+    }
+
+    /// Brokers that are not fenced, with where they are reached.
+    pub fn alive(&self) -> impl Iterator<Item = (BrokerId, Address)> {
+        let alive = self.brokers().filter(|(_, broker)| !broker.fenced);
+        alive.filter_map(|(id, _)| Some((id, self.endpoint(id)?)))
+    }
+
+    /// Every topic, by id.
+    pub fn topics(&self) -> impl Iterator<Item = &Topic> {
+        self.topics.values().map(|topic| &**topic)
+    }
+
+    /// The topic of this name.
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topic_by_id(*self.names.get(name)?)
+    }
+
+    /// Names of topics, in order.
+    pub fn topic_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.names.keys()
+    }
+
+    /// The topic with this id.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Topic> {
+        self.topics.get(&id).map(|topic| &**topic)
+    }
+
+    /// A partition's state.
+    pub fn partition(&self, topic: TopicId, partition: i32) -> Option<&PartitionState> {
+        self.topics.get(&topic)?.partitions.get(&partition).map(|state| &**state)
+    }
+
+    /// Who leads a partition, and in which epoch.
+    pub fn leader_of(&self, topic: &str, partition: i32) -> Option<(BrokerId, LeaderEpoch)> {
+        let state = self.topic(topic)?.partitions.get(&partition)?;
+        Some((state.leader?, state.leader_epoch))
+    }
+
+    /// Every partition, in order of topic id and index.
+    pub fn partitions(&self) -> impl Iterator<Item = (&Topic, i32, &PartitionState)> {
+        self.topics().flat_map(|topic| {
+            topic.partitions.iter().map(move |(index, state)| (topic, *index, &**state))
+        })
+    }
+
+    /// What was set for one topic, beyond defaults.
+    pub fn topic_overrides(&self, name: &str) -> &BTreeMap<String, String> {
+        self.settings(super::record::ConfigRecord::TOPIC, name)
+    }
+
+    /// A topic's settings: its own, over those set for all brokers, over the node's defaults.
+    ///
+    /// A key or value that this version does not know has no effect here; it was checked when it
+    /// was set, by a controller that knew it.
+    pub fn topic_config(&self, name: &str, defaults: &TopicConfig) -> TopicConfig {
+        let mut config = defaults.clone();
+        let mut node = BrokerConfig::default();
+        for (key, value) in self.settings(super::record::ConfigRecord::BROKER, "") {
+            let _ = node.set_with_topic_defaults(&mut config, key, value);
+        }
+        for (key, value) in self.topic_overrides(name) {
+            let _ = config.set(key, value);
+        }
+        config
+    }
+
+    fn settings(&self, resource_type: i8, resource: &str) -> &Settings {
+        static NONE: Settings = BTreeMap::new();
+        self.configs
+            .get(&(resource_type, resource.to_owned()))
+            .map_or(&NONE, |settings| &**settings)
+    }
+
+    /// The level at which a feature is used; 0 if it is off.
+    pub fn feature(&self, name: &str) -> i16 {
+        self.features.get(name).copied().unwrap_or(0)
+    }
+
+    /// Every feature in use, with its level.
+    pub fn features(&self) -> impl Iterator<Item = (&str, i16)> {
+        self.features.iter().map(|(name, level)| (name.as_str(), *level))
+    }
+
+    /// The first producer id that nobody has been given.
+    pub fn next_producer_id(&self) -> ProducerId {
+        self.next_producer_id.unwrap_or(ProducerId(0))
+    }
+}

@@ -1,0 +1,411 @@
+//! How a record changes the image: the only way in which it ever changes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Broker, Image, PartitionState, Topic};
+use crate::base::{
+    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, Probe, ProducerId, TopicId,
+    TopicPartition,
+};
+use crate::controller::record::{
+    BrokerChange, ConfigRecord, Fencing, PartitionChange, PartitionRecord, Record, RegisterBroker,
+    TopicRecord,
+};
+
+/// What replaying a record has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A broker registered. It is fenced, unless the record says otherwise.
+    BrokerRegistered {
+        /// Which broker.
+        id: BrokerId,
+        /// Its new epoch.
+        epoch: BrokerEpoch,
+    },
+    /// A broker may not take part any more.
+    BrokerFenced {
+        /// Which broker.
+        id: BrokerId,
+    },
+    /// A broker may take part.
+    BrokerUnfenced {
+        /// Which broker.
+        id: BrokerId,
+    },
+    /// A broker is on its way out.
+    BrokerShuttingDown {
+        /// Which broker.
+        id: BrokerId,
+    },
+    /// A broker has lost log directories.
+    BrokerDirectories {
+        /// Which broker.
+        id: BrokerId,
+    },
+    /// A topic was created.
+    TopicCreated {
+        /// Its name.
+        topic: Arc<str>,
+        /// Which creation of it.
+        topic_id: TopicId,
+    },
+    /// A topic was deleted.
+    TopicDeleted {
+        /// Its name.
+        topic: Arc<str>,
+        /// Which creation of it.
+        topic_id: TopicId,
+    },
+    /// A partition was created or changed.
+    Partition {
+        /// The topic's name.
+        topic: Arc<str>,
+        /// Which creation of it.
+        topic_id: TopicId,
+        /// Index of the partition.
+        partition: i32,
+        /// Its state right after the record; later records of a batch may change it again.
+        state: Arc<PartitionState>,
+        /// This record elects a leader from outside ISR and ELR: data may be lost by permission.
+        unclean: bool,
+    },
+    /// A topic's settings changed.
+    TopicConfig {
+        /// The topic's name.
+        topic: Arc<str>,
+    },
+    /// Settings of one broker, or of all, changed.
+    BrokerConfig {
+        /// Which broker; `None` for all.
+        id: Option<BrokerId>,
+    },
+}
+
+impl Change {
+    /// What watchers are told once the record is committed.
+    pub fn probe(&self) -> Option<Probe> {
+        Some(match self {
+            Self::BrokerFenced { id } => Probe::BrokerFenced { broker: *id },
+            Self::BrokerUnfenced { id } => Probe::BrokerUnfenced { broker: *id },
+            Self::TopicDeleted { topic_id, .. } => Probe::TopicDeleted { topic_id: *topic_id },
+            Self::Partition { topic, topic_id, partition, state, unclean } => {
+                Probe::PartitionCommitted {
+                    partition: TopicPartition::new(topic.clone(), *partition),
+                    topic_id: *topic_id,
+                    replicas: state.replicas.clone(),
+                    leader: state.leader,
+                    leader_epoch: state.leader_epoch,
+                    partition_epoch: state.partition_epoch,
+                    isr: state.isr.clone(),
+                    unclean: *unclean,
+                }
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// A committed record that does not fit what was committed before it: the log is not what its
+/// writer believed it to be. The node must not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReplayError {
+    /// An offset came twice, or out of order.
+    #[error("metadata offset {offset} after {last}")]
+    Order {
+        /// The record's.
+        offset: Offset,
+        /// The last one replayed.
+        last: Offset,
+    },
+    /// The record is about a topic that is not there.
+    #[error("metadata offset {offset}: no topic {topic}")]
+    NoTopic {
+        /// The record's.
+        offset: Offset,
+        /// Which topic.
+        topic: TopicId,
+    },
+    /// The record is about a partition that is not there.
+    #[error("metadata offset {offset}: no partition {partition} of topic {topic}")]
+    NoPartition {
+        /// The record's.
+        offset: Offset,
+        /// Which topic.
+        topic: TopicId,
+        /// Which partition.
+        partition: i32,
+    },
+    /// A topic of that name or id is there already.
+    #[error("metadata offset {offset}: topic `{name}` exists already")]
+    TopicExists {
+        /// The record's.
+        offset: Offset,
+        /// The topic's name.
+        name: String,
+    },
+    /// The record is about a registration that is not the current one.
+    #[error("metadata offset {offset}: broker {broker} is not registered with epoch {epoch}")]
+    NoBroker {
+        /// The record's.
+        offset: Offset,
+        /// Which broker.
+        broker: BrokerId,
+        /// Which registration.
+        epoch: BrokerEpoch,
+    },
+    /// The record would give producer ids out twice.
+    #[error("metadata offset {offset}: next producer id {next} after {last}")]
+    ProducerIds {
+        /// The record's.
+        offset: Offset,
+        /// The record's next id.
+        next: ProducerId,
+        /// The image's.
+        last: ProducerId,
+    },
+    /// Metadata transactions are read over in Kafka by holding records back; this can't.
+    #[error("metadata offset {offset}: metadata transactions are not supported")]
+    Transaction {
+        /// The record's.
+        offset: Offset,
+    },
+}
+
+impl Image {
+    /// Applies the record at `offset`, and says what that changed.
+    pub fn replay(
+        &mut self,
+        offset: Offset,
+        record: &Record,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ReplayError> {
+        if let Some(last) = self.offset.filter(|last| *last >= offset) {
+            return Err(ReplayError::Order { offset, last });
+        }
+        match record {
+            Record::RegisterBroker(record) => self.register(offset, record, changes),
+            Record::Topic(record) => self.create_topic(offset, record, changes)?,
+            Record::Partition(record) => self.create_partition(offset, record, changes)?,
+            Record::Config(record) => self.configure(record, changes),
+            Record::PartitionChange(record) => self.change_partition(offset, record, changes)?,
+            Record::FenceBroker(Fencing { broker, epoch }) => {
+                let change =
+                    BrokerChange { fenced: Some(true), ..BrokerChange::of(*broker, *epoch) };
+                self.change_broker(offset, &change, changes)?;
+            }
+            Record::UnfenceBroker(Fencing { broker, epoch }) => {
+                let change =
+                    BrokerChange { fenced: Some(false), ..BrokerChange::of(*broker, *epoch) };
+                self.change_broker(offset, &change, changes)?;
+            }
+            Record::RemoveTopic(topic) => self.remove_topic(offset, *topic, changes)?,
+            Record::FeatureLevel(record) => {
+                Arc::make_mut(&mut self.features).insert(record.name.clone(), record.level);
+            }
+            Record::ProducerIds(record) => {
+                if let Some(last) = self.next_producer_id.filter(|last| *last >= record.next) {
+                    return Err(ReplayError::ProducerIds { offset, next: record.next, last });
+                }
+                self.next_producer_id = Some(record.next);
+            }
+            Record::BrokerChange(record) => self.change_broker(offset, record, changes)?,
+            Record::NoOp => {}
+            Record::BeginTransaction(_) | Record::EndTransaction | Record::AbortTransaction(_) => {
+                return Err(ReplayError::Transaction { offset });
+            }
+        }
+        self.offset = Some(offset);
+        Ok(())
+    }
+
+    fn register(&mut self, offset: Offset, record: &RegisterBroker, changes: &mut Vec<Change>) {
+        let was_alive = self.is_alive(record.broker);
+        let broker = Broker {
+            epoch: record.epoch,
+            incarnation: record.incarnation,
+            endpoints: record.endpoints.clone(),
+            features: record.features.clone(),
+            rack: record.rack.clone(),
+            fenced: record.fenced,
+            shutting_down: record.in_controlled_shutdown.then_some(offset),
+            log_dirs: record.log_dirs.clone(),
+            registered_at: offset,
+        };
+        Arc::make_mut(&mut self.brokers).insert(record.broker, Arc::new(broker));
+        let id = record.broker;
+        changes.push(Change::BrokerRegistered { id, epoch: record.epoch });
+        match (was_alive, record.fenced) {
+            (true, true) => changes.push(Change::BrokerFenced { id }),
+            (false, false) => changes.push(Change::BrokerUnfenced { id }),
+            _ => {}
+        }
+    }
+
+    fn change_broker(
+        &mut self,
+        offset: Offset,
+        record: &BrokerChange,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ReplayError> {
+        let (id, epoch) = (record.broker, record.epoch);
+        let broker = Arc::make_mut(&mut self.brokers).get_mut(&id);
+        let broker = broker.filter(|broker| broker.epoch == epoch).map(Arc::make_mut);
+        let broker = broker.ok_or(ReplayError::NoBroker { offset, broker: id, epoch })?;
+        if let Some(fenced) = record.fenced.filter(|fenced| *fenced != broker.fenced) {
+            broker.fenced = fenced;
+            changes.push(match fenced {
+                true => Change::BrokerFenced { id },
+                false => Change::BrokerUnfenced { id },
+            });
+        }
+        if record.in_controlled_shutdown && broker.shutting_down.is_none() {
+            broker.shutting_down = Some(offset);
+            changes.push(Change::BrokerShuttingDown { id });
+        }
+        if let Some(log_dirs) = &record.log_dirs {
+            broker.log_dirs.clone_from(log_dirs);
+            changes.push(Change::BrokerDirectories { id });
+        }
+        Ok(())
+    }
+
+    fn create_topic(
+        &mut self,
+        offset: Offset,
+        record: &TopicRecord,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ReplayError> {
+        let name: Arc<str> = record.name.as_str().into();
+        if self.names.contains_key(&name) || self.topics.contains_key(&record.id) {
+            return Err(ReplayError::TopicExists { offset, name: record.name.clone() });
+        }
+        let topic = Topic { id: record.id, name: name.clone(), partitions: BTreeMap::new() };
+        Arc::make_mut(&mut self.topics).insert(record.id, Arc::new(topic));
+        Arc::make_mut(&mut self.names).insert(name.clone(), record.id);
+        changes.push(Change::TopicCreated { topic: name, topic_id: record.id });
+        Ok(())
+    }
+
+    fn remove_topic(
+        &mut self,
+        offset: Offset,
+        id: TopicId,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ReplayError> {
+        let topic = Arc::make_mut(&mut self.topics).remove(&id);
+        let topic = topic.ok_or(ReplayError::NoTopic { offset, topic: id })?;
+        Arc::make_mut(&mut self.names).remove(&topic.name);
+        let settings = (ConfigRecord::TOPIC, topic.name.to_string());
+        if self.configs.contains_key(&settings) {
+            Arc::make_mut(&mut self.configs).remove(&settings);
+        }
+        changes.push(Change::TopicDeleted { topic: topic.name.clone(), topic_id: id });
+        Ok(())
+    }
+
+    fn create_partition(
+        &mut self,
+        offset: Offset,
+        record: &PartitionRecord,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ReplayError> {
+        let state = PartitionState {
+            replicas: record.replicas.clone(),
+            directories: record.directories.clone(),
+            isr: record.isr.clone(),
+            elr: record.elr.clone(),
+            last_known_elr: record.last_known_elr.clone(),
+            leader: record.leader,
+            leader_epoch: record.leader_epoch,
+            partition_epoch: record.partition_epoch,
+            recovering: record.recovering,
+        };
+        self.put_partition(offset, record.topic, record.partition, state, false, changes)
+    }
+
+    fn change_partition(
+        &mut self,
+        offset: Offset,
+        record: &PartitionChange,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ReplayError> {
+        let (topic, partition) = (record.topic, record.partition);
+        let before = self.partition(topic, partition);
+        let before = before.ok_or(ReplayError::NoPartition { offset, topic, partition })?;
+        let state = before.merged(record);
+        let unclean = record.recovering == Some(true) && matches!(record.leader, Some(Some(_)));
+        self.put_partition(offset, topic, partition, state, unclean, changes)
+    }
+
+    fn put_partition(
+        &mut self,
+        offset: Offset,
+        topic_id: TopicId,
+        partition: i32,
+        state: PartitionState,
+        unclean: bool,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ReplayError> {
+        let topic = Arc::make_mut(&mut self.topics).get_mut(&topic_id);
+        let topic = topic.ok_or(ReplayError::NoTopic { offset, topic: topic_id })?;
+        let state = Arc::new(state);
+        Arc::make_mut(topic).partitions.insert(partition, state.clone());
+        let topic = topic.name.clone();
+        changes.push(Change::Partition { topic, topic_id, partition, state, unclean });
+        Ok(())
+    }
+
+    fn configure(&mut self, record: &ConfigRecord, changes: &mut Vec<Change>) {
+        let resource = (record.resource_type, record.resource.clone());
+        let configs = Arc::make_mut(&mut self.configs);
+        let settings = Arc::make_mut(configs.entry(resource.clone()).or_default());
+        match &record.value {
+            Some(value) => settings.insert(record.name.clone(), value.clone()),
+            None => settings.remove(&record.name),
+        };
+        if settings.is_empty() {
+            configs.remove(&resource);
+        }
+        match record.resource_type {
+            ConfigRecord::TOPIC => {
+                changes.push(Change::TopicConfig { topic: record.resource.as_str().into() });
+            }
+            ConfigRecord::BROKER => {
+                let id = record.resource.parse().ok().map(BrokerId);
+                changes.push(Change::BrokerConfig { id });
+            }
+            // Client metrics, groups: nothing here uses them.
+            _ => {}
+        }
+    }
+}
+
+impl PartitionState {
+    /// This state with a change applied. Every change counts one partition epoch; naming a leader
+    /// begins a leader epoch, even if it is the same one.
+    pub(in crate::controller) fn merged(&self, change: &PartitionChange) -> Self {
+        let mut state = self.clone();
+        let set = |field: &mut Vec<_>, value: &Option<Vec<_>>| {
+            if let Some(value) = value {
+                field.clone_from(value);
+            }
+        };
+        set(&mut state.replicas, &change.replicas);
+        set(&mut state.isr, &change.isr);
+        set(&mut state.elr, &change.elr);
+        set(&mut state.last_known_elr, &change.last_known_elr);
+        if let Some(directories) = &change.directories {
+            state.directories.clone_from(directories);
+        }
+        if let Some(leader) = change.leader {
+            state.leader = leader;
+            state.leader_epoch = LeaderEpoch(self.leader_epoch.0.saturating_add(1));
+        }
+        if let Some(recovering) = change.recovering {
+            state.recovering = recovering;
+        }
+        state.partition_epoch = PartitionEpoch(self.partition_epoch.0.saturating_add(1));
+        state
+    }
+}

@@ -1,0 +1,166 @@
+//! AlterPartition: what a leader may ask for, and each thing that it may not.
+
+use super::*;
+use crate::wire::messages::alter_partition_request::PartitionData;
+
+fn three() -> Cluster {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[]);
+    cluster
+}
+
+/// The answer to a request that is as it should be but for one thing.
+fn altered(
+    cluster: &mut Cluster,
+    isr: &[i32],
+    change: impl FnOnce(&mut AlterPartitionRequest),
+) -> Result<(), ErrorCode> {
+    let before = cluster.partition().clone();
+    let mut request = cluster.proposal(isr);
+    change(&mut request);
+    let result = cluster.alter(&request);
+    if result.is_err() {
+        assert_eq!(*cluster.partition(), before);
+    }
+    result
+}
+
+fn partition(request: &mut AlterPartitionRequest) -> &mut PartitionData {
+    &mut request.topics[0].partitions[0]
+}
+
+#[test]
+fn a_leader_shrinks_and_grows_its_isr() {
+    let mut cluster = three();
+    cluster.alter_isr(&[1, 3]);
+    assert_eq!((cluster.isr(), cluster.partition().partition_epoch.0), (vec![1, 3], 1));
+    cluster.alter_isr(&[1, 2, 3]);
+    assert_eq!((cluster.isr(), cluster.partition().partition_epoch.0), (vec![1, 2, 3], 2));
+    assert_eq!(cluster.partition().leader_epoch.0, 0);
+}
+
+#[test]
+fn the_answer_is_the_state_that_will_be_committed() {
+    let mut cluster = three();
+    let request = cluster.proposal(&[1, 3]);
+    let decision = cluster.controller.alter_partition(cluster.now, &request);
+    let answer = cluster.commit(decision);
+    let answer = &answer.topics[0].partitions[0];
+    assert_eq!((answer.leader_id, answer.leader_epoch, answer.partition_epoch), (1, 0, 1));
+    assert_eq!(answer.isr, [1, 3]);
+}
+
+#[test]
+fn a_proposal_that_rests_on_an_older_state_is_refused() {
+    // `stale-alter-partition`: the compare-and-set.
+    let mut cluster = three();
+    let stale = cluster.proposal(&[1, 2]);
+    cluster.alter_isr(&[1, 3]);
+    assert_eq!(cluster.alter(&stale), Err(ErrorCode::InvalidUpdateVersion));
+    assert_eq!(cluster.isr(), [1, 3]);
+}
+
+#[test]
+fn a_proposal_of_a_deposed_leader_is_refused() {
+    let mut cluster = three();
+    let deposed = cluster.proposal(&[1]);
+    let mut request = cluster.request(1);
+    request.want_fence = true;
+    cluster.beat(&request);
+    cluster.come_back(1);
+    assert_eq!(cluster.leader(), Some(2));
+    assert_eq!(cluster.alter(&deposed), Err(ErrorCode::FencedLeaderEpoch));
+}
+
+#[test]
+fn a_leader_that_knows_more_talks_to_a_deposed_controller() {
+    let mut cluster = three();
+    let newer = altered(&mut cluster, &[1, 2], |r| partition(r).leader_epoch += 1);
+    assert_eq!(newer, Err(ErrorCode::NotController));
+    let newer = altered(&mut cluster, &[1, 2], |r| partition(r).partition_epoch += 1);
+    assert_eq!(newer, Err(ErrorCode::NotController));
+}
+
+#[test]
+fn nobody_but_the_leader_may_ask() {
+    let mut cluster = three();
+    let epoch = cluster.epoch(2).0;
+    let other = altered(&mut cluster, &[1, 2], |r| (r.broker_id, r.broker_epoch) = (2, epoch));
+    assert_eq!(other, Err(ErrorCode::InvalidRequest));
+}
+
+#[test]
+fn a_leader_of_an_earlier_registration_is_refused() {
+    let mut cluster = three();
+    let stale = altered(&mut cluster, &[1, 2], |r| r.broker_epoch -= 1);
+    assert_eq!(stale, Err(ErrorCode::StaleBrokerEpoch));
+}
+
+#[test]
+fn what_is_not_there_can_not_be_altered() {
+    let mut cluster = three();
+    let gone = altered(&mut cluster, &[1], |r| r.topics[0].topic_id = Uuid::ZERO);
+    assert_eq!(gone, Err(ErrorCode::UnknownTopicId));
+    let gone = altered(&mut cluster, &[1], |r| partition(r).partition_index = 7);
+    assert_eq!(gone, Err(ErrorCode::UnknownTopicOrPartition));
+}
+
+#[test]
+fn an_isr_has_its_leader_and_only_replicas_each_once() {
+    let mut cluster = three();
+    cluster.start(4);
+    for isr in [&[2, 3][..], &[], &[1, 4], &[1, 2, 2], &[1, 2, 3, 3]] {
+        assert_eq!(altered(&mut cluster, isr, |_| {}), Err(ErrorCode::InvalidRequest), "{isr:?}");
+    }
+}
+
+#[test]
+fn who_is_fenced_leaving_or_gone_can_not_join() {
+    // KIP-841, `fenced-may-join`.
+    let mut cluster = three();
+    cluster.fence(3);
+    let fenced = altered(&mut cluster, &[1, 2, 3], |_| {});
+    assert_eq!(fenced, Err(ErrorCode::IneligibleReplica));
+    cluster.come_back(3);
+    assert_eq!(altered(&mut cluster, &[1, 2, 3], |_| {}), Ok(()));
+    let change = BrokerChange {
+        in_controlled_shutdown: true,
+        ..BrokerChange::of(BrokerId(3), cluster.epoch(3))
+    };
+    cluster.commit(Decision { records: vec![Record::BrokerChange(change)], response: () });
+    let leaving = altered(&mut cluster, &[1, 3], |_| {});
+    assert_eq!(leaving, Err(ErrorCode::IneligibleReplica));
+}
+
+#[test]
+fn who_has_restarted_since_the_leader_heard_of_it_can_not_join() {
+    // KIP-903, `no-broker-epoch-in-isr`.
+    let mut cluster = three();
+    let heard = cluster.epoch(3).0;
+    cluster.fence(3);
+    cluster.restart_uncleanly(3);
+    cluster.come_back(3);
+    let stale = altered(&mut cluster, &[1, 2, 3], |r| {
+        partition(r).new_isr_with_epochs[2].broker_epoch = heard;
+    });
+    assert_eq!(stale, Err(ErrorCode::IneligibleReplica));
+    assert_eq!(altered(&mut cluster, &[1, 2, 3], |_| {}), Ok(()));
+}
+
+#[test]
+fn a_recovering_leader_is_alone() {
+    let mut cluster = three();
+    let back = altered(&mut cluster, &[1], |r| partition(r).leader_recovery_state = 1);
+    assert_eq!(back, Err(ErrorCode::InvalidRequest), "nobody recovers from a clean election");
+    let nonsense = altered(&mut cluster, &[1], |r| partition(r).leader_recovery_state = 7);
+    assert_eq!(nonsense, Err(ErrorCode::InvalidRequest));
+}
+
+#[test]
+fn what_changes_nothing_writes_nothing() {
+    let cluster = three();
+    let request = cluster.proposal(&[1, 2, 3]);
+    let decision = cluster.controller.alter_partition(cluster.now, &request);
+    assert!(decision.records.is_empty());
+    assert_eq!(decision.response.topics[0].partitions[0].partition_epoch, 0);
+}

@@ -1,0 +1,283 @@
+//! Brokers come, are heard of, fall silent, lose directories and leave.
+
+use super::*;
+use crate::wire::messages::AllocateProducerIdsRequest;
+use crate::wire::messages::broker_registration_request::Feature;
+
+#[test]
+fn a_brokers_epoch_is_the_offset_of_its_registration() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1, 2], &[]);
+    cluster.fence(2);
+    // Records that take the broker out of ISRs come before the registration.
+    let request = cluster.registration(1, BrokerEpoch::NONE);
+    cluster.after(20);
+    let epoch = cluster.register(&request).unwrap();
+    assert_eq!(epoch.0, cluster.next.0 - 1);
+    assert_eq!(cluster.image().broker(BrokerId(1)).unwrap().registered_at.0, epoch.0);
+}
+
+#[test]
+fn a_broker_of_another_cluster_is_turned_away() {
+    let mut cluster = Cluster::new();
+    let mut request = cluster.registration(1, BrokerEpoch::NONE);
+    request.cluster_id = "other".into();
+    assert_eq!(cluster.register(&request), Err(ErrorCode::InconsistentClusterId));
+}
+
+#[test]
+fn two_brokers_with_one_id_can_not_both_be_in() {
+    let mut cluster = Cluster::of(&[1]);
+    let second = cluster.registration(1, BrokerEpoch::NONE);
+    assert_eq!(cluster.register(&second), Err(ErrorCode::DuplicateBrokerRegistration));
+    cluster.after(8);
+    assert_eq!(cluster.register(&second), Err(ErrorCode::DuplicateBrokerRegistration));
+    cluster.after(1);
+    assert!(cluster.register(&second).is_ok());
+}
+
+#[test]
+fn a_node_that_knows_its_former_broker_to_be_dead_need_not_wait() {
+    let mut cluster = Cluster::of(&[1]);
+    cluster.controller.session_ended(BrokerId(1));
+    assert!(cluster.controller.deadline().is_some_and(|deadline| deadline <= cluster.now));
+    let request = cluster.registration(1, BrokerEpoch::NONE);
+    assert!(cluster.register(&request).is_ok());
+}
+
+#[test]
+fn a_registration_that_is_sent_again_keeps_its_epoch_and_standing() {
+    let mut cluster = Cluster::of(&[2]);
+    let request = cluster.registration(1, BrokerEpoch::NONE);
+    let epoch = cluster.register(&request).unwrap();
+    cluster.heartbeat(1);
+    assert_eq!(cluster.register(&request), Ok(epoch));
+    assert!(cluster.image().is_alive(BrokerId(1)));
+}
+
+#[test]
+fn a_registration_that_can_not_be_is_refused() {
+    let mut cluster = Cluster::of(&[2]);
+    let good = cluster.registration(1, BrokerEpoch::NONE);
+    let mut nameless = good.clone();
+    nameless.broker_id = -1;
+    let mut deaf = good.clone();
+    deaf.listeners.clear();
+    let mut twice = good.clone();
+    twice.log_dirs.push(directory(1));
+    let mut taken = good.clone();
+    taken.log_dirs = vec![directory(2)];
+    let mut reserved = good.clone();
+    reserved.log_dirs = vec![Uuid::from_bytes(1u128.to_be_bytes())];
+    let mut long = good.clone();
+    long.listeners[0].host = "h".repeat(5000).into();
+    for bad in [nameless, deaf, twice, taken, reserved, long] {
+        assert_eq!(cluster.register(&bad), Err(ErrorCode::InvalidRegistration));
+    }
+    assert!(cluster.register(&good).is_ok());
+}
+
+#[test]
+fn a_broker_that_can_not_read_the_metadata_is_refused() {
+    let mut cluster = Cluster::new();
+    let mut feature = Feature::default();
+    feature.name = "metadata.version".into();
+    (feature.min_supported_version, feature.max_supported_version) = (7, 24);
+    let mut request = cluster.registration(1, BrokerEpoch::NONE);
+    request.features = vec![feature];
+    assert_eq!(cluster.register(&request), Err(ErrorCode::UnsupportedVersion));
+    request.features[0].max_supported_version = 25;
+    assert!(cluster.register(&request).is_ok());
+}
+
+#[test]
+fn a_broker_is_let_in_once_it_has_read_its_own_registration() {
+    let mut cluster = Cluster::new();
+    let request = cluster.registration(1, BrokerEpoch::NONE);
+    cluster.register(&request).unwrap();
+    let mut early = cluster.request(1);
+    early.current_metadata_offset -= 1;
+    let answer = cluster.beat(&early);
+    assert!(answer.is_fenced && !answer.is_caught_up);
+    let answer = cluster.heartbeat(1);
+    assert!(!answer.is_fenced && answer.is_caught_up);
+    assert_eq!(cluster.changes, [Change::BrokerUnfenced { id: BrokerId(1) }]);
+}
+
+#[test]
+fn a_broker_that_wants_to_stay_out_stays_out() {
+    let mut cluster = Cluster::of(&[1]);
+    let mut request = cluster.request(1);
+    request.want_fence = true;
+    assert!(cluster.beat(&request).is_fenced);
+    assert!(cluster.beat(&request).is_fenced);
+    assert!(!cluster.image().is_alive(BrokerId(1)));
+    assert!(!cluster.heartbeat(1).is_fenced);
+}
+
+#[test]
+fn a_heartbeat_of_an_earlier_registration_is_void() {
+    let mut cluster = Cluster::of(&[1]);
+    let old = cluster.request(1);
+    cluster.fence(1);
+    cluster.restart_uncleanly(1);
+    assert_eq!(cluster.beat(&old).error_code, ErrorCode::StaleBrokerEpoch.code());
+    let mut unknown = old.clone();
+    unknown.broker_id = 9;
+    assert_eq!(cluster.beat(&unknown).error_code, ErrorCode::StaleBrokerEpoch.code());
+}
+
+#[test]
+fn a_silent_broker_is_fenced_when_its_session_ends_and_not_before() {
+    let mut cluster = Cluster::of(&[1]);
+    let end = cluster.now + SESSION;
+    assert_eq!(cluster.controller.deadline(), Some(end));
+    cluster.now = Instant(end.0 - 1);
+    assert!(cluster.controller.tick(cluster.now).is_empty());
+    cluster.now = end;
+    cluster.tick();
+    assert_eq!(cluster.changes, [Change::BrokerFenced { id: BrokerId(1) }]);
+    assert_eq!(cluster.controller.deadline(), None);
+}
+
+#[test]
+fn a_new_controller_gives_every_broker_a_whole_session() {
+    let mut cluster = Cluster::of(&[1]);
+    cluster.after(100);
+    cluster.controller.took_over(cluster.now);
+    assert!(cluster.controller.tick(cluster.now).is_empty());
+    assert_eq!(cluster.controller.deadline(), Some(cluster.now + SESSION));
+}
+
+#[test]
+fn a_broker_that_leads_nothing_may_shut_down_at_once() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1, 2], &[]);
+    let answer = cluster.shut_down(2);
+    assert!(answer.should_shut_down && answer.is_fenced);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(1), vec![1]));
+}
+
+#[test]
+fn a_leader_may_shut_down_once_all_others_know_its_successors() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[]);
+    let behind = (cluster.request(2), cluster.request(3));
+    assert!(!cluster.shut_down(1).should_shut_down);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2, 3]));
+    assert!(!cluster.partition().is_recovering());
+    cluster.beat(&behind.0);
+    cluster.beat(&behind.1);
+    assert!(!cluster.shut_down(1).should_shut_down, "2 and 3 have not read that yet");
+    cluster.heartbeat(2);
+    assert!(!cluster.shut_down(1).should_shut_down, "3 has not");
+    cluster.heartbeat(3);
+    assert!(cluster.shut_down(1).should_shut_down);
+    assert!(!cluster.image().is_alive(BrokerId(1)));
+    assert!(cluster.shut_down(1).should_shut_down, "its answer may have been lost");
+}
+
+#[test]
+fn who_shuts_down_leaves_the_isr_even_if_nobody_can_take_over() {
+    let mut cluster = Cluster::of(&[1]);
+    cluster.topic(&[1], &[]);
+    cluster.shut_down(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]));
+    assert!(cluster.shut_down(1).should_shut_down);
+    let request = cluster.registration(1, cluster.epoch(1));
+    cluster.register(&request).unwrap();
+    cluster.come_back(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(1), vec![1]));
+    assert!(!cluster.was_unclean());
+}
+
+#[test]
+fn a_lost_log_directory_costs_what_is_in_it_though_heartbeats_go_on() {
+    let mut cluster = Cluster::of(&[2]);
+    let mut request = cluster.registration(1, BrokerEpoch::NONE);
+    request.log_dirs.push(directory(11));
+    cluster.register(&request).unwrap();
+    cluster.heartbeat(1);
+    let id = cluster.topic(&[1, 2], &[]);
+    let change = PartitionChange {
+        topic: id,
+        directories: Some(vec![directory(11), directory(2)]),
+        ..PartitionChange::default()
+    };
+    cluster.commit(Decision { records: vec![Record::PartitionChange(change)], response: () });
+    let mut beat = cluster.request(1);
+    beat.offline_log_dirs = vec![directory(1)];
+    cluster.beat(&beat);
+    assert_eq!(cluster.leader(), Some(1), "another directory");
+    beat.offline_log_dirs = vec![directory(11)];
+    assert_eq!(cluster.beat(&beat).error_code, 0);
+    assert_eq!(cluster.leader(), Some(1), "the last directory: the broker stops by itself");
+}
+
+#[test]
+fn a_partition_in_a_lost_log_directory_gets_another_leader() {
+    let mut cluster = Cluster::of(&[2]);
+    let mut request = cluster.registration(1, BrokerEpoch::NONE);
+    request.log_dirs = vec![directory(11)];
+    cluster.register(&request).unwrap();
+    cluster.heartbeat(1);
+    cluster.topic(&[1, 2], &[]);
+    let epoch = cluster.epoch(1);
+    let change = BrokerChange {
+        log_dirs: Some(vec![directory(11), directory(12)]),
+        ..BrokerChange::of(BrokerId(1), epoch)
+    };
+    cluster.commit(Decision { records: vec![Record::BrokerChange(change)], response: () });
+    let mut beat = cluster.request(1);
+    beat.offline_log_dirs = vec![directory(11)];
+    cluster.beat(&beat);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+    assert!(cluster.image().is_alive(BrokerId(1)));
+}
+
+#[test]
+fn producer_ids_come_in_blocks_that_do_not_overlap() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    let mut next = |id: i32| {
+        let mut request = AllocateProducerIdsRequest::default();
+        request.broker_id = id;
+        request.broker_epoch = cluster.epoch(id).0;
+        let decision = cluster.controller.allocate_producer_ids(cluster.now, &request);
+        let answer = cluster.commit(decision);
+        (answer.error_code, answer.producer_id_start, answer.producer_id_len)
+    };
+    assert_eq!(next(1), (0, 0, 1000));
+    assert_eq!(next(2), (0, 1000, 1000));
+    assert_eq!(next(1), (0, 2000, 1000));
+    assert_eq!(next(9).0, ErrorCode::StaleBrokerEpoch.code());
+}
+
+#[test]
+fn a_record_that_does_not_fit_the_log_before_it_is_an_error() {
+    let mut image = Image::default();
+    let mut changes = Vec::new();
+    let mut replay = |offset, record| image.replay(Offset(offset), &record, &mut changes);
+    assert!(replay(0, Record::NoOp).is_ok());
+    assert!(matches!(replay(0, Record::NoOp), Err(ReplayError::Order { .. })));
+    let gone = TopicId([9; 16]);
+    assert!(matches!(replay(1, Record::RemoveTopic(gone)), Err(ReplayError::NoTopic { .. })));
+    let change = PartitionChange { topic: gone, ..PartitionChange::default() };
+    let change = Record::PartitionChange(change);
+    assert!(matches!(replay(1, change), Err(ReplayError::NoPartition { .. })));
+    let change = Record::BrokerChange(BrokerChange::of(BrokerId(1), BrokerEpoch(1)));
+    assert!(matches!(replay(1, change), Err(ReplayError::NoBroker { .. })));
+    assert!(changes.is_empty());
+}
+
+#[test]
+fn an_image_that_was_cloned_does_not_change_with_its_origin() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1, 2], &[]);
+    let before = cluster.image().clone();
+    cluster.fence(1);
+    assert_eq!(before.leader_of("t", 0).unwrap().0, BrokerId(1));
+    assert_eq!(cluster.image().leader_of("t", 0).unwrap().0, BrokerId(2));
+    assert_eq!(before.alive().count(), 2);
+    let alive: Vec<_> = cluster.image().alive().map(|(id, at)| (id.0, at.to_string())).collect();
+    assert_eq!(alive, [(2, "b2:9092".to_owned())]);
+}

@@ -1,0 +1,263 @@
+//! Who leads when somebody goes or comes back, and with which right.
+
+use super::*;
+
+const UNCLEAN: (&str, &str) = ("unclean.leader.election.enable", "true");
+const MIN_TWO: (&str, &str) = ("min.insync.replicas", "2");
+
+#[test]
+fn when_a_leader_is_fenced_the_next_in_sync_replica_in_order_leads() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[3, 1, 2], &[]);
+    assert_eq!(cluster.leader(), Some(3));
+    let before = cluster.partition().clone();
+    cluster.fence(3);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(1), vec![1, 2]));
+    assert_eq!(cluster.partition().leader_epoch, before.leader_epoch.next());
+    assert_eq!(cluster.partition().partition_epoch, before.partition_epoch.next());
+    assert!(!cluster.was_unclean());
+}
+
+#[test]
+fn a_laggard_is_passed_over() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[]);
+    cluster.alter_isr(&[1, 3]);
+    cluster.fence(1);
+    assert_eq!(cluster.leader(), Some(3));
+}
+
+#[test]
+fn when_a_follower_is_fenced_the_leader_stays_in_its_epoch() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[]);
+    let before = cluster.partition().clone();
+    cluster.fence(2);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(1), vec![1, 3]));
+    assert_eq!(cluster.partition().leader_epoch, before.leader_epoch);
+    assert_eq!(cluster.partition().partition_epoch, before.partition_epoch.next());
+}
+
+#[test]
+fn the_last_in_sync_replica_stays_in_the_isr_and_leads_again_when_it_returns() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1, 2], &[]);
+    cluster.fence(2);
+    cluster.fence(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]));
+    cluster.come_back(2);
+    assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]), "2 may lack records");
+    cluster.come_back(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(1), vec![1]));
+    assert!(!cluster.was_unclean() && !cluster.partition().is_recovering());
+}
+
+#[test]
+fn brokers_that_fall_silent_together_are_fenced_one_after_the_other() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[]);
+    cluster.after(20).tick();
+    assert_eq!((cluster.leader(), cluster.isr()), (None, vec![3]));
+}
+
+#[test]
+fn without_permission_no_laggard_leads() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1, 2], &[]);
+    cluster.alter_isr(&[1]);
+    cluster.fence(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]));
+}
+
+#[test]
+fn with_permission_a_laggard_leads_alone_and_the_record_says_so() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1, 2], &[UNCLEAN]);
+    cluster.alter_isr(&[1]);
+    cluster.fence(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+    assert!(cluster.was_unclean() && cluster.partition().is_recovering());
+    let probes: Vec<_> = cluster.changes.iter().filter_map(Change::probe).collect();
+    let unclean = |probe: &crate::base::Probe| {
+        matches!(probe, crate::base::Probe::PartitionCommitted { unclean: true, .. })
+    };
+    assert!(probes.iter().any(unclean));
+    // The leader says that it has recovered, as it grows its ISR.
+    cluster.come_back(1);
+    cluster.alter_isr(&[1, 2]);
+    assert!(!cluster.was_unclean() && !cluster.partition().is_recovering());
+}
+
+#[test]
+fn permission_does_not_matter_while_somebody_is_in_sync() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[UNCLEAN]);
+    cluster.alter_isr(&[1, 3]);
+    cluster.fence(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(3), vec![3]));
+    assert!(!cluster.was_unclean());
+}
+
+#[test]
+fn a_laggard_that_returns_leads_if_that_is_permitted() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1, 2], &[UNCLEAN]);
+    cluster.fence(2);
+    cluster.fence(1);
+    assert_eq!(cluster.leader(), None);
+    cluster.come_back(2);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+    assert!(cluster.was_unclean());
+}
+
+// KIP-966: eligible leader replicas.
+
+#[test]
+fn who_leaves_an_isr_below_min_insync_stays_eligible() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[MIN_TWO]);
+    cluster.alter_isr(&[1, 2]);
+    assert_eq!(cluster.elr(), [0; 0], "two are enough, the high watermark goes on without 3");
+    cluster.alter_isr(&[1]);
+    assert_eq!(cluster.elr(), [2]);
+    cluster.alter_isr(&[1, 3]);
+    assert_eq!(cluster.elr(), [0; 0]);
+}
+
+#[test]
+fn an_eligible_replica_leads_cleanly_when_nobody_is_in_sync() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[MIN_TWO]);
+    cluster.fence(3);
+    cluster.alter_isr(&[1]);
+    assert_eq!(cluster.elr(), [2]);
+    cluster.fence(1);
+    assert_eq!((cluster.leader(), cluster.isr(), cluster.elr()), (Some(2), vec![2], vec![1]));
+    assert!(!cluster.was_unclean());
+}
+
+#[test]
+fn a_laggard_is_not_eligible_even_when_it_is_the_only_one_left() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[MIN_TWO]);
+    cluster.alter_isr(&[1, 2]);
+    cluster.fence(1);
+    cluster.fence(2);
+    assert_eq!((cluster.leader(), cluster.isr(), cluster.elr()), (None, vec![2], vec![1]));
+    cluster.come_back(1);
+    assert_eq!((cluster.leader(), cluster.isr(), cluster.elr()), (Some(1), vec![1], vec![2]));
+    assert!(!cluster.was_unclean());
+}
+
+#[test]
+fn with_permission_a_laggard_leads_though_eligible_replicas_may_return_and_they_are_no_more() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[MIN_TWO, UNCLEAN]);
+    cluster.alter_isr(&[1, 2]);
+    cluster.fence(1);
+    cluster.fence(2);
+    assert_eq!((cluster.leader(), cluster.isr(), cluster.elr()), (Some(3), vec![3], vec![]));
+    assert!(cluster.was_unclean());
+}
+
+#[test]
+fn eligible_replicas_are_not_kept_where_the_feature_is_off() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    let off = FeatureLevel { name: "eligible.leader.replicas.version".into(), level: 0 };
+    cluster.commit(Decision { records: vec![Record::FeatureLevel(off)], response: () });
+    cluster.topic(&[1, 2, 3], &[MIN_TWO]);
+    cluster.alter_isr(&[1]);
+    assert_eq!(cluster.elr(), [0; 0]);
+    cluster.fence(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]));
+}
+
+// KIP-966, `forget-last-in-sync`: who comes back from an unclean shutdown.
+
+#[test]
+fn who_lost_power_is_not_elected_for_having_been_the_last_in_sync() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[MIN_TWO]);
+    cluster.alter_isr(&[1, 2]);
+    cluster.fence(1);
+    cluster.fence(2);
+    assert_eq!((cluster.isr(), cluster.elr()), (vec![2], vec![1]));
+    cluster.restart_uncleanly(2);
+    assert_eq!((cluster.isr(), cluster.elr()), (vec![], vec![1]));
+    cluster.come_back(2);
+    assert_eq!(cluster.leader(), None, "1 has everything, and may yet return");
+    cluster.come_back(1);
+    assert_eq!((cluster.leader(), cluster.isr(), cluster.elr()), (Some(1), vec![1], vec![]));
+    assert!(!cluster.was_unclean());
+}
+
+#[test]
+fn who_lost_power_is_not_eligible_any_more() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[MIN_TWO]);
+    cluster.alter_isr(&[1, 2]);
+    cluster.fence(2);
+    assert_eq!(cluster.elr(), [2]);
+    cluster.restart_uncleanly(2);
+    assert_eq!(cluster.elr(), [0; 0]);
+    cluster.come_back(2);
+    cluster.fence(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]));
+}
+
+#[test]
+fn who_shut_down_cleanly_keeps_its_standing() {
+    let mut cluster = Cluster::of(&[1, 2, 3]);
+    cluster.topic(&[1, 2, 3], &[MIN_TWO]);
+    cluster.alter_isr(&[1, 2]);
+    cluster.fence(1);
+    cluster.fence(2);
+    let request = cluster.registration(2, cluster.epoch(2));
+    cluster.register(&request).unwrap();
+    assert_eq!((cluster.isr(), cluster.elr()), (vec![2], vec![1]));
+    cluster.come_back(2);
+    assert_eq!(cluster.leader(), Some(2));
+    assert!(!cluster.was_unclean());
+}
+
+#[test]
+fn an_epoch_of_an_earlier_registration_is_no_clean_shutdown() {
+    let mut cluster = Cluster::of(&[1]);
+    cluster.topic(&[1], &[]);
+    let first = cluster.epoch(1);
+    cluster.fence(1);
+    let request = cluster.registration(1, first);
+    cluster.register(&request).unwrap();
+    assert_eq!(cluster.isr(), [1]);
+    let request = cluster.registration(1, first);
+    cluster.register(&request).unwrap();
+    assert_eq!(cluster.isr(), [0; 0]);
+}
+
+#[test]
+fn when_everybody_has_lost_data_the_last_leader_leads_and_the_record_says_so() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1, 2], &[]);
+    cluster.fence(1);
+    cluster.fence(2);
+    cluster.restart_uncleanly(1);
+    cluster.restart_uncleanly(2);
+    assert_eq!((cluster.leader(), cluster.isr()), (None, vec![]));
+    cluster.come_back(1);
+    assert_eq!(cluster.leader(), None, "2 led last");
+    cluster.come_back(2);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+    assert!(cluster.was_unclean());
+    assert!(cluster.partition().last_known_elr.is_empty());
+}
+
+#[test]
+fn a_leader_that_restarts_before_it_is_missed_is_replaced() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1, 2], &[]);
+    cluster.after(5).heartbeat(2);
+    cluster.after(5);
+    cluster.restart_uncleanly(1);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+    assert!(!cluster.image().is_alive(BrokerId(1)));
+}

@@ -1,0 +1,415 @@
+//! CreateTopics and DeleteTopics.
+//!
+//! Source of checks and texts: Kafka's `ReplicationControlManager`, `Topic.validate`,
+//! `ControllerApis`.
+
+use std::collections::BTreeMap;
+
+use rand_chacha::rand_core::Rng;
+
+use super::image::Topic;
+use super::machine::{Controller, Decision};
+use super::placement::Placer;
+use super::plan::Plan;
+use super::record::{ConfigRecord, PartitionRecord, Record, TopicRecord};
+use crate::base::config::{Config, TopicConfig};
+use crate::base::{BrokerId, Instant, LeaderEpoch, PartitionEpoch, TopicId, TopicPartition};
+use crate::wire::ErrorCode;
+use crate::wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
+use crate::wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
+use crate::wire::messages::delete_topics_response::DeletableTopicResult;
+use crate::wire::messages::{
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, StrBytes,
+    Uuid,
+};
+
+/// Source: Kafka's `QuorumController.MAX_RECORDS_PER_USER_OP`.
+const MOST_RECORDS: usize = 10_000;
+
+/// Longest value of a setting: all values go into every node's log.
+const LONGEST_VALUE: usize = 1000;
+
+/// The metadata log is no topic that anybody may create.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// Sources of a setting. Source: Kafka's `DescribeConfigsResponse.ConfigSource`.
+const FROM_TOPIC: i8 = 1;
+const FROM_FILE: i8 = 4;
+const FROM_DEFAULT: i8 = 5;
+
+type Refusal = (ErrorCode, String);
+
+fn refusal<T>(error: ErrorCode, text: impl Into<String>) -> Result<T, Refusal> {
+    Err((error, text.into()))
+}
+
+impl Controller {
+    /// Creates topics, each by itself.
+    pub fn create_topics(
+        &self,
+        _now: Instant,
+        request: &CreateTopicsRequest,
+    ) -> Decision<CreateTopicsResponse> {
+        let mut response = CreateTopicsResponse::default();
+        let mut plan = self.plan();
+        let mut random = self.random("topics");
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for topic in &request.topics {
+            *counts.entry(&topic.name).or_default() += 1;
+        }
+        for topic in &request.topics {
+            let twice = counts.remove(&*topic.name);
+            let created = match twice {
+                // All but one answer for a name would be noise.
+                None => continue,
+                Some(1) => self.create_one(&mut plan, &mut random, topic),
+                Some(_) => refusal(ErrorCode::InvalidRequest, "Duplicate topic name."),
+            };
+            response.topics.push(created.unwrap_or_else(|(error, text)| {
+                let mut result = CreatableTopicResult::default();
+                result.error_code = error.code();
+                result.error_message = Some(text.into());
+                // Kafka's own client breaks at a null here, though the schema allows it.
+                result.configs = Some(Vec::new());
+                result.name = topic.name.clone();
+                result
+            }));
+        }
+        let records = if request.validate_only { Vec::new() } else { plan.into_records() };
+        Decision { records, response }
+    }
+
+    fn create_one(
+        &self,
+        plan: &mut Plan,
+        random: &mut rand_chacha::ChaCha12Rng,
+        topic: &CreatableTopic,
+    ) -> Result<CreatableTopicResult, Refusal> {
+        check_name(&topic.name)?;
+        self.check_new(plan, &topic.name)?;
+        let config = self.check_configs(topic)?;
+        let assignment = self.assign(plan, random, topic)?;
+        let records = 1 + topic.configs.len() + assignment.len();
+        check_size(plan, records)?;
+        let id = fresh_id(plan, random);
+        plan.push(Record::Topic(TopicRecord { name: topic.name.to_string(), id }));
+        // As in Kafka: settings after the topic and before its partitions.
+        for entry in &topic.configs {
+            plan.push(Record::Config(ConfigRecord {
+                resource_type: ConfigRecord::TOPIC,
+                resource: topic.name.to_string(),
+                name: entry.name.to_string(),
+                value: entry.value.as_ref().map(ToString::to_string),
+            }));
+        }
+        let mut result = CreatableTopicResult::default();
+        result.name = topic.name.clone();
+        result.topic_id = id.into();
+        result.num_partitions = i32::try_from(assignment.len()).unwrap_or(i32::MAX);
+        let copies = assignment.first().map_or(0, Vec::len);
+        result.replication_factor = i16::try_from(copies).unwrap_or(i16::MAX);
+        result.configs = Some(self.effective(topic, &config));
+        for (index, replicas) in (0..).zip(assignment) {
+            let record = new_partition(plan, id, index, replicas);
+            plan.push(Record::Partition(record));
+        }
+        Ok(result)
+    }
+
+    fn check_new(&self, plan: &Plan, name: &str) -> Result<(), Refusal> {
+        if name == METADATA_TOPIC {
+            return refusal(ErrorCode::TopicAuthorizationFailed, "The metadata log is no topic.");
+        }
+        if plan.image().topic(name).is_some() {
+            let text = format!("Topic '{name}' already exists.");
+            return refusal(ErrorCode::TopicAlreadyExists, text);
+        }
+        // Names of metrics write both as an underscore.
+        let unified = |name: &str| name.replace('.', "_");
+        if name.contains(['.', '_']) {
+            let mut others = plan.image().topic_names();
+            if let Some(other) = others.find(|other| unified(other) == unified(name)) {
+                let text = format!("Topic '{name}' collides with existing topic: {other}");
+                return refusal(ErrorCode::InvalidTopicException, text);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_configs(&self, topic: &CreatableTopic) -> Result<TopicConfig, Refusal> {
+        let mut config = self.image.topic_config("", &self.settings.topic_defaults);
+        for entry in &topic.configs {
+            let Some(value) = &entry.value else {
+                let text = format!("Null value not supported for topic configs: {}", entry.name);
+                return refusal(ErrorCode::InvalidConfig, text);
+            };
+            if value.len() > LONGEST_VALUE {
+                let text = format!("The value of {} is too long.", entry.name);
+                return refusal(ErrorCode::InvalidConfig, text);
+            }
+            let set = config.set(&entry.name, value);
+            set.map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
+        }
+        for (key, value, least) in [
+            ("min.insync.replicas", i64::from(config.min_insync_replicas), 1),
+            ("max.message.bytes", i64::from(config.max_message_bytes), 0),
+            ("segment.bytes", i64::from(config.segment_bytes), 14),
+            ("segment.index.bytes", i64::from(config.segment_index_bytes), 4),
+            ("index.interval.bytes", i64::from(config.index_interval_bytes), 0),
+        ] {
+            if value < least {
+                let text = format!("`{key}={value}`: expected at least {least}");
+                return refusal(ErrorCode::InvalidConfig, text);
+            }
+        }
+        Ok(config)
+    }
+
+    fn assign(
+        &self,
+        plan: &Plan,
+        random: &rand_chacha::ChaCha12Rng,
+        topic: &CreatableTopic,
+    ) -> Result<Vec<Vec<BrokerId>>, Refusal> {
+        if !topic.assignments.is_empty() {
+            return manual(plan, topic);
+        }
+        if topic.replication_factor < -1 || topic.replication_factor == 0 {
+            let text = "Replication factor must be larger than 0, or -1 to use the default value.";
+            return refusal(ErrorCode::InvalidReplicationFactor, text);
+        }
+        if topic.num_partitions < -1 || topic.num_partitions == 0 {
+            let text = "Number of partitions was set to an invalid non-positive value.";
+            return refusal(ErrorCode::InvalidPartitions, text);
+        }
+        let or_default = |asked: i32, default: i32| {
+            let wanted = if asked == -1 { default } else { asked };
+            usize::try_from(wanted).unwrap_or(1).max(1)
+        };
+        let partitions = or_default(topic.num_partitions, self.settings.num_partitions);
+        let copies = i32::from(topic.replication_factor);
+        let copies = or_default(copies, self.settings.default_replication_factor);
+        check_size(plan, partitions)?;
+        let mut placer = Placer::new(plan.image(), random.clone());
+        let placed = (0..partitions).map(|_| placer.place(copies)).collect::<Result<Vec<_>, _>>();
+        placed.map_err(|error| {
+            let text = format!("Unable to replicate the partition {copies} time(s): {error}");
+            (ErrorCode::InvalidReplicationFactor, text)
+        })
+    }
+
+    fn effective(
+        &self,
+        topic: &CreatableTopic,
+        config: &TopicConfig,
+    ) -> Vec<CreatableTopicConfigs> {
+        let mut entries = Vec::with_capacity(TopicConfig::KEYS.len());
+        for key in TopicConfig::KEYS {
+            let mut entry = CreatableTopicConfigs::default();
+            let value = config.get(key.name);
+            entry.config_source = if topic.configs.iter().any(|set| *set.name == *key.name) {
+                FROM_TOPIC
+            } else if value.as_deref() == Some(key.default) {
+                FROM_DEFAULT
+            } else {
+                FROM_FILE
+            };
+            entry.name = key.name.into();
+            entry.value = value.map(StrBytes::from);
+            entries.push(entry);
+        }
+        entries
+    }
+
+    /// Deletes topics by name or by id, each by itself.
+    pub fn delete_topics(
+        &self,
+        _now: Instant,
+        request: &DeleteTopicsRequest,
+    ) -> Decision<DeleteTopicsResponse> {
+        let mut response = DeleteTopicsResponse::default();
+        let mut plan = self.plan();
+        // Version 6 has names or ids, earlier ones only names.
+        let named = request.topic_names.iter().map(|name| (Some(name.clone()), Uuid::ZERO));
+        let asked = request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id));
+        for (name, id) in named.chain(asked) {
+            let mut result = DeletableTopicResult::default();
+            (result.name, result.topic_id) = (name, id);
+            let found = find(&plan, result.name.as_deref(), id.into());
+            let found = found.map(|topic| (topic.id, topic.name.clone()));
+            match found.and_then(|found| check_size(&plan, 1).map(|()| found)) {
+                Ok((id, name)) => {
+                    result.topic_id = id.into();
+                    result.name = Some((&*name).into());
+                    plan.push(Record::RemoveTopic(id));
+                }
+                Err((error, text)) => {
+                    result.error_code = error.code();
+                    result.error_message = Some(text.into());
+                }
+            }
+            response.responses.push(result);
+        }
+        Decision { records: plan.into_records(), response }
+    }
+}
+
+fn find<'a>(plan: &'a Plan, name: Option<&str>, id: TopicId) -> Result<&'a Topic, Refusal> {
+    match name {
+        Some(_) if id != TopicId::ZERO => {
+            refusal(ErrorCode::InvalidRequest, "You may not specify both topic name and topic id.")
+        }
+        Some(name) => plan.image().topic(name).ok_or_else(|| {
+            (ErrorCode::UnknownTopicOrPartition, format!("There is no topic '{name}'."))
+        }),
+        None if id == TopicId::ZERO => {
+            refusal(ErrorCode::InvalidRequest, "Neither topic name nor id were specified.")
+        }
+        None => plan
+            .image()
+            .topic_by_id(id)
+            .ok_or_else(|| (ErrorCode::UnknownTopicId, format!("There is no topic with id {id}."))),
+    }
+}
+
+/// Source: Kafka's `Topic.validate`.
+fn check_name(name: &str) -> Result<(), Refusal> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
+    let problem = if name.is_empty() {
+        "the empty string is not allowed".to_owned()
+    } else if name == "." || name == ".." {
+        format!("'{name}' is not allowed")
+    } else if name.len() > TopicPartition::MAX_NAME_LENGTH {
+        let most = TopicPartition::MAX_NAME_LENGTH;
+        format!("the length of the name is {}, at most {most} are allowed", name.len())
+    } else if !name.chars().all(legal) {
+        format!(
+            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        )
+    } else {
+        return Ok(());
+    };
+    refusal(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {problem}"))
+}
+
+/// One operation may not fill the log, nor the memory of whoever reads it.
+fn check_size(plan: &Plan, more: usize) -> Result<(), Refusal> {
+    if more.saturating_add(plan.len()) <= MOST_RECORDS {
+        return Ok(());
+    }
+    let text = format!("Excessively large operation: more than {MOST_RECORDS} records.");
+    refusal(ErrorCode::PolicyViolation, text)
+}
+
+/// Ids are drawn, not counted: a deleted topic's never comes back (KIP-516). As in Kafka, none
+/// is among the reserved ones, or begins with a dash where it is written as text.
+fn fresh_id(plan: &Plan, random: &mut rand_chacha::ChaCha12Rng) -> TopicId {
+    loop {
+        let mut bytes = [0; 16];
+        random.fill_bytes(&mut bytes);
+        // The version and variant of a random UUID (RFC 9562).
+        bytes[6] = bytes[6] & 0x0f | 0x40;
+        bytes[8] = bytes[8] & 0x3f | 0x80;
+        let id = TopicId(bytes);
+        if !id.to_string().starts_with('-') && plan.image().topic_by_id(id).is_none() {
+            return id;
+        }
+    }
+}
+
+/// What somebody assigned by hand, partition by partition.
+fn manual(plan: &Plan, topic: &CreatableTopic) -> Result<Vec<Vec<BrokerId>>, Refusal> {
+    for (set, what) in [
+        (topic.replication_factor != -1, "replication factor"),
+        (topic.num_partitions != -1, "numPartitions"),
+    ] {
+        if set {
+            let text = format!(
+                "A manual partition assignment was specified, but {what} was not set to -1."
+            );
+            return refusal(ErrorCode::InvalidRequest, text);
+        }
+    }
+    let bad = |text: String| refusal(ErrorCode::InvalidReplicaAssignment, text);
+    check_size(plan, topic.assignments.len())?;
+    let mut assigned: BTreeMap<i32, Vec<BrokerId>> = BTreeMap::new();
+    for assignment in &topic.assignments {
+        let replicas = check_assignment(plan, assignment)?;
+        if assigned.values().next().is_some_and(|first| first.len() != replicas.len()) {
+            return bad(
+                "The manual partition assignment has partitions with different numbers of \
+                        replicas."
+                    .to_owned(),
+            );
+        }
+        let index = assignment.partition_index;
+        if assigned.insert(index, replicas).is_some() {
+            return bad(format!(
+                "Found multiple manual partition assignments for partition {index}"
+            ));
+        }
+    }
+    if !(0..).zip(assigned.keys()).all(|(wanted, index)| wanted == *index) {
+        return bad("partitions should be a consecutive 0-based integer sequence".to_owned());
+    }
+    Ok(assigned.into_values().collect())
+}
+
+fn check_assignment(
+    plan: &Plan,
+    assignment: &CreatableReplicaAssignment,
+) -> Result<Vec<BrokerId>, Refusal> {
+    let index = assignment.partition_index;
+    let replicas: Vec<_> = assignment.broker_ids.iter().map(|id| BrokerId(*id)).collect();
+    let bad = |text: String| refusal(ErrorCode::InvalidReplicaAssignment, text);
+    let mut sorted = replicas.clone();
+    sorted.sort_unstable();
+    if let Some(unknown) = sorted.iter().find(|id| plan.image().broker(**id).is_none()) {
+        return bad(format!(
+            "The manual partition assignment includes broker {unknown}, but no such broker is \
+             registered."
+        ));
+    }
+    if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+        let text = "The manual partition assignment includes the broker";
+        return bad(format!("{text} {} more than once.", twice[0]));
+    }
+    if !replicas.iter().any(|id| plan.image().is_active(*id)) {
+        return bad(format!(
+            "All brokers specified in the manual partition assignment for partition {index} are \
+             fenced or in controlled shutdown."
+        ));
+    }
+    Ok(replicas)
+}
+
+/// A new partition: who is active is in sync, the first of them leads.
+fn new_partition(
+    plan: &Plan,
+    topic: TopicId,
+    partition: i32,
+    replicas: Vec<BrokerId>,
+) -> PartitionRecord {
+    let image = plan.image();
+    let isr: Vec<_> = replicas.iter().copied().filter(|id| image.is_active(*id)).collect();
+    // KIP-858: with one directory there is no choice.
+    let directory = |id: &BrokerId| match image.broker(*id).map(|broker| &broker.log_dirs[..]) {
+        Some([only]) => *only,
+        _ => Uuid::ZERO,
+    };
+    PartitionRecord {
+        partition,
+        topic,
+        directories: replicas.iter().map(directory).collect(),
+        leader: isr.first().copied(),
+        replicas,
+        isr,
+        removing: Vec::new(),
+        adding: Vec::new(),
+        recovering: false,
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: PartitionEpoch(0),
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
+    }
+}
