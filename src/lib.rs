@@ -17,3 +17,5 @@ pub mod rpc;
 pub mod log;
 // The cluster's metadata and who may change it. Pure: no await, no clock, no I/O.
 pub mod controller;
+// Leader and follower of one partition: in-sync replicas, high watermark, truncation. Pure.
+pub mod replica;

@@ -1,0 +1,388 @@
+//! The leader's side of one partition: who is in sync, and what is committed.
+//!
+//! Source: Kafka's `Partition` and `Replica`; KIP-497 (AlterPartition), KIP-841 and KIP-903 (who
+//! may join), KIP-966 (the high watermark below min.insync.replicas).
+
+mod terms;
+
+pub use terms::{
+    EpochMismatch, LeaderEffect, LeaderInput, LeaderStart, NotEnoughReplicas, Progress, Proposal,
+    Refusal,
+};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::peers::Peers;
+use super::progress::FollowerProgress;
+use crate::base::{BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch};
+
+/// Pause before a proposal whose fate is unknown is sent again.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// The leader of one partition in one epoch.
+#[derive(Debug)]
+pub struct Leader {
+    me: BrokerId,
+    epoch: LeaderEpoch,
+    /// Where this epoch begins. Whoever joins the ISR must have come this far (KAFKA-7128).
+    epoch_start: Offset,
+    partition_epoch: PartitionEpoch,
+    replicas: Vec<BrokerId>,
+    /// As the controller has committed it.
+    isr: BTreeSet<BrokerId>,
+    /// On its way to the controller. At most one at a time.
+    pending: Option<Pending>,
+    /// Joiners of proposals that were sent twice: one was refused, the other may yet be applied,
+    /// until the partition epoch moves.
+    doubtful: BTreeSet<BrokerId>,
+    /// After a refusal nothing is proposed until then.
+    quiet_until: Instant,
+    /// Time of the last step.
+    seen: Instant,
+    followers: BTreeMap<BrokerId, FollowerProgress>,
+    peers: Peers,
+    log_end: Offset,
+    /// Never falls within an epoch, never exceeds the log end.
+    high_watermark: Offset,
+    min_insync: usize,
+    lag_time_max: Duration,
+}
+
+#[derive(Debug)]
+struct Pending {
+    proposal: Proposal,
+    /// Whom it adds; who is removed counts until that is committed.
+    joining: BTreeSet<BrokerId>,
+    /// When to send it again.
+    retry_at: Option<Instant>,
+    sent_again: bool,
+}
+
+impl Leader {
+    /// Takes the lead. Call once with each leader epoch, also when the last one was this broker's
+    /// too: what followers said in an earlier epoch does not count (KAFKA-15665).
+    pub fn new(now: Instant, start: LeaderStart, peers: Peers) -> Self {
+        let isr: BTreeSet<BrokerId> = start.isr.into_iter().collect();
+        let followers = start.replicas.iter().filter(|id| **id != start.me);
+        let followers =
+            followers.map(|id| (*id, FollowerProgress::at_start(now, isr.contains(id)))).collect();
+        Self {
+            me: start.me,
+            epoch: start.epoch,
+            epoch_start: start.log_end,
+            partition_epoch: start.partition_epoch,
+            replicas: start.replicas,
+            isr,
+            pending: None,
+            doubtful: BTreeSet::new(),
+            quiet_until: now,
+            seen: now,
+            followers,
+            peers,
+            log_end: start.log_end,
+            high_watermark: start.high_watermark.min(start.log_end),
+            min_insync: start.min_insync,
+            lag_time_max: start.lag_time_max,
+        }
+    }
+
+    /// Takes an input in. An input that is outdated changes nothing.
+    pub fn step(&mut self, now: Instant, input: LeaderInput, effects: &mut Vec<LeaderEffect>) {
+        match input {
+            LeaderInput::Appended { end } => self.log_end = self.log_end.max(end),
+            LeaderInput::Fetched { replica, broker_epoch, position } => {
+                self.fetched(now, replica, broker_epoch, position, effects);
+            }
+            LeaderInput::Committed { partition_epoch, isr } => {
+                self.committed(partition_epoch, isr);
+            }
+            LeaderInput::Refused { partition_epoch, refusal } => {
+                self.refused(now, partition_epoch, refusal);
+            }
+            LeaderInput::Peers(peers) => self.peers = peers,
+            LeaderInput::MinInsync(needed) => self.min_insync = needed,
+            LeaderInput::Tick => self.retry(now, effects),
+        }
+        self.shrink(now, effects);
+        self.advance(now, effects);
+        self.seen = now;
+    }
+
+    /// The earliest time at which `step` wants a `Tick`, though nothing else happened.
+    pub fn deadline(&self) -> Option<Instant> {
+        let lags_from = |(id, follower): (&BrokerId, &FollowerProgress)| {
+            // Who is in the ISR can be proposed out of it, but one proposal at a time; who is not
+            // may keep the high watermark from moving until it lags.
+            let matters = match self.isr.contains(id) {
+                true => self.pending.is_none(),
+                false => self.is_about_to_join(*id, follower),
+            };
+            follower.lags_from(self.log_end, self.lag_time_max).filter(|_| matters)
+        };
+        let lags = self.followers.iter().filter_map(lags_from);
+        let retry = self.pending.as_ref().and_then(|pending| pending.retry_at);
+        // What was due at the last step was done then, or could not be.
+        let due = lags.chain(retry).chain([self.quiet_until]);
+        due.filter(|at| *at > self.seen).min()
+    }
+
+    fn fetched(
+        &mut self,
+        now: Instant,
+        replica: BrokerId,
+        broker_epoch: Option<BrokerEpoch>,
+        position: Offset,
+        effects: &mut Vec<LeaderEffect>,
+    ) {
+        // A position may be beyond the end that counts here: replicas are served what is appended,
+        // and this leader counts it only once it is as durable as the flush policy asks.
+        if self.is_from_the_past(replica, broker_epoch) {
+            return;
+        }
+        let Some(follower) = self.followers.get_mut(&replica) else { return };
+        follower.fetched(now, position, self.log_end, broker_epoch);
+        if self.may_propose(now) && self.may_join(replica) {
+            let mut isr = self.isr.clone();
+            isr.insert(replica);
+            self.propose(isr, effects);
+        }
+    }
+
+    /// KIP-903: a fetch that was sent before the broker registered again says nothing about what
+    /// the broker has now.
+    pub fn is_from_the_past(&self, replica: BrokerId, broker_epoch: Option<BrokerEpoch>) -> bool {
+        match (self.peers.get(replica), broker_epoch) {
+            (Some(peer), Some(epoch)) => epoch != BrokerEpoch::NONE && epoch < peer.epoch,
+            _ => false,
+        }
+    }
+
+    fn may_join(&self, id: BrokerId) -> bool {
+        let Some(follower) = self.followers.get(&id) else { return false };
+        !self.isr.contains(&id) && self.has_reached_the_isr(follower) && self.is_eligible(id)
+    }
+
+    /// Whether a follower has fetched in this epoch, and has everything that may be committed. A
+    /// new leader's high watermark may be old; all that was committed before it is below the start
+    /// of its epoch (KAFKA-7128).
+    fn has_reached_the_isr(&self, follower: &FollowerProgress) -> bool {
+        follower.position().is_some_and(|at| at >= self.high_watermark && at >= self.epoch_start)
+    }
+
+    /// KIP-841: neither fenced nor on its way out. KIP-903: the same registration as the one that
+    /// fetched.
+    fn is_eligible(&self, id: BrokerId) -> bool {
+        let Some(follower) = self.followers.get(&id) else { return false };
+        let Some(peer) = self.peers.get(id) else { return false };
+        !peer.fenced && !peer.shutting_down && follower.broker_epoch() == Some(peer.epoch)
+    }
+
+    fn committed(&mut self, partition_epoch: PartitionEpoch, isr: Vec<BrokerId>) {
+        // The same state may come twice, from AlterPartition's answer and from the metadata log.
+        // The second time it says nothing about a proposal made in between, which may still be
+        // applied: who joins by it has to count on.
+        if partition_epoch <= self.partition_epoch {
+            return;
+        }
+        self.partition_epoch = partition_epoch;
+        self.isr = isr.into_iter().collect();
+        // Whatever rests on an earlier partition epoch can't be applied any more.
+        self.pending = None;
+        self.doubtful.clear();
+    }
+
+    fn refused(&mut self, now: Instant, rested_on: PartitionEpoch, refusal: Refusal) {
+        let concerned = |pending: &Pending| pending.proposal.partition_epoch == rested_on;
+        let Some(mut pending) = self.pending.take_if(|pending| concerned(pending)) else { return };
+        match refusal {
+            Refusal::NotApplied => {
+                if pending.sent_again {
+                    self.doubtful.append(&mut pending.joining);
+                }
+                self.quiet_until = now + RETRY;
+                return;
+            }
+            // Stays pending, so that who may have joined counts, until the metadata log tells.
+            Refusal::Outdated => {}
+            Refusal::Unknown => pending.retry_at = Some(now + RETRY),
+        }
+        self.pending = Some(pending);
+    }
+
+    fn retry(&mut self, now: Instant, effects: &mut Vec<LeaderEffect>) {
+        if let Some(pending) = &mut self.pending
+            && pending.retry_at.is_some_and(|at| at <= now)
+        {
+            pending.retry_at = None;
+            pending.sent_again = true;
+            effects.push(LeaderEffect::ProposeIsr(pending.proposal.clone()));
+        }
+    }
+
+    /// Who has lagged for too long is proposed out of the ISR, all at once.
+    fn shrink(&mut self, now: Instant, effects: &mut Vec<LeaderEffect>) {
+        if !self.may_propose(now) {
+            return;
+        }
+        let lags = |id: &BrokerId| {
+            let caught_up = |follower: &FollowerProgress| {
+                follower.is_caught_up(now, self.log_end, self.lag_time_max)
+            };
+            *id != self.me && !self.followers.get(id).is_some_and(caught_up)
+        };
+        if self.isr.iter().any(lags) {
+            let isr = self.isr.iter().copied().filter(|id| !lags(id)).collect();
+            self.propose(isr, effects);
+        }
+    }
+
+    fn may_propose(&self, now: Instant) -> bool {
+        self.pending.is_none() && now >= self.quiet_until
+    }
+
+    fn propose(&mut self, isr: BTreeSet<BrokerId>, effects: &mut Vec<LeaderEffect>) {
+        let joining = isr.difference(&self.isr).copied().collect();
+        let proposal = Proposal {
+            leader_epoch: self.epoch,
+            partition_epoch: self.partition_epoch,
+            isr: isr.into_iter().map(|id| (id, self.heard_epoch(id))).collect(),
+        };
+        effects.push(LeaderEffect::ProposeIsr(proposal.clone()));
+        self.pending = Some(Pending { proposal, joining, retry_at: None, sent_again: false });
+    }
+
+    /// Which registration of a member the proposal vouches for (KIP-903). Who is in the ISR and
+    /// has not fetched in this epoch is not vouched for: if it restarts, the controller itself
+    /// takes it out and thereby refuses this proposal.
+    fn heard_epoch(&self, id: BrokerId) -> BrokerEpoch {
+        let epoch = if id == self.me {
+            self.peers.get(id).map(|peer| peer.epoch)
+        } else {
+            self.followers.get(&id).and_then(FollowerProgress::broker_epoch)
+        };
+        epoch.unwrap_or(BrokerEpoch::NONE)
+    }
+
+    /// Moves the high watermark, if it can move.
+    fn advance(&mut self, now: Instant, effects: &mut Vec<LeaderEffect>) {
+        if self.is_below_min_insync() {
+            return;
+        }
+        let counts = |id: &BrokerId, follower: &FollowerProgress| {
+            self.may_be_in_sync(*id)
+                || self.is_about_to_join(*id, follower)
+                    && follower.is_caught_up(now, self.log_end, self.lag_time_max)
+        };
+        let counted = self.followers.iter().filter(|(id, follower)| counts(id, follower));
+        let positions = counted.map(|(_, follower)| follower.position());
+        // Who has not said in this epoch what it has may have nothing.
+        let lowest = positions.map(|position| position.unwrap_or(Offset::ZERO)).min();
+        let reached = lowest.map_or(self.log_end, |lowest| lowest.min(self.log_end));
+        if reached > self.high_watermark {
+            self.high_watermark = reached;
+            effects.push(LeaderEffect::HighWatermark(reached));
+        }
+    }
+
+    /// KIP-966: while fewer than min.insync.replicas are in sync, nothing more is committed.
+    /// Otherwise who left the ISR and is still eligible to lead would lack it (KAFKA-15583).
+    fn is_below_min_insync(&self) -> bool {
+        self.isr.len() < self.needed()
+    }
+
+    /// The maximal ISR: what the controller has committed, and who may have joined it without our
+    /// knowing. Counting both is the stricter, and so the safe side (KIP-497, KAFKA-8836).
+    fn may_be_in_sync(&self, id: BrokerId) -> bool {
+        let joining = self.pending.as_ref().is_some_and(|pending| pending.joining.contains(&id));
+        self.isr.contains(&id) || joining || self.doubtful.contains(&id)
+    }
+
+    /// Everyone who may be in sync, committed or not.
+    pub fn maximal_isr(&self) -> impl Iterator<Item = BrokerId> {
+        self.replicas.iter().copied().filter(|id| self.may_be_in_sync(*id))
+    }
+
+    /// A follower that has caught up is waited for, or it might never join: with an ISR of one,
+    /// the high watermark would always be ahead of it.
+    fn is_about_to_join(&self, id: BrokerId, follower: &FollowerProgress) -> bool {
+        follower.position().is_some() && self.is_eligible(id)
+    }
+
+    /// `min.insync.replicas`; more copies than there are can't be asked for.
+    fn needed(&self) -> usize {
+        self.min_insync.min(self.replicas.len())
+    }
+
+    /// Whether an `acks=all` write may be appended at all.
+    pub fn check_min_insync(&self) -> Result<(), NotEnoughReplicas> {
+        let (in_sync, needed) = (self.isr.len(), self.needed());
+        if in_sync < needed { Err(NotEnoughReplicas { in_sync, needed }) } else { Ok(()) }
+    }
+
+    /// How far an `acks=all` write that ends at `end` has come.
+    pub fn progress(&self, end: Offset) -> Progress {
+        if self.high_watermark < end {
+            Progress::Waiting
+        } else if self.check_min_insync().is_ok() {
+            Progress::Acknowledged
+        } else {
+            Progress::NotEnoughAfterAppend
+        }
+    }
+
+    /// KIP-320: requests of another epoch are turned away. `-1` is not checked.
+    pub fn check_epoch(&self, theirs: LeaderEpoch) -> Result<(), EpochMismatch> {
+        if theirs == LeaderEpoch::NONE || theirs == self.epoch {
+            Ok(())
+        } else if theirs < self.epoch {
+            Err(EpochMismatch::Fenced)
+        } else {
+            Err(EpochMismatch::Unknown)
+        }
+    }
+
+    /// Everything below is committed.
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// Whether the high watermark is known to be as high as it ever was: a new leader's may be
+    /// old, until it reaches the start of its epoch (KIP-207).
+    pub fn has_caught_up_with_its_past(&self) -> bool {
+        self.high_watermark >= self.epoch_start
+    }
+
+    /// Where this epoch begins.
+    pub fn epoch_start(&self) -> Offset {
+        self.epoch_start
+    }
+
+    /// The epoch in which this replica leads.
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    /// Version of the partition's state that this leader knows.
+    pub fn partition_epoch(&self) -> PartitionEpoch {
+        self.partition_epoch
+    }
+
+    /// Who is in sync, as committed.
+    pub fn isr(&self) -> impl Iterator<Item = BrokerId> {
+        self.isr.iter().copied()
+    }
+
+    /// Whether a broker is assigned a copy.
+    pub fn is_replica(&self, id: BrokerId) -> bool {
+        self.replicas.contains(&id)
+    }
+
+    /// How far readers may read: consumers what is committed, replicas everything.
+    pub fn visible_to(&self, replica: Option<BrokerId>) -> Offset {
+        if replica.is_some() { self.log_end } else { self.high_watermark }
+    }
+}
+
+#[cfg(test)]
+mod tests;

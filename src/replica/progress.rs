@@ -1,0 +1,117 @@
+//! How far a follower has come, as its leader sees it. Source: Kafka's `Replica`, KIP-16.
+
+use std::time::Duration;
+
+use crate::base::{BrokerEpoch, Instant, Offset};
+
+/// One follower, since this leader's epoch began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct FollowerProgress {
+    /// Where it fetched last: it has everything below. `None` until it has fetched in this epoch.
+    position: Option<Offset>,
+    /// When it fetched last, and where the leader's log ended then.
+    last_fetch: Option<(Instant, Offset)>,
+    /// The latest time at which it is known to have had everything that the leader had then.
+    caught_up_at: Option<Instant>,
+    /// Which registration of the broker fetched.
+    broker_epoch: Option<BrokerEpoch>,
+}
+
+impl FollowerProgress {
+    /// At the start of an epoch, who is in sync is given the benefit of the doubt for as long as
+    /// lag is allowed.
+    pub(super) fn at_start(now: Instant, in_sync: bool) -> Self {
+        Self { caught_up_at: in_sync.then_some(now), ..Self::default() }
+    }
+
+    /// "Caught up" means: has reached the leader's log end, as it is now or as it was at the last
+    /// fetch. Fetching often does not make a replica caught up; a steady stream of writes does not
+    /// keep it from being so.
+    pub(super) fn fetched(
+        &mut self,
+        now: Instant,
+        position: Offset,
+        leader_end: Offset,
+        epoch: Option<BrokerEpoch>,
+    ) {
+        let reached = if position >= leader_end {
+            Some(now)
+        } else {
+            self.last_fetch.filter(|(_, end)| position >= *end).map(|(at, _)| at)
+        };
+        self.caught_up_at = self.caught_up_at.max(reached);
+        let end_seen = self.last_fetch.map_or(leader_end, |(_, end)| end.max(leader_end));
+        self.last_fetch = Some((now, end_seen));
+        self.position = Some(position);
+        self.broker_epoch = epoch;
+    }
+
+    /// Everything below is in the follower's log, as far as it has said in this epoch.
+    pub(super) fn position(&self) -> Option<Offset> {
+        self.position
+    }
+
+    /// Which registration of the broker has fetched in this epoch.
+    pub(super) fn broker_epoch(&self) -> Option<BrokerEpoch> {
+        self.broker_epoch
+    }
+
+    /// When the follower will have lagged for too long; `None` if it does not lag at all.
+    pub(super) fn lags_from(&self, leader_end: Offset, lag_time_max: Duration) -> Option<Instant> {
+        if self.position >= Some(leader_end) {
+            return None;
+        }
+        Some(self.caught_up_at.map_or(Instant::START, |at| at + lag_time_max))
+    }
+
+    /// Whether the follower is as far as the leader, or was not long ago.
+    pub(super) fn is_caught_up(
+        &self,
+        now: Instant,
+        leader_end: Offset,
+        lag_time_max: Duration,
+    ) -> bool {
+        self.lags_from(leader_end, lag_time_max).is_none_or(|from| now < from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LAG: Duration = Duration::from_secs(10);
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_secs(seconds)
+    }
+
+    #[test]
+    fn a_follower_that_fetches_all_the_time_but_slower_than_the_writes_falls_behind() {
+        let mut follower = FollowerProgress::at_start(at(0), true);
+        for second in 1..=10 {
+            let leader_end = Offset(100 * second);
+            follower.fetched(at(second as u64), Offset(10 * second), leader_end, None);
+        }
+        assert!(!follower.is_caught_up(at(10), Offset(1000), LAG));
+    }
+
+    #[test]
+    fn a_follower_one_fetch_behind_a_steady_stream_of_writes_is_caught_up() {
+        let mut follower = FollowerProgress::at_start(at(0), false);
+        follower.fetched(at(1), Offset(0), Offset(100), None);
+        assert!(!follower.is_caught_up(at(1), Offset(100), LAG));
+        for second in 2..=30 {
+            let position = Offset(100 * (second - 1));
+            follower.fetched(at(second as u64), position, Offset(100 * second), None);
+            assert!(follower.is_caught_up(at(second as u64), Offset(100 * second), LAG));
+        }
+    }
+
+    #[test]
+    fn a_follower_at_the_log_end_is_caught_up_however_long_ago_it_fetched() {
+        let mut follower = FollowerProgress::at_start(at(0), true);
+        follower.fetched(at(1), Offset(7), Offset(7), None);
+        assert!(follower.is_caught_up(at(1000), Offset(7), LAG));
+        assert!(!follower.is_caught_up(at(1000), Offset(8), LAG));
+    }
+}
