@@ -19,3 +19,5 @@ pub mod log;
 pub mod controller;
 // Leader and follower of one partition: in-sync replicas, high watermark, truncation. Pure.
 pub mod replica;
+// The shell around the machines: accepts, dispatches (one file per API), carries effects out.
+pub mod broker;

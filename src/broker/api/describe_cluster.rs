@@ -1,0 +1,50 @@
+//! DescribeCluster: who is there (KIP-700).
+
+use std::sync::Arc;
+
+use crate::broker::context::Broker;
+use crate::io::World;
+use crate::wire::ErrorCode;
+use crate::wire::messages::describe_cluster_response::DescribeClusterBroker;
+use crate::wire::messages::{DescribeClusterRequest, DescribeClusterResponse, message};
+
+/// `endpoint_type` of brokers (KIP-919).
+const BROKERS: i8 = 1;
+
+/// "Not asked for", in a bit field of authorized operations.
+const NO_OPERATIONS: i32 = i32::MIN;
+
+/// Handles a request.
+pub(in crate::broker) fn handle<W: World>(
+    broker: &Arc<Broker<W>>,
+    request: &DescribeClusterRequest,
+    version: i16,
+) -> DescribeClusterResponse {
+    if version >= 1 && request.endpoint_type != BROKERS {
+        return message!(DescribeClusterResponse {
+            error_code: ErrorCode::MismatchedEndpointType.code(),
+            error_message: Some("this is a broker's listener: ask for brokers (type 1)".into()),
+            endpoint_type: BROKERS,
+            cluster_authorized_operations: NO_OPERATIONS,
+        });
+    }
+    let image = broker.image();
+    let brokers = image.brokers().filter(|(_, b)| request.include_fenced_brokers || !b.fenced);
+    let brokers = brokers.filter_map(|(id, registered)| {
+        let address = image.endpoint(id)?;
+        Some(message!(DescribeClusterBroker {
+            broker_id: id.0,
+            host: address.host.as_str().into(),
+            port: i32::from(address.port),
+            rack: registered.rack.as_deref().map(Into::into),
+            is_fenced: registered.fenced,
+        }))
+    });
+    message!(DescribeClusterResponse {
+        endpoint_type: BROKERS,
+        cluster_id: broker.cluster_id.as_str().into(),
+        controller_id: broker.some_broker(&image).0,
+        brokers: brokers.collect(),
+        cluster_authorized_operations: NO_OPERATIONS,
+    })
+}

@@ -1,0 +1,143 @@
+//! Metadata: brokers, topics, partitions and who leads them, as this broker's image has them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{BrokerId, TopicId};
+use crate::broker::context::Broker;
+use crate::controller::{Image, Topic};
+use crate::io::World;
+use crate::wire::ErrorCode;
+use crate::wire::messages::create_topics_request::CreatableTopic;
+use crate::wire::messages::metadata_request::MetadataRequestTopic;
+use crate::wire::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use crate::wire::messages::{
+    CreateTopicsRequest, CreateTopicsResponse, MetadataRequest, MetadataResponse, StrBytes, message,
+};
+
+/// How long the controller may take to create a topic that somebody asked for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// "Not asked for", in a bit field of authorized operations.
+const NO_OPERATIONS: i32 = i32::MIN;
+
+/// Handles a request.
+pub(in crate::broker) async fn handle<W: World>(
+    broker: &Arc<Broker<W>>,
+    request: MetadataRequest,
+    version: i16,
+) -> MetadataResponse {
+    // Version 0 has no way to ask for no topic: an empty list asks for all, as null does later.
+    let asked = request.topics.filter(|topics| version > 0 || !topics.is_empty());
+    let image = broker.image();
+    let topics = match asked {
+        None => image.topics().map(|topic| known(&image, topic)).collect(),
+        Some(asked) => {
+            let mut topics = Vec::with_capacity(asked.len());
+            for topic in asked {
+                topics.push(one(broker, &image, topic, request.allow_auto_topic_creation).await);
+            }
+            topics
+        }
+    };
+    let alive = image.brokers().filter(|(_, registered)| !registered.fenced);
+    let brokers = alive.filter_map(|(id, registered)| {
+        let address = image.endpoint(id)?;
+        Some(message!(MetadataResponseBroker {
+            node_id: id.0,
+            host: address.host.as_str().into(),
+            port: i32::from(address.port),
+            rack: registered.rack.as_deref().map(Into::into),
+        }))
+    });
+    message!(MetadataResponse {
+        brokers: brokers.collect(),
+        cluster_id: Some(broker.cluster_id.as_str().into()),
+        controller_id: broker.some_broker(&image).0,
+        topics: topics,
+        cluster_authorized_operations: NO_OPERATIONS,
+    })
+}
+
+async fn one<W: World>(
+    broker: &Arc<Broker<W>>,
+    image: &Image,
+    asked: MetadataRequestTopic,
+    may_create: bool,
+) -> MetadataResponseTopic {
+    if asked.topic_id != TopicId::ZERO.into() {
+        let id = TopicId::from(asked.topic_id);
+        return image.topic_by_id(id).map_or_else(
+            || unknown(asked.name, id, ErrorCode::UnknownTopicId),
+            |topic| self::known(image, topic),
+        );
+    }
+    let Some(name) = asked.name else {
+        return unknown(None, TopicId::ZERO, ErrorCode::InvalidTopicException);
+    };
+    if let Some(topic) = image.topic(&name) {
+        return known(image, topic);
+    }
+    let mut error = ErrorCode::UnknownTopicOrPartition;
+    if may_create && broker.config.auto_create_topics {
+        // Once it is created the client asks again: retriable, as in Kafka.
+        error = create(broker, name.clone()).await;
+    }
+    unknown(Some(name), TopicId::ZERO, error)
+}
+
+async fn create<W: World>(broker: &Arc<Broker<W>>, name: StrBytes) -> ErrorCode {
+    let replication = broker.config.default_replication_factor;
+    let request = message!(CreateTopicsRequest {
+        topics: vec![message!(CreatableTopic {
+            name: name,
+            num_partitions: broker.config.num_partitions,
+            replication_factor: i16::try_from(replication).unwrap_or(i16::MAX),
+        })],
+        timeout_ms: PATIENCE.as_millis() as i32,
+    });
+    let answer: Result<CreateTopicsResponse, _> =
+        broker.forward.call(&request, broker.world.now() + PATIENCE).await;
+    let code = answer.map(|response| response.topics.first().map_or(0, |topic| topic.error_code));
+    match code.map(ErrorCode::from_code) {
+        Ok(ErrorCode::InvalidTopicException) => ErrorCode::InvalidTopicException,
+        Ok(ErrorCode::InvalidReplicationFactor) => ErrorCode::InvalidReplicationFactor,
+        Ok(_) | Err(_) => ErrorCode::UnknownTopicOrPartition,
+    }
+}
+
+fn unknown(name: Option<StrBytes>, id: TopicId, error: ErrorCode) -> MetadataResponseTopic {
+    message!(MetadataResponseTopic {
+        error_code: error.code(),
+        name: Some(name.unwrap_or_default()),
+        topic_id: id.into(),
+        topic_authorized_operations: NO_OPERATIONS,
+    })
+}
+
+fn known(image: &Image, topic: &Topic) -> MetadataResponseTopic {
+    let partitions = topic.partitions.iter().map(|(index, state)| {
+        let leader = state.leader.unwrap_or(BrokerId::NONE);
+        let error =
+            if state.leader.is_none() { ErrorCode::LeaderNotAvailable } else { ErrorCode::None };
+        let offline = state.replicas.iter().filter(|id| !image.is_alive(**id));
+        message!(MetadataResponsePartition {
+            error_code: error.code(),
+            partition_index: *index,
+            leader_id: leader.0,
+            leader_epoch: state.leader_epoch.0,
+            replica_nodes: state.replicas.iter().map(|id| id.0).collect(),
+            isr_nodes: state.isr.iter().map(|id| id.0).collect(),
+            offline_replicas: offline.map(|id| id.0).collect(),
+        })
+    });
+    message!(MetadataResponseTopic {
+        name: Some((&*topic.name).into()),
+        topic_id: topic.id.into(),
+        is_internal: topic.name.starts_with("__"),
+        partitions: partitions.collect(),
+        topic_authorized_operations: NO_OPERATIONS,
+    })
+}

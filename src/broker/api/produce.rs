@@ -1,0 +1,169 @@
+//! Produce: records go into the leader's log, and the answer waits for what `acks` asks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::base::config::Acks;
+use crate::base::{Offset, Timestamp, TopicId};
+use crate::broker::context::Broker;
+use crate::broker::partition::{Partition, Produced};
+use crate::io::{Disk, World, timeout};
+use crate::wire::ErrorCode;
+use crate::wire::messages::produce_request::TopicProduceData;
+use crate::wire::messages::produce_response::{
+    LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
+};
+use crate::wire::messages::{ProduceRequest, ProduceResponse, message};
+
+/// From here on an error about leadership says who leads instead (KIP-951).
+const LEADER_HINTS: i16 = 10;
+
+/// What a request becomes.
+pub(in crate::broker) enum Handled {
+    /// An answer.
+    Response(ProduceResponse),
+    /// `acks=0`: none.
+    Silence,
+    /// `acks=0`, and something went wrong: the only way to say so, as in Kafka, is to hang up.
+    HangUp(ErrorCode),
+}
+
+/// Handles a request.
+pub(in crate::broker) async fn handle<W: World>(
+    broker: &Arc<Broker<W>>,
+    request: ProduceRequest,
+    version: i16,
+) -> Handled {
+    let acks = match request.acks {
+        0 => Ok(Acks::None),
+        1 => Ok(Acks::Leader),
+        -1 => Ok(Acks::All),
+        _ => Err(ErrorCode::InvalidRequiredAcks),
+    };
+    // Transactions are not served, so a transactional producer has no transaction to write in.
+    let acks =
+        if request.transactional_id.is_some() { Err(ErrorCode::InvalidTxnState) } else { acks };
+    let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
+
+    let mut appended = Vec::with_capacity(request.topic_data.len());
+    for topic in request.topic_data {
+        appended.push(append(broker, topic, acks, version).await);
+    }
+    broker.world.disk().settle().await;
+    if acks == Ok(Acks::None) {
+        let mut results = appended.iter().flat_map(|(_, _, partitions)| partitions);
+        let error = results.find_map(|(_, result)| result.as_ref().err());
+        return error.map_or(Handled::Silence, |error| Handled::HangUp(*error));
+    }
+
+    let mut endpoints = BTreeMap::new();
+    let mut responses = Vec::with_capacity(appended.len());
+    for (name, topic_id, partitions) in appended {
+        let mut partition_responses = Vec::with_capacity(partitions.len());
+        for (index, mut result) in partitions {
+            if let Ok(produced) = &mut result {
+                let waited =
+                    timeout(&broker.world, deadline, Partition::<W>::acknowledged(produced));
+                let code = waited.await.unwrap_or(ErrorCode::RequestTimedOut);
+                if code != ErrorCode::None {
+                    result = Err(code);
+                }
+            }
+            let mut response = partition_response(index, result);
+            if version >= LEADER_HINTS
+                && response.error_code == ErrorCode::NotLeaderOrFollower.code()
+            {
+                point_to_leader(broker, topic_id, &mut response, &mut endpoints);
+            }
+            partition_responses.push(response);
+        }
+        responses.push(message!(TopicProduceResponse {
+            name: if version < 13 { name } else { Default::default() },
+            topic_id: if version < 13 { Default::default() } else { topic_id.into() },
+            partition_responses: partition_responses,
+        }));
+    }
+    let node_endpoints = endpoints.into_values().collect();
+    Handled::Response(message!(ProduceResponse {
+        responses: responses,
+        node_endpoints: node_endpoints,
+    }))
+}
+
+type Appended = (crate::wire::messages::StrBytes, TopicId, Vec<(i32, Result<Produced, ErrorCode>)>);
+
+/// Appends one topic's records, partition by partition.
+async fn append<W: World>(
+    broker: &Arc<Broker<W>>,
+    topic: TopicProduceData,
+    acks: Result<Acks, ErrorCode>,
+    version: i16,
+) -> Appended {
+    let image = broker.image();
+    let found = if version < 13 {
+        image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)
+    } else {
+        image.topic_by_id(topic.topic_id.into()).ok_or(ErrorCode::UnknownTopicId)
+    };
+    let topic_id = found.map_or_else(|_| topic.topic_id.into(), |found| found.id);
+    let mut results = Vec::with_capacity(topic.partition_data.len());
+    for data in topic.partition_data {
+        let partition = found.and_then(|found| broker.replica_of(found, data.index));
+        let result = match (acks, partition, data.records) {
+            (Err(error), _, _) | (_, Err(error), _) => Err(error),
+            (Ok(_), Ok(_), None) => Err(ErrorCode::InvalidRecord),
+            (Ok(acks), Ok(partition), Some(records)) => {
+                partition.produce(owned(records), acks).await
+            }
+        };
+        results.push((data.index, result));
+    }
+    (topic.name, topic_id, results)
+}
+
+/// The records as bytes of their own, in which offsets can be set. The usual request, with one
+/// partition, gives its buffer away; only one that is shared is copied.
+fn owned(records: Bytes) -> BytesMut {
+    records.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))
+}
+
+fn partition_response(index: i32, result: Result<Produced, ErrorCode>) -> PartitionProduceResponse {
+    let (error, base, log_start) = match result {
+        Ok(produced) => (ErrorCode::None, produced.base, produced.log_start),
+        Err(error) => (error, Offset::NONE, Offset::NONE),
+    };
+    message!(PartitionProduceResponse {
+        index: index,
+        error_code: error.code(),
+        base_offset: base.0,
+        log_append_time_ms: Timestamp::NONE.0,
+        log_start_offset: log_start.0,
+    })
+}
+
+/// KIP-951: who leads instead, so that the client need not ask.
+fn point_to_leader<W: World>(
+    broker: &Broker<W>,
+    topic_id: TopicId,
+    response: &mut PartitionProduceResponse,
+    endpoints: &mut BTreeMap<i32, crate::wire::messages::produce_response::NodeEndpoint>,
+) {
+    let image = broker.image();
+    let Some(state) = image.partition(topic_id, response.index) else { return };
+    let Some(leader) = state.leader else { return };
+    response.current_leader =
+        message!(LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: state.leader_epoch.0 });
+    if let Some(address) = image.endpoint(leader) {
+        endpoints.insert(
+            leader.0,
+            message!(crate::wire::messages::produce_response::NodeEndpoint {
+                node_id: leader.0,
+                host: address.host.as_str().into(),
+                port: i32::from(address.port),
+            }),
+        );
+    }
+}

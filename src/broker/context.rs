@@ -1,0 +1,133 @@
+//! What every handler of a broker shares.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::Notify;
+
+use super::channel::ControllerChannel;
+use super::partition::Partition;
+use super::replicas::Replicas;
+use crate::base::config::{BrokerConfig, TopicConfig};
+use crate::base::{BrokerEpoch, BrokerId};
+use crate::controller::{Image, Topic};
+use crate::io::World;
+use crate::wire::ErrorCode;
+
+/// One broker, as its tasks and handlers see it.
+pub(crate) struct Broker<W: World> {
+    pub(crate) world: W,
+    pub(crate) me: BrokerId,
+    pub(crate) cluster_id: String,
+    pub(crate) config: BrokerConfig,
+    pub(crate) topic_defaults: TopicConfig,
+    pub(crate) replicas: Replicas<W>,
+    pub(crate) controller: ControllerChannel<W>,
+    /// For what clients want of the controller: their deadlines may close it.
+    pub(crate) forward: ControllerChannel<W>,
+    /// For the metadata log alone: its fetches wait for long, and answers come in order.
+    pub(crate) metadata_controller: ControllerChannel<W>,
+    /// Ids left of the block that the controller gave last.
+    pub(crate) producer_ids: Mutex<Range<i64>>,
+    /// A controlled shutdown has begun.
+    leaving: AtomicBool,
+    /// Of this registration; `NONE` until registered.
+    epoch: AtomicI64,
+    /// Committed metadata, as far as it was fetched. Replaced whole, so that a handler sees one state.
+    image: RwLock<Arc<Image>>,
+    image_changed: Notify,
+}
+
+impl<W: World> Broker<W> {
+    pub(crate) fn new(
+        world: W,
+        cluster_id: String,
+        config: BrokerConfig,
+        topic_defaults: TopicConfig,
+        replicas: Replicas<W>,
+        channel: impl Fn(&str) -> ControllerChannel<W>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            world,
+            me: BrokerId(config.node_id),
+            cluster_id,
+            config,
+            topic_defaults,
+            replicas,
+            controller: channel("controller"),
+            forward: channel("forward"),
+            metadata_controller: channel("metadata"),
+            producer_ids: Mutex::new(0..0),
+            leaving: AtomicBool::new(false),
+            epoch: AtomicI64::new(BrokerEpoch::NONE.0),
+            image: RwLock::new(Arc::default()),
+            image_changed: Notify::new(),
+        })
+    }
+
+    /// The newest committed metadata known here.
+    pub(crate) fn image(&self) -> Arc<Image> {
+        self.image.read().clone()
+    }
+
+    /// Replaces it.
+    pub(crate) fn set_image(&self, image: Arc<Image>) {
+        *self.image.write() = image;
+        self.image_changed.notify_waiters();
+    }
+
+    /// Returns once committed metadata says that this registration takes part in the cluster.
+    pub(crate) async fn wait_until_unfenced(&self) {
+        loop {
+            let changed = self.image_changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            if self.image().is_alive(self.me)
+                && self.image().offset().is_some_and(|at| at.0 > self.epoch().0)
+            {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_leaving(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// The epoch of this broker's registration.
+    pub(crate) fn epoch(&self) -> BrokerEpoch {
+        BrokerEpoch(self.epoch.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn set_epoch(&self, epoch: BrokerEpoch) {
+        self.epoch.store(epoch.0, Ordering::Release);
+    }
+
+    /// The replica of a topic's partition on this broker.
+    pub(crate) fn replica_of(
+        &self,
+        topic: &Topic,
+        partition: i32,
+    ) -> Result<Arc<Partition<W>>, ErrorCode> {
+        if !topic.partitions.contains_key(&partition) {
+            return Err(ErrorCode::UnknownTopicOrPartition);
+        }
+        self.replicas.find(topic.id, partition).ok_or(ErrorCode::NotLeaderOrFollower)
+    }
+
+    /// Kafka's brokers name any live broker as "the controller": each passes such requests on.
+    pub(crate) fn some_broker(&self, image: &Image) -> BrokerId {
+        if image.is_alive(self.me) {
+            return self.me;
+        }
+        let alive = image.brokers().find(|(_, registered)| !registered.fenced);
+        alive.map_or(BrokerId::NONE, |(id, _)| id)
+    }
+}

@@ -1,0 +1,55 @@
+//! Why a node does not start, or ends.
+
+use std::io;
+
+use crate::controller::ReplayError;
+use crate::io::Address;
+use crate::log::{DirError, LogError};
+
+/// A node can't start or can't go on.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The configuration does not make sense.
+    #[error("configuration: {0}")]
+    Config(String),
+    /// A listener can't be opened.
+    #[error("can't listen on {address}: {error}; is another process using the port?")]
+    Bind {
+        /// Where.
+        address: Address,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The data directory, or a log in it.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The controller did not accept this broker in time.
+    #[error("can't register with the controller within {seconds} s: {reason}")]
+    Registration {
+        /// `initial.broker.registration.timeout.ms`, in seconds.
+        seconds: u64,
+        /// The last refusal.
+        reason: String,
+    },
+    /// The metadata log can't be read.
+    #[error("metadata log at offset {offset}: {reason}")]
+    Metadata {
+        /// Of the batch.
+        offset: i64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A write or sync failed in the only directory.
+    #[error("the storage failed; see the log for which file")]
+    StorageLost,
+    /// A data directory that this node may not use.
+    #[error(transparent)]
+    Dir(#[from] DirError),
+}
+
+impl NodeError {
+    /// A committed record that does not fit: the log is not what its writer believed it to be.
+    pub(super) fn replay(error: ReplayError) -> Self {
+        Self::Metadata { offset: -1, reason: error.to_string() }
+    }
+}

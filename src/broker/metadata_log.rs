@@ -1,0 +1,228 @@
+//! A broker follows the metadata log: fetches it from the controller, keeps a copy, builds the
+//! image and hands out what changed (KIP-500, KIP-595).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::context::Broker;
+use super::error::NodeError;
+use crate::base::{LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::controller::{Change, Image, Record};
+use crate::io::World;
+use crate::log::Log;
+use crate::rpc::RpcError;
+use crate::wire::ErrorCode;
+use crate::wire::batch::{self, BatchHeader};
+use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
+use crate::wire::messages::fetch_response::PartitionData;
+use crate::wire::messages::{FetchRequest, message};
+
+/// The metadata log's name, and that of its directory with `-0`.
+pub(crate) const TOPIC: &str = "__cluster_metadata";
+
+/// Most bytes of one fetch. Source: Kafka's `KafkaRaftClient.MAX_FETCH_SIZE_BYTES`.
+const MAX_FETCH: i32 = 8 * 1024 * 1024;
+/// Longest wait of a fetch. Source: Kafka's `KafkaRaftClient.MAX_FETCH_WAIT_MS`.
+const MAX_WAIT_MS: i32 = 500;
+/// Largest batch of metadata when decompressed: none is compressed.
+const MAX_BATCH: usize = 16 * 1024 * 1024;
+
+/// The metadata partition.
+pub(crate) fn partition() -> TopicPartition {
+    TopicPartition::new(TOPIC, 0)
+}
+
+/// The follower of the metadata log in a broker.
+pub(crate) struct MetadataFollower<W: World> {
+    broker: Arc<Broker<W>>,
+    /// A node that is a controller too has the log already; a copy would be in its way.
+    copy: Option<Log<W::Disk>>,
+    image: Image,
+    next: Offset,
+    last_epoch: LeaderEpoch,
+    /// Roles are taken up only once this start's registration is in the image: an older one may
+    /// name this broker leader of what it has lost since.
+    in_charge: bool,
+}
+
+impl<W: World> MetadataFollower<W> {
+    /// Begins with what the copy holds. Only committed records are ever fetched, so all of it is.
+    pub(crate) fn new(
+        broker: Arc<Broker<W>>,
+        copy: Option<Log<W::Disk>>,
+    ) -> Result<Self, NodeError> {
+        let mut follower = Self {
+            broker,
+            copy: None,
+            image: Image::default(),
+            next: Offset::ZERO,
+            last_epoch: LeaderEpoch::NONE,
+            in_charge: false,
+        };
+        if let Some(log) = &copy {
+            for bytes in read_all(log)? {
+                follower.replay(&bytes)?;
+            }
+        }
+        follower.copy = copy;
+        follower.broker.set_image(Arc::new(follower.image.clone()));
+        Ok(follower)
+    }
+
+    /// Follows for as long as the node lives, or until the log can't be understood.
+    pub(crate) async fn run(mut self) -> Result<(), NodeError> {
+        loop {
+            self.take_charge().await?;
+            match self.fetch().await {
+                Ok(data) => {
+                    if let Some(error) = self.take(data).await? {
+                        tracing::debug!(%error, "metadata fetch refused");
+                        self.broker.controller.back_off().await;
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "metadata fetch failed");
+                    self.broker.controller.back_off().await;
+                }
+            }
+        }
+    }
+
+    async fn fetch(&self) -> Result<PartitionData, RpcError> {
+        let id = self.broker.me.0;
+        let request = message!(FetchRequest {
+            cluster_id: Some(self.broker.cluster_id.as_str().into()),
+            replica_state: message!(ReplicaState { replica_id: id }),
+            max_wait_ms: MAX_WAIT_MS,
+            min_bytes: 1,
+            max_bytes: MAX_FETCH,
+            session_epoch: -1,
+            topics: vec![message!(FetchTopic {
+                topic_id: TopicId::METADATA.into(),
+                partitions: vec![message!(FetchPartition {
+                    current_leader_epoch: -1,
+                    fetch_offset: self.next.0,
+                    last_fetched_epoch: self.last_epoch.0,
+                    partition_max_bytes: MAX_FETCH,
+                })],
+            })],
+        });
+        let deadline = self.broker.world.now() + self.broker.config.controller_socket_timeout;
+        let answer = self.broker.metadata_controller.call(&request, deadline).await?;
+        let mut data = answer.responses.into_iter().flat_map(|topic| topic.partitions).next();
+        let data = data.get_or_insert_default();
+        if answer.error_code != 0 {
+            data.error_code = answer.error_code;
+        }
+        Ok(std::mem::take(data))
+    }
+
+    /// Takes an answer in; gives back an error that is worth a pause.
+    async fn take(&mut self, data: PartitionData) -> Result<Option<ErrorCode>, NodeError> {
+        if data.error_code != 0 {
+            return Ok(Some(ErrorCode::from_code(data.error_code)));
+        }
+        if data.diverging_epoch.end_offset >= 0 {
+            // Only committed records were fetched, so this is another cluster's log or a lost one.
+            return Err(NodeError::Metadata {
+                offset: self.next.0,
+                reason: format!(
+                    "the controller's log parts from this copy at {}; \
+                     was the controller's directory replaced?",
+                    data.diverging_epoch.end_offset
+                ),
+            });
+        }
+        let Some(records) = data.records.filter(|records| !records.is_empty()) else {
+            return Ok(None);
+        };
+        let changes = self.replay(&records)?;
+        if let Some(copy) = &mut self.copy {
+            let appended = copy.append_as_follower(&records, self.broker.world.wall_clock());
+            if let Err(error) = appended {
+                return Err(self.broken(&error.to_string()));
+            }
+        }
+        let image = Arc::new(self.image.clone());
+        self.broker.set_image(image.clone());
+        if self.in_charge {
+            self.broker.replicas.apply(&image, &changes).await?;
+        }
+        Ok(None)
+    }
+
+    /// Once this start's registration is known here, roles are taken up.
+    async fn take_charge(&mut self) -> Result<(), NodeError> {
+        let epoch = self.broker.epoch();
+        if !self.in_charge && epoch.0 >= 0 && self.next.0 > epoch.0 {
+            self.in_charge = true;
+            let image = self.broker.image();
+            self.broker.replicas.apply_all(&image).await?;
+        }
+        Ok(())
+    }
+
+    fn replay(&mut self, bytes: &[u8]) -> Result<Vec<Change>, NodeError> {
+        let mut changes = Vec::new();
+        for found in batch::batches(bytes) {
+            let (header, bytes) = found.map_err(|error| self.broken(&error.to_string()))?;
+            if header.base_offset < self.next {
+                continue;
+            }
+            for (offset, record) in
+                records(&header, bytes).map_err(|reason| self.broken(&reason))?
+            {
+                self.image.replay(offset, &record, &mut changes).map_err(NodeError::replay)?;
+            }
+            self.next = header.next_offset();
+            self.last_epoch = header.leader_epoch;
+            self.image.reached(header.last_offset());
+        }
+        Ok(changes)
+    }
+
+    fn broken(&self, reason: &str) -> NodeError {
+        NodeError::Metadata { offset: self.next.0, reason: reason.to_owned() }
+    }
+}
+
+/// The metadata records of one batch; control batches have none.
+pub(crate) fn records(header: &BatchHeader, bytes: &[u8]) -> Result<Vec<(Offset, Record)>, String> {
+    if header.is_control() {
+        return Ok(Vec::new());
+    }
+    let records = batch::records(bytes, MAX_BATCH).map_err(|error| error.to_string())?;
+    let mut decoded = Vec::with_capacity(records.len());
+    for record in records {
+        let value = record.value.unwrap_or_default();
+        let record_of = Record::decode(&value);
+        decoded.push((record.offset, record_of.map_err(|e| format!("at {}: {e}", record.offset))?));
+    }
+    Ok(decoded)
+}
+
+/// A whole log's bytes, piece by piece.
+pub(crate) fn read_all<D: crate::io::Disk>(log: &Log<D>) -> Result<Vec<Bytes>, NodeError> {
+    use crate::io::File;
+    let mut pieces = Vec::new();
+    let mut from = log.log_start();
+    while from < log.log_end() {
+        let broken = |reason: String| NodeError::Metadata { offset: from.0, reason };
+        let found = log.read(from, MAX_FETCH as usize, log.log_end(), true);
+        let found = found.map_err(|error| broken(error.to_string()))?;
+        let Some(slice) = found.slice else { break };
+        let mut piece = vec![0; slice.len as usize];
+        slice.file.read_exact_at(&mut piece, slice.offset).map_err(|e| broken(e.to_string()))?;
+        let mut next = from;
+        for found in batch::batches(&piece) {
+            next = found.map_err(|error| broken(error.to_string()))?.0.next_offset();
+        }
+        if next <= from {
+            return Err(broken("no whole batch".into()));
+        }
+        from = next;
+        pieces.push(Bytes::from(piece));
+    }
+    Ok(pieces)
+}

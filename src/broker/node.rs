@@ -1,0 +1,373 @@
+//! A node's life: it opens its directory, starts what its roles ask for, serves, and ends.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::rand_core::Rng;
+use tokio::sync::mpsc;
+
+use super::channel::ControllerChannel;
+use super::connection;
+use super::context::Broker;
+use super::controller::{ControllerService, ControllerShell};
+use super::dispatch::BrokerService;
+use super::error::NodeError;
+use super::fetcher::Fetchers;
+use super::listeners::{ListenerSpec, Purpose, listeners, voters};
+use super::metadata_log::{self, MetadataFollower};
+use super::replicas::{Found, Replicas};
+use super::{isr, lifecycle, upkeep};
+use crate::base::config::{BrokerConfig, TopicConfig};
+use crate::base::{BrokerEpoch, BrokerId, Offset, Probe, Stream, TopicId, TopicPartition};
+use crate::controller::{Controller, ControllerSettings};
+use crate::io::{Address, Disk, Listener, Net, World};
+use crate::log::{self, Identity, Log, LogConfig, LogDir, LogError, Recovery};
+use crate::wire::messages::{DescribeClusterRequest, message};
+
+/// How long a controlled shutdown may take. Source: Kafka's default, twice its socket timeout
+/// would be longer than most supervisors wait.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running node: a broker, a controller, or both.
+pub struct Node<W: World> {
+    world: W,
+    broker: Option<Arc<Broker<W>>>,
+    addresses: Vec<Address>,
+    /// Fed by tasks that can't go on.
+    fatal: mpsc::UnboundedReceiver<NodeError>,
+}
+
+/// What start-up gathers.
+struct Start<W: World> {
+    world: W,
+    config: BrokerConfig,
+    topic_defaults: TopicConfig,
+    specs: Vec<ListenerSpec>,
+    voters: Vec<(BrokerId, Address)>,
+    fatal: mpsc::UnboundedSender<NodeError>,
+}
+
+/// Largest batch of the metadata log.
+const MAX_DECISION: usize = 64 * 1024 * 1024;
+
+type ListenerOf<W> = <<W as World>::Net as Net>::Listener;
+
+impl<W: World> Node<W> {
+    /// Starts a node and returns once it serves: a broker when the controller has let it in.
+    pub async fn start(
+        world: W,
+        config: BrokerConfig,
+        topic_defaults: TopicConfig,
+    ) -> Result<Self, NodeError> {
+        let specs = listeners(&config).map_err(NodeError::Config)?;
+        let voters = voters(&config).map_err(NodeError::Config)?;
+        if config.is_controller() && voters.iter().any(|(id, _)| id.0 != config.node_id) {
+            return Err(NodeError::Config(
+                "`controller.quorum.voters` names several controllers; one is supported so far"
+                    .into(),
+            ));
+        }
+        let (fatal, failures) = mpsc::unbounded_channel();
+        let mut start = Start { world, config, topic_defaults, specs, voters, fatal };
+        let mut bound = start.bind().await?;
+        let node = start.roles(&mut bound).await?;
+        let addresses = start.specs.iter().filter(|spec| spec.purpose == Purpose::Broker);
+        let addresses = addresses.map(|spec| spec.bind.clone()).collect();
+        start.world.probe(Probe::Ready);
+        Ok(Self { world: start.world, broker: node, addresses, fatal: failures })
+    }
+
+    /// Where clients find this broker, with the ports that the system chose.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Serves until this host is asked to end, or until something breaks for good.
+    pub async fn run(mut self) -> Result<(), NodeError> {
+        tokio::select! {
+            biased;
+            failure = self.fatal.recv() => match failure {
+                Some(error) => {
+                    tracing::error!(%error, "this node can't go on");
+                    return Err(error);
+                }
+                None => std::future::pending().await,
+            },
+            () = storage_lost(self.broker.as_deref()) => {
+                // As Kafka does when its last directory fails.
+                return Err(NodeError::StorageLost);
+            }
+            () = self.world.terminated() => {}
+        }
+        if let Some(broker) = &self.broker {
+            lifecycle::leave(broker, LEAVE_PATIENCE).await;
+            upkeep::close(broker).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn storage_lost<W: World>(broker: Option<&Broker<W>>) {
+    match broker {
+        Some(broker) => broker.replicas.storage_lost.notified().await,
+        None => std::future::pending().await,
+    }
+}
+
+impl<W: World> Start<W> {
+    /// Opens every listener, and learns the ports that the system chose.
+    async fn bind(&mut self) -> Result<Vec<ListenerOf<W>>, NodeError> {
+        let mut bound = Vec::with_capacity(self.specs.len());
+        for spec in &mut self.specs {
+            let failed = |error| NodeError::Bind { address: spec.bind.clone(), error };
+            let listener = self.world.net().bind(&spec.bind).await.map_err(failed)?;
+            let failed = |error| NodeError::Bind { address: spec.bind.clone(), error };
+            let port = listener.local_address().map_err(failed)?.port;
+            spec.bind.port = port;
+            if spec.advertised.port == 0 {
+                spec.advertised.port = port;
+            }
+            bound.push(listener);
+        }
+        if self.voters.is_empty() {
+            let alone = self.specs.iter().find(|spec| spec.purpose == Purpose::Controller);
+            let Some(spec) = alone else {
+                return Err(NodeError::Config(
+                    "a broker without a controller needs `controller.quorum.voters`".into(),
+                ));
+            };
+            self.voters = vec![(BrokerId(self.config.node_id), spec.advertised.clone())];
+        }
+        Ok(bound)
+    }
+
+    async fn roles(
+        &self,
+        bound: &mut Vec<ListenerOf<W>>,
+    ) -> Result<Option<Arc<Broker<W>>>, NodeError> {
+        let path = self.config.log_dirs.first().map(PathBuf::from);
+        let path = path.ok_or_else(|| NodeError::Config("`log.dirs` is empty".into()))?;
+        let identity = self.identity(&path).await?;
+        let (dir, found) = LogDir::open(self.world.disk().clone(), path, identity).await?;
+        let cluster_id = dir.cluster_id().to_owned();
+
+        let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
+        if self.config.is_controller() {
+            let at = listeners.iter().position(|(spec, _)| spec.purpose == Purpose::Controller);
+            let listener = at.map(|at| listeners.swap_remove(at).1);
+            self.controller(&dir, &found, cluster_id.clone(), listener).await?;
+        }
+        if !self.config.is_broker() {
+            return Ok(None);
+        }
+        let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
+        self.broker(dir, found, cluster_id, listeners).await.map(Some)
+    }
+
+    /// Who this node is. A directory that has been used says to which cluster it belongs; a broker
+    /// that starts on a new one belongs to the cluster of its controller.
+    async fn identity(&self, path: &Path) -> Result<Identity, NodeError> {
+        let used = self.world.disk().exists(&path.join("meta.properties")).map_err(|source| {
+            LogError::Io { action: "look into", path: path.to_owned(), source }
+        })?;
+        let cluster = match used || self.config.is_controller() {
+            true => None,
+            false => Some(self.ask_for_cluster().await?),
+        };
+        let mut random = self.world.random(Stream::named("directory"));
+        let mut fresh = || {
+            let mut id = [0; 16];
+            random.fill_bytes(&mut id);
+            TopicId(id)
+        };
+        Ok(Identity {
+            node: BrokerId(self.config.node_id),
+            cluster,
+            fresh_cluster: fresh(),
+            fresh_directory: fresh(),
+        })
+    }
+
+    /// A broker that starts on an empty directory belongs to the cluster of its controller.
+    async fn ask_for_cluster(&self) -> Result<String, NodeError> {
+        let name = format!("broker-{}", self.config.node_id);
+        let channel = ControllerChannel::new(self.world.clone(), self.voters.clone(), name);
+        let limit = self.config.initial_broker_registration_timeout;
+        let end = self.world.now() + limit;
+        loop {
+            let request = message!(DescribeClusterRequest { endpoint_type: 2 });
+            let soon = end.min(self.world.now() + Duration::from_secs(2));
+            match channel.call(&request, soon).await {
+                Ok(answer) if answer.error_code == 0 => return Ok(answer.cluster_id.to_string()),
+                Ok(_) => {}
+                Err(error) if self.world.now() >= end => {
+                    let (seconds, reason) = (limit.as_secs(), error.to_string());
+                    return Err(NodeError::Registration { seconds, reason });
+                }
+                Err(_) => {}
+            }
+            channel.back_off().await;
+        }
+    }
+
+    async fn controller(
+        &self,
+        dir: &LogDir<W::Disk>,
+        found: &log::Found,
+        cluster_id: String,
+        listener: Option<ListenerOf<W>>,
+    ) -> Result<(), NodeError> {
+        let log = self.open_metadata(dir, found).await?;
+        let settings = ControllerSettings::of(&cluster_id, &self.config, &self.topic_defaults);
+        let random = self.world.random(Stream::named("controller"));
+        let machine = Controller::new(self.world.now(), settings, random);
+        let me = BrokerId(self.config.node_id);
+        let shell =
+            ControllerShell::start(self.world.clone(), me, cluster_id, machine, log).await?;
+        if self.config.is_broker() {
+            shell.predecessor_is_gone();
+        }
+        self.supervise("commit", shell.clone().commit());
+        self.supervise("controller", shell.clone().tick());
+        if let Some(listener) = listener {
+            let service = ControllerService { shell, config: self.config.clone() };
+            let serve = connection::serve(self.world.clone(), listener, Arc::new(service));
+            self.world.spawn("controller listener", serve);
+        }
+        Ok(())
+    }
+
+    async fn broker(
+        &self,
+        dir: LogDir<W::Disk>,
+        found: log::Found,
+        cluster_id: String,
+        listeners: Vec<ListenerOf<W>>,
+    ) -> Result<Arc<Broker<W>>, NodeError> {
+        let previous = found.previous_broker_epoch.unwrap_or(BrokerEpoch::NONE);
+        let logs = self.recover(&dir, &found).await?;
+        let metadata = match self.config.is_controller() {
+            true => None,
+            false => Some(self.open_metadata(&dir, &found).await?),
+        };
+        let directory_id = dir.id();
+        let me = BrokerId(self.config.node_id);
+        let (proposals, proposed) = mpsc::unbounded_channel();
+        let replicas = Replicas::new(
+            self.world.clone(),
+            me,
+            dir,
+            self.topic_defaults.clone(),
+            self.config.replica_lag_time_max,
+            logs,
+            proposals,
+        );
+        let channel = |purpose: &str| {
+            let name = format!("broker-{me}-{purpose}");
+            ControllerChannel::new(self.world.clone(), self.voters.clone(), name)
+        };
+        let broker = Broker::new(
+            self.world.clone(),
+            cluster_id,
+            self.config.clone(),
+            self.topic_defaults.clone(),
+            replicas,
+            channel,
+        );
+        let follower = MetadataFollower::new(broker.clone(), metadata)?;
+        self.supervise("metadata", follower.run());
+        self.world.spawn("fetchers", Fetchers::run(broker.clone()));
+        self.world.spawn("isr", isr::run(broker.clone(), proposed));
+
+        lifecycle::register(&broker, &self.specs, directory_id.into(), previous).await?;
+        self.world.spawn("heartbeat", lifecycle::heartbeat(broker.clone()));
+        broker.wait_until_unfenced().await;
+
+        self.world.spawn("lag", upkeep::watch_lag(broker.clone()));
+        self.world.spawn("checkpoints", upkeep::checkpoint_high_watermarks(broker.clone()));
+        self.world.spawn("flusher", upkeep::flush_by_time(broker.clone()));
+        self.world.spawn("expiry", upkeep::expire_producers(broker.clone()));
+        for listener in listeners {
+            let service = Arc::new(BrokerService::new(broker.clone()));
+            let serve = connection::serve(self.world.clone(), listener, service);
+            self.world.spawn("listener", serve);
+        }
+        Ok(broker)
+    }
+
+    /// Opens every log that the directory has, and recovers what was not closed.
+    async fn recover(
+        &self,
+        dir: &LogDir<W::Disk>,
+        found: &log::Found,
+    ) -> Result<BTreeMap<TopicPartition, Found<W>>, LogError> {
+        let mut logs = BTreeMap::new();
+        for (name, topic_id) in &found.partitions {
+            if &*name.topic == metadata_log::TOPIC {
+                continue;
+            }
+            let config = LogConfig::from(&self.topic_defaults);
+            let log = self.open(dir, found, name, config, found.clean).await?;
+            let high_watermark = found.high_watermarks.get(name).copied().unwrap_or(Offset::ZERO);
+            logs.insert(name.clone(), Found { log, topic_id: *topic_id, high_watermark });
+        }
+        Ok(logs)
+    }
+
+    async fn open_metadata(
+        &self,
+        dir: &LogDir<W::Disk>,
+        found: &log::Found,
+    ) -> Result<Log<W::Disk>, LogError> {
+        let name = metadata_log::partition();
+        dir.create_partition(&name, TopicId::METADATA).await?;
+        // One decision is one batch, however many partitions it concerns.
+        let config = LogConfig { max_message_bytes: MAX_DECISION, ..LogConfig::default() };
+        // Nobody closes this log: it is written until the very end.
+        self.open(dir, found, &name, config, false).await
+    }
+
+    async fn open(
+        &self,
+        dir: &LogDir<W::Disk>,
+        found: &log::Found,
+        name: &TopicPartition,
+        config: LogConfig,
+        clean: bool,
+    ) -> Result<Log<W::Disk>, LogError> {
+        let recovery = Recovery {
+            recovery_point: found.recovery_points.get(name).copied().unwrap_or(Offset::ZERO),
+            clean,
+            log_start: found.log_starts.get(name).copied().unwrap_or(Offset::ZERO),
+        };
+        let path = dir.partition_dir(name);
+        let (disk, now) = (self.world.disk().clone(), self.world.wall_clock());
+        let (mut log, report) = Log::open(disk, path, config, recovery, now).await?;
+        if let Some(reason) = &report.cut_because {
+            tracing::warn!(partition = %name, bytes = report.bytes_cut, reason, "cut a torn tail");
+        }
+        if !clean {
+            // What a crashed process left in the page cache is about to be vouched for.
+            let flushed = log.flush_plan().run().await?;
+            log.flushed(&flushed);
+        }
+        Ok(log)
+    }
+
+    /// Runs a task whose end is the node's end.
+    fn supervise(
+        &self,
+        name: &'static str,
+        task: impl Future<Output = Result<(), NodeError>> + Send + 'static,
+    ) {
+        let fatal = self.fatal.clone();
+        self.world.spawn(name, async move {
+            if let Err(error) = task.await {
+                // Nobody listens any more when the node is ending anyway.
+                let _ = fatal.send(error);
+            }
+        });
+    }
+}

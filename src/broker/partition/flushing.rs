@@ -1,0 +1,164 @@
+//! Syncs: when one is due, and how several appends share it.
+
+use super::{Partition, State};
+use crate::base::Offset;
+use crate::io::World;
+use crate::log::{Flushed, LogError, RecoveryMark};
+
+impl<W: World> State<W> {
+    /// Whether what was just appended may count only once it is synced.
+    pub(super) fn sync_is_due(&self) -> bool {
+        let messages = self.config.flush_messages;
+        self.config.flush_before_ack
+            || messages.is_some_and(|limit| self.log.unflushed_messages() >= limit)
+    }
+}
+
+/// A sync in progress. Dropped only with a caller that gave up midway: then others may try.
+struct Running<'a, W: World>(&'a Partition<W>);
+
+impl<W: World> Drop for Running<'_, W> {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.0.state() {
+            state.flush_running = false;
+        }
+        self.0.flush_ended.notify_waiters();
+    }
+}
+
+impl<W: World> Partition<W> {
+    /// Returns once everything below `end` is durable. All that wait at the same time share one
+    /// sync (group commit).
+    pub(crate) async fn sync_to(&self, end: Offset) -> Result<(), LogError> {
+        loop {
+            let ended = self.flush_ended.notified();
+            tokio::pin!(ended);
+            let plan = {
+                // A retired replica has nobody left who could be told.
+                let Ok(mut state) = self.state() else { return Ok(()) };
+                if state.failed {
+                    return Err(LogError::Offline(state.log.dir().to_owned()));
+                }
+                // A truncation may have taken the records away: then there is nothing to wait for.
+                if state.log.recovery_point() >= end.min(state.log.log_end()) {
+                    return Ok(());
+                }
+                // Registered before the lock is left, so that no end is missed.
+                ended.as_mut().enable();
+                if state.flush_running {
+                    None
+                } else {
+                    state.flush_running = true;
+                    Some(state.log.flush_plan())
+                }
+            };
+            let Some(plan) = plan else {
+                ended.await;
+                continue;
+            };
+            let running = Running(self);
+            let result = plan.run().await;
+            std::mem::forget(running);
+            self.flush_finished(result)?;
+        }
+    }
+
+    fn flush_finished(&self, result: Result<Flushed, LogError>) -> Result<(), LogError> {
+        let Ok(mut state) = self.state() else { return Ok(()) };
+        state.flush_running = false;
+        let result = self.flushed(&mut state, result);
+        drop(state);
+        self.flush_ended.notify_waiters();
+        result
+    }
+
+    /// A new segment was begun: the older ones are made durable beside the appends, as Kafka does.
+    pub(super) fn sync_older_segments(&self, state: &mut State<W>) {
+        let plan = state.log.roll_flush_plan();
+        let Some(partition) = self.this.upgrade() else { return };
+        self.world.spawn("roll", async move {
+            let result = plan.run().await;
+            if let Ok(mut state) = partition.state() {
+                // A failure is noted there, and answered to whoever appends next.
+                let _ = partition.flushed(&mut state, result);
+            }
+        });
+    }
+
+    fn flushed(
+        &self,
+        state: &mut State<W>,
+        result: Result<Flushed, LogError>,
+    ) -> Result<(), LogError> {
+        match result {
+            Ok(flushed) => {
+                state.log.flushed(&flushed);
+                state.flushed_at = self.world.now();
+                Ok(())
+            }
+            Err(error) => {
+                self.storage_failed(state, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Syncs the whole log if the flush policy would have it synced by now.
+    pub(crate) async fn sync_if_due(&self) -> Result<(), LogError> {
+        let due = self.state().ok().filter(|state| state.sync_is_due()).map(|s| s.log.log_end());
+        match due {
+            Some(end) => self.sync_to(end).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Notes that the storage failed. A full disk may have room again later; after anything else
+    /// it is unknown what is durable, and the directory is given up.
+    pub(super) fn storage_failed(&self, state: &mut State<W>, error: &LogError) {
+        tracing::error!(partition = %self.name, %error, "the storage failed");
+        if !error.is_full() {
+            state.failed = true;
+            self.storage_lost.notify_one();
+        }
+    }
+
+    /// The log end, for whoever wants to sync all of it.
+    pub(crate) fn log_end(&self) -> Offset {
+        self.state().map_or(Offset::ZERO, |state| state.log.log_end())
+    }
+
+    /// Whether some records may have waited for `flush.ms` and are not synced.
+    pub(crate) fn flush_by_time_is_due(&self) -> bool {
+        let now = self.world.now();
+        self.state().is_ok_and(|state| {
+            let due =
+                state.config.flush_ms.is_some_and(|limit| now.since(state.flushed_at) >= limit);
+            due && state.log.unflushed_messages() > 0
+        })
+    }
+
+    /// Forgets idempotent producers that have been silent for long.
+    pub(crate) fn expire_producers(&self) {
+        if let Ok(mut state) = self.state() {
+            state.log.expire_producers(self.world.wall_clock());
+        }
+    }
+
+    /// Where the high watermark and the log start are, for the checkpoints.
+    pub(crate) fn marks(&self) -> Option<(Offset, Offset)> {
+        let state = self.state().ok()?;
+        Some((state.high_watermark, state.log.log_start()))
+    }
+
+    /// The recovery point, on its way to the checkpoint.
+    pub(crate) fn mark_recovery_point(&self) -> Option<RecoveryMark> {
+        Some(self.state().ok()?.log.mark_recovery_point())
+    }
+
+    /// The checkpoint has it.
+    pub(crate) fn recovery_point_saved(&self, mark: &RecoveryMark) {
+        if let Ok(mut state) = self.state() {
+            state.log.recovery_point_saved(mark);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What a follower does: asks its leader, cuts where their logs part, appends what it gets.
+
+use bytes::Bytes;
+
+use super::{Partition, Role, State};
+use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe};
+use crate::io::World;
+use crate::log::{AppendError, LogError};
+use crate::replica::Position;
+use crate::wire::ErrorCode;
+
+/// What a follower asks its leader next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FollowerFetch {
+    pub(crate) leader: BrokerId,
+    /// Sent as the current leader epoch; an answer is only taken while it is still current.
+    pub(crate) epoch: LeaderEpoch,
+    pub(crate) offset: Offset,
+    /// Lets the leader see where the logs part (KIP-595).
+    pub(crate) last_fetched_epoch: LeaderEpoch,
+    pub(crate) log_start: Offset,
+}
+
+/// What a leader answered for one partition.
+#[derive(Clone, Debug)]
+pub(crate) struct LeaderAnswer {
+    pub(crate) error: ErrorCode,
+    pub(crate) high_watermark: Offset,
+    pub(crate) log_start: Offset,
+    pub(crate) diverging: Option<(LeaderEpoch, Offset)>,
+    pub(crate) records: Option<Bytes>,
+}
+
+impl<W: World> Partition<W> {
+    /// What to ask `leader` now, if this replica follows it and is not backing off.
+    pub(crate) fn next_fetch(&self, leader: BrokerId) -> Option<FollowerFetch> {
+        let state = self.state().ok()?;
+        let Role::Follower(follower) = &state.role else { return None };
+        let ready = follower.leader() == Some(leader)
+            && !state.failed
+            && follower.retry_at().is_none_or(|at| at <= self.world.now());
+        ready.then(|| FollowerFetch {
+            leader,
+            epoch: state.leader_epoch,
+            offset: state.log.log_end(),
+            last_fetched_epoch: state.log.latest_epoch(),
+            log_start: state.log.log_start(),
+        })
+    }
+
+    /// Whom this replica follows, and until when it backs off.
+    pub(crate) fn followed(&self) -> Option<(BrokerId, Option<Instant>)> {
+        let state = self.state().ok()?;
+        match &state.role {
+            Role::Follower(follower) if !state.failed => {
+                Some((follower.leader()?, follower.retry_at()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes an answer to `asked` in. Whatever has changed since then makes it void: another epoch
+    /// (KAFKA-9338), or another log end.
+    pub(crate) async fn fetched(
+        &self,
+        asked: &FollowerFetch,
+        answer: &LeaderAnswer,
+        retry_at: Instant,
+    ) -> Result<(), LogError> {
+        let (sync, epochs) = {
+            let Ok(mut state) = self.state() else { return Ok(()) };
+            let log_end = state.log.log_end();
+            let Role::Follower(follower) = &mut state.role else { return Ok(()) };
+            if !follower.accepts(Position { epoch: asked.epoch, log_end: asked.offset }, log_end) {
+                return Ok(());
+            }
+            if answer.error != ErrorCode::None {
+                follower.back_off(retry_at);
+                return self.out_of_range(&mut state, answer);
+            }
+            follower.answered();
+            let (sync, new_epoch) = match answer.diverging {
+                Some((epoch, end)) => {
+                    self.truncate(&mut state, epoch, end)?;
+                    (None, true)
+                }
+                None => self.take_records(&mut state, answer, retry_at)?,
+            };
+            (sync, new_epoch.then(|| state.log.save_epochs()))
+        };
+        if let Some(save) = epochs {
+            save.await?;
+        }
+        if let Some(end) = sync {
+            self.sync_to(end).await?;
+        }
+        Ok(())
+    }
+
+    /// A fetch did not come back: nothing is known, so a while later the same is asked again.
+    pub(crate) fn fetch_failed(&self, asked: &FollowerFetch, retry_at: Instant) {
+        let Ok(mut state) = self.state() else { return };
+        if let Role::Follower(follower) = &mut state.role
+            && follower.epoch() == asked.epoch
+        {
+            follower.back_off(retry_at);
+        }
+    }
+
+    /// The leader has nothing at this log's end. With epochs that only happens when the leader
+    /// deleted what this follower would need next: it starts over where the leader begins.
+    fn out_of_range(&self, state: &mut State<W>, answer: &LeaderAnswer) -> Result<(), LogError> {
+        if answer.error == ErrorCode::OffsetOutOfRange && answer.log_start > state.log.log_end() {
+            state.log.truncate_fully_and_start_at(answer.log_start)?;
+            state.high_watermark = answer.log_start;
+        }
+        Ok(())
+    }
+
+    fn truncate(
+        &self,
+        state: &mut State<W>,
+        epoch: LeaderEpoch,
+        end: Offset,
+    ) -> Result<(), LogError> {
+        let local = state.log.end_offset_for(epoch);
+        let Role::Follower(follower) = &state.role else { return Ok(()) };
+        let cut = follower.truncation((epoch, end), local, state.log.log_end());
+        let cut = state.log.truncate_to(cut)?.end;
+        // The high watermark moves only after the cut (KAFKA-14704), and never above the log end.
+        state.high_watermark = state.high_watermark.min(cut);
+        self.world.probe(Probe::Truncated { partition: self.name.clone(), end: cut });
+        Ok(())
+    }
+
+    /// Appends, and takes the leader's high watermark as far as the log reaches. Says what has to
+    /// be synced or saved before the next fetch tells the leader of it.
+    fn take_records(
+        &self,
+        state: &mut State<W>,
+        answer: &LeaderAnswer,
+        retry_at: Instant,
+    ) -> Result<(Option<Offset>, bool), LogError> {
+        let mut new_epoch = false;
+        let mut sync = None;
+        if let Some(records) = &answer.records {
+            let now = self.world.wall_clock();
+            let appended = match state.log.append_as_follower(records, now) {
+                Ok(appended) => appended,
+                Err(AppendError::Log(error)) => {
+                    self.storage_failed(state, &error);
+                    return Err(error);
+                }
+                // What a leader serves is what it has checked: this is damage on the way, or a
+                // leader of another mind. Asking again is right for both.
+                Err(error) => {
+                    tracing::error!(partition = %self.name, %error, "can't append what was fetched");
+                    if let Role::Follower(follower) = &mut state.role {
+                        follower.back_off(retry_at);
+                    }
+                    return Ok((None, false));
+                }
+            };
+            new_epoch = appended.new_epoch;
+            sync = state.sync_is_due().then_some(appended.end);
+            if appended.rolled {
+                self.sync_older_segments(state);
+            }
+        }
+        let Role::Follower(follower) = &state.role else { return Ok((sync, new_epoch)) };
+        let (known, log_end) = (state.high_watermark, state.log.log_end());
+        let high_watermark = follower.high_watermark(known, answer.high_watermark, log_end);
+        if high_watermark > state.high_watermark {
+            state.high_watermark = high_watermark;
+            self.world.probe(Probe::HighWatermark {
+                partition: self.name.clone(),
+                epoch: state.leader_epoch,
+                leads: false,
+                offset: high_watermark,
+            });
+        }
+        Ok((sync, new_epoch))
+    }
+}

@@ -1,0 +1,385 @@
+//! What a leader does: takes records in, serves them, and moves the high watermark.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use tokio::sync::{Notify, oneshot};
+
+use super::{IsrChange, Partition, Role, State};
+use crate::base::config::Acks;
+use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, Probe};
+use crate::io::{Disk, Slice, World};
+use crate::log::{AppendError, Log, ReadError};
+use crate::replica::{
+    EpochMismatch, Leader, LeaderEffect, LeaderInput, Peers, Progress, diverging,
+};
+use crate::wire::ErrorCode;
+
+/// What became of a produce request's records for one partition.
+pub(crate) struct Produced {
+    /// Offset of the first record.
+    pub(crate) base: Offset,
+    /// Log end after the last one.
+    end: Offset,
+    epoch: LeaderEpoch,
+    /// Set while `acks=all` is not reached.
+    waiter: Option<oneshot::Receiver<ErrorCode>>,
+    pub(crate) log_start: Offset,
+}
+
+/// Who reads, which decides how far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reader {
+    /// Up to the high watermark.
+    Consumer,
+    /// Up to the log end; its position is news for the leader.
+    Replica {
+        /// Which broker.
+        id: BrokerId,
+        /// Of which registration (KIP-903); unknown before Fetch v15.
+        epoch: Option<BrokerEpoch>,
+    },
+}
+
+/// One partition of a fetch request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FetchRead {
+    pub(crate) reader: Reader,
+    /// The leader epoch that the reader believes in (KIP-320); `NONE` before v9.
+    pub(crate) current_epoch: LeaderEpoch,
+    pub(crate) offset: Offset,
+    /// The epoch of the reader's last record (KIP-595); `NONE` where it is not checked.
+    pub(crate) last_fetched_epoch: LeaderEpoch,
+    pub(crate) max_bytes: usize,
+    /// Whether a first batch larger than `max_bytes` is sent all the same (KIP-74).
+    pub(crate) at_least_one: bool,
+}
+
+/// What a fetch gets of one partition.
+pub(crate) struct FetchAnswer<W: World> {
+    pub(crate) error: ErrorCode,
+    pub(crate) high_watermark: Offset,
+    pub(crate) log_start: Offset,
+    pub(crate) slice: Option<Slice<<W::Disk as Disk>::File>>,
+    /// Where the reader's log parts from this one.
+    pub(crate) diverging: Option<(LeaderEpoch, Offset)>,
+    /// Leader and epoch as known here, for a reader that believes otherwise.
+    pub(crate) leader: Option<BrokerId>,
+    pub(crate) leader_epoch: LeaderEpoch,
+}
+
+impl<W: World> FetchAnswer<W> {
+    /// Nothing but an error.
+    pub(crate) fn refusal(error: ErrorCode) -> Self {
+        Self {
+            error,
+            high_watermark: Offset::NONE,
+            log_start: Offset::NONE,
+            slice: None,
+            diverging: None,
+            leader: None,
+            leader_epoch: LeaderEpoch::NONE,
+        }
+    }
+}
+
+impl<W: World> Partition<W> {
+    /// Appends a client's records and waits for what `acks` asks short of replication: the sync
+    /// that the topic's flush policy demands. Then [`Self::acknowledged`] waits for the replicas.
+    pub(crate) async fn produce(
+        &self,
+        mut records: BytesMut,
+        acks: Acks,
+    ) -> Result<Produced, ErrorCode> {
+        let (mut produced, sync) = {
+            let mut state = self.state()?;
+            let epoch = leader(&mut state)?.epoch();
+            if acks == Acks::All {
+                leader(&mut state)?.check_min_insync().map_err(|_| ErrorCode::NotEnoughReplicas)?;
+            }
+            let now = self.world.wall_clock();
+            let appended = state.log.append_as_leader(&mut records, epoch, now);
+            let appended = appended.map_err(|error| self.append_failed(&mut state, error))?;
+            let mut produced = Produced {
+                base: appended.base,
+                end: appended.end,
+                epoch,
+                waiter: None,
+                log_start: state.log.log_start(),
+            };
+            // A duplicate of what is not synced yet is no safer than the original.
+            let sync = state.sync_is_due() && state.log.recovery_point() < appended.end;
+            if !appended.duplicate {
+                self.world.probe(Probe::LeaderAppended {
+                    partition: self.name.clone(),
+                    epoch,
+                    base: appended.base,
+                    end: appended.end,
+                });
+            }
+            if !sync {
+                self.appended(&mut state, &mut produced, acks)?;
+            }
+            if appended.rolled {
+                self.sync_older_segments(&mut state);
+            }
+            (produced, sync)
+        };
+        if sync {
+            self.sync_to(produced.end).await.map_err(|_| ErrorCode::KafkaStorageError)?;
+            self.appended(&mut *self.state()?, &mut produced, acks)?;
+        }
+        Ok(produced)
+    }
+
+    /// Records are as safe here as the flush policy asks: they count for the high watermark now.
+    fn appended(
+        &self,
+        state: &mut State<W>,
+        produced: &mut Produced,
+        acks: Acks,
+    ) -> Result<(), ErrorCode> {
+        if leader(state)?.epoch() != produced.epoch {
+            return Err(ErrorCode::NotLeaderOrFollower);
+        }
+        self.step(state, LeaderInput::Appended { end: produced.end });
+        state.fetch.wake();
+        if acks == Acks::All {
+            match leader(state)?.progress(produced.end) {
+                Progress::Waiting => produced.waiter = Some(state.produce.wait(produced.end)),
+                Progress::Acknowledged => self.acknowledge(produced.epoch, produced.end),
+                Progress::NotEnoughAfterAppend => {
+                    return Err(ErrorCode::NotEnoughReplicasAfterAppend);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the records are committed, where `acks=all` asked for that.
+    pub(crate) async fn acknowledged(produced: &mut Produced) -> ErrorCode {
+        match produced.waiter.take() {
+            None => ErrorCode::None,
+            Some(waiter) => waiter.await.unwrap_or(ErrorCode::NotLeaderOrFollower),
+        }
+    }
+
+    fn acknowledge(&self, epoch: LeaderEpoch, end: Offset) {
+        self.world.probe(Probe::AcknowledgedAll { partition: self.name.clone(), epoch, end });
+    }
+
+    /// Reads for a fetch; `first` on the request's first look, when its position is news.
+    /// When nothing is there, `fetch` is woken at the next change.
+    pub(crate) fn read(
+        &self,
+        read: &FetchRead,
+        first: bool,
+        fetch: &Arc<Notify>,
+    ) -> FetchAnswer<W> {
+        let Ok(mut state) = self.state() else {
+            return FetchAnswer::refusal(ErrorCode::NotLeaderOrFollower);
+        };
+        let answer = self.try_read(&mut state, read, first);
+        let (leader, leader_epoch) = match &state.role {
+            Role::Leader(leader) => (Some(self.me), leader.epoch()),
+            Role::Follower(follower) => (follower.leader(), state.leader_epoch),
+        };
+        let mut result = FetchAnswer {
+            error: ErrorCode::None,
+            high_watermark: state.high_watermark,
+            log_start: state.log.log_start(),
+            slice: None,
+            diverging: None,
+            leader,
+            leader_epoch,
+        };
+        match answer {
+            Ok(Found::Records(slice)) => result.slice = slice,
+            Ok(Found::Diverging(epoch, end)) => result.diverging = Some((epoch, end)),
+            Err(error) => result.error = error,
+        }
+        if result.diverging.is_none() && result.error == ErrorCode::None {
+            state.fetch.wait(fetch);
+        }
+        result
+    }
+
+    fn try_read(
+        &self,
+        state: &mut State<W>,
+        read: &FetchRead,
+        first: bool,
+    ) -> Result<Found<W>, ErrorCode> {
+        let leads = leader(state)?;
+        check_epoch(leads, read.current_epoch)?;
+        if let Reader::Replica { id, .. } = read.reader
+            && !leads.is_replica(id)
+        {
+            // The leader has not heard of this replica yet; it will, from the metadata log.
+            return Err(ErrorCode::UnknownLeaderEpoch);
+        }
+        if read.last_fetched_epoch != LeaderEpoch::NONE {
+            let (epoch, end) = state.log.end_offset_for(read.last_fetched_epoch);
+            if let Some((epoch, end)) =
+                diverging(read.last_fetched_epoch, read.offset, (epoch, end))
+            {
+                return Ok(Found::Diverging(epoch, end));
+            }
+        }
+        let until = match read.reader {
+            Reader::Consumer => state.high_watermark,
+            Reader::Replica { .. } => state.log.log_end(),
+        };
+        if read.reader == Reader::Consumer && read.offset > until {
+            // Above the high watermark but inside the log: nothing to see yet.
+            return if read.offset > state.log.log_end() {
+                Err(ErrorCode::OffsetOutOfRange)
+            } else {
+                Ok(Found::Records(None))
+            };
+        }
+        let found = state.log.read(read.offset, read.max_bytes, until, read.at_least_one);
+        let found = found.map_err(|error| match error {
+            ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            error => {
+                tracing::error!(partition = %self.name, %error, "can't read");
+                ErrorCode::KafkaStorageError
+            }
+        })?;
+        if let (true, Reader::Replica { id, epoch }) = (first, read.reader) {
+            let input =
+                LeaderInput::Fetched { replica: id, broker_epoch: epoch, position: read.offset };
+            self.step(state, input);
+        }
+        Ok(Found::Records(found.slice))
+    }
+
+    /// Where an epoch ends on this leader (KIP-101, KIP-279).
+    pub(crate) fn epoch_end(
+        &self,
+        current: LeaderEpoch,
+        asked: LeaderEpoch,
+    ) -> Result<(LeaderEpoch, Offset), ErrorCode> {
+        let mut state = self.state()?;
+        check_epoch(leader(&mut state)?, current)?;
+        Ok(state.log.end_offset_for(asked))
+    }
+
+    /// Asks a leader, for ListOffsets, something about its log and its high watermark.
+    pub(crate) fn with_leader_log<T>(
+        &self,
+        current: LeaderEpoch,
+        ask: impl FnOnce(&Log<W::Disk>, &Leader) -> Result<T, ErrorCode>,
+    ) -> Result<T, ErrorCode> {
+        let mut state = self.state()?;
+        check_epoch(leader(&mut state)?, current)?;
+        match &state.role {
+            Role::Leader(leader) => ask(&state.log, leader),
+            Role::Follower(_) => Err(ErrorCode::NotLeaderOrFollower),
+        }
+    }
+
+    /// Time passes: replicas fall out of sync, proposals are repeated.
+    pub(crate) fn tick(&self) {
+        if let Ok(mut state) = self.state()
+            && !state.failed
+        {
+            self.step(&mut state, LeaderInput::Tick);
+        }
+    }
+
+    /// Who may be in sync has changed.
+    pub(crate) fn peers_changed(&self, peers: &Peers) {
+        let Ok(mut state) = self.state() else { return };
+        if matches!(state.role, Role::Leader(_)) {
+            self.step(&mut state, LeaderInput::Peers(peers.clone()));
+        }
+    }
+
+    /// The controller has answered a proposal of `epoch`.
+    pub(crate) fn isr_answered(&self, epoch: LeaderEpoch, answer: LeaderInput) {
+        let Ok(mut state) = self.state() else { return };
+        if matches!(&state.role, Role::Leader(leader) if leader.epoch() == epoch) {
+            self.step(&mut state, answer);
+        }
+    }
+
+    /// Steps the leader, if this replica is one, and carries its effects out.
+    pub(super) fn step(&self, state: &mut State<W>, input: LeaderInput) {
+        let Role::Leader(leader) = &mut state.role else { return };
+        let mut effects = Vec::new();
+        leader.step(self.world.now(), input, &mut effects);
+        let epoch = leader.epoch();
+        for effect in effects {
+            match effect {
+                LeaderEffect::HighWatermark(offset) => self.committed(state, epoch, offset),
+                LeaderEffect::ProposeIsr(proposal) => {
+                    let (topic_id, name) = (self.topic_id, self.name.clone());
+                    // The receiver only ends with the node.
+                    let _ = self.isr_changes.send(IsrChange { topic_id, name, proposal });
+                }
+            }
+        }
+    }
+
+    fn committed(&self, state: &mut State<W>, epoch: LeaderEpoch, offset: Offset) {
+        state.high_watermark = offset;
+        self.world.probe(Probe::HighWatermark {
+            partition: self.name.clone(),
+            epoch,
+            leads: true,
+            offset,
+        });
+        let Role::Leader(leader) = &state.role else { return };
+        state.produce.complete(offset, |end| match leader.progress(end) {
+            Progress::NotEnoughAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
+            Progress::Acknowledged | Progress::Waiting => {
+                self.acknowledge(epoch, end);
+                ErrorCode::None
+            }
+        });
+        state.fetch.wake();
+    }
+
+    fn append_failed(&self, state: &mut State<W>, error: AppendError) -> ErrorCode {
+        match error {
+            AppendError::Invalid { .. } => ErrorCode::CorruptMessage,
+            AppendError::Refused { .. } | AppendError::Empty => ErrorCode::InvalidRecord,
+            AppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+            AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
+            AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+            AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            // Only replicated batches can be so.
+            AppendError::NotContinuous { .. } | AppendError::EpochFell { .. } => {
+                ErrorCode::UnknownServerError
+            }
+            AppendError::Log(error) => {
+                self.storage_failed(state, &error);
+                ErrorCode::KafkaStorageError
+            }
+        }
+    }
+}
+
+enum Found<W: World> {
+    Records(Option<Slice<<W::Disk as Disk>::File>>),
+    Diverging(LeaderEpoch, Offset),
+}
+
+fn leader<W: World>(state: &mut State<W>) -> Result<&mut Leader, ErrorCode> {
+    if state.failed {
+        return Err(ErrorCode::KafkaStorageError);
+    }
+    match &mut state.role {
+        Role::Leader(leader) => Ok(leader),
+        Role::Follower(_) => Err(ErrorCode::NotLeaderOrFollower),
+    }
+}
+
+/// KIP-320: a request from another epoch is answered by an error that says which side is behind.
+fn check_epoch(leader: &Leader, theirs: LeaderEpoch) -> Result<(), ErrorCode> {
+    leader.check_epoch(theirs).map_err(|mismatch| match mismatch {
+        EpochMismatch::Fenced => ErrorCode::FencedLeaderEpoch,
+        EpochMismatch::Unknown => ErrorCode::UnknownLeaderEpoch,
+    })
+}

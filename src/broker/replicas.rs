@@ -1,0 +1,238 @@
+//! All replicas on this broker, and how committed metadata becomes roles.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Mutex, RwLock};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
+use tokio::sync::{Notify, mpsc};
+
+use super::partition::{IsrChange, Partition};
+use crate::base::config::TopicConfig;
+use crate::base::{BrokerId, Offset, Stream, TopicId, TopicPartition};
+use crate::controller::{Change, Image, PartitionState};
+use crate::io::World;
+use crate::log::{Log, LogConfig, LogDir, LogError, Recovery};
+use crate::replica::Peers;
+
+/// Replicas by topic and partition.
+type Hosted<W> = BTreeMap<(TopicId, i32), Arc<Partition<W>>>;
+
+/// The replicas of one broker.
+pub(crate) struct Replicas<W: World> {
+    world: W,
+    me: BrokerId,
+    dir: LogDir<W::Disk>,
+    topic_defaults: TopicConfig,
+    lag_time_max: Duration,
+    /// Rung when the storage fails for good.
+    pub(crate) storage_lost: Arc<Notify>,
+    isr_changes: mpsc::UnboundedSender<IsrChange>,
+    /// Names directories that are being deleted.
+    unique: Mutex<ChaCha12Rng>,
+    hosted: RwLock<Hosted<W>>,
+    /// Logs found at start that metadata has not claimed yet, with their high watermarks.
+    found: Mutex<BTreeMap<TopicPartition, Found<W>>>,
+    /// Rung when somebody to follow has changed.
+    pub(crate) followed_changed: Notify,
+}
+
+/// A log that was on disk at start.
+pub(crate) struct Found<W: World> {
+    pub(crate) log: Log<W::Disk>,
+    /// From `partition.metadata`; a log without one belongs to whichever topic has its name.
+    pub(crate) topic_id: Option<TopicId>,
+    pub(crate) high_watermark: Offset,
+}
+
+impl<W: World> Replicas<W> {
+    pub(crate) fn new(
+        world: W,
+        me: BrokerId,
+        dir: LogDir<W::Disk>,
+        topic_defaults: TopicConfig,
+        lag_time_max: Duration,
+        found: BTreeMap<TopicPartition, Found<W>>,
+        isr_changes: mpsc::UnboundedSender<IsrChange>,
+    ) -> Self {
+        Self {
+            unique: Mutex::new(world.random(Stream::named("deleted directories"))),
+            world,
+            me,
+            dir,
+            topic_defaults,
+            lag_time_max,
+            storage_lost: Arc::default(),
+            isr_changes,
+            hosted: RwLock::default(),
+            found: Mutex::new(found),
+            followed_changed: Notify::new(),
+        }
+    }
+
+    /// The replica of a partition, if this broker has one.
+    pub(crate) fn find(&self, topic: TopicId, partition: i32) -> Option<Arc<Partition<W>>> {
+        self.hosted.read().get(&(topic, partition)).cloned()
+    }
+
+    /// All replicas, in order of topic id and partition.
+    pub(crate) fn all(&self) -> Vec<Arc<Partition<W>>> {
+        self.hosted.read().values().cloned().collect()
+    }
+
+    /// The directory below which the logs are.
+    pub(crate) fn dir(&self) -> &LogDir<W::Disk> {
+        &self.dir
+    }
+
+    /// Takes up what the whole image says: after start, once this broker is registered.
+    pub(crate) async fn apply_all(&self, image: &Image) -> Result<(), LogError> {
+        let peers = Peers::from(image);
+        for topic in image.topics() {
+            for (index, state) in &topic.partitions {
+                self.assume(image, &topic.name, topic.id, *index, state, &peers).await?;
+            }
+        }
+        self.drop_strays().await?;
+        self.followed_changed.notify_one();
+        Ok(())
+    }
+
+    /// Takes up what changed.
+    pub(crate) async fn apply(&self, image: &Image, changes: &[Change]) -> Result<(), LogError> {
+        let mut brokers_changed = false;
+        let peers = Peers::from(image);
+        // Roles that were over before this broker heard of them are not played.
+        let mut newest = BTreeMap::new();
+        for change in changes {
+            match change {
+                Change::Partition { topic, topic_id, partition, state, .. } => {
+                    newest.insert((*topic_id, *partition), (topic, state));
+                }
+                Change::TopicDeleted { topic_id, .. } => self.delete(*topic_id).await?,
+                Change::BrokerRegistered { .. }
+                | Change::BrokerFenced { .. }
+                | Change::BrokerUnfenced { .. }
+                | Change::BrokerShuttingDown { .. } => brokers_changed = true,
+                _ => {}
+            }
+        }
+        for ((topic_id, partition), (topic, state)) in newest {
+            if image.topic_by_id(topic_id).is_some() {
+                self.assume(image, topic, topic_id, partition, state, &peers).await?;
+            }
+        }
+        if brokers_changed {
+            for partition in self.all() {
+                partition.peers_changed(&peers);
+            }
+        }
+        self.followed_changed.notify_one();
+        Ok(())
+    }
+
+    async fn assume(
+        &self,
+        image: &Image,
+        topic: &Arc<str>,
+        topic_id: TopicId,
+        index: i32,
+        state: &PartitionState,
+        peers: &Peers,
+    ) -> Result<(), LogError> {
+        if !state.replicas.contains(&self.me) {
+            return Ok(());
+        }
+        let partition = match self.find(topic_id, index) {
+            Some(partition) => partition,
+            None => {
+                let name = TopicPartition::new(topic.clone(), index);
+                let config = image.topic_config(topic, &self.topic_defaults);
+                self.host(name, topic_id, config).await?
+            }
+        };
+        partition.assume(state, peers).await
+    }
+
+    /// Opens (or takes over from start) the log of a partition that this broker has to have.
+    async fn host(
+        &self,
+        name: TopicPartition,
+        topic_id: TopicId,
+        config: TopicConfig,
+    ) -> Result<Arc<Partition<W>>, LogError> {
+        let found = self.found.lock().remove(&name);
+        let (mut log, high_watermark) = match found {
+            Some(found) if found.topic_id.is_none_or(|id| id == topic_id) => {
+                (found.log, found.high_watermark)
+            }
+            Some(stale) => {
+                // KIP-516: same name, another creation. Its records are not this topic's.
+                drop(stale.log);
+                self.remove(&name).await?;
+                (self.create(&name, topic_id, &config).await?, Offset::ZERO)
+            }
+            None => (self.create(&name, topic_id, &config).await?, Offset::ZERO),
+        };
+        // A log that was found at start was opened with the defaults.
+        log.set_config(LogConfig::from(&config));
+        let partition = Partition::new(
+            self.world.clone(),
+            self.me,
+            (name, topic_id),
+            log,
+            config,
+            high_watermark,
+            self.lag_time_max,
+            self.storage_lost.clone(),
+            self.isr_changes.clone(),
+        );
+        self.hosted.write().insert((topic_id, partition.name.partition), partition.clone());
+        Ok(partition)
+    }
+
+    async fn create(
+        &self,
+        name: &TopicPartition,
+        topic_id: TopicId,
+        config: &TopicConfig,
+    ) -> Result<Log<W::Disk>, LogError> {
+        let path = self.dir.create_partition(name, topic_id).await?;
+        let disk = self.world.disk().clone();
+        let (now, new) = (self.world.wall_clock(), Recovery { clean: true, ..Recovery::default() });
+        Ok(Log::open(disk, path, LogConfig::from(config), new, now).await?.0)
+    }
+
+    async fn remove(&self, name: &TopicPartition) -> Result<(), LogError> {
+        let mut unique = [0; 16];
+        self.unique.lock().fill_bytes(&mut unique);
+        self.dir.delete_partition(name, TopicId(unique)).await
+    }
+
+    async fn delete(&self, topic: TopicId) -> Result<(), LogError> {
+        let gone: Vec<_> = {
+            let mut hosted = self.hosted.write();
+            let keys: Vec<_> =
+                hosted.range((topic, 0)..=(topic, i32::MAX)).map(|(key, _)| *key).collect();
+            keys.into_iter().filter_map(|key| hosted.remove(&key)).collect()
+        };
+        for partition in gone {
+            drop(partition.retire());
+            self.remove(&partition.name).await?;
+        }
+        Ok(())
+    }
+
+    /// Logs that no topic claims belong to topics that were deleted while this broker was down.
+    async fn drop_strays(&self) -> Result<(), LogError> {
+        let strays = std::mem::take(&mut *self.found.lock());
+        for (name, stray) in strays {
+            tracing::info!(partition = %name, "removing the log of a topic that is gone");
+            drop(stray.log);
+            self.remove(&name).await?;
+        }
+        Ok(())
+    }
+}

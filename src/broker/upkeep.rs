@@ -1,0 +1,116 @@
+//! What a broker does from time to time: it syncs what is due, saves checkpoints, and lets leaders
+//! notice who fell behind.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::context::Broker;
+use super::partition::Partition;
+use crate::base::TopicPartition;
+use crate::io::{Disk, World};
+use crate::log::LogError;
+
+/// How often leaders are asked whether something is due: a proposal that has to be repeated is due
+/// soon, so this is finer than Kafka's half of `replica.lag.time.max.ms`.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Lets leaders look for replicas that fell behind, for as long as the node lives.
+pub(crate) async fn watch_lag<W: World>(broker: Arc<Broker<W>>) {
+    let half = broker.config.replica_lag_time_max / 2;
+    let interval = half.clamp(Duration::from_millis(1), LOOK);
+    loop {
+        broker.world.sleep_until(broker.world.now() + interval).await;
+        for partition in broker.replicas.all() {
+            partition.tick();
+        }
+    }
+}
+
+/// Saves high watermarks, for as long as the node lives.
+pub(crate) async fn checkpoint_high_watermarks<W: World>(broker: Arc<Broker<W>>) {
+    loop {
+        let interval = broker.config.replica_high_watermark_checkpoint_interval;
+        broker.world.sleep_until(broker.world.now() + interval).await;
+        if let Err(error) = save_high_watermarks(&broker).await {
+            tracing::error!(%error, "can't save high watermarks");
+        }
+    }
+}
+
+/// Syncs logs that are due by time and saves recovery points, for as long as the node lives.
+pub(crate) async fn flush_by_time<W: World>(broker: Arc<Broker<W>>) {
+    let checkpoint = broker.config.log_flush_offset_checkpoint_interval;
+    let look = broker.config.log_flush_scheduler_interval.unwrap_or(checkpoint).min(checkpoint);
+    let mut saved = broker.world.now();
+    loop {
+        broker.world.sleep_until(broker.world.now() + look).await;
+        for partition in broker.replicas.all() {
+            if partition.flush_by_time_is_due()
+                && let Err(error) = partition.sync_to(partition.log_end()).await
+            {
+                tracing::error!(partition = %partition.name, %error, "can't sync");
+            }
+        }
+        if broker.world.now().since(saved) >= checkpoint {
+            saved = broker.world.now();
+            if let Err(error) = save_recovery_points(&broker).await {
+                tracing::error!(%error, "can't save recovery points");
+            }
+        }
+    }
+}
+
+/// Forgets silent idempotent producers, for as long as the node lives. Source of the interval:
+/// Kafka's `producer.id.expiration.check.interval.ms`.
+pub(crate) async fn expire_producers<W: World>(broker: Arc<Broker<W>>) {
+    loop {
+        broker.world.sleep_until(broker.world.now() + Duration::from_secs(600)).await;
+        for partition in broker.replicas.all() {
+            partition.expire_producers();
+        }
+    }
+}
+
+/// Closes every log and saves every checkpoint: what a clean shutdown leaves behind.
+pub(crate) async fn close<W: World>(broker: &Arc<Broker<W>>) -> Result<(), LogError> {
+    save_high_watermarks(broker).await?;
+    for partition in broker.replicas.all() {
+        partition.sync_to(partition.log_end()).await?;
+    }
+    save_recovery_points(broker).await?;
+    for partition in broker.replicas.all() {
+        if let Some(log) = partition.retire() {
+            log.close().await?;
+        }
+    }
+    broker.replicas.dir().mark_clean(broker.epoch()).await?;
+    broker.world.disk().settle().await;
+    Ok(())
+}
+
+async fn save_high_watermarks<W: World>(broker: &Broker<W>) -> Result<(), LogError> {
+    let marks = all(broker, |partition| Some(partition.marks()?.0));
+    broker.replicas.dir().save_high_watermarks(&marks).await
+}
+
+/// Saves recovery points and log starts.
+pub(crate) async fn save_recovery_points<W: World>(broker: &Broker<W>) -> Result<(), LogError> {
+    let points = all(broker, Partition::mark_recovery_point);
+    broker.replicas.dir().save_recovery_points(&points).await?;
+    for partition in broker.replicas.all() {
+        if let Some(mark) = points.get(&partition.name) {
+            partition.recovery_point_saved(mark);
+        }
+    }
+    let starts = all(broker, |partition| Some(partition.marks()?.1));
+    broker.replicas.dir().save_log_starts(&starts).await
+}
+
+fn all<W: World, T>(
+    broker: &Broker<W>,
+    pick: impl Fn(&Partition<W>) -> Option<T>,
+) -> BTreeMap<TopicPartition, T> {
+    let all = broker.replicas.all();
+    all.iter().filter_map(|p| Some((p.name.clone(), pick(p)?))).collect()
+}
