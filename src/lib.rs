@@ -21,3 +21,5 @@ pub mod controller;
 pub mod replica;
 // The shell around the machines: accepts, dispatches (one file per API), carries effects out.
 pub mod broker;
+// Producer, consumer, admin: pure cores with thin drivers.
+pub mod client;

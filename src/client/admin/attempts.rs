@@ -1,0 +1,144 @@
+//! How an operation is tried again: purely, by the clock that it is told.
+
+use rand_chacha::ChaCha12Rng;
+
+use crate::base::Instant;
+use crate::client::AdminError;
+use crate::client::backoff::Backoff;
+use crate::client::pool::CallError;
+use crate::wire::ErrorCode;
+
+/// What an answer means.
+#[derive(Debug)]
+pub(super) enum Verdict<T> {
+    /// It is done.
+    Done(T),
+    /// It may work later, or elsewhere.
+    Again(ErrorCode),
+    /// It won't.
+    Refused(AdminError),
+}
+
+impl<T> Verdict<T> {
+    /// What an error means that no operation has its own word for.
+    pub(super) fn from_error(error: ErrorCode, message: Option<String>) -> Self {
+        // Brokers forward what is for the controller, and may not know it for a while.
+        if error.is_retriable() || error == ErrorCode::BrokerNotAvailable {
+            Self::Again(error)
+        } else {
+            Self::Refused(AdminError::Broker { error, message })
+        }
+    }
+}
+
+/// One operation, tried until it is done, refused, or out of time.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    deadline: Instant,
+    backoff: Backoff,
+    failures: u32,
+    last: String,
+    /// An attempt without an answer may have had its effect.
+    pub(super) in_doubt: bool,
+}
+
+impl Attempts {
+    pub(super) fn new(deadline: Instant, backoff: Backoff) -> Self {
+        Self { deadline, backoff, failures: 0, last: "none".into(), in_doubt: false }
+    }
+
+    /// By when everything must be over.
+    pub(super) fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// A broker asked to try later.
+    pub(super) fn postponed(
+        &mut self,
+        now: Instant,
+        error: ErrorCode,
+        random: &mut ChaCha12Rng,
+    ) -> Result<Instant, AdminError> {
+        // The controller may have done what the broker did not hear of in time.
+        self.in_doubt |= matches!(error, ErrorCode::RequestTimedOut | ErrorCode::NetworkException);
+        self.failed(now, error.to_string(), random)
+    }
+
+    /// There was no answer.
+    pub(super) fn lost(
+        &mut self,
+        now: Instant,
+        error: CallError,
+        random: &mut ChaCha12Rng,
+    ) -> Result<Instant, AdminError> {
+        self.in_doubt |= error.may_have_reached();
+        match error {
+            CallError::Unsupported(what) => Err(AdminError::UnsupportedVersion(what)),
+            error => self.failed(now, error.to_string(), random),
+        }
+    }
+
+    /// When to try again.
+    fn failed(
+        &mut self,
+        now: Instant,
+        why: String,
+        random: &mut ChaCha12Rng,
+    ) -> Result<Instant, AdminError> {
+        self.failures = self.failures.saturating_add(1);
+        self.last = why;
+        let again = now + self.backoff.pause(self.failures, random);
+        if again < self.deadline {
+            Ok(again)
+        } else {
+            Err(AdminError::TimedOut { last: self.last.clone() })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::base::{Seed, Stream};
+
+    fn attempts() -> (Attempts, ChaCha12Rng) {
+        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+        let random = Seed(1).stream(Stream::named("test"));
+        (Attempts::new(Instant::from_secs(60), backoff), random)
+    }
+
+    #[test]
+    fn it_is_tried_again_until_time_is_out_and_then_says_what_stood_in_the_way() {
+        let (mut attempts, mut random) = attempts();
+        let mut now = Instant::START;
+        let error = loop {
+            match attempts.postponed(now, ErrorCode::NotController, &mut random) {
+                Ok(again) => now = again,
+                Err(error) => break error,
+            }
+        };
+        assert!(now > Instant::from_secs(58));
+        assert_eq!(error, AdminError::TimedOut { last: "NOT_CONTROLLER".into() });
+    }
+
+    #[test]
+    fn only_an_attempt_that_may_have_arrived_leaves_a_doubt() {
+        let (mut attempts, mut random) = attempts();
+        let nobody = CallError::Unreachable("b1:9092".parse().unwrap());
+        attempts.lost(Instant::START, nobody, &mut random).unwrap();
+        attempts.postponed(Instant::START, ErrorCode::NotController, &mut random).unwrap();
+        assert!(!attempts.in_doubt);
+        let lost = CallError::Lost { may_have_reached: true, problem: "gone".into() };
+        attempts.lost(Instant::START, lost, &mut random).unwrap();
+        assert!(attempts.in_doubt);
+    }
+
+    #[test]
+    fn a_broker_that_does_not_speak_it_is_not_asked_again() {
+        let (mut attempts, mut random) = attempts();
+        let error = CallError::Unsupported("Fetch".into());
+        assert!(attempts.lost(Instant::START, error, &mut random).is_err());
+    }
+}

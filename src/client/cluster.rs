@@ -1,0 +1,235 @@
+//! The cluster as a client knows it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
+use crate::io::Address;
+use crate::wire::ErrorCode;
+use crate::wire::messages::MetadataResponse;
+
+/// Who leads a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leadership {
+    /// Nobody, while the partition is offline.
+    pub(crate) leader: Option<BrokerId>,
+    /// Its epoch; `NONE` when the brokers don't tell.
+    pub(crate) epoch: LeaderEpoch,
+}
+
+/// A topic as a client knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct KnownTopic {
+    /// `ZERO` when the brokers don't tell (Metadata before version 10).
+    pub(crate) id: TopicId,
+    /// By index.
+    pub(crate) partitions: BTreeMap<i32, Leadership>,
+}
+
+/// Brokers, topics and leaders, as far as they were asked for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cluster {
+    brokers: BTreeMap<BrokerId, Address>,
+    topics: BTreeMap<Arc<str>, KnownTopic>,
+    names: BTreeMap<TopicId, Arc<str>>,
+}
+
+impl Cluster {
+    /// Takes over what a broker said, and says what is wrong with which topic.
+    ///
+    /// A partition keeps a newer leader epoch that was heard of before: brokers learn of elections
+    /// one after another, and an old answer must not turn the client back (KIP-320).
+    pub(crate) fn update(&mut self, answer: &MetadataResponse) -> Vec<(Arc<str>, ErrorCode)> {
+        if !answer.brokers.is_empty() {
+            self.brokers.clear();
+        }
+        for broker in &answer.brokers {
+            let port = u16::try_from(broker.port).unwrap_or(0);
+            let address = Address::new(broker.host.as_str(), port);
+            self.brokers.insert(BrokerId(broker.node_id), address);
+        }
+        let mut problems = Vec::new();
+        for told in &answer.topics {
+            let Some(name) = &told.name else { continue };
+            let name: Arc<str> = match self.topics.get_key_value(name.as_str()) {
+                Some((known, _)) => Arc::clone(known),
+                None => Arc::from(name.as_str()),
+            };
+            let error = ErrorCode::from_code(told.error_code);
+            if !error.is_none() {
+                if !error.is_retriable() || error == ErrorCode::UnknownTopicOrPartition {
+                    self.forget(&name);
+                }
+                problems.push((name, error));
+                continue;
+            }
+            let mut topic = KnownTopic { id: told.topic_id.into(), partitions: BTreeMap::new() };
+            let before = self.topics.get(&name).filter(|before| before.id == topic.id);
+            for partition in &told.partitions {
+                let leader = BrokerId(partition.leader_id);
+                let mut now = Leadership {
+                    leader: (leader.0 >= 0).then_some(leader),
+                    epoch: LeaderEpoch(partition.leader_epoch),
+                };
+                let known =
+                    before.and_then(|topic| topic.partitions.get(&partition.partition_index));
+                if let Some(known) = known.filter(|known| known.epoch > now.epoch) {
+                    now = *known;
+                }
+                topic.partitions.insert(partition.partition_index, now);
+            }
+            if topic.id != TopicId::ZERO {
+                self.names.insert(topic.id, Arc::clone(&name));
+            }
+            self.topics.insert(name, topic);
+        }
+        problems
+    }
+
+    fn forget(&mut self, name: &str) {
+        if let Some(topic) = self.topics.remove(name) {
+            self.names.remove(&topic.id);
+        }
+    }
+
+    /// Takes over who leads now, as a broker that does not lead any more says (KIP-951). Says
+    /// whether that was news.
+    pub(crate) fn learn_leader(
+        &mut self,
+        partition: &TopicPartition,
+        leader: BrokerId,
+        epoch: LeaderEpoch,
+    ) -> bool {
+        let known = self.topics.get_mut(&partition.topic);
+        let Some(known) = known.and_then(|topic| topic.partitions.get_mut(&partition.partition))
+        else {
+            return false;
+        };
+        if leader.0 < 0 || epoch <= known.epoch || !self.brokers.contains_key(&leader) {
+            return false;
+        }
+        *known = Leadership { leader: Some(leader), epoch };
+        true
+    }
+
+    /// Where a broker is.
+    pub(crate) fn address(&self, broker: BrokerId) -> Option<&Address> {
+        self.brokers.get(&broker)
+    }
+
+    /// All addresses, by broker.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        self.brokers.values()
+    }
+
+    /// A topic, if it is known.
+    pub(crate) fn topic(&self, name: &str) -> Option<&KnownTopic> {
+        self.topics.get(name)
+    }
+
+    /// The name of a topic that is known by id.
+    pub(crate) fn name(&self, id: TopicId) -> Option<&Arc<str>> {
+        self.names.get(&id)
+    }
+
+    /// The id of a topic; `ZERO` if it is not known.
+    pub(crate) fn id(&self, name: &str) -> TopicId {
+        self.topics.get(name).map_or(TopicId::ZERO, |topic| topic.id)
+    }
+
+    /// Who leads a partition, if it is known at all.
+    pub(crate) fn leadership(&self, partition: &TopicPartition) -> Option<Leadership> {
+        self.topics.get(&partition.topic)?.partitions.get(&partition.partition).copied()
+    }
+
+    /// Who leads a partition, if somebody does whose address is known.
+    pub(crate) fn leader(&self, partition: &TopicPartition) -> Option<(BrokerId, LeaderEpoch)> {
+        let leadership = self.leadership(partition)?;
+        let leader = leadership.leader.filter(|leader| self.brokers.contains_key(leader))?;
+        Some((leader, leadership.epoch))
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::wire::messages::Uuid;
+    use crate::wire::messages::metadata_response::{
+        MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+    };
+
+    /// An answer with brokers `b1`… and one topic, whose partitions have these leaders and epochs.
+    pub(crate) fn metadata(
+        brokers: i32,
+        topic: &str,
+        id: u8,
+        leaders: &[(i32, i32)],
+    ) -> MetadataResponse {
+        let mut answer = MetadataResponse::default();
+        for node in 1..=brokers {
+            let mut broker = MetadataResponseBroker::default();
+            broker.node_id = node;
+            broker.host = format!("b{node}").into();
+            broker.port = 9092;
+            answer.brokers.push(broker);
+        }
+        let mut told = MetadataResponseTopic::default();
+        told.name = Some(topic.into());
+        told.topic_id = Uuid::from_bytes([id; 16]);
+        for (index, (leader, epoch)) in leaders.iter().enumerate() {
+            let mut partition = MetadataResponsePartition::default();
+            partition.partition_index = index as i32;
+            partition.leader_id = *leader;
+            partition.leader_epoch = *epoch;
+            told.partitions.push(partition);
+        }
+        answer.topics.push(told);
+        answer
+    }
+
+    #[test]
+    fn an_old_answer_does_not_turn_the_client_back() {
+        let orders = TopicPartition::new("orders", 0);
+        let mut cluster = Cluster::default();
+        cluster.update(&metadata(3, "orders", 7, &[(2, 5)]));
+        cluster.update(&metadata(3, "orders", 7, &[(1, 4)]));
+        assert_eq!(cluster.leader(&orders), Some((BrokerId(2), LeaderEpoch(5))));
+        cluster.update(&metadata(3, "orders", 7, &[(3, 6)]));
+        assert_eq!(cluster.leader(&orders), Some((BrokerId(3), LeaderEpoch(6))));
+    }
+
+    #[test]
+    fn epochs_begin_anew_when_the_topic_was_created_anew() {
+        let orders = TopicPartition::new("orders", 0);
+        let mut cluster = Cluster::default();
+        cluster.update(&metadata(3, "orders", 7, &[(2, 5)]));
+        cluster.update(&metadata(3, "orders", 8, &[(1, 0)]));
+        assert_eq!(cluster.leader(&orders), Some((BrokerId(1), LeaderEpoch(0))));
+        assert_eq!(cluster.id("orders"), TopicId([8; 16]));
+    }
+
+    #[test]
+    fn a_leader_that_was_named_in_a_refusal_counts_only_if_it_is_newer_and_known() {
+        let orders = TopicPartition::new("orders", 0);
+        let mut cluster = Cluster::default();
+        cluster.update(&metadata(2, "orders", 7, &[(2, 5)]));
+        assert!(!cluster.learn_leader(&orders, BrokerId(1), LeaderEpoch(5)));
+        assert!(!cluster.learn_leader(&orders, BrokerId(9), LeaderEpoch(6)));
+        assert!(cluster.learn_leader(&orders, BrokerId(1), LeaderEpoch(6)));
+        assert_eq!(cluster.leader(&orders), Some((BrokerId(1), LeaderEpoch(6))));
+    }
+
+    #[test]
+    fn a_topic_that_is_gone_is_forgotten_and_one_in_trouble_is_kept() {
+        let mut cluster = Cluster::default();
+        cluster.update(&metadata(1, "orders", 7, &[(1, 5)]));
+        let mut answer = metadata(1, "orders", 7, &[]);
+        answer.topics[0].error_code = ErrorCode::LeaderNotAvailable.code();
+        assert_eq!(cluster.update(&answer).len(), 1);
+        assert!(cluster.topic("orders").is_some());
+        answer.topics[0].error_code = ErrorCode::UnknownTopicOrPartition.code();
+        cluster.update(&answer);
+        assert!(cluster.topic("orders").is_none());
+        assert_eq!(cluster.name(TopicId([7; 16])), None);
+    }
+}

@@ -1,0 +1,101 @@
+//! Records that were fetched and not yet returned.
+
+use bytes::Bytes;
+
+use super::ConsumerRecord;
+use super::position::Position;
+use crate::base::TopicPartition;
+use crate::wire::batch::{BatchError, BatchHeader, Records, records_of};
+
+/// The most that one batch may grow to when it is decompressed.
+const MAX_DECOMPRESSED: usize = 128 << 20;
+
+/// What one fetch brought of one partition, decoded batch by batch as it is asked for.
+#[derive(Debug)]
+pub(super) struct Buffered {
+    rest: Bytes,
+    current: Option<Records>,
+}
+
+impl Buffered {
+    /// The batches of a fetch; `None` if there is no whole one. A fetch may end inside a batch.
+    pub(super) fn new(bytes: Bytes) -> Result<Option<Self>, BatchError> {
+        match BatchHeader::parse(&bytes) {
+            Ok(header) if header.size() <= bytes.len() => {
+                Ok(Some(Self { rest: bytes, current: None }))
+            }
+            Ok(_) | Err(BatchError::Torn { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Moves up to `limit` records at or after the position into `into`, and the position with
+    /// them. Says whether there may be more; an error leaves the position in front of the damage.
+    pub(super) fn take(
+        &mut self,
+        partition: &TopicPartition,
+        position: &mut Position,
+        limit: usize,
+        into: &mut Vec<ConsumerRecord>,
+    ) -> Result<bool, BatchError> {
+        let mut taken = 0;
+        while taken < limit {
+            let Some(records) = &mut self.current else {
+                if !self.next_batch(position)? {
+                    return Ok(false);
+                }
+                continue;
+            };
+            let epoch = records.header().leader_epoch;
+            match records.next() {
+                Some(record) => {
+                    let record = record?;
+                    if record.offset < position.offset {
+                        continue;
+                    }
+                    position.advance(record.offset, record.offset.next(), epoch);
+                    into.push(ConsumerRecord {
+                        partition: partition.clone(),
+                        offset: record.offset,
+                        timestamp: record.timestamp,
+                        key: record.key,
+                        value: record.value,
+                        headers: record.headers,
+                        leader_epoch: epoch,
+                    });
+                    taken += 1;
+                }
+                None => {
+                    // Also over what compaction removed at the batch's end.
+                    let next = records.header().next_offset();
+                    if next > position.offset {
+                        position.advance(records.header().base_offset, next, epoch);
+                    }
+                    self.current = None;
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Turns to the next batch that reaches to the position or beyond.
+    fn next_batch(&mut self, position: &mut Position) -> Result<bool, BatchError> {
+        let header = match BatchHeader::parse(&self.rest) {
+            Ok(header) if header.size() <= self.rest.len() => header,
+            Ok(_) | Err(BatchError::Torn { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        };
+        let batch = self.rest.split_to(header.size());
+        if header.next_offset() <= position.offset {
+            return Ok(true);
+        }
+        if header.is_control() {
+            // Markers are not for applications, but have offsets of their own.
+            crate::wire::batch::check(&batch)?;
+            position.advance(header.base_offset, header.next_offset(), header.leader_epoch);
+        } else {
+            self.current = Some(records_of(&batch, MAX_DECOMPRESSED)?);
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,429 @@
+//! Stories of the core, told without a network.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use super::core::{Answer, Core, Effect, Input, Order, Question};
+use super::lookup::{Lookup, LookupId};
+use super::position::Whence;
+use super::{ConsumerRecord, Notice};
+use crate::base::config::{Compression, Config, ConsumerConfig};
+use crate::base::{
+    Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Seed, Stream, Timestamp,
+    TopicPartition,
+};
+use crate::client::ConsumeError;
+use crate::client::cluster::tests::metadata;
+use crate::wire::ErrorCode;
+use crate::wire::batch::{BatchBuilder, assign};
+use crate::wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use crate::wire::messages::list_offsets_response::{
+    ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
+};
+use crate::wire::messages::offset_for_leader_epoch_response::{
+    EpochEndOffset, OffsetForLeaderTopicResult,
+};
+use crate::wire::messages::{
+    FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Uuid,
+};
+
+struct Stage {
+    core: Core,
+    now: Instant,
+    orders: VecDeque<Order>,
+    refreshes: usize,
+    leaders: Vec<(i32, i32)>,
+}
+
+fn orders(partition: i32) -> TopicPartition {
+    TopicPartition::new("orders", partition)
+}
+
+/// A batch of records whose values are their offsets, written in `epoch`.
+fn batch(base: i64, count: i64, epoch: i32) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None, Timestamp(1));
+    for n in 0..count {
+        builder.append(Timestamp(1), None, Some((base + n).to_string().as_bytes()), &[]);
+    }
+    placed(builder, base, epoch)
+}
+
+fn placed(builder: BatchBuilder, base: i64, epoch: i32) -> Bytes {
+    let mut bytes = BytesMut::from(&builder.finish_plain()[..]);
+    assign(&mut bytes, Offset(base), LeaderEpoch(epoch));
+    bytes.freeze()
+}
+
+impl Stage {
+    /// Partition 0 of `orders` is assigned; broker 1 leads it in epoch 5.
+    fn new(settings: &[(&str, &str)]) -> Self {
+        let mut config = ConsumerConfig::default();
+        config.set("bootstrap.servers", "b1:9092").unwrap();
+        config.set("auto.offset.reset", "earliest").unwrap();
+        config.set_all(settings.iter().copied()).unwrap();
+        let random = Seed(1).stream(Stream::named("test"));
+        let mut stage = Self {
+            core: Core::new(config, Instant::from_secs(1), random).unwrap(),
+            now: Instant::from_secs(1),
+            orders: VecDeque::new(),
+            refreshes: 0,
+            leaders: vec![(1, 5)],
+        };
+        stage.core.assign(vec![orders(0)]);
+        stage
+    }
+
+    /// One that reads at `offset` and has asked for records there.
+    fn reading(offset: i64, settings: &[(&str, &str)]) -> Self {
+        let mut stage = Self::new(settings);
+        stage.core.seek(&orders(0), Offset(offset));
+        stage.tick();
+        stage
+    }
+
+    fn tick(&mut self) {
+        self.step(Input::Tick);
+    }
+
+    fn step(&mut self, input: Input) {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
+            let mut effects = Vec::new();
+            self.core.step(self.now, input, &mut effects);
+            for effect in effects {
+                match effect {
+                    Effect::Ask(order) => self.orders.push_back(*order),
+                    Effect::Refresh { ask, .. } => {
+                        self.refreshes += 1;
+                        let answer = Box::new(metadata(3, "orders", 7, &self.leaders));
+                        inputs.push_back(Input::Metadata { from: ask, answer });
+                    }
+                }
+            }
+        }
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+        self.tick();
+    }
+
+    fn take(&mut self) -> Result<Vec<ConsumerRecord>, ConsumeError> {
+        let taken = self.core.take(self.now);
+        self.tick();
+        taken
+    }
+
+    fn offsets(&mut self) -> Vec<i64> {
+        self.take().unwrap().iter().map(|record| record.offset.0).collect()
+    }
+
+    fn order(&mut self) -> Order {
+        self.orders.pop_front().expect("a question")
+    }
+
+    fn fetched(&mut self, error: ErrorCode, high_watermark: i64, batches: &[Bytes]) {
+        let order = self.order();
+        assert!(matches!(order.question, Question::Fetch(_)), "{order:?}");
+        let mut data = PartitionData::default();
+        data.error_code = error.code();
+        data.high_watermark = high_watermark;
+        data.records = Some(Bytes::from(batches.concat()));
+        let mut topic = FetchableTopicResponse::default();
+        topic.topic_id = Uuid::from_bytes([7; 16]);
+        topic.partitions.push(data);
+        let mut answer = FetchResponse::default();
+        answer.responses.push(topic);
+        let answer = Answer::Fetch(Box::new(answer));
+        self.step(Input::Answered { request: order.request, answer });
+    }
+
+    fn listed(&mut self, offset: i64) -> i64 {
+        let order = self.order();
+        let Question::List(message) = &order.question else { panic!("{order:?}") };
+        let mut partition = ListOffsetsPartitionResponse::default();
+        partition.partition_index = message.topics[0].partitions[0].partition_index;
+        partition.offset = offset;
+        partition.leader_epoch = 5;
+        let asked = message.topics[0].partitions[0].timestamp;
+        let mut topic = ListOffsetsTopicResponse::default();
+        topic.name = "orders".into();
+        topic.partitions.push(partition);
+        let mut answer = ListOffsetsResponse::default();
+        answer.topics.push(topic);
+        let answer = Answer::List(Box::new(answer));
+        self.step(Input::Answered { request: order.request, answer });
+        asked
+    }
+
+    /// The leader's log of the asked epoch ends so.
+    fn validated(&mut self, epoch: i32, end: i64) -> i32 {
+        let order = self.order();
+        let Question::Validate(message) = &order.question else { panic!("{order:?}") };
+        let asked = message.topics[0].partitions[0].leader_epoch;
+        let mut partition = EpochEndOffset::default();
+        partition.leader_epoch = epoch;
+        partition.end_offset = end;
+        let mut topic = OffsetForLeaderTopicResult::default();
+        topic.topic = "orders".into();
+        topic.partitions.push(partition);
+        let mut answer = OffsetForLeaderEpochResponse::default();
+        answer.topics.push(topic);
+        let answer = Answer::Validate(Box::new(answer));
+        self.step(Input::Answered { request: order.request, answer });
+        asked
+    }
+
+    /// Elects another leader, of which the consumer learns by a refused fetch.
+    fn elect(&mut self, leader: i32, epoch: i32) {
+        self.leaders = vec![(leader, epoch)];
+        self.now = self.now + Duration::from_secs(60);
+        self.fetched(ErrorCode::FencedLeaderEpoch, -1, &[]);
+    }
+
+    fn asks_at(&self) -> Option<i64> {
+        match &self.orders.front()?.question {
+            Question::Fetch(message) => Some(message.topics[0].partitions[0].fetch_offset),
+            _ => None,
+        }
+    }
+}
+
+#[test]
+fn it_begins_where_the_policy_says_and_tells() {
+    for (policy, timestamp) in [("earliest", -2), ("latest", -1)] {
+        let mut stage = Stage::new(&[("auto.offset.reset", policy)]);
+        stage.tick();
+        assert_eq!(stage.core.position(&orders(0)), None);
+        assert_eq!(stage.listed(40), timestamp);
+        assert_eq!(stage.core.position(&orders(0)), Some(Offset(40)));
+        assert_eq!(stage.asks_at(), Some(40));
+        let told = Notice::Reset { partition: orders(0), from: None, to: Offset(40) };
+        assert_eq!(stage.core.notices, [told]);
+    }
+}
+
+#[test]
+fn without_a_policy_it_waits_for_the_application() {
+    let mut stage = Stage::new(&[("auto.offset.reset", "none")]);
+    stage.tick();
+    assert_eq!(stage.take(), Err(ConsumeError::NoOffset(orders(0))));
+    assert!(stage.orders.is_empty());
+    stage.core.seek(&orders(0), Offset(3));
+    assert_eq!(stage.take(), Ok(Vec::new()));
+    assert_eq!(stage.asks_at(), Some(3));
+}
+
+#[test]
+fn records_come_in_order_and_no_more_than_asked_for() {
+    let mut stage = Stage::reading(0, &[("max.poll.records", "3")]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5), batch(4, 1, 5)]);
+    assert_eq!(stage.core.high_watermark(&orders(0)), Some(Offset(9)));
+    assert!(stage.orders.is_empty(), "something is buffered");
+    assert_eq!(stage.offsets(), [0, 1, 2]);
+    assert_eq!(stage.core.position(&orders(0)), Some(Offset(3)));
+    assert_eq!(stage.offsets(), [3, 4]);
+    assert_eq!(stage.asks_at(), Some(5));
+}
+
+#[test]
+fn a_position_inside_a_batch_skips_what_is_before_it() {
+    let mut stage = Stage::reading(2, &[]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
+    assert_eq!(stage.offsets(), [2, 3]);
+}
+
+#[test]
+fn a_fetch_that_ends_inside_a_batch_is_read_up_to_there() {
+    let mut stage = Stage::reading(0, &[]);
+    let torn = batch(4, 4, 5).slice(..70);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5), torn]);
+    assert_eq!(stage.offsets(), [0, 1, 2, 3]);
+    assert_eq!(stage.asks_at(), Some(4));
+}
+
+#[test]
+fn markers_are_passed_over() {
+    let mut stage = Stage::reading(0, &[]);
+    let mut marker = BatchBuilder::new(Compression::None, Timestamp(1)).control();
+    marker.append(Timestamp(1), Some(&[0, 0, 0, 1]), Some(&[0; 6]), &[]);
+    stage.fetched(ErrorCode::None, 9, &[placed(marker, 0, 5), batch(1, 1, 5)]);
+    assert_eq!(stage.offsets(), [1]);
+    assert_eq!(stage.core.position(&orders(0)), Some(Offset(2)));
+}
+
+#[test]
+fn a_damaged_batch_is_told_and_never_returned() {
+    let mut stage = Stage::reading(0, &[]);
+    let mut damaged = BytesMut::from(&batch(2, 2, 5)[..]);
+    let last = damaged.len() - 3;
+    damaged[last] ^= 1;
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 2, 5), damaged.freeze()]);
+    assert_eq!(stage.offsets(), [0, 1]);
+    let error = stage.take().unwrap_err();
+    assert_eq!(error.name(), "CORRUPT_MESSAGE");
+    assert!(stage.orders.is_empty(), "it rests");
+    stage.pass(Duration::from_secs(1));
+    assert_eq!(stage.asks_at(), Some(2), "and stays in front of the damage");
+}
+
+#[test]
+fn an_answer_to_what_no_longer_matters_is_ignored() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.core.seek(&orders(0), Offset(100));
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
+    assert_eq!(stage.take(), Ok(Vec::new()));
+    assert_eq!(stage.core.position(&orders(0)), Some(Offset(100)));
+    assert_eq!(stage.asks_at(), Some(100));
+}
+
+#[test]
+fn a_new_leader_is_asked_whether_what_was_read_is_still_there() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
+    assert_eq!(stage.offsets(), [0, 1, 2, 3]);
+    stage.elect(2, 6);
+    assert_eq!(stage.orders[0].to.host, "b2");
+    assert_eq!(stage.validated(5, 4), 5);
+    assert_eq!(stage.asks_at(), Some(4));
+    assert!(stage.core.notices.is_empty());
+}
+
+#[test]
+fn what_was_read_and_is_gone_is_told_and_read_anew() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
+    assert_eq!(stage.offsets(), [0, 1, 2, 3]);
+    stage.elect(2, 6);
+    stage.validated(5, 2);
+    let told = Notice::Truncated { partition: orders(0), from: Offset(4), to: Some(Offset(2)) };
+    assert_eq!(stage.core.notices, [told]);
+    assert_eq!(stage.asks_at(), Some(2));
+}
+
+#[test]
+fn an_epoch_that_the_leader_never_had_is_gone_however_long_the_one_before() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 4), batch(4, 2, 5)]);
+    assert_eq!(stage.offsets(), [0, 1, 2, 3, 4, 5]);
+    stage.elect(2, 6);
+    stage.validated(4, 10);
+    let told = Notice::Truncated { partition: orders(0), from: Offset(6), to: Some(Offset(4)) };
+    assert_eq!(stage.core.notices, [told]);
+    assert_eq!(stage.asks_at(), Some(4));
+}
+
+#[test]
+fn a_leader_that_knows_nothing_of_the_epoch_leads_to_a_reset() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
+    stage.offsets();
+    stage.elect(2, 6);
+    stage.validated(-1, -1);
+    assert_eq!(stage.listed(1), -2);
+    let told = [
+        Notice::Truncated { partition: orders(0), from: Offset(4), to: None },
+        Notice::Reset { partition: orders(0), from: Some(Offset(4)), to: Offset(1) },
+    ];
+    assert_eq!(stage.core.notices, told);
+}
+
+#[test]
+fn truncation_without_a_policy_is_an_error_until_the_application_seeks() {
+    let mut stage = Stage::reading(0, &[("auto.offset.reset", "none")]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
+    stage.offsets();
+    stage.elect(2, 6);
+    stage.validated(5, 2);
+    let expected = ConsumeError::Truncated {
+        partition: orders(0),
+        offset: Offset(4),
+        diverges_at: Some(Offset(2)),
+    };
+    assert_eq!(stage.take(), Err(expected.clone()));
+    assert_eq!(stage.take(), Err(expected));
+    stage.core.seek(&orders(0), Offset(2));
+    assert_eq!(stage.take(), Ok(Vec::new()));
+}
+
+#[test]
+fn what_was_not_read_needs_no_check() {
+    let mut stage = Stage::reading(7, &[]);
+    stage.elect(2, 6);
+    stage.pass(Duration::from_secs(1));
+    assert_eq!((stage.asks_at(), stage.orders[0].to.host.as_str()), (Some(7), "b2"));
+}
+
+#[test]
+fn an_offset_that_the_log_does_not_have_leads_to_a_reset() {
+    let mut stage = Stage::reading(1000, &[]);
+    stage.fetched(ErrorCode::OffsetOutOfRange, -1, &[]);
+    assert_eq!(stage.listed(20), -2);
+    let told = Notice::Reset { partition: orders(0), from: Some(Offset(1000)), to: Offset(20) };
+    assert_eq!(stage.core.notices, [told]);
+}
+
+#[test]
+fn seeking_to_an_end_is_no_news() {
+    let mut stage = Stage::new(&[]);
+    stage.core.seek_to(&orders(0), Whence::Latest);
+    stage.tick();
+    assert_eq!(stage.listed(9), -1);
+    assert!(stage.core.notices.is_empty());
+}
+
+#[test]
+fn a_leader_that_moved_is_found_after_a_pause() {
+    let mut stage = Stage::reading(0, &[]);
+    let before = stage.refreshes;
+    stage.leaders = vec![(3, 5)];
+    stage.now = stage.now + Duration::from_secs(60);
+    stage.fetched(ErrorCode::NotLeaderOrFollower, -1, &[]);
+    assert_eq!(stage.refreshes, before + 1);
+    assert!(stage.orders.is_empty());
+    stage.pass(Duration::from_secs(1));
+    assert_eq!(stage.orders[0].to.host, "b3");
+}
+
+#[test]
+fn one_fetch_at_a_time_is_on_its_way_to_a_broker() {
+    let mut stage = Stage::new(&[]);
+    stage.leaders = vec![(1, 5), (1, 5), (2, 5)];
+    stage.core.assign((0..3).map(orders).collect());
+    for partition in 0..3 {
+        stage.core.seek(&orders(partition), Offset(0));
+    }
+    stage.tick();
+    let hosts: Vec<_> = stage.orders.iter().map(|order| order.to.host.clone()).collect();
+    assert_eq!(hosts, ["b1", "b2"]);
+    stage.tick();
+    assert_eq!(stage.orders.len(), 2);
+}
+
+#[test]
+fn the_application_asks_for_ends_beside_reading() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.orders.clear();
+    stage.core.lookups.insert(LookupId(1), Lookup::new(Whence::Latest, &[orders(0)]));
+    stage.tick();
+    assert_eq!(stage.listed(77), -1);
+    let lookup = &stage.core.lookups[&LookupId(1)];
+    assert!(lookup.missing.is_empty());
+    assert_eq!(lookup.found[&orders(0)], Offset(77));
+    assert_eq!(stage.core.position(&orders(0)), Some(Offset(0)));
+}
+
+#[test]
+fn idempotent_batches_are_read_like_others() {
+    let mut stage = Stage::reading(0, &[]);
+    let mut builder = BatchBuilder::new(Compression::Zstd, Timestamp(1));
+    builder.append(Timestamp(1), Some(b"k"), None, &[(b"h", None)]);
+    let mut bytes = BytesMut::from(&builder.finish(ProducerId(1), ProducerEpoch(0), 0)[..]);
+    assign(&mut bytes, Offset(0), LeaderEpoch(5));
+    stage.fetched(ErrorCode::None, 1, &[bytes.freeze()]);
+    let records = stage.take().unwrap();
+    assert_eq!((records[0].key.as_deref(), &records[0].value), (Some(&b"k"[..]), &None));
+    assert_eq!(records[0].headers.len(), 1);
+}

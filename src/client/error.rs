@@ -1,0 +1,169 @@
+//! What can go wrong, as a caller sees it. Names are Kafka's.
+
+use crate::base::{Offset, TopicPartition};
+use crate::wire::ErrorCode;
+
+/// Why a record was not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProduceCause {
+    /// A broker said so.
+    #[error("{0}")]
+    Broker(ErrorCode),
+    /// `delivery.timeout.ms` passed, or `close` gave up.
+    #[error("TIMED_OUT")]
+    TimedOut,
+    /// The connection broke, or could not be made, and there are no retries left.
+    #[error("NETWORK_EXCEPTION")]
+    Disconnected,
+    /// The record is larger than `max.request.size` or `buffer.memory`.
+    #[error("RECORD_TOO_LARGE")]
+    RecordTooLarge,
+    /// `max.block.ms` passed while `buffer.memory` was exhausted.
+    #[error("BUFFER_EXHAUSTED")]
+    BufferExhausted,
+    /// `max.block.ms` passed and no broker knew the topic or partition.
+    #[error("UNKNOWN_TOPIC_OR_PARTITION")]
+    UnknownTopic,
+    /// The brokers speak no version of a request that this needs.
+    #[error("UNSUPPORTED_VERSION")]
+    UnsupportedVersion,
+    /// The producer is closed, or was dropped.
+    #[error("PRODUCER_CLOSED")]
+    Closed,
+}
+
+impl ProduceCause {
+    /// Kafka's name of the error, or the client's own.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Broker(code) => code.name(),
+            Self::TimedOut => "TIMED_OUT",
+            Self::Disconnected => "NETWORK_EXCEPTION",
+            Self::RecordTooLarge => "RECORD_TOO_LARGE",
+            Self::BufferExhausted => "BUFFER_EXHAUSTED",
+            Self::UnknownTopic => "UNKNOWN_TOPIC_OR_PARTITION",
+            Self::UnsupportedVersion => "UNSUPPORTED_VERSION",
+            Self::Closed => "PRODUCER_CLOSED",
+        }
+    }
+}
+
+/// A record that was not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{cause}: the record {}", if *.may_be_stored { "may be stored" } else { "is not stored" })]
+pub struct ProduceError {
+    /// Why.
+    pub cause: ProduceCause,
+    /// False only if the record never left, or every attempt was refused before it was appended.
+    pub may_be_stored: bool,
+}
+
+impl ProduceError {
+    /// Kafka's name of the error, or the client's own.
+    pub const fn name(&self) -> &'static str {
+        self.cause.name()
+    }
+}
+
+/// Why a consumer can't go on by itself.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConsumeError {
+    /// `auto.offset.reset` is `none`, and there is no position to begin with.
+    #[error(
+        "NO_OFFSET_FOR_PARTITION: {0} has no position, and auto.offset.reset is `none`: seek first"
+    )]
+    NoOffset(TopicPartition),
+    /// `auto.offset.reset` is `none`, and the log does not have the position any more.
+    #[error(
+        "OFFSET_OUT_OF_RANGE: {partition} does not have offset {offset}, and auto.offset.reset is `none`: seek first"
+    )]
+    OutOfRange {
+        /// Where.
+        partition: TopicPartition,
+        /// The position.
+        offset: Offset,
+    },
+    /// `auto.offset.reset` is `none`, and what was before the position is no longer what was read (KIP-320).
+    #[error("LOG_TRUNCATION: {partition} was read up to {offset}, but diverges from {}: seek first",
+        .diverges_at.map_or_else(|| "an unknown offset".to_owned(), |at| at.to_string()))]
+    Truncated {
+        /// Where.
+        partition: TopicPartition,
+        /// The position.
+        offset: Offset,
+        /// The first offset known to differ.
+        diverges_at: Option<Offset>,
+    },
+    /// A batch is damaged. The position stays in front of it.
+    #[error("CORRUPT_MESSAGE: {partition} at {offset}: {problem}")]
+    Corrupt {
+        /// Where.
+        partition: TopicPartition,
+        /// The position.
+        offset: Offset,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A broker refused for good.
+    #[error("{error}: {partition}")]
+    Broker {
+        /// Where.
+        partition: TopicPartition,
+        /// What it said.
+        error: ErrorCode,
+    },
+    /// No answer in time.
+    #[error("TIMED_OUT: no answer within the given time")]
+    TimedOut,
+}
+
+impl ConsumeError {
+    /// Kafka's name of the error, or the client's own.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::NoOffset(_) => "NO_OFFSET_FOR_PARTITION",
+            Self::OutOfRange { .. } => "OFFSET_OUT_OF_RANGE",
+            Self::Truncated { .. } => "LOG_TRUNCATION",
+            Self::Corrupt { .. } => "CORRUPT_MESSAGE",
+            Self::Broker { error, .. } => error.name(),
+            Self::TimedOut => "TIMED_OUT",
+        }
+    }
+}
+
+/// Why an administrative operation failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AdminError {
+    /// A broker refused.
+    #[error("{error}{}", .message.as_ref().map_or_else(String::new, |m| format!(": {m}")))]
+    Broker {
+        /// What it said.
+        error: ErrorCode,
+        /// In its words.
+        message: Option<String>,
+    },
+    /// `default.api.timeout.ms` passed. The operation may have been done.
+    #[error("TIMED_OUT: no answer within default.api.timeout.ms; the last obstacle: {last}")]
+    TimedOut {
+        /// What stood in the way at last.
+        last: String,
+    },
+    /// The brokers speak no version of the request.
+    #[error("UNSUPPORTED_VERSION: {0}")]
+    UnsupportedVersion(String),
+    /// An answer that does not answer the question.
+    #[error("the broker's answer lacks {0}")]
+    Incomplete(String),
+}
+
+impl AdminError {
+    /// Kafka's name of the error, or the client's own.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Broker { error, .. } => error.name(),
+            Self::TimedOut { .. } => "TIMED_OUT",
+            Self::UnsupportedVersion(_) => "UNSUPPORTED_VERSION",
+            Self::Incomplete(_) => "INVALID_RESPONSE",
+        }
+    }
+}

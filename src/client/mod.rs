@@ -1,0 +1,64 @@
+//! Producer, consumer and admin, in Kafka's terms.
+//!
+//! Each is a pure core that decides, and a thin driver that carries its decisions out over an
+//! [`io::World`](crate::io::World): the same client speaks to a real cluster and inside a simulation.
+//! Neither needs a particular executor.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use brokerquake::base::TopicPartition;
+//! use brokerquake::base::config::{AdminConfig, Config, ConsumerConfig, ProducerConfig};
+//! use brokerquake::client::{Admin, Consumer, Producer, ProducerRecord};
+//! use brokerquake::io::World;
+//!
+//! async fn through<W: World>(world: W) -> Result<(), Box<dyn std::error::Error>> {
+//!     let mut config = AdminConfig::default();
+//!     config.set("bootstrap.servers", "127.0.0.1:9092")?;
+//!     Admin::new(world.clone(), config)?.create_topic("orders", 3, 1, &[]).await?;
+//!
+//!     let mut config = ProducerConfig::default();
+//!     config.set_all([("bootstrap.servers", "127.0.0.1:9092"), ("linger.ms", "5")])?;
+//!     let producer = Producer::start(world.clone(), config)?;
+//!     // The outer await waits only while `buffer.memory` is exhausted, the inner one for the broker.
+//!     let delivery = producer.send(ProducerRecord::new("orders", "one apple").to_partition(0)).await;
+//!     match delivery.await {
+//!         Ok(stored) => println!("{} at {:?}", stored.partition, stored.offset),
+//!         Err(error) if error.may_be_stored => println!("perhaps: {error}"),
+//!         Err(error) => println!("definitely not: {error}"),
+//!     }
+//!     producer.close(Duration::from_secs(10)).await;
+//!
+//!     let mut config = ConsumerConfig::default();
+//!     config.set("bootstrap.servers", "127.0.0.1:9092")?;
+//!     config.set("auto.offset.reset", "earliest")?;
+//!     let mut consumer = Consumer::new(world, config)?;
+//!     consumer.assign(vec![TopicPartition::new("orders", 0)]);
+//!     for record in consumer.poll(Duration::from_secs(1)).await? {
+//!         println!("{} {}: {:?}", record.partition, record.offset, record.value);
+//!     }
+//!     Ok(())
+//! }
+//! ```
+
+mod admin;
+mod ask;
+mod backoff;
+mod cluster;
+mod consumer;
+mod contacts;
+mod error;
+mod pool;
+mod producer;
+mod refresh;
+#[cfg(test)]
+mod tests;
+
+pub use crate::wire::batch::Header;
+pub use admin::{
+    Admin, BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, ListedOffset,
+    OffsetSpec, PartitionDescription, TopicDescription,
+};
+pub use consumer::{Consumer, ConsumerRecord, Notice};
+pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
+pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata};

@@ -1,0 +1,131 @@
+//! Carries the core's decisions out.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::core::{Core, Effect, Input, Order};
+use super::lane::lane;
+use crate::base::{Instant, ProducerEpoch, ProducerId};
+use crate::client::ask::{ask_metadata, question_deadline};
+use crate::client::pool::{Pool, Purpose};
+use crate::io::{Address, World};
+use crate::wire::ErrorCode;
+use crate::wire::messages::InitProducerIdRequest;
+
+/// What handles and driver have in common.
+pub(super) struct Shared<W: World> {
+    pub(super) world: W,
+    pub(super) core: Mutex<Core>,
+    /// The core has something to do before its deadline.
+    pub(super) wake: Notify,
+}
+
+/// The task behind a producer.
+pub(super) struct Driver<W: World> {
+    shared: Arc<Shared<W>>,
+    pool: Pool<W>,
+    lanes: BTreeMap<Address, UnboundedSender<Order>>,
+    inputs: UnboundedReceiver<Input>,
+    input: UnboundedSender<Input>,
+    effects: Vec<Effect>,
+}
+
+impl<W: World> Driver<W> {
+    pub(super) fn new(shared: Arc<Shared<W>>, client_id: &str) -> Self {
+        let (input, inputs) = unbounded_channel();
+        let pool = Pool::new(shared.world.clone(), client_id);
+        Self { shared, pool, lanes: BTreeMap::new(), inputs, input, effects: Vec::new() }
+    }
+
+    /// Runs until the producer is closed and every record has its verdict.
+    pub(super) async fn run(mut self) {
+        let mut input = Some(Input::Tick);
+        loop {
+            let (deadline, is_over) = self.step(input.take().unwrap_or(Input::Tick));
+            self.carry_out();
+            if is_over {
+                return;
+            }
+            tokio::select! {
+                biased;
+                next = self.inputs.recv() => input = next,
+                () = self.shared.wake.notified() => {}
+                () = self.shared.world.sleep_until(deadline) => {}
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) -> (Instant, bool) {
+        let now = self.shared.world.now();
+        let mut core = self.shared.core.lock();
+        core.step(now, input, &mut self.effects);
+        // One step for each of several answers, but one look at the clock and one lock.
+        while let Ok(input) = self.inputs.try_recv() {
+            core.step(now, input, &mut self.effects);
+        }
+        (core.deadline(), core.closing && core.is_idle())
+    }
+
+    fn carry_out(&mut self) {
+        for effect in std::mem::take(&mut self.effects) {
+            match effect {
+                Effect::Send(order) => self.send(order),
+                Effect::Refresh { ask, topics } => {
+                    let (pool, input) = (self.pool.clone(), self.input.clone());
+                    let deadline = self.question_deadline();
+                    self.shared.world.spawn("producer metadata", async move {
+                        let answer = ask_metadata(&pool, &ask, &topics, true, deadline).await;
+                        let _ = input.send(match answer {
+                            Ok(answer) => Input::Metadata { from: ask, answer: Box::new(answer) },
+                            Err(_) => Input::NoMetadata { from: ask },
+                        });
+                    });
+                }
+                Effect::Identify { ask } => {
+                    let (pool, input) = (self.pool.clone(), self.input.clone());
+                    let deadline = self.question_deadline();
+                    self.shared.world.spawn("producer id", async move {
+                        let _ = input.send(identify(&pool, ask, deadline).await);
+                    });
+                }
+            }
+        }
+    }
+
+    fn question_deadline(&self) -> Instant {
+        let timeout = self.shared.core.lock().config.request_timeout;
+        question_deadline(self.shared.world.now(), timeout)
+    }
+
+    fn send(&mut self, order: Order) {
+        let (pool, input) = (&self.pool, &self.input);
+        let lane = self.lanes.entry(order.to.clone()).or_insert_with(|| {
+            let (orders, receiver) = unbounded_channel();
+            let lane = lane(pool.clone(), receiver, input.clone());
+            self.shared.world.spawn("producer lane", lane);
+            orders
+        });
+        // A lane outlives its driver only.
+        let _ = lane.send(order);
+    }
+}
+
+async fn identify<W: World>(pool: &Pool<W>, ask: Address, deadline: Instant) -> Input {
+    let mut request = InitProducerIdRequest::default();
+    request.transactional_id = None;
+    request.transaction_timeout_ms = i32::MAX;
+    request.producer_id = ProducerId::NONE.0;
+    request.producer_epoch = ProducerEpoch::NONE.0;
+    match pool.call(&ask, Purpose::Questions, &request, None, deadline).await {
+        Ok(answer) => {
+            let error = ErrorCode::from_code(answer.error_code);
+            let identity = (ProducerId(answer.producer_id), ProducerEpoch(answer.producer_epoch));
+            Input::Identity { from: ask, answer: error.check().map(|()| identity) }
+        }
+        Err(_) => Input::NoIdentity { from: ask },
+    }
+}
