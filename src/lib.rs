@@ -23,3 +23,5 @@ pub mod replica;
 pub mod broker;
 // Producer, consumer, admin: pure cores with thin drivers.
 pub mod client;
+// The simulated world: engines, disk and page cache, faults, a cluster in one process.
+pub mod sim;

@@ -1,0 +1,157 @@
+//! A disk as the engine holds it: power, crashes, injected faults, and a look inside.
+
+use std::future::Future;
+use std::io;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::state::{Op, Power, State};
+use super::{DiskProfile, tree};
+use crate::base::{Instant, Seed};
+use crate::sim::{HostId, Observer, Survival, Trace};
+
+/// True simulated time. Asked while the disk is locked: it must not call the disk.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// How an engine lets one of its tasks wait.
+pub type Sleep = Arc<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Called when a power loss that was set to strike has struck, inside the operation.
+pub type Struck = Arc<dyn Fn() + Send + Sync>;
+
+/// What a disk has done so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(serde::Serialize)]
+pub struct DiskStats {
+    /// Operations, of all boots. Looking at a size or into a map is none.
+    pub operations: u64,
+    /// Reads.
+    pub reads: u64,
+    /// Bytes read.
+    pub bytes_read: u64,
+    /// Writes, stores into maps included.
+    pub writes: u64,
+    /// Bytes written.
+    pub bytes_written: u64,
+    /// Pages found in the cache.
+    pub page_hits: u64,
+    /// Pages read from the platter.
+    pub page_misses: u64,
+    /// Syncs of files and directories that succeeded.
+    pub syncs: u64,
+    /// Pages that reached the platter without a sync.
+    pub written_back: u64,
+    /// Pages that a power loss would now endanger.
+    pub dirty_pages: u64,
+    /// Pages that take space.
+    pub used_pages: u64,
+}
+
+/// The disk of one host. A clone is another handle on it.
+///
+/// The engine holds the handle that [`SimDisk::new`] made; processes hold handles that
+/// [`SimDisk::boot`] made, which become void when the process dies.
+#[derive(Clone)]
+pub struct SimDisk {
+    pub(super) state: Arc<Mutex<State>>,
+    pub(super) boot: u64,
+    pub(super) sleep: Sleep,
+    pub(super) struck: Struck,
+}
+
+impl SimDisk {
+    /// An empty disk, not yet booted. It says what happens to `.log` files to `observer`, and
+    /// everything to `trace`; it never holds its lock while it calls `Struck`, but while it does the
+    /// other three.
+    pub fn new(
+        host: HostId,
+        seed: Seed,
+        clock: Clock,
+        observer: Observer,
+        trace: Arc<Mutex<Trace>>,
+    ) -> Self {
+        let state = State::new(host, seed, clock, observer, trace);
+        let sleep: Sleep = Arc::new(|_| Box::pin(std::future::ready(())));
+        Self { state: Arc::new(Mutex::new(state)), boot: u64::MAX, sleep, struck: Arc::new(|| {}) }
+    }
+
+    /// Changes costs and limits, from now on.
+    pub fn set_profile(&self, profile: DiskProfile) {
+        self.state.lock().profile = profile;
+    }
+
+    /// Switches the power on if it was off, and gives the handle of a new process. All earlier
+    /// handles are void.
+    #[must_use]
+    pub fn boot(&self, sleep: Sleep, struck: Struck) -> Self {
+        let mut state = self.state.lock();
+        state.boot += 1;
+        state.power = Power::On;
+        state.struck = false;
+        state.debt = Duration::ZERO;
+        state.trace(Op::Boot, tree::ROOT, [state.boot, 0], &[]);
+        Self { state: self.state.clone(), boot: state.boot, sleep, struck }
+    }
+
+    /// The process is dead: its handles are void, the page cache stays as it left it.
+    pub fn kill(&self) {
+        self.state.lock().kill();
+    }
+
+    /// The power fails now. Emits `PowerLost` and a `Survived` per `.log` file that is left.
+    /// Nothing happens when the power is off already.
+    pub fn power_loss(&self, survival: &Survival) {
+        self.state.lock().lose_power(survival);
+    }
+
+    /// The power will fail just before the `operation`th operation from now (0: the next). Then
+    /// that operation and all later ones of this boot fail, and `Struck` is called. A kill or an
+    /// earlier power loss takes this back.
+    pub fn power_loss_at(&self, operation: u64, survival: Survival) {
+        let mut state = self.state.lock();
+        state.armed = Some((state.stats.operations.saturating_add(operation), survival));
+    }
+
+    /// Whether a power loss that was set to strike has struck since the last boot.
+    pub fn struck(&self) -> bool {
+        self.state.lock().struck
+    }
+
+    /// The next `count` syncs of files fail with EIO. What they should have written is in the cache,
+    /// counts as clean, and never reaches the platter unless it is written again.
+    pub fn fail_syncs(&self, count: u32) {
+        self.state.lock().failing_syncs = count;
+    }
+
+    /// A file's bytes as the page cache has them: no operation, no cost.
+    pub fn peek(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        self.state.lock().peek(path.as_ref(), false)
+    }
+
+    /// A file's bytes as a power loss would leave them if nothing unsynced survived.
+    pub fn peek_stable(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
+        self.state.lock().peek(path.as_ref(), true)
+    }
+
+    /// The paths of all files, sorted.
+    pub fn files(&self) -> Vec<Arc<str>> {
+        self.state.lock().tree.files().into_keys().collect()
+    }
+
+    /// What it has done so far.
+    pub fn stats(&self) -> DiskStats {
+        let state = self.state.lock();
+        let (dirty_pages, used_pages) = (state.dirty_pages(), state.tree.allocated);
+        DiskStats { dirty_pages, used_pages, ..state.stats }
+    }
+}
+
+impl std::fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimDisk").field("boot", &self.boot).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,85 @@
+//! What a disk costs and how big it is.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// Costs in simulated time, and limits. The defaults are a SATA-class SSD behind a warm kernel:
+/// a system call takes microseconds, a flush takes around a millisecond, now and then many.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiskProfile {
+    /// Any call on an open file: entering the kernel.
+    pub call: Duration,
+    /// A call that works on names: open, create, rename, remove, list.
+    pub name_call: Duration,
+    /// Copying 4 KiB between a process and the page cache.
+    pub copy_page: Duration,
+    /// Reading a page that is not in the cache.
+    pub read_miss: Duration,
+    /// Reading the page that follows one that was just read: sequential read-ahead.
+    pub read_ahead: Duration,
+    /// How long a sync waits for the device's own cache, drawn uniformly.
+    pub sync_latency: RangeInclusive<Duration>,
+    /// One sync in so many stalls (the device collects garbage); 0: none ever does.
+    pub stall_one_in: u32,
+    /// How long it then waits, drawn uniformly.
+    pub stall: RangeInclusive<Duration>,
+    /// Writing one dirty page to the device. Syncs share the device: pages queue.
+    pub write_page: Duration,
+    /// Bytes that files can take; `None` is unlimited.
+    pub capacity: Option<u64>,
+    /// Whether pages reach the platter without a sync.
+    pub writeback: Option<Writeback>,
+}
+
+/// The kernel's flusher: old dirty pages reach the platter by themselves.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Writeback {
+    /// How often it wakes (`vm.dirty_writeback_centisecs`).
+    pub interval: Duration,
+    /// How old a page must be (`vm.dirty_expire_centisecs`).
+    pub expire: Duration,
+}
+
+impl Default for Writeback {
+    /// Linux's defaults.
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(5), expire: Duration::from_secs(30) }
+    }
+}
+
+impl Default for DiskProfile {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_nanos(500),
+            name_call: Duration::from_micros(3),
+            copy_page: Duration::from_nanos(400),
+            read_miss: Duration::from_micros(90),
+            read_ahead: Duration::from_micros(8),
+            sync_latency: Duration::from_micros(300)..=Duration::from_micros(2000),
+            stall_one_in: 500,
+            stall: Duration::from_millis(10)..=Duration::from_millis(80),
+            write_page: Duration::from_micros(8),
+            capacity: None,
+            writeback: None,
+        }
+    }
+}
+
+impl DiskProfile {
+    /// A disk on which nothing takes time: for tests of something else.
+    pub fn instant() -> Self {
+        Self {
+            call: Duration::ZERO,
+            name_call: Duration::ZERO,
+            copy_page: Duration::ZERO,
+            read_miss: Duration::ZERO,
+            read_ahead: Duration::ZERO,
+            sync_latency: Duration::ZERO..=Duration::ZERO,
+            stall_one_in: 0,
+            stall: Duration::ZERO..=Duration::ZERO,
+            write_page: Duration::ZERO,
+            capacity: None,
+            writeback: None,
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! Everything about one disk that is behind its lock: the gate that each operation passes, what
+//! operations cost, who is told, and what a crash does.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+
+use super::pages::{MAX_LEN, PAGE, Touched};
+use super::tree::{Ino, Tree};
+use super::{Clock, DiskProfile, DiskStats};
+use crate::base::{Instant, Seed, Stream};
+use crate::sim::{HostId, Observer, Survival, Trace, What};
+
+/// Kinds of operations, as the trace numbers them.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Op {
+    Open = 1,
+    Create,
+    Map,
+    List,
+    Exists,
+    CreateDir,
+    Rename,
+    Remove,
+    RemoveDir,
+    SyncDir,
+    Read,
+    Write,
+    SetLen,
+    Store,
+    Sync,
+    Synced,
+    DirSynced,
+    Failed,
+    Survived,
+    WroteBack,
+    Kill,
+    PowerLoss,
+    Boot,
+}
+
+/// Marks a disk's events among those of the whole simulation.
+const TRACE_TAG: u64 = 0xd5 << 56;
+
+/// Whose calls are answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Power {
+    /// A process of this boot may be running.
+    On,
+    /// Nobody's, until the next boot.
+    Off,
+}
+
+pub(super) struct State {
+    pub host: HostId,
+    seed: Seed,
+    clock: Clock,
+    observer: Observer,
+    trace: Arc<Mutex<Trace>>,
+    pub profile: DiskProfile,
+    /// Counts boots and kills: handles of another one are void.
+    pub boot: u64,
+    pub power: Power,
+    /// Counts power losses: pages in memory since before are not.
+    pub losses: u32,
+    /// A power loss before the operation of this number.
+    pub armed: Option<(u64, Survival)>,
+    pub struck: bool,
+    pub tree: Tree,
+    /// Files that a power loss may change, and since when.
+    pub unsynced: BTreeMap<Ino, Instant>,
+    /// When the kernel's flusher wakes next, if there is one.
+    pub flusher_wakes: Instant,
+    pub flusher: ChaCha12Rng,
+    pub debt: Duration,
+    latency: ChaCha12Rng,
+    /// Until when the device writes the pages that it was given.
+    pub device_busy_until: Instant,
+    /// The page that was read from the platter last: the next one is already on its way.
+    read_last: Option<(Ino, u64)>,
+    /// The next syncs that fail.
+    pub failing_syncs: u32,
+    pub stats: DiskStats,
+}
+
+/// The answer to a process that does not exist any more.
+pub(super) fn void() -> io::Error {
+    io::Error::other("the process that asks is dead")
+}
+
+impl State {
+    pub fn new(
+        host: HostId,
+        seed: Seed,
+        clock: Clock,
+        observer: Observer,
+        trace: Arc<Mutex<Trace>>,
+    ) -> Self {
+        let seed = seed.split(Stream::numbered("disk", u64::from(host.0)));
+        Self {
+            host,
+            seed,
+            clock,
+            observer,
+            trace,
+            profile: DiskProfile::default(),
+            boot: 0,
+            power: Power::Off,
+            losses: 0,
+            armed: None,
+            struck: false,
+            tree: Tree::new(),
+            unsynced: BTreeMap::new(),
+            flusher_wakes: Instant::START,
+            flusher: seed.stream(Stream::named("flusher")),
+            debt: Duration::ZERO,
+            latency: seed.stream(Stream::named("latency")),
+            device_busy_until: Instant::START,
+            read_last: None,
+            failing_syncs: 0,
+            stats: DiskStats::default(),
+        }
+    }
+
+    pub fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
+    pub fn see(&self, what: What) {
+        self.observer.see(self.now(), self.host, what);
+    }
+
+    pub fn trace(&self, op: Op, ino: Ino, numbers: [u64; 2], bytes: &[u8]) {
+        let kind =
+            TRACE_TAG | (op as u64) << 48 | u64::from(self.host.0) << 32 | (ino.0 & 0xffff_ffff);
+        self.trace.lock().add(self.now(), kind, numbers, bytes, || {
+            let path = self.tree.node(ino).and_then(|node| node.path.clone());
+            let name = match op {
+                // These name what they work on in their bytes.
+                Op::Read
+                | Op::Write
+                | Op::SetLen
+                | Op::Store
+                | Op::Sync
+                | Op::Synced
+                | Op::Survived
+                | Op::WroteBack => {
+                    path.unwrap_or_else(|| format!("(removed file {})", ino.0).into()).to_string()
+                }
+                _ => String::from_utf8_lossy(bytes).replace('\0', " -> "),
+            };
+            format!("{} disk {op:?} {name} {} {}", self.host, numbers[0], numbers[1])
+        });
+    }
+
+    pub fn owe(&mut self, cost: Duration) {
+        self.debt += cost;
+    }
+
+    /// The path of a file whose writes are observed.
+    pub fn log_path(&self, ino: Ino) -> Option<Arc<str>> {
+        let path = self.tree.node(ino)?.path.clone()?;
+        path.ends_with(".log").then_some(path)
+    }
+
+    pub fn read(&mut self, ino: Ino, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let warm = self.losses;
+        let file = self.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
+        let touched = file.read(offset, buffer, warm);
+        self.pay_for(ino, offset, touched);
+        self.stats.reads += 1;
+        self.stats.bytes_read += touched.bytes as u64;
+        Ok(touched.bytes)
+    }
+
+    /// Writes what fits. With `StorageFull`, the bytes before the full page are written.
+    pub fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8], op: Op) -> io::Result<()> {
+        let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= MAX_LEN);
+        end.ok_or(io::ErrorKind::FileTooLarge)?;
+        let fits = self.fitting(ino, offset, bytes.len());
+        let (written, refused) = bytes.split_at(fits);
+        let warm = self.losses;
+        let file = self.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
+        let touched = file.write(offset, written, warm);
+        self.tree.allocated += touched.allocated;
+        self.dirtied(ino);
+        self.pay_for(ino, offset, touched);
+        self.stats.writes += 1;
+        self.stats.bytes_written += written.len() as u64;
+        self.trace(op, ino, [offset, written.len() as u64], written);
+        if let Some(path) = self.log_path(ino).filter(|_| !written.is_empty()) {
+            self.see(What::Wrote { path, offset, bytes: Bytes::copy_from_slice(written) });
+        }
+        if refused.is_empty() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+
+    /// A power loss may change the file from now on.
+    fn dirtied(&mut self, ino: Ino) {
+        if !self.unsynced.contains_key(&ino) {
+            let now = self.now();
+            self.unsynced.insert(ino, now);
+        }
+    }
+
+    /// How many of `len` bytes at `offset` the disk has room for.
+    fn fitting(&self, ino: Ino, offset: u64, len: usize) -> usize {
+        let Some(capacity) = self.profile.capacity else { return len };
+        let room = (capacity / PAGE as u64).saturating_sub(self.tree.allocated);
+        self.tree.file(ino).map_or(0, |file| file.fitting(offset, len, room))
+    }
+
+    pub fn set_len(&mut self, ino: Ino, len: u64) -> io::Result<()> {
+        if len > MAX_LEN {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let warm = self.losses;
+        let file = self.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
+        let before = file.allocated();
+        let changed = file.len() != len;
+        file.set_len(len, warm);
+        self.tree.allocated =
+            self.tree.allocated + self.tree.file(ino).map_or(0, |f| f.allocated()) - before;
+        self.dirtied(ino);
+        self.owe(self.profile.call);
+        self.trace(Op::SetLen, ino, [len, 0], &[]);
+        if let Some(path) = self.log_path(ino).filter(|_| changed) {
+            self.see(What::Cut { path, len });
+        }
+        Ok(())
+    }
+
+    /// Gives a file or directory another name, as `rename(2)` does.
+    pub fn rename(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let (source, target) = (self.tree.locate(from)?, self.tree.locate(to)?);
+        let ino = source.ino.ok_or(io::ErrorKind::NotFound)?;
+        if target.ino == Some(ino) {
+            return Ok(());
+        }
+        if self.tree.is_within(to, from) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        if self.tree.is_within(from, to) {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        match target.ino {
+            Some(there) if self.tree.is_dir(there) && !self.tree.is_dir(ino) => {
+                return Err(io::ErrorKind::IsADirectory.into());
+            }
+            Some(there) if self.tree.names(there, false).is_some_and(|names| !names.is_empty()) => {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+            Some(there) if !self.tree.is_dir(there) && self.tree.is_dir(ino) => {
+                return Err(io::ErrorKind::NotADirectory.into());
+            }
+            _ => {}
+        }
+        let replaced = target.ino.and_then(|there| self.log_path(there));
+        let before = self.tree.node(ino).and_then(|node| node.path.clone());
+        let was_log = self.log_path(ino).is_some();
+        self.tree.rename(&source, &target);
+        let after = self.tree.node(ino).and_then(|node| node.path.clone());
+        let (Some(before), Some(after)) = (before, after) else { return Ok(()) };
+        self.trace(Op::Rename, ino, [0, 0], format!("{before}\0{after}").as_bytes());
+        if let Some(path) = replaced {
+            self.see(What::Removed { path });
+        }
+        let is_log = self.log_path(ino);
+        match (is_log, self.tree.file(ino)) {
+            // It was written before anybody watched.
+            (Some(path), Some(file)) if !was_log => {
+                let bytes = file.peek(0..file.len(), false).into();
+                self.see(What::Cut { path: path.clone(), len: 0 });
+                self.see(What::Wrote { path, offset: 0, bytes });
+            }
+            (None, Some(_)) if !was_log => {}
+            _ => self.see(What::Renamed { from: before, to: after }),
+        }
+        Ok(())
+    }
+
+    /// What reading or writing so many pages takes.
+    fn pay_for(&mut self, ino: Ino, offset: u64, touched: Touched) {
+        let mut cost = self.profile.copy_page.mul_f64(touched.bytes as f64 / PAGE as f64);
+        if touched.misses > 0 {
+            let first = offset / PAGE as u64;
+            let sequential = self.read_last == Some((ino, first))
+                || self.read_last == Some((ino, first.wrapping_sub(1)));
+            let head = if sequential { self.profile.read_ahead } else { self.profile.read_miss };
+            cost += head
+                + self.profile.read_ahead * (touched.misses - 1).min(u64::from(u32::MAX)) as u32;
+            self.read_last = Some((ino, (offset + touched.bytes as u64) / PAGE as u64));
+        }
+        self.stats.page_hits += touched.hits;
+        self.stats.page_misses += touched.misses;
+        self.owe(cost);
+    }
+
+    /// How long a sync that begins now takes to write `pages` and flush the device.
+    pub fn sync_time(&mut self, pages: u64) -> Duration {
+        let now = self.now();
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        let written = self.device_busy_until.max(now) + self.profile.write_page * pages;
+        self.device_busy_until = written;
+        let stalls = match self.profile.stall_one_in {
+            0 => false,
+            one_in => self.latency.random_ratio(1, one_in),
+        };
+        let range = if stalls { &self.profile.stall } else { &self.profile.sync_latency };
+        let nanos = range.start().as_nanos() as u64..=range.end().as_nanos() as u64;
+        written.since(now) + Duration::from_nanos(self.latency.random_range(nanos))
+    }
+
+    /// Whether the sync that now ends fails.
+    pub fn sync_fails(&mut self) -> bool {
+        let fails = self.failing_syncs > 0;
+        self.failing_syncs -= u32::from(fails);
+        fails
+    }
+
+    /// A file has become clean, or was written since the sync began.
+    pub fn synced(&mut self, ino: Ino) {
+        self.unsynced.remove(&ino);
+        if self.tree.file(ino).is_some_and(|file| !file.is_synced()) {
+            self.dirtied(ino);
+        }
+    }
+
+    /// Pages that a power loss may change.
+    pub fn dirty_pages(&self) -> u64 {
+        let files = self.unsynced.keys().filter_map(|ino| self.tree.file(*ino));
+        files.map(|file| file.unsynced()).sum()
+    }
+
+    /// The process is gone; the page cache stays.
+    pub fn kill(&mut self) {
+        self.boot += 1;
+        self.debt = Duration::ZERO;
+        self.armed = None;
+        self.trace(Op::Kill, super::tree::ROOT, [self.boot, 0], &[]);
+    }
+
+    /// The power is gone, and with it all that the platter does not have.
+    pub fn lose_power(&mut self, survival: &Survival) {
+        if self.power == Power::Off {
+            return;
+        }
+        self.write_back();
+        self.power = Power::Off;
+        self.boot += 1;
+        self.debt = Duration::ZERO;
+        self.armed = None;
+        self.failing_syncs = 0;
+        self.read_last = None;
+        self.losses += 1;
+        let seed = self.seed.split(Stream::numbered("power-loss", u64::from(self.losses)));
+        let everything = *survival == Survival::Everything;
+        let drawn = *survival == Survival::Drawn;
+        let mut random = seed.stream(Stream::named("names"));
+        self.tree.survive(everything, drawn.then_some(&mut random));
+        let mut lost_pages = 0;
+        for ino in std::mem::take(&mut self.unsynced).into_keys() {
+            let Some(file) = self.tree.file_mut(ino) else { continue };
+            let before = file.allocated();
+            lost_pages += match survival {
+                Survival::Nothing => file.survive_nothing(),
+                Survival::Everything => file.survive_everything(),
+                Survival::Drawn => {
+                    file.survive_drawn(&mut seed.stream(Stream::numbered("file", ino.0)))
+                }
+            };
+            let after = file.allocated();
+            self.tree.allocated = self.tree.allocated + after - before;
+        }
+        self.trace(Op::PowerLoss, super::tree::ROOT, [u64::from(self.losses), lost_pages], &[]);
+        self.see(What::PowerLost { lost_pages });
+        for (path, ino) in self.tree.files() {
+            if let Some(file) = self.tree.file(ino).filter(|_| path.ends_with(".log")) {
+                let bytes: Bytes = file.peek(0..file.len(), false).into();
+                self.trace(Op::Survived, ino, [bytes.len() as u64, 0], &bytes);
+                self.see(What::Survived { path, bytes });
+            }
+        }
+    }
+
+    /// The bytes of a file, unseen and for nothing.
+    pub fn peek(&self, path: &Path, stable: bool) -> io::Result<Vec<u8>> {
+        let ino = self.tree.resolve(path, stable)?;
+        let file = self.tree.file(ino).ok_or(io::ErrorKind::IsADirectory)?;
+        Ok(file.peek(0..u64::MAX, stable))
+    }
+}

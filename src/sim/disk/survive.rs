@@ -1,0 +1,100 @@
+//! What is found of a file after a power loss.
+//!
+//! Within one file the order in which pages reach the platter is free, and so is the order of its
+//! size against its pages (ALICE's weakest file system). Four ways are drawn, because each finds
+//! other bugs: all or nothing, a prefix, any subset with torn pages.
+
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+
+use super::pages::{PAGE, Pages, SECTOR};
+
+/// Sectors of a page.
+const SECTORS: usize = PAGE / SECTOR;
+
+impl Pages {
+    /// Everything unsynced is gone. Returns the pages lost.
+    pub fn survive_nothing(&mut self) -> u64 {
+        let lost = self.land_each(|_, _| 0..0);
+        self.found_with(self.stable_len);
+        lost
+    }
+
+    /// The platter has all that the cache had.
+    pub fn survive_everything(&mut self) -> u64 {
+        let lost = self.land_each(|_, _| 0..SECTORS);
+        self.found_with(self.len);
+        lost
+    }
+
+    /// Whatever the model allows.
+    pub fn survive_drawn(&mut self, random: &mut ChaCha12Rng) -> u64 {
+        match random.random_range(0..8u32) {
+            0 => self.survive_nothing(),
+            1 => self.survive_everything(),
+            2..=4 => self.survive_prefix(random),
+            _ => self.survive_subset(random),
+        }
+    }
+
+    /// Pages up to some sector are kept. A file that only grew ends there.
+    fn survive_prefix(&mut self, random: &mut ChaCha12Rng) -> u64 {
+        let count = self.unsynced.len();
+        let kept = random.random_range(0..=count as u64) as usize;
+        let torn_at = random.random_range(0..SECTORS as u64) as usize;
+        let end = self
+            .unsynced
+            .iter()
+            .nth(kept)
+            .map(|page| page * PAGE as u64 + (torn_at * SECTOR) as u64);
+        let only_grew = self.sizes.low >= self.stable_len;
+        let size = match end {
+            Some(end) if only_grew => end.clamp(self.stable_len, self.len.max(self.stable_len)),
+            None if only_grew => self.len,
+            _ => self.draw_size(random),
+        };
+        let lost = self.land_each(|_, index| match index.cmp(&kept) {
+            std::cmp::Ordering::Less => 0..SECTORS,
+            std::cmp::Ordering::Equal => 0..torn_at,
+            std::cmp::Ordering::Greater => 0..0,
+        });
+        self.found_with(size);
+        lost
+    }
+
+    /// Any pages are kept, some of them torn, under any size that the file had.
+    fn survive_subset(&mut self, random: &mut ChaCha12Rng) -> u64 {
+        let size = self.draw_size(random);
+        let chance = [0.1, 0.5, 0.9][random.random_range(0..3u64) as usize];
+        let lost = self.land_each(|_, _| {
+            if !random.random_bool(chance) {
+                0..0
+            } else if random.random_bool(0.8) {
+                0..SECTORS
+            } else {
+                let at = random.random_range(1..SECTORS as u64) as usize;
+                if random.random_bool(0.5) { 0..at } else { at..SECTORS }
+            }
+        });
+        self.found_with(size);
+        lost
+    }
+
+    fn draw_size(&self, random: &mut ChaCha12Rng) -> u64 {
+        match random.random_range(0..4u32) {
+            0 => self.stable_len,
+            1 | 2 => self.len,
+            _ => random.random_range(self.sizes.low..=self.sizes.high),
+        }
+    }
+
+    /// Lands every unsynced page in order; `kept` says which of its sectors are new.
+    fn land_each(&mut self, mut kept: impl FnMut(u64, usize) -> std::ops::Range<usize>) -> u64 {
+        let pages: Vec<u64> = self.unsynced.iter().copied().collect();
+        let mut lost = 0;
+        for (index, page) in pages.into_iter().enumerate() {
+            lost += u64::from(self.land(page, kept(page, index)));
+        }
+        lost
+    }
+}

@@ -1,0 +1,195 @@
+//! One direction between two hosts: how long a segment takes, and what stands in its way.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
+
+use crate::base::{Seed, Stream};
+use crate::sim::{HostId, Link};
+
+/// Linux' smallest retransmission timeout (`TCP_RTO_MIN`); it doubles with every try.
+const RETRY_FIRST: u64 = 200_000_000;
+/// Linux caps the doubling at 120 s (`TCP_RTO_MAX`); here less, for a run is seldom so long and a
+/// cluster should be seen to heal in it.
+const RETRY_LAST: u64 = 6_400_000_000;
+
+/// A host's way to itself: no network in between.
+fn loopback() -> Link {
+    let latency = Duration::from_micros(20)..=Duration::from_micros(50);
+    Link { latency, loss: 0.0, bandwidth: None }
+}
+
+/// The state of one direction.
+pub(super) struct LinkState {
+    random: ChaCha12Rng,
+    latency_min: u64,
+    latency_span: u64,
+    /// Out of 2^32.
+    loss: u64,
+    bandwidth: Option<u64>,
+    /// When the last byte so far has left, where bandwidth is limited.
+    busy_until: u64,
+    /// Segments do not arrive.
+    pub cut: bool,
+    /// Segments wait before the door.
+    pub held: bool,
+}
+
+/// What becomes of a segment.
+pub(super) struct Transit {
+    pub arrive: u64,
+    /// It was lost at first, so it arrives only if its sender lives to send it again.
+    pub retried: bool,
+}
+
+impl LinkState {
+    pub fn new(seed: Seed, from: HostId, to: HostId, link: &Link) -> Self {
+        let index = u64::from(from.0) << 16 | u64::from(to.0);
+        let mut state = Self {
+            random: seed.stream(Stream::numbered("leap link", index)),
+            latency_min: 0,
+            latency_span: 1,
+            loss: 0,
+            bandwidth: None,
+            busy_until: 0,
+            cut: false,
+            held: false,
+        };
+        if from == to {
+            state.set(&loopback());
+        } else {
+            state.set(link);
+        }
+        state
+    }
+
+    /// Changes how segments travel from now on.
+    pub fn set(&mut self, link: &Link) {
+        let nanos = |duration: &Duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        self.latency_min = nanos(link.latency.start());
+        let span = nanos(link.latency.end()).saturating_sub(self.latency_min);
+        self.latency_span = span.saturating_add(1);
+        // A link that loses everything is a cut, and has a word of its own.
+        self.loss = (link.loss.clamp(0.0, 0.99) * (1u64 << 32) as f64) as u64;
+        self.bandwidth = link.bandwidth.map(|bytes| bytes.max(1));
+        self.busy_until = 0;
+    }
+
+    /// Whether segments arrive as they should.
+    pub fn open(&self) -> bool {
+        !self.cut && !self.held
+    }
+
+    /// Whether segments queue for bandwidth.
+    pub fn is_limited(&self) -> bool {
+        self.bandwidth.is_some()
+    }
+
+    /// Draws a one-way delay.
+    pub fn latency(&mut self) -> u64 {
+        let draw = u128::from(self.random.next_u64()) * u128::from(self.latency_span);
+        self.latency_min.saturating_add((draw >> 64) as u64)
+    }
+
+    /// Sends a segment of `len` bytes at `now`.
+    pub fn send(&mut self, now: u64, len: usize) -> Transit {
+        let mut depart = now;
+        if let Some(bandwidth) = self.bandwidth {
+            let takes = u128::from(len as u64) * 1_000_000_000 / u128::from(bandwidth);
+            depart = self.busy_until.max(now).saturating_add(takes as u64);
+            self.busy_until = depart;
+        }
+        let mut retry = RETRY_FIRST;
+        let mut retried = false;
+        while self.loss > 0 && u64::from(self.random.next_u32()) < self.loss {
+            depart = depart.saturating_add(retry);
+            retry = (retry * 2).min(RETRY_LAST);
+            retried = true;
+        }
+        Transit { arrive: depart.saturating_add(self.latency()), retried }
+    }
+}
+
+/// All directions between hosts.
+pub(super) struct Links {
+    seed: Seed,
+    default: Link,
+    /// By sender, then by receiver.
+    states: Vec<Vec<LinkState>>,
+}
+
+impl Links {
+    pub fn new(seed: Seed, default: Link) -> Self {
+        Self { seed, default, states: Vec::new() }
+    }
+
+    /// Makes room for one more host.
+    pub fn add_host(&mut self) {
+        self.states.push(Vec::new());
+        let hosts = self.states.len();
+        for (from, row) in self.states.iter_mut().enumerate() {
+            for to in row.len()..hosts {
+                let (from, to) = (HostId(from as u16), HostId(to as u16));
+                row.push(LinkState::new(self.seed, from, to, &self.default));
+            }
+        }
+    }
+
+    pub fn between(&mut self, (from, to): (HostId, HostId)) -> &mut LinkState {
+        &mut self.states[usize::from(from.0)][usize::from(to.0)]
+    }
+}
+
+/// When a sender whose segments have been lost since `since` tries again, at or after `now`.
+pub(super) fn next_retry(since: u64, now: u64) -> u64 {
+    let mut retry = RETRY_FIRST;
+    let mut at = since.saturating_add(retry);
+    while at < now {
+        retry = (retry * 2).min(RETRY_LAST);
+        at = at.saturating_add(retry);
+    }
+    at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(loss: f64, bandwidth: Option<u64>) -> LinkState {
+        let latency = Duration::from_millis(1)..=Duration::from_millis(2);
+        LinkState::new(Seed(1), HostId(0), HostId(1), &Link { latency, loss, bandwidth })
+    }
+
+    #[test]
+    fn latency_is_drawn_from_the_whole_range_and_never_outside() {
+        let mut link = link(0.0, None);
+        let drawn: Vec<u64> = (0..1000).map(|_| link.send(0, 10).arrive).collect();
+        assert!(drawn.iter().all(|nanos| (1_000_000..=2_000_000).contains(nanos)));
+        assert!(drawn.iter().any(|nanos| *nanos < 1_100_000));
+        assert!(drawn.iter().any(|nanos| *nanos > 1_900_000));
+    }
+
+    #[test]
+    fn a_lost_segment_is_late_by_a_retransmission() {
+        let mut link = link(0.5, None);
+        let sent: Vec<Transit> = (0..1000).map(|_| link.send(0, 10)).collect();
+        let late = sent.iter().filter(|transit| transit.retried).count();
+        assert!((400..600).contains(&late), "{late}");
+        assert!(sent.iter().all(|transit| transit.retried == (transit.arrive > 200_000_000)));
+    }
+
+    #[test]
+    fn bandwidth_makes_segments_queue() {
+        let mut link = link(0.0, Some(1_000_000));
+        link.send(0, 500_000);
+        assert!(link.send(0, 500_000).arrive >= 1_000_000_000);
+    }
+
+    #[test]
+    fn retries_double_up_to_a_limit() {
+        assert_eq!(next_retry(0, 1), 200_000_000);
+        assert_eq!(next_retry(0, 200_000_001), 600_000_000);
+        assert!(next_retry(0, 60_000_000_000) <= 60_000_000_000 + RETRY_LAST);
+    }
+}

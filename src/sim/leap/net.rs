@@ -1,0 +1,576 @@
+//! All hosts' networks: who listens where, which connections there are, and how segments move.
+//!
+//! Modelled on TCP as its users see it: ordered bytes with a window, half-close, reset, silence.
+//! A handshake's segments travel as data do, so that a connection attempt to a host that is cut off
+//! or switched off waits, and is answered when that is over.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use tokio::io::ReadBuf;
+
+use super::agenda::{Agenda, Event};
+use super::conn::{
+    Conn, ConnKey, End, Payload, Phase, Pipe, SEGMENT, Segment, Side, Table, WINDOW, park,
+};
+use super::link::{Links, next_retry};
+use crate::base::Seed;
+use crate::sim::trace::kind;
+use crate::sim::{HostId, Link};
+
+/// The first port that is given out (RFC 6335).
+const EPHEMERAL: u16 = 49152;
+/// Connections that may wait to be accepted; more are answered when there is room
+/// (Linux' `somaxconn`).
+const BACKLOG: usize = 4096;
+/// How soon a connection attempt is repeated when the backlog was full.
+const BACKLOG_RETRY: u64 = 1_000_000_000;
+
+/// One host's share of the network.
+struct HostNet {
+    name: Arc<str>,
+    /// Its kernel runs, even if no process does.
+    powered: bool,
+    listeners: BTreeMap<u16, Listening>,
+    last_port: u16,
+}
+
+struct Listening {
+    serial: u64,
+    arrived: VecDeque<ConnKey>,
+    acceptor: Option<Waker>,
+}
+
+pub(super) struct Network {
+    hosts: Vec<HostNet>,
+    names: BTreeMap<Arc<str>, HostId>,
+    links: Links,
+    conns: Table,
+    serial: u64,
+}
+
+impl Network {
+    pub fn new(seed: Seed, link: Link) -> Self {
+        Self {
+            hosts: Vec::new(),
+            names: BTreeMap::new(),
+            links: Links::new(seed, link),
+            conns: Table::default(),
+            serial: 0,
+        }
+    }
+
+    /// Adds a host, powered.
+    pub fn add_host(&mut self, host: HostId, name: Arc<str>) {
+        self.names.insert(name.clone(), host);
+        let listeners = BTreeMap::new();
+        self.hosts.push(HostNet { name, powered: true, listeners, last_port: EPHEMERAL });
+        self.links.add_host();
+    }
+
+    /// Places in the table of connections, free ones included.
+    #[cfg(test)]
+    pub fn places(&self) -> usize {
+        self.conns.places()
+    }
+
+    pub fn name(&self, host: HostId) -> Arc<str> {
+        self.hosts[usize::from(host.0)].name.clone()
+    }
+
+    /// The host that `name` means, as seen from `host`.
+    pub fn resolve(&self, host: HostId, name: &str) -> io::Result<HostId> {
+        if matches!(name, "localhost" | "127.0.0.1" | "::1" | "0.0.0.0" | "::") {
+            return Ok(host);
+        }
+        self.names.get(name).copied().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("no host is named `{name}`"))
+        })
+    }
+
+    // Listening
+
+    /// Listens; the listener's serial number and port.
+    pub fn bind(&mut self, host: HostId, port: u16) -> io::Result<(u64, u16)> {
+        let port = if port == 0 { self.choose_port(host)? } else { port };
+        self.serial += 1;
+        let serial = self.serial;
+        let listeners = &mut self.hosts[usize::from(host.0)].listeners;
+        if listeners.contains_key(&port) {
+            return Err(io::ErrorKind::AddrInUse.into());
+        }
+        listeners.insert(port, Listening { serial, arrived: VecDeque::new(), acceptor: None });
+        Ok((serial, port))
+    }
+
+    fn choose_port(&mut self, host: HostId) -> io::Result<u16> {
+        for _ in EPHEMERAL..u16::MAX {
+            let port = self.next_port(host);
+            if !self.hosts[usize::from(host.0)].listeners.contains_key(&port) {
+                return Ok(port);
+            }
+        }
+        Err(io::ErrorKind::AddrInUse.into())
+    }
+
+    fn next_port(&mut self, host: HostId) -> u16 {
+        let host = &mut self.hosts[usize::from(host.0)];
+        host.last_port = if host.last_port == u16::MAX { EPHEMERAL } else { host.last_port + 1 };
+        host.last_port
+    }
+
+    /// Stops listening; who was not accepted is reset.
+    pub fn unbind(&mut self, agenda: &mut Agenda, host: HostId, port: u16, serial: u64) {
+        let listeners = &mut self.hosts[usize::from(host.0)].listeners;
+        if listeners.get(&port).is_some_and(|listening| listening.serial == serial)
+            && let Some(listening) = listeners.remove(&port)
+        {
+            for key in listening.arrived {
+                self.abort(agenda, key, Side::Server);
+            }
+        }
+    }
+
+    /// The next connection, with the host and port it comes from.
+    pub fn accept(
+        &mut self,
+        host: HostId,
+        port: u16,
+        serial: u64,
+        context: &Context<'_>,
+    ) -> Poll<io::Result<(ConnKey, HostId, u16)>> {
+        let listening = self.hosts[usize::from(host.0)].listeners.get_mut(&port);
+        let Some(listening) = listening.filter(|listening| listening.serial == serial) else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let Some(key) = listening.arrived.pop_front() else {
+            park(&mut listening.acceptor, context);
+            return Poll::Pending;
+        };
+        let Some(conn) = self.conns.get(key) else {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        };
+        let client = conn.end(Side::Client);
+        Poll::Ready(Ok((key, client.host, client.port)))
+    }
+
+    // A process' calls on a connection
+
+    /// Begins to connect.
+    pub fn connect(&mut self, agenda: &mut Agenda, from: HostId, to: HostId, port: u16) -> ConnKey {
+        let client = End::new(from, self.next_port(from), Phase::Connecting);
+        let server = End::new(to, port, Phase::Absent);
+        self.serial += 1;
+        let pipes = [Pipe::default(), Pipe::default()];
+        let conn = Conn { serial: self.serial, ends: [client, server], pipes };
+        let key = self.conns.add(conn);
+        self.push(agenda, key, Side::Client, Payload::Syn);
+        key
+    }
+
+    /// Waits until the connection is made, or refused.
+    pub fn connected(&mut self, key: ConnKey, context: &Context<'_>) -> Poll<io::Result<()>> {
+        let Some(conn) = self.conns.get(key) else {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        };
+        let end = conn.end(Side::Client);
+        match end.phase {
+            Phase::Connecting => {
+                park(&mut end.reader, context);
+                Poll::Pending
+            }
+            Phase::Refused => Poll::Ready(Err(io::ErrorKind::ConnectionRefused.into())),
+            Phase::Absent | Phase::Open | Phase::Closed | Phase::Vanished => Poll::Ready(Ok(())),
+        }
+    }
+
+    pub fn read(
+        &mut self,
+        agenda: &mut Agenda,
+        key: ConnKey,
+        side: Side,
+        out: &mut ReadBuf<'_>,
+        context: &Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let Some(conn) = self.conns.get(key) else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let sender = side.other();
+        let pipe = conn.pipe(sender);
+        if !pipe.buffer.is_empty() {
+            pipe.read(out);
+            let tell = !pipe.window_due && pipe.has_news();
+            if tell && conn.end(sender).writer.is_some() {
+                self.tell_window(agenda, key, sender);
+            }
+            return Poll::Ready(Ok(()));
+        }
+        if pipe.reset {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if pipe.ended {
+            return Poll::Ready(Ok(()));
+        }
+        park(&mut conn.end(side).reader, context);
+        Poll::Pending
+    }
+
+    /// Waits until bytes may be written: how many.
+    pub fn room(
+        &mut self,
+        key: ConnKey,
+        side: Side,
+        context: &Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let Some(conn) = self.conns.get(key) else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        let back = conn.hosts(side.other());
+        let reset = conn.pipe(side.other()).reset;
+        let pipe = conn.pipe(side);
+        if pipe.finished || pipe.broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if reset {
+            // As in Linux: the reset is reported once, what comes after is a broken pipe.
+            pipe.broken = true;
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        if pipe.credit > 0 && self.links.between(back).open() {
+            pipe.take_credit();
+        }
+        let room = WINDOW.saturating_sub(pipe.ahead);
+        if room == 0 {
+            park(&mut conn.end(side).writer, context);
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(room.min(SEGMENT)))
+    }
+
+    /// Writes bytes for which there is room.
+    pub fn write(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side, bytes: Bytes) {
+        if let Some(conn) = self.conns.get(key)
+            && !bytes.is_empty()
+        {
+            conn.pipe(side).ahead += bytes.len();
+            self.push(agenda, key, side, Payload::Data(bytes));
+        }
+    }
+
+    /// Says that that was all; reading goes on.
+    pub fn shutdown(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
+        let Some(conn) = self.conns.get(key) else { return };
+        if conn.end(side).phase == Phase::Open && !conn.pipe(side).finished {
+            conn.pipe(side).finished = true;
+            conn.end(side).wake_writer();
+            self.push(agenda, key, side, Payload::Fin);
+        }
+    }
+
+    /// The process lets go of its end, as `close(2)` does: a reset if something was left unread.
+    pub fn close(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
+        let Some(conn) = self.conns.get(key) else { return };
+        let unread = !conn.pipe(side.other()).buffer.is_empty();
+        if unread || conn.end(side).phase == Phase::Connecting {
+            self.abort(agenda, key, side);
+        } else {
+            self.shutdown(agenda, key, side);
+            self.let_go(key, side, Phase::Closed);
+        }
+    }
+
+    fn abort(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
+        let Some(conn) = self.conns.get(key) else { return };
+        if !conn.pipe(side.other()).reset {
+            self.disown(agenda, key, side);
+        }
+        self.let_go(key, side, Phase::Closed);
+    }
+
+    fn disown(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
+        let Some(conn) = self.conns.get(key) else { return };
+        if !std::mem::replace(&mut conn.pipe(side).disowned, true) {
+            self.push(agenda, key, side, Payload::Rst);
+        }
+    }
+
+    fn let_go(&mut self, key: ConnKey, side: Side, phase: Phase) {
+        let Some(conn) = self.conns.get(key) else { return };
+        let end = conn.end(side);
+        end.phase = phase;
+        end.reader = None;
+        end.writer = None;
+        conn.pipe(side.other()).buffer.clear();
+        if conn.gone() {
+            self.conns.remove(key);
+        }
+    }
+
+    // The wire
+
+    fn push(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side, payload: Payload) {
+        let now = agenda.now.0;
+        let Some(conn) = self.conns.get(key) else { return };
+        let link = self.links.between(conn.hosts(side));
+        let pipe = conn.pipe(side);
+        let (arrive, retried) = match pipe.flight.back() {
+            // Segments written in the same instant travel as one, unless they queue for bandwidth.
+            Some(last) if pipe.sent_at == now && !link.is_limited() => (last.arrive, last.retried),
+            last => {
+                let after = last.map_or(0, |last| last.arrive);
+                let transit = link.send(now, payload.bytes().len());
+                (transit.arrive.max(after), transit.retried)
+            }
+        };
+        pipe.sent_at = now;
+        pipe.flight.push_back(Segment { arrive, retried, payload });
+        if link.cut {
+            pipe.stalled.get_or_insert(now);
+        }
+        Self::expect(agenda, key, side, pipe);
+    }
+
+    /// Puts the arrival of the first segment on the agenda, if it is not there.
+    fn expect(agenda: &mut Agenda, key: ConnKey, side: Side, pipe: &mut Pipe) {
+        if pipe.scheduled.is_none()
+            && pipe.stalled.is_none()
+            && let Some(first) = pipe.flight.front()
+        {
+            let at = first.arrive.max(agenda.now.0);
+            pipe.scheduled = Some(at);
+            agenda.schedule(at, Event::Arrival(key, side));
+        }
+    }
+
+    /// The first segment of a direction is due.
+    pub fn arrival(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
+        let now = agenda.now.0;
+        let Some(conn) = self.conns.get(key) else { return };
+        let (from, to) = conn.hosts(side);
+        let pipe = conn.pipe(side);
+        if pipe.scheduled != Some(now) {
+            return;
+        }
+        pipe.scheduled = None;
+        let link = self.links.between((from, to));
+        if link.cut || !self.hosts[usize::from(to.0)].powered {
+            pipe.stalled.get_or_insert(now);
+            return;
+        }
+        if link.held {
+            return;
+        }
+        while let Some(conn) = self.conns.get(key) {
+            let serial = conn.serial;
+            let pipe = conn.pipe(side);
+            if pipe.flight.front().is_none_or(|segment| segment.arrive > now) {
+                Self::expect(agenda, key, side, pipe);
+                return;
+            }
+            let Some(segment) = pipe.flight.pop_front() else { return };
+            let payload = segment.payload;
+            let numbers = [u64::from(from.0) << 16 | u64::from(to.0), serial];
+            agenda.witness.trace.lock().add(
+                agenda.now,
+                kind::DELIVER,
+                numbers,
+                payload.bytes(),
+                || {
+                    let (name, len) = (payload.name(), payload.bytes().len());
+                    format!("{from} -> {to} connection {serial} {name} {len}")
+                },
+            );
+            self.deliver(agenda, key, side, payload);
+        }
+    }
+
+    fn deliver(&mut self, agenda: &mut Agenda, key: ConnKey, sender: Side, payload: Payload) {
+        let side = sender.other();
+        let Some(conn) = self.conns.get(key) else { return };
+        let phase = conn.end(side).phase;
+        match payload {
+            Payload::Syn => self.greet(agenda, key),
+            Payload::SynAck => {
+                let end = conn.end(side);
+                if end.phase == Phase::Connecting {
+                    end.phase = Phase::Open;
+                    end.wake_reader();
+                } else if phase.gone() {
+                    self.disown(agenda, key, side);
+                }
+            }
+            Payload::Data(bytes) => {
+                if phase.gone() {
+                    self.disown(agenda, key, side);
+                } else {
+                    conn.pipe(sender).buffer.push_back(bytes);
+                    conn.end(side).wake_reader();
+                }
+            }
+            Payload::Fin => {
+                conn.pipe(sender).ended = true;
+                conn.end(side).wake_reader();
+                if phase == Phase::Vanished {
+                    self.disown(agenda, key, side);
+                }
+            }
+            Payload::Rst => {
+                conn.pipe(sender).reset = true;
+                let end = conn.end(side);
+                if end.phase == Phase::Connecting {
+                    end.phase = Phase::Refused;
+                }
+                end.wake_reader();
+                end.wake_writer();
+            }
+        }
+    }
+
+    /// A connection attempt has arrived.
+    fn greet(&mut self, agenda: &mut Agenda, key: ConnKey) {
+        let now = agenda.now.0;
+        let Some(conn) = self.conns.get(key) else { return };
+        let (host, port) = (conn.ends[1].host, conn.ends[1].port);
+        let Some(listening) = self.hosts[usize::from(host.0)].listeners.get_mut(&port) else {
+            self.disown(agenda, key, Side::Server);
+            return;
+        };
+        if listening.arrived.len() >= BACKLOG {
+            let again =
+                Segment { arrive: now + BACKLOG_RETRY, retried: true, payload: Payload::Syn };
+            if let Some(conn) = self.conns.get(key) {
+                conn.pipe(Side::Client).flight.push_front(again);
+            }
+            return;
+        }
+        listening.arrived.push_back(key);
+        if let Some(waker) = listening.acceptor.take() {
+            waker.wake();
+        }
+        if let Some(conn) = self.conns.get(key) {
+            conn.end(Side::Server).phase = Phase::Open;
+        }
+        self.push(agenda, key, Side::Server, Payload::SynAck);
+    }
+
+    /// Lets the sender of a direction know, a way's length later, what its reader has read.
+    fn tell_window(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
+        let Some(conn) = self.conns.get(key) else { return };
+        conn.pipe(side).window_due = true;
+        let way = self.links.between(conn.hosts(side.other()));
+        let at = agenda.now.0.saturating_add(way.latency());
+        agenda.schedule(at, Event::Window(key, side));
+    }
+
+    /// The sender of a direction hears what its reader has read, if the way back is open.
+    pub fn window(&mut self, key: ConnKey, side: Side) {
+        let Some(conn) = self.conns.get(key) else { return };
+        conn.pipe(side).window_due = false;
+        if self.links.between(conn.hosts(side.other())).open() {
+            conn.pipe(side).take_credit();
+            conn.end(side).wake_writer();
+        }
+    }
+
+    // Faults
+
+    /// The process of a host is gone: its kernel closes what it had.
+    pub fn process_ended(&mut self, agenda: &mut Agenda, host: HostId) {
+        let listeners = std::mem::take(&mut self.hosts[usize::from(host.0)].listeners);
+        for key in listeners.into_values().flat_map(|listening| listening.arrived) {
+            self.abort(agenda, key, Side::Server);
+        }
+        for (key, side) in self.conns.directions(Some(host), None) {
+            if self.conns.get(key).is_some_and(|conn| !conn.end(side).phase.gone()) {
+                self.close(agenda, key, side);
+            }
+        }
+    }
+
+    /// A host's power fails: it says no more, not even that it closes.
+    pub fn power_lost(&mut self, host: HostId) {
+        self.hosts[usize::from(host.0)].powered = false;
+        self.hosts[usize::from(host.0)].listeners.clear();
+        for (key, side) in self.conns.directions(Some(host), None) {
+            if let Some(conn) = self.conns.get(key) {
+                conn.pipe(side).forget_retries();
+                let phase = conn.end(side).phase;
+                if !matches!(phase, Phase::Absent) {
+                    self.let_go(key, side, Phase::Vanished);
+                }
+            }
+        }
+    }
+
+    /// A host that was off is on: what others still try to send to it arrives.
+    pub fn powered(&mut self, agenda: &mut Agenda, host: HostId) {
+        self.hosts[usize::from(host.0)].powered = true;
+        for (key, side) in self.conns.directions(None, Some(host)) {
+            self.unstall(agenda, key, side);
+        }
+    }
+
+    pub fn cut(&mut self, from: HostId, to: HostId) {
+        self.links.between((from, to)).cut = true;
+    }
+
+    pub fn mend(&mut self, agenda: &mut Agenda, from: HostId, to: HostId) {
+        self.links.between((from, to)).cut = false;
+        self.reopen(agenda, from, to);
+    }
+
+    pub fn hold(&mut self, from: HostId, to: HostId) {
+        self.links.between((from, to)).held = true;
+    }
+
+    pub fn release(&mut self, agenda: &mut Agenda, from: HostId, to: HostId) {
+        self.links.between((from, to)).held = false;
+        self.reopen(agenda, from, to);
+    }
+
+    pub fn set_link(&mut self, from: HostId, to: HostId, link: &Link) {
+        self.links.between((from, to)).set(link);
+    }
+
+    /// Something stands in the way no longer: segments go on, and so does news of what was read.
+    fn reopen(&mut self, agenda: &mut Agenda, from: HostId, to: HostId) {
+        for (key, side) in self.conns.directions(Some(from), Some(to)) {
+            self.unstall(agenda, key, side);
+        }
+        for (key, side) in self.conns.directions(Some(to), Some(from)) {
+            let Some(conn) = self.conns.get(key) else { continue };
+            if conn.end(side).writer.is_some() && !conn.pipe(side).window_due {
+                self.tell_window(agenda, key, side);
+            }
+        }
+    }
+
+    /// What got lost on the way is sent again when its sender next tries.
+    fn unstall(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
+        let Some(conn) = self.conns.get(key) else { return };
+        let (from, to) = conn.hosts(side);
+        let link = self.links.between((from, to));
+        if link.cut || !self.hosts[usize::from(to.0)].powered {
+            return;
+        }
+        let vanished = conn.end(side).phase == Phase::Vanished;
+        let pipe = conn.pipe(side);
+        if let Some(since) = pipe.stalled.take() {
+            if vanished {
+                // Nobody is left to send it again, but for the answer of the rebooted host.
+                pipe.flight.retain(|segment| matches!(segment.payload, Payload::Rst));
+            }
+            let again = next_retry(since, agenda.now.0).saturating_add(link.latency());
+            for segment in &mut pipe.flight {
+                segment.arrive = segment.arrive.max(again);
+                segment.retried = true;
+            }
+            // An arrival that is on the agenda is void: nothing is due so early.
+            pipe.scheduled = None;
+        }
+        Self::expect(agenda, key, side, pipe);
+    }
+}

@@ -1,0 +1,202 @@
+//! What a process holds of the network: listeners and connections.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::conn::{ConnKey, Side};
+use super::world::Shared;
+use crate::io::{Address, File, Listener, Net, Part, Stream};
+use crate::sim::process::Process;
+
+/// The network as one boot of one host sees it.
+#[derive(Clone)]
+pub struct LeapNet {
+    pub(super) shared: Arc<Shared>,
+    pub(super) process: Arc<Process>,
+}
+
+impl Net for LeapNet {
+    type Listener = LeapListener;
+    type Stream = LeapStream;
+
+    async fn bind(&self, at: &Address) -> io::Result<LeapListener> {
+        self.process.go_on().await;
+        let mut state = self.shared.state.lock();
+        if state.net.resolve(self.process.host, &at.host)? != self.process.host {
+            return Err(io::ErrorKind::AddrNotAvailable.into());
+        }
+        let (serial, port) = state.net.bind(self.process.host, at.port)?;
+        Ok(LeapListener { net: self.clone(), serial, port })
+    }
+
+    async fn connect(&self, to: &Address) -> io::Result<LeapStream> {
+        self.process.go_on().await;
+        let stream = {
+            let state = &mut *self.shared.state.lock();
+            let host = state.net.resolve(self.process.host, &to.host)?;
+            let key = state.net.connect(&mut state.agenda, self.process.host, host, to.port);
+            LeapStream { net: self.clone(), key, side: Side::Client }
+        };
+        poll_fn(|context| self.shared.state.lock().net.connected(stream.key, context)).await?;
+        Ok(stream)
+    }
+}
+
+/// Waits for connections to one port.
+pub struct LeapListener {
+    net: LeapNet,
+    serial: u64,
+    port: u16,
+}
+
+impl Listener for LeapListener {
+    type Stream = LeapStream;
+
+    async fn accept(&mut self) -> io::Result<(LeapStream, Address)> {
+        self.net.process.go_on().await;
+        let host = self.net.process.host;
+        let shared = &self.net.shared;
+        let (key, client, port) = poll_fn(|context| {
+            shared.state.lock().net.accept(host, self.port, self.serial, context)
+        })
+        .await?;
+        let name = shared.state.lock().net.name(client);
+        let stream = LeapStream { net: self.net.clone(), key, side: Side::Server };
+        Ok((stream, Address::new(&*name, port)))
+    }
+
+    fn local_address(&self) -> io::Result<Address> {
+        Ok(Address::new(&*self.net.process.name, self.port))
+    }
+}
+
+impl Drop for LeapListener {
+    fn drop(&mut self) {
+        if self.net.process.alive() {
+            let state = &mut *self.net.shared.state.lock();
+            let host = self.net.process.host;
+            state.net.unbind(&mut state.agenda, host, self.port, self.serial);
+        }
+    }
+}
+
+/// One end of a connection.
+pub struct LeapStream {
+    net: LeapNet,
+    key: ConnKey,
+    side: Side,
+}
+
+/// How much of a file is read at a time when a slice of it is sent.
+const CHUNK: usize = 64 * 1024;
+
+impl LeapStream {
+    fn poll_room(&self, context: &Context<'_>) -> Poll<io::Result<usize>> {
+        if !self.net.process.alive() {
+            return Poll::Pending;
+        }
+        self.net.shared.state.lock().net.room(self.key, self.side, context)
+    }
+
+    async fn room(&self) -> io::Result<usize> {
+        poll_fn(|context| self.poll_room(context)).await
+    }
+
+    fn write_now(&self, bytes: Bytes) {
+        if self.net.process.alive() {
+            let state = &mut *self.net.shared.state.lock();
+            state.net.write(&mut state.agenda, self.key, self.side, bytes);
+        }
+    }
+
+    async fn send_bytes(&self, mut bytes: Bytes) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let room = self.room().await?;
+            self.write_now(bytes.split_to(room.min(bytes.len())));
+        }
+        Ok(())
+    }
+}
+
+impl Stream for LeapStream {
+    async fn send<F: File>(&mut self, parts: &[Part<F>]) -> io::Result<()> {
+        for part in parts {
+            match part {
+                Part::Bytes(bytes) => self.send_bytes(bytes.clone()).await?,
+                Part::Slice(slice) => {
+                    let mut at = slice.offset;
+                    let end = slice.offset.saturating_add(slice.len);
+                    while at < end {
+                        let room = self.room().await?.min(CHUNK);
+                        let len = usize::try_from(end - at).unwrap_or(room).min(room);
+                        let mut chunk = BytesMut::zeroed(len);
+                        slice.file.read_exact_at(&mut chunk, at)?;
+                        self.write_now(chunk.freeze());
+                        at += len as u64;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for LeapStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.net.process.alive() {
+            return Poll::Pending;
+        }
+        let state = &mut *self.net.shared.state.lock();
+        state.net.read(&mut state.agenda, self.key, self.side, out, context)
+    }
+}
+
+impl AsyncWrite for LeapStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.net.process.alive() {
+            return Poll::Pending;
+        }
+        let state = &mut *self.net.shared.state.lock();
+        let room = std::task::ready!(state.net.room(self.key, self.side, context))?;
+        let len = room.min(bytes.len());
+        let bytes = Bytes::copy_from_slice(&bytes[..len]);
+        state.net.write(&mut state.agenda, self.key, self.side, bytes);
+        Poll::Ready(Ok(len))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.net.process.alive() {
+            let state = &mut *self.net.shared.state.lock();
+            state.net.shutdown(&mut state.agenda, self.key, self.side);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Drop for LeapStream {
+    fn drop(&mut self) {
+        // What a dead process held was closed, or fell silent, when it died.
+        if self.net.process.alive() {
+            let state = &mut *self.net.shared.state.lock();
+            state.net.close(&mut state.agenda, self.key, self.side);
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! The simulated world: engines, disk and page cache, faults.
+//!
+//! `leap` is the default engine: one thread, one queue of events, idle time costs nothing.
+//! `turmoil` is the referee: scheduler and TCP written by others. Both share one disk.
+
+mod clock;
+pub mod disk;
+mod engine;
+pub mod history;
+pub mod leap;
+mod observe;
+mod process;
+mod trace;
+pub mod turmoil;
+mod witness;
+
+pub use engine::{
+    Boot, Engine, HostId, Link, SimWorld, Survival, Unsupported, block_on, run_to_end,
+};
+pub use history::{ClientEvent, Outcome};
+pub use observe::{Observation, Observer, What};
+pub use trace::{SharedTrace, Trace, TraceHash};

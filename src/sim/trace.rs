@@ -1,0 +1,80 @@
+//! The trace hash: two runs are the same if and only if their traces are.
+
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::base::Instant;
+
+/// Hash of everything that happened, in order: 16 hex digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TraceHash(pub u64);
+
+impl fmt::Display for TraceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// The one trace of a simulation, in the hands of every part that adds to it.
+pub type SharedTrace = Arc<Mutex<Trace>>;
+
+/// What the engines' events are called in the trace. A disk marks its own.
+pub(crate) mod kind {
+    pub const SPAWN: u64 = 1;
+    pub const POLL: u64 = 2;
+    pub const TIMER: u64 = 3;
+    pub const DELIVER: u64 = 4;
+    pub const FAULT: u64 = 5;
+    pub const PROBE: u64 = 6;
+    pub const CLIENT: u64 = 7;
+}
+
+/// Folds events into a hash, and keeps their texts where somebody asked for them.
+#[derive(Debug, Default)]
+pub struct Trace {
+    hash: u64,
+    lines: Option<Vec<String>>,
+}
+
+impl Trace {
+    /// Adds an event: when, of which kind, its numbers, its bytes. `text` is only called when
+    /// texts are recorded.
+    pub fn add(
+        &mut self,
+        at: Instant,
+        kind: u64,
+        numbers: [u64; 2],
+        bytes: &[u8],
+        text: impl FnOnce() -> String,
+    ) {
+        let mut head = [0u8; 32];
+        for (slot, number) in head.chunks_exact_mut(8).zip([at.0, kind, numbers[0], numbers[1]]) {
+            slot.copy_from_slice(&number.to_le_bytes());
+        }
+        self.hash = xxh3_64_with_seed(&head, self.hash);
+        if !bytes.is_empty() {
+            self.hash = xxh3_64_with_seed(bytes, self.hash);
+        }
+        if let Some(lines) = &mut self.lines {
+            lines.push(format!("{at} {:016x} {}", self.hash, text()));
+        }
+    }
+
+    /// The hash so far.
+    pub fn hash(&self) -> TraceHash {
+        TraceHash(self.hash)
+    }
+
+    /// Keeps texts from now on.
+    pub fn record(&mut self) {
+        self.lines.get_or_insert_default();
+    }
+
+    /// Takes the texts kept so far.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        self.lines.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+}

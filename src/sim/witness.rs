@@ -1,0 +1,65 @@
+//! Who watches a simulation: observations for the checkers, the trace for determinism.
+
+use super::trace::kind;
+use super::{ClientEvent, HostId, Observer, SharedTrace, What};
+use crate::base::{Instant, Probe};
+
+/// Sees and traces what engines and worlds do. A clone is another handle.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Witness {
+    pub observer: Observer,
+    pub trace: SharedTrace,
+}
+
+impl Witness {
+    pub fn see(&self, at: Instant, host: HostId, what: What) {
+        self.observer.see(at, host, what);
+    }
+
+    /// Adds an event of one host to the trace.
+    pub fn trace(
+        &self,
+        at: Instant,
+        kind: u64,
+        host: HostId,
+        number: u64,
+        bytes: &[u8],
+        text: impl FnOnce() -> String,
+    ) {
+        let text = || format!("{host} {}", text());
+        self.trace.lock().add(at, kind, [u64::from(host.0), number], bytes, text);
+    }
+
+    pub fn spawned(&self, at: Instant, host: HostId, task: u64, name: &str) {
+        self.trace(at, kind::SPAWN, host, task, name.as_bytes(), || {
+            format!("spawns {task} {name}")
+        });
+    }
+
+    pub fn polls(&self, at: Instant, host: HostId, task: u64, name: &str) {
+        self.trace(at, kind::POLL, host, task, &[], || format!("polls {task} {name}"));
+    }
+
+    /// A driver's deed to one host.
+    pub fn fault(&self, at: Instant, name: &str, host: HostId, number: u64) {
+        self.trace(at, kind::FAULT, host, number, name.as_bytes(), || format!("{name} {number}"));
+    }
+
+    /// A driver's deed to one direction.
+    pub fn fault_between(&self, at: Instant, name: &str, from: HostId, to: HostId) {
+        let text = || format!("{name} to {to}");
+        self.trace(at, kind::FAULT, from, u64::from(to.0), name.as_bytes(), text);
+    }
+
+    pub fn probe(&self, at: Instant, host: HostId, probe: Probe) {
+        let text = format!("{probe:?}");
+        self.trace(at, kind::PROBE, host, 0, text.as_bytes(), || text.clone());
+        self.see(at, host, What::Probe(probe));
+    }
+
+    pub fn client(&self, at: Instant, host: HostId, event: ClientEvent) {
+        let text = format!("{event:?}");
+        self.trace(at, kind::CLIENT, host, 0, text.as_bytes(), || text.clone());
+        self.see(at, host, What::Client(event));
+    }
+}
