@@ -25,3 +25,5 @@ pub mod broker;
 pub mod client;
 // The simulated world: engines, disk and page cache, faults, a cluster in one process.
 pub mod sim;
+// What must hold: the history, the ghost that remembers it, one invariant per file.
+pub mod check;

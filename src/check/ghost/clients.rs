@@ -1,0 +1,277 @@
+//! What every client did and was told.
+
+use std::collections::BTreeMap;
+
+use super::Change;
+use crate::base::config::Acks;
+use crate::base::{Instant, Offset, TopicPartition};
+use crate::check::violation::Told;
+use crate::sim::{ClientEvent, HostId, Outcome};
+
+/// One record's story, as clients know it.
+#[derive(Clone, Debug)]
+pub(crate) struct Send {
+    pub producer: u32,
+    /// How often the producer's process had ended before.
+    pub incarnation: u32,
+    pub op: u64,
+    /// Its place among all sends.
+    pub order: usize,
+    pub partition: TopicPartition,
+    pub value: u64,
+    pub acks: Acks,
+    pub idempotent: bool,
+    pub at: Instant,
+    /// What its producer was told, and when.
+    pub told: Option<(Instant, Outcome)>,
+    /// Where it was first read.
+    pub read: Option<Read>,
+    /// When it was last read.
+    pub last_read: Option<Instant>,
+    /// Its topic was deleted since.
+    gone: bool,
+}
+
+/// Where a record was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read {
+    pub offset: Offset,
+    pub consumer: u32,
+    pub at: Instant,
+}
+
+impl Send {
+    /// What its producer was told, as a witness.
+    pub fn as_told(&self) -> Told {
+        let offset = match &self.told {
+            Some((_, Outcome::Ok { offset })) => *offset,
+            _ => None,
+        };
+        let at = self.told.as_ref().map_or(self.at, |(at, _)| *at);
+        Told { producer: self.producer, op: self.op, value: self.value, offset, at }
+    }
+
+    /// Where it was said to be, or was read.
+    pub fn offset(&self) -> Option<Offset> {
+        self.as_told().offset.or(self.read.map(|read| read.offset))
+    }
+
+    /// When it was acknowledged, if it was.
+    pub fn acknowledged(&self) -> Option<Instant> {
+        match &self.told {
+            Some((at, Outcome::Ok { .. })) => Some(*at),
+            _ => None,
+        }
+    }
+}
+
+/// A stretch of offsets that a consumer went over in one poll.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pass {
+    pub from: Offset,
+    pub to: Offset,
+    pub consumer: u32,
+    pub at: Instant,
+}
+
+impl Pass {
+    /// The last offset that was gone over.
+    pub fn last(&self) -> Offset {
+        Offset(self.to.0.saturating_sub(1))
+    }
+}
+
+/// A final read that reached the end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reached {
+    pub end: Offset,
+    pub consumer: u32,
+    /// When that consumer's position was last set.
+    pub since: Instant,
+    /// To which offset it was set.
+    pub from: Offset,
+    pub at: Instant,
+}
+
+/// The positions of a consumer.
+#[derive(Debug)]
+struct Positions {
+    /// Where the consumer runs.
+    host: HostId,
+    next: BTreeMap<TopicPartition, Position>,
+}
+
+/// The next offset, and when it was last set to what.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    next: Offset,
+    since: Instant,
+    from: Offset,
+}
+
+/// All clients' stories.
+#[derive(Debug, Default)]
+pub(crate) struct Clients {
+    sends: Vec<Send>,
+    by_op: BTreeMap<(u32, u64), usize>,
+    by_value: BTreeMap<u64, usize>,
+    positions: BTreeMap<u32, Positions>,
+    /// How often each client's process has ended.
+    incarnations: BTreeMap<HostId, u32>,
+    passes: BTreeMap<TopicPartition, Vec<Pass>>,
+    reached: BTreeMap<TopicPartition, Vec<Reached>>,
+}
+
+impl Clients {
+    /// Every send, in order, but those to topics that are gone.
+    pub fn sends(&self) -> impl Iterator<Item = &Send> {
+        self.sends.iter().filter(|send| !send.gone)
+    }
+
+    /// The send of a value.
+    pub fn send_of(&self, value: u64) -> Option<&Send> {
+        self.sends.get(*self.by_value.get(&value)?)
+    }
+
+    /// One of a producer's sends.
+    pub fn send(&self, producer: u32, op: u64) -> Option<&Send> {
+        self.sends.get(*self.by_op.get(&(producer, op))?)
+    }
+
+    /// The first time from `since` on that somebody who was at or before an offset got to one after
+    /// it.
+    pub fn passed(
+        &self,
+        partition: &TopicPartition,
+        offset: Offset,
+        since: Instant,
+    ) -> Option<Pass> {
+        let passes = self.passes.get(partition)?;
+        let later = passes.get(passes.partition_point(|pass| pass.at < since)..)?;
+        later.iter().find(|pass| pass.from <= offset && offset < pass.last()).copied()
+    }
+
+    /// The partitions whose end a final read reached, with those reads.
+    pub fn reached(&self, partition: &TopicPartition) -> &[Reached] {
+        self.reached.get(partition).map_or(&[], Vec::as_slice)
+    }
+
+    /// A topic is gone, and whatever was said of it.
+    pub fn forget(&mut self, partition: &TopicPartition) {
+        for send in self.sends.iter_mut().filter(|send| send.partition == *partition) {
+            self.by_value.remove(&send.value);
+            self.by_op.remove(&(send.producer, send.op));
+            send.gone = true;
+        }
+        for positions in self.positions.values_mut() {
+            positions.next.remove(partition);
+        }
+        self.passes.remove(partition);
+        self.reached.remove(partition);
+    }
+
+    /// A process ended. If it was a client's, the next one begins anew: a consumer at another
+    /// position, a producer with another id, so that nothing orders its records after the old ones.
+    pub fn ended(&mut self, on: HostId, changes: &mut Vec<Change>) {
+        *self.incarnations.entry(on).or_default() += 1;
+        for (consumer, positions) in self.positions.iter_mut().filter(|(_, p)| p.host == on) {
+            positions.next.clear();
+            changes.push(Change::Stopped { consumer: *consumer });
+        }
+    }
+
+    fn positions(&mut self, consumer: u32, host: HostId) -> &mut Positions {
+        let new = || Positions { host, next: BTreeMap::new() };
+        let positions = self.positions.entry(consumer).or_insert_with(new);
+        positions.host = host;
+        positions
+    }
+
+    pub fn observe(
+        &mut self,
+        at: Instant,
+        on: HostId,
+        event: &ClientEvent,
+        changes: &mut Vec<Change>,
+    ) {
+        match event {
+            ClientEvent::Sent { producer, op, partition, value, acks, idempotent } => {
+                let index = self.sends.len();
+                self.by_op.insert((*producer, *op), index);
+                self.by_value.insert(*value, index);
+                self.sends.push(Send {
+                    producer: *producer,
+                    incarnation: self.incarnations.get(&on).copied().unwrap_or_default(),
+                    op: *op,
+                    order: index,
+                    partition: partition.clone(),
+                    value: *value,
+                    acks: *acks,
+                    idempotent: *idempotent,
+                    at,
+                    told: None,
+                    read: None,
+                    last_read: None,
+                    gone: false,
+                });
+            }
+            ClientEvent::Told { producer, op, outcome } => {
+                let send = self.by_op.get(&(*producer, *op)).and_then(|i| self.sends.get_mut(*i));
+                // The first word counts: a client that says two things is not to be believed.
+                if let Some(send) = send.filter(|send| send.told.is_none()) {
+                    send.told = Some((at, outcome.clone()));
+                }
+            }
+            ClientEvent::Polled { consumer, partition, records } => {
+                self.polled((at, on), *consumer, partition, records, changes);
+            }
+            ClientEvent::Positioned { consumer, partition, offset } => {
+                let positions = self.positions(*consumer, on);
+                let position = Position { next: *offset, since: at, from: *offset };
+                positions.next.insert(partition.clone(), position);
+            }
+            ClientEvent::ReachedEnd { consumer, partition, end } => {
+                let position = self.positions.get(consumer).and_then(|p| p.next.get(partition));
+                let since = position.map_or(at, |position| position.since);
+                let from = position.map_or(*end, |position| position.from);
+                let reached = Reached { end: *end, consumer: *consumer, since, from, at };
+                self.reached.entry(partition.clone()).or_default().push(reached);
+            }
+        }
+    }
+
+    fn polled(
+        &mut self,
+        (at, on): (Instant, HostId),
+        consumer: u32,
+        partition: &TopicPartition,
+        records: &[(Offset, u64)],
+        changes: &mut Vec<Change>,
+    ) {
+        let Some((first, _)) = records.first() else { return };
+        let positions = self.positions(consumer, on);
+        let known = positions.next.get(partition).copied();
+        let known = known.unwrap_or(Position { next: *first, since: at, from: *first });
+        let mut position = known.next;
+        for (offset, value) in records {
+            if position != *offset {
+                changes.push(Change::Jumped {
+                    consumer,
+                    partition: partition.clone(),
+                    expected: position,
+                    got: *offset,
+                });
+            }
+            position = Offset(offset.0.saturating_add(1));
+            let send = self.by_value.get(value).and_then(|index| self.sends.get_mut(*index));
+            if let Some(send) = send {
+                send.read.get_or_insert(Read { offset: *offset, consumer, at });
+                send.last_read = Some(at);
+            }
+        }
+        let positions = self.positions(consumer, on);
+        positions.next.insert(partition.clone(), Position { next: position, ..known });
+        let pass = Pass { from: known.next, to: position, consumer, at };
+        self.passes.entry(partition.clone()).or_default().push(pass);
+    }
+}

@@ -1,0 +1,203 @@
+//! How writes, cuts, renames, removals and power losses change the replicas' logs.
+
+use super::*;
+
+impl Ghost {
+    /// Which partition's segment a path is, if it is one that holds clients' data.
+    pub(super) fn place_of(&mut self, path: &Arc<str>) -> FilePlace {
+        if let Some(known) = self.files.get(path) {
+            return known.clone();
+        }
+        let place = read_path(path);
+        self.files.insert(path.clone(), place.clone());
+        place
+    }
+
+    pub(super) fn wrote(
+        &mut self,
+        on: HostId,
+        path: &Arc<str>,
+        offset: u64,
+        bytes: &[u8],
+        changes: &mut Vec<Change>,
+    ) {
+        let Some((name, base)) = self.place_of(path) else { return };
+        let Some(host) = self.hosts.get_mut(on) else { return };
+        let crew = Crew::one(host.rank);
+        if !host.replicas.contains_key(&name) {
+            host.replicas.insert(name.clone(), Replica::default());
+        }
+        let Some(replica) = host.replicas.get_mut(&name) else { return };
+        let segment = replica.segments.entry(base).or_default();
+        let written = segment.write(offset, bytes);
+        let completed = segment.batches().len();
+        if written.after_garbage {
+            let (after, position) = (replica.end(), offset);
+            changes.push(Change::Unreadable { host: on, partition: name, after, position });
+            return;
+        }
+        if written.replaced {
+            replica.agreed.set(0);
+            let end = replica.segments.get(&base).and_then(|segment| {
+                let kept = written.first.checked_sub(1)?;
+                segment.batches().get(kept).map(|batch| batch.next)
+            });
+            let end = end.unwrap_or(Offset(base));
+            changes.push(Change::Cut { host: on, partition: name.clone(), end });
+        }
+        let mut partition = self.partitions.get_mut(&name);
+        for index in written.first..completed {
+            let Some(batch) = replica.segments.get(&base).and_then(|s| s.batches().get(index))
+            else {
+                break;
+            };
+            let batch = *batch;
+            let place = replica.place(base, index);
+            if let Some(partition) = partition.as_deref_mut() {
+                partition.copied(&batch, crew);
+            }
+            changes.push(Change::Appended { host: on, partition: name.clone(), batch, place });
+        }
+    }
+
+    pub(super) fn cut(&mut self, on: HostId, path: &Arc<str>, len: u64, changes: &mut Vec<Change>) {
+        let Some((name, base)) = self.place_of(path) else { return };
+        let Some(host) = self.hosts.get_mut(on) else { return };
+        let replica = host.replicas.entry(name.clone()).or_default();
+        let before = replica.end();
+        replica.segments.entry(base).or_default().cut(len);
+        self.shortened(on, name, before, changes);
+    }
+
+    pub(super) fn removed(&mut self, on: HostId, path: &Arc<str>, changes: &mut Vec<Change>) {
+        let Some((name, base)) = self.place_of(path) else { return };
+        self.remove_segment(on, name, base, changes);
+    }
+
+    fn remove_segment(
+        &mut self,
+        on: HostId,
+        name: TopicPartition,
+        base: i64,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some(host) = self.hosts.get_mut(on) else { return };
+        let leads = host.roles.get(&name).is_some_and(|role| role.leads);
+        let Some(replica) = host.replicas.get_mut(&name) else { return };
+        let before = replica.end();
+        replica.segments.remove(&base);
+        let first = replica.segments.first_key_value().map(|(base, _)| *base);
+        // Only retention takes a leader's oldest segment while younger ones stay.
+        if let Some(first) = first.filter(|first| leads && base < *first)
+            && let Some(partition) = self.partitions.get_mut(&name)
+        {
+            partition.deleted_below = partition.deleted_below.max(Offset(first));
+        }
+        self.shortened(on, name, before, changes);
+    }
+
+    /// A log may have lost its tail: what was known of it may not be true any more.
+    fn shortened(
+        &mut self,
+        on: HostId,
+        name: TopicPartition,
+        before: Offset,
+        changes: &mut Vec<Change>,
+    ) {
+        let Some(replica) = self.hosts.replica(on, &name) else { return };
+        let end = replica.end();
+        if let Some(partition) = self.partitions.get(&name) {
+            let agreed = partition.promised.partition_point(|promised| promised.batch.next <= end);
+            replica.agreed.set(replica.agreed.get().min(agreed));
+        }
+        if end < before {
+            changes.push(Change::Cut { host: on, partition: name, end });
+        }
+    }
+
+    pub(super) fn renamed(
+        &mut self,
+        on: HostId,
+        from: &Arc<str>,
+        to: &Arc<str>,
+        changes: &mut Vec<Change>,
+    ) {
+        if from.ends_with(".log") {
+            let Some((name, base)) = self.place_of(from) else { return };
+            let new = self.place_of(to);
+            let Some(host) = self.hosts.get_mut(on) else { return };
+            let replica = host.replicas.get_mut(&name);
+            let segment = replica.and_then(|replica| replica.segments.remove(&base));
+            match (segment, new) {
+                (Some(segment), Some((name, base))) => {
+                    let replica = host.replicas.entry(name).or_default();
+                    replica.agreed.set(0);
+                    replica.segments.insert(base, segment);
+                }
+                (Some(segment), None) => {
+                    if let Some(replica) = host.replicas.get_mut(&name) {
+                        replica.segments.insert(base, segment);
+                    }
+                    self.remove_segment(on, name, base, changes);
+                }
+                (None, _) => {}
+            }
+            return;
+        }
+        let Some(host) = self.hosts.get_mut(on) else { return };
+        let Some(name) = partition_of(from) else { return };
+        if let Some(replica) = host.replicas.remove(&name)
+            && let Some(new) = partition_of(to)
+        {
+            replica.agreed.set(0);
+            host.replicas.insert(new, replica);
+        }
+    }
+
+    pub(super) fn power_lost(&mut self, on: HostId) {
+        let Some(host) = self.hosts.get_mut(on) else { return };
+        host.died();
+        let mut before = BTreeMap::new();
+        for (name, replica) in &mut host.replicas {
+            let partition = self.partitions.get(name);
+            let in_sync = partition.is_some_and(|p| p.may_lead(host.broker));
+            before.insert(name.clone(), (replica.end(), in_sync));
+            replica.segments.clear();
+            replica.agreed.set(0);
+        }
+        host.before_power_loss = Some(before);
+        self.losing_power.insert(on);
+    }
+
+    /// Every file that is left has been seen as soon as anything else happens: now it is known
+    /// what was lost.
+    pub(super) fn settle_power_losses(&mut self, next_on: HostId, next: &What) {
+        let waiting = matches!(next, What::Survived { .. }).then_some(next_on);
+        let done: Vec<HostId> =
+            self.losing_power.iter().copied().filter(|host| Some(*host) != waiting).collect();
+        for host in done {
+            self.losing_power.remove(&host);
+            let Some(host) = self.hosts.get_mut(host) else { continue };
+            for (name, (before, in_sync)) in host.before_power_loss.take().unwrap_or_default() {
+                let Some(replica) = host.replicas.get_mut(&name) else { continue };
+                let end = replica.contiguous_end();
+                if end < before {
+                    replica.lost.push(Lost { in_sync });
+                }
+            }
+        }
+    }
+}
+
+/// `/data/orders-2/00000000000000000000.log`; the metadata log is no client's data.
+fn read_path(path: &str) -> FilePlace {
+    let (directory, file) = path.rsplit_once('/')?;
+    let digits = file.strip_suffix(".log")?;
+    let base = (digits.len() == 20).then(|| digits.parse().ok()).flatten()?;
+    Some((partition_of(directory)?, base))
+}
+
+fn partition_of(directory: &str) -> Option<TopicPartition> {
+    let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
+    TopicPartition::from_directory(name).filter(|name| &*name.topic != "__cluster_metadata")
+}

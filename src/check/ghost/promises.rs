@@ -1,0 +1,349 @@
+//! What leaders promised, who lacks it, and whether that is permitted.
+
+use super::*;
+use crate::base::BrokerId;
+use crate::check::verdicts::Permit;
+use crate::check::violation::{Absence, brokers};
+
+/// Promises that a replica does not hold.
+pub(crate) struct Missing {
+    /// Index of the first.
+    index: usize,
+    /// The first whose loss nothing permits, with their number.
+    pub broken: Option<Absence>,
+    /// The first whose loss is permitted, with their number, and why.
+    permitted: Option<(Absence, Permit)>,
+}
+
+impl Ghost {
+    /// A leader exposed all below `upto`. Even one that was deposed can do so only when every
+    /// member of its maximal ISR, and so every one who can have been elected since, has the
+    /// records: followers stop fetching in its epoch before they follow another. So each advance
+    /// is a promise, whoever makes it.
+    pub(super) fn exposed(
+        &mut self,
+        at: Instant,
+        on: HostId,
+        name: &TopicPartition,
+        epoch: LeaderEpoch,
+        upto: Offset,
+        changes: &mut Vec<Change>,
+    ) {
+        if self.role(on, name).is_none() {
+            return;
+        }
+        let Some(host) = self.hosts.get(on) else { return };
+        let Some(replica) = host.replicas.get(name) else { return };
+        let Some(partition) = self.partitions.get_mut(name) else { return };
+        partition.exposed = partition.exposed.max(upto);
+        let frontier = partition.frontier();
+        if upto <= frontier {
+            return;
+        }
+        let isr = self.hosts.crew(partition.isr_of(epoch));
+        for batch in replica.batches_from(frontier).take_while(|batch| batch.next <= upto) {
+            partition.promise(*batch, host.broker, epoch, at, isr);
+        }
+        if partition.frontier() > frontier {
+            partition.forget_rivals();
+            changes.push(Change::Promised { host: on, partition: name.clone() });
+        }
+    }
+
+    /// Index of the first promise, of those below `upto`, that a host's log does not hold.
+    pub(crate) fn first_lacking(
+        &self,
+        host: HostId,
+        name: &TopicPartition,
+        upto: Option<Offset>,
+    ) -> Option<usize> {
+        let partition = self.partitions.get(name)?;
+        let replica = self.hosts.replica(host, name);
+        let mut index = replica.map_or(0, |replica| replica.agreed.get());
+        let found = loop {
+            let Some(promised) = partition.promised.get(index) else { break None };
+            if upto.is_some_and(|upto| promised.batch.next > upto) {
+                break None;
+            }
+            if !holds(replica, promised) && promised.batch.base >= partition.deleted_below {
+                break Some(index);
+            }
+            index += 1;
+        };
+        if let Some(replica) = replica {
+            replica.agreed.set(index);
+        }
+        found
+    }
+
+    /// The promise of this index as something that a host lacks.
+    pub(crate) fn absence(
+        &self,
+        host: HostId,
+        name: &TopicPartition,
+        index: usize,
+    ) -> Option<Absence> {
+        let promised = self.partitions.get(name)?.promised.get(index)?;
+        let replica = self.hosts.replica(host, name);
+        let there = replica.and_then(|replica| replica.batch_at(promised.batch.base));
+        Some(Absence {
+            offset: promised.batch.base,
+            epoch: promised.batch.epoch,
+            records: records(promised),
+            promised_by: promised.by,
+            promised_at: promised.at,
+            broker: self.hosts.get(host)?.broker,
+            instead: there.filter(|batch| !batch.equals(&promised.batch)).map(|batch| batch.epoch),
+        })
+    }
+
+    /// All that a host lacks, apart from what it may lack.
+    pub(crate) fn missing(&self, host: HostId, name: &TopicPartition) -> Option<Missing> {
+        let index = self.first_lacking(host, name, None)?;
+        let partition = self.partitions.get(name)?;
+        let replica = self.hosts.replica(host, name);
+        let mut missing = Missing { index, broken: None, permitted: None };
+        for (index, promised) in partition.promised.iter().enumerate().skip(index) {
+            if holds(replica, promised) {
+                continue;
+            }
+            let Some(absence) = self.absence(host, name, index) else { continue };
+            let known = match self.permit(name, partition, promised) {
+                Some(permit) => &mut missing.permitted.get_or_insert((absence, permit)).0,
+                None => missing.broken.get_or_insert(absence),
+            };
+            if known.offset != absence.offset {
+                known.records += absence.records;
+            }
+        }
+        Some(missing)
+    }
+
+    /// Whether the configuration permits the loss of a promised batch: an unclean election ran
+    /// since, or `min.insync.replicas` of its ISR lost data from unsynced pages and are not in sync
+    /// again.
+    fn permit(
+        &self,
+        name: &TopicPartition,
+        partition: &Partition,
+        promised: &Promised,
+    ) -> Option<Permit> {
+        if let Some(epoch) = partition.unclean.filter(|epoch| *epoch > promised.in_epoch) {
+            return Some(Permit::UncleanElection { epoch });
+        }
+        // Which of its data a replica lost, the controller can't know: it counts as lost altogether.
+        let losers: Vec<BrokerId> = self
+            .hosts
+            .iter()
+            .filter(|(_, host)| {
+                let replica = host.replicas.get(name);
+                let in_sync = promised.isr.has(host.rank) && promised.holders.has(host.rank);
+                replica.is_some_and(|r| r.lost.iter().any(|lost| lost.in_sync || in_sync))
+            })
+            .map(|(_, host)| host.broker)
+            .collect();
+        (losers.len() >= self.copies_needed(name).max(1))
+            .then_some(Permit::PowerLoss { brokers: losers })
+    }
+
+    /// Who was admitted again, is in sync, and holds everything that was promised, has lost nothing
+    /// any more.
+    pub(super) fn forgive_power_losses(&mut self, name: &TopicPartition) {
+        let Some(partition) = self.partitions.get(name) else { return };
+        for broker in partition.committed.isr.clone() {
+            let Some(id) = self.hosts.id_of(broker) else { continue };
+            let lost = self.hosts.replica(id, name).is_some_and(|r| !r.lost.is_empty());
+            let restarted = self.hosts.get(id).is_none_or(|host| host.restarted);
+            if !lost || restarted || self.first_lacking(id, name, None).is_some() {
+                continue;
+            }
+            if let Some(replica) = self.hosts.get_mut(id).and_then(|h| h.replicas.get_mut(name)) {
+                replica.lost.clear();
+            }
+        }
+    }
+
+    /// Whether the first promise that a host lacks may be lacking.
+    pub(crate) fn may_lack(&self, name: &TopicPartition, index: usize) -> bool {
+        self.partitions.get(name).is_some_and(|partition| {
+            let promised = partition.promised.get(index);
+            promised.is_some_and(|promised| self.permit(name, partition, promised).is_some())
+        })
+    }
+
+    /// Whether a replica that last followed or led in `epoch` may still hold remains of what was
+    /// lost at an offset: it has not heard of the leader who lacked it.
+    pub(crate) fn may_hold_remains(
+        &self,
+        name: &TopicPartition,
+        offset: Offset,
+        epoch: LeaderEpoch,
+    ) -> bool {
+        self.partitions.get(name).is_some_and(|partition| {
+            let lost = partition.losses.iter().any(|l| l.epoch > epoch && l.from <= offset);
+            lost || partition.unclean.is_some_and(|unclean| unclean > epoch)
+        })
+    }
+
+    /// The newest leader, if it leads right now.
+    pub(crate) fn leader(&self, name: &TopicPartition) -> Option<(LeaderEpoch, HostId)> {
+        let (epoch, host) = self.partitions.get(name)?.led?;
+        let role = self.role(host, name)?;
+        (role.leads && role.epoch == epoch).then_some((epoch, host))
+    }
+
+    /// The host whose log is now the one to compare with promises, if `change` puts it in doubt.
+    pub(crate) fn leader_in_doubt<'a>(
+        &self,
+        change: &'a Change,
+    ) -> Option<(&'a TopicPartition, LeaderEpoch, HostId)> {
+        match change {
+            Change::TookOver { host, partition, epoch } => Some((partition, *epoch, *host)),
+            // Somebody else than the newest leader promised something.
+            Change::Promised { host, partition, .. } => {
+                let (epoch, leader) = self.leader(partition)?;
+                (leader != *host).then_some((partition, epoch, leader))
+            }
+            _ => None,
+        }
+    }
+
+    /// After the invariants have looked: what the newest leader lacks is gone for good, and if
+    /// that is permitted, it is noted.
+    pub(crate) fn forget_what_is_lost(&mut self, at: Instant, changes: &[Change]) {
+        for change in changes {
+            let Some((name, epoch, host)) = self.leader_in_doubt(change) else { continue };
+            let Some(missing) = self.missing(host, name) else { continue };
+            if let Some((absence, permit)) = missing.permitted {
+                self.note_loss(at, name, epoch, &absence, permit);
+            }
+            let Some(partition) = self.partitions.get_mut(name) else { continue };
+            partition.lose(missing.index, epoch);
+            let (frontier, kept) = (partition.frontier(), partition.promised.len());
+            for host in self.hosts.iter_mut() {
+                let crew = Crew::one(host.rank);
+                let Some(replica) = host.replicas.get_mut(name) else { continue };
+                replica.agreed.set(replica.agreed.get().min(kept));
+                // What lies there now may be promised yet.
+                for batch in replica.batches_from(frontier) {
+                    partition.copied(batch, crew);
+                }
+            }
+        }
+    }
+
+    fn note_loss(
+        &mut self,
+        at: Instant,
+        name: &TopicPartition,
+        epoch: LeaderEpoch,
+        absence: &Absence,
+        permit: Permit,
+    ) {
+        let known =
+            self.notes.iter_mut().find_map(|note| match note {
+                Note::LossWithinContract {
+                    partition, epoch: known, permit: why, records, ..
+                } if partition == name && *known == epoch && *why == permit => Some(records),
+                _ => None,
+            });
+        if let Some(records) = known {
+            *records += absence.records;
+            return;
+        }
+        self.notes.push(Note::LossWithinContract {
+            at,
+            partition: name.clone(),
+            from: absence.offset,
+            records: absence.records,
+            leader: absence.broker,
+            epoch,
+            permit,
+        });
+    }
+
+    /// The last fault has ended.
+    pub(crate) fn healed(&mut self) {
+        for partition in self.partitions.values_mut() {
+            partition.exposed_at_heal = Some(partition.frontier());
+        }
+    }
+
+    /// What was noted.
+    pub(crate) fn take_notes(&mut self) -> Vec<Note> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// These brokers of a set.
+    pub(crate) fn holders(&self, promised: &Promised) -> Vec<BrokerId> {
+        self.hosts.brokers(promised.holders)
+    }
+
+    /// The first partition that has not converged, and why. `thorough`: compares whole logs and
+    /// not only their ends.
+    pub(crate) fn unsettled(&self, thorough: bool) -> Option<(TopicPartition, String)> {
+        self.partitions.iter().find_map(|(name, partition)| {
+            let why = self.why_unsettled(name, partition, thorough)?;
+            Some((name.clone(), why))
+        })
+    }
+
+    fn why_unsettled(
+        &self,
+        name: &TopicPartition,
+        partition: &Partition,
+        thorough: bool,
+    ) -> Option<String> {
+        let state = &partition.committed;
+        let Some(leader) = state.leader else { return Some("has no leader".into()) };
+        if !state.is_full() {
+            let of = state.replicas.len();
+            return Some(format!("has only {} of {of} replicas in sync", brokers(&state.isr)));
+        }
+        let id = self.hosts.id_of(leader)?;
+        let role = self.role(id, name);
+        if !role.is_some_and(|role| role.leads && role.epoch == state.leader_epoch) {
+            return Some(format!("is not led by b{leader}, whom the controller chose"));
+        }
+        let empty = Replica::default();
+        let on_leader = self.hosts.replica(id, name).unwrap_or(&empty);
+        for broker in state.replicas.iter().filter(|id| **id != leader) {
+            let id = self.hosts.id_of(*broker)?;
+            let log = self.hosts.replica(id, name).unwrap_or(&empty);
+            if log.end() != on_leader.end() {
+                let (end, leader_end) = (log.end(), on_leader.end());
+                return Some(format!(
+                    "ends at offset {end} on b{broker} and at offset {leader_end} on leader b{leader}"
+                ));
+            }
+            if let Some(at) = first_difference(on_leader, log, thorough) {
+                return Some(format!("differs on b{broker} and leader b{leader} at offset {at}"));
+            }
+        }
+        None
+    }
+}
+
+/// The first offset at which two logs hold different batches, from where both have begun.
+fn first_difference(one: &Replica, other: &Replica, thorough: bool) -> Option<Offset> {
+    let from = one.start().max(other.start());
+    let from = if thorough { from } else { one.last().map_or(from, |last| last.base) };
+    let (mut one, mut other) = (one.batches_from(from), other.batches_from(from));
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return None,
+            (Some(one), Some(other)) if one.equals(other) => {}
+            (Some(one), _) => return Some(one.base),
+            (None, Some(other)) => return Some(other.base),
+        }
+    }
+}
+
+fn holds(replica: Option<&Replica>, promised: &Promised) -> bool {
+    let there = replica.and_then(|replica| replica.batch_at(promised.batch.base));
+    there.is_some_and(|batch| batch.equals(&promised.batch))
+}
+
+fn records(promised: &Promised) -> u64 {
+    u64::try_from(promised.batch.count).unwrap_or(0)
+}

@@ -1,0 +1,146 @@
+//! One replica's log, as its files say.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+
+use super::segment::{Batch, Segment};
+use crate::base::{LeaderEpoch, Offset, TopicId};
+
+/// The segments of one partition on one host.
+#[derive(Debug, Default)]
+pub(crate) struct Replica {
+    /// By base offset, as their names say.
+    pub(super) segments: BTreeMap<i64, Segment>,
+    /// Of which creation of its topic the node believes it to be.
+    pub(super) topic_id: Option<TopicId>,
+    /// What power losses took, until the replica is in sync again and has it back. Before that, a
+    /// copy that it fetched again is nobody's to count on: it may not be elected.
+    pub(super) lost: Vec<Lost>,
+    /// How many of the partition's promised batches are known to be here. A cache: it only spares
+    /// comparing them again.
+    pub(super) agreed: Cell<usize>,
+}
+
+/// Some of the log was in the page cache only when the power failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Whether the replica was in sync at that moment.
+    pub in_sync: bool,
+}
+
+/// What a batch follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The offset at which it should begin.
+    pub expected: Offset,
+    /// Epoch of the batch before it.
+    pub before: Option<LeaderEpoch>,
+    /// Where the segment after its own begins, if there is one already.
+    pub following: Option<Offset>,
+}
+
+impl Replica {
+    /// Where the log ends: after its last batch, or where its last segment begins.
+    pub fn end(&self) -> Offset {
+        self.segments.last_key_value().map_or(Offset::ZERO, |(base, segment)| {
+            segment.batches().last().map_or(Offset(*base), |last| last.next)
+        })
+    }
+
+    /// Where the log begins.
+    pub fn start(&self) -> Offset {
+        self.segments.first_key_value().map_or(Offset::ZERO, |(base, _)| Offset(*base))
+    }
+
+    /// Of which creation of its topic the node believes it to be.
+    pub fn topic_id(&self) -> Option<TopicId> {
+        self.topic_id
+    }
+
+    /// The batch that holds an offset.
+    pub fn batch_at(&self, offset: Offset) -> Option<&Batch> {
+        let (_, segment) = self.segments.range(..=offset.0).next_back()?;
+        let batches = segment.batches();
+        // Mostly the newest is asked for.
+        let after = match batches.last() {
+            Some(last) if last.base <= offset => batches.len(),
+            _ => batches.partition_point(|batch| batch.base <= offset),
+        };
+        batches.get(after.checked_sub(1)?).filter(|batch| batch.next > offset)
+    }
+
+    /// The batches that begin at an offset or later.
+    pub fn batches_from(&self, offset: Offset) -> impl Iterator<Item = &Batch> {
+        let first =
+            self.segments.range(..=offset.0).next_back().map_or(offset.0, |(base, _)| *base);
+        self.segments.range(first..).flat_map(move |(_, segment)| {
+            let batches = segment.batches();
+            batches[batches.partition_point(|batch| batch.base < offset)..].iter()
+        })
+    }
+
+    /// The last batch, if there is any.
+    pub fn last(&self) -> Option<&Batch> {
+        self.segments.values().rev().find_map(|segment| segment.batches().last())
+    }
+
+    /// Where the first `index + 1` batches of a segment put the last of them.
+    pub(super) fn place(&self, base: i64, index: usize) -> Place {
+        let own = self.segments.get(&base).map_or(&[][..], Segment::batches);
+        let before = index.checked_sub(1).and_then(|index| own.get(index));
+        let lower = || self.segments.range(..base).rev();
+        let last_lower = || lower().find_map(|(_, segment)| segment.batches().last());
+        let expected = match before {
+            Some(batch) => batch.next,
+            // A segment is named after its first offset, and begins where the last one ended.
+            None => last_lower()
+                .map(|batch| batch.next)
+                .filter(|end| end.0 != base)
+                .unwrap_or(Offset(base)),
+        };
+        Place {
+            expected,
+            before: before.or_else(last_lower).map(|batch| batch.epoch),
+            following: self.segments.range(base + 1..).next().map(|(base, _)| Offset(*base)),
+        }
+    }
+
+    /// Where the log, read from its beginning, first fails to go on: how far it went, and what is
+    /// there instead (nothing: bytes that are no batch).
+    pub fn first_break(&self) -> Option<(Offset, Option<Offset>, u64)> {
+        let mut end: Option<Offset> = None;
+        let mut segments = self.segments.iter().peekable();
+        while let Some((base, segment)) = segments.next() {
+            let expected = end.unwrap_or(Offset(*base));
+            if expected != Offset(*base) {
+                return Some((expected, Some(Offset(*base)), 0));
+            }
+            let after = segment.batches().last().map_or(expected, |last| last.next);
+            if segment.has_garbage() && segments.peek().is_some() {
+                return Some((after, None, segment.readable()));
+            }
+            end = Some(after);
+        }
+        None
+    }
+
+    /// Where the log ends when it is read from its beginning up to the first break.
+    pub(super) fn contiguous_end(&self) -> Offset {
+        let mut end = self.start();
+        for (base, segment) in &self.segments {
+            if Offset(*base) != end {
+                break;
+            }
+            for batch in segment.batches() {
+                if batch.base != end {
+                    return end;
+                }
+                end = batch.next;
+            }
+            if segment.has_garbage() {
+                break;
+            }
+        }
+        end
+    }
+}

@@ -1,0 +1,145 @@
+//! `acked-write-lost`: a producer was told that a record is at an offset, somebody read on past
+//! that offset, and from then on nobody ever read the record: neither in passing nor later.
+//!
+//! One who had read it before is no excuse, for it is gone all the same. Judged at the end, since
+//! a later read may still find it. Whether the configuration promised
+//! anything is the scenario's to say: acks=1 is a word too. What retention deleted is not lost.
+//! Source: Jepsen's Kafka workload, lost-write.
+
+use crate::base::Instant;
+use crate::check::{Ending, Event, Ghost, Invariant, Violation, Witness};
+
+pub(super) struct AckedWriteLost;
+
+impl Invariant for AckedWriteLost {
+    fn name(&self) -> &'static str {
+        "acked-write-lost"
+    }
+
+    fn observe(&mut self, _event: &Event<'_>, _ghost: &Ghost) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _ending: Ending, ghost: &Ghost) -> Result<(), Violation> {
+        for send in ghost.clients().sends() {
+            let Some(acked) = send.acknowledged() else { continue };
+            let told = send.as_told();
+            let Some(offset) = told.offset else { continue };
+            if offset < ghost.deleted_below(&send.partition) {
+                continue;
+            }
+            // A pass that reads it happens when it is last read, and not after.
+            let after = |read: Instant| Instant(read.0.saturating_add(1));
+            let since = send.last_read.map_or(acked, |read| acked.max(after(read)));
+            let Some(pass) = ghost.clients().passed(&send.partition, offset, since) else {
+                continue;
+            };
+            let witness = Witness::ReadPast { told, consumer: pass.consumer, later: pass.last() };
+            return Violation::found(self.name(), pass.at, &send.partition, witness);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::config::Acks;
+    use crate::check::testing::Story;
+
+    fn acked() -> Story {
+        let mut story = Story::judging("acked-write-lost");
+        story.sent(3, 0, 100, Acks::Leader);
+        story.told_ok(3, 0, Some(7));
+        story
+    }
+
+    #[test]
+    fn silent_while_an_unread_tail_may_still_come() {
+        let mut story = acked();
+        story.polled(0, &[(5, 98), (6, 99)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_a_send_that_timed_out() {
+        let mut story = Story::judging("acked-write-lost");
+        story.sent(3, 0, 100, Acks::All);
+        story.told_unknown(3, 0, "REQUEST_TIMED_OUT");
+        story.polled(0, &[(6, 99), (7, 101), (8, 102)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_a_send_that_was_refused_or_never_answered() {
+        let mut story = Story::judging("acked-write-lost");
+        story.sent(3, 0, 100, Acks::All);
+        story.told_fail(3, 0, "NOT_ENOUGH_REPLICAS");
+        story.sent(3, 1, 101, Acks::All);
+        story.polled(0, &[(0, 1), (1, 2), (2, 3)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_when_a_later_read_still_finds_it() {
+        let mut story = acked();
+        story.polled(0, &[(8, 101), (9, 102)]);
+        story.polled(1, &[(7, 100)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_a_reader_that_began_after_it() {
+        let mut story = acked();
+        story.positioned(0, 8);
+        story.polled(0, &[(8, 101), (9, 102)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_acks_0_where_no_offset_was_told() {
+        let mut story = Story::judging("acked-write-lost");
+        story.sent(3, 0, 100, Acks::None);
+        story.told_ok(3, 0, None);
+        story.polled(0, &[(0, 1), (1, 2)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn fires_when_the_next_offset_was_read_and_this_one_not() {
+        let mut story = acked();
+        story.polled(2, &[(6, 99), (7, 555), (8, 101)]);
+        story.finish_fired(
+            "orders-0 offset 7 acked to p3 at 1.000 s; absent where consumer 2 read on to offset 8 \
+             at 1.000 s",
+        );
+    }
+
+    #[test]
+    fn fires_when_it_was_read_once_and_is_gone_later() {
+        let mut story = acked();
+        story.polled(0, &[(6, 99), (7, 100), (8, 101)]);
+        story.later();
+        story.polled(2, &[(6, 99), (7, 555), (8, 556)]);
+        assert!(story.finish_sentence().contains("absent where consumer 2"));
+    }
+
+    #[test]
+    fn silent_when_all_who_pass_read_it() {
+        let mut story = acked();
+        story.polled(0, &[(6, 99), (7, 100), (8, 101)]);
+        story.later();
+        story.polled(2, &[(6, 99), (7, 100)]);
+        story.later();
+        story.polled(2, &[(8, 101), (9, 102)]);
+        story.polled(0, &[(9, 102)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn fires_when_a_poll_jumped_over_it() {
+        let mut story = acked();
+        story.positioned(2, 6);
+        story.polled(2, &[(6, 99), (8, 101)]);
+        assert!(story.finish_sentence().contains("absent where consumer 2"));
+    }
+}

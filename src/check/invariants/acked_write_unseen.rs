@@ -1,0 +1,139 @@
+//! `acked-write-unseen`: acknowledged, and never read although the final read reached the end.
+//!
+//! Judged against each final read: what was acknowledged before it began, and is not before its
+//! beginning, must have been read by somebody since. With acks=0 the word is given without an offset, and counts all the same.
+//! Source: Jepsen's Kafka workload, unseen.
+
+use crate::check::{Ending, Event, Ghost, Invariant, Violation, Witness};
+
+pub(super) struct AckedWriteUnseen;
+
+impl Invariant for AckedWriteUnseen {
+    fn name(&self) -> &'static str {
+        "acked-write-unseen"
+    }
+
+    fn observe(&mut self, _event: &Event<'_>, _ghost: &Ghost) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn finish(&mut self, ending: Ending, ghost: &Ghost) -> Result<(), Violation> {
+        for send in ghost.clients().sends() {
+            let Some(acked) = send.acknowledged() else { continue };
+            let told = send.as_told();
+            let deleted_below = ghost.deleted_below(&send.partition);
+            if told.offset.is_none_or(|offset| offset < deleted_below) && deleted_below.0 > 0 {
+                continue;
+            }
+            let reads = ghost.clients().reached(&send.partition);
+            let read = reads.iter().find(|read| {
+                let began = ending.reading.filter(|at| *at <= read.at).unwrap_or(read.since);
+                let seen = send.last_read.is_some_and(|seen| seen >= read.since);
+                let skipped = send.offset().is_some_and(|offset| offset < read.from);
+                acked <= began && !seen && !skipped
+            });
+            let Some(read) = read else { continue };
+            let witness = Witness::Unseen { told, consumer: read.consumer, end: read.end };
+            return Violation::found(self.name(), read.at, &send.partition, witness);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::config::Acks;
+    use crate::check::testing::Story;
+
+    fn acked() -> Story {
+        let mut story = Story::judging("acked-write-unseen");
+        story.sent(3, 0, 100, Acks::All);
+        story.told_ok(3, 0, Some(7));
+        story
+    }
+
+    #[test]
+    fn silent_when_somebody_read_it() {
+        let mut story = acked();
+        story.positioned(0, 7);
+        story.polled(0, &[(7, 100)]);
+        story.reached_end(0, 8);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_when_no_final_read_reached_the_end() {
+        let mut story = acked();
+        story.positioned(0, 0);
+        story.polled(0, &[(0, 1), (1, 2)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_what_was_acknowledged_after_the_final_read_began() {
+        let mut story = Story::judging("acked-write-unseen");
+        story.positioned(0, 0);
+        story.later();
+        story.sent(3, 0, 100, Acks::All);
+        story.told_ok(3, 0, Some(7));
+        story.reached_end(0, 7);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_sends_whose_outcome_is_unknown() {
+        let mut story = Story::judging("acked-write-unseen");
+        story.sent(3, 0, 100, Acks::All);
+        story.told_unknown(3, 0, "NOT_ENOUGH_REPLICAS_AFTER_APPEND");
+        story.positioned(0, 0);
+        story.reached_end(0, 0);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn fires_when_the_final_read_reached_the_end_without_it() {
+        let mut story = acked();
+        story.positioned(0, 0);
+        story.polled(0, &[(0, 1)]);
+        story.reached_end(0, 1);
+        story.finish_fired(
+            "orders-0 offset 7 acked to p3 at 1.000 s; absent where consumer 0 read to the \
+             end 1 by 1.000 s",
+        );
+    }
+
+    #[test]
+    fn fires_when_it_was_read_once_and_the_final_read_ends_before_it() {
+        let mut story = acked();
+        story.polled(2, &[(6, 99), (7, 100)]);
+        story.later();
+        story.positioned(0, 0);
+        story.polled(0, &[(0, 1)]);
+        story.reached_end(0, 1);
+        assert!(story.finish_sentence().contains("absent where consumer 0 read to the end 1"));
+    }
+
+    #[test]
+    fn silent_about_what_the_final_read_began_behind() {
+        let mut story = acked();
+        story.polled(2, &[(6, 99), (7, 100)]);
+        story.later();
+        story.positioned(0, 8);
+        story.polled(0, &[(8, 101)]);
+        story.reached_end(0, 9);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn fires_also_for_acks_0_where_no_offset_was_told() {
+        let mut story = Story::judging("acked-write-unseen");
+        story.sent(3, 4, 100, Acks::None);
+        story.told_ok(3, 4, None);
+        story.positioned(0, 0);
+        story.reached_end(0, 0);
+        story.finish_fired(
+            "orders-0 send 4 acked to p3 at 1.000 s; absent where consumer 0 read to the end \
+             0 by 1.000 s",
+        );
+    }
+}

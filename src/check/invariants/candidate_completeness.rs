@@ -1,0 +1,147 @@
+//! `candidate-completeness`: each running member of the ISR and the ELR holds what a leader must
+//! hold, for any of them could be elected now.
+//!
+//! Asked when an ISR changes, when something new is promised, and when a broker is admitted. A
+//! member that restarted is not asked before the controller has admitted it again: what it lost
+//! may cost it its place (KIP-966). The ELR is the ghost's own: who left an ISR that became too
+//! small, and has run ever since.
+
+use crate::base::{BrokerId, TopicPartition};
+use crate::check::ghost::Change;
+use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+
+pub(super) struct CandidateCompleteness;
+
+impl Invariant for CandidateCompleteness {
+    fn name(&self) -> &'static str {
+        "candidate-completeness"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for change in event.changes {
+            match change {
+                Change::Committed { partition } | Change::Promised { partition, .. } => {
+                    let Some(known) = ghost.partition(partition) else { continue };
+                    for broker in known.committed.isr.iter().chain(&known.elr) {
+                        ask(event, ghost, partition, *broker)?;
+                    }
+                }
+                Change::Admitted { host } => {
+                    let Some(broker) = ghost.host(*host).map(|host| host.broker) else { continue };
+                    for (name, partition) in ghost.partitions() {
+                        if partition.may_lead(broker) {
+                            ask(event, ghost, name, broker)?;
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn ask(
+    event: &Event<'_>,
+    ghost: &Ghost,
+    name: &TopicPartition,
+    broker: BrokerId,
+) -> Result<(), Violation> {
+    let candidate = ghost.hosts().find(|(_, host)| host.broker == broker);
+    let Some((host, _)) = candidate.filter(|(_, host)| host.up && host.admitted) else {
+        return Ok(());
+    };
+    let Some(index) = ghost.first_lacking(host, name, None) else { return Ok(()) };
+    if ghost.may_lack(name, index) {
+        return Ok(());
+    }
+    let Some(absence) = ghost.absence(host, name, index) else { return Ok(()) };
+    let in_epoch = ghost.partition(name).map_or(absence.epoch, |p| p.committed.leader_epoch);
+    let witness = Witness::Lacks { absence, leads: false, in_epoch };
+    event.broke("candidate-completeness", name, witness)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+
+    fn exposed() -> Story {
+        let mut story = Story::judging("candidate-completeness");
+        for broker in 1..=3 {
+            story.admitted(broker);
+        }
+        story.commits(Some(1), 0, &[1, 2]);
+        story.leader_writes(1, 0, 0, &[100]);
+        story.writes(2, 0, 0, &[100]);
+        story.high_watermark(1, 0, 1);
+        story
+    }
+
+    #[test]
+    fn silent_when_a_follower_joins_that_has_caught_up() {
+        let mut story = exposed();
+        story.writes(3, 0, 0, &[100]);
+        story.commits(Some(1), 0, &[1, 2, 3]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_follower_joins_that_lacks_an_exposed_record() {
+        let mut story = exposed();
+        story.commits(Some(1), 0, &[1, 2, 3]);
+        story.fired(
+            "orders-0 offset 0 of epoch 0 committed by b1 at 1.000 s; \
+             absent on in-sync b3 of epoch 0 at 1.000 s",
+        );
+    }
+
+    #[test]
+    fn fires_when_a_leader_exposes_what_a_member_has_not_fetched() {
+        let mut story = exposed();
+        story.leader_writes(1, 1, 0, &[101]);
+        story.high_watermark(1, 0, 2);
+        assert!(story.sentence().contains("in-sync b2"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn fires_when_a_small_isr_commits_what_those_who_left_it_do_not_have() {
+        let mut story = exposed();
+        story.commits(Some(1), 0, &[1]);
+        story.leader_writes(1, 1, 0, &[101]);
+        story.silent();
+        story.high_watermark(1, 0, 2);
+        assert!(story.sentence().contains("absent on in-sync b2"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn silent_when_those_who_left_do_not_count_any_more() {
+        let mut story = exposed();
+        story.writes(3, 0, 0, &[100]);
+        story.commits(Some(1), 0, &[1]);
+        story.commits(Some(1), 0, &[1, 3]);
+        story.leader_writes(1, 1, 0, &[101]);
+        story.writes(3, 1, 0, &[101]);
+        story.high_watermark(1, 0, 2);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_a_member_that_lost_power_until_it_is_admitted_again() {
+        let mut story = exposed();
+        story.power_loss(2, 0);
+        story.boot(2);
+        story.leader_writes(1, 1, 0, &[101]);
+        story.commits(Some(1), 0, &[1]);
+        story.admitted(2);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_member_is_admitted_again_without_what_it_lost() {
+        let mut story = exposed();
+        story.power_loss(2, 0);
+        story.boot(2);
+        story.admitted(2);
+        assert!(story.sentence().contains("absent on in-sync b2"), "{}", story.sentence());
+    }
+}

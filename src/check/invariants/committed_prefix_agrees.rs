@@ -1,0 +1,144 @@
+//! `committed-prefix-agrees`: two replicas hold equal records (bytes, epoch, offset) below the
+//! smaller of their high watermarks.
+//!
+//! What was exposed is one list, so each replica is compared with that list whenever its own high
+//! watermark rises: two that agree with it below their high watermarks agree with each other. A
+//! replica that has not heard of the leader whose election lost records may still hold them.
+
+use std::collections::BTreeMap;
+
+use crate::base::{Offset, Probe, TopicPartition};
+use crate::check::ghost::Change;
+use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::sim::{HostId, What};
+
+#[derive(Default)]
+pub(super) struct CommittedPrefixAgrees {
+    high_watermarks: BTreeMap<(HostId, TopicPartition), Offset>,
+}
+
+impl Invariant for CommittedPrefixAgrees {
+    fn name(&self) -> &'static str {
+        "committed-prefix-agrees"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for change in event.changes {
+            match change {
+                Change::Cut { host, partition, end } => {
+                    // Most of them are empty files being made.
+                    if let Some(known) = self.high_watermarks.get_mut(&(*host, partition.clone())) {
+                        *known = (*known).min(*end);
+                    }
+                }
+                Change::Gone { partition } => {
+                    self.high_watermarks.retain(|(_, name), _| name != partition);
+                }
+                _ => {}
+            }
+        }
+        let What::Probe(Probe::HighWatermark { partition, epoch, offset, .. }) = &event.seen.what
+        else {
+            return Ok(());
+        };
+        let host = event.seen.host;
+        if ghost.role(host, partition).is_none() {
+            return Ok(());
+        }
+        let known = self.high_watermarks.entry((host, partition.clone())).or_default();
+        if *offset <= *known {
+            return Ok(());
+        }
+        *known = *offset;
+        let lacking = ghost.first_lacking(host, partition, Some(*offset));
+        let absence = lacking.and_then(|index| ghost.absence(host, partition, index));
+        let Some(absence) = absence else { return Ok(()) };
+        if ghost.may_hold_remains(partition, absence.offset, *epoch) {
+            return Ok(());
+        }
+        let witness = Witness::Disagrees { absence, high_watermark: *offset };
+        event.broke(self.name(), partition, witness)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+
+    fn exposed() -> Story {
+        let mut story = Story::judging("committed-prefix-agrees");
+        story.commits(Some(1), 0, &[1, 2]);
+        story.leader_writes(1, 0, 0, &[100]);
+        story.writes(2, 0, 0, &[100]);
+        story.high_watermark(1, 0, 1);
+        story
+    }
+
+    #[test]
+    fn silent_while_a_follower_follows() {
+        let mut story = exposed();
+        story.high_watermark(2, 0, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_a_different_tail_above_the_high_watermark() {
+        let mut story = exposed();
+        story.writes(3, 0, 0, &[100]);
+        story.writes(3, 1, 0, &[777]);
+        story.high_watermark(3, 0, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_follower_has_other_bytes_below_its_high_watermark() {
+        let mut story = exposed();
+        story.writes(3, 0, 0, &[777]);
+        story.high_watermark(3, 0, 1);
+        story.fired(
+            "orders-0 offset 0 of epoch 0 committed by b1 at 1.000 s; b3 has a record of epoch 0 \
+             there, below its high watermark 1 at 1.000 s",
+        );
+    }
+
+    #[test]
+    fn silent_about_a_deposed_leader_that_still_holds_what_an_unclean_election_lost() {
+        let mut story = exposed();
+        story.leader_writes(1, 1, 0, &[101]);
+        story.commits_unclean(3, 1, &[3]);
+        story.became_leader(3, 1);
+        story.leader_writes(3, 0, 1, &[300]);
+        story.leader_writes(3, 1, 1, &[301]);
+        story.high_watermark(3, 1, 2);
+        story.high_watermark(1, 0, 2);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_it_follows_the_new_leader_and_holds_it_still() {
+        let mut story = exposed();
+        story.leader_writes(1, 1, 0, &[101]);
+        story.commits_unclean(3, 1, &[3]);
+        story.became_leader(3, 1);
+        story.leader_writes(3, 0, 1, &[300]);
+        story.leader_writes(3, 1, 1, &[301]);
+        story.high_watermark(3, 1, 2);
+        story.became_follower(1, 1, 3);
+        story.high_watermark(1, 1, 2);
+        assert!(story.sentence().contains("b1 has a record of epoch 0 there"));
+    }
+
+    #[test]
+    fn silent_about_a_follower_that_cut_what_was_lost_before_its_high_watermark_rose() {
+        let mut story = exposed();
+        story.commits_unclean(3, 1, &[3]);
+        story.became_leader(3, 1);
+        story.leader_writes(3, 0, 1, &[300]);
+        story.became_follower(1, 1, 3);
+        story.cut(1, 0);
+        story.writes(1, 0, 1, &[300]);
+        story.high_watermark(3, 1, 1);
+        story.high_watermark(1, 1, 1);
+        story.silent();
+    }
+}

@@ -1,0 +1,229 @@
+//! `leader-completeness`: the leader of the newest epoch holds every record that was ever below a
+//! true high watermark, and every record acknowledged with acks=all.
+//!
+//! Asked when a leader takes over, and when somebody else than the newest leader promises
+//! something. What an unclean election, or unsynced pages lost by `min.insync.replicas` in-sync
+//! replicas, explain is no violation: the ghost notes it as a loss within the contract.
+//! Source: Raft's Leader Completeness; Kafka's TLA+ specification, StrongIsr.
+
+use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+
+pub(super) struct LeaderCompleteness;
+
+impl Invariant for LeaderCompleteness {
+    fn name(&self) -> &'static str {
+        "leader-completeness"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for change in event.changes {
+            let Some((partition, epoch, host)) = ghost.leader_in_doubt(change) else { continue };
+            let broken = ghost.missing(host, partition).and_then(|missing| missing.broken);
+            if let Some(absence) = broken {
+                let witness = Witness::Lacks { absence, leads: true, in_epoch: epoch };
+                return event.broke(self.name(), partition, witness);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+    use crate::check::{Note, Permit};
+
+    /// Ten records on b1 and b2, exposed; b3 lags behind.
+    fn exposed() -> Story {
+        let mut story = Story::judging("leader-completeness");
+        story.commits(Some(1), 0, &[1, 2]);
+        for record in 0..10 {
+            story.leader_writes(1, record, 0, &[100 + record as u64]);
+            story.writes(2, record, 0, &[100 + record as u64]);
+            story.high_watermark(1, 0, record + 1);
+        }
+        story
+    }
+
+    #[test]
+    fn silent_when_the_successor_holds_what_was_exposed() {
+        let mut story = exposed();
+        story.elected(2, 1, &[2]);
+        story.silent();
+        assert!(story.finish().notes.is_empty());
+    }
+
+    #[test]
+    fn silent_about_a_tail_that_was_never_exposed() {
+        let mut story = exposed();
+        story.leader_writes(1, 10, 0, &[110]);
+        story.elected(2, 1, &[2]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_the_successor_lacks_an_exposed_record() {
+        let mut story = exposed();
+        story.cut(2, 9);
+        story.elected(2, 1, &[2]);
+        story.fired(
+            "orders-0 offset 9 of epoch 0 committed by b1 at 1.000 s; \
+             absent on leader b2 of epoch 1 at 1.000 s",
+        );
+    }
+
+    #[test]
+    fn fires_when_the_successor_holds_another_record_there() {
+        let mut story = exposed();
+        story.cut(2, 8);
+        story.writes(2, 8, 1, &[999]);
+        story.elected(2, 2, &[2]);
+        story.fired(
+            "orders-0 offset 8 of epoch 0 committed by b1 at 1.000 s (2 records from there on); \
+             leader b2 of epoch 2 has a record of epoch 1 there at 1.000 s",
+        );
+    }
+
+    #[test]
+    fn fires_when_acks_all_was_told_for_what_no_high_watermark_covered() {
+        let mut story = exposed();
+        story.leader_writes(1, 10, 0, &[110]);
+        story.acknowledged_all(1, 0, 11);
+        story.elected(2, 1, &[2]);
+        assert!(story.sentence().contains("offset 10 of epoch 0"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn silent_when_a_deposed_leader_hears_late_that_its_successor_has_the_records() {
+        let mut story = exposed();
+        story.leader_writes(1, 10, 0, &[110]);
+        story.writes(2, 10, 0, &[110]);
+        story.elected(2, 1, &[2]);
+        story.high_watermark(1, 0, 11);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_deposed_leader_exposes_what_its_successor_lacks() {
+        let mut story = exposed();
+        story.leader_writes(1, 10, 0, &[110]);
+        story.elected(2, 1, &[2]);
+        story.high_watermark(1, 0, 11);
+        assert!(story.sentence().contains("absent on leader b2"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn silent_about_one_who_learns_too_late_that_it_was_elected() {
+        let mut story = exposed();
+        story.commits(Some(3), 1, &[1, 2]);
+        story.commits(Some(2), 2, &[2]);
+        story.became_leader(3, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn notes_what_an_unclean_election_lost() {
+        let mut story = exposed();
+        story.commits_unclean(3, 1, &[3]);
+        story.became_leader(3, 1);
+        story.silent();
+        let notes = story.finish().notes;
+        assert_eq!(
+            notes[0].to_string(),
+            "orders-0 loss within the contract: 10 committed records from offset 0 are absent on \
+             leader b3 of epoch 1 at 1.000 s (unclean election of epoch 1)"
+        );
+    }
+
+    #[test]
+    fn an_unclean_election_permits_no_later_loss() {
+        let mut story = exposed();
+        story.commits_unclean(3, 1, &[3]);
+        story.became_leader(3, 1);
+        story.commits(Some(3), 1, &[2, 3]);
+        story.leader_writes(3, 0, 1, &[200]);
+        story.high_watermark(3, 1, 1);
+        story.elected(2, 2, &[2]);
+        assert!(story.sentence().contains("committed by b3"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn notes_what_enough_replicas_lost_from_unsynced_pages() {
+        let mut story = exposed();
+        story.power_loss(1, 4);
+        story.power_loss(2, 6);
+        story.boot(2);
+        story.elected(2, 1, &[2]);
+        story.silent();
+        let Note::LossWithinContract { records, permit, .. } = &story.finish().notes[0] else {
+            panic!("no loss noted")
+        };
+        assert_eq!(*records, 4);
+        assert_eq!(
+            permit,
+            &Permit::PowerLoss {
+                brokers: vec![1, 2].into_iter().map(crate::base::BrokerId).collect()
+            }
+        );
+    }
+
+    #[test]
+    fn fires_when_too_few_replicas_lost_unsynced_pages() {
+        let mut story = exposed();
+        story.power_loss(2, 6);
+        story.boot(2);
+        story.elected(2, 1, &[2]);
+        assert!(story.sentence().contains("(4 records from there on)"), "{}", story.sentence());
+    }
+
+    /// b2 loses records, fetches them again, and b1 loses them too.
+    fn lost_one_after_the_other(in_sync_between: bool) -> Story {
+        let mut story = exposed();
+        story.power_loss(2, 6);
+        story.boot(2);
+        story.commits(Some(1), 0, &[1]);
+        for record in 6..10 {
+            story.writes(2, record, 0, &[100 + record as u64]);
+        }
+        if in_sync_between {
+            story.admitted(2);
+            story.commits(Some(1), 0, &[1, 2]);
+        }
+        story.power_loss(1, 7);
+        story.boot(1);
+        story.elected(1, 1, &[1]);
+        story
+    }
+
+    #[test]
+    fn fires_when_one_who_lost_them_was_in_sync_again_before_the_next_lost_them() {
+        let story = lost_one_after_the_other(true);
+        assert!(story.sentence().contains("absent on leader b1"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn notes_when_the_next_lost_them_before_the_first_was_in_sync_again() {
+        let mut story = lost_one_after_the_other(false);
+        story.silent();
+        assert_eq!(story.finish().notes.len(), 1);
+    }
+
+    #[test]
+    fn silent_about_what_the_leader_deleted_by_retention() {
+        let mut story = exposed();
+        story.rolls(1, 10);
+        story.removes_segment(1, 0);
+        story.rolls(2, 10);
+        story.removes_segment(2, 0);
+        story.elected(2, 1, &[2]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_a_topic_that_was_deleted_and_created_again() {
+        let mut story = exposed();
+        story.created_again();
+        story.elected(2, 1, &[1, 2, 3]);
+        story.silent();
+    }
+}

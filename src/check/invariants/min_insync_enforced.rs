@@ -1,0 +1,148 @@
+//! `min-insync-enforced`: no acks=all acknowledgement while the effective ISR was smaller than
+//! `min.insync.replicas`.
+//!
+//! What counts is what the ISR stands for: when the acknowledgement is given, at least that many
+//! brokers must have held the record, whatever the leader believes. Where the leader certainly
+//! knows the ISR, because it was elected with it and nothing changed since, its size counts too. A
+//! leader that learns late that its ISR shrank does no harm and is not accused.
+
+use std::collections::BTreeMap;
+
+use crate::base::{BrokerId, LeaderEpoch, Offset, Probe, TopicPartition};
+use crate::check::ghost::{Change, Partition};
+use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::sim::What;
+
+#[derive(Default)]
+pub(super) struct MinInsyncEnforced {
+    /// Epoch of the last acknowledgement, and the offset below which that epoch's were looked at.
+    acknowledged: BTreeMap<TopicPartition, (LeaderEpoch, Offset)>,
+}
+
+impl Invariant for MinInsyncEnforced {
+    fn name(&self) -> &'static str {
+        "min-insync-enforced"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for change in event.changes {
+            if let Change::Gone { partition } = change {
+                self.acknowledged.remove(partition);
+            }
+        }
+        let What::Probe(Probe::AcknowledgedAll { partition: name, epoch, end }) = &event.seen.what
+        else {
+            return Ok(());
+        };
+        let Some(partition) = ghost.partition(name) else { return Ok(()) };
+        let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
+        if ghost.role(event.seen.host, name).is_none() {
+            return Ok(());
+        }
+        let needed = ghost.copies_needed(name);
+        if let Some(witness) = too_small_isr(partition, host.broker, *epoch, *end, needed) {
+            return event.broke(self.name(), name, witness);
+        }
+        let known = self.acknowledged.insert(name.clone(), (*epoch, *end));
+        let seen = known.filter(|(known, _)| known == epoch).map_or(Offset::ZERO, |(_, end)| end);
+        let promised = partition.promised.iter().rev();
+        for promised in promised.skip_while(|promised| promised.batch.next > *end) {
+            if promised.batch.base < seen || promised.in_epoch != *epoch {
+                break;
+            }
+            let copies = ghost.holders(promised);
+            if copies.len() < needed {
+                let witness = Witness::TooFewCopies {
+                    offset: promised.batch.base,
+                    epoch: promised.batch.epoch,
+                    copies,
+                    needed,
+                    to: None,
+                    leader: host.broker,
+                };
+                return event.broke(self.name(), name, witness);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_small_isr(
+    partition: &Partition,
+    leader: BrokerId,
+    epoch: LeaderEpoch,
+    end: Offset,
+    needed: usize,
+) -> Option<Witness> {
+    let state = &partition.committed;
+    let knows = state.as_elected && state.leader_epoch == epoch && state.leader == Some(leader);
+    (knows && state.isr.len() < needed).then(|| Witness::TooSmallIsr {
+        epoch,
+        leader,
+        isr: state.isr.clone(),
+        needed,
+        end,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+
+    #[test]
+    fn silent_when_enough_brokers_held_the_record() {
+        let mut story = Story::judging("min-insync-enforced");
+        story.leader_writes(1, 0, 0, &[1]);
+        story.writes(3, 0, 0, &[1]);
+        story.high_watermark(1, 0, 1);
+        story.acknowledged_all(1, 0, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_a_holder_lost_power_just_before_the_acknowledgement() {
+        let mut story = Story::judging("min-insync-enforced");
+        story.leader_writes(1, 0, 0, &[1]);
+        story.writes(3, 0, 0, &[1]);
+        story.power_loss(3, 0);
+        story.high_watermark(1, 0, 1);
+        story.acknowledged_all(1, 0, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_the_leader_has_not_heard_that_its_isr_shrank() {
+        let mut story = Story::judging("min-insync-enforced");
+        story.leader_writes(1, 0, 0, &[1]);
+        story.writes(2, 0, 0, &[1]);
+        story.commits(Some(1), 0, &[1]);
+        story.acknowledged_all(1, 0, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_the_leader_alone_holds_the_record() {
+        let mut story = Story::judging("min-insync-enforced");
+        story.commits(Some(1), 0, &[1]);
+        story.leader_writes(1, 0, 0, &[1]);
+        story.high_watermark(1, 0, 1);
+        story.acknowledged_all(1, 0, 1);
+        story.fired(
+            "orders-0 offset 0 of epoch 0 acknowledged by leader b1 at 1.000 s with copies on b1 \
+             only; min.insync.replicas is 2",
+        );
+    }
+
+    #[test]
+    fn fires_when_a_leader_was_elected_alone_and_acknowledges() {
+        let mut story = Story::judging("min-insync-enforced");
+        story.leader_writes(1, 0, 0, &[1]);
+        story.writes(2, 0, 0, &[1]);
+        story.elected(2, 1, &[2]);
+        story.acknowledged_all(2, 1, 1);
+        story.fired(
+            "orders-0 leader b2 of epoch 1 acknowledged below offset 1 at 1.000 s with b2 in sync; \
+             min.insync.replicas is 2",
+        );
+    }
+}

@@ -1,0 +1,78 @@
+//! `poll-skip`: offsets are missing within one poll, or between polls of one assignment.
+//!
+//! A position that was set anew (assigned, sought, reset after a truncation) begins anew.
+//! Source: Jepsen's Kafka workload, poll-skip and int-poll-skip.
+
+use crate::check::ghost::Change;
+use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+
+pub(super) struct PollSkip;
+
+impl Invariant for PollSkip {
+    fn name(&self) -> &'static str {
+        "poll-skip"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, _ghost: &Ghost) -> Result<(), Violation> {
+        for change in event.changes {
+            let Change::Jumped { consumer, partition, expected, got } = change else { continue };
+            if got > expected {
+                let witness = Witness::Jump { consumer: *consumer, expected: *expected, got: *got };
+                return event.broke(self.name(), partition, witness);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+
+    #[test]
+    fn silent_while_polls_go_on_one_by_one_and_after_a_seek() {
+        let mut story = Story::judging("poll-skip");
+        story.positioned(0, 3);
+        story.polled(0, &[(3, 1), (4, 2)]);
+        story.polled(0, &[(5, 3)]);
+        story.positioned(0, 50);
+        story.polled(0, &[(50, 9)]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_another_consumer_that_is_elsewhere() {
+        let mut story = Story::judging("poll-skip");
+        story.polled(0, &[(3, 1)]);
+        story.polled(1, &[(9, 7)]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_a_consumer_that_was_killed_begins_anew() {
+        let mut story = Story::judging("poll-skip");
+        story.polled(0, &[(3, 1)]);
+        story.client_killed();
+        story.polled(0, &[(9, 7)]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_within_a_poll() {
+        let mut story = Story::judging("poll-skip");
+        story.polled(0, &[(3, 1), (5, 3)]);
+        story.fired("orders-0 consumer 0 was at offset 4 and got offset 5 at 1.000 s");
+    }
+
+    #[test]
+    fn fires_between_polls_and_after_a_seek() {
+        let mut story = Story::judging("poll-skip");
+        story.polled(0, &[(3, 1)]);
+        story.polled(0, &[(5, 3)]);
+        assert!(story.sentence().contains("was at offset 4"));
+        let mut story = Story::judging("poll-skip");
+        story.positioned(0, 3);
+        story.polled(0, &[(4, 2)]);
+        assert!(story.sentence().contains("was at offset 3"));
+    }
+}

@@ -1,0 +1,102 @@
+//! `reads-reach-end`: within a bounded time, a final read of every partition that was written to
+//! reaches its end.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::base::{Instant, TopicPartition};
+use crate::check::{Ending, Event, Ghost, Invariant, Note, Violation, Witness};
+
+pub(super) struct ReadsReachEnd {
+    pub within: Duration,
+}
+
+impl ReadsReachEnd {
+    /// The first partition whose end nobody reached in time.
+    fn unreached(since: Instant, due: Instant, ghost: &Ghost) -> Option<TopicPartition> {
+        let written: BTreeSet<&TopicPartition> =
+            ghost.clients().sends().map(|send| &send.partition).collect();
+        let reached = |partition: &TopicPartition| {
+            let reads = ghost.clients().reached(partition);
+            reads.iter().any(|read| (since..=due).contains(&read.at))
+        };
+        written.into_iter().find(|partition| !reached(partition)).cloned()
+    }
+}
+
+impl Invariant for ReadsReachEnd {
+    fn name(&self) -> &'static str {
+        "reads-reach-end"
+    }
+
+    fn observe(&mut self, _event: &Event<'_>, _ghost: &Ghost) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn finish(&mut self, ending: Ending, ghost: &Ghost) -> Result<(), Violation> {
+        let Some(since) = ending.reading.or(ending.healed) else { return Ok(()) };
+        let (within, due) = (self.within, since + self.within);
+        if ending.now < due {
+            return Ok(());
+        }
+        let Some(partition) = Self::unreached(since, due, ghost) else { return Ok(()) };
+        let witness = Witness::EndNotReached { since, within };
+        Violation::found(self.name(), due, &partition, witness)
+    }
+
+    fn unjudged(&self, ending: Ending, ghost: &Ghost) -> Option<Note> {
+        let since = ending.reading.or(ending.healed)?;
+        let due = since + self.within;
+        (ending.now < due && Self::unreached(since, due, ghost).is_some())
+            .then_some(Note::EndedEarly { invariant: self.name() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::config::Acks;
+    use crate::check::testing::Story;
+
+    fn written() -> Story {
+        let mut story = Story::judging("reads-reach-end");
+        story.sent(0, 0, 100, Acks::All);
+        story
+    }
+
+    #[test]
+    fn silent_when_the_end_is_reached() {
+        let mut story = written();
+        story.healed();
+        story.later();
+        story.reached_end(0, 1);
+        story.long_later();
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_when_the_final_read_begins_late_and_ends_in_time() {
+        let mut story = written();
+        story.healed();
+        story.long_later();
+        story.reading();
+        story.reached_end(0, 1);
+        story.long_later();
+        story.finish_silent();
+    }
+
+    #[test]
+    fn notes_a_run_that_ended_before_the_time_was_over() {
+        let mut story = written();
+        story.healed();
+        story.later();
+        assert_eq!(story.finish().notes.len(), 1);
+    }
+
+    #[test]
+    fn fires_when_a_partition_that_was_written_to_is_never_read_to_its_end() {
+        let mut story = written();
+        story.healed();
+        story.long_later();
+        story.finish_fired("orders-0 no final read reached the end within 30 s from 1.000 s");
+    }
+}

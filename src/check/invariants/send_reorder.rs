@@ -1,0 +1,128 @@
+//! `send-reorder`: a consumer found the records of one idempotent producer and partition in another
+//! order than they were sent.
+//!
+//! Judged along each consumer's own reading; setting its position begins anew. A producer whose
+//! process ended is another one afterwards: nothing orders what both have in flight.
+//! Source: KIP-98: idempotence keeps the order with at most five requests in flight.
+
+use std::collections::BTreeMap;
+
+use crate::base::{Offset, TopicPartition};
+use crate::check::ghost::Change;
+use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::sim::{ClientEvent, What};
+
+/// The last of a producer's sends that a consumer came across: its place among all sends, its
+/// offset, its number. By producer and incarnation.
+type Latest = BTreeMap<(u32, u32), (usize, Offset, u64)>;
+
+#[derive(Default)]
+pub(super) struct SendReorder {
+    readings: BTreeMap<u32, BTreeMap<TopicPartition, Latest>>,
+}
+
+impl Invariant for SendReorder {
+    fn name(&self) -> &'static str {
+        "send-reorder"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for change in event.changes {
+            if let Change::Stopped { consumer } = change {
+                self.readings.remove(consumer);
+            }
+        }
+        match &event.seen.what {
+            What::Client(ClientEvent::Positioned { consumer, partition, .. }) => {
+                self.readings.entry(*consumer).or_default().remove(partition);
+                Ok(())
+            }
+            What::Client(ClientEvent::Polled { consumer, partition, records }) => {
+                let readings = self.readings.entry(*consumer).or_default();
+                if !readings.contains_key(partition) {
+                    readings.insert(partition.clone(), Latest::new());
+                }
+                let Some(latest) = readings.get_mut(partition) else { return Ok(()) };
+                for (offset, value) in records {
+                    let send = ghost.clients().send_of(*value).filter(|send| send.idempotent);
+                    let Some(send) = send else { continue };
+                    let producer = (send.producer, send.incarnation);
+                    let before = latest.insert(producer, (send.order, *offset, send.op));
+                    let Some((order, at, op)) = before else { continue };
+                    if order > send.order && at < *offset {
+                        let witness = Witness::Reordered {
+                            producer: send.producer,
+                            consumer: *consumer,
+                            earlier: (at, op),
+                            later: (*offset, send.op),
+                        };
+                        return event.broke(self.name(), partition, witness);
+                    }
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::config::Acks;
+    use crate::check::testing::Story;
+
+    fn sent() -> Story {
+        let mut story = Story::judging("send-reorder");
+        for op in 0..4 {
+            story.sent(0, op, 100 + op, Acks::All);
+            story.sent(1, op, 200 + op, Acks::All);
+        }
+        story
+    }
+
+    #[test]
+    fn silent_when_each_producer_s_records_come_in_order_with_some_missing() {
+        let mut story = sent();
+        story.polled(0, &[(0, 200), (1, 100), (2, 102), (3, 201)]);
+        story.polled(0, &[(4, 103)]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_a_consumer_reads_again_from_the_beginning() {
+        let mut story = sent();
+        story.polled(0, &[(0, 100), (1, 101)]);
+        story.positioned(0, 0);
+        story.polled(0, &[(0, 100), (1, 101)]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_a_producer_that_is_not_idempotent() {
+        let mut story = Story::judging("send-reorder");
+        story.sent_plain(0, 0, 100, Acks::Leader);
+        story.sent_plain(0, 1, 101, Acks::Leader);
+        story.polled(0, &[(0, 101), (1, 100)]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_a_producer_that_was_killed_sends_on_while_its_last_batch_is_in_flight() {
+        let mut story = sent();
+        story.client_killed();
+        story.sent(0, 4, 104, Acks::All);
+        story.polled(0, &[(0, 104), (1, 100), (2, 101)]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_later_send_comes_first_also_between_polls() {
+        let mut story = sent();
+        story.polled(0, &[(0, 100), (1, 102)]);
+        story.polled(0, &[(2, 101)]);
+        story.fired(
+            "orders-0 send 2 of p0 is at offset 1, before its send 1 at offset 2, as consumer 0 \
+             read at 1.000 s",
+        );
+    }
+}

@@ -1,0 +1,97 @@
+//! Feeds every invariant, and collects what they find.
+
+use super::ghost::{Change, Ghost};
+use super::{Ending, Event, Invariant, Setup, Verdicts, Violation, invariants};
+use crate::base::Instant;
+use crate::sim::Observation;
+
+/// Judges one run.
+pub struct Judge {
+    ghost: Ghost,
+    /// Those that have not broken yet.
+    invariants: Vec<Box<dyn Invariant>>,
+    verdicts: Verdicts,
+    changes: Vec<Change>,
+    healed: Option<Instant>,
+    reading: Option<Instant>,
+}
+
+impl Judge {
+    /// A judge of a run that has not begun.
+    pub fn new(setup: Setup) -> Self {
+        let invariants = invariants::of(&setup);
+        Self::with(setup, invariants)
+    }
+
+    /// A judge who knows these invariants only.
+    pub(super) fn with(setup: Setup, invariants: Vec<Box<dyn Invariant>>) -> Self {
+        let judged = invariants.iter().map(|invariant| invariant.name()).collect();
+        Self {
+            ghost: Ghost::new(setup),
+            invariants,
+            verdicts: Verdicts { judged, ..Verdicts::default() },
+            changes: Vec::new(),
+            healed: None,
+            reading: None,
+        }
+    }
+
+    /// Looks at the next thing that happened.
+    pub fn observe(&mut self, seen: &Observation) {
+        self.changes.clear();
+        self.ghost.observe(seen, &mut self.changes);
+        let event = Event { seen, changes: &self.changes };
+        let (ghost, found) = (&self.ghost, &mut self.verdicts.violations);
+        self.invariants.retain_mut(|invariant| keep(found, invariant.observe(&event, ghost)));
+        self.ghost.forget_what_is_lost(seen.at, &self.changes);
+    }
+
+    /// The last fault ended: from now on liveness is owed.
+    pub fn healed(&mut self, at: Instant) {
+        self.healed = Some(at);
+        self.ghost.healed();
+    }
+
+    /// The final reads begin. Without this call their time counts from the heal.
+    pub fn reading(&mut self, at: Instant) {
+        self.reading = Some(at);
+    }
+
+    /// Why the cluster has not converged yet: `None` when every partition has its leader, a full
+    /// ISR and equal logs.
+    pub fn unsettled(&self) -> Option<String> {
+        self.ghost.unsettled(false).map(|(partition, why)| format!("{partition} {why}"))
+    }
+
+    /// The first violation so far.
+    pub fn broken(&self) -> Option<&Violation> {
+        self.verdicts.violations.first()
+    }
+
+    /// What the ghost remembers, for pictures and reports.
+    pub fn ghost(&self) -> &Ghost {
+        &self.ghost
+    }
+
+    /// The run is over.
+    pub fn finish(mut self, now: Instant) -> Verdicts {
+        let ending = Ending { now, healed: self.healed, reading: self.reading };
+        let (ghost, found) = (&self.ghost, &mut self.verdicts.violations);
+        self.invariants.retain_mut(|invariant| keep(found, invariant.finish(ending, ghost)));
+        self.verdicts.notes = self.ghost.take_notes();
+        let unjudged = self.invariants.iter().filter_map(|i| i.unjudged(ending, &self.ghost));
+        self.verdicts.notes.extend(unjudged);
+        self.verdicts
+    }
+}
+
+/// An invariant that broke once is not asked again: what follows is often the same.
+fn keep(found: &mut Vec<Violation>, verdict: Result<(), Violation>) -> bool {
+    match verdict {
+        Ok(()) => true,
+        Err(violation) => {
+            found.push(violation);
+            false
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! What must hold, and who says whether it did.
+//!
+//! Feed a [`Judge`] every [`Observation`] of a run, in order. It keeps a
+//! [`Ghost`], which remembers what was written, promised and seen, and shows each event to every
+//! `Invariant`. Nothing here asks the cluster anything.
+//!
+//! One invariant, one file, one name: the name is the same in scenario files and in reports.
+
+mod ghost;
+pub mod history;
+mod invariants;
+mod judge;
+#[cfg(test)]
+mod judge_tests;
+mod setup;
+#[cfg(test)]
+mod testing;
+mod verdicts;
+mod violation;
+
+pub use ghost::Ghost;
+pub use invariants::NAMES;
+pub use judge::Judge;
+pub use setup::{Setup, TopicPromise};
+pub use verdicts::Permit;
+pub use verdicts::{Note, Verdicts};
+pub use violation::{Absence, Client, Sighting, Told, Violation, Witness};
+
+use crate::base::{Instant, TopicPartition};
+use crate::sim::Observation;
+
+/// What happened, and what the ghost made of it.
+pub(crate) struct Event<'a> {
+    /// As the simulation saw it.
+    pub seen: &'a Observation,
+    /// What it did to logs and promises. The ghost knows all of them already.
+    pub changes: &'a [ghost::Change],
+}
+
+/// What the end of a run looks like to an invariant.
+#[derive(Clone, Copy)]
+pub(crate) struct Ending {
+    /// Now.
+    pub now: Instant,
+    /// When the last fault ended.
+    pub healed: Option<Instant>,
+    /// When the final reads began, if they did.
+    pub reading: Option<Instant>,
+}
+
+impl Event<'_> {
+    /// An invariant broke here and now.
+    pub fn broke(
+        &self,
+        invariant: &'static str,
+        partition: &TopicPartition,
+        witness: Witness,
+    ) -> Result<(), Violation> {
+        Violation::found(invariant, self.seen.at, partition, witness)
+    }
+}
+
+/// Something that must hold.
+pub(crate) trait Invariant: Send {
+    /// Its name in the catalogue.
+    fn name(&self) -> &'static str;
+
+    /// Looks at one event; the ghost has seen it already.
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation>;
+
+    /// Looks at the whole, once.
+    fn finish(&mut self, _ending: Ending, _ghost: &Ghost) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    /// What to say when the run ended before it could be judged.
+    fn unjudged(&self, _ending: Ending, _ghost: &Ghost) -> Option<Note> {
+        None
+    }
+}

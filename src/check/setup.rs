@@ -1,0 +1,54 @@
+//! What a run promises: all that a checker has to be told.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::BrokerId;
+use crate::sim::HostId;
+
+/// Who is who, and what was configured.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// The hosts that hold partitions, with their `node.id`. None: only what clients saw is judged.
+    pub brokers: BTreeMap<HostId, BrokerId>,
+    /// What is promised for each topic; others have [`TopicPromise::default`].
+    pub topics: BTreeMap<Arc<str>, TopicPromise>,
+    /// Whether any producer is idempotent: only then are doubled or reordered records judged, and
+    /// only those of idempotent sends.
+    pub idempotence: bool,
+    /// Simulated time after which liveness must show: counted from the heal, for final reads from
+    /// their beginning.
+    pub within: Duration,
+}
+
+/// What is configured for a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopicPromise {
+    /// `min.insync.replicas`.
+    pub min_insync_replicas: usize,
+}
+
+impl Default for TopicPromise {
+    fn default() -> Self {
+        Self { min_insync_replicas: 1 }
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            brokers: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            idempotence: true,
+            within: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Setup {
+    /// What is promised for a topic.
+    pub fn promise(&self, topic: &str) -> TopicPromise {
+        self.topics.get(topic).copied().unwrap_or_default()
+    }
+}

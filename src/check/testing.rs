@@ -1,0 +1,391 @@
+//! Hand-made histories, told as stories: three brokers, one partition of three replicas, b1 leads
+//! epoch 0 and all are in sync, one second has passed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Judge, Setup, TopicPromise, Verdicts, Violation, invariants};
+use crate::base::config::{Acks, Compression};
+use crate::base::{
+    BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, ProducerEpoch, ProducerId,
+    Timestamp, TopicId, TopicPartition,
+};
+use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
+use crate::wire::batch::{self, BatchBuilder, BatchHeader};
+
+/// A batch of records with these values, as it lies on a disk.
+pub(crate) fn batch(base: i64, epoch: i32, values: &[u64]) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
+    for value in values {
+        builder.append(Timestamp(0), None, Some(&value.to_be_bytes()), &[]);
+    }
+    let mut bytes = builder.finish(ProducerId::NONE, ProducerEpoch::NONE, -1).to_vec();
+    batch::assign(&mut bytes, Offset(base), LeaderEpoch(epoch));
+    bytes
+}
+
+/// Three brokers; `min.insync.replicas` of the topic is 2.
+pub(crate) fn setup() -> Setup {
+    let promise = TopicPromise { min_insync_replicas: 2 };
+    Setup {
+        brokers: (1..=3).map(|id| (HostId(id), BrokerId(i32::from(id)))).collect(),
+        topics: [(Arc::from("orders"), promise)].into(),
+        idempotence: true,
+        within: Duration::from_secs(30),
+    }
+}
+
+pub(crate) struct Story {
+    judge: Option<Judge>,
+    now: Instant,
+    partition: TopicPartition,
+    topic_id: TopicId,
+    partition_epoch: i32,
+    /// Each broker's segments.
+    disks: BTreeMap<u16, BTreeMap<i64, Vec<u8>>>,
+    verdicts: Verdicts,
+}
+
+impl Story {
+    pub fn judging(name: &str) -> Self {
+        let chosen: Vec<_> =
+            invariants::of(&setup()).into_iter().filter(|i| i.name() == name).collect();
+        assert_eq!(chosen.len(), 1, "no invariant {name}");
+        Self::begin(Judge::with(setup(), chosen))
+    }
+
+    pub fn judging_all() -> Self {
+        Self::begin(Judge::new(setup()))
+    }
+
+    fn begin(judge: Judge) -> Self {
+        let mut story = Self {
+            judge: Some(judge),
+            now: Instant::from_secs(1),
+            partition: TopicPartition::new("orders", 0),
+            topic_id: TopicId([1; 16]),
+            partition_epoch: 0,
+            disks: BTreeMap::new(),
+            verdicts: Verdicts::default(),
+        };
+        story.commits(Some(1), 0, &[1, 2, 3]);
+        story.became_leader(1, 0);
+        story.became_follower(2, 0, 1);
+        story.became_follower(3, 0, 1);
+        story
+    }
+
+    fn sees(&mut self, host: u16, what: What) {
+        let seen = Observation { at: self.now, host: HostId(host), what };
+        eprintln!("{:?}", seen);
+        if let Some(judge) = &mut self.judge {
+            judge.observe(&seen);
+        }
+    }
+
+    fn probe(&mut self, host: u16, probe: Probe) {
+        self.sees(host, What::Probe(probe));
+    }
+
+    fn client(&mut self, event: ClientEvent) {
+        self.sees(100, What::Client(event));
+    }
+
+    // Time.
+
+    pub fn later(&mut self) {
+        self.now = self.now + Duration::from_secs(1);
+    }
+
+    pub fn long_later(&mut self) {
+        self.now = self.now + Duration::from_secs(60);
+    }
+
+    pub fn healed(&mut self) {
+        self.judge.as_mut().unwrap().healed(self.now);
+    }
+
+    pub fn reading(&mut self) {
+        self.judge.as_mut().unwrap().reading(self.now);
+    }
+
+    // The controller.
+
+    pub fn commits(&mut self, leader: Option<i32>, epoch: i32, isr: &[i32]) {
+        self.commits_as(leader, epoch, isr, false);
+    }
+
+    pub fn commits_unclean(&mut self, leader: i32, epoch: i32, isr: &[i32]) {
+        self.commits_as(Some(leader), epoch, isr, true);
+    }
+
+    fn commits_as(&mut self, leader: Option<i32>, epoch: i32, isr: &[i32], unclean: bool) {
+        let probe = Probe::PartitionCommitted {
+            partition: self.partition.clone(),
+            topic_id: self.topic_id,
+            replicas: (1..=3).map(BrokerId).collect(),
+            leader: leader.map(BrokerId),
+            leader_epoch: LeaderEpoch(epoch),
+            partition_epoch: PartitionEpoch(self.partition_epoch),
+            isr: isr.iter().copied().map(BrokerId).collect(),
+            unclean,
+        };
+        self.partition_epoch += 1;
+        self.probe(0, probe);
+    }
+
+    pub fn admitted(&mut self, broker: i32) {
+        self.probe(0, Probe::BrokerUnfenced { broker: BrokerId(broker) });
+    }
+
+    pub fn fenced(&mut self, broker: i32) {
+        self.probe(0, Probe::BrokerFenced { broker: BrokerId(broker) });
+    }
+
+    pub fn created_again(&mut self) {
+        self.probe(0, Probe::TopicDeleted { topic_id: self.topic_id });
+        for broker in std::mem::take(&mut self.disks).into_keys() {
+            let (from, to) = (Arc::from("/data/orders-0"), Arc::from("/data/orders-0.abc-delete"));
+            self.sees(broker, What::Renamed { from, to });
+        }
+        self.topic_id = TopicId([2; 16]);
+        self.partition_epoch = 0;
+        self.commits(Some(1), 0, &[1, 2, 3]);
+    }
+
+    /// The controller chooses a leader, and it takes over.
+    pub fn elected(&mut self, broker: u16, epoch: i32, isr: &[i32]) {
+        self.commits(Some(i32::from(broker)), epoch, isr);
+        self.became_leader(broker, epoch);
+    }
+
+    // Replicas.
+
+    pub fn became_leader(&mut self, broker: u16, epoch: i32) {
+        let (partition, topic_id) = (self.partition.clone(), self.topic_id);
+        let epoch = LeaderEpoch(epoch);
+        let log_end = Offset::ZERO;
+        self.probe(broker, Probe::BecameLeader { partition, topic_id, epoch, log_end });
+    }
+
+    pub fn became_follower(&mut self, broker: u16, epoch: i32, leader: i32) {
+        let (partition, topic_id) = (self.partition.clone(), self.topic_id);
+        let (epoch, leader) = (LeaderEpoch(epoch), Some(BrokerId(leader)));
+        self.probe(broker, Probe::BecameFollower { partition, topic_id, epoch, leader });
+    }
+
+    pub fn writes(&mut self, broker: u16, base: i64, epoch: i32, values: &[u64]) {
+        let bytes = batch(base, epoch, values);
+        let segments = self.disks.entry(broker).or_default();
+        if segments.is_empty() {
+            segments.insert(0, Vec::new());
+        }
+        let (segment, file) = segments.iter_mut().next_back().unwrap();
+        let (path, offset) = (path(*segment), file.len() as u64);
+        file.extend_from_slice(&bytes);
+        self.sees(broker, What::Wrote { path, offset, bytes: bytes.into() });
+    }
+
+    pub fn leader_writes(&mut self, broker: u16, base: i64, epoch: i32, values: &[u64]) {
+        self.writes(broker, base, epoch, values);
+        let probe = Probe::LeaderAppended {
+            partition: self.partition.clone(),
+            epoch: LeaderEpoch(epoch),
+            base: Offset(base),
+            end: Offset(base + values.len() as i64),
+        };
+        self.probe(broker, probe);
+    }
+
+    pub fn rolls(&mut self, broker: u16, base: i64) {
+        self.disks.entry(broker).or_default().insert(base, Vec::new());
+        self.sees(broker, What::Cut { path: path(base), len: 0 });
+    }
+
+    pub fn removes_segment(&mut self, broker: u16, base: i64) {
+        self.disks.get_mut(&broker).unwrap().remove(&base);
+        self.sees(broker, What::Removed { path: path(base) });
+    }
+
+    /// Cuts the last segment so that it ends at an offset.
+    pub fn cut(&mut self, broker: u16, end: i64) {
+        let segments = self.disks.entry(broker).or_default();
+        let Some((base, file)) = segments.iter_mut().next_back() else { return };
+        file.truncate(position_of(file, end));
+        let (path, len) = (path(*base), file.len() as u64);
+        self.sees(broker, What::Cut { path, len });
+    }
+
+    pub fn high_watermark(&mut self, broker: u16, epoch: i32, offset: i64) {
+        let leads = self.judge.as_ref().is_some_and(|judge| {
+            let role = judge.ghost().role(HostId(broker), &self.partition);
+            role.is_some_and(|role| role.leads)
+        });
+        let probe = Probe::HighWatermark {
+            partition: self.partition.clone(),
+            epoch: LeaderEpoch(epoch),
+            leads,
+            offset: Offset(offset),
+        };
+        self.probe(broker, probe);
+    }
+
+    pub fn acknowledged_all(&mut self, broker: u16, epoch: i32, end: i64) {
+        let (partition, epoch) = (self.partition.clone(), LeaderEpoch(epoch));
+        self.probe(broker, Probe::AcknowledgedAll { partition, epoch, end: Offset(end) });
+    }
+
+    // Faults.
+
+    /// What lies at or after an offset was not synced.
+    pub fn power_loss(&mut self, broker: u16, kept_below: i64) {
+        for file in self.disks.entry(broker).or_default().values_mut() {
+            file.truncate(position_of(file, kept_below));
+        }
+        self.loses_power(broker);
+    }
+
+    /// One segment is cut to so many bytes.
+    pub fn power_loss_keeping(&mut self, broker: u16, segment: i64, bytes: usize) {
+        self.disks.get_mut(&broker).unwrap().get_mut(&segment).unwrap().truncate(bytes);
+        self.loses_power(broker);
+    }
+
+    /// The last byte is another.
+    pub fn power_loss_tearing(&mut self, broker: u16) {
+        let (_, file) = self.disks.get_mut(&broker).unwrap().iter_mut().next_back().unwrap();
+        *file.last_mut().unwrap() ^= 1;
+        self.loses_power(broker);
+    }
+
+    fn loses_power(&mut self, broker: u16) {
+        self.sees(broker, What::PowerLost { lost_pages: 1 });
+        for (base, file) in self.disks.get(&broker).cloned().unwrap_or_default() {
+            self.sees(broker, What::Survived { path: path(base), bytes: file.into() });
+        }
+    }
+
+    pub fn killed(&mut self, broker: u16) {
+        self.sees(broker, What::Killed);
+    }
+
+    pub fn boot(&mut self, broker: u16) {
+        self.sees(broker, What::Booted);
+    }
+
+    // Clients.
+
+    pub fn sent(&mut self, producer: u32, op: u64, value: u64, acks: Acks) {
+        self.sends(producer, op, value, acks, true);
+    }
+
+    pub fn sent_plain(&mut self, producer: u32, op: u64, value: u64, acks: Acks) {
+        self.sends(producer, op, value, acks, false);
+    }
+
+    fn sends(&mut self, producer: u32, op: u64, value: u64, acks: Acks, idempotent: bool) {
+        let partition = self.partition.clone();
+        self.client(ClientEvent::Sent { producer, op, partition, value, acks, idempotent });
+    }
+
+    fn told(&mut self, producer: u32, op: u64, outcome: Outcome) {
+        self.client(ClientEvent::Told { producer, op, outcome });
+    }
+
+    pub fn told_ok(&mut self, producer: u32, op: u64, offset: Option<i64>) {
+        self.told(producer, op, Outcome::Ok { offset: offset.map(Offset) });
+    }
+
+    pub fn told_fail(&mut self, producer: u32, op: u64, error: &str) {
+        self.told(producer, op, Outcome::Fail { error: error.into() });
+    }
+
+    pub fn told_unknown(&mut self, producer: u32, op: u64, error: &str) {
+        self.told(producer, op, Outcome::Unknown { error: error.into() });
+    }
+
+    pub fn polled(&mut self, consumer: u32, records: &[(i64, u64)]) {
+        let records = records.iter().map(|(offset, value)| (Offset(*offset), *value)).collect();
+        let partition = self.partition.clone();
+        self.client(ClientEvent::Polled { consumer, partition, records });
+    }
+
+    pub fn positioned(&mut self, consumer: u32, offset: i64) {
+        let (partition, offset) = (self.partition.clone(), Offset(offset));
+        self.client(ClientEvent::Positioned { consumer, partition, offset });
+    }
+
+    pub fn reached_end(&mut self, consumer: u32, end: i64) {
+        let (partition, end) = (self.partition.clone(), Offset(end));
+        self.client(ClientEvent::ReachedEnd { consumer, partition, end });
+    }
+
+    /// All clients run on one host.
+    pub fn client_killed(&mut self) {
+        self.sees(100, What::Killed);
+        self.sees(100, What::Booted);
+    }
+
+    // Verdicts.
+
+    fn broken(&self) -> Option<&Violation> {
+        match &self.judge {
+            Some(judge) => judge.broken(),
+            None => self.verdicts.violations.first(),
+        }
+    }
+
+    #[track_caller]
+    pub fn silent(&self) {
+        assert_eq!(self.broken().map(ToString::to_string), None);
+    }
+
+    pub fn sentence(&self) -> String {
+        self.broken().map(ToString::to_string).unwrap_or_default()
+    }
+
+    #[track_caller]
+    pub fn fired(&self, sentence: &str) {
+        assert_eq!(self.sentence(), sentence);
+    }
+
+    pub fn finish(&mut self) -> Verdicts {
+        if let Some(judge) = self.judge.take() {
+            self.verdicts = judge.finish(self.now);
+        }
+        self.verdicts.clone()
+    }
+
+    #[track_caller]
+    pub fn finish_silent(&mut self) {
+        self.finish();
+        self.silent();
+    }
+
+    pub fn finish_sentence(&mut self) -> String {
+        self.finish();
+        self.sentence()
+    }
+
+    #[track_caller]
+    pub fn finish_fired(&mut self, sentence: &str) {
+        assert_eq!(self.finish_sentence(), sentence);
+    }
+}
+
+fn path(base: i64) -> Arc<str> {
+    format!("/data/orders-0/{base:020}.log").into()
+}
+
+/// Where the first batch at or after an offset begins.
+fn position_of(file: &[u8], offset: i64) -> usize {
+    let mut position = 0;
+    while let Ok(header) = BatchHeader::parse(&file[position..]) {
+        if header.base_offset.0 >= offset {
+            break;
+        }
+        position += header.size();
+    }
+    position
+}

@@ -1,0 +1,101 @@
+//! What a judge found.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Violation;
+use super::violation::{Seconds, brokers, name_of};
+use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, TopicPartition};
+
+/// The outcome of a run.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Verdicts {
+    /// The first violation of each invariant that broke, in the order in which they were found.
+    pub violations: Vec<Violation>,
+    /// What is worth saying though nothing is wrong with it.
+    pub notes: Vec<Note>,
+    /// Every invariant that was judged, by name.
+    pub judged: Vec<&'static str>,
+}
+
+impl Verdicts {
+    /// The violation of an invariant, if it broke.
+    pub fn broke(&self, name: &str) -> Option<&Violation> {
+        self.violations.iter().find(|violation| violation.invariant == name)
+    }
+}
+
+/// Not a violation, but never nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Note {
+    /// Records below a true high watermark are gone, and the configuration permits it.
+    LossWithinContract {
+        /// When a leader without them took over.
+        at: Instant,
+        /// Of which partition.
+        #[serde(serialize_with = "name_of")]
+        partition: TopicPartition,
+        /// The first of them.
+        from: Offset,
+        /// How many.
+        records: u64,
+        /// The leader without them.
+        leader: BrokerId,
+        /// Its epoch.
+        epoch: LeaderEpoch,
+        /// Why it is permitted.
+        permit: Permit,
+    },
+    /// A liveness invariant could not be judged: the run ended before its time was over.
+    EndedEarly {
+        /// Which invariant.
+        invariant: &'static str,
+    },
+}
+
+/// Why the loss of committed records is no violation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Permit {
+    /// An unclean election ran after they were committed.
+    UncleanElection {
+        /// The epoch it began.
+        epoch: LeaderEpoch,
+    },
+    /// At least `min.insync.replicas` in-sync replicas lost data from unsynced pages.
+    PowerLoss {
+        /// Those replicas.
+        brokers: Vec<BrokerId>,
+    },
+}
+
+impl fmt::Display for Permit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UncleanElection { epoch } => write!(f, "unclean election of epoch {epoch}"),
+            Self::PowerLoss { brokers: who } => {
+                write!(f, "{} lost unsynced data", brokers(who))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::LossWithinContract { at, partition, from, records, leader, epoch, permit } => {
+                write!(
+                    f,
+                    "{partition} loss within the contract: {records} committed records from offset \
+                     {from} are absent on leader b{leader} of epoch {epoch} at {} ({permit})",
+                    Seconds(*at)
+                )
+            }
+            Self::EndedEarly { invariant } => {
+                write!(f, "{invariant} not judged: the run ended before its time was over")
+            }
+        }
+    }
+}
