@@ -27,3 +27,5 @@ pub mod client;
 pub mod sim;
 // What must hold: the history, the ghost that remembers it, one invariant per file.
 pub mod check;
+// Scenarios, their schedules, runs over many seeds, verdicts and reports.
+pub mod lab;

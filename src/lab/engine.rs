@@ -1,0 +1,21 @@
+//! Which simulation a run lives in.
+
+/// The engines, by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum EngineKind {
+    /// Our own: one queue of events, idle time costs nothing.
+    #[default]
+    Leap,
+    /// The referee: scheduler and TCP written by others.
+    Turmoil,
+}
+
+impl EngineKind {
+    /// As in `--engine NAME`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Leap => "leap",
+            Self::Turmoil => "turmoil",
+        }
+    }
+}

@@ -1,0 +1,21 @@
+//! The laboratory: a scenario and a seed become a run, and a run becomes a verdict.
+//!
+//! `scenario` reads what is asked, `schedule` draws what will happen, `runner` lets it happen,
+//! `verdict` says what came of it over many seeds, and `report` tells it.
+
+mod engine;
+pub mod files;
+pub mod report;
+pub mod run;
+pub mod scenario;
+pub mod schedule;
+pub mod sweep;
+mod trial;
+pub mod verdict;
+
+pub use engine::EngineKind;
+pub use report::Report;
+pub use scenario::{Scenario, ScenarioError};
+pub use schedule::{Fault, Plan};
+pub use trial::{Trial, read_seeds};
+pub use verdict::{Outcome, Tally, Verdict};

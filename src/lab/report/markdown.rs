@@ -1,0 +1,73 @@
+//! `reports/summary.md`: all scenarios of a run at a glance.
+
+use std::fmt::Write;
+
+use super::Report;
+
+/// A table of scenarios, and below it what broke, with the command that shows it.
+pub fn summary(reports: &[Report]) -> String {
+    let mut text = String::from(
+        "# What held and what broke\n\n\
+         | scenario | expected | verdict | seeds | faults | acknowledged | simulated |\n\
+         |---|---|---|--:|--:|--:|--:|\n",
+    );
+    for report in reports {
+        // Writing to a String can't fail.
+        let _ = writeln!(
+            text,
+            "| [{name}]({name}.json) | {} | {} | {} | {} | {} of {} | {} s |",
+            report.expect.summary(),
+            report.verdict,
+            report.runs.len(),
+            report.counts.faults,
+            report.counts.acked,
+            report.counts.sent,
+            report.simulated_seconds(),
+            name = report.scenario,
+        );
+    }
+    for report in reports {
+        let silent = report.witnesses.is_empty() && report.unbroken.is_empty();
+        if silent && report.notes.is_empty() && report.differs.is_none() {
+            continue;
+        }
+        let _ = writeln!(text, "\n## {}: {}\n", report.scenario, report.verdict);
+        if !report.story.is_empty() {
+            let _ = writeln!(text, "{}\n", report.story.replace('\n', " "));
+        }
+        if let Some(differs) = &report.differs {
+            let _ = writeln!(text, "- {differs}");
+        }
+        for witness in &report.witnesses {
+            let _ = writeln!(
+                text,
+                "- `{}` broke in {} of {} seeds ({}); first in seed {}, trace `{}`: {}",
+                witness.broken.invariant,
+                witness.seeds,
+                report.runs.len(),
+                match witness.expected {
+                    "holds" => "it must hold",
+                    "breaks" => "as expected",
+                    _ => "allowed",
+                },
+                witness.seed,
+                witness.trace,
+                witness.broken.what,
+            );
+        }
+        for name in &report.unbroken {
+            let _ = writeln!(text, "- `{name}` was expected to break and did not");
+        }
+        for note in &report.notes {
+            let _ = writeln!(
+                text,
+                "- {} ({} runs, first seed {})",
+                note.note, note.runs, note.first_seed
+            );
+        }
+        if let Some(replay) = &report.replay {
+            let _ = writeln!(text, "\n```\n{replay}\n```");
+        }
+    }
+    text
+}

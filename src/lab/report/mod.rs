@@ -1,0 +1,128 @@
+//! Tells what came of scenarios: lines for a terminal, JSON and Markdown for files.
+//!
+//! Only simulated time is told, so that two reports of the same runs are equal byte for byte.
+//!
+//! # `reports/<scenario>.json`, schema 1
+//! | field | what |
+//! |---|---|
+//! | `schema` | this number; it rises when a field changes its meaning or goes |
+//! | `scenario`, `file`, `story` | the scenario's name, its file as it was named, its first comment |
+//! | `engine` | `leap` or `turmoil` |
+//! | `expect` | `holds`, `breaks`, `allows`: lists of invariants, `*` for all others |
+//! | `verdict` | `held`, `broke-as-expected`, `broke`, `did-not-break`, `stuck`, `nondeterministic` |
+//! | `replay` | the command that shows the gravest run again, or null |
+//! | `differs` | where one seed went two ways: which, with both trace hashes; or null |
+//! | `witnesses` | the first run that broke each invariant: `invariant`, `at_ms`, `what`, `seed`, `trace`, `seeds` (how many broke it), `expected` (`holds`, `breaks` or `open`), `story` (its faults) |
+//! | `unbroken` | what was to break and did not |
+//! | `notes` | what is worth saying though nothing is wrong with it: `note`, `first_seed`, `runs` |
+//! | `counts` | over all runs: faults, records, elections |
+//! | `simulated_ms` | over all runs |
+//! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms` |
+
+mod markdown;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use serde::Serialize;
+
+pub use markdown::summary;
+pub use text::{failure, line};
+
+use super::EngineKind;
+use super::scenario::{Expect, Scenario};
+use super::verdict::{Counts, RunLine, Tally, Verdict, Witness};
+
+/// Rises when a field changes its meaning or goes.
+const SCHEMA: u32 = 1;
+
+/// Everything that is told of one scenario.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    schema: u32,
+    /// The scenario's name.
+    pub scenario: String,
+    file: String,
+    story: String,
+    engine: &'static str,
+    expect: Expect,
+    /// What came of it.
+    pub verdict: Verdict,
+    replay: Option<String>,
+    differs: Option<String>,
+    /// The first run, by seed, that broke each invariant, by the invariant's name.
+    pub witnesses: Vec<Witness>,
+    unbroken: Vec<String>,
+    notes: Vec<NoteLine>,
+    /// Over all runs.
+    pub counts: Counts,
+    simulated_ms: u64,
+    /// By seed.
+    pub runs: Vec<RunLine>,
+    #[serde(skip)]
+    worst: Option<Witness>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct NoteLine {
+    note: String,
+    first_seed: u64,
+    runs: u64,
+}
+
+impl Report {
+    /// What a tally says of a scenario.
+    pub fn new(scenario: &Scenario, engine: EngineKind, tally: Tally) -> Self {
+        let worst = tally.worst().cloned();
+        let verdict = tally.verdict();
+        let differs = tally.differs.map(|(seed, one, other)| {
+            format!("seed {seed} gave trace {one} and then trace {other}")
+        });
+        let seed = match (&tally.differs, &worst) {
+            (Some((seed, ..)), _) => Some(*seed),
+            (None, worst) => worst.as_ref().map(|witness| witness.seed),
+        };
+        Self {
+            schema: SCHEMA,
+            scenario: scenario.name.clone(),
+            file: scenario.file.clone(),
+            story: scenario.story.clone(),
+            engine: engine.name(),
+            expect: scenario.expect.clone(),
+            verdict,
+            replay: seed.map(|seed| replay_command(&scenario.file, seed, engine)),
+            unbroken: tally.unbroken().into_iter().map(str::to_owned).collect(),
+            witnesses: tally.witnesses.into_values().collect(),
+            notes: tally
+                .notes
+                .into_values()
+                .map(|(note, first_seed, runs)| NoteLine { note, first_seed, runs })
+                .collect(),
+            counts: tally.counts,
+            simulated_ms: u64::try_from(tally.simulated.as_millis()).unwrap_or(u64::MAX),
+            runs: tally.runs,
+            worst,
+            differs,
+        }
+    }
+
+    /// As `reports/<scenario>.json`.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+
+    fn simulated_seconds(&self) -> u64 {
+        self.simulated_ms / 1000
+    }
+}
+
+/// The command that shows one run again.
+pub fn replay_command(file: &str, seed: u64, engine: EngineKind) -> String {
+    let engine = match engine {
+        EngineKind::Leap => String::new(),
+        other => format!(" --engine {}", other.name()),
+    };
+    format!("cargo run --release -- replay {file} --seed {seed}{engine}")
+}

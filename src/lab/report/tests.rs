@@ -1,0 +1,89 @@
+//! Golden reports of runs made by hand: the reports of real runs change with every change of code.
+
+use std::time::Duration;
+
+use super::*;
+use crate::base::Instant;
+use crate::lab::verdict::{Broken, Outcome, STARTS};
+use crate::sim::TraceHash;
+
+fn scenario(name: &str, expect: &str) -> Scenario {
+    let text = format!(
+        "# The leader loses power with dirty pages;\n# acked data must survive.\n\
+         name = \"{name}\"\nduration = \"60s\"\n[expect]\n{expect}\n"
+    );
+    Scenario::parse(&format!("scenarios/faults/{name}.toml"), &text).unwrap()
+}
+
+fn outcome(seed: u64, broken: &[(&str, &str)]) -> Outcome {
+    let at = Instant::from_millis(21_007);
+    Outcome {
+        seed,
+        trace: TraceHash(0x9f03_c1aa_0000_0000 + seed),
+        simulated: Duration::from_millis(71_500),
+        broken: broken.iter().map(|(name, what)| Broken::new(name, at, *what)).collect(),
+        notes: Vec::new(),
+        story: vec!["12.500 s: power-loss of b2 (leader of orders-2), for 3s".into()],
+        counts: Counts { faults: 7, sent: 30_000, acked: 29_000, ..Counts::default() },
+        differs: None,
+    }
+}
+
+fn report(name: &str, expect: &str, outcomes: Vec<Outcome>) -> Report {
+    let scenario = scenario(name, expect);
+    let mut tally = Tally::new(&scenario.expect);
+    outcomes.into_iter().for_each(|outcome| tally.add(outcome));
+    Report::new(&scenario, EngineKind::Leap, tally)
+}
+
+const LOST: (&str, &str) = (
+    "acked-write-lost",
+    "orders-2 offset 4118 acked to p3 at 12.410 s; absent on leader b2 at 21.007 s",
+);
+
+fn all() -> Vec<Report> {
+    let holds = "holds = [\"*\"]";
+    let breaks = "breaks = [\"acked-write-lost\"]";
+    let mut noted = outcome(3, &[]);
+    noted.notes.push("loss within the contract: 17 records of orders-0".into());
+    let mut torn = outcome(8, &[]);
+    torn.differs = Some(TraceHash(77));
+    vec![
+        report("acks-all-kill", holds, vec![outcome(0, &[]), outcome(1, &[]), noted]),
+        report("acks-one-kill", breaks, vec![outcome(0, &[]), outcome(1, &[LOST])]),
+        report("leader-power-loss", holds, vec![outcome(3052, &[]), outcome(3053, &[LOST])]),
+        report("unclean-election", breaks, vec![outcome(0, &[])]),
+        report("paused-leader", holds, vec![outcome(5, &[(STARTS, "b1 is not ready")])]),
+        report("two-ways", holds, vec![torn]),
+    ]
+}
+
+/// Snapshots stand where a reader of the repository looks for reports.
+fn golden(test: impl FnOnce()) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/golden"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(test);
+}
+
+#[test]
+fn the_json_of_a_scenario_keeps_its_schema() {
+    golden(|| insta::assert_snapshot!("scenario.json", all()[2].to_json()));
+}
+
+#[test]
+fn the_summary_tells_all_scenarios_at_a_glance() {
+    golden(|| insta::assert_snapshot!("summary.md", summary(&all())));
+}
+
+#[test]
+fn the_terminal_shows_one_line_per_scenario_and_how_to_see_a_failure_again() {
+    let mut text = String::new();
+    for report in all() {
+        text.push_str(&line(&report, Duration::from_millis(1234)));
+        text.push('\n');
+        text.push_str(&failure(&report));
+    }
+    golden(|| insta::assert_snapshot!("terminal.txt", text));
+}

@@ -1,0 +1,51 @@
+//! Reports as lines on a terminal.
+
+use std::time::Duration;
+
+use super::Report;
+
+/// One line: verdict, scenario, seeds, times, and the gravest witness where something broke.
+pub fn line(report: &Report, wall: Duration) -> String {
+    let mut line = format!(
+        "{:<17}  {:<32} {:>6} seeds {:>8} s simulated {:>7.1} s",
+        report.verdict,
+        report.scenario,
+        report.runs.len(),
+        report.simulated_seconds(),
+        wall.as_secs_f64(),
+    );
+    if let (true, Some(worst)) = (report.verdict.is_expected(), &report.worst) {
+        let (name, seed, seeds) = (&worst.broken.invariant, worst.seed, worst.seeds);
+        line.push_str(&format!("  {name} in {seeds}, first seed {seed}"));
+    }
+    line
+}
+
+/// What there is to say where a scenario did not end as expected, or broke as expected: what broke,
+/// how to see it again, and the record that shows it.
+pub fn failure(report: &Report) -> String {
+    let mut text = String::new();
+    if let Some(differs) = &report.differs {
+        text.push_str(&format!("nondeterministic  {}  {differs}\n", report.scenario));
+    } else if let Some(worst) = &report.worst {
+        text.push_str(&format!(
+            "{} {}  {}  seed {}  trace {}\n",
+            report.verdict, worst.broken.invariant, report.scenario, worst.seed, worst.trace
+        ));
+    }
+    if let Some(replay) = &report.replay {
+        text.push_str(&format!("replay: {replay}\n"));
+    }
+    if let Some(worst) = &report.worst {
+        text.push_str(&format!("what:   {}\n", worst.broken.what));
+    }
+    if !report.unbroken.is_empty() {
+        text.push_str(&format!(
+            "{}: none of {} seeds broke {}: is it promised after all, or were these seeds too few?\n",
+            report.scenario,
+            report.runs.len(),
+            report.unbroken.join(", ")
+        ));
+    }
+    text
+}

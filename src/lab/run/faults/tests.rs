@@ -1,0 +1,222 @@
+//! Faults on an engine that only writes down what is done to it.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::base::{BrokerId, LeaderEpoch, PartitionEpoch, Probe, Seed, TopicId};
+use crate::io::real::RealWorld;
+use crate::lab::Scenario;
+use crate::lab::schedule::Plan;
+use crate::sim::{Boot, Link, Observation, TraceHash, Unsupported, What};
+
+#[derive(Default)]
+struct Scribe {
+    now: Instant,
+    down: BTreeSet<HostId>,
+    /// Hosts that end as soon as they are asked to.
+    obedient: bool,
+    done: Vec<String>,
+}
+
+impl Scribe {
+    fn write(&mut self, what: &str, host: HostId) {
+        self.done.push(format!("{} {what} {host}", self.now.as_secs_f64()));
+    }
+}
+
+impl Engine for Scribe {
+    type World = RealWorld;
+    const NAME: &'static str = "scribe";
+
+    fn new(_: Seed, _: Link) -> Self {
+        Self { obedient: true, ..Self::default() }
+    }
+    fn add_host(&mut self, _: &str, _: Boot<RealWorld>) -> HostId {
+        HostId(0)
+    }
+    fn name(&self, _: HostId) -> &str {
+        ""
+    }
+    fn now(&self) -> Instant {
+        self.now
+    }
+    fn run_until(&mut self, until: Instant) {
+        self.now = until;
+    }
+    fn drain(&mut self) -> Vec<Observation> {
+        Vec::new()
+    }
+    fn is_running(&self, host: HostId) -> bool {
+        !self.down.contains(&host)
+    }
+    fn terminate(&mut self, host: HostId) {
+        self.write("terminate", host);
+        if self.obedient {
+            self.down.insert(host);
+        }
+    }
+    fn kill(&mut self, host: HostId) {
+        self.write("kill", host);
+        self.down.insert(host);
+    }
+    fn power_loss(&mut self, host: HostId, _: Survival) {
+        self.write("power-loss", host);
+        self.down.insert(host);
+    }
+    fn power_loss_at(&mut self, host: HostId, operation: u64, _: Survival) {
+        self.write(&format!("power-loss-at-{operation}"), host);
+    }
+    fn boot(&mut self, host: HostId) {
+        self.write("boot", host);
+        self.down.remove(&host);
+    }
+    fn pause(&mut self, host: HostId) {
+        self.write("pause", host);
+    }
+    fn resume(&mut self, host: HostId) {
+        self.write("resume", host);
+    }
+    fn cut(&mut self, from: HostId, to: HostId) {
+        self.write(&format!("cut {from}"), to);
+    }
+    fn mend(&mut self, from: HostId, to: HostId) {
+        self.write(&format!("mend {from}"), to);
+    }
+    fn hold(&mut self, _: HostId, _: HostId) -> Result<(), Unsupported> {
+        Ok(())
+    }
+    fn release(&mut self, _: HostId, _: HostId) -> Result<(), Unsupported> {
+        Ok(())
+    }
+    fn set_link(&mut self, _: HostId, _: HostId, _: Link) -> Result<(), Unsupported> {
+        Ok(())
+    }
+    fn set_clock(&mut self, _: HostId, _: i64, _: i32) -> Result<(), Unsupported> {
+        Ok(())
+    }
+    fn trace(&self) -> TraceHash {
+        TraceHash(0)
+    }
+    fn record_trace(&mut self) {}
+    fn take_trace(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// `b1` to `b3`, hosts 1 to 3, of which `b1` leads `orders-0`.
+fn cast() -> Cast {
+    let hosts = (1..=3u16).map(|number| Host {
+        id: HostId(number),
+        name: format!("b{number}"),
+        kind: Kind::Broker(BrokerId(i32::from(number))),
+        up: true,
+        paused: false,
+        ready: true,
+    });
+    let mut cast = Cast::new(hosts.collect());
+    let partition = TopicPartition::new("orders", 0);
+    let all = [1, 2, 3].map(BrokerId).to_vec();
+    let committed = Probe::PartitionCommitted {
+        partition,
+        topic_id: TopicId::ZERO,
+        replicas: all.clone(),
+        leader: Some(BrokerId(1)),
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: PartitionEpoch(0),
+        isr: all,
+        unclean: false,
+    };
+    let (at, host) = (Instant::START, HostId(0));
+    cast.see(&Observation { at, host, what: What::Probe(committed) });
+    cast
+}
+
+/// What is done in 20 seconds of a schedule, looked at every second.
+fn done(schedule: &str, mut engine: Scribe) -> (Vec<String>, Faults) {
+    let text = format!("name = \"x\"\n{schedule}\n[expect]\nholds = [\"*\"]\n");
+    let scenario = Scenario::parse("x.toml", &text).unwrap_or_else(|error| panic!("{error}"));
+    let plan = Plan::draw(&scenario, Seed(0));
+    let mut cast = cast();
+    let mut faults = Faults::new("orders", plan.faults, Instant::START);
+    for second in 0..20 {
+        engine.run_until(Instant::from_secs(second));
+        faults.step(&mut engine, &mut cast);
+        for host in &mut cast.hosts {
+            host.up = engine.is_running(host.id);
+            host.ready = host.up;
+        }
+    }
+    (engine.done, faults)
+}
+
+fn obedient() -> Scribe {
+    Scribe::new(Seed(0), Link::default())
+}
+
+#[test]
+fn a_fault_strikes_whoever_has_the_role_when_it_is_due_and_ends_in_time() {
+    let schedule = "[[schedule]]\nat = \"3s\"\nkind = \"kill\"\ntarget = \"leader\"\ndown = \"4s\"";
+    let (done, faults) = done(schedule, obedient());
+    assert_eq!(done, ["3 kill #1", "7 boot #1"]);
+    assert_eq!(faults.story, ["3.000 s: kill of b1 (leader of orders-0), for 4s"]);
+    assert_eq!((faults.struck, faults.skipped()), (1, 0));
+}
+
+#[test]
+fn whoever_is_down_already_is_not_struck_until_it_is_back() {
+    let kill = "[[schedule]]\nat = \"3s\"\nkind = \"kill\"\ntarget = \"b2\"\ndown = \"4s\"\n";
+    let (done, _) = done(&format!("{kill}{kill}"), obedient());
+    assert_eq!(done, ["3 kill #2", "7 boot #2", "8 kill #2", "12 boot #2"]);
+}
+
+#[test]
+fn what_two_faults_cut_is_mended_when_both_have_ended() {
+    let cut = "[[schedule]]\nat = \"1s\"\nkind = \"partition\"\nfrom = \"b1\"\nto = \"b2\"\n\
+               one-way = true\ndown = ";
+    let (done, _) = done(&format!("{cut}\"3s\"\n{cut}\"6s\"\n"), obedient());
+    assert_eq!(done, ["1 cut #1 #2", "7 mend #1 #2"]);
+}
+
+#[test]
+fn who_is_isolated_is_cut_off_from_all_others_both_ways() {
+    let isolate = "[[schedule]]\nat = \"1s\"\nkind = \"isolate\"\ntarget = \"leader\"";
+    let (done, _) = done(isolate, obedient());
+    assert_eq!(done, ["1 cut #1 #2", "1 cut #2 #1", "1 cut #1 #3", "1 cut #3 #1"]);
+}
+
+#[test]
+fn a_power_loss_at_an_operation_that_never_comes_strikes_a_second_later() {
+    let schedule = "[[schedule]]\nat = \"3s\"\nkind = \"power-loss\"\ntarget = \"b3\"\n\
+                    operation = 7\ndown = \"2s\"";
+    let (done, _) = done(schedule, obedient());
+    assert_eq!(done, ["3 power-loss-at-7 #3", "4 power-loss #3", "6 boot #3"]);
+}
+
+#[test]
+fn restarts_of_a_rolling_restart_wait_for_each_other() {
+    let rule = "[[fault]]\nkind = \"rolling-restart\"\nat = \"2s\"\ndown = \"3s\"";
+    let (done, _) = done(rule, obedient());
+    let expected = ["2 terminate #1", "6 boot #1", "7 terminate #2", "11 boot #2"];
+    assert_eq!(done[..4], expected, "{done:?}");
+}
+
+#[test]
+fn who_does_not_end_when_asked_to_is_told_by_name() {
+    let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"restart\"\ntarget = \"b2\"\ndown = \"1s\"";
+    let (_, mut faults) = done(schedule, Scribe::default());
+    let mut engine = Scribe { now: Instant::from_secs(70), ..Scribe::default() };
+    faults.step(&mut engine, &mut cast());
+    assert_eq!(faults.deaf, [(Instant::from_secs(70), "b2".to_owned())]);
+    assert_eq!(engine.done, ["70 kill #2"]);
+}
+
+#[test]
+fn a_heal_ends_everything_that_lasts() {
+    let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"b1\"\n\
+                    [[schedule]]\nat = \"1s\"\nkind = \"pause\"\ntarget = \"b2\"\n\
+                    [[schedule]]\nat = \"1s\"\nkind = \"partition\"\nfrom = \"b3\"\nto = \"b2\"\n";
+    let (_, mut faults) = done(schedule, obedient());
+    let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
+    faults.heal(&mut engine);
+    assert_eq!(engine.done, ["0 boot #1", "0 resume #2", "0 mend #3 #2", "0 mend #2 #3"]);
+}

@@ -1,0 +1,335 @@
+//! One run: a cluster boots, load and faults go on for the scenario's duration, everything heals,
+//! the cluster has time to converge, and what is there is read once more.
+//!
+//! Nothing here decides what is right: every observation goes to [`check::Judge`](crate::check),
+//! in the order in which it happened.
+
+mod cluster;
+mod faults;
+mod load;
+mod roles;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use self::cluster::Ends;
+use self::faults::Faults;
+use self::load::Shared;
+use self::roles::{Cast, Kind};
+use super::EngineKind;
+use super::scenario::{Scenario, Work};
+use super::schedule::Plan;
+use super::verdict::{Broken, Counts, Outcome, STARTS};
+use crate::base::config::{Config, TopicConfig};
+use crate::base::{Instant, Seed, TopicPartition};
+use crate::check::{Judge, Setup, TopicPromise};
+use crate::sim::leap::Leap;
+use crate::sim::turmoil::Referee;
+use crate::sim::{ClientEvent, Engine, Link, SimWorld, What};
+
+/// Longest time between two looks at what happened.
+const STEP: Duration = Duration::from_millis(100);
+/// A cluster without faults is there by then.
+const STARTUP: Duration = Duration::from_secs(60);
+/// Liveness is owed so long after the heal.
+const WITHIN: Duration = Duration::from_secs(60);
+/// Producers that stop have ended by then: their own patience, and a little.
+const STOPPING: Duration = Duration::from_secs(35);
+/// The supervisor of a node that ended boots it after this.
+const REVIVAL: Duration = Duration::from_secs(1);
+
+/// Runs one seed of a scenario. `watch` gets a line of text for each event, in order.
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    engine: EngineKind,
+    watch: Option<&mut dyn FnMut(&str)>,
+) -> Outcome {
+    match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, watch).go(),
+        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, watch).go(),
+    }
+}
+
+struct Run<'a, 'w, E: Engine> {
+    scenario: &'a Scenario,
+    seed: u64,
+    plan: Plan,
+    engine: E,
+    cast: Cast,
+    judge: Judge,
+    control: Shared,
+    ends: Ends,
+    counts: Counts,
+    /// Partitions that were written since the heal.
+    written: BTreeMap<TopicPartition, bool>,
+    /// Where sends went that nobody has been told about.
+    sent: BTreeMap<(u32, u64), TopicPartition>,
+    healed: Option<Instant>,
+    watch: Option<&'w mut dyn FnMut(&str)>,
+}
+
+impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
+    fn new(scenario: &'a Scenario, seed: u64, watch: Option<&'w mut dyn FnMut(&str)>) -> Self {
+        let mut engine = E::new(Seed(seed), Link::default());
+        if watch.is_some() {
+            engine.record_trace();
+        }
+        let ends = Ends::default();
+        let hosts = cluster::nodes(&mut engine, scenario, &ends);
+        let cast = Cast::new(hosts);
+        let judge = Judge::new(setup(scenario, &cast));
+        Self {
+            scenario,
+            seed,
+            plan: Plan::draw(scenario, Seed(seed)),
+            engine,
+            cast,
+            judge,
+            control: Shared::default(),
+            ends,
+            counts: Counts::default(),
+            written: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            healed: None,
+            watch,
+        }
+    }
+
+    fn go(mut self) -> Outcome {
+        if let Err(why) = self.start() {
+            let broken = Broken::new(STARTS, self.engine.now(), why);
+            return self.outcome(vec![broken], Vec::new(), Vec::new());
+        }
+        let began = self.engine.now();
+        let clients = cluster::clients(&mut self.engine, self.scenario, &self.plan, &self.control);
+        self.cast.hosts.extend(clients);
+        let faults = std::mem::take(&mut self.plan.faults);
+        let mut faults = Faults::new(&self.scenario.topic.name, faults, began);
+        let end = began + self.scenario.duration;
+        while self.engine.now() < end {
+            faults.step(&mut self.engine, &mut self.cast);
+            let next = faults.next(self.engine.now()).min(end);
+            self.advance(next);
+        }
+        self.heal(&mut faults);
+        self.converge();
+        self.stop_producers();
+        self.read_everything();
+
+        let now = self.engine.now();
+        let mut broken: Vec<_> = faults
+            .deaf
+            .iter()
+            .map(|(at, name)| {
+                Broken::new("converges", *at, format!("{name} did not end when it was asked to"))
+            })
+            .collect();
+        let judge = std::mem::replace(&mut self.judge, Judge::new(Setup::default()));
+        let verdicts = judge.finish(now);
+        broken.extend(verdicts.violations.iter().map(|violation| {
+            Broken::new(violation.invariant, violation.at, violation.to_string())
+        }));
+        let notes = verdicts.notes.iter().map(ToString::to_string).collect();
+        self.counts.faults = faults.struck;
+        self.counts.faults_skipped = faults.skipped();
+        self.outcome(broken, notes, faults.story)
+    }
+
+    fn outcome(
+        mut self,
+        broken: Vec<Broken>,
+        mut notes: Vec<String>,
+        story: Vec<String>,
+    ) -> Outcome {
+        self.counts.elections = self.cast.elections;
+        for (at, host, error) in self.ends.lock().iter() {
+            let name = self.engine.name(*host);
+            notes.push(format!("{name} ended with an error: {error} at {:.3} s", at.as_secs_f64()));
+        }
+        Outcome {
+            seed: self.seed,
+            trace: self.engine.trace(),
+            simulated: self.engine.now().since(Instant::START),
+            broken,
+            notes,
+            story,
+            counts: self.counts,
+            differs: None,
+        }
+    }
+
+    /// Boots the cluster and creates the topic.
+    fn start(&mut self) -> Result<(), String> {
+        let limit = self.engine.now() + STARTUP;
+        let mut asked = false;
+        loop {
+            self.advance(limit);
+            // Leaderships are spread over the brokers that are there when the topic is created.
+            if !asked && self.cast.nodes().all(|host| host.ready) {
+                let admin = cluster::admin(&mut self.engine, self.scenario, &self.control);
+                self.cast.hosts.push(admin);
+                asked = true;
+            }
+            let created = self.control.lock().created.clone();
+            if matches!(created, Some(Ok(()))) && self.cast.settled() {
+                return Ok(());
+            }
+            if self.engine.now() >= limit {
+                let idle = self.cast.nodes().filter(|host| !host.ready);
+                let idle: Vec<_> = idle.map(|host| host.name.as_str()).collect();
+                let why = match created {
+                    Some(Ok(())) => "the topic is created but not all replicas are in sync".into(),
+                    Some(Err(error)) => format!("the topic can't be created: {error}"),
+                    None if asked => "nobody answers the request to create the topic".to_owned(),
+                    None => "the topic could not be created yet".to_owned(),
+                };
+                let ready = if idle.is_empty() {
+                    String::new()
+                } else {
+                    format!("; not ready: {}", idle.join(", "))
+                };
+                return Err(format!("after {} s {why}{ready}", STARTUP.as_secs()));
+            }
+        }
+    }
+
+    /// Runs for a step, or until `limit` if that is sooner, and looks at what happened.
+    fn advance(&mut self, limit: Instant) {
+        let until = (self.engine.now() + STEP).min(limit);
+        self.engine.run_until(until);
+        for seen in self.engine.drain() {
+            self.cast.see(&seen);
+            if let What::Client(event) = &seen.what {
+                self.count(event);
+            }
+            self.judge.observe(&seen);
+        }
+        if let Some(watch) = &mut self.watch {
+            self.engine.take_trace().iter().for_each(|line| watch(line));
+        }
+    }
+
+    fn count(&mut self, event: &ClientEvent) {
+        match event {
+            ClientEvent::Sent { producer, op, partition, .. } => {
+                self.counts.sent += 1;
+                if self.healed.is_some() {
+                    self.sent.insert((*producer, *op), partition.clone());
+                }
+            }
+            ClientEvent::Told { producer, op, outcome } => {
+                let partition = self.sent.remove(&(*producer, *op));
+                match outcome {
+                    crate::sim::Outcome::Ok { .. } => {
+                        self.counts.acked += 1;
+                        if let Some(partition) = partition {
+                            self.written.insert(partition, true);
+                        }
+                    }
+                    crate::sim::Outcome::Fail { .. } => self.counts.refused += 1,
+                    crate::sim::Outcome::Unknown { .. } => self.counts.unknown += 1,
+                }
+            }
+            ClientEvent::Polled { records, .. } => self.counts.read += records.len() as u64,
+            _ => {}
+        }
+    }
+
+    /// Ends every fault, and boots what is down.
+    fn heal(&mut self, faults: &mut Faults) {
+        faults.heal(&mut self.engine);
+        let down: Vec<_> =
+            self.cast.hosts.iter().filter(|host| faults::is_node(host.kind)).collect();
+        for host in down {
+            if !self.engine.is_running(host.id) {
+                self.engine.boot(host.id);
+            }
+        }
+        let now = self.engine.now();
+        self.healed = Some(now);
+        self.judge.healed(now);
+    }
+
+    /// Gives the cluster its time. Writes go on, for they have to resume.
+    fn converge(&mut self) {
+        let limit = self.engine.now() + WITHIN + REVIVAL;
+        let produces = self.plan.producers(self.scenario) > 0;
+        let all = usize::try_from(self.scenario.topic.partitions).unwrap_or(0);
+        while self.engine.now() < limit {
+            self.advance(limit);
+            self.revive();
+            if self.cast.settled() && (!produces || self.written.len() == all) {
+                return;
+            }
+        }
+    }
+
+    /// Boots what ended by itself, as a supervisor would.
+    fn revive(&mut self) {
+        let second = REVIVAL.as_nanos();
+        // Once a second is enough: a node that can't start would do nothing else.
+        if u128::from(self.engine.now().0) % second >= STEP.as_nanos() {
+            return;
+        }
+        for host in self.cast.hosts.iter().filter(|host| faults::is_node(host.kind)) {
+            if !self.engine.is_running(host.id) {
+                self.engine.boot(host.id);
+            }
+        }
+    }
+
+    /// Lets producers end, and the logs become equal.
+    fn stop_producers(&mut self) {
+        self.control.lock().stop_producing = true;
+        let producers = self.plan.producers(self.scenario);
+        let limit = self.engine.now() + STOPPING;
+        while self.engine.now() < limit && self.control.lock().produced < producers {
+            self.advance(limit);
+        }
+        let limit = limit.max(self.healed.unwrap_or(limit) + WITHIN + STEP);
+        while self.engine.now() < limit && self.judge.unsettled().is_some() {
+            self.advance(limit);
+            self.revive();
+        }
+    }
+
+    /// A fresh consumer reads every partition from its beginning to its end.
+    fn read_everything(&mut self) {
+        self.control.lock().stop_consuming = true;
+        let consumers = self.cast.hosts.iter().filter(|host| host.kind == Kind::Consumer).count();
+        let number = u32::try_from(consumers).unwrap_or(u32::MAX - 1) + 1;
+        self.judge.reading(self.engine.now());
+        let reader = cluster::final_reader(&mut self.engine, self.scenario, number, &self.control);
+        self.cast.hosts.push(reader);
+        let limit = self.engine.now() + WITHIN + STEP;
+        while self.engine.now() < limit && !self.control.lock().read {
+            self.advance(limit);
+        }
+    }
+}
+
+/// What the judge has to be told.
+fn setup(scenario: &Scenario, cast: &Cast) -> Setup {
+    let brokers = cast.hosts.iter().filter_map(|host| match host.kind {
+        Kind::Broker(id) => Some((host.id, id)),
+        _ => None,
+    });
+    let mut topic: TopicConfig = scenario.cluster.topic_defaults.clone();
+    for (key, value) in &scenario.topic.config {
+        // Each was accepted when the scenario was read.
+        let _ = topic.set(key, value);
+    }
+    let least = usize::try_from(topic.min_insync_replicas).unwrap_or(1);
+    let promise = TopicPromise { min_insync_replicas: least };
+    let idempotent = scenario.loads.iter().any(|load| match &load.work {
+        Work::Produce { config, .. } => config.idempotence,
+        Work::Consume { .. } => false,
+    });
+    Setup {
+        brokers: brokers.collect(),
+        topics: BTreeMap::from([(scenario.topic.name.as_str().into(), promise)]),
+        idempotence: idempotent,
+        within: WITHIN,
+    }
+}

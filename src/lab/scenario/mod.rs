@@ -1,0 +1,215 @@
+//! What a scenario file says: a cluster, its load, its faults, and what must come of it.
+
+mod document;
+mod parse;
+mod role;
+#[cfg(test)]
+mod tests;
+mod value;
+mod write;
+
+use std::time::Duration;
+
+pub use document::{Problem, ScenarioError};
+pub use role::{Role, Roles};
+pub use value::{Notation, Range, Rate};
+
+use super::schedule::Fault;
+use crate::base::config::{BrokerConfig, ConsumerConfig, ProducerConfig, TopicConfig};
+use crate::sim::Survival;
+
+/// One scenario, as its file says it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Unique among the scenarios that run together; names the report.
+    pub name: String,
+    /// The file, as it was named: what a replay command says.
+    pub file: String,
+    /// The comment at the top of the file.
+    pub story: String,
+    /// How long load and faults go on, in simulated time.
+    pub duration: Duration,
+    /// The nodes.
+    pub cluster: Cluster,
+    /// The topic that all load goes to.
+    pub topic: Topic,
+    /// Who produces and who consumes.
+    pub loads: Vec<Load>,
+    /// From what the schedule is drawn.
+    pub rules: Vec<Rule>,
+    /// The schedule itself, where the file spells it out: then no rule is drawn from.
+    pub schedule: Option<Vec<Fault>>,
+    /// What must come of it.
+    pub expect: Expect,
+    /// Pairs of the file for [`Scenario::to_toml`], so that a saved file sets no more than this one did.
+    pub(super) written: Written,
+}
+
+/// Kafka's keys as the file gives them, by section.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Written {
+    pub(super) cluster: Vec<(String, String)>,
+    pub(super) topic: Vec<(String, String)>,
+}
+
+/// `[cluster]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// `b1`, `b2`, ….
+    pub brokers: u16,
+    /// `c1`, ….
+    pub controllers: u16,
+    /// Every node's settings, but for what tells it apart from the others.
+    pub config: BrokerConfig,
+    /// What a topic has that does not say otherwise.
+    pub topic_defaults: TopicConfig,
+}
+
+/// `[topic]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: i32,
+    /// How many copies of each.
+    pub replication_factor: i16,
+    /// What is asked for when it is created, by Kafka's names.
+    pub config: Vec<(String, String)>,
+}
+
+/// One `[[load]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    /// How many hosts do this, each on its own.
+    pub clients: Range<u64>,
+    /// What they do.
+    pub work: Work,
+    /// Kafka's keys as the file gives them.
+    pub(super) written: Vec<(String, String)>,
+}
+
+/// What the clients of a load do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// Send records.
+    Produce {
+        /// By all clients together.
+        rate: Rate,
+        /// Bytes of a record's value, drawn for each record.
+        record_size: Range<u64>,
+        /// Every such producer's settings.
+        config: Box<ProducerConfig>,
+    },
+    /// Read all partitions, shared out among the clients.
+    Consume {
+        /// Every such consumer's settings.
+        config: Box<ConsumerConfig>,
+    },
+}
+
+/// One `[[fault]]`: from what faults are drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// What happens, and to whom.
+    pub action: Action,
+    /// The partition whose leader and followers are meant; drawn for each fault when absent.
+    pub partition: Option<Range<u64>>,
+    /// When it strikes first, counted from the beginning of the load.
+    pub at: Option<Range<Duration>>,
+    /// The time from one strike to the next.
+    pub every: Option<Range<Duration>>,
+    /// How many strikes at most.
+    pub count: Option<Range<u64>>,
+    /// How long each lasts; until the end of all faults when absent.
+    pub down: Option<Range<Duration>>,
+    /// Whether it waits until the cluster has recovered from what came before.
+    pub settled: bool,
+}
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// The process dies; what it wrote stays in the page cache.
+    Kill {
+        /// Whose.
+        target: Roles,
+    },
+    /// The machine loses power.
+    PowerLoss {
+        /// Whose.
+        target: Roles,
+        /// What becomes of unsynced data.
+        survival: Survival,
+        /// Just before which disk operation from then on; at once when absent.
+        operation: Option<Range<u64>>,
+    },
+    /// The process stops and later goes on, without knowing.
+    Pause {
+        /// Whose.
+        target: Roles,
+    },
+    /// Bytes don't arrive.
+    Partition {
+        /// Sent by these…
+        from: Roles,
+        /// …to these.
+        to: Roles,
+        /// Whether the other direction still works.
+        one_way: bool,
+    },
+    /// The process is asked to end, and boots again.
+    Restart {
+        /// Whose.
+        target: Roles,
+    },
+    /// Every broker is restarted, one after the other, each when the one before is back.
+    RollingRestart,
+}
+
+/// `[expect]`: each invariant must hold, must be seen to break, or may do either.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Expect {
+    /// Must hold for every seed; `*` is all that the other two don't name.
+    pub holds: Vec<String>,
+    /// Some seed must break it: the configuration does not promise it.
+    pub breaks: Vec<String>,
+    /// May break, where a break of something else brings it along.
+    pub allows: Vec<String>,
+}
+
+/// What a scenario says about one invariant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// No seed may break it.
+    Holds,
+    /// Some seed must break it.
+    Breaks,
+    /// It is not judged.
+    Open,
+}
+
+impl Expect {
+    /// What is expected of an invariant.
+    pub fn of(&self, invariant: &str) -> Expectation {
+        let names = |list: &[String]| list.iter().any(|name| name == invariant);
+        if names(&self.breaks) {
+            Expectation::Breaks
+        } else if names(&self.allows) {
+            Expectation::Open
+        } else if names(&self.holds) || self.holds.iter().any(|name| name == "*") {
+            Expectation::Holds
+        } else {
+            Expectation::Open
+        }
+    }
+
+    /// In a few words, as the file says it.
+    pub fn summary(&self) -> String {
+        let part = |word: &str, list: &[String]| {
+            (!list.is_empty()).then(|| format!("{word} {}", list.join(", ")))
+        };
+        let parts = [part("holds", &self.holds), part("breaks", &self.breaks)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}

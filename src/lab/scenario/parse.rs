@@ -1,0 +1,491 @@
+//! Reads a scenario file: everything that is wrong with it at once, each with its line.
+
+use std::time::Duration;
+
+use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
+use super::{
+    Action, Cluster, Expect, Load, Range, Rate, Role, Roles, Rule, Scenario, Topic, Work, Written,
+};
+use crate::base::config::{
+    BrokerConfig, Config, ConfigError, ConsumerConfig, ProducerConfig, TopicConfig,
+};
+use crate::base::{TopicPartition, nearest};
+use crate::lab::schedule::{Fault, MAX_STRIKES};
+use crate::sim::Survival;
+
+/// More hosts of a kind than a scenario may have.
+const MAX_HOSTS: u64 = 100;
+/// More partitions than a scenario may have.
+const MAX_PARTITIONS: u64 = 1000;
+/// Longest run.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
+/// A record's value begins with its unique number.
+const MIN_RECORD: u64 = 8;
+/// Largest record that a scenario may ask for.
+const MAX_RECORD: u64 = 16 << 20;
+
+/// What the laboratory sets by itself, so that a file can't.
+const OWN_KEYS: [&str; 8] = [
+    "node.id",
+    "process.roles",
+    "controller.quorum.voters",
+    "listeners",
+    "advertised.listeners",
+    "controller.listener.names",
+    "log.dirs",
+    "bootstrap.servers",
+];
+
+impl Scenario {
+    /// Reads the text of a scenario file; `file` is how messages and replay commands name it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        let mut problems = Problems::default();
+        if text.trim().is_empty() {
+            problems.add(1, "the file is empty: a scenario needs at least a `name` and `[expect]`");
+            return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
+        }
+        let tables = ["cluster", "topic", "expect"];
+        let arrays = ["load", "fault", "schedule"];
+        let Some(mut document) = Document::parse(text, &tables, &arrays, &mut problems) else {
+            return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
+        };
+        let section = |document: &mut Document, name: &str| {
+            document.table(name).unwrap_or_else(|| Section::empty(&format!("[{name}]"), 1))
+        };
+        let p = &mut problems;
+        let name = name(&mut document.top, p);
+        let duration = duration(&mut document.top, p);
+        let mut written = Written::default();
+        let cluster = cluster(section(&mut document, "cluster"), &mut written, p);
+        let topic = topic(section(&mut document, "topic"), &cluster, &mut written, p);
+        let loads: Vec<_> =
+            document.array("load").into_iter().filter_map(|table| load(table, p)).collect();
+        let known = Known { cluster: &cluster, topic: &topic, loads: &loads };
+        let rules = document
+            .array("fault")
+            .into_iter()
+            .filter_map(|table| rule(table, &known, p))
+            .collect();
+        let planned = document.array("schedule");
+        let schedule = (!planned.is_empty()).then(|| {
+            let mut faults: Vec<_> =
+                planned.into_iter().filter_map(|table| planned_fault(table, &known, p)).collect();
+            faults.sort_by_key(|fault| fault.at);
+            faults
+        });
+        let expect = expect(document.table("expect"), p);
+        document.top.finish(p);
+        let (file_name, story) = (file.to_owned(), story(text));
+        problems.finish(
+            file,
+            Self {
+                name,
+                file: file_name,
+                story,
+                duration,
+                cluster,
+                topic,
+                loads,
+                rules,
+                schedule,
+                expect,
+                written,
+            },
+        )
+    }
+}
+
+/// The comment with which the file begins.
+fn story(text: &str) -> String {
+    let comment = text.lines().map(str::trim).take_while(|line| line.starts_with('#'));
+    comment.map(|line| line.trim_start_matches('#').trim()).collect::<Vec<_>>().join("\n")
+}
+
+fn name(top: &mut Section, problems: &mut Problems) -> String {
+    let Some(At { line, value }) = top.scalar("name", problems) else {
+        problems.add(1, "`name` is missing: add `name = \"…\"` at the top");
+        return String::new();
+    };
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if value.is_empty() || value.len() > 80 || !value.chars().all(fits) {
+        let rule = "expected up to 80 of `a`–`z`, `0`–`9` and `-`, for it names the report";
+        problems.add(line, format!("`name = {value}`: {rule}"));
+    }
+    value
+}
+
+fn duration(top: &mut Section, problems: &mut Problems) -> Duration {
+    let Some(At { line, value }) = top.value::<Duration>("duration", problems) else {
+        return Duration::from_secs(60);
+    };
+    if value.is_zero() || value > MAX_DURATION {
+        problems.add(line, "`duration`: expected more than nothing and at most a day");
+    }
+    value
+}
+
+/// A whole number within bounds.
+fn bounded(
+    section: &mut Section,
+    key: &'static str,
+    (low, high): (u64, u64),
+    default: u64,
+    problems: &mut Problems,
+) -> u64 {
+    let Some(At { line, value }) = section.value::<u64>(key, problems) else { return default };
+    if !(low..=high).contains(&value) {
+        problems.add(line, format!("`{key} = {value}`: expected {low} to {high}"));
+        return default;
+    }
+    value
+}
+
+fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems) -> Cluster {
+    let brokers = bounded(&mut section, "brokers", (1, MAX_HOSTS), 3, problems);
+    let controllers = match section.value::<u64>("controllers", problems) {
+        Some(At { line, value }) if value != 1 => {
+            let limit = "a cluster has exactly 1 controller so far";
+            problems.add(line, format!("`controllers = {value}`: {limit}"));
+            1
+        }
+        _ => 1,
+    };
+    let mut config = BrokerConfig::default();
+    let mut topic_defaults = TopicConfig::default();
+    written.cluster = kafka_keys(&mut section, problems, |key, value| {
+        config.set_with_topic_defaults(&mut topic_defaults, key, value)
+    });
+    Cluster { brokers: u16::try_from(brokers).unwrap_or(1), controllers, config, topic_defaults }
+}
+
+fn topic(
+    mut section: Section,
+    cluster: &Cluster,
+    written: &mut Written,
+    problems: &mut Problems,
+) -> Topic {
+    let name = section.scalar("name", problems);
+    if let Some(At { line, value }) = &name {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let long = value.len() > TopicPartition::MAX_NAME_LENGTH;
+        if value.is_empty() || long || !value.chars().all(fits) || value == "." || value == ".." {
+            problems.add(*line, format!("`name = {value}`: Kafka accepts no such topic"));
+        }
+    }
+    let partitions = bounded(&mut section, "partitions", (1, MAX_PARTITIONS), 1, problems);
+    let brokers = u64::from(cluster.brokers);
+    let copies = match section.value::<u64>("replication.factor", problems) {
+        Some(At { line, value }) if value == 0 || value > brokers => {
+            let message = format!("`replication.factor = {value}`: there are {brokers} brokers");
+            problems.add(line, message);
+            1
+        }
+        Some(At { value, .. }) => value,
+        None => brokers.min(3),
+    };
+    let mut config = TopicConfig::default();
+    written.topic = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
+    Topic {
+        name: name.map_or_else(|| "orders".into(), |name| name.value),
+        partitions: i32::try_from(partitions).unwrap_or(1),
+        replication_factor: i16::try_from(copies).unwrap_or(1),
+        config: written.topic.clone(),
+    }
+}
+
+/// What is left of a section, as Kafka's keys.
+fn kafka_keys(
+    section: &mut Section,
+    problems: &mut Problems,
+    mut set: impl FnMut(&str, &str) -> Result<(), ConfigError>,
+) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for (key, At { line, value }) in section.rest(problems) {
+        if OWN_KEYS.contains(&key.as_str()) {
+            problems.add(line, format!("`{key}` is set by the laboratory itself"));
+            continue;
+        }
+        match set(&key, &value) {
+            Ok(()) => pairs.push((key, value)),
+            Err(ConfigError::UnknownKey { key, nearest: kafka }) => {
+                let own = nearest(&key, section.asked());
+                let near = own.map(str::to_owned).or(kafka);
+                let hint = near.map_or_else(
+                    || ": neither a scenario's key nor one of Kafka's that is known here".into(),
+                    |near| format!("; did you mean `{near}`?"),
+                );
+                problems.add(line, format!("unknown {} key `{key}`{hint}", section.title));
+            }
+            Err(other) => problems.add(line, other.to_string()),
+        }
+    }
+    pairs
+}
+
+fn load(mut section: Section, problems: &mut Problems) -> Option<Load> {
+    let line = section.line;
+    let words = [("producer", true), ("consumer", false)];
+    if !section.has("kind") {
+        problems.add(line, "`kind` is missing: `producer` or `consumer`");
+    }
+    let produces = section.word("kind", &words, problems)?.value;
+    let clients = section.range::<u64>("clients", problems);
+    let clients = clients.map_or(Range::just(1), |At { line, value }| {
+        if value.low == 0 || value.high > MAX_HOSTS {
+            problems.add(line, format!("`clients = {value}`: expected 1 to {MAX_HOSTS}"));
+        }
+        value
+    });
+    if !produces {
+        let mut config = Box::new(ConsumerConfig::default());
+        let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
+        return Some(Load { clients, work: Work::Consume { config }, written });
+    }
+    let rate = section.value::<Rate>("rate", problems).map(|rate| rate.value);
+    let record_size = section.range::<u64>("record.size", problems);
+    let record_size = record_size.map_or(Range { low: 100, high: 1000 }, |At { line, value }| {
+        if value.low < MIN_RECORD || value.high > MAX_RECORD {
+            let bounds = format!("expected {MIN_RECORD} to {MAX_RECORD} bytes");
+            problems.add(line, format!("`record.size = {value}`: {bounds}"));
+        }
+        value
+    });
+    let mut config = Box::new(ProducerConfig::default());
+    let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
+    let rate = rate.unwrap_or(Rate { count: 100, per: Duration::from_secs(1) });
+    Some(Load { clients, work: Work::Produce { rate, record_size, config }, written })
+}
+
+/// What there is, so that faults can only name that.
+struct Known<'a> {
+    cluster: &'a Cluster,
+    topic: &'a Topic,
+    loads: &'a [Load],
+}
+
+impl Known<'_> {
+    /// Most hosts of a kind.
+    fn hosts(&self, kind: char) -> u64 {
+        let clients = |produce: bool| {
+            let loads = self.loads.iter();
+            let such = loads.filter(|load| matches!(load.work, Work::Produce { .. }) == produce);
+            such.map(|load| load.clients.high).sum()
+        };
+        match kind {
+            'b' => u64::from(self.cluster.brokers),
+            'c' => u64::from(self.cluster.controllers),
+            'p' => clients(true),
+            _ => clients(false),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Kill,
+    PowerLoss,
+    Pause,
+    Partition,
+    Isolate,
+    Restart,
+    RollingRestart,
+}
+
+const KINDS: [(&str, Kind); 7] = [
+    ("kill", Kind::Kill),
+    ("power-loss", Kind::PowerLoss),
+    ("pause", Kind::Pause),
+    ("partition", Kind::Partition),
+    ("isolate", Kind::Isolate),
+    ("restart", Kind::Restart),
+    ("rolling-restart", Kind::RollingRestart),
+];
+
+const SURVIVALS: [(&str, Survival); 3] = [
+    ("nothing", Survival::Nothing),
+    ("drawn", Survival::Drawn),
+    ("everything", Survival::Everything),
+];
+
+/// The part that rules and planned faults share: what happens, and to whom.
+fn action(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Action> {
+    if !section.has("kind") {
+        let words: Vec<_> = KINDS.iter().map(|(word, _)| format!("`{word}`")).collect();
+        problems.add(section.line, format!("`kind` is missing: {}", words.join(", ")));
+    }
+    let kind = section.word("kind", &KINDS, problems)?.value;
+    let nodes = |section: &mut Section, problems: &mut Problems| {
+        roles(section, "target", known, true, problems)
+    };
+    Some(match kind {
+        Kind::Kill => Action::Kill { target: nodes(section, problems)? },
+        Kind::PowerLoss => {
+            let words: Vec<_> =
+                SURVIVALS.iter().enumerate().map(|(index, (word, _))| (*word, index)).collect();
+            let survival = section.word("survival", &words, problems);
+            Action::PowerLoss {
+                survival: survival
+                    .and_then(|survival| SURVIVALS.get(survival.value))
+                    .map_or(Survival::Drawn, |(_, survival)| survival.clone()),
+                operation: section.range("operation", problems).map(|range| range.value),
+                target: nodes(section, problems)?,
+            }
+        }
+        Kind::Pause => Action::Pause { target: roles(section, "target", known, false, problems)? },
+        Kind::Partition => {
+            let one_way = section.boolean("one-way", problems).unwrap_or(false);
+            let from = roles(section, "from", known, false, problems);
+            let to = roles(section, "to", known, false, problems);
+            Action::Partition { from: from?, to: to?, one_way }
+        }
+        Kind::Isolate => Action::Partition {
+            from: roles(section, "target", known, false, problems)?,
+            to: Roles::one(Role::Everyone),
+            one_way: false,
+        },
+        Kind::Restart => Action::Restart { target: nodes(section, problems)? },
+        Kind::RollingRestart => Action::RollingRestart,
+    })
+}
+
+fn roles(
+    section: &mut Section,
+    key: &'static str,
+    known: &Known<'_>,
+    nodes_only: bool,
+    problems: &mut Problems,
+) -> Option<Roles> {
+    if !section.has(key) {
+        let message = format!("`{key}` is missing: whom does it strike? Such as `\"leader\"`");
+        problems.add(section.line, message);
+    }
+    let mut roles = Vec::new();
+    for At { line, value } in section.list(key, problems) {
+        let words = Role::WORDS.iter().map(|(word, _)| *word);
+        match Role::read(&value) {
+            None => problems.add(line, unknown("target", &value, words)),
+            Some(Role::Host(kind, number)) if u64::from(number) > known.hosts(kind) => {
+                let what = match kind {
+                    'b' => "brokers",
+                    'c' => "controllers",
+                    'p' => "producers",
+                    _ => "consumers",
+                };
+                let message = format!("no host `{value}`: there are {} {what}", known.hosts(kind));
+                problems.add(line, message);
+            }
+            Some(role) if nodes_only && !role.is_node() => {
+                problems.add(line, format!("`{key} = {value}`: expected brokers or controllers"));
+            }
+            Some(role) => roles.push(role),
+        }
+    }
+    (!roles.is_empty()).then_some(Roles(roles))
+}
+
+const WHEN: [(&str, bool); 2] = [("due", false), ("settled", true)];
+
+fn rule(mut section: Section, known: &Known<'_>, problems: &mut Problems) -> Option<Rule> {
+    let action = action(&mut section, known, problems);
+    let partition = section.range::<u64>("partition", problems);
+    let partitions = u64::try_from(known.topic.partitions).unwrap_or(1);
+    if let Some(At { line, value }) = &partition
+        && value.high >= partitions
+    {
+        problems.add(*line, format!("`partition = {value}`: there are {partitions} partitions"));
+    }
+    let at = section.range("at", problems).map(|at| at.value);
+    let every = section.range::<Duration>("every", problems);
+    if let Some(At { line, value }) = &every
+        && value.low.is_zero()
+    {
+        problems.add(*line, format!("`every = {value}`: expected more than nothing"));
+    }
+    let count = section.range::<u64>("count", problems);
+    if let Some(At { line, value }) = &count
+        && value.high > MAX_STRIKES
+    {
+        problems.add(*line, format!("`count = {value}`: expected at most {MAX_STRIKES}"));
+    }
+    let down = section.range("down", problems).map(|down| down.value);
+    let settled = section.word("when", &WHEN, problems).is_some_and(|when| when.value);
+    // A kind that is unknown has been complained about; its keys can't be judged then.
+    let action = action?;
+    section.finish(problems);
+    Some(Rule {
+        action,
+        partition: partition.map(|partition| partition.value),
+        at,
+        every: every.map(|every| every.value),
+        count: count.map(|count| count.value),
+        down,
+        settled,
+    })
+}
+
+fn planned_fault(
+    mut section: Section,
+    known: &Known<'_>,
+    problems: &mut Problems,
+) -> Option<Fault> {
+    let action = action(&mut section, known, problems);
+    if matches!(action, Some(Action::RollingRestart)) {
+        problems.add(section.line, "a schedule names each `restart` of a rolling restart");
+    }
+    if let Some(Action::PowerLoss { operation: Some(operation), .. }) = &action
+        && operation.low != operation.high
+    {
+        problems.add(section.line, "a schedule is drawn already: `operation` is one number");
+    }
+    if !section.has("at") {
+        problems.add(section.line, "`at` is missing: when does it strike?");
+    }
+    let at = section.value::<Duration>("at", problems);
+    let partitions = u64::try_from(known.topic.partitions).unwrap_or(1);
+    let partition = bounded(&mut section, "partition", (0, partitions - 1), 0, problems);
+    let down = section.value::<Duration>("down", problems).map(|down| down.value);
+    let settled = section.word("when", &WHEN, problems).is_some_and(|when| when.value);
+    let pick = section.value::<u64>("pick", problems).map_or(0, |pick| pick.value);
+    let (action, at) = (action?, at?.value);
+    section.finish(problems);
+    let partition = i32::try_from(partition).unwrap_or(0);
+    Some(Fault { at, action, partition, down, settled, pick })
+}
+
+fn expect(section: Option<Section>, problems: &mut Problems) -> Expect {
+    let missing = "what must come of it? Add `[expect]` with `holds = [\"*\"]` or `breaks = […]`";
+    let Some(mut section) = section else {
+        problems.add(1, format!("`[expect]` is missing: {missing}"));
+        return Expect::default();
+    };
+    let line = section.line;
+    let said_holds = section.has("holds");
+    let mut names = |key: &'static str, problems: &mut Problems| -> Vec<String> {
+        let mut names = Vec::new();
+        for At { line, value } in section.list(key, problems) {
+            let known = crate::check::NAMES.iter().copied();
+            if value == "*" && key == "holds" || known.clone().any(|name| name == value) {
+                names.push(value);
+            } else {
+                problems.add(line, unknown("invariant", &value, known));
+            }
+        }
+        names
+    };
+    let mut holds = names("holds", problems);
+    let breaks = names("breaks", problems);
+    let allows = names("allows", problems);
+    if holds.is_empty() && breaks.is_empty() {
+        problems.add(line, missing);
+    }
+    for name in &breaks {
+        if holds.contains(name) || allows.contains(name) {
+            problems.add(line, format!("`{name}` can't both break and hold"));
+        }
+    }
+    if !said_holds {
+        holds = vec!["*".into()];
+    }
+    section.finish(problems);
+    Expect { holds, breaks, allows }
+}

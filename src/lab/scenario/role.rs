@@ -1,0 +1,128 @@
+//! Whom a fault strikes: by what a host is at that moment, or by its name.
+
+use std::fmt;
+
+/// A host, or several, by role.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// The leader of the fault's partition.
+    Leader,
+    /// One that holds a copy and does not lead.
+    Follower,
+    /// All that hold a copy and don't lead.
+    Followers,
+    /// One follower that is in sync.
+    IsrFollower,
+    /// One follower that is not in sync.
+    OutOfSync,
+    /// One broker.
+    Any,
+    /// All brokers.
+    All,
+    /// All controllers.
+    Controller,
+    /// All clients.
+    Clients,
+    /// All producers.
+    Producers,
+    /// All consumers.
+    Consumers,
+    /// Every host.
+    Everyone,
+    /// One host by its name: `b2`, `c1`, `p1`, `k1`.
+    Host(char, u16),
+}
+
+impl Role {
+    /// Every word but the names of hosts.
+    pub const WORDS: [(&str, Self); 12] = [
+        ("leader", Self::Leader),
+        ("follower", Self::Follower),
+        ("followers", Self::Followers),
+        ("isr-follower", Self::IsrFollower),
+        ("out-of-sync", Self::OutOfSync),
+        ("any", Self::Any),
+        ("all", Self::All),
+        ("controller", Self::Controller),
+        ("clients", Self::Clients),
+        ("producers", Self::Producers),
+        ("consumers", Self::Consumers),
+        ("everyone", Self::Everyone),
+    ];
+
+    /// Reads a word or a host's name.
+    pub fn read(text: &str) -> Option<Self> {
+        if let Some((_, role)) = Self::WORDS.iter().find(|(word, _)| *word == text) {
+            return Some(role.clone());
+        }
+        let kind = text.chars().next().filter(|kind| "bcpk".contains(*kind))?;
+        let number = text.get(1..)?.parse().ok().filter(|number| *number > 0)?;
+        Some(Self::Host(kind, number))
+    }
+
+    /// Whether it can only mean brokers and controllers.
+    pub fn is_node(&self) -> bool {
+        !matches!(
+            self,
+            Self::Clients
+                | Self::Producers
+                | Self::Consumers
+                | Self::Everyone
+                | Self::Host('p' | 'k', _)
+        )
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Host(kind, number) = self {
+            return write!(f, "{kind}{number}");
+        }
+        let word = Self::WORDS.iter().find(|(_, role)| role == self).map_or("", |(word, _)| word);
+        f.write_str(word)
+    }
+}
+
+/// One role or several: `"leader"` or `["followers", "controller"]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Roles(pub Vec<Role>);
+
+impl Roles {
+    /// Exactly one role.
+    pub fn one(role: Role) -> Self {
+        Self(vec![role])
+    }
+
+    /// As a TOML value.
+    pub fn to_toml(&self) -> String {
+        let words: Vec<_> = self.0.iter().map(|role| format!("\"{role}\"")).collect();
+        match words.as_slice() {
+            [word] => word.clone(),
+            words => format!("[{}]", words.join(", ")),
+        }
+    }
+}
+
+impl fmt::Display for Roles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<_> = self.0.iter().map(Role::to_string).collect();
+        f.write_str(&words.join(" and "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_is_read_as_it_is_shown() {
+        for (word, role) in Role::WORDS {
+            assert_eq!(Role::read(word), Some(role.clone()));
+            assert_eq!(role.to_string(), word);
+        }
+        assert_eq!(Role::read("b2"), Some(Role::Host('b', 2)));
+        for wrong in ["", "b", "b0", "x1", "b-1", "leaders"] {
+            assert_eq!(Role::read(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! Writes a scenario with its schedule spelled out: a file that anyone can read, edit and run.
+
+use std::fmt::Write;
+
+use super::{Action, Expect, Notation, Scenario, Work};
+use crate::lab::schedule::{Fault, Plan};
+use crate::sim::Survival;
+
+impl Scenario {
+    /// The scenario as a file, with the faults and client counts of `plan` in the place of what
+    /// they were drawn from. It sets no key that this scenario's own file did not.
+    pub fn to_toml(&self, plan: &Plan) -> String {
+        let mut text = String::new();
+        for line in self.story.lines() {
+            text.push_str(format!("# {line}").trim_end());
+            text.push('\n');
+        }
+        push(&mut text, "name", &quote(&self.name));
+        push(&mut text, "duration", &quote(&self.duration.show()));
+        text.push_str("\n[cluster]\n");
+        push(&mut text, "brokers", &self.cluster.brokers.to_string());
+        push(&mut text, "controllers", &self.cluster.controllers.to_string());
+        keys(&mut text, &self.written.cluster);
+        text.push_str("\n[topic]\n");
+        push(&mut text, "name", &quote(&self.topic.name));
+        push(&mut text, "partitions", &self.topic.partitions.to_string());
+        push(&mut text, "replication.factor", &self.topic.replication_factor.to_string());
+        keys(&mut text, &self.written.topic);
+        for (load, clients) in self.loads.iter().zip(&plan.clients) {
+            text.push_str("\n[[load]]\n");
+            match &load.work {
+                Work::Produce { rate, record_size, .. } => {
+                    push(&mut text, "kind", "\"producer\"");
+                    push(&mut text, "clients", &clients.to_string());
+                    push(&mut text, "rate", &quote(&rate.show()));
+                    push(&mut text, "record.size", &quote(&record_size.to_string()));
+                }
+                Work::Consume { .. } => {
+                    push(&mut text, "kind", "\"consumer\"");
+                    push(&mut text, "clients", &clients.to_string());
+                }
+            }
+            keys(&mut text, &load.written);
+        }
+        for fault in &plan.faults {
+            text.push('\n');
+            text.push_str(&fault.to_toml());
+        }
+        text.push_str(&expect(&self.expect));
+        text
+    }
+}
+
+impl Fault {
+    /// As one `[[schedule]]` table.
+    pub fn to_toml(&self) -> String {
+        let mut text = String::from("[[schedule]]\n");
+        push(&mut text, "at", &quote(&self.at.show()));
+        push(&mut text, "kind", &quote(self.action.kind()));
+        match &self.action {
+            Action::Kill { target } | Action::Pause { target } | Action::Restart { target } => {
+                push(&mut text, "target", &target.to_toml());
+            }
+            Action::PowerLoss { target, survival, operation } => {
+                push(&mut text, "target", &target.to_toml());
+                let word = match survival {
+                    Survival::Nothing => "nothing",
+                    Survival::Drawn => "drawn",
+                    Survival::Everything => "everything",
+                };
+                push(&mut text, "survival", &quote(word));
+                if let Some(operation) = operation {
+                    push(&mut text, "operation", &operation.low.to_string());
+                }
+            }
+            Action::Partition { from, to, one_way } => {
+                push(&mut text, "from", &from.to_toml());
+                push(&mut text, "to", &to.to_toml());
+                push(&mut text, "one-way", &one_way.to_string());
+            }
+            Action::RollingRestart => {}
+        }
+        push(&mut text, "partition", &self.partition.to_string());
+        if let Some(down) = self.down {
+            push(&mut text, "down", &quote(&down.show()));
+        }
+        if self.settled {
+            push(&mut text, "when", "\"settled\"");
+        }
+        push(&mut text, "pick", &self.pick.to_string());
+        text
+    }
+}
+
+impl Action {
+    /// As in `kind = "…"`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill { .. } => "kill",
+            Self::PowerLoss { .. } => "power-loss",
+            Self::Pause { .. } => "pause",
+            Self::Partition { .. } => "partition",
+            Self::Restart { .. } => "restart",
+            Self::RollingRestart => "rolling-restart",
+        }
+    }
+}
+
+fn expect(expect: &Expect) -> String {
+    let mut text = String::from("\n[expect]\n");
+    for (key, names) in
+        [("holds", &expect.holds), ("breaks", &expect.breaks), ("allows", &expect.allows)]
+    {
+        if !names.is_empty() {
+            let names: Vec<_> = names.iter().map(|name| quote(name)).collect();
+            push(&mut text, key, &format!("[{}]", names.join(", ")));
+        }
+    }
+    text
+}
+
+fn keys(text: &mut String, pairs: &[(String, String)]) {
+    for (key, value) in pairs {
+        push(text, key, &quote(value));
+    }
+}
+
+fn push(text: &mut String, key: &str, value: &str) {
+    // Writing to a String can't fail.
+    let _ = writeln!(text, "{key} = {value}");
+}
+
+fn quote(text: &str) -> String {
+    toml::Value::String(text.to_owned()).to_string()
+}
