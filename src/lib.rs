@@ -29,3 +29,5 @@ pub mod sim;
 pub mod check;
 // Scenarios, their schedules, runs over many seeds, verdicts and reports.
 pub mod lab;
+// The commands, one file each.
+pub mod cli;

@@ -1,0 +1,104 @@
+//! `serve`: a real broker on this machine.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+
+use crate::base::config::{BrokerConfig, Config, TopicConfig};
+use crate::broker::Node;
+use crate::io::Address;
+use crate::io::real::RealWorld;
+
+/// What the node was asked to be.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  brokerquake serve --data /tmp/bq --listen 127.0.0.1:9092\n  \
+    kcat -b 127.0.0.1:9092 -L")]
+pub struct ServeArgs {
+    /// A `server.properties`, as for Kafka
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the logs are; wins over `log.dirs`
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to listen; wins over `listeners`
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<Address>,
+}
+
+/// Runs until SIGTERM, or until something breaks.
+pub fn run(args: &ServeArgs) -> ExitCode {
+    let (config, topics) = match settings(args) {
+        Ok(settings) => settings,
+        Err(problem) => {
+            eprintln!("brokerquake serve: {problem}");
+            return ExitCode::from(2);
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("brokerquake serve: can't start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(serve(config, topics)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("brokerquake serve: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(config: BrokerConfig, topics: TopicConfig) -> Result<(), crate::broker::NodeError> {
+    let id = config.node_id;
+    let data = config.log_dirs.join(",");
+    let node = Node::start(RealWorld::new(), config, topics).await?;
+    let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
+    println!("brokerquake node {id} ready on {} (data in {data})", addresses.join(", "));
+    node.run().await
+}
+
+/// Reads the file, then lets the flags win. Whatever a single node can't have by default (three
+/// copies of a topic) gets the value that it can have.
+fn settings(args: &ServeArgs) -> Result<(BrokerConfig, TopicConfig), String> {
+    let (mut config, topics) = match &args.config {
+        None => (BrokerConfig::default(), TopicConfig::default()),
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            BrokerConfig::from_properties(&text)
+                .map_err(|error| format!("{}: {error}", path.display()))?
+        }
+    };
+    if let Some(data) = &args.data {
+        config.log_dirs = vec![data.display().to_string()];
+    }
+    if let Some(listen) = &args.listen {
+        let others = config.listeners.iter().filter(|l| !l.starts_with("PLAINTEXT://"));
+        let others: Vec<String> = others.cloned().collect();
+        config.listeners = vec![format!("PLAINTEXT://{listen}")];
+        config.listeners.extend(others);
+    }
+    let alone = config.controller_quorum_voters.is_empty();
+    let names = config.controller_listener_names.clone();
+    let has_controller_listener = config
+        .listeners
+        .iter()
+        .any(|listener| names.iter().any(|name| listener.starts_with(&format!("{name}://"))));
+    if alone && config.is_controller() && !has_controller_listener {
+        // Nobody else needs to find it: any free port on the loopback will do.
+        let name = names.first().ok_or("`controller.listener.names` is empty")?;
+        config.listeners.push(format!("{name}://127.0.0.1:0"));
+    }
+    if alone {
+        for key in ["offsets.topic.replication.factor", "transaction.state.log.replication.factor"]
+        {
+            config.set(key, "1").map_err(|error| error.to_string())?;
+        }
+        config.set("transaction.state.log.min.isr", "1").map_err(|error| error.to_string())?;
+    }
+    Ok((config, topics))
+}
