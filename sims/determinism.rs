@@ -1,0 +1,132 @@
+//! A seed is a promise: the same seed of the same scenario goes the same way in another process.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks look at the real world from outside"
+)]
+
+use std::num::NonZeroUsize;
+use std::process::{Command, Stdio};
+
+use brokerquake::lab::files::load_all;
+use brokerquake::lab::sweep::Sweep;
+use brokerquake::lab::{EngineKind, Scenario, run};
+
+/// Seeds for each scenario of a directory. The long ones take a second or two each, twice; set
+/// `BROKERQUAKE_SEEDS` to compare more of them.
+const SEEDS: [(&str, u64); 2] = [("scenarios/smoke", 20), ("scenarios/faults", 6)];
+
+fn binary() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_brokerquake"));
+    command.stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command
+}
+
+#[test]
+fn every_scenario_goes_the_same_way_in_another_process() {
+    let asked = std::env::var("BROKERQUAKE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    for (dir, seeds) in SEEDS {
+        compare(dir, asked.unwrap_or(seeds));
+    }
+}
+
+/// Runs every scenario of a directory here and in another process, at the same time.
+fn compare(dir: &str, seeds: u64) {
+    let reports = tempfile::tempdir().unwrap();
+    let half = std::thread::available_parallelism().map_or(1, |cores| cores.get().div_ceil(2));
+    let jobs = NonZeroUsize::new(half).unwrap();
+    let mut other = binary()
+        .args(["run", dir, "--seeds", &seeds.to_string(), "--jobs", &jobs.to_string()])
+        .arg("--reports")
+        .arg(reports.path())
+        .spawn()
+        .unwrap();
+    let scenarios = load_all(&[dir.into()]).unwrap();
+    let sweep =
+        Sweep { scenarios: scenarios.clone(), seeds: 0..seeds, jobs, engine: EngineKind::Leap };
+    let here = sweep.run(&mut ());
+    // Drained, so that the other process never waits for a reader.
+    std::io::copy(other.stdout.as_mut().unwrap(), &mut std::io::sink()).unwrap();
+    other.wait().unwrap();
+
+    for (scenario, report) in scenarios.iter().zip(here) {
+        let path = reports.path().join(format!("{}.json", scenario.name));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let there: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let runs = there["runs"].as_array().unwrap();
+        assert_eq!(runs.len(), report.runs.len());
+        for (run, other) in report.runs.iter().zip(runs) {
+            assert_eq!(Some(run.seed), other["seed"].as_u64());
+            if other["trace"] != run.trace {
+                let difference = first_difference(scenario, run.seed);
+                panic!(
+                    "{} seed {}: trace {} here, {} there\n{difference}",
+                    scenario.name, run.seed, run.trace, other["trace"]
+                );
+            }
+        }
+        assert_eq!(text, report.to_json(), "reports are the same, byte for byte");
+    }
+}
+
+/// Runs a seed here and there once more, and compares event by event.
+fn first_difference(scenario: &Scenario, seed: u64) -> String {
+    let mut here = Vec::new();
+    let mut watch = |line: &str| here.push(line.to_owned());
+    run::run(scenario, seed, EngineKind::Leap, Some(&mut watch));
+    let other = binary()
+        .args(["replay", &scenario.file, "--seed", &seed.to_string(), "--trace"])
+        .output()
+        .unwrap();
+    let other = String::from_utf8_lossy(&other.stdout).into_owned();
+    let difference = here.iter().zip(other.lines()).find(|(here, there)| here != there);
+    difference.map_or_else(
+        || "this time both went the same way".into(),
+        |(here, there)| format!("first event that differs:\n  here:  {here}\n  there: {there}"),
+    )
+}
+
+#[test]
+fn a_run_is_replayed_with_its_events_and_its_hash() {
+    let replay = |trace: bool| {
+        let mut command = binary();
+        command.args(["replay", "smoke/smoke-calm", "--seed", "1"]);
+        if trace {
+            command.arg("--trace");
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (short, long) = (replay(false), replay(true));
+    let hash = short.lines().last().unwrap();
+    assert!(hash.starts_with("trace:   "), "{hash}");
+    assert_eq!(hash, long.lines().last().unwrap(), "watching changes nothing");
+    assert!(long.lines().count() > 1000);
+}
+
+#[test]
+fn what_can_not_be_run_is_refused_with_the_exit_code_for_usage() {
+    let dir = tempfile::tempdir().unwrap();
+    let empty = dir.path().join("empty.toml");
+    std::fs::write(&empty, "").unwrap();
+    let (dir, empty) = (dir.path().to_str().unwrap(), empty.to_str().unwrap());
+    let (none, wrong) = (format!("{dir}/none"), format!("{dir}/void"));
+    std::fs::create_dir(&wrong).unwrap();
+    for (arguments, said) in [
+        (vec!["run", &none], "no such file or directory"),
+        (vec!["run", &wrong], "no scenario (`*.toml`) in this directory"),
+        (vec!["run", empty], "the file is empty"),
+        (vec!["run", "smoke", "--seed", "3"], "--seeds"),
+        (vec!["run", "smoke", "--seeds", "9..3"], "no seed at all"),
+        (vec!["run", "smoke", "--jobs", "0"], "--jobs"),
+        (vec!["run", "smoke", "--engine", "lepa"], "leap"),
+        (vec!["rnu"], "'run'"),
+        (vec!["replay", "smoke/smoke-clam", "--seed", "1"], "did you mean"),
+        (vec!["replay", "smoke", "--seed", "1"], "it is a directory"),
+    ] {
+        let output = binary().args(&arguments).stderr(Stdio::piped()).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {error}");
+        assert!(error.contains(said), "{arguments:?}: {error}");
+    }
+}

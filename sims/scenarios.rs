@@ -1,0 +1,124 @@
+//! Every scenario under `scenarios/`, told as what it shows.
+//!
+//! `BROKERQUAKE_SCENARIO`, `BROKERQUAKE_SEEDS` and `BROKERQUAKE_SEED` narrow this down.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks look at the real world from outside"
+)]
+
+use brokerquake::lab::Trial;
+use brokerquake::lab::files::load_all;
+
+#[test]
+fn nothing_goes_wrong_where_nothing_is_done() {
+    Trial::of("smoke/smoke-calm").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn a_dying_leader_takes_what_it_alone_acknowledged_in_a_short_run_too() {
+    Trial::of("smoke/smoke-acks-1-leader-kill").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn a_dying_leader_takes_nothing_in_a_short_run_either() {
+    Trial::of("smoke/smoke-acks-all-leader-kill").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn two_good_copies_remain_when_one_leader_loses_power() {
+    Trial::of("smoke/smoke-one-power-loss").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn no_good_copy_remains_when_all_lose_power_at_once() {
+    Trial::of("smoke/smoke-all-lose-power").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn a_leader_that_is_cut_off_once_promises_nothing_that_it_can_not_keep() {
+    Trial::of("smoke/smoke-leader-cut-off").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn a_producer_that_waits_for_nobody_loses_records_when_leaders_die() {
+    Trial::of("faults/acks-0-leader-kill").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_producer_that_waits_for_the_leader_alone_loses_records_when_it_dies() {
+    Trial::of("faults/acks-1-leader-kill").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn whoever_waited_for_all_replicas_loses_nothing_to_dying_processes() {
+    Trial::of("faults/acks-all-kills").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_dying_controller_forgets_nothing_that_it_committed() {
+    Trial::of("faults/acks-all-controller-kills").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn one_power_loss_at_a_time_takes_nothing_that_two_others_have() {
+    Trial::of("faults/one-power-loss-at-a-time").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_rack_that_loses_power_takes_what_was_on_no_disk() {
+    Trial::of("faults/all-lose-power-unflushed").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_rack_that_loses_power_takes_nothing_that_was_flushed() {
+    Trial::of("faults/all-lose-power-flushed").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_leader_that_may_go_on_alone_acknowledges_what_only_it_has() {
+    Trial::of("faults/min-insync-1-alone-without-power").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_leader_that_may_not_go_on_alone_acknowledges_nothing_that_only_it_has() {
+    Trial::of("faults/min-insync-2-alone-without-power").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_leader_that_is_cut_off_from_the_cluster_loses_nothing_that_it_acknowledged() {
+    Trial::of("faults/leader-cut-off").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn links_that_fail_one_way_only_lose_nothing() {
+    Trial::of("faults/one-way-cuts").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_paused_leader_that_wakes_after_its_successor_was_elected_does_no_harm() {
+    Trial::of("faults/paused-leader").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_laggard_that_may_lead_takes_what_it_lacks_from_everybody() {
+    Trial::of("faults/unclean-election-on").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_partition_whose_laggards_may_not_lead_waits_and_loses_nothing() {
+    Trial::of("faults/unclean-election-off").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_rolling_restart_is_noticed_by_nobody() {
+    Trial::of("faults/rolling-restart").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn every_scenario_has_its_story_here() {
+    let told = include_str!("scenarios.rs");
+    for scenario in load_all(&["scenarios".into()]).unwrap() {
+        let place = scenario.file.trim_start_matches("scenarios/").trim_end_matches(".toml");
+        assert!(told.contains(&format!("Trial::of(\"{place}\")")), "nobody tells {place}");
+    }
+}
