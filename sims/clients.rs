@@ -1,0 +1,114 @@
+//! Real input: librdkafka against `serve`, over real sockets, files and signals.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks look at the real world from outside"
+)]
+
+mod clients {
+    pub mod server;
+    pub mod traffic;
+}
+
+use std::time::{Duration, Instant};
+
+use clients::server::{Cluster, Server};
+use clients::traffic::{Load, Sent, consume_all, produce, record};
+
+/// Records of every size that a batch treats differently: empty, tiny, and now and then one that is
+/// larger than `batch.size`.
+fn mixed(key: u64) -> usize {
+    match key % 100 {
+        0 => 40_000,
+        rest => [0, 1, 17, 300, 2_000][rest as usize % 5],
+    }
+}
+
+#[test]
+fn a_hundred_thousand_records_of_each_codec_come_back_equal() {
+    let server = Server::start();
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let topic = format!("all-sizes-{codec}");
+        server.create_topic(&topic, 3, 1, &[]);
+        let load =
+            Load { topic: &topic, codec, acks: "all", first: 0, count: 100_000, partitions: 3 };
+        let sent = produce(&server.bootstrap(), &load, mixed);
+        assert!(sent.iter().all(Sent::is_acknowledged), "{codec}: every record is acknowledged");
+        let read = consume_all(&server.bootstrap(), &topic, 3);
+        assert_eq!(read.len(), 100_000, "{codec}");
+        for (key, value) in read {
+            assert!(value == record(key, mixed(key)), "{codec}: record {key} came back changed");
+        }
+    }
+}
+
+#[test]
+fn a_broker_killed_in_the_middle_of_a_load_has_all_that_it_acknowledged() {
+    let mut server = Server::start();
+    server.create_topic("orders", 2, 1, &[]);
+    let load =
+        Load { topic: "orders", codec: "lz4", acks: "all", first: 0, count: 20_000, partitions: 2 };
+    let before = produce(&server.bootstrap(), &load, |_| 200);
+    assert!(before.iter().all(Sent::is_acknowledged));
+
+    let load = Load { first: 20_000, count: 200_000, ..load };
+    let killer = server.kill_after(Duration::from_millis(400));
+    let during = produce(&server.bootstrap(), &load, |_| 200);
+    killer.join().unwrap();
+    let acknowledged = during.iter().filter(|sent| sent.is_acknowledged()).count();
+    assert!(acknowledged < during.len(), "the kill came too late to matter");
+
+    server.restart();
+    let read = consume_all(&server.bootstrap(), "orders", 2);
+    for sent in before.iter().chain(&during).filter(|sent| sent.is_acknowledged()) {
+        assert!(read.contains_key(&sent.key), "record {} was acknowledged and is gone", sent.key);
+    }
+}
+
+#[test]
+fn three_processes_survive_the_death_of_a_leader() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("payments", 1, 3, &[("min.insync.replicas", "2")]);
+    let load = Load {
+        topic: "payments",
+        codec: "none",
+        acks: "all",
+        first: 0,
+        count: 5_000,
+        partitions: 1,
+    };
+    let before = produce(&cluster.bootstrap(), &load, |_| 100);
+    assert!(before.iter().all(Sent::is_acknowledged));
+
+    let leader = cluster.leader("payments", 0);
+    cluster.kill(leader);
+    let load = Load { first: 5_000, count: 5_000, ..load };
+    let after = produce(&cluster.bootstrap(), &load, |_| 100);
+    assert!(after.iter().all(Sent::is_acknowledged), "the two others go on");
+    assert_ne!(cluster.leader("payments", 0), leader);
+
+    let read = consume_all(&cluster.bootstrap(), "payments", 1);
+    for sent in before.iter().chain(&after) {
+        assert!(read.contains_key(&sent.key), "record {} was acknowledged and is gone", sent.key);
+    }
+
+    // The dead one comes back, and is in sync again.
+    cluster.revive(leader);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while cluster.in_sync("payments", 0).len() < 3 {
+        assert!(Instant::now() < deadline, "in sync: {:?}", cluster.in_sync("payments", 0));
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_broker_asked_to_end_ends_cleanly_and_starts_without_recovery() {
+    let mut server = Server::start();
+    server.create_topic("clean", 1, 1, &[]);
+    let load =
+        Load { topic: "clean", codec: "zstd", acks: "1", first: 0, count: 1_000, partitions: 1 };
+    produce(&server.bootstrap(), &load, |_| 50);
+    server.terminate();
+    assert!(server.data().join(".kafka_cleanshutdown").exists());
+    server.restart();
+    assert_eq!(consume_all(&server.bootstrap(), "clean", 1).len(), 1_000);
+}

@@ -1,0 +1,100 @@
+//! A server that reads every request and can answer hardly any: what a broker is made of, without
+//! the broker.
+
+use brokerquake::io::{Address, Listener as _, Net, World};
+use brokerquake::rpc::Frames;
+use brokerquake::wire::api::{self, Listener, key};
+use brokerquake::wire::frame::{FrameError, decode_request, encode_response};
+use brokerquake::wire::messages::*;
+use brokerquake::wire::{Request, batch};
+use bytes::BytesMut;
+use tokio::io::AsyncWriteExt;
+
+/// Listens, on a port of the system's choice if it is 0.
+pub async fn serve<W: World>(world: &W, listener: Listener, host: &str, port: u16) -> Address {
+    let mut accepting = world.net().bind(&Address::new(host, port)).await.unwrap();
+    let address = accepting.local_address().unwrap();
+    let host = world.clone();
+    world.spawn("accept", async move {
+        while let Ok((stream, _)) = accepting.accept().await {
+            host.spawn("serve", connection(stream, listener));
+        }
+    });
+    address
+}
+
+async fn connection(stream: impl brokerquake::io::Stream, listener: Listener) {
+    let (reader, mut writer) = tokio::io::split(stream);
+    let mut frames = Frames::new(reader, 100 << 20);
+    while let Ok(Some(frame)) = frames.next().await {
+        let Ok(answer) = answer(frame, listener) else { return };
+        if writer.write_all(&answer).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The order of checks is a broker's: header, version, listener, body.
+fn answer(frame: BytesMut, listener: Listener) -> Result<BytesMut, FrameError> {
+    let request = match decode_request(frame) {
+        Ok(request) => request,
+        Err(FrameError::Unsupported { api_key: key::API_VERSIONS, correlation_id, .. }) => {
+            return encode_response(correlation_id, 0, &api::unsupported_versions());
+        }
+        Err(error) => return Err(error),
+    };
+    let (id, version) = (request.header.correlation_id, request.header.api_version);
+    if !api::serves(listener, request.header.api_key, version) {
+        if request.header.api_key == key::API_VERSIONS {
+            return encode_response(id, 0, &api::unsupported_versions());
+        }
+        return Err(FrameError::Unsupported {
+            api_key: request.header.api_key,
+            api_version: version,
+            correlation_id: id,
+        });
+    }
+    match request.header.api_key {
+        key::API_VERSIONS => {
+            request.decode::<ApiVersionsRequest>()?;
+            encode_response(id, version, &api::versions(listener))
+        }
+        key::PRODUCE => produce(&request),
+        key::FETCH => empty::<FetchRequest>(&request),
+        key::LIST_OFFSETS => empty::<ListOffsetsRequest>(&request),
+        key::METADATA => empty::<MetadataRequest>(&request),
+        key::CREATE_TOPICS => empty::<CreateTopicsRequest>(&request),
+        key::DELETE_TOPICS => empty::<DeleteTopicsRequest>(&request),
+        key::INIT_PRODUCER_ID => empty::<InitProducerIdRequest>(&request),
+        key::OFFSET_FOR_LEADER_EPOCH => empty::<OffsetForLeaderEpochRequest>(&request),
+        key::DESCRIBE_CONFIGS => empty::<DescribeConfigsRequest>(&request),
+        key::ALTER_PARTITION => empty::<AlterPartitionRequest>(&request),
+        key::DESCRIBE_CLUSTER => empty::<DescribeClusterRequest>(&request),
+        key::BROKER_REGISTRATION => empty::<BrokerRegistrationRequest>(&request),
+        key::BROKER_HEARTBEAT => empty::<BrokerHeartbeatRequest>(&request),
+        key::ALLOCATE_PRODUCER_IDS => empty::<AllocateProducerIdsRequest>(&request),
+        other => panic!("request {other} is served and not handled here"),
+    }
+}
+
+fn empty<R>(request: &Request) -> Result<BytesMut, FrameError>
+where
+    R: RequestResponsePair,
+    R::Response: Default,
+{
+    request.decode::<R>()?;
+    let header = &request.header;
+    encode_response(header.correlation_id, header.api_version, &R::Response::default())
+}
+
+/// Reads the records as a consumer would, too.
+fn produce(request: &Request) -> Result<BytesMut, FrameError> {
+    let produce = request.decode::<ProduceRequest>()?;
+    let partitions = produce.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    for records in partitions.filter_map(|partition| partition.records.as_ref()) {
+        for (_, one) in batch::batches(records).flatten() {
+            let _ = batch::records(one, 1 << 20);
+        }
+    }
+    empty::<ProduceRequest>(request)
+}
