@@ -1,0 +1,100 @@
+//! This broker beside Apache Kafka: the same librdkafka client, one partition, 1,000-byte records,
+//! acks=1, both brokers in turn in one run, medians and their ratio.
+//!
+//! `cargo bench --bench peers` fetches Kafka by Maven into `target/peers` and says so when it can't;
+//! then this broker is measured alone. `PEERS_ROUNDS` and `PEERS_RECORDS` change the size.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks look at the real world from outside"
+)]
+
+mod broker;
+mod client;
+
+use broker::{Peer, Running};
+
+/// One round's figures of one broker.
+#[derive(Clone, Copy, Default)]
+struct Figures {
+    ready_ms: f64,
+    idle_mib: f64,
+    produce: f64,
+    consume: f64,
+    loaded_mib: f64,
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn measure(peer: &Peer, records: u64) -> Figures {
+    let running = Running::start(peer);
+    let idle_mib = running.resident_mib();
+    let bootstrap = running.bootstrap();
+    client::create_topic(&bootstrap, "peers");
+    // A first, small load opens connections and warms a JIT compiler, where there is one.
+    client::produce(&bootstrap, "peers", records / 10);
+    let produce = client::produce(&bootstrap, "peers", records);
+    let consume = client::consume(&bootstrap, "peers", records + records / 10);
+    let loaded_mib = running.resident_mib();
+    Figures { ready_ms: running.ready_ms, idle_mib, produce, consume, loaded_mib }
+}
+
+fn median(rounds: &[Figures], pick: impl Fn(&Figures) -> f64) -> f64 {
+    let mut values: Vec<f64> = rounds.iter().map(pick).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn main() {
+    // `cargo test --benches` asks whether this runs; only `cargo bench` is meant.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return;
+    }
+    let (rounds, records) = (number("PEERS_ROUNDS", 3), number("PEERS_RECORDS", 1_000_000));
+    let mut peers = vec![Peer::ours()];
+    match Peer::kafka() {
+        Ok(kafka) => peers.push(kafka),
+        Err(reason) => println!("Apache Kafka is left out: {reason}"),
+    }
+    let mut all = vec![Vec::new(); peers.len()];
+    for round in 1..=rounds {
+        for (peer, figures) in peers.iter().zip(&mut all) {
+            let measured = measure(peer, records);
+            println!(
+                "round {round}, {:12} ready {:6.0} ms, idle {:6.1} MiB, produce {:7.1} MB/s, \
+                 consume {:7.1} MB/s, loaded {:6.1} MiB",
+                peer.name,
+                measured.ready_ms,
+                measured.idle_mib,
+                measured.produce,
+                measured.consume,
+                measured.loaded_mib
+            );
+            figures.push(measured);
+        }
+    }
+    print_table(&peers, &all, records);
+}
+
+fn print_table(peers: &[Peer], all: &[Vec<Figures>], records: u64) {
+    type Pick = fn(&Figures) -> f64;
+    let rows: [(&str, Pick); 5] = [
+        ("start to ready, ms", |f| f.ready_ms),
+        ("resident when idle, MiB", |f| f.idle_mib),
+        ("produce, MB/s", |f| f.produce),
+        ("consume, MB/s", |f| f.consume),
+        ("resident after the load, MiB", |f| f.loaded_mib),
+    ];
+    println!("\nmedians of {} rounds, {records} records of 1,000 bytes", all[0].len());
+    for (name, pick) in rows {
+        let values: Vec<f64> = all.iter().map(|figures| median(figures, pick)).collect();
+        let shown: Vec<String> =
+            peers.iter().zip(&values).map(|(p, v)| format!("{} {v:.1}", p.name)).collect();
+        let ratio = match values[..] {
+            [ours, theirs] => format!("ratio {:.3}", ours / theirs),
+            _ => String::new(),
+        };
+        println!("{name:30} {:40} {ratio}", shown.join(", "));
+    }
+}
