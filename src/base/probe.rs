@@ -6,7 +6,7 @@
 use crate::base::{BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicId, TopicPartition};
 
 /// One transition of a broker or controller.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Probe {
     /// A node answers requests from now on.
     Ready,

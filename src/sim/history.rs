@@ -4,7 +4,7 @@ use crate::base::config::Acks;
 use crate::base::{Offset, TopicPartition};
 
 /// One step of one client. Values are unique in a run, so that a record can be recognised.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ClientEvent {
     /// A producer is about to send a record.
     Sent {
@@ -60,7 +60,7 @@ pub enum ClientEvent {
 }
 
 /// How an operation counts (catalogue: "How an operation counts").
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// Acknowledged. The offset is unknown for acks=0.
     Ok {

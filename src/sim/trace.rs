@@ -1,11 +1,13 @@
 //! The trace hash: two runs are the same if and only if their traces are.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+use super::HostId;
 use crate::base::Instant;
 
 /// Hash of everything that happened, in order: 16 hex digits.
@@ -37,6 +39,24 @@ pub(crate) mod kind {
 pub struct Trace {
     hash: u64,
     lines: Option<Vec<String>>,
+    /// Bytes of a value that is being added.
+    scratch: Scratch,
+}
+
+/// The bytes that a value feeds to its hasher. Writing out what it is as text would cost a twelfth
+/// of a whole run.
+#[derive(Debug, Default)]
+struct Scratch(Vec<u8>);
+
+impl Hasher for Scratch {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend_from_slice(bytes);
+    }
+
+    /// Never asked: the trace hashes the bytes itself.
+    fn finish(&self) -> u64 {
+        0
+    }
 }
 
 impl Trace {
@@ -61,6 +81,21 @@ impl Trace {
         if let Some(lines) = &mut self.lines {
             lines.push(format!("{at} {:016x} {}", self.hash, text()));
         }
+    }
+
+    /// Adds an event that is a value: all of it counts.
+    pub fn add_value(
+        &mut self,
+        at: Instant,
+        kind: u64,
+        host: HostId,
+        value: &(impl Hash + fmt::Debug),
+    ) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.0.clear();
+        value.hash(&mut scratch);
+        self.add(at, kind, [u64::from(host.0), 0], &scratch.0, || format!("{host} {value:?}"));
+        self.scratch = scratch;
     }
 
     /// The hash so far.

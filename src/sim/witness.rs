@@ -52,14 +52,12 @@ impl Witness {
     }
 
     pub fn probe(&self, at: Instant, host: HostId, probe: Probe) {
-        let text = format!("{probe:?}");
-        self.trace(at, kind::PROBE, host, 0, text.as_bytes(), || text.clone());
+        self.trace.lock().add_value(at, kind::PROBE, host, &probe);
         self.see(at, host, What::Probe(probe));
     }
 
     pub fn client(&self, at: Instant, host: HostId, event: ClientEvent) {
-        let text = format!("{event:?}");
-        self.trace(at, kind::CLIENT, host, 0, text.as_bytes(), || text.clone());
+        self.trace.lock().add_value(at, kind::CLIENT, host, &event);
         self.see(at, host, What::Client(event));
     }
 }

@@ -92,7 +92,7 @@ impl<T: Setting> Setting for Option<T> {
 }
 
 /// How many copies a producer waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Acks {
     /// `acks=0`: none, not even an answer.
     None,
