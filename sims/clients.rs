@@ -11,6 +11,9 @@ mod clients {
 
 use std::time::{Duration, Instant};
 
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
 use clients::server::{Cluster, Server};
 use clients::traffic::{Load, Sent, consume_all, produce, record};
 
@@ -39,6 +42,20 @@ fn a_hundred_thousand_records_of_each_codec_come_back_equal() {
             assert!(value == record(key, mixed(key)), "{codec}: record {key} came back changed");
         }
     }
+}
+
+#[test]
+fn a_client_that_asks_for_everything_is_told_all_brokers_and_topics() {
+    let server = Server::start();
+    server.create_topic("one", 1, 1, &[]);
+    server.create_topic("two", 2, 1, &[]);
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", server.bootstrap()).create().unwrap();
+    let metadata = consumer.fetch_metadata(None, Duration::from_secs(10)).unwrap();
+    assert_eq!(metadata.brokers().len(), 1);
+    let mut topics: Vec<_> = metadata.topics().iter().map(|topic| topic.name()).collect();
+    topics.sort_unstable();
+    assert_eq!(topics, ["one", "two"]);
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl Peer {
             let mut serve = Command::new(env!("CARGO_BIN_EXE_brokerquake"));
             serve.arg("serve").arg("--data").arg(dir.join("data"));
             serve.arg("--listen").arg(format!("127.0.0.1:{port}")).stdout(Stdio::null());
+            serve.stderr(Stdio::null());
             let start = Instant::now();
             return (serve.spawn().expect("our broker starts"), start);
         };
@@ -94,14 +95,15 @@ impl Running {
         let dir = tempfile::tempdir().expect("a directory");
         let port = free_port();
         let (child, start) = peer.spawn(dir.path(), port);
+        // From here on it ends with this value, also when it is never ready.
+        let mut running = Self { child, port, dir, ready_ms: f64::NAN };
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
             assert!(start.elapsed() < Duration::from_secs(60), "{} does not start", peer.name);
             std::thread::sleep(Duration::from_millis(1));
         }
-        let bootstrap = format!("127.0.0.1:{port}");
-        crate::client::wait_until_ready(&bootstrap);
-        let ready_ms = start.elapsed().as_secs_f64() * 1000.0;
-        Self { child, port, dir, ready_ms }
+        crate::client::wait_until_ready(&running.bootstrap());
+        running.ready_ms = start.elapsed().as_secs_f64() * 1000.0;
+        running
     }
 
     pub fn bootstrap(&self) -> String {

@@ -18,7 +18,11 @@ pub fn wait_until_ready(bootstrap: &str) {
     loop {
         match client.fetch_metadata(None, Duration::from_secs(1)) {
             Ok(metadata) if !metadata.brokers().is_empty() => return,
-            _ => assert!(Instant::now() < deadline, "{bootstrap} is not ready"),
+            answer => {
+                let why = answer.map(|_| "it names no broker".to_owned());
+                let why = why.unwrap_or_else(|error| error.to_string());
+                assert!(Instant::now() < deadline, "{bootstrap} is not ready: {why}");
+            }
         }
     }
 }

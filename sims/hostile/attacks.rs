@@ -37,7 +37,7 @@ pub enum Kind {
     HugeLength,
     /// The length is that of another frame.
     WrongLength,
-    /// Something follows the body.
+    /// Something follows the body: passed over, as Kafka does.
     Trailing,
     /// The body of another request.
     Crossed,
@@ -204,7 +204,7 @@ impl Maker<'_> {
                 let mut frame = self.sane();
                 frame.push(0);
                 frame.extend(self.noise(20));
-                (framed(&frame), self.closed_for_body_or(false))
+                (framed(&frame), Expected::Answered)
             }
             Kind::Crossed => (framed(&self.crossed()), Expected::Anything),
             Kind::UnknownApi => {

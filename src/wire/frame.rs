@@ -81,8 +81,11 @@ impl Request {
         if R::API_KEY.value() != self.header.api_key {
             return Err(self.header.unsupported());
         }
-        R::decode_from_bytes(self.body.clone(), version, request_limits(R::API_KEY.value()))
-            .map_err(malformed)
+        let limits = request_limits(R::API_KEY.value());
+        let mut decoder = Decoder::new(self.body.clone(), limits).map_err(malformed)?;
+        // What follows the message is passed over, as Kafka does: librdkafka pads a null list of
+        // topics with three bytes that nothing accounts for.
+        R::decode(&mut decoder, version).map_err(malformed)
     }
 }
 

@@ -28,6 +28,16 @@ fn a_request_is_read_as_it_was_written_in_fixed_and_flexible_versions() {
 }
 
 #[test]
+fn librdkafkas_request_for_all_topics_is_read_though_three_bytes_are_left_over() {
+    let header = [0, 3, 0, 13, 0, 0, 0, 3, 0, 2, b'm', b'e', 0];
+    let null_list_padded_to_four_bytes = [0, 0, 0, 0];
+    let flags_and_no_tags = [0, 0, 0];
+    let frame = [&header[..], &null_list_padded_to_four_bytes, &flags_and_no_tags].concat();
+    let asked = decode_request(frame).unwrap().decode::<MetadataRequest>().unwrap();
+    assert_eq!(asked.topics, None);
+}
+
+#[test]
 fn a_header_begun_here_is_the_one_that_the_codec_writes() {
     for version in [3, 9] {
         let whole = encode_request(5, "me", version, &ProduceRequest::default()).unwrap();
