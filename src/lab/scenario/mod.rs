@@ -29,6 +29,8 @@ pub struct Scenario {
     pub story: String,
     /// How long load and faults go on, in simulated time.
     pub duration: Duration,
+    /// The seed that shows what the file is about, where it is about one run.
+    pub seed: Option<u64>,
     /// The nodes.
     pub cluster: Cluster,
     /// The topic that all load goes to.

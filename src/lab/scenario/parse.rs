@@ -55,6 +55,7 @@ impl Scenario {
         let p = &mut problems;
         let name = name(&mut document.top, p);
         let duration = duration(&mut document.top, p);
+        let seed = document.top.value::<u64>("seed", p).map(|seed| seed.value);
         let mut written = Written::default();
         let cluster = cluster(section(&mut document, "cluster"), &mut written, p);
         let topic = topic(section(&mut document, "topic"), &cluster, &mut written, p);
@@ -83,6 +84,7 @@ impl Scenario {
                 file: file_name,
                 story,
                 duration,
+                seed,
                 cluster,
                 topic,
                 loads,

@@ -17,6 +17,9 @@ impl Scenario {
         }
         push(&mut text, "name", &quote(&self.name));
         push(&mut text, "duration", &quote(&self.duration.show()));
+        if let Some(seed) = self.seed {
+            push(&mut text, "seed", &seed.to_string());
+        }
         text.push_str("\n[cluster]\n");
         push(&mut text, "brokers", &self.cluster.brokers.to_string());
         push(&mut text, "controllers", &self.cluster.controllers.to_string());
