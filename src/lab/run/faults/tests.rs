@@ -7,6 +7,7 @@ use crate::base::{BrokerId, LeaderEpoch, PartitionEpoch, Probe, Seed, TopicId};
 use crate::io::real::RealWorld;
 use crate::lab::Scenario;
 use crate::lab::schedule::Plan;
+use crate::sim::disk::DiskProfile;
 use crate::sim::{Boot, Link, Observation, TraceHash, Unsupported, What};
 
 #[derive(Default)]
@@ -15,6 +16,10 @@ struct Scribe {
     down: BTreeSet<HostId>,
     /// Hosts that end as soon as they are asked to.
     obedient: bool,
+    /// Its links can't be changed.
+    unable: bool,
+    /// Told to the cast at these seconds.
+    news: Vec<(u64, What)>,
     done: Vec<String>,
 }
 
@@ -88,11 +93,27 @@ impl Engine for Scribe {
     fn release(&mut self, _: HostId, _: HostId) -> Result<(), Unsupported> {
         Ok(())
     }
-    fn set_link(&mut self, _: HostId, _: HostId, _: Link) -> Result<(), Unsupported> {
+    fn set_link(&mut self, from: HostId, to: HostId, link: Link) -> Result<(), Unsupported> {
+        if self.unable {
+            return Err(Unsupported {
+                engine: Self::NAME,
+                what: "set_link",
+                why: "it only writes",
+            });
+        }
+        self.write(&format!("link {:?} {:?} {from}", link.latency.end(), link.bandwidth), to);
         Ok(())
     }
-    fn set_clock(&mut self, _: HostId, _: i64, _: i32) -> Result<(), Unsupported> {
+    fn set_clock(&mut self, host: HostId, ms: i64, ppm: i32) -> Result<(), Unsupported> {
+        self.write(&format!("clock {ms} {ppm}"), host);
         Ok(())
+    }
+    fn set_disk(&mut self, host: HostId, disk: DiskProfile) {
+        let (call, stall) = (disk.call.as_nanos(), disk.stall_one_in);
+        self.write(&format!("disk {call} {stall} {:?}", disk.capacity), host);
+    }
+    fn fail_syncs(&mut self, host: HostId, count: u32) {
+        self.write(&format!("fail {count}"), host);
     }
     fn trace(&self) -> TraceHash {
         TraceHash(0)
@@ -140,6 +161,11 @@ fn done(schedule: &str, mut engine: Scribe) -> (Vec<String>, Faults) {
     let mut faults = Faults::new("orders", plan.faults, Instant::START);
     for second in 0..20 {
         engine.run_until(Instant::from_secs(second));
+        let news: Vec<_> = engine.news.iter().filter(|(at, _)| *at == second).cloned().collect();
+        for (_, what) in news {
+            let (at, host) = (engine.now, HostId(2));
+            cast.see(&Observation { at, host, what });
+        }
         faults.step(&mut engine, &mut cast);
         for host in &mut cast.hosts {
             host.up = engine.is_running(host.id);
