@@ -263,4 +263,56 @@ mod tests {
         assert_eq!(targets, ["b1", "b2", "b3"]);
         assert!(faults.iter().all(|fault| fault.settled && fault.down == Some(RESTART_DOWN)));
     }
+
+    #[test]
+    fn a_storm_strikes_again_a_gap_after_each_boot() {
+        let rule = "[[fault]]\nkind = \"restart-storm\"\ntarget = \"leader\"\nat = \"10s\"\n\
+                    times = \"3..5\"\ngap = \"100ms..200ms\"\ndown = \"1s\"\n";
+        let mut counts = std::collections::BTreeSet::new();
+        for seed in 0..20 {
+            let faults = Plan::draw(&scenario(rule), Seed(seed)).faults;
+            counts.insert(faults.len());
+            assert!(faults.iter().all(|fault| fault.action.kind() == "kill"));
+            for pair in faults.windows(2) {
+                let gap = (pair[1].at - pair[0].at).saturating_sub(pair[0].down.unwrap());
+                assert!((100..=200).contains(&gap.as_millis()), "{gap:?}");
+                assert_eq!(pair[0].pick, pair[1].pick, "the same host");
+            }
+        }
+        assert_eq!(counts.into_iter().collect::<Vec<_>>(), [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_burst_that_would_go_on_after_the_end_is_cut_there() {
+        let rule = "[[fault]]\nkind = \"flapping\"\nfrom = \"b1\"\nto = \"b2\"\nat = \"58s\"\n\
+                    times = 50\ngap = \"1s\"\ndown = \"500ms\"\n";
+        let faults = Plan::draw(&scenario(rule), Seed(1)).faults;
+        let times: Vec<_> = faults.iter().map(|fault| fault.at.as_millis()).collect();
+        assert_eq!(times, [58_000, 59_500]);
+    }
+
+    #[test]
+    fn a_swizzle_cuts_some_nodes_one_by_one_and_mends_them_in_an_order_of_its_own() {
+        let rule =
+            "[[fault]]\nkind = \"swizzle-clog\"\nat = \"10s\"\ngap = \"1s\"\ndown = \"2s\"\n";
+        let (mut sizes, mut reordered) = (std::collections::BTreeSet::new(), false);
+        for seed in 0..40 {
+            let faults = Plan::draw(&scenario(rule), Seed(seed)).faults;
+            sizes.insert(faults.len());
+            let ends: Vec<_> = faults.iter().map(|fault| fault.at + fault.down.unwrap()).collect();
+            let last = faults.last().unwrap().at;
+            assert!(ends.iter().all(|end| *end > last + Duration::from_secs(1)), "{faults:?}");
+            reordered |= !ends.is_sorted();
+            let targets: std::collections::BTreeSet<_> = faults
+                .iter()
+                .map(|fault| match &fault.action {
+                    Action::Partition { from, one_way: false, .. } => from.to_string(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(targets.len(), faults.len(), "each node once");
+        }
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [2, 3, 4]);
+        assert!(reordered);
+    }
 }

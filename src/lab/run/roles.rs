@@ -333,4 +333,16 @@ mod tests {
         assert!(names(&cast, Role::Leader, 0).is_empty());
         assert_eq!(names(&cast, Role::Any, 2), ["b2"]);
     }
+
+    #[test]
+    fn a_minority_is_less_than_half_and_a_majority_more_and_neither_always_the_same() {
+        let cast = cast();
+        let drawn = |role: Role| -> std::collections::BTreeSet<Vec<String>> {
+            (0..9).map(|pick| names(&cast, role.clone(), pick)).collect()
+        };
+        assert_eq!(drawn(Role::Minority).len(), 3);
+        assert!(drawn(Role::Minority).iter().all(|names| names.len() == 1));
+        assert_eq!(drawn(Role::Majority).len(), 3);
+        assert!(drawn(Role::Majority).iter().all(|names| names.len() == 2));
+    }
 }

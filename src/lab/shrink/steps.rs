@@ -29,11 +29,11 @@ pub(super) const STEPS: &[Step] = &[
 
 const SECOND: Duration = Duration::from_secs(1);
 const TENTH: Duration = Duration::from_millis(100);
-/// How much earlier faults strike in candidates that are retimed: from within a round trip to
-/// between two records.
-const RETIMINGS: &[u64] = &[1, 2, 3, 5, 8, 13, 21, 34];
-/// Of how many candidates; each costs a run for each retiming.
-const RETIMED: usize = 4;
+/// Milliseconds by which faults strike earlier in candidates that are retimed, one after the other:
+/// some tens of chances to hit what lasts a millisecond or so.
+const RETIMINGS: u64 = 40;
+/// Of how many candidates; each costs up to so many runs more.
+const RETIMED: usize = 2;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The scenario as its file will say it.
@@ -158,9 +158,9 @@ fn lower_rates(scenario: &Scenario) -> Vec<Scenario> {
 fn also_retimed(candidates: Vec<Scenario>) -> Vec<Scenario> {
     let mut found = Vec::new();
     for (index, candidate) in candidates.into_iter().enumerate() {
-        let earlier = if index < RETIMED { RETIMINGS } else { &[] };
-        let by = |ms: &u64| {
-            let by = Duration::from_millis(*ms);
+        let most = if index < RETIMED { RETIMINGS } else { 0 };
+        let by = |ms: u64| {
+            let by = Duration::from_millis(ms);
             let possible = faults(&candidate).first().is_some_and(|first| first.at >= by);
             possible.then(|| {
                 with(&candidate, |candidate| {
@@ -170,7 +170,7 @@ fn also_retimed(candidates: Vec<Scenario>) -> Vec<Scenario> {
                 })
             })
         };
-        let retimed: Vec<_> = earlier.iter().filter_map(by).collect();
+        let retimed: Vec<_> = (1..=most).filter_map(by).collect();
         found.push(candidate);
         found.extend(retimed);
     }
