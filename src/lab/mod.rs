@@ -2,6 +2,7 @@
 //!
 //! `scenario` reads what is asked, `schedule` draws what will happen, `runner` lets it happen,
 //! `verdict` says what came of it over many seeds, and `report` tells it.
+//! `shrink` cuts a run that broke something down to what it needs.
 
 mod engine;
 pub mod files;
