@@ -115,9 +115,72 @@ fn a_rolling_restart_is_noticed_by_nobody() {
 }
 
 #[test]
+fn nodes_that_are_cut_off_one_by_one_and_mended_in_another_order_lose_nothing() {
+    Trial::of("faults/swizzle-clog").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn links_that_fail_and_mend_and_fail_again_lose_nothing() {
+    Trial::of("faults/flapping-links").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_process_that_dies_again_while_it_recovers_loses_nothing() {
+    Trial::of("faults/restart-storm").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn links_that_are_slow_narrow_or_lossy_lose_nothing() {
+    Trial::of("faults/slow-links").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn disks_that_hang_delay_what_is_acknowledged_and_take_nothing() {
+    Trial::of("faults/slow-disks").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn no_clock_decides_what_is_safe() {
+    Trial::of("faults/wrong-clocks").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_full_disk_keeps_what_it_has() {
+    Trial::of("faults/disk-full").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_sync_that_failed_acknowledges_nothing() {
+    Trial::of("faults/disk-errors").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn there_is_no_worst_moment() {
+    Trial::of("faults/at-the-worst-moment").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn the_smaller_half_of_a_split_cluster_promises_nothing() {
+    Trial::of("faults/split-brain").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn what_was_once_shrunk_still_ends_as_its_file_expects() {
+    let found = load_all(&["scenarios/regressions".into()]).unwrap();
+    assert!(!found.is_empty());
+    for scenario in found {
+        assert!(scenario.seed.is_some(), "{}: a regression names its seed", scenario.file);
+        Trial::of(&scenario.file).assert_as_expected();
+    }
+}
+
+#[test]
 fn every_scenario_has_its_story_here() {
     let told = include_str!("scenarios.rs");
     for scenario in load_all(&["scenarios".into()]).unwrap() {
+        if scenario.file.starts_with("scenarios/regressions/") {
+            continue; // Told together, above.
+        }
         let place = scenario.file.trim_start_matches("scenarios/").trim_end_matches(".toml");
         assert!(told.contains(&format!("Trial::of(\"{place}\")")), "nobody tells {place}");
     }

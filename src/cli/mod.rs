@@ -3,6 +3,7 @@
 mod replay;
 mod run;
 mod serve;
+mod shrink;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -36,6 +37,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run one seed of a scenario again, event by event
     Replay(replay::ReplayArgs),
+    /// Find the smallest scenario that fails as a run did, and write it to a file
+    Shrink(shrink::ShrinkArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Shrink(args) => shrink::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

@@ -17,9 +17,9 @@ use crate::lab::{EngineKind, Plan, Scenario, run};
 pub struct ReplayArgs {
     /// A file, or a name below scenarios/
     scenario: String,
-    /// The run's seed
+    /// The run's seed; the file's own when absent
     #[arg(long, value_name = "S")]
-    seed: u64,
+    seed: Option<u64>,
     /// Also print every event: time, hash so far, what happened
     #[arg(long)]
     trace: bool,
@@ -37,15 +37,18 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         Ok(scenario) => scenario,
         Err(problem) => return refuse("replay", problem),
     };
+    let Some(seed) = args.seed.or(scenario.seed) else {
+        return refuse("replay", format!("{}: which run? Add `--seed S`", scenario.file));
+    };
     if args.schedule {
-        let plan = Plan::draw(&scenario, Seed(args.seed));
+        let plan = Plan::draw(&scenario, Seed(seed));
         say(scenario.to_toml(&plan).trim_end());
         return ExitCode::SUCCESS;
     }
     let mut print = |line: &str| say(line);
     let watch: Option<&mut dyn FnMut(&str)> = if args.trace { Some(&mut print) } else { None };
-    let outcome = run::run(&scenario, args.seed, args.engine, watch);
-    say(format_args!("{}  seed {}  {}", scenario.name, args.seed, args.engine.name()));
+    let outcome = run::run(&scenario, seed, args.engine, watch);
+    say(format_args!("{}  seed {}  {}", scenario.name, seed, args.engine.name()));
     for line in &outcome.story {
         say(format_args!("fault:   {line}"));
     }

@@ -10,9 +10,11 @@ use std::time::Duration;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::shrink::{Asked, shrink_to_file};
 use super::{refuse, say};
 use crate::lab::files::{SMOKE, load_all};
 use crate::lab::report::{self, Report};
+use crate::lab::shrink::BUDGET;
 use crate::lab::sweep::{Sweep, Watch};
 use crate::lab::verdict::RunVerdict;
 use crate::lab::{EngineKind, Scenario, Verdict, read_seeds};
@@ -41,6 +43,9 @@ pub struct RunArgs {
     /// The simulation that they run in
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
+    /// Shrink the gravest unexpected failure of each scenario to a file in scenarios/regressions/
+    #[arg(long)]
+    shrink: bool,
     /// Where reports are written
     #[arg(long, value_name = "DIR", default_value = "reports")]
     reports: PathBuf,
@@ -58,18 +63,62 @@ pub fn run(args: &RunArgs) -> ExitCode {
         }
         Err(problem) => return refuse("run", problem),
     };
-    let seeds = args.seeds.clone().unwrap_or(0..if smoke { SMOKE_SEEDS } else { SEEDS });
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let jobs = args.jobs.unwrap_or(cores);
-    let sweep = Sweep { scenarios, seeds, jobs, engine: args.engine };
-    let mut screen = Screen::new(&sweep);
-    let reports = sweep.run(&mut screen);
-    screen.bar.finish_and_clear();
+    let mut reports = Vec::new();
+    for sweep in sweeps(args, scenarios, if smoke { SMOKE_SEEDS } else { SEEDS }) {
+        let mut screen = Screen::new(&sweep);
+        let done = sweep.run(&mut screen);
+        screen.bar.finish_and_clear();
+        if args.shrink {
+            shrink_failures(&sweep, &done);
+        }
+        reports.extend(done);
+    }
     if let Err(problem) = write(&args.reports, &reports) {
         return refuse("run", problem);
     }
     say(format_args!("reports: {}", args.reports.join("summary.md").display()));
     ExitCode::from(Verdict::exit_code_of_all(reports.iter().map(|report| report.verdict)))
+}
+
+/// A scenario that is about one run runs with its own seed, unless others are asked for.
+fn sweeps(args: &RunArgs, scenarios: Vec<Scenario>, seeds: u64) -> Vec<Sweep> {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let (jobs, engine) = (args.jobs.unwrap_or(cores), args.engine);
+    let sweep = |scenarios, seeds| Sweep { scenarios, seeds, jobs, engine };
+    let (mut together, mut alone) = (Vec::new(), Vec::new());
+    for scenario in scenarios {
+        match (&args.seeds, scenario.seed) {
+            (None, Some(seed)) => {
+                alone.push(sweep(vec![scenario], seed..seed.saturating_add(1)));
+            }
+            _ => together.push(scenario),
+        }
+    }
+    let mut sweeps = Vec::new();
+    if !together.is_empty() {
+        sweeps.push(sweep(together, args.seeds.clone().unwrap_or(0..seeds)));
+    }
+    sweeps.extend(alone);
+    sweeps
+}
+
+/// The smallest scenario for each failure that nobody expected.
+fn shrink_failures(sweep: &Sweep, reports: &[Report]) {
+    for (scenario, report) in sweep.scenarios.iter().zip(reports) {
+        let failed = matches!(report.verdict, Verdict::Broke | Verdict::Stuck);
+        let Some(worst) = report.worst().filter(|_| failed) else { continue };
+        let asked = Asked {
+            seed: worst.seed,
+            engine: sweep.engine,
+            budget: BUDGET,
+            invariant: Some(&worst.broken.invariant),
+            out: None,
+        };
+        match shrink_to_file(scenario, &asked) {
+            Ok(told) => say(told),
+            Err(problem) => say(format_args!("not shrunk: {problem}")),
+        }
+    }
 }
 
 /// A progress bar where there is a terminal, and a line for each scenario everywhere.

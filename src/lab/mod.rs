@@ -2,6 +2,7 @@
 //!
 //! `scenario` reads what is asked, `schedule` draws what will happen, `runner` lets it happen,
 //! `verdict` says what came of it over many seeds, and `report` tells it.
+//! `shrink` cuts a run that broke something down to what it needs.
 
 mod engine;
 pub mod files;
@@ -9,6 +10,7 @@ pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod schedule;
+pub mod shrink;
 pub mod sweep;
 mod trial;
 pub mod verdict;
@@ -17,5 +19,6 @@ pub use engine::EngineKind;
 pub use report::Report;
 pub use scenario::{Scenario, ScenarioError};
 pub use schedule::{Fault, Plan};
+pub use shrink::{Shrunk, shrink};
 pub use trial::{Trial, read_seeds};
 pub use verdict::{Outcome, Tally, Verdict};

@@ -8,11 +8,15 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
-use super::scenario::{Action, Load, Range, Role, Roles, Rule, Scenario, Work};
+use super::scenario::{Action, Burst, Load, Moment, Range, Role, Roles, Rule, Scenario, Work};
 use crate::base::{Seed, Stream};
 
 /// How long a broker stays down in a rolling restart that does not say.
 const RESTART_DOWN: Duration = Duration::from_secs(1);
+/// How long a node stays down in a storm that does not say: less than it takes to be missed.
+const STORM_DOWN: Duration = Duration::from_millis(300);
+/// How long a link fails when a rule that needs it does not say.
+const FLAP_DOWN: Duration = Duration::from_secs(1);
 /// Most faults of one rule, whatever it says.
 pub(super) const MAX_STRIKES: u64 = 10_000;
 
@@ -29,6 +33,8 @@ pub struct Fault {
     pub down: Option<Duration>,
     /// Whether it waits until the cluster has recovered from what came before.
     pub settled: bool,
+    /// What it waits for once it is due.
+    pub moment: Option<Moment>,
     /// Chooses among several hosts that fit a role.
     pub pick: u64,
 }
@@ -57,6 +63,8 @@ impl Plan {
             let mut random = seed.stream(Stream::numbered("fault", index));
             expand(rule, scenario, &mut random, &mut faults);
         }
+        // A burst that begins before the end may go on after it.
+        faults.retain(|fault| fault.at < scenario.duration);
         // Stable: what is due at one moment strikes in the order of the file.
         faults.sort_by_key(|fault| fault.at);
         Self { clients, faults }
@@ -110,25 +118,78 @@ fn strike(
     let down = rule.down.map(|down| down.draw(random));
     // Small, so that a saved schedule stays readable; many times as many as there are hosts.
     let pick = random.random_range(0..1000);
+    let action = rule.action.drawn(random);
+    let delay = rule.moment.map(|(event, delay)| Moment { event, delay: delay.draw(random) });
     let settled = rule.settled;
-    let action = match &rule.action {
-        Action::PowerLoss { target, survival, operation } => Action::PowerLoss {
-            target: target.clone(),
-            survival: survival.clone(),
-            operation: operation.map(|operation| Range::just(operation.draw(random))),
-        },
+    let fault = Fault { at, action, partition, down, settled, moment: delay, pick };
+    match &rule.action {
         Action::RollingRestart => {
             for broker in 1..=scenario.cluster.brokers {
                 let target = Roles::one(Role::Host('b', broker));
                 let down = Some(down.unwrap_or(RESTART_DOWN));
                 let action = Action::Restart { target };
-                faults.push(Fault { at, action, partition, down, settled: true, pick });
+                faults.push(Fault { action, down, settled: true, ..fault.clone() });
             }
-            return;
         }
-        other => other.clone(),
-    };
-    faults.push(Fault { at, action, partition, down, settled, pick });
+        Action::RestartStorm { target, burst } => {
+            let kill = Action::Kill { target: target.clone() };
+            let storm = Fault { action: kill, down: down.or(Some(STORM_DOWN)), ..fault };
+            repeat(&storm, burst, random, faults);
+        }
+        Action::Flapping { from, to, one_way, burst } => {
+            let (from, to) = (from.clone(), to.clone());
+            let cut = Action::Partition { from, to, one_way: *one_way };
+            let flap = Fault { action: cut, down: down.or(Some(FLAP_DOWN)), ..fault };
+            repeat(&flap, burst, random, faults);
+        }
+        Action::SwizzleClog { gap } => swizzle(&fault, *gap, scenario, random, faults),
+        _ => faults.push(fault),
+    }
+}
+
+/// One strike after another, each a gap after the end of the one before.
+fn repeat(fault: &Fault, burst: &Burst, random: &mut ChaCha12Rng, faults: &mut Vec<Fault>) {
+    let mut at = fault.at;
+    for _ in 0..burst.times.draw(random) {
+        faults.push(Fault { at, ..fault.clone() });
+        at = at + fault.down.unwrap_or_default() + burst.gap.draw(random);
+    }
+}
+
+/// Cuts nodes off one after the other, and mends them one after the other in an order of its own.
+fn swizzle(
+    fault: &Fault,
+    gap: Range<Duration>,
+    scenario: &Scenario,
+    random: &mut ChaCha12Rng,
+    faults: &mut Vec<Fault>,
+) {
+    let brokers = (1..=scenario.cluster.brokers).map(|number| Role::Host('b', number));
+    let controllers = (1..=scenario.cluster.controllers).map(|number| Role::Host('c', number));
+    let mut nodes: Vec<Role> = brokers.chain(controllers).collect();
+    shuffle(&mut nodes, random);
+    nodes.truncate(random.random_range(nodes.len().min(2)..=nodes.len()));
+    let mut at = fault.at;
+    let mut cuts: Vec<(Duration, Role)> = Vec::new();
+    for node in nodes {
+        cuts.push((at, node));
+        at += gap.draw(random);
+    }
+    at += fault.down.unwrap_or(FLAP_DOWN);
+    shuffle(&mut cuts, random);
+    for (begins, node) in cuts {
+        let (from, to) = (Roles::one(node), Roles::one(Role::Everyone));
+        let action = Action::Partition { from, to, one_way: false };
+        let down = Some(at.saturating_sub(begins));
+        faults.push(Fault { at: begins, action, down, ..fault.clone() });
+        at += gap.draw(random);
+    }
+}
+
+fn shuffle<T>(items: &mut [T], random: &mut ChaCha12Rng) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, random.random_range(0..=last));
+    }
 }
 
 #[cfg(test)]
@@ -201,5 +262,57 @@ mod tests {
             .collect();
         assert_eq!(targets, ["b1", "b2", "b3"]);
         assert!(faults.iter().all(|fault| fault.settled && fault.down == Some(RESTART_DOWN)));
+    }
+
+    #[test]
+    fn a_storm_strikes_again_a_gap_after_each_boot() {
+        let rule = "[[fault]]\nkind = \"restart-storm\"\ntarget = \"leader\"\nat = \"10s\"\n\
+                    times = \"3..5\"\ngap = \"100ms..200ms\"\ndown = \"1s\"\n";
+        let mut counts = std::collections::BTreeSet::new();
+        for seed in 0..20 {
+            let faults = Plan::draw(&scenario(rule), Seed(seed)).faults;
+            counts.insert(faults.len());
+            assert!(faults.iter().all(|fault| fault.action.kind() == "kill"));
+            for pair in faults.windows(2) {
+                let gap = (pair[1].at - pair[0].at).saturating_sub(pair[0].down.unwrap());
+                assert!((100..=200).contains(&gap.as_millis()), "{gap:?}");
+                assert_eq!(pair[0].pick, pair[1].pick, "the same host");
+            }
+        }
+        assert_eq!(counts.into_iter().collect::<Vec<_>>(), [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_burst_that_would_go_on_after_the_end_is_cut_there() {
+        let rule = "[[fault]]\nkind = \"flapping\"\nfrom = \"b1\"\nto = \"b2\"\nat = \"58s\"\n\
+                    times = 50\ngap = \"1s\"\ndown = \"500ms\"\n";
+        let faults = Plan::draw(&scenario(rule), Seed(1)).faults;
+        let times: Vec<_> = faults.iter().map(|fault| fault.at.as_millis()).collect();
+        assert_eq!(times, [58_000, 59_500]);
+    }
+
+    #[test]
+    fn a_swizzle_cuts_some_nodes_one_by_one_and_mends_them_in_an_order_of_its_own() {
+        let rule =
+            "[[fault]]\nkind = \"swizzle-clog\"\nat = \"10s\"\ngap = \"1s\"\ndown = \"2s\"\n";
+        let (mut sizes, mut reordered) = (std::collections::BTreeSet::new(), false);
+        for seed in 0..40 {
+            let faults = Plan::draw(&scenario(rule), Seed(seed)).faults;
+            sizes.insert(faults.len());
+            let ends: Vec<_> = faults.iter().map(|fault| fault.at + fault.down.unwrap()).collect();
+            let last = faults.last().unwrap().at;
+            assert!(ends.iter().all(|end| *end > last + Duration::from_secs(1)), "{faults:?}");
+            reordered |= !ends.is_sorted();
+            let targets: std::collections::BTreeSet<_> = faults
+                .iter()
+                .map(|fault| match &fault.action {
+                    Action::Partition { from, one_way: false, .. } => from.to_string(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(targets.len(), faults.len(), "each node once");
+        }
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [2, 3, 4]);
+        assert!(reordered);
     }
 }

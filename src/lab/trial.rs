@@ -49,7 +49,8 @@ impl Trial {
     /// When there is no such scenario, or something is wrong with it.
     pub fn of(path: &str) -> Self {
         let scenario = Scenario::load(path).unwrap_or_else(|problem| panic!("{problem}"));
-        Self { scenario, seeds: 0..10, engine: EngineKind::Leap }
+        let seeds = scenario.seed.map_or(0..10, |seed| seed..seed.saturating_add(1));
+        Self { scenario, seeds, engine: EngineKind::Leap }
     }
 
     /// These seeds.

@@ -92,6 +92,16 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// What broke against expectation, or else as expected; a loss before a wait.
+    pub fn gravest(&self, expect: &Expect) -> Option<&Broken> {
+        let of = |broken: &Broken| expected(expect, &broken.invariant);
+        let spoken_of = self.broken.iter().filter(|broken| of(broken) != Expectation::Open);
+        // Of equals the first: the others may be its consequences.
+        spoken_of.min_by_key(|broken| {
+            (of(broken) != Expectation::Holds, LIVENESS.contains(&broken.invariant.as_str()))
+        })
+    }
+
     /// The run's own verdict.
     pub fn verdict(&self, expect: &Expect) -> RunVerdict {
         let unexpected =

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::disk::DiskProfile;
 use super::{ClientEvent, Observation, TraceHash};
 use crate::base::{Instant, Seed};
 use crate::io::World;
@@ -150,6 +151,12 @@ pub trait Engine: Sized {
         offset_ms: i64,
         drift_ppm: i32,
     ) -> Result<(), Unsupported>;
+
+    /// Changes what the host's disk costs and holds, from now on.
+    fn set_disk(&mut self, host: HostId, profile: DiskProfile);
+
+    /// Lets the host's next `count` syncs of files fail with EIO; 0 takes back those to come.
+    fn fail_syncs(&mut self, host: HostId, count: u32);
 
     /// Hash over everything that happened, in order.
     fn trace(&self) -> TraceHash;

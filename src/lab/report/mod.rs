@@ -71,6 +71,11 @@ struct NoteLine {
 }
 
 impl Report {
+    /// The gravest witness, if anything broke that the scenario speaks of.
+    pub fn worst(&self) -> Option<&Witness> {
+        self.worst.as_ref()
+    }
+
     /// What a tally says of a scenario.
     pub fn new(scenario: &Scenario, engine: EngineKind, tally: Tally) -> Self {
         let worst = tally.worst().cloned();

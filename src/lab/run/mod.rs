@@ -130,7 +130,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         broken.extend(verdicts.violations.iter().map(|violation| {
             Broken::new(violation.invariant, violation.at, violation.to_string())
         }));
-        let notes = verdicts.notes.iter().map(ToString::to_string).collect();
+        let mut notes: Vec<_> = verdicts.notes.iter().map(ToString::to_string).collect();
+        notes.extend(faults.unable.iter().map(|why| format!("faults left out: {why}")));
         self.counts.faults = faults.struck;
         self.counts.faults_skipped = faults.skipped();
         self.outcome(broken, notes, faults.story)

@@ -1,11 +1,12 @@
 //! Who is who at this moment: followed from what the controller commits, and resolved when a fault
 //! is due.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-use crate::base::{BrokerId, LeaderEpoch, PartitionEpoch, Probe, TopicPartition};
-use crate::lab::scenario::{Role, Roles};
-use crate::sim::{HostId, Observation, What};
+use crate::base::{BrokerId, Instant, LeaderEpoch, PartitionEpoch, Probe, TopicPartition};
+use crate::lab::scenario::{Event, Role, Roles};
+use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
 
 /// A host of the scenario.
 #[derive(Clone, Debug)]
@@ -47,6 +48,10 @@ pub(super) struct Cast {
     pub hosts: Vec<Host>,
     partitions: BTreeMap<TopicPartition, State>,
     pub elections: u64,
+    /// What faults can wait for, since they last looked; nodes have no partition.
+    pub moments: Vec<(Instant, Event, Option<TopicPartition>)>,
+    /// Where sends went that nobody has been told about.
+    sent: BTreeMap<(u32, u64), TopicPartition>,
 }
 
 impl Cast {
@@ -71,11 +76,22 @@ impl Cast {
                 if known.is_some_and(|known| known.epoch >= *partition_epoch) {
                     return;
                 }
+                let mut happened = Vec::new();
                 if let (Some(known), Some(_)) = (known, leader)
                     && known.leader_epoch < *leader_epoch
                 {
                     self.elections += 1;
+                    happened.push(Event::LeaderElected);
                 }
+                if let Some(known) = known {
+                    match isr.len().cmp(&known.isr.len()) {
+                        Ordering::Less => happened.push(Event::IsrShrunk),
+                        Ordering::Greater => happened.push(Event::IsrGrown),
+                        Ordering::Equal => {}
+                    }
+                }
+                let place = Some(partition.clone());
+                self.moments.extend(happened.into_iter().map(|e| (seen.at, e, place.clone())));
                 let state = State {
                     epoch: *partition_epoch,
                     leader: *leader,
@@ -85,11 +101,25 @@ impl Cast {
                 };
                 self.partitions.insert(partition.clone(), state);
             }
-            What::Booted => self.change(seen.host, |host| {
-                host.up = true;
-                host.paused = false;
-                host.ready = false;
-            }),
+            What::Booted => {
+                if self.nodes().any(|host| host.id == seen.host) {
+                    self.moments.push((seen.at, Event::Recovery, None));
+                }
+                self.change(seen.host, |host| {
+                    host.up = true;
+                    host.paused = false;
+                    host.ready = false;
+                });
+            }
+            What::Client(ClientEvent::Sent { producer, op, partition, .. }) => {
+                self.sent.insert((*producer, *op), partition.clone());
+            }
+            What::Client(ClientEvent::Told { producer, op, outcome }) => {
+                let partition = self.sent.remove(&(*producer, *op));
+                if matches!(outcome, Outcome::Ok { .. }) {
+                    self.moments.push((seen.at, Event::Ack, partition));
+                }
+            }
             What::Killed | What::PowerLost { .. } | What::Ended => self.change(seen.host, |host| {
                 host.up = false;
                 host.paused = false;
@@ -140,22 +170,22 @@ impl Cast {
     ) -> Vec<HostId> {
         let mut found: Vec<HostId> = Vec::new();
         for role in &roles.0 {
-            let (candidates, all) = self.candidates(role, partition);
+            let (candidates, most) = self.candidates(role, partition);
             let candidates: Vec<_> = candidates.into_iter().filter(|host| fits(host)).collect();
-            if all {
-                found.extend(candidates.iter().map(|host| host.id));
-            } else if !candidates.is_empty() {
-                let at = usize::try_from(pick).unwrap_or(0) % candidates.len();
-                found.extend(candidates.get(at).map(|host| host.id));
-            }
+            let first = usize::try_from(pick).unwrap_or(0) % candidates.len().max(1);
+            // Several of more are those that follow one another from there on, all round.
+            let chosen = candidates.iter().cycle().skip(first).take(most.min(candidates.len()));
+            found.extend(chosen.map(|host| host.id));
         }
         found.sort();
         found.dedup();
         found
     }
 
-    /// Who fits a role, and whether all of them are meant.
-    fn candidates(&self, role: &Role, partition: &TopicPartition) -> (Vec<&Host>, bool) {
+    /// Who fits a role, and how many of them are meant at most.
+    fn candidates(&self, role: &Role, partition: &TopicPartition) -> (Vec<&Host>, usize) {
+        const ONE: usize = 1;
+        const ALL: usize = usize::MAX;
         let state = self.partitions.get(partition);
         let leader = state.and_then(|state| state.leader);
         let copies = |fits: &dyn Fn(&State, BrokerId) -> bool| -> Vec<&Host> {
@@ -168,25 +198,32 @@ impl Cast {
         };
         let follows = |id: BrokerId| Some(id) != leader;
         match role {
-            Role::Leader => (copies(&|_, id| !follows(id)), false),
-            Role::Follower => (copies(&|_, id| follows(id)), false),
-            Role::Followers => (copies(&|_, id| follows(id)), true),
-            Role::IsrFollower => {
-                (copies(&|state, id| follows(id) && state.isr.contains(&id)), false)
+            Role::Leader => (copies(&|_, id| !follows(id)), ONE),
+            Role::Follower => (copies(&|_, id| follows(id)), ONE),
+            Role::Followers => (copies(&|_, id| follows(id)), ALL),
+            Role::IsrFollower => (copies(&|state, id| follows(id) && state.isr.contains(&id)), ONE),
+            Role::OutOfSync => (copies(&|state, id| follows(id) && !state.isr.contains(&id)), ONE),
+            Role::Any => (kinds(&|kind| matches!(kind, Kind::Broker(_))), ONE),
+            Role::All => (kinds(&|kind| matches!(kind, Kind::Broker(_))), ALL),
+            Role::Minority => {
+                let brokers = kinds(&|kind| matches!(kind, Kind::Broker(_)));
+                let most = (brokers.len().saturating_sub(1) / 2).max(ONE);
+                (brokers, most)
             }
-            Role::OutOfSync => {
-                (copies(&|state, id| follows(id) && !state.isr.contains(&id)), false)
+            Role::Majority => {
+                let brokers = kinds(&|kind| matches!(kind, Kind::Broker(_)));
+                let most = brokers.len() / 2 + 1;
+                (brokers, most)
             }
-            Role::Any => (kinds(&|kind| matches!(kind, Kind::Broker(_))), false),
-            Role::All => (kinds(&|kind| matches!(kind, Kind::Broker(_))), true),
-            Role::Controller => (kinds(&|kind| kind == Kind::Controller), true),
-            Role::Producers => (kinds(&|kind| kind == Kind::Producer), true),
-            Role::Consumers => (kinds(&|kind| kind == Kind::Consumer), true),
-            Role::Clients => (kinds(&|kind| matches!(kind, Kind::Producer | Kind::Consumer)), true),
-            Role::Everyone => (kinds(&|kind| kind != Kind::Admin), true),
+            Role::Recovering => (self.nodes().filter(|host| host.up && !host.ready).collect(), ONE),
+            Role::Controller => (kinds(&|kind| kind == Kind::Controller), ALL),
+            Role::Producers => (kinds(&|kind| kind == Kind::Producer), ALL),
+            Role::Consumers => (kinds(&|kind| kind == Kind::Consumer), ALL),
+            Role::Clients => (kinds(&|kind| matches!(kind, Kind::Producer | Kind::Consumer)), ALL),
+            Role::Everyone => (kinds(&|kind| kind != Kind::Admin), ALL),
             Role::Host(..) => {
                 let name = role.to_string();
-                (self.hosts.iter().filter(|host| host.name == name).collect(), true)
+                (self.hosts.iter().filter(|host| host.name == name).collect(), ALL)
             }
         }
     }
@@ -211,7 +248,7 @@ impl Cast {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{Instant, TopicId};
+    use crate::base::TopicId;
 
     fn observation(what: What) -> Observation {
         Observation { at: Instant::START, host: HostId(0), what }
@@ -295,5 +332,17 @@ mod tests {
         cast.hosts[1].up = false;
         assert!(names(&cast, Role::Leader, 0).is_empty());
         assert_eq!(names(&cast, Role::Any, 2), ["b2"]);
+    }
+
+    #[test]
+    fn a_minority_is_less_than_half_and_a_majority_more_and_neither_always_the_same() {
+        let cast = cast();
+        let drawn = |role: Role| -> std::collections::BTreeSet<Vec<String>> {
+            (0..9).map(|pick| names(&cast, role.clone(), pick)).collect()
+        };
+        assert_eq!(drawn(Role::Minority).len(), 3);
+        assert!(drawn(Role::Minority).iter().all(|names| names.len() == 1));
+        assert_eq!(drawn(Role::Majority).len(), 3);
+        assert!(drawn(Role::Majority).iter().all(|names| names.len() == 2));
     }
 }

@@ -1,8 +1,11 @@
 //! What a scenario file says: a cluster, its load, its faults, and what must come of it.
 
+mod action;
 mod document;
+mod event;
 mod parse;
 mod role;
+mod strike;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -10,13 +13,14 @@ mod write;
 
 use std::time::Duration;
 
+pub use action::{Action, Burst};
 pub use document::{Problem, ScenarioError};
+pub use event::{Event, Moment};
 pub use role::{Role, Roles};
 pub use value::{Notation, Range, Rate};
 
 use super::schedule::Fault;
 use crate::base::config::{BrokerConfig, ConsumerConfig, ProducerConfig, TopicConfig};
-use crate::sim::Survival;
 
 /// One scenario, as its file says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +33,8 @@ pub struct Scenario {
     pub story: String,
     /// How long load and faults go on, in simulated time.
     pub duration: Duration,
+    /// The seed that shows what the file is about, where it is about one run.
+    pub seed: Option<u64>,
     /// The nodes.
     pub cluster: Cluster,
     /// The topic that all load goes to.
@@ -125,46 +131,8 @@ pub struct Rule {
     pub down: Option<Range<Duration>>,
     /// Whether it waits until the cluster has recovered from what came before.
     pub settled: bool,
-}
-
-/// What happens.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Action {
-    /// The process dies; what it wrote stays in the page cache.
-    Kill {
-        /// Whose.
-        target: Roles,
-    },
-    /// The machine loses power.
-    PowerLoss {
-        /// Whose.
-        target: Roles,
-        /// What becomes of unsynced data.
-        survival: Survival,
-        /// Just before which disk operation from then on; at once when absent.
-        operation: Option<Range<u64>>,
-    },
-    /// The process stops and later goes on, without knowing.
-    Pause {
-        /// Whose.
-        target: Roles,
-    },
-    /// Bytes don't arrive.
-    Partition {
-        /// Sent by these…
-        from: Roles,
-        /// …to these.
-        to: Roles,
-        /// Whether the other direction still works.
-        one_way: bool,
-    },
-    /// The process is asked to end, and boots again.
-    Restart {
-        /// Whose.
-        target: Roles,
-    },
-    /// Every broker is restarted, one after the other, each when the one before is back.
-    RollingRestart,
+    /// What it waits for once it is due, and how long after that it strikes.
+    pub moment: Option<(Event, Range<Duration>)>,
 }
 
 /// `[expect]`: each invariant must hold, must be seen to break, or may do either.

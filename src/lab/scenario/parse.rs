@@ -3,15 +3,12 @@
 use std::time::Duration;
 
 use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
-use super::{
-    Action, Cluster, Expect, Load, Range, Rate, Role, Roles, Rule, Scenario, Topic, Work, Written,
-};
+use super::strike::{Known, planned_fault, rule};
+use super::{Cluster, Expect, Load, Range, Rate, Scenario, Topic, Work, Written};
 use crate::base::config::{
     BrokerConfig, Config, ConfigError, ConsumerConfig, ProducerConfig, TopicConfig,
 };
 use crate::base::{TopicPartition, nearest};
-use crate::lab::schedule::{Fault, MAX_STRIKES};
-use crate::sim::Survival;
 
 /// More hosts of a kind than a scenario may have.
 const MAX_HOSTS: u64 = 100;
@@ -55,6 +52,7 @@ impl Scenario {
         let p = &mut problems;
         let name = name(&mut document.top, p);
         let duration = duration(&mut document.top, p);
+        let seed = document.top.value::<u64>("seed", p).map(|seed| seed.value);
         let mut written = Written::default();
         let cluster = cluster(section(&mut document, "cluster"), &mut written, p);
         let topic = topic(section(&mut document, "topic"), &cluster, &mut written, p);
@@ -83,6 +81,7 @@ impl Scenario {
                 file: file_name,
                 story,
                 duration,
+                seed,
                 cluster,
                 topic,
                 loads,
@@ -125,7 +124,7 @@ fn duration(top: &mut Section, problems: &mut Problems) -> Duration {
 }
 
 /// A whole number within bounds.
-fn bounded(
+pub(super) fn bounded(
     section: &mut Section,
     key: &'static str,
     (low, high): (u64, u64),
@@ -254,202 +253,6 @@ fn load(mut section: Section, problems: &mut Problems) -> Option<Load> {
     let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
     let rate = rate.unwrap_or(Rate { count: 100, per: Duration::from_secs(1) });
     Some(Load { clients, work: Work::Produce { rate, record_size, config }, written })
-}
-
-/// What there is, so that faults can only name that.
-struct Known<'a> {
-    cluster: &'a Cluster,
-    topic: &'a Topic,
-    loads: &'a [Load],
-}
-
-impl Known<'_> {
-    /// Most hosts of a kind.
-    fn hosts(&self, kind: char) -> u64 {
-        let clients = |produce: bool| {
-            let loads = self.loads.iter();
-            let such = loads.filter(|load| matches!(load.work, Work::Produce { .. }) == produce);
-            such.map(|load| load.clients.high).sum()
-        };
-        match kind {
-            'b' => u64::from(self.cluster.brokers),
-            'c' => u64::from(self.cluster.controllers),
-            'p' => clients(true),
-            _ => clients(false),
-        }
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Kill,
-    PowerLoss,
-    Pause,
-    Partition,
-    Isolate,
-    Restart,
-    RollingRestart,
-}
-
-const KINDS: [(&str, Kind); 7] = [
-    ("kill", Kind::Kill),
-    ("power-loss", Kind::PowerLoss),
-    ("pause", Kind::Pause),
-    ("partition", Kind::Partition),
-    ("isolate", Kind::Isolate),
-    ("restart", Kind::Restart),
-    ("rolling-restart", Kind::RollingRestart),
-];
-
-const SURVIVALS: [(&str, Survival); 3] = [
-    ("nothing", Survival::Nothing),
-    ("drawn", Survival::Drawn),
-    ("everything", Survival::Everything),
-];
-
-/// The part that rules and planned faults share: what happens, and to whom.
-fn action(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Action> {
-    if !section.has("kind") {
-        let words: Vec<_> = KINDS.iter().map(|(word, _)| format!("`{word}`")).collect();
-        problems.add(section.line, format!("`kind` is missing: {}", words.join(", ")));
-    }
-    let kind = section.word("kind", &KINDS, problems)?.value;
-    let nodes = |section: &mut Section, problems: &mut Problems| {
-        roles(section, "target", known, true, problems)
-    };
-    Some(match kind {
-        Kind::Kill => Action::Kill { target: nodes(section, problems)? },
-        Kind::PowerLoss => {
-            let words: Vec<_> =
-                SURVIVALS.iter().enumerate().map(|(index, (word, _))| (*word, index)).collect();
-            let survival = section.word("survival", &words, problems);
-            Action::PowerLoss {
-                survival: survival
-                    .and_then(|survival| SURVIVALS.get(survival.value))
-                    .map_or(Survival::Drawn, |(_, survival)| survival.clone()),
-                operation: section.range("operation", problems).map(|range| range.value),
-                target: nodes(section, problems)?,
-            }
-        }
-        Kind::Pause => Action::Pause { target: roles(section, "target", known, false, problems)? },
-        Kind::Partition => {
-            let one_way = section.boolean("one-way", problems).unwrap_or(false);
-            let from = roles(section, "from", known, false, problems);
-            let to = roles(section, "to", known, false, problems);
-            Action::Partition { from: from?, to: to?, one_way }
-        }
-        Kind::Isolate => Action::Partition {
-            from: roles(section, "target", known, false, problems)?,
-            to: Roles::one(Role::Everyone),
-            one_way: false,
-        },
-        Kind::Restart => Action::Restart { target: nodes(section, problems)? },
-        Kind::RollingRestart => Action::RollingRestart,
-    })
-}
-
-fn roles(
-    section: &mut Section,
-    key: &'static str,
-    known: &Known<'_>,
-    nodes_only: bool,
-    problems: &mut Problems,
-) -> Option<Roles> {
-    if !section.has(key) {
-        let message = format!("`{key}` is missing: whom does it strike? Such as `\"leader\"`");
-        problems.add(section.line, message);
-    }
-    let mut roles = Vec::new();
-    for At { line, value } in section.list(key, problems) {
-        let words = Role::WORDS.iter().map(|(word, _)| *word);
-        match Role::read(&value) {
-            None => problems.add(line, unknown("target", &value, words)),
-            Some(Role::Host(kind, number)) if u64::from(number) > known.hosts(kind) => {
-                let what = match kind {
-                    'b' => "brokers",
-                    'c' => "controllers",
-                    'p' => "producers",
-                    _ => "consumers",
-                };
-                let message = format!("no host `{value}`: there are {} {what}", known.hosts(kind));
-                problems.add(line, message);
-            }
-            Some(role) if nodes_only && !role.is_node() => {
-                problems.add(line, format!("`{key} = {value}`: expected brokers or controllers"));
-            }
-            Some(role) => roles.push(role),
-        }
-    }
-    (!roles.is_empty()).then_some(Roles(roles))
-}
-
-const WHEN: [(&str, bool); 2] = [("due", false), ("settled", true)];
-
-fn rule(mut section: Section, known: &Known<'_>, problems: &mut Problems) -> Option<Rule> {
-    let action = action(&mut section, known, problems);
-    let partition = section.range::<u64>("partition", problems);
-    let partitions = u64::try_from(known.topic.partitions).unwrap_or(1);
-    if let Some(At { line, value }) = &partition
-        && value.high >= partitions
-    {
-        problems.add(*line, format!("`partition = {value}`: there are {partitions} partitions"));
-    }
-    let at = section.range("at", problems).map(|at| at.value);
-    let every = section.range::<Duration>("every", problems);
-    if let Some(At { line, value }) = &every
-        && value.low.is_zero()
-    {
-        problems.add(*line, format!("`every = {value}`: expected more than nothing"));
-    }
-    let count = section.range::<u64>("count", problems);
-    if let Some(At { line, value }) = &count
-        && value.high > MAX_STRIKES
-    {
-        problems.add(*line, format!("`count = {value}`: expected at most {MAX_STRIKES}"));
-    }
-    let down = section.range("down", problems).map(|down| down.value);
-    let settled = section.word("when", &WHEN, problems).is_some_and(|when| when.value);
-    // A kind that is unknown has been complained about; its keys can't be judged then.
-    let action = action?;
-    section.finish(problems);
-    Some(Rule {
-        action,
-        partition: partition.map(|partition| partition.value),
-        at,
-        every: every.map(|every| every.value),
-        count: count.map(|count| count.value),
-        down,
-        settled,
-    })
-}
-
-fn planned_fault(
-    mut section: Section,
-    known: &Known<'_>,
-    problems: &mut Problems,
-) -> Option<Fault> {
-    let action = action(&mut section, known, problems);
-    if matches!(action, Some(Action::RollingRestart)) {
-        problems.add(section.line, "a schedule names each `restart` of a rolling restart");
-    }
-    if let Some(Action::PowerLoss { operation: Some(operation), .. }) = &action
-        && operation.low != operation.high
-    {
-        problems.add(section.line, "a schedule is drawn already: `operation` is one number");
-    }
-    if !section.has("at") {
-        problems.add(section.line, "`at` is missing: when does it strike?");
-    }
-    let at = section.value::<Duration>("at", problems);
-    let partitions = u64::try_from(known.topic.partitions).unwrap_or(1);
-    let partition = bounded(&mut section, "partition", (0, partitions - 1), 0, problems);
-    let down = section.value::<Duration>("down", problems).map(|down| down.value);
-    let settled = section.word("when", &WHEN, problems).is_some_and(|when| when.value);
-    let pick = section.value::<u64>("pick", problems).map_or(0, |pick| pick.value);
-    let (action, at) = (action?, at?.value);
-    section.finish(problems);
-    let partition = i32::try_from(partition).unwrap_or(0);
-    Some(Fault { at, action, partition, down, settled, pick })
 }
 
 fn expect(section: Option<Section>, problems: &mut Problems) -> Expect {

@@ -19,6 +19,12 @@ pub enum Role {
     Any,
     /// All brokers.
     All,
+    /// Fewer than half of the brokers, but at least one.
+    Minority,
+    /// More than half of the brokers.
+    Majority,
+    /// One node that boots and does not yet answer.
+    Recovering,
     /// All controllers.
     Controller,
     /// All clients.
@@ -35,7 +41,7 @@ pub enum Role {
 
 impl Role {
     /// Every word but the names of hosts.
-    pub const WORDS: [(&str, Self); 12] = [
+    pub const WORDS: [(&str, Self); 15] = [
         ("leader", Self::Leader),
         ("follower", Self::Follower),
         ("followers", Self::Followers),
@@ -43,6 +49,9 @@ impl Role {
         ("out-of-sync", Self::OutOfSync),
         ("any", Self::Any),
         ("all", Self::All),
+        ("minority", Self::Minority),
+        ("majority", Self::Majority),
+        ("recovering", Self::Recovering),
         ("controller", Self::Controller),
         ("clients", Self::Clients),
         ("producers", Self::Producers),

@@ -186,3 +186,174 @@ fn a_schedule_that_is_written_out_is_read_back_the_same_and_replays_without_its_
     assert_eq!(saved.story, scenario.story);
     assert_eq!(saved.to_toml(&plan), text);
 }
+
+/// One rule of every kind, at every sort of target, for every moment.
+const FAULTS: &str = r#"
+[[fault]]
+kind = "kill"
+target = "isr-follower"
+after = "ack"
+delay = "0ms..20ms"
+
+[[fault]]
+kind = "power-loss"
+target = "minority"
+survival = "drawn"
+on = "isr-shrunk"
+
+[[fault]]
+kind = "pause"
+target = "majority"
+on = "isr-grown"
+
+[[fault]]
+kind = "partition"
+from = "out-of-sync"
+to = ["clients", "controller"]
+
+[[fault]]
+kind = "isolate"
+target = "controller"
+on = "leader-elected"
+delay = "3ms"
+
+[[fault]]
+kind = "restart"
+target = "recovering"
+during = "recovery"
+
+[[fault]]
+kind = "rolling-restart"
+
+[[fault]]
+kind = "restart-storm"
+target = "any"
+times = "2..4"
+gap = "100ms..1s"
+
+[[fault]]
+kind = "flapping"
+from = "leader"
+to = "followers"
+one-way = true
+times = 3
+
+[[fault]]
+kind = "swizzle-clog"
+gap = "500ms"
+
+[[fault]]
+kind = "slow-link"
+from = "leader"
+to = "followers"
+latency = "10ms..200ms"
+bandwidth = "10000..20000"
+loss = "1..20"
+
+[[fault]]
+kind = "slow-disk"
+target = "b1"
+factor = "2..9"
+
+[[fault]]
+kind = "disk-stall"
+target = "all"
+stall = "1s..2s"
+
+[[fault]]
+kind = "disk-full"
+target = "follower"
+
+[[fault]]
+kind = "disk-error"
+target = "leader"
+syncs = "1..4"
+
+[[fault]]
+kind = "clock-jump"
+target = "any"
+by = "1s..1h"
+back = true
+
+[[fault]]
+kind = "clock-drift"
+target = "c1"
+ppm = "10..100000"
+slow = true
+"#;
+
+fn faulty(faults: &str) -> String {
+    format!("name = \"x\"\nduration = \"60s\"\n{faults}\n[expect]\nholds = [\"*\"]\n")
+}
+
+#[test]
+fn every_kind_of_fault_is_read_drawn_written_and_read_back_the_same() {
+    let rules =
+        faulty(&FAULTS.replace("\n\n[[fault]]", "\nat = \"1s..5s\"\ndown = \"2s\"\n\n[[fault]]"));
+    let scenario = Scenario::parse("x.toml", &rules).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(scenario.rules.len(), 17);
+    for seed in 0..20 {
+        let plan = Plan::draw(&scenario, Seed(seed));
+        let text = scenario.to_toml(&plan);
+        let saved = Scenario::parse("x.toml", &text);
+        let saved = saved.unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(Plan::draw(&saved, Seed(99)), plan, "{text}");
+        let kinds: std::collections::BTreeSet<_> =
+            plan.faults.iter().map(|fault| fault.action.kind()).collect();
+        let all = ["clock-drift", "clock-jump", "disk-error", "disk-full", "disk-stall", "kill"];
+        let more = ["partition", "pause", "power-loss", "restart", "slow-disk", "slow-link"];
+        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [all, more].concat());
+        let moments = plan.faults.iter().filter_map(|fault| fault.moment);
+        assert_eq!(
+            moments.map(|moment| moment.event).collect::<std::collections::BTreeSet<_>>().len(),
+            5
+        );
+    }
+}
+
+#[test]
+fn a_fault_that_makes_no_sense_is_answered_with_what_would() {
+    for (old, new, message) in [
+        ("times = \"2..4\"", "times = 0", "expected 1 to 100"),
+        ("bandwidth = \"10000..20000\"", "bandwidth = 1", "expected 1000 to"),
+        ("loss = \"1..20\"", "loss = 100", "expected 1 to 90"),
+        ("factor = \"2..9\"", "factor = 1", "expected 2 to 10000"),
+        ("after = \"ack\"", "after = \"acks\"", "did you mean `ack`?"),
+        ("after = \"ack\"", "", "`delay` counts from a moment"),
+        ("after = \"ack\"", "after = \"ack\"\nduring = \"recovery\"", "waits for one moment"),
+        ("during = \"recovery\"", "during = \"recovery\"\nwhen = \"settled\"", "either until all"),
+        ("target = \"c1\"", "target = \"clients\"", "expected brokers or controllers"),
+        ("kind = \"swizzle-clog\"", "kind = \"swizle-clog\"", "did you mean `swizzle-clog`?"),
+    ] {
+        assert!(FAULTS.contains(old), "{old}");
+        let said = complaints(&faulty(&FAULTS.replacen(old, new, 1)));
+        assert!(said.contains(message), "{new}: {said}");
+    }
+    let bare = "[[fault]]\nkind = \"slow-link\"\nfrom = \"b1\"\nto = \"b2\"\n";
+    assert!(complaints(&faulty(bare)).contains("what is slow about this link?"));
+    let planned = FAULTS.replace("[[fault]]", "[[schedule]]\nat = \"1s\"");
+    let said = complaints(&faulty(&planned));
+    for message in [
+        "names each `restart` of a `rolling-restart`",
+        "names each `kill` of a `restart-storm`",
+        "names each `partition` of a `swizzle-clog`",
+        "`bandwidth` is one value",
+        "`factor` is one value",
+        "`syncs` is one value",
+        "`by` is one value",
+        "`ppm` is one value",
+    ] {
+        assert!(said.contains(message), "{message}: {said}");
+    }
+}
+
+#[test]
+fn a_file_may_name_the_seed_that_it_is_about() {
+    let text = with("duration = \"60s\"", "duration = \"60s\"\nseed = 3053");
+    let scenario = Scenario::parse("x.toml", &text).unwrap();
+    assert_eq!(scenario.seed, Some(3053));
+    assert!(scenario.to_toml(&Plan::draw(&scenario, Seed(0))).contains("\nseed = 3053\n"));
+    assert!(
+        complaints(&with("duration = \"60s\"", "seed = -1")).contains("expected a whole number")
+    );
+}

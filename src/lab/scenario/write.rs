@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Action, Expect, Notation, Scenario, Work};
+use super::{Action, Expect, Moment, Notation, Roles, Scenario, Work};
 use crate::lab::schedule::{Fault, Plan};
 use crate::sim::Survival;
 
@@ -17,6 +17,9 @@ impl Scenario {
         }
         push(&mut text, "name", &quote(&self.name));
         push(&mut text, "duration", &quote(&self.duration.show()));
+        if let Some(seed) = self.seed {
+            push(&mut text, "seed", &seed.to_string());
+        }
         text.push_str("\n[cluster]\n");
         push(&mut text, "brokers", &self.cluster.brokers.to_string());
         push(&mut text, "controllers", &self.cluster.controllers.to_string());
@@ -57,35 +60,18 @@ impl Fault {
         let mut text = String::from("[[schedule]]\n");
         push(&mut text, "at", &quote(&self.at.show()));
         push(&mut text, "kind", &quote(self.action.kind()));
-        match &self.action {
-            Action::Kill { target } | Action::Pause { target } | Action::Restart { target } => {
-                push(&mut text, "target", &target.to_toml());
-            }
-            Action::PowerLoss { target, survival, operation } => {
-                push(&mut text, "target", &target.to_toml());
-                let word = match survival {
-                    Survival::Nothing => "nothing",
-                    Survival::Drawn => "drawn",
-                    Survival::Everything => "everything",
-                };
-                push(&mut text, "survival", &quote(word));
-                if let Some(operation) = operation {
-                    push(&mut text, "operation", &operation.low.to_string());
-                }
-            }
-            Action::Partition { from, to, one_way } => {
-                push(&mut text, "from", &from.to_toml());
-                push(&mut text, "to", &to.to_toml());
-                push(&mut text, "one-way", &one_way.to_string());
-            }
-            Action::RollingRestart => {}
-        }
+        self.action.write(&mut text);
         push(&mut text, "partition", &self.partition.to_string());
         if let Some(down) = self.down {
             push(&mut text, "down", &quote(&down.show()));
         }
         if self.settled {
             push(&mut text, "when", "\"settled\"");
+        }
+        if let Some(Moment { event, delay }) = self.moment {
+            let (key, word) = event.words();
+            push(&mut text, key, &quote(word));
+            push(&mut text, "delay", &quote(&delay.show()));
         }
         push(&mut text, "pick", &self.pick.to_string());
         text
@@ -102,8 +88,83 @@ impl Action {
             Self::Partition { .. } => "partition",
             Self::Restart { .. } => "restart",
             Self::RollingRestart => "rolling-restart",
+            Self::RestartStorm { .. } => "restart-storm",
+            Self::Flapping { .. } => "flapping",
+            Self::SwizzleClog { .. } => "swizzle-clog",
+            Self::SlowLink { .. } => "slow-link",
+            Self::SlowDisk { .. } => "slow-disk",
+            Self::DiskStall { .. } => "disk-stall",
+            Self::DiskFull { .. } => "disk-full",
+            Self::DiskError { .. } => "disk-error",
+            Self::ClockJump { .. } => "clock-jump",
+            Self::ClockDrift { .. } => "clock-drift",
         }
     }
+
+    /// Its own keys. What a schedule is never made of has none here.
+    fn write(&self, text: &mut String) {
+        match self {
+            Self::Kill { target }
+            | Self::Pause { target }
+            | Self::Restart { target }
+            | Self::DiskFull { target } => push(text, "target", &target.to_toml()),
+            Self::PowerLoss { target, survival, operation } => {
+                push(text, "target", &target.to_toml());
+                let word = match survival {
+                    Survival::Nothing => "nothing",
+                    Survival::Drawn => "drawn",
+                    Survival::Everything => "everything",
+                };
+                push(text, "survival", &quote(word));
+                if let Some(operation) = operation {
+                    push(text, "operation", &operation.to_string());
+                }
+            }
+            Self::Partition { from, to, one_way } => links(text, from, to, *one_way),
+            Self::SlowLink { from, to, one_way, latency, bandwidth, loss } => {
+                links(text, from, to, *one_way);
+                push(text, "latency", &quote(&latency.to_string()));
+                if let Some(bandwidth) = bandwidth {
+                    push(text, "bandwidth", &bandwidth.to_string());
+                }
+                if let Some(loss) = loss {
+                    push(text, "loss", &loss.to_string());
+                }
+            }
+            Self::SlowDisk { target, factor } => {
+                push(text, "target", &target.to_toml());
+                push(text, "factor", &factor.to_string());
+            }
+            Self::DiskStall { target, stall } => {
+                push(text, "target", &target.to_toml());
+                push(text, "stall", &quote(&stall.to_string()));
+            }
+            Self::DiskError { target, syncs } => {
+                push(text, "target", &target.to_toml());
+                push(text, "syncs", &syncs.to_string());
+            }
+            Self::ClockJump { target, by, back } => {
+                push(text, "target", &target.to_toml());
+                push(text, "by", &quote(&by.to_string()));
+                push(text, "back", &back.to_string());
+            }
+            Self::ClockDrift { target, ppm, slow } => {
+                push(text, "target", &target.to_toml());
+                push(text, "ppm", &ppm.to_string());
+                push(text, "slow", &slow.to_string());
+            }
+            Self::RollingRestart
+            | Self::RestartStorm { .. }
+            | Self::Flapping { .. }
+            | Self::SwizzleClog { .. } => {}
+        }
+    }
+}
+
+fn links(text: &mut String, from: &Roles, to: &Roles, one_way: bool) {
+    push(text, "from", &from.to_toml());
+    push(text, "to", &to.to_toml());
+    push(text, "one-way", &one_way.to_string());
 }
 
 fn expect(expect: &Expect) -> String {

@@ -66,6 +66,24 @@ impl Default for DiskProfile {
 }
 
 impl DiskProfile {
+    /// The same disk, on which everything takes so many times as long.
+    #[must_use]
+    pub fn slower(self, factor: u32) -> Self {
+        let times = |cost: Duration| cost.saturating_mul(factor);
+        let all = |costs: RangeInclusive<Duration>| times(*costs.start())..=times(*costs.end());
+        Self {
+            call: times(self.call),
+            name_call: times(self.name_call),
+            copy_page: times(self.copy_page),
+            read_miss: times(self.read_miss),
+            read_ahead: times(self.read_ahead),
+            sync_latency: all(self.sync_latency),
+            stall: all(self.stall),
+            write_page: times(self.write_page),
+            ..self
+        }
+    }
+
     /// A disk on which nothing takes time: for tests of something else.
     pub fn instant() -> Self {
         Self {

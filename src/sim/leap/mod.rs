@@ -27,7 +27,7 @@ use self::net::Network;
 use self::task::{Ready, Task};
 use self::world::{Shared, State};
 use super::clock::HostClock;
-use super::disk::SimDisk;
+use super::disk::{DiskProfile, SimDisk};
 use super::process::Process;
 use super::witness::Witness;
 use super::{Boot, Engine, HostId, Link, Observation, Survival, TraceHash, Unsupported, What};
@@ -374,6 +374,16 @@ impl Engine for Leap {
         self.host(host).clock.set(self.now(), offset_ms, drift_ppm);
         self.shared.state.lock().agenda.wake_timers_of(host);
         Ok(())
+    }
+
+    fn set_disk(&mut self, host: HostId, profile: DiskProfile) {
+        self.fault("disk", host);
+        self.disk(host).set_profile(profile);
+    }
+
+    fn fail_syncs(&mut self, host: HostId, count: u32) {
+        self.fault("sync errors", host);
+        self.disk(host).fail_syncs(count);
     }
 
     fn trace(&self) -> TraceHash {

@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use self::gate::Gate;
 use self::world::{Shared, Tenant, disk_sleep};
 use super::clock::HostClock;
-use super::disk::SimDisk;
+use super::disk::{DiskProfile, SimDisk};
 use super::process::Process;
 use super::witness::Witness;
 use super::{Boot, Engine, HostId, Link, Observation, Survival, TraceHash, Unsupported, What};
@@ -370,6 +370,16 @@ impl Engine for Referee {
         self.host(host).clock.set(self.now(), offset_ms, drift_ppm);
         self.host(host).clock_set.notify_waiters();
         Ok(())
+    }
+
+    fn set_disk(&mut self, host: HostId, profile: DiskProfile) {
+        self.fault("disk", host, 0);
+        self.disk(host).set_profile(profile);
+    }
+
+    fn fail_syncs(&mut self, host: HostId, count: u32) {
+        self.fault("sync errors", host, u64::from(count));
+        self.disk(host).fail_syncs(count);
     }
 
     fn trace(&self) -> TraceHash {

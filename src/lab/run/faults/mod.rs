@@ -1,19 +1,22 @@
 //! Lets faults strike when they are due, and ends them.
 
+mod hardware;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::roles::{Cast, Host, Kind};
 use crate::base::{Instant, TopicPartition};
-use crate::lab::scenario::{Action, Notation};
+use crate::lab::scenario::{Action, Moment, Notation};
 use crate::lab::schedule::Fault;
-use crate::sim::{Engine, HostId, Survival};
+use crate::sim::{Engine, HostId, Link, Survival};
 
 /// A host whose power was to fail at a disk operation that it does not reach loses it after this.
 const ARMED: Duration = Duration::from_secs(1);
+/// How closely a moment that a fault waits for is watched.
+const CLOSELY: Duration = Duration::from_millis(1);
 /// A process that has not ended so long after it was asked to is not going to.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,6 +33,20 @@ enum Effect {
     Armed(HostId, Survival, Instant),
     /// Asked to end; down from then on.
     Ending(Vec<HostId>, Instant),
+    /// Disks of these are not what they were.
+    Disk(Vec<HostId>, Action),
+    /// Clocks of these are wrong, by so many milliseconds and millionths.
+    Clock(Vec<HostId>, i64, i32),
+    /// Bytes from the one to the other travel like this.
+    Slow(Vec<(HostId, HostId)>, Link),
+}
+
+/// A fault that has not struck.
+#[derive(Clone, Debug)]
+struct Pending {
+    fault: Fault,
+    /// When it strikes, once its moment has come.
+    strikes: Option<Instant>,
 }
 
 /// A fault that lasts.
@@ -46,13 +63,16 @@ pub(super) struct Faults {
     topic: String,
     began: Instant,
     /// Those that are not yet due, or wait for somebody to strike.
-    to_come: VecDeque<Fault>,
+    to_come: VecDeque<Pending>,
     lasting: Vec<Lasting>,
     /// How many faults cut each direction.
     cuts: BTreeMap<(HostId, HostId), u32>,
     /// One line for each that struck.
     pub story: Vec<String>,
     pub struck: u64,
+    /// Those that this engine can't do, with its reason.
+    pub unable: BTreeSet<String>,
+    unable_count: u64,
     /// Processes that did not end when asked to.
     pub deaf: Vec<(Instant, String)>,
 }
@@ -62,23 +82,29 @@ impl Faults {
         Self {
             topic: topic.to_owned(),
             began,
-            to_come: faults.into(),
+            to_come: faults.into_iter().map(|fault| Pending { fault, strikes: None }).collect(),
             lasting: Vec::new(),
             cuts: BTreeMap::new(),
             story: Vec::new(),
             struck: 0,
+            unable: BTreeSet::new(),
+            unable_count: 0,
             deaf: Vec::new(),
         }
     }
 
     /// Faults that never struck.
     pub fn skipped(&self) -> u64 {
-        self.to_come.len() as u64
+        self.to_come.len() as u64 + self.unable_count
     }
 
     /// When something is due next, as far as that is known.
     pub fn next(&self, now: Instant) -> Instant {
-        let due = self.to_come.iter().map(|fault| self.began + fault.at).find(|due| *due > now);
+        let due = self.to_come.iter().filter_map(|pending| {
+            let due = pending.strikes.unwrap_or(self.began + pending.fault.at);
+            let waits = pending.fault.moment.is_some() && pending.strikes.is_none();
+            if due > now { Some(due) } else { waits.then(|| now + CLOSELY) }
+        });
         let ends = self.lasting.iter().filter_map(|lasting| lasting.until);
         ends.chain(due).min().unwrap_or(Instant::NEVER)
     }
@@ -87,27 +113,49 @@ impl Faults {
     pub fn step<E: Engine>(&mut self, engine: &mut E, cast: &mut Cast) {
         let now = engine.now();
         self.follow(engine, cast, now);
-        for lasting in std::mem::take(&mut self.lasting) {
-            if lasting.until.is_some_and(|until| until <= now) {
-                self.end(engine, lasting.effect);
-            } else {
-                self.lasting.push(lasting);
-            }
+        let (ended, lasting) = std::mem::take(&mut self.lasting)
+            .into_iter()
+            .partition(|lasting| lasting.until.is_some_and(|until| until <= now));
+        self.lasting = lasting;
+        for lasting in ended {
+            self.end(engine, lasting.effect);
         }
+        self.meet(cast);
         let mut index = 0;
-        while let Some(fault) = self.to_come.get(index) {
+        while let Some(pending) = self.to_come.get(index) {
+            let fault = &pending.fault;
             if self.began + fault.at > now {
                 break;
             }
-            if fault.settled && !(self.lasting.is_empty() && cast.settled()) {
+            let settled = self.lasting.is_empty() && cast.settled();
+            let early = pending.strikes.is_none_or(|strikes| strikes > now);
+            if fault.settled && !settled || fault.moment.is_some() && early {
                 index += 1;
                 continue;
             }
             let fault = fault.clone();
             if self.strike(engine, cast, &fault, now) {
                 self.to_come.remove(index);
-            } else {
-                index += 1;
+                continue;
+            }
+            // Nobody was there at its moment: it waits for the next one.
+            if let Some(pending) = self.to_come.get_mut(index) {
+                pending.strikes = None;
+            }
+            index += 1;
+        }
+    }
+
+    /// Sets those going whose moment has come since the last look.
+    fn meet(&mut self, cast: &mut Cast) {
+        for (at, event, place) in std::mem::take(&mut cast.moments) {
+            for pending in &mut self.to_come {
+                let Some(Moment { event: awaited, delay }) = pending.fault.moment else { continue };
+                let here = place.as_ref().is_none_or(|p| p.partition == pending.fault.partition);
+                let due = self.began + pending.fault.at <= at;
+                if pending.strikes.is_none() && awaited == event && here && due {
+                    pending.strikes = Some(at + delay);
+                }
             }
         }
     }
@@ -161,6 +209,17 @@ impl Faults {
                 }
             }
             Effect::Paused(hosts) => hosts.into_iter().for_each(|host| engine.resume(host)),
+            Effect::Disk(hosts, action) => self.heal_disks(engine, &hosts, &action),
+            Effect::Clock(hosts, ..) => {
+                for host in hosts {
+                    let _ = self.set_clock(engine, host);
+                }
+            }
+            Effect::Slow(pairs, _) => {
+                for (from, to) in pairs {
+                    let _ = self.set_link(engine, from, to);
+                }
+            }
             Effect::Cut(pairs) => {
                 for (from, to) in pairs {
                     let Some(count) = self.cuts.get_mut(&(from, to)) else { continue };
@@ -247,13 +306,18 @@ impl Faults {
                 let what = format!("restart of {}", cast.describe(&hosts, &partition));
                 (Effect::Ending(hosts, now + PATIENCE), what)
             }
-            Action::RollingRestart => return true,
+            other => match self.unsound(cast, other, &partition, fault.pick) {
+                Some(effect) => effect,
+                // A schedule names what it is made of.
+                None => return true,
+            },
         };
         let nobody = match &effect {
             Effect::Down(hosts) | Effect::Paused(hosts) | Effect::Ending(hosts, _) => {
                 hosts.is_empty()
             }
-            Effect::Cut(pairs) => pairs.is_empty(),
+            Effect::Disk(hosts, _) | Effect::Clock(hosts, ..) => hosts.is_empty(),
+            Effect::Cut(pairs) | Effect::Slow(pairs, _) => pairs.is_empty(),
             Effect::Armed(..) => false,
         };
         if nobody {
@@ -264,11 +328,21 @@ impl Faults {
             Effect::Armed(..) | Effect::Ending(..) => None,
             _ => fault.down.map(|down| now + down),
         };
+        self.lasting.push(Lasting { effect, down: fault.down, until });
+        if let Err(why) = self.apply(engine) {
+            self.lasting.pop();
+            self.unable.insert(why.to_string());
+            self.unable_count += 1;
+            return true;
+        }
         let lasts =
             fault.down.map_or("until the end".into(), |down| format!("for {}", down.show()));
-        self.story.push(format!("{:.3} s: {what}, {lasts}", now.as_secs_f64()));
+        let when = fault.moment.map_or(String::new(), |moment| {
+            let (key, word) = moment.event.words();
+            format!(", {key} {word}")
+        });
+        self.story.push(format!("{:.3} s: {what}, {lasts}{when}", now.as_secs_f64()));
         self.struck += 1;
-        self.lasting.push(Lasting { effect, down: fault.down, until });
         true
     }
 
@@ -279,7 +353,7 @@ impl Faults {
             Effect::Down(hosts) | Effect::Ending(hosts, _) => (hosts.as_slice(), false),
             Effect::Armed(host, ..) => (std::slice::from_ref(host), false),
             Effect::Paused(hosts) => (hosts.as_slice(), true),
-            Effect::Cut(_) => return,
+            _ => return,
         };
         for host in cast.hosts.iter_mut().filter(|host| hosts.contains(&host.id)) {
             if paused {
@@ -298,16 +372,7 @@ impl Faults {
         to: &[HostId],
         one_way: bool,
     ) -> Vec<(HostId, HostId)> {
-        let mut pairs = Vec::new();
-        for one in from {
-            // `from` against `everyone` means all others: a side is not cut off from itself.
-            for other in to.iter().filter(|other| !from.contains(other)) {
-                pairs.push((*one, *other));
-                if !one_way {
-                    pairs.push((*other, *one));
-                }
-            }
-        }
+        let pairs = pairs(from, to, one_way);
         for (one, other) in &pairs {
             let count = self.cuts.entry((*one, *other)).or_insert(0);
             *count += 1;
@@ -317,6 +382,21 @@ impl Faults {
         }
         pairs
     }
+}
+
+/// The directions between two sides.
+fn pairs(from: &[HostId], to: &[HostId], one_way: bool) -> Vec<(HostId, HostId)> {
+    let mut pairs = Vec::new();
+    for one in from {
+        // `from` against `everyone` means all others: a side is not cut off from itself.
+        for other in to.iter().filter(|other| !from.contains(other)) {
+            pairs.push((*one, *other));
+            if !one_way {
+                pairs.push((*other, *one));
+            }
+        }
+    }
+    pairs
 }
 
 /// Whether a host holds a place in the cluster that a heal must fill again.

@@ -1,0 +1,173 @@
+//! Faults of hardware: disks, clocks and links that work, but not as they should. Several may last
+//! at once on one host; what it gets is what all that last come to.
+
+use super::{Effect, Faults};
+use crate::base::TopicPartition;
+use crate::lab::run::roles::{Cast, Host};
+use crate::lab::scenario::{Action, Notation, Roles};
+use crate::sim::disk::DiskProfile;
+use crate::sim::{Engine, HostId, Link, Unsupported};
+
+impl Faults {
+    /// What such a fault does and how it is told. Nothing is done yet.
+    pub(super) fn unsound(
+        &self,
+        cast: &Cast,
+        action: &Action,
+        partition: &TopicPartition,
+        pick: u64,
+    ) -> Option<(Effect, String)> {
+        let hosts = |roles: &Roles, fits: &dyn Fn(&Host) -> bool| {
+            cast.resolve(roles, partition, pick, fits)
+        };
+        let up = |host: &Host| host.up;
+        let disk = |target: &Roles, what: String| {
+            let hosts = hosts(target, &up);
+            let what = format!("{what} of {}", cast.describe(&hosts, partition));
+            Some((Effect::Disk(hosts, action.clone()), what))
+        };
+        let clock = |target: &Roles, offset_ms: i64, ppm: i32, what: String| {
+            let hosts = hosts(target, &up);
+            let what = format!("clock of {} {what}", cast.describe(&hosts, partition));
+            Some((Effect::Clock(hosts, offset_ms, ppm), what))
+        };
+        match action {
+            Action::SlowDisk { target, factor } => {
+                disk(target, format!("{} times slower disk", factor.low))
+            }
+            Action::DiskStall { target, stall } => {
+                disk(target, format!("syncs that hang for {stall}, disk"))
+            }
+            Action::DiskFull { target } => disk(target, "full disk".into()),
+            Action::DiskError { target, syncs } => {
+                disk(target, format!("{} failing syncs, disk", syncs.low))
+            }
+            Action::ClockJump { target, by, back } => {
+                let ms = i64::try_from(by.low.as_millis()).unwrap_or(i64::MAX);
+                let (sign, way) = if *back { (-1, "back") } else { (1, "ahead") };
+                clock(target, sign * ms, 0, format!("jumps {} {way}", by.low.show()))
+            }
+            Action::ClockDrift { target, ppm, slow } => {
+                let rate = i32::try_from(ppm.low).unwrap_or(i32::MAX);
+                let (sign, way) = if *slow { (-1, "slow") } else { (1, "fast") };
+                clock(target, 0, sign * rate, format!("runs {} ppm {way}", ppm.low))
+            }
+            Action::SlowLink { from, to, one_way, latency, bandwidth, loss } => {
+                let (from, to) = (hosts(from, &|_| true), hosts(to, &|_| true));
+                let pairs = super::pairs(&from, &to, *one_way);
+                let link = Link {
+                    latency: latency.low..=latency.high,
+                    bandwidth: bandwidth.map(|bytes| bytes.low),
+                    loss: loss.map_or(0.0, |percent| percent.low as f64 / 100.0),
+                };
+                let way = if *one_way { "to" } else { "from and to" };
+                let (from, to) = (cast.describe(&from, partition), cast.describe(&to, partition));
+                Some((Effect::Slow(pairs, link), format!("{from} slow {way} {to}")))
+            }
+            _ => None,
+        }
+    }
+
+    /// Does what the fault that lasts since now needs.
+    pub(super) fn apply<E: Engine>(&self, engine: &mut E) -> Result<(), Unsupported> {
+        match self.lasting.last().map(|lasting| &lasting.effect) {
+            Some(Effect::Disk(hosts, action)) => {
+                for host in hosts {
+                    match action {
+                        Action::DiskError { syncs, .. } => {
+                            let count = u32::try_from(syncs.low).unwrap_or(u32::MAX);
+                            engine.fail_syncs(*host, count);
+                        }
+                        _ => engine.set_disk(*host, self.disk_of(*host)),
+                    }
+                }
+                Ok(())
+            }
+            Some(Effect::Clock(hosts, ..)) => {
+                hosts.iter().try_for_each(|host| self.set_clock(engine, *host))
+            }
+            Some(Effect::Slow(pairs, _)) => {
+                pairs.iter().try_for_each(|(from, to)| self.set_link(engine, *from, *to))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A disk is well again, and whoever gave up because of it is started again.
+    pub(super) fn heal_disks<E: Engine>(&self, engine: &mut E, hosts: &[HostId], was: &Action) {
+        for host in hosts {
+            match was {
+                Action::DiskError { .. } => engine.fail_syncs(*host, 0),
+                _ => engine.set_disk(*host, self.disk_of(*host)),
+            }
+            let held_down = self.lasting.iter().any(|lasting| match &lasting.effect {
+                Effect::Down(hosts) | Effect::Ending(hosts, _) => hosts.contains(host),
+                Effect::Armed(armed, ..) => armed == host,
+                _ => false,
+            });
+            if !held_down && !engine.is_running(*host) {
+                engine.boot(*host);
+            }
+        }
+    }
+
+    fn disk_of(&self, host: HostId) -> DiskProfile {
+        let faults: Vec<&Action> = self
+            .lasting
+            .iter()
+            .filter_map(|lasting| match &lasting.effect {
+                Effect::Disk(hosts, action) if hosts.contains(&host) => Some(action),
+                _ => None,
+            })
+            .collect();
+        let factors = faults.iter().map(|action| match action {
+            Action::SlowDisk { factor, .. } => u32::try_from(factor.low).unwrap_or(u32::MAX),
+            _ => 1,
+        });
+        // Slowness first: a stall says how long it is, on whatever disk.
+        let mut profile = DiskProfile::default().slower(factors.max().unwrap_or(1));
+        for action in faults {
+            match action {
+                Action::DiskStall { stall, .. } => {
+                    profile.stall_one_in = 1;
+                    profile.stall = stall.low..=stall.high;
+                }
+                // What is there stays there; not a page more fits.
+                Action::DiskFull { .. } => profile.capacity = Some(0),
+                _ => {}
+            }
+        }
+        profile
+    }
+
+    pub(super) fn set_clock<E: Engine>(
+        &self,
+        engine: &mut E,
+        host: HostId,
+    ) -> Result<(), Unsupported> {
+        let (mut offset_ms, mut ppm) = (0i64, 0i32);
+        for lasting in &self.lasting {
+            if let Effect::Clock(hosts, ms, rate) = &lasting.effect
+                && hosts.contains(&host)
+            {
+                offset_ms = offset_ms.saturating_add(*ms);
+                ppm = ppm.saturating_add(*rate);
+            }
+        }
+        engine.set_clock(host, offset_ms, ppm)
+    }
+
+    pub(super) fn set_link<E: Engine>(
+        &self,
+        engine: &mut E,
+        from: HostId,
+        to: HostId,
+    ) -> Result<(), Unsupported> {
+        let links = self.lasting.iter().rev().filter_map(|lasting| match &lasting.effect {
+            Effect::Slow(pairs, link) if pairs.contains(&(from, to)) => Some(link.clone()),
+            _ => None,
+        });
+        let link = links.into_iter().next().unwrap_or_default();
+        engine.set_link(from, to, link)
+    }
+}

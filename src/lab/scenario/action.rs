@@ -1,0 +1,192 @@
+//! What a fault does.
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+
+use super::{Range, Roles};
+use crate::sim::Survival;
+
+/// What happens.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// The process dies; what it wrote stays in the page cache.
+    Kill {
+        /// Whose.
+        target: Roles,
+    },
+    /// The machine loses power.
+    PowerLoss {
+        /// Whose.
+        target: Roles,
+        /// What becomes of unsynced data.
+        survival: Survival,
+        /// Just before which disk operation from then on; at once when absent.
+        operation: Option<Range<u64>>,
+    },
+    /// The process stops and later goes on, without knowing.
+    Pause {
+        /// Whose.
+        target: Roles,
+    },
+    /// Bytes don't arrive.
+    Partition {
+        /// Sent by these…
+        from: Roles,
+        /// …to these.
+        to: Roles,
+        /// Whether the other direction still works.
+        one_way: bool,
+    },
+    /// The process is asked to end, and boots again.
+    Restart {
+        /// Whose.
+        target: Roles,
+    },
+    /// Every broker is restarted, one after the other, each when the one before is back.
+    RollingRestart,
+    /// Killed again and again, also while it recovers from the time before.
+    RestartStorm {
+        /// Whose process.
+        target: Roles,
+        /// How often.
+        burst: Burst,
+    },
+    /// Links that fail and mend and fail again.
+    Flapping {
+        /// Sent by these…
+        from: Roles,
+        /// …to these.
+        to: Roles,
+        /// Whether the other direction works all the time.
+        one_way: bool,
+        /// How often.
+        burst: Burst,
+    },
+    /// Nodes of a drawn part of the cluster are cut off one after the other, and mended in another
+    /// order (FoundationDB's swizzle-clogging).
+    SwizzleClog {
+        /// From one to the next.
+        gap: Range<Duration>,
+    },
+    /// Bytes arrive late.
+    SlowLink {
+        /// Sent by these…
+        from: Roles,
+        /// …to these.
+        to: Roles,
+        /// Whether the other direction is as fast as ever.
+        one_way: bool,
+        /// One-way delay, drawn for each segment.
+        latency: Range<Duration>,
+        /// Bytes per second.
+        bandwidth: Option<Range<u64>>,
+        /// Percentage of segments that have to be sent again.
+        loss: Option<Range<u64>>,
+    },
+    /// Everything that a disk does takes so many times as long.
+    SlowDisk {
+        /// Whose.
+        target: Roles,
+        /// How many times.
+        factor: Range<u64>,
+    },
+    /// Every sync hangs.
+    DiskStall {
+        /// Whose disk.
+        target: Roles,
+        /// How long, drawn for each sync.
+        stall: Range<Duration>,
+    },
+    /// Nothing more fits (`ENOSPC`).
+    DiskFull {
+        /// Whose disk.
+        target: Roles,
+    },
+    /// Syncs fail (`EIO`), and what they should have written never reaches the platter.
+    DiskError {
+        /// Whose disk.
+        target: Roles,
+        /// How many.
+        syncs: Range<u64>,
+    },
+    /// The date jumps.
+    ClockJump {
+        /// Whose.
+        target: Roles,
+        /// How far.
+        by: Range<Duration>,
+        /// Into the past.
+        back: bool,
+    },
+    /// Time passes at another rate.
+    ClockDrift {
+        /// Whose.
+        target: Roles,
+        /// By so many millionths.
+        ppm: Range<u64>,
+        /// Slower, not faster.
+        slow: bool,
+    },
+}
+
+/// Several strikes in a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Burst {
+    /// How many.
+    pub times: Range<u64>,
+    /// From the end of one to the beginning of the next.
+    pub gap: Range<Duration>,
+}
+
+impl Action {
+    /// Of what a rule of this kind is made in a schedule, where that is another kind.
+    pub(super) fn made_of(&self) -> Option<&'static str> {
+        match self {
+            Self::RollingRestart => Some("restart"),
+            Self::RestartStorm { .. } => Some("kill"),
+            Self::Flapping { .. } | Self::SwizzleClog { .. } => Some("partition"),
+            _ => None,
+        }
+    }
+
+    /// The numbers that a schedule draws before the run, by their keys.
+    fn draws(&mut self) -> Vec<(&'static str, &mut Range<u64>)> {
+        let one = match self {
+            Self::PowerLoss { operation, .. } => {
+                operation.as_mut().map(|range| ("operation", range))
+            }
+            Self::SlowDisk { factor, .. } => Some(("factor", factor)),
+            Self::DiskError { syncs, .. } => Some(("syncs", syncs)),
+            Self::ClockDrift { ppm, .. } => Some(("ppm", ppm)),
+            Self::SlowLink { bandwidth, loss, .. } => {
+                let bandwidth = bandwidth.as_mut().map(|range| ("bandwidth", range));
+                let loss = loss.as_mut().map(|range| ("loss", range));
+                return bandwidth.into_iter().chain(loss).collect();
+            }
+            _ => None,
+        };
+        one.into_iter().collect()
+    }
+
+    /// The first key that is still a range though a schedule should have drawn it.
+    pub(super) fn undrawn(&self) -> Option<&'static str> {
+        let mut action = self.clone();
+        let numbers = action.draws().into_iter();
+        let key = numbers.filter(|(_, range)| range.low != range.high).map(|(key, _)| key).next();
+        let jumps = matches!(self, Self::ClockJump { by, .. } if by.low != by.high);
+        key.or(jumps.then_some("by"))
+    }
+
+    /// The same with one value in the place of each range that is drawn before the run.
+    pub(in crate::lab) fn drawn(&self, random: &mut ChaCha12Rng) -> Self {
+        let mut action = self.clone();
+        for (_, range) in action.draws() {
+            *range = Range::just(range.draw(random));
+        }
+        if let Self::ClockJump { by, .. } = &mut action {
+            *by = Range::just(by.draw(random));
+        }
+        action
+    }
+}

@@ -1,0 +1,346 @@
+//! The steps by which a scenario becomes smaller. Each only lowers something, so that a search
+//! ends; the boldest come first, so that it ends soon.
+
+use std::time::Duration;
+
+use crate::base::Seed;
+use crate::lab::Scenario;
+use crate::lab::scenario::{Action, Moment, Range, Rate, Role, Roles, ScenarioError, Work};
+use crate::lab::schedule::{Fault, Plan};
+use crate::sim::Survival;
+
+/// One kind of step: every way in which it can be taken.
+pub(super) type Step = fn(&Scenario) -> Vec<Scenario>;
+
+/// All but the removal of faults, in the order in which they are tried.
+pub(super) const STEPS: &[Step] = &[
+    fewer_loads,
+    fewer_clients,
+    lower_rates,
+    fewer_partitions,
+    fewer_brokers,
+    smaller_records,
+    plainer_faults,
+    closer_faults,
+    briefer_faults,
+    rounder_times,
+    shorter,
+];
+
+const SECOND: Duration = Duration::from_secs(1);
+const TENTH: Duration = Duration::from_millis(100);
+/// Milliseconds by which faults strike earlier in candidates that are retimed, one after the other:
+/// some tens of chances to hit what lasts a millisecond or so.
+const RETIMINGS: u64 = 40;
+/// Of how many candidates; each costs up to so many runs more.
+const RETIMED: usize = 2;
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// The scenario as its file will say it.
+pub(super) fn text(scenario: &Scenario) -> String {
+    let seed = Seed(scenario.seed.unwrap_or(0));
+    scenario.to_toml(&Plan::draw(scenario, seed))
+}
+
+/// The scenario as somebody reads it from that file.
+pub(super) fn as_written(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
+    let read = Scenario::parse(&scenario.file, &text(scenario))?;
+    // A file that spells out no fault at all has no schedule to read.
+    let schedule = Some(read.schedule.unwrap_or_default());
+    Ok(Scenario { schedule, story: scenario.story.clone(), ..read })
+}
+
+/// Numbers from `low` on that are less than `value`: the smallest, and ever closer ones.
+fn lower(value: u64, low: u64) -> Vec<u64> {
+    let span = value.saturating_sub(low);
+    let parts = [(0, 1), (1, 8), (1, 4), (1, 2), (3, 4), (7, 8)];
+    let part =
+        |(part, of): (u64, u64)| low + (u128::from(span) * u128::from(part) / of as u128) as u64;
+    let mut values: Vec<u64> = parts.into_iter().map(part).collect();
+    values.push(value.saturating_sub(1));
+    values.retain(|other| (low..value).contains(other));
+    values.dedup();
+    values
+}
+
+/// Times from `low` on that are less than `value`, in whole multiples of `unit`.
+fn earlier(value: Duration, low: Duration, unit: Duration) -> Vec<Duration> {
+    let count = |time: Duration| {
+        u64::try_from(time.as_nanos() / unit.as_nanos().max(1)).unwrap_or(u64::MAX)
+    };
+    // What lies between two multiples can still come down to the lower one.
+    let whole = count(value) + u64::from(floor(value, unit) < value);
+    let lowest = count(low) + u64::from(floor(low, unit) < low);
+    let times = lower(whole, lowest).into_iter();
+    times.map(|count| unit.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))).collect()
+}
+
+/// The multiple of `unit` at or below a time.
+fn floor(time: Duration, unit: Duration) -> Duration {
+    let over = time.as_nanos() % unit.as_nanos().max(1);
+    time.saturating_sub(Duration::from_nanos(u64::try_from(over).unwrap_or(0)))
+}
+
+fn faults(scenario: &Scenario) -> &[Fault] {
+    scenario.schedule.as_deref().unwrap_or_default()
+}
+
+fn with(scenario: &Scenario, change: impl FnOnce(&mut Scenario)) -> Scenario {
+    let mut changed = scenario.clone();
+    change(&mut changed);
+    changed
+}
+
+/// Each fault changed in each of several ways.
+fn each_fault(scenario: &Scenario, ways: impl Fn(&Fault) -> Vec<Fault>) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, fault) in faults(scenario).iter().enumerate() {
+        for changed in ways(fault) {
+            let mut faults = faults(scenario).to_vec();
+            faults[index] = changed;
+            faults.sort_by_key(|fault| fault.at);
+            found.push(Scenario { schedule: Some(faults), ..scenario.clone() });
+        }
+    }
+    found
+}
+
+/// The run ends sooner; faults that would come later go.
+pub(super) fn shorter(scenario: &Scenario) -> Vec<Scenario> {
+    let durations = earlier(scenario.duration, SECOND, SECOND).into_iter();
+    let shorter = durations.map(|duration| {
+        with(scenario, |scenario| {
+            scenario.duration = duration;
+            scenario.schedule.iter_mut().for_each(|faults| faults.retain(|f| f.at < duration));
+        })
+    });
+    shorter.collect()
+}
+
+fn fewer_loads(scenario: &Scenario) -> Vec<Scenario> {
+    let without = |index| {
+        with(scenario, |scenario| {
+            scenario.loads.remove(index);
+        })
+    };
+    (0..scenario.loads.len()).rev().map(without).collect()
+}
+
+fn fewer_clients(scenario: &Scenario) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, load) in scenario.loads.iter().enumerate() {
+        for clients in lower(load.clients.high, 1) {
+            found.push(with(scenario, |scenario| {
+                scenario.loads[index].clients = Range::just(clients);
+            }));
+        }
+    }
+    found
+}
+
+fn lower_rates(scenario: &Scenario) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, load) in scenario.loads.iter().enumerate() {
+        let Work::Produce { rate: before, .. } = load.work else { continue };
+        for count in lower(before.count, 1) {
+            found.push(with(scenario, |scenario| {
+                if let Work::Produce { rate, .. } = &mut scenario.loads[index].work {
+                    *rate = Rate { count, per: before.per };
+                }
+            }));
+        }
+    }
+    also_retimed(found)
+}
+
+/// A fault that has to hit an instant misses it when anything else changes: of the boldest
+/// candidates, also those in which everything strikes a little earlier.
+fn also_retimed(candidates: Vec<Scenario>) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, candidate) in candidates.into_iter().enumerate() {
+        let most = if index < RETIMED { RETIMINGS } else { 0 };
+        let by = |ms: u64| {
+            let by = Duration::from_millis(ms);
+            let possible = faults(&candidate).first().is_some_and(|first| first.at >= by);
+            possible.then(|| {
+                with(&candidate, |candidate| {
+                    for fault in candidate.schedule.iter_mut().flatten() {
+                        fault.at = fault.at.saturating_sub(by);
+                    }
+                })
+            })
+        };
+        let retimed: Vec<_> = (1..=most).filter_map(by).collect();
+        found.push(candidate);
+        found.extend(retimed);
+    }
+    found
+}
+
+fn smaller_records(scenario: &Scenario) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, load) in scenario.loads.iter().enumerate() {
+        let Work::Produce { record_size: before, .. } = load.work else { continue };
+        if before.low < before.high {
+            found.push(with(scenario, |scenario| {
+                if let Work::Produce { record_size, .. } = &mut scenario.loads[index].work {
+                    *record_size = Range::just(before.low);
+                }
+            }));
+        }
+    }
+    found
+}
+
+fn fewer_partitions(scenario: &Scenario) -> Vec<Scenario> {
+    let before = u64::try_from(scenario.topic.partitions).unwrap_or(1);
+    let fewer = lower(before, 1).into_iter().map(|partitions| {
+        with(scenario, |scenario| {
+            scenario.topic.partitions = i32::try_from(partitions).unwrap_or(1);
+            let last = scenario.topic.partitions - 1;
+            for fault in scenario.schedule.iter_mut().flatten() {
+                fault.partition = fault.partition.min(last);
+            }
+        })
+    });
+    fewer.collect()
+}
+
+/// Down to one broker for each copy: fewer copies would be another promise.
+fn fewer_brokers(scenario: &Scenario) -> Vec<Scenario> {
+    let copies = u64::try_from(scenario.topic.replication_factor).unwrap_or(1).max(1);
+    let fewer = lower(scenario.cluster.brokers.into(), copies).into_iter().map(|brokers| {
+        with(scenario, |scenario| {
+            scenario.cluster.brokers = u16::try_from(brokers).unwrap_or(1);
+        })
+    });
+    fewer.collect()
+}
+
+/// Faults that say less: drawn values that turn out not to matter.
+fn plainer_faults(scenario: &Scenario) -> Vec<Scenario> {
+    each_fault(scenario, |fault| {
+        let mut ways: Vec<Fault> = plainer_actions(&fault.action)
+            .into_iter()
+            .map(|action| Fault { action, ..fault.clone() })
+            .collect();
+        if let Some(Moment { event, delay }) = fault.moment {
+            for delay in earlier(delay, Duration::ZERO, MILLISECOND) {
+                ways.push(Fault { moment: Some(Moment { event, delay }), ..fault.clone() });
+            }
+        }
+        if fault.settled {
+            ways.push(Fault { settled: false, ..fault.clone() });
+        }
+        if fault.pick > 0 {
+            ways.push(Fault { pick: 0, ..fault.clone() });
+        }
+        if fault.partition > 0 {
+            ways.push(Fault { partition: 0, ..fault.clone() });
+        }
+        ways
+    })
+}
+
+fn plainer_actions(action: &Action) -> Vec<Action> {
+    let mut ways = Vec::new();
+    match action {
+        Action::PowerLoss { target, survival, operation } => {
+            if operation.is_some() {
+                let (target, survival) = (target.clone(), survival.clone());
+                ways.push(Action::PowerLoss { target, survival, operation: None });
+            }
+            if *survival == Survival::Drawn {
+                let (target, survival) = (target.clone(), Survival::Nothing);
+                ways.push(Action::PowerLoss { target, survival, operation: *operation });
+            }
+            for target in fewer_targets(target) {
+                let survival = survival.clone();
+                ways.push(Action::PowerLoss { target, survival, operation: *operation });
+            }
+        }
+        Action::Kill { target } => {
+            ways.extend(fewer_targets(target).map(|target| Action::Kill { target }));
+        }
+        Action::Pause { target } => {
+            ways.extend(fewer_targets(target).map(|target| Action::Pause { target }));
+        }
+        Action::Restart { target } => {
+            ways.extend(fewer_targets(target).map(|target| Action::Restart { target }));
+        }
+        Action::Partition { from, to, one_way } => {
+            for to in fewer_targets(to) {
+                ways.push(Action::Partition { from: from.clone(), to, one_way: *one_way });
+            }
+        }
+        // Numbers of the others say how much of something is too much: they stay as drawn.
+        _ => {}
+    }
+    ways
+}
+
+/// Roles without one of several, and one host in the place of many.
+fn fewer_targets(roles: &Roles) -> impl Iterator<Item = Roles> {
+    let mut ways = Vec::new();
+    for (index, role) in roles.0.iter().enumerate() {
+        let fewer = match role {
+            Role::All | Role::Everyone => Some(Role::Leader),
+            Role::Followers => Some(Role::Follower),
+            _ => None,
+        };
+        if roles.0.len() > 1 {
+            let mut without = roles.clone();
+            without.0.remove(index);
+            ways.push(without);
+        }
+        if let Some(fewer) = fewer {
+            let mut changed = roles.clone();
+            changed.0[index] = fewer;
+            ways.push(changed);
+        }
+    }
+    ways.into_iter()
+}
+
+/// The quiet before a fault becomes shorter: it, all that come after it, and the end move together.
+fn closer_faults(scenario: &Scenario) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, fault) in faults(scenario).iter().enumerate() {
+        let before = index.checked_sub(1).and_then(|before| faults(scenario).get(before));
+        let since = before.map_or(Duration::ZERO, |before| before.at);
+        for at in earlier(fault.at, since, TENTH) {
+            let by = fault.at.saturating_sub(at);
+            found.push(with(scenario, |scenario| {
+                let least = SECOND.min(scenario.duration);
+                scenario.duration = scenario.duration.saturating_sub(by).max(least);
+                for later in scenario.schedule.iter_mut().flatten().skip(index) {
+                    later.at = later.at.saturating_sub(by);
+                }
+            }));
+        }
+    }
+    also_retimed(found)
+}
+
+fn briefer_faults(scenario: &Scenario) -> Vec<Scenario> {
+    each_fault(scenario, |fault| {
+        let Some(before) = fault.down else { return Vec::new() };
+        let downs = earlier(before, TENTH.min(before), TENTH).into_iter();
+        downs.map(|down| Fault { down: Some(down), ..fault.clone() }).collect()
+    })
+}
+
+/// Times on whole seconds, or at least on tenths.
+fn rounder_times(scenario: &Scenario) -> Vec<Scenario> {
+    let mut found = each_fault(scenario, |fault| {
+        let units = [SECOND, TENTH].into_iter();
+        let rounder = units.map(|unit| Fault { at: floor(fault.at, unit), ..fault.clone() });
+        rounder.filter(|rounder| rounder.at < fault.at).collect()
+    });
+    found.extend([SECOND, TENTH].into_iter().filter_map(|unit| {
+        let duration = floor(scenario.duration, unit);
+        let rounds = duration < scenario.duration && !duration.is_zero();
+        rounds.then(|| Scenario { duration, ..scenario.clone() })
+    }));
+    found
+}

@@ -1,0 +1,231 @@
+//! The shrinker on properties that need no run, and on a real failure.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::search::Search;
+use super::*;
+use crate::lab::schedule::Fault;
+
+/// A minute of kills, numbered by their `pick`, under two loads.
+fn kills(count: usize) -> Scenario {
+    let mut text = "name = \"x\"\nduration = \"60s\"\nseed = 1\n[cluster]\nbrokers = 7\n\
+                    [topic]\npartitions = 8\nreplication.factor = 3\n\
+                    [[load]]\nkind = \"producer\"\nclients = 9\nrate = \"500/s\"\n\
+                    [[load]]\nkind = \"consumer\"\nclients = 3\n\
+                    [expect]\nholds = [\"*\"]\n"
+        .to_owned();
+    for fault in 0..count {
+        let at = 1234 + fault * 777;
+        text.push_str(&format!(
+            "[[schedule]]\nat = \"{at}ms\"\nkind = \"kill\"\ntarget = \"leader\"\n\
+             down = \"3210ms\"\npartition = {}\nwhen = \"settled\"\npick = {}\n",
+            fault % 8,
+            fault + 1
+        ));
+    }
+    Scenario::parse("x.toml", &text).unwrap()
+}
+
+fn picks(scenario: &Scenario) -> BTreeSet<u64> {
+    scenario.schedule.iter().flatten().map(|fault| fault.pick).collect()
+}
+
+/// Shrinks by a property alone; the result, and whether the search came to its end.
+fn shrunk(
+    whole: &Scenario,
+    budget: usize,
+    mut shows: impl FnMut(&Scenario) -> bool,
+) -> (Scenario, bool) {
+    let mut search = Search::new(whole.clone(), budget, &mut shows);
+    let ended = search.run();
+    (search.best, ended)
+}
+
+/// Every scenario that is one fault or one step smaller.
+fn smaller(scenario: &Scenario) -> Vec<Scenario> {
+    let faults = scenario.schedule.clone().unwrap_or_default();
+    let without = (0..faults.len()).map(|index| {
+        let mut fewer = faults.clone();
+        fewer.remove(index);
+        Scenario { schedule: Some(fewer), ..scenario.clone() }
+    });
+    let steps = steps::STEPS.iter().flat_map(|step| step(scenario));
+    // Only what a file can say counts.
+    without.chain(steps).filter_map(|smaller| steps::as_written(&smaller).ok()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_left_shows_the_property_and_nothing_smaller_does(
+        count in 1usize..12,
+        needed in prop::collection::btree_set(1u64..12, 0..5),
+        brokers in 1u16..7,
+        clients in 0u64..9,
+        rate in 1u64..500,
+        seconds in 0u64..10,
+        partitions in 1i32..8,
+        parity in any::<bool>(),
+    ) {
+        let whole = kills(count);
+        let needed: BTreeSet<u64> = needed.into_iter().filter(|pick| *pick <= count as u64).collect();
+        let mut shows = |scenario: &Scenario| {
+            let faults = scenario.schedule.as_ref().map_or(0, Vec::len);
+            let produced = scenario.loads.iter().filter_map(|load| match &load.work {
+                crate::lab::scenario::Work::Produce { rate, .. } => Some((load.clients.high, rate.count)),
+                crate::lab::scenario::Work::Consume { .. } => None,
+            });
+            let (sources, per_second) = produced.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+            needed.is_subset(&picks(scenario))
+                && scenario.cluster.brokers >= brokers
+                && sources >= clients
+                && (clients == 0 || per_second >= rate)
+                && scenario.duration >= Duration::from_secs(seconds)
+                && scenario.topic.partitions >= partitions
+                // Properties of real runs are seldom monotonic.
+                && (!parity || faults % 2 == count % 2)
+        };
+        prop_assume!(shows(&whole));
+        let (left, ended) = shrunk(&whole, 100_000, &mut shows);
+        prop_assert!(ended);
+        prop_assert!(shows(&left));
+        for smaller in smaller(&left) {
+            prop_assert!(!shows(&smaller), "{}", steps::text(&smaller));
+        }
+    }
+
+    #[test]
+    fn a_search_never_asks_more_than_its_budget_nor_twice_the_same(
+        budget in 1usize..60,
+        answers in prop::collection::vec(any::<bool>(), 60),
+    ) {
+        let mut asked = Vec::new();
+        let (left, _) = shrunk(&kills(9), budget, |scenario| {
+            asked.push(steps::text(scenario));
+            answers[asked.len() % answers.len()]
+        });
+        prop_assert!(asked.len() <= budget);
+        prop_assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), asked.len());
+        // It keeps what showed the property last, or all.
+        prop_assert!(asked.contains(&steps::text(&left)) || left == kills(9));
+    }
+}
+
+#[test]
+fn every_step_lowers_something_so_that_each_chain_of_them_ends() {
+    let mut scenario = kills(4);
+    for taken in 0.. {
+        assert!(taken < 2000, "{}", steps::text(&scenario));
+        let Some(next) = smaller(&scenario).pop() else { break };
+        assert_ne!(next, scenario);
+        scenario = next;
+    }
+    assert_eq!(scenario.schedule.as_deref(), Some(&[][..]));
+}
+
+#[test]
+fn faults_that_only_fail_together_stay_together() {
+    let pair = |scenario: &Scenario| picks(scenario).is_superset(&BTreeSet::from([3, 8]));
+    let shows = |scenario: &Scenario| pair(scenario) && scenario.loads.len() == 2;
+    let (left, ended) = shrunk(&kills(10), 1000, shows);
+    assert!(ended);
+    let kept: Vec<&Fault> = left.schedule.iter().flatten().collect();
+    assert_eq!(kept.iter().map(|fault| fault.pick).collect::<Vec<_>>(), [3, 8]);
+    assert!(kept.iter().all(|fault| !fault.settled && fault.partition == 0));
+    assert_eq!(kept[0].at, Duration::ZERO);
+    assert_eq!(left.duration, Duration::from_secs(1));
+    assert_eq!(left.cluster.brokers, 3, "one for each copy is the least");
+}
+
+fn broken(what: &str) -> Broken {
+    Broken::new("acked-write-lost", crate::base::Instant::START, what)
+}
+
+#[test]
+fn witnesses_of_a_kind_differ_in_particulars_only() {
+    let past = "orders-2 offset 0 acked to p2 at 0.227 s; absent where consumer 3 read on to offset 158 at 15.414 s";
+    let same = "orders-0 offset 41 acked to p1 at 3.1 s; absent where consumer 1 read on to offset 42 at 9 s";
+    let send =
+        "orders-0 send 7 acked to p1 at 3.1 s; absent where consumer 1 read on to offset 42 at 9 s";
+    assert_eq!(shape(&broken(past)), shape(&broken(same)));
+    assert_ne!(shape(&broken(past)), shape(&broken(send)));
+    let few = "orders-0 offset 4 is on b1 only, of 2 that are needed";
+    let more = "orders-0 offset 4 (61 records from there on) is on b1, b2 and b3 only, of 2 that are needed";
+    assert_eq!(shape(&broken(few)), shape(&broken(more)));
+    let panic = |place: &str| Broken::new(PANICS, crate::base::Instant::START, place);
+    assert_ne!(
+        shape(&panic("panicked at src/a.rs:1:2: index 3")),
+        shape(&panic("panicked at src/a.rs:7:2: index 3"))
+    );
+}
+
+#[test]
+fn a_name_that_grows_too_long_loses_the_end_of_the_scenarios() {
+    assert_eq!(name("leader-kill", "duplicate", 7), "leader-kill-duplicate-7");
+    let long = name(&"very-".repeat(15), "committed-prefix-agrees", u64::MAX);
+    assert!(
+        long.len() <= MAX_NAME && long.ends_with("-committed-prefix-agrees-18446744073709551615")
+    );
+    assert!(Scenario::parse("x", &format!("name = \"{long}\"\n[expect]\nholds = [\"*\"]")).is_ok());
+}
+
+/// All replicas lose power, among other things that have nothing to do with it.
+const POWER: &str = "name = \"power\"\nduration = \"12s\"\n[cluster]\n\
+    broker.session.timeout.ms = 3000\nbroker.heartbeat.interval.ms = 500\n\
+    [topic]\npartitions = 2\nmin.insync.replicas = 2\n\
+    [[load]]\nkind = \"producer\"\nclients = 2\nrate = \"100/s\"\n\
+    [[load]]\nkind = \"consumer\"\n\
+    [[fault]]\nkind = \"pause\"\ntarget = \"any\"\nevery = \"3s\"\ndown = \"200ms\"\n\
+    [[fault]]\nkind = \"power-loss\"\ntarget = \"all\"\nat = \"5s\"\nsurvival = \"nothing\"\ndown = \"1s\"\n\
+    [expect]\nbreaks = [\"acked-write-lost\"]\n\
+    allows = [\"acked-write-unseen\", \"inconsistent-offset\", \"dirty-read\", \"high-watermark-monotonic\"]\n";
+
+#[test]
+fn a_loss_shrinks_to_the_one_fault_that_causes_it_always_in_the_same_way() {
+    let scenario = Scenario::parse("power.toml", POWER).unwrap();
+    let one = shrink(&scenario, 3, EngineKind::Leap, BUDGET).unwrap();
+    assert!(one.minimal, "{} runs", one.runs);
+    assert!(one.before.faults >= 4 && one.after.faults == 1, "{} to {}", one.before, one.after);
+    assert!(one.after.records <= 20, "{}", one.after);
+    assert_eq!(one.broken.invariant, "acked-write-lost");
+    let other = shrink(&scenario, 3, EngineKind::Leap, BUDGET).unwrap();
+    assert_eq!(one.to_toml(), other.to_toml());
+
+    // Whoever reads the file sees what the search saw.
+    let read = Scenario::parse(&one.scenario.file, &one.to_toml()).unwrap();
+    let again = run_caught(&read, read.seed.unwrap(), EngineKind::Leap);
+    assert_eq!(again.trace.to_string(), one.trace);
+    assert_eq!(again.verdict(&read.expect), RunVerdict::BrokeAsExpected);
+    assert!(read.story.contains("power.toml, seed 3"), "{}", read.story);
+    assert!(read.story.contains("replay: cargo run --release -- replay scenarios/regressions/"));
+}
+
+#[test]
+fn a_search_that_ran_out_of_runs_says_so_and_keeps_what_it_has() {
+    let scenario = Scenario::parse("power.toml", POWER).unwrap();
+    let budget = NonZeroUsize::new(2).unwrap();
+    let shrunk = shrink(&scenario, 3, EngineKind::Leap, budget).unwrap();
+    assert!(!shrunk.minimal && shrunk.runs == 2);
+    let read = Scenario::parse("x.toml", &shrunk.to_toml()).unwrap();
+    let outcome = run_caught(&read, 3, EngineKind::Leap);
+    assert!(outcome.broken.iter().any(|broken| broken.invariant == "acked-write-lost"));
+}
+
+#[test]
+fn a_run_that_held_is_refused_and_so_is_an_invariant_that_did_not_break() {
+    let calm = POWER.replace("\"power-loss\"", "\"kill\"").replace("survival = \"nothing\"\n", "");
+    let calm = Scenario::parse("calm.toml", &calm).unwrap();
+    let said = |scenario: &Scenario, invariant| {
+        shrink_watched(scenario, 3, EngineKind::Leap, BUDGET, invariant, &mut |_| ())
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(said(&calm, None).contains("calm.toml: seed 3 breaks nothing under leap"));
+    let power = Scenario::parse("power.toml", POWER).unwrap();
+    let other = said(&power, Some("duplicate"));
+    assert!(other.contains("does not break `duplicate`; it breaks"), "{other}");
+    assert!(other.contains("`acked-write-lost`"), "{other}");
+}
