@@ -1,12 +1,14 @@
 //! `replay`: one run again.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::{refuse, say};
 use crate::base::Seed;
-use crate::lab::verdict::RunVerdict;
+use crate::lab::picture::{self, Picture};
+use crate::lab::verdict::{Outcome, RunVerdict};
 use crate::lab::{EngineKind, Plan, Scenario, run};
 
 /// Which run.
@@ -26,6 +28,9 @@ pub struct ReplayArgs {
     /// Print the scenario with this seed's schedule spelled out, and run nothing
     #[arg(long, conflicts_with = "trace")]
     schedule: bool,
+    /// Also draw the run: one HTML page, reports/SCENARIO-seed-S.html unless a file is named
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "schedule")]
+    picture: Option<Option<PathBuf>>,
     /// The simulation that it runs in
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
@@ -42,9 +47,10 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         say(scenario.to_toml(&plan).trim_end());
         return ExitCode::SUCCESS;
     }
-    let mut print = |line: &str| say(line);
-    let watch: Option<&mut dyn FnMut(&str)> = if args.trace { Some(&mut print) } else { None };
-    let outcome = run::run(&scenario, args.seed, args.engine, watch);
+    let outcome = match go(args, &scenario) {
+        Ok(outcome) => outcome,
+        Err(problem) => return refuse("replay", problem),
+    };
     say(format_args!("{}  seed {}  {}", scenario.name, args.seed, args.engine.name()));
     for line in &outcome.story {
         say(format_args!("fault:   {line}"));
@@ -71,4 +77,25 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     say(format_args!("verdict: {word} after {:.3} s", outcome.simulated.as_secs_f64()));
     say(format_args!("trace:   {}", outcome.trace));
     ExitCode::from(code)
+}
+
+/// Runs it as was asked: told event by event, drawn, or both.
+fn go(args: &ReplayArgs, scenario: &Scenario) -> Result<Outcome, String> {
+    let told = if args.trace {
+        let mut print = |line: &str| say(line);
+        Some(run::run(scenario, args.seed, args.engine, Some(&mut print)))
+    } else {
+        None
+    };
+    let Some(file) = &args.picture else {
+        return Ok(told.unwrap_or_else(|| run::run(scenario, args.seed, args.engine, None)));
+    };
+    let picture = Picture::draw(scenario, args.seed, args.engine);
+    let file = match file {
+        Some(file) => file.clone(),
+        None => picture::file_name(Path::new("reports"), &scenario.name, args.seed),
+    };
+    picture.save(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    say(format_args!("picture: {}", file.display()));
+    Ok(picture.outcome)
 }
