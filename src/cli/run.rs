@@ -12,6 +12,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{refuse, say};
 use crate::lab::files::{SMOKE, load_all};
+use crate::lab::picture::{self, Picture};
 use crate::lab::report::{self, Report};
 use crate::lab::sweep::{Sweep, Watch};
 use crate::lab::verdict::RunVerdict;
@@ -26,7 +27,8 @@ const SMOKE_SEEDS: u64 = 5;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  brokerquake run scenarios/faults/leader-power-loss.toml --seeds 0..1000\n\n\
-    Reports: reports/summary.md, and reports/SCENARIO.json for each scenario."
+    Reports: reports/summary.md, reports/SCENARIO.json for each scenario, and a picture\n\
+    of the first failure of each that was not expected, reports/SCENARIO-seed-S.html."
 )]
 pub struct RunArgs {
     /// Files, directories, or names below scenarios/; the smoke scenarios when there are none
@@ -65,7 +67,9 @@ pub fn run(args: &RunArgs) -> ExitCode {
     let mut screen = Screen::new(&sweep);
     let reports = sweep.run(&mut screen);
     screen.bar.finish_and_clear();
-    if let Err(problem) = write(&args.reports, &reports) {
+    if let Err(problem) = write(&args.reports, &reports)
+        .and_then(|()| draw(&args.reports, &sweep.scenarios, args.engine, &reports))
+    {
         return refuse("run", problem);
     }
     say(format_args!("reports: {}", args.reports.join("summary.md").display()));
@@ -110,6 +114,24 @@ impl Watch for Screen {
         }
         self.bar.suspend(|| say(text.trim_end()));
     }
+}
+
+/// A picture of the first failure of each scenario that was not expected.
+fn draw(
+    dir: &Path,
+    scenarios: &[Scenario],
+    engine: EngineKind,
+    reports: &[Report],
+) -> Result<(), String> {
+    for report in reports {
+        let scenario = scenarios.iter().find(|scenario| scenario.name == report.scenario);
+        let (Some(scenario), Some(seed)) = (scenario, report.to_draw()) else { continue };
+        let path = picture::file_name(dir, &scenario.name, seed);
+        let drawn = Picture::draw(scenario, seed, engine).save(&path);
+        drawn.map_err(|error| format!("{}: {error}", path.display()))?;
+        say(format_args!("picture: {}", path.display()));
+    }
+    Ok(())
 }
 
 fn write(dir: &Path, reports: &[Report]) -> Result<(), String> {

@@ -161,11 +161,13 @@ pub trait Engine: Sized {
     fn take_trace(&mut self) -> Vec<String>;
 
     /// Keeps deeds and, where the engine sees them, messages from now on, for a picture. Changes
-    /// nothing of what happens, and nothing of the trace.
-    fn record_film(&mut self);
+    /// nothing of what happens, and nothing of the trace. An engine may have no film.
+    fn record_film(&mut self) {}
 
     /// The recorded deeds and messages, in order.
-    fn take_film(&mut self) -> Vec<Shot>;
+    fn take_film(&mut self) -> Vec<Shot> {
+        Vec::new()
+    }
 }
 
 /// What an engine can't do, with its reason: shown where a scenario asks for it.

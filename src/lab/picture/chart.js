@@ -138,7 +138,7 @@ function drawGrid(g, w, h, X) {
     const x = Math.round(X(at)) + 0.5;
     g.save(); g.setLineDash([2, 3]); g.strokeStyle = ink.faint;
     g.beginPath(); g.moveTo(x, AXIS + PINS); g.lineTo(x, h - 6); g.stroke(); g.restore();
-    const y = state.curves.bottom - 8, wide = x + 90 < w - RIGHT;
+    const y = state.curves.top + 6, wide = x + 90 < w - RIGHT;
     g.textAlign = wide ? "left" : "right";
     label(g, text, x + (wide ? 5 : -5), y, 200, ink.faint, "11px " + ink.sans);
     g.textAlign = "left";
@@ -160,7 +160,7 @@ function drawBroker(g, p, index, lane, X) {
     round(g, x, top, e - x, bar, 5); g.fill();
     const on = themeNow() === "dark" ? "#10141a" : "#ffffff";
     const font = "600 11.5px " + ink.sans;
-    label(g, "leads, epoch " + epoch, x + 8, top + bar / 2 + 0.5, e - x - 14, on, font)
+    label(g, "leads, epoch " + epoch, x + 12, top + bar / 2 + 0.5, e - x - 18, on, font)
       || label(g, "e" + epoch, x + 4, top + bar / 2 + 0.5, e - x - 6, on, font);
   }
 }
@@ -242,19 +242,27 @@ function visibleMessages() {
   return [first, lastAt(MESSAGES.sent, view.to) + 1];
 }
 
-const ARROWS = 1800;
+// More arrows than this are a thicket: then only those that are neither Produce nor Fetch.
+const ARROWS = 420;
 const CLIENT_API = (name) => name === "Produce" || name === "Fetch";
 
 function drawMessages(g, X) {
   state.arrows = 0;
   state.drawn = [];
   const [first, last] = visibleMessages();
-  if (last - first > ARROWS * 1.5 || view.to - view.from > 3e6) return;
-  const few = last - first < 90;
+  const dense = last - first > ARROWS || view.to - view.from > 1.2e6;
+  let rare = 0;
+  if (dense) for (let i = first; i < last; i++) rare += CLIENT_API(DATA.apis[MESSAGES.api[i]]) ? 0 : 1;
+  state.hint = !DATA.tells_messages ? "this engine does not tell its messages"
+    : dense ? "zoom in to see the messages"
+    : DATA.windows.some(([from, to]) => from <= view.from && to >= view.to) ? "" : "Produce and Fetch are kept near steps only";
+  if (dense && (rare > ARROWS / 2 || view.to - view.from > 3e6)) return;
+  const few = (dense ? rare : last - first) < 90;
   const taken = [];
   for (let i = first; i < last; i++) {
     const from = state.lanes[MESSAGES.from[i]], to = state.lanes[MESSAGES.to[i]];
     if (!from || !to || MESSAGES.at[i] < view.from) continue;
+    if (dense && CLIENT_API(DATA.apis[MESSAGES.api[i]])) continue;
     const x1 = X(MESSAGES.sent[i]), x2 = X(MESSAGES.at[i]);
     const down = to.mid > from.mid ? 1 : -1;
     const y1 = from.mid + down * Math.min(11, from.height / 2 - 2), y2 = to.mid - down * Math.min(11, to.height / 2 - 2);
@@ -310,6 +318,7 @@ function drawCurves(g, p, w, h, X) {
   const wide = g.measureText(p.name).width;
   label(g, "log end of each replica; shaded: below the high watermark", GUTTER + 12 + wide, top - 12, right - GUTTER - wide - 10, ink.faint, "11.5px " + ink.sans);
   g.textAlign = "right"; g.font = "11px " + ink.sans; g.fillStyle = ink.faint;
+  if (state.hint && right - GUTTER > 560) g.fillText(state.hint, right - 2, top - 12);
   const step = ticks(high - low, 4);
   for (let v = Math.ceil(low / step) * step; v <= high; v += step) {
     const y = Math.round(Y(v)) + 0.5;
@@ -380,7 +389,7 @@ function drawIsr(g, p, w, h, X) {
     g.globalAlpha = 0.22; g.fillStyle = short ? ink.warn : ink.good; g.fillRect(x, y, e - x, bottom - y); g.globalAlpha = 1;
     g.fillStyle = short ? ink.warn : ink.good; g.fillRect(x, y, Math.max(1, e - x), 2);
     const text = isr.length ? names(isr) : "nobody";
-    label(g, text, x + 6, (bottom - 2 + Math.min(y + 2, bottom - 14)) / 2, e - x - 10, ink.soft, "11px " + ink.sans);
+    label(g, text, x + 6, bottom - y > 11 ? (y + bottom) / 2 + 1.5 : y - 7, e - x - 10, ink.soft, "11px " + ink.sans);
   });
   g.restore();
   g.textAlign = "right";

@@ -14,10 +14,10 @@ use super::recorder::{LaneKind, Recorder, Track};
 use super::thin::{self, Windows};
 use crate::base::{Instant, TopicPartition};
 use crate::check::Violation;
+use crate::lab::EngineKind;
 use crate::lab::report::replay_command;
 use crate::lab::scenario::{Expectation, Scenario};
 use crate::lab::verdict::{Counts, Outcome, RunVerdict};
-use crate::lab::EngineKind;
 use crate::sim::HostId;
 use crate::wire::api;
 
@@ -300,7 +300,10 @@ fn headline(
     let send = run.sends.iter().find(|send| Some(send.value) == subject.value);
     match (send, subject.offset) {
         (Some(send), Some(offset)) => {
-            let who = format!("p{}'s record {} ({} offset {offset})", send.producer, send.op, send.partition);
+            let who = format!(
+                "p{}'s record {} ({} offset {offset})",
+                send.producer, send.op, send.partition
+            );
             match violation.invariant {
                 "acked-write-lost" | "acked-write-unseen" => {
                     format!("{who} was acknowledged, and is lost")
@@ -365,7 +368,8 @@ fn partitions(
         };
         let commits = track.commits.iter().map(|commit| {
             let leader = commit.leader.and_then(broker).and_then(|at| i64::try_from(at).ok());
-            let isr = commit.isr.iter().filter_map(|id| broker(*id)).collect();
+            let mut isr: Vec<usize> = commit.isr.iter().filter_map(|id| broker(*id)).collect();
+            isr.sort_unstable();
             (micros(commit.at), leader.unwrap_or(-1), commit.epoch.0, isr, commit.unclean)
         });
         let roles = track.roles.iter().filter_map(|(at, host, epoch, leads)| {

@@ -39,7 +39,8 @@ const MOST: usize = 40;
 
 /// What the violation is about.
 pub(super) fn subject(run: &Recorder, violation: &Violation) -> Subject {
-    let mut subject = Subject { partition: Some(violation.partition.clone()), ..Subject::default() };
+    let mut subject =
+        Subject { partition: Some(violation.partition.clone()), ..Subject::default() };
     match &*violation.witness {
         Witness::ReadPast { told, .. } | Witness::Unseen { told, .. } => {
             (subject.offset, subject.value) = (told.offset, Some(told.value));
@@ -78,9 +79,9 @@ pub(super) fn subject(run: &Recorder, violation: &Violation) -> Subject {
 
 /// Whose record was first said to be at an offset.
 fn value_at(run: &Recorder, partition: &TopicPartition, offset: Offset) -> Option<u64> {
-    let told = run.sends.iter().filter(|send| send.partition == *partition).find(|send| {
-        matches!(&send.told, Some((_, Outcome::Ok { offset: Some(at) })) if *at == offset)
-    });
+    let told = run.sends.iter().filter(|send| send.partition == *partition).find(
+        |send| matches!(&send.told, Some((_, Outcome::Ok { offset: Some(at) })) if *at == offset),
+    );
     let read = || {
         let mut reads = run.reads.iter();
         reads.find(|read| read.partition == *partition && read.offset == offset).map(|r| r.value)
@@ -106,7 +107,9 @@ impl Teller<'_> {
         };
         steps.extend(self.verdict());
         // Stable: what happens at one moment stays in the order of telling.
-        steps.sort_by_key(|step| (step.kind == "verdict", step.at));
+        // What causes comes before what follows from it at the same moment.
+        let follows = |step: &Step| step.kind != "fault";
+        steps.sort_by_key(|step| (step.kind == "verdict", step.at, follows(step)));
         steps
     }
 
@@ -174,7 +177,7 @@ impl Teller<'_> {
         );
         let commits = self.track().map(|track| track.commits.as_slice()).unwrap_or_default();
         if let Some(state) = commits.iter().rev().find(|commit| commit.at <= send.at) {
-            let isr: Vec<String> = state.isr.iter().map(|id| format!("b{id}")).collect();
+            let isr = in_order(&state.isr);
             let leader = match state.leader {
                 Some(id) => format!("b{id} leads it in epoch {}", state.epoch),
                 None => "nobody leads it".into(),
@@ -240,7 +243,9 @@ impl Teller<'_> {
             let of = self.track().map_or(0, |track| track.ends.len());
             text.push_str(&match there.len() {
                 0 => " No replica has it at this moment.".to_owned(),
-                n => format!(" At this moment {n} of {of} replicas have it: {}.", self.names(&there)),
+                n => {
+                    format!(" At this moment {n} of {of} replicas have it: {}.", self.names(&there))
+                }
             });
         }
         Some(step(*at, vec![send.host], kind, title, text))
@@ -248,12 +253,10 @@ impl Teller<'_> {
 
     fn committed(&self, offset: Offset, track: &Track, held: &Copies) -> Option<Step> {
         let first = held.own.first()?.1.from;
-        let (at, host, mark) =
-            *track.watermarks.iter().find(|mark| mark.0 >= first && mark.2 > offset)?;
-        // A watermark that passes once the record is gone commits another record.
-        if held.over().is_some_and(|over| at > over) {
-            return None;
-        }
+        // A leader that does not have the record commits another one at its offset.
+        let (at, host, mark) = *track.watermarks.iter().find(|(at, host, mark)| {
+            *at >= first && *mark > offset && held.at(*at).contains(host)
+        })?;
         let text = format!(
             "{}'s high watermark rises to {mark}, past the record: every in-sync replica has it, and consumers may read it.",
             self.run.name(host)
@@ -265,13 +268,16 @@ impl Teller<'_> {
         let mut moments: BTreeMap<(Instant, &'static str), Vec<(HostId, Offset)>> = BTreeMap::new();
         for (host, copy) in &held.own {
             let Some((at, end)) = copy.until else { continue };
-            let cut = track.truncated.iter().any(|cut| cut.1 == *host && cut.2 <= offset && {
-                // The probe follows the cut of the file within a moment.
-                cut.0 >= at && cut.0.since(at).as_millis() < 1000
+            let cut = track.truncated.iter().any(|cut| {
+                cut.1 == *host && cut.2 <= offset && {
+                    // The probe follows the cut of the file within a moment.
+                    cut.0 >= at && cut.0.since(at).as_millis() < 1000
+                }
             });
-            let power = self.spans.iter().any(|s| {
-                s.host == *host && s.at == at && s.kind == super::marks::Fault::PowerLoss
-            });
+            let power = self
+                .spans
+                .iter()
+                .any(|s| s.host == *host && s.at == at && s.kind == super::marks::Fault::PowerLoss);
             let why = if power {
                 "power"
             } else if cut {
@@ -283,10 +289,13 @@ impl Teller<'_> {
         }
         let mut steps = Vec::new();
         for ((at, why), lost) in moments {
-            let hosts: Vec<HostId> = lost.iter().map(|(host, _)| *host).collect();
+            let mut hosts: Vec<HostId> = lost.iter().map(|(host, _)| *host).collect();
+            hosts.sort();
             let names = self.names(&hosts);
             let n = hosts.len();
-            let ends: Vec<String> = lost.iter().map(|(_, end)| end.to_string()).collect();
+            let mut ends: Vec<String> = lost.iter().map(|(_, end)| end.to_string()).collect();
+            ends.sort();
+            ends.dedup();
             let mut text = match why {
                 "power" => format!(
                     "The record was only in the page cache of {names}, not on the disk: the {} {} gone. What is left ends at offset {}.",
@@ -335,8 +344,7 @@ impl Teller<'_> {
         let mut reads = self.run.reads.iter();
         let of = self.subject.partition.as_ref();
         if let Some(read) = reads.find(|read| read.value == value && read.offset == offset) {
-            let text =
-                format!("{} reads it at offset {offset}.", self.run.name(read.host));
+            let text = format!("{} reads it at offset {offset}.", self.run.name(read.host));
             steps.push(step(read.at, vec![read.host], "read", "Read", text));
         }
         let other = |read: &&super::recorder::Read| {
@@ -413,7 +421,7 @@ impl Teller<'_> {
             if now.at < from || now.at > until || steps.len() >= MOST {
                 continue;
             }
-            let isr: Vec<String> = now.isr.iter().map(|id| format!("b{id}")).collect();
+            let isr = in_order(&now.isr);
             if now.epoch == before.epoch {
                 let left: Vec<String> = before
                     .isr
@@ -433,7 +441,8 @@ impl Teller<'_> {
                 continue;
             }
             let Some(leader) = now.leader else {
-                let text = format!("Nobody may lead: the partition is offline in epoch {}.", now.epoch);
+                let text =
+                    format!("Nobody may lead: the partition is offline in epoch {}.", now.epoch);
                 steps.push(step(now.at, vec![now.host], "elect", "Offline", text));
                 continue;
             };
@@ -450,7 +459,7 @@ impl Teller<'_> {
                     let end = end.map_or(Offset::ZERO, |end| end.end);
                     if end <= offset {
                         text.push_str(&format!(
-                            " Its log ends at offset {end}: it does not have offset {offset}."
+                            " Its log ends at offset {end}: the record is not in it."
                         ));
                     }
                 }
@@ -481,7 +490,8 @@ impl Teller<'_> {
             "" => String::new(),
             promise => format!("The promise: {promise} "),
         };
-        let text = format!("{promise}The evidence: {violation}.");
+        let text =
+            format!("{promise}The evidence, seen at {}: {violation}.", seconds(violation.at));
         let title = format!("{} broken", violation.invariant);
         Some(step(violation.at, Vec::new(), "verdict", &title, text))
     }
@@ -530,6 +540,13 @@ fn step(at: Instant, hosts: Vec<HostId>, kind: &'static str, title: &str, text: 
     Step { at, hosts, kind, title: title.to_owned(), text }
 }
 
+/// Their names, as lanes are ordered.
+fn in_order(ids: &[BrokerId]) -> Vec<String> {
+    let mut ids = ids.to_vec();
+    ids.sort();
+    ids.iter().map(|id| format!("b{id}")).collect()
+}
+
 fn capital(text: &str) -> String {
     let mut letters = text.chars();
     let first = letters.next().filter(|_| !starts_with_a_name(text));
@@ -542,11 +559,4 @@ fn capital(text: &str) -> String {
 /// Hosts are written small wherever they stand: `b1`.
 fn starts_with_a_name(text: &str) -> bool {
     text.chars().nth(1).is_some_and(|second| second.is_ascii_digit())
-}
-
-/// The step as one line for a terminal.
-impl std::fmt::Display for Step {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:>10}  {}: {}", seconds(self.at), self.title, self.text)
-    }
 }

@@ -64,7 +64,8 @@ pub(super) fn spans(run: &Recorder) -> Vec<Span> {
     for (index, deed) in run.deeds.iter().enumerate() {
         let later = &run.deeds[index + 1..];
         let ends = |fits: &dyn Fn(&Deed) -> bool| {
-            let end = later.iter().find(|d| (d.host, d.other) == (deed.host, deed.other) && fits(d));
+            let end =
+                later.iter().find(|d| (d.host, d.other) == (deed.host, deed.other) && fits(d));
             end.map_or(run.now, |end| end.at)
         };
         let boots = |d: &Deed| d.what == DeedKind::Booted;
@@ -171,8 +172,7 @@ fn are(count: usize) -> &'static str {
 
 /// Who no longer reaches whom.
 fn cut(run: &Recorder, group: &[Span]) -> String {
-    let has =
-        |from, to| group.iter().any(|span| span.host == from && span.other == Some(to));
+    let has = |from, to| group.iter().any(|span| span.host == from && span.other == Some(to));
     let both = group.iter().all(|s| s.other.is_some_and(|other| has(other, s.host)));
     let mut from: Vec<HostId> = Vec::new();
     let mut to: Vec<HostId> = Vec::new();
@@ -217,7 +217,8 @@ mod tests {
             name: format!("b{n}"),
             kind: LaneKind::Broker(BrokerId(i32::from(n))),
         });
-        let mut run = Recorder { now: Instant::from_secs(9), ..Recorder::default() };
+        let mut run = Recorder::default();
+        run.now = Instant::from_secs(9);
         run.cast(cast);
         run.deeds = deeds
             .iter()

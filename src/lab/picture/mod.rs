@@ -8,6 +8,7 @@
 //! kept is thinned out (`thin`), told (`fate`), and put into a page (`page`). The same seed gives
 //! the same bytes.
 
+mod columns;
 mod data;
 mod fate;
 mod marks;
@@ -33,6 +34,7 @@ pub struct Picture {
     /// What came of the run.
     pub outcome: Outcome,
     data: Data,
+    recorder: Recorder,
 }
 
 impl Picture {
@@ -41,7 +43,7 @@ impl Picture {
         let mut recorder = Recorder::default();
         let outcome = sweep::caught(seed, || run::record(scenario, seed, engine, &mut recorder));
         let data = Data::new(scenario, engine, &recorder, &outcome);
-        Self { outcome, data }
+        Self { outcome, data, recorder }
     }
 
     /// The page: HTML that needs nothing else.
@@ -55,6 +57,12 @@ impl Picture {
             format!("{:>10.3} s  {title}: {text}", at as f64 / 1e6)
         };
         self.data.steps().map(line).collect()
+    }
+
+    /// The run for a terminal: time runs down, a column for each host, the story between. Nothing
+    /// where `width` characters do not hold the columns; without one they are as wide as they like.
+    pub fn columns(&self, width: Option<usize>) -> Option<Vec<String>> {
+        columns::lines(&self.recorder, &self.data, width)
     }
 
     /// Writes the page to a file, whose directory is made if it is not there.

@@ -264,6 +264,8 @@ function start() {
   draw();
   follow(true);
   start.done = true;
+  // How long the reader waited for it, for whoever measures.
+  document.documentElement.dataset.took = performance.now().toFixed(0);
 }
 
 try {

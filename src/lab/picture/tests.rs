@@ -48,7 +48,10 @@ fn the_fate_of_a_record_that_only_the_dead_leader_had_is_told_from_send_to_verdi
         outcome.broken.iter().any(|broken| broken.invariant == "acked-write-lost")
     });
     let picture = Picture::draw(&scenario, seed.unwrap(), EngineKind::Leap);
-    insta::assert_snapshot!("fate_of_a_record_that_only_the_leader_had", picture.story().join("\n"));
+    insta::assert_snapshot!(
+        "fate_of_a_record_that_only_the_leader_had",
+        picture.story().join("\n")
+    );
 }
 
 #[test]
@@ -65,7 +68,8 @@ fn messages_have_names_and_directions() {
     let scenario = scenario("smoke/smoke-all-lose-power");
     let picture = Picture::draw(&scenario, 0, EngineKind::Leap);
     let json = serde_json::to_value(&picture.data).unwrap();
-    let names: Vec<_> = json["apis"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    let names: Vec<_> =
+        json["apis"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
     for name in ["Produce", "Fetch", "BrokerHeartbeat", "InitProducerId"] {
         assert!(names.contains(&name), "{names:?}");
     }

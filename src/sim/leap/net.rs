@@ -450,8 +450,12 @@ impl Network {
             return;
         };
         if listening.arrived.len() >= BACKLOG {
-            let again =
-                Segment { sent: now, arrive: now + BACKLOG_RETRY, retried: true, payload: Payload::Syn };
+            let again = Segment {
+                sent: now,
+                arrive: now + BACKLOG_RETRY,
+                retried: true,
+                payload: Payload::Syn,
+            };
             if let Some(conn) = self.conns.get(key) {
                 conn.pipe(Side::Client).flight.push_front(again);
             }
