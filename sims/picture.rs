@@ -26,17 +26,17 @@ fn browser() -> Option<PathBuf> {
     browser
 }
 
-/// Draws a run through the command, as a person would.
-fn draw(scenario: &str, seed: u64, dir: &Path) -> PathBuf {
+/// Draws a run through the command, as a person would: the page, and what was said.
+fn draw(scenario: &str, seed: u64, dir: &Path) -> (PathBuf, String) {
     let file = dir.join("picture.html");
     let out = Command::new(env!("CARGO_BIN_EXE_brokerquake"))
         .args(["replay", scenario, "--seed", &seed.to_string(), "--picture"])
         .arg(&file)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&out.stdout);
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
     assert!(said.contains("picture: "), "{said}{}", String::from_utf8_lossy(&out.stderr));
-    file
+    (file, said)
 }
 
 /// What a page has become once its scripts have run.
@@ -87,14 +87,17 @@ const ALL_AT_ONCE: &[&str] = &["--virtual-time-budget=3000"];
 fn the_picture_of_a_minute_shows_its_hosts_faults_and_steps_is_small_and_opens_soon() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let file = draw("scenarios/faults/acks-1-leader-kill.toml", 1, dir.path());
+    let (file, said) = draw("scenarios/faults/acks-1-leader-kill.toml", 1, dir.path());
     let size = file.metadata().unwrap().len();
     assert!(size < LARGEST, "{size} bytes");
 
     let page = Page::open(&browser, &file, "", ALL_AT_ONCE);
     let says = page.ready();
     assert_eq!(says["lanes"], "c1 b1 b2 b3 p1 p2 p3 k1 k2 k3");
-    assert_eq!(says["faults"], "kill kill kill kill kill kill");
+    let kills = said.lines().filter(|line| line.starts_with("fault:") && line.contains("kill of"));
+    let kills = vec!["kill"; kills.count()];
+    assert!(!kills.is_empty() && said.contains("broke:   acked-write-lost"), "{said}");
+    assert_eq!(says["faults"], kills.join(" "));
     assert!(says["steps"].parse::<u32>().unwrap() >= 8, "{says:?}");
     assert_eq!(page.0.matches("class=\"step\"").count().to_string(), says["steps"]);
     assert_eq!(says["theme"], "light");
@@ -114,7 +117,7 @@ fn the_picture_of_a_minute_shows_its_hosts_faults_and_steps_is_small_and_opens_s
 fn a_step_is_near_enough_to_show_messages_and_may_be_dark() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let file = draw("scenarios/smoke/smoke-all-lose-power.toml", 0, dir.path());
+    let (file, _) = draw("scenarios/smoke/smoke-all-lose-power.toml", 0, dir.path());
     let whole = Page::open(&browser, &file, "", ALL_AT_ONCE).ready();
     assert_eq!((whole["step"].as_str(), whole["arrows"].as_str()), ("0", "0"));
     assert_eq!(whole["faults"], "power-loss");
@@ -129,7 +132,7 @@ fn a_step_is_near_enough_to_show_messages_and_may_be_dark() {
 fn keys_and_wheel_walk_the_story_and_zoom() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let file = draw("scenarios/smoke/smoke-all-lose-power.toml", 0, dir.path());
+    let (file, _) = draw("scenarios/smoke/smoke-all-lose-power.toml", 0, dir.path());
     // A hand on the keyboard, as a script at the end of the page.
     let hand = "<script>\
         const press = (key) => document.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));\
@@ -166,7 +169,7 @@ fn a_scenario_that_speaks_html_is_shown_and_not_obeyed() {
     let evil = "# </script><script>document.title = 'taken'</script><!-- & <b>bold</b>\n";
     let text = text.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join("\n");
     std::fs::write(&scenario, format!("{evil}{text}\n")).unwrap();
-    let file = draw(&scenario.display().to_string(), 0, dir.path());
+    let (file, _) = draw(&scenario.display().to_string(), 0, dir.path());
     let page = Page::open(&browser, &file, "", ALL_AT_ONCE);
     let says = page.ready();
     assert_eq!(says["faults"], "");
