@@ -402,6 +402,8 @@ const PIN_KIND = {
   elect: "lead", fault: "bad", gone: "gone", other: "bad", verdict: "gone",
 };
 
+const kindOf = (step) => step.kind === "verdict" && !DATA.broken.length ? "good" : PIN_KIND[step.kind] || "";
+
 function drawPins(g, w, h, X) {
   const right = w - RIGHT, y = AXIS + PINS / 2 + 1;
   state.pins = [];
@@ -412,7 +414,7 @@ function drawPins(g, w, h, X) {
   shown.forEach((pin) => { pin.px = Math.max(pin.x, free); free = pin.px + 21; });
   for (let i = shown.length - 1, edge = right - 8; i >= 0; i--, edge -= 21) shown[i].px = Math.min(shown[i].px, edge);
   for (const pin of shown) {
-    const current = pin.index === state.step, kind = PIN_KIND[pin.step.kind] || "";
+    const current = pin.index === state.step, kind = kindOf(pin.step);
     const colour = kind === "good" ? ink.good : kind === "lead" ? ink.accent : kind ? ink.bad : ink.faint;
     const lanes = pin.step.hosts.map((host) => state.lanes[host]).filter(Boolean);
     const until = current ? h - 6 : lanes.length ? Math.max(...lanes.map((lane) => lane.mid)) : AXIS + PINS;

@@ -153,6 +153,13 @@ fn gravest<'a>(scenario: &Scenario, run: &'a Recorder) -> Option<&'a Violation> 
     })
 }
 
+/// Where most was decided: what to look at when no partition is to blame.
+fn busiest(run: &Recorder) -> Option<TopicPartition> {
+    // Of equals the first.
+    let most = run.tracks.iter().rev().max_by_key(|(_, track)| track.commits.len());
+    most.map(|(name, _)| name.clone())
+}
+
 impl Data {
     pub fn new(scenario: &Scenario, engine: EngineKind, run: &Recorder, outcome: &Outcome) -> Self {
         let mut order: Vec<_> = run.cast.iter().collect();
@@ -161,7 +168,10 @@ impl Data {
         let lanes = Lanes(lanes.collect());
 
         let violation = gravest(scenario, run);
-        let subject = violation.map(|violation| subject(run, violation)).unwrap_or_default();
+        let mut subject = violation.map(|violation| subject(run, violation)).unwrap_or_default();
+        if subject.partition.is_none() {
+            subject.partition = busiest(run);
+        }
         let spans = spans(run);
         let marks = marks(run, &spans);
         let (marks, spans) = (&marks, &spans);

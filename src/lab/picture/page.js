@@ -61,7 +61,7 @@ function fitStory() {
   const verdict = DATA.steps[DATA.steps.length - 1];
   const last = verdict && verdict.at - to < (to - from) ? Math.max(to, verdict.at) : to;
   const air = Math.max((last - from) * 0.12, 20_000);
-  if (!told.length || last - from > END * 0.7) look(0, END); else look(from - air, last + air);
+  if (DATA.offset === null || !told.length || last - from > END * 0.7) look(0, END); else look(from - air, last + air);
 }
 
 function zoom(factor, at) {

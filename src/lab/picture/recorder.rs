@@ -257,7 +257,7 @@ impl Recorder {
                 before = Some(batch.epoch);
             }
         }
-        if !ends.last().is_some_and(|last| (last.end, last.epoch) == (end, epoch)) {
+        if ends.last().is_none_or(|last| (last.end, last.epoch) != (end, epoch)) {
             ends.push(End { at, end, epoch });
         }
     }

@@ -26,7 +26,7 @@ function tellSteps() {
   byId("count").textContent = `${DATA.steps.length} steps`;
   if (DATA.offset !== null && verdict) byId("story-title").textContent = "The fate of the record";
   DATA.steps.forEach((step, index) => {
-    const pin = element("span", { class: "pin " + (PIN_KIND[step.kind] || ""), "aria-hidden": "true" }, String(index + 1));
+    const pin = element("span", { class: "pin " + kindOf(step), "aria-hidden": "true" }, String(index + 1));
     const head = element("span", { class: "head" }, element("span", { class: "title" }, step.title), element("time", {}, clock(step.at, 4e4)));
     const text = element("span", { class: "text" }, step.text);
     const button = element("button", { class: "step", type: "button", id: "step-" + (index + 1) }, pin, element("span", {}, head, text));

@@ -75,7 +75,7 @@ fn messages_have_names_and_directions() {
     assert!(!names.iter().any(|name| name.starts_with("API ")), "{names:?}");
     let flat = json["messages"].as_array().unwrap();
     let hosts = json["hosts"].as_array().unwrap().len() as i64;
-    assert!(flat.len() > 6 * 1000 && flat.len() % 6 == 0);
+    assert!(flat.len() > 6 * 1000 && flat.len().is_multiple_of(6));
     for message in flat.chunks_exact(6) {
         let number = |index: usize| message[index].as_i64().unwrap();
         assert!(number(1) > 0 && number(2) < hosts && number(3) < hosts && number(2) != number(3));
