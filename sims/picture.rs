@@ -87,7 +87,10 @@ const ALL_AT_ONCE: &[&str] = &["--virtual-time-budget=3000"];
 fn the_picture_of_a_minute_shows_its_hosts_faults_and_steps_is_small_and_opens_soon() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
-    let (file, said) = draw("scenarios/faults/acks-1-leader-kill.toml", 1, dir.path());
+    // Whatever the scenario is changed to: the first seed that shows its loss.
+    let lost = "broke:   acked-write-lost";
+    let draw = |seed| draw("scenarios/faults/acks-1-leader-kill.toml", seed, dir.path());
+    let (file, said) = (0..30).map(draw).find(|(_, said)| said.contains(lost)).unwrap();
     let size = file.metadata().unwrap().len();
     assert!(size < LARGEST, "{size} bytes");
 
@@ -96,7 +99,7 @@ fn the_picture_of_a_minute_shows_its_hosts_faults_and_steps_is_small_and_opens_s
     assert_eq!(says["lanes"], "c1 b1 b2 b3 p1 p2 p3 k1 k2 k3");
     let kills = said.lines().filter(|line| line.starts_with("fault:") && line.contains("kill of"));
     let kills = vec!["kill"; kills.count()];
-    assert!(!kills.is_empty() && said.contains("broke:   acked-write-lost"), "{said}");
+    assert!(!kills.is_empty(), "{said}");
     assert_eq!(says["faults"], kills.join(" "));
     assert!(says["steps"].parse::<u32>().unwrap() >= 8, "{says:?}");
     assert_eq!(page.0.matches("class=\"step\"").count().to_string(), says["steps"]);
@@ -125,7 +128,7 @@ fn a_step_is_near_enough_to_show_messages_and_may_be_dark() {
     let near = page.ready();
     assert_eq!((near["step"].as_str(), near["theme"].as_str()), ("2", "dark"));
     assert!(near["arrows"].parse::<u32>().unwrap() > 3, "{near:?}");
-    assert_eq!(page.0.matches("aria-current=\"step\"").count(), 1);
+    assert!(page.0.contains("id=\"step-2\" aria-current=\"step\""), "the step is not marked");
 }
 
 #[test]
