@@ -1,18 +1,20 @@
 //! `replay`: one run again.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::{refuse, say};
 use crate::base::Seed;
-use crate::lab::verdict::RunVerdict;
+use crate::lab::picture::{self, Picture};
+use crate::lab::verdict::{Outcome, RunVerdict};
 use crate::lab::{EngineKind, Plan, Scenario, run};
 
 /// Which run.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Example:\n  brokerquake replay scenarios/faults/leader-power-loss.toml --seed 3053 --trace"
+    after_help = "Example:\n  brokerquake replay scenarios/faults/acks-1-leader-kill.toml --seed 1 --picture"
 )]
 pub struct ReplayArgs {
     /// A file, or a name below scenarios/
@@ -20,15 +22,28 @@ pub struct ReplayArgs {
     /// The run's seed; the file's own when absent
     #[arg(long, value_name = "S")]
     seed: Option<u64>,
-    /// Also print every event: time, hash so far, what happened
-    #[arg(long)]
-    trace: bool,
+    /// Also print what happened: in columns, one for each host; or every event with the hash so far
+    #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true,
+        default_missing_value = "columns")]
+    trace: Option<Form>,
     /// Print the scenario with this seed's schedule spelled out, and run nothing
     #[arg(long, conflicts_with = "trace")]
     schedule: bool,
+    /// Also draw the run: one HTML page, reports/SCENARIO-seed-S.html unless a file is named
+    #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "schedule")]
+    picture: Option<Option<PathBuf>>,
     /// The simulation that it runs in
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
+}
+
+/// How a trace is told.
+#[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// Time runs down, a column for each host: faults, leaders, in-sync replicas, the story
+    Columns,
+    /// One line an event: time, hash so far, what happened. Two of them differ where runs do
+    Events,
 }
 
 /// Runs it, and tells what came of it.
@@ -45,9 +60,10 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         say(scenario.to_toml(&plan).trim_end());
         return ExitCode::SUCCESS;
     }
-    let mut print = |line: &str| say(line);
-    let watch: Option<&mut dyn FnMut(&str)> = if args.trace { Some(&mut print) } else { None };
-    let outcome = run::run(&scenario, seed, args.engine, watch);
+    let outcome = match go(args, &scenario, seed) {
+        Ok(outcome) => outcome,
+        Err(problem) => return refuse("replay", problem),
+    };
     say(format_args!("{}  seed {}  {}", scenario.name, seed, args.engine.name()));
     for line in &outcome.story {
         say(format_args!("fault:   {line}"));
@@ -74,4 +90,44 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     say(format_args!("verdict: {word} after {:.3} s", outcome.simulated.as_secs_f64()));
     say(format_args!("trace:   {}", outcome.trace));
     ExitCode::from(code)
+}
+
+/// Runs it as was asked: told, drawn, or both.
+fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, String> {
+    let columns = args.trace == Some(Form::Columns);
+    let drawn = columns || args.picture.is_some();
+    let picture = drawn.then(|| Picture::draw(scenario, seed, args.engine));
+    let lines = picture.as_ref().filter(|_| columns).map(|picture| picture.columns(width()));
+    let too_narrow = matches!(lines, Some(None));
+    if let Some(lines) = lines.flatten() {
+        lines.iter().for_each(say);
+    }
+    let events = (args.trace == Some(Form::Events) || too_narrow).then(|| {
+        if too_narrow {
+            eprintln!("brokerquake replay: too narrow for a column for each host; here are events");
+        }
+        let mut print = |line: &str| say(line);
+        run::run(scenario, seed, args.engine, Some(&mut print))
+    });
+    if let (Some(file), Some(picture)) = (&args.picture, &picture) {
+        let file = match file {
+            Some(file) => file.clone(),
+            None => picture::file_name(Path::new("reports"), &scenario.name, seed),
+        };
+        picture.save(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        say(format_args!("picture: {}", file.display()));
+    }
+    let plain = || run::run(scenario, seed, args.engine, None);
+    Ok(events.or(picture.map(|picture| picture.outcome)).unwrap_or_else(plain))
+}
+
+/// Characters of a line, as `COLUMNS` or the terminal says; a file or a pipe has no such limit.
+fn width() -> Option<usize> {
+    let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
+    let terminal = || {
+        let out = std::io::stdout();
+        let size = rustix::termios::tcgetwinsize(out).ok()?;
+        Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    };
+    said.or_else(terminal)
 }

@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::shrink::{Asked, shrink_to_file};
 use super::{refuse, say};
 use crate::lab::files::{SMOKE, load_all};
+use crate::lab::picture::{self, Picture};
 use crate::lab::report::{self, Report};
 use crate::lab::shrink::BUDGET;
 use crate::lab::sweep::{Sweep, Watch};
@@ -28,7 +29,8 @@ const SMOKE_SEEDS: u64 = 5;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  brokerquake run scenarios/faults/leader-power-loss.toml --seeds 0..1000\n\n\
-    Reports: reports/summary.md, and reports/SCENARIO.json for each scenario."
+    Reports: reports/summary.md, reports/SCENARIO.json for each scenario, and a picture\n\
+    of the first failure of each that was not expected, reports/SCENARIO-seed-S.html."
 )]
 pub struct RunArgs {
     /// Files, directories, or names below scenarios/; the smoke scenarios when there are none
@@ -70,6 +72,9 @@ pub fn run(args: &RunArgs) -> ExitCode {
         screen.bar.finish_and_clear();
         if args.shrink {
             shrink_failures(&sweep, &done);
+        }
+        if let Err(problem) = draw(&args.reports, &sweep.scenarios, args.engine, &done) {
+            return refuse("run", problem);
         }
         reports.extend(done);
     }
@@ -159,6 +164,25 @@ impl Watch for Screen {
         }
         self.bar.suspend(|| say(text.trim_end()));
     }
+}
+
+/// A picture of the first failure of each scenario that was not expected.
+fn draw(
+    dir: &Path,
+    scenarios: &[Scenario],
+    engine: EngineKind,
+    reports: &[Report],
+) -> Result<(), String> {
+    for report in reports {
+        let scenario = scenarios.iter().find(|scenario| scenario.name == report.scenario);
+        let (Some(scenario), Some(seed)) = (scenario, report.to_draw()) else { continue };
+        let path = picture::file_name(dir, &scenario.name, seed);
+        std::fs::create_dir_all(dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+        let drawn = Picture::draw(scenario, seed, engine).save(&path);
+        drawn.map_err(|error| format!("{}: {error}", path.display()))?;
+        say(format_args!("picture: {}", path.display()));
+    }
+    Ok(())
 }
 
 fn write(dir: &Path, reports: &[Report]) -> Result<(), String> {

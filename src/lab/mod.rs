@@ -6,6 +6,7 @@
 
 mod engine;
 pub mod files;
+pub mod picture;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -186,8 +186,14 @@ fn quieten_panics() {
 
 /// One run; a panic in it becomes a violation.
 pub fn run_caught(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
+    caught(seed, || run::run(scenario, seed, engine, None))
+}
+
+/// What `run` gives; a panic in it becomes a violation.
+pub(super) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
+    quieten_panics();
     CATCHING.set(true);
-    let caught = catch_unwind(AssertUnwindSafe(|| run::run(scenario, seed, engine, None)));
+    let caught = catch_unwind(AssertUnwindSafe(run));
     CATCHING.set(false);
     let said = CAUGHT.take();
     caught.unwrap_or_else(|_| Outcome {

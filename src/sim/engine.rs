@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::disk::DiskProfile;
-use super::{ClientEvent, Observation, TraceHash};
+use super::{ClientEvent, Observation, Shot, TraceHash};
 use crate::base::{Instant, Seed};
 use crate::io::World;
 
@@ -166,6 +166,15 @@ pub trait Engine: Sized {
 
     /// The recorded texts, one line per event.
     fn take_trace(&mut self) -> Vec<String>;
+
+    /// Keeps deeds and, where the engine sees them, messages from now on, for a picture. Changes
+    /// nothing of what happens, and nothing of the trace. An engine may have no film.
+    fn record_film(&mut self) {}
+
+    /// The recorded deeds and messages, in order.
+    fn take_film(&mut self) -> Vec<Shot> {
+        Vec::new()
+    }
 }
 
 /// What an engine can't do, with its reason: shown where a scenario asks for it.

@@ -6,6 +6,7 @@
 mod clock;
 pub mod disk;
 mod engine;
+mod film;
 pub mod history;
 pub mod leap;
 mod observe;
@@ -17,6 +18,7 @@ mod witness;
 pub use engine::{
     Boot, Engine, HostId, Link, SimWorld, Survival, Unsupported, block_on, run_to_end,
 };
+pub use film::{Film, Shot};
 pub use history::{ClientEvent, Outcome};
 pub use observe::{Observation, Observer, What};
 pub use trace::{SharedTrace, Trace, TraceHash};

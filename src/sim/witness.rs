@@ -1,7 +1,7 @@
 //! Who watches a simulation: observations for the checkers, the trace for determinism.
 
 use super::trace::kind;
-use super::{ClientEvent, HostId, Observer, SharedTrace, What};
+use super::{ClientEvent, Film, HostId, Observer, SharedTrace, Shot, What};
 use crate::base::{Instant, Probe};
 
 /// Sees and traces what engines and worlds do. A clone is another handle.
@@ -9,6 +9,7 @@ use crate::base::{Instant, Probe};
 pub(super) struct Witness {
     pub observer: Observer,
     pub trace: SharedTrace,
+    pub film: Film,
 }
 
 impl Witness {
@@ -42,11 +43,14 @@ impl Witness {
 
     /// A driver's deed to one host.
     pub fn fault(&self, at: Instant, name: &str, host: HostId, number: u64) {
+        self.film.shoot(|| Shot::Deed { at, name: name.to_owned(), host, other: None });
         self.trace(at, kind::FAULT, host, number, name.as_bytes(), || format!("{name} {number}"));
     }
 
     /// A driver's deed to one direction.
     pub fn fault_between(&self, at: Instant, name: &str, from: HostId, to: HostId) {
+        let other = Some(to);
+        self.film.shoot(|| Shot::Deed { at, name: name.to_owned(), host: from, other });
         let text = || format!("{name} to {to}");
         self.trace(at, kind::FAULT, from, u64::from(to.0), name.as_bytes(), text);
     }

@@ -111,6 +111,12 @@ impl Report {
         }
     }
 
+    /// The seed whose run is worth a picture: the first that broke, or waited, against expectation.
+    pub fn to_draw(&self) -> Option<u64> {
+        let unexpected = |witness: &&Witness| witness.expected == "holds";
+        self.worst.as_ref().filter(unexpected).map(|witness| witness.seed)
+    }
+
     /// As `reports/<scenario>.json`.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();

@@ -17,6 +17,7 @@ use self::faults::Faults;
 use self::load::Shared;
 use self::roles::{Cast, Kind};
 use super::EngineKind;
+use super::picture::{Lane, LaneKind, Recorder};
 use super::scenario::{Scenario, Work};
 use super::schedule::Plan;
 use super::verdict::{Broken, Counts, Outcome, STARTS};
@@ -46,8 +47,21 @@ pub fn run(
     watch: Option<&mut dyn FnMut(&str)>,
 ) -> Outcome {
     match engine {
-        EngineKind::Leap => Run::<Leap>::new(scenario, seed, watch).go(),
-        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, watch).go(),
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, watch, None).go(),
+        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, watch, None).go(),
+    }
+}
+
+/// Runs one seed of a scenario before a recorder, who sees everything and changes nothing.
+pub fn record(
+    scenario: &Scenario,
+    seed: u64,
+    engine: EngineKind,
+    recorder: &mut Recorder,
+) -> Outcome {
+    match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, Some(recorder)).go(),
+        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, Some(recorder)).go(),
     }
 }
 
@@ -67,11 +81,20 @@ struct Run<'a, 'w, E: Engine> {
     sent: BTreeMap<(u32, u64), TopicPartition>,
     healed: Option<Instant>,
     watch: Option<&'w mut dyn FnMut(&str)>,
+    recorder: Option<&'w mut Recorder>,
 }
 
 impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
-    fn new(scenario: &'a Scenario, seed: u64, watch: Option<&'w mut dyn FnMut(&str)>) -> Self {
+    fn new(
+        scenario: &'a Scenario,
+        seed: u64,
+        watch: Option<&'w mut dyn FnMut(&str)>,
+        recorder: Option<&'w mut Recorder>,
+    ) -> Self {
         let mut engine = E::new(Seed(seed), Link::default());
+        if recorder.is_some() {
+            engine.record_film();
+        }
         if watch.is_some() {
             engine.record_trace();
         }
@@ -93,6 +116,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             sent: BTreeMap::new(),
             healed: None,
             watch,
+            recorder,
         }
     }
 
@@ -102,6 +126,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             return self.outcome(vec![broken], Vec::new(), Vec::new());
         }
         let began = self.engine.now();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.began(began);
+        }
         let clients = cluster::clients(&mut self.engine, self.scenario, &self.plan, &self.control);
         self.cast.hosts.extend(clients);
         let faults = std::mem::take(&mut self.plan.faults);
@@ -127,6 +154,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             .collect();
         let judge = std::mem::replace(&mut self.judge, Judge::new(Setup::default()));
         let verdicts = judge.finish(now);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.judged(&verdicts.violations);
+        }
         broken.extend(verdicts.violations.iter().map(|violation| {
             Broken::new(violation.invariant, violation.at, violation.to_string())
         }));
@@ -205,6 +235,15 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                 self.count(event);
             }
             self.judge.observe(&seen);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.see(&seen, self.judge.ghost());
+            }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.roll(self.engine.now(), self.engine.take_film());
+            if recorder.lanes() < self.cast.hosts.len() {
+                recorder.cast(self.cast.hosts.iter().map(lane));
+            }
         }
         if let Some(watch) = &mut self.watch {
             self.engine.take_trace().iter().for_each(|line| watch(line));
@@ -250,6 +289,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let now = self.engine.now();
         self.healed = Some(now);
         self.judge.healed(now);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.healed(now);
+        }
     }
 
     /// Gives the cluster its time. Writes go on, for they have to resume.
@@ -308,6 +350,18 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             self.advance(limit);
         }
     }
+}
+
+/// A host as a picture shows it.
+fn lane(host: &roles::Host) -> Lane {
+    let kind = match host.kind {
+        Kind::Controller => LaneKind::Controller,
+        Kind::Broker(id) => LaneKind::Broker(id),
+        Kind::Producer => LaneKind::Producer,
+        Kind::Consumer => LaneKind::Consumer,
+        Kind::Admin => LaneKind::Admin,
+    };
+    Lane { host: host.id, name: host.name.clone(), kind }
 }
 
 /// What the judge has to be told.

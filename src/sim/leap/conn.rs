@@ -130,6 +130,8 @@ impl Payload {
 }
 
 pub(super) struct Segment {
+    /// When its sender first sent it.
+    pub sent: u64,
     pub arrive: u64,
     /// Arrives only if its sender lives to send it again.
     pub retried: bool,

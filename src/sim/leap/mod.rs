@@ -30,7 +30,9 @@ use super::clock::HostClock;
 use super::disk::{DiskProfile, SimDisk};
 use super::process::Process;
 use super::witness::Witness;
-use super::{Boot, Engine, HostId, Link, Observation, Survival, TraceHash, Unsupported, What};
+use super::{
+    Boot, Engine, HostId, Link, Observation, Shot, Survival, TraceHash, Unsupported, What,
+};
 use crate::base::{Instant, Seed, Stream};
 
 pub use stream::{LeapListener, LeapNet, LeapStream};
@@ -225,7 +227,7 @@ impl Engine for Leap {
         }
         let clock = self.shared.now.clone();
         let clock = Arc::new(move || Instant(clock.load(Ordering::Relaxed)));
-        let Witness { observer, trace } = self.shared.witness.clone();
+        let Witness { observer, trace, .. } = self.shared.witness.clone();
         let disk = SimDisk::new(host, self.seed, clock, observer, trace);
         self.hosts.push(Host {
             name,
@@ -396,6 +398,14 @@ impl Engine for Leap {
 
     fn take_trace(&mut self) -> Vec<String> {
         self.shared.witness.trace.lock().take_lines()
+    }
+
+    fn record_film(&mut self) {
+        self.shared.witness.film.record();
+    }
+
+    fn take_film(&mut self) -> Vec<Shot> {
+        self.shared.witness.film.take()
     }
 }
 

@@ -17,9 +17,9 @@ use super::conn::{
     Conn, ConnKey, End, Payload, Phase, Pipe, SEGMENT, Segment, Side, Table, WINDOW, park,
 };
 use super::link::{Links, next_retry};
-use crate::base::Seed;
+use crate::base::{Instant, Seed};
 use crate::sim::trace::kind;
-use crate::sim::{HostId, Link};
+use crate::sim::{HostId, Link, Shot};
 
 /// The first port that is given out (RFC 6335).
 const EPHEMERAL: u16 = 49152;
@@ -326,7 +326,7 @@ impl Network {
             }
         };
         pipe.sent_at = now;
-        pipe.flight.push_back(Segment { arrive, retried, payload });
+        pipe.flight.push_back(Segment { sent: now, arrive, retried, payload });
         if link.cut {
             pipe.stalled.get_or_insert(now);
         }
@@ -383,6 +383,17 @@ impl Network {
                     format!("{from} -> {to} connection {serial} {name} {len}")
                 },
             );
+            if let Payload::Data(bytes) = &payload {
+                agenda.witness.film.shoot(|| Shot::Arrived {
+                    sent: Instant(segment.sent),
+                    at: agenda.now,
+                    from,
+                    to,
+                    connection: serial,
+                    asks: side == Side::Client,
+                    bytes: bytes.clone(),
+                });
+            }
             self.deliver(agenda, key, side, payload);
         }
     }
@@ -439,8 +450,12 @@ impl Network {
             return;
         };
         if listening.arrived.len() >= BACKLOG {
-            let again =
-                Segment { arrive: now + BACKLOG_RETRY, retried: true, payload: Payload::Syn };
+            let again = Segment {
+                sent: now,
+                arrive: now + BACKLOG_RETRY,
+                retried: true,
+                payload: Payload::Syn,
+            };
             if let Some(conn) = self.conns.get(key) {
                 conn.pipe(Side::Client).flight.push_front(again);
             }

@@ -33,7 +33,9 @@ use super::clock::HostClock;
 use super::disk::{DiskProfile, SimDisk};
 use super::process::Process;
 use super::witness::Witness;
-use super::{Boot, Engine, HostId, Link, Observation, Survival, TraceHash, Unsupported, What};
+use super::{
+    Boot, Engine, HostId, Link, Observation, Shot, Survival, TraceHash, Unsupported, What,
+};
 use crate::base::{Instant, Seed, Stream};
 
 pub use net::{TurmoilListener, TurmoilNet, TurmoilStream};
@@ -225,7 +227,7 @@ impl Engine for Referee {
         let addr = self.sim.lookup(name);
         let name: Arc<str> = name.into();
         self.shared.reach.lock().add(name.clone(), addr);
-        let Witness { observer, trace } = self.shared.witness.clone();
+        let Witness { observer, trace, .. } = self.shared.witness.clone();
         let disk = SimDisk::new(host, self.seed, self.shared.clock(), observer, trace);
         let next = Arc::default();
         self.hosts.push(Host {
@@ -392,6 +394,14 @@ impl Engine for Referee {
 
     fn take_trace(&mut self) -> Vec<String> {
         self.shared.witness.trace.lock().take_lines()
+    }
+
+    fn record_film(&mut self) {
+        self.shared.witness.film.record();
+    }
+
+    fn take_film(&mut self) -> Vec<Shot> {
+        self.shared.witness.film.take()
     }
 }
 
