@@ -1,5 +1,6 @@
 //! The commands, one file each. This one only dispatches.
 
+mod check;
 mod replay;
 mod run;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run one seed of a scenario again, event by event
     Replay(replay::ReplayArgs),
+    /// Judge a recorded history of any Kafka-protocol cluster by what its clients saw
+    Check(check::CheckArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

@@ -1,5 +1,6 @@
 //! `replay`: one run again.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -26,6 +27,9 @@ pub struct ReplayArgs {
     /// Print the scenario with this seed's schedule spelled out, and run nothing
     #[arg(long, conflicts_with = "trace")]
     schedule: bool,
+    /// Write what clients did and saw to this file, which `brokerquake check` reads
+    #[arg(long, value_name = "FILE", conflicts_with = "schedule")]
+    history: Option<PathBuf>,
     /// The simulation that it runs in
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
@@ -44,7 +48,23 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     }
     let mut print = |line: &str| say(line);
     let watch: Option<&mut dyn FnMut(&str)> = if args.trace { Some(&mut print) } else { None };
-    let outcome = run::run(&scenario, args.seed, args.engine, watch);
+    let outcome = match &args.history {
+        None => run::run(&scenario, args.seed, args.engine, watch),
+        Some(file) => {
+            let recorded = run::record(&scenario, args.seed, args.engine, watch);
+            let written = recorded.and_then(|(outcome, text)| {
+                std::fs::write(file, text)?;
+                Ok(outcome)
+            });
+            match written {
+                Ok(outcome) => outcome,
+                Err(error) => {
+                    let file = file.display();
+                    return refuse("replay", format!("can't write the history {file}: {error}"));
+                }
+            }
+        }
+    };
     say(format_args!("{}  seed {}  {}", scenario.name, args.seed, args.engine.name()));
     for line in &outcome.story {
         say(format_args!("fault:   {line}"));

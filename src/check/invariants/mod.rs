@@ -47,6 +47,11 @@ pub const NAMES: &[&str] = &[
     "reads-reach-end",
 ];
 
+/// Whether an invariant's violation means that nothing went on, and not that something went wrong.
+pub fn is_liveness(name: &str) -> bool {
+    matches!(name, "converges" | "metadata-catches-up" | "writes-resume" | "reads-reach-end")
+}
+
 /// Those that a run is judged by: without brokers to look into, only what clients saw; without
 /// idempotence, nobody promised that records are neither doubled nor reordered.
 pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
