@@ -12,6 +12,7 @@ mod invariants;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod sentences;
 mod setup;
 #[cfg(test)]
 mod testing;
