@@ -74,7 +74,7 @@ fn first_difference(scenario: &Scenario, seed: u64) -> String {
     let mut watch = |line: &str| here.push(line.to_owned());
     run::run(scenario, seed, EngineKind::Leap, Some(&mut watch));
     let other = binary()
-        .args(["replay", &scenario.file, "--seed", &seed.to_string(), "--trace"])
+        .args(["replay", &scenario.file, "--seed", &seed.to_string(), "--trace=events"])
         .output()
         .unwrap();
     let other = String::from_utf8_lossy(&other.stdout).into_owned();
@@ -86,12 +86,38 @@ fn first_difference(scenario: &Scenario, seed: u64) -> String {
 }
 
 #[test]
+fn the_referee_goes_the_same_way_twice_in_one_process() {
+    for scenario in ["smoke/smoke-leader-cut-off", "smoke/smoke-one-power-loss"] {
+        let scenario = Scenario::load(scenario).unwrap();
+        let events = || {
+            let mut events = Vec::new();
+            let mut watch = |line: &str| events.push(line.to_owned());
+            run::run(&scenario, 0, EngineKind::Turmoil, Some(&mut watch));
+            events
+        };
+        let (first, second) = (events(), events());
+        let differs = first.iter().zip(&second).position(|(first, second)| first != second);
+        if let Some(at) = differs {
+            let (before, from) = (at.saturating_sub(5), at.min(first.len() - 1));
+            panic!(
+                "{}: after\n  {}\nfirst  {}\nsecond {}",
+                scenario.name,
+                first[before..from].join("\n  "),
+                first[at],
+                second[at]
+            );
+        }
+        assert_eq!(first.len(), second.len());
+    }
+}
+
+#[test]
 fn a_run_is_replayed_with_its_events_and_its_hash() {
     let replay = |trace: bool| {
         let mut command = binary();
         command.args(["replay", "smoke/smoke-calm", "--seed", "1"]);
         if trace {
-            command.arg("--trace");
+            command.arg("--trace=events");
         }
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));

@@ -6,8 +6,10 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
-use brokerquake::lab::Trial;
+use brokerquake::check::history;
 use brokerquake::lab::files::load_all;
+use brokerquake::lab::run::with_history;
+use brokerquake::lab::{EngineKind, Scenario, Trial};
 
 #[test]
 fn nothing_goes_wrong_where_nothing_is_done() {
@@ -183,5 +185,32 @@ fn every_scenario_has_its_story_here() {
         }
         let place = scenario.file.trim_start_matches("scenarios/").trim_end_matches(".toml");
         assert!(told.contains(&format!("Trial::of(\"{place}\")")), "nobody tells {place}");
+    }
+}
+
+#[test]
+fn a_history_on_file_breaks_the_same_promises_as_the_run_that_it_tells_of() {
+    for (name, breaks) in
+        [("smoke/smoke-all-lose-power", true), ("smoke/smoke-leader-cut-off", false)]
+    {
+        let scenario = Scenario::load(name).unwrap();
+        let (outcome, text) = with_history(&scenario, 0, EngineKind::Leap).unwrap();
+        let (header, verdicts) = history::judge(text.as_slice()).unwrap();
+        assert_eq!(header.scenario, scenario.name);
+        let mut then: Vec<(&str, String)> = outcome
+            .broken
+            .iter()
+            .map(|broken| (broken.invariant.as_str(), broken.what.clone()))
+            .filter(|(name, _)| verdicts.judged.contains(name))
+            .collect();
+        let mut later: Vec<(&str, String)> = verdicts
+            .violations
+            .iter()
+            .map(|broken| (broken.invariant, broken.to_string()))
+            .collect();
+        then.sort();
+        later.sort();
+        assert_eq!(then, later, "{name}");
+        assert_eq!(!then.is_empty(), breaks, "{name}");
     }
 }

@@ -44,6 +44,20 @@ pub enum Probe {
         /// Which broker.
         broker: BrokerId,
     },
+    /// This node is the active controller.
+    BecameController {
+        /// Which node.
+        id: BrokerId,
+        /// Its epoch of the metadata log.
+        epoch: LeaderEpoch,
+    },
+    /// The active controller has committed metadata.
+    MetadataCommitted {
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// All below this offset is committed.
+        end: Offset,
+    },
     /// This replica leads, as far as it knows.
     BecameLeader {
         /// Which partition.
@@ -65,6 +79,15 @@ pub enum Probe {
         epoch: LeaderEpoch,
         /// That leader, if there is one.
         leader: Option<BrokerId>,
+    },
+    /// Who may be in sync, as far as this leader knows, may have changed.
+    MayBeInSync {
+        /// Which partition.
+        partition: TopicPartition,
+        /// In which epoch.
+        epoch: LeaderEpoch,
+        /// The ISR that it knows to be committed, and who may have joined since.
+        isr: Vec<BrokerId>,
     },
     /// A leader accepted records from a client into its log.
     LeaderAppended {

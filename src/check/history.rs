@@ -2,24 +2,54 @@
 //! can be judged later, elsewhere, or for another cluster.
 //!
 //! ```json
+//! {"history":1,"scenario":"leader-power-loss","seed":3053,"enable.idempotence":true,"acks":["all"],"min.insync.replicas":{"orders":2},"within_ms":60000}
 //! {"at":12410000000,"host":9,"event":"sent","producer":3,"op":17,"partition":"orders-2","value":71,"acks":"all","idempotent":true}
 //! {"at":12415000000,"host":9,"event":"ok","producer":3,"op":17,"offset":4118}
 //! {"at":21007000000,"host":12,"event":"polled","consumer":0,"partition":"orders-2","records":[[4117,70],[4118,71]]}
+//! {"at":22000000000,"host":0,"event":"over"}
 //! ```
-//! `at` is in nanoseconds of simulated time. `fail` and `unknown` carry the error's name;
-//! `positioned` and `reached-end` an offset; `ended` says that a client's process did; `healed` and
-//! `reading` mark when the last fault ended and when the final reads began.
+//!
+//! # The header
+//! The first line. `history` is the version of this format, 1. `enable.idempotence`: whether any
+//! producer was idempotent, without which records may be doubled and reordered. `within_ms`: how
+//! long after the heal (and after the final reads began) liveness may take. `scenario`, `seed`,
+//! `acks` and `min.insync.replicas` say what ran; they may be left out, and nothing is judged by
+//! them.
+//!
+//! # Events
+//! In the order of time. `at` is in nanoseconds from any beginning; `host` is the client's process:
+//! any number that it alone has. Whole numbers are below 2^63, `value`s below 2^64.
+//!
+//! | event | fields | says |
+//! |---|---|---|
+//! | `sent` | `producer`, `op`, `partition`, `value`, `acks`, `idempotent` | about to send; no two sends have one `value`, nor one `producer` and `op` |
+//! | `ok` | `producer`, `op`, `offset` (not with acks=0) | acknowledged |
+//! | `fail` | `producer`, `op`, `error` | refused before it could be appended, in every attempt |
+//! | `unknown` | `producer`, `op`, `error` | anything may have happened, as after a timeout |
+//! | `polled` | `consumer`, `partition`, `records`: `[offset, value]` each | what one poll returned of one partition |
+//! | `positioned` | `consumer`, `partition`, `offset` | the next offset was set: assigned, sought, reset |
+//! | `reached-end` | `consumer`, `partition`, `end` | a final read reached the end offset |
+//! | `ended` | | that host's process ended; the next one there is another client |
+//! | `healed` | | the last fault ended: liveness is owed from now on |
+//! | `reading` | | the final reads begin |
+//! | `over` | | the run is over |
+//!
+//! A send that was never answered simply has no second line. `partition` is topic, `-`, number.
+//! What topics lost by deletion or retention a history can't say: leave such topics out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read, Write};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Judge, Setup, Verdicts};
+use super::{Judge, Setup, TopicPromise, Verdicts};
 use crate::base::config::{Acks, Setting};
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
 
+/// The version of the format.
+const VERSION: u32 = 1;
 /// No poll that a client makes is as long as this.
 const LONGEST_LINE: u64 = 64 * 1024 * 1024;
 
@@ -34,7 +64,7 @@ pub enum HistoryError {
         /// Why not.
         error: io::Error,
     },
-    /// A line is no event.
+    /// A line is no event, or an impossible one.
     #[error("history line {line}: {problem}")]
     Line {
         /// Counted from 1.
@@ -42,6 +72,98 @@ pub enum HistoryError {
         /// What is wrong with it.
         problem: String,
     },
+}
+
+impl HistoryError {
+    /// The error as one of a file.
+    pub fn of_file(&self, file: &str) -> String {
+        match self {
+            Self::Io { line, error } => format!("{file}:{line}: can't read on: {error}"),
+            Self::Line { line, problem } => format!("{file}:{line}: {problem}"),
+        }
+    }
+}
+
+/// The first line of a history: what ran, and what it promised.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Header {
+    /// The version of the format.
+    history: u32,
+    /// What ran.
+    #[serde(default)]
+    pub scenario: String,
+    /// Which run of it.
+    #[serde(default)]
+    pub seed: u64,
+    /// Whether any producer was idempotent.
+    #[serde(rename = "enable.idempotence")]
+    pub idempotence: bool,
+    /// What producers waited for.
+    #[serde(default)]
+    pub acks: BTreeSet<String>,
+    /// By topic.
+    #[serde(default, rename = "min.insync.replicas")]
+    pub min_insync_replicas: BTreeMap<String, usize>,
+    /// How long liveness may take.
+    pub within_ms: u64,
+}
+
+impl Header {
+    /// The header of a run's history.
+    pub fn new(
+        setup: &Setup,
+        scenario: &str,
+        seed: u64,
+        acks: impl IntoIterator<Item = Acks>,
+    ) -> Self {
+        let topics = setup.topics.iter();
+        let least = topics.map(|(name, promise)| (name.to_string(), promise.min_insync_replicas));
+        Self {
+            history: VERSION,
+            scenario: scenario.into(),
+            seed,
+            idempotence: setup.idempotence,
+            acks: acks.into_iter().map(|acks| acks.show()).collect(),
+            min_insync_replicas: least.collect(),
+            within_ms: u64::try_from(setup.within.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+
+    fn read(text: &[u8]) -> Result<Self, String> {
+        let header: Self = serde_json::from_slice(text).map_err(|error| {
+            format!(
+                "{}; the first line of a history is its header, such as \
+                 {{\"history\":1,\"enable.idempotence\":true,\"within_ms\":60000}}",
+                said_of_one_line(&error)
+            )
+        })?;
+        if header.history != VERSION {
+            let other = header.history;
+            return Err(format!("this is a history of version {other}; only {VERSION} is known"));
+        }
+        Ok(header)
+    }
+
+    fn setup(&self) -> Setup {
+        let promised = self.min_insync_replicas.iter();
+        let promised = promised.map(|(topic, least)| {
+            (topic.as_str().into(), TopicPromise { min_insync_replicas: *least })
+        });
+        Setup {
+            brokers: BTreeMap::new(),
+            topics: promised.collect(),
+            idempotence: self.idempotence,
+            within: Duration::from_millis(self.within_ms),
+        }
+    }
+}
+
+/// A problem of JSON whose every document is one line.
+fn said_of_one_line(error: &serde_json::Error) -> String {
+    let (said, column) = (error.to_string(), error.column());
+    let said = said.split(" at line ").next().unwrap_or_default();
+    format!("{said} (column {column})")
 }
 
 #[derive(Serialize, Deserialize)]
@@ -97,6 +219,7 @@ enum Said {
     Ended,
     Healed,
     Reading,
+    Over,
 }
 
 /// Writes the events of clients, and leaves everything else out.
@@ -107,9 +230,11 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Writes to `to`, which should be buffered.
-    pub fn new(to: W) -> Self {
-        Self { to, clients: BTreeSet::new() }
+    /// Begins a history in `to`, which should be buffered.
+    pub fn new(mut to: W, header: &Header) -> io::Result<Self> {
+        serde_json::to_writer(&mut to, header)?;
+        to.write_all(b"\n")?;
+        Ok(Self { to, clients: BTreeSet::new() })
     }
 
     /// Writes what happened, if it belongs in a history.
@@ -139,8 +264,9 @@ impl<W: Write> Writer<W> {
         self.line(at, HostId(0), Said::Reading)
     }
 
-    /// Ends the history, and gives the file back.
-    pub fn finish(mut self) -> io::Result<W> {
+    /// The run is over; gives the file back.
+    pub fn finish(mut self, at: Instant) -> io::Result<W> {
+        self.line(at, HostId(0), Said::Over)?;
         self.to.flush()?;
         Ok(self.to)
     }
@@ -151,39 +277,126 @@ impl<W: Write> Writer<W> {
     }
 }
 
-/// Judges a history by what clients saw alone. The setup's brokers are not looked into.
-pub fn judge(setup: Setup, mut from: impl BufRead) -> Result<Verdicts, HistoryError> {
-    let mut judge = Judge::new(Setup { brokers: Default::default(), ..setup });
-    let mut now = Instant::START;
-    let mut text = Vec::new();
-    for line in 1.. {
-        text.clear();
-        let io = |error| HistoryError::Io { line: line - 1, error };
-        let read = from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut text).map_err(io)?;
-        if read == 0 {
-            break;
-        }
-        if text.trim_ascii().is_empty() {
-            continue;
-        }
-        let wrong = |problem: String| HistoryError::Line { line, problem };
-        let Line { at, host, said } =
-            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-        if at < now {
-            return Err(wrong(format!("{at} is before the line above it, {now}")));
-        }
-        now = at;
-        match said {
-            Said::Healed => judge.healed(at),
-            Said::Reading => judge.reading(at),
-            Said::Ended => judge.observe(&Observation { at, host, what: What::Ended }),
-            said => {
-                let event = heard(said).map_err(wrong)?;
-                judge.observe(&Observation { at, host, what: What::Client(event) });
+/// Judges a history by what clients saw alone.
+pub fn judge(from: impl BufRead) -> Result<(Header, Verdicts), HistoryError> {
+    let mut lines = Lines { from, number: 0, text: Vec::new() };
+    let header = if lines.next()? { Header::read(&lines.text) } else { Header::read(b"") };
+    let header = header.map_err(|problem| lines.wrong(problem))?;
+    let mut hearing = Hearing {
+        judge: Judge::new(header.setup()),
+        now: Instant::START,
+        over: false,
+        values: BTreeSet::new(),
+    };
+    while lines.next()? {
+        let line = serde_json::from_slice(&lines.text);
+        let heard = line.map_err(|error| said_of_one_line(&error));
+        heard.and_then(|line| hearing.hear(line)).map_err(|problem| lines.wrong(problem))?;
+    }
+    let Hearing { judge, now, .. } = hearing;
+    Ok((header, judge.finish(now)))
+}
+
+/// A file line by line, empty ones left out.
+struct Lines<R> {
+    from: R,
+    number: usize,
+    text: Vec<u8>,
+}
+
+impl<R: BufRead> Lines<R> {
+    /// Reads the next line; `false` at the end.
+    fn next(&mut self) -> Result<bool, HistoryError> {
+        loop {
+            self.text.clear();
+            let line = self.number;
+            let read = self.from.by_ref().take(LONGEST_LINE).read_until(b'\n', &mut self.text);
+            let read = read.map_err(|error| HistoryError::Io { line, error })?;
+            if read == 0 {
+                return Ok(false);
+            }
+            self.number += 1;
+            if !self.text.trim_ascii().is_empty() {
+                return Ok(true);
             }
         }
     }
-    Ok(judge.finish(now))
+
+    fn wrong(&self, problem: String) -> HistoryError {
+        HistoryError::Line { line: self.number.max(1), problem }
+    }
+}
+
+/// A history while it is read.
+struct Hearing {
+    judge: Judge,
+    now: Instant,
+    over: bool,
+    values: BTreeSet<u64>,
+}
+
+impl Hearing {
+    fn hear(&mut self, line: Line) -> Result<(), String> {
+        let Line { at, host, said } = line;
+        let now = std::mem::replace(&mut self.now, at);
+        if at < now {
+            let (at, now) = (at.0, now.0);
+            return Err(format!("`at` {at} is before {now} of the line above: sort by time"));
+        }
+        if self.over {
+            return Err("a line after `over`: one history is one run".into());
+        }
+        match said {
+            Said::Healed => self.judge.healed(at),
+            Said::Reading => self.judge.reading(at),
+            Said::Over => self.over = true,
+            Said::Ended => self.judge.observe(&Observation { at, host, what: What::Ended }),
+            said => {
+                let event = heard(said)?;
+                self.make_sense(&event)?;
+                self.judge.observe(&Observation { at, host, what: What::Client(event) });
+            }
+        }
+        Ok(())
+    }
+
+    /// What no client can have done is a mistake of whoever wrote the history.
+    fn make_sense(&mut self, event: &ClientEvent) -> Result<(), String> {
+        let clients = self.judge.ghost().clients();
+        match event {
+            ClientEvent::Sent { producer, op, .. } if clients.send(*producer, *op).is_some() => {
+                Err(format!("send {op} of producer {producer} is there twice: count `op` up"))
+            }
+            ClientEvent::Sent { value, .. } if !self.values.insert(*value) => {
+                Err(format!("value {value} was sent before: give each record a value of its own"))
+            }
+            ClientEvent::Told { producer, op, .. } => match clients.send(*producer, *op) {
+                None => Err(format!("no line above sends {op} of producer {producer}: add it")),
+                Some(send) if send.told.is_some() => Err(format!(
+                    "send {op} of producer {producer} has been answered: leave one answer"
+                )),
+                Some(_) => Ok(()),
+            },
+            ClientEvent::Polled { records, .. } => {
+                match records.iter().find(|(offset, _)| !is_offset(*offset)) {
+                    Some((offset, _)) => Err(format!("{offset} is no offset: expected 0 or more")),
+                    None => Ok(()),
+                }
+            }
+            ClientEvent::Positioned { offset, .. }
+            | ClientEvent::ReachedEnd { end: offset, .. }
+                if !is_offset(*offset) =>
+            {
+                Err(format!("{offset} is no offset: expected 0 or more"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// One of a record, and one after it, can be counted.
+fn is_offset(offset: Offset) -> bool {
+    (0..i64::MAX).contains(&offset.0)
 }
 
 fn said(event: &ClientEvent) -> Said {
@@ -236,7 +449,9 @@ fn heard(said: Said) -> Result<ClientEvent, String> {
         Said::ReachedEnd { consumer, partition, end } => {
             ClientEvent::ReachedEnd { consumer, partition: read_partition(&partition)?, end }
         }
-        Said::Ended | Said::Healed | Said::Reading => return Err("not a client's event".into()),
+        Said::Ended | Said::Healed | Said::Reading | Said::Over => {
+            return Err("not a client's event".into());
+        }
     })
 }
 
@@ -271,7 +486,8 @@ mod tests {
     }
 
     fn written() -> String {
-        let mut writer = Writer::new(Vec::new());
+        let header = Header::new(&Setup::default(), "a-story", 7, [Acks::All]);
+        let mut writer = Writer::new(Vec::new(), &header).unwrap();
         for (second, event) in (1..).zip(events()) {
             let (at, what) = (Instant::from_secs(second), What::Client(event));
             writer.observe(&Observation { at, host: HostId(9), what }).unwrap();
@@ -281,7 +497,7 @@ mod tests {
         writer.observe(&Observation { at, host: HostId(9), what: What::Killed }).unwrap();
         writer.healed(at).unwrap();
         writer.reading(at).unwrap();
-        String::from_utf8(writer.finish().unwrap()).unwrap()
+        String::from_utf8(writer.finish(at).unwrap()).unwrap()
     }
 
     #[test]
@@ -289,15 +505,17 @@ mod tests {
         let text = written();
         let read: Vec<ClientEvent> = text
             .lines()
+            .skip(1)
             .filter_map(|line| heard(serde_json::from_str::<Line>(line).unwrap().said).ok())
             .collect();
         assert_eq!(read, events());
-        assert_eq!(text.lines().count(), events().len() + 3, "{text}");
+        assert_eq!(text.lines().count(), 1 + events().len() + 4, "{text}");
     }
 
     #[test]
     fn a_history_on_file_is_judged_as_it_was_when_it_happened() {
-        let verdicts = judge(Setup::default(), written().as_bytes()).unwrap();
+        let (header, verdicts) = judge(written().as_bytes()).unwrap();
+        assert_eq!((header.scenario.as_str(), header.seed), ("a-story", 7));
         let lost = verdicts.broke("acked-write-lost").unwrap().to_string();
         assert!(lost.starts_with("eu-orders-2 offset 7 acked to p3 at 6.000 s;"), "{lost}");
         assert!(verdicts.broke("inconsistent-offset").is_some());
@@ -305,18 +523,52 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_event_is_named() {
-        let problem =
-            |text: &str| judge(Setup::default(), text.as_bytes()).unwrap_err().to_string();
-        let said = problem("\n{\"at\":1,\"host\":0,\"event\":\"snet\"}\n");
-        assert!(said.starts_with("history line 2: unknown variant `snet`"), "{said}");
-        let said = problem(
-            "{\"at\":1,\"host\":0,\"event\":\"positioned\",\"consumer\":0,\"partition\":\"x\",\"offset\":0}",
-        );
-        assert!(said.contains("`x` is no partition"), "{said}");
-        let said = problem(
-            "{\"at\":2,\"host\":0,\"event\":\"healed\"}\n{\"at\":1,\"host\":0,\"event\":\"healed\"}",
-        );
-        assert!(said.starts_with("history line 2: "), "{said}");
+    fn a_history_that_another_program_wrote_needs_only_what_is_judged() {
+        let text = r#"{"history":1,"enable.idempotence":false,"within_ms":1000}
+            {"at":1,"host":1,"event":"sent","producer":1,"op":0,"partition":"x-0","value":5,"acks":"1","idempotent":false}
+            {"at":2,"host":1,"event":"ok","producer":1,"op":0,"offset":0}
+            {"at":3,"host":2,"event":"polled","consumer":1,"partition":"x-0","records":[[0,5]]}"#;
+        let text: String = text.lines().map(|line| format!("{}\n", line.trim())).collect();
+        let (_, verdicts) = judge(text.as_bytes()).unwrap();
+        assert_eq!(verdicts.violations, Vec::new());
+        assert!(!verdicts.judged.contains(&"duplicate"));
+    }
+
+    #[test]
+    fn a_line_that_is_no_event_is_named_with_its_remedy() {
+        let header = r#"{"history":1,"enable.idempotence":true,"within_ms":1000}"#;
+        let sent = r#"{"at":1,"host":1,"event":"sent","producer":1,"op":0,"partition":"x-0","value":5,"acks":"all","idempotent":true}"#;
+        let again = sent.replace("\"op\":0", "\"op\":1");
+        let ok = r#"{"at":1,"host":1,"event":"ok","producer":1,"op":0,"offset":0}"#;
+        let healed = r#"{"at":1,"host":0,"event":"healed"}"#;
+        let position =
+            r#"{"at":1,"host":0,"event":"positioned","consumer":0,"partition":"x","offset":0}"#;
+        let below =
+            r#"{"at":1,"host":0,"event":"positioned","consumer":0,"partition":"x-0","offset":-1}"#;
+        let last = r#"{"at":1,"host":0,"event":"polled","consumer":0,"partition":"x-0","records":[[9223372036854775807,1]]}"#;
+        for (lines, said) in [
+            (vec![], "f:1: EOF while parsing a value (column 0); the first line"),
+            (vec![sent], "f:1: unknown field `at`"),
+            (
+                vec![r#"{"history":2,"enable.idempotence":true,"within_ms":1}"#],
+                "f:1: this is a history of version 2",
+            ),
+            (
+                vec![header, "", r#"{"at":1,"host":0,"event":"snet"}"#],
+                "f:3: unknown variant `snet`",
+            ),
+            (vec![header, position], "f:2: `x` is no partition"),
+            (vec![header, below], "f:2: -1 is no offset"),
+            (vec![header, last], "f:2: 9223372036854775807 is no offset"),
+            (vec![header, healed, &healed.replace('1', "0")], "f:3: `at` 0 is before 1"),
+            (vec![header, ok], "f:2: no line above sends 0 of producer 1"),
+            (vec![header, sent, sent], "f:3: send 0 of producer 1 is there twice"),
+            (vec![header, sent, &again], "f:3: value 5 was sent before"),
+            (vec![header, sent, ok, ok], "f:4: send 0 of producer 1 has been answered"),
+            (vec![header, &healed.replace("healed", "over"), healed], "f:3: a line after `over`"),
+        ] {
+            let error = judge(lines.join("\n").as_bytes()).unwrap_err().of_file("f");
+            assert!(error.starts_with(said), "{error}");
+        }
     }
 }

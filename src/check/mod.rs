@@ -12,6 +12,7 @@ mod invariants;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod sentences;
 mod setup;
 #[cfg(test)]
 mod testing;
@@ -19,7 +20,7 @@ mod verdicts;
 mod violation;
 
 pub use ghost::Ghost;
-pub use invariants::NAMES;
+pub use invariants::{NAMES, is_liveness};
 pub use judge::Judge;
 pub use setup::{Setup, TopicPromise};
 pub use verdicts::Permit;

@@ -14,6 +14,8 @@ use crate::base::{
 use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
 use crate::wire::batch::{self, BatchBuilder, BatchHeader};
 
+const METADATA: &str = "/data/__cluster_metadata-0/00000000000000000000.log";
+
 /// A batch of records with these values, as it lies on a disk.
 pub(crate) fn batch(base: i64, epoch: i32, values: &[u64]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
@@ -44,6 +46,8 @@ pub(crate) struct Story {
     partition_epoch: i32,
     /// Each broker's segments.
     disks: BTreeMap<u16, BTreeMap<i64, Vec<u8>>>,
+    /// Each node's metadata log.
+    metadata: BTreeMap<u16, Vec<u8>>,
     verdicts: Verdicts,
 }
 
@@ -67,6 +71,7 @@ impl Story {
             topic_id: TopicId([1; 16]),
             partition_epoch: 0,
             disks: BTreeMap::new(),
+            metadata: BTreeMap::new(),
             verdicts: Verdicts::default(),
         };
         story.commits(Some(1), 0, &[1, 2, 3]);
@@ -167,6 +172,68 @@ impl Story {
         let epoch = LeaderEpoch(epoch);
         let log_end = Offset::ZERO;
         self.probe(broker, Probe::BecameLeader { partition, topic_id, epoch, log_end });
+    }
+
+    pub fn leads_with_log_end(&mut self, broker: u16, epoch: i32, log_end: i64) {
+        let (partition, topic_id) = (self.partition.clone(), self.topic_id);
+        let (epoch, log_end) = (LeaderEpoch(epoch), Offset(log_end));
+        self.probe(broker, Probe::BecameLeader { partition, topic_id, epoch, log_end });
+    }
+
+    /// A leader says whom it counts.
+    pub fn counts(&mut self, broker: u16, epoch: i32, isr: &[i32]) {
+        let (partition, epoch) = (self.partition.clone(), LeaderEpoch(epoch));
+        let isr = isr.iter().copied().map(BrokerId).collect();
+        self.probe(broker, Probe::MayBeInSync { partition, epoch, isr });
+    }
+
+    pub fn indexes(&mut self, broker: u16, segment: i64, (relative, position): (u32, u32)) {
+        let bytes = [relative.to_be_bytes(), position.to_be_bytes()].concat().into();
+        let path = format!("/data/orders-0/{segment:020}.index").into();
+        self.sees(broker, What::Wrote { path, offset: 0, bytes });
+    }
+
+    pub fn indexes_time(&mut self, broker: u16, segment: i64, (time, relative): (i64, u32)) {
+        let bytes = [&time.to_be_bytes()[..], &relative.to_be_bytes()].concat().into();
+        let path = format!("/data/orders-0/{segment:020}.timeindex").into();
+        self.sees(broker, What::Wrote { path, offset: 0, bytes });
+    }
+
+    // The metadata log. Host 0 is controller 101.
+
+    pub fn became_controller(&mut self, epoch: i32) {
+        self.probe(0, Probe::BecameController { id: BrokerId(101), epoch: LeaderEpoch(epoch) });
+    }
+
+    pub fn metadata_committed(&mut self, epoch: i32, end: i64) {
+        let (epoch, end) = (LeaderEpoch(epoch), Offset(end));
+        self.probe(0, Probe::MetadataCommitted { epoch, end });
+    }
+
+    /// A node writes to its metadata log or copy.
+    pub fn decides(&mut self, host: u16, base: i64, epoch: i32, values: &[u64]) {
+        let bytes = batch(base, epoch, values);
+        let file = self.metadata.entry(host).or_default();
+        let offset = file.len() as u64;
+        file.extend_from_slice(&bytes);
+        self.sees(host, What::Wrote { path: METADATA.into(), offset, bytes: bytes.into() });
+    }
+
+    pub fn metadata_cut(&mut self, host: u16, end: i64) {
+        let file = self.metadata.entry(host).or_default();
+        file.truncate(position_of(file, end));
+        let len = file.len() as u64;
+        self.sees(host, What::Cut { path: METADATA.into(), len });
+    }
+
+    /// The metadata log keeps what lies below an offset.
+    pub fn metadata_power_loss(&mut self, host: u16, kept_below: i64) {
+        let file = self.metadata.entry(host).or_default();
+        file.truncate(position_of(file, kept_below));
+        let bytes = file.clone().into();
+        self.sees(host, What::PowerLost { lost_pages: 1 });
+        self.sees(host, What::Survived { path: METADATA.into(), bytes });
+        self.sees(host, What::Booted);
     }
 
     pub fn became_follower(&mut self, broker: u16, epoch: i32, leader: i32) {

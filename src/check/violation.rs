@@ -148,12 +148,64 @@ pub enum Witness {
     Jump { consumer: u32, expected: Offset, got: Offset },
     /// Records of one producer in another order than sent.
     Reordered { producer: u32, consumer: u32, earlier: (Offset, u64), later: (Offset, u64) },
-    /// The replicas of a partition did not become equal.
-    NotConverged { why: String, healed: Instant, within: Duration },
+    /// The replicas of a partition did not become equal. `waits`: who waits for what.
+    NotConverged { why: String, healed: Instant, within: Duration, waits: String },
     /// No write was acknowledged.
-    NoWrite { attempts: u64, healed: Instant, within: Duration },
+    NoWrite { attempts: u64, healed: Instant, within: Duration, waits: String },
     /// No final read reached the end.
-    EndNotReached { since: Instant, within: Duration },
+    EndNotReached { since: Instant, within: Duration, waits: String },
+    /// A broker's copy of the metadata log stayed behind.
+    MetadataBehind {
+        broker: BrokerId,
+        end: Offset,
+        committed: Offset,
+        committed_at: Instant,
+        up: bool,
+        since: Instant,
+        within: Duration,
+    },
+    /// A node's metadata log lacks what was committed, or has something else there.
+    MetadataDiffers {
+        node: String,
+        offset: Offset,
+        epoch: LeaderEpoch,
+        committed_at: Instant,
+        instead: Option<LeaderEpoch>,
+    },
+    /// A broker holds metadata that nobody has committed.
+    MetadataUncommitted { broker: BrokerId, offset: Offset, epoch: LeaderEpoch, committed: Offset },
+    /// One epoch of the metadata log was begun twice.
+    TwoControllers { epoch: LeaderEpoch, first: BrokerId, first_at: Instant, second: BrokerId },
+    /// A controller committed after another had begun a newer epoch.
+    StaleController {
+        controller: BrokerId,
+        epoch: LeaderEpoch,
+        end: Offset,
+        newer: LeaderEpoch,
+        newer_at: Instant,
+    },
+    /// A leader does not count somebody who is in sync.
+    NotCounted {
+        leader: BrokerId,
+        epoch: LeaderEpoch,
+        counted: Vec<BrokerId>,
+        committed: Vec<BrokerId>,
+    },
+    /// After a power loss, a log was opened with bytes in it that are no valid prefix.
+    TrustsUnsynced {
+        broker: BrokerId,
+        valid: Offset,
+        position: Option<u64>,
+        claims: Option<Offset>,
+    },
+    /// An index entry points at something else than it says.
+    IndexDisagrees {
+        broker: BrokerId,
+        file: String,
+        entry: u64,
+        says: String,
+        found: Option<Offset>,
+    },
 }
 
 /// Seconds with three digits.
@@ -234,9 +286,17 @@ impl Witness {
             | Self::Jump { .. }
             | Self::Reordered { .. }
             | Self::EndFell { .. } => self.say_of_clients(f, at),
-            Self::NotConverged { .. } | Self::NoWrite { .. } | Self::EndNotReached { .. } => {
-                self.say_of_liveness(f)
-            }
+            Self::NotConverged { .. }
+            | Self::NoWrite { .. }
+            | Self::EndNotReached { .. }
+            | Self::MetadataBehind { .. } => self.say_of_liveness(f),
+            Self::MetadataDiffers { .. }
+            | Self::MetadataUncommitted { .. }
+            | Self::TwoControllers { .. }
+            | Self::StaleController { .. }
+            | Self::NotCounted { .. }
+            | Self::TrustsUnsynced { .. }
+            | Self::IndexDisagrees { .. } => self.say_of_nodes(f, at),
             _ => self.say_of_replicas(f, at),
         }
     }
@@ -305,32 +365,6 @@ impl Witness {
                     "ends at offset {end} for consumer {consumer} at {at}, though offset {exposed} had been exposed"
                 )
             }
-            _ => Ok(()),
-        }
-    }
-
-    fn say_of_liveness(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotConverged { why, healed, within } => {
-                write!(
-                    f,
-                    "not converged {} s after the heal at {}: {why}",
-                    within.as_secs_f64(),
-                    Seconds(*healed)
-                )
-            }
-            Self::NoWrite { attempts, healed, within } => write!(
-                f,
-                "none of {attempts} sends was acknowledged within {} s after the heal at {}",
-                within.as_secs_f64(),
-                Seconds(*healed)
-            ),
-            Self::EndNotReached { since, within } => write!(
-                f,
-                "no final read reached the end within {} s from {}",
-                within.as_secs_f64(),
-                Seconds(*since)
-            ),
             _ => Ok(()),
         }
     }

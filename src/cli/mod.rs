@@ -1,5 +1,6 @@
 //! The commands, one file each. This one only dispatches.
 
+mod check;
 mod replay;
 mod run;
 mod serve;
@@ -39,6 +40,8 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Find the smallest scenario that fails as a run did, and write it to a file
     Shrink(shrink::ShrinkArgs),
+    /// Judge a recorded history of any Kafka-protocol cluster by what its clients saw
+    Check(check::CheckArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Shrink(args) => shrink::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

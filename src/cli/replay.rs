@@ -32,6 +32,9 @@ pub struct ReplayArgs {
     /// Also draw the run: one HTML page, reports/SCENARIO-seed-S.html unless a file is named
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "schedule")]
     picture: Option<Option<PathBuf>>,
+    /// Write what clients did and saw to this file, which `brokerquake check` reads
+    #[arg(long, value_name = "FILE", conflicts_with = "schedule")]
+    history: Option<PathBuf>,
     /// The simulation that it runs in
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
@@ -109,6 +112,15 @@ fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, Stri
         let mut print = |line: &str| say(line);
         run::run(scenario, seed, args.engine, Some(&mut print))
     });
+    let told = args.history.as_ref().map(|file| {
+        let (outcome, text) = run::with_history(scenario, seed, args.engine)?;
+        std::fs::write(file, text)?;
+        Ok::<_, std::io::Error>(outcome)
+    });
+    let told = told.transpose().map_err(|error| {
+        let file = args.history.as_ref().map(|file| file.display().to_string());
+        format!("can't write the history {}: {error}", file.unwrap_or_default())
+    })?;
     if let (Some(file), Some(picture)) = (&args.picture, &picture) {
         let file = match file {
             Some(file) => file.clone(),
@@ -118,7 +130,7 @@ fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, Stri
         say(format_args!("picture: {}", file.display()));
     }
     let plain = || run::run(scenario, seed, args.engine, None);
-    Ok(events.or(picture.map(|picture| picture.outcome)).unwrap_or_else(plain))
+    Ok(events.or(picture.map(|picture| picture.outcome)).or(told).unwrap_or_else(plain))
 }
 
 /// Characters of a line, as `COLUMNS` or the terminal says; a file or a pipe has no such limit.

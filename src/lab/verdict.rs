@@ -1,5 +1,6 @@
 //! What came of runs: one verdict per run, and one per scenario over all its seeds.
 
+use crate::check::is_liveness;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -11,8 +12,6 @@ use crate::base::Instant;
 use crate::check;
 use crate::sim::TraceHash;
 
-/// Invariants whose violation means that nothing went on, not that something went wrong.
-const LIVENESS: [&str; 4] = [STARTS, "converges", "writes-resume", "reads-reach-end"];
 /// The laboratory's own: the cluster came up and created its topic.
 pub const STARTS: &str = "starts";
 /// The laboratory's own: no code panicked.
@@ -97,16 +96,15 @@ impl Outcome {
         let of = |broken: &Broken| expected(expect, &broken.invariant);
         let spoken_of = self.broken.iter().filter(|broken| of(broken) != Expectation::Open);
         // Of equals the first: the others may be its consequences.
-        spoken_of.min_by_key(|broken| {
-            (of(broken) != Expectation::Holds, LIVENESS.contains(&broken.invariant.as_str()))
-        })
+        spoken_of
+            .min_by_key(|broken| (of(broken) != Expectation::Holds, is_liveness(&broken.invariant)))
     }
 
     /// The run's own verdict.
     pub fn verdict(&self, expect: &Expect) -> RunVerdict {
         let unexpected =
             |broken: &&Broken| expected(expect, &broken.invariant) == Expectation::Holds;
-        let live = |broken: &Broken| !LIVENESS.contains(&broken.invariant.as_str());
+        let live = |broken: &Broken| !is_stuck(broken);
         if self.differs.is_some() {
             RunVerdict::Nondeterministic
         } else if self.broken.iter().filter(unexpected).any(live) {
@@ -123,6 +121,11 @@ impl Outcome {
             RunVerdict::Held
         }
     }
+}
+
+/// Whether nothing went on, which is not to say that something went wrong.
+fn is_stuck(broken: &Broken) -> bool {
+    broken.invariant == STARTS || check::is_liveness(&broken.invariant)
 }
 
 /// What a scenario says of an invariant; of the laboratory's own it can't say anything.
@@ -336,7 +339,7 @@ impl Tally {
     /// The gravest witness: of what broke against expectation, or else as expected.
     pub fn worst(&self) -> Option<&Witness> {
         let gravity = |witness: &&Witness| {
-            let stuck = LIVENESS.contains(&witness.broken.invariant.as_str());
+            let stuck = is_stuck(&witness.broken);
             (witness.expected != "holds", witness.expected != "breaks", stuck, witness.seed)
         };
         self.witnesses.values().filter(|witness| witness.expected != "open").min_by_key(gravity)

@@ -26,7 +26,8 @@ pub enum What {
     Probe(Probe),
     /// A client's operation or result.
     Client(ClientEvent),
-    /// Bytes entered the page cache. Only files named `*.log` are observed.
+    /// Bytes entered the page cache. Only files named `*.log`, `*.index` and
+    /// `*.timeindex` are observed.
     Wrote {
         /// Absolute path.
         path: Arc<str>,
@@ -35,21 +36,21 @@ pub enum What {
         /// What was written.
         bytes: Bytes,
     },
-    /// A `*.log` file got another size.
+    /// An observed file got another size.
     Cut {
         /// Absolute path.
         path: Arc<str>,
         /// Its size now.
         len: u64,
     },
-    /// A `*.log` file, or a directory, got another name.
+    /// An observed file, or a directory, got another name.
     Renamed {
         /// Absolute path.
         from: Arc<str>,
         /// Absolute path.
         to: Arc<str>,
     },
-    /// A `*.log` file's name was removed.
+    /// An observed file's name was removed.
     Removed {
         /// Absolute path.
         path: Arc<str>,

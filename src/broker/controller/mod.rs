@@ -94,6 +94,7 @@ impl<W: World> ControllerShell<W> {
             appended: Notify::new(),
             stirred: Notify::new(),
         });
+        shell.world.probe(Probe::BecameController { id: me, epoch });
         // What an earlier start appended and did not sync was never answered, but it is in the log
         // and counts from now on; so it is made durable before anything builds on it.
         shell.sync().await?;
@@ -204,6 +205,9 @@ impl<W: World> ControllerShell<W> {
         let end = flushed.upto;
         let mut state = self.state.lock();
         state.log.flushed(&flushed);
+        if end > state.committed {
+            self.world.probe(Probe::MetadataCommitted { epoch: state.epoch, end });
+        }
         state.committed = end;
         while state.unsaid.front().is_some_and(|(offset, _)| *offset <= end) {
             for probe in state.unsaid.pop_front().map(|(_, probes)| probes).unwrap_or_default() {

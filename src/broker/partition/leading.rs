@@ -308,8 +308,13 @@ impl<W: World> Partition<W> {
     pub(super) fn step(&self, state: &mut State<W>, input: LeaderInput) {
         let Role::Leader(leader) = &mut state.role else { return };
         let mut effects = Vec::new();
+        let answered = matches!(input, LeaderInput::Committed { .. } | LeaderInput::Refused { .. });
         leader.step(self.world.now(), input, &mut effects);
         let epoch = leader.epoch();
+        let proposes = effects.iter().any(|e| matches!(e, LeaderEffect::ProposeIsr(_)));
+        if answered || proposes {
+            self.say_who_may_be_in_sync(leader);
+        }
         for effect in effects {
             match effect {
                 LeaderEffect::HighWatermark(offset) => self.committed(state, epoch, offset),
@@ -320,6 +325,15 @@ impl<W: World> Partition<W> {
                 }
             }
         }
+    }
+
+    /// Everyone whom this leader counts, because it may be in sync.
+    pub(super) fn say_who_may_be_in_sync(&self, leader: &Leader) {
+        self.world.probe(Probe::MayBeInSync {
+            partition: self.name.clone(),
+            epoch: leader.epoch(),
+            isr: leader.maximal_isr().collect(),
+        });
     }
 
     fn committed(&self, state: &mut State<W>, epoch: LeaderEpoch, offset: Offset) {

@@ -210,6 +210,9 @@ impl<W: World> Partition<W> {
             epoch: told.leader_epoch,
             log_end,
         });
+        if let Role::Leader(leader) = &state.role {
+            self.say_who_may_be_in_sync(leader);
+        }
         // A single in-sync replica commits by itself.
         self.step(state, LeaderInput::Appended { end: log_end });
         new_epoch

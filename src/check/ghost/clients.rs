@@ -151,6 +151,11 @@ impl Clients {
         later.iter().find(|pass| pass.from <= offset && offset < pass.last()).copied()
     }
 
+    /// What was read last of a partition.
+    pub fn last_pass(&self, partition: &TopicPartition) -> Option<Pass> {
+        self.passes.get(partition)?.last().copied()
+    }
+
     /// The partitions whose end a final read reached, with those reads.
     pub fn reached(&self, partition: &TopicPartition) -> &[Reached] {
         self.reached.get(partition).map_or(&[], Vec::as_slice)

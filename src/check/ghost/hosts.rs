@@ -53,6 +53,8 @@ pub(crate) struct Host {
     /// The controller has admitted it since its process began. Before that, it may well be in an
     /// ISR that the controller is about to take it from.
     pub admitted: bool,
+    /// The controller has said last that it may not take part.
+    pub fenced: bool,
     /// It died since the controller last admitted it.
     pub restarted: bool,
     /// Since its process began.
@@ -69,6 +71,7 @@ impl Host {
             rank,
             up: true,
             admitted: false,
+            fenced: false,
             restarted: false,
             roles: BTreeMap::new(),
             replicas: BTreeMap::new(),

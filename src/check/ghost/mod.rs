@@ -6,16 +6,19 @@
 mod clients;
 mod files;
 mod hosts;
+mod metadata;
 mod partition;
 mod promises;
 mod replica;
 mod segment;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub(crate) use clients::{Clients, Send};
 pub(crate) use hosts::Host;
+pub(crate) use metadata::Metadata;
 pub(crate) use partition::{Partition, Promised};
 pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
@@ -37,6 +40,10 @@ pub(crate) enum Change {
     Unreadable { host: HostId, partition: TopicPartition, after: Offset, position: u64 },
     /// A replica's log now ends here.
     Cut { host: HostId, partition: TopicPartition, end: Offset },
+    /// A batch was completed in a node's metadata log, or in its copy.
+    Decided { host: HostId, batch: Batch },
+    /// A node's metadata log, or its copy, now ends here.
+    Undecided { host: HostId, end: Offset },
     /// The controller committed a newer state of a partition.
     Committed { partition: TopicPartition },
     /// This host exposed records that nobody had exposed before.
@@ -62,6 +69,7 @@ pub struct Ghost {
     hosts: Hosts,
     partitions: BTreeMap<TopicPartition, Partition>,
     deleted: BTreeSet<TopicId>,
+    metadata: Metadata,
     clients: Clients,
     files: BTreeMap<Arc<str>, FilePlace>,
     /// Hosts whose surviving files are being listed.
@@ -76,6 +84,7 @@ impl Ghost {
             setup,
             partitions: BTreeMap::new(),
             deleted: BTreeSet::new(),
+            metadata: Metadata::default(),
             clients: Clients::default(),
             files: BTreeMap::new(),
             losing_power: BTreeSet::new(),
@@ -86,6 +95,11 @@ impl Ghost {
     /// What clients did and were told.
     pub(crate) fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    /// The metadata log and its copies.
+    pub(crate) fn metadata(&self) -> &Metadata {
+        &self.metadata
     }
 
     /// Every partition that the controller made.
@@ -133,6 +147,7 @@ impl Ghost {
         if !self.losing_power.is_empty() {
             self.settle_power_losses(*host, what);
         }
+        self.metadata.observe(seen, changes);
         match what {
             What::Client(event) => self.clients.observe(*at, *host, event, changes),
             What::Probe(probe) => self.probed(*at, *host, probe, changes),
@@ -185,11 +200,14 @@ impl Ghost {
                 let host = self.hosts.id_of(*broker).and_then(|id| self.hosts.get_mut(id));
                 if let Some(host) = host {
                     host.admitted = false;
+                    host.fenced = true;
                 }
             }
             Probe::BrokerUnfenced { broker } => {
                 let Some(id) = self.hosts.id_of(*broker) else { return };
-                if let Some(host) = self.hosts.get_mut(id).filter(|host| host.up) {
+                let Some(host) = self.hosts.get_mut(id) else { return };
+                host.fenced = false;
+                if host.up {
                     host.admitted = true;
                     host.restarted = false;
                     changes.push(Change::Admitted { host: id });
@@ -213,7 +231,9 @@ impl Ghost {
             Probe::AcknowledgedAll { partition, epoch, end } => {
                 self.exposed(at, on, partition, *epoch, *end, changes);
             }
-            Probe::Ready
+            Probe::BecameController { .. } | Probe::MetadataCommitted { .. } => {}
+            Probe::MayBeInSync { .. }
+            | Probe::Ready
             | Probe::LeaderAppended { .. }
             | Probe::HighWatermark { .. }
             | Probe::Truncated { .. } => {}

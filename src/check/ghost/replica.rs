@@ -79,6 +79,18 @@ impl Replica {
         })
     }
 
+    /// The batch that begins at a position of a segment.
+    pub fn batch_at_position(&self, base: i64, position: u64) -> Option<&Batch> {
+        let batches = self.segments.get(&base)?.batches();
+        let index = batches.binary_search_by_key(&position, |batch| batch.position).ok()?;
+        batches.get(index)
+    }
+
+    /// Where the first bytes lie, in their segment, that are neither a batch nor its beginning.
+    pub fn first_garbage(&self) -> Option<u64> {
+        self.segments.values().find(|s| s.has_garbage()).map(Segment::readable)
+    }
+
     /// The last batch, if there is any.
     pub fn last(&self) -> Option<&Batch> {
         self.segments.values().rev().find_map(|segment| segment.batches().last())
@@ -125,7 +137,7 @@ impl Replica {
     }
 
     /// Where the log ends when it is read from its beginning up to the first break.
-    pub(super) fn contiguous_end(&self) -> Offset {
+    pub fn contiguous_end(&self) -> Offset {
         let mut end = self.start();
         for (base, segment) in &self.segments {
             if Offset(*base) != end {

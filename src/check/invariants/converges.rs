@@ -26,7 +26,8 @@ impl Invariant for Converges {
             if ending.now < due {
                 return Ok(());
             }
-            let witness = Witness::NotConverged { why, healed, within };
+            let waits = ghost.condition(&partition);
+            let witness = Witness::NotConverged { why, healed, within, waits };
             return Violation::found(self.name(), ending.now, &partition, witness);
         }
         let late = ghost.partitions().find(|(_, p)| p.full_since.is_some_and(|since| since > due));
@@ -35,7 +36,8 @@ impl Invariant for Converges {
             return Ok(());
         };
         let why = format!("a leader and a full ISR only at {:.3} s", since.as_secs_f64());
-        let witness = Witness::NotConverged { why, healed, within };
+        let waits = ghost.condition(partition);
+        let witness = Witness::NotConverged { why, healed, within, waits };
         Violation::found(self.name(), since, partition, witness)
     }
 
@@ -93,8 +95,24 @@ mod tests {
         story.long_later();
         story.finish_fired(
             "orders-0 not converged 30 s after the heal at 1.000 s: has only b1 and b2 of 3 \
-             replicas in sync",
+             replicas in sync (leader b1 of epoch 0, log end 2, ISR b1 and b2; b3 is not in sync)",
         );
+    }
+
+    #[test]
+    fn says_who_is_down_who_is_fenced_and_how_far_each_came() {
+        let mut story = running();
+        story.fenced(2);
+        story.fenced(3);
+        story.killed(2);
+        story.commits(Some(1), 0, &[1]);
+        story.leader_writes(1, 2, 0, &[3]);
+        story.healed();
+        story.long_later();
+        let said = story.finish_sentence();
+        let waits = "(leader b1 of epoch 0, log end 3, ISR b1; b2 is down, ends at offset 2, is not \
+                     in sync; b3 is fenced, ends at offset 2, is not in sync)";
+        assert!(said.ends_with(waits), "{said}");
     }
 
     #[test]

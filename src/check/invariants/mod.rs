@@ -11,13 +11,19 @@ mod duplicate;
 mod epochs_monotonic;
 mod high_watermark_monotonic;
 mod inconsistent_offset;
+mod index_agrees;
+mod isr_superset;
 mod leader_completeness;
+mod metadata_catches_up;
+mod metadata_log_matches;
 mod min_insync_enforced;
 mod offsets_dense;
+mod one_controller_per_epoch;
 mod one_leader_per_epoch;
 mod poll_backward;
 mod poll_skip;
 mod reads_reach_end;
+mod recovery_trusts_only_synced;
 mod send_reorder;
 mod writes_resume;
 
@@ -33,8 +39,14 @@ pub const NAMES: &[&str] = &[
     "epochs-monotonic",
     "high-watermark-monotonic",
     "min-insync-enforced",
+    "isr-superset",
+    "metadata-log-matches",
+    "one-controller-per-epoch",
+    "recovery-trusts-only-synced",
+    "index-agrees",
     "dirty-read",
     "converges",
+    "metadata-catches-up",
     "acked-write-lost",
     "acked-write-unseen",
     "inconsistent-offset",
@@ -46,6 +58,11 @@ pub const NAMES: &[&str] = &[
     "writes-resume",
     "reads-reach-end",
 ];
+
+/// Whether an invariant's violation means that nothing went on, and not that something went wrong.
+pub fn is_liveness(name: &str) -> bool {
+    matches!(name, "converges" | "metadata-catches-up" | "writes-resume" | "reads-reach-end")
+}
 
 /// Those that a run is judged by: without brokers to look into, only what clients saw; without
 /// idempotence, nobody promised that records are neither doubled nor reordered.
@@ -61,8 +78,15 @@ pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
         chosen.push(Box::new(epochs_monotonic::EpochsMonotonic));
         chosen.push(Box::new(high_watermark_monotonic::HighWatermarkMonotonic::default()));
         chosen.push(Box::new(min_insync_enforced::MinInsyncEnforced::default()));
+        chosen.push(Box::new(isr_superset::IsrSuperset::default()));
+        chosen.push(Box::new(metadata_log_matches::MetadataLogMatches));
+        chosen.push(Box::new(one_controller_per_epoch::OneControllerPerEpoch::default()));
+        let recovery = recovery_trusts_only_synced::RecoveryTrustsOnlySynced::default();
+        chosen.push(Box::new(recovery));
+        chosen.push(Box::new(index_agrees::IndexAgrees));
         chosen.push(Box::new(dirty_read::DirtyRead));
         chosen.push(Box::new(converges::Converges { within }));
+        chosen.push(Box::new(metadata_catches_up::MetadataCatchesUp { within }));
     }
     chosen.push(Box::new(acked_write_lost::AckedWriteLost));
     chosen.push(Box::new(acked_write_unseen::AckedWriteUnseen));

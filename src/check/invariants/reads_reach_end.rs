@@ -40,7 +40,8 @@ impl Invariant for ReadsReachEnd {
             return Ok(());
         }
         let Some(partition) = Self::unreached(since, due, ghost) else { return Ok(()) };
-        let witness = Witness::EndNotReached { since, within };
+        let waits = ghost.who_reads(&partition);
+        let witness = Witness::EndNotReached { since, within, waits };
         Violation::found(self.name(), due, &partition, witness)
     }
 
@@ -97,6 +98,9 @@ mod tests {
         let mut story = written();
         story.healed();
         story.long_later();
-        story.finish_fired("orders-0 no final read reached the end within 30 s from 1.000 s");
+        story.finish_fired(
+            "orders-0 no final read reached the end within 30 s from 1.000 s (leader b1 of epoch 0, \
+             log end 0, ISR b1, b2 and b3)",
+        );
     }
 }

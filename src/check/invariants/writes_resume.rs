@@ -62,7 +62,8 @@ impl Invariant for WritesResume {
                 continue;
             }
             let (attempts, within) = (attempts.number, self.within);
-            let witness = Witness::NoWrite { attempts, healed, within };
+            let waits = ghost.who_waits_for(partition, healed);
+            let witness = Witness::NoWrite { attempts, healed, within, waits };
             return Violation::found(self.name(), due, partition, witness);
         }
         Ok(())
@@ -118,6 +119,20 @@ mod tests {
     }
 
     #[test]
+    fn says_which_producer_still_waits_and_that_nobody_leads() {
+        let mut story = Story::judging("writes-resume");
+        story.healed();
+        story.commits(None, 1, &[1]);
+        story.sent(4, 7, 100, Acks::All);
+        story.long_later();
+        let said = story.finish_sentence();
+        assert!(
+            said.contains("(p4 has waited for send 7 since 1.000 s; nobody leads epoch 1, ISR b1;"),
+            "{said}"
+        );
+    }
+
+    #[test]
     fn fires_when_no_write_is_acknowledged_in_time() {
         let mut story = Story::judging("writes-resume");
         story.healed();
@@ -127,7 +142,8 @@ mod tests {
         story.long_later();
         story.told_ok(0, 1, Some(0));
         story.finish_fired(
-            "orders-0 none of 2 sends was acknowledged within 30 s after the heal at 1.000 s",
+            "orders-0 none of 2 sends was acknowledged within 30 s after the heal at 1.000 s (p0 was \
+             told REQUEST_TIMED_OUT at 1.000 s; leader b1 of epoch 0, log end 0, ISR b1, b2 and b3)",
         );
     }
 }

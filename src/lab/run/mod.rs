@@ -10,6 +10,7 @@ mod load;
 mod roles;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Duration;
 
 use self::cluster::Ends;
@@ -23,6 +24,7 @@ use super::schedule::Plan;
 use super::verdict::{Broken, Counts, Outcome, STARTS};
 use crate::base::config::{Config, TopicConfig};
 use crate::base::{Instant, Seed, TopicPartition};
+use crate::check::history::{Header, Writer};
 use crate::check::{Judge, Setup, TopicPromise};
 use crate::sim::leap::Leap;
 use crate::sim::turmoil::Referee;
@@ -65,6 +67,28 @@ pub fn record(
     }
 }
 
+/// Runs one seed of a scenario, and gives what its clients did and saw as the text of a history.
+pub fn with_history(
+    scenario: &Scenario,
+    seed: u64,
+    engine: EngineKind,
+) -> io::Result<(Outcome, Vec<u8>)> {
+    let acks = scenario.loads.iter().filter_map(|load| match &load.work {
+        Work::Produce { config, .. } => Some(config.acks),
+        Work::Consume { .. } => None,
+    });
+    let header = Header::new(&setup(scenario, &Cast::default()), &scenario.name, seed, acks);
+    let mut writer = Writer::new(Vec::new(), &header)?;
+    let outcome = match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None).recorded(&mut writer).go(),
+        EngineKind::Turmoil => {
+            Run::<Referee>::new(scenario, seed, None, None).recorded(&mut writer).go()
+        }
+    };
+    let text = writer.finish(Instant::START + outcome.simulated)?;
+    Ok((outcome, text))
+}
+
 struct Run<'a, 'w, E: Engine> {
     scenario: &'a Scenario,
     seed: u64,
@@ -82,6 +106,7 @@ struct Run<'a, 'w, E: Engine> {
     healed: Option<Instant>,
     watch: Option<&'w mut dyn FnMut(&str)>,
     recorder: Option<&'w mut Recorder>,
+    history: Option<&'a mut Writer<Vec<u8>>>,
 }
 
 impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
@@ -117,6 +142,19 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             healed: None,
             watch,
             recorder,
+            history: None,
+        }
+    }
+
+    fn recorded(mut self, history: &'a mut Writer<Vec<u8>>) -> Self {
+        self.history = Some(history);
+        self
+    }
+
+    /// Writes into the history, if there is one. Memory takes all that is written to it.
+    fn note(&mut self, line: impl FnOnce(&mut Writer<Vec<u8>>) -> io::Result<()>) {
+        if let Some(history) = &mut self.history {
+            let _ = line(history);
         }
     }
 
@@ -238,6 +276,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             if let Some(recorder) = &mut self.recorder {
                 recorder.see(&seen, self.judge.ghost());
             }
+            self.note(|history| history.observe(&seen));
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.roll(self.engine.now(), self.engine.take_film());
@@ -292,6 +331,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         if let Some(recorder) = &mut self.recorder {
             recorder.healed(now);
         }
+        self.note(|history| history.healed(now));
     }
 
     /// Gives the cluster its time. Writes go on, for they have to resume.
@@ -342,7 +382,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         self.control.lock().stop_consuming = true;
         let consumers = self.cast.hosts.iter().filter(|host| host.kind == Kind::Consumer).count();
         let number = u32::try_from(consumers).unwrap_or(u32::MAX - 1) + 1;
-        self.judge.reading(self.engine.now());
+        let now = self.engine.now();
+        self.judge.reading(now);
+        self.note(|history| history.reading(now));
         let reader = cluster::final_reader(&mut self.engine, self.scenario, number, &self.control);
         self.cast.hosts.push(reader);
         let limit = self.engine.now() + WITHIN + STEP;

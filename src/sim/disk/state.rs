@@ -58,6 +58,9 @@ pub(super) enum Power {
     Off,
 }
 
+/// Files whose writes are observed, by the end of their names.
+const OBSERVED: [&str; 3] = [".log", ".index", ".timeindex"];
+
 pub(super) struct State {
     pub host: HostId,
     seed: Seed,
@@ -167,7 +170,7 @@ impl State {
     /// The path of a file whose writes are observed.
     pub fn log_path(&self, ino: Ino) -> Option<Arc<str>> {
         let path = self.tree.node(ino)?.path.clone()?;
-        path.ends_with(".log").then_some(path)
+        OBSERVED.iter().any(|suffix| path.ends_with(suffix)).then_some(path)
     }
 
     pub fn read(&mut self, ino: Ino, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {

@@ -409,12 +409,14 @@ fn the_flusher_brings_old_pages_to_the_platter_by_itself() {
 }
 
 #[test]
-fn observers_see_what_happens_to_logs_and_to_nothing_else() {
+fn observers_see_what_happens_to_logs_and_indexes_and_to_nothing_else() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     disk.create_dir_all(path("/d")).unwrap();
     let log = disk.open(path("/d/0.log"), Open::New).unwrap();
     let index = disk.open(path("/d/0.index"), Open::New).unwrap();
+    let other = disk.open(path("/d/0.snapshot"), Open::New).unwrap();
+    other.write_at(b"nobody looks", 0).unwrap();
     log.write_at(b"abc", 0).unwrap();
     index.write_at(b"xyz", 0).unwrap();
     log.set_len(1).unwrap();
@@ -425,7 +427,9 @@ fn observers_see_what_happens_to_logs_and_to_nothing_else() {
     let seen: Vec<String> = rig.seen().iter().map(|what| format!("{what:?}")).collect();
     let told = [
         r#"Cut { path: "/d/0.log", len: 0 }"#,
+        r#"Cut { path: "/d/0.index", len: 0 }"#,
         r#"Wrote { path: "/d/0.log", offset: 0, bytes: b"abc" }"#,
+        r#"Wrote { path: "/d/0.index", offset: 0, bytes: b"xyz" }"#,
         r#"Cut { path: "/d/0.log", len: 1 }"#,
         r#"Renamed { from: "/d", to: "/e" }"#,
         r#"Wrote { path: "/e/0.log", offset: 1, bytes: b"d" }"#,

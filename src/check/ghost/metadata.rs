@@ -1,0 +1,119 @@
+//! The metadata log: the controllers' own and each broker's copy, as their files say.
+
+use std::collections::BTreeMap;
+
+use super::Change;
+use super::replica::Replica;
+use super::segment::{Batch, Segment};
+use crate::base::{Instant, LeaderEpoch, Offset, Probe};
+use crate::sim::{HostId, Observation, What};
+
+/// Decisions of the controller that were committed at one moment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Decision {
+    pub batch: Batch,
+    pub at: Instant,
+}
+
+/// Every node's metadata log, and what of it is committed.
+#[derive(Debug, Default)]
+pub(crate) struct Metadata {
+    logs: BTreeMap<HostId, Replica>,
+    committed: Vec<Decision>,
+    /// Who began the newest epoch.
+    active: Option<(LeaderEpoch, HostId)>,
+}
+
+impl Metadata {
+    /// Where what is committed ends.
+    pub fn frontier(&self) -> Offset {
+        self.committed.last().map_or(Offset::ZERO, |last| last.batch.next)
+    }
+
+    /// Everything that was committed, in order.
+    pub fn committed(&self) -> &[Decision] {
+        &self.committed
+    }
+
+    /// What was committed at an offset.
+    pub fn decision_at(&self, offset: Offset) -> Option<&Decision> {
+        let after = self.committed.partition_point(|known| known.batch.base <= offset);
+        self.committed.get(after.checked_sub(1)?).filter(|known| known.batch.next > offset)
+    }
+
+    /// Whether a host is the controller that began the newest epoch.
+    pub fn leads(&self, host: HostId) -> bool {
+        self.active.is_some_and(|(_, active)| active == host)
+    }
+
+    /// A host's log, or its copy.
+    pub fn log(&self, host: HostId) -> Option<&Replica> {
+        self.logs.get(&host)
+    }
+
+    pub(super) fn observe(&mut self, seen: &Observation, changes: &mut Vec<Change>) {
+        let host = seen.host;
+        match &seen.what {
+            What::Wrote { path, offset, bytes } => {
+                let Some(base) = segment_of(path) else { return };
+                let log = self.logs.entry(host).or_default();
+                let before = log.end();
+                let segment = log.segments.entry(base).or_default();
+                let written = segment.write(*offset, bytes);
+                let new = segment.batches().get(written.first..).unwrap_or_default();
+                changes.extend(new.iter().map(|batch| Change::Decided { host, batch: *batch }));
+                self.shortened(host, before, changes);
+            }
+            What::Cut { path, len } => {
+                let Some(base) = segment_of(path) else { return };
+                let log = self.logs.entry(host).or_default();
+                let before = log.end();
+                log.segments.entry(base).or_default().cut(*len);
+                self.shortened(host, before, changes);
+            }
+            What::Removed { path } | What::Renamed { from: path, .. } => {
+                let Some(base) = segment_of(path) else { return };
+                let log = self.logs.entry(host).or_default();
+                let before = log.end();
+                log.segments.remove(&base);
+                self.shortened(host, before, changes);
+            }
+            What::PowerLost { .. } => {
+                self.logs.remove(&host);
+            }
+            What::Survived { path, bytes } => {
+                let Some(base) = segment_of(path) else { return };
+                let log = self.logs.entry(host).or_default();
+                log.segments.insert(base, Segment::survived(bytes));
+            }
+            What::Probe(Probe::BecameController { epoch, .. })
+                if self.active.is_none_or(|(newest, _)| newest <= *epoch) =>
+            {
+                self.active = Some((*epoch, host));
+            }
+            What::Probe(Probe::MetadataCommitted { end, .. }) => {
+                let frontier = self.frontier();
+                let Some(log) = self.logs.get(&host) else { return };
+                let new = log.batches_from(frontier).take_while(|batch| batch.next <= *end);
+                self.committed.extend(new.map(|batch| Decision { batch: *batch, at: seen.at }));
+            }
+            _ => {}
+        }
+    }
+
+    fn shortened(&self, host: HostId, before: Offset, changes: &mut Vec<Change>) {
+        let end = self.logs.get(&host).map_or(Offset::ZERO, Replica::end);
+        if end < before {
+            changes.push(Change::Undecided { host, end });
+        }
+    }
+}
+
+/// `/data/__cluster_metadata-0/00000000000000000000.log`
+fn segment_of(path: &str) -> Option<i64> {
+    let (directory, file) = path.rsplit_once('/')?;
+    if !directory.ends_with("/__cluster_metadata-0") {
+        return None;
+    }
+    file.strip_suffix(".log")?.parse().ok()
+}

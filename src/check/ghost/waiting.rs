@@ -1,0 +1,115 @@
+//! What waits for what: the state of a partition that does not go on, in one clause for each who
+//! has to do with it.
+
+use super::*;
+use crate::base::BrokerId;
+use crate::base::config::Acks;
+use crate::check::violation::{Seconds, brokers};
+use crate::sim::Outcome;
+
+impl Ghost {
+    /// Who leads a partition, who is in sync, and what keeps each of the others. Nothing, where
+    /// nobody looks into brokers.
+    pub(crate) fn condition(&self, name: &TopicPartition) -> String {
+        let Some(partition) = self.partitions.get(name) else { return String::new() };
+        let state = &partition.committed;
+        let mut clauses = Vec::new();
+        let leader_end = state.leader.and_then(|leader| {
+            clauses.push(format!("leader b{leader} of epoch {}", state.leader_epoch));
+            Some(self.hosts.replica(self.hosts.id_of(leader)?, name)?.end())
+        });
+        match leader_end {
+            Some(end) => clauses.push(format!("log end {end}")),
+            None => clauses.push(format!("nobody leads epoch {}", state.leader_epoch)),
+        }
+        clauses.push(format!("ISR {}", brokers(&state.isr)));
+        let head = clauses.join(", ");
+        let others = state.replicas.iter().filter_map(|id| self.what_keeps(name, *id, leader_end));
+        std::iter::once(head).chain(others).collect::<Vec<_>>().join("; ")
+    }
+
+    /// What keeps a replica from its place; `None` if nothing does.
+    fn what_keeps(
+        &self,
+        name: &TopicPartition,
+        broker: BrokerId,
+        leader_end: Option<Offset>,
+    ) -> Option<String> {
+        let state = &self.partitions.get(name)?.committed;
+        let (id, host) = self.hosts.iter().find(|(_, host)| host.broker == broker)?;
+        let mut clauses = Vec::new();
+        if !host.up {
+            clauses.push("is down".to_owned());
+        } else if host.fenced {
+            clauses.push("is fenced".to_owned());
+        } else {
+            let leads = state.leader == Some(broker);
+            match self.role(id, name) {
+                Some(role) if role.leads != leads || role.epoch != state.leader_epoch => {
+                    let role_name = if role.leads { "leads" } else { "follows" };
+                    clauses.push(format!("still {role_name} in epoch {}", role.epoch));
+                }
+                None => clauses.push("has taken up no role".to_owned()),
+                Some(_) => {}
+            }
+        }
+        let end = host.replicas.get(name).map_or(Offset::ZERO, Replica::end);
+        if leader_end != Some(end) {
+            clauses.push(format!("ends at offset {end}"));
+        }
+        if !state.isr.contains(&broker) {
+            clauses.push("is not in sync".to_owned());
+        }
+        (!clauses.is_empty()).then(|| format!("b{broker} {}", clauses.join(", ")))
+    }
+
+    /// Which producers wait for a partition, and what the partition waits for.
+    pub(crate) fn who_waits_for(&self, name: &TopicPartition, since: Instant) -> String {
+        join([self.unanswered(name, since), self.condition(name)])
+    }
+
+    /// How far readers came in a partition, and what the partition waits for.
+    pub(crate) fn who_reads(&self, name: &TopicPartition) -> String {
+        let read = self.clients.last_pass(name).map_or_else(String::new, |pass| {
+            let (reader, at) = (pass.consumer, Seconds(pass.at));
+            format!("consumer {reader} read on to offset {} at {at}, and nobody since", pass.last())
+        });
+        join([read, self.condition(name)])
+    }
+
+    /// The oldest send to a partition that still has no answer, or the latest answer.
+    fn unanswered(&self, name: &TopicPartition, since: Instant) -> String {
+        let asked = self
+            .clients
+            .sends()
+            .filter(|send| send.partition == *name && send.acks != Acks::None && send.at >= since);
+        let mut oldest: Option<&Send> = None;
+        let mut latest: Option<(Instant, &Send, &String)> = None;
+        for send in asked {
+            match &send.told {
+                None => oldest = oldest.or(Some(send)),
+                Some((at, Outcome::Fail { error } | Outcome::Unknown { error })) => {
+                    if latest.is_none_or(|(known, ..)| known <= *at) {
+                        latest = Some((*at, send, error));
+                    }
+                }
+                Some((_, Outcome::Ok { .. })) => {}
+            }
+        }
+        let mut clauses = Vec::new();
+        if let Some(send) = oldest {
+            let (producer, op, at) = (send.producer, send.op, Seconds(send.at));
+            clauses.push(format!("p{producer} has waited for send {op} since {at}"));
+        }
+        if let Some((at, send, error)) = latest {
+            let (producer, at) = (send.producer, Seconds(at));
+            clauses.push(format!("p{producer} was told {error} at {at}"));
+        }
+        clauses.join("; ")
+    }
+}
+
+fn join(clauses: [String; 2]) -> String {
+    let clauses: Vec<String> = clauses.into_iter().filter(|clause| !clause.is_empty()).collect();
+    clauses.join("; ")
+}

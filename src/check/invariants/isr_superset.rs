@@ -1,0 +1,140 @@
+//! `isr-superset`: everybody whom the controller counts as in sync, the leader counts too: its
+//! maximal ISR (the committed one, and who may have joined since) contains the controller's.
+//!
+//! Otherwise its high watermark may pass a replica that could be elected. Judged whenever either
+//! side changes, while the leader runs and leads in the controller's epoch. What the leader counts
+//! only the leader can say; the rest is the controller's.
+//! Source: KIP-497; `ValidLeaderMaximalIsr` of the KIP-279 and KRaft specifications.
+
+use std::collections::BTreeMap;
+
+use crate::base::{BrokerId, LeaderEpoch, Probe, TopicPartition};
+use crate::check::ghost::Change;
+use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::sim::{HostId, What};
+
+/// Whom a leader counts, in which epoch.
+struct Counted {
+    epoch: LeaderEpoch,
+    isr: Vec<BrokerId>,
+}
+
+#[derive(Default)]
+pub(super) struct IsrSuperset {
+    counted: BTreeMap<TopicPartition, BTreeMap<HostId, Counted>>,
+}
+
+impl IsrSuperset {
+    fn ask(
+        &self,
+        event: &Event<'_>,
+        ghost: &Ghost,
+        name: &TopicPartition,
+    ) -> Result<(), Violation> {
+        let Some(state) = ghost.partition(name).map(|known| &known.committed) else {
+            return Ok(());
+        };
+        let Some(leader) = state.leader else { return Ok(()) };
+        let Some((id, _)) = ghost.hosts().find(|(_, host)| host.broker == leader && host.up) else {
+            return Ok(());
+        };
+        let role = ghost.role(id, name);
+        if !role.is_some_and(|role| role.leads && role.epoch == state.leader_epoch) {
+            return Ok(());
+        }
+        let counted = self.counted.get(name).and_then(|hosts| hosts.get(&id));
+        let Some(counted) = counted.filter(|known| known.epoch == state.leader_epoch) else {
+            return Ok(());
+        };
+        if state.isr.iter().all(|id| counted.isr.contains(id)) {
+            return Ok(());
+        }
+        let witness = Witness::NotCounted {
+            leader,
+            epoch: state.leader_epoch,
+            counted: counted.isr.clone(),
+            committed: state.isr.clone(),
+        };
+        event.broke("isr-superset", name, witness)
+    }
+}
+
+impl Invariant for IsrSuperset {
+    fn name(&self) -> &'static str {
+        "isr-superset"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for change in event.changes {
+            match change {
+                Change::Committed { partition } => self.ask(event, ghost, partition)?,
+                Change::Gone { partition } => {
+                    self.counted.remove(partition);
+                }
+                _ => {}
+            }
+        }
+        let What::Probe(Probe::MayBeInSync { partition, epoch, isr }) = &event.seen.what else {
+            return Ok(());
+        };
+        let counted = Counted { epoch: *epoch, isr: isr.clone() };
+        self.counted.entry(partition.clone()).or_default().insert(event.seen.host, counted);
+        self.ask(event, ghost, partition)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+
+    fn led() -> Story {
+        let mut story = Story::judging("isr-superset");
+        story.counts(1, 0, &[1, 2, 3]);
+        story
+    }
+
+    #[test]
+    fn silent_while_a_replica_leaves_and_joins_again_and_the_leader_counts_it_all_along() {
+        let mut story = led();
+        story.commits(Some(1), 0, &[1, 2]);
+        story.counts(1, 0, &[1, 2]);
+        story.counts(1, 0, &[1, 2, 3]);
+        story.commits(Some(1), 0, &[1, 2, 3]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_a_leader_that_is_deposed_or_dead() {
+        let mut story = led();
+        story.commits(Some(1), 0, &[1, 2]);
+        story.counts(1, 0, &[1, 2]);
+        story.commits(Some(2), 1, &[2, 3]);
+        story.silent();
+        let mut story = led();
+        story.counts(1, 0, &[1, 2]);
+        assert!(!story.sentence().is_empty());
+        let mut story = led();
+        story.killed(1);
+        story.counts(1, 0, &[1, 2]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_somebody_joined_whom_the_leader_does_not_count() {
+        let mut story = led();
+        story.commits(Some(1), 0, &[1, 2]);
+        story.counts(1, 0, &[1, 2]);
+        story.commits(Some(1), 0, &[1, 2, 3]);
+        story.fired(
+            "orders-0 leader b1 of epoch 0 counts b1 and b2 at 1.000 s; b1, b2 and b3 are in sync \
+             for the controller",
+        );
+    }
+
+    #[test]
+    fn fires_when_the_leader_forgets_somebody_before_the_controller_does() {
+        let mut story = led();
+        story.counts(1, 0, &[1]);
+        assert!(story.sentence().contains("leader b1 of epoch 0 counts b1 at"));
+    }
+}

@@ -1,0 +1,117 @@
+//! `recovery-trusts-only-synced`: after a power loss, a log opens to a valid prefix of what the
+//! platter holds: nothing torn, nothing after a gap, and no end beyond the last valid batch.
+//!
+//! What is valid the ghost reads from the bytes that survived, batch by batch with its checksum.
+//! Judged when a node that lost power first takes up a role: by then it has opened the log, and
+//! from then on serves it.
+//! Source: KAFKA-10533; disk faults of the crash-consistency literature.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::base::{Offset, Probe, TopicPartition};
+use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::sim::{HostId, What};
+
+#[derive(Default)]
+pub(super) struct RecoveryTrustsOnlySynced {
+    /// Hosts that lost power, with the logs that they have opened since.
+    opened: BTreeMap<HostId, BTreeSet<TopicPartition>>,
+}
+
+impl Invariant for RecoveryTrustsOnlySynced {
+    fn name(&self) -> &'static str {
+        "recovery-trusts-only-synced"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        let (partition, log_end) = match &event.seen.what {
+            What::PowerLost { .. } => {
+                self.opened.insert(event.seen.host, BTreeSet::new());
+                return Ok(());
+            }
+            What::Probe(Probe::BecameLeader { partition, log_end, .. }) => {
+                (partition, Some(*log_end))
+            }
+            What::Probe(Probe::BecameFollower { partition, .. }) => (partition, None),
+            _ => return Ok(()),
+        };
+        let Some(opened) = self.opened.get_mut(&event.seen.host) else { return Ok(()) };
+        if opened.contains(partition) {
+            return Ok(());
+        }
+        opened.insert(partition.clone());
+        let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
+        let log = host.replicas.get(partition);
+        let valid = log.map_or(Offset::ZERO, |log| log.contiguous_end());
+        let claims = log_end.filter(|end| *end > valid);
+        let position = log.and_then(|log| log.first_garbage());
+        let gap = log.is_some_and(|log| log.end() > valid);
+        if claims.is_none() && position.is_none() && !gap {
+            return Ok(());
+        }
+        let witness = Witness::TrustsUnsynced { broker: host.broker, valid, position, claims };
+        event.broke(self.name(), partition, witness)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+
+    fn written() -> Story {
+        let mut story = Story::judging("recovery-trusts-only-synced");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.rolls(1, 2);
+        story.writes(1, 2, 0, &[3]);
+        story
+    }
+
+    #[test]
+    fn silent_when_the_torn_end_is_cut_before_the_log_is_served() {
+        let mut story = written();
+        story.power_loss_tearing(1);
+        story.boot(1);
+        story.cut(1, 2);
+        story.leads_with_log_end(1, 1, 2);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_a_node_that_did_not_lose_power() {
+        let mut story = written();
+        story.killed(1);
+        story.boot(1);
+        story.leads_with_log_end(1, 1, 4);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_torn_bytes_are_kept() {
+        let mut story = written();
+        story.power_loss_tearing(1);
+        story.boot(1);
+        story.became_follower(1, 1, 2);
+        story.fired(
+            "orders-0 log of b1 is valid below offset 2 since the power failed; at 1.000 s it was \
+             opened with bytes that are no batch, at position 0",
+        );
+    }
+
+    #[test]
+    fn fires_when_a_log_is_opened_beyond_a_gap() {
+        let mut story = written();
+        story.power_loss_keeping(1, 0, 0);
+        story.boot(1);
+        story.became_follower(1, 1, 2);
+        assert!(story.sentence().ends_with("it was opened with what follows a gap"));
+    }
+
+    #[test]
+    fn fires_when_a_node_believes_in_more_than_survived() {
+        let mut story = written();
+        story.power_loss(1, 2);
+        story.boot(1);
+        story.leads_with_log_end(1, 1, 3);
+        assert!(story.sentence().ends_with("it was opened as one that ends at offset 3"));
+    }
+}
