@@ -14,7 +14,7 @@ mod segment;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub(crate) use clients::{Clients, Send};
+pub(crate) use clients::{Clients, Reached, Send};
 pub(crate) use hosts::Host;
 pub(crate) use partition::{Partition, Promised};
 pub(crate) use replica::Replica;

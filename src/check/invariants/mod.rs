@@ -21,6 +21,8 @@ mod reads_reach_end;
 mod send_reorder;
 mod writes_resume;
 
+pub(super) use acked_write_unseen::unseen;
+
 use super::{Invariant, Setup};
 
 /// Every invariant's name, as in scenario files.

@@ -131,6 +131,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             Broken::new(violation.invariant, violation.at, violation.to_string())
         }));
         let notes = verdicts.notes.iter().map(ToString::to_string).collect();
+        self.counts.lost = verdicts.lost;
         self.counts.faults = faults.struck;
         self.counts.faults_skipped = faults.skipped();
         self.outcome(broken, notes, faults.story)
