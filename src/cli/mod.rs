@@ -1,6 +1,8 @@
 //! The commands, one file each. This one only dispatches.
 
+mod matrix;
 mod replay;
+mod report;
 mod run;
 mod serve;
 
@@ -36,6 +38,10 @@ enum Command {
     Run(run::RunArgs),
     /// Run one seed of a scenario again, event by event
     Replay(replay::ReplayArgs),
+    /// What outlives which fault under which settings
+    Matrix(matrix::MatrixArgs),
+    /// One page over the last runs
+    Report(report::ReportArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -47,6 +53,8 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

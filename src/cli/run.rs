@@ -1,5 +1,6 @@
 //! `run`: scenarios over many seeds, verdicts, reports.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -12,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{refuse, say};
 use crate::lab::files::{SMOKE, load_all};
+use crate::lab::overview::{TIMINGS, Timing, Timings};
 use crate::lab::report::{self, Report};
 use crate::lab::sweep::{Sweep, Watch};
 use crate::lab::verdict::RunVerdict;
@@ -65,7 +67,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
     let mut screen = Screen::new(&sweep);
     let reports = sweep.run(&mut screen);
     screen.bar.finish_and_clear();
-    if let Err(problem) = write(&args.reports, &reports) {
+    if let Err(problem) = write(&args.reports, &reports, &screen.timings) {
         return refuse("run", problem);
     }
     say(format_args!("reports: {}", args.reports.join("summary.md").display()));
@@ -75,6 +77,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
 /// A progress bar where there is a terminal, and a line for each scenario everywhere.
 struct Screen {
     bar: ProgressBar,
+    timings: BTreeMap<String, Timing>,
 }
 
 impl Screen {
@@ -90,7 +93,7 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
-        Self { bar }
+        Self { bar, timings: BTreeMap::new() }
     }
 }
 
@@ -103,6 +106,8 @@ impl Watch for Screen {
     }
 
     fn done(&mut self, report: &Report, wall: Duration) {
+        let timing = Timing::new(wall, report.simulated_ms());
+        self.timings.insert(report.scenario.clone(), timing);
         let mut text = report::line(report, wall);
         if !report.verdict.is_expected() {
             text.push('\n');
@@ -112,7 +117,7 @@ impl Watch for Screen {
     }
 }
 
-fn write(dir: &Path, reports: &[Report]) -> Result<(), String> {
+fn write(dir: &Path, reports: &[Report], timings: &BTreeMap<String, Timing>) -> Result<(), String> {
     let put = |name: &str, text: String| {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
@@ -121,5 +126,7 @@ fn write(dir: &Path, reports: &[Report]) -> Result<(), String> {
     for report in reports {
         put(&format!("{}.json", report.scenario), report.to_json())?;
     }
+    Timings::update(dir, timings)
+        .map_err(|error| format!("{}: {error}", dir.join(TIMINGS).display()))?;
     put("summary.md", report::summary(reports))
 }

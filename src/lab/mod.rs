@@ -5,6 +5,8 @@
 
 mod engine;
 pub mod files;
+pub mod matrix;
+pub mod overview;
 pub mod report;
 pub mod run;
 pub mod scenario;
