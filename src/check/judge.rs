@@ -78,6 +78,8 @@ impl Judge {
         let ending = Ending { now, healed: self.healed, reading: self.reading };
         let (ghost, found) = (&self.ghost, &mut self.verdicts.violations);
         self.invariants.retain_mut(|invariant| keep(found, invariant.finish(ending, ghost)));
+        let unseen = invariants::unseen(ending, &self.ghost).count();
+        self.verdicts.lost = u64::try_from(unseen).unwrap_or(u64::MAX);
         self.verdicts.notes = self.ghost.take_notes();
         let unjudged = self.invariants.iter().filter_map(|i| i.unjudged(ending, &self.ghost));
         self.verdicts.notes.extend(unjudged);

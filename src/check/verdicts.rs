@@ -15,6 +15,8 @@ pub struct Verdicts {
     pub violations: Vec<Violation>,
     /// What is worth saying though nothing is wrong with it.
     pub notes: Vec<Note>,
+    /// Acknowledged records that the final reads did not find.
+    pub lost: u64,
     /// Every invariant that was judged, by name.
     pub judged: Vec<&'static str>,
 }

@@ -1,7 +1,9 @@
 //! The commands, one file each. This one only dispatches.
 
 mod check;
+mod matrix;
 mod replay;
+mod report;
 mod run;
 mod serve;
 mod shrink;
@@ -42,6 +44,10 @@ enum Command {
     Shrink(shrink::ShrinkArgs),
     /// Judge a recorded history of any Kafka-protocol cluster by what its clients saw
     Check(check::CheckArgs),
+    /// What outlives which fault under which settings
+    Matrix(matrix::MatrixArgs),
+    /// One page over the last runs
+    Report(report::ReportArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -55,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Shrink(args) => shrink::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Matrix(args) => matrix::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

@@ -1,5 +1,6 @@
 //! `run`: scenarios over many seeds, verdicts, reports.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -13,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::shrink::{Asked, shrink_to_file};
 use super::{refuse, say};
 use crate::lab::files::{SMOKE, load_all};
+use crate::lab::overview::{TIMINGS, Timing, Timings};
 use crate::lab::picture::{self, Picture};
 use crate::lab::report::{self, Report};
 use crate::lab::shrink::BUDGET;
@@ -65,7 +67,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
         }
         Err(problem) => return refuse("run", problem),
     };
-    let mut reports = Vec::new();
+    let (mut reports, mut timings) = (Vec::new(), BTreeMap::new());
     for sweep in sweeps(args, scenarios, if smoke { SMOKE_SEEDS } else { SEEDS }) {
         let mut screen = Screen::new(&sweep);
         let done = sweep.run(&mut screen);
@@ -77,8 +79,9 @@ pub fn run(args: &RunArgs) -> ExitCode {
             return refuse("run", problem);
         }
         reports.extend(done);
+        timings.append(&mut screen.timings);
     }
-    if let Err(problem) = write(&args.reports, &reports) {
+    if let Err(problem) = write(&args.reports, &reports, &timings) {
         return refuse("run", problem);
     }
     say(format_args!("reports: {}", args.reports.join("summary.md").display()));
@@ -129,6 +132,7 @@ fn shrink_failures(sweep: &Sweep, reports: &[Report]) {
 /// A progress bar where there is a terminal, and a line for each scenario everywhere.
 struct Screen {
     bar: ProgressBar,
+    timings: BTreeMap<String, Timing>,
 }
 
 impl Screen {
@@ -144,7 +148,7 @@ impl Screen {
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
-        Self { bar }
+        Self { bar, timings: BTreeMap::new() }
     }
 }
 
@@ -157,6 +161,8 @@ impl Watch for Screen {
     }
 
     fn done(&mut self, report: &Report, wall: Duration) {
+        let timing = Timing::new(wall, report.simulated_ms());
+        self.timings.insert(report.scenario.clone(), timing);
         let mut text = report::line(report, wall);
         if !report.verdict.is_expected() {
             text.push('\n');
@@ -185,7 +191,7 @@ fn draw(
     Ok(())
 }
 
-fn write(dir: &Path, reports: &[Report]) -> Result<(), String> {
+fn write(dir: &Path, reports: &[Report], timings: &BTreeMap<String, Timing>) -> Result<(), String> {
     let put = |name: &str, text: String| {
         let path = dir.join(name);
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
@@ -194,5 +200,7 @@ fn write(dir: &Path, reports: &[Report]) -> Result<(), String> {
     for report in reports {
         put(&format!("{}.json", report.scenario), report.to_json())?;
     }
+    Timings::update(dir, timings)
+        .map_err(|error| format!("{}: {error}", dir.join(TIMINGS).display()))?;
     put("summary.md", report::summary(reports))
 }

@@ -6,6 +6,8 @@
 
 mod engine;
 pub mod files;
+pub mod matrix;
+pub mod overview;
 pub mod picture;
 pub mod report;
 pub mod run;

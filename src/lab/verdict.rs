@@ -50,6 +50,8 @@ pub struct Counts {
     pub refused: u64,
     /// Of these: nobody knows.
     pub unknown: u64,
+    /// Of the acknowledged: those that the final reads did not find.
+    pub lost: u64,
     /// Records that consumers read, the final reads included.
     pub read: u64,
     /// Elections of a partition's leader, as the controller committed them.
@@ -64,6 +66,7 @@ impl std::ops::AddAssign for Counts {
         self.acked += other.acked;
         self.refused += other.refused;
         self.unknown += other.unknown;
+        self.lost += other.lost;
         self.read += other.read;
         self.elections += other.elections;
     }
@@ -215,6 +218,8 @@ pub struct RunLine {
     pub verdict: RunVerdict,
     /// How long it took, in simulated milliseconds.
     pub simulated_ms: u64,
+    /// Acknowledged records that its final reads did not find.
+    pub lost: u64,
 }
 
 /// The first run, by seed, that broke an invariant.
@@ -309,7 +314,8 @@ impl Tally {
         }
         let simulated_ms = u64::try_from(outcome.simulated.as_millis()).unwrap_or(u64::MAX);
         let trace = outcome.trace.to_string();
-        self.runs.push(RunLine { seed: outcome.seed, trace, verdict, simulated_ms });
+        let (seed, lost) = (outcome.seed, outcome.counts.lost);
+        self.runs.push(RunLine { seed, trace, verdict, simulated_ms, lost });
     }
 
     /// What came of the scenario so far.

@@ -16,7 +16,7 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub(crate) use clients::{Clients, Send};
+pub(crate) use clients::{Clients, Reached, Send};
 pub(crate) use hosts::Host;
 pub(crate) use metadata::Metadata;
 pub(crate) use partition::{Partition, Promised};

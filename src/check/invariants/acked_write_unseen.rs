@@ -4,6 +4,7 @@
 //! beginning, must have been read by somebody since. With acks=0 the word is given without an offset, and counts all the same.
 //! Source: Jepsen's Kafka workload, unseen.
 
+use crate::check::ghost::{Reached, Send};
 use crate::check::{Ending, Event, Ghost, Invariant, Violation, Witness};
 
 pub(super) struct AckedWriteUnseen;
@@ -18,26 +19,34 @@ impl Invariant for AckedWriteUnseen {
     }
 
     fn finish(&mut self, ending: Ending, ghost: &Ghost) -> Result<(), Violation> {
-        for send in ghost.clients().sends() {
-            let Some(acked) = send.acknowledged() else { continue };
-            let told = send.as_told();
-            let deleted_below = ghost.deleted_below(&send.partition);
-            if told.offset.is_none_or(|offset| offset < deleted_below) && deleted_below.0 > 0 {
-                continue;
-            }
-            let reads = ghost.clients().reached(&send.partition);
-            let read = reads.iter().find(|read| {
-                let began = ending.reading.filter(|at| *at <= read.at).unwrap_or(read.since);
-                let seen = send.last_read.is_some_and(|seen| seen >= read.since);
-                let skipped = send.offset().is_some_and(|offset| offset < read.from);
-                acked <= began && !seen && !skipped
-            });
-            let Some(read) = read else { continue };
-            let witness = Witness::Unseen { told, consumer: read.consumer, end: read.end };
-            return Violation::found(self.name(), read.at, &send.partition, witness);
-        }
-        Ok(())
+        let Some((send, read)) = unseen(ending, ghost).next() else { return Ok(()) };
+        let witness =
+            Witness::Unseen { told: send.as_told(), consumer: read.consumer, end: read.end };
+        Violation::found(self.name(), read.at, &send.partition, witness)
     }
+}
+
+/// Every acknowledged record that a final read did not find, with that read.
+pub(in crate::check) fn unseen(
+    ending: Ending,
+    ghost: &Ghost,
+) -> impl Iterator<Item = (&Send, &Reached)> {
+    ghost.clients().sends().filter_map(move |send| {
+        let acked = send.acknowledged()?;
+        let deleted_below = ghost.deleted_below(&send.partition);
+        let told = send.as_told();
+        if told.offset.is_none_or(|offset| offset < deleted_below) && deleted_below.0 > 0 {
+            return None;
+        }
+        let reads = ghost.clients().reached(&send.partition);
+        let read = reads.iter().find(|read| {
+            let began = ending.reading.filter(|at| *at <= read.at).unwrap_or(read.since);
+            let seen = send.last_read.is_some_and(|seen| seen >= read.since);
+            let skipped = send.offset().is_some_and(|offset| offset < read.from);
+            acked <= began && !seen && !skipped
+        });
+        Some((send, read?))
+    })
 }
 
 #[cfg(test)]

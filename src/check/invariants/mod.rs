@@ -27,6 +27,8 @@ mod recovery_trusts_only_synced;
 mod send_reorder;
 mod writes_resume;
 
+pub(super) use acked_write_unseen::unseen;
+
 use super::{Invariant, Setup};
 
 /// Every invariant's name, as in scenario files.

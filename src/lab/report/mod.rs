@@ -17,7 +17,7 @@
 //! | `notes` | what is worth saying though nothing is wrong with it: `note`, `first_seed`, `runs` |
 //! | `counts` | over all runs: faults, records, elections |
 //! | `simulated_ms` | over all runs |
-//! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms` |
+//! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms`, `lost` (acknowledged records that the final reads did not find) |
 
 mod markdown;
 #[cfg(test)]
@@ -122,6 +122,11 @@ impl Report {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
+    }
+
+    /// Over all runs.
+    pub fn simulated_ms(&self) -> u64 {
+        self.simulated_ms
     }
 
     fn simulated_seconds(&self) -> u64 {

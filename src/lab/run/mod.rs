@@ -200,6 +200,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }));
         let mut notes: Vec<_> = verdicts.notes.iter().map(ToString::to_string).collect();
         notes.extend(faults.unable.iter().map(|why| format!("faults left out: {why}")));
+        self.counts.lost = verdicts.lost;
         self.counts.faults = faults.struck;
         self.counts.faults_skipped = faults.skipped();
         self.outcome(broken, notes, faults.story)

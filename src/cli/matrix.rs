@@ -1,0 +1,158 @@
+//! `matrix`: what outlives which fault under which settings.
+
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use indicatif::ProgressBar;
+
+use super::{refuse, say};
+use crate::lab::matrix::{self, Named, Runs, Table};
+use crate::lab::sweep::Watch;
+use crate::lab::verdict::RunVerdict;
+use crate::lab::{EngineKind, Report, Scenario, read_seeds};
+
+/// Seeds of each cell of the whole table.
+const SEEDS: u64 = 3;
+/// Seeds of each cell when one person's settings are asked about.
+const SEEDS_OF_ONE: u64 = 20;
+/// Larger than any properties file.
+const MAX_FILE: u64 = 1 << 20;
+
+/// The whole table, or one person's row of it.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Examples:\n  brokerquake matrix --seeds 20\n  brokerquake matrix --config server.properties --producer producer.properties\n  brokerquake matrix --write acks-all-rf3-min2-cache-clean-all-power cell.toml\n\n\
+    Reports: reports/durability-matrix.md and .json; scenarios of cells with a witness: reports/matrix/CELL.toml."
+)]
+pub struct MatrixArgs {
+    /// Answer for the settings of this broker; Kafka's defaults when absent but --producer is there
+    #[arg(long, value_name = "server.properties")]
+    config: Option<PathBuf>,
+    /// Answer for the settings of this producer; Kafka's defaults when absent but --config is there
+    #[arg(long, value_name = "producer.properties")]
+    producer: Option<PathBuf>,
+    /// Copies of the topic, where it was not created with the broker's default
+    #[arg(long, value_name = "N")]
+    replication_factor: Option<i16>,
+    /// How many seeds of each cell, from 0; or which, the end not included
+    #[arg(long, value_name = "N|A..B", value_parser = read_seeds)]
+    seeds: Option<Range<u64>>,
+    /// Runs at a time; one for each core when absent
+    #[arg(long, value_name = "J")]
+    jobs: Option<NonZeroUsize>,
+    /// The simulation that they run in
+    #[arg(long, value_enum, default_value_t)]
+    engine: EngineKind,
+    /// Where reports are written
+    #[arg(long, value_name = "DIR", default_value = "reports")]
+    reports: PathBuf,
+    /// Write one cell's scenario to a file, and run nothing
+    #[arg(long, num_args = 2, value_names = ["CELL", "FILE"], conflicts_with_all = ["config", "producer"])]
+    write: Option<Vec<String>>,
+}
+
+/// Runs it, prints the table or the answer, writes reports.
+pub fn run(args: &MatrixArgs) -> ExitCode {
+    match act(args) {
+        Ok(code) => ExitCode::from(code),
+        Err(problem) => refuse("matrix", problem),
+    }
+}
+
+fn act(args: &MatrixArgs) -> Result<u8, String> {
+    if let Some([cell, file]) = args.write.as_deref() {
+        let cell = matrix::find(cell)?;
+        put(Path::new(file), &cell.to_toml())?;
+        say(format_args!("{file}"));
+        return Ok(0);
+    }
+    let asked = args.config.is_some() || args.producer.is_some();
+    let rows = if asked || args.replication_factor.is_some() {
+        vec![settings(args)?]
+    } else {
+        matrix::rows()
+    };
+    let one = rows.len() == 1;
+    let cells = matrix::cells(&rows);
+    let seeds = args.seeds.clone().unwrap_or(0..if one { SEEDS_OF_ONE } else { SEEDS });
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let jobs = args.jobs.unwrap_or(cores);
+    let mut screen = Screen::new((seeds.end - seeds.start) * cells.len() as u64);
+    let runs = Runs { seeds, jobs, engine: args.engine };
+    let table = matrix::run(&cells, &runs, &mut screen).map_err(|error| error.to_string())?;
+    screen.bar.finish_and_clear();
+    write_cells(&table)?;
+    if one {
+        say(matrix::answer(&table).trim_end());
+    } else {
+        say(matrix::terminal(&table).trim_end());
+        put(&args.reports.join("durability-matrix.md"), &matrix::markdown(&table))?;
+        put(&args.reports.join("durability-matrix.json"), &table.to_json())?;
+        let path = args.reports.join("durability-matrix.md");
+        say(format_args!("reports: {}", path.display()));
+    }
+    Ok(table.exit_code())
+}
+
+fn settings(args: &MatrixArgs) -> Result<matrix::Settings, String> {
+    let text = |path: &Option<PathBuf>| -> Result<Option<(String, String)>, String> {
+        let Some(path) = path else { return Ok(None) };
+        Ok(Some((path.display().to_string(), read(path)?)))
+    };
+    let (server, producer) = (text(&args.config)?, text(&args.producer)?);
+    fn named((file, text): &(String, String)) -> Named<'_> {
+        Named { file, text }
+    }
+    let (server, producer) = (server.as_ref().map(named), producer.as_ref().map(named));
+    matrix::read(server, producer, args.replication_factor).map_err(|error| error.to_string())
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    let unreadable = |error| format!("{}: {error}", path.display());
+    let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
+    if bytes > MAX_FILE {
+        return Err(format!("{}: {bytes} bytes are too many for settings", path.display()));
+    }
+    std::fs::read_to_string(path).map_err(unreadable)
+}
+
+/// The scenarios that replay commands name: of the cells that have something to show.
+fn write_cells(table: &Table) -> Result<(), String> {
+    for result in table.cells.iter().filter(|result| result.witness.is_some()) {
+        put(Path::new(&result.cell.file()), &result.cell.to_toml())?;
+    }
+    Ok(())
+}
+
+fn put(path: &Path, text: &str) -> Result<(), String> {
+    let wrong = |error| format!("{}: {error}", path.display());
+    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+        std::fs::create_dir_all(dir).map_err(wrong)?;
+    }
+    std::fs::write(path, text).map_err(wrong)
+}
+
+/// A progress bar where there is a terminal.
+struct Screen {
+    bar: ProgressBar,
+}
+
+impl Screen {
+    fn new(runs: u64) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        Self { bar: if terminal { ProgressBar::new(runs) } else { ProgressBar::hidden() } }
+    }
+}
+
+impl Watch for Screen {
+    fn ran(&mut self, _: &Scenario, _: RunVerdict) {
+        self.bar.inc(1);
+    }
+
+    fn done(&mut self, _: &Report, _: Duration) {}
+}

@@ -1,0 +1,56 @@
+//! The table's row for one person's settings, in words.
+
+use std::fmt::Write;
+
+use super::{CellResult, Status, Table};
+
+/// What these settings keep and what they lose, with the seeds that prove it.
+pub fn answer(table: &Table) -> String {
+    let Some(first) = table.cells.first() else { return String::new() };
+    let settings = first.cell.settings.sentence();
+    let of = |status: Status| table.cells.iter().filter(move |result| result.status == status);
+    let mut text = format!("Your settings: {settings}.\n");
+    if of(Status::Survives).next().is_some() {
+        text.push_str("\nWith these settings an acknowledged record survives when\n");
+    }
+    for result in of(Status::Survives) {
+        let _ = writeln!(text, "  - {}{}", result.cell.misfortune.what(), kept(result));
+    }
+    if of(Status::Loses).next().is_some() {
+        text.push_str("\nIt does not survive when\n");
+    }
+    for result in of(Status::Loses) {
+        let _ = writeln!(text, "  - {}{}", result.cell.misfortune.what(), lost(result));
+    }
+    let odd = table.cells.iter();
+    for result in odd.filter(|r| !matches!(r.status, Status::Survives | Status::Loses)) {
+        let what = result.witness.as_ref().map_or("", |witness| witness.what.as_str());
+        let replay = result.witness.as_ref().map_or("", |witness| witness.replay.as_str());
+        let _ = writeln!(
+            text,
+            "\nA defect of the broker, and no property of your settings: when {}: {}\n    {what}\n    {replay}",
+            result.cell.misfortune.what(),
+            result.text(),
+        );
+    }
+    text
+}
+
+/// A promise, or only what was seen.
+fn kept(result: &CellResult) -> String {
+    let records = format!("0 of {} seeds lost any of {} records", result.seeds, result.acked);
+    if result.cell.promised() {
+        format!(" ({records})")
+    } else {
+        format!(" ({records}, though these settings don't promise it)")
+    }
+}
+
+fn lost(result: &CellResult) -> String {
+    let Some(witness) = &result.witness else { return String::new() };
+    let records = if witness.lost == 1 { "record" } else { "records" };
+    format!(
+        ", for example seed {}, which loses {} acknowledged {records} ({} of {} seeds lost some)\n    {}\n    {}",
+        witness.seed, witness.lost, result.seeds_lost, result.seeds, witness.what, witness.replay
+    )
+}

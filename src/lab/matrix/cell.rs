@@ -1,0 +1,214 @@
+//! One cell: settings and a fault, as a scenario that anyone can read, run and replay.
+
+use super::settings::Settings;
+use crate::base::config::{Acks, Setting};
+use crate::lab::Scenario;
+
+/// Where the scenarios of cells are written, relative to the current directory.
+pub const CELLS: &str = "reports/matrix";
+
+/// What happens to the cluster: the columns of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Misfortune {
+    /// The leader's process dies.
+    LeaderKill,
+    /// The leader's machine loses power.
+    LeaderPower,
+    /// The leader's machine and one in-sync follower's lose power at once.
+    TwoPower,
+    /// All machines lose power at once.
+    AllPower,
+    /// The followers can't reach the leader and fall out of sync; then the leader loses power.
+    AlonePower,
+    /// The same, and then the leader's process dies and stays away for long.
+    AloneKill,
+}
+
+impl Misfortune {
+    /// In the order of columns.
+    pub const ALL: [Self; 6] = [
+        Self::LeaderKill,
+        Self::LeaderPower,
+        Self::TwoPower,
+        Self::AllPower,
+        Self::AlonePower,
+        Self::AloneKill,
+    ];
+
+    /// As in a cell's name and at the head of a column.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::LeaderKill => "leader-kill",
+            Self::LeaderPower => "leader-power",
+            Self::TwoPower => "two-power",
+            Self::AllPower => "all-power",
+            Self::AlonePower => "alone-power",
+            Self::AloneKill => "alone-kill",
+        }
+    }
+
+    /// In words.
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::LeaderKill => "the leader's process dies",
+            Self::LeaderPower => "the leader's machine loses power",
+            Self::TwoPower => "the leader and one in-sync follower lose power at once",
+            Self::AllPower => "all brokers lose power at once",
+            Self::AlonePower => {
+                "the followers are cut off from the leader and fall out of sync, then the leader loses power"
+            }
+            Self::AloneKill => {
+                "the followers are cut off from the leader and fall out of sync, then the leader's process dies and stays away"
+            }
+        }
+    }
+
+    /// How many of a partition's replicas lose power.
+    fn without_power(self, copies: i32) -> i32 {
+        match self {
+            Self::LeaderKill | Self::AloneKill => 0,
+            Self::LeaderPower | Self::AlonePower => 1,
+            Self::TwoPower => copies.min(2),
+            Self::AllPower => copies,
+        }
+    }
+
+    /// Whether it leaves nobody in sync to lead, for a while.
+    fn leaves_nobody_in_sync(self) -> bool {
+        matches!(self, Self::AlonePower | Self::AloneKill | Self::AllPower)
+    }
+
+    fn needs_followers(self) -> bool {
+        matches!(self, Self::TwoPower | Self::AlonePower | Self::AloneKill)
+    }
+
+    /// The rules of a scenario. What was not synced is gone, all of it: the worst that a power
+    /// loss may do, so that a row says what is promised and not what luck saved.
+    fn rules(self) -> String {
+        let power = |target: &str, at: &str, down: &str| {
+            format!(
+                "[[fault]]\nkind = \"power-loss\"\ntarget = {target}\npartition = 0\n\
+                 at = \"{at}\"\nsurvival = \"nothing\"\ndown = \"{down}\"\n"
+            )
+        };
+        let kill = |at: &str, down: &str| {
+            format!(
+                "[[fault]]\nkind = \"kill\"\ntarget = \"leader\"\npartition = 0\n\
+                 at = \"{at}\"\ndown = \"{down}\"\n"
+            )
+        };
+        let alone = "[[fault]]\nkind = \"partition\"\nfrom = \"followers\"\nto = \"leader\"\n\
+                     partition = 0\nat = \"1s\"\ndown = \"11s\"\n\n";
+        match self {
+            Self::LeaderKill => kill("3s..6s", "2s..3s"),
+            Self::LeaderPower => power("\"leader\"", "3s..6s", "2s..3s"),
+            Self::TwoPower => power("[\"leader\", \"isr-follower\"]", "3s..6s", "2s..3s"),
+            Self::AllPower => power("\"all\"", "3s..6s", "1s..3s"),
+            Self::AlonePower => format!("{alone}{}", power("\"leader\"", "5s..7s", "2s..3s")),
+            Self::AloneKill => format!("{alone}{}", kill("5s..7s", "4s..5s")),
+        }
+    }
+}
+
+/// Settings and what happens to them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cell {
+    /// The row.
+    pub settings: Settings,
+    /// The column.
+    pub misfortune: Misfortune,
+}
+
+impl Cell {
+    /// The cell, unless it makes no sense: one copy has no followers to be cut off.
+    pub fn new(settings: Settings, misfortune: Misfortune) -> Option<Self> {
+        let sense = settings.replication_factor > 1 || !misfortune.needs_followers();
+        sense.then_some(Self { settings, misfortune })
+    }
+
+    /// As in `--write CELL`: `acks-all-rf3-min2-cache-clean-all-power`.
+    pub fn name(&self) -> String {
+        format!("{}-{}", self.settings.slug(), self.misfortune.name())
+    }
+
+    /// Where its scenario is written.
+    pub fn file(&self) -> String {
+        format!("{CELLS}/{}.toml", self.name())
+    }
+
+    /// Whether the settings promise that every acknowledged record outlives this.
+    ///
+    /// The contract, computed and not looked up: acks=all with an election that stays clean loses
+    /// only if as many replicas as `min.insync.replicas` lose what they had not synced. acks=1
+    /// promises as much for a single copy. Whatever is not promised may still survive: the table
+    /// says what was seen.
+    pub fn promised(&self) -> bool {
+        let Settings { acks, replication_factor, min_insync, flush, unclean } = self.settings;
+        let copies = i32::from(replication_factor);
+        let on_disk = flush.covers_acks();
+        match acks {
+            Acks::None => false,
+            Acks::Leader => copies == 1 && (on_disk || self.misfortune.without_power(copies) == 0),
+            Acks::All => {
+                let clean = !(unclean && copies > 1 && self.misfortune.leaves_nobody_in_sync());
+                clean && (on_disk || self.misfortune.without_power(copies) < min_insync)
+            }
+        }
+    }
+
+    /// The text of its scenario.
+    pub fn to_toml(&self) -> String {
+        let settings = &self.settings;
+        let brokers = settings.replication_factor.max(3);
+        let mut flush = String::new();
+        if let Some(messages) = settings.flush.messages {
+            flush.push_str(&format!("flush.messages = {messages}\n"));
+        }
+        if let Some(ms) = settings.flush.ms {
+            flush.push_str(&format!("flush.ms = {}\n", ms.as_millis()));
+        }
+        if settings.flush.before_ack {
+            flush.push_str("flush.before.ack = true\n");
+        }
+        let scheduler = settings.flush.scheduler.map_or_else(String::new, |every| {
+            format!("log.flush.scheduler.interval.ms = {}\n", every.as_millis())
+        });
+        let expect = if self.promised() {
+            "holds = [\"*\"]\n"
+        } else {
+            "# Not promised: whether a seed shows a loss is what the matrix counts.\nholds = [\"*\"]\n\
+             allows = [\"acked-write-lost\", \"acked-write-unseen\", \"inconsistent-offset\", \
+             \"dirty-read\", \"high-watermark-monotonic\"]\n"
+        };
+        format!(
+            "# {sentence}:\n# {what}.\n\
+             name = \"matrix-{name}\"\nduration = \"12s\"\n\n\
+             # Followers are half a second behind, as busy ones are; faults are noticed within seconds,\n\
+             # so that the run is short. Neither decides whether records are lost for good.\n\
+             [cluster]\nbrokers = {brokers}\nbroker.heartbeat.interval.ms = 300\n\
+             broker.session.timeout.ms = 1500\nreplica.lag.time.max.ms = 2000\n\
+             replica.fetch.min.bytes = 16384\n{scheduler}\n\
+             [topic]\npartitions = 1\nreplication.factor = {copies}\n\
+             min.insync.replicas = {min}\nunclean.leader.election.enable = {unclean}\n{flush}\n\
+             [[load]]\nkind = \"producer\"\nclients = 1\nrate = \"200/s\"\nrecord.size = 100\n\
+             acks = \"{acks}\"\nenable.idempotence = {idempotence}\n\
+             request.timeout.ms = 2000\ndelivery.timeout.ms = 8000\n\n\
+             [[load]]\nkind = \"consumer\"\nclients = 1\n\n\
+             {rules}\n[expect]\n{expect}",
+            sentence = settings.sentence(),
+            what = self.misfortune.what(),
+            name = self.name(),
+            copies = settings.replication_factor,
+            min = settings.min_insync,
+            unclean = settings.unclean,
+            acks = settings.acks.show(),
+            idempotence = settings.acks == Acks::All,
+            rules = self.misfortune.rules(),
+        )
+    }
+
+    /// Its scenario.
+    pub fn scenario(&self) -> Result<Scenario, crate::lab::ScenarioError> {
+        Scenario::parse(&self.file(), &self.to_toml())
+    }
+}

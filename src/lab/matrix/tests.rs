@@ -1,0 +1,252 @@
+//! Cells and answers by hand, and the law by simulation: stronger settings never lose more.
+
+use std::time::Duration;
+
+use super::*;
+use crate::base::Instant;
+use crate::lab::verdict::{Broken, Counts, Outcome, Tally};
+use crate::sim::TraceHash;
+
+fn settings(acks: Acks, copies: i16, min: i32, flush: Flush) -> Settings {
+    Settings { acks, replication_factor: copies, min_insync: min, flush, unclean: false }
+}
+
+fn cell(settings: Settings, misfortune: Misfortune) -> Cell {
+    Cell::new(settings, misfortune).unwrap()
+}
+
+/// A result in which each of these seeds lost so many records.
+fn seen(cell: Cell, lost: &[u64]) -> CellResult {
+    let scenario = cell.scenario().unwrap();
+    let mut tally = Tally::new(&scenario.expect);
+    for (seed, lost) in (0..).zip(lost) {
+        let what = "orders-0 offset 7 acked to p1 at 3.000 s; absent";
+        let broken = Broken::new("acked-write-unseen", Instant::from_secs(9), what);
+        tally.add(Outcome {
+            seed,
+            trace: TraceHash(seed),
+            simulated: Duration::from_secs(20),
+            broken: if *lost > 0 { vec![broken] } else { Vec::new() },
+            notes: Vec::new(),
+            story: Vec::new(),
+            counts: Counts { acked: 2000, lost: *lost, ..Counts::default() },
+            differs: None,
+        });
+    }
+    CellResult::new(cell, &Report::new(&scenario, EngineKind::Leap, tally), EngineKind::Leap)
+}
+
+fn simulated(cells: &[Cell], seeds: Range<u64>) -> Table {
+    let runs = Runs { seeds, jobs: NonZeroUsize::MIN, engine: EngineKind::Leap };
+    run(cells, &runs, &mut ()).unwrap()
+}
+
+fn server(text: &str) -> Result<Settings, String> {
+    read(Some(Named { file: "server.properties", text }), None, None).map_err(|e| e.to_string())
+}
+
+fn producer(text: &str) -> Result<Settings, String> {
+    read(None, Some(Named { file: "producer.properties", text }), None).map_err(|e| e.to_string())
+}
+
+#[test]
+fn every_cell_is_a_scenario_that_can_be_read_under_a_name_of_its_own() {
+    let cells = cells(&rows());
+    let names: std::collections::BTreeSet<_> = cells.iter().map(Cell::name).collect();
+    assert_eq!(names.len(), cells.len());
+    for cell in &cells {
+        let scenario = cell.scenario().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(find(&cell.name()), Ok(*cell));
+        assert_eq!(
+            i32::from(scenario.topic.replication_factor),
+            i32::from(cell.settings.replication_factor)
+        );
+    }
+}
+
+#[test]
+fn cells_that_make_no_sense_are_left_out() {
+    assert!(rows().iter().all(|row| row.min_insync <= i32::from(row.replication_factor)));
+    assert!(rows().iter().all(|row| row.acks == Acks::All || row.min_insync == 1));
+    let single = settings(Acks::All, 1, 1, Flush::NEVER);
+    assert_eq!(Cell::new(single, Misfortune::AlonePower), None);
+    assert!(Cell::new(single, Misfortune::AllPower).is_some());
+}
+
+#[test]
+fn a_cell_that_is_mistyped_names_the_nearest() {
+    let error = find("acks-all-rf3-min2-cache-clean-all-powr").unwrap_err();
+    assert!(error.contains("did you mean `acks-all-rf3-min2-cache-clean-all-power`?"), "{error}");
+}
+
+#[test]
+fn whatever_is_promised_is_still_promised_when_a_setting_grows_stronger() {
+    let promised =
+        |settings, misfortune| Cell::new(settings, misfortune).is_some_and(|cell| cell.promised());
+    for cell in cells(&rows()).into_iter().filter(Cell::promised) {
+        let weaker = cell.settings;
+        let mut stronger = vec![Settings { flush: Flush::BEFORE_ACK, ..weaker }];
+        stronger.push(Settings { unclean: false, ..weaker });
+        if weaker.min_insync < i32::from(weaker.replication_factor) {
+            stronger.push(Settings { min_insync: weaker.min_insync + 1, ..weaker });
+        }
+        stronger.push(Settings { acks: Acks::All, ..weaker });
+        for settings in stronger {
+            assert!(promised(settings, cell.misfortune), "{} but not {settings:?}", cell.name());
+        }
+    }
+}
+
+#[test]
+fn acks_all_with_two_in_sync_survives_any_one_power_loss_and_acks_1_does_not() {
+    let strong = settings(Acks::All, 3, 2, Flush::NEVER);
+    let weak = settings(Acks::Leader, 3, 1, Flush::NEVER);
+    let one = [Misfortune::LeaderPower, Misfortune::AlonePower];
+    let table = simulated(&one.map(|misfortune| cell(strong, misfortune)), 0..3);
+    for result in &table.cells {
+        assert_eq!((result.status, result.lost), (Status::Survives, 0), "{}", result.text());
+        assert!(result.acked > 1000, "{}: too little was acknowledged", result.acked);
+    }
+    let table = simulated(&one.map(|misfortune| cell(weak, misfortune)), 0..3);
+    for result in &table.cells {
+        assert_eq!(result.status, Status::Loses, "{}", result.text());
+    }
+}
+
+#[test]
+fn a_setting_that_grows_stronger_never_turns_survival_into_loss_on_the_same_seeds() {
+    let chain = [
+        settings(Acks::None, 3, 1, Flush::NEVER),
+        settings(Acks::Leader, 3, 1, Flush::NEVER),
+        settings(Acks::All, 3, 1, Flush::NEVER),
+        settings(Acks::All, 3, 2, Flush::NEVER),
+        settings(Acks::All, 3, 2, Flush::EACH),
+    ];
+    for misfortune in [Misfortune::LeaderKill, Misfortune::AlonePower, Misfortune::AllPower] {
+        let table = simulated(&chain.map(|row| cell(row, misfortune)), 0..2);
+        let statuses: Vec<_> = table.cells.iter().map(|result| result.status).collect();
+        let safe = statuses.iter().position(|status| *status == Status::Survives);
+        let safe = safe.unwrap_or_else(|| panic!("{misfortune:?}: nothing survives: {statuses:?}"));
+        assert!(safe > 0, "{misfortune:?}: the weakest settings lose nothing: {statuses:?}");
+        let (weak, strong) = statuses.split_at(safe);
+        assert!(weak.iter().all(|status| *status == Status::Loses), "{misfortune:?}: {statuses:?}");
+        assert!(
+            strong.iter().all(|status| *status == Status::Survives),
+            "{misfortune:?}: {statuses:?}"
+        );
+    }
+}
+
+#[test]
+fn three_machines_without_power_lose_what_kafka_lost_and_keep_what_kafka_kept() {
+    let rows = [Flush::NEVER, Flush::EACH].map(|flush| settings(Acks::All, 3, 2, flush));
+    let table = simulated(&rows.map(|row| cell(row, Misfortune::AllPower)), 0..2);
+    let lost: Vec<_> = table.beside_kafka.iter().map(|beside| beside.lost > 0).collect();
+    assert_eq!(lost, [true, false]);
+    assert!(table.beside_kafka.iter().all(|beside| beside.agrees));
+    assert_eq!(table.exit_code(), 0);
+}
+
+#[test]
+fn the_table_says_so_when_kafka_did_otherwise() {
+    let row = settings(Acks::All, 3, 2, Flush::NEVER);
+    let kept = seen(cell(row, Misfortune::AllPower), &[0, 0]);
+    let table = Table::new(vec![kept], &(0..2), EngineKind::Leap);
+    assert!(!table.beside_kafka[0].agrees);
+    assert_eq!(table.exit_code(), 1);
+    assert!(terminal(&table).contains("DISAGREES"));
+    assert!(markdown(&table).contains("DISAGREES"));
+}
+
+#[test]
+fn a_loss_against_the_promise_is_a_defect_and_not_a_property_of_the_settings() {
+    let promised =
+        seen(cell(settings(Acks::All, 3, 2, Flush::NEVER), Misfortune::LeaderPower), &[0, 4]);
+    assert_eq!(promised.text(), "BROKE, seed 1");
+    let table = Table::new(vec![promised], &(0..2), EngineKind::Leap);
+    assert_eq!(table.exit_code(), 1);
+    let told = answer(&table);
+    assert!(told.contains("A defect of the broker"), "{told}");
+    assert!(!told.contains("It does not survive"), "{told}");
+}
+
+#[test]
+fn the_answer_says_in_words_what_survives_and_which_seed_shows_what_does_not() {
+    let row = settings(Acks::All, 3, 2, Flush::NEVER);
+    let results = vec![
+        seen(cell(row, Misfortune::LeaderPower), &[0, 0]),
+        seen(cell(row, Misfortune::TwoPower), &[0, 0]),
+        seen(cell(row, Misfortune::AllPower), &[0, 312]),
+    ];
+    let told = answer(&Table::new(results, &(0..2), EngineKind::Leap));
+    golden(|| insta::assert_snapshot!("matrix-answer.txt", told));
+}
+
+#[test]
+fn one_table_at_a_glance_on_a_terminal_and_in_markdown() {
+    let rows = [
+        settings(Acks::Leader, 1, 1, Flush::NEVER),
+        settings(Acks::All, 3, 1, Flush::NEVER),
+        settings(Acks::All, 3, 2, Flush::NEVER),
+        settings(Acks::All, 3, 2, Flush::EACH),
+    ];
+    let table = simulated(&cells(&rows), 0..2);
+    golden(|| insta::assert_snapshot!("durability-matrix.terminal.txt", terminal(&table)));
+    golden(|| insta::assert_snapshot!("durability-matrix.md", markdown(&table)));
+}
+
+#[test]
+fn settings_of_a_server_file_are_the_defaults_of_its_topics() {
+    let text = "node.id=4\nlisteners=PLAINTEXT://kafka4:9092\nlog.dirs=/var/kafka\n\
+                default.replication.factor=3\nmin.insync.replicas=2\n\
+                log.flush.interval.messages=1\nunclean.leader.election.enable=true\n";
+    let expected = Settings { unclean: true, ..settings(Acks::All, 3, 2, Flush::EACH) };
+    assert_eq!(server(text), Ok(expected));
+    assert_eq!(producer("acks=1\nlinger.ms=5\n").unwrap().acks, Acks::Leader);
+}
+
+#[test]
+fn what_is_wrong_with_settings_is_said_with_the_file_and_the_remedy() {
+    let error = server("min.insync.replica=2\n").unwrap_err();
+    assert_eq!(
+        error,
+        "server.properties: line 1: unknown key `min.insync.replica`; did you mean `min.insync.replicas`?"
+    );
+    let error = producer("acks=all\nack=1\n").unwrap_err();
+    assert!(error.contains("producer.properties: line 2: unknown key `ack`"), "{error}");
+    assert!(error.contains("did you mean `acks`?"), "{error}");
+    let error = producer("acks=1\nenable.idempotence=true\n").unwrap_err();
+    assert!(error.contains("enable.idempotence=true needs acks=all"), "{error}");
+    let error = server("min.insync.replicas=2\n").unwrap_err();
+    assert!(error.contains("replication factor 1: no acks=all write"), "{error}");
+    for copies in ["0", "10", "100000"] {
+        let error = server(&format!("default.replication.factor={copies}\n")).unwrap_err();
+        assert!(error.contains("expected 1 to 9"), "{error}");
+    }
+    assert!(server("min.insync.replicas=0\n").unwrap_err().contains("expected 1 or more"));
+}
+
+#[test]
+fn a_flush_by_time_goes_into_the_scenario_with_the_scheduler_that_looks_at_it() {
+    let text = "log.flush.interval.ms=1000\nlog.flush.scheduler.interval.ms=500\n";
+    let row = server(text).unwrap();
+    assert_eq!(row.flush.name(), "flush.ms=1000");
+    assert!(!row.flush.covers_acks());
+    let cell = cell(row, Misfortune::LeaderPower);
+    assert!(!cell.promised());
+    let scenario = cell.scenario().unwrap();
+    assert_eq!(
+        scenario.cluster.config.log_flush_scheduler_interval,
+        Some(Duration::from_millis(500))
+    );
+    assert!(scenario.topic.config.contains(&("flush.ms".into(), "1000".into())));
+}
+
+/// Snapshots stand where a reader of the repository looks for reports.
+fn golden(test: impl FnOnce()) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/golden"));
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(test);
+}
