@@ -17,7 +17,7 @@ use crate::lab::verdict::RunVerdict;
 use crate::lab::{EngineKind, Report, Scenario, read_seeds};
 
 /// Seeds of each cell of the whole table.
-const SEEDS: u64 = 3;
+const SEEDS: u64 = 10;
 /// Seeds of each cell when one person's settings are asked about.
 const SEEDS_OF_ONE: u64 = 20;
 /// Larger than any properties file.
