@@ -1,5 +1,6 @@
 //! The commands, one file each. This one only dispatches.
 
+mod mutants;
 mod replay;
 mod run;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Run(run::RunArgs),
     /// Run one seed of a scenario again, event by event
     Replay(replay::ReplayArgs),
+    /// Switch one historical fix off at a time, and show that it is found
+    Mutants(mutants::MutantsArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -47,6 +50,7 @@ pub fn main() -> ExitCode {
     match arguments.command {
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

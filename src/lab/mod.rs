@@ -5,6 +5,8 @@
 
 mod engine;
 pub mod files;
+#[cfg(any(debug_assertions, feature = "mutants"))]
+pub mod mutants;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -1,0 +1,124 @@
+//! Which mutants there are, and which there are not yet.
+
+use super::Mutant;
+use crate::base::Flaw;
+
+/// A mutant of the catalogue that the present code has no place for.
+#[derive(Clone, Copy, Debug)]
+pub struct Inexpressible {
+    /// Its name in the catalogue.
+    pub name: &'static str,
+    /// What is missing.
+    pub why: &'static str,
+}
+
+/// A flaw that can be switched on and that no exploration has found out.
+#[derive(Clone, Copy, Debug)]
+pub struct Uncaught {
+    /// What is switched off.
+    pub flaw: Flaw,
+    /// What is known of the reason.
+    pub why: &'static str,
+}
+
+const fn mutant(
+    flaw: Flaw,
+    source: &'static str,
+    scenario: &'static str,
+    breaks: &'static [&'static str],
+) -> Mutant {
+    Mutant { flaw, source, scenario, breaks }
+}
+
+const fn missing(name: &'static str, why: &'static str) -> Inexpressible {
+    Inexpressible { name, why }
+}
+
+const LOST: &[&str] = &["leader-completeness", "candidate-completeness", "acked-write-lost"];
+
+/// Every mutant that is hunted.
+pub const MUTANTS: &[Mutant] = &[
+    mutant(Flaw::TruncateToHighWatermark, "KIP-101", "kills", LOST),
+    mutant(
+        Flaw::NoEpochEntryOnElection,
+        "KAFKA-7415",
+        "kills",
+        &["committed-prefix-agrees", "epochs-monotonic", "leader-completeness"],
+    ),
+    mutant(Flaw::UnfencedFetch, "KIP-320", "kills", LOST),
+    mutant(Flaw::JoinBeforeEpochStart, "KAFKA-7128", "stale-watermark", LOST),
+    mutant(Flaw::IgnoreDivergingOffset, "KAFKA-13141", "kills", LOST),
+    mutant(
+        Flaw::TruncateAfterHighWatermark,
+        "KAFKA-14704",
+        "kills",
+        &["committed-prefix-agrees", "dirty-read"],
+    ),
+    mutant(Flaw::HighWatermarkOverCommittedIsr, "KAFKA-8836", "cuts", LOST),
+    mutant(Flaw::FencedMayJoin, "KIP-841", "cuts", LOST),
+    mutant(Flaw::NoBrokerEpochInIsr, "KIP-903", "power", LOST),
+    mutant(Flaw::ForgetLastInSync, "KIP-966", "power", LOST),
+    mutant(
+        Flaw::HighWatermarkBelowMinIsr,
+        "KAFKA-15583",
+        "acks-1",
+        &["dirty-read", "leader-completeness", "candidate-completeness"],
+    ),
+    mutant(Flaw::NoMinInsync, "KAFKA-1555", "cuts", &["acked-write-lost", "min-insync-enforced"]),
+    mutant(Flaw::UncleanOn, "KIP-106", "kills", &["acked-write-lost"]),
+    mutant(
+        Flaw::ConsumerIgnoresTruncation,
+        "KAFKA-7747",
+        "unclean",
+        &["inconsistent-offset", "poll-skip"],
+    ),
+    mutant(Flaw::LagByFetchTime, "replica.lag.time.max.ms", "stale-watermark", LOST),
+    mutant(Flaw::TrustDirtyStart, "KAFKA-10471", "restarts-and-power", LOST),
+    mutant(Flaw::NoDirectorySync, "KAFKA-3968", "flushed-power", LOST),
+    mutant(Flaw::RenameBeforeSync, "KAFKA-16541", "flushed-power", LOST),
+    mutant(Flaw::OneBatchWindow, "KAFKA-5494", "resets", &["duplicate"]),
+];
+
+/// Flaws that are there and not found.
+pub const UNCAUGHT: &[Uncaught] = &[];
+
+/// Mutants of the catalogue that the present code has no place for.
+pub const INEXPRESSIBLE: &[Inexpressible] = &[
+    missing(
+        "truncate-to-hw-diverge",
+        "the same switch as `truncate-to-hw-loss`, told by another invariant",
+    ),
+    missing(
+        "epoch-reply-without-epoch",
+        "followers learn where logs part from Fetch, which always names the epoch",
+    ),
+    missing("stale-epoch-in-session", "there are no fetch sessions"),
+    missing("join-without-epoch-fetch", "replicas are not reassigned"),
+    missing("no-topic-id", "no fault deletes a topic and creates it again"),
+    missing(
+        "stale-control-request",
+        "no controller sends requests to brokers: they fetch the metadata log",
+    ),
+    missing("retry-fsync", "no fault makes a sync fail"),
+    missing("serve-bad-crc", "no fault lets bits rot"),
+    missing("dead-dir-stays-leader", "no fault breaks a log directory"),
+    missing("early-tombstone", "there is no compaction"),
+    missing("drop-markers", "there is no compaction"),
+    missing("forget-producer", "there is no retention"),
+    missing("no-fsync-before-ack", "there is no quorum of controllers"),
+    missing("commit-old-epoch", "there is no quorum of controllers"),
+    missing("no-check-quorum", "there is no quorum of controllers"),
+    missing("no-pre-vote", "there is no quorum of controllers"),
+    missing("two-controllers", "there is no quorum of controllers"),
+    missing("stale-alter-partition", "there is no change of controller"),
+    missing("unverified-transaction", "there are no transactions"),
+    missing("no-epoch-bump", "there are no transactions"),
+    missing("no-generation-fence", "there are no transactions"),
+    missing("zombie-end-txn", "there are no transactions"),
+    missing("commit-prefetched", "there are no groups"),
+    missing("owned-without-generation", "there are no groups"),
+    missing("endless-cooperative", "there are no groups"),
+    missing("slow-commit-expels", "there are no groups"),
+    missing("forget-static-member", "there are no groups"),
+    missing("wrong-offset-expiry", "there are no groups"),
+];
