@@ -90,11 +90,11 @@ pub const UNCAUGHT: &[Uncaught] = &[
     ),
     uncaught(
         Flaw::RenameBeforeSync,
-        "a torn checkpoint of epochs is rebuilt from the batches, which hides the flaw",
+        "not seen where the rack loses power; a malformed history of epochs is rebuilt from batches",
     ),
     uncaught(
         Flaw::OneBatchWindow,
-        "the producer takes the error for a batch that is stored, so that nothing is stored twice",
+        "not seen where answers were cut off from producers; the reason is not known yet",
     ),
 ];
 
