@@ -1,12 +1,14 @@
 //! The words everything else is written in: ids, offsets, epochs, time, settings, randomness.
 
 pub mod config;
+mod flaws;
 mod ids;
 mod nearest;
 mod probe;
 mod random;
 mod time;
 
+pub use flaws::{Flaw, Flaws};
 pub use ids::{
     BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, TopicId,
     TopicPartition,

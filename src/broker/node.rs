@@ -187,6 +187,7 @@ impl<W: World> Start<W> {
             cluster,
             fresh_cluster: fresh(),
             fresh_directory: fresh(),
+            flaws: self.config.flaws,
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod matrix;
+mod mutants;
 mod replay;
 mod report;
 mod run;
@@ -48,6 +49,8 @@ enum Command {
     Matrix(matrix::MatrixArgs),
     /// One page over the last runs
     Report(report::ReportArgs),
+    /// Switch one historical fix off at a time, and show that it is found
+    Mutants(mutants::MutantsArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Matrix(args) => matrix::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Mutants(args) => mutants::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

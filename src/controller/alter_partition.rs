@@ -3,11 +3,13 @@
 //! Source of the checks and their order: Kafka's `ReplicationControlManager.alterPartition`.
 
 use super::election::{Cause, Election};
-use super::image::{Image, PartitionState, Topic};
+use super::image::{Broker, Image, PartitionState, Topic};
 use super::machine::{Controller, Decision};
 use super::plan::Plan;
 use super::record::Record;
-use crate::base::{BrokerEpoch, BrokerId, Instant, LeaderEpoch, PartitionEpoch, TopicId};
+use crate::base::{
+    BrokerEpoch, BrokerId, Flaw, Flaws, Instant, LeaderEpoch, PartitionEpoch, TopicId,
+};
 use crate::wire::ErrorCode;
 use crate::wire::messages::alter_partition_request::{self as asked, BrokerState};
 use crate::wire::messages::alter_partition_response::{self as answered};
@@ -57,7 +59,7 @@ impl Controller {
         check_epochs(leader, before, asked)?;
         let isr = new_isr(asked);
         check_isr(leader, before, &isr, asked.leader_recovery_state)?;
-        check_eligible(&image, &isr)?;
+        check_eligible(&image, &isr, self.settings.topic_defaults.flaws)?;
         self.apply(plan, &image, (topic, before), asked, &isr);
         let after = plan.image().partition(topic_id, index);
         let after = after.ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -154,9 +156,14 @@ fn check_isr(
 
 /// KIP-841: who is fenced or leaving may not join. KIP-903: nor may a broker that has restarted
 /// since the leader heard of it, because it may have lost what the leader saw it fetch.
-fn check_eligible(image: &Image, isr: &[(BrokerId, BrokerEpoch)]) -> Result<(), ErrorCode> {
+fn check_eligible(
+    image: &Image,
+    isr: &[(BrokerId, BrokerEpoch)],
+    flaws: Flaws,
+) -> Result<(), ErrorCode> {
+    let may_join = |broker: &&Broker| broker.is_active() || flaws.has(Flaw::FencedMayJoin);
     let eligible = |(id, epoch): &(BrokerId, BrokerEpoch)| {
-        let broker = image.broker(*id).filter(|broker| broker.is_active());
+        let broker = image.broker(*id).filter(may_join);
         broker.is_some_and(|b| *epoch == BrokerEpoch::NONE || *epoch == b.epoch)
     };
     if isr.iter().all(eligible) { Ok(()) } else { Err(ErrorCode::IneligibleReplica) }

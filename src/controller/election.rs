@@ -10,7 +10,7 @@ use super::machine::ELR_FEATURE;
 use super::plan::Plan;
 use super::record::{PartitionChange, Record};
 use crate::base::config::TopicConfig;
-use crate::base::{BrokerId, TopicId};
+use crate::base::{BrokerId, Flaw, TopicId};
 
 /// Why a partition may have to change.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,15 +46,17 @@ impl<'a> Election<'a> {
         cause: Cause,
     ) -> Self {
         let config = image.topic_config(&topic.name, defaults);
+        let forgets = config.flaws.has(Flaw::ForgetLastInSync);
+        let lost = cause.lost.filter(|_| !forgets);
         let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
         Self {
             image,
             partition,
-            cause,
+            cause: Cause { lost, ..cause },
             // More copies than there are can't be asked for.
             min_insync: min_insync.min(partition.replicas.len()),
-            unclean_allowed: config.unclean_leader_election,
-            elr_enabled: image.feature(ELR_FEATURE) >= 1,
+            unclean_allowed: config.unclean_leader_election || config.flaws.has(Flaw::UncleanOn),
+            elr_enabled: image.feature(ELR_FEATURE) >= 1 && !forgets,
         }
     }
 

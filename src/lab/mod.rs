@@ -7,6 +7,8 @@
 mod engine;
 pub mod files;
 pub mod matrix;
+#[cfg(any(debug_assertions, feature = "mutants"))]
+pub mod mutants;
 pub mod overview;
 pub mod picture;
 pub mod report;

@@ -37,7 +37,7 @@ impl<D: Disk> Log<D> {
             return Err(AppendError::EpochFell { current: self.epochs.latest(), found: epoch });
         }
         let mut headers = self.check_client_batches(batches)?;
-        if let Some(Duplicate { base, end }) = self.producers.check(&headers)? {
+        if let Some(Duplicate { base, end }) = self.producers.check(&headers, self.config.flaws)? {
             return Ok(Appended { base, end, duplicate: true, new_epoch: false, rolled: false });
         }
         let (mut at, mut next) = (0, self.log_end);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{Epochs, LogError};
-use crate::base::{LeaderEpoch, Offset, TopicPartition};
+use crate::base::{Flaw, Flaws, LeaderEpoch, Offset, TopicPartition};
 use crate::io::{Disk, File, Open};
 
 /// No checkpoint is larger; more is refused before memory is taken.
@@ -42,6 +42,7 @@ pub(crate) fn read_file<D: Disk>(disk: &D, path: &Path) -> Result<Option<Vec<u8>
 pub(crate) struct Saver {
     path: Arc<Path>,
     state: Arc<Mutex<State>>,
+    flaws: Flaws,
 }
 
 #[derive(Debug, Default)]
@@ -54,7 +55,12 @@ struct State {
 
 impl Saver {
     pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path: path.into(), state: Arc::default() }
+        Self { path: path.into(), state: Arc::default(), flaws: Flaws::default() }
+    }
+
+    /// The same with fixes switched off.
+    pub(crate) fn with(self, flaws: Flaws) -> Self {
+        Self { flaws, ..self }
     }
 
     /// Replaces the file. The order of calls counts, not that of completion.
@@ -76,7 +82,10 @@ impl Saver {
         let mut aside = self.path.as_os_str().to_owned();
         aside.push(format!(".{number}.tmp"));
         let aside = PathBuf::from(aside);
-        let written = write_synced(disk, &aside, bytes).await;
+        let written = match self.flaws.has(Flaw::RenameBeforeSync) {
+            true => write(disk, &aside, bytes).map(drop),
+            false => write_synced(disk, &aside, bytes).await,
+        };
         if written.is_err() {
             // It is removed at the next start at the latest.
             let _ = disk.remove(&aside);
@@ -102,10 +111,15 @@ pub(crate) async fn write_synced<D: Disk>(
     path: &Path,
     bytes: &[u8],
 ) -> Result<(), LogError> {
+    let file = write(disk, path, bytes)?;
+    file.sync().await.map_err(LogError::io("sync", path))
+}
+
+fn write<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<D::File, LogError> {
     let file = disk.open(path, Open::OrCreate).map_err(LogError::io("create", path))?;
     file.set_len(0).map_err(LogError::io("empty", path))?;
     file.write_at(bytes, 0).map_err(LogError::io("write", path))?;
-    file.sync().await.map_err(LogError::io("sync", path))
+    Ok(file)
 }
 
 /// Reads a version 0 file; `None` when there is none.

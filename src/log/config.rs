@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::base::Flaws;
 use crate::base::config::TopicConfig;
 
 /// A log's settings, in the types that it computes with.
@@ -21,6 +22,8 @@ pub struct LogConfig {
     pub compacted: bool,
     /// `producer.id.expiration.ms`: a silent producer is forgotten after this.
     pub producer_expiration: Duration,
+    /// Fixes that are switched off.
+    pub flaws: Flaws,
 }
 
 impl LogConfig {
@@ -41,6 +44,7 @@ impl From<&TopicConfig> for LogConfig {
             max_message_bytes: usize::try_from(topic.max_message_bytes).unwrap_or(0),
             compacted: false,
             producer_expiration: Self::PRODUCER_EXPIRATION,
+            flaws: topic.flaws,
         }
     }
 }

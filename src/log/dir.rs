@@ -11,7 +11,7 @@ use super::checkpoint::{self, Saver, read_offsets};
 use super::meta::{self, Meta};
 use super::names::PARTITION_METADATA;
 use super::{DirError, LogError, RecoveryMark};
-use crate::base::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
+use crate::base::{BrokerEpoch, BrokerId, Flaw, Flaws, Offset, TopicId, TopicPartition};
 use crate::io::Disk;
 
 const META: &str = "meta.properties";
@@ -34,6 +34,8 @@ pub struct Identity {
     pub fresh_cluster: TopicId,
     /// The directory's own id, when it is new.
     pub fresh_directory: TopicId,
+    /// Fixes that are switched off.
+    pub flaws: Flaws,
 }
 
 /// What was found in a directory.
@@ -132,17 +134,18 @@ impl<D: Disk> LogDir<D> {
                 meta
             }
         };
+        let saver = |name| Saver::new(path.join(name)).with(identity.flaws);
         let shared = Shared {
-            clean: Saver::new(path.join(CLEAN)),
-            recovery_points: Saver::new(path.join(RECOVERY_POINTS)),
-            high_watermarks: Saver::new(path.join(HIGH_WATERMARKS)),
-            log_starts: Saver::new(path.join(LOG_STARTS)),
+            clean: saver(CLEAN),
+            recovery_points: saver(RECOVERY_POINTS),
+            high_watermarks: saver(HIGH_WATERMARKS),
+            log_starts: saver(LOG_STARTS),
             saved: Mutex::default(),
             path,
             meta,
         };
         let dir = Self { disk, shared: Arc::new(shared) };
-        let found = dir.take_stock().await?;
+        let found = dir.take_stock(identity.flaws).await?;
         Ok((dir, found))
     }
 
@@ -164,15 +167,17 @@ impl<D: Disk> LogDir<D> {
     /// Looks at everything in the directory. From here on it counts as not cleanly closed: were
     /// the marker still there after a crash while logs are opened, the next start would trust
     /// what this one has half done (KAFKA-10471).
-    async fn take_stock(&self) -> Result<Found, LogError> {
+    async fn take_stock(&self, flaws: Flaws) -> Result<Found, LogError> {
         let (disk, path) = (&self.disk, self.path());
         let mut found = Found::default();
         let marker = path.join(CLEAN);
         if let Some(content) = checkpoint::read_file(disk, &marker)? {
             found.clean = true;
             found.previous_broker_epoch = broker_epoch(&content);
-            disk.remove(&marker).map_err(LogError::io("remove", &marker))?;
-            disk.sync_dir(path).await.map_err(LogError::io("sync", path))?;
+            if !flaws.has(Flaw::TrustDirtyStart) {
+                disk.remove(&marker).map_err(LogError::io("remove", &marker))?;
+                disk.sync_dir(path).await.map_err(LogError::io("sync", path))?;
+            }
         }
         for entry in disk.list(path).map_err(LogError::io("list", path))? {
             let child = path.join(&entry.name);

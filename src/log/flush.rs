@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::{Log, LogError, names, snapshot};
-use crate::base::Offset;
+use crate::base::{Flaw, Offset};
 use crate::io::{Disk, File, Open};
 
 type Saving = Pin<Box<dyn Future<Output = Result<(), LogError>> + Send>>;
@@ -251,7 +251,8 @@ impl<D: Disk> Log<D> {
             files,
             paths,
             epochs,
-            sync_names: state.names > state.names_synced,
+            sync_names: state.names > state.names_synced
+                && !self.config.flaws.has(Flaw::NoDirectorySync),
             flushed: Flushed { upto, cuts: state.cuts, names: state.names, sealed },
         }
     }

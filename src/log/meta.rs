@@ -126,6 +126,7 @@ mod tests {
             cluster: cluster.map(str::to_owned),
             fresh_cluster: TopicId::ZERO,
             fresh_directory: TopicId::ZERO,
+            flaws: crate::base::Flaws::default(),
         };
         let check = |identity| meta().check(Path::new("/d/meta.properties"), &identity);
         assert!(check(identity(None, 3)).is_ok());

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::AppendError;
-use crate::base::{Offset, ProducerEpoch, ProducerId, Timestamp};
+use crate::base::{Flaw, Flaws, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::wire::batch::{BatchHeader, add_to_sequence};
 
 /// Batches remembered per producer: as many as a producer may have in flight (KAFKA-5494).
@@ -65,12 +65,17 @@ impl Producer {
         }
     }
 
-    fn duplicate_of(&self, header: &BatchHeader) -> Option<&Remembered> {
+    fn duplicate_of(&self, header: &BatchHeader, window: usize) -> Option<&Remembered> {
         let same = |batch: &&Remembered| {
             batch.last_sequence == header.last_sequence()
                 && batch.offset_delta == header.last_offset_delta
         };
-        self.batches.iter().find(same).filter(|_| self.epoch == header.producer_epoch)
+        self.batches
+            .iter()
+            .rev()
+            .take(window)
+            .find(same)
+            .filter(|_| self.epoch == header.producer_epoch)
     }
 
     /// What has to come next, unless everything may.
@@ -161,13 +166,18 @@ impl Producers {
 
     /// Whether a client may append these batches. A producer that is not remembered may begin
     /// with any sequence number (KIP-360): its earlier batches may be gone by retention.
-    pub(crate) fn check(&self, batches: &[BatchHeader]) -> Result<Option<Duplicate>, AppendError> {
+    pub(crate) fn check(
+        &self,
+        batches: &[BatchHeader],
+        flaws: Flaws,
+    ) -> Result<Option<Duplicate>, AppendError> {
+        let window = if flaws.has(Flaw::OneBatchWindow) { 1 } else { REMEMBERED };
         let mut seen: BTreeMap<ProducerId, Producer> = BTreeMap::new();
         for (index, header) in batches.iter().enumerate().filter(|(_, h)| h.has_producer()) {
             let id = header.producer_id;
             let current = seen.get(&id).or_else(|| self.known.get(&id));
             if let Some(producer) = current {
-                if let Some(earlier) = producer.duplicate_of(header) {
+                if let Some(earlier) = producer.duplicate_of(header, window) {
                     let (base, end) = (earlier.base_offset(), earlier.last_offset.next());
                     return Ok(Some(Duplicate { base, end }));
                 }
@@ -232,7 +242,7 @@ mod tests {
     }
 
     fn expected_by(producers: &Producers, header: BatchHeader) -> i32 {
-        match producers.check(&[header]) {
+        match producers.check(&[header], Flaws::default()) {
             Err(AppendError::OutOfOrderSequence { expected, .. }) => expected,
             other => panic!("{other:?}"),
         }
@@ -244,7 +254,7 @@ mod tests {
             (0..6).map(|i| batch(0, i * 10, 10, 100 + i64::from(i) * 10)).collect();
         let producers = after(&batches);
         for header in &batches[1..] {
-            let found = producers.check(&[*header]).unwrap().unwrap();
+            let found = producers.check(&[*header], Flaws::default()).unwrap().unwrap();
             assert_eq!((found.base, found.end), (header.base_offset, header.next_offset()));
         }
         assert_eq!(expected_by(&producers, batches[0]), 60);
@@ -253,7 +263,7 @@ mod tests {
     #[test]
     fn a_gap_is_out_of_order_and_what_follows_is_welcome() {
         let producers = after(&[batch(0, 0, 10, 0)]);
-        assert_eq!(producers.check(&[batch(0, 10, 1, 10)]).unwrap(), None);
+        assert_eq!(producers.check(&[batch(0, 10, 1, 10)], Flaws::default()).unwrap(), None);
         assert_eq!(expected_by(&producers, batch(0, 11, 1, 10)), 10);
         assert_eq!(expected_by(&producers, batch(0, 5, 5, 10)), 10, "part of an earlier batch");
     }
@@ -262,33 +272,39 @@ mod tests {
     fn a_new_epoch_begins_at_zero_and_fences_the_old_one() {
         let producers = after(&[batch(3, 0, 10, 0)]);
         assert_eq!(expected_by(&producers, batch(4, 10, 1, 10)), 0);
-        assert_eq!(producers.check(&[batch(4, 0, 1, 10)]).unwrap(), None);
-        let fenced = producers.check(&[batch(2, 10, 1, 10)]);
+        assert_eq!(producers.check(&[batch(4, 0, 1, 10)], Flaws::default()).unwrap(), None);
+        let fenced = producers.check(&[batch(2, 10, 1, 10)], Flaws::default());
         assert!(matches!(fenced, Err(AppendError::InvalidProducerEpoch { .. })), "{fenced:?}");
         let next = after(&[batch(3, 0, 10, 0), batch(4, 0, 1, 10)]);
-        assert!(next.check(&[batch(3, 0, 10, 0)]).is_err(), "not taken for a duplicate");
+        assert!(
+            next.check(&[batch(3, 0, 10, 0)], Flaws::default()).is_err(),
+            "not taken for a duplicate"
+        );
     }
 
     #[test]
     fn an_unknown_producer_may_begin_anywhere() {
-        assert_eq!(Producers::default().check(&[batch(5, 123, 1, 0)]).unwrap(), None);
+        assert_eq!(
+            Producers::default().check(&[batch(5, 123, 1, 0)], Flaws::default()).unwrap(),
+            None
+        );
     }
 
     #[test]
     fn after_the_largest_sequence_number_comes_zero() {
         let producers = after(&[batch(0, i32::MAX - 4, 5, 0)]);
-        assert_eq!(producers.check(&[batch(0, 0, 1, 5)]).unwrap(), None);
+        assert_eq!(producers.check(&[batch(0, 0, 1, 5)], Flaws::default()).unwrap(), None);
         let across = after(&[batch(0, i32::MAX - 1, 5, 0)]);
-        assert_eq!(across.check(&[batch(0, 3, 1, 5)]).unwrap(), None);
-        assert!(across.check(&[batch(0, i32::MAX - 1, 5, 5)]).unwrap().is_some());
+        assert_eq!(across.check(&[batch(0, 3, 1, 5)], Flaws::default()).unwrap(), None);
+        assert!(across.check(&[batch(0, i32::MAX - 1, 5, 5)], Flaws::default()).unwrap().is_some());
     }
 
     #[test]
     fn batches_of_one_append_follow_each_other() {
         let producers = Producers::default();
         let (first, second) = (batch(0, 0, 2, 0), batch(0, 2, 2, 2));
-        assert_eq!(producers.check(&[first, second]).unwrap(), None);
-        assert!(producers.check(&[first, batch(0, 3, 2, 2)]).is_err());
+        assert_eq!(producers.check(&[first, second], Flaws::default()).unwrap(), None);
+        assert!(producers.check(&[first, batch(0, 3, 2, 2)], Flaws::default()).is_err());
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl<D: Disk> Log<D> {
             segments,
             log_start: recovery.log_start,
             log_end: Offset::ZERO,
-            epochs_file: Saver::new(epochs_path),
+            epochs_file: Saver::new(epochs_path).with(config.flaws),
             epochs: epochs.clone().unwrap_or_default(),
             producers: Producers::default(),
             snapshots: files.snapshots,

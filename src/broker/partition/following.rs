@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Partition, Role, State};
-use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe};
+use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, Probe};
 use crate::io::World;
 use crate::log::{AppendError, LogError};
 use crate::replica::Position;
@@ -43,7 +43,10 @@ impl<W: World> Partition<W> {
             leader,
             epoch: state.leader_epoch,
             offset: state.log.log_end(),
-            last_fetched_epoch: state.log.latest_epoch(),
+            last_fetched_epoch: match state.config.flaws.has(Flaw::TruncateToHighWatermark) {
+                true => LeaderEpoch::NONE,
+                false => state.log.latest_epoch(),
+            },
             log_start: state.log.log_start(),
         })
     }
@@ -81,6 +84,9 @@ impl<W: World> Partition<W> {
             follower.answered();
             let (sync, new_epoch) = match answer.diverging {
                 Some((epoch, end)) => {
+                    if state.config.flaws.has(Flaw::TruncateAfterHighWatermark) {
+                        self.raise_high_watermark(&mut state, answer);
+                    }
                     self.truncate(&mut state, epoch, end)?;
                     (None, true)
                 }
@@ -167,7 +173,13 @@ impl<W: World> Partition<W> {
                 self.sync_older_segments(state);
             }
         }
-        let Role::Follower(follower) = &state.role else { return Ok((sync, new_epoch)) };
+        self.raise_high_watermark(state, answer);
+        Ok((sync, new_epoch))
+    }
+
+    /// Takes the leader's high watermark over, as far as the log reaches.
+    fn raise_high_watermark(&self, state: &mut State<W>, answer: &LeaderAnswer) {
+        let Role::Follower(follower) = &state.role else { return };
         let (known, log_end) = (state.high_watermark, state.log.log_end());
         let high_watermark = follower.high_watermark(known, answer.high_watermark, log_end);
         if high_watermark > state.high_watermark {
@@ -179,6 +191,15 @@ impl<W: World> Partition<W> {
                 offset: high_watermark,
             });
         }
-        Ok((sync, new_epoch))
+    }
+
+    /// Before KIP-101, a new follower kept nothing that it did not know to be committed.
+    pub(super) fn cut_at_high_watermark(&self, state: &mut State<W>) -> Result<(), LogError> {
+        let old = state.config.flaws.has(Flaw::TruncateToHighWatermark);
+        if old && state.high_watermark < state.log.log_end() {
+            let end = state.log.truncate_to(state.high_watermark)?.end;
+            self.world.probe(Probe::Truncated { partition: self.name.clone(), end });
+        }
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{IsrChange, Partition, Role, State};
 use crate::base::config::Acks;
-use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, Probe};
+use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, Probe};
 use crate::io::{Disk, Slice, World};
 use crate::log::{AppendError, Log, ReadError};
 use crate::replica::{
@@ -210,8 +210,11 @@ impl<W: World> Partition<W> {
         read: &FetchRead,
         first: bool,
     ) -> Result<Found<W>, ErrorCode> {
+        let flaws = state.config.flaws;
         let leads = leader(state)?;
-        check_epoch(leads, read.current_epoch)?;
+        if read.reader == Reader::Consumer || !flaws.has(Flaw::UnfencedFetch) {
+            check_epoch(leads, read.current_epoch)?;
+        }
         if let Reader::Replica { id, .. } = read.reader
             && !leads.is_replica(id)
         {
@@ -223,6 +226,9 @@ impl<W: World> Partition<W> {
             if let Some((epoch, end)) =
                 diverging(read.last_fetched_epoch, read.offset, (epoch, end))
             {
+                if first && flaws.has(Flaw::IgnoreDivergingOffset) {
+                    self.heard(state, read);
+                }
                 return Ok(Found::Diverging(epoch, end));
             }
         }
@@ -246,12 +252,19 @@ impl<W: World> Partition<W> {
                 ErrorCode::KafkaStorageError
             }
         })?;
-        if let (true, Reader::Replica { id, epoch }) = (first, read.reader) {
+        if first {
+            self.heard(state, read);
+        }
+        Ok(Found::Records(found.slice))
+    }
+
+    /// A follower's position is news for the leader.
+    fn heard(&self, state: &mut State<W>, read: &FetchRead) {
+        if let Reader::Replica { id, epoch } = read.reader {
             let input =
                 LeaderInput::Fetched { replica: id, broker_epoch: epoch, position: read.offset };
             self.step(state, input);
         }
-        Ok(Found::Records(found.slice))
     }
 
     /// Where an epoch ends on this leader (KIP-101, KIP-279).

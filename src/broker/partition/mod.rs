@@ -18,7 +18,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::purgatory::{DelayedFetch, DelayedProduce};
 use crate::base::config::TopicConfig;
-use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe, TopicId, TopicPartition};
+use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, Probe, TopicId, TopicPartition};
 use crate::controller::PartitionState;
 use crate::io::World;
 use crate::log::{Log, LogError};
@@ -167,6 +167,7 @@ impl<W: World> Partition<W> {
                 new_epoch.then(|| state.log.save_epochs())
             } else {
                 self.follow(&mut state, told);
+                self.cut_at_high_watermark(&mut state)?;
                 None
             }
         };
@@ -190,7 +191,8 @@ impl<W: World> Partition<W> {
     /// Says whether the log has to save its epochs.
     fn lead(&self, state: &mut State<W>, told: &PartitionState, peers: &Peers) -> bool {
         let log_end = state.log.log_end();
-        let new_epoch = state.log.begin_epoch(told.leader_epoch);
+        let noted = !state.config.flaws.has(Flaw::NoEpochEntryOnElection);
+        let new_epoch = noted && state.log.begin_epoch(told.leader_epoch);
         let start = LeaderStart {
             me: self.me,
             epoch: told.leader_epoch,
@@ -201,6 +203,7 @@ impl<W: World> Partition<W> {
             high_watermark: state.high_watermark,
             min_insync: usize::try_from(state.config.min_insync_replicas).unwrap_or(1),
             lag_time_max: self.lag_time_max,
+            flaws: state.config.flaws,
         };
         let leader = Leader::new(self.world.now(), start, peers.clone());
         state.role = Role::Leader(Box::new(leader));

@@ -14,7 +14,7 @@ use super::lookup::{Lookup, LookupId};
 use super::position::{Assigned, Position, State, Whence};
 use super::{ConsumerRecord, Notice};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, OffsetReset};
-use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, TopicPartition};
+use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::backoff::Backoff;
 use crate::client::cluster::Cluster;
@@ -324,7 +324,10 @@ impl Core {
                 continue;
             }
             match assigned.position {
-                Some(position) if position.epoch != LeaderEpoch::NONE => {
+                Some(position)
+                    if position.epoch != LeaderEpoch::NONE
+                        && !self.config.flaws.has(Flaw::ConsumerIgnoresTruncation) =>
+                {
                     assigned.turn(State::Validate);
                     self.buffered.retain(|buffered| buffered != partition);
                 }

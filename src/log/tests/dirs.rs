@@ -16,6 +16,7 @@ fn identity(cluster: &str) -> Identity {
         cluster: Some(cluster.to_owned()),
         fresh_cluster: TopicId::ZERO,
         fresh_directory: TopicId([5; 16]),
+        flaws: crate::base::Flaws::default(),
     }
 }
 

@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use super::peers::Peers;
 use super::progress::FollowerProgress;
-use crate::base::{BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch};
+use crate::base::{
+    BrokerEpoch, BrokerId, Flaw, Flaws, Instant, LeaderEpoch, Offset, PartitionEpoch,
+};
 
 /// Pause before a proposal whose fate is unknown is sent again.
 const RETRY: Duration = Duration::from_millis(50);
@@ -47,6 +49,7 @@ pub struct Leader {
     high_watermark: Offset,
     min_insync: usize,
     lag_time_max: Duration,
+    flaws: Flaws,
 }
 
 #[derive(Debug)]
@@ -84,6 +87,7 @@ impl Leader {
             high_watermark: start.high_watermark.min(start.log_end),
             min_insync: start.min_insync,
             lag_time_max: start.lag_time_max,
+            flaws: start.flaws,
         }
     }
 
@@ -141,7 +145,11 @@ impl Leader {
             return;
         }
         let Some(follower) = self.followers.get_mut(&replica) else { return };
-        follower.fetched(now, position, self.log_end, broker_epoch);
+        let to_reach = match self.flaws.has(Flaw::LagByFetchTime) {
+            true => position,
+            false => self.log_end,
+        };
+        follower.fetched(now, position, to_reach, broker_epoch);
         if self.may_propose(now) && self.may_join(replica) {
             let mut isr = self.isr.clone();
             isr.insert(replica);
@@ -153,7 +161,9 @@ impl Leader {
     /// the broker has now.
     pub fn is_from_the_past(&self, replica: BrokerId, broker_epoch: Option<BrokerEpoch>) -> bool {
         match (self.peers.get(replica), broker_epoch) {
-            (Some(peer), Some(epoch)) => epoch != BrokerEpoch::NONE && epoch < peer.epoch,
+            (Some(peer), Some(epoch)) if !self.flaws.has(Flaw::NoBrokerEpochInIsr) => {
+                epoch != BrokerEpoch::NONE && epoch < peer.epoch
+            }
             _ => false,
         }
     }
@@ -167,7 +177,14 @@ impl Leader {
     /// new leader's high watermark may be old; all that was committed before it is below the start
     /// of its epoch (KAFKA-7128).
     fn has_reached_the_isr(&self, follower: &FollowerProgress) -> bool {
-        follower.position().is_some_and(|at| at >= self.high_watermark && at >= self.epoch_start)
+        if self.flaws.has(Flaw::LagByFetchTime) {
+            return follower.position().is_some();
+        }
+        let start = match self.flaws.has(Flaw::JoinBeforeEpochStart) {
+            true => Offset::ZERO,
+            false => self.epoch_start,
+        };
+        follower.position().is_some_and(|at| at >= self.high_watermark && at >= start)
     }
 
     /// KIP-841: neither fenced nor on its way out. KIP-903: the same registration as the one that
@@ -175,7 +192,10 @@ impl Leader {
     fn is_eligible(&self, id: BrokerId) -> bool {
         let Some(follower) = self.followers.get(&id) else { return false };
         let Some(peer) = self.peers.get(id) else { return false };
-        !peer.fenced && !peer.shutting_down && follower.broker_epoch() == Some(peer.epoch)
+        let present = !peer.fenced && !peer.shutting_down;
+        let same = follower.broker_epoch() == Some(peer.epoch);
+        (present || self.flaws.has(Flaw::FencedMayJoin))
+            && (same || self.flaws.has(Flaw::NoBrokerEpochInIsr))
     }
 
     fn committed(&mut self, partition_epoch: PartitionEpoch, isr: Vec<BrokerId>) {
@@ -256,7 +276,9 @@ impl Leader {
     /// has not fetched in this epoch is not vouched for: if it restarts, the controller itself
     /// takes it out and thereby refuses this proposal.
     fn heard_epoch(&self, id: BrokerId) -> BrokerEpoch {
-        let epoch = if id == self.me {
+        let epoch = if self.flaws.has(Flaw::NoBrokerEpochInIsr) {
+            None
+        } else if id == self.me {
             self.peers.get(id).map(|peer| peer.epoch)
         } else {
             self.followers.get(&id).and_then(FollowerProgress::broker_epoch)
@@ -271,7 +293,8 @@ impl Leader {
         }
         let counts = |id: &BrokerId, follower: &FollowerProgress| {
             self.may_be_in_sync(*id)
-                || self.is_about_to_join(*id, follower)
+                || !self.flaws.has(Flaw::HighWatermarkOverCommittedIsr)
+                    && self.is_about_to_join(*id, follower)
                     && follower.is_caught_up(now, self.log_end, self.lag_time_max)
         };
         let counted = self.followers.iter().filter(|(id, follower)| counts(id, follower));
@@ -288,14 +311,15 @@ impl Leader {
     /// KIP-966: while fewer than min.insync.replicas are in sync, nothing more is committed.
     /// Otherwise who left the ISR and is still eligible to lead would lack it (KAFKA-15583).
     fn is_below_min_insync(&self) -> bool {
-        self.isr.len() < self.needed()
+        self.isr.len() < self.needed() && !self.flaws.has(Flaw::HighWatermarkBelowMinIsr)
     }
 
     /// The maximal ISR: what the controller has committed, and who may have joined it without our
     /// knowing. Counting both is the stricter, and so the safe side (KIP-497, KAFKA-8836).
     fn may_be_in_sync(&self, id: BrokerId) -> bool {
         let joining = self.pending.as_ref().is_some_and(|pending| pending.joining.contains(&id));
-        self.isr.contains(&id) || joining || self.doubtful.contains(&id)
+        let counts = !self.flaws.has(Flaw::HighWatermarkOverCommittedIsr);
+        self.isr.contains(&id) || counts && (joining || self.doubtful.contains(&id))
     }
 
     /// Everyone who may be in sync, committed or not.
@@ -311,6 +335,9 @@ impl Leader {
 
     /// `min.insync.replicas`; more copies than there are can't be asked for.
     fn needed(&self) -> usize {
+        if self.flaws.has(Flaw::NoMinInsync) {
+            return 1;
+        }
         self.min_insync.min(self.replicas.len())
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch};
+use crate::base::{BrokerEpoch, BrokerId, Flaws, LeaderEpoch, Offset, PartitionEpoch};
 use crate::replica::Peers;
 use crate::wire::ErrorCode;
 
@@ -27,6 +27,8 @@ pub struct LeaderStart {
     pub min_insync: usize,
     /// `replica.lag.time.max.ms`.
     pub lag_time_max: Duration,
+    /// Fixes that are switched off.
+    pub flaws: Flaws,
 }
 
 /// What happens to a leader.

@@ -46,6 +46,7 @@ impl Story {
             high_watermark: Offset(high_watermark),
             min_insync,
             lag_time_max: LAG,
+            flaws: Flaws::default(),
         };
         let now = Instant::from_secs(100);
         let leader = Leader::new(now, start, peers(|_, _| {}));

@@ -76,14 +76,6 @@ fn an_unknown_request_or_version_keeps_its_correlation_id_for_the_answer() {
 }
 
 #[test]
-fn a_body_with_something_after_it_is_refused() {
-    let mut frame = encode_request(1, "me", 1, &MetadataRequest::default()).unwrap();
-    frame.extend_from_slice(&[0]);
-    let request = decode_request(frame.split_off(LENGTH_LEN)).unwrap();
-    assert!(request.decode::<MetadataRequest>().is_err());
-}
-
-#[test]
 fn records_of_a_request_are_a_slice_of_its_frame() {
     let mut request = ProduceRequest::default();
     let mut topic = produce_request::TopicProduceData::default();
