@@ -67,7 +67,11 @@ fn log_to_stderr() {
 async fn serve(config: BrokerConfig, topics: TopicConfig) -> Result<(), crate::broker::NodeError> {
     let id = config.node_id;
     let data = config.log_dirs.join(",");
-    let node = Node::start(RealWorld::new(), config, topics).await?;
+    let world = RealWorld::new();
+    if let Err(error) = world.listen_for_signals() {
+        tracing::warn!(%error, "signals will end this process at once");
+    }
+    let node = Node::start(world, config, topics).await?;
     let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
     println!("brokerquake node {id} ready on {} (data in {data})", addresses.join(", "));
     node.run().await

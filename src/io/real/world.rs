@@ -4,10 +4,11 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use rand::rngs::SysRng;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{RealDisk, RealNet};
 use crate::base::{Instant, Probe, Stream, Timestamp};
@@ -19,12 +20,40 @@ pub struct RealWorld {
     net: Arc<RealNet>,
     disk: RealDisk,
     start: std::time::Instant,
+    /// Listens already: a signal that comes before somebody waits for it is not missed.
+    signals: Arc<Mutex<Option<Signals>>>,
+}
+
+/// What asks a process to end.
+#[derive(Debug)]
+struct Signals {
+    term: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        let term = signal(SignalKind::terminate())?;
+        Ok(Self { term, interrupt: signal(SignalKind::interrupt())? })
+    }
 }
 
 impl RealWorld {
     /// The world, with its clock starting now.
     pub fn new() -> Self {
-        Self { net: Arc::new(RealNet), disk: RealDisk, start: std::time::Instant::now() }
+        Self {
+            net: Arc::new(RealNet),
+            disk: RealDisk,
+            start: std::time::Instant::now(),
+            signals: Arc::default(),
+        }
+    }
+
+    /// Listens for SIGTERM and SIGINT from now on, before anybody is told that this process is
+    /// ready; [`World::terminated`] then waits for them. Needs a tokio runtime around it.
+    pub fn listen_for_signals(&self) -> std::io::Result<()> {
+        *self.signals.lock() = Some(Signals::listen()?);
+        Ok(())
     }
 }
 
@@ -64,9 +93,8 @@ impl World for RealWorld {
     }
 
     async fn terminated(&self) {
-        let (Ok(mut term), Ok(mut interrupt)) =
-            (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-        else {
+        let listening = self.signals.lock().take().map_or_else(Signals::listen, Ok);
+        let Ok(Signals { mut term, mut interrupt }) = listening else {
             // Without handlers the signals end the process by themselves.
             return std::future::pending().await;
         };
