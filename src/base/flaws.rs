@@ -95,7 +95,7 @@ impl Flaws {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, any(debug_assertions, feature = "mutants")))]
 mod tests {
     use super::*;
 
