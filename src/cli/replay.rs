@@ -112,15 +112,8 @@ fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, Stri
         let mut print = |line: &str| say(line);
         run::run(scenario, seed, args.engine, Some(&mut print))
     });
-    let told = args.history.as_ref().map(|file| {
-        let (outcome, text) = run::with_history(scenario, seed, args.engine)?;
-        std::fs::write(file, text)?;
-        Ok::<_, std::io::Error>(outcome)
-    });
-    let told = told.transpose().map_err(|error| {
-        let file = args.history.as_ref().map(|file| file.display().to_string());
-        format!("can't write the history {}: {error}", file.unwrap_or_default())
-    })?;
+    let told = args.history.as_deref().map(|file| write_history(args, scenario, seed, file));
+    let told = told.transpose()?;
     if let (Some(file), Some(picture)) = (&args.picture, &picture) {
         let file = match file {
             Some(file) => file.clone(),
@@ -131,6 +124,20 @@ fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, Stri
     }
     let plain = || run::run(scenario, seed, args.engine, None);
     Ok(events.or(picture.map(|picture| picture.outcome)).or(told).unwrap_or_else(plain))
+}
+
+/// A run whose clients' history goes to a file.
+fn write_history(
+    args: &ReplayArgs,
+    scenario: &Scenario,
+    seed: u64,
+    file: &Path,
+) -> Result<Outcome, String> {
+    let written = run::with_history(scenario, seed, args.engine).and_then(|(outcome, text)| {
+        std::fs::write(file, text)?;
+        Ok(outcome)
+    });
+    written.map_err(|error| format!("can't write the history {}: {error}", file.display()))
 }
 
 /// Characters of a line, as `COLUMNS` or the terminal says; a file or a pipe has no such limit.
