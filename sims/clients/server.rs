@@ -176,6 +176,11 @@ impl Server {
         self.process.terminate();
     }
 
+    /// SIGSTOP: it computes no more, and its connections stay open.
+    pub fn freeze(&self) {
+        self.process.signal(rustix::process::Signal::STOP);
+    }
+
     pub fn kill(&mut self) {
         self.process.kill();
     }

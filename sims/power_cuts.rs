@@ -1,0 +1,158 @@
+//! Real power cuts: `serve` on a real file system whose platter stops taking writes, beneath a load
+//! of librdkafka's. What the simulated disk claims of a power loss is held against the kernel here.
+//!
+//! Needs root, loop devices and `xfs_io`; where one is missing, each test says so and passes.
+//! `BROKERQUAKE_POWER_CUTS` sets the number of cuts on each file system.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks look at the real world from outside"
+)]
+
+#[path = "clients/server.rs"]
+mod server;
+#[path = "clients/traffic.rs"]
+mod traffic;
+mod power_cuts {
+    pub mod load;
+    pub mod machine;
+}
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use rand::{RngExt as _, SeedableRng as _};
+use rand_chacha::ChaCha12Rng;
+
+use power_cuts::load::{Load, Told, size};
+use power_cuts::machine::{FileSystem, Machine, Writeback};
+use server::Server;
+use traffic::{consume_all, record};
+
+const TOPIC: &str = "orders";
+const PARTITIONS: i32 = 3;
+
+/// Cuts on each file system: a few where every test runs, many where time is given.
+fn cuts() -> u64 {
+    let given = std::env::var("BROKERQUAKE_POWER_CUTS").ok();
+    given.map_or(1, |given| given.parse().expect("BROKERQUAKE_POWER_CUTS is a number"))
+}
+
+/// Cuts that one disk has to take before another takes its place, lest it be full.
+const CUTS_OF_A_DISK: u64 = 10;
+
+/// What one run of a broker with its cuts came to.
+#[derive(Debug, Default)]
+struct Outcome {
+    cuts: u64,
+    acknowledged: usize,
+    lost: usize,
+    /// Partitions that kept a part of what was acknowledged between two cuts, and lost a part.
+    split: usize,
+}
+
+impl Outcome {
+    /// Counts what one cut took. It may take the end of a partition, and nothing from its middle.
+    fn add_losses(&mut self, kind: FileSystem, told: &Told, read: &BTreeMap<u64, Vec<u8>>) {
+        let partitions = PARTITIONS as u64;
+        for partition in 0..partitions {
+            let mine = told.acknowledged.iter().filter(|key| *key % partitions == partition);
+            let fates: Vec<bool> = mine.map(|key| read.contains_key(key)).collect();
+            let kept = fates.iter().take_while(|kept| **kept).count();
+            let hole = fates[kept..].contains(&true);
+            assert!(!hole, "{kind:?}: a record is gone from the middle of {TOPIC}-{partition}");
+            self.acknowledged += fates.len();
+            self.lost += fates.len() - kept;
+            self.split += usize::from(kept > 0 && kept < fates.len());
+        }
+    }
+}
+
+/// Runs a broker under a load on a file system, cuts its power again and again, and has what each
+/// boot serves looked at.
+fn cut_again_and_again(
+    machine: &Machine,
+    cuts: std::ops::Range<u64>,
+    configs: &[(&str, &str)],
+    mut look: impl FnMut(&Told, &BTreeMap<u64, Vec<u8>>),
+) {
+    let mut server = Server::start_in(&machine.disk());
+    // Its configuration was written a moment ago, by the test.
+    machine.sync();
+    server.create_topic(TOPIC, PARTITIONS, 1, configs);
+    let mut first = 0;
+    for cut in cuts {
+        let mut draw = ChaCha12Rng::seed_from_u64(cut);
+        let load = Load::start(server.bootstrap(), TOPIC, PARTITIONS, first);
+        std::thread::sleep(Duration::from_millis(draw.random_range(300..3_000)));
+        server.freeze();
+        machine.cut_power();
+        server.kill();
+        let told = load.stop();
+        machine.restore_power();
+        server.restart();
+        look(&told, &consume_all(&server.bootstrap(), TOPIC, PARTITIONS));
+        first = told.next;
+    }
+}
+
+/// The disks of a file system, each with the cuts it has to take; or says why there is none here.
+fn machines(kind: FileSystem) -> impl Iterator<Item = (Machine, std::ops::Range<u64>)> {
+    let firsts = (0..cuts()).step_by(CUTS_OF_A_DISK as usize);
+    firsts.map_while(move |first| match Machine::new(kind) {
+        Ok(machine) => Some((machine, first..cuts().min(first + CUTS_OF_A_DISK))),
+        Err(why) => {
+            eprintln!("no power is cut on {}: {why}", kind.name());
+            None
+        }
+    })
+}
+
+fn assert_unchanged(read: &BTreeMap<u64, Vec<u8>>) {
+    for (key, value) in read {
+        assert!(*value == record(*key, size(*key)), "record {key} came back changed");
+    }
+}
+
+#[test]
+fn a_broker_that_syncs_before_it_acknowledges_loses_nothing_when_its_power_is_cut() {
+    for kind in FileSystem::ALL {
+        let mut total = Outcome::default();
+        for (machine, cuts) in machines(kind) {
+            let mut acknowledged = Vec::new();
+            let configs = [("flush.before.ack", "true")];
+            total.cuts += cuts.end - cuts.start;
+            cut_again_and_again(&machine, cuts, &configs, |told, read| {
+                assert_unchanged(read);
+                acknowledged.extend(&told.acknowledged);
+                for key in &acknowledged {
+                    assert!(read.contains_key(key), "{kind:?}: acknowledged record {key} is gone");
+                }
+            });
+            total.acknowledged += acknowledged.len();
+        }
+        eprintln!("{} synced before acknowledged: {total:?}", kind.name());
+        assert!(total.cuts == 0 || total.acknowledged > 0, "{kind:?}: nothing was ever promised");
+    }
+}
+
+#[test]
+fn a_broker_that_leaves_syncing_to_the_kernel_loses_the_end_of_what_it_acknowledged() {
+    let _hasty = Writeback::hasty();
+    for kind in FileSystem::ALL {
+        let mut total = Outcome::default();
+        for (machine, cuts) in machines(kind) {
+            let mut survivors = BTreeSet::new();
+            total.cuts += cuts.end - cuts.start;
+            cut_again_and_again(&machine, cuts, &[], |told, read| {
+                assert_unchanged(read);
+                for key in &survivors {
+                    assert!(read.contains_key(key), "{kind:?}: record {key} survived a cut before");
+                }
+                total.add_losses(kind, told, read);
+                survivors = read.keys().copied().collect();
+            });
+        }
+        eprintln!("{} synced by the kernel: {total:?}", kind.name());
+        assert!(total.cuts == 0 || total.lost > 0, "{kind:?}: cuts that cost nothing show nothing");
+    }
+}
