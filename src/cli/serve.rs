@@ -7,7 +7,7 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::base::config::{BrokerConfig, Config, TopicConfig};
+use crate::base::config::{BrokerConfig, Config, Purpose, ServerProperties, TopicConfig};
 use crate::broker::Node;
 use crate::io::Address;
 use crate::io::real::RealWorld;
@@ -85,8 +85,12 @@ fn settings(args: &ServeArgs) -> Result<(BrokerConfig, TopicConfig), String> {
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| format!("{}: {error}", path.display()))?;
-            BrokerConfig::from_properties(&text)
-                .map_err(|error| format!("{}: {error}", path.display()))?
+            let read = ServerProperties::read(&text, Purpose::Serve)
+                .map_err(|error| format!("{}: {error}", path.display()))?;
+            for key in &read.passed_over {
+                eprintln!("brokerquake serve: {}: `{key}` has no effect here", path.display());
+            }
+            (read.broker, read.topics)
         }
     };
     if let Some(data) = &args.data {

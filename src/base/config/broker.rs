@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, ConfigError, TopicConfig, parse_properties, settings};
+use super::{Config, ConfigError, TopicConfig, settings};
 
 settings! {
     /// A node's settings. Source of names and defaults: Kafka's `KRaftConfigs`, `ReplicationConfigs`,
@@ -117,17 +117,6 @@ impl BrokerConfig {
         })
     }
 
-    /// Reads a whole `server.properties`.
-    pub fn from_properties(text: &str) -> Result<(Self, TopicConfig), ConfigError> {
-        let (mut broker, mut topics) = (Self::default(), TopicConfig::default());
-        for (line, key, value) in parse_properties(text)? {
-            broker
-                .set_with_topic_defaults(&mut topics, &key, &value)
-                .map_err(|error| ConfigError::AtLine { line, error: Box::new(error) })?;
-        }
-        Ok((broker, topics))
-    }
-
     /// Whether this node is a broker.
     pub fn is_broker(&self) -> bool {
         self.process_roles.iter().any(|role| role == "broker")
@@ -136,28 +125,5 @@ impl BrokerConfig {
     /// Whether this node is a controller.
     pub fn is_controller(&self) -> bool {
         self.process_roles.iter().any(|role| role == "controller")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn server_properties_set_the_node_and_the_defaults_of_its_topics() {
-        let text = "node.id=2\nlog.segment.bytes=1048576\nlog.flush.interval.messages=1\n";
-        let (broker, topics) = BrokerConfig::from_properties(text).unwrap();
-        assert_eq!(broker.node_id, 2);
-        assert_eq!(topics.segment_bytes, 1_048_576);
-        assert_eq!(topics.flush_messages, Some(1));
-    }
-
-    #[test]
-    fn a_wrong_line_is_named() {
-        let error = BrokerConfig::from_properties("node.id=1\nlog.segment.byte=7\n").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "line 2: unknown key `log.segment.byte`; did you mean `log.segment.bytes`?"
-        );
     }
 }

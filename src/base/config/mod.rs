@@ -6,13 +6,17 @@
 
 mod broker;
 mod client;
+mod foreign;
 mod properties;
+mod server;
 mod setting;
 mod topic;
 
 pub use broker::BrokerConfig;
 pub use client::{AdminConfig, ConsumerConfig, ProducerConfig};
+pub use foreign::{Foreign, foreign};
 pub use properties::parse_properties;
+pub use server::{Purpose, ServerProperties};
 pub use setting::{Acks, Compression, OffsetReset, Setting};
 pub use topic::TopicConfig;
 
@@ -38,6 +42,14 @@ pub enum ConfigError {
         value: String,
         /// What is wrong and what would be right.
         problem: String,
+    },
+    /// Kafka has this key, and whoever sets it relies on something that is not here.
+    #[error("`{key}` asks for {thing}, which is not served here; remove the line to do without")]
+    NotServed {
+        /// Which key.
+        key: String,
+        /// What it asks for.
+        thing: &'static str,
     },
     /// A line that is no `key=value`.
     #[error("line {line}: `{text}` is not `key=value`")]

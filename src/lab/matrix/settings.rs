@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use crate::base::config::{
-    Acks, BrokerConfig, Config, ConfigError, ProducerConfig, Setting, parse_properties,
+    Acks, Config, ConfigError, ProducerConfig, Purpose, ServerProperties, Setting, foreign,
+    parse_properties,
 };
 
 /// Copies that a simulated cluster has room for.
@@ -182,10 +183,10 @@ pub fn read(
     producer: Option<Named<'_>>,
     copies: Option<i16>,
 ) -> Result<Settings, SettingsError> {
-    let (broker, topic) = match server {
-        Some(Named { file, text }) => BrokerConfig::from_properties(text)
+    let ServerProperties { broker, topics: topic, .. } = match server {
+        Some(Named { file, text }) => ServerProperties::read(text, Purpose::Judge)
             .map_err(|error| SettingsError::File { file: file.into(), error })?,
-        None => Default::default(),
+        None => ServerProperties::default(),
     };
     let acks = match producer {
         Some(named) => acks(named)?,
@@ -223,9 +224,13 @@ fn acks(Named { file, text }: Named<'_>) -> Result<Acks, SettingsError> {
     let mut config = ProducerConfig::default();
     let mut asked_for_idempotence = false;
     for (line, key, value) in parse_properties(text).map_err(wrong)? {
-        config
-            .set(&key, &value)
-            .map_err(|error| wrong(ConfigError::AtLine { line, error: Box::new(error) }))?;
+        match config.set(&key, &value) {
+            // What Kafka's producer knows and ours does not have bears on no record's safety.
+            Err(ConfigError::UnknownKey { .. }) if foreign(&key).is_some() => {}
+            set => {
+                set.map_err(|error| wrong(ConfigError::AtLine { line, error: Box::new(error) }))?;
+            }
+        }
         asked_for_idempotence |= key == "enable.idempotence" && config.idempotence;
     }
     // As in Kafka: the default yields to acks, a wish does not.
