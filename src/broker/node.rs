@@ -289,6 +289,7 @@ impl<W: World> Start<W> {
         self.world.spawn("lag", upkeep::watch_lag(broker.clone()));
         self.world.spawn("checkpoints", upkeep::checkpoint_high_watermarks(broker.clone()));
         self.world.spawn("flusher", upkeep::flush_by_time(broker.clone()));
+        self.world.spawn("recovery points", upkeep::checkpoint_recovery_points(broker.clone()));
         self.world.spawn("expiry", upkeep::expire_producers(broker.clone()));
         for listener in listeners {
             let service = Arc::new(BrokerService::new(broker.clone()));
@@ -325,7 +326,12 @@ impl<W: World> Start<W> {
         let name = metadata_log::partition();
         dir.create_partition(&name, TopicId::METADATA).await?;
         // One decision is one batch, however many partitions it concerns.
-        let config = LogConfig { max_message_bytes: MAX_DECISION, ..LogConfig::default() };
+        let config = LogConfig {
+            max_message_bytes: MAX_DECISION,
+            max_decompressed_bytes: MAX_DECISION,
+            timestamp_after_max: None,
+            ..LogConfig::default()
+        };
         // Nobody closes this log: it is written until the very end.
         self.open(dir, found, &name, config, false).await
     }

@@ -38,25 +38,29 @@ pub(crate) async fn checkpoint_high_watermarks<W: World>(broker: Arc<Broker<W>>)
     }
 }
 
-/// Syncs logs that are due by time and saves recovery points, for as long as the node lives.
+/// Syncs logs that are due by time, for as long as the node lives. As in Kafka, nobody looks at
+/// `flush.ms` without an interval, and a log without a `flush.ms` is due at each look.
 pub(crate) async fn flush_by_time<W: World>(broker: Arc<Broker<W>>) {
-    let checkpoint = broker.config.log_flush_offset_checkpoint_interval;
-    let look = broker.config.log_flush_scheduler_interval.unwrap_or(checkpoint).min(checkpoint);
-    let mut saved = broker.world.now();
+    let Some(interval) = broker.config.log_flush_scheduler_interval else { return };
     loop {
-        broker.world.sleep_until(broker.world.now() + look).await;
+        broker.world.sleep_until(broker.world.now() + interval).await;
         for partition in broker.replicas.all() {
-            if partition.flush_by_time_is_due()
+            if partition.flush_by_time_is_due(interval)
                 && let Err(error) = partition.sync_to(partition.log_end()).await
             {
                 tracing::error!(partition = %partition.name, %error, "can't sync");
             }
         }
-        if broker.world.now().since(saved) >= checkpoint {
-            saved = broker.world.now();
-            if let Err(error) = save_recovery_points(&broker).await {
-                tracing::error!(%error, "can't save recovery points");
-            }
+    }
+}
+
+/// Saves recovery points, for as long as the node lives.
+pub(crate) async fn checkpoint_recovery_points<W: World>(broker: Arc<Broker<W>>) {
+    loop {
+        let interval = broker.config.log_flush_offset_checkpoint_interval;
+        broker.world.sleep_until(broker.world.now() + interval).await;
+        if let Err(error) = save_recovery_points(&broker).await {
+            tracing::error!(%error, "can't save recovery points");
         }
     }
 }

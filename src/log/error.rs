@@ -70,6 +70,15 @@ impl LogError {
     }
 }
 
+/// What is wrong with one record of a batch (KIP-467).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordProblem {
+    /// Which record of the batch, from 0.
+    pub index: i32,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
 /// Batches were not appended; the log is as it was before.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
@@ -88,6 +97,30 @@ pub enum AppendError {
         at: usize,
         /// What is wrong.
         problem: &'static str,
+    },
+    /// Its records are not what its header says, or can't be decompressed.
+    #[error("batch at byte {at}: {problem}")]
+    Malformed {
+        /// Where in the appended bytes.
+        at: usize,
+        /// What is wrong.
+        problem: crate::wire::batch::BatchError,
+    },
+    /// A few bytes that decompress to more than a client could send.
+    #[error("batch at byte {at} decompresses to more than {limit} bytes")]
+    Bomb {
+        /// Where in the appended bytes.
+        at: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Some records must not be in this log.
+    #[error("{}", told(.problems))]
+    Records {
+        /// At least one for its timestamp.
+        wrong_time: bool,
+        /// What is wrong with which: the first of them, one at least.
+        problems: Vec<RecordProblem>,
     },
     /// Nothing was sent.
     #[error("no batch to append")]
@@ -151,6 +184,12 @@ pub enum AppendError {
     /// The storage failed.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+fn told(problems: &[RecordProblem]) -> String {
+    let told: Vec<_> =
+        problems.iter().take(3).map(|p| format!("record {}: {}", p.index, p.problem)).collect();
+    told.join("; ")
 }
 
 /// A read that can't be answered.

@@ -8,12 +8,14 @@ mod broker;
 mod client;
 mod properties;
 mod setting;
+mod storage;
 mod topic;
 
 pub use broker::BrokerConfig;
 pub use client::{AdminConfig, ConsumerConfig, ProducerConfig};
 pub use properties::parse_properties;
 pub use setting::{Acks, Compression, OffsetReset, Setting};
+pub use storage::{GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel};
 pub use topic::TopicConfig;
 
 use crate::base::nearest;

@@ -1,5 +1,7 @@
 //! Syncs: when one is due, and how several appends share it.
 
+use std::time::Duration;
+
 use super::{Partition, State};
 use crate::base::Offset;
 use crate::io::World;
@@ -127,13 +129,13 @@ impl<W: World> Partition<W> {
         self.state().map_or(Offset::ZERO, |state| state.log.log_end())
     }
 
-    /// Whether some records may have waited for `flush.ms` and are not synced.
-    pub(crate) fn flush_by_time_is_due(&self) -> bool {
+    /// Whether some records may have waited for `flush.ms` and are not synced. Without one,
+    /// `log.flush.scheduler.interval.ms` is the limit.
+    pub(crate) fn flush_by_time_is_due(&self, interval: Duration) -> bool {
         let now = self.world.now();
         self.state().is_ok_and(|state| {
-            let due =
-                state.config.flush_ms.is_some_and(|limit| now.since(state.flushed_at) >= limit);
-            due && state.log.unflushed_messages() > 0
+            let limit = state.config.flush_ms.unwrap_or(interval);
+            now.since(state.flushed_at) >= limit && state.log.unflushed_messages() > 0
         })
     }
 

@@ -6,9 +6,11 @@
 mod flushing;
 mod following;
 mod leading;
+mod refusal;
 
 pub(crate) use following::{FollowerFetch, LeaderAnswer};
 pub(crate) use leading::{FetchAnswer, FetchRead, Produced, Reader};
+pub(crate) use refusal::Refusal;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
