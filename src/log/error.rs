@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use crate::base::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
 
 /// The storage itself failed, or holds what it must not.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +62,13 @@ impl LogError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { action, path, source }
+    }
+
+    /// The file system failed, and not for want of space: what is in this directory can't be
+    /// relied upon from now on. Source: Kafka's `LogDirFailureChannel`, which any `IOException`
+    /// reaches.
+    pub fn condemns_directory(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Offline(_)) && !self.is_full()
     }
 
     /// No space was left: the log is as it was, and goes on when there is space again.
@@ -232,6 +239,24 @@ pub enum DirError {
         expected: BrokerId,
         /// The directory's.
         found: BrokerId,
+    },
+    /// Two directories have the same id: one is a copy of the other.
+    #[error("{} and {} have the same directory.id; remove the copy", .first.display(), .second.display())]
+    Copied {
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// A partition is in two directories, and nobody can say which of them is right.
+    #[error("{partition} is in {} and in {}; remove the older one", .first.display(), .second.display())]
+    Twice {
+        /// Which partition.
+        partition: TopicPartition,
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
     },
     /// The storage failed.
     #[error(transparent)]

@@ -250,8 +250,8 @@ impl<W: World> Partition<W> {
         let found = state.log.read(read.offset, read.max_bytes, until, read.at_least_one);
         let found = found.map_err(|error| match error {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            error => {
-                tracing::error!(partition = %self.name, %error, "can't read");
+            ReadError::Log(error) => {
+                self.storage_failed(state, &error);
                 ErrorCode::KafkaStorageError
             }
         })?;
