@@ -64,6 +64,10 @@ flaws! {
     NoDirectorySync = "no-dir-sync",
     /// KAFKA-16541: a checkpoint gets its name before it is synced.
     RenameBeforeSync = "rename-before-sync",
+    /// "fsyncgate": a sync that failed is tried again, and its success believed.
+    RetryFsync = "retry-fsync",
+    /// KIP-858: a failed log directory is not reported to the controller.
+    DeadDirectoryStaysLeader = "dead-dir-stays-leader",
     /// KAFKA-5494: of a producer only the last batch is remembered.
     OneBatchWindow = "one-batch-window",
 }

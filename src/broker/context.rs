@@ -31,6 +31,8 @@ pub(crate) struct Broker<W: World> {
     pub(crate) metadata_controller: ControllerChannel<W>,
     /// Ids left of the block that the controller gave last.
     pub(crate) producer_ids: Mutex<Range<i64>>,
+    /// Rung when the controller should be told something before the next heartbeat is due.
+    pub(crate) heartbeat_due: Notify,
     /// A controlled shutdown has begun.
     leaving: AtomicBool,
     /// Of this registration; `NONE` until registered.
@@ -60,6 +62,7 @@ impl<W: World> Broker<W> {
             forward: channel("forward"),
             metadata_controller: channel("metadata"),
             producer_ids: Mutex::new(0..0),
+            heartbeat_due: Notify::new(),
             leaving: AtomicBool::new(false),
             epoch: AtomicI64::new(BrokerEpoch::NONE.0),
             image: RwLock::new(Arc::default()),

@@ -192,13 +192,16 @@ impl<W: World> Fetcher<W> {
                 // The cut goes below what the checkpoint calls durable: first the checkpoint is
                 // lowered, then the same answer comes again.
                 Err(LogError::CheckpointFirst { .. }) => {
-                    if let Err(error) = upkeep::save_recovery_points(&self.broker).await {
+                    let home = partition.home();
+                    if let Err(error) = upkeep::save_recovery_points(&self.broker, home).await {
                         tracing::error!(%error, "can't save recovery points");
+                        home.failed(&error);
                         partition.fetch_failed(&fetch, retry_at);
                     }
                 }
                 Err(error) => {
                     tracing::error!(partition = %partition.name, %error, "can't follow");
+                    partition.home().failed(&error);
                     partition.fetch_failed(&fetch, retry_at);
                 }
             }

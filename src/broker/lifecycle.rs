@@ -7,10 +7,11 @@ use std::time::Duration;
 use rand_chacha::rand_core::Rng;
 
 use super::context::Broker;
+use super::dirs::failures;
 use super::error::NodeError;
 use super::listeners::{ListenerSpec, Purpose};
 use crate::base::{BrokerEpoch, Offset, Stream};
-use crate::io::World;
+use crate::io::{World, timeout};
 use crate::wire::ErrorCode;
 use crate::wire::messages::broker_registration_request::{Feature, Listener};
 use crate::wire::messages::{
@@ -31,10 +32,9 @@ const PATIENCE: Duration = Duration::from_millis(4500);
 pub(crate) async fn register<W: World>(
     broker: &Arc<Broker<W>>,
     listeners: &[ListenerSpec],
-    directory_id: Uuid,
     previous: BrokerEpoch,
 ) -> Result<(), NodeError> {
-    let request = registration(broker, listeners, directory_id, previous);
+    let request = registration(broker, listeners, previous);
     let limit = broker.config.initial_broker_registration_timeout;
     let end = broker.world.now() + limit;
     let mut reason;
@@ -67,7 +67,6 @@ pub(crate) async fn register<W: World>(
 fn registration<W: World>(
     broker: &Broker<W>,
     listeners: &[ListenerSpec],
-    directory_id: Uuid,
     previous: BrokerEpoch,
 ) -> BrokerRegistrationRequest {
     let mut incarnation = [0; 16];
@@ -93,7 +92,7 @@ fn registration<W: World>(
             max_supported_version: METADATA_VERSION,
         })],
         rack: rack.map(|rack| rack.as_str().into()),
-        log_dirs: vec![directory_id],
+        log_dirs: broker.replicas.dirs().online_ids().into_iter().map(Uuid::from).collect(),
         previous_broker_epoch: previous.0,
     })
 }
@@ -109,7 +108,8 @@ pub(crate) async fn heartbeat<W: World>(broker: Arc<Broker<W>>) {
         };
         // A broker that is not in yet asks more often: others wait for it.
         let soon = broker.world.now() + Duration::from_millis(50);
-        broker.world.sleep_until(if caught_up { next } else { soon.min(next) }).await;
+        let next = if caught_up { next } else { soon.min(next) };
+        timeout(&broker.world, next, broker.heartbeat_due.notified()).await;
     }
 }
 
@@ -130,16 +130,21 @@ async fn beat<W: World>(
     broker: &Arc<Broker<W>>,
     want_shut_down: bool,
 ) -> Option<BrokerHeartbeatResponse> {
+    let offline = failures::to_report(broker);
     let request = message!(BrokerHeartbeatRequest {
         broker_id: broker.me.0,
         broker_epoch: broker.epoch().0,
         current_metadata_offset: broker.image().offset().unwrap_or(Offset::NONE).0,
         want_fence: false,
         want_shut_down: want_shut_down,
+        offline_log_dirs: offline.iter().map(|id| Uuid::from(*id)).collect(),
     });
     let deadline = broker.world.now() + PATIENCE.min(broker.config.broker_session_timeout);
     match broker.controller.call(&request, deadline).await {
-        Ok(answer) if answer.error_code == 0 => Some(answer),
+        Ok(answer) if answer.error_code == 0 => {
+            failures::reported(broker, &offline);
+            Some(answer)
+        }
         Ok(answer) => {
             tracing::info!(error = %ErrorCode::from_code(answer.error_code), "heartbeat refused");
             None

@@ -16,6 +16,7 @@ mod channel;
 mod connection;
 mod context;
 mod controller;
+mod dirs;
 mod dispatch;
 mod error;
 mod fetcher;

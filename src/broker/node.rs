@@ -1,17 +1,16 @@
 //! A node's life: it opens its directory, starts what its roles ask for, serves, and ends.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand_chacha::rand_core::Rng;
 use tokio::sync::mpsc;
 
 use super::channel::ControllerChannel;
 use super::connection;
 use super::context::Broker;
 use super::controller::{ControllerService, ControllerShell};
+use super::dirs::{self, Dirs, OpenDir, Opened, assignments, failures};
 use super::dispatch::BrokerService;
 use super::error::NodeError;
 use super::fetcher::Fetchers;
@@ -20,10 +19,10 @@ use super::metadata_log::{self, MetadataFollower};
 use super::replicas::{Found, Replicas};
 use super::{isr, lifecycle, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
-use crate::base::{BrokerEpoch, BrokerId, Offset, Probe, Stream, TopicId, TopicPartition};
+use crate::base::{BrokerId, Offset, Probe, Stream, TopicId, TopicPartition};
 use crate::controller::{Controller, ControllerSettings};
-use crate::io::{Address, Disk, Listener, Net, World};
-use crate::log::{self, Identity, Log, LogConfig, LogDir, LogError, Recovery};
+use crate::io::{Address, Listener, Net, World};
+use crate::log::{self, DirError, Log, LogConfig, LogDir, LogError, Recovery};
 use crate::wire::messages::{DescribeClusterRequest, message};
 
 /// How long a controlled shutdown may take. Source: Kafka's default, twice its socket timeout
@@ -96,7 +95,7 @@ impl<W: World> Node<W> {
                 None => std::future::pending().await,
             },
             () = storage_lost(self.broker.as_deref()) => {
-                // As Kafka does when its last directory fails.
+                // As Kafka does when its last directory fails, or that of the metadata log.
                 return Err(NodeError::StorageLost);
             }
             () = self.world.terminated() => {}
@@ -111,7 +110,7 @@ impl<W: World> Node<W> {
 
 async fn storage_lost<W: World>(broker: Option<&Broker<W>>) {
     match broker {
-        Some(broker) => broker.replicas.storage_lost.notified().await,
+        Some(broker) => broker.replicas.dirs().lost.notified().await,
         None => std::future::pending().await,
     }
 }
@@ -147,48 +146,20 @@ impl<W: World> Start<W> {
         &self,
         bound: &mut Vec<ListenerOf<W>>,
     ) -> Result<Option<Arc<Broker<W>>>, NodeError> {
-        let path = self.config.log_dirs.first().map(PathBuf::from);
-        let path = path.ok_or_else(|| NodeError::Config("`log.dirs` is empty".into()))?;
-        let identity = self.identity(&path).await?;
-        let (dir, found) = LogDir::open(self.world.disk().clone(), path, identity).await?;
-        let cluster_id = dir.cluster_id().to_owned();
+        let opened = dirs::open(&self.world, &self.config, || self.ask_for_cluster()).await?;
+        let cluster_id = opened.metadata().dir.cluster_id().to_owned();
 
         let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
         if self.config.is_controller() {
             let at = listeners.iter().position(|(spec, _)| spec.purpose == Purpose::Controller);
             let listener = at.map(|at| listeners.swap_remove(at).1);
-            self.controller(&dir, &found, cluster_id.clone(), listener).await?;
+            self.controller(opened.metadata(), cluster_id.clone(), listener).await?;
         }
         if !self.config.is_broker() {
             return Ok(None);
         }
         let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
-        self.broker(dir, found, cluster_id, listeners).await.map(Some)
-    }
-
-    /// Who this node is. A directory that has been used says to which cluster it belongs; a broker
-    /// that starts on a new one belongs to the cluster of its controller.
-    async fn identity(&self, path: &Path) -> Result<Identity, NodeError> {
-        let used = self.world.disk().exists(&path.join("meta.properties")).map_err(|source| {
-            LogError::Io { action: "look into", path: path.to_owned(), source }
-        })?;
-        let cluster = match used || self.config.is_controller() {
-            true => None,
-            false => Some(self.ask_for_cluster().await?),
-        };
-        let mut random = self.world.random(Stream::named("directory"));
-        let mut fresh = || {
-            let mut id = [0; 16];
-            random.fill_bytes(&mut id);
-            TopicId(id)
-        };
-        Ok(Identity {
-            node: BrokerId(self.config.node_id),
-            cluster,
-            fresh_cluster: fresh(),
-            fresh_directory: fresh(),
-            flaws: self.config.flaws,
-        })
+        self.broker(opened, cluster_id, listeners).await.map(Some)
     }
 
     /// A broker that starts on an empty directory belongs to the cluster of its controller.
@@ -215,12 +186,11 @@ impl<W: World> Start<W> {
 
     async fn controller(
         &self,
-        dir: &LogDir<W::Disk>,
-        found: &log::Found,
+        dir: &OpenDir<W::Disk>,
         cluster_id: String,
         listener: Option<ListenerOf<W>>,
     ) -> Result<(), NodeError> {
-        let log = self.open_metadata(dir, found).await?;
+        let log = self.open_metadata(dir).await?;
         let settings = ControllerSettings::of(&cluster_id, &self.config, &self.topic_defaults);
         let random = self.world.random(Stream::named("controller"));
         let machine = Controller::new(self.world.now(), settings, random);
@@ -242,27 +212,30 @@ impl<W: World> Start<W> {
 
     async fn broker(
         &self,
-        dir: LogDir<W::Disk>,
-        found: log::Found,
+        opened: Opened<W::Disk>,
         cluster_id: String,
         listeners: Vec<ListenerOf<W>>,
     ) -> Result<Arc<Broker<W>>, NodeError> {
-        let previous = found.previous_broker_epoch.unwrap_or(BrokerEpoch::NONE);
-        let logs = self.recover(&dir, &found).await?;
+        let previous = opened.previous_broker_epoch();
+        let handles = opened.dirs.iter().map(|open| (open.dir.clone(), open.holds_replicas));
+        let metadata_dir = opened.metadata().dir.id();
+        let (dirs, failures) = Dirs::new(handles, metadata_dir, opened.incomplete);
+        let logs = self.recover(&dirs, &opened).await?;
         let metadata = match self.config.is_controller() {
             true => None,
-            false => Some(self.open_metadata(&dir, &found).await?),
+            false => Some(self.open_metadata(opened.metadata()).await?),
         };
-        let directory_id = dir.id();
         let me = BrokerId(self.config.node_id);
         let (proposals, proposed) = mpsc::unbounded_channel();
+        let (assignments, assigned) = mpsc::unbounded_channel();
         let replicas = Replicas::new(
             self.world.clone(),
             me,
-            dir,
+            dirs,
             self.topic_defaults.clone(),
             self.config.replica_lag_time_max,
             logs,
+            assignments,
             proposals,
         );
         let channel = |purpose: &str| {
@@ -281,14 +254,17 @@ impl<W: World> Start<W> {
         self.supervise("metadata", follower.run());
         self.world.spawn("fetchers", Fetchers::run(broker.clone()));
         self.world.spawn("isr", isr::run(broker.clone(), proposed));
+        self.world.spawn("directories", failures::run(broker.clone(), failures));
 
-        lifecycle::register(&broker, &self.specs, directory_id.into(), previous).await?;
+        lifecycle::register(&broker, &self.specs, previous).await?;
+        self.world.spawn("assignments", assignments::run(broker.clone(), assigned));
         self.world.spawn("heartbeat", lifecycle::heartbeat(broker.clone()));
         broker.wait_until_unfenced().await;
 
         self.world.spawn("lag", upkeep::watch_lag(broker.clone()));
         self.world.spawn("checkpoints", upkeep::checkpoint_high_watermarks(broker.clone()));
         self.world.spawn("flusher", upkeep::flush_by_time(broker.clone()));
+        self.world.spawn("recovery points", upkeep::checkpoint_recovery_points(broker.clone()));
         self.world.spawn("expiry", upkeep::expire_producers(broker.clone()));
         for listener in listeners {
             let service = Arc::new(BrokerService::new(broker.clone()));
@@ -298,34 +274,58 @@ impl<W: World> Start<W> {
         Ok(broker)
     }
 
-    /// Opens every log that the directory has, and recovers what was not closed.
+    /// Opens every log that the directories have, and recovers what was not closed. A directory in
+    /// which that fails is left out.
     async fn recover(
         &self,
-        dir: &LogDir<W::Disk>,
-        found: &log::Found,
-    ) -> Result<BTreeMap<TopicPartition, Found<W>>, LogError> {
-        let mut logs = BTreeMap::new();
-        for (name, topic_id) in &found.partitions {
-            if &*name.topic == metadata_log::TOPIC {
-                continue;
+        dirs: &Dirs<W::Disk>,
+        opened: &Opened<W::Disk>,
+    ) -> Result<BTreeMap<TopicPartition, Found<W>>, NodeError> {
+        let mut logs: BTreeMap<TopicPartition, Found<W>> = BTreeMap::new();
+        for home in dirs.of_replicas() {
+            let open = opened.dirs.iter().find(|open| open.dir.id() == home.id());
+            let Some(OpenDir { dir, found, .. }) = open else { continue };
+            for (name, topic_id) in &found.partitions {
+                if &*name.topic == metadata_log::TOPIC {
+                    continue;
+                }
+                let config = LogConfig::from(&self.topic_defaults);
+                let log = match self.open(dir, found, name, config, found.clean).await {
+                    Ok(log) => log,
+                    Err(error) if home.failed(&error) && dirs.online().next().is_some() => break,
+                    Err(error) => return Err(error.into()),
+                };
+                let high_watermark =
+                    found.high_watermarks.get(name).copied().unwrap_or(Offset::ZERO);
+                let (topic_id, home) = (*topic_id, home.clone());
+                let before =
+                    logs.insert(name.clone(), Found { log, home, topic_id, high_watermark });
+                if let Some(before) = before {
+                    let (first, second) = (before.home.dir.path(), dir.path());
+                    return Err(DirError::Twice {
+                        partition: name.clone(),
+                        first: first.to_owned(),
+                        second: second.to_owned(),
+                    }
+                    .into());
+                }
             }
-            let config = LogConfig::from(&self.topic_defaults);
-            let log = self.open(dir, found, name, config, found.clean).await?;
-            let high_watermark = found.high_watermarks.get(name).copied().unwrap_or(Offset::ZERO);
-            logs.insert(name.clone(), Found { log, topic_id: *topic_id, high_watermark });
         }
+        logs.retain(|_, found| found.home.is_online());
         Ok(logs)
     }
 
-    async fn open_metadata(
-        &self,
-        dir: &LogDir<W::Disk>,
-        found: &log::Found,
-    ) -> Result<Log<W::Disk>, LogError> {
+    async fn open_metadata(&self, open: &OpenDir<W::Disk>) -> Result<Log<W::Disk>, LogError> {
+        let OpenDir { dir, found, .. } = open;
         let name = metadata_log::partition();
         dir.create_partition(&name, TopicId::METADATA).await?;
         // One decision is one batch, however many partitions it concerns.
-        let config = LogConfig { max_message_bytes: MAX_DECISION, ..LogConfig::default() };
+        let config = LogConfig {
+            max_message_bytes: MAX_DECISION,
+            max_decompressed_bytes: MAX_DECISION,
+            timestamp_after_max: None,
+            ..LogConfig::default()
+        };
         // Nobody closes this log: it is written until the very end.
         self.open(dir, found, &name, config, false).await
     }

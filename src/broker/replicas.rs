@@ -9,26 +9,30 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use tokio::sync::{Notify, mpsc};
 
+use super::dirs::assignments::Assignment;
+use super::dirs::{Dirs, Home};
 use super::partition::{IsrChange, Partition};
 use crate::base::config::TopicConfig;
 use crate::base::{BrokerId, Offset, Stream, TopicId, TopicPartition};
 use crate::controller::{Change, Image, PartitionState};
 use crate::io::World;
-use crate::log::{Log, LogConfig, LogDir, LogError, Recovery};
+use crate::log::{Log, LogConfig, LogError, Recovery};
 use crate::replica::Peers;
 
 /// Replicas by topic and partition.
 type Hosted<W> = BTreeMap<(TopicId, i32), Arc<Partition<W>>>;
 
+/// A new log, and where it is.
+type Created<W> = (Arc<Home<<W as World>::Disk>>, Log<<W as World>::Disk>);
+
 /// The replicas of one broker.
 pub(crate) struct Replicas<W: World> {
     world: W,
     me: BrokerId,
-    dir: LogDir<W::Disk>,
+    dirs: Dirs<W::Disk>,
     topic_defaults: TopicConfig,
     lag_time_max: Duration,
-    /// Rung when the storage fails for good.
-    pub(crate) storage_lost: Arc<Notify>,
+    assignments: mpsc::UnboundedSender<Assignment>,
     isr_changes: mpsc::UnboundedSender<IsrChange>,
     /// Names directories that are being deleted.
     unique: Mutex<ChaCha12Rng>,
@@ -42,6 +46,8 @@ pub(crate) struct Replicas<W: World> {
 /// A log that was on disk at start.
 pub(crate) struct Found<W: World> {
     pub(crate) log: Log<W::Disk>,
+    /// In which directory.
+    pub(crate) home: Arc<Home<W::Disk>>,
     /// From `partition.metadata`; a log without one belongs to whichever topic has its name.
     pub(crate) topic_id: Option<TopicId>,
     pub(crate) high_watermark: Offset,
@@ -51,20 +57,21 @@ impl<W: World> Replicas<W> {
     pub(crate) fn new(
         world: W,
         me: BrokerId,
-        dir: LogDir<W::Disk>,
+        dirs: Dirs<W::Disk>,
         topic_defaults: TopicConfig,
         lag_time_max: Duration,
         found: BTreeMap<TopicPartition, Found<W>>,
+        assignments: mpsc::UnboundedSender<Assignment>,
         isr_changes: mpsc::UnboundedSender<IsrChange>,
     ) -> Self {
         Self {
             unique: Mutex::new(world.random(Stream::named("deleted directories"))),
             world,
             me,
-            dir,
+            dirs,
             topic_defaults,
             lag_time_max,
-            storage_lost: Arc::default(),
+            assignments,
             isr_changes,
             hosted: RwLock::default(),
             found: Mutex::new(found),
@@ -82,9 +89,9 @@ impl<W: World> Replicas<W> {
         self.hosted.read().values().cloned().collect()
     }
 
-    /// The directory below which the logs are.
-    pub(crate) fn dir(&self) -> &LogDir<W::Disk> {
-        &self.dir
+    /// The directories below which the logs are.
+    pub(crate) fn dirs(&self) -> &Dirs<W::Disk> {
+        &self.dirs
     }
 
     /// Takes up what the whole image says: after start, once this broker is registered.
@@ -150,31 +157,63 @@ impl<W: World> Replicas<W> {
             None => {
                 let name = TopicPartition::new(topic.clone(), index);
                 let config = image.topic_config(topic, &self.topic_defaults);
-                self.host(name, topic_id, config).await?
+                let told = state.directory_of(self.me).into();
+                // Without a place it is in a directory that has failed, and stays there.
+                let Some(partition) = self.host(name, topic_id, config, told).await? else {
+                    return Ok(());
+                };
+                partition
             }
         };
-        partition.assume(state, peers).await
+        let directory = partition.home().id();
+        if state.directory_of(self.me) != directory.into() {
+            // The receiver only ends with the node.
+            let _ = self.assignments.send(Assignment { topic_id, partition: index, directory });
+        }
+        self.spare(partition.home(), partition.assume(state, peers).await).map(drop)
     }
 
-    /// Opens (or takes over from start) the log of a partition that this broker has to have.
+    /// A failure of the file system costs a directory, and not the broker. Nothing where it did.
+    fn spare<T>(
+        &self,
+        home: &Home<W::Disk>,
+        result: Result<T, LogError>,
+    ) -> Result<Option<T>, LogError> {
+        match result {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if home.failed(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens (or takes over from start) the log of a partition that this broker has to have; `told`
+    /// is where it is, if the metadata knows. Nothing if there is no place for it.
     async fn host(
         &self,
         name: TopicPartition,
         topic_id: TopicId,
         config: TopicConfig,
-    ) -> Result<Arc<Partition<W>>, LogError> {
+        told: TopicId,
+    ) -> Result<Option<Arc<Partition<W>>>, LogError> {
         let found = self.found.lock().remove(&name);
-        let (mut log, high_watermark) = match found {
+        let known = match found {
             Some(found) if found.topic_id.is_none_or(|id| id == topic_id) => {
-                (found.log, found.high_watermark)
+                Some((found.home, found.log, found.high_watermark))
             }
             Some(stale) => {
                 // KIP-516: same name, another creation. Its records are not this topic's.
                 drop(stale.log);
-                self.remove(&name).await?;
-                (self.create(&name, topic_id, &config).await?, Offset::ZERO)
+                self.spare(&stale.home, self.remove(&stale.home, &name).await)?;
+                None
             }
-            None => (self.create(&name, topic_id, &config).await?, Offset::ZERO),
+            None => None,
+        };
+        let (home, mut log, high_watermark) = match known {
+            Some(known) => known,
+            None => match self.create(&name, topic_id, &config, told).await? {
+                Some((home, log)) => (home, log, Offset::ZERO),
+                None => return Ok(None),
+            },
         };
         // A log that was found at start was opened with the defaults.
         log.set_config(LogConfig::from(&config));
@@ -186,29 +225,51 @@ impl<W: World> Replicas<W> {
             config,
             high_watermark,
             self.lag_time_max,
-            self.storage_lost.clone(),
+            home,
             self.isr_changes.clone(),
         );
         self.hosted.write().insert((topic_id, partition.name.partition), partition.clone());
-        Ok(partition)
+        Ok(Some(partition))
     }
 
+    /// An empty log in the directory that has the fewest; in the next one if that fails by it.
     async fn create(
         &self,
         name: &TopicPartition,
         topic_id: TopicId,
         config: &TopicConfig,
+        told: TopicId,
+    ) -> Result<Option<Created<W>>, LogError> {
+        let mut hosted = BTreeMap::new();
+        for partition in self.hosted.read().values() {
+            *hosted.entry(partition.home().id()).or_insert(0) += 1;
+        }
+        while let Some(home) = self.dirs.choose(told, &hosted) {
+            let created = self.create_in(home, name, topic_id, config).await;
+            if let Some(log) = self.spare(home, created)? {
+                return Ok(Some((home.clone(), log)));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn create_in(
+        &self,
+        home: &Home<W::Disk>,
+        name: &TopicPartition,
+        topic_id: TopicId,
+        config: &TopicConfig,
     ) -> Result<Log<W::Disk>, LogError> {
-        let path = self.dir.create_partition(name, topic_id).await?;
+        let path = home.dir.create_partition(name, topic_id).await?;
         let disk = self.world.disk().clone();
         let (now, new) = (self.world.wall_clock(), Recovery { clean: true, ..Recovery::default() });
         Ok(Log::open(disk, path, LogConfig::from(config), new, now).await?.0)
     }
 
-    async fn remove(&self, name: &TopicPartition) -> Result<(), LogError> {
+    async fn remove(&self, home: &Home<W::Disk>, name: &TopicPartition) -> Result<(), LogError> {
         let mut unique = [0; 16];
         self.unique.lock().fill_bytes(&mut unique);
-        self.dir.delete_partition(name, TopicId(unique)).await
+        home.dir.delete_partition(name, TopicId(unique)).await
     }
 
     async fn delete(&self, topic: TopicId) -> Result<(), LogError> {
@@ -220,7 +281,11 @@ impl<W: World> Replicas<W> {
         };
         for partition in gone {
             drop(partition.retire());
-            self.remove(&partition.name).await?;
+            // In a failed directory it is found, and removed, at the next start.
+            let home = partition.home();
+            if home.is_online() {
+                self.spare(home, self.remove(home, &partition.name).await)?;
+            }
         }
         Ok(())
     }
@@ -231,7 +296,7 @@ impl<W: World> Replicas<W> {
         for (name, stray) in strays {
             tracing::info!(partition = %name, "removing the log of a topic that is gone");
             drop(stray.log);
-            self.remove(&name).await?;
+            self.spare(&stray.home, self.remove(&stray.home, &name).await)?;
         }
         Ok(())
     }

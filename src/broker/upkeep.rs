@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Broker;
+use super::dirs::Home;
 use super::partition::Partition;
 use crate::base::TopicPartition;
 use crate::io::{Disk, World};
@@ -32,32 +33,45 @@ pub(crate) async fn checkpoint_high_watermarks<W: World>(broker: Arc<Broker<W>>)
     loop {
         let interval = broker.config.replica_high_watermark_checkpoint_interval;
         broker.world.sleep_until(broker.world.now() + interval).await;
-        if let Err(error) = save_high_watermarks(&broker).await {
-            tracing::error!(%error, "can't save high watermarks");
+        for home in broker.replicas.dirs().online() {
+            note(home, "high watermarks", save_high_watermarks(&broker, home).await);
         }
     }
 }
 
-/// Syncs logs that are due by time and saves recovery points, for as long as the node lives.
+/// Syncs logs that are due by time, for as long as the node lives. As in Kafka, nobody looks at
+/// `flush.ms` without an interval, and a log without a `flush.ms` is due at each look.
 pub(crate) async fn flush_by_time<W: World>(broker: Arc<Broker<W>>) {
-    let checkpoint = broker.config.log_flush_offset_checkpoint_interval;
-    let look = broker.config.log_flush_scheduler_interval.unwrap_or(checkpoint).min(checkpoint);
-    let mut saved = broker.world.now();
+    let Some(interval) = broker.config.log_flush_scheduler_interval else { return };
     loop {
-        broker.world.sleep_until(broker.world.now() + look).await;
+        broker.world.sleep_until(broker.world.now() + interval).await;
         for partition in broker.replicas.all() {
-            if partition.flush_by_time_is_due()
+            if partition.flush_by_time_is_due(interval)
                 && let Err(error) = partition.sync_to(partition.log_end()).await
             {
                 tracing::error!(partition = %partition.name, %error, "can't sync");
             }
         }
-        if broker.world.now().since(saved) >= checkpoint {
-            saved = broker.world.now();
-            if let Err(error) = save_recovery_points(&broker).await {
-                tracing::error!(%error, "can't save recovery points");
-            }
+    }
+}
+
+/// Saves recovery points, for as long as the node lives.
+pub(crate) async fn checkpoint_recovery_points<W: World>(broker: Arc<Broker<W>>) {
+    loop {
+        let interval = broker.config.log_flush_offset_checkpoint_interval;
+        broker.world.sleep_until(broker.world.now() + interval).await;
+        for home in broker.replicas.dirs().online() {
+            note(home, "recovery points", save_recovery_points(&broker, home).await);
         }
+    }
+}
+
+/// A checkpoint that can't be written costs its directory, unless there is only no room for it.
+fn note<D: Disk>(home: &Home<D>, what: &str, saved: Result<(), LogError>) {
+    if let Err(error) = saved
+        && !home.failed(&error)
+    {
+        tracing::error!(%error, "can't save {what}");
     }
 }
 
@@ -72,45 +86,75 @@ pub(crate) async fn expire_producers<W: World>(broker: Arc<Broker<W>>) {
     }
 }
 
-/// Closes every log and saves every checkpoint: what a clean shutdown leaves behind.
+/// Closes every log and saves every checkpoint: what a clean shutdown leaves behind. A directory
+/// that fails meanwhile is left as it is; the first error comes back if none could be closed.
 pub(crate) async fn close<W: World>(broker: &Arc<Broker<W>>) -> Result<(), LogError> {
-    save_high_watermarks(broker).await?;
-    for partition in broker.replicas.all() {
+    let (mut closed, mut first) = (false, Ok(()));
+    for home in broker.replicas.dirs().online() {
+        match close_one(broker, home).await {
+            Ok(()) => closed = true,
+            Err(error) => {
+                home.failed(&error);
+                first = first.and(Err(error));
+            }
+        }
+    }
+    broker.world.disk().settle().await;
+    if closed { Ok(()) } else { first }
+}
+
+async fn close_one<W: World>(
+    broker: &Arc<Broker<W>>,
+    home: &Arc<Home<W::Disk>>,
+) -> Result<(), LogError> {
+    save_high_watermarks(broker, home).await?;
+    for partition in replicas_in(broker, home) {
         partition.sync_to(partition.log_end()).await?;
     }
-    save_recovery_points(broker).await?;
-    for partition in broker.replicas.all() {
+    save_recovery_points(broker, home).await?;
+    for partition in replicas_in(broker, home) {
         if let Some(log) = partition.retire() {
             log.close().await?;
         }
     }
-    broker.replicas.dir().mark_clean(broker.epoch()).await?;
-    broker.world.disk().settle().await;
-    Ok(())
+    home.dir.mark_clean(broker.epoch()).await
 }
 
-async fn save_high_watermarks<W: World>(broker: &Broker<W>) -> Result<(), LogError> {
-    let marks = all(broker, |partition| Some(partition.marks()?.0));
-    broker.replicas.dir().save_high_watermarks(&marks).await
+async fn save_high_watermarks<W: World>(
+    broker: &Broker<W>,
+    home: &Home<W::Disk>,
+) -> Result<(), LogError> {
+    let marks = all(broker, home, |partition| Some(partition.marks()?.0));
+    home.dir.save_high_watermarks(&marks).await
 }
 
 /// Saves recovery points and log starts.
-pub(crate) async fn save_recovery_points<W: World>(broker: &Broker<W>) -> Result<(), LogError> {
-    let points = all(broker, Partition::mark_recovery_point);
-    broker.replicas.dir().save_recovery_points(&points).await?;
-    for partition in broker.replicas.all() {
+pub(crate) async fn save_recovery_points<W: World>(
+    broker: &Broker<W>,
+    home: &Home<W::Disk>,
+) -> Result<(), LogError> {
+    let points = all(broker, home, Partition::mark_recovery_point);
+    home.dir.save_recovery_points(&points).await?;
+    for partition in replicas_in(broker, home) {
         if let Some(mark) = points.get(&partition.name) {
             partition.recovery_point_saved(mark);
         }
     }
-    let starts = all(broker, |partition| Some(partition.marks()?.1));
-    broker.replicas.dir().save_log_starts(&starts).await
+    let starts = all(broker, home, |partition| Some(partition.marks()?.1));
+    home.dir.save_log_starts(&starts).await
+}
+
+fn replicas_in<W: World>(broker: &Broker<W>, home: &Home<W::Disk>) -> Vec<Arc<Partition<W>>> {
+    let mut replicas = broker.replicas.all();
+    replicas.retain(|partition| partition.home().id() == home.id());
+    replicas
 }
 
 fn all<W: World, T>(
     broker: &Broker<W>,
+    home: &Home<W::Disk>,
     pick: impl Fn(&Partition<W>) -> Option<T>,
 ) -> BTreeMap<TopicPartition, T> {
-    let all = broker.replicas.all();
+    let all = replicas_in(broker, home);
     all.iter().filter_map(|p| Some((p.name.clone(), pick(p)?))).collect()
 }

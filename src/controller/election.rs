@@ -211,15 +211,40 @@ impl Plan {
     ) {
         let image = self.image().clone();
         for (topic, index, partition) in image.partitions() {
-            if !concerned(partition) {
-                continue;
+            if concerned(partition) {
+                self.reelect_in(&image, defaults, cause, (topic, index, partition));
             }
-            let stays = |id: &BrokerId| Some(*id) != cause.leaving && Some(*id) != cause.lost;
-            let isr = partition.isr.iter().copied().filter(stays).collect();
-            let election = Election::new(&image, topic, partition, defaults, cause);
-            if let Some(change) = election.change((topic.id, index), isr, partition.recovering) {
-                self.push(Record::PartitionChange(change));
-            }
+        }
+    }
+
+    /// Lets one partition take the consequences of `cause`.
+    pub(super) fn reelect_one(
+        &mut self,
+        defaults: &TopicConfig,
+        cause: Cause,
+        topic: TopicId,
+        index: i32,
+    ) {
+        let image = self.image().clone();
+        if let Some(topic) = image.topic_by_id(topic)
+            && let Some(partition) = topic.partitions.get(&index)
+        {
+            self.reelect_in(&image, defaults, cause, (topic, index, partition));
+        }
+    }
+
+    fn reelect_in(
+        &mut self,
+        image: &Image,
+        defaults: &TopicConfig,
+        cause: Cause,
+        (topic, index, partition): (&Topic, i32, &PartitionState),
+    ) {
+        let stays = |id: &BrokerId| Some(*id) != cause.leaving && Some(*id) != cause.lost;
+        let isr = partition.isr.iter().copied().filter(stays).collect();
+        let election = Election::new(image, topic, partition, defaults, cause);
+        if let Some(change) = election.change((topic.id, index), isr, partition.recovering) {
+            self.push(Record::PartitionChange(change));
         }
     }
 }

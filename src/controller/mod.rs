@@ -8,6 +8,7 @@
 
 mod alter_partition;
 mod brokers;
+mod directories;
 mod election;
 mod heartbeat;
 mod image;

@@ -1,6 +1,7 @@
 //! Appending: what is checked, what is given, what is written.
 
 use super::producers::Duplicate;
+use super::validate::Checked;
 use super::{AppendError, Log, LogError};
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::io::Disk;
@@ -21,11 +22,14 @@ pub struct Appended {
     pub new_epoch: bool,
     /// A new segment was begun: [`Log::roll_flush_plan`] is due.
     pub rolled: bool,
+    /// The time that all records got (`message.timestamp.type=LogAppendTime`).
+    pub append_time: Option<Timestamp>,
 }
 
 impl<D: Disk> Log<D> {
     /// Appends what a client sent: checks it, gives it offsets and the leader's epoch in place,
-    /// writes it. Several batches are appended all or none.
+    /// writes it. Several batches are appended all or none. Bytes are copied only where the topic
+    /// asks for another codec.
     pub fn append_as_leader(
         &mut self,
         batches: &mut [u8],
@@ -36,18 +40,30 @@ impl<D: Disk> Log<D> {
         if epoch < self.epochs.latest() {
             return Err(AppendError::EpochFell { current: self.epochs.latest(), found: epoch });
         }
-        let mut headers = self.check_client_batches(batches)?;
-        if let Some(Duplicate { base, end }) = self.producers.check(&headers, self.config.flaws)? {
-            return Ok(Appended { base, end, duplicate: true, new_epoch: false, rolled: false });
+        let config = self.config;
+        let mut checked = Checked::new(batches, &config, now)?;
+        let before = self.producers.check(&checked.headers, config.flaws)?;
+        if let Some(Duplicate { base, end }) = before {
+            return Ok(Appended {
+                base,
+                end,
+                duplicate: true,
+                new_epoch: false,
+                rolled: false,
+                append_time: None,
+            });
         }
+        let mut converted = checked.recompress(batches, &config)?;
+        let batches = converted.as_deref_mut().unwrap_or(batches);
+        let append_time = checked.stamp(batches, &config, now);
         let (mut at, mut next) = (0, self.log_end);
-        for header in &mut headers {
+        for header in &mut checked.headers {
             batch::assign(&mut batches[at..], next, epoch);
             (header.base_offset, header.leader_epoch) = (next, epoch);
             at += header.size();
             next = header.next_offset();
         }
-        self.write(batches, &headers, now)
+        Ok(Appended { append_time, ..self.write(batches, &checked.headers, now)? })
     }
 
     /// Appends what a leader sent, which must begin where the log ends. A torn batch at the end,
@@ -83,27 +99,6 @@ impl<D: Disk> Log<D> {
             headers.push(header);
         }
         self.write(&batches[..at], &headers, now)
-    }
-
-    /// What a client may not send is found here, before anything is changed.
-    fn check_client_batches(&self, batches: &[u8]) -> Result<Vec<BatchHeader>, AppendError> {
-        let (mut headers, mut at) = (Vec::with_capacity(1), 0);
-        while at < batches.len() {
-            let rest = &batches[at..];
-            let header =
-                BatchHeader::parse(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
-            if header.size() > self.config.max_message_bytes {
-                let limit = self.config.max_message_bytes;
-                return Err(AppendError::TooLarge { size: header.size(), limit });
-            }
-            batch::check(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
-            if let Some(problem) = refused(&header) {
-                return Err(AppendError::Refused { at, problem });
-            }
-            at += header.size();
-            headers.push(header);
-        }
-        Ok(headers)
     }
 
     /// Writes batches that have their place, and remembers what follows from them.
@@ -148,7 +143,7 @@ impl<D: Disk> Log<D> {
             self.durability.epochs_changed();
         }
         let (base, end) = (first.base_offset, self.log_end);
-        Ok(Appended { base, end, duplicate: false, new_epoch, rolled })
+        Ok(Appended { base, end, duplicate: false, new_epoch, rolled, append_time: None })
     }
 
     /// Begins a new segment. Its name is not durable until a plan has run.
@@ -161,24 +156,4 @@ impl<D: Disk> Log<D> {
         self.write_snapshot();
         Ok(())
     }
-}
-
-/// Why a well-formed batch is not a client's to write.
-fn refused(header: &BatchHeader) -> Option<&'static str> {
-    if header.is_control() {
-        return Some("control batches are the broker's own");
-    }
-    if header.has_delete_horizon() {
-        return Some("only a compacted batch has a delete horizon");
-    }
-    if header.count == 0 || !header.is_dense() {
-        return Some("its record count and its last offset disagree");
-    }
-    if header.has_producer() && (header.producer_epoch.0 < 0 || header.base_sequence < 0) {
-        return Some("it has a producer id, but no epoch or no sequence number");
-    }
-    if header.is_transactional() && !header.has_producer() {
-        return Some("it is transactional, but has no producer id");
-    }
-    None
 }

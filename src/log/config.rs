@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Flaws;
-use crate::base::config::TopicConfig;
+use crate::base::config::{Compression, TimestampType, TopicCompression, TopicConfig};
 
 /// A log's settings, in the types that it computes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,18 @@ pub struct LogConfig {
     pub index_interval_bytes: u64,
     /// `max.message.bytes`: largest batch that a client may append.
     pub max_message_bytes: usize,
+    /// Most bytes that a batch may be decompressed to.
+    pub max_decompressed_bytes: usize,
+    /// `compression.type`: the codec in which batches are kept.
+    pub compression: TopicCompression,
+    /// `compression.*.level`, by the codec's code: how hard it tries.
+    pub compression_levels: [i32; 5],
+    /// `message.timestamp.type`: whether records keep their producer's time.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`: how far a record's time may be behind.
+    pub timestamp_before_max: Option<Duration>,
+    /// `message.timestamp.after.max.ms`: how far a record's time may be ahead.
+    pub timestamp_after_max: Option<Duration>,
     /// Records may be missing between others, for a cleaner removed them.
     pub compacted: bool,
     /// `producer.id.expiration.ms`: a silent producer is forgotten after this.
@@ -27,6 +39,10 @@ pub struct LogConfig {
 }
 
 impl LogConfig {
+    /// As much as a client could send in one request without compression: Kafka's default of
+    /// `socket.request.max.bytes`. (Kafka itself has no such bound.)
+    pub const MAX_DECOMPRESSED_BYTES: usize = 100 << 20;
+
     /// Kafka's default, `ProducerStateManagerConfig`: one day.
     pub const PRODUCER_EXPIRATION: Duration = Duration::from_secs(86_400);
 }
@@ -42,6 +58,12 @@ impl From<&TopicConfig> for LogConfig {
             segment_index_bytes: at_least(topic.segment_index_bytes, 24),
             index_interval_bytes: at_least(topic.index_interval_bytes, 0),
             max_message_bytes: usize::try_from(topic.max_message_bytes).unwrap_or(0),
+            max_decompressed_bytes: Self::MAX_DECOMPRESSED_BYTES,
+            compression: topic.compression,
+            compression_levels: Compression::ALL.map(|codec| topic.compression_level(codec)),
+            timestamp_type: topic.message_timestamp_type,
+            timestamp_before_max: topic.message_timestamp_before_max,
+            timestamp_after_max: topic.message_timestamp_after_max,
             compacted: false,
             producer_expiration: Self::PRODUCER_EXPIRATION,
             flaws: topic.flaws,

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use crate::base::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
 
 /// The storage itself failed, or holds what it must not.
 #[derive(Debug, thiserror::Error)]
@@ -64,10 +64,26 @@ impl LogError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// The file system failed, and not for want of space: what is in this directory can't be
+    /// relied upon from now on. Source: Kafka's `LogDirFailureChannel`, which any `IOException`
+    /// reaches.
+    pub fn condemns_directory(&self) -> bool {
+        matches!(self, Self::Io { .. } | Self::Offline(_)) && !self.is_full()
+    }
+
     /// No space was left: the log is as it was, and goes on when there is space again.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
     }
+}
+
+/// What is wrong with one record of a batch (KIP-467).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordProblem {
+    /// Which record of the batch, from 0.
+    pub index: i32,
+    /// What is wrong with it.
+    pub problem: String,
 }
 
 /// Batches were not appended; the log is as it was before.
@@ -88,6 +104,30 @@ pub enum AppendError {
         at: usize,
         /// What is wrong.
         problem: &'static str,
+    },
+    /// Its records are not what its header says, or can't be decompressed.
+    #[error("batch at byte {at}: {problem}")]
+    Malformed {
+        /// Where in the appended bytes.
+        at: usize,
+        /// What is wrong.
+        problem: crate::wire::batch::BatchError,
+    },
+    /// A few bytes that decompress to more than a client could send.
+    #[error("batch at byte {at} decompresses to more than {limit} bytes")]
+    Bomb {
+        /// Where in the appended bytes.
+        at: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+    /// Some records must not be in this log.
+    #[error("{}", told(.problems))]
+    Records {
+        /// At least one for its timestamp.
+        wrong_time: bool,
+        /// What is wrong with which: the first of them, one at least.
+        problems: Vec<RecordProblem>,
     },
     /// Nothing was sent.
     #[error("no batch to append")]
@@ -153,6 +193,12 @@ pub enum AppendError {
     Log(#[from] LogError),
 }
 
+fn told(problems: &[RecordProblem]) -> String {
+    let told: Vec<_> =
+        problems.iter().take(3).map(|p| format!("record {}: {}", p.index, p.problem)).collect();
+    told.join("; ")
+}
+
 /// A read that can't be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -193,6 +239,24 @@ pub enum DirError {
         expected: BrokerId,
         /// The directory's.
         found: BrokerId,
+    },
+    /// Two directories have the same id: one is a copy of the other.
+    #[error("{} and {} have the same directory.id; remove the copy", .first.display(), .second.display())]
+    Copied {
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// A partition is in two directories, and nobody can say which of them is right.
+    #[error("{partition} is in {} and in {}; remove the older one", .first.display(), .second.display())]
+    Twice {
+        /// Which partition.
+        partition: TopicPartition,
+        /// One of them.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
     },
     /// The storage failed.
     #[error(transparent)]

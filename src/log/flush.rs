@@ -20,6 +20,9 @@ type Saving = Pin<Box<dyn Future<Output = Result<(), LogError>> + Send>>;
 /// Marks are ordered over all logs, for logs come and go while checkpoints are written.
 static MARKS: AtomicU64 = AtomicU64::new(1);
 
+/// How often a flawed log tries again.
+const TRIES: u32 = 10;
+
 /// A recovery point on its way to the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryMark {
@@ -133,6 +136,8 @@ pub struct FlushPlan<D: Disk> {
     epochs: Option<(Saving, EpochsSaved)>,
     sync_names: bool,
     flushed: Flushed,
+    /// What was believed before 2018: that a second try proves something.
+    tries_again: bool,
 }
 
 /// What a plan made durable.
@@ -167,7 +172,14 @@ impl<D: Disk> FlushPlan<D> {
             return Err(LogError::Offline(self.dir.clone()));
         }
         for (path, file) in &self.files {
-            file.sync().await.map_err(LogError::io("sync", path)).map_err(failed)?;
+            let mut synced = file.sync().await;
+            for _ in 0..if self.tries_again { TRIES } else { 0 } {
+                if synced.is_ok() {
+                    break;
+                }
+                synced = file.sync().await;
+            }
+            synced.map_err(LogError::io("sync", path)).map_err(failed)?;
         }
         for path in &self.paths {
             match self.disk.open(path, Open::Existing) {
@@ -254,6 +266,7 @@ impl<D: Disk> Log<D> {
             sync_names: state.names > state.names_synced
                 && !self.config.flaws.has(Flaw::NoDirectorySync),
             flushed: Flushed { upto, cuts: state.cuts, names: state.names, sealed },
+            tries_again: self.config.flaws.has(Flaw::RetryFsync),
         }
     }
 

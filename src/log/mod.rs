@@ -25,6 +25,7 @@ mod scan;
 mod segment;
 mod snapshot;
 mod truncate;
+mod validate;
 
 #[cfg(test)]
 mod testing;
@@ -35,7 +36,7 @@ pub use append::Appended;
 pub use config::LogConfig;
 pub use dir::{Found, Identity, LogDir};
 pub use epochs::Epochs;
-pub use error::{AppendError, DirError, LogError, ReadError};
+pub use error::{AppendError, DirError, LogError, ReadError, RecordProblem};
 pub use flush::{FlushPlan, Flushed, RecoveryMark};
 pub use partition::Log;
 pub use producers::{Producer, Producers, Remembered};

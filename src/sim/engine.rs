@@ -156,7 +156,11 @@ pub trait Engine: Sized {
     fn set_disk(&mut self, host: HostId, profile: DiskProfile);
 
     /// Lets the host's next `count` syncs of files fail with EIO; 0 takes back those to come.
-    fn fail_syncs(&mut self, host: HostId, count: u32);
+    fn fail_syncs(&mut self, host: HostId, count: u32, dir: Option<&str>);
+
+    /// Every call on what is below this directory of a host fails with EIO; none any more with
+    /// `None`.
+    fn break_dir(&mut self, host: HostId, dir: Option<&str>);
 
     /// Hash over everything that happened, in order.
     fn trace(&self) -> TraceHash;

@@ -87,6 +87,8 @@ pub mod key {
     pub const BROKER_HEARTBEAT: i16 = 63;
     /// AllocateProducerIds.
     pub const ALLOCATE_PRODUCER_IDS: i16 = 67;
+    /// AssignReplicasToDirs.
+    pub const ASSIGN_REPLICAS_TO_DIRS: i16 = 73;
 }
 
 /// Everything that is served, by key.
@@ -110,6 +112,7 @@ pub const SERVED: &[Api] = &[
     Api::new(key::BROKER_REGISTRATION, "BrokerRegistration", 0, 4, Served::Controllers),
     Api::new(key::BROKER_HEARTBEAT, "BrokerHeartbeat", 0, 1, Served::Controllers),
     Api::new(key::ALLOCATE_PRODUCER_IDS, "AllocateProducerIds", 0, 0, Served::Controllers),
+    Api::new(key::ASSIGN_REPLICAS_TO_DIRS, "AssignReplicasToDirs", 0, 0, Served::Controllers),
 ];
 
 /// What is served under this key, on any listener.

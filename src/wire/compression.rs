@@ -1,9 +1,9 @@
 //! The codecs of record batches. Whoever decompresses says how much may come out, so that a few
 //! bytes from a stranger can't fill the memory.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameDecoder, FrameEncoder, FrameInfo};
 
 use crate::base::config::Compression;
@@ -32,15 +32,37 @@ const SNAPPY_MAX_RATIO: usize = 22;
 /// How Java's `SnappyOutputStream` begins; two version numbers follow.
 const XERIAL_MAGIC: [u8; 8] = *b"\x82SNAPPY\0";
 const XERIAL_HEADER: usize = 16;
-/// Kafka's default, `compression.zstd.level`.
-const ZSTD_LEVEL: i32 = 3;
+/// Bytes that a stream decompresses ahead.
+const AHEAD: usize = 16 << 10;
 
-/// Appends `input`, compressed, to `out`. After an error `out` may have a part of it.
+/// How hard a codec tries when nobody says so. Source: Kafka's `CompressionType`.
+pub const fn default_level(codec: Compression) -> i32 {
+    match codec {
+        Compression::None | Compression::Snappy => 0,
+        Compression::Gzip => -1,
+        Compression::Lz4 => 9,
+        Compression::Zstd => 3,
+    }
+}
+
+/// Appends `input`, compressed at the codec's usual level, to `out`. After an error `out` may have
+/// a part of it.
+pub fn compress(
+    codec: Compression,
+    input: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(), CompressionError> {
+    compress_at(codec, default_level(codec), input, out)
+}
+
+/// Appends `input`, compressed, to `out`; the level is the codec's own, and snappy and lz4 have but
+/// one here. After an error `out` may have a part of it.
 ///
 /// lz4 is written as frames of independent 64 KiB blocks, the only ones that Java reads; snappy as
 /// one raw block, which all clients read.
-pub fn compress(
+pub fn compress_at(
     codec: Compression,
+    level: i32,
     input: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), CompressionError> {
@@ -48,7 +70,8 @@ pub fn compress(
     match codec {
         Compression::None => out.extend_from_slice(input),
         Compression::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+            let level = u32::try_from(level).map(|level| flate2::Compression::new(level.min(9)));
+            let mut encoder = flate2::write::GzEncoder::new(out, level.unwrap_or_default());
             encoder.write_all(input).and_then(|()| encoder.finish().map(drop)).map_err(corrupt)?;
         }
         Compression::Snappy => {
@@ -65,7 +88,7 @@ pub fn compress(
             encoder.finish().map_err(|error| corrupt(error.into()))?;
         }
         Compression::Zstd => {
-            let encoder = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL);
+            let encoder = zstd::stream::write::Encoder::new(out, level);
             let mut encoder = encoder.map_err(corrupt)?;
             encoder.set_pledged_src_size(Some(input.len() as u64)).map_err(corrupt)?;
             encoder.write_all(input).and_then(|()| encoder.finish().map(drop)).map_err(corrupt)?;
@@ -92,6 +115,49 @@ pub fn decompress(codec: Compression, input: &[u8], max: usize) -> Result<Bytes,
             let decoder = zstd::stream::read::Decoder::with_buffer(input);
             read(codec, decoder.map_err(|error| corrupt(codec, &error))?, input, max)
         }
+    }
+}
+
+/// What `input` was before it was compressed, a piece at a time: memory is the same whatever comes
+/// out. (But for snappy, whose blocks are whole or nothing, and grow by little.) Ends in an error
+/// before it would give more than `max` bytes; `Err` of [`io::ErrorKind::FileTooLarge`].
+pub(super) fn stream<'a>(
+    codec: Compression,
+    input: &'a [u8],
+    max: usize,
+) -> Result<Box<dyn BufRead + 'a>, CompressionError> {
+    let decoder: Box<dyn Read + 'a> = match codec {
+        Compression::None => Box::new(input),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
+        Compression::Snappy => return Ok(Box::new(decompress(codec, input, max)?.reader())),
+        Compression::Lz4 => Box::new(FrameDecoder::new(input)),
+        Compression::Zstd => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(input);
+            Box::new(decoder.map_err(|error| corrupt(codec, &error))?)
+        }
+    };
+    Ok(Box::new(BufReader::with_capacity(AHEAD, Bounded { decoder, left: max as u64 })))
+}
+
+/// A stream that refuses to be longer than it may be.
+struct Bounded<'a> {
+    decoder: Box<dyn Read + 'a>,
+    left: u64,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.decoder.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or(io::ErrorKind::FileTooLarge)?;
+        Ok(read)
+    }
+}
+
+/// What an error of [`stream`] means.
+pub(super) fn stream_error(codec: Compression, max: usize, error: &io::Error) -> CompressionError {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => CompressionError::TooLarge { max },
+        _ => corrupt(codec, error),
     }
 }
 

@@ -21,7 +21,11 @@ settings! {
         controller_listener_names: Vec<String> = "CONTROLLER", "controller.listener.names",
             "names of the listeners that serve the controller";
         log_dirs: Vec<String> = "/tmp/kafka-logs", "log.dirs",
-            "directories for the log";
+            "directories for the logs";
+        metadata_log_dir: String = "", "metadata.log.dir",
+            "directory for the metadata log; empty: the first of `log.dirs`";
+        log_dir_failure_timeout: Duration = "30000", "log.dir.failure.timeout.ms",
+            "time after which a broker ends that can't tell the controller of a failed directory";
         broker_rack: String = "", "broker.rack",
             "where this node stands";
         num_partitions: i32 = "1", "num.partitions",
@@ -89,6 +93,13 @@ const TOPIC_SYNONYMS: &[(&str, &str)] = &[
     ("log.flush.interval.messages", "flush.messages"),
     ("log.flush.interval.ms", "flush.ms"),
     ("log.flush.before.ack", "flush.before.ack"),
+    ("compression.type", "compression.type"),
+    ("compression.gzip.level", "compression.gzip.level"),
+    ("compression.lz4.level", "compression.lz4.level"),
+    ("compression.zstd.level", "compression.zstd.level"),
+    ("log.message.timestamp.type", "message.timestamp.type"),
+    ("log.message.timestamp.before.max.ms", "message.timestamp.before.max.ms"),
+    ("log.message.timestamp.after.max.ms", "message.timestamp.after.max.ms"),
     ("log.retention.ms", "retention.ms"),
     ("log.retention.bytes", "retention.bytes"),
 ];

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Acks, Compression, OffsetReset, settings};
+use super::{Acks, Compression, GzipLevel, Lz4Level, OffsetReset, ZstdLevel, settings};
 
 settings! {
     /// A producer's settings. Source of names and defaults: Kafka's `ProducerConfig`.
@@ -29,6 +29,12 @@ settings! {
             "requests sent on a connection before the first is answered";
         compression: Compression = "none", "compression.type",
             "codec of batches";
+        compression_gzip_level: GzipLevel = "-1", "compression.gzip.level",
+            "how hard gzip tries";
+        compression_lz4_level: Lz4Level = "9", "compression.lz4.level",
+            "taken for Kafka's sake: lz4 has one level here";
+        compression_zstd_level: ZstdLevel = "3", "compression.zstd.level",
+            "how hard zstd tries";
         retries: i32 = "2147483647", "retries",
             "how often a batch is sent again";
         retry_backoff: Duration = "100", "retry.backoff.ms",
@@ -41,6 +47,18 @@ settings! {
             "time after which a record is given up";
         metadata_max_age: Duration = "300000", "metadata.max.age.ms",
             "time after which metadata is asked for again";
+    }
+}
+
+impl ProducerConfig {
+    /// How hard the codec tries; 0 if it has no levels.
+    pub fn compression_level(&self) -> i32 {
+        match self.compression {
+            Compression::Gzip => self.compression_gzip_level.0,
+            Compression::Lz4 => self.compression_lz4_level.0,
+            Compression::Zstd => self.compression_zstd_level.0,
+            Compression::None | Compression::Snappy => 0,
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod foreign;
 mod properties;
 mod server;
 mod setting;
+mod storage;
 mod topic;
 
 pub use broker::BrokerConfig;
@@ -18,6 +19,7 @@ pub use foreign::{Foreign, foreign};
 pub use properties::parse_properties;
 pub use server::{Purpose, ServerProperties};
 pub use setting::{Acks, Compression, OffsetReset, Setting};
+pub use storage::{GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel};
 pub use topic::TopicConfig;
 
 use crate::base::nearest;

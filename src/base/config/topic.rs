@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::settings;
+use super::{
+    Compression, GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel, settings,
+};
 
 settings! {
     /// A topic's settings. Source of names and defaults: Kafka's `TopicConfig` and `LogConfig`.
@@ -13,6 +15,20 @@ settings! {
             "whether a replica that is not in sync may lead when no other can, at the price of its missing records";
         max_message_bytes: i32 = "1048588", "max.message.bytes",
             "largest record batch that is accepted";
+        compression: TopicCompression = "producer", "compression.type",
+            "codec in which batches are kept; `producer`: as they come";
+        compression_gzip_level: GzipLevel = "-1", "compression.gzip.level",
+            "how hard gzip tries, where batches are compressed anew";
+        compression_lz4_level: Lz4Level = "9", "compression.lz4.level",
+            "taken for Kafka's sake: lz4 has one level here";
+        compression_zstd_level: ZstdLevel = "3", "compression.zstd.level",
+            "how hard zstd tries, where batches are compressed anew";
+        message_timestamp_type: TimestampType = "CreateTime", "message.timestamp.type",
+            "whether records keep their producer's time or get that of their append";
+        message_timestamp_before_max: Option<Duration> = "9223372036854775807", "message.timestamp.before.max.ms",
+            "how far a record's time may be behind the broker's";
+        message_timestamp_after_max: Option<Duration> = "3600000", "message.timestamp.after.max.ms",
+            "how far a record's time may be ahead of the broker's";
         segment_bytes: i32 = "1073741824", "segment.bytes",
             "size at which a new segment begins";
         segment_ms: Duration = "604800000", "segment.ms",
@@ -31,5 +47,17 @@ settings! {
             "age after which a segment is deleted";
         retention_bytes: Option<i64> = "-1", "retention.bytes",
             "size of a partition above which its oldest segments are deleted";
+    }
+}
+
+impl TopicConfig {
+    /// How hard a codec tries; 0 for those that have no levels.
+    pub fn compression_level(&self, codec: Compression) -> i32 {
+        match codec {
+            Compression::Gzip => self.compression_gzip_level.0,
+            Compression::Lz4 => self.compression_lz4_level.0,
+            Compression::Zstd => self.compression_zstd_level.0,
+            Compression::None | Compression::Snappy => 0,
+        }
     }
 }

@@ -6,20 +6,25 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::base::config::Acks;
+use crate::base::config::{Acks, Compression};
 use crate::base::{Offset, Timestamp, TopicId};
 use crate::broker::context::Broker;
-use crate::broker::partition::{Partition, Produced};
+use crate::broker::partition::{Partition, Produced, Refusal};
 use crate::io::{Disk, World, timeout};
+use crate::log::RecordProblem;
 use crate::wire::ErrorCode;
+use crate::wire::batch;
 use crate::wire::messages::produce_request::TopicProduceData;
 use crate::wire::messages::produce_response::{
-    LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
 };
 use crate::wire::messages::{ProduceRequest, ProduceResponse, message};
 
 /// From here on an error about leadership says who leads instead (KIP-951).
 const LEADER_HINTS: i16 = 10;
+
+/// The first version that may carry zstd (KIP-110).
+const ZSTD: i16 = 7;
 
 /// What a request becomes.
 pub(in crate::broker) enum Handled {
@@ -56,7 +61,7 @@ pub(in crate::broker) async fn handle<W: World>(
     if acks == Ok(Acks::None) {
         let mut results = appended.iter().flat_map(|(_, _, partitions)| partitions);
         let error = results.find_map(|(_, result)| result.as_ref().err());
-        return error.map_or(Handled::Silence, |error| Handled::HangUp(*error));
+        return error.map_or(Handled::Silence, |error| Handled::HangUp(error.code));
     }
 
     let mut endpoints = BTreeMap::new();
@@ -69,7 +74,7 @@ pub(in crate::broker) async fn handle<W: World>(
                     timeout(&broker.world, deadline, Partition::<W>::acknowledged(produced));
                 let code = waited.await.unwrap_or(ErrorCode::RequestTimedOut);
                 if code != ErrorCode::None {
-                    result = Err(code);
+                    result = Err(code.into());
                 }
             }
             let mut response = partition_response(index, result);
@@ -93,7 +98,7 @@ pub(in crate::broker) async fn handle<W: World>(
     }))
 }
 
-type Appended = (crate::wire::messages::StrBytes, TopicId, Vec<(i32, Result<Produced, ErrorCode>)>);
+type Appended = (crate::wire::messages::StrBytes, TopicId, Vec<(i32, Result<Produced, Refusal>)>);
 
 /// Appends one topic's records, partition by partition.
 async fn append<W: World>(
@@ -113,11 +118,12 @@ async fn append<W: World>(
     for data in topic.partition_data {
         let partition = found.and_then(|found| broker.replica_of(found, data.index));
         let result = match (acks, partition, data.records) {
-            (Err(error), _, _) | (_, Err(error), _) => Err(error),
-            (Ok(_), Ok(_), None) => Err(ErrorCode::InvalidRecord),
-            (Ok(acks), Ok(partition), Some(records)) => {
-                partition.produce(owned(records), acks).await
-            }
+            (Err(error), _, _) | (_, Err(error), _) => Err(error.into()),
+            (Ok(_), Ok(_), None) => Err(ErrorCode::InvalidRecord.into()),
+            (Ok(acks), Ok(partition), Some(records)) => match check_shape(&records, version) {
+                Some(refusal) => Err(refusal),
+                None => partition.produce(owned(records), acks).await,
+            },
         };
         results.push((data.index, result));
     }
@@ -130,17 +136,45 @@ fn owned(records: Bytes) -> BytesMut {
     records.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]))
 }
 
-fn partition_response(index: i32, result: Result<Produced, ErrorCode>) -> PartitionProduceResponse {
-    let (error, base, log_start) = match result {
-        Ok(produced) => (ErrorCode::None, produced.base, produced.log_start),
-        Err(error) => (error, Offset::NONE, Offset::NONE),
-    };
-    message!(PartitionProduceResponse {
-        index: index,
-        error_code: error.code(),
-        base_offset: base.0,
-        log_append_time_ms: Timestamp::NONE.0,
-        log_start_offset: log_start.0,
+/// What Kafka asks of a request before it looks for the partition's leader: one batch, in a codec
+/// that the version knows. Source: Kafka's `ProduceRequest.validateRecords`.
+fn check_shape(records: &[u8], version: i16) -> Option<Refusal> {
+    let mut batches = batch::batches(records);
+    // What is no batch at all is the log's to refuse.
+    let (header, _) = batches.next()?.ok()?;
+    if header.compression() == Compression::Zstd && version < ZSTD {
+        let message = format!("Produce v{version} does not know zstd; v{ZSTD} does");
+        return Some(Refusal::telling(ErrorCode::UnsupportedCompressionType, message));
+    }
+    let more = batches.next().is_some_and(|next| next.is_ok());
+    let message = "a request has one batch for each partition";
+    more.then(|| Refusal::telling(ErrorCode::InvalidRecord, message.into()))
+}
+
+fn partition_response(index: i32, result: Result<Produced, Refusal>) -> PartitionProduceResponse {
+    let mut response = message!(PartitionProduceResponse { index: index });
+    match result {
+        Ok(produced) => {
+            response.base_offset = produced.base.0;
+            response.log_append_time_ms = produced.append_time.unwrap_or(Timestamp::NONE).0;
+            response.log_start_offset = produced.log_start.0;
+        }
+        Err(refusal) => {
+            response.error_code = refusal.code.code();
+            response.base_offset = Offset::NONE.0;
+            response.log_append_time_ms = Timestamp::NONE.0;
+            response.log_start_offset = Offset::NONE.0;
+            response.error_message = refusal.message.map(Into::into);
+            response.record_errors = refusal.records.into_iter().map(record_error).collect();
+        }
+    }
+    response
+}
+
+fn record_error(told: RecordProblem) -> BatchIndexAndErrorMessage {
+    message!(BatchIndexAndErrorMessage {
+        batch_index: told.index,
+        batch_index_error_message: Some(told.problem.into()),
     })
 }
 
@@ -165,5 +199,42 @@ fn point_to_leader<W: World>(
                 port: i32::from(address.port),
             }),
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::batch::BatchBuilder;
+    use crate::wire::frame;
+
+    #[test]
+    fn records_at_fault_are_named_to_whoever_understands_and_no_version_chokes_on_them() {
+        let records = vec![RecordProblem { index: 3, problem: "no key".into() }];
+        let refusal = Refusal { code: ErrorCode::InvalidRecord, message: None, records };
+        for version in 3..=13 {
+            let mut topic = TopicProduceResponse::default();
+            topic.partition_responses = vec![partition_response(0, Err(refusal.clone()))];
+            let response = message!(ProduceResponse { responses: vec![topic] });
+            let bytes = frame::encode_response(1, version, &response).unwrap();
+            let told = bytes.windows(6).any(|window| window == b"no key");
+            assert_eq!(told, version >= 8, "v{version}");
+        }
+    }
+
+    #[test]
+    fn a_request_has_one_batch_in_a_codec_that_its_version_knows() {
+        let batch = |codec| {
+            let mut builder = BatchBuilder::new(codec, Timestamp(0));
+            builder.append(Timestamp(0), None, Some(b"v"), &[]);
+            builder.finish_plain()
+        };
+        let code = |bytes: &[u8], version| check_shape(bytes, version).map(|refusal| refusal.code);
+        let (plain, zstd) = (batch(Compression::None), batch(Compression::Zstd));
+        assert_eq!(code(&plain, 3), None);
+        assert_eq!(code(&zstd, 6), Some(ErrorCode::UnsupportedCompressionType));
+        assert_eq!(code(&zstd, 7), None);
+        let two = [&plain[..], &plain[..]].concat();
+        assert_eq!(code(&two, 9), Some(ErrorCode::InvalidRecord));
     }
 }

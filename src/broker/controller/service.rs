@@ -17,9 +17,9 @@ use crate::wire::ErrorCode;
 use crate::wire::api::key;
 use crate::wire::frame::Request;
 use crate::wire::messages::{
-    AllocateProducerIdsRequest, AlterPartitionRequest, BrokerHeartbeatRequest,
-    BrokerRegistrationRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeClusterResponse, FetchRequest, KafkaResponse, message,
+    AllocateProducerIdsRequest, AlterPartitionRequest, AssignReplicasToDirsRequest,
+    BrokerHeartbeatRequest, BrokerRegistrationRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeClusterResponse, FetchRequest, KafkaResponse, message,
 };
 
 /// `endpoint_type` of controllers (KIP-919).
@@ -78,6 +78,11 @@ impl<W: World> ControllerService<W> {
             key::ALLOCATE_PRODUCER_IDS => {
                 let body = decode::<AllocateProducerIdsRequest>(request)?;
                 let decided = shell.decide(|m, now, _| m.allocate_producer_ids(now, &body));
+                self.decided(request, decided.await)
+            }
+            key::ASSIGN_REPLICAS_TO_DIRS => {
+                let body = decode::<AssignReplicasToDirsRequest>(request)?;
+                let decided = shell.decide(|m, _, _| m.assign_replicas_to_dirs(&body));
                 self.decided(request, decided.await)
             }
             key::CREATE_TOPICS => {

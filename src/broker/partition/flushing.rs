@@ -1,11 +1,20 @@
 //! Syncs: when one is due, and how several appends share it.
 
+use std::time::Duration;
+
 use super::{Partition, State};
 use crate::base::Offset;
 use crate::io::World;
 use crate::log::{Flushed, LogError, RecoveryMark};
+use crate::wire::ErrorCode;
 
 impl<W: World> State<W> {
+    fn go_offline(&mut self) {
+        self.failed = true;
+        self.produce.fail(ErrorCode::KafkaStorageError);
+        self.fetch.wake();
+    }
+
     /// Whether what was just appended may count only once it is synced.
     pub(super) fn sync_is_due(&self) -> bool {
         let messages = self.config.flush_messages;
@@ -36,7 +45,7 @@ impl<W: World> Partition<W> {
             let plan = {
                 // A retired replica has nobody left who could be told.
                 let Ok(mut state) = self.state() else { return Ok(()) };
-                if state.failed {
+                if state.failed || !self.home.is_online() {
                     return Err(LogError::Offline(state.log.dir().to_owned()));
                 }
                 // A truncation may have taken the records away: then there is nothing to wait for.
@@ -116,10 +125,17 @@ impl<W: World> Partition<W> {
     /// it is unknown what is durable, and the directory is given up.
     pub(super) fn storage_failed(&self, state: &mut State<W>, error: &LogError) {
         tracing::error!(partition = %self.name, %error, "the storage failed");
-        if !error.is_full() {
-            state.failed = true;
-            self.storage_lost.notify_one();
+        if self.home.failed(error) {
+            state.go_offline();
         }
+    }
+
+    /// The directory of this replica has failed: nobody waits for it any more.
+    pub(crate) fn directory_failed(&self) {
+        if let Ok(mut state) = self.state() {
+            state.go_offline();
+        }
+        self.flush_ended.notify_waiters();
     }
 
     /// The log end, for whoever wants to sync all of it.
@@ -127,13 +143,13 @@ impl<W: World> Partition<W> {
         self.state().map_or(Offset::ZERO, |state| state.log.log_end())
     }
 
-    /// Whether some records may have waited for `flush.ms` and are not synced.
-    pub(crate) fn flush_by_time_is_due(&self) -> bool {
+    /// Whether some records may have waited for `flush.ms` and are not synced. Without one,
+    /// `log.flush.scheduler.interval.ms` is the limit.
+    pub(crate) fn flush_by_time_is_due(&self, interval: Duration) -> bool {
         let now = self.world.now();
         self.state().is_ok_and(|state| {
-            let due =
-                state.config.flush_ms.is_some_and(|limit| now.since(state.flushed_at) >= limit);
-            due && state.log.unflushed_messages() > 0
+            let limit = state.config.flush_ms.unwrap_or(interval);
+            now.since(state.flushed_at) >= limit && state.log.unflushed_messages() > 0
         })
     }
 

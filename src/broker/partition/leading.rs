@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use tokio::sync::{Notify, oneshot};
 
-use super::{IsrChange, Partition, Role, State};
+use super::{IsrChange, Partition, Refusal, Role, State};
 use crate::base::config::Acks;
-use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, Probe};
+use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, Probe, Timestamp};
 use crate::io::{Disk, Slice, World};
 use crate::log::{AppendError, Log, ReadError};
 use crate::replica::{
@@ -25,6 +25,8 @@ pub(crate) struct Produced {
     /// Set while `acks=all` is not reached.
     waiter: Option<oneshot::Receiver<ErrorCode>>,
     pub(crate) log_start: Offset,
+    /// The time that the records got, if not their producer's.
+    pub(crate) append_time: Option<Timestamp>,
 }
 
 /// Who reads, which decides how far.
@@ -90,7 +92,7 @@ impl<W: World> Partition<W> {
         &self,
         mut records: BytesMut,
         acks: Acks,
-    ) -> Result<Produced, ErrorCode> {
+    ) -> Result<Produced, Refusal> {
         let (mut produced, sync) = {
             let mut state = self.state()?;
             let epoch = leader(&mut state)?.epoch();
@@ -106,6 +108,7 @@ impl<W: World> Partition<W> {
                 epoch,
                 waiter: None,
                 log_start: state.log.log_start(),
+                append_time: appended.append_time,
             };
             // A duplicate of what is not synced yet is no safer than the original.
             let sync = state.sync_is_due() && state.log.recovery_point() < appended.end;
@@ -247,8 +250,8 @@ impl<W: World> Partition<W> {
         let found = state.log.read(read.offset, read.max_bytes, until, read.at_least_one);
         let found = found.map_err(|error| match error {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            error => {
-                tracing::error!(partition = %self.name, %error, "can't read");
+            ReadError::Log(error) => {
+                self.storage_failed(state, &error);
                 ErrorCode::KafkaStorageError
             }
         })?;
@@ -368,23 +371,11 @@ impl<W: World> Partition<W> {
         state.fetch.wake();
     }
 
-    fn append_failed(&self, state: &mut State<W>, error: AppendError) -> ErrorCode {
-        match error {
-            AppendError::Invalid { .. } => ErrorCode::CorruptMessage,
-            AppendError::Refused { .. } | AppendError::Empty => ErrorCode::InvalidRecord,
-            AppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
-            AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
-            AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
-            AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
-            // Only replicated batches can be so.
-            AppendError::NotContinuous { .. } | AppendError::EpochFell { .. } => {
-                ErrorCode::UnknownServerError
-            }
-            AppendError::Log(error) => {
-                self.storage_failed(state, &error);
-                ErrorCode::KafkaStorageError
-            }
+    fn append_failed(&self, state: &mut State<W>, error: AppendError) -> Refusal {
+        if let AppendError::Log(error) = &error {
+            self.storage_failed(state, error);
         }
+        error.into()
     }
 }
 

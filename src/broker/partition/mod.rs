@@ -6,9 +6,11 @@
 mod flushing;
 mod following;
 mod leading;
+mod refusal;
 
 pub(crate) use following::{FollowerFetch, LeaderAnswer};
 pub(crate) use leading::{FetchAnswer, FetchRead, Produced, Reader};
+pub(crate) use refusal::Refusal;
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 
+use super::dirs::Home;
 use super::purgatory::{DelayedFetch, DelayedProduce};
 use crate::base::config::TopicConfig;
 use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, Probe, TopicId, TopicPartition};
@@ -43,8 +46,8 @@ pub(crate) struct Partition<W: World> {
     me: BrokerId,
     world: W,
     lag_time_max: Duration,
-    /// Rung when the storage fails for good.
-    storage_lost: Arc<Notify>,
+    /// The directory that it is in.
+    home: Arc<Home<W::Disk>>,
     /// For tasks that this replica begins.
     this: Weak<Self>,
     isr_changes: mpsc::UnboundedSender<IsrChange>,
@@ -77,7 +80,7 @@ struct State<W: World> {
     flushed_at: Instant,
     /// At most one sync of a log runs at a time; later ones share the next.
     flush_running: bool,
-    /// A failed sync is final: what is durable is unknown from then on ("fsyncgate").
+    /// The storage of this replica has failed, and with it its directory, until the next start.
     failed: bool,
 }
 
@@ -97,7 +100,7 @@ impl<W: World> Partition<W> {
         config: TopicConfig,
         high_watermark: Offset,
         lag_time_max: Duration,
-        storage_lost: Arc<Notify>,
+        home: Arc<Home<W::Disk>>,
         isr_changes: mpsc::UnboundedSender<IsrChange>,
     ) -> Arc<Self> {
         let high_watermark = high_watermark.clamp(log.log_start(), log.log_end());
@@ -120,11 +123,16 @@ impl<W: World> Partition<W> {
             me,
             world,
             lag_time_max,
-            storage_lost,
+            home,
             isr_changes,
             state: Mutex::new(Some(state)),
             flush_ended: Notify::new(),
         })
+    }
+
+    /// The directory that it is in.
+    pub(crate) fn home(&self) -> &Arc<Home<W::Disk>> {
+        &self.home
     }
 
     fn state(&self) -> Result<MappedMutexGuard<'_, State<W>>, Retired> {

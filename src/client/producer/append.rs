@@ -130,7 +130,8 @@ impl Core {
             batch_ended = true;
         }
         if partition.fresh.back().is_none_or(|last| last.closed) {
-            let builder = BatchBuilder::new(self.config.compression, timestamp);
+            let builder = BatchBuilder::new(self.config.compression, timestamp)
+                .at_level(self.config.compression_level());
             partition.fresh.push_back(Batch::new(builder, now));
             let lingers = if batch_ended { now } else { now + self.config.linger };
             self.wake = self.wake.min(lingers);

@@ -55,6 +55,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::UncleanOn, "KIP-106", "kills", &["acked-write-lost"]),
     mutant(Flaw::LagByFetchTime, "replica.lag.time.max.ms", "stale-watermark", LOST),
     mutant(Flaw::NoDirectorySync, "KAFKA-3968", "flushed-power", LOST),
+    mutant(Flaw::RetryFsync, "fsyncgate", "failing-syncs", LOST),
+    mutant(Flaw::DeadDirectoryStaysLeader, "KIP-858", "dead-directory", &["writes-resume"]),
 ];
 
 /// Flaws that are there and not found.
@@ -115,9 +117,7 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
         "stale-control-request",
         "no controller sends requests to brokers: they fetch the metadata log",
     ),
-    missing("retry-fsync", "no fault makes a sync fail"),
     missing("serve-bad-crc", "no fault lets bits rot"),
-    missing("dead-dir-stays-leader", "no fault breaks a log directory"),
     missing("early-tombstone", "there is no compaction"),
     missing("drop-markers", "there is no compaction"),
     missing("forget-producer", "there is no retention"),

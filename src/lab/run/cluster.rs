@@ -38,7 +38,7 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
     let base = BrokerConfig {
         controller_quorum_voters: voters,
         controller_listener_names: vec![CONTROLLER_LISTENER.into()],
-        log_dirs: vec!["/data".into()],
+        log_dirs: cluster.log_dirs(),
         advertised_listeners: Vec::new(),
         ..cluster.config.clone()
     };

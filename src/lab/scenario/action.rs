@@ -109,6 +109,15 @@ pub enum Action {
         target: Roles,
         /// How many.
         syncs: Range<u64>,
+        /// Only those of files below this directory.
+        dir: Option<String>,
+    },
+    /// Everything below one log directory fails (`EIO`).
+    DirFailure {
+        /// Whose disk.
+        target: Roles,
+        /// One of `log.dirs`.
+        dir: String,
     },
     /// The date jumps.
     ClockJump {

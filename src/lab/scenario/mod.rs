@@ -71,6 +71,16 @@ pub struct Cluster {
     pub topic_defaults: TopicConfig,
 }
 
+impl Cluster {
+    /// The nodes' `log.dirs`, on disks of their own: `/data` unless a scenario asks for more.
+    pub fn log_dirs(&self) -> Vec<String> {
+        match self.config.log_dirs == BrokerConfig::default().log_dirs {
+            true => vec!["/data".into()],
+            false => self.config.log_dirs.clone(),
+        }
+    }
+}
+
 /// `[topic]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {

@@ -22,14 +22,13 @@ const MIN_RECORD: u64 = 8;
 const MAX_RECORD: u64 = 16 << 20;
 
 /// What the laboratory sets by itself, so that a file can't.
-const OWN_KEYS: [&str; 8] = [
+const OWN_KEYS: [&str; 7] = [
     "node.id",
     "process.roles",
     "controller.quorum.voters",
     "listeners",
     "advertised.listeners",
     "controller.listener.names",
-    "log.dirs",
     "bootstrap.servers",
 ];
 
@@ -154,6 +153,12 @@ fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems)
     written.cluster = kafka_keys(&mut section, problems, |key, value| {
         config.set_with_topic_defaults(&mut topic_defaults, key, value)
     });
+    for dir in config.log_dirs.iter().chain([&config.metadata_log_dir]) {
+        if dir.is_empty() || dir.starts_with('/') {
+            continue;
+        }
+        problems.add(section.line, format!("`{dir}` is no directory of a node: expected `/{dir}`"));
+    }
     Cluster { brokers: u16::try_from(brokers).unwrap_or(1), controllers, config, topic_defaults }
 }
 

@@ -53,11 +53,12 @@ enum Kind {
     DiskStall,
     DiskFull,
     DiskError,
+    DirFailure,
     ClockJump,
     ClockDrift,
 }
 
-const KINDS: [(&str, Kind); 17] = [
+const KINDS: [(&str, Kind); 18] = [
     ("kill", Kind::Kill),
     ("power-loss", Kind::PowerLoss),
     ("pause", Kind::Pause),
@@ -73,6 +74,7 @@ const KINDS: [(&str, Kind); 17] = [
     ("disk-stall", Kind::DiskStall),
     ("disk-full", Kind::DiskFull),
     ("disk-error", Kind::DiskError),
+    ("dir-failure", Kind::DirFailure),
     ("clock-jump", Kind::ClockJump),
     ("clock-drift", Kind::ClockDrift),
 ];
@@ -141,6 +143,11 @@ fn action(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> 
         Kind::DiskFull => Action::DiskFull { target: nodes(section, problems)? },
         Kind::DiskError => Action::DiskError {
             syncs: number(section, "syncs", (1, 1_000_000), (1, 1), problems),
+            dir: if section.has("dir") { log_dir(section, known, problems) } else { None },
+            target: nodes(section, problems)?,
+        },
+        Kind::DirFailure => Action::DirFailure {
+            dir: log_dir(section, known, problems)?,
             target: nodes(section, problems)?,
         },
         Kind::ClockJump => Action::ClockJump {
@@ -180,6 +187,21 @@ fn number(
         return default;
     }
     value
+}
+
+/// One of the cluster's log directories.
+fn log_dir(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<String> {
+    let dirs = known.cluster.log_dirs();
+    let words = dirs.join("`, `");
+    let Some(At { line, value }) = section.scalar("dir", problems) else {
+        problems.add(section.line, format!("`dir` is missing: one of `{words}`"));
+        return None;
+    };
+    if dirs.contains(&value) {
+        return Some(value);
+    }
+    problems.add(line, format!("`dir = {value}`: expected one of `log.dirs`: `{words}`"));
+    None
 }
 
 fn gap(section: &mut Section, problems: &mut Problems) -> Range<Duration> {

@@ -96,6 +96,7 @@ impl Action {
             Self::DiskStall { .. } => "disk-stall",
             Self::DiskFull { .. } => "disk-full",
             Self::DiskError { .. } => "disk-error",
+            Self::DirFailure { .. } => "dir-failure",
             Self::ClockJump { .. } => "clock-jump",
             Self::ClockDrift { .. } => "clock-drift",
         }
@@ -139,9 +140,16 @@ impl Action {
                 push(text, "target", &target.to_toml());
                 push(text, "stall", &quote(&stall.to_string()));
             }
-            Self::DiskError { target, syncs } => {
+            Self::DiskError { target, syncs, dir } => {
                 push(text, "target", &target.to_toml());
                 push(text, "syncs", &syncs.to_string());
+                if let Some(dir) = dir {
+                    push(text, "dir", &quote(dir));
+                }
+            }
+            Self::DirFailure { target, dir } => {
+                push(text, "target", &target.to_toml());
+                push(text, "dir", &quote(dir));
             }
             Self::ClockJump { target, by, back } => {
                 push(text, "target", &target.to_toml());

@@ -6,3 +6,4 @@ mod indexing;
 mod model;
 mod recovering;
 mod truncating;
+mod validating;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::SimDisk;
-use super::state::{Op, Power, State, void};
+use super::state::{Op, Power, State, eio, void};
 use super::tree::{Body, Dir, Found, Ino, ROOT, components};
 use crate::io::{Disk, Entry, File, Map, Open};
 use crate::sim::What;
@@ -55,6 +55,7 @@ impl SimDisk {
     /// Waits for the platter between two halves of a sync.
     async fn sync_file(self, ino: Ino) -> io::Result<()> {
         let (snapshot, time) = self.operate(|state| {
+            state.sound(ino)?;
             let file = state.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
             let snapshot = file.begin_sync();
             state.trace(Op::Sync, ino, [snapshot.pages(), 0], &[]);
@@ -63,13 +64,12 @@ impl SimDisk {
         })?;
         (self.sleep)(time).await;
         self.look(|state| {
-            let fails = state.sync_fails();
+            let fails = state.sync_fails(ino);
             state.trace(Op::Synced, ino, [snapshot.pages(), u64::from(fails)], &[]);
             let file = state.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
             if fails {
                 file.fail_sync(snapshot);
-                // EIO has no kind of its own.
-                return Err(io::Error::from_raw_os_error(5));
+                return Err(eio());
             }
             file.finish_sync(snapshot);
             state.synced(ino);
@@ -91,6 +91,7 @@ impl Disk for SimDisk {
     fn open(&self, path: &Path, how: Open) -> io::Result<SimFile> {
         self.operate(|state| {
             state.owe(state.profile.name_call);
+            state.sound_at(path)?;
             let found = state.tree.locate(path).map_err(|error| match error.kind() {
                 io::ErrorKind::ResourceBusy => io::ErrorKind::IsADirectory.into(),
                 _ => error,
@@ -122,6 +123,7 @@ impl Disk for SimDisk {
         self.operate(|state| {
             state.owe(state.profile.name_call);
             let ino = file.open.ino;
+            state.sound(ino)?;
             state.trace(Op::Map, ino, [len, 0], &[]);
             if state.tree.file(ino).is_none_or(|file| file.len() < len) {
                 return Err(io::Error::new(
@@ -136,6 +138,7 @@ impl Disk for SimDisk {
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         self.operate(|state| {
             state.owe(state.profile.name_call);
+            state.sound_at(dir)?;
             let ino = state.tree.resolve(dir, false)?;
             let names = state.tree.names(ino, false).ok_or(io::ErrorKind::NotADirectory)?;
             let entries = names.iter().map(|(name, ino)| Entry {
@@ -151,6 +154,7 @@ impl Disk for SimDisk {
     fn exists(&self, path: &Path) -> io::Result<bool> {
         self.operate(|state| {
             state.owe(state.profile.name_call);
+            state.sound_at(path)?;
             let exists = match state.tree.resolve(path, false) {
                 Ok(_) => true,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -164,6 +168,7 @@ impl Disk for SimDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         self.operate(|state| {
             state.owe(state.profile.name_call);
+            state.sound_at(dir)?;
             let names: Vec<String> = components(dir)?.into_iter().map(String::from).collect();
             let mut above = ROOT;
             for (depth, name) in names.iter().enumerate() {
@@ -188,6 +193,8 @@ impl Disk for SimDisk {
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.operate(|state| {
             state.owe(state.profile.name_call);
+            state.sound_at(from)?;
+            state.sound_at(to)?;
             state.rename(from, to)
         })
     }
@@ -195,6 +202,7 @@ impl Disk for SimDisk {
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.operate(|state| {
             state.owe(state.profile.name_call);
+            state.sound_at(path)?;
             let found = state.tree.locate(path)?;
             let ino = found.ino.ok_or(io::ErrorKind::NotFound)?;
             if state.tree.is_dir(ino) {
@@ -213,6 +221,7 @@ impl Disk for SimDisk {
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
         self.operate(|state| {
             state.owe(state.profile.name_call);
+            state.sound_at(dir)?;
             let found = state.tree.locate(dir)?;
             let ino = found.ino.ok_or(io::ErrorKind::NotFound)?;
             let names = state.tree.names(ino, false).ok_or(io::ErrorKind::NotADirectory)?;
@@ -229,6 +238,7 @@ impl Disk for SimDisk {
         let (disk, dir) = (self.clone(), dir.to_owned());
         async move {
             let (changes, time) = disk.operate(|state| {
+                state.sound_at(&dir)?;
                 let ino = state.tree.resolve(&dir, false)?;
                 // Syncing a file by its path is a sync of that file, not of a directory.
                 if !state.tree.is_dir(ino) {
@@ -298,6 +308,7 @@ impl File for SimFile {
         let ino = self.open.ino;
         self.open.disk.operate(|state| {
             state.owe(state.profile.call);
+            state.sound(ino)?;
             let count = state.read(ino, offset, buffer)?;
             state.trace(Op::Read, ino, [offset, count as u64], &[]);
             Ok(count)
@@ -307,12 +318,16 @@ impl File for SimFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.open.disk.operate(|state| {
             state.owe(state.profile.call);
+            state.sound(self.open.ino)?;
             state.write(self.open.ino, offset, bytes, Op::Write)
         })
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.open.disk.operate(|state| state.set_len(self.open.ino, len))
+        self.open.disk.operate(|state| {
+            state.sound(self.open.ino)?;
+            state.set_len(self.open.ino, len)
+        })
     }
 
     fn sync(&self) -> impl Future<Output = io::Result<()>> + Send + 'static {

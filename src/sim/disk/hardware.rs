@@ -123,8 +123,15 @@ impl SimDisk {
 
     /// The next `count` syncs of files fail with EIO. What they should have written is in the cache,
     /// counts as clean, and never reaches the platter unless it is written again.
-    pub fn fail_syncs(&self, count: u32) {
-        self.state.lock().failing_syncs = count;
+    /// With a directory, only syncs of files below it.
+    pub fn fail_syncs(&self, count: u32, dir: Option<&str>) {
+        self.state.lock().failing_syncs = (count, dir.map(Arc::from));
+    }
+
+    /// From now on every call on files and names below this directory fails with EIO, but for
+    /// those through maps; none does with `None`. A power loss mends nothing here.
+    pub fn break_dir(&self, dir: Option<&str>) {
+        self.state.lock().broken_dir = dir.map(Arc::from);
     }
 
     /// A file's bytes as the page cache has them: no operation, no cost.

@@ -88,9 +88,20 @@ pub(super) struct State {
     pub device_busy_until: Instant,
     /// The page that was read from the platter last: the next one is already on its way.
     read_last: Option<(Ino, u64)>,
-    /// The next syncs that fail.
-    pub failing_syncs: u32,
+    /// The next syncs that fail, and below which directory; everywhere without one.
+    pub failing_syncs: (u32, Option<Arc<str>>),
+    /// A directory below which every call fails.
+    pub broken_dir: Option<Arc<str>>,
     pub stats: DiskStats,
+}
+
+/// EIO, which has no kind of its own.
+pub(super) fn eio() -> io::Error {
+    io::Error::from_raw_os_error(5)
+}
+
+fn is_below(path: &str, dir: &str) -> bool {
+    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The answer to a process that does not exist any more.
@@ -127,7 +138,8 @@ impl State {
             latency: seed.stream(Stream::named("latency")),
             device_busy_until: Instant::START,
             read_last: None,
-            failing_syncs: 0,
+            failing_syncs: (0, None),
+            broken_dir: None,
             stats: DiskStats::default(),
         }
     }
@@ -320,11 +332,28 @@ impl State {
         written.since(now) + Duration::from_nanos(self.latency.random_range(nanos))
     }
 
-    /// Whether the sync that now ends fails.
-    pub fn sync_fails(&mut self) -> bool {
-        let fails = self.failing_syncs > 0;
-        self.failing_syncs -= u32::from(fails);
+    /// Whether the sync of this file, which now ends, fails.
+    pub fn sync_fails(&mut self, ino: Ino) -> bool {
+        let path = self.tree.node(ino).and_then(|node| node.path.as_deref());
+        let (count, dir) = &mut self.failing_syncs;
+        let fails = *count > 0 && is_below(path.unwrap_or_default(), dir.as_deref().unwrap_or(""));
+        *count -= u32::from(fails);
         fails
+    }
+
+    /// EIO for what is in a directory that is broken.
+    pub fn sound(&self, ino: Ino) -> io::Result<()> {
+        let Some(dir) = &self.broken_dir else { return Ok(()) };
+        let path = self.tree.node(ino).and_then(|node| node.path.as_deref());
+        if is_below(path.unwrap_or_default(), dir) { Err(eio()) } else { Ok(()) }
+    }
+
+    /// The same for a name.
+    pub fn sound_at(&self, path: &Path) -> io::Result<()> {
+        match &self.broken_dir {
+            Some(dir) if path.starts_with(&**dir) => Err(eio()),
+            _ => Ok(()),
+        }
     }
 
     /// A file has become clean, or was written since the sync began.
@@ -359,7 +388,7 @@ impl State {
         self.boot += 1;
         self.debt = Duration::ZERO;
         self.armed = None;
-        self.failing_syncs = 0;
+        self.failing_syncs = (0, None);
         self.read_last = None;
         self.losses += 1;
         let seed = self.seed.split(Stream::numbered("power-loss", u64::from(self.losses)));

@@ -383,9 +383,14 @@ impl Engine for Leap {
         self.disk(host).set_profile(profile);
     }
 
-    fn fail_syncs(&mut self, host: HostId, count: u32) {
+    fn fail_syncs(&mut self, host: HostId, count: u32, dir: Option<&str>) {
         self.fault("sync errors", host);
-        self.disk(host).fail_syncs(count);
+        self.disk(host).fail_syncs(count, dir);
+    }
+
+    fn break_dir(&mut self, host: HostId, dir: Option<&str>) {
+        self.fault("broken directory", host);
+        self.disk(host).break_dir(dir);
     }
 
     fn trace(&self) -> TraceHash {

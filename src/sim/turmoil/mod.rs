@@ -379,9 +379,14 @@ impl Engine for Referee {
         self.disk(host).set_profile(profile);
     }
 
-    fn fail_syncs(&mut self, host: HostId, count: u32) {
+    fn fail_syncs(&mut self, host: HostId, count: u32, dir: Option<&str>) {
         self.fault("sync errors", host, u64::from(count));
-        self.disk(host).fail_syncs(count);
+        self.disk(host).fail_syncs(count, dir);
+    }
+
+    fn break_dir(&mut self, host: HostId, dir: Option<&str>) {
+        self.fault("broken directory", host, u64::from(dir.is_some()));
+        self.disk(host).break_dir(dir);
     }
 
     fn trace(&self) -> TraceHash {

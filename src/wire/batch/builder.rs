@@ -15,6 +15,7 @@ type HeaderRef<'a> = (&'a [u8], Option<&'a [u8]>);
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
     compression: Compression,
+    level: i32,
     flags: i16,
     base_timestamp: Timestamp,
     max_timestamp: Timestamp,
@@ -29,12 +30,20 @@ impl BatchBuilder {
     pub fn new(compression: Compression, base_timestamp: Timestamp) -> Self {
         Self {
             compression,
+            level: compression::default_level(compression),
             flags: 0,
             base_timestamp,
             max_timestamp: Timestamp(i64::MIN),
             count: 0,
             bytes: vec![0; HEADER_LEN],
         }
+    }
+
+    /// Makes the codec try as hard as this, where it has levels.
+    #[must_use]
+    pub fn at_level(mut self, level: i32) -> Self {
+        self.level = level;
+        self
     }
 
     /// Makes the batch part of a transaction.
@@ -136,8 +145,8 @@ impl BatchBuilder {
             let mut compressed = Vec::with_capacity(HEADER_LEN + bytes.len() / 2);
             compressed.resize(HEADER_LEN, 0);
             // A codec fails for want of memory only; the records are as good without it.
-            if compression::compress(self.compression, &bytes[HEADER_LEN..], &mut compressed)
-                .is_ok()
+            let body = &bytes[HEADER_LEN..];
+            if compression::compress_at(self.compression, self.level, body, &mut compressed).is_ok()
             {
                 codec = self.compression;
                 bytes = compressed;

@@ -1,6 +1,6 @@
 //! The first 61 bytes of a batch.
 
-use crate::base::config::Compression;
+use crate::base::config::{Compression, TimestampType};
 use crate::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use super::BatchError;
@@ -24,20 +24,11 @@ const AT_PRODUCER_EPOCH: usize = 51;
 const AT_BASE_SEQUENCE: usize = 53;
 const AT_COUNT: usize = 57;
 
-const CODEC: i16 = 0x07;
+pub(super) const CODEC: i16 = 0x07;
 pub(super) const APPEND_TIME: i16 = 0x08;
 pub(super) const TRANSACTIONAL: i16 = 0x10;
 pub(super) const CONTROL: i16 = 0x20;
 const DELETE_HORIZON: i16 = 0x40;
-
-/// Whose clock the timestamps of a batch are from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TimestampType {
-    /// The producer's, one per record.
-    CreateTime,
-    /// The leader's, one for the whole batch.
-    LogAppendTime,
-}
 
 /// A batch's header. What [`BatchHeader::parse`] returns has a known codec, and offsets that do
 /// not overflow.

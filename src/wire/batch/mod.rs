@@ -2,15 +2,19 @@
 //! same (KIP-98). Brokers look at the header only; records are decoded by clients and tools.
 
 mod builder;
+mod glance;
 mod header;
 mod records;
 mod varint;
 
+pub use crate::base::config::TimestampType;
 pub use builder::BatchBuilder;
-pub use header::{BatchHeader, HEADER_LEN, LENGTH_PREFIX, MAGIC, TimestampType, add_to_sequence};
+pub use glance::{Glance, glance_over};
+pub use header::{BatchHeader, HEADER_LEN, LENGTH_PREFIX, MAGIC, add_to_sequence};
 pub use records::{Header, Record, Records, records, records_of};
 
-use super::compression::CompressionError;
+use super::compression::{self, CompressionError};
+use crate::base::config::Compression;
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use header::{AT_ATTRIBUTES, AT_CRC, AT_LEADER_EPOCH, AT_MAX_TIMESTAMP};
 
@@ -117,9 +121,56 @@ pub fn assign(batch: &mut [u8], base: Offset, epoch: LeaderEpoch) {
 pub fn stamp_append_time(batch: &mut [u8], now: Timestamp) {
     assert!(batch.len() >= HEADER_LEN, "a batch has a header");
     batch[AT_ATTRIBUTES + 1] |= header::APPEND_TIME as u8;
-    batch[AT_MAX_TIMESTAMP..AT_MAX_TIMESTAMP + 8].copy_from_slice(&now.0.to_be_bytes());
+    set_max_timestamp(batch, now);
+}
+
+/// Says which is the latest of the records' timestamps, and renews the checksum.
+///
+/// # Panics
+/// When `batch` is not exactly one whole batch: parse it first.
+pub fn set_max_timestamp(batch: &mut [u8], latest: Timestamp) {
+    assert!(batch.len() >= HEADER_LEN, "a batch has a header");
+    batch[AT_MAX_TIMESTAMP..AT_MAX_TIMESTAMP + 8].copy_from_slice(&latest.0.to_be_bytes());
+    renew_crc(batch);
+}
+
+fn renew_crc(batch: &mut [u8]) {
     let crc = header::crc_of(batch);
     batch[AT_CRC..AT_CRC + 4].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Appends the batch to `out` with its records in another codec, as they are in all else. Refuses
+/// to decompress to more than `max_decompressed` bytes.
+///
+/// # Panics
+/// When `batch` is not exactly one whole batch: parse it first.
+pub fn recompress(
+    batch: &[u8],
+    (codec, level): (Compression, i32),
+    max_decompressed: usize,
+    out: &mut Vec<u8>,
+) -> Result<(), BatchError> {
+    let mut header = BatchHeader::parse(batch)?;
+    assert_eq!(header.size(), batch.len(), "one whole batch");
+    let start = out.len();
+    out.resize(start + HEADER_LEN, 0);
+    let body = &batch[HEADER_LEN..];
+    match header.compression() {
+        Compression::None => compression::compress_at(codec, level, body, out)?,
+        source => {
+            let plain = compression::decompress(source, body, max_decompressed)?;
+            compression::compress_at(codec, level, &plain, out)?;
+        }
+    }
+    header.attributes = (header.attributes & !header::CODEC) | codec as i16;
+    let length = i32::try_from(out.len() - start - LENGTH_PREFIX);
+    header.batch_length = length.map_err(|_| BatchError::Corrupt("it is larger than 2 GiB"))?;
+    let made = &mut out[start..];
+    if let Some(place) = made.first_chunk_mut() {
+        header.write(place);
+    }
+    renew_crc(made);
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@ use std::iter::FusedIterator;
 
 use bytes::Bytes;
 
-use super::header::{BatchHeader, HEADER_LEN, TimestampType};
+use super::header::{BatchHeader, HEADER_LEN};
 use super::{BatchError, check, varint};
-use crate::base::config::Compression;
+use crate::base::config::{Compression, TimestampType};
 use crate::base::{Offset, Timestamp};
 use crate::wire::compression;
 

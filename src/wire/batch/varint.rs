@@ -27,10 +27,20 @@ fn zigzag(value: i64) -> u64 {
 
 /// Reads a signed varint at `at`, and moves behind it.
 pub(super) fn read_long(bytes: &[u8], at: &mut usize) -> Result<i64, BatchError> {
-    let mut value = 0u64;
-    for shift in (0..64).step_by(7) {
+    read_bytes(|| {
         let byte = *bytes.get(*at).ok_or(CUT)?;
         *at += 1;
+        Ok(byte)
+    })
+}
+
+/// Reads a signed varint from wherever its bytes come.
+pub(super) fn read_bytes(
+    mut next: impl FnMut() -> Result<u8, BatchError>,
+) -> Result<i64, BatchError> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let byte = next()?;
         let bits = u64::from(byte & 0x7f);
         if shift == 63 && bits > 1 {
             return Err(TOO_LONG);
@@ -45,7 +55,12 @@ pub(super) fn read_long(bytes: &[u8], at: &mut usize) -> Result<i64, BatchError>
 
 /// Reads a signed varint of at most 32 bits at `at`, and moves behind it.
 pub(super) fn read_int(bytes: &[u8], at: &mut usize) -> Result<i32, BatchError> {
-    i32::try_from(read_long(bytes, at)?).map_err(|_| TOO_LONG)
+    narrow(read_long(bytes, at)?)
+}
+
+/// A number that must be one of 32 bits.
+pub(super) fn narrow(value: i64) -> Result<i32, BatchError> {
+    i32::try_from(value).map_err(|_| TOO_LONG)
 }
 
 #[cfg(test)]

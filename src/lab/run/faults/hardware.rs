@@ -39,9 +39,11 @@ impl Faults {
                 disk(target, format!("syncs that hang for {stall}, disk"))
             }
             Action::DiskFull { target } => disk(target, "full disk".into()),
-            Action::DiskError { target, syncs } => {
-                disk(target, format!("{} failing syncs, disk", syncs.low))
+            Action::DiskError { target, syncs, dir } => {
+                let of = dir.as_deref().unwrap_or("disk");
+                disk(target, format!("{} failing syncs, {of}", syncs.low))
             }
+            Action::DirFailure { target, dir } => disk(target, format!("broken {dir}")),
             Action::ClockJump { target, by, back } => {
                 let ms = i64::try_from(by.low.as_millis()).unwrap_or(i64::MAX);
                 let (sign, way) = if *back { (-1, "back") } else { (1, "ahead") };
@@ -74,10 +76,11 @@ impl Faults {
             Some(Effect::Disk(hosts, action)) => {
                 for host in hosts {
                     match action {
-                        Action::DiskError { syncs, .. } => {
+                        Action::DiskError { syncs, dir, .. } => {
                             let count = u32::try_from(syncs.low).unwrap_or(u32::MAX);
-                            engine.fail_syncs(*host, count);
+                            engine.fail_syncs(*host, count, dir.as_deref());
                         }
+                        Action::DirFailure { dir, .. } => engine.break_dir(*host, Some(dir)),
                         _ => engine.set_disk(*host, self.disk_of(*host)),
                     }
                 }
@@ -97,7 +100,8 @@ impl Faults {
     pub(super) fn heal_disks<E: Engine>(&self, engine: &mut E, hosts: &[HostId], was: &Action) {
         for host in hosts {
             match was {
-                Action::DiskError { .. } => engine.fail_syncs(*host, 0),
+                Action::DiskError { .. } => engine.fail_syncs(*host, 0, None),
+                Action::DirFailure { .. } => engine.break_dir(*host, None),
                 _ => engine.set_disk(*host, self.disk_of(*host)),
             }
             let held_down = self.lasting.iter().any(|lasting| match &lasting.effect {

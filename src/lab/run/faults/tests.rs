@@ -112,8 +112,11 @@ impl Engine for Scribe {
         let (call, stall) = (disk.call.as_nanos(), disk.stall_one_in);
         self.write(&format!("disk {call} {stall} {:?}", disk.capacity), host);
     }
-    fn fail_syncs(&mut self, host: HostId, count: u32) {
-        self.write(&format!("fail {count}"), host);
+    fn fail_syncs(&mut self, host: HostId, count: u32, dir: Option<&str>) {
+        self.write(&format!("fail {count} {}", dir.unwrap_or("all")), host);
+    }
+    fn break_dir(&mut self, host: HostId, dir: Option<&str>) {
+        self.write(&format!("broken {}", dir.unwrap_or("none")), host);
     }
     fn trace(&self) -> TraceHash {
         TraceHash(0)

@@ -1,0 +1,197 @@
+//! What a leader makes sure of before it takes a client's batches, and what it changes in them.
+//!
+//! Source: Kafka's `LogValidator` and `UnifiedLog.analyzeAndValidateRecords`.
+
+use super::{AppendError, LogConfig, RecordProblem};
+use crate::base::Timestamp;
+use crate::base::config::{Compression, TimestampType};
+use crate::wire::batch::{self, BatchHeader, Glance};
+
+/// Most records of which one answer says what is wrong with them.
+const MOST_TOLD: usize = 100;
+
+/// Batches that may be appended, and what is still to be done to them.
+pub(super) struct Checked {
+    pub(super) headers: Vec<BatchHeader>,
+    /// The latest of each batch's own timestamps.
+    latest: Vec<Timestamp>,
+}
+
+impl Checked {
+    /// Checks everything; changes nothing.
+    pub(super) fn new(
+        batches: &[u8],
+        config: &LogConfig,
+        now: Timestamp,
+    ) -> Result<Self, AppendError> {
+        let mut checked = Self { headers: Vec::with_capacity(1), latest: Vec::with_capacity(1) };
+        let mut at = 0;
+        while at < batches.len() {
+            let rest = &batches[at..];
+            let header =
+                BatchHeader::parse(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
+            check_size(header.size(), config)?;
+            batch::check(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
+            if let Some(problem) = refused(&header) {
+                return Err(AppendError::Refused { at, problem });
+            }
+            checked.latest.push(check_records(rest, at, &header, config, now)?);
+            at += header.size();
+            checked.headers.push(header);
+        }
+        Ok(checked)
+    }
+
+    /// The batches in the topic's codec, if any of them came in another.
+    pub(super) fn recompress(
+        &mut self,
+        batches: &[u8],
+        config: &LogConfig,
+    ) -> Result<Option<Vec<u8>>, AppendError> {
+        let target = |header: &BatchHeader| config.compression.target(header.compression());
+        if self.headers.iter().all(|header| target(header) == header.compression()) {
+            return Ok(None);
+        }
+        let (mut made, mut at) = (Vec::with_capacity(batches.len()), 0);
+        for header in &mut self.headers {
+            let (codec, from) = (target(header), made.len());
+            let batch = &batches[at..at + header.size()];
+            let size = header.size();
+            if codec == header.compression() {
+                made.extend_from_slice(batch);
+            } else {
+                let how = (codec, config.level_of(codec));
+                let done = batch::recompress(batch, how, config.max_decompressed_bytes, &mut made);
+                let parsed = done.and_then(|()| BatchHeader::parse(&made[from..]));
+                *header = parsed.map_err(|problem| AppendError::Malformed { at, problem })?;
+                check_size(header.size(), config)?;
+            }
+            at += size;
+        }
+        Ok(Some(made))
+    }
+
+    /// Gives the batches the times that the topic asks for. Says which time that was, if it is the
+    /// time of the append.
+    pub(super) fn stamp(
+        &mut self,
+        batches: &mut [u8],
+        config: &LogConfig,
+        now: Timestamp,
+    ) -> Option<Timestamp> {
+        let append_time = config.timestamp_type == TimestampType::LogAppendTime;
+        let mut rest = batches;
+        for (header, latest) in self.headers.iter_mut().zip(&self.latest) {
+            let Some((batch, behind)) = rest.split_at_mut_checked(header.size()) else { break };
+            rest = behind;
+            if append_time {
+                batch::stamp_append_time(batch, now);
+            } else if *latest != header.max_timestamp {
+                batch::set_max_timestamp(batch, *latest);
+            } else {
+                continue;
+            }
+            // What was written is what was parsed, but for the times.
+            *header = BatchHeader::parse(batch).unwrap_or(*header);
+        }
+        append_time.then_some(now)
+    }
+}
+
+fn check_size(size: usize, config: &LogConfig) -> Result<(), AppendError> {
+    let limit = config.max_message_bytes;
+    if size > limit { Err(AppendError::TooLarge { size, limit }) } else { Ok(()) }
+}
+
+/// Looks at every record, and finds the latest timestamp.
+fn check_records(
+    bytes: &[u8],
+    at: usize,
+    header: &BatchHeader,
+    config: &LogConfig,
+    now: Timestamp,
+) -> Result<Timestamp, AppendError> {
+    let mut latest = Timestamp::NONE;
+    let (mut problems, mut wrong_time) = (Vec::new(), false);
+    let seen = batch::glance_over(bytes, header, config.max_decompressed_bytes, |record| {
+        latest = latest.max(record.timestamp);
+        if problems.len() >= MOST_TOLD {
+            return;
+        }
+        let (problem, of_time) = match (record_problem(&record, config), header.timestamp_type()) {
+            (Some(problem), _) => (Some(problem), false),
+            (None, TimestampType::LogAppendTime) => {
+                (Some("a producer must not set the timestamp type LogAppendTime".to_owned()), true)
+            }
+            (None, TimestampType::CreateTime) => (time_problem(&record, config, now), true),
+        };
+        if let Some(problem) = problem {
+            wrong_time |= of_time;
+            problems.push(RecordProblem { index: record.index, problem });
+        }
+    });
+    match seen {
+        Err(problem) if problem.is_bomb() => {
+            let limit = config.max_decompressed_bytes;
+            return Err(AppendError::Bomb { at, limit });
+        }
+        Err(problem) => return Err(AppendError::Malformed { at, problem }),
+        Ok(()) => {}
+    }
+    if problems.is_empty() {
+        Ok(latest)
+    } else {
+        Err(AppendError::Records { wrong_time, problems })
+    }
+}
+
+/// What is wrong with a record, whenever it is.
+fn record_problem(record: &Glance, config: &LogConfig) -> Option<String> {
+    if record.offset_delta != record.index {
+        let (found, due) = (record.offset_delta, record.index);
+        return Some(format!("it has the offset {found} in its batch where {due} is due"));
+    }
+    (config.compacted && !record.has_key)
+        .then(|| "a compacted topic takes no record without a key".to_owned())
+}
+
+/// What is wrong with a record's time.
+fn time_problem(record: &Glance, config: &LogConfig, now: Timestamp) -> Option<String> {
+    let time = record.timestamp;
+    if config.timestamp_type == TimestampType::LogAppendTime || time == Timestamp::NONE {
+        return None;
+    }
+    let away = |limit: Option<std::time::Duration>| {
+        limit.map_or(i64::MAX, |limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX))
+    };
+    let (before, after) = (away(config.timestamp_before_max), away(config.timestamp_after_max));
+    let (first, last) = (now.0.saturating_sub(before), now.0.saturating_add(after));
+    (time.0 < first || time.0 > last)
+        .then(|| format!("its timestamp {time} is outside {first} to {last}"))
+}
+
+/// Why a well-formed batch is not a client's to write.
+fn refused(header: &BatchHeader) -> Option<&'static str> {
+    if header.is_control() {
+        return Some("control batches are the broker's own");
+    }
+    if header.has_delete_horizon() {
+        return Some("only a compacted batch has a delete horizon");
+    }
+    if header.count == 0 || !header.is_dense() {
+        return Some("its record count and its last offset disagree");
+    }
+    if header.has_producer() && (header.producer_epoch.0 < 0 || header.base_sequence < 0) {
+        return Some("it has a producer id, but no epoch or no sequence number");
+    }
+    if header.is_transactional() && !header.has_producer() {
+        return Some("it is transactional, but has no producer id");
+    }
+    None
+}
+
+impl LogConfig {
+    fn level_of(&self, codec: Compression) -> i32 {
+        self.compression_levels.get(codec as usize).copied().unwrap_or_default()
+    }
+}
