@@ -64,6 +64,10 @@ flaws! {
     NoDirectorySync = "no-dir-sync",
     /// KAFKA-16541: a checkpoint gets its name before it is synced.
     RenameBeforeSync = "rename-before-sync",
+    /// KIP-534: a cleaner removes a tombstone the first time that it sees it.
+    EarlyTombstone = "early-tombstone",
+    /// KAFKA-14055: a cleaner removes the markers of transactions whose records are there.
+    DropMarkers = "drop-markers",
     /// KAFKA-5494: of a producer only the last batch is remembered.
     OneBatchWindow = "one-batch-window",
 }

@@ -13,7 +13,7 @@ mod topic;
 pub use broker::BrokerConfig;
 pub use client::{AdminConfig, ConsumerConfig, ProducerConfig};
 pub use properties::parse_properties;
-pub use setting::{Acks, Compression, OffsetReset, Setting};
+pub use setting::{Acks, CleanupPolicy, Compression, OffsetReset, Setting};
 pub use topic::TopicConfig;
 
 use crate::base::nearest;
@@ -200,5 +200,7 @@ mod tests {
         let error = TopicConfig::default().set("min.insync.replicas", "two").unwrap_err();
         assert!(error.to_string().starts_with("`min.insync.replicas=two`: "), "{error}");
         assert!(ProducerConfig::default().set("acks", "2").is_err());
+        assert!(TopicConfig::default().set("cleanup.policy", "compacted").is_err());
+        assert!(TopicConfig::default().set("min.cleanable.dirty.ratio", "inf").is_err());
     }
 }

@@ -4,11 +4,13 @@
 mod builder;
 mod header;
 mod records;
+mod rewrite;
 mod varint;
 
 pub use builder::BatchBuilder;
 pub use header::{BatchHeader, HEADER_LEN, LENGTH_PREFIX, MAGIC, TimestampType, add_to_sequence};
 pub use records::{Header, Record, Records, records, records_of};
+pub use rewrite::{emptied, rewritten};
 
 use super::compression::CompressionError;
 use crate::base::{LeaderEpoch, Offset, Timestamp};
