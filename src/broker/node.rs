@@ -18,12 +18,12 @@ use super::fetcher::Fetchers;
 use super::listeners::{ListenerSpec, Purpose, listeners, voters};
 use super::metadata_log::{self, MetadataFollower};
 use super::replicas::{Found, Replicas};
-use super::{isr, lifecycle, upkeep};
+use super::{cleanup, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
 use crate::base::{BrokerEpoch, BrokerId, Offset, Probe, Stream, TopicId, TopicPartition};
-use crate::controller::{Controller, ControllerSettings};
+use crate::controller::{Controller, ControllerSettings, Image};
 use crate::io::{Address, Disk, Listener, Net, World};
-use crate::log::{self, Identity, Log, LogConfig, LogDir, LogError, Recovery};
+use crate::log::{self, Identity, Log, LogConfig, LogDir, LogError};
 use crate::wire::messages::{DescribeClusterRequest, message};
 
 /// How long a controlled shutdown may take. Source: Kafka's default, twice its socket timeout
@@ -154,16 +154,18 @@ impl<W: World> Start<W> {
         let cluster_id = dir.cluster_id().to_owned();
 
         let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
+        let mut image = None;
         if self.config.is_controller() {
             let at = listeners.iter().position(|(spec, _)| spec.purpose == Purpose::Controller);
             let listener = at.map(|at| listeners.swap_remove(at).1);
-            self.controller(&dir, &found, cluster_id.clone(), listener).await?;
+            let shell = self.controller(&dir, &found, cluster_id.clone(), listener).await?;
+            image = Some(shell.image());
         }
         if !self.config.is_broker() {
             return Ok(None);
         }
         let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
-        self.broker(dir, found, cluster_id, listeners).await.map(Some)
+        self.broker(dir, found, cluster_id, image, listeners).await.map(Some)
     }
 
     /// Who this node is. A directory that has been used says to which cluster it belongs; a broker
@@ -219,7 +221,7 @@ impl<W: World> Start<W> {
         found: &log::Found,
         cluster_id: String,
         listener: Option<ListenerOf<W>>,
-    ) -> Result<(), NodeError> {
+    ) -> Result<Arc<ControllerShell<W>>, NodeError> {
         let log = self.open_metadata(dir, found).await?;
         let settings = ControllerSettings::of(&cluster_id, &self.config, &self.topic_defaults);
         let random = self.world.random(Stream::named("controller"));
@@ -233,11 +235,11 @@ impl<W: World> Start<W> {
         self.supervise("commit", shell.clone().commit());
         self.supervise("controller", shell.clone().tick());
         if let Some(listener) = listener {
-            let service = ControllerService { shell, config: self.config.clone() };
+            let service = ControllerService { shell: shell.clone(), config: self.config.clone() };
             let serve = connection::serve(self.world.clone(), listener, Arc::new(service));
             self.world.spawn("controller listener", serve);
         }
-        Ok(())
+        Ok(shell)
     }
 
     async fn broker(
@@ -245,14 +247,19 @@ impl<W: World> Start<W> {
         dir: LogDir<W::Disk>,
         found: log::Found,
         cluster_id: String,
+        controllers: Option<Image>,
         listeners: Vec<ListenerOf<W>>,
     ) -> Result<Arc<Broker<W>>, NodeError> {
         let previous = found.previous_broker_epoch.unwrap_or(BrokerEpoch::NONE);
-        let logs = self.recover(&dir, &found).await?;
-        let metadata = match self.config.is_controller() {
-            true => None,
-            false => Some(self.open_metadata(&dir, &found).await?),
+        let (metadata, image) = match controllers {
+            Some(image) => (None, image),
+            None => {
+                let copy = self.open_metadata(&dir, &found).await?;
+                let image = metadata_log::image_of(&copy)?;
+                (Some(copy), image)
+            }
         };
+        let logs = self.recover(&dir, &found, &image).await?;
         let directory_id = dir.id();
         let me = BrokerId(self.config.node_id);
         let (proposals, proposed) = mpsc::unbounded_channel();
@@ -290,6 +297,9 @@ impl<W: World> Start<W> {
         self.world.spawn("checkpoints", upkeep::checkpoint_high_watermarks(broker.clone()));
         self.world.spawn("flusher", upkeep::flush_by_time(broker.clone()));
         self.world.spawn("expiry", upkeep::expire_producers(broker.clone()));
+        self.world.spawn("retention", cleanup::expire(broker.clone()));
+        self.world.spawn("log starts", cleanup::checkpoint_log_starts(broker.clone()));
+        self.world.spawn("cleaner", cleanup::compact(broker.clone()));
         for listener in listeners {
             let service = Arc::new(BrokerService::new(broker.clone()));
             let serve = connection::serve(self.world.clone(), listener, service);
@@ -303,18 +313,20 @@ impl<W: World> Start<W> {
         &self,
         dir: &LogDir<W::Disk>,
         found: &log::Found,
+        image: &Image,
     ) -> Result<BTreeMap<TopicPartition, Found<W>>, LogError> {
-        let mut logs = BTreeMap::new();
-        for (name, topic_id) in &found.partitions {
-            if &*name.topic == metadata_log::TOPIC {
-                continue;
-            }
-            let config = LogConfig::from(&self.topic_defaults);
-            let log = self.open(dir, found, name, config, found.clean).await?;
-            let high_watermark = found.high_watermarks.get(name).copied().unwrap_or(Offset::ZERO);
-            logs.insert(name.clone(), Found { log, topic_id: *topic_id, high_watermark });
-        }
-        Ok(logs)
+        let names = found.partitions.keys().filter(|name| &*name.topic != metadata_log::TOPIC);
+        let config =
+            |name: &TopicPartition| recovery::config_of(name, found, image, &self.topic_defaults);
+        let logs = names.map(|name| (name.clone(), config(name))).collect();
+        let threads = usize::try_from(self.config.num_recovery_threads_per_data_dir).unwrap_or(1);
+        let logs = recovery::open_all(&self.world, dir, found, logs, threads).await?;
+        let found = logs.into_iter().map(|(name, log)| {
+            let topic_id = found.partitions.get(&name).copied().flatten();
+            let high_watermark = found.high_watermarks.get(&name).copied().unwrap_or(Offset::ZERO);
+            (name, Found { log, topic_id, high_watermark })
+        });
+        Ok(found.collect())
     }
 
     async fn open_metadata(
@@ -327,34 +339,7 @@ impl<W: World> Start<W> {
         // One decision is one batch, however many partitions it concerns.
         let config = LogConfig { max_message_bytes: MAX_DECISION, ..LogConfig::default() };
         // Nobody closes this log: it is written until the very end.
-        self.open(dir, found, &name, config, false).await
-    }
-
-    async fn open(
-        &self,
-        dir: &LogDir<W::Disk>,
-        found: &log::Found,
-        name: &TopicPartition,
-        config: LogConfig,
-        clean: bool,
-    ) -> Result<Log<W::Disk>, LogError> {
-        let recovery = Recovery {
-            recovery_point: found.recovery_points.get(name).copied().unwrap_or(Offset::ZERO),
-            clean,
-            log_start: found.log_starts.get(name).copied().unwrap_or(Offset::ZERO),
-        };
-        let path = dir.partition_dir(name);
-        let (disk, now) = (self.world.disk().clone(), self.world.wall_clock());
-        let (mut log, report) = Log::open(disk, path, config, recovery, now).await?;
-        if let Some(reason) = &report.cut_because {
-            tracing::warn!(partition = %name, bytes = report.bytes_cut, reason, "cut a torn tail");
-        }
-        if !clean {
-            // What a crashed process left in the page cache is about to be vouched for.
-            let flushed = log.flush_plan().run().await?;
-            log.flushed(&flushed);
-        }
-        Ok(log)
+        recovery::open(&self.world, dir, found, &name, config, false).await
     }
 
     /// Runs a task whose end is the node's end.
