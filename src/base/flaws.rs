@@ -68,6 +68,10 @@ flaws! {
     RetryFsync = "retry-fsync",
     /// KIP-858: a failed log directory is not reported to the controller.
     DeadDirectoryStaysLeader = "dead-dir-stays-leader",
+    /// KIP-534: a cleaner removes a tombstone the first time that it sees it.
+    EarlyTombstone = "early-tombstone",
+    /// KAFKA-14055: a cleaner removes the markers of transactions whose records are there.
+    DropMarkers = "drop-markers",
     /// KAFKA-5494: of a producer only the last batch is remembered.
     OneBatchWindow = "one-batch-window",
 }

@@ -14,9 +14,10 @@ use crate::io::{Address, Part, Slice, World};
 use crate::wire::api::{self as table, key};
 use crate::wire::frame::{self, FrameError, Request};
 use crate::wire::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    FetchRequest, FetchResponse, InitProducerIdRequest, KafkaRequest, KafkaResponse,
-    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, FetchRequest, FetchResponse, InitProducerIdRequest, KafkaRequest,
+    KafkaResponse, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+    ProduceRequest,
 };
 use crate::wire::{Piece, fetch};
 
@@ -64,6 +65,10 @@ impl<W: World> BrokerService<W> {
             key::DELETE_TOPICS => {
                 let body = decode::<DeleteTopicsRequest>(request)?;
                 respond(request, &api::delete_topics::handle(broker, body).await)
+            }
+            key::DELETE_RECORDS => {
+                let body = decode::<DeleteRecordsRequest>(request)?;
+                respond(request, &api::delete_records::handle(broker, body).await)
             }
             key::INIT_PRODUCER_ID => {
                 let body = decode::<InitProducerIdRequest>(request)?;

@@ -187,6 +187,22 @@ impl<W: World> MetadataFollower<W> {
     }
 }
 
+/// What a copy of the metadata log says.
+pub(crate) fn image_of<D: crate::io::Disk>(copy: &Log<D>) -> Result<Image, NodeError> {
+    let (mut image, mut changes) = (Image::default(), Vec::new());
+    for piece in read_all(copy)? {
+        for found in batch::batches(&piece) {
+            let broken = |reason: String| NodeError::Metadata { offset: -1, reason };
+            let (header, bytes) = found.map_err(|error| broken(error.to_string()))?;
+            for (offset, record) in records(&header, bytes).map_err(broken)? {
+                image.replay(offset, &record, &mut changes).map_err(NodeError::replay)?;
+            }
+            changes.clear();
+        }
+    }
+    Ok(image)
+}
+
 /// The metadata records of one batch; control batches have none.
 pub(crate) fn records(header: &BatchHeader, bytes: &[u8]) -> Result<Vec<(Offset, Record)>, String> {
     if header.is_control() {

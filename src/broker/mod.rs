@@ -13,6 +13,7 @@
 
 mod api;
 mod channel;
+mod cleanup;
 mod connection;
 mod context;
 mod controller;
@@ -27,6 +28,7 @@ mod metadata_log;
 mod node;
 mod partition;
 mod purgatory;
+mod recovery;
 mod replicas;
 mod upkeep;
 

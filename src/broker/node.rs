@@ -17,12 +17,12 @@ use super::fetcher::Fetchers;
 use super::listeners::{ListenerSpec, Purpose, listeners, voters};
 use super::metadata_log::{self, MetadataFollower};
 use super::replicas::{Found, Replicas};
-use super::{isr, lifecycle, upkeep};
+use super::{cleanup, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
 use crate::base::{BrokerId, Offset, Probe, Stream, TopicId, TopicPartition};
-use crate::controller::{Controller, ControllerSettings};
+use crate::controller::{Controller, ControllerSettings, Image};
 use crate::io::{Address, Listener, Net, World};
-use crate::log::{self, DirError, Log, LogConfig, LogDir, LogError, Recovery};
+use crate::log::{DirError, Log, LogConfig, LogError};
 use crate::wire::messages::{DescribeClusterRequest, message};
 
 /// How long a controlled shutdown may take. Source: Kafka's default, twice its socket timeout
@@ -150,16 +150,18 @@ impl<W: World> Start<W> {
         let cluster_id = opened.metadata().dir.cluster_id().to_owned();
 
         let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
+        let mut image = None;
         if self.config.is_controller() {
             let at = listeners.iter().position(|(spec, _)| spec.purpose == Purpose::Controller);
             let listener = at.map(|at| listeners.swap_remove(at).1);
-            self.controller(opened.metadata(), cluster_id.clone(), listener).await?;
+            let shell = self.controller(opened.metadata(), cluster_id.clone(), listener).await?;
+            image = Some(shell.image());
         }
         if !self.config.is_broker() {
             return Ok(None);
         }
         let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
-        self.broker(opened, cluster_id, listeners).await.map(Some)
+        self.broker(opened, cluster_id, image, listeners).await.map(Some)
     }
 
     /// A broker that starts on an empty directory belongs to the cluster of its controller.
@@ -189,7 +191,7 @@ impl<W: World> Start<W> {
         dir: &OpenDir<W::Disk>,
         cluster_id: String,
         listener: Option<ListenerOf<W>>,
-    ) -> Result<(), NodeError> {
+    ) -> Result<Arc<ControllerShell<W>>, NodeError> {
         let log = self.open_metadata(dir).await?;
         let settings = ControllerSettings::of(&cluster_id, &self.config, &self.topic_defaults);
         let random = self.world.random(Stream::named("controller"));
@@ -203,28 +205,33 @@ impl<W: World> Start<W> {
         self.supervise("commit", shell.clone().commit());
         self.supervise("controller", shell.clone().tick());
         if let Some(listener) = listener {
-            let service = ControllerService { shell, config: self.config.clone() };
+            let service = ControllerService { shell: shell.clone(), config: self.config.clone() };
             let serve = connection::serve(self.world.clone(), listener, Arc::new(service));
             self.world.spawn("controller listener", serve);
         }
-        Ok(())
+        Ok(shell)
     }
 
     async fn broker(
         &self,
         opened: Opened<W::Disk>,
         cluster_id: String,
+        controllers: Option<Image>,
         listeners: Vec<ListenerOf<W>>,
     ) -> Result<Arc<Broker<W>>, NodeError> {
         let previous = opened.previous_broker_epoch();
         let handles = opened.dirs.iter().map(|open| (open.dir.clone(), open.holds_replicas));
         let metadata_dir = opened.metadata().dir.id();
         let (dirs, failures) = Dirs::new(handles, metadata_dir, opened.incomplete);
-        let logs = self.recover(&dirs, &opened).await?;
-        let metadata = match self.config.is_controller() {
-            true => None,
-            false => Some(self.open_metadata(opened.metadata()).await?),
+        let (metadata, image) = match controllers {
+            Some(image) => (None, image),
+            None => {
+                let copy = self.open_metadata(opened.metadata()).await?;
+                let image = metadata_log::image_of(&copy)?;
+                (Some(copy), image)
+            }
         };
+        let logs = self.recover(&dirs, &opened, &image).await?;
         let me = BrokerId(self.config.node_id);
         let (proposals, proposed) = mpsc::unbounded_channel();
         let (assignments, assigned) = mpsc::unbounded_channel();
@@ -266,6 +273,9 @@ impl<W: World> Start<W> {
         self.world.spawn("flusher", upkeep::flush_by_time(broker.clone()));
         self.world.spawn("recovery points", upkeep::checkpoint_recovery_points(broker.clone()));
         self.world.spawn("expiry", upkeep::expire_producers(broker.clone()));
+        self.world.spawn("retention", cleanup::expire(broker.clone()));
+        self.world.spawn("log starts", cleanup::checkpoint_log_starts(broker.clone()));
+        self.world.spawn("cleaner", cleanup::compact(broker.clone()));
         for listener in listeners {
             let service = Arc::new(BrokerService::new(broker.clone()));
             let serve = connection::serve(self.world.clone(), listener, service);
@@ -280,30 +290,33 @@ impl<W: World> Start<W> {
         &self,
         dirs: &Dirs<W::Disk>,
         opened: &Opened<W::Disk>,
+        image: &Image,
     ) -> Result<BTreeMap<TopicPartition, Found<W>>, NodeError> {
+        let threads = usize::try_from(self.config.num_recovery_threads_per_data_dir).unwrap_or(1);
         let mut logs: BTreeMap<TopicPartition, Found<W>> = BTreeMap::new();
         for home in dirs.of_replicas() {
             let open = opened.dirs.iter().find(|open| open.dir.id() == home.id());
             let Some(OpenDir { dir, found, .. }) = open else { continue };
-            for (name, topic_id) in &found.partitions {
-                if &*name.topic == metadata_log::TOPIC {
-                    continue;
-                }
-                let config = LogConfig::from(&self.topic_defaults);
-                let log = match self.open(dir, found, name, config, found.clean).await {
-                    Ok(log) => log,
-                    Err(error) if home.failed(&error) && dirs.online().next().is_some() => break,
-                    Err(error) => return Err(error.into()),
-                };
+            let names = found.partitions.keys().filter(|name| &*name.topic != metadata_log::TOPIC);
+            let config = |name: &TopicPartition| {
+                recovery::config_of(name, found, image, &self.topic_defaults)
+            };
+            let wanted = names.map(|name| (name.clone(), config(name))).collect();
+            let opened = recovery::open_all(&self.world, dir, found, wanted, threads).await;
+            let opened = match opened {
+                Ok(opened) => opened,
+                Err(error) if home.failed(&error) && dirs.online().next().is_some() => continue,
+                Err(error) => return Err(error.into()),
+            };
+            for (name, log) in opened {
+                let topic_id = found.partitions.get(&name).copied().flatten();
                 let high_watermark =
-                    found.high_watermarks.get(name).copied().unwrap_or(Offset::ZERO);
-                let (topic_id, home) = (*topic_id, home.clone());
-                let before =
-                    logs.insert(name.clone(), Found { log, home, topic_id, high_watermark });
-                if let Some(before) = before {
+                    found.high_watermarks.get(&name).copied().unwrap_or(Offset::ZERO);
+                let found = Found { log, home: home.clone(), topic_id, high_watermark };
+                if let Some(before) = logs.insert(name.clone(), found) {
                     let (first, second) = (before.home.dir.path(), dir.path());
                     return Err(DirError::Twice {
-                        partition: name.clone(),
+                        partition: name,
                         first: first.to_owned(),
                         second: second.to_owned(),
                     }
@@ -311,7 +324,6 @@ impl<W: World> Start<W> {
                 }
             }
         }
-        logs.retain(|_, found| found.home.is_online());
         Ok(logs)
     }
 
@@ -327,34 +339,7 @@ impl<W: World> Start<W> {
             ..LogConfig::default()
         };
         // Nobody closes this log: it is written until the very end.
-        self.open(dir, found, &name, config, false).await
-    }
-
-    async fn open(
-        &self,
-        dir: &LogDir<W::Disk>,
-        found: &log::Found,
-        name: &TopicPartition,
-        config: LogConfig,
-        clean: bool,
-    ) -> Result<Log<W::Disk>, LogError> {
-        let recovery = Recovery {
-            recovery_point: found.recovery_points.get(name).copied().unwrap_or(Offset::ZERO),
-            clean,
-            log_start: found.log_starts.get(name).copied().unwrap_or(Offset::ZERO),
-        };
-        let path = dir.partition_dir(name);
-        let (disk, now) = (self.world.disk().clone(), self.world.wall_clock());
-        let (mut log, report) = Log::open(disk, path, config, recovery, now).await?;
-        if let Some(reason) = &report.cut_because {
-            tracing::warn!(partition = %name, bytes = report.bytes_cut, reason, "cut a torn tail");
-        }
-        if !clean {
-            // What a crashed process left in the page cache is about to be vouched for.
-            let flushed = log.flush_plan().run().await?;
-            log.flushed(&flushed);
-        }
-        Ok(log)
+        recovery::open(&self.world, dir, found, &name, config, false).await
     }
 
     /// Runs a task whose end is the node's end.

@@ -15,7 +15,7 @@ use super::partition::{IsrChange, Partition};
 use crate::base::config::TopicConfig;
 use crate::base::{BrokerId, Offset, Stream, TopicId, TopicPartition};
 use crate::controller::{Change, Image, PartitionState};
-use crate::io::World;
+use crate::io::{Disk, World};
 use crate::log::{Log, LogConfig, LogError, Recovery};
 use crate::replica::Peers;
 
@@ -269,7 +269,17 @@ impl<W: World> Replicas<W> {
     async fn remove(&self, home: &Home<W::Disk>, name: &TopicPartition) -> Result<(), LogError> {
         let mut unique = [0; 16];
         self.unique.lock().fill_bytes(&mut unique);
-        home.dir.delete_partition(name, TopicId(unique)).await
+        let remove = home.dir.delete_partition(name, TopicId(unique)).await?;
+        let (world, name) = (self.world.clone(), name.clone());
+        let delay = self.topic_defaults.file_delete_delay_ms;
+        self.world.spawn("file deletion", async move {
+            world.sleep_until(world.now() + delay).await;
+            if let Err(error) = remove() {
+                tracing::warn!(partition = %name, %error, "can't remove a deleted log");
+            }
+            world.disk().settle().await;
+        });
+        Ok(())
     }
 
     async fn delete(&self, topic: TopicId) -> Result<(), LogError> {

@@ -67,7 +67,7 @@ pub(crate) async fn checkpoint_recovery_points<W: World>(broker: Arc<Broker<W>>)
 }
 
 /// A checkpoint that can't be written costs its directory, unless there is only no room for it.
-fn note<D: Disk>(home: &Home<D>, what: &str, saved: Result<(), LogError>) {
+pub(super) fn note<D: Disk>(home: &Home<D>, what: &str, saved: Result<(), LogError>) {
     if let Err(error) = saved
         && !home.failed(&error)
     {
@@ -150,7 +150,7 @@ fn replicas_in<W: World>(broker: &Broker<W>, home: &Home<W::Disk>) -> Vec<Arc<Pa
     replicas
 }
 
-fn all<W: World, T>(
+pub(super) fn all<W: World, T>(
     broker: &Broker<W>,
     home: &Home<W::Disk>,
     pick: impl Fn(&Partition<W>) -> Option<T>,

@@ -162,6 +162,15 @@ impl Controller {
                 return refusal(ErrorCode::InvalidConfig, text);
             }
         }
+        let ratio = config.min_cleanable_dirty_ratio;
+        if !(0.0..=1.0).contains(&ratio) {
+            let text = format!("`min.cleanable.dirty.ratio={ratio}`: expected 0 to 1");
+            return refusal(ErrorCode::InvalidConfig, text);
+        }
+        if config.max_compaction_lag_ms.is_some_and(|most| most < config.min_compaction_lag_ms) {
+            let text = "max.compaction.lag.ms must not be less than min.compaction.lag.ms";
+            return refusal(ErrorCode::InvalidConfig, text);
+        }
         Ok(config)
     }
 

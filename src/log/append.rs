@@ -134,9 +134,11 @@ impl<D: Disk> Log<D> {
         }
         self.tail = Some((first.base_offset, position));
         self.log_end = last.next_offset();
-        let mut new_epoch = false;
+        let (mut new_epoch, mut at) = (false, 0);
         for header in headers {
-            self.producers.apply(header);
+            let remembered = self.remember(header, &bytes[at..]);
+            self.or_offline(remembered)?;
+            at += header.size();
             new_epoch |= self.epochs.assign(header.leader_epoch, header.base_offset);
         }
         if new_epoch {
@@ -147,7 +149,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// Begins a new segment. Its name is not durable until a plan has run.
-    fn roll(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
+    pub(super) fn roll(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
         let fresh = Segment::create(&self.disk, &self.dir, base, &self.config, now)?;
         self.active()?.seal();
         self.segments.insert(base, fresh);

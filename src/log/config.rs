@@ -6,7 +6,7 @@ use crate::base::Flaws;
 use crate::base::config::{Compression, TimestampType, TopicCompression, TopicConfig};
 
 /// A log's settings, in the types that it computes with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`: no segment grows beyond this.
     pub segment_bytes: u64,
@@ -30,8 +30,25 @@ pub struct LogConfig {
     pub timestamp_before_max: Option<Duration>,
     /// `message.timestamp.after.max.ms`: how far a record's time may be ahead.
     pub timestamp_after_max: Option<Duration>,
-    /// Records may be missing between others, for a cleaner removed them.
+    /// `segment.jitter.ms`: at most this much is taken off `segment.ms`.
+    pub segment_jitter: Duration,
+    /// `cleanup.policy` has `compact`: records may be missing between others, for a cleaner
+    /// removed them.
     pub compacted: bool,
+    /// `cleanup.policy` has `delete`: `retention.ms` and `retention.bytes` count.
+    pub deletes: bool,
+    /// `retention.ms`.
+    pub retention: Option<Duration>,
+    /// `retention.bytes`.
+    pub retention_bytes: Option<u64>,
+    /// `min.cleanable.dirty.ratio`.
+    pub min_dirty_ratio: f64,
+    /// `min.compaction.lag.ms`.
+    pub min_compaction_lag: Duration,
+    /// `max.compaction.lag.ms`.
+    pub max_compaction_lag: Option<Duration>,
+    /// `delete.retention.ms`: how long a cleaner keeps tombstones and markers.
+    pub delete_retention: Duration,
     /// `producer.id.expiration.ms`: a silent producer is forgotten after this.
     pub producer_expiration: Duration,
     /// Fixes that are switched off.
@@ -45,6 +62,15 @@ impl LogConfig {
 
     /// Kafka's default, `ProducerStateManagerConfig`: one day.
     pub const PRODUCER_EXPIRATION: Duration = Duration::from_secs(86_400);
+
+    /// The age at which a segment ends: one that compaction may be due for must not stay the last.
+    /// Kafka's `maxSegmentMs`.
+    pub fn longest_span(&self) -> Duration {
+        match self.max_compaction_lag.filter(|lag| self.compacted && !lag.is_zero()) {
+            Some(lag) => self.segment_span.min(lag),
+            None => self.segment_span,
+        }
+    }
 }
 
 impl From<&TopicConfig> for LogConfig {
@@ -64,7 +90,15 @@ impl From<&TopicConfig> for LogConfig {
             timestamp_type: topic.message_timestamp_type,
             timestamp_before_max: topic.message_timestamp_before_max,
             timestamp_after_max: topic.message_timestamp_after_max,
-            compacted: false,
+            segment_jitter: topic.segment_jitter_ms,
+            compacted: topic.cleanup_policy.compact,
+            deletes: topic.cleanup_policy.delete,
+            retention: topic.retention_ms,
+            retention_bytes: topic.retention_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            min_dirty_ratio: topic.min_cleanable_dirty_ratio,
+            min_compaction_lag: topic.min_compaction_lag_ms,
+            max_compaction_lag: topic.max_compaction_lag_ms,
+            delete_retention: topic.delete_retention_ms,
             producer_expiration: Self::PRODUCER_EXPIRATION,
             flaws: topic.flaws,
         }

@@ -19,6 +19,7 @@ const CLEAN: &str = ".kafka_cleanshutdown";
 const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
 const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
+const CLEANER: &str = "cleaner-offset-checkpoint";
 const DELETED: &str = "-delete";
 /// Of most file systems.
 const LONGEST_NAME: usize = 255;
@@ -53,6 +54,8 @@ pub struct Found {
     pub high_watermarks: BTreeMap<TopicPartition, Offset>,
     /// `log-start-offset-checkpoint`.
     pub log_starts: BTreeMap<TopicPartition, Offset>,
+    /// `cleaner-offset-checkpoint`: up to where compacted logs are clean.
+    pub cleaner_offsets: BTreeMap<TopicPartition, Offset>,
 }
 
 impl Found {
@@ -83,6 +86,7 @@ struct Shared {
     recovery_points: Saver,
     high_watermarks: Saver,
     log_starts: Saver,
+    cleaner: Saver,
     saved: Mutex<Saved>,
 }
 
@@ -93,6 +97,7 @@ struct Saved {
     recovery_points: BTreeMap<TopicPartition, RecoveryMark>,
     high_watermarks: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
+    cleaner: BTreeMap<TopicPartition, Offset>,
     /// Deleted, and not created again: whoever still saves something of them comes too late.
     deleted: BTreeSet<TopicPartition>,
 }
@@ -140,6 +145,7 @@ impl<D: Disk> LogDir<D> {
             recovery_points: saver(RECOVERY_POINTS),
             high_watermarks: saver(HIGH_WATERMARKS),
             log_starts: saver(LOG_STARTS),
+            cleaner: saver(CLEANER),
             saved: Mutex::default(),
             path,
             meta,
@@ -195,6 +201,7 @@ impl<D: Disk> LogDir<D> {
         found.recovery_points = read_offsets(disk, &path.join(RECOVERY_POINTS))?;
         found.high_watermarks = read_offsets(disk, &path.join(HIGH_WATERMARKS))?;
         found.log_starts = read_offsets(disk, &path.join(LOG_STARTS))?;
+        found.cleaner_offsets = read_offsets(disk, &path.join(CLEANER))?;
         let marked = |offset: &Offset| RecoveryMark { offset: *offset, number: 0 };
         *self.shared.saved.lock() = Saved {
             recovery_points: found
@@ -204,6 +211,7 @@ impl<D: Disk> LogDir<D> {
                 .collect(),
             high_watermarks: found.high_watermarks.clone(),
             log_starts: found.log_starts.clone(),
+            cleaner: found.cleaner_offsets.clone(),
             deleted: BTreeSet::new(),
         };
         disk.settle().await;
@@ -272,6 +280,17 @@ impl<D: Disk> LogDir<D> {
         self.write_offsets(&self.shared.log_starts, &saved.log_starts)
     }
 
+    /// Saves up to where logs are clean. Partitions that are not named keep what was saved last.
+    pub fn save_cleaner_offsets(
+        &self,
+        offsets: &BTreeMap<TopicPartition, Offset>,
+    ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
+        let mut saved = self.shared.saved.lock();
+        let current = saved.current(offsets);
+        saved.cleaner.extend(current);
+        self.write_offsets(&self.shared.cleaner, &saved.cleaner)
+    }
+
     /// To be called under the lock of what is saved: the order of saves is that of the contents.
     fn write_recovery_points(
         &self,
@@ -294,39 +313,43 @@ impl<D: Disk> LogDir<D> {
     /// Removes a partition from the checkpoints, durably: what they say of it must not be taken
     /// for the truth about the next partition of that name.
     async fn forget(&self, partition: &TopicPartition) -> Result<(), LogError> {
-        let (points, watermarks, starts) = {
+        let (points, others) = {
             let mut saved = self.shared.saved.lock();
             let points = saved.recovery_points.remove(partition).is_some();
             let watermarks = saved.high_watermarks.remove(partition).is_some();
             let starts = saved.log_starts.remove(partition).is_some();
+            let cleaner = saved.cleaner.remove(partition).is_some();
             saved.deleted.insert(partition.clone());
-            (
-                points.then(|| self.write_recovery_points(&saved)),
-                watermarks.then(|| {
-                    self.write_offsets(&self.shared.high_watermarks, &saved.high_watermarks)
-                }),
-                starts.then(|| self.write_offsets(&self.shared.log_starts, &saved.log_starts)),
-            )
+            let shared = &self.shared;
+            let others = [
+                (watermarks, &shared.high_watermarks, &saved.high_watermarks),
+                (starts, &shared.log_starts, &saved.log_starts),
+                (cleaner, &shared.cleaner, &saved.cleaner),
+            ];
+            let changed = others.into_iter().filter(|(changed, ..)| *changed);
+            let others: Vec<_> = changed.map(|(_, to, of)| self.write_offsets(to, of)).collect();
+            (points.then(|| self.write_recovery_points(&saved)), others)
         };
         if let Some(save) = points {
             save.await?;
         }
-        if let Some(save) = watermarks {
+        for save in others {
             save.await?;
         }
-        match starts {
-            Some(save) => save.await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
-    /// Deletes a partition, whose log must be dropped: its directory is renamed, durably, before
-    /// anything in it is removed. `unique` tells it from other deletions of the same name.
+    /// Takes a partition, whose log must be dropped, out of the directory: its own is renamed,
+    /// durably. `unique` tells it from other deletions of the same name. What comes back removes
+    /// the files, whenever that is run; what it leaves, the next start removes.
     pub fn delete_partition(
         &self,
         partition: &TopicPartition,
         unique: TopicId,
-    ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
+    ) -> impl Future<
+        Output = Result<impl FnOnce() -> Result<(), LogError> + Send + use<D>, LogError>,
+    > + Send
+    + use<D> {
         let (dir, partition) = (self.clone(), partition.clone());
         async move {
             let Self { disk, shared } = &dir;
@@ -334,12 +357,13 @@ impl<D: Disk> LogDir<D> {
             let from = dir.partition_dir(&partition);
             let to = dir.path().join(deleted_name(&partition, unique));
             let renamed = disk.rename(&from, &to);
-            if matches!(&renamed, Err(error) if error.kind() == std::io::ErrorKind::NotFound) {
-                return Ok(());
+            let gone = matches!(&renamed, Err(e) if e.kind() == std::io::ErrorKind::NotFound);
+            if !gone {
+                renamed.map_err(LogError::io("rename", &from))?;
+                disk.sync_dir(&shared.path).await.map_err(LogError::io("sync", &shared.path))?;
             }
-            renamed.map_err(LogError::io("rename", &from))?;
-            disk.sync_dir(&shared.path).await.map_err(LogError::io("sync", &shared.path))?;
-            remove_dir(disk, &to)
+            let disk = disk.clone();
+            Ok(move || if gone { Ok(()) } else { remove_dir(&disk, &to) })
         }
     }
 

@@ -30,6 +30,16 @@ pub enum LogError {
         /// What is wrong.
         problem: String,
     },
+    /// A batch that a cleaner can't take apart. The log goes on as it is, and is not cleaned.
+    #[error("{}: can't clean the batch at offset {offset}: {problem}", .path.display())]
+    Unclean {
+        /// Which file.
+        path: PathBuf,
+        /// Where the batch begins.
+        offset: Offset,
+        /// What is wrong.
+        problem: String,
+    },
     /// A text file that can't be read.
     #[error("{}:{line}: {problem}", .path.display())]
     Malformed {

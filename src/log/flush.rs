@@ -90,6 +90,11 @@ impl Durability {
         self.offline.store(true, Ordering::Relaxed);
     }
 
+    /// How often the log was cut.
+    pub(super) fn cuts(&self) -> u64 {
+        self.cuts
+    }
+
     pub(super) fn names_changed(&mut self) {
         self.names += 1;
     }

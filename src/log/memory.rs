@@ -1,9 +1,11 @@
-//! The state of idempotent producers, kept beside the log: snapshots of it, and how it is rebuilt
-//! from one of them and what was appended since.
+//! The state of producers, kept beside the log: snapshots of it, how it is rebuilt from one of them
+//! and what was appended since, and what follows from it about transactions.
 
-use super::producers::Producers;
+use super::lookup::Located;
+use super::producers::{Ended, Producers};
 use super::scan::{NEAR, Walk};
 use super::segment::Segment;
+use super::transactions::{Aborted, Marker};
 use super::{Log, LogError, checkpoint, names, snapshot};
 use crate::base::Offset;
 use crate::io::{Disk, File, Open};
@@ -55,13 +57,69 @@ impl<D: Disk> Log<D> {
                 }
             }
         }
+        self.unreplicated.clear();
         let floor = self.segments.range(..=from).next_back().map_or(from, |(base, _)| *base);
         for segment in self.segments.range(floor..).map(|(_, segment)| segment) {
             let mut walk = segment.headers_from(from)?;
-            let producers = &mut self.producers;
-            each_header(segment, &mut walk, |header| producers.apply(header))?;
+            let known = segment.aborted()?;
+            let mut aborted = known.clone();
+            aborted.retain(|aborted| aborted.last < from);
+            let (producers, unreplicated) = (&mut self.producers, &mut self.unreplicated);
+            each_header(segment, &mut walk, |position, header| {
+                if let Some(ended) = producers.apply(header) {
+                    let batch = segment.load(&Located { position, header: *header })?;
+                    aborted.extend(aborted_by(producers, ended, &batch));
+                    unreplicated.push_back(ended);
+                }
+                Ok(())
+            })?;
+            if aborted != known {
+                segment.set_aborted(&aborted, false)?;
+            }
         }
         Ok(())
+    }
+
+    /// Takes a batch into account that was appended.
+    pub(super) fn remember(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<(), LogError> {
+        let Some(ended) = self.producers.apply(header) else { return Ok(()) };
+        self.unreplicated.push_back(ended);
+        match aborted_by(&self.producers, ended, batch) {
+            Some(aborted) => self.active()?.push_aborted(&aborted),
+            None => Ok(()),
+        }
+    }
+
+    /// Below it every transaction has ended, and its end is committed. Source: Kafka's
+    /// `UnifiedLog.lastStableOffset`.
+    pub fn last_stable_offset(&mut self, high_watermark: Offset) -> Offset {
+        self.unreplicated.retain(|ended| ended.marker >= high_watermark);
+        let undecided = self.unreplicated.iter().map(|ended| ended.first).min();
+        let open = self.producers.first_open_transaction();
+        undecided.into_iter().chain(open).fold(high_watermark, Offset::min)
+    }
+
+    /// Aborted transactions with a record at or above `from` that may be read below `until`, as a
+    /// `read_committed` reader has to know them.
+    pub fn aborted_transactions(
+        &self,
+        from: Offset,
+        until: Offset,
+    ) -> Result<Vec<Aborted>, LogError> {
+        let floor = self.segments.range(..=from).next_back().map_or(from, |(base, _)| *base);
+        let mut found = Vec::new();
+        for segment in self.segments.range(floor..).map(|(_, segment)| segment) {
+            for aborted in segment.aborted()? {
+                if aborted.last >= from && aborted.first < until {
+                    found.push(aborted);
+                }
+                // Whatever a later marker aborts began after this.
+                if aborted.last_stable >= until {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// A snapshot has only the last batch of a producer, but it may have had more in flight, and
@@ -82,7 +140,10 @@ impl<D: Disk> Log<D> {
         }
         let mut seen = Producers::default();
         for (segment, mut walk) in walks.into_iter().rev() {
-            each_header(segment, &mut walk, |header| seen.apply(header))?;
+            each_header(segment, &mut walk, |_, header| {
+                seen.apply(header);
+                Ok(())
+            })?;
         }
         self.producers.complete_from(&seen);
         Ok(())
@@ -112,14 +173,23 @@ impl<D: Disk> Log<D> {
 fn each_header<D: Disk>(
     segment: &Segment<D>,
     walk: &mut Walk<'_, D::File>,
-    mut see: impl FnMut(&BatchHeader),
+    mut see: impl FnMut(u64, &BatchHeader) -> Result<(), LogError>,
 ) -> Result<(), LogError> {
     loop {
         let at = walk.position();
         match walk.next() {
-            Ok(Some((_, header))) => see(&header),
+            Ok(Some((position, header))) => see(position, &header)?,
             Ok(None) => return Ok(()),
             Err(stop) => return Err(stop.into_error(&segment.path, at, segment.base)),
         }
     }
+}
+
+/// The transaction that this batch aborts, if its marker says so.
+fn aborted_by(producers: &Producers, ended: Ended, batch: &[u8]) -> Option<Aborted> {
+    let Ended { producer, first, marker } = ended;
+    // A marker that can't be read was checked when it came: a cleaner has emptied it.
+    let aborts = matches!(Marker::of(batch), Ok(Some(Marker::Abort)));
+    let last_stable = producers.first_open_transaction().unwrap_or(marker.next());
+    aborts.then_some(Aborted { producer, first, last: marker, last_stable })
 }

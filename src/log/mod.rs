@@ -7,6 +7,7 @@
 
 mod append;
 mod checkpoint;
+mod cleaner;
 mod config;
 mod dir;
 mod epochs;
@@ -21,9 +22,11 @@ mod partition;
 mod producers;
 mod read;
 mod recovery;
+mod retention;
 mod scan;
 mod segment;
 mod snapshot;
+mod transactions;
 mod truncate;
 mod validate;
 
@@ -33,6 +36,7 @@ mod testing;
 mod tests;
 
 pub use append::Appended;
+pub use cleaner::{Cleaned, Cleaning, Dirtiness, Pace};
 pub use config::LogConfig;
 pub use dir::{Found, Identity, LogDir};
 pub use epochs::Epochs;
@@ -42,4 +46,6 @@ pub use partition::Log;
 pub use producers::{Producer, Producers, Remembered};
 pub use read::{Fetched, RecordPosition};
 pub use recovery::{Recovery, RecoveryReport};
+pub use retention::{Due, Retired};
+pub use transactions::{Aborted, Marker};
 pub use truncate::Truncated;

@@ -9,6 +9,13 @@ pub(crate) const EPOCHS: &str = "leader-epoch-checkpoint";
 /// Which creation of its topic a partition belongs to.
 pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
 
+/// Behind the name of a file that was taken out of the log, until it is removed.
+pub(crate) const DELETED: &str = ".deleted";
+/// Behind the name of a file of a cleaned segment, while it is written.
+pub(crate) const CLEANED: &str = ".cleaned";
+/// Behind the name of a file of a cleaned segment, from when it is whole until it has its place.
+pub(crate) const SWAP: &str = ".swap";
+
 /// What a file in a partition's directory is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -22,7 +29,9 @@ pub(crate) enum Kind {
     TransactionIndex(Offset),
     /// State of idempotent producers before this offset.
     Snapshot(Offset),
-    /// Half of something that was not finished.
+    /// Of a cleaned segment that is about to replace others: see [`unswapped`].
+    Swap,
+    /// Half of something that was not finished, or what nobody needs any more.
     Temporary,
     /// Nothing of a log's.
     Other,
@@ -32,6 +41,9 @@ pub(crate) fn kind(name: &str) -> Kind {
     let Some((stem, extension)) = name.rsplit_once('.') else { return Kind::Other };
     if matches!(extension, "tmp" | "deleted" | "cleaned") {
         return Kind::Temporary;
+    }
+    if extension == "swap" {
+        return Kind::Swap;
     }
     let digits = stem.len() == 20 && stem.bytes().all(|byte| byte.is_ascii_digit());
     let Some(base) = stem.parse().ok().filter(|_| digits).map(Offset) else { return Kind::Other };
@@ -45,12 +57,36 @@ pub(crate) fn kind(name: &str) -> Kind {
     }
 }
 
+/// The name that a file with [`SWAP`] is about to get.
+pub(crate) fn unswapped(name: &str) -> Option<&str> {
+    name.strip_suffix(SWAP)
+}
+
+/// A path with more behind it: `x.log` and `.deleted` give `x.log.deleted`.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut whole = path.as_os_str().to_owned();
+    whole.push(suffix);
+    PathBuf::from(whole)
+}
+
 fn named(dir: &Path, base: Offset, extension: &str) -> PathBuf {
     dir.join(format!("{:020}.{extension}", base.0))
 }
 
 pub(crate) fn log(dir: &Path, base: Offset) -> PathBuf {
     named(dir, base, "log")
+}
+
+pub(crate) fn index(dir: &Path, base: Offset) -> PathBuf {
+    named(dir, base, "index")
+}
+
+pub(crate) fn time_index(dir: &Path, base: Offset) -> PathBuf {
+    named(dir, base, "timeindex")
+}
+
+pub(crate) fn transaction_index(dir: &Path, base: Offset) -> PathBuf {
+    named(dir, base, "txnindex")
 }
 
 pub(crate) fn snapshot(dir: &Path, offset: Offset) -> PathBuf {
@@ -66,6 +102,9 @@ mod tests {
         assert_eq!(kind("00000000000000000042.log"), Kind::Log(Offset(42)));
         assert_eq!(kind("00000000000000000042.timeindex"), Kind::TimeIndex(Offset(42)));
         assert_eq!(kind("00000000000000000042.log.deleted"), Kind::Temporary);
+        assert_eq!(kind("00000000000000000042.index.cleaned"), Kind::Temporary);
+        assert_eq!(kind("00000000000000000042.log.swap"), Kind::Swap);
+        assert_eq!(unswapped("00000000000000000042.log.swap"), Some("00000000000000000042.log"));
         assert_eq!(kind("leader-epoch-checkpoint.3.tmp"), Kind::Temporary);
         assert_eq!(kind(EPOCHS), Kind::Other);
         assert_eq!(kind(PARTITION_METADATA), Kind::Other);

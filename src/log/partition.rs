@@ -1,12 +1,12 @@
 //! One partition's log: what it is made of, and what can be asked without looking into a file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
 use super::checkpoint::Saver;
 use super::flush::Durability;
-use super::producers::Producers;
+use super::producers::{Ended, Producers};
 use super::segment::Segment;
 use super::{Epochs, LogConfig, LogError};
 use crate::base::{LeaderEpoch, Offset, Timestamp};
@@ -27,6 +27,10 @@ pub struct Log<D: Disk> {
     pub(super) epochs: Epochs,
     pub(super) epochs_file: Saver,
     pub(super) producers: Producers,
+    /// Transactions whose marker may not be committed yet, in the order of markers.
+    pub(super) unreplicated: VecDeque<Ended>,
+    /// Of each key only the latest record is left below this, as far as this log was cleaned.
+    pub(super) cleaned_to: Offset,
     /// Offsets for which there is a producer snapshot.
     pub(super) snapshots: BTreeSet<Offset>,
     pub(super) durability: Durability,

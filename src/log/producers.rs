@@ -100,7 +100,8 @@ impl Producer {
         })
     }
 
-    fn apply(&mut self, header: &BatchHeader) {
+    /// Says which transaction ends, if one does.
+    fn apply(&mut self, header: &BatchHeader) -> Option<Ended> {
         if header.producer_epoch != self.epoch {
             self.epoch = header.producer_epoch;
             self.batches.clear();
@@ -108,8 +109,8 @@ impl Producer {
         self.last_timestamp = header.max_timestamp;
         if header.is_control() {
             // A marker ends the transaction; it has no sequence number.
-            self.transaction_start = None;
-            return;
+            let (producer, marker) = (header.producer_id, header.last_offset());
+            return self.transaction_start.take().map(|first| Ended { producer, first, marker });
         }
         if self.batches.len() == REMEMBERED {
             self.batches.pop_front();
@@ -118,6 +119,7 @@ impl Producer {
         if header.is_transactional() && self.transaction_start.is_none() {
             self.transaction_start = Some(header.base_offset);
         }
+        None
     }
 
     fn is_expired(&self, now: Timestamp, after: Duration) -> bool {
@@ -138,6 +140,24 @@ pub struct Producers {
 pub(crate) struct Duplicate {
     pub(crate) base: Offset,
     pub(crate) end: Offset,
+}
+
+/// A transaction that a marker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) producer: ProducerId,
+    /// Its first record.
+    pub(crate) first: Offset,
+    /// Its marker.
+    pub(crate) marker: Offset,
+}
+
+/// By what a producer is still known in the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LastRecord {
+    pub(crate) epoch: ProducerEpoch,
+    /// Last offset of its last batch; none when only a marker tells its epoch.
+    pub(crate) data: Option<Offset>,
 }
 
 impl Producers {
@@ -192,12 +212,27 @@ impl Producers {
         Ok(None)
     }
 
-    /// Remembers a batch that is in the log.
-    pub(crate) fn apply(&mut self, header: &BatchHeader) {
-        if header.has_producer() {
-            let fresh = || Producer::new(header.producer_epoch);
-            self.known.entry(header.producer_id).or_insert_with(fresh).apply(header);
+    /// Remembers a batch that is in the log; says which transaction it ends, if it does.
+    pub(crate) fn apply(&mut self, header: &BatchHeader) -> Option<Ended> {
+        if !header.has_producer() {
+            return None;
         }
+        let fresh = || Producer::new(header.producer_epoch);
+        self.known.entry(header.producer_id).or_insert_with(fresh).apply(header)
+    }
+
+    /// Where the oldest open transaction begins.
+    pub fn first_open_transaction(&self) -> Option<Offset> {
+        self.known.values().filter_map(|producer| producer.transaction_start).min()
+    }
+
+    /// The last that is in the log of each producer: what a cleaner has to leave.
+    pub(crate) fn last_records(&self) -> BTreeMap<ProducerId, LastRecord> {
+        let last = |producer: &Producer| LastRecord {
+            epoch: producer.epoch,
+            data: producer.batches.back().map(|batch| batch.last_offset),
+        };
+        self.known.iter().map(|(id, producer)| (*id, last(producer))).collect()
     }
 
     /// Takes over earlier batches that `seen` in the log knows of producers whose last one is the
@@ -237,7 +272,9 @@ mod tests {
 
     fn after(batches: &[BatchHeader]) -> Producers {
         let mut producers = Producers::default();
-        batches.iter().for_each(|header| producers.apply(header));
+        batches.iter().for_each(|header| {
+            producers.apply(header);
+        });
         producers
     }
 

@@ -6,10 +6,11 @@
 //! before it in offset and epoch. The first that does not ends the log, with all behind it; but
 //! below the recovery point it is corruption, and an error: what was once synced is not cut.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 
 use super::checkpoint::{Saver, read_epochs};
+use super::cleaner::settle_leftovers;
 use super::flush::Durability;
 use super::names::{self, Kind};
 use super::producers::Producers;
@@ -69,6 +70,7 @@ impl<D: Disk> Log<D> {
         now: Timestamp,
     ) -> Result<(Self, RecoveryReport), LogError> {
         create_dir(&disk, &dir).await?;
+        settle_leftovers(&disk, &dir).await?;
         let files = list(&disk, &dir)?;
         for path in &files.litter {
             disk.remove(path).map_err(LogError::io("remove", path))?;
@@ -94,6 +96,8 @@ impl<D: Disk> Log<D> {
             epochs_file: Saver::new(epochs_path).with(config.flaws),
             epochs: epochs.clone().unwrap_or_default(),
             producers: Producers::default(),
+            unreplicated: VecDeque::new(),
+            cleaned_to: Offset::NONE,
             snapshots: files.snapshots,
             tail: None,
         };
@@ -222,6 +226,23 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
+    /// Removes segments that lie wholly below the log's start: their deletion may have been cut
+    /// short, and what is left of it need not be the younger ones.
+    fn drop_segments_below(&mut self, start: Offset) -> Result<(), LogError> {
+        loop {
+            let mut bases = self.segments.keys();
+            let (Some(base), Some(next)) = (bases.next().copied(), bases.next().copied()) else {
+                return Ok(());
+            };
+            if next > start {
+                return Ok(());
+            }
+            if let Some(segment) = self.segments.remove(&base) {
+                segment.remove()?;
+            }
+        }
+    }
+
     /// Builds the history of epochs from headers, of segments that are not examined anyway.
     fn rebuild_epochs(&mut self, recovery: Recovery) -> Result<(), LogError> {
         self.epochs = Epochs::new();
@@ -258,6 +279,7 @@ impl<D: Disk> Log<D> {
             let config = self.config;
             self.active()?.activate(&config)?;
         }
+        self.drop_segments_below(recovery.log_start)?;
         let first = self.segments.keys().next().copied().unwrap_or(self.log_end);
         self.log_start = recovery.log_start.max(first);
         self.epochs.truncate_from_start(self.log_start);
@@ -323,7 +345,7 @@ fn list<D: Disk>(disk: &D, dir: &std::path::Path) -> Result<Files, LogError> {
                 files.snapshots.insert(at);
             }
             Kind::Temporary => files.litter.push(path),
-            Kind::Other => {}
+            Kind::Swap | Kind::Other => {}
         }
     }
     let orphans = others.into_iter().filter(|(base, _)| !files.logs.contains(base));

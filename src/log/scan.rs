@@ -97,6 +97,15 @@ impl<'a, F: File> Walk<'a, F> {
         self.position += header.size() as u64;
     }
 
+    /// All bytes of a batch that [`Walk::peek`] has shown, and steps over it.
+    pub(crate) fn whole(&mut self, header: &BatchHeader) -> Result<&[u8], Stop> {
+        let (at, size) = (self.position, header.size());
+        self.skip(header);
+        let bytes = self.bytes(at, size)?;
+        let have = bytes.len();
+        bytes.get(..size).ok_or(Stop::Bad(BatchError::Torn { needed: size, have }))
+    }
+
     /// The next batch's header, and where the batch begins.
     pub(crate) fn next(&mut self) -> Result<Option<(u64, BatchHeader)>, Stop> {
         let Some(header) = self.peek()? else { return Ok(None) };

@@ -3,10 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::index::{Indexes, Moment, Place};
 use super::scan::{NEAR, Walk};
-use super::{LogConfig, LogError, names};
+use super::transactions::{self, Aborted};
+use super::{LogConfig, LogError, names, retention};
 use crate::base::{Offset, Timestamp};
 use crate::io::{Disk, File, Open};
 use crate::wire::batch::BatchHeader;
@@ -29,7 +31,11 @@ pub(crate) struct Segment<D: Disk> {
     pub(super) indexes: Mutex<State<D>>,
     pub(super) tracker: Tracker,
     /// Of the first batch, or when the segment was created or opened: its age begins here.
-    begun: Timestamp,
+    pub(super) begun: Timestamp,
+    /// Behind the names of its index files: they get their place before the batches do.
+    pub(super) index_suffix: &'static str,
+    /// Where in `segment.jitter.ms` this segment is.
+    spread: u64,
 }
 
 pub(super) struct State<D: Disk> {
@@ -97,10 +103,23 @@ impl<D: Disk> Segment<D> {
         config: &LogConfig,
         now: Timestamp,
     ) -> Result<Self, LogError> {
-        let path = names::log(dir, base);
+        Self::create_with(disk, dir, base, "", config, now)
+    }
+
+    /// The same, with something behind the names of its files.
+    pub(crate) fn create_with(
+        disk: &D,
+        dir: &Path,
+        base: Offset,
+        suffix: &'static str,
+        config: &LogConfig,
+        now: Timestamp,
+    ) -> Result<Self, LogError> {
+        let path = names::with_suffix(&names::log(dir, base), suffix);
         let file = disk.open(&path, Open::OrCreate).map_err(LogError::io("create", &path))?;
         file.set_len(0).map_err(LogError::io("empty", &path))?;
         let mut segment = Self::of(disk, file, path, base, config, now);
+        segment.index_suffix = suffix;
         segment.reset_indexes(config)?;
         Ok(segment)
     }
@@ -132,23 +151,66 @@ impl<D: Disk> Segment<D> {
             disk: disk.clone(),
             base,
             end: base,
+            spread: xxh3_64(path.as_os_str().as_encoded_bytes()),
             path,
             size: 0,
             file,
             indexes: Mutex::new(State { open: None, unsynced: false }),
             tracker: Tracker::new(config.index_interval_bytes),
             begun: now,
+            index_suffix: "",
         }
     }
 
-    pub(super) fn index_paths(&self) -> (PathBuf, PathBuf) {
-        (self.path.with_extension("index"), self.path.with_extension("timeindex"))
+    fn dir(&self) -> &Path {
+        self.path.parent().unwrap_or(&self.path)
     }
 
-    /// Files of indexes that may hold what was never synced.
-    pub(crate) fn unsynced_indexes(&self) -> Option<[PathBuf; 2]> {
-        let (index, time_index) = self.index_paths();
-        self.indexes.lock().unsynced.then_some([index, time_index])
+    pub(super) fn index_paths(&self) -> (PathBuf, PathBuf) {
+        let [index, time_index, _] = self.all_index_paths();
+        (index, time_index)
+    }
+
+    fn all_index_paths(&self) -> [PathBuf; 3] {
+        let (dir, base) = (self.dir(), self.base);
+        [names::index(dir, base), names::time_index(dir, base), names::transaction_index(dir, base)]
+            .map(|path| names::with_suffix(&path, self.index_suffix))
+    }
+
+    /// Files of indexes that may hold what was never synced; some of them may not be there.
+    pub(crate) fn unsynced_indexes(&self) -> Option<[PathBuf; 3]> {
+        self.indexes.lock().unsynced.then(|| self.all_index_paths())
+    }
+
+    /// Transactions that were aborted by a marker in this segment, in the order of markers.
+    pub(crate) fn aborted(&self) -> Result<Vec<Aborted>, LogError> {
+        transactions::read(&self.disk, &self.all_index_paths()[2])
+    }
+
+    /// A marker was appended that aborts a transaction.
+    pub(crate) fn push_aborted(&self, aborted: &Aborted) -> Result<(), LogError> {
+        self.indexes.lock().unsynced = true;
+        transactions::append(&self.disk, &self.all_index_paths()[2], aborted)
+    }
+
+    /// Replaces what is known of aborted transactions.
+    pub(crate) fn set_aborted(&self, aborted: &[Aborted], always: bool) -> Result<(), LogError> {
+        let path = &self.all_index_paths()[2];
+        if aborted.is_empty() && !always {
+            if self.disk.exists(path).map_err(LogError::io("look for", path))? {
+                transactions::write(&self.disk, path, aborted, false)?;
+            }
+            return Ok(());
+        }
+        self.indexes.lock().unsynced = true;
+        transactions::write(&self.disk, path, aborted, always).map(drop)
+    }
+
+    /// When its first batch was written, by its producer's clock.
+    pub(crate) fn first_timestamp(&self) -> Result<Option<Timestamp>, LogError> {
+        let mut walk = Walk::new(&self.file, &self.path, 0, self.size, NEAR);
+        let first = walk.peek().map_err(|stop| stop.into_error(&self.path, 0, self.base))?;
+        Ok(first.map(|first| first.max_timestamp).filter(|at| *at != Timestamp::NONE))
     }
 
     /// The indexes were synced as they are; only of a sealed segment.
@@ -185,9 +247,12 @@ impl<D: Disk> Segment<D> {
         // A batch without a timestamp is as old as the clock says it is.
         let reached = if latest == Timestamp::NONE { now } else { latest };
         let age = u128::try_from(i128::from(reached.0) - i128::from(self.begun.0)).unwrap_or(0);
+        let jitter = u64::try_from(config.segment_jitter.as_millis()).unwrap_or(0);
+        let jitter = self.spread.checked_rem(jitter).unwrap_or(0);
+        let longest = config.longest_span().as_millis().saturating_sub(u128::from(jitter));
         let full = self.indexes.get_mut().open.as_ref().is_some_and(Indexes::is_full);
         self.size + bytes > config.segment_bytes.min(LARGEST)
-            || age > config.segment_span.as_millis()
+            || age > longest
             || last.0.saturating_sub(self.base.0) > LARGEST as i64
             || full
     }
@@ -289,26 +354,53 @@ impl<D: Disk> Segment<D> {
         self.activate(config)
     }
 
-    /// Removes the segment's files, the batches last.
+    /// Removes the segment's files. The batches go last: indexes alone are litter, batches without
+    /// indexes are a segment.
     pub(crate) fn remove(mut self) -> Result<(), LogError> {
         self.indexes.get_mut().open = None;
-        remove_files(&self.disk, &self.path)
-    }
-}
-
-/// Removes a segment's files by the path of its `.log`. That goes last: indexes alone are litter,
-/// batches without indexes are a segment.
-pub(crate) fn remove_files<D: Disk>(disk: &D, log: &Path) -> Result<(), LogError> {
-    for extension in ["timeindex", "index", "txnindex", "log"] {
-        let path = log.with_extension(extension);
-        match disk.remove(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(LogError::io("remove", &path)(error));
+        for path in self.all_index_paths().iter().chain([&self.path]) {
+            match self.disk.remove(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(LogError::io("remove", path)(error));
+                }
+                _ => {}
             }
-            _ => {}
         }
+        Ok(())
     }
-    Ok(())
+
+    /// Takes the segment's files out of the log, under names that say so. Says what they are.
+    pub(crate) fn take_out(mut self) -> Result<Vec<PathBuf>, LogError> {
+        self.indexes.get_mut().open = None;
+        let mut renamed = Vec::new();
+        for path in self.all_index_paths().iter().chain([&self.path]) {
+            renamed.extend(retention::rename_away(&self.disk, path)?);
+        }
+        Ok(renamed)
+    }
+
+    /// Gives its batches another name in the same directory.
+    pub(crate) fn rename_log(&mut self, suffix: &str) -> Result<(), LogError> {
+        let to = names::with_suffix(&names::log(self.dir(), self.base), suffix);
+        self.disk.rename(&self.path, &to).map_err(LogError::io("rename", &self.path))?;
+        self.path = to;
+        Ok(())
+    }
+
+    /// Gives its index files another name in the same directory.
+    pub(crate) fn rename_indexes(&mut self, suffix: &'static str) -> Result<(), LogError> {
+        let from = self.all_index_paths();
+        self.index_suffix = suffix;
+        for (from, to) in from.iter().zip(self.all_index_paths()) {
+            match self.disk.rename(from, &to) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(LogError::io("rename", from)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<D: Disk> std::fmt::Debug for Segment<D> {

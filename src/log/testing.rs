@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use bytes::BytesMut;
 
-use super::{Appended, Log, LogConfig, Recovery, RecoveryReport};
+use super::{Appended, Log, LogConfig, Pace, Recovery, RecoveryReport};
 use crate::base::config::Compression;
 use crate::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::io::File;
 use crate::io::real::RealDisk;
-use crate::wire::batch::{self, BatchBuilder, BatchHeader};
+use crate::wire::batch::{self, BatchBuilder, BatchHeader, Record};
 
 pub(crate) const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -45,6 +45,60 @@ pub(crate) fn tiny() -> LogConfig {
         segment_index_bytes: 4096,
         ..LogConfig::default()
     }
+}
+
+/// A batch of records with keys; without a value, a tombstone.
+pub(crate) fn keyed(
+    records: &[(u8, Option<&[u8]>)],
+    codec: Compression,
+    now: Timestamp,
+) -> BytesMut {
+    let mut builder = BatchBuilder::new(codec, now);
+    for (key, value) in records {
+        builder.append(now, Some(&[*key]), *value, &[]);
+    }
+    BytesMut::from(&*builder.finish_plain())
+}
+
+/// A cleaner that never waits.
+pub(crate) struct Headlong;
+
+impl Pace for Headlong {
+    async fn spent(&mut self, _: u64) {}
+}
+
+/// Cleans the log once, with memory for keys in bytes; says up to where it is clean.
+pub(crate) async fn clean(log: &mut RealLog, now: Timestamp, memory: usize) -> Option<Offset> {
+    let end = log.log_end();
+    let mut cleaning = log.cleaning(end, now, (memory, 0.9)).unwrap()?;
+    cleaning.read_keys(&mut Headlong).await.unwrap();
+    while let Some(mut cleaned) = cleaning.clean_next(&mut Headlong).await.unwrap() {
+        assert!(log.swap_in(&mut cleaned).unwrap());
+        cleaning.sync_names().await.unwrap();
+        log.settle_swap(&mut cleaned).unwrap().remove(&RealDisk);
+        cleaning.sync_names().await.unwrap();
+        log.finish_swap(&cleaned).unwrap();
+        cleaning.sync_names().await.unwrap();
+    }
+    log.cleaned(cleaning.until());
+    Some(cleaning.until())
+}
+
+/// Every record that can be read, in order.
+pub(crate) fn records_of(log: &RealLog) -> Vec<Record> {
+    let (mut found, mut at) = (Vec::new(), log.log_start());
+    while at < log.log_end() {
+        let fetched = log.read(at, 1 << 20, log.log_end(), true).unwrap();
+        let slice = fetched.slice.expect("there is more to read");
+        let mut bytes = vec![0; slice.len as usize];
+        slice.file.read_exact_at(&mut bytes, slice.offset).unwrap();
+        for each in batch::batches(&bytes) {
+            let records = batch::records(each.unwrap().1, 1 << 20).unwrap();
+            found.extend(records.into_iter().filter(|record| record.offset >= at));
+        }
+        at = fetched.next;
+    }
+    found
 }
 
 /// A log in a directory that goes with it.

@@ -69,6 +69,7 @@ impl<D: Disk> Log<D> {
         let active = self.active()?;
         active.truncate_to(offset, &config)?;
         self.log_end = active.end;
+        self.cleaned_to = self.cleaned_to.min(self.log_end);
         Ok(())
     }
 
@@ -91,6 +92,8 @@ impl<D: Disk> Log<D> {
         }
         self.forget_snapshots(|_| true)?;
         self.producers.clear();
+        self.unreplicated.clear();
+        self.cleaned_to = Offset::NONE;
         // Its age begins with its first batch.
         let fresh = Segment::create(&self.disk, &self.dir, offset, &self.config, Timestamp::NONE)?;
         self.segments.insert(offset, fresh);
@@ -99,7 +102,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// A cut that failed half-way leaves memory and files apart: nothing more is done here.
-    fn or_offline<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
+    pub(super) fn or_offline<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
         if result.is_err() {
             self.durability.go_offline();
         }

@@ -8,6 +8,7 @@ mod follower;
 mod leader;
 mod peers;
 mod progress;
+mod starts;
 
 pub use follower::{Follower, Position, RangeRemedy};
 pub use leader::{
@@ -15,6 +16,7 @@ pub use leader::{
     Proposal, Refusal,
 };
 pub use peers::{Peer, Peers};
+pub use starts::LogStarts;
 
 use crate::base::{LeaderEpoch, Offset};
 

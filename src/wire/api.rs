@@ -71,6 +71,8 @@ pub mod key {
     pub const CREATE_TOPICS: i16 = 19;
     /// DeleteTopics.
     pub const DELETE_TOPICS: i16 = 20;
+    /// DeleteRecords.
+    pub const DELETE_RECORDS: i16 = 21;
     /// InitProducerId.
     pub const INIT_PRODUCER_ID: i16 = 22;
     /// OffsetForLeaderEpoch.
@@ -104,6 +106,7 @@ pub const SERVED: &[Api] = &[
     Api::new(key::API_VERSIONS, "ApiVersions", 0, 4, Served::Both),
     Api::new(key::CREATE_TOPICS, "CreateTopics", 2, 7, Served::Both),
     Api::new(key::DELETE_TOPICS, "DeleteTopics", 1, 6, Served::Both),
+    Api::new(key::DELETE_RECORDS, "DeleteRecords", 0, 2, Served::Brokers),
     Api::new(key::INIT_PRODUCER_ID, "InitProducerId", 0, 5, Served::Brokers),
     Api::new(key::OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", 2, 4, Served::Brokers),
     Api::new(key::DESCRIBE_CONFIGS, "DescribeConfigs", 1, 4, Served::Brokers),

@@ -68,6 +68,20 @@ settings! {
             "how often the flusher looks for logs that are due";
         log_flush_offset_checkpoint_interval: Duration = "60000", "log.flush.offset.checkpoint.interval.ms",
             "how often recovery points are saved";
+        log_flush_start_offset_checkpoint_interval: Duration = "60000", "log.flush.start.offset.checkpoint.interval.ms",
+            "how often log starts are saved";
+        log_retention_check_interval: Duration = "300000", "log.retention.check.interval.ms",
+            "how often logs are asked for segments that are to be deleted";
+        log_cleaner_enable: bool = "true", "log.cleaner.enable",
+            "whether logs with cleanup.policy=compact are compacted";
+        log_cleaner_backoff: Duration = "15000", "log.cleaner.backoff.ms",
+            "pause of the cleaner when no log is dirty enough";
+        log_cleaner_dedupe_buffer_size: i64 = "134217728", "log.cleaner.dedupe.buffer.size",
+            "bytes of memory for the keys of the log that is being compacted";
+        log_cleaner_load_factor: f64 = "0.9", "log.cleaner.io.buffer.load.factor",
+            "how full that memory may become";
+        log_cleaner_max_bytes_per_second: f64 = "1.7976931348623157E308", "log.cleaner.io.max.bytes.per.second",
+            "bytes that the cleaner may read and write per second";
         num_recovery_threads_per_data_dir: i32 = "2", "num.recovery.threads.per.data.dir",
             "logs that are recovered at a time";
         offsets_topic_replication_factor: i16 = "3", "offsets.topic.replication.factor",
@@ -102,6 +116,13 @@ const TOPIC_SYNONYMS: &[(&str, &str)] = &[
     ("log.message.timestamp.after.max.ms", "message.timestamp.after.max.ms"),
     ("log.retention.ms", "retention.ms"),
     ("log.retention.bytes", "retention.bytes"),
+    ("log.roll.jitter.ms", "segment.jitter.ms"),
+    ("log.cleanup.policy", "cleanup.policy"),
+    ("log.segment.delete.delay.ms", "file.delete.delay.ms"),
+    ("log.cleaner.min.cleanable.ratio", "min.cleanable.dirty.ratio"),
+    ("log.cleaner.min.compaction.lag.ms", "min.compaction.lag.ms"),
+    ("log.cleaner.max.compaction.lag.ms", "max.compaction.lag.ms"),
+    ("log.cleaner.delete.retention.ms", "delete.retention.ms"),
 ];
 
 impl BrokerConfig {

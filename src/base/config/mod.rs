@@ -18,7 +18,7 @@ pub use client::{AdminConfig, ConsumerConfig, ProducerConfig};
 pub use foreign::{Foreign, foreign};
 pub use properties::parse_properties;
 pub use server::{Purpose, ServerProperties};
-pub use setting::{Acks, Compression, OffsetReset, Setting};
+pub use setting::{Acks, CleanupPolicy, Compression, OffsetReset, Setting};
 pub use storage::{GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel};
 pub use topic::TopicConfig;
 
@@ -214,5 +214,7 @@ mod tests {
         let error = TopicConfig::default().set("min.insync.replicas", "two").unwrap_err();
         assert!(error.to_string().starts_with("`min.insync.replicas=two`: "), "{error}");
         assert!(ProducerConfig::default().set("acks", "2").is_err());
+        assert!(TopicConfig::default().set("cleanup.policy", "compacted").is_err());
+        assert!(TopicConfig::default().set("min.cleanable.dirty.ratio", "inf").is_err());
     }
 }

@@ -52,6 +52,19 @@ impl Setting for String {
     }
 }
 
+/// A number with a fraction, never infinite.
+impl Setting for f64 {
+    fn read(text: &str) -> Result<Self, String> {
+        let number = text.parse().ok().filter(|number: &Self| number.is_finite());
+        number.ok_or_else(|| "expected a number".into())
+    }
+
+    /// As Java writes it: `0.5`, `1.7976931348623157E308`.
+    fn show(&self) -> String {
+        format!("{self:?}").replace('e', "E")
+    }
+}
+
 /// Comma-separated words.
 impl Setting for Vec<String> {
     fn read(text: &str) -> Result<Self, String> {
@@ -128,6 +141,38 @@ impl Setting for Acks {
             Self::None => "0",
             Self::Leader => "1",
             Self::All => "all",
+        }
+        .into()
+    }
+}
+
+/// What becomes of a topic's old records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanupPolicy {
+    /// Of each key only the latest record stays.
+    pub compact: bool,
+    /// Segments that are too old, or too many, go.
+    pub delete: bool,
+}
+
+impl Setting for CleanupPolicy {
+    fn read(text: &str) -> Result<Self, String> {
+        let mut policy = Self { compact: false, delete: false };
+        for word in text.split(',').map(str::trim) {
+            match word {
+                "compact" => policy.compact = true,
+                "delete" => policy.delete = true,
+                _ => return Err("expected `delete`, `compact` or `compact,delete`".into()),
+            }
+        }
+        Ok(policy)
+    }
+
+    fn show(&self) -> String {
+        match (self.compact, self.delete) {
+            (true, true) => "compact,delete",
+            (true, false) => "compact",
+            (false, _) => "delete",
         }
         .into()
     }

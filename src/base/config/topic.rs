@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Compression, GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel, settings,
+    CleanupPolicy, Compression, GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel,
+    settings,
 };
 
 settings! {
@@ -43,10 +44,24 @@ settings! {
             "time after which the log is synced";
         flush_before_ack: bool = "false", "flush.before.ack",
             "acknowledge only what is synced (beyond Kafka)";
+        segment_jitter_ms: Duration = "0", "segment.jitter.ms",
+            "at most this much is taken off segment.ms, so that segments do not roll all at once";
+        cleanup_policy: CleanupPolicy = "delete", "cleanup.policy",
+            "what becomes of old records: `delete`, `compact` or both";
         retention_ms: Option<Duration> = "604800000", "retention.ms",
             "age after which a segment is deleted";
         retention_bytes: Option<i64> = "-1", "retention.bytes",
             "size of a partition above which its oldest segments are deleted";
+        file_delete_delay_ms: Duration = "60000", "file.delete.delay.ms",
+            "time between a segment's leaving the log and its files' removal";
+        min_cleanable_dirty_ratio: f64 = "0.5", "min.cleanable.dirty.ratio",
+            "share of a log that has to be dirty before it is compacted";
+        min_compaction_lag_ms: Duration = "0", "min.compaction.lag.ms",
+            "age below which a record is not compacted";
+        max_compaction_lag_ms: Option<Duration> = "9223372036854775807", "max.compaction.lag.ms",
+            "age above which a record makes its log due for compaction";
+        delete_retention_ms: Duration = "86400000", "delete.retention.ms",
+            "time for which compaction keeps tombstones and transaction markers";
     }
 }
 

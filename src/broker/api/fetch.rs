@@ -108,6 +108,7 @@ fn resolve<W: World>(
             current_epoch: LeaderEpoch(asked.current_leader_epoch),
             offset: Offset(asked.fetch_offset),
             last_fetched_epoch: LeaderEpoch(asked.last_fetched_epoch),
+            log_start: Offset(asked.log_start_offset),
             max_bytes: usize::try_from(asked.partition_max_bytes).unwrap_or(0),
             at_least_one: false,
         },

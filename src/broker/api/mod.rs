@@ -3,6 +3,7 @@
 
 pub(super) mod api_versions;
 pub(super) mod create_topics;
+pub(super) mod delete_records;
 pub(super) mod delete_topics;
 pub(super) mod describe_cluster;
 pub(super) mod describe_configs;

@@ -21,7 +21,7 @@ use super::metadata_log;
 use super::purgatory::DelayedFetch;
 use crate::base::config::Compression;
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe};
-use crate::controller::{Change, Controller, Decision, Record};
+use crate::controller::{Change, Controller, Decision, Image, Record};
 use crate::io::{Disk, World};
 use crate::log::Log;
 use crate::wire::batch::BatchBuilder;
@@ -52,6 +52,11 @@ struct State<W: World> {
 }
 
 impl<W: World> ControllerShell<W> {
+    /// Metadata as it is now.
+    pub(crate) fn image(&self) -> Image {
+        self.state.lock().machine.image().clone()
+    }
+
     /// Takes the metadata log over: replays it, and begins an epoch of its own.
     pub(crate) async fn start(
         world: W,

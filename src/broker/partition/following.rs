@@ -174,6 +174,7 @@ impl<W: World> Partition<W> {
             }
         }
         self.raise_high_watermark(state, answer);
+        self.take_log_start(state, answer.log_start);
         Ok((sync, new_epoch))
     }
 

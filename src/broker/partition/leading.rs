@@ -52,6 +52,8 @@ pub(crate) struct FetchRead {
     pub(crate) offset: Offset,
     /// The epoch of the reader's last record (KIP-595); `NONE` where it is not checked.
     pub(crate) last_fetched_epoch: LeaderEpoch,
+    /// Where a replica's log begins; -1 of others.
+    pub(crate) log_start: Offset,
     pub(crate) max_bytes: usize,
     /// Whether a first batch larger than `max_bytes` is sent all the same (KIP-74).
     pub(crate) at_least_one: bool,
@@ -267,6 +269,7 @@ impl<W: World> Partition<W> {
             let input =
                 LeaderInput::Fetched { replica: id, broker_epoch: epoch, position: read.offset };
             self.step(state, input);
+            self.heard_log_start(state, id, read.log_start);
         }
     }
 
@@ -309,6 +312,7 @@ impl<W: World> Partition<W> {
         let Ok(mut state) = self.state() else { return };
         if matches!(state.role, Role::Leader(_)) {
             self.step(&mut state, LeaderInput::Peers(peers.clone()));
+            state.delete.wake();
         }
     }
 
@@ -384,7 +388,7 @@ enum Found<W: World> {
     Diverging(LeaderEpoch, Offset),
 }
 
-fn leader<W: World>(state: &mut State<W>) -> Result<&mut Leader, ErrorCode> {
+pub(super) fn leader<W: World>(state: &mut State<W>) -> Result<&mut Leader, ErrorCode> {
     if state.failed {
         return Err(ErrorCode::KafkaStorageError);
     }

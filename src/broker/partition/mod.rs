@@ -3,6 +3,7 @@
 //! The lock is held for one step and never across an await. What has to wait (a sync, a
 //! checkpoint) is taken out as a plan, awaited without the lock, and its result put back in.
 
+mod cleaning;
 mod flushing;
 mod following;
 mod leading;
@@ -25,7 +26,7 @@ use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, Probe, TopicId, 
 use crate::controller::PartitionState;
 use crate::io::World;
 use crate::log::{Log, LogError};
-use crate::replica::{Follower, Leader, LeaderInput, LeaderStart, Peers, Proposal};
+use crate::replica::{Follower, Leader, LeaderInput, LeaderStart, LogStarts, Peers, Proposal};
 use crate::wire::ErrorCode;
 
 /// A leader asks the controller to change its in-sync replicas.
@@ -76,6 +77,10 @@ struct State<W: World> {
     config: TopicConfig,
     produce: DelayedProduce,
     fetch: DelayedFetch,
+    /// Deletions of records, which wait for replicas as fetches wait for bytes.
+    delete: DelayedFetch,
+    /// Where the followers' logs begin, on a leader.
+    starts: LogStarts,
     /// When a sync last ended well, or the log was opened.
     flushed_at: Instant,
     /// At most one sync of a log runs at a time; later ones share the next.
@@ -112,6 +117,8 @@ impl<W: World> Partition<W> {
             config,
             produce: DelayedProduce::default(),
             fetch: DelayedFetch::default(),
+            delete: DelayedFetch::default(),
+            starts: LogStarts::default(),
             flushed_at: world.now(),
             flush_running: false,
             failed: false,
@@ -145,6 +152,7 @@ impl<W: World> Partition<W> {
         let mut state = self.state.lock().take()?;
         state.produce.fail(ErrorCode::NotLeaderOrFollower);
         state.fetch.wake();
+        state.delete.wake();
         self.flush_ended.notify_waiters();
         Some(state.log)
     }
@@ -215,6 +223,8 @@ impl<W: World> Partition<W> {
         };
         let leader = Leader::new(self.world.now(), start, peers.clone());
         state.role = Role::Leader(Box::new(leader));
+        let others = told.replicas.iter().copied().filter(|id| *id != self.me);
+        state.starts = LogStarts::of(others);
         self.world.probe(Probe::BecameLeader {
             partition: self.name.clone(),
             topic_id: self.topic_id,
@@ -233,6 +243,7 @@ impl<W: World> Partition<W> {
         state.role = Role::Follower(Follower::new(told.leader_epoch, told.leader));
         // Fetches of a deposed leader end here, with an error that makes their clients look again.
         state.fetch.wake();
+        state.delete.wake();
         self.world.probe(Probe::BecameFollower {
             partition: self.name.clone(),
             topic_id: self.topic_id,

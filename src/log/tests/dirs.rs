@@ -94,8 +94,8 @@ async fn a_deleted_partition_leaves_nothing_that_the_next_of_its_name_could_beli
     dir.save_log_starts(&starts).await.unwrap();
 
     let (dir, _) = open(&home).await;
-    dir.delete_partition(&old, TopicId([1; 16])).await.unwrap();
-    dir.delete_partition(&old, TopicId([1; 16])).await.unwrap();
+    drop(dir.delete_partition(&old, TopicId([1; 16])).await.unwrap());
+    drop(dir.delete_partition(&old, TopicId([1; 16])).await.unwrap());
     // Someone had collected these before.
     dir.save_recovery_points(&marks).await.unwrap();
     dir.save_log_starts(&starts).await.unwrap();

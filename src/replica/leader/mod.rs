@@ -400,6 +400,11 @@ impl Leader {
         self.isr.iter().copied()
     }
 
+    /// Whether a broker is registered and not fenced.
+    pub fn lives(&self, id: BrokerId) -> bool {
+        self.peers.get(id).is_some_and(|peer| !peer.fenced)
+    }
+
     /// Whether a broker is assigned a copy.
     pub fn is_replica(&self, id: BrokerId) -> bool {
         self.replicas.contains(&id)

@@ -28,7 +28,7 @@ pub(super) const CODEC: i16 = 0x07;
 pub(super) const APPEND_TIME: i16 = 0x08;
 pub(super) const TRANSACTIONAL: i16 = 0x10;
 pub(super) const CONTROL: i16 = 0x20;
-const DELETE_HORIZON: i16 = 0x40;
+pub(super) const DELETE_HORIZON: i16 = 0x40;
 
 /// A batch's header. What [`BatchHeader::parse`] returns has a known codec, and offsets that do
 /// not overflow.
@@ -191,6 +191,11 @@ impl BatchHeader {
     /// The base timestamp is a delete horizon, which only a compacted batch has (KIP-534).
     pub fn has_delete_horizon(&self) -> bool {
         self.attributes & DELETE_HORIZON != 0
+    }
+
+    /// When the batch's tombstones and markers may be removed, once a cleaner has said so.
+    pub fn delete_horizon(&self) -> Option<Timestamp> {
+        self.has_delete_horizon().then_some(self.base_timestamp)
     }
 
     /// From an idempotent producer.

@@ -5,6 +5,7 @@ mod builder;
 mod glance;
 mod header;
 mod records;
+mod rewrite;
 mod varint;
 
 pub use crate::base::config::TimestampType;
@@ -12,6 +13,7 @@ pub use builder::BatchBuilder;
 pub use glance::{Glance, glance_over};
 pub use header::{BatchHeader, HEADER_LEN, LENGTH_PREFIX, MAGIC, add_to_sequence};
 pub use records::{Header, Record, Records, records, records_of};
+pub use rewrite::{emptied, rewritten};
 
 use super::compression::{self, CompressionError};
 use crate::base::config::Compression;

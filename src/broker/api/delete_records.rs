@@ -1,0 +1,106 @@
+//! DeleteRecords: the log's start moves up, and the answer waits until every replica that lives
+//! has moved its own (KIP-107).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::base::Offset;
+use crate::broker::context::Broker;
+use crate::broker::partition::Partition;
+use crate::io::{World, timeout};
+use crate::wire::ErrorCode;
+use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use crate::wire::messages::delete_records_response::{
+    DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
+};
+use crate::wire::messages::{DeleteRecordsRequest, DeleteRecordsResponse, message};
+
+/// "All that is committed." Source: Kafka's `DeleteRecordsRequest.HIGH_WATERMARK`.
+const HIGH_WATERMARK: i64 = -1;
+
+/// One partition of the request.
+struct Asked<W: World> {
+    index: i32,
+    /// Below which offset, or why not.
+    below: Result<(Arc<Partition<W>>, Offset), ErrorCode>,
+}
+
+/// What is said of one partition.
+#[derive(Clone, Copy)]
+enum Answer {
+    /// Some replica that lives still has records below the offset.
+    Waits,
+    /// Nobody has.
+    Done(Offset),
+    Refused(ErrorCode),
+}
+
+/// Handles a request.
+pub(in crate::broker) async fn handle<W: World>(
+    broker: &Arc<Broker<W>>,
+    request: DeleteRecordsRequest,
+) -> DeleteRecordsResponse {
+    let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
+    let topics: Vec<(_, Vec<Asked<W>>)> =
+        request.topics.iter().map(|topic| (topic.name.clone(), delete(broker, topic))).collect();
+    let bell = Arc::new(Notify::new());
+    loop {
+        let late = broker.world.now() >= deadline;
+        let answers: Vec<Vec<Answer>> = topics
+            .iter()
+            .map(|(_, partitions)| partitions.iter().map(|asked| look(asked, &bell)).collect())
+            .collect();
+        let waits = answers.iter().flatten().any(|answer| matches!(answer, Answer::Waits));
+        if waits && !late {
+            timeout(&broker.world, deadline, bell.notified()).await;
+            continue;
+        }
+        let results = topics.into_iter().zip(answers).map(|((name, partitions), answers)| {
+            let results = partitions.iter().zip(answers);
+            let results = results.map(|(asked, answer)| result(asked.index, answer)).collect();
+            message!(DeleteRecordsTopicResult { name: name, partitions: results })
+        });
+        return message!(DeleteRecordsResponse { topics: results.collect() });
+    }
+}
+
+/// Moves the leaders' log starts.
+fn delete<W: World>(broker: &Broker<W>, topic: &DeleteRecordsTopic) -> Vec<Asked<W>> {
+    let image = broker.image();
+    let found = image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition);
+    let delete = |asked: &DeleteRecordsPartition| {
+        let partition = broker.replica_of(found?, asked.partition_index)?;
+        let offset = Some(asked.offset).filter(|offset| *offset != HIGH_WATERMARK).map(Offset);
+        let below = partition.delete_records(offset)?;
+        Ok((partition, below))
+    };
+    let asked = topic.partitions.iter();
+    asked.map(|asked| Asked { index: asked.partition_index, below: delete(asked) }).collect()
+}
+
+fn look<W: World>(asked: &Asked<W>, bell: &Arc<Notify>) -> Answer {
+    let (partition, below) = match &asked.below {
+        Ok(asked) => asked,
+        Err(error) => return Answer::Refused(*error),
+    };
+    match partition.low_watermark(bell) {
+        Ok(low) if low >= *below => Answer::Done(low),
+        Ok(_) => Answer::Waits,
+        Err(error) => Answer::Refused(error),
+    }
+}
+
+fn result(index: i32, answer: Answer) -> DeleteRecordsPartitionResult {
+    let (error, low) = match answer {
+        Answer::Done(low) => (ErrorCode::None, low),
+        Answer::Waits => (ErrorCode::RequestTimedOut, Offset::NONE),
+        Answer::Refused(error) => (error, Offset::NONE),
+    };
+    message!(DeleteRecordsPartitionResult {
+        partition_index: index,
+        low_watermark: low.0,
+        error_code: error.code(),
+    })
+}

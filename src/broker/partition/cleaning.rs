@@ -1,0 +1,173 @@
+//! What becomes of old records: they expire, are deleted on request, or are compacted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use super::leading::leader;
+use super::{Partition, Role, State};
+use crate::base::{BrokerId, Offset};
+use crate::io::{Disk, World};
+use crate::log::{LogError, Pace, Retired};
+use crate::wire::ErrorCode;
+
+impl<W: World> Partition<W> {
+    /// Raises the log's start over segments that are due by retention, or that lie below it
+    /// already; says to where. They go by [`Self::retire_segments`] once that is saved.
+    pub(crate) fn expire(&self) -> Result<Option<Offset>, LogError> {
+        let now = self.world.wall_clock();
+        let Ok(mut state) = self.state() else { return Ok(None) };
+        if state.failed {
+            return Ok(None);
+        }
+        let high_watermark = state.high_watermark;
+        match state.log.expire(high_watermark, now) {
+            Ok(None) => Ok(None),
+            Ok(Some((start, due))) => {
+                tracing::info!(partition = %self.name, %start, ?due, "old segments are due");
+                Ok(Some(start))
+            }
+            Err(error) => {
+                self.storage_failed(&mut state, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Takes segments below a log start that is saved out of the log, and has their files removed
+    /// after `file.delete.delay.ms`.
+    pub(crate) fn retire_segments(&self, start: Offset) -> Result<(), LogError> {
+        let Ok(mut state) = self.state() else { return Ok(()) };
+        let retired = state.log.retire_segments(start);
+        let delay = state.config.file_delete_delay_ms;
+        match retired {
+            Ok(retired) => {
+                self.remove_later(retired, delay);
+                Ok(())
+            }
+            Err(error) => {
+                self.storage_failed(&mut state, &error);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes files in the background, once nobody reads them any more.
+    fn remove_later(&self, retired: Retired, delay: Duration) {
+        if retired.is_empty() {
+            return;
+        }
+        let world = self.world.clone();
+        self.world.spawn("file deletion", async move {
+            world.sleep_until(world.now() + delay).await;
+            retired.remove(world.disk());
+            world.disk().settle().await;
+        });
+    }
+
+    /// A client wants all below `offset` to be deleted; without an offset, all that is committed.
+    /// Says below which offset.
+    pub(crate) fn delete_records(&self, offset: Option<Offset>) -> Result<Offset, ErrorCode> {
+        let mut state = self.state()?;
+        leader(&mut state)?;
+        if !state.config.cleanup_policy.delete {
+            return Err(ErrorCode::PolicyViolation);
+        }
+        let high_watermark = state.high_watermark;
+        let offset = offset.unwrap_or(high_watermark);
+        if offset < Offset::ZERO || offset > high_watermark {
+            return Err(ErrorCode::OffsetOutOfRange);
+        }
+        state.log.advance_log_start(offset);
+        // Followers learn of it by their next answer.
+        state.fetch.wake();
+        Ok(offset)
+    }
+
+    /// How far deletions have come: nothing below is kept by any replica that lives. `bell` is rung
+    /// at the next change.
+    pub(crate) fn low_watermark(&self, bell: &Arc<Notify>) -> Result<Offset, ErrorCode> {
+        let mut state = self.state()?;
+        leader(&mut state)?;
+        let log_start = state.log.log_start();
+        let Role::Leader(leads) = &state.role else { return Err(ErrorCode::NotLeaderOrFollower) };
+        let low = state.starts.low_watermark(log_start, |id| leads.lives(id));
+        state.delete.wait(bell);
+        Ok(low)
+    }
+
+    /// A follower told where its log begins.
+    pub(super) fn heard_log_start(&self, state: &mut State<W>, follower: BrokerId, start: Offset) {
+        if state.starts.heard(follower, start) {
+            state.delete.wake();
+        }
+    }
+
+    /// A follower's log begins no earlier than its leader's: what that has deleted may go.
+    pub(super) fn take_log_start(&self, state: &mut State<W>, leaders: Offset) {
+        let start = leaders.min(state.high_watermark);
+        state.log.advance_log_start(start);
+    }
+
+    /// How dirty the log is, where that is enough to compact it.
+    pub(crate) fn due_for_compaction(&self) -> Result<Option<f64>, LogError> {
+        let now = self.world.wall_clock();
+        let Ok(mut state) = self.state() else { return Ok(None) };
+        if state.failed || !state.config.cleanup_policy.compact {
+            return Ok(None);
+        }
+        let high_watermark = state.high_watermark;
+        let dirtiness = state.log.dirtiness(high_watermark, now)?;
+        Ok(dirtiness.is_due(state.log.config()).then(|| dirtiness.ratio()))
+    }
+
+    /// Compacts the log once, with so much memory for keys; says up to where it is clean.
+    pub(crate) async fn compact(
+        &self,
+        memory: (usize, f64),
+        pace: &mut impl Pace,
+    ) -> Result<Option<Offset>, LogError> {
+        let now = self.world.wall_clock();
+        let cleaning = {
+            let Ok(mut state) = self.state() else { return Ok(None) };
+            let high_watermark = state.high_watermark;
+            state.log.cleaning(high_watermark, now, memory)?
+        };
+        let Some(mut cleaning) = cleaning else { return Ok(None) };
+        cleaning.read_keys(pace).await?;
+        while let Some(mut cleaned) = cleaning.clean_next(pace).await? {
+            let Ok(swapped) = self.state().map(|mut state| state.log.swap_in(&mut cleaned)) else {
+                return Ok(None);
+            };
+            if !swapped? {
+                return Ok(None);
+            }
+            cleaning.sync_names().await?;
+            {
+                let Ok(mut state) = self.state() else { return Ok(None) };
+                let retired = state.log.settle_swap(&mut cleaned)?;
+                self.remove_later(retired, state.config.file_delete_delay_ms);
+            }
+            cleaning.sync_names().await?;
+            if let Ok(mut state) = self.state() {
+                state.log.finish_swap(&cleaned)?;
+            }
+            cleaning.sync_names().await?;
+        }
+        let until = cleaning.until();
+        let Ok(mut state) = self.state() else { return Ok(None) };
+        state.log.cleaned(until);
+        Ok(Some(state.log.cleaned_to()))
+    }
+
+    /// A compaction failed: a batch that can't be taken apart is left alone, anything else is the
+    /// storage's fault.
+    pub(crate) fn compaction_failed(&self, error: &LogError) {
+        if matches!(error, LogError::Unclean { .. } | LogError::Corrupt { .. }) {
+            tracing::error!(partition = %self.name, %error, "can't compact");
+        } else if let Ok(mut state) = self.state() {
+            self.storage_failed(&mut state, error);
+        }
+    }
+}

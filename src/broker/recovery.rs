@@ -1,0 +1,126 @@
+//! Opening the logs of a data directory, several at a time, and saying how far that is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::base::config::TopicConfig;
+use crate::base::{Offset, TopicPartition};
+use crate::controller::Image;
+use crate::io::World;
+use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
+
+/// How often progress is said while it takes long.
+const SAY: Duration = Duration::from_secs(10);
+
+/// Opens one log, and recovers it unless it was closed (`clean`).
+pub(crate) async fn open<W: World>(
+    world: &W,
+    dir: &LogDir<W::Disk>,
+    found: &log::Found,
+    name: &TopicPartition,
+    config: LogConfig,
+    clean: bool,
+) -> Result<Log<W::Disk>, LogError> {
+    let recovery = Recovery {
+        recovery_point: found.recovery_points.get(name).copied().unwrap_or(Offset::ZERO),
+        clean,
+        log_start: found.log_starts.get(name).copied().unwrap_or(Offset::ZERO),
+    };
+    let path = dir.partition_dir(name);
+    let (disk, now) = (world.disk().clone(), world.wall_clock());
+    let (mut log, report) = Log::open(disk, path, config, recovery, now).await?;
+    if let Some(reason) = &report.cut_because {
+        tracing::warn!(partition = %name, bytes = report.bytes_cut, reason, "cut a torn tail");
+    }
+    if !clean {
+        // What a crashed process left in the page cache is about to be vouched for.
+        let flushed = log.flush_plan().run().await?;
+        log.flushed(&flushed);
+    }
+    log.set_cleaned_to(found.cleaner_offsets.get(name).copied().unwrap_or(Offset::NONE));
+    Ok(log)
+}
+
+/// What a log's settings are, as far as this node knows before it has heard of the controller. Of
+/// a topic that it does not know, a log may have been compacted: then a gap is no damage.
+pub(crate) fn config_of(
+    name: &TopicPartition,
+    found: &log::Found,
+    image: &Image,
+    defaults: &TopicConfig,
+) -> LogConfig {
+    let id = found.partitions.get(name).copied().flatten();
+    let known = image.topic(&name.topic).filter(|topic| id.is_none_or(|id| id == topic.id));
+    match known {
+        Some(topic) => LogConfig::from(&image.topic_config(&topic.name, defaults)),
+        None => LogConfig { compacted: true, ..LogConfig::from(defaults) },
+    }
+}
+
+/// What the tasks that open logs share.
+struct Work<W: World> {
+    world: W,
+    dir: LogDir<W::Disk>,
+    found: log::Found,
+    waiting: Mutex<BTreeMap<TopicPartition, LogConfig>>,
+    opened: AtomicUsize,
+}
+
+/// Opens all these logs, `threads` of them at a time (`num.recovery.threads.per.data.dir`). The
+/// first that can't be opened is the error.
+pub(crate) async fn open_all<W: World>(
+    world: &W,
+    dir: &LogDir<W::Disk>,
+    found: &log::Found,
+    logs: BTreeMap<TopicPartition, LogConfig>,
+    threads: usize,
+) -> Result<BTreeMap<TopicPartition, Log<W::Disk>>, LogError> {
+    let all = logs.len();
+    let work = Arc::new(Work {
+        world: world.clone(),
+        dir: dir.clone(),
+        found: found.clone(),
+        waiting: Mutex::new(logs),
+        opened: AtomicUsize::new(0),
+    });
+    let (opened, mut results) = mpsc::unbounded_channel();
+    for _ in 0..threads.clamp(1, all.max(1)) {
+        let (work, opened) = (work.clone(), opened.clone());
+        world.spawn("recovery", async move {
+            while let Some((name, config)) = work.next() {
+                let Work { world, dir, found, .. } = &*work;
+                let log = open(world, dir, found, &name, config, found.clean).await;
+                work.opened.fetch_add(1, Ordering::Relaxed);
+                // Nobody listens any more when another log could not be opened.
+                if opened.send((name, log)).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    drop(opened);
+    let began = world.now();
+    let (mut logs, mut said) = (BTreeMap::new(), began);
+    while let Some((name, log)) = results.recv().await {
+        logs.insert(name, log?);
+        if world.now().since(said) >= SAY {
+            said = world.now();
+            tracing::info!(opened = work.opened.load(Ordering::Relaxed), of = all, "opening logs");
+        }
+    }
+    let seconds = world.now().since(began).as_secs_f64();
+    let (dir, clean) = (dir.path().display(), found.clean);
+    tracing::info!(%dir, logs = all, clean, seconds, "opened all logs");
+    Ok(logs)
+}
+
+impl<W: World> Work<W> {
+    fn next(&self) -> Option<(TopicPartition, LogConfig)> {
+        self.waiting.lock().pop_first()
+    }
+}

@@ -1,0 +1,81 @@
+//! Compaction: of each key only the latest record stays (KIP-58, KIP-354, KIP-534).
+//!
+//! A cleaning is a plan with files of its own, so that the log can be used meanwhile. It reads the
+//! dirty part for each key's latest offset, as far as memory reaches; then it writes the segments
+//! from the front anew, group by group, and each new one takes the place of its group:
+//!
+//! 1. The new segment is written and synced under the suffix `.cleaned`; its indexes become `.swap`.
+//! 2. Its batches become `.swap` ([`Log::swap_in`]). Once the directory is synced, that counts: the
+//!    next start lets it take its place, whatever else is there.
+//! 3. The old segments become `.deleted`, its indexes get their names ([`Log::settle_swap`]).
+//! 4. Last, its batches get their name ([`Log::finish_swap`]).
+//!
+//! The directory is synced after each of them, for a crash may forget any rename and keep a later
+//! one. The last batch of a segment stays, if only as an empty one, so that a segment says itself
+//! how far it reaches.
+
+mod filter;
+mod map;
+mod markers;
+mod plan;
+mod run;
+mod swap;
+#[cfg(test)]
+mod tests;
+
+use map::OffsetMap;
+use markers::Transactions;
+pub use plan::Dirtiness;
+use plan::{Sealed, dirtiness, group};
+pub use run::{Cleaning, Pace};
+pub use swap::Cleaned;
+pub(crate) use swap::settle_leftovers;
+
+use super::{Log, LogError};
+use crate::base::{Offset, Timestamp};
+use crate::io::Disk;
+
+#[cfg(doc)]
+use super::LogDir;
+
+impl<D: Disk> Log<D> {
+    /// Everything below was cleaned, says the checkpoint ([`LogDir::save_cleaner_offsets`]).
+    pub fn set_cleaned_to(&mut self, offset: Offset) {
+        self.cleaned_to = offset;
+    }
+
+    /// Everything below was cleaned.
+    pub fn cleaned_to(&self) -> Offset {
+        self.cleaned_to
+    }
+
+    /// How dirty the log is.
+    pub fn dirtiness(
+        &mut self,
+        high_watermark: Offset,
+        now: Timestamp,
+    ) -> Result<Dirtiness, LogError> {
+        self.durability.check_online()?;
+        let stable = self.last_stable_offset(high_watermark);
+        let sealed = self.sealed()?;
+        Ok(dirtiness(&sealed, &self.config, self.cleaned_to, stable, now))
+    }
+
+    /// All segments but the last. Times that nobody asks for are left out.
+    fn sealed(&self) -> Result<Vec<Sealed>, LogError> {
+        let mut ends: Vec<Offset> = self.segments.keys().skip(1).copied().collect();
+        let mut sealed = Vec::with_capacity(ends.len());
+        for ((base, segment), end) in self.segments.iter().zip(ends.drain(..)) {
+            let first = match self.config.max_compaction_lag {
+                Some(_) => segment.first_timestamp()?.unwrap_or(segment.begun),
+                None => segment.begun,
+            };
+            let latest = match self.config.min_compaction_lag.is_zero() {
+                true => segment.begun,
+                false => segment.latest()?.map_or(segment.begun, |latest| latest.timestamp),
+            };
+            sealed.push(Sealed { base: *base, end, bytes: segment.size, first, latest });
+        }
+        Ok(sealed)
+    }
+}
