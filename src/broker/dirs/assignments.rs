@@ -86,7 +86,10 @@ fn request<W: World>(broker: &Broker<W>, asked: &Waiting) -> AssignReplicasToDir
         topics.entry(*topic).or_default().push(*partition);
     }
     let partitions = |indexes: Vec<i32>| {
-        indexes.into_iter().map(|index| message!(PartitionData { partition_index: index })).collect()
+        indexes
+            .into_iter()
+            .map(|index| message!(PartitionData { partition_index: index }))
+            .collect()
     };
     let directories = by_directory.into_iter().map(|(id, topics)| {
         let topics = topics.into_iter().map(|(topic, indexes)| {

@@ -174,7 +174,8 @@ mod tests {
     async fn a_new_replica_goes_where_the_fewest_are_unless_it_has_a_place() {
         let (_place, dirs) = three(false).await;
         let hosted = BTreeMap::from([(TopicId([1; 16]), 2), (TopicId([2; 16]), 1)]);
-        let chosen = |told: u8| dirs.choose(TopicId([told; 16]), &hosted).map(|home| home.id().0[0]);
+        let chosen =
+            |told: u8| dirs.choose(TopicId([told; 16]), &hosted).map(|home| home.id().0[0]);
         assert_eq!(chosen(0), Some(3));
         assert_eq!(chosen(1), Some(1), "as the metadata says");
         assert_eq!(chosen(9), Some(3), "its directory is gone for good: it begins anew");
