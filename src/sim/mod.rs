@@ -4,6 +4,7 @@
 //! `turmoil` is the referee: scheduler and TCP written by others. Both share one disk.
 
 mod clock;
+pub mod crash;
 pub mod disk;
 mod engine;
 mod film;
