@@ -265,7 +265,10 @@ impl Bench {
             Deed::StartAnew { ahead } => {
                 let to = self.content.end().plus(ahead);
                 self.shrink(Offset::ZERO);
-                self.told.starts.push((self.now(), to));
+                // Old segments may go one by one: all of them are deleted.
+                let bases: Vec<Offset> = self.log().segment_bases().collect();
+                let now = self.now();
+                self.told.starts.extend(bases.into_iter().chain([to]).map(|start| (now, start)));
                 self.cut(|log| log.truncate_fully_and_start_at(to).map(|_| ())).await;
                 self.sequences.clear();
             }

@@ -64,6 +64,8 @@ flaws! {
     NoDirectorySync = "no-dir-sync",
     /// KAFKA-16541: a checkpoint gets its name before it is synced.
     RenameBeforeSync = "rename-before-sync",
+    /// Recovery takes batches without a look at their checksums.
+    ServeBadCrc = "serve-bad-crc",
     /// KAFKA-5494: of a producer only the last batch is remembered.
     OneBatchWindow = "one-batch-window",
 }

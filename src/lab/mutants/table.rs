@@ -93,6 +93,10 @@ pub const UNCAUGHT: &[Uncaught] = &[
         "not seen where the rack loses power; a malformed history of epochs is rebuilt from batches",
     ),
     uncaught(
+        Flaw::ServeBadCrc,
+        "caught where crash states of one log are enumerated (`cargo test --test crashes`)",
+    ),
+    uncaught(
         Flaw::OneBatchWindow,
         "not seen where answers were cut off from producers; the reason is not known yet",
     ),
@@ -116,7 +120,6 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
         "no controller sends requests to brokers: they fetch the metadata log",
     ),
     missing("retry-fsync", "no fault makes a sync fail"),
-    missing("serve-bad-crc", "no fault lets bits rot"),
     missing("dead-dir-stays-leader", "no fault breaks a log directory"),
     missing("early-tombstone", "there is no compaction"),
     missing("drop-markers", "there is no compaction"),
