@@ -260,6 +260,7 @@ impl Bench {
                 let to = to.unwrap_or(self.content.end());
                 self.shrink(to);
                 self.cut(|log| log.truncate_to(to).map(|_| ())).await;
+                self.log().save_epochs().await.unwrap();
                 self.sequences_from_content();
             }
             Deed::StartAnew { ahead } => {
@@ -270,6 +271,7 @@ impl Bench {
                 let now = self.now();
                 self.told.starts.extend(bases.into_iter().chain([to]).map(|start| (now, start)));
                 self.cut(|log| log.truncate_fully_and_start_at(to).map(|_| ())).await;
+                self.log().save_epochs().await.unwrap();
                 self.sequences.clear();
             }
             Deed::AdvanceStart { batches } => {

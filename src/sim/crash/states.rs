@@ -29,7 +29,7 @@ pub struct Bound {
 
 impl Default for Bound {
     fn default() -> Self {
-        Self { contents: 40, names: 40, combinations: 160 }
+        Self { contents: 24, names: 24, combinations: 64 }
     }
 }
 
