@@ -115,7 +115,7 @@ impl Machine {
         match survival {
             Survival::Nothing => assert_eq!(found, self.ghost.stable()),
             Survival::Everything => assert_eq!(found, self.ghost.cached()),
-            Survival::Drawn => self.ghost.explain(&found),
+            _ => self.ghost.explain(&found),
         }
         self.ghost = Ghost::of(&found);
     }
@@ -174,6 +174,8 @@ fn some_survival() -> impl Strategy<Value = Survival> {
     prop_oneof![
         1 => Just(Survival::Nothing),
         3 => Just(Survival::Drawn),
+        1 => Just(Survival::Weakest),
+        1 => Just(Survival::Ext4Ordered),
         1 => Just(Survival::Everything),
     ]
 }

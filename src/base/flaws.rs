@@ -72,6 +72,8 @@ flaws! {
     EarlyTombstone = "early-tombstone",
     /// KAFKA-14055: a cleaner removes the markers of transactions whose records are there.
     DropMarkers = "drop-markers",
+    /// Recovery takes batches without a look at their checksums.
+    ServeBadCrc = "serve-bad-crc",
     /// KAFKA-5494: of a producer only the last batch is remembered.
     OneBatchWindow = "one-batch-window",
 }

@@ -39,6 +39,9 @@ pub(super) struct Durability {
     recovery_point: Offset,
     /// Cuts so far: a plan from before the last one proves nothing.
     cuts: u64,
+    /// How many of them are durable, and the segments that those were made in that are not.
+    cuts_synced: Arc<AtomicU64>,
+    cut_segments: BTreeSet<Offset>,
     /// Changes of the directory so far, and how many of them are durable.
     names: u64,
     names_synced: u64,
@@ -70,6 +73,8 @@ impl Durability {
             offline: Arc::default(),
             recovery_point,
             cuts: 0,
+            cuts_synced: Arc::default(),
+            cut_segments: BTreeSet::new(),
             names: 1,
             names_synced: 0,
             epochs: 1,
@@ -120,11 +125,49 @@ impl Durability {
     pub(super) fn cut(&mut self, to: Offset) -> Result<(), LogError> {
         self.cuts += 1;
         self.recovery_point = self.recovery_point.min(to);
+        self.cut_segments = self.cut_segments.range(..to).copied().collect();
         self.snapshots = self.snapshots.range(..=to).copied().collect();
         let saved = self.marks.iter().map(|mark| mark.offset).max().unwrap_or(Offset::ZERO);
         if saved > to {
             return Err(LogError::CheckpointFirst { dir: self.dir.clone(), saved, to });
         }
+        Ok(())
+    }
+}
+
+impl Durability {
+    /// The last cut ended in this segment.
+    pub(super) fn cut_in(&mut self, base: Offset) {
+        self.cut_segments.insert(base);
+    }
+
+    fn cut_is_durable(&self) -> bool {
+        self.cuts_synced.load(Ordering::Relaxed) >= self.cuts
+    }
+}
+
+/// What makes a cut durable: files that became shorter, and the names of those that went.
+pub(super) struct CutSync<D: Disk> {
+    disk: D,
+    dir: PathBuf,
+    offline: Arc<AtomicBool>,
+    files: Vec<(PathBuf, D::File)>,
+    synced: Arc<AtomicU64>,
+    cuts: u64,
+}
+
+impl<D: Disk> CutSync<D> {
+    pub(super) async fn run(self) -> Result<(), LogError> {
+        let failed = |error: LogError| {
+            self.offline.store(true, Ordering::Relaxed);
+            error
+        };
+        for (path, file) in &self.files {
+            file.sync().await.map_err(LogError::io("sync", path)).map_err(failed)?;
+        }
+        let synced = self.disk.sync_dir(&self.dir).await;
+        synced.map_err(LogError::io("sync", &self.dir)).map_err(failed)?;
+        self.synced.fetch_max(self.cuts, Ordering::Relaxed);
         Ok(())
     }
 }
@@ -240,12 +283,30 @@ impl<D: Disk> Log<D> {
         self.plan(self.segments.keys().next_back().copied().unwrap_or(self.log_end))
     }
 
+    /// What makes the last cut durable, if it is not.
+    pub(super) fn cut_sync(&self) -> Option<CutSync<D>> {
+        let state = &self.durability;
+        if state.cut_is_durable() {
+            return None;
+        }
+        let segments = state.cut_segments.iter().filter_map(|base| self.segments.get(base));
+        Some(CutSync {
+            disk: self.disk.clone(),
+            dir: self.dir.clone(),
+            offline: state.offline.clone(),
+            files: segments.map(|segment| (segment.path.clone(), segment.file.clone())).collect(),
+            synced: state.cuts_synced.clone(),
+            cuts: state.cuts,
+        })
+    }
+
     fn plan(&self, upto: Offset) -> FlushPlan<D> {
         let state = &self.durability;
         let active = self.segments.keys().next_back().copied();
         let (mut files, mut paths, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
         for (base, segment) in self.segments.range(..upto) {
-            if segment.end > state.recovery_point {
+            let cut = !state.cut_is_durable() && state.cut_segments.contains(base);
+            if segment.end > state.recovery_point || cut {
                 files.push((segment.path.clone(), segment.file.clone()));
             }
             // The last segment's indexes are built anew after a crash.
@@ -280,6 +341,10 @@ impl<D: Disk> Log<D> {
         let state = &mut self.durability;
         if flushed.cuts != state.cuts {
             return;
+        }
+        state.cut_segments = state.cut_segments.split_off(&flushed.upto);
+        if state.cut_segments.is_empty() {
+            state.cuts_synced.fetch_max(flushed.cuts, Ordering::Relaxed);
         }
         state.recovery_point = state.recovery_point.max(flushed.upto);
         state.names_synced = state.names_synced.max(flushed.names);

@@ -114,11 +114,16 @@ impl<D: Disk> Log<D> {
         news
     }
 
-    /// Makes the history of epochs durable. A [`super::FlushPlan`] does that, too.
+    /// Makes the history of epochs durable, and before that the last cut. A [`super::FlushPlan`]
+    /// does that, too.
     pub fn save_epochs(&self) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
         let saved = self.durability.epochs_saver();
         let save = self.epochs_file.save(&self.disk, self.epochs.to_text().into_bytes());
+        let cut = self.cut_sync();
         async move {
+            if let Some(cut) = cut {
+                cut.run().await?;
+            }
             save.await?;
             saved.done();
             Ok(())

@@ -3,8 +3,9 @@
 //! The order is what makes a crash in between harmless. The recovery point in the checkpoint is
 //! lowered first, durably: else new data above the cut, not yet synced, would stand below a
 //! recovery point that calls it synced. Then segments go from the end on, so that what is left is
-//! always a prefix. What of this the disk forgets in a power loss lies above the recovery point,
-//! where the next start trusts nothing but checksums, offsets and epochs that fit.
+//! always a prefix. In the end the cut itself is made durable, before anything is appended: of what
+//! was cut, whole batches could come back in front of newer ones, with offsets and epochs that fit,
+//! and no checksum would tell.
 
 use super::segment::Segment;
 use super::{Log, LogError};
@@ -16,7 +17,8 @@ use crate::io::Disk;
 pub struct Truncated {
     /// Where the log ends now: at most where it was asked to, for only whole batches stay.
     pub end: Offset,
-    /// Whether the history of epochs lost an entry: [`Log::save_epochs`] is due.
+    /// Whether the history of epochs lost an entry. [`Log::save_epochs`] is due after every cut, and
+    /// before the next append: it makes the cut durable as well.
     pub epochs_changed: bool,
 }
 
@@ -68,8 +70,10 @@ impl<D: Disk> Log<D> {
         let config = self.config;
         let active = self.active()?;
         active.truncate_to(offset, &config)?;
+        let base = active.base;
         self.log_end = active.end;
         self.cleaned_to = self.cleaned_to.min(self.log_end);
+        self.durability.cut_in(base);
         Ok(())
     }
 
@@ -97,6 +101,7 @@ impl<D: Disk> Log<D> {
         // Its age begins with its first batch.
         let fresh = Segment::create(&self.disk, &self.dir, offset, &self.config, Timestamp::NONE)?;
         self.segments.insert(offset, fresh);
+        self.durability.cut_in(offset);
         (self.log_start, self.log_end) = (offset, offset);
         Ok(())
     }

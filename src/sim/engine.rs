@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::disk::DiskProfile;
+use super::disk::{Corruption, DiskProfile, DiskStats, Failing};
 use super::{ClientEvent, Observation, Shot, TraceHash};
 use crate::base::{Instant, Seed};
 use crate::io::World;
@@ -39,8 +39,32 @@ pub enum Survival {
     /// Drawn per file: nothing, a prefix, any subset of dirty pages, a page torn at a sector;
     /// directory operations likewise.
     Drawn,
+    /// The same, and renames are torn apart as well: both names may be found, or neither.
+    Weakest,
+    /// Drawn, within what a journal as ext4's (`data=ordered`) allows: a sync of anything took all
+    /// earlier changes of names along, names changed in order, and a file that grew has its bytes.
+    Ext4Ordered,
     /// Everything reaches the platter, as if synced.
     Everything,
+    /// Exactly this reaches the platter, and nothing else.
+    Chosen(Vec<Kept>),
+}
+
+/// A part of what is unsynced that survives a power loss.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kept {
+    /// All changes of names.
+    Names,
+    /// Bytes of files.
+    File {
+        /// Those whose paths end like this.
+        ending: String,
+        /// Which of its unsynced pages, counted from the first (the end is not included); all, with
+        /// the size, when absent.
+        pages: Option<(u64, u64)>,
+    },
 }
 
 /// What a load or a test may ask of a simulated world beyond what code under test may.
@@ -155,12 +179,16 @@ pub trait Engine: Sized {
     /// Changes what the host's disk costs and holds, from now on.
     fn set_disk(&mut self, host: HostId, profile: DiskProfile);
 
-    /// Lets the host's next `count` syncs of files fail with EIO; 0 takes back those to come.
-    fn fail_syncs(&mut self, host: HostId, count: u32, dir: Option<&str>);
+    /// Lets the host's next `count` disk operations of a kind fail, anywhere or below a directory
+    /// alone; 0 takes back those to come.
+    fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>);
 
-    /// Every call on what is below this directory of a host fails with EIO; none any more with
-    /// `None`.
-    fn break_dir(&mut self, host: HostId, dir: Option<&str>);
+    /// Corrupts what the host's platter holds in `count` places of its logs (or lets the next
+    /// `count` writes to the platter go wrong). Says how many places there were.
+    fn corrupt_disk(&mut self, host: HostId, what: Corruption, count: u32) -> u32;
+
+    /// What the host's disk has done so far.
+    fn disk_stats(&self, host: HostId) -> DiskStats;
 
     /// Hash over everything that happened, in order.
     fn trace(&self) -> TraceHash;

@@ -4,6 +4,7 @@
 //! `turmoil` is the referee: scheduler and TCP written by others. Both share one disk.
 
 mod clock;
+pub mod crash;
 pub mod disk;
 mod engine;
 mod film;
@@ -16,7 +17,7 @@ pub mod turmoil;
 mod witness;
 
 pub use engine::{
-    Boot, Engine, HostId, Link, SimWorld, Survival, Unsupported, block_on, run_to_end,
+    Boot, Engine, HostId, Kept, Link, SimWorld, Survival, Unsupported, block_on, run_to_end,
 };
 pub use film::{Film, Shot};
 pub use history::{ClientEvent, Outcome};

@@ -77,12 +77,13 @@ impl<W: World> Partition<W> {
             if !follower.accepts(Position { epoch: asked.epoch, log_end: asked.offset }, log_end) {
                 return Ok(());
             }
-            if answer.error != ErrorCode::None {
-                follower.back_off(retry_at);
-                return self.out_of_range(&mut state, answer);
+            let refused = answer.error != ErrorCode::None;
+            match refused {
+                true => follower.back_off(retry_at),
+                false => follower.answered(),
             }
-            follower.answered();
             let (sync, new_epoch) = match answer.diverging {
+                _ if refused => (None, self.out_of_range(&mut state, answer)?),
                 Some((epoch, end)) => {
                     if state.config.flaws.has(Flaw::TruncateAfterHighWatermark) {
                         self.raise_high_watermark(&mut state, answer);
@@ -114,13 +115,16 @@ impl<W: World> Partition<W> {
     }
 
     /// The leader has nothing at this log's end. With epochs that only happens when the leader
-    /// deleted what this follower would need next: it starts over where the leader begins.
-    fn out_of_range(&self, state: &mut State<W>, answer: &LeaderAnswer) -> Result<(), LogError> {
-        if answer.error == ErrorCode::OffsetOutOfRange && answer.log_start > state.log.log_end() {
-            state.log.truncate_fully_and_start_at(answer.log_start)?;
-            state.high_watermark = answer.log_start;
+    /// deleted what this follower would need next: it starts over where the leader begins. Says
+    /// whether it did.
+    fn out_of_range(&self, state: &mut State<W>, answer: &LeaderAnswer) -> Result<bool, LogError> {
+        let behind = answer.log_start > state.log.log_end();
+        if answer.error != ErrorCode::OffsetOutOfRange || !behind {
+            return Ok(false);
         }
-        Ok(())
+        state.log.truncate_fully_and_start_at(answer.log_start)?;
+        state.high_watermark = answer.log_start;
+        Ok(true)
     }
 
     fn truncate(

@@ -95,6 +95,10 @@ pub const UNCAUGHT: &[Uncaught] = &[
         "not seen where the rack loses power; a malformed history of epochs is rebuilt from batches",
     ),
     uncaught(
+        Flaw::ServeBadCrc,
+        "caught where crash states of one log are enumerated (`cargo test --test crashes`)",
+    ),
+    uncaught(
         Flaw::OneBatchWindow,
         "not seen where answers were cut off from producers; the reason is not known yet",
     ),
@@ -117,7 +121,6 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
         "stale-control-request",
         "no controller sends requests to brokers: they fetch the metadata log",
     ),
-    missing("serve-bad-crc", "no fault lets bits rot"),
     missing("early-tombstone", "there is no compaction"),
     missing("drop-markers", "there is no compaction"),
     missing("forget-producer", "there is no retention"),

@@ -26,6 +26,7 @@ use crate::base::config::{Config, TopicConfig};
 use crate::base::{Instant, Seed, TopicPartition};
 use crate::check::history::{Header, Writer};
 use crate::check::{Judge, Setup, TopicPromise};
+use crate::sim::disk::DiskProfile;
 use crate::sim::leap::Leap;
 use crate::sim::turmoil::Referee;
 use crate::sim::{ClientEvent, Engine, Link, SimWorld, What};
@@ -125,6 +126,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
         let ends = Ends::default();
         let hosts = cluster::nodes(&mut engine, scenario, &ends);
+        if scenario.disk != DiskProfile::default() {
+            hosts.iter().for_each(|host| engine.set_disk(host.id, scenario.disk.clone()));
+        }
         let cast = Cast::new(hosts);
         let judge = Judge::new(setup(scenario, &cast));
         Self {
@@ -170,7 +174,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let clients = cluster::clients(&mut self.engine, self.scenario, &self.plan, &self.control);
         self.cast.hosts.extend(clients);
         let faults = std::mem::take(&mut self.plan.faults);
-        let mut faults = Faults::new(&self.scenario.topic.name, faults, began);
+        let mut faults =
+            Faults::new(&self.scenario.topic.name, faults, began).on(self.scenario.disk.clone());
         let end = began + self.scenario.duration;
         while self.engine.now() < end {
             faults.step(&mut self.engine, &mut self.cast);

@@ -6,6 +6,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::{Range, Roles};
 use crate::sim::Survival;
+use crate::sim::disk::{Corruption, Failing};
 
 /// What happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,6 +24,8 @@ pub enum Action {
         survival: Survival,
         /// Just before which disk operation from then on; at once when absent.
         operation: Option<Range<u64>>,
+        /// Of several, each comes back so long after the one before; all at once when absent.
+        stagger: Option<Range<Duration>>,
     },
     /// The process stops and later goes on, without knowing.
     Pause {
@@ -103,21 +106,40 @@ pub enum Action {
         /// Whose disk.
         target: Roles,
     },
-    /// Syncs fail (`EIO`), and what they should have written never reaches the platter.
+    /// Operations of one kind fail.
     DiskError {
         /// Whose disk.
         target: Roles,
+        /// Which, and how.
+        what: Failing,
         /// How many.
-        syncs: Range<u64>,
-        /// Only those of files below this directory.
+        count: Range<u64>,
+        /// Only those below this directory, one of `log.dirs`.
         dir: Option<String>,
     },
-    /// Everything below one log directory fails (`EIO`).
+    /// Syncs succeed, and make nothing durable.
+    DiskLies {
+        /// Whose disk.
+        target: Roles,
+    },
+    /// Nothing works in one log directory any more (`EIO`).
     DirFailure {
         /// Whose disk.
         target: Roles,
         /// One of `log.dirs`.
         dir: String,
+    },
+    /// What the platter holds is not what was written.
+    Corruption {
+        /// Whose disk.
+        target: Roles,
+        /// In which way.
+        what: Corruption,
+        /// How many pages.
+        pages: Range<u64>,
+        /// So many brokers are never corrupted, whatever strikes: where data must survive, a copy
+        /// has to be left.
+        intact: u64,
     },
     /// The date jumps.
     ClockJump {
@@ -166,7 +188,8 @@ impl Action {
                 operation.as_mut().map(|range| ("operation", range))
             }
             Self::SlowDisk { factor, .. } => Some(("factor", factor)),
-            Self::DiskError { syncs, .. } => Some(("syncs", syncs)),
+            Self::DiskError { count, .. } => Some(("syncs", count)),
+            Self::Corruption { pages, .. } => Some(("pages", pages)),
             Self::ClockDrift { ppm, .. } => Some(("ppm", ppm)),
             Self::SlowLink { bandwidth, loss, .. } => {
                 let bandwidth = bandwidth.as_mut().map(|range| ("bandwidth", range));
@@ -184,7 +207,8 @@ impl Action {
         let numbers = action.draws().into_iter();
         let key = numbers.filter(|(_, range)| range.low != range.high).map(|(key, _)| key).next();
         let jumps = matches!(self, Self::ClockJump { by, .. } if by.low != by.high);
-        key.or(jumps.then_some("by"))
+        let staggers = matches!(self, Self::PowerLoss { stagger: Some(s), .. } if s.low != s.high);
+        key.or(jumps.then_some("by")).or(staggers.then_some("stagger"))
     }
 
     /// The same with one value in the place of each range that is drawn before the run.
@@ -195,6 +219,9 @@ impl Action {
         }
         if let Self::ClockJump { by, .. } = &mut action {
             *by = Range::just(by.draw(random));
+        }
+        if let Self::PowerLoss { stagger: Some(stagger), .. } = &mut action {
+            *stagger = Range::just(stagger.draw(random));
         }
         action
     }

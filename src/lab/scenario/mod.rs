@@ -1,6 +1,7 @@
 //! What a scenario file says: a cluster, its load, its faults, and what must come of it.
 
 mod action;
+mod disk;
 mod document;
 mod event;
 mod parse;
@@ -21,6 +22,7 @@ pub use value::{Notation, Range, Rate};
 
 use super::schedule::Fault;
 use crate::base::config::{BrokerConfig, ConsumerConfig, ProducerConfig, TopicConfig};
+use crate::sim::disk::DiskProfile;
 
 /// One scenario, as its file says it.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,6 +39,8 @@ pub struct Scenario {
     pub seed: Option<u64>,
     /// The nodes.
     pub cluster: Cluster,
+    /// What every node's disk costs and holds while nothing is wrong with it.
+    pub disk: DiskProfile,
     /// The topic that all load goes to.
     pub topic: Topic,
     /// Who produces and who consumes.
@@ -56,6 +60,7 @@ pub struct Scenario {
 pub(super) struct Written {
     pub(super) cluster: Vec<(String, String)>,
     pub(super) topic: Vec<(String, String)>,
+    pub(super) disk: Vec<(&'static str, u64)>,
 }
 
 /// `[cluster]`.

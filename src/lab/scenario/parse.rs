@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::disk;
 use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
 use super::strike::{Known, planned_fault, rule};
 use super::{Cluster, Expect, Load, Range, Rate, Scenario, Topic, Work, Written};
@@ -40,7 +41,7 @@ impl Scenario {
             problems.add(1, "the file is empty: a scenario needs at least a `name` and `[expect]`");
             return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
         }
-        let tables = ["cluster", "topic", "expect"];
+        let tables = ["cluster", "topic", "disk", "expect"];
         let arrays = ["load", "fault", "schedule"];
         let Some(mut document) = Document::parse(text, &tables, &arrays, &mut problems) else {
             return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
@@ -55,6 +56,8 @@ impl Scenario {
         let mut written = Written::default();
         let cluster = cluster(section(&mut document, "cluster"), &mut written, p);
         let topic = topic(section(&mut document, "topic"), &cluster, &mut written, p);
+        let (disk, disk_written) = disk::profile(document.table("disk"), p);
+        written.disk = disk_written;
         let loads: Vec<_> =
             document.array("load").into_iter().filter_map(|table| load(table, p)).collect();
         let known = Known { cluster: &cluster, topic: &topic, loads: &loads };
@@ -82,6 +85,7 @@ impl Scenario {
                 duration,
                 seed,
                 cluster,
+                disk,
                 topic,
                 loads,
                 rules,

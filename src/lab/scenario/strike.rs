@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::disk;
 use super::document::{At, Problems, Section, unknown};
 use super::event::EVENTS;
 use super::parse::bounded;
 use super::{Action, Burst, Cluster, Event, Load, Moment, Range, Role, Roles, Rule, Topic, Work};
 use crate::lab::schedule::{Fault, MAX_STRIKES};
-use crate::sim::{Link, Survival};
+use crate::sim::Link;
 
 /// Most strikes of one burst.
 const MAX_BURST: u64 = 100;
@@ -53,12 +54,14 @@ enum Kind {
     DiskStall,
     DiskFull,
     DiskError,
+    DiskLies,
     DirFailure,
+    Corruption,
     ClockJump,
     ClockDrift,
 }
 
-const KINDS: [(&str, Kind); 18] = [
+const KINDS: [(&str, Kind); 20] = [
     ("kill", Kind::Kill),
     ("power-loss", Kind::PowerLoss),
     ("pause", Kind::Pause),
@@ -74,15 +77,11 @@ const KINDS: [(&str, Kind); 18] = [
     ("disk-stall", Kind::DiskStall),
     ("disk-full", Kind::DiskFull),
     ("disk-error", Kind::DiskError),
+    ("disk-lies", Kind::DiskLies),
     ("dir-failure", Kind::DirFailure),
+    ("disk-corruption", Kind::Corruption),
     ("clock-jump", Kind::ClockJump),
     ("clock-drift", Kind::ClockDrift),
-];
-
-const SURVIVALS: [(&str, Survival); 3] = [
-    ("nothing", Survival::Nothing),
-    ("drawn", Survival::Drawn),
-    ("everything", Survival::Everything),
 ];
 
 /// The part that rules and planned faults share: what happens, and to whom.
@@ -97,18 +96,12 @@ fn action(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> 
     };
     Some(match kind {
         Kind::Kill => Action::Kill { target: nodes(section, problems)? },
-        Kind::PowerLoss => {
-            let words: Vec<_> =
-                SURVIVALS.iter().enumerate().map(|(index, (word, _))| (*word, index)).collect();
-            let survival = section.word("survival", &words, problems);
-            Action::PowerLoss {
-                survival: survival
-                    .and_then(|survival| SURVIVALS.get(survival.value))
-                    .map_or(Survival::Drawn, |(_, survival)| survival.clone()),
-                operation: section.range("operation", problems).map(|range| range.value),
-                target: nodes(section, problems)?,
-            }
-        }
+        Kind::PowerLoss => Action::PowerLoss {
+            survival: disk::survival(section, problems),
+            operation: section.range("operation", problems).map(|range| range.value),
+            stagger: section.range("stagger", problems).map(|range| range.value),
+            target: nodes(section, problems)?,
+        },
         Kind::Pause => Action::Pause { target: roles(section, "target", known, false, problems)? },
         Kind::Partition => {
             let (from, to, one_way) = ends(section, known, problems)?;
@@ -141,15 +134,20 @@ fn action(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> 
             target: nodes(section, problems)?,
         },
         Kind::DiskFull => Action::DiskFull { target: nodes(section, problems)? },
-        Kind::DiskError => Action::DiskError {
-            syncs: number(section, "syncs", (1, 1_000_000), (1, 1), problems),
-            dir: if section.has("dir") { log_dir(section, known, problems) } else { None },
-            target: nodes(section, problems)?,
-        },
+        Kind::DiskError => {
+            let dir = if section.has("dir") { log_dir(section, known, problems) } else { None };
+            let target = nodes(section, problems)?;
+            disk::error(section, target, dir, problems)
+        }
+        Kind::DiskLies => Action::DiskLies { target: nodes(section, problems)? },
         Kind::DirFailure => Action::DirFailure {
             dir: log_dir(section, known, problems)?,
             target: nodes(section, problems)?,
         },
+        Kind::Corruption => {
+            let target = nodes(section, problems)?;
+            disk::corruption(section, target, problems)
+        }
         Kind::ClockJump => Action::ClockJump {
             by: section.range("by", problems).map_or(JUMP, |by| by.value),
             back: section.boolean("back", problems).unwrap_or(false),
@@ -173,7 +171,7 @@ const GAP: Range<Duration> =
     Range { low: Duration::from_millis(100), high: Duration::from_secs(1) };
 
 /// A whole number or a range of such, within bounds.
-fn number(
+pub(super) fn number(
     section: &mut Section,
     key: &'static str,
     (low, high): (u64, u64),

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
+use super::disk::{CORRUPTIONS, ERRORS, show_survival};
 use super::{Action, Expect, Moment, Notation, Roles, Scenario, Work};
 use crate::lab::schedule::{Fault, Plan};
-use crate::sim::Survival;
 
 impl Scenario {
     /// The scenario as a file, with the faults and client counts of `plan` in the place of what
@@ -29,6 +29,12 @@ impl Scenario {
         push(&mut text, "partitions", &self.topic.partitions.to_string());
         push(&mut text, "replication.factor", &self.topic.replication_factor.to_string());
         keys(&mut text, &self.written.topic);
+        if !self.written.disk.is_empty() {
+            text.push_str("\n[disk]\n");
+        }
+        for (key, value) in &self.written.disk {
+            push(&mut text, key, &value.to_string());
+        }
         for (load, clients) in self.loads.iter().zip(&plan.clients) {
             text.push_str("\n[[load]]\n");
             match &load.work {
@@ -96,7 +102,9 @@ impl Action {
             Self::DiskStall { .. } => "disk-stall",
             Self::DiskFull { .. } => "disk-full",
             Self::DiskError { .. } => "disk-error",
+            Self::DiskLies { .. } => "disk-lies",
             Self::DirFailure { .. } => "dir-failure",
+            Self::Corruption { .. } => "disk-corruption",
             Self::ClockJump { .. } => "clock-jump",
             Self::ClockDrift { .. } => "clock-drift",
         }
@@ -108,15 +116,15 @@ impl Action {
             Self::Kill { target }
             | Self::Pause { target }
             | Self::Restart { target }
-            | Self::DiskFull { target } => push(text, "target", &target.to_toml()),
-            Self::PowerLoss { target, survival, operation } => {
+            | Self::DiskFull { target }
+            | Self::DiskLies { target } => push(text, "target", &target.to_toml()),
+            Self::PowerLoss { target, survival, operation, stagger } => {
                 push(text, "target", &target.to_toml());
-                let word = match survival {
-                    Survival::Nothing => "nothing",
-                    Survival::Drawn => "drawn",
-                    Survival::Everything => "everything",
-                };
-                push(text, "survival", &quote(word));
+                let (key, value) = show_survival(survival);
+                push(text, key, &value);
+                if let Some(stagger) = stagger {
+                    push(text, "stagger", &quote(&stagger.to_string()));
+                }
                 if let Some(operation) = operation {
                     push(text, "operation", &operation.to_string());
                 }
@@ -140,9 +148,10 @@ impl Action {
                 push(text, "target", &target.to_toml());
                 push(text, "stall", &quote(&stall.to_string()));
             }
-            Self::DiskError { target, syncs, dir } => {
+            Self::DiskError { target, what, count, dir } => {
                 push(text, "target", &target.to_toml());
-                push(text, "syncs", &syncs.to_string());
+                let key = ERRORS.iter().find(|(_, error)| error == what);
+                push(text, key.map_or("syncs", |(key, _)| *key), &quote(&count.to_string()));
                 if let Some(dir) = dir {
                     push(text, "dir", &quote(dir));
                 }
@@ -150,6 +159,13 @@ impl Action {
             Self::DirFailure { target, dir } => {
                 push(text, "target", &target.to_toml());
                 push(text, "dir", &quote(dir));
+            }
+            Self::Corruption { target, what, pages, intact } => {
+                push(text, "target", &target.to_toml());
+                let word = CORRUPTIONS.iter().find(|(_, corruption)| corruption == what);
+                push(text, "what", &quote(word.map_or("bit-rot", |(word, _)| *word)));
+                push(text, "pages", &quote(&pages.to_string()));
+                push(text, "intact", &intact.to_string());
             }
             Self::ClockJump { target, by, back } => {
                 push(text, "target", &target.to_toml());

@@ -245,18 +245,22 @@ fn plainer_faults(scenario: &Scenario) -> Vec<Scenario> {
 fn plainer_actions(action: &Action) -> Vec<Action> {
     let mut ways = Vec::new();
     match action {
-        Action::PowerLoss { target, survival, operation } => {
-            if operation.is_some() {
+        Action::PowerLoss { target, survival, operation, stagger } => {
+            let plainer = |target: &Roles, survival: &Survival, operation, stagger| {
                 let (target, survival) = (target.clone(), survival.clone());
-                ways.push(Action::PowerLoss { target, survival, operation: None });
+                Action::PowerLoss { target, survival, operation, stagger }
+            };
+            if operation.is_some() {
+                ways.push(plainer(target, survival, None, *stagger));
             }
-            if *survival == Survival::Drawn {
-                let (target, survival) = (target.clone(), Survival::Nothing);
-                ways.push(Action::PowerLoss { target, survival, operation: *operation });
+            if stagger.is_some() {
+                ways.push(plainer(target, survival, *operation, None));
+            }
+            if !matches!(survival, Survival::Nothing | Survival::Everything) {
+                ways.push(plainer(target, &Survival::Nothing, *operation, *stagger));
             }
             for target in fewer_targets(target) {
-                let survival = survival.clone();
-                ways.push(Action::PowerLoss { target, survival, operation: *operation });
+                ways.push(plainer(&target, survival, *operation, *stagger));
             }
         }
         Action::Kill { target } => {

@@ -5,8 +5,9 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::Failing;
 use super::SimDisk;
-use super::state::{Op, Power, State, eio, void};
+use super::state::{Op, Power, State, input_output_error, void};
 use super::tree::{Body, Dir, Found, Ino, ROOT, components};
 use crate::io::{Disk, Entry, File, Map, Open};
 use crate::sim::What;
@@ -36,6 +37,33 @@ impl SimDisk {
         result
     }
 
+    /// The same for an open file, unless it lies where nothing works any more.
+    fn operate_on<T>(
+        &self,
+        ino: Ino,
+        work: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.operate(|state| {
+            let path = state.tree.node(ino).and_then(|node| node.path.clone());
+            if path.is_some_and(|path| state.is_dead(Path::new(&*path))) {
+                return Err(input_output_error());
+            }
+            work(state)
+        })
+    }
+
+    /// The same for a path.
+    fn operate_at<T>(
+        &self,
+        path: &Path,
+        work: impl FnOnce(&mut State) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.operate(|state| {
+            state.owe(state.profile.name_call);
+            if state.is_dead(path) { Err(input_output_error()) } else { work(state) }
+        })
+    }
+
     /// A look that is no operation.
     fn look<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state.lock();
@@ -54,25 +82,31 @@ impl SimDisk {
 
     /// Waits for the platter between two halves of a sync.
     async fn sync_file(self, ino: Ino) -> io::Result<()> {
-        let (snapshot, time) = self.operate(|state| {
-            state.sound(ino)?;
+        let (snapshot, names, time) = self.operate_on(ino, |state| {
             let file = state.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
             let snapshot = file.begin_sync();
             state.trace(Op::Sync, ino, [snapshot.pages(), 0], &[]);
             let time = state.sync_time(snapshot.pages());
-            Ok((snapshot, time))
+            Ok((snapshot, state.tree.serial(), time))
         })?;
         (self.sleep)(time).await;
         self.look(|state| {
-            let fails = state.sync_fails(ino);
-            state.trace(Op::Synced, ino, [snapshot.pages(), u64::from(fails)], &[]);
+            let failure = state.sync_fails(ino);
+            let fails = u64::from(failure.is_some());
+            state.trace(Op::Synced, ino, [snapshot.pages(), fails], &[]);
+            let lies = state.profile.lies;
             let file = state.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
-            if fails {
+            if let Some(error) = failure {
                 file.fail_sync(snapshot);
-                return Err(eio());
+                return Err(error);
             }
-            file.finish_sync(snapshot);
-            state.synced(ino);
+            if lies {
+                file.forget_sync(snapshot);
+            } else {
+                file.finish_sync(snapshot);
+                state.synced(ino);
+                state.tree.journalled(names);
+            }
             state.stats.syncs += 1;
             Ok(())
         })
@@ -89,9 +123,7 @@ impl Disk for SimDisk {
     type Map = SimMap;
 
     fn open(&self, path: &Path, how: Open) -> io::Result<SimFile> {
-        self.operate(|state| {
-            state.owe(state.profile.name_call);
-            state.sound_at(path)?;
+        self.operate_at(path, |state| {
             let found = state.tree.locate(path).map_err(|error| match error.kind() {
                 io::ErrorKind::ResourceBusy => io::ErrorKind::IsADirectory.into(),
                 _ => error,
@@ -123,7 +155,6 @@ impl Disk for SimDisk {
         self.operate(|state| {
             state.owe(state.profile.name_call);
             let ino = file.open.ino;
-            state.sound(ino)?;
             state.trace(Op::Map, ino, [len, 0], &[]);
             if state.tree.file(ino).is_none_or(|file| file.len() < len) {
                 return Err(io::Error::new(
@@ -136,9 +167,7 @@ impl Disk for SimDisk {
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.operate(|state| {
-            state.owe(state.profile.name_call);
-            state.sound_at(dir)?;
+        self.operate_at(dir, |state| {
             let ino = state.tree.resolve(dir, false)?;
             let names = state.tree.names(ino, false).ok_or(io::ErrorKind::NotADirectory)?;
             let entries = names.iter().map(|(name, ino)| Entry {
@@ -152,9 +181,7 @@ impl Disk for SimDisk {
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        self.operate(|state| {
-            state.owe(state.profile.name_call);
-            state.sound_at(path)?;
+        self.operate_at(path, |state| {
             let exists = match state.tree.resolve(path, false) {
                 Ok(_) => true,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
@@ -166,9 +193,7 @@ impl Disk for SimDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        self.operate(|state| {
-            state.owe(state.profile.name_call);
-            state.sound_at(dir)?;
+        self.operate_at(dir, |state| {
             let names: Vec<String> = components(dir)?.into_iter().map(String::from).collect();
             let mut above = ROOT;
             for (depth, name) in names.iter().enumerate() {
@@ -191,18 +216,19 @@ impl Disk for SimDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.operate(|state| {
-            state.owe(state.profile.name_call);
-            state.sound_at(from)?;
-            state.sound_at(to)?;
+        self.operate_at(from, |state| {
+            if state.is_dead(to) {
+                return Err(input_output_error());
+            }
+            if state.fails_at(Failing::Rename, from) {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
             state.rename(from, to)
         })
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.operate(|state| {
-            state.owe(state.profile.name_call);
-            state.sound_at(path)?;
+        self.operate_at(path, |state| {
             let found = state.tree.locate(path)?;
             let ino = found.ino.ok_or(io::ErrorKind::NotFound)?;
             if state.tree.is_dir(ino) {
@@ -219,9 +245,7 @@ impl Disk for SimDisk {
     }
 
     fn remove_dir(&self, dir: &Path) -> io::Result<()> {
-        self.operate(|state| {
-            state.owe(state.profile.name_call);
-            state.sound_at(dir)?;
+        self.operate_at(dir, |state| {
             let found = state.tree.locate(dir)?;
             let ino = found.ino.ok_or(io::ErrorKind::NotFound)?;
             let names = state.tree.names(ino, false).ok_or(io::ErrorKind::NotADirectory)?;
@@ -237,8 +261,7 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &Path) -> impl Future<Output = io::Result<()>> + Send + 'static {
         let (disk, dir) = (self.clone(), dir.to_owned());
         async move {
-            let (changes, time) = disk.operate(|state| {
-                state.sound_at(&dir)?;
+            let (changes, names, time) = disk.operate(|state| {
                 let ino = state.tree.resolve(&dir, false)?;
                 // Syncing a file by its path is a sync of that file, not of a directory.
                 if !state.tree.is_dir(ino) {
@@ -246,12 +269,18 @@ impl Disk for SimDisk {
                 }
                 let changes = state.tree.begin_sync(ino);
                 state.trace(Op::SyncDir, ino, [changes.len() as u64, 0], bytes(&dir));
+                if state.is_dead(&dir) {
+                    return Err(input_output_error());
+                }
                 let time = state.sync_time(u64::from(!changes.is_empty()));
-                Ok((changes, time))
+                Ok((changes, state.tree.serial(), time))
             })?;
             (disk.sleep)(time).await;
             disk.look(|state| {
-                state.tree.finish_sync(&changes);
+                if !state.profile.lies {
+                    state.tree.finish_sync(&changes);
+                    state.tree.journalled(names);
+                }
                 state.stats.syncs += 1;
                 state.trace(Op::DirSynced, ROOT, [changes.len() as u64, 0], bytes(&dir));
                 Ok(())
@@ -306,9 +335,8 @@ impl File for SimFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let ino = self.open.ino;
-        self.open.disk.operate(|state| {
+        self.open.disk.operate_on(ino, |state| {
             state.owe(state.profile.call);
-            state.sound(ino)?;
             let count = state.read(ino, offset, buffer)?;
             state.trace(Op::Read, ino, [offset, count as u64], &[]);
             Ok(count)
@@ -316,18 +344,14 @@ impl File for SimFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.open.disk.operate(|state| {
+        self.open.disk.operate_on(self.open.ino, |state| {
             state.owe(state.profile.call);
-            state.sound(self.open.ino)?;
             state.write(self.open.ino, offset, bytes, Op::Write)
         })
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.open.disk.operate(|state| {
-            state.sound(self.open.ino)?;
-            state.set_len(self.open.ino, len)
-        })
+        self.open.disk.operate_on(self.open.ino, |state| state.set_len(self.open.ino, len))
     }
 
     fn sync(&self) -> impl Future<Output = io::Result<()>> + Send + 'static {
@@ -362,7 +386,7 @@ impl Map for SimMap {
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         inside(self.len, offset, bytes.len());
         let ino = self.file.open.ino;
-        self.file.open.disk.operate(|state| {
+        self.file.open.disk.operate_on(ino, |state| {
             let len = state.tree.file(ino).map_or(0, |file| file.len());
             assert!(
                 offset + bytes.len() as u64 <= len,

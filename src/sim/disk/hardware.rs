@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::state::{Op, Power, State};
-use super::{DiskProfile, tree};
+use super::state::{Fails, Op, Power, State};
+use super::{Corruption, DiskProfile, tree};
 use crate::base::{Instant, Seed};
 use crate::sim::{HostId, Observer, Survival, Trace};
 
@@ -45,10 +45,40 @@ pub struct DiskStats {
     pub syncs: u64,
     /// Pages that reached the platter without a sync.
     pub written_back: u64,
+    /// Pages read from the platter before somebody asked for them.
+    pub read_ahead: u64,
+    /// Pages that left memory for others.
+    pub evicted: u64,
+    /// Syncs and reads for which the device took unusually long.
+    pub stalls: u64,
+    /// How long these took.
+    pub stalled: Duration,
+    /// Writes that had to wait because too much was dirty.
+    pub throttled: u64,
+    /// How long these waited.
+    pub throttled_for: Duration,
     /// Pages that a power loss would now endanger.
     pub dirty_pages: u64,
     /// Pages that take space.
     pub used_pages: u64,
+}
+
+/// Operations that can be made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Failing {
+    /// Syncs of files fail with `EIO`. What they should have written is in the cache, counts as
+    /// clean, and never reaches the platter unless it is written again ("fsyncgate", ATC'20).
+    Sync,
+    /// The same with `ENOSPC`: space is given to bytes only when they are written out.
+    SyncFull,
+    /// The kernel's own writing out fails, and the next sync of that file says so: late, and once.
+    WriteBack,
+    /// Writes end early with `EIO`, some of their bytes written.
+    Write,
+    /// Renames fail with `ENOSPC`: the directory can't grow.
+    Rename,
+    /// Reads of what is not in memory fail with `EIO`.
+    Read,
 }
 
 /// The disk of one host. A clone is another handle on it.
@@ -121,17 +151,20 @@ impl SimDisk {
         self.state.lock().struck
     }
 
-    /// The next `count` syncs of files fail with EIO. What they should have written is in the cache,
-    /// counts as clean, and never reaches the platter unless it is written again.
-    /// With a directory, only syncs of files below it.
-    pub fn fail_syncs(&self, count: u32, dir: Option<&str>) {
-        self.state.lock().failing_syncs = (count, dir.map(Arc::from));
+    /// The next `count` operations of a kind fail, anywhere or below a directory alone; 0 takes
+    /// back those to come.
+    pub fn fail(&self, what: Failing, count: u32, dir: Option<&str>) {
+        let mut state = self.state.lock();
+        match count {
+            0 => state.failing.remove(&what),
+            left => state.failing.insert(what, Fails { left, dir: dir.map(Arc::from) }),
+        };
     }
 
-    /// From now on every call on files and names below this directory fails with EIO, but for
-    /// those through maps; none does with `None`. A power loss mends nothing here.
-    pub fn break_dir(&self, dir: Option<&str>) {
-        self.state.lock().broken_dir = dir.map(Arc::from);
+    /// Corrupts `count` pages of `.log` files; for writes that go wrong, of those that are written
+    /// next. Says how many there were.
+    pub fn corrupt(&self, what: Corruption, count: u32) -> u32 {
+        self.state.lock().corrupt(what, count)
     }
 
     /// A file's bytes as the page cache has them: no operation, no cost.

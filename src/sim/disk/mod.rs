@@ -18,9 +18,15 @@
 //! handles: its calls fail and change nothing. A power loss can be set to strike just before any
 //! operation, however deep inside a task it is.
 //!
+//! Where the profile limits memory, pages that were used least lately leave it, sequential readers
+//! are read ahead for, and who dirties too much waits (`cache`). Disks may also lie, fail late,
+//! write short, and lose, swap or rot what they were given (`corrupt`).
+//!
 //! Not modelled: a page that reached the platter as it was between two writes (only the flusher does
-//! that), eviction and a limit on dirty pages, renames torn apart, bytes that rot.
+//! that; [`crash`](super::crash) knows such states as well).
 
+mod cache;
+mod corrupt;
 mod handle;
 mod hardware;
 mod pages;
@@ -32,6 +38,7 @@ mod tests;
 mod tree;
 mod writeback;
 
+pub use corrupt::Corruption;
 pub use handle::{SimFile, SimMap};
-pub use hardware::{Clock, DiskStats, SimDisk, Sleep, Struck};
-pub use profile::{DiskProfile, Writeback};
+pub use hardware::{Clock, DiskStats, Failing, SimDisk, Sleep, Struck};
+pub use profile::{DiskProfile, Memory, Writeback};

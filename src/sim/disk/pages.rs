@@ -8,6 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::corrupt::Wounds;
+
 /// Bytes of a page.
 pub(super) const PAGE: usize = 4096;
 /// What the platter writes at once: a page torn by a power loss is torn between sectors.
@@ -21,7 +23,7 @@ pub(super) const MAX_LEN: u64 = 16 << 40;
 pub(super) type Content = Option<Arc<[u8; PAGE]>>;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Condition {
+pub(super) enum Condition {
     /// The platter has what the cache has.
     #[default]
     Clean,
@@ -32,13 +34,16 @@ enum Condition {
 }
 
 #[derive(Clone, Debug, Default)]
-struct Slot {
-    cached: Content,
-    stable: Content,
-    condition: Condition,
+pub(super) struct Slot {
+    pub(super) cached: Content,
+    pub(super) stable: Content,
+    pub(super) condition: Condition,
     /// Since which power-on the page is in memory; an older one must be read from the platter.
-    warm: u32,
+    pub(super) warm: u32,
 }
+
+/// No power-on: the page is not in memory.
+pub(super) const COLD: u32 = u32::MAX;
 
 /// What a read or write met in the cache.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,7 +107,9 @@ pub(super) struct Pages {
     syncing: BTreeMap<u64, Sizes>,
     serial: u64,
     /// Pages that take space, as the cache sees it.
-    allocated: u64,
+    pub(super) allocated: u64,
+    /// What of it is not as it should be: see [`super::corrupt`].
+    pub(super) wounds: Wounds,
 }
 
 impl Pages {
@@ -125,17 +132,17 @@ impl Pages {
         self.unsynced.is_empty() && self.len == self.stable_len && self.sizes.low == self.sizes.high
     }
 
-    fn slot(&self, page: u64) -> Option<&Slot> {
+    pub(super) fn slot(&self, page: u64) -> Option<&Slot> {
         self.chunks.get(&(page / CHUNK)).map(|chunk| &chunk[(page % CHUNK) as usize])
     }
 
-    fn slot_mut(&mut self, page: u64) -> &mut Slot {
+    pub(super) fn slot_mut(&mut self, page: u64) -> &mut Slot {
         let chunk = self.chunks.entry(page / CHUNK).or_default();
         &mut chunk[(page % CHUNK) as usize]
     }
 
     /// Pages from `from` on that have a place in the tree, whether they hold anything or not.
-    fn placed_from(&self, from: u64) -> Vec<u64> {
+    pub(super) fn placed_from(&self, from: u64) -> Vec<u64> {
         let chunks = self.chunks.range(from / CHUNK..);
         chunks
             .flat_map(|(chunk, _)| chunk * CHUNK..(chunk + 1) * CHUNK)
@@ -149,6 +156,9 @@ impl Pages {
         let mut touched = Touched::default();
         if offset >= end {
             return touched;
+        }
+        if !self.wounds.is_sound() {
+            self.read_wounded(offset..end, warm);
         }
         touched.bytes = (end - offset) as usize;
         for (page, within, at) in pieces(offset..end) {
@@ -171,6 +181,21 @@ impl Pages {
             }
         }
         touched
+    }
+
+    /// Brings a page into memory ahead of its reader. Says whether it was on the platter only.
+    pub fn warm_up(&mut self, page: u64, warm: u32) -> bool {
+        let chunk = self.chunks.get_mut(&(page / CHUNK));
+        let slot = chunk.map(|chunk| &mut chunk[(page % CHUNK) as usize]);
+        // What can't be read, or comes as something else, is for the reader himself to meet.
+        let sound = self.wounds.is_sound();
+        match slot {
+            Some(slot) if slot.cached.is_some() && slot.warm != warm && sound => {
+                slot.warm = warm;
+                true
+            }
+            _ => false,
+        }
     }
 
     /// Copies out what is there without being seen: for observers.
@@ -204,8 +229,10 @@ impl Pages {
             touched.hits += u64::from(!cold);
             touched.allocated += u64::from(slot.cached.is_none());
             slot.warm = warm;
-            let content = slot.cached.get_or_insert_with(|| Arc::new([0; PAGE]));
             let source = &bytes[at..at + within.len()];
+            self.wounds.overwritten(page);
+            let slot = self.slot_mut(page);
+            let content = slot.cached.get_or_insert_with(|| Arc::new([0; PAGE]));
             // Shared with the platter or with a sync under way: then the page is copied, once.
             Arc::make_mut(content)[within].copy_from_slice(source);
             touched.dirtied += u64::from(slot.condition != Condition::Dirty);
@@ -316,6 +343,30 @@ impl Pages {
         count
     }
 
+    /// One page reaches the platter by itself. Says whether there was something to write.
+    pub fn write_back_page(&mut self, page: u64) -> bool {
+        let slot = self.slot(page).filter(|slot| slot.condition == Condition::Dirty);
+        let Some(content) = slot.map(|slot| slot.cached.clone()) else { return false };
+        self.stabilise(page, content);
+        true
+    }
+
+    /// Everything dirty should have reached the platter and did not: it counts as clean.
+    pub fn fail_write_back(&mut self) -> u64 {
+        let snapshot = self.begin_sync();
+        let count = snapshot.pages();
+        self.fail_sync(snapshot);
+        self.wounds.error_is_due = count > 0;
+        count
+    }
+
+    /// Pages whose last content a sync would write.
+    pub fn dirty(&self) -> impl Iterator<Item = u64> {
+        let dirty =
+            |page: &&u64| self.slot(**page).is_some_and(|slot| slot.condition == Condition::Dirty);
+        self.unsynced.iter().filter(dirty).copied()
+    }
+
     /// Ends a sync that succeeded. Of two that overlapped, the one that began later had all that
     /// the other one had, and newer: if it ended first, there is nothing left to do.
     pub fn finish_sync(&mut self, snapshot: Snapshot) {
@@ -326,6 +377,11 @@ impl Pages {
         for (page, content) in snapshot.pages {
             self.stabilise(page, content);
         }
+    }
+
+    /// Ends a sync that did nothing: everything is as dirty as before.
+    pub fn forget_sync(&mut self, snapshot: Snapshot) {
+        self.syncing.remove(&snapshot.serial);
     }
 
     /// Ends a sync that failed: what it should have written counts as clean from now on, and is
@@ -341,12 +397,15 @@ impl Pages {
     }
 
     /// The platter gets a page's content as it was at some time.
-    fn stabilise(&mut self, page: u64, content: Content) {
+    pub(super) fn stabilise(&mut self, page: u64, content: Content) {
+        if self.wounds.strikes_write(page) {
+            return self.write_elsewhere(page, content);
+        }
         // A hole may have been filled and cut again since, and a later sync may hold the filling.
         let settled = content.is_some() || self.syncing.is_empty();
         let slot = self.slot_mut(page);
         let clean = settled && same(&slot.cached, &content);
-        slot.stable = content;
+        let before = std::mem::replace(&mut slot.stable, content);
         if clean {
             slot.condition = Condition::Clean;
             self.unsynced.remove(&page);
@@ -355,6 +414,7 @@ impl Pages {
             slot.condition = Condition::Dirty;
             self.unsynced.insert(page);
         }
+        self.wounds.written(page, before);
     }
 }
 
@@ -417,7 +477,7 @@ impl Pages {
 }
 
 /// Whether two contents are one allocation. Equal bytes apart are different: one was written since.
-fn same(a: &Content, b: &Content) -> bool {
+pub(super) fn same(a: &Content, b: &Content) -> bool {
     match (a, b) {
         (None, None) => true,
         (Some(a), Some(b)) => Arc::ptr_eq(a, b),
@@ -426,7 +486,7 @@ fn same(a: &Content, b: &Content) -> bool {
 }
 
 /// A range of bytes, page by page: the page, the range within it, where it begins in the whole.
-fn pieces(range: Range<u64>) -> impl Iterator<Item = (u64, Range<usize>, usize)> {
+pub(super) fn pieces(range: Range<u64>) -> impl Iterator<Item = (u64, Range<usize>, usize)> {
     let size = PAGE as u64;
     let pages = range.start / size..range.end.div_ceil(size).max(range.start / size);
     pages.map(move |page| {

@@ -17,6 +17,8 @@ pub struct DiskProfile {
     pub read_miss: Duration,
     /// Reading the page that follows one that was just read: sequential read-ahead.
     pub read_ahead: Duration,
+    /// One read of the platter in so many stalls as a sync does; 0: none ever does.
+    pub read_stall_one_in: u32,
     /// How long a sync waits for the device's own cache, drawn uniformly.
     pub sync_latency: RangeInclusive<Duration>,
     /// One sync in so many stalls (the device collects garbage); 0: none ever does.
@@ -29,6 +31,34 @@ pub struct DiskProfile {
     pub capacity: Option<u64>,
     /// Whether pages reach the platter without a sync.
     pub writeback: Option<Writeback>,
+    /// How much of the files is in memory; `None`: all that was read or written since power-on.
+    pub memory: Option<Memory>,
+    /// Syncs succeed and make nothing durable: the device keeps it in a cache without a battery.
+    pub lies: bool,
+    /// A directory in which nothing works any more (`EIO`): one log directory of several.
+    pub dead: Option<String>,
+}
+
+/// The page cache as something that can be full.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Memory {
+    /// Pages of 4 KiB. What was used least lately goes first.
+    pub pages: u64,
+    /// Percentage of these that may be dirty before they are written in the background
+    /// (`vm.dirty_background_ratio`).
+    pub background_ratio: u64,
+    /// Percentage of these that may be dirty before who writes more has to wait
+    /// (`vm.dirty_ratio`).
+    pub dirty_ratio: u64,
+    /// Most pages that are read ahead of a sequential reader (`read_ahead_kb`).
+    pub read_ahead: u64,
+}
+
+impl Default for Memory {
+    /// 64 MiB, and Linux's ratios.
+    fn default() -> Self {
+        Self { pages: 16_384, background_ratio: 10, dirty_ratio: 20, read_ahead: 32 }
+    }
 }
 
 /// The kernel's flusher: old dirty pages reach the platter by themselves.
@@ -55,12 +85,16 @@ impl Default for DiskProfile {
             copy_page: Duration::from_nanos(400),
             read_miss: Duration::from_micros(90),
             read_ahead: Duration::from_micros(8),
+            read_stall_one_in: 0,
             sync_latency: Duration::from_micros(300)..=Duration::from_micros(2000),
             stall_one_in: 500,
             stall: Duration::from_millis(10)..=Duration::from_millis(80),
             write_page: Duration::from_micros(8),
             capacity: None,
             writeback: None,
+            memory: None,
+            lies: false,
+            dead: None,
         }
     }
 }
@@ -92,12 +126,16 @@ impl DiskProfile {
             copy_page: Duration::ZERO,
             read_miss: Duration::ZERO,
             read_ahead: Duration::ZERO,
+            read_stall_one_in: 0,
             sync_latency: Duration::ZERO..=Duration::ZERO,
             stall_one_in: 0,
             stall: Duration::ZERO..=Duration::ZERO,
             write_page: Duration::ZERO,
             capacity: None,
             writeback: None,
+            memory: None,
+            lies: false,
+            dead: None,
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Everything about one disk that is behind its lock: the gate that each operation passes, what
 //! operations cost, who is told, and what a crash does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +13,12 @@ use parking_lot::Mutex;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
+use super::cache::Lru;
 use super::pages::{MAX_LEN, PAGE, Touched};
 use super::tree::{Ino, Tree};
-use super::{Clock, DiskProfile, DiskStats};
+use super::{Clock, DiskProfile, DiskStats, Failing};
 use crate::base::{Instant, Seed, Stream};
-use crate::sim::{HostId, Observer, Survival, Trace, What};
+use crate::sim::{HostId, Kept, Observer, Survival, Trace, What};
 
 /// Kinds of operations, as the trace numbers them.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,7 @@ pub(super) enum Op {
     Kill,
     PowerLoss,
     Boot,
+    Corrupted,
 }
 
 /// Marks a disk's events among those of the whole simulation.
@@ -61,9 +64,17 @@ pub(super) enum Power {
 /// Files whose writes are observed, by the end of their names.
 const OBSERVED: [&str; 3] = [".log", ".index", ".timeindex"];
 
+/// Operations of one kind that will fail.
+pub(super) struct Fails {
+    /// How many, at least one.
+    pub left: u32,
+    /// Only those below this directory.
+    pub dir: Option<Arc<str>>,
+}
+
 pub(super) struct State {
     pub host: HostId,
-    seed: Seed,
+    pub seed: Seed,
     clock: Clock,
     observer: Observer,
     trace: Arc<Mutex<Trace>>,
@@ -83,30 +94,34 @@ pub(super) struct State {
     pub flusher_wakes: Instant,
     pub flusher: ChaCha12Rng,
     pub debt: Duration,
-    latency: ChaCha12Rng,
+    pub latency: ChaCha12Rng,
     /// Until when the device writes the pages that it was given.
     pub device_busy_until: Instant,
     /// The page that was read from the platter last: the next one is already on its way.
     read_last: Option<(Ino, u64)>,
-    /// The next syncs that fail, and below which directory; everywhere without one.
-    pub failing_syncs: (u32, Option<Arc<str>>),
-    /// A directory below which every call fails.
-    pub broken_dir: Option<Arc<str>>,
+    /// The next operations that fail.
+    pub failing: BTreeMap<Failing, Fails>,
+    /// What is in memory, where that is limited.
+    pub lru: Lru,
+    /// Files of which something is corrupt, and how often something was.
+    pub wounded: BTreeSet<Ino>,
+    pub corruptions: u64,
     pub stats: DiskStats,
-}
-
-/// EIO, which has no kind of its own.
-pub(super) fn eio() -> io::Error {
-    io::Error::from_raw_os_error(5)
-}
-
-fn is_below(path: &str, dir: &str) -> bool {
-    path.strip_prefix(dir).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The answer to a process that does not exist any more.
 pub(super) fn void() -> io::Error {
     io::Error::other("the process that asks is dead")
+}
+
+/// The answer of a device that can't. EIO has no kind of its own.
+pub(super) fn input_output_error() -> io::Error {
+    io::Error::from_raw_os_error(5)
+}
+
+fn draw(range: &RangeInclusive<Duration>, random: &mut ChaCha12Rng) -> Duration {
+    let nanos = range.start().as_nanos() as u64..=range.end().as_nanos() as u64;
+    Duration::from_nanos(random.random_range(nanos))
 }
 
 impl State {
@@ -138,8 +153,10 @@ impl State {
             latency: seed.stream(Stream::named("latency")),
             device_busy_until: Instant::START,
             read_last: None,
-            failing_syncs: (0, None),
-            broken_dir: None,
+            failing: BTreeMap::new(),
+            lru: Lru::default(),
+            wounded: BTreeSet::new(),
+            corruptions: 0,
             stats: DiskStats::default(),
         }
     }
@@ -188,32 +205,50 @@ impl State {
     pub fn read(&mut self, ino: Ino, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let warm = self.losses;
         let file = self.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
+        let end = file.len().min(offset.saturating_add(buffer.len() as u64));
+        if file.is_unreadable(offset..end, warm) {
+            return Err(input_output_error());
+        }
         let touched = file.read(offset, buffer, warm);
+        let read = offset..offset + touched.bytes as u64;
+        if touched.misses > 0 && self.fails(Failing::Read, ino) {
+            return Err(input_output_error());
+        }
         self.pay_for(ino, offset, touched);
+        self.used(ino, read.clone());
+        self.read_ahead(ino, read, touched.misses > 0);
         self.stats.reads += 1;
         self.stats.bytes_read += touched.bytes as u64;
         Ok(touched.bytes)
     }
 
-    /// Writes what fits. With `StorageFull`, the bytes before the full page are written.
+    /// Writes what fits. With an error, the bytes before the place of the error are written.
     pub fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8], op: Op) -> io::Result<()> {
         let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= MAX_LEN);
         end.ok_or(io::ErrorKind::FileTooLarge)?;
         let fits = self.fitting(ino, offset, bytes.len());
-        let (written, refused) = bytes.split_at(fits);
+        let short = !bytes.is_empty() && self.fails(Failing::Write, ino);
+        let comes = if short { self.latency.random_range(0..bytes.len() as u64) } else { u64::MAX };
+        let (written, refused) = bytes.split_at(fits.min(usize::try_from(comes).unwrap_or(fits)));
         let warm = self.losses;
         let file = self.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
         let touched = file.write(offset, written, warm);
         self.tree.allocated += touched.allocated;
         self.dirtied(ino);
         self.pay_for(ino, offset, touched);
+        self.used(ino, offset..offset + written.len() as u64);
+        self.throttle(&touched);
         self.stats.writes += 1;
         self.stats.bytes_written += written.len() as u64;
         self.trace(op, ino, [offset, written.len() as u64], written);
         if let Some(path) = self.log_path(ino).filter(|_| !written.is_empty()) {
             self.see(What::Wrote { path, offset, bytes: Bytes::copy_from_slice(written) });
         }
-        if refused.is_empty() { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+        match refused.is_empty() {
+            true => Ok(()),
+            false if short => Err(input_output_error()),
+            false => Err(io::ErrorKind::StorageFull.into()),
+        }
     }
 
     /// A power loss may change the file from now on.
@@ -308,7 +343,8 @@ impl State {
             let sequential = self.read_last == Some((ino, first))
                 || self.read_last == Some((ino, first.wrapping_sub(1)));
             let head = if sequential { self.profile.read_ahead } else { self.profile.read_miss };
-            cost += head
+            cost += self.wait_for_device()
+                + head
                 + self.profile.read_ahead * (touched.misses - 1).min(u64::from(u32::MAX)) as u32;
             self.read_last = Some((ino, (offset + touched.bytes as u64) / PAGE as u64));
         }
@@ -327,33 +363,60 @@ impl State {
             0 => false,
             one_in => self.latency.random_ratio(1, one_in),
         };
-        let range = if stalls { &self.profile.stall } else { &self.profile.sync_latency };
-        let nanos = range.start().as_nanos() as u64..=range.end().as_nanos() as u64;
-        written.since(now) + Duration::from_nanos(self.latency.random_range(nanos))
+        let latency = match stalls {
+            true => self.draw_stall(),
+            false => draw(&self.profile.sync_latency, &mut self.latency),
+        };
+        if stalls {
+            self.stats.stalls += 1;
+            self.stats.stalled += latency;
+        }
+        written.since(now) + latency
     }
 
-    /// Whether the sync of this file, which now ends, fails.
-    pub fn sync_fails(&mut self, ino: Ino) -> bool {
-        let path = self.tree.node(ino).and_then(|node| node.path.as_deref());
-        let (count, dir) = &mut self.failing_syncs;
-        let fails = *count > 0 && is_below(path.unwrap_or_default(), dir.as_deref().unwrap_or(""));
-        *count -= u32::from(fails);
-        fails
+    /// How long a stall is.
+    pub fn draw_stall(&mut self) -> Duration {
+        draw(&self.profile.stall, &mut self.latency)
     }
 
-    /// EIO for what is in a directory that is broken.
-    pub fn sound(&self, ino: Ino) -> io::Result<()> {
-        let Some(dir) = &self.broken_dir else { return Ok(()) };
-        let path = self.tree.node(ino).and_then(|node| node.path.as_deref());
-        if is_below(path.unwrap_or_default(), dir) { Err(eio()) } else { Ok(()) }
+    /// Whether the operation on this file that is under way is one of those that fail.
+    pub fn fails(&mut self, what: Failing, ino: Ino) -> bool {
+        if !self.failing.contains_key(&what) {
+            return false;
+        }
+        let path = self.tree.node(ino).and_then(|node| node.path.clone());
+        self.fails_at(what, Path::new(path.as_deref().unwrap_or_default()))
     }
 
     /// The same for a name.
-    pub fn sound_at(&self, path: &Path) -> io::Result<()> {
-        match &self.broken_dir {
-            Some(dir) if path.starts_with(&**dir) => Err(eio()),
-            _ => Ok(()),
+    pub fn fails_at(&mut self, what: Failing, path: &Path) -> bool {
+        let Some(fails) = self.failing.get_mut(&what) else { return false };
+        if fails.dir.as_deref().is_some_and(|dir| !path.starts_with(dir)) {
+            return false;
         }
+        fails.left -= 1;
+        if fails.left == 0 {
+            self.failing.remove(&what);
+        }
+        true
+    }
+
+    /// Whether the sync that now ends fails, and how.
+    pub fn sync_fails(&mut self, ino: Ino) -> Option<io::Error> {
+        let due = self
+            .tree
+            .file_mut(ino)
+            .is_some_and(|file| std::mem::take(&mut file.wounds.error_is_due));
+        if due || self.fails(Failing::Sync, ino) {
+            return Some(input_output_error());
+        }
+        self.fails(Failing::SyncFull, ino).then(|| io::ErrorKind::StorageFull.into())
+    }
+
+    /// Whether a path lies where nothing works any more.
+    pub fn is_dead(&self, path: &Path) -> bool {
+        let dead = self.profile.dead.as_ref();
+        dead.is_some_and(|dead| self.tree.is_within(path, Path::new(dead)))
     }
 
     /// A file has become clean, or was written since the sync began.
@@ -361,6 +424,13 @@ impl State {
         self.unsynced.remove(&ino);
         if self.tree.file(ino).is_some_and(|file| !file.is_synced()) {
             self.dirtied(ino);
+        }
+    }
+
+    /// Forgets a file of which the platter has everything.
+    pub fn forget_if_synced(&mut self, ino: Ino) {
+        if self.tree.file(ino).is_none_or(|file| file.is_synced()) {
+            self.unsynced.remove(&ino);
         }
     }
 
@@ -388,27 +458,38 @@ impl State {
         self.boot += 1;
         self.debt = Duration::ZERO;
         self.armed = None;
-        self.failing_syncs = (0, None);
+        self.failing.clear();
         self.read_last = None;
+        self.lru = Lru::default();
         self.losses += 1;
         let seed = self.seed.split(Stream::numbered("power-loss", u64::from(self.losses)));
-        let everything = *survival == Survival::Everything;
-        let drawn = *survival == Survival::Drawn;
-        let mut random = seed.stream(Stream::named("names"));
-        self.tree.survive(everything, drawn.then_some(&mut random));
+        let chosen = self.chosen(survival);
+        self.tree.survive(survival, &mut seed.stream(Stream::named("names")));
         let mut lost_pages = 0;
         for ino in std::mem::take(&mut self.unsynced).into_keys() {
             let Some(file) = self.tree.file_mut(ino) else { continue };
             let before = file.allocated();
+            let random = || seed.stream(Stream::numbered("file", ino.0));
             lost_pages += match survival {
                 Survival::Nothing => file.survive_nothing(),
                 Survival::Everything => file.survive_everything(),
-                Survival::Drawn => {
-                    file.survive_drawn(&mut seed.stream(Stream::numbered("file", ino.0)))
-                }
+                Survival::Drawn | Survival::Weakest => file.survive_drawn(&mut random()),
+                Survival::Ext4Ordered => file.survive_ordered(&mut random()),
+                Survival::Chosen(_) => match chosen.get(&ino) {
+                    Some(pages) => file.survive_chosen(*pages),
+                    None => file.survive_nothing(),
+                },
             };
             let after = file.allocated();
             self.tree.allocated = self.tree.allocated + after - before;
+        }
+        for ino in std::mem::take(&mut self.wounded) {
+            let Some(file) = self.tree.file_mut(ino) else { continue };
+            let before = file.allocated();
+            file.come_together();
+            let after = file.allocated();
+            self.tree.allocated = self.tree.allocated + after - before;
+            self.wounded.insert(ino);
         }
         self.trace(Op::PowerLoss, super::tree::ROOT, [u64::from(self.losses), lost_pages], &[]);
         self.see(What::PowerLost { lost_pages });
@@ -419,6 +500,20 @@ impl State {
                 self.see(What::Survived { path, bytes });
             }
         }
+    }
+
+    /// The files of which something survives that was chosen, and what.
+    fn chosen(&self, survival: &Survival) -> BTreeMap<Ino, Option<(u64, u64)>> {
+        let Survival::Chosen(kept) = survival else { return BTreeMap::new() };
+        let mut chosen = BTreeMap::new();
+        for (path, ino) in self.tree.files() {
+            let pages = kept.iter().find_map(|kept| match kept {
+                Kept::File { ending, pages } if path.ends_with(ending) => Some(*pages),
+                _ => None,
+            });
+            pages.map(|pages| chosen.insert(ino, pages));
+        }
+        chosen
     }
 
     /// The bytes of a file, unseen and for nothing.

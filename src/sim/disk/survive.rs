@@ -37,6 +37,46 @@ impl Pages {
         }
     }
 
+    /// Whatever a journal allows that keeps data before sizes (ext4's `data=ordered`).
+    pub fn survive_ordered(&mut self, random: &mut ChaCha12Rng) -> u64 {
+        // The journal has the last cut, or nothing of what came since.
+        let cut = self.sizes.low < self.stable_len;
+        if cut && random.random_bool(0.5) {
+            return self.survive_nothing();
+        }
+        let base = self.sizes.low.min(self.stable_len);
+        let growing: Vec<u64> = self.unsynced.range(base / PAGE as u64..).copied().collect();
+        let kept = random.random_range(0..=growing.len() as u64) as usize;
+        let size = match growing.get(kept) {
+            Some(first_lost) => (first_lost * PAGE as u64).clamp(base, self.len.max(base)),
+            None => self.len,
+        };
+        let first_lost = growing.get(kept).copied().unwrap_or(u64::MAX);
+        let chance = [0.1, 0.5, 0.9][random.random_range(0..3u64) as usize];
+        let lost = self.land_each(|page, _| {
+            let overwritten = (page + 1) * PAGE as u64 <= base;
+            let lands = if overwritten { random.random_bool(chance) } else { page < first_lost };
+            if lands { 0..SECTORS } else { 0..0 }
+        });
+        self.found_with(size);
+        lost
+    }
+
+    /// Exactly these of its unsynced pages are kept, counted from the first.
+    pub fn survive_chosen(&mut self, pages: Option<(u64, u64)>) -> u64 {
+        let Some((first, end)) = pages else { return self.survive_everything() };
+        let last = self.unsynced.iter().nth((end as usize).saturating_sub(1));
+        let reached = last.map_or(self.len, |page| (page + 1) * PAGE as u64);
+        let size = match end > first {
+            true => reached.min(self.len).max(self.stable_len.min(self.len)),
+            false => self.stable_len,
+        };
+        let kept = |index: usize| (first..end).contains(&(index as u64));
+        let lost = self.land_each(|_, index| if kept(index) { 0..SECTORS } else { 0..0 });
+        self.found_with(size);
+        lost
+    }
+
     /// Pages up to some sector are kept. A file that only grew ends there.
     fn survive_prefix(&mut self, random: &mut ChaCha12Rng) -> u64 {
         let count = self.unsynced.len();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{DiskProfile, SimDisk, Sleep, Writeback};
+use super::{DiskProfile, Failing, SimDisk, Sleep, Writeback};
 use crate::base::{Instant, Seed};
 use crate::io::{Disk, File, Map, Open};
 use crate::sim::{HostId, Observer, Survival, Trace, What};
@@ -339,7 +339,7 @@ fn what_a_failed_sync_should_have_written_is_gone_though_the_next_sync_succeeds(
     let disk = rig.boot();
     let file = durable(&disk, "/a", b"old");
     file.write_at(b"new", 0).unwrap();
-    rig.disk.fail_syncs(1, None);
+    rig.disk.fail(Failing::Sync, 1, None);
     assert_eq!(finish(file.sync()).unwrap_err().raw_os_error(), Some(5));
     finish(file.sync()).unwrap();
     assert_eq!(read(&disk, "/a").unwrap(), b"new");

@@ -13,6 +13,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
 use super::pages::Pages;
+use crate::sim::{Kept, Survival};
 
 /// Number of a file or directory; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,6 +84,8 @@ pub(super) struct Tree {
     /// Changes that are not durable, by serial number.
     waiting: BTreeMap<u64, Change>,
     serial: u64,
+    /// Changes up to here are durable where a sync of anything takes the journal along.
+    journalled: u64,
     /// Pages that take space, removed files with open handles included.
     pub allocated: u64,
 }
@@ -101,6 +104,7 @@ impl Tree {
             next: 1,
             waiting: BTreeMap::new(),
             serial: 0,
+            journalled: 0,
             allocated: 0,
         }
     }
@@ -347,26 +351,62 @@ impl Tree {
         chosen
     }
 
-    /// The power is gone; `random` is `None` when all or nothing survives.
-    pub fn survive(&mut self, everything: bool, random: Option<&mut ChaCha12Rng>) {
-        let kept = match random {
-            None if everything => self.waiting(),
-            None => BTreeSet::new(),
-            Some(random) => match random.random_range(0..8u32) {
-                0 => BTreeSet::new(),
-                1 => self.waiting(),
-                2..=4 => {
-                    let count = random.random_range(0..=self.waiting.len() as u64) as usize;
-                    self.waiting.keys().copied().take(count).collect()
-                }
-                _ => {
-                    let chance = [0.1, 0.5, 0.9][random.random_range(0..3u64) as usize];
-                    self.with_causes(|_, _| random.random_bool(chance))
-                }
-            },
+    /// The power is gone.
+    pub fn survive(&mut self, survival: &Survival, random: &mut ChaCha12Rng) {
+        if *survival == Survival::Weakest {
+            self.tear_renames();
+        }
+        let kept = match survival {
+            Survival::Nothing => BTreeSet::new(),
+            Survival::Everything => self.waiting(),
+            Survival::Chosen(kept) if kept.contains(&Kept::Names) => self.waiting(),
+            Survival::Chosen(_) => BTreeSet::new(),
+            Survival::Ext4Ordered => {
+                let sure = self.waiting.range(..=self.journalled).count() as u64;
+                let count = random.random_range(sure..=self.waiting.len() as u64) as usize;
+                self.waiting.keys().copied().take(count).collect()
+            }
+            Survival::Drawn | Survival::Weakest => self.draw(random),
         };
         self.finish_sync(&kept);
         self.found_stable();
+    }
+
+    fn draw(&self, random: &mut ChaCha12Rng) -> BTreeSet<u64> {
+        match random.random_range(0..8u32) {
+            0 => BTreeSet::new(),
+            1 => self.waiting(),
+            2..=4 => {
+                let count = random.random_range(0..=self.waiting.len() as u64) as usize;
+                self.waiting.keys().copied().take(count).collect()
+            }
+            _ => {
+                let chance = [0.1, 0.5, 0.9][random.random_range(0..3u64) as usize];
+                self.with_causes(|_, _| random.random_bool(chance))
+            }
+        }
+    }
+
+    /// Both halves of a rename survive for themselves, but where a directory moves to another one.
+    fn tear_renames(&mut self) {
+        for Change { edits, moves_dir } in std::mem::take(&mut self.waiting).into_values() {
+            let parts =
+                if moves_dir { vec![edits] } else { edits.into_iter().map(|e| vec![e]).collect() };
+            for edits in parts {
+                self.serial += 1;
+                self.waiting.insert(self.serial, Change { edits, moves_dir });
+            }
+        }
+    }
+
+    /// Changes of names so far.
+    pub fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    /// A sync that began when there were so many changes has ended: a journal has them.
+    pub fn journalled(&mut self, serial: u64) {
+        self.journalled = self.journalled.max(serial);
     }
 
     /// The tree is found as the platter has it.

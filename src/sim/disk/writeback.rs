@@ -6,6 +6,7 @@
 
 use rand::RngExt;
 
+use super::Failing;
 use super::state::{Op, State};
 use super::tree::Ino;
 
@@ -27,8 +28,11 @@ impl State {
         }
         for ino in due {
             let with_size = self.flusher.random_bool(0.5);
+            let fails = self.fails(Failing::WriteBack, ino);
             let Some(file) = self.tree.file_mut(ino) else { continue };
-            let pages = if with_size {
+            let pages = if fails {
+                file.fail_write_back()
+            } else if with_size {
                 let snapshot = file.begin_sync();
                 let pages = snapshot.pages();
                 file.finish_sync(snapshot);

@@ -27,7 +27,7 @@ use self::net::Network;
 use self::task::{Ready, Task};
 use self::world::{Shared, State};
 use super::clock::HostClock;
-use super::disk::{DiskProfile, SimDisk};
+use super::disk::{Corruption, DiskProfile, DiskStats, Failing, SimDisk};
 use super::process::Process;
 use super::witness::Witness;
 use super::{
@@ -383,14 +383,18 @@ impl Engine for Leap {
         self.disk(host).set_profile(profile);
     }
 
-    fn fail_syncs(&mut self, host: HostId, count: u32, dir: Option<&str>) {
-        self.fault("sync errors", host);
-        self.disk(host).fail_syncs(count, dir);
+    fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>) {
+        self.fault("disk errors", host);
+        self.disk(host).fail(what, count, dir);
     }
 
-    fn break_dir(&mut self, host: HostId, dir: Option<&str>) {
-        self.fault("broken directory", host);
-        self.disk(host).break_dir(dir);
+    fn corrupt_disk(&mut self, host: HostId, what: Corruption, count: u32) -> u32 {
+        self.fault("corruption", host);
+        self.disk(host).corrupt(what, count)
+    }
+
+    fn disk_stats(&self, host: HostId) -> DiskStats {
+        self.disk(host).stats()
     }
 
     fn trace(&self) -> TraceHash {

@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use self::gate::Gate;
 use self::world::{Shared, Tenant, disk_sleep};
 use super::clock::HostClock;
-use super::disk::{DiskProfile, SimDisk};
+use super::disk::{Corruption, DiskProfile, DiskStats, Failing, SimDisk};
 use super::process::Process;
 use super::witness::Witness;
 use super::{
@@ -379,14 +379,18 @@ impl Engine for Referee {
         self.disk(host).set_profile(profile);
     }
 
-    fn fail_syncs(&mut self, host: HostId, count: u32, dir: Option<&str>) {
-        self.fault("sync errors", host, u64::from(count));
-        self.disk(host).fail_syncs(count, dir);
+    fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>) {
+        self.fault("disk errors", host, u64::from(count));
+        self.disk(host).fail(what, count, dir);
     }
 
-    fn break_dir(&mut self, host: HostId, dir: Option<&str>) {
-        self.fault("broken directory", host, u64::from(dir.is_some()));
-        self.disk(host).break_dir(dir);
+    fn corrupt_disk(&mut self, host: HostId, what: Corruption, count: u32) -> u32 {
+        self.fault("corruption", host, u64::from(count));
+        self.disk(host).corrupt(what, count)
+    }
+
+    fn disk_stats(&self, host: HostId) -> DiskStats {
+        self.disk(host).stats()
     }
 
     fn trace(&self) -> TraceHash {

@@ -3,9 +3,9 @@
 
 use super::{Effect, Faults};
 use crate::base::TopicPartition;
-use crate::lab::run::roles::{Cast, Host};
+use crate::lab::run::roles::{Cast, Host, Kind};
 use crate::lab::scenario::{Action, Notation, Roles};
-use crate::sim::disk::DiskProfile;
+use crate::sim::disk::{Corruption, DiskProfile, Failing};
 use crate::sim::{Engine, HostId, Link, Unsupported};
 
 impl Faults {
@@ -39,9 +39,31 @@ impl Faults {
                 disk(target, format!("syncs that hang for {stall}, disk"))
             }
             Action::DiskFull { target } => disk(target, "full disk".into()),
-            Action::DiskError { target, syncs, dir } => {
+            Action::DiskError { target, what, count, dir } => {
+                let what = match what {
+                    Failing::Sync => "failing syncs",
+                    Failing::SyncFull => "syncs without space",
+                    Failing::WriteBack => "errors told late",
+                    Failing::Write => "short writes",
+                    Failing::Rename => "failing renames",
+                    Failing::Read => "failing reads",
+                };
                 let of = dir.as_deref().unwrap_or("disk");
-                disk(target, format!("{} failing syncs, {of}", syncs.low))
+                disk(target, format!("{} {what}, {of}", count.low))
+            }
+            Action::DiskLies { target } => disk(target, "lying disk".into()),
+            Action::Corruption { target, what, pages, intact } => {
+                let hosts = hosts(target, &|host| host.up && self.may_corrupt(cast, host, *intact));
+                let what = match what {
+                    Corruption::BitRot => "rotten pages",
+                    Corruption::LatentError => "unreadable pages",
+                    Corruption::MisdirectedWrite => "misdirected writes",
+                    Corruption::LostWrite => "lost writes",
+                    Corruption::StaleRead => "stale reads",
+                };
+                let on = cast.describe(&hosts, partition);
+                let what = format!("{} {what}, disk of {on}", pages.low);
+                Some((Effect::Disk(hosts, action.clone()), what))
             }
             Action::DirFailure { target, dir } => disk(target, format!("broken {dir}")),
             Action::ClockJump { target, by, back } => {
@@ -71,16 +93,20 @@ impl Faults {
     }
 
     /// Does what the fault that lasts since now needs.
-    pub(super) fn apply<E: Engine>(&self, engine: &mut E) -> Result<(), Unsupported> {
+    pub(super) fn apply<E: Engine>(&mut self, engine: &mut E) -> Result<(), Unsupported> {
         match self.lasting.last().map(|lasting| &lasting.effect) {
             Some(Effect::Disk(hosts, action)) => {
+                let number = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
                 for host in hosts {
                     match action {
-                        Action::DiskError { syncs, dir, .. } => {
-                            let count = u32::try_from(syncs.low).unwrap_or(u32::MAX);
-                            engine.fail_syncs(*host, count, dir.as_deref());
+                        Action::DiskError { what, count, dir, .. } => {
+                            engine.fail_disk(*host, *what, number(count.low), dir.as_deref());
                         }
-                        Action::DirFailure { dir, .. } => engine.break_dir(*host, Some(dir)),
+                        Action::Corruption { what, pages, .. } => {
+                            if engine.corrupt_disk(*host, *what, number(pages.low)) > 0 {
+                                self.corrupted.insert(*host);
+                            }
+                        }
                         _ => engine.set_disk(*host, self.disk_of(*host)),
                     }
                 }
@@ -100,8 +126,9 @@ impl Faults {
     pub(super) fn heal_disks<E: Engine>(&self, engine: &mut E, hosts: &[HostId], was: &Action) {
         for host in hosts {
             match was {
-                Action::DiskError { .. } => engine.fail_syncs(*host, 0, None),
-                Action::DirFailure { .. } => engine.break_dir(*host, None),
+                Action::DiskError { what, .. } => engine.fail_disk(*host, *what, 0, None),
+                // What is corrupt stays so.
+                Action::Corruption { .. } => {}
                 _ => engine.set_disk(*host, self.disk_of(*host)),
             }
             let held_down = self.lasting.iter().any(|lasting| match &lasting.effect {
@@ -113,6 +140,15 @@ impl Faults {
                 engine.boot(*host);
             }
         }
+    }
+
+    /// Whether enough brokers keep an intact copy if this one does not.
+    fn may_corrupt(&self, cast: &Cast, host: &Host, intact: u64) -> bool {
+        let is_broker = |other: &&Host| matches!(other.kind, Kind::Broker(_));
+        let brokers = cast.hosts.iter().filter(is_broker);
+        let sound =
+            brokers.filter(|other| other.id != host.id && !self.corrupted.contains(&other.id));
+        self.corrupted.contains(&host.id) || sound.count() as u64 >= intact
     }
 
     fn disk_of(&self, host: HostId) -> DiskProfile {
@@ -129,7 +165,7 @@ impl Faults {
             _ => 1,
         });
         // Slowness first: a stall says how long it is, on whatever disk.
-        let mut profile = DiskProfile::default().slower(factors.max().unwrap_or(1));
+        let mut profile = self.disk.clone().slower(factors.max().unwrap_or(1));
         for action in faults {
             match action {
                 Action::DiskStall { stall, .. } => {
@@ -138,6 +174,8 @@ impl Faults {
                 }
                 // What is there stays there; not a page more fits.
                 Action::DiskFull { .. } => profile.capacity = Some(0),
+                Action::DiskLies { .. } => profile.lies = true,
+                Action::DirFailure { dir, .. } => profile.dead = Some(dir.clone()),
                 _ => {}
             }
         }

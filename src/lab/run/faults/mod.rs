@@ -11,6 +11,7 @@ use super::roles::{Cast, Host, Kind};
 use crate::base::{Instant, TopicPartition};
 use crate::lab::scenario::{Action, Moment, Notation};
 use crate::lab::schedule::Fault;
+use crate::sim::disk::DiskProfile;
 use crate::sim::{Engine, HostId, Link, Survival};
 
 /// A host whose power was to fail at a disk operation that it does not reach loses it after this.
@@ -25,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 enum Effect {
     /// These are down, and boot again.
     Down(Vec<HostId>),
+    /// These are down, and boot again one after the other, so far apart.
+    Staggered(Vec<HostId>, Duration),
     /// These are paused.
     Paused(Vec<HostId>),
     /// Nothing goes from the one to the other.
@@ -65,6 +68,10 @@ pub(super) struct Faults {
     /// Those that are not yet due, or wait for somebody to strike.
     to_come: VecDeque<Pending>,
     lasting: Vec<Lasting>,
+    /// What every disk is like while nothing is wrong with it.
+    disk: DiskProfile,
+    /// Brokers whose platters were corrupted.
+    corrupted: BTreeSet<HostId>,
     /// How many faults cut each direction.
     cuts: BTreeMap<(HostId, HostId), u32>,
     /// One line for each that struck.
@@ -84,6 +91,8 @@ impl Faults {
             began,
             to_come: faults.into_iter().map(|fault| Pending { fault, strikes: None }).collect(),
             lasting: Vec::new(),
+            disk: DiskProfile::default(),
+            corrupted: BTreeSet::new(),
             cuts: BTreeMap::new(),
             story: Vec::new(),
             struck: 0,
@@ -91,6 +100,11 @@ impl Faults {
             unable_count: 0,
             deaf: Vec::new(),
         }
+    }
+
+    /// The same where disks are like this.
+    pub fn on(self, disk: DiskProfile) -> Self {
+        Self { disk, ..self }
     }
 
     /// Faults that never struck.
@@ -201,7 +215,7 @@ impl Faults {
 
     fn end<E: Engine>(&mut self, engine: &mut E, effect: Effect) {
         match effect {
-            Effect::Down(hosts) => {
+            Effect::Down(hosts) | Effect::Staggered(hosts, _) => {
                 for host in hosts {
                     if !engine.is_running(host) {
                         engine.boot(host);
@@ -267,7 +281,7 @@ impl Faults {
                 let what = format!("kill of {}", cast.describe(&hosts, &partition));
                 (Effect::Down(hosts), what)
             }
-            Action::PowerLoss { target, survival, operation } => {
+            Action::PowerLoss { target, survival, operation, stagger } => {
                 let hosts = hosts(target, &running);
                 let what = format!("power-loss of {}", cast.describe(&hosts, &partition));
                 match (hosts.as_slice(), operation) {
@@ -278,7 +292,13 @@ impl Faults {
                     }
                     (hosts, _) => {
                         hosts.iter().for_each(|host| engine.power_loss(*host, survival.clone()));
-                        (Effect::Down(hosts.to_vec()), what)
+                        match stagger {
+                            Some(stagger) if hosts.len() > 1 => {
+                                let what = format!("{what}, back {} apart", stagger.low.show());
+                                (Effect::Staggered(hosts.to_vec(), stagger.low), what)
+                            }
+                            _ => (Effect::Down(hosts.to_vec()), what),
+                        }
                     }
                 }
             }
@@ -313,9 +333,10 @@ impl Faults {
             },
         };
         let nobody = match &effect {
-            Effect::Down(hosts) | Effect::Paused(hosts) | Effect::Ending(hosts, _) => {
-                hosts.is_empty()
-            }
+            Effect::Down(hosts)
+            | Effect::Staggered(hosts, _)
+            | Effect::Paused(hosts)
+            | Effect::Ending(hosts, _) => hosts.is_empty(),
             Effect::Disk(hosts, _) | Effect::Clock(hosts, ..) => hosts.is_empty(),
             Effect::Cut(pairs) | Effect::Slow(pairs, _) => pairs.is_empty(),
             Effect::Armed(..) => false,
@@ -328,7 +349,17 @@ impl Faults {
             Effect::Armed(..) | Effect::Ending(..) => None,
             _ => fault.down.map(|down| now + down),
         };
-        self.lasting.push(Lasting { effect, down: fault.down, until });
+        match effect {
+            Effect::Staggered(hosts, gap) => {
+                let mut until = until;
+                for host in hosts {
+                    let effect = Effect::Down(vec![host]);
+                    self.lasting.push(Lasting { effect, down: fault.down, until });
+                    until = until.map(|until| until + gap);
+                }
+            }
+            effect => self.lasting.push(Lasting { effect, down: fault.down, until }),
+        }
         if let Err(why) = self.apply(engine) {
             self.lasting.pop();
             self.unable.insert(why.to_string());
@@ -350,7 +381,9 @@ impl Faults {
     /// one moment don't strike the same host.
     fn mark(&self, cast: &mut Cast, effect: &Effect) {
         let (hosts, paused) = match effect {
-            Effect::Down(hosts) | Effect::Ending(hosts, _) => (hosts.as_slice(), false),
+            Effect::Down(hosts) | Effect::Staggered(hosts, _) | Effect::Ending(hosts, _) => {
+                (hosts.as_slice(), false)
+            }
             Effect::Armed(host, ..) => (std::slice::from_ref(host), false),
             Effect::Paused(hosts) => (hosts.as_slice(), true),
             _ => return,

@@ -7,7 +7,7 @@ use crate::base::{BrokerId, LeaderEpoch, PartitionEpoch, Probe, Seed, TopicId};
 use crate::io::real::RealWorld;
 use crate::lab::Scenario;
 use crate::lab::schedule::Plan;
-use crate::sim::disk::DiskProfile;
+use crate::sim::disk::{Corruption, DiskProfile, DiskStats, Failing};
 use crate::sim::{Boot, ClientEvent, Link, Observation, Outcome, TraceHash, Unsupported, What};
 
 #[derive(Default)]
@@ -112,11 +112,15 @@ impl Engine for Scribe {
         let (call, stall) = (disk.call.as_nanos(), disk.stall_one_in);
         self.write(&format!("disk {call} {stall} {:?}", disk.capacity), host);
     }
-    fn fail_syncs(&mut self, host: HostId, count: u32, dir: Option<&str>) {
-        self.write(&format!("fail {count} {}", dir.unwrap_or("all")), host);
+    fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>) {
+        self.write(&format!("fail {what:?} {count} {}", dir.unwrap_or("all")), host);
     }
-    fn break_dir(&mut self, host: HostId, dir: Option<&str>) {
-        self.write(&format!("broken {}", dir.unwrap_or("none")), host);
+    fn corrupt_disk(&mut self, host: HostId, what: Corruption, count: u32) -> u32 {
+        self.write(&format!("corrupt {what:?} {count}"), host);
+        count
+    }
+    fn disk_stats(&self, _: HostId) -> DiskStats {
+        DiskStats::default()
     }
     fn trace(&self) -> TraceHash {
         TraceHash(0)

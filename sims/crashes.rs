@@ -1,0 +1,248 @@
+//! Crash states, enumerated and not drawn: recorded work on a log, the power lost after every call,
+//! in each order that a file system may keep, and every state recovers to a valid log.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks look at the real world from outside"
+)]
+
+#[path = "crashes/judge.rs"]
+mod judge;
+#[path = "crashes/workload.rs"]
+mod workload;
+
+use std::collections::BTreeSet;
+
+use brokerquake::base::{Flaws, Seed, Stream};
+use brokerquake::sim::crash::{Bound, Found, History, Order};
+use rand::RngExt;
+use xxhash_rust::xxh3::Xxh3;
+
+use workload::Deed::{self, *};
+use workload::{Recording, record};
+
+const APPEND: Deed = Append { records: 2, size: 40 };
+const BIG: Deed = Append { records: 1, size: 500 };
+
+/// What is done to the logs.
+fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
+    let rolls = vec![APPEND, BIG, FlushRolled, APPEND, BIG, FlushRolled, Checkpoint, APPEND];
+    let checkpoints = vec![APPEND, Flush, Checkpoint, APPEND, APPEND, Flush, Checkpoint, APPEND];
+    let truncates = vec![
+        APPEND,
+        APPEND,
+        BIG,
+        Flush,
+        Checkpoint,
+        APPEND,
+        Truncate { batches: 3 },
+        NewEpoch { saved: true },
+        APPEND,
+        BIG,
+        Flush,
+        Checkpoint,
+        Truncate { batches: 1 },
+        NewEpoch { saved: false },
+        APPEND,
+        APPEND,
+    ];
+    let deletes = vec![APPEND, BIG, Flush, Checkpoint, Recreate, APPEND, APPEND, Flush, Recreate];
+    let recovers = vec![
+        APPEND, BIG, APPEND, Killed, APPEND, BIG, Flush, Checkpoint, Killed, APPEND, Killed, BIG,
+    ];
+    let restarts = vec![
+        APPEND,
+        BIG,
+        CleanRestart,
+        APPEND,
+        APPEND,
+        BIG,
+        CleanRestart,
+        APPEND,
+        Flush,
+        Killed,
+        APPEND,
+    ];
+    let starts = vec![
+        APPEND,
+        APPEND,
+        BIG,
+        Flush,
+        AdvanceStart { batches: 1 },
+        APPEND,
+        Checkpoint,
+        StartAnew { ahead: 5 },
+        NewEpoch { saved: true },
+        APPEND,
+        Flush,
+        APPEND,
+    ];
+    let idempotent = |producer| Produce { producer, records: 2 };
+    let produces = vec![
+        idempotent(1),
+        idempotent(2),
+        BIG,
+        idempotent(1),
+        FlushRolled,
+        idempotent(2),
+        BIG,
+        idempotent(1),
+        Flush,
+        Checkpoint,
+        idempotent(2),
+        Truncate { batches: 2 },
+        NewEpoch { saved: true },
+        idempotent(1),
+        Killed,
+        idempotent(1),
+    ];
+    let appends = vec![APPEND; 12];
+    vec![
+        ("appends", appends),
+        ("rolls", rolls),
+        ("checkpoints", checkpoints),
+        ("truncates", truncates),
+        ("deletes", deletes),
+        ("recovers", recovers),
+        ("restarts", restarts),
+        ("starts", starts),
+        ("produces", produces),
+    ]
+}
+
+/// Deeds that nobody thought of.
+fn drawn(seed: u64) -> Vec<Deed> {
+    let mut random = Seed(seed).stream(Stream::named("deeds"));
+    let mut deeds = Vec::new();
+    for _ in 0..14 {
+        let deed = match random.random_range(0..20u32) {
+            0..6 => Append { records: random.random_range(1..4), size: random.random_range(1..90) },
+            6..8 => BIG,
+            8..11 => Produce { producer: random.random_range(1..3), records: 1 },
+            11 => NewEpoch { saved: random.random_bool(0.5) },
+            12 => FlushRolled,
+            13..15 => Flush,
+            15 => Checkpoint,
+            16 => {
+                // A log is cut where another leader's differs.
+                deeds.push(Truncate { batches: random.random_range(1..4) });
+                NewEpoch { saved: random.random_bool(0.5) }
+            }
+            17 => Killed,
+            18 => CleanRestart,
+            _ => AdvanceStart { batches: 1 },
+        };
+        deeds.push(deed);
+    }
+    deeds
+}
+
+fn digest(found: &Found) -> u128 {
+    let mut hasher = Xxh3::new();
+    for (path, bytes) in found {
+        hasher.update(path.as_bytes());
+        hasher.update(&[0, u8::from(bytes.is_some())]);
+        let bytes = bytes.as_deref().unwrap_or_default();
+        hasher.update(&(bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    }
+    hasher.digest128()
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    /// Places where the power failed, times orders.
+    crashes: u64,
+    /// States shown.
+    shown: u64,
+    /// Different ones of the same promises: each is recovered and judged.
+    judged: u64,
+    /// Different ones, whatever was promised.
+    states: BTreeSet<u128>,
+}
+
+/// Every state after every call of a recording, in each order; the first that is wrong.
+fn enumerate(
+    recording: &Recording,
+    flaws: Flaws,
+    bound: Bound,
+    count: &mut Count,
+) -> Result<(), String> {
+    let mut history = History::of(&Found::new());
+    let mut judged = BTreeSet::new();
+    for calls in 0..=recording.steps.len() {
+        if let Some(last) = calls.checked_sub(1) {
+            history.step(&recording.steps[last]).unwrap();
+        }
+        // Different promises are different questions.
+        let may = recording.may_after(calls);
+        let question =
+            (recording.must_after(calls).end(), may.len(), recording.is_there_after(calls));
+        for order in Order::ALL {
+            count.crashes += 1;
+            let mut wrong = None;
+            history.states(order, bound, |found| {
+                count.shown += 1;
+                let digest = digest(&found);
+                count.states.insert(digest);
+                if wrong.is_some() || !judged.insert((digest, question)) {
+                    return;
+                }
+                count.judged += 1;
+                let goes_on = digest % 8 == 0;
+                let verdict = judge::judge(recording, calls, &found, flaws, goes_on);
+                wrong = verdict.err().map(|why| tell(recording, calls, order, &found, &why));
+            });
+            wrong.map_or(Ok(()), Err)?;
+        }
+    }
+    Ok(())
+}
+
+/// What is needed to see it again.
+fn tell(recording: &Recording, calls: usize, order: Order, found: &Found, why: &str) -> String {
+    let mut text = format!("{why}\nafter {calls} calls, {order:?}:\n");
+    for step in &recording.steps[calls.saturating_sub(12)..calls] {
+        text.push_str(&format!("  {step}\n"));
+    }
+    text.push_str("left:\n");
+    for (path, bytes) in found {
+        let size =
+            bytes.as_ref().map_or("directory".into(), |bytes| format!("{} bytes", bytes.len()));
+        text.push_str(&format!("  {path}: {size}\n"));
+    }
+    text
+}
+
+#[test]
+fn every_state_that_a_crash_may_leave_recovers_to_a_valid_log() {
+    let mut count = Count::default();
+    let began = std::time::Instant::now();
+    let all = workloads().into_iter().map(|(name, deeds)| (name.to_owned(), deeds));
+    let only = std::env::var("BROKERQUAKE_SCENARIO").ok();
+    for (name, deeds) in all.chain((0..6).map(|seed| (format!("drawn {seed}"), drawn(seed)))) {
+        if only.as_ref().is_some_and(|only| *only != name) {
+            continue;
+        }
+        let recording = record(&deeds, Flaws::default());
+        let before = (count.shown, count.judged, count.states.len());
+        let told = enumerate(&recording, Flaws::default(), Bound::default(), &mut count);
+        eprintln!(
+            "{name}: {} calls, {} states shown, {} judged, {} new, {:.1} s so far",
+            recording.steps.len(),
+            count.shown - before.0,
+            count.judged - before.1,
+            count.states.len() - before.2,
+            began.elapsed().as_secs_f64(),
+        );
+        told.unwrap_or_else(|why| panic!("{name}: {why}"));
+    }
+    eprintln!(
+        "{} crashes, {} states shown, {} judged, {} distinct, {:.1} s",
+        count.crashes,
+        count.shown,
+        count.judged,
+        count.states.len(),
+        began.elapsed().as_secs_f64()
+    );
+    assert!(only.is_some() || count.judged >= 100_000, "only {} states were judged", count.judged);
+}

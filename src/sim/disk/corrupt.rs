@@ -1,0 +1,233 @@
+//! Disks that do not keep what they were given: bits rot, sectors can't be read, writes get lost or
+//! land elsewhere, reads give what was there before.
+//!
+//! The page cache hides it: a page is wrong once it is read from the platter again, after it was
+//! evicted or the power was off. Until then it is *apart*: clean, and not what the platter has.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
+use std::sync::Arc;
+
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+
+use super::pages::{COLD, Condition, Content, PAGE, Pages, pieces};
+use super::state::{Op, State};
+use super::tree::{Ino, ROOT};
+
+/// What becomes of bytes that were durable, or should have become so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Corruption {
+    /// A bit of a page flips.
+    BitRot,
+    /// A page can't be read any more (`EIO`), until it is written again.
+    LatentError,
+    /// A write to the platter lands on another page of the file, and its own keeps what it had.
+    MisdirectedWrite,
+    /// A write to the platter never happens, though it is said to have.
+    LostWrite,
+    /// A read from the platter gives once what was there before the last write.
+    StaleRead,
+}
+
+/// What is wrong with a file.
+#[derive(Debug, Default)]
+pub(super) struct Wounds {
+    /// Pages that are clean, and not as the platter has them.
+    apart: BTreeSet<u64>,
+    /// Pages that can't be read from the platter.
+    unreadable: BTreeSet<u64>,
+    /// What the next read from the platter gives.
+    stale: BTreeMap<u64, Content>,
+    /// Writes to the platter that will go wrong, by page, and whether they land elsewhere.
+    writes: BTreeMap<u64, bool>,
+    /// Remember what was there before the next so many writes to the platter.
+    remember: u32,
+    /// A write in the background failed, and the next sync will say so.
+    pub error_is_due: bool,
+}
+
+impl Wounds {
+    /// Whether reads need no second look.
+    pub fn is_sound(&self) -> bool {
+        self.unreadable.is_empty() && self.stale.is_empty() && self.apart.is_empty()
+    }
+
+    /// The cache has a new content: what the platter has is of no interest until that is written.
+    pub fn overwritten(&mut self, page: u64) {
+        if !self.is_sound() {
+            self.apart.remove(&page);
+        }
+    }
+
+    /// Whether the write of a page goes wrong.
+    pub fn strikes_write(&self, page: u64) -> bool {
+        self.writes.contains_key(&page)
+    }
+
+    /// The platter has a page's new content; `before` is what it had.
+    pub fn written(&mut self, page: u64, before: Content) {
+        if self.remember > 0 {
+            self.remember -= 1;
+            self.stale.insert(page, before);
+        }
+        if !self.is_sound() {
+            self.unreadable.remove(&page);
+        }
+    }
+}
+
+impl Pages {
+    /// The write of a page to the platter gets lost, or lands on another page.
+    pub(super) fn write_elsewhere(&mut self, page: u64, content: Content) {
+        let elsewhere = self.wounds.writes.remove(&page) == Some(true);
+        let slot = self.slot_mut(page);
+        if super::pages::same(&slot.cached, &content) {
+            slot.condition = Condition::Clean;
+            self.unsynced.remove(&page);
+            self.wounds.apart.insert(page);
+        }
+        let victim = if page > 0 { page - 1 } else { page + 1 };
+        let there = self.slot(victim).is_some_and(|slot| slot.stable.is_some());
+        if elsewhere && there {
+            let slot = self.slot_mut(victim);
+            slot.stable = content;
+            if slot.condition == Condition::Clean {
+                self.wounds.apart.insert(victim);
+            }
+        }
+    }
+
+    /// Cold pages come from the platter as it has them.
+    pub(super) fn read_wounded(&mut self, range: Range<u64>, warm: u32) {
+        for (page, ..) in pieces(range) {
+            let cold = self.slot(page).is_some_and(|slot| slot.warm != warm);
+            if !cold {
+                continue;
+            }
+            let dirty = self.slot(page).is_some_and(|slot| slot.condition != Condition::Clean);
+            if let Some(before) = self.wounds.stale.remove(&page).filter(|_| !dirty) {
+                self.cache(page, before);
+                self.wounds.apart.insert(page);
+            }
+        }
+    }
+
+    /// Whether reading a range meets a page that can't be read.
+    pub(super) fn is_unreadable(&self, range: Range<u64>, warm: u32) -> bool {
+        !self.wounds.unreadable.is_empty()
+            && pieces(range).any(|(page, ..)| {
+                let cold = self.slot(page).is_some_and(|slot| slot.warm != warm);
+                cold && self.wounds.unreadable.contains(&page)
+            })
+    }
+
+    /// A clean page leaves memory. What the platter has is what will be found.
+    pub(super) fn evict(&mut self, page: u64) -> bool {
+        let clean = self.slot(page).is_none_or(|slot| slot.condition == Condition::Clean);
+        if clean && self.slot(page).is_some() {
+            self.slot_mut(page).warm = COLD;
+            if self.wounds.apart.remove(&page) {
+                let stable = self.slot(page).and_then(|slot| slot.stable.clone());
+                self.cache(page, stable);
+            }
+        }
+        clean
+    }
+
+    /// The power was off: nothing is in memory any more.
+    pub(super) fn come_together(&mut self) {
+        for page in std::mem::take(&mut self.wounds.apart) {
+            let stable = self.slot(page).and_then(|slot| slot.stable.clone());
+            self.cache(page, stable);
+        }
+    }
+
+    fn cache(&mut self, page: u64, content: Content) {
+        let slot = self.slot_mut(page);
+        let (before, after) = (slot.cached.is_some(), content.is_some());
+        slot.cached = content;
+        self.allocated = self.allocated + u64::from(after) - u64::from(before);
+    }
+
+    /// Wounds one page, which is durable and clean, or about to be written.
+    fn wound(&mut self, what: Corruption, page: u64, random: &mut ChaCha12Rng) {
+        match what {
+            Corruption::BitRot => {
+                let used = (self.stable_len - page * PAGE as u64).min(PAGE as u64);
+                let (byte, bit) =
+                    (random.random_range(0..used) as usize, random.random_range(0..8u32));
+                let slot = self.slot_mut(page);
+                let mut rotten = slot.stable.as_ref().map_or([0; PAGE], |bytes| **bytes);
+                rotten[byte] ^= 1 << bit;
+                slot.stable = Some(Arc::new(rotten));
+                self.wounds.apart.insert(page);
+                self.evict(page);
+            }
+            Corruption::LatentError => {
+                self.wounds.unreadable.insert(page);
+                self.evict(page);
+            }
+            Corruption::MisdirectedWrite => {
+                self.wounds.writes.insert(page, true);
+            }
+            Corruption::LostWrite => {
+                self.wounds.writes.insert(page, false);
+            }
+            Corruption::StaleRead => self.wounds.remember += 1,
+        }
+    }
+}
+
+impl State {
+    /// Corrupts `count` pages of `.log` files: such as are durable, or, where writes go wrong, such
+    /// as will be written next. Says how many there were.
+    pub fn corrupt(&mut self, what: Corruption, count: u32) -> u32 {
+        self.corruptions += 1;
+        let stream = crate::base::Stream::numbered("corruption", self.corruptions);
+        let mut random = self.seed.stream(stream);
+        let mut struck = 0;
+        let mut places = self.places(what);
+        while struck < count && !places.is_empty() {
+            let (ino, page) = places.swap_remove(random.random_range(0..places.len()));
+            let Some(file) = self.tree.file_mut(ino) else { continue };
+            let before = file.allocated();
+            file.wound(what, page, &mut random);
+            self.tree.allocated =
+                self.tree.allocated + self.tree.file(ino).map_or(0, |f| f.allocated()) - before;
+            self.wounded.insert(ino);
+            struck += 1;
+            self.trace(Op::Corrupted, ino, [page, what as u64], &[]);
+        }
+        if struck == 0 {
+            self.trace(Op::Corrupted, ROOT, [0, what as u64], &[]);
+        }
+        struck
+    }
+
+    fn places(&self, what: Corruption) -> Vec<(Ino, u64)> {
+        let mut places = Vec::new();
+        for (path, ino) in self.tree.files() {
+            let Some(file) = self.tree.file(ino).filter(|_| path.ends_with(".log")) else {
+                continue;
+            };
+            let size = file.stable_len.min(file.len());
+            let pages = file.placed_from(0).into_iter();
+            let durable = pages.filter(|page| {
+                let slot = file.slot(*page);
+                page * (PAGE as u64) < size
+                    && slot.is_some_and(|s| s.stable.is_some() && s.condition == Condition::Clean)
+            });
+            match what {
+                Corruption::BitRot | Corruption::LatentError => {
+                    places.extend(durable.map(|page| (ino, page)));
+                }
+                // The page that is written next is, most likely, the last one.
+                Corruption::MisdirectedWrite | Corruption::LostWrite | Corruption::StaleRead => {
+                    places.push((ino, file.len().saturating_sub(1) / PAGE as u64));
+                }
+            }
+        }
+        places
+    }
+}
