@@ -9,6 +9,7 @@ mod append;
 mod checkpoint;
 mod config;
 mod dir;
+pub mod dump;
 mod epochs;
 mod error;
 mod flush;

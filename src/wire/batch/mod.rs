@@ -8,7 +8,7 @@ mod varint;
 
 pub use builder::BatchBuilder;
 pub use header::{BatchHeader, HEADER_LEN, LENGTH_PREFIX, MAGIC, TimestampType, add_to_sequence};
-pub use records::{Header, Record, Records, records, records_of};
+pub use records::{Header, Record, Records, records, records_of, unchecked_records_of};
 
 use super::compression::CompressionError;
 use crate::base::{LeaderEpoch, Offset, Timestamp};
