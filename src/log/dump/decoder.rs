@@ -31,7 +31,7 @@ impl Plain {
     fn show(self, bytes: &[u8]) -> Result<String, String> {
         let wrong = |len| format!("{} bytes are no number of {len} bytes", bytes.len());
         match self {
-            Self::Text => Ok(String::from_utf8_lossy(bytes).into_owned()),
+            Self::Text => Ok(text(bytes)),
             Self::Integer => {
                 let bytes = bytes.try_into().map_err(|_| wrong(4))?;
                 Ok(i32::from_be_bytes(bytes).to_string())
@@ -42,6 +42,20 @@ impl Plain {
             }
         }
     }
+}
+
+/// Bytes as Java reads UTF-8: half of a surrogate pair is one unreadable character, not three.
+fn text(mut bytes: &[u8]) -> String {
+    let is_surrogate = |window: &[u8]| matches!(window, [0xed, 0xa0..=0xbf]);
+    let mut text = String::new();
+    while let Some(at) = bytes.windows(2).position(is_surrogate) {
+        text.push_str(&String::from_utf8_lossy(&bytes[..at]));
+        text.push(char::REPLACEMENT_CHARACTER);
+        let is_whole = matches!(bytes.get(at + 2), Some(0x80..=0xbf));
+        bytes = &bytes[at + if is_whole { 3 } else { 2 }..];
+    }
+    text.push_str(&String::from_utf8_lossy(bytes));
+    text
 }
 
 /// How keys and values are understood.
@@ -231,4 +245,21 @@ fn unsigned_varint(bytes: &mut &[u8]) -> Option<u32> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_shown_as_java_shows_them() {
+        assert_eq!(text("a dozen é".as_bytes()), "a dozen é");
+        assert_eq!(text(b"a\xed\xa0\x80b\xed\xbf\xbf"), "a\u{fffd}b\u{fffd}");
+        assert_eq!(text(b"\xed\xa0b\xed\xbf"), "\u{fffd}b\u{fffd}");
+        assert_eq!(text(b"\xed\x9f\xbf\xff"), "\u{d7ff}\u{fffd}");
+        assert_eq!(Plain::Long.show(&[0, 0, 0, 0, 0, 0, 1, 0]), Ok("256".to_owned()));
+        assert!(Plain::Integer.show(&[1]).is_err());
+        assert_eq!(Plain::of_class("org.apache.kafka.tools.api.LongDecoder"), Some(Plain::Long));
+        assert_eq!(Plain::of_class("com.example.Mine"), None);
+    }
 }

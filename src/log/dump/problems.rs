@@ -83,8 +83,8 @@ impl fmt::Display for Problems {
                 writeln!(f, "  Index timestamp: {index}, Previously indexed timestamp: {before}")?;
             }
         }
-        for found in self.not_found.values() {
-            writeln!(f, "The following indexed offsets are not found in the log.")?;
+        for (path, found) in &self.not_found {
+            writeln!(f, "The following indexed offsets are not found in :{}", path.display())?;
             for (index, log) in found {
                 writeln!(f, "Indexed offset: {index}, found log offset: {log}")?;
             }
