@@ -312,6 +312,10 @@ impl<W: World> Start<W> {
             let config = LogConfig::from(&self.topic_defaults);
             let log = self.open(dir, found, name, config, found.clean).await?;
             let high_watermark = found.high_watermarks.get(name).copied().unwrap_or(Offset::ZERO);
+            if high_watermark > log.log_end() {
+                let end = log.log_end();
+                tracing::warn!(partition = %name, %end, %high_watermark, "committed records are gone");
+            }
             logs.insert(name.clone(), Found { log, topic_id: *topic_id, high_watermark });
         }
         Ok(logs)
@@ -348,6 +352,10 @@ impl<W: World> Start<W> {
         let (mut log, report) = Log::open(disk, path, config, recovery, now).await?;
         if let Some(reason) = &report.cut_because {
             tracing::warn!(partition = %name, bytes = report.bytes_cut, reason, "cut a torn tail");
+        }
+        if let Some(began) = report.begins_late_after {
+            let start = log.log_start();
+            tracing::warn!(partition = %name, %began, %start, "the first segments are gone");
         }
         if !clean {
             // What a crashed process left in the page cache is about to be vouched for.

@@ -26,6 +26,7 @@ mod scan;
 mod segment;
 mod snapshot;
 mod truncate;
+mod vouched;
 
 #[cfg(test)]
 mod testing;

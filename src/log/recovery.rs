@@ -42,6 +42,9 @@ pub struct RecoveryReport {
     pub cut_because: Option<String>,
     /// The log ends below the recovery point: it was cut just before the crash, or lost data.
     pub shorter_than_synced: bool,
+    /// Its epochs begin here, below the first segment: what was in between is gone. That is what a
+    /// crash in the middle of a deletion leaves, too.
+    pub begins_late_after: Option<Offset>,
 }
 
 /// Files of a log, by what they are.
@@ -98,6 +101,7 @@ impl<D: Disk> Log<D> {
             tail: None,
         };
         let mut report = RecoveryReport::default();
+        let began = log.epochs.entries().first().map(|(_, start)| *start);
         if epochs.is_none() {
             log.rebuild_epochs(recovery)?;
         }
@@ -107,6 +111,8 @@ impl<D: Disk> Log<D> {
             log.examine(recovery_point, &mut report).await?;
         }
         log.finish_open(recovery, now, &mut report)?;
+        report.begins_late_after =
+            began.filter(|start| (*start).max(recovery.log_start) < log.log_start);
         log.disk.settle().await;
         Ok((log, report))
     }
