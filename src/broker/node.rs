@@ -312,6 +312,10 @@ impl<W: World> Start<W> {
                 let topic_id = found.partitions.get(&name).copied().flatten();
                 let high_watermark =
                     found.high_watermarks.get(&name).copied().unwrap_or(Offset::ZERO);
+                if high_watermark > log.log_end() {
+                    let end = log.log_end();
+                    tracing::warn!(partition = %name, %end, %high_watermark, "committed records are gone");
+                }
                 let found = Found { log, home: home.clone(), topic_id, high_watermark };
                 if let Some(before) = logs.insert(name.clone(), found) {
                     let (first, second) = (before.home.dir.path(), dir.path());

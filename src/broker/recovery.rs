@@ -37,6 +37,10 @@ pub(crate) async fn open<W: World>(
     if let Some(reason) = &report.cut_because {
         tracing::warn!(partition = %name, bytes = report.bytes_cut, reason, "cut a torn tail");
     }
+    if let Some(began) = report.begins_late_after {
+        let start = log.log_start();
+        tracing::warn!(partition = %name, %began, %start, "the first segments are gone");
+    }
     if !clean {
         // What a crashed process left in the page cache is about to be vouched for.
         let flushed = log.flush_plan().run().await?;

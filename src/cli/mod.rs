@@ -1,6 +1,7 @@
 //! The commands, one file each. This one only dispatches.
 
 mod check;
+mod dump_log;
 mod matrix;
 mod mutants;
 mod replay;
@@ -51,6 +52,8 @@ enum Command {
     Report(report::ReportArgs),
     /// Switch one historical fix off at a time, and show that it is found
     Mutants(mutants::MutantsArgs),
+    /// Show what is in the files of a log, as Kafka's own tool does
+    DumpLog(dump_log::DumpLogArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -67,6 +70,7 @@ pub fn main() -> ExitCode {
         Command::Matrix(args) => matrix::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Mutants(args) => mutants::run(&args),
+        Command::DumpLog(args) => dump_log::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

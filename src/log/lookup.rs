@@ -143,7 +143,7 @@ impl<D: Disk> Segment<D> {
             let mut walk = Walk::new(&self.file, &self.path, place.position, self.size, NEAR);
             match walk.peek() {
                 Ok(Some(header))
-                    if header.base_offset <= place.last
+                    if header.last_offset() <= place.last
                         && header.base_offset >= self.base
                         && before.is_none_or(|before| before.last < header.base_offset) =>
                 {
@@ -218,10 +218,15 @@ impl<D: Disk> Segment<D> {
         let mut indexes = Indexes::create(&self.disk, paths, self.base, room.min(LARGEST))
             .map_err(LogError::io("create", &index))?;
         let mut walk = Walk::new(&self.file, &self.path, 0, self.size, FAR);
+        let mut due = self.base;
         loop {
             let at = walk.position();
             match walk.next() {
                 Ok(Some((position, header))) => {
+                    if let Err(problem) = self.follows(due, &header) {
+                        return Err(Stop::Bad(problem).into_error(&self.path, at, due));
+                    }
+                    due = header.next_offset();
                     tracker.note(&mut indexes, position, &header);
                 }
                 Ok(None) => break,

@@ -10,6 +10,7 @@ mod checkpoint;
 mod cleaner;
 mod config;
 mod dir;
+pub mod dump;
 mod epochs;
 mod error;
 mod flush;
@@ -29,6 +30,7 @@ mod snapshot;
 mod transactions;
 mod truncate;
 mod validate;
+mod vouched;
 
 #[cfg(test)]
 mod testing;

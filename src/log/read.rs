@@ -34,6 +34,9 @@ pub struct RecordPosition {
 impl<D: Disk> Log<D> {
     /// Whole batches from the one that holds `from`, none that begins at or above `until`, at most
     /// `max_bytes` and of one segment. `at_least_one`: the first, however large.
+    ///
+    /// What this process did not write itself is verified here, once: what is returned never fails
+    /// its checksum.
     pub fn read(
         &self,
         from: Offset,
@@ -50,10 +53,15 @@ impl<D: Disk> Log<D> {
             return Ok(nothing);
         }
         let Some((segment, first)) = self.find(from)? else { return Ok(nothing) };
+        if segment.dense && first.header.base_offset > from {
+            let problem = format!("the batch with offset {from} is missing");
+            return Err(segment.corrupt(first.position, from, &problem).into());
+        }
         let (len, next) = segment.extent(&first, max_bytes as u64, until, at_least_one)?;
         if len == 0 {
             return Ok(nothing);
         }
+        segment.vouch(&first, len, next, &self.epochs)?;
         let slice = Slice { file: segment.file.clone(), offset: first.position, len };
         Ok(Fetched { slice: Some(slice), next })
     }
@@ -71,6 +79,10 @@ impl<D: Disk> Log<D> {
         for segment in self.segments.range(floor..).map(|(_, segment)| segment) {
             if let Some(found) = segment.locate(from)? {
                 return Ok(Some((segment, found)));
+            }
+            if segment.dense && from < segment.end {
+                let problem = format!("it ends here, and {} should follow", segment.end);
+                return Err(segment.corrupt(segment.size, from, &problem));
             }
         }
         Ok(None)

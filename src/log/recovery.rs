@@ -43,6 +43,9 @@ pub struct RecoveryReport {
     pub cut_because: Option<String>,
     /// The log ends below the recovery point: it was cut just before the crash, or lost data.
     pub shorter_than_synced: bool,
+    /// Its epochs begin here, below the first segment: what was in between is gone. That is what a
+    /// crash in the middle of a deletion leaves, too.
+    pub begins_late_after: Option<Offset>,
 }
 
 /// Files of a log, by what they are.
@@ -102,6 +105,7 @@ impl<D: Disk> Log<D> {
             tail: None,
         };
         let mut report = RecoveryReport::default();
+        let began = log.epochs.entries().first().map(|(_, start)| *start);
         if epochs.is_none() {
             log.rebuild_epochs(recovery)?;
         }
@@ -116,6 +120,8 @@ impl<D: Disk> Log<D> {
             // missing below would pass for deleted.
             log.disk.sync_dir(&log.dir).await.map_err(LogError::io("sync", &log.dir))?;
         }
+        report.begins_late_after =
+            began.filter(|start| (*start).max(recovery.log_start) < log.log_start);
         log.disk.settle().await;
         Ok((log, report))
     }

@@ -6,8 +6,9 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::index::{Indexes, Moment, Place};
-use super::scan::{NEAR, Walk};
+use super::scan::{NEAR, Stop, Walk};
 use super::transactions::{self, Aborted};
+use super::vouched::Vouched;
 use super::{LogConfig, LogError, names, retention};
 use crate::base::{Offset, Timestamp};
 use crate::io::{Disk, File, Open};
@@ -30,6 +31,10 @@ pub(crate) struct Segment<D: Disk> {
     pub(crate) file: D::File,
     pub(super) indexes: Mutex<State<D>>,
     pub(super) tracker: Tracker,
+    /// What of the file this process wrote or verified.
+    pub(super) vouched: Mutex<Vouched>,
+    /// No offset is missing between batches: never so where a cleaner was.
+    pub(super) dense: bool,
     /// Of the first batch, or when the segment was created or opened: its age begins here.
     pub(super) begun: Timestamp,
     /// Behind the names of its index files: they get their place before the batches do.
@@ -157,6 +162,8 @@ impl<D: Disk> Segment<D> {
             file,
             indexes: Mutex::new(State { open: None, unsynced: false }),
             tracker: Tracker::new(config.index_interval_bytes),
+            vouched: Mutex::default(),
+            dense: !config.compacted,
             begun: now,
             index_suffix: "",
         }
@@ -273,7 +280,8 @@ impl<D: Disk> Segment<D> {
         Ok(())
     }
 
-    /// Takes a batch into account that is at `position`: the end, the indexes, the times.
+    /// Takes a batch into account that is at `position`, and was written or verified just now: the
+    /// end, the indexes, the times.
     pub(crate) fn note(&mut self, position: u64, header: &BatchHeader) {
         if position == 0 && header.max_timestamp != Timestamp::NONE {
             self.begun = header.max_timestamp;
@@ -282,6 +290,7 @@ impl<D: Disk> Segment<D> {
         if let Some(indexes) = &mut state.open {
             state.unsynced |= self.tracker.note(indexes, position, header);
         }
+        self.vouched.get_mut().add(position..position + header.size() as u64);
         self.end = header.next_offset();
     }
 
@@ -310,12 +319,18 @@ impl<D: Disk> Segment<D> {
             self.tracker.latest = indexes.last_moment();
         }
         self.tracker.since_entry = self.size - from;
-        let mut end = self.base;
+        let (mut end, mut is_first) = (self.base, from > 0);
         let mut walk = Walk::new(&self.file, &self.path, from, self.size, NEAR);
         loop {
             let position = walk.position();
             match walk.next() {
                 Ok(Some((_, header))) => {
+                    // The index has confirmed the first, where it is not the segment's first.
+                    let follows = self.follows(end, &header);
+                    if !is_first && let Err(problem) = follows {
+                        return Err(Stop::Bad(problem).into_error(&self.path, position, end));
+                    }
+                    is_first = false;
                     end = header.next_offset();
                     self.tracker.see_time(&header);
                 }
@@ -335,6 +350,7 @@ impl<D: Disk> Segment<D> {
     /// Cuts the file behind the batches that recovery found to be good.
     pub(crate) fn cut_at(&mut self, position: u64) -> Result<(), LogError> {
         self.file.set_len(position).map_err(LogError::io("cut", &self.path))?;
+        self.vouched.get_mut().cut_at(position);
         self.size = position;
         Ok(())
     }

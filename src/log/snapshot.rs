@@ -40,6 +40,15 @@ pub(crate) fn encode(producers: &Producers) -> Vec<u8> {
 
 /// Reads a file's bytes; says what is wrong with them.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Producers, &'static str> {
+    let mut producers = Producers::default();
+    for (id, producer) in entries(bytes)? {
+        producers.insert(id, producer);
+    }
+    Ok(producers)
+}
+
+/// The producers in the order of the file.
+pub(crate) fn entries(bytes: &[u8]) -> Result<Vec<(ProducerId, Producer)>, &'static str> {
     let mut head = bytes;
     if head.len() < PRODUCERS_AT + 4 {
         return Err("it is shorter than its header");
@@ -57,7 +66,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Producers, &'static str> {
     {
         return Err("it is not as long as it says");
     }
-    let mut producers = Producers::default();
+    let mut producers = Vec::new();
     for _ in 0..count {
         let id = ProducerId(head.get_i64());
         let epoch = ProducerEpoch(head.get_i16());
@@ -75,7 +84,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Producers, &'static str> {
             coordinator_epoch,
             transaction_start,
         };
-        producers.insert(id, producer);
+        producers.push((id, producer));
     }
     Ok(producers)
 }

@@ -9,6 +9,7 @@ pub mod fetch;
 pub mod frame;
 pub mod messages;
 pub mod produce;
+pub mod schema;
 mod splice;
 
 pub use error::ErrorCode;

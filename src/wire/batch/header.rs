@@ -65,10 +65,17 @@ pub struct BatchHeader {
 impl BatchHeader {
     /// Reads the header at the beginning of `bytes`, which need not hold the whole batch.
     pub fn parse(bytes: &[u8]) -> Result<Self, BatchError> {
+        let header = Self::read(bytes)?;
+        header.validate()?;
+        Ok(header)
+    }
+
+    /// As [`BatchHeader::parse`], whatever the fields say: for tools that show what is wrong.
+    pub fn read(bytes: &[u8]) -> Result<Self, BatchError> {
         let Some(bytes) = bytes.first_chunk::<HEADER_LEN>() else {
             return Err(BatchError::Torn { needed: HEADER_LEN, have: bytes.len() });
         };
-        let header = Self {
+        Ok(Self {
             base_offset: Offset(i64::from_be_bytes(take(bytes, 0))),
             batch_length: i32::from_be_bytes(take(bytes, 8)),
             leader_epoch: LeaderEpoch(i32::from_be_bytes(take(bytes, AT_LEADER_EPOCH))),
@@ -82,9 +89,7 @@ impl BatchHeader {
             producer_epoch: ProducerEpoch(i16::from_be_bytes(take(bytes, AT_PRODUCER_EPOCH))),
             base_sequence: i32::from_be_bytes(take(bytes, AT_BASE_SEQUENCE)),
             count: i32::from_be_bytes(take(bytes, AT_COUNT)),
-        };
-        header.validate()?;
-        Ok(header)
+        })
     }
 
     fn validate(&self) -> Result<(), BatchError> {

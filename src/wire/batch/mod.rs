@@ -12,7 +12,7 @@ pub use crate::base::config::TimestampType;
 pub use builder::BatchBuilder;
 pub use glance::{Glance, glance_over};
 pub use header::{BatchHeader, HEADER_LEN, LENGTH_PREFIX, MAGIC, add_to_sequence};
-pub use records::{Header, Record, Records, records, records_of};
+pub use records::{Header, Record, Records, records, records_of, unchecked_records_of};
 pub use rewrite::{emptied, rewritten};
 
 use super::compression::{self, CompressionError};

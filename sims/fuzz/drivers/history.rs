@@ -1,0 +1,4 @@
+//! Drives the target `history`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| brokerquake_fuzz::targets::history(data));

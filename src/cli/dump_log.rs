@@ -1,0 +1,177 @@
+//! `dump-log`: what is in the files of a log, in the words of Kafka's own tool.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::refuse;
+use crate::io::File;
+use crate::log::dump::{Decoder, Dump, DumpError, DumpOptions, MAX_MESSAGE_SIZE, Plain};
+
+/// Which files, and what of them. The options are those of Kafka's `DumpLogSegments`.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  \
+    brokerquake dump-log --deep-iteration --files /tmp/bq/orders-0/00000000000000000000.log\n  \
+    brokerquake dump-log --cluster-metadata-decoder \
+    --files /tmp/bq/__cluster_metadata-0/00000000000000000000.log\n\n\
+    Shows .log, .index, .timeindex, .txnindex, .snapshot and .checkpoint files as Kafka's tool \
+    does,\nand the -checkpoint files besides. What does not fit together goes to standard error.\n\
+    Exit codes: 0 all was shown, 1 a file can't be read to its end, 2 usage.")]
+pub struct DumpLogArgs {
+    /// The files, separated by commas
+    #[arg(long, value_name = "FILE,…", value_delimiter = ',', required = true)]
+    files: Vec<PathBuf>,
+    /// Show each record, not only each batch
+    #[arg(long)]
+    deep_iteration: bool,
+    /// Show the keys and values of records; any decoder does that too
+    #[arg(long)]
+    print_data_log: bool,
+    /// Compare indexes with their log without printing them
+    #[arg(long)]
+    verify_index_only: bool,
+    /// Look at indexes as a start does, without printing them
+    #[arg(long)]
+    index_sanity_check: bool,
+    /// Bytes of the largest batch that an index points at
+    #[arg(long, value_name = "BYTES", default_value_t = MAX_MESSAGE_SIZE)]
+    max_message_size: u64,
+    /// Show only as many bytes of each file of batches
+    #[arg(long, value_name = "BYTES")]
+    max_bytes: Option<u64>,
+    /// Keys and values alone
+    #[arg(long)]
+    skip_record_metadata: bool,
+    /// Records are those of __consumer_offsets
+    #[arg(long)]
+    offsets_decoder: bool,
+    /// Records are those of __transaction_state
+    #[arg(long)]
+    transaction_log_decoder: bool,
+    /// Records are those of __cluster_metadata
+    #[arg(long)]
+    cluster_metadata_decoder: bool,
+    /// Records are those of __share_group_state
+    #[arg(long)]
+    share_group_state_decoder: bool,
+    /// Records are those of __remote_log_metadata: not supported, there is no tiered storage here
+    #[arg(long)]
+    remote_log_metadata_decoder: bool,
+    /// How keys are shown: StringDecoder, IntegerDecoder or LongDecoder
+    #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder")]
+    key_decoder_class: Option<String>,
+    /// How values are shown: StringDecoder, IntegerDecoder or LongDecoder
+    #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder")]
+    value_decoder_class: Option<String>,
+}
+
+/// Shows the files.
+pub fn run(args: &DumpLogArgs) -> ExitCode {
+    let options = match args.options() {
+        Ok(options) => options,
+        Err(problem) => return refuse("dump-log", problem),
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut dump = Dump::new(open, &options, &mut out);
+    let shown = args.files.iter().try_for_each(|path| dump.file(path));
+    let problems = dump.problems().to_string();
+    let shown = shown.and_then(|()| out.flush().map_err(DumpError::Write));
+    eprint!("{problems}");
+    match shown {
+        Ok(()) => ExitCode::SUCCESS,
+        // A reader that has gone away (`| head`) is no reason to fail.
+        Err(DumpError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("brokerquake dump-log: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl DumpLogArgs {
+    fn options(&self) -> Result<DumpOptions, String> {
+        if self.remote_log_metadata_decoder {
+            return Err("--remote-log-metadata-decoder is not supported: there is no tiered \
+                        storage here; Kafka's own tool reads such a log"
+                .to_owned());
+        }
+        let plain = |class: &Option<String>| match class {
+            None => Ok(Plain::default()),
+            Some(name) => Plain::of_class(name).ok_or_else(|| {
+                format!(
+                    "no decoder `{name}`: classes of Java can't be loaded; there are \
+                     StringDecoder, IntegerDecoder and LongDecoder"
+                )
+            }),
+        };
+        let (key, value) = (plain(&self.key_decoder_class)?, plain(&self.value_decoder_class)?);
+        let decoders = [
+            (self.offsets_decoder, Decoder::Offsets),
+            (self.transaction_log_decoder, Decoder::TransactionLog),
+            (self.cluster_metadata_decoder, Decoder::ClusterMetadata),
+            (self.share_group_state_decoder, Decoder::ShareGroupState),
+        ];
+        // The first wins, in Kafka's order.
+        let decoder = decoders.into_iter().find_map(|(asked, decoder)| asked.then_some(decoder));
+        let contents = self.print_data_log
+            || decoder.is_some()
+            || self.key_decoder_class.is_some()
+            || self.value_decoder_class.is_some();
+        Ok(DumpOptions {
+            deep: self.deep_iteration || contents,
+            contents,
+            decoder: decoder.unwrap_or(Decoder::Plain { key, value }),
+            skip_record_metadata: self.skip_record_metadata,
+            max_bytes: self.max_bytes,
+            verify_index_only: self.verify_index_only,
+            index_sanity_check: self.index_sanity_check,
+            max_message_size: self.max_message_size,
+        })
+    }
+}
+
+/// A real file that can only be read: a log may belong to another user, or to a running broker.
+#[derive(Clone)]
+struct ReadOnly(Arc<std::fs::File>);
+
+fn open(path: &Path) -> io::Result<ReadOnly> {
+    OpenOptions::new().read(true).open(path).map(|file| ReadOnly(Arc::new(file)))
+}
+
+impl File for ReadOnly {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_at(&self, _bytes: &[u8], _offset: u64) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn set_len(&self, _len: u64) -> io::Result<()> {
+        Err(io::ErrorKind::PermissionDenied.into())
+    }
+
+    fn sync(&self) -> impl Future<Output = io::Result<()>> + Send + 'static {
+        std::future::ready(Ok(()))
+    }
+}

@@ -1,0 +1,174 @@
+//! What of a segment this process may hand out: what it wrote itself, or has verified.
+//!
+//! A log that was closed cleanly, or synced before a crash, is opened without reading it. Its
+//! batches are verified when they are first read: checksums, and what these leave out, offsets and
+//! leader epochs. So bytes that rotted meanwhile are refused, with the file and the place; and what
+//! was read once, or written since, costs nothing more.
+
+use std::ops::Range;
+
+use super::lookup::Located;
+use super::scan::{FAR, NEAR, Stop, Walk};
+use super::segment::Segment;
+use super::{Epochs, LogError, names};
+use crate::base::{LeaderEpoch, Offset};
+use crate::io::Disk;
+use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN};
+
+/// More pieces are not remembered: the oldest are verified anew.
+const PIECES: usize = 64;
+
+/// Pieces of a file that are known to be good, apart from each other, in the order of the file.
+#[derive(Debug, Default)]
+pub(super) struct Vouched {
+    pieces: Vec<Range<u64>>,
+}
+
+impl Vouched {
+    pub(super) fn covers(&self, range: &Range<u64>) -> bool {
+        let after = self.pieces.partition_point(|piece| piece.start <= range.start);
+        after.checked_sub(1).is_some_and(|piece| self.pieces[piece].end >= range.end)
+    }
+
+    pub(super) fn add(&mut self, mut range: Range<u64>) {
+        // What is appended continues the last piece.
+        if let Some(last) = self.pieces.last_mut().filter(|last| last.end == range.start) {
+            last.end = range.end;
+            return;
+        }
+        let from = self.pieces.partition_point(|piece| piece.end < range.start);
+        let to = self.pieces.partition_point(|piece| piece.start <= range.end);
+        for piece in self.pieces.drain(from..to) {
+            range = range.start.min(piece.start)..range.end.max(piece.end);
+        }
+        self.pieces.insert(from, range);
+        if self.pieces.len() > PIECES {
+            self.pieces.remove(0);
+        }
+    }
+
+    /// The file was cut.
+    pub(super) fn cut_at(&mut self, end: u64) {
+        self.pieces.retain(|piece| piece.start < end);
+        if let Some(last) = self.pieces.last_mut() {
+            last.end = last.end.min(end);
+        }
+    }
+}
+
+impl<D: Disk> Segment<D> {
+    /// Whether a batch may follow where `due` is the next offset.
+    pub(super) fn follows(&self, due: Offset, header: &BatchHeader) -> Result<(), BatchError> {
+        let found = header.base_offset;
+        if found == due || (found > due && !self.dense) {
+            return Ok(());
+        }
+        Err(BatchError::Corrupt("its offset does not follow"))
+    }
+
+    /// The error of a place in this segment.
+    pub(super) fn corrupt(&self, position: u64, offset: Offset, problem: &str) -> LogError {
+        let (path, problem) = (self.path.clone(), problem.to_owned());
+        LogError::Corrupt { path, position, offset, problem }
+    }
+
+    /// Makes sure that the `len` bytes from the batch `first` on are what was written, and end
+    /// before `next`; at once, if that is known.
+    pub(super) fn vouch(
+        &self,
+        first: &Located,
+        len: u64,
+        next: Offset,
+        epochs: &Epochs,
+    ) -> Result<(), LogError> {
+        let range = first.position..first.position + len;
+        if self.vouched.lock().covers(&range) {
+            return Ok(());
+        }
+        let chunk = (len as usize).saturating_add(HEADER_LEN).clamp(NEAR, FAR);
+        let mut walk = Walk::new(&self.file, &self.path, range.start, self.size, chunk);
+        let mut due = first.header.base_offset;
+        while walk.position() < range.end {
+            let at = walk.position();
+            let good = self.next_vouched(&mut walk, due, epochs);
+            due = good.map_err(|stop| stop.into_error(&self.path, at, due))?.next_offset();
+        }
+        // What follows tells whether the last offset is right, which no checksum covers.
+        let follows = match walk.peek() {
+            Ok(Some(header)) => self.follows(due, &header).is_ok(),
+            Ok(None) => due == self.end || (due < self.end && !self.dense),
+            Err(Stop::Log(error)) => return Err(error),
+            Err(Stop::Bad(_)) => true,
+        };
+        if !follows || due > next || (due < next && self.dense) {
+            let problem = format!("the batches before end at {due}, and {next} should follow");
+            return Err(self.corrupt(walk.position(), due, &problem));
+        }
+        self.vouched.lock().add(range);
+        Ok(())
+    }
+
+    fn next_vouched(
+        &self,
+        walk: &mut Walk<'_, D::File>,
+        due: Offset,
+        epochs: &Epochs,
+    ) -> Result<BatchHeader, Stop> {
+        let Some(header) = walk.peek()? else {
+            return Err(Stop::Bad(BatchError::Corrupt("the file ends here")));
+        };
+        walk.verify(&header)?;
+        self.follows(due, &header).map_err(Stop::Bad)?;
+        let epoch = epochs.at(header.base_offset);
+        if epoch != LeaderEpoch::NONE && epoch != header.leader_epoch {
+            return Err(Stop::Log(LogError::Corrupt {
+                path: self.path.clone(),
+                position: walk.position(),
+                offset: header.base_offset,
+                problem: format!(
+                    "its leader epoch is {}, but {epoch} in {}",
+                    header.leader_epoch,
+                    self.path.with_file_name(names::EPOCHS).display()
+                ),
+            }));
+        }
+        walk.skip(&header);
+        Ok(header)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn vouched(pieces: &[Range<u64>]) -> Vouched {
+        let mut vouched = Vouched::default();
+        pieces.iter().for_each(|piece| vouched.add(piece.clone()));
+        vouched
+    }
+
+    #[test]
+    fn pieces_that_meet_become_one_and_others_stay_apart() {
+        let apart = vouched(&[40..50, 0..10, 20..30]);
+        assert_eq!(apart.pieces, [0..10, 20..30, 40..50]);
+        assert!(apart.covers(&(22..30)) && !apart.covers(&(5..25)) && !apart.covers(&(10..20)));
+        let joined = vouched(&[40..50, 0..10, 20..30, 10..20]);
+        assert_eq!(joined.pieces, [0..30, 40..50]);
+        assert_eq!(vouched(&[0..10, 20..30, 5..40]).pieces, [0..40]);
+    }
+
+    #[test]
+    fn what_was_cut_is_not_vouched_for_when_it_is_written_anew() {
+        let mut cut = vouched(&[0..10, 20..30, 40..50]);
+        cut.cut_at(25);
+        assert_eq!(cut.pieces, [0..10, 20..25]);
+        cut.cut_at(20);
+        assert_eq!(cut.pieces, [0..10]);
+    }
+
+    #[test]
+    fn memory_is_bounded_however_readers_jump() {
+        let pieces: Vec<_> = (0..1000).map(|at| at * 10..at * 10 + 5).collect();
+        assert_eq!(vouched(&pieces).pieces.len(), PIECES);
+    }
+}
