@@ -54,9 +54,17 @@ struct Gathering {
     wall: Duration,
 }
 
+/// Makes one run of a scenario and a seed.
+pub(super) type Runner<'a> = dyn Fn(&Scenario, u64) -> Outcome + Sync + 'a;
+
 impl Sweep {
     /// Runs them all.
     pub fn run(&self, watch: &mut dyn Watch) -> Vec<Report> {
+        self.run_by(&|scenario, seed| run_caught(scenario, seed, self.engine), watch)
+    }
+
+    /// The same, where one run is whatever `run` makes of a scenario and a seed.
+    pub(super) fn run_by(&self, run: &Runner<'_>, watch: &mut dyn Watch) -> Vec<Report> {
         quieten_panics();
         let per_scenario = self.seeds.end.saturating_sub(self.seeds.start);
         let total = per_scenario.saturating_mul(self.scenarios.len() as u64);
@@ -81,7 +89,7 @@ impl Sweep {
                             return;
                         };
                         let began = now();
-                        let outcome = self.confirmed(scenario, seed, doubts);
+                        let outcome = self.confirmed(run, scenario, seed, doubts);
                         if send.send((index, outcome, now() - began)).is_err() {
                             return;
                         }
@@ -95,13 +103,19 @@ impl Sweep {
 
     /// One run; and again, where there is reason to doubt that it always goes that way: the first
     /// of each scenario, and the first that went wrong.
-    fn confirmed(&self, scenario: &Scenario, seed: u64, doubts: &AtomicUsize) -> Outcome {
-        let mut outcome = run_caught(scenario, seed, self.engine);
+    fn confirmed(
+        &self,
+        run: &Runner<'_>,
+        scenario: &Scenario,
+        seed: u64,
+        doubts: &AtomicUsize,
+    ) -> Outcome {
+        let mut outcome = run(scenario, seed);
         let verdict = outcome.verdict(&scenario.expect);
         let wrong = !matches!(verdict, RunVerdict::Held | RunVerdict::BrokeAsExpected);
         let first = seed == self.seeds.start;
         if first || wrong && doubts.fetch_add(1, Ordering::Relaxed) < CONFIRMATIONS {
-            let again = run_caught(scenario, seed, self.engine);
+            let again = run(scenario, seed);
             outcome.differs = (again.trace != outcome.trace).then_some(again.trace);
         }
         outcome
@@ -182,6 +196,11 @@ fn quieten_panics() {
             }
         }));
     });
+}
+
+/// What the panic said that was just caught inside a run, and where it was.
+pub(super) fn said_by_panic() -> String {
+    CAUGHT.take().unwrap_or_default()
 }
 
 /// One run; a panic in it becomes a violation.

@@ -27,7 +27,7 @@ mod text;
 use serde::Serialize;
 
 pub use markdown::summary;
-pub use text::{failure, line};
+pub use text::{failure, failure_with_story, line};
 
 use super::EngineKind;
 use super::scenario::{Expect, Scenario};
@@ -61,6 +61,8 @@ pub struct Report {
     pub runs: Vec<RunLine>,
     #[serde(skip)]
     worst: Option<Witness>,
+    #[serde(skip)]
+    to_replay: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -107,8 +109,15 @@ impl Report {
             simulated_ms: u64::try_from(tally.simulated.as_millis()).unwrap_or(u64::MAX),
             runs: tally.runs,
             worst,
+            to_replay: seed,
             differs,
         }
+    }
+
+    /// The same, where another command shows a run again.
+    pub(super) fn replayed_by(mut self, command: impl Fn(u64) -> String) -> Self {
+        self.replay = self.to_replay.map(command);
+        self
     }
 
     /// The seed whose run is worth a picture: the first that broke, or waited, against expectation.
