@@ -9,6 +9,7 @@
 use brokerquake::check::history;
 use brokerquake::lab::files::load_all;
 use brokerquake::lab::run::with_history;
+use brokerquake::lab::verdict::Broken;
 use brokerquake::lab::{EngineKind, Scenario, Trial};
 
 #[test]
@@ -174,6 +175,41 @@ fn what_was_once_shrunk_still_ends_as_its_file_expects() {
         assert!(scenario.seed.is_some(), "{}: a regression names its seed", scenario.file);
         Trial::of(&scenario.file).assert_as_expected();
     }
+}
+
+/// Few, for the referee takes several times as long.
+const REFEREED: std::ops::Range<u64> = 0..4;
+
+#[test]
+fn the_referee_gives_every_smoke_scenario_the_verdict_that_leap_gives() {
+    let mut compared = 0;
+    for scenario in load_all(&["scenarios/smoke".into()]).unwrap() {
+        let judged = |engine| {
+            let report = Trial::of(&scenario.file).seeds(REFEREED).on(engine).run();
+            // What a break brings along may differ with who read what and when.
+            let spoken_of = report.witnesses.iter().filter(|witness| witness.expected != "open");
+            let broken: Vec<_> = spoken_of.map(|witness| witness.broken.clone()).collect();
+            (report, broken)
+        };
+        let (referee, by_referee) = judged(EngineKind::Turmoil);
+        if let Some(why) = referee.left_out().next() {
+            println!("{}: not compared, {why}", scenario.name);
+            continue;
+        }
+        let (leap, by_leap) = judged(EngineKind::Leap);
+        let names = |broken: &[Broken]| -> Vec<String> {
+            broken.iter().map(|broken| broken.invariant.clone()).collect()
+        };
+        assert!(
+            leap.verdict == referee.verdict && names(&by_leap) == names(&by_referee),
+            "{}: {} under leap {by_leap:?}, {} under turmoil {by_referee:?}",
+            scenario.name,
+            leap.verdict,
+            referee.verdict,
+        );
+        compared += 1;
+    }
+    assert!(compared > 0, "the referee judged nothing");
 }
 
 #[test]

@@ -59,6 +59,11 @@ pub(super) fn chosen_seeds() -> Option<Range<u64>> {
     Some(chosen.unwrap_or_else(|problem| panic!("{problem}")))
 }
 
+/// Whether `BROKERQUAKE_SEED` chooses one, to be looked at closely.
+pub(super) fn asks_for_one_seed() -> bool {
+    variable("BROKERQUAKE_SEED").is_some()
+}
+
 impl Trial {
     /// The scenario at a path, or at its place under `scenarios/`.
     ///

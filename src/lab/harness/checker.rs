@@ -110,18 +110,23 @@ pub(super) struct Checkers {
     /// Those that have found nothing yet.
     checkers: Vec<(String, Box<dyn AnyChecker>)>,
     found: Vec<Broken>,
+    /// Whether somebody wants to read along.
+    told: bool,
 }
 
 impl Checkers {
-    pub fn new(makes: &[(String, Makes)]) -> Self {
+    pub fn new(makes: &[(String, Makes)], told: bool) -> Self {
         let checkers = makes.iter().map(|(name, makes)| (name.clone(), makes())).collect();
-        Self { historian: Historian::default(), checkers, found: Vec::new() }
+        Self { historian: Historian::default(), checkers, found: Vec::new(), told }
     }
 }
 
 impl Audience for Checkers {
     fn see(&mut self, seen: &Observation, host: &str, book: &Book) {
         for event in self.historian.see(seen, host, book) {
+            if self.told {
+                eprintln!("{event}");
+            }
             let found = &mut self.found;
             self.checkers.retain_mut(|(name, checker)| match checker.observe(event) {
                 Ok(()) => true,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::checker::{Checkers, Makes};
@@ -28,6 +29,8 @@ pub(in crate::lab) struct Company {
     pub(super) members: Vec<Member>,
     pub(super) checkers: Vec<(String, Makes)>,
     pub(super) patience: Duration,
+    /// Whether the next run tells what happens.
+    pub(super) tells: AtomicBool,
 }
 
 impl Company {
@@ -48,11 +51,13 @@ impl Company {
             part: member.part,
             boot: booting(member.run.clone(), &member.name, &servers, &watched),
         });
+        // A run that is repeated goes the same way.
+        let tells = self.tells.swap(false, Ordering::Relaxed);
         Guests {
             topics: self.topics.clone(),
             hosts: hosts.collect(),
             book,
-            audience: Box::new(Checkers::new(&self.checkers)),
+            audience: Box::new(Checkers::new(&self.checkers, tells)),
             patience: self.patience,
             random: Seed(seed).stream(Stream::named("orders")),
         }

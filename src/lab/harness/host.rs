@@ -71,16 +71,18 @@ impl Ending for () {
     }
 }
 
+mod never {
+    pub trait Returns {
+        type Value;
+    }
+
+    impl<T> Returns for fn() -> T {
+        type Value = T;
+    }
+}
+
 /// The type of what never ends, `!`, by the one way in which stable Rust can name it.
-type Never = <fn() -> ! as Returns>::Value;
-
-trait Returns {
-    type Value;
-}
-
-impl<T> Returns for fn() -> T {
-    type Value = T;
-}
+type Never = <fn() -> ! as never::Returns>::Value;
 
 impl Ending for Never {
     fn into_result(self) -> Result<(), String> {

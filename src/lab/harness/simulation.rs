@@ -5,6 +5,7 @@ use std::future::Future;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::checker::{Makes, Whole};
@@ -17,7 +18,7 @@ use crate::check;
 use crate::lab::run::guests::Part;
 use crate::lab::scenario::{Role, Topic as Declared};
 use crate::lab::sweep::{Sweep, caught};
-use crate::lab::trial::chosen_seeds;
+use crate::lab::trial::{asks_for_one_seed, chosen_seeds};
 use crate::lab::verdict::Witness;
 use crate::lab::{EngineKind, Report, Scenario, Verdict, report, run};
 
@@ -34,9 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// what happened: by the invariants of this crate, over all that was sent, acknowledged, read and
 /// stored, and by the test's own [`check`](Self::check)s.
 ///
-/// `BROKERQUAKE_SEED=7` runs one seed only, and tells its faults and remarks;
-/// `BROKERQUAKE_SEEDS=1000` (or `500..1000`) says how many. A failure prints the command that
-/// replays it.
+/// `BROKERQUAKE_SEED=7` runs one seed only, and tells on standard error what programs do and what
+/// happens to hosts; `BROKERQUAKE_SEEDS=1000` (or `500..1000`) says how many. A failure prints the
+/// command that replays it.
 ///
 /// ```
 /// use brokerquake::prelude::*;
@@ -353,7 +354,8 @@ impl Simulation {
         scenario.expect.breaks.clone_from(&self.breaks);
         scenario.expect.allows.clone_from(&self.allows);
         let (members, checkers) = (self.members.clone(), self.checkers.clone());
-        let company = Company { topics: others, members, checkers, patience: self.patience };
+        let tells = AtomicBool::new(asks_for_one_seed());
+        let company = Company { topics: others, members, checkers, patience: self.patience, tells };
         Ok((scenario, company))
     }
 

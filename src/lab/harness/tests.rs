@@ -322,3 +322,27 @@ fn the_referee_runs_the_same_programs() {
         .run();
     assert_eq!(report.verdict, Verdict::Held, "{:?}", report.worst());
 }
+
+#[test]
+fn what_the_referee_can_not_do_is_left_out_with_its_reason_or_refused_to_who_asks() {
+    let slow = || {
+        let links = Fault::of_kind("slow-link").with("from", "b1").with("to", "b2");
+        links.with("bandwidth", "100000")
+    };
+    let report = small("refused")
+        .fault(slow().at("500ms"))
+        .driver(move |cluster| async move {
+            let refused = cluster.strike(slow()).await.unwrap_err();
+            assert!(matches!(&refused, FaultError::Unsupported(_)), "{refused:?}");
+            assert!(refused.to_string().contains("no bandwidth"), "{refused}");
+        })
+        .duration("1s")
+        .on(EngineKind::Turmoil)
+        .run();
+    assert_eq!(report.verdict, Verdict::Held, "{:?}", report.worst());
+    let why: Vec<_> = report.left_out().collect();
+    assert!(
+        why.len() == 1 && why[0].contains("turmoil") && why[0].contains("bandwidth"),
+        "{why:?}"
+    );
+}

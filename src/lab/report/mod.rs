@@ -30,6 +30,7 @@ pub use markdown::summary;
 pub use text::{failure, failure_with_story, line};
 
 use super::EngineKind;
+use super::run::LEFT_OUT;
 use super::scenario::{Expect, Scenario};
 use super::verdict::{Counts, RunLine, Tally, Verdict, Witness};
 
@@ -124,6 +125,11 @@ impl Report {
     pub fn to_draw(&self) -> Option<u64> {
         let unexpected = |witness: &&Witness| witness.expected == "holds";
         self.worst.as_ref().filter(unexpected).map(|witness| witness.seed)
+    }
+
+    /// Faults that the engine can't do, each with its reason: such runs say nothing about them.
+    pub fn left_out(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().map(|note| note.note.as_str()).filter(|note| note.starts_with(LEFT_OUT))
     }
 
     /// As `reports/<scenario>.json`.

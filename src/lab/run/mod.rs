@@ -35,6 +35,8 @@ use crate::sim::leap::Leap;
 use crate::sim::turmoil::Referee;
 use crate::sim::{ClientEvent, Engine, Link, SimWorld, What};
 
+/// How a note begins that names a fault which the engine can't do.
+pub(super) const LEFT_OUT: &str = "faults left out";
 /// Longest time between two looks at what happened.
 const STEP: Duration = Duration::from_millis(100);
 /// The same where somebody must be heard at once.
@@ -236,7 +238,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             Broken::new(violation.invariant, violation.at, violation.to_string())
         }));
         let mut notes: Vec<_> = verdicts.notes.iter().map(ToString::to_string).collect();
-        notes.extend(faults.unable.iter().map(|why| format!("faults left out: {why}")));
+        notes.extend(faults.unable.iter().map(|why| format!("{LEFT_OUT}: {why}")));
         self.counts.lost = verdicts.lost;
         self.counts.faults = faults.struck;
         self.counts.faults_skipped = faults.skipped();
