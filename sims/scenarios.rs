@@ -8,7 +8,7 @@
 
 use brokerquake::check::history;
 use brokerquake::lab::files::load_all;
-use brokerquake::lab::run::with_history;
+use brokerquake::lab::run::{Onlookers, watched};
 use brokerquake::lab::verdict::Broken;
 use brokerquake::lab::{EngineKind, Scenario, Trial};
 
@@ -232,7 +232,9 @@ fn a_history_on_file_breaks_the_same_promises_as_the_run_that_it_tells_of() {
         [("smoke/smoke-all-lose-power", true), ("smoke/smoke-leader-cut-off", false)]
     {
         let scenario = Scenario::load(name).unwrap();
-        let (outcome, text) = with_history(&scenario, 0, EngineKind::Leap).unwrap();
+        let mut text = Vec::new();
+        let onlookers = Onlookers { history: Some(&mut text), ..Onlookers::default() };
+        let outcome = watched(&scenario, 0, EngineKind::Leap, onlookers);
         let (header, verdicts) = history::judge(text.as_slice()).unwrap();
         assert_eq!(header.scenario, scenario.name);
         let mut then: Vec<(&str, String)> = outcome

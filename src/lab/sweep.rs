@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use super::run::Onlookers;
 use super::verdict::{Broken, Counts, Outcome, PANICS, RunVerdict, Tally};
 use super::{EngineKind, Report, Scenario, run};
 use crate::sim::TraceHash;
@@ -61,6 +65,35 @@ impl Sweep {
     /// Runs them all.
     pub fn run(&self, watch: &mut dyn Watch) -> Vec<Report> {
         self.run_by(&|scenario, seed| run_caught(scenario, seed, self.engine), watch)
+    }
+
+    /// The same; what clients did and saw in each run goes to a file of its own in `dir`, which is
+    /// made if it is not there: `SCENARIO-seed-S.jsonl`.
+    pub fn run_with_histories(
+        &self,
+        dir: &Path,
+        watch: &mut dyn Watch,
+    ) -> std::io::Result<Vec<Report>> {
+        std::fs::create_dir_all(dir)?;
+        let failed = Mutex::new(None);
+        let reports = self.run_by(
+            &|scenario, seed| {
+                let mut text = Vec::new();
+                let outcome = caught(seed, || {
+                    let history = Some(&mut text);
+                    let onlookers = Onlookers { history, ..Onlookers::default() };
+                    run::watched(scenario, seed, self.engine, onlookers)
+                });
+                let file = dir.join(format!("{}-seed-{seed}.jsonl", scenario.name));
+                if let Err(error) = std::fs::write(&file, text) {
+                    let named = format!("{}: {error}", file.display());
+                    failed.lock().get_or_insert(std::io::Error::new(error.kind(), named));
+                }
+                outcome
+            },
+            watch,
+        );
+        failed.into_inner().map_or(Ok(reports), Err)
     }
 
     /// The same, where one run is whatever `run` makes of a scenario and a seed.

@@ -50,6 +50,17 @@ const STOPPING: Duration = Duration::from_secs(35);
 /// The supervisor of a node that ended boots it after this.
 const REVIVAL: Duration = Duration::from_secs(1);
 
+/// Who looks on while a run goes. None of them changes anything of it.
+#[derive(Default)]
+pub struct Onlookers<'w> {
+    /// Gets a line of text for each event, in order.
+    pub events: Option<&'w mut dyn FnMut(&str)>,
+    /// Sees everything, for a picture.
+    pub recorder: Option<&'w mut Recorder>,
+    /// Gets what clients did and saw, as the text of a history, when the run is over.
+    pub history: Option<&'w mut Vec<u8>>,
+}
+
 /// Runs one seed of a scenario. `watch` gets a line of text for each event, in order.
 pub fn run(
     scenario: &Scenario,
@@ -63,17 +74,39 @@ pub fn run(
     }
 }
 
-/// Runs one seed of a scenario before a recorder, who sees everything and changes nothing.
-pub fn record(
+/// Runs one seed of a scenario before all who want to see it.
+pub fn watched(
     scenario: &Scenario,
     seed: u64,
     engine: EngineKind,
-    recorder: &mut Recorder,
+    onlookers: Onlookers<'_>,
 ) -> Outcome {
-    match engine {
-        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, Some(recorder)).go(),
-        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, Some(recorder)).go(),
+    let Onlookers { events, recorder, history } = onlookers;
+    // Memory takes all that is written to it.
+    let mut writer = history.is_some().then(|| writer(scenario, seed)).and_then(Result::ok);
+    let text = writer.as_mut();
+    let outcome = match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, events, recorder).recorded(text).go(),
+        EngineKind::Turmoil => {
+            Run::<Referee>::new(scenario, seed, events, recorder).recorded(text).go()
+        }
+    };
+    let text = writer.and_then(|writer| writer.finish(Instant::START + outcome.simulated).ok());
+    if let (Some(history), Some(text)) = (history, text) {
+        *history = text;
     }
+    outcome
+}
+
+/// Begins the history of a run.
+fn writer(scenario: &Scenario, seed: u64) -> io::Result<Writer<Vec<u8>>> {
+    let acks = scenario.loads.iter().filter_map(|load| match &load.work {
+        Work::Produce { config, .. } => Some(config.acks),
+        Work::Consume { .. } => None,
+    });
+    let topics = [scenario.topic.clone()];
+    let setup = setup(scenario, &topics, idempotence(scenario), &Cast::default());
+    Writer::new(Vec::new(), &Header::new(&setup, &scenario.name, seed, acks))
 }
 
 /// Runs one seed of a scenario with programs that are not its own.
@@ -91,30 +124,6 @@ pub(in crate::lab) fn accompanied(
             .joined_by(company.guests(scenario, seed))
             .go(),
     }
-}
-
-/// Runs one seed of a scenario, and gives what its clients did and saw as the text of a history.
-pub fn with_history(
-    scenario: &Scenario,
-    seed: u64,
-    engine: EngineKind,
-) -> io::Result<(Outcome, Vec<u8>)> {
-    let acks = scenario.loads.iter().filter_map(|load| match &load.work {
-        Work::Produce { config, .. } => Some(config.acks),
-        Work::Consume { .. } => None,
-    });
-    let topics = [scenario.topic.clone()];
-    let setup = setup(scenario, &topics, idempotence(scenario), &Cast::default());
-    let header = Header::new(&setup, &scenario.name, seed, acks);
-    let mut writer = Writer::new(Vec::new(), &header)?;
-    let outcome = match engine {
-        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None).recorded(&mut writer).go(),
-        EngineKind::Turmoil => {
-            Run::<Referee>::new(scenario, seed, None, None).recorded(&mut writer).go()
-        }
-    };
-    let text = writer.finish(Instant::START + outcome.simulated)?;
-    Ok((outcome, text))
 }
 
 struct Run<'a, 'w, E: Engine> {
@@ -184,8 +193,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         Judge::new(setup(self.scenario, &self.topics(), idempotence, &self.cast))
     }
 
-    fn recorded(mut self, history: &'a mut Writer<Vec<u8>>) -> Self {
-        self.history = Some(history);
+    fn recorded(mut self, history: Option<&'a mut Writer<Vec<u8>>>) -> Self {
+        self.history = history;
         self
     }
 
