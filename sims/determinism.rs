@@ -131,6 +131,30 @@ fn a_run_is_replayed_with_its_events_and_its_hash() {
 }
 
 #[test]
+fn a_run_that_is_told_drawn_and_written_down_at_once_is_one_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (page, written) = (dir.path().join("run.html"), dir.path().join("run.jsonl"));
+    let mut command = binary();
+    command.args(["replay", "smoke/smoke-calm", "--seed", "1", "--trace=events"]);
+    command.arg("--history").arg(&written).arg(format!("--picture={}", page.display()));
+    let output = command.output().unwrap();
+    assert!(output.status.success());
+    let told = String::from_utf8(output.stdout).unwrap();
+    let hash = told.lines().last().unwrap().strip_prefix("trace:   ").unwrap();
+    assert!(std::fs::read_to_string(&page).unwrap().contains(hash), "the picture is of this run");
+
+    let histories = dir.path().join("histories");
+    let mut command = binary();
+    command.args(["run", "smoke/smoke-calm", "--seeds", "1..3", "--reports"]).arg(dir.path());
+    assert!(command.arg("--history").arg(&histories).status().unwrap().success());
+    let one = std::fs::read(histories.join("smoke-calm-seed-1.jsonl")).unwrap();
+    assert_eq!(std::fs::read(&written).unwrap(), one);
+    assert!(histories.join("smoke-calm-seed-2.jsonl").exists());
+    let checked = binary().arg("check").arg(&written).status().unwrap();
+    assert!(checked.success(), "nothing was broken, as `check` says too");
+}
+
+#[test]
 fn what_can_not_be_run_is_refused_with_the_exit_code_for_usage() {
     let dir = tempfile::tempdir().unwrap();
     let empty = dir.path().join("empty.toml");

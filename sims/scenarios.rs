@@ -8,7 +8,8 @@
 
 use brokerquake::check::history;
 use brokerquake::lab::files::load_all;
-use brokerquake::lab::run::with_history;
+use brokerquake::lab::run::{Onlookers, watched};
+use brokerquake::lab::verdict::Broken;
 use brokerquake::lab::{EngineKind, Scenario, Trial};
 
 #[test]
@@ -176,6 +177,41 @@ fn what_was_once_shrunk_still_ends_as_its_file_expects() {
     }
 }
 
+/// Few, for the referee takes several times as long.
+const REFEREED: std::ops::Range<u64> = 0..4;
+
+#[test]
+fn the_referee_gives_every_smoke_scenario_the_verdict_that_leap_gives() {
+    let mut compared = 0;
+    for scenario in load_all(&["scenarios/smoke".into()]).unwrap() {
+        let judged = |engine| {
+            let report = Trial::of(&scenario.file).seeds(REFEREED).on(engine).run();
+            // What a break brings along may differ with who read what and when.
+            let spoken_of = report.witnesses.iter().filter(|witness| witness.expected != "open");
+            let broken: Vec<_> = spoken_of.map(|witness| witness.broken.clone()).collect();
+            (report, broken)
+        };
+        let (referee, by_referee) = judged(EngineKind::Turmoil);
+        if let Some(why) = referee.left_out().next() {
+            println!("{}: not compared, {why}", scenario.name);
+            continue;
+        }
+        let (leap, by_leap) = judged(EngineKind::Leap);
+        let names = |broken: &[Broken]| -> Vec<String> {
+            broken.iter().map(|broken| broken.invariant.clone()).collect()
+        };
+        assert!(
+            leap.verdict == referee.verdict && names(&by_leap) == names(&by_referee),
+            "{}: {} under leap {by_leap:?}, {} under turmoil {by_referee:?}",
+            scenario.name,
+            leap.verdict,
+            referee.verdict,
+        );
+        compared += 1;
+    }
+    assert!(compared > 0, "the referee judged nothing");
+}
+
 #[test]
 fn every_scenario_has_its_story_here() {
     let told = include_str!("scenarios.rs");
@@ -196,7 +232,9 @@ fn a_history_on_file_breaks_the_same_promises_as_the_run_that_it_tells_of() {
         [("smoke/smoke-all-lose-power", true), ("smoke/smoke-leader-cut-off", false)]
     {
         let scenario = Scenario::load(name).unwrap();
-        let (outcome, text) = with_history(&scenario, 0, EngineKind::Leap).unwrap();
+        let mut text = Vec::new();
+        let onlookers = Onlookers { history: Some(&mut text), ..Onlookers::default() };
+        let outcome = watched(&scenario, 0, EngineKind::Leap, onlookers);
         let (header, verdicts) = history::judge(text.as_slice()).unwrap();
         assert_eq!(header.scenario, scenario.name);
         let mut then: Vec<(&str, String)> = outcome

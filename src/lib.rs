@@ -1,6 +1,12 @@
 //! brokerquake: a Kafka broker, its replication and its clients, written so that one and the same
 //! code runs on real sockets and files or inside a deterministic simulation that judges it.
 //!
+//! # In your own tests
+//!
+//! Everything that a test needs is in [`prelude`]: build a [`Simulation`](prelude::Simulation), add
+//! programs, faults and checks, and assert on the verdict. The rooms below are the works behind it;
+//! they may change with any version.
+//!
 //! # The map
 //!
 //! One line per room. A room uses only rooms above it; `sims/tidy.rs` holds that law.
@@ -31,3 +37,18 @@ pub mod check;
 pub mod lab;
 // The commands, one file each.
 pub mod cli;
+
+/// What a test needs: `use brokerquake::prelude::*;`
+///
+/// Begin with [`Simulation`](prelude::Simulation).
+pub mod prelude {
+    pub use crate::base::{Instant, Offset, Timestamp, TopicPartition};
+    pub use crate::client::{AdminError, ConsumeError, ProduceError};
+    pub use crate::client::{ConsumerRecord, Header, ProducerRecord, RecordMetadata};
+    pub use crate::lab::harness::{
+        Admin, Checker, Cluster, Consumer, Delivery, Event, Fault, FaultError, Happening, History,
+        Host, Producer, Read, Sent, Simulation, Topic, run_for_real,
+    };
+    pub use crate::lab::verdict::Witness;
+    pub use crate::lab::{EngineKind, Report, Verdict};
+}

@@ -29,6 +29,7 @@
 //! | `polled` | `consumer`, `partition`, `records`: `[offset, value]` each | what one poll returned of one partition |
 //! | `positioned` | `consumer`, `partition`, `offset` | the next offset was set: assigned, sought, reset |
 //! | `reached-end` | `consumer`, `partition`, `end` | a final read reached the end offset |
+//! | `noted` | `text` | a program's own remark; nothing is judged by it |
 //! | `ended` | | that host's process ended; the next one there is another client |
 //! | `healed` | | the last fault ended: liveness is owed from now on |
 //! | `reading` | | the final reads begin |
@@ -215,6 +216,9 @@ enum Said {
         consumer: u32,
         partition: String,
         end: Offset,
+    },
+    Noted {
+        text: String,
     },
     Ended,
     Healed,
@@ -423,6 +427,7 @@ fn said(event: &ClientEvent) -> Said {
         ClientEvent::ReachedEnd { consumer, partition, end } => {
             Said::ReachedEnd { consumer, partition: partition.to_string(), end }
         }
+        ClientEvent::Noted { text } => Said::Noted { text: text.to_string() },
     }
 }
 
@@ -449,6 +454,7 @@ fn heard(said: Said) -> Result<ClientEvent, String> {
         Said::ReachedEnd { consumer, partition, end } => {
             ClientEvent::ReachedEnd { consumer, partition: read_partition(&partition)?, end }
         }
+        Said::Noted { text } => ClientEvent::Noted { text: text.into() },
         Said::Ended | Said::Healed | Said::Reading | Said::Over => {
             return Err("not a client's event".into());
         }
@@ -482,6 +488,7 @@ mod tests {
         let records = vec![(Offset(6), 5), (Offset(7), 99), (Offset(8), 6)];
         events.push(ClientEvent::Polled { consumer: 0, partition: partition.clone(), records });
         events.push(ClientEvent::ReachedEnd { consumer: 0, partition, end: Offset(9) });
+        events.push(ClientEvent::Noted { text: "\"as it said\"".into() });
         events
     }
 

@@ -8,6 +8,7 @@ use clap::Args;
 use super::{refuse, say};
 use crate::base::Seed;
 use crate::lab::picture::{self, Picture};
+use crate::lab::run::Onlookers;
 use crate::lab::verdict::{Outcome, RunVerdict};
 use crate::lab::{EngineKind, Plan, Scenario, run};
 
@@ -95,49 +96,58 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Runs it as was asked: told, drawn, or both.
+/// Runs it once, before all that was asked for: told, drawn, written down.
 fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, String> {
     let columns = args.trace == Some(Form::Columns);
-    let drawn = columns || args.picture.is_some();
-    let picture = drawn.then(|| Picture::draw(scenario, seed, args.engine));
-    let lines = picture.as_ref().filter(|_| columns).map(|picture| picture.columns(width()));
-    let too_narrow = matches!(lines, Some(None));
-    if let Some(lines) = lines.flatten() {
-        lines.iter().for_each(say);
-    }
-    let events = (args.trace == Some(Form::Events) || too_narrow).then(|| {
-        if too_narrow {
-            eprintln!("brokerquake replay: too narrow for a column for each host; here are events");
+    let mut print = |line: &str| say(line);
+    let mut history = Vec::new();
+    let onlookers = Onlookers {
+        events: (args.trace == Some(Form::Events)).then_some(&mut print),
+        recorder: None,
+        history: args.history.is_some().then_some(&mut history),
+    };
+    let outcome = if columns || args.picture.is_some() {
+        let picture = Picture::draw_before(scenario, seed, args.engine, onlookers);
+        if columns {
+            tell_in_columns(args, scenario, seed, &picture);
         }
-        let mut print = |line: &str| say(line);
-        run::run(scenario, seed, args.engine, Some(&mut print))
-    });
-    let told = args.history.as_deref().map(|file| write_history(args, scenario, seed, file));
-    let told = told.transpose()?;
-    if let (Some(file), Some(picture)) = (&args.picture, &picture) {
-        let file = match file {
-            Some(file) => file.clone(),
-            None => picture::file_name(Path::new("reports"), &scenario.name, seed),
-        };
-        picture.save(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-        say(format_args!("picture: {}", file.display()));
+        if let Some(file) = &args.picture {
+            save(file.as_deref(), scenario, seed, &picture)?;
+        }
+        picture.outcome
+    } else {
+        run::watched(scenario, seed, args.engine, onlookers)
+    };
+    if let Some(file) = &args.history {
+        std::fs::write(file, history)
+            .map_err(|error| format!("can't write the history {}: {error}", file.display()))?;
     }
-    let plain = || run::run(scenario, seed, args.engine, None);
-    Ok(events.or(picture.map(|picture| picture.outcome)).or(told).unwrap_or_else(plain))
+    Ok(outcome)
 }
 
-/// A run whose clients' history goes to a file.
-fn write_history(
-    args: &ReplayArgs,
+/// Tells the run in columns; where they do not fit, its events, for which it is run again.
+fn tell_in_columns(args: &ReplayArgs, scenario: &Scenario, seed: u64, picture: &Picture) {
+    match picture.columns(width()) {
+        Some(lines) => lines.iter().for_each(say),
+        None => {
+            eprintln!("brokerquake replay: too narrow for a column for each host; here are events");
+            let mut print = |line: &str| say(line);
+            run::run(scenario, seed, args.engine, Some(&mut print));
+        }
+    }
+}
+
+fn save(
+    file: Option<&Path>,
     scenario: &Scenario,
     seed: u64,
-    file: &Path,
-) -> Result<Outcome, String> {
-    let written = run::with_history(scenario, seed, args.engine).and_then(|(outcome, text)| {
-        std::fs::write(file, text)?;
-        Ok(outcome)
-    });
-    written.map_err(|error| format!("can't write the history {}: {error}", file.display()))
+    picture: &Picture,
+) -> Result<(), String> {
+    let usual = || picture::file_name(Path::new("reports"), &scenario.name, seed);
+    let file = file.map_or_else(usual, Path::to_path_buf);
+    picture.save(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+    say(format_args!("picture: {}", file.display()));
+    Ok(())
 }
 
 /// Characters of a line, as `COLUMNS` or the terminal says; a file or a pipe has no such limit.

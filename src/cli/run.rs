@@ -50,6 +50,9 @@ pub struct RunArgs {
     /// Shrink the gravest unexpected failure of each scenario to a file in scenarios/regressions/
     #[arg(long)]
     shrink: bool,
+    /// Also write what clients did and saw in each run to DIR/SCENARIO-seed-S.jsonl, for `check`
+    #[arg(long, value_name = "DIR")]
+    history: Option<PathBuf>,
     /// Where reports are written
     #[arg(long, value_name = "DIR", default_value = "reports")]
     reports: PathBuf,
@@ -70,8 +73,15 @@ pub fn run(args: &RunArgs) -> ExitCode {
     let (mut reports, mut timings) = (Vec::new(), BTreeMap::new());
     for sweep in sweeps(args, scenarios, if smoke { SMOKE_SEEDS } else { SEEDS }) {
         let mut screen = Screen::new(&sweep);
-        let done = sweep.run(&mut screen);
+        let done = match &args.history {
+            None => Ok(sweep.run(&mut screen)),
+            Some(dir) => sweep.run_with_histories(dir, &mut screen),
+        };
         screen.bar.finish_and_clear();
+        let done = match done {
+            Ok(done) => done,
+            Err(problem) => return refuse("run", format!("can't write histories: {problem}")),
+        };
         if args.shrink {
             shrink_failures(&sweep, &done);
         }

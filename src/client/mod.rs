@@ -61,4 +61,4 @@ pub use admin::{
 };
 pub use consumer::{Consumer, ConsumerRecord, Notice};
 pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
-pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata};
+pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata, partition_of};

@@ -3,9 +3,11 @@
 //! `scenario` reads what is asked, `schedule` draws what will happen, `runner` lets it happen,
 //! `verdict` says what came of it over many seeds, and `report` tells it.
 //! `shrink` cuts a run that broke something down to what it needs.
+//! `harness` is the laboratory in the hands of somebody else's test.
 
 mod engine;
 pub mod files;
+pub mod harness;
 pub mod matrix;
 #[cfg(any(debug_assertions, feature = "mutants"))]
 pub mod mutants;

@@ -78,6 +78,14 @@ impl Plan {
     }
 }
 
+/// What a rule gives that somebody orders in the midst of a run. The first of it is due at once.
+pub(super) fn draw_now(rule: &Rule, scenario: &Scenario, random: &mut ChaCha12Rng) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    strike(rule, scenario, Duration::ZERO, random, &mut faults);
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
 fn expand(rule: &Rule, scenario: &Scenario, random: &mut ChaCha12Rng, faults: &mut Vec<Fault>) {
     let whole = Range { low: Duration::ZERO, high: scenario.duration };
     let repeats = rule.every.is_some();

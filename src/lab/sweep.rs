@@ -6,11 +6,15 @@ use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Once;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
+
+use super::run::Onlookers;
 use super::verdict::{Broken, Counts, Outcome, PANICS, RunVerdict, Tally};
 use super::{EngineKind, Report, Scenario, run};
 use crate::sim::TraceHash;
@@ -54,9 +58,46 @@ struct Gathering {
     wall: Duration,
 }
 
+/// Makes one run of a scenario and a seed.
+pub(super) type Runner<'a> = dyn Fn(&Scenario, u64) -> Outcome + Sync + 'a;
+
 impl Sweep {
     /// Runs them all.
     pub fn run(&self, watch: &mut dyn Watch) -> Vec<Report> {
+        self.run_by(&|scenario, seed| run_caught(scenario, seed, self.engine), watch)
+    }
+
+    /// The same; what clients did and saw in each run goes to a file of its own in `dir`, which is
+    /// made if it is not there: `SCENARIO-seed-S.jsonl`.
+    pub fn run_with_histories(
+        &self,
+        dir: &Path,
+        watch: &mut dyn Watch,
+    ) -> std::io::Result<Vec<Report>> {
+        std::fs::create_dir_all(dir)?;
+        let failed = Mutex::new(None);
+        let reports = self.run_by(
+            &|scenario, seed| {
+                let mut text = Vec::new();
+                let outcome = caught(seed, || {
+                    let history = Some(&mut text);
+                    let onlookers = Onlookers { history, ..Onlookers::default() };
+                    run::watched(scenario, seed, self.engine, onlookers)
+                });
+                let file = dir.join(format!("{}-seed-{seed}.jsonl", scenario.name));
+                if let Err(error) = std::fs::write(&file, text) {
+                    let named = format!("{}: {error}", file.display());
+                    failed.lock().get_or_insert(std::io::Error::new(error.kind(), named));
+                }
+                outcome
+            },
+            watch,
+        );
+        failed.into_inner().map_or(Ok(reports), Err)
+    }
+
+    /// The same, where one run is whatever `run` makes of a scenario and a seed.
+    pub(super) fn run_by(&self, run: &Runner<'_>, watch: &mut dyn Watch) -> Vec<Report> {
         quieten_panics();
         let per_scenario = self.seeds.end.saturating_sub(self.seeds.start);
         let total = per_scenario.saturating_mul(self.scenarios.len() as u64);
@@ -81,7 +122,7 @@ impl Sweep {
                             return;
                         };
                         let began = now();
-                        let outcome = self.confirmed(scenario, seed, doubts);
+                        let outcome = self.confirmed(run, scenario, seed, doubts);
                         if send.send((index, outcome, now() - began)).is_err() {
                             return;
                         }
@@ -95,13 +136,19 @@ impl Sweep {
 
     /// One run; and again, where there is reason to doubt that it always goes that way: the first
     /// of each scenario, and the first that went wrong.
-    fn confirmed(&self, scenario: &Scenario, seed: u64, doubts: &AtomicUsize) -> Outcome {
-        let mut outcome = run_caught(scenario, seed, self.engine);
+    fn confirmed(
+        &self,
+        run: &Runner<'_>,
+        scenario: &Scenario,
+        seed: u64,
+        doubts: &AtomicUsize,
+    ) -> Outcome {
+        let mut outcome = run(scenario, seed);
         let verdict = outcome.verdict(&scenario.expect);
         let wrong = !matches!(verdict, RunVerdict::Held | RunVerdict::BrokeAsExpected);
         let first = seed == self.seeds.start;
         if first || wrong && doubts.fetch_add(1, Ordering::Relaxed) < CONFIRMATIONS {
-            let again = run_caught(scenario, seed, self.engine);
+            let again = run(scenario, seed);
             outcome.differs = (again.trace != outcome.trace).then_some(again.trace);
         }
         outcome
@@ -182,6 +229,11 @@ fn quieten_panics() {
             }
         }));
     });
+}
+
+/// What the panic said that was just caught inside a run, and where it was.
+pub(super) fn said_by_panic() -> String {
+    CAUGHT.take().unwrap_or_default()
 }
 
 /// One run; a panic in it becomes a violation.

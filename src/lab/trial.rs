@@ -42,6 +42,28 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
+/// The seeds that `BROKERQUAKE_SEED` or `BROKERQUAKE_SEEDS` choose.
+///
+/// # Panics
+/// When what they say is no seed.
+pub(super) fn chosen_seeds() -> Option<Range<u64>> {
+    let one = |text: String| match text.trim().parse::<u64>() {
+        Ok(seed) => Ok(seed..seed.saturating_add(1)),
+        Err(_) => Err(format!("`{text}` is no seed: expected a number")),
+    };
+    let chosen = match variable("BROKERQUAKE_SEED") {
+        Some(seed) => one(seed).map_err(|problem| format!("BROKERQUAKE_SEED: {problem}")),
+        None => read_seeds(&variable("BROKERQUAKE_SEEDS")?)
+            .map_err(|problem| format!("BROKERQUAKE_SEEDS: {problem}")),
+    };
+    Some(chosen.unwrap_or_else(|problem| panic!("{problem}")))
+}
+
+/// Whether `BROKERQUAKE_SEED` chooses one, to be looked at closely.
+pub(super) fn asks_for_one_seed() -> bool {
+    variable("BROKERQUAKE_SEED").is_some()
+}
+
 impl Trial {
     /// The scenario at a path, or at its place under `scenarios/`.
     ///
@@ -76,12 +98,10 @@ impl Trial {
                 return;
             }
         }
-        let chosen = variable("BROKERQUAKE_SEED")
-            .map(|seed| seed.parse().map(|seed: u64| seed..seed + 1).map_err(|e| e.to_string()))
-            .or_else(|| variable("BROKERQUAKE_SEEDS").map(|seeds| read_seeds(&seeds)));
+        let chosen = chosen_seeds();
         let few = chosen.is_some();
         if let Some(seeds) = chosen {
-            self.seeds = seeds.unwrap_or_else(|problem| panic!("BROKERQUAKE_SEED(S): {problem}"));
+            self.seeds = seeds;
         }
         let report = self.run();
         let verdict = report.verdict;

@@ -16,6 +16,10 @@ use crate::sim::TraceHash;
 pub const STARTS: &str = "starts";
 /// The laboratory's own: no code panicked.
 pub const PANICS: &str = "panics";
+/// The laboratory's own: programs that take part came to their end.
+pub const ENDS: &str = "ends";
+/// The laboratory's own: no program ended with an error.
+pub const SUCCEEDS: &str = "succeeds";
 
 /// An invariant that a run broke.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -128,12 +132,13 @@ impl Outcome {
 
 /// Whether nothing went on, which is not to say that something went wrong.
 fn is_stuck(broken: &Broken) -> bool {
-    broken.invariant == STARTS || check::is_liveness(&broken.invariant)
+    [STARTS, ENDS].contains(&broken.invariant.as_str()) || check::is_liveness(&broken.invariant)
 }
 
 /// What a scenario says of an invariant; of the laboratory's own it can't say anything.
 fn expected(expect: &Expect, invariant: &str) -> Expectation {
-    if check::NAMES.contains(&invariant) { expect.of(invariant) } else { Expectation::Holds }
+    let own = [STARTS, PANICS, ENDS, SUCCEEDS].contains(&invariant);
+    if own { Expectation::Holds } else { expect.of(invariant) }
 }
 
 /// What came of one run.
@@ -404,6 +409,16 @@ mod tests {
         let allows = Expect { allows: vec!["duplicate".into()], ..breaks() };
         assert_eq!(verdict(&allows, more), Verdict::BrokeAsExpected);
         assert_eq!(verdict(&allows, &[&["duplicate"]]), Verdict::DidNotBreak);
+    }
+
+    #[test]
+    fn what_somebody_checks_besides_is_expected_as_an_invariant_is() {
+        let own: &[&[&str]] = &[&[], &["orders-add-up"]];
+        assert_eq!(verdict(&holds(), own), Verdict::Broke);
+        let breaks = Expect { breaks: vec!["orders-add-up".into()], ..holds() };
+        assert_eq!(verdict(&breaks, own), Verdict::BrokeAsExpected);
+        assert_eq!(verdict(&breaks, &[&[ENDS]]), Verdict::Stuck);
+        assert_eq!(verdict(&breaks, &[&[SUCCEEDS]]), Verdict::Broke);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What clients did and saw, as recorded beside them: the black-box history.
 
+use std::sync::Arc;
+
 use crate::base::config::Acks;
 use crate::base::{Offset, TopicPartition};
 
@@ -56,6 +58,11 @@ pub enum ClientEvent {
         partition: TopicPartition,
         /// The partition's end offset.
         end: Offset,
+    },
+    /// A program's own remark, by which nothing is judged that is not its own either.
+    Noted {
+        /// In its words.
+        text: Arc<str>,
     },
 }
 

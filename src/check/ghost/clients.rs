@@ -242,6 +242,7 @@ impl Clients {
                 let reached = Reached { end: *end, consumer: *consumer, since, from, at };
                 self.reached.entry(partition.clone()).or_default().push(reached);
             }
+            ClientEvent::Noted { .. } => {}
         }
     }
 

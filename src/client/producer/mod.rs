@@ -23,6 +23,7 @@ use tokio::sync::{Notify, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use delivery::Delivery;
+pub use partitioner::partition_of;
 pub use record::{ProducerRecord, RecordMetadata};
 
 use self::append::{Taken, memory_of};

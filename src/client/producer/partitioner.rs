@@ -31,8 +31,8 @@ pub(super) fn murmur2(key: &[u8]) -> u32 {
     hash ^ (hash >> 15)
 }
 
-/// The partition of a key, of `count` in all.
-pub(super) fn partition_of(key: &[u8], count: usize) -> i32 {
+/// The partition of `count` to which every Kafka client sends a key.
+pub fn partition_of(key: &[u8], count: usize) -> i32 {
     ((murmur2(key) & 0x7fff_ffff) as usize % count.max(1)) as i32
 }
 

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 pub use recorder::{Lane, LaneKind, Recorder};
 
 use self::data::Data;
+use super::run::Onlookers;
 use super::verdict::Outcome;
 use super::{EngineKind, Scenario, run, sweep};
 
@@ -40,8 +41,21 @@ pub struct Picture {
 impl Picture {
     /// Runs a seed of a scenario again, and draws it. A panic is drawn up to where it came.
     pub fn draw(scenario: &Scenario, seed: u64, engine: EngineKind) -> Self {
+        Self::draw_before(scenario, seed, engine, Onlookers::default())
+    }
+
+    /// The same, while others look on.
+    pub fn draw_before(
+        scenario: &Scenario,
+        seed: u64,
+        engine: EngineKind,
+        onlookers: Onlookers<'_>,
+    ) -> Self {
         let mut recorder = Recorder::default();
-        let outcome = sweep::caught(seed, || run::record(scenario, seed, engine, &mut recorder));
+        let Onlookers { events, history, .. } = onlookers;
+        let events = events.map(|events| -> &mut dyn FnMut(&str) { events });
+        let onlookers = Onlookers { events, recorder: Some(&mut recorder), history };
+        let outcome = sweep::caught(seed, || run::watched(scenario, seed, engine, onlookers));
         let data = Data::new(scenario, engine, &recorder, &outcome);
         Self { outcome, data, recorder }
     }

@@ -27,9 +27,10 @@ mod text;
 use serde::Serialize;
 
 pub use markdown::summary;
-pub use text::{failure, line};
+pub use text::{failure, failure_with_story, line};
 
 use super::EngineKind;
+use super::run::LEFT_OUT;
 use super::scenario::{Expect, Scenario};
 use super::verdict::{Counts, RunLine, Tally, Verdict, Witness};
 
@@ -61,6 +62,8 @@ pub struct Report {
     pub runs: Vec<RunLine>,
     #[serde(skip)]
     worst: Option<Witness>,
+    #[serde(skip)]
+    to_replay: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -107,14 +110,26 @@ impl Report {
             simulated_ms: u64::try_from(tally.simulated.as_millis()).unwrap_or(u64::MAX),
             runs: tally.runs,
             worst,
+            to_replay: seed,
             differs,
         }
+    }
+
+    /// The same, where another command shows a run again.
+    pub(super) fn replayed_by(mut self, command: impl Fn(u64) -> String) -> Self {
+        self.replay = self.to_replay.map(command);
+        self
     }
 
     /// The seed whose run is worth a picture: the first that broke, or waited, against expectation.
     pub fn to_draw(&self) -> Option<u64> {
         let unexpected = |witness: &&Witness| witness.expected == "holds";
         self.worst.as_ref().filter(unexpected).map(|witness| witness.seed)
+    }
+
+    /// Faults that the engine can't do, each with its reason: such runs say nothing about them.
+    pub fn left_out(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().map(|note| note.note.as_str()).filter(|note| note.starts_with(LEFT_OUT))
     }
 
     /// As `reports/<scenario>.json`.

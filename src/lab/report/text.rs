@@ -49,3 +49,12 @@ pub fn failure(report: &Report) -> String {
     }
     text
 }
+
+/// The same, and the faults that led to it: for who has no scenario file to replay.
+pub fn failure_with_story(report: &Report) -> String {
+    let mut text = failure(report);
+    for line in report.worst.iter().flat_map(|worst| &worst.story) {
+        text.push_str(&format!("fault:  {line}\n"));
+    }
+    text
+}

@@ -9,7 +9,7 @@ use super::roles::{Host, Kind};
 use crate::base::config::{AdminConfig, BrokerConfig, ConsumerConfig, OffsetReset, TopicConfig};
 use crate::base::{BrokerId, Instant, TopicPartition};
 use crate::broker::Node;
-use crate::lab::scenario::{Scenario, Work};
+use crate::lab::scenario::{Scenario, Topic, Work};
 use crate::lab::schedule::Plan;
 use crate::sim::{Boot, Engine, HostId, SimWorld};
 
@@ -89,25 +89,27 @@ fn host<E: Engine>(engine: &mut E, name: String, kind: Kind, boot: Boot<E::World
     Host { id, name, kind, up: true, paused: false, ready: false }
 }
 
-fn bootstrap(scenario: &Scenario) -> Vec<String> {
+/// Where the cluster is found.
+pub(in crate::lab) fn bootstrap(scenario: &Scenario) -> Vec<String> {
     (1..=scenario.cluster.brokers).map(|number| format!("b{number}:{BROKER_PORT}")).collect()
 }
 
-/// Adds the host that creates the topic.
+/// Adds the host that creates the topics.
 pub(super) fn admin<E: Engine<World: SimWorld>>(
     engine: &mut E,
     scenario: &Scenario,
+    topics: Vec<Topic>,
     control: &Shared,
 ) -> Host {
     let config = AdminConfig { bootstrap_servers: bootstrap(scenario), ..AdminConfig::default() };
-    let boot = load::admin(scenario.topic.clone(), config, control.clone());
+    let boot = load::admin(topics, config, control.clone());
     host(engine, "a1".into(), Kind::Admin, boot)
 }
 
-/// The topic's partitions.
-pub(super) fn partitions(scenario: &Scenario) -> Vec<TopicPartition> {
-    let topic: Arc<str> = scenario.topic.name.as_str().into();
-    (0..scenario.topic.partitions).map(|index| TopicPartition::new(topic.clone(), index)).collect()
+/// A topic's partitions.
+pub(super) fn partitions(topic: &Topic) -> Vec<TopicPartition> {
+    let name: Arc<str> = topic.name.as_str().into();
+    (0..topic.partitions).map(|index| TopicPartition::new(name.clone(), index)).collect()
 }
 
 /// Adds producers and consumers.
@@ -142,7 +144,7 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
             }
             Work::Consume { config } => {
                 let mut shares = vec![Vec::new(); usize::try_from(*clients).unwrap_or(1).max(1)];
-                for (index, partition) in partitions(scenario).into_iter().enumerate() {
+                for (index, partition) in partitions(&scenario.topic).into_iter().enumerate() {
                     let share = index % shares.len();
                     shares[share].push(partition);
                 }
@@ -162,11 +164,12 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
 pub(super) fn final_reader<E: Engine<World: SimWorld>>(
     engine: &mut E,
     scenario: &Scenario,
+    partitions: Vec<TopicPartition>,
     number: u32,
     control: &Shared,
 ) -> Host {
     let config = ConsumerConfig::default();
-    let (name, work) = consuming(scenario, number, partitions(scenario), &config);
+    let (name, work) = consuming(scenario, number, partitions, &config);
     let boot = load::final_reader(work, control.clone());
     host(engine, name, Kind::Consumer, boot)
 }

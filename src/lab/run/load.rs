@@ -11,7 +11,7 @@ use rand::RngExt;
 
 use crate::base::config::{Acks, AdminConfig, ConsumerConfig, OffsetReset, ProducerConfig};
 use crate::base::{Offset, Stream, TopicPartition};
-use crate::client::{Admin, Consumer, ConsumerRecord, Notice, Producer, ProducerRecord};
+use crate::client::{Admin, Consumer, ConsumerRecord, Header, Notice, Producer, ProducerRecord};
 use crate::lab::scenario::{Range, Topic};
 use crate::sim::{Boot, ClientEvent, Outcome, SimWorld};
 
@@ -36,17 +36,31 @@ pub(super) struct Control {
     pub stop_consuming: bool,
     /// The final reads reached the end of every partition.
     pub read: bool,
+    /// Whether somebody wants what the final reads find…
+    pub keeps: bool,
+    /// …which is here then, in the order in which it was read.
+    pub read_last: Vec<ConsumerRecord>,
 }
 
 /// A handle on it.
 pub(super) type Shared = Arc<Mutex<Control>>;
 
-/// Creates the topic, as often as that takes.
-pub(super) fn admin<W: SimWorld>(topic: Topic, config: AdminConfig, control: Shared) -> Boot<W> {
+/// Creates the topics, as often as that takes.
+pub(super) fn admin<W: SimWorld>(
+    topics: Vec<Topic>,
+    config: AdminConfig,
+    control: Shared,
+) -> Boot<W> {
     boot(move |world: W| {
-        let (topic, config, control) = (topic.clone(), config.clone(), control.clone());
+        let (topics, config, control) = (topics.clone(), config.clone(), control.clone());
         async move {
-            let created = create(&world, &topic, config, &control).await;
+            let mut created = Ok(());
+            for topic in &topics {
+                created = create(&world, topic, config.clone(), &control).await;
+                if created.is_err() {
+                    break;
+                }
+            }
             control.lock().created = Some(created);
         }
     })
@@ -145,10 +159,25 @@ fn padded(value: u64, size: u64) -> Bytes {
     bytes.into()
 }
 
+/// Holds the unique number of a record whose value is somebody else's.
+const NUMBER: &str = "brokerquake-number";
+
+/// Gives a record its unique number beside its value.
+pub(in crate::lab) fn number(record: &mut ProducerRecord, number: u64) {
+    let value = Some(Bytes::copy_from_slice(&number.to_be_bytes()));
+    record.headers.push(Header { key: NUMBER.into(), value });
+}
+
+/// Takes the number off again, so that a reader gets what was sent.
+pub(in crate::lab) fn unnumber(record: &mut ConsumerRecord) {
+    record.headers.retain(|header| header.key != NUMBER);
+}
+
 /// The unique number of a record; `None` for bytes that no producer of ours sent.
 fn number_of(record: &ConsumerRecord) -> Option<u64> {
-    let head = record.value.as_ref()?.get(..8)?;
-    head.try_into().ok().map(u64::from_be_bytes)
+    let beside = record.headers.iter().find(|header| header.key == NUMBER);
+    let number = beside.map_or(record.value.as_ref(), |header| header.value.as_ref());
+    number?.get(..8)?.try_into().ok().map(u64::from_be_bytes)
 }
 
 /// Everything that a consumer needs to know.
@@ -180,6 +209,7 @@ pub(super) fn final_reader<W: SimWorld>(work: Consuming, control: Shared) -> Boo
             work.config.auto_offset_reset = OffsetReset::Earliest;
             let partitions = work.partitions.clone();
             let Some(mut reader) = Reader::start(world, work) else { return };
+            reader.kept = control.lock().keeps.then(|| control.clone());
             let mut ends = reader.ends(&partitions).await;
             loop {
                 let reached: Vec<_> = ends
@@ -204,10 +234,10 @@ pub(super) fn final_reader<W: SimWorld>(work: Consuming, control: Shared) -> Boo
 /// A consumer, and what is recorded beside it.
 struct Reader<W: SimWorld> {
     world: W,
-    number: u32,
     consumer: Consumer<W>,
-    /// Partitions whose first position has been recorded.
-    begun: BTreeMap<TopicPartition, bool>,
+    log: ReadingLog,
+    /// Where what is read goes, if somebody wants it.
+    kept: Option<Shared>,
 }
 
 impl<W: SimWorld> Reader<W> {
@@ -215,8 +245,9 @@ impl<W: SimWorld> Reader<W> {
         let mut consumer = Consumer::new(world.clone(), work.config).ok()?;
         consumer.assign(work.partitions.clone());
         consumer.seek_to_beginning(&work.partitions);
-        let begun = work.partitions.into_iter().map(|partition| (partition, false)).collect();
-        Some(Self { world, number: work.number, consumer, begun })
+        let mut log = ReadingLog::new(work.number);
+        log.assigned(&work.partitions);
+        Some(Self { world, consumer, log, kept: None })
     }
 
     async fn ends(&mut self, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, Offset> {
@@ -232,59 +263,110 @@ impl<W: SimWorld> Reader<W> {
         self.consumer.position(partition)
     }
 
-    fn positioned(&self, partition: &TopicPartition, offset: Offset) {
-        let (consumer, partition) = (self.number, partition.clone());
-        self.world.observe(ClientEvent::Positioned { consumer, partition, offset });
-    }
-
     fn reached(&self, partition: TopicPartition, end: Offset) {
-        self.world.observe(ClientEvent::ReachedEnd { consumer: self.number, partition, end });
+        let consumer = self.log.number;
+        self.world.observe(ClientEvent::ReachedEnd { consumer, partition, end });
     }
 
     async fn poll(&mut self) {
         let polled = self.consumer.poll(POLL).await;
         // What moved a position comes before what was read from there.
-        for notice in self.consumer.take_notices() {
-            match notice {
-                Notice::Reset { partition, to, .. }
-                | Notice::Truncated { partition, to: Some(to), .. } => {
-                    self.begun.insert(partition.clone(), true);
-                    self.positioned(&partition, to);
-                }
-                Notice::Truncated { to: None, .. } => {}
-            }
-        }
+        let moved = self.log.moved(&self.consumer.take_notices());
+        moved.into_iter().for_each(|event| self.world.observe(event));
         match polled {
-            Ok(records) => self.record(&records),
+            Ok(mut records) => {
+                let read = self.log.read(&records);
+                read.into_iter().for_each(|event| self.world.observe(event));
+                if let Some(kept) = &self.kept {
+                    records.iter_mut().for_each(unnumber);
+                    kept.lock().read_last.append(&mut records);
+                }
+            }
             Err(_) => {
                 // Nothing but `auto.offset.reset=none` or damage ends here: begin again.
-                let all: Vec<_> = self.begun.keys().cloned().collect();
+                let all = self.log.partitions();
                 self.consumer.seek_to_beginning(&all);
-                self.begun.values_mut().for_each(|begun| *begun = false);
+                self.log.sought(&all);
                 self.world.sleep_until(self.world.now() + PAUSE).await;
             }
         }
     }
+}
+
+/// What is recorded of one consumer: where it was positioned, and what it read from there.
+#[derive(Debug)]
+pub(in crate::lab) struct ReadingLog {
+    number: u32,
+    /// Partitions, and whether their position has been recorded since it was last set.
+    begun: BTreeMap<TopicPartition, bool>,
+}
+
+impl ReadingLog {
+    /// Of the consumer with this number.
+    pub fn new(number: u32) -> Self {
+        Self { number, begun: BTreeMap::new() }
+    }
+
+    /// All partitions that are read from now on.
+    pub fn assigned(&mut self, partitions: &[TopicPartition]) {
+        self.begun.retain(|partition, _| partitions.contains(partition));
+        for partition in partitions {
+            self.begun.entry(partition.clone()).or_insert(false);
+        }
+    }
+
+    /// All partitions that are read.
+    pub fn partitions(&self) -> Vec<TopicPartition> {
+        self.begun.keys().cloned().collect()
+    }
+
+    /// Positions were set; where they are shows when the first record comes.
+    pub fn sought(&mut self, partitions: &[TopicPartition]) {
+        for partition in partitions {
+            self.begun.insert(partition.clone(), false);
+        }
+    }
+
+    /// A position was set to this offset.
+    pub fn positioned(&mut self, partition: &TopicPartition, offset: Offset) -> ClientEvent {
+        self.begun.insert(partition.clone(), true);
+        let (consumer, partition) = (self.number, partition.clone());
+        ClientEvent::Positioned { consumer, partition, offset }
+    }
+
+    /// What moved positions though nobody sought.
+    pub fn moved(&mut self, notices: &[Notice]) -> Vec<ClientEvent> {
+        let moves = notices.iter().filter_map(|notice| match notice {
+            Notice::Reset { partition, to, .. }
+            | Notice::Truncated { partition, to: Some(to), .. } => {
+                Some(self.positioned(partition, *to))
+            }
+            Notice::Truncated { to: None, .. } => None,
+        });
+        moves.collect()
+    }
 
     /// One event for each run of records of one partition.
-    fn record(&mut self, records: &[ConsumerRecord]) {
+    pub fn read(&mut self, records: &[ConsumerRecord]) -> Vec<ClientEvent> {
+        let mut events = Vec::new();
         for run in records.chunk_by(|one, next| one.partition == next.partition) {
             let Some(first) = run.first() else { continue };
             if self.begun.insert(first.partition.clone(), true) == Some(false) {
-                self.positioned(&first.partition, first.offset);
+                events.push(self.positioned(&first.partition, first.offset));
             }
             let seen = run.iter().filter_map(|record| Some((record.offset, number_of(record)?)));
-            self.world.observe(ClientEvent::Polled {
+            events.push(ClientEvent::Polled {
                 consumer: self.number,
                 partition: first.partition.clone(),
                 records: seen.collect(),
             });
         }
+        events
     }
 }
 
 /// A boot function from one that makes a future.
-pub(super) fn boot<W, F>(run: impl Fn(W) -> F + Send + Sync + 'static) -> Boot<W>
+pub(in crate::lab) fn boot<W, F>(run: impl Fn(W) -> F + Send + Sync + 'static) -> Boot<W>
 where
     F: Future<Output = ()> + Send + 'static,
 {

@@ -6,20 +6,25 @@
 
 mod cluster;
 mod faults;
-mod load;
+pub(in crate::lab) mod guests;
+pub(in crate::lab) mod load;
 mod roles;
 
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 
+pub(in crate::lab) use self::cluster::bootstrap;
+
 use self::cluster::Ends;
 use self::faults::Faults;
+use self::guests::Guests;
 use self::load::Shared;
 use self::roles::{Cast, Kind};
 use super::EngineKind;
+use super::harness::Company;
 use super::picture::{Lane, LaneKind, Recorder};
-use super::scenario::{Scenario, Work};
+use super::scenario::{Scenario, Topic, Work};
 use super::schedule::Plan;
 use super::verdict::{Broken, Counts, Outcome, STARTS};
 use crate::base::config::{Config, TopicConfig};
@@ -31,8 +36,12 @@ use crate::sim::leap::Leap;
 use crate::sim::turmoil::Referee;
 use crate::sim::{ClientEvent, Engine, Link, SimWorld, What};
 
+/// How a note begins that names a fault which the engine can't do.
+pub(super) const LEFT_OUT: &str = "faults left out";
 /// Longest time between two looks at what happened.
 const STEP: Duration = Duration::from_millis(100);
+/// The same where somebody must be heard at once.
+const CLOSELY: Duration = Duration::from_millis(1);
 /// A cluster without faults is there by then.
 const STARTUP: Duration = Duration::from_secs(60);
 /// Liveness is owed so long after the heal.
@@ -41,6 +50,17 @@ const WITHIN: Duration = Duration::from_secs(60);
 const STOPPING: Duration = Duration::from_secs(35);
 /// The supervisor of a node that ended boots it after this.
 const REVIVAL: Duration = Duration::from_secs(1);
+
+/// Who looks on while a run goes. None of them changes anything of it.
+#[derive(Default)]
+pub struct Onlookers<'w> {
+    /// Gets a line of text for each event, in order.
+    pub events: Option<&'w mut dyn FnMut(&str)>,
+    /// Sees everything, for a picture.
+    pub recorder: Option<&'w mut Recorder>,
+    /// Gets what clients did and saw, as the text of a history, when the run is over.
+    pub history: Option<&'w mut Vec<u8>>,
+}
 
 /// Runs one seed of a scenario. `watch` gets a line of text for each event, in order.
 pub fn run(
@@ -55,39 +75,56 @@ pub fn run(
     }
 }
 
-/// Runs one seed of a scenario before a recorder, who sees everything and changes nothing.
-pub fn record(
+/// Runs one seed of a scenario before all who want to see it.
+pub fn watched(
     scenario: &Scenario,
     seed: u64,
     engine: EngineKind,
-    recorder: &mut Recorder,
+    onlookers: Onlookers<'_>,
 ) -> Outcome {
-    match engine {
-        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, Some(recorder)).go(),
-        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, Some(recorder)).go(),
+    let Onlookers { events, recorder, history } = onlookers;
+    // Memory takes all that is written to it.
+    let mut writer = history.is_some().then(|| writer(scenario, seed)).and_then(Result::ok);
+    let text = writer.as_mut();
+    let outcome = match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, events, recorder).recorded(text).go(),
+        EngineKind::Turmoil => {
+            Run::<Referee>::new(scenario, seed, events, recorder).recorded(text).go()
+        }
+    };
+    let text = writer.and_then(|writer| writer.finish(Instant::START + outcome.simulated).ok());
+    if let (Some(history), Some(text)) = (history, text) {
+        *history = text;
     }
+    outcome
 }
 
-/// Runs one seed of a scenario, and gives what its clients did and saw as the text of a history.
-pub fn with_history(
-    scenario: &Scenario,
-    seed: u64,
-    engine: EngineKind,
-) -> io::Result<(Outcome, Vec<u8>)> {
+/// Begins the history of a run.
+fn writer(scenario: &Scenario, seed: u64) -> io::Result<Writer<Vec<u8>>> {
     let acks = scenario.loads.iter().filter_map(|load| match &load.work {
         Work::Produce { config, .. } => Some(config.acks),
         Work::Consume { .. } => None,
     });
-    let header = Header::new(&setup(scenario, &Cast::default()), &scenario.name, seed, acks);
-    let mut writer = Writer::new(Vec::new(), &header)?;
-    let outcome = match engine {
-        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None).recorded(&mut writer).go(),
-        EngineKind::Turmoil => {
-            Run::<Referee>::new(scenario, seed, None, None).recorded(&mut writer).go()
-        }
-    };
-    let text = writer.finish(Instant::START + outcome.simulated)?;
-    Ok((outcome, text))
+    let topics = [scenario.topic.clone()];
+    let setup = setup(scenario, &topics, idempotence(scenario), &Cast::default());
+    Writer::new(Vec::new(), &Header::new(&setup, &scenario.name, seed, acks))
+}
+
+/// Runs one seed of a scenario with programs that are not its own.
+pub(in crate::lab) fn accompanied(
+    scenario: &Scenario,
+    seed: u64,
+    engine: EngineKind,
+    company: &Company,
+) -> Outcome {
+    match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None)
+            .joined_by(company.guests(scenario, seed))
+            .go(),
+        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, None)
+            .joined_by(company.guests(scenario, seed))
+            .go(),
+    }
 }
 
 struct Run<'a, 'w, E: Engine> {
@@ -108,6 +145,7 @@ struct Run<'a, 'w, E: Engine> {
     watch: Option<&'w mut dyn FnMut(&str)>,
     recorder: Option<&'w mut Recorder>,
     history: Option<&'a mut Writer<Vec<u8>>>,
+    guests: Option<Guests<E::World>>,
 }
 
 impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
@@ -130,7 +168,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             hosts.iter().for_each(|host| engine.set_disk(host.id, scenario.disk.clone()));
         }
         let cast = Cast::new(hosts);
-        let judge = Judge::new(setup(scenario, &cast));
+        let topics = [scenario.topic.clone()];
+        let judge = Judge::new(setup(scenario, &topics, idempotence(scenario), &cast));
         Self {
             scenario,
             seed,
@@ -147,11 +186,19 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             watch,
             recorder,
             history: None,
+            guests: None,
         }
     }
 
-    fn recorded(mut self, history: &'a mut Writer<Vec<u8>>) -> Self {
-        self.history = Some(history);
+    /// A judge of all that takes part.
+    fn new_judge(&self) -> Judge {
+        // A guest may be idempotent or not: what it sends says so.
+        let idempotence = self.guests.is_some() || idempotence(self.scenario);
+        Judge::new(setup(self.scenario, &self.topics(), idempotence, &self.cast))
+    }
+
+    fn recorded(mut self, history: Option<&'a mut Writer<Vec<u8>>>) -> Self {
+        self.history = history;
         self
     }
 
@@ -173,28 +220,29 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
         let clients = cluster::clients(&mut self.engine, self.scenario, &self.plan, &self.control);
         self.cast.hosts.extend(clients);
+        self.seat_guests();
         let faults = std::mem::take(&mut self.plan.faults);
         let mut faults =
             Faults::new(&self.scenario.topic.name, faults, began).on(self.scenario.disk.clone());
         let end = began + self.scenario.duration;
-        while self.engine.now() < end {
+        while self.engine.now() < end || self.is_directed(end) {
             faults.step(&mut self.engine, &mut self.cast);
-            let next = faults.next(self.engine.now()).min(end);
-            self.advance(next);
+            let next = faults.next(self.engine.now());
+            let over = self.engine.now() >= end;
+            self.advance(if over { next } else { next.min(end) });
+            self.take_orders(Some(&mut faults));
         }
         self.heal(&mut faults);
         self.converge();
+        let mut broken = self.await_guests();
         self.stop_producers();
         self.read_everything();
 
         let now = self.engine.now();
-        let mut broken: Vec<_> = faults
-            .deaf
-            .iter()
-            .map(|(at, name)| {
-                Broken::new("converges", *at, format!("{name} did not end when it was asked to"))
-            })
-            .collect();
+        broken.extend(self.dismiss_guests());
+        broken.extend(faults.deaf.iter().map(|(at, name)| {
+            Broken::new("converges", *at, format!("{name} did not end when it was asked to"))
+        }));
         let judge = std::mem::replace(&mut self.judge, Judge::new(Setup::default()));
         let verdicts = judge.finish(now);
         if let Some(recorder) = &mut self.recorder {
@@ -204,7 +252,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             Broken::new(violation.invariant, violation.at, violation.to_string())
         }));
         let mut notes: Vec<_> = verdicts.notes.iter().map(ToString::to_string).collect();
-        notes.extend(faults.unable.iter().map(|why| format!("faults left out: {why}")));
+        notes.extend(faults.unable.iter().map(|why| format!("{LEFT_OUT}: {why}")));
         self.counts.lost = verdicts.lost;
         self.counts.faults = faults.struck;
         self.counts.faults_skipped = faults.skipped();
@@ -242,7 +290,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             self.advance(limit);
             // Leaderships are spread over the brokers that are there when the topic is created.
             if !asked && self.cast.nodes().all(|host| host.ready) {
-                let admin = cluster::admin(&mut self.engine, self.scenario, &self.control);
+                let topics = self.topics();
+                let admin = cluster::admin(&mut self.engine, self.scenario, topics, &self.control);
                 self.cast.hosts.push(admin);
                 asked = true;
             }
@@ -271,7 +320,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
 
     /// Runs for a step, or until `limit` if that is sooner, and looks at what happened.
     fn advance(&mut self, limit: Instant) {
-        let until = (self.engine.now() + STEP).min(limit);
+        let until = (self.engine.now() + self.step()).min(limit);
         self.engine.run_until(until);
         for seen in self.engine.drain() {
             self.cast.see(&seen);
@@ -283,6 +332,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                 recorder.see(&seen, self.judge.ghost());
             }
             self.note(|history| history.observe(&seen));
+            if let Some(Guests { book, audience, .. }) = &mut self.guests {
+                audience.see(&seen, self.engine.name(seen.host), &book.lock());
+            }
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.roll(self.engine.now(), self.engine.take_film());
@@ -308,7 +360,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                 match outcome {
                     crate::sim::Outcome::Ok { .. } => {
                         self.counts.acked += 1;
-                        if let Some(partition) = partition {
+                        let ours = |p: &TopicPartition| *p.topic == *self.scenario.topic.name;
+                        if let Some(partition) = partition.filter(ours) {
                             self.written.insert(partition, true);
                         }
                     }
@@ -323,6 +376,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
 
     /// Ends every fault, and boots what is down.
     fn heal(&mut self, faults: &mut Faults) {
+        self.end_orders();
         faults.heal(&mut self.engine);
         let down: Vec<_> =
             self.cast.hosts.iter().filter(|host| faults::is_node(host.kind)).collect();
@@ -387,11 +441,15 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     fn read_everything(&mut self) {
         self.control.lock().stop_consuming = true;
         let consumers = self.cast.hosts.iter().filter(|host| host.kind == Kind::Consumer).count();
-        let number = u32::try_from(consumers).unwrap_or(u32::MAX - 1) + 1;
+        let consumers = u32::try_from(consumers).unwrap_or(u32::MAX - 1);
+        let others = self.guests.as_ref().map_or(0, |guests| guests.book.lock().consumers);
+        let number = consumers.max(others) + 1;
         let now = self.engine.now();
         self.judge.reading(now);
         self.note(|history| history.reading(now));
-        let reader = cluster::final_reader(&mut self.engine, self.scenario, number, &self.control);
+        let partitions = self.topics().iter().flat_map(cluster::partitions).collect();
+        let (engine, control) = (&mut self.engine, &self.control);
+        let reader = cluster::final_reader(engine, self.scenario, partitions, number, control);
         self.cast.hosts.push(reader);
         let limit = self.engine.now() + WITHIN + STEP;
         while self.engine.now() < limit && !self.control.lock().read {
@@ -408,31 +466,33 @@ fn lane(host: &roles::Host) -> Lane {
         Kind::Producer => LaneKind::Producer,
         Kind::Consumer => LaneKind::Consumer,
         Kind::Admin => LaneKind::Admin,
+        Kind::Program(_) => LaneKind::Producer,
     };
     Lane { host: host.id, name: host.name.clone(), kind }
 }
 
+/// Whether any producer of the scenario is idempotent.
+fn idempotence(scenario: &Scenario) -> bool {
+    scenario.loads.iter().any(|load| match &load.work {
+        Work::Produce { config, .. } => config.idempotence,
+        Work::Consume { .. } => false,
+    })
+}
+
 /// What the judge has to be told.
-fn setup(scenario: &Scenario, cast: &Cast) -> Setup {
+fn setup(scenario: &Scenario, topics: &[Topic], idempotence: bool, cast: &Cast) -> Setup {
     let brokers = cast.hosts.iter().filter_map(|host| match host.kind {
         Kind::Broker(id) => Some((host.id, id)),
         _ => None,
     });
-    let mut topic: TopicConfig = scenario.cluster.topic_defaults.clone();
-    for (key, value) in &scenario.topic.config {
-        // Each was accepted when the scenario was read.
-        let _ = topic.set(key, value);
-    }
-    let least = usize::try_from(topic.min_insync_replicas).unwrap_or(1);
-    let promise = TopicPromise { min_insync_replicas: least };
-    let idempotent = scenario.loads.iter().any(|load| match &load.work {
-        Work::Produce { config, .. } => config.idempotence,
-        Work::Consume { .. } => false,
+    let promises = topics.iter().map(|topic| {
+        let mut config: TopicConfig = scenario.cluster.topic_defaults.clone();
+        for (key, value) in &topic.config {
+            // Each was accepted when the scenario was read.
+            let _ = config.set(key, value);
+        }
+        let least = usize::try_from(config.min_insync_replicas).unwrap_or(1);
+        (topic.name.as_str().into(), TopicPromise { min_insync_replicas: least })
     });
-    Setup {
-        brokers: brokers.collect(),
-        topics: BTreeMap::from([(scenario.topic.name.as_str().into(), promise)]),
-        idempotence: idempotent,
-        within: WITHIN,
-    }
+    Setup { brokers: brokers.collect(), topics: promises.collect(), idempotence, within: WITHIN }
 }

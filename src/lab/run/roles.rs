@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
+use super::guests::Part;
 use crate::base::{BrokerId, Instant, LeaderEpoch, PartitionEpoch, Probe, TopicPartition};
 use crate::lab::scenario::{Event, Role, Roles};
 use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
@@ -30,6 +31,8 @@ pub(super) enum Kind {
     Consumer,
     /// Creates the topic.
     Admin,
+    /// Runs what is not of the scenario.
+    Program(Part),
 }
 
 /// A partition as the controller last committed it.
@@ -141,6 +144,12 @@ impl Cast {
         self.hosts.iter().find(|host| host.id == id)
     }
 
+    /// The host that leads a partition.
+    pub fn leader_of(&self, partition: &TopicPartition) -> Option<String> {
+        let leader = self.partitions.get(partition)?.leader?;
+        self.of_broker(leader).map(|host| host.name.clone())
+    }
+
     /// Whether every node answers and every partition has its leader and all its replicas in sync.
     pub fn settled(&self) -> bool {
         let nodes = self.nodes().all(|host| host.up && host.ready && !host.paused);
@@ -219,8 +228,22 @@ impl Cast {
             Role::Controller => (kinds(&|kind| kind == Kind::Controller), ALL),
             Role::Producers => (kinds(&|kind| kind == Kind::Producer), ALL),
             Role::Consumers => (kinds(&|kind| kind == Kind::Consumer), ALL),
-            Role::Clients => (kinds(&|kind| matches!(kind, Kind::Producer | Kind::Consumer)), ALL),
-            Role::Everyone => (kinds(&|kind| kind != Kind::Admin), ALL),
+            Role::Clients => {
+                let programs = [Part::Client, Part::Service].map(Kind::Program);
+                let clients = |kind| matches!(kind, Kind::Producer | Kind::Consumer);
+                (kinds(&|kind| clients(kind) || programs.contains(&kind)), ALL)
+            }
+            Role::Everyone => {
+                let outside = [Kind::Admin, Kind::Program(Part::Driver)];
+                (kinds(&|kind| !outside.contains(&kind)), ALL)
+            }
+            Role::Program(name) => {
+                (self.hosts.iter().filter(|host| host.name == *name).collect(), ALL)
+            }
+            Role::LeaderOf(other) => {
+                let leader = self.partitions.get(other).and_then(|state| state.leader);
+                (leader.and_then(|leader| self.of_broker(leader)).into_iter().collect(), ONE)
+            }
             Role::Host(..) => {
                 let name = role.to_string();
                 (self.hosts.iter().filter(|host| host.name == name).collect(), ALL)

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::disk;
 use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
 use super::strike::{Known, planned_fault, rule};
-use super::{Cluster, Expect, Load, Range, Rate, Scenario, Topic, Work, Written};
+use super::{Cluster, Expect, Load, Range, Rate, Rule, Scenario, Topic, Work, Written};
 use crate::base::config::{
     BrokerConfig, Config, ConfigError, ConsumerConfig, ProducerConfig, TopicConfig,
 };
@@ -36,6 +36,17 @@ const OWN_KEYS: [&str; 7] = [
 impl Scenario {
     /// Reads the text of a scenario file; `file` is how messages and replay commands name it.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        Self::parse_among(file, text, &[], &[])
+    }
+
+    /// The same, where faults may also strike hosts that run these programs, and leaders of the
+    /// partitions of other topics.
+    pub(in crate::lab) fn parse_among(
+        file: &str,
+        text: &str,
+        programs: &[&str],
+        others: &[Topic],
+    ) -> Result<Self, ScenarioError> {
         let mut problems = Problems::default();
         if text.trim().is_empty() {
             problems.add(1, "the file is empty: a scenario needs at least a `name` and `[expect]`");
@@ -60,7 +71,7 @@ impl Scenario {
         written.disk = disk_written;
         let loads: Vec<_> =
             document.array("load").into_iter().filter_map(|table| load(table, p)).collect();
-        let known = Known { cluster: &cluster, topic: &topic, loads: &loads };
+        let known = Known { cluster: &cluster, topic: &topic, loads: &loads, programs, others };
         let rules = document
             .array("fault")
             .into_iter()
@@ -94,6 +105,28 @@ impl Scenario {
                 written,
             },
         )
+    }
+}
+
+impl Scenario {
+    /// Reads one `[[fault]]` table that somebody orders in the midst of a run of this scenario.
+    pub(in crate::lab) fn rule_of(
+        &self,
+        text: &str,
+        programs: &[&str],
+        others: &[Topic],
+    ) -> Result<Rule, String> {
+        let mut problems = Problems::default();
+        let document = Document::parse(text, &[], &["fault"], &mut problems);
+        let (cluster, topic, loads) = (&self.cluster, &self.topic, &self.loads);
+        let known = Known { cluster, topic, loads, programs, others };
+        let tables = document.map(|mut document| document.array("fault")).unwrap_or_default();
+        let rule = tables.into_iter().find_map(|table| rule(table, &known, &mut problems));
+        let rule = problems.finish("fault", rule).map_err(|wrong| {
+            let said = wrong.problems.into_iter().map(|problem| problem.message);
+            said.collect::<Vec<_>>().join("; ")
+        })?;
+        rule.ok_or_else(|| "that is no fault".into())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::base::TopicPartition;
+
 /// A host, or several, by role.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Role {
@@ -37,7 +39,14 @@ pub enum Role {
     Everyone,
     /// One host by its name: `b2`, `c1`, `p1`, `k1`.
     Host(char, u16),
+    /// The leader of a partition that is not the fault's: `leader of invoices-0`.
+    LeaderOf(TopicPartition),
+    /// The host of a program that is not of the scenario, by its name.
+    Program(String),
 }
+
+/// What stands before the partition of [`Role::LeaderOf`].
+const LEADER_OF: &str = "leader of ";
 
 impl Role {
     /// Every word but the names of hosts.
@@ -64,6 +73,9 @@ impl Role {
         if let Some((_, role)) = Self::WORDS.iter().find(|(word, _)| *word == text) {
             return Some(role.clone());
         }
+        if let Some(partition) = text.strip_prefix(LEADER_OF) {
+            return TopicPartition::from_directory(partition).map(Self::LeaderOf);
+        }
         let kind = text.chars().next().filter(|kind| "bcpk".contains(*kind))?;
         let number = text.get(1..)?.parse().ok().filter(|number| *number > 0)?;
         Some(Self::Host(kind, number))
@@ -78,14 +90,18 @@ impl Role {
                 | Self::Consumers
                 | Self::Everyone
                 | Self::Host('p' | 'k', _)
+                | Self::Program(_)
         )
     }
 }
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Self::Host(kind, number) = self {
-            return write!(f, "{kind}{number}");
+        match self {
+            Self::Host(kind, number) => return write!(f, "{kind}{number}"),
+            Self::LeaderOf(partition) => return write!(f, "{LEADER_OF}{partition}"),
+            Self::Program(name) => return f.write_str(name),
+            _ => {}
         }
         let word = Self::WORDS.iter().find(|(_, role)| role == self).map_or("", |(word, _)| word);
         f.write_str(word)
@@ -130,6 +146,9 @@ mod tests {
             assert_eq!(role.to_string(), word);
         }
         assert_eq!(Role::read("b2"), Some(Role::Host('b', 2)));
+        let invoices = Role::LeaderOf(TopicPartition::new("invoices", 4));
+        assert_eq!(Role::read("leader of invoices-4"), Some(invoices.clone()));
+        assert_eq!(invoices.to_string(), "leader of invoices-4");
         for wrong in ["", "b", "b0", "x1", "b-1", "leaders"] {
             assert_eq!(Role::read(wrong), None, "{wrong}");
         }

@@ -7,6 +7,7 @@ use super::document::{At, Problems, Section, unknown};
 use super::event::EVENTS;
 use super::parse::bounded;
 use super::{Action, Burst, Cluster, Event, Load, Moment, Range, Role, Roles, Rule, Topic, Work};
+use crate::base::TopicPartition;
 use crate::lab::schedule::{Fault, MAX_STRIKES};
 use crate::sim::Link;
 
@@ -18,9 +19,19 @@ pub(super) struct Known<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) topic: &'a Topic,
     pub(super) loads: &'a [Load],
+    /// Hosts that are not of the scenario, by name.
+    pub(super) programs: &'a [&'a str],
+    /// Topics besides the scenario's.
+    pub(super) others: &'a [Topic],
 }
 
 impl Known<'_> {
+    fn has(&self, partition: &TopicPartition) -> bool {
+        let topics = std::iter::once(self.topic).chain(self.others);
+        let mut topics = topics.filter(|topic| topic.name == *partition.topic);
+        topics.any(|topic| (0..topic.partitions).contains(&partition.partition))
+    }
+
     /// Most hosts of a kind.
     fn hosts(&self, kind: char) -> u64 {
         let clients = |produce: bool| {
@@ -272,7 +283,15 @@ fn roles(
     let mut roles = Vec::new();
     for At { line, value } in section.list(key, problems) {
         let words = Role::WORDS.iter().map(|(word, _)| *word);
+        let words = words.chain(known.programs.iter().copied());
+        if known.programs.contains(&value.as_str()) {
+            roles.push(Role::Program(value));
+            continue;
+        }
         match Role::read(&value) {
+            Some(Role::LeaderOf(partition)) if !known.has(&partition) => {
+                problems.add(line, format!("`{key} = {value}`: there is no {partition}"));
+            }
             None => problems.add(line, unknown("target", &value, words)),
             Some(Role::Host(kind, number)) if u64::from(number) > known.hosts(kind) => {
                 let what = match kind {

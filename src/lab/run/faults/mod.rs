@@ -7,6 +7,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::guests::Refusal;
 use super::roles::{Cast, Host, Kind};
 use crate::base::{Instant, TopicPartition};
 use crate::lab::scenario::{Action, Moment, Notation};
@@ -158,6 +159,40 @@ impl Faults {
             }
             index += 1;
         }
+    }
+
+    /// Lets faults strike that somebody orders now. What they do at once is told; what has several
+    /// parts, or a moment to wait for, joins those to come.
+    pub fn strike_now<E: Engine>(
+        &mut self,
+        engine: &mut E,
+        cast: &mut Cast,
+        ordered: Vec<Fault>,
+    ) -> Result<String, Refusal> {
+        let now = engine.now();
+        if let [fault] = ordered.as_slice()
+            && fault.moment.is_none()
+            && !fault.settled
+        {
+            let (told, unable) = (self.story.len(), self.unable_count);
+            if !self.strike(engine, cast, fault, now) {
+                return Err(Refusal::Nobody);
+            }
+            if self.unable_count > unable {
+                let why = self.unable.last().cloned().unwrap_or_default();
+                return Err(Refusal::Unsupported(why));
+            }
+            return Ok(self.story.get(told).cloned().unwrap_or_default());
+        }
+        let first = ordered.first().map_or(Duration::ZERO, |fault| fault.at);
+        let kinds: Vec<_> = ordered.iter().map(|fault| fault.action.kind()).collect();
+        for fault in ordered {
+            let at = now.since(self.began) + fault.at.saturating_sub(first);
+            let place = self.to_come.partition_point(|pending| pending.fault.at <= at);
+            let fault = Fault { at, ..fault };
+            self.to_come.insert(place, Pending { fault, strikes: None });
+        }
+        Ok(format!("to come: {}", kinds.join(", ")))
     }
 
     /// Sets those going whose moment has come since the last look.
