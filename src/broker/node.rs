@@ -350,6 +350,11 @@ impl<W: World> Start<W> {
             tracing::warn!(partition = %name, bytes = report.bytes_cut, reason, "cut a torn tail");
         }
         if !clean {
+            self.world.probe(Probe::Recovered {
+                partition: name.clone(),
+                cut: report.bytes_cut,
+                short: report.shorter_than_synced,
+            });
             // What a crashed process left in the page cache is about to be vouched for.
             let flushed = log.flush_plan().run().await?;
             log.flushed(&flushed);

@@ -97,7 +97,7 @@ fn sweeps(args: &RunArgs, scenarios: Vec<Scenario>, seeds: u64) -> Vec<Sweep> {
     for scenario in scenarios {
         match (&args.seeds, scenario.seed) {
             (None, Some(seed)) => {
-                alone.push(sweep(vec![scenario], seed..seed.saturating_add(1)));
+                alone.push(sweep(vec![scenario], seed..seed + 1));
             }
             _ => together.push(scenario),
         }

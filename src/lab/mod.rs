@@ -25,5 +25,5 @@ pub use report::Report;
 pub use scenario::{Scenario, ScenarioError};
 pub use schedule::{Fault, Plan};
 pub use shrink::{Shrunk, shrink};
-pub use trial::{Trial, read_seeds};
+pub use trial::{MAX_SEED, Trial, read_seed, read_seeds};
 pub use verdict::{Outcome, Tally, Verdict};

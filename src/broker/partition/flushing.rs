@@ -1,7 +1,7 @@
 //! Syncs: when one is due, and how several appends share it.
 
 use super::{Partition, State};
-use crate::base::Offset;
+use crate::base::{Offset, Probe};
 use crate::io::World;
 use crate::log::{Flushed, LogError, RecoveryMark};
 
@@ -116,7 +116,9 @@ impl<W: World> Partition<W> {
     /// it is unknown what is durable, and the directory is given up.
     pub(super) fn storage_failed(&self, state: &mut State<W>, error: &LogError) {
         tracing::error!(partition = %self.name, %error, "the storage failed");
-        if !error.is_full() {
+        let full = error.is_full();
+        self.world.probe(Probe::StorageFailed { partition: self.name.clone(), full });
+        if !full {
             state.failed = true;
             self.storage_lost.notify_one();
         }

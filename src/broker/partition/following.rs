@@ -119,6 +119,8 @@ impl<W: World> Partition<W> {
         if answer.error == ErrorCode::OffsetOutOfRange && answer.log_start > state.log.log_end() {
             state.log.truncate_fully_and_start_at(answer.log_start)?;
             state.high_watermark = answer.log_start;
+            let start = answer.log_start;
+            self.world.probe(Probe::StartedOver { partition: self.name.clone(), start });
         }
         Ok(())
     }

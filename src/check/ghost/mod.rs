@@ -236,7 +236,13 @@ impl Ghost {
             | Probe::Ready
             | Probe::LeaderAppended { .. }
             | Probe::HighWatermark { .. }
-            | Probe::Truncated { .. } => {}
+            | Probe::Truncated { .. }
+            | Probe::StartedOver { .. }
+            | Probe::Refused { .. }
+            | Probe::Duplicate { .. }
+            | Probe::EpochAnswered { .. }
+            | Probe::Recovered { .. }
+            | Probe::StorageFailed { .. } => {}
         }
     }
 
