@@ -11,6 +11,7 @@ pub mod matrix;
 pub mod mutants;
 pub mod overview;
 pub mod picture;
+pub mod reached;
 pub mod report;
 pub mod run;
 pub mod scenario;

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::reached::Reached;
 use super::verdict::{Broken, Counts, Outcome, PANICS, RunVerdict, Tally};
 use super::{EngineKind, Report, Scenario, run};
 use crate::sim::TraceHash;
@@ -209,5 +210,6 @@ pub(super) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         story: Vec::new(),
         counts: Counts::default(),
         differs: None,
+        reached: Reached::default(),
     })
 }

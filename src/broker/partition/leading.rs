@@ -390,7 +390,10 @@ impl<W: World> Partition<W> {
         });
         let Role::Leader(leader) = &state.role else { return };
         state.produce.complete(offset, |end| match leader.progress(end) {
-            Progress::NotEnoughAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
+            Progress::NotEnoughAfterAppend => {
+                self.refused(Request::Produce, ErrorCode::NotEnoughReplicasAfterAppend);
+                ErrorCode::NotEnoughReplicasAfterAppend
+            }
             Progress::Acknowledged | Progress::Waiting => {
                 self.acknowledge(epoch, end);
                 ErrorCode::None

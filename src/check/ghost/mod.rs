@@ -128,6 +128,16 @@ impl Ghost {
         self.partition(partition).map_or(Offset::ZERO, |partition| partition.deleted_below)
     }
 
+    /// What was ever exposed of a partition lies below.
+    pub(crate) fn exposed_below(&self, partition: &TopicPartition) -> Offset {
+        self.partition(partition).map_or(Offset::ZERO, |partition| partition.exposed)
+    }
+
+    /// Whether a leader's epoch began with the election of the last known leader.
+    pub(crate) fn is_last_known_leader(&self, name: &TopicPartition, epoch: LeaderEpoch) -> bool {
+        self.partition(name).is_some_and(|partition| partition.last_known == Some(epoch))
+    }
+
     /// Copies that a partition's acknowledged records must have: `min.insync.replicas`, as far as
     /// there are replicas.
     pub(crate) fn copies_needed(&self, name: &TopicPartition) -> usize {

@@ -268,7 +268,6 @@ impl Recorder {
         match probe {
             Probe::PartitionCommitted { partition, leader, leader_epoch, isr, unclean, .. } => {
                 let track = self.tracks.entry(partition.clone()).or_default();
-                let last_known = ghost.partition(partition).and_then(|p| p.last_known);
                 let next = Commit {
                     at,
                     host,
@@ -276,7 +275,7 @@ impl Recorder {
                     epoch: *leader_epoch,
                     isr: isr.clone(),
                     unclean: *unclean,
-                    last_known: *unclean && last_known == Some(*leader_epoch),
+                    last_known: *unclean && ghost.is_last_known_leader(partition, *leader_epoch),
                 };
                 // A controller that boots tells again what it reads from its log.
                 let old = track.commits.last().is_some_and(|last| {

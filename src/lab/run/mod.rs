@@ -19,13 +19,14 @@ use self::load::Shared;
 use self::roles::{Cast, Kind};
 use super::EngineKind;
 use super::picture::{Lane, LaneKind, Recorder};
+use super::reached::Lookout;
 use super::scenario::{Scenario, Work};
 use super::schedule::Plan;
 use super::verdict::{Broken, Counts, Outcome, STARTS};
 use crate::base::config::{Config, TopicConfig};
 use crate::base::{Instant, Seed, TopicPartition};
 use crate::check::history::{Header, Writer};
-use crate::check::{Judge, Setup, TopicPromise};
+use crate::check::{Judge, Note, Setup, TopicPromise};
 use crate::sim::leap::Leap;
 use crate::sim::turmoil::Referee;
 use crate::sim::{ClientEvent, Engine, Link, SimWorld, What};
@@ -96,6 +97,7 @@ struct Run<'a, 'w, E: Engine> {
     engine: E,
     cast: Cast,
     judge: Judge,
+    lookout: Lookout,
     control: Shared,
     ends: Ends,
     counts: Counts,
@@ -104,6 +106,7 @@ struct Run<'a, 'w, E: Engine> {
     /// Where sends went that nobody has been told about.
     sent: BTreeMap<(u32, u64), TopicPartition>,
     healed: Option<Instant>,
+    permitted_loss: bool,
     watch: Option<&'w mut dyn FnMut(&str)>,
     recorder: Option<&'w mut Recorder>,
     history: Option<&'a mut Writer<Vec<u8>>>,
@@ -126,7 +129,10 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let ends = Ends::default();
         let hosts = cluster::nodes(&mut engine, scenario, &ends);
         let cast = Cast::new(hosts);
-        let judge = Judge::new(setup(scenario, &cast));
+        let setup = setup(scenario, &cast);
+        let least = setup.promise(&scenario.topic.name).min_insync_replicas;
+        let lookout = Lookout::new(least, setup.brokers.iter().map(|(host, id)| (*id, *host)));
+        let judge = Judge::new(setup);
         Self {
             scenario,
             seed,
@@ -134,12 +140,14 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             engine,
             cast,
             judge,
+            lookout,
             control: Shared::default(),
             ends,
             counts: Counts::default(),
             written: BTreeMap::new(),
             sent: BTreeMap::new(),
             healed: None,
+            permitted_loss: false,
             watch,
             recorder,
             history: None,
@@ -170,10 +178,14 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let clients = cluster::clients(&mut self.engine, self.scenario, &self.plan, &self.control);
         self.cast.hosts.extend(clients);
         let faults = std::mem::take(&mut self.plan.faults);
+        self.lookout.began();
         let mut faults = Faults::new(&self.scenario.topic.name, faults, began);
         let end = began + self.scenario.duration;
         while self.engine.now() < end {
             faults.step(&mut self.engine, &mut self.cast);
+            for (at, kind) in faults.strikes.drain(..) {
+                self.lookout.struck(at, kind);
+            }
             let next = faults.next(self.engine.now()).min(end);
             self.advance(next);
         }
@@ -198,6 +210,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         broken.extend(verdicts.violations.iter().map(|violation| {
             Broken::new(violation.invariant, violation.at, violation.to_string())
         }));
+        self.permitted_loss =
+            verdicts.notes.iter().any(|note| matches!(note, Note::LossWithinContract { .. }));
         let mut notes: Vec<_> = verdicts.notes.iter().map(ToString::to_string).collect();
         notes.extend(faults.unable.iter().map(|why| format!("faults left out: {why}")));
         self.counts.lost = verdicts.lost;
@@ -213,6 +227,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         story: Vec<String>,
     ) -> Outcome {
         self.counts.elections = self.cast.elections;
+        let reached = self.lookout.finish(self.engine.now(), self.permitted_loss);
         for (at, host, error) in self.ends.lock().iter() {
             let name = self.engine.name(*host);
             notes.push(format!("{name} ended with an error: {error} at {:.3} s", at.as_secs_f64()));
@@ -226,6 +241,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             story,
             counts: self.counts,
             differs: None,
+            reached,
         }
     }
 
@@ -274,6 +290,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                 self.count(event);
             }
             self.judge.observe(&seen);
+            self.lookout.see(&seen, self.judge.ghost());
             if let Some(recorder) = &mut self.recorder {
                 recorder.see(&seen, self.judge.ghost());
             }

@@ -67,6 +67,8 @@ pub(super) struct Faults {
     lasting: Vec<Lasting>,
     /// How many faults cut each direction.
     cuts: BTreeMap<(HostId, HostId), u32>,
+    /// When a fault struck, and of which kind, since somebody last asked.
+    pub strikes: Vec<(Instant, &'static str)>,
     /// One line for each that struck.
     pub story: Vec<String>,
     pub struck: u64,
@@ -85,6 +87,7 @@ impl Faults {
             to_come: faults.into_iter().map(|fault| Pending { fault, strikes: None }).collect(),
             lasting: Vec::new(),
             cuts: BTreeMap::new(),
+            strikes: Vec::new(),
             story: Vec::new(),
             struck: 0,
             unable: BTreeSet::new(),
@@ -342,6 +345,7 @@ impl Faults {
             format!(", {key} {word}")
         });
         self.story.push(format!("{:.3} s: {what}, {lasts}{when}", now.as_secs_f64()));
+        self.strikes.push((now, fault.action.kind()));
         self.struck += 1;
         true
     }
