@@ -8,6 +8,7 @@ mod report;
 mod run;
 mod serve;
 mod shrink;
+mod swarm;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -17,6 +17,7 @@ pub mod run;
 pub mod scenario;
 pub mod schedule;
 pub mod shrink;
+pub mod swarm;
 pub mod sweep;
 mod trial;
 pub mod verdict;
