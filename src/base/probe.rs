@@ -3,7 +3,9 @@
 //! The real world logs these; the simulated one hands them to the checkers, which compare them
 //! with what is on the disks and with what clients saw. Nothing in the code under test reads them.
 
-use crate::base::{BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicId, TopicPartition};
+use crate::base::{
+    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicId, TopicPartition,
+};
 
 /// One transition of a broker or controller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,11 +40,15 @@ pub enum Probe {
     BrokerFenced {
         /// Which broker.
         broker: BrokerId,
+        /// Of which of its starts. A controller that starts again may say again what it knows.
+        epoch: BrokerEpoch,
     },
     /// The controller has committed that a broker may take part.
     BrokerUnfenced {
         /// Which broker.
         broker: BrokerId,
+        /// Of which of its starts.
+        epoch: BrokerEpoch,
     },
     /// This node is the active controller.
     BecameController {

@@ -206,16 +206,20 @@ impl Ghost {
         match probe {
             Probe::PartitionCommitted { .. } => self.committed(at, probe, changes),
             Probe::TopicDeleted { topic_id } => self.deleted(*topic_id, changes),
-            Probe::BrokerFenced { broker } => {
+            Probe::BrokerFenced { broker, epoch } => {
                 let host = self.hosts.id_of(*broker).and_then(|id| self.hosts.get_mut(id));
-                if let Some(host) = host {
+                if let Some(host) = host.filter(|host| host.is_news(*epoch)) {
                     host.admitted = false;
                     host.fenced = true;
                 }
             }
-            Probe::BrokerUnfenced { broker } => {
+            Probe::BrokerUnfenced { broker, epoch } => {
                 let Some(id) = self.hosts.id_of(*broker) else { return };
                 let Some(host) = self.hosts.get_mut(id) else { return };
+                if !host.is_news(*epoch) {
+                    return;
+                }
+                host.admitted_as = Some(*epoch);
                 host.fenced = false;
                 if host.up {
                     host.admitted = true;

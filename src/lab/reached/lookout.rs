@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::{Feature, Reached, Situation};
 use crate::base::{
-    BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, Request, TopicPartition,
+    BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, Request,
+    TopicPartition,
 };
 use crate::check::Ghost;
 use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
@@ -55,6 +56,10 @@ pub(in crate::lab) struct Lookout {
     partitions: BTreeMap<TopicPartition, Told>,
     nodes: BTreeMap<HostId, Node>,
     controllers: u64,
+    /// A controller tells again what it reads from its log.
+    retelling: Option<HostId>,
+    /// Which start of each broker was admitted last.
+    admitted: BTreeMap<BrokerId, BrokerEpoch>,
     /// Where each consumer would read next.
     positions: BTreeMap<(u32, TopicPartition), Offset>,
     strikes: VecDeque<(Instant, &'static str)>,
@@ -72,6 +77,8 @@ impl Lookout {
             partitions: BTreeMap::new(),
             nodes: BTreeMap::new(),
             controllers: 0,
+            retelling: None,
+            admitted: BTreeMap::new(),
             positions: BTreeMap::new(),
             strikes: VecDeque::new(),
             latest: BTreeMap::new(),
@@ -151,7 +158,10 @@ impl Lookout {
     fn probe(&mut self, at: Instant, host: HostId, probe: &Probe, ghost: &Ghost) {
         let of = |name: &TopicPartition| Some(Place::Partition(name.clone()));
         match probe {
-            Probe::Ready => self.nodes.entry(host).or_default().ready = true,
+            Probe::Ready => {
+                self.nodes.entry(host).or_default().ready = true;
+                self.retelling.take_if(|controller| *controller == host);
+            }
             Probe::PartitionCommitted { partition, .. } => {
                 for situation in self.committed(probe, ghost) {
                     self.note(at, situation, of(partition));
@@ -192,13 +202,20 @@ impl Lookout {
             }
             Probe::BecameController { .. } => {
                 self.controllers += 1;
+                self.retelling = Some(host);
                 if self.controllers > 1 {
                     self.note(at, Situation::ControllerRestart, Some(Place::Host(host)));
                 }
             }
-            Probe::BrokerFenced { broker } => {
+            Probe::BrokerUnfenced { broker, epoch } => {
+                self.admitted.insert(*broker, *epoch);
+            }
+            // Not one that registers anew, which is fenced at first.
+            Probe::BrokerFenced { broker, epoch } => {
                 let fenced = self.brokers.get(broker).copied();
-                let runs = fenced.and_then(|id| self.nodes.get(&id)).is_some_and(|node| node.up);
+                let told = self.retelling.is_none() && self.admitted.get(broker) == Some(epoch);
+                let node = fenced.and_then(|id| self.nodes.get(&id));
+                let runs = told && node.is_some_and(|node| node.up);
                 if let (true, Some(id)) = (runs, fenced) {
                     self.note(at, Situation::FencedAlive, Some(Place::Host(id)));
                 }

@@ -94,14 +94,18 @@ impl Sightings {
 
 /// The table as Markdown. What never happened stands first: it is what the runs say nothing about.
 pub fn markdown(events: &[RareEvent], runs: u64) -> String {
-    let mut text = String::from("| situation | runs | first seed |\n|---|--:|--:|\n");
+    // Runs of several scenarios have no seeds in common.
+    let seeds = events.iter().any(|event| event.first_seed.is_some());
+    let (head, rule) = if seeds { (" first seed |", "--:|") } else { ("", "") };
+    let mut text = format!("| situation | runs |{head}\n|---|--:|{rule}\n");
     for event in rarest_first(events) {
         let runs = match event.runs {
             0 => "**never**".to_owned(),
             runs => runs.to_string(),
         };
         let first = event.first_seed.map_or_else(|| "–".into(), |seed| seed.to_string());
-        text.push_str(&format!("| {} ({}) | {runs} | {first} |\n", event.name, event.about));
+        let first = if seeds { format!(" {first} |") } else { String::new() };
+        text.push_str(&format!("| {} ({}) | {runs} |{first}\n", event.name, event.about));
     }
     let never = events.iter().filter(|event| event.runs == 0).count();
     text.push_str(&format!(

@@ -55,12 +55,19 @@ impl Corpus {
         Ok((draw(number)?, None))
     }
 
-    /// Takes in what a run reached, and keeps its schedule if anything of it is new. Says how much.
-    pub(super) fn add(&mut self, number: u64, scenario: &Scenario, reached: &Reached) -> usize {
+    /// Takes in what a run reached, and keeps its schedule if it may and anything of it is new. Says
+    /// how much.
+    pub(super) fn add(
+        &mut self,
+        number: u64,
+        scenario: &Scenario,
+        reached: &Reached,
+        may_keep: bool,
+    ) -> usize {
         let before = self.features.len();
         self.features.extend(&reached.features);
         let news = self.features.len() - before;
-        if news > 0 {
+        if news > 0 && may_keep {
             if self.entries.len() == MOST {
                 self.entries.remove(0);
             }

@@ -97,8 +97,10 @@ impl Swarm {
             let wave = self.wave(chosen, deadline, &doubts);
             next += wave.len() as u64;
             for found in wave {
+                // A failure is found; what is mutated from it would only fail again.
+                let held = matches!(found.verdict(), RunVerdict::Held);
                 let reached = &found.outcome.reached;
-                let news = corpus.add(found.number, &found.scenario, reached);
+                let news = corpus.add(found.number, &found.scenario, reached, held);
                 watch.ran(&found, news);
                 report.add(&found, news, (corpus.features(), corpus.len()));
             }

@@ -344,8 +344,16 @@ fn failure(failure: &Failure) -> String {
 /// The summary for a terminal.
 pub fn terminal(report: &SwarmReport) -> String {
     let mut text = String::new();
+    let mut shown: BTreeMap<(&str, String), u64> = BTreeMap::new();
     for each in &report.failures {
-        text.push_str(&failure(each));
+        let more = shown.entry((&each.invariant, of(each.verdict).to_string())).or_default();
+        if *more == 0 {
+            text.push_str(&failure(each));
+        }
+        *more += 1;
+    }
+    for ((invariant, verdict), runs) in shown.iter().filter(|(_, runs)| **runs > 1) {
+        let _ = writeln!(text, "{verdict} {invariant} in {runs} runs; the report has them all");
     }
     let runs = report.runs.len();
     let mutated = report.runs.iter().filter(|run| run.mutated_from.is_some()).count();
