@@ -14,6 +14,6 @@ pub use ids::{
     TopicPartition,
 };
 pub use nearest::nearest;
-pub use probe::Probe;
+pub use probe::{Probe, Request};
 pub use random::{Seed, Stream};
 pub use time::{Instant, Timestamp};

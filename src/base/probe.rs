@@ -3,7 +3,9 @@
 //! The real world logs these; the simulated one hands them to the checkers, which compare them
 //! with what is on the disks and with what clients saw. Nothing in the code under test reads them.
 
-use crate::base::{BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicId, TopicPartition};
+use crate::base::{
+    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicId, TopicPartition,
+};
 
 /// One transition of a broker or controller.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -38,11 +40,15 @@ pub enum Probe {
     BrokerFenced {
         /// Which broker.
         broker: BrokerId,
+        /// Of which of its starts. A controller that starts again may say again what it knows.
+        epoch: BrokerEpoch,
     },
     /// The controller has committed that a broker may take part.
     BrokerUnfenced {
         /// Which broker.
         broker: BrokerId,
+        /// Of which of its starts.
+        epoch: BrokerEpoch,
     },
     /// This node is the active controller.
     BecameController {
@@ -127,4 +133,71 @@ pub enum Probe {
         /// Where it now ends.
         end: Offset,
     },
+    /// A follower has nothing that its leader still has: it gave its log up and starts over.
+    StartedOver {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Where its log begins and ends now.
+        start: Offset,
+    },
+    /// A request about a partition was refused.
+    Refused {
+        /// Which partition.
+        partition: TopicPartition,
+        /// What was asked.
+        request: Request,
+        /// Kafka's name of the error.
+        error: &'static str,
+    },
+    /// An idempotent producer sent again what is in the log already (KIP-98).
+    Duplicate {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Offset after the last record of the batch that was there.
+        end: Offset,
+    },
+    /// A leader told a reader where their logs part, in the answer to a fetch (KIP-595) or to
+    /// OffsetForLeaderEpoch (KIP-101): the epoch that was asked about ends before the reader's log,
+    /// or is not known here and an older one is answered (KIP-279).
+    EpochAnswered {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Whether it was asked by OffsetForLeaderEpoch.
+        by_request: bool,
+        /// The reader's epoch.
+        asked: LeaderEpoch,
+        /// The epoch of the answer.
+        answered: LeaderEpoch,
+        /// Where that epoch ends.
+        end: Offset,
+    },
+    /// A log that nobody had closed was opened and examined.
+    Recovered {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Torn or stale bytes that were cut from its end.
+        cut: u64,
+        /// It ends below what its checkpoint calls durable.
+        short: bool,
+    },
+    /// A write or sync failed.
+    StorageFailed {
+        /// Which partition.
+        partition: TopicPartition,
+        /// There was no space; anything else is final.
+        full: bool,
+    },
+}
+
+/// A request that a partition's replica, or the controller, refuses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Request {
+    /// A producer's records.
+    Produce,
+    /// A consumer's or follower's fetch.
+    Fetch,
+    /// Where an epoch ends.
+    OffsetForLeaderEpoch,
+    /// A leader's proposal of another ISR, refused by the controller.
+    AlterPartition,
 }

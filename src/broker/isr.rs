@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::context::Broker;
 use super::partition::IsrChange;
-use crate::base::{BrokerId, PartitionEpoch};
+use crate::base::{BrokerId, PartitionEpoch, Probe, Request};
 use crate::io::World;
 use crate::replica::{LeaderInput, Refusal};
 use crate::wire::ErrorCode;
@@ -103,15 +103,24 @@ fn settle<W: World>(broker: &Broker<W>, change: &IsrChange, answer: &AlterPartit
                 isr: answered.isr.iter().map(|id| BrokerId(*id)).collect(),
             }
         }
-        Some(answered) => refused(change, Refusal::from(ErrorCode::from_code(answered.error_code))),
+        Some(answered) => refused(broker, change, ErrorCode::from_code(answered.error_code)),
         None if answer.error_code != 0 => {
-            refused(change, Refusal::from(ErrorCode::from_code(answer.error_code)))
+            refused(broker, change, ErrorCode::from_code(answer.error_code))
         }
-        None => refused(change, Refusal::Unknown),
+        None => unanswered(change, Refusal::Unknown),
     };
     partition.isr_answered(change.proposal.leader_epoch, input);
 }
 
-fn refused(change: &IsrChange, refusal: Refusal) -> LeaderInput {
+fn refused<W: World>(broker: &Broker<W>, change: &IsrChange, error: ErrorCode) -> LeaderInput {
+    broker.world.probe(Probe::Refused {
+        partition: change.name.clone(),
+        request: Request::AlterPartition,
+        error: error.name(),
+    });
+    unanswered(change, Refusal::from(error))
+}
+
+fn unanswered(change: &IsrChange, refusal: Refusal) -> LeaderInput {
     LeaderInput::Refused { partition_epoch: change.proposal.partition_epoch, refusal }
 }

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::base::config::TopicConfig;
-use crate::base::{Offset, TopicPartition};
+use crate::base::{Offset, Probe, TopicPartition};
 use crate::controller::Image;
 use crate::io::World;
 use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
@@ -42,6 +42,11 @@ pub(crate) async fn open<W: World>(
         tracing::warn!(partition = %name, %began, %start, "the first segments are gone");
     }
     if !clean {
+        world.probe(Probe::Recovered {
+            partition: name.clone(),
+            cut: report.bytes_cut,
+            short: report.shorter_than_synced,
+        });
         // What a crashed process left in the page cache is about to be vouched for.
         let flushed = log.flush_plan().run().await?;
         log.flushed(&flushed);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::{Judge, Setup, TopicPromise, Verdicts, Violation, invariants};
 use crate::base::config::{Acks, Compression};
 use crate::base::{
-    BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, ProducerEpoch, ProducerId,
-    Timestamp, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, ProducerEpoch,
+    ProducerId, Timestamp, TopicId, TopicPartition,
 };
 use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
 use crate::wire::batch::{self, BatchBuilder, BatchHeader};
@@ -44,6 +44,7 @@ pub(crate) struct Story {
     partition: TopicPartition,
     topic_id: TopicId,
     partition_epoch: i32,
+    registrations: i64,
     /// Each broker's segments.
     disks: BTreeMap<u16, BTreeMap<i64, Vec<u8>>>,
     /// Each node's metadata log.
@@ -70,6 +71,7 @@ impl Story {
             partition: TopicPartition::new("orders", 0),
             topic_id: TopicId([1; 16]),
             partition_epoch: 0,
+            registrations: 0,
             disks: BTreeMap::new(),
             metadata: BTreeMap::new(),
             verdicts: Verdicts::default(),
@@ -141,11 +143,18 @@ impl Story {
     }
 
     pub fn admitted(&mut self, broker: i32) {
-        self.probe(0, Probe::BrokerUnfenced { broker: BrokerId(broker) });
+        self.registrations += 1;
+        self.admitted_as(broker, self.registrations);
+    }
+
+    pub fn admitted_as(&mut self, broker: i32, epoch: i64) {
+        let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
+        self.probe(0, Probe::BrokerUnfenced { broker, epoch });
     }
 
     pub fn fenced(&mut self, broker: i32) {
-        self.probe(0, Probe::BrokerFenced { broker: BrokerId(broker) });
+        let epoch = BrokerEpoch(self.registrations);
+        self.probe(0, Probe::BrokerFenced { broker: BrokerId(broker), epoch });
     }
 
     pub fn created_again(&mut self) {

@@ -66,6 +66,11 @@ pub enum Permit {
         /// The epoch it began.
         epoch: LeaderEpoch,
     },
+    /// Everybody eligible had lost unsynced data, and the leader before was elected again (KIP-966).
+    LastKnownLeader {
+        /// The epoch it began.
+        epoch: LeaderEpoch,
+    },
     /// At least `min.insync.replicas` in-sync replicas lost data from unsynced pages.
     PowerLoss {
         /// Those replicas.
@@ -77,6 +82,9 @@ impl fmt::Display for Permit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UncleanElection { epoch } => write!(f, "unclean election of epoch {epoch}"),
+            Self::LastKnownLeader { epoch } => {
+                write!(f, "last known leader elected again in epoch {epoch}")
+            }
             Self::PowerLoss { brokers: who } => {
                 write!(f, "{} lost unsynced data", brokers(who))
             }

@@ -9,6 +9,7 @@ mod report;
 mod run;
 mod serve;
 mod shrink;
+mod swarm;
 
 use std::io::Write;
 use std::process::ExitCode;

@@ -10,7 +10,7 @@ use crate::base::Seed;
 use crate::lab::picture::{self, Picture};
 use crate::lab::run::Onlookers;
 use crate::lab::verdict::{Outcome, RunVerdict};
-use crate::lab::{EngineKind, Plan, Scenario, run};
+use crate::lab::{EngineKind, Plan, Scenario, read_seed, run};
 
 /// Which run.
 #[derive(Args, Debug)]
@@ -21,7 +21,7 @@ pub struct ReplayArgs {
     /// A file, or a name below scenarios/
     scenario: String,
     /// The run's seed; the file's own when absent
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = read_seed)]
     seed: Option<u64>,
     /// Also print what happened: in columns, one for each host; or every event with the hash so far
     #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true,

@@ -12,15 +12,16 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::shrink::{Asked, shrink_to_file};
-use super::{refuse, say};
+use super::{refuse, say, swarm};
 use crate::lab::files::{SMOKE, load_all};
 use crate::lab::overview::{TIMINGS, Timing, Timings};
 use crate::lab::picture::{self, Picture};
 use crate::lab::report::{self, Report};
+use crate::lab::scenario::Notation;
 use crate::lab::shrink::BUDGET;
 use crate::lab::sweep::{Sweep, Watch};
 use crate::lab::verdict::RunVerdict;
-use crate::lab::{EngineKind, Scenario, Verdict, read_seeds};
+use crate::lab::{EngineKind, MAX_SEED, Scenario, Verdict, read_seeds};
 
 /// Seeds of a scenario that was asked for.
 const SEEDS: u64 = 100;
@@ -32,7 +33,9 @@ const SMOKE_SEEDS: u64 = 5;
 #[command(
     after_help = "Example:\n  brokerquake run scenarios/faults/leader-power-loss.toml --seeds 0..1000\n\n\
     Reports: reports/summary.md, reports/SCENARIO.json for each scenario, and a picture\n\
-    of the first failure of each that was not expected, reports/SCENARIO-seed-S.html."
+    of the first failure of each that was not expected, reports/SCENARIO-seed-S.html.\n\n\
+    With --swarm: reports/swarm.md, reports/swarm.json, and reports/swarm/swarm-N.toml for each\n\
+    run that broke what its settings promise."
 )]
 pub struct RunArgs {
     /// Files, directories, or names below scenarios/; the smoke scenarios when there are none
@@ -40,26 +43,49 @@ pub struct RunArgs {
     scenarios: Vec<String>,
     /// How many seeds of each scenario, from 0; or which, the end not included
     #[arg(long, value_name = "N|A..B", value_parser = read_seeds)]
-    seeds: Option<Range<u64>>,
+    pub(super) seeds: Option<Range<u64>>,
+    /// Draw everything from the seeds: cluster, settings, load, faults, and what must hold
+    #[arg(long, conflicts_with = "scenarios")]
+    swarm: bool,
+    /// Begin runs for so long, in wall time, or until the seeds that were asked for are used up
+    #[arg(long = "for", value_name = "TIME", value_parser = read_time)]
+    pub(super) time: Option<Duration>,
     /// Runs at a time; one for each core when absent
     #[arg(long, value_name = "J")]
-    jobs: Option<NonZeroUsize>,
+    pub(super) jobs: Option<NonZeroUsize>,
     /// The simulation that they run in
     #[arg(long, value_enum, default_value_t)]
-    engine: EngineKind,
+    pub(super) engine: EngineKind,
     /// Shrink the gravest unexpected failure of each scenario to a file in scenarios/regressions/
     #[arg(long)]
-    shrink: bool,
+    pub(super) shrink: bool,
     /// Also write what clients did and saw in each run to DIR/SCENARIO-seed-S.jsonl, for `check`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["time", "swarm"])]
     history: Option<PathBuf>,
     /// Where reports are written
     #[arg(long, value_name = "DIR", default_value = "reports")]
-    reports: PathBuf,
+    pub(super) reports: PathBuf,
+}
+
+/// Reads how long to go on.
+fn read_time(text: &str) -> Result<Duration, String> {
+    match Duration::read(text) {
+        None => Err(format!("expected {}", Duration::EXPECTED)),
+        Some(Duration::ZERO) => Err("that is no time at all".into()),
+        Some(time) => Ok(time),
+    }
+}
+
+/// As many runs at a time as there are cores.
+pub(super) fn cores() -> NonZeroUsize {
+    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 /// Runs, judges, reports.
 pub fn run(args: &RunArgs) -> ExitCode {
+    if args.swarm {
+        return swarm::run(args);
+    }
     let smoke = args.scenarios.is_empty();
     let paths = if smoke { vec![SMOKE.to_owned()] } else { args.scenarios.clone() };
     let scenarios = match load_all(&paths) {
@@ -72,16 +98,20 @@ pub fn run(args: &RunArgs) -> ExitCode {
     };
     let (mut reports, mut timings) = (Vec::new(), BTreeMap::new());
     for sweep in sweeps(args, scenarios, if smoke { SMOKE_SEEDS } else { SEEDS }) {
-        let mut screen = Screen::new(&sweep);
-        let done = match &args.history {
-            None => Ok(sweep.run(&mut screen)),
-            Some(dir) => sweep.run_with_histories(dir, &mut screen),
+        let mut screen = Screen::new(&sweep, args.time);
+        let done = match (&args.history, args.time) {
+            (Some(dir), _) => sweep.run_with_histories(dir, &mut screen),
+            (None, Some(limit)) => Ok(sweep.run_for(limit, &mut screen)),
+            (None, None) => Ok(sweep.run(&mut screen)),
         };
         screen.bar.finish_and_clear();
         let done = match done {
             Ok(done) => done,
             Err(problem) => return refuse("run", format!("can't write histories: {problem}")),
         };
+        for scenario in sweep.scenarios.iter().skip(done.len()) {
+            say(format_args!("not run           {}: the time was over", scenario.name));
+        }
         if args.shrink {
             shrink_failures(&sweep, &done);
         }
@@ -100,21 +130,22 @@ pub fn run(args: &RunArgs) -> ExitCode {
 
 /// A scenario that is about one run runs with its own seed, unless others are asked for.
 fn sweeps(args: &RunArgs, scenarios: Vec<Scenario>, seeds: u64) -> Vec<Sweep> {
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let (jobs, engine) = (args.jobs.unwrap_or(cores), args.engine);
+    let (jobs, engine) = (args.jobs.unwrap_or_else(cores), args.engine);
     let sweep = |scenarios, seeds| Sweep { scenarios, seeds, jobs, engine };
     let (mut together, mut alone) = (Vec::new(), Vec::new());
     for scenario in scenarios {
         match (&args.seeds, scenario.seed) {
-            (None, Some(seed)) => {
-                alone.push(sweep(vec![scenario], seed..seed.saturating_add(1)));
+            // Time is for other seeds than the one that is known.
+            (None, Some(seed)) if args.time.is_none() => {
+                alone.push(sweep(vec![scenario], seed..seed + 1));
             }
             _ => together.push(scenario),
         }
     }
     let mut sweeps = Vec::new();
     if !together.is_empty() {
-        sweeps.push(sweep(together, args.seeds.clone().unwrap_or(0..seeds)));
+        let all = if args.time.is_some() { 0..MAX_SEED } else { 0..seeds };
+        sweeps.push(sweep(together, args.seeds.clone().unwrap_or(all)));
     }
     sweeps.extend(alone);
     sweeps
@@ -146,14 +177,17 @@ struct Screen {
 }
 
 impl Screen {
-    fn new(sweep: &Sweep) -> Self {
-        let runs = (sweep.seeds.end - sweep.seeds.start) * sweep.scenarios.len() as u64;
-        let bar = if std::io::stderr().is_terminal() {
-            ProgressBar::new(runs)
-        } else {
-            ProgressBar::hidden()
+    fn new(sweep: &Sweep, time: Option<Duration>) -> Self {
+        let per_scenario = sweep.seeds.end - sweep.seeds.start;
+        let bar = match time {
+            _ if !std::io::stderr().is_terminal() => ProgressBar::hidden(),
+            Some(_) => ProgressBar::new_spinner(),
+            None => ProgressBar::new(per_scenario * sweep.scenarios.len() as u64),
         };
-        let style = "{bar:30} {pos}/{len} runs, {eta} left  {msg}";
+        let style = match time {
+            Some(_) => "{spinner} {pos} runs in {elapsed}  {msg}",
+            None => "{bar:30} {pos}/{len} runs, {eta} left  {msg}",
+        };
         // The template is constant; a bar that can't be drawn as meant is drawn plainly.
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);

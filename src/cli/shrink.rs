@@ -10,7 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{refuse, say};
 use crate::lab::shrink::{BUDGET, Progress, ShrinkError, Shrunk, shrink_watched};
-use crate::lab::{EngineKind, Scenario};
+use crate::lab::{EngineKind, Scenario, read_seed};
 
 /// Which run, and how far to go.
 #[derive(Args, Debug)]
@@ -23,7 +23,7 @@ pub struct ShrinkArgs {
     /// A file, or a name below scenarios/
     scenario: String,
     /// The seed of a run that breaks something
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", value_parser = read_seed)]
     seed: u64,
     /// The invariant to keep broken; the gravest when absent
     #[arg(long, value_name = "NAME")]

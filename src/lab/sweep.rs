@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::reached::Reached;
 use super::run::Onlookers;
 use super::verdict::{Broken, Counts, Outcome, PANICS, RunVerdict, Tally};
 use super::{EngineKind, Report, Scenario, run};
@@ -64,7 +65,7 @@ pub(super) type Runner<'a> = dyn Fn(&Scenario, u64) -> Outcome + Sync + 'a;
 impl Sweep {
     /// Runs them all.
     pub fn run(&self, watch: &mut dyn Watch) -> Vec<Report> {
-        self.run_by(&|scenario, seed| run_caught(scenario, seed, self.engine), watch)
+        self.run_until(&self.plain(), Deadline::after(None), watch)
     }
 
     /// The same; what clients did and saw in each run goes to a file of its own in `dir`, which is
@@ -98,9 +99,30 @@ impl Sweep {
 
     /// The same, where one run is whatever `run` makes of a scenario and a seed.
     pub(super) fn run_by(&self, run: &Runner<'_>, watch: &mut dyn Watch) -> Vec<Report> {
+        self.run_until(run, Deadline::after(None), watch)
+    }
+
+    /// Runs until the seeds or the wall time are used up: the first seed of each scenario, then the
+    /// second of each, so that all get as many. A run that was begun ends. What is told is in the
+    /// order of scenarios and seeds as ever, but only when the time is over, and nothing is told of
+    /// scenarios that the time did not suffice for.
+    pub fn run_for(&self, limit: Duration, watch: &mut dyn Watch) -> Vec<Report> {
+        self.run_until(&self.plain(), Deadline::after(Some(limit)), watch)
+    }
+
+    fn plain(&self) -> impl Fn(&Scenario, u64) -> Outcome + Sync + use<> {
+        let engine = self.engine;
+        move |scenario, seed| run_caught(scenario, seed, engine)
+    }
+
+    fn run_until(
+        &self,
+        run: &Runner<'_>,
+        deadline: Deadline,
+        watch: &mut dyn Watch,
+    ) -> Vec<Report> {
         quieten_panics();
-        let per_scenario = self.seeds.end.saturating_sub(self.seeds.start);
-        let total = per_scenario.saturating_mul(self.scenarios.len() as u64);
+        let total = self.per_scenario().saturating_mul(self.scenarios.len() as u64);
         let next = AtomicU64::new(0);
         let doubts: Vec<_> = self.scenarios.iter().map(|_| AtomicUsize::new(0)).collect();
         // Bounded, so that a slow listener holds the workers back instead of filling the memory.
@@ -109,13 +131,13 @@ impl Sweep {
             for _ in 0..self.jobs.get() {
                 let (send, next, doubts) = (send.clone(), &next, &doubts);
                 scope.spawn(move || {
-                    loop {
+                    // They are begun in order, so the seeds of a scenario have no gaps.
+                    while !deadline.is_over() {
                         let job = next.fetch_add(1, Ordering::Relaxed);
                         if job >= total {
                             return;
                         }
-                        let index = usize::try_from(job / per_scenario).unwrap_or(usize::MAX);
-                        let seed = self.seeds.start + job % per_scenario;
+                        let (index, seed) = self.job(job, deadline);
                         let (Some(scenario), Some(doubts)) =
                             (self.scenarios.get(index), doubts.get(index))
                         else {
@@ -132,6 +154,22 @@ impl Sweep {
             drop(send);
             self.gather(receive, watch)
         })
+    }
+
+    fn per_scenario(&self) -> u64 {
+        self.seeds.end.saturating_sub(self.seeds.start)
+    }
+
+    /// Which scenario, and which of its seeds, comes at this place.
+    fn job(&self, job: u64, deadline: Deadline) -> (usize, u64) {
+        let (index, nth) = match deadline {
+            Deadline(None) => (job / self.per_scenario(), job % self.per_scenario()),
+            Deadline(Some(_)) => {
+                let scenarios = self.scenarios.len() as u64;
+                (job % scenarios, job / scenarios)
+            }
+        };
+        (usize::try_from(index).unwrap_or(usize::MAX), self.seeds.start + nth)
     }
 
     /// One run; and again, where there is reason to doubt that it always goes that way: the first
@@ -193,6 +231,15 @@ impl Sweep {
                 reports.push(report);
             }
         }
+        // Where the time ended before the seeds did; of a scenario that never ran there is nothing
+        // to tell.
+        let rest = self.scenarios.iter().zip(gatherings).skip(reports.len());
+        for (scenario, gathering) in rest.filter(|(_, gathering)| !gathering.tally.runs.is_empty())
+        {
+            let report = Report::new(scenario, self.engine, gathering.tally);
+            watch.done(&report, gathering.wall);
+            reports.push(report);
+        }
         reports
     }
 }
@@ -200,6 +247,21 @@ impl Sweep {
 #[allow(clippy::disallowed_methods, reason = "wall time of whole runs, told on the terminal only")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// When no more runs are begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline(Option<Instant>);
+
+impl Deadline {
+    /// So much wall time from now on; never when absent.
+    pub(super) fn after(limit: Option<Duration>) -> Self {
+        Self(limit.and_then(|limit| now().checked_add(limit)))
+    }
+
+    pub(super) fn is_over(self) -> bool {
+        self.0.is_some_and(|end| now() >= end)
+    }
 }
 
 thread_local! {
@@ -261,5 +323,6 @@ pub(super) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         story: Vec::new(),
         counts: Counts::default(),
         differs: None,
+        reached: Reached::default(),
     })
 }

@@ -24,6 +24,19 @@ pub struct Trial {
     engine: EngineKind,
 }
 
+/// The largest seed: a range of seeds does not include its end.
+pub const MAX_SEED: u64 = u64::MAX - 1;
+
+/// Reads one seed.
+pub fn read_seed(text: &str) -> Result<u64, String> {
+    let seed =
+        text.trim().parse::<u64>().map_err(|_| "expected a number such as `7`".to_owned())?;
+    if seed > MAX_SEED {
+        return Err(format!("the largest seed is {MAX_SEED}"));
+    }
+    Ok(seed)
+}
+
 /// Reads `N` (the first so many) or `A..B` (B not included).
 pub fn read_seeds(text: &str) -> Result<Range<u64>, String> {
     let number = |text: &str| text.trim().parse::<u64>().ok();
@@ -47,12 +60,10 @@ fn variable(name: &str) -> Option<String> {
 /// # Panics
 /// When what they say is no seed.
 pub(super) fn chosen_seeds() -> Option<Range<u64>> {
-    let one = |text: String| match text.trim().parse::<u64>() {
-        Ok(seed) => Ok(seed..seed.saturating_add(1)),
-        Err(_) => Err(format!("`{text}` is no seed: expected a number")),
-    };
     let chosen = match variable("BROKERQUAKE_SEED") {
-        Some(seed) => one(seed).map_err(|problem| format!("BROKERQUAKE_SEED: {problem}")),
+        Some(seed) => read_seed(&seed)
+            .map(|seed| seed..seed + 1)
+            .map_err(|problem| format!("BROKERQUAKE_SEED: {problem}")),
         None => read_seeds(&variable("BROKERQUAKE_SEEDS")?)
             .map_err(|problem| format!("BROKERQUAKE_SEEDS: {problem}")),
     };
@@ -71,7 +82,7 @@ impl Trial {
     /// When there is no such scenario, or something is wrong with it.
     pub fn of(path: &str) -> Self {
         let scenario = Scenario::load(path).unwrap_or_else(|problem| panic!("{problem}"));
-        let seeds = scenario.seed.map_or(0..10, |seed| seed..seed.saturating_add(1));
+        let seeds = scenario.seed.map_or(0..10, |seed| seed..seed + 1);
         Self { scenario, seeds, engine: EngineKind::Leap }
     }
 
@@ -135,5 +146,13 @@ mod tests {
         for wrong in ["", "0", "9..7", "a", "1..", "-1", "1..b"] {
             assert!(read_seeds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn the_last_number_of_all_is_no_seed_for_no_range_holds_it() {
+        assert_eq!(read_seed("18446744073709551614"), Ok(MAX_SEED));
+        let last = read_seed("18446744073709551615").unwrap_err();
+        assert_eq!(last, "the largest seed is 18446744073709551614");
+        assert!(read_seed("-1").unwrap_err().contains("such as `7`"));
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::reached::{Reached, Sightings};
 use super::scenario::{Expect, Expectation};
 use crate::base::Instant;
 use crate::check;
@@ -95,6 +96,8 @@ pub struct Outcome {
     pub counts: Counts,
     /// A second run of the same seed went another way: its hash.
     pub differs: Option<TraceHash>,
+    /// The situations that it came to, and how.
+    pub reached: Reached,
 }
 
 impl Outcome {
@@ -262,6 +265,8 @@ pub struct Tally {
     pub simulated: Duration,
     /// The first seed that went two ways, with both hashes.
     pub differs: Option<(u64, TraceHash, TraceHash)>,
+    /// How many runs reached which situation.
+    pub sightings: Sightings,
 }
 
 /// Most kinds of notes that a report lists.
@@ -278,12 +283,14 @@ impl Tally {
             counts: Counts::default(),
             simulated: Duration::ZERO,
             differs: None,
+            sightings: Sightings::default(),
         }
     }
 
     /// Adds the run with the next seed.
     pub fn add(&mut self, outcome: Outcome) {
         let verdict = outcome.verdict(&self.expect);
+        self.sightings.add(outcome.seed, &outcome.reached);
         self.counts += outcome.counts;
         self.simulated += outcome.simulated;
         if let (Some(other), None) = (outcome.differs, &self.differs) {
@@ -372,6 +379,7 @@ mod tests {
             story: Vec::new(),
             counts: Counts::default(),
             differs: None,
+            reached: Reached::default(),
         }
     }
 

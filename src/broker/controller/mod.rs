@@ -99,6 +99,7 @@ impl<W: World> ControllerShell<W> {
             appended: Notify::new(),
             stirred: Notify::new(),
         });
+        shell.begin_epoch().await?;
         shell.world.probe(Probe::BecameController { id: me, epoch });
         // What an earlier start appended and did not sync was never answered, but it is in the log
         // and counts from now on; so it is made durable before anything builds on it.
@@ -109,6 +110,21 @@ impl<W: World> ControllerShell<W> {
         }
         shell.begin().await?;
         Ok(shell)
+    }
+
+    /// Makes this epoch one that no later start can begin again. A log forgets an epoch that has no
+    /// record when it is opened after a crash, so the epoch begins with one, as that of a KRaft
+    /// leader begins with a LeaderChangeMessage; nothing is said or answered before it is durable.
+    async fn begin_epoch(&self) -> Result<(), NodeError> {
+        let plan = {
+            let mut state = self.state.lock();
+            self.append(&mut state, &[Record::NoOp])?;
+            state.log.flush_plan()
+        };
+        let flushed = plan.run().await?;
+        self.world.disk().settle().await;
+        self.state.lock().log.flushed(&flushed);
+        Ok(())
     }
 
     /// A broker in this process means that its predecessor in this process's place is dead.

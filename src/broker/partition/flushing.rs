@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{Partition, State};
-use crate::base::Offset;
+use crate::base::{Offset, Probe};
 use crate::io::World;
 use crate::log::{Flushed, LogError, RecoveryMark};
 use crate::wire::ErrorCode;
@@ -125,6 +125,8 @@ impl<W: World> Partition<W> {
     /// it is unknown what is durable, and the directory is given up.
     pub(super) fn storage_failed(&self, state: &mut State<W>, error: &LogError) {
         tracing::error!(partition = %self.name, %error, "the storage failed");
+        let full = error.is_full();
+        self.world.probe(Probe::StorageFailed { partition: self.name.clone(), full });
         if self.home.failed(error) {
             state.go_offline();
         }

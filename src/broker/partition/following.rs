@@ -124,6 +124,8 @@ impl<W: World> Partition<W> {
         }
         state.log.truncate_fully_and_start_at(answer.log_start)?;
         state.high_watermark = answer.log_start;
+        let start = answer.log_start;
+        self.world.probe(Probe::StartedOver { partition: self.name.clone(), start });
         Ok(true)
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::{IsrChange, Partition, Refusal, Role, State};
 use crate::base::config::Acks;
-use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, Probe, Timestamp};
+use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, Probe, Request, Timestamp};
 use crate::io::{Disk, Slice, World};
 use crate::log::{AppendError, Log, ReadError};
 use crate::replica::{
@@ -90,11 +90,12 @@ impl<W: World> FetchAnswer<W> {
 impl<W: World> Partition<W> {
     /// Appends a client's records and waits for what `acks` asks short of replication: the sync
     /// that the topic's flush policy demands. Then [`Self::acknowledged`] waits for the replicas.
-    pub(crate) async fn produce(
-        &self,
-        mut records: BytesMut,
-        acks: Acks,
-    ) -> Result<Produced, Refusal> {
+    pub(crate) async fn produce(&self, records: BytesMut, acks: Acks) -> Result<Produced, Refusal> {
+        let produced = self.try_produce(records, acks).await;
+        produced.inspect_err(|refusal| self.refused(Request::Produce, refusal.code))
+    }
+
+    async fn try_produce(&self, mut records: BytesMut, acks: Acks) -> Result<Produced, Refusal> {
         let (mut produced, sync) = {
             let mut state = self.state()?;
             let epoch = leader(&mut state)?.epoch();
@@ -114,14 +115,15 @@ impl<W: World> Partition<W> {
             };
             // A duplicate of what is not synced yet is no safer than the original.
             let sync = state.sync_is_due() && state.log.recovery_point() < appended.end;
-            if !appended.duplicate {
-                self.world.probe(Probe::LeaderAppended {
+            self.world.probe(match appended.duplicate {
+                true => Probe::Duplicate { partition: self.name.clone(), end: appended.end },
+                false => Probe::LeaderAppended {
                     partition: self.name.clone(),
                     epoch,
                     base: appended.base,
                     end: appended.end,
-                });
-            }
+                },
+            });
             if !sync {
                 self.appended(&mut state, &mut produced, acks)?;
             }
@@ -159,6 +161,18 @@ impl<W: World> Partition<W> {
             }
         }
         Ok(())
+    }
+
+    /// Says that a request was refused.
+    fn refused(&self, request: Request, error: ErrorCode) {
+        let partition = self.name.clone();
+        self.world.probe(Probe::Refused { partition, request, error: error.name() });
+    }
+
+    /// Says that a reader's log, or what it asks about, parts from this one.
+    fn answers_epoch(&self, by_request: bool, asked: LeaderEpoch, answer: (LeaderEpoch, Offset)) {
+        let (partition, (answered, end)) = (self.name.clone(), answer);
+        self.world.probe(Probe::EpochAnswered { partition, by_request, asked, answered, end });
     }
 
     /// Waits until the records are committed, where `acks=all` asked for that.
@@ -200,8 +214,14 @@ impl<W: World> Partition<W> {
         };
         match answer {
             Ok(Found::Records(slice)) => result.slice = slice,
-            Ok(Found::Diverging(epoch, end)) => result.diverging = Some((epoch, end)),
-            Err(error) => result.error = error,
+            Ok(Found::Diverging(epoch, end)) => {
+                self.answers_epoch(false, read.last_fetched_epoch, (epoch, end));
+                result.diverging = Some((epoch, end));
+            }
+            Err(error) => {
+                self.refused(Request::Fetch, error);
+                result.error = error;
+            }
         }
         if result.diverging.is_none() && result.error == ErrorCode::None {
             state.fetch.wait(fetch);
@@ -279,9 +299,16 @@ impl<W: World> Partition<W> {
         current: LeaderEpoch,
         asked: LeaderEpoch,
     ) -> Result<(LeaderEpoch, Offset), ErrorCode> {
-        let mut state = self.state()?;
-        check_epoch(leader(&mut state)?, current)?;
-        Ok(state.log.end_offset_for(asked))
+        let answer = self.state().map_err(ErrorCode::from).and_then(|mut state| {
+            check_epoch(leader(&mut state)?, current)?;
+            Ok(state.log.end_offset_for(asked))
+        });
+        match answer {
+            Ok(answer) if answer.0 != asked => self.answers_epoch(true, asked, answer),
+            Ok(_) => {}
+            Err(error) => self.refused(Request::OffsetForLeaderEpoch, error),
+        }
+        answer
     }
 
     /// Asks a leader, for ListOffsets, something about its log and its high watermark.
@@ -366,7 +393,10 @@ impl<W: World> Partition<W> {
         });
         let Role::Leader(leader) = &state.role else { return };
         state.produce.complete(offset, |end| match leader.progress(end) {
-            Progress::NotEnoughAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
+            Progress::NotEnoughAfterAppend => {
+                self.refused(Request::Produce, ErrorCode::NotEnoughReplicasAfterAppend);
+                ErrorCode::NotEnoughReplicasAfterAppend
+            }
             Progress::Acknowledged | Progress::Waiting => {
                 self.acknowledge(epoch, end);
                 ErrorCode::None

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::BitOrAssign;
 
 use super::replica::Replica;
-use crate::base::{BrokerId, LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, TopicId, TopicPartition};
 use crate::sim::HostId;
 
 /// A set of brokers: one bit for each, in the order of their ids. A cluster has fewer than 64.
@@ -57,6 +57,8 @@ pub(crate) struct Host {
     pub fenced: bool,
     /// It died since the controller last admitted it.
     pub restarted: bool,
+    /// Which of its starts the controller admitted last.
+    pub admitted_as: Option<BrokerEpoch>,
     /// Since its process began.
     pub roles: BTreeMap<TopicPartition, Role>,
     pub replicas: BTreeMap<TopicPartition, Replica>,
@@ -73,9 +75,20 @@ impl Host {
             admitted: false,
             fenced: false,
             restarted: false,
+            admitted_as: None,
             roles: BTreeMap::new(),
             replicas: BTreeMap::new(),
             before_power_loss: None,
+        }
+    }
+
+    /// Whether the controller can mean the process that runs. One that starts again says again what
+    /// it reads from its log, also of a broker that has died since and has not registered anew.
+    pub fn is_news(&self, epoch: BrokerEpoch) -> bool {
+        match self.admitted_as {
+            Some(known) if self.restarted => epoch > known,
+            Some(known) => epoch >= known,
+            None => true,
         }
     }
 

@@ -128,6 +128,16 @@ impl Ghost {
         self.partition(partition).map_or(Offset::ZERO, |partition| partition.deleted_below)
     }
 
+    /// What was ever exposed of a partition lies below.
+    pub(crate) fn exposed_below(&self, partition: &TopicPartition) -> Offset {
+        self.partition(partition).map_or(Offset::ZERO, |partition| partition.exposed)
+    }
+
+    /// Whether a leader's epoch began with the election of the last known leader.
+    pub(crate) fn is_last_known_leader(&self, name: &TopicPartition, epoch: LeaderEpoch) -> bool {
+        self.partition(name).is_some_and(|partition| partition.last_known == Some(epoch))
+    }
+
     /// Copies that a partition's acknowledged records must have: `min.insync.replicas`, as far as
     /// there are replicas.
     pub(crate) fn copies_needed(&self, name: &TopicPartition) -> usize {
@@ -196,16 +206,20 @@ impl Ghost {
         match probe {
             Probe::PartitionCommitted { .. } => self.committed(at, probe, changes),
             Probe::TopicDeleted { topic_id } => self.deleted(*topic_id, changes),
-            Probe::BrokerFenced { broker } => {
+            Probe::BrokerFenced { broker, epoch } => {
                 let host = self.hosts.id_of(*broker).and_then(|id| self.hosts.get_mut(id));
-                if let Some(host) = host {
+                if let Some(host) = host.filter(|host| host.is_news(*epoch)) {
                     host.admitted = false;
                     host.fenced = true;
                 }
             }
-            Probe::BrokerUnfenced { broker } => {
+            Probe::BrokerUnfenced { broker, epoch } => {
                 let Some(id) = self.hosts.id_of(*broker) else { return };
                 let Some(host) = self.hosts.get_mut(id) else { return };
+                if !host.is_news(*epoch) {
+                    return;
+                }
+                host.admitted_as = Some(*epoch);
                 host.fenced = false;
                 if host.up {
                     host.admitted = true;
@@ -236,7 +250,13 @@ impl Ghost {
             | Probe::Ready
             | Probe::LeaderAppended { .. }
             | Probe::HighWatermark { .. }
-            | Probe::Truncated { .. } => {}
+            | Probe::Truncated { .. }
+            | Probe::StartedOver { .. }
+            | Probe::Refused { .. }
+            | Probe::Duplicate { .. }
+            | Probe::EpochAnswered { .. }
+            | Probe::Recovered { .. }
+            | Probe::StorageFailed { .. } => {}
         }
     }
 

@@ -86,6 +86,11 @@ pub(crate) struct Partition {
     pub deleted_below: Offset,
     /// The latest epoch that an unclean election began.
     pub unclean: Option<LeaderEpoch>,
+    /// The latest epoch that began with the last known leader, because everybody eligible had lost
+    /// unsynced data (KIP-966). Kafka marks it as it marks an unclean election, but asks no switch.
+    pub last_known: Option<LeaderEpoch>,
+    /// Who led last, while nobody does.
+    last_leader: Option<BrokerId>,
     /// What was lost, by permission or not.
     pub(super) losses: Vec<Loss>,
     /// Who has ever held the batches at or above the frontier.
@@ -106,6 +111,8 @@ impl Partition {
             exposed_at_heal: None,
             deleted_below: Offset::ZERO,
             unclean: None,
+            last_known: None,
+            last_leader: None,
             losses: Vec::new(),
             copies: BTreeMap::new(),
         }
@@ -116,8 +123,15 @@ impl Partition {
     pub fn commit(&mut self, mut next: Committed, unclean: bool, min_insync: usize, at: Instant) {
         let elected = next.leader_epoch > self.committed.leader_epoch;
         next.as_elected = elected;
+        self.last_leader = self.committed.leader.or(self.last_leader);
         if unclean && elected && next.leader.is_some_and(|id| !self.committed.isr.contains(&id)) {
-            self.unclean = Some(next.leader_epoch);
+            // With nobody eligible left, the last leader is asked first, switch or not.
+            let none_eligible = self.committed.isr.is_empty() && self.elr.is_empty();
+            if none_eligible && next.leader == self.last_leader {
+                self.last_known = Some(next.leader_epoch);
+            } else {
+                self.unclean = Some(next.leader_epoch);
+            }
         }
         let isr = self.isrs.entry(next.leader_epoch).or_default();
         for id in &next.isr {
@@ -138,6 +152,12 @@ impl Partition {
     /// Whoever was in sync in a leader's epoch.
     pub(super) fn isr_of(&self, epoch: LeaderEpoch) -> &[BrokerId] {
         self.isrs.get(&epoch).map_or(&[], Vec::as_slice)
+    }
+
+    /// The latest epoch whose leader may lack what was promised before: it was neither in the ISR
+    /// nor in the ELR.
+    pub fn lossy_epoch(&self) -> Option<LeaderEpoch> {
+        self.unclean.max(self.last_known)
     }
 
     /// Whether a broker is in the ISR or the ELR.

@@ -119,8 +119,8 @@ impl Ghost {
         Some(missing)
     }
 
-    /// Whether the configuration permits the loss of a promised batch: an unclean election ran
-    /// since, or `min.insync.replicas` of its ISR lost data from unsynced pages and are not in sync
+    /// Whether the configuration permits the loss of a promised batch: an unclean election or that
+    /// of a last known leader ran since, or `min.insync.replicas` of its ISR lost data from unsynced pages and are not in sync
     /// again.
     fn permit(
         &self,
@@ -130,6 +130,9 @@ impl Ghost {
     ) -> Option<Permit> {
         if let Some(epoch) = partition.unclean.filter(|epoch| *epoch > promised.in_epoch) {
             return Some(Permit::UncleanElection { epoch });
+        }
+        if let Some(epoch) = partition.last_known.filter(|epoch| *epoch > promised.in_epoch) {
+            return Some(Permit::LastKnownLeader { epoch });
         }
         // Which of its data a replica lost, the controller can't know: it counts as lost altogether.
         let losers: Vec<BrokerId> = self
@@ -181,7 +184,7 @@ impl Ghost {
     ) -> bool {
         self.partitions.get(name).is_some_and(|partition| {
             let lost = partition.losses.iter().any(|l| l.epoch > epoch && l.from <= offset);
-            lost || partition.unclean.is_some_and(|unclean| unclean > epoch)
+            lost || partition.lossy_epoch().is_some_and(|lossy| lossy > epoch)
         })
     }
 

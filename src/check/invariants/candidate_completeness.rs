@@ -137,6 +137,16 @@ mod tests {
     }
 
     #[test]
+    fn silent_when_a_controller_that_starts_again_says_what_was_true_before_a_member_lost_power() {
+        let mut story = exposed();
+        story.power_loss(2, 0);
+        story.boot(2);
+        // As it was admitted the first time.
+        story.admitted_as(2, 2);
+        story.silent();
+    }
+
+    #[test]
     fn fires_when_a_member_is_admitted_again_without_what_it_lost() {
         let mut story = exposed();
         story.power_loss(2, 0);

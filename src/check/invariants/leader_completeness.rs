@@ -136,6 +136,38 @@ mod tests {
     }
 
     #[test]
+    fn notes_a_last_known_leader_as_such_and_not_as_an_unclean_election() {
+        let mut story = exposed();
+        for broker in [1, 2, 3] {
+            story.power_loss(broker, 4);
+        }
+        story.commits(Some(1), 0, &[1]);
+        story.commits(None, 1, &[]);
+        story.boot(1);
+        story.commits_unclean(1, 2, &[1]);
+        story.became_leader(1, 2);
+        story.silent();
+        assert_eq!(
+            story.finish().notes[0].to_string(),
+            "orders-0 loss within the contract: 6 committed records from offset 4 are absent on \
+             leader b1 of epoch 2 at 1.000 s (last known leader elected again in epoch 2)"
+        );
+    }
+
+    #[test]
+    fn an_election_past_a_candidate_that_ran_ever_since_is_unclean_whoever_wins_it() {
+        let mut story = exposed();
+        story.power_loss(1, 4);
+        story.commits(None, 1, &[]);
+        story.boot(1);
+        story.commits_unclean(1, 2, &[1]);
+        story.became_leader(1, 2);
+        story.silent();
+        let note = story.finish().notes[0].to_string();
+        assert!(note.contains("(unclean election of epoch 2)"), "{note}");
+    }
+
+    #[test]
     fn an_unclean_election_permits_no_later_loss() {
         let mut story = exposed();
         story.commits_unclean(3, 1, &[3]);

@@ -27,11 +27,15 @@ pub enum Change {
     BrokerFenced {
         /// Which broker.
         id: BrokerId,
+        /// Of which of its starts.
+        epoch: BrokerEpoch,
     },
     /// A broker may take part.
     BrokerUnfenced {
         /// Which broker.
         id: BrokerId,
+        /// Of which of its starts.
+        epoch: BrokerEpoch,
     },
     /// A broker is on its way out.
     BrokerShuttingDown {
@@ -86,8 +90,10 @@ impl Change {
     /// What watchers are told once the record is committed.
     pub fn probe(&self) -> Option<Probe> {
         Some(match self {
-            Self::BrokerFenced { id } => Probe::BrokerFenced { broker: *id },
-            Self::BrokerUnfenced { id } => Probe::BrokerUnfenced { broker: *id },
+            Self::BrokerFenced { id, epoch } => Probe::BrokerFenced { broker: *id, epoch: *epoch },
+            Self::BrokerUnfenced { id, epoch } => {
+                Probe::BrokerUnfenced { broker: *id, epoch: *epoch }
+            }
             Self::TopicDeleted { topic_id, .. } => Probe::TopicDeleted { topic_id: *topic_id },
             Self::Partition { topic, topic_id, partition, state, unclean } => {
                 Probe::PartitionCommitted {
@@ -236,8 +242,8 @@ impl Image {
         let id = record.broker;
         changes.push(Change::BrokerRegistered { id, epoch: record.epoch });
         match (was_alive, record.fenced) {
-            (true, true) => changes.push(Change::BrokerFenced { id }),
-            (false, false) => changes.push(Change::BrokerUnfenced { id }),
+            (true, true) => changes.push(Change::BrokerFenced { id, epoch: record.epoch }),
+            (false, false) => changes.push(Change::BrokerUnfenced { id, epoch: record.epoch }),
             _ => {}
         }
     }
@@ -255,8 +261,8 @@ impl Image {
         if let Some(fenced) = record.fenced.filter(|fenced| *fenced != broker.fenced) {
             broker.fenced = fenced;
             changes.push(match fenced {
-                true => Change::BrokerFenced { id },
-                false => Change::BrokerUnfenced { id },
+                true => Change::BrokerFenced { id, epoch },
+                false => Change::BrokerUnfenced { id, epoch },
             });
         }
         if record.in_controlled_shutdown && broker.shutting_down.is_none() {

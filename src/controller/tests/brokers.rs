@@ -101,7 +101,10 @@ fn a_broker_is_let_in_once_it_has_read_its_own_registration() {
     assert!(answer.is_fenced && !answer.is_caught_up);
     let answer = cluster.heartbeat(1);
     assert!(!answer.is_fenced && answer.is_caught_up);
-    assert_eq!(cluster.changes, [Change::BrokerUnfenced { id: BrokerId(1) }]);
+    assert_eq!(
+        cluster.changes,
+        [Change::BrokerUnfenced { id: BrokerId(1), epoch: cluster.epoch(1) }]
+    );
 }
 
 #[test]
@@ -136,7 +139,10 @@ fn a_silent_broker_is_fenced_when_its_session_ends_and_not_before() {
     assert!(cluster.controller.tick(cluster.now).is_empty());
     cluster.now = end;
     cluster.tick();
-    assert_eq!(cluster.changes, [Change::BrokerFenced { id: BrokerId(1) }]);
+    assert_eq!(
+        cluster.changes,
+        [Change::BrokerFenced { id: BrokerId(1), epoch: cluster.epoch(1) }]
+    );
     assert_eq!(cluster.controller.deadline(), None);
 }
 

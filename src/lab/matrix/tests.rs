@@ -31,6 +31,7 @@ fn seen(cell: Cell, lost: &[u64]) -> CellResult {
             story: Vec::new(),
             counts: Counts { acked: 2000, lost: *lost, ..Counts::default() },
             differs: None,
+            reached: crate::lab::reached::Reached::default(),
         });
     }
     CellResult::new(cell, &Report::new(&scenario, EngineKind::Leap, tally), EngineKind::Leap)

@@ -44,6 +44,12 @@ pub fn html(overview: &Overview) -> String {
     for line in overview.scenarios.iter().filter(|line| !line.broken.is_empty()) {
         details(&mut page, line);
     }
+    if let Some(swarm) = &overview.swarm {
+        page.push_str(&format!(
+            "<h2>Swarm</h2>\n<p>{}: <a href=\"swarm.md\">the swarm</a>.</p>\n",
+            escape(&swarm.sentence())
+        ));
+    }
     if let Some(matrix) = &overview.matrix {
         // Writing to a String can't fail.
         let _ = writeln!(

@@ -49,6 +49,9 @@ pub fn markdown(overview: &Overview) -> String {
             matrix.survives, matrix.loses, matrix.other
         );
     }
+    if let Some(swarm) = &overview.swarm {
+        let _ = writeln!(text, "\n## Swarm\n\n{}: [the swarm](swarm.md).", swarm.sentence());
+    }
     if !overview.skipped.is_empty() {
         text.push_str("\n## Left out\n\n");
     }

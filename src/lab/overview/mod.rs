@@ -6,6 +6,7 @@
 //! | `kind`, `schema` | `overview`, and a number that rises when a field changes its meaning or goes |
 //! | `scenarios` | by name: `scenario`, `verdict`, `seeds`, `acked`, `lost`, `simulated_ms`, `replay`, `broken` (`invariant`, `expected`, `seeds`, `seed`, `what`, `replay`, `picture`) |
 //! | `matrix` | cells of the durability matrix by their `status`, or null |
+//! | `swarm` | what the swarm came to: `verdict`, `runs`, `failures`, `features`, `situations`, `never` (situations that no run reached), or null |
 //! | `skipped` | files that are no report, with the reason |
 
 mod chart;
@@ -37,6 +38,8 @@ pub struct Overview {
     pub scenarios: Vec<Line>,
     /// The durability matrix, where there is one.
     pub matrix: Option<MatrixSummary>,
+    /// What the swarm came to, where there was one.
+    pub swarm: Option<SwarmSummary>,
     /// Files that are no report.
     pub skipped: Vec<Skipped>,
     /// Wall times differ from day to day: they are shown on the page and kept out of its JSON.
@@ -96,6 +99,40 @@ pub struct MatrixSummary {
     /// Each cell, for the chart.
     #[serde(skip)]
     pub cells: Vec<MatrixCell>,
+}
+
+/// What the page tells of the swarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SwarmSummary {
+    /// The gravest of the runs.
+    pub verdict: String,
+    /// How many there were.
+    pub runs: u64,
+    /// How many broke what their contract promises.
+    pub failures: u64,
+    /// Situations under faults and after one another that were reached.
+    pub features: u64,
+    /// Named situations that were reached.
+    pub situations: u64,
+    /// Those that were not.
+    pub never: Vec<String>,
+}
+
+impl SwarmSummary {
+    fn sentence(&self) -> String {
+        let never = match self.never.is_empty() {
+            true => String::new(),
+            false => format!("; never reached: {}", self.never.join(", ")),
+        };
+        format!(
+            "{}: {} runs, {} failed; {} features, {} situations{never}",
+            verdict_words(&self.verdict),
+            self.runs,
+            self.failures,
+            self.features,
+            self.situations
+        )
+    }
 }
 
 /// A cell of the durability matrix.

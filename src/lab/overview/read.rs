@@ -5,11 +5,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    BrokenLine, KIND, Line, MatrixCell, MatrixSummary, Overview, SCHEMA, TIMINGS, Timings,
+    BrokenLine, KIND, Line, MatrixCell, MatrixSummary, Overview, SCHEMA, SwarmSummary, TIMINGS,
+    Timings,
 };
 use crate::lab::EngineKind;
 use crate::lab::matrix;
 use crate::lab::report::replay_command;
+use crate::lab::swarm;
 
 /// Larger than any report.
 const MAX_FILE: u64 = 256 << 20;
@@ -67,6 +69,38 @@ struct MatrixFile {
     cells: Vec<MatrixCell>,
 }
 
+/// What is needed of `reports/swarm.json`.
+#[derive(Deserialize)]
+struct SwarmFile {
+    verdict: String,
+    runs: Vec<serde::de::IgnoredAny>,
+    failures: Vec<serde::de::IgnoredAny>,
+    features: Vec<serde::de::IgnoredAny>,
+    rare_events: Vec<RareEventLine>,
+}
+
+#[derive(Deserialize)]
+struct RareEventLine {
+    name: String,
+    runs: u64,
+}
+
+impl SwarmFile {
+    fn summary(self) -> SwarmSummary {
+        let events = self.rare_events.len() as u64;
+        let never = self.rare_events.into_iter().filter(|event| event.runs == 0);
+        let never: Vec<String> = never.map(|event| event.name).collect();
+        SwarmSummary {
+            verdict: self.verdict,
+            runs: self.runs.len() as u64,
+            failures: self.failures.len() as u64,
+            features: self.features.len() as u64,
+            situations: events - never.len() as u64,
+            never,
+        }
+    }
+}
+
 /// Reads every report of a directory. What is broken or foreign is named, and no reason to fail.
 pub fn gather(dir: &Path) -> Result<Overview, String> {
     let unreadable =
@@ -98,7 +132,10 @@ fn add(overview: &mut Overview, dir: &Path, name: &str, beside: &[String]) -> Re
     let head: Head = serde_json::from_str(&text).map_err(broken)?;
     let foreign = "not one of our reports: it has neither `scenario` nor a `kind` that is known";
     let known = head.scenario.is_some()
-        || head.kind.as_deref().is_some_and(|kind| [matrix::KIND, KIND, "timings"].contains(&kind));
+        || head
+            .kind
+            .as_deref()
+            .is_some_and(|kind| [matrix::KIND, swarm::KIND, KIND, "timings"].contains(&kind));
     if !known {
         return Err(foreign.into());
     }
@@ -113,6 +150,10 @@ fn add(overview: &mut Overview, dir: &Path, name: &str, beside: &[String]) -> Re
         Some(kind) if kind == matrix::KIND => {
             let file: MatrixFile = serde_json::from_str(&text).map_err(broken)?;
             overview.matrix = Some(summary(file.cells));
+        }
+        Some(kind) if kind == swarm::KIND => {
+            let file: SwarmFile = serde_json::from_str(&text).map_err(broken)?;
+            overview.swarm = Some(file.summary());
         }
         Some(_) => return Err(foreign.into()),
         None => {

@@ -152,3 +152,15 @@ fn a_directory_that_is_not_there_says_who_would_fill_it() {
     let error = gather(Path::new("no/such/place")).unwrap_err();
     assert!(error.contains("brokerquake run"), "{error}");
 }
+
+#[test]
+fn a_swarm_shows_what_it_came_to_and_what_it_never_reached() {
+    let report = r#"{ "kind": "swarm", "schema": 1, "verdict": "held", "runs": [1, 2, 3],
+      "failures": [], "features": ["a", "b"], "rare_events": [
+      { "name": "torn tail cut", "runs": 2 }, { "name": "<empty> ISR", "runs": 0 } ] }"#;
+    let overview = gathered(&[("swarm.json", report)]);
+    assert!(overview.skipped.is_empty(), "{:?}", overview.skipped);
+    let said = "held: 3 runs, 0 failed; 2 features, 1 situations; never reached: <empty> ISR";
+    assert!(markdown(&overview).contains(&format!("{said}: [the swarm](swarm.md).")));
+    assert!(html(&overview).contains("never reached: &lt;empty&gt; ISR"));
+}

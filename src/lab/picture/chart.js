@@ -222,7 +222,7 @@ function drawElections(g, p, X) {
   const lane = state.lanes[controller];
   if (!lane) return;
   let free = -1e9;
-  p.commits.forEach(([at, leader, epoch, , unclean], i) => {
+  p.commits.forEach(([at, leader, epoch, , how], i) => {
     if (at < view.from || at > view.to) return;
     const x = X(at), elected = i === 0 || p.commits[i - 1][2] !== epoch;
     g.fillStyle = elected ? (leader < 0 ? ink.bad : epochColour(epoch)) : ink.soft;
@@ -231,7 +231,7 @@ function drawElections(g, p, X) {
     else g.arc(x, lane.mid, 2.6, 0, 7);
     g.fill();
     if (!elected || x < free) return;
-    const text = leader < 0 ? "offline" : `${HOSTS[leader].name} e${epoch}` + (unclean ? " unclean" : "");
+    const text = leader < 0 ? "offline" : `${HOSTS[leader].name} e${epoch}` + ["", " unclean", " last known"][how];
     if (label(g, text, x + 9, lane.mid + 0.5, 200, ink.soft)) free = x + 16 + g.measureText(text).width;
   });
 }

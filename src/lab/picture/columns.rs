@@ -157,7 +157,11 @@ fn events(run: &Recorder, columns: &Columns) -> Vec<Happening> {
         for commit in &track.commits {
             let leader = commit.leader.map_or("nobody".into(), |id| format!("b{id}"));
             let isr: Vec<String> = commit.isr.iter().map(ToString::to_string).collect();
-            let unclean = if commit.unclean { " UNCLEAN" } else { "" };
+            let unclean = match (commit.last_known, commit.unclean) {
+                (true, _) => " LAST KNOWN",
+                (false, true) => " UNCLEAN",
+                (false, false) => "",
+            };
             let text = format!("{name} {leader} e{} isr {}{unclean}", commit.epoch, isr.join(","));
             add(commit.at, commit.host, text);
         }

@@ -101,8 +101,9 @@ struct BrokenData {
 #[derive(Debug, Serialize)]
 struct PartitionData {
     name: String,
-    /// As committed: when, leader (`-1`: nobody), epoch, in-sync replicas, unclean.
-    commits: Vec<(u64, i64, i32, Vec<usize>, bool)>,
+    /// As committed: when, leader (`-1`: nobody), epoch, in-sync replicas, and 1 after an unclean
+    /// election, 2 after that of a last known leader, else 0.
+    commits: Vec<(u64, i64, i32, Vec<usize>, u8)>,
     /// As replicas believe: when, host, epoch, whether it leads.
     roles: Vec<(u64, usize, i32, bool)>,
     replicas: Vec<usize>,
@@ -380,7 +381,8 @@ fn partitions(
             let leader = commit.leader.and_then(broker).and_then(|at| i64::try_from(at).ok());
             let mut isr: Vec<usize> = commit.isr.iter().filter_map(|id| broker(*id)).collect();
             isr.sort_unstable();
-            (micros(commit.at), leader.unwrap_or(-1), commit.epoch.0, isr, commit.unclean)
+            let how = if commit.last_known { 2 } else { u8::from(commit.unclean) };
+            (micros(commit.at), leader.unwrap_or(-1), commit.epoch.0, isr, how)
         });
         let roles = track.roles.iter().filter_map(|(at, host, epoch, leads)| {
             Some((micros(*at), lanes.of(*host)?, epoch.0, *leads))

@@ -447,7 +447,11 @@ impl Teller<'_> {
                 continue;
             };
             let mut text = format!("The controller makes b{leader} leader in epoch {}", now.epoch);
-            if now.unclean {
+            if now.last_known {
+                text.push_str(
+                    ", the last known leader: everybody in sync had lost what it had not synced",
+                );
+            } else if now.unclean {
                 text.push_str(", though it was not in sync (an unclean election)");
             }
             text.push_str(&format!("; in sync: {}.", list(&isr)));
@@ -464,7 +468,11 @@ impl Teller<'_> {
                     }
                 }
             }
-            let title = if now.unclean { "Unclean election" } else { "Elected" };
+            let title = match (now.last_known, now.unclean) {
+                (true, _) => "Last known leader",
+                (false, true) => "Unclean election",
+                (false, false) => "Elected",
+            };
             steps.push(step(now.at, hosts, "elect", title, text));
         }
         steps

@@ -64,6 +64,8 @@ pub(super) struct Commit {
     pub epoch: LeaderEpoch,
     pub isr: Vec<BrokerId>,
     pub unclean: bool,
+    /// Not in sync, but the last that led, when everybody eligible had lost unsynced data (KIP-966).
+    pub last_known: bool,
 }
 
 /// A replica's log end, from this moment on.
@@ -200,7 +202,7 @@ impl Recorder {
                     self.measure(at, host, &partition, ghost);
                 }
             }
-            What::Probe(probe) => self.probe(at, host, probe),
+            What::Probe(probe) => self.probe(at, host, probe, ghost),
             What::Client(event) => self.client(at, host, event),
             _ => {}
         }
@@ -262,7 +264,7 @@ impl Recorder {
         }
     }
 
-    fn probe(&mut self, at: Instant, host: HostId, probe: &Probe) {
+    fn probe(&mut self, at: Instant, host: HostId, probe: &Probe, ghost: &Ghost) {
         match probe {
             Probe::PartitionCommitted { partition, leader, leader_epoch, isr, unclean, .. } => {
                 let track = self.tracks.entry(partition.clone()).or_default();
@@ -273,6 +275,7 @@ impl Recorder {
                     epoch: *leader_epoch,
                     isr: isr.clone(),
                     unclean: *unclean,
+                    last_known: *unclean && ghost.is_last_known_leader(partition, *leader_epoch),
                 };
                 // A controller that boots tells again what it reads from its log.
                 let old = track.commits.last().is_some_and(|last| {

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::Report;
+use crate::lab::reached;
 
 /// A table of scenarios, and below it what broke, with the command that shows it.
 pub fn summary(reports: &[Report]) -> String {
@@ -69,5 +70,22 @@ pub fn summary(reports: &[Report]) -> String {
             let _ = writeln!(text, "\n```\n{replay}\n```");
         }
     }
+    rare_events(reports, &mut text);
     text
+}
+
+/// What all these runs together came to, and what they never did.
+fn rare_events(reports: &[Report], text: &mut String) {
+    let Some((first, others)) = reports.split_first() else { return };
+    let (mut events, mut runs) = (first.rare_events.clone(), first.runs.len() as u64);
+    for report in others {
+        runs += report.runs.len() as u64;
+        for (event, other) in events.iter_mut().zip(&report.rare_events) {
+            event.runs += other.runs;
+        }
+    }
+    // A seed means something within its scenario only: their files have them.
+    events.iter_mut().for_each(|event| event.first_seed = None);
+    text.push_str("\n## Rare events\n\n");
+    text.push_str(&reached::markdown(&events, runs));
 }

@@ -16,6 +16,7 @@
 //! | `unbroken` | what was to break and did not |
 //! | `notes` | what is worth saying though nothing is wrong with it: `note`, `first_seed`, `runs` |
 //! | `counts` | over all runs: faults, records, elections |
+//! | `rare_events` | every situation there is: `name`, `about`, `runs` (how many reached it), `first_seed` or null |
 //! | `simulated_ms` | over all runs |
 //! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms`, `lost` (acknowledged records that the final reads did not find) |
 
@@ -30,6 +31,7 @@ pub use markdown::summary;
 pub use text::{failure, failure_with_story, line};
 
 use super::EngineKind;
+use super::reached::RareEvent;
 use super::run::LEFT_OUT;
 use super::scenario::{Expect, Scenario};
 use super::verdict::{Counts, RunLine, Tally, Verdict, Witness};
@@ -57,6 +59,8 @@ pub struct Report {
     notes: Vec<NoteLine>,
     /// Over all runs.
     pub counts: Counts,
+    /// Every situation there is, and how many runs reached it.
+    pub rare_events: Vec<RareEvent>,
     simulated_ms: u64,
     /// By seed.
     pub runs: Vec<RunLine>,
@@ -107,6 +111,7 @@ impl Report {
                 .map(|(note, first_seed, runs)| NoteLine { note, first_seed, runs })
                 .collect(),
             counts: tally.counts,
+            rare_events: tally.sightings.table(),
             simulated_ms: u64::try_from(tally.simulated.as_millis()).unwrap_or(u64::MAX),
             runs: tally.runs,
             worst,

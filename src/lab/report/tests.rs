@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::Instant;
+use crate::lab::reached::{Reached, Situation};
 use crate::lab::verdict::{Broken, Outcome, STARTS};
 use crate::sim::TraceHash;
 
@@ -13,6 +14,13 @@ fn scenario(name: &str, expect: &str) -> Scenario {
          name = \"{name}\"\nduration = \"60s\"\n[expect]\n{expect}\n"
     );
     Scenario::parse(&format!("scenarios/faults/{name}.toml"), &text).unwrap()
+}
+
+/// Every run sees an election; every third one a truncation after it.
+fn reached(seed: u64) -> Reached {
+    let rare = seed.is_multiple_of(3).then_some(Situation::Truncated);
+    let situations = [Situation::IsrElection].into_iter().chain(rare).collect();
+    Reached { situations, ..Reached::default() }
 }
 
 fn outcome(seed: u64, broken: &[(&str, &str)]) -> Outcome {
@@ -26,6 +34,7 @@ fn outcome(seed: u64, broken: &[(&str, &str)]) -> Outcome {
         story: vec!["12.500 s: power-loss of b2 (leader of orders-2), for 3s".into()],
         counts: Counts { faults: 7, sent: 30_000, acked: 29_000, ..Counts::default() },
         differs: None,
+        reached: reached(seed),
     }
 }
 

@@ -24,13 +24,14 @@ use self::roles::{Cast, Kind};
 use super::EngineKind;
 use super::harness::Company;
 use super::picture::{Lane, LaneKind, Recorder};
+use super::reached::Lookout;
 use super::scenario::{Scenario, Topic, Work};
 use super::schedule::Plan;
 use super::verdict::{Broken, Counts, Outcome, STARTS};
 use crate::base::config::{Config, TopicConfig};
 use crate::base::{Instant, Seed, TopicPartition};
 use crate::check::history::{Header, Writer};
-use crate::check::{Judge, Setup, TopicPromise};
+use crate::check::{Judge, Note, Setup, TopicPromise};
 use crate::sim::disk::DiskProfile;
 use crate::sim::leap::Leap;
 use crate::sim::turmoil::Referee;
@@ -134,6 +135,7 @@ struct Run<'a, 'w, E: Engine> {
     engine: E,
     cast: Cast,
     judge: Judge,
+    lookout: Lookout,
     control: Shared,
     ends: Ends,
     counts: Counts,
@@ -142,6 +144,7 @@ struct Run<'a, 'w, E: Engine> {
     /// Where sends went that nobody has been told about.
     sent: BTreeMap<(u32, u64), TopicPartition>,
     healed: Option<Instant>,
+    permitted_loss: bool,
     watch: Option<&'w mut dyn FnMut(&str)>,
     recorder: Option<&'w mut Recorder>,
     history: Option<&'a mut Writer<Vec<u8>>>,
@@ -169,7 +172,10 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
         let cast = Cast::new(hosts);
         let topics = [scenario.topic.clone()];
-        let judge = Judge::new(setup(scenario, &topics, idempotence(scenario), &cast));
+        let setup = setup(scenario, &topics, idempotence(scenario), &cast);
+        let least = setup.promise(&scenario.topic.name).min_insync_replicas;
+        let lookout = Lookout::new(least, setup.brokers.iter().map(|(host, id)| (*id, *host)));
+        let judge = Judge::new(setup);
         Self {
             scenario,
             seed,
@@ -177,12 +183,14 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             engine,
             cast,
             judge,
+            lookout,
             control: Shared::default(),
             ends,
             counts: Counts::default(),
             written: BTreeMap::new(),
             sent: BTreeMap::new(),
             healed: None,
+            permitted_loss: false,
             watch,
             recorder,
             history: None,
@@ -222,11 +230,15 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         self.cast.hosts.extend(clients);
         self.seat_guests();
         let faults = std::mem::take(&mut self.plan.faults);
+        self.lookout.began();
         let mut faults =
             Faults::new(&self.scenario.topic.name, faults, began).on(self.scenario.disk.clone());
         let end = began + self.scenario.duration;
         while self.engine.now() < end || self.is_directed(end) {
             faults.step(&mut self.engine, &mut self.cast);
+            for (at, kind) in faults.strikes.drain(..) {
+                self.lookout.struck(at, kind);
+            }
             let next = faults.next(self.engine.now());
             let over = self.engine.now() >= end;
             self.advance(if over { next } else { next.min(end) });
@@ -251,6 +263,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         broken.extend(verdicts.violations.iter().map(|violation| {
             Broken::new(violation.invariant, violation.at, violation.to_string())
         }));
+        self.permitted_loss =
+            verdicts.notes.iter().any(|note| matches!(note, Note::LossWithinContract { .. }));
         let mut notes: Vec<_> = verdicts.notes.iter().map(ToString::to_string).collect();
         notes.extend(faults.unable.iter().map(|why| format!("{LEFT_OUT}: {why}")));
         self.counts.lost = verdicts.lost;
@@ -266,6 +280,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         story: Vec<String>,
     ) -> Outcome {
         self.counts.elections = self.cast.elections;
+        let reached = self.lookout.finish(self.engine.now(), self.permitted_loss);
         for (at, host, error) in self.ends.lock().iter() {
             let name = self.engine.name(*host);
             notes.push(format!("{name} ended with an error: {error} at {:.3} s", at.as_secs_f64()));
@@ -279,6 +294,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             story,
             counts: self.counts,
             differs: None,
+            reached,
         }
     }
 
@@ -328,6 +344,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                 self.count(event);
             }
             self.judge.observe(&seen);
+            self.lookout.see(&seen, self.judge.ghost());
             if let Some(recorder) = &mut self.recorder {
                 recorder.see(&seen, self.judge.ghost());
             }

@@ -10,6 +10,7 @@ use crate::base::config::{
     BrokerConfig, Config, ConfigError, ConsumerConfig, ProducerConfig, TopicConfig,
 };
 use crate::base::{TopicPartition, nearest};
+use crate::lab::trial::MAX_SEED;
 
 /// More hosts of a kind than a scenario may have.
 const MAX_HOSTS: u64 = 100;
@@ -63,7 +64,7 @@ impl Scenario {
         let p = &mut problems;
         let name = name(&mut document.top, p);
         let duration = duration(&mut document.top, p);
-        let seed = document.top.value::<u64>("seed", p).map(|seed| seed.value);
+        let seed = seed(&mut document.top, p);
         let mut written = Written::default();
         let cluster = cluster(section(&mut document, "cluster"), &mut written, p);
         let topic = topic(section(&mut document, "topic"), &cluster, &mut written, p);
@@ -157,6 +158,16 @@ fn duration(top: &mut Section, problems: &mut Problems) -> Duration {
         problems.add(line, "`duration`: expected more than nothing and at most a day");
     }
     value
+}
+
+/// Runs of a seed are counted as a range whose end is not included, so the very last number has none.
+fn seed(top: &mut Section, problems: &mut Problems) -> Option<u64> {
+    let At { line, value } = top.value::<u64>("seed", problems)?;
+    if value > MAX_SEED {
+        problems.add(line, format!("`seed = {value}`: the largest seed is {MAX_SEED}"));
+        return None;
+    }
+    Some(value)
 }
 
 /// A whole number within bounds.

@@ -356,4 +356,6 @@ fn a_file_may_name_the_seed_that_it_is_about() {
     assert!(
         complaints(&with("duration = \"60s\"", "seed = -1")).contains("expected a whole number")
     );
+    let last = complaints(&with("duration = \"60s\"", "seed = 18446744073709551615"));
+    assert!(last.contains("the largest seed is 18446744073709551614"), "{last}");
 }

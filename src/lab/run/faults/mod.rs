@@ -75,6 +75,8 @@ pub(super) struct Faults {
     corrupted: BTreeSet<HostId>,
     /// How many faults cut each direction.
     cuts: BTreeMap<(HostId, HostId), u32>,
+    /// When a fault struck, and of which kind, since somebody last asked.
+    pub strikes: Vec<(Instant, &'static str)>,
     /// One line for each that struck.
     pub story: Vec<String>,
     pub struck: u64,
@@ -95,6 +97,7 @@ impl Faults {
             disk: DiskProfile::default(),
             corrupted: BTreeSet::new(),
             cuts: BTreeMap::new(),
+            strikes: Vec::new(),
             story: Vec::new(),
             struck: 0,
             unable: BTreeSet::new(),
@@ -408,6 +411,7 @@ impl Faults {
             format!(", {key} {word}")
         });
         self.story.push(format!("{:.3} s: {what}, {lasts}{when}", now.as_secs_f64()));
+        self.strikes.push((now, fault.action.kind()));
         self.struck += 1;
         true
     }

@@ -1,0 +1,289 @@
+//! Situations are told apart by the smallest stories that show them.
+
+use std::time::Duration;
+
+use super::*;
+use crate::base::{
+    BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, Request, TopicId, TopicPartition,
+};
+use crate::check::{Judge, Setup, TopicPromise};
+use crate::sim::{ClientEvent, HostId, Observation, What};
+
+/// Brokers 1 to 3 on hosts of the same numbers, one partition, min.insync.replicas 2.
+struct Story {
+    judge: Judge,
+    lookout: Lookout,
+    now: Instant,
+    version: i32,
+}
+
+impl Story {
+    fn new() -> Self {
+        let ids = [1, 2, 3];
+        let brokers: Vec<_> = ids.iter().map(|id| (BrokerId(*id), HostId(*id as u16))).collect();
+        let promise = TopicPromise { min_insync_replicas: 2 };
+        let setup = Setup {
+            brokers: brokers.iter().map(|(id, host)| (*host, *id)).collect(),
+            topics: [("orders".into(), promise)].into(),
+            ..Setup::default()
+        };
+        let mut story = Self {
+            judge: Judge::new(setup),
+            lookout: Lookout::new(2, brokers),
+            now: Instant::from_secs(1),
+            version: 0,
+        };
+        for id in ids {
+            story.sees(id, What::Booted);
+            story.probes(id, Probe::Ready);
+        }
+        story.commits(Some(1), 0, &[1, 2, 3], false);
+        story.lookout.began();
+        story
+    }
+
+    fn sees(&mut self, host: i32, what: What) {
+        let seen = Observation { at: self.now, host: HostId(host as u16), what };
+        self.judge.observe(&seen);
+        self.lookout.see(&seen, self.judge.ghost());
+    }
+
+    fn probes(&mut self, host: i32, probe: Probe) {
+        self.sees(host, What::Probe(probe));
+    }
+
+    fn commits(&mut self, leader: Option<i32>, epoch: i32, isr: &[i32], unclean: bool) {
+        let probe = Probe::PartitionCommitted {
+            partition: orders(),
+            topic_id: TopicId([1; 16]),
+            replicas: [1, 2, 3].map(BrokerId).to_vec(),
+            leader: leader.map(BrokerId),
+            leader_epoch: LeaderEpoch(epoch),
+            partition_epoch: PartitionEpoch(self.version),
+            isr: isr.iter().copied().map(BrokerId).collect(),
+            unclean,
+        };
+        self.version += 1;
+        self.probes(0, probe);
+    }
+
+    fn leads(&mut self, host: i32, epoch: i32) {
+        let (partition, epoch) = (orders(), LeaderEpoch(epoch));
+        let (topic_id, log_end) = (TopicId([1; 16]), Offset::ZERO);
+        self.probes(host, Probe::BecameLeader { partition, topic_id, epoch, log_end });
+    }
+
+    fn appends(&mut self, host: i32, epoch: i32) {
+        let (partition, epoch) = (orders(), LeaderEpoch(epoch));
+        let (base, end) = (Offset(0), Offset(1));
+        self.probes(host, Probe::LeaderAppended { partition, epoch, base, end });
+    }
+
+    fn reached(self) -> Reached {
+        self.lookout.finish(self.now, false)
+    }
+
+    fn situations(self) -> Vec<&'static str> {
+        self.reached().situations.into_iter().map(Situation::name).collect()
+    }
+}
+
+fn orders() -> TopicPartition {
+    TopicPartition::new("orders", 0)
+}
+
+#[test]
+fn a_cluster_that_comes_up_is_no_event() {
+    assert_eq!(Story::new().reached(), Reached::default());
+}
+
+#[test]
+fn elections_are_told_apart_by_what_the_winner_was() {
+    let mut story = Story::new();
+    story.appends(1, 0);
+    story.commits(Some(2), 1, &[2, 3], false);
+    assert_eq!(story.situations(), ["election from the ISR", "ISR shrunk"]);
+
+    let mut story = Story::new();
+    story.appends(1, 0);
+    story.commits(Some(1), 0, &[1], false);
+    story.commits(Some(2), 1, &[2], false);
+    let found = story.situations();
+    assert!(found.contains(&"election from the ELR"), "{found:?}");
+    assert!(found.contains(&"ISR shrunk below min.insync.replicas"), "{found:?}");
+
+    let mut story = Story::new();
+    story.commits(Some(1), 0, &[1], false);
+    story.commits(Some(3), 1, &[3], true);
+    assert!(story.situations().contains(&"unclean election"));
+
+    let mut story = Story::new();
+    for host in [1, 2, 3] {
+        story.sees(host, What::PowerLost { lost_pages: 9 });
+    }
+    story.commits(Some(1), 0, &[1], false);
+    story.commits(None, 1, &[], false);
+    story.commits(Some(1), 2, &[1], true);
+    let found = story.situations();
+    assert!(found.contains(&"election of the last known leader"), "{found:?}");
+    assert!(found.contains(&"empty ISR") && found.contains(&"partition without a leader"));
+    assert!(found.contains(&"power lost with dirty pages"));
+    assert!(!found.contains(&"unclean election"));
+}
+
+#[test]
+fn a_controller_that_tells_old_news_elects_nobody() {
+    let mut story = Story::new();
+    story.version = 0;
+    story.commits(Some(2), 1, &[2], false);
+    assert!(story.situations().is_empty());
+}
+
+#[test]
+fn a_leader_that_has_not_heard_is_a_second_one_and_what_it_takes_is_a_deposed_leader_s() {
+    let mut story = Story::new();
+    story.leads(1, 0);
+    story.appends(1, 0);
+    story.commits(Some(2), 1, &[2, 3], false);
+    story.leads(2, 1);
+    story.appends(1, 0);
+    story.sees(1, What::Resumed);
+    let found = story.situations();
+    for name in [
+        "two leaders at once",
+        "records appended by a deposed leader",
+        "paused leader woke up deposed",
+    ] {
+        assert!(found.contains(&name), "{name}: {found:?}");
+    }
+}
+
+#[test]
+fn a_leader_whose_host_died_is_no_second_one() {
+    let mut story = Story::new();
+    story.leads(1, 0);
+    story.sees(1, What::Killed);
+    story.commits(Some(2), 1, &[2, 3], false);
+    story.leads(2, 1);
+    assert!(!story.situations().contains(&"two leaders at once"));
+}
+
+#[test]
+fn an_answer_with_an_older_epoch_is_another_thing_than_one_with_the_same() {
+    let answer = |by_request, answered| Probe::EpochAnswered {
+        partition: orders(),
+        by_request,
+        asked: LeaderEpoch(3),
+        answered: LeaderEpoch(answered),
+        end: Offset(7),
+    };
+    let mut story = Story::new();
+    story.probes(1, answer(false, 3));
+    assert_eq!(story.situations(), ["fetch answered with where the logs part"]);
+    let mut story = Story::new();
+    story.probes(1, answer(false, 2));
+    story.probes(1, answer(true, 2));
+    assert_eq!(
+        story.situations(),
+        [
+            "fetch answered with where the logs part",
+            "fetch answered with an older epoch",
+            "OffsetForLeaderEpoch answered with an older epoch"
+        ]
+    );
+}
+
+#[test]
+fn a_refusal_counts_by_what_was_refused_and_why() {
+    let refused = |request, error| Probe::Refused { partition: orders(), request, error };
+    for (request, error, name) in [
+        (Request::Produce, "OUT_OF_ORDER_SEQUENCE_NUMBER", Some("out of order sequence")),
+        (Request::Fetch, "FENCED_LEADER_EPOCH", Some("fetch refused for an older epoch")),
+        (Request::AlterPartition, "INVALID_UPDATE_VERSION", Some("AlterPartition refused")),
+        (Request::Produce, "MESSAGE_TOO_LARGE", None),
+    ] {
+        let mut story = Story::new();
+        story.probes(1, refused(request, error));
+        assert_eq!(story.situations(), Vec::from_iter(name), "{error}");
+    }
+}
+
+#[test]
+fn recovery_that_dies_and_a_disk_that_gives_up_are_no_clean_end() {
+    let mut story = Story::new();
+    story.sees(1, What::Killed);
+    story.sees(1, What::Booted);
+    story.probes(1, Probe::Recovered { partition: orders(), cut: 12, short: false });
+    story.sees(1, What::Killed);
+    story.probes(2, Probe::StorageFailed { partition: orders(), full: false });
+    story.sees(2, What::Ended);
+    assert_eq!(
+        story.situations(),
+        ["recovery of an unclean log", "torn tail cut", "crash during recovery", "sync failed"]
+    );
+    let mut story = Story::new();
+    story.sees(1, What::Ended);
+    assert_eq!(story.situations(), ["clean shutdown"]);
+}
+
+#[test]
+fn a_consumer_is_set_back_only_below_what_it_has_read() {
+    let (consumer, partition) = (1, orders());
+    let at = |offset| {
+        What::Client(ClientEvent::Positioned {
+            consumer,
+            partition: orders(),
+            offset: Offset(offset),
+        })
+    };
+    let read =
+        What::Client(ClientEvent::Polled { consumer, partition, records: vec![(Offset(4), 9)] });
+    let mut story = Story::new();
+    story.sees(9, at(0));
+    story.sees(9, read.clone());
+    story.sees(9, at(5));
+    assert!(story.situations().is_empty());
+    let mut story = Story::new();
+    story.sees(9, read);
+    story.sees(9, at(2));
+    assert_eq!(story.situations(), ["consumer set back"]);
+}
+
+#[test]
+fn a_feature_is_a_situation_under_a_fault_or_after_another_at_its_place() {
+    let mut story = Story::new();
+    story.lookout.struck(story.now, "kill");
+    story.appends(1, 0);
+    story.commits(Some(2), 1, &[2, 3], false);
+    story.now = story.now + Duration::from_secs(60);
+    story.commits(Some(2), 1, &[2, 3, 1], false);
+    let features: Vec<_> = story.reached().features.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        features,
+        [
+            "election from the ISR under kill",
+            "ISR shrunk under kill",
+            "ISR grown under calm",
+            "election from the ISR, then ISR shrunk",
+            "ISR shrunk, then ISR grown"
+        ]
+    );
+}
+
+#[test]
+fn the_table_shows_what_never_happened_first() {
+    let mut sightings = Sightings::default();
+    let reached = |situations: &[Situation]| Reached {
+        situations: situations.iter().copied().collect(),
+        ..Reached::default()
+    };
+    sightings.add(4, &reached(&[Situation::IsrElection, Situation::Truncated]));
+    sightings.add(5, &reached(&[Situation::IsrElection]));
+    let table = sightings.table();
+    assert_eq!(table.len(), Situation::ALL.len());
+    let last: Vec<_> = terminal(&table).lines().rev().take(2).map(str::to_owned).collect();
+    assert_eq!(last[0].split_whitespace().next(), Some("2"));
+    assert!(last[1].contains("truncation on diverging epoch") && last[1].ends_with("first 4"));
+    assert!(terminal(&table).starts_with("  never  election from the ELR\n"));
+    assert!(markdown(&table, 2).ends_with("\n2 of 44 situations in 2 runs.\n"));
+}

@@ -1,0 +1,373 @@
+//! The contract: what a configuration promises under a schedule of faults, computed from both.
+//!
+//! Everything must hold, always, but for what follows from acknowledged records that are lost, and
+//! those only where the settings let it happen. What is below a high watermark is judged by
+//! `leader-completeness` and the like whatever this says: there the ghost sees run by run what
+//! was permitted. Here it is said beforehand, for the promises that only clients can check.
+//!
+//! A record can be lost in four ways:
+//!
+//! 1. **acks=0**: nobody said that it was stored. Any fault may take it.
+//! 2. **acks=1**: the leader alone said so, and another replica takes over. That needs a second
+//!    replica, and a fault that can move leadership. A single copy is lost like one of acks=all.
+//! 3. **Unclean election**, where it is switched on: a replica that is not in sync takes over. That
+//!    needs one that fell behind and then nobody in sync, so faults that overlap, or a controller
+//!    that is cut off and fences everybody.
+//! 4. **Power loss** of what nobody synced. The controller counts a broker that comes back from any
+//!    unclean shutdown as one that has lost its tail (KIP-966), so as many unclean shutdowns at a
+//!    time as `min.insync.replicas`, one of them a power loss, may leave no replica to elect that
+//!    has it all. Where every fault waits until the cluster has recovered from the one before
+//!    (`when = "settled"`), the ISR is full as each strikes, and only one that takes all replicas
+//!    at once can do it. Records that are synced before they count (`flush.messages=1`,
+//!    `flush.before.ack`) are safe from power loss, unless a sync lied: after EIO the pages are
+//!    clean and the platter has nothing (fsyncgate).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use crate::base::config::{Acks, TopicConfig};
+use crate::lab::Scenario;
+use crate::lab::scenario::{Action, Expect, Role, Roles, Work};
+use crate::lab::schedule::Fault;
+
+/// A way in which the settings let an acknowledged record be lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loss {
+    /// acks=0.
+    Unheard,
+    /// acks=1 and a change of leaders.
+    Uncommitted,
+    /// `unclean.leader.election.enable`.
+    UncleanElection,
+    /// As many at once as `min.insync.replicas`, or as there are replicas.
+    PowerLoss,
+}
+
+impl Loss {
+    /// Invariants that such a loss may break, as clients see it.
+    pub fn breaks(self) -> &'static [&'static str] {
+        match self {
+            // Without an offset nobody can say where it should have been.
+            Self::Unheard => &["acked-write-unseen"],
+            // The offset is told, and given to another record later.
+            Self::Uncommitted => &["acked-write-lost", "acked-write-unseen", "inconsistent-offset"],
+            // What was read is gone too: its producer may still be retrying, and store it again.
+            Self::UncleanElection | Self::PowerLoss => {
+                &["acked-write-lost", "acked-write-unseen", "inconsistent-offset", "duplicate"]
+            }
+        }
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unheard => "acks=0, under any fault",
+            Self::Uncommitted => "acks=1, and leadership may move",
+            Self::UncleanElection => "unclean election is on, and may be needed",
+            Self::PowerLoss => "power loss of records that were synced nowhere",
+        })
+    }
+}
+
+/// What a configuration comes to, as far as promises go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How many there are.
+    pub brokers: usize,
+    /// Copies of each partition.
+    pub replicas: usize,
+    /// `min.insync.replicas`, as far as there are replicas.
+    pub min_insync: usize,
+    /// Nothing counts before it is synced.
+    pub synced_first: bool,
+    /// `unclean.leader.election.enable`.
+    pub unclean: bool,
+    /// What producers wait for.
+    pub acks: BTreeSet<u8>,
+}
+
+impl Terms {
+    /// What a scenario's settings come to.
+    pub fn of(scenario: &Scenario) -> Self {
+        let mut topic: TopicConfig = scenario.cluster.topic_defaults.clone();
+        for (key, value) in &scenario.topic.config {
+            // Each was accepted when the scenario was read.
+            let _ = crate::base::config::Config::set(&mut topic, key, value);
+        }
+        let replicas = usize::try_from(scenario.topic.replication_factor).unwrap_or(1).max(1);
+        let least = usize::try_from(topic.min_insync_replicas).unwrap_or(1).max(1);
+        let acks = scenario.loads.iter().filter_map(|load| match &load.work {
+            Work::Produce { config, .. } => Some(level(config.acks)),
+            Work::Consume { .. } => None,
+        });
+        Self {
+            brokers: usize::from(scenario.cluster.brokers),
+            replicas,
+            min_insync: least.min(replicas),
+            synced_first: topic.flush_before_ack
+                || topic.flush_messages.is_some_and(|messages| messages <= 1),
+            unclean: topic.unclean_leader_election,
+            acks: acks.collect(),
+        }
+    }
+
+    fn waits(&self, acks: Acks) -> bool {
+        self.acks.contains(&level(acks))
+    }
+}
+
+/// Weakest first.
+fn level(acks: Acks) -> u8 {
+    match acks {
+        Acks::None => 0,
+        Acks::Leader => 1,
+        Acks::All => 2,
+    }
+}
+
+/// What may be lost, and so what may break.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contract {
+    /// In which ways.
+    pub losses: BTreeSet<Loss>,
+}
+
+impl Contract {
+    /// What a scenario promises under a schedule.
+    pub fn of(scenario: &Scenario, faults: &[Fault]) -> Self {
+        Self::from_terms(&Terms::of(scenario), faults)
+    }
+
+    /// The same from what settings come to.
+    pub fn from_terms(terms: &Terms, faults: &[Fault]) -> Self {
+        let mix = Mix::of(terms, faults);
+        let mut losses = BTreeSet::new();
+        if terms.waits(Acks::None) && !faults.is_empty() {
+            losses.insert(Loss::Unheard);
+        }
+        if terms.waits(Acks::Leader) && terms.replicas > 1 && mix.disturbs {
+            losses.insert(Loss::Uncommitted);
+        }
+        if terms.unclean && terms.replicas > 1 && (mix.overlaps || mix.blinds_controller) {
+            losses.insert(Loss::UncleanElection);
+        }
+        let at_risk = !terms.synced_first || mix.syncs_fail;
+        let needed = if mix.overlaps { terms.min_insync } else { terms.replicas };
+        if at_risk && mix.without_power > 0 && mix.unclean_shutdowns.min(terms.replicas) >= needed {
+            losses.insert(Loss::PowerLoss);
+        }
+        Self { losses }
+    }
+
+    /// Whether every invariant must hold.
+    pub fn is_whole(&self) -> bool {
+        self.losses.is_empty()
+    }
+
+    /// Every invariant that may break, with the reasons.
+    pub fn may_break(&self) -> BTreeMap<&'static str, Vec<Loss>> {
+        let mut found: BTreeMap<&'static str, Vec<Loss>> = BTreeMap::new();
+        for loss in &self.losses {
+            for name in loss.breaks() {
+                found.entry(name).or_default().push(*loss);
+            }
+        }
+        found
+    }
+
+    /// As a scenario says it: everything holds but for what is allowed. Nothing has to break.
+    pub fn expect(&self) -> Expect {
+        let allows = self.may_break().into_keys().map(str::to_owned).collect();
+        Expect { holds: vec!["*".into()], breaks: Vec::new(), allows }
+    }
+}
+
+/// What a schedule comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Mix {
+    /// Leadership may move.
+    disturbs: bool,
+    /// A fault may strike before the cluster has recovered from another.
+    overlaps: bool,
+    /// The controller may fence brokers that run.
+    blinds_controller: bool,
+    /// Syncs fail.
+    syncs_fail: bool,
+    /// Brokers that lose power, at most, before one of them has recovered.
+    without_power: usize,
+    /// Brokers that end without having closed their logs, likewise.
+    unclean_shutdowns: usize,
+}
+
+impl Mix {
+    fn of(terms: &Terms, faults: &[Fault]) -> Self {
+        let disturbing: Vec<&Fault> = faults.iter().filter(|f| disturbs(&f.action)).collect();
+        // A single fault finds the cluster as settled as it was in the beginning.
+        let alone = disturbing.len() == 1;
+        let settled = |fault: &Fault| fault.settled || alone;
+        let power = |action: &Action| matches!(action, Action::PowerLoss { .. });
+        let blinds = |fault: &&Fault| terms.blinds_controller(&fault.action);
+        Self {
+            disturbs: !disturbing.is_empty(),
+            overlaps: disturbing.iter().any(|fault| !settled(fault)),
+            blinds_controller: disturbing.iter().any(blinds),
+            syncs_fail: faults.iter().any(|fault| spoils_syncs(&fault.action)),
+            without_power: terms.at_once(&disturbing, settled, power),
+            unclean_shutdowns: terms.at_once(&disturbing, settled, ends_uncleanly),
+        }
+    }
+}
+
+/// How much of the cluster a fault takes.
+impl Terms {
+    /// Most brokers that such faults have at a time: all of those that don't wait for recovery, and
+    /// the largest of those that do, for it may strike just before the others.
+    fn at_once(
+        &self,
+        faults: &[&Fault],
+        settled: impl Fn(&Fault) -> bool,
+        counts: impl Fn(&Action) -> bool,
+    ) -> usize {
+        let (mut named, mut loose, mut largest) = (BTreeSet::new(), 0, 0);
+        for fault in faults.iter().filter(|fault| counts(&fault.action)) {
+            let Some(target) = target(&fault.action) else { continue };
+            if settled(fault) {
+                largest = largest.max(self.struck(target));
+                continue;
+            }
+            for role in &target.0 {
+                match role {
+                    // One host is one broker, however often it is struck.
+                    Role::Host('b', number) => {
+                        named.insert(*number);
+                    }
+                    role => loose += self.meant(role),
+                }
+            }
+        }
+        named.len() + loose + largest
+    }
+
+    /// Most brokers that a role means.
+    fn meant(&self, role: &Role) -> usize {
+        match role {
+            Role::Leader
+            | Role::Follower
+            | Role::IsrFollower
+            | Role::OutOfSync
+            | Role::Any
+            | Role::Recovering
+            | Role::LeaderOf(_)
+            | Role::Host('b', _) => 1,
+            Role::Followers => self.replicas.saturating_sub(1),
+            Role::Minority => (self.brokers.saturating_sub(1) / 2).max(1),
+            Role::Majority => self.brokers / 2 + 1,
+            Role::All | Role::Everyone => self.brokers,
+            Role::Controller
+            | Role::Clients
+            | Role::Producers
+            | Role::Consumers
+            | Role::Program(_)
+            | Role::Host(..) => 0,
+        }
+    }
+
+    fn struck(&self, roles: &Roles) -> usize {
+        roles.0.iter().map(|role| self.meant(role)).sum()
+    }
+
+    /// Whether brokers may be fenced though nothing is wrong with them.
+    fn blinds_controller(&self, action: &Action) -> bool {
+        match (target(action), ends(action)) {
+            (Some(target), _) => names_controller(target),
+            // An isolated host is cut off from everyone: the controller is blind where it is that
+            // host, or where it loses sight of several.
+            (None, Some((from, to))) => {
+                let wide = |roles: &Roles| self.struck(roles) > 1 || names_controller(roles);
+                names_controller(from) && wide(to) || names_controller(to) && wide(from)
+            }
+            (None, None) => !matches!(action, Action::RollingRestart),
+        }
+    }
+}
+
+/// Whom a fault strikes, where it strikes hosts and not links.
+fn target(action: &Action) -> Option<&Roles> {
+    match action {
+        Action::Kill { target }
+        | Action::PowerLoss { target, .. }
+        | Action::Pause { target }
+        | Action::Restart { target }
+        | Action::RestartStorm { target, .. }
+        | Action::SlowDisk { target, .. }
+        | Action::DiskStall { target, .. }
+        | Action::DiskFull { target }
+        | Action::DiskError { target, .. }
+        | Action::DiskLies { target }
+        | Action::DirFailure { target, .. }
+        | Action::Corruption { target, .. }
+        | Action::ClockJump { target, .. }
+        | Action::ClockDrift { target, .. } => Some(target),
+        Action::RollingRestart
+        | Action::Partition { .. }
+        | Action::Flapping { .. }
+        | Action::SwizzleClog { .. }
+        | Action::SlowLink { .. } => None,
+    }
+}
+
+/// Whether what was synced may be gone all the same.
+fn spoils_syncs(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::DiskError { .. }
+            | Action::DiskLies { .. }
+            | Action::DirFailure { .. }
+            | Action::Corruption { .. }
+    )
+}
+
+/// Both ends of links that a fault strikes.
+fn ends(action: &Action) -> Option<(&Roles, &Roles)> {
+    match action {
+        Action::Partition { from, to, .. }
+        | Action::Flapping { from, to, .. }
+        | Action::SlowLink { from, to, .. } => Some((from, to)),
+        _ => None,
+    }
+}
+
+fn names_node(roles: &Roles) -> bool {
+    roles.0.iter().any(|role| role.is_node() || *role == Role::Everyone)
+}
+
+fn names_controller(roles: &Roles) -> bool {
+    let controller = |role: &Role| {
+        matches!(role, Role::Controller | Role::Recovering | Role::Everyone | Role::Host('c', _))
+    };
+    roles.0.iter().any(controller)
+}
+
+/// Whether leadership may move because of it. Nobody counts sessions by the date.
+fn disturbs(action: &Action) -> bool {
+    match (target(action), ends(action)) {
+        _ if matches!(action, Action::ClockJump { .. }) => false,
+        (Some(target), _) => names_node(target),
+        (None, Some((from, to))) => names_node(from) && names_node(to),
+        (None, None) => true,
+    }
+}
+
+/// Whether a process may end by it without having closed its logs. One whose disk fails, or whose
+/// copy of the metadata finds no room, ends by itself.
+fn ends_uncleanly(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::Kill { .. }
+            | Action::RestartStorm { .. }
+            | Action::PowerLoss { .. }
+            | Action::DiskFull { .. }
+            | Action::DiskError { .. }
+    )
+}

@@ -1,0 +1,189 @@
+//! Draws a scenario from a seed: shape, settings, loads, faults. Each part has streams of its own,
+//! so that another draw in one shifts nothing in the others.
+
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+
+use super::{Contract, faults};
+use crate::base::{Seed, Stream};
+use crate::lab::scenario::{Range, ScenarioError};
+use crate::lab::{Plan, Scenario};
+
+/// Where scenarios of the swarm are written, below the directory of reports.
+pub const DIR: &str = "swarm";
+
+/// Chances, and choices among things of different weight.
+pub(super) struct Draws(ChaCha12Rng);
+
+impl Draws {
+    pub(super) fn of(seed: Seed, stream: Stream) -> Self {
+        Self(seed.stream(stream))
+    }
+
+    /// A whole number, both ends included.
+    pub(super) fn number(&mut self, low: u64, high: u64) -> u64 {
+        self.0.random_range(low..=high)
+    }
+
+    /// True so many times of a hundred.
+    pub(super) fn chance(&mut self, percent: u64) -> bool {
+        self.number(0, 99) < percent
+    }
+
+    /// One of these, each as likely as its weight says. There has to be one.
+    pub(super) fn weighted<T: Copy>(&mut self, choices: &[(u64, T)]) -> T {
+        let total: u64 = choices.iter().map(|(weight, _)| weight).sum();
+        let mut left = self.number(0, total.saturating_sub(1));
+        for (weight, choice) in choices {
+            if left < *weight {
+                return *choice;
+            }
+            left -= weight;
+        }
+        choices[choices.len() - 1].1
+    }
+
+    /// One of these. There has to be one.
+    pub(super) fn one<T: Copy>(&mut self, choices: &[T]) -> T {
+        let last = choices.len().saturating_sub(1) as u64;
+        choices[usize::try_from(self.number(0, last)).unwrap_or(0)]
+    }
+}
+
+/// The name of what a number of the swarm gives; its file is named after it.
+pub(super) fn name(number: u64) -> String {
+    format!("swarm-{number}")
+}
+
+/// The scenario that a seed gives, with its schedule spelled out and its contract computed.
+///
+/// # Errors
+/// When what was drawn is no scenario that could be written: a defect of the drawing.
+pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
+    let name = name(seed);
+    let text = format!(
+        "name = \"{name}\"\n{}{}{}{}[expect]\nholds = [\"*\"]\n",
+        timing(seed),
+        shape(Seed(seed)),
+        loads(Seed(seed)),
+        faults::rules(Seed(seed)),
+    );
+    let mut scenario = Scenario::parse(&format!("{DIR}/{name}.toml"), &text)?;
+    let plan = Plan::draw(&scenario, Seed(seed));
+    for (load, clients) in scenario.loads.iter_mut().zip(&plan.clients) {
+        load.clients = Range::just(*clients);
+    }
+    scenario.rules.clear();
+    scenario.schedule = Some(plan.faults);
+    scenario.story = format!("Drawn by the swarm from seed {seed}.");
+    Ok(under_contract(scenario))
+}
+
+/// The scenario with what its settings and schedule promise, and why.
+pub(super) fn under_contract(mut scenario: Scenario) -> Scenario {
+    let faults = scenario.schedule.as_deref().unwrap_or_default();
+    let contract = Contract::of(&scenario, faults);
+    for loss in &contract.losses {
+        scenario.story.push_str(&format!("\nNot promised: {loss}."));
+    }
+    scenario.expect = contract.expect();
+    scenario
+}
+
+fn timing(seed: u64) -> String {
+    let mut draws = Draws::of(Seed(seed), Stream::named("swarm time"));
+    format!("duration = \"{}s\"\nseed = {seed}\n", draws.number(10, 22))
+}
+
+/// `[cluster]` and `[topic]`.
+fn shape(seed: Seed) -> String {
+    let mut draws = Draws::of(seed, Stream::named("swarm cluster"));
+    let brokers = draws.weighted(&[(4, 1), (8, 2), (62, 3), (12, 4), (14, 5)]);
+    let heartbeat = draws.number(150, 600);
+    let session = heartbeat * draws.number(3, 8);
+    let mut text = format!(
+        "[cluster]\nbrokers = {brokers}\n\
+         broker.heartbeat.interval.ms = {heartbeat}\nbroker.session.timeout.ms = {session}\n\
+         replica.lag.time.max.ms = {}\nreplica.fetch.wait.max.ms = {}\n\
+         replica.fetch.min.bytes = {}\nreplica.fetch.backoff.ms = {}\n\
+         replica.high.watermark.checkpoint.interval.ms = {}\n\
+         log.flush.offset.checkpoint.interval.ms = {}\n",
+        draws.number(1000, 6000),
+        draws.number(20, 500),
+        // Followers that wait for so many bytes at any rate would carry no load: each request of a
+        // connection would take the whole wait, and writes could not resume.
+        1,
+        draws.number(50, 1000),
+        draws.number(500, 5000),
+        draws.number(500, 20_000),
+    );
+    let mut draws = Draws::of(seed, Stream::named("swarm topic"));
+    let replicas = draws.weighted(&[(8, 1), (17, 2), (70, 3), (5, 5)]).min(brokers);
+    let min_insync = draws.weighted(&[(30, 1), (60, 2), (10, 3)]).min(replicas);
+    // The flusher is a setting of the node, what it looks for one of the topic.
+    let flush = draws.weighted(&[(52, 0), (20, 1), (12, 2), (8, 3), (8, 4)]);
+    if flush == 4 {
+        text.push_str("log.flush.scheduler.interval.ms = 100\n");
+    }
+    text.push_str(&format!(
+        "[topic]\npartitions = {}\nreplication.factor = {replicas}\n\
+         min.insync.replicas = {min_insync}\nunclean.leader.election.enable = {}\n\
+         index.interval.bytes = {}\n",
+        draws.number(1, 4),
+        draws.chance(25),
+        draws.one(&[512, 4096]),
+    ));
+    match flush {
+        1 => text.push_str("flush.messages = 1\n"),
+        2 => text.push_str("flush.before.ack = true\n"),
+        3 => text.push_str(&format!("flush.messages = {}\n", draws.number(2, 500))),
+        4 => text.push_str(&format!("flush.ms = {}\n", draws.number(100, 2000))),
+        _ => {}
+    }
+    if draws.chance(40) {
+        text.push_str(&format!("segment.bytes = {}\n", draws.number(65_536, 1 << 20)));
+    }
+    text
+}
+
+/// Producers, mostly all alike, and consumers.
+fn loads(seed: Seed) -> String {
+    let mut draws = Draws::of(seed, Stream::named("swarm load"));
+    let mut text = String::new();
+    let wanted: &[&str] =
+        draws.weighted(&[(66, &["all"][..]), (20, &["1"]), (5, &["0"]), (9, &["all", "1"])]);
+    for acks in wanted {
+        let idempotent = *acks == "all" && draws.chance(80);
+        let low = draws.number(8, 800);
+        text.push_str(&format!(
+            "[[load]]\nkind = \"producer\"\nclients = {}\nrate = \"{}/s\"\n\
+             record.size = \"{low}..{}\"\nacks = \"{acks}\"\nenable.idempotence = {idempotent}\n\
+             linger.ms = {}\nbatch.size = {}\nmax.in.flight.requests.per.connection = {}\n\
+             compression.type = \"{}\"\nrequest.timeout.ms = {}\ndelivery.timeout.ms = {}\n",
+            draws.number(1, 3),
+            draws.number(30, 200) / wanted.len() as u64,
+            low + draws.number(0, 800),
+            draws.number(0, 20),
+            draws.number(1024, 16_384),
+            draws.number(1, 5),
+            draws.weighted(&[
+                (60, "none"),
+                (10, "gzip"),
+                (10, "snappy"),
+                (10, "lz4"),
+                (10, "zstd")
+            ]),
+            draws.number(1000, 4000),
+            draws.number(6000, 15_000),
+        ));
+    }
+    text.push_str(&format!(
+        "[[load]]\nkind = \"consumer\"\nclients = {}\nfetch.min.bytes = {}\n\
+         fetch.max.wait.ms = {}\nmax.poll.records = {}\n",
+        draws.number(1, 2),
+        draws.weighted(&[(70, 1), (30, 5000)]),
+        draws.number(50, 500),
+        draws.number(10, 500),
+    ));
+    text
+}

@@ -1,0 +1,167 @@
+//! Runs the swarm: waves of scenarios, each wave chosen from what the ones before it reached.
+//!
+//! What a number runs depends on the numbers before its wave and on nothing else: neither on how
+//! many threads there are nor on which of them is faster.
+
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::corpus::Corpus;
+use super::report::SwarmReport;
+use crate::lab::scenario::ScenarioError;
+use crate::lab::sweep::{Deadline, run_caught};
+use crate::lab::verdict::{Outcome, RunVerdict};
+use crate::lab::{EngineKind, Scenario};
+
+/// How many are chosen at a time.
+const WAVE: u64 = 16;
+/// Runs that went wrong and are run again, to see whether they go the same way.
+const CONFIRMATIONS: usize = 5;
+
+/// Which runs.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    /// Numbers of the runs, and seeds of what is drawn; the end is not included.
+    pub seeds: Range<u64>,
+    /// Threads.
+    pub jobs: NonZeroUsize,
+    /// Where they run.
+    pub engine: EngineKind,
+    /// Wall time after which no run is begun.
+    pub limit: Option<Duration>,
+    /// Whether schedules that reached something new are mutated further.
+    pub mutates: bool,
+    /// Where a scenario is written that is worth a file.
+    pub dir: PathBuf,
+}
+
+/// Where a scenario comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Drawn from its number.
+    Drawn,
+    /// A change of what this number ran.
+    Mutated(u64),
+}
+
+/// A run of the swarm, and what it was.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its number.
+    pub number: u64,
+    /// Where the scenario comes from.
+    pub origin: Origin,
+    /// What ran: with its seed, its schedule and its contract.
+    pub scenario: Scenario,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+impl Found {
+    /// What came of it under its contract.
+    pub fn verdict(&self) -> RunVerdict {
+        self.outcome.verdict(&self.scenario.expect)
+    }
+}
+
+/// Who wants to know how it goes. Called in the order of numbers.
+pub trait Watch {
+    /// A run ended, with so many features that none before it had reached.
+    fn ran(&mut self, found: &Found, news: usize);
+}
+
+/// Nobody wants to know.
+impl Watch for () {
+    fn ran(&mut self, _: &Found, _: usize) {}
+}
+
+impl Swarm {
+    /// Runs until the numbers or the time are used up.
+    ///
+    /// # Errors
+    /// When something was drawn that is no scenario: a defect of the drawing, and no run's fault.
+    pub fn run(&self, watch: &mut dyn Watch) -> Result<SwarmReport, ScenarioError> {
+        let deadline = Deadline::after(self.limit);
+        let mut corpus = Corpus::default();
+        let mut report = SwarmReport::new(self.engine, self.seeds.start);
+        let doubts = AtomicUsize::new(0);
+        let mut next = self.seeds.start;
+        while next < self.seeds.end && !deadline.is_over() {
+            let end = next.saturating_add(WAVE).min(self.seeds.end);
+            let chosen: Vec<_> =
+                (next..end).map(|number| self.choose(&corpus, number)).collect::<Result<_, _>>()?;
+            let wave = self.wave(chosen, deadline, &doubts);
+            next += wave.len() as u64;
+            for found in wave {
+                // A failure is found; what is mutated from it would only fail again.
+                let held = matches!(found.verdict(), RunVerdict::Held);
+                let reached = &found.outcome.reached;
+                let news = corpus.add(found.number, &found.scenario, reached, held);
+                watch.ran(&found, news);
+                report.add(&found, news, (corpus.features(), corpus.len()));
+            }
+        }
+        report.features = corpus.all().iter().map(ToString::to_string).collect();
+        Ok(report)
+    }
+
+    fn choose(&self, corpus: &Corpus, number: u64) -> Result<Chosen, ScenarioError> {
+        let (mut scenario, parent) = corpus.candidate(number, self.mutates)?;
+        let file = self.dir.join(format!("{}.toml", scenario.name));
+        scenario.file = file.display().to_string();
+        Ok(Chosen { number, scenario, origin: parent.map_or(Origin::Drawn, Origin::Mutated) })
+    }
+
+    /// Runs them, and gives those that were begun in time, in their order.
+    fn wave(&self, chosen: Vec<Chosen>, deadline: Deadline, doubts: &AtomicUsize) -> Vec<Found> {
+        let next = AtomicUsize::new(0);
+        let done = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs.get().min(chosen.len()) {
+                scope.spawn(|| {
+                    // They are begun in order, so what was begun in time has no gaps.
+                    while !deadline.is_over() {
+                        let index = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(chosen) = chosen.get(index) else { return };
+                        let outcome = self.confirmed(chosen, doubts);
+                        let mut done = done.lock().unwrap_or_else(|poison| poison.into_inner());
+                        done.push((index, outcome));
+                    }
+                });
+            }
+        });
+        let mut done = done.into_inner().unwrap_or_else(|poison| poison.into_inner());
+        done.sort_by_key(|(index, _)| *index);
+        let found = chosen.into_iter().zip(done).map(|(chosen, (_, outcome))| {
+            let Chosen { number, scenario, origin } = chosen;
+            Found { number, origin, scenario, outcome }
+        });
+        found.collect()
+    }
+
+    /// One run; and again, where there is reason to doubt that it always goes that way.
+    fn confirmed(&self, chosen: &Chosen, doubts: &AtomicUsize) -> Outcome {
+        let scenario = &chosen.scenario;
+        let seed = scenario.seed.unwrap_or(chosen.number);
+        let mut outcome = run_caught(scenario, seed, self.engine);
+        let verdict = outcome.verdict(&scenario.expect);
+        let wrong = !matches!(verdict, RunVerdict::Held | RunVerdict::BrokeAsExpected);
+        let first = chosen.number == self.seeds.start;
+        if first || wrong && doubts.fetch_add(1, Ordering::Relaxed) < CONFIRMATIONS {
+            let again = run_caught(scenario, seed, self.engine);
+            outcome.differs = (again.trace != outcome.trace).then_some(again.trace);
+        }
+        outcome
+    }
+}
+
+/// What is about to run.
+struct Chosen {
+    number: u64,
+    scenario: Scenario,
+    origin: Origin,
+}

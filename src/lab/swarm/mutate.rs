@@ -1,0 +1,185 @@
+//! Changes a schedule that reached something new: adds, drops, moves, repeats and alters faults.
+
+use std::time::Duration;
+
+use super::draw::{Draws, name, under_contract};
+use super::faults;
+use crate::base::{Seed, Stream};
+use crate::lab::scenario::{Action, Event, Moment, Role, Roles};
+use crate::lab::schedule::{Fault, Plan};
+use crate::lab::{MAX_SEED, Scenario};
+use crate::sim::Survival;
+
+/// Most changes at a time.
+const MOST: u64 = 4;
+/// Most faults of a mutated schedule, so that runs stay short.
+const MOST_FAULTS: usize = 40;
+/// How far a fault moves at most, in milliseconds.
+const FAR: u64 = 4000;
+
+/// The scenario that a number of the swarm gives when it changes another one; `beside` is where
+/// faults are taken from. It has its own name, its contract is computed anew, and its file says
+/// all of it. `None` where what came of it can't be written as a scenario, or nothing changed.
+pub fn mutate(parent: &Scenario, beside: &Scenario, number: u64) -> Option<Scenario> {
+    let seed = Seed(number);
+    let mut draws = Draws::of(seed, Stream::named("swarm mutation"));
+    let mut child = parent.clone();
+    let mut faults = parent.schedule.clone().unwrap_or_default();
+    for index in 0..draws.number(1, MOST) {
+        change(&mut faults, &child, beside, (seed, index), &mut draws);
+    }
+    faults.retain(|fault| fault.at < child.duration);
+    faults.truncate(MOST_FAULTS);
+    faults.sort_by_key(|fault| fault.at);
+    // The same world meets another schedule, or another world the same.
+    if draws.chance(40) {
+        child.seed = Some(number.min(MAX_SEED));
+    }
+    if Some(&faults) == parent.schedule.as_ref() && child.seed == parent.seed {
+        return None;
+    }
+    child.schedule = Some(faults);
+    child.story = format!("Mutated by the swarm, as its number {number}, from {}.", parent.name);
+    child.name = name(number);
+    child.file =
+        parent.file.replace(&format!("{}.toml", parent.name), &format!("{}.toml", child.name));
+    let child = under_contract(child);
+    // Faults of another scenario may name hosts that this one does not have.
+    let read = Scenario::parse(&child.file, &child.to_toml(&Plan::draw(&child, seed))).ok()?;
+    let schedule = Some(read.schedule.unwrap_or_default());
+    Some(Scenario { schedule, ..read })
+}
+
+fn change(
+    faults: &mut Vec<Fault>,
+    scenario: &Scenario,
+    beside: &Scenario,
+    (seed, index): (Seed, u64),
+    draws: &mut Draws,
+) {
+    let millis = u64::try_from(scenario.duration.as_millis()).unwrap_or(u64::MAX);
+    let kind = draws.number(0, 9);
+    let at = Duration::from_millis(draws.number(0, millis.saturating_sub(1)));
+    let chosen = pick(faults, draws);
+    match (kind, chosen) {
+        // A rule's worth of new ones.
+        (0, _) | (_, None) => {
+            let part = seed.split(Stream::numbered("swarm added", index));
+            faults.extend(faults::more(scenario, part).unwrap_or_default());
+        }
+        // One that another scenario found useful.
+        (1 | 2, _) => {
+            let theirs = beside.schedule.as_deref().unwrap_or_default();
+            if let Some(at) = pick(theirs, draws) {
+                let partition = theirs[at].partition.min(scenario.topic.partitions - 1);
+                faults.push(Fault { partition, ..theirs[at].clone() });
+            }
+        }
+        (3, Some(chosen)) => {
+            faults.remove(chosen);
+        }
+        (4, Some(chosen)) => faults.push(Fault { at, ..faults[chosen].clone() }),
+        (5, Some(chosen)) => {
+            let by = Duration::from_millis(draws.number(0, FAR));
+            let fault = &mut faults[chosen];
+            let later = draws.chance(50);
+            fault.at = if later { fault.at + by } else { fault.at.saturating_sub(by) };
+        }
+        // Two strike at once, or nearly so.
+        (6, Some(chosen)) => {
+            if let Some(other) = pick(faults, draws) {
+                let near = Duration::from_millis(draws.number(0, 300));
+                faults[chosen].at = faults[other].at + near;
+            }
+        }
+        (_, Some(chosen)) => alter(&mut faults[chosen], scenario, draws),
+    }
+}
+
+fn pick(faults: &[Fault], draws: &mut Draws) -> Option<usize> {
+    let last = faults.len().checked_sub(1)?;
+    usize::try_from(draws.number(0, last as u64)).ok()
+}
+
+/// Another value in one place of a fault.
+fn alter(fault: &mut Fault, scenario: &Scenario, draws: &mut Draws) {
+    match draws.number(0, 6) {
+        0 => fault.down = Some(Duration::from_millis(draws.number(20, 8000))),
+        1 => fault.pick = draws.number(0, 999),
+        2 => {
+            let last = u64::try_from(scenario.topic.partitions - 1).unwrap_or(0);
+            fault.partition = i32::try_from(draws.number(0, last)).unwrap_or(0);
+        }
+        3 => {
+            fault.settled = !fault.settled;
+            fault.moment = None;
+        }
+        4 => {
+            let events = [
+                Event::LeaderElected,
+                Event::IsrShrunk,
+                Event::IsrGrown,
+                Event::Ack,
+                Event::Recovery,
+            ];
+            let (event, delay) = (draws.one(&events), draws.one(&[0, 5, 50, 500]));
+            let delay = Duration::from_millis(delay);
+            fault.moment = draws.chance(70).then_some(Moment { event, delay });
+            fault.settled = false;
+        }
+        5 => retarget(&mut fault.action, draws),
+        _ => transform(&mut fault.action, draws),
+    }
+}
+
+/// Strikes others.
+fn retarget(action: &mut Action, draws: &mut Draws) {
+    let role = draws.weighted(&[
+        (4, "leader"),
+        (2, "follower"),
+        (2, "isr-follower"),
+        (1, "out-of-sync"),
+        (1, "recovering"),
+        (1, "controller"),
+    ]);
+    let roles = Roles::one(Role::read(role).unwrap_or(Role::Leader));
+    match action {
+        Action::Kill { target }
+        | Action::PowerLoss { target, .. }
+        | Action::Pause { target }
+        | Action::Restart { target }
+        | Action::SlowDisk { target, .. }
+        | Action::DiskStall { target, .. }
+        | Action::DiskFull { target }
+        | Action::DiskError { target, .. }
+        | Action::ClockJump { target, .. }
+        | Action::ClockDrift { target, .. } => *target = roles,
+        Action::Partition { from, .. } | Action::SlowLink { from, .. } => *from = roles,
+        _ => {}
+    }
+}
+
+/// Does another thing to the same hosts.
+fn transform(action: &mut Action, draws: &mut Draws) {
+    let target = match action {
+        Action::Kill { target }
+        | Action::PowerLoss { target, .. }
+        | Action::Restart { target }
+        | Action::DiskFull { target }
+        | Action::DiskError { target, .. } => target.clone(),
+        Action::Partition { one_way, .. } | Action::SlowLink { one_way, .. } => {
+            *one_way = !*one_way;
+            return;
+        }
+        _ => return,
+    };
+    let survival = if draws.chance(50) { Survival::Nothing } else { Survival::Drawn };
+    let everyone = Roles::one(Role::Everyone);
+    *action = match draws.number(0, 4) {
+        0 => Action::Kill { target },
+        1 => Action::PowerLoss { target, survival, operation: None, stagger: None },
+        2 => Action::Pause { target },
+        3 => Action::Restart { target },
+        _ => Action::Partition { from: target, to: everyone, one_way: draws.chance(30) },
+    };
+}

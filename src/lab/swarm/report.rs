@@ -1,0 +1,440 @@
+//! Tells what a swarm found: lines for a terminal, JSON and Markdown for files.
+//!
+//! # `reports/swarm.json`, schema 1
+//! | field | what |
+//! |---|---|
+//! | `kind`, `schema` | `swarm`, and a number that rises when a field changes its meaning or goes |
+//! | `engine`, `first` | where it ran, and the number of the first run |
+//! | `verdict` | the gravest of the runs: `held`, `broke`, `stuck`, `nondeterministic` |
+//! | `failures` | runs that broke what their contract promises: `number`, `verdict`, `invariant`, `what`, `trace`, `file` (its scenario), `replay`, `mutated_from` or null, `not_promised` (reasons), `story` (its faults) |
+//! | `promises` | runs by what they did not promise: `not_promised` (reasons; none: everything must hold), `runs`, `lost` (how many of them lost an acknowledged record) |
+//! | `allowances` | each invariant that some contract let break: `invariant`, `runs` (that allowed it), `broke` (of these), `first` or null |
+//! | `growth` | coverage after 1, 2, 4, … runs and at the end: `runs`, `features`, `situations`, `corpus` (schedules kept) |
+//! | `rare_events` | every situation there is: `name`, `about`, `runs`, `first_seed` or null |
+//! | `features` | all that were reached, in words |
+//! | `notes` | what is worth saying, by its kind: `note`, `first`, `runs` |
+//! | `counts`, `simulated_ms` | over all runs |
+//! | `runs` | by number: `number`, `mutated_from` or null, `seed`, `trace`, `verdict`, `news` (features that none before reached), `faults`, `simulated_ms`, `lost` |
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde::Serialize;
+
+use super::contract::Contract;
+use super::explore::{Found, Origin};
+use crate::lab::EngineKind;
+use crate::lab::reached::{self, RareEvent, Sightings};
+use crate::lab::verdict::{Counts, RunVerdict, Verdict};
+
+/// Rises when a field changes its meaning or goes.
+const SCHEMA: u32 = 1;
+/// Tells this file from others among the reports.
+pub const KIND: &str = "swarm";
+/// Most kinds of notes that a report lists.
+const MAX_NOTES: usize = 20;
+
+/// Everything that is told of a swarm.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SwarmReport {
+    kind: &'static str,
+    schema: u32,
+    engine: &'static str,
+    first: u64,
+    /// The gravest of the runs.
+    pub verdict: Verdict,
+    /// Runs that broke what their contract promises.
+    pub failures: Vec<Failure>,
+    /// Runs by what they did not promise.
+    pub promises: Vec<Promise>,
+    /// What contracts let break, and what broke.
+    pub allowances: Vec<Allowance>,
+    /// Coverage after 1, 2, 4, … runs, and at the end.
+    pub growth: Vec<Growth>,
+    /// Every situation there is, and how many runs reached it.
+    pub rare_events: Vec<RareEvent>,
+    /// All that were reached, in words.
+    pub features: Vec<String>,
+    notes: Vec<NoteLine>,
+    /// Over all runs.
+    pub counts: Counts,
+    simulated_ms: u64,
+    /// By number.
+    pub runs: Vec<SwarmRun>,
+    #[serde(skip)]
+    sightings: Sightings,
+    #[serde(skip)]
+    of_engine: EngineKind,
+}
+
+/// A run that broke what its contract promises.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Failure {
+    /// The run's number.
+    pub number: u64,
+    /// What came of it.
+    pub verdict: RunVerdict,
+    /// The gravest of what broke.
+    pub invariant: String,
+    /// The witness, in one sentence.
+    pub what: String,
+    /// Its trace hash.
+    pub trace: String,
+    /// Its scenario.
+    pub file: String,
+    /// The command that shows it again.
+    pub replay: String,
+    mutated_from: Option<u64>,
+    not_promised: Vec<String>,
+    story: Vec<String>,
+}
+
+/// Runs that did not promise the same.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Promise {
+    /// Why not everything; none: everything must hold.
+    pub not_promised: Vec<String>,
+    /// How many.
+    pub runs: u64,
+    /// How many of them lost an acknowledged record.
+    pub lost: u64,
+}
+
+/// An invariant that some contract let break.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Allowance {
+    /// Its name.
+    pub invariant: &'static str,
+    /// Runs that allowed it.
+    pub runs: u64,
+    /// How many of them broke it.
+    pub broke: u64,
+    /// The first of these.
+    pub first: Option<u64>,
+}
+
+/// What had been reached after so many runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Growth {
+    /// So many.
+    pub runs: u64,
+    /// Situations under faults and after one another.
+    pub features: usize,
+    /// Named ones.
+    pub situations: usize,
+    /// Schedules that are kept because they reached something new.
+    pub corpus: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct NoteLine {
+    note: String,
+    first: u64,
+    runs: u64,
+}
+
+/// One run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SwarmRun {
+    /// Its number.
+    pub number: u64,
+    /// Whose schedule was changed for it, if it was not drawn.
+    pub mutated_from: Option<u64>,
+    /// Of its world.
+    pub seed: u64,
+    /// Hash of everything that happened: 16 hex digits.
+    pub trace: String,
+    /// What came of it.
+    pub verdict: RunVerdict,
+    /// Features that no run before it reached.
+    pub news: usize,
+    /// Faults that struck.
+    pub faults: u64,
+    /// How long it took, in simulated milliseconds.
+    pub simulated_ms: u64,
+    /// Acknowledged records that its final reads did not find.
+    pub lost: u64,
+}
+
+impl SwarmReport {
+    pub(super) fn new(engine: EngineKind, first: u64) -> Self {
+        Self {
+            kind: KIND,
+            schema: SCHEMA,
+            engine: engine.name(),
+            first,
+            verdict: Verdict::Held,
+            failures: Vec::new(),
+            promises: Vec::new(),
+            allowances: Vec::new(),
+            growth: Vec::new(),
+            rare_events: Sightings::default().table(),
+            features: Vec::new(),
+            notes: Vec::new(),
+            counts: Counts::default(),
+            simulated_ms: 0,
+            runs: Vec::new(),
+            sightings: Sightings::default(),
+            of_engine: engine,
+        }
+    }
+
+    /// Adds the next run. `covered`: features reached and schedules kept by now.
+    pub(super) fn add(&mut self, found: &Found, news: usize, covered: (usize, usize)) {
+        let outcome = &found.outcome;
+        let verdict = found.verdict();
+        let simulated_ms = u64::try_from(outcome.simulated.as_millis()).unwrap_or(u64::MAX);
+        self.counts += outcome.counts;
+        self.simulated_ms += simulated_ms;
+        self.sightings.add(found.number, &outcome.reached);
+        self.rare_events = self.sightings.table();
+        self.runs.push(SwarmRun {
+            number: found.number,
+            mutated_from: parent(found),
+            seed: outcome.seed,
+            trace: outcome.trace.to_string(),
+            verdict,
+            news,
+            faults: outcome.counts.faults,
+            simulated_ms,
+            lost: outcome.counts.lost,
+        });
+        self.agree(found);
+        self.note(found);
+        self.grow(covered);
+        let gravest = [self.verdict, of(verdict)];
+        if !self.verdict.is_expected() || !of(verdict).is_expected() {
+            let code = Verdict::exit_code_of_all(gravest);
+            let same = |verdict: &Verdict| verdict.exit_code() == code;
+            self.verdict = gravest.into_iter().find(same).unwrap_or(self.verdict);
+        }
+        if !of(verdict).is_expected() {
+            self.failures.push(Failure::of(found, verdict, self.of_engine));
+        }
+    }
+
+    /// What the run promised, and whether it used what it did not.
+    fn agree(&mut self, found: &Found) {
+        let contract = contract(found);
+        let not_promised = reasons(&contract);
+        let lost = u64::from(found.outcome.counts.lost > 0);
+        match self.promises.iter_mut().find(|promise| promise.not_promised == not_promised) {
+            Some(promise) => {
+                promise.runs += 1;
+                promise.lost += lost;
+            }
+            None => self.promises.push(Promise { not_promised, runs: 1, lost }),
+        }
+        self.promises.sort_by(|one, other| one.not_promised.cmp(&other.not_promised));
+        for invariant in contract.may_break().into_keys() {
+            let at = self.allowances.iter().position(|known| known.invariant == invariant);
+            let at = at.unwrap_or_else(|| {
+                self.allowances.push(Allowance { invariant, runs: 0, broke: 0, first: None });
+                self.allowances.len() - 1
+            });
+            let allowance = &mut self.allowances[at];
+            allowance.runs += 1;
+            if found.outcome.broken.iter().any(|broken| broken.invariant == invariant) {
+                allowance.broke += 1;
+                allowance.first = allowance.first.or(Some(found.number));
+            }
+        }
+        self.allowances.sort_by_key(|allowance| allowance.invariant);
+    }
+
+    fn note(&mut self, found: &Found) {
+        let kind = |note: &str| note.split(':').next().unwrap_or_default().to_owned();
+        // The partition stands first in a note of a loss; the kind is what follows it.
+        let kind = |note: &str| {
+            let kind = kind(note);
+            kind.split_once(" loss").map_or(kind.clone(), |(_, rest)| format!("loss{rest}"))
+        };
+        let said: BTreeMap<String, &String> =
+            found.outcome.notes.iter().rev().map(|note| (kind(note), note)).collect();
+        for (name, note) in said {
+            let known = self.notes.iter().position(|known| kind(&known.note) == name);
+            match known {
+                Some(at) => self.notes[at].runs += 1,
+                None if self.notes.len() < MAX_NOTES => {
+                    self.notes.push(NoteLine { note: note.clone(), first: found.number, runs: 1 });
+                }
+                None => {}
+            }
+        }
+    }
+
+    fn grow(&mut self, (features, corpus): (usize, usize)) {
+        let runs = self.runs.len() as u64;
+        let situations = self.rare_events.iter().filter(|event| event.runs > 0).count();
+        // The last line is the present; the others stay where the number of runs had doubled.
+        if self.growth.last().is_some_and(|last| !last.runs.is_power_of_two()) {
+            self.growth.pop();
+        }
+        self.growth.push(Growth { runs, features, situations, corpus });
+    }
+
+    /// As `reports/swarm.json`.
+    pub fn to_json(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
+        text.push('\n');
+        text
+    }
+}
+
+impl Failure {
+    fn of(found: &Found, verdict: RunVerdict, engine: EngineKind) -> Self {
+        let Found { number, scenario, outcome, .. } = found;
+        let (invariant, what) = match (outcome.differs, outcome.gravest(&scenario.expect)) {
+            (Some(other), _) => {
+                ("determinism".to_owned(), format!("trace {}, then {other}", outcome.trace))
+            }
+            (None, Some(broken)) => (broken.invariant.clone(), broken.what.clone()),
+            (None, None) => (String::new(), String::new()),
+        };
+        Self {
+            number: *number,
+            verdict,
+            invariant,
+            what,
+            trace: outcome.trace.to_string(),
+            file: scenario.file.clone(),
+            replay: crate::lab::report::replay_command(&scenario.file, outcome.seed, engine),
+            mutated_from: parent(found),
+            not_promised: reasons(&contract(found)),
+            story: outcome.story.clone(),
+        }
+    }
+}
+
+fn parent(found: &Found) -> Option<u64> {
+    match found.origin {
+        Origin::Drawn => None,
+        Origin::Mutated(parent) => Some(parent),
+    }
+}
+
+fn contract(found: &Found) -> Contract {
+    let faults = found.scenario.schedule.as_deref().unwrap_or_default();
+    Contract::of(&found.scenario, faults)
+}
+
+fn reasons(contract: &Contract) -> Vec<String> {
+    contract.losses.iter().map(ToString::to_string).collect()
+}
+
+/// A run's verdict as that of all. Nothing has to break, so what is allowed and breaks has held.
+fn of(verdict: RunVerdict) -> Verdict {
+    match verdict {
+        RunVerdict::Held | RunVerdict::BrokeAsExpected => Verdict::Held,
+        RunVerdict::Broke => Verdict::Broke,
+        RunVerdict::Stuck => Verdict::Stuck,
+        RunVerdict::Nondeterministic => Verdict::Nondeterministic,
+    }
+}
+
+/// A failure for a terminal: what broke, how to see it again, the record that shows it.
+fn failure(failure: &Failure) -> String {
+    let Failure { number, invariant, what, trace, replay, verdict, .. } = failure;
+    format!(
+        "{} {invariant}  swarm-{number}  trace {trace}\nreplay: {replay}\nwhat:   {what}\n",
+        of(*verdict)
+    )
+}
+
+/// The summary for a terminal.
+pub fn terminal(report: &SwarmReport) -> String {
+    let mut text = String::new();
+    let mut shown: BTreeMap<(&str, String), u64> = BTreeMap::new();
+    for each in &report.failures {
+        let more = shown.entry((&each.invariant, of(each.verdict).to_string())).or_default();
+        if *more == 0 {
+            text.push_str(&failure(each));
+        }
+        *more += 1;
+    }
+    for ((invariant, verdict), runs) in shown.iter().filter(|(_, runs)| **runs > 1) {
+        let _ = writeln!(text, "{verdict} {invariant} in {runs} runs; the report has them all");
+    }
+    let runs = report.runs.len();
+    let mutated = report.runs.iter().filter(|run| run.mutated_from.is_some()).count();
+    let whole: u64 =
+        report.promises.iter().filter(|p| p.not_promised.is_empty()).map(|p| p.runs).sum();
+    let lossy: u64 = report.promises.iter().map(|promise| promise.lost).sum();
+    // Writing to a String can't fail.
+    let _ = writeln!(
+        text,
+        "{}  swarm  {runs} runs ({mutated} mutated)  {} s simulated",
+        report.verdict,
+        report.simulated_ms / 1000
+    );
+    let _ = writeln!(
+        text,
+        "contract: {whole} runs promised everything; of the others, {lossy} lost what they did \
+         not promise"
+    );
+    for Allowance { invariant, runs, broke, .. } in &report.allowances {
+        let _ = writeln!(text, "          {invariant} might break in {runs}, and broke in {broke}");
+    }
+    text.push_str("coverage:   runs  features  situations  corpus\n");
+    for Growth { runs, features, situations, corpus } in &report.growth {
+        let _ = writeln!(text, "        {runs:>8}  {features:>8}  {situations:>10}  {corpus:>6}");
+    }
+    text.push_str("rare events, in how many runs:\n");
+    text.push_str(&reached::terminal(&report.rare_events));
+    text
+}
+
+/// The summary as `reports/swarm.md`.
+pub fn markdown(report: &SwarmReport) -> String {
+    let mut text = format!("# What the swarm found: {}\n\n", report.verdict);
+    let mutated = report.runs.iter().filter(|run| run.mutated_from.is_some()).count();
+    // Writing to a String can't fail.
+    let _ = writeln!(
+        text,
+        "{} runs from number {} on, {mutated} of them mutated from earlier ones; {} s simulated, \
+         {} faults, {} of {} records acknowledged.\n",
+        report.runs.len(),
+        report.first,
+        report.simulated_ms / 1000,
+        report.counts.faults,
+        report.counts.acked,
+        report.counts.sent
+    );
+    for each in &report.failures {
+        let _ = writeln!(
+            text,
+            "- `{}` broke in run {}, trace `{}`: {}\n\n  ```\n  {}\n  ```\n",
+            each.invariant, each.number, each.trace, each.what, each.replay
+        );
+    }
+    text.push_str(
+        "## What was promised\n\n| not promised | runs | lost records |\n|---|--:|--:|\n",
+    );
+    for promise in &report.promises {
+        let why = match promise.not_promised.is_empty() {
+            true => "nothing: all must hold".to_owned(),
+            false => promise.not_promised.join("; "),
+        };
+        let _ = writeln!(text, "| {why} | {} | {} |", promise.runs, promise.lost);
+    }
+    text.push_str("\n| might break | runs | broke | first |\n|---|--:|--:|--:|\n");
+    for Allowance { invariant, runs, broke, first } in &report.allowances {
+        let first = first.map_or_else(|| "–".into(), |first| first.to_string());
+        let _ = writeln!(text, "| `{invariant}` | {runs} | {broke} | {first} |");
+    }
+    text.push_str(
+        "\n## Coverage\n\n| runs | features | situations | schedules kept |\n|--:|--:|--:|--:|\n",
+    );
+    for Growth { runs, features, situations, corpus } in &report.growth {
+        let _ = writeln!(text, "| {runs} | {features} | {situations} | {corpus} |");
+    }
+    text.push_str("\n## Rare events\n\n");
+    text.push_str(&reached::markdown(&report.rare_events, report.runs.len() as u64));
+    if !report.notes.is_empty() {
+        text.push_str("\n## Notes\n\n");
+    }
+    for NoteLine { note, first, runs } in &report.notes {
+        let _ = writeln!(text, "- {note} ({runs} runs, first {first})");
+    }
+    text
+}

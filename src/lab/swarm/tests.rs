@@ -1,0 +1,293 @@
+//! What is drawn is a scenario like any other, what it promises follows from it, and the search
+//! goes where drawing alone does not.
+
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use super::*;
+use crate::base::Seed;
+use crate::lab::matrix;
+use crate::lab::run;
+use crate::lab::schedule::Plan;
+use crate::lab::verdict::RunVerdict;
+use crate::lab::{EngineKind, Scenario, Verdict};
+
+/// Three brokers and a load, with what a test says of topic, acks and faults.
+fn scenario(topic: &str, acks: &str, faults: &str) -> Scenario {
+    let text = format!(
+        "name = \"x\"\nduration = \"60s\"\n[cluster]\nbrokers = 3\n[topic]\npartitions = 2\n{topic}\n\
+         [[load]]\nkind = \"producer\"\nacks = \"{acks}\"\nenable.idempotence = {}\n{faults}\n\
+         [expect]\nholds = [\"*\"]\n",
+        acks == "all"
+    );
+    Scenario::parse("x.toml", &text).unwrap()
+}
+
+fn contract(topic: &str, acks: &str, faults: &str) -> Vec<Loss> {
+    let scenario = scenario(topic, acks, faults);
+    let plan = Plan::draw(&scenario, Seed(0));
+    Contract::of(&scenario, &plan.faults).losses.into_iter().collect()
+}
+
+/// A planned fault that waits for nothing.
+fn wild(kind: &str, target: &str) -> String {
+    format!("[[schedule]]\nat = \"9s\"\ndown = \"1s\"\nkind = \"{kind}\"\ntarget = {target}\n")
+}
+
+/// One that waits until all is well.
+fn settled(kind: &str, target: &str) -> String {
+    wild(kind, target) + "when = \"settled\"\n"
+}
+
+const RF3_MIN1: &str = "replication.factor = 3\nmin.insync.replicas = 1";
+const RF3_MIN2: &str = "replication.factor = 3\nmin.insync.replicas = 2";
+const RF1: &str = "replication.factor = 1";
+const LEADER: &str = "\"leader\"";
+const ALL: &str = "\"all\"";
+const BOTH: &str = "[\"leader\", \"isr-follower\"]";
+
+#[test]
+fn without_faults_everything_is_promised_at_any_level() {
+    for acks in ["0", "1", "all"] {
+        assert_eq!(contract(RF1, acks, ""), []);
+    }
+}
+
+#[test]
+fn acks_all_and_three_copies_survive_any_one_power_loss_at_a_time() {
+    for target in [LEADER, "\"any\"", "\"b2\"", BOTH] {
+        let one = settled("power-loss", target);
+        assert_eq!(contract(RF3_MIN2, "all", &one), [], "{target}");
+        assert_eq!(contract(RF3_MIN2, "all", &(one.clone() + &one + &one)), [], "{target}");
+        // The ISR is full as it strikes, so even the weaker setting has copies left.
+        assert_eq!(contract(RF3_MIN1, "all", &one), [], "{target}");
+    }
+    assert_eq!(contract(RF3_MIN2, "all", &settled("power-loss", ALL)), [Loss::PowerLoss]);
+    assert_eq!(contract(RF1, "all", &settled("power-loss", LEADER)), [Loss::PowerLoss]);
+}
+
+#[test]
+fn power_losses_that_overlap_may_take_as_many_as_min_insync() {
+    let (one, two) = (wild("power-loss", LEADER), wild("power-loss", LEADER).repeat(2));
+    let pause = wild("pause", "\"any\"");
+    assert_eq!(contract(RF3_MIN2, "all", &(one.clone() + &pause)), []);
+    assert_eq!(contract(RF3_MIN1, "all", &(one.clone() + &pause)), [Loss::PowerLoss]);
+    assert_eq!(contract(RF3_MIN2, "all", &two), [Loss::PowerLoss]);
+    // The same host twice is one host.
+    assert_eq!(contract(RF3_MIN2, "all", &wild("power-loss", "\"b1\"").repeat(3)), []);
+    // A settled one may strike just before one that is not.
+    assert_eq!(
+        contract(RF3_MIN2, "all", &(settled("power-loss", LEADER) + &one)),
+        [Loss::PowerLoss]
+    );
+}
+
+#[test]
+fn a_process_that_died_counts_with_a_power_loss_for_the_controller_can_not_tell_them_apart() {
+    let both = wild("power-loss", LEADER) + &wild("kill", "\"any\"");
+    assert_eq!(contract(RF3_MIN2, "all", &both), [Loss::PowerLoss]);
+    assert_eq!(contract(RF3_MIN2, "all", &wild("kill", ALL).repeat(4)), [], "caches survive");
+}
+
+#[test]
+fn what_is_synced_before_it_counts_survives_any_power_loss_unless_a_sync_lies() {
+    for flush in ["flush.messages = 1", "flush.before.ack = true"] {
+        let topic = format!("{RF3_MIN1}\n{flush}");
+        let power = wild("power-loss", ALL).repeat(3);
+        assert_eq!(contract(&topic, "all", &power), [], "{flush}");
+        let lies = power + &wild("disk-error", LEADER);
+        assert_eq!(contract(&topic, "all", &lies), [Loss::PowerLoss], "{flush}");
+    }
+    let later = format!("{RF3_MIN2}\nflush.messages = 2");
+    assert_eq!(contract(&later, "all", &wild("power-loss", ALL)), [Loss::PowerLoss]);
+}
+
+#[test]
+fn acks_1_is_lost_where_leadership_can_move_and_nowhere_else() {
+    for kind in ["kill", "power-loss", "pause", "restart", "slow-disk", "disk-full"] {
+        assert!(
+            contract(RF3_MIN2, "1", &settled(kind, LEADER)).contains(&Loss::Uncommitted),
+            "{kind}"
+        );
+    }
+    let clients = wild("pause", "\"clients\"");
+    assert_eq!(contract(RF3_MIN2, "1", &clients), []);
+    let link = "[[schedule]]\nat = \"9s\"\nkind = \"partition\"\nfrom = \"leader\"\nto = ";
+    assert_eq!(contract(RF3_MIN2, "1", &format!("{link}\"clients\"\n")), []);
+    assert_eq!(contract(RF3_MIN2, "1", &format!("{link}\"followers\"\n")), [Loss::Uncommitted]);
+    assert_eq!(
+        contract(RF3_MIN2, "1", &wild("clock-jump", ALL)),
+        [],
+        "no session is counted by date"
+    );
+    assert_eq!(contract(RF1, "1", &wild("kill", ALL)), [], "there is nobody to move to");
+    assert_eq!(contract(RF1, "1", &wild("power-loss", LEADER)), [Loss::PowerLoss]);
+}
+
+#[test]
+fn acks_0_is_promised_nothing_once_anything_happens() {
+    assert_eq!(contract(RF3_MIN2, "0", &wild("pause", "\"clients\"")), [Loss::Unheard]);
+    assert_eq!(Loss::Unheard.breaks(), ["acked-write-unseen"]);
+}
+
+#[test]
+fn unclean_election_costs_only_where_nobody_in_sync_may_be_left() {
+    let topic = format!("{RF3_MIN2}\nunclean.leader.election.enable = true");
+    let (one, two) = (settled("kill", LEADER), wild("kill", LEADER).repeat(2));
+    assert_eq!(contract(&topic, "all", &one), []);
+    assert_eq!(contract(&topic, "all", &settled("kill", ALL)), [], "all were in sync");
+    assert_eq!(contract(&topic, "all", &two), [Loss::UncleanElection]);
+    assert_eq!(contract(RF3_MIN2, "all", &two), []);
+    // A controller that sees nobody fences everybody, whoever is well.
+    let blind = settled("isolate", "\"controller\"");
+    assert_eq!(contract(&topic, "all", &blind), [Loss::UncleanElection]);
+    let alone = format!("{RF1}\nunclean.leader.election.enable = true");
+    assert_eq!(contract(&alone, "all", &two), []);
+}
+
+#[test]
+fn what_may_break_is_allowed_and_all_else_must_hold() {
+    let scenario = scenario(RF3_MIN2, "1", &wild("kill", LEADER));
+    let plan = Plan::draw(&scenario, Seed(0));
+    let expect = Contract::of(&scenario, &plan.faults).expect();
+    assert_eq!((expect.holds.as_slice(), expect.breaks.len()), (["*".to_owned()].as_slice(), 0));
+    assert_eq!(expect.allows, ["acked-write-lost", "acked-write-unseen", "inconsistent-offset"]);
+    for loss in [Loss::Unheard, Loss::Uncommitted, Loss::UncleanElection, Loss::PowerLoss] {
+        for name in loss.breaks() {
+            assert!(crate::check::NAMES.contains(name), "{name}");
+            assert!(!crate::check::is_liveness(name), "{name}: nothing permits to stand still");
+        }
+    }
+}
+
+#[test]
+fn whatever_the_matrix_promises_is_promised_here() {
+    for cell in matrix::cells(&matrix::rows()) {
+        let scenario = cell.scenario().unwrap();
+        let plan = Plan::draw(&scenario, Seed(0));
+        let contract = Contract::of(&scenario, &plan.faults);
+        assert!(!cell.promised() || contract.is_whole(), "{}: {:?}", cell.name(), contract.losses);
+    }
+}
+
+#[test]
+fn a_seed_always_draws_the_same_and_seeds_draw_all_there_is() {
+    let mut kinds = BTreeSet::new();
+    let (mut whole, mut settings) = (0, BTreeSet::new());
+    for seed in 0..300 {
+        let scenario = draw(seed).unwrap();
+        assert_eq!(scenario, draw(seed).unwrap(), "{seed}");
+        let faults = scenario.schedule.as_deref().unwrap();
+        kinds.extend(faults.iter().map(|fault| fault.action.kind()));
+        let contract = Contract::of(&scenario, faults);
+        assert_eq!(contract.expect(), scenario.expect, "{seed}");
+        whole += u32::from(contract.is_whole());
+        let terms = Terms::of(&scenario);
+        settings.insert((terms.replicas, terms.min_insync, terms.synced_first, terms.unclean));
+    }
+    // Storms, flaps and the like are spelled out as what they are made of.
+    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert!(settings.len() > 20, "{settings:?}");
+    assert!((90..240).contains(&whole), "{whole} of 300 promise everything");
+}
+
+#[test]
+fn a_drawn_scenario_is_a_file_like_any_other() {
+    for seed in 0..60 {
+        let scenario = draw(seed).unwrap();
+        let text = scenario.to_toml(&Plan::draw(&scenario, Seed(seed)));
+        let read = Scenario::parse(&scenario.file, &text).unwrap();
+        assert_eq!(read.schedule.clone().unwrap_or_default(), scenario.schedule.clone().unwrap());
+        assert_eq!(read.expect, scenario.expect);
+        assert_eq!(read.seed, Some(seed));
+        let (read, drawn) = (read.to_toml(&Plan::draw(&read, Seed(seed))), text);
+        assert_eq!(read, drawn);
+    }
+}
+
+#[test]
+fn a_mutation_changes_the_schedule_within_what_a_file_can_say_and_computes_the_contract_anew() {
+    let (mut changed, mut promises) = (0, BTreeSet::new());
+    for number in 1000..1200 {
+        let (parent, beside) = (draw(number % 20).unwrap(), draw(number % 7).unwrap());
+        let Some(child) = mutate(&parent, &beside, number) else { continue };
+        assert_eq!(mutate(&parent, &beside, number).as_ref(), Some(&child));
+        assert_eq!(child.cluster, parent.cluster);
+        assert_eq!(child.topic, parent.topic);
+        let faults = child.schedule.as_deref().unwrap();
+        let contract = Contract::of(&child, faults);
+        assert_eq!(contract.expect(), child.expect, "{number}");
+        promises.insert((
+            Contract::of(&parent, parent.schedule.as_deref().unwrap()).is_whole(),
+            contract.is_whole(),
+        ));
+        changed += 1;
+    }
+    assert!(changed > 150, "{changed}");
+    assert_eq!(promises.len(), 4, "some mutations weaken what is promised, some strengthen it");
+}
+
+fn swarm(seeds: std::ops::Range<u64>, mutates: bool) -> (SwarmReport, Vec<Found>) {
+    struct Kept(Vec<Found>);
+    impl Watch for Kept {
+        fn ran(&mut self, found: &Found, _: usize) {
+            self.0.push(found.clone());
+        }
+    }
+    let mut kept = Kept(Vec::new());
+    let swarm = Swarm {
+        seeds,
+        jobs: NonZeroUsize::MIN,
+        engine: EngineKind::Leap,
+        limit: None,
+        mutates,
+        dir: DIR.into(),
+    };
+    let report = swarm.run(&mut kept).unwrap();
+    (report, kept.0)
+}
+
+#[test]
+fn the_swarm_finds_nothing_wrong_grows_and_goes_where_drawing_alone_does_not() {
+    let (report, found) = swarm(0..40, true);
+    assert_eq!(report.verdict, Verdict::Held, "{}", terminal(&report));
+    let (runs, features): (Vec<_>, Vec<_>) =
+        report.growth.iter().map(|growth| (growth.runs, growth.features)).unzip();
+    assert_eq!(runs, [1, 2, 4, 8, 16, 32, 40]);
+    assert!(features.is_sorted() && features[6] > features[3], "{features:?}");
+    assert_eq!(report.features.len(), features[6]);
+    let plain = swarm(0..40, false).0;
+    assert!(plain.runs.iter().all(|run| run.mutated_from.is_none()));
+    let drawn: BTreeSet<_> = plain.features.iter().collect();
+    let by_mutation = |found: &&Found| matches!(found.origin, Origin::Mutated(_));
+    let reached =
+        found.iter().filter(by_mutation).flat_map(|found| &found.outcome.reached.features);
+    let new: Vec<String> =
+        reached.map(ToString::to_string).filter(|feature| !drawn.contains(feature)).collect();
+    assert!(!new.is_empty(), "mutation reached nothing that drawing did not");
+    // What was mutated is a file that goes the same way.
+    let mutated = found.iter().find(by_mutation).unwrap();
+    let scenario = &mutated.scenario;
+    let seed = scenario.seed.unwrap();
+    let text = scenario.to_toml(&Plan::draw(scenario, Seed(seed)));
+    let read = Scenario::parse("elsewhere.toml", &text).unwrap();
+    let again = run::run(&read, seed, EngineKind::Leap, None);
+    assert_eq!(again.trace, mutated.outcome.trace);
+    assert_eq!(again.verdict(&read.expect), RunVerdict::Held);
+}
+
+#[test]
+fn what_a_number_runs_depends_neither_on_threads_nor_on_when_the_time_is_over() {
+    let run = |jobs: usize, limit: Option<Duration>| {
+        let jobs = NonZeroUsize::new(jobs).unwrap();
+        let engine = EngineKind::Leap;
+        let swarm = Swarm { seeds: 0..20, jobs, engine, limit, mutates: true, dir: DIR.into() };
+        swarm.run(&mut ()).unwrap()
+    };
+    let one = run(1, None);
+    assert_eq!(one, run(3, None));
+    let some = run(2, Some(Duration::from_millis(1500)));
+    assert!(one.runs.starts_with(&some.runs), "the same runs, perhaps fewer");
+    assert!(run(1, Some(Duration::ZERO)).runs.is_empty());
+}
