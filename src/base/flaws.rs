@@ -88,6 +88,14 @@ impl Flaws {
         false
     }
 
+    /// What is switched off, if anything is.
+    pub fn name(self) -> Option<&'static str> {
+        #[cfg(any(debug_assertions, feature = "mutants"))]
+        return self.one.map(Flaw::name);
+        #[cfg(not(any(debug_assertions, feature = "mutants")))]
+        return None;
+    }
+
     /// This one and no other.
     #[cfg(any(debug_assertions, feature = "mutants"))]
     pub fn only(flaw: Flaw) -> Self {

@@ -338,11 +338,13 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     /// Gives the cluster its time. Writes go on, for they have to resume.
     fn converge(&mut self) {
         let limit = self.engine.now() + WITHIN + REVIVAL;
-        let produces = self.plan.producers(self.scenario) > 0;
+        let producers = self.plan.producers(self.scenario);
         let all = usize::try_from(self.scenario.topic.partitions).unwrap_or(0);
         while self.engine.now() < limit {
             self.advance(limit);
             self.revive();
+            // Who has sent all its records writes no more.
+            let produces = self.control.lock().produced < producers;
             if self.cast.settled() && (!produces || self.written.len() == all) {
                 return;
             }

@@ -38,6 +38,7 @@ fn shrunk(
     budget: usize,
     mut shows: impl FnMut(&Scenario) -> bool,
 ) -> (Scenario, bool) {
+    let mut shows = |scenario: &Scenario| shows(scenario).then_some(scenario.duration);
     let mut search = Search::new(whole.clone(), budget, &mut shows);
     let ended = search.run();
     (search.best, ended)
