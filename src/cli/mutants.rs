@@ -145,3 +145,30 @@ fn chosen(args: &MutantsArgs) -> Result<Vec<Mutant>, String> {
     };
     args.names.iter().map(find).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_is_loaded_as_it_is_when_no_mutant_is_named() {
+        assert_eq!(load("smoke/smoke-calm", None).unwrap().flaws(), Default::default());
+    }
+
+    #[test]
+    #[cfg(not(any(debug_assertions, feature = "mutants")))]
+    fn a_build_without_flaws_says_which_build_has_them() {
+        let problem = load("smoke/smoke-calm", Some("unclean-on")).unwrap_err();
+        assert!(problem.contains("--features mutants"), "{problem}");
+    }
+
+    #[test]
+    #[cfg(any(debug_assertions, feature = "mutants"))]
+    fn a_mutant_is_found_by_its_name_and_a_wrong_one_is_met_with_the_nearest() {
+        let flawed = load("smoke/smoke-calm", Some("unclean-on")).unwrap();
+        assert_eq!(flawed.flaws(), Flaws::only(Flaw::UncleanOn));
+        let problem = |name| load("smoke/smoke-calm", Some(name)).unwrap_err();
+        assert!(problem("unclean-of").contains("did you mean `unclean-on`?"));
+        assert!(problem("no-pre-vote").contains("not expressible yet"));
+    }
+}

@@ -116,7 +116,11 @@ impl<W: World> Partition<W> {
     /// The leader has nothing at this log's end. With epochs that only happens when the leader
     /// deleted what this follower would need next: it starts over where the leader begins.
     fn out_of_range(&self, state: &mut State<W>, answer: &LeaderAnswer) -> Result<(), LogError> {
-        if answer.error == ErrorCode::OffsetOutOfRange && answer.log_start > state.log.log_end() {
+        let out_of_range = answer.error == ErrorCode::OffsetOutOfRange;
+        if out_of_range && state.config.flaws.has(Flaw::NoEpochEntryOnElection) {
+            return self.cut_at_high_watermark(state);
+        }
+        if out_of_range && answer.log_start > state.log.log_end() {
             state.log.truncate_fully_and_start_at(answer.log_start)?;
             state.high_watermark = answer.log_start;
         }
@@ -193,10 +197,10 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// Before KIP-101, a new follower kept nothing that it did not know to be committed.
+    /// Before KIP-101, a new follower kept nothing that it did not know to be committed; and later
+    /// still, where its leader did not know the epoch of its last record (KAFKA-7415).
     pub(super) fn cut_at_high_watermark(&self, state: &mut State<W>) -> Result<(), LogError> {
-        let old = state.config.flaws.has(Flaw::TruncateToHighWatermark);
-        if old && state.high_watermark < state.log.log_end() {
+        if state.high_watermark < state.log.log_end() {
             let end = state.log.truncate_to(state.high_watermark)?.end;
             self.world.probe(Probe::Truncated { partition: self.name.clone(), end });
         }

@@ -54,6 +54,14 @@ pub fn run(
     }
 }
 
+/// Runs one seed of a scenario and judges nothing: what checking costs is what this leaves out.
+pub fn unjudged(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
+    match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None).without_judge().go(),
+        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, None).without_judge().go(),
+    }
+}
+
 /// Runs one seed of a scenario before a recorder, who sees everything and changes nothing.
 pub fn record(
     scenario: &Scenario,
@@ -96,6 +104,7 @@ struct Run<'a, 'w, E: Engine> {
     engine: E,
     cast: Cast,
     judge: Judge,
+    judged: bool,
     control: Shared,
     ends: Ends,
     counts: Counts,
@@ -134,6 +143,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             engine,
             cast,
             judge,
+            judged: true,
             control: Shared::default(),
             ends,
             counts: Counts::default(),
@@ -148,6 +158,11 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
 
     fn recorded(mut self, history: &'a mut Writer<Vec<u8>>) -> Self {
         self.history = Some(history);
+        self
+    }
+
+    fn without_judge(mut self) -> Self {
+        self.judged = false;
         self
     }
 
@@ -273,7 +288,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             if let What::Client(event) = &seen.what {
                 self.count(event);
             }
-            self.judge.observe(&seen);
+            if self.judged {
+                self.judge.observe(&seen);
+            }
             if let Some(recorder) = &mut self.recorder {
                 recorder.see(&seen, self.judge.ghost());
             }
