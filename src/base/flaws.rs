@@ -30,9 +30,12 @@ macro_rules! flaws {
 flaws! {
     /// KIP-101: a new follower cuts its log at its own high watermark, and no epochs are compared.
     TruncateToHighWatermark = "truncate-to-hw-loss",
-    /// KAFKA-7415: a new leader does not note that its epoch begins at its log's end.
+    /// KAFKA-7415: a new leader does not note that its epoch begins at its log's end, and has no
+    /// answer about an epoch above those it has noted: then a follower cuts its log at its own high
+    /// watermark.
     NoEpochEntryOnElection = "no-epoch-entry-on-election",
-    /// KIP-320: a leader takes the fetch of a follower that believes in another epoch.
+    /// KIP-320: a leader takes the fetch of a follower that believes in another epoch, and takes its
+    /// position at its word.
     UnfencedFetch = "unfenced-fetch",
     /// KAFKA-7128: to join the ISR, a follower has to reach the high watermark only.
     JoinBeforeEpochStart = "join-before-epoch-start",
@@ -74,7 +77,8 @@ flaws! {
     DropMarkers = "drop-markers",
     /// Recovery takes batches without a look at their checksums.
     ServeBadCrc = "serve-bad-crc",
-    /// KAFKA-5494: of a producer only the last batch is remembered.
+    /// KAFKA-5494: of a producer only the last batch is remembered; and a producer whose numbers no
+    /// longer fit sends all that is open under new ones, as Kafka's does.
     OneBatchWindow = "one-batch-window",
 }
 
@@ -96,6 +100,14 @@ impl Flaws {
     #[cfg(not(any(debug_assertions, feature = "mutants")))]
     pub const fn has(self, _: Flaw) -> bool {
         false
+    }
+
+    /// What is switched off, if anything is.
+    pub fn name(self) -> Option<&'static str> {
+        #[cfg(any(debug_assertions, feature = "mutants"))]
+        return self.one.map(Flaw::name);
+        #[cfg(not(any(debug_assertions, feature = "mutants")))]
+        return None;
     }
 
     /// This one and no other.

@@ -198,6 +198,10 @@ pub enum Witness {
         position: Option<u64>,
         claims: Option<Offset>,
     },
+    /// Somebody is in sync from now on who can't be elected.
+    JoinedFenced { broker: BrokerId, epoch: LeaderEpoch },
+    /// A consumer read on in a log that had lost what it read before, and was not told.
+    Spliced { consumer: u32, offset: Offset, value: u64, instead: u64, later: Offset },
     /// An index entry points at something else than it says.
     IndexDisagrees {
         broker: BrokerId,
@@ -284,6 +288,7 @@ impl Witness {
             | Self::NeverSent { .. }
             | Self::AboveHighWatermark { .. }
             | Self::Jump { .. }
+            | Self::Spliced { .. }
             | Self::Reordered { .. }
             | Self::EndFell { .. } => self.say_of_clients(f, at),
             Self::NotConverged { .. }
@@ -354,6 +359,10 @@ impl Witness {
                     "consumer {consumer} was at offset {expected} and got offset {got} at {at}"
                 )
             }
+            Self::Spliced { consumer, offset, value, instead, later } => write!(
+                f,
+                "offset {offset} was value {value} to consumer {consumer} and is value {instead} at {at}, yet it read on to offset {later} and was told of no truncation"
+            ),
             Self::Reordered { producer, consumer, earlier, later } => write!(
                 f,
                 "send {} of p{producer} is at offset {}, before its send {} at offset {}, as consumer {consumer} read at {at}",
@@ -447,6 +456,9 @@ impl Witness {
                     f,
                     "log of b{broker} falls from epoch {before} to epoch {after} at offset {offset} at {at}"
                 )
+            }
+            Self::JoinedFenced { broker, epoch } => {
+                write!(f, "b{broker} joins those in sync in epoch {epoch} at {at}, and is fenced")
             }
             Self::HighWatermarkFell { broker, epoch, before, after } => {
                 write!(

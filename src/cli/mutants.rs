@@ -8,13 +8,19 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::refuse;
-use crate::lab::read_seeds;
+#[cfg(any(debug_assertions, feature = "mutants"))]
+use crate::base::{Flaw, Flaws};
+#[cfg(any(debug_assertions, feature = "mutants"))]
+use crate::lab::mutants::{INEXPRESSIBLE, MUTANTS, Mutant, UNCAUGHT};
+use crate::lab::{Scenario, read_seeds};
 
 /// Which mutants, and how long they are hunted.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  brokerquake mutants no-min-insync unclean-on --seeds 50\n\n\
+#[command(
+    after_help = "Example:\n  brokerquake mutants no-min-insync unclean-on --seeds 50 --shrink\n\n\
     Reports: reports/mutants.md and reports/mutants.json.\n\
-    A release build has no mutants: cargo run --release --features mutants -- mutants")]
+    A release build has no mutants: cargo run --release --features mutants -- mutants"
+)]
 #[cfg_attr(
     not(any(debug_assertions, feature = "mutants")),
     allow(dead_code, reason = "this build refuses, whatever was asked")
@@ -23,9 +29,18 @@ pub struct MutantsArgs {
     /// Their names; all when there are none
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// How many seeds of each at most, from 0; or which, the end not included
-    #[arg(long, value_name = "N|A..B", value_parser = read_seeds, default_value = "20")]
+    /// How many seeds each start may take, from 0; or which, the end not included
+    #[arg(long, value_name = "N|A..B", value_parser = read_seeds, default_value = "200")]
     seeds: Range<u64>,
+    /// Starts of each hunt, each on seeds of its own: medians are told
+    #[arg(long, value_name = "K", default_value_t = NonZeroUsize::MIN)]
+    starts: NonZeroUsize,
+    /// Also shrink the first catch of each
+    #[arg(long)]
+    shrink: bool,
+    /// Hunt in this scenario, and by any invariant that it expects to hold; needs names
+    #[arg(long = "in", value_name = "FILE", requires = "names")]
+    scenario: Option<String>,
     /// Hunts at a time; one for each core when absent
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
@@ -34,70 +49,126 @@ pub struct MutantsArgs {
     reports: PathBuf,
 }
 
+/// A scenario as a command names it, with the flaw that it names.
+#[cfg(not(any(debug_assertions, feature = "mutants")))]
+pub(super) fn load(path: &str, mutant: Option<&str>) -> Result<Scenario, String> {
+    match mutant {
+        Some(name) => Err(format!("`--mutant {name}`: {NONE_HERE}")),
+        None => Scenario::load(path).map_err(|problem| problem.to_string()),
+    }
+}
+
+/// A scenario as a command names it, with the flaw that it names.
+#[cfg(any(debug_assertions, feature = "mutants"))]
+pub(super) fn load(path: &str, mutant: Option<&str>) -> Result<Scenario, String> {
+    let scenario = Scenario::load(path).map_err(|problem| problem.to_string())?;
+    let flaws = mutant.map_or(Ok(Flaws::default()), |name| flaw(name).map(Flaws::only))?;
+    Ok(scenario.with_flaws(flaws))
+}
+
+#[cfg(any(debug_assertions, feature = "mutants"))]
+fn flaw(name: &str) -> Result<Flaw, String> {
+    if let Some(flaw) = Flaw::ALL.iter().find(|flaw| flaw.name() == name) {
+        return Ok(*flaw);
+    }
+    if let Some(missing) = INEXPRESSIBLE.iter().find(|missing| missing.name == name) {
+        return Err(format!("`{name}` is not expressible yet: {}", missing.why));
+    }
+    let near = crate::base::nearest(name, Flaw::ALL.iter().map(|flaw| flaw.name()));
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    Err(format!("unknown mutant `{name}`{hint}"))
+}
+
 /// Says which command has them.
 #[cfg(not(any(debug_assertions, feature = "mutants")))]
 pub fn run(_: &MutantsArgs) -> ExitCode {
-    refuse(
-        "mutants",
-        "this build has no flaw to switch on; run `cargo run --release --features mutants -- mutants`",
-    )
+    refuse("mutants", NONE_HERE)
 }
+
+#[cfg(not(any(debug_assertions, feature = "mutants")))]
+const NONE_HERE: &str =
+    "this build has no flaw to switch on; use `cargo run --release --features mutants -- …`";
 
 /// Hunts, tells, and writes reports.
 #[cfg(any(debug_assertions, feature = "mutants"))]
 pub fn run(args: &MutantsArgs) -> ExitCode {
-    use super::say;
-    use crate::lab::mutants::{self, MUTANTS};
+    match hunt(args) {
+        Ok(code) => code,
+        Err(problem) => refuse("mutants", problem),
+    }
+}
 
-    let chosen = match chosen(&args.names) {
-        Ok(chosen) => chosen,
-        Err(problem) => return refuse("mutants", problem),
-    };
+#[cfg(any(debug_assertions, feature = "mutants"))]
+fn hunt(args: &MutantsArgs) -> Result<ExitCode, String> {
+    use super::say;
+    use crate::lab::mutants::{self, Effort};
+
+    let chosen = chosen(args)?;
+    let elsewhere = args.scenario.as_deref().map(|path| load(path, None)).transpose()?;
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let jobs = args.jobs.unwrap_or(cores);
+    let effort = Effort { seeds: args.seeds.clone(), starts: args.starts, shrink: args.shrink };
     let told = |hunt: &mutants::Hunt| say(mutants::line(hunt));
-    let hunts = match mutants::hunt_all(&chosen, &args.seeds, jobs, told) {
-        Ok(hunts) => hunts,
-        Err(problem) => return refuse("mutants", problem),
-    };
+    let jobs = args.jobs.unwrap_or(cores);
+    let hunts = mutants::hunt_all(&chosen, elsewhere.as_ref(), &effort, jobs, told);
+    let hunts = hunts.map_err(|problem| problem.to_string())?;
     let put = |name: &str, text: String| {
         let path = args.reports.join(name);
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
     };
-    let written = std::fs::create_dir_all(&args.reports)
-        .map_err(|error| format!("{}: {error}", args.reports.display()))
-        .and_then(|()| put("mutants.md", mutants::markdown(&hunts)))
-        .and_then(|()| put("mutants.json", mutants::json(&hunts)));
-    if let Err(problem) = written {
-        return refuse("mutants", problem);
-    }
+    std::fs::create_dir_all(&args.reports)
+        .map_err(|error| format!("{}: {error}", args.reports.display()))?;
+    put("mutants.md", mutants::markdown(&hunts))?;
+    put("mutants.json", mutants::json(&hunts))?;
     let caught = hunts.iter().filter(|hunt| hunt.is_as_expected()).count();
     let (hunted, all) = (hunts.len(), MUTANTS.len());
     say(format_args!("{caught} of {hunted} caught ({all} in all)"));
     say(format_args!("reports: {}", args.reports.join("mutants.md").display()));
-    ExitCode::from(u8::from(caught < hunted))
+    Ok(ExitCode::from(u8::from(caught < hunted)))
 }
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
-fn chosen(names: &[String]) -> Result<Vec<&'static crate::lab::mutants::Mutant>, String> {
-    use crate::lab::mutants::{INEXPRESSIBLE, MUTANTS, UNCAUGHT};
-
-    if names.is_empty() {
-        return Ok(MUTANTS.iter().collect());
+fn chosen(args: &MutantsArgs) -> Result<Vec<Mutant>, String> {
+    if args.names.is_empty() {
+        return Ok(MUTANTS.to_vec());
     }
     let find = |name: &String| {
-        if let Some(mutant) = MUTANTS.iter().find(|mutant| mutant.name() == name) {
-            return Ok(mutant);
+        let flaw = flaw(name)?;
+        if args.scenario.is_some() {
+            return Ok(Mutant::anywhere(flaw));
         }
-        if let Some(missing) = INEXPRESSIBLE.iter().find(|missing| missing.name == name) {
-            return Err(format!("`{name}` is not expressible yet: {}", missing.why));
-        }
-        if let Some(uncaught) = UNCAUGHT.iter().find(|uncaught| uncaught.flaw.name() == name) {
-            return Err(format!("`{name}` is not hunted: {}", uncaught.why));
-        }
-        let near = crate::base::nearest(name, MUTANTS.iter().map(|mutant| mutant.name()));
-        let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-        Err(format!("unknown mutant `{name}`{hint}"))
+        let at_large = || {
+            let known = UNCAUGHT.iter().find(|uncaught| uncaught.flaw == flaw);
+            let why = known.map_or("", |known| known.why);
+            format!("`{name}` is not hunted: {why}; `--in FILE` hunts it all the same")
+        };
+        MUTANTS.iter().find(|mutant| mutant.flaw == flaw).copied().ok_or_else(at_large)
     };
-    names.iter().map(find).collect()
+    args.names.iter().map(find).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_is_loaded_as_it_is_when_no_mutant_is_named() {
+        assert_eq!(load("smoke/smoke-calm", None).unwrap().flaws(), Default::default());
+    }
+
+    #[test]
+    #[cfg(not(any(debug_assertions, feature = "mutants")))]
+    fn a_build_without_flaws_says_which_build_has_them() {
+        let problem = load("smoke/smoke-calm", Some("unclean-on")).unwrap_err();
+        assert!(problem.contains("--features mutants"), "{problem}");
+    }
+
+    #[test]
+    #[cfg(any(debug_assertions, feature = "mutants"))]
+    fn a_mutant_is_found_by_its_name_and_a_wrong_one_is_met_with_the_nearest() {
+        let flawed = load("smoke/smoke-calm", Some("unclean-on")).unwrap();
+        assert_eq!(flawed.flaws(), Flaws::only(Flaw::UncleanOn));
+        let problem = |name| load("smoke/smoke-calm", Some(name)).unwrap_err();
+        assert!(problem("unclean-of").contains("did you mean `unclean-on`?"));
+        assert!(problem("no-pre-vote").contains("not expressible yet"));
+    }
 }

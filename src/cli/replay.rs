@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::mutants::load;
 use super::{refuse, say};
 use crate::base::Seed;
 use crate::lab::picture::{self, Picture};
@@ -36,6 +37,9 @@ pub struct ReplayArgs {
     /// Write what clients did and saw to this file, which `brokerquake check` reads
     #[arg(long, value_name = "FILE", conflicts_with = "schedule")]
     history: Option<PathBuf>,
+    /// With a historical flaw switched on, one of `brokerquake mutants`
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
     /// The simulation that it runs in
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
@@ -52,7 +56,7 @@ enum Form {
 
 /// Runs it, and tells what came of it.
 pub fn run(args: &ReplayArgs) -> ExitCode {
-    let scenario = match Scenario::load(&args.scenario) {
+    let scenario = match load(&args.scenario, args.mutant.as_deref()) {
         Ok(scenario) => scenario,
         Err(problem) => return refuse("replay", problem),
     };

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::mutants::load;
 use super::{refuse, say};
 use crate::lab::shrink::{BUDGET, Progress, ShrinkError, Shrunk, shrink_watched};
 use crate::lab::{EngineKind, Scenario, read_seed};
@@ -17,7 +18,7 @@ use crate::lab::{EngineKind, Scenario, read_seed};
 #[command(
     after_help = "Example:\n  brokerquake shrink scenarios/faults/acks-1-leader-kill.toml --seed 3\n\n\
     The result is a scenario with its schedule spelled out. Without --out it is written to\n\
-    scenarios/regressions/SCENARIO-INVARIANT-SEED.toml."
+    scenarios/regressions/SCENARIO-INVARIANT-SEED.toml; with a mutant, to reports/mutants/."
 )]
 pub struct ShrinkArgs {
     /// A file, or a name below scenarios/
@@ -28,6 +29,9 @@ pub struct ShrinkArgs {
     /// The invariant to keep broken; the gravest when absent
     #[arg(long, value_name = "NAME")]
     invariant: Option<String>,
+    /// With a historical flaw switched on, one of `brokerquake mutants`
+    #[arg(long, value_name = "NAME")]
+    mutant: Option<String>,
     /// The simulation that it runs in
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
@@ -41,7 +45,7 @@ pub struct ShrinkArgs {
 
 /// Shrinks, writes, tells.
 pub fn run(args: &ShrinkArgs) -> ExitCode {
-    let scenario = match Scenario::load(&args.scenario) {
+    let scenario = match load(&args.scenario, args.mutant.as_deref()) {
         Ok(scenario) => scenario,
         Err(problem) => return refuse("shrink", problem),
     };

@@ -7,6 +7,7 @@ mod report;
 mod table;
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -14,11 +15,15 @@ use std::time::Duration;
 pub use report::{json, line, markdown};
 pub use table::{INEXPRESSIBLE, Inexpressible, MUTANTS, UNCAUGHT, Uncaught};
 
-use super::scenario::Work;
+use super::scenario::Expectation;
+use super::shrink::{BUDGET, Size, shrink_watched};
 use super::sweep::run_caught;
 use super::verdict::{Broken, RunVerdict};
 use super::{EngineKind, Scenario, files::FileError};
 use crate::base::{Flaw, Flaws};
+
+/// Seeds of one start are so many apart from those of the next.
+const APART: u64 = 1000;
 
 /// A flaw, and how it is to be found.
 #[derive(Clone, Copy, Debug)]
@@ -29,8 +34,20 @@ pub struct Mutant {
     pub source: &'static str,
     /// The exploration, below `scenarios/mutants/`.
     pub scenario: &'static str,
-    /// A run that breaks one of these has caught it.
+    /// A run that breaks one of these has caught it; none means any that the scenario expects to
+    /// hold.
     pub breaks: &'static [&'static str],
+}
+
+/// How long a mutant is hunted.
+#[derive(Clone, Debug)]
+pub struct Effort {
+    /// Of the first start; those of others lie above.
+    pub seeds: Range<u64>,
+    /// How often the hunt begins anew, on seeds of its own.
+    pub starts: NonZeroUsize,
+    /// Whether the first catch is shrunk.
+    pub shrink: bool,
 }
 
 /// A run that caught a mutant.
@@ -46,46 +63,85 @@ pub struct Catch {
     pub broken: Broken,
 }
 
-/// What came of hunting one mutant.
+/// One start of a hunt.
 #[derive(Clone, Debug)]
-pub struct Hunt {
-    /// Which.
-    pub mutant: Mutant,
+pub struct Start {
     /// The first run that caught it.
     pub caught: Option<Catch>,
     /// Seeds that were run, with the fix and without.
     pub tried: u64,
     /// Seeds, with what broke, where nothing was switched off.
     pub innocent: Vec<(u64, Broken)>,
-    /// Time on the cores, with the fix and without.
+    /// Time on the core, of the runs with the flaw.
     pub cpu: Duration,
 }
 
+/// A catch that was cut down to what it needs.
+#[derive(Clone, Debug)]
+pub struct Small {
+    /// How much is left.
+    pub size: Size,
+    /// Runs that it took.
+    pub runs: usize,
+    /// Time on the core.
+    pub cpu: Duration,
+    /// The scenario's file.
+    pub file: String,
+}
+
+/// What came of hunting one mutant.
+#[derive(Clone, Debug)]
+pub struct Hunt {
+    /// Which.
+    pub mutant: Mutant,
+    /// Where.
+    pub scenario: String,
+    /// One after the other.
+    pub starts: Vec<Start>,
+    /// The first catch, shrunk.
+    pub small: Option<Result<Small, String>>,
+}
+
 impl Hunt {
-    /// Caught, and not by what would break anyway.
+    /// Caught in each start, and not by what would break anyway.
     pub fn is_as_expected(&self) -> bool {
-        self.caught.is_some() && self.innocent.is_empty()
+        self.starts.iter().all(|start| start.caught.is_some() && start.innocent.is_empty())
+    }
+
+    /// The first catch.
+    pub fn caught(&self) -> Option<&Catch> {
+        self.starts.iter().find_map(|start| start.caught.as_ref())
+    }
+
+    /// What broke though nothing was switched off.
+    pub fn innocent(&self) -> impl Iterator<Item = &(u64, Broken)> {
+        self.starts.iter().flat_map(|start| &start.innocent)
+    }
+
+    /// The median of the starts' seeds to the first catch; of an even number the higher one.
+    pub fn median_tried(&self) -> u64 {
+        median(self.starts.iter().map(|start| start.tried)).unwrap_or_default()
+    }
+
+    /// The median of the starts' time to the first catch.
+    pub fn median_cpu(&self) -> Duration {
+        median(self.starts.iter().map(|start| start.cpu)).unwrap_or_default()
     }
 }
 
-impl Scenario {
-    /// The same with a fix switched off on every node and client. The final reader keeps it: what
-    /// it reads is what is there.
-    #[must_use]
-    pub fn with_flaws(mut self, flaws: Flaws) -> Self {
-        self.cluster.config.flaws = flaws;
-        self.cluster.topic_defaults.flaws = flaws;
-        for load in &mut self.loads {
-            match &mut load.work {
-                Work::Produce { config, .. } => config.flaws = flaws,
-                Work::Consume { config } => config.flaws = flaws,
-            }
-        }
-        self
-    }
+fn median<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut values: Vec<T> = values.collect();
+    values.sort_unstable();
+    let middle = values.len() / 2;
+    values.into_iter().nth(middle)
 }
 
 impl Mutant {
+    /// A flaw that is looked for in any scenario, by any invariant.
+    pub fn anywhere(flaw: Flaw) -> Self {
+        Self { flaw, source: "", scenario: "", breaks: &[] }
+    }
+
     /// Its name in the catalogue.
     pub fn name(&self) -> &'static str {
         self.flaw.name()
@@ -96,46 +152,79 @@ impl Mutant {
         format!("mutants/{}", self.scenario)
     }
 
-    /// Runs seeds until one catches it, each of them without it as well.
-    pub fn hunt(&self, seeds: std::ops::Range<u64>) -> Result<Hunt, FileError> {
-        let sound = Scenario::load(&self.path())?;
+    fn is_caught_by(&self, broken: &Broken, scenario: &Scenario) -> bool {
+        let expected = scenario.expect.of(&broken.invariant);
+        let any = self.breaks.is_empty() && expected == Expectation::Holds;
+        any || self.breaks.contains(&broken.invariant.as_str())
+    }
+
+    /// Hunts it, each start until a run catches it. Every seed is run without the flaw as well.
+    pub fn hunt(&self, sound: &Scenario, effort: &Effort) -> Hunt {
         let flawed = sound.clone().with_flaws(Flaws::only(self.flaw));
-        let began = cpu_time();
-        let mut hunt = Hunt {
-            mutant: *self,
-            caught: None,
-            tried: 0,
-            innocent: Vec::new(),
-            cpu: Duration::ZERO,
-        };
-        let named = |broken: &Broken| self.breaks.contains(&broken.invariant.as_str());
+        let apart = APART.max(effort.seeds.end - effort.seeds.start);
+        let starts = (0..effort.starts.get() as u64).map(|start| {
+            let shifted = |seed: u64| seed.saturating_add(start * apart);
+            let seeds = shifted(effort.seeds.start)..shifted(effort.seeds.end);
+            self.start(sound, &flawed, seeds)
+        });
+        let starts = starts.collect();
+        let mut hunt = Hunt { mutant: *self, scenario: sound.file.clone(), starts, small: None };
+        hunt.small = hunt.caught().filter(|_| effort.shrink).map(|catch| small(&flawed, catch));
+        hunt
+    }
+
+    /// Runs seeds until one catches it.
+    fn start(&self, sound: &Scenario, flawed: &Scenario, seeds: Range<u64>) -> Start {
+        let mut start = Start { caught: None, tried: 0, innocent: Vec::new(), cpu: Duration::ZERO };
         for seed in seeds {
-            hunt.tried += 1;
-            let held = run_caught(&sound, seed, EngineKind::Leap);
+            start.tried += 1;
+            let held = run_caught(sound, seed, EngineKind::Leap);
             // What would break anyway proves nothing, though the scenario allows it.
             let as_expected = held.verdict(&sound.expect) == RunVerdict::Held;
-            let telling = held.broken.into_iter().find(|broken| !as_expected || named(broken));
-            hunt.innocent.extend(telling.map(|broken| (seed, broken)));
-            let outcome = run_caught(&flawed, seed, EngineKind::Leap);
-            if let Some(broken) = outcome.broken.into_iter().find(named) {
-                let (trace, faults) = (outcome.trace.to_string(), outcome.counts.faults);
-                hunt.caught = Some(Catch { seed, trace, faults, broken });
+            let telling = |broken: &Broken| !as_expected || self.is_caught_by(broken, sound);
+            let telling = held.broken.into_iter().find(telling);
+            start.innocent.extend(telling.map(|broken| (seed, broken)));
+            let began = cpu_time();
+            let outcome = run_caught(flawed, seed, EngineKind::Leap);
+            start.cpu += cpu_time().saturating_sub(began);
+            let (trace, faults) = (outcome.trace.to_string(), outcome.counts.faults);
+            let mut broken = outcome.broken.into_iter();
+            if let Some(broken) = broken.find(|broken| self.is_caught_by(broken, sound)) {
+                start.caught = Some(Catch { seed, trace, faults, broken });
                 break;
             }
         }
-        hunt.cpu = cpu_time().saturating_sub(began);
-        Ok(hunt)
+        start
     }
 }
 
-/// Hunts mutants, several at a time; `told` hears of each as it ends. Results are in the order of
-/// the mutants.
+/// Shrinks a catch and keeps the file.
+fn small(flawed: &Scenario, catch: &Catch) -> Result<Small, String> {
+    let began = cpu_time();
+    let invariant = Some(catch.broken.invariant.as_str());
+    let (engine, mut nobody) = (EngineKind::Leap, |_| ());
+    let shrunk = shrink_watched(flawed, catch.seed, engine, BUDGET, invariant, &mut nobody);
+    let shrunk = shrunk.map_err(|error| error.to_string())?;
+    let cpu = cpu_time().saturating_sub(began);
+    shrunk.write().map_err(|error| error.to_string())?;
+    Ok(Small { size: shrunk.after, runs: shrunk.runs, cpu, file: shrunk.scenario.file })
+}
+
+/// Hunts mutants, several at a time, in their scenarios or elsewhere; `told` hears of each as it
+/// ends. Results are in the order of the mutants.
 pub fn hunt_all(
-    mutants: &[&Mutant],
-    seeds: &std::ops::Range<u64>,
+    mutants: &[Mutant],
+    elsewhere: Option<&Scenario>,
+    effort: &Effort,
     jobs: NonZeroUsize,
     told: impl Fn(&Hunt) + Sync,
 ) -> Result<Vec<Hunt>, FileError> {
+    let place = |mutant: &Mutant| match elsewhere {
+        Some(scenario) => Ok(scenario.clone()),
+        None => Scenario::load(&mutant.path()),
+    };
+    let places = mutants.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    let hunted: Vec<_> = mutants.iter().zip(&places).collect();
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -143,11 +232,9 @@ pub fn hunt_all(
             scope.spawn(|| {
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(mutant) = mutants.get(index) else { return };
-                    let hunt = mutant.hunt(seeds.clone());
-                    if let Ok(hunt) = &hunt {
-                        told(hunt);
-                    }
+                    let Some((mutant, scenario)) = hunted.get(index) else { return };
+                    let hunt = mutant.hunt(scenario, effort);
+                    told(&hunt);
                     let mut done = done.lock().unwrap_or_else(|poison| poison.into_inner());
                     done.push((index, hunt));
                 }
@@ -156,7 +243,7 @@ pub fn hunt_all(
     });
     let mut done = done.into_inner().unwrap_or_else(|poison| poison.into_inner());
     done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, hunt)| hunt).collect()
+    Ok(done.into_iter().map(|(_, hunt)| hunt).collect())
 }
 
 /// What this thread has had of its core: told beside the results, and no part of them.

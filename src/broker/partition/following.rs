@@ -119,7 +119,14 @@ impl<W: World> Partition<W> {
     /// whether it did.
     fn out_of_range(&self, state: &mut State<W>, answer: &LeaderAnswer) -> Result<bool, LogError> {
         let behind = answer.log_start > state.log.log_end();
-        if answer.error != ErrorCode::OffsetOutOfRange || !behind {
+        if answer.error != ErrorCode::OffsetOutOfRange {
+            return Ok(false);
+        }
+        if state.config.flaws.has(Flaw::NoEpochEntryOnElection) {
+            self.cut_at_high_watermark(state)?;
+            return Ok(false);
+        }
+        if !behind {
             return Ok(false);
         }
         state.log.truncate_fully_and_start_at(answer.log_start)?;
@@ -200,10 +207,10 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// Before KIP-101, a new follower kept nothing that it did not know to be committed.
+    /// Before KIP-101, a new follower kept nothing that it did not know to be committed; and later
+    /// still, where its leader did not know the epoch of its last record (KAFKA-7415).
     pub(super) fn cut_at_high_watermark(&self, state: &mut State<W>) -> Result<(), LogError> {
-        let old = state.config.flaws.has(Flaw::TruncateToHighWatermark);
-        if old && state.high_watermark < state.log.log_end() {
+        if state.high_watermark < state.log.log_end() {
             let end = state.log.truncate_to(state.high_watermark)?.end;
             self.world.probe(Probe::Truncated { partition: self.name.clone(), end });
         }

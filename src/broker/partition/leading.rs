@@ -237,8 +237,9 @@ impl<W: World> Partition<W> {
     ) -> Result<Found<W>, ErrorCode> {
         let flaws = state.config.flaws;
         let leads = leader(state)?;
+        let of_this_epoch = check_epoch(leads, read.current_epoch);
         if read.reader == Reader::Consumer || !flaws.has(Flaw::UnfencedFetch) {
-            check_epoch(leads, read.current_epoch)?;
+            of_this_epoch?;
         }
         if let Reader::Replica { id, .. } = read.reader
             && !leads.is_replica(id)
@@ -246,7 +247,12 @@ impl<W: World> Partition<W> {
             // The leader has not heard of this replica yet; it will, from the metadata log.
             return Err(ErrorCode::UnknownLeaderEpoch);
         }
-        if read.last_fetched_epoch != LeaderEpoch::NONE {
+        // Only with a flaw is one of another epoch taken: before KIP-320 its word was all there was.
+        if read.last_fetched_epoch != LeaderEpoch::NONE && of_this_epoch.is_ok() {
+            let unheard_of = read.last_fetched_epoch > state.log.latest_epoch();
+            if unheard_of && flaws.has(Flaw::NoEpochEntryOnElection) {
+                return Err(ErrorCode::OffsetOutOfRange);
+            }
             let (epoch, end) = state.log.end_offset_for(read.last_fetched_epoch);
             if let Some((epoch, end)) =
                 diverging(read.last_fetched_epoch, read.offset, (epoch, end))

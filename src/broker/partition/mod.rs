@@ -183,7 +183,9 @@ impl<W: World> Partition<W> {
                 new_epoch.then(|| state.log.save_epochs())
             } else {
                 self.follow(&mut state, told);
-                self.cut_at_high_watermark(&mut state)?;
+                if state.config.flaws.has(Flaw::TruncateToHighWatermark) {
+                    self.cut_at_high_watermark(&mut state)?;
+                }
                 None
             }
         };

@@ -1,16 +1,25 @@
 //! `candidate-completeness`: each running member of the ISR and the ELR holds what a leader must
 //! hold, for any of them could be elected now.
 //!
-//! Asked when an ISR changes, when something new is promised, and when a broker is admitted. A
-//! member that restarted is not asked before the controller has admitted it again: what it lost
-//! may cost it its place (KIP-966). The ELR is the ghost's own: who left an ISR that became too
-//! small, and has run ever since.
+//! Asked when an ISR changes, when something new is promised, when a broker is admitted, and when a
+//! log is cut. A member that restarted is not asked before the controller has admitted it again:
+//! what it lost may cost it its place (KIP-966). The ELR is the ghost's own: who left an ISR that
+//! became too small, and has run ever since.
+//!
+//! Who joins an ISR must not be fenced (KIP-841): nobody could elect it. Who is fenced while it is
+//! the last member stays.
+
+use std::collections::BTreeMap;
 
 use crate::base::{BrokerId, TopicPartition};
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 
-pub(super) struct CandidateCompleteness;
+#[derive(Default)]
+pub(super) struct CandidateCompleteness {
+    /// Who was in sync, as last committed.
+    in_sync: BTreeMap<TopicPartition, Vec<BrokerId>>,
+}
 
 impl Invariant for CandidateCompleteness {
     fn name(&self) -> &'static str {
@@ -19,6 +28,9 @@ impl Invariant for CandidateCompleteness {
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
         for change in event.changes {
+            if let Change::Committed { partition } = change {
+                self.joined(event, ghost, partition)?;
+            }
             match change {
                 Change::Committed { partition } | Change::Promised { partition, .. } => {
                     let Some(known) = ghost.partition(partition) else { continue };
@@ -34,10 +46,42 @@ impl Invariant for CandidateCompleteness {
                         }
                     }
                 }
+                Change::Cut { host, partition, .. } => {
+                    let Some(broker) = ghost.host(*host).map(|host| host.broker) else { continue };
+                    if ghost.partition(partition).is_some_and(|known| known.may_lead(broker)) {
+                        ask(event, ghost, partition, broker)?;
+                    }
+                }
+                Change::Gone { partition } => {
+                    self.in_sync.remove(partition);
+                }
                 _ => {}
             }
         }
         Ok(())
+    }
+}
+
+impl CandidateCompleteness {
+    /// Whoever is in sync now and was not before is not fenced.
+    fn joined(
+        &mut self,
+        event: &Event<'_>,
+        ghost: &Ghost,
+        name: &TopicPartition,
+    ) -> Result<(), Violation> {
+        let Some(state) = ghost.partition(name).map(|known| &known.committed) else {
+            return Ok(());
+        };
+        let Some(before) = self.in_sync.insert(name.clone(), state.isr.clone()) else {
+            return Ok(());
+        };
+        let fenced = |id: &BrokerId| {
+            ghost.hosts().any(|(_, host)| host.broker == *id && host.fenced) && !before.contains(id)
+        };
+        let Some(broker) = state.isr.iter().copied().find(fenced) else { return Ok(()) };
+        let witness = Witness::JoinedFenced { broker, epoch: state.leader_epoch };
+        event.broke("candidate-completeness", name, witness)
     }
 }
 
@@ -153,5 +197,42 @@ mod tests {
         story.boot(2);
         story.admitted(2);
         assert!(story.sentence().contains("absent on in-sync b2"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn fires_when_a_member_cuts_what_was_exposed() {
+        let mut story = exposed();
+        story.cut(2, 0);
+        assert!(story.sentence().contains("absent on in-sync b2"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn silent_when_somebody_else_cuts_it() {
+        let mut story = exposed();
+        story.writes(3, 0, 0, &[100]);
+        story.cut(3, 0);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_somebody_joins_who_is_fenced() {
+        let mut story = exposed();
+        story.writes(3, 0, 0, &[100]);
+        story.fenced(3);
+        story.commits(Some(1), 0, &[1, 2, 3]);
+        story.fired("orders-0 b3 joins those in sync in epoch 0 at 1.000 s, and is fenced");
+    }
+
+    #[test]
+    fn silent_when_it_was_admitted_before_and_when_the_last_member_is_fenced() {
+        let mut story = exposed();
+        story.writes(3, 0, 0, &[100]);
+        story.fenced(3);
+        story.admitted(3);
+        story.commits(Some(1), 0, &[1, 2, 3]);
+        story.commits(Some(2), 1, &[2]);
+        story.fenced(2);
+        story.commits(None, 2, &[2]);
+        story.silent();
     }
 }

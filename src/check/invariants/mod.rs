@@ -22,6 +22,7 @@ mod one_controller_per_epoch;
 mod one_leader_per_epoch;
 mod poll_backward;
 mod poll_skip;
+mod poll_splice;
 mod reads_reach_end;
 mod recovery_trusts_only_synced;
 mod send_reorder;
@@ -55,6 +56,7 @@ pub const NAMES: &[&str] = &[
     "aborted-read",
     "poll-skip",
     "poll-backward",
+    "poll-splice",
     "duplicate",
     "send-reorder",
     "writes-resume",
@@ -74,7 +76,7 @@ pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
     if !setup.brokers.is_empty() {
         chosen.push(Box::new(one_leader_per_epoch::OneLeaderPerEpoch::default()));
         chosen.push(Box::new(leader_completeness::LeaderCompleteness));
-        chosen.push(Box::new(candidate_completeness::CandidateCompleteness));
+        chosen.push(Box::new(candidate_completeness::CandidateCompleteness::default()));
         chosen.push(Box::new(committed_prefix_agrees::CommittedPrefixAgrees::default()));
         chosen.push(Box::new(offsets_dense::OffsetsDense));
         chosen.push(Box::new(epochs_monotonic::EpochsMonotonic));
@@ -96,6 +98,7 @@ pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
     chosen.push(Box::new(aborted_read::AbortedRead));
     chosen.push(Box::new(poll_skip::PollSkip));
     chosen.push(Box::new(poll_backward::PollBackward));
+    chosen.push(Box::new(poll_splice::PollSplice::default()));
     if setup.idempotence {
         chosen.push(Box::new(duplicate::Duplicate));
         chosen.push(Box::new(send_reorder::SendReorder::default()));

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::batch::{Batch, Number};
 use super::core::{Core, Effect};
-use crate::base::{Instant, ProducerEpoch, ProducerId};
+use crate::base::{Flaw, Instant, ProducerEpoch, ProducerId};
 use crate::client::ProduceCause;
 use crate::client::backoff::Backoff;
 use crate::io::Address;
@@ -195,7 +195,9 @@ impl Core {
         partition.sequences = Sequences { owner: identity, ..Sequences::default() };
         let sent = std::mem::take(&mut partition.sent);
         for mut batch in sent {
-            if batch.promise.may_be_stored {
+            // Kafka's producer numbers all anew.
+            let all_anew = self.config.flaws.has(Flaw::OneBatchWindow);
+            if batch.promise.may_be_stored && !all_anew {
                 self.memory.release(batch.memory);
                 batch.promise.failed(batch.last_problem);
                 continue;

@@ -43,64 +43,54 @@ const LOST: &[&str] = &["leader-completeness", "candidate-completeness", "acked-
 /// What a client is told with `acks=1` is no promise; what was exposed to readers is.
 const INCOMPLETE: &[&str] = &["leader-completeness", "candidate-completeness"];
 
+/// A node that can't start again, for its files are not what they say.
+const NEVER_BACK: &str = "converges";
+
 /// Every mutant that is hunted.
 pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::TruncateToHighWatermark, "KIP-101", "kills", LOST),
+    mutant(Flaw::NoEpochEntryOnElection, "KAFKA-7415", "blind-brokers", LOST),
+    mutant(Flaw::UnfencedFetch, "KIP-320", "old-news", INCOMPLETE),
+    mutant(Flaw::JoinBeforeEpochStart, "KAFKA-7128", "cuts", INCOMPLETE),
     mutant(Flaw::IgnoreDivergingOffset, "KAFKA-13141", "long-tails", INCOMPLETE),
     mutant(Flaw::TruncateAfterHighWatermark, "KAFKA-14704", "kills", &["committed-prefix-agrees"]),
-    mutant(Flaw::HighWatermarkOverCommittedIsr, "KAFKA-8836", "cuts", LOST),
+    mutant(Flaw::HighWatermarkOverCommittedIsr, "KAFKA-8836", "slow-controller", LOST),
+    mutant(Flaw::FencedMayJoin, "KIP-841", "cuts", &["candidate-completeness"]),
     mutant(Flaw::ForgetLastInSync, "KIP-966", "power", LOST),
     mutant(Flaw::HighWatermarkBelowMinIsr, "KAFKA-15583", "acks-1", INCOMPLETE),
     mutant(Flaw::NoMinInsync, "KAFKA-1555", "cuts", &["acked-write-lost", "min-insync-enforced"]),
     mutant(Flaw::UncleanOn, "KIP-106", "kills", &["acked-write-lost"]),
+    mutant(Flaw::ConsumerIgnoresTruncation, "KAFKA-7747", "unclean", &["poll-splice"]),
     mutant(Flaw::LagByFetchTime, "replica.lag.time.max.ms", "stale-watermark", LOST),
+    mutant(
+        Flaw::TrustDirtyStart,
+        "KAFKA-10471",
+        "restart-power",
+        &["recovery-trusts-only-synced", NEVER_BACK],
+    ),
     mutant(Flaw::NoDirectorySync, "KAFKA-3968", "flushed-power", LOST),
     mutant(Flaw::RetryFsync, "fsyncgate", "failing-syncs", LOST),
     mutant(Flaw::DeadDirectoryStaysLeader, "KIP-858", "dead-directory", &["writes-resume"]),
+    mutant(
+        Flaw::RenameBeforeSync,
+        "KAFKA-16541",
+        "flushed-power",
+        &["committed-prefix-agrees", NEVER_BACK],
+    ),
+    mutant(Flaw::OneBatchWindow, "KAFKA-5494", "lost-answers", &["duplicate"]),
 ];
 
 /// Flaws that are there and not found.
 pub const UNCAUGHT: &[Uncaught] = &[
     uncaught(
-        Flaw::NoEpochEntryOnElection,
-        "elections without writes are explored, but no two logs were seen to part by it",
-    ),
-    uncaught(
-        Flaw::UnfencedFetch,
-        "followers compare epochs with each fetch, so that one of an old epoch is true all the same",
-    ),
-    uncaught(
-        Flaw::JoinBeforeEpochStart,
-        "a high watermark is stale for one round trip only: links have to be slower",
-    ),
-    uncaught(
-        Flaw::FencedMayJoin,
-        "a fenced member that has all records is no loss; no invariant says that it may not be there",
-    ),
-    uncaught(
         Flaw::NoBrokerEpochInIsr,
-        "an AlterPartition has to arrive after its subject's session timed out: requests have to be slower",
-    ),
-    uncaught(
-        Flaw::ConsumerIgnoresTruncation,
-        "after an unclean election an offset shows two records anyway; no invariant follows what one \
-         consumer missed",
-    ),
-    uncaught(
-        Flaw::TrustDirtyStart,
-        "no invariant says yet that recovery trusts only what was synced",
-    ),
-    uncaught(
-        Flaw::RenameBeforeSync,
-        "not seen where the rack loses power; a malformed history of epochs is rebuilt from batches",
+        "a broker that died can't register again while its session lasts, and what its leader asked \
+         for travels before the leader's own heartbeats: it would have to be under way for longer \
+         than a session, by when the leader is fenced",
     ),
     uncaught(
         Flaw::ServeBadCrc,
         "caught where crash states of one log are enumerated (`cargo test --test crashes`)",
-    ),
-    uncaught(
-        Flaw::OneBatchWindow,
-        "not seen where answers were cut off from producers; the reason is not known yet",
     ),
 ];
 
@@ -114,9 +104,20 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
         "epoch-reply-without-epoch",
         "followers learn where logs part from Fetch, which always names the epoch",
     ),
-    missing("stale-epoch-in-session", "there are no fetch sessions"),
-    missing("join-without-epoch-fetch", "replicas are not reassigned"),
+    missing(
+        "stale-epoch-in-session",
+        "there are no fetch sessions: each fetch names its epoch, and its follower drops the answer \
+         once the epoch or its log's end is another",
+    ),
+    missing(
+        "join-without-epoch-fetch",
+        "replicas are not reassigned, and a leader begins every epoch without knowing its followers",
+    ),
     missing("no-topic-id", "no fault deletes a topic and creates it again"),
+    missing(
+        "reset-all-sequences",
+        "a producer keeps numbers and their epoch by partition: there is nothing that resets them all",
+    ),
     missing(
         "stale-control-request",
         "no controller sends requests to brokers: they fetch the metadata log",

@@ -55,6 +55,7 @@ pub(super) fn promise(invariant: &str) -> &'static str {
         "send-reorder" => "Records of one producer are stored in the order of sending.",
         "poll-skip" => "A consumer skips nothing.",
         "poll-backward" => "A consumer never goes back by itself.",
+        "poll-splice" => "A consumer that reads on does so in the log that it began in.",
         "converges" => "Once faults end, replicas become equal in bounded time.",
         "writes-resume" => "Once faults end, writes are acknowledged again in bounded time.",
         "reads-reach-end" => "Once faults end, a reader reaches the end in bounded time.",

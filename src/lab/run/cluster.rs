@@ -123,7 +123,7 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
     let (mut producers, mut consumers) = (0, 0);
     for (load, clients) in scenario.loads.iter().zip(&plan.clients) {
         match &load.work {
-            Work::Produce { rate, record_size, config } => {
+            Work::Produce { rate, begins, records, record_size, config } => {
                 for _ in 0..*clients {
                     producers += 1;
                     let name = format!("p{producers}");
@@ -135,6 +135,8 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
                         topic: scenario.topic.name.as_str().into(),
                         partitions: scenario.topic.partitions,
                         interval: rate.interval(*clients),
+                        begins: *begins,
+                        records: *records,
                         record_size: *record_size,
                         config,
                     };

@@ -96,6 +96,10 @@ pub(super) struct Producing {
     pub topic: Arc<str>,
     pub partitions: i32,
     pub interval: Duration,
+    /// What is due before is drawn, and not sent.
+    pub begins: Duration,
+    /// How many it sends at most.
+    pub records: Option<u64>,
     pub record_size: Range<u64>,
     pub config: ProducerConfig,
 }
@@ -116,8 +120,21 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, control: &Shared) {
     let idempotent = idempotent && acks == Acks::All;
     let Ok(producer) = Producer::start(world.clone(), work.config) else { return };
     let mut random = world.random(Stream::named("producer load"));
+    let begins = world.now() + work.begins;
     let mut due = world.now() + work.interval.mul_f64(random.random_range(0.0..1.0));
+    let mut left = work.records.unwrap_or(u64::MAX);
     for op in 0.. {
+        if left == 0 {
+            break;
+        }
+        if due < begins {
+            // Drawn all the same, so that what follows is what it would have been.
+            let _: i32 = random.random_range(0..work.partitions);
+            work.record_size.draw(&mut random);
+            due = due + work.interval;
+            continue;
+        }
+        left -= 1;
         world.sleep_until(due).await;
         if control.lock().stop_producing {
             break;

@@ -76,6 +76,14 @@ pub fn run(
     }
 }
 
+/// Runs one seed of a scenario and judges nothing: what checking costs is what this leaves out.
+pub fn unjudged(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
+    match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None).without_judge().go(),
+        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, None).without_judge().go(),
+    }
+}
+
 /// Runs one seed of a scenario before all who want to see it.
 pub fn watched(
     scenario: &Scenario,
@@ -136,6 +144,7 @@ struct Run<'a, 'w, E: Engine> {
     cast: Cast,
     judge: Judge,
     lookout: Lookout,
+    judged: bool,
     control: Shared,
     ends: Ends,
     counts: Counts,
@@ -184,6 +193,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             cast,
             judge,
             lookout,
+            judged: true,
             control: Shared::default(),
             ends,
             counts: Counts::default(),
@@ -207,6 +217,11 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
 
     fn recorded(mut self, history: Option<&'a mut Writer<Vec<u8>>>) -> Self {
         self.history = history;
+        self
+    }
+
+    fn without_judge(mut self) -> Self {
+        self.judged = false;
         self
     }
 
@@ -343,7 +358,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             if let What::Client(event) = &seen.what {
                 self.count(event);
             }
-            self.judge.observe(&seen);
+            if self.judged {
+                self.judge.observe(&seen);
+            }
             self.lookout.see(&seen, self.judge.ghost());
             if let Some(recorder) = &mut self.recorder {
                 recorder.see(&seen, self.judge.ghost());
@@ -414,11 +431,13 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     /// Gives the cluster its time. Writes go on, for they have to resume.
     fn converge(&mut self) {
         let limit = self.engine.now() + WITHIN + REVIVAL;
-        let produces = self.plan.producers(self.scenario) > 0;
+        let producers = self.plan.producers(self.scenario);
         let all = usize::try_from(self.scenario.topic.partitions).unwrap_or(0);
         while self.engine.now() < limit {
             self.advance(limit);
             self.revive();
+            // Who has sent all its records writes no more.
+            let produces = self.control.lock().produced < producers;
             if self.cast.settled() && (!produces || self.written.len() == all) {
                 return;
             }

@@ -21,6 +21,7 @@ pub use role::{Role, Roles};
 pub use value::{Notation, Range, Rate};
 
 use super::schedule::Fault;
+use crate::base::Flaws;
 use crate::base::config::{BrokerConfig, ConsumerConfig, ProducerConfig, TopicConfig};
 use crate::sim::disk::DiskProfile;
 
@@ -61,6 +62,28 @@ pub(super) struct Written {
     pub(super) cluster: Vec<(String, String)>,
     pub(super) topic: Vec<(String, String)>,
     pub(super) disk: Vec<(&'static str, u64)>,
+}
+
+impl Scenario {
+    /// The same with a fix switched off on every node and client. The final reader keeps it: what
+    /// it reads is what is there.
+    #[must_use]
+    pub fn with_flaws(mut self, flaws: Flaws) -> Self {
+        self.cluster.config.flaws = flaws;
+        self.cluster.topic_defaults.flaws = flaws;
+        for load in &mut self.loads {
+            match &mut load.work {
+                Work::Produce { config, .. } => config.flaws = flaws,
+                Work::Consume { config } => config.flaws = flaws,
+            }
+        }
+        self
+    }
+
+    /// What is switched off.
+    pub fn flaws(&self) -> Flaws {
+        self.cluster.config.flaws
+    }
 }
 
 /// `[cluster]`.
@@ -117,6 +140,10 @@ pub enum Work {
     Produce {
         /// By all clients together.
         rate: Rate,
+        /// Nothing that is due before is sent; what comes after is as if it had been.
+        begins: Duration,
+        /// How many each client sends at most; without end when absent.
+        records: Option<u64>,
         /// Bytes of a record's value, drawn for each record.
         record_size: Range<u64>,
         /// Every such producer's settings.

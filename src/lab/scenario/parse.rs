@@ -302,10 +302,22 @@ fn load(mut section: Section, problems: &mut Problems) -> Option<Load> {
         }
         value
     });
+    let begins = section.value::<Duration>("begins", problems);
+    let begins = begins.map_or(Duration::ZERO, |At { line, value }| {
+        if value > MAX_DURATION {
+            problems.add(line, "`begins`: expected at most a day");
+        }
+        value.min(MAX_DURATION)
+    });
+    let records = section.value::<u64>("records", problems).map(|records| records.value);
     let mut config = Box::new(ProducerConfig::default());
     let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
     let rate = rate.unwrap_or(Rate { count: 100, per: Duration::from_secs(1) });
-    Some(Load { clients, work: Work::Produce { rate, record_size, config }, written })
+    Some(Load {
+        clients,
+        work: Work::Produce { rate, begins, records, record_size, config },
+        written,
+    })
 }
 
 fn expect(section: Option<Section>, problems: &mut Problems) -> Expect {

@@ -38,10 +38,16 @@ impl Scenario {
         for (load, clients) in self.loads.iter().zip(&plan.clients) {
             text.push_str("\n[[load]]\n");
             match &load.work {
-                Work::Produce { rate, record_size, .. } => {
+                Work::Produce { rate, begins, records, record_size, .. } => {
                     push(&mut text, "kind", "\"producer\"");
                     push(&mut text, "clients", &clients.to_string());
                     push(&mut text, "rate", &quote(&rate.show()));
+                    if !begins.is_zero() {
+                        push(&mut text, "begins", &quote(&begins.show()));
+                    }
+                    if let Some(records) = records {
+                        push(&mut text, "records", &records.to_string());
+                    }
                     push(&mut text, "record.size", &quote(&record_size.to_string()));
                 }
                 Work::Consume { .. } => {

@@ -26,8 +26,10 @@ use crate::base::Seed;
 
 /// Where shrunk scenarios are kept, relative to the current directory.
 pub const REGRESSIONS: &str = "scenarios/regressions";
+/// Where those of mutants go: with the fix they show nothing.
+pub const MUTANTS: &str = "reports/mutants";
 /// Runs that a search may take when nobody says how many.
-pub const BUDGET: NonZeroUsize = NonZeroUsize::new(400).unwrap();
+pub const BUDGET: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 
 /// Widest line of a head comment.
 const WIDTH: usize = 98;
@@ -168,7 +170,12 @@ impl Shrunk {
             EngineKind::Leap => String::new(),
             other => format!(" --engine {}", other.name()),
         };
-        let replay = format!("replay: cargo run --release -- replay {file}{engine}");
+        let (feature, mutant) = match self.scenario.flaws().name() {
+            None => ("", String::new()),
+            Some(name) => (" --features mutants", format!(" --mutant {name}")),
+        };
+        let replay =
+            format!("replay: cargo run --release{feature} -- replay {file}{mutant}{engine}");
         self.scenario.story = format!("{}\n{replay}", self.head);
         self
     }
@@ -216,8 +223,10 @@ pub fn shrink_watched(
     let mut whole = spelled_out(scenario, seed);
     let first = run_caught(scenario, seed, engine);
     let target = Target::of(scenario, &first, engine, invariant)?;
-    whole.name = name(&scenario.name, &target.invariant, seed);
-    whole.file = format!("{REGRESSIONS}/{}.toml", whole.name);
+    let flaw = scenario.flaws().name();
+    whole.name = name(flaw.unwrap_or(&scenario.name), &target.invariant, seed);
+    let dir = if flaw.is_some() { MUTANTS } else { REGRESSIONS };
+    whole.file = format!("{dir}/{}.toml", whole.name);
     let before = Size::of(&whole, &first);
     // Said in its own words the run must go the same way: the schedule is all that was drawn.
     let mut best = run_caught(&whole, seed, engine);
@@ -239,7 +248,7 @@ pub fn shrink_watched(
         }
         runs += 1;
         watch(Progress { runs, budget: budget.get(), size });
-        shows
+        shows.then(|| target.seen(&best))
     };
     let mut search = Search::new(whole, budget.get(), &mut shows);
     let minimal = search.run();
@@ -323,6 +332,13 @@ impl Target {
             .find(|broken| broken.invariant == self.invariant && shape(broken) == self.shape)
     }
 
+    /// By when it is seen: what a run reads in the end may be seen nowhere before, and rests on all
+    /// of it.
+    fn seen(&self, outcome: &Outcome) -> Duration {
+        let after = |broken: &Broken| Duration::from_millis(broken.at_ms.saturating_add(1));
+        self.find(outcome).map_or(outcome.simulated, after)
+    }
+
     /// Not merely some failure: this one, and nothing graver beside it.
     fn is_shown_by(&self, outcome: &Outcome, scenario: &Scenario) -> bool {
         self.find(outcome).is_some() && outcome.verdict(&scenario.expect) == self.verdict
@@ -364,9 +380,10 @@ fn name(scenario: &str, invariant: &str, seed: u64) -> String {
 
 /// What the file shows, and where it is from.
 fn head(broken: &Broken, source: &Scenario, seed: u64, (before, after): (Size, Size)) -> String {
+    let flaw = source.flaws().name().map_or_else(String::new, |name| format!(", with `{name}`"));
     let lines = [
         format!("Breaks {}: {}.", broken.invariant, broken.what.trim_end_matches('.')),
-        format!("Shrunk from {}, seed {seed}: {before}.", source.file),
+        format!("Shrunk from {}, seed {seed}{flaw}: {before}.", source.file),
         format!("Left: {after}."),
     ];
     lines.iter().map(|line| wrap(line)).collect::<Vec<_>>().join("\n")

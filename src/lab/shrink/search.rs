@@ -1,18 +1,26 @@
 //! The search for the smallest scenario that still has a property, whatever the property is.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::steps::{self, STEPS};
 use crate::lab::Scenario;
 use crate::lab::schedule::Fault;
 
-/// Says whether a smaller scenario still has the property. Asked once for each text.
-pub(super) type Shows<'a> = &'a mut dyn FnMut(&Scenario) -> bool;
+/// Says whether a smaller scenario still has the property, and by when it is seen, counted from the
+/// beginning of the run. Asked once for each text.
+pub(super) type Shows<'a> = &'a mut dyn FnMut(&Scenario) -> Option<Duration>;
+
+/// The faults of a schedule in so many parts: few of them are a bold step, whose candidates are
+/// tried at other times too.
+const BOLD: usize = 4;
 
 /// Where a search stands.
 pub(super) struct Search<'a> {
     /// The smallest so far that has the property.
     pub best: Scenario,
+    /// By when it is seen there.
+    seen: Duration,
     /// Questions that may still be asked.
     left: usize,
     shows: Shows<'a>,
@@ -23,7 +31,8 @@ pub(super) struct Search<'a> {
 impl<'a> Search<'a> {
     /// `whole` has its schedule spelled out, and has the property.
     pub fn new(whole: Scenario, budget: usize, shows: Shows<'a>) -> Self {
-        Self { best: whole, left: budget, shows, asked: BTreeSet::new() }
+        let seen = whole.duration;
+        Self { best: whole, seen, left: budget, shows, asked: BTreeSet::new() }
     }
 
     /// Goes on until nothing more can go. False when the budget ended first.
@@ -31,8 +40,10 @@ impl<'a> Search<'a> {
         loop {
             let before = self.best.clone();
             // A shorter run is a cheaper question, so that comes before everything else.
+            self.end_when_seen();
             self.descend(steps::shorter);
             self.faults();
+            self.end_when_seen();
             for step in STEPS {
                 self.descend(*step);
             }
@@ -53,11 +64,18 @@ impl<'a> Search<'a> {
             return false;
         }
         self.left -= 1;
-        let shows = (self.shows)(&candidate);
-        if shows {
-            self.best = candidate;
+        let Some(seen) = (self.shows)(&candidate) else { return false };
+        self.seen = seen;
+        self.best = candidate;
+        true
+    }
+
+    /// What comes after the property was seen goes first: nothing before it changes.
+    fn end_when_seen(&mut self) {
+        if self.seen < self.best.duration {
+            let ended = steps::ended(&self.best, self.seen);
+            self.accept(ended);
         }
-        shows
     }
 
     /// Takes one kind of step as often as that works, the boldest first.
@@ -86,15 +104,32 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Tries the list without each of `parts` equal parts. The last part goes first: what comes
-    /// late is most often not needed, and what it leaves is unchanged up to there.
+    /// Tries each of `parts` equal parts of the list alone, and the list without each of them. The
+    /// last part goes first: what comes late is most often not needed, and what it leaves is
+    /// unchanged up to there.
     fn without_one_of(&mut self, faults: &[Fault], parts: usize) -> bool {
-        let bounds = |part: usize| part * faults.len() / parts;
-        (0..parts).rev().any(|part| {
-            let (from, to) = (bounds(part), bounds(part + 1));
-            let kept = faults.iter().enumerate().filter(|(at, _)| !(from..to).contains(at));
+        let bounds = |part: usize| part * faults.len() / parts..(part + 1) * faults.len() / parts;
+        let kept = |search: &Self, keeps: &dyn Fn(usize) -> bool| {
+            let kept = faults.iter().enumerate().filter(|(at, _)| keeps(*at));
             let kept = kept.map(|(_, fault)| fault.clone()).collect();
-            self.accept(Scenario { schedule: Some(kept), ..self.best.clone() })
-        })
+            Scenario { schedule: Some(kept), ..search.best.clone() }
+        };
+        let bold = (2..=BOLD).contains(&parts);
+        let alone = bold
+            && (0..parts).rev().any(|part| {
+                let candidate = kept(self, &|at| bounds(part).contains(&at));
+                self.accept_at_some_time(candidate)
+            });
+        alone
+            || (0..parts).rev().any(|part| {
+                let candidate = kept(self, &|at| !bounds(part).contains(&at));
+                if bold { self.accept_at_some_time(candidate) } else { self.accept(candidate) }
+            })
+    }
+
+    /// A fault that has to hit an instant may miss it when others go: also tries a few times close
+    /// by.
+    fn accept_at_some_time(&mut self, candidate: Scenario) -> bool {
+        steps::at_times_close_by(candidate).into_iter().any(|candidate| self.accept(candidate))
     }
 }

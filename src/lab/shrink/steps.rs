@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::base::Seed;
 use crate::lab::Scenario;
-use crate::lab::scenario::{Action, Moment, Range, Rate, Role, Roles, ScenarioError, Work};
+use crate::lab::scenario::{Action, Load, Moment, Range, Rate, Role, Roles, ScenarioError, Work};
 use crate::lab::schedule::{Fault, Plan};
 use crate::sim::Survival;
 
@@ -16,10 +16,12 @@ pub(super) type Step = fn(&Scenario) -> Vec<Scenario>;
 pub(super) const STEPS: &[Step] = &[
     fewer_loads,
     fewer_clients,
+    later_loads,
+    fewer_records,
     lower_rates,
     fewer_partitions,
     fewer_brokers,
-    smaller_records,
+    equal_records,
     plainer_faults,
     closer_faults,
     briefer_faults,
@@ -32,8 +34,12 @@ const TENTH: Duration = Duration::from_millis(100);
 /// Milliseconds by which faults strike earlier in candidates that are retimed, one after the other:
 /// some tens of chances to hit what lasts a millisecond or so.
 const RETIMINGS: u64 = 40;
+/// Other times at which a bold candidate is tried.
+const CLOSE_BY: u64 = 4;
 /// Of how many candidates; each costs up to so many runs more.
 const RETIMED: usize = 2;
+/// So many records anyone can follow: how late the load begins is of no interest then.
+const FEW: u64 = 20;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The scenario as its file will say it.
@@ -47,7 +53,9 @@ pub(super) fn as_written(scenario: &Scenario) -> Result<Scenario, ScenarioError>
     let read = Scenario::parse(&scenario.file, &text(scenario))?;
     // A file that spells out no fault at all has no schedule to read.
     let schedule = Some(read.schedule.unwrap_or_default());
-    Ok(Scenario { schedule, story: scenario.story.clone(), ..read })
+    let read = Scenario { schedule, story: scenario.story.clone(), ..read };
+    // No file says that a fix is switched off.
+    Ok(read.with_flaws(scenario.flaws()))
 }
 
 /// Numbers from `low` on that are less than `value`: the smallest, and ever closer ones.
@@ -105,16 +113,18 @@ fn each_fault(scenario: &Scenario, ways: impl Fn(&Fault) -> Vec<Fault>) -> Vec<S
     found
 }
 
+/// Load and faults end at a time; faults that would come later go.
+pub(super) fn ended(scenario: &Scenario, duration: Duration) -> Scenario {
+    with(scenario, |scenario| {
+        scenario.duration = duration;
+        scenario.schedule.iter_mut().for_each(|faults| faults.retain(|f| f.at < duration));
+    })
+}
+
 /// The run ends sooner; faults that would come later go.
 pub(super) fn shorter(scenario: &Scenario) -> Vec<Scenario> {
     let durations = earlier(scenario.duration, SECOND, SECOND).into_iter();
-    let shorter = durations.map(|duration| {
-        with(scenario, |scenario| {
-            scenario.duration = duration;
-            scenario.schedule.iter_mut().for_each(|faults| faults.retain(|f| f.at < duration));
-        })
-    });
-    shorter.collect()
+    durations.map(|duration| ended(scenario, duration)).collect()
 }
 
 fn fewer_loads(scenario: &Scenario) -> Vec<Scenario> {
@@ -132,6 +142,56 @@ fn fewer_clients(scenario: &Scenario) -> Vec<Scenario> {
         for clients in lower(load.clients.high, 1) {
             found.push(with(scenario, |scenario| {
                 scenario.loads[index].clients = Range::just(clients);
+            }));
+        }
+    }
+    found
+}
+
+/// How many records each client of a load sends at most, from its beginning to the end of all
+/// faults; 0 for a consumer.
+fn sent_by_each(scenario: &Scenario, load: &Load) -> u64 {
+    let Work::Produce { rate, begins, records, .. } = &load.work else { return 0 };
+    let interval = rate.interval(load.clients.high).as_nanos().max(1);
+    let lasts = scenario.duration.saturating_sub(*begins).as_nanos();
+    let in_time = u64::try_from(lasts.div_ceil(interval)).unwrap_or(u64::MAX);
+    records.unwrap_or(u64::MAX).min(in_time)
+}
+
+/// Producers stop after fewer records.
+fn fewer_records(scenario: &Scenario) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, load) in scenario.loads.iter().enumerate() {
+        for fewer in lower(sent_by_each(scenario, load), 1) {
+            found.push(with(scenario, |scenario| {
+                if let Work::Produce { records, .. } = &mut scenario.loads[index].work {
+                    *records = Some(fewer);
+                }
+            }));
+        }
+    }
+    found
+}
+
+/// Loads of many records begin later, and stop where they stopped: what led nowhere goes.
+fn later_loads(scenario: &Scenario) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, load) in scenario.loads.iter().enumerate() {
+        let Work::Produce { begins: before, rate, .. } = &load.work else { continue };
+        let sent = sent_by_each(scenario, load);
+        if sent.saturating_mul(load.clients.high) <= FEW {
+            continue;
+        }
+        let interval = rate.interval(load.clients.high);
+        let lasts = interval.saturating_mul(u32::try_from(sent).unwrap_or(u32::MAX));
+        for left in earlier(lasts, TENTH, TENTH) {
+            let later = lasts.saturating_sub(left);
+            let fewer = u64::try_from(left.as_nanos() / interval.as_nanos().max(1)).unwrap_or(1);
+            found.push(with(scenario, |scenario| {
+                if let Work::Produce { begins, records, .. } = &mut scenario.loads[index].work {
+                    *begins = *before + later;
+                    *records = records.map(|_| fewer.max(1));
+                }
             }));
         }
     }
@@ -159,32 +219,43 @@ fn also_retimed(candidates: Vec<Scenario>) -> Vec<Scenario> {
     let mut found = Vec::new();
     for (index, candidate) in candidates.into_iter().enumerate() {
         let most = if index < RETIMED { RETIMINGS } else { 0 };
-        let by = |ms: u64| {
-            let by = Duration::from_millis(ms);
-            let possible = faults(&candidate).first().is_some_and(|first| first.at >= by);
-            possible.then(|| {
-                with(&candidate, |candidate| {
-                    for fault in candidate.schedule.iter_mut().flatten() {
-                        fault.at = fault.at.saturating_sub(by);
-                    }
-                })
-            })
-        };
-        let retimed: Vec<_> = (1..=most).filter_map(by).collect();
+        let retimed: Vec<_> = (1..=most).filter_map(|ms| sooner(&candidate, ms)).collect();
         found.push(candidate);
         found.extend(retimed);
     }
     found
 }
 
-fn smaller_records(scenario: &Scenario) -> Vec<Scenario> {
+/// The same with each fault so many milliseconds sooner, if the first is not too early for that.
+fn sooner(scenario: &Scenario, ms: u64) -> Option<Scenario> {
+    let by = Duration::from_millis(ms);
+    let possible = faults(scenario).first().is_some_and(|first| first.at >= by);
+    possible.then(|| {
+        with(scenario, |scenario| {
+            for fault in scenario.schedule.iter_mut().flatten() {
+                fault.at = fault.at.saturating_sub(by);
+            }
+        })
+    })
+}
+
+/// A scenario, and the same with its faults a little sooner.
+pub(super) fn at_times_close_by(scenario: Scenario) -> Vec<Scenario> {
+    let sooner: Vec<_> = (1..=CLOSE_BY).filter_map(|ms| sooner(&scenario, 7 * ms)).collect();
+    std::iter::once(scenario).chain(sooner).collect()
+}
+
+/// All of one size: the smallest, or else the largest.
+fn equal_records(scenario: &Scenario) -> Vec<Scenario> {
     let mut found = Vec::new();
     for (index, load) in scenario.loads.iter().enumerate() {
         let Work::Produce { record_size: before, .. } = load.work else { continue };
-        if before.low < before.high {
+        // Where bytes matter, few large records do what many small ones did.
+        let ends = [before.low, before.high].into_iter().filter(|_| before.low < before.high);
+        for size in ends {
             found.push(with(scenario, |scenario| {
                 if let Work::Produce { record_size, .. } = &mut scenario.loads[index].work {
-                    *record_size = Range::just(before.low);
+                    *record_size = Range::just(size);
                 }
             }));
         }
@@ -306,7 +377,8 @@ fn fewer_targets(roles: &Roles) -> impl Iterator<Item = Roles> {
     ways.into_iter()
 }
 
-/// The quiet before a fault becomes shorter: it, all that come after it, and the end move together.
+/// The quiet before a fault becomes shorter: it, all that come after it, what loads send, and the
+/// end move together.
 fn closer_faults(scenario: &Scenario) -> Vec<Scenario> {
     let mut found = Vec::new();
     for (index, fault) in faults(scenario).iter().enumerate() {
@@ -319,6 +391,11 @@ fn closer_faults(scenario: &Scenario) -> Vec<Scenario> {
                 scenario.duration = scenario.duration.saturating_sub(by).max(least);
                 for later in scenario.schedule.iter_mut().flatten().skip(index) {
                     later.at = later.at.saturating_sub(by);
+                }
+                for load in &mut scenario.loads {
+                    if let Work::Produce { begins, .. } = &mut load.work {
+                        *begins = begins.saturating_sub(by);
+                    }
                 }
             }));
         }

@@ -38,6 +38,7 @@ fn shrunk(
     budget: usize,
     mut shows: impl FnMut(&Scenario) -> bool,
 ) -> (Scenario, bool) {
+    let mut shows = |scenario: &Scenario| shows(scenario).then_some(scenario.duration);
     let mut search = Search::new(whole.clone(), budget, &mut shows);
     let ended = search.run();
     (search.best, ended)
@@ -228,4 +229,50 @@ fn a_run_that_held_is_refused_and_so_is_an_invariant_that_did_not_break() {
     let other = said(&power, Some("duplicate"));
     assert!(other.contains("does not break `duplicate`; it breaks"), "{other}");
     assert!(other.contains("`acked-write-lost`"), "{other}");
+}
+
+/// The leader is cut off from its followers and goes on alone.
+#[cfg(any(debug_assertions, feature = "mutants"))]
+const ALONE: &str = "name = \"alone\"\nduration = \"9s\"\n[cluster]\n\
+    broker.session.timeout.ms = 3000\nbroker.heartbeat.interval.ms = 500\n\
+    replica.lag.time.max.ms = 1000\n\
+    [topic]\nmin.insync.replicas = 2\n\
+    [[load]]\nkind = \"producer\"\nclients = 2\nrate = \"100/s\"\nacks = \"all\"\n\
+    [[fault]]\nkind = \"partition\"\nfrom = \"leader\"\nto = \"followers\"\nat = \"3s\"\ndown = \"4s\"\n\
+    [expect]\nholds = [\"*\"]\n";
+
+#[test]
+#[cfg(any(debug_assertions, feature = "mutants"))]
+fn a_mutant_s_witness_shrinks_with_its_flaw_and_its_file_shows_nothing_without() {
+    use crate::base::{Flaw, Flaws};
+
+    let flaws = Flaws::only(Flaw::NoMinInsync);
+    let scenario = Scenario::parse("alone.toml", ALONE).unwrap().with_flaws(flaws);
+    let shrunk = shrink(&scenario, 1, EngineKind::Leap, BUDGET).unwrap();
+    assert_eq!(shrunk.broken.invariant, "min-insync-enforced");
+    assert!(shrunk.after.faults == 1 && shrunk.after.records <= 20, "{}", shrunk.after);
+    assert_eq!(shrunk.scenario.file, "reports/mutants/no-min-insync-min-insync-enforced-1.toml");
+    let read = Scenario::parse("x.toml", &shrunk.to_toml()).unwrap();
+    assert!(read.story.contains("--features mutants -- replay"), "{}", read.story);
+    assert!(read.story.contains("--mutant no-min-insync"), "{}", read.story);
+    let held = run_caught(&read, 1, EngineKind::Leap);
+    assert_eq!(held.verdict(&read.expect), RunVerdict::Held);
+    let again = run_caught(&read.with_flaws(flaws), 1, EngineKind::Leap);
+    assert_eq!(again.trace.to_string(), shrunk.trace);
+}
+
+#[test]
+fn load_that_begins_later_sends_what_it_would_have_sent_from_there_on() {
+    let calm = |load: &str| {
+        let text = format!(
+            "name = \"calm\"\nduration = \"4s\"\n\
+             [[load]]\nkind = \"producer\"\nrate = \"10/s\"\n{load}[expect]\nholds = [\"*\"]\n"
+        );
+        run_caught(&Scenario::parse("calm.toml", &text).unwrap(), 1, EngineKind::Leap).counts
+    };
+    assert!(calm("").sent >= 40);
+    assert_eq!(calm("records = 7\n").sent, 7);
+    let late = calm("begins = \"3s\"\n");
+    assert!((10..=16).contains(&late.sent), "{late:?}");
+    assert_eq!(calm("begins = \"3s\"\nrecords = 7\n").acked, 7);
 }
