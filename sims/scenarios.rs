@@ -78,6 +78,11 @@ fn a_rack_that_loses_power_takes_nothing_that_was_flushed() {
 }
 
 #[test]
+fn a_rack_that_loses_power_again_and_again_takes_nothing_that_waited_for_its_sync() {
+    Trial::of("faults/all-lose-power-before-ack").seeds(0..5).assert_as_expected();
+}
+
+#[test]
 fn a_leader_that_may_go_on_alone_acknowledges_what_only_it_has() {
     Trial::of("faults/min-insync-1-alone-without-power").seeds(0..10).assert_as_expected();
 }
@@ -155,6 +160,11 @@ fn a_full_disk_keeps_what_it_has() {
 #[test]
 fn a_sync_that_failed_acknowledges_nothing() {
     Trial::of("faults/disk-errors").seeds(0..10).assert_as_expected();
+}
+
+#[test]
+fn a_dead_directory_costs_what_is_in_it_and_writes_go_on_elsewhere() {
+    Trial::of("faults/dead-directory").seeds(0..5).assert_as_expected();
 }
 
 #[test]

@@ -15,9 +15,9 @@ use crate::wire::api::{self as table, key};
 use crate::wire::frame::{self, FrameError, Request};
 use crate::wire::messages::{
     CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, FetchRequest, FetchResponse, InitProducerIdRequest, KafkaRequest,
-    KafkaResponse, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
-    ProduceRequest,
+    DescribeConfigsRequest, DescribeLogDirsRequest, FetchRequest, FetchResponse,
+    InitProducerIdRequest, KafkaRequest, KafkaResponse, ListOffsetsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest,
 };
 use crate::wire::{Piece, fetch};
 
@@ -85,6 +85,10 @@ impl<W: World> BrokerService<W> {
             key::DESCRIBE_CONFIGS => {
                 let body = decode::<DescribeConfigsRequest>(request)?;
                 respond(request, &api::describe_configs::handle(broker, body))
+            }
+            key::DESCRIBE_LOG_DIRS => {
+                let body = decode::<DescribeLogDirsRequest>(request)?;
+                respond(request, &api::describe_log_dirs::handle(broker, &body))
             }
             _ => Err(Refused::not_served(request)),
         }

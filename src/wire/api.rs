@@ -79,6 +79,8 @@ pub mod key {
     pub const OFFSET_FOR_LEADER_EPOCH: i16 = 23;
     /// DescribeConfigs.
     pub const DESCRIBE_CONFIGS: i16 = 32;
+    /// DescribeLogDirs.
+    pub const DESCRIBE_LOG_DIRS: i16 = 35;
     /// AlterPartition.
     pub const ALTER_PARTITION: i16 = 56;
     /// DescribeCluster.
@@ -110,6 +112,7 @@ pub const SERVED: &[Api] = &[
     Api::new(key::INIT_PRODUCER_ID, "InitProducerId", 0, 5, Served::Brokers),
     Api::new(key::OFFSET_FOR_LEADER_EPOCH, "OffsetForLeaderEpoch", 2, 4, Served::Brokers),
     Api::new(key::DESCRIBE_CONFIGS, "DescribeConfigs", 1, 4, Served::Brokers),
+    Api::new(key::DESCRIBE_LOG_DIRS, "DescribeLogDirs", 1, 4, Served::Brokers),
     Api::new(key::ALTER_PARTITION, "AlterPartition", 2, 3, Served::Controllers),
     Api::new(key::DESCRIBE_CLUSTER, "DescribeCluster", 0, 2, Served::Both),
     Api::new(key::BROKER_REGISTRATION, "BrokerRegistration", 0, 4, Served::Controllers),

@@ -7,6 +7,7 @@ pub(super) mod delete_records;
 pub(super) mod delete_topics;
 pub(super) mod describe_cluster;
 pub(super) mod describe_configs;
+pub(super) mod describe_log_dirs;
 pub(super) mod fetch;
 pub(super) mod init_producer_id;
 pub(super) mod list_offsets;

@@ -145,6 +145,11 @@ impl<W: World> Partition<W> {
         self.state().map_or(Offset::ZERO, |state| state.log.log_end())
     }
 
+    /// Bytes of its log.
+    pub(crate) fn size(&self) -> u64 {
+        self.state().map_or(0, |state| state.log.size())
+    }
+
     /// Whether some records may have waited for `flush.ms` and are not synced. Without one,
     /// `log.flush.scheduler.interval.ms` is the limit.
     pub(crate) fn flush_by_time_is_due(&self, interval: Duration) -> bool {

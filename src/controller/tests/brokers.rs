@@ -1,8 +1,10 @@
 //! Brokers come, are heard of, fall silent, lose directories and leave.
 
 use super::*;
-use crate::wire::messages::AllocateProducerIdsRequest;
 use crate::wire::messages::broker_registration_request::Feature;
+use crate::wire::messages::{
+    AllocateProducerIdsRequest, AssignReplicasToDirsRequest, assign_replicas_to_dirs_request,
+};
 
 #[test]
 fn a_brokers_epoch_is_the_offset_of_its_registration() {
@@ -239,6 +241,69 @@ fn a_partition_in_a_lost_log_directory_gets_another_leader() {
     cluster.beat(&beat);
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
     assert!(cluster.image().is_alive(BrokerId(1)));
+}
+
+/// Broker 1 says that its replica of partition 0 of `t` is in this directory.
+fn assign(cluster: &mut Cluster, topic: TopicId, dir: Uuid) -> (i16, i16) {
+    let mut partition = assign_replicas_to_dirs_request::PartitionData::default();
+    partition.partition_index = 0;
+    let mut topic_data = assign_replicas_to_dirs_request::TopicData::default();
+    topic_data.topic_id = topic.into();
+    topic_data.partitions = vec![partition];
+    let mut asked = assign_replicas_to_dirs_request::DirectoryData::default();
+    asked.id = dir;
+    asked.topics = vec![topic_data];
+    let mut request = AssignReplicasToDirsRequest::default();
+    request.broker_id = 1;
+    request.broker_epoch = cluster.epoch(1).0;
+    request.directories = vec![asked];
+    let decision = cluster.controller.assign_replicas_to_dirs(&request);
+    let answer = cluster.commit(decision);
+    let told = answer.directories.first().and_then(|dir| dir.topics.first());
+    (answer.error_code, told.map_or(0, |topic| topic.partitions[0].error_code))
+}
+
+#[test]
+fn a_broker_with_several_directories_says_where_its_replicas_are() {
+    let mut cluster = Cluster::of(&[2]);
+    let mut request = cluster.registration(1, BrokerEpoch::NONE);
+    request.log_dirs = vec![directory(11), directory(12)];
+    cluster.register(&request).unwrap();
+    cluster.heartbeat(1);
+    let id = cluster.topic(&[1, 2], &[]);
+    assert_eq!(
+        cluster.partition().directory_of(BrokerId(1)),
+        Uuid::ZERO,
+        "it is the broker's choice"
+    );
+    assert_eq!(assign(&mut cluster, id, directory(12)), (0, 0));
+    assert_eq!(cluster.partition().directory_of(BrokerId(1)), directory(12));
+    let epoch = cluster.partition().partition_epoch;
+    assert_eq!(assign(&mut cluster, id, directory(12)), (0, 0));
+    assert_eq!(cluster.partition().partition_epoch, epoch, "said twice, noted once");
+    assert_eq!(cluster.leader(), Some(1));
+    let unknown = assign(&mut cluster, TopicId([9; 16]), directory(12));
+    assert_eq!(unknown.1, ErrorCode::UnknownTopicId.code());
+    let mut beat = cluster.request(1);
+    beat.offline_log_dirs = vec![directory(12)];
+    cluster.beat(&beat);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+}
+
+#[test]
+fn a_replica_whose_directory_failed_before_it_was_known_does_not_stay_leader() {
+    let mut cluster = Cluster::of(&[2]);
+    let mut request = cluster.registration(1, BrokerEpoch::NONE);
+    request.log_dirs = vec![directory(11), directory(12)];
+    cluster.register(&request).unwrap();
+    cluster.heartbeat(1);
+    let id = cluster.topic(&[1, 2], &[]);
+    let mut beat = cluster.request(1);
+    beat.offline_log_dirs = vec![directory(12)];
+    cluster.beat(&beat);
+    assert_eq!(cluster.leader(), Some(1), "nobody knows yet that it is there");
+    assert_eq!(assign(&mut cluster, id, directory(12)), (0, 0));
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
 }
 
 #[test]

@@ -1,0 +1,235 @@
+//! A node and its disks: how many syncs acknowledgements cost, and what it does with several
+//! directories.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks look at the real world from outside"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use brokerquake::base::config::{AdminConfig, BrokerConfig, Compression, Config, TopicConfig};
+use brokerquake::base::{Instant, Seed, Timestamp};
+use brokerquake::broker::Node;
+use brokerquake::client::Admin;
+use brokerquake::io::real::RealWorld;
+use brokerquake::io::{Address, World};
+use brokerquake::rpc::Connection;
+use brokerquake::sim::leap::{Leap, LeapWorld};
+use brokerquake::sim::{Boot, Engine, HostId, Link};
+use brokerquake::wire::batch::BatchBuilder;
+use brokerquake::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use brokerquake::wire::messages::{DescribeLogDirsRequest, ProduceRequest, ProduceResponse};
+
+fn config(settings: &[(&str, &str)]) -> (BrokerConfig, TopicConfig) {
+    let (mut config, mut topics) = (BrokerConfig::default(), TopicConfig::default());
+    for (key, value) in settings {
+        config.set_with_topic_defaults(&mut topics, key, value).unwrap();
+    }
+    (config, topics)
+}
+
+async fn admin<W: World>(world: &W, address: &str) -> Admin<W> {
+    let mut config = AdminConfig::default();
+    config.set("bootstrap.servers", address).unwrap();
+    Admin::new(world.clone(), config).unwrap()
+}
+
+fn request(topic: &str, index: i32, now: Timestamp) -> ProduceRequest {
+    let mut builder = BatchBuilder::new(Compression::None, now);
+    builder.append(now, None, Some(&[7; 100]), &[]);
+    let mut partition = PartitionProduceData::default();
+    partition.index = index;
+    partition.records = Some(builder.finish_plain());
+    let mut topic_data = TopicProduceData::default();
+    topic_data.name = topic.into();
+    topic_data.partition_data = vec![partition];
+    let mut request = ProduceRequest::default();
+    request.acks = -1;
+    request.timeout_ms = 10_000;
+    request.topic_data = vec![topic_data];
+    request
+}
+
+async fn produce<W: World>(
+    world: &W,
+    connection: &Connection<W>,
+    request: &ProduceRequest,
+) -> ProduceResponse {
+    let deadline = world.now() + Duration::from_secs(10);
+    // Version 12 is the last that names topics by their names.
+    connection.call(request, Some(12), deadline).await.unwrap()
+}
+
+/// One node and as many producers, each with one record at a time, for a few simulated seconds.
+/// Syncs of the node's disk meanwhile, and acknowledged records.
+fn syncs_and_acknowledgements(producers: u64, settings: &'static [(&str, &str)]) -> (u64, u64) {
+    let mut engine = Leap::new(Seed(1), Link::default());
+    let node: Boot<LeapWorld> = Arc::new(move |world| {
+        Box::pin(async move {
+            let (mut config, topics) = config(settings);
+            config.log_dirs = vec!["/data".into()];
+            config.listeners = vec!["PLAINTEXT://b1:9092".into(), "CONTROLLER://b1:9093".into()];
+            let node = Node::start(world.clone(), config, topics).await.unwrap();
+            admin(&world, "b1:9092").await.create_topic("t", 1, 1, &[]).await.unwrap();
+            node.run().await.unwrap();
+        })
+    });
+    let broker: HostId = engine.add_host("b1", node);
+    engine.run_until(Instant::from_secs(5));
+    let acknowledged = Arc::new(AtomicU64::new(0));
+    for number in 0..producers {
+        let acknowledged = acknowledged.clone();
+        let producer: Boot<LeapWorld> = Arc::new(move |world| {
+            let acknowledged = acknowledged.clone();
+            Box::pin(async move {
+                let (to, deadline) =
+                    (Address::new("b1", 9092), world.now() + Duration::from_secs(5));
+                let connection = Connection::open(&world, &to, "p", deadline).await.unwrap();
+                loop {
+                    let request = request("t", 0, world.wall_clock());
+                    let answer = produce(&world, &connection, &request).await;
+                    assert_eq!(answer.responses[0].partition_responses[0].error_code, 0);
+                    acknowledged.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        });
+        engine.add_host(&format!("p{number}"), producer);
+    }
+    let before = engine.disk(broker).stats().syncs;
+    engine.run_until(Instant::from_secs(8));
+    (engine.disk(broker).stats().syncs - before, acknowledged.load(Ordering::Relaxed))
+}
+
+#[test]
+fn appends_that_wait_at_the_same_time_share_one_sync() {
+    let before_ack = &[("log.flush.before.ack", "true")];
+    let (syncs, alone) = syncs_and_acknowledgements(1, before_ack);
+    assert!(syncs >= alone && alone > 100, "{syncs} syncs for {alone} records of one producer");
+    let (syncs, together) = syncs_and_acknowledgements(16, before_ack);
+    // While one sync runs, whoever was answered by the last one comes back and waits for the next.
+    assert!(together > 7 * alone, "{together} records of 16 producers, {alone} of one");
+    assert!(syncs * 4 < together, "{syncs} syncs for {together} records");
+    let (syncs, _) = syncs_and_acknowledgements(16, &[]);
+    assert!(syncs < 20, "{syncs} syncs where nobody asks for one");
+}
+
+#[test]
+fn a_flush_interval_syncs_now_and_then_and_flush_ms_alone_does_not() {
+    let (syncs, _) = syncs_and_acknowledgements(1, &[("log.flush.scheduler.interval.ms", "100")]);
+    assert!((25..60).contains(&syncs), "{syncs} syncs in three seconds");
+    let (syncs, _) = syncs_and_acknowledgements(1, &[("log.flush.interval.ms", "100")]);
+    assert!(syncs < 20, "{syncs} syncs, though nobody looks at flush.ms");
+}
+
+/// A node on real files; it is dropped with the runtime.
+async fn serve(dirs: &[&Path], more: &[(&str, &str)]) -> Result<(RealWorld, String), String> {
+    let (mut config, topics) = config(more);
+    config.log_dirs = dirs.iter().map(|dir| dir.display().to_string()).collect();
+    config.listeners = vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
+    let world = RealWorld::new();
+    let node = Node::start(world.clone(), config, topics).await;
+    let node = node.map_err(|error| error.to_string())?;
+    let address = node.addresses()[0].to_string();
+    drop(tokio::spawn(node.run()));
+    Ok((world, address))
+}
+
+/// Names of the directories of partitions of topic `t`.
+fn partitions(dir: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name());
+    let mut names: Vec<String> = names.map(|name| name.into_string().unwrap()).collect();
+    names.retain(|name| name.starts_with("t-"));
+    names.sort();
+    names
+}
+
+/// Runs a node's life; with the runtime its tasks end, and nothing is closed.
+fn one_life<T>(life: impl Future<Output = T>) -> T {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.unwrap().block_on(life)
+}
+
+/// Writes a record to each of four partitions, and gives back their offsets.
+async fn write_to_all(world: &RealWorld, connection: &Connection<RealWorld>) -> Vec<i64> {
+    let mut offsets = Vec::new();
+    for index in 0..4 {
+        let request = request("t", index, world.wall_clock());
+        let patience = world.now() + Duration::from_secs(10);
+        loop {
+            let answer = produce(world, connection, &request).await;
+            let told = &answer.responses[0].partition_responses[0];
+            // NOT_LEADER_OR_FOLLOWER: it has not taken up its role yet.
+            if told.error_code == 6 && world.now() < patience {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            }
+            assert_eq!(told.error_code, 0);
+            break offsets.push(told.base_offset);
+        }
+    }
+    offsets
+}
+
+async fn connect(world: &RealWorld, address: &str) -> Connection<RealWorld> {
+    let deadline = world.now() + Duration::from_secs(10);
+    Connection::open(world, &address.parse().unwrap(), "p", deadline).await.unwrap()
+}
+
+#[test]
+fn partitions_are_spread_over_directories_and_found_again_wherever_they_are() {
+    let place = tempfile::tempdir().unwrap();
+    let (a, b) = (place.path().join("a"), place.path().join("b"));
+    one_life(async {
+        let (world, address) = serve(&[&a, &b], &[]).await.unwrap();
+        admin(&world, &address).await.create_topic("t", 4, 1, &[]).await.unwrap();
+        let connection = connect(&world, &address).await;
+        assert_eq!(write_to_all(&world, &connection).await, [0; 4]);
+    });
+    assert_eq!((partitions(&a).len(), partitions(&b).len()), (2, 2));
+    assert!(a.join("__cluster_metadata-0").exists() && !b.join("__cluster_metadata-0").exists());
+    let id = |dir: &Path| {
+        let text = std::fs::read_to_string(dir.join("meta.properties")).unwrap();
+        text.lines().find(|line| line.starts_with("directory.id")).unwrap().to_owned()
+    };
+    assert_ne!(id(&a), id(&b));
+    // The same directories, in another order: the metadata log is still in `a`.
+    let metadata = a.display().to_string();
+    one_life(async {
+        let (world, address) = serve(&[&b, &a], &[("metadata.log.dir", &metadata)]).await.unwrap();
+        let connection = connect(&world, &address).await;
+        assert_eq!(write_to_all(&world, &connection).await, [1; 4]);
+        let mut request = DescribeLogDirsRequest::default();
+        request.topics = None;
+        let deadline = world.now() + Duration::from_secs(10);
+        let described = connection.call(&request, None, deadline).await.unwrap();
+        assert_eq!(described.results.len(), 2);
+        for result in &described.results {
+            assert_eq!((result.error_code, result.topics[0].partitions.len()), (0, 2));
+            assert!(result.topics[0].partitions.iter().all(|told| told.partition_size > 200));
+        }
+    });
+    assert_eq!((partitions(&a).len(), partitions(&b).len()), (2, 2));
+}
+
+#[test]
+fn a_copied_directory_and_a_partition_in_two_of_them_are_refused_by_name() {
+    let place = tempfile::tempdir().unwrap();
+    let (a, b) = (place.path().join("a"), place.path().join("b"));
+    let refused = |dirs: &[&Path]| one_life(serve(dirs, &[])).unwrap_err();
+    let twice = refused(&[&a, &a]);
+    assert!(twice.contains("names") && twice.contains("twice"), "{twice}");
+    one_life(serve(&[&a], &[])).unwrap();
+    std::fs::create_dir(&b).unwrap();
+    std::fs::copy(a.join("meta.properties"), b.join("meta.properties")).unwrap();
+    let copied = refused(&[&a, &b]);
+    assert!(copied.contains("same directory.id"), "{copied}");
+    std::fs::remove_file(b.join("meta.properties")).unwrap();
+    std::fs::create_dir_all(a.join("t-0")).unwrap();
+    std::fs::create_dir_all(b.join("t-0")).unwrap();
+    let twice = refused(&[&a, &b]);
+    assert!(twice.starts_with("t-0 is in "), "{twice}");
+}
