@@ -14,9 +14,10 @@ use crate::io::{Address, Part, Slice, World};
 use crate::wire::api::{self as table, key};
 use crate::wire::frame::{self, FrameError, Request};
 use crate::wire::messages::{
-    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    FetchRequest, FetchResponse, InitProducerIdRequest, KafkaRequest, KafkaResponse,
-    ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest, ProduceRequest,
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, FetchRequest, FetchResponse, InitProducerIdRequest, KafkaRequest,
+    KafkaResponse, ListOffsetsRequest, MetadataRequest, OffsetForLeaderEpochRequest,
+    ProduceRequest,
 };
 use crate::wire::{Piece, fetch};
 

@@ -198,6 +198,8 @@ pub enum Witness {
         position: Option<u64>,
         claims: Option<Offset>,
     },
+    /// A cleaned segment has not what it should.
+    Stale { broker: BrokerId, key: String, offset: Offset, why: &'static str },
     /// An index entry points at something else than it says.
     IndexDisagrees {
         broker: BrokerId,
@@ -296,6 +298,7 @@ impl Witness {
             | Self::StaleController { .. }
             | Self::NotCounted { .. }
             | Self::TrustsUnsynced { .. }
+            | Self::Stale { .. }
             | Self::IndexDisagrees { .. } => self.say_of_nodes(f, at),
             _ => self.say_of_replicas(f, at),
         }

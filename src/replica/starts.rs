@@ -37,9 +37,8 @@ mod tests {
     #[test]
     fn the_low_watermark_waits_for_every_follower_that_lives() {
         let mut starts = LogStarts::of([BrokerId(2), BrokerId(3)]);
-        let low = |starts: &LogStarts, dead: i32| {
-            starts.low_watermark(Offset(10), |id| id.0 != dead)
-        };
+        let low =
+            |starts: &LogStarts, dead: i32| starts.low_watermark(Offset(10), |id| id.0 != dead);
         assert_eq!(low(&starts, 0), Offset::NONE, "nobody has said anything");
         assert!(starts.heard(BrokerId(2), Offset(7)));
         assert!(!starts.heard(BrokerId(2), Offset(7)));

@@ -55,6 +55,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::UncleanOn, "KIP-106", "kills", &["acked-write-lost"]),
     mutant(Flaw::LagByFetchTime, "replica.lag.time.max.ms", "stale-watermark", LOST),
     mutant(Flaw::NoDirectorySync, "KAFKA-3968", "flushed-power", LOST),
+    mutant(Flaw::EarlyTombstone, "KIP-534", "compaction", &["compaction-keeps-latest"]),
 ];
 
 /// Flaws that are there and not found.
@@ -93,6 +94,10 @@ pub const UNCAUGHT: &[Uncaught] = &[
         "not seen where the rack loses power; a malformed history of epochs is rebuilt from batches",
     ),
     uncaught(
+        Flaw::DropMarkers,
+        "no load writes transactions; a test of the log shows that it leaves a transaction open for ever",
+    ),
+    uncaught(
         Flaw::OneBatchWindow,
         "not seen where answers were cut off from producers; the reason is not known yet",
     ),
@@ -118,9 +123,7 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
     missing("retry-fsync", "no fault makes a sync fail"),
     missing("serve-bad-crc", "no fault lets bits rot"),
     missing("dead-dir-stays-leader", "no fault breaks a log directory"),
-    missing("early-tombstone", "there is no compaction"),
-    missing("drop-markers", "there is no compaction"),
-    missing("forget-producer", "there is no retention"),
+    missing("forget-producer", "no switch lets retention take producers along"),
     missing("no-fsync-before-ack", "there is no quorum of controllers"),
     missing("commit-old-epoch", "there is no quorum of controllers"),
     missing("no-check-quorum", "there is no quorum of controllers"),

@@ -132,6 +132,7 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
                         number: producers,
                         topic: scenario.topic.name.as_str().into(),
                         partitions: scenario.topic.partitions,
+                        keys: scenario.topic.keys,
                         interval: rate.interval(*clients),
                         record_size: *record_size,
                         config,

@@ -419,7 +419,18 @@ fn setup(scenario: &Scenario, cast: &Cast) -> Setup {
         let _ = topic.set(key, value);
     }
     let least = usize::try_from(topic.min_insync_replicas).unwrap_or(1);
-    let promise = TopicPromise { min_insync_replicas: least };
+    let deletes = topic.cleanup_policy.delete;
+    let promise = TopicPromise {
+        min_insync_replicas: least,
+        compacted: topic.cleanup_policy.compact,
+        keys: scenario.topic.keys,
+        delete_retention: topic.delete_retention_ms,
+        retention: topic.retention_ms.filter(|_| deletes),
+        retention_bytes: topic
+            .retention_bytes
+            .filter(|_| deletes)
+            .and_then(|bytes| u64::try_from(bytes).ok()),
+    };
     let idempotent = scenario.loads.iter().any(|load| match &load.work {
         Work::Produce { config, .. } => config.idempotence,
         Work::Consume { .. } => false,

@@ -5,4 +5,5 @@ mod dirs;
 mod indexing;
 mod model;
 mod recovering;
+mod retaining;
 mod truncating;
