@@ -148,7 +148,10 @@ impl Header {
     fn setup(&self) -> Setup {
         let promised = self.min_insync_replicas.iter();
         let promised = promised.map(|(topic, least)| {
-            (topic.as_str().into(), TopicPromise { min_insync_replicas: *least, ..TopicPromise::default() })
+            (
+                topic.as_str().into(),
+                TopicPromise { min_insync_replicas: *least, ..TopicPromise::default() },
+            )
         });
         Setup {
             brokers: BTreeMap::new(),

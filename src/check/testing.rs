@@ -63,7 +63,8 @@ impl Story {
     pub fn compacting(name: &str) -> Self {
         let mut setup = setup();
         let delete_retention = Duration::from_secs(30);
-        let promise = TopicPromise { compacted: true, keys: 10, delete_retention, ..setup.promise("orders") };
+        let promise =
+            TopicPromise { compacted: true, keys: 10, delete_retention, ..setup.promise("orders") };
         setup.topics.insert("orders".into(), promise);
         let chosen: Vec<_> =
             invariants::of(&setup).into_iter().filter(|i| i.name() == name).collect();
@@ -101,9 +102,8 @@ impl Story {
 
     /// A cleaned segment takes the place of those of its base and of `others`.
     pub fn swaps(&mut self, broker: u16, base: i64, others: &[i64]) {
-        let named = |base: i64, suffix: &str| -> Arc<str> {
-            format!("{}{suffix}", path(base)).into()
-        };
+        let named =
+            |base: i64, suffix: &str| -> Arc<str> { format!("{}{suffix}", path(base)).into() };
         let rename = |from, to| What::Renamed { from, to };
         self.sees(broker, rename(named(base, ".cleaned"), named(base, ".swap")));
         for old in [base].iter().chain(others) {

@@ -124,9 +124,10 @@ impl Ghost {
         let Some(segment) = replica.segments.get(&base) else { return false };
         let latest = segment.batches().iter().map(|batch| batch.latest).max();
         let now = i128::from(at.0 / 1_000_000) + i128::from(crate::sim::EPOCH_MS);
-        let old = promise.retention.zip(latest).is_some_and(|(keep, latest)| {
-            now - i128::from(latest.0) > keep.as_millis() as i128
-        });
+        let old = promise
+            .retention
+            .zip(latest)
+            .is_some_and(|(keep, latest)| now - i128::from(latest.0) > keep.as_millis() as i128);
         let others = replica.segments.iter().filter(|(other, _)| **other != base);
         let others: u64 = others.map(|(_, segment)| segment.readable()).sum();
         old || promise.retention_bytes.is_some_and(|keep| others >= keep)

@@ -233,7 +233,8 @@ impl Ghost {
             }
             ClientEvent::Polled { partition, records, .. } => {
                 if self.is_compacted(&partition.topic) {
-                    found.extend(records.iter().map(|(at, value)| (partition.clone(), *value, *at)));
+                    found
+                        .extend(records.iter().map(|(at, value)| (partition.clone(), *value, *at)));
                 }
             }
             _ => {}

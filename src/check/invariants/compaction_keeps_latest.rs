@@ -143,7 +143,13 @@ impl CompactionKeepsLatest {
             }
             let seen = *self.waiting.entry((partition.clone(), offset)).or_insert(at);
             if !there && at.since(seen) < wait {
-                return broke(event, &partition, broker, record, "is a tombstone, and gone too early");
+                return broke(
+                    event,
+                    &partition,
+                    broker,
+                    record,
+                    "is a tombstone, and gone too early",
+                );
             }
         }
         Ok(())
@@ -158,7 +164,8 @@ fn broke(
     why: &'static str,
 ) -> Result<(), Violation> {
     let key = record.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned());
-    let witness = Witness::Stale { broker, key: key.unwrap_or_default(), offset: record.offset, why };
+    let witness =
+        Witness::Stale { broker, key: key.unwrap_or_default(), offset: record.offset, why };
     event.broke("compaction-keeps-latest", partition, witness)
 }
 
@@ -212,9 +219,8 @@ mod tests {
     fn fires_when_an_older_value_is_left_for_the_latest() {
         let mut story = written();
         cleaned(&mut story, &[(0, "a", Some("1")), (2, "b", None)]);
-        story.fired(
-            "orders-0 compaction on b1: the record of key a at offset 1 is gone at 1.000 s",
-        );
+        story
+            .fired("orders-0 compaction on b1: the record of key a at offset 1 is gone at 1.000 s");
     }
 
     #[test]

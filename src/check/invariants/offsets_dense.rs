@@ -31,9 +31,10 @@ impl Invariant for OffsetsDense {
             return Ok(());
         };
         let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
-        let found = host.replicas.get(partition).and_then(|r| {
-            r.first_break(ghost.is_compacted(&partition.topic))
-        });
+        let found = host
+            .replicas
+            .get(partition)
+            .and_then(|r| r.first_break(ghost.is_compacted(&partition.topic)));
         let Some((expected, found, position)) = found else { return Ok(()) };
         let broker = host.broker;
         let witness = match found {

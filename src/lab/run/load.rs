@@ -11,8 +11,8 @@ use rand::RngExt;
 
 use crate::base::config::{Acks, AdminConfig, ConsumerConfig, OffsetReset, ProducerConfig};
 use crate::base::{Offset, Stream, TopicPartition};
-use crate::client::{Admin, Consumer, ConsumerRecord, Header, Notice, Producer, ProducerRecord};
 use crate::check::TopicPromise;
+use crate::client::{Admin, Consumer, ConsumerRecord, Header, Notice, Producer, ProducerRecord};
 use crate::lab::scenario::{Range, Topic};
 use crate::sim::{Boot, ClientEvent, Outcome, SimWorld};
 

@@ -187,7 +187,10 @@ fn topic(
     written.topic = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
     if config.cleanup_policy.compact && keys == 0 {
         let line = section.line;
-        problems.add(line, "`cleanup.policy = compact` removes what has no key: set `keys`, such as 20");
+        problems.add(
+            line,
+            "`cleanup.policy = compact` removes what has no key: set `keys`, such as 20",
+        );
     }
     Topic {
         keys,
