@@ -110,7 +110,8 @@ impl CompactionKeepsLatest {
         let (new, end) = read(&self.files[&(host, path.clone())], base);
         let mut before = BTreeMap::new();
         let mut latest = BTreeMap::new();
-        for ((_, path), bytes) in self.files.range((host, "".into())..) {
+        let own = self.files.range((host, "".into())..).take_while(|((of, _), _)| *of == host);
+        for ((_, path), bytes) in own {
             let Some(other) = place(path).filter(|other| other.suffix.is_empty()) else { continue };
             if other.directory != place_of_new.directory {
                 continue;
