@@ -66,6 +66,7 @@ pub fn request(key: i16, version: i16, target: &Target, values: &mut dyn Values)
         key::API_VERSIONS => sample.api_versions(),
         key::CREATE_TOPICS => sample.create_topics(),
         key::DELETE_TOPICS => sample.delete_topics(),
+        key::DELETE_RECORDS => sample.delete_records(),
         key::INIT_PRODUCER_ID => sample.init_producer_id(),
         key::OFFSET_FOR_LEADER_EPOCH => sample.offset_for_leader_epoch(),
         key::DESCRIBE_CONFIGS => sample.describe_configs(),
@@ -286,6 +287,23 @@ impl Sample<'_> {
                 topic
             });
         }
+        self.frame(&request)
+    }
+
+    fn delete_records(mut self) -> Option<Bytes> {
+        let mut request = DeleteRecordsRequest::default();
+        request.timeout_ms = self.int(1_000).min(50);
+        request.topics = self.many(1, |sample| {
+            let mut topic = delete_records_request::DeleteRecordsTopic::default();
+            topic.name = sample.topic();
+            topic.partitions = sample.many(2, |sample| {
+                let mut partition = delete_records_request::DeleteRecordsPartition::default();
+                partition.partition_index = sample.int(0);
+                partition.offset = sample.long(0);
+                partition
+            });
+            topic
+        });
         self.frame(&request)
     }
 

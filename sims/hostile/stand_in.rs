@@ -65,6 +65,7 @@ fn answer(frame: BytesMut, listener: Listener) -> Result<BytesMut, FrameError> {
         key::METADATA => empty::<MetadataRequest>(&request),
         key::CREATE_TOPICS => empty::<CreateTopicsRequest>(&request),
         key::DELETE_TOPICS => empty::<DeleteTopicsRequest>(&request),
+        key::DELETE_RECORDS => empty::<DeleteRecordsRequest>(&request),
         key::INIT_PRODUCER_ID => empty::<InitProducerIdRequest>(&request),
         key::OFFSET_FOR_LEADER_EPOCH => empty::<OffsetForLeaderEpochRequest>(&request),
         key::DESCRIBE_CONFIGS => empty::<DescribeConfigsRequest>(&request),

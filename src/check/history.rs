@@ -149,7 +149,10 @@ impl Header {
     fn setup(&self) -> Setup {
         let promised = self.min_insync_replicas.iter();
         let promised = promised.map(|(topic, least)| {
-            (topic.as_str().into(), TopicPromise { min_insync_replicas: *least })
+            (
+                topic.as_str().into(),
+                TopicPromise { min_insync_replicas: *least, ..TopicPromise::default() },
+            )
         });
         Setup {
             brokers: BTreeMap::new(),

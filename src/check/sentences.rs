@@ -50,6 +50,10 @@ impl Witness {
 
     pub(super) fn say_of_nodes(&self, f: &mut fmt::Formatter<'_>, at: Seconds) -> fmt::Result {
         match self {
+            Self::Stale { broker, key, offset, why } => write!(
+                f,
+                "compaction on b{broker}: the record of key {key} at offset {offset} {why} at {at}"
+            ),
             Self::MetadataDiffers { node, offset, epoch, committed_at, instead } => {
                 let committed = Seconds(*committed_at);
                 write!(

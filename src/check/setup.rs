@@ -27,11 +27,38 @@ pub struct Setup {
 pub struct TopicPromise {
     /// `min.insync.replicas`.
     pub min_insync_replicas: usize,
+    /// `cleanup.policy` has `compact`: of each key only the latest record need be there.
+    pub compacted: bool,
+    /// Records have one of so many keys; 0: none.
+    pub keys: u64,
+    /// `delete.retention.ms`.
+    pub delete_retention: Duration,
+    /// `retention.ms`, where `cleanup.policy` has `delete`.
+    pub retention: Option<Duration>,
+    /// `retention.bytes`, where `cleanup.policy` has `delete`.
+    pub retention_bytes: Option<u64>,
+}
+
+impl TopicPromise {
+    /// Set in the value of a record that is a tombstone.
+    pub const TOMBSTONE: u64 = 1 << 39;
+
+    /// The key of the record with this value, as loads choose it.
+    pub fn key_of(&self, value: u64) -> Option<u64> {
+        (value & (Self::TOMBSTONE - 1)).checked_rem(self.keys)
+    }
 }
 
 impl Default for TopicPromise {
     fn default() -> Self {
-        Self { min_insync_replicas: 1 }
+        Self {
+            min_insync_replicas: 1,
+            compacted: false,
+            keys: 0,
+            delete_retention: Duration::from_secs(86_400),
+            retention: None,
+            retention_bytes: None,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) fn batch(base: i64, epoch: i32, values: &[u64]) -> Vec<u8> {
 
 /// Three brokers; `min.insync.replicas` of the topic is 2.
 pub(crate) fn setup() -> Setup {
-    let promise = TopicPromise { min_insync_replicas: 2 };
+    let promise = TopicPromise { min_insync_replicas: 2, ..TopicPromise::default() };
     Setup {
         brokers: (1..=3).map(|id| (HostId(id), BrokerId(i32::from(id)))).collect(),
         topics: [(Arc::from("orders"), promise)].into(),
@@ -58,6 +58,59 @@ impl Story {
             invariants::of(&setup()).into_iter().filter(|i| i.name() == name).collect();
         assert_eq!(chosen.len(), 1, "no invariant {name}");
         Self::begin(Judge::with(setup(), chosen))
+    }
+
+    /// The topic is compacted: records have one of ten keys, tombstones go after thirty seconds.
+    pub fn compacting(name: &str) -> Self {
+        let mut setup = setup();
+        let delete_retention = Duration::from_secs(30);
+        let promise =
+            TopicPromise { compacted: true, keys: 10, delete_retention, ..setup.promise("orders") };
+        setup.topics.insert("orders".into(), promise);
+        let chosen: Vec<_> =
+            invariants::of(&setup).into_iter().filter(|i| i.name() == name).collect();
+        Self::begin(Judge::with(setup, chosen))
+    }
+
+    /// A whole segment's file, in which each record is a batch; it reaches to `until`.
+    pub fn writes_keyed(
+        &mut self,
+        broker: u16,
+        base: i64,
+        suffix: &str,
+        records: &[(i64, &str, Option<&str>)],
+        until: i64,
+    ) {
+        let mut file = Vec::new();
+        let one = |offset: i64, key: &str, value: Option<&str>| {
+            let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
+            builder.append(Timestamp(0), Some(key.as_bytes()), value.map(str::as_bytes), &[]);
+            let mut bytes = builder.finish_plain().to_vec();
+            batch::assign(&mut bytes, Offset(offset), LeaderEpoch(0));
+            bytes
+        };
+        for (offset, key, value) in records {
+            file.extend(one(*offset, key, *value));
+        }
+        if records.last().is_none_or(|(offset, ..)| offset + 1 < until) {
+            let last = one(until - 1, "", None);
+            file.extend(batch::emptied(&BatchHeader::parse(&last).unwrap()));
+        }
+        let path: Arc<str> = format!("{}{suffix}", path(base)).into();
+        self.sees(broker, What::Cut { path: path.clone(), len: 0 });
+        self.sees(broker, What::Wrote { path, offset: 0, bytes: file.into() });
+    }
+
+    /// A cleaned segment takes the place of those of its base and of `others`.
+    pub fn swaps(&mut self, broker: u16, base: i64, others: &[i64]) {
+        let named =
+            |base: i64, suffix: &str| -> Arc<str> { format!("{}{suffix}", path(base)).into() };
+        let rename = |from, to| What::Renamed { from, to };
+        self.sees(broker, rename(named(base, ".cleaned"), named(base, ".swap")));
+        for old in [base].iter().chain(others) {
+            self.sees(broker, rename(named(*old, ""), named(*old, ".deleted")));
+        }
+        self.sees(broker, rename(named(base, ".swap"), named(base, "")));
     }
 
     pub fn judging_all() -> Self {

@@ -202,6 +202,8 @@ pub enum Witness {
     JoinedFenced { broker: BrokerId, epoch: LeaderEpoch },
     /// A consumer read on in a log that had lost what it read before, and was not told.
     Spliced { consumer: u32, offset: Offset, value: u64, instead: u64, later: Offset },
+    /// A cleaned segment has not what it should.
+    Stale { broker: BrokerId, key: String, offset: Offset, why: &'static str },
     /// An index entry points at something else than it says.
     IndexDisagrees {
         broker: BrokerId,
@@ -301,6 +303,7 @@ impl Witness {
             | Self::StaleController { .. }
             | Self::NotCounted { .. }
             | Self::TrustsUnsynced { .. }
+            | Self::Stale { .. }
             | Self::IndexDisagrees { .. } => self.say_of_nodes(f, at),
             _ => self.say_of_replicas(f, at),
         }

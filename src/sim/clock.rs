@@ -5,7 +5,7 @@ use parking_lot::Mutex;
 use crate::base::{Instant, Timestamp};
 
 /// The date at which every simulation starts, in milliseconds since 1970.
-const EPOCH_MS: i64 = 1_700_000_000_000;
+pub(crate) const EPOCH_MS: i64 = 1_700_000_000_000;
 
 const MILLION: i128 = 1_000_000;
 

@@ -16,6 +16,7 @@ mod trace;
 pub mod turmoil;
 mod witness;
 
+pub(crate) use clock::EPOCH_MS;
 pub use engine::{
     Boot, Engine, HostId, Kept, Link, SimWorld, Survival, Unsupported, block_on, run_to_end,
 };

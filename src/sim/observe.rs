@@ -26,8 +26,8 @@ pub enum What {
     Probe(Probe),
     /// A client's operation or result.
     Client(ClientEvent),
-    /// Bytes entered the page cache. Only files named `*.log`, `*.index` and
-    /// `*.timeindex` are observed.
+    /// Bytes entered the page cache. Only files named `*.log`, `*.index` and `*.timeindex` are
+    /// observed, and `*.log.cleaned` and `*.log.swap`, which become logs.
     Wrote {
         /// Absolute path.
         path: Arc<str>,
@@ -62,7 +62,7 @@ pub enum What {
         /// Pages that were dirty and are gone or torn.
         lost_pages: u64,
     },
-    /// A `*.log` file as it is found after a power loss.
+    /// A `*.log` or `*.log.swap` file as it is found after a power loss.
     Survived {
         /// Absolute path.
         path: Arc<str>,

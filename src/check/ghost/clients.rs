@@ -119,6 +119,8 @@ pub(crate) struct Clients {
     /// How often each client's process has ended.
     incarnations: BTreeMap<HostId, u32>,
     passes: BTreeMap<TopicPartition, Vec<Pass>>,
+    /// Where the latest record of each key is known to be, of topics that have keys.
+    latest: BTreeMap<(TopicPartition, u64), Offset>,
     reached: BTreeMap<TopicPartition, Vec<Reached>>,
 }
 
@@ -161,6 +163,17 @@ impl Clients {
         self.reached.get(partition).map_or(&[], Vec::as_slice)
     }
 
+    /// A record of a key is at an offset.
+    pub fn keyed(&mut self, partition: &TopicPartition, key: u64, offset: Offset) {
+        let latest = self.latest.entry((partition.clone(), key)).or_insert(offset);
+        *latest = offset.max(*latest);
+    }
+
+    /// Where the latest record of a key is known to be.
+    pub fn latest_of(&self, partition: &TopicPartition, key: u64) -> Option<Offset> {
+        self.latest.get(&(partition.clone(), key)).copied()
+    }
+
     /// A topic is gone, and whatever was said of it.
     pub fn forget(&mut self, partition: &TopicPartition) {
         for send in self.sends.iter_mut().filter(|send| send.partition == *partition) {
@@ -172,6 +185,7 @@ impl Clients {
             positions.next.remove(partition);
         }
         self.passes.remove(partition);
+        self.latest.retain(|(of, _), _| of != partition);
         self.reached.remove(partition);
     }
 

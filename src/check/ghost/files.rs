@@ -2,6 +2,11 @@
 
 use super::*;
 
+/// The end of a cleaned segment's name until it counts.
+const CLEANED: &str = ".log.cleaned";
+/// And from then on, until it has its place.
+const SWAP: &str = ".log.swap";
+
 impl Ghost {
     /// Which partition's segment a path is, if it is one that holds clients' data.
     pub(super) fn place_of(&mut self, path: &Arc<str>) -> FilePlace {
@@ -21,6 +26,10 @@ impl Ghost {
         bytes: &[u8],
         changes: &mut Vec<Change>,
     ) {
+        if path.ends_with(CLEANED) {
+            self.cleaned.entry((on, path.clone())).or_default().write(offset, bytes);
+            return;
+        }
         let Some((name, base)) = self.place_of(path) else { return };
         let Some(host) = self.hosts.get_mut(on) else { return };
         let crew = Crew::one(host.rank);
@@ -61,6 +70,10 @@ impl Ghost {
     }
 
     pub(super) fn cut(&mut self, on: HostId, path: &Arc<str>, len: u64, changes: &mut Vec<Change>) {
+        if path.ends_with(CLEANED) {
+            self.cleaned.entry((on, path.clone())).or_default().cut(len);
+            return;
+        }
         let Some((name, base)) = self.place_of(path) else { return };
         let Some(host) = self.hosts.get_mut(on) else { return };
         let replica = host.replicas.entry(name.clone()).or_default();
@@ -69,23 +82,76 @@ impl Ghost {
         self.shortened(on, name, before, changes);
     }
 
-    pub(super) fn removed(&mut self, on: HostId, path: &Arc<str>, changes: &mut Vec<Change>) {
+    pub(super) fn removed(
+        &mut self,
+        at: Instant,
+        on: HostId,
+        path: &Arc<str>,
+        changes: &mut Vec<Change>,
+    ) {
+        self.cleaned.remove(&(on, path.clone()));
         let Some((name, base)) = self.place_of(path) else { return };
-        self.remove_segment(on, name, base, changes);
+        if self.is_shadowed(on, &name, base, path) {
+            return;
+        }
+        self.remove_segment(at, on, name, base, changes);
+    }
+
+    /// Whether a cleaned segment counts in the place of this file.
+    fn is_shadowed(&self, on: HostId, name: &TopicPartition, base: i64, path: &str) -> bool {
+        let replica = self.hosts.replica(on, name);
+        !path.ends_with(SWAP) && replica.is_some_and(|replica| replica.swapped.contains(&base))
+    }
+
+    /// A cleaned segment counts from now on, in the place of all that lie within it.
+    fn swapped_in(&mut self, on: HostId, name: &TopicPartition, base: i64, segment: Segment) {
+        let Some(host) = self.hosts.get_mut(on) else { return };
+        let replica = host.replicas.entry(name.clone()).or_default();
+        let end = segment.batches().last().map_or(Offset(base), |last| last.next);
+        replica.segments.retain(|other, _| *other < base || *other >= end.0);
+        replica.segments.insert(base, segment);
+        replica.swapped.insert(base);
+        replica.agreed.set(0);
+        if let Some(partition) = self.partitions.get_mut(name) {
+            partition.cleaned_below = partition.cleaned_below.max(end);
+        }
+    }
+
+    /// Whether retention was due for a replica's first segment: its records are too old, or the
+    /// others have enough bytes.
+    fn was_due(&self, at: Instant, name: &TopicPartition, replica: &Replica, base: i64) -> bool {
+        let promise = self.setup.promise(&name.topic);
+        let Some(segment) = replica.segments.get(&base) else { return false };
+        let latest = segment.batches().iter().map(|batch| batch.latest).max();
+        let now = i128::from(at.0 / 1_000_000) + i128::from(crate::sim::EPOCH_MS);
+        let old = promise
+            .retention
+            .zip(latest)
+            .is_some_and(|(keep, latest)| now - i128::from(latest.0) > keep.as_millis() as i128);
+        let others = replica.segments.iter().filter(|(other, _)| **other != base);
+        let others: u64 = others.map(|(_, segment)| segment.readable()).sum();
+        old || promise.retention_bytes.is_some_and(|keep| others >= keep)
     }
 
     fn remove_segment(
         &mut self,
+        at: Instant,
         on: HostId,
         name: TopicPartition,
         base: i64,
         changes: &mut Vec<Change>,
     ) {
+        let Some(replica) = self.hosts.replica(on, &name) else { return };
+        // Any replica may delete what is due; what a leader deletes its followers delete, too.
+        let due = self.was_due(at, &name, replica, base);
         let Some(host) = self.hosts.get_mut(on) else { return };
-        let leads = host.roles.get(&name).is_some_and(|role| role.leads);
+        let leads = due || host.roles.get(&name).is_some_and(|role| role.leads);
         let Some(replica) = host.replicas.get_mut(&name) else { return };
         let before = replica.end();
-        replica.segments.remove(&base);
+        replica.swapped.remove(&base);
+        if replica.segments.remove(&base).is_none() {
+            return;
+        }
         let first = replica.segments.first_key_value().map(|(base, _)| *base);
         // Only retention takes a leader's oldest segment while younger ones stay.
         if let Some(first) = first.filter(|first| leads && base < *first)
@@ -117,13 +183,30 @@ impl Ghost {
 
     pub(super) fn renamed(
         &mut self,
+        at: Instant,
         on: HostId,
         from: &Arc<str>,
         to: &Arc<str>,
         changes: &mut Vec<Change>,
     ) {
-        if from.ends_with(".log") {
+        if let Some(segment) = self.cleaned.remove(&(on, from.clone())) {
+            if let Some((name, base)) = self.place_of(to) {
+                self.swapped_in(on, &name, base, segment);
+            }
+            return;
+        }
+        if from.ends_with(".log") || from.ends_with(SWAP) {
             let Some((name, base)) = self.place_of(from) else { return };
+            if self.is_shadowed(on, &name, base, from) {
+                return;
+            }
+            if from.ends_with(SWAP) && to.ends_with(".log") {
+                let host = self.hosts.get_mut(on);
+                if let Some(replica) = host.and_then(|host| host.replicas.get_mut(&name)) {
+                    replica.swapped.remove(&base);
+                }
+                return;
+            }
             let new = self.place_of(to);
             let Some(host) = self.hosts.get_mut(on) else { return };
             let replica = host.replicas.get_mut(&name);
@@ -138,7 +221,7 @@ impl Ghost {
                     if let Some(replica) = host.replicas.get_mut(&name) {
                         replica.segments.insert(base, segment);
                     }
-                    self.remove_segment(on, name, base, changes);
+                    self.remove_segment(at, on, name, base, changes);
                 }
                 (None, _) => {}
             }
@@ -163,9 +246,11 @@ impl Ghost {
             let in_sync = partition.is_some_and(|p| p.may_lead(host.broker));
             before.insert(name.clone(), (replica.end(), in_sync));
             replica.segments.clear();
+            replica.swapped.clear();
             replica.agreed.set(0);
         }
         host.before_power_loss = Some(before);
+        self.cleaned.retain(|(of, _), _| *of != on);
         self.losing_power.insert(on);
     }
 
@@ -180,7 +265,13 @@ impl Ghost {
             let Some(host) = self.hosts.get_mut(host) else { continue };
             for (name, (before, in_sync)) in host.before_power_loss.take().unwrap_or_default() {
                 let Some(replica) = host.replicas.get_mut(&name) else { continue };
-                let end = replica.contiguous_end();
+                // What a swap replaces may have survived it.
+                for base in replica.swapped.clone() {
+                    let last = replica.segments.get(&base).and_then(|s| s.batches().last());
+                    let end = last.map_or(base, |last| last.next.0);
+                    replica.segments.retain(|other, _| *other <= base || *other >= end);
+                }
+                let end = replica.contiguous_end(self.setup.promise(&name.topic).compacted);
                 if end < before {
                     replica.lost.push(Lost { in_sync });
                 }
@@ -189,10 +280,16 @@ impl Ghost {
     }
 }
 
-/// `/data/orders-2/00000000000000000000.log`; the metadata log is no client's data.
+/// Of which partition a file is.
+pub(super) fn partition_of_file(path: &str) -> Option<TopicPartition> {
+    partition_of(path.rsplit_once('/')?.0)
+}
+
+/// `/data/orders-2/00000000000000000000.log`; the metadata log is no client's data. A `.log.swap`
+/// counts as what it is about to be: that is what the next start makes of it.
 fn read_path(path: &str) -> FilePlace {
     let (directory, file) = path.rsplit_once('/')?;
-    let digits = file.strip_suffix(".log")?;
+    let digits = file.strip_suffix(".log").or_else(|| file.strip_suffix(SWAP))?;
     let base = (digits.len() == 20).then(|| digits.parse().ok()).flatten()?;
     Some((partition_of(directory)?, base))
 }

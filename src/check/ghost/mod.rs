@@ -15,6 +15,7 @@ mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 pub(crate) use clients::{Clients, Reached, Send};
 pub(crate) use hosts::Host;
@@ -23,9 +24,9 @@ pub(crate) use partition::{Partition, Promised};
 pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
 
-use super::{Note, Setup};
+use super::{Note, Setup, TopicPromise};
 use crate::base::{Instant, LeaderEpoch, Offset, Probe, TopicId, TopicPartition};
-use crate::sim::{HostId, Observation, What};
+use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
 use hosts::{Crew, Hosts, Role};
 use partition::Committed;
 use replica::{Lost, Place};
@@ -72,6 +73,8 @@ pub struct Ghost {
     metadata: Metadata,
     clients: Clients,
     files: BTreeMap<Arc<str>, FilePlace>,
+    /// Cleaned segments that do not count yet.
+    cleaned: BTreeMap<(HostId, Arc<str>), Segment>,
     /// Hosts whose surviving files are being listed.
     losing_power: BTreeSet<HostId>,
     notes: Vec<Note>,
@@ -87,6 +90,7 @@ impl Ghost {
             metadata: Metadata::default(),
             clients: Clients::default(),
             files: BTreeMap::new(),
+            cleaned: BTreeMap::new(),
             losing_power: BTreeSet::new(),
             notes: Vec::new(),
         }
@@ -138,6 +142,34 @@ impl Ghost {
         self.partition(name).is_some_and(|partition| partition.last_known == Some(epoch))
     }
 
+    /// Whether a topic is compacted.
+    pub(crate) fn is_compacted(&self, topic: &str) -> bool {
+        self.setup.promise(topic).compacted
+    }
+
+    /// Whether a path is of a compacted topic's log.
+    pub(crate) fn is_compacted_path(&self, path: &str) -> bool {
+        path.contains(".log")
+            && self.setup.topics.values().any(|promise| promise.compacted)
+            && files::partition_of_file(path).is_some_and(|name| self.is_compacted(&name.topic))
+    }
+
+    /// `delete.retention.ms`.
+    pub(crate) fn delete_retention(&self, topic: &str) -> Duration {
+        self.setup.promise(topic).delete_retention
+    }
+
+    /// Whether compaction may have removed a record: its key has a later one, or it is a tombstone.
+    pub(crate) fn is_superseded(&self, send: &Send) -> bool {
+        let promise = self.setup.promise(&send.partition.topic);
+        let Some(key) = promise.key_of(send.value).filter(|_| promise.compacted) else {
+            return false;
+        };
+        let latest = self.clients.latest_of(&send.partition, key);
+        send.value & TopicPromise::TOMBSTONE != 0
+            || send.offset().is_some_and(|offset| latest.is_some_and(|latest| offset < latest))
+    }
+
     /// Copies that a partition's acknowledged records must have: `min.insync.replicas`, as far as
     /// there are replicas.
     pub(crate) fn copies_needed(&self, name: &TopicPartition) -> usize {
@@ -159,14 +191,17 @@ impl Ghost {
         }
         self.metadata.observe(seen, changes);
         match what {
-            What::Client(event) => self.clients.observe(*at, *host, event, changes),
+            What::Client(event) => {
+                self.clients.observe(*at, *host, event, changes);
+                self.keyed(event);
+            }
             What::Probe(probe) => self.probed(*at, *host, probe, changes),
             What::Wrote { path, offset, bytes } => {
                 self.wrote(*host, path, *offset, bytes, changes);
             }
             What::Cut { path, len } => self.cut(*host, path, *len, changes),
-            What::Removed { path } => self.removed(*host, path, changes),
-            What::Renamed { from, to } => self.renamed(*host, from, to, changes),
+            What::Removed { path } => self.removed(*at, *host, path, changes),
+            What::Renamed { from, to } => self.renamed(*at, *host, from, to, changes),
             What::PowerLost { .. } => {
                 self.clients.ended(*host, changes);
                 self.power_lost(*host);
@@ -176,6 +211,10 @@ impl Ghost {
                 let Some((partition, base)) = self.place_of(path) else { return };
                 let Some(host) = self.hosts.get_mut(*host) else { return };
                 let replica = host.replicas.entry(partition).or_default();
+                if path.ends_with(".swap") {
+                    replica.swapped.insert(base);
+                }
+                // Sorted by name, so that what was swapped in comes after what it replaces.
                 replica.segments.insert(base, Segment::survived(bytes));
             }
             What::Killed | What::Ended => {
@@ -191,6 +230,30 @@ impl Ghost {
                 }
             }
             What::Paused | What::Resumed => {}
+        }
+    }
+
+    /// Where the latest record of each key is, as clients are told.
+    fn keyed(&mut self, event: &ClientEvent) {
+        let mut found = Vec::new();
+        match event {
+            ClientEvent::Told { producer, op, outcome: Outcome::Ok { offset: Some(offset) } } => {
+                let send = self.clients.send(*producer, *op);
+                found.extend(send.map(|send| (send.partition.clone(), send.value, *offset)));
+            }
+            ClientEvent::Polled { partition, records, .. } => {
+                if self.is_compacted(&partition.topic) {
+                    found
+                        .extend(records.iter().map(|(at, value)| (partition.clone(), *value, *at)));
+                }
+            }
+            _ => {}
+        }
+        for (partition, value, offset) in found {
+            let promise = self.setup.promise(&partition.topic);
+            if let Some(key) = promise.key_of(value).filter(|_| promise.compacted) {
+                self.clients.keyed(&partition, key, offset);
+            }
         }
     }
 

@@ -82,8 +82,10 @@ pub(crate) struct Partition {
     pub exposed: Offset,
     /// What had been exposed when the last fault ended, less what was lost since.
     pub exposed_at_heal: Option<Offset>,
-    /// Below this, a leader has deleted records by retention.
+    /// Below this, records were deleted because retention was due.
     pub deleted_below: Offset,
+    /// Below this, somebody has cleaned its log: batches need not be there as they were promised.
+    pub cleaned_below: Offset,
     /// The latest epoch that an unclean election began.
     pub unclean: Option<LeaderEpoch>,
     /// The latest epoch that began with the last known leader, because everybody eligible had lost
@@ -110,6 +112,7 @@ impl Partition {
             exposed: Offset::ZERO,
             exposed_at_heal: None,
             deleted_below: Offset::ZERO,
+            cleaned_below: Offset::ZERO,
             unclean: None,
             last_known: None,
             last_leader: None,

@@ -65,7 +65,8 @@ impl Ghost {
             if upto.is_some_and(|upto| promised.batch.next > upto) {
                 break None;
             }
-            if !holds(replica, promised) && promised.batch.base >= partition.deleted_below {
+            let may_be_gone = partition.deleted_below.max(partition.cleaned_below);
+            if !holds(replica, promised) && promised.batch.base >= may_be_gone {
                 break Some(index);
             }
             index += 1;
@@ -104,7 +105,7 @@ impl Ghost {
         let replica = self.hosts.replica(host, name);
         let mut missing = Missing { index, broken: None, permitted: None };
         for (index, promised) in partition.promised.iter().enumerate().skip(index) {
-            if holds(replica, promised) {
+            if holds(replica, promised) || promised.batch.base < partition.cleaned_below {
                 continue;
             }
             let Some(absence) = self.absence(host, name, index) else { continue };
@@ -319,7 +320,7 @@ impl Ghost {
                     "ends at offset {end} on b{broker} and at offset {leader_end} on leader b{leader}"
                 ));
             }
-            if let Some(at) = first_difference(on_leader, log, thorough) {
+            if let Some(at) = first_difference(on_leader, log, partition.cleaned_below, thorough) {
                 return Some(format!("differs on b{broker} and leader b{leader} at offset {at}"));
             }
         }
@@ -327,10 +328,16 @@ impl Ghost {
     }
 }
 
-/// The first offset at which two logs hold different batches, from where both have begun.
-fn first_difference(one: &Replica, other: &Replica, thorough: bool) -> Option<Offset> {
-    let from = one.start().max(other.start());
-    let from = if thorough { from } else { one.last().map_or(from, |last| last.base) };
+/// The first offset at which two logs hold different batches, from where both have begun and
+/// neither was cleaned: that is done by each for itself.
+fn first_difference(
+    one: &Replica,
+    other: &Replica,
+    cleaned_below: Offset,
+    thorough: bool,
+) -> Option<Offset> {
+    let from = one.start().max(other.start()).max(cleaned_below);
+    let from = if thorough { from } else { one.last().map_or(from, |last| last.base.max(from)) };
     let (mut one, mut other) = (one.batches_from(from), other.batches_from(from));
     loop {
         match (one.next(), other.next()) {

@@ -1,7 +1,7 @@
 //! One replica's log, as its files say.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::segment::{Batch, Segment};
 use crate::base::{LeaderEpoch, Offset, TopicId};
@@ -16,6 +16,8 @@ pub(crate) struct Replica {
     /// What power losses took, until the replica is in sync again and has it back. Before that, a
     /// copy that it fetched again is nobody's to count on: it may not be elected.
     pub(super) lost: Vec<Lost>,
+    /// Cleaned segments that count already, though their files have not got their names yet.
+    pub(super) swapped: BTreeSet<i64>,
     /// How many of the partition's promised batches are known to be here. A cache: it only spares
     /// comparing them again.
     pub(super) agreed: Cell<usize>,
@@ -118,16 +120,16 @@ impl Replica {
     }
 
     /// Where the log, read from its beginning, first fails to go on: how far it went, and what is
-    /// there instead (nothing: bytes that are no batch).
-    pub fn first_break(&self) -> Option<(Offset, Option<Offset>, u64)> {
+    /// there instead (nothing: bytes that are no batch). `gaps`: it may go on further on.
+    pub fn first_break(&self, gaps: bool) -> Option<(Offset, Option<Offset>, u64)> {
         let mut end: Option<Offset> = None;
         let mut segments = self.segments.iter().peekable();
         while let Some((base, segment)) = segments.next() {
             let expected = end.unwrap_or(Offset(*base));
-            if expected != Offset(*base) {
+            if expected != Offset(*base) && !(gaps && expected < Offset(*base)) {
                 return Some((expected, Some(Offset(*base)), 0));
             }
-            let after = segment.batches().last().map_or(expected, |last| last.next);
+            let after = segment.batches().last().map_or(Offset(*base), |last| last.next);
             if segment.has_garbage() && segments.peek().is_some() {
                 return Some((after, None, segment.readable()));
             }
@@ -136,15 +138,18 @@ impl Replica {
         None
     }
 
-    /// Where the log ends when it is read from its beginning up to the first break.
-    pub fn contiguous_end(&self) -> Offset {
+    /// Where the log ends when it is read from its beginning up to the first break. `gaps`: it may
+    /// go on further on.
+    pub fn contiguous_end(&self, gaps: bool) -> Offset {
+        let goes_on = |end: Offset, at: Offset| at == end || gaps && at > end;
         let mut end = self.start();
         for (base, segment) in &self.segments {
-            if Offset(*base) != end {
+            if !goes_on(end, Offset(*base)) {
                 break;
             }
+            end = Offset(*base);
             for batch in segment.batches() {
-                if batch.base != end {
+                if !goes_on(end, batch.base) {
                     return end;
                 }
                 end = batch.next;

@@ -2,7 +2,7 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::base::{LeaderEpoch, Offset};
+use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::wire::batch::{self, BatchError, BatchHeader};
 
 /// One record batch as it lies in a file.
@@ -22,6 +22,8 @@ pub(crate) struct Batch {
     pub position: u64,
     /// Bytes.
     pub size: u32,
+    /// The latest timestamp of its records.
+    pub latest: Timestamp,
 }
 
 impl Batch {
@@ -167,6 +169,7 @@ impl Segment {
             count: header.count,
             position: self.readable,
             size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
+            latest: header.max_timestamp,
         });
         self.readable += bytes.len() as u64;
     }

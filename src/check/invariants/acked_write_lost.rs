@@ -3,7 +3,8 @@
 //!
 //! One who had read it before is no excuse, for it is gone all the same. Judged at the end, since
 //! a later read may still find it. Whether the configuration promised
-//! anything is the scenario's to say: acks=1 is a word too. What retention deleted is not lost.
+//! anything is the scenario's to say: acks=1 is a word too. What retention deleted is not lost, nor what
+//! compaction may have removed.
 //! Source: Jepsen's Kafka workload, lost-write.
 
 use crate::base::Instant;
@@ -25,7 +26,7 @@ impl Invariant for AckedWriteLost {
             let Some(acked) = send.acknowledged() else { continue };
             let told = send.as_told();
             let Some(offset) = told.offset else { continue };
-            if offset < ghost.deleted_below(&send.partition) {
+            if offset < ghost.deleted_below(&send.partition) || ghost.is_superseded(send) {
                 continue;
             }
             // A pass that reads it happens when it is last read, and not after.

@@ -38,6 +38,9 @@ pub(in crate::check) fn unseen(
         if told.offset.is_none_or(|offset| offset < deleted_below) && deleted_below.0 > 0 {
             return None;
         }
+        if ghost.is_superseded(send) {
+            return None;
+        }
         let reads = ghost.clients().reached(&send.partition);
         let read = reads.iter().find(|read| {
             let began = ending.reading.filter(|at| *at <= read.at).unwrap_or(read.since);

@@ -5,6 +5,7 @@ mod acked_write_lost;
 mod acked_write_unseen;
 mod candidate_completeness;
 mod committed_prefix_agrees;
+mod compaction_keeps_latest;
 mod converges;
 mod dirty_read;
 mod duplicate;
@@ -47,6 +48,7 @@ pub const NAMES: &[&str] = &[
     "one-controller-per-epoch",
     "recovery-trusts-only-synced",
     "index-agrees",
+    "compaction-keeps-latest",
     "dirty-read",
     "converges",
     "metadata-catches-up",
@@ -88,6 +90,8 @@ pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
         let recovery = recovery_trusts_only_synced::RecoveryTrustsOnlySynced::default();
         chosen.push(Box::new(recovery));
         chosen.push(Box::new(index_agrees::IndexAgrees));
+        let latest = compaction_keeps_latest::CompactionKeepsLatest::default();
+        chosen.push(Box::new(latest));
         chosen.push(Box::new(dirty_read::DirtyRead));
         chosen.push(Box::new(converges::Converges { within }));
         chosen.push(Box::new(metadata_catches_up::MetadataCatchesUp { within }));

@@ -1,6 +1,8 @@
 //! `offsets-dense`: no gap and no repeat of offsets in a log that was never compacted; base offsets
 //! rise always; and no bytes in it that are no batch.
 //!
+//! Where compaction took records, offsets only have to rise.
+//!
 //! Each batch is looked at when it is written, and the joints between segments when a node says
 //! that it leads or follows: then it believes its log to be whole.
 
@@ -29,7 +31,10 @@ impl Invariant for OffsetsDense {
             return Ok(());
         };
         let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
-        let found = host.replicas.get(partition).and_then(|replica| replica.first_break());
+        let found = host
+            .replicas
+            .get(partition)
+            .and_then(|r| r.first_break(ghost.is_compacted(&partition.topic)));
         let Some((expected, found, position)) = found else { return Ok(()) };
         let broker = host.broker;
         let witness = match found {
@@ -45,9 +50,11 @@ fn appended<'a>(change: &'a Change, ghost: &Ghost) -> Option<(&'a TopicPartition
         Change::Appended { host, partition, batch, place } => {
             let broker = ghost.host(*host)?.broker;
             let offsets = batch.next.0 - batch.base.0;
-            let witness = if batch.base != place.expected {
+            let compacted = ghost.is_compacted(&partition.topic);
+            let in_place = batch.base == place.expected || compacted && batch.base > place.expected;
+            let witness = if !in_place {
                 Witness::Gap { broker, expected: place.expected, found: batch.base }
-            } else if i64::from(batch.count) != offsets {
+            } else if i64::from(batch.count) != offsets && !compacted {
                 Witness::Hollow { broker, offset: batch.base, offsets, records: batch.count }
             } else {
                 let found = place.following.filter(|following| *following < batch.next)?;

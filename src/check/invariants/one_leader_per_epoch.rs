@@ -56,6 +56,10 @@ impl Invariant for OneLeaderPerEpoch {
 
 /// Another replica's different batch of the same epoch at the same offset.
 fn rival(ghost: &Ghost, on: HostId, name: &TopicPartition, batch: &Batch) -> Option<Witness> {
+    // What was cleaned is written anew by each replica for itself.
+    if ghost.partition(name).is_some_and(|partition| batch.base < partition.cleaned_below) {
+        return None;
+    }
     let own = ghost.replica(on, name)?.topic_id();
     ghost.hosts().filter(|(id, _)| *id != on).find_map(|(_, host)| {
         let other = host.replicas.get(name)?;

@@ -42,7 +42,8 @@ impl Invariant for RecoveryTrustsOnlySynced {
         opened.insert(partition.clone());
         let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
         let log = host.replicas.get(partition);
-        let valid = log.map_or(Offset::ZERO, |log| log.contiguous_end());
+        let valid = log
+            .map_or(Offset::ZERO, |log| log.contiguous_end(ghost.is_compacted(&partition.topic)));
         let claims = log_end.filter(|end| *end > valid);
         let position = log.and_then(|log| log.first_garbage());
         let gap = log.is_some_and(|log| log.end() > valid);

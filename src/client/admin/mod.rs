@@ -1,6 +1,7 @@
 //! The administrator: one request after another, each retried until it is answered or given up.
 
 mod attempts;
+mod deletion;
 mod description;
 mod offsets;
 mod topics;

@@ -61,7 +61,7 @@ impl<W: World> Admin<W> {
     }
 
     /// Asks who leads, of whichever partition.
-    async fn find_leaders(
+    pub(super) async fn find_leaders(
         &self,
         attempts: &mut Attempts,
         missing: &Missing,

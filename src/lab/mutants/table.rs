@@ -78,6 +78,7 @@ pub const MUTANTS: &[Mutant] = &[
         &["committed-prefix-agrees", NEVER_BACK],
     ),
     mutant(Flaw::OneBatchWindow, "KAFKA-5494", "lost-answers", &["duplicate"]),
+    mutant(Flaw::EarlyTombstone, "KIP-534", "compaction", &["compaction-keeps-latest"]),
 ];
 
 /// Flaws that are there and not found.
@@ -91,6 +92,10 @@ pub const UNCAUGHT: &[Uncaught] = &[
     uncaught(
         Flaw::ServeBadCrc,
         "caught where crash states of one log are enumerated (`cargo test --test crashes`)",
+    ),
+    uncaught(
+        Flaw::DropMarkers,
+        "no load writes transactions; a test of the log shows that it leaves a transaction open for ever",
     ),
 ];
 
@@ -122,9 +127,7 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
         "stale-control-request",
         "no controller sends requests to brokers: they fetch the metadata log",
     ),
-    missing("early-tombstone", "there is no compaction"),
-    missing("drop-markers", "there is no compaction"),
-    missing("forget-producer", "there is no retention"),
+    missing("forget-producer", "no switch lets retention take producers along"),
     missing("no-fsync-before-ack", "there is no quorum of controllers"),
     missing("commit-old-epoch", "there is no quorum of controllers"),
     missing("no-check-quorum", "there is no quorum of controllers"),

@@ -134,6 +134,7 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
                         number: producers,
                         topic: scenario.topic.name.as_str().into(),
                         partitions: scenario.topic.partitions,
+                        keys: scenario.topic.keys,
                         interval: rate.interval(*clients),
                         begins: *begins,
                         records: *records,

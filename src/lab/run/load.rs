@@ -11,12 +11,15 @@ use rand::RngExt;
 
 use crate::base::config::{Acks, AdminConfig, ConsumerConfig, OffsetReset, ProducerConfig};
 use crate::base::{Offset, Stream, TopicPartition};
+use crate::check::TopicPromise;
 use crate::client::{Admin, Consumer, ConsumerRecord, Header, Notice, Producer, ProducerRecord};
 use crate::lab::scenario::{Range, Topic};
 use crate::sim::{Boot, ClientEvent, Outcome, SimWorld};
 
 /// How long a poll may wait.
 const POLL: Duration = Duration::from_millis(500);
+/// One of so many records with a key is a tombstone.
+const TOMBSTONES: u64 = 10;
 /// Pause after an error that comes at once.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a producer that stops waits for what is under way.
@@ -95,6 +98,8 @@ pub(super) struct Producing {
     pub number: u32,
     pub topic: Arc<str>,
     pub partitions: i32,
+    /// Of so many keys; 0: none.
+    pub keys: u64,
     pub interval: Duration,
     /// What is due before is drawn, and not sent.
     pub begins: Duration,
@@ -118,7 +123,7 @@ pub(super) fn producer<W: SimWorld>(work: Producing, control: Shared) -> Boot<W>
 async fn produce<W: SimWorld>(world: &W, work: Producing, control: &Shared) {
     let (acks, idempotent) = (work.config.acks, work.config.idempotence);
     let idempotent = idempotent && acks == Acks::All;
-    let Ok(producer) = Producer::start(world.clone(), work.config) else { return };
+    let Ok(producer) = Producer::start(world.clone(), work.config.clone()) else { return };
     let mut random = world.random(Stream::named("producer load"));
     let begins = world.now() + work.begins;
     let mut due = world.now() + work.interval.mul_f64(random.random_range(0.0..1.0));
@@ -143,7 +148,10 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, control: &Shared) {
         due = (due + work.interval).max(world.now() - 100 * work.interval);
         let partition = random.random_range(0..work.partitions);
         let size = work.record_size.draw(&mut random);
-        let value = u64::from(work.number) << 40 | op;
+        let mut value = u64::from(work.number) << 40 | op;
+        if work.keys > 0 && random.random_range(0..TOMBSTONES) == 0 {
+            value |= TopicPromise::TOMBSTONE;
+        }
         world.observe(ClientEvent::Sent {
             producer: work.number,
             op,
@@ -152,7 +160,7 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, control: &Shared) {
             acks,
             idempotent,
         });
-        let record = ProducerRecord::new(work.topic.clone(), padded(value, size));
+        let record = record(&work, value, size);
         let delivery = producer.send(record.to_partition(partition)).await;
         let (told, producer) = (world.clone(), work.number);
         world.spawn("delivery", async move {
@@ -167,6 +175,20 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, control: &Shared) {
         });
     }
     producer.close(CLOSE).await;
+}
+
+/// The record of a value: a tombstone has its number in a header, for it has no value.
+fn record(work: &Producing, value: u64, size: u64) -> ProducerRecord {
+    let mut record = ProducerRecord::new(work.topic.clone(), padded(value, size));
+    let promise = TopicPromise { keys: work.keys, ..TopicPromise::default() };
+    if let Some(key) = promise.key_of(value) {
+        record = record.with_key(key.to_string());
+        if value & TopicPromise::TOMBSTONE != 0 {
+            record.value = None;
+            number(&mut record, value);
+        }
+    }
+    record
 }
 
 /// A value that begins with its unique number.

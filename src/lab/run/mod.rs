@@ -527,8 +527,17 @@ fn setup(scenario: &Scenario, topics: &[Topic], idempotence: bool, cast: &Cast) 
             // Each was accepted when the scenario was read.
             let _ = config.set(key, value);
         }
-        let least = usize::try_from(config.min_insync_replicas).unwrap_or(1);
-        (topic.name.as_str().into(), TopicPromise { min_insync_replicas: least })
+        let deletes = config.cleanup_policy.delete;
+        let bytes = config.retention_bytes.filter(|_| deletes);
+        let promise = TopicPromise {
+            min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+            compacted: config.cleanup_policy.compact,
+            keys: topic.keys,
+            delete_retention: config.delete_retention_ms,
+            retention: config.retention_ms.filter(|_| deletes),
+            retention_bytes: bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+        };
+        (topic.name.as_str().into(), promise)
     });
     Setup { brokers: brokers.collect(), topics: promises.collect(), idempotence, within: WITHIN }
 }

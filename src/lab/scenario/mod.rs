@@ -118,6 +118,8 @@ pub struct Topic {
     pub partitions: i32,
     /// How many copies of each.
     pub replication_factor: i16,
+    /// Records have one of so many keys, and every tenth is a tombstone; 0: they have none.
+    pub keys: u64,
     /// What is asked for when it is created, by Kafka's names.
     pub config: Vec<(String, String)>,
 }

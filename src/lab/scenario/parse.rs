@@ -235,9 +235,18 @@ fn topic(
         Some(At { value, .. }) => value,
         None => brokers.min(3),
     };
+    let keys = section.value::<u64>("keys", problems).map_or(0, |keys| keys.value);
     let mut config = TopicConfig::default();
     written.topic = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
+    if config.cleanup_policy.compact && keys == 0 {
+        let line = section.line;
+        problems.add(
+            line,
+            "`cleanup.policy = compact` removes what has no key: set `keys`, such as 20",
+        );
+    }
     Topic {
+        keys,
         name: name.map_or_else(|| "orders".into(), |name| name.value),
         partitions: i32::try_from(partitions).unwrap_or(1),
         replication_factor: i16::try_from(copies).unwrap_or(1),

@@ -28,6 +28,9 @@ impl Scenario {
         push(&mut text, "name", &quote(&self.topic.name));
         push(&mut text, "partitions", &self.topic.partitions.to_string());
         push(&mut text, "replication.factor", &self.topic.replication_factor.to_string());
+        if self.topic.keys > 0 {
+            push(&mut text, "keys", &self.topic.keys.to_string());
+        }
         keys(&mut text, &self.written.topic);
         if !self.written.disk.is_empty() {
             text.push_str("\n[disk]\n");

@@ -94,8 +94,17 @@ async fn a_deleted_partition_leaves_nothing_that_the_next_of_its_name_could_beli
     dir.save_log_starts(&starts).await.unwrap();
 
     let (dir, _) = open(&home).await;
-    drop(dir.delete_partition(&old, TopicId([1; 16])).await.unwrap());
-    drop(dir.delete_partition(&old, TopicId([1; 16])).await.unwrap());
+    let deleted = || {
+        fs::read_dir(dir.path())
+            .unwrap()
+            .any(|entry| entry.unwrap().file_name().to_str().unwrap().ends_with("-delete"))
+    };
+    let remove = dir.delete_partition(&old, TopicId([1; 16])).await.unwrap();
+    assert!(deleted() && !dir.partition_dir(&old).exists(), "its files are there for a while");
+    remove().unwrap();
+    assert!(!deleted());
+    let again = dir.delete_partition(&old, TopicId([1; 16])).await.unwrap();
+    again().unwrap();
     // Someone had collected these before.
     dir.save_recovery_points(&marks).await.unwrap();
     dir.save_log_starts(&starts).await.unwrap();

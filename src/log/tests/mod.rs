@@ -5,5 +5,6 @@ mod dirs;
 mod indexing;
 mod model;
 mod recovering;
+mod retaining;
 mod truncating;
 mod validating;

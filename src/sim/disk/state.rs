@@ -62,7 +62,12 @@ pub(super) enum Power {
 }
 
 /// Files whose writes are observed, by the end of their names.
-const OBSERVED: [&str; 3] = [".log", ".index", ".timeindex"];
+const OBSERVED: [&str; 5] = [".log", ".index", ".timeindex", ".log.cleaned", ".log.swap"];
+
+/// Whether a file counts at the next start for what a log holds.
+fn is_log(path: &str) -> bool {
+    path.ends_with(".log") || path.ends_with(".log.swap")
+}
 
 /// Operations of one kind that will fail.
 pub(super) struct Fails {
@@ -494,7 +499,7 @@ impl State {
         self.trace(Op::PowerLoss, super::tree::ROOT, [u64::from(self.losses), lost_pages], &[]);
         self.see(What::PowerLost { lost_pages });
         for (path, ino) in self.tree.files() {
-            if let Some(file) = self.tree.file(ino).filter(|_| path.ends_with(".log")) {
+            if let Some(file) = self.tree.file(ino).filter(|_| is_log(&path)) {
                 let bytes: Bytes = file.peek(0..file.len(), false).into();
                 self.trace(Op::Survived, ino, [bytes.len() as u64, 0], &bytes);
                 self.see(What::Survived { path, bytes });

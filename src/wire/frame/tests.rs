@@ -100,6 +100,7 @@ fn serve(frame: Vec<u8>) -> Result<(), FrameError> {
         api::key::API_VERSIONS => request.decode::<ApiVersionsRequest>().map(drop),
         api::key::CREATE_TOPICS => request.decode::<CreateTopicsRequest>().map(drop),
         api::key::DELETE_TOPICS => request.decode::<DeleteTopicsRequest>().map(drop),
+        api::key::DELETE_RECORDS => request.decode::<DeleteRecordsRequest>().map(drop),
         api::key::INIT_PRODUCER_ID => request.decode::<InitProducerIdRequest>().map(drop),
         api::key::OFFSET_FOR_LEADER_EPOCH => {
             request.decode::<OffsetForLeaderEpochRequest>().map(drop)
