@@ -4,6 +4,7 @@
 //! `verdict` says what came of it over many seeds, and `report` tells it.
 //! `shrink` cuts a run that broke something down to what it needs.
 
+pub mod disks;
 mod engine;
 pub mod files;
 pub mod matrix;

@@ -208,6 +208,7 @@ pub(super) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         notes: Vec::new(),
         story: Vec::new(),
         counts: Counts::default(),
+        disks: Vec::new(),
         differs: None,
     })
 }

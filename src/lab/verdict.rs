@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::disks::DiskLine;
 use super::scenario::{Expect, Expectation};
 use crate::base::Instant;
 use crate::check;
@@ -89,6 +90,8 @@ pub struct Outcome {
     pub story: Vec<String>,
     /// How often things happened.
     pub counts: Counts,
+    /// What each broker's disk did.
+    pub disks: Vec<DiskLine>,
     /// A second run of the same seed went another way: its hash.
     pub differs: Option<TraceHash>,
 }
@@ -253,6 +256,8 @@ pub struct Tally {
     pub notes: BTreeMap<String, (String, u64, u64)>,
     /// Over all runs.
     pub counts: Counts,
+    /// Each broker's disk, over all runs.
+    pub disks: Vec<DiskLine>,
     /// Over all runs, in simulated time.
     pub simulated: Duration,
     /// The first seed that went two ways, with both hashes.
@@ -271,6 +276,7 @@ impl Tally {
             witnesses: BTreeMap::new(),
             notes: BTreeMap::new(),
             counts: Counts::default(),
+            disks: Vec::new(),
             simulated: Duration::ZERO,
             differs: None,
         }
@@ -281,6 +287,12 @@ impl Tally {
         let verdict = outcome.verdict(&self.expect);
         self.counts += outcome.counts;
         self.simulated += outcome.simulated;
+        for disk in &outcome.disks {
+            match self.disks.iter_mut().find(|known| known.broker == disk.broker) {
+                Some(known) => *known += disk,
+                None => self.disks.push(disk.clone()),
+            }
+        }
         if let (Some(other), None) = (outcome.differs, &self.differs) {
             self.differs = Some((outcome.seed, outcome.trace, other));
         }
@@ -366,6 +378,7 @@ mod tests {
             notes: Vec::new(),
             story: Vec::new(),
             counts: Counts::default(),
+            disks: Vec::new(),
             differs: None,
         }
     }

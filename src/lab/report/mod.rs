@@ -16,6 +16,7 @@
 //! | `unbroken` | what was to break and did not |
 //! | `notes` | what is worth saying though nothing is wrong with it: `note`, `first_seed`, `runs` |
 //! | `counts` | over all runs: faults, records, elections |
+//! | `disks` | by broker, over all runs: pages found in memory and waited for, evictions, read-ahead, write-back, syncs; stalls and throttled writes, and how long they took |
 //! | `simulated_ms` | over all runs |
 //! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms`, `lost` (acknowledged records that the final reads did not find) |
 
@@ -30,6 +31,7 @@ pub use markdown::summary;
 pub use text::{failure, line};
 
 use super::EngineKind;
+use super::disks::DiskLine;
 use super::scenario::{Expect, Scenario};
 use super::verdict::{Counts, RunLine, Tally, Verdict, Witness};
 
@@ -56,6 +58,8 @@ pub struct Report {
     notes: Vec<NoteLine>,
     /// Over all runs.
     pub counts: Counts,
+    /// Each broker's page cache and disk, over all runs.
+    pub disks: Vec<DiskLine>,
     simulated_ms: u64,
     /// By seed.
     pub runs: Vec<RunLine>,
@@ -104,6 +108,7 @@ impl Report {
                 .map(|(note, first_seed, runs)| NoteLine { note, first_seed, runs })
                 .collect(),
             counts: tally.counts,
+            disks: tally.disks,
             simulated_ms: u64::try_from(tally.simulated.as_millis()).unwrap_or(u64::MAX),
             runs: tally.runs,
             worst,
