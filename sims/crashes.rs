@@ -30,26 +30,72 @@ fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
     let rolls = vec![APPEND, BIG, FlushRolled, APPEND, BIG, FlushRolled, Checkpoint, APPEND];
     let checkpoints = vec![APPEND, Flush, Checkpoint, APPEND, APPEND, Flush, Checkpoint, APPEND];
     let truncates = vec![
-        APPEND, APPEND, BIG, Flush, Checkpoint, APPEND, Truncate { batches: 3 },
-        NewEpoch { saved: true }, APPEND, BIG, Flush, Checkpoint, Truncate { batches: 1 },
-        NewEpoch { saved: false }, APPEND, APPEND,
+        APPEND,
+        APPEND,
+        BIG,
+        Flush,
+        Checkpoint,
+        APPEND,
+        Truncate { batches: 3 },
+        NewEpoch { saved: true },
+        APPEND,
+        BIG,
+        Flush,
+        Checkpoint,
+        Truncate { batches: 1 },
+        NewEpoch { saved: false },
+        APPEND,
+        APPEND,
     ];
     let deletes = vec![APPEND, BIG, Flush, Checkpoint, Recreate, APPEND, APPEND, Flush, Recreate];
     let recovers = vec![
         APPEND, BIG, APPEND, Killed, APPEND, BIG, Flush, Checkpoint, Killed, APPEND, Killed, BIG,
     ];
     let restarts = vec![
-        APPEND, BIG, CleanRestart, APPEND, APPEND, BIG, CleanRestart, APPEND, Flush, Killed, APPEND,
+        APPEND,
+        BIG,
+        CleanRestart,
+        APPEND,
+        APPEND,
+        BIG,
+        CleanRestart,
+        APPEND,
+        Flush,
+        Killed,
+        APPEND,
     ];
     let starts = vec![
-        APPEND, APPEND, BIG, Flush, AdvanceStart { batches: 1 }, APPEND, Checkpoint,
-        StartAnew { ahead: 5 }, NewEpoch { saved: true }, APPEND, Flush, APPEND,
+        APPEND,
+        APPEND,
+        BIG,
+        Flush,
+        AdvanceStart { batches: 1 },
+        APPEND,
+        Checkpoint,
+        StartAnew { ahead: 5 },
+        NewEpoch { saved: true },
+        APPEND,
+        Flush,
+        APPEND,
     ];
     let idempotent = |producer| Produce { producer, records: 2 };
     let produces = vec![
-        idempotent(1), idempotent(2), BIG, idempotent(1), FlushRolled, idempotent(2), BIG,
-        idempotent(1), Flush, Checkpoint, idempotent(2), Truncate { batches: 2 },
-        NewEpoch { saved: true }, idempotent(1), Killed, idempotent(1),
+        idempotent(1),
+        idempotent(2),
+        BIG,
+        idempotent(1),
+        FlushRolled,
+        idempotent(2),
+        BIG,
+        idempotent(1),
+        Flush,
+        Checkpoint,
+        idempotent(2),
+        Truncate { batches: 2 },
+        NewEpoch { saved: true },
+        idempotent(1),
+        Killed,
+        idempotent(1),
     ];
     let appends = vec![APPEND; 12];
     vec![
@@ -131,7 +177,8 @@ fn enumerate(
         last.inspect(|step| history.step(step).unwrap());
         // Different promises are different questions.
         let may = recording.may_after(calls);
-        let question = (recording.must_after(calls).end(), may.len(), recording.is_there_after(calls));
+        let question =
+            (recording.must_after(calls).end(), may.len(), recording.is_there_after(calls));
         // Where nothing was done that a crash can tell, all was shown before.
         let began = last.is_some_and(Step::only_begins);
         if before.replace(question) == Some(question) && began {
@@ -166,7 +213,8 @@ fn tell(recording: &Recording, calls: usize, order: Order, found: &Found, why: &
     }
     text.push_str("left:\n");
     for (path, bytes) in found {
-        let size = bytes.as_ref().map_or("directory".into(), |bytes| format!("{} bytes", bytes.len()));
+        let size =
+            bytes.as_ref().map_or("directory".into(), |bytes| format!("{} bytes", bytes.len()));
         text.push_str(&format!("  {path}: {size}\n"));
     }
     text
@@ -178,7 +226,7 @@ fn every_state_that_a_crash_may_leave_recovers_to_a_valid_log() {
     let began = std::time::Instant::now();
     let all = workloads().into_iter().map(|(name, deeds)| (name.to_owned(), deeds));
     let only = std::env::var("BROKERQUAKE_SCENARIO").ok();
-    for (name, deeds) in all.chain((0..6).map(|seed| (format!("drawn {seed}"), drawn(seed)))) {
+    for (name, deeds) in all.chain((0..4).map(|seed| (format!("drawn {seed}"), drawn(seed)))) {
         if only.as_ref().is_some_and(|only| *only != name) {
             continue;
         }
@@ -203,7 +251,8 @@ fn every_state_that_a_crash_may_leave_recovers_to_a_valid_log() {
         count.states.len(),
         began.elapsed().as_secs_f64()
     );
-    assert!(only.is_some() || count.judged >= 100_000, "only {} states were judged", count.judged);
+    let enough = only.is_some() || count.states.len() >= 100_000;
+    assert!(enough, "only {} distinct states were judged", count.states.len());
 }
 
 /// Whether some state after some call of a log with a flaw is not as it should be.
@@ -230,7 +279,8 @@ fn a_marker_of_a_clean_end_that_stays_is_believed_after_a_crash() {
 fn without_a_sync_of_the_directory_a_new_segment_takes_synced_batches_with_it() {
     let deeds = [APPEND, BIG, APPEND, Flush, Checkpoint, APPEND];
     let why = caught(brokerquake::base::Flaw::NoDirectorySync, &deeds).unwrap_err();
-    assert!(why.contains("missing") || why.contains("below its recovery point"), "{why}");
+    let told = ["missing", "below its recovery point", "the log starts at"];
+    assert!(told.iter().any(|told| why.contains(told)), "{why}");
 }
 
 #[cfg(any(debug_assertions, feature = "mutants"))]

@@ -182,8 +182,7 @@ fn check_lookups<D: Disk>(log: &Log<D>, content: &Content) -> Result<(), String>
 }
 
 fn ends(content: &Content) -> Vec<(i64, i64, i32)> {
-    let of = |batch: &BatchHeader| {
-        (batch.base_offset.0, batch.last_offset().0, batch.leader_epoch.0)
-    };
+    let of =
+        |batch: &BatchHeader| (batch.base_offset.0, batch.last_offset().0, batch.leader_epoch.0);
     content.batches.iter().map(of).collect()
 }

@@ -383,7 +383,10 @@ impl Bench {
         self.dir = dir;
         self.create(&found).await;
         let end = self.content.batches.last().map(BatchHeader::next_offset);
-        assert!(end.is_none_or(|end| self.log().log_end() == end), "a killed process loses nothing");
+        assert!(
+            end.is_none_or(|end| self.log().log_end() == end),
+            "a killed process loses nothing"
+        );
     }
 }
 

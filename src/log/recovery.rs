@@ -106,7 +106,8 @@ impl<D: Disk> Log<D> {
         } else {
             log.examine(recovery_point, &mut report).await?;
         }
-        if log.finish_open(recovery, now, &mut report)? && !config.flaws.has(Flaw::NoDirectorySync) {
+        if log.finish_open(recovery, now, &mut report)? && !config.flaws.has(Flaw::NoDirectorySync)
+        {
             // Were a later segment's name to survive alone, the log would begin there, and what is
             // missing below would pass for deleted.
             log.disk.sync_dir(&log.dir).await.map_err(LogError::io("sync", &log.dir))?;

@@ -19,7 +19,14 @@ fn scenario(name: &str, expect: &str) -> Scenario {
 
 fn disk(broker: &str, page_hits: u64, page_misses: u64) -> DiskLine {
     let stalled = Duration::from_millis(120);
-    let stats = DiskStats { page_hits, page_misses, syncs: 500, stalls: 3, stalled, ..DiskStats::default() };
+    let stats = DiskStats {
+        page_hits,
+        page_misses,
+        syncs: 500,
+        stalls: 3,
+        stalled,
+        ..DiskStats::default()
+    };
     DiskLine::new(broker, &stats)
 }
 

@@ -137,14 +137,15 @@ pub(super) fn profile(
     let mut profile = DiskProfile::default();
     let mut written = Vec::new();
     let Some(mut section) = section else { return (profile, written) };
-    let mut take = |section: &mut Section, key: &'static str, (low, high), problems: &mut Problems| {
-        let there = section.has(key);
-        let value = bounded(section, key, (low, high), low, problems);
-        if there {
-            written.push((key, value));
-        }
-        there.then_some(value)
-    };
+    let mut take =
+        |section: &mut Section, key: &'static str, (low, high), problems: &mut Problems| {
+            let there = section.has(key);
+            let value = bounded(section, key, (low, high), low, problems);
+            if there {
+                written.push((key, value));
+            }
+            there.then_some(value)
+        };
     let memory = Memory::default();
     let pages = take(&mut section, "memory.pages", (16, 1 << 24), problems);
     let background = take(&mut section, "vm.dirty_background_ratio", (0, 100), problems);

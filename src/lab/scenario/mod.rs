@@ -21,8 +21,8 @@ pub use role::{Role, Roles};
 pub use value::{Notation, Range, Rate};
 
 use super::schedule::Fault;
-use crate::sim::disk::DiskProfile;
 use crate::base::config::{BrokerConfig, ConsumerConfig, ProducerConfig, TopicConfig};
+use crate::sim::disk::DiskProfile;
 
 /// One scenario, as its file says it.
 #[derive(Clone, Debug, PartialEq)]

@@ -395,7 +395,11 @@ fn disks_are_as_the_file_says_and_are_written_back_so() {
     let saved = scenario.to_toml(&Plan::draw(&scenario, Seed(0)));
     assert_eq!(Scenario::parse("x.toml", &saved).unwrap().disk, scenario.disk, "{saved}");
     let wrong = text.replace("vm.dirty_ratio = 30", "vm.dirty_ration = 30");
-    assert!(complaints(&wrong).contains("did you mean `vm.dirty_ratio`?"), "{}", complaints(&wrong));
+    assert!(
+        complaints(&wrong).contains("did you mean `vm.dirty_ratio`?"),
+        "{}",
+        complaints(&wrong)
+    );
 }
 
 #[test]

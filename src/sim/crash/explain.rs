@@ -146,7 +146,8 @@ impl Inquest<'_> {
     /// Which change touches a name last.
     fn last_touches(&self) -> BTreeMap<(Id, Arc<str>), usize> {
         let changes = self.history.changes.iter().enumerate();
-        let edits = changes.flat_map(|(index, change)| change.edits.iter().map(move |e| (index, e)));
+        let edits =
+            changes.flat_map(|(index, change)| change.edits.iter().map(move |e| (index, e)));
         edits.map(|(index, edit)| ((edit.dir, edit.name.clone()), index)).collect()
     }
 
@@ -211,9 +212,7 @@ impl Inquest<'_> {
                 self.known.borrow_mut().insert(key, told.clone());
                 told
             }
-            (Some((id, Node::Dir { .. })), Some(None)) => {
-                self.dir(id, &format!("{path}/"), values)
-            }
+            (Some((id, Node::Dir { .. })), Some(None)) => self.dir(id, &format!("{path}/"), values),
             (None, Some(_)) => Err(at(path, "it was removed, or never there, and is found")),
             (Some(_), None) => Err(at(path, "it should be there, and is not found")),
             (Some(_), Some(_)) => Err(at(path, "a file where a directory is due, or the reverse")),
@@ -254,7 +253,8 @@ impl Search<'_, '_> {
             };
         };
         let names = || change.edits.iter().map(|edit| (edit.dir, edit.name.clone()));
-        let may_be = !names().any(|name| blocked.contains(&name)) && !(change.moves_dir && left_out);
+        let may_be =
+            !names().any(|name| blocked.contains(&name)) && !(change.moves_dir && left_out);
         if may_be {
             let mut with = values.clone();
             set(&mut with, &change.edits);

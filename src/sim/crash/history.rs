@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::step::{FileNo, Step, SyncNo};
 use super::Found;
+use super::step::{FileNo, Step, SyncNo};
 use crate::io::Open;
 
 /// A file or directory, by the order of creation.

@@ -77,9 +77,7 @@ impl History {
         }
         let closed = |chosen: &dyn Fn(usize) -> bool| close(&units, chosen);
         if count < 63 && 1usize.checked_shl(count as u32).is_some_and(|all| all <= most) {
-            return (0u64..1 << count)
-                .map(|bits| closed(&|unit| bits >> unit & 1 == 1))
-                .collect();
+            return (0u64..1 << count).map(|bits| closed(&|unit| bits >> unit & 1 == 1)).collect();
         }
         let mut sets = vec![closed(&|_| false), closed(&|_| true)];
         for unit in spread(0..count, most / 3) {

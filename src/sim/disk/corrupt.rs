@@ -155,7 +155,8 @@ impl Pages {
         match what {
             Corruption::BitRot => {
                 let used = (self.stable_len - page * PAGE as u64).min(PAGE as u64);
-                let (byte, bit) = (random.random_range(0..used) as usize, random.random_range(0..8u32));
+                let (byte, bit) =
+                    (random.random_range(0..used) as usize, random.random_range(0..8u32));
                 let slot = self.slot_mut(page);
                 let mut rotten = slot.stable.as_ref().map_or([0; PAGE], |bytes| **bytes);
                 rotten[byte] ^= 1 << bit;
@@ -207,7 +208,9 @@ impl State {
     fn places(&self, what: Corruption) -> Vec<(Ino, u64)> {
         let mut places = Vec::new();
         for (path, ino) in self.tree.files() {
-            let Some(file) = self.tree.file(ino).filter(|_| path.ends_with(".log")) else { continue };
+            let Some(file) = self.tree.file(ino).filter(|_| path.ends_with(".log")) else {
+                continue;
+            };
             let size = file.stable_len.min(file.len());
             let pages = file.placed_from(0).into_iter();
             let durable = pages.filter(|page| {

@@ -5,8 +5,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::SimDisk;
 use super::Failing;
+use super::SimDisk;
 use super::state::{Op, Power, State, input_output_error, void};
 use super::tree::{Body, Dir, Found, Ino, ROOT, components};
 use crate::io::{Disk, Entry, File, Map, Open};

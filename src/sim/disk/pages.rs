@@ -362,9 +362,8 @@ impl Pages {
 
     /// Pages whose last content a sync would write.
     pub fn dirty(&self) -> impl Iterator<Item = u64> {
-        let dirty = |page: &&u64| {
-            self.slot(**page).is_some_and(|slot| slot.condition == Condition::Dirty)
-        };
+        let dirty =
+            |page: &&u64| self.slot(**page).is_some_and(|slot| slot.condition == Condition::Dirty);
         self.unsynced.iter().filter(dirty).copied()
     }
 

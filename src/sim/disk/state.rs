@@ -372,16 +372,19 @@ impl State {
 
     /// Whether the operation that is under way is one of those that fail.
     pub fn fails(&mut self, what: Failing) -> bool {
-        let Some(left) = self.failing.get_mut(&what).filter(|left| **left > 0) else { return false };
+        let Some(left) = self.failing.get_mut(&what).filter(|left| **left > 0) else {
+            return false;
+        };
         *left -= 1;
         true
     }
 
     /// Whether the sync that now ends fails, and how.
     pub fn sync_fails(&mut self, ino: Ino) -> Option<io::Error> {
-        let due = self.tree.file_mut(ino).is_some_and(|file| {
-            std::mem::take(&mut file.wounds.error_is_due)
-        });
+        let due = self
+            .tree
+            .file_mut(ino)
+            .is_some_and(|file| std::mem::take(&mut file.wounds.error_is_due));
         if due || self.fails(Failing::Sync) {
             return Some(input_output_error());
         }

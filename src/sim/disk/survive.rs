@@ -45,8 +45,7 @@ impl Pages {
             return self.survive_nothing();
         }
         let base = self.sizes.low.min(self.stable_len);
-        let growing: Vec<u64> =
-            self.unsynced.range(base / PAGE as u64..).copied().collect();
+        let growing: Vec<u64> = self.unsynced.range(base / PAGE as u64..).copied().collect();
         let kept = random.random_range(0..=growing.len() as u64) as usize;
         let size = match growing.get(kept) {
             Some(first_lost) => (first_lost * PAGE as u64).clamp(base, self.len.max(base)),

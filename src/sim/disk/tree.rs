@@ -390,7 +390,8 @@ impl Tree {
     /// Both halves of a rename survive for themselves, but where a directory moves to another one.
     fn tear_renames(&mut self) {
         for Change { edits, moves_dir } in std::mem::take(&mut self.waiting).into_values() {
-            let parts = if moves_dir { vec![edits] } else { edits.into_iter().map(|e| vec![e]).collect() };
+            let parts =
+                if moves_dir { vec![edits] } else { edits.into_iter().map(|e| vec![e]).collect() };
             for edits in parts {
                 self.serial += 1;
                 self.waiting.insert(self.serial, Change { edits, moves_dir });

@@ -145,7 +145,8 @@ impl Faults {
     fn may_corrupt(&self, cast: &Cast, host: &Host, intact: u64) -> bool {
         let is_broker = |other: &&Host| matches!(other.kind, Kind::Broker(_));
         let brokers = cast.hosts.iter().filter(is_broker);
-        let sound = brokers.filter(|other| other.id != host.id && !self.corrupted.contains(&other.id));
+        let sound =
+            brokers.filter(|other| other.id != host.id && !self.corrupted.contains(&other.id));
         self.corrupted.contains(&host.id) || sound.count() as u64 >= intact
     }
 

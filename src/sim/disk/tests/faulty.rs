@@ -216,7 +216,8 @@ fn a_rename_may_be_torn_apart_where_nothing_is_kept_in_order() {
 
 #[test]
 fn a_journal_keeps_names_in_order_and_no_size_without_its_bytes() {
-    let (mut names, mut sizes) = (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
+    let (mut names, mut sizes) =
+        (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
     for seed in 0..100 {
         let rig = Rig::new(seed);
         let disk = rig.boot();
