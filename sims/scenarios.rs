@@ -168,6 +168,122 @@ fn a_dead_directory_costs_what_is_in_it_and_writes_go_on_elsewhere() {
 }
 
 #[test]
+fn a_disk_that_lies_breaks_what_was_promised_on_it() {
+    Trial::of("faults/disk-lies").seeds(0..3).assert_as_expected();
+}
+
+#[test]
+fn who_waits_for_a_sync_that_hangs_promises_nothing_meanwhile() {
+    Trial::of("faults/fsync-stalls").seeds(0..4).assert_as_expected();
+    let report = Trial::of("faults/fsync-stalls").seeds(0..1).run();
+    let stalled: u64 = report.disks.iter().map(|disk| disk.stalled_ms).sum();
+    let stalls: u64 = report.disks.iter().map(|disk| disk.stalls).sum();
+    assert!(stalls > 0 && stalled > 1000 * stalls / 2, "{:?}", report.disks);
+}
+
+#[test]
+fn a_writer_that_is_faster_than_the_disk_waits_and_loses_nothing() {
+    Trial::of("faults/dirty-ratio").seeds(0..2).assert_as_expected();
+    let scenario = Scenario::load("faults/dirty-ratio").unwrap();
+    let mut roomy = scenario.clone();
+    roomy.disk.memory = None;
+    let waits = |scenario: &Scenario| {
+        let (outcome, text) = with_history(scenario, 0, EngineKind::Leap).unwrap();
+        let throttled: u64 = outcome.disks.iter().map(|disk| disk.throttled).sum();
+        (throttled, median(&waits_for_acks(&text)))
+    };
+    let ((throttled, late), (never, early)) = (waits(&scenario), waits(&roomy));
+    assert!(throttled > 100 && never == 0, "{throttled} writes throttled");
+    assert!(late > 5 * early, "acknowledged after {late} us against {early} us");
+}
+
+#[test]
+fn a_reader_that_lags_behind_slows_down_the_reader_at_the_tail() {
+    Trial::of("faults/lagging-consumer").seeds(0..2).assert_as_expected();
+    let scenario = Scenario::load("faults/lagging-consumer").unwrap();
+    let (outcome, text) = with_history(&scenario, 0, EngineKind::Leap).unwrap();
+    // k2 is away from 2 s on, and catches up from 27 s on; k1 reads at the tail all the time.
+    let (before, meanwhile, caught_up) = tail_latencies(&text);
+    let (alone, together) = (median(&before), median(&meanwhile));
+    assert!(together > alone * 3 / 2, "read after {together} us against {alone} us alone");
+    assert!(median(&caught_up) < (alone + together) / 2, "nobody lags behind any more");
+    let missed: u64 = outcome.disks.iter().map(|disk| disk.page_misses).sum();
+    let evicted: u64 = outcome.disks.iter().map(|disk| disk.evicted).sum();
+    assert!(missed > 100 && evicted > 1000, "{:?}", outcome.disks);
+}
+
+fn median(values: &[u64]) -> u64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    sorted[sorted.len() / 2]
+}
+
+/// The lines of a history.
+fn lines(text: &[u8]) -> Vec<serde_json::Value> {
+    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
+}
+
+/// How long each producer waited for each acknowledgement, in microseconds.
+fn waits_for_acks(text: &[u8]) -> Vec<u64> {
+    let (mut sent, mut waits) = (std::collections::BTreeMap::new(), Vec::new());
+    for line in lines(text) {
+        let key = (line["producer"].as_u64(), line["op"].as_u64());
+        let at = line["at"].as_u64().unwrap_or(0);
+        match line["event"].as_str() {
+            Some("sent") => drop(sent.insert(key, at)),
+            Some("ok") => waits.extend(sent.get(&key).map(|then| (at - then) / 1000)),
+            _ => {}
+        }
+    }
+    waits
+}
+
+/// How old records were when consumer 1 read them, in microseconds: before another one lagged
+/// behind, while that one caught up, and after it had.
+fn tail_latencies(text: &[u8]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
+    let all = lines(text);
+    let polls = |consumer: u64| {
+        let polled = move |line: &&serde_json::Value| {
+            line["event"] == "polled" && line["consumer"].as_u64() == Some(consumer)
+        };
+        all.iter().filter(polled)
+    };
+    let sent = all.iter().filter(|line| line["event"] == "sent");
+    let sent: std::collections::BTreeMap<u64, u64> =
+        sent.map(|line| (line["value"].as_u64().unwrap(), line["at"].as_u64().unwrap())).collect();
+    // The lagging one is back when it polls after its long silence, and has caught up when what it
+    // reads is young.
+    let mut silent = (0, 0);
+    for pair in polls(2).collect::<Vec<_>>().windows(2) {
+        let times = (pair[0]["at"].as_u64().unwrap(), pair[1]["at"].as_u64().unwrap());
+        if times.1 - times.0 > silent.1 - silent.0 {
+            silent = times;
+        }
+    }
+    let ages = |line: &serde_json::Value| {
+        let at = line["at"].as_u64().unwrap();
+        let records = line["records"].as_array().unwrap().iter();
+        let sent = records.filter_map(|record| sent.get(&record[1].as_u64()?).copied());
+        sent.map(move |then| at.saturating_sub(then) / 1000).collect::<Vec<u64>>()
+    };
+    let young = |line: &&serde_json::Value| {
+        line["at"].as_u64().unwrap() > silent.1 && ages(line).iter().all(|age| *age < 2_000_000)
+    };
+    let caught_up = polls(2).find(young).map_or(u64::MAX, |line| line["at"].as_u64().unwrap());
+    let (mut before, mut meanwhile, mut after) = (Vec::new(), Vec::new(), Vec::new());
+    for line in polls(1) {
+        let at = line["at"].as_u64().unwrap();
+        match () {
+            () if at < silent.1 => before.extend(ages(line)),
+            () if at < caught_up => meanwhile.extend(ages(line)),
+            () => after.extend(ages(line)),
+        }
+    }
+    (before, meanwhile, after)
+}
+
+#[test]
 fn there_is_no_worst_moment() {
     Trial::of("faults/at-the-worst-moment").seeds(0..10).assert_as_expected();
 }

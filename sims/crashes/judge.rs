@@ -7,6 +7,7 @@ use brokerquake::io::{Disk, File};
 use brokerquake::log::{Epochs, Log};
 use brokerquake::sim::Survival;
 use brokerquake::sim::crash::{Found, lay_out};
+use brokerquake::sim::disk::SimDisk;
 use brokerquake::wire::batch::{self, BatchBuilder, BatchHeader};
 use bytes::BytesMut;
 
@@ -24,8 +25,12 @@ pub fn judge(
     let machine = machine();
     let disk = boot(&machine);
     lay_out(&disk, root(), found).map_err(|error| error.to_string())?;
-    machine.power_loss(&Survival::Everything);
-    let disk = boot(&machine);
+    let disk = if goes_on {
+        machine.power_loss(&Survival::Everything);
+        boot(&machine)
+    } else {
+        disk
+    };
     block_on(async {
         let Some((dir, mut log)) = recover(&disk, flaws).await? else {
             return match recording.is_there_after(calls) {
@@ -49,6 +54,17 @@ pub fn judge(
         match read(&log)? == expected.batches {
             true => Ok(()),
             false => Err("what was recovered and flushed changed with the next crash".to_owned()),
+        }
+    })
+}
+
+/// What a machine that has power again recovers, judged by what was recorded before.
+pub fn judge_machine(recording: &Recording, disk: &SimDisk) -> Result<Option<Content>, String> {
+    block_on(async {
+        match recover(disk, Flaws::default()).await? {
+            Some((_, log)) => check(recording, recording.steps.len(), &log).map(Some),
+            None if recording.is_there_after(recording.steps.len()) => Err("it is gone".to_owned()),
+            None => Ok(None),
         }
     })
 }

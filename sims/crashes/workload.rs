@@ -178,18 +178,27 @@ pub struct Bench {
 
 /// What comes of deeds.
 pub fn record(deeds: &[Deed], flaws: Flaws) -> Recording {
-    let machine = machine();
-    let disk = Recorder::new(boot(&machine), ROOT);
+    go_on(&machine(), deeds, flaws, &Content::default())
+}
+
+/// What comes of deeds on a machine that has this in its log.
+pub fn go_on(machine: &SimDisk, deeds: &[Deed], flaws: Flaws, content: &Content) -> Recording {
+    let disk = Recorder::new(boot(machine), ROOT);
     let opened = LogDir::open(disk.clone(), PathBuf::from(ROOT), identity(flaws));
     let (dir, found) = block_on(opened).unwrap();
     let told = Recording::default();
-    let (sequences, content) = (BTreeMap::new(), Content::default());
+    let (sequences, content) = (BTreeMap::new(), content.clone());
+    let epoch = content.batches.last().map_or(0, |last| last.leader_epoch.0) + 1;
     let mut bench =
-        Bench { disk, dir, log: None, flaws, epoch: 1, sequences, content, told, appended: 0 };
-    bench.told.may.push((0, Content::default()));
-    bench.told.starts.push((0, Offset::ZERO));
+        Bench { disk, dir, log: None, flaws, epoch, sequences, content, told, appended: 0 };
+    bench.sequences_from_content();
+    // What a loss of power left is on the platter.
+    bench.told.may.push((0, bench.content.clone()));
+    bench.told.must.push((0, bench.content.clone()));
     block_on(async {
         bench.create(&found).await;
+        let start = bench.log().log_start();
+        bench.told.starts.push((0, start));
         for deed in deeds {
             bench.run(*deed).await;
         }

@@ -87,6 +87,9 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         "records: {} sent, {} acknowledged, {} refused, {} unknown, {} read; {} elections",
         counts.sent, counts.acked, counts.refused, counts.unknown, counts.read, counts.elections
     ));
+    for disk in &outcome.disks {
+        say(format_args!("disk:    {}", disk.summary()));
+    }
     let verdict = outcome.verdict(&scenario.expect);
     let (word, code) = match verdict {
         RunVerdict::Held => ("held", 0),

@@ -5,6 +5,7 @@
 //! `shrink` cuts a run that broke something down to what it needs.
 //! `harness` is the laboratory in the hands of somebody else's test.
 
+pub mod disks;
 mod engine;
 pub mod files;
 pub mod harness;

@@ -322,6 +322,7 @@ pub(super) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         notes: Vec::new(),
         story: Vec::new(),
         counts: Counts::default(),
+        disks: Vec::new(),
         differs: None,
         reached: Reached::default(),
     })

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::disks::DiskLine;
 use super::reached::{Reached, Sightings};
 use super::scenario::{Expect, Expectation};
 use crate::base::Instant;
@@ -94,6 +95,8 @@ pub struct Outcome {
     pub story: Vec<String>,
     /// How often things happened.
     pub counts: Counts,
+    /// What each broker's disk did.
+    pub disks: Vec<DiskLine>,
     /// A second run of the same seed went another way: its hash.
     pub differs: Option<TraceHash>,
     /// The situations that it came to, and how.
@@ -261,6 +264,8 @@ pub struct Tally {
     pub notes: BTreeMap<String, (String, u64, u64)>,
     /// Over all runs.
     pub counts: Counts,
+    /// Each broker's disk, over all runs.
+    pub disks: Vec<DiskLine>,
     /// Over all runs, in simulated time.
     pub simulated: Duration,
     /// The first seed that went two ways, with both hashes.
@@ -281,6 +286,7 @@ impl Tally {
             witnesses: BTreeMap::new(),
             notes: BTreeMap::new(),
             counts: Counts::default(),
+            disks: Vec::new(),
             simulated: Duration::ZERO,
             differs: None,
             sightings: Sightings::default(),
@@ -293,6 +299,12 @@ impl Tally {
         self.sightings.add(outcome.seed, &outcome.reached);
         self.counts += outcome.counts;
         self.simulated += outcome.simulated;
+        for disk in &outcome.disks {
+            match self.disks.iter_mut().find(|known| known.broker == disk.broker) {
+                Some(known) => *known += disk,
+                None => self.disks.push(disk.clone()),
+            }
+        }
         if let (Some(other), None) = (outcome.differs, &self.differs) {
             self.differs = Some((outcome.seed, outcome.trace, other));
         }
@@ -378,6 +390,7 @@ mod tests {
             notes: Vec::new(),
             story: Vec::new(),
             counts: Counts::default(),
+            disks: Vec::new(),
             differs: None,
             reached: Reached::default(),
         }

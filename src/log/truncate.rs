@@ -80,7 +80,8 @@ impl<D: Disk> Log<D> {
     /// Empties the log, so that the next record has `offset`. May fail as [`Log::truncate_to`].
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<Truncated, LogError> {
         self.durability.check_online()?;
-        self.durability.cut(offset)?;
+        // While old segments go one by one, the log may be found ending anywhere.
+        self.durability.cut(Offset::ZERO)?;
         let started = self.start_anew(offset);
         self.or_offline(started)?;
         let epochs_changed = self.epochs.clear();

@@ -30,6 +30,7 @@ fn seen(cell: Cell, lost: &[u64]) -> CellResult {
             notes: Vec::new(),
             story: Vec::new(),
             counts: Counts { acked: 2000, lost: *lost, ..Counts::default() },
+            disks: Vec::new(),
             differs: None,
             reached: crate::lab::reached::Reached::default(),
         });

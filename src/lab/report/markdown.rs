@@ -2,8 +2,40 @@
 
 use std::fmt::Write;
 
-use super::Report;
+use super::{DiskLine, Report};
 use crate::lab::reached;
+
+/// Each broker's page cache and disk, where there is something to say of it: a page that was waited
+/// for, a stall, a writer that had to wait.
+fn disks(reports: &[Report]) -> String {
+    let mut text = String::new();
+    for report in reports {
+        let told = |disk: &&DiskLine| disk.page_misses + disk.stalls + disk.throttled > 0;
+        for disk in report.disks.iter().filter(told) {
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {} | {} ({} ms) | {} ({} ms) |",
+                report.scenario,
+                disk.broker,
+                disk.page_hits,
+                disk.page_misses,
+                disk.read_ahead,
+                disk.evicted,
+                disk.stalls,
+                disk.stalled_ms,
+                disk.throttled,
+                disk.throttled_ms,
+            );
+        }
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let head = "\n## Page caches and disks\n\n\
+                | scenario | broker | page hits | misses | read ahead | evicted | stalls | throttled writes |\n\
+                |---|---|--:|--:|--:|--:|--:|--:|\n";
+    format!("{head}{text}")
+}
 
 /// A table of scenarios, and below it what broke, with the command that shows it.
 pub fn summary(reports: &[Report]) -> String {
@@ -27,6 +59,7 @@ pub fn summary(reports: &[Report]) -> String {
             name = report.scenario,
         );
     }
+    text.push_str(&disks(reports));
     for report in reports {
         let silent = report.witnesses.is_empty() && report.unbroken.is_empty();
         if silent && report.notes.is_empty() && report.differs.is_none() {

@@ -17,6 +17,7 @@
 //! | `notes` | what is worth saying though nothing is wrong with it: `note`, `first_seed`, `runs` |
 //! | `counts` | over all runs: faults, records, elections |
 //! | `rare_events` | every situation there is: `name`, `about`, `runs` (how many reached it), `first_seed` or null |
+//! | `disks` | by broker, over all runs: pages found in memory and waited for, evictions, read-ahead, write-back, syncs; stalls and throttled writes, and how long they took |
 //! | `simulated_ms` | over all runs |
 //! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms`, `lost` (acknowledged records that the final reads did not find) |
 
@@ -31,6 +32,7 @@ pub use markdown::summary;
 pub use text::{failure, failure_with_story, line};
 
 use super::EngineKind;
+use super::disks::DiskLine;
 use super::reached::RareEvent;
 use super::run::LEFT_OUT;
 use super::scenario::{Expect, Scenario};
@@ -61,6 +63,8 @@ pub struct Report {
     pub counts: Counts,
     /// Every situation there is, and how many runs reached it.
     pub rare_events: Vec<RareEvent>,
+    /// Each broker's page cache and disk, over all runs.
+    pub disks: Vec<DiskLine>,
     simulated_ms: u64,
     /// By seed.
     pub runs: Vec<RunLine>,
@@ -112,6 +116,7 @@ impl Report {
                 .collect(),
             counts: tally.counts,
             rare_events: tally.sightings.table(),
+            disks: tally.disks,
             simulated_ms: u64::try_from(tally.simulated.as_millis()).unwrap_or(u64::MAX),
             runs: tally.runs,
             worst,

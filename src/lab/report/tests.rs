@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::Instant;
+use crate::lab::disks::DiskLine;
 use crate::lab::reached::{Reached, Situation};
 use crate::lab::verdict::{Broken, Outcome, STARTS};
 use crate::sim::TraceHash;
+use crate::sim::disk::DiskStats;
 
 fn scenario(name: &str, expect: &str) -> Scenario {
     let text = format!(
@@ -23,6 +25,19 @@ fn reached(seed: u64) -> Reached {
     Reached { situations, ..Reached::default() }
 }
 
+fn disk(broker: &str, page_hits: u64, page_misses: u64) -> DiskLine {
+    let stalled = Duration::from_millis(120);
+    let stats = DiskStats {
+        page_hits,
+        page_misses,
+        syncs: 500,
+        stalls: 3,
+        stalled,
+        ..DiskStats::default()
+    };
+    DiskLine::new(broker, &stats)
+}
+
 fn outcome(seed: u64, broken: &[(&str, &str)]) -> Outcome {
     let at = Instant::from_millis(21_007);
     Outcome {
@@ -33,6 +48,7 @@ fn outcome(seed: u64, broken: &[(&str, &str)]) -> Outcome {
         notes: Vec::new(),
         story: vec!["12.500 s: power-loss of b2 (leader of orders-2), for 3s".into()],
         counts: Counts { faults: 7, sent: 30_000, acked: 29_000, ..Counts::default() },
+        disks: vec![disk("b1", 9_000, 0), disk("b2", 8_000, 40)],
         differs: None,
         reached: reached(seed),
     }

@@ -22,6 +22,7 @@ use self::guests::Guests;
 use self::load::Shared;
 use self::roles::{Cast, Kind};
 use super::EngineKind;
+use super::disks::DiskLine;
 use super::harness::Company;
 use super::picture::{Lane, LaneKind, Recorder};
 use super::reached::Lookout;
@@ -300,7 +301,10 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             let name = self.engine.name(*host);
             notes.push(format!("{name} ended with an error: {error} at {:.3} s", at.as_secs_f64()));
         }
+        let brokers = self.cast.hosts.iter().filter(|host| matches!(host.kind, Kind::Broker(_)));
+        let disks = brokers.map(|host| DiskLine::new(&host.name, &self.engine.disk_stats(host.id)));
         Outcome {
+            disks: disks.collect(),
             seed: self.seed,
             trace: self.engine.trace(),
             simulated: self.engine.now().since(Instant::START),

@@ -270,6 +270,38 @@ target = "leader"
 syncs = "1..4"
 
 [[fault]]
+kind = "disk-error"
+target = "leader"
+late-syncs = 2
+
+[[fault]]
+kind = "power-loss"
+target = ["b1", "b2"]
+keep = ["names", ".log 0..3", "checkpoint"]
+stagger = "1s..3s"
+
+[[fault]]
+kind = "power-loss"
+target = "all"
+survival = "ext4-ordered"
+
+[[fault]]
+kind = "disk-lies"
+target = "any"
+
+[[fault]]
+kind = "disk-dead"
+target = "b2"
+dir = "/data/orders-0"
+
+[[fault]]
+kind = "disk-corruption"
+target = "follower"
+what = "misdirected-write"
+pages = "1..9"
+intact = 2
+
+[[fault]]
 kind = "clock-jump"
 target = "any"
 by = "1s..1h"
@@ -291,7 +323,7 @@ fn every_kind_of_fault_is_read_drawn_written_and_read_back_the_same() {
     let rules =
         faulty(&FAULTS.replace("\n\n[[fault]]", "\nat = \"1s..5s\"\ndown = \"2s\"\n\n[[fault]]"));
     let scenario = Scenario::parse("x.toml", &rules).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(scenario.rules.len(), 17);
+    assert_eq!(scenario.rules.len(), 23);
     for seed in 0..20 {
         let plan = Plan::draw(&scenario, Seed(seed));
         let text = scenario.to_toml(&plan);
@@ -300,9 +332,10 @@ fn every_kind_of_fault_is_read_drawn_written_and_read_back_the_same() {
         assert_eq!(Plan::draw(&saved, Seed(99)), plan, "{text}");
         let kinds: std::collections::BTreeSet<_> =
             plan.faults.iter().map(|fault| fault.action.kind()).collect();
-        let all = ["clock-drift", "clock-jump", "disk-error", "disk-full", "disk-stall", "kill"];
-        let more = ["partition", "pause", "power-loss", "restart", "slow-disk", "slow-link"];
-        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [all, more].concat());
+        let all = ["clock-drift", "clock-jump", "disk-corruption", "disk-dead", "disk-error"];
+        let more = ["disk-full", "disk-lies", "disk-stall", "kill", "partition", "pause"];
+        let rest = ["power-loss", "restart", "slow-disk", "slow-link"];
+        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [&all[..], &more, &rest].concat());
         let moments = plan.faults.iter().filter_map(|fault| fault.moment);
         assert_eq!(
             moments.map(|moment| moment.event).collect::<std::collections::BTreeSet<_>>().len(),
@@ -345,6 +378,42 @@ fn a_fault_that_makes_no_sense_is_answered_with_what_would() {
     ] {
         assert!(said.contains(message), "{message}: {said}");
     }
+}
+
+#[test]
+fn disks_are_as_the_file_says_and_are_written_back_so() {
+    let disk = "[disk]\nmemory.pages = 256\nvm.dirty_ratio = 30\nread_ahead_kb = 64\n\
+                vm.dirty_expire_centisecs = 500\npage.read.us = 8000\n";
+    let text = format!("name = \"x\"\n{disk}[expect]\nholds = [\"*\"]\n");
+    let scenario = Scenario::parse("x.toml", &text).unwrap();
+    let memory = scenario.disk.memory.clone().unwrap();
+    assert_eq!((memory.pages, memory.dirty_ratio, memory.background_ratio), (256, 30, 10));
+    assert_eq!(memory.read_ahead, 16);
+    let writeback = scenario.disk.writeback.clone().unwrap();
+    assert_eq!((writeback.interval.as_secs(), writeback.expire.as_secs()), (5, 5));
+    assert_eq!(scenario.disk.read_miss.as_millis(), 8);
+    let saved = scenario.to_toml(&Plan::draw(&scenario, Seed(0)));
+    assert_eq!(Scenario::parse("x.toml", &saved).unwrap().disk, scenario.disk, "{saved}");
+    let wrong = text.replace("vm.dirty_ratio = 30", "vm.dirty_ration = 30");
+    assert!(
+        complaints(&wrong).contains("did you mean `vm.dirty_ratio`?"),
+        "{}",
+        complaints(&wrong)
+    );
+}
+
+#[test]
+fn what_survives_is_a_word_or_a_list_and_not_both() {
+    let fault = |keys: &str| {
+        let text = format!(
+            "name = \"x\"\n[[fault]]\nkind = \"power-loss\"\ntarget = \"all\"\n{keys}\n\
+             [expect]\nholds = [\"*\"]\n"
+        );
+        complaints(&text)
+    };
+    assert!(fault("survival = \"drawn\"\nkeep = [\"names\"]").contains("not both"));
+    assert!(fault("keep = [\".log 3..1\"]").contains("such as `.log 0..3`"));
+    assert!(fault("survival = \"weekest\"").contains("did you mean `weakest`?"));
 }
 
 #[test]

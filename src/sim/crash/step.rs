@@ -97,6 +97,13 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether it changes nothing that a crash could show: a sync that only begins.
+    pub fn only_begins(&self) -> bool {
+        matches!(self, Self::BeginSync { .. } | Self::BeginSyncDir { .. })
+    }
+}
+
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

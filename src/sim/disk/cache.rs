@@ -113,20 +113,22 @@ impl State {
         self.evict(memory.pages);
     }
 
-    /// What a read from the platter waits for besides its own time: the device, and its hiccups.
-    pub fn wait_for_device(&mut self) -> Duration {
-        let mut wait = Duration::ZERO;
-        if self.profile.memory.is_some() {
-            wait += self.device_busy_until.since(self.now());
-        }
+    /// How long a read from the platter takes, with the device's hiccups. Where memory is short the
+    /// device is shared: it waits for what the device does, and others wait for it.
+    pub fn read_platter(&mut self, mut time: Duration) -> Duration {
         let one_in = self.profile.read_stall_one_in;
         if one_in > 0 && self.latency.random_ratio(1, one_in) {
             let stall = self.draw_stall();
             self.stats.stalls += 1;
             self.stats.stalled += stall;
-            wait += stall;
+            time += stall;
         }
-        wait
+        if self.profile.memory.is_none() {
+            return time;
+        }
+        let now = self.now();
+        self.device_busy_until = self.device_busy_until.max(now) + time;
+        self.device_busy_until.since(now)
     }
 
     /// Somebody has written: when much is dirty it is written to the platter, and when too much is,

@@ -348,9 +348,8 @@ impl State {
             let sequential = self.read_last == Some((ino, first))
                 || self.read_last == Some((ino, first.wrapping_sub(1)));
             let head = if sequential { self.profile.read_ahead } else { self.profile.read_miss };
-            cost += self.wait_for_device()
-                + head
-                + self.profile.read_ahead * (touched.misses - 1).min(u64::from(u32::MAX)) as u32;
+            let rest = (touched.misses - 1).min(u64::from(u32::MAX)) as u32;
+            cost += self.read_platter(head + self.profile.read_ahead * rest);
             self.read_last = Some((ino, (offset + touched.bytes as u64) / PAGE as u64));
         }
         self.stats.page_hits += touched.hits;

@@ -1,5 +1,8 @@
 //! What the disk promises, one story each. Random histories are in `sims/models.rs`.
 
+mod cache;
+mod faulty;
+
 use std::future::Future;
 use std::io;
 use std::path::Path;

@@ -317,10 +317,35 @@ fn a_broker_that_gave_up_on_its_disk_is_started_when_the_disk_is_well() {
     let schedule =
         "[[schedule]]\nat = \"1s\"\nkind = \"disk-error\"\ntarget = \"leader\"\nsyncs = 2\n";
     let (done, mut faults) = done(schedule, obedient());
-    assert_eq!(done, ["1 fail 2 #1"]);
+    assert_eq!(done, ["1 fail Sync 2 #1"]);
     let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
     faults.heal(&mut engine);
-    assert_eq!(engine.done, ["0 fail 0 #1", "0 boot #1"]);
+    assert_eq!(engine.done, ["0 fail Sync 0 #1", "0 boot #1"]);
+}
+
+#[test]
+fn machines_that_lost_power_together_come_back_one_after_the_other() {
+    let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"power-loss\"\ntarget = \"all\"\n\
+                    down = \"2s\"\nstagger = \"3s\"\n";
+    let (done, faults) = done(schedule, obedient());
+    let lost = ["1 power-loss #1", "1 power-loss #2", "1 power-loss #3"];
+    assert_eq!(done, [lost, ["3 boot #1", "6 boot #2", "9 boot #3"]].concat());
+    assert_eq!(faults.struck, 1);
+}
+
+#[test]
+fn so_many_brokers_keep_an_intact_copy_whatever_is_to_be_corrupted() {
+    let rot = |at: u64, target: &str| {
+        format!(
+            "[[schedule]]\nat = \"{at}s\"\nkind = \"disk-corruption\"\ntarget = \"{target}\"\n\
+             pages = 2\nintact = 2\ndown = \"1s\"\n"
+        )
+    };
+    let schedule = [rot(1, "b2"), rot(3, "b1"), rot(5, "all"), rot(7, "b2")].concat();
+    let (done, faults) = done(&schedule, obedient());
+    let twice = ["1 corrupt BitRot 2 #2", "5 corrupt BitRot 2 #2", "7 corrupt BitRot 2 #2"];
+    assert_eq!(done, twice, "{:?}", faults.story);
+    assert_eq!((faults.struck, faults.skipped()), (3, 1), "b1 is spared");
 }
 
 #[test]

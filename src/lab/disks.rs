@@ -1,0 +1,106 @@
+//! What brokers' page caches and disks did, as reports tell it.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::sim::disk::DiskStats;
+
+/// What one broker's page cache and disk did, in a run or in all runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct DiskLine {
+    /// Its name.
+    pub broker: String,
+    /// Pages that readers and writers found in memory.
+    pub page_hits: u64,
+    /// Pages for which they waited.
+    pub page_misses: u64,
+    /// Pages read ahead of sequential readers.
+    pub read_ahead: u64,
+    /// Pages that left memory for others.
+    pub evicted: u64,
+    /// Pages written to the platter without a sync.
+    pub written_back: u64,
+    /// Syncs that succeeded.
+    pub syncs: u64,
+    /// Syncs and reads for which the device took unusually long, and how long that was.
+    pub stalls: u64,
+    /// In simulated milliseconds.
+    pub stalled_ms: u64,
+    /// Writes that waited because too much was dirty, and how long that was.
+    pub throttled: u64,
+    /// In simulated milliseconds.
+    pub throttled_ms: u64,
+}
+
+impl DiskLine {
+    /// What a broker's disk did so far.
+    pub fn new(broker: &str, stats: &DiskStats) -> Self {
+        let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            broker: broker.to_owned(),
+            page_hits: stats.page_hits,
+            page_misses: stats.page_misses,
+            read_ahead: stats.read_ahead,
+            evicted: stats.evicted,
+            written_back: stats.written_back,
+            syncs: stats.syncs,
+            stalls: stats.stalls,
+            stalled_ms: ms(stats.stalled),
+            throttled: stats.throttled,
+            throttled_ms: ms(stats.throttled_for),
+        }
+    }
+
+    /// In a few words.
+    pub fn summary(&self) -> String {
+        let reached = self.page_hits + self.page_misses;
+        let mut text = format!(
+            "{}: {} of {reached} pages from memory, {} syncs",
+            self.broker, self.page_hits, self.syncs
+        );
+        let parts = [
+            (self.read_ahead, "pages read ahead", None),
+            (self.evicted, "evicted", None),
+            (self.written_back, "written back", None),
+            (self.stalls, "stalls", Some(self.stalled_ms)),
+            (self.throttled, "writes throttled", Some(self.throttled_ms)),
+        ];
+        for (count, what, ms) in parts.into_iter().filter(|(count, ..)| *count > 0) {
+            let took = ms.map_or(String::new(), |ms| format!(" ({ms} ms)"));
+            text.push_str(&format!(", {count} {what}{took}"));
+        }
+        text
+    }
+}
+
+impl std::ops::AddAssign<&Self> for DiskLine {
+    fn add_assign(&mut self, other: &Self) {
+        self.page_hits += other.page_hits;
+        self.page_misses += other.page_misses;
+        self.read_ahead += other.read_ahead;
+        self.evicted += other.evicted;
+        self.written_back += other.written_back;
+        self.syncs += other.syncs;
+        self.stalls += other.stalls;
+        self.stalled_ms += other.stalled_ms;
+        self.throttled += other.throttled;
+        self.throttled_ms += other.throttled_ms;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_disk_is_summed_up_without_what_never_happened() {
+        let calm = DiskStats { page_hits: 9, page_misses: 1, syncs: 4, ..DiskStats::default() };
+        let mut line = DiskLine::new("b2", &calm);
+        assert_eq!(line.summary(), "b2: 9 of 10 pages from memory, 4 syncs");
+        let stalled = Duration::from_millis(1500);
+        line += &DiskLine::new("b2", &DiskStats { stalls: 2, stalled, evicted: 7, ..calm });
+        let told = "b2: 18 of 20 pages from memory, 8 syncs, 7 evicted, 2 stalls (1500 ms)";
+        assert_eq!(line.summary(), told);
+    }
+}
