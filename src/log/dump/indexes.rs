@@ -32,7 +32,7 @@ impl<F: File, const N: usize> Entries<F, N> {
 
     /// What a start asks of every index.
     fn check_length(&self, path: &Path) -> Result<(), DumpError> {
-        if self.len % N as u64 == 0 {
+        if self.len.is_multiple_of(N as u64) {
             return Ok(());
         }
         let problem = format!("{} bytes are no multiple of {N}: half an entry", self.len);
