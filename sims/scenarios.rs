@@ -10,7 +10,7 @@ use brokerquake::check::history;
 use brokerquake::lab::files::load_all;
 use brokerquake::lab::run::{Onlookers, watched};
 use brokerquake::lab::verdict::Broken;
-use brokerquake::lab::{EngineKind, Scenario, Trial};
+use brokerquake::lab::{EngineKind, Outcome, Scenario, Trial};
 
 #[test]
 fn nothing_goes_wrong_where_nothing_is_done() {
@@ -188,7 +188,7 @@ fn a_writer_that_is_faster_than_the_disk_waits_and_loses_nothing() {
     let mut roomy = scenario.clone();
     roomy.disk.memory = None;
     let waits = |scenario: &Scenario| {
-        let (outcome, text) = with_history(scenario, 0, EngineKind::Leap).unwrap();
+        let (outcome, text) = with_history(scenario);
         let throttled: u64 = outcome.disks.iter().map(|disk| disk.throttled).sum();
         (throttled, median(&waits_for_acks(&text)))
     };
@@ -201,7 +201,7 @@ fn a_writer_that_is_faster_than_the_disk_waits_and_loses_nothing() {
 fn a_reader_that_lags_behind_slows_down_the_reader_at_the_tail() {
     Trial::of("faults/lagging-consumer").seeds(0..2).assert_as_expected();
     let scenario = Scenario::load("faults/lagging-consumer").unwrap();
-    let (outcome, text) = with_history(&scenario, 0, EngineKind::Leap).unwrap();
+    let (outcome, text) = with_history(&scenario);
     // k2 is away from 2 s on, and catches up from 27 s on; k1 reads at the tail all the time.
     let (before, meanwhile, caught_up) = tail_latencies(&text);
     let (alone, together) = (median(&before), median(&meanwhile));
@@ -210,6 +210,14 @@ fn a_reader_that_lags_behind_slows_down_the_reader_at_the_tail() {
     let missed: u64 = outcome.disks.iter().map(|disk| disk.page_misses).sum();
     let evicted: u64 = outcome.disks.iter().map(|disk| disk.evicted).sum();
     assert!(missed > 100 && evicted > 1000, "{:?}", outcome.disks);
+}
+
+/// The run of a scenario's first seed, and what its clients did and saw.
+fn with_history(scenario: &Scenario) -> (Outcome, Vec<u8>) {
+    let mut text = Vec::new();
+    let onlookers = Onlookers { history: Some(&mut text), ..Onlookers::default() };
+    let outcome = watched(scenario, 0, EngineKind::Leap, onlookers);
+    (outcome, text)
 }
 
 fn median(values: &[u64]) -> u64 {

@@ -307,7 +307,8 @@ impl Bench {
                 self.shrink(Offset::ZERO);
                 self.told.there.push((self.now(), false));
                 self.log = None;
-                self.dir.delete_partition(&partition(), TOPIC).await.unwrap();
+                let remove = self.dir.delete_partition(&partition(), TOPIC).await.unwrap();
+                remove().unwrap();
                 self.told.renewed.push(self.now());
                 self.told.may.push((self.now(), Content::default()));
                 self.sequences.clear();

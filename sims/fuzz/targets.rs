@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use brokerquake::base::config::{BrokerConfig, Compression, parse_properties};
+use brokerquake::base::config::{Compression, Purpose, ServerProperties, parse_properties};
 use brokerquake::base::{Offset, Timestamp};
 use brokerquake::check::history;
 use brokerquake::lab::Scenario;
@@ -163,7 +163,7 @@ pub fn history(data: &[u8]) {
 pub fn server_properties(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         let _ = parse_properties(text);
-        let _ = BrokerConfig::from_properties(text);
+        let _ = ServerProperties::read(text, Purpose::Serve);
     }
 }
 

@@ -21,7 +21,7 @@ impl Story {
     fn new() -> Self {
         let ids = [1, 2, 3];
         let brokers: Vec<_> = ids.iter().map(|id| (BrokerId(*id), HostId(*id as u16))).collect();
-        let promise = TopicPromise { min_insync_replicas: 2 };
+        let promise = TopicPromise { min_insync_replicas: 2, ..TopicPromise::default() };
         let setup = Setup {
             brokers: brokers.iter().map(|(id, host)| (*host, *id)).collect(),
             topics: [("orders".into(), promise)].into(),

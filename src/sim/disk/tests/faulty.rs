@@ -40,7 +40,7 @@ fn an_error_of_the_kernels_own_writing_is_told_by_the_next_sync_and_only_once() 
     let disk = rig.boot();
     let file = durable(&disk, "/a", b"old");
     file.write_at(b"new", 0).unwrap();
-    rig.disk.fail(Failing::WriteBack, 1);
+    rig.disk.fail(Failing::WriteBack, 1, None);
     rig.clock.fetch_add(60_000_000_000, Ordering::Relaxed);
     disk.exists(path("/")).unwrap();
     assert_eq!(finish(file.sync()).unwrap_err().raw_os_error(), EIO);
@@ -57,7 +57,7 @@ fn a_short_write_leaves_a_part_of_its_bytes_and_says_so() {
         let rig = Rig::new(seed);
         let disk = rig.boot();
         let file = durable(&disk, "/a", b"");
-        rig.disk.fail(Failing::Write, 1);
+        rig.disk.fail(Failing::Write, 1, None);
         assert_eq!(file.write_at(&[7; 100], 0).unwrap_err().raw_os_error(), EIO);
         let len = file.len().unwrap();
         assert!(len < 100);
@@ -74,8 +74,8 @@ fn there_is_no_space_for_a_sync_or_a_rename_and_then_there_is() {
     let disk = rig.boot();
     let file = durable(&disk, "/a", b"old");
     file.write_at(b"new", 0).unwrap();
-    rig.disk.fail(Failing::SyncFull, 1);
-    rig.disk.fail(Failing::Rename, 1);
+    rig.disk.fail(Failing::SyncFull, 1, None);
+    rig.disk.fail(Failing::Rename, 1, None);
     assert!(full(finish(file.sync()).unwrap_err()));
     assert!(full(disk.rename(path("/a"), path("/b")).unwrap_err()));
     assert!(disk.exists(path("/a")).unwrap() && !disk.exists(path("/b")).unwrap());
@@ -194,7 +194,7 @@ fn a_read_fails_only_where_it_reaches_the_platter() {
     durable(&disk, "/a", &[1; 4096]);
     rig.disk.power_loss(&Survival::Nothing);
     let disk = rig.boot();
-    rig.disk.fail(Failing::Read, 1);
+    rig.disk.fail(Failing::Read, 1, None);
     assert_eq!(read(&disk, "/a").unwrap_err().raw_os_error(), EIO);
     assert_eq!(read(&disk, "/a").unwrap(), [1; 4096]);
 }
