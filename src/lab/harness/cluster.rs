@@ -110,6 +110,7 @@ impl Cluster {
         order: impl FnOnce(oneshot::Sender<T>) -> Order,
     ) -> Result<T, FaultError> {
         let Some(watched) = self.host.watched() else { return Err(FaultError::Reality) };
+        self.host.go_on().await;
         let (answer, answered) = oneshot::channel();
         let ordered = watched.book.lock().order(order(answer));
         ordered.map_err(|_| FaultError::Over)?;

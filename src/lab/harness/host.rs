@@ -176,6 +176,7 @@ impl Host {
         let host = self.clone();
         self.inner.world.spawn("program", async move {
             if let Err(panic) = caught(task).await {
+                host.go_on().await;
                 host.failed((PANICS, panic));
             }
         });
@@ -273,7 +274,13 @@ impl Host {
         Some(Waits { book: watched.book.clone(), name, number })
     }
 
-    /// The program came to its end, or a part of it to a bad one.
+    /// Goes on only where the machine does: what a program still comes to in the very moment in
+    /// which its power fails (an error of its disk, a panic about that) is void.
+    pub(super) async fn go_on(&self) {
+        self.inner.world.sleep_until(self.now()).await;
+    }
+
+    /// A part of the program came to a bad end.
     fn failed(&self, failure: (&'static str, String)) {
         match self.watched() {
             Some(Watched { book, .. }) => {
@@ -283,6 +290,7 @@ impl Host {
         }
     }
 
+    /// The program came to its end.
     fn ended(&self) {
         if let Some(Watched { book, .. }) = self.watched() {
             book.lock().ended(self.name());
@@ -334,7 +342,9 @@ pub(super) fn booting<W: SimWorld + Into<AnyWorld>>(
         let host = Host::new(world.into(), name, bootstrap, dir, Some(watched.clone()));
         let run = run.clone();
         async move {
-            match caught(async { run(host.clone()).await }).await {
+            let ended = caught(async { run(host.clone()).await }).await;
+            host.go_on().await;
+            match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => host.failed((SUCCEEDS, format!("ended with an error: {error}"))),
                 Err(panic) => host.failed((PANICS, panic)),
