@@ -68,10 +68,16 @@ impl<W: World> Node<W> {
                     .into(),
             ));
         }
-        let (fatal, failures) = mpsc::unbounded_channel();
+        let (fatal, mut failures) = mpsc::unbounded_channel();
         let mut start = Start { world, config, topic_defaults, specs, voters, fatal };
         let mut bound = start.bind().await?;
-        let node = start.roles(&mut bound).await?;
+        // What is started may end for good while the rest is still waited for: a copy of the metadata
+        // that finds no room, and a broker that waits for ever to hear that it may take part.
+        let node = tokio::select! {
+            biased;
+            Some(error) = failures.recv() => return Err(error),
+            node = start.roles(&mut bound) => node?,
+        };
         let addresses = start.specs.iter().filter(|spec| spec.purpose == Purpose::Broker);
         let addresses = addresses.map(|spec| spec.bind.clone()).collect();
         start.world.probe(Probe::Ready);

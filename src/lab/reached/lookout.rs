@@ -150,6 +150,9 @@ impl Lookout {
 
     fn down(&mut self, host: HostId) {
         self.nodes.insert(host, Node::default());
+        // A session that ends later is that of a process which is gone.
+        let brokers = &self.brokers;
+        self.admitted.retain(|id, _| brokers.get(id) != Some(&host));
         for told in self.partitions.values_mut() {
             told.leading.remove(&host);
         }

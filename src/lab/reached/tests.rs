@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::{
-    BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, Request, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, Request, TopicId,
+    TopicPartition,
 };
 use crate::check::{Judge, Setup, TopicPromise};
 use crate::sim::{ClientEvent, HostId, Observation, What};
@@ -136,6 +137,35 @@ fn a_controller_that_tells_old_news_elects_nobody() {
     let mut story = Story::new();
     story.version = 0;
     story.commits(Some(2), 1, &[2], false);
+    assert!(story.situations().is_empty());
+}
+
+#[test]
+fn only_a_process_that_runs_and_was_admitted_is_fenced_while_it_runs() {
+    let (broker, epoch) = (BrokerId(1), BrokerEpoch(7));
+    let fenced = |story: &mut Story, epoch| story.probes(0, Probe::BrokerFenced { broker, epoch });
+    let admitted = || {
+        let mut story = Story::new();
+        story.probes(0, Probe::BrokerUnfenced { broker, epoch });
+        story
+    };
+    let mut story = admitted();
+    fenced(&mut story, epoch);
+    assert_eq!(story.situations(), ["broker fenced while it runs"]);
+    // It registers anew.
+    let mut story = admitted();
+    fenced(&mut story, BrokerEpoch(9));
+    assert!(story.situations().is_empty());
+    // The session of a process that is gone ends after the next one has begun.
+    let mut story = admitted();
+    story.sees(1, What::Killed);
+    story.sees(1, What::Booted);
+    fenced(&mut story, epoch);
+    assert!(story.situations().is_empty());
+    // A controller that starts again tells what it reads from its log.
+    let mut story = admitted();
+    story.probes(0, Probe::BecameController { id: BrokerId(101), epoch: LeaderEpoch(2) });
+    fenced(&mut story, epoch);
     assert!(story.situations().is_empty());
 }
 

@@ -51,10 +51,16 @@ impl Loss {
             Self::Unheard => &["acked-write-unseen"],
             // The offset is told, and given to another record later.
             Self::Uncommitted => &["acked-write-lost", "acked-write-unseen", "inconsistent-offset"],
-            // What was read is gone too: its producer may still be retrying, and store it again.
-            Self::UncleanElection | Self::PowerLoss => {
-                &["acked-write-lost", "acked-write-unseen", "inconsistent-offset", "duplicate"]
-            }
+            // What was read is gone too: its producer may still be retrying, and store it again. So
+            // are the producer's numbers: a broker takes any from one that it does not remember
+            // (KIP-360), of two batches in flight the second first.
+            Self::UncleanElection | Self::PowerLoss => &[
+                "acked-write-lost",
+                "acked-write-unseen",
+                "inconsistent-offset",
+                "duplicate",
+                "send-reorder",
+            ],
         }
     }
 }
@@ -242,6 +248,8 @@ impl Terms {
                     Role::Host('b', number) => {
                         named.insert(*number);
                     }
+                    // While nobody leads, everybody follows.
+                    Role::Followers => loose += self.replicas,
                     role => loose += self.meant(role),
                 }
             }

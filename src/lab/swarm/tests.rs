@@ -84,6 +84,14 @@ fn power_losses_that_overlap_may_take_as_many_as_min_insync() {
 }
 
 #[test]
+fn a_partition_that_nobody_leads_has_followers_only() {
+    let overlap = wild("kill", LEADER) + &wild("power-loss", "\"followers\"");
+    assert_eq!(contract(RF1, "all", &overlap), [Loss::PowerLoss]);
+    assert_eq!(contract(RF1, "all", &settled("power-loss", "\"followers\"")), []);
+    assert_eq!(contract(RF3_MIN2, "all", &settled("power-loss", "\"followers\"")), []);
+}
+
+#[test]
 fn a_process_that_died_counts_with_a_power_loss_for_the_controller_can_not_tell_them_apart() {
     let both = wild("power-loss", LEADER) + &wild("kill", "\"any\"");
     assert_eq!(contract(RF3_MIN2, "all", &both), [Loss::PowerLoss]);
@@ -105,7 +113,7 @@ fn what_is_synced_before_it_counts_survives_any_power_loss_unless_a_sync_lies() 
 
 #[test]
 fn acks_1_is_lost_where_leadership_can_move_and_nowhere_else() {
-    for kind in ["kill", "power-loss", "pause", "restart", "slow-disk", "disk-full"] {
+    for kind in ["kill", "power-loss", "pause", "restart", "disk-error", "disk-full"] {
         assert!(
             contract(RF3_MIN2, "1", &settled(kind, LEADER)).contains(&Loss::Uncommitted),
             "{kind}"
@@ -116,11 +124,8 @@ fn acks_1_is_lost_where_leadership_can_move_and_nowhere_else() {
     let link = "[[schedule]]\nat = \"9s\"\nkind = \"partition\"\nfrom = \"leader\"\nto = ";
     assert_eq!(contract(RF3_MIN2, "1", &format!("{link}\"clients\"\n")), []);
     assert_eq!(contract(RF3_MIN2, "1", &format!("{link}\"followers\"\n")), [Loss::Uncommitted]);
-    assert_eq!(
-        contract(RF3_MIN2, "1", &wild("clock-jump", ALL)),
-        [],
-        "no session is counted by date"
-    );
+    let jump = wild("clock-jump", ALL) + "by = \"1h\"\n";
+    assert_eq!(contract(RF3_MIN2, "1", &jump), [], "no session is counted by date");
     assert_eq!(contract(RF1, "1", &wild("kill", ALL)), [], "there is nobody to move to");
     assert_eq!(contract(RF1, "1", &wild("power-loss", LEADER)), [Loss::PowerLoss]);
 }
@@ -209,8 +214,8 @@ fn a_drawn_scenario_is_a_file_like_any_other() {
 #[test]
 fn a_mutation_changes_the_schedule_within_what_a_file_can_say_and_computes_the_contract_anew() {
     let (mut changed, mut promises) = (0, BTreeSet::new());
-    for number in 1000..1200 {
-        let (parent, beside) = (draw(number % 20).unwrap(), draw(number % 7).unwrap());
+    for number in 1000..1600 {
+        let (parent, beside) = (draw(number % 60).unwrap(), draw(number % 7).unwrap());
         let Some(child) = mutate(&parent, &beside, number) else { continue };
         assert_eq!(mutate(&parent, &beside, number).as_ref(), Some(&child));
         assert_eq!(child.cluster, parent.cluster);
@@ -224,7 +229,7 @@ fn a_mutation_changes_the_schedule_within_what_a_file_can_say_and_computes_the_c
         ));
         changed += 1;
     }
-    assert!(changed > 150, "{changed}");
+    assert!(changed > 500, "{changed}");
     assert_eq!(promises.len(), 4, "some mutations weaken what is promised, some strengthen it");
 }
 
@@ -250,14 +255,14 @@ fn swarm(seeds: std::ops::Range<u64>, mutates: bool) -> (SwarmReport, Vec<Found>
 
 #[test]
 fn the_swarm_finds_nothing_wrong_grows_and_goes_where_drawing_alone_does_not() {
-    let (report, found) = swarm(0..40, true);
+    let (report, found) = swarm(0..32, true);
     assert_eq!(report.verdict, Verdict::Held, "{}", terminal(&report));
     let (runs, features): (Vec<_>, Vec<_>) =
         report.growth.iter().map(|growth| (growth.runs, growth.features)).unzip();
-    assert_eq!(runs, [1, 2, 4, 8, 16, 32, 40]);
-    assert!(features.is_sorted() && features[6] > features[3], "{features:?}");
-    assert_eq!(report.features.len(), features[6]);
-    let plain = swarm(0..40, false).0;
+    assert_eq!(runs, [1, 2, 4, 8, 16, 32]);
+    assert!(features.is_sorted() && features[5] > features[3], "{features:?}");
+    assert_eq!(report.features.len(), features[5]);
+    let plain = swarm(0..32, false).0;
     assert!(plain.runs.iter().all(|run| run.mutated_from.is_none()));
     let drawn: BTreeSet<_> = plain.features.iter().collect();
     let by_mutation = |found: &&Found| matches!(found.origin, Origin::Mutated(_));
@@ -282,12 +287,12 @@ fn what_a_number_runs_depends_neither_on_threads_nor_on_when_the_time_is_over() 
     let run = |jobs: usize, limit: Option<Duration>| {
         let jobs = NonZeroUsize::new(jobs).unwrap();
         let engine = EngineKind::Leap;
-        let swarm = Swarm { seeds: 0..20, jobs, engine, limit, mutates: true, dir: DIR.into() };
+        let swarm = Swarm { seeds: 0..18, jobs, engine, limit, mutates: true, dir: DIR.into() };
         swarm.run(&mut ()).unwrap()
     };
     let one = run(1, None);
     assert_eq!(one, run(3, None));
-    let some = run(2, Some(Duration::from_millis(1500)));
+    let some = run(2, Some(Duration::from_millis(300)));
     assert!(one.runs.starts_with(&some.runs), "the same runs, perhaps fewer");
     assert!(run(1, Some(Duration::ZERO)).runs.is_empty());
 }
