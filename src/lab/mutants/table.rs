@@ -85,9 +85,9 @@ pub const MUTANTS: &[Mutant] = &[
 pub const UNCAUGHT: &[Uncaught] = &[
     uncaught(
         Flaw::NoBrokerEpochInIsr,
-        "a broker that died can't register again while its session lasts, and what its leader asked \
-         for travels before the leader's own heartbeats: it would have to be under way for longer \
-         than a session, by when the leader is fenced",
+        "a broker that died can't register again while its session lasts, and what a leader asks for \
+         travels ahead of its heartbeats: it has arrived by then, or the leader is fenced too; only \
+         who dies while it leaves, or fenced and its leader has not heard, comes back sooner",
     ),
     uncaught(
         Flaw::ServeBadCrc,

@@ -175,6 +175,10 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, control: &Shared) {
         });
     }
     producer.close(CLOSE).await;
+    if work.records.is_some() {
+        // The host ends with this task: those beside it still have to say what was delivered.
+        world.sleep_until(world.now() + PAUSE).await;
+    }
 }
 
 /// The record of a value: a tombstone has its number in a header, for it has no value.

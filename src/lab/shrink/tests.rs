@@ -248,8 +248,9 @@ fn a_mutant_s_witness_shrinks_with_its_flaw_and_its_file_shows_nothing_without()
 
     let flaws = Flaws::only(Flaw::NoMinInsync);
     let scenario = Scenario::parse("alone.toml", ALONE).unwrap().with_flaws(flaws);
-    let shrunk = shrink(&scenario, 1, EngineKind::Leap, BUDGET).unwrap();
-    assert_eq!(shrunk.broken.invariant, "min-insync-enforced");
+    let invariant = Some("min-insync-enforced");
+    let shrunk =
+        shrink_watched(&scenario, 1, EngineKind::Leap, BUDGET, invariant, &mut |_| ()).unwrap();
     assert!(shrunk.after.faults == 1 && shrunk.after.records <= 20, "{}", shrunk.after);
     assert_eq!(shrunk.scenario.file, "reports/mutants/no-min-insync-min-insync-enforced-1.toml");
     let read = Scenario::parse("x.toml", &shrunk.to_toml()).unwrap();
