@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
-use clients::server::{Cluster, Server};
+use clients::server::{Cluster, Server, delete_records};
 use clients::traffic::{Load, Sent, consume_all, produce, record};
 
 /// Records of every size that a batch treats differently: empty, tiny, and now and then one that is
@@ -115,6 +115,42 @@ fn three_processes_survive_the_death_of_a_leader() {
         assert!(Instant::now() < deadline, "in sync: {:?}", cluster.in_sync("payments", 0));
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+#[test]
+fn deleted_records_are_gone_from_every_replica_once_the_deletion_is_answered() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("payments", 1, 3, &[("min.insync.replicas", "2")]);
+    let load = Load {
+        topic: "payments",
+        codec: "none",
+        acks: "all",
+        first: 0,
+        count: 1_000,
+        partitions: 1,
+    };
+    assert!(produce(&cluster.bootstrap(), &load, |_| 100).iter().all(Sent::is_acknowledged));
+    assert!(delete_records(&cluster.bootstrap(), "payments", 1_001).is_err(), "beyond the end");
+    assert_eq!(delete_records(&cluster.bootstrap(), "payments", 400), Ok(400));
+    assert_eq!(delete_records(&cluster.bootstrap(), "payments", 300), Ok(400), "nothing to do");
+
+    // Whoever leads next had deleted them before the answer.
+    let leader = cluster.leader("payments", 0);
+    cluster.kill(leader);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while cluster.leader("payments", 0) == leader {
+        assert!(Instant::now() < deadline, "nobody else leads");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let read = consume_all(&cluster.bootstrap(), "payments", 1);
+    let keys: Vec<u64> = read.into_keys().collect();
+    assert_eq!(keys, (400..1_000).collect::<Vec<_>>());
+
+    cluster.create_topic("latest", 1, 3, &[("cleanup.policy", "compact")]);
+    let load = Load { topic: "latest", ..load };
+    produce(&cluster.bootstrap(), &load, |_| 10);
+    let refused = delete_records(&cluster.bootstrap(), "latest", 10).unwrap_err();
+    assert!(refused.to_lowercase().contains("policy"), "{refused}");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 
 /// How long a node may take to start before a test gives up on it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -102,6 +103,23 @@ fn create_topic(
     let options = AdminOptions::new().request_timeout(Some(PATIENCE));
     let results = runtime.block_on(admin.create_topics(&[topic], &options)).unwrap();
     results.into_iter().for_each(|result| drop(result.unwrap()));
+}
+
+/// Deletes all records below an offset of a topic's first partition; says where it begins then.
+pub fn delete_records(bootstrap: &str, topic: &str, below: i64) -> Result<i64, String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition_offset(topic, 0, Offset::Offset(below)).unwrap();
+    let options = AdminOptions::new().request_timeout(Some(PATIENCE));
+    let results = runtime.block_on(admin.delete_records(&wanted, &options)).unwrap();
+    let found = results.find_partition(topic, 0).expect("an answer for the partition");
+    found.error().map_err(|error| error.to_string())?;
+    match found.offset() {
+        Offset::Offset(start) => Ok(start),
+        other => Err(format!("{other:?}")),
+    }
 }
 
 /// One broker that is its own controller.

@@ -14,7 +14,9 @@
 //! producer was idempotent, without which records may be doubled and reordered. `within_ms`: how
 //! long after the heal (and after the final reads began) liveness may take. `scenario`, `seed`,
 //! `acks` and `min.insync.replicas` say what ran; they may be left out, and nothing is judged by
-//! them.
+//! them. `compacted.keys` names the topics that are compacted, with the number of keys `n`: the key
+//! of a record is the lowest 39 bits of its `value`, modulo `n`, and bit 39 says that it is a
+//! tombstone. What a later record of its key made old need not be read.
 //!
 //! # Events
 //! In the order of time. `at` is in nanoseconds from any beginning; `host` is the client's process:
@@ -106,6 +108,9 @@ pub struct Header {
     /// By topic.
     #[serde(default, rename = "min.insync.replicas")]
     pub min_insync_replicas: BTreeMap<String, usize>,
+    /// Of topics that are compacted: how many keys their records have.
+    #[serde(default, rename = "compacted.keys", skip_serializing_if = "BTreeMap::is_empty")]
+    pub compacted_keys: BTreeMap<String, u64>,
     /// How long liveness may take.
     pub within_ms: u64,
 }
@@ -120,6 +125,8 @@ impl Header {
     ) -> Self {
         let topics = setup.topics.iter();
         let least = topics.map(|(name, promise)| (name.to_string(), promise.min_insync_replicas));
+        let compacted = setup.topics.iter().filter(|(_, promise)| promise.compacted);
+        let compacted = compacted.map(|(name, promise)| (name.to_string(), promise.keys));
         Self {
             history: VERSION,
             scenario: scenario.into(),
@@ -127,6 +134,7 @@ impl Header {
             idempotence: setup.idempotence,
             acks: acks.into_iter().map(|acks| acks.show()).collect(),
             min_insync_replicas: least.collect(),
+            compacted_keys: compacted.collect(),
             within_ms: u64::try_from(setup.within.as_millis()).unwrap_or(u64::MAX),
         }
     }
@@ -149,10 +157,14 @@ impl Header {
     fn setup(&self) -> Setup {
         let promised = self.min_insync_replicas.iter();
         let promised = promised.map(|(topic, least)| {
-            (
-                topic.as_str().into(),
-                TopicPromise { min_insync_replicas: *least, ..TopicPromise::default() },
-            )
+            let keys = self.compacted_keys.get(topic).copied();
+            let promise = TopicPromise {
+                min_insync_replicas: *least,
+                compacted: keys.is_some(),
+                keys: keys.unwrap_or(0),
+                ..TopicPromise::default()
+            };
+            (topic.as_str().into(), promise)
         });
         Setup {
             brokers: BTreeMap::new(),

@@ -72,6 +72,16 @@ impl Story {
         Self::begin(Judge::with(setup, chosen))
     }
 
+    /// The topic keeps a thousand bytes.
+    pub fn expiring(name: &str) -> Self {
+        let mut setup = setup();
+        let promise = TopicPromise { retention_bytes: Some(1000), ..setup.promise("orders") };
+        setup.topics.insert("orders".into(), promise);
+        let chosen: Vec<_> =
+            invariants::of(&setup).into_iter().filter(|i| i.name() == name).collect();
+        Self::begin(Judge::with(setup, chosen))
+    }
+
     /// A whole segment's file, in which each record is a batch; it reaches to `until`.
     pub fn writes_keyed(
         &mut self,

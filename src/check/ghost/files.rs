@@ -152,6 +152,8 @@ impl Ghost {
         if replica.segments.remove(&base).is_none() {
             return;
         }
+        // What was known to be there may have been in it.
+        replica.agreed.set(0);
         let first = replica.segments.first_key_value().map(|(base, _)| *base);
         // Only retention takes a leader's oldest segment while younger ones stay.
         if let Some(first) = first.filter(|first| leads && base < *first)

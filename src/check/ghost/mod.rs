@@ -241,11 +241,11 @@ impl Ghost {
                 let send = self.clients.send(*producer, *op);
                 found.extend(send.map(|send| (send.partition.clone(), send.value, *offset)));
             }
-            ClientEvent::Polled { partition, records, .. } => {
-                if self.is_compacted(&partition.topic) {
-                    found
-                        .extend(records.iter().map(|(at, value)| (partition.clone(), *value, *at)));
-                }
+            ClientEvent::Polled { partition, records, .. }
+                if self.is_compacted(&partition.topic) =>
+            {
+                let records = records.iter();
+                found.extend(records.map(|(at, value)| (partition.clone(), *value, *at)));
             }
             _ => {}
         }

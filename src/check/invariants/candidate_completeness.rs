@@ -235,4 +235,40 @@ mod tests {
         story.commits(None, 2, &[2]);
         story.silent();
     }
+
+    /// A segment of two batches on b1 and b2, exposed, and a second one of `records` batches.
+    fn expiring(records: u64) -> Story {
+        let mut story = Story::expiring("candidate-completeness");
+        for broker in 1..=3 {
+            story.admitted(broker);
+        }
+        story.commits(Some(1), 0, &[1, 2]);
+        for broker in [1, 2] {
+            story.writes(broker, 0, 0, &[100]);
+            story.writes(broker, 1, 0, &[101]);
+            story.rolls(broker, 2);
+            for record in 0..records {
+                story.writes(broker, 2 + record as i64, 0, &[200 + record]);
+            }
+        }
+        story.high_watermark(1, 0, 2 + records as i64);
+        story
+    }
+
+    #[test]
+    fn silent_about_a_follower_that_deleted_what_retention_was_due_for() {
+        // The second segment has a thousand bytes: the first is not needed any more.
+        let mut story = expiring(20);
+        story.removes_segment(2, 0);
+        story.commits(Some(1), 0, &[1, 2]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_follower_deleted_what_was_to_be_kept() {
+        let mut story = expiring(3);
+        story.removes_segment(2, 0);
+        story.commits(Some(1), 0, &[1, 2]);
+        assert!(story.sentence().contains("absent on in-sync b2"), "{}", story.sentence());
+    }
 }

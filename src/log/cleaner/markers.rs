@@ -77,8 +77,10 @@ impl Transactions {
     }
 
     fn begin_up_to(&mut self, offset: Offset) {
-        while let Some(aborted) = self.coming.pop_front_if(|aborted| aborted.first <= offset) {
-            let _ = self.aborted.insert(aborted.producer, Open { aborted, seen: false });
+        while self.coming.front().is_some_and(|aborted| aborted.first <= offset)
+            && let Some(aborted) = self.coming.pop_front()
+        {
+            self.aborted.insert(aborted.producer, Open { aborted, seen: false });
         }
     }
 }
