@@ -195,7 +195,7 @@ fn enumerate(
                     return;
                 }
                 count.judged += 1;
-                let goes_on = digest % 8 == 0;
+                let goes_on = digest.is_multiple_of(8);
                 let verdict = judge::judge(recording, calls, &found, flaws, goes_on);
                 wrong = verdict.err().map(|why| tell(recording, calls, order, &found, &why));
             });

@@ -42,7 +42,7 @@ pub fn judge(
         if !goes_on {
             return Ok(());
         }
-        let written = go_on(&mut log).await?;
+        let written = go_on(&mut log, recording.newest_epoch()).await?;
         // What was recovered lies below the recovery point now, and must stand as it is.
         drop((dir, log));
         machine.power_loss(&Survival::Nothing);
@@ -69,12 +69,13 @@ pub fn judge_machine(recording: &Recording, disk: &SimDisk) -> Result<Option<Con
     })
 }
 
-/// Appends a batch in a new epoch, and syncs it.
-async fn go_on<D: Disk>(log: &mut Log<D>) -> Result<BatchHeader, String> {
+/// Appends a batch in a new epoch, and syncs it. Controllers never give an epoch twice, whatever a
+/// log has forgotten.
+async fn go_on<D: Disk>(log: &mut Log<D>, newest: i32) -> Result<BatchHeader, String> {
     let mut builder = BatchBuilder::new(brokerquake::base::config::Compression::None, NOW);
     builder.append(NOW, None, Some(b"after the crash"), &[]);
     let mut bytes = BytesMut::from(&*builder.finish_plain());
-    let epoch = LeaderEpoch(log.latest_epoch().0.max(0) + 1);
+    let epoch = LeaderEpoch(log.latest_epoch().0.max(newest) + 1);
     let appended = log.append_as_leader(&mut bytes, epoch, NOW);
     appended.map_err(|error| format!("the recovered log takes no batch: {error}"))?;
     let flushed = log.flush_plan().run().await.map_err(|error| error.to_string())?;

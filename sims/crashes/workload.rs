@@ -101,6 +101,12 @@ impl Recording {
         all.map(|(_, content)| content).collect()
     }
 
+    /// The newest leader epoch in which anything was written.
+    pub fn newest_epoch(&self) -> i32 {
+        let batches = self.may.iter().flat_map(|(_, content)| &content.batches);
+        batches.map(|batch| batch.leader_epoch.0).max().unwrap_or(0)
+    }
+
     pub fn starts_after(&self, calls: usize) -> Vec<Offset> {
         let all = self.starts.iter().filter(|(since, _)| *since <= calls);
         all.map(|(_, start)| *start).collect()

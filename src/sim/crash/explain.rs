@@ -253,8 +253,7 @@ impl Search<'_, '_> {
             };
         };
         let names = || change.edits.iter().map(|edit| (edit.dir, edit.name.clone()));
-        let may_be =
-            !names().any(|name| blocked.contains(&name)) && !(change.moves_dir && left_out);
+        let may_be = !(names().any(|name| blocked.contains(&name)) || change.moves_dir && left_out);
         if may_be {
             let mut with = values.clone();
             set(&mut with, &change.edits);
