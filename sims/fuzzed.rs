@@ -108,6 +108,23 @@ targets! {
     internal_records scenario history server_properties request_frame
 }
 
+/// `BROKERQUAKE_CORPUS` names a directory: cargo-fuzz begins there, with what is driven here.
+#[test]
+fn every_target_has_seeds_for_cargo_fuzz_to_begin_with() {
+    let corpus = std::env::var("BROKERQUAKE_CORPUS").ok();
+    for (name, _) in targets::TARGETS {
+        let seeds = seeds::of(name, Path::new(env!("CARGO_MANIFEST_DIR")));
+        assert!(!seeds.is_empty(), "{name}");
+        let Some(dir) = corpus.as_ref().map(|corpus| Path::new(corpus).join(name)) else {
+            continue;
+        };
+        std::fs::create_dir_all(&dir).unwrap();
+        for (number, seed) in seeds.iter().enumerate() {
+            std::fs::write(dir.join(format!("seed-{number}")), seed).unwrap();
+        }
+    }
+}
+
 #[test]
 fn mutations_are_the_same_in_every_run() {
     let seeds = [b"seed".to_vec(), vec![0; 40]];

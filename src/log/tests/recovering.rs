@@ -260,3 +260,46 @@ async fn a_broken_snapshot_costs_only_reading() {
     }
     assert_eq!(home.reopen().await.producers(), &before);
 }
+
+#[tokio::test]
+async fn bytes_that_rotted_after_a_clean_end_are_refused_and_the_rest_is_served() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 20, 3, 2);
+    let before = read_all(&log, Offset(0), 1000);
+    log.close().await.unwrap();
+    let path = home.file("00000000000000000000.log");
+    let mut bytes = fs::read(&path).unwrap();
+    let size = batch(3).len();
+    bytes[2 * size + 100] ^= 0x10;
+    fs::write(&path, &bytes).unwrap();
+    let recovery = Recovery { clean: true, ..crashed(60) };
+    let (log, report) = home.try_open(recovery).await.unwrap();
+    assert_eq!(report.batches_checked, 0, "nothing is read before it is asked for");
+    let read = |from| log.read(Offset(from), size, log.log_end(), true);
+    assert!(read(0).unwrap().slice.is_some());
+    let refused = read(6).unwrap_err().to_string();
+    let place = format!("{}: corrupt at byte {}", path.display(), 2 * size);
+    assert!(refused.starts_with(&place) && refused.contains("CRC-32C"), "{refused}");
+    assert_eq!(read_all(&log, Offset(9), 1000), before[3..]);
+}
+
+#[tokio::test]
+async fn a_sealed_segment_that_ends_early_is_no_gap_that_readers_step_over() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 20, 3, 2);
+    let second = log.segment_bases().nth(1).unwrap();
+    log.close().await.unwrap();
+    let path = home.file("00000000000000000000.log");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..batch(3).len()]).unwrap();
+    let recovery = Recovery { clean: true, ..crashed(60) };
+    let (log, _) = home.try_open(recovery).await.unwrap();
+    let refused = log.read(Offset(3), 1000, log.log_end(), true).unwrap_err().to_string();
+    assert!(refused.contains(&format!("it ends here, and {second} should follow")), "{refused}");
+    fs::remove_file(&path).unwrap();
+    drop(log);
+    let (log, report) = home.try_open(recovery).await.unwrap();
+    assert_eq!((log.log_start(), report.begins_late_after), (second, Some(Offset(0))));
+}
