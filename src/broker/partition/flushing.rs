@@ -1,5 +1,6 @@
 //! Syncs: when one is due, and how several appends share it.
 
+use std::task::Poll;
 use std::time::Duration;
 
 use super::{Partition, State};
@@ -23,6 +24,22 @@ impl<W: World> State<W> {
     }
 }
 
+/// Most turns that a sync lets others have.
+const MOST_TURNS: u32 = 16;
+
+/// Gives every other task that is ready a turn.
+async fn others_first() {
+    let mut asked = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut asked, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
 /// A sync in progress. Dropped only with a caller that gave up midway: then others may try.
 struct Running<'a, W: World>(&'a Partition<W>);
 
@@ -36,9 +53,23 @@ impl<W: World> Drop for Running<'_, W> {
 }
 
 impl<W: World> Partition<W> {
+    /// Lets others append first, as long as there are such: one sync is enough for all of them, and
+    /// whoever comes while it runs has to wait for the next.
+    async fn gather(&self) {
+        let mut end = self.log_end();
+        for _ in 0..MOST_TURNS {
+            others_first().await;
+            let before = std::mem::replace(&mut end, self.log_end());
+            if before == end {
+                return;
+            }
+        }
+    }
+
     /// Returns once everything below `end` is durable. All that wait at the same time share one
     /// sync (group commit).
     pub(crate) async fn sync_to(&self, end: Offset) -> Result<(), LogError> {
+        self.gather().await;
         loop {
             let ended = self.flush_ended.notified();
             tokio::pin!(ended);
