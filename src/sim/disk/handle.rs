@@ -44,11 +44,11 @@ impl SimDisk {
         work: impl FnOnce(&mut State) -> io::Result<T>,
     ) -> io::Result<T> {
         self.operate(|state| {
-            let path = state.tree.node(ino).and_then(|node| node.path.clone());
-            if path.is_some_and(|path| state.is_dead(Path::new(&*path))) {
-                return Err(input_output_error());
-            }
-            work(state)
+            let dead = state.profile.dead.is_some() && {
+                let path = state.tree.node(ino).and_then(|node| node.path.clone());
+                path.is_some_and(|path| state.is_dead(Path::new(&*path)))
+            };
+            if dead { Err(input_output_error()) } else { work(state) }
         })
     }
 

@@ -222,6 +222,7 @@ impl Pages {
         let end = offset + bytes.len() as u64;
         for (page, within, at) in pieces(offset..end) {
             let whole = within.len() == PAGE;
+            self.wounds.overwritten(page);
             let slot = self.slot_mut(page);
             // Only a page that is overwritten in part must be read first.
             let cold = slot.cached.is_some() && slot.warm != warm && !whole;
@@ -230,8 +231,6 @@ impl Pages {
             touched.allocated += u64::from(slot.cached.is_none());
             slot.warm = warm;
             let source = &bytes[at..at + within.len()];
-            self.wounds.overwritten(page);
-            let slot = self.slot_mut(page);
             let content = slot.cached.get_or_insert_with(|| Arc::new([0; PAGE]));
             // Shared with the platter or with a sync under way: then the page is copied, once.
             Arc::make_mut(content)[within].copy_from_slice(source);
