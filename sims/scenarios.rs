@@ -302,6 +302,16 @@ fn the_smaller_half_of_a_split_cluster_promises_nothing() {
 }
 
 #[test]
+fn a_compacted_log_keeps_each_keys_latest_record_whatever_dies() {
+    Trial::of("faults/compaction-kills").seeds(0..6).assert_as_expected();
+}
+
+#[test]
+fn retention_takes_only_what_was_due_whatever_dies() {
+    Trial::of("faults/retention-kills").seeds(0..6).assert_as_expected();
+}
+
+#[test]
 fn what_was_once_shrunk_still_ends_as_its_file_expects() {
     let found = load_all(&["scenarios/regressions".into()]).unwrap();
     assert!(!found.is_empty());

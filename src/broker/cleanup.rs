@@ -81,12 +81,18 @@ pub(crate) async fn compact<W: World>(broker: Arc<Broker<W>>) {
     let memory = (memory, broker.config.log_cleaner_load_factor);
     let mut budget = Budget::new(&broker);
     let mut uncleanable = BTreeSet::new();
+    let mut reached = BTreeMap::new();
     loop {
         let Some(partition) = dirtiest(&broker, &mut uncleanable) else {
             broker.world.sleep_until(broker.world.now() + broker.config.log_cleaner_backoff).await;
             continue;
         };
         match partition.compact(memory, &mut budget).await {
+            // A batch with more keys than there is memory for: it would be tried for ever.
+            Ok(Some(until)) if reached.insert(key(&partition), until) == Some(until) => {
+                tracing::error!(partition = %partition.name, %until, "can't compact any further");
+                uncleanable.insert(key(&partition));
+            }
             Ok(Some(until)) => {
                 let clean = BTreeMap::from([(partition.name.clone(), until)]);
                 let home = partition.home();

@@ -11,7 +11,7 @@ use crate::log::producers::LastRecord;
 use crate::log::transactions::Marker;
 use crate::wire::batch::{self, BatchError, BatchHeader, Record};
 
-/// A batch that unpacks to more is left as it is.
+/// A batch that unpacks to more keeps its log from being cleaned.
 pub(super) const LARGEST_UNPACKED: usize = 256 << 20;
 
 /// By what a cleaner decides.

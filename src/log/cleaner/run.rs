@@ -141,7 +141,7 @@ impl<D: Disk> Cleaning<D> {
     }
 
     /// Writes the next group of segments anew, and makes it durable. `None` when all are done. A
-    /// cleaning that failed can't go on; its files go at the next start, or are written over.
+    /// cleaning that failed can't go on.
     pub async fn clean_next(
         &mut self,
         pace: &mut impl Pace,
@@ -150,6 +150,28 @@ impl<D: Disk> Cleaning<D> {
         let Some(first) = self.parts.get(range.start).map(|part| part.sealed.base) else {
             return Ok(None);
         };
+        let written = self.write_group(range, first, pace).await;
+        if written.is_err() {
+            // On a full disk it would be in the way.
+            let (dir, suffix) = (&self.dir, names::CLEANED);
+            for path in [
+                names::log(dir, first),
+                names::index(dir, first),
+                names::time_index(dir, first),
+                names::transaction_index(dir, first),
+            ] {
+                let _ = self.disk.remove(&names::with_suffix(&path, suffix));
+            }
+        }
+        written.map(Some)
+    }
+
+    async fn write_group(
+        &mut self,
+        range: std::ops::Range<usize>,
+        first: Offset,
+        pace: &mut impl Pace,
+    ) -> Result<Cleaned<D>, LogError> {
         let suffix = names::CLEANED;
         let mut segment =
             Segment::create_with(&self.disk, &self.dir, first, suffix, &self.config, self.now)?;
@@ -169,7 +191,7 @@ impl<D: Disk> Cleaning<D> {
         segment.rename_indexes(names::SWAP)?;
         self.sync_names().await?;
         let replaced = self.parts[range].iter().map(|part| (part.sealed.base, part.sealed.bytes));
-        Ok(Some(Cleaned::new(segment, replaced.collect(), self.cuts)))
+        Ok(Cleaned::new(segment, replaced.collect(), self.cuts))
     }
 
     /// Makes the names in the partition's directory durable: due after each step of a swap.
