@@ -120,7 +120,7 @@ impl<'a, F: File, O: Fn(&Path) -> io::Result<F>, W: Write> Dump<'a, O, W> {
             Kind::TimeIndex(base) => self.time_index(path, base),
             Kind::TransactionIndex(_) => self.transaction_index(path),
             Kind::Snapshot(_) => self.snapshot(path),
-            Kind::Temporary | Kind::Other => self.other(path, name),
+            _ => self.other(path, name),
         }
     }
 
