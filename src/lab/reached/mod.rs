@@ -122,7 +122,7 @@ pub fn terminal(events: &[RareEvent]) -> String {
     for event in rarest_first(events) {
         let runs = if event.runs == 0 { "never".into() } else { event.runs.to_string() };
         let first = event.first_seed.map_or_else(String::new, |seed| format!("  first {seed}"));
-        text.push_str(&format!("{runs:>7}  {:<48}{first}", event.name).trim_end().to_owned());
+        text.push_str(format!("{runs:>7}  {:<48}{first}", event.name).trim_end());
         text.push('\n');
     }
     text
