@@ -16,7 +16,7 @@ use super::error::NodeError;
 use super::fetcher::Fetchers;
 use super::listeners::{ListenerSpec, Purpose, listeners, voters};
 use super::metadata_log::{self, MetadataFollower};
-use super::replicas::{Found, Replicas};
+use super::replicas::{Found, News, Replicas};
 use super::{cleanup, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
 use crate::base::{BrokerId, Offset, Probe, Stream, TopicId, TopicPartition};
@@ -248,8 +248,7 @@ impl<W: World> Start<W> {
             self.topic_defaults.clone(),
             self.config.replica_lag_time_max,
             logs,
-            assignments,
-            proposals,
+            News { assignments, isr_changes: proposals },
         );
         let channel = |purpose: &str| {
             let name = format!("broker-{me}-{purpose}");

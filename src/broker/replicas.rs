@@ -32,8 +32,7 @@ pub(crate) struct Replicas<W: World> {
     dirs: Dirs<W::Disk>,
     topic_defaults: TopicConfig,
     lag_time_max: Duration,
-    assignments: mpsc::UnboundedSender<Assignment>,
-    isr_changes: mpsc::UnboundedSender<IsrChange>,
+    news: News,
     /// Names directories that are being deleted.
     unique: Mutex<ChaCha12Rng>,
     hosted: RwLock<Hosted<W>>,
@@ -41,6 +40,14 @@ pub(crate) struct Replicas<W: World> {
     found: Mutex<BTreeMap<TopicPartition, Found<W>>>,
     /// Rung when somebody to follow has changed.
     pub(crate) followed_changed: Notify,
+}
+
+/// Where replicas send what the controller has to hear.
+pub(crate) struct News {
+    /// Replicas that are not in the directory that the metadata names.
+    pub(crate) assignments: mpsc::UnboundedSender<Assignment>,
+    /// Wishes of leaders.
+    pub(crate) isr_changes: mpsc::UnboundedSender<IsrChange>,
 }
 
 /// A log that was on disk at start.
@@ -61,8 +68,7 @@ impl<W: World> Replicas<W> {
         topic_defaults: TopicConfig,
         lag_time_max: Duration,
         found: BTreeMap<TopicPartition, Found<W>>,
-        assignments: mpsc::UnboundedSender<Assignment>,
-        isr_changes: mpsc::UnboundedSender<IsrChange>,
+        news: News,
     ) -> Self {
         Self {
             unique: Mutex::new(world.random(Stream::named("deleted directories"))),
@@ -71,8 +77,7 @@ impl<W: World> Replicas<W> {
             dirs,
             topic_defaults,
             lag_time_max,
-            assignments,
-            isr_changes,
+            news,
             hosted: RwLock::default(),
             found: Mutex::new(found),
             followed_changed: Notify::new(),
@@ -168,7 +173,8 @@ impl<W: World> Replicas<W> {
         let directory = partition.home().id();
         if state.directory_of(self.me) != directory.into() {
             // The receiver only ends with the node.
-            let _ = self.assignments.send(Assignment { topic_id, partition: index, directory });
+            let _ =
+                self.news.assignments.send(Assignment { topic_id, partition: index, directory });
         }
         self.spare(partition.home(), partition.assume(state, peers).await).map(drop)
     }
@@ -226,7 +232,7 @@ impl<W: World> Replicas<W> {
             high_watermark,
             self.lag_time_max,
             home,
-            self.isr_changes.clone(),
+            self.news.isr_changes.clone(),
         );
         self.hosted.write().insert((topic_id, partition.name.partition), partition.clone());
         Ok(Some(partition))
