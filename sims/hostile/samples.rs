@@ -75,6 +75,8 @@ pub fn request(key: i16, version: i16, target: &Target, values: &mut dyn Values)
         key::BROKER_REGISTRATION => sample.broker_registration(),
         key::BROKER_HEARTBEAT => sample.broker_heartbeat(),
         key::ALLOCATE_PRODUCER_IDS => sample.allocate_producer_ids(),
+        key::DESCRIBE_LOG_DIRS => sample.describe_log_dirs(),
+        key::ASSIGN_REPLICAS_TO_DIRS => sample.assign_replicas_to_dirs(),
         _ => None,
     }
 }
@@ -423,6 +425,39 @@ impl Sample<'_> {
         let mut request = AllocateProducerIdsRequest::default();
         request.broker_id = self.int(999);
         request.broker_epoch = self.long(-1);
+        self.frame(&request)
+    }
+
+    fn describe_log_dirs(mut self) -> Option<Bytes> {
+        let mut request = DescribeLogDirsRequest::default();
+        let topics = self.many(1, |sample| {
+            let mut topic = describe_log_dirs_request::DescribableLogDirTopic::default();
+            topic.topic = sample.topic();
+            topic.partitions = sample.many(2, |sample| sample.int(0));
+            topic
+        });
+        request.topics = Some(topics);
+        self.frame(&request)
+    }
+
+    fn assign_replicas_to_dirs(mut self) -> Option<Bytes> {
+        let mut request = AssignReplicasToDirsRequest::default();
+        request.broker_id = self.int(999);
+        request.broker_epoch = self.long(-1);
+        request.directories = self.many(1, |sample| {
+            let mut directory = assign_replicas_to_dirs_request::DirectoryData::default();
+            directory.topics = sample.many(1, |sample| {
+                let mut topic = assign_replicas_to_dirs_request::TopicData::default();
+                topic.topic_id = sample.target.topic_id;
+                topic.partitions = sample.many(2, |sample| {
+                    let mut partition = assign_replicas_to_dirs_request::PartitionData::default();
+                    partition.partition_index = sample.int(0);
+                    partition
+                });
+                topic
+            });
+            directory
+        });
         self.frame(&request)
     }
 }

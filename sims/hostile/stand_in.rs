@@ -74,6 +74,8 @@ fn answer(frame: BytesMut, listener: Listener) -> Result<BytesMut, FrameError> {
         key::BROKER_REGISTRATION => empty::<BrokerRegistrationRequest>(&request),
         key::BROKER_HEARTBEAT => empty::<BrokerHeartbeatRequest>(&request),
         key::ALLOCATE_PRODUCER_IDS => empty::<AllocateProducerIdsRequest>(&request),
+        key::DESCRIBE_LOG_DIRS => empty::<DescribeLogDirsRequest>(&request),
+        key::ASSIGN_REPLICAS_TO_DIRS => empty::<AssignReplicasToDirsRequest>(&request),
         other => panic!("request {other} is served and not handled here"),
     }
 }

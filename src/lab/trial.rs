@@ -63,7 +63,7 @@ pub(super) fn chosen_seeds() -> Option<Range<u64>> {
     let chosen = match variable("BROKERQUAKE_SEED") {
         Some(seed) => read_seed(&seed)
             .map(|seed| seed..seed + 1)
-            .map_err(|problem| format!("BROKERQUAKE_SEED: {problem}")),
+            .map_err(|problem| format!("BROKERQUAKE_SEED: `{seed}` is no seed: {problem}")),
         None => read_seeds(&variable("BROKERQUAKE_SEEDS")?)
             .map_err(|problem| format!("BROKERQUAKE_SEEDS: {problem}")),
     };

@@ -291,20 +291,24 @@ impl<D: Disk> Log<D> {
             let config = self.config;
             self.active()?.activate(&config)?;
         }
+        let synced = if recovery.clean { self.log_end } else { recovery.recovery_point };
+        let known = synced.min(self.log_end);
+        self.durability = Durability::new(self.dir.clone(), known, recovery.recovery_point);
+        // A snapshot above what was synced may be from before a cut; one below the first segment
+        // lacks what was written until there, and half the truth about a producer refuses its next
+        // batch, where nothing at all takes it (KIP-360).
+        let first = self.segments.keys().next().copied().unwrap_or(self.log_end);
+        self.forget_snapshots(|at| at > known || at < first)?;
+        // Producers are still known by records below the log's start, while these are there.
+        self.load_producers()?;
         self.drop_segments_below(recovery.log_start)?;
         let first = self.segments.keys().next().copied().unwrap_or(self.log_end);
         self.log_start = recovery.log_start.max(first);
         self.epochs.truncate_from_start(self.log_start);
         self.epochs.truncate_from_end(self.log_end);
-        let synced = if recovery.clean { self.log_end } else { recovery.recovery_point };
-        let known = synced.min(self.log_end);
-        self.durability = Durability::new(self.dir.clone(), known, recovery.recovery_point);
-        // A snapshot above what was synced may be from before a cut.
-        self.forget_snapshots(|at| at > known)?;
         let newest = self.snapshots.last().copied();
         let bases: BTreeSet<Offset> = self.segments.keys().copied().collect();
         self.forget_snapshots(|at| Some(at) != newest && !bases.contains(&at))?;
-        self.load_producers()?;
         self.expire_producers(now);
         Ok(anew)
     }

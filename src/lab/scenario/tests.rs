@@ -290,9 +290,9 @@ kind = "disk-lies"
 target = "any"
 
 [[fault]]
-kind = "disk-dead"
+kind = "dir-failure"
 target = "b2"
-dir = "/data/orders-0"
+dir = "/data"
 
 [[fault]]
 kind = "disk-corruption"
@@ -332,7 +332,7 @@ fn every_kind_of_fault_is_read_drawn_written_and_read_back_the_same() {
         assert_eq!(Plan::draw(&saved, Seed(99)), plan, "{text}");
         let kinds: std::collections::BTreeSet<_> =
             plan.faults.iter().map(|fault| fault.action.kind()).collect();
-        let all = ["clock-drift", "clock-jump", "disk-corruption", "disk-dead", "disk-error"];
+        let all = ["clock-drift", "clock-jump", "dir-failure", "disk-corruption", "disk-error"];
         let more = ["disk-full", "disk-lies", "disk-stall", "kill", "partition", "pause"];
         let rest = ["power-loss", "restart", "slow-disk", "slow-link"];
         assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [&all[..], &more, &rest].concat());

@@ -145,11 +145,14 @@ async fn a_batch_with_more_keys_than_memory_leaves_the_log_as_it_is() {
 async fn a_producer_is_still_known_when_all_its_records_are_gone() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
+    // Without a key they are nobody's latest: they are from before the topic was compacted.
+    let keyless = LogConfig { compacted: false, ..compacting() };
+    log.set_config(keyless);
     for sequence in 0..3 {
-        // Without a key they are nobody's latest.
         lead(&mut log, batch_of(7, 2, sequence * 5, 5), 1);
         log.roll(log.log_end(), NOW).unwrap();
     }
+    log.set_config(compacting());
     clean(&mut log, NOW, ROOMY).await;
     assert_eq!(records_of(&log), []);
     let headers = read_all(&log, Offset(0), 1 << 20);
@@ -160,6 +163,7 @@ async fn a_producer_is_still_known_when_all_its_records_are_gone() {
         fs::remove_file(home.file(&name)).unwrap();
     }
     let mut log = home.open().await;
+    log.set_config(keyless);
     assert!(lead(&mut log, batch_of(7, 2, 10, 5), 1).duplicate, "known by the batch alone");
 }
 

@@ -98,8 +98,8 @@ async fn a_deletion_that_a_crash_cut_short_leaves_no_hole() {
 
 #[tokio::test]
 async fn what_was_deleted_on_request_goes_whatever_the_policy() {
-    let config = LogConfig { compacted: true, deletes: false, ..keeping(1) };
-    let (_home, mut log) = aged(config).await;
+    let (_home, mut log) = aged(keeping(1)).await;
+    log.set_config(LogConfig { compacted: true, deletes: false, ..keeping(1) });
     let late = Timestamp(NOW.0 + 90_000);
     assert_eq!(log.expire(Offset(8), late).unwrap(), None);
     log.advance_log_start(Offset(5));

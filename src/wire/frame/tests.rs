@@ -111,6 +111,10 @@ fn serve(frame: Vec<u8>) -> Result<(), FrameError> {
         api::key::BROKER_REGISTRATION => request.decode::<BrokerRegistrationRequest>().map(drop),
         api::key::BROKER_HEARTBEAT => request.decode::<BrokerHeartbeatRequest>().map(drop),
         api::key::ALLOCATE_PRODUCER_IDS => request.decode::<AllocateProducerIdsRequest>().map(drop),
+        api::key::DESCRIBE_LOG_DIRS => request.decode::<DescribeLogDirsRequest>().map(drop),
+        api::key::ASSIGN_REPLICAS_TO_DIRS => {
+            request.decode::<AssignReplicasToDirsRequest>().map(drop)
+        }
         _ => Ok(()),
     }
 }

@@ -317,10 +317,10 @@ fn a_broker_that_gave_up_on_its_disk_is_started_when_the_disk_is_well() {
     let schedule =
         "[[schedule]]\nat = \"1s\"\nkind = \"disk-error\"\ntarget = \"leader\"\nsyncs = 2\n";
     let (done, mut faults) = done(schedule, obedient());
-    assert_eq!(done, ["1 fail Sync 2 #1"]);
+    assert_eq!(done, ["1 fail Sync 2 all #1"]);
     let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
     faults.heal(&mut engine);
-    assert_eq!(engine.done, ["0 fail Sync 0 #1", "0 boot #1"]);
+    assert_eq!(engine.done, ["0 fail Sync 0 all #1", "0 boot #1"]);
 }
 
 #[test]
