@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::base::config::TopicConfig;
 use crate::base::{Offset, Probe, TopicPartition};
 use crate::controller::Image;
-use crate::io::World;
+use crate::io::{Disk, World};
 use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
 
 /// How often progress is said while it takes long.
@@ -48,6 +48,13 @@ pub(crate) async fn open<W: World>(
             short: report.shorter_than_synced,
         });
         // What a crashed process left in the page cache is about to be vouched for.
+        match log.write_again() {
+            Err(error) if error.is_full() => {
+                tracing::warn!(partition = %name, %error, "what an earlier sync lost stays lost");
+            }
+            written => written?,
+        }
+        world.disk().settle().await;
         let flushed = log.flush_plan().run().await?;
         log.flushed(&flushed);
     }

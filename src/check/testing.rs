@@ -216,8 +216,12 @@ impl Story {
     }
 
     pub fn fenced(&mut self, broker: i32) {
-        let epoch = BrokerEpoch(self.registrations);
-        self.probe(0, Probe::BrokerFenced { broker: BrokerId(broker), epoch });
+        self.fenced_as(broker, self.registrations);
+    }
+
+    pub fn fenced_as(&mut self, broker: i32, epoch: i64) {
+        let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
+        self.probe(0, Probe::BrokerFenced { broker, epoch });
     }
 
     pub fn created_again(&mut self) {

@@ -271,19 +271,22 @@ impl Ghost {
             Probe::TopicDeleted { topic_id } => self.deleted(*topic_id, changes),
             Probe::BrokerFenced { broker, epoch } => {
                 let host = self.hosts.id_of(*broker).and_then(|id| self.hosts.get_mut(id));
-                if let Some(host) = host.filter(|host| host.is_news(*epoch)) {
+                let Some(host) = host else { return };
+                // A controller that starts again retells it all, and ends with what is so.
+                host.fenced = true;
+                if host.is_news(*epoch) {
                     host.admitted = false;
-                    host.fenced = true;
                 }
             }
             Probe::BrokerUnfenced { broker, epoch } => {
                 let Some(id) = self.hosts.id_of(*broker) else { return };
                 let Some(host) = self.hosts.get_mut(id) else { return };
+                // The controller's view, also of a process whose last heartbeat outlived it.
+                host.fenced = false;
                 if !host.is_news(*epoch) {
                     return;
                 }
                 host.admitted_as = Some(*epoch);
-                host.fenced = false;
                 if host.up {
                     host.admitted = true;
                     host.restarted = false;

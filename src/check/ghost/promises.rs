@@ -175,6 +175,18 @@ impl Ghost {
         })
     }
 
+    /// Whether the leader of `epoch` may lack a promise by its own election, though it heard so late
+    /// of it that another has been chosen since.
+    pub(crate) fn may_lead_without(
+        &self,
+        name: &TopicPartition,
+        index: usize,
+        epoch: LeaderEpoch,
+    ) -> bool {
+        let lossy = self.partitions.get(name).and_then(Partition::lossy_epoch);
+        lossy == Some(epoch) && self.may_lack(name, index)
+    }
+
     /// Whether a replica that last followed or led in `epoch` may still hold remains of what was
     /// lost at an offset: it has not heard of the leader who lacked it.
     pub(crate) fn may_hold_remains(

@@ -224,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn silent_when_the_last_heartbeat_of_a_dead_process_has_it_admitted_and_elected() {
+        let mut story = exposed();
+        story.writes(3, 0, 0, &[100]);
+        story.admitted_as(3, 7);
+        story.fenced_as(3, 7);
+        story.killed(3);
+        story.admitted_as(3, 7);
+        story.commits(Some(3), 0, &[3]);
+        story.silent();
+    }
+
+    #[test]
     fn silent_when_it_was_admitted_before_and_when_the_last_member_is_fenced() {
         let mut story = exposed();
         story.writes(3, 0, 0, &[100]);

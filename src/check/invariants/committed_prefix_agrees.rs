@@ -37,7 +37,8 @@ impl Invariant for CommittedPrefixAgrees {
                 _ => {}
             }
         }
-        let What::Probe(Probe::HighWatermark { partition, epoch, offset, .. }) = &event.seen.what
+        let What::Probe(Probe::HighWatermark { partition, epoch, leads, offset }) =
+            &event.seen.what
         else {
             return Ok(());
         };
@@ -50,10 +51,12 @@ impl Invariant for CommittedPrefixAgrees {
             return Ok(());
         }
         *known = *offset;
-        let lacking = ghost.first_lacking(host, partition, Some(*offset));
-        let absence = lacking.and_then(|index| ghost.absence(host, partition, index));
-        let Some(absence) = absence else { return Ok(()) };
-        if ghost.may_hold_remains(partition, absence.offset, *epoch) {
+        let Some(index) = ghost.first_lacking(host, partition, Some(*offset)) else {
+            return Ok(());
+        };
+        let Some(absence) = ghost.absence(host, partition, index) else { return Ok(()) };
+        let by_election = *leads && ghost.may_lead_without(partition, index, *epoch);
+        if by_election || ghost.may_hold_remains(partition, absence.offset, *epoch) {
             return Ok(());
         }
         let witness = Witness::Disagrees { absence, high_watermark: *offset };
@@ -112,6 +115,29 @@ mod tests {
         story.high_watermark(3, 1, 2);
         story.high_watermark(1, 0, 2);
         story.silent();
+    }
+
+    #[test]
+    fn silent_about_an_unclean_leader_that_hears_of_its_election_when_it_is_deposed() {
+        let mut story = exposed();
+        story.commits_unclean(3, 1, &[3]);
+        story.commits(None, 2, &[3]);
+        story.became_leader(3, 1);
+        story.leader_writes(3, 0, 1, &[300]);
+        story.high_watermark(3, 1, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_leader_that_was_elected_cleanly_hears_of_it_late_and_lacks_what_was_exposed() {
+        let mut story = exposed();
+        story.commits(Some(2), 1, &[2]);
+        story.commits(None, 2, &[2]);
+        story.cut(2, 0);
+        story.became_leader(2, 1);
+        story.leader_writes(2, 0, 1, &[300]);
+        story.high_watermark(2, 1, 1);
+        assert!(story.sentence().contains("b2 has a record of epoch 1 there"));
     }
 
     #[test]

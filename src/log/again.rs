@@ -1,0 +1,36 @@
+//! Making the platter agree with the page cache after an unclean end.
+
+use super::{Log, LogError};
+use crate::io::{Disk, File};
+
+/// Bytes that are written at a time.
+const CHUNK: u64 = 256 << 10;
+
+impl<D: Disk> Log<D> {
+    /// Writes what lies above the recovery point once more, as it is, for the next sync to write out.
+    ///
+    /// A sync that failed leaves pages that count as clean and are not on the platter ("fsyncgate",
+    /// ATC'20). A process that starts again reads them from the cache like any others, and its own
+    /// sync would have nothing to do and succeed: then a power loss takes what was vouched for.
+    pub fn write_again(&self) -> Result<(), LogError> {
+        let from = self.recovery_point();
+        let mut buffer = Vec::new();
+        for segment in self.segments.values().filter(|segment| segment.end > from) {
+            let found = segment.locate(from)?;
+            let mut position = found.map_or(0, |found| found.position);
+            while position < segment.size {
+                let len = CHUNK.min(segment.size - position);
+                buffer.resize(usize::try_from(len).unwrap_or(0), 0);
+                let read = segment.file.read_at(&mut buffer, position);
+                let read = read.map_err(LogError::io("read", &segment.path))?;
+                if read == 0 {
+                    break;
+                }
+                let written = segment.file.write_at(&buffer[..read], position);
+                written.map_err(LogError::io("write", &segment.path))?;
+                position += read as u64;
+            }
+        }
+        Ok(())
+    }
+}
