@@ -12,18 +12,14 @@ mod workload;
 
 use std::collections::BTreeSet;
 
-use brokerquake::base::{Flaws, Seed, Stream};
+use brokerquake::base::Flaws;
 use brokerquake::sim::Survival;
 use brokerquake::sim::crash::{Bound, Found, History, Order, Step};
 use proptest::prelude::*;
-use rand::RngExt;
 use xxhash_rust::xxh3::Xxh3;
 
 use workload::Deed::{self, *};
-use workload::{Content, Recording, boot, go_on, machine, record};
-
-const APPEND: Deed = Append { records: 2, size: 40 };
-const BIG: Deed = Append { records: 1, size: 500 };
+use workload::{APPEND, BIG, Content, Recording, boot, drawn, go_on, machine, record};
 
 /// What is done to the logs.
 fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
@@ -109,33 +105,6 @@ fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
         ("starts", starts),
         ("produces", produces),
     ]
-}
-
-/// Deeds that nobody thought of.
-fn drawn(seed: u64) -> Vec<Deed> {
-    let mut random = Seed(seed).stream(Stream::named("deeds"));
-    let mut deeds = Vec::new();
-    for _ in 0..14 {
-        let deed = match random.random_range(0..20u32) {
-            0..6 => Append { records: random.random_range(1..4), size: random.random_range(1..90) },
-            6..8 => BIG,
-            8..11 => Produce { producer: random.random_range(1..3), records: 1 },
-            11 => NewEpoch { saved: random.random_bool(0.5) },
-            12 => FlushRolled,
-            13..15 => Flush,
-            15 => Checkpoint,
-            16 => {
-                // A log is cut where another leader's differs.
-                deeds.push(Truncate { batches: random.random_range(1..4) });
-                NewEpoch { saved: random.random_bool(0.5) }
-            }
-            17 => Killed,
-            18 => CleanRestart,
-            _ => AdvanceStart { batches: 1 },
-        };
-        deeds.push(deed);
-    }
-    deeds
 }
 
 fn digest(found: &Found) -> u128 {

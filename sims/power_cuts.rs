@@ -12,6 +12,9 @@
 mod server;
 #[path = "clients/traffic.rs"]
 mod traffic;
+#[path = "crashes/workload.rs"]
+#[allow(dead_code, reason = "what a recovered log should have in it is judged elsewhere")]
+mod workload;
 mod power_cuts {
     pub mod load;
     pub mod machine;
@@ -19,6 +22,10 @@ mod power_cuts {
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use brokerquake::base::Flaws;
+use brokerquake::io::real::RealDisk;
+use brokerquake::sim::crash::{History, Order, Player, look_at};
 
 use rand::{RngExt as _, SeedableRng as _};
 use rand_chacha::ChaCha12Rng;
@@ -154,5 +161,59 @@ fn a_broker_that_leaves_syncing_to_the_kernel_loses_the_end_of_what_it_acknowled
         }
         eprintln!("{} synced by the kernel: {total:?}", kind.name());
         assert!(total.cuts == 0 || total.lost > 0, "{kind:?}: cuts that cost nothing show nothing");
+    }
+}
+
+/// Recorded work on logs that one cut finds under way.
+const WORKLOADS_OF_A_CUT: u64 = 10;
+
+/// Makes the recorded calls of several logs, each up to a drawn one, loses power, and has what is
+/// left of each explained by the model. Counts the orders that explain it.
+fn cut_recorded_work(machine: &Machine, cut: u64, seen: &mut BTreeMap<Order, u64>) {
+    let mut draw = ChaCha12Rng::seed_from_u64(cut);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let roots = |index: u64| machine.disk().join(format!("cut-{cut}-{index}"));
+    let mut work = Vec::new();
+    for index in 0..WORKLOADS_OF_A_CUT {
+        std::fs::create_dir(roots(index)).unwrap();
+        let deeds = workload::drawn(cut * WORKLOADS_OF_A_CUT + index);
+        let mut steps = workload::record(&deeds, Flaws::default()).steps;
+        steps.truncate(draw.random_range(0..=steps.len()));
+        work.push(steps);
+    }
+    machine.sync();
+    let mut players = Vec::new();
+    for (index, steps) in work.iter().enumerate() {
+        let mut player = Player::new(RealDisk, roots(index as u64));
+        for step in steps {
+            runtime.block_on(player.perform(step)).unwrap();
+        }
+        players.push(player);
+        // The kernel writes some of it back by itself.
+        std::thread::sleep(Duration::from_millis(draw.random_range(0..200)));
+    }
+    machine.cut_power();
+    drop(players);
+    machine.restore_power();
+    for (index, steps) in work.iter().enumerate() {
+        let found = look_at(&RealDisk, &roots(index as u64)).unwrap();
+        let history = History::after(steps).unwrap();
+        let Some(order) = history.order_of(&found) else {
+            let why = history.explain(&found, Order::Weakest).unwrap_err();
+            panic!("cut {cut}, workload {index}: no crash of the model's leaves that: {why}");
+        };
+        *seen.entry(order).or_default() += 1;
+    }
+}
+
+#[test]
+fn what_a_real_power_cut_leaves_of_recorded_work_is_a_state_that_the_model_can_produce() {
+    let _hasty = Writeback::hasty();
+    for kind in FileSystem::ALL {
+        let mut seen = BTreeMap::new();
+        for (machine, cuts) in machines(kind) {
+            cuts.for_each(|cut| cut_recorded_work(&machine, cut, &mut seen));
+        }
+        eprintln!("{}: strongest order that explains what was found: {seen:?}", kind.name());
     }
 }

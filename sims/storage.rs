@@ -162,8 +162,9 @@ async fn write_to_all(world: &RealWorld, connection: &Connection<RealWorld>) -> 
         loop {
             let answer = produce(world, connection, &request).await;
             let told = &answer.responses[0].partition_responses[0];
-            // NOT_LEADER_OR_FOLLOWER: it has not taken up its role yet.
-            if told.error_code == 6 && world.now() < patience {
+            // UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER: it has not heard of the topic, or
+            // not taken up its role yet.
+            if matches!(told.error_code, 3 | 6) && world.now() < patience {
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }

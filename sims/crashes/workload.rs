@@ -11,7 +11,7 @@ use std::time::Duration;
 use brokerquake::base::config::Compression;
 use brokerquake::base::{
     BrokerEpoch, BrokerId, Flaws, Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Seed,
-    Timestamp, TopicId, TopicPartition,
+    Stream, Timestamp, TopicId, TopicPartition,
 };
 use brokerquake::io::Disk;
 use brokerquake::log::{Found, Identity, Log, LogConfig, LogDir, LogError};
@@ -21,6 +21,7 @@ use brokerquake::sim::{HostId, Observer, Trace};
 use brokerquake::wire::batch::{self, BatchBuilder, BatchHeader};
 use bytes::BytesMut;
 use parking_lot::Mutex;
+use rand::RngExt as _;
 
 /// Where all of it happens.
 pub const ROOT: &str = "/data";
@@ -54,6 +55,39 @@ pub enum Deed {
     Killed,
     /// The partition is deleted, and created again.
     Recreate,
+}
+
+pub const APPEND: Deed = Deed::Append { records: 2, size: 40 };
+pub const BIG: Deed = Deed::Append { records: 1, size: 500 };
+
+/// Deeds that nobody thought of.
+pub fn drawn(seed: u64) -> Vec<Deed> {
+    let mut random = Seed(seed).stream(Stream::named("deeds"));
+    let mut deeds = Vec::new();
+    for _ in 0..14 {
+        let deed = match random.random_range(0..20u32) {
+            0..6 => Deed::Append {
+                records: random.random_range(1..4),
+                size: random.random_range(1..90),
+            },
+            6..8 => BIG,
+            8..11 => Deed::Produce { producer: random.random_range(1..3), records: 1 },
+            11 => Deed::NewEpoch { saved: random.random_bool(0.5) },
+            12 => Deed::FlushRolled,
+            13..15 => Deed::Flush,
+            15 => Deed::Checkpoint,
+            16 => {
+                // A log is cut where another leader's differs.
+                deeds.push(Deed::Truncate { batches: random.random_range(1..4) });
+                Deed::NewEpoch { saved: random.random_bool(0.5) }
+            }
+            17 => Deed::Killed,
+            18 => Deed::CleanRestart,
+            _ => Deed::AdvanceStart { batches: 1 },
+        };
+        deeds.push(deed);
+    }
+    deeds
 }
 
 /// What stands in a log at some moment.
