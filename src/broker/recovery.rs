@@ -63,7 +63,8 @@ pub(crate) async fn open<W: World>(
 }
 
 /// What a log's settings are, as far as this node knows before it has heard of the controller. Of
-/// a topic that it does not know, a log may have been compacted: then a gap is no damage.
+/// a topic that it does not know (its copy of the metadata may be lost), a log has been compacted if
+/// the cleaner's checkpoint says so: in any other one a gap is damage.
 pub(crate) fn config_of(
     name: &TopicPartition,
     found: &log::Found,
@@ -74,7 +75,10 @@ pub(crate) fn config_of(
     let known = image.topic(&name.topic).filter(|topic| id.is_none_or(|id| id == topic.id));
     match known {
         Some(topic) => LogConfig::from(&image.topic_config(&topic.name, defaults)),
-        None => LogConfig { compacted: true, ..LogConfig::from(defaults) },
+        None => {
+            let compacted = found.cleaner_offsets.contains_key(name);
+            LogConfig { compacted, ..LogConfig::from(defaults) }
+        }
     }
 }
 
@@ -138,5 +142,20 @@ pub(crate) async fn open_all<W: World>(
 impl<W: World> Work<W> {
     fn next(&self) -> Option<(TopicPartition, LogConfig)> {
         self.waiting.lock().pop_first()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_of_an_unknown_topic_may_have_gaps_only_where_a_cleaner_was() {
+        let name = TopicPartition::new("orders", 3);
+        let (mut found, image) = (log::Found::default(), Image::default());
+        let defaults = TopicConfig::default();
+        assert!(!config_of(&name, &found, &image, &defaults).compacted);
+        found.cleaner_offsets.insert(name.clone(), Offset(157));
+        assert!(config_of(&name, &found, &image, &defaults).compacted);
     }
 }
