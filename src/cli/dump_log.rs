@@ -1,16 +1,13 @@
 //! `dump-log`: what is in the files of a log, in the words of Kafka's own tool.
 
-use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 
 use super::refuse;
-use crate::io::File;
+use crate::io::real::RealFile;
 use crate::log::dump::{Decoder, Dump, DumpError, DumpOptions, MAX_MESSAGE_SIZE, Plain};
 
 /// Which files, and what of them. The options are those of Kafka's `DumpLogSegments`.
@@ -77,7 +74,7 @@ pub fn run(args: &DumpLogArgs) -> ExitCode {
         Err(problem) => return refuse("dump-log", problem),
     };
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut dump = Dump::new(open, &options, &mut out);
+    let mut dump = Dump::new(RealFile::open_to_read, &options, &mut out);
     let shown = args.files.iter().try_for_each(|path| dump.file(path));
     let problems = dump.problems().to_string();
     let shown = shown.and_then(|()| out.flush().map_err(DumpError::Write));
@@ -134,44 +131,5 @@ impl DumpLogArgs {
             index_sanity_check: self.index_sanity_check,
             max_message_size: self.max_message_size,
         })
-    }
-}
-
-/// A real file that can only be read: a log may belong to another user, or to a running broker.
-#[derive(Clone)]
-struct ReadOnly(Arc<std::fs::File>);
-
-fn open(path: &Path) -> io::Result<ReadOnly> {
-    OpenOptions::new().read(true).open(path).map(|file| ReadOnly(Arc::new(file)))
-}
-
-impl File for ReadOnly {
-    fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
-    }
-
-    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
-                Ok(0) => break,
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(filled)
-    }
-
-    fn write_at(&self, _bytes: &[u8], _offset: u64) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn set_len(&self, _len: u64) -> io::Result<()> {
-        Err(io::ErrorKind::PermissionDenied.into())
-    }
-
-    fn sync(&self) -> impl Future<Output = io::Result<()>> + Send + 'static {
-        std::future::ready(Ok(()))
     }
 }

@@ -19,6 +19,14 @@ pub struct RealDisk;
 #[derive(Clone, Debug)]
 pub struct RealFile(pub(super) Arc<fs::File>);
 
+impl RealFile {
+    /// Opens a file that is only looked at: it may belong to another user, or to a running broker.
+    /// Writes are refused (`EBADF`).
+    pub fn open_to_read(path: &Path) -> io::Result<Self> {
+        fs::File::open(path).map(|file| Self(Arc::new(file)))
+    }
+}
+
 impl Disk for RealDisk {
     type File = RealFile;
     type Map = RealMap;
