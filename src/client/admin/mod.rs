@@ -3,6 +3,7 @@
 mod attempts;
 mod deletion;
 mod description;
+mod leaders;
 mod offsets;
 mod topics;
 
