@@ -47,14 +47,17 @@ pub(crate) async fn open<W: World>(
             cut: report.bytes_cut,
             short: report.shorter_than_synced,
         });
-        // What a crashed process left in the page cache is about to be vouched for.
-        match log.write_again() {
-            Err(error) if error.is_full() => {
-                tracing::warn!(partition = %name, %error, "what an earlier sync lost stays lost");
+        // What a crashed process left in the page cache is about to be vouched for. One whose sync
+        // failed left no clean directory.
+        if !found.clean {
+            match log.write_again() {
+                Err(error) if error.is_full() => {
+                    tracing::warn!(partition = %name, %error, "what an earlier sync lost stays lost");
+                }
+                written => written?,
             }
-            written => written?,
+            world.disk().settle().await;
         }
-        world.disk().settle().await;
         let flushed = log.flush_plan().run().await?;
         log.flushed(&flushed);
     }
