@@ -15,7 +15,7 @@ use crate::base::{LeaderEpoch, Offset};
 use crate::io::Disk;
 use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN};
 
-/// More pieces are not remembered: the oldest are verified anew.
+/// More pieces are not remembered: the shortest is verified anew.
 const PIECES: usize = 64;
 
 /// Pieces of a file that are known to be good, apart from each other, in the order of the file.
@@ -43,7 +43,12 @@ impl Vouched {
         }
         self.pieces.insert(from, range);
         if self.pieces.len() > PIECES {
-            self.pieces.remove(0);
+            // Not the new one: whoever reads on makes it longer.
+            let others = (0..self.pieces.len()).filter(|at| *at != from);
+            let len = |at: &usize| self.pieces[*at].end - self.pieces[*at].start;
+            if let Some(shortest) = others.min_by_key(len) {
+                self.pieces.remove(shortest);
+            }
         }
     }
 
@@ -171,5 +176,12 @@ mod tests {
     fn memory_is_bounded_however_readers_jump() {
         let pieces: Vec<_> = (0..1000).map(|at| at * 10..at * 10 + 5).collect();
         assert_eq!(vouched(&pieces).pieces.len(), PIECES);
+    }
+
+    #[test]
+    fn who_reads_on_from_the_beginning_is_remembered_though_others_jumped_before() {
+        let mut pieces: Vec<_> = (1000..1100).map(|at| at * 10..at * 10 + 5).collect();
+        pieces.extend((0..100).map(|at| at * 5..at * 5 + 5));
+        assert!(vouched(&pieces).covers(&(0..500)));
     }
 }
