@@ -6,6 +6,7 @@
 
 mod clients {
     pub mod server;
+    pub mod tracer;
     pub mod traffic;
 }
 
@@ -15,6 +16,7 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 
 use clients::server::{Cluster, Server, delete_records};
+use clients::tracer::Tracer;
 use clients::traffic::{Load, Sent, consume_all, produce, record};
 
 /// Records of every size that a batch treats differently: empty, tiny, and now and then one that is
@@ -42,6 +44,29 @@ fn a_hundred_thousand_records_of_each_codec_come_back_equal() {
             assert!(value == record(key, mixed(key)), "{codec}: record {key} came back changed");
         }
     }
+}
+
+/// Needs strace, and the right to trace a child of one's own.
+#[test]
+fn what_is_fetched_goes_from_the_page_cache_to_the_socket_and_never_through_the_process() {
+    const COUNT: u64 = 20_000;
+    const SIZE: usize = 1_000;
+    let server = Server::start();
+    server.create_topic("whole", 1, 1, &[]);
+    let load =
+        Load { topic: "whole", codec: "none", acks: "all", first: 0, count: COUNT, partitions: 1 };
+    assert!(produce(&server.bootstrap(), &load, |_| SIZE).iter().all(Sent::is_acknowledged));
+    let tracer = match Tracer::attach(server.pid()) {
+        Ok(tracer) => tracer,
+        Err(why) => return eprintln!("system calls are not looked at: {why}"),
+    };
+    assert_eq!(consume_all(&server.bootstrap(), "whole", 1).len(), COUNT as usize);
+    let moved = tracer.detach();
+    let records = COUNT * SIZE as u64;
+    assert!(moved.sent >= records, "{moved:?}");
+    // To find a batch, its header is read.
+    assert!(!moved.mapped && moved.copied < records / 50, "{moved:?}");
+    eprintln!("{moved:?}");
 }
 
 #[test]

@@ -43,32 +43,44 @@ fn batch_of(size: usize) -> Vec<u8> {
 
 /// Bytes that one round writes: less than what the kernel would stop a writer for.
 const ROUND: usize = 256 << 20;
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 12;
 
-/// Appends beside plain writes of the same bytes into a file that is as new.
+fn write_plainly(bytes: &[u8], count: usize) -> Duration {
+    let place = place();
+    let file = RealDisk.open(&place.path().join("plain"), Open::New).expect("a new file");
+    let write = |index| {
+        let at = (index * bytes.len()) as u64;
+        file.write_at(black_box(bytes), at).expect("there is room");
+    };
+    timed(|| (0..count).for_each(write)).0
+}
+
+fn append_all(bytes: &mut [u8], count: usize) -> Duration {
+    let place = place();
+    let mut log = open_log(place.path().join("t-0"), LogConfig::default(), CLEAN);
+    let append = |_| {
+        let done = log.append_as_leader(black_box(bytes), LeaderEpoch(1), NOW);
+        done.expect("it is appended");
+    };
+    timed(|| (0..count).for_each(append)).0
+}
+
+/// Appends beside plain writes of the same bytes into a file that is as new. Whoever comes second
+/// finds the kernel busy with what the first left, so they take turns.
 pub fn append() {
     for size in [16 << 10, 1 << 20] {
         let mut bytes = batch_of(size);
         let (mut ratios, mut appends, mut writes) = (Vec::new(), Vec::new(), Vec::new());
         let count = ROUND / size;
-        for _ in 0..ROUNDS {
-            let place = place();
-            let file = RealDisk.open(&place.path().join("plain"), Open::New).expect("a new file");
-            let (plain, ()) = timed(|| {
-                for index in 0..count {
-                    let at = (index * bytes.len()) as u64;
-                    file.write_at(black_box(&bytes), at).expect("there is room");
-                }
-            });
-            drop(file);
-            std::fs::remove_file(place.path().join("plain")).expect("it is there");
-            let mut log = open_log(place.path().join("t-0"), LogConfig::default(), CLEAN);
-            let (appended, ()) = timed(|| {
-                for _ in 0..count {
-                    let done = log.append_as_leader(black_box(&mut bytes), LeaderEpoch(1), NOW);
-                    done.expect("it is appended");
-                }
-            });
+        for round in 0..ROUNDS {
+            let (plain, appended);
+            if round % 2 == 0 {
+                plain = write_plainly(&bytes, count);
+                appended = append_all(&mut bytes, count);
+            } else {
+                appended = append_all(&mut bytes, count);
+                plain = write_plainly(&bytes, count);
+            }
             ratios.push(plain.as_secs_f64() / appended.as_secs_f64());
             let megabytes =
                 |time: Duration| (count * bytes.len()) as f64 / 1e6 / time.as_secs_f64();
@@ -172,14 +184,13 @@ fn anonymous_memory() -> u64 {
 
 /// Opens many partitions that were closed cleanly.
 pub fn open() {
-    /// A log and its two indexes.
-    const FILES_EACH: u64 = 3;
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let most = rustix::process::Rlimit { current: limit.maximum, ..limit };
     let raised = rustix::process::setrlimit(rustix::process::Resource::Nofile, most);
     raised.expect("a process may use what it is allowed");
     let allowed = limit.maximum.map_or(u64::MAX, |files| files.saturating_sub(100));
-    let partitions = i32::try_from(allowed / FILES_EACH).unwrap_or(i32::MAX).min(10_000);
+    // One open file each: maps hold none.
+    let partitions = i32::try_from(allowed).unwrap_or(i32::MAX).min(10_000);
     let place = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| place());
     let identity = || Identity {
         node: BrokerId(1),

@@ -66,6 +66,10 @@ impl Process {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    fn pid(&self) -> u32 {
+        self.child.lock().unwrap().as_ref().expect("a running process").id()
+    }
+
     fn kill(&self) {
         if let Some(mut child) = self.child.lock().unwrap().take() {
             let _ = child.kill();
@@ -132,6 +136,11 @@ pub struct Server {
 }
 
 impl Server {
+    /// The process now running.
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");

@@ -152,7 +152,7 @@ impl<D: Disk> Log<D> {
     pub(super) fn roll(&mut self, base: Offset, now: Timestamp) -> Result<(), LogError> {
         let fresh = Segment::create(&self.disk, &self.dir, base, &self.config, now)?;
         self.active()?.seal();
-        self.segments.insert(base, fresh);
+        self.segments.insert(base, Box::new(fresh));
         self.tail = None;
         self.durability.names_changed();
         self.write_snapshot();

@@ -17,8 +17,8 @@ const LONGEST_WAY: u64 = 16 << 20;
 /// Entries of `N` bytes in a mapped file that may be longer than what is used of it.
 pub(crate) struct Table<D: Disk, const N: usize> {
     disk: D,
-    file: D::File,
-    /// `None` while the file is empty: nothing can't be mapped.
+    /// `None` while the file is empty: nothing can't be mapped. The file itself is not kept open:
+    /// there are two for each partition.
     map: Option<D::Map>,
     used: u64,
     capacity: u64,
@@ -29,9 +29,8 @@ impl<D: Disk, const N: usize> Table<D, N> {
     fn create(disk: &D, path: &Path, bytes: u64) -> io::Result<Self> {
         let file = disk.open(path, Open::OrCreate)?;
         file.set_len(0)?;
-        let disk = disk.clone();
-        let mut table = Self { disk, file, map: None, used: 0, capacity: 0 };
-        table.resize(bytes)?;
+        let mut table = Self { disk: disk.clone(), map: None, used: 0, capacity: 0 };
+        table.resize_file(&file, bytes)?;
         Ok(table)
     }
 
@@ -48,21 +47,31 @@ impl<D: Disk, const N: usize> Table<D, N> {
         }
         let map = if len > 0 { Some(disk.map(&file, len)?) } else { None };
         let entries = len / N as u64;
-        Ok(Some(Self { disk: disk.clone(), file, map, used: entries, capacity: entries }))
+        Ok(Some(Self { disk: disk.clone(), map, used: entries, capacity: entries }))
     }
 
     /// Gives the file room for `bytes`, though never less than is used.
-    fn resize(&mut self, bytes: u64) -> io::Result<()> {
-        let entries = (bytes / N as u64).max(self.used);
-        if entries == self.capacity && self.map.is_some() {
+    fn resize(&mut self, path: &Path, bytes: u64) -> io::Result<()> {
+        if self.room_for(bytes) == self.capacity && self.map.is_some() {
             return Ok(());
         }
+        let file = self.disk.open(path, Open::Existing)?;
+        self.resize_file(&file, bytes)
+    }
+
+    /// Entries in a file of `bytes`, or of what is used.
+    fn room_for(&self, bytes: u64) -> u64 {
+        (bytes / N as u64).max(self.used)
+    }
+
+    fn resize_file(&mut self, file: &D::File, bytes: u64) -> io::Result<()> {
+        let entries = self.room_for(bytes);
         // A file must not shrink under a map.
         self.map = None;
         self.capacity = 0;
-        self.file.set_len(entries * N as u64)?;
+        file.set_len(entries * N as u64)?;
         if entries > 0 {
-            self.map = Some(self.disk.map(&self.file, entries * N as u64)?);
+            self.map = Some(self.disk.map(file, entries * N as u64)?);
         }
         self.capacity = entries;
         Ok(())
@@ -288,8 +297,12 @@ impl<D: Disk> Indexes<D> {
     }
 
     /// Gives the files room for `bytes` each; 0 cuts them to what is used.
-    pub(crate) fn resize(&mut self, bytes: u64) -> io::Result<()> {
-        self.places.resize(bytes)?;
-        self.moments.resize(bytes)
+    pub(crate) fn resize(
+        &mut self,
+        (index, time_index): (&Path, &Path),
+        bytes: u64,
+    ) -> io::Result<()> {
+        self.places.resize(index, bytes)?;
+        self.moments.resize(time_index, bytes)
     }
 }

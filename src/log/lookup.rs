@@ -234,7 +234,7 @@ impl<D: Disk> Segment<D> {
             }
         }
         tracker.push_latest(&mut indexes);
-        let _ = indexes.resize(0);
+        let _ = indexes.resize(paths, 0);
         Ok(indexes)
     }
 

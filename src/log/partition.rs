@@ -21,7 +21,8 @@ pub struct Log<D: Disk> {
     pub(super) dir: PathBuf,
     pub(super) config: LogConfig,
     /// By base offset; never empty. The last one is appended to.
-    pub(super) segments: BTreeMap<Offset, Segment<D>>,
+    /// Boxed, for a map has room for eleven as soon as it has one.
+    pub(super) segments: BTreeMap<Offset, Box<Segment<D>>>,
     pub(super) log_start: Offset,
     pub(super) log_end: Offset,
     pub(super) epochs: Epochs,

@@ -127,7 +127,7 @@ impl<D: Disk> Log<D> {
 
     /// Segments with offsets that may be read.
     fn readable(&self) -> impl Iterator<Item = &Segment<D>> {
-        self.segments.values().filter(|segment| segment.end > self.log_start)
+        self.segments.values().map(Box::as_ref).filter(|segment| segment.end > self.log_start)
     }
 
     /// The first wanted record of a batch that may be read.

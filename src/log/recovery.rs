@@ -80,7 +80,8 @@ impl<D: Disk> Log<D> {
         }
         let mut segments = BTreeMap::new();
         for base in &files.logs {
-            segments.insert(*base, Segment::open(&disk, &dir, *base, &config, now)?);
+            let segment = Segment::open(&disk, &dir, *base, &config, now)?;
+            segments.insert(*base, Box::new(segment));
         }
         let (epochs_path, recovery_point) = (dir.join(names::EPOCHS), recovery.recovery_point);
         let epochs = match read_epochs(&disk, &epochs_path) {
@@ -283,7 +284,7 @@ impl<D: Disk> Log<D> {
             self.drop_segments_after(Offset::ZERO, report)?;
             let base = recovery.log_start.max(Offset::ZERO);
             let fresh = Segment::create(&self.disk, &self.dir, base, &self.config, now)?;
-            self.segments.insert(base, fresh);
+            self.segments.insert(base, Box::new(fresh));
             self.log_end = base;
             self.epochs.clear();
             self.forget_snapshots(|_| true)?;

@@ -6,6 +6,7 @@ use std::path::Path;
 use super::LogError;
 use crate::io::File;
 use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN};
+use crate::wire::crc32c::Crc32c;
 
 /// Bytes read at a time while looking for a place: an index entry is rarely further away.
 pub(crate) const NEAR: usize = 4 << 10;
@@ -118,7 +119,7 @@ impl<'a, F: File> Walk<'a, F> {
     pub(crate) fn verify(&mut self, header: &BatchHeader) -> Result<(), Stop> {
         let end = self.position + header.size() as u64;
         let mut at = self.position + CRC_FROM;
-        let mut computed = 0;
+        let mut computed = Crc32c::new();
         while at < end {
             let bytes = self.bytes(at, 1)?;
             let len = bytes.len().min((end - at) as usize);
@@ -126,9 +127,10 @@ impl<'a, F: File> Walk<'a, F> {
                 // The file is shorter than it was said to be.
                 return Err(Stop::Bad(BatchError::Torn { needed: header.size(), have: 0 }));
             }
-            computed = crc32c::crc32c_append(computed, &bytes[..len]);
+            computed.update(&bytes[..len]);
             at += len as u64;
         }
+        let computed = computed.finish();
         if computed == header.crc {
             Ok(())
         } else {

@@ -296,12 +296,13 @@ impl<D: Disk> Segment<D> {
 
     /// Ends the indexes with the last moment, cuts the files to what is used and lets go of them.
     pub(crate) fn seal(&mut self) {
+        let (index, time_index) = self.index_paths();
         let state = self.indexes.get_mut();
         let Some(mut indexes) = state.open.take() else { return };
         self.tracker.push_latest(&mut indexes);
         state.unsynced = true;
         // An index that keeps its empty room is found to be wrong later, and is built anew.
-        let _ = indexes.resize(0);
+        let _ = indexes.resize((&index, &time_index), 0);
     }
 
     /// Makes a segment the last one, with room in its indexes, whatever it was before.
@@ -310,11 +311,11 @@ impl<D: Disk> Segment<D> {
             let walk = self.walk_from(|indexes| indexes.last())?;
             walk.position()
         };
-        let (index, _) = self.index_paths();
+        let (index, time_index) = self.index_paths();
         let state = self.indexes.get_mut();
         if let Some(indexes) = &mut state.open {
             state.unsynced = true;
-            let resized = indexes.resize(config.segment_index_bytes);
+            let resized = indexes.resize((&index, &time_index), config.segment_index_bytes);
             resized.map_err(LogError::io("preallocate", &index))?;
             self.tracker.latest = indexes.last_moment();
         }

@@ -9,6 +9,7 @@ use bytes::{Buf, BufMut};
 
 use super::producers::{Producer, Producers, Remembered};
 use crate::base::{Offset, ProducerEpoch, ProducerId, Timestamp};
+use crate::wire::crc32c::crc32c;
 
 const VERSION: i16 = 1;
 const CRC_AT: usize = 2;
@@ -33,7 +34,7 @@ pub(crate) fn encode(producers: &Producers) -> Vec<u8> {
         bytes.put_i32(producer.coordinator_epoch);
         bytes.put_i64(producer.transaction_start.unwrap_or(Offset::NONE).0);
     }
-    let crc = crc32c::crc32c(&bytes[PRODUCERS_AT..]);
+    let crc = crc32c(&bytes[PRODUCERS_AT..]);
     bytes[CRC_AT..PRODUCERS_AT].copy_from_slice(&crc.to_be_bytes());
     bytes
 }
@@ -57,7 +58,7 @@ pub(crate) fn entries(bytes: &[u8]) -> Result<Vec<(ProducerId, Producer)>, &'sta
         return Err("its version is unknown");
     }
     let stored = head.get_u32();
-    if crc32c::crc32c(head) != stored {
+    if crc32c(head) != stored {
         return Err("its checksum is wrong");
     }
     let count = head.get_i32();

@@ -101,7 +101,7 @@ impl<D: Disk> Log<D> {
         self.cleaned_to = Offset::NONE;
         // Its age begins with its first batch.
         let fresh = Segment::create(&self.disk, &self.dir, offset, &self.config, Timestamp::NONE)?;
-        self.segments.insert(offset, fresh);
+        self.segments.insert(offset, Box::new(fresh));
         self.durability.cut_in(offset);
         (self.log_start, self.log_end) = (offset, offset);
         Ok(())

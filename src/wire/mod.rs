@@ -4,6 +4,7 @@
 pub mod api;
 pub mod batch;
 pub mod compression;
+pub mod crc32c;
 mod error;
 pub mod fetch;
 pub mod frame;

@@ -9,6 +9,7 @@ use super::delivery::Promise;
 use crate::base::{Instant, LeaderEpoch, ProducerEpoch, ProducerId};
 use crate::client::ProduceCause;
 use crate::wire::batch::{BatchBuilder, BatchError, BatchHeader, HEADER_LEN, records_of};
+use crate::wire::crc32c::crc32c;
 
 /// What a batch says of its producer: by this a broker knows it again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +177,7 @@ fn renumbered(batch: &Bytes, number: Number) -> Bytes {
         header.producer_epoch = number.epoch;
         header.base_sequence = number.sequence;
         header.write(place);
-        header.crc = crc32c::crc32c(&bytes[AT_CHECKED..]);
+        header.crc = crc32c(&bytes[AT_CHECKED..]);
         if let Some(place) = bytes.first_chunk_mut() {
             header.write(place);
         }

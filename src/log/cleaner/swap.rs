@@ -49,12 +49,12 @@ impl<D: Disk> Log<D> {
         let renamed = segment.rename_log(names::SWAP);
         self.or_offline(renamed)?;
         for (base, _) in &cleaned.replaced {
-            cleaned.old.extend(self.segments.remove(base));
+            cleaned.old.extend(self.segments.remove(base).map(|old| *old));
         }
         // What was cut away at its end by an earlier cleaning is still its own.
         let next = self.segments.range(cleaned.base..).next();
         segment.end = next.map_or(segment.end, |(base, _)| *base);
-        self.segments.insert(cleaned.base, segment);
+        self.segments.insert(cleaned.base, Box::new(segment));
         Ok(true)
     }
 
@@ -93,7 +93,7 @@ impl<D: Disk> Log<D> {
 
     /// The segment that was swapped in, if it is still there: retention or a cut may have taken it.
     fn swapped(&mut self, base: Offset) -> Option<&mut Segment<D>> {
-        let segment = self.segments.get_mut(&base);
+        let segment = self.segments.get_mut(&base).map(Box::as_mut);
         segment.filter(|segment| segment.path.extension().is_some_and(|e| e == "swap"))
     }
 }

@@ -12,6 +12,7 @@ use crate::io::File;
 use crate::wire::batch::{
     self, BatchError, BatchHeader, HEADER_LEN, LENGTH_PREFIX, MAGIC, Record, TimestampType,
 };
+use crate::wire::crc32c::Crc32c;
 
 /// A batch that unpacks to more is not shown record by record.
 const LARGEST_UNPACKED: usize = 256 << 20;
@@ -64,14 +65,14 @@ impl Placed {
             return Ok(false);
         }
         let (mut at, end) = (self.position + CRC_FROM, self.position + self.size());
-        let (mut computed, mut buffer) = (0, vec![0; CHUNK.min((end - at) as usize)]);
+        let (mut computed, mut buffer) = (Crc32c::new(), vec![0; CHUNK.min((end - at) as usize)]);
         while at < end {
             let len = CHUNK.min((end - at) as usize);
             file.read_exact_at(&mut buffer[..len], at)?;
-            computed = crc32c::crc32c_append(computed, &buffer[..len]);
+            computed.update(&buffer[..len]);
             at += len as u64;
         }
-        Ok(computed == self.header.crc)
+        Ok(computed.finish() == self.header.crc)
     }
 }
 

@@ -56,21 +56,17 @@ fn walk(
         let length = whole.int()?;
         let left = u64::try_from(length)
             .map_err(|_| BatchError::Corrupt("a record has a negative length"))?;
-        let mut fields = Fields { input: &mut input, left, failed };
-        let _attributes = fields.byte()?;
-        let timestamp = header.base_timestamp.0.checked_add(fields.varint()?);
-        let timestamp = timestamp.ok_or(BatchError::Corrupt("a timestamp overflows"))?;
-        let offset_delta = fields.int()?;
-        let key = fields.int()?;
-        fields.skip_nullable(key)?;
-        let value = fields.int()?;
-        fields.skip_nullable(value)?;
-        fields.skip_headers()?;
-        if fields.left > 0 {
-            return Err(BatchError::Corrupt("a record is longer than its fields"));
+        let ahead = input.fill_buf().map_err(|error| failed(&error))?;
+        // Where the next record begins is known before this one is looked at: so a processor looks
+        // at several together, and does not wait for the memory of one after the other.
+        let at_hand = usize::try_from(left).ok().and_then(|length| ahead.get(..length));
+        if let Some(mut record) = at_hand {
+            let length = record.len();
+            each(Fields { input: &mut record, left, failed }.glance(index, header)?);
+            input.consume(length);
+        } else {
+            each(Fields { input: &mut input, left, failed }.glance(index, header)?);
         }
-        let timestamp = Timestamp(timestamp);
-        each(Glance { index, offset_delta, timestamp, has_key: key >= 0 });
     }
     match input.fill_buf() {
         Ok([]) => Ok(()),
@@ -89,6 +85,24 @@ struct Fields<'a, R> {
 const CUT: BatchError = BatchError::Corrupt("a record is cut");
 
 impl<R: BufRead> Fields<'_, R> {
+    #[inline(always)]
+    fn glance(mut self, index: i32, header: &BatchHeader) -> Result<Glance, BatchError> {
+        let _attributes = self.byte()?;
+        let timestamp = header.base_timestamp.0.checked_add(self.varint()?);
+        let timestamp = timestamp.ok_or(BatchError::Corrupt("a timestamp overflows"))?;
+        let offset_delta = self.int()?;
+        let key = self.int()?;
+        self.skip_nullable(key)?;
+        let value = self.int()?;
+        self.skip_nullable(value)?;
+        self.skip_headers()?;
+        if self.left > 0 {
+            return Err(BatchError::Corrupt("a record is longer than its fields"));
+        }
+        Ok(Glance { index, offset_delta, timestamp: Timestamp(timestamp), has_key: key >= 0 })
+    }
+
+    #[inline(always)]
     fn byte(&mut self) -> Result<u8, BatchError> {
         self.left = self.left.checked_sub(1).ok_or(CUT)?;
         let ahead = self.input.fill_buf().map_err(|error| (self.failed)(&error))?;
@@ -97,14 +111,24 @@ impl<R: BufRead> Fields<'_, R> {
         Ok(byte)
     }
 
+    #[inline(always)]
     fn varint(&mut self) -> Result<i64, BatchError> {
+        // Most numbers of a record are one byte long.
+        let ahead = self.input.fill_buf().map_err(|error| (self.failed)(&error))?;
+        if let (Some(&byte @ 0..0x80), Some(left)) = (ahead.first(), self.left.checked_sub(1)) {
+            self.input.consume(1);
+            self.left = left;
+            return Ok(varint::unzigzag(u64::from(byte)));
+        }
         varint::read_bytes(|| self.byte())
     }
 
+    #[inline(always)]
     fn int(&mut self) -> Result<i32, BatchError> {
         varint::narrow(self.varint()?)
     }
 
+    #[inline(always)]
     fn skip(&mut self, length: u64) -> Result<(), BatchError> {
         self.left = self.left.checked_sub(length).ok_or(CUT)?;
         let mut left = length;
@@ -121,6 +145,7 @@ impl<R: BufRead> Fields<'_, R> {
     }
 
     /// -1 stands for none.
+    #[inline(always)]
     fn skip_nullable(&mut self, length: i32) -> Result<(), BatchError> {
         match u64::try_from(length) {
             Ok(length) => self.skip(length),

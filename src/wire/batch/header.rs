@@ -4,6 +4,7 @@ use crate::base::config::{Compression, TimestampType};
 use crate::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 
 use super::BatchError;
+use crate::wire::crc32c::crc32c;
 
 /// Bytes of a batch before its records.
 pub const HEADER_LEN: usize = 61;
@@ -216,7 +217,7 @@ pub fn add_to_sequence(sequence: i32, by: i32) -> i32 {
 
 /// What the checksum of a whole batch should be.
 pub(super) fn crc_of(batch: &[u8]) -> u32 {
-    crc32c::crc32c(&batch[AT_ATTRIBUTES..])
+    crc32c(&batch[AT_ATTRIBUTES..])
 }
 
 fn take<const N: usize>(bytes: &[u8; HEADER_LEN], at: usize) -> [u8; N] {

@@ -25,6 +25,10 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
+pub(super) fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 /// Reads a signed varint at `at`, and moves behind it.
 pub(super) fn read_long(bytes: &[u8], at: &mut usize) -> Result<i64, BatchError> {
     read_bytes(|| {
@@ -47,7 +51,7 @@ pub(super) fn read_bytes(
         }
         value |= bits << shift;
         if byte & 0x80 == 0 {
-            return Ok((value >> 1) as i64 ^ -((value & 1) as i64));
+            return Ok(unzigzag(value));
         }
     }
     Err(TOO_LONG)
