@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use brokerquake::base::Seed;
 use brokerquake::io::{Address, Net, World, timeout};
-use brokerquake::rpc::{Connection, read_frame};
+use brokerquake::rpc::{Connection, Frames};
 use brokerquake::wire::api::Listener;
 use brokerquake::wire::frame::decode_response;
 use brokerquake::wire::messages::{ApiVersionsResponse, DescribeClusterRequest};
@@ -92,8 +92,9 @@ pub async fn fire<W: World>(world: &W, to: &Address, attack: &Attack) -> Result<
     }
     let must = attack.expected != Expected::Anything;
     let patience = if must { PATIENCE } else { GLANCE };
-    let read = read_frame(&mut stream, 100 << 20);
-    let (reaction, frame) = match timeout(world, world.now() + patience, read).await {
+    let mut answers = Frames::new(stream, 100 << 20);
+    let answer = timeout(world, world.now() + patience, answers.next()).await;
+    let (reaction, frame) = match answer {
         Some(Ok(Some(frame))) => (Reaction::Answered, frame),
         Some(Ok(None) | Err(_)) => (Reaction::Closed, Default::default()),
         None => (Reaction::Silent, Default::default()),

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::io::{Address, Listener, Net, Part, Stream, World, timeout};
-use crate::rpc;
+use crate::rpc::Frames;
 
 /// What a request becomes.
 pub(crate) enum Reply<F> {
@@ -61,22 +61,22 @@ pub(crate) async fn serve<W: World, S: Service<W>>(
 
 async fn converse<W: World, S: Service<W>>(
     world: W,
-    mut stream: <W::Net as Net>::Stream,
+    stream: <W::Net as Net>::Stream,
     peer: Address,
     service: Arc<S>,
 ) {
+    let mut frames = Frames::new(stream, service.max_frame());
     loop {
         let idle = world.now() + service.max_idle();
-        let frame =
-            match timeout(&world, idle, rpc::read_frame(&mut stream, service.max_frame())).await {
-                Some(Ok(Some(frame))) => frame,
-                // The peer is done, or says nothing for too long.
-                Some(Ok(None)) | None => return,
-                Some(Err(error)) => {
-                    tracing::debug!(%peer, %error, "connection ends");
-                    return;
-                }
-            };
+        let frame = match timeout(&world, idle, frames.next()).await {
+            Some(Ok(Some(frame))) => frame,
+            // The peer is done, or says nothing for too long.
+            Some(Ok(None)) | None => return,
+            Some(Err(error)) => {
+                tracing::debug!(%peer, %error, "connection ends");
+                return;
+            }
+        };
         match service.answer(frame, &peer).await {
             Reply::Silence => {}
             Reply::Close(reason) => {
@@ -84,7 +84,7 @@ async fn converse<W: World, S: Service<W>>(
                 return;
             }
             Reply::Frame(parts) => {
-                if let Err(error) = stream.send(&parts).await {
+                if let Err(error) = frames.stream().send(&parts).await {
                     tracing::debug!(%peer, %error, "connection ends");
                     return;
                 }

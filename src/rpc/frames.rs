@@ -71,32 +71,6 @@ impl<S: AsyncRead + Unpin> Frames<S> {
     }
 }
 
-/// One frame, without its length, and no byte beyond it; nothing when the stream ends before it.
-/// For more than one frame, [`Frames`] is faster, and may be dropped midway.
-pub async fn read_frame(
-    stream: &mut (impl AsyncRead + Unpin),
-    max: usize,
-) -> io::Result<Option<BytesMut>> {
-    let mut length = [0; LENGTH_LEN];
-    let first = stream.read(&mut length).await?;
-    if first == 0 {
-        return Ok(None);
-    }
-    stream.read_exact(&mut length[first..]).await?;
-    let length = checked_length(length, max)?;
-    let mut frame = BytesMut::with_capacity(length.min(TRUSTED));
-    while frame.len() < length {
-        let missing = length - frame.len();
-        if frame.capacity() == frame.len() {
-            frame.reserve(missing.min(frame.len().max(TRUSTED)));
-        }
-        if (&mut *stream).take(missing as u64).read_buf(&mut frame).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-    }
-    Ok(Some(frame))
-}
-
 fn checked_length(length: [u8; LENGTH_LEN], max: usize) -> io::Result<usize> {
     let length = i32::from_be_bytes(length);
     usize::try_from(length).ok().filter(|length| *length <= max).ok_or_else(|| {

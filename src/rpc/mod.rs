@@ -9,7 +9,7 @@ mod tasks;
 
 pub use connection::Connection;
 pub use error::RpcError;
-pub use frames::{Frames, read_frame};
+pub use frames::Frames;
 
 #[cfg(test)]
 mod tests;

@@ -69,38 +69,43 @@ impl<W: World> Partition<W> {
     /// Returns once everything below `end` is durable. All that wait at the same time share one
     /// sync (group commit).
     pub(crate) async fn sync_to(&self, end: Offset) -> Result<(), LogError> {
-        self.gather().await;
         loop {
             let ended = self.flush_ended.notified();
             tokio::pin!(ended);
-            let plan = {
+            let busy = {
                 // A retired replica has nobody left who could be told.
                 let Ok(mut state) = self.state() else { return Ok(()) };
-                if state.failed || !self.home.is_online() {
-                    return Err(LogError::Offline(state.log.dir().to_owned()));
-                }
+                self.check_online(&state)?;
                 // A truncation may have taken the records away: then there is nothing to wait for.
                 if state.log.recovery_point() >= end.min(state.log.log_end()) {
                     return Ok(());
                 }
                 // Registered before the lock is left, so that no end is missed.
                 ended.as_mut().enable();
-                if state.flush_running {
-                    None
-                } else {
-                    state.flush_running = true;
-                    Some(state.log.flush_plan())
-                }
+                std::mem::replace(&mut state.flush_running, true)
             };
-            let Some(plan) = plan else {
+            if busy {
                 ended.await;
                 continue;
-            };
+            }
             let running = Running(self);
+            self.gather().await;
+            let plan = {
+                let Ok(state) = self.state() else { return Ok(()) };
+                self.check_online(&state)?;
+                state.log.flush_plan()
+            };
             let result = plan.run().await;
             std::mem::forget(running);
             self.flush_finished(result)?;
         }
+    }
+
+    fn check_online(&self, state: &State<W>) -> Result<(), LogError> {
+        if state.failed || !self.home.is_online() {
+            return Err(LogError::Offline(state.log.dir().to_owned()));
+        }
+        Ok(())
     }
 
     fn flush_finished(&self, result: Result<Flushed, LogError>) -> Result<(), LogError> {
