@@ -5,6 +5,13 @@
 //! segment with the recovery point on, every batch must have a right checksum and follow the one
 //! before it in offset and epoch. The first that does not ends the log, with all behind it; but
 //! below the recovery point it is corruption, and an error: what was once synced is not cut.
+//!
+//! A compacted log has gaps, its own cleaner's or those that a follower copied. Within a file they
+//! are no loss, for a loss takes the end of a file and not its middle. Segments meet whatever is
+//! missing in them: a cleaner leaves the last batch of each, and a follower begins one where its log
+//! ends. So between segments a gap is a loss, as in any other log, and ends this one. Apache Kafka
+//! leaves such gaps as well; they are taken for its work where all was synced, or cleaned, says a
+//! checkpoint. Above that nothing tells them from a loss, and the report says what was cut.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -14,8 +21,8 @@ use super::cleaner::settle_leftovers;
 use super::flush::Durability;
 use super::names::{self, Kind};
 use super::producers::Producers;
-use super::scan::{FAR, Stop, Walk};
-use super::segment::Segment;
+use super::scan::{FAR, NEAR, Stop, Walk};
+use super::segment::{LARGEST, Segment};
 use super::{Epochs, Log, LogConfig, LogError};
 use crate::base::{Flaw, LeaderEpoch, Offset, Timestamp};
 use crate::io::Disk;
@@ -30,6 +37,8 @@ pub struct Recovery {
     pub clean: bool,
     /// Nothing below it may be read, says the checkpoint.
     pub log_start: Offset,
+    /// Everything below it was cleaned, says the checkpoint.
+    pub cleaned_to: Offset,
 }
 
 /// What opening a log found and did.
@@ -112,7 +121,7 @@ impl<D: Disk> Log<D> {
         if recovery.clean {
             log.load_clean()?;
         } else {
-            log.examine(recovery_point, &mut report).await?;
+            log.examine(recovery, &mut report).await?;
         }
         if log.finish_open(recovery, now, &mut report)? && !config.flaws.has(Flaw::NoDirectorySync)
         {
@@ -149,11 +158,11 @@ impl<D: Disk> Log<D> {
     /// Examines every batch from the segment with the recovery point on.
     async fn examine(
         &mut self,
-        recovery_point: Offset,
+        recovery: Recovery,
         report: &mut RecoveryReport,
     ) -> Result<(), LogError> {
         self.link_segments();
-        let floor = self.segments.range(..=recovery_point).next_back();
+        let floor = self.segments.range(..=recovery.recovery_point).next_back();
         let first = floor.map_or(self.segments.keys().next(), |(base, _)| Some(base)).copied();
         let Some(first) = first else { return Ok(()) };
         // Batches tell their epochs; what the checkpoint says of them may be older or newer.
@@ -162,7 +171,7 @@ impl<D: Disk> Log<D> {
         let bases: Vec<Offset> = self.segments.range(first..).map(|(base, _)| *base).collect();
         for (index, base) in bases.iter().copied().enumerate() {
             let last = index + 1 == bases.len();
-            let stop = self.examine_segment(base, recovery_point, &mut examined, report)?;
+            let stop = self.examine_segment(base, recovery, &mut examined, report)?;
             self.disk.settle().await;
             if let Some((problem, keep)) = stop {
                 report.cut_because = Some(problem);
@@ -182,13 +191,13 @@ impl<D: Disk> Log<D> {
     fn examine_segment(
         &mut self,
         base: Offset,
-        recovery_point: Offset,
+        recovery: Recovery,
         examined: &mut Examined,
         report: &mut RecoveryReport,
     ) -> Result<Option<(String, bool)>, LogError> {
-        let (compacted, config) = (self.config.compacted, self.config);
+        let (recovery_point, config) = (recovery.recovery_point, self.config);
         let Some(segment) = self.segments.get_mut(&base) else { return Ok(None) };
-        if base != examined.next && !(compacted && base > examined.next) {
+        if base != examined.next && !may_follow(segment, examined.next, recovery, &config) {
             let problem = format!("a segment begins at {base} where {} is due", examined.next);
             if examined.next < recovery_point {
                 let (path, offset) = (segment.path.clone(), examined.next);
@@ -314,6 +323,25 @@ impl<D: Disk> Log<D> {
     }
 }
 
+/// Whether a segment may begin beyond the end of the one before: then what is between was removed
+/// by a cleaner of Kafka's, or is further than an index can reach.
+fn may_follow<D: Disk>(
+    segment: &Segment<D>,
+    due: Offset,
+    recovery: Recovery,
+    config: &LogConfig,
+) -> bool {
+    if segment.base <= due || !config.may_have_gaps() {
+        return false;
+    }
+    let unreachable = || {
+        let mut walk = Walk::new(&segment.file, &segment.path, 0, segment.size, NEAR);
+        let first = walk.peek().ok().flatten();
+        first.is_some_and(|first| first.last_offset().0.saturating_sub(due.0) > LARGEST as i64)
+    };
+    due < recovery.recovery_point || segment.base <= recovery.cleaned_to || unreachable()
+}
+
 /// The next batch, if it is whole, has a right checksum and follows the one before it.
 fn next_good<F: crate::io::File>(
     walk: &mut Walk<'_, F>,
@@ -324,7 +352,7 @@ fn next_good<F: crate::io::File>(
     if !config.flaws.has(Flaw::ServeBadCrc) {
         walk.verify(&header)?;
     }
-    let gap = header.base_offset > before.next && !config.compacted;
+    let gap = header.base_offset > before.next && !config.may_have_gaps();
     if header.base_offset < before.next || gap {
         return Err(Stop::Bad(BatchError::Corrupt("its offset does not follow")));
     }

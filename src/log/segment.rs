@@ -163,7 +163,7 @@ impl<D: Disk> Segment<D> {
             indexes: Mutex::new(State { open: None, unsynced: false }),
             tracker: Tracker::new(config.index_interval_bytes),
             vouched: Mutex::default(),
-            dense: !config.compacted,
+            dense: !config.may_have_gaps(),
             begun: now,
             index_suffix: "",
         }

@@ -67,8 +67,10 @@ impl Pace for Headlong {
     async fn spent(&mut self, _: u64) {}
 }
 
-/// Cleans the log once, with memory for keys in bytes; says up to where it is clean.
+/// Cleans the log once, all of it synced, with memory for keys in bytes; says up to where it is
+/// clean.
 pub(crate) async fn clean(log: &mut RealLog, now: Timestamp, memory: usize) -> Option<Offset> {
+    flush(log).await;
     let end = log.log_end();
     let mut cleaning = log.cleaning(end, now, (memory, 0.9)).unwrap()?;
     cleaning.read_keys(&mut Headlong).await.unwrap();

@@ -41,7 +41,7 @@ use super::LogDir;
 impl<D: Disk> Log<D> {
     /// Everything below was cleaned, says the checkpoint ([`LogDir::save_cleaner_offsets`]).
     pub fn set_cleaned_to(&mut self, offset: Offset) {
-        self.cleaned_to = offset;
+        self.cleaned_to = offset.min(self.log_end);
     }
 
     /// Everything below was cleaned.
@@ -56,9 +56,15 @@ impl<D: Disk> Log<D> {
         now: Timestamp,
     ) -> Result<Dirtiness, LogError> {
         self.durability.check_online()?;
-        let stable = self.last_stable_offset(high_watermark);
+        let stable = self.cleanable(high_watermark);
         let sealed = self.sealed()?;
         Ok(dirtiness(&sealed, &self.config, self.cleaned_to, stable, now))
+    }
+
+    /// Up to where it may be cleaned: what is decided, and durable. Were a record removed for a later
+    /// one that is not synced, a power loss would take both.
+    fn cleanable(&mut self, high_watermark: Offset) -> Offset {
+        self.last_stable_offset(high_watermark).min(self.recovery_point())
     }
 
     /// All segments but the last. Times that nobody asks for are left out.

@@ -60,7 +60,7 @@ impl<D: Disk> Log<D> {
         (memory, load): (usize, f64),
     ) -> Result<Option<Cleaning<D>>, LogError> {
         self.durability.check_online()?;
-        let stable = self.last_stable_offset(high_watermark);
+        let stable = self.cleanable(high_watermark);
         let sealed = self.sealed()?;
         let dirty = dirtiness(&sealed, &self.config, self.cleaned_to, stable, now);
         if dirty.dirty == 0 {
@@ -176,9 +176,11 @@ impl<D: Disk> Cleaning<D> {
         let mut segment =
             Segment::create_with(&self.disk, &self.dir, first, suffix, &self.config, self.now)?;
         let mut has_aborted = false;
+        // The last batch of all, which says how far the new segment reaches.
+        let last = range.clone().rfind(|index| self.parts[*index].sealed.bytes > 0);
         for index in range.clone() {
             has_aborted |= self.parts[index].has_aborted;
-            self.clean_part(index, index + 1 == range.end, &mut segment, pace).await?;
+            self.clean_part(index, Some(index) == last, &mut segment, pace).await?;
         }
         segment.seal();
         let kept = self.transactions.take_kept();

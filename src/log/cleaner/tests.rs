@@ -14,7 +14,7 @@ use crate::log::testing::{
     Headlong, Home, NOW, RealLog, batch_of, clean, flush, keyed, lead, read_all, records_of, tiny,
 };
 use crate::log::{Cleaning, LogConfig, Recovery};
-use crate::wire::batch::{BatchBuilder, Record};
+use crate::wire::batch::{BatchBuilder, BatchHeader, Record};
 
 const DAY: i64 = 86_400_000;
 const ROOMY: usize = 1 << 16;
@@ -104,6 +104,7 @@ async fn what_is_not_committed_is_not_cleaned() {
     for value in [b"1", b"2", b"3"] {
         write(&mut log, b"a", Some(value));
     }
+    flush(&mut log).await;
     let dirty =
         |log: &mut RealLog, high_watermark| log.dirtiness(Offset(high_watermark), NOW).unwrap();
     assert!(!dirty(&mut log, 0).is_due(&compacting()));
@@ -111,6 +112,41 @@ async fn what_is_not_committed_is_not_cleaned() {
     let mut cleaning = log.cleaning(Offset(2), NOW, (ROOMY, 0.9)).unwrap().unwrap();
     cleaning.read_keys(&mut Headlong).await.unwrap();
     assert_eq!(cleaning.until(), Offset(2), "the third is not known to it");
+}
+
+#[tokio::test]
+async fn what_a_power_loss_may_take_makes_nothing_old() {
+    let home = Home::new(compacting());
+    let mut log = home.open().await;
+    write(&mut log, b"ab", Some(b"1"));
+    flush(&mut log).await;
+    write(&mut log, b"a", Some(b"2"));
+    write(&mut log, b"b", None);
+    assert_eq!(log.dirtiness(log.log_end(), NOW).unwrap().until, Offset(2));
+    let end = log.log_end();
+    let mut cleaning = log.cleaning(end, NOW, (ROOMY, 0.9)).unwrap().unwrap();
+    cleaning.read_keys(&mut Headlong).await.unwrap();
+    assert_eq!(cleaning.until(), Offset(2), "what supersedes it is not synced");
+    flush(&mut log).await;
+    assert_eq!(log.dirtiness(log.log_end(), NOW).unwrap().until, Offset(4));
+}
+
+#[tokio::test]
+async fn an_empty_segment_behind_what_is_cleaned_does_not_hide_where_that_ends() {
+    let home = Home::new(compacting());
+    let mut log = home.open().await;
+    write(&mut log, b"ab", Some(b"1"));
+    write(&mut log, b"ab", Some(b"2"));
+    log.close().await.unwrap();
+    // As Kafka leaves a segment of which everything was superseded.
+    fs::write(home.file(&names(&home, ".log")[1]), b"").unwrap();
+    let mut log = home.reopen().await;
+    let large = vec![b'3'; 900];
+    write(&mut log, b"a", Some(&large));
+    write(&mut log, b"b", Some(&large));
+    clean(&mut log, NOW, ROOMY).await;
+    let left = BatchHeader::parse(&fs::read(home.file(&names(&home, ".log")[0])).unwrap()).unwrap();
+    assert_eq!((left.count, left.next_offset()), (0, Offset(2)), "it still says where it ended");
 }
 
 #[tokio::test]
@@ -248,6 +284,7 @@ async fn an_open_transaction_holds_the_cleaner_back_and_its_abort_is_found_again
     lead(&mut log, transactional(Some(b'x'), None), 1);
     log.roll(log.log_end(), NOW).unwrap();
     write(&mut log, b"a", Some(b"2"));
+    flush(&mut log).await;
     assert_eq!(log.last_stable_offset(Offset(3)), Offset(1));
     assert_eq!(log.dirtiness(Offset(3), NOW).unwrap().until, Offset(1));
     let mut marker = transactional(None, Some(0));
@@ -282,6 +319,7 @@ async fn a_log_that_was_cut_meanwhile_keeps_what_it_has() {
 }
 
 async fn begun(log: &mut RealLog) -> Cleaning<RealDisk> {
+    flush(log).await;
     let mut cleaning = log.cleaning(log.log_end(), NOW, (ROOMY, 0.9)).unwrap().unwrap();
     cleaning.read_keys(&mut Headlong).await.unwrap();
     cleaning

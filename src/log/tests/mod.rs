@@ -2,6 +2,7 @@
 
 mod appending;
 mod dirs;
+mod gaps;
 mod indexing;
 mod model;
 mod recovering;

@@ -292,7 +292,7 @@ impl Bench {
     async fn open(&mut self, clean: bool) {
         let recovery_point = self.saved;
         let log_start = Offset(self.model.start);
-        let recovery = Recovery { recovery_point, clean, log_start };
+        let recovery = Recovery { recovery_point, clean, log_start, ..Recovery::default() };
         let (log, report) = self.home.try_open(recovery).await.unwrap();
         assert!(!report.shorter_than_synced);
         self.log = Some(log);

@@ -87,7 +87,7 @@ async fn a_deletion_that_a_crash_cut_short_leaves_no_hole() {
         for (path, bytes) in before {
             fs::write(path, bytes).unwrap();
         }
-        let saved = Recovery { log_start: start, recovery_point: Offset(8), clean: false };
+        let saved = Recovery { log_start: start, recovery_point: Offset(8), ..Recovery::default() };
         let (log, _) = home.try_open(saved).await.unwrap();
         assert_eq!((log.log_start(), log.log_end()), (start, Offset(8)), "kept {kept:?}");
         let first = log.segment_bases().next();
