@@ -5,8 +5,14 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
+#[path = "crashes/aging.rs"]
+mod aging;
+#[path = "crashes/deeds.rs"]
+mod deeds;
 #[path = "crashes/judge.rs"]
 mod judge;
+#[path = "crashes/keys.rs"]
+mod keys;
 #[path = "crashes/workload.rs"]
 mod workload;
 
@@ -18,94 +24,9 @@ use brokerquake::sim::crash::{Bound, Found, History, Order, Step};
 use proptest::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
-use workload::Deed::{self, *};
-use workload::{APPEND, BIG, Content, Recording, boot, drawn, go_on, machine, record};
-
-/// What is done to the logs.
-fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
-    let rolls = vec![APPEND, BIG, FlushRolled, APPEND, BIG, FlushRolled, Checkpoint, APPEND];
-    let checkpoints = vec![APPEND, Flush, Checkpoint, APPEND, APPEND, Flush, Checkpoint, APPEND];
-    let truncates = vec![
-        APPEND,
-        APPEND,
-        BIG,
-        Flush,
-        Checkpoint,
-        APPEND,
-        Truncate { batches: 3 },
-        NewEpoch { saved: true },
-        APPEND,
-        BIG,
-        Flush,
-        Checkpoint,
-        Truncate { batches: 1 },
-        NewEpoch { saved: false },
-        APPEND,
-        APPEND,
-    ];
-    let deletes = vec![APPEND, BIG, Flush, Checkpoint, Recreate, APPEND, APPEND, Flush, Recreate];
-    let recovers = vec![
-        APPEND, BIG, APPEND, Killed, APPEND, BIG, Flush, Checkpoint, Killed, APPEND, Killed, BIG,
-    ];
-    let restarts = vec![
-        APPEND,
-        BIG,
-        CleanRestart,
-        APPEND,
-        APPEND,
-        BIG,
-        CleanRestart,
-        APPEND,
-        Flush,
-        Killed,
-        APPEND,
-    ];
-    let starts = vec![
-        APPEND,
-        APPEND,
-        BIG,
-        Flush,
-        AdvanceStart { batches: 1 },
-        APPEND,
-        Checkpoint,
-        StartAnew { ahead: 5 },
-        NewEpoch { saved: true },
-        APPEND,
-        Flush,
-        APPEND,
-    ];
-    let idempotent = |producer| Produce { producer, records: 2 };
-    let produces = vec![
-        idempotent(1),
-        idempotent(2),
-        BIG,
-        idempotent(1),
-        FlushRolled,
-        idempotent(2),
-        BIG,
-        idempotent(1),
-        Flush,
-        Checkpoint,
-        idempotent(2),
-        Truncate { batches: 2 },
-        NewEpoch { saved: true },
-        idempotent(1),
-        Killed,
-        idempotent(1),
-    ];
-    let appends = vec![APPEND; 12];
-    vec![
-        ("appends", appends),
-        ("rolls", rolls),
-        ("checkpoints", checkpoints),
-        ("truncates", truncates),
-        ("deletes", deletes),
-        ("recovers", recovers),
-        ("restarts", restarts),
-        ("starts", starts),
-        ("produces", produces),
-    ]
-}
+use deeds::Deed::{self, *};
+use deeds::{APPEND, BIG, drawn, workloads};
+use workload::{Content, Recording, boot, go_on, machine, record};
 
 fn digest(found: &Found) -> u128 {
     let mut hasher = Xxh3::new();
@@ -146,8 +67,11 @@ fn enumerate(
         last.inspect(|step| history.step(step).unwrap());
         // Different promises are different questions.
         let may = recording.may_after(calls);
-        let question =
-            (recording.must_after(calls).end(), may.len(), recording.is_there_after(calls));
+        let must = recording.must_after(calls);
+        let question = (
+            (must.end(), must.batches.len(), may.len()),
+            (recording.least_start_after(calls), recording.is_there_after(calls)),
+        );
         // Where nothing was done that a crash can tell, all was shown before.
         let began = last.is_some_and(Step::only_begins);
         if before.replace(question) == Some(question) && began {
@@ -310,7 +234,7 @@ proptest! {
         let machine = machine();
         let mut content = Content::default();
         for (deeds, survival) in &rounds {
-            let recording = go_on(&machine, deeds, Flaws::default(), &content);
+            let recording = go_on(&machine, deeds, Flaws::default(), (&content, None));
             machine.power_loss(survival);
             match judge::judge_machine(&recording, &boot(&machine)) {
                 Ok(found) => content = found.unwrap_or_default(),

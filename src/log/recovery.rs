@@ -286,7 +286,9 @@ impl<D: Disk> Log<D> {
         now: Timestamp,
         report: &mut RecoveryReport,
     ) -> Result<bool, LogError> {
-        report.shorter_than_synced = self.log_end < recovery.recovery_point;
+        // What lies below the log's start was deleted.
+        let end = self.log_end.max(recovery.log_start);
+        report.shorter_than_synced = end < recovery.recovery_point;
         let anew = self.segments.is_empty() || self.log_end < recovery.log_start;
         if anew {
             self.drop_segments_after(Offset::ZERO, report)?;

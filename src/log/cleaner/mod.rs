@@ -2,13 +2,15 @@
 //!
 //! A cleaning is a plan with files of its own, so that the log can be used meanwhile. It reads the
 //! dirty part for each key's latest offset, as far as memory reaches; then it writes the segments
-//! from the front anew, group by group, and each new one takes the place of its group:
+//! from the front anew, group by group, and each new one takes the place of its group
+//! ([`Cleaning::carry_out`]):
 //!
 //! 1. The new segment is written and synced under the suffix `.cleaned`; its indexes become `.swap`.
 //! 2. Its batches become `.swap` ([`Log::swap_in`]). Once the directory is synced, that counts: the
 //!    next start lets it take its place, whatever else is there.
 //! 3. The old segments become `.deleted`, its indexes get their names ([`Log::settle_swap`]).
-//! 4. Last, its batches get their name ([`Log::finish_swap`]).
+//! 4. Last, its batches get their name, in the place of the old ones that have it
+//!    ([`Log::finish_swap`]).
 //!
 //! The directory is synced after each of them, for a crash may forget any rename and keep a later
 //! one. The last batch of a segment stays, if only as an empty one, so that a segment says itself
@@ -27,7 +29,7 @@ use map::OffsetMap;
 use markers::Transactions;
 pub use plan::Dirtiness;
 use plan::{Sealed, dirtiness, group};
-pub use run::{Cleaning, Pace};
+pub use run::{Cleaning, Keeper, Pace};
 pub use swap::Cleaned;
 pub(crate) use swap::settle_leftovers;
 

@@ -58,14 +58,21 @@ impl<D: Disk> Log<D> {
         Ok(true)
     }
 
-    /// The swap is durable: the old files give way, and the new indexes get their names. Sync the
-    /// names, then [`Log::finish_swap`]; the files are for removal.
+    /// The swap is durable: the old files give way, and the new indexes get their names. The old
+    /// batches of the same name keep it, so that there are some of that name whatever is left of the
+    /// last rename. Sync the names, then [`Log::finish_swap`]; the files are for removal.
     pub fn settle_swap(&mut self, cleaned: &mut Cleaned<D>) -> Result<Retired, LogError> {
         self.durability.check_online()?;
         self.durability.names_changed();
         let mut retired = Retired::default();
+        let placed = self.swapped(cleaned.base).is_some();
         for old in cleaned.old.drain(..) {
-            let taken = old.take_out();
+            let taken = match self.segments.contains_key(&old.base) {
+                true if placed && old.base == cleaned.base => old.give_way(),
+                // The log was cut meanwhile, and goes on in files of these names.
+                true => continue,
+                false => old.take_out(),
+            };
             retired.files.extend(self.or_offline(taken)?);
         }
         if let Some(segment) = self.swapped(cleaned.base) {
@@ -94,7 +101,7 @@ impl<D: Disk> Log<D> {
     /// The segment that was swapped in, if it is still there: retention or a cut may have taken it.
     fn swapped(&mut self, base: Offset) -> Option<&mut Segment<D>> {
         let segment = self.segments.get_mut(&base);
-        segment.filter(|segment| segment.path.extension().is_some_and(|e| e == "swap"))
+        segment.filter(|segment| segment.is_swap())
     }
 }
 

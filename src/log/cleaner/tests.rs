@@ -318,6 +318,36 @@ async fn a_log_that_was_cut_meanwhile_keeps_what_it_has() {
     assert!(names(&home, ".cleaned").is_empty() && names(&home, ".swap").is_empty());
 }
 
+#[tokio::test]
+async fn a_log_that_was_cut_in_the_middle_of_a_swap_keeps_what_came_after() {
+    for settled in [false, true] {
+        let home = Home::new(compacting());
+        let mut log = home.open().await;
+        write(&mut log, b"abcd", Some(b"1"));
+        write(&mut log, b"ab", Some(b"2"));
+        write(&mut log, b"ab", Some(b"3"));
+        let mut cleaning = begun(&mut log).await;
+        let mut cleaned = cleaning.clean_next(&mut Headlong).await.unwrap().unwrap();
+        assert!(log.swap_in(&mut cleaned).unwrap());
+        if settled {
+            log.settle_swap(&mut cleaned).unwrap().remove(&RealDisk);
+        }
+        log.truncate_to(Offset(0)).unwrap();
+        write(&mut log, b"efgh", Some(b"4"));
+        write(&mut log, b"ef", Some(b"5"));
+        let after = records_of(&log);
+        if !settled {
+            log.settle_swap(&mut cleaned).unwrap().remove(&RealDisk);
+        }
+        log.finish_swap(&cleaned).unwrap();
+        log.cleaned(cleaning.until());
+        assert_eq!(records_of(&log), after);
+        drop(log);
+        let (log, report) = home.try_open(Recovery::default()).await.unwrap();
+        assert_eq!((records_of(&log), report.bytes_cut), (after, 0), "settled: {settled}");
+    }
+}
+
 async fn begun(log: &mut RealLog) -> Cleaning<RealDisk> {
     flush(log).await;
     let mut cleaning = log.cleaning(log.log_end(), NOW, (ROOMY, 0.9)).unwrap().unwrap();
