@@ -121,6 +121,7 @@ impl<D: Disk> Log<D> {
         if recovery.clean {
             log.load_clean()?;
         } else {
+            log.complete_epochs(recovery.log_start);
             log.examine(recovery, &mut report).await?;
         }
         if log.finish_open(recovery, now, &mut report)? && !config.flaws.has(Flaw::NoDirectorySync)
@@ -169,9 +170,24 @@ impl<D: Disk> Log<D> {
         self.epochs.truncate_from_end(first);
         let mut examined = Examined { next: first, epoch: self.epochs.latest() };
         let bases: Vec<Offset> = self.segments.range(first..).map(|(base, _)| *base).collect();
+        // What is wrong below the segment with the log's start is what is left of a deletion.
+        let start = self.segments.range(..=recovery.log_start).next_back();
+        let start = start.map_or(first, |(base, _)| (*base).max(first));
         for (index, base) in bases.iter().copied().enumerate() {
             let last = index + 1 == bases.len();
-            let stop = self.examine_segment(base, recovery, &mut examined, report)?;
+            if base < start && !self.segments.contains_key(&base) {
+                continue;
+            }
+            if base == start && examined.next != base {
+                examined = self.begin_at(base)?;
+            }
+            let stop = match self.examine_segment(base, recovery, &mut examined, report) {
+                Ok(Some(_)) | Err(LogError::Corrupt { .. }) if base < start => {
+                    examined = self.begin_at(start)?;
+                    continue;
+                }
+                examined => examined?,
+            };
             self.disk.settle().await;
             if let Some((problem, keep)) = stop {
                 report.cut_because = Some(problem);
@@ -184,6 +200,13 @@ impl<D: Disk> Log<D> {
         }
         self.log_end = examined.next;
         Ok(())
+    }
+
+    /// Leaves out all segments below one that has the log's start.
+    fn begin_at(&mut self, base: Offset) -> Result<Examined, LogError> {
+        self.drop_segments_below(base)?;
+        self.epochs.truncate_from_end(base);
+        Ok(Examined { next: base, epoch: self.epochs.latest() })
     }
 
     /// Examines one segment, builds its indexes anew, and cuts it behind the last good batch. Says
@@ -261,6 +284,28 @@ impl<D: Disk> Log<D> {
                 segment.remove()?;
             }
         }
+    }
+
+    /// The history of epochs may begin where the log was about to, before a crash took that back: what
+    /// is before it is in the headers.
+    fn complete_epochs(&mut self, log_start: Offset) {
+        let Some((_, known)) = self.epochs.entries().first().copied() else { return };
+        if known <= log_start {
+            return;
+        }
+        let mut epochs = Epochs::new();
+        for segment in self.segments.range(..known).map(|(_, segment)| segment) {
+            let mut walk = Walk::new(&segment.file, &segment.path, 0, segment.size, FAR);
+            while let Ok(Some((_, header))) = walk.next()
+                && header.base_offset < known
+            {
+                epochs.assign(header.leader_epoch, header.base_offset);
+            }
+        }
+        for (epoch, start) in self.epochs.entries() {
+            epochs.assign(*epoch, *start);
+        }
+        self.epochs = epochs;
     }
 
     /// Builds the history of epochs from headers, of segments that are not examined anyway.
