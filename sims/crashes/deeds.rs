@@ -245,8 +245,10 @@ fn compacting() -> Vec<(&'static str, Vec<Deed>)> {
             vec![
                 put("abc"),
                 NewEpoch { saved: true },
-                put("ab"),
-                put("ade"),
+                put("a"),
+                put("b"),
+                put("d"),
+                put("aed"),
                 NewEpoch { saved: false },
                 put("abd"),
                 put("ef"),

@@ -139,13 +139,15 @@ impl<D: Disk> Log<D> {
             return Err(error.into());
         }
         self.tail = Some((first.base_offset, position));
-        self.log_end = last.next_offset();
+        let mut due = std::mem::replace(&mut self.log_end, last.next_offset());
         let (mut new_epoch, mut at) = (false, 0);
         for header in headers {
             let remembered = self.remember(header, &bytes[at..]);
             self.or_offline(remembered)?;
             at += header.size();
-            new_epoch |= self.epochs.assign(header.leader_epoch, header.base_offset);
+            // Where the one before ends: see [`super::Epochs::learn`].
+            new_epoch |= self.epochs.assign(header.leader_epoch, due);
+            due = header.next_offset();
         }
         if new_epoch {
             self.durability.epochs_changed();

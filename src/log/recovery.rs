@@ -71,6 +71,12 @@ struct Examined {
     epoch: LeaderEpoch,
 }
 
+impl Examined {
+    fn after(header: &BatchHeader) -> Self {
+        Self { next: header.next_offset(), epoch: header.leader_epoch }
+    }
+}
+
 impl<D: Disk> Log<D> {
     /// Opens the log in `dir`, which is created when missing, and recovers it if it was not
     /// closed. `now` tells which idempotent producers have been silent for too long.
@@ -116,7 +122,7 @@ impl<D: Disk> Log<D> {
         let mut report = RecoveryReport::default();
         let began = log.epochs.entries().first().map(|(_, start)| *start);
         if epochs.is_none() {
-            log.rebuild_epochs(recovery)?;
+            log.rebuild_epochs(recovery);
         }
         if recovery.clean {
             log.load_clean()?;
@@ -167,6 +173,7 @@ impl<D: Disk> Log<D> {
         let first = floor.map_or(self.segments.keys().next(), |(base, _)| Some(base)).copied();
         let Some(first) = first else { return Ok(()) };
         // Batches tell their epochs; what the checkpoint says of them may be older or newer.
+        let known = self.epochs.clone();
         self.epochs.truncate_from_end(first);
         let mut examined = Examined { next: first, epoch: self.epochs.latest() };
         let bases: Vec<Offset> = self.segments.range(first..).map(|(base, _)| *base).collect();
@@ -181,7 +188,7 @@ impl<D: Disk> Log<D> {
             if base == start && examined.next != base {
                 examined = self.begin_at(base)?;
             }
-            let stop = match self.examine_segment(base, recovery, &mut examined, report) {
+            let stop = match self.examine_segment(base, recovery, &known, &mut examined, report) {
                 Ok(Some(_)) | Err(LogError::Corrupt { .. }) if base < start => {
                     examined = self.begin_at(start)?;
                     continue;
@@ -215,6 +222,7 @@ impl<D: Disk> Log<D> {
         &mut self,
         base: Offset,
         recovery: Recovery,
+        known: &Epochs,
         examined: &mut Examined,
         report: &mut RecoveryReport,
     ) -> Result<Option<(String, bool)>, LogError> {
@@ -250,8 +258,8 @@ impl<D: Disk> Log<D> {
                 }
             };
             segment.note(position, &header);
-            self.epochs.assign(header.leader_epoch, header.base_offset);
-            *examined = Examined { next: header.next_offset(), epoch: header.leader_epoch };
+            self.epochs.learn(header.leader_epoch, (examined.next, header.base_offset), known);
+            *examined = Examined::after(&header);
             report.batches_checked += 1;
         }
     }
@@ -295,12 +303,7 @@ impl<D: Disk> Log<D> {
         }
         let mut epochs = Epochs::new();
         for segment in self.segments.range(..known).map(|(_, segment)| segment) {
-            let mut walk = Walk::new(&segment.file, &segment.path, 0, segment.size, FAR);
-            while let Ok(Some((_, header))) = walk.next()
-                && header.base_offset < known
-            {
-                epochs.assign(header.leader_epoch, header.base_offset);
-            }
+            learn_all(&mut epochs, segment, known);
         }
         for (epoch, start) in self.epochs.entries() {
             epochs.assign(*epoch, *start);
@@ -309,19 +312,14 @@ impl<D: Disk> Log<D> {
     }
 
     /// Builds the history of epochs from headers, of segments that are not examined anyway.
-    fn rebuild_epochs(&mut self, recovery: Recovery) -> Result<(), LogError> {
+    fn rebuild_epochs(&mut self, recovery: Recovery) {
         self.epochs = Epochs::new();
         for (base, segment) in &self.segments {
             if !recovery.clean && *base > recovery.recovery_point {
                 break;
             }
-            let mut walk = Walk::new(&segment.file, &segment.path, 0, segment.size, FAR);
-            // What is wrong with a batch is found out by those who look for its place.
-            while let Ok(Some((_, header))) = walk.next() {
-                self.epochs.assign(header.leader_epoch, header.base_offset);
-            }
+            learn_all(&mut self.epochs, segment, Offset(i64::MAX));
         }
-        Ok(())
     }
 
     /// Brings everything else to where the batches end. Says whether the first segment is new.
@@ -367,6 +365,19 @@ impl<D: Disk> Log<D> {
         self.forget_snapshots(|at| Some(at) != newest && !bases.contains(&at))?;
         self.expire_producers(now);
         Ok(anew)
+    }
+}
+
+/// Learns the epochs of a segment's batches below an offset.
+fn learn_all<D: Disk>(epochs: &mut Epochs, segment: &Segment<D>, until: Offset) {
+    let mut walk = Walk::new(&segment.file, &segment.path, 0, segment.size, FAR);
+    let (mut due, nothing) = (segment.base, Epochs::new());
+    // What is wrong with a batch is found out by those who look for its place.
+    while let Ok(Some((_, header))) = walk.next()
+        && header.base_offset < until
+    {
+        epochs.learn(header.leader_epoch, (due, header.base_offset), &nothing);
+        due = header.next_offset();
     }
 }
 
