@@ -59,6 +59,17 @@ fn enumerate(
     bound: Bound,
     count: &mut Count,
 ) -> Result<(), String> {
+    enumerate_from(0, recording, flaws, bound, count)
+}
+
+/// The same, where the power is not lost before so many calls.
+fn enumerate_from(
+    first: usize,
+    recording: &Recording,
+    flaws: Flaws,
+    bound: Bound,
+    count: &mut Count,
+) -> Result<(), String> {
     let mut history = History::of(&Found::new());
     let mut judged = BTreeSet::new();
     let mut before = None;
@@ -74,7 +85,7 @@ fn enumerate(
         );
         // Where nothing was done that a crash can tell, all was shown before.
         let began = last.is_some_and(Step::only_begins);
-        if before.replace(question) == Some(question) && began {
+        if calls < first || before.replace(question) == Some(question) && began {
             continue;
         }
         for order in Order::ALL {
@@ -189,6 +200,63 @@ fn a_checkpoint_that_has_its_name_before_its_bytes_can_not_be_read() {
 fn a_torn_batch_is_served_where_recovery_does_not_look_at_checksums() {
     let why = caught(brokerquake::base::Flaw::ServeBadCrc, &[APPEND, BIG, APPEND]).unwrap_err();
     assert!(why.contains("checksum") || why.contains("CRC"), "{why}");
+}
+
+/// What is wrong where one sync was never made, for each sync of a recording from a deed on.
+fn without_one_sync(deeds: &[Deed], last: Deed) -> Vec<(String, Option<String>)> {
+    let bound = Bound { contents: 10, names: 24, combinations: 24 };
+    let before = record(deeds, Flaws::default()).steps.len();
+    let deeds = [deeds, &[last]].concat();
+    let all = record(&deeds, Flaws::default());
+    let judge = |recording: &Recording| {
+        enumerate_from(before, recording, Flaws::default(), bound, &mut Count::default())
+    };
+    judge(&all).unwrap();
+    let began = all.steps[before..].iter().filter_map(|step| match step {
+        Step::BeginSync { file, sync } => Some((all.name_of(*file), *sync)),
+        Step::BeginSyncDir { path, sync } => Some((format!("/{path}"), *sync)),
+        _ => None,
+    });
+    let judged = began.map(|(what, forgotten)| {
+        let mut recording = record(&deeds, Flaws::default());
+        for step in &mut recording.steps {
+            if let Step::BeginSync { sync, .. }
+            | Step::BeginSyncDir { sync, .. }
+            | Step::EndSync { sync } = step
+                && *sync == forgotten
+            {
+                // Creates nothing, for the root is there.
+                *step = Step::CreateDir { path: String::new() };
+            }
+        }
+        (what, judge(&recording).err())
+    });
+    judged.collect()
+}
+
+#[test]
+fn without_any_of_the_syncs_of_a_cleaning_some_crash_loses_a_key_or_brings_one_back() {
+    let put = |keys| Put { keys, size: 60 };
+    let deeds = [
+        put("abc"),
+        put("abd"),
+        put("abe"),
+        put("ab"),
+        put("afg"),
+        Flush,
+        Clean,
+        put("abf"),
+        put("abc"),
+        Flush,
+    ];
+    for (what, wrong) in without_one_sync(&deeds, Clean) {
+        eprintln!("{what}: {}", wrong.unwrap_or_default().lines().next().unwrap_or_default());
+    }
+    let put = |keys| Append { records: 2, size: keys };
+    let deeds = [put(40), BIG, APPEND, BIG, Flush];
+    for (what, wrong) in without_one_sync(&deeds, Expire { keep: 600 }) {
+        eprintln!("{what}: {}", wrong.unwrap_or_default().lines().next().unwrap_or_default());
+    }
 }
 
 fn deed() -> impl Strategy<Value = Deed> {

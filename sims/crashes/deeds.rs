@@ -63,7 +63,7 @@ pub fn drawn(seed: u64) -> Vec<Deed> {
     let mut random = Seed(seed).stream(Stream::named("deeds"));
     let mut deeds = Vec::new();
     for _ in 0..14 {
-        let deed = match random.random_range(0..20u32) {
+        let deed = match random.random_range(0..22u32) {
             0..6 => Append { records: random.random_range(1..4), size: random.random_range(1..90) },
             6..8 => BIG,
             8..11 => Deed::Produce { producer: random.random_range(1..3), records: 1 },
@@ -78,7 +78,9 @@ pub fn drawn(seed: u64) -> Vec<Deed> {
             }
             17 => Deed::Killed,
             18 => Deed::CleanRestart,
-            _ => Deed::AdvanceStart { batches: 1 },
+            19 => Deed::AdvanceStart { batches: 1 },
+            20 => Deed::DeleteRecords { batches: 2 },
+            _ => Deed::Expire { keep: random.random_range(0..1500) },
         };
         deeds.push(deed);
     }
@@ -285,14 +287,13 @@ fn compacting() -> Vec<(&'static str, Vec<Deed>)> {
 
 /// What retention takes, by bytes and on request.
 fn retaining() -> Vec<(&'static str, Vec<Deed>)> {
+    let idempotent = Produce { producer: 1, records: 2 };
     vec![
         (
             "expires",
             vec![
                 APPEND,
                 BIG,
-                APPEND,
-                BIG,
                 FlushRolled,
                 APPEND,
                 BIG,
@@ -300,30 +301,25 @@ fn retaining() -> Vec<(&'static str, Vec<Deed>)> {
                 Checkpoint,
                 Expire { keep: 600 },
                 APPEND,
-                BIG,
-                Flush,
                 Expire { keep: 0 },
-                APPEND,
-                Killed,
                 APPEND,
             ],
         ),
         (
             "expires epochs",
             vec![
-                Produce { producer: 1, records: 2 },
+                idempotent,
                 BIG,
                 NewEpoch { saved: true },
                 APPEND,
                 BIG,
                 FlushRolled,
                 NewEpoch { saved: false },
-                APPEND,
-                BIG,
+                idempotent,
                 Flush,
                 Expire { keep: 600 },
                 Checkpoint,
-                Produce { producer: 1, records: 1 },
+                idempotent,
                 CleanRestart,
                 Expire { keep: 0 },
                 APPEND,
@@ -336,19 +332,15 @@ fn retaining() -> Vec<(&'static str, Vec<Deed>)> {
                 BIG,
                 NewEpoch { saved: true },
                 APPEND,
-                BIG,
                 Flush,
-                Checkpoint,
-                DeleteRecords { batches: 3 },
+                DeleteRecords { batches: 2 },
                 APPEND,
                 Flush,
                 Killed,
-                APPEND,
                 DeleteRecords { batches: 2 },
                 SaveStart,
                 Expire { keep: 5000 },
                 BIG,
-                APPEND,
                 DeleteRecords { batches: 9 },
                 Expire { keep: 5000 },
                 APPEND,

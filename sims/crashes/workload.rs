@@ -15,7 +15,7 @@ use brokerquake::base::{
 };
 use brokerquake::io::Disk;
 use brokerquake::log::{Found, Identity, Log, LogConfig, LogDir, LogError};
-use brokerquake::sim::crash::{Recorder, Step};
+use brokerquake::sim::crash::{FileNo, Recorder, Step};
 use brokerquake::sim::disk::{DiskProfile, SimDisk, Sleep};
 use brokerquake::sim::{HostId, Observer, Trace};
 use brokerquake::wire::batch::{self, BatchBuilder, BatchHeader};
@@ -89,6 +89,15 @@ impl Recording {
     pub fn least_start_after(&self, calls: usize) -> Offset {
         let known = self.least_start.iter().rfind(|(since, _)| *since <= calls);
         known.map_or(Offset::ZERO, |(_, start)| *start)
+    }
+
+    /// The name under which a file was opened.
+    pub fn name_of(&self, number: FileNo) -> String {
+        let opened = self.steps.iter().find_map(|step| match step {
+            Step::Open { path, file, .. } if *file == number => Some(path.clone()),
+            _ => None,
+        });
+        opened.unwrap_or_default()
     }
 
     pub fn is_compacted(&self) -> bool {

@@ -392,12 +392,6 @@ impl<D: Disk> Segment<D> {
         self.rename_away(self.all_paths())
     }
 
-    /// Takes its index files out: another segment has its name, and is about to have its place.
-    pub(crate) fn give_way(mut self) -> Result<Vec<PathBuf>, LogError> {
-        self.indexes.get_mut().open = None;
-        self.rename_away(self.all_index_paths())
-    }
-
     fn rename_away(
         &self,
         paths: impl IntoIterator<Item = PathBuf>,

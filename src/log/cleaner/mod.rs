@@ -8,9 +8,11 @@
 //! 1. The new segment is written and synced under the suffix `.cleaned`; its indexes become `.swap`.
 //! 2. Its batches become `.swap` ([`Log::swap_in`]). Once the directory is synced, that counts: the
 //!    next start lets it take its place, whatever else is there.
-//! 3. The old segments become `.deleted`, its indexes get their names ([`Log::settle_swap`]).
-//! 4. Last, its batches get their name, in the place of the old ones that have it
-//!    ([`Log::finish_swap`]).
+//! 3. They get their name, in the place of the old ones that have it ([`Log::place_swap`]). Were that
+//!    rename torn apart, the old segments would be there as before.
+//! 4. The other old segments become `.deleted` ([`Log::settle_swap`]).
+//! 5. Last, its indexes get their names ([`Log::finish_swap`]): until then they say that others may
+//!    be there still.
 //!
 //! The directory is synced after each of them, for a crash may forget any rename and keep a later
 //! one. The last batch of a segment stays, if only as an empty one, so that a segment says itself

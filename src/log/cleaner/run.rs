@@ -112,6 +112,8 @@ impl<D: Disk> Cleaning<D> {
                 return Ok(None);
             }
             self.sync_names().await?;
+            keeper.lend(|log| log.place_swap(&cleaned)).transpose()?;
+            self.sync_names().await?;
             let retired = keeper.lend(|log| log.settle_swap(&mut cleaned)).transpose()?;
             let Some(retired) = retired else { return Ok(None) };
             keeper.retire(retired);

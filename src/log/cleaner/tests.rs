@@ -320,7 +320,7 @@ async fn a_log_that_was_cut_meanwhile_keeps_what_it_has() {
 
 #[tokio::test]
 async fn a_log_that_was_cut_in_the_middle_of_a_swap_keeps_what_came_after() {
-    for settled in [false, true] {
+    for steps in 0..4 {
         let home = Home::new(compacting());
         let mut log = home.open().await;
         write(&mut log, b"abcd", Some(b"1"));
@@ -329,22 +329,22 @@ async fn a_log_that_was_cut_in_the_middle_of_a_swap_keeps_what_came_after() {
         let mut cleaning = begun(&mut log).await;
         let mut cleaned = cleaning.clean_next(&mut Headlong).await.unwrap().unwrap();
         assert!(log.swap_in(&mut cleaned).unwrap());
-        if settled {
-            log.settle_swap(&mut cleaned).unwrap().remove(&RealDisk);
-        }
+        let mut go_on = |log: &mut RealLog, step| match step {
+            0 => log.place_swap(&cleaned).unwrap(),
+            1 => log.settle_swap(&mut cleaned).unwrap().remove(&RealDisk),
+            _ => log.finish_swap(&cleaned).unwrap(),
+        };
+        (0..steps).for_each(|step| go_on(&mut log, step));
         log.truncate_to(Offset(0)).unwrap();
         write(&mut log, b"efgh", Some(b"4"));
         write(&mut log, b"ef", Some(b"5"));
         let after = records_of(&log);
-        if !settled {
-            log.settle_swap(&mut cleaned).unwrap().remove(&RealDisk);
-        }
-        log.finish_swap(&cleaned).unwrap();
+        (steps..3).for_each(|step| go_on(&mut log, step));
         log.cleaned(cleaning.until());
         assert_eq!(records_of(&log), after);
         drop(log);
         let (log, report) = home.try_open(Recovery::default()).await.unwrap();
-        assert_eq!((records_of(&log), report.bytes_cut), (after, 0), "settled: {settled}");
+        assert_eq!((records_of(&log), report.bytes_cut), (after, 0), "cut after {steps} steps");
     }
 }
 
@@ -370,9 +370,12 @@ async fn interrupted(home: &Home, steps: usize) -> (Vec<Record>, Vec<Record>) {
         assert!(log.swap_in(&mut cleaned).unwrap());
     }
     if steps > 1 {
-        let _retired = log.settle_swap(&mut cleaned).unwrap();
+        log.place_swap(&cleaned).unwrap();
     }
     if steps > 2 {
+        let _retired = log.settle_swap(&mut cleaned).unwrap();
+    }
+    if steps > 3 {
         log.finish_swap(&cleaned).unwrap();
     }
     let after: Vec<Record> =
@@ -382,7 +385,7 @@ async fn interrupted(home: &Home, steps: usize) -> (Vec<Record>, Vec<Record>) {
 
 #[tokio::test]
 async fn a_swap_that_a_crash_cuts_short_is_undone_before_it_counts_and_finished_after() {
-    for steps in 0..=3 {
+    for steps in 0..=4 {
         let home = Home::new(compacting());
         let (before, after) = interrupted(&home, steps).await;
         let mut log = home.open().await;
@@ -395,6 +398,22 @@ async fn a_swap_that_a_crash_cuts_short_is_undone_before_it_counts_and_finished_
         assert!(litter.is_empty(), "{steps} steps: {litter:?}");
         assert!(!lead(&mut log, keyed(&[(b'f', None)], Compression::None, NOW), 2).duplicate);
     }
+}
+
+#[tokio::test]
+async fn a_swap_in_which_kafkas_cleaner_left_nothing_is_finished_too() {
+    let home = Home::new(compacting());
+    let mut log = home.open().await;
+    write(&mut log, b"ab", Some(b"1"));
+    write(&mut log, b"ab", Some(b"2"));
+    let after = records_of(&log).split_off(2);
+    flush(&mut log).await;
+    drop(log);
+    fs::write(home.file("00000000000000000000.log.swap"), b"").unwrap();
+    let recovery = Recovery { recovery_point: Offset(4), ..Recovery::default() };
+    let log = home.try_open(recovery).await.unwrap().0;
+    assert_eq!((records_of(&log), log.log_start()), (after, Offset(0)));
+    assert!(names(&home, ".swap").is_empty());
 }
 
 /// Once the new segment counts, a power loss may keep any of the renames that follow.
