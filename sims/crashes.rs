@@ -234,29 +234,31 @@ fn without_one_sync(deeds: &[Deed], last: Deed) -> Vec<(String, Option<String>)>
     judged.collect()
 }
 
+/// Those of them without which nothing went wrong, and what went wrong without the others.
+fn needed<'a>(judged: &'a [(String, Option<String>)], what: &str) -> Vec<Option<&'a str>> {
+    let of = judged.iter().filter(|(name, _)| name.ends_with(what));
+    of.map(|(_, wrong)| wrong.as_deref().and_then(|why| why.lines().next())).collect()
+}
+
 #[test]
-fn without_any_of_the_syncs_of_a_cleaning_some_crash_loses_a_key_or_brings_one_back() {
+fn a_cleaning_that_leaves_out_a_sync_loses_what_was_synced() {
     let put = |keys| Put { keys, size: 60 };
-    let deeds = [
-        put("abc"),
-        put("abd"),
-        put("abe"),
-        put("ab"),
-        put("afg"),
-        Flush,
-        Clean,
-        put("abf"),
-        put("abc"),
-        Flush,
-    ];
-    for (what, wrong) in without_one_sync(&deeds, Clean) {
-        eprintln!("{what}: {}", wrong.unwrap_or_default().lines().next().unwrap_or_default());
-    }
-    let put = |keys| Append { records: 2, size: keys };
-    let deeds = [put(40), BIG, APPEND, BIG, Flush];
-    for (what, wrong) in without_one_sync(&deeds, Expire { keep: 600 }) {
-        eprintln!("{what}: {}", wrong.unwrap_or_default().lines().next().unwrap_or_default());
-    }
+    // The second cleaning makes one segment of the two that the first one left.
+    let mut deeds: Vec<Deed> = ["abc", "abd", "abe", "ab", "afg"].map(put).into();
+    deeds.extend([Flush, Clean, put("abf"), put("abc"), Flush]);
+    let judged = without_one_sync(&deeds, Clean);
+    let batches = needed(&judged, ".log.cleaned");
+    assert_eq!(batches.len(), 2, "{judged:?}");
+    assert!(batches.iter().all(|wrong| wrong.is_some_and(|why| why.contains("never in the log"))));
+    let names = needed(&judged, "/t-0");
+    assert!(names[2].is_some(), "others go only after the new one has its name: {names:?}");
+}
+
+#[test]
+fn retention_without_a_durable_start_brings_deleted_records_back() {
+    let judged = without_one_sync(&[APPEND, BIG, APPEND, BIG, Flush], Expire { keep: 600 });
+    let names = needed(&judged, "/");
+    assert!(names[0].is_some_and(|why| why.contains("was deleted")), "{judged:?}");
 }
 
 fn deed() -> impl Strategy<Value = Deed> {
@@ -271,6 +273,26 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Killed),
         1 => Just(CleanRestart),
         1 => Just(Recreate),
+        1 => (0..1500u64).prop_map(|keep| Expire { keep }),
+        1 => (1..4usize).prop_map(|batches| DeleteRecords { batches }),
+    ]
+}
+
+/// What is done to a compacted log.
+fn keyed() -> impl Strategy<Value = Deed> {
+    let keys = || prop::sample::select(vec!["a", "ab", "abc", "cd", "bde", "f", "ag"]);
+    prop_oneof![
+        6 => (keys(), 1..120usize).prop_map(|(keys, size)| Put { keys, size }),
+        1 => keys().prop_map(|keys| Remove { keys }),
+        2 => (0..4i64, keys()).prop_map(|(missing, keys)| Follow { missing, keys }),
+        1 => any::<bool>().prop_map(|saved| NewEpoch { saved }),
+        1 => Just(FlushRolled),
+        2 => Just(Flush),
+        1 => Just(Checkpoint),
+        3 => Just(Clean),
+        1 => (0..1500u64).prop_map(|keep| Expire { keep }),
+        1 => Just(Killed),
+        1 => Just(CleanRestart),
     ]
 }
 
@@ -308,6 +330,23 @@ proptest! {
                 Ok(found) => content = found.unwrap_or_default(),
                 Err(why) => panic!("{survival:?}: {why}"),
             }
+        }
+    }
+
+    #[test]
+    fn of_a_compacted_log_a_loss_of_power_takes_no_key_that_was_synced(
+        rounds in prop::collection::vec((prop::collection::vec(keyed(), 1..14), survival()), 1..5),
+    ) {
+        let machine = machine();
+        let (mut content, mut history) = (Content::default(), keys::History::default());
+        for (deeds, survival) in &rounds {
+            let recording = go_on(&machine, deeds, Flaws::default(), (&content, Some(history)));
+            machine.power_loss(survival);
+            match judge::judge_machine(&recording, &boot(&machine)) {
+                Ok(found) => content = found.unwrap_or_default(),
+                Err(why) => panic!("{survival:?}: {why}"),
+            }
+            history = recording.keyed.unwrap();
         }
     }
 }

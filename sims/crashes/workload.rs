@@ -206,7 +206,9 @@ pub fn go_on(
     let compacted = keyed.is_some();
     let told = Recording { keyed, ..Recording::default() };
     let (sequences, content) = (BTreeMap::new(), content.clone());
-    let epoch = content.batches.last().map_or(0, |last| last.leader_epoch.0) + 1;
+    // Controllers never give an epoch twice.
+    let given = told.keyed.as_ref().map_or(0, History::newest_epoch);
+    let epoch = content.batches.last().map_or(0, |last| last.leader_epoch.0).max(given) + 1;
     let config = config(flaws, compacted);
     let mut bench = Bench {
         disk,
@@ -220,12 +222,12 @@ pub fn go_on(
         told,
         appended: 0,
     };
-    bench.sequences_from_content();
     // What a loss of power left is on the platter.
     bench.told.may.push((0, bench.content.clone()));
     bench.told.must.push((0, bench.content.clone()));
     block_on(async {
         bench.create(&found).await;
+        bench.sequences_from_log();
         let start = bench.log().log_start();
         bench.told.starts.push((0, start));
         for deed in deeds {
@@ -296,7 +298,8 @@ impl Bench {
             Deed::Truncate { batches } => {
                 let keep = self.content.batches.len().saturating_sub(batches);
                 let to = self.content.batches.get(keep).map(|first| first.base_offset);
-                let to = to.unwrap_or(self.content.end());
+                // What was deleted was committed.
+                let to = to.unwrap_or(self.content.end()).max(self.log().log_start());
                 self.shrink(to);
                 self.cut(|log| log.truncate_to(to).map(|_| ())).await;
                 self.log().save_epochs().await.unwrap();
@@ -399,6 +402,14 @@ impl Bench {
         self.told.may.push((now, self.content.clone()));
         let synced = self.told.must.last().map_or(Offset::ZERO, |(_, must)| must.end());
         self.promise(synced);
+    }
+
+    /// A producer is still known when its records were deleted (KIP-360).
+    fn sequences_from_log(&mut self) {
+        let known = self.log().producers().iter();
+        let last =
+            known.filter_map(|(id, known)| Some((id.0, known.batches.back()?.last_sequence)));
+        self.sequences = last.map(|(id, last)| (id, last + 1)).collect();
     }
 
     fn sequences_from_content(&mut self) {

@@ -138,6 +138,18 @@ impl Replica {
         None
     }
 
+    /// Leaves out segments over which another one reaches: what a cleaned segment replaces may have
+    /// survived a power loss.
+    pub(super) fn drop_covered(&mut self) {
+        let mut covered = Vec::new();
+        for (base, segment) in &self.segments {
+            let end = segment.batches().last().map_or(*base, |last| last.next.0);
+            let others = self.segments.range(base + 1..end.max(base + 1));
+            covered.extend(others.map(|(other, _)| *other));
+        }
+        covered.iter().for_each(|base| drop(self.segments.remove(base)));
+    }
+
     /// Where the log ends when it is read from its beginning up to the first break. `gaps`: within a
     /// segment, it may go on further on.
     pub fn contiguous_end(&self, gaps: bool) -> Offset {
