@@ -145,3 +145,12 @@ async fn what_a_cleaner_removed_stays_missing_when_the_policy_changes() {
     home.config = tiny();
     assert!(home.try_open(synced(98)).await.is_err(), "where no cleaner was, it is damage");
 }
+
+#[tokio::test]
+async fn a_cut_in_a_gap_takes_the_recovery_point_down_to_where_the_log_ends_then() {
+    let (_home, mut log, _) = follower().await;
+    flush(&mut log).await;
+    // Offset 4 is missing: the batch before it ends at 3.
+    assert_eq!(log.truncate_to(Offset(4)).unwrap().end, Offset(3));
+    assert_eq!((log.log_end(), log.recovery_point()), (Offset(3), Offset(3)));
+}

@@ -1,6 +1,7 @@
 //! Stories about one log on real files, and a plain model that it is held against.
 
 mod appending;
+mod compacting;
 mod dirs;
 mod gaps;
 mod indexing;
