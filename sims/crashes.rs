@@ -5,8 +5,14 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
+#[path = "crashes/aging.rs"]
+mod aging;
+#[path = "crashes/deeds.rs"]
+mod deeds;
 #[path = "crashes/judge.rs"]
 mod judge;
+#[path = "crashes/keys.rs"]
+mod keys;
 #[path = "crashes/workload.rs"]
 mod workload;
 
@@ -18,94 +24,9 @@ use brokerquake::sim::crash::{Bound, Found, History, Order, Step};
 use proptest::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
-use workload::Deed::{self, *};
-use workload::{APPEND, BIG, Content, Recording, boot, drawn, go_on, machine, record};
-
-/// What is done to the logs.
-fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
-    let rolls = vec![APPEND, BIG, FlushRolled, APPEND, BIG, FlushRolled, Checkpoint, APPEND];
-    let checkpoints = vec![APPEND, Flush, Checkpoint, APPEND, APPEND, Flush, Checkpoint, APPEND];
-    let truncates = vec![
-        APPEND,
-        APPEND,
-        BIG,
-        Flush,
-        Checkpoint,
-        APPEND,
-        Truncate { batches: 3 },
-        NewEpoch { saved: true },
-        APPEND,
-        BIG,
-        Flush,
-        Checkpoint,
-        Truncate { batches: 1 },
-        NewEpoch { saved: false },
-        APPEND,
-        APPEND,
-    ];
-    let deletes = vec![APPEND, BIG, Flush, Checkpoint, Recreate, APPEND, APPEND, Flush, Recreate];
-    let recovers = vec![
-        APPEND, BIG, APPEND, Killed, APPEND, BIG, Flush, Checkpoint, Killed, APPEND, Killed, BIG,
-    ];
-    let restarts = vec![
-        APPEND,
-        BIG,
-        CleanRestart,
-        APPEND,
-        APPEND,
-        BIG,
-        CleanRestart,
-        APPEND,
-        Flush,
-        Killed,
-        APPEND,
-    ];
-    let starts = vec![
-        APPEND,
-        APPEND,
-        BIG,
-        Flush,
-        AdvanceStart { batches: 1 },
-        APPEND,
-        Checkpoint,
-        StartAnew { ahead: 5 },
-        NewEpoch { saved: true },
-        APPEND,
-        Flush,
-        APPEND,
-    ];
-    let idempotent = |producer| Produce { producer, records: 2 };
-    let produces = vec![
-        idempotent(1),
-        idempotent(2),
-        BIG,
-        idempotent(1),
-        FlushRolled,
-        idempotent(2),
-        BIG,
-        idempotent(1),
-        Flush,
-        Checkpoint,
-        idempotent(2),
-        Truncate { batches: 2 },
-        NewEpoch { saved: true },
-        idempotent(1),
-        Killed,
-        idempotent(1),
-    ];
-    let appends = vec![APPEND; 12];
-    vec![
-        ("appends", appends),
-        ("rolls", rolls),
-        ("checkpoints", checkpoints),
-        ("truncates", truncates),
-        ("deletes", deletes),
-        ("recovers", recovers),
-        ("restarts", restarts),
-        ("starts", starts),
-        ("produces", produces),
-    ]
-}
+use deeds::Deed::{self, *};
+use deeds::{APPEND, BIG, drawn, workloads};
+use workload::{Content, Recording, boot, go_on, machine, record};
 
 fn digest(found: &Found) -> u128 {
     let mut hasher = Xxh3::new();
@@ -138,6 +59,17 @@ fn enumerate(
     bound: Bound,
     count: &mut Count,
 ) -> Result<(), String> {
+    enumerate_from(0, recording, flaws, bound, count)
+}
+
+/// The same, where the power is not lost before so many calls.
+fn enumerate_from(
+    first: usize,
+    recording: &Recording,
+    flaws: Flaws,
+    bound: Bound,
+    count: &mut Count,
+) -> Result<(), String> {
     let mut history = History::of(&Found::new());
     let mut judged = BTreeSet::new();
     let mut before = None;
@@ -146,11 +78,14 @@ fn enumerate(
         last.inspect(|step| history.step(step).unwrap());
         // Different promises are different questions.
         let may = recording.may_after(calls);
-        let question =
-            (recording.must_after(calls).end(), may.len(), recording.is_there_after(calls));
+        let must = recording.must_after(calls);
+        let question = (
+            (must.end(), must.batches.len(), may.len()),
+            (recording.least_start_after(calls), recording.is_there_after(calls)),
+        );
         // Where nothing was done that a crash can tell, all was shown before.
         let began = last.is_some_and(Step::only_begins);
-        if before.replace(question) == Some(question) && began {
+        if calls < first || before.replace(question) == Some(question) && began {
             continue;
         }
         for order in Order::ALL {
@@ -267,6 +202,65 @@ fn a_torn_batch_is_served_where_recovery_does_not_look_at_checksums() {
     assert!(why.contains("checksum") || why.contains("CRC"), "{why}");
 }
 
+/// What is wrong where one sync was never made, for each sync of a recording from a deed on.
+fn without_one_sync(deeds: &[Deed], last: Deed) -> Vec<(String, Option<String>)> {
+    let bound = Bound { contents: 10, names: 24, combinations: 24 };
+    let before = record(deeds, Flaws::default()).steps.len();
+    let deeds = [deeds, &[last]].concat();
+    let all = record(&deeds, Flaws::default());
+    let judge = |recording: &Recording| {
+        enumerate_from(before, recording, Flaws::default(), bound, &mut Count::default())
+    };
+    judge(&all).unwrap();
+    let began = all.steps[before..].iter().filter_map(|step| match step {
+        Step::BeginSync { file, sync } => Some((all.name_of(*file), *sync)),
+        Step::BeginSyncDir { path, sync } => Some((format!("/{path}"), *sync)),
+        _ => None,
+    });
+    let judged = began.map(|(what, forgotten)| {
+        let mut recording = record(&deeds, Flaws::default());
+        for step in &mut recording.steps {
+            if let Step::BeginSync { sync, .. }
+            | Step::BeginSyncDir { sync, .. }
+            | Step::EndSync { sync } = step
+                && *sync == forgotten
+            {
+                // Creates nothing, for the root is there.
+                *step = Step::CreateDir { path: String::new() };
+            }
+        }
+        (what, judge(&recording).err())
+    });
+    judged.collect()
+}
+
+/// Those of them without which nothing went wrong, and what went wrong without the others.
+fn needed<'a>(judged: &'a [(String, Option<String>)], what: &str) -> Vec<Option<&'a str>> {
+    let of = judged.iter().filter(|(name, _)| name.ends_with(what));
+    of.map(|(_, wrong)| wrong.as_deref().and_then(|why| why.lines().next())).collect()
+}
+
+#[test]
+fn a_cleaning_that_leaves_out_a_sync_loses_what_was_synced() {
+    let put = |keys| Put { keys, size: 60 };
+    // The second cleaning makes one segment of the two that the first one left.
+    let mut deeds: Vec<Deed> = ["abc", "abd", "abe", "ab", "afg"].map(put).into();
+    deeds.extend([Flush, Clean, put("abf"), put("abc"), Flush]);
+    let judged = without_one_sync(&deeds, Clean);
+    let batches = needed(&judged, ".log.cleaned");
+    assert_eq!(batches.len(), 2, "{judged:?}");
+    assert!(batches.iter().all(|wrong| wrong.is_some_and(|why| why.contains("never in the log"))));
+    let names = needed(&judged, "/t-0");
+    assert!(names[2].is_some(), "others go only after the new one has its name: {names:?}");
+}
+
+#[test]
+fn retention_without_a_durable_start_brings_deleted_records_back() {
+    let judged = without_one_sync(&[APPEND, BIG, APPEND, BIG, Flush], Expire { keep: 600 });
+    let names = needed(&judged, "/");
+    assert!(names[0].is_some_and(|why| why.contains("was deleted")), "{judged:?}");
+}
+
 fn deed() -> impl Strategy<Value = Deed> {
     prop_oneof![
         5 => (1..4usize, 1..120usize).prop_map(|(records, size)| Append { records, size }),
@@ -279,6 +273,26 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Killed),
         1 => Just(CleanRestart),
         1 => Just(Recreate),
+        1 => (0..1500u64).prop_map(|keep| Expire { keep }),
+        1 => (1..4usize).prop_map(|batches| DeleteRecords { batches }),
+    ]
+}
+
+/// What is done to a compacted log.
+fn keyed() -> impl Strategy<Value = Deed> {
+    let keys = || prop::sample::select(vec!["a", "ab", "abc", "cd", "bde", "f", "ag"]);
+    prop_oneof![
+        6 => (keys(), 1..120usize).prop_map(|(keys, size)| Put { keys, size }),
+        1 => keys().prop_map(|keys| Remove { keys }),
+        2 => (0..4i64, keys()).prop_map(|(missing, keys)| Follow { missing, keys }),
+        1 => any::<bool>().prop_map(|saved| NewEpoch { saved }),
+        1 => Just(FlushRolled),
+        2 => Just(Flush),
+        1 => Just(Checkpoint),
+        3 => Just(Clean),
+        1 => (0..1500u64).prop_map(|keep| Expire { keep }),
+        1 => Just(Killed),
+        1 => Just(CleanRestart),
     ]
 }
 
@@ -310,12 +324,29 @@ proptest! {
         let machine = machine();
         let mut content = Content::default();
         for (deeds, survival) in &rounds {
-            let recording = go_on(&machine, deeds, Flaws::default(), &content);
+            let recording = go_on(&machine, deeds, Flaws::default(), (&content, None));
             machine.power_loss(survival);
             match judge::judge_machine(&recording, &boot(&machine)) {
                 Ok(found) => content = found.unwrap_or_default(),
                 Err(why) => panic!("{survival:?}: {why}"),
             }
+        }
+    }
+
+    #[test]
+    fn of_a_compacted_log_a_loss_of_power_takes_no_key_that_was_synced(
+        rounds in prop::collection::vec((prop::collection::vec(keyed(), 1..14), survival()), 1..5),
+    ) {
+        let machine = machine();
+        let (mut content, mut history) = (Content::default(), keys::History::default());
+        for (deeds, survival) in &rounds {
+            let recording = go_on(&machine, deeds, Flaws::default(), (&content, Some(history)));
+            machine.power_loss(survival);
+            match judge::judge_machine(&recording, &boot(&machine)) {
+                Ok(found) => content = found.unwrap_or_default(),
+                Err(why) => panic!("{survival:?}: {why}"),
+            }
+            history = recording.keyed.unwrap();
         }
     }
 }

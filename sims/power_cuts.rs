@@ -12,6 +12,15 @@
 mod server;
 #[path = "clients/traffic.rs"]
 mod traffic;
+#[path = "crashes/aging.rs"]
+#[allow(dead_code, reason = "what a recovered log should have in it is judged elsewhere")]
+mod aging;
+#[path = "crashes/deeds.rs"]
+#[allow(dead_code, reason = "what a recovered log should have in it is judged elsewhere")]
+mod deeds;
+#[path = "crashes/keys.rs"]
+#[allow(dead_code, reason = "what a recovered log should have in it is judged elsewhere")]
+mod keys;
 #[path = "crashes/workload.rs"]
 #[allow(dead_code, reason = "what a recovered log should have in it is judged elsewhere")]
 mod workload;
@@ -176,7 +185,7 @@ fn cut_recorded_work(machine: &Machine, cut: u64, seen: &mut BTreeMap<Order, u64
     let mut work = Vec::new();
     for index in 0..WORKLOADS_OF_A_CUT {
         std::fs::create_dir(roots(index)).unwrap();
-        let deeds = workload::drawn(cut * WORKLOADS_OF_A_CUT + index);
+        let deeds = deeds::drawn(cut * WORKLOADS_OF_A_CUT + index);
         let mut steps = workload::record(&deeds, Flaws::default()).steps;
         steps.truncate(draw.random_range(0..=steps.len()));
         work.push(steps);

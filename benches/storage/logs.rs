@@ -18,8 +18,12 @@ use brokerquake::wire::batch::{self, BatchBuilder, BatchHeader};
 use super::{median, place, timed, told};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
-const CLEAN: Recovery =
-    Recovery { recovery_point: Offset::ZERO, clean: true, log_start: Offset::ZERO };
+const CLEAN: Recovery = Recovery {
+    recovery_point: Offset::ZERO,
+    clean: true,
+    log_start: Offset::ZERO,
+    cleaned_to: Offset::ZERO,
+};
 const UNCLEAN: Recovery = Recovery { clean: false, ..CLEAN };
 
 fn wait<T>(future: impl Future<Output = T>) -> T {

@@ -11,6 +11,7 @@ use brokerquake::sim::disk::SimDisk;
 use brokerquake::wire::batch::{self, BatchBuilder, BatchHeader};
 use bytes::BytesMut;
 
+use super::keys;
 use super::workload::{Content, NOW, Recording, block_on, boot, machine, recover, root};
 
 /// Recovers the log from a state that a crash after so many calls left, and judges it. With
@@ -32,7 +33,8 @@ pub fn judge(
         disk
     };
     block_on(async {
-        let Some((dir, mut log)) = recover(&disk, flaws).await? else {
+        let compacted = recording.is_compacted();
+        let Some((dir, mut log)) = recover(&disk, flaws, compacted).await? else {
             return match recording.is_there_after(calls) {
                 true => Err("the partition is gone".to_owned()),
                 false => Ok(()),
@@ -47,7 +49,8 @@ pub fn judge(
         drop((dir, log));
         machine.power_loss(&Survival::Nothing);
         let disk = boot(&machine);
-        let again = recover(&disk, flaws).await.map_err(|why| format!("the next time: {why}"))?;
+        let again = recover(&disk, flaws, compacted).await;
+        let again = again.map_err(|why| format!("the next time: {why}"))?;
         let (_, log) = again.ok_or("the partition is gone after the next loss of power")?;
         let mut expected = content;
         expected.batches.push(written);
@@ -61,7 +64,7 @@ pub fn judge(
 /// What a machine that has power again recovers, judged by what was recorded before.
 pub fn judge_machine(recording: &Recording, disk: &SimDisk) -> Result<Option<Content>, String> {
     block_on(async {
-        match recover(disk, Flaws::default()).await? {
+        match recover(disk, Flaws::default(), recording.is_compacted()).await? {
             Some((_, log)) => check(recording, recording.steps.len(), &log).map(Some),
             None if recording.is_there_after(recording.steps.len()) => Err("it is gone".to_owned()),
             None => Ok(None),
@@ -73,7 +76,7 @@ pub fn judge_machine(recording: &Recording, disk: &SimDisk) -> Result<Option<Con
 /// log has forgotten.
 async fn go_on<D: Disk>(log: &mut Log<D>, newest: i32) -> Result<BatchHeader, String> {
     let mut builder = BatchBuilder::new(brokerquake::base::config::Compression::None, NOW);
-    builder.append(NOW, None, Some(b"after the crash"), &[]);
+    builder.append(NOW, Some(b"z"), Some(b"after the crash"), &[]);
     let mut bytes = BytesMut::from(&*builder.finish_plain());
     let epoch = LeaderEpoch(log.latest_epoch().0.max(newest) + 1);
     let appended = log.append_as_leader(&mut bytes, epoch, NOW);
@@ -96,10 +99,20 @@ fn check<D: Disk>(recording: &Recording, calls: usize, log: &Log<D>) -> Result<C
     if !recording.may_after(calls).into_iter().any(starts) {
         return Err(format!("batches {:?} were never in the log together", ends(&content)));
     }
-    let must = recording.must_after(calls);
-    let mut have = content.batches.iter();
-    if !must.batches.iter().filter(readable).all(|batch| have.next() == Some(batch)) {
-        return Err(format!("synced batches {:?} are missing: {:?}", ends(must), ends(&content)));
+    let first = match &recording.keyed {
+        Some(history) => {
+            keys::check(recording, history, calls, log, &content)?;
+            keys::first(history, start, &content)
+        }
+        None => {
+            check_synced(recording.must_after(calls), start, &content)?;
+            check_epochs(log, &content)?;
+            content.batches.first().map(|batch| batch.base_offset.max(start))
+        }
+    };
+    let least = recording.least_start_after(calls);
+    if start < least {
+        return Err(format!("the log starts at {start}, and what is below {least} was deleted"));
     }
     let known = recording.starts_after(calls);
     if !known.contains(&start) && start > Offset::ZERO {
@@ -108,10 +121,19 @@ fn check<D: Disk>(recording: &Recording, calls: usize, log: &Log<D>) -> Result<C
     if content.batches.last().is_some_and(|last| last.next_offset() != end) {
         return Err(format!("the log ends at {end}, its batches elsewhere"));
     }
-    check_epochs(log, &content)?;
     check_producers(log, &content)?;
-    check_lookups(log, &content)?;
+    check_lookups(log, &content, first)?;
     Ok(content)
+}
+
+/// All that was synced is there.
+fn check_synced(must: &Content, start: Offset, content: &Content) -> Result<(), String> {
+    let mut have = content.batches.iter();
+    let mut readable = must.batches.iter().filter(|batch| batch.last_offset() >= start);
+    match readable.all(|batch| have.next() == Some(batch)) {
+        true => Ok(()),
+        false => Err(format!("synced batches {:?} are missing: {:?}", ends(must), ends(content))),
+    }
 }
 
 /// All batches that can be read, one read for each.
@@ -163,7 +185,11 @@ fn check_producers<D: Disk>(log: &Log<D>, content: &Content) -> Result<(), Strin
 }
 
 /// Every offset is found in its batch, and a time in the first batch that reaches it.
-fn check_lookups<D: Disk>(log: &Log<D>, content: &Content) -> Result<(), String> {
+fn check_lookups<D: Disk>(
+    log: &Log<D>,
+    content: &Content,
+    first: Option<Offset>,
+) -> Result<(), String> {
     for batch in &content.batches {
         let at = batch.last_offset();
         let fetched = log.read(at, 1, log.log_end(), true).map_err(|error| error.to_string())?;
@@ -171,7 +197,6 @@ fn check_lookups<D: Disk>(log: &Log<D>, content: &Content) -> Result<(), String>
             return Err(format!("a lookup of {at} ended at {}", fetched.next));
         }
     }
-    let first = content.batches.first().map(|batch| batch.base_offset.max(log.log_start()));
     let found = log.offset_for_timestamp(NOW).map_err(|error| error.to_string())?;
     if found.map(|found| found.offset) != first {
         return Err(format!("a lookup by time found {found:?}, the first record is {first:?}"));

@@ -11,84 +11,24 @@ use std::time::Duration;
 use brokerquake::base::config::Compression;
 use brokerquake::base::{
     BrokerEpoch, BrokerId, Flaws, Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Seed,
-    Stream, Timestamp, TopicId, TopicPartition,
+    Timestamp, TopicId, TopicPartition,
 };
 use brokerquake::io::Disk;
 use brokerquake::log::{Found, Identity, Log, LogConfig, LogDir, LogError};
-use brokerquake::sim::crash::{Recorder, Step};
+use brokerquake::sim::crash::{FileNo, Recorder, Step};
 use brokerquake::sim::disk::{DiskProfile, SimDisk, Sleep};
 use brokerquake::sim::{HostId, Observer, Trace};
 use brokerquake::wire::batch::{self, BatchBuilder, BatchHeader};
 use bytes::BytesMut;
 use parking_lot::Mutex;
-use rand::RngExt as _;
+
+use super::deeds::Deed;
+use super::keys::History;
 
 /// Where all of it happens.
 pub const ROOT: &str = "/data";
 pub const NOW: Timestamp = Timestamp(1_000_000);
 pub const TOPIC: TopicId = TopicId([9; 16]);
-
-/// One thing that a broker does to its log.
-#[derive(Clone, Copy, Debug)]
-pub enum Deed {
-    /// A leader appends a batch.
-    Append { records: usize, size: usize },
-    /// A leader appends the next batch of an idempotent producer.
-    Produce { producer: i64, records: usize },
-    /// A new leader epoch begins, with its first batch or without one.
-    NewEpoch { saved: bool },
-    /// A segment was rolled: what is sealed is synced.
-    FlushRolled,
-    /// Everything is synced.
-    Flush,
-    /// The recovery point is saved.
-    Checkpoint,
-    /// The log is cut, by so many batches.
-    Truncate { batches: usize },
-    /// The log is emptied and begins further on.
-    StartAnew { ahead: i64 },
-    /// So many batches from the start may not be read any more; that is saved.
-    AdvanceStart { batches: usize },
-    /// The process ends in order, and starts again.
-    CleanRestart,
-    /// The process dies, and starts again.
-    Killed,
-    /// The partition is deleted, and created again.
-    Recreate,
-}
-
-pub const APPEND: Deed = Deed::Append { records: 2, size: 40 };
-pub const BIG: Deed = Deed::Append { records: 1, size: 500 };
-
-/// Deeds that nobody thought of.
-pub fn drawn(seed: u64) -> Vec<Deed> {
-    let mut random = Seed(seed).stream(Stream::named("deeds"));
-    let mut deeds = Vec::new();
-    for _ in 0..14 {
-        let deed = match random.random_range(0..20u32) {
-            0..6 => Deed::Append {
-                records: random.random_range(1..4),
-                size: random.random_range(1..90),
-            },
-            6..8 => BIG,
-            8..11 => Deed::Produce { producer: random.random_range(1..3), records: 1 },
-            11 => Deed::NewEpoch { saved: random.random_bool(0.5) },
-            12 => Deed::FlushRolled,
-            13..15 => Deed::Flush,
-            15 => Deed::Checkpoint,
-            16 => {
-                // A log is cut where another leader's differs.
-                deeds.push(Deed::Truncate { batches: random.random_range(1..4) });
-                Deed::NewEpoch { saved: random.random_bool(0.5) }
-            }
-            17 => Deed::Killed,
-            18 => Deed::CleanRestart,
-            _ => Deed::AdvanceStart { batches: 1 },
-        };
-        deeds.push(deed);
-    }
-    deeds
-}
 
 /// What stands in a log at some moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -115,10 +55,14 @@ pub struct Recording {
     pub must: Vec<(Since, Content)>,
     /// Log starts that may be found.
     pub starts: Vec<(Since, Offset)>,
+    /// Below which the log must not start any more.
+    pub least_start: Vec<(Since, Offset)>,
     /// Since when the partition must be there; `None` since when it need not.
     pub there: Vec<(Since, bool)>,
     /// What was found by the first start of a log that came after: earlier contents are no more.
     pub renewed: Vec<Since>,
+    /// Of a compacted log: all that was ever in it.
+    pub keyed: Option<History>,
 }
 
 impl Recording {
@@ -141,6 +85,25 @@ impl Recording {
         batches.map(|batch| batch.leader_epoch.0).max().unwrap_or(0)
     }
 
+    /// Below this the log must not start after so many calls.
+    pub fn least_start_after(&self, calls: usize) -> Offset {
+        let known = self.least_start.iter().rfind(|(since, _)| *since <= calls);
+        known.map_or(Offset::ZERO, |(_, start)| *start)
+    }
+
+    /// The name under which a file was opened.
+    pub fn name_of(&self, number: FileNo) -> String {
+        let opened = self.steps.iter().find_map(|step| match step {
+            Step::Open { path, file, .. } if *file == number => Some(path.clone()),
+            _ => None,
+        });
+        opened.unwrap_or_default()
+    }
+
+    pub fn is_compacted(&self) -> bool {
+        self.keyed.is_some()
+    }
+
     pub fn starts_after(&self, calls: usize) -> Vec<Offset> {
         let all = self.starts.iter().filter(|(since, _)| *since <= calls);
         all.map(|(_, start)| *start).collect()
@@ -153,9 +116,12 @@ impl Recording {
 
 static EMPTY: Content = Content { batches: Vec::new() };
 
-/// Segments of a few batches, an index entry for nearly each.
-pub fn config(flaws: Flaws) -> LogConfig {
+/// Segments of a few batches, an index entry for nearly each. A tombstone goes when it was seen by
+/// one cleaning before.
+pub fn config(flaws: Flaws, compacted: bool) -> LogConfig {
     LogConfig {
+        compacted,
+        delete_retention: Duration::ZERO,
         segment_bytes: 700,
         index_interval_bytes: 60,
         segment_index_bytes: 96,
@@ -203,40 +169,65 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
+pub type RecordedLog = Log<Recorder<SimDisk>>;
+
 /// Does deeds to a log and notes everything.
 pub struct Bench {
-    disk: Recorder<SimDisk>,
-    dir: LogDir<Recorder<SimDisk>>,
-    log: Option<Log<Recorder<SimDisk>>>,
-    flaws: Flaws,
+    pub disk: Recorder<SimDisk>,
+    /// The same, where nothing is noted.
+    pub unseen: SimDisk,
+    pub dir: LogDir<Recorder<SimDisk>>,
+    log: Option<RecordedLog>,
+    pub config: LogConfig,
     epoch: i32,
     sequences: BTreeMap<i64, i32>,
-    content: Content,
-    told: Recording,
+    pub content: Content,
+    pub told: Recording,
     appended: u8,
 }
 
 /// What comes of deeds.
 pub fn record(deeds: &[Deed], flaws: Flaws) -> Recording {
-    go_on(&machine(), deeds, flaws, &Content::default())
+    let keyed = deeds.iter().any(Deed::compacts).then(History::default);
+    go_on(&machine(), deeds, flaws, (&Content::default(), keyed))
 }
 
 /// What comes of deeds on a machine that has this in its log.
-pub fn go_on(machine: &SimDisk, deeds: &[Deed], flaws: Flaws, content: &Content) -> Recording {
-    let disk = Recorder::new(boot(machine), ROOT);
+pub fn go_on(
+    machine: &SimDisk,
+    deeds: &[Deed],
+    flaws: Flaws,
+    (content, keyed): (&Content, Option<History>),
+) -> Recording {
+    let unseen = boot(machine);
+    let disk = Recorder::new(unseen.clone(), ROOT);
     let opened = LogDir::open(disk.clone(), PathBuf::from(ROOT), identity(flaws));
     let (dir, found) = block_on(opened).unwrap();
-    let told = Recording::default();
+    let compacted = keyed.is_some();
+    let told = Recording { keyed, ..Recording::default() };
     let (sequences, content) = (BTreeMap::new(), content.clone());
-    let epoch = content.batches.last().map_or(0, |last| last.leader_epoch.0) + 1;
-    let mut bench =
-        Bench { disk, dir, log: None, flaws, epoch, sequences, content, told, appended: 0 };
-    bench.sequences_from_content();
+    // Controllers never give an epoch twice.
+    let given = told.keyed.as_ref().map_or(0, History::newest_epoch);
+    let epoch = content.batches.last().map_or(0, |last| last.leader_epoch.0).max(given) + 1;
+    let config = config(flaws, compacted);
+    let mut bench = Bench {
+        disk,
+        unseen,
+        dir,
+        log: None,
+        config,
+        epoch,
+        sequences,
+        content,
+        told,
+        appended: 0,
+    };
     // What a loss of power left is on the platter.
     bench.told.may.push((0, bench.content.clone()));
     bench.told.must.push((0, bench.content.clone()));
     block_on(async {
         bench.create(&found).await;
+        bench.sequences_from_log();
         let start = bench.log().log_start();
         bench.told.starts.push((0, start));
         for deed in deeds {
@@ -247,11 +238,11 @@ pub fn go_on(machine: &SimDisk, deeds: &[Deed], flaws: Flaws, content: &Content)
 }
 
 impl Bench {
-    fn log(&mut self) -> &mut Log<Recorder<SimDisk>> {
+    pub fn log(&mut self) -> &mut RecordedLog {
         self.log.as_mut().unwrap()
     }
 
-    fn now(&self) -> Since {
+    pub fn now(&self) -> Since {
         self.disk.len()
     }
 
@@ -259,10 +250,11 @@ impl Bench {
         let path = self.dir.create_partition(&partition(), TOPIC).await.unwrap();
         self.told.there.push((self.now(), true));
         let recovery = found.recovery(&partition());
-        let config = config(self.flaws);
-        let opened = Log::open(self.disk.clone(), path, config, recovery, NOW).await;
-        let (log, report) = opened.unwrap();
+        let opened = Log::open(self.disk.clone(), path, self.config, recovery, NOW).await;
+        let (mut log, report) = opened.unwrap();
         assert!(!report.shorter_than_synced);
+        let clean = found.cleaner_offsets.get(&partition()).copied();
+        log.set_cleaned_to(clean.unwrap_or(Offset::NONE));
         self.log = Some(log);
     }
 
@@ -270,9 +262,9 @@ impl Bench {
         match deed {
             Deed::Append { records, size } => {
                 let mut builder = BatchBuilder::new(Compression::None, NOW);
-                self.appended = self.appended.wrapping_add(1);
+                let value = self.next_value();
                 for _ in 0..records {
-                    builder.append(NOW, None, Some(&vec![self.appended; size]), &[]);
+                    builder.append(NOW, None, Some(&vec![value; size]), &[]);
                 }
                 self.append(BytesMut::from(&*builder.finish_plain()));
             }
@@ -306,7 +298,8 @@ impl Bench {
             Deed::Truncate { batches } => {
                 let keep = self.content.batches.len().saturating_sub(batches);
                 let to = self.content.batches.get(keep).map(|first| first.base_offset);
-                let to = to.unwrap_or(self.content.end());
+                // What was deleted was committed.
+                let to = to.unwrap_or(self.content.end()).max(self.log().log_start());
                 self.shrink(to);
                 self.cut(|log| log.truncate_to(to).map(|_| ())).await;
                 self.log().save_epochs().await.unwrap();
@@ -328,8 +321,7 @@ impl Bench {
                 let to = to.unwrap_or(self.content.end());
                 self.told.starts.push((self.now(), to));
                 self.log().advance_log_start(to);
-                let starts = BTreeMap::from([(partition(), to)]);
-                self.dir.save_log_starts(&starts).await.unwrap();
+                self.save_start().await;
             }
             Deed::CleanRestart => {
                 let mark = self.log.take().unwrap().close().await.unwrap();
@@ -352,21 +344,41 @@ impl Bench {
                 self.told.renewed.push(self.now());
                 self.told.may.push((self.now(), Content::default()));
                 self.sequences.clear();
+                self.told.least_start.push((self.now(), Offset::ZERO));
                 self.create(&Found::default()).await;
             }
+            Deed::Put { keys, size } => self.put(keys, Some(size)),
+            Deed::Remove { keys } => self.put(keys, None),
+            Deed::Follow { missing, keys } => self.follow(missing, keys),
+            Deed::Clean => self.clean().await,
+            Deed::Expire { keep } => self.expire(keep).await,
+            Deed::DeleteRecords { batches } => self.delete_records(batches),
+            Deed::SaveStart => self.save_start().await,
         }
     }
 
-    fn append(&mut self, mut bytes: BytesMut) {
-        let mut next = self.content.clone();
-        let mut at = bytes.clone();
-        batch::assign(&mut at, self.log().log_end(), LeaderEpoch(self.epoch));
-        next.batches.push(batch::check(&at).unwrap());
-        self.told.may.push((self.now(), next.clone()));
-        self.content = next;
+    /// A byte for each time that it is asked.
+    pub fn next_value(&mut self) -> u8 {
+        self.appended = self.appended.wrapping_add(1);
+        self.appended
+    }
+
+    pub fn append(&mut self, mut bytes: BytesMut) {
+        self.expect(&bytes, 0);
         let epoch = LeaderEpoch(self.epoch);
         let appended = self.log().append_as_leader(&mut bytes, epoch, NOW).unwrap();
         assert!(!appended.duplicate);
+    }
+
+    /// A batch is about to be appended, `missing` offsets behind the end. As it will be.
+    pub fn expect(&mut self, bytes: &BytesMut, missing: i64) -> BytesMut {
+        let mut placed = bytes.clone();
+        let base = self.log().log_end().plus(missing);
+        batch::assign(&mut placed, base, LeaderEpoch(self.epoch));
+        self.content.batches.push(batch::check(&placed).unwrap());
+        self.told.may.push((self.now(), self.content.clone()));
+        self.told.keyed.iter_mut().for_each(|keyed| keyed.append(&placed));
+        placed
     }
 
     fn flush(&mut self, upto: Offset, flushed: brokerquake::log::Flushed) {
@@ -375,7 +387,7 @@ impl Bench {
     }
 
     /// What is below is durable.
-    fn promise(&mut self, upto: Offset) {
+    pub fn promise(&mut self, upto: Offset) {
         let below = |batch: &&BatchHeader| batch.next_offset() <= upto;
         let batches: Vec<_> = self.content.batches.iter().filter(below).copied().collect();
         self.told.must.push((self.now(), Content { batches }));
@@ -385,10 +397,19 @@ impl Bench {
     fn shrink(&mut self, to: Offset) {
         let now = self.now();
         self.content.batches.retain(|batch| batch.next_offset() <= to);
-        let mut must = self.told.must.last().map_or_else(Content::default, |(_, m)| m.clone());
-        must.batches.retain(|batch| batch.next_offset() <= to);
-        self.told.must.push((now, must));
+        let least = self.told.least_start_after(now).min(to);
+        self.told.least_start.push((now, least));
         self.told.may.push((now, self.content.clone()));
+        let synced = self.told.must.last().map_or(Offset::ZERO, |(_, must)| must.end());
+        self.promise(synced);
+    }
+
+    /// A producer is still known when its records were deleted (KIP-360).
+    fn sequences_from_log(&mut self) {
+        let known = self.log().producers().iter();
+        let last =
+            known.filter_map(|(id, known)| Some((id.0, known.batches.back()?.last_sequence)));
+        self.sequences = last.map(|(id, last)| (id, last + 1)).collect();
     }
 
     fn sequences_from_content(&mut self) {
@@ -398,7 +419,7 @@ impl Bench {
         }
     }
 
-    async fn checkpoint(&mut self) {
+    pub async fn checkpoint(&mut self) {
         let mark = self.log().mark_recovery_point();
         let marks = BTreeMap::from([(partition(), mark)]);
         self.dir.save_recovery_points(&marks).await.unwrap();
@@ -419,7 +440,7 @@ impl Bench {
 
     async fn restart(&mut self) {
         let opened =
-            LogDir::open(self.disk.clone(), PathBuf::from(ROOT), identity(self.flaws)).await;
+            LogDir::open(self.disk.clone(), PathBuf::from(ROOT), identity(self.config.flaws)).await;
         let (dir, found) = opened.unwrap();
         self.dir = dir;
         self.create(&found).await;
@@ -435,6 +456,7 @@ impl Bench {
 pub async fn recover<D: Disk>(
     disk: &D,
     flaws: Flaws,
+    compacted: bool,
 ) -> Result<Option<(LogDir<D>, Log<D>)>, String> {
     let opened = LogDir::open(disk.clone(), PathBuf::from(ROOT), identity(flaws)).await;
     let (dir, found) = opened.map_err(|error| format!("the directory can't be opened: {error}"))?;
@@ -443,7 +465,8 @@ pub async fn recover<D: Disk>(
     }
     let path = dir.partition_dir(&partition());
     let recovery = found.recovery(&partition());
-    let opened = Log::open(disk.clone(), path, config(flaws), recovery, NOW).await;
+    let config = config(flaws, compacted);
+    let opened = Log::open(disk.clone(), path, config, recovery, NOW).await;
     let (log, report) = opened.map_err(|error| format!("the log can't be opened: {error}"))?;
     if report.shorter_than_synced {
         return Err(format!(

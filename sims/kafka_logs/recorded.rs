@@ -15,7 +15,7 @@ pub type RealLog = Log<RealDisk>;
 const NOW: Timestamp = Timestamp(1_700_000_700_000);
 
 pub fn clean(end: Offset) -> Recovery {
-    Recovery { recovery_point: end, clean: true, log_start: Offset(0) }
+    Recovery { recovery_point: end, clean: true, ..Recovery::default() }
 }
 
 pub fn crashed() -> Recovery {

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::context::Broker;
 use super::partition::Partition;
-use super::upkeep::{all, note};
+use super::upkeep::{all, note, save_recovery_points};
 use crate::base::{Offset, TopicId, TopicPartition};
 use crate::io::{Disk, World};
-use crate::log::Pace;
+use crate::log::{LogError, Pace};
 
 /// Shorter pauses of the cleaner are put together.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
@@ -94,9 +94,8 @@ pub(crate) async fn compact<W: World>(broker: Arc<Broker<W>>) {
                 uncleanable.insert(key(&partition));
             }
             Ok(Some(until)) => {
-                let clean = BTreeMap::from([(partition.name.clone(), until)]);
                 let home = partition.home();
-                note(home, "how far logs are clean", home.dir.save_cleaner_offsets(&clean).await);
+                note(home, "how far logs are clean", save_clean(&broker, &partition, until).await);
             }
             Ok(None) => {}
             Err(error) if error.is_full() => {
@@ -111,6 +110,18 @@ pub(crate) async fn compact<W: World>(broker: Arc<Broker<W>>) {
         broker.world.disk().settle().await;
         broker.world.sleep_until(broker.world.now() + LEAST_PAUSE).await;
     }
+}
+
+/// What is clean was synced, and the checkpoints say both, this one last: so the log is not cut
+/// below it before both are lowered.
+async fn save_clean<W: World>(
+    broker: &Broker<W>,
+    partition: &Partition<W>,
+    until: Offset,
+) -> Result<(), LogError> {
+    let home = partition.home();
+    save_recovery_points(broker, home).await?;
+    home.dir.save_cleaner_offsets(&BTreeMap::from([(partition.name.clone(), until)])).await
 }
 
 fn key<W: World>(partition: &Partition<W>) -> (TopicId, i32) {

@@ -26,11 +26,7 @@ pub(crate) async fn open<W: World>(
     config: LogConfig,
     clean: bool,
 ) -> Result<Log<W::Disk>, LogError> {
-    let recovery = Recovery {
-        recovery_point: found.recovery_points.get(name).copied().unwrap_or(Offset::ZERO),
-        clean,
-        log_start: found.log_starts.get(name).copied().unwrap_or(Offset::ZERO),
-    };
+    let recovery = Recovery { clean, ..found.recovery(name) };
     let path = dir.partition_dir(name);
     let (disk, now) = (world.disk().clone(), world.wall_clock());
     let (mut log, report) = Log::open(disk, path, config, recovery, now).await?;
@@ -65,9 +61,9 @@ pub(crate) async fn open<W: World>(
     Ok(log)
 }
 
-/// What a log's settings are, as far as this node knows before it has heard of the controller. Of
-/// a topic that it does not know (its copy of the metadata may be lost), a log has been compacted if
-/// the cleaner's checkpoint says so: in any other one a gap is damage.
+/// What a log's settings are, as far as this node knows before it has heard of the controller. A
+/// log has been compacted if its policy or the cleaner's checkpoint says so, for policies change,
+/// and this node's copy of the metadata may be lost: in any other one a gap is damage.
 pub(crate) fn config_of(
     name: &TopicPartition,
     found: &log::Found,
@@ -76,13 +72,9 @@ pub(crate) fn config_of(
 ) -> LogConfig {
     let id = found.partitions.get(name).copied().flatten();
     let known = image.topic(&name.topic).filter(|topic| id.is_none_or(|id| id == topic.id));
-    match known {
-        Some(topic) => LogConfig::from(&image.topic_config(&topic.name, defaults)),
-        None => {
-            let compacted = found.cleaner_offsets.contains_key(name);
-            LogConfig { compacted, ..LogConfig::from(defaults) }
-        }
-    }
+    let config = known.map(|topic| image.topic_config(&topic.name, defaults));
+    let was_compacted = found.cleaner_offsets.contains_key(name);
+    LogConfig { was_compacted, ..LogConfig::from(config.as_ref().unwrap_or(defaults)) }
 }
 
 /// What the tasks that open logs share.
@@ -153,12 +145,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_log_of_an_unknown_topic_may_have_gaps_only_where_a_cleaner_was() {
+    fn a_log_whose_policy_does_not_say_so_may_have_gaps_only_where_a_cleaner_was() {
         let name = TopicPartition::new("orders", 3);
         let (mut found, image) = (log::Found::default(), Image::default());
         let defaults = TopicConfig::default();
-        assert!(!config_of(&name, &found, &image, &defaults).compacted);
+        assert!(!config_of(&name, &found, &image, &defaults).may_have_gaps());
         found.cleaner_offsets.insert(name.clone(), Offset(157));
-        assert!(config_of(&name, &found, &image, &defaults).compacted);
+        let config = config_of(&name, &found, &image, &defaults);
+        assert!(config.may_have_gaps() && !config.compacted, "it takes records without a key");
     }
 }

@@ -7,7 +7,7 @@ use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::io::Disk;
 use crate::wire::batch::{self, BatchError, BatchHeader};
 
-use super::segment::Segment;
+use super::segment::{LARGEST, Segment};
 
 /// What an append did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,7 @@ impl<D: Disk> Log<D> {
         self.durability.check_online()?;
         let (mut headers, mut at) = (Vec::new(), 0);
         let (mut expected, mut current) = (self.log_end, self.epochs.latest());
+        let mut first = None;
         while at < batches.len() {
             let header = match batch::check(&batches[at..]) {
                 Ok(header) => header,
@@ -83,7 +84,7 @@ impl<D: Disk> Log<D> {
                 Err(problem) => return Err(AppendError::Invalid { at, problem }),
             };
             // A compacted leader has gaps, but nothing ever goes back.
-            let continues = if self.config.compacted {
+            let continues = if self.config.may_have_gaps() {
                 header.base_offset >= expected
             } else {
                 header.base_offset == expected
@@ -93,6 +94,11 @@ impl<D: Disk> Log<D> {
             }
             if header.leader_epoch < current {
                 return Err(AppendError::EpochFell { current, found: header.leader_epoch });
+            }
+            // The rest comes again, for a segment of its own.
+            let from = *first.get_or_insert_with(|| self.rolled_base(&header));
+            if header.last_offset().0.saturating_sub(from.0) > LARGEST as i64 && at > 0 {
+                break;
             }
             (expected, current) = (header.next_offset(), header.leader_epoch);
             at += header.size();
@@ -122,7 +128,7 @@ impl<D: Disk> Log<D> {
         let rolled =
             self.active()?.must_roll(bytes.len() as u64, last_offset, latest, now, &config);
         if rolled {
-            self.roll(first.base_offset, now)?;
+            self.roll(self.rolled_base(first), now)?;
         }
         let active = self.active()?;
         let position = active.size;
@@ -133,19 +139,32 @@ impl<D: Disk> Log<D> {
             return Err(error.into());
         }
         self.tail = Some((first.base_offset, position));
-        self.log_end = last.next_offset();
+        let mut due = std::mem::replace(&mut self.log_end, last.next_offset());
         let (mut new_epoch, mut at) = (false, 0);
         for header in headers {
             let remembered = self.remember(header, &bytes[at..]);
             self.or_offline(remembered)?;
             at += header.size();
-            new_epoch |= self.epochs.assign(header.leader_epoch, header.base_offset);
+            // Where the one before ends: see [`super::Epochs::learn`].
+            new_epoch |= self.epochs.assign(header.leader_epoch, due);
+            due = header.next_offset();
         }
         if new_epoch {
             self.durability.epochs_changed();
         }
         let (base, end) = (first.base_offset, self.log_end);
         Ok(Appended { base, end, duplicate: false, new_epoch, rolled, append_time: None })
+    }
+
+    /// Where a segment begins whose first batch this is: where the log ends, though a compacted
+    /// leader may have nothing until further on. So segments meet wherever nothing was lost, and
+    /// recovery can tell. (Kafka begins it with the batch.) Only what an index can't reach from
+    /// there has a segment of its own.
+    fn rolled_base(&self, first: &BatchHeader) -> Offset {
+        match first.last_offset().0.saturating_sub(self.log_end.0) > LARGEST as i64 {
+            true => first.base_offset,
+            false => self.log_end,
+        }
     }
 
     /// Begins a new segment. Its name is not durable until a plan has run.

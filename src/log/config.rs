@@ -35,6 +35,9 @@ pub struct LogConfig {
     /// `cleanup.policy` has `compact`: records may be missing between others, for a cleaner
     /// removed them.
     pub compacted: bool,
+    /// A cleaner was here once, says its checkpoint, whatever the policy is now: what it removed is
+    /// still missing.
+    pub was_compacted: bool,
     /// `cleanup.policy` has `delete`: `retention.ms` and `retention.bytes` count.
     pub deletes: bool,
     /// `retention.ms`.
@@ -62,6 +65,11 @@ impl LogConfig {
 
     /// Kafka's default, `ProducerStateManagerConfig`: one day.
     pub const PRODUCER_EXPIRATION: Duration = Duration::from_secs(86_400);
+
+    /// Whether offsets may be missing between batches: never where no cleaner was.
+    pub fn may_have_gaps(&self) -> bool {
+        self.compacted || self.was_compacted
+    }
 
     /// The age at which a segment ends: one that compaction may be due for must not stay the last.
     /// Kafka's `maxSegmentMs`.
@@ -92,6 +100,7 @@ impl From<&TopicConfig> for LogConfig {
             timestamp_after_max: topic.message_timestamp_after_max,
             segment_jitter: topic.segment_jitter_ms,
             compacted: topic.cleanup_policy.compact,
+            was_compacted: false,
             deletes: topic.cleanup_policy.delete,
             retention: topic.retention_ms,
             retention_bytes: topic.retention_bytes.and_then(|bytes| u64::try_from(bytes).ok()),

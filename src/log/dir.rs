@@ -68,6 +68,7 @@ impl Found {
             recovery_point: of(&self.recovery_points),
             clean: self.clean,
             log_start: of(&self.log_starts),
+            cleaned_to: of(&self.cleaner_offsets),
         }
     }
 }
@@ -241,7 +242,8 @@ impl<D: Disk> LogDir<D> {
         }
     }
 
-    /// Saves recovery points. Partitions that are not named keep what was saved last.
+    /// Saves recovery points. Partitions that are not named keep what was saved last. A log is not
+    /// called clean beyond its recovery point: it is about to be cut there, or was.
     pub fn save_recovery_points(
         &self,
         points: &BTreeMap<TopicPartition, RecoveryMark>,
@@ -254,8 +256,21 @@ impl<D: Disk> LogDir<D> {
             (partition.clone(), *before.unwrap_or(mark))
         });
         let newest: Vec<_> = newest.collect();
-        saved.recovery_points.extend(newest);
-        self.write_recovery_points(&saved)
+        let mut cut = false;
+        for (partition, mark) in newest {
+            if let Some(clean) = saved.cleaner.get_mut(&partition).filter(|c| **c > mark.offset) {
+                (*clean, cut) = (mark.offset, true);
+            }
+            saved.recovery_points.insert(partition, mark);
+        }
+        let cleaner = cut.then(|| self.write_offsets(&self.shared.cleaner, &saved.cleaner));
+        let points = self.write_recovery_points(&saved);
+        async move {
+            if let Some(cleaner) = cleaner {
+                cleaner.await?;
+            }
+            points.await
+        }
     }
 
     /// Saves high watermarks. Partitions that are not named keep what was saved last.
@@ -280,13 +295,18 @@ impl<D: Disk> LogDir<D> {
         self.write_offsets(&self.shared.log_starts, &saved.log_starts)
     }
 
-    /// Saves up to where logs are clean. Partitions that are not named keep what was saved last.
+    /// Saves up to where logs are clean, but no further than their recovery points, which have to be
+    /// saved before. Partitions that are not named keep what was saved last.
     pub fn save_cleaner_offsets(
         &self,
         offsets: &BTreeMap<TopicPartition, Offset>,
     ) -> impl Future<Output = Result<(), LogError>> + Send + use<D> {
         let mut saved = self.shared.saved.lock();
-        let current = saved.current(offsets);
+        let mut current = saved.current(offsets);
+        for (partition, clean) in &mut current {
+            let point = saved.recovery_points.get(partition).map(|mark| mark.offset);
+            *clean = (*clean).min(point.unwrap_or(Offset::ZERO));
+        }
         saved.cleaner.extend(current);
         self.write_offsets(&self.shared.cleaner, &saved.cleaner)
     }

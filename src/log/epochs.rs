@@ -48,6 +48,26 @@ impl Epochs {
         true
     }
 
+    /// Learns from a batch of `epoch` at `base`, where the one before ends at `due`, when each epoch
+    /// between began; `known` may have it. Of a compacted log that is not told by batches alone: a
+    /// leader whose epoch seems to begin later than it did would not see that a follower still has
+    /// what an older leader wrote there. One that seems to begin earlier is no harm, for what is
+    /// missing in between was superseded.
+    pub(crate) fn learn(
+        &mut self,
+        epoch: LeaderEpoch,
+        (due, base): (Offset, Offset),
+        known: &Self,
+    ) {
+        for (other, start) in known.starts.iter().filter(|(_, start)| (due..=base).contains(start))
+        {
+            if *other > self.latest() && *other <= epoch {
+                self.assign(*other, *start);
+            }
+        }
+        self.assign(epoch, self.latest_start().map_or(due, |latest| latest.max(due)));
+    }
+
     /// The largest epoch not above `asked`, and where it ends: where the next one begins, or at
     /// the log's end. `NONE` for both when `asked` is not known yet. When `asked` is older than
     /// everything here: itself, and where the oldest begins. Kafka's `endOffsetFor`.
@@ -155,6 +175,25 @@ mod tests {
         assert!(epochs.assign(LeaderEpoch(5), Offset(10)));
         assert_eq!(epochs.entries(), [(LeaderEpoch(2), Offset(0)), (LeaderEpoch(5), Offset(10))]);
         assert!(!epochs.assign(LeaderEpoch(5), Offset(20)), "it has begun already");
+    }
+
+    #[test]
+    fn what_a_cleaner_left_does_not_let_an_epoch_begin_later_than_it_did() {
+        let known = epochs(&[(2, 0), (4, 10), (5, 12), (7, 30)]);
+        let learnt = |known: &Epochs, batches: &[(i32, i64)]| {
+            let (mut learnt, mut due) = (Epochs::new(), Offset(0));
+            for (epoch, base) in batches {
+                learnt.learn(LeaderEpoch(*epoch), (due, Offset(*base)), known);
+                due = Offset(base + 1);
+            }
+            learnt
+        };
+        assert_eq!(learnt(&known, &[(2, 5), (5, 20), (7, 30)]), known);
+        let batches = [(2, 5), (4, 10), (5, 20), (7, 40)];
+        assert_eq!(learnt(&known, &batches), known);
+        assert_eq!(learnt(&Epochs::new(), &batches), epochs(&[(2, 0), (4, 6), (5, 11), (7, 21)]));
+        let dense = [(2, 0), (4, 1), (5, 2)];
+        assert_eq!(learnt(&known, &dense), epochs(&dense), "and never before what is older");
     }
 
     #[test]

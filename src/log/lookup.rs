@@ -27,6 +27,23 @@ impl<D: Disk> Segment<D> {
         self.find(&mut walk, |header| header.last_offset() >= from)
     }
 
+    /// Where the segment ends when the batch that holds `offset`, and all after it, are cut: further
+    /// down, where a cleaner removed what was before it.
+    pub(crate) fn end_below(&self, offset: Offset) -> Result<Offset, LogError> {
+        if let Some(found) = self.locate(offset)?
+            && (self.dense || found.header.base_offset <= offset)
+        {
+            return Ok(found.header.base_offset);
+        }
+        let (mut end, mut walk) = (self.base, self.walk_from(|indexes| indexes.floor(offset))?);
+        while let Some(found) = self.find(&mut walk, |_| true)?
+            && found.header.last_offset() < offset
+        {
+            end = found.header.next_offset();
+        }
+        Ok(end)
+    }
+
     /// The batch at a position that is known to be the beginning of one.
     pub(crate) fn located_at(&self, position: u64) -> Result<Option<Located>, LogError> {
         let mut walk = Walk::new(&self.file, &self.path, position, self.size, NEAR);

@@ -39,7 +39,7 @@ mod testing;
 mod tests;
 
 pub use append::Appended;
-pub use cleaner::{Cleaned, Cleaning, Dirtiness, Pace};
+pub use cleaner::{Cleaned, Cleaning, Dirtiness, Keeper, Pace};
 pub use config::LogConfig;
 pub use dir::{Found, Identity, LogDir};
 pub use epochs::Epochs;

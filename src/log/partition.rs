@@ -71,9 +71,10 @@ impl<D: Disk> Log<D> {
         &self.config
     }
 
-    /// Changes the settings, for what is appended from now on.
+    /// Changes the settings, for what is appended from now on. What is missing stays missing.
     pub fn set_config(&mut self, config: LogConfig) {
-        self.config = config;
+        let was_compacted = config.was_compacted || self.config.may_have_gaps();
+        self.config = LogConfig { was_compacted, ..config };
     }
 
     /// Moves the log's start up, at most to its end: what is below may not be read any more. Says

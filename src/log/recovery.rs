@@ -5,6 +5,13 @@
 //! segment with the recovery point on, every batch must have a right checksum and follow the one
 //! before it in offset and epoch. The first that does not ends the log, with all behind it; but
 //! below the recovery point it is corruption, and an error: what was once synced is not cut.
+//!
+//! A compacted log has gaps, its own cleaner's or those that a follower copied. Within a file they
+//! are no loss, for a loss takes the end of a file and not its middle. Segments meet whatever is
+//! missing in them: a cleaner leaves the last batch of each, and a follower begins one where its log
+//! ends. So between segments a gap is a loss, as in any other log, and ends this one. Apache Kafka
+//! leaves such gaps as well; they are taken for its work where all was synced, or cleaned, says a
+//! checkpoint. Above that nothing tells them from a loss, and the report says what was cut.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -14,8 +21,8 @@ use super::cleaner::settle_leftovers;
 use super::flush::Durability;
 use super::names::{self, Kind};
 use super::producers::Producers;
-use super::scan::{FAR, Stop, Walk};
-use super::segment::Segment;
+use super::scan::{FAR, NEAR, Stop, Walk};
+use super::segment::{LARGEST, Segment};
 use super::{Epochs, Log, LogConfig, LogError};
 use crate::base::{Flaw, LeaderEpoch, Offset, Timestamp};
 use crate::io::Disk;
@@ -30,6 +37,8 @@ pub struct Recovery {
     pub clean: bool,
     /// Nothing below it may be read, says the checkpoint.
     pub log_start: Offset,
+    /// Everything below it was cleaned, says the checkpoint.
+    pub cleaned_to: Offset,
 }
 
 /// What opening a log found and did.
@@ -60,6 +69,12 @@ struct Files {
 struct Examined {
     next: Offset,
     epoch: LeaderEpoch,
+}
+
+impl Examined {
+    fn after(header: &BatchHeader) -> Self {
+        Self { next: header.next_offset(), epoch: header.leader_epoch }
+    }
 }
 
 impl<D: Disk> Log<D> {
@@ -108,12 +123,13 @@ impl<D: Disk> Log<D> {
         let mut report = RecoveryReport::default();
         let began = log.epochs.entries().first().map(|(_, start)| *start);
         if epochs.is_none() {
-            log.rebuild_epochs(recovery)?;
+            log.rebuild_epochs(recovery);
         }
         if recovery.clean {
             log.load_clean()?;
         } else {
-            log.examine(recovery_point, &mut report).await?;
+            log.complete_epochs(recovery.log_start);
+            log.examine(recovery, &mut report).await?;
         }
         if log.finish_open(recovery, now, &mut report)? && !config.flaws.has(Flaw::NoDirectorySync)
         {
@@ -150,20 +166,36 @@ impl<D: Disk> Log<D> {
     /// Examines every batch from the segment with the recovery point on.
     async fn examine(
         &mut self,
-        recovery_point: Offset,
+        recovery: Recovery,
         report: &mut RecoveryReport,
     ) -> Result<(), LogError> {
         self.link_segments();
-        let floor = self.segments.range(..=recovery_point).next_back();
+        let floor = self.segments.range(..=recovery.recovery_point).next_back();
         let first = floor.map_or(self.segments.keys().next(), |(base, _)| Some(base)).copied();
         let Some(first) = first else { return Ok(()) };
         // Batches tell their epochs; what the checkpoint says of them may be older or newer.
+        let known = self.epochs.clone();
         self.epochs.truncate_from_end(first);
         let mut examined = Examined { next: first, epoch: self.epochs.latest() };
         let bases: Vec<Offset> = self.segments.range(first..).map(|(base, _)| *base).collect();
+        // What is wrong below the segment with the log's start is what is left of a deletion.
+        let start = self.segments.range(..=recovery.log_start).next_back();
+        let start = start.map_or(first, |(base, _)| (*base).max(first));
         for (index, base) in bases.iter().copied().enumerate() {
             let last = index + 1 == bases.len();
-            let stop = self.examine_segment(base, recovery_point, &mut examined, report)?;
+            if base < start && !self.segments.contains_key(&base) {
+                continue;
+            }
+            if base == start && examined.next != base {
+                examined = self.begin_at(base)?;
+            }
+            let stop = match self.examine_segment(base, recovery, &known, &mut examined, report) {
+                Ok(Some(_)) | Err(LogError::Corrupt { .. }) if base < start => {
+                    examined = self.begin_at(start)?;
+                    continue;
+                }
+                examined => examined?,
+            };
             self.disk.settle().await;
             if let Some((problem, keep)) = stop {
                 report.cut_because = Some(problem);
@@ -178,18 +210,26 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
+    /// Leaves out all segments below one that has the log's start.
+    fn begin_at(&mut self, base: Offset) -> Result<Examined, LogError> {
+        self.drop_segments_below(base)?;
+        self.epochs.truncate_from_end(base);
+        Ok(Examined { next: base, epoch: self.epochs.latest() })
+    }
+
     /// Examines one segment, builds its indexes anew, and cuts it behind the last good batch. Says
     /// why it was cut, and whether anything of the segment stays.
     fn examine_segment(
         &mut self,
         base: Offset,
-        recovery_point: Offset,
+        recovery: Recovery,
+        known: &Epochs,
         examined: &mut Examined,
         report: &mut RecoveryReport,
     ) -> Result<Option<(String, bool)>, LogError> {
-        let (compacted, config) = (self.config.compacted, self.config);
+        let (recovery_point, config) = (recovery.recovery_point, self.config);
         let Some(segment) = self.segments.get_mut(&base) else { return Ok(None) };
-        if base != examined.next && !(compacted && base > examined.next) {
+        if base != examined.next && !may_follow(segment, examined.next, recovery, &config) {
             let problem = format!("a segment begins at {base} where {} is due", examined.next);
             if examined.next < recovery_point {
                 let (path, offset) = (segment.path.clone(), examined.next);
@@ -219,8 +259,8 @@ impl<D: Disk> Log<D> {
                 }
             };
             segment.note(position, &header);
-            self.epochs.assign(header.leader_epoch, header.base_offset);
-            *examined = Examined { next: header.next_offset(), epoch: header.leader_epoch };
+            self.epochs.learn(header.leader_epoch, (examined.next, header.base_offset), known);
+            *examined = Examined::after(&header);
             report.batches_checked += 1;
         }
     }
@@ -255,20 +295,32 @@ impl<D: Disk> Log<D> {
         }
     }
 
+    /// The history of epochs may begin where the log was about to, before a crash took that back: what
+    /// is before it is in the headers.
+    fn complete_epochs(&mut self, log_start: Offset) {
+        let Some((_, known)) = self.epochs.entries().first().copied() else { return };
+        if known <= log_start {
+            return;
+        }
+        let mut epochs = Epochs::new();
+        for segment in self.segments.range(..known).map(|(_, segment)| segment) {
+            learn_all(&mut epochs, segment, known);
+        }
+        for (epoch, start) in self.epochs.entries() {
+            epochs.assign(*epoch, *start);
+        }
+        self.epochs = epochs;
+    }
+
     /// Builds the history of epochs from headers, of segments that are not examined anyway.
-    fn rebuild_epochs(&mut self, recovery: Recovery) -> Result<(), LogError> {
+    fn rebuild_epochs(&mut self, recovery: Recovery) {
         self.epochs = Epochs::new();
         for (base, segment) in &self.segments {
             if !recovery.clean && *base > recovery.recovery_point {
                 break;
             }
-            let mut walk = Walk::new(&segment.file, &segment.path, 0, segment.size, FAR);
-            // What is wrong with a batch is found out by those who look for its place.
-            while let Ok(Some((_, header))) = walk.next() {
-                self.epochs.assign(header.leader_epoch, header.base_offset);
-            }
+            learn_all(&mut self.epochs, segment, Offset(i64::MAX));
         }
-        Ok(())
     }
 
     /// Brings everything else to where the batches end. Says whether the first segment is new.
@@ -278,7 +330,9 @@ impl<D: Disk> Log<D> {
         now: Timestamp,
         report: &mut RecoveryReport,
     ) -> Result<bool, LogError> {
-        report.shorter_than_synced = self.log_end < recovery.recovery_point;
+        // What lies below the log's start was deleted.
+        let end = self.log_end.max(recovery.log_start);
+        report.shorter_than_synced = end < recovery.recovery_point;
         let anew = self.segments.is_empty() || self.log_end < recovery.log_start;
         if anew {
             self.drop_segments_after(Offset::ZERO, report)?;
@@ -315,6 +369,38 @@ impl<D: Disk> Log<D> {
     }
 }
 
+/// Learns the epochs of a segment's batches below an offset.
+fn learn_all<D: Disk>(epochs: &mut Epochs, segment: &Segment<D>, until: Offset) {
+    let mut walk = Walk::new(&segment.file, &segment.path, 0, segment.size, FAR);
+    let (mut due, nothing) = (segment.base, Epochs::new());
+    // What is wrong with a batch is found out by those who look for its place.
+    while let Ok(Some((_, header))) = walk.next()
+        && header.base_offset < until
+    {
+        epochs.learn(header.leader_epoch, (due, header.base_offset), &nothing);
+        due = header.next_offset();
+    }
+}
+
+/// Whether a segment may begin beyond the end of the one before: then what is between was removed
+/// by a cleaner of Kafka's, or is further than an index can reach.
+fn may_follow<D: Disk>(
+    segment: &Segment<D>,
+    due: Offset,
+    recovery: Recovery,
+    config: &LogConfig,
+) -> bool {
+    if segment.base <= due || !config.may_have_gaps() {
+        return false;
+    }
+    let unreachable = || {
+        let mut walk = Walk::new(&segment.file, &segment.path, 0, segment.size, NEAR);
+        let first = walk.peek().ok().flatten();
+        first.is_some_and(|first| first.last_offset().0.saturating_sub(due.0) > LARGEST as i64)
+    };
+    due < recovery.recovery_point || segment.base <= recovery.cleaned_to || unreachable()
+}
+
 /// The next batch, if it is whole, has a right checksum and follows the one before it.
 fn next_good<F: crate::io::File>(
     walk: &mut Walk<'_, F>,
@@ -325,7 +411,7 @@ fn next_good<F: crate::io::File>(
     if !config.flaws.has(Flaw::ServeBadCrc) {
         walk.verify(&header)?;
     }
-    let gap = header.base_offset > before.next && !config.compacted;
+    let gap = header.base_offset > before.next && !config.may_have_gaps();
     if header.base_offset < before.next || gap {
         return Err(Stop::Bad(BatchError::Corrupt("its offset does not follow")));
     }

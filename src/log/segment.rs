@@ -163,7 +163,7 @@ impl<D: Disk> Segment<D> {
             indexes: Mutex::new(State { open: None, unsynced: false }),
             tracker: Tracker::new(config.index_interval_bytes),
             vouched: Mutex::default(),
-            dense: !config.compacted,
+            dense: !config.may_have_gaps(),
             begun: now,
             index_suffix: "",
         }
@@ -375,7 +375,8 @@ impl<D: Disk> Segment<D> {
     /// indexes are a segment.
     pub(crate) fn remove(mut self) -> Result<(), LogError> {
         self.indexes.get_mut().open = None;
-        for path in self.all_index_paths().iter().chain([&self.path]) {
+        for path in self.all_paths() {
+            let path = &path;
             match self.disk.remove(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(LogError::io("remove", path)(error));
@@ -389,11 +390,34 @@ impl<D: Disk> Segment<D> {
     /// Takes the segment's files out of the log, under names that say so. Says what they are.
     pub(crate) fn take_out(mut self) -> Result<Vec<PathBuf>, LogError> {
         self.indexes.get_mut().open = None;
+        self.rename_away(self.all_paths())
+    }
+
+    fn rename_away(
+        &self,
+        paths: impl IntoIterator<Item = PathBuf>,
+    ) -> Result<Vec<PathBuf>, LogError> {
         let mut renamed = Vec::new();
-        for path in self.all_index_paths().iter().chain([&self.path]) {
-            renamed.extend(retention::rename_away(&self.disk, path)?);
+        for path in paths {
+            renamed.extend(retention::rename_away(&self.disk, &path)?);
         }
         Ok(renamed)
+    }
+
+    /// It counts, and is yet to get its name.
+    pub(crate) fn is_swap(&self) -> bool {
+        self.path.extension().is_some_and(|extension| extension == "swap")
+    }
+
+    /// All that may be there of it, its batches last. Those that it takes the place of keep their
+    /// name until it has that.
+    fn all_paths(&self) -> Vec<PathBuf> {
+        let mut paths = Vec::from(self.all_index_paths());
+        if self.is_swap() {
+            paths.push(names::log(self.dir(), self.base));
+        }
+        paths.push(self.path.clone());
+        paths
     }
 
     /// Gives its batches another name in the same directory.

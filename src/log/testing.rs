@@ -3,8 +3,9 @@
 use std::path::PathBuf;
 
 use bytes::BytesMut;
+use parking_lot::Mutex;
 
-use super::{Appended, Log, LogConfig, Pace, Recovery, RecoveryReport};
+use super::{Appended, Keeper, Log, LogConfig, Pace, Recovery, RecoveryReport, Retired};
 use crate::base::config::Compression;
 use crate::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::io::File;
@@ -67,21 +68,25 @@ impl Pace for Headlong {
     async fn spent(&mut self, _: u64) {}
 }
 
-/// Cleans the log once, with memory for keys in bytes; says up to where it is clean.
+/// Cleans the log once, all of it synced, with memory for keys in bytes; says up to where it is
+/// clean.
 pub(crate) async fn clean(log: &mut RealLog, now: Timestamp, memory: usize) -> Option<Offset> {
+    flush(log).await;
     let end = log.log_end();
     let mut cleaning = log.cleaning(end, now, (memory, 0.9)).unwrap()?;
-    cleaning.read_keys(&mut Headlong).await.unwrap();
-    while let Some(mut cleaned) = cleaning.clean_next(&mut Headlong).await.unwrap() {
-        assert!(log.swap_in(&mut cleaned).unwrap());
-        cleaning.sync_names().await.unwrap();
-        log.settle_swap(&mut cleaned).unwrap().remove(&RealDisk);
-        cleaning.sync_names().await.unwrap();
-        log.finish_swap(&cleaned).unwrap();
-        cleaning.sync_names().await.unwrap();
+    cleaning.carry_out(&Lent(Mutex::new(log)), &mut Headlong).await.unwrap()
+}
+
+struct Lent<'a>(Mutex<&'a mut RealLog>);
+
+impl Keeper<RealDisk> for Lent<'_> {
+    fn lend<T>(&self, step: impl FnOnce(&mut RealLog) -> T) -> Option<T> {
+        Some(step(&mut self.0.lock()))
     }
-    log.cleaned(cleaning.until());
-    Some(cleaning.until())
+
+    fn retire(&self, retired: Retired) {
+        retired.remove(&RealDisk);
+    }
 }
 
 /// Every record that can be read, in order.

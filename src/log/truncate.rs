@@ -41,8 +41,7 @@ impl<D: Disk> Log<D> {
             return self.truncate_fully_and_start_at(offset);
         };
         let base = *base;
-        let end = segment.locate(offset)?.map_or(segment.end, |found| found.header.base_offset);
-        self.durability.cut(end.min(offset))?;
+        self.durability.cut(segment.end_below(offset)?)?;
         let cut = self.cut_segments(base, offset);
         self.or_offline(cut)?;
         let end = self.log_end;

@@ -9,7 +9,7 @@ use super::leading::leader;
 use super::{Partition, Role, State};
 use crate::base::{BrokerId, Offset};
 use crate::io::{Disk, World};
-use crate::log::{LogError, Pace, Retired};
+use crate::log::{Keeper, Log, LogError, Pace, Retired};
 use crate::wire::ErrorCode;
 
 impl<W: World> Partition<W> {
@@ -135,30 +135,7 @@ impl<W: World> Partition<W> {
             state.log.cleaning(high_watermark, now, memory)?
         };
         let Some(mut cleaning) = cleaning else { return Ok(None) };
-        cleaning.read_keys(pace).await?;
-        while let Some(mut cleaned) = cleaning.clean_next(pace).await? {
-            let Ok(swapped) = self.state().map(|mut state| state.log.swap_in(&mut cleaned)) else {
-                return Ok(None);
-            };
-            if !swapped? {
-                return Ok(None);
-            }
-            cleaning.sync_names().await?;
-            {
-                let Ok(mut state) = self.state() else { return Ok(None) };
-                let retired = state.log.settle_swap(&mut cleaned)?;
-                self.remove_later(retired, state.config.file_delete_delay_ms);
-            }
-            cleaning.sync_names().await?;
-            if let Ok(mut state) = self.state() {
-                state.log.finish_swap(&cleaned)?;
-            }
-            cleaning.sync_names().await?;
-        }
-        let until = cleaning.until();
-        let Ok(mut state) = self.state() else { return Ok(None) };
-        state.log.cleaned(until);
-        Ok(Some(state.log.cleaned_to()))
+        cleaning.carry_out(self, pace).await
     }
 
     /// A compaction failed: a batch that can't be taken apart is left alone, anything else is the
@@ -169,5 +146,17 @@ impl<W: World> Partition<W> {
         } else if let Ok(mut state) = self.state() {
             self.storage_failed(&mut state, error);
         }
+    }
+}
+
+/// The log is not locked between two steps of a cleaning.
+impl<W: World> Keeper<W::Disk> for Partition<W> {
+    fn lend<T>(&self, step: impl FnOnce(&mut Log<W::Disk>) -> T) -> Option<T> {
+        self.state().ok().map(|mut state| step(&mut state.log))
+    }
+
+    fn retire(&self, retired: Retired) {
+        let delay = self.state().map(|state| state.config.file_delete_delay_ms);
+        self.remove_later(retired, delay.unwrap_or_default());
     }
 }

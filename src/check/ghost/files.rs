@@ -267,13 +267,11 @@ impl Ghost {
             let Some(host) = self.hosts.get_mut(host) else { continue };
             for (name, (before, in_sync)) in host.before_power_loss.take().unwrap_or_default() {
                 let Some(replica) = host.replicas.get_mut(&name) else { continue };
-                // What a swap replaces may have survived it.
-                for base in replica.swapped.clone() {
-                    let last = replica.segments.get(&base).and_then(|s| s.batches().last());
-                    let end = last.map_or(base, |last| last.next.0);
-                    replica.segments.retain(|other, _| *other <= base || *other >= end);
+                let compacted = self.setup.promise(&name.topic).compacted;
+                if compacted {
+                    replica.drop_covered();
                 }
-                let end = replica.contiguous_end(self.setup.promise(&name.topic).compacted);
+                let end = replica.contiguous_end(compacted);
                 if end < before {
                     replica.lost.push(Lost { in_sync });
                 }

@@ -120,13 +120,13 @@ impl Replica {
     }
 
     /// Where the log, read from its beginning, first fails to go on: how far it went, and what is
-    /// there instead (nothing: bytes that are no batch). `gaps`: it may go on further on.
-    pub fn first_break(&self, gaps: bool) -> Option<(Offset, Option<Offset>, u64)> {
+    /// there instead (nothing: bytes that are no batch). Segments meet, also where a cleaner was.
+    pub fn first_break(&self) -> Option<(Offset, Option<Offset>, u64)> {
         let mut end: Option<Offset> = None;
         let mut segments = self.segments.iter().peekable();
         while let Some((base, segment)) = segments.next() {
             let expected = end.unwrap_or(Offset(*base));
-            if expected != Offset(*base) && !(gaps && expected < Offset(*base)) {
+            if expected != Offset(*base) {
                 return Some((expected, Some(Offset(*base)), 0));
             }
             let after = segment.batches().last().map_or(Offset(*base), |last| last.next);
@@ -138,13 +138,25 @@ impl Replica {
         None
     }
 
-    /// Where the log ends when it is read from its beginning up to the first break. `gaps`: it may
-    /// go on further on.
+    /// Leaves out segments over which another one reaches: what a cleaned segment replaces may have
+    /// survived a power loss.
+    pub(super) fn drop_covered(&mut self) {
+        let mut covered = Vec::new();
+        for (base, segment) in &self.segments {
+            let end = segment.batches().last().map_or(*base, |last| last.next.0);
+            let others = self.segments.range(base + 1..end.max(base + 1));
+            covered.extend(others.map(|(other, _)| *other));
+        }
+        covered.iter().for_each(|base| drop(self.segments.remove(base)));
+    }
+
+    /// Where the log ends when it is read from its beginning up to the first break. `gaps`: within a
+    /// segment, it may go on further on.
     pub fn contiguous_end(&self, gaps: bool) -> Offset {
         let goes_on = |end: Offset, at: Offset| at == end || gaps && at > end;
         let mut end = self.start();
         for (base, segment) in &self.segments {
-            if !goes_on(end, Offset(*base)) {
+            if end != Offset(*base) {
                 break;
             }
             end = Offset(*base);

@@ -1,7 +1,8 @@
 //! `offsets-dense`: no gap and no repeat of offsets in a log that was never compacted; base offsets
 //! rise always; and no bytes in it that are no batch.
 //!
-//! Where compaction took records, offsets only have to rise.
+//! Where compaction took records, offsets only have to rise; but segments meet all the same, for a
+//! cleaner leaves the last batch of each, and a follower begins one where its log ends.
 //!
 //! Each batch is looked at when it is written, and the joints between segments when a node says
 //! that it leads or follows: then it believes its log to be whole.
@@ -31,10 +32,7 @@ impl Invariant for OffsetsDense {
             return Ok(());
         };
         let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
-        let found = host
-            .replicas
-            .get(partition)
-            .and_then(|r| r.first_break(ghost.is_compacted(&partition.topic)));
+        let found = host.replicas.get(partition).and_then(|replica| replica.first_break());
         let Some((expected, found, position)) = found else { return Ok(()) };
         let broker = host.broker;
         let witness = match found {
@@ -122,6 +120,29 @@ mod tests {
         story.power_loss_keeping(1, 0, 0);
         story.boot(1);
         story.silent();
+        story.became_follower(1, 1, 2);
+        story.fired("orders-0 log of b1 goes from offset 0 to offset 2 at 1.000 s");
+    }
+
+    #[test]
+    fn silent_about_what_is_missing_within_the_segments_of_a_compacted_log() {
+        let mut story = Story::compacting("offsets-dense");
+        story.writes(1, 2, 0, &[1]);
+        story.writes(1, 5, 0, &[2]);
+        story.rolls(1, 6);
+        story.writes(1, 9, 0, &[3]);
+        story.became_follower(1, 1, 2);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_power_loss_left_a_hole_between_segments_of_a_compacted_log() {
+        let mut story = Story::compacting("offsets-dense");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.rolls(1, 2);
+        story.writes(1, 2, 0, &[3]);
+        story.power_loss_keeping(1, 0, 0);
+        story.boot(1);
         story.became_follower(1, 1, 2);
         story.fired("orders-0 log of b1 goes from offset 0 to offset 2 at 1.000 s");
     }

@@ -2,13 +2,17 @@
 //!
 //! A cleaning is a plan with files of its own, so that the log can be used meanwhile. It reads the
 //! dirty part for each key's latest offset, as far as memory reaches; then it writes the segments
-//! from the front anew, group by group, and each new one takes the place of its group:
+//! from the front anew, group by group, and each new one takes the place of its group
+//! ([`Cleaning::carry_out`]):
 //!
 //! 1. The new segment is written and synced under the suffix `.cleaned`; its indexes become `.swap`.
 //! 2. Its batches become `.swap` ([`Log::swap_in`]). Once the directory is synced, that counts: the
 //!    next start lets it take its place, whatever else is there.
-//! 3. The old segments become `.deleted`, its indexes get their names ([`Log::settle_swap`]).
-//! 4. Last, its batches get their name ([`Log::finish_swap`]).
+//! 3. They get their name, in the place of the old ones that have it ([`Log::place_swap`]). Were that
+//!    rename torn apart, the old segments would be there as before.
+//! 4. The other old segments become `.deleted` ([`Log::settle_swap`]).
+//! 5. Last, its indexes get their names ([`Log::finish_swap`]): until then they say that others may
+//!    be there still.
 //!
 //! The directory is synced after each of them, for a crash may forget any rename and keep a later
 //! one. The last batch of a segment stays, if only as an empty one, so that a segment says itself
@@ -27,7 +31,7 @@ use map::OffsetMap;
 use markers::Transactions;
 pub use plan::Dirtiness;
 use plan::{Sealed, dirtiness, group};
-pub use run::{Cleaning, Pace};
+pub use run::{Cleaning, Keeper, Pace};
 pub use swap::Cleaned;
 pub(crate) use swap::settle_leftovers;
 
@@ -41,7 +45,7 @@ use super::LogDir;
 impl<D: Disk> Log<D> {
     /// Everything below was cleaned, says the checkpoint ([`LogDir::save_cleaner_offsets`]).
     pub fn set_cleaned_to(&mut self, offset: Offset) {
-        self.cleaned_to = offset;
+        self.cleaned_to = offset.min(self.log_end);
     }
 
     /// Everything below was cleaned.
@@ -56,9 +60,15 @@ impl<D: Disk> Log<D> {
         now: Timestamp,
     ) -> Result<Dirtiness, LogError> {
         self.durability.check_online()?;
-        let stable = self.last_stable_offset(high_watermark);
+        let stable = self.cleanable(high_watermark);
         let sealed = self.sealed()?;
         Ok(dirtiness(&sealed, &self.config, self.cleaned_to, stable, now))
+    }
+
+    /// Up to where it may be cleaned: what is decided, and durable. Were a record removed for a later
+    /// one that is not synced, a power loss would take both.
+    fn cleanable(&mut self, high_watermark: Offset) -> Offset {
+        self.last_stable_offset(high_watermark).min(self.recovery_point())
     }
 
     /// All segments but the last. Times that nobody asks for are left out.

@@ -12,7 +12,7 @@ use crate::log::producers::LastRecord;
 use crate::log::scan::{FAR, Stop, Walk};
 use crate::log::segment::Segment;
 use crate::log::transactions::{Aborted, Marker};
-use crate::log::{Log, LogConfig, LogError, names};
+use crate::log::{Log, LogConfig, LogError, Retired, names};
 use crate::wire::batch::{self, BatchError, BatchHeader};
 
 /// Bytes that are written at a time.
@@ -22,6 +22,14 @@ const CHUNK: usize = 1 << 20;
 pub trait Pace: Send {
     /// So many bytes were read or written: waits until it may go on.
     fn spent(&mut self, bytes: u64) -> impl Future<Output = ()> + Send;
+}
+
+/// Who has the log that is cleaned, and lends it for a step.
+pub trait Keeper<D: Disk> {
+    /// Lends it; `None` when it is gone.
+    fn lend<T>(&self, step: impl FnOnce(&mut Log<D>) -> T) -> Option<T>;
+    /// Has files removed, once nobody reads them any more.
+    fn retire(&self, retired: Retired);
 }
 
 /// One cleaning of one log, which may be used meanwhile.
@@ -60,7 +68,7 @@ impl<D: Disk> Log<D> {
         (memory, load): (usize, f64),
     ) -> Result<Option<Cleaning<D>>, LogError> {
         self.durability.check_online()?;
-        let stable = self.last_stable_offset(high_watermark);
+        let stable = self.cleanable(high_watermark);
         let sealed = self.sealed()?;
         let dirty = dirtiness(&sealed, &self.config, self.cleaned_to, stable, now);
         if dirty.dirty == 0 {
@@ -91,6 +99,35 @@ impl<D: Disk> Log<D> {
 }
 
 impl<D: Disk> Cleaning<D> {
+    /// Cleans all of it, step by step. Says up to where the log is clean; `None` when it is gone, or
+    /// was cut meanwhile.
+    pub async fn carry_out(
+        &mut self,
+        keeper: &impl Keeper<D>,
+        pace: &mut impl Pace,
+    ) -> Result<Option<Offset>, LogError> {
+        self.read_keys(pace).await?;
+        while let Some(mut cleaned) = self.clean_next(pace).await? {
+            if keeper.lend(|log| log.swap_in(&mut cleaned)).transpose()? != Some(true) {
+                return Ok(None);
+            }
+            self.sync_names().await?;
+            keeper.lend(|log| log.place_swap(&cleaned)).transpose()?;
+            self.sync_names().await?;
+            let retired = keeper.lend(|log| log.settle_swap(&mut cleaned)).transpose()?;
+            let Some(retired) = retired else { return Ok(None) };
+            keeper.retire(retired);
+            self.sync_names().await?;
+            keeper.lend(|log| log.finish_swap(&cleaned)).transpose()?;
+            self.sync_names().await?;
+        }
+        let until = self.until();
+        Ok(keeper.lend(|log| {
+            log.cleaned(until);
+            log.cleaned_to()
+        }))
+    }
+
     /// Where the log will be clean up to: known once the keys were read.
     pub fn until(&self) -> Offset {
         self.latest.latest().next().max(self.dirty.from)
@@ -176,9 +213,11 @@ impl<D: Disk> Cleaning<D> {
         let mut segment =
             Segment::create_with(&self.disk, &self.dir, first, suffix, &self.config, self.now)?;
         let mut has_aborted = false;
+        // The last batch of all, which says how far the new segment reaches.
+        let last = range.clone().rfind(|index| self.parts[*index].sealed.bytes > 0);
         for index in range.clone() {
             has_aborted |= self.parts[index].has_aborted;
-            self.clean_part(index, index + 1 == range.end, &mut segment, pace).await?;
+            self.clean_part(index, Some(index) == last, &mut segment, pace).await?;
         }
         segment.seal();
         let kept = self.transactions.take_kept();

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::base::Offset;
 use crate::io::{Disk, File, Open};
 use crate::log::names::{self, Kind};
-use crate::log::scan::{NEAR, Walk};
+use crate::log::scan::{NEAR, Stop, Walk};
 use crate::log::segment::Segment;
 use crate::log::{Log, LogError, Retired};
 
@@ -33,7 +33,7 @@ impl<D: Disk> Cleaned<D> {
 impl<D: Disk> Log<D> {
     /// Puts a cleaned segment in the place of those that it was made of. `false`: the log has
     /// changed there since, and the segment is of no use. Sync the names, then
-    /// [`Log::settle_swap`].
+    /// [`Log::place_swap`].
     pub fn swap_in(&mut self, cleaned: &mut Cleaned<D>) -> Result<bool, LogError> {
         self.durability.check_online()?;
         let Some(mut segment) = cleaned.segment.take() else { return Ok(false) };
@@ -58,29 +58,40 @@ impl<D: Disk> Log<D> {
         Ok(true)
     }
 
-    /// The swap is durable: the old files give way, and the new indexes get their names. Sync the
-    /// names, then [`Log::finish_swap`]; the files are for removal.
+    /// The swap is durable: the new batches get their name, in the place of the old ones that have
+    /// it. Sync the names, then [`Log::settle_swap`].
+    pub fn place_swap(&mut self, cleaned: &Cleaned<D>) -> Result<(), LogError> {
+        self.durability.check_online()?;
+        self.durability.names_changed();
+        if let Some(segment) = self.swapped(cleaned.base) {
+            let placed = segment.rename_log("");
+            self.or_offline(placed)?;
+        }
+        Ok(())
+    }
+
+    /// The other old files give way. Sync the names, then [`Log::finish_swap`]; the files are for
+    /// removal.
     pub fn settle_swap(&mut self, cleaned: &mut Cleaned<D>) -> Result<Retired, LogError> {
         self.durability.check_online()?;
         self.durability.names_changed();
         let mut retired = Retired::default();
         for old in cleaned.old.drain(..) {
-            let taken = old.take_out();
-            retired.files.extend(self.or_offline(taken)?);
-        }
-        if let Some(segment) = self.swapped(cleaned.base) {
-            let placed = segment.rename_indexes("");
-            self.or_offline(placed)?;
+            // Where there is one, it has these names: the new one, or, after a cut, what came then.
+            if !self.segments.contains_key(&old.base) {
+                let taken = old.take_out();
+                retired.files.extend(self.or_offline(taken)?);
+            }
         }
         Ok(retired)
     }
 
-    /// The new batches get their name. Sync the names once more.
+    /// The new indexes get their names, which says that all is done. Sync the names once more.
     pub fn finish_swap(&mut self, cleaned: &Cleaned<D>) -> Result<(), LogError> {
         self.durability.check_online()?;
         self.durability.names_changed();
         if let Some(segment) = self.swapped(cleaned.base) {
-            let placed = segment.rename_log("");
+            let placed = segment.rename_indexes("");
             self.or_offline(placed)?;
         }
         Ok(())
@@ -94,83 +105,108 @@ impl<D: Disk> Log<D> {
     /// The segment that was swapped in, if it is still there: retention or a cut may have taken it.
     fn swapped(&mut self, base: Offset) -> Option<&mut Segment<D>> {
         let segment = self.segments.get_mut(&base).map(Box::as_mut);
-        segment.filter(|segment| segment.path.extension().is_some_and(|e| e == "swap"))
+        segment.filter(|segment| segment.index_suffix == names::SWAP)
     }
 }
 
+/// A swap that a crash cut short.
+struct Pending {
+    /// Its batches have no other name yet: that name counts, for they were synced before they got it.
+    unplaced: bool,
+    /// Segments that it takes the place of, besides that of its name.
+    covered: Vec<Offset>,
+}
+
 /// Brings swaps that a crash cut short to their end, and removes what was not finished before the
-/// swap counted. Only a `.log.swap` counts: it was synced, with its indexes, before it got that
-/// name.
+/// swap counted. An `.index.swap` says that there may be one: then the batches of that name are the
+/// new ones, and reach over others, or they are the old ones, and don't.
 pub(crate) async fn settle_leftovers<D: Disk>(disk: &D, dir: &Path) -> Result<(), LogError> {
     let entries = disk.list(dir).map_err(LogError::io("list", dir))?;
-    let (mut logs, mut swaps) = (BTreeSet::new(), BTreeMap::new());
-    let mut other_swaps = Vec::new();
+    let (mut logs, mut unplaced) = (BTreeSet::new(), BTreeSet::new());
+    let (mut bases, mut indexes) = (BTreeSet::new(), Vec::new());
     for entry in entries.iter().filter(|entry| !entry.is_dir) {
-        match names::unswapped(&entry.name).map(names::kind) {
-            Some(Kind::Log(base)) => {
-                let end = end_of(disk, &dir.join(&entry.name), base)?;
-                swaps.insert(base, end);
+        match (names::unswapped(&entry.name).map(names::kind), names::kind(&entry.name)) {
+            (Some(Kind::Log(base)), _) => {
+                unplaced.insert(base);
+                bases.insert(base);
             }
-            Some(_) => other_swaps.push(entry.name.as_str()),
-            None => {
-                if let Kind::Log(base) = names::kind(&entry.name) {
-                    logs.insert(base);
+            (Some(kind), _) => {
+                if let Kind::Index(base) = kind {
+                    bases.insert(base);
                 }
+                indexes.push((kind, entry.name.as_str()));
             }
+            (None, Kind::Log(base)) => drop(logs.insert(base)),
+            _ => {}
         }
     }
-    if swaps.is_empty() && other_swaps.is_empty() {
+    if bases.is_empty() && indexes.is_empty() {
         return Ok(());
     }
-    for (base, end) in &swaps {
-        for old in logs.range(base.next()..*end) {
-            remove(disk, &names::index(dir, *old))?;
-            remove(disk, &names::time_index(dir, *old))?;
-            remove(disk, &names::transaction_index(dir, *old))?;
-            remove(disk, &names::log(dir, *old))?;
-        }
-        // The old one of the same base may have left indexes that say nothing of the new batches.
-        for index in [names::index(dir, *base), names::time_index(dir, *base)] {
-            remove(disk, &index)?;
-        }
+    let mut pending = BTreeMap::new();
+    for base in bases.into_iter().filter(|base| unplaced.contains(base) || logs.contains(base)) {
+        let (place, unplaced) = (names::log(dir, base), unplaced.contains(&base));
+        let path = if unplaced { names::with_suffix(&place, names::SWAP) } else { place };
+        // Kafka's cleaner may leave an empty one, which reaches nowhere.
+        let end = end_of(disk, &path, base)?.max(base.next());
+        let covered = logs.range(base.next()..end).copied().collect();
+        pending.insert(base, Pending { unplaced, covered });
     }
-    for name in other_swaps {
-        let path = dir.join(name);
-        let place = names::unswapped(name).filter(|name| match names::kind(name) {
-            Kind::Index(base) | Kind::TimeIndex(base) | Kind::TransactionIndex(base) => {
-                swaps.contains_key(&base)
-            }
-            _ => false,
-        });
-        match place {
-            Some(name) => {
-                disk.rename(&path, &dir.join(name)).map_err(LogError::io("rename", &path))?;
-            }
-            None => remove(disk, &path)?,
-        }
-    }
-    disk.sync_dir(dir).await.map_err(LogError::io("sync", dir))?;
-    for base in swaps.keys() {
+    finish(disk, dir, &pending, &indexes).await
+}
+
+/// As a cleaner does, with a sync of the names after each step.
+async fn finish<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    pending: &BTreeMap<Offset, Pending>,
+    indexes: &[(Kind, &str)],
+) -> Result<(), LogError> {
+    let sync = || async { disk.sync_dir(dir).await.map_err(LogError::io("sync", dir)) };
+    for (base, _) in pending.iter().filter(|(_, swap)| swap.unplaced) {
         let to = names::log(dir, *base);
         let from = names::with_suffix(&to, names::SWAP);
         tracing::info!(segment = %to.display(), "a cleaned segment takes its place");
         disk.rename(&from, &to).map_err(LogError::io("rename", &from))?;
     }
-    disk.sync_dir(dir).await.map_err(LogError::io("sync", dir))
+    sync().await?;
+    for (base, swap) in pending {
+        // They say nothing of the new batches, and can be built anew; of aborted transactions the
+        // old ones say no less than the new.
+        remove(disk, &names::index(dir, *base))?;
+        remove(disk, &names::time_index(dir, *base))?;
+        let (to, name) = (names::transaction_index(dir, *base), Kind::TransactionIndex(*base));
+        let from = names::with_suffix(&to, names::SWAP);
+        if (swap.unplaced || !swap.covered.is_empty()) && indexes.iter().any(|(k, _)| *k == name) {
+            disk.rename(&from, &to).map_err(LogError::io("rename", &from))?;
+        }
+    }
+    sync().await?;
+    for old in pending.values().flat_map(|swap| &swap.covered) {
+        remove(disk, &names::index(dir, *old))?;
+        remove(disk, &names::time_index(dir, *old))?;
+        remove(disk, &names::transaction_index(dir, *old))?;
+        remove(disk, &names::log(dir, *old))?;
+    }
+    sync().await?;
+    for (_, name) in indexes {
+        remove(disk, &dir.join(name))?;
+    }
+    sync().await
 }
 
-/// The offset after a segment's last batch.
+/// The offset after a segment's last good batch.
 fn end_of<D: Disk>(disk: &D, path: &Path, base: Offset) -> Result<Offset, LogError> {
     let file = disk.open(path, Open::Existing).map_err(LogError::io("open", path))?;
     let size = file.len().map_err(LogError::io("measure", path))?;
     let mut walk = Walk::new(&file, path, 0, size, NEAR);
     let mut end = base;
     loop {
-        let at = walk.position();
         match walk.next() {
             Ok(Some((_, header))) => end = header.next_offset(),
-            Ok(None) => return Ok(end),
-            Err(stop) => return Err(stop.into_error(path, at, end)),
+            // Whoever opens the segment finds that out.
+            Ok(None) | Err(Stop::Bad(_)) => return Ok(end),
+            Err(Stop::Log(error)) => return Err(error),
         }
     }
 }

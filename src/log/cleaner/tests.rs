@@ -14,7 +14,7 @@ use crate::log::testing::{
     Headlong, Home, NOW, RealLog, batch_of, clean, flush, keyed, lead, read_all, records_of, tiny,
 };
 use crate::log::{Cleaning, LogConfig, Recovery};
-use crate::wire::batch::{BatchBuilder, Record};
+use crate::wire::batch::{BatchBuilder, BatchHeader, Record};
 
 const DAY: i64 = 86_400_000;
 const ROOMY: usize = 1 << 16;
@@ -104,6 +104,7 @@ async fn what_is_not_committed_is_not_cleaned() {
     for value in [b"1", b"2", b"3"] {
         write(&mut log, b"a", Some(value));
     }
+    flush(&mut log).await;
     let dirty =
         |log: &mut RealLog, high_watermark| log.dirtiness(Offset(high_watermark), NOW).unwrap();
     assert!(!dirty(&mut log, 0).is_due(&compacting()));
@@ -111,6 +112,41 @@ async fn what_is_not_committed_is_not_cleaned() {
     let mut cleaning = log.cleaning(Offset(2), NOW, (ROOMY, 0.9)).unwrap().unwrap();
     cleaning.read_keys(&mut Headlong).await.unwrap();
     assert_eq!(cleaning.until(), Offset(2), "the third is not known to it");
+}
+
+#[tokio::test]
+async fn what_a_power_loss_may_take_makes_nothing_old() {
+    let home = Home::new(compacting());
+    let mut log = home.open().await;
+    write(&mut log, b"ab", Some(b"1"));
+    flush(&mut log).await;
+    write(&mut log, b"a", Some(b"2"));
+    write(&mut log, b"b", None);
+    assert_eq!(log.dirtiness(log.log_end(), NOW).unwrap().until, Offset(2));
+    let end = log.log_end();
+    let mut cleaning = log.cleaning(end, NOW, (ROOMY, 0.9)).unwrap().unwrap();
+    cleaning.read_keys(&mut Headlong).await.unwrap();
+    assert_eq!(cleaning.until(), Offset(2), "what supersedes it is not synced");
+    flush(&mut log).await;
+    assert_eq!(log.dirtiness(log.log_end(), NOW).unwrap().until, Offset(4));
+}
+
+#[tokio::test]
+async fn an_empty_segment_behind_what_is_cleaned_does_not_hide_where_that_ends() {
+    let home = Home::new(compacting());
+    let mut log = home.open().await;
+    write(&mut log, b"ab", Some(b"1"));
+    write(&mut log, b"ab", Some(b"2"));
+    log.close().await.unwrap();
+    // As Kafka leaves a segment of which everything was superseded.
+    fs::write(home.file(&names(&home, ".log")[1]), b"").unwrap();
+    let mut log = home.reopen().await;
+    let large = vec![b'3'; 900];
+    write(&mut log, b"a", Some(&large));
+    write(&mut log, b"b", Some(&large));
+    clean(&mut log, NOW, ROOMY).await;
+    let left = BatchHeader::parse(&fs::read(home.file(&names(&home, ".log")[0])).unwrap()).unwrap();
+    assert_eq!((left.count, left.next_offset()), (0, Offset(2)), "it still says where it ended");
 }
 
 #[tokio::test]
@@ -248,6 +284,7 @@ async fn an_open_transaction_holds_the_cleaner_back_and_its_abort_is_found_again
     lead(&mut log, transactional(Some(b'x'), None), 1);
     log.roll(log.log_end(), NOW).unwrap();
     write(&mut log, b"a", Some(b"2"));
+    flush(&mut log).await;
     assert_eq!(log.last_stable_offset(Offset(3)), Offset(1));
     assert_eq!(log.dirtiness(Offset(3), NOW).unwrap().until, Offset(1));
     let mut marker = transactional(None, Some(0));
@@ -281,7 +318,38 @@ async fn a_log_that_was_cut_meanwhile_keeps_what_it_has() {
     assert!(names(&home, ".cleaned").is_empty() && names(&home, ".swap").is_empty());
 }
 
+#[tokio::test]
+async fn a_log_that_was_cut_in_the_middle_of_a_swap_keeps_what_came_after() {
+    for steps in 0..4 {
+        let home = Home::new(compacting());
+        let mut log = home.open().await;
+        write(&mut log, b"abcd", Some(b"1"));
+        write(&mut log, b"ab", Some(b"2"));
+        write(&mut log, b"ab", Some(b"3"));
+        let mut cleaning = begun(&mut log).await;
+        let mut cleaned = cleaning.clean_next(&mut Headlong).await.unwrap().unwrap();
+        assert!(log.swap_in(&mut cleaned).unwrap());
+        let mut go_on = |log: &mut RealLog, step| match step {
+            0 => log.place_swap(&cleaned).unwrap(),
+            1 => log.settle_swap(&mut cleaned).unwrap().remove(&RealDisk),
+            _ => log.finish_swap(&cleaned).unwrap(),
+        };
+        (0..steps).for_each(|step| go_on(&mut log, step));
+        log.truncate_to(Offset(0)).unwrap();
+        write(&mut log, b"efgh", Some(b"4"));
+        write(&mut log, b"ef", Some(b"5"));
+        let after = records_of(&log);
+        (steps..3).for_each(|step| go_on(&mut log, step));
+        log.cleaned(cleaning.until());
+        assert_eq!(records_of(&log), after);
+        drop(log);
+        let (log, report) = home.try_open(Recovery::default()).await.unwrap();
+        assert_eq!((records_of(&log), report.bytes_cut), (after, 0), "cut after {steps} steps");
+    }
+}
+
 async fn begun(log: &mut RealLog) -> Cleaning<RealDisk> {
+    flush(log).await;
     let mut cleaning = log.cleaning(log.log_end(), NOW, (ROOMY, 0.9)).unwrap().unwrap();
     cleaning.read_keys(&mut Headlong).await.unwrap();
     cleaning
@@ -302,9 +370,12 @@ async fn interrupted(home: &Home, steps: usize) -> (Vec<Record>, Vec<Record>) {
         assert!(log.swap_in(&mut cleaned).unwrap());
     }
     if steps > 1 {
-        let _retired = log.settle_swap(&mut cleaned).unwrap();
+        log.place_swap(&cleaned).unwrap();
     }
     if steps > 2 {
+        let _retired = log.settle_swap(&mut cleaned).unwrap();
+    }
+    if steps > 3 {
         log.finish_swap(&cleaned).unwrap();
     }
     let after: Vec<Record> =
@@ -314,7 +385,7 @@ async fn interrupted(home: &Home, steps: usize) -> (Vec<Record>, Vec<Record>) {
 
 #[tokio::test]
 async fn a_swap_that_a_crash_cuts_short_is_undone_before_it_counts_and_finished_after() {
-    for steps in 0..=3 {
+    for steps in 0..=4 {
         let home = Home::new(compacting());
         let (before, after) = interrupted(&home, steps).await;
         let mut log = home.open().await;
@@ -327,6 +398,22 @@ async fn a_swap_that_a_crash_cuts_short_is_undone_before_it_counts_and_finished_
         assert!(litter.is_empty(), "{steps} steps: {litter:?}");
         assert!(!lead(&mut log, keyed(&[(b'f', None)], Compression::None, NOW), 2).duplicate);
     }
+}
+
+#[tokio::test]
+async fn a_swap_in_which_kafkas_cleaner_left_nothing_is_finished_too() {
+    let home = Home::new(compacting());
+    let mut log = home.open().await;
+    write(&mut log, b"ab", Some(b"1"));
+    write(&mut log, b"ab", Some(b"2"));
+    let after = records_of(&log).split_off(2);
+    flush(&mut log).await;
+    drop(log);
+    fs::write(home.file("00000000000000000000.log.swap"), b"").unwrap();
+    let recovery = Recovery { recovery_point: Offset(4), ..Recovery::default() };
+    let log = home.try_open(recovery).await.unwrap().0;
+    assert_eq!((records_of(&log), log.log_start()), (after, Offset(0)));
+    assert!(names(&home, ".swap").is_empty());
 }
 
 /// Once the new segment counts, a power loss may keep any of the renames that follow.

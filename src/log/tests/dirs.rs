@@ -147,3 +147,27 @@ async fn an_older_recovery_point_never_replaces_a_newer_one() {
     let (_, found) = open(&home).await;
     assert_eq!(found.recovery(&partition).recovery_point, Offset(6));
 }
+
+#[tokio::test]
+async fn a_log_is_not_called_clean_beyond_what_was_synced() {
+    let home = tempfile::tempdir().unwrap();
+    let partition = TopicPartition::new("orders", 2);
+    let (dir, found) = open(&home).await;
+    let mut log = open_log(&dir, &found, &partition).await;
+    let clean = BTreeMap::from([(partition.clone(), Offset(12))]);
+    let saved = || fs::read_to_string(dir.path().join("cleaner-offset-checkpoint")).unwrap();
+    dir.save_cleaner_offsets(&clean).await.unwrap();
+    assert_eq!(saved(), "0\n1\norders 2 0\n");
+    fill(&mut log, 5, 3, 1);
+    crate::log::testing::flush(&mut log).await;
+    let mark = log.mark_recovery_point();
+    dir.save_recovery_points(&BTreeMap::from([(partition.clone(), mark)])).await.unwrap();
+    dir.save_cleaner_offsets(&clean).await.unwrap();
+    assert_eq!(saved(), "0\n1\norders 2 12\n");
+    log.recovery_point_saved(&mark);
+    // What takes the place of what is cut was never cleaned.
+    assert!(log.truncate_to(Offset(6)).is_err(), "the checkpoints come first");
+    let mark = log.mark_recovery_point();
+    dir.save_recovery_points(&BTreeMap::from([(partition.clone(), mark)])).await.unwrap();
+    assert_eq!(saved(), "0\n1\norders 2 6\n");
+}

@@ -28,6 +28,8 @@ enum Step {
     StartAnew { ahead: i64 },
     /// What is below a share of the log may not be read any more.
     AdvanceStart { share: u8 },
+    /// Old segments go, so that the others have at least so many bytes.
+    Expire { keep: u64 },
     /// Everything is synced; the checkpoint may be saved, too.
     Flush { save: bool },
     /// The process ends in order and starts again.
@@ -52,6 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => any::<u8>().prop_map(|share| Step::Truncate { share }),
         1 => (0..9i64).prop_map(|ahead| Step::StartAnew { ahead }),
         1 => any::<u8>().prop_map(|share| Step::AdvanceStart { share }),
+        2 => (0..4000u64).prop_map(|keep| Step::Expire { keep }),
         2 => any::<bool>().prop_map(|save| Step::Flush { save }),
         2 => Just(Step::Restart),
         3 => (0..90usize).prop_map(|torn| Step::Crash { torn }),
@@ -184,6 +187,7 @@ impl Bench {
                     self.model.advance(to);
                 }
             }
+            Step::Expire { keep } => self.expire(keep),
             Step::Flush { save } => {
                 let log = self.log();
                 let plan = log.flush_plan();
@@ -220,6 +224,24 @@ impl Bench {
     fn share(&self, share: u8) -> i64 {
         let (start, end) = (self.model.start, self.model.end);
         start + (end - start) * i64::from(share) / 255
+    }
+
+    /// As many of the oldest segments go as may, and no record above.
+    fn expire(&mut self, keep: u64) {
+        let end = Offset(self.model.end);
+        let log = self.log.as_mut().unwrap();
+        log.set_config(LogConfig { retention_bytes: Some(keep), ..config() });
+        let mut ends: Vec<Offset> = log.segment_bases().skip(1).collect();
+        ends.push(end);
+        let before = log.log_start();
+        let Some((start, _)) = log.expire(end, NOW).unwrap() else { return };
+        assert!(start > before && ends.contains(&start) || start == before, "{start} of {ends:?}");
+        assert!(log.log_end() == end && start <= end);
+        // The start is saved: every opening is told of it.
+        log.retire_segments(start).unwrap().remove(&crate::io::real::RealDisk);
+        let first = log.segment_bases().next().unwrap();
+        assert!(first <= start && log.size() >= keep.min(log.size()));
+        self.model.advance(start.0);
     }
 
     fn lead(&mut self, mut bytes: BytesMut) {
@@ -292,7 +314,7 @@ impl Bench {
     async fn open(&mut self, clean: bool) {
         let recovery_point = self.saved;
         let log_start = Offset(self.model.start);
-        let recovery = Recovery { recovery_point, clean, log_start };
+        let recovery = Recovery { recovery_point, clean, log_start, ..Recovery::default() };
         let (log, report) = self.home.try_open(recovery).await.unwrap();
         assert!(!report.shorter_than_synced);
         self.log = Some(log);

@@ -7,7 +7,7 @@ use crate::log::testing::{Home, batch, fill, flush, lead, read_all, tiny};
 use crate::log::{LogConfig, LogError, Recovery};
 
 fn crashed(recovery_point: i64) -> Recovery {
-    Recovery { recovery_point: Offset(recovery_point), clean: false, log_start: Offset(0) }
+    Recovery { recovery_point: Offset(recovery_point), ..Recovery::default() }
 }
 
 #[tokio::test]

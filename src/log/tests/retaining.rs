@@ -73,7 +73,7 @@ async fn when_all_segments_are_due_a_new_one_begins_and_offsets_go_on() {
 async fn a_deletion_that_a_crash_cut_short_leaves_no_hole() {
     // Which of the renames were forgotten is up to the file system: any of the two old segments
     // may still be there, alone or with the other.
-    for forgotten in 0..4 {
+    for (forgotten, recovery_point) in (0..4).flat_map(|kept| [(kept, 0), (kept, 3), (kept, 8)]) {
         let (home, mut log) = aged(keeping(1500)).await;
         let (start, _) = log.expire(Offset(8), Timestamp(NOW.0 + 2501)).unwrap().unwrap();
         let kept: Vec<_> = (0..2).filter(|index| forgotten & 1 << index != 0).collect();
@@ -87,12 +87,29 @@ async fn a_deletion_that_a_crash_cut_short_leaves_no_hole() {
         for (path, bytes) in before {
             fs::write(path, bytes).unwrap();
         }
-        let saved = Recovery { log_start: start, recovery_point: Offset(8), clean: false };
+        let recovery_point = Offset(recovery_point);
+        let saved = Recovery { log_start: start, recovery_point, ..Recovery::default() };
         let (log, _) = home.try_open(saved).await.unwrap();
         assert_eq!((log.log_start(), log.log_end()), (start, Offset(8)), "kept {kept:?}");
         let first = log.segment_bases().next();
         assert_eq!(first, Some(start), "what lies below the start is gone for good");
         assert!(names(&home, ".deleted").is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_on_request_that_a_crash_took_back_leaves_the_epochs_of_what_is_there_again() {
+    let (home, mut log) = aged(keeping(1500)).await;
+    fill(&mut log, 2, 1, 3);
+    let before = log.epochs().clone();
+    assert!(log.advance_log_start(Offset(9)));
+    log.save_epochs().await.unwrap();
+    drop(log);
+    for recovery_point in [0, 4, 10] {
+        let recovery_point = Offset(recovery_point);
+        let recovery = Recovery { recovery_point, ..Recovery::default() };
+        let (log, _) = home.try_open(recovery).await.unwrap();
+        assert_eq!((log.log_start(), log.epochs()), (Offset(0), &before));
     }
 }
 

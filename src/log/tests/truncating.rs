@@ -73,7 +73,7 @@ async fn what_the_checkpoint_said_at_the_start_counts_as_saved() {
     let mut log = home.open().await;
     fill(&mut log, 20, 3, 2);
     log.close().await.unwrap();
-    let recovery = Recovery { clean: true, recovery_point: Offset(45), log_start: Offset(0) };
+    let recovery = Recovery { clean: true, recovery_point: Offset(45), ..Recovery::default() };
     let (mut log, _) = home.try_open(recovery).await.unwrap();
     assert!(log.truncate_to(Offset(42)).is_err());
     assert!(log.truncate_to(Offset(48)).is_ok());
