@@ -275,15 +275,10 @@ fn what_was_written_here_is_read_by_kafkas_tool_without_complaint() {
     check(&server.data());
 }
 
-/// What Kafka's tool says of its own logs, too: a segment above 0 follows -1; and the index of a
-/// log that is never closed, as the metadata log here, has room of zeros, the first of which it
-/// takes for an entry.
+/// What Kafka's tool says of its own logs, too: a segment above 0 follows -1.
 fn is_expected(line: &str) -> bool {
     line.starts_with("Non-consecutive offsets in")
         || line.trim_start().starts_with("-1 is followed by")
-        || line.contains("__cluster_metadata-0/00000000000000000000.")
-        || ["  Index offset: 0, log offset: 1", "Indexed offset: 0, found log offset: 1"]
-            .contains(&line)
 }
 
 /// The directory shows all that it is meant to.

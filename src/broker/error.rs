@@ -42,6 +42,9 @@ pub enum NodeError {
     /// A write or sync failed in the only directory.
     #[error("the storage failed; see the log for which file")]
     StorageLost,
+    /// It has closed its metadata log, and is about to end.
+    #[error("this node is ending; ask again when it is back")]
+    Ended,
     /// A data directory that this node may not use.
     #[error(transparent)]
     Dir(#[from] DirError),

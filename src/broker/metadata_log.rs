@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::context::Broker;
+use super::controller::ControllerShell;
 use super::error::NodeError;
 use crate::base::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use crate::controller::{Change, Image, Record};
@@ -33,11 +35,56 @@ pub(crate) fn partition() -> TopicPartition {
     TopicPartition::new(TOPIC, 0)
 }
 
+/// A broker's copy of the metadata log; nothing once it is closed.
+pub(crate) struct MetadataCopy<W: World>(Mutex<Option<Log<W::Disk>>>);
+
+impl<W: World> MetadataCopy<W> {
+    pub(crate) fn new(log: Log<W::Disk>) -> Self {
+        Self(Mutex::new(Some(log)))
+    }
+
+    fn log(&self) -> Result<MappedMutexGuard<'_, Log<W::Disk>>, NodeError> {
+        MutexGuard::try_map(self.0.lock(), Option::as_mut).map_err(|_| NodeError::Ended)
+    }
+
+    /// What it says.
+    pub(crate) fn image(&self) -> Result<Image, NodeError> {
+        image_of(&*self.log()?)
+    }
+
+    async fn close(&self) -> Result<(), NodeError> {
+        let log = self.0.lock().take();
+        if let Some(log) = log {
+            log.close().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a node has the metadata log.
+pub(crate) enum Metadata<W: World> {
+    /// It is a controller.
+    Controllers(Arc<ControllerShell<W>>),
+    /// It is a broker only.
+    Copy(Arc<MetadataCopy<W>>),
+}
+
+impl<W: World> Metadata<W> {
+    /// Closes it at a clean stop: from here on nothing new is heard. Kafka's own metadata log is
+    /// opened as after a crash all the same (`KafkaRaftLog`), and so is this one.
+    pub(crate) async fn close(&self) -> Result<(), NodeError> {
+        match self {
+            Self::Controllers(shell) => shell.close().await,
+            Self::Copy(copy) => copy.close().await,
+        }
+    }
+}
+
 /// The follower of the metadata log in a broker.
 pub(crate) struct MetadataFollower<W: World> {
     broker: Arc<Broker<W>>,
     /// A node that is a controller too has the log already; a copy would be in its way.
-    copy: Option<Log<W::Disk>>,
+    copy: Option<Arc<MetadataCopy<W>>>,
     image: Image,
     next: Offset,
     last_epoch: LeaderEpoch,
@@ -50,7 +97,7 @@ impl<W: World> MetadataFollower<W> {
     /// Begins with what the copy holds. Only committed records are ever fetched, so all of it is.
     pub(crate) fn new(
         broker: Arc<Broker<W>>,
-        copy: Option<Log<W::Disk>>,
+        copy: Option<Arc<MetadataCopy<W>>>,
     ) -> Result<Self, NodeError> {
         let mut follower = Self {
             broker,
@@ -60,8 +107,8 @@ impl<W: World> MetadataFollower<W> {
             last_epoch: LeaderEpoch::NONE,
             in_charge: false,
         };
-        if let Some(log) = &copy {
-            for bytes in read_all(log)? {
+        if let Some(copy) = &copy {
+            for bytes in read_all(&*copy.log()?)? {
                 follower.replay(&bytes)?;
             }
         }
@@ -138,8 +185,9 @@ impl<W: World> MetadataFollower<W> {
             return Ok(None);
         };
         let changes = self.replay(&records)?;
-        if let Some(copy) = &mut self.copy {
-            let appended = copy.append_as_follower(&records, self.broker.world.wall_clock());
+        if let Some(copy) = &self.copy {
+            let now = self.broker.world.wall_clock();
+            let appended = copy.log()?.append_as_follower(&records, now);
             if let Err(error) = appended {
                 return Err(self.broken(&error.to_string()));
             }
@@ -188,7 +236,7 @@ impl<W: World> MetadataFollower<W> {
 }
 
 /// What a copy of the metadata log says.
-pub(crate) fn image_of<D: crate::io::Disk>(copy: &Log<D>) -> Result<Image, NodeError> {
+fn image_of<D: crate::io::Disk>(copy: &Log<D>) -> Result<Image, NodeError> {
     let (mut image, mut changes) = (Image::default(), Vec::new());
     for piece in read_all(copy)? {
         for found in batch::batches(&piece) {

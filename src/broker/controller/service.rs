@@ -57,8 +57,10 @@ impl<W: World> ControllerService<W> {
         match request.header.api_key {
             key::API_VERSIONS => respond(request, &api_versions::handle(Purpose::Controller)),
             key::FETCH => {
-                let (response, slices) = shell.fetch(decode::<FetchRequest>(request)?).await;
-                respond_with_slices(request, response, slices)
+                match shell.fetch(decode::<FetchRequest>(request)?).await {
+                    Ok((response, slices)) => respond_with_slices(request, response, slices),
+                    Err(error) => Ok(Reply::Close(error.to_string())),
+                }
             }
             key::BROKER_REGISTRATION => {
                 let body = decode::<BrokerRegistrationRequest>(request)?;
