@@ -18,7 +18,7 @@ use brokerquake::io::real::RealWorld;
 use brokerquake::io::{Address, World};
 use brokerquake::rpc::Connection;
 use brokerquake::sim::leap::{Leap, LeapWorld};
-use brokerquake::sim::{Boot, Engine, HostId, Link};
+use brokerquake::sim::{Boot, Engine, HostId, Link, TraceHash};
 use brokerquake::wire::batch::BatchBuilder;
 use brokerquake::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use brokerquake::wire::messages::{DescribeLogDirsRequest, ProduceRequest, ProduceResponse};
@@ -153,24 +153,29 @@ fn one_life<T>(life: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(life)
 }
 
+/// Produces what goes to one partition, and gives back its offset.
+async fn write<W: World>(world: &W, connection: &Connection<W>, request: &ProduceRequest) -> i64 {
+    let patience = world.now() + Duration::from_secs(10);
+    loop {
+        let answer = produce(world, connection, request).await;
+        let told = &answer.responses[0].partition_responses[0];
+        // UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER: it has not heard of the topic, or
+        // not taken up its role yet.
+        if matches!(told.error_code, 3 | 6) && world.now() < patience {
+            world.sleep_until(world.now() + Duration::from_millis(10)).await;
+            continue;
+        }
+        assert_eq!(told.error_code, 0);
+        return told.base_offset;
+    }
+}
+
 /// Writes a record to each of four partitions, and gives back their offsets.
 async fn write_to_all(world: &RealWorld, connection: &Connection<RealWorld>) -> Vec<i64> {
     let mut offsets = Vec::new();
     for index in 0..4 {
         let request = request("t", index, world.wall_clock());
-        let patience = world.now() + Duration::from_secs(10);
-        loop {
-            let answer = produce(world, connection, &request).await;
-            let told = &answer.responses[0].partition_responses[0];
-            // UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER: it has not heard of the topic, or
-            // not taken up its role yet.
-            if matches!(told.error_code, 3 | 6) && world.now() < patience {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            }
-            assert_eq!(told.error_code, 0);
-            break offsets.push(told.base_offset);
-        }
+        offsets.push(write(world, connection, &request).await);
     }
     offsets
 }
@@ -352,4 +357,60 @@ fn a_node_that_recovers_its_logs_says_how_far_it_is() {
     assert!(left.is_sorted_by(|a, b| a >= b), "{left:?}");
     assert!(heard.iter().any(|told| told.remaining_segments > 0 && told.remaining_bytes > 0));
     assert!(heard.iter().all(|told| told.remaining_segments <= 2), "two logs at a time");
+}
+
+/// A node whose cleaners are slow, with four dirty logs: how many logs are cleaned at a time at most,
+/// which of them are clean after a while, and the run's trace.
+fn logs_cleaned_at_a_time(threads: &'static str) -> (usize, String, TraceHash) {
+    let mut engine = Leap::new(Seed(1), Link::default());
+    let node: Boot<LeapWorld> = Arc::new(move |world| {
+        Box::pin(async move {
+            let (mut config, topics) = config(&[
+                ("log.cleaner.threads", threads),
+                ("log.cleaner.io.max.bytes.per.second", "30000"),
+                ("log.cleaner.backoff.ms", "100"),
+            ]);
+            config.log_dirs = vec!["/data".into()];
+            config.listeners = vec!["PLAINTEXT://b1:9092".into(), "CONTROLLER://b1:9093".into()];
+            let node = Node::start(world.clone(), config, topics).await.unwrap();
+            let compacted = [("cleanup.policy", "compact"), ("segment.bytes", "16384")];
+            let admin = admin(&world, "b1:9092").await;
+            admin.create_topic("t", 4, 1, &compacted).await.unwrap();
+            let (to, deadline) = (Address::new("b1", 9092), world.now() + Duration::from_secs(5));
+            let connection = Connection::open(&world, &to, "p", deadline).await.unwrap();
+            for round in 0..40 {
+                let mut request = request("t", round % 4, world.wall_clock());
+                let mut builder = BatchBuilder::new(Compression::None, world.wall_clock());
+                for key in 0..40u8 {
+                    builder.append(world.wall_clock(), Some(&[key]), Some(&[7; 100]), &[]);
+                }
+                request.topic_data[0].partition_data[0].records = Some(builder.finish_plain());
+                write(&world, &connection, &request).await;
+            }
+            node.run().await.unwrap();
+        })
+    });
+    let broker = engine.add_host("b1", node);
+    let mut most = 0;
+    for tick in 1..600 {
+        engine.run_until(Instant::from_millis(tick * 50));
+        let files = engine.disk(broker).files();
+        let dirs = files.iter().filter(|path| path.ends_with(".log.cleaned"));
+        let dirs: Vec<_> = dirs.map(|path| path.rsplit_once('/').unwrap().0).collect();
+        assert!(dirs.is_sorted_by(|a, b| a < b), "two are at work on one log: {dirs:?}");
+        most = most.max(dirs.len());
+    }
+    let clean = engine.disk(broker).peek("/data/cleaner-offset-checkpoint").unwrap_or_default();
+    (most, String::from_utf8(clean).unwrap(), engine.trace())
+}
+
+#[test]
+fn as_many_logs_are_cleaned_at_a_time_as_there_are_cleaners_and_none_by_two() {
+    let (alone, all, _) = logs_cleaned_at_a_time("1");
+    let (together, same, trace) = logs_cleaned_at_a_time("3");
+    assert_eq!((alone, together), (1, 3));
+    assert!(all.starts_with("0\n4\n"), "each is clean in the end: {all}");
+    assert_eq!(all, same);
+    assert_eq!(trace, logs_cleaned_at_a_time("3").2, "a run is the same each time");
+    assert_eq!(logs_cleaned_at_a_time("0").1, "", "nobody is there to do it");
 }

@@ -75,6 +75,7 @@ impl<W: World> Node<W> {
     ) -> Result<Self, NodeError> {
         let specs = listeners(&config).map_err(NodeError::Config)?;
         let voters = voters(&config).map_err(NodeError::Config)?;
+        cleanup::check(&config).map_err(NodeError::Config)?;
         if config.is_controller() && voters.iter().any(|(id, _)| id.0 != config.node_id) {
             return Err(NodeError::Config(
                 "`controller.quorum.voters` names several controllers; one is supported so far"
@@ -302,7 +303,7 @@ impl<W: World> Start<W> {
         self.world.spawn("expiry", upkeep::expire_producers(broker.clone()));
         self.world.spawn("retention", cleanup::expire(broker.clone()));
         self.world.spawn("log starts", cleanup::checkpoint_log_starts(broker.clone()));
-        self.world.spawn("cleaner", cleanup::compact(broker.clone()));
+        cleanup::compact(&broker);
         for listener in listeners {
             let service = Arc::new(BrokerService::new(broker.clone()));
             let serve = connection::serve(self.world.clone(), listener, service);
