@@ -5,6 +5,10 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
+mod storage {
+    pub mod old_readers;
+}
+
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -309,7 +309,7 @@ async fn a_sealed_segment_that_ends_early_is_no_gap_that_readers_step_over() {
 async fn whoever_watches_a_recovery_hears_of_every_segment_that_is_examined() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
-    fill(&mut log, 20, 3, 2);
+    fill(&mut log, 40, 3, 2);
     let bases: Vec<_> = log.segment_bases().collect();
     drop(log);
     assert!(bases.len() > 3, "{bases:?}");
