@@ -52,7 +52,9 @@ fn message(progress: &RecoveryProgress) -> String {
     let done = HumanBytes(progress.recovered_bytes);
     match progress.remaining_segments {
         0 => format!("{done} examined"),
-        1 => format!("{done} examined, 1 segment left with {}", HumanBytes(progress.remaining_bytes)),
+        1 => {
+            format!("{done} examined, 1 segment left with {}", HumanBytes(progress.remaining_bytes))
+        }
         left => {
             let bytes = HumanBytes(progress.remaining_bytes);
             format!("{done} examined, {left} segments left with {bytes}")

@@ -5,6 +5,7 @@
 //! the checkpoints of all partitions in it. File calls are made at once; whatever waits for the
 //! platter is handed out as a plan that owns its files, so that no lock is held over an await.
 
+mod aborted;
 mod again;
 mod append;
 mod checkpoint;

@@ -1,6 +1,7 @@
 //! One segment: a file of batches, and the indexes that find them.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
@@ -33,6 +34,8 @@ pub(crate) struct Segment<D: Disk> {
     pub(super) tracker: Tracker,
     /// What of the file this process wrote or verified.
     pub(super) vouched: Mutex<Vouched>,
+    /// Its transaction index was found to be what the batches say.
+    pub(super) aborted_vouched: AtomicBool,
     /// No offset is missing between batches: never so where a cleaner was.
     pub(super) dense: bool,
     /// Of the first batch, or when the segment was created or opened: its age begins here.
@@ -163,6 +166,7 @@ impl<D: Disk> Segment<D> {
             indexes: Mutex::new(State { open: None, unsynced: false }),
             tracker: Tracker::new(config.index_interval_bytes),
             vouched: Mutex::default(),
+            aborted_vouched: AtomicBool::new(false),
             dense: !config.compacted,
             begun: now,
             index_suffix: "",

@@ -313,7 +313,8 @@ async fn whoever_watches_a_recovery_hears_of_every_segment_that_is_examined() {
     let bases: Vec<_> = log.segment_bases().collect();
     drop(log);
     assert!(bases.len() > 3, "{bases:?}");
-    let size = |base: &Offset| fs::metadata(home.file(&format!("{:020}.log", base.0))).unwrap().len();
+    let size =
+        |base: &Offset| fs::metadata(home.file(&format!("{:020}.log", base.0))).unwrap().len();
     let mut heard = Vec::new();
     // What lies in segments below the recovery point is not examined.
     let recovery = crashed(bases[2].0);
