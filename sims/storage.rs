@@ -6,6 +6,7 @@
 )]
 
 mod storage {
+    pub mod newcomers;
     pub mod old_readers;
 }
 
@@ -238,6 +239,7 @@ fn a_copied_directory_and_a_partition_in_two_of_them_are_refused_by_name() {
     let copied = refused(&[&a, &b]);
     assert!(copied.contains("same directory.id"), "{copied}");
     std::fs::remove_file(b.join("meta.properties")).unwrap();
+    one_life(serve(&[&a, &b], &[])).unwrap();
     std::fs::create_dir_all(a.join("t-0")).unwrap();
     std::fs::create_dir_all(b.join("t-0")).unwrap();
     let twice = refused(&[&a, &b]);

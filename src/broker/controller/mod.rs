@@ -71,17 +71,13 @@ impl<W: World> ControllerShell<W> {
         mut log: Log<W::Disk>,
     ) -> Result<Arc<Self>, NodeError> {
         let mut changes = Vec::new();
-        for piece in metadata_log::read_all(&log)? {
-            for found in crate::wire::batch::batches(&piece) {
-                let broken = |reason: String| NodeError::Metadata { offset: -1, reason };
-                let (header, bytes) = found.map_err(|error| broken(error.to_string()))?;
-                let records = metadata_log::records(&header, bytes).map_err(broken)?;
-                for (offset, record) in records {
-                    machine.replay(offset, &record, &mut changes).map_err(NodeError::replay)?;
-                }
-                machine.reached(header.last_offset());
+        metadata_log::each_batch(&log, |header, records| {
+            for (offset, record) in records {
+                machine.replay(offset, &record, &mut changes)?;
             }
-        }
+            machine.reached(header.last_offset());
+            Ok(())
+        })?;
         machine.took_over(world.now());
         let epoch = LeaderEpoch(log.latest_epoch().0.max(0) + 1);
         log.begin_epoch(epoch);
@@ -217,8 +213,7 @@ impl<W: World> ControllerShell<W> {
         })?;
         let mut changes = Vec::new();
         for (offset, record) in (appended.base.0..).zip(records) {
-            let replayed = state.machine.replay(Offset(offset), record, &mut changes);
-            replayed.map_err(NodeError::replay)?;
+            state.machine.replay(Offset(offset), record, &mut changes)?;
         }
         let probes = changes.iter().filter_map(Change::probe).collect();
         state.unsaid.push_back((appended.end, probes));
