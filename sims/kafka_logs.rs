@@ -95,6 +95,8 @@ fn every_log_that_kafka_recorded_opens_whole_after_a_clean_end_and_after_a_crash
         let before = recorded.batches(&log);
         assert_eq!((report.bytes_cut, report.cut_because.clone()), (0, None), "{partition}");
         assert_eq!(log.log_end(), recorded.end, "{partition}");
+        let aborted = log.aborted_transactions(Offset(0), recorded.end).unwrap();
+        assert_eq!(aborted.len(), if partition == "payments-0" { 2 } else { 0 }, "{partition}");
         drop(log);
         let (log, report) = recorded.open(crashed());
         assert_eq!((report.bytes_cut, report.cut_because.clone()), (0, None), "{partition}");

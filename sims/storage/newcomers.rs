@@ -97,7 +97,9 @@ fn a_lost_or_garbled_small_file_is_named_with_its_line_and_what_to_do() {
 fn a_file_in_place_of_the_directory_and_another_nodes_are_named() {
     let place = used();
     let file = place.path().join("meta.properties");
-    assert!(refused(&file).contains(&file.display().to_string()));
+    let told = refused(&file);
+    assert!(told.starts_with(&file.display().to_string()), "{told}");
+    assert!(told.ends_with("; name a directory"), "{told}");
     let text = fs::read_to_string(&file).unwrap().replace("node.id=1", "node.id=7");
     fs::write(&file, text).unwrap();
     let told = refused(place.path());

@@ -428,9 +428,8 @@ fn former_name(partition: &TopicPartition, unique: TopicId, suffix: &str) -> Str
 
 /// What a crash left of a file that was being replaced.
 fn is_temporary(name: &str) -> bool {
-    let of =
-        |replaced: &&str| name.strip_prefix(*replaced).is_some_and(|rest| rest.starts_with('.'));
-    name.ends_with(".tmp") && REPLACED.iter().any(|replaced| of(replaced))
+    let mut rests = REPLACED.iter().filter_map(|replaced| name.strip_prefix(replaced));
+    name.ends_with(".tmp") && rests.any(|rest| rest.starts_with('.'))
 }
 
 /// A directory that says of nobody that it is his must have nothing in it: it may be somebody's

@@ -9,7 +9,7 @@ use crate::base::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Topi
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// A call on a file failed.
-    #[error("{}: can't {action}: {source}", .path.display())]
+    #[error("{}: can't {action}: {source}{}", .path.display(), way_out(.source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -94,6 +94,20 @@ impl LogError {
     /// No space was left: the log is as it was, and goes on when there is space again.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+}
+
+/// What can be done about what the file system said, where that is not plain.
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; let the user of this process read and write there, or name another directory"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; mount it to be written to, or name another directory"
+        }
+        io::ErrorKind::NotADirectory => "; name a directory",
+        _ => "",
     }
 }
 

@@ -6,7 +6,7 @@ use std::fs;
 use crate::base::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
 use crate::io::real::RealDisk;
 use crate::log::testing::{NOW, RealLog, fill, tiny};
-use crate::log::{DirError, Found, Identity, Log, LogDir};
+use crate::log::{DirError, Found, Identity, Log, LogDir, LogError};
 
 const TOPIC: TopicId = TopicId([9; 16]);
 
@@ -146,4 +146,15 @@ async fn an_older_recovery_point_never_replaces_a_newer_one() {
     saved_low.await.unwrap();
     let (_, found) = open(&home).await;
     assert_eq!(found.recovery(&partition).recovery_point, Offset(6));
+}
+
+#[test]
+fn what_may_not_be_read_or_written_says_who_has_to_be_let_in() {
+    let denied = std::io::ErrorKind::PermissionDenied.into();
+    let told = LogError::io("open", std::path::Path::new("/data/meta.properties"))(denied);
+    assert_eq!(
+        told.to_string(),
+        "/data/meta.properties: can't open: permission denied; let the user of this process read \
+         and write there, or name another directory"
+    );
 }
