@@ -100,6 +100,9 @@ fn quietly(test: impl FnOnce()) {
 #[test]
 fn a_directory_that_nobody_damaged_is_whole_after_every_end() {
     let specimen = Specimen::new();
+    let indexes =
+        specimen.files.keys().filter(|path| path.extension().is_some_and(|e| e == "txnindex"));
+    assert!(indexes.count() >= 2, "{:?}", specimen.files.keys());
     assert!(specimen.files.len() >= 20, "{:?}", specimen.files.keys());
     for end in ENDS {
         let specimen = specimen.after(end);
@@ -107,77 +110,72 @@ fn a_directory_that_nobody_damaged_is_whole_after_every_end() {
     }
 }
 
-#[test]
-fn a_flipped_byte_is_noticed_or_harmless_wherever_it_is() {
+/// What is tried with a damaged directory: its files, what was done to them, and the paths of which
+/// a refusal may speak.
+type Try<'a> = dyn FnMut(Files, String, &[&Path]) + 'a;
+
+/// Damages every file of the directory after every end, each time in every way that `damage` knows.
+fn damaged(least: usize, damage: impl Fn(&Files, &Path, &mut Try<'_>)) {
     quietly(|| {
         let specimen = Specimen::new();
         let mut tally = Tally::default();
         for end in ENDS {
             let specimen = specimen.after(end);
-            for (path, bytes) in &specimen.files {
-                for at in 0..bytes.len() {
-                    for flip in [0x01, 0x80, 0xff] {
-                        let mut files = specimen.files.clone();
-                        files.get_mut(path).unwrap()[at] ^= flip;
-                        let case = format!("{end:?} {} byte {at} ^ {flip:#x}", short(path));
-                        tally.judge(&specimen, &files, &case, &[path]);
-                    }
-                }
+            for path in specimen.files.keys() {
+                damage(&specimen.files, path, &mut |files, what, of| {
+                    let case = format!("{end:?} {} {what}", short(path));
+                    tally.judge(&specimen, &files, &case, of);
+                });
             }
         }
-        tally.assert_right(10_000);
+        tally.assert_right(least);
+    });
+}
+
+#[test]
+fn a_flipped_byte_is_noticed_or_harmless_wherever_it_is() {
+    damaged(10_000, |files, path, attempt| {
+        for at in 0..files[path].len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut files = files.clone();
+                files.get_mut(path).unwrap()[at] ^= flip;
+                attempt(files, format!("byte {at} ^ {flip:#x}"), &[path]);
+            }
+        }
     });
 }
 
 #[test]
 fn a_file_that_was_cut_short_loses_nothing_in_silence() {
-    quietly(|| {
-        let specimen = Specimen::new();
-        let mut tally = Tally::default();
-        for end in ENDS {
-            let specimen = specimen.after(end);
-            for (path, bytes) in &specimen.files {
-                for len in 0..bytes.len() {
-                    let mut files = specimen.files.clone();
-                    files.get_mut(path).unwrap().truncate(len);
-                    let case = format!("{end:?} {} cut to {len}", short(path));
-                    tally.judge(&specimen, &files, &case, &[path]);
-                }
-            }
+    damaged(3000, |files, path, attempt| {
+        for len in 0..files[path].len() {
+            let mut files = files.clone();
+            files.get_mut(path).unwrap().truncate(len);
+            attempt(files, format!("cut to {len}"), &[path]);
         }
-        tally.assert_right(3000);
     });
 }
 
 #[test]
 fn a_file_that_is_lost_doubled_or_anothers_is_found_out() {
-    quietly(|| {
-        let specimen = Specimen::new();
-        let mut tally = Tally::default();
-        for end in ENDS {
-            let specimen = specimen.after(end);
-            for (path, bytes) in &specimen.files {
-                let mut files = specimen.files.clone();
-                files.remove(path);
-                let dir = path.parent().unwrap();
-                let case = format!("{end:?} {} lost", short(path));
-                tally.judge(&specimen, &files, &case, &[dir]);
-                for copy in doubles(path) {
-                    let mut files = specimen.files.clone();
-                    let replaced = files.insert(copy.clone(), bytes.clone());
-                    assert_eq!(replaced, None, "{}", copy.display());
-                    let case = format!("{end:?} {} doubled as {}", short(path), short(&copy));
-                    tally.judge(&specimen, &files, &case, &[dir]);
-                }
-                for (other, foreign) in specimen.files.iter().filter(|(o, _)| *o != path) {
-                    let mut files = specimen.files.clone();
-                    files.insert(path.clone(), foreign.clone());
-                    let case = format!("{end:?} {} is {}", short(path), short(other));
-                    tally.judge(&specimen, &files, &case, &[path, dir]);
-                }
-            }
+    damaged(1000, |files, path, attempt| {
+        let dir = path.parent().unwrap();
+        let with = |path: &Path, bytes: Option<&Vec<u8>>| {
+            let mut files = files.clone();
+            match bytes {
+                Some(bytes) => files.insert(path.to_owned(), bytes.clone()),
+                None => files.remove(path),
+            };
+            files
+        };
+        attempt(with(path, None), "lost".to_owned(), &[dir]);
+        for copy in doubles(path).into_iter().filter(|copy| !files.contains_key(copy)) {
+            let case = format!("doubled as {}", short(&copy));
+            attempt(with(&copy, files.get(path)), case, &[dir]);
         }
-        tally.assert_right(1000);
+        for (other, foreign) in files.iter().filter(|(other, _)| *other != path) {
+            attempt(with(path, Some(foreign)), format!("is {}", short(other)), &[path, dir]);
+        }
     });
 }
 

@@ -1,9 +1,14 @@
-//! A node and its disks: how many syncs acknowledgements cost, and what it does with several
-//! directories.
+//! A node and its disks: how many syncs acknowledgements cost, what it does with several
+//! directories, how it leaves them, and what it says of finding them again.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
 )]
+
+mod storage {
+    pub mod newcomers;
+    pub mod old_readers;
+}
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,13 +17,13 @@ use std::time::Duration;
 
 use brokerquake::base::config::{AdminConfig, BrokerConfig, Compression, Config, TopicConfig};
 use brokerquake::base::{Instant, Seed, Timestamp};
-use brokerquake::broker::Node;
+use brokerquake::broker::{Node, RecoveryObserver, RecoveryProgress};
 use brokerquake::client::Admin;
 use brokerquake::io::real::RealWorld;
 use brokerquake::io::{Address, World};
 use brokerquake::rpc::Connection;
 use brokerquake::sim::leap::{Leap, LeapWorld};
-use brokerquake::sim::{Boot, Engine, HostId, Link};
+use brokerquake::sim::{Boot, Engine, HostId, Link, TraceHash};
 use brokerquake::wire::batch::BatchBuilder;
 use brokerquake::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use brokerquake::wire::messages::{DescribeLogDirsRequest, ProduceRequest, ProduceResponse};
@@ -153,24 +158,29 @@ fn one_life<T>(life: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(life)
 }
 
+/// Produces what goes to one partition, and gives back its offset.
+async fn write<W: World>(world: &W, connection: &Connection<W>, request: &ProduceRequest) -> i64 {
+    let patience = world.now() + Duration::from_secs(10);
+    loop {
+        let answer = produce(world, connection, request).await;
+        let told = &answer.responses[0].partition_responses[0];
+        // UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER: it has not heard of the topic, or
+        // not taken up its role yet.
+        if matches!(told.error_code, 3 | 6) && world.now() < patience {
+            world.sleep_until(world.now() + Duration::from_millis(10)).await;
+            continue;
+        }
+        assert_eq!(told.error_code, 0);
+        return told.base_offset;
+    }
+}
+
 /// Writes a record to each of four partitions, and gives back their offsets.
 async fn write_to_all(world: &RealWorld, connection: &Connection<RealWorld>) -> Vec<i64> {
     let mut offsets = Vec::new();
     for index in 0..4 {
         let request = request("t", index, world.wall_clock());
-        let patience = world.now() + Duration::from_secs(10);
-        loop {
-            let answer = produce(world, connection, &request).await;
-            let told = &answer.responses[0].partition_responses[0];
-            // UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER: it has not heard of the topic, or
-            // not taken up its role yet.
-            if matches!(told.error_code, 3 | 6) && world.now() < patience {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-                continue;
-            }
-            assert_eq!(told.error_code, 0);
-            break offsets.push(told.base_offset);
-        }
+        offsets.push(write(world, connection, &request).await);
     }
     offsets
 }
@@ -229,8 +239,184 @@ fn a_copied_directory_and_a_partition_in_two_of_them_are_refused_by_name() {
     let copied = refused(&[&a, &b]);
     assert!(copied.contains("same directory.id"), "{copied}");
     std::fs::remove_file(b.join("meta.properties")).unwrap();
+    one_life(serve(&[&a, &b], &[])).unwrap();
     std::fs::create_dir_all(a.join("t-0")).unwrap();
     std::fs::create_dir_all(b.join("t-0")).unwrap();
     let twice = refused(&[&a, &b]);
     assert!(twice.starts_with("t-0 is in "), "{twice}");
+}
+
+/// A controller and a broker, as a node of each or as one that is both, for five simulated seconds;
+/// then they are asked to end, the broker first. Their disks, and whether each has ended well.
+fn stopped_cluster(nodes: &[(&'static str, &'static str)]) -> (Leap, Vec<HostId>, u64) {
+    let mut engine = Leap::new(Seed(1), Link::default());
+    let ended_well = Arc::new(AtomicU64::new(0));
+    let mut hosts = Vec::new();
+    for (number, (name, roles)) in nodes.iter().copied().enumerate() {
+        let ended_well = ended_well.clone();
+        let alone = nodes.len() == 1;
+        let node: Boot<LeapWorld> = Arc::new(move |world| {
+            let ended_well = ended_well.clone();
+            Box::pin(async move {
+                let id = number.to_string();
+                let (mut config, topics) = config(&[("node.id", &id), ("process.roles", roles)]);
+                config.log_dirs = vec!["/data".into()];
+                let listener = |kind, port| format!("{kind}://{name}:{port}");
+                let kinds = [("broker", "PLAINTEXT", 9092), ("controller", "CONTROLLER", 9093)];
+                let has = |role: &str| roles.split(',').any(|other| other == role);
+                let of_roles = kinds.into_iter().filter(|(role, ..)| has(role));
+                config.listeners = of_roles.map(|(_, kind, port)| listener(kind, port)).collect();
+                if !alone {
+                    config.controller_quorum_voters = vec!["1@c1:9093".into()];
+                }
+                let node = Node::start(world.clone(), config, topics).await.unwrap();
+                if has("broker") {
+                    let admin = admin(&world, &format!("{name}:9092")).await;
+                    admin.create_topic("t", 1, 1, &[]).await.unwrap();
+                }
+                node.run().await.unwrap();
+                ended_well.fetch_add(1, Ordering::Relaxed);
+            })
+        });
+        hosts.push(engine.add_host(name, node));
+    }
+    engine.run_until(Instant::from_secs(5));
+    for (seconds, host) in (10..).step_by(30).zip(&hosts) {
+        engine.terminate(*host);
+        engine.run_until(Instant::from_secs(seconds));
+    }
+    (engine, hosts, ended_well.load(Ordering::Relaxed))
+}
+
+/// Its indexes are as long as what is in them, the state at its end is kept, and all of it is on the
+/// platter.
+fn assert_metadata_closed(engine: &Leap, host: HostId) {
+    let disk = engine.disk(host);
+    let dir = "/data/__cluster_metadata-0/";
+    let names: Vec<_> = disk.files().into_iter().filter(|path| path.starts_with(dir)).collect();
+    let of = |end: &str| names.iter().find(|name| name.ends_with(end)).expect(end).to_string();
+    for (end, longest) in [(".index", 8 * 8), (".timeindex", 8 * 12)] {
+        let index = disk.peek_stable(of(end)).unwrap();
+        assert!(index.len() <= longest, "{end}: {} bytes", index.len());
+    }
+    let log = disk.peek(of(".log")).unwrap();
+    assert!(log.len() > 500, "{} bytes", log.len());
+    assert_eq!(disk.peek_stable(of(".log")).unwrap(), log);
+    assert!(!disk.peek_stable(of(".snapshot")).unwrap().is_empty());
+}
+
+#[test]
+fn a_node_that_is_stopped_leaves_its_metadata_log_closed_whatever_it_is() {
+    let (engine, hosts, ended_well) = stopped_cluster(&[("n1", "broker,controller")]);
+    assert_eq!(ended_well, 1);
+    assert_metadata_closed(&engine, hosts[0]);
+    assert!(engine.disk(hosts[0]).peek_stable("/data/.kafka_cleanshutdown").is_ok());
+
+    let (engine, hosts, ended_well) = stopped_cluster(&[("b0", "broker"), ("c1", "controller")]);
+    assert_eq!(ended_well, 2);
+    assert_metadata_closed(&engine, hosts[0]);
+    assert_metadata_closed(&engine, hosts[1]);
+    assert!(engine.disk(hosts[0]).peek_stable("/data/.kafka_cleanshutdown").is_ok());
+}
+
+/// Keeps all that it hears.
+#[derive(Default)]
+struct Heard(parking_lot::Mutex<Vec<RecoveryProgress>>);
+
+impl RecoveryObserver for Heard {
+    fn progressed(&self, progress: &RecoveryProgress) {
+        self.0.lock().push(progress.clone());
+    }
+}
+
+#[test]
+fn a_node_that_recovers_its_logs_says_how_far_it_is() {
+    let place = tempfile::tempdir().unwrap();
+    one_life(async {
+        let (world, address) = serve(&[place.path()], &[]).await.unwrap();
+        admin(&world, &address).await.create_topic("t", 4, 1, &[]).await.unwrap();
+        let connection = connect(&world, &address).await;
+        write_to_all(&world, &connection).await;
+    });
+    let bytes = |name: &String| {
+        std::fs::metadata(place.path().join(name).join("00000000000000000000.log")).unwrap().len()
+    };
+    let written: u64 = partitions(place.path()).iter().map(bytes).sum();
+    let heard = Arc::new(Heard::default());
+    let observer = heard.clone();
+    one_life(async {
+        let (mut config, topics) = config(&[("num.recovery.threads.per.data.dir", "2")]);
+        config.log_dirs = vec![place.path().display().to_string()];
+        config.listeners =
+            vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
+        Node::start_observed(RealWorld::new(), config, topics, observer).await.unwrap();
+    });
+    let heard = heard.0.lock();
+    let at = |number: usize| {
+        let told = &heard[number];
+        assert_eq!((told.dir.as_path(), told.logs), (place.path(), 4));
+        (told.remaining_logs, told.remaining_segments, told.remaining_bytes, told.recovered_bytes)
+    };
+    assert_eq!(at(0), (4, 0, 0, 0), "at the beginning");
+    assert_eq!(at(heard.len() - 1), (0, 0, 0, written), "at the end");
+    let left: Vec<_> = heard.iter().map(|told| told.remaining_logs).collect();
+    assert!(left.is_sorted_by(|a, b| a >= b), "{left:?}");
+    assert!(heard.iter().any(|told| told.remaining_segments > 0 && told.remaining_bytes > 0));
+    assert!(heard.iter().all(|told| told.remaining_segments <= 2), "two logs at a time");
+}
+
+/// A node whose cleaners are slow, with four dirty logs: how many logs are cleaned at a time at most,
+/// which of them are clean after a while, and the run's trace.
+fn logs_cleaned_at_a_time(threads: &'static str) -> (usize, String, TraceHash) {
+    let mut engine = Leap::new(Seed(1), Link::default());
+    let node: Boot<LeapWorld> = Arc::new(move |world| {
+        Box::pin(async move {
+            let (mut config, topics) = config(&[
+                ("log.cleaner.threads", threads),
+                ("log.cleaner.io.max.bytes.per.second", "30000"),
+                ("log.cleaner.backoff.ms", "100"),
+            ]);
+            config.log_dirs = vec!["/data".into()];
+            config.listeners = vec!["PLAINTEXT://b1:9092".into(), "CONTROLLER://b1:9093".into()];
+            let node = Node::start(world.clone(), config, topics).await.unwrap();
+            let compacted = [("cleanup.policy", "compact"), ("segment.bytes", "16384")];
+            let admin = admin(&world, "b1:9092").await;
+            admin.create_topic("t", 4, 1, &compacted).await.unwrap();
+            let (to, deadline) = (Address::new("b1", 9092), world.now() + Duration::from_secs(5));
+            let connection = Connection::open(&world, &to, "p", deadline).await.unwrap();
+            for round in 0..40 {
+                let mut request = request("t", round % 4, world.wall_clock());
+                let mut builder = BatchBuilder::new(Compression::None, world.wall_clock());
+                for key in 0..40u8 {
+                    builder.append(world.wall_clock(), Some(&[key]), Some(&[7; 100]), &[]);
+                }
+                request.topic_data[0].partition_data[0].records = Some(builder.finish_plain());
+                write(&world, &connection, &request).await;
+            }
+            node.run().await.unwrap();
+        })
+    });
+    let broker = engine.add_host("b1", node);
+    let mut most = 0;
+    for tick in 1..600 {
+        engine.run_until(Instant::from_millis(tick * 50));
+        let files = engine.disk(broker).files();
+        let dirs = files.iter().filter(|path| path.ends_with(".log.cleaned"));
+        let dirs: Vec<_> = dirs.map(|path| path.rsplit_once('/').unwrap().0).collect();
+        assert!(dirs.is_sorted_by(|a, b| a < b), "two are at work on one log: {dirs:?}");
+        most = most.max(dirs.len());
+    }
+    let clean = engine.disk(broker).peek("/data/cleaner-offset-checkpoint").unwrap_or_default();
+    (most, String::from_utf8(clean).unwrap(), engine.trace())
+}
+
+#[test]
+fn as_many_logs_are_cleaned_at_a_time_as_there_are_cleaners_and_none_by_two() {
+    let (alone, all, _) = logs_cleaned_at_a_time("1");
+    let (together, same, trace) = logs_cleaned_at_a_time("3");
+    assert_eq!((alone, together), (1, 3));
+    assert!(all.starts_with("0\n4\n"), "each is clean in the end: {all}");
+    assert_eq!(all, same);
+    assert_eq!(trace, logs_cleaned_at_a_time("3").2, "a run is the same each time");
+    assert_eq!(logs_cleaned_at_a_time("0").1, "", "nobody is there to do it");
 }

@@ -12,7 +12,7 @@ use brokerquake::base::{
     TopicId, TopicPartition,
 };
 use brokerquake::io::{Disk, File};
-use brokerquake::log::{Identity, Log, LogConfig, LogDir, Recovery};
+use brokerquake::log::{Aborted, Identity, Log, LogConfig, LogDir, Recovery};
 use brokerquake::wire::batch::{self, BatchBuilder};
 use bytes::BytesMut;
 
@@ -25,7 +25,9 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000);
 #[derive(Clone)]
 pub struct Specimen {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
-    pub truth: BTreeMap<TopicPartition, BTreeMap<Offset, Vec<u8>>>,
+    pub truth: BTreeMap<TopicPartition, Batches>,
+    /// Of each partition, which transactions were aborted.
+    aborted: BTreeMap<TopicPartition, Vec<Aborted>>,
 }
 
 /// How the process ended that had the directory.
@@ -92,11 +94,35 @@ fn a_batch(number: i64, codec: Compression, producer: Option<(i64, i32)>) -> Byt
     BytesMut::from(&*bytes)
 }
 
+/// A batch of a transaction of producer 11; without a number, the marker that aborts it.
+fn of_a_transaction(number: Option<i64>, sequence: i32) -> BytesMut {
+    let mut builder = BatchBuilder::new(Compression::None, NOW).transactional();
+    match number {
+        Some(number) => builder.append(NOW, None, Some(number.to_string().as_bytes()), &[]),
+        None => {
+            builder = builder.control();
+            builder.append(NOW, Some(&[0; 4]), Some(&[0; 6]), &[])
+        }
+    };
+    BytesMut::from(&*builder.finish(ProducerId(11), ProducerEpoch(0), sequence))
+}
+
+/// As a leader's log has it that a coordinator told to write the marker.
+fn append_aborted(log: &mut Log<MemoryDisk>, sequence: i32, epoch: LeaderEpoch) {
+    for number in [Some(i64::from(sequence)), Some(i64::from(sequence) + 1), None] {
+        let sequence = number.map_or(-1, |number| number as i32);
+        let mut bytes = of_a_transaction(number, sequence);
+        batch::assign(&mut bytes, log.log_end(), epoch);
+        log.append_as_follower(&bytes, NOW).unwrap();
+    }
+}
+
 impl Specimen {
-    /// Two partitions, several segments, each codec, two producers, two leader epochs.
+    /// Two partitions, several segments, each codec, two producers, aborted transactions in two
+    /// segments, two leader epochs.
     pub fn new() -> Self {
         let disk = MemoryDisk::default();
-        let mut truth = BTreeMap::new();
+        let (mut truth, mut aborted) = (BTreeMap::new(), BTreeMap::new());
         at_once(async {
             let opened = LogDir::open(disk.clone(), ROOT.into(), identity()).await;
             let (dir, _) = opened.unwrap();
@@ -115,7 +141,12 @@ impl Specimen {
                     let mut bytes = a_batch(number, codec, producer);
                     let epoch = LeaderEpoch(if number < batches / 2 { 0 } else { 3 });
                     log.append_as_leader(&mut bytes, epoch, NOW).unwrap();
+                    if name == "orders" && [5, 6, 11].contains(&number) {
+                        append_aborted(&mut log, number as i32 * 2, epoch);
+                    }
                 }
+                let told = log.aborted_transactions(Offset(0), log.log_end()).unwrap();
+                aborted.insert(partition.clone(), told);
                 let (written, refused) = served(&log, forward(&log));
                 assert_eq!(refused, None);
                 truth.insert(partition.clone(), written);
@@ -129,7 +160,7 @@ impl Specimen {
             dir.save_log_starts(&starts).await.unwrap();
             dir.mark_clean(BrokerEpoch(5)).await.unwrap();
         });
-        Self { files: disk.files(), truth }
+        Self { files: disk.files(), truth, aborted }
     }
 
     /// The same directory after another end.
@@ -171,7 +202,7 @@ impl Specimen {
         disk: &MemoryDisk,
         path: PathBuf,
         recovery: Recovery,
-        truth: &BTreeMap<Offset, Vec<u8>>,
+        truth: &Batches,
         committed: Option<Offset>,
     ) -> Outcome {
         let opened = Log::open(disk.clone(), path, config(), recovery, NOW).await;
@@ -194,6 +225,10 @@ impl Specimen {
         }
         if let Some(refused) = refused {
             return Outcome::Refused(refused);
+        }
+        match log.aborted_transactions(log.log_start(), log.log_end()) {
+            Ok(told) => self.assert_aborted(&told, &read),
+            Err(error) => return Outcome::Refused(error.to_string()),
         }
         for time in (0..13).map(|number| Timestamp(NOW.0 + number * 1000)) {
             let known = |record: &brokerquake::log::RecordPosition| {
@@ -236,6 +271,27 @@ impl Specimen {
             missing.len(),
             truth.len()
         );
+    }
+}
+
+impl Specimen {
+    /// Of what is read, all that was aborted is told, and nothing else.
+    fn assert_aborted(&self, told: &[Aborted], read: &Batches) {
+        let mut expected = Vec::new();
+        for (partition, aborted) in &self.aborted {
+            // One partition's files may be another's.
+            let truth = &self.truth[partition];
+            let is_there = |at: &Offset| {
+                let found = read.get(at).map(|bytes| without_epoch(bytes));
+                found.is_some() && found == truth.get(at).map(|bytes| without_epoch(bytes))
+            };
+            expected.extend(aborted.iter().filter(|of| is_there(&of.last)).copied());
+        }
+        // How far a reader has to look for more is a hint, which may be too careful.
+        let what = |of: &[Aborted]| -> Vec<_> {
+            of.iter().map(|aborted| (aborted.producer, aborted.first, aborted.last)).collect()
+        };
+        assert_eq!(what(told), what(&expected), "aborted transactions");
     }
 }
 

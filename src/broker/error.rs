@@ -6,6 +6,10 @@ use crate::controller::ReplayError;
 use crate::io::Address;
 use crate::log::{DirError, LogError};
 
+/// Why metadata can't be used that nothing is wrong with, and what can be done.
+pub(super) const FOREIGN: &str = "; Apache Kafka or a newer brokerquake wrote this: serve it with \
+     that, or name an empty directory here and have the topics created anew";
+
 /// A node can't start or can't go on.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
@@ -23,6 +27,9 @@ pub enum NodeError {
     /// The data directory, or a log in it.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// A committed record that does not fit: the log is not what its writer believed it to be.
+    #[error("metadata log: {0}")]
+    Replay(ReplayError),
     /// The controller did not accept this broker in time.
     #[error("can't register with the controller within {seconds} s: {reason}")]
     Registration {
@@ -34,7 +41,7 @@ pub enum NodeError {
     /// The metadata log can't be read.
     #[error("metadata log at offset {offset}: {reason}")]
     Metadata {
-        /// Of the batch.
+        /// Of the batch or record.
         offset: i64,
         /// What is wrong.
         reason: String,
@@ -42,14 +49,22 @@ pub enum NodeError {
     /// A write or sync failed in the only directory.
     #[error("the storage failed; see the log for which file")]
     StorageLost,
+    /// It has closed its metadata log, and is about to end.
+    #[error("this node is ending; ask again when it is back")]
+    Ended,
     /// A data directory that this node may not use.
     #[error(transparent)]
     Dir(#[from] DirError),
 }
 
-impl NodeError {
-    /// A committed record that does not fit: the log is not what its writer believed it to be.
-    pub(super) fn replay(error: ReplayError) -> Self {
-        Self::Metadata { offset: -1, reason: error.to_string() }
+impl From<ReplayError> for NodeError {
+    fn from(error: ReplayError) -> Self {
+        match error {
+            ReplayError::Transaction { offset, record } => {
+                let reason = format!("{record}: metadata transactions are not known here{FOREIGN}");
+                Self::Metadata { offset: offset.0, reason }
+            }
+            error => Self::Replay(error),
+        }
     }
 }

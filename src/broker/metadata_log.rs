@@ -4,16 +4,18 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::context::Broker;
-use super::error::NodeError;
+use super::controller::ControllerShell;
+use super::error::{FOREIGN, NodeError};
 use crate::base::{LeaderEpoch, Offset, TopicId, TopicPartition};
-use crate::controller::{Change, Image, Record};
+use crate::controller::{Change, Image, Record, RecordError, ReplayError};
 use crate::io::World;
 use crate::log::Log;
 use crate::rpc::RpcError;
 use crate::wire::ErrorCode;
-use crate::wire::batch::{self, BatchHeader};
+use crate::wire::batch::{self, BatchError, BatchHeader};
 use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use crate::wire::messages::fetch_response::PartitionData;
 use crate::wire::messages::{FetchRequest, message};
@@ -33,11 +35,56 @@ pub(crate) fn partition() -> TopicPartition {
     TopicPartition::new(TOPIC, 0)
 }
 
+/// A broker's copy of the metadata log; nothing once it is closed.
+pub(crate) struct MetadataCopy<W: World>(Mutex<Option<Log<W::Disk>>>);
+
+impl<W: World> MetadataCopy<W> {
+    pub(crate) fn new(log: Log<W::Disk>) -> Self {
+        Self(Mutex::new(Some(log)))
+    }
+
+    fn log(&self) -> Result<MappedMutexGuard<'_, Log<W::Disk>>, NodeError> {
+        MutexGuard::try_map(self.0.lock(), Option::as_mut).map_err(|_| NodeError::Ended)
+    }
+
+    /// What it says.
+    pub(crate) fn image(&self) -> Result<Image, NodeError> {
+        image_of(&*self.log()?)
+    }
+
+    async fn close(&self) -> Result<(), NodeError> {
+        let log = self.0.lock().take();
+        if let Some(log) = log {
+            log.close().await?;
+        }
+        Ok(())
+    }
+}
+
+/// Where a node has the metadata log.
+pub(crate) enum Metadata<W: World> {
+    /// It is a controller.
+    Controllers(Arc<ControllerShell<W>>),
+    /// It is a broker only.
+    Copy(Arc<MetadataCopy<W>>),
+}
+
+impl<W: World> Metadata<W> {
+    /// Closes it at a clean stop: from here on nothing new is heard. Kafka's own metadata log is
+    /// opened as after a crash all the same (`KafkaRaftLog`), and so is this one.
+    pub(crate) async fn close(&self) -> Result<(), NodeError> {
+        match self {
+            Self::Controllers(shell) => shell.close().await,
+            Self::Copy(copy) => copy.close().await,
+        }
+    }
+}
+
 /// The follower of the metadata log in a broker.
 pub(crate) struct MetadataFollower<W: World> {
     broker: Arc<Broker<W>>,
     /// A node that is a controller too has the log already; a copy would be in its way.
-    copy: Option<Log<W::Disk>>,
+    copy: Option<Arc<MetadataCopy<W>>>,
     image: Image,
     next: Offset,
     last_epoch: LeaderEpoch,
@@ -50,7 +97,7 @@ impl<W: World> MetadataFollower<W> {
     /// Begins with what the copy holds. Only committed records are ever fetched, so all of it is.
     pub(crate) fn new(
         broker: Arc<Broker<W>>,
-        copy: Option<Log<W::Disk>>,
+        copy: Option<Arc<MetadataCopy<W>>>,
     ) -> Result<Self, NodeError> {
         let mut follower = Self {
             broker,
@@ -60,8 +107,8 @@ impl<W: World> MetadataFollower<W> {
             last_epoch: LeaderEpoch::NONE,
             in_charge: false,
         };
-        if let Some(log) = &copy {
-            for bytes in read_all(log)? {
+        if let Some(copy) = &copy {
+            for bytes in read_all(&*copy.log()?)? {
                 follower.replay(&bytes)?;
             }
         }
@@ -138,8 +185,9 @@ impl<W: World> MetadataFollower<W> {
             return Ok(None);
         };
         let changes = self.replay(&records)?;
-        if let Some(copy) = &mut self.copy {
-            let appended = copy.append_as_follower(&records, self.broker.world.wall_clock());
+        if let Some(copy) = &self.copy {
+            let now = self.broker.world.wall_clock();
+            let appended = copy.log()?.append_as_follower(&records, now);
             if let Err(error) = appended {
                 return Err(self.broken(&error.to_string()));
             }
@@ -170,10 +218,8 @@ impl<W: World> MetadataFollower<W> {
             if header.base_offset < self.next {
                 continue;
             }
-            for (offset, record) in
-                records(&header, bytes).map_err(|reason| self.broken(&reason))?
-            {
-                self.image.replay(offset, &record, &mut changes).map_err(NodeError::replay)?;
+            for (offset, record) in records(&header, bytes)? {
+                self.image.replay(offset, &record, &mut changes)?;
             }
             self.next = header.next_offset();
             self.last_epoch = header.leader_epoch;
@@ -188,32 +234,55 @@ impl<W: World> MetadataFollower<W> {
 }
 
 /// What a copy of the metadata log says.
-pub(crate) fn image_of<D: crate::io::Disk>(copy: &Log<D>) -> Result<Image, NodeError> {
+fn image_of<D: crate::io::Disk>(copy: &Log<D>) -> Result<Image, NodeError> {
     let (mut image, mut changes) = (Image::default(), Vec::new());
-    for piece in read_all(copy)? {
-        for found in batch::batches(&piece) {
-            let broken = |reason: String| NodeError::Metadata { offset: -1, reason };
-            let (header, bytes) = found.map_err(|error| broken(error.to_string()))?;
-            for (offset, record) in records(&header, bytes).map_err(broken)? {
-                image.replay(offset, &record, &mut changes).map_err(NodeError::replay)?;
-            }
-            changes.clear();
+    each_batch(copy, |_, records| {
+        for (offset, record) in records {
+            image.replay(offset, &record, &mut changes)?;
         }
-    }
+        changes.clear();
+        Ok(())
+    })?;
     Ok(image)
 }
 
+/// Goes through all records of a metadata log, batch by batch.
+pub(crate) fn each_batch<D: crate::io::Disk>(
+    log: &Log<D>,
+    mut see: impl FnMut(&BatchHeader, Vec<(Offset, Record)>) -> Result<(), ReplayError>,
+) -> Result<(), NodeError> {
+    let mut next = log.log_start();
+    for piece in read_all(log)? {
+        for found in batch::batches(&piece) {
+            let broken = |error: BatchError| NodeError::Metadata {
+                offset: next.0,
+                reason: error.to_string(),
+            };
+            let (header, bytes) = found.map_err(broken)?;
+            see(&header, records(&header, bytes)?)?;
+            next = header.next_offset();
+        }
+    }
+    Ok(())
+}
+
 /// The metadata records of one batch; control batches have none.
-pub(crate) fn records(header: &BatchHeader, bytes: &[u8]) -> Result<Vec<(Offset, Record)>, String> {
+fn records(header: &BatchHeader, bytes: &[u8]) -> Result<Vec<(Offset, Record)>, NodeError> {
     if header.is_control() {
         return Ok(Vec::new());
     }
-    let records = batch::records(bytes, MAX_BATCH).map_err(|error| error.to_string())?;
+    let broken = |offset: Offset, reason| NodeError::Metadata { offset: offset.0, reason };
+    let records = batch::records(bytes, MAX_BATCH);
+    let records = records.map_err(|error| broken(header.base_offset, error.to_string()))?;
     let mut decoded = Vec::with_capacity(records.len());
     for record in records {
         let value = record.value.unwrap_or_default();
-        let record_of = Record::decode(&value);
-        decoded.push((record.offset, record_of.map_err(|e| format!("at {}: {e}", record.offset))?));
+        let known = Record::decode(&value).map_err(|error| {
+            let foreign = matches!(error, RecordError::Unknown { .. } | RecordError::Frame(_));
+            let remedy = if foreign { FOREIGN } else { "" };
+            broken(record.offset, format!("{error}{remedy}"))
+        });
+        decoded.push((record.offset, known?));
     }
     Ok(decoded)
 }
@@ -223,6 +292,11 @@ pub(crate) fn read_all<D: crate::io::Disk>(log: &Log<D>) -> Result<Vec<Bytes>, N
     use crate::io::File;
     let mut pieces = Vec::new();
     let mut from = log.log_start();
+    if from > Offset::ZERO {
+        let before =
+            "the log begins here, and what was before is in a snapshot, which can't be read";
+        return Err(NodeError::Metadata { offset: from.0, reason: format!("{before}{FOREIGN}") });
+    }
     while from < log.log_end() {
         let broken = |reason: String| NodeError::Metadata { offset: from.0, reason };
         let found = log.read(from, MAX_FETCH as usize, log.log_end(), true);
@@ -241,4 +315,27 @@ pub(crate) fn read_all<D: crate::io::Disk>(log: &Log<D>) -> Result<Vec<Bytes>, N
         pieces.push(Bytes::from(piece));
     }
     Ok(pieces)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::Timestamp;
+    use crate::base::config::Compression;
+    use crate::wire::batch::BatchBuilder;
+
+    #[test]
+    fn a_record_that_only_kafka_knows_is_named_with_its_offset_and_the_way_out() {
+        let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
+        let no_op = Record::NoOp.encode();
+        // RegisterControllerRecord, version 0.
+        for value in [&no_op[..], &[1, 27, 0, 0]] {
+            builder.append(Timestamp(0), None, Some(value), &[]);
+        }
+        let bytes = builder.finish_plain();
+        let told = records(&BatchHeader::parse(&bytes).unwrap(), &bytes).unwrap_err().to_string();
+        let named =
+            "metadata log at offset 1: RegisterControllerRecord (api key 27) version 0 is no";
+        assert!(told.starts_with(named) && told.ends_with(FOREIGN), "{told}");
+    }
 }

@@ -34,3 +34,4 @@ mod upkeep;
 
 pub use error::NodeError;
 pub use node::Node;
+pub use recovery::{RecoveryObserver, RecoveryProgress};

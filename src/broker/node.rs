@@ -15,7 +15,8 @@ use super::dispatch::BrokerService;
 use super::error::NodeError;
 use super::fetcher::Fetchers;
 use super::listeners::{ListenerSpec, Purpose, listeners, voters};
-use super::metadata_log::{self, MetadataFollower};
+use super::metadata_log::{self, Metadata, MetadataCopy, MetadataFollower};
+use super::recovery::RecoveryObserver;
 use super::replicas::{Found, News, Replicas};
 use super::{cleanup, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
@@ -33,6 +34,7 @@ const LEAVE_PATIENCE: Duration = Duration::from_secs(20);
 pub struct Node<W: World> {
     world: W,
     broker: Option<Arc<Broker<W>>>,
+    metadata: Metadata<W>,
     addresses: Vec<Address>,
     /// Fed by tasks that can't go on.
     fatal: mpsc::UnboundedReceiver<NodeError>,
@@ -45,6 +47,7 @@ struct Start<W: World> {
     topic_defaults: TopicConfig,
     specs: Vec<ListenerSpec>,
     voters: Vec<(BrokerId, Address)>,
+    observer: Arc<dyn RecoveryObserver>,
     fatal: mpsc::UnboundedSender<NodeError>,
 }
 
@@ -60,8 +63,19 @@ impl<W: World> Node<W> {
         config: BrokerConfig,
         topic_defaults: TopicConfig,
     ) -> Result<Self, NodeError> {
+        Self::start_observed(world, config, topic_defaults, Arc::new(())).await
+    }
+
+    /// The same, and lets somebody see how far the recovery of its logs is.
+    pub async fn start_observed(
+        world: W,
+        config: BrokerConfig,
+        topic_defaults: TopicConfig,
+        observer: Arc<dyn RecoveryObserver>,
+    ) -> Result<Self, NodeError> {
         let specs = listeners(&config).map_err(NodeError::Config)?;
         let voters = voters(&config).map_err(NodeError::Config)?;
+        cleanup::check(&config).map_err(NodeError::Config)?;
         if config.is_controller() && voters.iter().any(|(id, _)| id.0 != config.node_id) {
             return Err(NodeError::Config(
                 "`controller.quorum.voters` names several controllers; one is supported so far"
@@ -69,19 +83,19 @@ impl<W: World> Node<W> {
             ));
         }
         let (fatal, mut failures) = mpsc::unbounded_channel();
-        let mut start = Start { world, config, topic_defaults, specs, voters, fatal };
+        let mut start = Start { world, config, topic_defaults, specs, voters, observer, fatal };
         let mut bound = start.bind().await?;
         // What is started may end for good while the rest is still waited for: a copy of the metadata
         // that finds no room, and a broker that waits for ever to hear that it may take part.
-        let node = tokio::select! {
+        let (broker, metadata) = tokio::select! {
             biased;
             Some(error) = failures.recv() => return Err(error),
-            node = start.roles(&mut bound) => node?,
+            roles = start.roles(&mut bound) => roles?,
         };
         let addresses = start.specs.iter().filter(|spec| spec.purpose == Purpose::Broker);
         let addresses = addresses.map(|spec| spec.bind.clone()).collect();
         start.world.probe(Probe::Ready);
-        Ok(Self { world: start.world, broker: node, addresses, fatal: failures })
+        Ok(Self { world: start.world, broker, metadata, addresses, fatal: failures })
     }
 
     /// Where clients find this broker, with the ports that the system chose.
@@ -108,9 +122,17 @@ impl<W: World> Node<W> {
         }
         if let Some(broker) = &self.broker {
             lifecycle::leave(broker, LEAVE_PATIENCE).await;
-            upkeep::close(broker).await?;
         }
-        Ok(())
+        // First, so that no role is taken up any more, and every log is closed where a directory is
+        // marked as clean.
+        let metadata = self.metadata.close().await;
+        if let Err(error) = &metadata {
+            tracing::error!(%error, "can't close the metadata log");
+        }
+        if let Some(broker) = &self.broker {
+            upkeep::close(broker, metadata.is_ok()).await?;
+        }
+        metadata
     }
 }
 
@@ -151,23 +173,28 @@ impl<W: World> Start<W> {
     async fn roles(
         &self,
         bound: &mut Vec<ListenerOf<W>>,
-    ) -> Result<Option<Arc<Broker<W>>>, NodeError> {
+    ) -> Result<(Option<Arc<Broker<W>>>, Metadata<W>), NodeError> {
         let opened = dirs::open(&self.world, &self.config, || self.ask_for_cluster()).await?;
         let cluster_id = opened.metadata().dir.cluster_id().to_owned();
 
         let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
-        let mut image = None;
-        if self.config.is_controller() {
+        let (metadata, image) = if self.config.is_controller() {
             let at = listeners.iter().position(|(spec, _)| spec.purpose == Purpose::Controller);
             let listener = at.map(|at| listeners.swap_remove(at).1);
             let shell = self.controller(opened.metadata(), cluster_id.clone(), listener).await?;
-            image = Some(shell.image());
-        }
+            let image = shell.image()?;
+            (Metadata::Controllers(shell), image)
+        } else {
+            let copy = MetadataCopy::new(self.open_metadata(opened.metadata()).await?);
+            let image = copy.image()?;
+            (Metadata::Copy(Arc::new(copy)), image)
+        };
         if !self.config.is_broker() {
-            return Ok(None);
+            return Ok((None, metadata));
         }
         let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
-        self.broker(opened, cluster_id, image, listeners).await.map(Some)
+        let broker = self.broker(opened, cluster_id, (&metadata, image), listeners).await?;
+        Ok((Some(broker), metadata))
     }
 
     /// A broker that starts on an empty directory belongs to the cluster of its controller.
@@ -206,7 +233,7 @@ impl<W: World> Start<W> {
         let shell =
             ControllerShell::start(self.world.clone(), me, cluster_id, machine, log).await?;
         if self.config.is_broker() {
-            shell.predecessor_is_gone();
+            shell.predecessor_is_gone()?;
         }
         self.supervise("commit", shell.clone().commit());
         self.supervise("controller", shell.clone().tick());
@@ -222,21 +249,13 @@ impl<W: World> Start<W> {
         &self,
         opened: Opened<W::Disk>,
         cluster_id: String,
-        controllers: Option<Image>,
+        (metadata, image): (&Metadata<W>, Image),
         listeners: Vec<ListenerOf<W>>,
     ) -> Result<Arc<Broker<W>>, NodeError> {
         let previous = opened.previous_broker_epoch();
         let handles = opened.dirs.iter().map(|open| (open.dir.clone(), open.holds_replicas));
         let metadata_dir = opened.metadata().dir.id();
         let (dirs, failures) = Dirs::new(handles, metadata_dir, opened.incomplete);
-        let (metadata, image) = match controllers {
-            Some(image) => (None, image),
-            None => {
-                let copy = self.open_metadata(opened.metadata()).await?;
-                let image = metadata_log::image_of(&copy)?;
-                (Some(copy), image)
-            }
-        };
         let logs = self.recover(&dirs, &opened, &image).await?;
         let me = BrokerId(self.config.node_id);
         let (proposals, proposed) = mpsc::unbounded_channel();
@@ -262,7 +281,11 @@ impl<W: World> Start<W> {
             replicas,
             channel,
         );
-        let follower = MetadataFollower::new(broker.clone(), metadata)?;
+        let copy = match metadata {
+            Metadata::Controllers(_) => None,
+            Metadata::Copy(copy) => Some(copy.clone()),
+        };
+        let follower = MetadataFollower::new(broker.clone(), copy)?;
         self.supervise("metadata", follower.run());
         self.world.spawn("fetchers", Fetchers::run(broker.clone()));
         self.world.spawn("isr", isr::run(broker.clone(), proposed));
@@ -280,7 +303,7 @@ impl<W: World> Start<W> {
         self.world.spawn("expiry", upkeep::expire_producers(broker.clone()));
         self.world.spawn("retention", cleanup::expire(broker.clone()));
         self.world.spawn("log starts", cleanup::checkpoint_log_starts(broker.clone()));
-        self.world.spawn("cleaner", cleanup::compact(broker.clone()));
+        cleanup::compact(&broker);
         for listener in listeners {
             let service = Arc::new(BrokerService::new(broker.clone()));
             let serve = connection::serve(self.world.clone(), listener, service);
@@ -307,7 +330,9 @@ impl<W: World> Start<W> {
                 recovery::config_of(name, found, image, &self.topic_defaults)
             };
             let wanted = names.map(|name| (name.clone(), config(name))).collect();
-            let opened = recovery::open_all(&self.world, dir, found, wanted, threads).await;
+            let observer = self.observer.clone();
+            let opened =
+                recovery::open_all(&self.world, dir, found, wanted, threads, observer).await;
             let opened = match opened {
                 Ok(opened) => opened,
                 Err(error) if home.failed(&error) && dirs.online().next().is_some() => continue,
@@ -347,8 +372,8 @@ impl<W: World> Start<W> {
             timestamp_after_max: None,
             ..LogConfig::default()
         };
-        // Nobody closes this log: it is written until the very end.
-        recovery::open(&self.world, dir, found, &name, config, false).await
+        // Whatever the end was: this log is short, and others build on it. As Kafka's is.
+        recovery::open(&self.world, dir, found, &name, (config, false), |_| ()).await
     }
 
     /// Runs a task whose end is the node's end.

@@ -1,15 +1,15 @@
 //! Opening the logs of a data directory, several at a time, and saying how far that is.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::base::config::TopicConfig;
-use crate::base::{Offset, Probe, TopicPartition};
+use crate::base::{Instant, Offset, Probe, TopicPartition};
 use crate::controller::Image;
 use crate::io::{Disk, World};
 use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
@@ -17,19 +17,49 @@ use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
 /// How often progress is said while it takes long.
 const SAY: Duration = Duration::from_secs(10);
 
+/// How far a node has come with the logs of one of its directories, when it starts. Source: the
+/// metrics `remainingLogsToRecover` and `remainingSegmentsToRecover` (KIP-831).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RecoveryProgress {
+    /// The directory.
+    pub dir: PathBuf,
+    /// Logs in it.
+    pub logs: usize,
+    /// Those of them that are not open yet.
+    pub remaining_logs: usize,
+    /// Segments that are still to be examined in the logs that are being recovered.
+    pub remaining_segments: usize,
+    /// Bytes of these segments.
+    pub remaining_bytes: u64,
+    /// Bytes that were examined, in all logs of the directory.
+    pub recovered_bytes: u64,
+}
+
+/// Somebody who wants to see it.
+pub trait RecoveryObserver: Send + Sync + 'static {
+    /// Called at the beginning, and whenever a segment or a log is done; with no log remaining once
+    /// the directory is done. From several threads, in order; whoever is called is waited for.
+    fn progressed(&self, progress: &RecoveryProgress);
+}
+
+/// Nobody looks.
+impl RecoveryObserver for () {
+    fn progressed(&self, _: &RecoveryProgress) {}
+}
+
 /// Opens one log, and recovers it unless it was closed (`clean`).
 pub(crate) async fn open<W: World>(
     world: &W,
     dir: &LogDir<W::Disk>,
     found: &log::Found,
     name: &TopicPartition,
-    config: LogConfig,
-    clean: bool,
+    (config, clean): (LogConfig, bool),
+    watch: impl FnMut(log::Progress) + Send,
 ) -> Result<Log<W::Disk>, LogError> {
     let recovery = Recovery { clean, ..found.recovery(name) };
     let path = dir.partition_dir(name);
     let (disk, now) = (world.disk().clone(), world.wall_clock());
-    let (mut log, report) = Log::open(disk, path, config, recovery, now).await?;
+    let (mut log, report) = Log::open_watched(disk, path, config, recovery, now, watch).await?;
     if let Some(reason) = &report.cut_because {
         tracing::warn!(partition = %name, bytes = report.bytes_cut, reason, "cut a torn tail");
     }
@@ -83,7 +113,18 @@ struct Work<W: World> {
     dir: LogDir<W::Disk>,
     found: log::Found,
     waiting: Mutex<BTreeMap<TopicPartition, LogConfig>>,
-    opened: AtomicUsize,
+    tally: Mutex<Tally>,
+    observer: Arc<dyn RecoveryObserver>,
+}
+
+/// How far they are.
+struct Tally {
+    logs: usize,
+    opened: usize,
+    /// In logs that are done.
+    recovered_bytes: u64,
+    recovering: BTreeMap<TopicPartition, log::Progress>,
+    said: Instant,
 }
 
 /// Opens all these logs, `threads` of them at a time (`num.recovery.threads.per.data.dir`). The
@@ -94,23 +135,24 @@ pub(crate) async fn open_all<W: World>(
     found: &log::Found,
     logs: BTreeMap<TopicPartition, LogConfig>,
     threads: usize,
+    observer: Arc<dyn RecoveryObserver>,
 ) -> Result<BTreeMap<TopicPartition, Log<W::Disk>>, LogError> {
-    let all = logs.len();
+    let (all, began) = (logs.len(), world.now());
     let work = Arc::new(Work {
         world: world.clone(),
         dir: dir.clone(),
         found: found.clone(),
         waiting: Mutex::new(logs),
-        opened: AtomicUsize::new(0),
+        tally: Mutex::new(Tally::new(all, began)),
+        observer,
     });
+    work.note(|_| ());
     let (opened, mut results) = mpsc::unbounded_channel();
     for _ in 0..threads.clamp(1, all.max(1)) {
         let (work, opened) = (work.clone(), opened.clone());
         world.spawn("recovery", async move {
             while let Some((name, config)) = work.next() {
-                let Work { world, dir, found, .. } = &*work;
-                let log = open(world, dir, found, &name, config, found.clean).await;
-                work.opened.fetch_add(1, Ordering::Relaxed);
+                let log = work.open(&name, config).await;
                 // Nobody listens any more when another log could not be opened.
                 if opened.send((name, log)).is_err() {
                     break;
@@ -119,14 +161,9 @@ pub(crate) async fn open_all<W: World>(
         });
     }
     drop(opened);
-    let began = world.now();
-    let (mut logs, mut said) = (BTreeMap::new(), began);
+    let mut logs = BTreeMap::new();
     while let Some((name, log)) = results.recv().await {
         logs.insert(name, log?);
-        if world.now().since(said) >= SAY {
-            said = world.now();
-            tracing::info!(opened = work.opened.load(Ordering::Relaxed), of = all, "opening logs");
-        }
     }
     let seconds = world.now().since(began).as_secs_f64();
     let (dir, clean) = (dir.path().display(), found.clean);
@@ -137,6 +174,67 @@ pub(crate) async fn open_all<W: World>(
 impl<W: World> Work<W> {
     fn next(&self) -> Option<(TopicPartition, LogConfig)> {
         self.waiting.lock().pop_first()
+    }
+
+    async fn open(
+        &self,
+        name: &TopicPartition,
+        config: LogConfig,
+    ) -> Result<Log<W::Disk>, LogError> {
+        let Self { world, dir, found, .. } = self;
+        let watch = |progress| self.note(|tally| tally.examined(name, progress));
+        let log = open(world, dir, found, name, (config, found.clean), watch).await;
+        self.note(|tally| tally.done(name));
+        log
+    }
+
+    /// Something is done: whoever watches hears of it, and from time to time so does the log.
+    fn note(&self, change: impl FnOnce(&mut Tally)) {
+        let mut tally = self.tally.lock();
+        change(&mut tally);
+        let progress = tally.progress(self.dir.path());
+        self.observer.progressed(&progress);
+        let now = self.world.now();
+        if progress.remaining_logs > 0 && now.since(tally.said) >= SAY {
+            tally.said = now;
+            let RecoveryProgress { logs, remaining_logs, remaining_segments, .. } = progress;
+            let (dir, opened) = (progress.dir.display(), logs - remaining_logs);
+            let (recovered_bytes, remaining_bytes) =
+                (progress.recovered_bytes, progress.remaining_bytes);
+            tracing::info!(
+                %dir, opened, of = logs, remaining_logs, remaining_segments, recovered_bytes,
+                remaining_bytes, "recovering logs"
+            );
+        }
+    }
+}
+
+impl Tally {
+    fn new(logs: usize, now: Instant) -> Self {
+        Self { logs, opened: 0, recovered_bytes: 0, recovering: BTreeMap::new(), said: now }
+    }
+
+    fn examined(&mut self, name: &TopicPartition, progress: log::Progress) {
+        self.recovering.insert(name.clone(), progress);
+    }
+
+    /// A log is open. Of one that was cut, segments may be left that nobody will examine.
+    fn done(&mut self, name: &TopicPartition) {
+        self.opened += 1;
+        let last = self.recovering.remove(name).unwrap_or_default();
+        self.recovered_bytes += last.bytes_done;
+    }
+
+    fn progress(&self, dir: &Path) -> RecoveryProgress {
+        let running = self.recovering.values();
+        RecoveryProgress {
+            dir: dir.to_owned(),
+            logs: self.logs,
+            remaining_logs: self.logs - self.opened,
+            remaining_segments: running.clone().map(|log| log.segments_left).sum(),
+            remaining_bytes: running.clone().map(|log| log.bytes_left).sum(),
+            recovered_bytes: self.recovered_bytes + running.map(|log| log.bytes_done).sum::<u64>(),
+        }
     }
 }
 

@@ -107,7 +107,7 @@ impl<W: World> Replicas<W> {
                 self.assume(image, &topic.name, topic.id, *index, state, &peers).await?;
             }
         }
-        self.drop_strays().await?;
+        self.set_strays_aside().await?;
         self.followed_changed.notify_one();
         Ok(())
     }
@@ -208,8 +208,7 @@ impl<W: World> Replicas<W> {
             }
             Some(stale) => {
                 // KIP-516: same name, another creation. Its records are not this topic's.
-                drop(stale.log);
-                self.spare(&stale.home, self.remove(&stale.home, &name).await)?;
+                self.set_aside(name.clone(), stale).await?;
                 None
             }
             None => None,
@@ -273,9 +272,7 @@ impl<W: World> Replicas<W> {
     }
 
     async fn remove(&self, home: &Home<W::Disk>, name: &TopicPartition) -> Result<(), LogError> {
-        let mut unique = [0; 16];
-        self.unique.lock().fill_bytes(&mut unique);
-        let remove = home.dir.delete_partition(name, TopicId(unique)).await?;
+        let remove = home.dir.delete_partition(name, self.draw_unique()).await?;
         let (world, name) = (self.world.clone(), name.clone());
         let delay = self.topic_defaults.file_delete_delay_ms;
         self.world.spawn("file deletion", async move {
@@ -306,14 +303,29 @@ impl<W: World> Replicas<W> {
         Ok(())
     }
 
-    /// Logs that no topic claims belong to topics that were deleted while this broker was down.
-    async fn drop_strays(&self) -> Result<(), LogError> {
+    /// Logs that no topic claims belong to topics that were deleted while this broker was down, or
+    /// never were this cluster's.
+    async fn set_strays_aside(&self) -> Result<(), LogError> {
         let strays = std::mem::take(&mut *self.found.lock());
         for (name, stray) in strays {
-            tracing::info!(partition = %name, "removing the log of a topic that is gone");
-            drop(stray.log);
-            self.spare(&stray.home, self.remove(&stray.home, &name).await)?;
+            self.set_aside(name, stray).await?;
         }
         Ok(())
+    }
+
+    async fn set_aside(&self, name: TopicPartition, stray: Found<W>) -> Result<(), LogError> {
+        drop(stray.log);
+        let aside = stray.home.dir.set_stray_aside(&name, self.draw_unique()).await;
+        if let Some(Some(path)) = self.spare(&stray.home, aside)? {
+            let path = path.display();
+            tracing::warn!(partition = %name, %path, "no topic has this log; it is kept aside");
+        }
+        Ok(())
+    }
+
+    fn draw_unique(&self) -> TopicId {
+        let mut unique = [0; 16];
+        self.unique.lock().fill_bytes(&mut unique);
+        TopicId(unique)
     }
 }

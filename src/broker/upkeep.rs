@@ -87,11 +87,16 @@ pub(crate) async fn expire_producers<W: World>(broker: Arc<Broker<W>>) {
 }
 
 /// Closes every log and saves every checkpoint: what a clean shutdown leaves behind. A directory
-/// that fails meanwhile is left as it is; the first error comes back if none could be closed.
-pub(crate) async fn close<W: World>(broker: &Arc<Broker<W>>) -> Result<(), LogError> {
+/// that fails meanwhile is left as it is; the first error comes back if none could be closed. One
+/// whose metadata log could not be closed before is not marked as clean.
+pub(crate) async fn close<W: World>(
+    broker: &Arc<Broker<W>>,
+    metadata_closed: bool,
+) -> Result<(), LogError> {
     let (mut closed, mut first) = (false, Ok(()));
     for home in broker.replicas.dirs().online() {
-        match close_one(broker, home).await {
+        let marked = metadata_closed || !broker.replicas.dirs().has_metadata(home);
+        match close_one(broker, home, marked).await {
             Ok(()) => closed = true,
             Err(error) => {
                 home.failed(&error);
@@ -106,6 +111,7 @@ pub(crate) async fn close<W: World>(broker: &Arc<Broker<W>>) -> Result<(), LogEr
 async fn close_one<W: World>(
     broker: &Arc<Broker<W>>,
     home: &Arc<Home<W::Disk>>,
+    marked: bool,
 ) -> Result<(), LogError> {
     save_high_watermarks(broker, home).await?;
     for partition in replicas_in(broker, home) {
@@ -117,7 +123,10 @@ async fn close_one<W: World>(
             log.close().await?;
         }
     }
-    home.dir.mark_clean(broker.epoch()).await
+    if marked {
+        home.dir.mark_clean(broker.epoch()).await?;
+    }
+    Ok(())
 }
 
 async fn save_high_watermarks<W: World>(

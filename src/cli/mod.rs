@@ -4,6 +4,7 @@ mod check;
 mod dump_log;
 mod matrix;
 mod mutants;
+mod recovering;
 mod replay;
 mod report;
 mod run;

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
+use super::recovering::{Above, Recovering};
 use crate::base::config::{BrokerConfig, Config, Purpose, ServerProperties, TopicConfig};
 use crate::broker::Node;
 use crate::io::Address;
@@ -37,7 +40,8 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    log_to_stderr();
+    let screen = MultiProgress::new();
+    log_to_stderr(screen.clone());
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -46,7 +50,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(config, topics)) {
+    match runtime.block_on(serve(config, topics, Recovering::new(screen))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("brokerquake serve: {error}");
@@ -55,23 +59,28 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-/// What the node says about itself goes to standard error; `RUST_LOG` says how much.
-fn log_to_stderr() {
+/// What the node says about itself goes to standard error, above what is drawn there; `RUST_LOG`
+/// says how much.
+fn log_to_stderr(screen: MultiProgress) {
     let filter =
         EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
+    let above = move || Above(screen.clone());
     // Fails only where somebody has set one already, and that one will do.
-    let _ =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(above).try_init();
 }
 
-async fn serve(config: BrokerConfig, topics: TopicConfig) -> Result<(), crate::broker::NodeError> {
+async fn serve(
+    config: BrokerConfig,
+    topics: TopicConfig,
+    recovering: Recovering,
+) -> Result<(), crate::broker::NodeError> {
     let id = config.node_id;
     let data = config.log_dirs.join(",");
     let world = RealWorld::new();
     if let Err(error) = world.listen_for_signals() {
         tracing::warn!(%error, "signals will end this process at once");
     }
-    let node = Node::start(world, config, topics).await?;
+    let node = Node::start_observed(world, config, topics, Arc::new(recovering)).await?;
     let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
     println!("brokerquake node {id} ready on {} (data in {data})", addresses.join(", "));
     node.run().await

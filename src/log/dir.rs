@@ -21,6 +21,10 @@ const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
 const LOG_STARTS: &str = "log-start-offset-checkpoint";
 const CLEANER: &str = "cleaner-offset-checkpoint";
 const DELETED: &str = "-delete";
+/// Source: Kafka's `LogManager.StrayDirSuffix`.
+const STRAY: &str = "-stray";
+/// Files that are replaced as a whole: a crash may leave one of these names with more behind it.
+const REPLACED: [&str; 6] = [META, CLEAN, RECOVERY_POINTS, HIGH_WATERMARKS, LOG_STARTS, CLEANER];
 /// Of most file systems.
 const LONGEST_NAME: usize = 255;
 
@@ -132,6 +136,7 @@ impl<D: Disk> LogDir<D> {
                 meta
             }
             None => {
+                check_empty(&disk, &path)?;
                 let fresh = || identity.fresh_cluster.to_string();
                 let cluster = identity.cluster.clone().unwrap_or_else(fresh);
                 let meta =
@@ -195,14 +200,18 @@ impl<D: Disk> LogDir<D> {
                     let topic = meta::read_partition(disk, &child.join(PARTITION_METADATA))?;
                     found.partitions.insert(partition, topic);
                 }
-            } else if entry.name.ends_with(".tmp") {
+            } else if is_temporary(&entry.name) {
                 disk.remove(&child).map_err(LogError::io("remove", &child))?;
             }
         }
-        found.recovery_points = read_offsets(disk, &path.join(RECOVERY_POINTS))?;
-        found.high_watermarks = read_offsets(disk, &path.join(HIGH_WATERMARKS))?;
-        found.log_starts = read_offsets(disk, &path.join(LOG_STARTS))?;
-        found.cleaner_offsets = read_offsets(disk, &path.join(CLEANER))?;
+        let read = |name: &str, without: &str| {
+            let remedy = format!("remove the file to have {without}");
+            read_offsets(disk, &path.join(name)).map_err(|error| error.or_else(&remedy))
+        };
+        found.recovery_points = read(RECOVERY_POINTS, "every log examined from its beginning")?;
+        found.high_watermarks = read(HIGH_WATERMARKS, "replicas agree anew on what is committed")?;
+        found.log_starts = read(LOG_STARTS, "deleted records back whose files are still there")?;
+        found.cleaner_offsets = read(CLEANER, "logs compacted from their beginnings again")?;
         let marked = |offset: &Offset| RecoveryMark { offset: *offset, number: 0 };
         *self.shared.saved.lock() = Saved {
             recovery_points: found
@@ -372,19 +381,39 @@ impl<D: Disk> LogDir<D> {
     + use<D> {
         let (dir, partition) = (self.clone(), partition.clone());
         async move {
-            let Self { disk, shared } = &dir;
-            dir.forget(&partition).await?;
-            let from = dir.partition_dir(&partition);
-            let to = dir.path().join(deleted_name(&partition, unique));
-            let renamed = disk.rename(&from, &to);
-            let gone = matches!(&renamed, Err(e) if e.kind() == std::io::ErrorKind::NotFound);
-            if !gone {
-                renamed.map_err(LogError::io("rename", &from))?;
-                disk.sync_dir(&shared.path).await.map_err(LogError::io("sync", &shared.path))?;
-            }
-            let disk = disk.clone();
-            Ok(move || if gone { Ok(()) } else { remove_dir(&disk, &to) })
+            let to = dir.rename_partition(&partition, unique, DELETED).await?;
+            let disk = dir.disk;
+            Ok(move || to.map_or(Ok(()), |to| remove_dir(&disk, &to)))
         }
+    }
+
+    /// Takes the log of a partition that nobody knows out of the way and keeps it, as Kafka does:
+    /// somebody may miss it. Says where it is now, unless it is gone. `unique` as above.
+    pub fn set_stray_aside(
+        &self,
+        partition: &TopicPartition,
+        unique: TopicId,
+    ) -> impl Future<Output = Result<Option<PathBuf>, LogError>> + Send + use<D> {
+        let (dir, partition) = (self.clone(), partition.clone());
+        async move { dir.rename_partition(&partition, unique, STRAY).await }
+    }
+
+    async fn rename_partition(
+        &self,
+        partition: &TopicPartition,
+        unique: TopicId,
+        suffix: &str,
+    ) -> Result<Option<PathBuf>, LogError> {
+        let (disk, path) = (&self.disk, self.path());
+        self.forget(partition).await?;
+        let from = self.partition_dir(partition);
+        let to = path.join(former_name(partition, unique, suffix));
+        match disk.rename(&from, &to) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            renamed => renamed.map_err(LogError::io("rename", &from))?,
+        }
+        disk.sync_dir(path).await.map_err(LogError::io("sync", path))?;
+        Ok(Some(to))
     }
 
     /// Leaves the marker of a clean shutdown: every log must be closed, every checkpoint saved.
@@ -409,12 +438,29 @@ fn broker_epoch(content: &[u8]) -> Option<BrokerEpoch> {
     content.get("brokerEpoch")?.as_i64().map(BrokerEpoch)
 }
 
-/// As Kafka names it: the partition, a unique part, `-delete`; a long topic is shortened.
-fn deleted_name(partition: &TopicPartition, unique: TopicId) -> String {
+/// As Kafka names it: the partition, a unique part, `-delete` or `-stray`; a long topic is shortened.
+fn former_name(partition: &TopicPartition, unique: TopicId, suffix: &str) -> String {
     let unique: String = unique.0.iter().map(|byte| format!("{byte:02x}")).collect();
-    let end = format!("-{}.{unique}{DELETED}", partition.partition);
+    let end = format!("-{}.{unique}{suffix}", partition.partition);
     let topic: String = partition.topic.chars().take(LONGEST_NAME - end.len()).collect();
     format!("{topic}{end}")
+}
+
+/// What a crash left of a file that was being replaced.
+fn is_temporary(name: &str) -> bool {
+    let mut rests = REPLACED.iter().filter_map(|replaced| name.strip_prefix(replaced));
+    name.ends_with(".tmp") && rests.any(|rest| rest.starts_with('.'))
+}
+
+/// A directory that says of nobody that it is his must have nothing in it: it may be somebody's
+/// home, or a data directory whose `meta.properties` was lost.
+fn check_empty<D: Disk>(disk: &D, dir: &Path) -> Result<(), DirError> {
+    let entries = disk.list(dir).map_err(LogError::io("list", dir))?;
+    let is_new = |name: &str| name == "lost+found" || name.starts_with('.') || is_temporary(name);
+    match entries.into_iter().find(|entry| !is_new(&entry.name)) {
+        Some(entry) => Err(DirError::Unmarked { path: dir.to_owned(), found: entry.name }),
+        None => Ok(()),
+    }
 }
 
 /// Removes a directory of files.

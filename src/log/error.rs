@@ -9,7 +9,7 @@ use crate::base::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Topi
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// A call on a file failed.
-    #[error("{}: can't {action}: {source}", .path.display())]
+    #[error("{}: can't {action}: {source}{}", .path.display(), way_out(.source))]
     Io {
         /// What was tried.
         action: &'static str,
@@ -74,6 +74,16 @@ impl LogError {
         move |source| Self::Io { action, path, source }
     }
 
+    /// The same with what can be done about a text file that can't be read.
+    pub(crate) fn or_else(self, remedy: &str) -> Self {
+        match self {
+            Self::Malformed { path, line, problem } => {
+                Self::Malformed { path, line, problem: format!("{problem}; {remedy}") }
+            }
+            other => other,
+        }
+    }
+
     /// The file system failed, and not for want of space: what is in this directory can't be
     /// relied upon from now on. Source: Kafka's `LogDirFailureChannel`, which any `IOException`
     /// reaches.
@@ -84,6 +94,20 @@ impl LogError {
     /// No space was left: the log is as it was, and goes on when there is space again.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+}
+
+/// What can be done about what the file system said, where that is not plain.
+fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "; let the user of this process read and write there, or name another directory"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; mount it to be written to, or name another directory"
+        }
+        io::ErrorKind::NotADirectory => "; name a directory",
+        _ => "",
     }
 }
 
@@ -231,7 +255,7 @@ pub enum ReadError {
 #[derive(Debug, thiserror::Error)]
 pub enum DirError {
     /// It belongs to another cluster.
-    #[error("{}: written by cluster `{found}`, this node belongs to `{expected}`", .path.display())]
+    #[error("{}: written by cluster `{found}`, this node belongs to `{expected}`; name a directory of its own", .path.display())]
     OtherCluster {
         /// Its `meta.properties`.
         path: PathBuf,
@@ -241,7 +265,7 @@ pub enum DirError {
         found: String,
     },
     /// It belongs to another node.
-    #[error("{}: written by node {found}, this is node {expected}", .path.display())]
+    #[error("{}: written by node {found}, this is node {expected}; set `node.id={found}`, or name another directory", .path.display())]
     OtherNode {
         /// Its `meta.properties`.
         path: PathBuf,
@@ -249,6 +273,17 @@ pub enum DirError {
         expected: BrokerId,
         /// The directory's.
         found: BrokerId,
+    },
+    /// It has no `meta.properties`, and is not empty.
+    #[error(
+        "{}: there is no meta.properties, and yet something else: `{found}`; \
+         name an empty directory, or put its meta.properties back", .path.display()
+    )]
+    Unmarked {
+        /// The directory.
+        path: PathBuf,
+        /// Something in it.
+        found: String,
     },
     /// Two directories have the same id: one is a copy of the other.
     #[error("{} and {} have the same directory.id; remove the copy", .first.display(), .second.display())]

@@ -99,29 +99,6 @@ impl<D: Disk> Log<D> {
         undecided.into_iter().chain(open).fold(high_watermark, Offset::min)
     }
 
-    /// Aborted transactions with a record at or above `from` that may be read below `until`, as a
-    /// `read_committed` reader has to know them.
-    pub fn aborted_transactions(
-        &self,
-        from: Offset,
-        until: Offset,
-    ) -> Result<Vec<Aborted>, LogError> {
-        let floor = self.segments.range(..=from).next_back().map_or(from, |(base, _)| *base);
-        let mut found = Vec::new();
-        for segment in self.segments.range(floor..).map(|(_, segment)| segment) {
-            for aborted in segment.aborted()? {
-                if aborted.last >= from && aborted.first < until {
-                    found.push(aborted);
-                }
-                // Whatever a later marker aborts began after this.
-                if aborted.last_stable >= until {
-                    return Ok(found);
-                }
-            }
-        }
-        Ok(found)
-    }
-
     /// A snapshot has only the last batch of a producer, but it may have had more in flight, and
     /// will repeat them all: those are looked for in the log just before the snapshot.
     fn look_back(&mut self, at: Offset) -> Result<(), LogError> {

@@ -26,10 +26,10 @@ impl Meta {
 
     /// `None` when there is no such file.
     pub(crate) fn read<D: Disk>(disk: &D, path: &Path) -> Result<Option<Self>, LogError> {
-        let malformed = |line: usize, problem: String| LogError::Malformed {
-            path: path.to_owned(),
-            line,
-            problem,
+        let malformed = |line: usize, problem: String| {
+            let path = path.to_owned();
+            LogError::Malformed { path, line, problem }
+                .or_else("put the file back as it was, or name an empty directory")
         };
         let Some(bytes) = checkpoint::read_file(disk, path)? else { return Ok(None) };
         let text =
@@ -82,7 +82,9 @@ pub(crate) fn read_partition<D: Disk>(disk: &D, path: &Path) -> Result<Option<To
     let malformed = |line: usize, problem: &str| LogError::Malformed {
         path: path.to_owned(),
         line,
-        problem: problem.to_owned(),
+        problem: format!(
+            "{problem}; remove the file to let the log belong to the topic of its name"
+        ),
     };
     let text = str::from_utf8(&bytes).map_err(|_| malformed(1, "it is not UTF-8"))?;
     let mut lines = text.lines();
@@ -116,7 +118,7 @@ mod tests {
         }
         std::fs::write(&path, "version=0\nbroker.id=1\n").unwrap();
         let error = Meta::read(&RealDisk, &path).unwrap_err().to_string();
-        assert!(error.ends_with("meta.properties:1: version 0 is not supported, only 1 is"));
+        assert!(error.contains("meta.properties:1: version 0 is not supported, only 1 is; put"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! the checkpoints of all partitions in it. File calls are made at once; whatever waits for the
 //! platter is handed out as a plan that owns its files, so that no lock is held over an await.
 
+mod aborted;
 mod again;
 mod append;
 mod checkpoint;
@@ -48,7 +49,7 @@ pub use flush::{FlushPlan, Flushed, RecoveryMark};
 pub use partition::Log;
 pub use producers::{Producer, Producers, Remembered};
 pub use read::{Fetched, RecordPosition};
-pub use recovery::{Recovery, RecoveryReport};
+pub use recovery::{Progress, Recovery, RecoveryReport};
 pub use retention::{Due, Retired};
 pub use transactions::{Aborted, Marker};
 pub use truncate::Truncated;

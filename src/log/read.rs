@@ -1,12 +1,15 @@
 //! Reading: whole batches as a slice of a file, and records by their time.
 
+use std::io;
+
 use super::index::Moment;
 use super::lookup::Located;
 use super::segment::Segment;
 use super::{Log, LogError, ReadError};
+use crate::base::config::Compression;
 use crate::base::{LeaderEpoch, Offset, Timestamp};
-use crate::io::{Disk, Slice};
-use crate::wire::batch::{self, Record};
+use crate::io::{Disk, File, Slice};
+use crate::wire::batch::{self, BatchHeader, HEADER_LEN, Record};
 
 /// A batch that unpacks to more is not searched by time.
 const LARGEST_UNPACKED: usize = 256 << 20;
@@ -18,6 +21,25 @@ pub struct Fetched<F> {
     pub slice: Option<Slice<F>>,
     /// Offset after the last of them; the asked offset when there are none.
     pub next: Offset,
+}
+
+impl<F: File> Fetched<F> {
+    /// The same up to the first batch in a codec that the reader does not know.
+    pub fn without(self, codec: Compression) -> io::Result<Self> {
+        let Some(slice) = &self.slice else { return Ok(self) };
+        let (mut len, mut header) = (0, [0; HEADER_LEN]);
+        while len < slice.len {
+            slice.file.read_exact_at(&mut header, slice.offset + len)?;
+            // It was looked at when it was found.
+            let read = BatchHeader::parse(&header).map_err(io::Error::other)?;
+            if read.compression() == codec {
+                let slice = (len > 0).then(|| Slice { len, ..slice.clone() });
+                return Ok(Self { slice, next: read.base_offset });
+            }
+            len += read.size() as u64;
+        }
+        Ok(self)
+    }
 }
 
 /// A record found by its time.

@@ -57,6 +57,17 @@ pub struct RecoveryReport {
     pub begins_late_after: Option<Offset>,
 }
 
+/// How far the examination of a log has come that was not closed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Segments that are still to be examined.
+    pub segments_left: usize,
+    /// Their bytes.
+    pub bytes_left: u64,
+    /// Bytes of those that have been.
+    pub bytes_done: u64,
+}
+
 /// Files of a log, by what they are.
 #[derive(Default)]
 struct Files {
@@ -86,6 +97,18 @@ impl<D: Disk> Log<D> {
         config: LogConfig,
         recovery: Recovery,
         now: Timestamp,
+    ) -> Result<(Self, RecoveryReport), LogError> {
+        Self::open_watched(disk, dir, config, recovery, now, |_| ()).await
+    }
+
+    /// The same, and says how far it is: before the first segment that is examined, and after each.
+    pub async fn open_watched(
+        disk: D,
+        dir: PathBuf,
+        config: LogConfig,
+        recovery: Recovery,
+        now: Timestamp,
+        watch: impl FnMut(Progress) + Send,
     ) -> Result<(Self, RecoveryReport), LogError> {
         create_dir(&disk, &dir).await?;
         settle_leftovers(&disk, &dir).await?;
@@ -129,7 +152,7 @@ impl<D: Disk> Log<D> {
             log.load_clean()?;
         } else {
             log.complete_epochs(recovery.log_start);
-            log.examine(recovery, &mut report).await?;
+            log.examine(recovery, &mut report, watch).await?;
         }
         if log.finish_open(recovery, now, &mut report)? && !config.flaws.has(Flaw::NoDirectorySync)
         {
@@ -168,6 +191,7 @@ impl<D: Disk> Log<D> {
         &mut self,
         recovery: Recovery,
         report: &mut RecoveryReport,
+        mut watch: impl FnMut(Progress) + Send,
     ) -> Result<(), LogError> {
         self.link_segments();
         let floor = self.segments.range(..=recovery.recovery_point).next_back();
@@ -177,12 +201,22 @@ impl<D: Disk> Log<D> {
         let known = self.epochs.clone();
         self.epochs.truncate_from_end(first);
         let mut examined = Examined { next: first, epoch: self.epochs.latest() };
-        let bases: Vec<Offset> = self.segments.range(first..).map(|(base, _)| *base).collect();
         // What is wrong below the segment with the log's start is what is left of a deletion.
         let start = self.segments.range(..=recovery.log_start).next_back();
         let start = start.map_or(first, |(base, _)| (*base).max(first));
-        for (index, base) in bases.iter().copied().enumerate() {
-            let last = index + 1 == bases.len();
+        let due = self.segments.range(first..);
+        let due: Vec<_> = due.map(|(base, segment)| (*base, segment.size)).collect();
+        let mut progress = Progress {
+            segments_left: due.len(),
+            bytes_left: due.iter().map(|(_, size)| size).sum(),
+            bytes_done: 0,
+        };
+        watch(progress);
+        for (base, size) in due {
+            progress.segments_left -= 1;
+            progress.bytes_left -= size;
+            progress.bytes_done += size;
+            let last = progress.segments_left == 0;
             if base < start && !self.segments.contains_key(&base) {
                 continue;
             }
@@ -205,6 +239,7 @@ impl<D: Disk> Log<D> {
             if !last && let Some(segment) = self.segments.get_mut(&base) {
                 segment.seal();
             }
+            watch(progress);
         }
         self.log_end = examined.next;
         Ok(())

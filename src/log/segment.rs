@@ -1,6 +1,8 @@
 //! One segment: a file of batches, and the indexes that find them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
@@ -33,6 +35,8 @@ pub(crate) struct Segment<D: Disk> {
     pub(super) tracker: Tracker,
     /// What of the file this process wrote or verified.
     pub(super) vouched: Mutex<Vouched>,
+    /// Its transaction index is what the batches say: this process built it, or has compared it.
+    pub(super) aborted_vouched: Arc<AtomicBool>,
     /// No offset is missing between batches: never so where a cleaner was.
     pub(super) dense: bool,
     /// Of the first batch, or when the segment was created or opened: its age begins here.
@@ -125,6 +129,7 @@ impl<D: Disk> Segment<D> {
         file.set_len(0).map_err(LogError::io("empty", &path))?;
         let mut segment = Self::of(disk, file, path, base, config, now);
         segment.index_suffix = suffix;
+        segment.aborted_vouched.store(true, Ordering::Relaxed);
         segment.reset_indexes(config)?;
         Ok(segment)
     }
@@ -163,6 +168,7 @@ impl<D: Disk> Segment<D> {
             indexes: Mutex::new(State { open: None, unsynced: false }),
             tracker: Tracker::new(config.index_interval_bytes),
             vouched: Mutex::default(),
+            aborted_vouched: Arc::default(),
             dense: !config.may_have_gaps(),
             begun: now,
             index_suffix: "",

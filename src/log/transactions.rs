@@ -66,6 +66,9 @@ pub struct Aborted {
 }
 
 impl Aborted {
+    /// Bytes of an entry.
+    pub(crate) const LEN: u64 = ENTRY as u64;
+
     fn write(&self, out: &mut Vec<u8>) {
         out.put_i16(VERSION);
         out.put_i64(self.producer.0);
@@ -81,12 +84,10 @@ impl Aborted {
         let producer = ProducerId(entry.get_i64());
         let (first, last) = (Offset(entry.get_i64()), Offset(entry.get_i64()));
         let last_stable = Offset(entry.get_i64());
-        (first >= Offset::ZERO && first <= last).then_some(Self {
-            producer,
-            first,
-            last,
-            last_stable,
-        })
+        let ordered = first >= Offset::ZERO && first <= last;
+        // Behind the marker only what comes after it can be undecided.
+        let stable = last < Offset(i64::MAX) && (Offset::ZERO..=last.next()).contains(&last_stable);
+        (ordered && stable).then_some(Self { producer, first, last, last_stable })
     }
 }
 

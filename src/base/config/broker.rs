@@ -74,10 +74,12 @@ settings! {
             "how often logs are asked for segments that are to be deleted";
         log_cleaner_enable: bool = "true", "log.cleaner.enable",
             "whether logs with cleanup.policy=compact are compacted";
+        log_cleaner_threads: i32 = "1", "log.cleaner.threads",
+            "logs that are compacted at a time";
         log_cleaner_backoff: Duration = "15000", "log.cleaner.backoff.ms",
             "pause of the cleaner when no log is dirty enough";
         log_cleaner_dedupe_buffer_size: i64 = "134217728", "log.cleaner.dedupe.buffer.size",
-            "bytes of memory for the keys of the log that is being compacted";
+            "bytes of memory for the keys of the logs that are being compacted";
         log_cleaner_load_factor: f64 = "0.9", "log.cleaner.io.buffer.load.factor",
             "how full that memory may become";
         log_cleaner_max_bytes_per_second: f64 = "1.7976931348623157E308", "log.cleaner.io.max.bytes.per.second",

@@ -55,7 +55,6 @@ const FAMILIES: &[(&str, Foreign)] = &[
     ("group.", Foreign::Harmless),
     ("kafka.metrics.", Foreign::Harmless),
     ("leader.imbalance.", Foreign::Harmless),
-    ("log.cleaner.", Foreign::Harmless),
     ("metadata.", Foreign::Harmless),
     ("metric", Foreign::Harmless),
     ("offsets.", Foreign::Harmless),
@@ -85,6 +84,7 @@ const HARMLESS: &[&str] = &[
     "fetch.purgatory.purge.interval.requests",
     "inter.broker.listener.name",
     "key.serializer",
+    "log.cleaner.io.buffer.size",
     "log.deletion.max.segments.per.run",
     "log.initial.task.delay.ms",
     "log.preallocate",
@@ -135,6 +135,7 @@ mod tests {
     #[test]
     fn a_word_that_is_nobodys_stays_unknown() {
         assert_eq!(foreign("num.netwrk.threads"), None);
+        assert_eq!(foreign("log.cleaner.thread"), None);
         assert_eq!(foreign("min.insync.replica"), None);
     }
 }

@@ -18,6 +18,8 @@ use crate::wire::messages::fetch_response::{
 };
 use crate::wire::messages::{FetchRequest, FetchResponse, StrBytes, message};
 
+/// From here on what comes may be zstd (KIP-110).
+const ZSTD: i16 = 10;
 /// From here on topics are named by id (KIP-516).
 const TOPIC_IDS: i16 = 13;
 /// From here on a replica sends its epoch, and its id in another field (KIP-903).
@@ -111,6 +113,7 @@ fn resolve<W: World>(
             log_start: Offset(asked.log_start_offset),
             max_bytes: usize::try_from(asked.partition_max_bytes).unwrap_or(0),
             at_least_one: false,
+            knows_zstd: version >= ZSTD,
         },
     };
     let partitions = topic.partitions.iter().map(resolve).collect();

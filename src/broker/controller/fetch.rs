@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use super::{ControllerShell, State};
 use crate::base::{LeaderEpoch, Offset, TopicId};
 use crate::broker::connection::FileOf;
+use crate::broker::error::NodeError;
 use crate::io::{Slice, World, timeout};
 use crate::wire::ErrorCode;
 use crate::wire::messages::fetch_request::FetchPartition;
@@ -21,23 +22,23 @@ pub(super) type Fetched<W> = (FetchResponse, Vec<Option<Slice<FileOf<W>>>>);
 
 impl<W: World> ControllerShell<W> {
     /// Waits for committed records beyond the fetch offset, at most as long as the request says.
-    pub(super) async fn fetch(&self, request: FetchRequest) -> Fetched<W> {
+    pub(super) async fn fetch(&self, request: FetchRequest) -> Result<Fetched<W>, NodeError> {
         let other = request.cluster_id.as_ref().filter(|id| ***id != *self.cluster_id);
         if let Some(other) = other {
             tracing::warn!(%other, "a fetch from another cluster");
-            return (refuse(ErrorCode::InconsistentClusterId), Vec::new());
+            return Ok((refuse(ErrorCode::InconsistentClusterId), Vec::new()));
         }
         let deadline = self.world.now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
         let asked = request.topics.iter().flat_map(|topic| {
             topic.partitions.iter().map(|partition| (TopicId::from(topic.topic_id), partition))
         });
         let [(TopicId::METADATA, asked)] = asked.collect::<Vec<_>>()[..] else {
-            return (refuse(ErrorCode::UnknownTopicId), Vec::new());
+            return Ok((refuse(ErrorCode::UnknownTopicId), Vec::new()));
         };
         let limit = usize::try_from(request.max_bytes.min(asked.partition_max_bytes)).unwrap_or(0);
         let bell = Arc::new(Notify::new());
         loop {
-            let (data, slice) = self.state.lock().read(self.me.0, asked, limit, &bell);
+            let (data, slice) = self.state()?.read(self.me.0, asked, limit, &bell);
             let empty = data.error_code == 0 && data.diverging_epoch.end_offset < 0;
             if (empty && slice.is_none() && self.world.now() < deadline)
                 && timeout(&self.world, deadline, bell.notified()).await.is_some()
@@ -48,7 +49,7 @@ impl<W: World> ControllerShell<W> {
                 topic_id: TopicId::METADATA.into(),
                 partitions: vec![data],
             });
-            return (message!(FetchResponse { responses: vec![topic] }), vec![slice]);
+            return Ok((message!(FetchResponse { responses: vec![topic] }), vec![slice]));
         }
     }
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::{Notify, oneshot};
 
 use super::error::NodeError;
@@ -31,7 +31,8 @@ pub(crate) struct ControllerShell<W: World> {
     pub(crate) world: W,
     pub(crate) me: BrokerId,
     pub(crate) cluster_id: String,
-    state: Mutex<State<W>>,
+    /// Nothing once the log is closed.
+    state: Mutex<Option<State<W>>>,
     /// Rung when records wait to be synced.
     appended: Notify,
     /// Rung when the machine's deadline may have moved.
@@ -53,8 +54,12 @@ struct State<W: World> {
 
 impl<W: World> ControllerShell<W> {
     /// Metadata as it is now.
-    pub(crate) fn image(&self) -> Image {
-        self.state.lock().machine.image().clone()
+    pub(crate) fn image(&self) -> Result<Image, NodeError> {
+        Ok(self.state()?.machine.image().clone())
+    }
+
+    fn state(&self) -> Result<MappedMutexGuard<'_, State<W>>, NodeError> {
+        MutexGuard::try_map(self.state.lock(), Option::as_mut).map_err(|_| NodeError::Ended)
     }
 
     /// Takes the metadata log over: replays it, and begins an epoch of its own.
@@ -66,17 +71,13 @@ impl<W: World> ControllerShell<W> {
         mut log: Log<W::Disk>,
     ) -> Result<Arc<Self>, NodeError> {
         let mut changes = Vec::new();
-        for piece in metadata_log::read_all(&log)? {
-            for found in crate::wire::batch::batches(&piece) {
-                let broken = |reason: String| NodeError::Metadata { offset: -1, reason };
-                let (header, bytes) = found.map_err(|error| broken(error.to_string()))?;
-                let records = metadata_log::records(&header, bytes).map_err(broken)?;
-                for (offset, record) in records {
-                    machine.replay(offset, &record, &mut changes).map_err(NodeError::replay)?;
-                }
-                machine.reached(header.last_offset());
+        metadata_log::each_batch(&log, |header, records| {
+            for (offset, record) in records {
+                machine.replay(offset, &record, &mut changes)?;
             }
-        }
+            machine.reached(header.last_offset());
+            Ok(())
+        })?;
         machine.took_over(world.now());
         let epoch = LeaderEpoch(log.latest_epoch().0.max(0) + 1);
         log.begin_epoch(epoch);
@@ -95,7 +96,7 @@ impl<W: World> ControllerShell<W> {
             world,
             me,
             cluster_id,
-            state: Mutex::new(state),
+            state: Mutex::new(Some(state)),
             appended: Notify::new(),
             stirred: Notify::new(),
         });
@@ -117,25 +118,26 @@ impl<W: World> ControllerShell<W> {
     /// leader begins with a LeaderChangeMessage; nothing is said or answered before it is durable.
     async fn begin_epoch(&self) -> Result<(), NodeError> {
         let plan = {
-            let mut state = self.state.lock();
+            let mut state = self.state()?;
             self.append(&mut state, &[Record::NoOp])?;
             state.log.flush_plan()
         };
         let flushed = plan.run().await?;
         self.world.disk().settle().await;
-        self.state.lock().log.flushed(&flushed);
+        self.state()?.log.flushed(&flushed);
         Ok(())
     }
 
     /// A broker in this process means that its predecessor in this process's place is dead.
-    pub(crate) fn predecessor_is_gone(&self) {
-        self.state.lock().machine.session_ended(self.me);
+    pub(crate) fn predecessor_is_gone(&self) -> Result<(), NodeError> {
+        self.state()?.machine.session_ended(self.me);
+        Ok(())
     }
 
     /// A new cluster's log begins with its features. The one place where nobody else syncs yet.
     async fn begin(&self) -> Result<(), NodeError> {
         {
-            let mut state = self.state.lock();
+            let mut state = self.state()?;
             let records = state.machine.bootstrap().records;
             if records.is_empty() {
                 return Ok(());
@@ -157,7 +159,7 @@ impl<W: World> ControllerShell<W> {
     /// Lets the machine act when its time has come, for as long as the node lives.
     pub(crate) async fn tick(self: Arc<Self>) -> Result<(), NodeError> {
         loop {
-            let deadline = self.state.lock().machine.deadline().unwrap_or(Instant::NEVER);
+            let deadline = self.state()?.machine.deadline().unwrap_or(Instant::NEVER);
             if deadline <= self.world.now() {
                 self.decide(|machine, now, _| Decision {
                     records: machine.tick(now),
@@ -176,7 +178,7 @@ impl<W: World> ControllerShell<W> {
         handler: impl FnOnce(&mut Controller, Instant, Offset) -> Decision<T>,
     ) -> Result<T, NodeError> {
         let (response, wait) = {
-            let mut state = self.state.lock();
+            let mut state = self.state()?;
             let next = state.log.log_end();
             let decision = handler(&mut state.machine, self.world.now(), next);
             if !decision.records.is_empty() {
@@ -211,8 +213,7 @@ impl<W: World> ControllerShell<W> {
         })?;
         let mut changes = Vec::new();
         for (offset, record) in (appended.base.0..).zip(records) {
-            let replayed = state.machine.replay(Offset(offset), record, &mut changes);
-            replayed.map_err(NodeError::replay)?;
+            state.machine.replay(Offset(offset), record, &mut changes)?;
         }
         let probes = changes.iter().filter_map(Change::probe).collect();
         state.unsaid.push_back((appended.end, probes));
@@ -220,16 +221,17 @@ impl<W: World> ControllerShell<W> {
     }
 
     async fn sync(&self) -> Result<(), NodeError> {
-        let plan = self.state.lock().log.flush_plan();
+        let plan = self.state()?.log.flush_plan();
         let flushed = plan.run().await?;
         self.world.disk().settle().await;
         let end = flushed.upto;
-        let mut state = self.state.lock();
+        let mut state = self.state()?;
         state.log.flushed(&flushed);
         if end > state.committed {
             self.world.probe(Probe::MetadataCommitted { epoch: state.epoch, end });
         }
-        state.committed = end;
+        // The one that closes may have synced more meanwhile.
+        state.committed = state.committed.max(end);
         while state.unsaid.front().is_some_and(|(offset, _)| *offset <= end) {
             for probe in state.unsaid.pop_front().map(|(_, probes)| probes).unwrap_or_default() {
                 self.world.probe(probe);
@@ -240,6 +242,17 @@ impl<W: World> ControllerShell<W> {
             let _ = done.send(());
         }
         state.fetch.wake();
+        Ok(())
+    }
+
+    /// Ends the controller and leaves its log as a clean stop leaves every log. Whoever was to be
+    /// answered once a record is durable is; nothing is decided any more.
+    pub(crate) async fn close(&self) -> Result<(), NodeError> {
+        self.sync().await?;
+        let Some(mut state) = self.state.lock().take() else { return Ok(()) };
+        state.fetch.wake();
+        state.log.close().await?;
+        self.world.disk().settle().await;
         Ok(())
     }
 }

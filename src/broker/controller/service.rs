@@ -56,10 +56,10 @@ impl<W: World> ControllerService<W> {
         let shell = &self.shell;
         match request.header.api_key {
             key::API_VERSIONS => respond(request, &api_versions::handle(Purpose::Controller)),
-            key::FETCH => {
-                let (response, slices) = shell.fetch(decode::<FetchRequest>(request)?).await;
-                respond_with_slices(request, response, slices)
-            }
+            key::FETCH => match shell.fetch(decode::<FetchRequest>(request)?).await {
+                Ok((response, slices)) => respond_with_slices(request, response, slices),
+                Err(error) => Ok(Reply::Close(error.to_string())),
+            },
             key::BROKER_REGISTRATION => {
                 let body = decode::<BrokerRegistrationRequest>(request)?;
                 let decided = shell.decide(|m, now, next| m.register_broker(now, next, &body));

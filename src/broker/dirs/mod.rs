@@ -106,6 +106,11 @@ impl<D: Disk> Dirs<D> {
         self.of_replicas().filter(|home| !home.is_online()).map(|home| home.id()).collect()
     }
 
+    /// The metadata log is in this one.
+    pub(crate) fn has_metadata(&self, home: &Home<D>) -> bool {
+        home.id() == self.metadata
+    }
+
     /// Where a replica goes that is on no disk yet. `told` is what the metadata says, zero if it
     /// says nothing; `hosted` counts the replicas in each. Without an answer the replica has to
     /// stay offline: it is in a directory that has failed, and a second copy would be none.

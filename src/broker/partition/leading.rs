@@ -6,10 +6,10 @@ use bytes::BytesMut;
 use tokio::sync::{Notify, oneshot};
 
 use super::{IsrChange, Partition, Refusal, Role, State};
-use crate::base::config::Acks;
+use crate::base::config::{Acks, Compression, TopicCompression};
 use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, Probe, Request, Timestamp};
 use crate::io::{Disk, Slice, World};
-use crate::log::{AppendError, Log, ReadError};
+use crate::log::{AppendError, Log, LogError, ReadError};
 use crate::replica::{
     EpochMismatch, Leader, LeaderEffect, LeaderInput, Peers, Progress, diverging,
 };
@@ -57,6 +57,8 @@ pub(crate) struct FetchRead {
     pub(crate) max_bytes: usize,
     /// Whether a first batch larger than `max_bytes` is sent all the same (KIP-74).
     pub(crate) at_least_one: bool,
+    /// Whether it can be sent zstd (KIP-110).
+    pub(crate) knows_zstd: bool,
 }
 
 /// What a fetch gets of one partition.
@@ -275,14 +277,31 @@ impl<W: World> Partition<W> {
                 Ok(Found::Records(None))
             };
         }
+        let zstd = TopicCompression::Fixed(Compression::Zstd);
+        if !read.knows_zstd && state.config.compression == zstd {
+            return Err(ErrorCode::UnsupportedCompressionType);
+        }
         let found = state.log.read(read.offset, read.max_bytes, until, read.at_least_one);
-        let found = found.map_err(|error| match error {
+        let mut found = found.map_err(|error| match error {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             ReadError::Log(error) => {
                 self.storage_failed(state, &error);
                 ErrorCode::KafkaStorageError
             }
         })?;
+        // Kafka looks at the topic's setting alone, and sends an old reader what a producer wrote in
+        // zstd; KIP-110 has it refused, and what comes before it can be read.
+        if !read.knows_zstd && found.slice.is_some() {
+            let readable = found.without(Compression::Zstd);
+            found = readable.map_err(|error| {
+                let error = LogError::io("read", state.log.dir())(error);
+                self.storage_failed(state, &error);
+                ErrorCode::KafkaStorageError
+            })?;
+            if found.slice.is_none() {
+                return Err(ErrorCode::UnsupportedCompressionType);
+            }
+        }
         if first {
             self.heard(state, read);
         }

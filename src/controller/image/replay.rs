@@ -171,10 +171,14 @@ pub enum ReplayError {
         last: ProducerId,
     },
     /// Metadata transactions are read over in Kafka by holding records back; this can't.
-    #[error("metadata offset {offset}: metadata transactions are not supported")]
+    #[error(
+        "metadata offset {offset}: {record} is about metadata transactions, which are not supported"
+    )]
     Transaction {
         /// The record's.
         offset: Offset,
+        /// Kafka's name of it.
+        record: &'static str,
     },
 }
 
@@ -218,7 +222,8 @@ impl Image {
             Record::BrokerChange(record) => self.change_broker(offset, record, changes)?,
             Record::NoOp => {}
             Record::BeginTransaction(_) | Record::EndTransaction | Record::AbortTransaction(_) => {
-                return Err(ReplayError::Transaction { offset });
+                let name = record.name();
+                return Err(ReplayError::Transaction { offset, record: name });
             }
         }
         self.offset = Some(offset);

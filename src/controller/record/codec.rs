@@ -10,6 +10,7 @@ use super::{
 };
 use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId};
 use crate::wire::messages::DecodeError;
+use crate::wire::schema::{Family, Schema};
 
 const FRAME_VERSION: u32 = 1;
 
@@ -44,7 +45,7 @@ pub enum RecordError {
     #[error("metadata record frame version {0}; only 1 is known")]
     Frame(u32),
     /// A kind of record, or a version of one, that this controller does not know.
-    #[error("unknown metadata record: api key {api_key}, version {version}")]
+    #[error("{} version {version} is no metadata record that is known here", name_of(*.api_key))]
     Unknown {
         /// Which kind.
         api_key: u32,
@@ -179,6 +180,15 @@ impl Record {
         };
         input.end()?;
         Ok(Some(record))
+    }
+}
+
+/// Kafka's name of a kind of record that this controller may not know.
+fn name_of(api_key: u32) -> String {
+    let schema = i16::try_from(api_key).ok().and_then(|key| Schema::of(Family::Metadata, key));
+    match schema {
+        Some(schema) => format!("{} (api key {api_key})", schema.name()),
+        None => format!("api key {api_key}"),
     }
 }
 

@@ -150,9 +150,14 @@ fn older_versions_of_records_are_read() {
 }
 
 #[test]
-fn an_unknown_record_is_named_by_its_key_and_version() {
+fn an_unknown_record_is_named_by_what_is_known_of_it() {
     let error = Record::decode(&bytes("01060000")).unwrap_err();
-    assert_eq!(error.to_string(), "unknown metadata record: api key 6, version 0");
+    let told = "api key 6 version 0 is no metadata record that is known here";
+    assert_eq!(error.to_string(), told);
+    // Kafka has it, and this controller does not.
+    let error = Record::decode(&bytes("011b0000")).unwrap_err();
+    let told = "RegisterControllerRecord (api key 27) version 0 is no metadata record";
+    assert!(error.to_string().starts_with(told), "{error}");
     let error = Record::decode(&bytes("01020100")).unwrap_err();
     assert_eq!(error, RecordError::Unknown { api_key: 2, version: 1 });
     assert_eq!(Record::decode(&bytes("02140000")).unwrap_err(), RecordError::Frame(2));

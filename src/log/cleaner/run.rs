@@ -8,6 +8,7 @@ use super::filter::{LARGEST_UNPACKED, Left, Rules, filter};
 use super::{Cleaned, Dirtiness, OffsetMap, Sealed, Transactions, dirtiness, group};
 use crate::base::{Offset, ProducerId, Timestamp};
 use crate::io::{Disk, File, Open};
+use crate::log::aborted::{Comparison, Witness};
 use crate::log::producers::LastRecord;
 use crate::log::scan::{FAR, Stop, Walk};
 use crate::log::segment::Segment;
@@ -42,6 +43,8 @@ pub struct Cleaning<D: Disk> {
     parts: Vec<Part<D>>,
     groups: VecDeque<std::ops::Range<usize>>,
     dirty: Dirtiness,
+    /// What says so.
+    witnesses: Vec<Witness<D>>,
     aborted: Vec<Aborted>,
     producers: BTreeMap<ProducerId, LastRecord>,
     transactions: Transactions,
@@ -81,6 +84,7 @@ impl<D: Disk> Log<D> {
             parts.push(Part { sealed, path, file, has_aborted: !segment.aborted()?.is_empty() });
         }
         let start = parts.first().map_or(dirty.from, |part| part.sealed.base);
+        let (witnesses, aborted) = self.witnesses(start, dirty.until)?;
         Ok(Some(Cleaning {
             disk: self.disk.clone(),
             dir: self.dir.clone(),
@@ -89,7 +93,8 @@ impl<D: Disk> Log<D> {
             parts,
             groups: VecDeque::new(),
             dirty,
-            aborted: self.aborted_transactions(start, dirty.until)?,
+            witnesses,
+            aborted,
             producers: self.producers.last_records(),
             transactions: Transactions::default(),
             latest: OffsetMap::new(memory, load),
@@ -136,6 +141,7 @@ impl<D: Disk> Cleaning<D> {
     /// Reads each key's latest offset in the dirty part, from the front as far as memory reaches:
     /// the rest is for the next time.
     pub async fn read_keys(&mut self, pace: &mut impl Pace) -> Result<(), LogError> {
+        self.check_aborted(pace).await?;
         let from = self.dirty.from;
         let mut transactions = Transactions::default();
         transactions.expect(self.aborted.iter().copied());
@@ -174,6 +180,20 @@ impl<D: Disk> Cleaning<D> {
         let sealed: Vec<Sealed> = self.parts.iter().map(|part| part.sealed).collect();
         self.groups = group(&sealed, &self.config).into();
         self.transactions.expect(self.aborted.iter().copied());
+        Ok(())
+    }
+
+    /// Whoever believes in an aborted transaction that there was not removes what was committed.
+    async fn check_aborted(&self, pace: &mut impl Pace) -> Result<(), LogError> {
+        if self.witnesses.iter().all(Witness::is_vouched) {
+            return Ok(());
+        }
+        let mut comparison = Comparison::default();
+        for witness in &self.witnesses {
+            comparison.compare(witness)?;
+            self.disk.settle().await;
+            pace.spent(witness.size()).await;
+        }
         Ok(())
     }
 

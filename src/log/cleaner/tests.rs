@@ -256,6 +256,26 @@ async fn an_aborted_record_goes_at_once_and_its_marker_when_nothing_is_left_of_i
     assert_eq!(offsets(&log), [2, 3, 4], "the commit's records are still there, and so is it");
 }
 
+#[tokio::test]
+async fn an_index_that_says_of_what_was_committed_that_it_was_aborted_is_not_believed() {
+    let (home, log) = with_transactions(Flaws::default()).await;
+    let before = records_of(&log);
+    log.close().await.unwrap();
+    // The transaction that was aborted is gone from it, and the one that was committed is in.
+    let index = home.file("00000000000000000001.txnindex");
+    let mut entry = fs::read(&index).unwrap();
+    (entry[17], entry[25], entry[33]) = (2, 3, 4);
+    fs::write(&index, entry).unwrap();
+    let mut log = home.reopen().await;
+    let told = log.aborted_transactions(Offset(0), Offset(9)).unwrap_err().to_string();
+    let named = format!("{}: corrupt at byte 0 (offset 1)", index.display());
+    assert!(told.starts_with(&named), "{told}");
+    let mut cleaning = log.cleaning(Offset(5), NOW, (ROOMY, 0.9)).unwrap().unwrap();
+    let refused = cleaning.read_keys(&mut Headlong).await.unwrap_err();
+    assert_eq!(refused.to_string(), told);
+    assert_eq!(records_of(&log), before);
+}
+
 /// Whether all is decided, says a log that was cleaned and opened without any snapshot.
 async fn is_decided(flaws: Flaws) -> bool {
     let (home, mut log) = with_transactions(flaws).await;

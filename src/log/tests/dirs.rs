@@ -6,7 +6,7 @@ use std::fs;
 use crate::base::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
 use crate::io::real::RealDisk;
 use crate::log::testing::{NOW, RealLog, fill, tiny};
-use crate::log::{DirError, Found, Identity, Log, LogDir};
+use crate::log::{DirError, Found, Identity, Log, LogDir, LogError};
 
 const TOPIC: TopicId = TopicId([9; 16]);
 
@@ -170,4 +170,15 @@ async fn a_log_is_not_called_clean_beyond_what_was_synced() {
     let mark = log.mark_recovery_point();
     dir.save_recovery_points(&BTreeMap::from([(partition.clone(), mark)])).await.unwrap();
     assert_eq!(saved(), "0\n1\norders 2 6\n");
+}
+
+#[test]
+fn what_may_not_be_read_or_written_says_who_has_to_be_let_in() {
+    let denied = std::io::ErrorKind::PermissionDenied.into();
+    let told = LogError::io("open", std::path::Path::new("/data/meta.properties"))(denied);
+    assert_eq!(
+        told.to_string(),
+        "/data/meta.properties: can't open: permission denied; let the user of this process read \
+         and write there, or name another directory"
+    );
 }

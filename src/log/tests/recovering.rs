@@ -3,8 +3,9 @@
 use std::fs;
 
 use crate::base::{LeaderEpoch, Offset};
-use crate::log::testing::{Home, batch, fill, flush, lead, read_all, tiny};
-use crate::log::{LogConfig, LogError, Recovery};
+use crate::io::real::RealDisk;
+use crate::log::testing::{Home, NOW, RealLog, batch, fill, flush, lead, read_all, tiny};
+use crate::log::{LogConfig, LogError, Progress, Recovery};
 
 fn crashed(recovery_point: i64) -> Recovery {
     Recovery { recovery_point: Offset(recovery_point), ..Recovery::default() }
@@ -302,4 +303,30 @@ async fn a_sealed_segment_that_ends_early_is_no_gap_that_readers_step_over() {
     drop(log);
     let (log, report) = home.try_open(recovery).await.unwrap();
     assert_eq!((log.log_start(), report.begins_late_after), (second, Some(Offset(0))));
+}
+
+#[tokio::test]
+async fn whoever_watches_a_recovery_hears_of_every_segment_that_is_examined() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 40, 3, 2);
+    let bases: Vec<_> = log.segment_bases().collect();
+    drop(log);
+    assert!(bases.len() > 3, "{bases:?}");
+    let size =
+        |base: &Offset| fs::metadata(home.file(&format!("{:020}.log", base.0))).unwrap().len();
+    let mut heard = Vec::new();
+    // What lies in segments below the recovery point is not examined.
+    let recovery = crashed(bases[2].0);
+    let watch = |progress| heard.push(progress);
+    let opened = RealLog::open_watched(RealDisk, home.path(), tiny(), recovery, NOW, watch).await;
+    assert!(opened.unwrap().1.batches_checked > 0);
+    let due = &bases[2..];
+    let all: u64 = due.iter().map(size).sum();
+    assert_eq!(heard.len(), due.len() + 1);
+    for (done, told) in heard.iter().enumerate() {
+        let bytes_done = due[..done].iter().map(size).sum();
+        let segments_left = due.len() - done;
+        assert_eq!(*told, Progress { segments_left, bytes_left: all - bytes_done, bytes_done });
+    }
 }
