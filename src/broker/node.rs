@@ -317,7 +317,12 @@ impl<W: World> Start<W> {
                 let topic_id = found.partitions.get(&name).copied().flatten();
                 let high_watermark =
                     found.high_watermarks.get(&name).copied().unwrap_or(Offset::ZERO);
-                if high_watermark > log.log_end() {
+                if let Err(error) = &log {
+                    tracing::error!(partition = %name, %error, "a log is damaged");
+                }
+                if let Ok(log) = &log
+                    && high_watermark > log.log_end()
+                {
                     let end = log.log_end();
                     tracing::warn!(partition = %name, %end, %high_watermark, "committed records are gone");
                 }

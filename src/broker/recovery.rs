@@ -85,6 +85,9 @@ pub(crate) fn config_of(
     }
 }
 
+/// A log, or what is damaged in it.
+pub(crate) type OpenedLog<W> = Result<Log<<W as World>::Disk>, LogError>;
+
 /// What the tasks that open logs share.
 struct Work<W: World> {
     world: W,
@@ -94,15 +97,15 @@ struct Work<W: World> {
     opened: AtomicUsize,
 }
 
-/// Opens all these logs, `threads` of them at a time (`num.recovery.threads.per.data.dir`). The
-/// first that can't be opened is the error.
+/// Opens all these logs, `threads` of them at a time (`num.recovery.threads.per.data.dir`). One that
+/// is damaged costs itself alone; whatever else keeps one from being opened is the error.
 pub(crate) async fn open_all<W: World>(
     world: &W,
     dir: &LogDir<W::Disk>,
     found: &log::Found,
     logs: BTreeMap<TopicPartition, LogConfig>,
     threads: usize,
-) -> Result<BTreeMap<TopicPartition, Log<W::Disk>>, LogError> {
+) -> Result<BTreeMap<TopicPartition, OpenedLog<W>>, LogError> {
     let all = logs.len();
     let work = Arc::new(Work {
         world: world.clone(),
@@ -130,7 +133,10 @@ pub(crate) async fn open_all<W: World>(
     let began = world.now();
     let (mut logs, mut said) = (BTreeMap::new(), began);
     while let Some((name, log)) = results.recv().await {
-        logs.insert(name, log?);
+        match log {
+            Err(error) if !matches!(error, LogError::Corrupt { .. }) => return Err(error),
+            log => logs.insert(name, log),
+        };
         if world.now().since(said) >= SAY {
             said = world.now();
             tracing::info!(opened = work.opened.load(Ordering::Relaxed), of = all, "opening logs");

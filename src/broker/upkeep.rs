@@ -117,6 +117,9 @@ async fn close_one<W: World>(
             log.close().await?;
         }
     }
+    if broker.replicas.has_unusable(home) {
+        return Ok(());
+    }
     home.dir.mark_clean(broker.epoch()).await
 }
 

@@ -197,7 +197,12 @@ pub enum Witness {
         valid: Offset,
         position: Option<u64>,
         claims: Option<Offset>,
+        stale: Option<Offset>,
     },
+    /// A broker served bytes that fail their checksum.
+    ServedDamaged { consumer: u32, offset: Offset },
+    /// A final read had to do without a record that a broker which runs holds intact.
+    HadToSkip { consumer: u32, offset: Offset, intact_on: BrokerId },
     /// Somebody is in sync from now on who can't be elected.
     JoinedFenced { broker: BrokerId, epoch: LeaderEpoch },
     /// A consumer read on in a log that had lost what it read before, and was not told.
@@ -303,6 +308,8 @@ impl Witness {
             | Self::StaleController { .. }
             | Self::NotCounted { .. }
             | Self::TrustsUnsynced { .. }
+            | Self::ServedDamaged { .. }
+            | Self::HadToSkip { .. }
             | Self::Stale { .. }
             | Self::IndexDisagrees { .. } => self.say_of_nodes(f, at),
             _ => self.say_of_replicas(f, at),

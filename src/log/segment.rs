@@ -10,7 +10,7 @@ use super::scan::{NEAR, Stop, Walk};
 use super::transactions::{self, Aborted};
 use super::vouched::Vouched;
 use super::{LogConfig, LogError, names, retention};
-use crate::base::{Offset, Timestamp};
+use crate::base::{Flaws, Offset, Timestamp};
 use crate::io::{Disk, File, Open};
 use crate::wire::batch::BatchHeader;
 
@@ -39,6 +39,8 @@ pub(crate) struct Segment<D: Disk> {
     pub(super) begun: Timestamp,
     /// Behind the names of its index files: they get their place before the batches do.
     pub(super) index_suffix: &'static str,
+    /// Fixes that are switched off.
+    pub(super) flaws: Flaws,
     /// Where in `segment.jitter.ms` this segment is.
     spread: u64,
 }
@@ -164,6 +166,7 @@ impl<D: Disk> Segment<D> {
             tracker: Tracker::new(config.index_interval_bytes),
             vouched: Mutex::default(),
             dense: !config.compacted,
+            flaws: config.flaws,
             begun: now,
             index_suffix: "",
         }

@@ -3,7 +3,11 @@
 //! A log that was closed cleanly, or synced before a crash, is opened without reading it. Its
 //! batches are verified when they are first read: checksums, and what these leave out, offsets and
 //! leader epochs. So bytes that rotted meanwhile are refused, with the file and the place; and what
-//! was read once, or written since, costs nothing more.
+//! was read once, or written since, costs nothing more for as long as it stays in memory. Once the
+//! kernel has dropped it, it comes from the platter again, and is verified again.
+//!
+//! Kafka's broker verifies batches when they are appended and when a log is recovered, and leaves
+//! the rest to its consumers (`check.crcs`).
 
 use std::ops::Range;
 
@@ -11,8 +15,8 @@ use super::lookup::Located;
 use super::scan::{FAR, NEAR, Stop, Walk};
 use super::segment::Segment;
 use super::{Epochs, LogError, names};
-use crate::base::{LeaderEpoch, Offset};
-use crate::io::Disk;
+use crate::base::{Flaw, LeaderEpoch, Offset};
+use crate::io::{Disk, File};
 use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN};
 
 /// More pieces are not remembered: the shortest is verified anew.
@@ -78,25 +82,45 @@ impl<D: Disk> Segment<D> {
     }
 
     /// Makes sure that the `len` bytes from the batch `first` on are what was written, and end
-    /// before `next`; at once, if that is known.
+    /// before `next`; at once, if that is known. Of several batches, those before the first that is
+    /// damaged are good: says how many bytes, and which offset follows.
     pub(super) fn vouch(
         &self,
         first: &Located,
         len: u64,
         next: Offset,
         epochs: &Epochs,
-    ) -> Result<(), LogError> {
+    ) -> Result<(u64, Offset), LogError> {
         let range = first.position..first.position + len;
-        if self.vouched.lock().covers(&range) {
-            return Ok(());
+        if self.vouched.lock().covers(&range) && self.file.is_in_memory(range.clone()) {
+            return Ok((len, next));
         }
         let chunk = (len as usize).saturating_add(HEADER_LEN).clamp(NEAR, FAR);
         let mut walk = Walk::new(&self.file, &self.path, range.start, self.size, chunk);
         let mut due = first.header.base_offset;
+        // All before it is followed by a good batch, at this offset.
+        let mut sure = (range.start, due);
         while walk.position() < range.end {
             let at = walk.position();
-            let good = self.next_vouched(&mut walk, due, epochs);
-            due = good.map_err(|stop| stop.into_error(&self.path, at, due))?.next_offset();
+            match self.next_vouched(&mut walk, due, epochs) {
+                Ok(header) => {
+                    sure = (at, due);
+                    due = header.next_offset();
+                }
+                Err(stop) => {
+                    let in_place = |header: BatchHeader| header.base_offset == due;
+                    if walk.peek().is_ok_and(|header| header.is_some_and(in_place)) {
+                        sure = (at, due);
+                    }
+                    return match stop.into_error(&self.path, at, due) {
+                        LogError::Corrupt { .. } if sure.0 > range.start => {
+                            self.vouched.lock().add(range.start..sure.0);
+                            Ok((sure.0 - range.start, sure.1))
+                        }
+                        error => Err(error),
+                    };
+                }
+            }
         }
         // What follows tells whether the last offset is right, which no checksum covers.
         let follows = match walk.peek() {
@@ -110,7 +134,7 @@ impl<D: Disk> Segment<D> {
             return Err(self.corrupt(walk.position(), due, &problem));
         }
         self.vouched.lock().add(range);
-        Ok(())
+        Ok((len, next))
     }
 
     fn next_vouched(
@@ -122,7 +146,9 @@ impl<D: Disk> Segment<D> {
         let Some(header) = walk.peek()? else {
             return Err(Stop::Bad(BatchError::Corrupt("the file ends here")));
         };
-        walk.verify(&header)?;
+        if !self.flaws.has(Flaw::ServeBadCrc) {
+            walk.verify(&header)?;
+        }
         self.follows(due, &header).map_err(Stop::Bad)?;
         let epoch = epochs.at(header.base_offset);
         if epoch != LeaderEpoch::NONE && epoch != header.leader_epoch {

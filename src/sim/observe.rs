@@ -1,5 +1,6 @@
 //! What happened on hosts and disks, as a stream in the order of simulated time.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -54,6 +55,13 @@ pub enum What {
     Removed {
         /// Absolute path.
         path: Arc<str>,
+    },
+    /// Bytes of a `*.log` file are no longer, or can't be read, as they were written.
+    Corrupted {
+        /// Absolute path.
+        path: Arc<str>,
+        /// Which bytes.
+        range: Range<u64>,
     },
     /// The process died; the page cache is as it left it.
     Killed,

@@ -9,7 +9,7 @@ use super::{IsrChange, Partition, Refusal, Role, State};
 use crate::base::config::Acks;
 use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, Probe, Request, Timestamp};
 use crate::io::{Disk, Slice, World};
-use crate::log::{AppendError, Log, ReadError};
+use crate::log::{AppendError, Log, LogError, ReadError};
 use crate::replica::{
     EpochMismatch, Leader, LeaderEffect, LeaderInput, Peers, Progress, diverging,
 };
@@ -280,7 +280,10 @@ impl<W: World> Partition<W> {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             ReadError::Log(error) => {
                 self.storage_failed(state, &error);
-                ErrorCode::KafkaStorageError
+                match error {
+                    LogError::Corrupt { .. } => Self::damage_told(state),
+                    _ => ErrorCode::KafkaStorageError,
+                }
             }
         })?;
         if first {
@@ -334,9 +337,10 @@ impl<W: World> Partition<W> {
     /// Time passes: replicas fall out of sync, proposals are repeated.
     pub(crate) fn tick(&self) {
         if let Ok(mut state) = self.state()
-            && !state.failed
+            && !state.is_offline()
         {
             self.step(&mut state, LeaderInput::Tick);
+            self.step_aside(&mut state);
         }
     }
 
@@ -374,7 +378,7 @@ impl<W: World> Partition<W> {
                 LeaderEffect::ProposeIsr(proposal) => {
                     let (topic_id, name) = (self.topic_id, self.name.clone());
                     // The receiver only ends with the node.
-                    let _ = self.isr_changes.send(IsrChange { topic_id, name, proposal });
+                    let _ = self.news.isr_changes.send(IsrChange { topic_id, name, proposal });
                 }
             }
         }
@@ -425,7 +429,7 @@ enum Found<W: World> {
 }
 
 pub(super) fn leader<W: World>(state: &mut State<W>) -> Result<&mut Leader, ErrorCode> {
-    if state.failed {
+    if state.is_offline() {
         return Err(ErrorCode::KafkaStorageError);
     }
     match &mut state.role {

@@ -247,7 +247,7 @@ impl Ghost {
             let partition = self.partitions.get(name);
             let in_sync = partition.is_some_and(|p| p.may_lead(host.broker));
             before.insert(name.clone(), (replica.end(), in_sync));
-            replica.segments.clear();
+            replica.before = std::mem::take(&mut replica.segments);
             replica.swapped.clear();
             replica.agreed.set(0);
         }
@@ -273,7 +273,13 @@ impl Ghost {
                     let end = last.map_or(base, |last| last.next.0);
                     replica.segments.retain(|other, _| *other <= base || *other >= end);
                 }
-                let end = replica.contiguous_end(self.setup.promise(&name.topic).compacted);
+                let compacted = self.setup.promise(&name.topic).compacted;
+                replica.settle();
+                if compacted {
+                    // A cleaned segment and those that it replaces are both right.
+                    replica.stale = None;
+                }
+                let end = replica.contiguous_end(compacted);
                 if end < before {
                     replica.lost.push(Lost { in_sync });
                 }

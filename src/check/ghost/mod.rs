@@ -215,7 +215,16 @@ impl Ghost {
                     replica.swapped.insert(base);
                 }
                 // Sorted by name, so that what was swapped in comes after what it replaces.
-                replica.segments.insert(base, Segment::survived(bytes));
+                let segment = Segment::survived(bytes, replica.before.get(&base));
+                replica.segments.insert(base, segment);
+            }
+            What::Corrupted { path, range } => {
+                let Some((partition, base)) = self.place_of(path) else { return };
+                let host = self.hosts.get_mut(*host);
+                let replica = host.and_then(|host| host.replicas.get_mut(&partition));
+                if let Some(segment) = replica.and_then(|r| r.segments.get_mut(&base)) {
+                    segment.damaged(range.clone());
+                }
             }
             What::Killed | What::Ended => {
                 self.clients.ended(*host, changes);
@@ -322,6 +331,7 @@ impl Ghost {
             | Probe::Duplicate { .. }
             | Probe::EpochAnswered { .. }
             | Probe::Recovered { .. }
+            | Probe::Damaged { .. }
             | Probe::StorageFailed { .. } => {}
         }
     }

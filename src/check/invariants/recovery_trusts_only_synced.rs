@@ -1,16 +1,19 @@
 //! `recovery-trusts-only-synced`: after a power loss, a log opens to a valid prefix of what the
-//! platter holds: nothing torn, nothing after a gap, and no end beyond the last valid batch.
+//! platter holds: nothing torn, nothing after a gap, no end beyond the last valid batch, and no older
+//! batch in the place of a younger one. And nobody is ever served bytes that fail their checksum.
 //!
-//! What is valid the ghost reads from the bytes that survived, batch by batch with its checksum.
-//! Judged when a node that lost power first takes up a role: by then it has opened the log, and
-//! from then on serves it.
+//! What is valid the ghost reads from the bytes that survived, batch by batch with its checksum, and
+//! compares with what was there when the power failed. Judged when a node that lost power first
+//! takes up a role: by then it has opened the log, and from then on serves it. What a faulty disk
+//! made of a batch is not looked for when a log is opened, but when it is read: a consumer tells
+//! what it was served.
 //! Source: KAFKA-10533; disk faults of the crash-consistency literature.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Offset, Probe, TopicPartition};
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
-use crate::sim::{HostId, What};
+use crate::sim::{ClientEvent, HostId, What};
 
 #[derive(Default)]
 pub(super) struct RecoveryTrustsOnlySynced {
@@ -32,6 +35,10 @@ impl Invariant for RecoveryTrustsOnlySynced {
             What::Probe(Probe::BecameLeader { partition, log_end, .. }) => {
                 (partition, Some(*log_end))
             }
+            What::Client(ClientEvent::Unreadable { consumer, partition, offset, served: true }) => {
+                let witness = Witness::ServedDamaged { consumer: *consumer, offset: *offset };
+                return event.broke(self.name(), partition, witness);
+            }
             What::Probe(Probe::BecameFollower { partition, .. }) => (partition, None),
             _ => return Ok(()),
         };
@@ -47,10 +54,12 @@ impl Invariant for RecoveryTrustsOnlySynced {
         let claims = log_end.filter(|end| *end > valid);
         let position = log.and_then(|log| log.first_garbage());
         let gap = log.is_some_and(|log| log.end() > valid);
-        if claims.is_none() && position.is_none() && !gap {
+        let stale = log.and_then(|log| log.stale()).map(|batch| batch.base);
+        if claims.is_none() && position.is_none() && stale.is_none() && !gap {
             return Ok(());
         }
-        let witness = Witness::TrustsUnsynced { broker: host.broker, valid, position, claims };
+        let broker = host.broker;
+        let witness = Witness::TrustsUnsynced { broker, valid, position, claims, stale };
         event.broke(self.name(), partition, witness)
     }
 }
