@@ -53,7 +53,7 @@ const BANS: &[Ban] = &[
     Ban { word: "HashMap", allowed: &[], why: "its order differs between runs: use BTreeMap" },
     Ban { word: "HashSet", allowed: &[], why: "its order differs between runs: use BTreeSet" },
     Ban { word: "#[ignore", allowed: &[], why: "a test runs or is deleted" },
-    Ban { word: "unsafe {", allowed: &["src/io/real/"], why: "only calls of the kernel need it" },
+    Ban { word: "unsafe {", allowed: &["src/io/real/"], why: "only mapping a file needs it" },
 ];
 
 fn root() -> &'static Path {

@@ -17,7 +17,7 @@ use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
 /// How often progress is said while it takes long.
 const SAY: Duration = Duration::from_secs(10);
 
-/// Opens one log, and recovers it unless it was closed (`clean`).
+/// Opens one log, and recovers it unless it was closed (`clean`). Says what is damaged in it.
 pub(crate) async fn open<W: World>(
     world: &W,
     dir: &LogDir<W::Disk>,
@@ -25,7 +25,7 @@ pub(crate) async fn open<W: World>(
     name: &TopicPartition,
     config: LogConfig,
     clean: bool,
-) -> Result<Log<W::Disk>, LogError> {
+) -> Result<(Log<W::Disk>, Option<LogError>), LogError> {
     let recovery = Recovery {
         recovery_point: found.recovery_points.get(name).copied().unwrap_or(Offset::ZERO),
         clean,
@@ -62,7 +62,7 @@ pub(crate) async fn open<W: World>(
         log.flushed(&flushed);
     }
     log.set_cleaned_to(found.cleaner_offsets.get(name).copied().unwrap_or(Offset::NONE));
-    Ok(log)
+    Ok((log, report.damaged.map(LogError::from)))
 }
 
 /// What a log's settings are, as far as this node knows before it has heard of the controller. Of
@@ -85,8 +85,8 @@ pub(crate) fn config_of(
     }
 }
 
-/// A log, or what is damaged in it.
-pub(crate) type OpenedLog<W> = Result<Log<<W as World>::Disk>, LogError>;
+/// A log, if it could be opened, and what is damaged in it.
+pub(crate) type OpenedLog<W> = (Option<Log<<W as World>::Disk>>, Option<LogError>);
 
 /// What the tasks that open logs share.
 struct Work<W: World> {
@@ -133,10 +133,15 @@ pub(crate) async fn open_all<W: World>(
     let began = world.now();
     let (mut logs, mut said) = (BTreeMap::new(), began);
     while let Some((name, log)) = results.recv().await {
-        match log {
-            Err(error) if !matches!(error, LogError::Corrupt { .. }) => return Err(error),
-            log => logs.insert(name, log),
+        let (log, damage) = match log {
+            Ok((log, damage)) => (Some(log), damage),
+            Err(error @ LogError::Corrupt { .. }) => (None, Some(error)),
+            Err(error) => return Err(error),
         };
+        if let Some(error) = &damage {
+            tracing::error!(partition = %name, %error, "a log is damaged");
+        }
+        logs.insert(name, (log, damage));
         if world.now().since(said) >= SAY {
             said = world.now();
             tracing::info!(opened = work.opened.load(Ordering::Relaxed), of = all, "opening logs");

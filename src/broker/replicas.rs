@@ -55,8 +55,10 @@ pub(crate) struct News {
 
 /// A log that was on disk at start.
 pub(crate) struct Found<W: World> {
-    /// An error where it can't be opened, for it is damaged.
-    pub(crate) log: Result<Log<W::Disk>, LogError>,
+    /// Nothing where it is too damaged to be opened.
+    pub(crate) log: Option<Log<W::Disk>>,
+    /// What is damaged in it, as far as that was seen.
+    pub(crate) damage: Option<LogError>,
     /// In which directory.
     pub(crate) home: Arc<Home<W::Disk>>,
     /// From `partition.metadata`; a log without one belongs to whichever topic has its name.
@@ -217,7 +219,7 @@ impl<W: World> Replicas<W> {
         let found = found.or_else(|| self.unusable.lock().remove(&name));
         let known = match found {
             Some(found) if found.topic_id.is_none_or(|id| id == topic_id) => {
-                let damaged = place == TopicId::LOST || found.log.is_err();
+                let damaged = place == TopicId::LOST || found.damage.is_some();
                 match found.log {
                     // It stepped aside before the last restart, or recovery met what is no crash's
                     // doing: another has it all.
@@ -228,15 +230,16 @@ impl<W: World> Replicas<W> {
                         place = found.home.id();
                         None
                     }
-                    Ok(log) => Some((found.home, log, found.high_watermark)),
-                    Err(error) => {
+                    Some(log) => Some((found.home, log, found.high_watermark, found.damage)),
+                    None => {
+                        let problem = found.damage.as_ref().map(ToString::to_string);
                         tracing::error!(
-                            partition = %name, %error,
+                            partition = %name, problem,
                             "offline until another replica leads, its file is restored, or its \
                              directory is removed"
                         );
                         self.lost(topic_id, name.partition, told);
-                        let found = Found { log: Err(error), ..found };
+                        let found = Found { log: None, ..found };
                         self.unusable.lock().insert(name, found);
                         return Ok(None);
                     }
@@ -250,14 +253,18 @@ impl<W: World> Replicas<W> {
             }
             None => None,
         };
-        let (home, log, high_watermark) = match known {
+        let (home, log, high_watermark, damage) = match known {
             Some(known) => known,
             None => match self.create(&name, topic_id, &config, place).await? {
-                Some((home, log)) => (home, log, Offset::ZERO),
+                Some((home, log)) => (home, log, Offset::ZERO, None),
                 None => return Ok(None),
             },
         };
-        Ok(Some(self.begin((name, topic_id), config, home, log, high_watermark)))
+        let partition = self.begin((name, topic_id), config, home, log, high_watermark);
+        if let Some(error) = damage {
+            partition.found_damaged(&error);
+        }
+        Ok(Some(partition))
     }
 
     /// Whether a directory has a log that can't be opened: then it was not recovered either, and must

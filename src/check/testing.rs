@@ -409,6 +409,24 @@ impl Story {
         }
     }
 
+    /// The power fails, and the last batch is the other one again.
+    pub fn power_loss_bringing_back(&mut self, broker: u16, base: i64, bytes: &[u8]) {
+        let (_, file) = self.disks.get_mut(&broker).unwrap().iter_mut().next_back().unwrap();
+        file.truncate(position_of(file, base));
+        file.extend_from_slice(bytes);
+        self.loses_power(broker);
+    }
+
+    /// A bit rots on the disk, in the batch that begins at an offset of the first segment.
+    pub fn rots(&mut self, broker: u16, offset: i64) {
+        let (base, file) = self.disks.get_mut(&broker).unwrap().iter_mut().next().unwrap();
+        let at = position_of(file, offset) + 61;
+        file[at] ^= 1;
+        let range = at as u64..at as u64 + 1;
+        let path = path(*base);
+        self.sees(broker, What::Corrupted { path, range });
+    }
+
     pub fn killed(&mut self, broker: u16) {
         self.sees(broker, What::Killed);
     }
@@ -430,6 +448,18 @@ impl Story {
     fn sends(&mut self, producer: u32, op: u64, value: u64, acks: Acks, idempotent: bool) {
         let partition = self.partition.clone();
         self.client(ClientEvent::Sent { producer, op, partition, value, acks, idempotent });
+    }
+
+    /// A consumer can't read on at an offset.
+    pub fn unreadable(&mut self, consumer: u32, offset: i64, served: bool) {
+        let (partition, offset) = (self.partition.clone(), Offset(offset));
+        self.client(ClientEvent::Unreadable { consumer, partition, offset, served });
+    }
+
+    /// And gives it up.
+    pub fn skips(&mut self, consumer: u32, offset: i64) {
+        let (partition, offset) = (self.partition.clone(), Offset(offset));
+        self.client(ClientEvent::Skipped { consumer, partition, offset });
     }
 
     fn told(&mut self, producer: u32, op: u64, outcome: Outcome) {

@@ -7,7 +7,6 @@
 
 use std::future::Future;
 use std::io;
-use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -99,13 +98,6 @@ pub trait File: Clone + Send + Sync + 'static {
 
     /// Cuts the file, or extends it by zeros that take no space.
     fn set_len(&self, len: u64) -> io::Result<()>;
-
-    /// Whether all of a range is in the page cache: then reading it asks the platter for nothing,
-    /// and gives what was read or written before. Where nobody can tell, it is taken to be there.
-    fn is_in_memory(&self, range: Range<u64>) -> bool {
-        let _ = range;
-        true
-    }
 
     /// Makes bytes and size durable. After an error it is unknown what is durable, and a second
     /// try proves nothing ("fsyncgate", ATC'20).

@@ -4,7 +4,10 @@
 //! append at the end. After a power loss, what was not synced is there in any subset. So from the
 //! segment with the recovery point on, every batch must have a right checksum and follow the one
 //! before it in offset and epoch. The first that does not ends the log, with all behind it; but
-//! below the recovery point it is corruption, and an error: what was once synced is not cut.
+//! below the recovery point it is corruption: what was once synced is not cut. Such a batch stays
+//! where it is, to be refused to readers, if a good one follows it: then its place and its offsets
+//! are sure. Otherwise the log can't be opened. (Kafka's `LogSegment.recover` cuts there, whatever
+//! was synced.)
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -46,6 +49,28 @@ pub struct RecoveryReport {
     /// Its epochs begin here, below the first segment: what was in between is gone. That is what a
     /// crash in the middle of a deletion leaves, too.
     pub begins_late_after: Option<Offset>,
+    /// The first batch below the recovery point that is damaged, and was left in its place.
+    pub damaged: Option<Damaged>,
+}
+
+/// Where a batch is that is not what was synced, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Which file.
+    pub path: PathBuf,
+    /// Where in it.
+    pub position: u64,
+    /// Its first offset.
+    pub offset: Offset,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl From<Damaged> for LogError {
+    fn from(damaged: Damaged) -> Self {
+        let Damaged { path, position, offset, problem } = damaged;
+        Self::Corrupt { path, position, offset, problem }
+    }
 }
 
 /// Files of a log, by what they are.
@@ -162,7 +187,8 @@ impl<D: Disk> Log<D> {
         let bases: Vec<Offset> = self.segments.range(first..).map(|(base, _)| *base).collect();
         for (index, base) in bases.iter().copied().enumerate() {
             let last = index + 1 == bases.len();
-            let stop = self.examine_segment(base, recovery_point, &mut examined, report)?;
+            let after = bases.get(index + 1).copied();
+            let stop = self.examine_segment((base, after), recovery_point, &mut examined, report)?;
             self.disk.settle().await;
             if let Some((problem, keep)) = stop {
                 report.cut_because = Some(problem);
@@ -181,7 +207,7 @@ impl<D: Disk> Log<D> {
     /// why it was cut, and whether anything of the segment stays.
     fn examine_segment(
         &mut self,
-        base: Offset,
+        (base, after): (Offset, Option<Offset>),
         recovery_point: Offset,
         examined: &mut Examined,
         report: &mut RecoveryReport,
@@ -208,7 +234,18 @@ impl<D: Disk> Log<D> {
                 Ok(None) => return Ok(None),
                 Err(stop @ Stop::Log(_)) => return Err(stop.into_error(&path, position, base)),
                 Err(stop) if examined.next < recovery_point => {
-                    return Err(stop.into_error(&path, position, examined.next));
+                    let Some(next) = pass_over(&mut walk, &stop, examined, after) else {
+                        return Err(stop.into_error(&path, position, examined.next));
+                    };
+                    report.damaged.get_or_insert(Damaged {
+                        path: path.clone(),
+                        position,
+                        offset: examined.next,
+                        problem: stop.to_string(),
+                    });
+                    segment.end = next;
+                    examined.next = next;
+                    continue;
                 }
                 Err(Stop::Bad(problem)) => {
                     segment.cut_at(position)?;
@@ -312,6 +349,33 @@ impl<D: Disk> Log<D> {
         self.expire_producers(now);
         Ok(anew)
     }
+}
+
+/// Steps over a batch that fails its checksum, if what follows it tells that its length is right and
+/// which offsets it has: says which comes next. `after` is where the next segment begins.
+fn pass_over<F: crate::io::File>(
+    walk: &mut Walk<'_, F>,
+    stop: &Stop,
+    before: &Examined,
+    after: Option<Offset>,
+) -> Option<Offset> {
+    let header = walk.peek().ok().flatten()?;
+    let in_place = header.base_offset == before.next;
+    if !matches!(stop, Stop::Bad(BatchError::Crc { .. })) || !in_place {
+        return None;
+    }
+    let place = walk.position();
+    walk.skip(&header);
+    let next = match walk.peek() {
+        Ok(Some(next)) => walk.verify(&next).is_ok().then_some(next.base_offset),
+        Ok(None) => after,
+        Err(_) => None,
+    };
+    let next = next.filter(|next| *next > header.base_offset);
+    if next.is_none() {
+        walk.go_back(place);
+    }
+    next
 }
 
 /// The next batch, if it is whole, has a right checksum and follows the one before it.

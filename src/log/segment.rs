@@ -31,7 +31,9 @@ pub(crate) struct Segment<D: Disk> {
     pub(crate) file: D::File,
     pub(super) indexes: Mutex<State<D>>,
     pub(super) tracker: Tracker,
-    /// What of the file this process wrote or verified.
+    /// It is the log's last.
+    pub(super) active: bool,
+    /// What of the last segment's file this process wrote or verified.
     pub(super) vouched: Mutex<Vouched>,
     /// No offset is missing between batches: never so where a cleaner was.
     pub(super) dense: bool,
@@ -127,6 +129,7 @@ impl<D: Disk> Segment<D> {
         file.set_len(0).map_err(LogError::io("empty", &path))?;
         let mut segment = Self::of(disk, file, path, base, config, now);
         segment.index_suffix = suffix;
+        segment.active = true;
         segment.reset_indexes(config)?;
         Ok(segment)
     }
@@ -164,6 +167,7 @@ impl<D: Disk> Segment<D> {
             file,
             indexes: Mutex::new(State { open: None, unsynced: false }),
             tracker: Tracker::new(config.index_interval_bytes),
+            active: false,
             vouched: Mutex::default(),
             dense: !config.compacted,
             flaws: config.flaws,
@@ -299,6 +303,8 @@ impl<D: Disk> Segment<D> {
 
     /// Ends the indexes with the last moment, cuts the files to what is used and lets go of them.
     pub(crate) fn seal(&mut self) {
+        self.active = false;
+        self.vouched.get_mut().forget();
         let state = self.indexes.get_mut();
         let Some(mut indexes) = state.open.take() else { return };
         self.tracker.push_latest(&mut indexes);
@@ -309,6 +315,7 @@ impl<D: Disk> Segment<D> {
 
     /// Makes a segment the last one, with room in its indexes, whatever it was before.
     pub(crate) fn activate(&mut self, config: &LogConfig) -> Result<(), LogError> {
+        self.active = true;
         let from = {
             let walk = self.walk_from(|indexes| indexes.last())?;
             walk.position()

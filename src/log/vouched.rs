@@ -2,9 +2,12 @@
 //!
 //! A log that was closed cleanly, or synced before a crash, is opened without reading it. Its
 //! batches are verified when they are first read: checksums, and what these leave out, offsets and
-//! leader epochs. So bytes that rotted meanwhile are refused, with the file and the place; and what
-//! was read once, or written since, costs nothing more for as long as it stays in memory. Once the
-//! kernel has dropped it, it comes from the platter again, and is verified again.
+//! leader epochs. So bytes that rotted meanwhile are refused, with the file and the place.
+//!
+//! Near the end of the log, where most reads are, what was read once or written since costs nothing
+//! more: it is in memory. What lies further back may have left it, and comes from the platter again:
+//! there every read is verified. (Whether it is in memory the kernel could tell, but not whether it
+//! came there by a read that was verified, or ahead of one.)
 //!
 //! Kafka's broker verifies batches when they are appended and when a log is recovered, and leaves
 //! the rest to its consumers (`check.crcs`).
@@ -16,8 +19,11 @@ use super::scan::{FAR, NEAR, Stop, Walk};
 use super::segment::Segment;
 use super::{Epochs, LogError, names};
 use crate::base::{Flaw, LeaderEpoch, Offset};
-use crate::io::{Disk, File};
+use crate::io::Disk;
 use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN};
+
+/// Bytes before the end of a log that are taken to be in memory: many times what a fetch asks for.
+const HOT: u64 = 16 << 20;
 
 /// More pieces are not remembered: the shortest is verified anew.
 const PIECES: usize = 64;
@@ -32,6 +38,11 @@ impl Vouched {
     pub(super) fn covers(&self, range: &Range<u64>) -> bool {
         let after = self.pieces.partition_point(|piece| piece.start <= range.start);
         after.checked_sub(1).is_some_and(|piece| self.pieces[piece].end >= range.end)
+    }
+
+    /// Nothing is known to be good any more.
+    pub(super) fn forget(&mut self) {
+        self.pieces.clear();
     }
 
     pub(super) fn add(&mut self, mut range: Range<u64>) {
@@ -92,7 +103,8 @@ impl<D: Disk> Segment<D> {
         epochs: &Epochs,
     ) -> Result<(u64, Offset), LogError> {
         let range = first.position..first.position + len;
-        if self.vouched.lock().covers(&range) && self.file.is_in_memory(range.clone()) {
+        let is_hot = self.active && range.start >= self.size.saturating_sub(HOT);
+        if is_hot && self.vouched.lock().covers(&range) {
             return Ok((len, next));
         }
         let chunk = (len as usize).saturating_add(HEADER_LEN).clamp(NEAR, FAR);
@@ -114,7 +126,7 @@ impl<D: Disk> Segment<D> {
                     }
                     return match stop.into_error(&self.path, at, due) {
                         LogError::Corrupt { .. } if sure.0 > range.start => {
-                            self.vouched.lock().add(range.start..sure.0);
+                            self.remember(range.start..sure.0);
                             Ok((sure.0 - range.start, sure.1))
                         }
                         error => Err(error),
@@ -133,8 +145,14 @@ impl<D: Disk> Segment<D> {
             let problem = format!("the batches before end at {due}, and {next} should follow");
             return Err(self.corrupt(walk.position(), due, &problem));
         }
-        self.vouched.lock().add(range);
+        self.remember(range);
         Ok((len, next))
+    }
+
+    fn remember(&self, range: Range<u64>) {
+        if self.active {
+            self.vouched.lock().add(range);
+        }
     }
 
     fn next_vouched(

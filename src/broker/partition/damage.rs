@@ -85,11 +85,13 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// Whether this replica has stepped aside, and can be given up now.
+    /// Whether this replica is damaged, and can be given up now: in a leader epoch that began since
+    /// it last fetched.
     pub(crate) fn may_be_replaced(&self, told: &PartitionState) -> bool {
         let Ok(state) = self.state() else { return false };
-        let since = state.damage.and_then(|damage| damage.aside_since);
-        since.is_some_and(|epoch| told.leader_epoch > epoch) && is_expendable(told, self.me)
+        let Some(damage) = state.damage else { return false };
+        let fetched_in = damage.aside_since.unwrap_or(state.leader_epoch);
+        told.leader_epoch > fetched_in && is_expendable(told, self.me)
     }
 
     /// Comes back where it turned out that nobody else can lead. Says whether this replica is

@@ -130,4 +130,52 @@ mod tests {
              log end 0, ISR b1, b2 and b3)",
         );
     }
+
+    fn refused() -> Story {
+        let mut story = Story::judging("reads-reach-end");
+        story.sent(0, 0, 100, Acks::All);
+        for broker in [1, 2] {
+            story.writes(broker, 0, 0, &[100]);
+            story.writes(broker, 1, 0, &[101]);
+        }
+        story.healed();
+        story.later();
+        story
+    }
+
+    #[test]
+    fn silent_about_a_record_that_is_refused_because_no_copy_is_intact() {
+        let mut story = refused();
+        story.rots(1, 0);
+        story.rots(2, 0);
+        story.unreadable(1, 0, false);
+        story.skips(1, 0);
+        story.reached_end(1, 2);
+        story.long_later();
+        story.finish_silent();
+    }
+
+    #[test]
+    fn fires_on_a_record_that_is_refused_though_somebody_holds_it_intact() {
+        let mut story = refused();
+        story.rots(1, 0);
+        story.unreadable(1, 0, false);
+        story.skips(1, 0);
+        story.reached_end(1, 2);
+        story.long_later();
+        story.finish_fired(
+            "orders-0 consumer 1 was refused offset 0 and read on to the end by 31.000 s, though b2 \
+             holds it intact",
+        );
+    }
+
+    #[test]
+    fn silent_about_a_refusal_that_was_not_the_last_word() {
+        let mut story = refused();
+        story.rots(1, 0);
+        story.unreadable(1, 0, false);
+        story.reached_end(1, 2);
+        story.long_later();
+        story.finish_silent();
+    }
 }

@@ -66,7 +66,7 @@ impl Invariant for RecoveryTrustsOnlySynced {
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::Story;
+    use crate::check::testing::{Story, batch};
 
     fn written() -> Story {
         let mut story = Story::judging("recovery-trusts-only-synced");
@@ -123,5 +123,66 @@ mod tests {
         story.boot(1);
         story.leads_with_log_end(1, 1, 3);
         assert!(story.sentence().ends_with("it was opened as one that ends at offset 3"));
+    }
+
+    #[test]
+    fn fires_when_an_older_batch_is_back_in_the_place_of_a_younger_one() {
+        let mut story = Story::judging("recovery-trusts-only-synced");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.writes(1, 2, 0, &[3]);
+        story.cut(1, 2);
+        story.writes(1, 2, 1, &[4]);
+        story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
+        story.boot(1);
+        story.became_follower(1, 2, 2);
+        let said = "it was opened with an older batch than the last at offset 2";
+        assert!(story.sentence().ends_with(said), "{}", story.sentence());
+    }
+
+    #[test]
+    fn silent_when_what_was_cut_and_not_written_over_is_back() {
+        let mut story = Story::judging("recovery-trusts-only-synced");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.writes(1, 2, 0, &[3]);
+        story.cut(1, 2);
+        story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
+        story.boot(1);
+        story.became_follower(1, 2, 2);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_the_older_batch_is_cut_before_the_log_is_served() {
+        let mut story = Story::judging("recovery-trusts-only-synced");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.writes(1, 2, 0, &[3]);
+        story.cut(1, 2);
+        story.writes(1, 2, 1, &[4]);
+        story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
+        story.boot(1);
+        story.cut(1, 2);
+        story.became_follower(1, 2, 2);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_what_rotted_as_long_as_nobody_is_served_it() {
+        let mut story = written();
+        story.rots(1, 0);
+        story.power_loss(1, 4);
+        story.boot(1);
+        story.leads_with_log_end(1, 1, 3);
+        story.unreadable(1, 0, false);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_somebody_is_served_what_rotted() {
+        let mut story = written();
+        story.rots(1, 0);
+        story.unreadable(1, 0, true);
+        story.fired(
+            "orders-0 consumer 1 was served bytes at offset 0 by 1.000 s that fail their checksum",
+        );
     }
 }

@@ -3,13 +3,12 @@
 use std::fs::{self, OpenOptions};
 use std::future::Future;
 use std::io;
-use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{RealMap, residency};
+use super::RealMap;
 use crate::io::{Disk, Entry, File, Open};
 
 /// The file system of this machine.
@@ -122,10 +121,6 @@ impl File for RealFile {
         let file = self.0.clone();
         // fdatasync makes the bytes and the size they need durable; times may stay behind.
         blocking(move || file.sync_data())
-    }
-
-    fn is_in_memory(&self, range: Range<u64>) -> bool {
-        residency::is_resident(self.0.as_fd(), range).unwrap_or(true)
     }
 
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {

@@ -1,13 +1,12 @@
 //! The real world: tokio's sockets and clock, the kernel's files.
 //!
-//! The only room with unsafe code (mapping a file, asking what is in memory), and one of the few that may name the real
+//! The only room with unsafe code (mapping a file), and one of the few that may name the real
 //! network, file system and clock.
 #![allow(clippy::disallowed_methods, reason = "this is the real world")]
 
 mod disk;
 mod map;
 mod net;
-mod residency;
 mod world;
 
 pub use disk::{RealDisk, RealFile};

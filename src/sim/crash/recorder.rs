@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -179,10 +178,6 @@ impl<D: Disk> File for RecordedFile<D> {
         self.inner.set_len(len)?;
         self.note(|file| Step::SetLen { file, len });
         Ok(())
-    }
-
-    fn is_in_memory(&self, range: Range<u64>) -> bool {
-        self.inner.is_in_memory(range)
     }
 
     fn sync(&self) -> impl Future<Output = io::Result<()>> + Send + 'static {

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -353,15 +352,6 @@ impl File for SimFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.open.disk.operate_on(self.open.ino, |state| state.set_len(self.open.ino, len))
-    }
-
-    fn is_in_memory(&self, range: Range<u64>) -> bool {
-        let look = |state: &mut State| {
-            let file = state.tree.file(self.open.ino).ok_or_else(void)?;
-            Ok(file.is_warm(range, state.losses))
-        };
-        // A dead process serves nothing any more.
-        self.open.disk.look(look).unwrap_or(true)
     }
 
     fn sync(&self) -> impl Future<Output = io::Result<()>> + Send + 'static {

@@ -198,13 +198,6 @@ impl Pages {
         }
     }
 
-    /// Whether reading a range asks the platter for nothing.
-    pub fn is_warm(&self, range: Range<u64>, warm: u32) -> bool {
-        pieces(range.start..range.end.min(self.len)).all(|(page, ..)| {
-            self.slot(page).is_none_or(|slot| slot.cached.is_none() || slot.warm == warm)
-        })
-    }
-
     /// Copies out what is there without being seen: for observers.
     pub fn peek(&self, range: Range<u64>, stable: bool) -> Vec<u8> {
         let end = range.end.min(if stable { self.stable_len } else { self.len });

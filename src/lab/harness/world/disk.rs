@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::ops::Range;
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
@@ -154,10 +153,6 @@ impl File for AnyFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         file!(self, file => file.set_len(len))
-    }
-
-    fn is_in_memory(&self, range: Range<u64>) -> bool {
-        file!(self, file => file.is_in_memory(range))
     }
 
     fn sync(&self) -> impl Future<Output = io::Result<()>> + Send + 'static {
