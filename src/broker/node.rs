@@ -351,8 +351,7 @@ impl<W: World> Start<W> {
             ..LogConfig::default()
         };
         // Nobody closes this log: it is written until the very end.
-        let (log, damage) =
-            recovery::open(&self.world, dir, found, &name, config, false).await?;
+        let (log, damage) = recovery::open(&self.world, dir, found, &name, config, false).await?;
         // What was decided is either known whole, or not at all.
         damage.map_or(Ok(log), Err)
     }

@@ -296,9 +296,7 @@ impl<W: World> Replicas<W> {
         let home = damaged.home();
         self.spare(home, self.remove(home, &name).await)?;
         let created = self.create(&name, topic_id, &config, home.id()).await?;
-        Ok(created.map(|(home, log)| {
-            self.begin((name, topic_id), config, home, log, Offset::ZERO)
-        }))
+        Ok(created.map(|(home, log)| self.begin((name, topic_id), config, home, log, Offset::ZERO)))
     }
 
     /// A replica with this log, from now on.

@@ -528,7 +528,11 @@ mod tests {
         events.push(ClientEvent::Positioned { consumer: 0, partition: partition.clone(), offset });
         let records = vec![(Offset(6), 5), (Offset(7), 99), (Offset(8), 6)];
         events.push(ClientEvent::Polled { consumer: 0, partition: partition.clone(), records });
-        events.push(ClientEvent::ReachedEnd { consumer: 0, partition: partition.clone(), end: Offset(9) });
+        events.push(ClientEvent::ReachedEnd {
+            consumer: 0,
+            partition: partition.clone(),
+            end: Offset(9),
+        });
         let (of, offset, served) = (partition.clone(), Offset(9), false);
         events.push(ClientEvent::Unreadable { consumer: 0, partition: of, offset, served });
         events.push(ClientEvent::Skipped { consumer: 0, partition, offset });

@@ -106,12 +106,11 @@ impl Witness {
                 "consumer {consumer} was refused offset {offset} and read on to the end by {at}, though \
                  b{intact_on} holds it intact"
             ),
-            Self::IndexDisagrees { broker, file, entry, says, found } => {
-                write!(f, "entry {entry} of {file} on b{broker} says at {at} that {says}; ")?;
-                match found {
-                    Some(last) => write!(f, "the batch there ends with offset {last}"),
-                    None => write!(f, "no batch begins there"),
-                }
+            Self::IndexDisagrees { broker, file, entry, says, instead } => {
+                write!(
+                    f,
+                    "entry {entry} of {file} on b{broker} says at {at} that {says}; {instead}"
+                )
             }
             _ => Ok(()),
         }

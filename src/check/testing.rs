@@ -29,7 +29,11 @@ pub(crate) fn batch(base: i64, epoch: i32, values: &[u64]) -> Vec<u8> {
 
 /// Three brokers; `min.insync.replicas` of the topic is 2.
 pub(crate) fn setup() -> Setup {
-    let promise = TopicPromise { min_insync_replicas: 2, ..TopicPromise::default() };
+    let promise = TopicPromise {
+        min_insync_replicas: 2,
+        index_interval: Some(50),
+        ..TopicPromise::default()
+    };
     Setup {
         brokers: (1..=3).map(|id| (HostId(id), BrokerId(i32::from(id)))).collect(),
         topics: [(Arc::from("orders"), promise)].into(),
@@ -273,6 +277,31 @@ impl Story {
         let bytes = [&time.to_be_bytes()[..], &relative.to_be_bytes()].concat().into();
         let path = format!("/data/orders-0/{segment:020}.timeindex").into();
         self.sees(broker, What::Wrote { path, offset: 0, bytes });
+    }
+
+    /// All entries of segment 0's index, and then of its time index.
+    pub fn fills_index(&mut self, broker: u16, places: &[(u32, u32)]) {
+        let entries =
+            places.iter().map(|(last, at)| [last.to_be_bytes(), at.to_be_bytes()].concat());
+        self.fills(broker, "index", entries.collect());
+    }
+
+    pub fn fills_time_index(&mut self, broker: u16, moments: &[(i64, u32)]) {
+        let entry = |(at, last): &(i64, u32)| [&at.to_be_bytes()[..], &last.to_be_bytes()].concat();
+        self.fills(broker, "timeindex", moments.iter().map(entry).collect());
+    }
+
+    fn fills(&mut self, broker: u16, which: &str, entries: Vec<Vec<u8>>) {
+        let path: Arc<str> = format!("/data/orders-0/{:020}.{which}", 0).into();
+        for (index, entry) in entries.into_iter().enumerate() {
+            let (path, offset) = (path.clone(), (index * entry.len()) as u64);
+            self.sees(broker, What::Wrote { path, offset, bytes: entry.into() });
+        }
+    }
+
+    pub fn cuts_index(&mut self, broker: u16, which: &str, len: u64) {
+        let path = format!("/data/orders-0/{:020}.{which}", 0).into();
+        self.sees(broker, What::Cut { path, len });
     }
 
     // The metadata log. Host 0 is controller 101.

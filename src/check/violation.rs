@@ -210,13 +210,7 @@ pub enum Witness {
     /// A cleaned segment has not what it should.
     Stale { broker: BrokerId, key: String, offset: Offset, why: &'static str },
     /// An index entry points at something else than it says.
-    IndexDisagrees {
-        broker: BrokerId,
-        file: String,
-        entry: u64,
-        says: String,
-        found: Option<Offset>,
-    },
+    IndexDisagrees { broker: BrokerId, file: String, entry: u64, says: String, instead: String },
 }
 
 /// Seconds with three digits.

@@ -188,7 +188,8 @@ impl<D: Disk> Log<D> {
         for (index, base) in bases.iter().copied().enumerate() {
             let last = index + 1 == bases.len();
             let after = bases.get(index + 1).copied();
-            let stop = self.examine_segment((base, after), recovery_point, &mut examined, report)?;
+            let stop =
+                self.examine_segment((base, after), recovery_point, &mut examined, report)?;
             self.disk.settle().await;
             if let Some((problem, keep)) = stop {
                 report.cut_because = Some(problem);

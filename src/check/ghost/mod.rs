@@ -142,6 +142,11 @@ impl Ghost {
         self.partition(name).is_some_and(|partition| partition.last_known == Some(epoch))
     }
 
+    /// What is configured for a topic.
+    pub(crate) fn promise(&self, topic: &str) -> TopicPromise {
+        self.setup.promise(topic)
+    }
+
     /// Whether a topic is compacted.
     pub(crate) fn is_compacted(&self, topic: &str) -> bool {
         self.setup.promise(topic).compacted

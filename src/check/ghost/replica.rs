@@ -102,9 +102,14 @@ impl Replica {
         })
     }
 
-    /// The batch that begins at a position of a segment.
-    pub fn batch_at_position(&self, base: i64, position: u64) -> Option<&Batch> {
-        self.segments.get(&base)?.batch_at_position(position)
+    /// The batches of a segment.
+    pub fn batches_of(&self, base: i64) -> &[Batch] {
+        self.segments.get(&base).map_or(&[], Segment::batches)
+    }
+
+    /// Whether a fault has touched a segment.
+    pub fn is_damaged(&self, base: i64) -> bool {
+        self.segments.get(&base).is_some_and(Segment::is_damaged)
     }
 
     /// Where the first bytes lie, in their segment, that are neither a batch nor its beginning.

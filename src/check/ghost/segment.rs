@@ -92,6 +92,11 @@ impl Segment {
         self.damage.push(range);
     }
 
+    /// Whether a fault has touched any of it.
+    pub fn is_damaged(&self) -> bool {
+        !self.damage.is_empty()
+    }
+
     /// Whether no fault touched a batch.
     pub fn is_intact(&self, batch: &Batch) -> bool {
         let end = batch.position + u64::from(batch.size);

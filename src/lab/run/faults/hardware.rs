@@ -55,7 +55,8 @@ impl Faults {
             Action::Corruption { target, what, pages, place, intact } => {
                 // What a paused process was about to send was verified before.
                 let awake = |host: &Host| host.up && !host.paused;
-                let hosts = hosts(target, &|host| awake(host) && self.may_corrupt(cast, host, *intact));
+                let hosts =
+                    hosts(target, &|host| awake(host) && self.may_corrupt(cast, host, *intact));
                 let what = match what {
                     Corruption::BitRot => "rotten pages",
                     Corruption::LatentError => "unreadable pages",

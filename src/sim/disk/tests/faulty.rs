@@ -132,7 +132,11 @@ fn a_latent_error_fails_reads_until_the_page_is_written_again() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/0.log", &[7; 4096]);
-    assert_eq!(rig.disk.corrupt(Corruption::LatentError, 5, Place::Disk, ""), 1, "there is one page");
+    assert_eq!(
+        rig.disk.corrupt(Corruption::LatentError, 5, Place::Disk, ""),
+        1,
+        "there is one page"
+    );
     assert_eq!(read(&disk, "/0.log").unwrap_err().raw_os_error(), EIO);
     assert_eq!(read(&disk, "/0.log").unwrap_err().raw_os_error(), EIO);
     file.write_at(&[8; 4096], 0).unwrap();
