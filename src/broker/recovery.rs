@@ -138,8 +138,9 @@ pub(crate) async fn open_all<W: World>(
             Err(error @ LogError::Corrupt { .. }) => (None, Some(error)),
             Err(error) => return Err(error),
         };
-        if let Some(error) = &damage {
+        if let Some(error @ LogError::Corrupt { offset, .. }) = &damage {
             tracing::error!(partition = %name, %error, "a log is damaged");
+            world.probe(Probe::Damaged { partition: name.clone(), offset: *offset });
         }
         logs.insert(name, (log, damage));
         if world.now().since(said) >= SAY {

@@ -97,6 +97,11 @@ impl Witness {
                     (None, None, None) => write!(f, "with what follows a gap"),
                 }
             }
+            Self::CalledDamaged { broker, offset } => write!(
+                f,
+                "b{broker} found its log damaged at offset {offset} at {at}, though its disk did nothing \
+                 wrong: what a crash leaves is cut"
+            ),
             Self::ServedDamaged { consumer, offset } => {
                 write!(f, "consumer {consumer} was served bytes at offset {offset} by {at} that ")?;
                 f.write_str("fail their checksum")

@@ -456,6 +456,11 @@ impl Story {
         self.sees(broker, What::Corrupted { path, range });
     }
 
+    pub fn calls_damaged(&mut self, broker: u16, offset: i64) {
+        let (partition, offset) = (self.partition.clone(), Offset(offset));
+        self.probe(broker, Probe::Damaged { partition, offset });
+    }
+
     pub fn killed(&mut self, broker: u16) {
         self.sees(broker, What::Killed);
     }

@@ -199,6 +199,8 @@ pub enum Witness {
         claims: Option<Offset>,
         stale: Option<Offset>,
     },
+    /// A log was refused as damaged whose disk did what it should.
+    CalledDamaged { broker: BrokerId, offset: Offset },
     /// A broker served bytes that fail their checksum.
     ServedDamaged { consumer: u32, offset: Offset },
     /// A final read had to do without a record that a broker which runs holds intact.
@@ -302,6 +304,7 @@ impl Witness {
             | Self::StaleController { .. }
             | Self::NotCounted { .. }
             | Self::TrustsUnsynced { .. }
+            | Self::CalledDamaged { .. }
             | Self::ServedDamaged { .. }
             | Self::HadToSkip { .. }
             | Self::Stale { .. }

@@ -63,6 +63,11 @@ pub enum What {
         /// Which bytes.
         range: Range<u64>,
     },
+    /// A sync of a `*.log` file succeeded, and made nothing durable.
+    Lied {
+        /// Absolute path.
+        path: Arc<str>,
+    },
     /// The process died; the page cache is as it left it.
     Killed,
     /// The power failed. `Survived` follows for each `*.log` file that is left.

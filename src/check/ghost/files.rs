@@ -18,6 +18,12 @@ impl Ghost {
         place
     }
 
+    /// The segment that a path is.
+    pub(super) fn segment_of(&mut self, on: HostId, path: &Arc<str>) -> Option<&mut Segment> {
+        let (name, base) = self.place_of(path)?;
+        self.hosts.get_mut(on)?.replicas.get_mut(&name)?.segments.get_mut(&base)
+    }
+
     pub(super) fn wrote(
         &mut self,
         on: HostId,

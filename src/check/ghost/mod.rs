@@ -224,11 +224,13 @@ impl Ghost {
                 replica.segments.insert(base, segment);
             }
             What::Corrupted { path, range } => {
-                let Some((partition, base)) = self.place_of(path) else { return };
-                let host = self.hosts.get_mut(*host);
-                let replica = host.and_then(|host| host.replicas.get_mut(&partition));
-                if let Some(segment) = replica.and_then(|r| r.segments.get_mut(&base)) {
+                if let Some(segment) = self.segment_of(*host, path) {
                     segment.damaged(range.clone());
+                }
+            }
+            What::Lied { path } => {
+                if let Some(segment) = self.segment_of(*host, path) {
+                    segment.lied();
                 }
             }
             What::Killed | What::Ended => {

@@ -107,7 +107,12 @@ impl Replica {
         self.segments.get(&base).map_or(&[], Segment::batches)
     }
 
-    /// Whether a fault has touched a segment.
+    /// Whether a faulty disk has touched any of it.
+    pub fn is_damaged_somewhere(&self) -> bool {
+        self.segments.values().chain(self.before.values()).any(Segment::is_damaged)
+    }
+
+    /// Whether a faulty disk has touched a segment.
     pub fn is_damaged(&self, base: i64) -> bool {
         self.segments.get(&base).is_some_and(Segment::is_damaged)
     }

@@ -57,6 +57,8 @@ pub(crate) struct Segment {
     len: u64,
     /// Bytes that a fault made other than they were written.
     damage: Vec<Range<u64>>,
+    /// A sync of it was said to have succeeded, and did nothing.
+    lied: bool,
 }
 
 impl Segment {
@@ -66,7 +68,8 @@ impl Segment {
     pub fn survived(bytes: &[u8], before: Option<&Self>) -> Self {
         let len = bytes.len() as u64;
         let damage = before.map_or(Vec::new(), |before| before.damage.clone());
-        let mut segment = Self { len, damage, ..Self::default() };
+        let lied = before.is_some_and(|before| before.lied);
+        let mut segment = Self { len, damage, lied, ..Self::default() };
         let mut rest = bytes;
         loop {
             let known = before.and_then(|before| before.batch_at_position(segment.readable));
@@ -92,9 +95,14 @@ impl Segment {
         self.damage.push(range);
     }
 
-    /// Whether a fault has touched any of it.
+    /// Its disk makes less durable than it says.
+    pub fn lied(&mut self) {
+        self.lied = true;
+    }
+
+    /// Whether a faulty disk has touched any of it.
     pub fn is_damaged(&self) -> bool {
-        !self.damage.is_empty()
+        self.lied || !self.damage.is_empty()
     }
 
     /// Whether no fault touched a batch.

@@ -1,6 +1,7 @@
 //! `recovery-trusts-only-synced`: after a power loss, a log opens to a valid prefix of what the
 //! platter holds: nothing torn, nothing after a gap, no end beyond the last valid batch, and no older
-//! batch in the place of a younger one. And nobody is ever served bytes that fail their checksum.
+//! batch in the place of a younger one. It does open: what a crash leaves is cut, and only what a
+//! faulty disk did is called damage. And nobody is ever served bytes that fail their checksum.
 //!
 //! What is valid the ghost reads from the bytes that survived, batch by batch with its checksum, and
 //! compares with what was there when the power failed. Judged when a node that lost power first
@@ -37,6 +38,15 @@ impl Invariant for RecoveryTrustsOnlySynced {
             }
             What::Client(ClientEvent::Unreadable { consumer, partition, offset, served: true }) => {
                 let witness = Witness::ServedDamaged { consumer: *consumer, offset: *offset };
+                return event.broke(self.name(), partition, witness);
+            }
+            What::Probe(Probe::Damaged { partition, offset }) => {
+                let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
+                let replica = host.replicas.get(partition);
+                if replica.is_none_or(|replica| replica.is_damaged_somewhere()) {
+                    return Ok(());
+                }
+                let witness = Witness::CalledDamaged { broker: host.broker, offset: *offset };
                 return event.broke(self.name(), partition, witness);
             }
             What::Probe(Probe::BecameFollower { partition, .. }) => (partition, None),
@@ -184,5 +194,23 @@ mod tests {
         story.fired(
             "orders-0 consumer 1 was served bytes at offset 0 by 1.000 s that fail their checksum",
         );
+    }
+
+    #[test]
+    fn fires_when_what_a_crash_left_is_called_damage_and_not_where_a_disk_is_at_fault() {
+        let mut crashed = written();
+        crashed.power_loss_tearing(1);
+        crashed.boot(1);
+        crashed.calls_damaged(1, 2);
+        crashed.fired(
+            "orders-0 b1 found its log damaged at offset 2 at 1.000 s, though its disk did nothing \
+             wrong: what a crash leaves is cut",
+        );
+        let mut rotten = written();
+        rotten.rots(1, 0);
+        rotten.power_loss_tearing(1);
+        rotten.boot(1);
+        rotten.calls_damaged(1, 0);
+        rotten.silent();
     }
 }

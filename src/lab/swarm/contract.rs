@@ -5,7 +5,7 @@
 //! `leader-completeness` and the like whatever this says: there the ghost sees run by run what
 //! was permitted. Here it is said beforehand, for the promises that only clients can check.
 //!
-//! A record can be lost in four ways:
+//! A record can be lost in five ways:
 //!
 //! 1. **acks=0**: nobody said that it was stored. Any fault may take it.
 //! 2. **acks=1**: the leader alone said so, and another replica takes over. That needs a second
@@ -20,7 +20,11 @@
 //!    (`when = "settled"`), the ISR is full as each strikes, and only one that takes all replicas
 //!    at once can do it. Records that are synced before they count (`flush.messages=1`,
 //!    `flush.before.ack`) are safe from power loss, unless a sync lied: after EIO the pages are
-//!    clean and the platter has nothing (fsyncgate).
+//!    clean and the platter has nothing (fsyncgate). Rot counts like lost power from then on: above
+//!    the recovery point that was saved last, recovery can't tell it from a torn end.
+//! 5. **Rot** on as many disks as it takes, those included that lose power meanwhile. A copy that
+//!    nobody can open is of no use, so where all that could lead end uncleanly, what rotted may keep
+//!    the partition offline until someone decides: then not even liveness is promised.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -41,6 +45,8 @@ pub enum Loss {
     UncleanElection,
     /// As many at once as `min.insync.replicas`, or as there are replicas.
     PowerLoss,
+    /// No intact copy may be left, or none that may lead.
+    Rot,
 }
 
 impl Loss {
@@ -61,6 +67,16 @@ impl Loss {
                 "duplicate",
                 "send-reorder",
             ],
+            Self::Rot => &[
+                "acked-write-lost",
+                "acked-write-unseen",
+                "inconsistent-offset",
+                "duplicate",
+                "send-reorder",
+                "converges",
+                "writes-resume",
+                "reads-reach-end",
+            ],
         }
     }
 }
@@ -72,6 +88,7 @@ impl fmt::Display for Loss {
             Self::Uncommitted => "acks=1, and leadership may move",
             Self::UncleanElection => "unclean election is on, and may be needed",
             Self::PowerLoss => "power loss of records that were synced nowhere",
+            Self::Rot => "rot, and no other copy that is sure to be intact",
         })
     }
 }
@@ -160,8 +177,12 @@ impl Contract {
         }
         let at_risk = !terms.synced_first || mix.syncs_fail;
         let needed = if mix.overlaps { terms.min_insync } else { terms.replicas };
-        if at_risk && mix.without_power > 0 && mix.unclean_shutdowns.min(terms.replicas) >= needed {
+        let all_down = mix.unclean_shutdowns.min(terms.replicas) >= needed;
+        if at_risk && (mix.without_power > 0 || mix.rotten > 0) && all_down {
             losses.insert(Loss::PowerLoss);
+        }
+        if mix.rotten > 0 && (all_down || mix.rotten + mix.without_power >= needed) {
+            losses.insert(Loss::Rot);
         }
         Self { losses }
     }
@@ -204,6 +225,8 @@ struct Mix {
     without_power: usize,
     /// Brokers that end without having closed their logs, likewise.
     unclean_shutdowns: usize,
+    /// Brokers whose disks rot.
+    rotten: usize,
 }
 
 impl Mix {
@@ -221,6 +244,7 @@ impl Mix {
             syncs_fail: faults.iter().any(|fault| spoils_syncs(&fault.action)),
             without_power: terms.at_once(&disturbing, settled, power),
             unclean_shutdowns: terms.at_once(&disturbing, settled, ends_uncleanly),
+            rotten: terms.rotten(faults),
         }
     }
 }
@@ -255,6 +279,17 @@ impl Terms {
             }
         }
         named.len() + loose + largest
+    }
+
+    /// Most brokers whose disks rot: what has rotted stays so.
+    fn rotten(&self, faults: &[Fault]) -> usize {
+        let spared = faults.iter().filter_map(|fault| match &fault.action {
+            Action::Corruption { intact, .. } => {
+                Some(usize::try_from(*intact).unwrap_or(usize::MAX))
+            }
+            _ => None,
+        });
+        spared.min().map_or(0, |spared| self.brokers.saturating_sub(spared))
     }
 
     /// Most brokers that a role means.

@@ -66,7 +66,7 @@ pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
         timing(seed),
         shape(Seed(seed)),
         loads(Seed(seed)),
-        faults::rules(Seed(seed)),
+        faults::rules(Seed(seed), brokers(Seed(seed))),
     );
     let mut scenario = Scenario::parse(&format!("{DIR}/{name}.toml"), &text)?;
     let plan = Plan::draw(&scenario, Seed(seed));
@@ -95,10 +95,20 @@ fn timing(seed: u64) -> String {
     format!("duration = \"{}s\"\nseed = {seed}\n", draws.number(10, 22))
 }
 
-/// `[cluster]` and `[topic]`.
-fn shape(seed: Seed) -> String {
+/// How many brokers: the first thing that is drawn of a cluster.
+fn brokers(seed: Seed) -> u64 {
+    cluster(seed).1
+}
+
+fn cluster(seed: Seed) -> (Draws, u64) {
     let mut draws = Draws::of(seed, Stream::named("swarm cluster"));
     let brokers = draws.weighted(&[(4, 1), (8, 2), (62, 3), (12, 4), (14, 5)]);
+    (draws, brokers)
+}
+
+/// `[cluster]` and `[topic]`.
+fn shape(seed: Seed) -> String {
+    let (mut draws, brokers) = cluster(seed);
     let heartbeat = draws.number(150, 600);
     let session = heartbeat * draws.number(3, 8);
     let mut text = format!(
