@@ -5,14 +5,14 @@
 //!
 //! Entries are judged when they are written, and again, with those that are missing, when the file is
 //! cut to what is used of it: when its segment is sealed, its log closed, or the index built anew. A
-//! time index may say more than a new one does: each end of a log adds its latest moment. What a
-//! crash left of an index is not judged: the log treats it as a hint, and reads the batch before it
+//! time index may say more than a new one does: each end of a log adds its latest moment. On a full
+//! disk entries are left out. What a crash left of an index is not judged: the log treats it as a hint, and reads the batch before it
 //! believes the entry. Nor is that of a segment in which a fault damaged a batch.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{Offset, Timestamp, TopicPartition};
+use crate::base::{Offset, Probe, Timestamp, TopicPartition};
 use crate::check::ghost::Batch;
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 use crate::sim::{HostId, What};
@@ -22,6 +22,9 @@ pub(super) struct IndexAgrees {
     /// What is in files that were written from their beginning on since the power was last off.
     kept: BTreeMap<(HostId, Arc<str>), Vec<u8>>,
 }
+
+/// Kafka's default, `ServerLogConfigs.LOG_INDEX_INTERVAL_BYTES_DEFAULT`.
+const DEFAULT_INTERVAL: u64 = 4096;
 
 /// An index file: of which segment, and which of its two.
 struct Place {
@@ -66,7 +69,7 @@ impl Place {
 }
 
 /// What an entry says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Entry {
     Place { position: u64, last: Offset },
     Moment { at: Timestamp, last: Offset },
@@ -114,39 +117,39 @@ impl Entry {
     }
 }
 
-/// What an index says that is built anew: an entry for each batch that begins more than so many
-/// bytes behind the last that has one, and the last moment.
-fn rebuilt(batches: &[Batch], interval: u64, of_time: bool) -> Vec<Entry> {
-    let (mut entries, mut since) = (Vec::new(), 0);
-    let mut latest: Option<Entry> = None;
-    let mut push = |entry: Option<Entry>| {
-        if let Some(entry) = entry.filter(|entry| entries.last() != Some(entry)) {
-            entries.push(entry);
-        }
-    };
+/// The first place in which an index is denser or sparser than one that is built anew, and which of
+/// both: an entry is due for each batch that begins more than the interval behind the last that has
+/// one. A broker that opens a log before it knows the topic takes the default for the interval, so it
+/// lies between two.
+fn misplaced(
+    batches: &[Batch],
+    kept: &[Entry],
+    (least, most): (u64, u64),
+) -> Option<(usize, &'static str)> {
+    let (mut entry, mut since) = (0, 0);
     for batch in batches {
-        let (last, at) = (Offset(batch.next.0 - 1), batch.latest);
-        let later = match latest {
-            Some(Entry::Moment { at: before, .. }) => at > before,
-            _ => at > Timestamp::NONE,
-        };
-        if later {
-            latest = Some(Entry::Moment { at, last });
-        }
-        if since > interval {
-            since = 0;
-            push(if of_time {
-                latest
-            } else {
-                Some(Entry::Place { position: batch.position, last })
-            });
+        let is_here = |entry: &Entry| matches!(entry, Entry::Place { position, .. } if *position == batch.position);
+        match kept.get(entry).is_some_and(is_here) {
+            true if since <= least => return Some((entry, "one that is built anew does not")),
+            true => (entry, since) = (entry + 1, 0),
+            false if since > most => return Some((entry, "one that is built anew has more")),
+            false => {}
         }
         since += u64::from(batch.size);
     }
-    if of_time {
-        push(latest);
+    None
+}
+
+/// The last moment of a segment.
+fn last_moment(batches: &[Batch]) -> Option<Entry> {
+    let mut latest: Option<&Batch> = None;
+    for batch in batches {
+        let before = latest.map_or(Timestamp::NONE, |latest| latest.latest);
+        if batch.latest > before {
+            latest = Some(batch);
+        }
     }
-    entries
+    latest.map(|batch| Entry::Moment { at: batch.latest, last: Offset(batch.next.0 - 1) })
 }
 
 impl IndexAgrees {
@@ -175,19 +178,19 @@ impl IndexAgrees {
                 return Self::broke(event, path, ghost, index, entry.says(), instead);
             }
         }
-        let Some(interval) = promise.index_interval else { return Ok(()) };
-        let anew = rebuilt(batches, interval, place.of_time);
-        let (old, new): (BTreeSet<Entry>, BTreeSet<Entry>) =
-            (kept.iter().copied().collect(), anew.iter().copied().collect());
-        if let Some(index) = anew.iter().position(|entry| !old.contains(entry)) {
-            let instead = format!("only one that is built anew says that {}", anew[index].says());
-            let says = kept.get(index).map_or("nothing".into(), |entry| entry.says());
-            return Self::broke(event, path, ghost, index, says, instead);
+        let says = |index: usize| kept.get(index).map_or("nothing".into(), |entry| entry.says());
+        if place.of_time {
+            let last = last_moment(batches).filter(|last| kept.last() != Some(last));
+            return last.map_or(Ok(()), |last| {
+                let instead = format!("one that is built anew ends so that {}", last.says());
+                let index = kept.len().saturating_sub(1);
+                Self::broke(event, path, ghost, index, says(index), instead)
+            });
         }
-        let more = kept.iter().position(|entry| !place.of_time && !new.contains(entry));
-        more.map_or(Ok(()), |index| {
-            let instead = "one that is built anew does not".into();
-            Self::broke(event, path, ghost, index, kept[index].says(), instead)
+        let Some(interval) = promise.index_interval else { return Ok(()) };
+        let range = (interval.min(DEFAULT_INTERVAL), interval.max(DEFAULT_INTERVAL));
+        misplaced(batches, &kept, range).map_or(Ok(()), |(index, instead)| {
+            Self::broke(event, path, ghost, index, says(index), instead.into())
         })
     }
 
@@ -264,7 +267,7 @@ impl Invariant for IndexAgrees {
                 }
                 Ok(())
             }
-            What::PowerLost { .. } => {
+            What::PowerLost { .. } | What::Probe(Probe::StorageFailed { full: true, .. }) => {
                 self.kept.retain(|(of, _), _| *of != host);
                 Ok(())
             }
@@ -275,6 +278,7 @@ impl Invariant for IndexAgrees {
 
 #[cfg(test)]
 mod tests {
+    use super::DEFAULT_INTERVAL;
     use crate::check::testing::{Story, batch};
 
     fn written() -> (Story, u32) {
@@ -356,17 +360,25 @@ mod tests {
     }
 
     #[test]
-    fn fires_on_a_kept_index_that_lacks_an_entry_or_has_one_too_many() {
+    fn fires_on_a_kept_index_that_lacks_entries_or_has_too_many() {
         let (second, third) = positions();
-        let lacks = sealed(&[(5, third)], &[(0, 1)]);
-        let said = format!(
-            "entry 0 of 00000000000000000000.index on b1 says at 1.000 s that the batch at position \
-             {third} ends with offset 5; only one that is built anew says that the batch at position \
-             {second} ends with offset 4"
-        );
-        assert!(lacks.sentence().ends_with(&said), "{}", lacks.sentence());
         let more = sealed(&[(1, 0), (4, second), (5, third)], &[(0, 1)]);
         assert!(more.sentence().ends_with("ends with offset 1; one that is built anew does not"));
+        let many: Vec<u64> = (1..=1000).collect();
+        let mut lacks = Story::judging("index-agrees");
+        lacks.cuts_index(1, "index", 0);
+        lacks.writes(1, 0, 0, &many);
+        lacks.writes(1, 1000, 0, &[1001]);
+        lacks.writes(1, 1001, 0, &[1002]);
+        let large = batch(0, 0, &many).len();
+        assert!(large > DEFAULT_INTERVAL as usize);
+        lacks.fills_index(1, &[(1001, (large + batch(1000, 0, &[1001]).len()) as u32)]);
+        lacks.cuts_index(1, "index", 8);
+        let said = "ends with offset 1001; one that is built anew has more";
+        assert!(lacks.sentence().ends_with(said), "{}", lacks.sentence());
+        let mut early = sealed(&[(4, second), (5, third)], &[]);
+        early.cuts_index(1, "timeindex", 12);
+        early.silent();
     }
 
     #[test]

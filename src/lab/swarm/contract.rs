@@ -22,9 +22,11 @@
 //!    `flush.before.ack`) are safe from power loss, unless a sync lied: after EIO the pages are
 //!    clean and the platter has nothing (fsyncgate). Rot counts like lost power from then on: above
 //!    the recovery point that was saved last, recovery can't tell it from a torn end.
-//! 5. **Rot** on as many disks as it takes, those included that lose power meanwhile. A copy that
-//!    nobody can open is of no use, so where all that could lead end uncleanly, what rotted may keep
-//!    the partition offline until someone decides: then not even liveness is promised.
+//! 5. **Rot** on as many disks as it takes, those included that lose power meanwhile.
+//!
+//! That the cluster heals is promised always. Rot alone could break that: what only a rotten disk has,
+//! nobody can fetch, and a log that can't be opened may be the only one that may lead. Whoever draws
+//! schedules leaves rot out where [`Contract::heals`] can't say that an intact copy is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -45,7 +47,7 @@ pub enum Loss {
     UncleanElection,
     /// As many at once as `min.insync.replicas`, or as there are replicas.
     PowerLoss,
-    /// No intact copy may be left, or none that may lead.
+    /// No intact copy may be left.
     Rot,
 }
 
@@ -60,22 +62,12 @@ impl Loss {
             // What was read is gone too: its producer may still be retrying, and store it again. So
             // are the producer's numbers: a broker takes any from one that it does not remember
             // (KIP-360), of two batches in flight the second first.
-            Self::UncleanElection | Self::PowerLoss => &[
+            Self::UncleanElection | Self::PowerLoss | Self::Rot => &[
                 "acked-write-lost",
                 "acked-write-unseen",
                 "inconsistent-offset",
                 "duplicate",
                 "send-reorder",
-            ],
-            Self::Rot => &[
-                "acked-write-lost",
-                "acked-write-unseen",
-                "inconsistent-offset",
-                "duplicate",
-                "send-reorder",
-                "converges",
-                "writes-resume",
-                "reads-reach-end",
             ],
         }
     }
@@ -181,10 +173,20 @@ impl Contract {
         if at_risk && (mix.without_power > 0 || mix.rotten > 0) && all_down {
             losses.insert(Loss::PowerLoss);
         }
-        if mix.rotten > 0 && (all_down || mix.rotten + mix.without_power >= needed) {
+        if mix.rotten > 0 && mix.rotten + mix.without_power >= needed {
             losses.insert(Loss::Rot);
         }
         Self { losses }
+    }
+
+    /// Whether an intact copy of everything is left that others can fetch, and a log that may lead:
+    /// then what rotted heals. That can be said where each fault waits until all replicas are in sync
+    /// again, and takes so few that one is left.
+    pub fn heals(scenario: &Scenario, faults: &[Fault]) -> bool {
+        let terms = Terms::of(scenario);
+        let mix = Mix::of(&terms, faults);
+        let touched = mix.rotten + mix.without_power.max(mix.unclean_shutdowns);
+        mix.rotten == 0 || !mix.overlaps && touched < terms.replicas
     }
 
     /// Whether every invariant must hold.

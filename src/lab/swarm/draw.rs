@@ -6,7 +6,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::{Contract, faults};
 use crate::base::{Seed, Stream};
-use crate::lab::scenario::{Range, ScenarioError};
+use crate::lab::scenario::{Action, Range, ScenarioError};
 use crate::lab::{Plan, Scenario};
 
 /// Where scenarios of the swarm are written, below the directory of reports.
@@ -79,8 +79,14 @@ pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
     Ok(under_contract(scenario))
 }
 
-/// The scenario with what its settings and schedule promise, and why.
+/// The scenario with what its settings and schedule promise, and why. Rot that might not heal is left
+/// out.
 pub(super) fn under_contract(mut scenario: Scenario) -> Scenario {
+    let mut faults = scenario.schedule.take().unwrap_or_default();
+    if !Contract::heals(&scenario, &faults) {
+        faults.retain(|fault| !matches!(fault.action, Action::Corruption { .. }));
+    }
+    scenario.schedule = Some(faults);
     let faults = scenario.schedule.as_deref().unwrap_or_default();
     let contract = Contract::of(&scenario, faults);
     for loss in &contract.losses {

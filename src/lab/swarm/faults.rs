@@ -33,7 +33,7 @@ const KINDS: &[(u64, &str)] = &[
     (3, "disk-stall"),
     (3, "disk-full"),
     (4, "disk-error"),
-    (4, "disk-corruption"),
+    (8, "disk-corruption"),
     (2, "clock-jump"),
     (2, "clock-drift"),
 ];
@@ -124,7 +124,7 @@ fn rule(seed: Seed, index: u64, manner: Manner, brokers: u64) -> String {
     text.push_str(&format!("down = \"{low}ms..{}ms\"\n", low + wide));
     match manner {
         Manner::OneByOne => text.push_str("when = \"settled\"\n"),
-        Manner::Wild if draws.chance(20) => {
+        Manner::Wild if kind != "rolling-restart" && draws.chance(20) => {
             let delay = draws.one(&[0, 20, 100, 1000]);
             let moment = draws.one(MOMENTS);
             text.push_str(&format!("{moment}\ndelay = \"0ms..{delay}ms\"\n"));
