@@ -168,6 +168,40 @@ fn a_dead_directory_costs_what_is_in_it_and_writes_go_on_elsewhere() {
 }
 
 #[test]
+fn bits_that_rot_under_a_leader_are_never_served_and_another_leads() {
+    Trial::of("faults/rotten-segments").seeds(0..4).assert_as_expected();
+    assert!(reaches_damage("faults/rotten-segments"));
+}
+
+#[test]
+fn bits_that_rot_in_the_only_copy_cost_what_rotted_and_nothing_else() {
+    Trial::of("faults/rotten-only-copy").seeds(0..4).assert_as_expected();
+    let (outcome, text) = with_history(&Scenario::load("faults/rotten-only-copy").unwrap());
+    let events = |name: &str| lines(&text).into_iter().filter(|line| line["event"] == name).count();
+    // Refused by name and given up, and that the end was reached all the same.
+    assert!(events("unreadable") > 0 && events("skipped") > 0);
+    assert!(events("skipped") < 20, "only what is in the one page: {}", events("skipped"));
+    assert_eq!(events("reached-end"), 2);
+    let broken: Vec<_> = outcome.broken.iter().map(|broken| &*broken.invariant).collect();
+    assert_eq!(broken, ["acked-write-unseen"]);
+}
+
+#[test]
+fn what_rotted_before_a_rack_loses_power_is_neither_cut_nor_served() {
+    Trial::of("faults/rot-before-all-lose-power").seeds(0..4).assert_as_expected();
+    assert!(reaches_damage("faults/rot-before-all-lose-power"));
+}
+
+/// Whether a broker refused a damaged batch in some run.
+fn reaches_damage(scenario: &str) -> bool {
+    let scenario = Scenario::load(scenario).unwrap();
+    (0..4).any(|seed| {
+        let outcome = watched(&scenario, seed, EngineKind::Leap, Onlookers::default());
+        outcome.reached.situations.iter().any(|seen| seen.name() == "damaged batch refused")
+    })
+}
+
+#[test]
 fn a_disk_that_lies_breaks_what_was_promised_on_it() {
     Trial::of("faults/disk-lies").seeds(0..3).assert_as_expected();
 }

@@ -75,7 +75,7 @@ flaws! {
     EarlyTombstone = "early-tombstone",
     /// KAFKA-14055: a cleaner removes the markers of transactions whose records are there.
     DropMarkers = "drop-markers",
-    /// Recovery takes batches without a look at their checksums.
+    /// Recovery and reads take batches without a look at their checksums.
     ServeBadCrc = "serve-bad-crc",
     /// KAFKA-5494: of a producer only the last batch is remembered; and a producer whose numbers no
     /// longer fit sends all that is open under new ones, as Kafka's does.

@@ -117,6 +117,9 @@ impl TopicId {
     pub const ZERO: Self = Self([0; 16]);
     /// `__cluster_metadata`, fixed by KIP-595.
     pub const METADATA: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    /// As a `directory.id`: a replica is in none that can be used. Source: Kafka's
+    /// `DirectoryId.LOST` (KIP-858).
+    pub const LOST: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 }
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";

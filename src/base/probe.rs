@@ -180,6 +180,13 @@ pub enum Probe {
         /// It ends below what its checkpoint calls durable.
         short: bool,
     },
+    /// A batch in a log is not what was written, and was refused.
+    Damaged {
+        /// Which partition.
+        partition: TopicPartition,
+        /// Which offset was expected there.
+        offset: Offset,
+    },
     /// A write or sync failed.
     StorageFailed {
         /// Which partition.

@@ -201,6 +201,7 @@ impl<W: World> Fetcher<W> {
                 }
                 Err(error) => {
                     tracing::error!(partition = %partition.name, %error, "can't follow");
+                    partition.found_damaged(&error);
                     partition.home().failed(&error);
                     partition.fetch_failed(&fetch, retry_at);
                 }

@@ -338,15 +338,18 @@ impl<W: World> Start<W> {
                 Err(error) if home.failed(&error) && dirs.online().next().is_some() => continue,
                 Err(error) => return Err(error.into()),
             };
-            for (name, log) in opened {
+            for (name, (log, damage)) in opened {
                 let topic_id = found.partitions.get(&name).copied().flatten();
                 let high_watermark =
                     found.high_watermarks.get(&name).copied().unwrap_or(Offset::ZERO);
-                if high_watermark > log.log_end() {
+                if let Some(log) = &log
+                    && high_watermark > log.log_end()
+                {
                     let end = log.log_end();
                     tracing::warn!(partition = %name, %end, %high_watermark, "committed records are gone");
                 }
-                let found = Found { log, home: home.clone(), topic_id, high_watermark };
+                let home = home.clone();
+                let found = Found { log, damage, home, topic_id, high_watermark };
                 if let Some(before) = logs.insert(name.clone(), found) {
                     let (first, second) = (before.home.dir.path(), dir.path());
                     return Err(DirError::Twice {
@@ -373,7 +376,10 @@ impl<W: World> Start<W> {
             ..LogConfig::default()
         };
         // Whatever the end was: this log is short, and others build on it. As Kafka's is.
-        recovery::open(&self.world, dir, found, &name, (config, false), |_| ()).await
+        let (log, damage) =
+            recovery::open(&self.world, dir, found, &name, (config, false), |_| ()).await?;
+        // What was decided is either known whole, or not at all.
+        damage.map_or(Ok(log), Err)
     }
 
     /// Runs a task whose end is the node's end.

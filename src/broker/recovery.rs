@@ -47,7 +47,7 @@ impl RecoveryObserver for () {
     fn progressed(&self, _: &RecoveryProgress) {}
 }
 
-/// Opens one log, and recovers it unless it was closed (`clean`).
+/// Opens one log, and recovers it unless it was closed (`clean`). Says what is damaged in it.
 pub(crate) async fn open<W: World>(
     world: &W,
     dir: &LogDir<W::Disk>,
@@ -55,7 +55,7 @@ pub(crate) async fn open<W: World>(
     name: &TopicPartition,
     (config, clean): (LogConfig, bool),
     watch: impl FnMut(log::Progress) + Send,
-) -> Result<Log<W::Disk>, LogError> {
+) -> Result<(Log<W::Disk>, Option<LogError>), LogError> {
     let recovery = Recovery { clean, ..found.recovery(name) };
     let path = dir.partition_dir(name);
     let (disk, now) = (world.disk().clone(), world.wall_clock());
@@ -88,7 +88,7 @@ pub(crate) async fn open<W: World>(
         log.flushed(&flushed);
     }
     log.set_cleaned_to(found.cleaner_offsets.get(name).copied().unwrap_or(Offset::NONE));
-    Ok(log)
+    Ok((log, report.damaged.map(LogError::from)))
 }
 
 /// What a log's settings are, as far as this node knows before it has heard of the controller. A
@@ -106,6 +106,9 @@ pub(crate) fn config_of(
     let was_compacted = found.cleaner_offsets.contains_key(name);
     LogConfig { was_compacted, ..LogConfig::from(config.as_ref().unwrap_or(defaults)) }
 }
+
+/// A log, if it could be opened, and what is damaged in it.
+pub(crate) type OpenedLog<W> = (Option<Log<<W as World>::Disk>>, Option<LogError>);
 
 /// What the tasks that open logs share.
 struct Work<W: World> {
@@ -127,8 +130,8 @@ struct Tally {
     said: Instant,
 }
 
-/// Opens all these logs, `threads` of them at a time (`num.recovery.threads.per.data.dir`). The
-/// first that can't be opened is the error.
+/// Opens all these logs, `threads` of them at a time (`num.recovery.threads.per.data.dir`). One that
+/// is damaged costs itself alone; whatever else keeps one from being opened is the error.
 pub(crate) async fn open_all<W: World>(
     world: &W,
     dir: &LogDir<W::Disk>,
@@ -136,7 +139,7 @@ pub(crate) async fn open_all<W: World>(
     logs: BTreeMap<TopicPartition, LogConfig>,
     threads: usize,
     observer: Arc<dyn RecoveryObserver>,
-) -> Result<BTreeMap<TopicPartition, Log<W::Disk>>, LogError> {
+) -> Result<BTreeMap<TopicPartition, OpenedLog<W>>, LogError> {
     let (all, began) = (logs.len(), world.now());
     let work = Arc::new(Work {
         world: world.clone(),
@@ -163,7 +166,16 @@ pub(crate) async fn open_all<W: World>(
     drop(opened);
     let mut logs = BTreeMap::new();
     while let Some((name, log)) = results.recv().await {
-        logs.insert(name, log?);
+        let (log, damage) = match log {
+            Ok((log, damage)) => (Some(log), damage),
+            Err(error @ LogError::Corrupt { .. }) => (None, Some(error)),
+            Err(error) => return Err(error),
+        };
+        if let Some(error @ LogError::Corrupt { offset, .. }) = &damage {
+            tracing::error!(partition = %name, %error, "a log is damaged");
+            world.probe(Probe::Damaged { partition: name.clone(), offset: *offset });
+        }
+        logs.insert(name, (log, damage));
     }
     let seconds = world.now().since(began).as_secs_f64();
     let (dir, clean) = (dir.path().display(), found.clean);
@@ -180,7 +192,7 @@ impl<W: World> Work<W> {
         &self,
         name: &TopicPartition,
         config: LogConfig,
-    ) -> Result<Log<W::Disk>, LogError> {
+    ) -> Result<(Log<W::Disk>, Option<LogError>), LogError> {
         let Self { world, dir, found, .. } = self;
         let watch = |progress| self.note(|tally| tally.examined(name, progress));
         let log = open(world, dir, found, name, (config, found.clean), watch).await;

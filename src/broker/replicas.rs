@@ -11,7 +11,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::dirs::assignments::Assignment;
 use super::dirs::{Dirs, Home};
-use super::partition::{IsrChange, Partition};
+use super::partition::{IsrChange, Partition, is_expendable};
 use crate::base::config::TopicConfig;
 use crate::base::{BrokerId, Offset, Stream, TopicId, TopicPartition};
 use crate::controller::{Change, Image, PartitionState};
@@ -38,11 +38,14 @@ pub(crate) struct Replicas<W: World> {
     hosted: RwLock<Hosted<W>>,
     /// Logs found at start that metadata has not claimed yet, with their high watermarks.
     found: Mutex<BTreeMap<TopicPartition, Found<W>>>,
+    /// Logs of this broker's replicas that can't be opened, and may not be given up yet.
+    unusable: Mutex<BTreeMap<TopicPartition, Found<W>>>,
     /// Rung when somebody to follow has changed.
     pub(crate) followed_changed: Notify,
 }
 
 /// Where replicas send what the controller has to hear.
+#[derive(Clone)]
 pub(crate) struct News {
     /// Replicas that are not in the directory that the metadata names.
     pub(crate) assignments: mpsc::UnboundedSender<Assignment>,
@@ -52,7 +55,10 @@ pub(crate) struct News {
 
 /// A log that was on disk at start.
 pub(crate) struct Found<W: World> {
-    pub(crate) log: Log<W::Disk>,
+    /// Nothing where it is too damaged to be opened.
+    pub(crate) log: Option<Log<W::Disk>>,
+    /// What is damaged in it, as far as that was seen.
+    pub(crate) damage: Option<LogError>,
     /// In which directory.
     pub(crate) home: Arc<Home<W::Disk>>,
     /// From `partition.metadata`; a log without one belongs to whichever topic has its name.
@@ -80,6 +86,7 @@ impl<W: World> Replicas<W> {
             news,
             hosted: RwLock::default(),
             found: Mutex::new(found),
+            unusable: Mutex::default(),
             followed_changed: Notify::new(),
         }
     }
@@ -157,21 +164,27 @@ impl<W: World> Replicas<W> {
         if !state.replicas.contains(&self.me) {
             return Ok(());
         }
-        let partition = match self.find(topic_id, index) {
-            Some(partition) => partition,
-            None => {
+        let known = self.find(topic_id, index);
+        let replaced = match &known {
+            Some(known) if known.may_be_replaced(state) => {
+                Some(self.replace(known, image.topic_config(topic, &self.topic_defaults)).await?)
+            }
+            _ => None,
+        };
+        let partition = match (replaced, known) {
+            (Some(replaced), _) => replaced,
+            (None, known @ Some(_)) => known,
+            (None, None) => {
                 let name = TopicPartition::new(topic.clone(), index);
                 let config = image.topic_config(topic, &self.topic_defaults);
-                let told = state.directory_of(self.me).into();
-                // Without a place it is in a directory that has failed, and stays there.
-                let Some(partition) = self.host(name, topic_id, config, told).await? else {
-                    return Ok(());
-                };
-                partition
+                self.host(name, topic_id, config, state).await?
             }
         };
+        // Without a place it is in a directory that has failed, or too damaged to be opened, and
+        // stays there.
+        let Some(partition) = partition else { return Ok(()) };
         let directory = partition.home().id();
-        if state.directory_of(self.me) != directory.into() {
+        if partition.comes_back(state) && state.directory_of(self.me) != directory.into() {
             // The receiver only ends with the node.
             let _ =
                 self.news.assignments.send(Assignment { topic_id, partition: index, directory });
@@ -192,19 +205,45 @@ impl<W: World> Replicas<W> {
         }
     }
 
-    /// Opens (or takes over from start) the log of a partition that this broker has to have; `told`
-    /// is where it is, if the metadata knows. Nothing if there is no place for it.
+    /// Opens (or takes over from start) the log of a partition that this broker has to have. Nothing
+    /// if there is no place for it, or if it can't be opened and may not be given up.
     async fn host(
         &self,
         name: TopicPartition,
         topic_id: TopicId,
         config: TopicConfig,
-        told: TopicId,
+        told: &PartitionState,
     ) -> Result<Option<Arc<Partition<W>>>, LogError> {
+        let mut place: TopicId = told.directory_of(self.me).into();
         let found = self.found.lock().remove(&name);
+        let found = found.or_else(|| self.unusable.lock().remove(&name));
         let known = match found {
             Some(found) if found.topic_id.is_none_or(|id| id == topic_id) => {
-                Some((found.home, found.log, found.high_watermark))
+                let damaged = place == TopicId::LOST || found.damage.is_some();
+                match found.log {
+                    // It stepped aside before the last restart, or recovery met what is no crash's
+                    // doing: another has it all.
+                    log if damaged && is_expendable(told, self.me) => {
+                        drop(log);
+                        tracing::warn!(partition = %name, "a damaged log is given up and fetched anew");
+                        self.spare(&found.home, self.remove(&found.home, &name).await)?;
+                        place = found.home.id();
+                        None
+                    }
+                    Some(log) => Some((found.home, log, found.high_watermark, found.damage)),
+                    None => {
+                        let problem = found.damage.as_ref().map(ToString::to_string);
+                        tracing::error!(
+                            partition = %name, problem,
+                            "offline until another replica leads, its file is restored, or its \
+                             directory is removed"
+                        );
+                        self.lost(topic_id, name.partition, told);
+                        let found = Found { log: None, ..found };
+                        self.unusable.lock().insert(name, found);
+                        return Ok(None);
+                    }
+                }
             }
             Some(stale) => {
                 // KIP-516: same name, another creation. Its records are not this topic's.
@@ -213,13 +252,61 @@ impl<W: World> Replicas<W> {
             }
             None => None,
         };
-        let (home, mut log, high_watermark) = match known {
+        let (home, log, high_watermark, damage) = match known {
             Some(known) => known,
-            None => match self.create(&name, topic_id, &config, told).await? {
-                Some((home, log)) => (home, log, Offset::ZERO),
+            None => match self.create(&name, topic_id, &config, place).await? {
+                Some((home, log)) => (home, log, Offset::ZERO, None),
                 None => return Ok(None),
             },
         };
+        let partition = self.begin((name, topic_id), config, home, log, high_watermark);
+        if let Some(error) = damage {
+            partition.found_damaged(&error);
+        }
+        Ok(Some(partition))
+    }
+
+    /// Whether a directory has a log that can't be opened: then it was not recovered either, and must
+    /// not pass for closed at the next start.
+    pub(crate) fn has_unusable(&self, home: &Home<W::Disk>) -> bool {
+        self.unusable.lock().values().any(|found| found.home.id() == home.id())
+    }
+
+    /// A replica here can't be used: others have to do without it.
+    fn lost(&self, topic_id: TopicId, partition: i32, told: &PartitionState) {
+        if told.directory_of(self.me) != TopicId::LOST.into() {
+            let lost = Assignment { topic_id, partition, directory: TopicId::LOST };
+            // The receiver only ends with the node.
+            let _ = self.news.assignments.send(lost);
+        }
+    }
+
+    /// Gives up a damaged log on which nobody counts; an empty one takes its place, and fetches all
+    /// from its leader. The old one goes after `file.delete.delay.ms`.
+    async fn replace(
+        &self,
+        damaged: &Partition<W>,
+        config: TopicConfig,
+    ) -> Result<Option<Arc<Partition<W>>>, LogError> {
+        let (name, topic_id) = (damaged.name.clone(), damaged.topic_id);
+        tracing::warn!(partition = %name, "a damaged log is given up and fetched anew");
+        self.hosted.write().remove(&(topic_id, name.partition));
+        drop(damaged.retire());
+        let home = damaged.home();
+        self.spare(home, self.remove(home, &name).await)?;
+        let created = self.create(&name, topic_id, &config, home.id()).await?;
+        Ok(created.map(|(home, log)| self.begin((name, topic_id), config, home, log, Offset::ZERO)))
+    }
+
+    /// A replica with this log, from now on.
+    fn begin(
+        &self,
+        (name, topic_id): (TopicPartition, TopicId),
+        config: TopicConfig,
+        home: Arc<Home<W::Disk>>,
+        mut log: Log<W::Disk>,
+        high_watermark: Offset,
+    ) -> Arc<Partition<W>> {
         // A log that was found at start was opened with the defaults.
         log.set_config(LogConfig::from(&config));
         let partition = Partition::new(
@@ -231,10 +318,10 @@ impl<W: World> Replicas<W> {
             high_watermark,
             self.lag_time_max,
             home,
-            self.news.isr_changes.clone(),
+            self.news.clone(),
         );
         self.hosted.write().insert((topic_id, partition.name.partition), partition.clone());
-        Ok(Some(partition))
+        partition
     }
 
     /// An empty log in the directory that has the fewest; in the next one if that fails by it.
@@ -292,6 +379,16 @@ impl<W: World> Replicas<W> {
                 hosted.range((topic, 0)..=(topic, i32::MAX)).map(|(key, _)| *key).collect();
             keys.into_iter().filter_map(|key| hosted.remove(&key)).collect()
         };
+        let unusable: BTreeMap<TopicPartition, Found<W>> = {
+            let mut unusable = self.unusable.lock();
+            let all = std::mem::take(&mut *unusable);
+            let (gone, kept) = all.into_iter().partition(|(_, f)| f.topic_id == Some(topic));
+            *unusable = kept;
+            gone
+        };
+        for (name, found) in unusable {
+            self.spare(&found.home, self.remove(&found.home, &name).await)?;
+        }
         for partition in gone {
             drop(partition.retire());
             // In a failed directory it is found, and removed, at the next start.

@@ -123,7 +123,7 @@ async fn close_one<W: World>(
             log.close().await?;
         }
     }
-    if marked {
+    if marked && !broker.replicas.has_unusable(home) {
         home.dir.mark_clean(broker.epoch()).await?;
     }
     Ok(())

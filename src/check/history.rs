@@ -232,6 +232,17 @@ enum Said {
         partition: String,
         end: Offset,
     },
+    Unreadable {
+        consumer: u32,
+        partition: String,
+        offset: Offset,
+        served: bool,
+    },
+    Skipped {
+        consumer: u32,
+        partition: String,
+        offset: Offset,
+    },
     Noted {
         text: String,
     },
@@ -403,6 +414,8 @@ impl Hearing {
                 }
             }
             ClientEvent::Positioned { offset, .. }
+            | ClientEvent::Unreadable { offset, .. }
+            | ClientEvent::Skipped { offset, .. }
             | ClientEvent::ReachedEnd { end: offset, .. }
                 if !is_offset(*offset) =>
             {
@@ -442,6 +455,12 @@ fn said(event: &ClientEvent) -> Said {
         ClientEvent::ReachedEnd { consumer, partition, end } => {
             Said::ReachedEnd { consumer, partition: partition.to_string(), end }
         }
+        ClientEvent::Unreadable { consumer, partition, offset, served } => {
+            Said::Unreadable { consumer, partition: partition.to_string(), offset, served }
+        }
+        ClientEvent::Skipped { consumer, partition, offset } => {
+            Said::Skipped { consumer, partition: partition.to_string(), offset }
+        }
         ClientEvent::Noted { text } => Said::Noted { text: text.to_string() },
     }
 }
@@ -468,6 +487,13 @@ fn heard(said: Said) -> Result<ClientEvent, String> {
         }
         Said::ReachedEnd { consumer, partition, end } => {
             ClientEvent::ReachedEnd { consumer, partition: read_partition(&partition)?, end }
+        }
+        Said::Unreadable { consumer, partition, offset, served } => {
+            let partition = read_partition(&partition)?;
+            ClientEvent::Unreadable { consumer, partition, offset, served }
+        }
+        Said::Skipped { consumer, partition, offset } => {
+            ClientEvent::Skipped { consumer, partition: read_partition(&partition)?, offset }
         }
         Said::Noted { text } => ClientEvent::Noted { text: text.into() },
         Said::Ended | Said::Healed | Said::Reading | Said::Over => {
@@ -502,7 +528,14 @@ mod tests {
         events.push(ClientEvent::Positioned { consumer: 0, partition: partition.clone(), offset });
         let records = vec![(Offset(6), 5), (Offset(7), 99), (Offset(8), 6)];
         events.push(ClientEvent::Polled { consumer: 0, partition: partition.clone(), records });
-        events.push(ClientEvent::ReachedEnd { consumer: 0, partition, end: Offset(9) });
+        events.push(ClientEvent::ReachedEnd {
+            consumer: 0,
+            partition: partition.clone(),
+            end: Offset(9),
+        });
+        let (of, offset, served) = (partition.clone(), Offset(9), false);
+        events.push(ClientEvent::Unreadable { consumer: 0, partition: of, offset, served });
+        events.push(ClientEvent::Skipped { consumer: 0, partition, offset });
         events.push(ClientEvent::Noted { text: "\"as it said\"".into() });
         events
     }

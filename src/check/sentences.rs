@@ -85,23 +85,37 @@ impl Witness {
                 brokers(counted),
                 brokers(committed)
             ),
-            Self::TrustsUnsynced { broker, valid, position, claims } => {
+            Self::TrustsUnsynced { broker, valid, position, claims, stale } => {
                 write!(
                     f,
                     "log of b{broker} is valid below offset {valid} since the power failed; at {at} it was opened "
                 )?;
-                match (position, claims) {
-                    (_, Some(claims)) => write!(f, "as one that ends at offset {claims}"),
-                    (Some(at), None) => write!(f, "with bytes that are no batch, at position {at}"),
-                    (None, None) => write!(f, "with what follows a gap"),
+                match (position, claims, stale) {
+                    (_, Some(claims), _) => write!(f, "as one that ends at offset {claims}"),
+                    (Some(at), ..) => write!(f, "with bytes that are no batch, at position {at}"),
+                    (.., Some(at)) => write!(f, "with an older batch than the last at offset {at}"),
+                    (None, None, None) => write!(f, "with what follows a gap"),
                 }
             }
-            Self::IndexDisagrees { broker, file, entry, says, found } => {
-                write!(f, "entry {entry} of {file} on b{broker} says at {at} that {says}; ")?;
-                match found {
-                    Some(last) => write!(f, "the batch there ends with offset {last}"),
-                    None => write!(f, "no batch begins there"),
-                }
+            Self::CalledDamaged { broker, offset } => write!(
+                f,
+                "b{broker} found its log damaged at offset {offset} at {at}, though its disk did nothing \
+                 wrong: what a crash leaves is cut"
+            ),
+            Self::ServedDamaged { consumer, offset } => {
+                write!(f, "consumer {consumer} was served bytes at offset {offset} by {at} that ")?;
+                f.write_str("fail their checksum")
+            }
+            Self::HadToSkip { consumer, offset, intact_on } => write!(
+                f,
+                "consumer {consumer} was refused offset {offset} and read on to the end by {at}, though \
+                 b{intact_on} holds it intact"
+            ),
+            Self::IndexDisagrees { broker, file, entry, says, instead } => {
+                write!(
+                    f,
+                    "entry {entry} of {file} on b{broker} says at {at} that {says}; {instead}"
+                )
             }
             _ => Ok(()),
         }

@@ -37,6 +37,8 @@ pub struct TopicPromise {
     pub retention: Option<Duration>,
     /// `retention.bytes`, where `cleanup.policy` has `delete`.
     pub retention_bytes: Option<u64>,
+    /// `index.interval.bytes`, where it is known.
+    pub index_interval: Option<u64>,
 }
 
 impl TopicPromise {
@@ -58,6 +60,7 @@ impl Default for TopicPromise {
             delete_retention: Duration::from_secs(86_400),
             retention: None,
             retention_bytes: None,
+            index_interval: None,
         }
     }
 }

@@ -29,7 +29,11 @@ pub(crate) fn batch(base: i64, epoch: i32, values: &[u64]) -> Vec<u8> {
 
 /// Three brokers; `min.insync.replicas` of the topic is 2.
 pub(crate) fn setup() -> Setup {
-    let promise = TopicPromise { min_insync_replicas: 2, ..TopicPromise::default() };
+    let promise = TopicPromise {
+        min_insync_replicas: 2,
+        index_interval: Some(50),
+        ..TopicPromise::default()
+    };
     Setup {
         brokers: (1..=3).map(|id| (HostId(id), BrokerId(i32::from(id)))).collect(),
         topics: [(Arc::from("orders"), promise)].into(),
@@ -275,6 +279,31 @@ impl Story {
         self.sees(broker, What::Wrote { path, offset: 0, bytes });
     }
 
+    /// All entries of segment 0's index, and then of its time index.
+    pub fn fills_index(&mut self, broker: u16, places: &[(u32, u32)]) {
+        let entries =
+            places.iter().map(|(last, at)| [last.to_be_bytes(), at.to_be_bytes()].concat());
+        self.fills(broker, "index", entries.collect());
+    }
+
+    pub fn fills_time_index(&mut self, broker: u16, moments: &[(i64, u32)]) {
+        let entry = |(at, last): &(i64, u32)| [&at.to_be_bytes()[..], &last.to_be_bytes()].concat();
+        self.fills(broker, "timeindex", moments.iter().map(entry).collect());
+    }
+
+    fn fills(&mut self, broker: u16, which: &str, entries: Vec<Vec<u8>>) {
+        let path: Arc<str> = format!("/data/orders-0/{:020}.{which}", 0).into();
+        for (index, entry) in entries.into_iter().enumerate() {
+            let (path, offset) = (path.clone(), (index * entry.len()) as u64);
+            self.sees(broker, What::Wrote { path, offset, bytes: entry.into() });
+        }
+    }
+
+    pub fn cuts_index(&mut self, broker: u16, which: &str, len: u64) {
+        let path = format!("/data/orders-0/{:020}.{which}", 0).into();
+        self.sees(broker, What::Cut { path, len });
+    }
+
     // The metadata log. Host 0 is controller 101.
 
     pub fn became_controller(&mut self, epoch: i32) {
@@ -409,6 +438,29 @@ impl Story {
         }
     }
 
+    /// The power fails, and the last batch is the other one again.
+    pub fn power_loss_bringing_back(&mut self, broker: u16, base: i64, bytes: &[u8]) {
+        let (_, file) = self.disks.get_mut(&broker).unwrap().iter_mut().next_back().unwrap();
+        file.truncate(position_of(file, base));
+        file.extend_from_slice(bytes);
+        self.loses_power(broker);
+    }
+
+    /// A bit rots on the disk, in the batch that begins at an offset of the first segment.
+    pub fn rots(&mut self, broker: u16, offset: i64) {
+        let (base, file) = self.disks.get_mut(&broker).unwrap().iter_mut().next().unwrap();
+        let at = position_of(file, offset) + 61;
+        file[at] ^= 1;
+        let range = at as u64..at as u64 + 1;
+        let path = path(*base);
+        self.sees(broker, What::Corrupted { path, range });
+    }
+
+    pub fn calls_damaged(&mut self, broker: u16, offset: i64) {
+        let (partition, offset) = (self.partition.clone(), Offset(offset));
+        self.probe(broker, Probe::Damaged { partition, offset });
+    }
+
     pub fn killed(&mut self, broker: u16) {
         self.sees(broker, What::Killed);
     }
@@ -430,6 +482,18 @@ impl Story {
     fn sends(&mut self, producer: u32, op: u64, value: u64, acks: Acks, idempotent: bool) {
         let partition = self.partition.clone();
         self.client(ClientEvent::Sent { producer, op, partition, value, acks, idempotent });
+    }
+
+    /// A consumer can't read on at an offset.
+    pub fn unreadable(&mut self, consumer: u32, offset: i64, served: bool) {
+        let (partition, offset) = (self.partition.clone(), Offset(offset));
+        self.client(ClientEvent::Unreadable { consumer, partition, offset, served });
+    }
+
+    /// And gives it up.
+    pub fn skips(&mut self, consumer: u32, offset: i64) {
+        let (partition, offset) = (self.partition.clone(), Offset(offset));
+        self.client(ClientEvent::Skipped { consumer, partition, offset });
     }
 
     fn told(&mut self, producer: u32, op: u64, outcome: Outcome) {

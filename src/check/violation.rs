@@ -197,7 +197,14 @@ pub enum Witness {
         valid: Offset,
         position: Option<u64>,
         claims: Option<Offset>,
+        stale: Option<Offset>,
     },
+    /// A log was refused as damaged whose disk did what it should.
+    CalledDamaged { broker: BrokerId, offset: Offset },
+    /// A broker served bytes that fail their checksum.
+    ServedDamaged { consumer: u32, offset: Offset },
+    /// A final read had to do without a record that a broker which runs holds intact.
+    HadToSkip { consumer: u32, offset: Offset, intact_on: BrokerId },
     /// Somebody is in sync from now on who can't be elected.
     JoinedFenced { broker: BrokerId, epoch: LeaderEpoch },
     /// A consumer read on in a log that had lost what it read before, and was not told.
@@ -205,13 +212,7 @@ pub enum Witness {
     /// A cleaned segment has not what it should.
     Stale { broker: BrokerId, key: String, offset: Offset, why: &'static str },
     /// An index entry points at something else than it says.
-    IndexDisagrees {
-        broker: BrokerId,
-        file: String,
-        entry: u64,
-        says: String,
-        found: Option<Offset>,
-    },
+    IndexDisagrees { broker: BrokerId, file: String, entry: u64, says: String, instead: String },
 }
 
 /// Seconds with three digits.
@@ -303,6 +304,9 @@ impl Witness {
             | Self::StaleController { .. }
             | Self::NotCounted { .. }
             | Self::TrustsUnsynced { .. }
+            | Self::CalledDamaged { .. }
+            | Self::ServedDamaged { .. }
+            | Self::HadToSkip { .. }
             | Self::Stale { .. }
             | Self::IndexDisagrees { .. } => self.say_of_nodes(f, at),
             _ => self.say_of_replicas(f, at),

@@ -15,8 +15,9 @@ use crate::wire::messages::assign_replicas_to_dirs_response::{
 use crate::wire::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, Uuid};
 
 impl Controller {
-    /// Notes where a broker's replicas are. One that is in a directory which has failed already
-    /// can neither lead nor be in sync.
+    /// Notes where a broker's replicas are. One that is in a directory which has failed already, or
+    /// in none that can be used (`DirectoryId.LOST`), can neither lead nor be in sync; one that is
+    /// where it can be used again may lead, where nobody does.
     pub fn assign_replicas_to_dirs(
         &self,
         request: &AssignReplicasToDirsRequest,
@@ -28,7 +29,7 @@ impl Controller {
             return Decision::only(response);
         }
         let mut plan = self.plan();
-        let mut homeless = Vec::new();
+        let mut assigned = Vec::new();
         for directory in &request.directories {
             let mut result = DirectoryData::default();
             result.id = directory.id;
@@ -37,11 +38,11 @@ impl Controller {
                 topic_result.topic_id = topic.topic_id;
                 for asked in &topic.partitions {
                     let replica = (topic.topic_id.into(), asked.partition_index);
-                    let assigned = assign(&mut plan, id, replica, directory.id);
+                    let taken = assign(&mut plan, id, replica, directory.id);
                     let mut partition_result = PartitionData::default();
                     partition_result.partition_index = asked.partition_index;
-                    match assigned {
-                        Ok(()) => homeless.push((replica, directory.id)),
+                    match taken {
+                        Ok(is_news) => assigned.push((replica, directory.id, is_news)),
                         Err(error) => partition_result.error_code = error.code(),
                     }
                     topic_result.partitions.push(partition_result);
@@ -50,31 +51,55 @@ impl Controller {
             }
             response.directories.push(result);
         }
-        homeless.retain(|(_, dir)| {
-            plan.image().broker(id).is_some_and(|broker| !broker.has_directory(*dir))
-        });
-        for ((topic, index), _) in homeless {
-            let cause = Cause { leaving: Some(id), lost: None };
+        for ((topic, index), directory, is_news) in assigned {
+            let here = plan.image().broker(id).is_none_or(|broker| broker.has_directory(directory));
+            let state = plan.image().partition(topic, index);
+            let leaderless = state.is_some_and(|state| state.leader.is_none());
+            let others = state.is_some_and(|state| state.isr.iter().any(|other| *other != id));
+            // What a damaged log lacks is not known here: while others are in sync, it is not
+            // eligible either, or it would be waited for.
+            let lost = (directory == Uuid::from(TopicId::LOST) && others).then_some(id);
+            let cause = match here {
+                true if leaderless => Cause::default(),
+                true => continue,
+                false => Cause { leaving: Some(id), lost },
+            };
+            let before = state.map(|state| (state.leader, state.leader_epoch));
             plan.reelect_one(&self.settings.topic_defaults, cause, topic, index);
+            let after = plan.image().partition(topic, index).map(|s| (s.leader, s.leader_epoch));
+            if is_news
+                && directory == Uuid::from(TopicId::LOST)
+                && before == after
+                && let Some((leader @ Some(_), _)) = after
+            {
+                // What the lost log fetched may still be on its way to the leader, and must not
+                // count for the one that takes its place: a new epoch voids it.
+                plan.push(Record::PartitionChange(PartitionChange {
+                    topic,
+                    partition: index,
+                    leader: Some(leader),
+                    ..PartitionChange::default()
+                }));
+            }
         }
         Decision { records: plan.into_records(), response }
     }
 }
 
-/// Puts one replica where its broker says that it is.
+/// Puts one replica where its broker says that it is. Says whether that is news.
 fn assign(
     plan: &mut Plan,
     broker: BrokerId,
     (topic, index): (TopicId, i32),
     directory: Uuid,
-) -> Result<(), ErrorCode> {
+) -> Result<bool, ErrorCode> {
     plan.image().topic_by_id(topic).ok_or(ErrorCode::UnknownTopicId)?;
     let state = plan.image().partition(topic, index);
     let state = state.ok_or(ErrorCode::UnknownTopicOrPartition)?;
     let place = state.replicas.iter().position(|replica| *replica == broker);
     let place = place.ok_or(ErrorCode::NotLeaderOrFollower)?;
     if state.directory_of(broker) == directory {
-        return Ok(());
+        return Ok(false);
     }
     let mut directories = state.directories.clone();
     directories.resize(state.replicas.len(), Uuid::ZERO);
@@ -85,5 +110,5 @@ fn assign(
         directories: Some(directories),
         ..PartitionChange::default()
     }));
-    Ok(())
+    Ok(true)
 }

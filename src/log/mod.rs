@@ -49,7 +49,7 @@ pub use flush::{FlushPlan, Flushed, RecoveryMark};
 pub use partition::Log;
 pub use producers::{Producer, Producers, Remembered};
 pub use read::{Fetched, RecordPosition};
-pub use recovery::{Progress, Recovery, RecoveryReport};
+pub use recovery::{Damaged, Progress, Recovery, RecoveryReport};
 pub use retention::{Due, Retired};
 pub use transactions::{Aborted, Marker};
 pub use truncate::Truncated;

@@ -57,8 +57,9 @@ impl<D: Disk> Log<D> {
     /// Whole batches from the one that holds `from`, none that begins at or above `until`, at most
     /// `max_bytes` and of one segment. `at_least_one`: the first, however large.
     ///
-    /// What this process did not write itself is verified here, once: what is returned never fails
-    /// its checksum.
+    /// What this process has not written or verified already, or what has left memory since, is
+    /// verified here: what is returned never fails its checksum. In front of a batch that is
+    /// damaged, fewer are returned; from it on, the error says where it is.
     pub fn read(
         &self,
         from: Offset,
@@ -79,11 +80,17 @@ impl<D: Disk> Log<D> {
             let problem = format!("the batch with offset {from} is missing");
             return Err(segment.corrupt(first.position, from, &problem).into());
         }
-        let (len, next) = segment.extent(&first, max_bytes as u64, until, at_least_one)?;
+        let (len, next) = match segment.extent(&first, max_bytes as u64, until, at_least_one) {
+            // A header further on is damaged: the first batch may be read all the same.
+            Err(LogError::Corrupt { .. }) => {
+                (first.header.size() as u64, first.header.next_offset())
+            }
+            extent => extent?,
+        };
         if len == 0 {
             return Ok(nothing);
         }
-        segment.vouch(&first, len, next, &self.epochs)?;
+        let (len, next) = segment.vouch(&first, len, next, &self.epochs)?;
         let slice = Slice { file: segment.file.clone(), offset: first.position, len };
         Ok(Fetched { slice: Some(slice), next })
     }

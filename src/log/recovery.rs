@@ -4,7 +4,10 @@
 //! append at the end. After a power loss, what was not synced is there in any subset. So from the
 //! segment with the recovery point on, every batch must have a right checksum and follow the one
 //! before it in offset and epoch. The first that does not ends the log, with all behind it; but
-//! below the recovery point it is corruption, and an error: what was once synced is not cut.
+//! below the recovery point it is corruption: what was once synced is not cut. Such a batch stays
+//! where it is, to be refused to readers, if a good one follows it: then its place and its offsets
+//! are sure. Otherwise the log can't be opened. (Kafka's `LogSegment.recover` cuts there, whatever
+//! was synced.)
 //!
 //! A compacted log has gaps, its own cleaner's or those that a follower copied. Within a file they
 //! are no loss, for a loss takes the end of a file and not its middle. Segments meet whatever is
@@ -55,6 +58,28 @@ pub struct RecoveryReport {
     /// Its epochs begin here, below the first segment: what was in between is gone. That is what a
     /// crash in the middle of a deletion leaves, too.
     pub begins_late_after: Option<Offset>,
+    /// The first batch below the recovery point that is damaged, and was left in its place.
+    pub damaged: Option<Damaged>,
+}
+
+/// Where a batch is that is not what was synced, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Which file.
+    pub path: PathBuf,
+    /// Where in it.
+    pub position: u64,
+    /// Its first offset.
+    pub offset: Offset,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl From<Damaged> for LogError {
+    fn from(damaged: Damaged) -> Self {
+        let Damaged { path, position, offset, problem } = damaged;
+        Self::Corrupt { path, position, offset, problem }
+    }
 }
 
 /// How far the examination of a log has come that was not closed.
@@ -212,7 +237,8 @@ impl<D: Disk> Log<D> {
             bytes_done: 0,
         };
         watch(progress);
-        for (base, size) in due {
+        for (index, (base, size)) in due.iter().copied().enumerate() {
+            let after = due.get(index + 1).map(|(base, _)| *base);
             progress.segments_left -= 1;
             progress.bytes_left -= size;
             progress.bytes_done += size;
@@ -223,7 +249,13 @@ impl<D: Disk> Log<D> {
             if base == start && examined.next != base {
                 examined = self.begin_at(base)?;
             }
-            let stop = match self.examine_segment(base, recovery, &known, &mut examined, report) {
+            let stop = match self.examine_segment(
+                (base, after),
+                recovery,
+                &known,
+                &mut examined,
+                report,
+            ) {
                 Ok(Some(_)) | Err(LogError::Corrupt { .. }) if base < start => {
                     examined = self.begin_at(start)?;
                     continue;
@@ -256,7 +288,7 @@ impl<D: Disk> Log<D> {
     /// why it was cut, and whether anything of the segment stays.
     fn examine_segment(
         &mut self,
-        base: Offset,
+        (base, after): (Offset, Option<Offset>),
         recovery: Recovery,
         known: &Epochs,
         examined: &mut Examined,
@@ -284,7 +316,18 @@ impl<D: Disk> Log<D> {
                 Ok(None) => return Ok(None),
                 Err(stop @ Stop::Log(_)) => return Err(stop.into_error(&path, position, base)),
                 Err(stop) if examined.next < recovery_point => {
-                    return Err(stop.into_error(&path, position, examined.next));
+                    let Some(next) = pass_over(&mut walk, &stop, examined, after) else {
+                        return Err(stop.into_error(&path, position, examined.next));
+                    };
+                    report.damaged.get_or_insert(Damaged {
+                        path: path.clone(),
+                        position,
+                        offset: examined.next,
+                        problem: stop.to_string(),
+                    });
+                    segment.end = next;
+                    examined.next = next;
+                    continue;
                 }
                 Err(Stop::Bad(problem)) => {
                     segment.cut_at(position)?;
@@ -434,6 +477,33 @@ fn may_follow<D: Disk>(
         first.is_some_and(|first| first.last_offset().0.saturating_sub(due.0) > LARGEST as i64)
     };
     due < recovery.recovery_point || segment.base <= recovery.cleaned_to || unreachable()
+}
+
+/// Steps over a batch that fails its checksum, if what follows it tells that its length is right and
+/// which offsets it has: says which comes next. `after` is where the next segment begins.
+fn pass_over<F: crate::io::File>(
+    walk: &mut Walk<'_, F>,
+    stop: &Stop,
+    before: &Examined,
+    after: Option<Offset>,
+) -> Option<Offset> {
+    let header = walk.peek().ok().flatten()?;
+    let in_place = header.base_offset == before.next;
+    if !matches!(stop, Stop::Bad(BatchError::Crc { .. })) || !in_place {
+        return None;
+    }
+    let place = walk.position();
+    walk.skip(&header);
+    let next = match walk.peek() {
+        Ok(Some(next)) => walk.verify(&next).is_ok().then_some(next.base_offset),
+        Ok(None) => after,
+        Err(_) => None,
+    };
+    let next = next.filter(|next| *next > header.base_offset);
+    if next.is_none() {
+        walk.go_back(place);
+    }
+    next
 }
 
 /// The next batch, if it is whole, has a right checksum and follows the one before it.

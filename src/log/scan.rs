@@ -24,6 +24,15 @@ pub(crate) enum Stop {
     Log(LogError),
 }
 
+impl std::fmt::Display for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Bad(problem) => problem.fmt(f),
+            Self::Log(error) => error.fmt(f),
+        }
+    }
+}
+
 impl Stop {
     /// For callers to whom a bad batch is corruption.
     pub(crate) fn into_error(
@@ -96,6 +105,11 @@ impl<'a, F: File> Walk<'a, F> {
     /// Steps over a batch that [`Walk::peek`] has shown.
     pub(crate) fn skip(&mut self, header: &BatchHeader) {
         self.position += header.size() as u64;
+    }
+
+    /// Goes back to a batch that it has stepped over.
+    pub(crate) fn go_back(&mut self, position: u64) {
+        self.position = position;
     }
 
     /// All bytes of a batch that [`Walk::peek`] has shown, and steps over it.

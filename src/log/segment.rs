@@ -12,7 +12,7 @@ use super::scan::{NEAR, Stop, Walk};
 use super::transactions::{self, Aborted};
 use super::vouched::Vouched;
 use super::{LogConfig, LogError, names, retention};
-use crate::base::{Offset, Timestamp};
+use crate::base::{Flaws, Offset, Timestamp};
 use crate::io::{Disk, File, Open};
 use crate::wire::batch::BatchHeader;
 
@@ -33,7 +33,9 @@ pub(crate) struct Segment<D: Disk> {
     pub(crate) file: D::File,
     pub(super) indexes: Mutex<State<D>>,
     pub(super) tracker: Tracker,
-    /// What of the file this process wrote or verified.
+    /// It is the log's last.
+    pub(super) active: bool,
+    /// What of the last segment's file this process wrote or verified.
     pub(super) vouched: Mutex<Vouched>,
     /// Its transaction index is what the batches say: this process built it, or has compared it.
     pub(super) aborted_vouched: Arc<AtomicBool>,
@@ -43,6 +45,8 @@ pub(crate) struct Segment<D: Disk> {
     pub(super) begun: Timestamp,
     /// Behind the names of its index files: they get their place before the batches do.
     pub(super) index_suffix: &'static str,
+    /// Fixes that are switched off.
+    pub(super) flaws: Flaws,
     /// Where in `segment.jitter.ms` this segment is.
     spread: u64,
 }
@@ -130,6 +134,7 @@ impl<D: Disk> Segment<D> {
         let mut segment = Self::of(disk, file, path, base, config, now);
         segment.index_suffix = suffix;
         segment.aborted_vouched.store(true, Ordering::Relaxed);
+        segment.active = true;
         segment.reset_indexes(config)?;
         Ok(segment)
     }
@@ -167,9 +172,11 @@ impl<D: Disk> Segment<D> {
             file,
             indexes: Mutex::new(State { open: None, unsynced: false }),
             tracker: Tracker::new(config.index_interval_bytes),
+            active: false,
             vouched: Mutex::default(),
             aborted_vouched: Arc::default(),
             dense: !config.may_have_gaps(),
+            flaws: config.flaws,
             begun: now,
             index_suffix: "",
         }
@@ -303,6 +310,8 @@ impl<D: Disk> Segment<D> {
     /// Ends the indexes with the last moment, cuts the files to what is used and lets go of them.
     pub(crate) fn seal(&mut self) {
         let (index, time_index) = self.index_paths();
+        self.active = false;
+        self.vouched.get_mut().forget();
         let state = self.indexes.get_mut();
         let Some(mut indexes) = state.open.take() else { return };
         self.tracker.push_latest(&mut indexes);
@@ -313,6 +322,7 @@ impl<D: Disk> Segment<D> {
 
     /// Makes a segment the last one, with room in its indexes, whatever it was before.
     pub(crate) fn activate(&mut self, config: &LogConfig) -> Result<(), LogError> {
+        self.active = true;
         let from = {
             let walk = self.walk_from(|indexes| indexes.last())?;
             walk.position()

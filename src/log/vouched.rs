@@ -2,8 +2,15 @@
 //!
 //! A log that was closed cleanly, or synced before a crash, is opened without reading it. Its
 //! batches are verified when they are first read: checksums, and what these leave out, offsets and
-//! leader epochs. So bytes that rotted meanwhile are refused, with the file and the place; and what
-//! was read once, or written since, costs nothing more.
+//! leader epochs. So bytes that rotted meanwhile are refused, with the file and the place.
+//!
+//! Near the end of the log, where most reads are, what was read once or written since costs nothing
+//! more: it is in memory. What lies further back may have left it, and comes from the platter again:
+//! there every read is verified. (Whether it is in memory the kernel could tell, but not whether it
+//! came there by a read that was verified, or ahead of one.)
+//!
+//! Kafka's broker verifies batches when they are appended and when a log is recovered, and leaves
+//! the rest to its consumers (`check.crcs`).
 
 use std::ops::Range;
 
@@ -11,9 +18,12 @@ use super::lookup::Located;
 use super::scan::{FAR, NEAR, Stop, Walk};
 use super::segment::Segment;
 use super::{Epochs, LogError, names};
-use crate::base::{LeaderEpoch, Offset};
+use crate::base::{Flaw, LeaderEpoch, Offset};
 use crate::io::Disk;
 use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN};
+
+/// Bytes before the end of a log that are taken to be in memory: many times what a fetch asks for.
+const HOT: u64 = 16 << 20;
 
 /// More pieces are not remembered: the shortest is verified anew.
 const PIECES: usize = 64;
@@ -28,6 +38,11 @@ impl Vouched {
     pub(super) fn covers(&self, range: &Range<u64>) -> bool {
         let after = self.pieces.partition_point(|piece| piece.start <= range.start);
         after.checked_sub(1).is_some_and(|piece| self.pieces[piece].end >= range.end)
+    }
+
+    /// Nothing is known to be good any more.
+    pub(super) fn forget(&mut self) {
+        self.pieces.clear();
     }
 
     pub(super) fn add(&mut self, mut range: Range<u64>) {
@@ -78,25 +93,46 @@ impl<D: Disk> Segment<D> {
     }
 
     /// Makes sure that the `len` bytes from the batch `first` on are what was written, and end
-    /// before `next`; at once, if that is known.
+    /// before `next`; at once, if that is known. Of several batches, those before the first that is
+    /// damaged are good: says how many bytes, and which offset follows.
     pub(super) fn vouch(
         &self,
         first: &Located,
         len: u64,
         next: Offset,
         epochs: &Epochs,
-    ) -> Result<(), LogError> {
+    ) -> Result<(u64, Offset), LogError> {
         let range = first.position..first.position + len;
-        if self.vouched.lock().covers(&range) {
-            return Ok(());
+        let is_hot = self.active && range.start >= self.size.saturating_sub(HOT);
+        if is_hot && self.vouched.lock().covers(&range) {
+            return Ok((len, next));
         }
         let chunk = (len as usize).saturating_add(HEADER_LEN).clamp(NEAR, FAR);
         let mut walk = Walk::new(&self.file, &self.path, range.start, self.size, chunk);
         let mut due = first.header.base_offset;
+        // All before it is followed by a good batch, at this offset.
+        let mut sure = (range.start, due);
         while walk.position() < range.end {
             let at = walk.position();
-            let good = self.next_vouched(&mut walk, due, epochs);
-            due = good.map_err(|stop| stop.into_error(&self.path, at, due))?.next_offset();
+            match self.next_vouched(&mut walk, due, epochs) {
+                Ok(header) => {
+                    sure = (at, due);
+                    due = header.next_offset();
+                }
+                Err(stop) => {
+                    let in_place = |header: BatchHeader| header.base_offset == due;
+                    if walk.peek().is_ok_and(|header| header.is_some_and(in_place)) {
+                        sure = (at, due);
+                    }
+                    return match stop.into_error(&self.path, at, due) {
+                        LogError::Corrupt { .. } if sure.0 > range.start => {
+                            self.remember(range.start..sure.0);
+                            Ok((sure.0 - range.start, sure.1))
+                        }
+                        error => Err(error),
+                    };
+                }
+            }
         }
         // What follows tells whether the last offset is right, which no checksum covers.
         let follows = match walk.peek() {
@@ -109,8 +145,14 @@ impl<D: Disk> Segment<D> {
             let problem = format!("the batches before end at {due}, and {next} should follow");
             return Err(self.corrupt(walk.position(), due, &problem));
         }
-        self.vouched.lock().add(range);
-        Ok(())
+        self.remember(range);
+        Ok((len, next))
+    }
+
+    fn remember(&self, range: Range<u64>) {
+        if self.active {
+            self.vouched.lock().add(range);
+        }
     }
 
     fn next_vouched(
@@ -122,7 +164,9 @@ impl<D: Disk> Segment<D> {
         let Some(header) = walk.peek()? else {
             return Err(Stop::Bad(BatchError::Corrupt("the file ends here")));
         };
-        walk.verify(&header)?;
+        if !self.flaws.has(Flaw::ServeBadCrc) {
+            walk.verify(&header)?;
+        }
         self.follows(due, &header).map_err(Stop::Bad)?;
         let epoch = epochs.at(header.base_offset);
         if epoch != LeaderEpoch::NONE && epoch != header.leader_epoch {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::disk::{Corruption, DiskProfile, DiskStats, Failing};
+use super::disk::{Corruption, DiskProfile, DiskStats, Failing, Place};
 use super::{ClientEvent, Observation, Shot, TraceHash};
 use crate::base::{Instant, Seed};
 use crate::io::World;
@@ -183,9 +183,16 @@ pub trait Engine: Sized {
     /// alone; 0 takes back those to come.
     fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>);
 
-    /// Corrupts what the host's platter holds in `count` places of its logs (or lets the next
-    /// `count` writes to the platter go wrong). Says how many places there were.
-    fn corrupt_disk(&mut self, host: HostId, what: Corruption, count: u32) -> u32;
+    /// Corrupts what the host's platter holds in `count` pages of its logs (or lets the next
+    /// `count` writes to the platter go wrong): of which of them, and the directory of the partition
+    /// that this may mean. Says how many pages there were.
+    fn corrupt_disk(
+        &mut self,
+        host: HostId,
+        what: Corruption,
+        count: u32,
+        place: (Place, &str),
+    ) -> u32;
 
     /// What the host's disk has done so far.
     fn disk_stats(&self, host: HostId) -> DiskStats;

@@ -59,6 +59,26 @@ pub enum ClientEvent {
         /// The partition's end offset.
         end: Offset,
     },
+    /// A consumer can't read on at its position: CORRUPT_MESSAGE.
+    Unreadable {
+        /// Which consumer.
+        consumer: u32,
+        /// Of which partition.
+        partition: TopicPartition,
+        /// Its position.
+        offset: Offset,
+        /// The broker served bytes that fail their checksum; otherwise it refused to serve any.
+        served: bool,
+    },
+    /// A consumer gave up a record that it can't read, and reads on behind it.
+    Skipped {
+        /// Which consumer.
+        consumer: u32,
+        /// Of which partition.
+        partition: TopicPartition,
+        /// The record.
+        offset: Offset,
+    },
     /// A program's own remark, by which nothing is judged that is not its own either.
     Noted {
         /// In its words.

@@ -1,5 +1,6 @@
 //! What happened on hosts and disks, as a stream in the order of simulated time.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -52,6 +53,18 @@ pub enum What {
     },
     /// An observed file's name was removed.
     Removed {
+        /// Absolute path.
+        path: Arc<str>,
+    },
+    /// Bytes of a `*.log` file are no longer, or can't be read, as they were written.
+    Corrupted {
+        /// Absolute path.
+        path: Arc<str>,
+        /// Which bytes.
+        range: Range<u64>,
+    },
+    /// A sync of a `*.log` file succeeded, and made nothing durable.
+    Lied {
         /// Absolute path.
         path: Arc<str>,
     },

@@ -92,7 +92,10 @@ fn look_up<W: World>(
         let by_time = |found: Result<Option<RecordPosition>, LogError>| {
             let found = found.map_err(|error| {
                 tracing::error!(partition = %partition.name, %error, "can't look a time up");
-                ErrorCode::KafkaStorageError
+                match error {
+                    LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
+                    _ => ErrorCode::KafkaStorageError,
+                }
             })?;
             Ok(match found {
                 Some(found) if found.offset < end => (found.offset, found.timestamp, found.epoch),

@@ -18,7 +18,7 @@ impl<W: World> Partition<W> {
     pub(crate) fn expire(&self) -> Result<Option<Offset>, LogError> {
         let now = self.world.wall_clock();
         let Ok(mut state) = self.state() else { return Ok(None) };
-        if state.failed {
+        if state.is_offline() {
             return Ok(None);
         }
         let high_watermark = state.high_watermark;
@@ -114,7 +114,7 @@ impl<W: World> Partition<W> {
     pub(crate) fn due_for_compaction(&self) -> Result<Option<f64>, LogError> {
         let now = self.world.wall_clock();
         let Ok(mut state) = self.state() else { return Ok(None) };
-        if state.failed || !state.config.cleanup_policy.compact {
+        if state.is_offline() || !state.config.cleanup_policy.compact {
             return Ok(None);
         }
         let high_watermark = state.high_watermark;
@@ -143,6 +143,7 @@ impl<W: World> Partition<W> {
     pub(crate) fn compaction_failed(&self, error: &LogError) {
         if matches!(error, LogError::Unclean { .. } | LogError::Corrupt { .. }) {
             tracing::error!(partition = %self.name, %error, "can't compact");
+            self.found_damaged(error);
         } else if let Ok(mut state) = self.state() {
             self.storage_failed(&mut state, error);
         }

@@ -12,6 +12,11 @@ use crate::wire::ErrorCode;
 impl<W: World> State<W> {
     fn go_offline(&mut self) {
         self.failed = true;
+        self.nobody_waits();
+    }
+
+    /// Whoever waits is told to look elsewhere.
+    pub(super) fn nobody_waits(&mut self) {
         self.produce.fail(ErrorCode::KafkaStorageError);
         self.fetch.wake();
     }
@@ -157,9 +162,12 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// Notes that the storage failed. A full disk may have room again later; after anything else
-    /// it is unknown what is durable, and the directory is given up.
+    /// Notes that the storage failed. Damage costs the one replica; a full disk may have room again
+    /// later; after anything else it is unknown what is durable, and the directory is given up.
     pub(super) fn storage_failed(&self, state: &mut State<W>, error: &LogError) {
+        if matches!(error, LogError::Corrupt { .. }) {
+            return self.damaged(state, error);
+        }
         tracing::error!(partition = %self.name, %error, "the storage failed");
         let full = error.is_full();
         self.world.probe(Probe::StorageFailed { partition: self.name.clone(), full });

@@ -37,7 +37,7 @@ impl<W: World> Partition<W> {
         let state = self.state().ok()?;
         let Role::Follower(follower) = &state.role else { return None };
         let ready = follower.leader() == Some(leader)
-            && !state.failed
+            && !state.is_offline()
             && follower.retry_at().is_none_or(|at| at <= self.world.now());
         ready.then(|| FollowerFetch {
             leader,
@@ -55,7 +55,7 @@ impl<W: World> Partition<W> {
     pub(crate) fn followed(&self) -> Option<(BrokerId, Option<Instant>)> {
         let state = self.state().ok()?;
         match &state.role {
-            Role::Follower(follower) if !state.failed => {
+            Role::Follower(follower) if !state.is_offline() => {
                 Some((follower.leader()?, follower.retry_at()))
             }
             _ => None,

@@ -286,7 +286,10 @@ impl<W: World> Partition<W> {
             ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             ReadError::Log(error) => {
                 self.storage_failed(state, &error);
-                ErrorCode::KafkaStorageError
+                match error {
+                    LogError::Corrupt { .. } => Self::damage_told(state),
+                    _ => ErrorCode::KafkaStorageError,
+                }
             }
         })?;
         // Kafka looks at the topic's setting alone, and sends an old reader what a producer wrote in
@@ -353,9 +356,10 @@ impl<W: World> Partition<W> {
     /// Time passes: replicas fall out of sync, proposals are repeated.
     pub(crate) fn tick(&self) {
         if let Ok(mut state) = self.state()
-            && !state.failed
+            && !state.is_offline()
         {
             self.step(&mut state, LeaderInput::Tick);
+            self.step_aside(&mut state);
         }
     }
 
@@ -393,7 +397,7 @@ impl<W: World> Partition<W> {
                 LeaderEffect::ProposeIsr(proposal) => {
                     let (topic_id, name) = (self.topic_id, self.name.clone());
                     // The receiver only ends with the node.
-                    let _ = self.isr_changes.send(IsrChange { topic_id, name, proposal });
+                    let _ = self.news.isr_changes.send(IsrChange { topic_id, name, proposal });
                 }
             }
         }
@@ -444,7 +448,7 @@ enum Found<W: World> {
 }
 
 pub(super) fn leader<W: World>(state: &mut State<W>) -> Result<&mut Leader, ErrorCode> {
-    if state.failed {
+    if state.is_offline() {
         return Err(ErrorCode::KafkaStorageError);
     }
     match &mut state.role {

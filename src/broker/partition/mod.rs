@@ -4,11 +4,13 @@
 //! checkpoint) is taken out as a plan, awaited without the lock, and its result put back in.
 
 mod cleaning;
+mod damage;
 mod flushing;
 mod following;
 mod leading;
 mod refusal;
 
+pub(crate) use damage::is_expendable;
 pub(crate) use following::{FollowerFetch, LeaderAnswer};
 pub(crate) use leading::{FetchAnswer, FetchRead, Produced, Reader};
 pub(crate) use refusal::Refusal;
@@ -16,11 +18,13 @@ pub(crate) use refusal::Refusal;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use damage::Damage;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
 use super::dirs::Home;
 use super::purgatory::{DelayedFetch, DelayedProduce};
+use super::replicas::News;
 use crate::base::config::TopicConfig;
 use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, Probe, TopicId, TopicPartition};
 use crate::controller::PartitionState;
@@ -51,7 +55,7 @@ pub(crate) struct Partition<W: World> {
     home: Arc<Home<W::Disk>>,
     /// For tasks that this replica begins.
     this: Weak<Self>,
-    isr_changes: mpsc::UnboundedSender<IsrChange>,
+    news: News,
     /// Nothing once the replica is retired: its log is closed or deleted.
     state: Mutex<Option<State<W>>>,
     /// Rung whenever a sync of this log ends, well or not.
@@ -87,6 +91,8 @@ struct State<W: World> {
     flush_running: bool,
     /// The storage of this replica has failed, and with it its directory, until the next start.
     failed: bool,
+    /// Set once a batch was found that is not what was written.
+    damage: Option<Damage>,
 }
 
 enum Role {
@@ -106,7 +112,7 @@ impl<W: World> Partition<W> {
         high_watermark: Offset,
         lag_time_max: Duration,
         home: Arc<Home<W::Disk>>,
-        isr_changes: mpsc::UnboundedSender<IsrChange>,
+        news: News,
     ) -> Arc<Self> {
         let high_watermark = high_watermark.clamp(log.log_start(), log.log_end());
         let state = State {
@@ -122,6 +128,7 @@ impl<W: World> Partition<W> {
             flushed_at: world.now(),
             flush_running: false,
             failed: false,
+            damage: None,
         };
         Arc::new_cyclic(|this| Self {
             this: this.clone(),
@@ -131,7 +138,7 @@ impl<W: World> Partition<W> {
             world,
             lag_time_max,
             home,
-            isr_changes,
+            news,
             state: Mutex::new(Some(state)),
             flush_ended: Notify::new(),
         })

@@ -122,6 +122,8 @@ pub(crate) struct Clients {
     /// Where the latest record of each key is known to be, of topics that have keys.
     latest: BTreeMap<(TopicPartition, u64), Offset>,
     reached: BTreeMap<TopicPartition, Vec<Reached>>,
+    /// Records that a consumer gave up, because it was refused to read them.
+    skipped: BTreeMap<TopicPartition, Vec<(u32, Offset)>>,
 }
 
 impl Clients {
@@ -163,6 +165,11 @@ impl Clients {
         self.reached.get(partition).map_or(&[], Vec::as_slice)
     }
 
+    /// Records that a consumer gave up, because it was refused to read them.
+    pub fn skipped(&self, partition: &TopicPartition) -> &[(u32, Offset)] {
+        self.skipped.get(partition).map_or(&[], Vec::as_slice)
+    }
+
     /// A record of a key is at an offset.
     pub fn keyed(&mut self, partition: &TopicPartition, key: u64, offset: Offset) {
         let latest = self.latest.entry((partition.clone(), key)).or_insert(offset);
@@ -187,6 +194,7 @@ impl Clients {
         self.passes.remove(partition);
         self.latest.retain(|(of, _), _| of != partition);
         self.reached.remove(partition);
+        self.skipped.remove(partition);
     }
 
     /// A process ended. If it was a client's, the next one begins anew: a consumer at another
@@ -256,7 +264,15 @@ impl Clients {
                 let reached = Reached { end: *end, consumer: *consumer, since, from, at };
                 self.reached.entry(partition.clone()).or_default().push(reached);
             }
-            ClientEvent::Noted { .. } => {}
+            ClientEvent::Skipped { consumer, partition, offset } => {
+                // Nobody sought: it is the same read, and lacks this record.
+                let positions = self.positions(*consumer, on);
+                if let Some(position) = positions.next.get_mut(partition) {
+                    position.next = Offset(offset.0.saturating_add(1));
+                }
+                self.skipped.entry(partition.clone()).or_default().push((*consumer, *offset));
+            }
+            ClientEvent::Unreadable { .. } | ClientEvent::Noted { .. } => {}
         }
     }
 

@@ -18,6 +18,12 @@ impl Ghost {
         place
     }
 
+    /// The segment that a path is.
+    pub(super) fn segment_of(&mut self, on: HostId, path: &Arc<str>) -> Option<&mut Segment> {
+        let (name, base) = self.place_of(path)?;
+        self.hosts.get_mut(on)?.replicas.get_mut(&name)?.segments.get_mut(&base)
+    }
+
     pub(super) fn wrote(
         &mut self,
         on: HostId,
@@ -247,7 +253,7 @@ impl Ghost {
             let partition = self.partitions.get(name);
             let in_sync = partition.is_some_and(|p| p.may_lead(host.broker));
             before.insert(name.clone(), (replica.end(), in_sync));
-            replica.segments.clear();
+            replica.before = std::mem::take(&mut replica.segments);
             replica.swapped.clear();
             replica.agreed.set(0);
         }
@@ -270,6 +276,11 @@ impl Ghost {
                 let compacted = self.setup.promise(&name.topic).compacted;
                 if compacted {
                     replica.drop_covered();
+                }
+                replica.settle();
+                if compacted {
+                    // A cleaned segment and those that it replaces are both right.
+                    replica.stale = None;
                 }
                 let end = replica.contiguous_end(compacted);
                 if end < before {

@@ -84,7 +84,7 @@ impl Metadata {
             What::Survived { path, bytes } => {
                 let Some(base) = segment_of(path) else { return };
                 let log = self.logs.entry(host).or_default();
-                log.segments.insert(base, Segment::survived(bytes));
+                log.segments.insert(base, Segment::survived(bytes, None));
             }
             What::Probe(Probe::BecameController { epoch, .. })
                 if self.active.is_none_or(|(newest, _)| newest <= *epoch) =>

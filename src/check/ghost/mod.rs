@@ -142,6 +142,11 @@ impl Ghost {
         self.partition(name).is_some_and(|partition| partition.last_known == Some(epoch))
     }
 
+    /// What is configured for a topic.
+    pub(crate) fn promise(&self, topic: &str) -> TopicPromise {
+        self.setup.promise(topic)
+    }
+
     /// Whether a topic is compacted.
     pub(crate) fn is_compacted(&self, topic: &str) -> bool {
         self.setup.promise(topic).compacted
@@ -215,7 +220,18 @@ impl Ghost {
                     replica.swapped.insert(base);
                 }
                 // Sorted by name, so that what was swapped in comes after what it replaces.
-                replica.segments.insert(base, Segment::survived(bytes));
+                let segment = Segment::survived(bytes, replica.before.get(&base));
+                replica.segments.insert(base, segment);
+            }
+            What::Corrupted { path, range } => {
+                if let Some(segment) = self.segment_of(*host, path) {
+                    segment.damaged(range.clone());
+                }
+            }
+            What::Lied { path } => {
+                if let Some(segment) = self.segment_of(*host, path) {
+                    segment.lied();
+                }
             }
             What::Killed | What::Ended => {
                 self.clients.ended(*host, changes);
@@ -322,6 +338,7 @@ impl Ghost {
             | Probe::Duplicate { .. }
             | Probe::EpochAnswered { .. }
             | Probe::Recovered { .. }
+            | Probe::Damaged { .. }
             | Probe::StorageFailed { .. } => {}
         }
     }

@@ -21,6 +21,10 @@ pub(crate) struct Replica {
     /// How many of the partition's promised batches are known to be here. A cache: it only spares
     /// comparing them again.
     pub(super) agreed: Cell<usize>,
+    /// What the power loss found, until every file that is left was seen.
+    pub(super) before: BTreeMap<i64, Segment>,
+    /// A batch that came back in the place of a younger one when the power failed last.
+    pub(super) stale: Option<Batch>,
 }
 
 /// Some of the log was in the page cache only when the power failed.
@@ -61,14 +65,31 @@ impl Replica {
 
     /// The batch that holds an offset.
     pub fn batch_at(&self, offset: Offset) -> Option<&Batch> {
-        let (_, segment) = self.segments.range(..=offset.0).next_back()?;
-        let batches = segment.batches();
-        // Mostly the newest is asked for.
-        let after = match batches.last() {
-            Some(last) if last.base <= offset => batches.len(),
-            _ => batches.partition_point(|batch| batch.base <= offset),
+        batch_at(&self.segments, offset)
+    }
+
+    /// Whether the batch that holds an offset is here, and no fault has touched it.
+    pub fn is_intact_at(&self, offset: Offset) -> bool {
+        let segment = self.segments.range(..=offset.0).next_back().map(|(_, segment)| segment);
+        segment.zip(self.batch_at(offset)).is_some_and(|(of, batch)| of.is_intact(batch))
+    }
+
+    /// An older batch that is still where the power loss put it, in the place of a younger one.
+    pub fn stale(&self) -> Option<&Batch> {
+        let stale = self.stale.as_ref()?;
+        self.batch_at(stale.base).filter(|there| there.equals(stale))
+    }
+
+    /// Compares what survived with what was there: an older batch in the place of a younger one is
+    /// no prefix of anything, for a log is cut for good before it is written on. What was beyond
+    /// the end may be back, where the cut had not reached the platter; so may deleted segments.
+    pub(super) fn settle(&mut self) {
+        let before = std::mem::take(&mut self.before);
+        let differs = |batch: &&Batch| {
+            let there = batch_at(&before, batch.base);
+            there.is_some_and(|there| !there.equals(batch))
         };
-        batches.get(after.checked_sub(1)?).filter(|batch| batch.next > offset)
+        self.stale = self.segments.values().flat_map(Segment::batches).find(differs).copied();
     }
 
     /// The batches that begin at an offset or later.
@@ -81,11 +102,19 @@ impl Replica {
         })
     }
 
-    /// The batch that begins at a position of a segment.
-    pub fn batch_at_position(&self, base: i64, position: u64) -> Option<&Batch> {
-        let batches = self.segments.get(&base)?.batches();
-        let index = batches.binary_search_by_key(&position, |batch| batch.position).ok()?;
-        batches.get(index)
+    /// The batches of a segment.
+    pub fn batches_of(&self, base: i64) -> &[Batch] {
+        self.segments.get(&base).map_or(&[], Segment::batches)
+    }
+
+    /// Whether a faulty disk has touched any of it.
+    pub fn is_damaged_somewhere(&self) -> bool {
+        self.segments.values().chain(self.before.values()).any(Segment::is_damaged)
+    }
+
+    /// Whether a faulty disk has touched a segment.
+    pub fn is_damaged(&self, base: i64) -> bool {
+        self.segments.get(&base).is_some_and(Segment::is_damaged)
     }
 
     /// Where the first bytes lie, in their segment, that are neither a batch nor its beginning.
@@ -172,4 +201,15 @@ impl Replica {
         }
         end
     }
+}
+
+fn batch_at(segments: &BTreeMap<i64, Segment>, offset: Offset) -> Option<&Batch> {
+    let (_, segment) = segments.range(..=offset.0).next_back()?;
+    let batches = segment.batches();
+    // Mostly the newest is asked for.
+    let after = match batches.last() {
+        Some(last) if last.base <= offset => batches.len(),
+        _ => batches.partition_point(|batch| batch.base <= offset),
+    };
+    batches.get(after.checked_sub(1)?).filter(|batch| batch.next > offset)
 }

@@ -1,5 +1,7 @@
 //! One `*.log` file, read as batches while it is written.
 
+use std::ops::Range;
+
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::base::{LeaderEpoch, Offset, Timestamp};
@@ -53,20 +55,66 @@ pub(crate) struct Segment {
     /// Bytes that are batches or `tail`. The file may be longer: the rest is no batch.
     readable: u64,
     len: u64,
+    /// Bytes that a fault made other than they were written.
+    damage: Vec<Range<u64>>,
+    /// A sync of it was said to have succeeded, and did nothing.
+    lied: bool,
 }
 
 impl Segment {
     /// A file found after a power loss: whole batches with a right checksum, up to the first that
-    /// is not.
-    pub fn survived(bytes: &[u8]) -> Self {
-        let mut segment = Self { len: bytes.len() as u64, ..Self::default() };
+    /// is not. What a fault made of a batch that was there `before` is no loss of power, and the
+    /// batch counts as it was written: who reads it finds out.
+    pub fn survived(bytes: &[u8], before: Option<&Self>) -> Self {
+        let len = bytes.len() as u64;
+        let damage = before.map_or(Vec::new(), |before| before.damage.clone());
+        let lied = before.is_some_and(|before| before.lied);
+        let mut segment = Self { len, damage, lied, ..Self::default() };
         let mut rest = bytes;
-        while let Ok(header) = batch::check(rest) {
+        loop {
+            let known = before.and_then(|before| before.batch_at_position(segment.readable));
+            let known = known.filter(|batch| !segment.is_intact(batch)).copied();
+            if let Some(batch) = known
+                && let Some(after) = rest.get(batch.size as usize..)
+            {
+                segment.batches.push(batch);
+                segment.readable += u64::from(batch.size);
+                rest = after;
+                continue;
+            }
+            let Ok(header) = batch::check(rest) else { break };
             let Some((whole, after)) = rest.split_at_checked(header.size()) else { break };
             segment.push(&header, whole);
             rest = after;
         }
         segment
+    }
+
+    /// A fault made these bytes other than they were written.
+    pub fn damaged(&mut self, range: Range<u64>) {
+        self.damage.push(range);
+    }
+
+    /// Its disk makes less durable than it says.
+    pub fn lied(&mut self) {
+        self.lied = true;
+    }
+
+    /// Whether a faulty disk has touched any of it.
+    pub fn is_damaged(&self) -> bool {
+        self.lied || !self.damage.is_empty()
+    }
+
+    /// Whether no fault touched a batch.
+    pub fn is_intact(&self, batch: &Batch) -> bool {
+        let end = batch.position + u64::from(batch.size);
+        !self.damage.iter().any(|range| range.start < end && batch.position < range.end)
+    }
+
+    /// The batch that begins at a position.
+    pub fn batch_at_position(&self, position: u64) -> Option<&Batch> {
+        let index = self.batches.binary_search_by_key(&position, |batch| batch.position).ok()?;
+        self.batches.get(index)
     }
 
     /// Its batches, in order.
@@ -109,6 +157,7 @@ impl Segment {
     /// The file got another size.
     pub fn cut(&mut self, len: u64) {
         self.len = len;
+        self.damage.retain(|range| range.start < len);
         if len < self.readable {
             self.keep(len);
         }
@@ -219,9 +268,28 @@ mod tests {
         let mut bytes = [batch(0, 1, &[1]), batch(1, 1, &[2])].concat();
         let last = bytes.len() - 1;
         bytes[last] ^= 1;
-        let segment = Segment::survived(&bytes);
+        let segment = Segment::survived(&bytes, None);
         assert_eq!(segment.batches().len(), 1);
         assert!(segment.has_garbage());
+    }
+
+    #[test]
+    fn a_batch_that_rotted_survives_as_it_was_written_and_is_not_intact() {
+        let bytes = [batch(0, 1, &[1]), batch(1, 1, &[2]), batch(2, 1, &[3])].concat();
+        let mut before = Segment::default();
+        before.write(0, &bytes);
+        let (second, third) = (before.batches()[1], before.batches()[2]);
+        before.damaged(second.position..second.position + 1);
+        let mut found = bytes.clone();
+        found[second.position as usize] ^= 1;
+        let after = Segment::survived(&found, Some(&before));
+        assert_eq!(after.batches(), before.batches());
+        assert!(!after.is_intact(&second) && after.is_intact(&third) && !after.has_garbage());
+        // What the power loss itself did is told from that.
+        found.truncate(third.position as usize + 1);
+        let torn = Segment::survived(&found, Some(&before));
+        assert_eq!(torn.batches(), &before.batches()[..2]);
+        assert!(torn.has_garbage());
     }
 
     #[test]

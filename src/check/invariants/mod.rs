@@ -89,7 +89,7 @@ pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
         chosen.push(Box::new(one_controller_per_epoch::OneControllerPerEpoch::default()));
         let recovery = recovery_trusts_only_synced::RecoveryTrustsOnlySynced::default();
         chosen.push(Box::new(recovery));
-        chosen.push(Box::new(index_agrees::IndexAgrees));
+        chosen.push(Box::new(index_agrees::IndexAgrees::default()));
         let latest = compaction_keeps_latest::CompactionKeepsLatest::default();
         chosen.push(Box::new(latest));
         chosen.push(Box::new(dirty_read::DirtyRead));

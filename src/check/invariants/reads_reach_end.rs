@@ -1,10 +1,15 @@
 //! `reads-reach-end`: within a bounded time, a final read of every partition that was written to
-//! reaches its end.
+//! reaches its end, past nothing that a broker which runs holds intact.
+//!
+//! A record of which disks have left no intact copy can't be read: the leader refuses it by name
+//! (CORRUPT_MESSAGE), and a reader goes on behind it, as an application would. That read has reached
+//! the end; that the record was not read, `acked-write-unseen` tells.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::base::{Instant, TopicPartition};
+use crate::check::ghost::Host;
 use crate::check::{Ending, Event, Ghost, Invariant, Note, Violation, Witness};
 
 pub(super) struct ReadsReachEnd {
@@ -21,6 +26,27 @@ impl ReadsReachEnd {
             reads.iter().any(|read| (since..=due).contains(&read.at))
         };
         written.into_iter().find(|partition| !reached(partition)).cloned()
+    }
+
+    /// Whether a read that reached the end had to do without what somebody has.
+    fn skips(&self, due: Instant, ghost: &Ghost) -> Result<(), Violation> {
+        for (partition, _) in ghost.partitions() {
+            let reached = ghost.clients().reached(partition);
+            for (consumer, offset) in ghost.clients().skipped(partition) {
+                let holds = |host: &&Host| {
+                    let replica = host.replicas.get(partition);
+                    host.up && replica.is_some_and(|replica| replica.is_intact_at(*offset))
+                };
+                if reached.iter().any(|read| read.consumer == *consumer)
+                    && let Some(holder) = ghost.hosts().map(|(_, host)| host).find(holds)
+                {
+                    let (consumer, offset, intact_on) = (*consumer, *offset, holder.broker);
+                    let witness = Witness::HadToSkip { consumer, offset, intact_on };
+                    return Violation::found(self.name(), due, partition, witness);
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -39,6 +65,7 @@ impl Invariant for ReadsReachEnd {
         if ending.now < due {
             return Ok(());
         }
+        self.skips(due, ghost)?;
         let Some(partition) = Self::unreached(since, due, ghost) else { return Ok(()) };
         let waits = ghost.who_reads(&partition);
         let witness = Witness::EndNotReached { since, within, waits };
@@ -102,5 +129,53 @@ mod tests {
             "orders-0 no final read reached the end within 30 s from 1.000 s (leader b1 of epoch 0, \
              log end 0, ISR b1, b2 and b3)",
         );
+    }
+
+    fn refused() -> Story {
+        let mut story = Story::judging("reads-reach-end");
+        story.sent(0, 0, 100, Acks::All);
+        for broker in [1, 2] {
+            story.writes(broker, 0, 0, &[100]);
+            story.writes(broker, 1, 0, &[101]);
+        }
+        story.healed();
+        story.later();
+        story
+    }
+
+    #[test]
+    fn silent_about_a_record_that_is_refused_because_no_copy_is_intact() {
+        let mut story = refused();
+        story.rots(1, 0);
+        story.rots(2, 0);
+        story.unreadable(1, 0, false);
+        story.skips(1, 0);
+        story.reached_end(1, 2);
+        story.long_later();
+        story.finish_silent();
+    }
+
+    #[test]
+    fn fires_on_a_record_that_is_refused_though_somebody_holds_it_intact() {
+        let mut story = refused();
+        story.rots(1, 0);
+        story.unreadable(1, 0, false);
+        story.skips(1, 0);
+        story.reached_end(1, 2);
+        story.long_later();
+        story.finish_fired(
+            "orders-0 consumer 1 was refused offset 0 and read on to the end by 31.000 s, though b2 \
+             holds it intact",
+        );
+    }
+
+    #[test]
+    fn silent_about_a_refusal_that_was_not_the_last_word() {
+        let mut story = refused();
+        story.rots(1, 0);
+        story.unreadable(1, 0, false);
+        story.reached_end(1, 2);
+        story.long_later();
+        story.finish_silent();
     }
 }

@@ -1,16 +1,20 @@
 //! `recovery-trusts-only-synced`: after a power loss, a log opens to a valid prefix of what the
-//! platter holds: nothing torn, nothing after a gap, and no end beyond the last valid batch.
+//! platter holds: nothing torn, nothing after a gap, no end beyond the last valid batch, and no older
+//! batch in the place of a younger one. It does open: what a crash leaves is cut, and only what a
+//! faulty disk did is called damage. And nobody is ever served bytes that fail their checksum.
 //!
-//! What is valid the ghost reads from the bytes that survived, batch by batch with its checksum.
-//! Judged when a node that lost power first takes up a role: by then it has opened the log, and
-//! from then on serves it.
+//! What is valid the ghost reads from the bytes that survived, batch by batch with its checksum, and
+//! compares with what was there when the power failed. Judged when a node that lost power first
+//! takes up a role: by then it has opened the log, and from then on serves it. What a faulty disk
+//! made of a batch is not looked for when a log is opened, but when it is read: a consumer tells
+//! what it was served.
 //! Source: KAFKA-10533; disk faults of the crash-consistency literature.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Offset, Probe, TopicPartition};
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
-use crate::sim::{HostId, What};
+use crate::sim::{ClientEvent, HostId, What};
 
 #[derive(Default)]
 pub(super) struct RecoveryTrustsOnlySynced {
@@ -32,6 +36,19 @@ impl Invariant for RecoveryTrustsOnlySynced {
             What::Probe(Probe::BecameLeader { partition, log_end, .. }) => {
                 (partition, Some(*log_end))
             }
+            What::Client(ClientEvent::Unreadable { consumer, partition, offset, served: true }) => {
+                let witness = Witness::ServedDamaged { consumer: *consumer, offset: *offset };
+                return event.broke(self.name(), partition, witness);
+            }
+            What::Probe(Probe::Damaged { partition, offset }) => {
+                let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
+                let replica = host.replicas.get(partition);
+                if replica.is_none_or(|replica| replica.is_damaged_somewhere()) {
+                    return Ok(());
+                }
+                let witness = Witness::CalledDamaged { broker: host.broker, offset: *offset };
+                return event.broke(self.name(), partition, witness);
+            }
             What::Probe(Probe::BecameFollower { partition, .. }) => (partition, None),
             _ => return Ok(()),
         };
@@ -47,17 +64,19 @@ impl Invariant for RecoveryTrustsOnlySynced {
         let claims = log_end.filter(|end| *end > valid);
         let position = log.and_then(|log| log.first_garbage());
         let gap = log.is_some_and(|log| log.end() > valid);
-        if claims.is_none() && position.is_none() && !gap {
+        let stale = log.and_then(|log| log.stale()).map(|batch| batch.base);
+        if claims.is_none() && position.is_none() && stale.is_none() && !gap {
             return Ok(());
         }
-        let witness = Witness::TrustsUnsynced { broker: host.broker, valid, position, claims };
+        let broker = host.broker;
+        let witness = Witness::TrustsUnsynced { broker, valid, position, claims, stale };
         event.broke(self.name(), partition, witness)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::check::testing::Story;
+    use crate::check::testing::{Story, batch};
 
     fn written() -> Story {
         let mut story = Story::judging("recovery-trusts-only-synced");
@@ -114,5 +133,84 @@ mod tests {
         story.boot(1);
         story.leads_with_log_end(1, 1, 3);
         assert!(story.sentence().ends_with("it was opened as one that ends at offset 3"));
+    }
+
+    #[test]
+    fn fires_when_an_older_batch_is_back_in_the_place_of_a_younger_one() {
+        let mut story = Story::judging("recovery-trusts-only-synced");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.writes(1, 2, 0, &[3]);
+        story.cut(1, 2);
+        story.writes(1, 2, 1, &[4]);
+        story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
+        story.boot(1);
+        story.became_follower(1, 2, 2);
+        let said = "it was opened with an older batch than the last at offset 2";
+        assert!(story.sentence().ends_with(said), "{}", story.sentence());
+    }
+
+    #[test]
+    fn silent_when_what_was_cut_and_not_written_over_is_back() {
+        let mut story = Story::judging("recovery-trusts-only-synced");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.writes(1, 2, 0, &[3]);
+        story.cut(1, 2);
+        story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
+        story.boot(1);
+        story.became_follower(1, 2, 2);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_the_older_batch_is_cut_before_the_log_is_served() {
+        let mut story = Story::judging("recovery-trusts-only-synced");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.writes(1, 2, 0, &[3]);
+        story.cut(1, 2);
+        story.writes(1, 2, 1, &[4]);
+        story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
+        story.boot(1);
+        story.cut(1, 2);
+        story.became_follower(1, 2, 2);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_what_rotted_as_long_as_nobody_is_served_it() {
+        let mut story = written();
+        story.rots(1, 0);
+        story.power_loss(1, 4);
+        story.boot(1);
+        story.leads_with_log_end(1, 1, 3);
+        story.unreadable(1, 0, false);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_somebody_is_served_what_rotted() {
+        let mut story = written();
+        story.rots(1, 0);
+        story.unreadable(1, 0, true);
+        story.fired(
+            "orders-0 consumer 1 was served bytes at offset 0 by 1.000 s that fail their checksum",
+        );
+    }
+
+    #[test]
+    fn fires_when_what_a_crash_left_is_called_damage_and_not_where_a_disk_is_at_fault() {
+        let mut crashed = written();
+        crashed.power_loss_tearing(1);
+        crashed.boot(1);
+        crashed.calls_damaged(1, 2);
+        crashed.fired(
+            "orders-0 b1 found its log damaged at offset 2 at 1.000 s, though its disk did nothing \
+             wrong: what a crash leaves is cut",
+        );
+        let mut rotten = written();
+        rotten.rots(1, 0);
+        rotten.power_loss_tearing(1);
+        rotten.boot(1);
+        rotten.calls_damaged(1, 0);
+        rotten.silent();
     }
 }

@@ -86,6 +86,12 @@ impl Core {
         match ErrorCode::from_code(told.error_code) {
             ErrorCode::None => self.take_records(now, asked, told),
             ErrorCode::OffsetOutOfRange => self.out_of_range(asked),
+            // Kafka's consumer throws, and stays where it is; who wants to read on seeks past it.
+            error @ ErrorCode::CorruptMessage => {
+                let partition = asked.partition.clone();
+                self.problems.push_back(ConsumeError::Broker { partition, error });
+                self.postpone(now, &asked.partition);
+            }
             error => {
                 let leader = BrokerId(told.current_leader.leader_id);
                 let epoch = LeaderEpoch(told.current_leader.leader_epoch);
@@ -110,7 +116,13 @@ impl Core {
             Ok(None) => "no whole batch was returned".to_owned(),
             Err(error) => error.to_string(),
         };
-        let offset = assigned.position.map_or(Offset::NONE, |position| position.offset);
+        self.corrupt(now, asked, problem);
+    }
+
+    /// What is at the position can't be read.
+    fn corrupt(&mut self, now: Instant, asked: &Asked, problem: String) {
+        let position = self.assigned.get(&asked.partition).and_then(|assigned| assigned.position);
+        let offset = position.map_or(Offset::NONE, |position| position.offset);
         let partition = asked.partition.clone();
         self.problems.push_back(ConsumeError::Corrupt { partition, offset, problem });
         self.postpone(now, &asked.partition);

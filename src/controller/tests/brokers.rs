@@ -307,6 +307,45 @@ fn a_replica_whose_directory_failed_before_it_was_known_does_not_stay_leader() {
 }
 
 #[test]
+fn a_replica_that_is_lost_is_not_waited_for_and_others_lead() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    let id = cluster.topic(&[1, 2], &[("min.insync.replicas", "2")]);
+    let epoch = cluster.partition().leader_epoch;
+    assert_eq!(assign(&mut cluster, id, TopicId::LOST.into()), (0, 0));
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+    assert_eq!(cluster.elr(), Vec::<i32>::new(), "what it lacks is not known");
+    assert_eq!(cluster.partition().leader_epoch.0, epoch.0 + 1);
+    assert!(cluster.image().is_alive(BrokerId(1)), "it alone is lost, not its broker");
+    // It was replaced by an empty one, and joins like any other that has caught up.
+    assert_eq!(assign(&mut cluster, id, directory(1)), (0, 0));
+    cluster.alter_isr(&[1, 2]);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![1, 2]));
+}
+
+#[test]
+fn what_a_lost_follower_fetched_is_void_by_a_new_epoch_said_once() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    let id = cluster.topic(&[2, 1], &[]);
+    let epoch = cluster.partition().leader_epoch;
+    for _ in 0..2 {
+        assert_eq!(assign(&mut cluster, id, TopicId::LOST.into()), (0, 0));
+        assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+        assert_eq!(cluster.partition().leader_epoch.0, epoch.0 + 1);
+    }
+}
+
+#[test]
+fn a_lost_replica_leads_again_where_nobody_else_can() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    let id = cluster.topic(&[1], &[]);
+    assert_eq!(assign(&mut cluster, id, TopicId::LOST.into()), (0, 0));
+    assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]));
+    assert_eq!(assign(&mut cluster, id, directory(1)), (0, 0));
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(1), vec![1]));
+    assert!(!cluster.was_unclean());
+}
+
+#[test]
 fn producer_ids_come_in_blocks_that_do_not_overlap() {
     let mut cluster = Cluster::of(&[1, 2]);
     let mut next = |id: i32| {

@@ -62,12 +62,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::UncleanOn, "KIP-106", "kills", &["acked-write-lost"]),
     mutant(Flaw::ConsumerIgnoresTruncation, "KAFKA-7747", "unclean", &["poll-splice"]),
     mutant(Flaw::LagByFetchTime, "replica.lag.time.max.ms", "stale-watermark", LOST),
-    mutant(
-        Flaw::TrustDirtyStart,
-        "KAFKA-10471",
-        "restart-power",
-        &["recovery-trusts-only-synced", NEVER_BACK],
-    ),
+    mutant(Flaw::TrustDirtyStart, "KAFKA-10471", "restart-power", &["recovery-trusts-only-synced"]),
     mutant(Flaw::NoDirectorySync, "KAFKA-3968", "flushed-power", LOST),
     mutant(Flaw::RetryFsync, "fsyncgate", "failing-syncs", LOST),
     mutant(Flaw::DeadDirectoryStaysLeader, "KIP-858", "dead-directory", &["writes-resume"]),
@@ -77,6 +72,7 @@ pub const MUTANTS: &[Mutant] = &[
         "flushed-power",
         &["committed-prefix-agrees", NEVER_BACK],
     ),
+    mutant(Flaw::ServeBadCrc, "bit rot", "rot", &["recovery-trusts-only-synced"]),
     mutant(Flaw::OneBatchWindow, "KAFKA-5494", "lost-answers", &["duplicate"]),
     mutant(Flaw::EarlyTombstone, "KIP-534", "compaction", &["compaction-keeps-latest"]),
 ];
@@ -88,10 +84,6 @@ pub const UNCAUGHT: &[Uncaught] = &[
         "a broker that died can't register again while its session lasts, and what a leader asks for \
          travels ahead of its heartbeats: it has arrived by then, or the leader is fenced too; only \
          who dies while it leaves, or fenced and its leader has not heard, comes back sooner",
-    ),
-    uncaught(
-        Flaw::ServeBadCrc,
-        "caught where crash states of one log are enumerated (`cargo test --test crashes`)",
     ),
     uncaught(
         Flaw::DropMarkers,

@@ -223,6 +223,9 @@ impl Lookout {
                     self.note(at, Situation::FencedAlive, Some(Place::Host(id)));
                 }
             }
+            Probe::Damaged { partition, .. } => {
+                self.note(at, Situation::Damaged, of(partition));
+            }
             Probe::StorageFailed { partition, full } => {
                 let situation = if *full { Situation::DiskFull } else { Situation::SyncFailed };
                 self.nodes.entry(host).or_default().failed |= !full;

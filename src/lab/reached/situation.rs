@@ -75,6 +75,7 @@ situations! {
     CleanShutdown = "clean shutdown", "the logs are closed, leaderships handed over";
     SegmentRolled = "segment rolled", "a new file in the log";
     DiskFull = "disk full", "ENOSPC";
+    Damaged = "damaged batch refused", "a disk gave back other bytes than it was given";
     SyncFailed = "sync failed", "EIO: the directory is given up";
     ControllerRestart = "controller restart", "it reads its log again and takes a new epoch";
     FencedAlive = "broker fenced while it runs", "its session timed out";

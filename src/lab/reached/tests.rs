@@ -315,5 +315,5 @@ fn the_table_shows_what_never_happened_first() {
     assert_eq!(last[0].split_whitespace().next(), Some("2"));
     assert!(last[1].contains("truncation on diverging epoch") && last[1].ends_with("first 4"));
     assert!(terminal(&table).starts_with("  never  election from the ELR\n"));
-    assert!(markdown(&table, 2).ends_with("\n2 of 44 situations in 2 runs.\n"));
+    assert!(markdown(&table, 2).ends_with("\n2 of 45 situations in 2 runs.\n"));
 }

@@ -10,11 +10,14 @@ use parking_lot::Mutex;
 use rand::RngExt;
 
 use crate::base::config::{Acks, AdminConfig, ConsumerConfig, OffsetReset, ProducerConfig};
-use crate::base::{Offset, Stream, TopicPartition};
+use crate::base::{Instant, Offset, Stream, TopicPartition};
 use crate::check::TopicPromise;
-use crate::client::{Admin, Consumer, ConsumerRecord, Header, Notice, Producer, ProducerRecord};
+use crate::client::{
+    Admin, ConsumeError, Consumer, ConsumerRecord, Header, Notice, Producer, ProducerRecord,
+};
 use crate::lab::scenario::{Range, Topic};
 use crate::sim::{Boot, ClientEvent, Outcome, SimWorld};
+use crate::wire::ErrorCode;
 
 /// How long a poll may wait.
 const POLL: Duration = Duration::from_millis(500);
@@ -22,6 +25,9 @@ const POLL: Duration = Duration::from_millis(500);
 const TOMBSTONES: u64 = 10;
 /// Pause after an error that comes at once.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long a final read tries to read a record that is refused as damaged: longer than another
+/// replica that has it takes to lead.
+const PATIENCE: Duration = Duration::from_secs(8);
 /// How long a producer that stops waits for what is under way.
 const CLOSE: Duration = Duration::from_secs(30);
 
@@ -252,6 +258,7 @@ pub(super) fn final_reader<W: SimWorld>(work: Consuming, control: Shared) -> Boo
             work.config.auto_offset_reset = OffsetReset::Earliest;
             let partitions = work.partitions.clone();
             let Some(mut reader) = Reader::start(world, work) else { return };
+            reader.gives_up = true;
             reader.kept = control.lock().keeps.then(|| control.clone());
             let mut ends = reader.ends(&partitions).await;
             loop {
@@ -281,6 +288,10 @@ struct Reader<W: SimWorld> {
     log: ReadingLog,
     /// Where what is read goes, if somebody wants it.
     kept: Option<Shared>,
+    /// What could not be read: since when some of a partition, and what it was last.
+    unreadable: BTreeMap<TopicPartition, (Instant, (Offset, bool))>,
+    /// Reads on behind what can't be read.
+    gives_up: bool,
 }
 
 impl<W: SimWorld> Reader<W> {
@@ -290,7 +301,8 @@ impl<W: SimWorld> Reader<W> {
         consumer.seek_to_beginning(&work.partitions);
         let mut log = ReadingLog::new(work.number);
         log.assigned(&work.partitions);
-        Some(Self { world, consumer, log, kept: None })
+        let unreadable = BTreeMap::new();
+        Some(Self { world, consumer, log, kept: None, unreadable, gives_up: false })
     }
 
     async fn ends(&mut self, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, Offset> {
@@ -325,14 +337,42 @@ impl<W: SimWorld> Reader<W> {
                     kept.lock().read_last.append(&mut records);
                 }
             }
+            Err(ConsumeError::Broker { partition, error: ErrorCode::CorruptMessage }) => {
+                self.can_not_read(partition, false).await;
+            }
+            Err(ConsumeError::Corrupt { partition, .. }) => {
+                self.can_not_read(partition, true).await;
+            }
             Err(_) => {
-                // Nothing but `auto.offset.reset=none` or damage ends here: begin again.
+                // Nothing but `auto.offset.reset=none` ends here: begin again.
                 let all = self.log.partitions();
                 self.consumer.seek_to_beginning(&all);
                 self.log.sought(&all);
                 self.world.sleep_until(self.world.now() + PAUSE).await;
             }
         }
+    }
+}
+
+impl<W: SimWorld> Reader<W> {
+    /// The record at the position is damaged. The position stays; a final read gives the record up
+    /// after a while, and with it those behind it that are refused, too.
+    async fn can_not_read(&mut self, partition: TopicPartition, served: bool) {
+        let Some(offset) = self.consumer.position(&partition) else { return };
+        let (consumer, now) = (self.log.number, self.world.now());
+        let told = (offset, served);
+        if self.unreadable.get(&partition).is_none_or(|(_, before)| *before != told) {
+            let partition = partition.clone();
+            self.world.observe(ClientEvent::Unreadable { consumer, partition, offset, served });
+        }
+        let since = self.unreadable.get(&partition).map_or(now, |(since, _)| *since);
+        self.unreadable.insert(partition.clone(), (since, told));
+        if self.gives_up && now.since(since) >= PATIENCE {
+            self.consumer.seek(&partition, offset.next());
+            self.world.observe(ClientEvent::Skipped { consumer, partition, offset });
+            return;
+        }
+        self.world.sleep_until(now + PAUSE).await;
     }
 }
 

@@ -540,6 +540,7 @@ fn setup(scenario: &Scenario, topics: &[Topic], idempotence: bool, cast: &Cast) 
             delete_retention: config.delete_retention_ms,
             retention: config.retention_ms.filter(|_| deletes),
             retention_bytes: bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            index_interval: u64::try_from(config.index_interval_bytes).ok(),
         };
         (topic.name.as_str().into(), promise)
     });

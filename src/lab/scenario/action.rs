@@ -6,7 +6,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::{Range, Roles};
 use crate::sim::Survival;
-use crate::sim::disk::{Corruption, Failing};
+use crate::sim::disk::{Corruption, Failing, Place};
 
 /// What happens.
 #[derive(Clone, Debug, PartialEq)]
@@ -137,6 +137,8 @@ pub enum Action {
         what: Corruption,
         /// How many pages.
         pages: Range<u64>,
+        /// Of which logs.
+        place: Place,
         /// So many brokers are never corrupted, whatever strikes: where data must survive, a copy
         /// has to be left.
         intact: u64,

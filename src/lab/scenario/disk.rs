@@ -7,7 +7,7 @@ use super::document::{Problems, Section};
 use super::parse::bounded;
 use super::strike::number;
 use super::{Action, Range, Roles};
-use crate::sim::disk::{Corruption, DiskProfile, Failing, Memory, Writeback};
+use crate::sim::disk::{Corruption, DiskProfile, Failing, Memory, Place, Writeback};
 use crate::sim::{Kept, Survival};
 
 /// What a power loss leaves, but for an explicit choice.
@@ -38,6 +38,10 @@ pub(super) const CORRUPTIONS: [(&str, Corruption); 5] = [
     ("lost-write", Corruption::LostWrite),
     ("stale-read", Corruption::StaleRead),
 ];
+
+/// Words of a `disk-corruption`'s `place`.
+pub(super) const PLACES: [(&str, Place); 3] =
+    [("disk", Place::Disk), ("log", Place::Log), ("cold", Place::Cold)];
 
 /// Changes of names, in a list of what survives.
 const NAMES: &str = "names";
@@ -126,8 +130,21 @@ pub(super) fn error(
 /// Reads a `disk-corruption`.
 pub(super) fn corruption(section: &mut Section, target: Roles, problems: &mut Problems) -> Action {
     let what = section.word("what", &CORRUPTIONS, problems);
+    let what = what.map_or(Corruption::BitRot, |what| what.value);
+    let line = section.line;
+    let place = section.word("place", &PLACES, problems);
+    let place = place.map_or(Place::Disk, |place| place.value);
+    let lies_there = matches!(what, Corruption::BitRot | Corruption::LatentError);
+    if place == Place::Cold && !lies_there {
+        problems.add(
+            line,
+            "nobody writes to a segment that is `cold`: `bit-rot` or `latent-error` can strike there, \
+             or have another `place`",
+        );
+    }
     Action::Corruption {
-        what: what.map_or(Corruption::BitRot, |what| what.value),
+        what,
+        place,
         pages: number(section, "pages", (1, 10_000), (1, 3), problems),
         intact: bounded(section, "intact", (0, 100), 1, problems),
         target,

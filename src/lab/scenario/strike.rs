@@ -348,6 +348,12 @@ pub(super) fn rule(
     }
     // A kind that is unknown has been complained about; its keys can't be judged then.
     let action = action?;
+    if matches!(action, Action::RollingRestart) && moment.is_some() {
+        problems.add(
+            section.line,
+            "a rolling restart waits for each broker until all is settled: leave the moment out",
+        );
+    }
     section.finish(problems);
     Some(Rule {
         action,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::disk::{CORRUPTIONS, ERRORS, show_survival};
+use super::disk::{CORRUPTIONS, ERRORS, PLACES, show_survival};
 use super::{Action, Expect, Moment, Notation, Roles, Scenario, Work};
 use crate::lab::schedule::{Fault, Plan};
 
@@ -169,11 +169,14 @@ impl Action {
                 push(text, "target", &target.to_toml());
                 push(text, "dir", &quote(dir));
             }
-            Self::Corruption { target, what, pages, intact } => {
+            Self::Corruption { target, what, pages, place, intact } => {
                 push(text, "target", &target.to_toml());
                 let word = CORRUPTIONS.iter().find(|(_, corruption)| corruption == what);
                 push(text, "what", &quote(word.map_or("bit-rot", |(word, _)| *word)));
                 push(text, "pages", &quote(&pages.to_string()));
+                if let Some((word, _)) = PLACES.iter().skip(1).find(|(_, known)| known == place) {
+                    push(text, "place", &quote(word));
+                }
                 push(text, "intact", &intact.to_string());
             }
             Self::ClockJump { target, by, back } => {

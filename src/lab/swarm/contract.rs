@@ -5,7 +5,7 @@
 //! `leader-completeness` and the like whatever this says: there the ghost sees run by run what
 //! was permitted. Here it is said beforehand, for the promises that only clients can check.
 //!
-//! A record can be lost in four ways:
+//! A record can be lost in five ways:
 //!
 //! 1. **acks=0**: nobody said that it was stored. Any fault may take it.
 //! 2. **acks=1**: the leader alone said so, and another replica takes over. That needs a second
@@ -20,7 +20,13 @@
 //!    (`when = "settled"`), the ISR is full as each strikes, and only one that takes all replicas
 //!    at once can do it. Records that are synced before they count (`flush.messages=1`,
 //!    `flush.before.ack`) are safe from power loss, unless a sync lied: after EIO the pages are
-//!    clean and the platter has nothing (fsyncgate).
+//!    clean and the platter has nothing (fsyncgate). Rot counts like lost power from then on: above
+//!    the recovery point that was saved last, recovery can't tell it from a torn end.
+//! 5. **Rot** on as many disks as it takes, those included that lose power meanwhile.
+//!
+//! That the cluster heals is promised always. Rot alone could break that: what only a rotten disk has,
+//! nobody can fetch, and a log that can't be opened may be the only one that may lead. Whoever draws
+//! schedules leaves rot out where [`Contract::heals`] can't say that an intact copy is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -41,6 +47,8 @@ pub enum Loss {
     UncleanElection,
     /// As many at once as `min.insync.replicas`, or as there are replicas.
     PowerLoss,
+    /// No intact copy may be left.
+    Rot,
 }
 
 impl Loss {
@@ -54,7 +62,7 @@ impl Loss {
             // What was read is gone too: its producer may still be retrying, and store it again. So
             // are the producer's numbers: a broker takes any from one that it does not remember
             // (KIP-360), of two batches in flight the second first.
-            Self::UncleanElection | Self::PowerLoss => &[
+            Self::UncleanElection | Self::PowerLoss | Self::Rot => &[
                 "acked-write-lost",
                 "acked-write-unseen",
                 "inconsistent-offset",
@@ -72,6 +80,7 @@ impl fmt::Display for Loss {
             Self::Uncommitted => "acks=1, and leadership may move",
             Self::UncleanElection => "unclean election is on, and may be needed",
             Self::PowerLoss => "power loss of records that were synced nowhere",
+            Self::Rot => "rot, and no other copy that is sure to be intact",
         })
     }
 }
@@ -160,10 +169,24 @@ impl Contract {
         }
         let at_risk = !terms.synced_first || mix.syncs_fail;
         let needed = if mix.overlaps { terms.min_insync } else { terms.replicas };
-        if at_risk && mix.without_power > 0 && mix.unclean_shutdowns.min(terms.replicas) >= needed {
+        let all_down = mix.unclean_shutdowns.min(terms.replicas) >= needed;
+        if at_risk && (mix.without_power > 0 || mix.rotten > 0) && all_down {
             losses.insert(Loss::PowerLoss);
         }
+        if mix.rotten > 0 && mix.rotten + mix.without_power >= needed {
+            losses.insert(Loss::Rot);
+        }
         Self { losses }
+    }
+
+    /// Whether an intact copy of everything is left that others can fetch, and a log that may lead:
+    /// then what rotted heals. That can be said where each fault waits until all replicas are in sync
+    /// again, and takes so few that one is left.
+    pub fn heals(scenario: &Scenario, faults: &[Fault]) -> bool {
+        let terms = Terms::of(scenario);
+        let mix = Mix::of(&terms, faults);
+        let touched = mix.rotten + mix.without_power.max(mix.unclean_shutdowns);
+        mix.rotten == 0 || !mix.overlaps && touched < terms.replicas
     }
 
     /// Whether every invariant must hold.
@@ -204,6 +227,8 @@ struct Mix {
     without_power: usize,
     /// Brokers that end without having closed their logs, likewise.
     unclean_shutdowns: usize,
+    /// Brokers whose disks rot.
+    rotten: usize,
 }
 
 impl Mix {
@@ -221,6 +246,7 @@ impl Mix {
             syncs_fail: faults.iter().any(|fault| spoils_syncs(&fault.action)),
             without_power: terms.at_once(&disturbing, settled, power),
             unclean_shutdowns: terms.at_once(&disturbing, settled, ends_uncleanly),
+            rotten: terms.rotten(faults),
         }
     }
 }
@@ -255,6 +281,17 @@ impl Terms {
             }
         }
         named.len() + loose + largest
+    }
+
+    /// Most brokers whose disks rot: what has rotted stays so.
+    fn rotten(&self, faults: &[Fault]) -> usize {
+        let spared = faults.iter().filter_map(|fault| match &fault.action {
+            Action::Corruption { intact, .. } => {
+                Some(usize::try_from(*intact).unwrap_or(usize::MAX))
+            }
+            _ => None,
+        });
+        spared.min().map_or(0, |spared| self.brokers.saturating_sub(spared))
     }
 
     /// Most brokers that a role means.

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::{Contract, faults};
 use crate::base::{Seed, Stream};
-use crate::lab::scenario::{Range, ScenarioError};
+use crate::lab::scenario::{Action, Range, ScenarioError};
 use crate::lab::{Plan, Scenario};
 
 /// Where scenarios of the swarm are written, below the directory of reports.
@@ -66,7 +66,7 @@ pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
         timing(seed),
         shape(Seed(seed)),
         loads(Seed(seed)),
-        faults::rules(Seed(seed)),
+        faults::rules(Seed(seed), brokers(Seed(seed))),
     );
     let mut scenario = Scenario::parse(&format!("{DIR}/{name}.toml"), &text)?;
     let plan = Plan::draw(&scenario, Seed(seed));
@@ -79,8 +79,14 @@ pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
     Ok(under_contract(scenario))
 }
 
-/// The scenario with what its settings and schedule promise, and why.
+/// The scenario with what its settings and schedule promise, and why. Rot that might not heal is left
+/// out.
 pub(super) fn under_contract(mut scenario: Scenario) -> Scenario {
+    let mut faults = scenario.schedule.take().unwrap_or_default();
+    if !Contract::heals(&scenario, &faults) {
+        faults.retain(|fault| !matches!(fault.action, Action::Corruption { .. }));
+    }
+    scenario.schedule = Some(faults);
     let faults = scenario.schedule.as_deref().unwrap_or_default();
     let contract = Contract::of(&scenario, faults);
     for loss in &contract.losses {
@@ -95,10 +101,20 @@ fn timing(seed: u64) -> String {
     format!("duration = \"{}s\"\nseed = {seed}\n", draws.number(10, 22))
 }
 
-/// `[cluster]` and `[topic]`.
-fn shape(seed: Seed) -> String {
+/// How many brokers: the first thing that is drawn of a cluster.
+fn brokers(seed: Seed) -> u64 {
+    cluster(seed).1
+}
+
+fn cluster(seed: Seed) -> (Draws, u64) {
     let mut draws = Draws::of(seed, Stream::named("swarm cluster"));
     let brokers = draws.weighted(&[(4, 1), (8, 2), (62, 3), (12, 4), (14, 5)]);
+    (draws, brokers)
+}
+
+/// `[cluster]` and `[topic]`.
+fn shape(seed: Seed) -> String {
+    let (mut draws, brokers) = cluster(seed);
     let heartbeat = draws.number(150, 600);
     let session = heartbeat * draws.number(3, 8);
     let mut text = format!(

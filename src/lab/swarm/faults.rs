@@ -33,6 +33,7 @@ const KINDS: &[(u64, &str)] = &[
     (3, "disk-stall"),
     (3, "disk-full"),
     (4, "disk-error"),
+    (8, "disk-corruption"),
     (2, "clock-jump"),
     (2, "clock-drift"),
 ];
@@ -74,8 +75,11 @@ const MOMENTS: &[&str] = &[
     "during = \"recovery\"",
 ];
 
-/// The `[[fault]]` tables of a seed.
-pub(super) fn rules(seed: Seed) -> String {
+/// Whose disks rot: a controller has the only copy of what it decided.
+const ROTTEN: &[(u64, &str)] = &[(60, "\"leader\""), (20, "\"any\""), (20, "\"isr-follower\"")];
+
+/// The `[[fault]]` tables of a seed, for so many brokers.
+pub(super) fn rules(seed: Seed, brokers: u64) -> String {
     let mut draws = Draws::of(seed, Stream::named("swarm mix"));
     // Now and then nothing at all: then everything has to hold.
     let wild = draws.number(1, 4);
@@ -84,7 +88,7 @@ pub(super) fn rules(seed: Seed) -> String {
         (60, (Manner::Wild, wild)),
         (4, (Manner::Wild, 0)),
     ]);
-    (0..count).map(|index| rule(seed, index, manner)).collect()
+    (0..count).map(|index| rule(seed, index, manner, brokers)).collect()
 }
 
 /// Faults of one more rule, for a scenario that has others.
@@ -95,15 +99,17 @@ pub(super) fn more(scenario: &Scenario, seed: Seed) -> Result<Vec<Fault>, Scenar
     let mut draws = Draws::of(seed, Stream::named("swarm more"));
     let manner = if draws.chance(30) { Manner::OneByOne } else { Manner::Wild };
     let plain = Scenario { schedule: Some(Vec::new()), ..scenario.clone() };
-    let text = plain.to_toml(&Plan::draw(&plain, seed)) + &rule(seed, 0, manner);
+    let text = plain.to_toml(&Plan::draw(&plain, seed))
+        + &rule(seed, 0, manner, u64::from(scenario.cluster.brokers));
     let scenario = Scenario::parse(&scenario.file, &text)?;
     Ok(Plan::draw(&scenario, seed).faults)
 }
 
-fn rule(seed: Seed, index: u64, manner: Manner) -> String {
+fn rule(seed: Seed, index: u64, manner: Manner, brokers: u64) -> String {
     let mut draws = Draws::of(seed, Stream::numbered("swarm fault", index));
     let kind = draws.weighted(KINDS);
-    let mut text = format!("[[fault]]\nkind = \"{kind}\"\n{}", particulars(kind, &mut draws));
+    let mut text =
+        format!("[[fault]]\nkind = \"{kind}\"\n{}", particulars(kind, brokers, &mut draws));
     let (low, wide) = (draws.number(500, 5000), draws.number(500, 6000));
     if draws.chance(80) {
         text.push_str(&format!("every = \"{low}ms..{}ms\"\n", low + wide));
@@ -118,7 +124,7 @@ fn rule(seed: Seed, index: u64, manner: Manner) -> String {
     text.push_str(&format!("down = \"{low}ms..{}ms\"\n", low + wide));
     match manner {
         Manner::OneByOne => text.push_str("when = \"settled\"\n"),
-        Manner::Wild if draws.chance(20) => {
+        Manner::Wild if kind != "rolling-restart" && draws.chance(20) => {
             let delay = draws.one(&[0, 20, 100, 1000]);
             let moment = draws.one(MOMENTS);
             text.push_str(&format!("{moment}\ndelay = \"0ms..{delay}ms\"\n"));
@@ -129,7 +135,7 @@ fn rule(seed: Seed, index: u64, manner: Manner) -> String {
 }
 
 /// The keys of a kind.
-fn particulars(kind: &str, draws: &mut Draws) -> String {
+fn particulars(kind: &str, brokers: u64, draws: &mut Draws) -> String {
     let target = format!("target = {}\n", draws.weighted(TARGETS));
     let (from, to) = draws.weighted(LINKS);
     let link = format!("from = {from}\nto = {to}\none-way = {}\n", draws.chance(35));
@@ -162,6 +168,13 @@ fn particulars(kind: &str, draws: &mut Draws) -> String {
         "slow-disk" => format!("{target}factor = \"2..{}\"\n", draws.number(5, 200)),
         "disk-stall" => format!("{target}stall = \"10ms..{}ms\"\n", draws.number(100, 3000)),
         "disk-error" => format!("{target}syncs = \"1..{}\"\n", draws.number(1, 3)),
+        // One broker's disk rots, the others keep what they have; of one alone nothing is left.
+        "disk-corruption" => format!(
+            "target = {}\nwhat = \"bit-rot\"\nplace = \"cold\"\npages = \"1..{}\"\nintact = {}\n",
+            draws.weighted(ROTTEN),
+            draws.number(1, 5),
+            brokers.saturating_sub(1)
+        ),
         "clock-jump" => format!("{target}by = \"1s..1h\"\nback = {}\n", draws.chance(50)),
         "clock-drift" => {
             format!(

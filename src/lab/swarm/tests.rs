@@ -137,6 +137,31 @@ fn acks_0_is_promised_nothing_once_anything_happens() {
 }
 
 #[test]
+fn rot_on_one_disk_costs_nothing_where_two_others_keep_what_they_have() {
+    let rot = |intact: u8, manner: fn(&str, &str) -> String| {
+        manner("disk-corruption", LEADER)
+            + &format!("pages = 2\nplace = \"cold\"\nintact = {intact}\n")
+    };
+    let power = settled("power-loss", "\"any\"");
+    assert_eq!(contract(RF3_MIN2, "all", &rot(2, settled)), []);
+    assert_eq!(contract(RF3_MIN2, "all", &(rot(2, settled) + &power)), []);
+    assert_eq!(contract(RF3_MIN2, "all", &(rot(0, settled) + &power)), [Loss::Rot]);
+    assert_eq!(contract(RF1, "all", &rot(2, settled)), [Loss::Rot]);
+    let overlap = rot(2, wild) + &wild("pause", "\"any\"");
+    assert_eq!(contract(RF3_MIN1, "all", &overlap), [Loss::Rot], "who leads alone may rot");
+    // Above the recovery point it is cut like a torn end, and all may need what was there.
+    let kills = rot(2, wild) + &wild("kill", ALL);
+    assert!(contract(RF3_MIN2, "all", &kills).contains(&Loss::PowerLoss));
+    let heals = |topic: &str, faults: &str| {
+        let scenario = scenario(topic, "all", faults);
+        Contract::heals(&scenario, &Plan::draw(&scenario, Seed(0)).faults)
+    };
+    assert!(heals(RF3_MIN2, &(rot(2, settled) + &power)));
+    assert!(!heals(RF3_MIN2, &overlap) && !heals(RF1, &rot(2, settled)));
+    assert!(!heals(RF3_MIN2, &(rot(2, settled) + &settled("power-loss", ALL))));
+}
+
+#[test]
 fn unclean_election_costs_only_where_nobody_in_sync_may_be_left() {
     let topic = format!("{RF3_MIN2}\nunclean.leader.election.enable = true");
     let (one, two) = (settled("kill", LEADER), wild("kill", LEADER).repeat(2));
@@ -158,7 +183,8 @@ fn what_may_break_is_allowed_and_all_else_must_hold() {
     let expect = Contract::of(&scenario, &plan.faults).expect();
     assert_eq!((expect.holds.as_slice(), expect.breaks.len()), (["*".to_owned()].as_slice(), 0));
     assert_eq!(expect.allows, ["acked-write-lost", "acked-write-unseen", "inconsistent-offset"]);
-    for loss in [Loss::Unheard, Loss::Uncommitted, Loss::UncleanElection, Loss::PowerLoss] {
+    let all = [Loss::Unheard, Loss::Uncommitted, Loss::UncleanElection, Loss::PowerLoss, Loss::Rot];
+    for loss in all {
         for name in loss.breaks() {
             assert!(crate::check::NAMES.contains(name), "{name}");
             assert!(!crate::check::is_liveness(name), "{name}: nothing permits to stand still");
@@ -192,7 +218,7 @@ fn a_seed_always_draws_the_same_and_seeds_draw_all_there_is() {
         settings.insert((terms.replicas, terms.min_insync, terms.synced_first, terms.unclean));
     }
     // Storms, flaps and the like are spelled out as what they are made of.
-    assert_eq!(kinds.len(), 12, "{kinds:?}");
+    assert_eq!(kinds.len(), 13, "{kinds:?}");
     assert!(settings.len() > 20, "{settings:?}");
     assert!((90..240).contains(&whole), "{whole} of 300 promise everything");
 }

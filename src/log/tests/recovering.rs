@@ -5,7 +5,7 @@ use std::fs;
 use crate::base::{LeaderEpoch, Offset};
 use crate::io::real::RealDisk;
 use crate::log::testing::{Home, NOW, RealLog, batch, fill, flush, lead, read_all, tiny};
-use crate::log::{LogConfig, LogError, Progress, Recovery};
+use crate::log::{LogConfig, LogError, Progress, ReadError, Recovery};
 
 fn crashed(recovery_point: i64) -> Recovery {
     Recovery { recovery_point: Offset(recovery_point), ..Recovery::default() }
@@ -99,7 +99,7 @@ async fn a_bad_batch_above_the_recovery_point_ends_the_log_there() {
 }
 
 #[tokio::test]
-async fn a_bad_batch_below_the_recovery_point_is_an_error_that_names_it() {
+async fn a_bad_batch_below_the_recovery_point_stays_and_is_refused_and_the_rest_is_served() {
     let home = Home::new(LogConfig::default());
     let mut log = home.open().await;
     fill(&mut log, 5, 3, 2);
@@ -110,13 +110,49 @@ async fn a_bad_batch_below_the_recovery_point_is_an_error_that_names_it() {
     let size = batch(3).len();
     bytes[size * 2 + 65] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    let error = home.try_open(crashed(9)).await.unwrap_err();
-    let LogError::Corrupt { path: named, position, offset, .. } = &error else {
-        panic!("{error}");
-    };
-    assert_eq!((named, *position, *offset), (&path, size as u64 * 2, Offset(6)));
-    assert_eq!(fs::read(&path).unwrap(), bytes, "nothing was cut");
+    let (mut log, report) = home.try_open(crashed(9)).await.unwrap();
+    let damaged = report.damaged.unwrap();
+    assert_eq!((&damaged.path, damaged.position), (&path, size as u64 * 2));
+    assert_eq!((damaged.offset, report.bytes_cut), (Offset(6), 0));
+    assert_eq!((log.log_end(), fs::read(&path).unwrap()), (Offset(15), bytes));
+    // As much as can be is served before it, and all behind it.
+    let read = |log: &RealLog, from: i64| log.read(Offset(from), 1 << 20, Offset(15), true);
+    assert_eq!(read(&log, 0).unwrap().next, Offset(6));
+    for refused in 6..9 {
+        let error = read(&log, refused).unwrap_err();
+        assert!(matches!(error, ReadError::Log(LogError::Corrupt { .. })), "{error}");
+    }
+    assert_eq!(read(&log, 9).unwrap().next, Offset(15));
+    // It goes on behind it, too; and above the recovery point a bad batch is a torn end.
+    lead(&mut log, batch(3), 2);
+    assert_eq!(log.log_end(), Offset(18));
+    drop(log);
     assert_eq!(home.try_open(crashed(6)).await.unwrap().0.log_end(), Offset(6));
+}
+
+#[tokio::test]
+async fn a_bad_batch_whose_end_nobody_knows_is_an_error_that_names_it() {
+    let home = Home::new(LogConfig::default());
+    let mut log = home.open().await;
+    fill(&mut log, 5, 3, 2);
+    drop(log);
+    let path = home.file("00000000000000000000.log");
+    let good = fs::read(&path).unwrap();
+    let size = batch(3).len();
+    // Its length, its offset, and the last one: nothing follows that could tell.
+    for (at, place, offset) in [(size * 2 + 11, 2, 6), (size * 2 + 7, 2, 6), (size * 4 + 65, 4, 12)]
+    {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let error = home.try_open(crashed(15)).await.unwrap_err();
+        let LogError::Corrupt { path: named, position, offset: told, .. } = &error else {
+            panic!("{error}");
+        };
+        assert_eq!((named, *position), (&path, size as u64 * place), "byte {at}");
+        assert_eq!(*told, Offset(offset));
+        assert_eq!(fs::read(&path).unwrap(), bytes, "nothing was cut");
+    }
 }
 
 #[tokio::test]

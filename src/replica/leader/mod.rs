@@ -405,6 +405,15 @@ impl Leader {
         self.peers.get(id).is_some_and(|peer| !peer.fenced)
     }
 
+    /// Whether another replica could lead at once: it is in sync, as this leader knows it to be
+    /// committed, and takes part.
+    pub fn has_successor(&self) -> bool {
+        let takes_part = |id: &BrokerId| {
+            self.peers.get(*id).is_some_and(|peer| !peer.fenced && !peer.shutting_down)
+        };
+        self.isr.iter().any(|id| *id != self.me && takes_part(id))
+    }
+
     /// Whether a broker is assigned a copy.
     pub fn is_replica(&self, id: BrokerId) -> bool {
         self.replicas.contains(&id)

@@ -14,6 +14,7 @@ use rand_chacha::ChaCha12Rng;
 use super::pages::{COLD, Condition, Content, PAGE, Pages, pieces};
 use super::state::{Op, State};
 use super::tree::{Ino, ROOT};
+use crate::sim::What;
 
 /// What becomes of bytes that were durable, or should have become so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +29,18 @@ pub enum Corruption {
     LostWrite,
     /// A read from the platter gives once what was there before the last write.
     StaleRead,
+}
+
+/// Which of a disk's logs are corrupted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Any, the metadata log included.
+    #[default]
+    Disk,
+    /// That of one partition.
+    Log,
+    /// The same, but not its youngest segment: nobody writes there any more.
+    Cold,
 }
 
 /// What is wrong with a file.
@@ -150,8 +163,10 @@ impl Pages {
         self.allocated = self.allocated + u64::from(after) - u64::from(before);
     }
 
-    /// Wounds one page, which is durable and clean, or about to be written.
-    fn wound(&mut self, what: Corruption, page: u64, random: &mut ChaCha12Rng) {
+    /// Wounds one page, which is durable and clean, or about to be written. Says which bytes are
+    /// affected by now.
+    fn wound(&mut self, what: Corruption, page: u64, random: &mut ChaCha12Rng) -> Range<u64> {
+        let start = page * PAGE as u64;
         match what {
             Corruption::BitRot => {
                 let used = (self.stable_len - page * PAGE as u64).min(PAGE as u64);
@@ -163,10 +178,12 @@ impl Pages {
                 slot.stable = Some(Arc::new(rotten));
                 self.wounds.apart.insert(page);
                 self.evict(page);
+                return start + byte as u64..start + byte as u64 + 1;
             }
             Corruption::LatentError => {
                 self.wounds.unreadable.insert(page);
                 self.evict(page);
+                return start..start + PAGE as u64;
             }
             Corruption::MisdirectedWrite => {
                 self.wounds.writes.insert(page, true);
@@ -176,28 +193,38 @@ impl Pages {
             }
             Corruption::StaleRead => self.wounds.remember += 1,
         }
+        start..start
+    }
+
+    /// The bytes that will be found otherwise than they were written, once they are read from the
+    /// platter.
+    pub(super) fn apart(&self) -> impl Iterator<Item = Range<u64>> {
+        let page = PAGE as u64;
+        self.wounds.apart.iter().map(move |at| at * page..(at + 1) * page)
     }
 }
 
 impl State {
     /// Corrupts `count` pages of `.log` files: such as are durable, or, where writes go wrong, such
-    /// as will be written next. Says how many there were.
-    pub fn corrupt(&mut self, what: Corruption, count: u32) -> u32 {
+    /// as will be written next. `log` is the directory of the partition that a place may mean. Says
+    /// how many there were.
+    pub fn corrupt(&mut self, what: Corruption, count: u32, place: Place, log: &str) -> u32 {
         self.corruptions += 1;
         let stream = crate::base::Stream::numbered("corruption", self.corruptions);
         let mut random = self.seed.stream(stream);
         let mut struck = 0;
-        let mut places = self.places(what);
+        let mut places = self.places(what, place, log);
         while struck < count && !places.is_empty() {
             let (ino, page) = places.swap_remove(random.random_range(0..places.len()));
             let Some(file) = self.tree.file_mut(ino) else { continue };
             let before = file.allocated();
-            file.wound(what, page, &mut random);
+            let bytes = file.wound(what, page, &mut random);
             self.tree.allocated =
                 self.tree.allocated + self.tree.file(ino).map_or(0, |f| f.allocated()) - before;
             self.wounded.insert(ino);
             struck += 1;
             self.trace(Op::Corrupted, ino, [page, what as u64], &[]);
+            self.corrupted(ino, bytes);
         }
         if struck == 0 {
             self.trace(Op::Corrupted, ROOT, [0, what as u64], &[]);
@@ -205,12 +232,31 @@ impl State {
         struck
     }
 
-    fn places(&self, what: Corruption) -> Vec<(Ino, u64)> {
+    /// Lets observers know which bytes of a log are not what was written.
+    pub(super) fn corrupted(&self, ino: Ino, range: Range<u64>) {
+        if let Some(path) = self.log_path(ino).filter(|_| !range.is_empty()) {
+            self.see(What::Corrupted { path, range });
+        }
+    }
+
+    fn places(&self, what: Corruption, place: Place, log: &str) -> Vec<(Ino, u64)> {
         let mut places = Vec::new();
-        for (path, ino) in self.tree.files() {
-            let Some(file) = self.tree.file(ino).filter(|_| path.ends_with(".log")) else {
-                continue;
+        let logs = self.tree.files().into_iter().filter(|(path, _)| path.ends_with(".log"));
+        let logs: Vec<_> = logs.collect();
+        let of_it = |path: &str| {
+            let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
+            dir.rsplit_once('/').map_or(dir, |(_, name)| name) == log
+        };
+        // Names of segments are as long as each other, so they are in the order of their offsets.
+        let youngest = logs.iter().map(|(path, _)| path).filter(|path| of_it(path)).max();
+        for (path, ino) in &logs {
+            let ino = *ino;
+            let meant = match place {
+                Place::Disk => true,
+                Place::Log => of_it(path),
+                Place::Cold => of_it(path) && Some(path) != youngest,
             };
+            let Some(file) = self.tree.file(ino).filter(|_| meant) else { continue };
             let size = file.stable_len.min(file.len());
             let pages = file.placed_from(0).into_iter();
             let durable = pages.filter(|page| {

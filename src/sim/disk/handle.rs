@@ -102,6 +102,9 @@ impl SimDisk {
             }
             if lies {
                 file.forget_sync(snapshot);
+                if let Some(path) = state.log_path(ino) {
+                    state.see(What::Lied { path });
+                }
             } else {
                 file.finish_sync(snapshot);
                 state.synced(ino);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::state::{Fails, Op, Power, State};
-use super::{Corruption, DiskProfile, tree};
+use super::{Corruption, DiskProfile, Place, tree};
 use crate::base::{Instant, Seed};
 use crate::sim::{HostId, Observer, Survival, Trace};
 
@@ -162,9 +162,9 @@ impl SimDisk {
     }
 
     /// Corrupts `count` pages of `.log` files; for writes that go wrong, of those that are written
-    /// next. Says how many there were.
-    pub fn corrupt(&self, what: Corruption, count: u32) -> u32 {
-        self.state.lock().corrupt(what, count)
+    /// next. `log` is the directory of the partition that `place` may mean. Says how many there were.
+    pub fn corrupt(&self, what: Corruption, count: u32, place: Place, log: &str) -> u32 {
+        self.state.lock().corrupt(what, count, place, log)
     }
 
     /// A file's bytes as the page cache has them: no operation, no cost.

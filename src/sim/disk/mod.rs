@@ -38,7 +38,7 @@ mod tests;
 mod tree;
 mod writeback;
 
-pub use corrupt::Corruption;
+pub use corrupt::{Corruption, Place};
 pub use handle::{SimFile, SimMap};
 pub use hardware::{Clock, DiskStats, Failing, SimDisk, Sleep, Struck};
 pub use profile::{DiskProfile, Memory, Writeback};

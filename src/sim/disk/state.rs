@@ -490,10 +490,12 @@ impl State {
         for ino in std::mem::take(&mut self.wounded) {
             let Some(file) = self.tree.file_mut(ino) else { continue };
             let before = file.allocated();
+            let apart: Vec<_> = file.apart().collect();
             file.come_together();
             let after = file.allocated();
             self.tree.allocated = self.tree.allocated + after - before;
             self.wounded.insert(ino);
+            apart.into_iter().for_each(|range| self.corrupted(ino, range));
         }
         self.trace(Op::PowerLoss, super::tree::ROOT, [u64::from(self.losses), lost_pages], &[]);
         self.see(What::PowerLost { lost_pages });

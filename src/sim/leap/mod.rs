@@ -27,7 +27,7 @@ use self::net::Network;
 use self::task::{Ready, Task};
 use self::world::{Shared, State};
 use super::clock::HostClock;
-use super::disk::{Corruption, DiskProfile, DiskStats, Failing, SimDisk};
+use super::disk::{Corruption, DiskProfile, DiskStats, Failing, Place, SimDisk};
 use super::process::Process;
 use super::witness::Witness;
 use super::{
@@ -388,9 +388,15 @@ impl Engine for Leap {
         self.disk(host).fail(what, count, dir);
     }
 
-    fn corrupt_disk(&mut self, host: HostId, what: Corruption, count: u32) -> u32 {
+    fn corrupt_disk(
+        &mut self,
+        host: HostId,
+        what: Corruption,
+        count: u32,
+        place: (Place, &str),
+    ) -> u32 {
         self.fault("corruption", host);
-        self.disk(host).corrupt(what, count)
+        self.disk(host).corrupt(what, count, place.0, place.1)
     }
 
     fn disk_stats(&self, host: HostId) -> DiskStats {

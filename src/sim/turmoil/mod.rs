@@ -30,7 +30,7 @@ use tokio::sync::Notify;
 use self::gate::Gate;
 use self::world::{Shared, Tenant, disk_sleep};
 use super::clock::HostClock;
-use super::disk::{Corruption, DiskProfile, DiskStats, Failing, SimDisk};
+use super::disk::{Corruption, DiskProfile, DiskStats, Failing, Place, SimDisk};
 use super::process::Process;
 use super::witness::Witness;
 use super::{
@@ -384,9 +384,15 @@ impl Engine for Referee {
         self.disk(host).fail(what, count, dir);
     }
 
-    fn corrupt_disk(&mut self, host: HostId, what: Corruption, count: u32) -> u32 {
+    fn corrupt_disk(
+        &mut self,
+        host: HostId,
+        what: Corruption,
+        count: u32,
+        place: (Place, &str),
+    ) -> u32 {
         self.fault("corruption", host, u64::from(count));
-        self.disk(host).corrupt(what, count)
+        self.disk(host).corrupt(what, count, place.0, place.1)
     }
 
     fn disk_stats(&self, host: HostId) -> DiskStats {

@@ -5,7 +5,7 @@ use super::{Effect, Faults};
 use crate::base::TopicPartition;
 use crate::lab::run::roles::{Cast, Host, Kind};
 use crate::lab::scenario::{Action, Notation, Roles};
-use crate::sim::disk::{Corruption, DiskProfile, Failing};
+use crate::sim::disk::{Corruption, DiskProfile, Failing, Place};
 use crate::sim::{Engine, HostId, Link, Unsupported};
 
 impl Faults {
@@ -52,8 +52,11 @@ impl Faults {
                 disk(target, format!("{} {what}, {of}", count.low))
             }
             Action::DiskLies { target } => disk(target, "lying disk".into()),
-            Action::Corruption { target, what, pages, intact } => {
-                let hosts = hosts(target, &|host| host.up && self.may_corrupt(cast, host, *intact));
+            Action::Corruption { target, what, pages, place, intact } => {
+                // What a paused process was about to send was verified before.
+                let awake = |host: &Host| host.up && !host.paused;
+                let hosts =
+                    hosts(target, &|host| awake(host) && self.may_corrupt(cast, host, *intact));
                 let what = match what {
                     Corruption::BitRot => "rotten pages",
                     Corruption::LatentError => "unreadable pages",
@@ -62,8 +65,13 @@ impl Faults {
                     Corruption::StaleRead => "stale reads",
                 };
                 let on = cast.describe(&hosts, partition);
-                let what = format!("{} {what}, disk of {on}", pages.low);
-                Some((Effect::Disk(hosts, action.clone()), what))
+                let of = match place {
+                    Place::Disk => "disk".to_owned(),
+                    Place::Log => format!("log of {partition}"),
+                    Place::Cold => format!("cold segments of {partition}"),
+                };
+                let what = format!("{} {what}, {of} of {on}", pages.low);
+                Some((Effect::Corrupt(hosts, action.clone(), partition.clone()), what))
             }
             Action::DirFailure { target, dir } => disk(target, format!("broken {dir}")),
             Action::ClockJump { target, by, back } => {
@@ -102,12 +110,18 @@ impl Faults {
                         Action::DiskError { what, count, dir, .. } => {
                             engine.fail_disk(*host, *what, number(count.low), dir.as_deref());
                         }
-                        Action::Corruption { what, pages, .. } => {
-                            if engine.corrupt_disk(*host, *what, number(pages.low)) > 0 {
-                                self.corrupted.insert(*host);
-                            }
-                        }
                         _ => engine.set_disk(*host, self.disk_of(*host)),
+                    }
+                }
+                Ok(())
+            }
+            Some(Effect::Corrupt(hosts, action, partition)) => {
+                let Action::Corruption { what, pages, place, .. } = action else { return Ok(()) };
+                let count = u32::try_from(pages.low).unwrap_or(u32::MAX);
+                let log = partition.to_string();
+                for host in hosts {
+                    if engine.corrupt_disk(*host, *what, count, (*place, &log)) > 0 {
+                        self.corrupted.insert(*host);
                     }
                 }
                 Ok(())

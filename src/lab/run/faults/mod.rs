@@ -39,6 +39,8 @@ enum Effect {
     Ending(Vec<HostId>, Instant),
     /// Disks of these are not what they were.
     Disk(Vec<HostId>, Action),
+    /// Platters of these hold no longer what was written: it stays so.
+    Corrupt(Vec<HostId>, Action, TopicPartition),
     /// Clocks of these are wrong, by so many milliseconds and millionths.
     Clock(Vec<HostId>, i64, i32),
     /// Bytes from the one to the other travel like this.
@@ -262,6 +264,7 @@ impl Faults {
             }
             Effect::Paused(hosts) => hosts.into_iter().for_each(|host| engine.resume(host)),
             Effect::Disk(hosts, action) => self.heal_disks(engine, &hosts, &action),
+            Effect::Corrupt(hosts, action, _) => self.heal_disks(engine, &hosts, &action),
             Effect::Clock(hosts, ..) => {
                 for host in hosts {
                     let _ = self.set_clock(engine, host);
@@ -375,7 +378,9 @@ impl Faults {
             | Effect::Staggered(hosts, _)
             | Effect::Paused(hosts)
             | Effect::Ending(hosts, _) => hosts.is_empty(),
-            Effect::Disk(hosts, _) | Effect::Clock(hosts, ..) => hosts.is_empty(),
+            Effect::Disk(hosts, _) | Effect::Corrupt(hosts, ..) | Effect::Clock(hosts, ..) => {
+                hosts.is_empty()
+            }
             Effect::Cut(pairs) | Effect::Slow(pairs, _) => pairs.is_empty(),
             Effect::Armed(..) => false,
         };

@@ -7,7 +7,7 @@ use crate::base::{BrokerId, LeaderEpoch, PartitionEpoch, Probe, Seed, TopicId};
 use crate::io::real::RealWorld;
 use crate::lab::Scenario;
 use crate::lab::schedule::Plan;
-use crate::sim::disk::{Corruption, DiskProfile, DiskStats, Failing};
+use crate::sim::disk::{Corruption, DiskProfile, DiskStats, Failing, Place};
 use crate::sim::{Boot, ClientEvent, Link, Observation, Outcome, TraceHash, Unsupported, What};
 
 #[derive(Default)]
@@ -115,8 +115,14 @@ impl Engine for Scribe {
     fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>) {
         self.write(&format!("fail {what:?} {count} {}", dir.unwrap_or("all")), host);
     }
-    fn corrupt_disk(&mut self, host: HostId, what: Corruption, count: u32) -> u32 {
-        self.write(&format!("corrupt {what:?} {count}"), host);
+    fn corrupt_disk(
+        &mut self,
+        host: HostId,
+        what: Corruption,
+        count: u32,
+        place: (Place, &str),
+    ) -> u32 {
+        self.write(&format!("corrupt {what:?} {count} {:?} {}", place.0, place.1), host);
         count
     }
     fn disk_stats(&self, _: HostId) -> DiskStats {
@@ -338,12 +344,12 @@ fn so_many_brokers_keep_an_intact_copy_whatever_is_to_be_corrupted() {
     let rot = |at: u64, target: &str| {
         format!(
             "[[schedule]]\nat = \"{at}s\"\nkind = \"disk-corruption\"\ntarget = \"{target}\"\n\
-             pages = 2\nintact = 2\ndown = \"1s\"\n"
+             pages = 2\nplace = \"cold\"\nintact = 2\ndown = \"1s\"\n"
         )
     };
     let schedule = [rot(1, "b2"), rot(3, "b1"), rot(5, "all"), rot(7, "b2")].concat();
     let (done, faults) = done(&schedule, obedient());
-    let twice = ["1 corrupt BitRot 2 #2", "5 corrupt BitRot 2 #2", "7 corrupt BitRot 2 #2"];
+    let twice = ["1", "5", "7"].map(|at| format!("{at} corrupt BitRot 2 Cold orders-0 #2"));
     assert_eq!(done, twice, "{:?}", faults.story);
     assert_eq!((faults.struck, faults.skipped()), (3, 1), "b1 is spared");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sim::Kept;
-use crate::sim::disk::{Corruption, Memory};
+use crate::sim::disk::{Corruption, Memory, Place};
 
 const EIO: Option<i32> = Some(5);
 
@@ -114,7 +114,7 @@ fn a_bit_that_rots_is_read_once_the_page_comes_from_the_platter() {
     let disk = rig.boot();
     let file = durable(&disk, "/0.log", &[7; 3 * 4096]);
     durable(&disk, "/0.index", &[7; 4096]);
-    assert_eq!(rig.disk.corrupt(Corruption::BitRot, 1), 1);
+    assert_eq!(rig.disk.corrupt(Corruption::BitRot, 1, Place::Disk, ""), 1);
     let bytes = read(&disk, "/0.log").unwrap();
     let wrong: Vec<u8> = bytes.into_iter().filter(|byte| *byte != 7).collect();
     assert_eq!(wrong.len(), 1);
@@ -132,7 +132,11 @@ fn a_latent_error_fails_reads_until_the_page_is_written_again() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/0.log", &[7; 4096]);
-    assert_eq!(rig.disk.corrupt(Corruption::LatentError, 5), 1, "there is one page");
+    assert_eq!(
+        rig.disk.corrupt(Corruption::LatentError, 5, Place::Disk, ""),
+        1,
+        "there is one page"
+    );
     assert_eq!(read(&disk, "/0.log").unwrap_err().raw_os_error(), EIO);
     assert_eq!(read(&disk, "/0.log").unwrap_err().raw_os_error(), EIO);
     file.write_at(&[8; 4096], 0).unwrap();
@@ -146,7 +150,7 @@ fn a_lost_write_is_seen_only_after_the_cache_has_forgotten_it() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/0.log", &[1; 4096]);
-    rig.disk.corrupt(Corruption::LostWrite, 1);
+    rig.disk.corrupt(Corruption::LostWrite, 1, Place::Disk, "");
     file.write_at(&[2; 4096], 0).unwrap();
     finish(file.sync()).unwrap();
     assert_eq!(read(&disk, "/0.log").unwrap(), [2; 4096]);
@@ -160,7 +164,7 @@ fn a_misdirected_write_hits_its_neighbour_and_misses_its_own_place() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/0.log", &[1; 8192]);
-    rig.disk.corrupt(Corruption::MisdirectedWrite, 1);
+    rig.disk.corrupt(Corruption::MisdirectedWrite, 1, Place::Disk, "");
     file.write_at(&[2; 4096], 4096).unwrap();
     finish(file.sync()).unwrap();
     rig.disk.power_loss(&Survival::Everything);
@@ -175,7 +179,7 @@ fn a_stale_read_gives_the_page_before_the_last_write_and_the_next_read_the_truth
     rig.disk.set_profile(DiskProfile { memory, ..DiskProfile::default() });
     let disk = rig.boot();
     let file = durable(&disk, "/0.log", &[1; 4096]);
-    rig.disk.corrupt(Corruption::StaleRead, 1);
+    rig.disk.corrupt(Corruption::StaleRead, 1, Place::Disk, "");
     file.write_at(&[2; 4096], 0).unwrap();
     finish(file.sync()).unwrap();
     let other = durable(&disk, "/other", &[9; 16 * 4096]);
