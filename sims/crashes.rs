@@ -273,8 +273,6 @@ fn deed() -> impl Strategy<Value = Deed> {
         1 => Just(Killed),
         1 => Just(CleanRestart),
         1 => Just(Recreate),
-        1 => (0..1500u64).prop_map(|keep| Expire { keep }),
-        1 => (1..4usize).prop_map(|batches| DeleteRecords { batches }),
     ]
 }
 
@@ -322,9 +320,10 @@ proptest! {
         rounds in prop::collection::vec((deeds(), survival()), 1..5),
     ) {
         let machine = machine();
-        let mut content = Content::default();
+        let (mut content, mut epoch) = (Content::default(), 0);
         for (deeds, survival) in &rounds {
-            let recording = go_on(&machine, deeds, Flaws::default(), (&content, None));
+            let recording = go_on(&machine, deeds, Flaws::default(), (&content, None, epoch));
+            epoch = recording.epoch;
             machine.power_loss(survival);
             match judge::judge_machine(&recording, &boot(&machine)) {
                 Ok(found) => content = found.unwrap_or_default(),
@@ -338,9 +337,11 @@ proptest! {
         rounds in prop::collection::vec((prop::collection::vec(keyed(), 1..14), survival()), 1..5),
     ) {
         let machine = machine();
-        let (mut content, mut history) = (Content::default(), keys::History::default());
+        let (mut content, mut epoch) = (Content::default(), 0);
+        let mut history = keys::History::default();
         for (deeds, survival) in &rounds {
-            let recording = go_on(&machine, deeds, Flaws::default(), (&content, Some(history)));
+            let recording = go_on(&machine, deeds, Flaws::default(), (&content, Some(history), epoch));
+            epoch = recording.epoch;
             machine.power_loss(survival);
             match judge::judge_machine(&recording, &boot(&machine)) {
                 Ok(found) => content = found.unwrap_or_default(),

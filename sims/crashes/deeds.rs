@@ -294,7 +294,6 @@ fn retaining() -> Vec<(&'static str, Vec<Deed>)> {
             vec![
                 APPEND,
                 BIG,
-                FlushRolled,
                 APPEND,
                 BIG,
                 FlushRolled,

@@ -41,11 +41,6 @@ impl History {
         records
     }
 
-    /// The newest leader epoch in which anything was appended.
-    pub fn newest_epoch(&self) -> i32 {
-        self.epochs.keys().next_back().map_or(0, |epoch| epoch.0)
-    }
-
     fn of(&self, header: &BatchHeader) -> &[Record] {
         self.batches.get(&(header.base_offset, header.crc)).map_or(&[], Vec::as_slice)
     }

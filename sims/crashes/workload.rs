@@ -61,6 +61,8 @@ pub struct Recording {
     pub there: Vec<(Since, bool)>,
     /// What was found by the first start of a log that came after: earlier contents are no more.
     pub renewed: Vec<Since>,
+    /// The newest leader epoch.
+    pub epoch: i32,
     /// Of a compacted log: all that was ever in it.
     pub keyed: Option<History>,
 }
@@ -189,7 +191,7 @@ pub struct Bench {
 /// What comes of deeds.
 pub fn record(deeds: &[Deed], flaws: Flaws) -> Recording {
     let keyed = deeds.iter().any(Deed::compacts).then(History::default);
-    go_on(&machine(), deeds, flaws, (&Content::default(), keyed))
+    go_on(&machine(), deeds, flaws, (&Content::default(), keyed, 0))
 }
 
 /// What comes of deeds on a machine that has this in its log.
@@ -197,7 +199,7 @@ pub fn go_on(
     machine: &SimDisk,
     deeds: &[Deed],
     flaws: Flaws,
-    (content, keyed): (&Content, Option<History>),
+    (content, keyed, given): (&Content, Option<History>, i32),
 ) -> Recording {
     let unseen = boot(machine);
     let disk = Recorder::new(unseen.clone(), ROOT);
@@ -207,7 +209,6 @@ pub fn go_on(
     let told = Recording { keyed, ..Recording::default() };
     let (sequences, content) = (BTreeMap::new(), content.clone());
     // Controllers never give an epoch twice.
-    let given = told.keyed.as_ref().map_or(0, History::newest_epoch);
     let epoch = content.batches.last().map_or(0, |last| last.leader_epoch.0).max(given) + 1;
     let config = config(flaws, compacted);
     let mut bench = Bench {
@@ -228,13 +229,17 @@ pub fn go_on(
     block_on(async {
         bench.create(&found).await;
         bench.sequences_from_log();
+        if !bench.content.batches.is_empty() || given > 0 {
+            // As a broker does: what recovery has cut is durable before anything follows.
+            bench.run(Deed::Flush).await;
+        }
         let start = bench.log().log_start();
         bench.told.starts.push((0, start));
         for deed in deeds {
             bench.run(*deed).await;
         }
     });
-    Recording { steps: bench.disk.steps(), ..bench.told }
+    Recording { steps: bench.disk.steps(), epoch: bench.epoch, ..bench.told }
 }
 
 impl Bench {

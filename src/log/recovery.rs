@@ -176,7 +176,7 @@ impl<D: Disk> Log<D> {
         if recovery.clean {
             log.load_clean()?;
         } else {
-            log.complete_epochs(recovery.log_start);
+            log.complete_epochs(recovery);
             log.examine(recovery, &mut report, watch).await?;
         }
         if log.finish_open(recovery, now, &mut report)? && !config.flaws.has(Flaw::NoDirectorySync)
@@ -375,13 +375,16 @@ impl<D: Disk> Log<D> {
 
     /// The history of epochs may begin where the log was about to, before a crash took that back: what
     /// is before it is in the headers.
-    fn complete_epochs(&mut self, log_start: Offset) {
-        let Some((_, known)) = self.epochs.entries().first().copied() else { return };
-        if known <= log_start {
+    fn complete_epochs(&mut self, recovery: Recovery) {
+        let first = self.epochs.entries().first();
+        let known = first.map_or(Offset(i64::MAX), |(_, start)| *start);
+        if known <= recovery.log_start {
             return;
         }
         let mut epochs = Epochs::new();
-        for segment in self.segments.range(..known).map(|(_, segment)| segment) {
+        // What lies in later segments is examined anyway.
+        let last = known.min(recovery.recovery_point.next());
+        for segment in self.segments.range(..last).map(|(_, segment)| segment) {
             learn_all(&mut epochs, segment, known);
         }
         for (epoch, start) in self.epochs.entries() {

@@ -105,7 +105,12 @@ async fn a_deletion_on_request_that_a_crash_took_back_leaves_the_epochs_of_what_
     assert!(log.advance_log_start(Offset(9)));
     log.save_epochs().await.unwrap();
     drop(log);
-    for recovery_point in [0, 4, 10] {
+    let saved = fs::read(home.file("leader-epoch-checkpoint")).unwrap();
+    // All of them were forgotten, where all was deleted.
+    for (epochs, recovery_point) in
+        [&saved[..], b"0\n0\n"].iter().flat_map(|e| [0, 4, 10].map(|p| (e, p)))
+    {
+        fs::write(home.file("leader-epoch-checkpoint"), epochs).unwrap();
         let recovery_point = Offset(recovery_point);
         let recovery = Recovery { recovery_point, ..Recovery::default() };
         let (log, _) = home.try_open(recovery).await.unwrap();
