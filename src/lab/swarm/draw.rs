@@ -61,12 +61,14 @@ pub(super) fn name(number: u64) -> String {
 /// When what was drawn is no scenario that could be written: a defect of the drawing.
 pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
     let name = name(seed);
+    let rules = faults::rules(Seed(seed), brokers(Seed(seed)));
+    let rots = rules.contains("disk-corruption");
     let text = format!(
         "name = \"{name}\"\n{}{}{}{}[expect]\nholds = [\"*\"]\n",
         timing(seed),
-        shape(Seed(seed)),
+        shape(Seed(seed), rots),
         loads(Seed(seed)),
-        faults::rules(Seed(seed), brokers(Seed(seed))),
+        rules,
     );
     let mut scenario = Scenario::parse(&format!("{DIR}/{name}.toml"), &text)?;
     let plan = Plan::draw(&scenario, Seed(seed));
@@ -112,8 +114,8 @@ fn cluster(seed: Seed) -> (Draws, u64) {
     (draws, brokers)
 }
 
-/// `[cluster]` and `[topic]`.
-fn shape(seed: Seed) -> String {
+/// `[cluster]` and `[topic]`. `rots`: segments go cold soon, for only they do.
+fn shape(seed: Seed, rots: bool) -> String {
     let (mut draws, brokers) = cluster(seed);
     let heartbeat = draws.number(150, 600);
     let session = heartbeat * draws.number(3, 8);
@@ -156,8 +158,9 @@ fn shape(seed: Seed) -> String {
         4 => text.push_str(&format!("flush.ms = {}\n", draws.number(100, 2000))),
         _ => {}
     }
-    if draws.chance(40) {
-        text.push_str(&format!("segment.bytes = {}\n", draws.number(65_536, 1 << 20)));
+    if draws.chance(40) || rots {
+        let largest = if rots { 131_072 } else { 1 << 20 };
+        text.push_str(&format!("segment.bytes = {}\n", draws.number(65_536, largest)));
     }
     text
 }
