@@ -28,7 +28,7 @@ use super::scan::{FAR, NEAR, Stop, Walk};
 use super::segment::{LARGEST, Segment};
 use super::{Epochs, Log, LogConfig, LogError};
 use crate::base::{Flaw, LeaderEpoch, Offset, Timestamp};
-use crate::io::Disk;
+use crate::io::{Disk, File};
 use crate::wire::batch::{BatchError, BatchHeader};
 
 /// What is known about a log before it is opened.
@@ -184,6 +184,12 @@ impl<D: Disk> Log<D> {
             // Were a later segment's name to survive alone, the log would begin there, and what is
             // missing below would pass for deleted.
             log.disk.sync_dir(&log.dir).await.map_err(LogError::io("sync", &log.dir))?;
+        }
+        if report.bytes_cut > 0
+            && let Some((_, last)) = log.segments.last_key_value()
+        {
+            // Nobody looks below the recovery point again, and a later segment may be durable first.
+            last.file.sync().await.map_err(LogError::io("sync", &last.path))?;
         }
         report.begins_late_after =
             began.filter(|start| (*start).max(recovery.log_start) < log.log_start);
