@@ -30,12 +30,14 @@ impl<D: Disk> Segment<D> {
     /// Where the segment ends when the batch that holds `offset`, and all after it, are cut: further
     /// down, where a cleaner removed what was before it.
     pub(crate) fn end_below(&self, offset: Offset) -> Result<Offset, LogError> {
-        if let Some(found) = self.locate(offset)?
-            && (self.dense || found.header.base_offset <= offset)
+        if self.dense
+            && let Some(found) = self.locate(offset)?
         {
             return Ok(found.header.base_offset);
         }
-        let (mut end, mut walk) = (self.base, self.walk_from(|indexes| indexes.floor(offset))?);
+        // The batch itself says nothing: before it, too, offsets may be missing.
+        let mut walk = self.walk_from(|indexes| indexes.floor(offset.plus(-1)))?;
+        let mut end = self.base;
         while let Some(found) = self.find(&mut walk, |_| true)?
             && found.header.last_offset() < offset
         {

@@ -147,10 +147,19 @@ async fn what_a_cleaner_removed_stays_missing_when_the_policy_changes() {
 }
 
 #[tokio::test]
-async fn a_cut_in_a_gap_takes_the_recovery_point_down_to_where_the_log_ends_then() {
-    let (_home, mut log, _) = follower().await;
+async fn a_cut_in_or_behind_a_gap_takes_the_recovery_point_down_to_where_the_log_ends_then() {
+    // Offset 4 is missing: the batch before it ends at 3. At 5 and in the middle of the batch that
+    // begins there, the gap goes with the batch.
+    for cut in 3..=7 {
+        let (_home, mut log, _) = follower().await;
+        flush(&mut log).await;
+        assert_eq!(log.truncate_to(Offset(cut)).unwrap().end, Offset(3), "at {cut}");
+        assert_eq!((log.log_end(), log.recovery_point()), (Offset(3), Offset(3)), "at {cut}");
+    }
+    let home = Home::new(compacted());
+    let mut log = home.open().await;
+    copy(&mut log, [1]);
     flush(&mut log).await;
-    // Offset 4 is missing: the batch before it ends at 3.
-    assert_eq!(log.truncate_to(Offset(4)).unwrap().end, Offset(3));
-    assert_eq!((log.log_end(), log.recovery_point()), (Offset(3), Offset(3)));
+    assert_eq!(log.truncate_to(Offset(1)).unwrap().end, Offset(0), "before the first batch");
+    assert_eq!((log.log_end(), log.recovery_point()), (Offset(0), Offset(0)));
 }
