@@ -329,8 +329,8 @@ impl RecoveryObserver for Heard {
     }
 }
 
-#[test]
-fn a_node_that_recovers_its_logs_says_how_far_it_is() {
+/// A directory with four logs, as a node left it that was killed.
+fn used() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     one_life(async {
         let (world, address) = serve(&[place.path()], &[]).await.unwrap();
@@ -338,6 +338,12 @@ fn a_node_that_recovers_its_logs_says_how_far_it_is() {
         let connection = connect(&world, &address).await;
         write_to_all(&world, &connection).await;
     });
+    place
+}
+
+#[test]
+fn a_node_that_recovers_its_logs_says_how_far_it_is() {
+    let place = used();
     let bytes = |name: &String| {
         std::fs::metadata(place.path().join(name).join("00000000000000000000.log")).unwrap().len()
     };

@@ -7,19 +7,7 @@ use std::path::{Path, PathBuf};
 use brokerquake::base::Offset;
 use brokerquake::wire::batch;
 
-use crate::{admin, connect, one_life, partitions, serve, write_to_all};
-
-/// A directory with four logs, as a node left it that was killed.
-fn used() -> tempfile::TempDir {
-    let place = tempfile::tempdir().unwrap();
-    one_life(async {
-        let (world, address) = serve(&[place.path()], &[]).await.unwrap();
-        admin(&world, &address).await.create_topic("t", 4, 1, &[]).await.unwrap();
-        let connection = connect(&world, &address).await;
-        write_to_all(&world, &connection).await;
-    });
-    place
-}
+use crate::{one_life, partitions, serve, used};
 
 fn refused(dir: &Path) -> String {
     one_life(serve(&[dir], &[])).err().unwrap()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
+use super::partition::tell_damage;
 use crate::base::config::TopicConfig;
 use crate::base::{Instant, Offset, Probe, TopicPartition};
 use crate::controller::Image;
@@ -171,9 +172,8 @@ pub(crate) async fn open_all<W: World>(
             Err(error @ LogError::Corrupt { .. }) => (None, Some(error)),
             Err(error) => return Err(error),
         };
-        if let Some(error @ LogError::Corrupt { offset, .. }) = &damage {
-            tracing::error!(partition = %name, %error, "a log is damaged");
-            world.probe(Probe::Damaged { partition: name.clone(), offset: *offset });
+        if let Some(error) = &damage {
+            tell_damage(world, &name, error);
         }
         logs.insert(name, (log, damage));
     }

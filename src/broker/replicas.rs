@@ -53,6 +53,14 @@ pub(crate) struct News {
     pub(crate) isr_changes: mpsc::UnboundedSender<IsrChange>,
 }
 
+impl News {
+    /// Tells the controller in which directory a replica is.
+    pub(crate) fn assign(&self, topic_id: TopicId, partition: i32, directory: TopicId) {
+        // The receiver only ends with the node.
+        let _ = self.assignments.send(Assignment { topic_id, partition, directory });
+    }
+}
+
 /// A log that was on disk at start.
 pub(crate) struct Found<W: World> {
     /// Nothing where it is too damaged to be opened.
@@ -185,9 +193,7 @@ impl<W: World> Replicas<W> {
         let Some(partition) = partition else { return Ok(()) };
         let directory = partition.home().id();
         if partition.comes_back(state) && state.directory_of(self.me) != directory.into() {
-            // The receiver only ends with the node.
-            let _ =
-                self.news.assignments.send(Assignment { topic_id, partition: index, directory });
+            self.news.assign(topic_id, index, directory);
         }
         self.spare(partition.home(), partition.assume(state, peers).await).map(drop)
     }
@@ -275,9 +281,7 @@ impl<W: World> Replicas<W> {
     /// A replica here can't be used: others have to do without it.
     fn lost(&self, topic_id: TopicId, partition: i32, told: &PartitionState) {
         if told.directory_of(self.me) != TopicId::LOST.into() {
-            let lost = Assignment { topic_id, partition, directory: TopicId::LOST };
-            // The receiver only ends with the node.
-            let _ = self.news.assignments.send(lost);
+            self.news.assign(topic_id, partition, TopicId::LOST);
         }
     }
 

@@ -248,7 +248,6 @@ impl<D: Disk> Log<D> {
             progress.segments_left -= 1;
             progress.bytes_left -= size;
             progress.bytes_done += size;
-            let last = progress.segments_left == 0;
             if base < start && !self.segments.contains_key(&base) {
                 continue;
             }
@@ -274,7 +273,9 @@ impl<D: Disk> Log<D> {
                 self.drop_segments_after(if keep { base.next() } else { base }, report)?;
                 break;
             }
-            if !last && let Some(segment) = self.segments.get_mut(&base) {
+            if after.is_some()
+                && let Some(segment) = self.segments.get_mut(&base)
+            {
                 segment.seal();
             }
             watch(progress);
@@ -490,7 +491,7 @@ fn may_follow<D: Disk>(
 
 /// Steps over a batch that fails its checksum, if what follows it tells that its length is right and
 /// which offsets it has: says which comes next. `after` is where the next segment begins.
-fn pass_over<F: crate::io::File>(
+fn pass_over<F: File>(
     walk: &mut Walk<'_, F>,
     stop: &Stop,
     before: &Examined,
@@ -516,7 +517,7 @@ fn pass_over<F: crate::io::File>(
 }
 
 /// The next batch, if it is whole, has a right checksum and follows the one before it.
-fn next_good<F: crate::io::File>(
+fn next_good<F: File>(
     walk: &mut Walk<'_, F>,
     before: &Examined,
     config: &LogConfig,

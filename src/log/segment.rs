@@ -391,8 +391,7 @@ impl<D: Disk> Segment<D> {
     /// indexes are a segment.
     pub(crate) fn remove(mut self) -> Result<(), LogError> {
         self.indexes.get_mut().open = None;
-        for path in self.all_paths() {
-            let path = &path;
+        for path in &self.all_paths() {
             match self.disk.remove(path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(LogError::io("remove", path)(error));
@@ -406,15 +405,8 @@ impl<D: Disk> Segment<D> {
     /// Takes the segment's files out of the log, under names that say so. Says what they are.
     pub(crate) fn take_out(mut self) -> Result<Vec<PathBuf>, LogError> {
         self.indexes.get_mut().open = None;
-        self.rename_away(self.all_paths())
-    }
-
-    fn rename_away(
-        &self,
-        paths: impl IntoIterator<Item = PathBuf>,
-    ) -> Result<Vec<PathBuf>, LogError> {
         let mut renamed = Vec::new();
-        for path in paths {
+        for path in self.all_paths() {
             renamed.extend(retention::rename_away(&self.disk, &path)?);
         }
         Ok(renamed)

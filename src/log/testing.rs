@@ -129,6 +129,14 @@ impl Home {
         self.path().join(name)
     }
 
+    /// A process died in the middle of an append: these bytes are at the end of the last segment.
+    pub(crate) fn tear(&self, bytes: &[u8]) {
+        let last = self.names().into_iter().rfind(|name| name.ends_with(".log")).unwrap();
+        let path = self.file(&last);
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&whole, bytes].concat()).unwrap();
+    }
+
     /// Names of all files, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.path()).unwrap();

@@ -11,8 +11,7 @@
 //! at the batch (`check.crcs`), and leadership stays where it is until an operator moves it.
 
 use super::{Partition, Role, State};
-use crate::base::{BrokerId, LeaderEpoch, Probe, TopicId};
-use crate::broker::dirs::assignments::Assignment;
+use crate::base::{BrokerId, LeaderEpoch, Probe, TopicId, TopicPartition};
 use crate::controller::PartitionState;
 use crate::io::World;
 use crate::log::LogError;
@@ -24,6 +23,14 @@ pub(super) struct Damage {
     /// The leader epoch in which this replica went offline; what it fetched until then may still be
     /// on its way to that epoch's leader.
     aside_since: Option<LeaderEpoch>,
+}
+
+/// Says that a log is damaged, and where.
+pub(crate) fn tell<W: World>(world: &W, partition: &TopicPartition, error: &LogError) {
+    if let LogError::Corrupt { offset, .. } = error {
+        tracing::error!(%partition, %error, "a log is damaged");
+        world.probe(Probe::Damaged { partition: partition.clone(), offset: *offset });
+    }
 }
 
 /// Whether nobody counts on a broker's copy: another replica leads, and this one is neither in sync
@@ -43,11 +50,11 @@ impl<W: World> State<W> {
 impl<W: World> Partition<W> {
     /// The log is damaged. Says so once, and steps aside if somebody else can lead.
     pub(super) fn damaged(&self, state: &mut State<W>, error: &LogError) {
-        let LogError::Corrupt { offset, .. } = error else { return };
+        if !matches!(error, LogError::Corrupt { .. }) {
+            return;
+        }
         if state.damage.is_none() {
-            tracing::error!(partition = %self.name, %error, "the log is damaged");
-            let (partition, offset) = (self.name.clone(), *offset);
-            self.world.probe(Probe::Damaged { partition, offset });
+            tell(&self.world, &self.name, error);
             state.damage = Some(Damage { aside_since: None });
         }
         self.step_aside(state);
@@ -66,14 +73,7 @@ impl<W: World> Partition<W> {
         tracing::error!(partition = %self.name, "a damaged replica steps aside");
         damage.aside_since = Some(state.leader_epoch);
         state.nobody_waits();
-        self.assign(TopicId::LOST);
-    }
-
-    /// Tells the controller where this replica is.
-    fn assign(&self, directory: TopicId) {
-        let (topic_id, partition) = (self.topic_id, self.name.partition);
-        // The receiver only ends with the node.
-        let _ = self.news.assignments.send(Assignment { topic_id, partition, directory });
+        self.news.assign(self.topic_id, self.name.partition, TopicId::LOST);
     }
 
     /// What a reader is told that asked for what is damaged.

@@ -10,7 +10,7 @@ mod following;
 mod leading;
 mod refusal;
 
-pub(crate) use damage::is_expendable;
+pub(crate) use damage::{is_expendable, tell as tell_damage};
 pub(crate) use following::{FollowerFetch, LeaderAnswer};
 pub(crate) use leading::{FetchAnswer, FetchRead, Produced, Reader};
 pub(crate) use refusal::Refusal;

@@ -6,8 +6,9 @@
 //! Entries are judged when they are written, and again, with those that are missing, when the file is
 //! cut to what is used of it: when its segment is sealed, its log closed, or the index built anew. A
 //! time index may say more than a new one does: each end of a log adds its latest moment. On a full
-//! disk entries are left out. What a crash left of an index is not judged: the log treats it as a hint, and reads the batch before it
-//! believes the entry. Nor is that of a segment in which a fault damaged a batch.
+//! disk entries are left out. What a crash left of an index is not judged: the log treats it as a
+//! hint, and reads the batch before it believes the entry. Nor is that of a segment in which a fault
+//! damaged a batch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

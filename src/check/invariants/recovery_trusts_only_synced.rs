@@ -135,15 +135,23 @@ mod tests {
         assert!(story.sentence().ends_with("it was opened as one that ends at offset 3"));
     }
 
-    #[test]
-    fn fires_when_an_older_batch_is_back_in_the_place_of_a_younger_one() {
+    /// What was cut is back after a power loss; `younger` had been written over it, or nothing.
+    fn brought_back(younger: Option<u64>) -> Story {
         let mut story = Story::judging("recovery-trusts-only-synced");
         story.writes(1, 0, 0, &[1, 2]);
         story.writes(1, 2, 0, &[3]);
         story.cut(1, 2);
-        story.writes(1, 2, 1, &[4]);
+        if let Some(value) = younger {
+            story.writes(1, 2, 1, &[value]);
+        }
         story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
         story.boot(1);
+        story
+    }
+
+    #[test]
+    fn fires_when_an_older_batch_is_back_in_the_place_of_a_younger_one() {
+        let mut story = brought_back(Some(4));
         story.became_follower(1, 2, 2);
         let said = "it was opened with an older batch than the last at offset 2";
         assert!(story.sentence().ends_with(said), "{}", story.sentence());
@@ -151,25 +159,14 @@ mod tests {
 
     #[test]
     fn silent_when_what_was_cut_and_not_written_over_is_back() {
-        let mut story = Story::judging("recovery-trusts-only-synced");
-        story.writes(1, 0, 0, &[1, 2]);
-        story.writes(1, 2, 0, &[3]);
-        story.cut(1, 2);
-        story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
-        story.boot(1);
+        let mut story = brought_back(None);
         story.became_follower(1, 2, 2);
         story.silent();
     }
 
     #[test]
     fn silent_when_the_older_batch_is_cut_before_the_log_is_served() {
-        let mut story = Story::judging("recovery-trusts-only-synced");
-        story.writes(1, 0, 0, &[1, 2]);
-        story.writes(1, 2, 0, &[3]);
-        story.cut(1, 2);
-        story.writes(1, 2, 1, &[4]);
-        story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
-        story.boot(1);
+        let mut story = brought_back(Some(4));
         story.cut(1, 2);
         story.became_follower(1, 2, 2);
         story.silent();

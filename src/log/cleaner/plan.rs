@@ -51,7 +51,8 @@ impl Dirtiness {
 }
 
 /// How dirty a log with these sealed segments is, cleaned up to `cleaned_to` before. Nothing at or
-/// above `stable` (what is not committed, not decided, or not synced) is looked at, nor what is too young.
+/// above `stable` (what is not committed, not decided, or not synced) is looked at, nor what is too
+/// young.
 pub(crate) fn dirtiness(
     segments: &[Sealed],
     config: &LogConfig,

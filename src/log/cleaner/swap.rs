@@ -61,13 +61,7 @@ impl<D: Disk> Log<D> {
     /// The swap is durable: the new batches get their name, in the place of the old ones that have
     /// it. Sync the names, then [`Log::settle_swap`].
     pub fn place_swap(&mut self, cleaned: &Cleaned<D>) -> Result<(), LogError> {
-        self.durability.check_online()?;
-        self.durability.names_changed();
-        if let Some(segment) = self.swapped(cleaned.base) {
-            let placed = segment.rename_log("");
-            self.or_offline(placed)?;
-        }
-        Ok(())
+        self.rename_swapped(cleaned, |segment| segment.rename_log(""))
     }
 
     /// The other old files give way. Sync the names, then [`Log::finish_swap`]; the files are for
@@ -88,13 +82,7 @@ impl<D: Disk> Log<D> {
 
     /// The new indexes get their names, which says that all is done. Sync the names once more.
     pub fn finish_swap(&mut self, cleaned: &Cleaned<D>) -> Result<(), LogError> {
-        self.durability.check_online()?;
-        self.durability.names_changed();
-        if let Some(segment) = self.swapped(cleaned.base) {
-            let placed = segment.rename_indexes("");
-            self.or_offline(placed)?;
-        }
-        Ok(())
+        self.rename_swapped(cleaned, |segment| segment.rename_indexes(""))
     }
 
     /// The log is clean up to here, if it was not cut below meanwhile.
@@ -102,10 +90,23 @@ impl<D: Disk> Log<D> {
         self.cleaned_to = self.cleaned_to.max(until).min(self.log_end);
     }
 
-    /// The segment that was swapped in, if it is still there: retention or a cut may have taken it.
-    fn swapped(&mut self, base: Offset) -> Option<&mut Segment<D>> {
-        let segment = self.segments.get_mut(&base).map(Box::as_mut);
-        segment.filter(|segment| segment.index_suffix == names::SWAP)
+    /// Renames files of the segment that was swapped in, if it is still there: retention or a cut may
+    /// have taken it.
+    fn rename_swapped(
+        &mut self,
+        cleaned: &Cleaned<D>,
+        rename: impl FnOnce(&mut Segment<D>) -> Result<(), LogError>,
+    ) -> Result<(), LogError> {
+        self.durability.check_online()?;
+        self.durability.names_changed();
+        let segment = self.segments.get_mut(&cleaned.base);
+        match segment.filter(|segment| segment.index_suffix == names::SWAP) {
+            Some(segment) => {
+                let renamed = rename(segment);
+                self.or_offline(renamed)
+            }
+            None => Ok(()),
+        }
     }
 }
 

@@ -188,11 +188,7 @@ impl Bench {
             }
             Step::Crash { torn } => {
                 self.log = None;
-                let last = self.home.names().into_iter().rfind(|name| name.ends_with(".log"));
-                let path = self.home.file(&last.unwrap());
-                let mut bytes = std::fs::read(&path).unwrap();
-                bytes.extend_from_slice(&batch(&[(1, true), (2, true)], Compression::None)[..torn]);
-                std::fs::write(&path, bytes).unwrap();
+                self.home.tear(&batch(&[(1, true), (2, true)], Compression::None)[..torn]);
                 self.open(false).await;
             }
         }

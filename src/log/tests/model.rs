@@ -210,11 +210,7 @@ impl Bench {
             }
             Step::Crash { torn } => {
                 self.log = None;
-                let last = self.home.names().into_iter().rfind(|name| name.ends_with(".log"));
-                let path = self.home.file(&last.unwrap());
-                let mut bytes = std::fs::read(&path).unwrap();
-                bytes.extend_from_slice(&batch_at(3, 10, 1)[..torn]);
-                std::fs::write(&path, bytes).unwrap();
+                self.home.tear(&batch_at(3, 10, 1)[..torn]);
                 self.open(false).await;
             }
         }

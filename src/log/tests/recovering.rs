@@ -1,11 +1,24 @@
 //! What is found after a clean end, after a crash, and after worse.
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::base::{LeaderEpoch, Offset};
 use crate::io::real::RealDisk;
 use crate::log::testing::{Home, NOW, RealLog, batch, fill, flush, lead, read_all, tiny};
 use crate::log::{LogConfig, LogError, Progress, ReadError, Recovery};
+
+/// A log of one segment that nobody closed, with five batches of three records: its file, and what is
+/// in it.
+async fn five_batches(epoch: i32) -> (Home, PathBuf, Vec<u8>) {
+    let home = Home::new(LogConfig::default());
+    let mut log = home.open().await;
+    fill(&mut log, 5, 3, epoch);
+    drop(log);
+    let path = home.file("00000000000000000000.log");
+    let bytes = fs::read(&path).unwrap();
+    (home, path, bytes)
+}
 
 fn crashed(recovery_point: i64) -> Recovery {
     Recovery { recovery_point: Offset(recovery_point), ..Recovery::default() }
@@ -100,12 +113,7 @@ async fn a_bad_batch_above_the_recovery_point_ends_the_log_there() {
 
 #[tokio::test]
 async fn a_bad_batch_below_the_recovery_point_stays_and_is_refused_and_the_rest_is_served() {
-    let home = Home::new(LogConfig::default());
-    let mut log = home.open().await;
-    fill(&mut log, 5, 3, 2);
-    drop(log);
-    let path = home.file("00000000000000000000.log");
-    let good = fs::read(&path).unwrap();
+    let (home, path, good) = five_batches(2).await;
     let mut bytes = good.clone();
     let size = batch(3).len();
     bytes[size * 2 + 65] ^= 1;
@@ -132,12 +140,7 @@ async fn a_bad_batch_below_the_recovery_point_stays_and_is_refused_and_the_rest_
 
 #[tokio::test]
 async fn a_bad_batch_whose_end_nobody_knows_is_an_error_that_names_it() {
-    let home = Home::new(LogConfig::default());
-    let mut log = home.open().await;
-    fill(&mut log, 5, 3, 2);
-    drop(log);
-    let path = home.file("00000000000000000000.log");
-    let good = fs::read(&path).unwrap();
+    let (home, path, good) = five_batches(2).await;
     let size = batch(3).len();
     // Its length, its offset, and the last one: nothing follows that could tell.
     for (at, place, offset) in [(size * 2 + 11, 2, 6), (size * 2 + 7, 2, 6), (size * 4 + 65, 4, 12)]
@@ -157,12 +160,7 @@ async fn a_bad_batch_whose_end_nobody_knows_is_an_error_that_names_it() {
 
 #[tokio::test]
 async fn what_a_crash_left_behind_the_end_is_not_taken_for_data() {
-    let home = Home::new(LogConfig::default());
-    let mut log = home.open().await;
-    fill(&mut log, 5, 3, 4);
-    drop(log);
-    let path = home.file("00000000000000000000.log");
-    let good = fs::read(&path).unwrap();
+    let (home, path, good) = five_batches(4).await;
     let size = batch(3).len();
     // Zeros up to a size that was durable before its data.
     fs::write(&path, [&good[..], &[0; 5000]].concat()).unwrap();
