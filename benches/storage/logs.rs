@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use brokerquake::base::config::Compression;
 use brokerquake::base::{
-    BrokerEpoch, BrokerId, Flaws, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp,
-    TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, DirectoryId, Flaws, LeaderEpoch, Offset, ProducerEpoch, ProducerId,
+    Timestamp, TopicId, TopicPartition,
 };
 use brokerquake::io::real::RealDisk;
 use brokerquake::io::{Disk, File, Open};
@@ -195,7 +195,7 @@ pub fn open() {
         node: BrokerId(1),
         cluster: Some("bench".into()),
         fresh_cluster: TopicId([1; 16]),
-        fresh_directory: TopicId([2; 16]),
+        fresh_directory: DirectoryId([2; 16]),
         flaws: Flaws::default(),
     };
     let config = LogConfig::default();

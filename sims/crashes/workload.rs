@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use brokerquake::base::config::Compression;
 use brokerquake::base::{
-    BrokerEpoch, BrokerId, Flaws, Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Seed,
-    Timestamp, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, DirectoryId, Flaws, Instant, LeaderEpoch, Offset, ProducerEpoch,
+    ProducerId, Seed, Timestamp, TopicId, TopicPartition,
 };
 use brokerquake::io::Disk;
 use brokerquake::log::{Found, Identity, Log, LogConfig, LogDir, LogError};
@@ -138,7 +138,7 @@ pub fn identity(flaws: Flaws) -> Identity {
         node: BrokerId(1),
         cluster: Some("us".to_owned()),
         fresh_cluster: TopicId::ZERO,
-        fresh_directory: TopicId([5; 16]),
+        fresh_directory: DirectoryId([5; 16]),
         flaws,
     }
 }

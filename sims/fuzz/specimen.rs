@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use brokerquake::base::config::Compression;
 use brokerquake::base::{
-    BrokerEpoch, BrokerId, Flaws, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp,
-    TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, DirectoryId, Flaws, LeaderEpoch, Offset, ProducerEpoch, ProducerId,
+    Timestamp, TopicId, TopicPartition,
 };
 use brokerquake::io::{Disk, File};
 use brokerquake::log::{Aborted, Identity, Log, LogConfig, LogDir, Recovery};
@@ -75,7 +75,7 @@ fn identity() -> Identity {
         node: BrokerId(1),
         cluster: None,
         fresh_cluster: TopicId([8; 16]),
-        fresh_directory: TopicId([9; 16]),
+        fresh_directory: DirectoryId([9; 16]),
         flaws: Flaws::default(),
     }
 }

@@ -106,62 +106,98 @@ impl ProducerEpoch {
     pub const NONE: Self = Self(-1);
 }
 
-/// Identity of one creation of a topic: a topic deleted and created again has another (KIP-516).
-///
-/// Shown as Kafka shows it: 22 characters of URL-safe base 64.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TopicId(pub [u8; 16]);
+macro_rules! uuid {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        ///
+        /// Printed as Kafka prints a UUID: 22 characters of URL-safe base 64.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 16]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_base64(&self.0, f)
+            }
+        }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                read_base64(text).map(Self)
+            }
+        }
+    };
+}
+
+uuid! {
+    /// Identifies one creation of a topic: a topic deleted and created again has another (KIP-516).
+    TopicId
+}
+uuid! {
+    /// Identifies a data directory: the `directory.id` of its `meta.properties` (KIP-858).
+    DirectoryId
+}
+
+/// The last of sixteen bytes; the others are zero. Kafka reserves the first hundred such ids.
+const fn reserved(last: u8) -> [u8; 16] {
+    [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last]
+}
 
 impl TopicId {
     /// "No id" on the wire.
-    pub const ZERO: Self = Self([0; 16]);
+    pub const ZERO: Self = Self(reserved(0));
     /// `__cluster_metadata`, fixed by KIP-595.
-    pub const METADATA: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-    /// As a `directory.id`: a replica is in none that can be used. Source: Kafka's
-    /// `DirectoryId.LOST` (KIP-858).
-    pub const LOST: Self = Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+    pub const METADATA: Self = Self(reserved(1));
+}
+
+/// Source: Kafka's `DirectoryId` (KIP-858). Its `MIGRATING` is used by ZooKeeper migrations only.
+impl DirectoryId {
+    /// The directory of a replica is not known.
+    pub const UNASSIGNED: Self = Self(reserved(0));
+    /// The replica is in no directory that can be used.
+    pub const LOST: Self = Self(reserved(1));
+
+    /// Whether no directory may have this id: Kafka keeps the first hundred for special purposes.
+    pub fn is_reserved(self) -> bool {
+        u128::from_be_bytes(self.0) < 100
+    }
 }
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-impl fmt::Display for TopicId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.chunks(3) {
-            let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
-            let word = word << (8 * (3 - chunk.len()));
-            for position in 0..=chunk.len() {
-                let sextet = (word >> (18 - 6 * position)) & 0x3f;
-                write!(f, "{}", char::from(BASE64[sextet as usize]))?;
-            }
+fn write_base64(bytes: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for chunk in bytes.chunks(3) {
+        let word = chunk.iter().fold(0u32, |word, byte| word << 8 | u32::from(*byte));
+        let word = word << (8 * (3 - chunk.len()));
+        for position in 0..=chunk.len() {
+            let sextet = (word >> (18 - 6 * position)) & 0x3f;
+            write!(f, "{}", char::from(BASE64[sextet as usize]))?;
         }
-        Ok(())
     }
+    Ok(())
 }
 
-impl std::str::FromStr for TopicId {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not an id: expected 22 characters of URL-safe base 64");
-        if text.len() != 22 {
-            return Err(wrong());
-        }
-        let mut bytes = [0u8; 16];
-        let mut bits = 0u32;
-        let mut held = 0;
-        let mut filled = 0;
-        for character in text.bytes() {
-            let value = BASE64.iter().position(|c| *c == character).ok_or_else(wrong)?;
-            bits = bits << 6 | value as u32;
-            held += 6;
-            if held >= 8 && filled < 16 {
-                held -= 8;
-                bytes[filled] = (bits >> held) as u8;
-                filled += 1;
-            }
-        }
-        Ok(Self(bytes))
+fn read_base64(text: &str) -> Result<[u8; 16], String> {
+    let wrong = || format!("`{text}` is not an id: expected 22 characters of URL-safe base 64");
+    if text.len() != 22 {
+        return Err(wrong());
     }
+    let mut bytes = [0u8; 16];
+    let mut bits = 0u32;
+    let mut held = 0;
+    let mut filled = 0;
+    for character in text.bytes() {
+        let value = BASE64.iter().position(|c| *c == character).ok_or_else(wrong)?;
+        bits = bits << 6 | value as u32;
+        held += 6;
+        if held >= 8 && filled < 16 {
+            held -= 8;
+            bytes[filled] = (bits >> held) as u8;
+            filled += 1;
+        }
+    }
+    Ok(bytes)
 }
 
 /// One partition of one topic, by name. Shown as Kafka names its directory: `orders-2`.
@@ -201,12 +237,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn topic_ids_are_shown_as_kafka_shows_them_and_read_back() {
+    fn ids_print_as_kafka_prints_uuids_and_parse_back() {
         assert_eq!(TopicId::METADATA.to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
         let id = TopicId([0xfb, 0xff, 0xfe, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]);
         assert_eq!(id.to_string().parse::<TopicId>().unwrap(), id);
         assert!("short".parse::<TopicId>().is_err());
         assert!("AAAAAAAAAAAAAAAAAAAA*Q".parse::<TopicId>().is_err());
+    }
+
+    #[test]
+    fn reserved_directory_ids_are_those_of_kafka() {
+        assert_eq!(DirectoryId::UNASSIGNED.to_string(), "AAAAAAAAAAAAAAAAAAAAAA");
+        assert_eq!(DirectoryId::LOST.to_string(), "AAAAAAAAAAAAAAAAAAAAAQ");
+        assert!(DirectoryId(reserved(99)).is_reserved());
+        assert!(!DirectoryId(reserved(100)).is_reserved());
     }
 
     #[test]

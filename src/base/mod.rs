@@ -10,8 +10,8 @@ mod time;
 
 pub use flaws::{Flaw, Flaws};
 pub use ids::{
-    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch, ProducerId, TopicId,
-    TopicPartition,
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch,
+    ProducerId, TopicId, TopicPartition,
 };
 pub use nearest::nearest;
 pub use probe::{Probe, Request};

@@ -10,7 +10,7 @@ use super::context::Broker;
 use super::partition::Partition;
 use super::upkeep::{all, note, save_recovery_points};
 use crate::base::config::BrokerConfig;
-use crate::base::{Instant, Offset, TopicId, TopicPartition};
+use crate::base::{DirectoryId, Instant, Offset, TopicId, TopicPartition};
 use crate::io::{Disk, World};
 use crate::log::{LogError, Pace};
 
@@ -56,7 +56,7 @@ async fn expire_once<W: World>(broker: &Broker<W>) {
 
 /// Saves log starts that were moved by a deletion of records, for as long as the node lives.
 pub(crate) async fn checkpoint_log_starts<W: World>(broker: Arc<Broker<W>>) {
-    let mut saved: BTreeMap<TopicId, BTreeMap<TopicPartition, Offset>> = BTreeMap::new();
+    let mut saved: BTreeMap<DirectoryId, BTreeMap<TopicPartition, Offset>> = BTreeMap::new();
     loop {
         let interval = broker.config.log_flush_start_offset_checkpoint_interval;
         broker.world.sleep_until(broker.world.now() + interval).await;

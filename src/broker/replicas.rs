@@ -13,7 +13,7 @@ use super::dirs::assignments::Assignment;
 use super::dirs::{Dirs, Home};
 use super::partition::{IsrChange, Partition, is_expendable};
 use crate::base::config::TopicConfig;
-use crate::base::{BrokerId, Offset, Stream, TopicId, TopicPartition};
+use crate::base::{BrokerId, DirectoryId, Offset, Stream, TopicId, TopicPartition};
 use crate::controller::{Change, Image, PartitionState};
 use crate::io::{Disk, World};
 use crate::log::{Log, LogConfig, LogError, Recovery};
@@ -55,7 +55,7 @@ pub(crate) struct News {
 
 impl News {
     /// Tells the controller in which directory a replica is.
-    pub(crate) fn assign(&self, topic_id: TopicId, partition: i32, directory: TopicId) {
+    pub(crate) fn assign(&self, topic_id: TopicId, partition: i32, directory: DirectoryId) {
         // The receiver only ends with the node.
         let _ = self.assignments.send(Assignment { topic_id, partition, directory });
     }
@@ -192,7 +192,7 @@ impl<W: World> Replicas<W> {
         // stays there.
         let Some(partition) = partition else { return Ok(()) };
         let directory = partition.home().id();
-        if partition.comes_back(state) && state.directory_of(self.me) != directory.into() {
+        if partition.comes_back(state) && state.directory_of(self.me) != directory {
             self.news.assign(topic_id, index, directory);
         }
         self.spare(partition.home(), partition.assume(state, peers).await).map(drop)
@@ -220,12 +220,12 @@ impl<W: World> Replicas<W> {
         config: TopicConfig,
         told: &PartitionState,
     ) -> Result<Option<Arc<Partition<W>>>, LogError> {
-        let mut place: TopicId = told.directory_of(self.me).into();
+        let mut place = told.directory_of(self.me);
         let found = self.found.lock().remove(&name);
         let found = found.or_else(|| self.unusable.lock().remove(&name));
         let known = match found {
             Some(found) if found.topic_id.is_none_or(|id| id == topic_id) => {
-                let damaged = place == TopicId::LOST || found.damage.is_some();
+                let damaged = place == DirectoryId::LOST || found.damage.is_some();
                 match found.log {
                     // It stepped aside before the last restart, or recovery met what is no crash's
                     // doing: another has it all.
@@ -280,8 +280,8 @@ impl<W: World> Replicas<W> {
 
     /// A replica here can't be used: others have to do without it.
     fn lost(&self, topic_id: TopicId, partition: i32, told: &PartitionState) {
-        if told.directory_of(self.me) != TopicId::LOST.into() {
-            self.news.assign(topic_id, partition, TopicId::LOST);
+        if told.directory_of(self.me) != DirectoryId::LOST {
+            self.news.assign(topic_id, partition, DirectoryId::LOST);
         }
     }
 
@@ -334,7 +334,7 @@ impl<W: World> Replicas<W> {
         name: &TopicPartition,
         topic_id: TopicId,
         config: &TopicConfig,
-        told: TopicId,
+        told: DirectoryId,
     ) -> Result<Option<Created<W>>, LogError> {
         let mut hosted = BTreeMap::new();
         for partition in self.hosted.read().values() {

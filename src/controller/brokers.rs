@@ -7,10 +7,10 @@ use super::election::Cause;
 use super::image::Broker;
 use super::machine::{Controller, Decision};
 use super::record::{Endpoint, Feature, Record, RegisterBroker};
-use crate::base::{BrokerEpoch, BrokerId, Instant, Offset};
+use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Instant, Offset};
 use crate::wire::ErrorCode;
 use crate::wire::messages::broker_registration_request::{Feature as ToldFeature, Listener};
-use crate::wire::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse, Uuid};
+use crate::wire::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse};
 
 /// Most listeners, features or log directories that a broker may tell of.
 const MOST_LISTED: usize = 1000;
@@ -71,7 +71,7 @@ impl Controller {
             rack: request.rack.as_ref().map(ToString::to_string),
             fenced: true,
             in_controlled_shutdown: false,
-            log_dirs: request.log_dirs.clone(),
+            log_dirs: request.log_dirs.iter().map(|id| (*id).into()).collect(),
         };
         if let Some(known) = again {
             // The same start says more about itself; its answer may have been lost.
@@ -100,8 +100,8 @@ impl Controller {
         id: BrokerId,
         request: &BrokerRegistrationRequest,
     ) -> Result<(), ErrorCode> {
-        let dirs: BTreeSet<Uuid> = request.log_dirs.iter().copied().collect();
-        let reserved = dirs.iter().any(|dir| is_reserved(*dir));
+        let dirs: BTreeSet<DirectoryId> = request.log_dirs.iter().map(|id| (*id).into()).collect();
+        let reserved = dirs.iter().any(|dir| dir.is_reserved());
         let mut others = self.image.brokers().filter(|(other, _)| *other != id);
         let taken = others.any(|(_, other)| other.log_dirs.iter().any(|dir| dirs.contains(dir)));
         if reserved || taken || dirs.len() != request.log_dirs.len() {
@@ -129,11 +129,6 @@ impl Controller {
 /// `-1` included, means that it may have lost what it had not synced.
 fn is_clean(known: &Broker, request: &BrokerRegistrationRequest) -> bool {
     request.previous_broker_epoch == known.epoch.0
-}
-
-/// KIP-858 keeps the first hundred ids for purposes such as "lost" and "migrating".
-fn is_reserved(directory: Uuid) -> bool {
-    u128::from_be_bytes(directory.to_bytes()) < 100
 }
 
 /// What can't be a broker, or would not fit into a record.

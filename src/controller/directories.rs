@@ -7,12 +7,12 @@ use super::election::Cause;
 use super::machine::{Controller, Decision};
 use super::plan::Plan;
 use super::record::{PartitionChange, Record};
-use crate::base::{BrokerEpoch, BrokerId, TopicId};
+use crate::base::{BrokerEpoch, BrokerId, DirectoryId, TopicId};
 use crate::wire::ErrorCode;
 use crate::wire::messages::assign_replicas_to_dirs_response::{
     DirectoryData, PartitionData, TopicData,
 };
-use crate::wire::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, Uuid};
+use crate::wire::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse};
 
 impl Controller {
     /// Notes where a broker's replicas are. One that is in a directory which has failed already, or
@@ -38,11 +38,11 @@ impl Controller {
                 topic_result.topic_id = topic.topic_id;
                 for asked in &topic.partitions {
                     let replica = (topic.topic_id.into(), asked.partition_index);
-                    let taken = assign(&mut plan, id, replica, directory.id);
+                    let taken = assign(&mut plan, id, replica, directory.id.into());
                     let mut partition_result = PartitionData::default();
                     partition_result.partition_index = asked.partition_index;
                     match taken {
-                        Ok(is_news) => assigned.push((replica, directory.id, is_news)),
+                        Ok(is_news) => assigned.push((replica, directory.id.into(), is_news)),
                         Err(error) => partition_result.error_code = error.code(),
                     }
                     topic_result.partitions.push(partition_result);
@@ -58,7 +58,7 @@ impl Controller {
             let others = state.is_some_and(|state| state.isr.iter().any(|other| *other != id));
             // What a damaged log lacks is not known here: while others are in sync, it is not
             // eligible either, or it would be waited for.
-            let lost = (directory == Uuid::from(TopicId::LOST) && others).then_some(id);
+            let lost = (directory == DirectoryId::LOST && others).then_some(id);
             let cause = match here {
                 true if leaderless => Cause::default(),
                 true => continue,
@@ -68,7 +68,7 @@ impl Controller {
             plan.reelect_one(&self.settings.topic_defaults, cause, topic, index);
             let after = plan.image().partition(topic, index).map(|s| (s.leader, s.leader_epoch));
             if is_news
-                && directory == Uuid::from(TopicId::LOST)
+                && directory == DirectoryId::LOST
                 && before == after
                 && let Some((leader @ Some(_), _)) = after
             {
@@ -91,7 +91,7 @@ fn assign(
     plan: &mut Plan,
     broker: BrokerId,
     (topic, index): (TopicId, i32),
-    directory: Uuid,
+    directory: DirectoryId,
 ) -> Result<bool, ErrorCode> {
     plan.image().topic_by_id(topic).ok_or(ErrorCode::UnknownTopicId)?;
     let state = plan.image().partition(topic, index);
@@ -102,7 +102,7 @@ fn assign(
         return Ok(false);
     }
     let mut directories = state.directories.clone();
-    directories.resize(state.replicas.len(), Uuid::ZERO);
+    directories.resize(state.replicas.len(), DirectoryId::UNASSIGNED);
     directories[place] = directory;
     plan.push(Record::PartitionChange(PartitionChange {
         topic,

@@ -7,8 +7,8 @@ use super::image::Broker;
 use super::machine::{Controller, Decision};
 use super::plan::Plan;
 use super::record::{BrokerChange, Record};
-use crate::base::{BrokerEpoch, BrokerId, Instant, Offset};
-use crate::wire::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse, Uuid};
+use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Instant, Offset};
+use crate::wire::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 
 /// What a heartbeat leaves behind. Not in the log: a broker is heard of too often for that.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,8 @@ impl Controller {
         if before != after {
             self.move_to(&mut plan, id, epoch, after);
         }
-        self.lose_directories(&mut plan, id, &request.offline_log_dirs);
+        let offline: Vec<_> = request.offline_log_dirs.iter().map(|id| (*id).into()).collect();
+        self.lose_directories(&mut plan, id, &offline);
         response.is_caught_up = caught_up;
         response.is_fenced = matches!(after, Standing::Fenced | Standing::Gone);
         response.should_shut_down = after == Standing::Gone;
@@ -185,9 +186,9 @@ impl Controller {
 
     /// KIP-858: what is in a failed log directory can neither lead nor be in sync, though its
     /// broker sends heartbeats all the same.
-    fn lose_directories(&self, plan: &mut Plan, id: BrokerId, offline: &[Uuid]) {
+    fn lose_directories(&self, plan: &mut Plan, id: BrokerId, offline: &[DirectoryId]) {
         let Some(broker) = plan.image().broker(id) else { return };
-        let (lost, left): (Vec<Uuid>, Vec<Uuid>) =
+        let (lost, left): (Vec<_>, Vec<_>) =
             broker.log_dirs.iter().partition(|dir| offline.contains(dir));
         // A broker without any directory left stops by itself.
         if lost.is_empty() || left.is_empty() {

@@ -13,7 +13,9 @@ use super::placement::Placer;
 use super::plan::Plan;
 use super::record::{ConfigRecord, PartitionRecord, Record, TopicRecord};
 use crate::base::config::{Config, TopicConfig};
-use crate::base::{BrokerId, Instant, LeaderEpoch, PartitionEpoch, TopicId, TopicPartition};
+use crate::base::{
+    BrokerId, DirectoryId, Instant, LeaderEpoch, PartitionEpoch, TopicId, TopicPartition,
+};
 use crate::wire::ErrorCode;
 use crate::wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use crate::wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
@@ -404,7 +406,7 @@ fn new_partition(
     // KIP-858: with one directory there is no choice.
     let directory = |id: &BrokerId| match image.broker(*id).map(|broker| &broker.log_dirs[..]) {
         Some([only]) => *only,
-        _ => Uuid::ZERO,
+        _ => DirectoryId::UNASSIGNED,
     };
     PartitionRecord {
         partition,

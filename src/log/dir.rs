@@ -11,7 +11,9 @@ use super::checkpoint::{self, Saver, read_offsets};
 use super::meta::{self, Meta};
 use super::names::PARTITION_METADATA;
 use super::{DirError, LogError, RecoveryMark};
-use crate::base::{BrokerEpoch, BrokerId, Flaw, Flaws, Offset, TopicId, TopicPartition};
+use crate::base::{
+    BrokerEpoch, BrokerId, DirectoryId, Flaw, Flaws, Offset, TopicId, TopicPartition,
+};
 use crate::io::Disk;
 
 const META: &str = "meta.properties";
@@ -38,7 +40,7 @@ pub struct Identity {
     /// The cluster id of a directory that is new, when none is given.
     pub fresh_cluster: TopicId,
     /// The directory's own id, when it is new.
-    pub fresh_directory: TopicId,
+    pub fresh_directory: DirectoryId,
     /// Fixes that are switched off.
     pub flaws: Flaws,
 }
@@ -172,7 +174,7 @@ impl<D: Disk> LogDir<D> {
     }
 
     /// `directory.id`.
-    pub fn id(&self) -> TopicId {
+    pub fn id(&self) -> DirectoryId {
         self.shared.meta.directory
     }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::{DirError, Identity, LogError, checkpoint};
 use crate::base::config::parse_properties;
-use crate::base::{BrokerId, TopicId};
+use crate::base::{BrokerId, DirectoryId, TopicId};
 use crate::io::Disk;
 
 /// The only version since KRaft.
@@ -15,7 +15,7 @@ const VERSION: &str = "1";
 pub(crate) struct Meta {
     pub(crate) cluster: String,
     pub(crate) node: BrokerId,
-    pub(crate) directory: TopicId,
+    pub(crate) directory: DirectoryId,
 }
 
 impl Meta {
@@ -102,7 +102,7 @@ mod tests {
     use crate::io::real::RealDisk;
 
     fn meta() -> Meta {
-        let directory = TopicId([7; 16]);
+        let directory = DirectoryId([7; 16]);
         Meta { cluster: "MkU3OEVBNTcwNTJENDM2Qk".to_owned(), node: BrokerId(3), directory }
     }
 
@@ -127,7 +127,7 @@ mod tests {
             node: BrokerId(node),
             cluster: cluster.map(str::to_owned),
             fresh_cluster: TopicId::ZERO,
-            fresh_directory: TopicId::ZERO,
+            fresh_directory: DirectoryId::UNASSIGNED,
             flaws: crate::base::Flaws::default(),
         };
         let check = |identity| meta().check(Path::new("/d/meta.properties"), &identity);

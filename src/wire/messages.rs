@@ -9,11 +9,23 @@ pub use kafka_wire_core::{
     KafkaEncode, StrBytes, TaggedField, TaggedFields, Uuid, VersionRange,
 };
 
-use crate::base::TopicId;
+use crate::base::{DirectoryId, TopicId};
 
 impl From<TopicId> for Uuid {
     fn from(id: TopicId) -> Self {
         Self::from_bytes(id.0)
+    }
+}
+
+impl From<DirectoryId> for Uuid {
+    fn from(id: DirectoryId) -> Self {
+        Self::from_bytes(id.0)
+    }
+}
+
+impl From<Uuid> for DirectoryId {
+    fn from(id: Uuid) -> Self {
+        Self(id.to_bytes())
     }
 }
 

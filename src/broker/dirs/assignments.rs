@@ -7,16 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::base::TopicId;
+use crate::base::{DirectoryId, TopicId};
 use crate::broker::context::Broker;
 use crate::io::World;
 use crate::wire::ErrorCode;
 use crate::wire::messages::assign_replicas_to_dirs_request::{
     DirectoryData, PartitionData, TopicData,
 };
-use crate::wire::messages::{
-    AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, Uuid, message,
-};
+use crate::wire::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse, message};
 
 /// Most replicas in one request. Source: Kafka's `AssignmentsManager.MAX_ASSIGNMENTS_PER_REQUEST`.
 const MOST_AT_ONCE: usize = 2250;
@@ -29,10 +27,10 @@ pub(crate) struct Assignment {
     pub(crate) topic_id: TopicId,
     pub(crate) partition: i32,
     /// Where it is.
-    pub(crate) directory: TopicId,
+    pub(crate) directory: DirectoryId,
 }
 
-type Waiting = BTreeMap<(TopicId, i32), TopicId>;
+type Waiting = BTreeMap<(TopicId, i32), DirectoryId>;
 
 /// Sends assignments for as long as the node lives, one request at a time, each until the
 /// controller has taken it.
@@ -53,7 +51,7 @@ pub(crate) async fn run<W: World>(
         let image = broker.image();
         waiting.retain(|(topic, partition), directory| {
             let state = image.partition(*topic, *partition);
-            state.is_some_and(|state| state.directory_of(broker.me) != Uuid::from(*directory))
+            state.is_some_and(|state| state.directory_of(broker.me) != *directory)
         });
         if waiting.is_empty() {
             continue;
@@ -80,7 +78,7 @@ pub(crate) async fn run<W: World>(
 }
 
 fn request<W: World>(broker: &Broker<W>, asked: &Waiting) -> AssignReplicasToDirsRequest {
-    let mut by_directory: BTreeMap<TopicId, BTreeMap<TopicId, Vec<i32>>> = BTreeMap::new();
+    let mut by_directory: BTreeMap<DirectoryId, BTreeMap<TopicId, Vec<i32>>> = BTreeMap::new();
     for ((topic, partition), directory) in asked {
         let topics = by_directory.entry(*directory).or_default();
         topics.entry(*topic).or_default().push(*partition);

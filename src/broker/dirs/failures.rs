@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
-use crate::base::{Flaw, TopicId};
+use crate::base::{DirectoryId, Flaw};
 use crate::broker::context::Broker;
 use crate::io::World;
 
@@ -14,7 +14,7 @@ use crate::io::World;
 /// node lives.
 pub(crate) async fn run<W: World>(
     broker: Arc<Broker<W>>,
-    mut failures: mpsc::UnboundedReceiver<TopicId>,
+    mut failures: mpsc::UnboundedReceiver<DirectoryId>,
 ) {
     while let Some(id) = failures.recv().await {
         if !broker.replicas.dirs().can_go_on(id) {
@@ -33,7 +33,7 @@ pub(crate) async fn run<W: World>(
 }
 
 /// A broker that can't tell its controller leads what it can't serve: it had better end.
-async fn give_up<W: World>(broker: Arc<Broker<W>>, id: TopicId) {
+async fn give_up<W: World>(broker: Arc<Broker<W>>, id: DirectoryId) {
     let patience = broker.config.log_dir_failure_timeout;
     broker.world.sleep_until(broker.world.now() + patience).await;
     let mut dirs = broker.replicas.dirs().of_replicas();
@@ -44,7 +44,7 @@ async fn give_up<W: World>(broker: Arc<Broker<W>>, id: TopicId) {
 }
 
 /// The failed directories that a heartbeat names.
-pub(crate) fn to_report<W: World>(broker: &Broker<W>) -> Vec<TopicId> {
+pub(crate) fn to_report<W: World>(broker: &Broker<W>) -> Vec<DirectoryId> {
     let failed = broker.replicas.dirs().failed_ids();
     if broker.config.flaws.has(Flaw::DeadDirectoryStaysLeader) {
         reported(broker, &failed);
@@ -54,7 +54,7 @@ pub(crate) fn to_report<W: World>(broker: &Broker<W>) -> Vec<TopicId> {
 }
 
 /// The controller has answered a heartbeat that named these.
-pub(crate) fn reported<W: World>(broker: &Broker<W>, ids: &[TopicId]) {
+pub(crate) fn reported<W: World>(broker: &Broker<W>, ids: &[DirectoryId]) {
     for home in broker.replicas.dirs().of_replicas().filter(|home| ids.contains(&home.id())) {
         home.reported.store(true, Ordering::Release);
     }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, mpsc};
 
-use crate::base::TopicId;
+use crate::base::DirectoryId;
 use crate::io::Disk;
 use crate::log::{LogDir, LogError};
 
@@ -29,12 +29,12 @@ pub(crate) struct Home<D: Disk> {
     offline: AtomicBool,
     /// The controller knows that it has failed.
     reported: AtomicBool,
-    failures: mpsc::UnboundedSender<TopicId>,
+    failures: mpsc::UnboundedSender<DirectoryId>,
 }
 
 impl<D: Disk> Home<D> {
     /// `directory.id`.
-    pub(crate) fn id(&self) -> TopicId {
+    pub(crate) fn id(&self) -> DirectoryId {
         self.dir.id()
     }
 
@@ -61,7 +61,7 @@ impl<D: Disk> Home<D> {
 pub(crate) struct Dirs<D: Disk> {
     homes: Vec<Arc<Home<D>>>,
     /// Without this one a broker can't go on.
-    metadata: TopicId,
+    metadata: DirectoryId,
     /// Some of those that are configured could not be opened.
     incomplete: bool,
     /// Rung when the broker can't go on.
@@ -73,9 +73,9 @@ impl<D: Disk> Dirs<D> {
     /// told to the receiver.
     pub(crate) fn new(
         dirs: impl IntoIterator<Item = (LogDir<D>, bool)>,
-        metadata: TopicId,
+        metadata: DirectoryId,
         incomplete: bool,
-    ) -> (Self, mpsc::UnboundedReceiver<TopicId>) {
+    ) -> (Self, mpsc::UnboundedReceiver<DirectoryId>) {
         let (failures, failed) = mpsc::unbounded_channel();
         let homes = dirs.into_iter().map(|(dir, holds_replicas)| {
             let (offline, reported) = (AtomicBool::new(false), AtomicBool::new(false));
@@ -95,14 +95,14 @@ impl<D: Disk> Dirs<D> {
     }
 
     /// Ids of those that work, as a registration tells them: in order.
-    pub(crate) fn online_ids(&self) -> Vec<TopicId> {
+    pub(crate) fn online_ids(&self) -> Vec<DirectoryId> {
         let mut ids: Vec<_> = self.online().map(|home| home.id()).collect();
         ids.sort_unstable();
         ids
     }
 
     /// Ids of those that have failed since the start.
-    pub(crate) fn failed_ids(&self) -> Vec<TopicId> {
+    pub(crate) fn failed_ids(&self) -> Vec<DirectoryId> {
         self.of_replicas().filter(|home| !home.is_online()).map(|home| home.id()).collect()
     }
 
@@ -118,14 +118,14 @@ impl<D: Disk> Dirs<D> {
     /// Source: Kafka's `LogManager.nextLogDirs` and `getOrCreateLog`.
     pub(crate) fn choose(
         &self,
-        told: TopicId,
-        hosted: &BTreeMap<TopicId, usize>,
+        told: DirectoryId,
+        hosted: &BTreeMap<DirectoryId, usize>,
     ) -> Option<&Arc<Home<D>>> {
         if let Some(home) = self.online().find(|home| home.id() == told) {
             return Some(home);
         }
         let complete = !self.incomplete && self.of_replicas().all(|home| home.is_online());
-        if told != TopicId::ZERO && !complete {
+        if told != DirectoryId::UNASSIGNED && !complete {
             return None;
         }
         let count = |home: &&Arc<Home<D>>| hosted.get(&home.id()).copied().unwrap_or(0);
@@ -133,7 +133,7 @@ impl<D: Disk> Dirs<D> {
     }
 
     /// One has failed: whether the broker can go on without it.
-    fn can_go_on(&self, failed: TopicId) -> bool {
+    fn can_go_on(&self, failed: DirectoryId) -> bool {
         failed != self.metadata && self.online().next().is_some()
     }
 }
@@ -151,8 +151,8 @@ mod tests {
         let identity = Identity {
             node: BrokerId(1),
             cluster: Some("c".into()),
-            fresh_cluster: TopicId::ZERO,
-            fresh_directory: TopicId([id; 16]),
+            fresh_cluster: crate::base::TopicId::ZERO,
+            fresh_directory: DirectoryId([id; 16]),
             flaws: Flaws::default(),
         };
         LogDir::open(RealDisk, path.join(id.to_string()), identity).await.unwrap().0
@@ -164,7 +164,7 @@ mod tests {
         for id in 1..=3 {
             dirs.push((open(place.path(), id).await, true));
         }
-        (place, Dirs::new(dirs, TopicId([1; 16]), incomplete).0)
+        (place, Dirs::new(dirs, DirectoryId([1; 16]), incomplete).0)
     }
 
     fn eio() -> LogError {
@@ -178,9 +178,9 @@ mod tests {
     #[tokio::test]
     async fn a_new_replica_goes_where_the_fewest_are_unless_it_has_a_place() {
         let (_place, dirs) = three(false).await;
-        let hosted = BTreeMap::from([(TopicId([1; 16]), 2), (TopicId([2; 16]), 1)]);
+        let hosted = BTreeMap::from([(DirectoryId([1; 16]), 2), (DirectoryId([2; 16]), 1)]);
         let chosen =
-            |told: u8| dirs.choose(TopicId([told; 16]), &hosted).map(|home| home.id().0[0]);
+            |told: u8| dirs.choose(DirectoryId([told; 16]), &hosted).map(|home| home.id().0[0]);
         assert_eq!(chosen(0), Some(3));
         assert_eq!(chosen(1), Some(1), "as the metadata says");
         assert_eq!(chosen(9), Some(3), "its directory is gone for good: it begins anew");
@@ -188,23 +188,23 @@ mod tests {
         assert_eq!(chosen(0), Some(2));
         assert_eq!(chosen(3), None, "it is in a directory that has failed");
         assert_eq!(chosen(9), None, "perhaps it is there");
-        assert_eq!(dirs.online_ids(), [TopicId([1; 16]), TopicId([2; 16])]);
-        assert_eq!(dirs.failed_ids(), [TopicId([3; 16])]);
+        assert_eq!(dirs.online_ids(), [DirectoryId([1; 16]), DirectoryId([2; 16])]);
+        assert_eq!(dirs.failed_ids(), [DirectoryId([3; 16])]);
     }
 
     #[tokio::test]
     async fn a_replica_may_be_in_a_directory_that_could_not_be_opened() {
         let (_place, dirs) = three(true).await;
-        assert!(dirs.choose(TopicId([9; 16]), &BTreeMap::new()).is_none());
-        assert!(dirs.choose(TopicId::ZERO, &BTreeMap::new()).is_some());
+        assert!(dirs.choose(DirectoryId([9; 16]), &BTreeMap::new()).is_none());
+        assert!(dirs.choose(DirectoryId::UNASSIGNED, &BTreeMap::new()).is_some());
     }
 
     #[tokio::test]
     async fn only_the_metadata_directory_and_the_last_one_end_the_broker() {
         let (_place, dirs) = three(false).await;
-        assert!(!dirs.can_go_on(TopicId([1; 16])));
+        assert!(!dirs.can_go_on(DirectoryId([1; 16])));
         assert!(dirs.homes[2].failed(&eio()));
-        assert!(dirs.can_go_on(TopicId([3; 16])));
+        assert!(dirs.can_go_on(DirectoryId([3; 16])));
         let full = LogError::Io {
             action: "append to",
             path: "/x".into(),
@@ -213,6 +213,6 @@ mod tests {
         assert!(!dirs.homes[1].failed(&full) && dirs.homes[1].is_online());
         dirs.homes[0].failed(&eio());
         dirs.homes[1].failed(&eio());
-        assert!(!dirs.can_go_on(TopicId([2; 16])));
+        assert!(!dirs.can_go_on(DirectoryId([2; 16])));
     }
 }

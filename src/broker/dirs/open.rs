@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rand_chacha::rand_core::Rng;
 
 use crate::base::config::BrokerConfig;
-use crate::base::{BrokerEpoch, BrokerId, Stream, TopicId};
+use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Stream, TopicId};
 use crate::broker::error::NodeError;
 use crate::io::{Disk, World};
 use crate::log::{DirError, Found, Identity, LogDir, LogError};
@@ -67,18 +67,18 @@ pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>
     let mut fresh = || {
         let mut id = [0; 16];
         random.fill_bytes(&mut id);
-        TopicId(id)
+        id
     };
     let mut identity = Identity {
         node: BrokerId(config.node_id),
         cluster,
-        fresh_cluster: fresh(),
-        fresh_directory: TopicId::ZERO,
+        fresh_cluster: TopicId(fresh()),
+        fresh_directory: DirectoryId::UNASSIGNED,
         flaws: config.flaws,
     };
     let (mut opened, mut failure) = (Vec::new(), None);
     for index in order {
-        identity.fresh_directory = fresh();
+        identity.fresh_directory = DirectoryId(fresh());
         let path = paths[index].clone();
         match LogDir::open(disk.clone(), path, identity.clone()).await {
             Ok((dir, found)) => {

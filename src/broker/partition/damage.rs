@@ -11,7 +11,7 @@
 //! at the batch (`check.crcs`), and leadership stays where it is until an operator moves it.
 
 use super::{Partition, Role, State};
-use crate::base::{BrokerId, LeaderEpoch, Probe, TopicId, TopicPartition};
+use crate::base::{BrokerId, DirectoryId, LeaderEpoch, Probe, TopicPartition};
 use crate::controller::PartitionState;
 use crate::io::World;
 use crate::log::LogError;
@@ -73,7 +73,7 @@ impl<W: World> Partition<W> {
         tracing::error!(partition = %self.name, "a damaged replica steps aside");
         damage.aside_since = Some(state.leader_epoch);
         state.nobody_waits();
-        self.news.assign(self.topic_id, self.name.partition, TopicId::LOST);
+        self.news.assign(self.topic_id, self.name.partition, DirectoryId::LOST);
     }
 
     /// What a reader is told that asked for what is damaged.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::record::{Endpoint, Feature};
 use crate::base::config::{BrokerConfig, Config, TopicConfig};
 use crate::base::{
-    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, ProducerId, TopicId,
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch, ProducerId, TopicId,
 };
 use crate::io::Address;
 use crate::wire::messages::Uuid;
@@ -36,7 +36,7 @@ pub struct Broker {
     /// It has asked to leave: the offset of the record that says so.
     pub shutting_down: Option<Offset>,
     /// Its usable log directories.
-    pub log_dirs: Vec<Uuid>,
+    pub log_dirs: Vec<DirectoryId>,
     /// Offset of its registration: once it has read that far, it may be unfenced.
     pub registered_at: Offset,
 }
@@ -49,8 +49,10 @@ impl Broker {
 
     /// Whether a copy in this log directory is usable. Where the directory is not known it is
     /// taken to be (KIP-858).
-    pub fn has_directory(&self, directory: Uuid) -> bool {
-        directory == Uuid::ZERO || self.log_dirs.is_empty() || self.log_dirs.contains(&directory)
+    pub fn has_directory(&self, directory: DirectoryId) -> bool {
+        directory == DirectoryId::UNASSIGNED
+            || self.log_dirs.is_empty()
+            || self.log_dirs.contains(&directory)
     }
 }
 
@@ -71,7 +73,7 @@ pub struct PartitionState {
     /// Who has a copy, the preferred leader first.
     pub replicas: Vec<BrokerId>,
     /// Log directory of each replica, zero where it is not known.
-    pub directories: Vec<Uuid>,
+    pub directories: Vec<DirectoryId>,
     /// Who is in sync. Keeps its last member when that one goes; empty only when its last member
     /// came back without what it had not synced (KIP-966).
     pub isr: Vec<BrokerId>,
@@ -96,9 +98,9 @@ impl PartitionState {
     }
 
     /// The log directory of a replica; zero where it is not known.
-    pub fn directory_of(&self, broker: BrokerId) -> Uuid {
+    pub fn directory_of(&self, broker: BrokerId) -> DirectoryId {
         let at = self.replicas.iter().position(|replica| *replica == broker);
-        at.and_then(|at| self.directories.get(at)).copied().unwrap_or(Uuid::ZERO)
+        at.and_then(|at| self.directories.get(at)).copied().unwrap_or(DirectoryId::UNASSIGNED)
     }
 }
 

@@ -233,7 +233,7 @@ impl RegisterBroker {
             .maybe_string(self.rack.as_deref())
             .bool(self.fenced)
             .bool(self.in_controlled_shutdown)
-            .tag(0, unless_empty(&self.log_dirs), Writer::uuids)
+            .tag(0, unless_empty(&self.log_dirs), Writer::directories)
     }
 
     fn read(input: &mut Reader, version: u32) -> Read<Self> {
@@ -266,7 +266,7 @@ impl RegisterBroker {
             in_controlled_shutdown: version >= 1 && input.bool()?,
             log_dirs: Vec::new(),
         };
-        record.log_dirs = input.end()?.get(0, Reader::uuids)?.unwrap_or_default();
+        record.log_dirs = input.end()?.get(0, Reader::directories)?.unwrap_or_default();
         Ok(record)
     }
 }
@@ -282,7 +282,7 @@ impl PartitionRecord {
             .i32(self.leader.unwrap_or(BrokerId::NONE).0)
             .i32(self.leader_epoch.0)
             .i32(self.partition_epoch.0)
-            .uuids(&self.directories)
+            .directories(&self.directories)
             .tag(0, self.recovering.then_some(1), Writer::i8)
             .tag(1, unless_empty(&self.elr), Writer::brokers)
             .tag(2, unless_empty(&self.last_known_elr), Writer::brokers)
@@ -300,7 +300,7 @@ impl PartitionRecord {
             recovering: false,
             leader_epoch: LeaderEpoch(input.i32()?),
             partition_epoch: PartitionEpoch(input.i32()?),
-            directories: if version >= 1 { input.uuids()? } else { Vec::new() },
+            directories: if version >= 1 { input.directories()? } else { Vec::new() },
             elr: Vec::new(),
             last_known_elr: Vec::new(),
         };
@@ -325,7 +325,7 @@ impl PartitionChange {
             .tag(5, self.recovering.map(i8::from), Writer::i8)
             .tag(6, self.elr.as_deref(), Writer::brokers)
             .tag(7, self.last_known_elr.as_deref(), Writer::brokers)
-            .tag(8, self.directories.as_deref(), Writer::uuids)
+            .tag(8, self.directories.as_deref(), Writer::directories)
     }
 
     fn read(input: &mut Reader) -> Read<Self> {
@@ -345,7 +345,7 @@ impl PartitionChange {
             recovering: recovery.map(|state| state == 1),
             elr: brokers(6)?,
             last_known_elr: brokers(7)?,
-            directories: tags.get(8, Reader::maybe_uuids)?.flatten(),
+            directories: tags.get(8, Reader::maybe_directories)?.flatten(),
         })
     }
 }
@@ -357,7 +357,7 @@ impl BrokerChange {
             .i64(self.epoch.0)
             .tag(0, fencing, Writer::i8)
             .tag(1, self.in_controlled_shutdown.then_some(1), Writer::i8)
-            .tag(2, self.log_dirs.as_deref().and_then(unless_empty), Writer::uuids)
+            .tag(2, self.log_dirs.as_deref().and_then(unless_empty), Writer::directories)
     }
 
     fn read(input: &mut Reader) -> Read<Self> {
@@ -365,7 +365,7 @@ impl BrokerChange {
         let tags = input.end()?;
         record.fenced = tags.get(0, Reader::i8)?.filter(|state| *state != 0).map(|state| state > 0);
         record.in_controlled_shutdown = tags.get(1, Reader::i8)?.unwrap_or(0) == 1;
-        record.log_dirs = tags.get(2, Reader::uuids)?.filter(|dirs| !dirs.is_empty());
+        record.log_dirs = tags.get(2, Reader::directories)?.filter(|dirs| !dirs.is_empty());
         Ok(record)
     }
 }

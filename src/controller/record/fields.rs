@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use crate::base::BrokerId;
+use crate::base::{BrokerId, DirectoryId};
 use crate::wire::messages::{DecodeError, DecodeLimits, Decoder, TaggedFields, Uuid};
 
 /// Most elements of one array. Kafka bounds one operation to 10,000 records; an array is smaller.
@@ -84,9 +84,9 @@ impl Writer {
         })
     }
 
-    pub(super) fn uuids(&mut self, value: &[Uuid]) -> &mut Self {
+    pub(super) fn directories(&mut self, value: &[DirectoryId]) -> &mut Self {
         self.array(value, |w, id| {
-            w.uuid(id.as_bytes());
+            w.uuid(&id.0);
         })
     }
 
@@ -180,6 +180,10 @@ impl Reader {
         self.input.read_uuid()
     }
 
+    fn directory(&mut self) -> Read<DirectoryId> {
+        self.uuid().map(DirectoryId::from)
+    }
+
     pub(super) fn string(&mut self) -> Read<String> {
         Ok(self.input.read_compact_string()?.into_string())
     }
@@ -198,12 +202,12 @@ impl Reader {
         self.maybe_array(|r| Ok(BrokerId(r.i32()?)))
     }
 
-    pub(super) fn uuids(&mut self) -> Read<Vec<Uuid>> {
-        self.array(Self::uuid)
+    pub(super) fn directories(&mut self) -> Read<Vec<DirectoryId>> {
+        self.array(Self::directory)
     }
 
-    pub(super) fn maybe_uuids(&mut self) -> Read<Option<Vec<Uuid>>> {
-        self.maybe_array(Self::uuid)
+    pub(super) fn maybe_directories(&mut self) -> Read<Option<Vec<DirectoryId>>> {
+        self.maybe_array(Self::directory)
     }
 
     pub(super) fn array<T>(&mut self, read: impl Fn(&mut Self) -> Read<T>) -> Read<Vec<T>> {

@@ -8,7 +8,9 @@ mod fields;
 
 pub use codec::RecordError;
 
-use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId};
+use crate::base::{
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId,
+};
 use crate::wire::messages::Uuid;
 
 /// One committed fact about the cluster.
@@ -66,7 +68,7 @@ pub struct RegisterBroker {
     /// It has asked to leave.
     pub in_controlled_shutdown: bool,
     /// Its usable log directories (KIP-858).
-    pub log_dirs: Vec<Uuid>,
+    pub log_dirs: Vec<DirectoryId>,
 }
 
 /// Where a broker is reached.
@@ -126,7 +128,7 @@ pub struct PartitionRecord {
     /// Counts changes.
     pub partition_epoch: PartitionEpoch,
     /// Log directory of each replica, in the order of `replicas`; zero where it is not known.
-    pub directories: Vec<Uuid>,
+    pub directories: Vec<DirectoryId>,
     /// Eligible leader replicas: not in sync, yet known to hold all that is committed (KIP-966).
     pub elr: Vec<BrokerId>,
     /// The last leader, while there is none (KIP-966).
@@ -153,7 +155,7 @@ pub struct PartitionChange {
     /// `true` in the record of an unclean election, `false` once its leader has recovered.
     pub recovering: Option<bool>,
     /// Log directory of each replica.
-    pub directories: Option<Vec<Uuid>>,
+    pub directories: Option<Vec<DirectoryId>>,
     /// Eligible leader replicas.
     pub elr: Option<Vec<BrokerId>>,
     /// The last leader, while there is none.
@@ -221,7 +223,7 @@ pub struct BrokerChange {
     /// It has asked to leave.
     pub in_controlled_shutdown: bool,
     /// The log directories that are left, if some are lost.
-    pub log_dirs: Option<Vec<Uuid>>,
+    pub log_dirs: Option<Vec<DirectoryId>>,
 }
 
 impl BrokerChange {

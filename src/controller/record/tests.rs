@@ -9,8 +9,8 @@ use super::*;
 
 const T: TopicId = TopicId([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
 
-fn directory() -> Uuid {
-    Uuid::from_bytes(std::array::from_fn(|at| 17 + at as u8))
+fn directory() -> DirectoryId {
+    DirectoryId(std::array::from_fn(|at| 17 + at as u8))
 }
 
 fn ids(ids: &[i32]) -> Vec<BrokerId> {
@@ -53,7 +53,7 @@ fn partition() -> PartitionRecord {
         recovering: true,
         leader_epoch: LeaderEpoch(5),
         partition_epoch: PartitionEpoch(9),
-        directories: vec![directory(), directory(), Uuid::ZERO],
+        directories: vec![directory(), directory(), DirectoryId::UNASSIGNED],
         elr: ids(&[2]),
         last_known_elr: ids(&[3]),
     }
@@ -191,8 +191,8 @@ fn brokers() -> impl Strategy<Value = Vec<BrokerId>> {
     proptest::collection::vec(any::<i32>().prop_map(BrokerId), 0..200)
 }
 
-fn uuids() -> impl Strategy<Value = Vec<Uuid>> {
-    proptest::collection::vec(any::<[u8; 16]>().prop_map(Uuid::from_bytes), 0..20)
+fn uuids() -> impl Strategy<Value = Vec<DirectoryId>> {
+    proptest::collection::vec(any::<[u8; 16]>().prop_map(DirectoryId), 0..20)
 }
 
 fn maybe<S: Strategy>(strategy: S) -> impl Strategy<Value = Option<S::Value>> {

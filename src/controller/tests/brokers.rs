@@ -66,11 +66,11 @@ fn a_registration_that_can_not_be_is_refused() {
     let mut deaf = good.clone();
     deaf.listeners.clear();
     let mut twice = good.clone();
-    twice.log_dirs.push(directory(1));
+    twice.log_dirs.push(directory(1).into());
     let mut taken = good.clone();
-    taken.log_dirs = vec![directory(2)];
+    taken.log_dirs = vec![directory(2).into()];
     let mut reserved = good.clone();
-    reserved.log_dirs = vec![Uuid::from_bytes(1u128.to_be_bytes())];
+    reserved.log_dirs = vec![DirectoryId::LOST.into()];
     let mut long = good.clone();
     long.listeners[0].host = "h".repeat(5000).into();
     for bad in [nameless, deaf, twice, taken, reserved, long] {
@@ -203,7 +203,7 @@ fn who_shuts_down_leaves_the_isr_even_if_nobody_can_take_over() {
 fn a_lost_log_directory_costs_what_is_in_it_though_heartbeats_go_on() {
     let mut cluster = Cluster::of(&[2]);
     let mut request = cluster.registration(1, BrokerEpoch::NONE);
-    request.log_dirs.push(directory(11));
+    request.log_dirs.push(directory(11).into());
     cluster.register(&request).unwrap();
     cluster.heartbeat(1);
     let id = cluster.topic(&[1, 2], &[]);
@@ -214,10 +214,10 @@ fn a_lost_log_directory_costs_what_is_in_it_though_heartbeats_go_on() {
     };
     cluster.commit(Decision { records: vec![Record::PartitionChange(change)], response: () });
     let mut beat = cluster.request(1);
-    beat.offline_log_dirs = vec![directory(1)];
+    beat.offline_log_dirs = vec![directory(1).into()];
     cluster.beat(&beat);
     assert_eq!(cluster.leader(), Some(1), "another directory");
-    beat.offline_log_dirs = vec![directory(11)];
+    beat.offline_log_dirs = vec![directory(11).into()];
     assert_eq!(cluster.beat(&beat).error_code, 0);
     assert_eq!(cluster.leader(), Some(1), "the last directory: the broker stops by itself");
 }
@@ -226,7 +226,7 @@ fn a_lost_log_directory_costs_what_is_in_it_though_heartbeats_go_on() {
 fn a_partition_in_a_lost_log_directory_gets_another_leader() {
     let mut cluster = Cluster::of(&[2]);
     let mut request = cluster.registration(1, BrokerEpoch::NONE);
-    request.log_dirs = vec![directory(11)];
+    request.log_dirs = vec![directory(11).into()];
     cluster.register(&request).unwrap();
     cluster.heartbeat(1);
     cluster.topic(&[1, 2], &[]);
@@ -237,21 +237,21 @@ fn a_partition_in_a_lost_log_directory_gets_another_leader() {
     };
     cluster.commit(Decision { records: vec![Record::BrokerChange(change)], response: () });
     let mut beat = cluster.request(1);
-    beat.offline_log_dirs = vec![directory(11)];
+    beat.offline_log_dirs = vec![directory(11).into()];
     cluster.beat(&beat);
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
     assert!(cluster.image().is_alive(BrokerId(1)));
 }
 
 /// Broker 1 says that its replica of partition 0 of `t` is in this directory.
-fn assign(cluster: &mut Cluster, topic: TopicId, dir: Uuid) -> (i16, i16) {
+fn assign(cluster: &mut Cluster, topic: TopicId, dir: DirectoryId) -> (i16, i16) {
     let mut partition = assign_replicas_to_dirs_request::PartitionData::default();
     partition.partition_index = 0;
     let mut topic_data = assign_replicas_to_dirs_request::TopicData::default();
     topic_data.topic_id = topic.into();
     topic_data.partitions = vec![partition];
     let mut asked = assign_replicas_to_dirs_request::DirectoryData::default();
-    asked.id = dir;
+    asked.id = dir.into();
     asked.topics = vec![topic_data];
     let mut request = AssignReplicasToDirsRequest::default();
     request.broker_id = 1;
@@ -267,13 +267,13 @@ fn assign(cluster: &mut Cluster, topic: TopicId, dir: Uuid) -> (i16, i16) {
 fn a_broker_with_several_directories_says_where_its_replicas_are() {
     let mut cluster = Cluster::of(&[2]);
     let mut request = cluster.registration(1, BrokerEpoch::NONE);
-    request.log_dirs = vec![directory(11), directory(12)];
+    request.log_dirs = vec![directory(11).into(), directory(12).into()];
     cluster.register(&request).unwrap();
     cluster.heartbeat(1);
     let id = cluster.topic(&[1, 2], &[]);
     assert_eq!(
         cluster.partition().directory_of(BrokerId(1)),
-        Uuid::ZERO,
+        DirectoryId::UNASSIGNED,
         "it is the broker's choice"
     );
     assert_eq!(assign(&mut cluster, id, directory(12)), (0, 0));
@@ -285,7 +285,7 @@ fn a_broker_with_several_directories_says_where_its_replicas_are() {
     let unknown = assign(&mut cluster, TopicId([9; 16]), directory(12));
     assert_eq!(unknown.1, ErrorCode::UnknownTopicId.code());
     let mut beat = cluster.request(1);
-    beat.offline_log_dirs = vec![directory(12)];
+    beat.offline_log_dirs = vec![directory(12).into()];
     cluster.beat(&beat);
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
 }
@@ -294,12 +294,12 @@ fn a_broker_with_several_directories_says_where_its_replicas_are() {
 fn a_replica_whose_directory_failed_before_it_was_known_does_not_stay_leader() {
     let mut cluster = Cluster::of(&[2]);
     let mut request = cluster.registration(1, BrokerEpoch::NONE);
-    request.log_dirs = vec![directory(11), directory(12)];
+    request.log_dirs = vec![directory(11).into(), directory(12).into()];
     cluster.register(&request).unwrap();
     cluster.heartbeat(1);
     let id = cluster.topic(&[1, 2], &[]);
     let mut beat = cluster.request(1);
-    beat.offline_log_dirs = vec![directory(12)];
+    beat.offline_log_dirs = vec![directory(12).into()];
     cluster.beat(&beat);
     assert_eq!(cluster.leader(), Some(1), "nobody knows yet that it is there");
     assert_eq!(assign(&mut cluster, id, directory(12)), (0, 0));
@@ -311,7 +311,7 @@ fn a_replica_that_is_lost_is_not_waited_for_and_others_lead() {
     let mut cluster = Cluster::of(&[1, 2]);
     let id = cluster.topic(&[1, 2], &[("min.insync.replicas", "2")]);
     let epoch = cluster.partition().leader_epoch;
-    assert_eq!(assign(&mut cluster, id, TopicId::LOST.into()), (0, 0));
+    assert_eq!(assign(&mut cluster, id, DirectoryId::LOST), (0, 0));
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
     assert_eq!(cluster.elr(), Vec::<i32>::new(), "what it lacks is not known");
     assert_eq!(cluster.partition().leader_epoch.0, epoch.0 + 1);
@@ -328,7 +328,7 @@ fn what_a_lost_follower_fetched_is_void_by_a_new_epoch_said_once() {
     let id = cluster.topic(&[2, 1], &[]);
     let epoch = cluster.partition().leader_epoch;
     for _ in 0..2 {
-        assert_eq!(assign(&mut cluster, id, TopicId::LOST.into()), (0, 0));
+        assert_eq!(assign(&mut cluster, id, DirectoryId::LOST), (0, 0));
         assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
         assert_eq!(cluster.partition().leader_epoch.0, epoch.0 + 1);
     }
@@ -338,7 +338,7 @@ fn what_a_lost_follower_fetched_is_void_by_a_new_epoch_said_once() {
 fn a_lost_replica_leads_again_where_nobody_else_can() {
     let mut cluster = Cluster::of(&[1, 2]);
     let id = cluster.topic(&[1], &[]);
-    assert_eq!(assign(&mut cluster, id, TopicId::LOST.into()), (0, 0));
+    assert_eq!(assign(&mut cluster, id, DirectoryId::LOST), (0, 0));
     assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]));
     assert_eq!(assign(&mut cluster, id, directory(1)), (0, 0));
     assert_eq!((cluster.leader(), cluster.isr()), (Some(1), vec![1]));

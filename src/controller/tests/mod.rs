@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::config::TopicConfig;
-use crate::base::{BrokerEpoch, BrokerId, Instant, Offset, Seed, Stream, TopicId};
+use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Instant, Offset, Seed, Stream, TopicId};
 use crate::wire::ErrorCode;
 use crate::wire::messages::broker_registration_request::Listener;
 use crate::wire::messages::create_topics_request::{
@@ -35,8 +35,8 @@ struct Cluster {
     incarnations: u128,
 }
 
-fn directory(broker: i32) -> Uuid {
-    Uuid::from_bytes((1_000_000 + broker as u128).to_be_bytes())
+fn directory(broker: i32) -> DirectoryId {
+    DirectoryId((1_000_000 + broker as u128).to_be_bytes())
 }
 
 impl Cluster {
@@ -105,7 +105,7 @@ impl Cluster {
         request.cluster_id = "quake".into();
         request.incarnation_id = Uuid::from_bytes((self.incarnations << 64).to_be_bytes());
         request.listeners = vec![listener];
-        request.log_dirs = vec![directory(id)];
+        request.log_dirs = vec![directory(id).into()];
         request.previous_broker_epoch = previous.0;
         request
     }

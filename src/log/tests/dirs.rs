@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use crate::base::{BrokerEpoch, BrokerId, Offset, TopicId, TopicPartition};
+use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Offset, TopicId, TopicPartition};
 use crate::io::real::RealDisk;
 use crate::log::testing::{NOW, RealLog, fill, tiny};
 use crate::log::{DirError, Found, Identity, Log, LogDir, LogError};
@@ -15,7 +15,7 @@ fn identity(cluster: &str) -> Identity {
         node: BrokerId(1),
         cluster: Some(cluster.to_owned()),
         fresh_cluster: TopicId::ZERO,
-        fresh_directory: TopicId([5; 16]),
+        fresh_directory: DirectoryId([5; 16]),
         flaws: crate::base::Flaws::default(),
     }
 }
@@ -35,7 +35,7 @@ async fn a_clean_end_is_noticed_once() {
     let partition = TopicPartition::new("orders", 2);
     let (dir, found) = open(&home).await;
     assert_eq!(found, Found::default());
-    assert_eq!((dir.cluster_id(), dir.id()), ("us", TopicId([5; 16])));
+    assert_eq!((dir.cluster_id(), dir.id()), ("us", DirectoryId([5; 16])));
     let mut log = open_log(&dir, &found, &partition).await;
     fill(&mut log, 5, 3, 1);
     let marks = BTreeMap::from([(partition.clone(), log.close().await.unwrap())]);
