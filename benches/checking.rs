@@ -8,7 +8,9 @@
 use std::hint::black_box;
 use std::time::Duration;
 
-use brokerquake::lab::{EngineKind, Outcome, Scenario, run};
+use brokerquake::run::outcome::Outcome;
+use brokerquake::run::{self, EngineKind};
+use brokerquake::scenario::Scenario;
 
 /// Runs of each kind, one after the other in turn.
 const ROUNDS: usize = 9;

@@ -7,9 +7,10 @@
 use std::num::NonZeroUsize;
 use std::process::{Command, Stdio};
 
-use brokerquake::lab::files::load_all;
 use brokerquake::lab::sweep::Sweep;
-use brokerquake::lab::{EngineKind, Scenario, run};
+use brokerquake::run::{self, EngineKind};
+use brokerquake::scenario::Scenario;
+use brokerquake::scenario::files::load_all;
 
 /// Seeds for each scenario of a directory. The long ones take a second or two each, twice; set
 /// `BROKERQUAKE_SEEDS` to compare more of them.

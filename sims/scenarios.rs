@@ -7,10 +7,11 @@
 )]
 
 use brokerquake::check::history;
-use brokerquake::lab::files::load_all;
-use brokerquake::lab::run::{Onlookers, watched};
-use brokerquake::lab::verdict::Broken;
-use brokerquake::lab::{EngineKind, Outcome, Scenario, Trial};
+use brokerquake::lab::Trial;
+use brokerquake::run::outcome::{Broken, Outcome};
+use brokerquake::run::{EngineKind, Onlookers, watched};
+use brokerquake::scenario::Scenario;
+use brokerquake::scenario::files::load_all;
 
 #[test]
 fn nothing_goes_wrong_where_nothing_is_done() {

@@ -33,8 +33,16 @@ pub mod client;
 pub mod sim;
 // What must hold: the history, the ghost that remembers it, one invariant per file.
 pub mod check;
-// Scenarios, their schedules, runs over many seeds, verdicts and reports.
+// Scenario files: cluster, topics, loads and faults, and the schedule that a seed draws from them.
+pub mod scenario;
+// One run of one seed: boots the cluster, carries out loads and faults, heals, and has it judged.
+pub mod run;
+// Many runs: sweeps, reports, shrinking, the swarm, the matrix, mutants.
 pub mod lab;
+// A run as a picture: one self-contained HTML page, or columns for a terminal.
+pub mod picture;
+// The public harness: programs of your own in a simulated cluster, under `cargo test`.
+pub mod harness;
 // The commands, one file each.
 pub mod cli;
 
@@ -43,12 +51,15 @@ pub mod cli;
 /// Begin with [`Simulation`](prelude::Simulation).
 pub mod prelude {
     pub use crate::base::{Instant, Offset, Timestamp, TopicPartition};
-    pub use crate::client::{AdminError, ConsumeError, ProduceError};
-    pub use crate::client::{ConsumerRecord, Header, ProducerRecord, RecordMetadata};
-    pub use crate::lab::harness::{
+    pub use crate::client::{
+        AdminError, ConsumeError, ConsumerRecord, Header, ProduceError, ProducerRecord,
+        RecordMetadata,
+    };
+    pub use crate::harness::{
         Admin, Checker, Cluster, Consumer, Delivery, Event, Fault, FaultError, Happening, History,
         Host, Producer, Read, Sent, Simulation, Topic, run_for_real,
     };
     pub use crate::lab::verdict::Witness;
-    pub use crate::lab::{EngineKind, Report, Verdict};
+    pub use crate::lab::{Report, Verdict};
+    pub use crate::run::EngineKind;
 }

@@ -161,6 +161,7 @@ pub fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
     ];
     let appends = vec![APPEND; 12];
     let mut all = compacting();
+    all.extend(compacting_epochs());
     all.extend(retaining());
     all.extend([
         ("appends", appends),
@@ -242,6 +243,13 @@ fn compacting() -> Vec<(&'static str, Vec<Deed>)> {
                 follow(3, "ab"),
             ],
         ),
+    ]
+}
+
+/// What a cleaner does to a log of several epochs, and beside retention.
+fn compacting_epochs() -> Vec<(&'static str, Vec<Deed>)> {
+    let put = |keys| Put { keys, size: 60 };
+    vec![
         (
             "compacts epochs",
             vec![

@@ -11,10 +11,13 @@ use clap::Args;
 use indicatif::ProgressBar;
 
 use super::{refuse, say};
+use crate::lab::Report;
 use crate::lab::matrix::{self, Named, Runs, Table};
 use crate::lab::sweep::Watch;
-use crate::lab::verdict::RunVerdict;
-use crate::lab::{EngineKind, Report, Scenario, read_seeds};
+use crate::run::EngineKind;
+use crate::run::outcome::RunVerdict;
+use crate::scenario::Scenario;
+use crate::scenario::seeds::read_seeds;
 
 /// Seeds of each cell of the whole table.
 const SEEDS: u64 = 10;

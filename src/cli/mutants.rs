@@ -12,7 +12,8 @@ use super::refuse;
 use crate::base::{Flaw, Flaws};
 #[cfg(any(debug_assertions, feature = "mutants"))]
 use crate::lab::mutants::{INEXPRESSIBLE, MUTANTS, Mutant, UNCAUGHT};
-use crate::lab::{Scenario, read_seeds};
+use crate::scenario::Scenario;
+use crate::scenario::seeds::read_seeds;
 
 /// Which mutants, and how long they are hunted.
 #[derive(Args, Debug)]

@@ -8,10 +8,12 @@ use clap::Args;
 use super::mutants::load;
 use super::{refuse, say};
 use crate::base::Seed;
-use crate::lab::picture::{self, Picture};
-use crate::lab::run::Onlookers;
-use crate::lab::verdict::{Outcome, RunVerdict};
-use crate::lab::{EngineKind, Plan, Scenario, read_seed, run};
+use crate::picture::{self, Picture};
+use crate::run::outcome::{Outcome, RunVerdict};
+use crate::run::{self, EngineKind, Onlookers};
+use crate::scenario::Plan;
+use crate::scenario::Scenario;
+use crate::scenario::seeds::read_seed;
 
 /// Which run.
 #[derive(Args, Debug)]

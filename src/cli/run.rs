@@ -13,15 +13,17 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::shrink::{Asked, shrink_to_file};
 use super::{refuse, say, swarm};
-use crate::lab::files::{SMOKE, load_all};
+use crate::lab::Verdict;
 use crate::lab::overview::{TIMINGS, Timing, Timings};
-use crate::lab::picture::{self, Picture};
 use crate::lab::report::{self, Report};
-use crate::lab::scenario::Notation;
 use crate::lab::shrink::BUDGET;
 use crate::lab::sweep::{Sweep, Watch};
-use crate::lab::verdict::RunVerdict;
-use crate::lab::{EngineKind, MAX_SEED, Scenario, Verdict, read_seeds};
+use crate::picture::{self, Picture};
+use crate::run::EngineKind;
+use crate::run::outcome::RunVerdict;
+use crate::scenario::files::{SMOKE, load_all};
+use crate::scenario::seeds::{MAX_SEED, read_seeds};
+use crate::scenario::{Notation, Scenario};
 
 /// Seeds of a scenario that was asked for.
 const SEEDS: u64 = 100;

@@ -11,7 +11,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::mutants::load;
 use super::{refuse, say};
 use crate::lab::shrink::{BUDGET, Progress, ShrinkError, Shrunk, shrink_watched};
-use crate::lab::{EngineKind, Scenario, read_seed};
+use crate::run::EngineKind;
+use crate::scenario::Scenario;
+use crate::scenario::seeds::read_seed;
 
 /// Which run, and how far to go.
 #[derive(Args, Debug)]

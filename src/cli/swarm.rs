@@ -11,10 +11,13 @@ use super::run::{RunArgs, cores};
 use super::shrink::{Asked, shrink_to_file};
 use super::{refuse, say};
 use crate::base::Seed;
+use crate::lab::Verdict;
 use crate::lab::shrink::BUDGET;
 use crate::lab::swarm::{self, DIR, Found, Swarm, Watch};
-use crate::lab::verdict::RunVerdict;
-use crate::lab::{MAX_SEED, Plan, Scenario, Verdict};
+use crate::run::outcome::RunVerdict;
+use crate::scenario::Plan;
+use crate::scenario::Scenario;
+use crate::scenario::seeds::MAX_SEED;
 
 /// Runs when nothing is said of how many or how long.
 const SEEDS: Range<u64> = 0..200;

@@ -15,12 +15,13 @@ use std::time::Duration;
 pub use report::{json, line, markdown};
 pub use table::{INEXPRESSIBLE, Inexpressible, MUTANTS, UNCAUGHT, Uncaught};
 
-use super::scenario::Expectation;
 use super::shrink::{BUDGET, Size, shrink_watched};
-use super::sweep::run_caught;
-use super::verdict::{Broken, RunVerdict};
-use super::{EngineKind, Scenario, files::FileError};
 use crate::base::{Flaw, Flaws};
+use crate::run::EngineKind;
+use crate::run::caught::run_caught;
+use crate::run::outcome::{Broken, RunVerdict};
+use crate::scenario::files::FileError;
+use crate::scenario::{Expectation, Scenario};
 
 /// Seeds of one start are so many apart from those of the next.
 const APART: u64 = 1000;

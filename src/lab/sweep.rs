@@ -1,24 +1,22 @@
 //! Many seeds over the cores. Each run is a world of its own on one thread; results are told in
 //! the order of scenarios and seeds, whatever order they come in.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Once;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use super::reached::Reached;
-use super::run::Onlookers;
-use super::verdict::{Broken, Counts, Outcome, PANICS, RunVerdict, Tally};
-use super::{EngineKind, Report, Scenario, run};
-use crate::sim::TraceHash;
+use super::Report;
+use super::verdict::Tally;
+use crate::run::caught::{caught, quieten_panics, run_caught};
+use crate::run::outcome::{Outcome, RunVerdict};
+use crate::run::{self, EngineKind, Onlookers};
+use crate::scenario::Scenario;
 
 /// Runs that went wrong and are run again, per scenario, to see whether they go the same way.
 const CONFIRMATIONS: usize = 2;
@@ -60,7 +58,7 @@ struct Gathering {
 }
 
 /// Makes one run of a scenario and a seed.
-pub(super) type Runner<'a> = dyn Fn(&Scenario, u64) -> Outcome + Sync + 'a;
+pub(crate) type Runner<'a> = dyn Fn(&Scenario, u64) -> Outcome + Sync + 'a;
 
 impl Sweep {
     /// Runs them all.
@@ -98,7 +96,7 @@ impl Sweep {
     }
 
     /// The same, where one run is whatever `run` makes of a scenario and a seed.
-    pub(super) fn run_by(&self, run: &Runner<'_>, watch: &mut dyn Watch) -> Vec<Report> {
+    pub(crate) fn run_by(&self, run: &Runner<'_>, watch: &mut dyn Watch) -> Vec<Report> {
         self.run_until(run, Deadline::after(None), watch)
     }
 
@@ -262,68 +260,4 @@ impl Deadline {
     pub(super) fn is_over(self) -> bool {
         self.0.is_some_and(|end| now() >= end)
     }
-}
-
-thread_local! {
-    /// Set while a run is caught: what its panic said.
-    static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
-    static CATCHING: RefCell<bool> = const { RefCell::new(false) };
-}
-
-/// A panic inside a run is a finding, told with its seed like any other, and not printed by itself.
-fn quieten_panics() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let usual = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |panic| {
-            if CATCHING.with_borrow(|catching| *catching) {
-                let payload = panic.payload();
-                let said = payload.downcast_ref::<&str>().copied();
-                let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-                let said = said.unwrap_or("no message");
-                let place = panic.location().map(ToString::to_string).unwrap_or_default();
-                // The first panic is the cause; what follows are its consequences.
-                CAUGHT.with_borrow_mut(|caught| {
-                    caught.get_or_insert_with(|| format!("{place}: {said}"));
-                });
-            } else {
-                usual(panic);
-            }
-        }));
-    });
-}
-
-/// What the panic said that was just caught inside a run, and where it was.
-pub(super) fn said_by_panic() -> String {
-    CAUGHT.take().unwrap_or_default()
-}
-
-/// One run; a panic in it becomes a violation.
-pub fn run_caught(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
-    caught(seed, || run::run(scenario, seed, engine, None))
-}
-
-/// What `run` gives; a panic in it becomes a violation.
-pub(super) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
-    quieten_panics();
-    CATCHING.set(true);
-    let caught = catch_unwind(AssertUnwindSafe(run));
-    CATCHING.set(false);
-    let said = CAUGHT.take();
-    caught.unwrap_or_else(|_| Outcome {
-        seed,
-        trace: TraceHash(0),
-        simulated: Duration::ZERO,
-        broken: vec![Broken::new(
-            PANICS,
-            crate::base::Instant::START,
-            format!("panicked at {}", said.unwrap_or_default()),
-        )],
-        notes: Vec::new(),
-        story: Vec::new(),
-        counts: Counts::default(),
-        disks: Vec::new(),
-        differs: None,
-        reached: Reached::default(),
-    })
 }

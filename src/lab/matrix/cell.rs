@@ -2,7 +2,7 @@
 
 use super::settings::Settings;
 use crate::base::config::{Acks, Setting};
-use crate::lab::Scenario;
+use crate::scenario::Scenario;
 
 /// Where the scenarios of cells are written, relative to the current directory.
 pub const CELLS: &str = "reports/matrix";
@@ -208,7 +208,7 @@ impl Cell {
     }
 
     /// Its scenario.
-    pub fn scenario(&self) -> Result<Scenario, crate::lab::ScenarioError> {
+    pub fn scenario(&self) -> Result<Scenario, crate::scenario::ScenarioError> {
         Scenario::parse(&self.file(), &self.to_toml())
     }
 }

@@ -29,11 +29,13 @@ pub use cell::{CELLS, Cell, Misfortune};
 pub use settings::{Flush, Named, Settings, SettingsError, read, rows};
 pub use table::{markdown, terminal};
 
+use super::Verdict;
 use super::report::{Report, replay_command};
 use super::sweep::{Sweep, Watch};
-use super::{EngineKind, ScenarioError, Verdict};
 use crate::base::config::{Acks, Setting};
 use crate::base::nearest;
+use crate::run::EngineKind;
+use crate::scenario::ScenarioError;
 
 /// Rises when a field changes its meaning or goes.
 const SCHEMA: u32 = 1;

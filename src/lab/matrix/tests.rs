@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::Instant;
-use crate::lab::verdict::{Broken, Counts, Outcome, Tally};
+use crate::lab::verdict::Tally;
+use crate::run::outcome::{Broken, Counts, Outcome};
 use crate::sim::TraceHash;
 
 fn settings(acks: Acks, copies: i16, min: i32, flush: Flush) -> Settings {
@@ -32,7 +33,7 @@ fn seen(cell: Cell, lost: &[u64]) -> CellResult {
             counts: Counts { acked: 2000, lost: *lost, ..Counts::default() },
             disks: Vec::new(),
             differs: None,
-            reached: crate::lab::reached::Reached::default(),
+            reached: crate::run::coverage::Reached::default(),
         });
     }
     CellResult::new(cell, &Report::new(&scenario, EngineKind::Leap, tally), EngineKind::Leap)

@@ -8,10 +8,9 @@ use super::{
     BrokenLine, KIND, Line, MatrixCell, MatrixSummary, Overview, SCHEMA, SwarmSummary, TIMINGS,
     Timings,
 };
-use crate::lab::EngineKind;
-use crate::lab::matrix;
 use crate::lab::report::replay_command;
-use crate::lab::swarm;
+use crate::lab::{matrix, swarm};
+use crate::run::EngineKind;
 
 /// Larger than any report.
 const MAX_FILE: u64 = 256 << 20;

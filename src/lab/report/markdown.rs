@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{DiskLine, Report};
-use crate::lab::reached;
+use crate::run::coverage;
 
 /// Each broker's page cache and disk, where there is something to say of it: a page that was waited
 /// for, a stall, a writer that had to wait.
@@ -120,5 +120,5 @@ fn rare_events(reports: &[Report], text: &mut String) {
     // A seed means something within its scenario only: their files have them.
     events.iter_mut().for_each(|event| event.first_seed = None);
     text.push_str("\n## Rare events\n\n");
-    text.push_str(&reached::markdown(&events, runs));
+    text.push_str(&coverage::markdown(&events, runs));
 }

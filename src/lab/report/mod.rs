@@ -31,12 +31,12 @@ use serde::Serialize;
 pub use markdown::summary;
 pub use text::{failure, failure_with_story, line};
 
-use super::EngineKind;
-use super::disks::DiskLine;
-use super::reached::RareEvent;
-use super::run::LEFT_OUT;
-use super::scenario::{Expect, Scenario};
-use super::verdict::{Counts, RunLine, Tally, Verdict, Witness};
+use super::verdict::{RunLine, Tally, Verdict, Witness};
+use crate::run::coverage::RareEvent;
+use crate::run::disks::DiskLine;
+use crate::run::outcome::Counts;
+use crate::run::{EngineKind, LEFT_OUT};
+use crate::scenario::{Expect, Scenario};
 
 /// Rises when a field changes its meaning or goes.
 const SCHEMA: u32 = 1;
@@ -126,7 +126,7 @@ impl Report {
     }
 
     /// The same, where another command shows a run again.
-    pub(super) fn replayed_by(mut self, command: impl Fn(u64) -> String) -> Self {
+    pub(crate) fn replayed_by(mut self, command: impl Fn(u64) -> String) -> Self {
         self.replay = self.to_replay.map(command);
         self
     }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::Instant;
-use crate::lab::disks::DiskLine;
-use crate::lab::reached::{Reached, Situation};
-use crate::lab::verdict::{Broken, Outcome, STARTS};
+use crate::run::coverage::{Reached, Situation};
+use crate::run::disks::DiskLine;
+use crate::run::outcome::{Broken, Outcome, STARTS};
 use crate::sim::TraceHash;
 use crate::sim::disk::DiskStats;
 

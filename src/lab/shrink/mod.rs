@@ -18,11 +18,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use self::search::Search;
-use super::scenario::{Notation, Range};
-use super::sweep::run_caught;
-use super::verdict::{Broken, Outcome, PANICS, RunVerdict};
-use super::{EngineKind, Plan, Scenario};
 use crate::base::Seed;
+use crate::run::EngineKind;
+use crate::run::caught::run_caught;
+use crate::run::outcome::{Broken, Outcome, PANICS, RunVerdict};
+use crate::scenario::Plan;
+use crate::scenario::{Notation, Range, Scenario};
 
 /// Where shrunk scenarios are kept, relative to the current directory.
 pub const REGRESSIONS: &str = "scenarios/regressions";

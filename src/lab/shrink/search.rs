@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::steps::{self, STEPS};
-use crate::lab::Scenario;
-use crate::lab::schedule::Fault;
+use crate::scenario::Fault;
+use crate::scenario::Scenario;
 
 /// Says whether a smaller scenario still has the property, and by when it is seen, counted from the
 /// beginning of the run. Asked once for each text.

@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use crate::base::Seed;
-use crate::lab::Scenario;
-use crate::lab::scenario::{Action, Load, Moment, Range, Rate, Role, Roles, ScenarioError, Work};
-use crate::lab::schedule::{Fault, Plan};
+use crate::scenario::{
+    Action, Load, Moment, Range, Rate, Role, Roles, Scenario, ScenarioError, Work,
+};
+use crate::scenario::{Fault, Plan};
 use crate::sim::Survival;
 
 /// One kind of step: every way in which it can be taken.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::search::Search;
 use super::*;
-use crate::lab::schedule::Fault;
+use crate::scenario::Fault;
 
 /// A minute of kills, numbered by their `pick`, under two loads.
 fn kills(count: usize) -> Scenario {
@@ -76,8 +76,8 @@ proptest! {
         let mut shows = |scenario: &Scenario| {
             let faults = scenario.schedule.as_ref().map_or(0, Vec::len);
             let produced = scenario.loads.iter().filter_map(|load| match &load.work {
-                crate::lab::scenario::Work::Produce { rate, .. } => Some((load.clients.high, rate.count)),
-                crate::lab::scenario::Work::Consume { .. } => None,
+                crate::scenario::Work::Produce { rate, .. } => Some((load.clients.high, rate.count)),
+                crate::scenario::Work::Consume { .. } => None,
             });
             let (sources, per_second) = produced.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
             needed.is_subset(&picks(scenario))

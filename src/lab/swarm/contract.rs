@@ -32,9 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::base::config::{Acks, TopicConfig};
-use crate::lab::Scenario;
-use crate::lab::scenario::{Action, Expect, Role, Roles, Work};
-use crate::lab::schedule::Fault;
+use crate::scenario::Fault;
+use crate::scenario::{Action, Expect, Role, Roles, Scenario, Work};
 
 /// A way in which the settings let an acknowledged record be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,9 +5,8 @@ use std::collections::BTreeSet;
 use super::draw::Draws;
 use super::{draw, mutate};
 use crate::base::{Seed, Stream};
-use crate::lab::Scenario;
-use crate::lab::reached::{Feature, Reached};
-use crate::lab::scenario::ScenarioError;
+use crate::run::coverage::{Feature, Reached};
+use crate::scenario::{Scenario, ScenarioError};
 
 /// Most schedules that are kept: the newest, which reached what is rare.
 const MOST: usize = 2000;

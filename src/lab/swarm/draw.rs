@@ -6,8 +6,8 @@ use rand_chacha::ChaCha12Rng;
 
 use super::{Contract, faults};
 use crate::base::{Seed, Stream};
-use crate::lab::scenario::{Action, Range, ScenarioError};
-use crate::lab::{Plan, Scenario};
+use crate::scenario::Plan;
+use crate::scenario::{Action, Range, Scenario, ScenarioError};
 
 /// Where scenarios of the swarm are written, below the directory of reports.
 pub const DIR: &str = "swarm";

@@ -12,10 +12,11 @@ use std::time::Duration;
 
 use super::corpus::Corpus;
 use super::report::SwarmReport;
-use crate::lab::scenario::ScenarioError;
-use crate::lab::sweep::{Deadline, run_caught};
-use crate::lab::verdict::{Outcome, RunVerdict};
-use crate::lab::{EngineKind, Scenario};
+use crate::lab::sweep::Deadline;
+use crate::run::EngineKind;
+use crate::run::caught::run_caught;
+use crate::run::outcome::{Outcome, RunVerdict};
+use crate::scenario::{Scenario, ScenarioError};
 
 /// How many are chosen at a time.
 const WAVE: u64 = 16;

@@ -3,9 +3,8 @@
 
 use super::draw::Draws;
 use crate::base::{Seed, Stream};
-use crate::lab::scenario::ScenarioError;
-use crate::lab::schedule::Fault;
-use crate::lab::{Plan, Scenario};
+use crate::scenario::{Fault, Plan};
+use crate::scenario::{Scenario, ScenarioError};
 
 /// How faults follow one another.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::draw::{Draws, name, under_contract};
 use super::faults;
 use crate::base::{Seed, Stream};
-use crate::lab::scenario::{Action, Event, Moment, Role, Roles};
-use crate::lab::schedule::{Fault, Plan};
-use crate::lab::{MAX_SEED, Scenario};
+use crate::scenario::seeds::MAX_SEED;
+use crate::scenario::{Action, Event, Moment, Role, Roles, Scenario};
+use crate::scenario::{Fault, Plan};
 use crate::sim::Survival;
 
 /// Most changes at a time.

@@ -23,9 +23,10 @@ use serde::Serialize;
 
 use super::contract::Contract;
 use super::explore::{Found, Origin};
-use crate::lab::EngineKind;
-use crate::lab::reached::{self, RareEvent, Sightings};
-use crate::lab::verdict::{Counts, RunVerdict, Verdict};
+use crate::lab::verdict::Verdict;
+use crate::run::coverage::{RareEvent, Sightings};
+use crate::run::outcome::{Counts, RunVerdict};
+use crate::run::{EngineKind, coverage};
 
 /// Rises when a field changes its meaning or goes.
 const SCHEMA: u32 = 1;
@@ -380,7 +381,7 @@ pub fn terminal(report: &SwarmReport) -> String {
         let _ = writeln!(text, "        {runs:>8}  {features:>8}  {situations:>10}  {corpus:>6}");
     }
     text.push_str("rare events, in how many runs:\n");
-    text.push_str(&reached::terminal(&report.rare_events));
+    text.push_str(&coverage::terminal(&report.rare_events));
     text
 }
 
@@ -429,7 +430,7 @@ pub fn markdown(report: &SwarmReport) -> String {
         let _ = writeln!(text, "| {runs} | {features} | {situations} | {corpus} |");
     }
     text.push_str("\n## Rare events\n\n");
-    text.push_str(&reached::markdown(&report.rare_events, report.runs.len() as u64));
+    text.push_str(&coverage::markdown(&report.rare_events, report.runs.len() as u64));
     if !report.notes.is_empty() {
         text.push_str("\n## Notes\n\n");
     }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::Seed;
-use crate::lab::matrix;
-use crate::lab::run;
-use crate::lab::schedule::Plan;
-use crate::lab::verdict::RunVerdict;
-use crate::lab::{EngineKind, Scenario, Verdict};
+use crate::lab::{Verdict, matrix};
+use crate::run::outcome::RunVerdict;
+use crate::run::{self, EngineKind};
+use crate::scenario::Plan;
+use crate::scenario::Scenario;
 
 /// Three brokers and a load, with what a test says of topic, acks and faults.
 fn scenario(topic: &str, acks: &str, faults: &str) -> Scenario {

@@ -1,0 +1,150 @@
+//! What a test checks besides the invariants of this crate.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use super::history::{Event, Historian, History};
+use crate::base::Instant;
+use crate::client::ConsumerRecord;
+use crate::run::guests::{Audience, Book};
+use crate::run::outcome::Broken;
+use crate::sim::Observation;
+
+/// Something that must hold in every run, told as a sentence where it does not.
+///
+/// ```
+/// use brokerquake::prelude::*;
+///
+/// /// Nobody takes a second step before the first.
+/// #[derive(Default)]
+/// struct InStep {
+///     last: u64,
+/// }
+///
+/// struct Misstep(u64, u64);
+///
+/// impl std::fmt::Display for Misstep {
+///     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+///         write!(f, "step {} came after step {}", self.1, self.0)
+///     }
+/// }
+///
+/// impl Checker for InStep {
+///     type Violation = Misstep;
+///
+///     fn observe(&mut self, event: &Event) -> Result<(), Misstep> {
+///         let Happening::Noted(text) = &event.what else { return Ok(()) };
+///         let Ok(step) = text.parse() else { return Ok(()) };
+///         let last = std::mem::replace(&mut self.last, step);
+///         if step == last + 1 { Ok(()) } else { Err(Misstep(last, step)) }
+///     }
+/// }
+///
+/// let report = Simulation::new("walking")
+///     .topic("steps", |topic| topic)
+///     .client("walker", |host| async move {
+///         for step in ["1", "2", "4"] {
+///             host.note(step);
+///         }
+///     })
+///     .checker("in-step", InStep::default)
+///     .duration("1s")
+///     .seeds(0..1)
+///     .run();
+/// assert_eq!(report.worst().unwrap().broken.what, "step 4 came after step 2");
+/// ```
+pub trait Checker: Send + 'static {
+    /// What is wrong, in a sentence.
+    type Violation: Display;
+
+    /// Looks at the next thing that happened.
+    fn observe(&mut self, event: &Event) -> Result<(), Self::Violation> {
+        let _ = event;
+        Ok(())
+    }
+
+    /// Looks at the whole, when the run is over.
+    fn finish(&mut self, history: &History) -> Result<(), Self::Violation> {
+        let _ = history;
+        Ok(())
+    }
+}
+
+/// A checker of any kind.
+pub(super) trait AnyChecker: Send {
+    fn observe(&mut self, event: &Event) -> Result<(), String>;
+    fn finish(&mut self, history: &History) -> Result<(), String>;
+}
+
+impl<C: Checker> AnyChecker for C {
+    fn observe(&mut self, event: &Event) -> Result<(), String> {
+        Checker::observe(self, event).map_err(|violation| violation.to_string())
+    }
+
+    fn finish(&mut self, history: &History) -> Result<(), String> {
+        Checker::finish(self, history).map_err(|violation| violation.to_string())
+    }
+}
+
+/// Makes a checker for each run.
+pub(super) type Makes = Arc<dyn Fn() -> Box<dyn AnyChecker> + Send + Sync>;
+
+/// A function that looks at the whole.
+pub(super) struct Whole<F>(pub F);
+
+impl<F, V> Checker for Whole<F>
+where
+    F: Fn(&History) -> Result<(), V> + Send + 'static,
+    V: Display,
+{
+    type Violation = V;
+
+    fn finish(&mut self, history: &History) -> Result<(), V> {
+        self.0(history)
+    }
+}
+
+/// Everybody who watches one run.
+pub(super) struct Checkers {
+    historian: Historian,
+    /// Those that have found nothing yet.
+    checkers: Vec<(String, Box<dyn AnyChecker>)>,
+    found: Vec<Broken>,
+    /// Whether somebody wants to read along.
+    told: bool,
+}
+
+impl Checkers {
+    pub fn new(makes: &[(String, Makes)], told: bool) -> Self {
+        let checkers = makes.iter().map(|(name, makes)| (name.clone(), makes())).collect();
+        Self { historian: Historian::default(), checkers, found: Vec::new(), told }
+    }
+}
+
+impl Audience for Checkers {
+    fn see(&mut self, seen: &Observation, host: &str, book: &Book) {
+        for event in self.historian.see(seen, host, book) {
+            if self.told {
+                eprintln!("{event}");
+            }
+            let found = &mut self.found;
+            self.checkers.retain_mut(|(name, checker)| match checker.observe(event) {
+                Ok(()) => true,
+                Err(what) => {
+                    found.push(Broken::new(name, event.at, what));
+                    false
+                }
+            });
+        }
+    }
+
+    fn finish(&mut self, now: Instant, read: Vec<ConsumerRecord>) -> Vec<Broken> {
+        self.historian.found(read);
+        for (name, checker) in &mut self.checkers {
+            if let Err(what) = checker.finish(&self.historian.history) {
+                self.found.push(Broken::new(name, now, what));
+            }
+        }
+        std::mem::take(&mut self.found)
+    }
+}

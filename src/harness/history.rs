@@ -1,0 +1,254 @@
+//! What happened in a run, as a checker reads it: in the programs' own terms.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::base::{Instant, Offset, TopicPartition};
+use crate::client::ConsumerRecord;
+use crate::run::guests::Book;
+use crate::sim::{ClientEvent, Observation, Outcome, What};
+
+/// Something that happened to a host, or that a program did or saw.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// When, in true simulated time.
+    pub at: Instant,
+    /// On which host: `b1`, or as the program was called.
+    pub host: Arc<str>,
+    /// What.
+    pub what: Happening,
+}
+
+/// Kinds of things that happen.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Happening {
+    /// The host boots: its program begins anew.
+    Booted,
+    /// Its program ended by itself.
+    Ended,
+    /// Its process died.
+    Killed,
+    /// Its power failed.
+    PowerLost,
+    /// It no longer goes on, and does not know.
+    Paused,
+    /// It goes on.
+    Resumed,
+    /// A record is about to be sent.
+    Sent(Arc<Sent>),
+    /// The producer was told that the record is stored; with acks=0 not where.
+    Acknowledged(Arc<Sent>, Option<Offset>),
+    /// The producer was told that the record is not stored.
+    Refused(Arc<Sent>, String),
+    /// The producer was told that nobody knows: the record may be stored.
+    InDoubt(Arc<Sent>, String),
+    /// A poll returned the record.
+    Read(Read),
+    /// The program's own remark: [`Host::note`](super::Host::note).
+    Noted(Arc<str>),
+}
+
+/// A record that a program sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sent {
+    /// Where to.
+    pub partition: TopicPartition,
+    /// Its key.
+    pub key: Option<Bytes>,
+    /// Its value.
+    pub value: Option<Bytes>,
+}
+
+/// A record that a program read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Read {
+    /// Where from.
+    pub partition: TopicPartition,
+    /// Its place there.
+    pub offset: Offset,
+    /// What was sent; `None` for a record of one of the simulation's own loads.
+    pub record: Option<Arc<Sent>>,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3} s {} ", self.at.as_secs_f64(), self.host)?;
+        match &self.what {
+            Happening::Booted => f.write_str("boots"),
+            Happening::Ended => f.write_str("ended"),
+            Happening::Killed => f.write_str("was killed"),
+            Happening::PowerLost => f.write_str("lost power"),
+            Happening::Paused => f.write_str("was paused"),
+            Happening::Resumed => f.write_str("goes on"),
+            Happening::Sent(sent) => write!(f, "sends {sent}"),
+            Happening::Acknowledged(sent, Some(at)) => write!(f, "is told: {sent} is at {at}"),
+            Happening::Acknowledged(sent, None) => write!(f, "is told: {sent} is stored"),
+            Happening::Refused(sent, error) => write!(f, "is told {error} about {sent}"),
+            Happening::InDoubt(sent, error) => {
+                write!(f, "is told {error} about {sent}, perhaps stored")
+            }
+            Happening::Read(read) => write!(f, "reads {read}"),
+            Happening::Noted(text) => write!(f, "notes: {text}"),
+        }
+    }
+}
+
+impl fmt::Display for Sent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, key, value } = self;
+        write!(f, "{}={} to {partition}", text(key.as_ref()), text(value.as_ref()))
+    }
+}
+
+impl fmt::Display for Read {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { partition, offset, record } = self;
+        match record {
+            Some(sent) => write!(
+                f,
+                "{}={} at offset {offset} of {partition}",
+                text(sent.key.as_ref()),
+                text(sent.value.as_ref())
+            ),
+            None => write!(f, "offset {offset} of {partition}"),
+        }
+    }
+}
+
+/// Longest piece of a record that is shown.
+const SHOWN: usize = 40;
+
+fn text(bytes: Option<&Bytes>) -> String {
+    let Some(bytes) = bytes else { return "-".into() };
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_default).collect();
+    if text.chars().nth(SHOWN).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// What happened in a run.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    events: Vec<Event>,
+    read_last: Vec<ConsumerRecord>,
+}
+
+impl History {
+    /// Everything, in order.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// What a topic holds in the end, when everything has healed: all partitions, each in the order
+    /// of its offsets.
+    pub fn topic(&self, name: &str) -> impl Iterator<Item = &ConsumerRecord> {
+        self.read_last.iter().filter(move |record| *record.partition.topic == *name)
+    }
+
+    /// The remarks of a program, in order.
+    pub fn notes(&self, program: &str) -> impl Iterator<Item = (Instant, &str)> {
+        self.events.iter().filter(move |event| *event.host == *program).filter_map(|event| {
+            match &event.what {
+                Happening::Noted(text) => Some((event.at, &**text)),
+                _ => None,
+            }
+        })
+    }
+
+    /// Every record of a topic of which a program was told that it is stored, in the order of
+    /// being told.
+    pub fn acknowledged(&self, topic: &str) -> impl Iterator<Item = &Sent> {
+        self.events.iter().filter_map(move |event| match &event.what {
+            Happening::Acknowledged(sent, _) if *sent.partition.topic == *topic => Some(&**sent),
+            _ => None,
+        })
+    }
+}
+
+/// Writes a history while it happens.
+#[derive(Default)]
+pub(super) struct Historian {
+    pub history: History,
+    names: BTreeMap<u16, Arc<str>>,
+    /// By the number of producer and send.
+    sends: BTreeMap<(u32, u64), Arc<Sent>>,
+    by_value: BTreeMap<u64, Arc<Sent>>,
+}
+
+impl Historian {
+    /// Writes down what happened; gives what was written.
+    pub fn see(&mut self, seen: &Observation, host: &str, book: &Book) -> &[Event] {
+        let from = self.history.events.len();
+        let one = match &seen.what {
+            What::Booted => Some(Happening::Booted),
+            What::Ended => Some(Happening::Ended),
+            What::Killed => Some(Happening::Killed),
+            What::PowerLost { .. } => Some(Happening::PowerLost),
+            What::Paused => Some(Happening::Paused),
+            What::Resumed => Some(Happening::Resumed),
+            What::Client(ClientEvent::Polled { partition, records, .. }) => {
+                for (offset, value) in records {
+                    let record = self.by_value.get(value).cloned();
+                    let read = Read { partition: partition.clone(), offset: *offset, record };
+                    self.add(seen, host, Happening::Read(read));
+                }
+                None
+            }
+            What::Client(event) => self.client(event, book),
+            _ => None,
+        };
+        if let Some(what) = one {
+            self.add(seen, host, what);
+        }
+        self.history.events.get(from..).unwrap_or_default()
+    }
+
+    fn client(&mut self, event: &ClientEvent, book: &Book) -> Option<Happening> {
+        match event {
+            ClientEvent::Sent { producer, op, partition, value, .. } => {
+                let content = book.contents.get(value)?;
+                let sent = Arc::new(Sent {
+                    partition: partition.clone(),
+                    key: content.key.clone(),
+                    value: content.value.clone(),
+                });
+                self.sends.insert((*producer, *op), Arc::clone(&sent));
+                self.by_value.insert(*value, Arc::clone(&sent));
+                Some(Happening::Sent(sent))
+            }
+            ClientEvent::Told { producer, op, outcome } => {
+                let sent = self.sends.remove(&(*producer, *op))?;
+                Some(match outcome {
+                    Outcome::Ok { offset } => Happening::Acknowledged(sent, *offset),
+                    Outcome::Fail { error } => Happening::Refused(sent, error.clone()),
+                    Outcome::Unknown { error } => Happening::InDoubt(sent, error.clone()),
+                })
+            }
+            ClientEvent::Noted { text } => Some(Happening::Noted(Arc::clone(text))),
+            _ => None,
+        }
+    }
+
+    fn add(&mut self, seen: &Observation, host: &str, what: Happening) {
+        let name = self.names.entry(seen.host.0).or_insert_with(|| host.into());
+        self.history.events.push(Event { at: seen.at, host: Arc::clone(name), what });
+    }
+
+    /// What the final reads found.
+    pub fn found(&mut self, mut read: Vec<ConsumerRecord>) {
+        read.sort_by(|one, other| {
+            (&one.partition, one.offset).cmp(&(&other.partition, other.offset))
+        });
+        // A reader that had to begin again read some twice.
+        read.dedup_by(|one, other| {
+            (&one.partition, one.offset) == (&other.partition, other.offset)
+        });
+        self.history.read_last = read;
+    }
+}

@@ -1,0 +1,34 @@
+//! The laboratory in the hands of somebody else's test: programs of their own inside the
+//! simulation, faults, checks, and a verdict, in a plain `#[test]`.
+//!
+//! A [`Simulation`] is a scenario like any other: what the builder says is read by the scenario's
+//! own parser, and the run is made by the same [`run`](super::run). What is added here is the
+//! programs' side of it: the [`Host`] that a program gets, whose world is any of the three; clients
+//! that record what they do beside themselves; and the [`History`] that checks are made on.
+
+mod checker;
+mod cluster;
+mod company;
+mod consumer;
+mod fault;
+mod history;
+mod host;
+mod producer;
+mod real;
+mod simulation;
+#[cfg(test)]
+mod tests;
+pub mod world;
+
+pub use checker::Checker;
+pub use cluster::{Cluster, FaultError};
+pub use consumer::Consumer;
+pub use fault::{Fault, Target};
+pub use history::{Event, Happening, History, Read, Sent};
+pub use host::{Ending, Host};
+pub use producer::{Delivery, Producer};
+pub use real::run_for_real;
+pub use simulation::{Simulation, Topic};
+
+/// Makes and asks: topics, brokers, settings, offsets.
+pub type Admin = crate::client::Admin<world::AnyWorld>;

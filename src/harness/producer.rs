@@ -1,0 +1,196 @@
+//! The producer as a program has it: the client of this crate, and what is recorded beside it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Host;
+use super::host::{Waits, Watched};
+use super::world::AnyWorld;
+use crate::base::TopicPartition;
+use crate::base::config::{Acks, ConfigError, ProducerConfig};
+use crate::client::{self, ProduceError, ProducerRecord, RecordMetadata, partition_of};
+use crate::run::guests::Content;
+use crate::run::load;
+use crate::sim::{ClientEvent, Outcome};
+
+/// Sends records in batches. A clone is another handle on the same producer.
+///
+/// What it sends to declared topics is recorded, and judged: each such record travels with a header
+/// of a few bytes by which it is recognised, which [`Consumer`](super::Consumer) takes off again.
+#[derive(Clone)]
+pub struct Producer {
+    host: Host,
+    client: client::Producer<AnyWorld>,
+    recording: Option<Arc<Recording>>,
+}
+
+struct Recording {
+    watched: Watched,
+    /// Of this producer, among all of the run.
+    number: u32,
+    /// Sends so far.
+    sends: AtomicU64,
+    acks: Acks,
+    idempotent: bool,
+}
+
+impl Producer {
+    pub(super) fn start(host: Host, config: ProducerConfig) -> Result<Self, ConfigError> {
+        let (acks, idempotent) = (config.acks, config.idempotence);
+        let client = client::Producer::start(host.world().clone(), config)?;
+        let recording = host.watched().map(|watched| {
+            let number = {
+                let mut book = watched.book.lock();
+                book.producers += 1;
+                book.producers
+            };
+            Arc::new(Recording {
+                watched: watched.clone(),
+                number,
+                sends: AtomicU64::new(0),
+                acks,
+                idempotent: idempotent && acks == Acks::All,
+            })
+        });
+        Ok(Self { host, client, recording })
+    }
+
+    /// Hands a record over. Waits only while `buffer.memory` is exhausted, up to `max.block.ms`;
+    /// what is awaited from the [`Delivery`] is the broker's word.
+    ///
+    /// In a simulation a record that has neither partition nor key goes to a drawn partition, each
+    /// on its own, and not to one partition for a batch.
+    pub async fn send(&self, record: ProducerRecord) -> Delivery {
+        let recording = self.recording.as_ref();
+        let placed =
+            recording.and_then(|recording| Some((recording, self.place(recording, &record)?)));
+        let Some((recording, partition)) = placed else {
+            return Delivery(Awaits::Client(self.client.send(record).await));
+        };
+        let op = recording.sends.fetch_add(1, Ordering::Relaxed);
+        let record = recording.record(&self.host, record, &partition, op);
+        let waits = self.host.waits(|| format!("room for its send {op} to {partition}"));
+        let delivery = self.client.send(record).await;
+        drop(waits);
+        let (tell, told) = oneshot::channel();
+        let (world, producer) = (self.host.world().clone(), recording.number);
+        // Told whether or not the program listens, for it may rely on `flush`.
+        self.host.spawn(async move {
+            let verdict = delivery.await;
+            let outcome = match &verdict {
+                Ok(stored) => Outcome::Ok { offset: stored.offset },
+                Err(error) if error.may_be_stored => {
+                    Outcome::Unknown { error: error.name().into() }
+                }
+                Err(error) => Outcome::Fail { error: error.name().into() },
+            };
+            world.observe(ClientEvent::Told { producer, op, outcome });
+            let _ = tell.send(verdict);
+        });
+        let what = format!("the answer to its send {op} to {partition}");
+        Delivery(Awaits::Told { told, host: self.host.clone(), what, waits: None })
+    }
+
+    /// Hands a record over and waits for the broker's word.
+    pub async fn send_and_wait(
+        &self,
+        record: ProducerRecord,
+    ) -> Result<RecordMetadata, ProduceError> {
+        self.send(record).await.await
+    }
+
+    /// Waits until every record that was handed over has its verdict. Nothing lingers meanwhile.
+    pub async fn flush(&self) {
+        let _waits = self.host.waits(|| "a flush of its producer".into());
+        self.client.flush().await;
+    }
+
+    /// Flushes for so long, then gives up what is left. Nothing can be sent afterwards.
+    pub async fn close(&self, patience: Duration) {
+        let _waits = self.host.waits(|| "the end of its producer".into());
+        self.client.close(patience).await;
+    }
+
+    /// Where a record goes; `None` for a topic or partition that was not declared, whose records
+    /// are not recorded.
+    fn place(&self, recording: &Recording, record: &ProducerRecord) -> Option<TopicPartition> {
+        let count = *recording.watched.partitions.get(&*record.topic)?;
+        let partition = match (record.partition, &record.key) {
+            (Some(partition), _) => partition,
+            (None, Some(key)) => partition_of(key, usize::try_from(count).ok()?),
+            (None, None) => i32::try_from(self.host.draw(0..u64::try_from(count).ok()?)).ok()?,
+        };
+        let known = (0..count).contains(&partition);
+        known.then(|| TopicPartition::new(Arc::clone(&record.topic), partition))
+    }
+}
+
+impl Recording {
+    /// Records that this is about to be sent, and numbers it.
+    fn record(
+        &self,
+        host: &Host,
+        mut record: ProducerRecord,
+        partition: &TopicPartition,
+        op: u64,
+    ) -> ProducerRecord {
+        let value = u64::from(self.number) << 40 | op;
+        let content = Content { key: record.key.clone(), value: record.value.clone() };
+        self.watched.book.lock().contents.insert(value, content);
+        host.world().observe(ClientEvent::Sent {
+            producer: self.number,
+            op,
+            partition: partition.clone(),
+            value,
+            acks: self.acks,
+            idempotent: self.idempotent,
+        });
+        load::number(&mut record, value);
+        record.to_partition(partition.partition)
+    }
+}
+
+/// The broker's word on one record, to be awaited: where it is stored, or why it is not, or
+/// perhaps is not. Dropping it changes nothing.
+#[must_use = "whether the record was stored is known only to who awaits this"]
+pub struct Delivery(Awaits);
+
+enum Awaits {
+    Client(client::Delivery),
+    Told {
+        told: oneshot::Receiver<Result<RecordMetadata, ProduceError>>,
+        host: Host,
+        what: String,
+        waits: Option<Waits>,
+    },
+}
+
+impl Future for Delivery {
+    type Output = Result<RecordMetadata, ProduceError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Awaits::Client(delivery) => Pin::new(delivery).poll(context),
+            Awaits::Told { told, host, what, waits } => match Pin::new(told).poll(context) {
+                Poll::Ready(Ok(verdict)) => {
+                    *waits = None;
+                    Poll::Ready(verdict)
+                }
+                // Who tells is dropped only with its machine, and so is this soon.
+                Poll::Ready(Err(_)) => Poll::Pending,
+                Poll::Pending => {
+                    if waits.is_none() {
+                        *waits = host.waits(|| what.clone());
+                    }
+                    Poll::Pending
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! What the page is given: the run, thinned out to what can be seen.
+//!
+//! Times are microseconds since the start of the simulation, hosts are indices into `hosts`. Long
+//! series are flat lists of differences, for they are most of the file.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::fate::{Step, Subject, Teller, subject};
+use super::marks::{marks, spans};
+use super::messages::Message;
+use super::recorder::{Recorder, Track};
+use super::thin::{self, Windows};
+use crate::base::{Instant, TopicPartition};
+use crate::check::Violation;
+use crate::lab::report::replay_command;
+use crate::run::EngineKind;
+use crate::run::LaneKind;
+use crate::run::outcome::{Counts, Outcome, RunVerdict};
+use crate::scenario::{Expectation, Scenario};
+use crate::sim::HostId;
+use crate::wire::api;
+
+/// Rises when a field changes its meaning or goes.
+const SCHEMA: u32 = 1;
+
+/// Everything that a page shows.
+#[derive(Debug, Serialize)]
+pub(super) struct Data {
+    schema: u32,
+    scenario: String,
+    story: String,
+    seed: u64,
+    engine: &'static str,
+    trace: String,
+    replay: String,
+    verdict: &'static str,
+    expected: bool,
+    headline: String,
+    end: u64,
+    began: u64,
+    healed: Option<u64>,
+    hosts: Vec<HostData>,
+    spans: Vec<SpanData>,
+    faults: Vec<MarkData>,
+    broken: Vec<BrokenData>,
+    notes: Vec<String>,
+    counts: Counts,
+    partitions: Vec<PartitionData>,
+    /// Index of the one that the story is about.
+    partition: usize,
+    offset: Option<i64>,
+    steps: Vec<StepData>,
+    /// Names of APIs; messages name them by index.
+    apis: Vec<String>,
+    /// Flat, six numbers each: sent (difference to the one before), microseconds under way, from,
+    /// to, twice the API's index plus one for a response, bytes.
+    messages: Vec<i64>,
+    /// Where every message is kept; elsewhere those of Produce and Fetch are left out.
+    windows: Vec<(u64, u64)>,
+    /// Whether the engine tells its messages at all.
+    tells_messages: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct HostData {
+    name: String,
+    kind: &'static str,
+    /// Acknowledged sends, or records read, in equal parts of the run.
+    done: Vec<u32>,
+    /// Sends that were refused, or whose fate the producer does not know.
+    failed: Vec<u32>,
+}
+
+#[derive(Debug, Serialize)]
+struct SpanData {
+    host: usize,
+    other: Option<usize>,
+    kind: &'static str,
+    at: u64,
+    until: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct MarkData {
+    kind: &'static str,
+    hosts: Vec<usize>,
+    at: u64,
+    until: u64,
+    text: String,
+}
+
+#[derive(Debug, Serialize)]
+struct BrokenData {
+    invariant: String,
+    at: u64,
+    what: String,
+    expected: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct PartitionData {
+    name: String,
+    /// As committed: when, leader (`-1`: nobody), epoch, in-sync replicas, and 1 after an unclean
+    /// election, 2 after that of a last known leader, else 0.
+    commits: Vec<(u64, i64, i32, Vec<usize>, u8)>,
+    /// As replicas believe: when, host, epoch, whether it leads.
+    roles: Vec<(u64, usize, i32, bool)>,
+    replicas: Vec<usize>,
+    /// By replica: log end, as differences of time and offset.
+    ends: Vec<Vec<i64>>,
+    /// The leader's high watermark, likewise.
+    watermark: Vec<i64>,
+}
+
+#[derive(Debug, Serialize)]
+struct StepData {
+    at: u64,
+    hosts: Vec<usize>,
+    kind: &'static str,
+    title: String,
+    text: String,
+}
+
+/// Parts of the run in which clients' work is counted.
+const PARTS: usize = 240;
+
+pub(super) fn micros(at: Instant) -> u64 {
+    at.0 / 1000
+}
+
+/// Hosts in the order of lanes.
+struct Lanes(BTreeMap<HostId, usize>);
+
+impl Lanes {
+    fn of(&self, host: HostId) -> Option<usize> {
+        self.0.get(&host).copied()
+    }
+
+    fn all(&self, hosts: &[HostId]) -> Vec<usize> {
+        hosts.iter().filter_map(|host| self.of(*host)).collect()
+    }
+}
+
+/// The violation that a picture is about: the gravest, and of those one that names a record.
+fn gravest<'a>(scenario: &Scenario, run: &'a Recorder) -> Option<&'a Violation> {
+    run.violations.iter().min_by_key(|violation| {
+        let expected = match scenario.expect.of(violation.invariant) {
+            Expectation::Holds => 0,
+            Expectation::Breaks => 1,
+            Expectation::Open => 2,
+        };
+        (expected, subject(run, violation).value.is_none(), violation.at)
+    })
+}
+
+/// Where most was decided: what to look at when no partition is to blame.
+fn busiest(run: &Recorder) -> Option<TopicPartition> {
+    // Of equals the first.
+    let most = run.tracks.iter().rev().max_by_key(|(_, track)| track.commits.len());
+    most.map(|(name, _)| name.clone())
+}
+
+impl Data {
+    pub fn new(scenario: &Scenario, engine: EngineKind, run: &Recorder, outcome: &Outcome) -> Self {
+        let mut order: Vec<_> = run.cast.iter().collect();
+        order.sort_by_key(|lane| (lane.kind, lane.host));
+        let lanes = order.iter().enumerate().map(|(index, lane)| (lane.host, index));
+        let lanes = Lanes(lanes.collect());
+
+        let violation = gravest(scenario, run);
+        let mut subject = violation.map(|violation| subject(run, violation)).unwrap_or_default();
+        if subject.partition.is_none() {
+            subject.partition = busiest(run);
+        }
+        let spans = spans(run);
+        let marks = marks(run, &spans);
+        let (marks, spans) = (&marks, &spans);
+        let teller = Teller { run, subject: &subject, violation, marks, spans };
+        let mut steps = teller.tell();
+        steps.extend(panicked(run, outcome));
+        let verdict = outcome.verdict(&scenario.expect);
+        let windows = Windows::around(&steps, run);
+        let partitions = partitions(run, &lanes, &subject, &windows);
+        let wanted = subject.partition.as_ref();
+        let at = run.tracks.keys().position(|name| Some(name) == wanted).unwrap_or(0);
+        let (apis, messages, windows) = messages(run.messages(), &lanes, &windows);
+        Self {
+            schema: SCHEMA,
+            scenario: scenario.name.clone(),
+            story: scenario.story.clone(),
+            seed: outcome.seed,
+            engine: engine.name(),
+            trace: outcome.trace.to_string(),
+            replay: replay_command(&scenario.file, outcome.seed, engine),
+            verdict: word(verdict),
+            expected: matches!(verdict, RunVerdict::Held | RunVerdict::BrokeAsExpected),
+            headline: headline(run, violation, &subject, outcome),
+            end: micros(run.now),
+            began: run.began.map_or(0, micros),
+            healed: run.healed.map(micros),
+            hosts: order.iter().map(|lane| host(run, lane.host, &lane.name, lane.kind)).collect(),
+            spans: spans
+                .iter()
+                .filter_map(|span| {
+                    Some(SpanData {
+                        host: lanes.of(span.host)?,
+                        other: span.other.and_then(|other| lanes.of(other)),
+                        kind: span.kind.name(),
+                        at: micros(span.at),
+                        until: micros(span.until),
+                    })
+                })
+                .collect(),
+            faults: marks
+                .iter()
+                .map(|mark| MarkData {
+                    kind: mark.kind.name(),
+                    hosts: lanes.all(&mark.hosts),
+                    at: micros(mark.at),
+                    until: micros(mark.until),
+                    text: mark.text.clone(),
+                })
+                .collect(),
+            broken: outcome
+                .broken
+                .iter()
+                .map(|broken| BrokenData {
+                    invariant: broken.invariant.clone(),
+                    at: broken.at_ms * 1000,
+                    what: broken.what.clone(),
+                    expected: match scenario.expect.of(&broken.invariant) {
+                        Expectation::Holds => "must hold",
+                        Expectation::Breaks => "expected to break",
+                        Expectation::Open => "allowed",
+                    },
+                })
+                .collect(),
+            notes: outcome.notes.clone(),
+            counts: outcome.counts,
+            partitions,
+            partition: at,
+            offset: subject.offset.map(|offset| offset.0),
+            steps: steps
+                .iter()
+                .map(|step| StepData {
+                    at: micros(step.at),
+                    hosts: lanes.all(&step.hosts),
+                    kind: step.kind,
+                    title: step.title.clone(),
+                    text: step.text.clone(),
+                })
+                .collect(),
+            apis,
+            messages,
+            windows,
+            tells_messages: engine == EngineKind::Leap,
+        }
+    }
+
+    /// The title of the page.
+    pub fn title(&self) -> String {
+        format!("{} seed {}: {}", self.scenario, self.seed, self.verdict)
+    }
+
+    /// The same in words, for who sees no chart.
+    pub fn steps(&self) -> impl Iterator<Item = (u64, &str, &str)> {
+        self.steps.iter().map(|step| (step.at, step.title.as_str(), step.text.as_str()))
+    }
+
+    /// What the story comes to.
+    pub fn headline(&self) -> &str {
+        &self.headline
+    }
+}
+
+fn word(verdict: RunVerdict) -> &'static str {
+    match verdict {
+        RunVerdict::Held => "held",
+        RunVerdict::BrokeAsExpected => "broke as expected",
+        RunVerdict::Broke => "BROKE",
+        RunVerdict::Stuck => "stuck",
+        RunVerdict::Nondeterministic => "nondeterministic",
+    }
+}
+
+/// What broke that no checker found: a panic, or a cluster that did not come up.
+fn panicked(run: &Recorder, outcome: &Outcome) -> Option<Step> {
+    let broken = outcome.broken.first().filter(|_| run.violations.is_empty())?;
+    Some(Step {
+        at: run.now,
+        hosts: Vec::new(),
+        kind: "verdict",
+        title: format!("{} broken", broken.invariant),
+        text: broken.what.clone(),
+    })
+}
+
+fn headline(
+    run: &Recorder,
+    violation: Option<&Violation>,
+    subject: &Subject,
+    outcome: &Outcome,
+) -> String {
+    let Some(violation) = violation else {
+        return match outcome.broken.first() {
+            Some(broken) => format!("{}: {}", broken.invariant, broken.what),
+            None => "Nothing broke in this run".into(),
+        };
+    };
+    let send = run.sends.iter().find(|send| Some(send.value) == subject.value);
+    match (send, subject.offset) {
+        (Some(send), Some(offset)) => {
+            let who = format!(
+                "p{}'s record {} ({} offset {offset})",
+                send.producer, send.op, send.partition
+            );
+            match violation.invariant {
+                "acked-write-lost" | "acked-write-unseen" => {
+                    format!("{who} was acknowledged, and is lost")
+                }
+                "duplicate" => format!("{who} is stored twice"),
+                "inconsistent-offset" => format!("{who} was replaced by another record"),
+                name => format!("{who}: {name} does not hold"),
+            }
+        }
+        _ => format!("{}: {violation}", violation.invariant),
+    }
+}
+
+fn host(run: &Recorder, host: HostId, name: &str, kind: LaneKind) -> HostData {
+    let mut data = HostData {
+        name: name.to_owned(),
+        kind: match kind {
+            LaneKind::Controller => "controller",
+            LaneKind::Broker(_) => "broker",
+            LaneKind::Producer => "producer",
+            LaneKind::Consumer => "consumer",
+            LaneKind::Admin => "admin",
+        },
+        done: Vec::new(),
+        failed: Vec::new(),
+    };
+    if !matches!(kind, LaneKind::Producer | LaneKind::Consumer) {
+        return data;
+    }
+    (data.done, data.failed) = (vec![0; PARTS], vec![0; PARTS]);
+    let part = |at: Instant| {
+        let part = u128::from(at.0) * PARTS as u128 / u128::from(run.now.0.max(1));
+        usize::try_from(part).unwrap_or(PARTS).min(PARTS - 1)
+    };
+    for read in run.reads.iter().filter(|read| read.host == host) {
+        data.done[part(read.at)] += 1;
+    }
+    for send in run.sends.iter().filter(|send| send.host == host) {
+        match &send.told {
+            Some((at, crate::sim::Outcome::Ok { .. })) => data.done[part(*at)] += 1,
+            Some((at, _)) => data.failed[part(*at)] += 1,
+            None => {}
+        }
+    }
+    data
+}
+
+fn partitions(
+    run: &Recorder,
+    lanes: &Lanes,
+    subject: &Subject,
+    windows: &Windows,
+) -> Vec<PartitionData> {
+    let series = run.tracks.values().map(|track| track.ends.len() + 1).sum();
+    let bin = thin::bin(run.now, series);
+    let none = Windows::default();
+    let one = |(name, track): (&TopicPartition, &Track)| {
+        let windows = if subject.partition.as_ref() == Some(name) { windows } else { &none };
+        let broker = |id| {
+            let lane = run.cast.iter().find(|lane| lane.kind == LaneKind::Broker(id));
+            lane.and_then(|lane| lanes.of(lane.host))
+        };
+        let commits = track.commits.iter().map(|commit| {
+            let leader = commit.leader.and_then(broker).and_then(|at| i64::try_from(at).ok());
+            let mut isr: Vec<usize> = commit.isr.iter().filter_map(|id| broker(*id)).collect();
+            isr.sort_unstable();
+            let how = if commit.last_known { 2 } else { u8::from(commit.unclean) };
+            (micros(commit.at), leader.unwrap_or(-1), commit.epoch.0, isr, how)
+        });
+        let roles = track.roles.iter().filter_map(|(at, host, epoch, leads)| {
+            Some((micros(*at), lanes.of(*host)?, epoch.0, *leads))
+        });
+        let ends = track.ends.values().map(|ends| {
+            thin::curve(ends.iter().map(|end| (micros(end.at), end.end.0)), bin, windows)
+        });
+        let marks = track.watermarks.iter().map(|(at, _, mark)| (micros(*at), mark.0));
+        PartitionData {
+            name: name.to_string(),
+            commits: commits.collect(),
+            roles: roles.collect(),
+            replicas: track.ends.keys().filter_map(|host| lanes.of(*host)).collect(),
+            ends: ends.collect(),
+            watermark: thin::curve(marks, bin, windows),
+        }
+    };
+    run.tracks.iter().map(one).collect()
+}
+
+fn messages(
+    all: &[Message],
+    lanes: &Lanes,
+    windows: &Windows,
+) -> (Vec<String>, Vec<i64>, Vec<(u64, u64)>) {
+    let (kept, windows) = thin::messages(all, windows);
+    let mut keys: Vec<i16> = kept.iter().map(|message| message.key).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let names = keys.iter().map(|key| match api::find(*key) {
+        Some(api) => api.name.to_owned(),
+        None => format!("API {key}"),
+    });
+    let names = names.collect();
+    let mut flat = Vec::with_capacity(kept.len() * 6);
+    let mut before = 0;
+    let number = |n: usize| i64::try_from(n).unwrap_or(0);
+    for message in kept {
+        let (Some(from), Some(to)) = (lanes.of(message.from), lanes.of(message.to)) else {
+            continue;
+        };
+        let api = keys.binary_search(&message.key).unwrap_or(0);
+        let sent = i64::try_from(micros(message.sent)).unwrap_or(i64::MAX);
+        let way = i64::try_from(message.at.since(message.sent).as_micros()).unwrap_or(i64::MAX);
+        flat.extend([sent - before, way, number(from), number(to)]);
+        flat.extend([number(api) * 2 + i64::from(message.answer), i64::from(message.bytes)]);
+        before = sent;
+    }
+    (names, flat, windows)
+}

@@ -1,0 +1,317 @@
+//! Keeps what a picture may need of a run, in the order in which it happened. Decides nothing: what
+//! is shown of it is chosen when the run is over and the record that matters is known.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::messages::{Message, Messages};
+use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe, TopicPartition};
+use crate::check::{Ghost, Violation};
+use crate::run::{Lane, Observer};
+use crate::sim::{ClientEvent, HostId, Observation, Outcome, Shot, What};
+
+/// What happened to a host, or was done to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Deed {
+    pub at: Instant,
+    pub host: HostId,
+    pub other: Option<HostId>,
+    pub what: DeedKind,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum DeedKind {
+    Killed,
+    PowerLost {
+        /// Dirty pages that are gone or torn.
+        pages: u64,
+    },
+    Ended,
+    Booted,
+    Paused,
+    Resumed,
+    /// What only the driver tells: `cut`, `mend`, `hold`, `clock`, …
+    Driver(String),
+}
+
+/// A partition's state, as the controller committed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Commit {
+    pub at: Instant,
+    pub host: HostId,
+    pub leader: Option<BrokerId>,
+    pub epoch: LeaderEpoch,
+    pub isr: Vec<BrokerId>,
+    pub unclean: bool,
+    /// Not in sync, but the last that led, when everybody eligible had lost unsynced data (KIP-966).
+    pub last_known: bool,
+}
+
+/// A replica's log end, from this moment on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct End {
+    pub at: Instant,
+    pub end: Offset,
+    /// Epoch of its last batch.
+    pub epoch: LeaderEpoch,
+}
+
+/// Everything kept of one partition.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Track {
+    pub commits: Vec<Commit>,
+    pub ends: BTreeMap<HostId, Vec<End>>,
+    /// Leaders' high watermarks, in order of time.
+    pub watermarks: Vec<(Instant, HostId, Offset)>,
+    /// Whom a replica believes to lead: itself (`true`) or another.
+    pub roles: Vec<(Instant, HostId, LeaderEpoch, bool)>,
+    pub truncated: Vec<(Instant, HostId, Offset)>,
+}
+
+/// A record that a producer tried to send.
+#[derive(Clone, Debug)]
+pub(super) struct Send {
+    pub at: Instant,
+    pub host: HostId,
+    pub producer: u32,
+    pub op: u64,
+    pub partition: TopicPartition,
+    pub value: u64,
+    pub acks: &'static str,
+    pub told: Option<(Instant, Outcome)>,
+}
+
+/// A record that a consumer got.
+#[derive(Clone, Debug)]
+pub(super) struct Read {
+    pub at: Instant,
+    pub host: HostId,
+    pub partition: TopicPartition,
+    pub offset: Offset,
+    pub value: u64,
+}
+
+/// Watches one run.
+#[derive(Debug, Default)]
+pub struct Recorder {
+    pub(super) cast: Vec<Lane>,
+    pub(super) began: Option<Instant>,
+    pub(super) healed: Option<Instant>,
+    pub(super) now: Instant,
+    pub(super) deeds: Vec<Deed>,
+    pub(super) tracks: BTreeMap<TopicPartition, Track>,
+    /// In the order of sending.
+    pub(super) sends: Vec<Send>,
+    by_op: BTreeMap<(u32, u64), usize>,
+    pub(super) reads: Vec<Read>,
+    pub(super) violations: Vec<Violation>,
+    messages: Messages,
+    paths: BTreeMap<Arc<str>, Option<TopicPartition>>,
+    /// Hosts whose logs are not yet known after a power loss, and since when.
+    powerless: Vec<(HostId, Instant)>,
+}
+
+impl Observer for Recorder {
+    fn lanes(&self) -> usize {
+        self.cast.len()
+    }
+
+    fn cast(&mut self, hosts: Vec<Lane>) {
+        self.cast = hosts;
+    }
+
+    fn began(&mut self, at: Instant) {
+        self.began = Some(at);
+    }
+
+    fn healed(&mut self, at: Instant) {
+        self.healed = Some(at);
+    }
+
+    fn judged(&mut self, violations: &[Violation]) {
+        self.violations = violations.to_vec();
+    }
+
+    fn roll(&mut self, now: Instant, film: Vec<Shot>) {
+        self.now = now;
+        for shot in film {
+            match shot {
+                Shot::Deed { at, name, host, other } => {
+                    // These are observed as well, with more to say.
+                    if !["kill", "power-loss", "boot", "pause", "resume", "ended"]
+                        .contains(&name.as_str())
+                    {
+                        self.deeds.push(Deed { at, host, other, what: DeedKind::Driver(name) });
+                    }
+                }
+                Shot::Arrived { .. } => self.messages.arrived(&shot),
+            }
+        }
+    }
+
+    fn see(&mut self, seen: &Observation, ghost: &Ghost) {
+        self.now = seen.at;
+        self.find_survivors(seen, ghost);
+        let (at, host) = (seen.at, seen.host);
+        let mut deed = |what| self.deeds.push(Deed { at, host, other: None, what });
+        match &seen.what {
+            What::Killed => deed(DeedKind::Killed),
+            What::Ended => deed(DeedKind::Ended),
+            What::Booted => deed(DeedKind::Booted),
+            What::Paused => deed(DeedKind::Paused),
+            What::Resumed => deed(DeedKind::Resumed),
+            What::PowerLost { lost_pages } => {
+                deed(DeedKind::PowerLost { pages: *lost_pages });
+                self.powerless.push((host, at));
+            }
+            What::Wrote { path, .. } | What::Cut { path, .. } | What::Removed { path } => {
+                if let Some(partition) = self.partition_of(path) {
+                    self.measure(at, host, &partition, ghost);
+                }
+            }
+            What::Probe(probe) => self.probe(at, host, probe, ghost),
+            What::Client(event) => self.client(at, host, event),
+            _ => {}
+        }
+    }
+}
+
+impl Recorder {
+    /// Everything that was said between hosts.
+    pub(super) fn messages(&self) -> &[Message] {
+        self.messages.all()
+    }
+
+    /// Once a host that lost power has told all that survived, its logs are known again.
+    fn find_survivors(&mut self, seen: &Observation, ghost: &Ghost) {
+        if self.powerless.is_empty() || matches!(seen.what, What::Survived { .. }) {
+            return;
+        }
+        for (host, at) in std::mem::take(&mut self.powerless) {
+            let names: Vec<_> = self.tracks.keys().cloned().collect();
+            for name in names {
+                self.measure(at, host, &name, ghost);
+            }
+        }
+    }
+
+    /// Whether the path is a segment of clients' data, and of which partition.
+    fn partition_of(&mut self, path: &Arc<str>) -> Option<TopicPartition> {
+        if let Some(known) = self.paths.get(path) {
+            return known.clone();
+        }
+        let dir = path.rsplit('/').nth(1).unwrap_or_default();
+        let named = dir.rsplit_once('-').and_then(|(topic, number)| {
+            let client = !topic.starts_with("__") && !topic.is_empty();
+            client.then(|| number.parse().ok().map(|number| TopicPartition::new(topic, number)))?
+        });
+        self.paths.insert(path.clone(), named.clone());
+        named
+    }
+
+    fn measure(&mut self, at: Instant, host: HostId, partition: &TopicPartition, ghost: &Ghost) {
+        let replica = ghost.replica(host, partition);
+        let end = replica.map_or(Offset::ZERO, |replica| replica.end());
+        let epoch = replica.and_then(|replica| replica.last()).map(|last| last.epoch);
+        let epoch = epoch.unwrap_or(LeaderEpoch(-1));
+        if !self.tracks.contains_key(partition) {
+            self.tracks.insert(partition.clone(), Track::default());
+        }
+        let Some(track) = self.tracks.get_mut(partition) else { return };
+        let ends = track.ends.entry(host).or_default();
+        let known = ends.last().map_or(Offset::ZERO, |last| last.end);
+        // One write may bring batches of several epochs: each is told, so that a record's own
+        // epoch is known.
+        if let Some(replica) = replica
+            && end > known
+        {
+            let mut before: Option<LeaderEpoch> = None;
+            for batch in replica.batches_from(known).filter(|batch| batch.base >= known) {
+                if let Some(epoch) = before.filter(|epoch| *epoch != batch.epoch) {
+                    ends.push(End { at, end: batch.base, epoch });
+                }
+                before = Some(batch.epoch);
+            }
+        }
+        if ends.last().is_none_or(|last| (last.end, last.epoch) != (end, epoch)) {
+            ends.push(End { at, end, epoch });
+        }
+    }
+
+    fn probe(&mut self, at: Instant, host: HostId, probe: &Probe, ghost: &Ghost) {
+        match probe {
+            Probe::PartitionCommitted { partition, leader, leader_epoch, isr, unclean, .. } => {
+                let track = self.tracks.entry(partition.clone()).or_default();
+                let next = Commit {
+                    at,
+                    host,
+                    leader: *leader,
+                    epoch: *leader_epoch,
+                    isr: isr.clone(),
+                    unclean: *unclean,
+                    last_known: *unclean && ghost.is_last_known_leader(partition, *leader_epoch),
+                };
+                // A controller that boots tells again what it reads from its log.
+                let old = track.commits.last().is_some_and(|last| {
+                    last.epoch > next.epoch
+                        || (last.leader, last.epoch, &last.isr)
+                            == (next.leader, next.epoch, &next.isr)
+                });
+                if !old {
+                    track.commits.push(next);
+                }
+            }
+            Probe::BecameLeader { partition, epoch, .. } => {
+                let track = self.tracks.entry(partition.clone()).or_default();
+                track.roles.push((at, host, *epoch, true));
+            }
+            Probe::BecameFollower { partition, epoch, .. } => {
+                let track = self.tracks.entry(partition.clone()).or_default();
+                track.roles.push((at, host, *epoch, false));
+            }
+            Probe::HighWatermark { partition, leads: true, offset, .. } => {
+                let track = self.tracks.entry(partition.clone()).or_default();
+                track.watermarks.push((at, host, *offset));
+            }
+            Probe::Truncated { partition, end } => {
+                let track = self.tracks.entry(partition.clone()).or_default();
+                track.truncated.push((at, host, *end));
+            }
+            _ => {}
+        }
+    }
+
+    fn client(&mut self, at: Instant, host: HostId, event: &ClientEvent) {
+        match event {
+            ClientEvent::Sent { producer, op, partition, value, acks, .. } => {
+                self.by_op.insert((*producer, *op), self.sends.len());
+                self.sends.push(Send {
+                    at,
+                    host,
+                    producer: *producer,
+                    op: *op,
+                    partition: partition.clone(),
+                    value: *value,
+                    acks: super::words::acks(*acks),
+                    told: None,
+                });
+            }
+            ClientEvent::Told { producer, op, outcome } => {
+                let index = self.by_op.remove(&(*producer, *op));
+                if let Some(send) = index.and_then(|index| self.sends.get_mut(index)) {
+                    send.told = Some((at, outcome.clone()));
+                }
+            }
+            ClientEvent::Polled { partition, records, .. } => {
+                self.reads.extend(records.iter().map(|(offset, value)| Read {
+                    at,
+                    host,
+                    partition: partition.clone(),
+                    offset: *offset,
+                    value: *value,
+                }));
+            }
+            _ => {}
+        }
+    }
+}

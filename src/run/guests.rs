@@ -1,0 +1,346 @@
+//! Programs of somebody else that take part in a run: what the run asks of them, and they of it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use rand_chacha::ChaCha12Rng;
+use tokio::sync::oneshot;
+
+use super::faults::Faults;
+use super::outcome::{Broken, ENDS};
+use super::roles::{Host, Kind};
+use super::{CLOSELY, Run, STEP};
+use crate::base::{Instant, TopicPartition};
+use crate::client::ConsumerRecord;
+use crate::scenario::{Scenario, Topic, Work, schedule};
+use crate::sim::{Boot, Engine, Observation, SimWorld};
+
+/// A service that was asked to end and has not is killed after this (Kubernetes'
+/// `terminationGracePeriodSeconds`).
+const GRACE: Duration = Duration::from_secs(30);
+/// Most waits that are told of one program.
+const MAX_WAITS: usize = 4;
+
+/// Everything that joins a scenario's own hosts.
+pub(crate) struct Guests<W> {
+    /// Topics besides the scenario's.
+    pub topics: Vec<Topic>,
+    /// In the order in which they boot.
+    pub hosts: Vec<Guest<W>>,
+    /// What they and the run tell one another.
+    pub book: SharedBook,
+    /// Sees everything, and judges it in the end.
+    pub audience: Box<dyn Audience>,
+    /// How long after the heal clients may take to end.
+    pub patience: Duration,
+    /// What faults that are ordered draw from.
+    pub random: ChaCha12Rng,
+}
+
+/// Where the guests of a run come from: each run gets its own, in its own world.
+pub(crate) trait Programs<W> {
+    /// The guests of one run.
+    fn guests(&self, scenario: &Scenario, seed: u64) -> Guests<W>;
+}
+
+/// One program on a host of its own.
+pub(crate) struct Guest<W> {
+    /// The host's name.
+    pub name: String,
+    /// What is expected of it.
+    pub part: Part,
+    /// What the host runs each time it boots.
+    pub boot: Boot<W>,
+}
+
+/// What is expected of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It ends by itself.
+    Client,
+    /// It goes on until it is asked to end.
+    Service,
+    /// Faults go on until it ends. It is outside of the cluster: no fault is about it.
+    Driver,
+}
+
+/// Who watches a run with guests.
+pub(crate) trait Audience {
+    /// The next thing that happened, and the name of the host where it did.
+    fn see(&mut self, seen: &Observation, host: &str, book: &Book);
+    /// The run is over; `read` is what the final reads found.
+    fn finish(&mut self, now: Instant, read: Vec<ConsumerRecord>) -> Vec<Broken>;
+}
+
+/// What programs and the run tell one another. Read and written between and within steps of one
+/// thread only.
+#[derive(Default)]
+pub(crate) struct Book {
+    /// The last number given to a producer and to a consumer.
+    pub producers: u32,
+    pub consumers: u32,
+    /// What was sent, by the unique value that stands for it in the history.
+    pub contents: BTreeMap<u64, Content>,
+    /// Programs that have ended by themselves, by host.
+    ended: BTreeSet<String>,
+    /// Programs that ended badly: when, which invariant that breaks, how.
+    failures: Vec<(Instant, &'static str, String)>,
+    /// What each program waits for, by host and in the order of beginning.
+    waits: BTreeMap<(Arc<str>, u64), (Instant, String)>,
+    last_wait: u64,
+    orders: VecDeque<Order>,
+    /// Somebody holds a handle on the cluster: orders are to be expected.
+    pub directed: bool,
+    /// No more faults.
+    over: bool,
+}
+
+/// A handle on it.
+pub(crate) type SharedBook = Arc<Mutex<Book>>;
+
+/// A record as a program sent it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+}
+
+/// What a program asks of whoever drives the run.
+pub(crate) enum Order {
+    /// A fault, as a `[[fault]]` table; answered with what struck.
+    Strike(String, oneshot::Sender<Result<String, Refusal>>),
+    /// The end of everything that lasts.
+    Heal(oneshot::Sender<()>),
+    /// The host that leads a partition.
+    Leader(TopicPartition, oneshot::Sender<Option<String>>),
+    /// Whether all nodes answer and all replicas are in sync.
+    Settled(oneshot::Sender<bool>),
+}
+
+/// Why a fault did not strike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Nobody fits its target now.
+    Nobody,
+    /// It says something that can't be understood.
+    Wrong(String),
+    /// The engine can't do it.
+    Unsupported(String),
+}
+
+impl Book {
+    /// A program ended by itself.
+    pub fn ended(&mut self, host: &str) {
+        self.ended.insert(host.to_owned());
+    }
+
+    /// A program broke an invariant of its own, such as that nothing panics.
+    pub fn failed(&mut self, at: Instant, host: &str, (invariant, how): (&'static str, String)) {
+        self.failures.push((at, invariant, format!("{host} {how}")));
+    }
+
+    /// Notes down what a program waits for, until the number that this gives is crossed out.
+    pub fn waits(&mut self, at: Instant, host: &Arc<str>, what: String) -> u64 {
+        self.last_wait += 1;
+        self.waits.insert((Arc::clone(host), self.last_wait), (at, what));
+        self.last_wait
+    }
+
+    /// It waits no longer.
+    pub fn goes_on(&mut self, host: &Arc<str>, wait: u64) {
+        self.waits.remove(&(Arc::clone(host), wait));
+    }
+
+    /// Hands an order over; gives it back when there is nobody to carry it out any more.
+    pub fn order(&mut self, order: Order) -> Result<(), Order> {
+        if self.over && !matches!(order, Order::Leader(..) | Order::Settled(_)) {
+            return Err(order);
+        }
+        self.orders.push_back(order);
+        Ok(())
+    }
+
+    /// What a program waits for, in a few words.
+    fn who_waits(&self, host: &str) -> String {
+        let mine = self.waits.iter().filter(|((name, _), _)| &**name == host);
+        let mut told: Vec<String> = mine
+            .map(|(_, (since, what))| format!("{what} since {:.3} s", since.as_secs_f64()))
+            .collect();
+        if told.is_empty() {
+            return "waits for something of its own".into();
+        }
+        let more = told.len().saturating_sub(MAX_WAITS);
+        told.truncate(MAX_WAITS);
+        if more > 0 {
+            told.push(format!("and {more} more"));
+        }
+        format!("waits for {}", told.join("; "))
+    }
+}
+
+impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
+    /// The run has guests.
+    pub(super) fn joined_by(mut self, guests: Guests<E::World>) -> Self {
+        self.guests = Some(guests);
+        self.judge = self.new_judge();
+        self.control.lock().keeps = true;
+        self
+    }
+
+    /// Every topic of the run.
+    pub(super) fn topics(&self) -> Vec<Topic> {
+        let others = self.guests.iter().flat_map(|guests| guests.topics.iter().cloned());
+        std::iter::once(self.scenario.topic.clone()).chain(others).collect()
+    }
+
+    /// Boots the guests' hosts, after those of the loads.
+    pub(super) fn seat_guests(&mut self) {
+        let Some(guests) = &mut self.guests else { return };
+        let loads = self.scenario.loads.iter().zip(&self.plan.clients);
+        let mut book = guests.book.lock();
+        for (load, clients) in loads {
+            let clients = u32::try_from(*clients).unwrap_or(u32::MAX);
+            match load.work {
+                Work::Produce { .. } => book.producers += clients,
+                Work::Consume { .. } => book.consumers += clients,
+            }
+        }
+        drop(book);
+        for guest in &guests.hosts {
+            let id = self.engine.add_host(&guest.name, guest.boot.clone());
+            let (name, kind) = (guest.name.clone(), Kind::Program(guest.part));
+            self.cast.hosts.push(Host { id, name, kind, up: true, paused: false, ready: false });
+        }
+    }
+
+    /// The guests with a part that have not ended.
+    fn still_at_it(&self, part: Part) -> Vec<String> {
+        let Some(guests) = &self.guests else { return Vec::new() };
+        let book = guests.book.lock();
+        let of_part = guests.hosts.iter().filter(|guest| guest.part == part);
+        let late = of_part.filter(|guest| !book.ended.contains(&guest.name));
+        late.map(|guest| guest.name.clone()).collect()
+    }
+
+    /// Whether faults go on: for as long as somebody directs them, but not for ever.
+    pub(super) fn is_directed(&self, end: Instant) -> bool {
+        let patience = self.guests.as_ref().map_or(Duration::ZERO, |guests| guests.patience);
+        self.engine.now() < end + patience && !self.still_at_it(Part::Driver).is_empty()
+    }
+
+    /// How long until the next look at what happened, at most.
+    pub(super) fn step(&self) -> Duration {
+        let directed = self.guests.as_ref().is_some_and(|guests| guests.book.lock().directed);
+        if directed { CLOSELY } else { STEP }
+    }
+
+    /// Carries out what programs ordered since the last look.
+    pub(super) fn take_orders(&mut self, mut faults: Option<&mut Faults>) {
+        let Some(guests) = &mut self.guests else { return };
+        let orders = std::mem::take(&mut guests.book.lock().orders);
+        for order in orders {
+            // Whoever asked may be dead by now; then nobody hears the answer.
+            match (order, &mut faults) {
+                (Order::Strike(table, answer), Some(faults)) => {
+                    let programs: Vec<_> = guests.hosts.iter().map(|guest| &*guest.name).collect();
+                    let rule = self.scenario.rule_of(&table, &programs, &guests.topics);
+                    let struck = rule.map_err(Refusal::Wrong).and_then(|rule| {
+                        let drawn = schedule::draw_now(&rule, self.scenario, &mut guests.random);
+                        faults.strike_now(&mut self.engine, &mut self.cast, drawn)
+                    });
+                    let _ = answer.send(struck);
+                }
+                (Order::Heal(answer), Some(faults)) => {
+                    faults.heal(&mut self.engine);
+                    let _ = answer.send(());
+                }
+                (Order::Leader(partition, answer), _) => {
+                    let _ = answer.send(self.cast.leader_of(&partition));
+                }
+                (Order::Settled(answer), _) => {
+                    let _ = answer.send(self.cast.settled());
+                }
+                // An answer that is dropped says that faults are over.
+                (Order::Strike(..) | Order::Heal(_), None) => {}
+            }
+        }
+    }
+
+    /// No more faults from now on.
+    pub(super) fn end_orders(&mut self) {
+        if let Some(guests) = &self.guests {
+            guests.book.lock().over = true;
+        }
+        self.take_orders(None);
+    }
+
+    /// Waits until every client has ended, then asks the services to.
+    pub(super) fn await_guests(&mut self) -> Vec<Broken> {
+        let Some(patience) = self.guests.as_ref().map(|guests| guests.patience) else {
+            return Vec::new();
+        };
+        let healed = self.healed.unwrap_or(self.engine.now());
+        let limit = self.engine.now().max(healed + patience);
+        let late = |run: &Self| [Part::Driver, Part::Client].map(|part| run.still_at_it(part));
+        while self.engine.now() < limit && late(self).iter().any(|names| !names.is_empty()) {
+            self.advance(limit);
+            self.take_orders(None);
+            self.revive();
+        }
+        let late = late(self).concat();
+        let stuck = late.iter().map(|name| self.stuck(name, healed)).collect();
+        let services: Vec<_> = self
+            .cast
+            .hosts
+            .iter()
+            .filter(|host| matches!(host.kind, Kind::Program(_)))
+            .map(|host| host.id)
+            .filter(|id| self.engine.is_running(*id))
+            .collect();
+        services.iter().for_each(|id| self.engine.terminate(*id));
+        let limit = self.engine.now() + GRACE;
+        while self.engine.now() < limit && services.iter().any(|id| self.engine.is_running(*id)) {
+            self.advance(limit);
+            self.take_orders(None);
+            self.revive();
+        }
+        for id in services {
+            if self.engine.is_running(id) {
+                self.engine.kill(id);
+            }
+        }
+        stuck
+    }
+
+    /// A program that has not ended, and what it waits for.
+    fn stuck(&self, name: &str, healed: Instant) -> Broken {
+        let now = self.engine.now();
+        let waits = self.guests.as_ref().map_or_else(String::new, |guests| {
+            let book = guests.book.lock();
+            format!(", and {}", book.who_waits(name))
+        });
+        let cluster = self.judge.unsettled().map_or_else(String::new, |why| format!("; {why}"));
+        let after = now.since(healed).as_secs_f64();
+        let what = format!("{name} has not ended {after} s after the heal{waits}{cluster}");
+        Broken::new(ENDS, now, what)
+    }
+
+    /// What the guests broke, and what their checkers found.
+    pub(super) fn dismiss_guests(&mut self) -> Vec<Broken> {
+        let now = self.engine.now();
+        let Some(guests) = &mut self.guests else { return Vec::new() };
+        let failures = std::mem::take(&mut guests.book.lock().failures);
+        let read = std::mem::take(&mut self.control.lock().read_last);
+        let mut broken: Vec<_> = failures
+            .into_iter()
+            .map(|(at, invariant, what)| {
+                Broken::new(invariant, at, format!("{what} at {:.3} s", at.as_secs_f64()))
+            })
+            .collect();
+        broken.extend(guests.audience.finish(now, read));
+        broken
+    }
+}

@@ -1,0 +1,553 @@
+//! One run: a cluster boots, load and faults go on for the scenario's duration, everything heals,
+//! the cluster has time to converge, and what is there is read once more.
+//!
+//! Nothing here decides what is right: every observation goes to [`check::Judge`](crate::check),
+//! in the order in which it happened.
+
+pub mod caught;
+mod cluster;
+pub mod coverage;
+pub mod disks;
+mod engine;
+mod faults;
+pub(crate) mod guests;
+pub(crate) mod load;
+pub(crate) mod observer;
+pub mod outcome;
+mod roles;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+pub use self::engine::EngineKind;
+pub use self::observer::{Lane, LaneKind, Observer};
+
+pub(crate) use self::cluster::bootstrap;
+
+use self::cluster::Ends;
+use self::coverage::Lookout;
+use self::disks::DiskLine;
+use self::faults::Faults;
+use self::guests::{Guests, Programs};
+use self::load::Shared;
+use self::outcome::{Broken, Counts, Outcome, STARTS};
+use self::roles::{Cast, Kind};
+use crate::base::config::{Config, TopicConfig};
+use crate::base::{Instant, Seed, TopicPartition};
+use crate::check::history::{Header, Writer};
+use crate::check::{Judge, Note, Setup, TopicPromise};
+use crate::scenario::{Plan, Scenario, Topic, Work};
+use crate::sim::disk::DiskProfile;
+use crate::sim::leap::{Leap, LeapWorld};
+use crate::sim::turmoil::{Referee, TurmoilWorld};
+use crate::sim::{ClientEvent, Engine, Link, SimWorld, What};
+
+/// How a note begins that names a fault which the engine can't do.
+pub(crate) const LEFT_OUT: &str = "faults left out";
+/// Longest time between two looks at what happened.
+const STEP: Duration = Duration::from_millis(100);
+/// The same where somebody must be heard at once.
+const CLOSELY: Duration = Duration::from_millis(1);
+/// A cluster without faults is there by then.
+const STARTUP: Duration = Duration::from_secs(60);
+/// Liveness is owed so long after the heal.
+const WITHIN: Duration = Duration::from_secs(60);
+/// Producers that stop have ended by then: their own patience, and a little.
+const STOPPING: Duration = Duration::from_secs(35);
+/// The supervisor of a node that ended boots it after this.
+const REVIVAL: Duration = Duration::from_secs(1);
+
+/// Who looks on while a run goes. None of them changes anything of it.
+#[derive(Default)]
+pub struct Onlookers<'w> {
+    /// Gets a line of text for each event, in order.
+    pub events: Option<&'w mut dyn FnMut(&str)>,
+    /// Sees everything, for a picture.
+    pub recorder: Option<&'w mut dyn Observer>,
+    /// Gets what clients did and saw, as the text of a history, when the run is over.
+    pub history: Option<&'w mut Vec<u8>>,
+}
+
+/// Runs one seed of a scenario. `watch` gets a line of text for each event, in order.
+pub fn run(
+    scenario: &Scenario,
+    seed: u64,
+    engine: EngineKind,
+    watch: Option<&mut dyn FnMut(&str)>,
+) -> Outcome {
+    match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, watch, None).go(),
+        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, watch, None).go(),
+    }
+}
+
+/// Runs one seed of a scenario and judges nothing: what checking costs is what this leaves out.
+pub fn unjudged(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
+    match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None).without_judge().go(),
+        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, None).without_judge().go(),
+    }
+}
+
+/// Runs one seed of a scenario before all who want to see it.
+pub fn watched(
+    scenario: &Scenario,
+    seed: u64,
+    engine: EngineKind,
+    onlookers: Onlookers<'_>,
+) -> Outcome {
+    let Onlookers { events, recorder, history } = onlookers;
+    // Memory takes all that is written to it.
+    let mut writer = history.is_some().then(|| writer(scenario, seed)).and_then(Result::ok);
+    let text = writer.as_mut();
+    let outcome = match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, events, recorder).recorded(text).go(),
+        EngineKind::Turmoil => {
+            Run::<Referee>::new(scenario, seed, events, recorder).recorded(text).go()
+        }
+    };
+    let text = writer.and_then(|writer| writer.finish(Instant::START + outcome.simulated).ok());
+    if let (Some(history), Some(text)) = (history, text) {
+        *history = text;
+    }
+    outcome
+}
+
+/// Begins the history of a run.
+fn writer(scenario: &Scenario, seed: u64) -> io::Result<Writer<Vec<u8>>> {
+    let acks = scenario.loads.iter().filter_map(|load| match &load.work {
+        Work::Produce { config, .. } => Some(config.acks),
+        Work::Consume { .. } => None,
+    });
+    let topics = [scenario.topic.clone()];
+    let setup = setup(scenario, &topics, idempotence(scenario), &Cast::default());
+    Writer::new(Vec::new(), &Header::new(&setup, &scenario.name, seed, acks))
+}
+
+/// Runs one seed of a scenario with programs that are not its own.
+pub(crate) fn accompanied(
+    scenario: &Scenario,
+    seed: u64,
+    engine: EngineKind,
+    programs: &(impl Programs<LeapWorld> + Programs<TurmoilWorld>),
+) -> Outcome {
+    match engine {
+        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None)
+            .joined_by(programs.guests(scenario, seed))
+            .go(),
+        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, None)
+            .joined_by(programs.guests(scenario, seed))
+            .go(),
+    }
+}
+
+struct Run<'a, 'w, E: Engine> {
+    scenario: &'a Scenario,
+    seed: u64,
+    plan: Plan,
+    engine: E,
+    cast: Cast,
+    judge: Judge,
+    lookout: Lookout,
+    judged: bool,
+    control: Shared,
+    ends: Ends,
+    counts: Counts,
+    /// Partitions that were written since the heal.
+    written: BTreeMap<TopicPartition, bool>,
+    /// Where sends went that nobody has been told about.
+    sent: BTreeMap<(u32, u64), TopicPartition>,
+    healed: Option<Instant>,
+    permitted_loss: bool,
+    watch: Option<&'w mut dyn FnMut(&str)>,
+    recorder: Option<&'w mut dyn Observer>,
+    history: Option<&'a mut Writer<Vec<u8>>>,
+    guests: Option<Guests<E::World>>,
+}
+
+impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
+    fn new(
+        scenario: &'a Scenario,
+        seed: u64,
+        watch: Option<&'w mut dyn FnMut(&str)>,
+        recorder: Option<&'w mut dyn Observer>,
+    ) -> Self {
+        let mut engine = E::new(Seed(seed), Link::default());
+        if recorder.is_some() {
+            engine.record_film();
+        }
+        if watch.is_some() {
+            engine.record_trace();
+        }
+        let ends = Ends::default();
+        let hosts = cluster::nodes(&mut engine, scenario, &ends);
+        if scenario.disk != DiskProfile::default() {
+            hosts.iter().for_each(|host| engine.set_disk(host.id, scenario.disk.clone()));
+        }
+        let cast = Cast::new(hosts);
+        let topics = [scenario.topic.clone()];
+        let setup = setup(scenario, &topics, idempotence(scenario), &cast);
+        let least = setup.promise(&scenario.topic.name).min_insync_replicas;
+        let lookout = Lookout::new(least, setup.brokers.iter().map(|(host, id)| (*id, *host)));
+        let judge = Judge::new(setup);
+        Self {
+            scenario,
+            seed,
+            plan: Plan::draw(scenario, Seed(seed)),
+            engine,
+            cast,
+            judge,
+            lookout,
+            judged: true,
+            control: Shared::default(),
+            ends,
+            counts: Counts::default(),
+            written: BTreeMap::new(),
+            sent: BTreeMap::new(),
+            healed: None,
+            permitted_loss: false,
+            watch,
+            recorder,
+            history: None,
+            guests: None,
+        }
+    }
+
+    /// A judge of all that takes part.
+    fn new_judge(&self) -> Judge {
+        // A guest may be idempotent or not: what it sends says so.
+        let idempotence = self.guests.is_some() || idempotence(self.scenario);
+        Judge::new(setup(self.scenario, &self.topics(), idempotence, &self.cast))
+    }
+
+    fn recorded(mut self, history: Option<&'a mut Writer<Vec<u8>>>) -> Self {
+        self.history = history;
+        self
+    }
+
+    fn without_judge(mut self) -> Self {
+        self.judged = false;
+        self
+    }
+
+    /// Writes into the history, if there is one. Memory takes all that is written to it.
+    fn note(&mut self, line: impl FnOnce(&mut Writer<Vec<u8>>) -> io::Result<()>) {
+        if let Some(history) = &mut self.history {
+            let _ = line(history);
+        }
+    }
+
+    fn go(mut self) -> Outcome {
+        if let Err(why) = self.start() {
+            let broken = Broken::new(STARTS, self.engine.now(), why);
+            return self.outcome(vec![broken], Vec::new(), Vec::new());
+        }
+        let began = self.engine.now();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.began(began);
+        }
+        let clients = cluster::clients(&mut self.engine, self.scenario, &self.plan, &self.control);
+        self.cast.hosts.extend(clients);
+        self.seat_guests();
+        let faults = std::mem::take(&mut self.plan.faults);
+        self.lookout.began();
+        let mut faults =
+            Faults::new(&self.scenario.topic.name, faults, began).on(self.scenario.disk.clone());
+        let end = began + self.scenario.duration;
+        while self.engine.now() < end || self.is_directed(end) {
+            faults.step(&mut self.engine, &mut self.cast);
+            for (at, kind) in faults.strikes.drain(..) {
+                self.lookout.struck(at, kind);
+            }
+            let next = faults.next(self.engine.now());
+            let over = self.engine.now() >= end;
+            self.advance(if over { next } else { next.min(end) });
+            self.take_orders(Some(&mut faults));
+        }
+        self.heal(&mut faults);
+        self.converge();
+        let mut broken = self.await_guests();
+        self.stop_producers();
+        self.read_everything();
+
+        let now = self.engine.now();
+        broken.extend(self.dismiss_guests());
+        broken.extend(faults.deaf.iter().map(|(at, name)| {
+            Broken::new("converges", *at, format!("{name} did not end when it was asked to"))
+        }));
+        let judge = std::mem::replace(&mut self.judge, Judge::new(Setup::default()));
+        let verdicts = judge.finish(now);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.judged(&verdicts.violations);
+        }
+        broken.extend(verdicts.violations.iter().map(|violation| {
+            Broken::new(violation.invariant, violation.at, violation.to_string())
+        }));
+        self.permitted_loss =
+            verdicts.notes.iter().any(|note| matches!(note, Note::LossWithinContract { .. }));
+        let mut notes: Vec<_> = verdicts.notes.iter().map(ToString::to_string).collect();
+        notes.extend(faults.unable.iter().map(|why| format!("{LEFT_OUT}: {why}")));
+        self.counts.lost = verdicts.lost;
+        self.counts.faults = faults.struck;
+        self.counts.faults_skipped = faults.skipped();
+        self.outcome(broken, notes, faults.story)
+    }
+
+    fn outcome(
+        mut self,
+        broken: Vec<Broken>,
+        mut notes: Vec<String>,
+        story: Vec<String>,
+    ) -> Outcome {
+        self.counts.elections = self.cast.elections;
+        let reached = self.lookout.finish(self.engine.now(), self.permitted_loss);
+        for (at, host, error) in self.ends.lock().iter() {
+            let name = self.engine.name(*host);
+            notes.push(format!("{name} ended with an error: {error} at {:.3} s", at.as_secs_f64()));
+        }
+        let brokers = self.cast.hosts.iter().filter(|host| matches!(host.kind, Kind::Broker(_)));
+        let disks = brokers.map(|host| DiskLine::new(&host.name, &self.engine.disk_stats(host.id)));
+        Outcome {
+            disks: disks.collect(),
+            seed: self.seed,
+            trace: self.engine.trace(),
+            simulated: self.engine.now().since(Instant::START),
+            broken,
+            notes,
+            story,
+            counts: self.counts,
+            differs: None,
+            reached,
+        }
+    }
+
+    /// Boots the cluster and creates the topic.
+    fn start(&mut self) -> Result<(), String> {
+        let limit = self.engine.now() + STARTUP;
+        let mut asked = false;
+        loop {
+            self.advance(limit);
+            // Leaderships are spread over the brokers that are there when the topic is created.
+            if !asked && self.cast.nodes().all(|host| host.ready) {
+                let topics = self.topics();
+                let admin = cluster::admin(&mut self.engine, self.scenario, topics, &self.control);
+                self.cast.hosts.push(admin);
+                asked = true;
+            }
+            let created = self.control.lock().created.clone();
+            if matches!(created, Some(Ok(()))) && self.cast.settled() {
+                return Ok(());
+            }
+            if self.engine.now() >= limit {
+                let idle = self.cast.nodes().filter(|host| !host.ready);
+                let idle: Vec<_> = idle.map(|host| host.name.as_str()).collect();
+                let why = match created {
+                    Some(Ok(())) => "the topic is created but not all replicas are in sync".into(),
+                    Some(Err(error)) => format!("the topic can't be created: {error}"),
+                    None if asked => "nobody answers the request to create the topic".to_owned(),
+                    None => "the topic could not be created yet".to_owned(),
+                };
+                let ready = if idle.is_empty() {
+                    String::new()
+                } else {
+                    format!("; not ready: {}", idle.join(", "))
+                };
+                return Err(format!("after {} s {why}{ready}", STARTUP.as_secs()));
+            }
+        }
+    }
+
+    /// Runs for a step, or until `limit` if that is sooner, and looks at what happened.
+    fn advance(&mut self, limit: Instant) {
+        let until = (self.engine.now() + self.step()).min(limit);
+        self.engine.run_until(until);
+        for seen in self.engine.drain() {
+            self.cast.see(&seen);
+            if let What::Client(event) = &seen.what {
+                self.count(event);
+            }
+            if self.judged {
+                self.judge.observe(&seen);
+            }
+            self.lookout.see(&seen, self.judge.ghost());
+            if let Some(recorder) = &mut self.recorder {
+                recorder.see(&seen, self.judge.ghost());
+            }
+            self.note(|history| history.observe(&seen));
+            if let Some(Guests { book, audience, .. }) = &mut self.guests {
+                audience.see(&seen, self.engine.name(seen.host), &book.lock());
+            }
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.roll(self.engine.now(), self.engine.take_film());
+            if recorder.lanes() < self.cast.hosts.len() {
+                recorder.cast(self.cast.hosts.iter().map(lane).collect());
+            }
+        }
+        if let Some(watch) = &mut self.watch {
+            self.engine.take_trace().iter().for_each(|line| watch(line));
+        }
+    }
+
+    fn count(&mut self, event: &ClientEvent) {
+        match event {
+            ClientEvent::Sent { producer, op, partition, .. } => {
+                self.counts.sent += 1;
+                if self.healed.is_some() {
+                    self.sent.insert((*producer, *op), partition.clone());
+                }
+            }
+            ClientEvent::Told { producer, op, outcome } => {
+                let partition = self.sent.remove(&(*producer, *op));
+                match outcome {
+                    crate::sim::Outcome::Ok { .. } => {
+                        self.counts.acked += 1;
+                        let ours = |p: &TopicPartition| *p.topic == *self.scenario.topic.name;
+                        if let Some(partition) = partition.filter(ours) {
+                            self.written.insert(partition, true);
+                        }
+                    }
+                    crate::sim::Outcome::Fail { .. } => self.counts.refused += 1,
+                    crate::sim::Outcome::Unknown { .. } => self.counts.unknown += 1,
+                }
+            }
+            ClientEvent::Polled { records, .. } => self.counts.read += records.len() as u64,
+            _ => {}
+        }
+    }
+
+    /// Ends every fault, and boots what is down.
+    fn heal(&mut self, faults: &mut Faults) {
+        self.end_orders();
+        faults.heal(&mut self.engine);
+        let down: Vec<_> =
+            self.cast.hosts.iter().filter(|host| faults::is_node(host.kind)).collect();
+        for host in down {
+            if !self.engine.is_running(host.id) {
+                self.engine.boot(host.id);
+            }
+        }
+        let now = self.engine.now();
+        self.healed = Some(now);
+        self.judge.healed(now);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.healed(now);
+        }
+        self.note(|history| history.healed(now));
+    }
+
+    /// Gives the cluster its time. Writes go on, for they have to resume.
+    fn converge(&mut self) {
+        let limit = self.engine.now() + WITHIN + REVIVAL;
+        let producers = self.plan.producers(self.scenario);
+        let all = usize::try_from(self.scenario.topic.partitions).unwrap_or(0);
+        while self.engine.now() < limit {
+            self.advance(limit);
+            self.revive();
+            // Who has sent all its records writes no more.
+            let produces = self.control.lock().produced < producers;
+            if self.cast.settled() && (!produces || self.written.len() == all) {
+                return;
+            }
+        }
+    }
+
+    /// Boots what ended by itself, as a supervisor would.
+    fn revive(&mut self) {
+        let second = REVIVAL.as_nanos();
+        // Once a second is enough: a node that can't start would do nothing else.
+        if u128::from(self.engine.now().0) % second >= STEP.as_nanos() {
+            return;
+        }
+        for host in self.cast.hosts.iter().filter(|host| faults::is_node(host.kind)) {
+            if !self.engine.is_running(host.id) {
+                self.engine.boot(host.id);
+            }
+        }
+    }
+
+    /// Lets producers end, and the logs become equal.
+    fn stop_producers(&mut self) {
+        self.control.lock().stop_producing = true;
+        let producers = self.plan.producers(self.scenario);
+        let limit = self.engine.now() + STOPPING;
+        while self.engine.now() < limit && self.control.lock().produced < producers {
+            self.advance(limit);
+        }
+        let limit = limit.max(self.healed.unwrap_or(limit) + WITHIN + STEP);
+        while self.engine.now() < limit && self.judge.unsettled().is_some() {
+            self.advance(limit);
+            self.revive();
+        }
+    }
+
+    /// A fresh consumer reads every partition from its beginning to its end.
+    fn read_everything(&mut self) {
+        self.control.lock().stop_consuming = true;
+        let consumers = self.cast.hosts.iter().filter(|host| host.kind == Kind::Consumer).count();
+        let consumers = u32::try_from(consumers).unwrap_or(u32::MAX - 1);
+        let others = self.guests.as_ref().map_or(0, |guests| guests.book.lock().consumers);
+        let number = consumers.max(others) + 1;
+        let now = self.engine.now();
+        self.judge.reading(now);
+        self.note(|history| history.reading(now));
+        let partitions = self.topics().iter().flat_map(cluster::partitions).collect();
+        let (engine, control) = (&mut self.engine, &self.control);
+        let reader = cluster::final_reader(engine, self.scenario, partitions, number, control);
+        self.cast.hosts.push(reader);
+        let limit = self.engine.now() + WITHIN + STEP;
+        while self.engine.now() < limit && !self.control.lock().read {
+            self.advance(limit);
+        }
+    }
+}
+
+/// A host as a picture shows it.
+fn lane(host: &roles::Host) -> Lane {
+    let kind = match host.kind {
+        Kind::Controller => LaneKind::Controller,
+        Kind::Broker(id) => LaneKind::Broker(id),
+        Kind::Producer => LaneKind::Producer,
+        Kind::Consumer => LaneKind::Consumer,
+        Kind::Admin => LaneKind::Admin,
+        Kind::Program(_) => LaneKind::Producer,
+    };
+    Lane { host: host.id, name: host.name.clone(), kind }
+}
+
+/// Whether any producer of the scenario is idempotent.
+fn idempotence(scenario: &Scenario) -> bool {
+    scenario.loads.iter().any(|load| match &load.work {
+        Work::Produce { config, .. } => config.idempotence,
+        Work::Consume { .. } => false,
+    })
+}
+
+/// What the judge has to be told.
+fn setup(scenario: &Scenario, topics: &[Topic], idempotence: bool, cast: &Cast) -> Setup {
+    let brokers = cast.hosts.iter().filter_map(|host| match host.kind {
+        Kind::Broker(id) => Some((host.id, id)),
+        _ => None,
+    });
+    let promises = topics.iter().map(|topic| {
+        let mut config: TopicConfig = scenario.cluster.topic_defaults.clone();
+        for (key, value) in &topic.config {
+            // Each was accepted when the scenario was read.
+            let _ = config.set(key, value);
+        }
+        let deletes = config.cleanup_policy.delete;
+        let bytes = config.retention_bytes.filter(|_| deletes);
+        let promise = TopicPromise {
+            min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+            compacted: config.cleanup_policy.compact,
+            keys: topic.keys,
+            delete_retention: config.delete_retention_ms,
+            retention: config.retention_ms.filter(|_| deletes),
+            retention_bytes: bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            index_interval: u64::try_from(config.index_interval_bytes).ok(),
+        };
+        (topic.name.as_str().into(), promise)
+    });
+    Setup { brokers: brokers.collect(), topics: promises.collect(), idempotence, within: WITHIN }
+}

@@ -1,0 +1,371 @@
+//! Who is who at this moment: followed from what the controller commits, and resolved when a fault
+//! is due.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+
+use super::guests::Part;
+use crate::base::{BrokerId, Instant, LeaderEpoch, PartitionEpoch, Probe, TopicPartition};
+use crate::scenario::{Event, Role, Roles};
+use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
+
+/// A host of the scenario.
+#[derive(Clone, Debug)]
+pub(super) struct Host {
+    pub id: HostId,
+    pub name: String,
+    pub kind: Kind,
+    /// Whether its process runs, as far as faults know.
+    pub up: bool,
+    pub paused: bool,
+    /// Whether it has said that it answers requests since it last booted.
+    pub ready: bool,
+}
+
+/// What a host is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Controller,
+    Broker(BrokerId),
+    Producer,
+    Consumer,
+    /// Creates the topic.
+    Admin,
+    /// Runs what is not of the scenario.
+    Program(Part),
+}
+
+/// A partition as the controller last committed it.
+#[derive(Clone, Debug)]
+struct State {
+    epoch: PartitionEpoch,
+    leader: Option<BrokerId>,
+    leader_epoch: LeaderEpoch,
+    replicas: Vec<BrokerId>,
+    isr: Vec<BrokerId>,
+}
+
+/// All hosts and partitions.
+#[derive(Debug, Default)]
+pub(super) struct Cast {
+    pub hosts: Vec<Host>,
+    partitions: BTreeMap<TopicPartition, State>,
+    pub elections: u64,
+    /// What faults can wait for, since they last looked; nodes have no partition.
+    pub moments: Vec<(Instant, Event, Option<TopicPartition>)>,
+    /// Where sends went that nobody has been told about.
+    sent: BTreeMap<(u32, u64), TopicPartition>,
+}
+
+impl Cast {
+    pub fn new(hosts: Vec<Host>) -> Self {
+        Self { hosts, ..Self::default() }
+    }
+
+    pub fn see(&mut self, seen: &Observation) {
+        match &seen.what {
+            What::Probe(Probe::Ready) => self.change(seen.host, |host| host.ready = true),
+            What::Probe(Probe::PartitionCommitted {
+                partition,
+                replicas,
+                leader,
+                leader_epoch,
+                partition_epoch,
+                isr,
+                ..
+            }) => {
+                let known = self.partitions.get(partition);
+                // A controller that boots tells again what it reads from its log.
+                if known.is_some_and(|known| known.epoch >= *partition_epoch) {
+                    return;
+                }
+                let mut happened = Vec::new();
+                if let (Some(known), Some(_)) = (known, leader)
+                    && known.leader_epoch < *leader_epoch
+                {
+                    self.elections += 1;
+                    happened.push(Event::LeaderElected);
+                }
+                if let Some(known) = known {
+                    match isr.len().cmp(&known.isr.len()) {
+                        Ordering::Less => happened.push(Event::IsrShrunk),
+                        Ordering::Greater => happened.push(Event::IsrGrown),
+                        Ordering::Equal => {}
+                    }
+                }
+                let place = Some(partition.clone());
+                self.moments.extend(happened.into_iter().map(|e| (seen.at, e, place.clone())));
+                let state = State {
+                    epoch: *partition_epoch,
+                    leader: *leader,
+                    leader_epoch: *leader_epoch,
+                    replicas: replicas.clone(),
+                    isr: isr.clone(),
+                };
+                self.partitions.insert(partition.clone(), state);
+            }
+            What::Booted => {
+                if self.nodes().any(|host| host.id == seen.host) {
+                    self.moments.push((seen.at, Event::Recovery, None));
+                }
+                self.change(seen.host, |host| {
+                    host.up = true;
+                    host.paused = false;
+                    host.ready = false;
+                });
+            }
+            What::Client(ClientEvent::Sent { producer, op, partition, .. }) => {
+                self.sent.insert((*producer, *op), partition.clone());
+            }
+            What::Client(ClientEvent::Told { producer, op, outcome }) => {
+                let partition = self.sent.remove(&(*producer, *op));
+                if matches!(outcome, Outcome::Ok { .. }) {
+                    self.moments.push((seen.at, Event::Ack, partition));
+                }
+            }
+            What::Killed | What::PowerLost { .. } | What::Ended => self.change(seen.host, |host| {
+                host.up = false;
+                host.paused = false;
+                host.ready = false;
+            }),
+            What::Paused => self.change(seen.host, |host| host.paused = true),
+            What::Resumed => self.change(seen.host, |host| host.paused = false),
+            _ => {}
+        }
+    }
+
+    fn change(&mut self, id: HostId, change: impl FnOnce(&mut Host)) {
+        if let Some(host) = self.hosts.iter_mut().find(|host| host.id == id) {
+            change(host);
+        }
+    }
+
+    pub fn host(&self, id: HostId) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.id == id)
+    }
+
+    /// The host that leads a partition.
+    pub fn leader_of(&self, partition: &TopicPartition) -> Option<String> {
+        let leader = self.partitions.get(partition)?.leader?;
+        self.of_broker(leader).map(|host| host.name.clone())
+    }
+
+    /// Whether every node answers and every partition has its leader and all its replicas in sync.
+    pub fn settled(&self) -> bool {
+        let nodes = self.nodes().all(|host| host.up && host.ready && !host.paused);
+        nodes
+            && self
+                .partitions
+                .values()
+                .all(|state| state.leader.is_some() && state.isr.len() == state.replicas.len())
+    }
+
+    /// Brokers and controllers.
+    pub fn nodes(&self) -> impl Iterator<Item = &Host> {
+        self.hosts.iter().filter(|host| matches!(host.kind, Kind::Broker(_) | Kind::Controller))
+    }
+
+    fn of_broker(&self, id: BrokerId) -> Option<&Host> {
+        self.hosts.iter().find(|host| host.kind == Kind::Broker(id))
+    }
+
+    /// The hosts that fit a role and `fits`; of several for one place, `pick` chooses.
+    pub fn resolve(
+        &self,
+        roles: &Roles,
+        partition: &TopicPartition,
+        pick: u64,
+        fits: impl Fn(&Host) -> bool,
+    ) -> Vec<HostId> {
+        let mut found: Vec<HostId> = Vec::new();
+        for role in &roles.0 {
+            let (candidates, most) = self.candidates(role, partition);
+            let candidates: Vec<_> = candidates.into_iter().filter(|host| fits(host)).collect();
+            let first = usize::try_from(pick).unwrap_or(0) % candidates.len().max(1);
+            // Several of more are those that follow one another from there on, all round.
+            let chosen = candidates.iter().cycle().skip(first).take(most.min(candidates.len()));
+            found.extend(chosen.map(|host| host.id));
+        }
+        found.sort();
+        found.dedup();
+        found
+    }
+
+    /// Who fits a role, and how many of them are meant at most.
+    fn candidates(&self, role: &Role, partition: &TopicPartition) -> (Vec<&Host>, usize) {
+        const ONE: usize = 1;
+        const ALL: usize = usize::MAX;
+        let state = self.partitions.get(partition);
+        let leader = state.and_then(|state| state.leader);
+        let copies = |fits: &dyn Fn(&State, BrokerId) -> bool| -> Vec<&Host> {
+            let Some(state) = state else { return Vec::new() };
+            let ids = state.replicas.iter().filter(|id| fits(state, **id));
+            ids.filter_map(|id| self.of_broker(*id)).collect()
+        };
+        let kinds = |fits: &dyn Fn(Kind) -> bool| -> Vec<&Host> {
+            self.hosts.iter().filter(|host| fits(host.kind)).collect()
+        };
+        let follows = |id: BrokerId| Some(id) != leader;
+        match role {
+            Role::Leader => (copies(&|_, id| !follows(id)), ONE),
+            Role::Follower => (copies(&|_, id| follows(id)), ONE),
+            Role::Followers => (copies(&|_, id| follows(id)), ALL),
+            Role::IsrFollower => (copies(&|state, id| follows(id) && state.isr.contains(&id)), ONE),
+            Role::OutOfSync => (copies(&|state, id| follows(id) && !state.isr.contains(&id)), ONE),
+            Role::Any => (kinds(&|kind| matches!(kind, Kind::Broker(_))), ONE),
+            Role::All => (kinds(&|kind| matches!(kind, Kind::Broker(_))), ALL),
+            Role::Minority => {
+                let brokers = kinds(&|kind| matches!(kind, Kind::Broker(_)));
+                let most = (brokers.len().saturating_sub(1) / 2).max(ONE);
+                (brokers, most)
+            }
+            Role::Majority => {
+                let brokers = kinds(&|kind| matches!(kind, Kind::Broker(_)));
+                let most = brokers.len() / 2 + 1;
+                (brokers, most)
+            }
+            Role::Recovering => (self.nodes().filter(|host| host.up && !host.ready).collect(), ONE),
+            Role::Controller => (kinds(&|kind| kind == Kind::Controller), ALL),
+            Role::Producers => (kinds(&|kind| kind == Kind::Producer), ALL),
+            Role::Consumers => (kinds(&|kind| kind == Kind::Consumer), ALL),
+            Role::Clients => {
+                let programs = [Part::Client, Part::Service].map(Kind::Program);
+                let clients = |kind| matches!(kind, Kind::Producer | Kind::Consumer);
+                (kinds(&|kind| clients(kind) || programs.contains(&kind)), ALL)
+            }
+            Role::Everyone => {
+                let outside = [Kind::Admin, Kind::Program(Part::Driver)];
+                (kinds(&|kind| !outside.contains(&kind)), ALL)
+            }
+            Role::Program(name) => {
+                (self.hosts.iter().filter(|host| host.name == *name).collect(), ALL)
+            }
+            Role::LeaderOf(other) => {
+                let leader = self.partitions.get(other).and_then(|state| state.leader);
+                (leader.and_then(|leader| self.of_broker(leader)).into_iter().collect(), ONE)
+            }
+            Role::Host(..) => {
+                let name = role.to_string();
+                (self.hosts.iter().filter(|host| host.name == name).collect(), ALL)
+            }
+        }
+    }
+
+    /// A host by name, with what it leads of a partition: `b2 (leader of orders-1)`.
+    pub fn describe(&self, ids: &[HostId], partition: &TopicPartition) -> String {
+        let leader = self.partitions.get(partition).and_then(|state| state.leader);
+        let names: Vec<String> = ids
+            .iter()
+            .filter_map(|id| self.host(*id))
+            .map(|host| match (host.kind, leader) {
+                (Kind::Broker(id), Some(leader)) if id == leader => {
+                    format!("{} (leader of {partition})", host.name)
+                }
+                _ => host.name.clone(),
+            })
+            .collect();
+        names.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::TopicId;
+
+    fn observation(what: What) -> Observation {
+        Observation { at: Instant::START, host: HostId(0), what }
+    }
+
+    fn committed(epoch: i32, leader: Option<i32>, isr: &[i32]) -> Observation {
+        observation(What::Probe(Probe::PartitionCommitted {
+            partition: TopicPartition::new("orders", 0),
+            topic_id: TopicId::ZERO,
+            replicas: [1, 2, 3].map(BrokerId).to_vec(),
+            leader: leader.map(BrokerId),
+            leader_epoch: LeaderEpoch(epoch),
+            partition_epoch: PartitionEpoch(epoch),
+            isr: isr.iter().copied().map(BrokerId).collect(),
+            unclean: false,
+        }))
+    }
+
+    fn cast() -> Cast {
+        let mut cast = Cast::default();
+        let kinds = [Kind::Controller, Kind::Broker(BrokerId(1)), Kind::Broker(BrokerId(2))];
+        let kinds = kinds.into_iter().chain([Kind::Broker(BrokerId(3)), Kind::Producer]);
+        for (number, (kind, name)) in (0..).zip(kinds.zip(["c1", "b1", "b2", "b3", "p1"])) {
+            let (id, name) = (HostId(number), name.to_owned());
+            cast.hosts.push(Host { id, name, kind, up: true, paused: false, ready: true });
+        }
+        cast
+    }
+
+    fn names(cast: &Cast, role: Role, pick: u64) -> Vec<String> {
+        let orders = TopicPartition::new("orders", 0);
+        let found = cast.resolve(&Roles::one(role), &orders, pick, |host| host.up);
+        found.iter().map(|id| cast.host(*id).unwrap().name.clone()).collect()
+    }
+
+    #[test]
+    fn roles_are_what_the_controller_committed_last() {
+        let mut cast = cast();
+        assert!(names(&cast, Role::Leader, 0).is_empty());
+        cast.see(&committed(1, Some(2), &[1, 2]));
+        assert_eq!(names(&cast, Role::Leader, 7), ["b2"]);
+        assert_eq!(names(&cast, Role::Followers, 0), ["b1", "b3"]);
+        assert_eq!(names(&cast, Role::Follower, 1), ["b3"]);
+        assert_eq!(names(&cast, Role::IsrFollower, 5), ["b1"]);
+        assert_eq!(names(&cast, Role::OutOfSync, 5), ["b3"]);
+        assert_eq!(names(&cast, Role::All, 0), ["b1", "b2", "b3"]);
+        assert_eq!(names(&cast, Role::Host('c', 1), 0), ["c1"]);
+        assert_eq!(names(&cast, Role::Everyone, 0).len(), 5);
+    }
+
+    #[test]
+    fn a_controller_that_boots_and_tells_old_news_changes_nothing() {
+        let mut cast = cast();
+        cast.see(&committed(5, Some(3), &[1, 2, 3]));
+        cast.see(&committed(4, Some(1), &[1]));
+        assert_eq!(names(&cast, Role::Leader, 0), ["b3"]);
+        assert_eq!(cast.elections, 0);
+        cast.see(&committed(6, Some(1), &[1, 2]));
+        assert_eq!(cast.elections, 1);
+    }
+
+    #[test]
+    fn a_cluster_is_settled_when_all_answer_and_all_are_in_sync() {
+        let mut cast = cast();
+        cast.see(&committed(1, Some(1), &[1, 2]));
+        assert!(!cast.settled());
+        cast.see(&committed(2, Some(1), &[1, 2, 3]));
+        assert!(cast.settled());
+        cast.see(&observation(What::Killed));
+        assert!(!cast.settled());
+        cast.see(&observation(What::Booted));
+        assert!(!cast.settled());
+        cast.see(&observation(What::Probe(Probe::Ready)));
+        assert!(cast.settled());
+    }
+
+    #[test]
+    fn who_is_down_does_not_fit() {
+        let mut cast = cast();
+        cast.see(&committed(1, Some(1), &[1, 2, 3]));
+        cast.hosts[1].up = false;
+        assert!(names(&cast, Role::Leader, 0).is_empty());
+        assert_eq!(names(&cast, Role::Any, 2), ["b2"]);
+    }
+
+    #[test]
+    fn a_minority_is_less_than_half_and_a_majority_more_and_neither_always_the_same() {
+        let cast = cast();
+        let drawn = |role: Role| -> std::collections::BTreeSet<Vec<String>> {
+            (0..9).map(|pick| names(&cast, role.clone(), pick)).collect()
+        };
+        assert_eq!(drawn(Role::Minority).len(), 3);
+        assert!(drawn(Role::Minority).iter().all(|names| names.len() == 1));
+        assert_eq!(drawn(Role::Majority).len(), 3);
+        assert!(drawn(Role::Majority).iter().all(|names| names.len() == 2));
+    }
+}

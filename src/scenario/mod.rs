@@ -1,0 +1,230 @@
+//! What a scenario file says: a cluster, its load, its faults, and what must come of it.
+
+mod action;
+mod disk;
+mod document;
+mod event;
+pub mod files;
+mod parse;
+mod role;
+pub mod schedule;
+pub mod seeds;
+mod strike;
+#[cfg(test)]
+mod tests;
+mod value;
+mod write;
+
+use std::time::Duration;
+
+pub use action::{Action, Burst};
+pub use document::{Problem, ScenarioError};
+pub use event::{Event, Moment};
+pub use role::{Role, Roles};
+pub use schedule::{Fault, Plan};
+pub use value::{Notation, Range, Rate};
+
+use crate::base::Flaws;
+use crate::base::config::{BrokerConfig, ConsumerConfig, ProducerConfig, TopicConfig};
+use crate::sim::disk::DiskProfile;
+
+/// One scenario, as its file says it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Unique among the scenarios that run together; names the report.
+    pub name: String,
+    /// The file, as it was named: what a replay command says.
+    pub file: String,
+    /// The comment at the top of the file.
+    pub story: String,
+    /// How long load and faults go on, in simulated time.
+    pub duration: Duration,
+    /// The seed that shows what the file is about, where it is about one run.
+    pub seed: Option<u64>,
+    /// The nodes.
+    pub cluster: Cluster,
+    /// What every node's disk costs and holds while nothing is wrong with it.
+    pub disk: DiskProfile,
+    /// The topic that all load goes to.
+    pub topic: Topic,
+    /// Who produces and who consumes.
+    pub loads: Vec<Load>,
+    /// From what the schedule is drawn.
+    pub rules: Vec<Rule>,
+    /// The schedule itself, where the file spells it out: then no rule is drawn from.
+    pub schedule: Option<Vec<Fault>>,
+    /// What must come of it.
+    pub expect: Expect,
+    /// Pairs of the file for [`Scenario::to_toml`], so that a saved file sets no more than this one did.
+    pub(super) written: Written,
+}
+
+/// Kafka's keys as the file gives them, by section.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Written {
+    pub(super) cluster: Vec<(String, String)>,
+    pub(super) topic: Vec<(String, String)>,
+    pub(super) disk: Vec<(&'static str, u64)>,
+}
+
+impl Scenario {
+    /// The same with a fix switched off on every node and client. The final reader keeps it: what
+    /// it reads is what is there.
+    #[must_use]
+    pub fn with_flaws(mut self, flaws: Flaws) -> Self {
+        self.cluster.config.flaws = flaws;
+        self.cluster.topic_defaults.flaws = flaws;
+        for load in &mut self.loads {
+            match &mut load.work {
+                Work::Produce { config, .. } => config.flaws = flaws,
+                Work::Consume { config } => config.flaws = flaws,
+            }
+        }
+        self
+    }
+
+    /// What is switched off.
+    pub fn flaws(&self) -> Flaws {
+        self.cluster.config.flaws
+    }
+}
+
+/// `[cluster]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// `b1`, `b2`, ….
+    pub brokers: u16,
+    /// `c1`, ….
+    pub controllers: u16,
+    /// Every node's settings, but for what tells it apart from the others.
+    pub config: BrokerConfig,
+    /// What a topic has that does not say otherwise.
+    pub topic_defaults: TopicConfig,
+}
+
+impl Cluster {
+    /// The nodes' `log.dirs`, on disks of their own: `/data` unless a scenario asks for more.
+    pub fn log_dirs(&self) -> Vec<String> {
+        match self.config.log_dirs == BrokerConfig::default().log_dirs {
+            true => vec!["/data".into()],
+            false => self.config.log_dirs.clone(),
+        }
+    }
+}
+
+/// `[topic]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions.
+    pub partitions: i32,
+    /// How many copies of each.
+    pub replication_factor: i16,
+    /// Records have one of so many keys, and every tenth is a tombstone; 0: they have none.
+    pub keys: u64,
+    /// What is asked for when it is created, by Kafka's names.
+    pub config: Vec<(String, String)>,
+}
+
+/// One `[[load]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    /// How many hosts do this, each on its own.
+    pub clients: Range<u64>,
+    /// What they do.
+    pub work: Work,
+    /// Kafka's keys as the file gives them.
+    pub(super) written: Vec<(String, String)>,
+}
+
+/// What the clients of a load do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
+    /// Send records.
+    Produce {
+        /// By all clients together.
+        rate: Rate,
+        /// Nothing that is due before is sent; what comes after is as if it had been.
+        begins: Duration,
+        /// How many each client sends at most; without end when absent.
+        records: Option<u64>,
+        /// Bytes of a record's value, drawn for each record.
+        record_size: Range<u64>,
+        /// Every such producer's settings.
+        config: Box<ProducerConfig>,
+    },
+    /// Read all partitions, shared out among the clients.
+    Consume {
+        /// Every such consumer's settings.
+        config: Box<ConsumerConfig>,
+    },
+}
+
+/// One `[[fault]]`: from what faults are drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// What happens, and to whom.
+    pub action: Action,
+    /// The partition whose leader and followers are meant; drawn for each fault when absent.
+    pub partition: Option<Range<u64>>,
+    /// When it strikes first, counted from the beginning of the load.
+    pub at: Option<Range<Duration>>,
+    /// The time from one strike to the next.
+    pub every: Option<Range<Duration>>,
+    /// How many strikes at most.
+    pub count: Option<Range<u64>>,
+    /// How long each lasts; until the end of all faults when absent.
+    pub down: Option<Range<Duration>>,
+    /// Whether it waits until the cluster has recovered from what came before.
+    pub settled: bool,
+    /// What it waits for once it is due, and how long after that it strikes.
+    pub moment: Option<(Event, Range<Duration>)>,
+}
+
+/// `[expect]`: each invariant must hold, must be seen to break, or may do either.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Expect {
+    /// Must hold for every seed; `*` is all that the other two don't name.
+    pub holds: Vec<String>,
+    /// Some seed must break it: the configuration does not promise it.
+    pub breaks: Vec<String>,
+    /// May break, where a break of something else brings it along.
+    pub allows: Vec<String>,
+}
+
+/// What a scenario says about one invariant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expectation {
+    /// No seed may break it.
+    Holds,
+    /// Some seed must break it.
+    Breaks,
+    /// It is not judged.
+    Open,
+}
+
+impl Expect {
+    /// What is expected of an invariant.
+    pub fn of(&self, invariant: &str) -> Expectation {
+        let names = |list: &[String]| list.iter().any(|name| name == invariant);
+        if names(&self.breaks) {
+            Expectation::Breaks
+        } else if names(&self.allows) {
+            Expectation::Open
+        } else if names(&self.holds) || self.holds.iter().any(|name| name == "*") {
+            Expectation::Holds
+        } else {
+            Expectation::Open
+        }
+    }
+
+    /// In a few words, as the file says it.
+    pub fn summary(&self) -> String {
+        let part = |word: &str, list: &[String]| {
+            (!list.is_empty()).then(|| format!("{word} {}", list.join(", ")))
+        };
+        let parts = [part("holds", &self.holds), part("breaks", &self.breaks)];
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    }
+}

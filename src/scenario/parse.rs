@@ -1,0 +1,367 @@
+//! Reads a scenario file: everything that is wrong with it at once, each with its line.
+
+use std::time::Duration;
+
+use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
+use super::strike::{Known, planned_fault, rule};
+use super::{Cluster, Expect, Load, Range, Rate, Rule, Scenario, Topic, Work, Written, disk};
+use crate::base::config::{
+    BrokerConfig, Config, ConfigError, ConsumerConfig, ProducerConfig, TopicConfig,
+};
+use crate::base::{TopicPartition, nearest};
+use crate::scenario::seeds::MAX_SEED;
+
+/// More hosts of a kind than a scenario may have.
+const MAX_HOSTS: u64 = 100;
+/// More partitions than a scenario may have.
+const MAX_PARTITIONS: u64 = 1000;
+/// Longest run.
+const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
+/// A record's value begins with its unique number.
+const MIN_RECORD: u64 = 8;
+/// Largest record that a scenario may ask for.
+const MAX_RECORD: u64 = 16 << 20;
+
+/// What the laboratory sets by itself, so that a file can't.
+const OWN_KEYS: [&str; 7] = [
+    "node.id",
+    "process.roles",
+    "controller.quorum.voters",
+    "listeners",
+    "advertised.listeners",
+    "controller.listener.names",
+    "bootstrap.servers",
+];
+
+impl Scenario {
+    /// Reads the text of a scenario file; `file` is how messages and replay commands name it.
+    pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
+        Self::parse_among(file, text, &[], &[])
+    }
+
+    /// The same, where faults may also strike hosts that run these programs, and leaders of the
+    /// partitions of other topics.
+    pub(crate) fn parse_among(
+        file: &str,
+        text: &str,
+        programs: &[&str],
+        others: &[Topic],
+    ) -> Result<Self, ScenarioError> {
+        let mut problems = Problems::default();
+        if text.trim().is_empty() {
+            problems.add(1, "the file is empty: a scenario needs at least a `name` and `[expect]`");
+            return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
+        }
+        let tables = ["cluster", "topic", "disk", "expect"];
+        let arrays = ["load", "fault", "schedule"];
+        let Some(mut document) = Document::parse(text, &tables, &arrays, &mut problems) else {
+            return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
+        };
+        let section = |document: &mut Document, name: &str| {
+            document.table(name).unwrap_or_else(|| Section::empty(&format!("[{name}]"), 1))
+        };
+        let p = &mut problems;
+        let name = name(&mut document.top, p);
+        let duration = duration(&mut document.top, p);
+        let seed = seed(&mut document.top, p);
+        let mut written = Written::default();
+        let cluster = cluster(section(&mut document, "cluster"), &mut written, p);
+        let topic = topic(section(&mut document, "topic"), &cluster, &mut written, p);
+        let (disk, disk_written) = disk::profile(document.table("disk"), p);
+        written.disk = disk_written;
+        let loads: Vec<_> =
+            document.array("load").into_iter().filter_map(|table| load(table, p)).collect();
+        let known = Known { cluster: &cluster, topic: &topic, loads: &loads, programs, others };
+        let rules = document
+            .array("fault")
+            .into_iter()
+            .filter_map(|table| rule(table, &known, p))
+            .collect();
+        let planned = document.array("schedule");
+        let schedule = (!planned.is_empty()).then(|| {
+            let mut faults: Vec<_> =
+                planned.into_iter().filter_map(|table| planned_fault(table, &known, p)).collect();
+            faults.sort_by_key(|fault| fault.at);
+            faults
+        });
+        let expect = expect(document.table("expect"), p);
+        document.top.finish(p);
+        let (file_name, story) = (file.to_owned(), story(text));
+        problems.finish(
+            file,
+            Self {
+                name,
+                file: file_name,
+                story,
+                duration,
+                seed,
+                cluster,
+                disk,
+                topic,
+                loads,
+                rules,
+                schedule,
+                expect,
+                written,
+            },
+        )
+    }
+}
+
+impl Scenario {
+    /// Reads one `[[fault]]` table that somebody orders in the midst of a run of this scenario.
+    pub(crate) fn rule_of(
+        &self,
+        text: &str,
+        programs: &[&str],
+        others: &[Topic],
+    ) -> Result<Rule, String> {
+        let mut problems = Problems::default();
+        let document = Document::parse(text, &[], &["fault"], &mut problems);
+        let (cluster, topic, loads) = (&self.cluster, &self.topic, &self.loads);
+        let known = Known { cluster, topic, loads, programs, others };
+        let tables = document.map(|mut document| document.array("fault")).unwrap_or_default();
+        let rule = tables.into_iter().find_map(|table| rule(table, &known, &mut problems));
+        let rule = problems.finish("fault", rule).map_err(|wrong| {
+            let said = wrong.problems.into_iter().map(|problem| problem.message);
+            said.collect::<Vec<_>>().join("; ")
+        })?;
+        rule.ok_or_else(|| "that is no fault".into())
+    }
+}
+
+/// The comment with which the file begins.
+fn story(text: &str) -> String {
+    let comment = text.lines().map(str::trim).take_while(|line| line.starts_with('#'));
+    comment.map(|line| line.trim_start_matches('#').trim()).collect::<Vec<_>>().join("\n")
+}
+
+fn name(top: &mut Section, problems: &mut Problems) -> String {
+    let Some(At { line, value }) = top.scalar("name", problems) else {
+        problems.add(1, "`name` is missing: add `name = \"…\"` at the top");
+        return String::new();
+    };
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if value.is_empty() || value.len() > 80 || !value.chars().all(fits) {
+        let rule = "expected up to 80 of `a`–`z`, `0`–`9` and `-`, for it names the report";
+        problems.add(line, format!("`name = {value}`: {rule}"));
+    }
+    value
+}
+
+fn duration(top: &mut Section, problems: &mut Problems) -> Duration {
+    let Some(At { line, value }) = top.value::<Duration>("duration", problems) else {
+        return Duration::from_secs(60);
+    };
+    if value.is_zero() || value > MAX_DURATION {
+        problems.add(line, "`duration`: expected more than nothing and at most a day");
+    }
+    value
+}
+
+/// Runs of a seed are counted as a range whose end is not included, so the very last number has none.
+fn seed(top: &mut Section, problems: &mut Problems) -> Option<u64> {
+    let At { line, value } = top.value::<u64>("seed", problems)?;
+    if value > MAX_SEED {
+        problems.add(line, format!("`seed = {value}`: the largest seed is {MAX_SEED}"));
+        return None;
+    }
+    Some(value)
+}
+
+/// A whole number within bounds.
+pub(super) fn bounded(
+    section: &mut Section,
+    key: &'static str,
+    (low, high): (u64, u64),
+    default: u64,
+    problems: &mut Problems,
+) -> u64 {
+    let Some(At { line, value }) = section.value::<u64>(key, problems) else { return default };
+    if !(low..=high).contains(&value) {
+        problems.add(line, format!("`{key} = {value}`: expected {low} to {high}"));
+        return default;
+    }
+    value
+}
+
+fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems) -> Cluster {
+    let brokers = bounded(&mut section, "brokers", (1, MAX_HOSTS), 3, problems);
+    let controllers = match section.value::<u64>("controllers", problems) {
+        Some(At { line, value }) if value != 1 => {
+            let limit = "a cluster has exactly 1 controller so far";
+            problems.add(line, format!("`controllers = {value}`: {limit}"));
+            1
+        }
+        _ => 1,
+    };
+    let mut config = BrokerConfig::default();
+    let mut topic_defaults = TopicConfig::default();
+    written.cluster = kafka_keys(&mut section, problems, |key, value| {
+        config.set_with_topic_defaults(&mut topic_defaults, key, value)
+    });
+    for dir in config.log_dirs.iter().chain([&config.metadata_log_dir]) {
+        if dir.is_empty() || dir.starts_with('/') {
+            continue;
+        }
+        problems.add(section.line, format!("`{dir}` is no directory of a node: expected `/{dir}`"));
+    }
+    Cluster { brokers: u16::try_from(brokers).unwrap_or(1), controllers, config, topic_defaults }
+}
+
+fn topic(
+    mut section: Section,
+    cluster: &Cluster,
+    written: &mut Written,
+    problems: &mut Problems,
+) -> Topic {
+    let name = section.scalar("name", problems);
+    if let Some(At { line, value }) = &name {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let long = value.len() > TopicPartition::MAX_NAME_LENGTH;
+        if value.is_empty() || long || !value.chars().all(fits) || value == "." || value == ".." {
+            problems.add(*line, format!("`name = {value}`: Kafka accepts no such topic"));
+        }
+    }
+    let partitions = bounded(&mut section, "partitions", (1, MAX_PARTITIONS), 1, problems);
+    let brokers = u64::from(cluster.brokers);
+    let copies = match section.value::<u64>("replication.factor", problems) {
+        Some(At { line, value }) if value == 0 || value > brokers => {
+            let message = format!("`replication.factor = {value}`: there are {brokers} brokers");
+            problems.add(line, message);
+            1
+        }
+        Some(At { value, .. }) => value,
+        None => brokers.min(3),
+    };
+    let keys = section.value::<u64>("keys", problems).map_or(0, |keys| keys.value);
+    let mut config = TopicConfig::default();
+    written.topic = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
+    if config.cleanup_policy.compact && keys == 0 {
+        let line = section.line;
+        problems.add(
+            line,
+            "`cleanup.policy = compact` removes what has no key: set `keys`, such as 20",
+        );
+    }
+    Topic {
+        keys,
+        name: name.map_or_else(|| "orders".into(), |name| name.value),
+        partitions: i32::try_from(partitions).unwrap_or(1),
+        replication_factor: i16::try_from(copies).unwrap_or(1),
+        config: written.topic.clone(),
+    }
+}
+
+/// What is left of a section, as Kafka's keys.
+fn kafka_keys(
+    section: &mut Section,
+    problems: &mut Problems,
+    mut set: impl FnMut(&str, &str) -> Result<(), ConfigError>,
+) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for (key, At { line, value }) in section.rest(problems) {
+        if OWN_KEYS.contains(&key.as_str()) {
+            problems.add(line, format!("`{key}` is set by the laboratory itself"));
+            continue;
+        }
+        match set(&key, &value) {
+            Ok(()) => pairs.push((key, value)),
+            Err(ConfigError::UnknownKey { key, nearest: kafka }) => {
+                let own = nearest(&key, section.asked());
+                let near = own.map(str::to_owned).or(kafka);
+                let hint = near.map_or_else(
+                    || ": neither a scenario's key nor one of Kafka's that is known here".into(),
+                    |near| format!("; did you mean `{near}`?"),
+                );
+                problems.add(line, format!("unknown {} key `{key}`{hint}", section.title));
+            }
+            Err(other) => problems.add(line, other.to_string()),
+        }
+    }
+    pairs
+}
+
+fn load(mut section: Section, problems: &mut Problems) -> Option<Load> {
+    let line = section.line;
+    let words = [("producer", true), ("consumer", false)];
+    if !section.has("kind") {
+        problems.add(line, "`kind` is missing: `producer` or `consumer`");
+    }
+    let produces = section.word("kind", &words, problems)?.value;
+    let clients = section.range::<u64>("clients", problems);
+    let clients = clients.map_or(Range::just(1), |At { line, value }| {
+        if value.low == 0 || value.high > MAX_HOSTS {
+            problems.add(line, format!("`clients = {value}`: expected 1 to {MAX_HOSTS}"));
+        }
+        value
+    });
+    if !produces {
+        let mut config = Box::new(ConsumerConfig::default());
+        let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
+        return Some(Load { clients, work: Work::Consume { config }, written });
+    }
+    let rate = section.value::<Rate>("rate", problems).map(|rate| rate.value);
+    let record_size = section.range::<u64>("record.size", problems);
+    let record_size = record_size.map_or(Range { low: 100, high: 1000 }, |At { line, value }| {
+        if value.low < MIN_RECORD || value.high > MAX_RECORD {
+            let bounds = format!("expected {MIN_RECORD} to {MAX_RECORD} bytes");
+            problems.add(line, format!("`record.size = {value}`: {bounds}"));
+        }
+        value
+    });
+    let begins = section.value::<Duration>("begins", problems);
+    let begins = begins.map_or(Duration::ZERO, |At { line, value }| {
+        if value > MAX_DURATION {
+            problems.add(line, "`begins`: expected at most a day");
+        }
+        value.min(MAX_DURATION)
+    });
+    let records = section.value::<u64>("records", problems).map(|records| records.value);
+    let mut config = Box::new(ProducerConfig::default());
+    let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
+    let rate = rate.unwrap_or(Rate { count: 100, per: Duration::from_secs(1) });
+    Some(Load {
+        clients,
+        work: Work::Produce { rate, begins, records, record_size, config },
+        written,
+    })
+}
+
+fn expect(section: Option<Section>, problems: &mut Problems) -> Expect {
+    let missing = "what must come of it? Add `[expect]` with `holds = [\"*\"]` or `breaks = […]`";
+    let Some(mut section) = section else {
+        problems.add(1, format!("`[expect]` is missing: {missing}"));
+        return Expect::default();
+    };
+    let line = section.line;
+    let said_holds = section.has("holds");
+    let mut names = |key: &'static str, problems: &mut Problems| -> Vec<String> {
+        let mut names = Vec::new();
+        for At { line, value } in section.list(key, problems) {
+            let known = crate::check::NAMES.iter().copied();
+            if value == "*" && key == "holds" || known.clone().any(|name| name == value) {
+                names.push(value);
+            } else {
+                problems.add(line, unknown("invariant", &value, known));
+            }
+        }
+        names
+    };
+    let mut holds = names("holds", problems);
+    let breaks = names("breaks", problems);
+    let allows = names("allows", problems);
+    if holds.is_empty() && breaks.is_empty() {
+        problems.add(line, missing);
+    }
+    for name in &breaks {
+        if holds.contains(name) || allows.contains(name) {
+            problems.add(line, format!("`{name}` can't both break and hold"));
+        }
+    }
+    if !said_holds {
+        holds = vec!["*".into()];
+    }
+    section.finish(problems);
+    Expect { holds, breaks, allows }
+}

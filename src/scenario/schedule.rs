@@ -1,0 +1,326 @@
+//! The schedule: every fault of a run, spelled out before the run begins.
+//!
+//! A seed and a scenario's rules give a list that can be saved, edited, shrunk and replayed without
+//! the generator. Roles stay roles: who the leader is at 12.4 s is known only then.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use rand_chacha::ChaCha12Rng;
+
+use super::{Action, Burst, Load, Moment, Range, Role, Roles, Rule, Scenario, Work};
+use crate::base::{Seed, Stream};
+
+/// How long a broker stays down in a rolling restart that does not say.
+const RESTART_DOWN: Duration = Duration::from_secs(1);
+/// How long a node stays down in a storm that does not say: less than it takes to be missed.
+const STORM_DOWN: Duration = Duration::from_millis(300);
+/// How long a link fails when a rule that needs it does not say.
+const FLAP_DOWN: Duration = Duration::from_secs(1);
+/// Most faults of one rule, whatever it says.
+pub(super) const MAX_STRIKES: u64 = 10_000;
+
+/// One fault of a schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// When it is due, counted from the beginning of the load.
+    pub at: Duration,
+    /// What happens. Its ranges are drawn: each is one value.
+    pub action: Action,
+    /// The partition whose leader and followers are meant.
+    pub partition: i32,
+    /// How long it lasts; until the end of all faults when absent.
+    pub down: Option<Duration>,
+    /// Whether it waits until the cluster has recovered from what came before.
+    pub settled: bool,
+    /// What it waits for once it is due.
+    pub moment: Option<Moment>,
+    /// Chooses among several hosts that fit a role.
+    pub pick: u64,
+}
+
+/// Everything that is drawn before a run: loads and faults.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// Clients of each load of the scenario, in its order.
+    pub clients: Vec<u64>,
+    /// In the order in which they are due.
+    pub faults: Vec<Fault>,
+}
+
+impl Plan {
+    /// Draws what a seed gives for a scenario. A schedule that is spelled out stays as it is.
+    pub fn draw(scenario: &Scenario, seed: Seed) -> Self {
+        let clients = scenario.loads.iter().zip(0..).map(|(load, index)| {
+            load.clients.draw(&mut seed.stream(Stream::numbered("load", index)))
+        });
+        let clients = clients.collect();
+        if let Some(faults) = &scenario.schedule {
+            return Self { clients, faults: faults.clone() };
+        }
+        let mut faults = Vec::new();
+        for (rule, index) in scenario.rules.iter().zip(0..) {
+            let mut random = seed.stream(Stream::numbered("fault", index));
+            expand(rule, scenario, &mut random, &mut faults);
+        }
+        // A burst that begins before the end may go on after it.
+        faults.retain(|fault| fault.at < scenario.duration);
+        // Stable: what is due at one moment strikes in the order of the file.
+        faults.sort_by_key(|fault| fault.at);
+        Self { clients, faults }
+    }
+
+    /// How many producers there are.
+    pub fn producers(&self, scenario: &Scenario) -> u64 {
+        let produces = |load: &Load| matches!(load.work, Work::Produce { .. });
+        let loads = scenario.loads.iter().zip(&self.clients);
+        loads.filter(|(load, _)| produces(load)).map(|(_, clients)| clients).sum()
+    }
+}
+
+/// What a rule gives that somebody orders in the midst of a run. The first of it is due at once.
+pub(crate) fn draw_now(rule: &Rule, scenario: &Scenario, random: &mut ChaCha12Rng) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    strike(rule, scenario, Duration::ZERO, random, &mut faults);
+    faults.sort_by_key(|fault| fault.at);
+    faults
+}
+
+fn expand(rule: &Rule, scenario: &Scenario, random: &mut ChaCha12Rng, faults: &mut Vec<Fault>) {
+    let whole = Range { low: Duration::ZERO, high: scenario.duration };
+    let repeats = rule.every.is_some();
+    let most = match rule.count {
+        Some(count) => count.draw(random),
+        None if repeats => MAX_STRIKES,
+        None => 1,
+    };
+    let first = rule.at.or(rule.every).unwrap_or(whole);
+    let mut at = first.draw(random);
+    for _ in 0..most.min(MAX_STRIKES) {
+        if at >= scenario.duration {
+            if repeats {
+                break;
+            }
+        } else {
+            strike(rule, scenario, at, random, faults);
+        }
+        at = match rule.every {
+            Some(every) => at.saturating_add(every.draw(random)),
+            None => first.draw(random),
+        };
+    }
+}
+
+/// Always the same draws in the same order, whatever the rule leaves to them.
+fn strike(
+    rule: &Rule,
+    scenario: &Scenario,
+    at: Duration,
+    random: &mut ChaCha12Rng,
+    faults: &mut Vec<Fault>,
+) {
+    let partitions = u64::try_from(scenario.topic.partitions).unwrap_or(1);
+    let any = Range { low: 0, high: partitions.saturating_sub(1) };
+    let partition = rule.partition.unwrap_or(any).draw(random);
+    let partition = i32::try_from(partition).unwrap_or(0);
+    let down = rule.down.map(|down| down.draw(random));
+    // Small, so that a saved schedule stays readable; many times as many as there are hosts.
+    let pick = random.random_range(0..1000);
+    let action = rule.action.drawn(random);
+    let delay = rule.moment.map(|(event, delay)| Moment { event, delay: delay.draw(random) });
+    let settled = rule.settled;
+    let fault = Fault { at, action, partition, down, settled, moment: delay, pick };
+    match &rule.action {
+        Action::RollingRestart => {
+            for broker in 1..=scenario.cluster.brokers {
+                let target = Roles::one(Role::Host('b', broker));
+                let down = Some(down.unwrap_or(RESTART_DOWN));
+                let action = Action::Restart { target };
+                faults.push(Fault { action, down, settled: true, ..fault.clone() });
+            }
+        }
+        Action::RestartStorm { target, burst } => {
+            let kill = Action::Kill { target: target.clone() };
+            let storm = Fault { action: kill, down: down.or(Some(STORM_DOWN)), ..fault };
+            repeat(&storm, burst, random, faults);
+        }
+        Action::Flapping { from, to, one_way, burst } => {
+            let (from, to) = (from.clone(), to.clone());
+            let cut = Action::Partition { from, to, one_way: *one_way };
+            let flap = Fault { action: cut, down: down.or(Some(FLAP_DOWN)), ..fault };
+            repeat(&flap, burst, random, faults);
+        }
+        Action::SwizzleClog { gap } => swizzle(&fault, *gap, scenario, random, faults),
+        _ => faults.push(fault),
+    }
+}
+
+/// One strike after another, each a gap after the end of the one before.
+fn repeat(fault: &Fault, burst: &Burst, random: &mut ChaCha12Rng, faults: &mut Vec<Fault>) {
+    let mut at = fault.at;
+    for _ in 0..burst.times.draw(random) {
+        faults.push(Fault { at, ..fault.clone() });
+        at = at + fault.down.unwrap_or_default() + burst.gap.draw(random);
+    }
+}
+
+/// Cuts nodes off one after the other, and mends them one after the other in an order of its own.
+fn swizzle(
+    fault: &Fault,
+    gap: Range<Duration>,
+    scenario: &Scenario,
+    random: &mut ChaCha12Rng,
+    faults: &mut Vec<Fault>,
+) {
+    let brokers = (1..=scenario.cluster.brokers).map(|number| Role::Host('b', number));
+    let controllers = (1..=scenario.cluster.controllers).map(|number| Role::Host('c', number));
+    let mut nodes: Vec<Role> = brokers.chain(controllers).collect();
+    shuffle(&mut nodes, random);
+    nodes.truncate(random.random_range(nodes.len().min(2)..=nodes.len()));
+    let mut at = fault.at;
+    let mut cuts: Vec<(Duration, Role)> = Vec::new();
+    for node in nodes {
+        cuts.push((at, node));
+        at += gap.draw(random);
+    }
+    at += fault.down.unwrap_or(FLAP_DOWN);
+    shuffle(&mut cuts, random);
+    for (begins, node) in cuts {
+        let (from, to) = (Roles::one(node), Roles::one(Role::Everyone));
+        let action = Action::Partition { from, to, one_way: false };
+        let down = Some(at.saturating_sub(begins));
+        faults.push(Fault { at: begins, action, down, ..fault.clone() });
+        at += gap.draw(random);
+    }
+}
+
+fn shuffle<T>(items: &mut [T], random: &mut ChaCha12Rng) {
+    for last in (1..items.len()).rev() {
+        items.swap(last, random.random_range(0..=last));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scenario(faults: &str) -> Scenario {
+        let text = format!(
+            "name = \"x\"\nduration = \"60s\"\n[topic]\npartitions = 3\n{faults}\n\
+             [expect]\nholds = [\"*\"]\n"
+        );
+        Scenario::parse("x.toml", &text).unwrap()
+    }
+
+    const KILL: &str =
+        "[[fault]]\nkind = \"kill\"\ntarget = \"leader\"\nevery = \"5s..15s\"\ndown = \"1s..8s\"\n";
+
+    #[test]
+    fn a_seed_always_gives_the_same_schedule_and_another_seed_another() {
+        let scenario = scenario(KILL);
+        assert_eq!(Plan::draw(&scenario, Seed(1)), Plan::draw(&scenario, Seed(1)));
+        assert_ne!(Plan::draw(&scenario, Seed(1)), Plan::draw(&scenario, Seed(2)));
+    }
+
+    #[test]
+    fn a_rule_that_is_added_shifts_nothing_of_the_others() {
+        let one = Plan::draw(&scenario(KILL), Seed(1)).faults;
+        let pause = "[[fault]]\nkind = \"pause\"\ntarget = \"any\"\nevery = \"2s\"\n";
+        let both = Plan::draw(&scenario(&format!("{KILL}{pause}")), Seed(1)).faults;
+        let kills: Vec<_> = both.into_iter().filter(|f| f.action.kind() == "kill").collect();
+        assert_eq!(kills, one);
+    }
+
+    #[test]
+    fn faults_come_in_order_within_the_duration_and_their_ranges() {
+        for seed in 0..50 {
+            let faults = Plan::draw(&scenario(KILL), Seed(seed)).faults;
+            assert!((3..=12).contains(&faults.len()), "{}", faults.len());
+            let mut before = Duration::ZERO;
+            for fault in faults {
+                assert!(fault.at - before >= Duration::from_secs(5));
+                assert!(fault.at < Duration::from_secs(60));
+                let down = fault.down.unwrap();
+                assert!(down >= Duration::from_secs(1) && down <= Duration::from_secs(8));
+                before = fault.at;
+            }
+        }
+    }
+
+    #[test]
+    fn a_count_limits_strikes_and_without_a_rhythm_each_draws_its_own_time() {
+        let rule = "[[fault]]\nkind = \"kill\"\ntarget = \"any\"\ncount = 3\nat = \"10s..20s\"\n";
+        let faults = Plan::draw(&scenario(rule), Seed(3)).faults;
+        assert_eq!(faults.len(), 3);
+        assert!(faults[0].at < faults[1].at && faults[1].at < faults[2].at);
+        let once = rule.replace("count = 3\n", "");
+        assert_eq!(Plan::draw(&scenario(&once), Seed(3)).faults.len(), 1);
+    }
+
+    #[test]
+    fn a_rolling_restart_names_each_broker_in_turn() {
+        let rule = "[[fault]]\nkind = \"rolling-restart\"\nat = \"10s\"\n";
+        let faults = Plan::draw(&scenario(rule), Seed(3)).faults;
+        let targets: Vec<_> = faults
+            .iter()
+            .map(|fault| match &fault.action {
+                Action::Restart { target } => target.to_string(),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(targets, ["b1", "b2", "b3"]);
+        assert!(faults.iter().all(|fault| fault.settled && fault.down == Some(RESTART_DOWN)));
+    }
+
+    #[test]
+    fn a_storm_strikes_again_a_gap_after_each_boot() {
+        let rule = "[[fault]]\nkind = \"restart-storm\"\ntarget = \"leader\"\nat = \"10s\"\n\
+                    times = \"3..5\"\ngap = \"100ms..200ms\"\ndown = \"1s\"\n";
+        let mut counts = std::collections::BTreeSet::new();
+        for seed in 0..20 {
+            let faults = Plan::draw(&scenario(rule), Seed(seed)).faults;
+            counts.insert(faults.len());
+            assert!(faults.iter().all(|fault| fault.action.kind() == "kill"));
+            for pair in faults.windows(2) {
+                let gap = (pair[1].at - pair[0].at).saturating_sub(pair[0].down.unwrap());
+                assert!((100..=200).contains(&gap.as_millis()), "{gap:?}");
+                assert_eq!(pair[0].pick, pair[1].pick, "the same host");
+            }
+        }
+        assert_eq!(counts.into_iter().collect::<Vec<_>>(), [3, 4, 5]);
+    }
+
+    #[test]
+    fn a_burst_that_would_go_on_after_the_end_is_cut_there() {
+        let rule = "[[fault]]\nkind = \"flapping\"\nfrom = \"b1\"\nto = \"b2\"\nat = \"58s\"\n\
+                    times = 50\ngap = \"1s\"\ndown = \"500ms\"\n";
+        let faults = Plan::draw(&scenario(rule), Seed(1)).faults;
+        let times: Vec<_> = faults.iter().map(|fault| fault.at.as_millis()).collect();
+        assert_eq!(times, [58_000, 59_500]);
+    }
+
+    #[test]
+    fn a_swizzle_cuts_some_nodes_one_by_one_and_mends_them_in_an_order_of_its_own() {
+        let rule =
+            "[[fault]]\nkind = \"swizzle-clog\"\nat = \"10s\"\ngap = \"1s\"\ndown = \"2s\"\n";
+        let (mut sizes, mut reordered) = (std::collections::BTreeSet::new(), false);
+        for seed in 0..40 {
+            let faults = Plan::draw(&scenario(rule), Seed(seed)).faults;
+            sizes.insert(faults.len());
+            let ends: Vec<_> = faults.iter().map(|fault| fault.at + fault.down.unwrap()).collect();
+            let last = faults.last().unwrap().at;
+            assert!(ends.iter().all(|end| *end > last + Duration::from_secs(1)), "{faults:?}");
+            reordered |= !ends.is_sorted();
+            let targets: std::collections::BTreeSet<_> = faults
+                .iter()
+                .map(|fault| match &fault.action {
+                    Action::Partition { from, one_way: false, .. } => from.to_string(),
+                    other => panic!("{other:?}"),
+                })
+                .collect();
+            assert_eq!(targets.len(), faults.len(), "each node once");
+        }
+        assert_eq!(sizes.into_iter().collect::<Vec<_>>(), [2, 3, 4]);
+        assert!(reordered);
+    }
+}

@@ -1,0 +1,430 @@
+//! Scenario files, right and wrong.
+
+use std::time::Duration;
+
+use super::Plan;
+use super::*;
+use crate::base::Seed;
+
+const GOOD: &str = r#"# The leader loses power with dirty pages;
+# acked data must survive.
+name = "leader-power-loss"
+duration = "60s"
+
+[cluster]
+brokers = 3
+controllers = 1
+broker.session.timeout.ms = 3000
+log.segment.bytes = 65536
+
+[topic]
+name = "orders"
+partitions = 3
+replication.factor = 3
+min.insync.replicas = 2
+
+[[load]]
+kind = "producer"
+clients = "2..4"
+rate = "500/s"
+record.size = "100..1000"
+acks = "all"
+enable.idempotence = true
+
+[[load]]
+kind = "consumer"
+clients = 2
+fetch.max.wait.ms = 100
+
+[[fault]]
+kind = "power-loss"
+target = "leader"
+every = "5s..15s"
+down = "1s..8s"
+operation = "0..40"
+when = "settled"
+
+[[fault]]
+kind = "partition"
+from = "leader"
+to = ["followers", "controller"]
+one-way = true
+partition = 1
+at = "20s"
+down = "5s"
+
+[[fault]]
+kind = "rolling-restart"
+at = "30s"
+
+[expect]
+holds = ["*"]
+"#;
+
+fn complaints(text: &str) -> String {
+    Scenario::parse("x.toml", text).unwrap_err().to_string()
+}
+
+/// The good file with one text in the place of another.
+fn with(old: &str, new: &str) -> String {
+    assert!(GOOD.contains(old), "{old}");
+    GOOD.replacen(old, new, 1)
+}
+
+#[test]
+fn a_whole_file_is_read_and_dotted_kafka_keys_are_what_they_were() {
+    let scenario = Scenario::parse("x.toml", GOOD).unwrap();
+    assert_eq!(scenario.story.lines().count(), 2);
+    assert_eq!(scenario.cluster.config.broker_session_timeout, Duration::from_secs(3));
+    assert_eq!(scenario.cluster.topic_defaults.segment_bytes, 65536);
+    assert_eq!(scenario.topic.config, [("min.insync.replicas".to_owned(), "2".to_owned())]);
+    assert_eq!(scenario.topic.replication_factor, 3);
+    assert_eq!(scenario.loads[0].clients, Range { low: 2, high: 4 });
+    let Work::Produce { config, .. } = &scenario.loads[0].work else { panic!() };
+    assert!(config.idempotence);
+    assert_eq!(scenario.rules.len(), 3);
+    assert!(scenario.rules[0].settled);
+    assert_eq!(scenario.expect.of("duplicate"), Expectation::Holds);
+}
+
+#[test]
+fn a_mistyped_word_is_answered_with_its_line_and_the_word_that_was_meant() {
+    let lines = |text: &str, at: &str| text[..text.find(at).unwrap()].matches('\n').count() + 1;
+    for (old, new, message) in [
+        ("kind = \"power-loss\"", "kind = \"powerloss\"", "did you mean `power-loss`?"),
+        ("target = \"leader\"", "target = \"leeder\"", "did you mean `leader`?"),
+        ("min.insync.replicas", "min.insync.replica", "did you mean `min.insync.replicas`?"),
+        ("broker.session.timeout.ms", "broker.session.timout.ms", "did you mean `broker.session"),
+        ("duration = ", "durations = ", "did you mean `duration`?"),
+        ("rate = ", "rates = ", "did you mean `rate`?"),
+        ("every = ", "evry = ", "did you mean `every`?"),
+        ("[cluster]", "[clusters]", "did you mean `[cluster]`?"),
+        ("[[load]]", "[[loads]]", "did you mean `[[load]]`?"),
+        ("brokers = 3", "brokers = \"three\"", "expected a whole number"),
+        ("brokers = 3", "brokers = 0", "expected 1 to 100"),
+        ("controllers = 1", "controllers = 3", "exactly 1 controller"),
+        ("\"60s\"", "60", "expected a duration"),
+        ("\"60s\"", "\"0s\"", "more than nothing"),
+        ("\"500/s\"", "500", "expected a rate"),
+        ("acks = \"all\"", "acks = \"some\"", "expected `0`, `1` or `all`"),
+        ("acks = \"all\"", "bootstrap.servers = \"b1:1\"", "set by the laboratory"),
+        ("\"5s..15s\"", "\"15s..5s\"", "smaller end"),
+        ("replication.factor = 3", "replication.factor = 4", "there are 3 brokers"),
+        ("partition = 1", "partition = 3", "there are 3 partitions"),
+        ("one-way = true", "one-way = 1", "expected `true` or `false`"),
+        ("one-way = true", "survival = \"nothing\"", "unknown [[fault]] key `survival`"),
+        ("holds = [\"*\"]", "holds = [\"duplicates\"]", "did you mean `duplicate`?"),
+        ("holds = [\"*\"]", "breaks = [\"*\"]", "unknown invariant `*`"),
+        ("name = \"orders\"", "name = \"or/ders\"", "Kafka accepts no such topic"),
+        ("name = \"leader-power-loss\"", "name = \"Leader\"", "names the report"),
+        ("name = \"leader-power-loss\"", "name = ", ""),
+    ] {
+        let text = with(old, new);
+        let said = complaints(&text);
+        let place = format!("x.toml:{}: ", lines(&text, new));
+        assert!(said.lines().any(|line| line.starts_with(&place)), "{new}: {said}");
+        assert!(said.contains(message), "{new}: {said}");
+    }
+}
+
+#[test]
+fn all_complaints_come_at_once_in_the_order_of_lines() {
+    let text = with("duration = ", "durations = ").replace("every = ", "evry = ");
+    let said = complaints(&text);
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(lines.len(), 2, "{said}");
+    assert!(lines[0].starts_with("x.toml:4: "), "{said}");
+}
+
+#[test]
+fn an_unknown_host_is_named_with_how_many_there_are() {
+    let text = with("target = \"leader\"", "target = \"b7\"");
+    assert!(complaints(&text).contains("no host `b7`: there are 3 brokers"));
+    let text = with("target = \"leader\"", "target = \"producers\"");
+    assert!(complaints(&text).contains("expected brokers or controllers"));
+}
+
+#[test]
+fn what_is_missing_is_asked_for() {
+    assert!(complaints("").contains("x.toml:1: the file is empty"));
+    assert!(complaints("name = \"x\"").contains("`[expect]` is missing"));
+    assert!(complaints("[expect]\nholds = [\"*\"]").contains("`name` is missing"));
+    assert!(complaints("name = \"x\"\n[expect]\n").contains("what must come of it?"));
+    assert!(complaints(&with("target = \"leader\"\n", "")).contains("`target` is missing"));
+}
+
+#[test]
+fn bytes_that_are_no_toml_are_an_error_with_a_line() {
+    for text in ["name = ", "\u{0}", "[[[", "a = 1\na = 2", "x = 1979-05-27", "= 5"] {
+        let said = complaints(text);
+        assert!(said.starts_with("x.toml:"), "{text}: {said}");
+    }
+    let deep = format!("name{} = 1", ".a".repeat(5000));
+    assert!(complaints(&deep).contains("x.toml:1"));
+}
+
+#[test]
+fn a_break_that_is_expected_leaves_all_else_to_hold() {
+    let text = with("holds = [\"*\"]", "breaks = [\"acked-write-lost\"]\nallows = [\"converges\"]");
+    let expect = Scenario::parse("x.toml", &text).unwrap().expect;
+    assert_eq!(expect.of("acked-write-lost"), Expectation::Breaks);
+    assert_eq!(expect.of("converges"), Expectation::Open);
+    assert_eq!(expect.of("duplicate"), Expectation::Holds);
+}
+
+#[test]
+fn a_schedule_that_is_written_out_is_read_back_the_same_and_replays_without_its_rules() {
+    let scenario = Scenario::parse("x.toml", GOOD).unwrap();
+    let plan = Plan::draw(&scenario, Seed(11));
+    assert!(plan.faults.len() > 5);
+    let text = scenario.to_toml(&plan);
+    let saved = Scenario::parse("x.toml", &text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    assert!(saved.rules.is_empty());
+    assert_eq!(Plan::draw(&saved, Seed(99)), plan);
+    assert_eq!(saved.cluster, scenario.cluster);
+    assert_eq!(saved.topic, scenario.topic);
+    assert_eq!(saved.story, scenario.story);
+    assert_eq!(saved.to_toml(&plan), text);
+}
+
+/// One rule of every kind, at every sort of target, for every moment.
+const FAULTS: &str = r#"
+[[fault]]
+kind = "kill"
+target = "isr-follower"
+after = "ack"
+delay = "0ms..20ms"
+
+[[fault]]
+kind = "power-loss"
+target = "minority"
+survival = "drawn"
+on = "isr-shrunk"
+
+[[fault]]
+kind = "pause"
+target = "majority"
+on = "isr-grown"
+
+[[fault]]
+kind = "partition"
+from = "out-of-sync"
+to = ["clients", "controller"]
+
+[[fault]]
+kind = "isolate"
+target = "controller"
+on = "leader-elected"
+delay = "3ms"
+
+[[fault]]
+kind = "restart"
+target = "recovering"
+during = "recovery"
+
+[[fault]]
+kind = "rolling-restart"
+
+[[fault]]
+kind = "restart-storm"
+target = "any"
+times = "2..4"
+gap = "100ms..1s"
+
+[[fault]]
+kind = "flapping"
+from = "leader"
+to = "followers"
+one-way = true
+times = 3
+
+[[fault]]
+kind = "swizzle-clog"
+gap = "500ms"
+
+[[fault]]
+kind = "slow-link"
+from = "leader"
+to = "followers"
+latency = "10ms..200ms"
+bandwidth = "10000..20000"
+loss = "1..20"
+
+[[fault]]
+kind = "slow-disk"
+target = "b1"
+factor = "2..9"
+
+[[fault]]
+kind = "disk-stall"
+target = "all"
+stall = "1s..2s"
+
+[[fault]]
+kind = "disk-full"
+target = "follower"
+
+[[fault]]
+kind = "disk-error"
+target = "leader"
+syncs = "1..4"
+
+[[fault]]
+kind = "disk-error"
+target = "leader"
+late-syncs = 2
+
+[[fault]]
+kind = "power-loss"
+target = ["b1", "b2"]
+keep = ["names", ".log 0..3", "checkpoint"]
+stagger = "1s..3s"
+
+[[fault]]
+kind = "power-loss"
+target = "all"
+survival = "ext4-ordered"
+
+[[fault]]
+kind = "disk-lies"
+target = "any"
+
+[[fault]]
+kind = "dir-failure"
+target = "b2"
+dir = "/data"
+
+[[fault]]
+kind = "disk-corruption"
+target = "follower"
+what = "misdirected-write"
+pages = "1..9"
+intact = 2
+
+[[fault]]
+kind = "clock-jump"
+target = "any"
+by = "1s..1h"
+back = true
+
+[[fault]]
+kind = "clock-drift"
+target = "c1"
+ppm = "10..100000"
+slow = true
+"#;
+
+fn faulty(faults: &str) -> String {
+    format!("name = \"x\"\nduration = \"60s\"\n{faults}\n[expect]\nholds = [\"*\"]\n")
+}
+
+#[test]
+fn every_kind_of_fault_is_read_drawn_written_and_read_back_the_same() {
+    let rules =
+        faulty(&FAULTS.replace("\n\n[[fault]]", "\nat = \"1s..5s\"\ndown = \"2s\"\n\n[[fault]]"));
+    let scenario = Scenario::parse("x.toml", &rules).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(scenario.rules.len(), 23);
+    for seed in 0..20 {
+        let plan = Plan::draw(&scenario, Seed(seed));
+        let text = scenario.to_toml(&plan);
+        let saved = Scenario::parse("x.toml", &text);
+        let saved = saved.unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(Plan::draw(&saved, Seed(99)), plan, "{text}");
+        let kinds: std::collections::BTreeSet<_> =
+            plan.faults.iter().map(|fault| fault.action.kind()).collect();
+        let all = ["clock-drift", "clock-jump", "dir-failure", "disk-corruption", "disk-error"];
+        let more = ["disk-full", "disk-lies", "disk-stall", "kill", "partition", "pause"];
+        let rest = ["power-loss", "restart", "slow-disk", "slow-link"];
+        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [&all[..], &more, &rest].concat());
+        let moments = plan.faults.iter().filter_map(|fault| fault.moment);
+        assert_eq!(
+            moments.map(|moment| moment.event).collect::<std::collections::BTreeSet<_>>().len(),
+            5
+        );
+    }
+}
+
+#[test]
+fn a_fault_that_makes_no_sense_is_answered_with_what_would() {
+    for (old, new, message) in [
+        ("times = \"2..4\"", "times = 0", "expected 1 to 100"),
+        ("bandwidth = \"10000..20000\"", "bandwidth = 1", "expected 1000 to"),
+        ("loss = \"1..20\"", "loss = 100", "expected 1 to 90"),
+        ("factor = \"2..9\"", "factor = 1", "expected 2 to 10000"),
+        ("after = \"ack\"", "after = \"acks\"", "did you mean `ack`?"),
+        ("after = \"ack\"", "", "`delay` counts from a moment"),
+        ("after = \"ack\"", "after = \"ack\"\nduring = \"recovery\"", "waits for one moment"),
+        ("during = \"recovery\"", "during = \"recovery\"\nwhen = \"settled\"", "either until all"),
+        ("target = \"c1\"", "target = \"clients\"", "expected brokers or controllers"),
+        ("kind = \"swizzle-clog\"", "kind = \"swizle-clog\"", "did you mean `swizzle-clog`?"),
+    ] {
+        assert!(FAULTS.contains(old), "{old}");
+        let said = complaints(&faulty(&FAULTS.replacen(old, new, 1)));
+        assert!(said.contains(message), "{new}: {said}");
+    }
+    let bare = "[[fault]]\nkind = \"slow-link\"\nfrom = \"b1\"\nto = \"b2\"\n";
+    assert!(complaints(&faulty(bare)).contains("what is slow about this link?"));
+    let planned = FAULTS.replace("[[fault]]", "[[schedule]]\nat = \"1s\"");
+    let said = complaints(&faulty(&planned));
+    for message in [
+        "names each `restart` of a `rolling-restart`",
+        "names each `kill` of a `restart-storm`",
+        "names each `partition` of a `swizzle-clog`",
+        "`bandwidth` is one value",
+        "`factor` is one value",
+        "`syncs` is one value",
+        "`by` is one value",
+        "`ppm` is one value",
+    ] {
+        assert!(said.contains(message), "{message}: {said}");
+    }
+}
+
+#[test]
+fn disks_are_as_the_file_says_and_are_written_back_so() {
+    let disk = "[disk]\nmemory.pages = 256\nvm.dirty_ratio = 30\nread_ahead_kb = 64\n\
+                vm.dirty_expire_centisecs = 500\npage.read.us = 8000\n";
+    let text = format!("name = \"x\"\n{disk}[expect]\nholds = [\"*\"]\n");
+    let scenario = Scenario::parse("x.toml", &text).unwrap();
+    let memory = scenario.disk.memory.clone().unwrap();
+    assert_eq!((memory.pages, memory.dirty_ratio, memory.background_ratio), (256, 30, 10));
+    assert_eq!(memory.read_ahead, 16);
+    let writeback = scenario.disk.writeback.clone().unwrap();
+    assert_eq!((writeback.interval.as_secs(), writeback.expire.as_secs()), (5, 5));
+    assert_eq!(scenario.disk.read_miss.as_millis(), 8);
+    let saved = scenario.to_toml(&Plan::draw(&scenario, Seed(0)));
+    assert_eq!(Scenario::parse("x.toml", &saved).unwrap().disk, scenario.disk, "{saved}");
+    let wrong = text.replace("vm.dirty_ratio = 30", "vm.dirty_ration = 30");
+    assert!(
+        complaints(&wrong).contains("did you mean `vm.dirty_ratio`?"),
+        "{}",
+        complaints(&wrong)
+    );
+}
+
+#[test]
+fn what_survives_is_a_word_or_a_list_and_not_both() {
+    let fault = |keys: &str| {
+        let text = format!(
+            "name = \"x\"\n[[fault]]\nkind = \"power-loss\"\ntarget = \"all\"\n{keys}\n\
+             [expect]\nholds = [\"*\"]\n"
+        );
+        complaints(&text)
+    };
+    assert!(fault("survival = \"drawn\"\nkeep = [\"names\"]").contains("not both"));
+    assert!(fault("keep = [\".log 3..1\"]").contains("such as `.log 0..3`"));
+    assert!(fault("survival = \"weekest\"").contains("did you mean `weakest`?"));
+}
+
+#[test]
+fn a_file_may_name_the_seed_that_it_is_about() {
+    let text = with("duration = \"60s\"", "duration = \"60s\"\nseed = 3053");
+    let scenario = Scenario::parse("x.toml", &text).unwrap();
+    assert_eq!(scenario.seed, Some(3053));
+    assert!(scenario.to_toml(&Plan::draw(&scenario, Seed(0))).contains("\nseed = 3053\n"));
+    assert!(
+        complaints(&with("duration = \"60s\"", "seed = -1")).contains("expected a whole number")
+    );
+    let last = complaints(&with("duration = \"60s\"", "seed = 18446744073709551615"));
+    assert!(last.contains("the largest seed is 18446744073709551614"), "{last}");
+}
