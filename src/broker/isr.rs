@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::context::Broker;
-use super::partition::IsrChange;
+use super::outbox::IsrChange;
 use crate::base::{BrokerId, PartitionEpoch, Probe, Request};
 use crate::io::World;
 use crate::replica::{LeaderInput, Refusal};

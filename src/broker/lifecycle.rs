@@ -7,7 +7,7 @@ use std::time::Duration;
 use rand_chacha::rand_core::Rng;
 
 use super::context::Broker;
-use super::dirs::failures;
+use super::dir_failures;
 use super::error::NodeError;
 use super::listeners::{ListenerSpec, Purpose};
 use crate::base::{BrokerEpoch, Offset, Stream};
@@ -130,7 +130,7 @@ async fn beat<W: World>(
     broker: &Arc<Broker<W>>,
     want_shut_down: bool,
 ) -> Option<BrokerHeartbeatResponse> {
-    let offline = failures::to_report(broker);
+    let offline = dir_failures::to_report(broker);
     let request = message!(BrokerHeartbeatRequest {
         broker_id: broker.me.0,
         broker_epoch: broker.epoch().0,
@@ -142,7 +142,7 @@ async fn beat<W: World>(
     let deadline = broker.world.now() + PATIENCE.min(broker.config.broker_session_timeout);
     match broker.controller.call(&request, deadline).await {
         Ok(answer) if answer.error_code == 0 => {
-            failures::reported(broker, &offline);
+            dir_failures::reported(broker, &offline);
             Some(answer)
         }
         Ok(answer) => {

@@ -5,18 +5,22 @@
 //! |---|---|
 //! | `node` | a node's life: start, run, end |
 //! | `connection`, `dispatch`, `api/` | from bytes to a handler and back |
-//! | `partition/`, `replicas`, `purgatory` | the replicas on this broker, and who waits for them |
-//! | `fetcher`, `isr` | following leaders; asking for another ISR |
+//! | `partition/`, `replicas`, `purgatory` | the replicas on this broker, and the requests that wait for them |
+//! | `dirs/`, `dir_failures`, `recovery` | data directories: opened, chosen, recovered, given up |
+//! | `fetcher` | following leaders |
+//! | `outbox`, `isr`, `assignments` | what replicas have for the controller, and how it gets there |
 //! | `metadata_log`, `lifecycle`, `channel` | following the controller; standing with it |
-//! | `upkeep` | flushing, checkpoints, lag |
+//! | `upkeep`, `cleanup` | flushing, checkpoints, lag; retention and compaction |
 //! | `controller/` | the shell around the controller itself |
 
 mod api;
+mod assignments;
 mod channel;
 mod cleanup;
 mod connection;
 mod context;
 mod controller;
+mod dir_failures;
 mod dirs;
 mod dispatch;
 mod error;
@@ -26,6 +30,7 @@ mod lifecycle;
 mod listeners;
 mod metadata_log;
 mod node;
+mod outbox;
 mod partition;
 mod purgatory;
 mod recovery;

@@ -10,15 +10,17 @@ use super::channel::ControllerChannel;
 use super::connection;
 use super::context::Broker;
 use super::controller::{ControllerService, ControllerShell};
-use super::dirs::{self, Dirs, OpenDir, Opened, assignments, failures};
+use super::dirs::{self, Dirs, OpenDir, Opened};
 use super::dispatch::BrokerService;
 use super::error::NodeError;
 use super::fetcher::Fetchers;
 use super::listeners::{ListenerSpec, Purpose, listeners, voters};
 use super::metadata_log::{self, Metadata, MetadataCopy, MetadataFollower};
+use super::outbox::Outbox;
+use super::partition::Site;
 use super::recovery::RecoveryObserver;
-use super::replicas::{Found, News, Replicas};
-use super::{cleanup, isr, lifecycle, recovery, upkeep};
+use super::replicas::{Found, Replicas};
+use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
 use crate::base::{BrokerId, Offset, Probe, Stream, TopicId, TopicPartition};
 use crate::controller::{Controller, ControllerSettings, Image};
@@ -258,17 +260,9 @@ impl<W: World> Start<W> {
         let (dirs, failures) = Dirs::new(handles, metadata_dir, opened.incomplete);
         let logs = self.recover(&dirs, &opened, &image).await?;
         let me = BrokerId(self.config.node_id);
-        let (proposals, proposed) = mpsc::unbounded_channel();
-        let (assignments, assigned) = mpsc::unbounded_channel();
-        let replicas = Replicas::new(
-            self.world.clone(),
-            me,
-            dirs,
-            self.topic_defaults.clone(),
-            self.config.replica_lag_time_max,
-            logs,
-            News { assignments, isr_changes: proposals },
-        );
+        let (outbox, undelivered) = Outbox::new();
+        let site = Site::new(self.world.clone(), me, self.config.replica_lag_time_max, outbox);
+        let replicas = Replicas::new(site, dirs, self.topic_defaults.clone(), logs);
         let channel = |purpose: &str| {
             let name = format!("broker-{me}-{purpose}");
             ControllerChannel::new(self.world.clone(), self.voters.clone(), name)
@@ -288,11 +282,12 @@ impl<W: World> Start<W> {
         let follower = MetadataFollower::new(broker.clone(), copy)?;
         self.supervise("metadata", follower.run());
         self.world.spawn("fetchers", Fetchers::run(broker.clone()));
-        self.world.spawn("isr", isr::run(broker.clone(), proposed));
-        self.world.spawn("directories", failures::run(broker.clone(), failures));
+        self.world.spawn("isr", isr::run(broker.clone(), undelivered.isr_changes));
+        self.world.spawn("directories", dir_failures::run(broker.clone(), failures));
 
         lifecycle::register(&broker, &self.specs, previous).await?;
-        self.world.spawn("assignments", assignments::run(broker.clone(), assigned));
+        let assigned = assignments::run(broker.clone(), undelivered.assignments);
+        self.world.spawn("assignments", assigned);
         self.world.spawn("heartbeat", lifecycle::heartbeat(broker.clone()));
         broker.wait_until_unfenced().await;
 

@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::{Mutex, RwLock};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
-use super::dirs::assignments::Assignment;
 use super::dirs::{Dirs, Home};
-use super::partition::{IsrChange, Partition, is_expendable};
+use super::partition::{Partition, Site, is_expendable};
 use crate::base::config::TopicConfig;
-use crate::base::{BrokerId, DirectoryId, Offset, Stream, TopicId, TopicPartition};
+use crate::base::{DirectoryId, Offset, Stream, TopicId, TopicPartition};
 use crate::controller::{Change, Image, PartitionState};
 use crate::io::{Disk, World};
 use crate::log::{Log, LogConfig, LogError, Recovery};
@@ -27,12 +25,9 @@ type Created<W> = (Arc<Home<<W as World>::Disk>>, Log<<W as World>::Disk>);
 
 /// The replicas of one broker.
 pub(crate) struct Replicas<W: World> {
-    world: W,
-    me: BrokerId,
+    site: Arc<Site<W>>,
     dirs: Dirs<W::Disk>,
     topic_defaults: TopicConfig,
-    lag_time_max: Duration,
-    news: News,
     /// Names directories that are being deleted.
     unique: Mutex<ChaCha12Rng>,
     hosted: RwLock<Hosted<W>>,
@@ -42,23 +37,6 @@ pub(crate) struct Replicas<W: World> {
     unusable: Mutex<BTreeMap<TopicPartition, Found<W>>>,
     /// Rung when somebody to follow has changed.
     pub(crate) followed_changed: Notify,
-}
-
-/// Where replicas send what the controller has to hear.
-#[derive(Clone)]
-pub(crate) struct News {
-    /// Replicas that are not in the directory that the metadata names.
-    pub(crate) assignments: mpsc::UnboundedSender<Assignment>,
-    /// Wishes of leaders.
-    pub(crate) isr_changes: mpsc::UnboundedSender<IsrChange>,
-}
-
-impl News {
-    /// Tells the controller in which directory a replica is.
-    pub(crate) fn assign(&self, topic_id: TopicId, partition: i32, directory: DirectoryId) {
-        // The receiver only ends with the node.
-        let _ = self.assignments.send(Assignment { topic_id, partition, directory });
-    }
 }
 
 /// A log that was on disk at start.
@@ -76,22 +54,16 @@ pub(crate) struct Found<W: World> {
 
 impl<W: World> Replicas<W> {
     pub(crate) fn new(
-        world: W,
-        me: BrokerId,
+        site: Arc<Site<W>>,
         dirs: Dirs<W::Disk>,
         topic_defaults: TopicConfig,
-        lag_time_max: Duration,
         found: BTreeMap<TopicPartition, Found<W>>,
-        news: News,
     ) -> Self {
         Self {
-            unique: Mutex::new(world.random(Stream::named("deleted directories"))),
-            world,
-            me,
+            unique: Mutex::new(site.world().random(Stream::named("deleted directories"))),
+            site,
             dirs,
             topic_defaults,
-            lag_time_max,
-            news,
             hosted: RwLock::default(),
             found: Mutex::new(found),
             unusable: Mutex::default(),
@@ -169,7 +141,7 @@ impl<W: World> Replicas<W> {
         state: &PartitionState,
         peers: &Peers,
     ) -> Result<(), LogError> {
-        if !state.replicas.contains(&self.me) {
+        if !state.replicas.contains(&self.site.me()) {
             return Ok(());
         }
         let known = self.find(topic_id, index);
@@ -192,8 +164,8 @@ impl<W: World> Replicas<W> {
         // stays there.
         let Some(partition) = partition else { return Ok(()) };
         let directory = partition.home().id();
-        if partition.comes_back(state) && state.directory_of(self.me) != directory {
-            self.news.assign(topic_id, index, directory);
+        if partition.comes_back(state) && state.directory_of(self.site.me()) != directory {
+            self.site.outbox().assign(topic_id, index, directory);
         }
         self.spare(partition.home(), partition.assume(state, peers).await).map(drop)
     }
@@ -220,7 +192,7 @@ impl<W: World> Replicas<W> {
         config: TopicConfig,
         told: &PartitionState,
     ) -> Result<Option<Arc<Partition<W>>>, LogError> {
-        let mut place = told.directory_of(self.me);
+        let mut place = told.directory_of(self.site.me());
         let found = self.found.lock().remove(&name);
         let found = found.or_else(|| self.unusable.lock().remove(&name));
         let known = match found {
@@ -229,7 +201,7 @@ impl<W: World> Replicas<W> {
                 match found.log {
                     // It stepped aside before the last restart, or recovery met what is no crash's
                     // doing: another has it all.
-                    log if damaged && is_expendable(told, self.me) => {
+                    log if damaged && is_expendable(told, self.site.me()) => {
                         drop(log);
                         tracing::warn!(partition = %name, "a damaged log is given up and fetched anew");
                         self.spare(&found.home, self.remove(&found.home, &name).await)?;
@@ -280,8 +252,8 @@ impl<W: World> Replicas<W> {
 
     /// A replica here can't be used: others have to do without it.
     fn lost(&self, topic_id: TopicId, partition: i32, told: &PartitionState) {
-        if told.directory_of(self.me) != DirectoryId::LOST {
-            self.news.assign(topic_id, partition, DirectoryId::LOST);
+        if told.directory_of(self.site.me()) != DirectoryId::LOST {
+            self.site.outbox().assign(topic_id, partition, DirectoryId::LOST);
         }
     }
 
@@ -313,17 +285,8 @@ impl<W: World> Replicas<W> {
     ) -> Arc<Partition<W>> {
         // A log that was found at start was opened with the defaults.
         log.set_config(LogConfig::from(&config));
-        let partition = Partition::new(
-            self.world.clone(),
-            self.me,
-            (name, topic_id),
-            log,
-            config,
-            high_watermark,
-            self.lag_time_max,
-            home,
-            self.news.clone(),
-        );
+        let (site, ids) = (self.site.clone(), (name, topic_id));
+        let partition = Partition::new(site, ids, (log, config), high_watermark, home);
         self.hosted.write().insert((topic_id, partition.name.partition), partition.clone());
         partition
     }
@@ -357,16 +320,17 @@ impl<W: World> Replicas<W> {
         config: &TopicConfig,
     ) -> Result<Log<W::Disk>, LogError> {
         let path = home.dir.create_partition(name, topic_id).await?;
-        let disk = self.world.disk().clone();
-        let (now, new) = (self.world.wall_clock(), Recovery { clean: true, ..Recovery::default() });
+        let disk = self.site.world().disk().clone();
+        let (now, new) =
+            (self.site.world().wall_clock(), Recovery { clean: true, ..Recovery::default() });
         Ok(Log::open(disk, path, LogConfig::from(config), new, now).await?.0)
     }
 
     async fn remove(&self, home: &Home<W::Disk>, name: &TopicPartition) -> Result<(), LogError> {
         let remove = home.dir.delete_partition(name, self.draw_unique()).await?;
-        let (world, name) = (self.world.clone(), name.clone());
+        let (world, name) = (self.site.world().clone(), name.clone());
         let delay = self.topic_defaults.file_delete_delay_ms;
-        self.world.spawn("file deletion", async move {
+        self.site.world().spawn("file deletion", async move {
             world.sleep_until(world.now() + delay).await;
             if let Err(error) = remove() {
                 tracing::warn!(partition = %name, %error, "can't remove a deleted log");

@@ -5,8 +5,6 @@
 //! than lack of space. It stays failed until the next start: after a failed sync it is unknown what
 //! is durable ("fsyncgate", ATC'20).
 
-pub(super) mod assignments;
-pub(super) mod failures;
 mod open;
 
 pub(super) use open::{OpenDir, Opened, open};
@@ -40,6 +38,16 @@ impl<D: Disk> Home<D> {
 
     pub(crate) fn is_online(&self) -> bool {
         !self.offline.load(Ordering::Acquire)
+    }
+
+    /// Whether the controller has been told that this directory failed.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported.load(Ordering::Acquire)
+    }
+
+    /// The controller has answered a heartbeat that reported this directory.
+    pub(crate) fn set_reported(&self) {
+        self.reported.store(true, Ordering::Release);
     }
 
     /// A call in this directory failed. For want of space it may succeed later; after anything
@@ -133,7 +141,7 @@ impl<D: Disk> Dirs<D> {
     }
 
     /// One has failed: whether the broker can go on without it.
-    fn can_go_on(&self, failed: DirectoryId) -> bool {
+    pub(crate) fn can_go_on(&self, failed: DirectoryId) -> bool {
         failed != self.metadata && self.online().next().is_some()
     }
 }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::leading::leader;
 use super::{Partition, Role, State};
 use crate::base::{BrokerId, Offset};
 use crate::io::{Disk, World};
@@ -16,7 +15,7 @@ impl<W: World> Partition<W> {
     /// Raises the log's start over segments that are due by retention, or that lie below it
     /// already; says to where. They go by [`Self::retire_segments`] once that is saved.
     pub(crate) fn expire(&self) -> Result<Option<Offset>, LogError> {
-        let now = self.world.wall_clock();
+        let now = self.site.world.wall_clock();
         let Ok(mut state) = self.state() else { return Ok(None) };
         if state.is_offline() {
             return Ok(None);
@@ -58,8 +57,8 @@ impl<W: World> Partition<W> {
         if retired.is_empty() {
             return;
         }
-        let world = self.world.clone();
-        self.world.spawn("file deletion", async move {
+        let world = self.site.world.clone();
+        self.site.world.spawn("file deletion", async move {
             world.sleep_until(world.now() + delay).await;
             retired.remove(world.disk());
             world.disk().settle().await;
@@ -70,7 +69,7 @@ impl<W: World> Partition<W> {
     /// Says below which offset.
     pub(crate) fn delete_records(&self, offset: Option<Offset>) -> Result<Offset, ErrorCode> {
         let mut state = self.state()?;
-        leader(&mut state)?;
+        state.leader()?;
         if !state.config.cleanup_policy.delete {
             return Err(ErrorCode::PolicyViolation);
         }
@@ -89,7 +88,7 @@ impl<W: World> Partition<W> {
     /// at the next change.
     pub(crate) fn low_watermark(&self, bell: &Arc<Notify>) -> Result<Offset, ErrorCode> {
         let mut state = self.state()?;
-        leader(&mut state)?;
+        state.leader()?;
         let log_start = state.log.log_start();
         let Role::Leader(leads) = &state.role else { return Err(ErrorCode::NotLeaderOrFollower) };
         let low = state.starts.low_watermark(log_start, |id| leads.lives(id));
@@ -112,7 +111,7 @@ impl<W: World> Partition<W> {
 
     /// How dirty the log is, where that is enough to compact it.
     pub(crate) fn due_for_compaction(&self) -> Result<Option<f64>, LogError> {
-        let now = self.world.wall_clock();
+        let now = self.site.world.wall_clock();
         let Ok(mut state) = self.state() else { return Ok(None) };
         if state.is_offline() || !state.config.cleanup_policy.compact {
             return Ok(None);
@@ -128,7 +127,7 @@ impl<W: World> Partition<W> {
         memory: (usize, f64),
         pace: &mut impl Pace,
     ) -> Result<Option<Offset>, LogError> {
-        let now = self.world.wall_clock();
+        let now = self.site.world.wall_clock();
         let cleaning = {
             let Ok(mut state) = self.state() else { return Ok(None) };
             let high_watermark = state.high_watermark;

@@ -54,7 +54,7 @@ impl<W: World> Partition<W> {
             return;
         }
         if state.damage.is_none() {
-            tell(&self.world, &self.name, error);
+            tell(&self.site.world, &self.name, error);
             state.damage = Some(Damage { aside_since: None });
         }
         self.step_aside(state);
@@ -73,7 +73,7 @@ impl<W: World> Partition<W> {
         tracing::error!(partition = %self.name, "a damaged replica steps aside");
         damage.aside_since = Some(state.leader_epoch);
         state.nobody_waits();
-        self.news.assign(self.topic_id, self.name.partition, DirectoryId::LOST);
+        self.site.outbox.assign(self.topic_id, self.name.partition, DirectoryId::LOST);
     }
 
     /// What a reader is told that asked for what is damaged.
@@ -91,7 +91,7 @@ impl<W: World> Partition<W> {
         let Ok(state) = self.state() else { return false };
         let Some(damage) = state.damage else { return false };
         let fetched_in = damage.aside_since.unwrap_or(state.leader_epoch);
-        told.leader_epoch > fetched_in && is_expendable(told, self.me)
+        told.leader_epoch > fetched_in && is_expendable(told, self.site.me)
     }
 
     /// Comes back where it turned out that nobody else can lead. Says whether this replica is
@@ -99,7 +99,7 @@ impl<W: World> Partition<W> {
     pub(crate) fn comes_back(&self, told: &PartitionState) -> bool {
         let Ok(mut state) = self.state() else { return true };
         let Some(damage) = &mut state.damage else { return true };
-        if damage.aside_since.is_some() && told.leader.is_none() && told.isr == [self.me] {
+        if damage.aside_since.is_some() && told.leader.is_none() && told.isr == [self.site.me] {
             damage.aside_since = None;
         }
         damage.aside_since.is_none()

@@ -126,7 +126,7 @@ impl<W: World> Partition<W> {
     pub(super) fn sync_older_segments(&self, state: &mut State<W>) {
         let plan = state.log.roll_flush_plan();
         let Some(partition) = self.this.upgrade() else { return };
-        self.world.spawn("roll", async move {
+        self.site.world.spawn("roll", async move {
             let result = plan.run().await;
             if let Ok(mut state) = partition.state() {
                 // A failure is noted there, and answered to whoever appends next.
@@ -143,7 +143,7 @@ impl<W: World> Partition<W> {
         match result {
             Ok(flushed) => {
                 state.log.flushed(&flushed);
-                state.flushed_at = self.world.now();
+                state.flushed_at = self.site.world.now();
                 Ok(())
             }
             Err(error) => {
@@ -170,7 +170,7 @@ impl<W: World> Partition<W> {
         }
         tracing::error!(partition = %self.name, %error, "the storage failed");
         let full = error.is_full();
-        self.world.probe(Probe::StorageFailed { partition: self.name.clone(), full });
+        self.site.world.probe(Probe::StorageFailed { partition: self.name.clone(), full });
         if self.home.failed(error) {
             state.go_offline();
         }
@@ -197,7 +197,7 @@ impl<W: World> Partition<W> {
     /// Whether some records may have waited for `flush.ms` and are not synced. Without one,
     /// `log.flush.scheduler.interval.ms` is the limit.
     pub(crate) fn flush_by_time_is_due(&self, interval: Duration) -> bool {
-        let now = self.world.now();
+        let now = self.site.world.now();
         self.state().is_ok_and(|state| {
             let limit = state.config.flush_ms.unwrap_or(interval);
             now.since(state.flushed_at) >= limit && state.log.unflushed_messages() > 0
@@ -207,7 +207,7 @@ impl<W: World> Partition<W> {
     /// Forgets idempotent producers that have been silent for long.
     pub(crate) fn expire_producers(&self) {
         if let Ok(mut state) = self.state() {
-            state.log.expire_producers(self.world.wall_clock());
+            state.log.expire_producers(self.site.world.wall_clock());
         }
     }
 

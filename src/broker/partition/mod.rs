@@ -1,22 +1,35 @@
-//! One replica of one partition on this broker: its log, its role, and who waits for it.
+//! One replica of one partition on this broker: its log, its role, and the requests that wait for it.
 //!
 //! The lock is held for one step and never across an await. What has to wait (a sync, a
 //! checkpoint) is taken out as a plan, awaited without the lock, and its result put back in.
+//!
+//! | file | what |
+//! |---|---|
+//! | `role` | committed metadata makes this replica lead or follow |
+//! | `append`, `read`, `commit` | a leader's log: written, read, committed |
+//! | `following` | a follower fetches, cuts its log, appends |
+//! | `flushing`, `cleaning`, `damage` | syncs; old records; a corrupt or failed log |
+//! | `site`, `refusal` | what replicas of a broker share; why records are refused |
 
+mod append;
 mod cleaning;
+mod commit;
 mod damage;
 mod flushing;
 mod following;
-mod leading;
+mod read;
 mod refusal;
+mod role;
+mod site;
 
+pub(crate) use append::Produced;
 pub(crate) use damage::{is_expendable, tell as tell_damage};
 pub(crate) use following::{FollowerFetch, LeaderAnswer};
-pub(crate) use leading::{FetchAnswer, FetchRead, Produced, Reader};
+pub(crate) use read::{FetchAnswer, FetchRead, Reader};
 pub(crate) use refusal::Refusal;
+pub(crate) use site::Site;
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
 use damage::Damage;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
@@ -24,41 +37,25 @@ use tokio::sync::Notify;
 
 use super::dirs::Home;
 use super::purgatory::{DelayedFetch, DelayedProduce};
-use super::replicas::News;
 use crate::base::config::TopicConfig;
-use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, Probe, TopicId, TopicPartition};
-use crate::controller::PartitionState;
+use crate::base::{Instant, LeaderEpoch, Offset, Probe, Request, TopicId, TopicPartition};
 use crate::io::World;
-use crate::log::{Log, LogError};
-use crate::replica::{Follower, Leader, LeaderInput, LeaderStart, LogStarts, Peers, Proposal};
+use crate::log::Log;
+use crate::replica::{Follower, Leader, LogStarts};
 use crate::wire::ErrorCode;
-
-/// A leader asks the controller to change its in-sync replicas.
-#[derive(Debug)]
-pub(crate) struct IsrChange {
-    /// Which partition, by the identity that survives its name.
-    pub(crate) topic_id: TopicId,
-    /// Which partition.
-    pub(crate) name: TopicPartition,
-    /// What it asks for.
-    pub(crate) proposal: Proposal,
-}
 
 /// One replica on this broker.
 pub(crate) struct Partition<W: World> {
     pub(crate) name: TopicPartition,
     pub(crate) topic_id: TopicId,
-    me: BrokerId,
-    world: W,
-    lag_time_max: Duration,
-    /// The directory that it is in.
+    site: Arc<Site<W>>,
+    /// The directory that holds its log.
     home: Arc<Home<W::Disk>>,
-    /// For tasks that this replica begins.
+    /// For tasks that this replica spawns.
     this: Weak<Self>,
-    news: News,
-    /// Nothing once the replica is retired: its log is closed or deleted.
+    /// `None` once the replica is retired: its log is closed or deleted.
     state: Mutex<Option<State<W>>>,
-    /// Rung whenever a sync of this log ends, well or not.
+    /// Notified whenever a sync of this log ends, well or not.
     flush_ended: Notify,
 }
 
@@ -100,19 +97,28 @@ enum Role {
     Follower(Follower),
 }
 
+impl<W: World> State<W> {
+    /// The leader machine of a replica that leads and can serve.
+    fn leader(&mut self) -> Result<&mut Leader, ErrorCode> {
+        if self.is_offline() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        match &mut self.role {
+            Role::Leader(leader) => Ok(leader),
+            Role::Follower(_) => Err(ErrorCode::NotLeaderOrFollower),
+        }
+    }
+}
+
 impl<W: World> Partition<W> {
-    /// A replica with an open log, following nobody yet. `high_watermark` comes from the checkpoint.
-    #[allow(clippy::too_many_arguments, reason = "each is another part of the node")]
+    /// A replica with an open log that follows no leader yet. `high_watermark` comes from the
+    /// checkpoint.
     pub(crate) fn new(
-        world: W,
-        me: BrokerId,
+        site: Arc<Site<W>>,
         (name, topic_id): (TopicPartition, TopicId),
-        log: Log<W::Disk>,
-        config: TopicConfig,
+        (log, config): (Log<W::Disk>, TopicConfig),
         high_watermark: Offset,
-        lag_time_max: Duration,
         home: Arc<Home<W::Disk>>,
-        news: News,
     ) -> Arc<Self> {
         let high_watermark = high_watermark.clamp(log.log_start(), log.log_end());
         let state = State {
@@ -125,26 +131,23 @@ impl<W: World> Partition<W> {
             fetch: DelayedFetch::default(),
             delete: DelayedFetch::default(),
             starts: LogStarts::default(),
-            flushed_at: world.now(),
+            flushed_at: site.world.now(),
             flush_running: false,
             failed: false,
             damage: None,
         };
         Arc::new_cyclic(|this| Self {
-            this: this.clone(),
             name,
             topic_id,
-            me,
-            world,
-            lag_time_max,
+            site,
             home,
-            news,
+            this: this.clone(),
             state: Mutex::new(Some(state)),
             flush_ended: Notify::new(),
         })
     }
 
-    /// The directory that it is in.
+    /// The directory that holds its log.
     pub(crate) fn home(&self) -> &Arc<Home<W::Disk>> {
         &self.home
     }
@@ -153,7 +156,7 @@ impl<W: World> Partition<W> {
         MutexGuard::try_map(self.state.lock(), Option::as_mut).map_err(|_| Retired)
     }
 
-    /// Ends this replica: whoever waits is told to look elsewhere. Its log comes back, unless the
+    /// Ends this replica and answers all requests that wait for it. Returns its log, unless the
     /// replica was retired before.
     pub(crate) fn retire(&self) -> Option<Log<W::Disk>> {
         let mut state = self.state.lock().take()?;
@@ -164,100 +167,9 @@ impl<W: World> Partition<W> {
         Some(state.log)
     }
 
-    /// Takes up the role that committed metadata gives to this replica.
-    pub(crate) async fn assume(
-        &self,
-        told: &PartitionState,
-        peers: &Peers,
-    ) -> Result<(), LogError> {
-        if told.leader == Some(self.me) {
-            // From here on the whole log counts, so it has to be as durable as the policy asks.
-            self.sync_if_due().await?;
-        }
-        let epochs = {
-            let Ok(mut state) = self.state() else { return Ok(()) };
-            if told.leader_epoch < state.leader_epoch {
-                return Ok(());
-            }
-            if told.leader_epoch == state.leader_epoch {
-                self.refresh(&mut state, told);
-                return Ok(());
-            }
-            state.leader_epoch = told.leader_epoch;
-            state.produce.fail(ErrorCode::NotLeaderOrFollower);
-            if told.leader == Some(self.me) {
-                let new_epoch = self.lead(&mut state, told, peers);
-                new_epoch.then(|| state.log.save_epochs())
-            } else {
-                self.follow(&mut state, told);
-                if state.config.flaws.has(Flaw::TruncateToHighWatermark) {
-                    self.cut_at_high_watermark(&mut state)?;
-                }
-                None
-            }
-        };
-        if let Some(save) = epochs {
-            save.await?;
-        }
-        Ok(())
-    }
-
-    /// The same leader epoch, perhaps another ISR.
-    fn refresh(&self, state: &mut State<W>, told: &PartitionState) {
-        if matches!(state.role, Role::Leader(_)) {
-            let input = LeaderInput::Committed {
-                partition_epoch: told.partition_epoch,
-                isr: told.isr.clone(),
-            };
-            self.step(state, input);
-        }
-    }
-
-    /// Says whether the log has to save its epochs.
-    fn lead(&self, state: &mut State<W>, told: &PartitionState, peers: &Peers) -> bool {
-        let log_end = state.log.log_end();
-        let noted = !state.config.flaws.has(Flaw::NoEpochEntryOnElection);
-        let new_epoch = noted && state.log.begin_epoch(told.leader_epoch);
-        let start = LeaderStart {
-            me: self.me,
-            epoch: told.leader_epoch,
-            partition_epoch: told.partition_epoch,
-            replicas: told.replicas.clone(),
-            isr: told.isr.clone(),
-            log_end,
-            high_watermark: state.high_watermark,
-            min_insync: usize::try_from(state.config.min_insync_replicas).unwrap_or(1),
-            lag_time_max: self.lag_time_max,
-            flaws: state.config.flaws,
-        };
-        let leader = Leader::new(self.world.now(), start, peers.clone());
-        state.role = Role::Leader(Box::new(leader));
-        let others = told.replicas.iter().copied().filter(|id| *id != self.me);
-        state.starts = LogStarts::of(others);
-        self.world.probe(Probe::BecameLeader {
-            partition: self.name.clone(),
-            topic_id: self.topic_id,
-            epoch: told.leader_epoch,
-            log_end,
-        });
-        if let Role::Leader(leader) = &state.role {
-            self.say_who_may_be_in_sync(leader);
-        }
-        // A single in-sync replica commits by itself.
-        self.step(state, LeaderInput::Appended { end: log_end });
-        new_epoch
-    }
-
-    fn follow(&self, state: &mut State<W>, told: &PartitionState) {
-        state.role = Role::Follower(Follower::new(told.leader_epoch, told.leader));
-        // Fetches of a deposed leader end here, with an error that makes their clients look again.
-        state.fetch.wake();
-        state.delete.wake();
-        self.world.probe(Probe::BecameFollower {
-            partition: self.name.clone(),
-            topic_id: self.topic_id,
-            epoch: told.leader_epoch,
-            leader: told.leader,
-        });
+    /// Reports that a request was refused.
+    fn refused(&self, request: Request, error: ErrorCode) {
+        let partition = self.name.clone();
+        self.site.world.probe(Probe::Refused { partition, request, error: error.name() });
     }
 }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::context::Broker;
+use super::outbox::Assignment;
 use crate::base::{DirectoryId, TopicId};
-use crate::broker::context::Broker;
 use crate::io::World;
 use crate::wire::ErrorCode;
 use crate::wire::messages::assign_replicas_to_dirs_request::{
@@ -20,15 +21,6 @@ use crate::wire::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsRes
 const MOST_AT_ONCE: usize = 2250;
 /// Pause after a request that came to nothing.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// A replica is not in the directory that the metadata names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Assignment {
-    pub(crate) topic_id: TopicId,
-    pub(crate) partition: i32,
-    /// Where it is.
-    pub(crate) directory: DirectoryId,
-}
 
 type Waiting = BTreeMap<(TopicId, i32), DirectoryId>;
 

@@ -2,12 +2,11 @@
 //! `ReplicaManager.handleLogDirFailure`.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use tokio::sync::mpsc;
 
+use super::context::Broker;
 use crate::base::{DirectoryId, Flaw};
-use crate::broker::context::Broker;
 use crate::io::World;
 
 /// Takes what is in a failed directory offline and lets the controller know, for as long as the
@@ -37,7 +36,7 @@ async fn give_up<W: World>(broker: Arc<Broker<W>>, id: DirectoryId) {
     let patience = broker.config.log_dir_failure_timeout;
     broker.world.sleep_until(broker.world.now() + patience).await;
     let mut dirs = broker.replicas.dirs().of_replicas();
-    if dirs.any(|home| home.id() == id && !home.reported.load(Ordering::Acquire)) {
+    if dirs.any(|home| home.id() == id && !home.is_reported()) {
         tracing::error!("the controller could not be told of a failed directory in time");
         broker.replicas.dirs().lost.notify_one();
     }
@@ -56,6 +55,6 @@ pub(crate) fn to_report<W: World>(broker: &Broker<W>) -> Vec<DirectoryId> {
 /// The controller has answered a heartbeat that named these.
 pub(crate) fn reported<W: World>(broker: &Broker<W>, ids: &[DirectoryId]) {
     for home in broker.replicas.dirs().of_replicas().filter(|home| ids.contains(&home.id())) {
-        home.reported.store(true, Ordering::Release);
+        home.set_reported();
     }
 }

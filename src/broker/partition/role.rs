@@ -1,0 +1,108 @@
+//! Roles: how committed metadata makes this replica lead or follow.
+
+use super::{Partition, Role, State};
+use crate::base::{Flaw, Probe};
+use crate::controller::PartitionState;
+use crate::io::World;
+use crate::log::LogError;
+use crate::replica::{Follower, Leader, LeaderInput, LeaderStart, LogStarts, Peers};
+use crate::wire::ErrorCode;
+
+impl<W: World> Partition<W> {
+    /// Assumes the role that committed metadata gives to this replica.
+    pub(crate) async fn assume(
+        &self,
+        told: &PartitionState,
+        peers: &Peers,
+    ) -> Result<(), LogError> {
+        if told.leader == Some(self.site.me) {
+            // From here on the whole log counts, so it has to be as durable as the policy asks.
+            self.sync_if_due().await?;
+        }
+        let epochs = {
+            let Ok(mut state) = self.state() else { return Ok(()) };
+            if told.leader_epoch < state.leader_epoch {
+                return Ok(());
+            }
+            if told.leader_epoch == state.leader_epoch {
+                self.refresh(&mut state, told);
+                return Ok(());
+            }
+            state.leader_epoch = told.leader_epoch;
+            state.produce.fail(ErrorCode::NotLeaderOrFollower);
+            if told.leader == Some(self.site.me) {
+                let new_epoch = self.lead(&mut state, told, peers);
+                new_epoch.then(|| state.log.save_epochs())
+            } else {
+                self.follow(&mut state, told);
+                if state.config.flaws.has(Flaw::TruncateToHighWatermark) {
+                    self.cut_at_high_watermark(&mut state)?;
+                }
+                None
+            }
+        };
+        if let Some(save) = epochs {
+            save.await?;
+        }
+        Ok(())
+    }
+
+    /// The leader epoch is the same; the ISR may be another.
+    fn refresh(&self, state: &mut State<W>, told: &PartitionState) {
+        if matches!(state.role, Role::Leader(_)) {
+            let input = LeaderInput::Committed {
+                partition_epoch: told.partition_epoch,
+                isr: told.isr.clone(),
+            };
+            self.step(state, input);
+        }
+    }
+
+    /// Begins to lead. Returns whether the log has a new epoch to save.
+    fn lead(&self, state: &mut State<W>, told: &PartitionState, peers: &Peers) -> bool {
+        let log_end = state.log.log_end();
+        let noted = !state.config.flaws.has(Flaw::NoEpochEntryOnElection);
+        let new_epoch = noted && state.log.begin_epoch(told.leader_epoch);
+        let start = LeaderStart {
+            me: self.site.me,
+            epoch: told.leader_epoch,
+            partition_epoch: told.partition_epoch,
+            replicas: told.replicas.clone(),
+            isr: told.isr.clone(),
+            log_end,
+            high_watermark: state.high_watermark,
+            min_insync: usize::try_from(state.config.min_insync_replicas).unwrap_or(1),
+            lag_time_max: self.site.lag_time_max,
+            flaws: state.config.flaws,
+        };
+        let leader = Leader::new(self.site.world.now(), start, peers.clone());
+        state.role = Role::Leader(Box::new(leader));
+        let others = told.replicas.iter().copied().filter(|id| *id != self.site.me);
+        state.starts = LogStarts::of(others);
+        self.site.world.probe(Probe::BecameLeader {
+            partition: self.name.clone(),
+            topic_id: self.topic_id,
+            epoch: told.leader_epoch,
+            log_end,
+        });
+        if let Role::Leader(leader) = &state.role {
+            self.report_maximal_isr(leader);
+        }
+        // A single in-sync replica commits by itself.
+        self.step(state, LeaderInput::Appended { end: log_end });
+        new_epoch
+    }
+
+    fn follow(&self, state: &mut State<W>, told: &PartitionState) {
+        state.role = Role::Follower(Follower::new(told.leader_epoch, told.leader));
+        // Fetches of a deposed leader end here, with an error that makes their clients look again.
+        state.fetch.wake();
+        state.delete.wake();
+        self.site.world.probe(Probe::BecameFollower {
+            partition: self.name.clone(),
+            topic_id: self.topic_id,
+            epoch: told.leader_epoch,
+            leader: told.leader,
+        });
+    }
+}
