@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use brokerquake::base::config::{AdminConfig, BrokerConfig, Compression, Config, TopicConfig};
 use brokerquake::base::{Instant, Seed, Timestamp};
-use brokerquake::broker::{Node, RecoveryObserver, RecoveryProgress};
+use brokerquake::broker::{Node, NodeOptions, RecoveryObserver, RecoveryProgress};
 use brokerquake::client::Admin;
 use brokerquake::io::real::RealWorld;
 use brokerquake::io::{Address, World};
@@ -355,7 +355,8 @@ fn a_node_that_recovers_its_logs_says_how_far_it_is() {
         config.log_dirs = vec![place.path().display().to_string()];
         config.listeners =
             vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
-        Node::start_observed(RealWorld::new(), config, topics, observer).await.unwrap();
+        let options = NodeOptions { observer, ..NodeOptions::default() };
+        Node::start_with(RealWorld::new(), config, topics, options).await.unwrap();
     });
     let heard = heard.0.lock();
     let at = |number: usize| {

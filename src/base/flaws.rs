@@ -1,7 +1,8 @@
-//! Historical flaws of Kafka's that can be had again, to see whether they are found.
+//! Historical Kafka bugs that can be re-enabled, to prove that our checkers find them.
 //!
-//! Each switches one fix off. They exist in test builds (`debug_assertions`) and under the feature
-//! `mutants` alone: elsewhere nothing can switch one on, and [`Flaws::has`] is a constant `false`.
+//! A flaw switches one fix off. [`Flaws`] is passed to a node or a client beside its settings: no
+//! configuration key sets it. Flaws exist only in test builds (`debug_assertions`) and under the
+//! feature `mutants`; in any other build [`Flaws::has`] is a constant `false`.
 
 /// Declares the flaws: name in the catalogue, and what is switched off.
 macro_rules! flaws {
@@ -82,7 +83,7 @@ flaws! {
     OneBatchWindow = "one-batch-window",
 }
 
-/// The flaws that a node or a client has.
+/// The flaws of one node or client: at most one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flaws {
     #[cfg(any(debug_assertions, feature = "mutants"))]

@@ -11,7 +11,7 @@ use super::channel::ControllerChannel;
 use super::partition::Partition;
 use super::replicas::Replicas;
 use crate::base::config::{BrokerConfig, TopicConfig};
-use crate::base::{BrokerEpoch, BrokerId};
+use crate::base::{BrokerEpoch, BrokerId, Flaws};
 use crate::controller::{Image, Topic};
 use crate::io::World;
 use crate::wire::ErrorCode;
@@ -23,6 +23,7 @@ pub(crate) struct Broker<W: World> {
     pub(crate) cluster_id: String,
     pub(crate) config: BrokerConfig,
     pub(crate) topic_defaults: TopicConfig,
+    pub(crate) flaws: Flaws,
     pub(crate) replicas: Replicas<W>,
     pub(crate) controller: ControllerChannel<W>,
     /// For what clients want of the controller: their deadlines may close it.
@@ -48,6 +49,7 @@ impl<W: World> Broker<W> {
         cluster_id: String,
         config: BrokerConfig,
         topic_defaults: TopicConfig,
+        flaws: Flaws,
         replicas: Replicas<W>,
         channel: impl Fn(&str) -> ControllerChannel<W>,
     ) -> Arc<Self> {
@@ -57,6 +59,7 @@ impl<W: World> Broker<W> {
             cluster_id,
             config,
             topic_defaults,
+            flaws,
             replicas,
             controller: channel("controller"),
             forward: channel("forward"),

@@ -45,7 +45,7 @@ async fn give_up<W: World>(broker: Arc<Broker<W>>, id: DirectoryId) {
 /// The failed directories that a heartbeat names.
 pub(crate) fn to_report<W: World>(broker: &Broker<W>) -> Vec<DirectoryId> {
     let failed = broker.replicas.dirs().failed_ids();
-    if broker.config.flaws.has(Flaw::DeadDirectoryStaysLeader) {
+    if broker.flaws.has(Flaw::DeadDirectoryStaysLeader) {
         reported(broker, &failed);
         return Vec::new();
     }

@@ -38,5 +38,5 @@ mod replicas;
 mod upkeep;
 
 pub use error::NodeError;
-pub use node::Node;
+pub use node::{Node, NodeOptions};
 pub use recovery::{RecoveryObserver, RecoveryProgress};

@@ -22,7 +22,7 @@ use super::recovery::RecoveryObserver;
 use super::replicas::{Found, Replicas};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
-use crate::base::{BrokerId, Offset, Probe, Stream, TopicId, TopicPartition};
+use crate::base::{BrokerId, Flaws, Offset, Probe, Stream, TopicId, TopicPartition};
 use crate::controller::{Controller, ControllerSettings, Image};
 use crate::io::{Address, Listener, Net, World};
 use crate::log::{DirError, Log, LogConfig, LogError};
@@ -42,6 +42,20 @@ pub struct Node<W: World> {
     fatal: mpsc::UnboundedReceiver<NodeError>,
 }
 
+/// How a node is run, beyond its configuration.
+pub struct NodeOptions {
+    /// Is notified of the progress of log recovery at start.
+    pub observer: Arc<dyn RecoveryObserver>,
+    /// The historical bugs that this node has.
+    pub flaws: Flaws,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { observer: Arc::new(()), flaws: Flaws::default() }
+    }
+}
+
 /// What start-up gathers.
 struct Start<W: World> {
     world: W,
@@ -49,7 +63,7 @@ struct Start<W: World> {
     topic_defaults: TopicConfig,
     specs: Vec<ListenerSpec>,
     voters: Vec<(BrokerId, Address)>,
-    observer: Arc<dyn RecoveryObserver>,
+    options: NodeOptions,
     fatal: mpsc::UnboundedSender<NodeError>,
 }
 
@@ -65,15 +79,15 @@ impl<W: World> Node<W> {
         config: BrokerConfig,
         topic_defaults: TopicConfig,
     ) -> Result<Self, NodeError> {
-        Self::start_observed(world, config, topic_defaults, Arc::new(())).await
+        Self::start_with(world, config, topic_defaults, NodeOptions::default()).await
     }
 
-    /// The same, and lets somebody see how far the recovery of its logs is.
-    pub async fn start_observed(
+    /// Starts a node with options that no configuration key sets.
+    pub async fn start_with(
         world: W,
         config: BrokerConfig,
         topic_defaults: TopicConfig,
-        observer: Arc<dyn RecoveryObserver>,
+        options: NodeOptions,
     ) -> Result<Self, NodeError> {
         let specs = listeners(&config).map_err(NodeError::Config)?;
         let voters = voters(&config).map_err(NodeError::Config)?;
@@ -85,7 +99,7 @@ impl<W: World> Node<W> {
             ));
         }
         let (fatal, mut failures) = mpsc::unbounded_channel();
-        let mut start = Start { world, config, topic_defaults, specs, voters, observer, fatal };
+        let mut start = Start { world, config, topic_defaults, specs, voters, options, fatal };
         let mut bound = start.bind().await?;
         // What is started may end for good while the rest is still waited for: a copy of the metadata
         // that finds no room, and a broker that waits for ever to hear that it may take part.
@@ -176,7 +190,9 @@ impl<W: World> Start<W> {
         &self,
         bound: &mut Vec<ListenerOf<W>>,
     ) -> Result<(Option<Arc<Broker<W>>>, Metadata<W>), NodeError> {
-        let opened = dirs::open(&self.world, &self.config, || self.ask_for_cluster()).await?;
+        let opened =
+            dirs::open(&self.world, &self.config, self.options.flaws, || self.ask_for_cluster())
+                .await?;
         let cluster_id = opened.metadata().dir.cluster_id().to_owned();
 
         let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
@@ -228,7 +244,8 @@ impl<W: World> Start<W> {
         listener: Option<ListenerOf<W>>,
     ) -> Result<Arc<ControllerShell<W>>, NodeError> {
         let log = self.open_metadata(dir).await?;
-        let settings = ControllerSettings::of(&cluster_id, &self.config, &self.topic_defaults);
+        let (config, defaults) = (&self.config, &self.topic_defaults);
+        let settings = ControllerSettings::of(&cluster_id, config, defaults, self.options.flaws);
         let random = self.world.random(Stream::named("controller"));
         let machine = Controller::new(self.world.now(), settings, random);
         let me = BrokerId(self.config.node_id);
@@ -261,7 +278,8 @@ impl<W: World> Start<W> {
         let logs = self.recover(&dirs, &opened, &image).await?;
         let me = BrokerId(self.config.node_id);
         let (outbox, undelivered) = Outbox::new();
-        let site = Site::new(self.world.clone(), me, self.config.replica_lag_time_max, outbox);
+        let (lag, flaws) = (self.config.replica_lag_time_max, self.options.flaws);
+        let site = Site::new(self.world.clone(), me, lag, flaws, outbox);
         let replicas = Replicas::new(site, dirs, self.topic_defaults.clone(), logs);
         let channel = |purpose: &str| {
             let name = format!("broker-{me}-{purpose}");
@@ -272,6 +290,7 @@ impl<W: World> Start<W> {
             cluster_id,
             self.config.clone(),
             self.topic_defaults.clone(),
+            self.options.flaws,
             replicas,
             channel,
         );
@@ -322,10 +341,10 @@ impl<W: World> Start<W> {
             let Some(OpenDir { dir, found, .. }) = open else { continue };
             let names = found.partitions.keys().filter(|name| &*name.topic != metadata_log::TOPIC);
             let config = |name: &TopicPartition| {
-                recovery::config_of(name, found, image, &self.topic_defaults)
+                recovery::config_of(name, found, image, &self.topic_defaults, self.options.flaws)
             };
             let wanted = names.map(|name| (name.clone(), config(name))).collect();
-            let observer = self.observer.clone();
+            let observer = self.options.observer.clone();
             let opened =
                 recovery::open_all(&self.world, dir, found, wanted, threads, observer).await;
             let opened = match opened {

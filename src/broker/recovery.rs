@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::partition::tell_damage;
 use crate::base::config::TopicConfig;
-use crate::base::{Instant, Offset, Probe, TopicPartition};
+use crate::base::{Flaws, Instant, Offset, Probe, TopicPartition};
 use crate::controller::Image;
 use crate::io::{Disk, World};
 use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
@@ -100,12 +100,13 @@ pub(crate) fn config_of(
     found: &log::Found,
     image: &Image,
     defaults: &TopicConfig,
+    flaws: Flaws,
 ) -> LogConfig {
     let id = found.partitions.get(name).copied().flatten();
     let known = image.topic(&name.topic).filter(|topic| id.is_none_or(|id| id == topic.id));
     let config = known.map(|topic| image.topic_config(&topic.name, defaults));
     let was_compacted = found.cleaner_offsets.contains_key(name);
-    LogConfig { was_compacted, ..LogConfig::from(config.as_ref().unwrap_or(defaults)) }
+    LogConfig { was_compacted, ..LogConfig::new(config.as_ref().unwrap_or(defaults), flaws) }
 }
 
 /// A log, if it could be opened, and what is damaged in it.
@@ -259,9 +260,9 @@ mod tests {
         let name = TopicPartition::new("orders", 3);
         let (mut found, image) = (log::Found::default(), Image::default());
         let defaults = TopicConfig::default();
-        assert!(!config_of(&name, &found, &image, &defaults).may_have_gaps());
+        assert!(!config_of(&name, &found, &image, &defaults, Flaws::default()).may_have_gaps());
         found.cleaner_offsets.insert(name.clone(), Offset(157));
-        let config = config_of(&name, &found, &image, &defaults);
+        let config = config_of(&name, &found, &image, &defaults, Flaws::default());
         assert!(config.may_have_gaps() && !config.compacted, "it takes records without a key");
     }
 }

@@ -284,7 +284,7 @@ impl<W: World> Replicas<W> {
         high_watermark: Offset,
     ) -> Arc<Partition<W>> {
         // A log that was found at start was opened with the defaults.
-        log.set_config(LogConfig::from(&config));
+        log.set_config(LogConfig::new(&config, self.site.flaws()));
         let (site, ids) = (self.site.clone(), (name, topic_id));
         let partition = Partition::new(site, ids, (log, config), high_watermark, home);
         self.hosted.write().insert((topic_id, partition.name.partition), partition.clone());
@@ -323,7 +323,7 @@ impl<W: World> Replicas<W> {
         let disk = self.site.world().disk().clone();
         let (now, new) =
             (self.site.world().wall_clock(), Recovery { clean: true, ..Recovery::default() });
-        Ok(Log::open(disk, path, LogConfig::from(config), new, now).await?.0)
+        Ok(Log::open(disk, path, LogConfig::new(config, self.site.flaws()), new, now).await?.0)
     }
 
     async fn remove(&self, home: &Home<W::Disk>, name: &TopicPartition) -> Result<(), LogError> {

@@ -11,7 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::recovering::{Above, Recovering};
 use crate::base::config::{BrokerConfig, Config, Purpose, ServerProperties, TopicConfig};
-use crate::broker::Node;
+use crate::broker::{Node, NodeOptions};
 use crate::io::Address;
 use crate::io::real::RealWorld;
 
@@ -80,7 +80,8 @@ async fn serve(
     if let Err(error) = world.listen_for_signals() {
         tracing::warn!(%error, "signals will end this process at once");
     }
-    let node = Node::start_observed(world, config, topics, Arc::new(recovering)).await?;
+    let options = NodeOptions { observer: Arc::new(recovering), ..NodeOptions::default() };
+    let node = Node::start_with(world, config, topics, options).await?;
     let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
     println!("brokerquake node {id} ready on {} (data in {data})", addresses.join(", "));
     node.run().await

@@ -59,7 +59,7 @@ impl Controller {
         check_epochs(leader, before, asked)?;
         let isr = new_isr(asked);
         check_isr(leader, before, &isr, asked.leader_recovery_state)?;
-        check_eligible(&image, &isr, self.settings.topic_defaults.flaws)?;
+        check_eligible(&image, &isr, self.settings.flaws)?;
         self.apply(plan, &image, (topic, before), asked, &isr);
         let after = plan.image().partition(topic_id, index);
         let after = after.ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -83,8 +83,7 @@ impl Controller {
         asked: &asked::PartitionData,
         isr: &[(BrokerId, BrokerEpoch)],
     ) {
-        let defaults = &self.settings.topic_defaults;
-        let election = Election::new(image, topic, before, defaults, Cause::default());
+        let election = Election::new(image, topic, before, &self.settings, Cause::default());
         let isr = isr.iter().map(|(id, _)| *id).collect();
         let at = (topic.id, asked.partition_index);
         if let Some(change) = election.change(at, isr, asked.leader_recovery_state == 1) {

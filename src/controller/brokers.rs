@@ -84,7 +84,7 @@ impl Controller {
                     true => Cause { leaving: Some(id), lost: None },
                     false => Cause { leaving: Some(id), lost: Some(id) },
                 };
-                plan.reelect(&self.settings.topic_defaults, cause, |partition| {
+                plan.reelect(&self.settings, cause, |partition| {
                     partition.isr.contains(&id) || partition.elr.contains(&id)
                 });
             }

@@ -6,10 +6,9 @@
 //! last member leaves an ISR empty.
 
 use super::image::{Image, PartitionState, Topic};
-use super::machine::ELR_FEATURE;
+use super::machine::{ControllerSettings, ELR_FEATURE};
 use super::plan::Plan;
 use super::record::{PartitionChange, Record};
-use crate::base::config::TopicConfig;
 use crate::base::{BrokerId, Flaw, TopicId};
 
 /// Why a partition may have to change.
@@ -42,11 +41,11 @@ impl<'a> Election<'a> {
         image: &'a Image,
         topic: &Topic,
         partition: &'a PartitionState,
-        defaults: &TopicConfig,
+        settings: &ControllerSettings,
         cause: Cause,
     ) -> Self {
-        let config = image.topic_config(&topic.name, defaults);
-        let forgets = config.flaws.has(Flaw::ForgetLastInSync);
+        let config = image.topic_config(&topic.name, &settings.topic_defaults);
+        let forgets = settings.flaws.has(Flaw::ForgetLastInSync);
         let lost = cause.lost.filter(|_| !forgets);
         let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
         Self {
@@ -55,7 +54,7 @@ impl<'a> Election<'a> {
             cause: Cause { lost, ..cause },
             // More copies than there are can't be asked for.
             min_insync: min_insync.min(partition.replicas.len()),
-            unclean_allowed: config.unclean_leader_election || config.flaws.has(Flaw::UncleanOn),
+            unclean_allowed: config.unclean_leader_election || settings.flaws.has(Flaw::UncleanOn),
             elr_enabled: image.feature(ELR_FEATURE) >= 1 && !forgets,
         }
     }
@@ -205,14 +204,14 @@ impl Plan {
     /// Lets every partition that `concerned` picks take the consequences of `cause`.
     pub(super) fn reelect(
         &mut self,
-        defaults: &TopicConfig,
+        settings: &ControllerSettings,
         cause: Cause,
         concerned: impl Fn(&PartitionState) -> bool,
     ) {
         let image = self.image().clone();
         for (topic, index, partition) in image.partitions() {
             if concerned(partition) {
-                self.reelect_in(&image, defaults, cause, (topic, index, partition));
+                self.reelect_in(&image, settings, cause, (topic, index, partition));
             }
         }
     }
@@ -220,7 +219,7 @@ impl Plan {
     /// Lets one partition take the consequences of `cause`.
     pub(super) fn reelect_one(
         &mut self,
-        defaults: &TopicConfig,
+        settings: &ControllerSettings,
         cause: Cause,
         topic: TopicId,
         index: i32,
@@ -229,20 +228,20 @@ impl Plan {
         if let Some(topic) = image.topic_by_id(topic)
             && let Some(partition) = topic.partitions.get(&index)
         {
-            self.reelect_in(&image, defaults, cause, (topic, index, partition));
+            self.reelect_in(&image, settings, cause, (topic, index, partition));
         }
     }
 
     fn reelect_in(
         &mut self,
         image: &Image,
-        defaults: &TopicConfig,
+        settings: &ControllerSettings,
         cause: Cause,
         (topic, index, partition): (&Topic, i32, &PartitionState),
     ) {
         let stays = |id: &BrokerId| Some(*id) != cause.leaving && Some(*id) != cause.lost;
         let isr = partition.isr.iter().copied().filter(stays).collect();
-        let election = Election::new(image, topic, partition, defaults, cause);
+        let election = Election::new(image, topic, partition, settings, cause);
         if let Some(change) = election.change((topic.id, index), isr, partition.recovering) {
             self.push(Record::PartitionChange(change));
         }

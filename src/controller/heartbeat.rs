@@ -155,20 +155,21 @@ impl Controller {
     }
 
     fn move_to(&self, plan: &mut Plan, id: BrokerId, epoch: BrokerEpoch, standing: Standing) {
-        let defaults = &self.settings.topic_defaults;
         match standing {
             Standing::Fenced | Standing::Gone => self.fence(plan, id, epoch),
             Standing::Active => {
                 let change = BrokerChange { fenced: Some(false), ..BrokerChange::of(id, epoch) };
                 plan.push(Record::BrokerChange(change));
-                plan.reelect(defaults, Cause::default(), |partition| partition.leader.is_none());
+                plan.reelect(&self.settings, Cause::default(), |partition| {
+                    partition.leader.is_none()
+                });
             }
             Standing::ShuttingDown => {
                 let change =
                     BrokerChange { in_controlled_shutdown: true, ..BrokerChange::of(id, epoch) };
                 plan.push(Record::BrokerChange(change));
                 let cause = Cause { leaving: Some(id), lost: None };
-                plan.reelect(defaults, cause, |partition| partition.isr.contains(&id));
+                plan.reelect(&self.settings, cause, |partition| partition.isr.contains(&id));
             }
         }
     }
@@ -179,7 +180,7 @@ impl Controller {
             return;
         }
         let cause = Cause { leaving: Some(id), lost: None };
-        plan.reelect(&self.settings.topic_defaults, cause, |partition| partition.isr.contains(&id));
+        plan.reelect(&self.settings, cause, |partition| partition.isr.contains(&id));
         let change = BrokerChange { fenced: Some(true), ..BrokerChange::of(id, epoch) };
         plan.push(Record::BrokerChange(change));
     }
@@ -196,7 +197,7 @@ impl Controller {
         }
         let epoch = broker.epoch;
         let cause = Cause { leaving: Some(id), lost: None };
-        plan.reelect(&self.settings.topic_defaults, cause, |partition| {
+        plan.reelect(&self.settings, cause, |partition| {
             partition.isr.contains(&id) && lost.contains(&partition.directory_of(id))
         });
         let change = BrokerChange { log_dirs: Some(left), ..BrokerChange::of(id, epoch) };

@@ -11,7 +11,7 @@ use super::image::{Change, Image, ReplayError};
 use super::plan::Plan;
 use super::record::{FeatureLevel, Record};
 use crate::base::config::{BrokerConfig, TopicConfig};
-use crate::base::{BrokerEpoch, BrokerId, Instant, Offset, Seed};
+use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, Offset, Seed};
 use crate::wire::ErrorCode;
 
 /// The feature that switches eligible leader replicas on (KIP-966).
@@ -34,17 +34,25 @@ pub struct ControllerSettings {
     pub default_replication_factor: i32,
     /// What a topic's settings are where nobody has set them.
     pub topic_defaults: TopicConfig,
+    /// The historical bugs of this controller.
+    pub flaws: Flaws,
 }
 
 impl ControllerSettings {
     /// As a node's configuration has them.
-    pub fn of(cluster_id: &str, config: &BrokerConfig, topic_defaults: &TopicConfig) -> Self {
+    pub fn of(
+        cluster_id: &str,
+        config: &BrokerConfig,
+        topic_defaults: &TopicConfig,
+        flaws: Flaws,
+    ) -> Self {
         Self {
             cluster_id: cluster_id.to_owned(),
             session_timeout: config.broker_session_timeout,
             num_partitions: config.num_partitions,
             default_replication_factor: config.default_replication_factor,
             topic_defaults: topic_defaults.clone(),
+            flaws,
         }
     }
 }

@@ -79,10 +79,9 @@ impl LogConfig {
             None => self.segment_span,
         }
     }
-}
 
-impl From<&TopicConfig> for LogConfig {
-    fn from(topic: &TopicConfig) -> Self {
+    /// The settings of a topic's log, on a node with these flaws.
+    pub fn new(topic: &TopicConfig, flaws: Flaws) -> Self {
         // Kafka refuses smaller values when they are set; here they must only do no harm.
         let at_least = |value: i32, least: u64| u64::try_from(value).unwrap_or(0).max(least);
         Self {
@@ -109,13 +108,13 @@ impl From<&TopicConfig> for LogConfig {
             max_compaction_lag: topic.max_compaction_lag_ms,
             delete_retention: topic.delete_retention_ms,
             producer_expiration: Self::PRODUCER_EXPIRATION,
-            flaws: topic.flaws,
+            flaws,
         }
     }
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self::from(&TopicConfig::default())
+        Self::new(&TopicConfig::default(), Flaws::default())
     }
 }

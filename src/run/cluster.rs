@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 use super::load::{self, Consuming, Producing, Shared};
 use super::roles::{Host, Kind};
 use crate::base::config::{AdminConfig, BrokerConfig, ConsumerConfig, OffsetReset, TopicConfig};
-use crate::base::{BrokerId, Instant, TopicPartition};
-use crate::broker::Node;
+use crate::base::{BrokerId, Flaws, Instant, TopicPartition};
+use crate::broker::{Node, NodeOptions};
 use crate::scenario::Plan;
 use crate::scenario::{Scenario, Topic, Work};
 use crate::sim::{Boot, Engine, HostId, SimWorld};
@@ -51,7 +51,7 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
             listeners: vec![format!("{CONTROLLER_LISTENER}://{name}:{CONTROLLER_PORT}")],
             ..base.clone()
         };
-        let boot = node(config, cluster.topic_defaults.clone(), ends);
+        let boot = node(config, cluster.topic_defaults.clone(), scenario.flaws(), ends);
         hosts.push(host(engine, name, Kind::Controller, boot));
     }
     for number in 1..=cluster.brokers {
@@ -62,18 +62,24 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
             listeners: vec![format!("PLAINTEXT://{name}:{BROKER_PORT}")],
             ..base.clone()
         };
-        let boot = node(config, cluster.topic_defaults.clone(), ends);
+        let boot = node(config, cluster.topic_defaults.clone(), scenario.flaws(), ends);
         hosts.push(host(engine, name, Kind::Broker(BrokerId(i32::from(number))), boot));
     }
     hosts
 }
 
-fn node<W: SimWorld>(config: BrokerConfig, topics: TopicConfig, ends: &Ends) -> Boot<W> {
+fn node<W: SimWorld>(
+    config: BrokerConfig,
+    topics: TopicConfig,
+    flaws: Flaws,
+    ends: &Ends,
+) -> Boot<W> {
     let ends = ends.clone();
     load::boot(move |world: W| {
         let (config, topics, ends) = (config.clone(), topics.clone(), ends.clone());
         async move {
-            let ended = match Node::start(world.clone(), config, topics).await {
+            let options = NodeOptions { flaws, ..NodeOptions::default() };
+            let ended = match Node::start_with(world.clone(), config, topics, options).await {
                 Ok(node) => node.run().await,
                 Err(error) => Err(error),
             };
@@ -140,6 +146,7 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
                         records: *records,
                         record_size: *record_size,
                         config,
+                        flaws: scenario.flaws(),
                     };
                     let boot = load::producer(work, control.clone());
                     hosts.push(host(engine, name, Kind::Producer, boot));
@@ -153,7 +160,8 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
                 }
                 for share in shares {
                     consumers += 1;
-                    let work = consuming(scenario, consumers, share, config);
+                    let mut work = consuming(scenario, consumers, share, config);
+                    work.1.flaws = scenario.flaws();
                     let boot = load::consumer(work.1, control.clone());
                     hosts.push(host(engine, work.0, Kind::Consumer, boot));
                 }
@@ -191,5 +199,5 @@ fn consuming(
         // What is skipped can't be judged: `latest` only where somebody insists on Kafka's default.
         config.auto_offset_reset = OffsetReset::Earliest;
     }
-    (name, Consuming { number, partitions, config })
+    (name, Consuming { number, partitions, config, flaws: Flaws::default() })
 }

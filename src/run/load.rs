@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use rand::RngExt;
 
 use crate::base::config::{Acks, AdminConfig, ConsumerConfig, OffsetReset, ProducerConfig};
-use crate::base::{Instant, Offset, Stream, TopicPartition};
+use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
 use crate::check::TopicPromise;
 use crate::client::{
     Admin, ConsumeError, Consumer, ConsumerRecord, Header, Notice, Producer, ProducerRecord,
@@ -113,6 +113,7 @@ pub(super) struct Producing {
     pub records: Option<u64>,
     pub record_size: Range<u64>,
     pub config: ProducerConfig,
+    pub flaws: Flaws,
 }
 
 /// Sends records at its rate until it is told to stop.
@@ -129,7 +130,9 @@ pub(super) fn producer<W: SimWorld>(work: Producing, control: Shared) -> Boot<W>
 async fn produce<W: SimWorld>(world: &W, work: Producing, control: &Shared) {
     let (acks, idempotent) = (work.config.acks, work.config.idempotence);
     let idempotent = idempotent && acks == Acks::All;
-    let Ok(producer) = Producer::start(world.clone(), work.config.clone()) else { return };
+    let config = work.config.clone();
+    let producer = Producer::start_flawed(world.clone(), config, work.flaws);
+    let Ok(producer) = producer else { return };
     let mut random = world.random(Stream::named("producer load"));
     let begins = world.now() + work.begins;
     let mut due = world.now() + work.interval.mul_f64(random.random_range(0.0..1.0));
@@ -235,6 +238,7 @@ pub(super) struct Consuming {
     pub number: u32,
     pub partitions: Vec<TopicPartition>,
     pub config: ConsumerConfig,
+    pub flaws: Flaws,
 }
 
 /// Reads its partitions from the beginning until it is told to stop.
@@ -296,7 +300,7 @@ struct Reader<W: SimWorld> {
 
 impl<W: SimWorld> Reader<W> {
     fn start(world: W, work: Consuming) -> Option<Self> {
-        let mut consumer = Consumer::new(world.clone(), work.config).ok()?;
+        let mut consumer = Consumer::flawed(world.clone(), work.config, work.flaws).ok()?;
         consumer.assign(work.partitions.clone());
         consumer.seek_to_beginning(&work.partitions);
         let mut log = ReadingLog::new(work.number);

@@ -57,6 +57,8 @@ pub struct Scenario {
     pub expect: Expect,
     /// Pairs of the file for [`Scenario::to_toml`], so that a saved file sets no more than this one did.
     pub(super) written: Written,
+    /// No key of a file sets these.
+    pub(super) flaws: Flaws,
 }
 
 /// Kafka's keys as the file gives them, by section.
@@ -68,24 +70,17 @@ pub(super) struct Written {
 }
 
 impl Scenario {
-    /// The same with a fix switched off on every node and client. The final reader keeps it: what
-    /// it reads is what is there.
+    /// The same scenario with these flaws on every node and client. Only the final reader has none:
+    /// what it reads is what is there.
     #[must_use]
     pub fn with_flaws(mut self, flaws: Flaws) -> Self {
-        self.cluster.config.flaws = flaws;
-        self.cluster.topic_defaults.flaws = flaws;
-        for load in &mut self.loads {
-            match &mut load.work {
-                Work::Produce { config, .. } => config.flaws = flaws,
-                Work::Consume { config } => config.flaws = flaws,
-            }
-        }
+        self.flaws = flaws;
         self
     }
 
-    /// What is switched off.
+    /// The flaws of every node and client.
     pub fn flaws(&self) -> Flaws {
-        self.cluster.config.flaws
+        self.flaws
     }
 }
 

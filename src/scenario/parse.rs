@@ -8,7 +8,7 @@ use super::{Cluster, Expect, Load, Range, Rate, Rule, Scenario, Topic, Work, Wri
 use crate::base::config::{
     BrokerConfig, Config, ConfigError, ConsumerConfig, ProducerConfig, TopicConfig,
 };
-use crate::base::{TopicPartition, nearest};
+use crate::base::{Flaws, TopicPartition, nearest};
 use crate::scenario::seeds::MAX_SEED;
 
 /// More hosts of a kind than a scenario may have.
@@ -103,6 +103,7 @@ impl Scenario {
                 schedule,
                 expect,
                 written,
+                flaws: Flaws::default(),
             },
         )
     }

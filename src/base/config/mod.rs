@@ -132,8 +132,6 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq)]
         pub struct $name {
             $(#[doc = concat!("`", $key, "`: ", $about)] pub $field: $type,)*
-            /// Fixes that are switched off, where a mutant is hunted. No key sets this.
-            pub flaws: $crate::base::Flaws,
         }
 
         impl Default for $name {
@@ -141,7 +139,6 @@ macro_rules! settings {
                 Self {
                     $($field: <$type as $crate::base::config::Setting>::read($default)
                         .unwrap_or_else(|problem| panic!("default of {}: {problem}", $key)),)*
-                    flaws: $crate::base::Flaws::default(),
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use rand_chacha::rand_core::Rng;
 
 use crate::base::config::BrokerConfig;
-use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Stream, TopicId};
+use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Flaws, Stream, TopicId};
 use crate::broker::error::NodeError;
 use crate::io::{Disk, World};
 use crate::log::{DirError, Found, Identity, LogDir, LogError};
@@ -49,6 +49,7 @@ impl<D: Disk> Opened<D> {
 pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>>(
     world: &W,
     config: &BrokerConfig,
+    flaws: Flaws,
     ask_for_cluster: impl FnOnce() -> F,
 ) -> Result<Opened<W::Disk>, NodeError> {
     let (paths, metadata) = paths(config)?;
@@ -74,7 +75,7 @@ pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>
         cluster,
         fresh_cluster: TopicId(fresh()),
         fresh_directory: DirectoryId::UNASSIGNED,
-        flaws: config.flaws,
+        flaws,
     };
     let (mut opened, mut failure) = (Vec::new(), None);
     for index in order {

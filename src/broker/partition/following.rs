@@ -43,7 +43,7 @@ impl<W: World> Partition<W> {
             leader,
             epoch: state.leader_epoch,
             offset: state.log.log_end(),
-            last_fetched_epoch: match state.config.flaws.has(Flaw::TruncateToHighWatermark) {
+            last_fetched_epoch: match self.site.flaws.has(Flaw::TruncateToHighWatermark) {
                 true => LeaderEpoch::NONE,
                 false => state.log.latest_epoch(),
             },
@@ -85,7 +85,7 @@ impl<W: World> Partition<W> {
             let (sync, new_epoch) = match answer.diverging {
                 _ if refused => (None, self.out_of_range(&mut state, answer)?),
                 Some((epoch, end)) => {
-                    if state.config.flaws.has(Flaw::TruncateAfterHighWatermark) {
+                    if self.site.flaws.has(Flaw::TruncateAfterHighWatermark) {
                         self.raise_high_watermark(&mut state, answer);
                     }
                     self.truncate(&mut state, epoch, end)?;
@@ -122,7 +122,7 @@ impl<W: World> Partition<W> {
         if answer.error != ErrorCode::OffsetOutOfRange {
             return Ok(false);
         }
-        if state.config.flaws.has(Flaw::NoEpochEntryOnElection) {
+        if self.site.flaws.has(Flaw::NoEpochEntryOnElection) {
             self.cut_at_high_watermark(state)?;
             return Ok(false);
         }

@@ -127,7 +127,7 @@ impl<W: World> Partition<W> {
         read: &FetchRead,
         first: bool,
     ) -> Result<Found<W>, ErrorCode> {
-        let flaws = state.config.flaws;
+        let flaws = self.site.flaws;
         let leads = state.leader()?;
         let of_this_epoch = check_epoch(leads, read.current_epoch);
         if read.reader == Reader::Consumer || !flaws.has(Flaw::UnfencedFetch) {

@@ -35,7 +35,7 @@ impl<W: World> Partition<W> {
                 new_epoch.then(|| state.log.save_epochs())
             } else {
                 self.follow(&mut state, told);
-                if state.config.flaws.has(Flaw::TruncateToHighWatermark) {
+                if self.site.flaws.has(Flaw::TruncateToHighWatermark) {
                     self.cut_at_high_watermark(&mut state)?;
                 }
                 None
@@ -61,7 +61,7 @@ impl<W: World> Partition<W> {
     /// Begins to lead. Returns whether the log has a new epoch to save.
     fn lead(&self, state: &mut State<W>, told: &PartitionState, peers: &Peers) -> bool {
         let log_end = state.log.log_end();
-        let noted = !state.config.flaws.has(Flaw::NoEpochEntryOnElection);
+        let noted = !self.site.flaws.has(Flaw::NoEpochEntryOnElection);
         let new_epoch = noted && state.log.begin_epoch(told.leader_epoch);
         let start = LeaderStart {
             me: self.site.me,
@@ -73,7 +73,7 @@ impl<W: World> Partition<W> {
             high_watermark: state.high_watermark,
             min_insync: usize::try_from(state.config.min_insync_replicas).unwrap_or(1),
             lag_time_max: self.site.lag_time_max,
-            flaws: state.config.flaws,
+            flaws: self.site.flaws,
         };
         let leader = Leader::new(self.site.world.now(), start, peers.clone());
         state.role = Role::Leader(Box::new(leader));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::BrokerId;
+use crate::base::{BrokerId, Flaws};
 use crate::broker::outbox::Outbox;
 use crate::io::World;
 
@@ -13,12 +13,19 @@ pub(crate) struct Site<W: World> {
     pub(super) me: BrokerId,
     /// `replica.lag.time.max.ms`.
     pub(super) lag_time_max: Duration,
+    pub(super) flaws: Flaws,
     pub(super) outbox: Outbox,
 }
 
 impl<W: World> Site<W> {
-    pub(crate) fn new(world: W, me: BrokerId, lag_time_max: Duration, outbox: Outbox) -> Arc<Self> {
-        Arc::new(Self { world, me, lag_time_max, outbox })
+    pub(crate) fn new(
+        world: W,
+        me: BrokerId,
+        lag_time_max: Duration,
+        flaws: Flaws,
+        outbox: Outbox,
+    ) -> Arc<Self> {
+        Arc::new(Self { world, me, lag_time_max, flaws, outbox })
     }
 
     pub(crate) fn world(&self) -> &W {
@@ -27,6 +34,10 @@ impl<W: World> Site<W> {
 
     pub(crate) fn me(&self) -> BrokerId {
         self.me
+    }
+
+    pub(crate) fn flaws(&self) -> Flaws {
+        self.flaws
     }
 
     pub(crate) fn outbox(&self) -> &Outbox {

@@ -14,7 +14,7 @@ use super::lookup::{Lookup, LookupId};
 use super::position::{Assigned, Position, State, Whence};
 use super::{ConsumerRecord, Notice};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, OffsetReset};
-use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, TopicPartition};
+use crate::base::{BrokerId, Flaw, Flaws, Instant, LeaderEpoch, Offset, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::backoff::Backoff;
 use crate::client::cluster::Cluster;
@@ -105,6 +105,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) config: ConsumerConfig,
+    pub(super) flaws: Flaws,
     pub(super) read_committed: bool,
     pub(super) backoff: Backoff,
     pub(super) random: ChaCha12Rng,
@@ -152,6 +153,7 @@ impl Core {
             contacts: Contacts::new(&config.bootstrap_servers)?,
             metadata: Refresh::new(backoff, config.metadata_max_age, now),
             config,
+            flaws: Flaws::default(),
             read_committed,
             backoff,
             random,
@@ -165,6 +167,11 @@ impl Core {
             notices: Vec::new(),
             wake: Instant::NEVER,
         })
+    }
+
+    /// The same core with these flaws.
+    pub(super) fn with_flaws(self, flaws: Flaws) -> Self {
+        Self { flaws, ..self }
     }
 
     /// The earliest time at which `step` wants [`Input::Tick`], though nothing else happened.
@@ -326,7 +333,7 @@ impl Core {
             match assigned.position {
                 Some(position)
                     if position.epoch != LeaderEpoch::NONE
-                        && !self.config.flaws.has(Flaw::ConsumerIgnoresTruncation) =>
+                        && !self.flaws.has(Flaw::ConsumerIgnoresTruncation) =>
                 {
                     assigned.turn(State::Validate);
                     self.buffered.retain(|buffered| buffered != partition);

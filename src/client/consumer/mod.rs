@@ -25,7 +25,7 @@ use super::ConsumeError;
 use super::ask::{ask_metadata, question_deadline};
 use super::pool::{CallError, Pool, Purpose};
 use crate::base::config::{ConfigError, ConsumerConfig};
-use crate::base::{Instant, Offset, Stream, TopicPartition};
+use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
 use crate::io::World;
 use crate::wire::ErrorCode;
 
@@ -48,9 +48,14 @@ pub struct Consumer<W: World> {
 impl<W: World> Consumer<W> {
     /// A consumer of nothing yet. Connects when it is polled.
     pub fn new(world: W, config: ConsumerConfig) -> Result<Self, ConfigError> {
+        Self::flawed(world, config, Flaws::default())
+    }
+
+    /// A consumer that has historical bugs.
+    pub fn flawed(world: W, config: ConsumerConfig, flaws: Flaws) -> Result<Self, ConfigError> {
         let client_id = config.client_id.clone();
         let random = world.random(Stream::numbered("consumer", xxh3_64(client_id.as_bytes())));
-        let core = Core::new(config, world.now(), random)?;
+        let core = Core::new(config, world.now(), random)?.with_flaws(flaws);
         let (input, inputs) = unbounded_channel();
         let pool = Pool::new(world.clone(), &client_id);
         Ok(Self { world, pool, core, inputs, input, last_lookup: LookupId::default() })

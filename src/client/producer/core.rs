@@ -14,7 +14,9 @@ use super::batch::Batch;
 use super::memory::Memory;
 use super::numbering::{Identity, Sequences};
 use crate::base::config::{Acks, Config, ConfigError, ProducerConfig};
-use crate::base::{BrokerId, Instant, LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition};
+use crate::base::{
+    BrokerId, Flaws, Instant, LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition,
+};
 use crate::client::backoff::Backoff;
 use crate::client::cluster::Cluster;
 use crate::client::contacts::Contacts;
@@ -101,6 +103,7 @@ impl Partition {
 #[derive(Debug)]
 pub(super) struct Core {
     pub(super) config: ProducerConfig,
+    pub(super) flaws: Flaws,
     pub(super) backoff: Backoff,
     pub(super) random: ChaCha12Rng,
     pub(super) cluster: Cluster,
@@ -138,6 +141,7 @@ impl Core {
             memory: Memory::new(config.buffer_memory),
             identity: Identity::new(config.idempotence),
             config,
+            flaws: Flaws::default(),
             backoff,
             random,
             cluster: Cluster::default(),
@@ -151,6 +155,11 @@ impl Core {
             closing: false,
             wake: Instant::NEVER,
         })
+    }
+
+    /// The same core with these flaws.
+    pub(super) fn with_flaws(self, flaws: Flaws) -> Self {
+        Self { flaws, ..self }
     }
 
     /// The earliest time at which `step` wants [`Input::Tick`], though nothing else happened.

@@ -30,8 +30,8 @@ use self::append::{Taken, memory_of};
 use self::core::Core;
 use self::driver::{Driver, Shared};
 use super::{Header, ProduceCause};
-use crate::base::Stream;
 use crate::base::config::{ConfigError, ProducerConfig};
+use crate::base::{Flaws, Stream};
 use crate::io::{World, timeout};
 
 /// Sends records in batches. A clone is another handle on the same producer; when the last one is
@@ -55,9 +55,18 @@ impl<W: World> Drop for Handle<W> {
 impl<W: World> Producer<W> {
     /// Begins; connects when the first record is sent. Fails when settings contradict each other.
     pub fn start(world: W, config: ProducerConfig) -> Result<Self, ConfigError> {
+        Self::start_flawed(world, config, Flaws::default())
+    }
+
+    /// Starts a producer that has historical bugs.
+    pub fn start_flawed(
+        world: W,
+        config: ProducerConfig,
+        flaws: Flaws,
+    ) -> Result<Self, ConfigError> {
         let client_id = config.client_id.clone();
         let random = world.random(Stream::numbered("producer", xxh3_64(client_id.as_bytes())));
-        let core = Mutex::new(Core::new(config, world.now(), random)?);
+        let core = Mutex::new(Core::new(config, world.now(), random)?.with_flaws(flaws));
         let shared = Arc::new(Shared { world: world.clone(), core, wake: Notify::new() });
         let driver = Driver::new(Arc::clone(&shared), &client_id);
         world.spawn("producer", driver.run());

@@ -196,7 +196,7 @@ impl Core {
         let sent = std::mem::take(&mut partition.sent);
         for mut batch in sent {
             // Kafka's producer numbers all anew.
-            let all_anew = self.config.flaws.has(Flaw::OneBatchWindow);
+            let all_anew = self.flaws.has(Flaw::OneBatchWindow);
             if batch.promise.may_be_stored && !all_anew {
                 self.memory.release(batch.memory);
                 batch.promise.failed(batch.last_problem);

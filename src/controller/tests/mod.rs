@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::config::TopicConfig;
-use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Instant, Offset, Seed, Stream, TopicId};
+use crate::base::{
+    BrokerEpoch, BrokerId, DirectoryId, Flaws, Instant, Offset, Seed, Stream, TopicId,
+};
 use crate::wire::ErrorCode;
 use crate::wire::messages::broker_registration_request::Listener;
 use crate::wire::messages::create_topics_request::{
@@ -48,6 +50,7 @@ impl Cluster {
             num_partitions: 1,
             default_replication_factor: 1,
             topic_defaults: TopicConfig::default(),
+            flaws: Flaws::default(),
         };
         let random = Seed(7).stream(Stream::named("controller"));
         let now = Instant::from_secs(1000);
