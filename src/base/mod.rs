@@ -14,6 +14,8 @@ pub use ids::{
     ProducerId, TopicId, TopicPartition,
 };
 pub use nearest::nearest;
-pub use probe::{Probe, Request};
+pub use probe::{
+    ControllerProbe, NodeProbe, PartitionCommitted, Probe, ReplicaProbe, Request, StorageProbe,
+};
 pub use random::{Seed, Stream};
 pub use time::{Instant, Timestamp};

@@ -1,210 +1,162 @@
-//! What a process says about its own transitions, in the order in which they happen.
+//! Transitions that a process reports about itself, in the order in which they happen.
 //!
-//! The real world logs these; the simulated one hands them to the checkers, which compare them
-//! with what is on the disks and with what clients saw. Nothing in the code under test reads them.
+//! The real world logs them. The simulated one hands them to the checkers, which compare them with
+//! the bytes on the disks and with what clients saw. The code under test never reads them.
+//! One enum per family: the kind of thing that made the transition.
+
+#![allow(missing_docs)]
 
 use crate::base::{
     BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicId, TopicPartition,
 };
 
-/// One transition of a broker or controller.
+/// A transition of a node or of one of its parts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Probe {
-    /// A node answers requests from now on.
+    Node(NodeProbe),
+    Controller(ControllerProbe),
+    Replica(ReplicaProbe),
+    Storage(StorageProbe),
+}
+
+/// A transition of a whole process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NodeProbe {
+    /// The node answers requests from now on.
     Ready,
-    /// The controller has committed a partition's new state.
-    PartitionCommitted {
-        /// Which partition.
-        partition: TopicPartition,
-        /// Which creation of its topic.
-        topic_id: TopicId,
-        /// Everyone who is assigned a copy.
-        replicas: Vec<BrokerId>,
-        /// Nobody, while the partition is offline.
-        leader: Option<BrokerId>,
-        /// Epoch of that leader.
-        leader_epoch: LeaderEpoch,
-        /// Version of this state.
-        partition_epoch: PartitionEpoch,
-        /// Replicas in sync.
-        isr: Vec<BrokerId>,
-        /// The leader was chosen from outside ISR and ELR: data may be lost by permission.
-        unclean: bool,
-    },
-    /// The controller has committed the deletion of a topic.
-    TopicDeleted {
-        /// Which creation of it.
-        topic_id: TopicId,
-    },
-    /// The controller has committed that a broker may not lead or be in sync.
-    BrokerFenced {
-        /// Which broker.
-        broker: BrokerId,
-        /// Of which of its starts. A controller that starts again may say again what it knows.
-        epoch: BrokerEpoch,
-    },
-    /// The controller has committed that a broker may take part.
-    BrokerUnfenced {
-        /// Which broker.
-        broker: BrokerId,
-        /// Of which of its starts.
-        epoch: BrokerEpoch,
-    },
-    /// This node is the active controller.
+}
+
+/// A transition of the active controller. All but `BecameController` are committed to the metadata
+/// log. A controller that starts reports again what it replays from its log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ControllerProbe {
+    /// This node is the active controller, in this epoch of the metadata log.
     BecameController {
-        /// Which node.
         id: BrokerId,
-        /// Its epoch of the metadata log.
         epoch: LeaderEpoch,
     },
-    /// The active controller has committed metadata.
+    /// Everything in the metadata log below `end` is committed.
     MetadataCommitted {
-        /// In which epoch.
         epoch: LeaderEpoch,
-        /// All below this offset is committed.
         end: Offset,
     },
-    /// This replica leads, as far as it knows.
-    BecameLeader {
-        /// Which partition.
-        partition: TopicPartition,
-        /// Of which creation of its topic.
+    PartitionCommitted(PartitionCommitted),
+    TopicDeleted {
         topic_id: TopicId,
-        /// Its epoch.
+    },
+    /// A broker may neither lead nor be in sync. `epoch` is that of its registration.
+    BrokerFenced {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
+    /// A broker may lead and be in sync. `epoch` is that of its registration.
+    BrokerUnfenced {
+        broker: BrokerId,
+        epoch: BrokerEpoch,
+    },
+}
+
+/// A partition's new state, as committed to the metadata log.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PartitionCommitted {
+    pub partition: TopicPartition,
+    pub topic_id: TopicId,
+    pub replicas: Vec<BrokerId>,
+    /// `None` while the partition is offline.
+    pub leader: Option<BrokerId>,
+    pub leader_epoch: LeaderEpoch,
+    pub partition_epoch: PartitionEpoch,
+    pub isr: Vec<BrokerId>,
+    /// The leader was elected from outside ISR and ELR: data may be lost by permission.
+    pub unclean: bool,
+}
+
+/// A transition of one replica, as its broker sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ReplicaProbe {
+    /// This replica leads in this epoch; its log ends at `log_end` at that moment.
+    BecameLeader {
+        partition: TopicPartition,
+        topic_id: TopicId,
         epoch: LeaderEpoch,
-        /// Its log end at that moment.
         log_end: Offset,
     },
-    /// This replica follows, as far as it knows.
+    /// This replica follows `leader`, if there is one.
     BecameFollower {
-        /// Which partition.
         partition: TopicPartition,
-        /// Of which creation of its topic.
         topic_id: TopicId,
-        /// Epoch of the leader it follows.
         epoch: LeaderEpoch,
-        /// That leader, if there is one.
         leader: Option<BrokerId>,
     },
-    /// Who may be in sync, as far as this leader knows, may have changed.
-    MayBeInSync {
-        /// Which partition.
-        partition: TopicPartition,
-        /// In which epoch.
-        epoch: LeaderEpoch,
-        /// The ISR that it knows to be committed, and who may have joined since.
-        isr: Vec<BrokerId>,
-    },
-    /// A leader accepted records from a client into its log.
-    LeaderAppended {
-        /// Which partition.
-        partition: TopicPartition,
-        /// In which epoch.
-        epoch: LeaderEpoch,
-        /// First offset.
-        base: Offset,
-        /// Log end afterwards.
-        end: Offset,
-    },
-    /// A leader acknowledges records with `acks=all`.
-    AcknowledgedAll {
-        /// Which partition.
-        partition: TopicPartition,
-        /// In which epoch.
-        epoch: LeaderEpoch,
-        /// All below this offset are acknowledged.
-        end: Offset,
-    },
-    /// A replica's high watermark moved. Only a leader's is a promise to readers.
-    HighWatermark {
-        /// Which partition.
-        partition: TopicPartition,
-        /// In which epoch.
-        epoch: LeaderEpoch,
-        /// Whether this replica leads.
-        leads: bool,
-        /// All below this offset are committed.
-        offset: Offset,
-    },
-    /// A follower cut its log to agree with its leader.
-    Truncated {
-        /// Which partition.
-        partition: TopicPartition,
-        /// Where it now ends.
-        end: Offset,
-    },
-    /// A follower has nothing that its leader still has: it gave its log up and starts over.
-    StartedOver {
-        /// Which partition.
-        partition: TopicPartition,
-        /// Where its log begins and ends now.
-        start: Offset,
-    },
-    /// A request about a partition was refused.
-    Refused {
-        /// Which partition.
-        partition: TopicPartition,
-        /// What was asked.
-        request: Request,
-        /// Kafka's name of the error.
-        error: &'static str,
-    },
-    /// An idempotent producer sent again what is in the log already (KIP-98).
-    Duplicate {
-        /// Which partition.
-        partition: TopicPartition,
-        /// Offset after the last record of the batch that was there.
-        end: Offset,
-    },
-    /// A leader told a reader where their logs part, in the answer to a fetch (KIP-595) or to
+    /// The maximal ISR of this leader may have changed: the ISR that it knows to be committed, and
+    /// the replicas that may have joined since.
+    MayBeInSync { partition: TopicPartition, epoch: LeaderEpoch, isr: Vec<BrokerId> },
+    /// A leader appended a client's records: offsets `base..end`.
+    LeaderAppended { partition: TopicPartition, epoch: LeaderEpoch, base: Offset, end: Offset },
+    /// A leader acknowledged everything below `end` with `acks=all`.
+    AcknowledgedAll { partition: TopicPartition, epoch: LeaderEpoch, end: Offset },
+    /// A replica's high watermark moved to `offset`. Only a leader's is a promise to readers.
+    HighWatermark { partition: TopicPartition, epoch: LeaderEpoch, leads: bool, offset: Offset },
+    /// A follower truncated its log to `end`, to agree with its leader.
+    Truncated { partition: TopicPartition, end: Offset },
+    /// A follower has nothing that its leader still has: its log is now empty and begins at `start`.
+    StartedOver { partition: TopicPartition, start: Offset },
+    /// A request about the partition was refused with this Kafka error.
+    Refused { partition: TopicPartition, request: Request, error: &'static str },
+    /// An idempotent producer sent a batch that is in the log already (KIP-98); it ends at `end`.
+    Duplicate { partition: TopicPartition, end: Offset },
+    /// A leader reported where a reader's log diverges, in the answer to a fetch (KIP-595) or to
     /// OffsetForLeaderEpoch (KIP-101): the epoch that was asked about ends before the reader's log,
-    /// or is not known here and an older one is answered (KIP-279).
+    /// or is unknown here and an older one is answered (KIP-279).
     EpochAnswered {
-        /// Which partition.
         partition: TopicPartition,
-        /// Whether it was asked by OffsetForLeaderEpoch.
+        /// It was asked by OffsetForLeaderEpoch.
         by_request: bool,
-        /// The reader's epoch.
         asked: LeaderEpoch,
-        /// The epoch of the answer.
         answered: LeaderEpoch,
-        /// Where that epoch ends.
+        /// Where `answered` ends.
         end: Offset,
     },
-    /// A log that nobody had closed was opened and examined.
-    Recovered {
-        /// Which partition.
-        partition: TopicPartition,
-        /// Torn or stale bytes that were cut from its end.
-        cut: u64,
-        /// It ends below what its checkpoint calls durable.
-        short: bool,
-    },
-    /// A batch in a log is not what was written, and was refused.
-    Damaged {
-        /// Which partition.
-        partition: TopicPartition,
-        /// Which offset was expected there.
-        offset: Offset,
-    },
-    /// A write or sync failed.
-    StorageFailed {
-        /// Which partition.
-        partition: TopicPartition,
-        /// There was no space; anything else is final.
-        full: bool,
-    },
+}
+
+/// A transition of a log's storage.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum StorageProbe {
+    /// A log that was not closed cleanly was recovered. `cut`: torn or stale bytes removed from its
+    /// end. `short`: it ends below its recovery checkpoint.
+    Recovered { partition: TopicPartition, cut: u64, short: bool },
+    /// A batch was refused as corrupt where `offset` was expected.
+    Damaged { partition: TopicPartition, offset: Offset },
+    /// A write or sync failed: the disk is `full`, or the failure is final.
+    Failed { partition: TopicPartition, full: bool },
 }
 
 /// A request that a partition's replica, or the controller, refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Request {
-    /// A producer's records.
     Produce,
-    /// A consumer's or follower's fetch.
+    /// Of a consumer or a follower.
     Fetch,
-    /// Where an epoch ends.
     OffsetForLeaderEpoch,
     /// A leader's proposal of another ISR, refused by the controller.
     AlterPartition,
 }
+
+macro_rules! families {
+    ($($variant:ident($family:ty)),*) => {
+        $(
+            impl From<$family> for Probe {
+                fn from(probe: $family) -> Self {
+                    Self::$variant(probe)
+                }
+            }
+        )*
+    };
+}
+
+families!(
+    Node(NodeProbe),
+    Controller(ControllerProbe),
+    Replica(ReplicaProbe),
+    Storage(StorageProbe)
+);

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::context::Broker;
 use super::outbox::IsrChange;
-use crate::base::{BrokerId, PartitionEpoch, Probe, Request};
+use crate::base::{BrokerId, PartitionEpoch, ReplicaProbe, Request};
 use crate::io::World;
 use crate::replica::{LeaderInput, Refusal};
 use crate::wire::ErrorCode;
@@ -113,7 +113,7 @@ fn settle<W: World>(broker: &Broker<W>, change: &IsrChange, answer: &AlterPartit
 }
 
 fn refused<W: World>(broker: &Broker<W>, change: &IsrChange, error: ErrorCode) -> LeaderInput {
-    broker.world.probe(Probe::Refused {
+    broker.world.probe(ReplicaProbe::Refused {
         partition: change.name.clone(),
         request: Request::AlterPartition,
         error: error.name(),

@@ -22,7 +22,7 @@ use super::recovery::RecoveryObserver;
 use super::replicas::{Found, Replicas};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
-use crate::base::{BrokerId, Flaws, Offset, Probe, Stream, TopicId, TopicPartition};
+use crate::base::{BrokerId, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition};
 use crate::controller::{Controller, ControllerSettings, Image};
 use crate::io::{Address, Listener, Net, World};
 use crate::log::{DirError, Log, LogConfig, LogError};
@@ -110,7 +110,7 @@ impl<W: World> Node<W> {
         };
         let addresses = start.specs.iter().filter(|spec| spec.purpose == Purpose::Broker);
         let addresses = addresses.map(|spec| spec.bind.clone()).collect();
-        start.world.probe(Probe::Ready);
+        start.world.probe(NodeProbe::Ready);
         Ok(Self { world: start.world, broker, metadata, addresses, fatal: failures })
     }
 

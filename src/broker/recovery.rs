@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::partition::tell_damage;
 use crate::base::config::TopicConfig;
-use crate::base::{Flaws, Instant, Offset, Probe, TopicPartition};
+use crate::base::{Flaws, Instant, Offset, StorageProbe, TopicPartition};
 use crate::controller::Image;
 use crate::io::{Disk, World};
 use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
@@ -69,7 +69,7 @@ pub(crate) async fn open<W: World>(
         tracing::warn!(partition = %name, %began, %start, "the first segments are gone");
     }
     if !clean {
-        world.probe(Probe::Recovered {
+        world.probe(StorageProbe::Recovered {
             partition: name.clone(),
             cut: report.bytes_cut,
             short: report.shorter_than_synced,

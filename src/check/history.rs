@@ -49,7 +49,7 @@ use serde::{Deserialize, Serialize};
 use super::{Judge, Setup, TopicPromise, Verdicts};
 use crate::base::config::{Acks, Setting};
 use crate::base::{Instant, Offset, TopicPartition};
-use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
+use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -394,29 +394,35 @@ impl Hearing {
     fn make_sense(&mut self, event: &ClientEvent) -> Result<(), String> {
         let clients = self.judge.ghost().clients();
         match event {
-            ClientEvent::Sent { producer, op, .. } if clients.send(*producer, *op).is_some() => {
+            ClientEvent::Producer(ProducerEvent::Sent { producer, op, .. })
+                if clients.send(*producer, *op).is_some() =>
+            {
                 Err(format!("send {op} of producer {producer} is there twice: count `op` up"))
             }
-            ClientEvent::Sent { value, .. } if !self.values.insert(*value) => {
+            ClientEvent::Producer(ProducerEvent::Sent { value, .. })
+                if !self.values.insert(*value) =>
+            {
                 Err(format!("value {value} was sent before: give each record a value of its own"))
             }
-            ClientEvent::Told { producer, op, .. } => match clients.send(*producer, *op) {
-                None => Err(format!("no line above sends {op} of producer {producer}: add it")),
-                Some(send) if send.told.is_some() => Err(format!(
-                    "send {op} of producer {producer} has been answered: leave one answer"
-                )),
-                Some(_) => Ok(()),
-            },
-            ClientEvent::Polled { records, .. } => {
+            ClientEvent::Producer(ProducerEvent::Told { producer, op, .. }) => {
+                match clients.send(*producer, *op) {
+                    None => Err(format!("no line above sends {op} of producer {producer}: add it")),
+                    Some(send) if send.told.is_some() => Err(format!(
+                        "send {op} of producer {producer} has been answered: leave one answer"
+                    )),
+                    Some(_) => Ok(()),
+                }
+            }
+            ClientEvent::Consumer(ConsumerEvent::Polled { records, .. }) => {
                 match records.iter().find(|(offset, _)| !is_offset(*offset)) {
                     Some((offset, _)) => Err(format!("{offset} is no offset: expected 0 or more")),
                     None => Ok(()),
                 }
             }
-            ClientEvent::Positioned { offset, .. }
-            | ClientEvent::Unreadable { offset, .. }
-            | ClientEvent::Skipped { offset, .. }
-            | ClientEvent::ReachedEnd { end: offset, .. }
+            ClientEvent::Consumer(ConsumerEvent::Positioned { offset, .. })
+            | ClientEvent::Consumer(ConsumerEvent::Unreadable { offset, .. })
+            | ClientEvent::Consumer(ConsumerEvent::Skipped { offset, .. })
+            | ClientEvent::Consumer(ConsumerEvent::ReachedEnd { end: offset, .. })
                 if !is_offset(*offset) =>
             {
                 Err(format!("{offset} is no offset: expected 0 or more"))
@@ -433,7 +439,14 @@ fn is_offset(offset: Offset) -> bool {
 
 fn said(event: &ClientEvent) -> Said {
     match event.clone() {
-        ClientEvent::Sent { producer, op, partition, value, acks, idempotent } => Said::Sent {
+        ClientEvent::Producer(ProducerEvent::Sent {
+            producer,
+            op,
+            partition,
+            value,
+            acks,
+            idempotent,
+        }) => Said::Sent {
             producer,
             op,
             partition: partition.to_string(),
@@ -441,24 +454,27 @@ fn said(event: &ClientEvent) -> Said {
             acks: acks.show(),
             idempotent,
         },
-        ClientEvent::Told { producer, op, outcome } => match outcome {
+        ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }) => match outcome {
             Outcome::Ok { offset } => Said::Ok { producer, op, offset },
             Outcome::Fail { error } => Said::Fail { producer, op, error },
             Outcome::Unknown { error } => Said::Unknown { producer, op, error },
         },
-        ClientEvent::Polled { consumer, partition, records } => {
+        ClientEvent::Consumer(ConsumerEvent::Polled { consumer, partition, records }) => {
             Said::Polled { consumer, partition: partition.to_string(), records }
         }
-        ClientEvent::Positioned { consumer, partition, offset } => {
+        ClientEvent::Consumer(ConsumerEvent::Positioned { consumer, partition, offset }) => {
             Said::Positioned { consumer, partition: partition.to_string(), offset }
         }
-        ClientEvent::ReachedEnd { consumer, partition, end } => {
+        ClientEvent::Consumer(ConsumerEvent::ReachedEnd { consumer, partition, end }) => {
             Said::ReachedEnd { consumer, partition: partition.to_string(), end }
         }
-        ClientEvent::Unreadable { consumer, partition, offset, served } => {
-            Said::Unreadable { consumer, partition: partition.to_string(), offset, served }
-        }
-        ClientEvent::Skipped { consumer, partition, offset } => {
+        ClientEvent::Consumer(ConsumerEvent::Unreadable {
+            consumer,
+            partition,
+            offset,
+            served,
+        }) => Said::Unreadable { consumer, partition: partition.to_string(), offset, served },
+        ClientEvent::Consumer(ConsumerEvent::Skipped { consumer, partition, offset }) => {
             Said::Skipped { consumer, partition: partition.to_string(), offset }
         }
         ClientEvent::Noted { text } => Said::Noted { text: text.to_string() },
@@ -466,34 +482,54 @@ fn said(event: &ClientEvent) -> Said {
 }
 
 fn heard(said: Said) -> Result<ClientEvent, String> {
-    let told = |producer, op, outcome| ClientEvent::Told { producer, op, outcome };
+    let told = |producer, op, outcome| {
+        ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome })
+    };
     Ok(match said {
-        Said::Sent { producer, op, partition, value, acks, idempotent } => ClientEvent::Sent {
-            producer,
-            op,
-            partition: read_partition(&partition)?,
-            value,
-            acks: Acks::read(&acks).map_err(|problem| format!("`acks`: {problem}"))?,
-            idempotent,
-        },
+        Said::Sent { producer, op, partition, value, acks, idempotent } => {
+            ClientEvent::Producer(ProducerEvent::Sent {
+                producer,
+                op,
+                partition: read_partition(&partition)?,
+                value,
+                acks: Acks::read(&acks).map_err(|problem| format!("`acks`: {problem}"))?,
+                idempotent,
+            })
+        }
         Said::Ok { producer, op, offset } => told(producer, op, Outcome::Ok { offset }),
         Said::Fail { producer, op, error } => told(producer, op, Outcome::Fail { error }),
         Said::Unknown { producer, op, error } => told(producer, op, Outcome::Unknown { error }),
         Said::Polled { consumer, partition, records } => {
-            ClientEvent::Polled { consumer, partition: read_partition(&partition)?, records }
+            ClientEvent::Consumer(ConsumerEvent::Polled {
+                consumer,
+                partition: read_partition(&partition)?,
+                records,
+            })
         }
         Said::Positioned { consumer, partition, offset } => {
-            ClientEvent::Positioned { consumer, partition: read_partition(&partition)?, offset }
+            ClientEvent::Consumer(ConsumerEvent::Positioned {
+                consumer,
+                partition: read_partition(&partition)?,
+                offset,
+            })
         }
         Said::ReachedEnd { consumer, partition, end } => {
-            ClientEvent::ReachedEnd { consumer, partition: read_partition(&partition)?, end }
+            ClientEvent::Consumer(ConsumerEvent::ReachedEnd {
+                consumer,
+                partition: read_partition(&partition)?,
+                end,
+            })
         }
         Said::Unreadable { consumer, partition, offset, served } => {
             let partition = read_partition(&partition)?;
-            ClientEvent::Unreadable { consumer, partition, offset, served }
+            ClientEvent::Consumer(ConsumerEvent::Unreadable { consumer, partition, offset, served })
         }
         Said::Skipped { consumer, partition, offset } => {
-            ClientEvent::Skipped { consumer, partition: read_partition(&partition)?, offset }
+            ClientEvent::Consumer(ConsumerEvent::Skipped {
+                consumer,
+                partition: read_partition(&partition)?,
+                offset,
+            })
         }
         Said::Noted { text } => ClientEvent::Noted { text: text.into() },
         Said::Ended | Said::Healed | Said::Reading | Said::Over => {

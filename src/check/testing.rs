@@ -8,10 +8,11 @@ use std::time::Duration;
 use super::{Judge, Setup, TopicPromise, Verdicts, Violation, invariants};
 use crate::base::config::{Acks, Compression};
 use crate::base::{
-    BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, ProducerEpoch,
-    ProducerId, Timestamp, TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, ControllerProbe, Instant, LeaderEpoch, Offset, PartitionCommitted,
+    PartitionEpoch, Probe, ProducerEpoch, ProducerId, ReplicaProbe, StorageProbe, Timestamp,
+    TopicId, TopicPartition,
 };
-use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
+use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use crate::wire::batch::{self, BatchBuilder, BatchHeader};
 
 const METADATA: &str = "/data/__cluster_metadata-0/00000000000000000000.log";
@@ -195,7 +196,7 @@ impl Story {
     }
 
     fn commits_as(&mut self, leader: Option<i32>, epoch: i32, isr: &[i32], unclean: bool) {
-        let probe = Probe::PartitionCommitted {
+        let probe = Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
             partition: self.partition.clone(),
             topic_id: self.topic_id,
             replicas: (1..=3).map(BrokerId).collect(),
@@ -204,7 +205,7 @@ impl Story {
             partition_epoch: PartitionEpoch(self.partition_epoch),
             isr: isr.iter().copied().map(BrokerId).collect(),
             unclean,
-        };
+        }));
         self.partition_epoch += 1;
         self.probe(0, probe);
     }
@@ -216,7 +217,7 @@ impl Story {
 
     pub fn admitted_as(&mut self, broker: i32, epoch: i64) {
         let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
-        self.probe(0, Probe::BrokerUnfenced { broker, epoch });
+        self.probe(0, Probe::Controller(ControllerProbe::BrokerUnfenced { broker, epoch }));
     }
 
     pub fn fenced(&mut self, broker: i32) {
@@ -225,11 +226,11 @@ impl Story {
 
     pub fn fenced_as(&mut self, broker: i32, epoch: i64) {
         let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
-        self.probe(0, Probe::BrokerFenced { broker, epoch });
+        self.probe(0, Probe::Controller(ControllerProbe::BrokerFenced { broker, epoch }));
     }
 
     pub fn created_again(&mut self) {
-        self.probe(0, Probe::TopicDeleted { topic_id: self.topic_id });
+        self.probe(0, Probe::Controller(ControllerProbe::TopicDeleted { topic_id: self.topic_id }));
         for broker in std::mem::take(&mut self.disks).into_keys() {
             let (from, to) = (Arc::from("/data/orders-0"), Arc::from("/data/orders-0.abc-delete"));
             self.sees(broker, What::Renamed { from, to });
@@ -251,20 +252,26 @@ impl Story {
         let (partition, topic_id) = (self.partition.clone(), self.topic_id);
         let epoch = LeaderEpoch(epoch);
         let log_end = Offset::ZERO;
-        self.probe(broker, Probe::BecameLeader { partition, topic_id, epoch, log_end });
+        self.probe(
+            broker,
+            Probe::Replica(ReplicaProbe::BecameLeader { partition, topic_id, epoch, log_end }),
+        );
     }
 
     pub fn leads_with_log_end(&mut self, broker: u16, epoch: i32, log_end: i64) {
         let (partition, topic_id) = (self.partition.clone(), self.topic_id);
         let (epoch, log_end) = (LeaderEpoch(epoch), Offset(log_end));
-        self.probe(broker, Probe::BecameLeader { partition, topic_id, epoch, log_end });
+        self.probe(
+            broker,
+            Probe::Replica(ReplicaProbe::BecameLeader { partition, topic_id, epoch, log_end }),
+        );
     }
 
     /// A leader says whom it counts.
     pub fn counts(&mut self, broker: u16, epoch: i32, isr: &[i32]) {
         let (partition, epoch) = (self.partition.clone(), LeaderEpoch(epoch));
         let isr = isr.iter().copied().map(BrokerId).collect();
-        self.probe(broker, Probe::MayBeInSync { partition, epoch, isr });
+        self.probe(broker, Probe::Replica(ReplicaProbe::MayBeInSync { partition, epoch, isr }));
     }
 
     pub fn indexes(&mut self, broker: u16, segment: i64, (relative, position): (u32, u32)) {
@@ -307,12 +314,18 @@ impl Story {
     // The metadata log. Host 0 is controller 101.
 
     pub fn became_controller(&mut self, epoch: i32) {
-        self.probe(0, Probe::BecameController { id: BrokerId(101), epoch: LeaderEpoch(epoch) });
+        self.probe(
+            0,
+            Probe::Controller(ControllerProbe::BecameController {
+                id: BrokerId(101),
+                epoch: LeaderEpoch(epoch),
+            }),
+        );
     }
 
     pub fn metadata_committed(&mut self, epoch: i32, end: i64) {
         let (epoch, end) = (LeaderEpoch(epoch), Offset(end));
-        self.probe(0, Probe::MetadataCommitted { epoch, end });
+        self.probe(0, Probe::Controller(ControllerProbe::MetadataCommitted { epoch, end }));
     }
 
     /// A node writes to its metadata log or copy.
@@ -344,7 +357,10 @@ impl Story {
     pub fn became_follower(&mut self, broker: u16, epoch: i32, leader: i32) {
         let (partition, topic_id) = (self.partition.clone(), self.topic_id);
         let (epoch, leader) = (LeaderEpoch(epoch), Some(BrokerId(leader)));
-        self.probe(broker, Probe::BecameFollower { partition, topic_id, epoch, leader });
+        self.probe(
+            broker,
+            Probe::Replica(ReplicaProbe::BecameFollower { partition, topic_id, epoch, leader }),
+        );
     }
 
     pub fn writes(&mut self, broker: u16, base: i64, epoch: i32, values: &[u64]) {
@@ -361,12 +377,12 @@ impl Story {
 
     pub fn leader_writes(&mut self, broker: u16, base: i64, epoch: i32, values: &[u64]) {
         self.writes(broker, base, epoch, values);
-        let probe = Probe::LeaderAppended {
+        let probe = Probe::Replica(ReplicaProbe::LeaderAppended {
             partition: self.partition.clone(),
             epoch: LeaderEpoch(epoch),
             base: Offset(base),
             end: Offset(base + values.len() as i64),
-        };
+        });
         self.probe(broker, probe);
     }
 
@@ -394,18 +410,21 @@ impl Story {
             let role = judge.ghost().role(HostId(broker), &self.partition);
             role.is_some_and(|role| role.leads)
         });
-        let probe = Probe::HighWatermark {
+        let probe = Probe::Replica(ReplicaProbe::HighWatermark {
             partition: self.partition.clone(),
             epoch: LeaderEpoch(epoch),
             leads,
             offset: Offset(offset),
-        };
+        });
         self.probe(broker, probe);
     }
 
     pub fn acknowledged_all(&mut self, broker: u16, epoch: i32, end: i64) {
         let (partition, epoch) = (self.partition.clone(), LeaderEpoch(epoch));
-        self.probe(broker, Probe::AcknowledgedAll { partition, epoch, end: Offset(end) });
+        self.probe(
+            broker,
+            Probe::Replica(ReplicaProbe::AcknowledgedAll { partition, epoch, end: Offset(end) }),
+        );
     }
 
     // Faults.
@@ -458,7 +477,7 @@ impl Story {
 
     pub fn calls_damaged(&mut self, broker: u16, offset: i64) {
         let (partition, offset) = (self.partition.clone(), Offset(offset));
-        self.probe(broker, Probe::Damaged { partition, offset });
+        self.probe(broker, Probe::Storage(StorageProbe::Damaged { partition, offset }));
     }
 
     pub fn killed(&mut self, broker: u16) {
@@ -481,23 +500,35 @@ impl Story {
 
     fn sends(&mut self, producer: u32, op: u64, value: u64, acks: Acks, idempotent: bool) {
         let partition = self.partition.clone();
-        self.client(ClientEvent::Sent { producer, op, partition, value, acks, idempotent });
+        self.client(ClientEvent::Producer(ProducerEvent::Sent {
+            producer,
+            op,
+            partition,
+            value,
+            acks,
+            idempotent,
+        }));
     }
 
     /// A consumer can't read on at an offset.
     pub fn unreadable(&mut self, consumer: u32, offset: i64, served: bool) {
         let (partition, offset) = (self.partition.clone(), Offset(offset));
-        self.client(ClientEvent::Unreadable { consumer, partition, offset, served });
+        self.client(ClientEvent::Consumer(ConsumerEvent::Unreadable {
+            consumer,
+            partition,
+            offset,
+            served,
+        }));
     }
 
     /// And gives it up.
     pub fn skips(&mut self, consumer: u32, offset: i64) {
         let (partition, offset) = (self.partition.clone(), Offset(offset));
-        self.client(ClientEvent::Skipped { consumer, partition, offset });
+        self.client(ClientEvent::Consumer(ConsumerEvent::Skipped { consumer, partition, offset }));
     }
 
     fn told(&mut self, producer: u32, op: u64, outcome: Outcome) {
-        self.client(ClientEvent::Told { producer, op, outcome });
+        self.client(ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }));
     }
 
     pub fn told_ok(&mut self, producer: u32, op: u64, offset: Option<i64>) {
@@ -515,17 +546,21 @@ impl Story {
     pub fn polled(&mut self, consumer: u32, records: &[(i64, u64)]) {
         let records = records.iter().map(|(offset, value)| (Offset(*offset), *value)).collect();
         let partition = self.partition.clone();
-        self.client(ClientEvent::Polled { consumer, partition, records });
+        self.client(ClientEvent::Consumer(ConsumerEvent::Polled { consumer, partition, records }));
     }
 
     pub fn positioned(&mut self, consumer: u32, offset: i64) {
         let (partition, offset) = (self.partition.clone(), Offset(offset));
-        self.client(ClientEvent::Positioned { consumer, partition, offset });
+        self.client(ClientEvent::Consumer(ConsumerEvent::Positioned {
+            consumer,
+            partition,
+            offset,
+        }));
     }
 
     pub fn reached_end(&mut self, consumer: u32, end: i64) {
         let (partition, end) = (self.partition.clone(), Offset(end));
-        self.client(ClientEvent::ReachedEnd { consumer, partition, end });
+        self.client(ClientEvent::Consumer(ConsumerEvent::ReachedEnd { consumer, partition, end }));
     }
 
     /// All clients run on one host.

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::client::ConsumerRecord;
 use crate::run::guests::Book;
-use crate::sim::{ClientEvent, Observation, Outcome, What};
+use crate::sim::{ClientEvent, ConsumerEvent, Observation, Outcome, ProducerEvent, What};
 
 /// Something that happened to a host, or that a program did or saw.
 #[derive(Clone, Debug)]
@@ -192,7 +192,11 @@ impl Historian {
             What::PowerLost { .. } => Some(Happening::PowerLost),
             What::Paused => Some(Happening::Paused),
             What::Resumed => Some(Happening::Resumed),
-            What::Client(ClientEvent::Polled { partition, records, .. }) => {
+            What::Client(ClientEvent::Consumer(ConsumerEvent::Polled {
+                partition,
+                records,
+                ..
+            })) => {
                 for (offset, value) in records {
                     let record = self.by_value.get(value).cloned();
                     let read = Read { partition: partition.clone(), offset: *offset, record };
@@ -211,7 +215,9 @@ impl Historian {
 
     fn client(&mut self, event: &ClientEvent, book: &Book) -> Option<Happening> {
         match event {
-            ClientEvent::Sent { producer, op, partition, value, .. } => {
+            ClientEvent::Producer(ProducerEvent::Sent {
+                producer, op, partition, value, ..
+            }) => {
                 let content = book.contents.get(value)?;
                 let sent = Arc::new(Sent {
                     partition: partition.clone(),
@@ -222,7 +228,7 @@ impl Historian {
                 self.by_value.insert(*value, Arc::clone(&sent));
                 Some(Happening::Sent(sent))
             }
-            ClientEvent::Told { producer, op, outcome } => {
+            ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }) => {
                 let sent = self.sends.remove(&(*producer, *op))?;
                 Some(match outcome {
                     Outcome::Ok { offset } => Happening::Acknowledged(sent, *offset),

@@ -17,7 +17,7 @@ use crate::base::config::{Acks, ConfigError, ProducerConfig};
 use crate::client::{self, ProduceError, ProducerRecord, RecordMetadata, partition_of};
 use crate::run::guests::Content;
 use crate::run::load;
-use crate::sim::{ClientEvent, Outcome};
+use crate::sim::{Outcome, ProducerEvent};
 
 /// Sends records in batches. A clone is another handle on the same producer.
 ///
@@ -90,7 +90,7 @@ impl Producer {
                 }
                 Err(error) => Outcome::Fail { error: error.name().into() },
             };
-            world.observe(ClientEvent::Told { producer, op, outcome });
+            world.observe(ProducerEvent::Told { producer, op, outcome });
             let _ = tell.send(verdict);
         });
         let what = format!("the answer to its send {op} to {partition}");
@@ -143,7 +143,7 @@ impl Recording {
         let value = u64::from(self.number) << 40 | op;
         let content = Content { key: record.key.clone(), value: record.value.clone() };
         self.watched.book.lock().contents.insert(value, content);
-        host.world().observe(ClientEvent::Sent {
+        host.world().observe(ProducerEvent::Sent {
             producer: self.number,
             op,
             partition: partition.clone(),

@@ -42,7 +42,7 @@ pub trait World: Clone + Send + Sync + 'static {
     fn random(&self, stream: Stream) -> ChaCha12Rng;
 
     /// Says what just happened, to whoever watches.
-    fn probe(&self, probe: Probe);
+    fn probe(&self, probe: impl Into<Probe>);
 }
 
 /// The future's result, or `None` when `deadline` passes first.

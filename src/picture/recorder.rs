@@ -5,10 +5,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::messages::{Message, Messages};
-use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe, TopicPartition};
+use crate::base::{
+    BrokerId, ControllerProbe, Instant, LeaderEpoch, Offset, PartitionCommitted, Probe,
+    ReplicaProbe, TopicPartition,
+};
 use crate::check::{Ghost, Violation};
 use crate::run::{Lane, Observer};
-use crate::sim::{ClientEvent, HostId, Observation, Outcome, Shot, What};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, Shot, What,
+};
 
 /// What happened to a host, or was done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,7 +245,14 @@ impl Recorder {
 
     fn probe(&mut self, at: Instant, host: HostId, probe: &Probe, ghost: &Ghost) {
         match probe {
-            Probe::PartitionCommitted { partition, leader, leader_epoch, isr, unclean, .. } => {
+            Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
+                partition,
+                leader,
+                leader_epoch,
+                isr,
+                unclean,
+                ..
+            })) => {
                 let track = self.tracks.entry(partition.clone()).or_default();
                 let next = Commit {
                     at,
@@ -261,19 +273,21 @@ impl Recorder {
                     track.commits.push(next);
                 }
             }
-            Probe::BecameLeader { partition, epoch, .. } => {
+            Probe::Replica(ReplicaProbe::BecameLeader { partition, epoch, .. }) => {
                 let track = self.tracks.entry(partition.clone()).or_default();
                 track.roles.push((at, host, *epoch, true));
             }
-            Probe::BecameFollower { partition, epoch, .. } => {
+            Probe::Replica(ReplicaProbe::BecameFollower { partition, epoch, .. }) => {
                 let track = self.tracks.entry(partition.clone()).or_default();
                 track.roles.push((at, host, *epoch, false));
             }
-            Probe::HighWatermark { partition, leads: true, offset, .. } => {
+            Probe::Replica(ReplicaProbe::HighWatermark {
+                partition, leads: true, offset, ..
+            }) => {
                 let track = self.tracks.entry(partition.clone()).or_default();
                 track.watermarks.push((at, host, *offset));
             }
-            Probe::Truncated { partition, end } => {
+            Probe::Replica(ReplicaProbe::Truncated { partition, end }) => {
                 let track = self.tracks.entry(partition.clone()).or_default();
                 track.truncated.push((at, host, *end));
             }
@@ -283,7 +297,14 @@ impl Recorder {
 
     fn client(&mut self, at: Instant, host: HostId, event: &ClientEvent) {
         match event {
-            ClientEvent::Sent { producer, op, partition, value, acks, .. } => {
+            ClientEvent::Producer(ProducerEvent::Sent {
+                producer,
+                op,
+                partition,
+                value,
+                acks,
+                ..
+            }) => {
                 self.by_op.insert((*producer, *op), self.sends.len());
                 self.sends.push(Send {
                     at,
@@ -296,13 +317,13 @@ impl Recorder {
                     told: None,
                 });
             }
-            ClientEvent::Told { producer, op, outcome } => {
+            ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }) => {
                 let index = self.by_op.remove(&(*producer, *op));
                 if let Some(send) = index.and_then(|index| self.sends.get_mut(index)) {
                     send.told = Some((at, outcome.clone()));
                 }
             }
-            ClientEvent::Polled { partition, records, .. } => {
+            ClientEvent::Consumer(ConsumerEvent::Polled { partition, records, .. }) => {
                 self.reads.extend(records.iter().map(|(offset, value)| Read {
                     at,
                     host,

@@ -16,7 +16,7 @@ use crate::client::{
     Admin, ConsumeError, Consumer, ConsumerRecord, Header, Notice, Producer, ProducerRecord,
 };
 use crate::scenario::{Range, Topic};
-use crate::sim::{Boot, ClientEvent, Outcome, SimWorld};
+use crate::sim::{Boot, ClientEvent, ConsumerEvent, Outcome, ProducerEvent, SimWorld};
 use crate::wire::ErrorCode;
 
 /// How long a poll may wait.
@@ -161,7 +161,7 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, control: &Shared) {
         if work.keys > 0 && random.random_range(0..TOMBSTONES) == 0 {
             value |= TopicPromise::TOMBSTONE;
         }
-        world.observe(ClientEvent::Sent {
+        world.observe(ProducerEvent::Sent {
             producer: work.number,
             op,
             partition: TopicPartition::new(work.topic.clone(), partition),
@@ -180,7 +180,7 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, control: &Shared) {
                 }
                 Err(error) => Outcome::Fail { error: error.name().into() },
             };
-            told.observe(ClientEvent::Told { producer, op, outcome });
+            told.observe(ProducerEvent::Told { producer, op, outcome });
         });
     }
     producer.close(CLOSE).await;
@@ -324,7 +324,7 @@ impl<W: SimWorld> Reader<W> {
 
     fn reached(&self, partition: TopicPartition, end: Offset) {
         let consumer = self.log.number;
-        self.world.observe(ClientEvent::ReachedEnd { consumer, partition, end });
+        self.world.observe(ConsumerEvent::ReachedEnd { consumer, partition, end });
     }
 
     async fn poll(&mut self) {
@@ -367,13 +367,13 @@ impl<W: SimWorld> Reader<W> {
         let told = (offset, served);
         if self.unreadable.get(&partition).is_none_or(|(_, before)| *before != told) {
             let partition = partition.clone();
-            self.world.observe(ClientEvent::Unreadable { consumer, partition, offset, served });
+            self.world.observe(ConsumerEvent::Unreadable { consumer, partition, offset, served });
         }
         let since = self.unreadable.get(&partition).map_or(now, |(since, _)| *since);
         self.unreadable.insert(partition.clone(), (since, told));
         if self.gives_up && now.since(since) >= PATIENCE {
             self.consumer.seek(&partition, offset.next());
-            self.world.observe(ClientEvent::Skipped { consumer, partition, offset });
+            self.world.observe(ConsumerEvent::Skipped { consumer, partition, offset });
             return;
         }
         self.world.sleep_until(now + PAUSE).await;
@@ -418,7 +418,7 @@ impl ReadingLog {
     pub fn positioned(&mut self, partition: &TopicPartition, offset: Offset) -> ClientEvent {
         self.begun.insert(partition.clone(), true);
         let (consumer, partition) = (self.number, partition.clone());
-        ClientEvent::Positioned { consumer, partition, offset }
+        ClientEvent::Consumer(ConsumerEvent::Positioned { consumer, partition, offset })
     }
 
     /// What moved positions though nobody sought.
@@ -442,11 +442,11 @@ impl ReadingLog {
                 events.push(self.positioned(&first.partition, first.offset));
             }
             let seen = run.iter().filter_map(|record| Some((record.offset, number_of(record)?)));
-            events.push(ClientEvent::Polled {
+            events.push(ClientEvent::Consumer(ConsumerEvent::Polled {
                 consumer: self.number,
                 partition: first.partition.clone(),
                 records: seen.collect(),
-            });
+            }));
         }
         events
     }

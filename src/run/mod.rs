@@ -41,7 +41,7 @@ use crate::scenario::{Plan, Scenario, Topic, Work};
 use crate::sim::disk::DiskProfile;
 use crate::sim::leap::{Leap, LeapWorld};
 use crate::sim::turmoil::{Referee, TurmoilWorld};
-use crate::sim::{ClientEvent, Engine, Link, SimWorld, What};
+use crate::sim::{ClientEvent, ConsumerEvent, Engine, Link, ProducerEvent, SimWorld, What};
 
 /// How a note begins that names a fault which the engine can't do.
 pub(crate) const LEFT_OUT: &str = "faults left out";
@@ -392,13 +392,13 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
 
     fn count(&mut self, event: &ClientEvent) {
         match event {
-            ClientEvent::Sent { producer, op, partition, .. } => {
+            ClientEvent::Producer(ProducerEvent::Sent { producer, op, partition, .. }) => {
                 self.counts.sent += 1;
                 if self.healed.is_some() {
                     self.sent.insert((*producer, *op), partition.clone());
                 }
             }
-            ClientEvent::Told { producer, op, outcome } => {
+            ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }) => {
                 let partition = self.sent.remove(&(*producer, *op));
                 match outcome {
                     crate::sim::Outcome::Ok { .. } => {
@@ -412,7 +412,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                     crate::sim::Outcome::Unknown { .. } => self.counts.unknown += 1,
                 }
             }
-            ClientEvent::Polled { records, .. } => self.counts.read += records.len() as u64,
+            ClientEvent::Consumer(ConsumerEvent::Polled { records, .. }) => {
+                self.counts.read += records.len() as u64
+            }
             _ => {}
         }
     }

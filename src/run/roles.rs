@@ -5,9 +5,12 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::guests::Part;
-use crate::base::{BrokerId, Instant, LeaderEpoch, PartitionEpoch, Probe, TopicPartition};
+use crate::base::{
+    BrokerId, ControllerProbe, Instant, LeaderEpoch, NodeProbe, PartitionCommitted, PartitionEpoch,
+    Probe, TopicPartition,
+};
 use crate::scenario::{Event, Role, Roles};
-use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
+use crate::sim::{ClientEvent, HostId, Observation, Outcome, ProducerEvent, What};
 
 /// A host of the scenario.
 #[derive(Clone, Debug)]
@@ -64,16 +67,20 @@ impl Cast {
 
     pub fn see(&mut self, seen: &Observation) {
         match &seen.what {
-            What::Probe(Probe::Ready) => self.change(seen.host, |host| host.ready = true),
-            What::Probe(Probe::PartitionCommitted {
-                partition,
-                replicas,
-                leader,
-                leader_epoch,
-                partition_epoch,
-                isr,
-                ..
-            }) => {
+            What::Probe(Probe::Node(NodeProbe::Ready)) => {
+                self.change(seen.host, |host| host.ready = true)
+            }
+            What::Probe(Probe::Controller(ControllerProbe::PartitionCommitted(
+                PartitionCommitted {
+                    partition,
+                    replicas,
+                    leader,
+                    leader_epoch,
+                    partition_epoch,
+                    isr,
+                    ..
+                },
+            ))) => {
                 let known = self.partitions.get(partition);
                 // A controller that boots tells again what it reads from its log.
                 if known.is_some_and(|known| known.epoch >= *partition_epoch) {
@@ -114,10 +121,15 @@ impl Cast {
                     host.ready = false;
                 });
             }
-            What::Client(ClientEvent::Sent { producer, op, partition, .. }) => {
+            What::Client(ClientEvent::Producer(ProducerEvent::Sent {
+                producer,
+                op,
+                partition,
+                ..
+            })) => {
                 self.sent.insert((*producer, *op), partition.clone());
             }
-            What::Client(ClientEvent::Told { producer, op, outcome }) => {
+            What::Client(ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome })) => {
                 let partition = self.sent.remove(&(*producer, *op));
                 if matches!(outcome, Outcome::Ok { .. }) {
                     self.moments.push((seen.at, Event::Ack, partition));
@@ -278,16 +290,18 @@ mod tests {
     }
 
     fn committed(epoch: i32, leader: Option<i32>, isr: &[i32]) -> Observation {
-        observation(What::Probe(Probe::PartitionCommitted {
-            partition: TopicPartition::new("orders", 0),
-            topic_id: TopicId::ZERO,
-            replicas: [1, 2, 3].map(BrokerId).to_vec(),
-            leader: leader.map(BrokerId),
-            leader_epoch: LeaderEpoch(epoch),
-            partition_epoch: PartitionEpoch(epoch),
-            isr: isr.iter().copied().map(BrokerId).collect(),
-            unclean: false,
-        }))
+        observation(What::Probe(Probe::Controller(ControllerProbe::PartitionCommitted(
+            PartitionCommitted {
+                partition: TopicPartition::new("orders", 0),
+                topic_id: TopicId::ZERO,
+                replicas: [1, 2, 3].map(BrokerId).to_vec(),
+                leader: leader.map(BrokerId),
+                leader_epoch: LeaderEpoch(epoch),
+                partition_epoch: PartitionEpoch(epoch),
+                isr: isr.iter().copied().map(BrokerId).collect(),
+                unclean: false,
+            },
+        ))))
     }
 
     fn cast() -> Cast {
@@ -344,7 +358,7 @@ mod tests {
         assert!(!cast.settled());
         cast.see(&observation(What::Booted));
         assert!(!cast.settled());
-        cast.see(&observation(What::Probe(Probe::Ready)));
+        cast.see(&observation(What::Probe(Probe::Node(NodeProbe::Ready))));
         assert!(cast.settled());
     }
 

@@ -70,7 +70,7 @@ pub enum Kept {
 /// What a load or a test may ask of a simulated world beyond what code under test may.
 pub trait SimWorld: World {
     /// Records what a client did or saw.
-    fn observe(&self, event: ClientEvent);
+    fn observe(&self, event: impl Into<ClientEvent>);
 
     /// Which host this is.
     fn host(&self) -> HostId;

@@ -21,6 +21,6 @@ pub use engine::{
     Boot, Engine, HostId, Kept, Link, SimWorld, Survival, Unsupported, block_on, run_to_end,
 };
 pub use film::{Film, Shot};
-pub use history::{ClientEvent, Outcome};
+pub use history::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent};
 pub use observe::{Observation, Observer, What};
 pub use trace::{SharedTrace, Trace, TraceHash};

@@ -55,12 +55,14 @@ impl Witness {
         self.trace(at, kind::FAULT, from, u64::from(to.0), name.as_bytes(), text);
     }
 
-    pub fn probe(&self, at: Instant, host: HostId, probe: Probe) {
+    pub fn probe(&self, at: Instant, host: HostId, probe: impl Into<Probe>) {
+        let probe = probe.into();
         self.trace.lock().add_value(at, kind::PROBE, host, &probe);
         self.see(at, host, What::Probe(probe));
     }
 
-    pub fn client(&self, at: Instant, host: HostId, event: ClientEvent) {
+    pub fn client(&self, at: Instant, host: HostId, event: impl Into<ClientEvent>) {
+        let event = event.into();
         self.trace.lock().add_value(at, kind::CLIENT, host, &event);
         self.see(at, host, What::Client(event));
     }

@@ -20,7 +20,7 @@ use super::error::NodeError;
 use super::metadata_log;
 use super::purgatory::DelayedFetch;
 use crate::base::config::Compression;
-use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe};
+use crate::base::{BrokerId, ControllerProbe, Instant, LeaderEpoch, Offset, Probe};
 use crate::controller::{Change, Controller, Decision, Image, Record};
 use crate::io::{Disk, World};
 use crate::log::Log;
@@ -101,7 +101,7 @@ impl<W: World> ControllerShell<W> {
             stirred: Notify::new(),
         });
         shell.begin_epoch().await?;
-        shell.world.probe(Probe::BecameController { id: me, epoch });
+        shell.world.probe(ControllerProbe::BecameController { id: me, epoch });
         // What an earlier start appended and did not sync was never answered, but it is in the log
         // and counts from now on; so it is made durable before anything builds on it.
         shell.sync().await?;
@@ -228,7 +228,7 @@ impl<W: World> ControllerShell<W> {
         let mut state = self.state()?;
         state.log.flushed(&flushed);
         if end > state.committed {
-            self.world.probe(Probe::MetadataCommitted { epoch: state.epoch, end });
+            self.world.probe(ControllerProbe::MetadataCommitted { epoch: state.epoch, end });
         }
         // The one that closes may have synced more meanwhile.
         state.committed = state.committed.max(end);

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use super::{Partition, Refusal, State};
 use crate::base::config::Acks;
-use crate::base::{LeaderEpoch, Offset, Probe, Request, Timestamp};
+use crate::base::{LeaderEpoch, Offset, ReplicaProbe, Request, Timestamp};
 use crate::io::World;
 use crate::log::AppendError;
 use crate::replica::{LeaderInput, Progress};
@@ -67,8 +67,8 @@ impl<W: World> Partition<W> {
         let (base, end) = (appended.base, appended.end);
         let partition = self.name.clone();
         self.site.world.probe(match appended.duplicate {
-            true => Probe::Duplicate { partition, end },
-            false => Probe::LeaderAppended { partition, epoch, base, end },
+            true => ReplicaProbe::Duplicate { partition, end },
+            false => ReplicaProbe::LeaderAppended { partition, epoch, base, end },
         });
         if appended.rolled {
             self.sync_older_segments(state);
@@ -113,7 +113,11 @@ impl<W: World> Partition<W> {
     }
 
     pub(super) fn acknowledge(&self, epoch: LeaderEpoch, end: Offset) {
-        self.site.world.probe(Probe::AcknowledgedAll { partition: self.name.clone(), epoch, end });
+        self.site.world.probe(ReplicaProbe::AcknowledgedAll {
+            partition: self.name.clone(),
+            epoch,
+            end,
+        });
     }
 
     fn append_failed(&self, state: &mut State<W>, error: AppendError) -> Refusal {

@@ -1,7 +1,7 @@
 //! Committing: steps of the leader machine, and what a move of the high watermark brings about.
 
 use super::{Partition, Role, State};
-use crate::base::{LeaderEpoch, Offset, Probe, Request};
+use crate::base::{LeaderEpoch, Offset, ReplicaProbe, Request};
 use crate::broker::outbox::IsrChange;
 use crate::io::World;
 use crate::replica::{Leader, LeaderEffect, LeaderInput, Peers, Progress};
@@ -59,7 +59,7 @@ impl<W: World> Partition<W> {
 
     /// Reports the replicas that this leader counts because they may be in sync.
     pub(super) fn report_maximal_isr(&self, leader: &Leader) {
-        self.site.world.probe(Probe::MayBeInSync {
+        self.site.world.probe(ReplicaProbe::MayBeInSync {
             partition: self.name.clone(),
             epoch: leader.epoch(),
             isr: leader.maximal_isr().collect(),
@@ -69,7 +69,7 @@ impl<W: World> Partition<W> {
     /// The high watermark has moved: producers are answered, readers look again.
     fn committed(&self, state: &mut State<W>, epoch: LeaderEpoch, offset: Offset) {
         state.high_watermark = offset;
-        self.site.world.probe(Probe::HighWatermark {
+        self.site.world.probe(ReplicaProbe::HighWatermark {
             partition: self.name.clone(),
             epoch,
             leads: true,

@@ -11,7 +11,7 @@
 //! at the batch (`check.crcs`), and leadership stays where it is until an operator moves it.
 
 use super::{Partition, Role, State};
-use crate::base::{BrokerId, DirectoryId, LeaderEpoch, Probe, TopicPartition};
+use crate::base::{BrokerId, DirectoryId, LeaderEpoch, StorageProbe, TopicPartition};
 use crate::controller::PartitionState;
 use crate::io::World;
 use crate::log::LogError;
@@ -29,7 +29,7 @@ pub(super) struct Damage {
 pub(crate) fn tell<W: World>(world: &W, partition: &TopicPartition, error: &LogError) {
     if let LogError::Corrupt { offset, .. } = error {
         tracing::error!(%partition, %error, "a log is damaged");
-        world.probe(Probe::Damaged { partition: partition.clone(), offset: *offset });
+        world.probe(StorageProbe::Damaged { partition: partition.clone(), offset: *offset });
     }
 }
 

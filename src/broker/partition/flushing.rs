@@ -4,7 +4,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use super::{Partition, State};
-use crate::base::{Offset, Probe};
+use crate::base::{Offset, StorageProbe};
 use crate::io::World;
 use crate::log::{Flushed, LogError, RecoveryMark};
 use crate::wire::ErrorCode;
@@ -170,7 +170,7 @@ impl<W: World> Partition<W> {
         }
         tracing::error!(partition = %self.name, %error, "the storage failed");
         let full = error.is_full();
-        self.site.world.probe(Probe::StorageFailed { partition: self.name.clone(), full });
+        self.site.world.probe(StorageProbe::Failed { partition: self.name.clone(), full });
         if self.home.failed(error) {
             state.go_offline();
         }

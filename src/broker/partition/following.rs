@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::{Partition, Role, State};
-use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, Probe};
+use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, ReplicaProbe};
 use crate::io::World;
 use crate::log::{AppendError, LogError};
 use crate::replica::Position;
@@ -132,7 +132,7 @@ impl<W: World> Partition<W> {
         state.log.truncate_fully_and_start_at(answer.log_start)?;
         state.high_watermark = answer.log_start;
         let start = answer.log_start;
-        self.site.world.probe(Probe::StartedOver { partition: self.name.clone(), start });
+        self.site.world.probe(ReplicaProbe::StartedOver { partition: self.name.clone(), start });
         Ok(true)
     }
 
@@ -148,7 +148,7 @@ impl<W: World> Partition<W> {
         let cut = state.log.truncate_to(cut)?.end;
         // The high watermark moves only after the cut (KAFKA-14704), and never above the log end.
         state.high_watermark = state.high_watermark.min(cut);
-        self.site.world.probe(Probe::Truncated { partition: self.name.clone(), end: cut });
+        self.site.world.probe(ReplicaProbe::Truncated { partition: self.name.clone(), end: cut });
         Ok(())
     }
 
@@ -198,7 +198,7 @@ impl<W: World> Partition<W> {
         let high_watermark = follower.high_watermark(known, answer.high_watermark, log_end);
         if high_watermark > state.high_watermark {
             state.high_watermark = high_watermark;
-            self.site.world.probe(Probe::HighWatermark {
+            self.site.world.probe(ReplicaProbe::HighWatermark {
                 partition: self.name.clone(),
                 epoch: state.leader_epoch,
                 leads: false,
@@ -212,7 +212,7 @@ impl<W: World> Partition<W> {
     pub(super) fn cut_at_high_watermark(&self, state: &mut State<W>) -> Result<(), LogError> {
         if state.high_watermark < state.log.log_end() {
             let end = state.log.truncate_to(state.high_watermark)?.end;
-            self.site.world.probe(Probe::Truncated { partition: self.name.clone(), end });
+            self.site.world.probe(ReplicaProbe::Truncated { partition: self.name.clone(), end });
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ use tokio::sync::Notify;
 use super::dirs::Home;
 use super::purgatory::{DelayedFetch, DelayedProduce};
 use crate::base::config::TopicConfig;
-use crate::base::{Instant, LeaderEpoch, Offset, Probe, Request, TopicId, TopicPartition};
+use crate::base::{Instant, LeaderEpoch, Offset, ReplicaProbe, Request, TopicId, TopicPartition};
 use crate::io::World;
 use crate::log::Log;
 use crate::replica::{Follower, Leader, LogStarts};
@@ -170,6 +170,6 @@ impl<W: World> Partition<W> {
     /// Reports that a request was refused.
     fn refused(&self, request: Request, error: ErrorCode) {
         let partition = self.name.clone();
-        self.site.world.probe(Probe::Refused { partition, request, error: error.name() });
+        self.site.world.probe(ReplicaProbe::Refused { partition, request, error: error.name() });
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::Notify;
 
 use super::{Partition, Role, State};
 use crate::base::config::{Compression, TopicCompression};
-use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, Probe, Request};
+use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, ReplicaProbe, Request};
 use crate::io::{Disk, Slice, World};
 use crate::log::{Log, LogError, ReadError};
 use crate::replica::{EpochMismatch, Leader, LeaderInput, diverging};
@@ -76,7 +76,13 @@ impl<W: World> Partition<W> {
     /// Says that a reader's log, or what it asks about, parts from this one.
     fn answers_epoch(&self, by_request: bool, asked: LeaderEpoch, answer: (LeaderEpoch, Offset)) {
         let (partition, (answered, end)) = (self.name.clone(), answer);
-        self.site.world.probe(Probe::EpochAnswered { partition, by_request, asked, answered, end });
+        self.site.world.probe(ReplicaProbe::EpochAnswered {
+            partition,
+            by_request,
+            asked,
+            answered,
+            end,
+        });
     }
 
     /// Reads for a fetch; `first` on the request's first look, when its position is news.

@@ -1,7 +1,7 @@
 //! Roles: how committed metadata makes this replica lead or follow.
 
 use super::{Partition, Role, State};
-use crate::base::{Flaw, Probe};
+use crate::base::{Flaw, ReplicaProbe};
 use crate::controller::PartitionState;
 use crate::io::World;
 use crate::log::LogError;
@@ -79,7 +79,7 @@ impl<W: World> Partition<W> {
         state.role = Role::Leader(Box::new(leader));
         let others = told.replicas.iter().copied().filter(|id| *id != self.site.me);
         state.starts = LogStarts::of(others);
-        self.site.world.probe(Probe::BecameLeader {
+        self.site.world.probe(ReplicaProbe::BecameLeader {
             partition: self.name.clone(),
             topic_id: self.topic_id,
             epoch: told.leader_epoch,
@@ -98,7 +98,7 @@ impl<W: World> Partition<W> {
         // Fetches of a deposed leader end here, with an error that makes their clients look again.
         state.fetch.wake();
         state.delete.wake();
-        self.site.world.probe(Probe::BecameFollower {
+        self.site.world.probe(ReplicaProbe::BecameFollower {
             partition: self.name.clone(),
             topic_id: self.topic_id,
             epoch: told.leader_epoch,

@@ -6,7 +6,7 @@ use super::Change;
 use crate::base::config::Acks;
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::check::violation::Told;
-use crate::sim::{ClientEvent, HostId, Outcome};
+use crate::sim::{ClientEvent, ConsumerEvent, HostId, Outcome, ProducerEvent};
 
 /// One record's story, as clients know it.
 #[derive(Clone, Debug)]
@@ -222,7 +222,14 @@ impl Clients {
         changes: &mut Vec<Change>,
     ) {
         match event {
-            ClientEvent::Sent { producer, op, partition, value, acks, idempotent } => {
+            ClientEvent::Producer(ProducerEvent::Sent {
+                producer,
+                op,
+                partition,
+                value,
+                acks,
+                idempotent,
+            }) => {
                 let index = self.sends.len();
                 self.by_op.insert((*producer, *op), index);
                 self.by_value.insert(*value, index);
@@ -242,29 +249,29 @@ impl Clients {
                     gone: false,
                 });
             }
-            ClientEvent::Told { producer, op, outcome } => {
+            ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }) => {
                 let send = self.by_op.get(&(*producer, *op)).and_then(|i| self.sends.get_mut(*i));
                 // The first word counts: a client that says two things is not to be believed.
                 if let Some(send) = send.filter(|send| send.told.is_none()) {
                     send.told = Some((at, outcome.clone()));
                 }
             }
-            ClientEvent::Polled { consumer, partition, records } => {
+            ClientEvent::Consumer(ConsumerEvent::Polled { consumer, partition, records }) => {
                 self.polled((at, on), *consumer, partition, records, changes);
             }
-            ClientEvent::Positioned { consumer, partition, offset } => {
+            ClientEvent::Consumer(ConsumerEvent::Positioned { consumer, partition, offset }) => {
                 let positions = self.positions(*consumer, on);
                 let position = Position { next: *offset, since: at, from: *offset };
                 positions.next.insert(partition.clone(), position);
             }
-            ClientEvent::ReachedEnd { consumer, partition, end } => {
+            ClientEvent::Consumer(ConsumerEvent::ReachedEnd { consumer, partition, end }) => {
                 let position = self.positions.get(consumer).and_then(|p| p.next.get(partition));
                 let since = position.map_or(at, |position| position.since);
                 let from = position.map_or(*end, |position| position.from);
                 let reached = Reached { end: *end, consumer: *consumer, since, from, at };
                 self.reached.entry(partition.clone()).or_default().push(reached);
             }
-            ClientEvent::Skipped { consumer, partition, offset } => {
+            ClientEvent::Consumer(ConsumerEvent::Skipped { consumer, partition, offset }) => {
                 // Nobody sought: it is the same read, and lacks this record.
                 let positions = self.positions(*consumer, on);
                 if let Some(position) = positions.next.get_mut(partition) {
@@ -272,7 +279,8 @@ impl Clients {
                 }
                 self.skipped.entry(partition.clone()).or_default().push((*consumer, *offset));
             }
-            ClientEvent::Unreadable { .. } | ClientEvent::Noted { .. } => {}
+            ClientEvent::Consumer(ConsumerEvent::Unreadable { .. }) | ClientEvent::Noted { .. } => {
+            }
         }
     }
 

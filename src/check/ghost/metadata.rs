@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Change;
 use super::replica::Replica;
 use super::segment::{Batch, Segment};
-use crate::base::{Instant, LeaderEpoch, Offset, Probe};
+use crate::base::{ControllerProbe, Instant, LeaderEpoch, Offset, Probe};
 use crate::sim::{HostId, Observation, What};
 
 /// Decisions of the controller that were committed at one moment.
@@ -86,12 +86,12 @@ impl Metadata {
                 let log = self.logs.entry(host).or_default();
                 log.segments.insert(base, Segment::survived(bytes, None));
             }
-            What::Probe(Probe::BecameController { epoch, .. })
+            What::Probe(Probe::Controller(ControllerProbe::BecameController { epoch, .. }))
                 if self.active.is_none_or(|(newest, _)| newest <= *epoch) =>
             {
                 self.active = Some((*epoch, host));
             }
-            What::Probe(Probe::MetadataCommitted { end, .. }) => {
+            What::Probe(Probe::Controller(ControllerProbe::MetadataCommitted { end, .. })) => {
                 let frontier = self.frontier();
                 let Some(log) = self.logs.get(&host) else { return };
                 let new = log.batches_from(frontier).take_while(|batch| batch.next <= *end);

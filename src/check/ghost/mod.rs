@@ -25,8 +25,11 @@ pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
 
 use super::{Note, Setup, TopicPromise};
-use crate::base::{Instant, LeaderEpoch, Offset, Probe, TopicId, TopicPartition};
-use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
+use crate::base::{
+    ControllerProbe, Instant, LeaderEpoch, NodeProbe, Offset, PartitionCommitted, Probe,
+    ReplicaProbe, StorageProbe, TopicId, TopicPartition,
+};
+use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use hosts::{Crew, Hosts, Role};
 use partition::Committed;
 use replica::{Lost, Place};
@@ -253,11 +256,15 @@ impl Ghost {
     fn keyed(&mut self, event: &ClientEvent) {
         let mut found = Vec::new();
         match event {
-            ClientEvent::Told { producer, op, outcome: Outcome::Ok { offset: Some(offset) } } => {
+            ClientEvent::Producer(ProducerEvent::Told {
+                producer,
+                op,
+                outcome: Outcome::Ok { offset: Some(offset) },
+            }) => {
                 let send = self.clients.send(*producer, *op);
                 found.extend(send.map(|send| (send.partition.clone(), send.value, *offset)));
             }
-            ClientEvent::Polled { partition, records, .. }
+            ClientEvent::Consumer(ConsumerEvent::Polled { partition, records, .. })
                 if self.is_compacted(&partition.topic) =>
             {
                 let records = records.iter();
@@ -283,9 +290,13 @@ impl Ghost {
 
     fn probed(&mut self, at: Instant, on: HostId, probe: &Probe, changes: &mut Vec<Change>) {
         match probe {
-            Probe::PartitionCommitted { .. } => self.committed(at, probe, changes),
-            Probe::TopicDeleted { topic_id } => self.deleted(*topic_id, changes),
-            Probe::BrokerFenced { broker, epoch } => {
+            Probe::Controller(ControllerProbe::PartitionCommitted(_)) => {
+                self.committed(at, probe, changes)
+            }
+            Probe::Controller(ControllerProbe::TopicDeleted { topic_id }) => {
+                self.deleted(*topic_id, changes)
+            }
+            Probe::Controller(ControllerProbe::BrokerFenced { broker, epoch }) => {
                 let host = self.hosts.id_of(*broker).and_then(|id| self.hosts.get_mut(id));
                 let Some(host) = host else { return };
                 // A controller that starts again retells it all, and ends with what is so.
@@ -294,7 +305,7 @@ impl Ghost {
                     host.admitted = false;
                 }
             }
-            Probe::BrokerUnfenced { broker, epoch } => {
+            Probe::Controller(ControllerProbe::BrokerUnfenced { broker, epoch }) => {
                 let Some(id) = self.hosts.id_of(*broker) else { return };
                 let Some(host) = self.hosts.get_mut(id) else { return };
                 // The controller's view, also of a process whose last heartbeat outlived it.
@@ -309,7 +320,7 @@ impl Ghost {
                     changes.push(Change::Admitted { host: id });
                 }
             }
-            Probe::BecameLeader { partition, topic_id, epoch, .. } => {
+            Probe::Replica(ReplicaProbe::BecameLeader { partition, topic_id, epoch, .. }) => {
                 self.became(
                     on,
                     partition,
@@ -317,34 +328,40 @@ impl Ghost {
                 );
                 self.took_over(on, partition, *topic_id, *epoch, changes);
             }
-            Probe::BecameFollower { partition, topic_id, epoch, .. } => {
+            Probe::Replica(ReplicaProbe::BecameFollower { partition, topic_id, epoch, .. }) => {
                 let role = Role { topic_id: *topic_id, epoch: *epoch, leads: false };
                 self.became(on, partition, role);
             }
-            Probe::HighWatermark { partition, epoch, leads: true, offset } => {
+            Probe::Replica(ReplicaProbe::HighWatermark {
+                partition,
+                epoch,
+                leads: true,
+                offset,
+            }) => {
                 self.exposed(at, on, partition, *epoch, *offset, changes);
             }
-            Probe::AcknowledgedAll { partition, epoch, end } => {
+            Probe::Replica(ReplicaProbe::AcknowledgedAll { partition, epoch, end }) => {
                 self.exposed(at, on, partition, *epoch, *end, changes);
             }
-            Probe::BecameController { .. } | Probe::MetadataCommitted { .. } => {}
-            Probe::MayBeInSync { .. }
-            | Probe::Ready
-            | Probe::LeaderAppended { .. }
-            | Probe::HighWatermark { .. }
-            | Probe::Truncated { .. }
-            | Probe::StartedOver { .. }
-            | Probe::Refused { .. }
-            | Probe::Duplicate { .. }
-            | Probe::EpochAnswered { .. }
-            | Probe::Recovered { .. }
-            | Probe::Damaged { .. }
-            | Probe::StorageFailed { .. } => {}
+            Probe::Controller(ControllerProbe::BecameController { .. })
+            | Probe::Controller(ControllerProbe::MetadataCommitted { .. }) => {}
+            Probe::Replica(ReplicaProbe::MayBeInSync { .. })
+            | Probe::Node(NodeProbe::Ready)
+            | Probe::Replica(ReplicaProbe::LeaderAppended { .. })
+            | Probe::Replica(ReplicaProbe::HighWatermark { .. })
+            | Probe::Replica(ReplicaProbe::Truncated { .. })
+            | Probe::Replica(ReplicaProbe::StartedOver { .. })
+            | Probe::Replica(ReplicaProbe::Refused { .. })
+            | Probe::Replica(ReplicaProbe::Duplicate { .. })
+            | Probe::Replica(ReplicaProbe::EpochAnswered { .. })
+            | Probe::Storage(StorageProbe::Recovered { .. })
+            | Probe::Storage(StorageProbe::Damaged { .. })
+            | Probe::Storage(StorageProbe::Failed { .. }) => {}
         }
     }
 
     fn committed(&mut self, at: Instant, probe: &Probe, changes: &mut Vec<Change>) {
-        let Probe::PartitionCommitted {
+        let Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
             partition: name,
             topic_id,
             replicas,
@@ -353,7 +370,7 @@ impl Ghost {
             partition_epoch,
             isr,
             unclean,
-        } = probe
+        })) = probe
         else {
             return;
         };

@@ -1,32 +1,54 @@
 //! Histories are read as they were written, and mistakes in them are named.
 
 use super::*;
+use crate::sim::{ConsumerEvent, ProducerEvent};
 
 fn events() -> Vec<ClientEvent> {
     let partition = TopicPartition::new("eu-orders", 2);
-    let told = |op, outcome| ClientEvent::Told { producer: 3, op, outcome };
+    let told =
+        |op, outcome| ClientEvent::Producer(ProducerEvent::Told { producer: 3, op, outcome });
     let mut events = Vec::new();
     for (op, acks) in [Acks::None, Acks::Leader, Acks::All, Acks::All].into_iter().enumerate() {
         let (partition, op) = (partition.clone(), op as u64);
         let (value, idempotent) = (u64::MAX - op, acks == Acks::All);
-        events.push(ClientEvent::Sent { producer: 3, op, partition, value, acks, idempotent });
+        events.push(ClientEvent::Producer(ProducerEvent::Sent {
+            producer: 3,
+            op,
+            partition,
+            value,
+            acks,
+            idempotent,
+        }));
     }
     events.push(told(0, Outcome::Ok { offset: None }));
     events.push(told(1, Outcome::Ok { offset: Some(Offset(7)) }));
     events.push(told(2, Outcome::Fail { error: "NOT_ENOUGH_REPLICAS".into() }));
     events.push(told(3, Outcome::Unknown { error: "REQUEST_TIMED_OUT".into() }));
     let offset = Offset(6);
-    events.push(ClientEvent::Positioned { consumer: 0, partition: partition.clone(), offset });
+    events.push(ClientEvent::Consumer(ConsumerEvent::Positioned {
+        consumer: 0,
+        partition: partition.clone(),
+        offset,
+    }));
     let records = vec![(Offset(6), 5), (Offset(7), 99), (Offset(8), 6)];
-    events.push(ClientEvent::Polled { consumer: 0, partition: partition.clone(), records });
-    events.push(ClientEvent::ReachedEnd {
+    events.push(ClientEvent::Consumer(ConsumerEvent::Polled {
+        consumer: 0,
+        partition: partition.clone(),
+        records,
+    }));
+    events.push(ClientEvent::Consumer(ConsumerEvent::ReachedEnd {
         consumer: 0,
         partition: partition.clone(),
         end: Offset(9),
-    });
+    }));
     let (of, offset, served) = (partition.clone(), Offset(9), false);
-    events.push(ClientEvent::Unreadable { consumer: 0, partition: of, offset, served });
-    events.push(ClientEvent::Skipped { consumer: 0, partition, offset });
+    events.push(ClientEvent::Consumer(ConsumerEvent::Unreadable {
+        consumer: 0,
+        partition: of,
+        offset,
+        served,
+    }));
+    events.push(ClientEvent::Consumer(ConsumerEvent::Skipped { consumer: 0, partition, offset }));
     events.push(ClientEvent::Noted { text: "\"as it said\"".into() });
     events
 }

@@ -4,7 +4,7 @@
 //! not be in one. A producer that calls a timeout a failure is found here too.
 
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
-use crate::sim::{ClientEvent, Outcome, What};
+use crate::sim::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent, What};
 
 use crate::base::{Offset, TopicPartition};
 use crate::check::ghost::Send;
@@ -18,7 +18,11 @@ impl Invariant for AbortedRead {
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
         match &event.seen.what {
-            What::Client(ClientEvent::Polled { consumer, partition, records }) => {
+            What::Client(ClientEvent::Consumer(ConsumerEvent::Polled {
+                consumer,
+                partition,
+                records,
+            })) => {
                 for (offset, value) in records {
                     if let Some(send) = ghost.clients().send_of(*value) {
                         ask(event, partition, send, *offset, *consumer)?;
@@ -26,7 +30,11 @@ impl Invariant for AbortedRead {
                 }
                 Ok(())
             }
-            What::Client(ClientEvent::Told { producer, op, outcome: Outcome::Fail { .. } }) => {
+            What::Client(ClientEvent::Producer(ProducerEvent::Told {
+                producer,
+                op,
+                outcome: Outcome::Fail { .. },
+            })) => {
                 let Some(send) = ghost.clients().send(*producer, *op) else { return Ok(()) };
                 let Some(read) = send.read else { return Ok(()) };
                 ask(event, &send.partition, send, read.offset, read.consumer)

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{Offset, Probe, TopicPartition};
+use crate::base::{Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 use crate::sim::{HostId, What};
@@ -37,8 +37,12 @@ impl Invariant for CommittedPrefixAgrees {
                 _ => {}
             }
         }
-        let What::Probe(Probe::HighWatermark { partition, epoch, leads, offset }) =
-            &event.seen.what
+        let What::Probe(Probe::Replica(ReplicaProbe::HighWatermark {
+            partition,
+            epoch,
+            leads,
+            offset,
+        })) = &event.seen.what
         else {
             return Ok(());
         };

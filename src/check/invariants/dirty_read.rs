@@ -5,7 +5,7 @@
 //! (KIP-966: it stands still while the ISR is that small).
 
 use crate::check::{Client, Event, Ghost, Invariant, Violation, Witness};
-use crate::sim::{ClientEvent, What};
+use crate::sim::{ClientEvent, ConsumerEvent, What};
 
 pub(super) struct DirtyRead;
 
@@ -15,8 +15,11 @@ impl Invariant for DirtyRead {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        let What::Client(ClientEvent::Polled { consumer, partition: name, records }) =
-            &event.seen.what
+        let What::Client(ClientEvent::Consumer(ConsumerEvent::Polled {
+            consumer,
+            partition: name,
+            records,
+        })) = &event.seen.what
         else {
             return Ok(());
         };

@@ -4,7 +4,7 @@
 //! Source: Jepsen's Kafka workload, duplicate; KIP-98.
 
 use crate::check::{Client, Event, Ghost, Invariant, Sighting, Violation, Witness};
-use crate::sim::{ClientEvent, What};
+use crate::sim::{ClientEvent, ConsumerEvent, What};
 
 pub(super) struct Duplicate;
 
@@ -14,7 +14,11 @@ impl Invariant for Duplicate {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        let What::Client(ClientEvent::Polled { consumer, partition, records }) = &event.seen.what
+        let What::Client(ClientEvent::Consumer(ConsumerEvent::Polled {
+            consumer,
+            partition,
+            records,
+        })) = &event.seen.what
         else {
             return Ok(());
         };

@@ -8,10 +8,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{LeaderEpoch, Offset, Probe, TopicPartition};
+use crate::base::{LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
-use crate::sim::{ClientEvent, HostId, What};
+use crate::sim::{ClientEvent, ConsumerEvent, HostId, What};
 
 #[derive(Default)]
 pub(super) struct HighWatermarkMonotonic {
@@ -32,10 +32,17 @@ impl Invariant for HighWatermarkMonotonic {
             }
         }
         match &event.seen.what {
-            What::Probe(Probe::HighWatermark { partition, epoch, leads: true, offset }) => {
-                self.moved(event, ghost, partition, *epoch, *offset)
-            }
-            What::Client(ClientEvent::ReachedEnd { consumer, partition, end }) => {
+            What::Probe(Probe::Replica(ReplicaProbe::HighWatermark {
+                partition,
+                epoch,
+                leads: true,
+                offset,
+            })) => self.moved(event, ghost, partition, *epoch, *offset),
+            What::Client(ClientEvent::Consumer(ConsumerEvent::ReachedEnd {
+                consumer,
+                partition,
+                end,
+            })) => {
                 let exposed = ghost.partition(partition).and_then(|p| p.exposed_at_heal);
                 let Some(exposed) = exposed.filter(|exposed| end < exposed) else { return Ok(()) };
                 let witness = Witness::EndFell { consumer: *consumer, end: *end, exposed };

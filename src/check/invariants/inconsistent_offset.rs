@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use crate::base::{Offset, TopicPartition};
 use crate::check::ghost::Change;
 use crate::check::{Client, Event, Ghost, Invariant, Sighting, Violation, Witness};
-use crate::sim::{ClientEvent, Outcome, What};
+use crate::sim::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent, What};
 
 #[derive(Default)]
 pub(super) struct InconsistentOffset {
@@ -29,17 +29,21 @@ impl Invariant for InconsistentOffset {
         }
         let at = event.seen.at;
         match &event.seen.what {
-            What::Client(ClientEvent::Polled { consumer, partition, records }) => {
+            What::Client(ClientEvent::Consumer(ConsumerEvent::Polled {
+                consumer,
+                partition,
+                records,
+            })) => {
                 for (offset, value) in records {
                     let by = Client::Consumer(*consumer);
                     self.sight(event, partition, *offset, Sighting { value: *value, by, at })?;
                 }
             }
-            What::Client(ClientEvent::Told {
+            What::Client(ClientEvent::Producer(ProducerEvent::Told {
                 producer,
                 op,
                 outcome: Outcome::Ok { offset: Some(offset) },
-            }) => {
+            })) => {
                 if let Some(send) = ghost.clients().send(*producer, *op) {
                     let by = Client::Producer(*producer);
                     let sighting = Sighting { value: send.value, by, at };

@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::base::{Offset, Probe, Timestamp, TopicPartition};
+use crate::base::{Offset, Probe, StorageProbe, Timestamp, TopicPartition};
 use crate::check::ghost::Batch;
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 use crate::sim::{HostId, What};
@@ -268,7 +268,8 @@ impl Invariant for IndexAgrees {
                 }
                 Ok(())
             }
-            What::PowerLost { .. } | What::Probe(Probe::StorageFailed { full: true, .. }) => {
+            What::PowerLost { .. }
+            | What::Probe(Probe::Storage(StorageProbe::Failed { full: true, .. })) => {
                 self.kept.retain(|(of, _), _| *of != host);
                 Ok(())
             }

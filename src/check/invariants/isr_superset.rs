@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{BrokerId, LeaderEpoch, Probe, TopicPartition};
+use crate::base::{BrokerId, LeaderEpoch, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 use crate::sim::{HostId, What};
@@ -74,7 +74,9 @@ impl Invariant for IsrSuperset {
                 _ => {}
             }
         }
-        let What::Probe(Probe::MayBeInSync { partition, epoch, isr }) = &event.seen.what else {
+        let What::Probe(Probe::Replica(ReplicaProbe::MayBeInSync { partition, epoch, isr })) =
+            &event.seen.what
+        else {
             return Ok(());
         };
         let counted = Counted { epoch: *epoch, isr: isr.clone() };

@@ -7,7 +7,7 @@
 //! Source: KIP-500, KIP-595.
 
 use super::one_controller_per_epoch::metadata_log;
-use crate::base::Probe;
+use crate::base::{ControllerProbe, Probe};
 use crate::check::ghost::{Batch, Change};
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 use crate::sim::{HostId, What};
@@ -39,7 +39,8 @@ impl Invariant for MetadataLogMatches {
                 return event.broke(self.name(), &metadata_log(), witness);
             }
         }
-        if let What::Probe(Probe::BecameController { .. }) = &event.seen.what
+        if let What::Probe(Probe::Controller(ControllerProbe::BecameController { .. })) =
+            &event.seen.what
             && let Some(witness) = took_over(ghost, event.seen.host)
         {
             return event.broke(self.name(), &metadata_log(), witness);

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{BrokerId, LeaderEpoch, Offset, Probe, TopicPartition};
+use crate::base::{BrokerId, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::{Change, Partition};
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 use crate::sim::What;
@@ -30,7 +30,11 @@ impl Invariant for MinInsyncEnforced {
                 self.acknowledged.remove(partition);
             }
         }
-        let What::Probe(Probe::AcknowledgedAll { partition: name, epoch, end }) = &event.seen.what
+        let What::Probe(Probe::Replica(ReplicaProbe::AcknowledgedAll {
+            partition: name,
+            epoch,
+            end,
+        })) = &event.seen.what
         else {
             return Ok(());
         };

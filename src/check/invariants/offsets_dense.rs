@@ -7,7 +7,7 @@
 //! Each batch is looked at when it is written, and the joints between segments when a node says
 //! that it leads or follows: then it believes its log to be whole.
 
-use crate::base::{Probe, TopicPartition};
+use crate::base::{Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 use crate::sim::What;
@@ -26,7 +26,8 @@ impl Invariant for OffsetsDense {
             }
         }
         let What::Probe(
-            Probe::BecameLeader { partition, .. } | Probe::BecameFollower { partition, .. },
+            Probe::Replica(ReplicaProbe::BecameLeader { partition, .. })
+            | Probe::Replica(ReplicaProbe::BecameFollower { partition, .. }),
         ) = &event.seen.what
         else {
             return Ok(());

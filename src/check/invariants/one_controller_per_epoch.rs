@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{BrokerId, Instant, LeaderEpoch, Probe, TopicPartition};
+use crate::base::{BrokerId, ControllerProbe, Instant, LeaderEpoch, Probe, TopicPartition};
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 use crate::sim::{HostId, What};
 
@@ -28,7 +28,7 @@ impl Invariant for OneControllerPerEpoch {
 
     fn observe(&mut self, event: &Event<'_>, _ghost: &Ghost) -> Result<(), Violation> {
         match &event.seen.what {
-            What::Probe(Probe::BecameController { id, epoch }) => {
+            What::Probe(Probe::Controller(ControllerProbe::BecameController { id, epoch })) => {
                 let begun = (event.seen.host, *id, event.seen.at);
                 let Some((_, first, first_at)) = self.begun.insert(*epoch, begun) else {
                     return Ok(());
@@ -37,7 +37,7 @@ impl Invariant for OneControllerPerEpoch {
                 let witness = Witness::TwoControllers { epoch, first, first_at, second };
                 event.broke(self.name(), &metadata_log(), witness)
             }
-            What::Probe(Probe::MetadataCommitted { epoch, end }) => {
+            What::Probe(Probe::Controller(ControllerProbe::MetadataCommitted { epoch, end })) => {
                 let Some((newer, (_, _, newer_at))) = self.begun.last_key_value() else {
                     return Ok(());
                 };

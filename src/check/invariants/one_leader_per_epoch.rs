@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::base::{BrokerId, LeaderEpoch, Probe, TopicPartition};
+use crate::base::{BrokerId, LeaderEpoch, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::{Batch, Change};
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
 use crate::sim::{HostId, What};
@@ -34,7 +34,12 @@ impl Invariant for OneLeaderPerEpoch {
                 _ => {}
             }
         }
-        let What::Probe(Probe::LeaderAppended { partition, epoch, base, .. }) = &event.seen.what
+        let What::Probe(Probe::Replica(ReplicaProbe::LeaderAppended {
+            partition,
+            epoch,
+            base,
+            ..
+        })) = &event.seen.what
         else {
             return Ok(());
         };

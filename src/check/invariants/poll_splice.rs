@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use crate::base::{Offset, TopicPartition};
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
-use crate::sim::{ClientEvent, What};
+use crate::sim::{ClientEvent, ConsumerEvent, What};
 
 /// Offsets and values, in the order in which they were read.
 type Stretch = Vec<(Offset, u64)>;
@@ -42,17 +42,29 @@ impl Invariant for PollSplice {
             }
         }
         match &event.seen.what {
-            What::Client(ClientEvent::Positioned { consumer, partition, .. }) => {
+            What::Client(ClientEvent::Consumer(ConsumerEvent::Positioned {
+                consumer,
+                partition,
+                ..
+            })) => {
                 self.stretches(partition, *consumer).push(Stretch::new());
             }
-            What::Client(ClientEvent::Polled { consumer, partition, records }) => {
+            What::Client(ClientEvent::Consumer(ConsumerEvent::Polled {
+                consumer,
+                partition,
+                records,
+            })) => {
                 let stretches = self.stretches(partition, *consumer);
                 match stretches.last_mut() {
                     Some(last) => last.extend(records),
                     None => stretches.push(records.clone()),
                 }
             }
-            What::Client(ClientEvent::ReachedEnd { consumer, partition, .. }) => {
+            What::Client(ClientEvent::Consumer(ConsumerEvent::ReachedEnd {
+                consumer,
+                partition,
+                ..
+            })) => {
                 let Some(readers) = self.read.get(partition) else { return Ok(()) };
                 let whole = readers.get(consumer).and_then(|stretches| stretches.last());
                 let Some(whole) = whole else { return Ok(()) };

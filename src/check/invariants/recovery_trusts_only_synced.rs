@@ -12,9 +12,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::base::{Offset, Probe, TopicPartition};
+use crate::base::{Offset, Probe, ReplicaProbe, StorageProbe, TopicPartition};
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
-use crate::sim::{ClientEvent, HostId, What};
+use crate::sim::{ClientEvent, ConsumerEvent, HostId, What};
 
 #[derive(Default)]
 pub(super) struct RecoveryTrustsOnlySynced {
@@ -33,14 +33,19 @@ impl Invariant for RecoveryTrustsOnlySynced {
                 self.opened.insert(event.seen.host, BTreeSet::new());
                 return Ok(());
             }
-            What::Probe(Probe::BecameLeader { partition, log_end, .. }) => {
-                (partition, Some(*log_end))
-            }
-            What::Client(ClientEvent::Unreadable { consumer, partition, offset, served: true }) => {
+            What::Probe(Probe::Replica(ReplicaProbe::BecameLeader {
+                partition, log_end, ..
+            })) => (partition, Some(*log_end)),
+            What::Client(ClientEvent::Consumer(ConsumerEvent::Unreadable {
+                consumer,
+                partition,
+                offset,
+                served: true,
+            })) => {
                 let witness = Witness::ServedDamaged { consumer: *consumer, offset: *offset };
                 return event.broke(self.name(), partition, witness);
             }
-            What::Probe(Probe::Damaged { partition, offset }) => {
+            What::Probe(Probe::Storage(StorageProbe::Damaged { partition, offset })) => {
                 let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
                 let replica = host.replicas.get(partition);
                 if replica.is_none_or(|replica| replica.is_damaged_somewhere()) {
@@ -49,7 +54,9 @@ impl Invariant for RecoveryTrustsOnlySynced {
                 let witness = Witness::CalledDamaged { broker: host.broker, offset: *offset };
                 return event.broke(self.name(), partition, witness);
             }
-            What::Probe(Probe::BecameFollower { partition, .. }) => (partition, None),
+            What::Probe(Probe::Replica(ReplicaProbe::BecameFollower { partition, .. })) => {
+                (partition, None)
+            }
             _ => return Ok(()),
         };
         let Some(opened) = self.opened.get_mut(&event.seen.host) else { return Ok(()) };

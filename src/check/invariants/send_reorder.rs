@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use crate::base::{Offset, TopicPartition};
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, Violation, Witness};
-use crate::sim::{ClientEvent, What};
+use crate::sim::{ClientEvent, ConsumerEvent, What};
 
 /// The last of a producer's sends that a consumer came across: its place among all sends, its
 /// offset, its number. By producer and incarnation.
@@ -33,11 +33,19 @@ impl Invariant for SendReorder {
             }
         }
         match &event.seen.what {
-            What::Client(ClientEvent::Positioned { consumer, partition, .. }) => {
+            What::Client(ClientEvent::Consumer(ConsumerEvent::Positioned {
+                consumer,
+                partition,
+                ..
+            })) => {
                 self.readings.entry(*consumer).or_default().remove(partition);
                 Ok(())
             }
-            What::Client(ClientEvent::Polled { consumer, partition, records }) => {
+            What::Client(ClientEvent::Consumer(ConsumerEvent::Polled {
+                consumer,
+                partition,
+                records,
+            })) => {
                 let readings = self.readings.entry(*consumer).or_default();
                 if !readings.contains_key(partition) {
                     readings.insert(partition.clone(), Latest::new());

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::{Broker, Image, PartitionState, Topic};
 use crate::base::{
-    BrokerEpoch, BrokerId, LeaderEpoch, Offset, PartitionEpoch, Probe, ProducerId, TopicId,
-    TopicPartition,
+    BrokerEpoch, BrokerId, ControllerProbe, LeaderEpoch, Offset, PartitionCommitted,
+    PartitionEpoch, Probe, ProducerId, TopicId, TopicPartition,
 };
 use crate::controller::record::{
     BrokerChange, ConfigRecord, Fencing, PartitionChange, PartitionRecord, Record, RegisterBroker,
@@ -90,13 +90,17 @@ impl Change {
     /// What watchers are told once the record is committed.
     pub fn probe(&self) -> Option<Probe> {
         Some(match self {
-            Self::BrokerFenced { id, epoch } => Probe::BrokerFenced { broker: *id, epoch: *epoch },
-            Self::BrokerUnfenced { id, epoch } => {
-                Probe::BrokerUnfenced { broker: *id, epoch: *epoch }
+            Self::BrokerFenced { id, epoch } => {
+                Probe::Controller(ControllerProbe::BrokerFenced { broker: *id, epoch: *epoch })
             }
-            Self::TopicDeleted { topic_id, .. } => Probe::TopicDeleted { topic_id: *topic_id },
+            Self::BrokerUnfenced { id, epoch } => {
+                Probe::Controller(ControllerProbe::BrokerUnfenced { broker: *id, epoch: *epoch })
+            }
+            Self::TopicDeleted { topic_id, .. } => {
+                Probe::Controller(ControllerProbe::TopicDeleted { topic_id: *topic_id })
+            }
             Self::Partition { topic, topic_id, partition, state, unclean } => {
-                Probe::PartitionCommitted {
+                Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
                     partition: TopicPartition::new(topic.clone(), *partition),
                     topic_id: *topic_id,
                     replicas: state.replicas.clone(),
@@ -105,7 +109,7 @@ impl Change {
                     partition_epoch: state.partition_epoch,
                     isr: state.isr.clone(),
                     unclean: *unclean,
-                }
+                }))
             }
             _ => return None,
         })

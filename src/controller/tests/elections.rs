@@ -78,9 +78,7 @@ fn with_permission_a_laggard_leads_alone_and_the_record_says_so() {
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
     assert!(cluster.was_unclean() && cluster.partition().is_recovering());
     let probes: Vec<_> = cluster.changes.iter().filter_map(Change::probe).collect();
-    let unclean = |probe: &crate::base::Probe| {
-        matches!(probe, crate::base::Probe::PartitionCommitted { unclean: true, .. })
-    };
+    let unclean = |probe: &crate::base::Probe| matches!(probe, crate::base::Probe::Controller(crate::base::ControllerProbe::PartitionCommitted(p)) if p.unclean);
     assert!(probes.iter().any(unclean));
     // The leader says that it has recovered, as it grows its ISR.
     cluster.come_back(1);

@@ -58,7 +58,7 @@ impl AnyWorld {
     }
 
     /// Records what a client did or saw. In reality nobody watches.
-    pub(crate) fn observe(&self, event: ClientEvent) {
+    pub(crate) fn observe(&self, event: impl Into<ClientEvent>) {
         match &self.0.kind {
             Kind::Leap(world) => SimWorld::observe(world, event),
             Kind::Turmoil(world) => SimWorld::observe(world, event),
@@ -130,7 +130,7 @@ impl World for AnyWorld {
         whichever!(&self.0.kind, world => world.random(stream))
     }
 
-    fn probe(&self, probe: Probe) {
+    fn probe(&self, probe: impl Into<Probe>) {
         whichever!(&self.0.kind, world => world.probe(probe));
     }
 }

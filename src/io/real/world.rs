@@ -117,7 +117,8 @@ impl World for RealWorld {
         generator
     }
 
-    fn probe(&self, probe: Probe) {
+    fn probe(&self, probe: impl Into<Probe>) {
+        let probe = probe.into();
         tracing::debug!(?probe);
     }
 }

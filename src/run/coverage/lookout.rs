@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::{Feature, Reached, Situation};
 use crate::base::{
-    BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, Request,
-    TopicPartition,
+    BrokerEpoch, BrokerId, ControllerProbe, Instant, LeaderEpoch, NodeProbe, Offset,
+    PartitionCommitted, PartitionEpoch, Probe, ReplicaProbe, Request, StorageProbe, TopicPartition,
 };
 use crate::check::Ghost;
-use crate::sim::{ClientEvent, HostId, Observation, Outcome, What};
+use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 
 /// A situation counts as one under a fault for so long after the fault struck: within it fall
 /// sessions, lag and retries as scenarios set them.
@@ -161,16 +161,19 @@ impl Lookout {
     fn probe(&mut self, at: Instant, host: HostId, probe: &Probe, ghost: &Ghost) {
         let of = |name: &TopicPartition| Some(Place::Partition(name.clone()));
         match probe {
-            Probe::Ready => {
+            Probe::Node(NodeProbe::Ready) => {
                 self.nodes.entry(host).or_default().ready = true;
                 self.retelling.take_if(|controller| *controller == host);
             }
-            Probe::PartitionCommitted { partition, .. } => {
+            Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
+                partition,
+                ..
+            })) => {
                 for situation in self.committed(probe, ghost) {
                     self.note(at, situation, of(partition));
                 }
             }
-            Probe::BecameLeader { partition, epoch, .. } => {
+            Probe::Replica(ReplicaProbe::BecameLeader { partition, epoch, .. }) => {
                 let told = self.partitions.entry(partition.clone()).or_default();
                 told.leading.insert(host, *epoch);
                 told.fresh = Some(host);
@@ -178,43 +181,45 @@ impl Lookout {
                     self.note(at, Situation::TwoLeaders, of(partition));
                 }
             }
-            Probe::BecameFollower { partition, .. } => {
+            Probe::Replica(ReplicaProbe::BecameFollower { partition, .. }) => {
                 if let Some(told) = self.partitions.get_mut(partition) {
                     told.leading.remove(&host);
                 }
             }
-            Probe::LeaderAppended { partition, epoch, .. } => {
+            Probe::Replica(ReplicaProbe::LeaderAppended { partition, epoch, .. }) => {
                 let told = self.partitions.entry(partition.clone()).or_default();
                 told.written = told.written.max(Some(*epoch));
                 if *epoch < told.epoch {
                     self.note(at, Situation::DeposedAppend, of(partition));
                 }
             }
-            Probe::HighWatermark { partition, leads: true, offset, .. } => {
+            Probe::Replica(ReplicaProbe::HighWatermark {
+                partition, leads: true, offset, ..
+            }) => {
                 let Some(told) = self.partitions.get_mut(partition) else { return };
                 let first = told.fresh.take_if(|fresh| *fresh == host).is_some();
                 if first && *offset < ghost.exposed_below(partition) {
                     self.note(at, Situation::HighWatermarkBehind, of(partition));
                 }
             }
-            Probe::Truncated { partition, end } => {
+            Probe::Replica(ReplicaProbe::Truncated { partition, end }) => {
                 self.note(at, Situation::Truncated, of(partition));
                 if *end < ghost.exposed_below(partition) {
                     self.note(at, Situation::TruncatedExposed, of(partition));
                 }
             }
-            Probe::BecameController { .. } => {
+            Probe::Controller(ControllerProbe::BecameController { .. }) => {
                 self.controllers += 1;
                 self.retelling = Some(host);
                 if self.controllers > 1 {
                     self.note(at, Situation::ControllerRestart, Some(Place::Host(host)));
                 }
             }
-            Probe::BrokerUnfenced { broker, epoch } => {
+            Probe::Controller(ControllerProbe::BrokerUnfenced { broker, epoch }) => {
                 self.admitted.insert(*broker, *epoch);
             }
             // Not one that registers anew, which is fenced at first.
-            Probe::BrokerFenced { broker, epoch } => {
+            Probe::Controller(ControllerProbe::BrokerFenced { broker, epoch }) => {
                 let fenced = self.brokers.get(broker).copied();
                 let told = self.retelling.is_none() && self.admitted.get(broker) == Some(epoch);
                 let node = fenced.and_then(|id| self.nodes.get(&id));
@@ -223,10 +228,10 @@ impl Lookout {
                     self.note(at, Situation::FencedAlive, Some(Place::Host(id)));
                 }
             }
-            Probe::Damaged { partition, .. } => {
+            Probe::Storage(StorageProbe::Damaged { partition, .. }) => {
                 self.note(at, Situation::Damaged, of(partition));
             }
-            Probe::StorageFailed { partition, full } => {
+            Probe::Storage(StorageProbe::Failed { partition, full }) => {
                 let situation = if *full { Situation::DiskFull } else { Situation::SyncFailed };
                 self.nodes.entry(host).or_default().failed |= !full;
                 self.note(at, situation, of(partition));
@@ -238,9 +243,19 @@ impl Lookout {
     /// What a probe says by itself.
     fn said(&mut self, at: Instant, probe: &Probe) {
         let (partition, situations) = match probe {
-            Probe::StartedOver { partition, .. } => (partition, vec![Situation::StartedOver]),
-            Probe::Duplicate { partition, .. } => (partition, vec![Situation::DuplicateBatch]),
-            Probe::EpochAnswered { partition, by_request, asked, answered, .. } => {
+            Probe::Replica(ReplicaProbe::StartedOver { partition, .. }) => {
+                (partition, vec![Situation::StartedOver])
+            }
+            Probe::Replica(ReplicaProbe::Duplicate { partition, .. }) => {
+                (partition, vec![Situation::DuplicateBatch])
+            }
+            Probe::Replica(ReplicaProbe::EpochAnswered {
+                partition,
+                by_request,
+                asked,
+                answered,
+                ..
+            }) => {
                 let older = answered < asked;
                 let situations = match by_request {
                     true => vec![Situation::EpochAnswered],
@@ -250,13 +265,15 @@ impl Lookout {
                 (partition, situations)
             }
             // Nobody ever closes the metadata log.
-            Probe::Recovered { partition, cut, short } if !partition.topic.starts_with("__") => {
+            Probe::Storage(StorageProbe::Recovered { partition, cut, short })
+                if !partition.topic.starts_with("__") =>
+            {
                 let mut situations = vec![Situation::UncleanRecovery];
                 situations.extend((*cut > 0).then_some(Situation::TornTail));
                 situations.extend(short.then_some(Situation::ShortLog));
                 (partition, situations)
             }
-            Probe::Refused { partition, request, error } => {
+            Probe::Replica(ReplicaProbe::Refused { partition, request, error }) => {
                 (partition, refusal(*request, error).into_iter().collect())
             }
             _ => return,
@@ -268,7 +285,7 @@ impl Lookout {
 
     /// What the controller's decision amounts to.
     fn committed(&mut self, probe: &Probe, ghost: &Ghost) -> Vec<Situation> {
-        let Probe::PartitionCommitted {
+        let Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
             partition,
             leader,
             leader_epoch,
@@ -277,7 +294,7 @@ impl Lookout {
             isr,
             unclean,
             ..
-        } = probe
+        })) = probe
         else {
             return Vec::new();
         };
@@ -318,16 +335,18 @@ impl Lookout {
 
     fn client(&mut self, at: Instant, event: &ClientEvent) {
         match event {
-            ClientEvent::Told { outcome: Outcome::Unknown { .. }, .. } => {
+            ClientEvent::Producer(ProducerEvent::Told {
+                outcome: Outcome::Unknown { .. }, ..
+            }) => {
                 self.note(at, Situation::Unknown, None);
             }
-            ClientEvent::Polled { consumer, partition, records } => {
+            ClientEvent::Consumer(ConsumerEvent::Polled { consumer, partition, records }) => {
                 if let Some((last, _)) = records.last() {
                     let position = (*consumer, partition.clone());
                     self.positions.insert(position, last.next());
                 }
             }
-            ClientEvent::Positioned { consumer, partition, offset } => {
+            ClientEvent::Consumer(ConsumerEvent::Positioned { consumer, partition, offset }) => {
                 let position = (*consumer, partition.clone());
                 let before = self.positions.insert(position, *offset);
                 if before.is_some_and(|before| *offset < before) {

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use super::*;
 use crate::base::{
-    BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Probe, Request, TopicId,
+    BrokerEpoch, BrokerId, ControllerProbe, Instant, LeaderEpoch, NodeProbe, Offset,
+    PartitionCommitted, PartitionEpoch, Probe, ReplicaProbe, Request, StorageProbe, TopicId,
     TopicPartition,
 };
 use crate::check::{Judge, Setup, TopicPromise};
-use crate::sim::{ClientEvent, HostId, Observation, What};
+use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, What};
 
 /// Brokers 1 to 3 on hosts of the same numbers, one partition, min.insync.replicas 2.
 struct Story {
@@ -36,7 +37,7 @@ impl Story {
         };
         for id in ids {
             story.sees(id, What::Booted);
-            story.probes(id, Probe::Ready);
+            story.probes(id, Probe::Node(NodeProbe::Ready));
         }
         story.commits(Some(1), 0, &[1, 2, 3], false);
         story.lookout.began();
@@ -54,7 +55,7 @@ impl Story {
     }
 
     fn commits(&mut self, leader: Option<i32>, epoch: i32, isr: &[i32], unclean: bool) {
-        let probe = Probe::PartitionCommitted {
+        let probe = Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
             partition: orders(),
             topic_id: TopicId([1; 16]),
             replicas: [1, 2, 3].map(BrokerId).to_vec(),
@@ -63,7 +64,7 @@ impl Story {
             partition_epoch: PartitionEpoch(self.version),
             isr: isr.iter().copied().map(BrokerId).collect(),
             unclean,
-        };
+        }));
         self.version += 1;
         self.probes(0, probe);
     }
@@ -71,13 +72,19 @@ impl Story {
     fn leads(&mut self, host: i32, epoch: i32) {
         let (partition, epoch) = (orders(), LeaderEpoch(epoch));
         let (topic_id, log_end) = (TopicId([1; 16]), Offset::ZERO);
-        self.probes(host, Probe::BecameLeader { partition, topic_id, epoch, log_end });
+        self.probes(
+            host,
+            Probe::Replica(ReplicaProbe::BecameLeader { partition, topic_id, epoch, log_end }),
+        );
     }
 
     fn appends(&mut self, host: i32, epoch: i32) {
         let (partition, epoch) = (orders(), LeaderEpoch(epoch));
         let (base, end) = (Offset(0), Offset(1));
-        self.probes(host, Probe::LeaderAppended { partition, epoch, base, end });
+        self.probes(
+            host,
+            Probe::Replica(ReplicaProbe::LeaderAppended { partition, epoch, base, end }),
+        );
     }
 
     fn reached(self) -> Reached {
@@ -143,10 +150,12 @@ fn a_controller_that_tells_old_news_elects_nobody() {
 #[test]
 fn only_a_process_that_runs_and_was_admitted_is_fenced_while_it_runs() {
     let (broker, epoch) = (BrokerId(1), BrokerEpoch(7));
-    let fenced = |story: &mut Story, epoch| story.probes(0, Probe::BrokerFenced { broker, epoch });
+    let fenced = |story: &mut Story, epoch| {
+        story.probes(0, Probe::Controller(ControllerProbe::BrokerFenced { broker, epoch }))
+    };
     let admitted = || {
         let mut story = Story::new();
-        story.probes(0, Probe::BrokerUnfenced { broker, epoch });
+        story.probes(0, Probe::Controller(ControllerProbe::BrokerUnfenced { broker, epoch }));
         story
     };
     let mut story = admitted();
@@ -164,7 +173,13 @@ fn only_a_process_that_runs_and_was_admitted_is_fenced_while_it_runs() {
     assert!(story.situations().is_empty());
     // A controller that starts again tells what it reads from its log.
     let mut story = admitted();
-    story.probes(0, Probe::BecameController { id: BrokerId(101), epoch: LeaderEpoch(2) });
+    story.probes(
+        0,
+        Probe::Controller(ControllerProbe::BecameController {
+            id: BrokerId(101),
+            epoch: LeaderEpoch(2),
+        }),
+    );
     fenced(&mut story, epoch);
     assert!(story.situations().is_empty());
 }
@@ -200,12 +215,14 @@ fn a_leader_whose_host_died_is_no_second_one() {
 
 #[test]
 fn an_answer_with_an_older_epoch_is_another_thing_than_one_with_the_same() {
-    let answer = |by_request, answered| Probe::EpochAnswered {
-        partition: orders(),
-        by_request,
-        asked: LeaderEpoch(3),
-        answered: LeaderEpoch(answered),
-        end: Offset(7),
+    let answer = |by_request, answered| {
+        Probe::Replica(ReplicaProbe::EpochAnswered {
+            partition: orders(),
+            by_request,
+            asked: LeaderEpoch(3),
+            answered: LeaderEpoch(answered),
+            end: Offset(7),
+        })
     };
     let mut story = Story::new();
     story.probes(1, answer(false, 3));
@@ -225,7 +242,9 @@ fn an_answer_with_an_older_epoch_is_another_thing_than_one_with_the_same() {
 
 #[test]
 fn a_refusal_counts_by_what_was_refused_and_why() {
-    let refused = |request, error| Probe::Refused { partition: orders(), request, error };
+    let refused = |request, error| {
+        Probe::Replica(ReplicaProbe::Refused { partition: orders(), request, error })
+    };
     for (request, error, name) in [
         (Request::Produce, "OUT_OF_ORDER_SEQUENCE_NUMBER", Some("out of order sequence")),
         (Request::Fetch, "FENCED_LEADER_EPOCH", Some("fetch refused for an older epoch")),
@@ -243,9 +262,12 @@ fn recovery_that_dies_and_a_disk_that_gives_up_are_no_clean_end() {
     let mut story = Story::new();
     story.sees(1, What::Killed);
     story.sees(1, What::Booted);
-    story.probes(1, Probe::Recovered { partition: orders(), cut: 12, short: false });
+    story.probes(
+        1,
+        Probe::Storage(StorageProbe::Recovered { partition: orders(), cut: 12, short: false }),
+    );
     story.sees(1, What::Killed);
-    story.probes(2, Probe::StorageFailed { partition: orders(), full: false });
+    story.probes(2, Probe::Storage(StorageProbe::Failed { partition: orders(), full: false }));
     story.sees(2, What::Ended);
     assert_eq!(
         story.situations(),
@@ -260,14 +282,17 @@ fn recovery_that_dies_and_a_disk_that_gives_up_are_no_clean_end() {
 fn a_consumer_is_set_back_only_below_what_it_has_read() {
     let (consumer, partition) = (1, orders());
     let at = |offset| {
-        What::Client(ClientEvent::Positioned {
+        What::Client(ClientEvent::Consumer(ConsumerEvent::Positioned {
             consumer,
             partition: orders(),
             offset: Offset(offset),
-        })
+        }))
     };
-    let read =
-        What::Client(ClientEvent::Polled { consumer, partition, records: vec![(Offset(4), 9)] });
+    let read = What::Client(ClientEvent::Consumer(ConsumerEvent::Polled {
+        consumer,
+        partition,
+        records: vec![(Offset(4), 9)],
+    }));
     let mut story = Story::new();
     story.sees(9, at(0));
     story.sees(9, read.clone());

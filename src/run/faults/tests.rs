@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::base::{BrokerId, LeaderEpoch, PartitionEpoch, Probe, Seed, TopicId};
+use crate::base::{
+    BrokerId, ControllerProbe, LeaderEpoch, PartitionCommitted, PartitionEpoch, Probe, Seed,
+    TopicId,
+};
 use crate::io::real::RealWorld;
 use crate::scenario::Plan;
 use crate::scenario::Scenario;
 use crate::sim::disk::{Corruption, DiskProfile, DiskStats, Failing, Place};
-use crate::sim::{Boot, ClientEvent, Link, Observation, Outcome, TraceHash, Unsupported, What};
+use crate::sim::{
+    Boot, ClientEvent, Link, Observation, Outcome, ProducerEvent, TraceHash, Unsupported, What,
+};
 
 #[derive(Default)]
 struct Scribe {
@@ -150,7 +155,7 @@ fn cast() -> Cast {
     let mut cast = Cast::new(hosts.collect());
     let partition = TopicPartition::new("orders", 0);
     let all = [1, 2, 3].map(BrokerId).to_vec();
-    let committed = Probe::PartitionCommitted {
+    let committed = Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
         partition,
         topic_id: TopicId::ZERO,
         replicas: all.clone(),
@@ -159,7 +164,7 @@ fn cast() -> Cast {
         partition_epoch: PartitionEpoch(0),
         isr: all,
         unclean: false,
-    };
+    }));
     let (at, host) = (Instant::START, HostId(0));
     cast.see(&Observation { at, host, what: What::Probe(committed) });
     cast
@@ -262,7 +267,7 @@ fn a_heal_ends_everything_that_lasts() {
 
 /// The controller's word on `orders-<index>`, of epoch `epoch`.
 fn elected(index: i32, epoch: i32, leader: i32, isr: &[i32]) -> What {
-    What::Probe(Probe::PartitionCommitted {
+    What::Probe(Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
         partition: TopicPartition::new("orders", index),
         topic_id: TopicId::ZERO,
         replicas: [1, 2, 3].map(BrokerId).to_vec(),
@@ -271,7 +276,7 @@ fn elected(index: i32, epoch: i32, leader: i32, isr: &[i32]) -> What {
         partition_epoch: PartitionEpoch(epoch),
         isr: isr.iter().copied().map(BrokerId).collect(),
         unclean: false,
-    })
+    })))
 }
 
 #[test]
@@ -390,15 +395,19 @@ fn a_changed_isr_and_an_acknowledgement_are_moments_too() {
         kill("b2", "on = \"isr-grown\""),
         kill("b3", "after = \"ack\""),
     ];
-    let sent = ClientEvent::Sent {
+    let sent = ClientEvent::Producer(ProducerEvent::Sent {
         producer: 1,
         op: 0,
         partition: TopicPartition::new("orders", 0),
         value: 7,
         acks: crate::base::config::Acks::All,
         idempotent: true,
-    };
-    let told = ClientEvent::Told { producer: 1, op: 0, outcome: Outcome::Ok { offset: None } };
+    });
+    let told = ClientEvent::Producer(ProducerEvent::Told {
+        producer: 1,
+        op: 0,
+        outcome: Outcome::Ok { offset: None },
+    });
     let news = vec![
         (3, elected(0, 1, 1, &[1, 2])),
         (6, elected(0, 2, 1, &[1, 2, 3])),

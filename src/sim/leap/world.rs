@@ -91,7 +91,7 @@ impl LeapWorld {
     }
 
     /// Records what a client did or saw.
-    pub fn observe(&self, event: ClientEvent) {
+    pub fn observe(&self, event: impl Into<ClientEvent>) {
         SimWorld::observe(self, event);
     }
 }
@@ -139,7 +139,7 @@ impl World for LeapWorld {
         self.inner.seed.stream(stream)
     }
 
-    fn probe(&self, probe: Probe) {
+    fn probe(&self, probe: impl Into<Probe>) {
         if self.process().alive() {
             self.shared().witness.probe(self.shared().now(), self.process().host, probe);
         }
@@ -147,7 +147,7 @@ impl World for LeapWorld {
 }
 
 impl SimWorld for LeapWorld {
-    fn observe(&self, event: ClientEvent) {
+    fn observe(&self, event: impl Into<ClientEvent>) {
         if self.process().alive() {
             self.shared().witness.client(self.shared().now(), self.process().host, event);
         }

@@ -127,7 +127,7 @@ impl TurmoilWorld {
     }
 
     /// Records what a client did or saw.
-    pub fn observe(&self, event: ClientEvent) {
+    pub fn observe(&self, event: impl Into<ClientEvent>) {
         SimWorld::observe(self, event);
     }
 }
@@ -187,7 +187,7 @@ impl World for TurmoilWorld {
         self.inner.seed.stream(stream)
     }
 
-    fn probe(&self, probe: Probe) {
+    fn probe(&self, probe: impl Into<Probe>) {
         if self.tenant().process.alive() {
             self.shared().witness.probe(self.shared().latest(), self.host(), probe);
         }
@@ -195,7 +195,7 @@ impl World for TurmoilWorld {
 }
 
 impl SimWorld for TurmoilWorld {
-    fn observe(&self, event: ClientEvent) {
+    fn observe(&self, event: impl Into<ClientEvent>) {
         if self.tenant().process.alive() {
             self.shared().witness.client(self.shared().latest(), self.host(), event);
         }

@@ -289,7 +289,7 @@ fn what_a_dying_process_does_while_it_is_dropped_is_void() {
                 notes.note(&inner, format!("{}", inner.disk().open(path, Open::New).is_err()));
                 let (notes, world) = (notes.clone(), inner.clone());
                 inner.spawn("ghost", async move { notes.note(&world, "ghost") });
-                inner.probe(crate::base::Probe::Ready);
+                inner.probe(crate::base::NodeProbe::Ready);
             });
             world.spawn("other", std::future::pending());
             std::future::pending::<()>().await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::base::{Probe, Stream};
+use crate::base::{NodeProbe, Probe, Stream};
 use crate::sim::{HostId, Survival, What, run_to_end};
 use rand_chacha::rand_core::Rng;
 
@@ -230,12 +230,15 @@ fn probes_are_observed_with_true_time() {
         "a",
         boot(|world| async move {
             sleep(&world, ms(5)).await;
-            world.probe(Probe::Ready);
+            world.probe(NodeProbe::Ready);
         }),
     );
     leap.run_until(at(10));
     let seen = leap.drain();
-    let ready = seen.iter().find(|seen| matches!(seen.what, What::Probe(Probe::Ready))).unwrap();
+    let ready = seen
+        .iter()
+        .find(|seen| matches!(seen.what, What::Probe(Probe::Node(NodeProbe::Ready))))
+        .unwrap();
     assert_eq!((ready.at, ready.host), (at(5), a));
     assert!(leap.drain().is_empty());
 }
