@@ -1,6 +1,8 @@
 //! Hand-made histories, told as stories: three brokers, one partition of three replicas, b1 leads
 //! epoch 0 and all are in sync, one second has passed.
 
+mod metadata;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +45,11 @@ pub(crate) fn setup() -> Setup {
     }
 }
 
+/// Three brokers, and another promise for the topic.
+fn promising(promise: TopicPromise) -> Setup {
+    Setup { topics: [(Arc::from("orders"), promise)].into(), ..setup() }
+}
+
 pub(crate) struct Story {
     judge: Option<Judge>,
     now: Instant,
@@ -59,31 +66,27 @@ pub(crate) struct Story {
 
 impl Story {
     pub fn judging(name: &str) -> Self {
-        let chosen: Vec<_> =
-            invariants::of(&setup()).into_iter().filter(|i| i.name() == name).collect();
-        assert_eq!(chosen.len(), 1, "no invariant {name}");
-        Self::begin(Judge::with(setup(), chosen))
+        Self::judging_under(setup(), name)
     }
 
     /// The topic is compacted: records have one of ten keys, tombstones go after thirty seconds.
     pub fn compacting(name: &str) -> Self {
-        let mut setup = setup();
         let delete_retention = Duration::from_secs(30);
-        let promise =
-            TopicPromise { compacted: true, keys: 10, delete_retention, ..setup.promise("orders") };
-        setup.topics.insert("orders".into(), promise);
-        let chosen: Vec<_> =
-            invariants::of(&setup).into_iter().filter(|i| i.name() == name).collect();
-        Self::begin(Judge::with(setup, chosen))
+        let promise = setup().promise("orders");
+        let promise = TopicPromise { compacted: true, keys: 10, delete_retention, ..promise };
+        Self::judging_under(promising(promise), name)
     }
 
     /// The topic keeps a thousand bytes.
     pub fn expiring(name: &str) -> Self {
-        let mut setup = setup();
-        let promise = TopicPromise { retention_bytes: Some(1000), ..setup.promise("orders") };
-        setup.topics.insert("orders".into(), promise);
-        let chosen: Vec<_> =
-            invariants::of(&setup).into_iter().filter(|i| i.name() == name).collect();
+        let promise = TopicPromise { retention_bytes: Some(1000), ..setup().promise("orders") };
+        Self::judging_under(promising(promise), name)
+    }
+
+    fn judging_under(setup: Setup, name: &str) -> Self {
+        let mut chosen = invariants::of(&setup);
+        chosen.retain(|invariant| invariant.name() == name);
+        assert_eq!(chosen.len(), 1, "no invariant {name}");
         Self::begin(Judge::with(setup, chosen))
     }
 
@@ -159,12 +162,12 @@ impl Story {
         }
     }
 
-    fn probe(&mut self, host: u16, probe: Probe) {
-        self.sees(host, What::Probe(probe));
+    fn probe(&mut self, host: u16, probe: impl Into<Probe>) {
+        self.sees(host, What::Probe(probe.into()));
     }
 
-    fn client(&mut self, event: ClientEvent) {
-        self.sees(100, What::Client(event));
+    fn client(&mut self, event: impl Into<ClientEvent>) {
+        self.sees(100, What::Client(event.into()));
     }
 
     // Time.
@@ -217,7 +220,7 @@ impl Story {
 
     pub fn admitted_as(&mut self, broker: i32, epoch: i64) {
         let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
-        self.probe(0, Probe::Controller(ControllerProbe::BrokerUnfenced { broker, epoch }));
+        self.probe(0, ControllerProbe::BrokerUnfenced { broker, epoch });
     }
 
     pub fn fenced(&mut self, broker: i32) {
@@ -226,11 +229,11 @@ impl Story {
 
     pub fn fenced_as(&mut self, broker: i32, epoch: i64) {
         let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
-        self.probe(0, Probe::Controller(ControllerProbe::BrokerFenced { broker, epoch }));
+        self.probe(0, ControllerProbe::BrokerFenced { broker, epoch });
     }
 
     pub fn created_again(&mut self) {
-        self.probe(0, Probe::Controller(ControllerProbe::TopicDeleted { topic_id: self.topic_id }));
+        self.probe(0, ControllerProbe::TopicDeleted { topic_id: self.topic_id });
         for broker in std::mem::take(&mut self.disks).into_keys() {
             let (from, to) = (Arc::from("/data/orders-0"), Arc::from("/data/orders-0.abc-delete"));
             self.sees(broker, What::Renamed { from, to });
@@ -252,26 +255,20 @@ impl Story {
         let (partition, topic_id) = (self.partition.clone(), self.topic_id);
         let epoch = LeaderEpoch(epoch);
         let log_end = Offset::ZERO;
-        self.probe(
-            broker,
-            Probe::Replica(ReplicaProbe::BecameLeader { partition, topic_id, epoch, log_end }),
-        );
+        self.probe(broker, ReplicaProbe::BecameLeader { partition, topic_id, epoch, log_end });
     }
 
     pub fn leads_with_log_end(&mut self, broker: u16, epoch: i32, log_end: i64) {
         let (partition, topic_id) = (self.partition.clone(), self.topic_id);
         let (epoch, log_end) = (LeaderEpoch(epoch), Offset(log_end));
-        self.probe(
-            broker,
-            Probe::Replica(ReplicaProbe::BecameLeader { partition, topic_id, epoch, log_end }),
-        );
+        self.probe(broker, ReplicaProbe::BecameLeader { partition, topic_id, epoch, log_end });
     }
 
     /// A leader says whom it counts.
     pub fn counts(&mut self, broker: u16, epoch: i32, isr: &[i32]) {
         let (partition, epoch) = (self.partition.clone(), LeaderEpoch(epoch));
         let isr = isr.iter().copied().map(BrokerId).collect();
-        self.probe(broker, Probe::Replica(ReplicaProbe::MayBeInSync { partition, epoch, isr }));
+        self.probe(broker, ReplicaProbe::MayBeInSync { partition, epoch, isr });
     }
 
     pub fn indexes(&mut self, broker: u16, segment: i64, (relative, position): (u32, u32)) {
@@ -311,56 +308,10 @@ impl Story {
         self.sees(broker, What::Cut { path, len });
     }
 
-    // The metadata log. Host 0 is controller 101.
-
-    pub fn became_controller(&mut self, epoch: i32) {
-        self.probe(
-            0,
-            Probe::Controller(ControllerProbe::BecameController {
-                id: BrokerId(101),
-                epoch: LeaderEpoch(epoch),
-            }),
-        );
-    }
-
-    pub fn metadata_committed(&mut self, epoch: i32, end: i64) {
-        let (epoch, end) = (LeaderEpoch(epoch), Offset(end));
-        self.probe(0, Probe::Controller(ControllerProbe::MetadataCommitted { epoch, end }));
-    }
-
-    /// A node writes to its metadata log or copy.
-    pub fn decides(&mut self, host: u16, base: i64, epoch: i32, values: &[u64]) {
-        let bytes = batch(base, epoch, values);
-        let file = self.metadata.entry(host).or_default();
-        let offset = file.len() as u64;
-        file.extend_from_slice(&bytes);
-        self.sees(host, What::Wrote { path: METADATA.into(), offset, bytes: bytes.into() });
-    }
-
-    pub fn metadata_cut(&mut self, host: u16, end: i64) {
-        let file = self.metadata.entry(host).or_default();
-        file.truncate(position_of(file, end));
-        let len = file.len() as u64;
-        self.sees(host, What::Cut { path: METADATA.into(), len });
-    }
-
-    /// The metadata log keeps what lies below an offset.
-    pub fn metadata_power_loss(&mut self, host: u16, kept_below: i64) {
-        let file = self.metadata.entry(host).or_default();
-        file.truncate(position_of(file, kept_below));
-        let bytes = file.clone().into();
-        self.sees(host, What::PowerLost { lost_pages: 1 });
-        self.sees(host, What::Survived { path: METADATA.into(), bytes });
-        self.sees(host, What::Booted);
-    }
-
     pub fn became_follower(&mut self, broker: u16, epoch: i32, leader: i32) {
         let (partition, topic_id) = (self.partition.clone(), self.topic_id);
         let (epoch, leader) = (LeaderEpoch(epoch), Some(BrokerId(leader)));
-        self.probe(
-            broker,
-            Probe::Replica(ReplicaProbe::BecameFollower { partition, topic_id, epoch, leader }),
-        );
+        self.probe(broker, ReplicaProbe::BecameFollower { partition, topic_id, epoch, leader });
     }
 
     pub fn writes(&mut self, broker: u16, base: i64, epoch: i32, values: &[u64]) {
@@ -421,10 +372,7 @@ impl Story {
 
     pub fn acknowledged_all(&mut self, broker: u16, epoch: i32, end: i64) {
         let (partition, epoch) = (self.partition.clone(), LeaderEpoch(epoch));
-        self.probe(
-            broker,
-            Probe::Replica(ReplicaProbe::AcknowledgedAll { partition, epoch, end: Offset(end) }),
-        );
+        self.probe(broker, ReplicaProbe::AcknowledgedAll { partition, epoch, end: Offset(end) });
     }
 
     // Faults.
@@ -477,7 +425,7 @@ impl Story {
 
     pub fn calls_damaged(&mut self, broker: u16, offset: i64) {
         let (partition, offset) = (self.partition.clone(), Offset(offset));
-        self.probe(broker, Probe::Storage(StorageProbe::Damaged { partition, offset }));
+        self.probe(broker, StorageProbe::Damaged { partition, offset });
     }
 
     pub fn killed(&mut self, broker: u16) {
@@ -500,35 +448,23 @@ impl Story {
 
     fn sends(&mut self, producer: u32, op: u64, value: u64, acks: Acks, idempotent: bool) {
         let partition = self.partition.clone();
-        self.client(ClientEvent::Producer(ProducerEvent::Sent {
-            producer,
-            op,
-            partition,
-            value,
-            acks,
-            idempotent,
-        }));
+        self.client(ProducerEvent::Sent { producer, op, partition, value, acks, idempotent });
     }
 
     /// A consumer can't read on at an offset.
     pub fn unreadable(&mut self, consumer: u32, offset: i64, served: bool) {
         let (partition, offset) = (self.partition.clone(), Offset(offset));
-        self.client(ClientEvent::Consumer(ConsumerEvent::Unreadable {
-            consumer,
-            partition,
-            offset,
-            served,
-        }));
+        self.client(ConsumerEvent::Unreadable { consumer, partition, offset, served });
     }
 
     /// And gives it up.
     pub fn skips(&mut self, consumer: u32, offset: i64) {
         let (partition, offset) = (self.partition.clone(), Offset(offset));
-        self.client(ClientEvent::Consumer(ConsumerEvent::Skipped { consumer, partition, offset }));
+        self.client(ConsumerEvent::Skipped { consumer, partition, offset });
     }
 
     fn told(&mut self, producer: u32, op: u64, outcome: Outcome) {
-        self.client(ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }));
+        self.client(ProducerEvent::Told { producer, op, outcome });
     }
 
     pub fn told_ok(&mut self, producer: u32, op: u64, offset: Option<i64>) {
@@ -546,21 +482,17 @@ impl Story {
     pub fn polled(&mut self, consumer: u32, records: &[(i64, u64)]) {
         let records = records.iter().map(|(offset, value)| (Offset(*offset), *value)).collect();
         let partition = self.partition.clone();
-        self.client(ClientEvent::Consumer(ConsumerEvent::Polled { consumer, partition, records }));
+        self.client(ConsumerEvent::Polled { consumer, partition, records });
     }
 
     pub fn positioned(&mut self, consumer: u32, offset: i64) {
         let (partition, offset) = (self.partition.clone(), Offset(offset));
-        self.client(ClientEvent::Consumer(ConsumerEvent::Positioned {
-            consumer,
-            partition,
-            offset,
-        }));
+        self.client(ConsumerEvent::Positioned { consumer, partition, offset });
     }
 
     pub fn reached_end(&mut self, consumer: u32, end: i64) {
         let (partition, end) = (self.partition.clone(), Offset(end));
-        self.client(ClientEvent::Consumer(ConsumerEvent::ReachedEnd { consumer, partition, end }));
+        self.client(ConsumerEvent::ReachedEnd { consumer, partition, end });
     }
 
     /// All clients run on one host.

@@ -37,7 +37,7 @@ impl Story {
         };
         for id in ids {
             story.sees(id, What::Booted);
-            story.probes(id, Probe::Node(NodeProbe::Ready));
+            story.probes(id, NodeProbe::Ready);
         }
         story.commits(Some(1), 0, &[1, 2, 3], false);
         story.lookout.began();
@@ -50,8 +50,8 @@ impl Story {
         self.lookout.see(&seen, self.judge.ghost());
     }
 
-    fn probes(&mut self, host: i32, probe: Probe) {
-        self.sees(host, What::Probe(probe));
+    fn probes(&mut self, host: i32, probe: impl Into<Probe>) {
+        self.sees(host, What::Probe(probe.into()));
     }
 
     fn commits(&mut self, leader: Option<i32>, epoch: i32, isr: &[i32], unclean: bool) {
@@ -72,19 +72,13 @@ impl Story {
     fn leads(&mut self, host: i32, epoch: i32) {
         let (partition, epoch) = (orders(), LeaderEpoch(epoch));
         let (topic_id, log_end) = (TopicId([1; 16]), Offset::ZERO);
-        self.probes(
-            host,
-            Probe::Replica(ReplicaProbe::BecameLeader { partition, topic_id, epoch, log_end }),
-        );
+        self.probes(host, ReplicaProbe::BecameLeader { partition, topic_id, epoch, log_end });
     }
 
     fn appends(&mut self, host: i32, epoch: i32) {
         let (partition, epoch) = (orders(), LeaderEpoch(epoch));
         let (base, end) = (Offset(0), Offset(1));
-        self.probes(
-            host,
-            Probe::Replica(ReplicaProbe::LeaderAppended { partition, epoch, base, end }),
-        );
+        self.probes(host, ReplicaProbe::LeaderAppended { partition, epoch, base, end });
     }
 
     fn reached(self) -> Reached {
@@ -150,12 +144,11 @@ fn a_controller_that_tells_old_news_elects_nobody() {
 #[test]
 fn only_a_process_that_runs_and_was_admitted_is_fenced_while_it_runs() {
     let (broker, epoch) = (BrokerId(1), BrokerEpoch(7));
-    let fenced = |story: &mut Story, epoch| {
-        story.probes(0, Probe::Controller(ControllerProbe::BrokerFenced { broker, epoch }))
-    };
+    let fenced =
+        |story: &mut Story, epoch| story.probes(0, ControllerProbe::BrokerFenced { broker, epoch });
     let admitted = || {
         let mut story = Story::new();
-        story.probes(0, Probe::Controller(ControllerProbe::BrokerUnfenced { broker, epoch }));
+        story.probes(0, ControllerProbe::BrokerUnfenced { broker, epoch });
         story
     };
     let mut story = admitted();
@@ -173,13 +166,7 @@ fn only_a_process_that_runs_and_was_admitted_is_fenced_while_it_runs() {
     assert!(story.situations().is_empty());
     // A controller that starts again tells what it reads from its log.
     let mut story = admitted();
-    story.probes(
-        0,
-        Probe::Controller(ControllerProbe::BecameController {
-            id: BrokerId(101),
-            epoch: LeaderEpoch(2),
-        }),
-    );
+    story.probes(0, ControllerProbe::BecameController { id: BrokerId(101), epoch: LeaderEpoch(2) });
     fenced(&mut story, epoch);
     assert!(story.situations().is_empty());
 }
@@ -262,12 +249,9 @@ fn recovery_that_dies_and_a_disk_that_gives_up_are_no_clean_end() {
     let mut story = Story::new();
     story.sees(1, What::Killed);
     story.sees(1, What::Booted);
-    story.probes(
-        1,
-        Probe::Storage(StorageProbe::Recovered { partition: orders(), cut: 12, short: false }),
-    );
+    story.probes(1, StorageProbe::Recovered { partition: orders(), cut: 12, short: false });
     story.sees(1, What::Killed);
-    story.probes(2, Probe::Storage(StorageProbe::Failed { partition: orders(), full: false }));
+    story.probes(2, StorageProbe::Failed { partition: orders(), full: false });
     story.sees(2, What::Ended);
     assert_eq!(
         story.situations(),

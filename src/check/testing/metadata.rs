@@ -1,0 +1,43 @@
+//! The metadata log in hand-made histories. Host 0 is controller 101.
+
+use super::*;
+
+impl Story {
+    pub fn became_controller(&mut self, epoch: i32) {
+        self.probe(
+            0,
+            ControllerProbe::BecameController { id: BrokerId(101), epoch: LeaderEpoch(epoch) },
+        );
+    }
+
+    pub fn metadata_committed(&mut self, epoch: i32, end: i64) {
+        let (epoch, end) = (LeaderEpoch(epoch), Offset(end));
+        self.probe(0, ControllerProbe::MetadataCommitted { epoch, end });
+    }
+
+    /// A node writes to its metadata log or copy.
+    pub fn decides(&mut self, host: u16, base: i64, epoch: i32, values: &[u64]) {
+        let bytes = batch(base, epoch, values);
+        let file = self.metadata.entry(host).or_default();
+        let offset = file.len() as u64;
+        file.extend_from_slice(&bytes);
+        self.sees(host, What::Wrote { path: METADATA.into(), offset, bytes: bytes.into() });
+    }
+
+    pub fn metadata_cut(&mut self, host: u16, end: i64) {
+        let file = self.metadata.entry(host).or_default();
+        file.truncate(position_of(file, end));
+        let len = file.len() as u64;
+        self.sees(host, What::Cut { path: METADATA.into(), len });
+    }
+
+    /// The metadata log keeps what lies below an offset.
+    pub fn metadata_power_loss(&mut self, host: u16, kept_below: i64) {
+        let file = self.metadata.entry(host).or_default();
+        file.truncate(position_of(file, kept_below));
+        let bytes = file.clone().into();
+        self.sees(host, What::PowerLost { lost_pages: 1 });
+        self.sees(host, What::Survived { path: METADATA.into(), bytes });
+        self.sees(host, What::Booted);
+    }
+}
