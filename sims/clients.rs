@@ -29,7 +29,7 @@ fn mixed(key: u64) -> usize {
 }
 
 #[test]
-fn a_hundred_thousand_records_of_each_codec_come_back_equal() {
+fn records_of_each_codec_come_back_equal() {
     let server = Server::start();
     for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
         let topic = format!("all-sizes-{codec}");
@@ -49,7 +49,7 @@ fn a_hundred_thousand_records_of_each_codec_come_back_equal() {
 /// What lies further back than 16 MiB from the end of a log is read once more, to be verified.
 /// Needs strace, and the right to trace a child of one's own.
 #[test]
-fn what_is_fetched_goes_from_the_page_cache_to_the_socket_and_never_through_the_process() {
+fn fetched_bytes_go_by_sendfile_and_never_through_user_space() {
     const COUNT: u64 = 12_000;
     const SIZE: usize = 1_000;
     let server = Server::start();
@@ -71,7 +71,7 @@ fn what_is_fetched_goes_from_the_page_cache_to_the_socket_and_never_through_the_
 }
 
 #[test]
-fn a_client_that_asks_for_everything_is_told_all_brokers_and_topics() {
+fn metadata_for_all_topics_lists_all_brokers_and_topics() {
     let server = Server::start();
     server.create_topic("one", 1, 1, &[]);
     server.create_topic("two", 2, 1, &[]);
@@ -85,7 +85,7 @@ fn a_client_that_asks_for_everything_is_told_all_brokers_and_topics() {
 }
 
 #[test]
-fn a_broker_killed_in_the_middle_of_a_load_has_all_that_it_acknowledged() {
+fn broker_killed_under_load_keeps_acknowledged_records() {
     let mut server = Server::start();
     server.create_topic("orders", 2, 1, &[]);
     let load =
@@ -144,7 +144,7 @@ fn three_processes_survive_the_death_of_a_leader() {
 }
 
 #[test]
-fn deleted_records_are_gone_from_every_replica_once_the_deletion_is_answered() {
+fn deleted_records_are_gone_from_all_replicas() {
     let mut cluster = Cluster::start(3);
     cluster.create_topic("payments", 1, 3, &[("min.insync.replicas", "2")]);
     let load = Load {
@@ -180,7 +180,7 @@ fn deleted_records_are_gone_from_every_replica_once_the_deletion_is_answered() {
 }
 
 #[test]
-fn a_broker_asked_to_end_ends_cleanly_and_starts_without_recovery() {
+fn broker_stops_cleanly_on_sigterm_and_starts_without_recovery() {
     let mut server = Server::start();
     server.create_topic("clean", 1, 1, &[]);
     let load =

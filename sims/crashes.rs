@@ -125,7 +125,7 @@ fn tell(recording: &Recording, calls: usize, order: Order, found: &Found, why: &
 }
 
 #[test]
-fn every_state_that_a_crash_may_leave_recovers_to_a_valid_log() {
+fn every_crash_state_recovers_to_a_valid_log() {
     let mut count = Count::default();
     let began = std::time::Instant::now();
     let all = workloads().into_iter().map(|(name, deeds)| (name.to_owned(), deeds));
@@ -172,7 +172,7 @@ fn caught(flaw: brokerquake::base::Flaw, deeds: &[Deed]) -> Result<(), String> {
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
 #[test]
-fn a_marker_of_a_clean_end_that_stays_is_believed_after_a_crash() {
+fn stale_clean_shutdown_marker_is_caught() {
     let deeds = [APPEND, CleanRestart, APPEND, BIG, APPEND];
     let why = caught(brokerquake::base::Flaw::TrustDirtyStart, &deeds).unwrap_err();
     assert!(why.contains("can't be opened") || why.contains("offset"), "{why}");
@@ -180,7 +180,7 @@ fn a_marker_of_a_clean_end_that_stays_is_believed_after_a_crash() {
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
 #[test]
-fn without_a_sync_of_the_directory_a_new_segment_takes_synced_batches_with_it() {
+fn missing_directory_sync_is_caught() {
     let deeds = [APPEND, BIG, APPEND, Flush, Checkpoint, APPEND];
     let why = caught(brokerquake::base::Flaw::NoDirectorySync, &deeds).unwrap_err();
     let told = ["missing", "below its recovery point", "the log starts at"];
@@ -189,7 +189,7 @@ fn without_a_sync_of_the_directory_a_new_segment_takes_synced_batches_with_it() 
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
 #[test]
-fn a_checkpoint_that_has_its_name_before_its_bytes_can_not_be_read() {
+fn rename_before_sync_of_a_checkpoint_is_caught() {
     let deeds = [APPEND, Flush, Checkpoint, APPEND];
     let why = caught(brokerquake::base::Flaw::RenameBeforeSync, &deeds).unwrap_err();
     assert!(why.contains("recovery-point-offset-checkpoint") || why.contains("meta"), "{why}");
@@ -197,7 +197,7 @@ fn a_checkpoint_that_has_its_name_before_its_bytes_can_not_be_read() {
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
 #[test]
-fn a_torn_batch_is_served_where_recovery_does_not_look_at_checksums() {
+fn recovery_without_checksums_is_caught() {
     let why = caught(brokerquake::base::Flaw::ServeBadCrc, &[APPEND, BIG, APPEND]).unwrap_err();
     assert!(why.contains("checksum") || why.contains("CRC"), "{why}");
 }
@@ -241,7 +241,7 @@ fn needed<'a>(judged: &'a [(String, Option<String>)], what: &str) -> Vec<Option<
 }
 
 #[test]
-fn a_cleaning_that_leaves_out_a_sync_loses_what_was_synced() {
+fn cleaning_without_a_sync_is_caught() {
     let put = |keys| Put { keys, size: 60 };
     // The second cleaning makes one segment of the two that the first one left.
     let mut deeds: Vec<Deed> = ["abc", "abd", "abe", "ab", "afg"].map(put).into();
@@ -255,7 +255,7 @@ fn a_cleaning_that_leaves_out_a_sync_loses_what_was_synced() {
 }
 
 #[test]
-fn retention_without_a_durable_start_brings_deleted_records_back() {
+fn retention_without_a_durable_log_start_is_caught() {
     let judged = without_one_sync(&[APPEND, BIG, APPEND, BIG, Flush], Expire { keep: 600 });
     let names = needed(&judged, "/");
     assert!(names[0].is_some_and(|why| why.contains("was deleted")), "{judged:?}");
@@ -316,7 +316,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
 
     #[test]
-    fn a_log_is_a_list_of_batches_that_a_loss_of_power_makes_shorter_and_never_other(
+    fn power_loss_only_shortens_a_log(
         rounds in prop::collection::vec((deeds(), survival()), 1..5),
     ) {
         let machine = machine();
@@ -333,7 +333,7 @@ proptest! {
     }
 
     #[test]
-    fn of_a_compacted_log_a_loss_of_power_takes_no_key_that_was_synced(
+    fn power_loss_takes_no_synced_key_of_a_compacted_log(
         rounds in prop::collection::vec((prop::collection::vec(keyed(), 1..14), survival()), 1..5),
     ) {
         let machine = machine();

@@ -98,7 +98,7 @@ fn quietly(test: impl FnOnce()) {
 }
 
 #[test]
-fn a_directory_that_nobody_damaged_is_whole_after_every_end() {
+fn undamaged_log_dir_opens_whole_after_every_stop() {
     let specimen = Specimen::new();
     let indexes =
         specimen.files.keys().filter(|path| path.extension().is_some_and(|e| e == "txnindex"));
@@ -133,7 +133,7 @@ fn damaged(least: usize, damage: impl Fn(&Files, &Path, &mut Try<'_>)) {
 }
 
 #[test]
-fn a_flipped_byte_is_noticed_or_harmless_wherever_it_is() {
+fn every_flipped_byte_is_detected_or_harmless() {
     damaged(10_000, |files, path, attempt| {
         for at in 0..files[path].len() {
             for flip in [0x01, 0x80, 0xff] {
@@ -146,7 +146,7 @@ fn a_flipped_byte_is_noticed_or_harmless_wherever_it_is() {
 }
 
 #[test]
-fn a_file_that_was_cut_short_loses_nothing_in_silence() {
+fn truncated_file_loses_nothing_silently() {
     damaged(3000, |files, path, attempt| {
         for len in 0..files[path].len() {
             let mut files = files.clone();
@@ -157,7 +157,7 @@ fn a_file_that_was_cut_short_loses_nothing_in_silence() {
 }
 
 #[test]
-fn a_file_that_is_lost_doubled_or_anothers_is_found_out() {
+fn missing_duplicated_or_foreign_file_is_detected() {
     damaged(1000, |files, path, attempt| {
         let dir = path.parent().unwrap();
         let with = |path: &Path, bytes: Option<&Vec<u8>>| {

@@ -23,7 +23,7 @@ fn binary() -> Command {
 }
 
 #[test]
-fn every_scenario_goes_the_same_way_in_another_process() {
+fn every_scenario_has_the_same_trace_in_another_process() {
     let asked = std::env::var("BROKERQUAKE_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
     for (dir, seeds) in SEEDS {
         compare(dir, asked.unwrap_or(seeds));
@@ -87,7 +87,7 @@ fn first_difference(scenario: &Scenario, seed: u64) -> String {
 }
 
 #[test]
-fn the_referee_goes_the_same_way_twice_in_one_process() {
+fn turmoil_gives_the_same_trace_twice_in_one_process() {
     for scenario in ["smoke/smoke-leader-cut-off", "smoke/smoke-one-power-loss"] {
         let scenario = Scenario::load(scenario).unwrap();
         let events = || {
@@ -132,7 +132,7 @@ fn a_run_is_replayed_with_its_events_and_its_hash() {
 }
 
 #[test]
-fn a_run_that_is_told_drawn_and_written_down_at_once_is_one_run() {
+fn observers_do_not_change_the_trace() {
     let dir = tempfile::tempdir().unwrap();
     let (page, written) = (dir.path().join("run.html"), dir.path().join("run.jsonl"));
     let mut command = binary();
@@ -156,7 +156,7 @@ fn a_run_that_is_told_drawn_and_written_down_at_once_is_one_run() {
 }
 
 #[test]
-fn what_can_not_be_run_is_refused_with_the_exit_code_for_usage() {
+fn unusable_scenario_exits_with_the_usage_code() {
     let dir = tempfile::tempdir().unwrap();
     let empty = dir.path().join("empty.toml");
     std::fs::write(&empty, "").unwrap();

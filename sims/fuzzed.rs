@@ -110,7 +110,7 @@ targets! {
 
 /// `BROKERQUAKE_CORPUS` names a directory: cargo-fuzz begins there, with what is driven here.
 #[test]
-fn every_target_has_seeds_for_cargo_fuzz_to_begin_with() {
+fn every_fuzz_target_has_a_seed_corpus() {
     let corpus = std::env::var("BROKERQUAKE_CORPUS").ok();
     for (name, _) in targets::TARGETS {
         let seeds = seeds::of(name, Path::new(env!("CARGO_MANIFEST_DIR")));

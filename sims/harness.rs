@@ -50,7 +50,7 @@ fn within(variables: &[(&str, &str)]) -> (bool, String) {
 }
 
 #[test]
-fn a_failure_names_the_command_that_replays_it_and_the_replay_tells_what_happened() {
+fn failure_names_a_replay_command_that_explains_it() {
     let (passed, said) = within(&[]);
     assert!(!passed, "{said}");
     let line = |said: &str, start: &str| {
@@ -75,7 +75,7 @@ fn a_failure_names_the_command_that_replays_it_and_the_replay_tells_what_happene
 }
 
 #[test]
-fn the_bookkeeper_of_the_simulation_keeps_real_books_too() {
+fn bookkeeper_also_runs_against_a_real_broker() {
     let server = server::Server::start();
     let bootstrap = server.bootstrap();
     let dir = tempfile::tempdir().unwrap();

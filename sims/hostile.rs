@@ -74,7 +74,7 @@ fn a_port_in_use_is_named() {
 }
 
 #[test]
-fn a_directory_of_another_node_is_refused_and_left_alone() {
+fn data_directory_of_another_node_is_refused_untouched() {
     let mut server = Server::start();
     server.terminate();
     let file = server.data().join("meta.properties");
@@ -119,7 +119,7 @@ fn a_directory_of_another_cluster_is_refused() {
 }
 
 #[test]
-fn wrong_settings_are_named_with_their_line_and_the_remedy() {
+fn wrong_settings_are_reported_with_line_and_remedy() {
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("server.properties");
     std::fs::write(&config, "node.id=1\n\nlog.segment.byte=5\n").unwrap();
@@ -128,7 +128,7 @@ fn wrong_settings_are_named_with_their_line_and_the_remedy() {
 }
 
 #[test]
-fn a_frame_longer_than_allowed_closes_its_connection_and_takes_no_memory() {
+fn oversized_frame_closes_its_connection_without_allocating() {
     let server = Server::start();
     for length in [104_857_601u32, i32::MAX as u32, u32::MAX] {
         let mut stream = connect(&server);
@@ -148,7 +148,7 @@ fn a_frame_longer_than_allowed_closes_its_connection_and_takes_no_memory() {
 }
 
 #[test]
-fn what_is_not_served_closes_its_connection_and_no_other() {
+fn unsupported_request_closes_only_its_own_connection() {
     let server = Server::start();
     let mut bystander = connect(&server);
     // Key 12345; Produce version 99; Produce version 2, which is advertised and not served.
@@ -168,7 +168,7 @@ fn what_is_not_served_closes_its_connection_and_no_other() {
 }
 
 #[test]
-fn an_unknown_version_of_api_versions_is_answered_in_version_0() {
+fn unknown_api_versions_version_is_answered_in_version_0() {
     let server = Server::start();
     let mut stream = connect(&server);
     // Key 18, version 77, correlation id 5, no client id.
@@ -203,7 +203,7 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_full_disk_refuses_what_it_can_not_keep_and_loses_nothing() {
+fn full_disk_refuses_writes_and_loses_nothing() {
     let Some(disk) = SmallDisk::mount(24) else {
         println!("skipped: this user may not mount a small file system");
         return;

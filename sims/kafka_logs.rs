@@ -39,7 +39,7 @@ const PARTITIONS: [&str; 7] = [
 ];
 
 #[test]
-fn what_kafka_recorded_is_shown_in_the_words_of_its_own_tool() {
+fn kafka_logs_dump_as_kafkas_tool_printed_them() {
     let data = kafka::fixture().join("data");
     let dumps = kafka::listed_dumps();
     assert!(dumps.len() >= 10, "the list was not understood");
@@ -88,7 +88,7 @@ fn what_a_dump_can_not_do_it_says_with_the_way_out() {
 }
 
 #[test]
-fn every_log_that_kafka_recorded_opens_whole_after_a_clean_end_and_after_a_crash() {
+fn kafka_logs_open_whole_after_clean_stop_and_crash() {
     for partition in PARTITIONS {
         let recorded = Recorded::of(partition);
         let (log, report) = recorded.open(clean(recorded.end));
@@ -111,7 +111,7 @@ fn every_log_that_kafka_recorded_opens_whole_after_a_clean_end_and_after_a_crash
 }
 
 #[test]
-fn indexes_that_are_lost_are_built_anew_as_kafka_wrote_them() {
+fn lost_indexes_are_rebuilt_as_kafka_wrote_them() {
     for partition in PARTITIONS.into_iter().filter(|partition| *partition != "accounts-0") {
         let recorded = Recorded::of(partition);
         let theirs = recorded.indexes();
@@ -130,7 +130,7 @@ fn indexes_that_are_lost_are_built_anew_as_kafka_wrote_them() {
 /// The cleaner writes many batches at once, and Kafka indexes what is written, not batches: so the
 /// entries of a compacted segment may differ. What they find must not.
 #[test]
-fn indexes_of_a_compacted_log_find_the_same_when_they_are_built_anew() {
+fn rebuilt_indexes_of_a_compacted_log_find_the_same_batches() {
     let recorded = Recorded::of("accounts-0");
     let (log, _) = recorded.open(clean(recorded.end));
     let found = |log: &kafka_logs::recorded::RealLog| {
@@ -147,7 +147,7 @@ fn indexes_of_a_compacted_log_find_the_same_when_they_are_built_anew() {
 }
 
 #[test]
-fn records_are_what_the_client_sent_whatever_the_codec() {
+fn kafka_logs_decode_to_the_sent_records_with_every_codec() {
     let recorded = Recorded::of("orders-0");
     let (log, _) = recorded.open(clean(recorded.end));
     let records = recorded.records(&log);
@@ -180,7 +180,7 @@ fn records_are_what_the_client_sent_whatever_the_codec() {
 }
 
 #[test]
-fn a_compacted_log_has_the_last_value_of_each_key_and_tombstones_of_the_closed() {
+fn compacted_kafka_log_keeps_last_values_and_tombstones() {
     let recorded = Recorded::of("accounts-0");
     let (log, _) = recorded.open(clean(recorded.end));
     let records = recorded.records(&log);
@@ -232,7 +232,7 @@ fn producers_are_remembered_as_kafka_remembers_them() {
 }
 
 #[test]
-fn kafkas_tool_and_ours_print_the_same_of_what_kafka_wrote() {
+fn both_dump_tools_print_the_same_for_kafkas_logs() {
     let Some(kafka) = kafka::Tool::at_hand() else { return };
     let data = kafka::fixture().join("data");
     for dump in kafka::listed_dumps().into_iter().chain(kafka::every_dump(&data)) {
@@ -244,7 +244,7 @@ fn kafkas_tool_and_ours_print_the_same_of_what_kafka_wrote() {
 /// metadata log, from a broker that librdkafka wrote to and SIGTERM ended; then once more after
 /// SIGKILL and recovery.
 #[test]
-fn what_was_written_here_is_read_by_kafkas_tool_without_complaint() {
+fn kafkas_tool_reads_our_logs_without_complaint() {
     let Some(kafka) = kafka::Tool::at_hand() else { return };
     let mut server = Server::start();
     let settings = [("segment.bytes", "1100000"), ("index.interval.bytes", "1000")];

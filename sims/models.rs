@@ -205,7 +205,7 @@ proptest! {
     }
 
     #[test]
-    fn after_a_power_loss_every_byte_and_name_is_explained(
+    fn every_byte_and_name_after_a_power_loss_is_explained(
         seed: u64,
         ops in prop::collection::vec(
             prop_oneof![
@@ -223,7 +223,7 @@ proptest! {
     }
 
     #[test]
-    fn a_file_under_syncs_and_cuts_is_explained_after_each_power_loss(
+    fn file_under_syncs_and_truncation_is_explained(
         seed: u64,
         ops in prop::collection::vec(
             prop_oneof![
@@ -240,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn a_power_loss_that_strikes_between_two_operations_is_explained_by_what_came_before(
+    fn power_loss_between_operations_is_explained_by_earlier_ones(
         seed: u64,
         before in prop::collection::vec(
             prop_oneof![6 => operations::calls(), 2 => operations::syncs()],

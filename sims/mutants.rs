@@ -57,7 +57,7 @@ fn random_faults_find_every_flaw_and_hold_without_it() {
 }
 
 #[test]
-fn a_flaw_is_hunted_or_said_to_be_at_large_and_no_name_stands_twice() {
+fn every_flaw_is_hunted_or_listed_as_uncaught_exactly_once() {
     for flaw in Flaw::ALL {
         let hunted = MUTANTS.iter().filter(|mutant| mutant.flaw == *flaw).count();
         let at_large = UNCAUGHT.iter().filter(|uncaught| uncaught.flaw == *flaw).count();

@@ -84,7 +84,7 @@ impl Page {
 const ALL_AT_ONCE: &[&str] = &["--virtual-time-budget=3000"];
 
 #[test]
-fn the_picture_of_a_minute_shows_its_hosts_faults_and_steps_is_small_and_opens_soon() {
+fn picture_of_a_minute_is_complete_small_and_opens_quickly() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
     // Whatever the scenario is changed to: the first seed that shows its loss.
@@ -117,7 +117,7 @@ fn the_picture_of_a_minute_shows_its_hosts_faults_and_steps_is_small_and_opens_s
 }
 
 #[test]
-fn a_step_is_near_enough_to_show_messages_and_may_be_dark() {
+fn selected_step_shows_messages_in_light_and_dark_mode() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (file, _) = draw("scenarios/smoke/smoke-all-lose-power.toml", 0, dir.path());
@@ -164,7 +164,7 @@ fn keys_and_wheel_walk_the_story_and_zoom() {
 }
 
 #[test]
-fn a_scenario_that_speaks_html_is_shown_and_not_obeyed() {
+fn html_in_a_scenario_is_escaped() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
     let scenario = dir.path().join("evil.toml");

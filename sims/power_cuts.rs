@@ -130,7 +130,7 @@ fn assert_unchanged(read: &BTreeMap<u64, Vec<u8>>) {
 }
 
 #[test]
-fn a_broker_that_syncs_before_it_acknowledges_loses_nothing_when_its_power_is_cut() {
+fn flush_before_ack_loses_nothing_in_a_power_cut() {
     for kind in FileSystem::ALL {
         let mut total = Outcome::default();
         for (machine, cuts) in machines(kind) {
@@ -152,7 +152,7 @@ fn a_broker_that_syncs_before_it_acknowledges_loses_nothing_when_its_power_is_cu
 }
 
 #[test]
-fn a_broker_that_leaves_syncing_to_the_kernel_loses_the_end_of_what_it_acknowledged() {
+fn unflushed_broker_loses_the_acknowledged_tail_in_a_power_cut() {
     let _hasty = Writeback::hasty();
     for kind in FileSystem::ALL {
         let mut total = Outcome::default();
@@ -216,7 +216,7 @@ fn cut_recorded_work(machine: &Machine, cut: u64, seen: &mut BTreeMap<Order, u64
 }
 
 #[test]
-fn what_a_real_power_cut_leaves_of_recorded_work_is_a_state_that_the_model_can_produce() {
+fn model_explains_every_state_after_a_real_power_cut() {
     let _hasty = Writeback::hasty();
     for kind in FileSystem::ALL {
         let mut seen = BTreeMap::new();

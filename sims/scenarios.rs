@@ -14,168 +14,168 @@ use brokerquake::scenario::Scenario;
 use brokerquake::scenario::files::load_all;
 
 #[test]
-fn nothing_goes_wrong_where_nothing_is_done() {
+fn smoke_calm_loses_nothing() {
     Trial::of("smoke/smoke-calm").seeds(0..5).assert_as_expected();
 }
 
 #[test]
-fn a_dying_leader_takes_what_it_alone_acknowledged_in_a_short_run_too() {
+fn smoke_acks_1_leader_kill_loses_acknowledged_records() {
     Trial::of("smoke/smoke-acks-1-leader-kill").seeds(0..5).assert_as_expected();
 }
 
 #[test]
-fn a_dying_leader_takes_nothing_in_a_short_run_either() {
+fn smoke_acks_all_leader_kill_loses_nothing() {
     Trial::of("smoke/smoke-acks-all-leader-kill").seeds(0..5).assert_as_expected();
 }
 
 #[test]
-fn two_good_copies_remain_when_one_leader_loses_power() {
+fn smoke_one_power_loss_loses_nothing() {
     Trial::of("smoke/smoke-one-power-loss").seeds(0..5).assert_as_expected();
 }
 
 #[test]
-fn no_good_copy_remains_when_all_lose_power_at_once() {
+fn smoke_all_lose_power_loses_unflushed_records() {
     Trial::of("smoke/smoke-all-lose-power").seeds(0..5).assert_as_expected();
 }
 
 #[test]
-fn a_leader_that_is_cut_off_once_promises_nothing_that_it_can_not_keep() {
+fn smoke_leader_cut_off_loses_nothing() {
     Trial::of("smoke/smoke-leader-cut-off").seeds(0..5).assert_as_expected();
 }
 
 #[test]
-fn a_producer_that_waits_for_nobody_loses_records_when_leaders_die() {
+fn acks_0_loses_records_when_leaders_are_killed() {
     Trial::of("faults/acks-0-leader-kill").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_producer_that_waits_for_the_leader_alone_loses_records_when_it_dies() {
+fn acks_1_loses_records_when_leaders_are_killed() {
     Trial::of("faults/acks-1-leader-kill").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn whoever_waited_for_all_replicas_loses_nothing_to_dying_processes() {
+fn acks_all_loses_nothing_when_processes_are_killed() {
     Trial::of("faults/acks-all-kills").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_dying_controller_forgets_nothing_that_it_committed() {
+fn controller_kills_lose_no_committed_metadata() {
     Trial::of("faults/acks-all-controller-kills").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn one_power_loss_at_a_time_takes_nothing_that_two_others_have() {
+fn one_power_loss_at_a_time_loses_nothing() {
     Trial::of("faults/one-power-loss-at-a-time").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_rack_that_loses_power_takes_what_was_on_no_disk() {
+fn rack_power_loss_loses_unflushed_records() {
     Trial::of("faults/all-lose-power-unflushed").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_rack_that_loses_power_takes_nothing_that_was_flushed() {
+fn rack_power_loss_keeps_flushed_records() {
     Trial::of("faults/all-lose-power-flushed").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_rack_that_loses_power_again_and_again_takes_nothing_that_waited_for_its_sync() {
+fn rack_power_losses_keep_records_flushed_before_ack() {
     Trial::of("faults/all-lose-power-before-ack").seeds(0..5).assert_as_expected();
 }
 
 #[test]
-fn a_leader_that_may_go_on_alone_acknowledges_what_only_it_has() {
+fn min_insync_1_loses_records_of_a_lone_leader() {
     Trial::of("faults/min-insync-1-alone-without-power").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_leader_that_may_not_go_on_alone_acknowledges_nothing_that_only_it_has() {
+fn min_insync_2_loses_no_records_of_a_lone_leader() {
     Trial::of("faults/min-insync-2-alone-without-power").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_leader_that_is_cut_off_from_the_cluster_loses_nothing_that_it_acknowledged() {
+fn leader_cut_off_from_the_cluster_loses_nothing() {
     Trial::of("faults/leader-cut-off").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn links_that_fail_one_way_only_lose_nothing() {
+fn one_way_cuts_lose_nothing() {
     Trial::of("faults/one-way-cuts").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_paused_leader_that_wakes_after_its_successor_was_elected_does_no_harm() {
+fn paused_leader_is_fenced_when_it_wakes() {
     Trial::of("faults/paused-leader").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_laggard_that_may_lead_takes_what_it_lacks_from_everybody() {
+fn unclean_election_loses_acknowledged_records() {
     Trial::of("faults/unclean-election-on").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_partition_whose_laggards_may_not_lead_waits_and_loses_nothing() {
+fn partition_without_unclean_election_waits_and_loses_nothing() {
     Trial::of("faults/unclean-election-off").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_rolling_restart_is_noticed_by_nobody() {
+fn rolling_restart_loses_nothing() {
     Trial::of("faults/rolling-restart").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn nodes_that_are_cut_off_one_by_one_and_mended_in_another_order_lose_nothing() {
+fn swizzle_clogged_links_lose_nothing() {
     Trial::of("faults/swizzle-clog").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn links_that_fail_and_mend_and_fail_again_lose_nothing() {
+fn flapping_links_lose_nothing() {
     Trial::of("faults/flapping-links").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_process_that_dies_again_while_it_recovers_loses_nothing() {
+fn restart_storm_during_recovery_loses_nothing() {
     Trial::of("faults/restart-storm").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn links_that_are_slow_narrow_or_lossy_lose_nothing() {
+fn slow_narrow_and_lossy_links_lose_nothing() {
     Trial::of("faults/slow-links").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn disks_that_hang_delay_what_is_acknowledged_and_take_nothing() {
+fn stalled_disks_delay_acknowledgements_and_lose_nothing() {
     Trial::of("faults/slow-disks").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn no_clock_decides_what_is_safe() {
+fn wrong_clocks_lose_nothing() {
     Trial::of("faults/wrong-clocks").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_full_disk_keeps_what_it_has() {
+fn full_disk_keeps_its_records() {
     Trial::of("faults/disk-full").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_sync_that_failed_acknowledges_nothing() {
+fn failed_sync_acknowledges_nothing() {
     Trial::of("faults/disk-errors").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_dead_directory_costs_what_is_in_it_and_writes_go_on_elsewhere() {
+fn failed_log_dir_takes_only_its_own_replicas_offline() {
     Trial::of("faults/dead-directory").seeds(0..5).assert_as_expected();
 }
 
 #[test]
-fn bits_that_rot_under_a_leader_are_never_served_and_another_leads() {
+fn corrupt_leader_serves_no_corrupt_batch_and_steps_down() {
     Trial::of("faults/rotten-segments").seeds(0..4).assert_as_expected();
     assert!(reaches_damage("faults/rotten-segments"));
 }
 
 #[test]
-fn bits_that_rot_in_the_only_copy_cost_what_rotted_and_nothing_else() {
+fn corruption_of_the_only_copy_costs_only_the_corrupt_batch() {
     Trial::of("faults/rotten-only-copy").seeds(0..4).assert_as_expected();
     let (outcome, text) = with_history(&Scenario::load("faults/rotten-only-copy").unwrap());
     let events = |name: &str| lines(&text).into_iter().filter(|line| line["event"] == name).count();
@@ -188,7 +188,7 @@ fn bits_that_rot_in_the_only_copy_cost_what_rotted_and_nothing_else() {
 }
 
 #[test]
-fn what_rotted_before_a_rack_loses_power_is_neither_cut_nor_served() {
+fn corruption_before_a_rack_power_loss_is_not_served_or_cut() {
     Trial::of("faults/rot-before-all-lose-power").seeds(0..4).assert_as_expected();
     assert!(reaches_damage("faults/rot-before-all-lose-power"));
 }
@@ -203,12 +203,12 @@ fn reaches_damage(scenario: &str) -> bool {
 }
 
 #[test]
-fn a_disk_that_lies_breaks_what_was_promised_on_it() {
+fn lying_disk_loses_acknowledged_records() {
     Trial::of("faults/disk-lies").seeds(0..3).assert_as_expected();
 }
 
 #[test]
-fn who_waits_for_a_sync_that_hangs_promises_nothing_meanwhile() {
+fn stalled_sync_acknowledges_nothing_early() {
     Trial::of("faults/fsync-stalls").seeds(0..4).assert_as_expected();
     let report = Trial::of("faults/fsync-stalls").seeds(0..1).run();
     let stalled: u64 = report.disks.iter().map(|disk| disk.stalled_ms).sum();
@@ -217,7 +217,7 @@ fn who_waits_for_a_sync_that_hangs_promises_nothing_meanwhile() {
 }
 
 #[test]
-fn a_writer_that_is_faster_than_the_disk_waits_and_loses_nothing() {
+fn writer_faster_than_the_disk_is_throttled_and_loses_nothing() {
     Trial::of("faults/dirty-ratio").seeds(0..2).assert_as_expected();
     let scenario = Scenario::load("faults/dirty-ratio").unwrap();
     let mut roomy = scenario.clone();
@@ -233,7 +233,7 @@ fn a_writer_that_is_faster_than_the_disk_waits_and_loses_nothing() {
 }
 
 #[test]
-fn a_reader_that_lags_behind_slows_down_the_reader_at_the_tail() {
+fn lagging_consumer_slows_down_the_tail_consumer() {
     Trial::of("faults/lagging-consumer").seeds(0..2).assert_as_expected();
     let scenario = Scenario::load("faults/lagging-consumer").unwrap();
     let (outcome, text) = with_history(&scenario);
@@ -327,27 +327,27 @@ fn tail_latencies(text: &[u8]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
 }
 
 #[test]
-fn there_is_no_worst_moment() {
+fn kills_at_the_worst_moments_lose_nothing() {
     Trial::of("faults/at-the-worst-moment").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn the_smaller_half_of_a_split_cluster_promises_nothing() {
+fn minority_side_of_a_split_brain_acknowledges_nothing() {
     Trial::of("faults/split-brain").seeds(0..10).assert_as_expected();
 }
 
 #[test]
-fn a_compacted_log_keeps_each_keys_latest_record_whatever_dies() {
+fn compacted_log_keeps_each_keys_latest_record_under_kills() {
     Trial::of("faults/compaction-kills").seeds(0..6).assert_as_expected();
 }
 
 #[test]
-fn retention_takes_only_what_was_due_whatever_dies() {
+fn retention_deletes_only_expired_records_under_kills() {
     Trial::of("faults/retention-kills").seeds(0..6).assert_as_expected();
 }
 
 #[test]
-fn what_was_once_shrunk_still_ends_as_its_file_expects() {
+fn shrunk_regressions_keep_their_verdict() {
     let found = load_all(&["scenarios/regressions".into()]).unwrap();
     assert!(!found.is_empty());
     for scenario in found {
@@ -360,7 +360,7 @@ fn what_was_once_shrunk_still_ends_as_its_file_expects() {
 const REFEREED: std::ops::Range<u64> = 0..4;
 
 #[test]
-fn the_referee_gives_every_smoke_scenario_the_verdict_that_leap_gives() {
+fn turmoil_and_leap_agree_on_every_smoke_verdict() {
     let mut compared = 0;
     for scenario in load_all(&["scenarios/smoke".into()]).unwrap() {
         let judged = |engine| {
@@ -406,7 +406,7 @@ fn every_scenario_has_its_story_here() {
 }
 
 #[test]
-fn a_history_on_file_breaks_the_same_promises_as_the_run_that_it_tells_of() {
+fn history_file_breaks_the_same_invariants_as_its_run() {
     for (name, breaks) in
         [("smoke/smoke-all-lose-power", true), ("smoke/smoke-leader-cut-off", false)]
     {

@@ -122,7 +122,7 @@ fn appends_that_wait_at_the_same_time_share_one_sync() {
 }
 
 #[test]
-fn a_flush_interval_syncs_now_and_then_and_flush_ms_alone_does_not() {
+fn flush_ms_needs_a_scheduler_interval() {
     let (syncs, _) = syncs_and_acknowledgements(1, &[("log.flush.scheduler.interval.ms", "100")]);
     assert!((25..60).contains(&syncs), "{syncs} syncs in three seconds");
     let (syncs, _) = syncs_and_acknowledgements(1, &[("log.flush.interval.ms", "100")]);
@@ -191,7 +191,7 @@ async fn connect(world: &RealWorld, address: &str) -> Connection<RealWorld> {
 }
 
 #[test]
-fn partitions_are_spread_over_directories_and_found_again_wherever_they_are() {
+fn partitions_spread_over_log_dirs_and_are_found_again() {
     let place = tempfile::tempdir().unwrap();
     let (a, b) = (place.path().join("a"), place.path().join("b"));
     one_life(async {
@@ -227,7 +227,7 @@ fn partitions_are_spread_over_directories_and_found_again_wherever_they_are() {
 }
 
 #[test]
-fn a_copied_directory_and_a_partition_in_two_of_them_are_refused_by_name() {
+fn copied_log_dir_and_duplicate_partition_are_refused() {
     let place = tempfile::tempdir().unwrap();
     let (a, b) = (place.path().join("a"), place.path().join("b"));
     let refused = |dirs: &[&Path]| one_life(serve(dirs, &[])).unwrap_err();
@@ -306,7 +306,7 @@ fn assert_metadata_closed(engine: &Leap, host: HostId) {
 }
 
 #[test]
-fn a_node_that_is_stopped_leaves_its_metadata_log_closed_whatever_it_is() {
+fn stopped_node_closes_its_metadata_log() {
     let (engine, hosts, ended_well) = stopped_cluster(&[("n1", "broker,controller")]);
     assert_eq!(ended_well, 1);
     assert_metadata_closed(&engine, hosts[0]);
@@ -418,7 +418,7 @@ fn logs_cleaned_at_a_time(threads: &'static str) -> (usize, String, TraceHash) {
 }
 
 #[test]
-fn as_many_logs_are_cleaned_at_a_time_as_there_are_cleaners_and_none_by_two() {
+fn each_log_is_cleaned_by_one_of_the_cleaner_threads() {
     let (alone, all, _) = logs_cleaned_at_a_time("1");
     let (together, same, trace) = logs_cleaned_at_a_time("3");
     assert_eq!((alone, together), (1, 3));

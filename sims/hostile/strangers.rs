@@ -44,7 +44,7 @@ fn an_attack_is_known_by_its_number_alone() {
 }
 
 #[test]
-fn every_kind_of_attack_comes_and_every_request_is_attacked_in_every_version() {
+fn attacks_cover_every_request_in_every_version() {
     let target = Target::default();
     let mut attacked = BTreeSet::new();
     for listener in LISTENERS {

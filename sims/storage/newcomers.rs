@@ -27,7 +27,7 @@ fn files(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 }
 
 #[test]
-fn somebodys_home_is_no_data_directory_and_stays_as_it_is() {
+fn directory_with_foreign_files_is_refused_untouched() {
     let home = tempfile::tempdir().unwrap();
     fs::create_dir(home.path().join("project-2")).unwrap();
     for name in ["project-2/main.rs", "notes.tmp", ".profile"] {
@@ -46,7 +46,7 @@ fn somebodys_home_is_no_data_directory_and_stays_as_it_is() {
 }
 
 #[test]
-fn a_lost_or_garbled_small_file_is_named_with_its_line_and_what_to_do() {
+fn corrupt_small_file_is_reported_with_line_and_remedy() {
     let place = used();
     for (file, garbled, words) in [
         ("meta.properties", None, "put its meta.properties back"),
@@ -82,7 +82,7 @@ fn a_lost_or_garbled_small_file_is_named_with_its_line_and_what_to_do() {
 }
 
 #[test]
-fn a_file_in_place_of_the_directory_and_another_nodes_are_named() {
+fn file_in_place_of_a_log_dir_is_reported() {
     let place = used();
     let file = place.path().join("meta.properties");
     let told = refused(&file);
@@ -124,7 +124,7 @@ fn a_log_that_no_topic_has_is_kept_aside() {
 /// Apache Kafka's metadata have what is not served here (its controllers' registrations, ACLs, SCRAM,
 /// quotas): its directory is refused, and Kafka can go on with it.
 #[test]
-fn a_directory_of_apache_kafkas_is_refused_by_the_record_that_is_not_known() {
+fn kafkas_metadata_log_is_refused_with_the_unknown_record() {
     let place = tempfile::tempdir().unwrap();
     let recorded = Path::new(env!("CARGO_MANIFEST_DIR")).join("sims/fixtures/kafka/data");
     for (path, bytes) in files(&recorded) {

@@ -40,7 +40,7 @@ async fn fetch(
 }
 
 #[test]
-fn a_client_from_before_zstd_reads_what_it_can_and_is_told_where_it_can_not() {
+fn old_fetch_version_gets_unsupported_compression_type_for_zstd() {
     use Compression::{Lz4, None, Zstd};
     let place = tempfile::tempdir().unwrap();
     one_life(async {

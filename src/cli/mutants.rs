@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_scenario_is_loaded_as_it_is_when_no_mutant_is_named() {
+    fn scenario_without_a_mutant_has_no_flaws() {
         assert_eq!(load("smoke/smoke-calm", None).unwrap().flaws(), Default::default());
     }
 
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     #[cfg(any(debug_assertions, feature = "mutants"))]
-    fn a_mutant_is_found_by_its_name_and_a_wrong_one_is_met_with_the_nearest() {
+    fn unknown_mutant_suggests_the_nearest() {
         let flawed = load("smoke/smoke-calm", Some("unclean-on")).unwrap();
         assert_eq!(flawed.flaws(), Flaws::only(Flaw::UncleanOn));
         let problem = |name| load("smoke/smoke-calm", Some(name)).unwrap_err();

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_says_what_is_done_and_what_is_left_and_goes_when_all_is() {
+    fn recovery_bar_shows_progress_and_disappears() {
         let recovering = hidden();
         let at = |remaining_logs, remaining_segments, recovered_bytes| RecoveryProgress {
             dir: "/data".into(),

@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_that_must_hold_is_judged_by_its_worst_seed() {
+    fn holding_scenario_gets_the_verdict_of_its_worst_seed() {
         assert_eq!(verdict(&holds(), &[&[], &[]]), Verdict::Held);
         assert_eq!(verdict(&holds(), &[&[], &["converges"]]), Verdict::Stuck);
         assert_eq!(verdict(&holds(), &[&["converges"], &["duplicate"]]), Verdict::Broke);
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_expected_break_needs_one_seed_that_shows_it_and_none_that_breaks_more() {
+    fn expected_break_needs_one_seed_and_no_other_break() {
         assert_eq!(verdict(&breaks(), &[&[], &[]]), Verdict::DidNotBreak);
         assert_eq!(verdict(&breaks(), &[&[], &["acked-write-lost"]]), Verdict::BrokeAsExpected);
         let more: &[&[&str]] = &[&["acked-write-lost", "duplicate"]];
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_checks_besides_is_expected_as_an_invariant_is() {
+    fn custom_checks_are_expected_like_invariants() {
         let own: &[&[&str]] = &[&[], &["orders-add-up"]];
         assert_eq!(verdict(&holds(), own), Verdict::Broke);
         let breaks = Expect { breaks: vec!["orders-add-up".into()], ..holds() };
@@ -314,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_witness_of_each_invariant_is_kept_and_the_others_are_counted() {
+    fn first_witness_of_each_invariant_is_kept_and_others_counted() {
         let mut tally = Tally::new(&breaks());
         for seed in 0..5 {
             let broken: &[&str] = if seed < 2 { &[] } else { &["acked-write-lost"] };

@@ -57,7 +57,7 @@ fn payments(shelf: impl Shelf) -> Simulation {
 }
 
 #[test]
-fn a_bookkeeper_that_saves_offsets_before_balances_loses_payments() {
+fn bookkeeper_that_saves_offsets_first_loses_payments() {
     let witness = payments(TwoFiles).assert_breaks("books-balance");
     if let Some(witness) = witness {
         println!("seed {}: {}", witness.seed, witness.broken.what);
@@ -67,6 +67,6 @@ fn a_bookkeeper_that_saves_offsets_before_balances_loses_payments() {
 }
 
 #[test]
-fn a_bookkeeper_that_saves_both_at_once_books_every_payment_once() {
+fn bookkeeper_that_saves_atomically_books_each_payment_once() {
     payments(OneFile).assert_holds();
 }

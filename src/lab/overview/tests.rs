@@ -33,7 +33,7 @@ fn gathered(files: &[(&str, &str)]) -> Overview {
 }
 
 #[test]
-fn a_scenario_shows_what_it_broke_how_to_see_it_again_and_its_picture_if_there_is_one() {
+fn overview_links_witness_replay_command_and_picture() {
     let report = ("leader-power-loss.json", SCENARIO);
     let without = gathered(&[report]);
     let line = &without.scenarios[0];
@@ -76,7 +76,7 @@ fn the_page_needs_nothing_but_itself() {
 }
 
 #[test]
-fn what_is_broken_or_foreign_is_named_and_the_rest_is_told() {
+fn unreadable_reports_are_named_and_the_rest_is_shown() {
     let torn = &SCENARIO[..SCENARIO.len() / 2];
     let newer = SCENARIO.replace("\"schema\": 1", "\"schema\": 2");
     let incomplete = r#"{"schema": 1, "scenario": "x"}"#;
@@ -106,7 +106,7 @@ fn what_is_broken_or_foreign_is_named_and_the_rest_is_told() {
 }
 
 #[test]
-fn the_page_reads_over_its_own_json_and_the_same_reports_give_the_same_bytes() {
+fn same_reports_give_the_same_overview_bytes() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "a.json", SCENARIO);
     put(dir.path(), "durability-matrix.json", MATRIX);
@@ -129,7 +129,7 @@ fn loss_is_drawn_as_a_share_of_what_was_acknowledged() {
 }
 
 #[test]
-fn a_new_timing_joins_the_old_ones_and_a_torn_file_is_begun_anew() {
+fn timings_accumulate_and_a_torn_file_is_replaced() {
     let dir = tempfile::tempdir().unwrap();
     let one = |name: &str, wall_ms| {
         std::collections::BTreeMap::from([(name.to_owned(), Timing { wall_ms, simulated_ms: 1 })])
@@ -148,13 +148,13 @@ fn a_new_timing_joins_the_old_ones_and_a_torn_file_is_begun_anew() {
 }
 
 #[test]
-fn a_directory_that_is_not_there_says_who_would_fill_it() {
+fn missing_reports_directory_names_the_commands_that_fill_it() {
     let error = gather(Path::new("no/such/place")).unwrap_err();
     assert!(error.contains("brokerquake run"), "{error}");
 }
 
 #[test]
-fn a_swarm_shows_what_it_came_to_and_what_it_never_reached() {
+fn overview_shows_the_swarms_coverage_and_gaps() {
     let report = r#"{ "kind": "swarm", "schema": 1, "verdict": "held", "runs": [1, 2, 3],
       "failures": [], "features": ["a", "b"], "rare_events": [
       { "name": "torn tail cut", "runs": 2 }, { "name": "<empty> ISR", "runs": 0 } ] }"#;

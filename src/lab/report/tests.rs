@@ -103,7 +103,7 @@ fn the_summary_tells_all_scenarios_at_a_glance() {
 }
 
 #[test]
-fn the_terminal_shows_one_line_per_scenario_and_how_to_see_a_failure_again() {
+fn terminal_report_has_one_line_per_scenario_and_replay_commands() {
     let mut text = String::new();
     for report in all() {
         text.push_str(&line(&report, Duration::from_millis(1234)));
