@@ -1,0 +1,132 @@
+//! The cost of simulated clusters: CPU time per run and per partition, and resident memory.
+//!
+//! `cargo bench --bench scale` measures everything; `cargo bench --bench scale -- kills 100 1000`
+//! only the kills scenario and topics of 100 and of 1,000 partitions. The figures to reach:
+//!
+//! - `kills` (`scenarios/faults/acks-all-kills.toml`: 60 simulated seconds, 3 brokers, 500 records a
+//!   second, checkers on): 0.9 s of CPU time at most, 0.45 s as the aim, below 64 MiB resident.
+//! - 30 simulated seconds with 3 brokers, one kill and 400 records a second in all: 1,000 partitions
+//!   within 15 s, at most 1.5 times as much per partition as with 100.
+//!
+//! Each run is a process of its own, with one thread that never sleeps: its CPU time is the time
+//! that a run takes on an idle core, and its peak resident size is the cluster's.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks look at the real world from outside"
+)]
+
+use std::process::Command;
+
+use brokerquake::run::{self, EngineKind};
+use brokerquake::scenario::Scenario;
+
+/// Runs of the kills scenario, with different seeds.
+const SEEDS: u64 = 5;
+/// Partitions of the topic.
+const SIZES: [u32; 4] = [10, 100, 300, 1000];
+/// Asks this program to be the process of one run.
+const CHILD: &str = "BROKERQUAKE_SCALE_RUN";
+
+const KILLS: &str = "scenarios/faults/acks-all-kills.toml";
+
+fn topic_of(partitions: u32) -> String {
+    format!(
+        "name = \"scale-{partitions}\"\nduration = \"30s\"\n\
+        [cluster]\nbrokers = 3\ncontrollers = 1\n\
+        broker.heartbeat.interval.ms = 500\nbroker.session.timeout.ms = 3000\n\
+        replica.lag.time.max.ms = 4000\n\
+        [topic]\npartitions = {partitions}\nreplication.factor = 3\nmin.insync.replicas = 2\n\
+        [[load]]\nkind = \"producer\"\nclients = 4\nrate = \"400/s\"\nrecord.size = \"100..1000\"\n\
+        acks = \"all\"\nenable.idempotence = true\n\
+        request.timeout.ms = 4000\ndelivery.timeout.ms = 15000\n\
+        [[load]]\nkind = \"consumer\"\nclients = 2\n\
+        [[fault]]\nkind = \"kill\"\ntarget = \"any\"\nat = \"10s\"\ndown = \"3s\"\n\
+        [expect]\nholds = [\"*\"]\n"
+    )
+}
+
+/// What one run cost.
+#[derive(Clone, Copy)]
+struct Cost {
+    cpu_s: f64,
+    resident_mib: f64,
+    records: u64,
+}
+
+/// One run in this process: prints its cost for the parent to read.
+fn child(task: &str) {
+    let (what, seed) = task.split_once(' ').expect("what and seed");
+    let (file, text) = match what.parse() {
+        Ok(partitions) => (what.to_owned(), topic_of(partitions)),
+        Err(_) => (what.to_owned(), std::fs::read_to_string(what).expect("the scenario exists")),
+    };
+    let scenario = Scenario::parse(&file, &text).expect("the scenario is valid");
+    let outcome = run::run(&scenario, seed.parse().expect("a seed"), EngineKind::Leap, None);
+    assert!(outcome.broken.is_empty(), "{file} with seed {seed} broke: {:?}", outcome.broken);
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    println!(
+        "{} {} {}",
+        cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
+        peak_resident_kib(),
+        outcome.counts.acked
+    );
+}
+
+/// The largest resident size that this process had.
+fn peak_resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("VmHWM");
+    line.trim().trim_end_matches(" kB").parse().expect("a number of KiB")
+}
+
+fn measure(what: &str, seed: u64) -> Cost {
+    let program = std::env::current_exe().expect("this program");
+    let output = Command::new(program)
+        .env(CHILD, format!("{what} {seed}"))
+        .output()
+        .expect("this program starts again");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [cpu_s, resident_kib, records] = numbers[..] else {
+        panic!("{what} with seed {seed}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    };
+    Cost { cpu_s, resident_mib: resident_kib / 1024.0, records: records as u64 }
+}
+
+fn main() {
+    if let Ok(task) = std::env::var(CHILD) {
+        return child(&task);
+    }
+    let chosen: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    let wanted = |name: &str| chosen.is_empty() || chosen.iter().any(|word| word == name);
+    if wanted("kills") {
+        let costs: Vec<Cost> = (0..SEEDS).map(|seed| measure(KILLS, seed)).collect();
+        let runs = costs.len() as f64;
+        let cpu_s = costs.iter().map(|cost| cost.cpu_s).sum::<f64>() / runs;
+        let records = costs.iter().map(|cost| cost.records).sum::<u64>() as f64 / runs;
+        let resident = costs.iter().map(|cost| cost.resident_mib).fold(0.0, f64::max);
+        println!(
+            "kills: {cpu_s:.2} s of CPU time per run (mean of {runs} seeds), {:.1} µs per record, \
+            {resident:.0} MiB resident at most",
+            cpu_s / records * 1e6
+        );
+    }
+    let mut hundred = None;
+    for partitions in SIZES.into_iter().filter(|size| wanted(&size.to_string())) {
+        let cost = measure(&partitions.to_string(), 0);
+        let each = cost.cpu_s / f64::from(partitions);
+        let ratio = hundred.map_or(String::new(), |hundred: f64| {
+            format!(", {:.2} times that of 100 partitions", each / hundred)
+        });
+        println!(
+            "{partitions:4} partitions: {:.2} s of CPU time, {:.1} ms per partition{ratio}, \
+            {:.0} MiB resident",
+            cost.cpu_s,
+            each * 1e3,
+            cost.resident_mib
+        );
+        if partitions == 100 {
+            hundred = Some(each);
+        }
+    }
+}
