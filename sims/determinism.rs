@@ -173,7 +173,7 @@ fn unusable_scenario_exits_with_the_usage_code() {
         (vec!["run", "smoke", "--engine", "lepa"], "leap"),
         (vec!["run", "smoke", "--swarm"], "cannot be used with"),
         (vec!["run", "--swarm", "--for", "10"], "expected a duration such as `500ms`"),
-        (vec!["run", "smoke", "--for", "0s"], "that is no time at all"),
+        (vec!["run", "smoke", "--for", "0s"], "must be longer than zero"),
         (vec!["replay", "smoke/smoke-calm", "--seed", "18446744073709551615"], "the largest seed"),
         (vec!["rnu"], "'run'"),
         (vec!["replay", "smoke/smoke-clam", "--seed", "1"], "did you mean"),

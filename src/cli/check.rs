@@ -1,4 +1,4 @@
-//! `check`: the black-box invariants alone, over a history on file.
+//! `check`: judges a client history from a file, without a simulation.
 
 use std::fs::File;
 use std::io::BufReader;
@@ -10,7 +10,7 @@ use super::{refuse, say};
 use crate::check::history::{HistoryError, judge};
 use crate::check::is_liveness;
 
-/// Which history.
+/// The arguments of `check`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  \
     brokerquake replay smoke/smoke-all-lose-power --seed 0 --history h.jsonl\n  \
@@ -23,13 +23,13 @@ use crate::check::is_liveness;
     The documentation of `brokerquake::check::history` has every event.\n\n\
     Exit codes: 0 held, 1 broke, 2 the history can't be read, 3 stuck.")]
 pub struct CheckArgs {
-    /// The file
+    /// The history file
     #[arg(value_name = "HISTORY.jsonl")]
     history: String,
 }
 
-/// Judges it, and says what broke.
-#[allow(clippy::disallowed_methods, reason = "a history lies in a real file, and may be large")]
+/// Judges the history and prints what broke.
+#[allow(clippy::disallowed_methods, reason = "a history is a real file, and may be large")]
 pub fn run(args: &CheckArgs) -> ExitCode {
     let read = File::open(&args.history).map_err(|error| HistoryError::Io { line: 0, error });
     let (header, verdicts) = match read.and_then(|file| judge(BufReader::new(file))) {

@@ -1,4 +1,4 @@
-//! `dump-log`: what is in the files of a log, in the words of Kafka's own tool.
+//! `dump-log`: prints the files of a log in the format of Kafka's `DumpLogSegments`.
 
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use super::refuse;
 use crate::io::real::RealFile;
 use crate::log::dump::{Decoder, Dump, DumpError, DumpOptions, MAX_MESSAGE_SIZE, Plain};
 
-/// Which files, and what of them. The options are those of Kafka's `DumpLogSegments`.
+/// The arguments of `dump-log`, those of Kafka's `DumpLogSegments`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  \
     brokerquake dump-log --deep-iteration --files /tmp/bq/orders-0/00000000000000000000.log\n  \
@@ -20,28 +20,28 @@ use crate::log::dump::{Decoder, Dump, DumpError, DumpOptions, MAX_MESSAGE_SIZE, 
     does,\nand the -checkpoint files besides. What does not fit together goes to standard error.\n\
     Exit codes: 0 all was shown, 1 a file can't be read to its end, 2 usage.")]
 pub struct DumpLogArgs {
-    /// The files, separated by commas
+    /// Files, separated by commas
     #[arg(long, value_name = "FILE,…", value_delimiter = ',', required = true)]
     files: Vec<PathBuf>,
-    /// Show each record, not only each batch
+    /// Print each record, not only each batch
     #[arg(long)]
     deep_iteration: bool,
-    /// Show the keys and values of records; any decoder does that too
+    /// Print keys and values of records; implied by any decoder
     #[arg(long)]
     print_data_log: bool,
-    /// Compare indexes with their log without printing them
+    /// Compare indexes with their log, without printing them
     #[arg(long)]
     verify_index_only: bool,
-    /// Look at indexes as a start does, without printing them
+    /// Check indexes as a starting broker does, without printing them
     #[arg(long)]
     index_sanity_check: bool,
-    /// Bytes of the largest batch that an index points at
+    /// Size in bytes of the largest batch that an index points at
     #[arg(long, value_name = "BYTES", default_value_t = MAX_MESSAGE_SIZE)]
     max_message_size: u64,
-    /// Show only as many bytes of each file of batches
+    /// Print at most this many bytes of each log file
     #[arg(long, value_name = "BYTES")]
     max_bytes: Option<u64>,
-    /// Keys and values alone
+    /// Print keys and values only
     #[arg(long)]
     skip_record_metadata: bool,
     /// Records are those of __consumer_offsets
@@ -56,18 +56,18 @@ pub struct DumpLogArgs {
     /// Records are those of __share_group_state
     #[arg(long)]
     share_group_state_decoder: bool,
-    /// Records are those of __remote_log_metadata: not supported, there is no tiered storage here
+    /// Records are those of __remote_log_metadata (not supported: no tiered storage)
     #[arg(long)]
     remote_log_metadata_decoder: bool,
-    /// How keys are shown: StringDecoder, IntegerDecoder or LongDecoder
+    /// Decoder of keys: StringDecoder, IntegerDecoder or LongDecoder
     #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder")]
     key_decoder_class: Option<String>,
-    /// How values are shown: StringDecoder, IntegerDecoder or LongDecoder
+    /// Decoder of values: StringDecoder, IntegerDecoder or LongDecoder
     #[arg(long, value_name = "CLASS", num_args = 0..=1, default_missing_value = "StringDecoder")]
     value_decoder_class: Option<String>,
 }
 
-/// Shows the files.
+/// Prints the files.
 pub fn run(args: &DumpLogArgs) -> ExitCode {
     let options = match args.options() {
         Ok(options) => options,
@@ -81,7 +81,7 @@ pub fn run(args: &DumpLogArgs) -> ExitCode {
     eprint!("{problems}");
     match shown {
         Ok(()) => ExitCode::SUCCESS,
-        // A reader that has gone away (`| head`) is no reason to fail.
+        // A closed pipe (`| head`) is not a failure.
         Err(DumpError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
             ExitCode::SUCCESS
         }

@@ -1,4 +1,4 @@
-//! `matrix`: what outlives which fault under which settings.
+//! `matrix`: shows which settings survive which faults.
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
@@ -21,45 +21,45 @@ use crate::scenario::seeds::read_seeds;
 
 /// Seeds of each cell of the whole table.
 const SEEDS: u64 = 10;
-/// Seeds of each cell when one person's settings are asked about.
+/// Seeds of each cell for the settings of one user.
 const SEEDS_OF_ONE: u64 = 20;
-/// Larger than any properties file.
+/// The largest properties file that is read, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// The whole table, or one person's row of it.
+/// The arguments of `matrix`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  brokerquake matrix --seeds 20\n  brokerquake matrix --config server.properties --producer producer.properties\n  brokerquake matrix --write acks-all-rf3-min2-cache-clean-all-power cell.toml\n\n\
     Reports: reports/durability-matrix.md and .json; scenarios of cells with a witness: reports/matrix/CELL.toml."
 )]
 pub struct MatrixArgs {
-    /// Answer for the settings of this broker; Kafka's defaults when absent but --producer is there
+    /// Answer for this broker's settings [default with --producer: Kafka's defaults]
     #[arg(long, value_name = "server.properties")]
     config: Option<PathBuf>,
-    /// Answer for the settings of this producer; Kafka's defaults when absent but --config is there
+    /// Answer for this producer's settings [default with --config: Kafka's defaults]
     #[arg(long, value_name = "producer.properties")]
     producer: Option<PathBuf>,
-    /// Copies of the topic, where it was not created with the broker's default
+    /// Replicas of the topic [default: the broker's default.replication.factor]
     #[arg(long, value_name = "N")]
     replication_factor: Option<i16>,
-    /// How many seeds of each cell, from 0; or which, the end not included
+    /// Seeds of each cell: a number N for 0..N, or a range whose end is excluded
     #[arg(long, value_name = "N|A..B", value_parser = read_seeds)]
     seeds: Option<Range<u64>>,
-    /// Runs at a time; one for each core when absent
+    /// Runs in parallel [default: one per core]
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
-    /// The simulation that they run in
+    /// The engine that simulates the cluster
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
-    /// Where reports are written
+    /// Directory of the reports
     #[arg(long, value_name = "DIR", default_value = "reports")]
     reports: PathBuf,
-    /// Write one cell's scenario to a file, and run nothing
+    /// Write one cell's scenario to a file, without running it
     #[arg(long, num_args = 2, value_names = ["CELL", "FILE"], conflicts_with_all = ["config", "producer"])]
     write: Option<Vec<String>>,
 }
 
-/// Runs it, prints the table or the answer, writes reports.
+/// Runs the cells, prints the table or the answer, and writes the reports.
 pub fn run(args: &MatrixArgs) -> ExitCode {
     match act(args) {
         Ok(code) => ExitCode::from(code),
@@ -124,7 +124,7 @@ fn read(path: &Path) -> Result<String, String> {
     std::fs::read_to_string(path).map_err(unreadable)
 }
 
-/// The scenarios that replay commands name: of the cells that have something to show.
+/// Writes the scenarios that replay commands name, for the cells that have a witness.
 fn write_cells(table: &Table) -> Result<(), String> {
     for result in table.cells.iter().filter(|result| result.witness.is_some()) {
         put(Path::new(&result.cell.file()), &result.cell.to_toml())?;
@@ -140,7 +140,7 @@ fn put(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(wrong)
 }
 
-/// A progress bar where there is a terminal.
+/// Shows a progress bar on a terminal.
 struct Screen {
     bar: ProgressBar,
 }

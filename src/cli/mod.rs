@@ -1,4 +1,4 @@
-//! The commands, one file each. This one only dispatches.
+//! The commands, one file each; this file only dispatches.
 
 mod check;
 mod dump_log;
@@ -20,7 +20,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::base::nearest;
 
-/// Wrong usage, or a file that can't be used.
+/// Exit code for wrong usage, or a file that can't be used.
 const USAGE: u8 = 2;
 
 #[derive(Parser, Debug)]
@@ -46,21 +46,21 @@ enum Command {
     Replay(replay::ReplayArgs),
     /// Find the smallest scenario that fails as a run did, and write it to a file
     Shrink(shrink::ShrinkArgs),
-    /// Judge a recorded history of any Kafka-protocol cluster by what its clients saw
+    /// Judge a recorded client history of any Kafka cluster
     Check(check::CheckArgs),
-    /// What outlives which fault under which settings
+    /// Show which settings survive which faults
     Matrix(matrix::MatrixArgs),
-    /// One page over the last runs
+    /// Write one page about the last runs
     Report(report::ReportArgs),
-    /// Switch one historical fix off at a time, and show that it is found
+    /// Re-enable one historical Kafka bug at a time, and prove that it is found
     Mutants(mutants::MutantsArgs),
-    /// Show what is in the files of a log, as Kafka's own tool does
+    /// Print the files of a log in the format of Kafka's own tool
     DumpLog(dump_log::DumpLogArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
 
-/// Reads the command line and runs what it asks for.
+/// Parses the command line and runs the command.
 pub fn main() -> ExitCode {
     // Clap prints its own errors and exits with 2.
     let arguments = Arguments::try_parse().unwrap_or_else(|error| suggest(error).exit());
@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Names the nearest command, where clap finds none near enough.
+/// Suggests the nearest command if clap has no suggestion.
 fn suggest(mut error: clap::Error) -> clap::Error {
     if let Some(ContextValue::String(word)) = error.get(ContextKind::InvalidSubcommand)
         && error.get(ContextKind::SuggestedSubcommand).is_none()
@@ -92,12 +92,12 @@ fn suggest(mut error: clap::Error) -> clap::Error {
     error
 }
 
-/// Prints a line. A reader that has gone away (`| head`) is no reason to fail.
+/// Prints a line. A closed pipe (`| head`) is not a failure.
 fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
-/// Says what is wrong with what was asked.
+/// Prints a usage error.
 fn refuse(command: &str, problem: impl std::fmt::Display) -> ExitCode {
     eprintln!("brokerquake {command}: {problem}");
     ExitCode::from(USAGE)

@@ -1,4 +1,4 @@
-//! `mutants`: switches one historical fix off at a time, and shows that it is found.
+//! `mutants`: re-enables one historical Kafka bug at a time, and proves that it is found.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::lab::mutants::{INEXPRESSIBLE, MUTANTS, Mutant, UNCAUGHT};
 use crate::scenario::Scenario;
 use crate::scenario::seeds::read_seeds;
 
-/// Which mutants, and how long they are hunted.
+/// The arguments of `mutants`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  brokerquake mutants no-min-insync unclean-on --seeds 50 --shrink\n\n\
@@ -24,33 +24,33 @@ use crate::scenario::seeds::read_seeds;
 )]
 #[cfg_attr(
     not(any(debug_assertions, feature = "mutants")),
-    allow(dead_code, reason = "this build refuses, whatever was asked")
+    allow(dead_code, reason = "a build without the feature refuses the command")
 )]
 pub struct MutantsArgs {
-    /// Their names; all when there are none
+    /// Names of mutants [default: all]
     #[arg(value_name = "NAME")]
     names: Vec<String>,
-    /// How many seeds each start may take, from 0; or which, the end not included
+    /// Seeds that each start may take: a number N for 0..N, or a range whose end is excluded
     #[arg(long, value_name = "N|A..B", value_parser = read_seeds, default_value = "200")]
     seeds: Range<u64>,
-    /// Starts of each hunt, each on seeds of its own: medians are told
+    /// Starts of each hunt, each on its own seeds; medians are reported
     #[arg(long, value_name = "K", default_value_t = NonZeroUsize::MIN)]
     starts: NonZeroUsize,
-    /// Also shrink the first catch of each
+    /// Also shrink the first witness of each mutant
     #[arg(long)]
     shrink: bool,
-    /// Hunt in this scenario, and by any invariant that it expects to hold; needs names
+    /// Hunt in this scenario, by any invariant that it expects to hold; needs names
     #[arg(long = "in", value_name = "FILE", requires = "names")]
     scenario: Option<String>,
-    /// Hunts at a time; one for each core when absent
+    /// Hunts in parallel [default: one per core]
     #[arg(long, value_name = "J")]
     jobs: Option<NonZeroUsize>,
-    /// Where reports are written
+    /// Directory of the reports
     #[arg(long, value_name = "DIR", default_value = "reports")]
     reports: PathBuf,
 }
 
-/// A scenario as a command names it, with the flaw that it names.
+/// Loads the scenario that a command names, with the bug that it names.
 #[cfg(not(any(debug_assertions, feature = "mutants")))]
 pub(super) fn load(path: &str, mutant: Option<&str>) -> Result<Scenario, String> {
     match mutant {
@@ -59,7 +59,7 @@ pub(super) fn load(path: &str, mutant: Option<&str>) -> Result<Scenario, String>
     }
 }
 
-/// A scenario as a command names it, with the flaw that it names.
+/// Loads the scenario that a command names, with the bug that it names.
 #[cfg(any(debug_assertions, feature = "mutants"))]
 pub(super) fn load(path: &str, mutant: Option<&str>) -> Result<Scenario, String> {
     let scenario = Scenario::load(path).map_err(|problem| problem.to_string())?;
@@ -80,7 +80,7 @@ fn flaw(name: &str) -> Result<Flaw, String> {
     Err(format!("unknown mutant `{name}`{hint}"))
 }
 
-/// Says which command has them.
+/// The error of a build without mutants.
 #[cfg(not(any(debug_assertions, feature = "mutants")))]
 pub fn run(_: &MutantsArgs) -> ExitCode {
     refuse("mutants", NONE_HERE)
@@ -88,9 +88,9 @@ pub fn run(_: &MutantsArgs) -> ExitCode {
 
 #[cfg(not(any(debug_assertions, feature = "mutants")))]
 const NONE_HERE: &str =
-    "this build has no flaw to switch on; use `cargo run --release --features mutants -- …`";
+    "this build has no mutants; use `cargo run --release --features mutants -- …`";
 
-/// Hunts, tells, and writes reports.
+/// Hunts the mutants and writes the reports.
 #[cfg(any(debug_assertions, feature = "mutants"))]
 pub fn run(args: &MutantsArgs) -> ExitCode {
     match hunt(args) {
@@ -140,7 +140,7 @@ fn chosen(args: &MutantsArgs) -> Result<Vec<Mutant>, String> {
         let at_large = || {
             let known = UNCAUGHT.iter().find(|uncaught| uncaught.flaw == flaw);
             let why = known.map_or("", |known| known.why);
-            format!("`{name}` is not hunted: {why}; `--in FILE` hunts it all the same")
+            format!("`{name}` is not hunted: {why}; hunt it with `--in FILE`")
         };
         MUTANTS.iter().find(|mutant| mutant.flaw == flaw).copied().ok_or_else(at_large)
     };

@@ -1,4 +1,4 @@
-//! How far a node that starts is with its logs, as a bar on a terminal.
+//! Shows the recovery of a starting node's logs as a progress bar.
 
 use std::io::{self, Write};
 
@@ -7,8 +7,8 @@ use parking_lot::Mutex;
 
 use crate::broker::{RecoveryObserver, RecoveryProgress};
 
-/// Draws one bar for each data directory, while its logs are opened. Draws nothing where standard
-/// error is no terminal: there the node's own lines tell the same from time to time.
+/// Draws a bar per data directory while its logs open. Draws nothing if standard error is not a
+/// terminal: then the node logs its progress from time to time.
 pub struct Recovering {
     screen: MultiProgress,
     bar: Mutex<Option<ProgressBar>>,
@@ -22,7 +22,7 @@ impl Recovering {
 
     fn begin(&self, progress: &RecoveryProgress) -> ProgressBar {
         let bar = self.screen.add(ProgressBar::new(progress.logs as u64));
-        // The template is constant; a bar that can't be drawn as meant is drawn plainly.
+        // The template is constant and valid; if not, the default style does.
         if let Ok(style) = ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} logs  {msg}")
         {
             bar.set_style(style);
@@ -47,7 +47,7 @@ impl RecoveryObserver for Recovering {
     }
 }
 
-/// What is behind, and what is known to be ahead.
+/// The bar's message: bytes examined, and segments left.
 fn message(progress: &RecoveryProgress) -> String {
     let done = HumanBytes(progress.recovered_bytes);
     match progress.remaining_segments {
@@ -62,7 +62,7 @@ fn message(progress: &RecoveryProgress) -> String {
     }
 }
 
-/// Standard error, above what is drawn on a screen.
+/// Standard error, written above the progress bars.
 pub struct Above(pub MultiProgress);
 
 impl Write for Above {

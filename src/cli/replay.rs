@@ -1,4 +1,4 @@
-//! `replay`: one run again.
+//! `replay`: runs one seed of a scenario again.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,48 +15,48 @@ use crate::scenario::Plan;
 use crate::scenario::Scenario;
 use crate::scenario::seeds::read_seed;
 
-/// Which run.
+/// The arguments of `replay`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  brokerquake replay scenarios/faults/acks-1-leader-kill.toml --seed 1 --picture"
 )]
 pub struct ReplayArgs {
-    /// A file, or a name below scenarios/
+    /// A file, or a name under scenarios/
     scenario: String,
-    /// The run's seed; the file's own when absent
+    /// The seed [default: the one that the file fixes]
     #[arg(long, value_name = "S", value_parser = read_seed)]
     seed: Option<u64>,
-    /// Also print what happened: in columns, one for each host; or every event with the hash so far
+    /// Also print the run: in columns, one per host; or every event with the trace hash so far
     #[arg(long, value_name = "FORM", value_enum, num_args = 0..=1, require_equals = true,
         default_missing_value = "columns")]
     trace: Option<Form>,
-    /// Print the scenario with this seed's schedule spelled out, and run nothing
+    /// Print the scenario with this seed's schedule spelled out, without running it
     #[arg(long, conflicts_with = "trace")]
     schedule: bool,
-    /// Also draw the run: one HTML page, reports/SCENARIO-seed-S.html unless a file is named
+    /// Also draw the run as one HTML page [default file: reports/SCENARIO-seed-S.html]
     #[arg(long, value_name = "FILE", num_args = 0..=1, conflicts_with = "schedule")]
     picture: Option<Option<PathBuf>>,
-    /// Write what clients did and saw to this file, which `brokerquake check` reads
+    /// Write the client history to this file, for `brokerquake check`
     #[arg(long, value_name = "FILE", conflicts_with = "schedule")]
     history: Option<PathBuf>,
-    /// With a historical flaw switched on, one of `brokerquake mutants`
+    /// Re-enable a historical bug, one of those of `brokerquake mutants`
     #[arg(long, value_name = "NAME")]
     mutant: Option<String>,
-    /// The simulation that it runs in
+    /// The engine that simulates the cluster
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
 }
 
-/// How a trace is told.
+/// The forms of a printed trace.
 #[derive(clap::ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
-    /// Time runs down, a column for each host: faults, leaders, in-sync replicas, the story
+    /// Time runs down, with a column per host: faults, leaders, in-sync replicas, the story
     Columns,
-    /// One line an event: time, hash so far, what happened. Two of them differ where runs do
+    /// One line per event: time, trace hash so far, event; compare two of them with `diff`
     Events,
 }
 
-/// Runs it, and tells what came of it.
+/// Runs the seed and prints its outcome.
 pub fn run(args: &ReplayArgs) -> ExitCode {
     let scenario = match load(&args.scenario, args.mutant.as_deref()) {
         Ok(scenario) => scenario,
@@ -105,7 +105,7 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Runs it once, before all that was asked for: told, drawn, written down.
+/// Runs the seed once, with every observer that the arguments ask for.
 fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, String> {
     let columns = args.trace == Some(Form::Columns);
     let mut print = |line: &str| say(line);
@@ -134,12 +134,14 @@ fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, Stri
     Ok(outcome)
 }
 
-/// Tells the run in columns; where they do not fit, its events, for which it is run again.
+/// Prints the run in columns, or its events (in a second run) if the columns do not fit.
 fn tell_in_columns(args: &ReplayArgs, scenario: &Scenario, seed: u64, picture: &Picture) {
     match picture.columns(width()) {
         Some(lines) => lines.iter().for_each(say),
         None => {
-            eprintln!("brokerquake replay: too narrow for a column for each host; here are events");
+            eprintln!(
+                "brokerquake replay: the terminal is too narrow for a column per host; printing events"
+            );
             let mut print = |line: &str| say(line);
             run::run(scenario, seed, args.engine, Some(&mut print));
         }
@@ -159,7 +161,7 @@ fn save(
     Ok(())
 }
 
-/// Characters of a line, as `COLUMNS` or the terminal says; a file or a pipe has no such limit.
+/// The line width in characters, from `COLUMNS` or the terminal; none for a file or pipe.
 fn width() -> Option<usize> {
     let said = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok());
     let terminal = || {

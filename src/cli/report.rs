@@ -1,4 +1,4 @@
-//! `report`: one page over the last runs.
+//! `report`: writes one page about the last runs.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,19 +8,19 @@ use clap::Args;
 use super::{refuse, say};
 use crate::lab::overview::{self, Overview};
 
-/// From where, and to where.
+/// The arguments of `report`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  brokerquake run scenarios/faults --seeds 20; brokerquake report\n\n\
     Writes index.html, index.md and index.json beside the reports that `run` and `matrix` left."
 )]
 pub struct ReportArgs {
-    /// Where `run` and `matrix` wrote their reports
+    /// Directory of the reports that `run` and `matrix` wrote
     #[arg(long, value_name = "DIR", default_value = "reports")]
     reports: PathBuf,
 }
 
-/// Reads what is there, and writes the page.
+/// Reads the reports and writes the page.
 pub fn run(args: &ReportArgs) -> ExitCode {
     let overview = match overview::gather(&args.reports) {
         Ok(overview) => overview,

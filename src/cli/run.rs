@@ -1,4 +1,4 @@
-//! `run`: scenarios over many seeds, verdicts, reports.
+//! `run`: runs scenarios over many seeds, and writes verdicts and reports.
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal;
@@ -25,12 +25,12 @@ use crate::scenario::files::{SMOKE, load_all};
 use crate::scenario::seeds::{MAX_SEED, read_seeds};
 use crate::scenario::{Notation, Scenario};
 
-/// Seeds of a scenario that was asked for.
+/// Seeds of a scenario that the command line names.
 const SEEDS: u64 = 100;
-/// Seeds of the smoke scenarios, so that they end within ten seconds.
+/// Seeds of each smoke scenario: all of them end within ten seconds.
 const SMOKE_SEEDS: u64 = 5;
 
-/// Which scenarios, and how often.
+/// The arguments of `run`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  brokerquake run scenarios/faults/leader-power-loss.toml --seeds 0..1000\n\n\
@@ -40,50 +40,50 @@ const SMOKE_SEEDS: u64 = 5;
     run that broke what its settings promise."
 )]
 pub struct RunArgs {
-    /// Files, directories, or names below scenarios/; the smoke scenarios when there are none
+    /// Files, directories, or names under scenarios/ [default: the smoke scenarios]
     #[arg(value_name = "SCENARIO|DIR")]
     scenarios: Vec<String>,
-    /// How many seeds of each scenario, from 0; or which, the end not included
+    /// Seeds of each scenario: a number N for 0..N, or a range whose end is excluded
     #[arg(long, value_name = "N|A..B", value_parser = read_seeds)]
     pub(super) seeds: Option<Range<u64>>,
-    /// Draw everything from the seeds: cluster, settings, load, faults, and what must hold
+    /// Draw cluster, settings, loads and faults from the seeds, and compute what must hold
     #[arg(long, conflicts_with = "scenarios")]
     swarm: bool,
-    /// Begin runs for so long, in wall time, or until the seeds that were asked for are used up
+    /// Start new runs for this much wall time, or until the seeds are used up
     #[arg(long = "for", value_name = "TIME", value_parser = read_time)]
     pub(super) time: Option<Duration>,
-    /// Runs at a time; one for each core when absent
+    /// Runs in parallel [default: one per core]
     #[arg(long, value_name = "J")]
     pub(super) jobs: Option<NonZeroUsize>,
-    /// The simulation that they run in
+    /// The engine that simulates the cluster
     #[arg(long, value_enum, default_value_t)]
     pub(super) engine: EngineKind,
-    /// Shrink the gravest unexpected failure of each scenario to a file in scenarios/regressions/
+    /// Shrink the worst unexpected failure of each scenario to a file in scenarios/regressions/
     #[arg(long)]
     pub(super) shrink: bool,
-    /// Also write what clients did and saw in each run to DIR/SCENARIO-seed-S.jsonl, for `check`
+    /// Also write each run's client history to DIR/SCENARIO-seed-S.jsonl, for `check`
     #[arg(long, value_name = "DIR", conflicts_with_all = ["time", "swarm"])]
     history: Option<PathBuf>,
-    /// Where reports are written
+    /// Directory of the reports
     #[arg(long, value_name = "DIR", default_value = "reports")]
     pub(super) reports: PathBuf,
 }
 
-/// Reads how long to go on.
+/// Parses the value of `--for`.
 fn read_time(text: &str) -> Result<Duration, String> {
     match Duration::read(text) {
         None => Err(format!("expected {}", Duration::EXPECTED)),
-        Some(Duration::ZERO) => Err("that is no time at all".into()),
+        Some(Duration::ZERO) => Err("must be longer than zero".into()),
         Some(time) => Ok(time),
     }
 }
 
-/// As many runs at a time as there are cores.
+/// One run per core.
 pub(super) fn cores() -> NonZeroUsize {
     std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
-/// Runs, judges, reports.
+/// Runs and judges the scenarios, and writes the reports.
 pub fn run(args: &RunArgs) -> ExitCode {
     if args.swarm {
         return swarm::run(args);
@@ -93,7 +93,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
     let scenarios = match load_all(&paths) {
         Ok(scenarios) => scenarios,
         Err(problem) if smoke => {
-            let remedy = "name scenarios, or run where the directory `scenarios/smoke` is";
+            let remedy = "name scenarios, or run in the directory that has `scenarios/smoke`";
             return refuse("run", format!("{problem}\n{remedy}"));
         }
         Err(problem) => return refuse("run", problem),
@@ -112,7 +112,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
             Err(problem) => return refuse("run", format!("can't write histories: {problem}")),
         };
         for scenario in sweep.scenarios.iter().skip(done.len()) {
-            say(format_args!("not run           {}: the time was over", scenario.name));
+            say(format_args!("not run           {}: the time was up", scenario.name));
         }
         if args.shrink {
             shrink_failures(&sweep, &done);
@@ -130,14 +130,14 @@ pub fn run(args: &RunArgs) -> ExitCode {
     ExitCode::from(Verdict::exit_code_of_all(reports.iter().map(|report| report.verdict)))
 }
 
-/// A scenario that is about one run runs with its own seed, unless others are asked for.
+/// A scenario that fixes its seed runs with it, unless the command line names others.
 fn sweeps(args: &RunArgs, scenarios: Vec<Scenario>, seeds: u64) -> Vec<Sweep> {
     let (jobs, engine) = (args.jobs.unwrap_or_else(cores), args.engine);
     let sweep = |scenarios, seeds| Sweep { scenarios, seeds, jobs, engine };
     let (mut together, mut alone) = (Vec::new(), Vec::new());
     for scenario in scenarios {
         match (&args.seeds, scenario.seed) {
-            // Time is for other seeds than the one that is known.
+            // `--for` explores other seeds than the fixed one.
             (None, Some(seed)) if args.time.is_none() => {
                 alone.push(sweep(vec![scenario], seed..seed + 1));
             }
@@ -153,7 +153,7 @@ fn sweeps(args: &RunArgs, scenarios: Vec<Scenario>, seeds: u64) -> Vec<Sweep> {
     sweeps
 }
 
-/// The smallest scenario for each failure that nobody expected.
+/// Shrinks each unexpected failure to the smallest scenario.
 fn shrink_failures(sweep: &Sweep, reports: &[Report]) {
     for (scenario, report) in sweep.scenarios.iter().zip(reports) {
         let failed = matches!(report.verdict, Verdict::Broke | Verdict::Stuck);
@@ -172,7 +172,7 @@ fn shrink_failures(sweep: &Sweep, reports: &[Report]) {
     }
 }
 
-/// A progress bar where there is a terminal, and a line for each scenario everywhere.
+/// Prints a line per scenario, and a progress bar on a terminal.
 struct Screen {
     bar: ProgressBar,
     timings: BTreeMap<String, Timing>,
@@ -190,7 +190,7 @@ impl Screen {
             Some(_) => "{spinner} {pos} runs in {elapsed}  {msg}",
             None => "{bar:30} {pos}/{len} runs, {eta} left  {msg}",
         };
-        // The template is constant; a bar that can't be drawn as meant is drawn plainly.
+        // The template is constant and valid; if not, the default style does.
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
@@ -218,7 +218,7 @@ impl Watch for Screen {
     }
 }
 
-/// A picture of the first failure of each scenario that was not expected.
+/// Draws the first unexpected failure of each scenario.
 fn draw(
     dir: &Path,
     scenarios: &[Scenario],

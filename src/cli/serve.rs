@@ -1,4 +1,4 @@
-//! `serve`: a real broker on this machine.
+//! `serve`: runs a real broker on this machine.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,23 +15,23 @@ use crate::broker::{Node, NodeOptions};
 use crate::io::Address;
 use crate::io::real::RealWorld;
 
-/// What the node was asked to be.
+/// The arguments of `serve`.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  brokerquake serve --data /tmp/bq --listen 127.0.0.1:9092\n  \
     kcat -b 127.0.0.1:9092 -L")]
 pub struct ServeArgs {
-    /// A `server.properties`, as for Kafka
+    /// A `server.properties` file, as for Kafka
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the logs are; wins over `log.dirs`
+    /// Data directory; overrides `log.dirs`
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where to listen; wins over `listeners`
+    /// Listener address; overrides `listeners`
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<Address>,
 }
 
-/// Runs until SIGTERM, or until something breaks.
+/// Runs until SIGTERM or a fatal error.
 pub fn run(args: &ServeArgs) -> ExitCode {
     let (config, topics) = match settings(args) {
         Ok(settings) => settings,
@@ -59,13 +59,12 @@ pub fn run(args: &ServeArgs) -> ExitCode {
     }
 }
 
-/// What the node says about itself goes to standard error, above what is drawn there; `RUST_LOG`
-/// says how much.
+/// Sends the node's log to standard error, above any progress bars; `RUST_LOG` sets its level.
 fn log_to_stderr(screen: MultiProgress) {
     let filter =
         EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
     let above = move || Above(screen.clone());
-    // Fails only where somebody has set one already, and that one will do.
+    // Fails only if a subscriber is already set, which then receives the log.
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(above).try_init();
 }
 
@@ -87,8 +86,8 @@ async fn serve(
     node.run().await
 }
 
-/// Reads the file, then lets the flags win. Whatever a single node can't have by default (three
-/// copies of a topic) gets the value that it can have.
+/// Reads the file and applies the flags. A default that needs several nodes (three replicas of a
+/// topic) becomes what a single node can have.
 fn settings(args: &ServeArgs) -> Result<(BrokerConfig, TopicConfig), String> {
     let (mut config, topics) = match &args.config {
         None => (BrokerConfig::default(), TopicConfig::default()),
@@ -119,7 +118,7 @@ fn settings(args: &ServeArgs) -> Result<(BrokerConfig, TopicConfig), String> {
         .iter()
         .any(|listener| names.iter().any(|name| listener.starts_with(&format!("{name}://"))));
     if alone && config.is_controller() && !has_controller_listener {
-        // Nobody else needs to find it: any free port on the loopback will do.
+        // No other node connects to it: any free loopback port will do.
         let name = names.first().ok_or("`controller.listener.names` is empty")?;
         config.listeners.push(format!("{name}://127.0.0.1:0"));
     }

@@ -1,4 +1,4 @@
-//! `shrink`: the smallest scenario that still fails as a run did.
+//! `shrink`: finds the smallest scenario that still fails as a run did.
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
@@ -15,7 +15,7 @@ use crate::run::EngineKind;
 use crate::scenario::Scenario;
 use crate::scenario::seeds::read_seed;
 
-/// Which run, and how far to go.
+/// The arguments of `shrink`.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  brokerquake shrink scenarios/faults/acks-1-leader-kill.toml --seed 3\n\n\
@@ -23,29 +23,29 @@ use crate::scenario::seeds::read_seed;
     scenarios/regressions/SCENARIO-INVARIANT-SEED.toml; with a mutant, to reports/mutants/."
 )]
 pub struct ShrinkArgs {
-    /// A file, or a name below scenarios/
+    /// A file, or a name under scenarios/
     scenario: String,
-    /// The seed of a run that breaks something
+    /// The seed of a run that breaks an invariant
     #[arg(long, value_name = "S", value_parser = read_seed)]
     seed: u64,
-    /// The invariant to keep broken; the gravest when absent
+    /// The invariant to keep broken [default: the worst that the run breaks]
     #[arg(long, value_name = "NAME")]
     invariant: Option<String>,
-    /// With a historical flaw switched on, one of `brokerquake mutants`
+    /// Re-enable a historical bug, one of those of `brokerquake mutants`
     #[arg(long, value_name = "NAME")]
     mutant: Option<String>,
-    /// The simulation that it runs in
+    /// The engine that simulates the cluster
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
-    /// Most runs that the search may take
+    /// The most runs that the search may take
     #[arg(long, value_name = "N", default_value_t = BUDGET)]
     budget: NonZeroUsize,
-    /// Where the result is written
+    /// The file of the result
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
-/// Shrinks, writes, tells.
+/// Shrinks the run and writes the result.
 pub fn run(args: &ShrinkArgs) -> ExitCode {
     let scenario = match load(&args.scenario, args.mutant.as_deref()) {
         Ok(scenario) => scenario,
@@ -67,7 +67,7 @@ pub fn run(args: &ShrinkArgs) -> ExitCode {
     }
 }
 
-/// What is to be shrunk, and how.
+/// A request to shrink a run.
 pub(super) struct Asked<'a> {
     pub seed: u64,
     pub engine: EngineKind,
@@ -76,14 +76,14 @@ pub(super) struct Asked<'a> {
     pub out: Option<&'a Path>,
 }
 
-/// Shrinks a run under a progress bar, writes the file, and says what came of it.
+/// Shrinks a run under a progress bar, writes the file, and prints the result.
 pub(super) fn shrink_to_file(
     scenario: &Scenario,
     asked: &Asked<'_>,
 ) -> Result<String, ShrinkError> {
     let terminal = std::io::stderr().is_terminal();
     let bar = if terminal { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-    // The template is constant; a bar that can't be drawn as meant is drawn plainly.
+    // The template is constant and valid; if not, the default style does.
     if let Ok(style) = ProgressStyle::with_template("shrinking: {pos} runs  {msg}") {
         bar.set_style(style);
     }
@@ -105,7 +105,7 @@ pub(super) fn shrink_to_file(
 fn tell(shrunk: &Shrunk) -> String {
     let Shrunk { broken, before, after, runs, .. } = shrunk;
     let end = if shrunk.minimal {
-        "nothing more can go"
+        "nothing more can be removed"
     } else {
         "the budget ended; `--budget N` allows more"
     };

@@ -1,4 +1,4 @@
-//! `run --swarm`: scenarios drawn from seeds, and mutations of those that reached something new.
+//! `run --swarm`: runs scenarios drawn from seeds, and mutates those that reach new situations.
 
 use std::io::IsTerminal;
 use std::ops::Range;
@@ -19,10 +19,10 @@ use crate::scenario::Plan;
 use crate::scenario::Scenario;
 use crate::scenario::seeds::MAX_SEED;
 
-/// Runs when nothing is said of how many or how long.
+/// Seeds without `--seeds` and `--for`.
 const SEEDS: Range<u64> = 0..200;
 
-/// Runs, judges, reports.
+/// Runs and judges the scenarios, and writes the reports.
 pub(super) fn run(args: &RunArgs) -> ExitCode {
     let all = if args.time.is_some() { 0..MAX_SEED } else { SEEDS };
     let swarm = Swarm {
@@ -71,7 +71,7 @@ fn shrink(args: &RunArgs, scenario: &Scenario) {
     }
 }
 
-/// A progress bar where there is a terminal, and a file for each run that failed.
+/// Writes a file per failed run, and shows a progress bar on a terminal.
 struct Screen {
     bar: ProgressBar,
     failed: Vec<Scenario>,
@@ -91,7 +91,7 @@ impl Screen {
             Some(_) => "{spinner} {pos} runs in {elapsed}  {msg}",
             None => "{bar:30} {pos}/{len} runs, {eta} left  {msg}",
         };
-        // The template is constant; a bar that can't be drawn as meant is drawn plainly.
+        // The template is constant and valid; if not, the default style does.
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
@@ -114,7 +114,7 @@ impl Watch for Screen {
     }
 }
 
-/// The scenario as the file that its replay command names.
+/// Writes the scenario to the file that its replay command names.
 fn write(scenario: &Scenario) -> Result<(), String> {
     let path = Path::new(&scenario.file);
     let text = scenario.to_toml(&Plan::draw(scenario, Seed(scenario.seed.unwrap_or(0))));
