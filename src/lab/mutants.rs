@@ -1,7 +1,7 @@
-//! Mutants: one historical fix is switched off, and random exploration has to find it out.
+//! Mutants: historical Kafka bugs that can be re-enabled, to prove that our checkers find them.
 //!
-//! Each mutant names a scenario and the invariants by which it must be caught. The same seeds run
-//! with nothing switched off as well, and there everything has to hold.
+//! Each mutant names a scenario and the invariants that must catch it. The same seeds also run with
+//! the fix, and must hold.
 
 mod report;
 mod table;
@@ -23,31 +23,31 @@ use crate::run::outcome::{Broken, RunVerdict};
 use crate::scenario::files::FileError;
 use crate::scenario::{Expectation, Scenario};
 
-/// Seeds of one start are so many apart from those of the next.
+/// The distance between the first seeds of two starts.
 const APART: u64 = 1000;
 
-/// A flaw, and how it is to be found.
+/// A bug, and how it must be found.
 #[derive(Clone, Copy, Debug)]
 pub struct Mutant {
-    /// What is switched off.
+    /// The fix that is switched off.
     pub flaw: Flaw,
-    /// Where it comes from.
+    /// Its source: a Kafka issue or KIP.
     pub source: &'static str,
-    /// The exploration, below `scenarios/mutants/`.
+    /// The scenario, under `scenarios/mutants/`.
     pub scenario: &'static str,
-    /// A run that breaks one of these has caught it; none means any that the scenario expects to
-    /// hold.
+    /// A run that breaks one of these catches it; if empty, any invariant that the scenario expects to
+    /// hold does.
     pub breaks: &'static [&'static str],
 }
 
-/// How long a mutant is hunted.
+/// The effort of a hunt.
 #[derive(Clone, Debug)]
 pub struct Effort {
-    /// Of the first start; those of others lie above.
+    /// Seeds of the first start; later starts use higher ones.
     pub seeds: Range<u64>,
-    /// How often the hunt begins anew, on seeds of its own.
+    /// The number of starts, each on its own seeds.
     pub starts: NonZeroUsize,
-    /// Whether the first catch is shrunk.
+    /// Whether to shrink the first witness.
     pub shrink: bool,
 }
 
@@ -58,7 +58,7 @@ pub struct Catch {
     pub seed: u64,
     /// Its hash.
     pub trace: String,
-    /// How many faults struck in it.
+    /// The number of faults that struck in it.
     pub faults: u64,
     /// What broke.
     pub broken: Broken,
@@ -69,28 +69,28 @@ pub struct Catch {
 pub struct Start {
     /// The first run that caught it.
     pub caught: Option<Catch>,
-    /// Seeds that were run, with the fix and without.
+    /// Seeds that ran, with the fix and without.
     pub tried: u64,
-    /// Seeds, with what broke, where nothing was switched off.
+    /// Seeds that failed with the fix, with what broke.
     pub innocent: Vec<(u64, Broken)>,
-    /// Time on the core, of the runs with the flaw.
+    /// CPU time of the runs with the bug.
     pub cpu: Duration,
 }
 
-/// A catch that was cut down to what it needs.
+/// A shrunk witness.
 #[derive(Clone, Debug)]
 pub struct Small {
-    /// How much is left.
+    /// The size of what is left.
     pub size: Size,
-    /// Runs that it took.
+    /// Runs that shrinking took.
     pub runs: usize,
-    /// Time on the core.
+    /// CPU time of shrinking.
     pub cpu: Duration,
     /// The scenario's file.
     pub file: String,
 }
 
-/// What came of hunting one mutant.
+/// The result of hunting one mutant.
 #[derive(Clone, Debug)]
 pub struct Hunt {
     /// Which.
@@ -104,7 +104,7 @@ pub struct Hunt {
 }
 
 impl Hunt {
-    /// Caught in each start, and not by what would break anyway.
+    /// Whether each start caught it, and no run with the fix failed.
     pub fn is_as_expected(&self) -> bool {
         self.starts.iter().all(|start| start.caught.is_some() && start.innocent.is_empty())
     }
@@ -114,12 +114,12 @@ impl Hunt {
         self.starts.iter().find_map(|start| start.caught.as_ref())
     }
 
-    /// What broke though nothing was switched off.
+    /// Failures of runs with the fix.
     pub fn innocent(&self) -> impl Iterator<Item = &(u64, Broken)> {
         self.starts.iter().flat_map(|start| &start.innocent)
     }
 
-    /// The median of the starts' seeds to the first catch; of an even number the higher one.
+    /// The median number of seeds to the first catch; of two middle values the higher one.
     pub fn median_tried(&self) -> u64 {
         median(self.starts.iter().map(|start| start.tried)).unwrap_or_default()
     }
@@ -138,7 +138,7 @@ fn median<T: Ord>(values: impl Iterator<Item = T>) -> Option<T> {
 }
 
 impl Mutant {
-    /// A flaw that is looked for in any scenario, by any invariant.
+    /// A bug to hunt in any scenario, by any invariant.
     pub fn anywhere(flaw: Flaw) -> Self {
         Self { flaw, source: "", scenario: "", breaks: &[] }
     }
@@ -148,7 +148,7 @@ impl Mutant {
         self.flaw.name()
     }
 
-    /// Where its exploration is.
+    /// The path of its scenario.
     pub fn path(&self) -> String {
         format!("mutants/{}", self.scenario)
     }
@@ -159,7 +159,7 @@ impl Mutant {
         any || self.breaks.contains(&broken.invariant.as_str())
     }
 
-    /// Hunts it, each start until a run catches it. Every seed is run without the flaw as well.
+    /// Hunts the mutant: each start runs until a seed catches it. Every seed also runs with the fix.
     pub fn hunt(&self, sound: &Scenario, effort: &Effort) -> Hunt {
         let flawed = sound.clone().with_flaws(Flaws::only(self.flaw));
         let apart = APART.max(effort.seeds.end - effort.seeds.start);
@@ -180,7 +180,7 @@ impl Mutant {
         for seed in seeds {
             start.tried += 1;
             let held = run_caught(sound, seed, EngineKind::Leap);
-            // What would break anyway proves nothing, though the scenario allows it.
+            // An invariant that the scenario allows to break proves nothing.
             let as_expected = held.verdict(&sound.expect) == RunVerdict::Held;
             let telling = |broken: &Broken| !as_expected || self.is_caught_by(broken, sound);
             let telling = held.broken.into_iter().find(telling);
@@ -199,7 +199,7 @@ impl Mutant {
     }
 }
 
-/// Shrinks a catch and keeps the file.
+/// Shrinks a witness and writes its file.
 fn small(flawed: &Scenario, catch: &Catch) -> Result<Small, String> {
     let began = cpu_time();
     let invariant = Some(catch.broken.invariant.as_str());
@@ -211,8 +211,8 @@ fn small(flawed: &Scenario, catch: &Catch) -> Result<Small, String> {
     Ok(Small { size: shrunk.after, runs: shrunk.runs, cpu, file: shrunk.scenario.file })
 }
 
-/// Hunts mutants, several at a time, in their scenarios or elsewhere; `told` hears of each as it
-/// ends. Results are in the order of the mutants.
+/// Hunts several mutants in parallel, in their scenarios or another; calls `told` as each ends.
+/// Results are in the order of the mutants.
 pub fn hunt_all(
     mutants: &[Mutant],
     elsewhere: Option<&Scenario>,
@@ -247,7 +247,7 @@ pub fn hunt_all(
     Ok(done.into_iter().map(|(_, hunt)| hunt).collect())
 }
 
-/// What this thread has had of its core: told beside the results, and no part of them.
+/// This thread's CPU time; it is reported beside the results and is not part of them.
 fn cpu_time() -> Duration {
     let spent = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(spent).unwrap_or_default()

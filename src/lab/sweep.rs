@@ -1,5 +1,5 @@
-//! Many seeds over the cores. Each run is a world of its own on one thread; results are told in
-//! the order of scenarios and seeds, whatever order they come in.
+//! Runs many seeds on all cores. Each run is a world of its own on one thread; results are reported in
+//! the order of scenarios and seeds, in whatever order the runs end.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
@@ -18,56 +18,56 @@ use crate::run::outcome::{Outcome, RunVerdict};
 use crate::run::{self, EngineKind, Onlookers};
 use crate::scenario::Scenario;
 
-/// Runs that went wrong and are run again, per scenario, to see whether they go the same way.
+/// Failed runs that are repeated per scenario, to check that they are deterministic.
 const CONFIRMATIONS: usize = 2;
 
-/// Scenarios × seeds.
+/// A set of scenarios, each to be run with a range of seeds.
 #[derive(Clone, Debug)]
 pub struct Sweep {
-    /// In the order in which they are told.
+    /// In the order of the reports.
     pub scenarios: Vec<Scenario>,
-    /// Of each scenario; the end is not included.
+    /// Seeds of each scenario; the end is excluded.
     pub seeds: Range<u64>,
-    /// Threads.
+    /// Runs in parallel, each on its own thread.
     pub jobs: NonZeroUsize,
-    /// Where they run.
+    /// The engine of all runs.
     pub engine: EngineKind,
 }
 
-/// Who wants to know how it goes.
+/// Receives progress.
 pub trait Watch {
-    /// A run ended. They end in any order.
+    /// A run ended. Runs end in any order.
     fn ran(&mut self, scenario: &Scenario, verdict: RunVerdict);
-    /// A scenario is done, in order; `wall` is the time that its runs took on their cores.
+    /// A scenario is done, in order. `wall` is the sum of its runs' times.
     fn done(&mut self, report: &Report, wall: Duration);
 }
 
-/// Nobody wants to know.
+/// Ignores progress.
 impl Watch for () {
     fn ran(&mut self, _: &Scenario, _: RunVerdict) {}
     fn done(&mut self, _: &Report, _: Duration) {}
 }
 
-/// What has come in of one scenario.
+/// The results of one scenario so far.
 struct Gathering {
     tally: Tally,
-    /// Runs whose predecessors have not come in.
+    /// Runs whose predecessors have not ended.
     early: BTreeMap<u64, Outcome>,
     next: u64,
     wall: Duration,
 }
 
-/// Makes one run of a scenario and a seed.
+/// Runs one seed of a scenario.
 pub(crate) type Runner<'a> = dyn Fn(&Scenario, u64) -> Outcome + Sync + 'a;
 
 impl Sweep {
-    /// Runs them all.
+    /// Runs every scenario with every seed.
     pub fn run(&self, watch: &mut dyn Watch) -> Vec<Report> {
         self.run_until(&self.plain(), Deadline::after(None), watch)
     }
 
-    /// The same; what clients did and saw in each run goes to a file of its own in `dir`, which is
-    /// made if it is not there: `SCENARIO-seed-S.jsonl`.
+    /// Like `run`, and writes each run's client history to `SCENARIO-seed-S.jsonl` in `dir`, which is
+    /// created if it does not exist.
     pub fn run_with_histories(
         &self,
         dir: &Path,
@@ -95,15 +95,14 @@ impl Sweep {
         failed.into_inner().map_or(Ok(reports), Err)
     }
 
-    /// The same, where one run is whatever `run` makes of a scenario and a seed.
+    /// Like `run`, with another function that runs one seed.
     pub(crate) fn run_by(&self, run: &Runner<'_>, watch: &mut dyn Watch) -> Vec<Report> {
         self.run_until(run, Deadline::after(None), watch)
     }
 
     /// Runs until the seeds or the wall time are used up: the first seed of each scenario, then the
-    /// second of each, so that all get as many. A run that was begun ends. What is told is in the
-    /// order of scenarios and seeds as ever, but only when the time is over, and nothing is told of
-    /// scenarios that the time did not suffice for.
+    /// second of each, so that all scenarios get equally many. Started runs finish. Reports come in
+    /// the usual order, but only at the end, and scenarios that never ran have none.
     pub fn run_for(&self, limit: Duration, watch: &mut dyn Watch) -> Vec<Report> {
         self.run_until(&self.plain(), Deadline::after(Some(limit)), watch)
     }
@@ -123,13 +122,13 @@ impl Sweep {
         let total = self.per_scenario().saturating_mul(self.scenarios.len() as u64);
         let next = AtomicU64::new(0);
         let doubts: Vec<_> = self.scenarios.iter().map(|_| AtomicUsize::new(0)).collect();
-        // Bounded, so that a slow listener holds the workers back instead of filling the memory.
+        // Bounded, so that a slow receiver blocks the workers instead of filling the memory.
         let (send, receive) = mpsc::sync_channel(64);
         std::thread::scope(|scope| {
             for _ in 0..self.jobs.get() {
                 let (send, next, doubts) = (send.clone(), &next, &doubts);
                 scope.spawn(move || {
-                    // They are begun in order, so the seeds of a scenario have no gaps.
+                    // Runs start in order, so the seeds of a scenario have no gaps.
                     while !deadline.is_over() {
                         let job = next.fetch_add(1, Ordering::Relaxed);
                         if job >= total {
@@ -158,7 +157,7 @@ impl Sweep {
         self.seeds.end.saturating_sub(self.seeds.start)
     }
 
-    /// Which scenario, and which of its seeds, comes at this place.
+    /// The scenario and seed at an index of the sweep.
     fn job(&self, job: u64, deadline: Deadline) -> (usize, u64) {
         let (index, nth) = match deadline {
             Deadline(None) => (job / self.per_scenario(), job % self.per_scenario()),
@@ -170,8 +169,8 @@ impl Sweep {
         (usize::try_from(index).unwrap_or(usize::MAX), self.seeds.start + nth)
     }
 
-    /// One run; and again, where there is reason to doubt that it always goes that way: the first
-    /// of each scenario, and the first that went wrong.
+    /// Runs one seed, and repeats the first run of each scenario and the first failed runs to check that
+    /// they are deterministic.
     fn confirmed(
         &self,
         run: &Runner<'_>,
@@ -229,8 +228,7 @@ impl Sweep {
                 reports.push(report);
             }
         }
-        // Where the time ended before the seeds did; of a scenario that never ran there is nothing
-        // to tell.
+        // The time was up before the seeds were; scenarios that never ran have no report.
         let rest = self.scenarios.iter().zip(gatherings).skip(reports.len());
         for (scenario, gathering) in rest.filter(|(_, gathering)| !gathering.tally.runs.is_empty())
         {
@@ -247,12 +245,12 @@ fn now() -> Instant {
     Instant::now()
 }
 
-/// When no more runs are begun.
+/// The wall time after which no run starts.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
-    /// So much wall time from now on; never when absent.
+    /// A deadline `limit` from now, or none.
     pub(super) fn after(limit: Option<Duration>) -> Self {
         Self(limit.and_then(|limit| now().checked_add(limit)))
     }

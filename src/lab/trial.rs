@@ -1,7 +1,7 @@
-//! A scenario under `cargo test`.
+//! Runs a scenario under `cargo test`.
 //!
-//! `BROKERQUAKE_SCENARIO` picks one by name or path, `BROKERQUAKE_SEEDS` (`N` or `A..B`) and
-//! `BROKERQUAKE_SEED` say which seeds: what failed in a test can be looked at in the same test.
+//! `BROKERQUAKE_SCENARIO` selects a scenario by name or path; `BROKERQUAKE_SEEDS` (`N` or `A..B`) and
+//! `BROKERQUAKE_SEED` select seeds, so that a failed test can be replayed in the same test.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -12,7 +12,7 @@ use crate::run::EngineKind;
 use crate::scenario::Scenario;
 use crate::scenario::seeds::{chosen_seeds, variable};
 
-/// One scenario over some seeds, to be asserted on.
+/// A scenario with a range of seeds, to assert on.
 ///
 /// ```no_run
 /// use brokerquake::lab::Trial;
@@ -28,32 +28,32 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// The scenario at a path, or at its place under `scenarios/`.
+    /// Loads the scenario at a path, or at a path relative to `scenarios/`.
     ///
     /// # Panics
-    /// When there is no such scenario, or something is wrong with it.
+    /// If there is no such scenario, or it is invalid.
     pub fn of(path: &str) -> Self {
         let scenario = Scenario::load(path).unwrap_or_else(|problem| panic!("{problem}"));
         let seeds = scenario.seed.map_or(0..10, |seed| seed..seed + 1);
         Self { scenario, seeds, engine: EngineKind::Leap }
     }
 
-    /// These seeds.
+    /// Runs these seeds.
     pub fn seeds(mut self, seeds: Range<u64>) -> Self {
         self.seeds = seeds;
         self
     }
 
-    /// In this simulation.
+    /// Runs on this engine.
     pub fn on(mut self, engine: EngineKind) -> Self {
         self.engine = engine;
         self
     }
 
-    /// Runs it, and fails with the witness and the command that shows it again.
+    /// Runs the seeds, and fails with the witness and the replay command.
     ///
     /// # Panics
-    /// When what came of it is not what the scenario expects.
+    /// If the verdict is not the one that the scenario expects.
     pub fn assert_as_expected(mut self) {
         if let Some(only) = variable("BROKERQUAKE_SCENARIO") {
             let file = self.scenario.file.trim_end_matches(".toml");
@@ -68,12 +68,12 @@ impl Trial {
         }
         let report = self.run();
         let verdict = report.verdict;
-        // Seeds that somebody chose need not be among those that show a break.
+        // Seeds chosen by hand need not be among those that show an expected break.
         let expected = verdict.is_expected() || few && verdict == Verdict::DidNotBreak;
         assert!(expected, "\n{}", report::failure(&report));
     }
 
-    /// Runs it on one thread: the tests of a file are many, and share the cores by themselves.
+    /// Runs the seeds on one thread: the test harness already uses all cores.
     pub fn run(self) -> Report {
         let sweep = Sweep {
             scenarios: vec![self.scenario],

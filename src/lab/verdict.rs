@@ -12,21 +12,21 @@ use crate::run::outcome::{Broken, Counts, Outcome, RunVerdict, expected, is_stuc
 use crate::scenario::{Expect, Expectation};
 use crate::sim::TraceHash;
 
-/// What came of a scenario.
+/// The verdict of a scenario over all its seeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// No seed broke anything.
+    /// No seed broke an invariant.
     Held,
-    /// What was to break broke, and nothing else.
+    /// The expected invariants broke, and no others.
     BrokeAsExpected,
-    /// Something broke that must hold.
+    /// An invariant broke that must hold.
     Broke,
-    /// No seed broke what was to break.
+    /// No seed broke the invariant that was expected to break.
     DidNotBreak,
-    /// Something that must go on did not.
+    /// A run made no progress.
     Stuck,
-    /// A seed went two ways.
+    /// Two runs of one seed differed.
     Nondeterministic,
 }
 
@@ -36,7 +36,7 @@ impl Verdict {
         matches!(self, Self::Held | Self::BrokeAsExpected)
     }
 
-    /// The exit code of a command that ends with it.
+    /// The exit code of a command with this verdict.
     pub fn exit_code(self) -> u8 {
         match self {
             Self::Held | Self::BrokeAsExpected => 0,
@@ -46,9 +46,9 @@ impl Verdict {
         }
     }
 
-    /// The exit code over several scenarios: the gravest of theirs.
+    /// The exit code for several scenarios: the worst of theirs.
     pub fn exit_code_of_all(verdicts: impl IntoIterator<Item = Self>) -> u8 {
-        // Nothing that a run says can be trusted once a seed goes two ways; a loss outweighs a wait.
+        // Nondeterminism makes every result doubtful; a broken invariant outweighs a stuck run.
         let gravity = |code: &u8| [0, 3, 1, 4].iter().position(|other| other == code);
         verdicts.into_iter().map(Self::exit_code).max_by_key(gravity).unwrap_or(0)
     }
@@ -67,18 +67,18 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// One run in a long list of them.
+/// The summary of one run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RunLine {
     /// Its seed.
     pub seed: u64,
-    /// Hash of everything that happened: 16 hex digits.
+    /// The trace hash: 16 hex digits.
     pub trace: String,
-    /// What came of it.
+    /// The run's verdict.
     pub verdict: RunVerdict,
-    /// How long it took, in simulated milliseconds.
+    /// Length in simulated milliseconds.
     pub simulated_ms: u64,
-    /// Acknowledged records that its final reads did not find.
+    /// Acknowledged records that the final reads did not find.
     pub lost: u64,
 }
 
@@ -100,8 +100,8 @@ pub struct Witness {
     pub story: Vec<String>,
 }
 
-/// All runs of one scenario, added in the order of their seeds. Details are kept of first
-/// witnesses only, so that a sweep of any length fits into memory.
+/// All runs of one scenario, added in the order of their seeds. It keeps details of first witnesses
+/// only, so that a sweep of any length fits into memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tally {
     expect: Expect,
@@ -109,7 +109,7 @@ pub struct Tally {
     pub runs: Vec<RunLine>,
     /// By invariant.
     pub witnesses: BTreeMap<String, Witness>,
-    /// What is worth saying, by its kind: the first, with its seed, and how many runs said it.
+    /// Notes by kind: the first one, its seed, and the number of runs that had one.
     pub notes: BTreeMap<String, (String, u64, u64)>,
     /// Over all runs.
     pub counts: Counts,
@@ -117,9 +117,9 @@ pub struct Tally {
     pub disks: Vec<DiskLine>,
     /// Over all runs, in simulated time.
     pub simulated: Duration,
-    /// The first seed that went two ways, with both hashes.
+    /// The first seed whose runs differed, with both trace hashes.
     pub differs: Option<(u64, TraceHash, TraceHash)>,
-    /// How many runs reached which situation.
+    /// The number of runs that reached each situation.
     pub sightings: Sightings,
 }
 
@@ -158,7 +158,7 @@ impl Tally {
             self.differs = Some((outcome.seed, outcome.trace, other));
         }
         for note in outcome.notes {
-            // A note tells of one record; what repeats is its kind, which stands before the colon.
+            // A note is about one record; its kind, which repeats, ends at the colon.
             let kind = note.split(':').next().unwrap_or_default().to_owned();
             if self.notes.len() < MAX_NOTES || self.notes.contains_key(&kind) {
                 self.notes.entry(kind).or_insert((note, outcome.seed, 0)).2 += 1;
@@ -191,7 +191,7 @@ impl Tally {
         self.runs.push(RunLine { seed, trace, verdict, simulated_ms, lost });
     }
 
-    /// What came of the scenario so far.
+    /// The scenario's verdict so far.
     pub fn verdict(&self) -> Verdict {
         let any = |verdict| self.runs.iter().any(|run| run.verdict == verdict);
         if any(RunVerdict::Nondeterministic) {
@@ -209,13 +209,13 @@ impl Tally {
         }
     }
 
-    /// What was to break and did not.
+    /// Invariants that were expected to break and did not.
     pub fn unbroken(&self) -> Vec<&str> {
         let names = self.expect.breaks.iter().map(String::as_str);
         names.filter(|name| !self.witnesses.contains_key(*name)).collect()
     }
 
-    /// The gravest witness: of what broke against expectation, or else as expected.
+    /// The worst witness: of an unexpected break, or else of an expected one.
     pub fn worst(&self) -> Option<&Witness> {
         let gravity = |witness: &&Witness| {
             let stuck = is_stuck(&witness.broken);

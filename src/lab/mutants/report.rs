@@ -1,4 +1,4 @@
-//! What hunts are told as: a table on the terminal, Markdown and JSON.
+//! Reports of hunts: a table on the terminal, Markdown and JSON.
 
 use std::fmt::Write;
 use std::time::Duration;
@@ -40,7 +40,7 @@ pub fn line(hunt: &Hunt) -> String {
     text
 }
 
-/// `mutants.md`: what every machine finds first, and apart from it what was measured here.
+/// `mutants.md`: the deterministic results, and separately what was measured on this machine.
 pub fn markdown(hunts: &[Hunt]) -> String {
     let mut text = String::from(
         "# Mutants\n\nOne historical fix is switched off at a time. A mutant is caught when a run of its \
@@ -71,7 +71,7 @@ pub fn markdown(hunts: &[Hunt]) -> String {
     text
 }
 
-/// What depends on the engine or on the machine.
+/// Results that depend on the engine or the machine.
 fn measured(hunts: &[Hunt], text: &mut String) {
     text.push_str(
         "\n## Measured\n\nSeeds and CPU seconds are those of a start up to its first catch, the median \
@@ -160,7 +160,7 @@ fn told(hunt: &Hunt) -> Value {
     })
 }
 
-/// To a tenth.
+/// Rounded to a tenth.
 fn seconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 10.0).round() / 10.0
 }

@@ -1,9 +1,9 @@
-//! Which mutants there are, and which there are not yet.
+//! The mutants, and those that can't be expressed yet.
 
 use super::Mutant;
 use crate::base::Flaw;
 
-/// A mutant of the catalogue that the present code has no place for.
+/// A mutant that the present code can't express.
 #[derive(Clone, Copy, Debug)]
 pub struct Inexpressible {
     /// Its name in the catalogue.
@@ -12,12 +12,12 @@ pub struct Inexpressible {
     pub why: &'static str,
 }
 
-/// A flaw that can be switched on and that no exploration has found out.
+/// A bug that can be re-enabled and that no scenario has caught.
 #[derive(Clone, Copy, Debug)]
 pub struct Uncaught {
     /// What is switched off.
     pub flaw: Flaw,
-    /// What is known of the reason.
+    /// The known reason.
     pub why: &'static str,
 }
 
@@ -40,13 +40,13 @@ const fn missing(name: &'static str, why: &'static str) -> Inexpressible {
 
 const LOST: &[&str] = &["leader-completeness", "candidate-completeness", "acked-write-lost"];
 
-/// What a client is told with `acks=1` is no promise; what was exposed to readers is.
+/// `acks=1` promises nothing to producers, but records exposed to consumers are promised.
 const INCOMPLETE: &[&str] = &["leader-completeness", "candidate-completeness"];
 
-/// A node that can't start again, for its files are not what they say.
+/// A node that can't start again, because its files are inconsistent.
 const NEVER_BACK: &str = "converges";
 
-/// Every mutant that is hunted.
+/// The mutants that are hunted.
 pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::TruncateToHighWatermark, "KIP-101", "kills", LOST),
     mutant(Flaw::NoEpochEntryOnElection, "KAFKA-7415", "blind-brokers", LOST),
@@ -77,7 +77,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::EarlyTombstone, "KIP-534", "compaction", &["compaction-keeps-latest"]),
 ];
 
-/// Flaws that are there and not found.
+/// Bugs that no scenario catches.
 pub const UNCAUGHT: &[Uncaught] = &[
     uncaught(
         Flaw::NoBrokerEpochInIsr,
@@ -91,7 +91,7 @@ pub const UNCAUGHT: &[Uncaught] = &[
     ),
 ];
 
-/// Mutants of the catalogue that the present code has no place for.
+/// Mutants that the present code can't express.
 pub const INEXPRESSIBLE: &[Inexpressible] = &[
     missing(
         "truncate-to-hw-diverge",

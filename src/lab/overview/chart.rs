@@ -5,14 +5,14 @@ use std::fmt::Write;
 use super::html::escape;
 use super::{MatrixCell, Timing};
 
-/// Pixels of a bar and the gap below it.
+/// The height of a bar and the gap below it, in pixels.
 const ROW: usize = 22;
-/// Where bars begin, and how long the longest is.
+/// Where bars begin, and the length of the longest, in pixels.
 const LEFT: usize = 300;
 const LONGEST: f64 = 420.0;
 const WIDTH: usize = 880;
 
-/// Two bars for each scenario, each on a scale of its own: simulated time and wall time.
+/// Two bars per scenario, each on its own scale: simulated time and wall time.
 pub(super) fn times(timings: &[(&str, Timing)]) -> String {
     let most = |of: fn(&Timing) -> u64| {
         timings.iter().map(|(_, timing)| of(timing)).max().unwrap_or(1).max(1)
@@ -37,7 +37,7 @@ pub(super) fn times(timings: &[(&str, Timing)]) -> String {
     svg
 }
 
-/// A bar for each cell that lost records: which share of the acknowledged.
+/// A bar per cell that lost records: the share of acknowledged records that it lost.
 pub(super) fn losses(cells: &[MatrixCell]) -> String {
     let mut losing: Vec<_> = cells.iter().filter(|cell| cell.lost > 0).collect();
     losing
@@ -57,7 +57,7 @@ pub(super) fn losses(cells: &[MatrixCell]) -> String {
     svg
 }
 
-/// Of the acknowledged records, the part that was lost.
+/// The share of acknowledged records that was lost.
 fn share(cell: &MatrixCell) -> f64 {
     (cell.lost as f64 / cell.acked.max(1) as f64).min(1.0)
 }

@@ -1,4 +1,4 @@
-//! `reports/index.html`: one file that needs no other and no network.
+//! `reports/index.html`: one self-contained file.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::{BrokenLine, Line, MatrixCell, Overview, Timing, chart, verdict_words
 use crate::check;
 use crate::lab::matrix::Misfortune;
 
-/// Text as HTML: whatever stands in a report is text.
+/// Escapes text for HTML.
 pub(super) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -87,7 +87,7 @@ pub fn html(overview: &Overview) -> String {
     page
 }
 
-/// Scenarios × invariants. Every run is judged by every invariant that its scenario has use for.
+/// A table of scenarios and invariants.
 fn scenarios(page: &mut String, lines: &[Line]) {
     if lines.is_empty() {
         page.push_str("<p>No scenario was run: <code>brokerquake run</code> writes reports.</p>\n");
@@ -95,7 +95,7 @@ fn scenarios(page: &mut String, lines: &[Line]) {
     }
     let mut names: Vec<&str> = check::NAMES.to_vec();
     for broken in lines.iter().flat_map(|line| &line.broken) {
-        // The laboratory's own, and those that an older or newer version knew.
+        // Checks of the run itself, and invariants of older or newer versions.
         if !names.contains(&broken.invariant.as_str()) {
             names.push(&broken.invariant);
         }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::{Overview, verdict_words};
 
-/// Scenarios, what they broke, how to see it again.
+/// Scenarios, what they broke, and the replay commands.
 pub fn markdown(overview: &Overview) -> String {
     let mut text = String::from(
         "# The last runs\n\n| scenario | verdict | seeds | acknowledged | lost | broken invariants |\n\
@@ -61,7 +61,7 @@ pub fn markdown(overview: &Overview) -> String {
     text
 }
 
-/// A bar would end the cell.
+/// Escapes `|`, which would end the cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }

@@ -1,13 +1,13 @@
-//! The last runs at a glance: one page, its Markdown and its JSON, from the reports that runs left.
+//! An overview of the last runs, from their reports: an HTML page, Markdown and JSON.
 //!
 //! # `reports/index.json`, schema 1
 //! | field | what |
 //! |---|---|
-//! | `kind`, `schema` | `overview`, and a number that rises when a field changes its meaning or goes |
+//! | `kind`, `schema` | `overview`, and a number that is incremented when a field changes its meaning or is removed |
 //! | `scenarios` | by name: `scenario`, `verdict`, `seeds`, `acked`, `lost`, `simulated_ms`, `replay`, `broken` (`invariant`, `expected`, `seeds`, `seed`, `what`, `replay`, `picture`) |
 //! | `matrix` | cells of the durability matrix by their `status`, or null |
-//! | `swarm` | what the swarm came to: `verdict`, `runs`, `failures`, `features`, `situations`, `never` (situations that no run reached), or null |
-//! | `skipped` | files that are no report, with the reason |
+//! | `swarm` | the swarm's result: `verdict`, `runs`, `failures`, `features`, `situations`, `never` (situations that no run reached), or null |
+//! | `skipped` | files that are not reports, with the reason |
 
 mod chart;
 mod html;
@@ -24,23 +24,23 @@ pub use markdown::markdown;
 pub use read::{Skipped, gather};
 pub use timings::{TIMINGS, Timing, Timings};
 
-/// Rises when a field changes its meaning or goes.
+/// Incremented when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
-/// Tells `index.json` from others among the reports.
+/// Distinguishes `index.json` from the other reports.
 const KIND: &str = "overview";
 
-/// Everything that the page tells.
+/// The contents of the page.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Overview {
     kind: &'static str,
     schema: u32,
     /// By name.
     pub scenarios: Vec<Line>,
-    /// The durability matrix, where there is one.
+    /// The durability matrix, if it exists.
     pub matrix: Option<MatrixSummary>,
-    /// What the swarm came to, where there was one.
+    /// The swarm's result, if it ran.
     pub swarm: Option<SwarmSummary>,
-    /// Files that are no report.
+    /// Files that are not reports.
     pub skipped: Vec<Skipped>,
     /// Wall times differ from day to day: they are shown on the page and kept out of its JSON.
     #[serde(skip)]
@@ -52,17 +52,17 @@ pub struct Overview {
 pub struct Line {
     /// Its name.
     pub scenario: String,
-    /// What came of it, as in its own report.
+    /// The verdict in its own report.
     pub verdict: String,
-    /// How many were run.
+    /// The number of seeds.
     pub seeds: u64,
     /// Records that were acknowledged, over all seeds.
     pub acked: u64,
-    /// Of these: not found in the end.
+    /// Acknowledged records that the final reads did not find.
     pub lost: u64,
     /// Over all seeds.
     pub simulated_ms: u64,
-    /// The command that shows the gravest run again.
+    /// The command that replays the worst run.
     pub replay: Option<String>,
     /// Invariants that broke, by name.
     pub broken: Vec<BrokenLine>,
@@ -81,18 +81,18 @@ pub struct BrokenLine {
     pub seed: u64,
     /// The witness, in a sentence.
     pub what: String,
-    /// The command that shows it again.
+    /// The replay command.
     pub replay: String,
-    /// The picture of that run, where there is one: a file beside the page.
+    /// The picture of that run, if it exists: a file beside the page.
     pub picture: Option<String>,
 }
 
-/// What the page tells of the durability matrix.
+/// The summary of the durability matrix.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct MatrixSummary {
     /// Cells in which every acknowledged record survived.
     pub survives: u64,
-    /// Cells in which some did not, as the settings permit.
+    /// Cells that lost records, as the settings permit.
     pub loses: u64,
     /// All other cells.
     pub other: u64,
@@ -101,14 +101,14 @@ pub struct MatrixSummary {
     pub cells: Vec<MatrixCell>,
 }
 
-/// What the page tells of the swarm.
+/// The summary of the swarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SwarmSummary {
-    /// The gravest of the runs.
+    /// The worst verdict of the runs.
     pub verdict: String,
-    /// How many there were.
+    /// The number of runs.
     pub runs: u64,
-    /// How many broke what their contract promises.
+    /// Runs that broke their contract.
     pub failures: u64,
     /// Situations under faults and after one another that were reached.
     pub features: u64,
@@ -161,7 +161,7 @@ impl Overview {
     }
 }
 
-/// A verdict as a person says it.
+/// A verdict in words.
 fn verdict_words(verdict: &str) -> String {
     verdict.replace('-', " ")
 }

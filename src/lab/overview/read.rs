@@ -1,4 +1,4 @@
-//! Gathers what runs left in a directory.
+//! Reads the reports in a directory.
 
 use std::path::Path;
 
@@ -12,19 +12,19 @@ use crate::lab::report::replay_command;
 use crate::lab::{matrix, swarm};
 use crate::run::EngineKind;
 
-/// Larger than any report.
+/// The largest report that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 
-/// A file that is no report.
+/// A file that is not a report.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Skipped {
     /// Its name.
     pub file: String,
-    /// Why it was left out.
+    /// Why it was skipped.
     pub why: String,
 }
 
-/// What every report says of itself.
+/// The fields that every report has.
 #[derive(Deserialize)]
 struct Head {
     schema: Option<u32>,
@@ -32,7 +32,7 @@ struct Head {
     scenario: Option<String>,
 }
 
-/// What is needed of `reports/<scenario>.json`.
+/// The fields of `reports/<scenario>.json` that the page uses.
 #[derive(Deserialize)]
 struct ScenarioFile {
     scenario: String,
@@ -58,7 +58,7 @@ struct WitnessLine {
 #[derive(Deserialize)]
 struct CountsLine {
     acked: u64,
-    /// Reports from before it was counted don't have it.
+    /// Missing in older reports.
     #[serde(default)]
     lost: u64,
 }
@@ -68,7 +68,7 @@ struct MatrixFile {
     cells: Vec<MatrixCell>,
 }
 
-/// What is needed of `reports/swarm.json`.
+/// The fields of `reports/swarm.json` that the page uses.
 #[derive(Deserialize)]
 struct SwarmFile {
     verdict: String,
@@ -100,7 +100,7 @@ impl SwarmFile {
     }
 }
 
-/// Reads every report of a directory. What is broken or foreign is named, and no reason to fail.
+/// Reads every report of a directory. Unreadable and foreign files are listed, and don't fail it.
 pub fn gather(dir: &Path) -> Result<Overview, String> {
     let unreadable =
         |error| format!("{}: {error}; `brokerquake run` writes reports there", dir.display());

@@ -1,4 +1,4 @@
-//! Pages over reports that were left, foreign or broken.
+//! Overviews of good, foreign and broken reports.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ fn overview_links_witness_replay_command_and_picture() {
 }
 
 #[test]
-fn whatever_stands_in_a_report_is_text_on_the_page() {
+fn html_in_a_report_is_escaped() {
     let page = html(&gathered(&[("leader-power-loss.json", SCENARIO)]));
     assert!(!page.contains("<script"), "a report's text became a script");
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt; &amp; offset 4118"));
@@ -120,7 +120,7 @@ fn same_reports_give_the_same_overview_bytes() {
 }
 
 #[test]
-fn loss_is_drawn_as_a_share_of_what_was_acknowledged() {
+fn loss_is_drawn_as_a_share_of_acknowledged_records() {
     let page = html(&gathered(&[("durability-matrix.json", MATRIX)]));
     // A quarter of 420.
     assert!(page.contains("width=\"105.0\""), "{page}");

@@ -1,5 +1,5 @@
-//! Wall times of the last runs. They differ from run to run, so they live outside the reports that
-//! are compared byte for byte.
+//! Wall times of the last runs. They differ between runs, so they are kept apart from the reports,
+//! which are compared byte for byte.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 /// The file's name, among the reports.
 pub const TIMINGS: &str = "timings.json";
-/// Tells the file from others among the reports.
+/// Distinguishes the file from the other reports.
 const KIND: &str = "timings";
 
-/// How long the runs of a scenario took.
+/// The time that the runs of a scenario took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timing {
     /// Over all its runs, on their cores.
@@ -44,7 +44,7 @@ impl Default for Timings {
 }
 
 impl Timings {
-    /// What a file says, unless it is something else.
+    /// Parses the file's text; none if it is something else.
     pub fn parse(text: &str) -> Result<Self, String> {
         let timings: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
         if timings.kind != KIND || timings.schema != 1 {
@@ -53,8 +53,8 @@ impl Timings {
         Ok(timings)
     }
 
-    /// Adds the newest to what is in a directory. A file that can't be read is begun anew: it
-    /// holds nothing that another run would not tell again.
+    /// Adds the newest timings to those in a directory. An unreadable file is replaced: the next run
+    /// measures again.
     pub fn update(dir: &Path, newest: &BTreeMap<String, Timing>) -> std::io::Result<()> {
         let path = dir.join(TIMINGS);
         let known = std::fs::read_to_string(&path).ok().and_then(|text| Self::parse(&text).ok());

@@ -1,12 +1,11 @@
-//! `reports/summary.md`: all scenarios of a run at a glance.
+//! `reports/summary.md`: an overview of all scenarios of a run.
 
 use std::fmt::Write;
 
 use super::{DiskLine, Report};
 use crate::run::coverage;
 
-/// Each broker's page cache and disk, where there is something to say of it: a page that was waited
-/// for, a stall, a writer that had to wait.
+/// Each broker's page cache and disk, if it had a page miss, a stall or a throttled write.
 fn disks(reports: &[Report]) -> String {
     let mut text = String::new();
     for report in reports {
@@ -37,7 +36,7 @@ fn disks(reports: &[Report]) -> String {
     format!("{head}{text}")
 }
 
-/// A table of scenarios, and below it what broke, with the command that shows it.
+/// A table of scenarios, and below it what broke, with the replay commands.
 pub fn summary(reports: &[Report]) -> String {
     let mut text = String::from(
         "# What held and what broke\n\n\
@@ -107,7 +106,7 @@ pub fn summary(reports: &[Report]) -> String {
     text
 }
 
-/// What all these runs together came to, and what they never did.
+/// The situations that the runs reached, and those that they never did.
 fn rare_events(reports: &[Report], text: &mut String) {
     let Some((first, others)) = reports.split_first() else { return };
     let (mut events, mut runs) = (first.rare_events.clone(), first.runs.len() as u64);
@@ -117,7 +116,7 @@ fn rare_events(reports: &[Report], text: &mut String) {
             event.runs += other.runs;
         }
     }
-    // A seed means something within its scenario only: their files have them.
+    // A seed is meaningful only within its scenario, whose file has it.
     events.iter_mut().for_each(|event| event.first_seed = None);
     text.push_str("\n## Rare events\n\n");
     text.push_str(&coverage::markdown(&events, runs));

@@ -1,22 +1,22 @@
-//! Tells what came of scenarios: lines for a terminal, JSON and Markdown for files.
+//! Reports of scenarios: lines for a terminal, JSON and Markdown files.
 //!
-//! Only simulated time is told, so that two reports of the same runs are equal byte for byte.
+//! Reports contain simulated time only, so reports of the same runs are equal byte for byte.
 //!
 //! # `reports/<scenario>.json`, schema 1
 //! | field | what |
 //! |---|---|
-//! | `schema` | this number; it rises when a field changes its meaning or goes |
+//! | `schema` | this number; incremented when a field changes its meaning or is removed |
 //! | `scenario`, `file`, `story` | the scenario's name, its file as it was named, its first comment |
 //! | `engine` | `leap` or `turmoil` |
 //! | `expect` | `holds`, `breaks`, `allows`: lists of invariants, `*` for all others |
 //! | `verdict` | `held`, `broke-as-expected`, `broke`, `did-not-break`, `stuck`, `nondeterministic` |
-//! | `replay` | the command that shows the gravest run again, or null |
-//! | `differs` | where one seed went two ways: which, with both trace hashes; or null |
+//! | `replay` | the command that replays the worst run, or null |
+//! | `differs` | the seed whose runs differed, with both trace hashes; or null |
 //! | `witnesses` | the first run that broke each invariant: `invariant`, `at_ms`, `what`, `seed`, `trace`, `seeds` (how many broke it), `expected` (`holds`, `breaks` or `open`), `story` (its faults) |
-//! | `unbroken` | what was to break and did not |
-//! | `notes` | what is worth saying though nothing is wrong with it: `note`, `first_seed`, `runs` |
+//! | `unbroken` | invariants that were expected to break and did not |
+//! | `notes` | notes about runs that are not failures: `note`, `first_seed`, `runs` |
 //! | `counts` | over all runs: faults, records, elections |
-//! | `rare_events` | every situation there is: `name`, `about`, `runs` (how many reached it), `first_seed` or null |
+//! | `rare_events` | every known situation: `name`, `about`, `runs` (how many reached it), `first_seed` or null |
 //! | `disks` | by broker, over all runs: pages found in memory and waited for, evictions, read-ahead, write-back, syncs; stalls and throttled writes, and how long they took |
 //! | `simulated_ms` | over all runs |
 //! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms`, `lost` (acknowledged records that the final reads did not find) |
@@ -38,10 +38,10 @@ use crate::run::outcome::Counts;
 use crate::run::{EngineKind, LEFT_OUT};
 use crate::scenario::{Expect, Scenario};
 
-/// Rises when a field changes its meaning or goes.
+/// Incremented when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
 
-/// Everything that is told of one scenario.
+/// The report of one scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
     schema: u32,
@@ -51,7 +51,7 @@ pub struct Report {
     story: String,
     engine: &'static str,
     expect: Expect,
-    /// What came of it.
+    /// The scenario's verdict.
     pub verdict: Verdict,
     replay: Option<String>,
     differs: Option<String>,
@@ -61,7 +61,7 @@ pub struct Report {
     notes: Vec<NoteLine>,
     /// Over all runs.
     pub counts: Counts,
-    /// Every situation there is, and how many runs reached it.
+    /// Every known situation, and the number of runs that reached it.
     pub rare_events: Vec<RareEvent>,
     /// Each broker's page cache and disk, over all runs.
     pub disks: Vec<DiskLine>,
@@ -82,12 +82,12 @@ struct NoteLine {
 }
 
 impl Report {
-    /// The gravest witness, if anything broke that the scenario speaks of.
+    /// The worst witness, if an invariant broke that the scenario names.
     pub fn worst(&self) -> Option<&Witness> {
         self.worst.as_ref()
     }
 
-    /// What a tally says of a scenario.
+    /// The report of a scenario's tally.
     pub fn new(scenario: &Scenario, engine: EngineKind, tally: Tally) -> Self {
         let worst = tally.worst().cloned();
         let verdict = tally.verdict();
@@ -125,19 +125,19 @@ impl Report {
         }
     }
 
-    /// The same, where another command shows a run again.
+    /// Replaces the replay command.
     pub(crate) fn replayed_by(mut self, command: impl Fn(u64) -> String) -> Self {
         self.replay = self.to_replay.map(command);
         self
     }
 
-    /// The seed whose run is worth a picture: the first that broke, or waited, against expectation.
+    /// The seed to draw: the first unexpected failure.
     pub fn to_draw(&self) -> Option<u64> {
         let unexpected = |witness: &&Witness| witness.expected == "holds";
         self.worst.as_ref().filter(unexpected).map(|witness| witness.seed)
     }
 
-    /// Faults that the engine can't do, each with its reason: such runs say nothing about them.
+    /// Faults that the engine skipped, each with its reason.
     pub fn left_out(&self) -> impl Iterator<Item = &str> {
         self.notes.iter().map(|note| note.note.as_str()).filter(|note| note.starts_with(LEFT_OUT))
     }
@@ -159,7 +159,7 @@ impl Report {
     }
 }
 
-/// The command that shows one run again.
+/// The command that replays one run.
 pub fn replay_command(file: &str, seed: u64, engine: EngineKind) -> String {
     let engine = match engine {
         EngineKind::Leap => String::new(),

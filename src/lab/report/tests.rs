@@ -1,4 +1,4 @@
-//! Golden reports of runs made by hand: the reports of real runs change with every change of code.
+//! Golden reports of hand-made runs: reports of real runs change with the code.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn scenario(name: &str, expect: &str) -> Scenario {
     Scenario::parse(&format!("scenarios/faults/{name}.toml"), &text).unwrap()
 }
 
-/// Every run sees an election; every third one a truncation after it.
+/// Every run has an election; every third one has a truncation after it.
 fn reached(seed: u64) -> Reached {
     let rare = seed.is_multiple_of(3).then_some(Situation::Truncated);
     let situations = [Situation::IsrElection].into_iter().chain(rare).collect();
@@ -83,7 +83,7 @@ fn all() -> Vec<Report> {
     ]
 }
 
-/// Snapshots stand where a reader of the repository looks for reports.
+/// Snapshots are in `reports/golden`, where readers of the repository look for reports.
 fn golden(test: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/golden"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Report;
 
-/// One line: verdict, scenario, seeds, times, and the gravest witness where something broke.
+/// One line: verdict, scenario, seeds, times, and the worst witness if an invariant broke.
 pub fn line(report: &Report, wall: Duration) -> String {
     let mut line = format!(
         "{:<17}  {:<32} {:>6} seeds {:>8} s simulated {:>7.1} s",
@@ -21,8 +21,7 @@ pub fn line(report: &Report, wall: Duration) -> String {
     line
 }
 
-/// What there is to say where a scenario did not end as expected, or broke as expected: what broke,
-/// how to see it again, and the record that shows it.
+/// The details of a break: the invariant, the replay command, and the witness.
 pub fn failure(report: &Report) -> String {
     let mut text = String::new();
     if let Some(differs) = &report.differs {
@@ -50,7 +49,7 @@ pub fn failure(report: &Report) -> String {
     text
 }
 
-/// The same, and the faults that led to it: for who has no scenario file to replay.
+/// Like `failure`, with the faults that led to it, for runs without a scenario file.
 pub fn failure_with_story(report: &Report) -> String {
     let mut text = failure(report);
     for line in report.worst.iter().flat_map(|worst| &worst.story) {
