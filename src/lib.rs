@@ -21,6 +21,8 @@ pub mod io;
 pub mod rpc;
 // A partition on disk: segments, indexes, epochs, producer state, recovery. `Log<D: Disk>`.
 pub mod log;
+// Decided logs: the shape of a coordinator, and when its responses leave. Pure.
+pub mod decide;
 // The cluster's metadata and who may change it. Pure: no await, no clock, no I/O.
 pub mod controller;
 // Leader and follower of one partition: in-sync replicas, high watermark, truncation. Pure.

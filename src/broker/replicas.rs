@@ -90,7 +90,7 @@ impl<W: World> Replicas<W> {
     pub(crate) async fn apply_all(&self, image: &Image) -> Result<(), LogError> {
         let peers = Peers::from(image);
         for topic in image.topics() {
-            for (index, state) in &topic.partitions {
+            for (index, state) in topic.partitions.iter() {
                 self.assume(image, &topic.name, topic.id, *index, state, &peers).await?;
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Source of the checks and their order: Kafka's `ReplicationControlManager.alterPartition`.
 
-use super::election::{Cause, Election};
+use super::election::{Cause, Election, Rules};
 use super::image::{Broker, Image, PartitionState, Topic};
 use super::machine::{Controller, Decision};
 use super::plan::Plan;
@@ -83,7 +83,8 @@ impl Controller {
         asked: &asked::PartitionData,
         isr: &[(BrokerId, BrokerEpoch)],
     ) {
-        let election = Election::new(image, topic, before, &self.settings, Cause::default());
+        let rules = Rules::new(image, topic, &self.settings);
+        let election = Election::new(image, before, rules, Cause::default());
         let isr = isr.iter().map(|(id, _)| *id).collect();
         let at = (topic.id, asked.partition_index);
         if let Some(change) = election.change(at, isr, asked.leader_recovery_state == 1) {

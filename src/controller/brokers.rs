@@ -84,9 +84,10 @@ impl Controller {
                     true => Cause { leaving: Some(id), lost: None },
                     false => Cause { leaving: Some(id), lost: Some(id) },
                 };
-                plan.reelect(&self.settings, cause, |partition| {
-                    partition.isr.contains(&id) || partition.elr.contains(&id)
-                });
+                let in_sync = self.image.in_sync_on(id);
+                // A set: a broker may be in the ISR of a partition and in the ELR of another.
+                let concerned: BTreeSet<_> = in_sync.chain(self.image.eligible_on(id)).collect();
+                plan.reelect(&self.settings, cause, concerned);
             }
             record.epoch = BrokerEpoch(next_offset.plus(plan.len() as i64).0);
         }

@@ -26,8 +26,29 @@ pub(super) struct Election<'a> {
     partition: &'a PartitionState,
     cause: Cause,
     min_insync: usize,
+    rules: Rules,
+}
+
+/// What the settings of a topic and of the cluster say about elections.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    min_insync: usize,
     unclean_allowed: bool,
     elr_enabled: bool,
+    forgets_lost: bool,
+}
+
+impl Rules {
+    pub(super) fn new(image: &Image, topic: &Topic, settings: &ControllerSettings) -> Self {
+        let config = image.topic_config(&topic.name, &settings.topic_defaults);
+        let forgets_lost = settings.flaws.has(Flaw::ForgetLastInSync);
+        Self {
+            min_insync: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+            unclean_allowed: config.unclean_leader_election || settings.flaws.has(Flaw::UncleanOn),
+            elr_enabled: image.feature(ELR_FEATURE) >= 1 && !forgets_lost,
+            forgets_lost,
+        }
+    }
 }
 
 /// Who was elected, and how.
@@ -39,23 +60,18 @@ struct Elected {
 impl<'a> Election<'a> {
     pub(super) fn new(
         image: &'a Image,
-        topic: &Topic,
         partition: &'a PartitionState,
-        settings: &ControllerSettings,
+        rules: Rules,
         cause: Cause,
     ) -> Self {
-        let config = image.topic_config(&topic.name, &settings.topic_defaults);
-        let forgets = settings.flaws.has(Flaw::ForgetLastInSync);
-        let lost = cause.lost.filter(|_| !forgets);
-        let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
+        let lost = cause.lost.filter(|_| !rules.forgets_lost);
         Self {
             image,
             partition,
             cause: Cause { lost, ..cause },
             // More copies than there are can't be asked for.
-            min_insync: min_insync.min(partition.replicas.len()),
-            unclean_allowed: config.unclean_leader_election || settings.flaws.has(Flaw::UncleanOn),
-            elr_enabled: image.feature(ELR_FEATURE) >= 1 && !forgets,
+            min_insync: rules.min_insync.min(partition.replicas.len()),
+            rules,
         }
     }
 
@@ -103,7 +119,7 @@ impl<'a> Election<'a> {
     /// The ELR beside an ISR: while that is smaller than min.insync.replicas the high watermark
     /// does not move, so who leaves it still holds all that is committed (KIP-966).
     fn eligible(&self, isr: &[BrokerId]) -> Vec<BrokerId> {
-        if !self.elr_enabled || isr.len() >= self.min_insync {
+        if !self.rules.elr_enabled || isr.len() >= self.min_insync {
             return Vec::new();
         }
         let mut eligible: Vec<BrokerId> = Vec::new();
@@ -136,7 +152,7 @@ impl<'a> Election<'a> {
             return Elected { leader: Some(leader), unclean: true };
         }
         let mut replicas = self.partition.replicas.iter().copied();
-        match replicas.find(|id| self.unclean_allowed && self.is_acceptable(*id)) {
+        match replicas.find(|id| self.rules.unclean_allowed && self.is_acceptable(*id)) {
             Some(leader) => Elected { leader: Some(leader), unclean: true },
             None => Elected { leader: None, unclean: false },
         }
@@ -146,7 +162,7 @@ impl<'a> Election<'a> {
     /// that led last is likely to have lost least, and the partition is no use without a leader.
     fn last_known_leader(&self, isr: &[BrokerId], elr: &[BrokerId]) -> Option<BrokerId> {
         match self.partition.last_known_elr[..] {
-            [last] if self.elr_enabled && isr.is_empty() && elr.is_empty() => {
+            [last] if self.rules.elr_enabled && isr.is_empty() && elr.is_empty() => {
                 Some(last).filter(|last| self.is_acceptable(*last))
             }
             _ => None,
@@ -166,13 +182,13 @@ impl<'a> Election<'a> {
         let mut members = leader.chain(self.partition.isr.iter().copied());
         members.find(|id| {
             // Before KIP-966, nobody asked whether the last one still has it all.
-            self.partition.isr.contains(id) && !(self.elr_enabled && self.is_lost(*id))
+            self.partition.isr.contains(id) && !(self.rules.elr_enabled && self.is_lost(*id))
         })
     }
 
     fn last_known(&self, leader: Option<BrokerId>) -> Vec<BrokerId> {
         match (leader, self.partition.leader) {
-            _ if !self.elr_enabled => Vec::new(),
+            _ if !self.rules.elr_enabled => Vec::new(),
             (Some(_), _) => Vec::new(),
             (None, Some(last)) => vec![last],
             (None, None) => self.partition.last_known_elr.clone(),
@@ -201,49 +217,29 @@ fn difference(
 }
 
 impl Plan {
-    /// Lets every partition that `concerned` picks take the consequences of `cause`.
+    /// Lets partitions take the consequences of `cause`. Costs least in order of topics.
     pub(super) fn reelect(
         &mut self,
         settings: &ControllerSettings,
         cause: Cause,
-        concerned: impl Fn(&PartitionState) -> bool,
+        partitions: impl IntoIterator<Item = (TopicId, i32)>,
     ) {
         let image = self.image().clone();
-        for (topic, index, partition) in image.partitions() {
-            if concerned(partition) {
-                self.reelect_in(&image, settings, cause, (topic, index, partition));
+        let mut of_topic: Option<(TopicId, Rules)> = None;
+        for (topic, index) in partitions {
+            let Some(topic) = image.topic_by_id(topic) else { continue };
+            let Some(partition) = topic.partitions.get(&index) else { continue };
+            let rules = match of_topic {
+                Some((id, rules)) if id == topic.id => rules,
+                _ => Rules::new(&image, topic, settings),
+            };
+            of_topic = Some((topic.id, rules));
+            let stays = |id: &BrokerId| Some(*id) != cause.leaving && Some(*id) != cause.lost;
+            let isr = partition.isr.iter().copied().filter(stays).collect();
+            let election = Election::new(&image, partition, rules, cause);
+            if let Some(change) = election.change((topic.id, index), isr, partition.recovering) {
+                self.push(Record::PartitionChange(change));
             }
-        }
-    }
-
-    /// Lets one partition take the consequences of `cause`.
-    pub(super) fn reelect_one(
-        &mut self,
-        settings: &ControllerSettings,
-        cause: Cause,
-        topic: TopicId,
-        index: i32,
-    ) {
-        let image = self.image().clone();
-        if let Some(topic) = image.topic_by_id(topic)
-            && let Some(partition) = topic.partitions.get(&index)
-        {
-            self.reelect_in(&image, settings, cause, (topic, index, partition));
-        }
-    }
-
-    fn reelect_in(
-        &mut self,
-        image: &Image,
-        settings: &ControllerSettings,
-        cause: Cause,
-        (topic, index, partition): (&Topic, i32, &PartitionState),
-    ) {
-        let stays = |id: &BrokerId| Some(*id) != cause.leaving && Some(*id) != cause.lost;
-        let isr = partition.isr.iter().copied().filter(stays).collect();
-        let election = Election::new(image, topic, partition, settings, cause);
-        if let Some(change) = election.change((topic.id, index), isr, partition.recovering) {
-            self.push(Record::PartitionChange(change));
         }
     }
 }

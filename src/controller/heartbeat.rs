@@ -7,7 +7,7 @@ use super::image::Broker;
 use super::machine::{Controller, Decision};
 use super::plan::Plan;
 use super::record::{BrokerChange, Record};
-use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Instant, Offset};
+use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Instant, Offset, TopicId};
 use crate::wire::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 
 /// What a heartbeat leaves behind. Not in the log: a broker is heard of too often for that.
@@ -143,7 +143,7 @@ impl Controller {
     }
 
     fn leads_something(&self, id: BrokerId) -> bool {
-        self.image.partitions().any(|(_, _, partition)| partition.leader == Some(id))
+        self.image.led_by(Some(id)).next().is_some()
     }
 
     /// A broker on its way out leads nothing any more, and every other one knows that.
@@ -160,16 +160,14 @@ impl Controller {
             Standing::Active => {
                 let change = BrokerChange { fenced: Some(false), ..BrokerChange::of(id, epoch) };
                 plan.push(Record::BrokerChange(change));
-                plan.reelect(&self.settings, Cause::default(), |partition| {
-                    partition.leader.is_none()
-                });
+                plan.reelect(&self.settings, Cause::default(), self.image.led_by(None));
             }
             Standing::ShuttingDown => {
                 let change =
                     BrokerChange { in_controlled_shutdown: true, ..BrokerChange::of(id, epoch) };
                 plan.push(Record::BrokerChange(change));
                 let cause = Cause { leaving: Some(id), lost: None };
-                plan.reelect(&self.settings, cause, |partition| partition.isr.contains(&id));
+                plan.reelect(&self.settings, cause, self.image.in_sync_on(id));
             }
         }
     }
@@ -180,7 +178,8 @@ impl Controller {
             return;
         }
         let cause = Cause { leaving: Some(id), lost: None };
-        plan.reelect(&self.settings, cause, |partition| partition.isr.contains(&id));
+        let in_sync: Vec<_> = plan.image().in_sync_on(id).collect();
+        plan.reelect(&self.settings, cause, in_sync);
         let change = BrokerChange { fenced: Some(true), ..BrokerChange::of(id, epoch) };
         plan.push(Record::BrokerChange(change));
     }
@@ -197,9 +196,13 @@ impl Controller {
         }
         let epoch = broker.epoch;
         let cause = Cause { leaving: Some(id), lost: None };
-        plan.reelect(&self.settings, cause, |partition| {
-            partition.isr.contains(&id) && lost.contains(&partition.directory_of(id))
-        });
+        let image = plan.image();
+        let is_lost = |(topic, index): &(TopicId, i32)| {
+            let partition = image.partition(*topic, *index);
+            partition.is_some_and(|partition| lost.contains(&partition.directory_of(id)))
+        };
+        let concerned: Vec<_> = image.in_sync_on(id).filter(is_lost).collect();
+        plan.reelect(&self.settings, cause, concerned);
         let change = BrokerChange { log_dirs: Some(left), ..BrokerChange::of(id, epoch) };
         plan.push(Record::BrokerChange(change));
     }

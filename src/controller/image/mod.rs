@@ -1,8 +1,9 @@
 //! The cluster's metadata as of one offset of the metadata log.
 //!
-//! Cheap to clone: a clone shares everything, and [`Image::replay`] copies only what it changes.
-//! A broker keeps an `Arc<Image>` for its request handlers and swaps it after each batch.
+//! An image is cheap to clone: a clone shares everything, and [`Image::replay`] copies only what it
+//! changes. A broker keeps an `Arc<Image>` for its request handlers and swaps it after each batch.
 
+mod index;
 mod replay;
 
 pub use replay::{Change, ReplayError};
@@ -10,11 +11,13 @@ pub use replay::{Change, ReplayError};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use self::index::Index;
 use super::record::{Endpoint, Feature};
 use crate::base::config::{BrokerConfig, Config, TopicConfig};
 use crate::base::{
     BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch, ProducerId, TopicId,
 };
+use crate::decide::SharedMap;
 use crate::io::Address;
 use crate::wire::messages::Uuid;
 
@@ -64,7 +67,7 @@ pub struct Topic {
     /// Its name.
     pub name: Arc<str>,
     /// Its partitions, by index.
-    pub partitions: BTreeMap<i32, Arc<PartitionState>>,
+    pub partitions: SharedMap<i32, Arc<PartitionState>>,
 }
 
 /// What the controller has decided about a partition.
@@ -111,11 +114,12 @@ type Settings = BTreeMap<String, String>;
 pub struct Image {
     offset: Option<Offset>,
     brokers: Arc<BTreeMap<BrokerId, Arc<Broker>>>,
-    topics: Arc<BTreeMap<TopicId, Arc<Topic>>>,
-    names: Arc<BTreeMap<Arc<str>, TopicId>>,
-    configs: Arc<BTreeMap<(i8, String), Arc<Settings>>>,
+    topics: SharedMap<TopicId, Arc<Topic>>,
+    names: SharedMap<Arc<str>, TopicId>,
+    configs: SharedMap<(i8, String), Arc<Settings>>,
     features: Arc<BTreeMap<String, i16>>,
     next_producer_id: Option<ProducerId>,
+    index: Index,
 }
 
 impl Image {
@@ -199,6 +203,21 @@ impl Image {
         })
     }
 
+    /// Partitions that a broker leads; those that no broker leads for `None`.
+    pub fn led_by(&self, broker: Option<BrokerId>) -> impl Iterator<Item = (TopicId, i32)> {
+        self.index.led_by(broker)
+    }
+
+    /// Partitions with a broker in their ISR.
+    pub fn in_sync_on(&self, broker: BrokerId) -> impl Iterator<Item = (TopicId, i32)> {
+        self.index.in_sync_on(broker)
+    }
+
+    /// Partitions with a broker in their ELR.
+    pub fn eligible_on(&self, broker: BrokerId) -> impl Iterator<Item = (TopicId, i32)> {
+        self.index.eligible_on(broker)
+    }
+
     /// What was set for one topic, beyond defaults.
     pub fn topic_overrides(&self, name: &str) -> &BTreeMap<String, String> {
         self.settings(super::record::ConfigRecord::TOPIC, name)
@@ -210,9 +229,12 @@ impl Image {
     /// was set, by a controller that knew it.
     pub fn topic_config(&self, name: &str, defaults: &TopicConfig) -> TopicConfig {
         let mut config = defaults.clone();
-        let mut node = BrokerConfig::default();
-        for (key, value) in self.settings(super::record::ConfigRecord::BROKER, "") {
-            let _ = node.set_with_topic_defaults(&mut config, key, value);
+        let of_all = self.settings(super::record::ConfigRecord::BROKER, "");
+        if !of_all.is_empty() {
+            let mut node = BrokerConfig::default();
+            for (key, value) in of_all {
+                let _ = node.set_with_topic_defaults(&mut config, key, value);
+            }
         }
         for (key, value) in self.topic_overrides(name) {
             let _ = config.set(key, value);

@@ -1,6 +1,5 @@
 //! How a record changes the image: the only way in which it ever changes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Broker, Image, PartitionState, Topic};
@@ -12,6 +11,7 @@ use crate::controller::record::{
     BrokerChange, ConfigRecord, Fencing, PartitionChange, PartitionRecord, Record, RegisterBroker,
     TopicRecord,
 };
+use crate::decide::SharedMap;
 
 /// What replaying a record has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -295,9 +295,9 @@ impl Image {
         if self.names.contains_key(&name) || self.topics.contains_key(&record.id) {
             return Err(ReplayError::TopicExists { offset, name: record.name.clone() });
         }
-        let topic = Topic { id: record.id, name: name.clone(), partitions: BTreeMap::new() };
-        Arc::make_mut(&mut self.topics).insert(record.id, Arc::new(topic));
-        Arc::make_mut(&mut self.names).insert(name.clone(), record.id);
+        let topic = Topic { id: record.id, name: name.clone(), partitions: SharedMap::default() };
+        self.topics.insert(record.id, Arc::new(topic));
+        self.names.insert(name.clone(), record.id);
         changes.push(Change::TopicCreated { topic: name, topic_id: record.id });
         Ok(())
     }
@@ -308,12 +308,12 @@ impl Image {
         id: TopicId,
         changes: &mut Vec<Change>,
     ) -> Result<(), ReplayError> {
-        let topic = Arc::make_mut(&mut self.topics).remove(&id);
+        let topic = self.topics.remove(&id);
         let topic = topic.ok_or(ReplayError::NoTopic { offset, topic: id })?;
-        Arc::make_mut(&mut self.names).remove(&topic.name);
-        let settings = (ConfigRecord::TOPIC, topic.name.to_string());
-        if self.configs.contains_key(&settings) {
-            Arc::make_mut(&mut self.configs).remove(&settings);
+        self.names.remove(&topic.name);
+        self.configs.remove(&(ConfigRecord::TOPIC, topic.name.to_string()));
+        for (partition, state) in topic.partitions.iter() {
+            self.index.replaced((id, *partition), Some(state), None);
         }
         changes.push(Change::TopicDeleted { topic: topic.name.clone(), topic_id: id });
         Ok(())
@@ -362,10 +362,11 @@ impl Image {
         unclean: bool,
         changes: &mut Vec<Change>,
     ) -> Result<(), ReplayError> {
-        let topic = Arc::make_mut(&mut self.topics).get_mut(&topic_id);
+        let topic = self.topics.get_mut(&topic_id);
         let topic = topic.ok_or(ReplayError::NoTopic { offset, topic: topic_id })?;
         let state = Arc::new(state);
-        Arc::make_mut(topic).partitions.insert(partition, state.clone());
+        let before = Arc::make_mut(topic).partitions.insert(partition, state.clone());
+        self.index.replaced((topic_id, partition), before.as_deref(), Some(&state));
         let topic = topic.name.clone();
         changes.push(Change::Partition { topic, topic_id, partition, state, unclean });
         Ok(())
@@ -373,15 +374,16 @@ impl Image {
 
     fn configure(&mut self, record: &ConfigRecord, changes: &mut Vec<Change>) {
         let resource = (record.resource_type, record.resource.clone());
-        let configs = Arc::make_mut(&mut self.configs);
-        let settings = Arc::make_mut(configs.entry(resource.clone()).or_default());
+        let mut settings = self.configs.get(&resource).cloned().unwrap_or_default();
+        let changed = Arc::make_mut(&mut settings);
         match &record.value {
-            Some(value) => settings.insert(record.name.clone(), value.clone()),
-            None => settings.remove(&record.name),
+            Some(value) => changed.insert(record.name.clone(), value.clone()),
+            None => changed.remove(&record.name),
         };
-        if settings.is_empty() {
-            configs.remove(&resource);
-        }
+        match changed.is_empty() {
+            true => self.configs.remove(&resource),
+            false => self.configs.insert(resource, settings),
+        };
         match record.resource_type {
             ConfigRecord::TOPIC => {
                 changes.push(Change::TopicConfig { topic: record.resource.as_str().into() });

@@ -134,6 +134,21 @@ fn alter(cluster: &mut Cluster, topic: usize, isr: [bool; 4], off: (i32, i32, i6
     let _ = cluster.alter(&request);
 }
 
+/// The index names what a search through all partitions would find.
+fn check_index(image: &Image) -> Result<(), TestCaseError> {
+    let having = |has: &dyn Fn(&PartitionState) -> bool| {
+        let all = image.partitions().filter(|(_, _, state)| has(state));
+        all.map(|(topic, index, _)| (topic.id, index)).collect::<Vec<_>>()
+    };
+    for id in (1..=4).map(BrokerId) {
+        prop_assert!(image.led_by(Some(id)).eq(having(&|state| state.leader == Some(id))));
+        prop_assert!(image.in_sync_on(id).eq(having(&|state| state.isr.contains(&id))));
+        prop_assert!(image.eligible_on(id).eq(having(&|state| state.elr.contains(&id))));
+    }
+    prop_assert!(image.led_by(None).eq(having(&|state| state.leader.is_none())));
+    Ok(())
+}
+
 fn is_creation(change: &Change) -> bool {
     matches!(
         change,
@@ -225,5 +240,6 @@ proptest! {
             prop_assert_eq!(again.replay(Offset(offset), record, &mut Vec::new()), Ok(()));
         }
         prop_assert_eq!(&again, cluster.image());
+        check_index(&again)?;
     }
 }

@@ -1,0 +1,54 @@
+//! A machine that replays what its log has, before it may decide.
+
+use super::machine::ErrorOf;
+use super::prefix::Prefix;
+use super::{Active, ChangeOf, Machine, RecordOf};
+use crate::base::{Instant, Offset};
+
+/// The first phase: the log is replayed, nothing is decided.
+pub struct Loading<M: Machine> {
+    machine: M,
+    prefix: Prefix<M::State>,
+}
+
+impl<M: Machine> Loading<M> {
+    /// Begins with a machine whose state is everything below `start`.
+    pub fn new(machine: M, start: Offset) -> Self {
+        let prefix = Prefix::new(machine.state().clone(), start);
+        Self { machine, prefix }
+    }
+
+    /// Where the next batch is to be read.
+    pub fn next(&self) -> Offset {
+        self.prefix.end()
+    }
+
+    /// Replays a batch of the log, which ends at `end`.
+    pub fn replay(
+        &mut self,
+        end: Offset,
+        records: Vec<(Offset, RecordOf<M>)>,
+    ) -> Result<(), ErrorOf<M>> {
+        let mut ignored = Vec::new();
+        for (offset, record) in &records {
+            self.machine.replay(*offset, record, &mut ignored)?;
+            ignored.clear();
+        }
+        self.machine.reached(end.plus(-1));
+        self.prefix.push(end, records);
+        Ok(())
+    }
+
+    /// Everything below `end` is committed. Returns what that changed.
+    pub fn commit(&mut self, end: Offset) -> Result<Vec<ChangeOf<M>>, ErrorOf<M>> {
+        let mut changes = Vec::new();
+        self.prefix.commit(end, &mut changes)?;
+        Ok(changes)
+    }
+
+    /// Everything that the log has is loaded: the machine leads from now on.
+    pub fn activate<P>(mut self, now: Instant) -> Active<M, P> {
+        self.machine.activated(now);
+        Active::new(self.machine, self.prefix)
+    }
+}

@@ -1,0 +1,32 @@
+//! A machine that leads no more.
+
+use super::{Loading, Machine};
+use crate::base::Offset;
+
+/// The last phase: the state is the committed prefix again, and nothing is decided.
+pub struct Resigned<M: Machine> {
+    machine: M,
+    committed_end: Offset,
+}
+
+impl<M: Machine> Resigned<M> {
+    pub(super) fn new(machine: M, committed_end: Offset) -> Self {
+        Self { machine, committed_end }
+    }
+
+    /// The machine; its state is everything below `committed_end`.
+    pub fn machine(&self) -> &M {
+        &self.machine
+    }
+
+    /// Where the committed prefix ends.
+    pub fn committed_end(&self) -> Offset {
+        self.committed_end
+    }
+
+    /// Reads on behind the committed prefix: as a standby, or to lead again. Only for a log whose
+    /// committed records are never taken back, as those of the metadata log.
+    pub fn follow(self) -> Loading<M> {
+        Loading::new(self.machine, self.committed_end)
+    }
+}
