@@ -12,7 +12,6 @@ mod invariants;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
-mod sentences;
 mod setup;
 #[cfg(test)]
 mod testing;
@@ -25,9 +24,12 @@ pub use judge::Judge;
 pub use setup::{Setup, TopicPromise};
 pub use verdicts::Permit;
 pub use verdicts::{Note, Verdicts};
-pub use violation::{Absence, Client, Sighting, Told, Violation, Witness};
+pub use violation::{
+    Absence, Client, ConsumerWitness, LivenessWitness, MetadataWitness, RecordWitness,
+    ReplicaWitness, Sighting, StorageWitness, Subject, Told, Violation, Witness,
+};
 
-use crate::base::{Instant, TopicPartition};
+use crate::base::Instant;
 use crate::sim::Observation;
 
 /// What happened, and what the ghost made of it.
@@ -54,10 +56,10 @@ impl Event<'_> {
     pub fn broke(
         &self,
         invariant: &'static str,
-        partition: &TopicPartition,
-        witness: Witness,
+        subject: impl Into<Subject>,
+        witness: impl Into<Witness>,
     ) -> Result<(), Violation> {
-        Violation::found(invariant, self.seen.at, partition, witness)
+        Violation::found(invariant, self.seen.at, subject, witness)
     }
 }
 

@@ -8,7 +8,7 @@ use super::presence::{Copy, copies_of};
 use super::recorder::{Recorder, Send, Track};
 use super::words::{copies, list, promise, s, seconds};
 use crate::base::{BrokerId, Instant, Offset, TopicPartition};
-use crate::check::{Violation, Witness};
+use crate::check::{RecordWitness, ReplicaWitness, Violation, Witness};
 use crate::run::LaneKind;
 use crate::sim::{HostId, Outcome};
 
@@ -40,42 +40,59 @@ const MOST: usize = 40;
 
 /// What the violation is about.
 pub(super) fn subject(run: &Recorder, violation: &Violation) -> Subject {
-    let mut subject =
-        Subject { partition: Some(violation.partition.clone()), ..Subject::default() };
+    let mut subject = Subject { partition: violation.partition().cloned(), ..Subject::default() };
     match &*violation.witness {
-        Witness::ReadPast { told, .. } | Witness::Unseen { told, .. } => {
-            (subject.offset, subject.value) = (told.offset, Some(told.value));
-        }
-        Witness::TwoValues { offset, first, .. } => {
-            (subject.offset, subject.value) = (Some(*offset), Some(first.value));
-        }
-        Witness::TwoOffsets { first, second, one, .. } => {
-            (subject.offset, subject.value) = (Some(*first), Some(one.value));
-            subject.second = Some(*second);
-        }
-        Witness::RefusedButRead { offset, told, .. } => {
-            (subject.offset, subject.value) = (Some(*offset), Some(told.value));
-        }
-        Witness::NeverSent { offset, value, .. }
-        | Witness::AboveHighWatermark { offset, value, .. } => {
-            (subject.offset, subject.value) = (Some(*offset), Some(*value));
-        }
-        Witness::Lacks { absence, .. } | Witness::Disagrees { absence, .. } => {
-            subject.offset = Some(absence.offset);
-        }
-        Witness::TooFewCopies { offset, .. }
-        | Witness::TwoLeaders { offset, .. }
-        | Witness::TwoBatches { offset, .. } => subject.offset = Some(*offset),
-        _ => {}
+        Witness::Record(witness) => subject.of_record(witness),
+        Witness::Replica(witness) => subject.offset = offset_of(witness),
+        Witness::Consumer(_)
+        | Witness::Storage(_)
+        | Witness::Metadata(_)
+        | Witness::Liveness(_) => {}
     }
-    if let (Some(offset), None) = (subject.offset, subject.value) {
-        subject.value = value_at(run, &violation.partition, offset);
+    if let (Some(partition), Some(offset), None) =
+        (violation.partition(), subject.offset, subject.value)
+    {
+        subject.value = value_at(run, partition, offset);
     }
     if let (None, Some(value)) = (subject.offset, subject.value) {
         let read = run.reads.iter().find(|read| read.value == value);
         subject.offset = read.map(|read| read.offset);
     }
     subject
+}
+
+impl Subject {
+    fn of_record(&mut self, witness: &RecordWitness) {
+        let (offset, value) = match witness {
+            RecordWitness::ReadPast { told, .. } | RecordWitness::Unseen { told, .. } => {
+                (told.offset, told.value)
+            }
+            RecordWitness::TwoValues { offset, first, .. } => (Some(*offset), first.value),
+            RecordWitness::TwoOffsets { first, second, one, .. } => {
+                self.second = Some(*second);
+                (Some(*first), one.value)
+            }
+            RecordWitness::RefusedButRead { offset, told, .. } => (Some(*offset), told.value),
+            RecordWitness::NeverSent { offset, value, .. }
+            | RecordWitness::AboveHighWatermark { offset, value, .. } => (Some(*offset), *value),
+        };
+        (self.offset, self.value) = (offset, Some(value));
+    }
+}
+
+fn offset_of(witness: &ReplicaWitness) -> Option<Offset> {
+    match witness {
+        ReplicaWitness::Lacks { absence, .. } | ReplicaWitness::Disagrees { absence, .. } => {
+            Some(absence.offset)
+        }
+        ReplicaWitness::TooFewCopies { offset, .. }
+        | ReplicaWitness::TwoLeaders { offset, .. }
+        | ReplicaWitness::TwoBatches { offset, .. } => Some(*offset),
+        ReplicaWitness::TooSmallIsr { .. }
+        | ReplicaWitness::HighWatermarkFell { .. }
+        | ReplicaWitness::JoinedFenced { .. }
+        | ReplicaWitness::NotCounted { .. } => None,
+    }
 }
 
 /// Whose record was first said to be at an offset.

@@ -3,7 +3,7 @@
 //! Without transactions only sends can fail: what was refused before it could enter a log must
 //! not be in one. A producer that calls a timeout a failure is found here too.
 
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, RecordWitness, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent, What};
 
 use crate::base::{Offset, TopicPartition};
@@ -53,7 +53,7 @@ fn ask(
 ) -> Result<(), Violation> {
     let Some((_, Outcome::Fail { error })) = &send.told else { return Ok(()) };
     let (told, error) = (send.as_told(), error.clone());
-    let witness = Witness::RefusedButRead { offset, told, error, consumer };
+    let witness = RecordWitness::RefusedButRead { offset, told, error, consumer };
     event.broke("aborted-read", partition, witness)
 }
 

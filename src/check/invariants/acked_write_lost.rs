@@ -8,7 +8,7 @@
 //! Source: Jepsen's Kafka workload, lost-write.
 
 use crate::base::Instant;
-use crate::check::{Ending, Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Ending, Event, Ghost, Invariant, RecordWitness, Violation};
 
 pub(super) struct AckedWriteLost;
 
@@ -35,7 +35,8 @@ impl Invariant for AckedWriteLost {
             let Some(pass) = ghost.clients().passed(&send.partition, offset, since) else {
                 continue;
             };
-            let witness = Witness::ReadPast { told, consumer: pass.consumer, later: pass.last() };
+            let witness =
+                RecordWitness::ReadPast { told, consumer: pass.consumer, later: pass.last() };
             return Violation::found(self.name(), pass.at, &send.partition, witness);
         }
         Ok(())

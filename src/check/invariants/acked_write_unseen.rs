@@ -5,7 +5,7 @@
 //! Source: Jepsen's Kafka workload, unseen.
 
 use crate::check::ghost::{Reached, Send};
-use crate::check::{Ending, Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Ending, Event, Ghost, Invariant, RecordWitness, Violation};
 
 pub(super) struct AckedWriteUnseen;
 
@@ -21,7 +21,7 @@ impl Invariant for AckedWriteUnseen {
     fn finish(&mut self, ending: Ending, ghost: &Ghost) -> Result<(), Violation> {
         let Some((send, read)) = unseen(ending, ghost).next() else { return Ok(()) };
         let witness =
-            Witness::Unseen { told: send.as_told(), consumer: read.consumer, end: read.end };
+            RecordWitness::Unseen { told: send.as_told(), consumer: read.consumer, end: read.end };
         Violation::found(self.name(), read.at, &send.partition, witness)
     }
 }

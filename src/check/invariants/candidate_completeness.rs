@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{BrokerId, TopicPartition};
 use crate::check::ghost::Change;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 
 #[derive(Default)]
 pub(super) struct CandidateCompleteness {
@@ -80,7 +80,7 @@ impl CandidateCompleteness {
             ghost.hosts().any(|(_, host)| host.broker == *id && host.fenced) && !before.contains(id)
         };
         let Some(broker) = state.isr.iter().copied().find(fenced) else { return Ok(()) };
-        let witness = Witness::JoinedFenced { broker, epoch: state.leader_epoch };
+        let witness = ReplicaWitness::JoinedFenced { broker, epoch: state.leader_epoch };
         event.broke("candidate-completeness", name, witness)
     }
 }
@@ -101,7 +101,7 @@ fn ask(
     }
     let Some(absence) = ghost.absence(host, name, index) else { return Ok(()) };
     let in_epoch = ghost.partition(name).map_or(absence.epoch, |p| p.committed.leader_epoch);
-    let witness = Witness::Lacks { absence, leads: false, in_epoch };
+    let witness = ReplicaWitness::Lacks { absence, leads: false, in_epoch };
     event.broke("candidate-completeness", name, witness)
 }
 

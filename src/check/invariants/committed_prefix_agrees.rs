@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::Change;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 use crate::sim::{HostId, What};
 
 #[derive(Default)]
@@ -63,7 +63,7 @@ impl Invariant for CommittedPrefixAgrees {
         if by_election || ghost.may_hold_remains(partition, absence.offset, *epoch) {
             return Ok(());
         }
-        let witness = Witness::Disagrees { absence, high_watermark: *offset };
+        let witness = ReplicaWitness::Disagrees { absence, high_watermark: *offset };
         event.broke(self.name(), partition, witness)
     }
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{BrokerId, Instant, TopicPartition};
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
 use crate::sim::{HostId, What};
 use crate::wire::batch::{self, Record};
 
@@ -166,7 +166,7 @@ fn broke(
 ) -> Result<(), Violation> {
     let key = record.key.as_deref().map(|key| String::from_utf8_lossy(key).into_owned());
     let witness =
-        Witness::Stale { broker, key: key.unwrap_or_default(), offset: record.offset, why };
+        StorageWitness::Stale { broker, key: key.unwrap_or_default(), offset: record.offset, why };
     event.broke("compaction-keeps-latest", partition, witness)
 }
 

@@ -4,7 +4,7 @@
 //! Judged at the end of the run, when nobody writes any more; leader and ISR must have come
 //! together within the bound, however long the run then was.
 
-use crate::check::{Ending, Event, Ghost, Invariant, Note, Violation, Witness};
+use crate::check::{Ending, Event, Ghost, Invariant, LivenessWitness, Note, Violation};
 
 pub(super) struct Converges {
     pub within: std::time::Duration,
@@ -27,7 +27,7 @@ impl Invariant for Converges {
                 return Ok(());
             }
             let waits = ghost.condition(&partition);
-            let witness = Witness::NotConverged { why, healed, within, waits };
+            let witness = LivenessWitness::NotConverged { why, healed, within, waits };
             return Violation::found(self.name(), ending.now, &partition, witness);
         }
         let late = ghost.partitions().find(|(_, p)| p.full_since.is_some_and(|since| since > due));
@@ -37,7 +37,7 @@ impl Invariant for Converges {
         };
         let why = format!("a leader and a full ISR only at {:.3} s", since.as_secs_f64());
         let waits = ghost.condition(partition);
-        let witness = Witness::NotConverged { why, healed, within, waits };
+        let witness = LivenessWitness::NotConverged { why, healed, within, waits };
         Violation::found(self.name(), since, partition, witness)
     }
 

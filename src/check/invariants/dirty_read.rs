@@ -4,7 +4,7 @@
 //! `min.insync.replicas` had ever held the record, so that its high watermark was not a true one
 //! (KIP-966: it stands still while the ISR is that small).
 
-use crate::check::{Client, Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, ReplicaWitness, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
 
 pub(super) struct DirtyRead;
@@ -27,7 +27,7 @@ impl Invariant for DirtyRead {
         let needed = ghost.copies_needed(name);
         for (offset, value) in records {
             if *offset >= partition.exposed {
-                let witness = Witness::AboveHighWatermark {
+                let witness = RecordWitness::AboveHighWatermark {
                     offset: *offset,
                     value: *value,
                     consumer: *consumer,
@@ -38,7 +38,7 @@ impl Invariant for DirtyRead {
             let Some(promised) = partition.promise_of(*offset) else { continue };
             let copies = promised.copies();
             if copies < needed {
-                let witness = Witness::TooFewCopies {
+                let witness = ReplicaWitness::TooFewCopies {
                     offset: *offset,
                     epoch: promised.batch.epoch,
                     copies: ghost.holders(promised),

@@ -3,7 +3,7 @@
 //! Reading the same offset twice is nothing: a consumer that was reset does that.
 //! Source: Jepsen's Kafka workload, duplicate; KIP-98.
 
-use crate::check::{Client, Event, Ghost, Invariant, Sighting, Violation, Witness};
+use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, Sighting, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
 
 pub(super) struct Duplicate;
@@ -28,7 +28,7 @@ impl Invariant for Duplicate {
             };
             let Some(read) = send.read.filter(|read| read.offset != *offset) else { continue };
             let seen = |by, at| Sighting { value: *value, by: Client::Consumer(by), at };
-            let witness = Witness::TwoOffsets {
+            let witness = RecordWitness::TwoOffsets {
                 first: read.offset,
                 second: *offset,
                 sent_by: send.producer,

@@ -3,7 +3,7 @@
 //! The epoch checkpoint beside the log is not observed, so whether it agrees is not judged here.
 
 use crate::check::ghost::Change;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
 
 pub(super) struct EpochsMonotonic;
 
@@ -20,7 +20,7 @@ impl Invariant for EpochsMonotonic {
             };
             let Some(host) = ghost.host(*host) else { continue };
             let (offset, after) = (batch.base, batch.epoch);
-            let witness = Witness::EpochFell { broker: host.broker, offset, before, after };
+            let witness = StorageWitness::EpochFell { broker: host.broker, offset, before, after };
             return event.broke(self.name(), partition, witness);
         }
         Ok(())

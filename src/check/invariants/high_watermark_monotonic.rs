@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::Change;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{ConsumerWitness, Event, Ghost, Invariant, ReplicaWitness, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, What};
 
 #[derive(Default)]
@@ -45,7 +45,7 @@ impl Invariant for HighWatermarkMonotonic {
             })) => {
                 let exposed = ghost.partition(partition).and_then(|p| p.exposed_at_heal);
                 let Some(exposed) = exposed.filter(|exposed| end < exposed) else { return Ok(()) };
-                let witness = Witness::EndFell { consumer: *consumer, end: *end, exposed };
+                let witness = ConsumerWitness::EndFell { consumer: *consumer, end: *end, exposed };
                 event.broke(self.name(), partition, witness)
             }
             // A process that begins again has no word to keep; its log has.
@@ -76,7 +76,7 @@ impl HighWatermarkMonotonic {
         let fell = before.filter(|(known, before)| *known == epoch && *before > offset);
         let Some((_, before)) = fell else { return Ok(()) };
         let witness =
-            Witness::HighWatermarkFell { broker: host.broker, epoch, before, after: offset };
+            ReplicaWitness::HighWatermarkFell { broker: host.broker, epoch, before, after: offset };
         event.broke(self.name(), partition, witness)
     }
 }

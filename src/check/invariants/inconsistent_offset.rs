@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Offset, TopicPartition};
 use crate::check::ghost::Change;
-use crate::check::{Client, Event, Ghost, Invariant, Sighting, Violation, Witness};
+use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, Sighting, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent, What};
 
 #[derive(Default)]
@@ -72,7 +72,7 @@ impl InconsistentOffset {
         if first.value == second.value {
             return Ok(());
         }
-        event.broke(self.name(), partition, Witness::TwoValues { offset, first, second })
+        event.broke(self.name(), partition, RecordWitness::TwoValues { offset, first, second })
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use crate::base::{Offset, Probe, StorageProbe, Timestamp, TopicPartition};
 use crate::check::ghost::Batch;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
 use crate::sim::{HostId, What};
 
 #[derive(Default)]
@@ -207,7 +207,7 @@ impl IndexAgrees {
         let Some(place) = Place::read(path) else { return Ok(()) };
         let file = path.rsplit_once('/').map_or(&**path, |(_, file)| file).to_owned();
         let (broker, entry) = (host.broker, entry as u64);
-        let witness = Witness::IndexDisagrees { broker, file, entry, says, instead };
+        let witness = StorageWitness::IndexDisagrees { broker, file, entry, says, instead };
         event.broke("index-agrees", &place.partition, witness)
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{BrokerId, LeaderEpoch, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::Change;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 use crate::sim::{HostId, What};
 
 /// Whom a leader counts, in which epoch.
@@ -49,7 +49,7 @@ impl IsrSuperset {
         if state.isr.iter().all(|id| counted.isr.contains(id)) {
             return Ok(());
         }
-        let witness = Witness::NotCounted {
+        let witness = ReplicaWitness::NotCounted {
             leader,
             epoch: state.leader_epoch,
             counted: counted.isr.clone(),

@@ -6,7 +6,7 @@
 //! replicas, explain is no violation: the ghost notes it as a loss within the contract.
 //! Source: Raft's Leader Completeness; Kafka's TLA+ specification, StrongIsr.
 
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 
 pub(super) struct LeaderCompleteness;
 
@@ -20,7 +20,7 @@ impl Invariant for LeaderCompleteness {
             let Some((partition, epoch, host)) = ghost.leader_in_doubt(change) else { continue };
             let broken = ghost.missing(host, partition).and_then(|missing| missing.broken);
             if let Some(absence) = broken {
-                let witness = Witness::Lacks { absence, leads: true, in_epoch: epoch };
+                let witness = ReplicaWitness::Lacks { absence, leads: true, in_epoch: epoch };
                 return event.broke(self.name(), partition, witness);
             }
         }

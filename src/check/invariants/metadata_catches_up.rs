@@ -4,10 +4,9 @@
 //! Judged at the end, for what was committed before the heal, or at least that time ago. A node
 //! that is controller and broker has one log only, which is both.
 
-use super::one_controller_per_epoch::metadata_log;
-use crate::base::Instant;
+use crate::base::{BrokerId, Instant};
 use crate::check::ghost::{Batch, Replica};
-use crate::check::{Ending, Event, Ghost, Invariant, Note, Violation, Witness};
+use crate::check::{Ending, Event, Ghost, Invariant, MetadataWitness, Note, Violation};
 
 pub(super) struct MetadataCatchesUp {
     pub within: std::time::Duration,
@@ -19,21 +18,16 @@ fn behind(
     upto: Instant,
     since: Instant,
     within: std::time::Duration,
-) -> Option<Witness> {
+) -> Option<(BrokerId, MetadataWitness)> {
     let committed = ghost.metadata().committed();
     let last = committed.get(committed.partition_point(|d| d.at <= upto).checked_sub(1)?)?;
     let Batch { next, .. } = last.batch;
     ghost.hosts().find_map(|(id, host)| {
         let end = ghost.metadata().log(id).map_or(crate::base::Offset::ZERO, Replica::end);
-        (end < next).then_some(Witness::MetadataBehind {
-            broker: host.broker,
-            end,
-            committed: next,
-            committed_at: last.at,
-            up: host.up,
-            since,
-            within,
-        })
+        let (committed, committed_at, up) = (next, last.at, host.up);
+        let witness =
+            MetadataWitness::MetadataBehind { end, committed, committed_at, up, since, within };
+        (end < next).then_some((host.broker, witness))
     })
 }
 
@@ -54,7 +48,7 @@ impl Invariant for MetadataCatchesUp {
         let upto = healed.max(ending.now - self.within);
         match behind(ghost, upto, healed, self.within) {
             None => Ok(()),
-            Some(witness) => Violation::found(self.name(), ending.now, &metadata_log(), witness),
+            Some((broker, witness)) => Violation::found(self.name(), ending.now, broker, witness),
         }
     }
 
@@ -112,8 +106,8 @@ mod tests {
         story.healed();
         story.long_later();
         story.finish_fired(
-            "__cluster_metadata-0 copy of b2, which is down, ends at offset 1 30 s after 1.000 s, \
-             though what is below offset 2 was committed by 1.000 s",
+            "b2 holds the metadata log only below offset 1 30 s after 1.000 s, and is down; \
+             everything below offset 2 was committed by 1.000 s",
         );
     }
 }

@@ -9,7 +9,7 @@
 use super::one_controller_per_epoch::metadata_log;
 use crate::base::{ControllerProbe, Probe};
 use crate::check::ghost::{Batch, Change};
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, MetadataWitness, Violation};
 use crate::sim::{HostId, What};
 
 pub(super) struct MetadataLogMatches;
@@ -25,7 +25,7 @@ impl Invariant for MetadataLogMatches {
                 Change::Decided { host, batch } => written(ghost, *host, batch),
                 Change::Undecided { host, end } if ghost.metadata().leads(*host) => {
                     let decision = ghost.metadata().decision_at(*end);
-                    decision.map(|decision| Witness::MetadataDiffers {
+                    decision.map(|decision| MetadataWitness::MetadataDiffers {
                         node: node(ghost, *host),
                         offset: *end,
                         epoch: decision.batch.epoch,
@@ -50,11 +50,11 @@ impl Invariant for MetadataLogMatches {
 }
 
 /// A batch agrees with what is committed, and only a controller has more than that.
-fn written(ghost: &Ghost, host: HostId, batch: &Batch) -> Option<Witness> {
+fn written(ghost: &Ghost, host: HostId, batch: &Batch) -> Option<MetadataWitness> {
     let metadata = ghost.metadata();
     match metadata.decision_at(batch.base) {
         Some(decision) if decision.batch.equals(batch) => None,
-        Some(decision) => Some(Witness::MetadataDiffers {
+        Some(decision) => Some(MetadataWitness::MetadataDiffers {
             node: node(ghost, host),
             offset: decision.batch.base,
             epoch: decision.batch.epoch,
@@ -62,7 +62,7 @@ fn written(ghost: &Ghost, host: HostId, batch: &Batch) -> Option<Witness> {
             instead: Some(batch.epoch),
         }),
         None if metadata.leads(host) => None,
-        None => Some(Witness::MetadataUncommitted {
+        None => Some(MetadataWitness::MetadataUncommitted {
             broker: ghost.host(host)?.broker,
             offset: batch.base,
             epoch: batch.epoch,
@@ -72,7 +72,7 @@ fn written(ghost: &Ghost, host: HostId, batch: &Batch) -> Option<Witness> {
 }
 
 /// The first committed batch that a controller lacks when it takes over.
-fn took_over(ghost: &Ghost, host: HostId) -> Option<Witness> {
+fn took_over(ghost: &Ghost, host: HostId) -> Option<MetadataWitness> {
     let metadata = ghost.metadata();
     let log = metadata.log(host);
     metadata.committed().iter().find_map(|decision| {
@@ -80,7 +80,7 @@ fn took_over(ghost: &Ghost, host: HostId) -> Option<Witness> {
         if there.is_some_and(|batch| batch.equals(&decision.batch)) {
             return None;
         }
-        Some(Witness::MetadataDiffers {
+        Some(MetadataWitness::MetadataDiffers {
             node: node(ghost, host),
             offset: decision.batch.base,
             epoch: decision.batch.epoch,

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{BrokerId, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::{Change, Partition};
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 use crate::sim::What;
 
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl Invariant for MinInsyncEnforced {
             }
             let copies = ghost.holders(promised);
             if copies.len() < needed {
-                let witness = Witness::TooFewCopies {
+                let witness = ReplicaWitness::TooFewCopies {
                     offset: promised.batch.base,
                     epoch: promised.batch.epoch,
                     copies,
@@ -77,10 +77,10 @@ fn too_small_isr(
     epoch: LeaderEpoch,
     end: Offset,
     needed: usize,
-) -> Option<Witness> {
+) -> Option<ReplicaWitness> {
     let state = &partition.committed;
     let knows = state.as_elected && state.leader_epoch == epoch && state.leader == Some(leader);
-    (knows && state.isr.len() < needed).then(|| Witness::TooSmallIsr {
+    (knows && state.isr.len() < needed).then(|| ReplicaWitness::TooSmallIsr {
         epoch,
         leader,
         isr: state.isr.clone(),

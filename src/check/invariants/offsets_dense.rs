@@ -9,7 +9,7 @@
 
 use crate::base::{Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::Change;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
 use crate::sim::What;
 
 pub(super) struct OffsetsDense;
@@ -37,14 +37,14 @@ impl Invariant for OffsetsDense {
         let Some((expected, found, position)) = found else { return Ok(()) };
         let broker = host.broker;
         let witness = match found {
-            Some(found) => Witness::Gap { broker, expected, found },
-            None => Witness::Unreadable { broker, after: expected, position },
+            Some(found) => StorageWitness::Gap { broker, expected, found },
+            None => StorageWitness::Unreadable { broker, after: expected, position },
         };
         event.broke(self.name(), partition, witness)
     }
 }
 
-fn appended<'a>(change: &'a Change, ghost: &Ghost) -> Option<(&'a TopicPartition, Witness)> {
+fn appended<'a>(change: &'a Change, ghost: &Ghost) -> Option<(&'a TopicPartition, StorageWitness)> {
     match change {
         Change::Appended { host, partition, batch, place } => {
             let broker = ghost.host(*host)?.broker;
@@ -52,18 +52,18 @@ fn appended<'a>(change: &'a Change, ghost: &Ghost) -> Option<(&'a TopicPartition
             let compacted = ghost.is_compacted(&partition.topic);
             let in_place = batch.base == place.expected || compacted && batch.base > place.expected;
             let witness = if !in_place {
-                Witness::Gap { broker, expected: place.expected, found: batch.base }
+                StorageWitness::Gap { broker, expected: place.expected, found: batch.base }
             } else if i64::from(batch.count) != offsets && !compacted {
-                Witness::Hollow { broker, offset: batch.base, offsets, records: batch.count }
+                StorageWitness::Hollow { broker, offset: batch.base, offsets, records: batch.count }
             } else {
                 let found = place.following.filter(|following| *following < batch.next)?;
-                Witness::Gap { broker, expected: batch.next, found }
+                StorageWitness::Gap { broker, expected: batch.next, found }
             };
             Some((partition, witness))
         }
         Change::Unreadable { host, partition, after, position } => {
             let broker = ghost.host(*host)?.broker;
-            let witness = Witness::Unreadable { broker, after: *after, position: *position };
+            let witness = StorageWitness::Unreadable { broker, after: *after, position: *position };
             Some((partition, witness))
         }
         _ => None,

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::{BrokerId, ControllerProbe, Instant, LeaderEpoch, Probe, TopicPartition};
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, MetadataWitness, Violation};
 use crate::sim::{HostId, What};
 
 #[derive(Default)]
@@ -34,7 +34,7 @@ impl Invariant for OneControllerPerEpoch {
                     return Ok(());
                 };
                 let (epoch, second) = (*epoch, *id);
-                let witness = Witness::TwoControllers { epoch, first, first_at, second };
+                let witness = MetadataWitness::TwoControllers { epoch, first, first_at, second };
                 event.broke(self.name(), &metadata_log(), witness)
             }
             What::Probe(Probe::Controller(ControllerProbe::MetadataCommitted { epoch, end })) => {
@@ -45,7 +45,7 @@ impl Invariant for OneControllerPerEpoch {
                     return Ok(());
                 }
                 let by = self.begun.get(epoch).filter(|(host, ..)| *host == event.seen.host);
-                let witness = Witness::StaleController {
+                let witness = MetadataWitness::StaleController {
                     controller: by.map_or(BrokerId(-1), |(_, id, _)| *id),
                     epoch: *epoch,
                     end: *end,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{BrokerId, LeaderEpoch, Probe, ReplicaProbe, TopicPartition};
 use crate::check::ghost::{Batch, Change};
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 use crate::sim::{HostId, What};
 
 #[derive(Default)]
@@ -54,13 +54,18 @@ impl Invariant for OneLeaderPerEpoch {
             return Ok(());
         }
         let witness =
-            Witness::TwoLeaders { epoch: *epoch, first, second: host.broker, offset: *base };
+            ReplicaWitness::TwoLeaders { epoch: *epoch, first, second: host.broker, offset: *base };
         event.broke(self.name(), partition, witness)
     }
 }
 
 /// Another replica's different batch of the same epoch at the same offset.
-fn rival(ghost: &Ghost, on: HostId, name: &TopicPartition, batch: &Batch) -> Option<Witness> {
+fn rival(
+    ghost: &Ghost,
+    on: HostId,
+    name: &TopicPartition,
+    batch: &Batch,
+) -> Option<ReplicaWitness> {
     // What was cleaned is written anew by each replica for itself.
     if ghost.partition(name).is_some_and(|partition| batch.base < partition.cleaned_below) {
         return None;
@@ -75,7 +80,7 @@ fn rival(ghost: &Ghost, on: HostId, name: &TopicPartition, batch: &Batch) -> Opt
         })?;
         let offset = there.base.max(batch.base);
         let second = ghost.host(on)?.broker;
-        Some(Witness::TwoBatches { epoch: batch.epoch, offset, first: host.broker, second })
+        Some(ReplicaWitness::TwoBatches { epoch: batch.epoch, offset, first: host.broker, second })
     })
 }
 

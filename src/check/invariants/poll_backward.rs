@@ -4,7 +4,7 @@
 //! Source: Jepsen's Kafka workload, nonmonotonic-poll and int-nonmonotonic-poll.
 
 use crate::check::ghost::Change;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
 
 pub(super) struct PollBackward;
 
@@ -17,7 +17,8 @@ impl Invariant for PollBackward {
         for change in event.changes {
             let Change::Jumped { consumer, partition, expected, got } = change else { continue };
             if got < expected {
-                let witness = Witness::Jump { consumer: *consumer, expected: *expected, got: *got };
+                let witness =
+                    ConsumerWitness::Jump { consumer: *consumer, expected: *expected, got: *got };
                 return event.broke(self.name(), partition, witness);
             }
         }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Offset, TopicPartition};
 use crate::check::ghost::Change;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
 
 /// Offsets and values, in the order in which they were read.
@@ -92,11 +92,15 @@ fn each(readers: &BTreeMap<u32, Vec<Stretch>>) -> impl Iterator<Item = (&u32, &S
 }
 
 /// The first record that is not there any more, and the first after it that is.
-fn spliced(consumer: u32, stretch: &Stretch, whole: &BTreeMap<Offset, u64>) -> Option<Witness> {
+fn spliced(
+    consumer: u32,
+    stretch: &Stretch,
+    whole: &BTreeMap<Offset, u64>,
+) -> Option<ConsumerWitness> {
     let mut known = stretch.iter().filter_map(|(at, read)| Some((*at, *read, *whole.get(at)?)));
     let (offset, value, instead) = known.find(|(_, read, now)| read != now)?;
     let (later, ..) = known.find(|(at, read, now)| *at > offset && read == now)?;
-    Some(Witness::Spliced { consumer, offset, value, instead, later })
+    Some(ConsumerWitness::Spliced { consumer, offset, value, instead, later })
 }
 
 #[cfg(test)]

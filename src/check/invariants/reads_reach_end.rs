@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use crate::base::{Instant, TopicPartition};
 use crate::check::ghost::Host;
-use crate::check::{Ending, Event, Ghost, Invariant, Note, Violation, Witness};
+use crate::check::{
+    ConsumerWitness, Ending, Event, Ghost, Invariant, LivenessWitness, Note, Violation,
+};
 
 pub(super) struct ReadsReachEnd {
     pub within: Duration,
@@ -41,7 +43,7 @@ impl ReadsReachEnd {
                     && let Some(holder) = ghost.hosts().map(|(_, host)| host).find(holds)
                 {
                     let (consumer, offset, intact_on) = (*consumer, *offset, holder.broker);
-                    let witness = Witness::HadToSkip { consumer, offset, intact_on };
+                    let witness = ConsumerWitness::HadToSkip { consumer, offset, intact_on };
                     return Violation::found(self.name(), due, partition, witness);
                 }
             }
@@ -68,7 +70,7 @@ impl Invariant for ReadsReachEnd {
         self.skips(due, ghost)?;
         let Some(partition) = Self::unreached(since, due, ghost) else { return Ok(()) };
         let waits = ghost.who_reads(&partition);
-        let witness = Witness::EndNotReached { since, within, waits };
+        let witness = LivenessWitness::EndNotReached { since, within, waits };
         Violation::found(self.name(), due, &partition, witness)
     }
 

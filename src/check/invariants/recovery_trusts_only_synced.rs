@@ -13,7 +13,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::{Offset, Probe, ReplicaProbe, StorageProbe, TopicPartition};
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{ConsumerWitness, Event, Ghost, Invariant, StorageWitness, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, What};
 
 #[derive(Default)]
@@ -42,7 +42,8 @@ impl Invariant for RecoveryTrustsOnlySynced {
                 offset,
                 served: true,
             })) => {
-                let witness = Witness::ServedDamaged { consumer: *consumer, offset: *offset };
+                let witness =
+                    ConsumerWitness::ServedDamaged { consumer: *consumer, offset: *offset };
                 return event.broke(self.name(), partition, witness);
             }
             What::Probe(Probe::Storage(StorageProbe::Damaged { partition, offset })) => {
@@ -51,7 +52,8 @@ impl Invariant for RecoveryTrustsOnlySynced {
                 if replica.is_none_or(|replica| replica.is_damaged_somewhere()) {
                     return Ok(());
                 }
-                let witness = Witness::CalledDamaged { broker: host.broker, offset: *offset };
+                let witness =
+                    StorageWitness::CalledDamaged { broker: host.broker, offset: *offset };
                 return event.broke(self.name(), partition, witness);
             }
             What::Probe(Probe::Replica(ReplicaProbe::BecameFollower { partition, .. })) => {
@@ -76,7 +78,7 @@ impl Invariant for RecoveryTrustsOnlySynced {
             return Ok(());
         }
         let broker = host.broker;
-        let witness = Witness::TrustsUnsynced { broker, valid, position, claims, stale };
+        let witness = StorageWitness::TrustsUnsynced { broker, valid, position, claims, stale };
         event.broke(self.name(), partition, witness)
     }
 }

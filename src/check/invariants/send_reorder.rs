@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use crate::base::{Offset, TopicPartition};
 use crate::check::ghost::Change;
-use crate::check::{Event, Ghost, Invariant, Violation, Witness};
+use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
 
 /// The last of a producer's sends that a consumer came across: its place among all sends, its
@@ -58,7 +58,7 @@ impl Invariant for SendReorder {
                     let before = latest.insert(producer, (send.order, *offset, send.op));
                     let Some((order, at, op)) = before else { continue };
                     if order > send.order && at < *offset {
-                        let witness = Witness::Reordered {
+                        let witness = ConsumerWitness::Reordered {
                             producer: send.producer,
                             consumer: *consumer,
                             earlier: (at, op),

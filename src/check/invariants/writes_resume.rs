@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::base::config::Acks;
 use crate::base::{Instant, TopicPartition};
-use crate::check::{Ending, Event, Ghost, Invariant, Note, Violation, Witness};
+use crate::check::{Ending, Event, Ghost, Invariant, LivenessWitness, Note, Violation};
 
 pub(super) struct WritesResume {
     pub within: Duration,
@@ -63,7 +63,7 @@ impl Invariant for WritesResume {
             }
             let (attempts, within) = (attempts.number, self.within);
             let waits = ghost.who_waits_for(partition, healed);
-            let witness = Witness::NoWrite { attempts, healed, within, waits };
+            let witness = LivenessWitness::NoWrite { attempts, healed, within, waits };
             return Violation::found(self.name(), due, partition, witness);
         }
         Ok(())

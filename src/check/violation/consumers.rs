@@ -1,0 +1,65 @@
+//! Evidence about what one consumer was served, poll by poll.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Seconds;
+use crate::base::{BrokerId, Offset};
+
+/// Evidence about what one consumer was served, poll by poll.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum ConsumerWitness {
+    /// A poll continued elsewhere than where the last one ended.
+    Jump { consumer: u32, expected: Offset, got: Offset },
+    /// It read on in a log that had lost what it read before, without a truncation error.
+    Spliced { consumer: u32, offset: Offset, value: u64, instead: u64, later: Offset },
+    /// It got two records of one producer in another order than they were sent.
+    Reordered { producer: u32, consumer: u32, earlier: (Offset, u64), later: (Offset, u64) },
+    /// After the last fault, it was told an end below what had been exposed.
+    EndFell { consumer: u32, end: Offset, exposed: Offset },
+    /// It was served bytes that fail their checksum.
+    ServedDamaged { consumer: u32, offset: Offset },
+    /// Its final read had to skip a record that a running broker holds intact.
+    HadToSkip { consumer: u32, offset: Offset, intact_on: BrokerId },
+}
+
+impl ConsumerWitness {
+    /// Writes the rest of the sentence that begins with the subject. `at`: when it was found.
+    pub(super) fn say(&self, f: &mut fmt::Formatter<'_>, at: Seconds) -> fmt::Result {
+        match self {
+            Self::Jump { consumer, expected, got } => {
+                write!(
+                    f,
+                    "consumer {consumer} was at offset {expected} and got offset {got} at {at}"
+                )
+            }
+            Self::Spliced { consumer, offset, value, instead, later } => write!(
+                f,
+                "offset {offset} was value {value} to consumer {consumer} and is value {instead} at {at}, yet it read on to offset {later} and was told of no truncation"
+            ),
+            Self::Reordered { producer, consumer, earlier, later } => write!(
+                f,
+                "send {} of p{producer} is at offset {}, before its send {} at offset {}, as consumer {consumer} read at {at}",
+                earlier.1, earlier.0, later.1, later.0
+            ),
+            Self::EndFell { consumer, end, exposed } => {
+                write!(
+                    f,
+                    "ends at offset {end} for consumer {consumer} at {at}, though offset {exposed} had been exposed"
+                )
+            }
+            Self::ServedDamaged { consumer, offset } => {
+                write!(f, "consumer {consumer} was served bytes at offset {offset} by {at} that ")?;
+                f.write_str("fail their checksum")
+            }
+            Self::HadToSkip { consumer, offset, intact_on } => write!(
+                f,
+                "consumer {consumer} was refused offset {offset} and read on to the end by {at}, though \
+                 b{intact_on} holds it intact"
+            ),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! Evidence about the metadata log, its copies, and the controllers that write it.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Seconds;
+use crate::base::{BrokerId, Instant, LeaderEpoch, Offset};
+
+/// Evidence about the metadata log, its copies, and the controllers that write it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum MetadataWitness {
+    /// A node's metadata log lacks a committed batch, or has another one there.
+    MetadataDiffers {
+        node: String,
+        offset: Offset,
+        epoch: LeaderEpoch,
+        committed_at: Instant,
+        instead: Option<LeaderEpoch>,
+    },
+    /// A broker holds metadata that is not committed.
+    MetadataUncommitted { broker: BrokerId, offset: Offset, epoch: LeaderEpoch, committed: Offset },
+    /// A broker's copy of the metadata log stayed behind.
+    MetadataBehind {
+        end: Offset,
+        committed: Offset,
+        committed_at: Instant,
+        up: bool,
+        since: Instant,
+        within: Duration,
+    },
+    /// One epoch of the metadata log was begun twice.
+    TwoControllers { epoch: LeaderEpoch, first: BrokerId, first_at: Instant, second: BrokerId },
+    /// A controller committed after another one had begun a newer epoch.
+    StaleController {
+        controller: BrokerId,
+        epoch: LeaderEpoch,
+        end: Offset,
+        newer: LeaderEpoch,
+        newer_at: Instant,
+    },
+}
+
+impl MetadataWitness {
+    /// Writes the rest of the sentence that begins with the subject. `at`: when it was found.
+    pub(super) fn say(&self, f: &mut fmt::Formatter<'_>, at: Seconds) -> fmt::Result {
+        match self {
+            Self::MetadataDiffers { node, offset, epoch, committed_at, instead } => {
+                let committed = Seconds(*committed_at);
+                write!(
+                    f,
+                    "offset {offset} of epoch {epoch} was committed at {committed}; {node} "
+                )?;
+                match instead {
+                    None => write!(f, "lacks it at {at}"),
+                    Some(other) => write!(f, "has a record of epoch {other} there at {at}"),
+                }
+            }
+            Self::MetadataUncommitted { broker, offset, epoch, committed } => write!(
+                f,
+                "offset {offset} of epoch {epoch} is in the copy of b{broker} at {at}; only what is below offset {committed} is committed"
+            ),
+            Self::MetadataBehind { end, committed, committed_at, up, since, within } => {
+                let state = if *up { "" } else { ", and is down" };
+                write!(
+                    f,
+                    "holds the metadata log only below offset {end} {} s after {}{state}; everything below offset {committed} was committed by {}",
+                    within.as_secs_f64(),
+                    Seconds(*since),
+                    Seconds(*committed_at)
+                )
+            }
+            Self::TwoControllers { epoch, first, first_at, second } => write!(
+                f,
+                "epoch {epoch} was begun by controller {first} at {} and by controller {second} at {at}",
+                Seconds(*first_at)
+            ),
+            Self::StaleController { controller, epoch, end, newer, newer_at } => write!(
+                f,
+                "controller {controller} of epoch {epoch} committed below offset {end} at {at}, though epoch {newer} began at {}",
+                Seconds(*newer_at)
+            ),
+        }
+    }
+}
