@@ -14,7 +14,7 @@ use super::upkeep;
 use crate::base::{BrokerId, LeaderEpoch, Offset, TopicId};
 use crate::io::{Address, Disk, World, timeout};
 use crate::log::LogError;
-use crate::rpc::{Connection, RpcError};
+use crate::rpc::{Backoff, Connecting, Pool, Purpose, RpcError};
 use crate::wire::ErrorCode;
 use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use crate::wire::messages::fetch_response::PartitionData;
@@ -23,12 +23,15 @@ use crate::wire::messages::{FetchRequest, FetchResponse, message};
 /// Topic ids and the replica's broker epoch, and no version beyond what Kafka 4.0 speaks.
 const VERSION: i16 = 17;
 
-/// How long a connection to a leader may take to be made.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How fetchers connect. They pause for `replica.fetch.backoff.ms` after any failure and need no
+/// other backoff. Source: Kafka's `BrokerBlockingSender`.
+const CONNECTING: Connecting =
+    Connecting { backoff: Backoff::NONE, setup_timeout: Duration::from_secs(5) };
 
 /// Starts and stops fetchers as leaders come and go.
 pub(crate) struct Fetchers<W: World> {
     broker: Arc<Broker<W>>,
+    pool: Pool<W>,
     /// The bell of each running fetcher: rung when what it should fetch may have changed.
     running: Mutex<BTreeMap<BrokerId, Arc<Notify>>>,
 }
@@ -36,7 +39,9 @@ pub(crate) struct Fetchers<W: World> {
 impl<W: World> Fetchers<W> {
     /// Runs for as long as the node lives.
     pub(crate) async fn run(broker: Arc<Broker<W>>) {
-        let fetchers = Arc::new(Self { broker, running: Mutex::default() });
+        let client_id = format!("broker-{}-fetcher", broker.me);
+        let pool = Pool::new(broker.world.clone(), &client_id, CONNECTING);
+        let fetchers = Arc::new(Self { broker, pool, running: Mutex::default() });
         loop {
             fetchers.broker.replicas.followed_changed.notified().await;
             for partition in fetchers.broker.replicas.all() {
@@ -54,7 +59,8 @@ impl<W: World> Fetchers<W> {
         let mut running = self.running.lock();
         if let Entry::Vacant(place) = running.entry(leader) {
             let bell = place.insert(Arc::new(Notify::new())).clone();
-            let fetcher = Fetcher { broker: self.broker.clone(), leader, connection: None };
+            let (broker, pool) = (self.broker.clone(), self.pool.clone());
+            let fetcher = Fetcher { broker, leader, pool };
             self.broker.world.spawn("fetcher", fetcher.run(bell));
         }
     }
@@ -64,13 +70,13 @@ impl<W: World> Fetchers<W> {
 struct Fetcher<W: World> {
     broker: Arc<Broker<W>>,
     leader: BrokerId,
-    connection: Option<Connection<W>>,
+    pool: Pool<W>,
 }
 
 type Asked<W> = Vec<(Arc<Partition<W>>, FollowerFetch)>;
 
 impl<W: World> Fetcher<W> {
-    async fn run(mut self, bell: Arc<Notify>) {
+    async fn run(self, bell: Arc<Notify>) {
         loop {
             let asked = self.due().await;
             if asked.is_empty() {
@@ -84,7 +90,6 @@ impl<W: World> Fetcher<W> {
                 Ok(answer) => self.take(asked, answer).await,
                 Err(error) => {
                     tracing::debug!(leader = %self.leader, %error, "fetch failed");
-                    self.connection = None;
                     self.back_off(asked).await;
                 }
             }
@@ -113,27 +118,14 @@ impl<W: World> Fetcher<W> {
         mine.filter_map(|(_, retry)| retry).min().unwrap_or(crate::base::Instant::NEVER)
     }
 
-    async fn fetch(&mut self, asked: &Asked<W>) -> Result<FetchResponse, RpcError> {
-        let config = &self.broker.config;
-        let world = self.broker.world.clone();
-        let deadline = world.now() + config.replica_socket_timeout;
+    async fn fetch(&self, asked: &Asked<W>) -> Result<FetchResponse, RpcError> {
+        let deadline = self.broker.world.now() + self.broker.config.replica_socket_timeout;
+        let address = self.broker.image().endpoint(self.leader).ok_or_else(|| RpcError::Connect {
+            to: Address::new(format!("broker {}", self.leader), 0),
+            reason: "not registered".into(),
+        })?;
         let request = self.request(asked);
-        let connection = match &self.connection {
-            Some(connection) if !connection.is_closed() => connection.clone(),
-            _ => {
-                let image = self.broker.image();
-                let address = image.endpoint(self.leader).ok_or_else(|| RpcError::Connect {
-                    to: Address::new(format!("broker {}", self.leader), 0),
-                    reason: "not registered".into(),
-                })?;
-                let client = format!("broker-{}-fetcher", self.broker.me);
-                let soon = deadline.min(world.now() + CONNECT_TIMEOUT);
-                let made = Connection::open(&world, &address, &client, soon).await?;
-                self.connection = Some(made.clone());
-                made
-            }
-        };
-        connection.call(&request, Some(VERSION), deadline).await
+        self.pool.call(&address, Purpose::Records, &request, Some(VERSION), deadline).await
     }
 
     fn request(&self, asked: &Asked<W>) -> FetchRequest {
@@ -167,7 +159,7 @@ impl<W: World> Fetcher<W> {
         })
     }
 
-    async fn take(&mut self, asked: Asked<W>, response: FetchResponse) {
+    async fn take(&self, asked: Asked<W>, response: FetchResponse) {
         let error = ErrorCode::from_code(response.error_code);
         if error != ErrorCode::None {
             tracing::debug!(leader = %self.leader, %error, "fetch refused");

@@ -43,12 +43,10 @@
 
 mod admin;
 mod ask;
-mod backoff;
 mod cluster;
 mod consumer;
 mod contacts;
 mod error;
-mod pool;
 mod producer;
 mod refresh;
 #[cfg(test)]

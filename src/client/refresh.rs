@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
 
-use super::backoff::Backoff;
 use crate::base::Instant;
+use crate::rpc::Backoff;
 
 /// One question at a time, with a pause between them that grows while they do not help.
 #[derive(Debug)]

@@ -64,7 +64,12 @@ pub enum RpcError {
 }
 
 impl RpcError {
-    /// Whether the request may have been received, and carried out. If not, it certainly was not.
+    /// Whether no retry can succeed: this node does not speak the request, or it can't be encoded.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Unsupported { .. } | Self::Request { .. })
+    }
+
+    /// Whether the request may have been received and carried out. If not, it certainly was not.
     pub fn may_have_reached(&self) -> bool {
         match self {
             Self::Connect { .. } | Self::Unsupported { .. } | Self::Request { .. } => false,

@@ -1,15 +1,25 @@
-//! Requests over a stream. Servers read frames with [`Frames`]; nodes and clients ask each other
-//! through a [`Connection`].
+//! Requests over a stream, between nodes and from clients.
+//!
+//! | module | role |
+//! |---|---|
+//! | `frames` | frames from a stream, which servers read and connections, too |
+//! | `connection`, `shared`, `tasks` | one connection: correlation ids, many requests in flight, deadlines |
+//! | `backoff` | how long to pause before a retry |
+//! | `pool` | connections by node, made again when they break |
 
+mod backoff;
 mod connection;
 mod error;
 mod frames;
+mod pool;
 mod shared;
 mod tasks;
 
+pub(crate) use backoff::Backoff;
 pub use connection::Connection;
 pub use error::RpcError;
 pub use frames::Frames;
+pub(crate) use pool::{Connecting, Pool, Purpose};
 
 #[cfg(test)]
 mod tests;

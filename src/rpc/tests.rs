@@ -1,5 +1,7 @@
 //! A node of the real world asks a peer that plays a script.
 
+mod pool;
+
 use std::future::Future;
 use std::time::Duration;
 

@@ -41,6 +41,10 @@ settings! {
             "pause before a first retry";
         retry_backoff_max: Duration = "1000", "retry.backoff.max.ms",
             "longest pause before a retry";
+        reconnect_backoff: Duration = "50", "reconnect.backoff.ms",
+            "pause before a first attempt to reconnect";
+        reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms",
+            "longest pause before an attempt to reconnect";
         request_timeout: Duration = "30000", "request.timeout.ms",
             "time after which a request is given up";
         delivery_timeout: Duration = "120000", "delivery.timeout.ms",
@@ -91,6 +95,10 @@ settings! {
             "pause before a first retry";
         retry_backoff_max: Duration = "1000", "retry.backoff.max.ms",
             "longest pause before a retry";
+        reconnect_backoff: Duration = "50", "reconnect.backoff.ms",
+            "pause before a first attempt to reconnect";
+        reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms",
+            "longest pause before an attempt to reconnect";
         metadata_max_age: Duration = "300000", "metadata.max.age.ms",
             "time after which metadata is asked for again";
     }
@@ -111,5 +119,9 @@ settings! {
             "pause before a first retry";
         retry_backoff_max: Duration = "1000", "retry.backoff.max.ms",
             "longest pause before a retry";
+        reconnect_backoff: Duration = "50", "reconnect.backoff.ms",
+            "pause before a first attempt to reconnect";
+        reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms",
+            "longest pause before an attempt to reconnect";
     }
 }

@@ -4,8 +4,7 @@ use rand_chacha::ChaCha12Rng;
 
 use crate::base::Instant;
 use crate::client::AdminError;
-use crate::client::backoff::Backoff;
-use crate::client::pool::CallError;
+use crate::rpc::{Backoff, RpcError};
 use crate::wire::ErrorCode;
 
 /// What an answer means.
@@ -68,12 +67,12 @@ impl Attempts {
     pub(super) fn lost(
         &mut self,
         now: Instant,
-        error: CallError,
+        error: RpcError,
         random: &mut ChaCha12Rng,
     ) -> Result<Instant, AdminError> {
         self.in_doubt |= error.may_have_reached();
         match error {
-            CallError::Unsupported(what) => Err(AdminError::UnsupportedVersion(what)),
+            error if error.is_final() => Err(AdminError::UnsupportedVersion(error.to_string())),
             error => self.failed(now, error.to_string(), random),
         }
     }
@@ -102,6 +101,7 @@ mod tests {
 
     use super::*;
     use crate::base::{Seed, Stream};
+    use crate::io::Address;
 
     fn attempts() -> (Attempts, ChaCha12Rng) {
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
@@ -126,11 +126,12 @@ mod tests {
     #[test]
     fn only_an_attempt_that_may_have_arrived_leaves_a_doubt() {
         let (mut attempts, mut random) = attempts();
-        let nobody = CallError::Unreachable("b1:9092".parse().unwrap());
+        let peer: Address = "b1:9092".parse().unwrap();
+        let nobody = RpcError::Connect { to: peer.clone(), reason: "refused".into() };
         attempts.lost(Instant::START, nobody, &mut random).unwrap();
         attempts.postponed(Instant::START, ErrorCode::NotController, &mut random).unwrap();
         assert!(!attempts.in_doubt);
-        let lost = CallError::Lost { may_have_reached: true, problem: "gone".into() };
+        let lost = RpcError::Disconnected { from: peer, reason: "gone".into(), sent: true };
         attempts.lost(Instant::START, lost, &mut random).unwrap();
         assert!(attempts.in_doubt);
     }
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn a_broker_that_does_not_speak_it_is_not_asked_again() {
         let (mut attempts, mut random) = attempts();
-        let error = CallError::Unsupported("Fetch".into());
+        let error = RpcError::Unsupported { by: "b1:9092".parse().unwrap(), request: "Fetch" };
         assert!(attempts.lost(Instant::START, error, &mut random).is_err());
     }
 }

@@ -7,8 +7,8 @@ use super::attempts::{Attempts, Verdict};
 use super::{Admin, topics};
 use crate::base::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::client::AdminError;
-use crate::client::pool::Purpose;
 use crate::io::World;
+use crate::rpc::Purpose;
 use crate::wire::ErrorCode;
 use crate::wire::messages::RequestResponsePair;
 

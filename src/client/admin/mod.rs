@@ -21,13 +21,13 @@ pub use description::{
 
 use self::attempts::{Attempts, Verdict};
 use super::AdminError;
-use super::backoff::Backoff;
+use super::ask::connecting;
 use super::cluster::Cluster;
 use super::contacts::Contacts;
-use super::pool::{Pool, Purpose};
 use crate::base::config::{AdminConfig, ConfigError};
 use crate::base::{BrokerId, Instant, Stream};
 use crate::io::{Address, World};
+use crate::rpc::{Backoff, Pool, Purpose};
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::{
@@ -58,7 +58,8 @@ impl<W: World> Admin<W> {
         let contacts = Contacts::new(&config.bootstrap_servers)?;
         let stream = Stream::numbered("admin", xxh3_64(config.client_id.as_bytes()));
         let known = Known { cluster: Cluster::default(), contacts, random: world.random(stream) };
-        let pool = Pool::new(world.clone(), &config.client_id);
+        let reconnect = (config.reconnect_backoff, config.reconnect_backoff_max);
+        let pool = Pool::new(world.clone(), &config.client_id, connecting(reconnect));
         let (config, known) = (Arc::new(config), Arc::new(Mutex::new(known)));
         Ok(Self { world, pool, config, known })
     }

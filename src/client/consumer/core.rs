@@ -16,11 +16,11 @@ use super::{ConsumerRecord, Notice};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, OffsetReset};
 use crate::base::{BrokerId, Flaw, Flaws, Instant, LeaderEpoch, Offset, TopicPartition};
 use crate::client::ConsumeError;
-use crate::client::backoff::Backoff;
 use crate::client::cluster::Cluster;
 use crate::client::contacts::Contacts;
 use crate::client::refresh::Refresh;
 use crate::io::Address;
+use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
     FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse,

@@ -22,11 +22,11 @@ use self::core::{Answer, Core, Effect, Input, Order, Question};
 use self::lookup::{Lookup, LookupId};
 use self::position::Whence;
 use super::ConsumeError;
-use super::ask::{ask_metadata, question_deadline};
-use super::pool::{CallError, Pool, Purpose};
+use super::ask::{ask_metadata, connecting, question_deadline};
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
 use crate::io::World;
+use crate::rpc::{Pool, Purpose};
 use crate::wire::ErrorCode;
 
 /// Before this version of Fetch, topics go by name (KIP-516).
@@ -55,9 +55,10 @@ impl<W: World> Consumer<W> {
     pub fn flawed(world: W, config: ConsumerConfig, flaws: Flaws) -> Result<Self, ConfigError> {
         let client_id = config.client_id.clone();
         let random = world.random(Stream::numbered("consumer", xxh3_64(client_id.as_bytes())));
+        let reconnect = (config.reconnect_backoff, config.reconnect_backoff_max);
         let core = Core::new(config, world.now(), random)?.with_flaws(flaws);
         let (input, inputs) = unbounded_channel();
-        let pool = Pool::new(world.clone(), &client_id);
+        let pool = Pool::new(world.clone(), &client_id, connecting(reconnect));
         Ok(Self { world, pool, core, inputs, input, last_lookup: LookupId::default() })
     }
 
@@ -226,9 +227,9 @@ async fn answer<W: World>(pool: &Pool<W>, order: Order) -> Answer {
     };
     answer.unwrap_or_else(|error| {
         tracing::debug!(%to, %error, "no answer");
-        Answer::None(match error {
-            CallError::Unsupported(_) => ErrorCode::UnsupportedVersion,
-            _ => ErrorCode::NetworkException,
+        Answer::None(match error.is_final() {
+            true => ErrorCode::UnsupportedVersion,
+            false => ErrorCode::NetworkException,
         })
     })
 }

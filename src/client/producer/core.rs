@@ -17,12 +17,12 @@ use crate::base::config::{Acks, Config, ConfigError, ProducerConfig};
 use crate::base::{
     BrokerId, Flaws, Instant, LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition,
 };
-use crate::client::backoff::Backoff;
 use crate::client::cluster::Cluster;
 use crate::client::contacts::Contacts;
 use crate::client::refresh::Refresh;
 use crate::client::{ProduceCause, producer::answer::InFlight};
 use crate::io::Address;
+use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{MetadataResponse, ProduceRequest, ProduceResponse};
 

@@ -11,8 +11,8 @@ use super::core::{Core, Effect, Input, Order};
 use super::lane::lane;
 use crate::base::{Instant, ProducerEpoch, ProducerId};
 use crate::client::ask::{ask_metadata, question_deadline};
-use crate::client::pool::{Pool, Purpose};
 use crate::io::{Address, World};
+use crate::rpc::{Pool, Purpose};
 use crate::wire::ErrorCode;
 use crate::wire::messages::InitProducerIdRequest;
 
@@ -35,9 +35,8 @@ pub(super) struct Driver<W: World> {
 }
 
 impl<W: World> Driver<W> {
-    pub(super) fn new(shared: Arc<Shared<W>>, client_id: &str) -> Self {
+    pub(super) fn new(shared: Arc<Shared<W>>, pool: Pool<W>) -> Self {
         let (input, inputs) = unbounded_channel();
-        let pool = Pool::new(shared.world.clone(), client_id);
         Self { shared, pool, lanes: BTreeMap::new(), inputs, input, effects: Vec::new() }
     }
 

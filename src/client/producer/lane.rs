@@ -8,8 +8,8 @@ use std::task::Poll;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::core::{Input, Order, Outcome};
-use crate::client::pool::{CallError, Pool, Purpose};
 use crate::io::World;
+use crate::rpc::{Pool, Purpose};
 
 /// Before this version of Produce, topics go by name (KIP-516).
 const LAST_VERSION_BY_NAME: i16 = 12;
@@ -59,9 +59,9 @@ async fn carry_out<W: World>(pool: Pool<W>, order: Order) -> Input {
         let answer = pool.call(&to, records, &message, max_version, deadline).await;
         answer.map(|answer| Outcome::Answered(Box::new(answer)))
     };
-    let outcome = outcome.unwrap_or_else(|error| match error {
-        CallError::Unsupported(_) => Outcome::Unsupported,
-        error => Outcome::Lost { may_have_reached: error.may_have_reached() },
+    let outcome = outcome.unwrap_or_else(|error| match error.is_final() {
+        true => Outcome::Unsupported,
+        false => Outcome::Lost { may_have_reached: error.may_have_reached() },
     });
     Input::Produced { request, outcome }
 }

@@ -29,10 +29,12 @@ pub use record::{ProducerRecord, RecordMetadata};
 use self::append::{Taken, memory_of};
 use self::core::Core;
 use self::driver::{Driver, Shared};
+use super::ask::connecting;
 use super::{Header, ProduceCause};
 use crate::base::config::{ConfigError, ProducerConfig};
 use crate::base::{Flaws, Stream};
 use crate::io::{World, timeout};
+use crate::rpc::Pool;
 
 /// Sends records in batches. A clone is another handle on the same producer; when the last one is
 /// dropped without [`Producer::close`], records that are not acknowledged yet are given up.
@@ -66,9 +68,11 @@ impl<W: World> Producer<W> {
     ) -> Result<Self, ConfigError> {
         let client_id = config.client_id.clone();
         let random = world.random(Stream::numbered("producer", xxh3_64(client_id.as_bytes())));
+        let reconnect = (config.reconnect_backoff, config.reconnect_backoff_max);
         let core = Mutex::new(Core::new(config, world.now(), random)?.with_flaws(flaws));
+        let pool = Pool::new(world.clone(), &client_id, connecting(reconnect));
         let shared = Arc::new(Shared { world: world.clone(), core, wake: Notify::new() });
-        let driver = Driver::new(Arc::clone(&shared), &client_id);
+        let driver = Driver::new(Arc::clone(&shared), pool);
         world.spawn("producer", driver.run());
         Ok(Self { handle: Arc::new(Handle { shared }) })
     }

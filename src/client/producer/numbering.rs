@@ -12,8 +12,8 @@ use super::batch::{Batch, Number};
 use super::core::{Core, Effect};
 use crate::base::{Flaw, Instant, ProducerEpoch, ProducerId};
 use crate::client::ProduceCause;
-use crate::client::backoff::Backoff;
 use crate::io::Address;
+use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
 use crate::wire::batch::add_to_sequence;
 

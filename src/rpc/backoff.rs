@@ -1,11 +1,11 @@
-//! How long to wait before trying again.
+//! How long to pause before a retry or a reconnect.
 
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
-/// Doubles from attempt to attempt, up to a limit, with a fifth of it left to chance.
+/// A pause that doubles from failure to failure, up to a limit, with a jitter of 20 %.
 ///
 /// Source: Kafka's `ExponentialBackoff`; KIP-580.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +15,8 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
+    pub(crate) const NONE: Self = Self { initial: Duration::ZERO, max: Duration::ZERO };
+
     pub(crate) fn new(initial: Duration, max: Duration) -> Self {
         Self { initial: initial.min(max), max }
     }
@@ -24,7 +26,7 @@ impl Backoff {
         self.max
     }
 
-    /// The pause after so many failures in a row; the first has number 1.
+    /// The pause after `failures` failures in a row, counted from 1.
     pub(crate) fn pause(&self, failures: u32, random: &mut ChaCha12Rng) -> Duration {
         let doublings = failures.saturating_sub(1).min(30);
         let term = self.initial.saturating_mul(1 << doublings).min(self.max);
@@ -40,7 +42,7 @@ mod tests {
     use crate::base::{Seed, Stream};
 
     #[test]
-    fn pauses_double_up_to_their_limit_and_vary_by_a_fifth() {
+    fn pauses_double_up_to_their_limit_with_jitter() {
         let mut random = Seed(3).stream(Stream::named("test"));
         let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
         for _ in 0..200 {
