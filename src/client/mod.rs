@@ -42,13 +42,12 @@
 //! ```
 
 mod admin;
-mod ask;
-mod cluster;
 mod consumer;
-mod contacts;
 mod error;
+mod kernel;
 mod producer;
-mod refresh;
+#[cfg(test)]
+mod testing;
 #[cfg(test)]
 mod tests;
 

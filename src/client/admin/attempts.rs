@@ -1,10 +1,9 @@
 //! How an operation is tried again: purely, by the clock that it is told.
 
-use rand_chacha::ChaCha12Rng;
-
 use crate::base::Instant;
 use crate::client::AdminError;
-use crate::rpc::{Backoff, RpcError};
+use crate::client::kernel::Kernel;
+use crate::rpc::RpcError;
 use crate::wire::ErrorCode;
 
 /// What an answer means.
@@ -34,7 +33,6 @@ impl<T> Verdict<T> {
 #[derive(Debug)]
 pub(super) struct Attempts {
     deadline: Instant,
-    backoff: Backoff,
     failures: u32,
     last: String,
     /// An attempt without an answer may have had its effect.
@@ -42,8 +40,8 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub(super) fn new(deadline: Instant, backoff: Backoff) -> Self {
-        Self { deadline, backoff, failures: 0, last: "none".into(), in_doubt: false }
+    pub(super) fn new(deadline: Instant) -> Self {
+        Self { deadline, failures: 0, last: "none".into(), in_doubt: false }
     }
 
     /// By when everything must be over.
@@ -56,11 +54,11 @@ impl Attempts {
         &mut self,
         now: Instant,
         error: ErrorCode,
-        random: &mut ChaCha12Rng,
+        kernel: &mut Kernel,
     ) -> Result<Instant, AdminError> {
         // The controller may have done what the broker did not hear of in time.
         self.in_doubt |= matches!(error, ErrorCode::RequestTimedOut | ErrorCode::NetworkException);
-        self.failed(now, error.to_string(), random)
+        self.failed(now, error.to_string(), kernel)
     }
 
     /// There was no answer.
@@ -68,12 +66,12 @@ impl Attempts {
         &mut self,
         now: Instant,
         error: RpcError,
-        random: &mut ChaCha12Rng,
+        kernel: &mut Kernel,
     ) -> Result<Instant, AdminError> {
         self.in_doubt |= error.may_have_reached();
         match error {
             error if error.is_final() => Err(AdminError::UnsupportedVersion(error.to_string())),
-            error => self.failed(now, error.to_string(), random),
+            error => self.failed(now, error.to_string(), kernel),
         }
     }
 
@@ -82,11 +80,11 @@ impl Attempts {
         &mut self,
         now: Instant,
         why: String,
-        random: &mut ChaCha12Rng,
+        kernel: &mut Kernel,
     ) -> Result<Instant, AdminError> {
         self.failures = self.failures.saturating_add(1);
         self.last = why;
-        let again = now + self.backoff.pause(self.failures, random);
+        let again = now + kernel.pause(self.failures);
         if again < self.deadline {
             Ok(again)
         } else {
@@ -101,20 +99,28 @@ mod tests {
 
     use super::*;
     use crate::base::{Seed, Stream};
+    use crate::client::kernel::Settings;
     use crate::io::Address;
+    use crate::rpc::Backoff;
 
-    fn attempts() -> (Attempts, ChaCha12Rng) {
-        let backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(1));
+    fn attempts() -> (Attempts, Kernel) {
+        let settings = Settings {
+            bootstrap_servers: &["b1:9092".to_owned()],
+            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(1)),
+            metadata_max_age: Duration::from_secs(300),
+            may_create: false,
+        };
         let random = Seed(1).stream(Stream::named("test"));
-        (Attempts::new(Instant::from_secs(60), backoff), random)
+        let kernel = Kernel::new(settings, Instant::START, random).unwrap();
+        (Attempts::new(Instant::from_secs(60)), kernel)
     }
 
     #[test]
     fn it_is_tried_again_until_time_is_out_and_then_says_what_stood_in_the_way() {
-        let (mut attempts, mut random) = attempts();
+        let (mut attempts, mut kernel) = attempts();
         let mut now = Instant::START;
         let error = loop {
-            match attempts.postponed(now, ErrorCode::NotController, &mut random) {
+            match attempts.postponed(now, ErrorCode::NotController, &mut kernel) {
                 Ok(again) => now = again,
                 Err(error) => break error,
             }
@@ -125,21 +131,21 @@ mod tests {
 
     #[test]
     fn only_an_attempt_that_may_have_arrived_leaves_a_doubt() {
-        let (mut attempts, mut random) = attempts();
+        let (mut attempts, mut kernel) = attempts();
         let peer: Address = "b1:9092".parse().unwrap();
         let nobody = RpcError::Connect { to: peer.clone(), reason: "refused".into() };
-        attempts.lost(Instant::START, nobody, &mut random).unwrap();
-        attempts.postponed(Instant::START, ErrorCode::NotController, &mut random).unwrap();
+        attempts.lost(Instant::START, nobody, &mut kernel).unwrap();
+        attempts.postponed(Instant::START, ErrorCode::NotController, &mut kernel).unwrap();
         assert!(!attempts.in_doubt);
         let lost = RpcError::Disconnected { from: peer, reason: "gone".into(), sent: true };
-        attempts.lost(Instant::START, lost, &mut random).unwrap();
+        attempts.lost(Instant::START, lost, &mut kernel).unwrap();
         assert!(attempts.in_doubt);
     }
 
     #[test]
     fn a_broker_that_does_not_speak_it_is_not_asked_again() {
-        let (mut attempts, mut random) = attempts();
+        let (mut attempts, mut kernel) = attempts();
         let error = RpcError::Unsupported { by: "b1:9092".parse().unwrap(), request: "Fetch" };
-        assert!(attempts.lost(Instant::START, error, &mut random).is_err());
+        assert!(attempts.lost(Instant::START, error, &mut kernel).is_err());
     }
 }

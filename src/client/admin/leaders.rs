@@ -35,7 +35,9 @@ impl<W: World> Admin<W> {
         while !missing.is_empty() {
             let mut obstacle = self.find_leaders(&mut attempts, missing.keys()).await?;
             for (leader, asked) in self.by_leader(&missing) {
-                let Some(to) = self.known.lock().cluster.address(leader).cloned() else { continue };
+                let Some(to) = self.kernel.lock().cluster().address(leader).cloned() else {
+                    continue;
+                };
                 let deadline = self.request_deadline(&attempts);
                 let request = question(&asked, deadline.since(self.world.now()));
                 let answer =
@@ -43,8 +45,7 @@ impl<W: World> Admin<W> {
                 let answer = match answer {
                     Ok(answer) => answer,
                     Err(error) => {
-                        let random = &mut self.known.lock().random;
-                        attempts.lost(self.world.now(), error, random)?;
+                        attempts.lost(self.world.now(), error, &mut self.kernel.lock())?;
                         continue;
                     }
                 };
@@ -68,8 +69,8 @@ impl<W: World> Admin<W> {
             if !missing.is_empty() {
                 let error = obstacle.unwrap_or(ErrorCode::LeaderNotAvailable);
                 let again = {
-                    let random = &mut self.known.lock().random;
-                    attempts.postponed(self.world.now(), error, random)?
+                    let kernel = &mut self.kernel.lock();
+                    attempts.postponed(self.world.now(), error, kernel)?
                 };
                 self.world.sleep_until(again).await;
             }
@@ -91,7 +92,7 @@ impl<W: World> Admin<W> {
                 return Verdict::Again(ErrorCode::BrokerNotAvailable);
             }
             // A topic that was just created may not be known everywhere.
-            let problems = self.known.lock().cluster.update(answer);
+            let problems = self.kernel.lock().learn(answer);
             match problems.iter().find(|(_, error)| !error.is_retriable()) {
                 Some((_, error)) => Verdict::from_error(*error, None),
                 None => Verdict::Done(problems.first().map(|(_, error)| *error)),
@@ -105,9 +106,9 @@ impl<W: World> Admin<W> {
         missing: &BTreeMap<TopicPartition, A>,
     ) -> BTreeMap<BrokerId, Vec<Asked<A>>> {
         let mut leaders: BTreeMap<BrokerId, Vec<Asked<A>>> = BTreeMap::new();
-        let known = self.known.lock();
+        let kernel = self.kernel.lock();
         for (partition, about) in missing {
-            if let Some((leader, epoch)) = known.cluster.leader(partition) {
+            if let Some((leader, epoch)) = kernel.cluster().leader(partition) {
                 let asked = Asked { partition: partition.clone(), about: *about, epoch };
                 leaders.entry(leader).or_default().push(asked);
             }

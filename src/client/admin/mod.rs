@@ -9,9 +9,9 @@ mod topics;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
-use rand_chacha::ChaCha12Rng;
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use description::{
@@ -21,9 +21,7 @@ pub use description::{
 
 use self::attempts::{Attempts, Verdict};
 use super::AdminError;
-use super::ask::connecting;
-use super::cluster::Cluster;
-use super::contacts::Contacts;
+use super::kernel::{Kernel, Settings, connecting};
 use crate::base::config::{AdminConfig, ConfigError};
 use crate::base::{BrokerId, Instant, Stream};
 use crate::io::{Address, World};
@@ -35,6 +33,9 @@ use crate::wire::messages::{
     DescribeConfigsResponse, RequestResponsePair,
 };
 
+/// Kafka's default of `metadata.max.age.ms`. An administrator asks for metadata when it needs it.
+const METADATA_MAX_AGE: Duration = Duration::from_secs(300);
+
 /// Makes and asks. A clone is another handle on the same connections.
 ///
 /// Every operation is tried again, at another broker, until `default.api.timeout.ms` is over.
@@ -43,25 +44,24 @@ pub struct Admin<W: World> {
     world: W,
     pool: Pool<W>,
     config: Arc<AdminConfig>,
-    known: Arc<Mutex<Known>>,
-}
-
-struct Known {
-    cluster: Cluster,
-    contacts: Contacts,
-    random: ChaCha12Rng,
+    kernel: Arc<Mutex<Kernel>>,
 }
 
 impl<W: World> Admin<W> {
     /// Connects when it is asked something.
     pub fn new(world: W, config: AdminConfig) -> Result<Self, ConfigError> {
-        let contacts = Contacts::new(&config.bootstrap_servers)?;
         let stream = Stream::numbered("admin", xxh3_64(config.client_id.as_bytes()));
-        let known = Known { cluster: Cluster::default(), contacts, random: world.random(stream) };
+        let settings = Settings {
+            bootstrap_servers: &config.bootstrap_servers,
+            backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
+            metadata_max_age: METADATA_MAX_AGE,
+            may_create: false,
+        };
+        let kernel = Kernel::new(settings, world.now(), world.random(stream))?;
         let reconnect = (config.reconnect_backoff, config.reconnect_backoff_max);
         let pool = Pool::new(world.clone(), &config.client_id, connecting(reconnect));
-        let (config, known) = (Arc::new(config), Arc::new(Mutex::new(known)));
-        Ok(Self { world, pool, config, known })
+        let (config, kernel) = (Arc::new(config), Arc::new(Mutex::new(kernel)));
+        Ok(Self { world, pool, config, kernel })
     }
 
     /// Creates a topic. `-1` partitions or replicas: the cluster's default.
@@ -122,7 +122,7 @@ impl<W: World> Admin<W> {
     ) -> Result<Vec<TopicDescription>, AdminError> {
         let request = topics::question(topics);
         self.ask_any(&request, |answer, _| {
-            self.known.lock().cluster.update(answer);
+            self.kernel.lock().learn(answer);
             topics::described(answer)
         })
         .await
@@ -130,7 +130,7 @@ impl<W: World> Admin<W> {
 
     async fn address_of(&self, broker: BrokerId) -> Result<Address, AdminError> {
         self.metadata(Some(&[])).await?;
-        let address = self.known.lock().cluster.address(broker).cloned();
+        let address = self.kernel.lock().cluster().address(broker).cloned();
         address.ok_or_else(|| AdminError::Incomplete(format!("broker {broker}")))
     }
 
@@ -140,8 +140,7 @@ impl<W: World> Admin<W> {
 
     fn attempts(&self) -> Attempts {
         let deadline = self.world.now() + self.config.default_api_timeout;
-        let (initial, max) = (self.config.retry_backoff, self.config.retry_backoff_max);
-        Attempts::new(deadline, Backoff::new(initial, max))
+        Attempts::new(deadline)
     }
 
     async fn ask_any<R: RequestResponsePair + Sync + 'static, T>(
@@ -161,32 +160,30 @@ impl<W: World> Admin<W> {
         judge: impl Fn(&R::Response, bool) -> Verdict<T>,
     ) -> Result<T, AdminError> {
         loop {
-            let to = only.cloned().unwrap_or_else(|| {
-                let Known { cluster, contacts, random } = &mut *self.known.lock();
-                contacts.next(self.world.now(), cluster, random)
-            });
+            let next = || self.kernel.lock().next_contact(self.world.now());
+            let to = only.cloned().unwrap_or_else(next);
             let deadline = self.request_deadline(attempts);
             let answer = self.pool.call(&to, Purpose::Questions, request, None, deadline).await;
             let verdict = answer.as_ref().map(|answer| judge(answer, attempts.in_doubt));
             let again = {
-                let Known { contacts, random, .. } = &mut *self.known.lock();
+                let kernel = &mut *self.kernel.lock();
                 let now = self.world.now();
                 match verdict {
                     Ok(Verdict::Done(value)) => {
-                        contacts.answered(&to);
+                        kernel.contact_answered(&to);
                         return Ok(value);
                     }
                     Ok(Verdict::Refused(error)) => {
-                        contacts.answered(&to);
+                        kernel.contact_answered(&to);
                         return Err(error);
                     }
                     Ok(Verdict::Again(error)) => {
-                        contacts.failed(now, &to);
-                        attempts.postponed(now, error, random)?
+                        kernel.contact_failed(now, &to);
+                        attempts.postponed(now, error, kernel)?
                     }
                     Err(error) => {
-                        contacts.failed(now, &to);
-                        attempts.lost(now, error.clone(), random)?
+                        kernel.contact_failed(now, &to);
+                        attempts.lost(now, error.clone(), kernel)?
                     }
                 }
             };

@@ -134,7 +134,7 @@ fn topic(name: &str, told: &MetadataResponseTopic) -> TopicDescription {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::cluster::tests::metadata;
+    use crate::client::kernel::metadata;
     use crate::wire::messages::create_topics_response::CreatableTopicResult;
 
     fn answer(error: ErrorCode) -> CreateTopicsResponse {

@@ -2,10 +2,11 @@
 
 use super::Notice;
 use super::buffer::Buffered;
-use super::core::{Answer, Asked, Core, InFlight, RequestId};
+use super::core::{Answer, Asked, Core};
 use super::position::{Position, State, Whence};
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, TopicPartition};
 use crate::client::ConsumeError;
+use crate::client::kernel::RequestId;
 use crate::wire::ErrorCode;
 use crate::wire::messages::fetch_response::PartitionData;
 use crate::wire::messages::list_offsets_response::ListOffsetsPartitionResponse;
@@ -15,11 +16,11 @@ use crate::wire::messages::{FetchResponse, ListOffsetsResponse, OffsetForLeaderE
 impl Core {
     /// Takes over what came back.
     pub(super) fn take_answer(&mut self, now: Instant, request: RequestId, answer: Answer) {
-        let Some(InFlight { broker, asked, .. }) = self.requests.remove(&request) else { return };
-        if let (Answer::None(_), Some(address)) = (&answer, self.cluster.address(broker)) {
-            self.contacts.failed(now, address);
+        let Some((broker, in_flight)) = self.requests.end(request) else { return };
+        if matches!(answer, Answer::None(_)) {
+            self.kernel.broker_failed(now, broker);
         }
-        for asked in &asked {
+        for asked in &in_flight.asked {
             if !self.settle(request, asked) {
                 continue;
             }
@@ -51,14 +52,14 @@ impl Core {
         let lookup = self.lookups.get_mut(&id);
         if let Some(missing) = lookup.and_then(|l| l.missing.get_mut(&asked.partition)) {
             missing.failures = missing.failures.saturating_add(1);
-            missing.not_before = now + self.backoff.pause(missing.failures, &mut self.random);
+            missing.not_before = now + self.kernel.pause(missing.failures);
         }
     }
 
     /// Takes an error: most pass with time and new metadata, some only with the application's help.
     fn take_error(&mut self, now: Instant, asked: &Asked, error: ErrorCode) {
         if error.is_stale_metadata() || error == ErrorCode::UnknownLeaderEpoch {
-            self.metadata.want();
+            self.kernel.want_metadata();
         }
         let passes = error.is_retriable() || matches!(error, ErrorCode::UnknownServerError);
         if !passes {
@@ -75,7 +76,7 @@ impl Core {
         }
         let topic = answer.responses.iter().find(|topic| {
             if topic.topic.is_empty() {
-                self.cluster.name(topic.topic_id.into()) == Some(&asked.partition.topic)
+                self.kernel.cluster().name(topic.topic_id.into()) == Some(&asked.partition.topic)
             } else {
                 topic.topic.as_str() == &*asked.partition.topic
             }
@@ -95,7 +96,7 @@ impl Core {
             error => {
                 let leader = BrokerId(told.current_leader.leader_id);
                 let epoch = LeaderEpoch(told.current_leader.leader_epoch);
-                self.cluster.learn_leader(&asked.partition, leader, epoch);
+                self.kernel.learn_leader(&asked.partition, leader, epoch);
                 self.take_error(now, asked, error);
             }
         }

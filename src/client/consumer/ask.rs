@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::core::{Asked, Core, Effect, InFlight, Order, Question, RequestId};
+use super::core::{Asked, Core, Effect, InFlight, Order, Question};
 use super::lookup::LookupId;
 use super::position::{Position, State};
 use crate::base::{BrokerId, Instant, LeaderEpoch, TopicId, TopicPartition};
+use crate::client::kernel::RequestId;
 use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use crate::wire::messages::offset_for_leader_epoch_request::{
@@ -29,11 +30,11 @@ impl Core {
     /// Asks every leader what there is to ask.
     pub(super) fn ask(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         for (broker, mut plan) in self.plan(now) {
-            let fetching =
-                self.requests.values().any(|request| request.is_fetch && request.broker == broker);
+            let is_fetch = |(_, to, request): (_, _, &InFlight)| to == broker && request.is_fetch;
+            let fetching = self.requests.iter().any(is_fetch);
             if !fetching && !plan.fetch.is_empty() {
                 // Those at the end of a full answer come first the next time.
-                let rotation = self.last_request.0 as usize % plan.fetch.len();
+                let rotation = self.requests.rotation(plan.fetch.len());
                 plan.fetch.rotate_left(rotation);
                 let question = Question::Fetch(self.fetch(&plan.fetch));
                 self.send(now, broker, question, plan.fetch, effects);
@@ -69,7 +70,7 @@ impl Core {
                 wake = wake.min(assigned.not_before);
                 continue;
             }
-            let Some((broker, leader_epoch)) = self.cluster.leader(partition) else {
+            let Some((broker, leader_epoch)) = self.kernel.cluster().leader(partition) else {
                 lost = true;
                 continue;
             };
@@ -95,7 +96,7 @@ impl Core {
                     wake = wake.min(missing.not_before);
                     continue;
                 }
-                let Some((broker, leader_epoch)) = self.cluster.leader(partition) else {
+                let Some((broker, leader_epoch)) = self.kernel.cluster().leader(partition) else {
                     lost = true;
                     continue;
                 };
@@ -108,7 +109,7 @@ impl Core {
         }
         self.wake = wake;
         if lost {
-            self.metadata.want_unless_asked();
+            self.kernel.want_metadata_unless_asked();
         }
         plans
     }
@@ -121,16 +122,15 @@ impl Core {
         asked: Vec<Asked>,
         effects: &mut Vec<Effect>,
     ) {
-        let Some(to) = self.cluster.address(broker).cloned() else { return };
-        self.last_request = RequestId(self.last_request.0 + 1);
-        let request = self.last_request;
+        let Some(to) = self.kernel.cluster().address(broker).cloned() else { return };
+        let request = self.requests.next_id();
         let mut by_name = false;
         for Asked { partition, lookup, .. } in &asked {
-            by_name |= self.cluster.id(&partition.topic) == TopicId::ZERO;
+            by_name |= self.kernel.cluster().id(&partition.topic) == TopicId::ZERO;
             self.mark(partition, *lookup, request);
         }
         let is_fetch = matches!(question, Question::Fetch(_));
-        self.requests.insert(request, InFlight { broker, is_fetch, asked });
+        self.requests.began(request, broker, InFlight { is_fetch, asked });
         let deadline = now + self.config.request_timeout;
         let order = Order { request, to, question, by_name, deadline };
         effects.push(Effect::Ask(Box::new(order)));
@@ -166,7 +166,7 @@ impl Core {
         for (topic, asked) in by_topic(asked.iter()) {
             let mut fetched = FetchTopic::default();
             fetched.topic = (&*topic).into();
-            fetched.topic_id = self.cluster.id(&topic).into();
+            fetched.topic_id = self.kernel.cluster().id(&topic).into();
             for asked in asked {
                 let Some(Position { offset, .. }) = asked.position else { continue };
                 let mut partition = FetchPartition::default();

@@ -14,22 +14,16 @@ use super::lookup::{Lookup, LookupId};
 use super::position::{Assigned, Position, State, Whence};
 use super::{ConsumerRecord, Notice};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, OffsetReset};
-use crate::base::{BrokerId, Flaw, Flaws, Instant, LeaderEpoch, Offset, TopicPartition};
+use crate::base::{Flaw, Flaws, Instant, LeaderEpoch, Offset, TopicPartition};
 use crate::client::ConsumeError;
-use crate::client::cluster::Cluster;
-use crate::client::contacts::Contacts;
-use crate::client::refresh::Refresh;
+use crate::client::kernel::{self, Kernel, RequestId, Requests};
 use crate::io::Address;
 use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
-    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse, MetadataResponse,
+    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
     OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
 };
-
-/// One request about partitions, counted from 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct RequestId(pub(super) u64);
 
 /// A question to a partition's leader.
 #[derive(Debug)]
@@ -53,10 +47,8 @@ pub(super) enum Answer {
 pub(super) enum Input {
     /// Time passed, or the application wants something else.
     Tick,
-    /// An answer to [`Effect::Refresh`].
-    Metadata { from: Address, answer: Box<MetadataResponse> },
-    /// None came.
-    NoMetadata { from: Address },
+    /// What became of [`Effect::Kernel`].
+    Kernel(kernel::Input),
     /// What became of [`Effect::Ask`].
     Answered { request: RequestId, answer: Answer },
 }
@@ -64,8 +56,8 @@ pub(super) enum Input {
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// Ask a broker for metadata.
-    Refresh { ask: Address, topics: Vec<Arc<str>> },
+    /// Ask about the cluster.
+    Kernel(kernel::Effect),
     /// Ask a leader.
     Ask(Box<Order>),
 }
@@ -84,7 +76,6 @@ pub(super) struct Order {
 /// A request without an answer.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    pub(super) broker: BrokerId,
     pub(super) is_fetch: bool,
     pub(super) asked: Vec<Asked>,
 }
@@ -107,17 +98,12 @@ pub(super) struct Core {
     pub(super) config: ConsumerConfig,
     pub(super) flaws: Flaws,
     pub(super) read_committed: bool,
-    pub(super) backoff: Backoff,
-    pub(super) random: ChaCha12Rng,
-    pub(super) cluster: Cluster,
-    pub(super) contacts: Contacts,
-    pub(super) metadata: Refresh,
+    pub(super) kernel: Kernel,
     pub(super) assigned: BTreeMap<TopicPartition, Assigned>,
     pub(super) lookups: BTreeMap<LookupId, Lookup>,
     /// Partitions with something buffered, in the order in which it came.
     pub(super) buffered: VecDeque<TopicPartition>,
-    pub(super) requests: BTreeMap<RequestId, InFlight>,
-    pub(super) last_request: RequestId,
+    pub(super) requests: Requests<InFlight>,
     /// To be told to the application once.
     pub(super) problems: VecDeque<ConsumeError>,
     pub(super) notices: Vec<Notice>,
@@ -148,21 +134,21 @@ impl Core {
                 problem: "expected at least 1".into(),
             });
         }
-        let backoff = Backoff::new(config.retry_backoff, config.retry_backoff_max);
+        let settings = kernel::Settings {
+            bootstrap_servers: &config.bootstrap_servers,
+            backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
+            metadata_max_age: config.metadata_max_age,
+            may_create: false,
+        };
         Ok(Self {
-            contacts: Contacts::new(&config.bootstrap_servers)?,
-            metadata: Refresh::new(backoff, config.metadata_max_age, now),
+            kernel: Kernel::new(settings, now, random)?,
             config,
             flaws: Flaws::default(),
             read_committed,
-            backoff,
-            random,
-            cluster: Cluster::default(),
             assigned: BTreeMap::new(),
             lookups: BTreeMap::new(),
             buffered: VecDeque::new(),
-            requests: BTreeMap::new(),
-            last_request: RequestId::default(),
+            requests: Requests::default(),
             problems: VecDeque::new(),
             notices: Vec::new(),
             wake: Instant::NEVER,
@@ -182,11 +168,7 @@ impl Core {
     pub(super) fn step(&mut self, now: Instant, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Tick => {}
-            Input::Metadata { from, answer } => self.take_metadata(now, &from, &answer),
-            Input::NoMetadata { from } => {
-                self.contacts.failed(now, &from);
-                self.metadata.failed(now, &mut self.random);
-            }
+            Input::Kernel(input) => self.take_news(now, input),
             Input::Answered { request, answer } => self.take_answer(now, request, answer),
         }
         self.wake = Instant::NEVER;
@@ -292,26 +274,19 @@ impl Core {
     pub(super) fn postpone(&mut self, now: Instant, partition: &TopicPartition) {
         if let Some(assigned) = self.assigned.get_mut(partition) {
             assigned.failures = assigned.failures.saturating_add(1);
-            let pause = self.backoff.pause(assigned.failures, &mut self.random);
+            let pause = self.kernel.pause(assigned.failures);
             assigned.not_before = now + pause;
         }
     }
 
-    fn take_metadata(&mut self, now: Instant, from: &Address, answer: &MetadataResponse) {
-        if answer.brokers.is_empty() {
-            // A broker that has not caught up with the cluster yet knows nobody, not even itself.
-            self.contacts.failed(now, from);
-            self.metadata.failed(now, &mut self.random);
-            return;
+    fn take_news(&mut self, now: Instant, input: kernel::Input) {
+        let changes = self.kernel.step(now, input);
+        for (topic, error) in changes.refused {
+            self.refused(&topic, error);
         }
-        self.contacts.answered(from);
-        for (name, error) in self.cluster.update(answer) {
-            if !error.is_retriable() {
-                self.refused(&name, error);
-            }
+        if changes.metadata {
+            self.doubt_positions();
         }
-        self.metadata.succeeded(now, &mut self.random);
-        self.doubt_positions();
     }
 
     /// A topic can't be had: says so for one of its partitions.
@@ -326,7 +301,7 @@ impl Core {
     /// for which they were checked (KIP-320).
     pub(super) fn doubt_positions(&mut self) {
         for (partition, assigned) in &mut self.assigned {
-            let Some((_, epoch)) = self.cluster.leader(partition) else { continue };
+            let Some((_, epoch)) = self.kernel.cluster().leader(partition) else { continue };
             if epoch <= assigned.good_for || assigned.state != State::Fetch {
                 continue;
             }
@@ -348,18 +323,15 @@ impl Core {
         let mut topics: BTreeSet<Arc<str>> = BTreeSet::new();
         topics.extend(self.assigned.keys().map(|partition| partition.topic.clone()));
         topics.extend(self.lookups.values().flat_map(Lookup::topics));
-        if topics.is_empty() {
-            return;
+        if topics.iter().any(|topic| self.kernel.cluster().topic(topic).is_none()) {
+            self.kernel.want_metadata_unless_asked();
         }
-        if topics.iter().any(|topic| self.cluster.topic(topic).is_none()) {
-            self.metadata.want_unless_asked();
+        self.kernel.ask(now, &topics, |effect| effects.push(Effect::Kernel(effect)));
+        self.wake = self.wake.min(self.kernel.deadline());
+        if cfg!(debug_assertions) {
+            self.kernel.check();
+            self.requests.check();
         }
-        if self.metadata.is_due(now) {
-            let ask = self.contacts.next(now, &self.cluster, &mut self.random);
-            effects.push(Effect::Refresh { ask, topics: topics.into_iter().collect() });
-            self.metadata.began();
-        }
-        self.wake = self.wake.min(self.metadata.deadline());
     }
 
     pub(super) fn position(&self, partition: &TopicPartition) -> Option<Offset> {

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::core::RequestId;
 use super::position::Whence;
 use crate::base::{Instant, Offset, TopicPartition};
+use crate::client::kernel::RequestId;
 
 /// One question of the application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -22,7 +22,7 @@ use self::core::{Answer, Core, Effect, Input, Order, Question};
 use self::lookup::{Lookup, LookupId};
 use self::position::Whence;
 use super::ConsumeError;
-use super::ask::{ask_metadata, connecting, question_deadline};
+use super::kernel::{self, connecting, question_deadline};
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
 use crate::io::World;
@@ -187,15 +187,12 @@ impl<W: World> Consumer<W> {
     fn carry_out(&self, effect: Effect) {
         let (pool, input) = (self.pool.clone(), self.input.clone());
         match effect {
-            Effect::Refresh { ask, topics } => {
+            Effect::Kernel(effect) => {
                 let timeout = self.core.config.request_timeout;
                 let deadline = question_deadline(self.world.now(), timeout);
                 self.world.spawn("consumer metadata", async move {
-                    let answer = ask_metadata(&pool, &ask, &topics, false, deadline).await;
-                    let _ = input.send(match answer {
-                        Ok(answer) => Input::Metadata { from: ask, answer: Box::new(answer) },
-                        Err(_) => Input::NoMetadata { from: ask },
-                    });
+                    let news = kernel::carry_out(&pool, effect, deadline).await;
+                    let _ = input.send(Input::Kernel(news));
                 });
             }
             Effect::Ask(order) => self.world.spawn("consumer question", async move {

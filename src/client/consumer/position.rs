@@ -1,9 +1,9 @@
 //! Where a consumer stands in one partition, and what it does there next.
 
 use super::buffer::Buffered;
-use super::core::RequestId;
 use crate::base::{Instant, LeaderEpoch, Offset};
 use crate::client::ConsumeError;
+use crate::client::kernel::RequestId;
 
 /// What comes next, and what was read before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,7 +15,7 @@ use crate::base::{
     TopicPartition,
 };
 use crate::client::ConsumeError;
-use crate::client::cluster::tests::metadata;
+use crate::client::kernel::{self, metadata};
 use crate::wire::ErrorCode;
 use crate::wire::batch::{BatchBuilder, assign};
 use crate::wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
@@ -95,11 +95,12 @@ impl Stage {
             for effect in effects {
                 match effect {
                     Effect::Ask(order) => self.orders.push_back(*order),
-                    Effect::Refresh { ask, .. } => {
+                    Effect::Kernel(kernel::Effect::Metadata { ask: from, .. }) => {
                         self.refreshes += 1;
-                        let answer = Box::new(metadata(3, "orders", 7, &self.leaders));
-                        inputs.push_back(Input::Metadata { from: ask, answer });
+                        let answer = Some(Box::new(metadata(3, "orders", 7, &self.leaders)));
+                        inputs.push_back(Input::Kernel(kernel::Input::Metadata { from, answer }));
                     }
+                    Effect::Kernel(other) => panic!("unexpected {other:?}"),
                 }
             }
         }

@@ -1,19 +1,13 @@
 //! What answers mean for the batches that were sent.
 
 use super::batch::{Attempt, Number};
-use super::core::{Core, Outcome, RequestId};
+use super::core::{Core, Outcome};
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Timestamp};
 use crate::client::ProduceCause;
+use crate::client::kernel::RequestId;
 use crate::wire::ErrorCode;
 use crate::wire::messages::ProduceResponse;
 use crate::wire::messages::produce_response::PartitionProduceResponse;
-
-/// A request without an answer.
-#[derive(Debug)]
-pub(super) struct InFlight {
-    pub(super) broker: BrokerId,
-    pub(super) sent: Vec<Sent>,
-}
 
 /// A batch in a request. It may have been given up since.
 #[derive(Debug)]
@@ -67,21 +61,16 @@ fn refused_before_append(error: ErrorCode) -> bool {
 impl Core {
     /// Takes over what became of a request.
     pub(super) fn take_outcome(&mut self, now: Instant, request: RequestId, outcome: Outcome) {
-        let Some(in_flight) = self.requests.remove(&request) else { return };
-        if let Some(count) = self.in_flight.get_mut(&in_flight.broker) {
-            *count -= 1;
-        }
+        let Some((broker, sent)) = self.requests.end(request) else { return };
         match &outcome {
             Outcome::Answered(answer) => self.learn_leaders(answer),
             Outcome::Lost { .. } => {
-                self.metadata.want();
-                if let Some(address) = self.cluster.address(in_flight.broker) {
-                    self.contacts.failed(now, address);
-                }
+                self.kernel.want_metadata();
+                self.kernel.broker_failed(now, broker);
             }
             Outcome::Written | Outcome::Unsupported => {}
         }
-        for sent in in_flight.sent {
+        for sent in sent {
             let fate = match &outcome {
                 Outcome::Answered(answer) => self.fate(&sent, answer),
                 Outcome::Written => Fate::Stored { base: None, append_time: None },
@@ -122,7 +111,7 @@ impl Core {
         let name = &self.partitions[sent.partition].name;
         let topic = answer.responses.iter().find(|topic| {
             if topic.name.is_empty() {
-                self.cluster.name(topic.topic_id.into()) == Some(&name.topic)
+                self.kernel.cluster().name(topic.topic_id.into()) == Some(&name.topic)
             } else {
                 topic.name.as_str() == &*name.topic
             }
@@ -133,7 +122,7 @@ impl Core {
     /// Takes over who leads now, where a broker refused because it does not (KIP-951).
     fn learn_leaders(&mut self, answer: &ProduceResponse) {
         for topic in &answer.responses {
-            let name = match self.cluster.name(topic.topic_id.into()) {
+            let name = match self.kernel.cluster().name(topic.topic_id.into()) {
                 Some(name) => name.clone(),
                 None => topic.name.as_str().into(),
             };
@@ -142,7 +131,7 @@ impl Core {
                 let epoch = LeaderEpoch(told.current_leader.leader_epoch);
                 let partition = crate::base::TopicPartition::new(name.clone(), told.index);
                 if told.error_code != 0 {
-                    self.cluster.learn_leader(&partition, leader, epoch);
+                    self.kernel.learn_leader(&partition, leader, epoch);
                 }
             }
         }
@@ -184,7 +173,7 @@ impl Core {
                 batch.last_problem = ProduceCause::Broker(error);
                 batch.promise.may_be_stored |= !refused_before_append(error);
                 if error.is_stale_metadata() {
-                    self.metadata.want();
+                    self.kernel.want_metadata();
                 }
                 if error == ErrorCode::MessageTooLarge && certain_before && batch.count > 1 {
                     return self.split(index, place);
@@ -196,7 +185,7 @@ impl Core {
         let retries = u32::try_from(self.config.retries).unwrap_or(0);
         if retriable && batch.attempts <= retries {
             batch.failures = batch.failures.saturating_add(1);
-            let pause = self.backoff.pause(batch.failures, &mut self.random);
+            let pause = self.kernel.pause(batch.failures);
             batch.attempt = Attempt::Waiting(now + pause);
         } else {
             self.give_up(index, place);

@@ -81,7 +81,7 @@ impl Core {
         if let Some(index) = self.place(&record) {
             return Taken::Yes(self.add(now, index, timestamp, &record, memory));
         }
-        self.metadata.want_unless_asked();
+        self.kernel.want_metadata_unless_asked();
         self.wake = now;
         let promise = Promise::new();
         let delivery = promise.delivery(0, timestamp);
@@ -105,7 +105,7 @@ impl Core {
         if !topic.pending.is_empty() {
             return None;
         }
-        place_in(topic, &mut self.partitions, record, &mut self.random)
+        place_in(topic, &mut self.partitions, record, self.kernel.random())
     }
 
     /// Adds a record to the last batch of a partition, or to a new one.
@@ -163,14 +163,14 @@ impl Core {
     pub(super) fn place_pending(&mut self, now: Instant) {
         let mut placed = Vec::new();
         for (name, topic) in &mut self.topics {
-            let known = self.cluster.topic(name).map(|known| &known.partitions);
+            let known = self.kernel.cluster().topic(name).map(|known| &known.partitions);
             topic.count = known.map_or(0, BTreeMap::len);
             topic.available.clear();
             let led = known.into_iter().flatten().filter(|(_, led)| led.leader.is_some());
             topic.available.extend(led.map(|(index, _)| *index));
             // The first that has no place yet holds back those after it, lest they overtake it.
             while let Some(first) = topic.pending.pop_front() {
-                match place_in(topic, &mut self.partitions, &first.record, &mut self.random) {
+                match place_in(topic, &mut self.partitions, &first.record, self.kernel.random()) {
                     Some(index) => placed.push((index, first)),
                     None => {
                         topic.pending.push_front(first);
@@ -186,7 +186,7 @@ impl Core {
         }
         let waits = self.topics.values().any(|topic| !topic.pending.is_empty());
         if waits {
-            self.metadata.want();
+            self.kernel.want_metadata();
         }
     }
 

@@ -4,10 +4,10 @@ use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
-use super::core::RequestId;
 use super::delivery::Promise;
 use crate::base::{Instant, LeaderEpoch, ProducerEpoch, ProducerId};
 use crate::client::ProduceCause;
+use crate::client::kernel::RequestId;
 use crate::wire::batch::{BatchBuilder, BatchError, BatchHeader, HEADER_LEN, records_of};
 use crate::wire::crc32c::crc32c;
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 
+use super::answer::Sent;
 use super::append::Topic;
 use super::batch::Batch;
 use super::memory::Memory;
@@ -17,28 +18,20 @@ use crate::base::config::{Acks, Config, ConfigError, ProducerConfig};
 use crate::base::{
     BrokerId, Flaws, Instant, LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition,
 };
-use crate::client::cluster::Cluster;
-use crate::client::contacts::Contacts;
-use crate::client::refresh::Refresh;
-use crate::client::{ProduceCause, producer::answer::InFlight};
+use crate::client::ProduceCause;
+use crate::client::kernel::{self, Kernel, RequestId, Requests};
 use crate::io::Address;
 use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
-use crate::wire::messages::{MetadataResponse, ProduceRequest, ProduceResponse};
-
-/// One request for records, counted from 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct RequestId(pub(super) u64);
+use crate::wire::messages::{ProduceRequest, ProduceResponse};
 
 /// What happened.
 #[derive(Debug)]
 pub(super) enum Input {
     /// Time passed, or records were added.
     Tick,
-    /// An answer to [`Effect::Refresh`].
-    Metadata { from: Address, answer: Box<MetadataResponse> },
-    /// None came.
-    NoMetadata { from: Address },
+    /// What became of [`Effect::Kernel`].
+    Kernel(kernel::Input),
     /// An answer to [`Effect::Identify`].
     Identity { from: Address, answer: Result<(ProducerId, ProducerEpoch), ErrorCode> },
     /// None came.
@@ -63,8 +56,8 @@ pub(super) enum Outcome {
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Effect {
-    /// Ask a broker for metadata.
-    Refresh { ask: Address, topics: Vec<Arc<str>> },
+    /// Ask about the cluster.
+    Kernel(kernel::Effect),
     /// Ask a broker for a producer id.
     Identify { ask: Address },
     /// Send records. Orders to one broker must reach its stream in their order.
@@ -104,21 +97,14 @@ impl Partition {
 pub(super) struct Core {
     pub(super) config: ProducerConfig,
     pub(super) flaws: Flaws,
-    pub(super) backoff: Backoff,
-    pub(super) random: ChaCha12Rng,
-    pub(super) cluster: Cluster,
-    pub(super) contacts: Contacts,
-    pub(super) metadata: Refresh,
+    pub(super) kernel: Kernel,
     pub(super) topics: BTreeMap<Arc<str>, Topic>,
     pub(super) partitions: Vec<Partition>,
     /// Those that have batches.
     pub(super) active: BTreeSet<usize>,
     pub(super) identity: Identity,
     pub(super) memory: Memory,
-    pub(super) requests: BTreeMap<RequestId, InFlight>,
-    pub(super) last_request: RequestId,
-    /// Requests without an answer, by broker.
-    pub(super) in_flight: BTreeMap<BrokerId, usize>,
+    pub(super) requests: Requests<Vec<Sent>>,
     /// Flushes under way: nothing lingers meanwhile.
     pub(super) flushing: usize,
     /// Nothing more is accepted, and nothing lingers.
@@ -134,23 +120,22 @@ impl Core {
         random: ChaCha12Rng,
     ) -> Result<Self, ConfigError> {
         validate(&config)?;
-        let backoff = Backoff::new(config.retry_backoff, config.retry_backoff_max);
+        let settings = kernel::Settings {
+            bootstrap_servers: &config.bootstrap_servers,
+            backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
+            metadata_max_age: config.metadata_max_age,
+            may_create: true,
+        };
         Ok(Self {
-            contacts: Contacts::new(&config.bootstrap_servers)?,
-            metadata: Refresh::new(backoff, config.metadata_max_age, now),
+            kernel: Kernel::new(settings, now, random)?,
             memory: Memory::new(config.buffer_memory),
             identity: Identity::new(config.idempotence),
             config,
             flaws: Flaws::default(),
-            backoff,
-            random,
-            cluster: Cluster::default(),
             topics: BTreeMap::new(),
             partitions: Vec::new(),
             active: BTreeSet::new(),
-            requests: BTreeMap::new(),
-            last_request: RequestId::default(),
-            in_flight: BTreeMap::new(),
+            requests: Requests::default(),
             flushing: 0,
             closing: false,
             wake: Instant::NEVER,
@@ -175,15 +160,11 @@ impl Core {
     pub(super) fn step(&mut self, now: Instant, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Tick => {}
-            Input::Metadata { from, answer } => self.take_metadata(now, &from, &answer),
-            Input::NoMetadata { from } => {
-                self.contacts.failed(now, &from);
-                self.metadata.failed(now, &mut self.random);
-            }
+            Input::Kernel(input) => self.take_news(now, input),
             Input::Identity { from, answer } => self.take_identity(now, &from, answer),
             Input::NoIdentity { from } => {
-                self.contacts.failed(now, &from);
-                self.identity.failed(now, self.backoff, &mut self.random);
+                self.kernel.contact_failed(now, &from);
+                self.identity.failed(now, &mut self.kernel);
             }
             Input::Produced { request, outcome } => self.take_outcome(now, request, outcome),
         }
@@ -191,24 +172,22 @@ impl Core {
         self.expire(now);
         self.drain(now, effects);
         self.identify(now, effects);
-        self.refresh(now, effects);
+        self.kernel.ask(now, self.topics.keys(), |effect| effects.push(Effect::Kernel(effect)));
+        self.wake = self.wake.min(self.kernel.deadline());
+        if cfg!(debug_assertions) {
+            self.kernel.check();
+            self.requests.check();
+        }
     }
 
-    fn take_metadata(&mut self, now: Instant, from: &Address, answer: &MetadataResponse) {
-        if answer.brokers.is_empty() {
-            // A broker that has not caught up with the cluster yet knows nobody, not even itself.
-            self.contacts.failed(now, from);
-            self.metadata.failed(now, &mut self.random);
-            return;
+    fn take_news(&mut self, now: Instant, input: kernel::Input) {
+        let changes = self.kernel.step(now, input);
+        for (topic, error) in changes.refused {
+            self.fail_pending(&topic, ProduceCause::Broker(error));
         }
-        self.contacts.answered(from);
-        for (name, error) in self.cluster.update(answer) {
-            if !error.is_retriable() {
-                self.fail_pending(&name, ProduceCause::Broker(error));
-            }
+        if changes.metadata {
+            self.place_pending(now);
         }
-        self.metadata.succeeded(now, &mut self.random);
-        self.place_pending(now);
     }
 
     /// Fails what has waited for too long.
@@ -235,19 +214,6 @@ impl Core {
             self.retire(index);
         }
         self.expire_pending(now);
-    }
-
-    /// Asks for metadata if something is amiss, or it is old.
-    fn refresh(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        if self.topics.is_empty() {
-            return;
-        }
-        if self.metadata.is_due(now) {
-            let ask = self.contacts.next(now, &self.cluster, &mut self.random);
-            effects.push(Effect::Refresh { ask, topics: self.topics.keys().cloned().collect() });
-            self.metadata.began();
-        }
-        self.wake = self.wake.min(self.metadata.deadline());
     }
 
     /// Takes a partition without batches off the list of those to look at.
@@ -277,7 +243,7 @@ impl Core {
 
     /// Who leads a partition and where, if that is known.
     pub(super) fn leader(&self, index: usize) -> Option<(BrokerId, LeaderEpoch)> {
-        self.cluster.leader(&self.partitions[index].name)
+        self.kernel.cluster().leader(&self.partitions[index].name)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::answer::{InFlight, Sent};
+use super::answer::Sent;
 use super::batch::{Attempt, Batch};
-use super::core::{Core, Effect, Order, RequestId};
+use super::core::{Core, Effect, Order};
 use crate::base::{BrokerId, Instant, LeaderEpoch, TopicId};
+use crate::client::kernel::RequestId;
 use crate::wire::messages::ProduceRequest;
 use crate::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 
@@ -55,16 +56,15 @@ impl Core {
                         along.entry(broker).or_default().push((index, Next::Fresh));
                     }
                     (Readiness::NotBefore(time), _) => self.wake = self.wake.min(time),
-                    (Readiness::NoLeader, _) => self.metadata.want_unless_asked(),
+                    (Readiness::NoLeader, _) => self.kernel.want_metadata_unless_asked(),
                     _ => {}
                 }
             }
             let mut sent = false;
             for (broker, mut batches) in due {
-                let in_flight = self.in_flight.get(&broker).copied().unwrap_or(0);
-                if in_flight < self.config.max_in_flight {
+                if self.requests.in_flight(broker) < self.config.max_in_flight {
                     // So that those at the end of the list get into a request, too.
-                    let rotation = self.last_request.0 as usize % batches.len();
+                    let rotation = self.requests.rotation(batches.len());
                     batches.rotate_left(rotation);
                     batches.extend(along.remove(&broker).unwrap_or_default());
                     self.send(now, broker, &batches, effects);
@@ -123,9 +123,8 @@ impl Core {
         batches: &[(usize, Next)],
         effects: &mut Vec<Effect>,
     ) {
-        let Some(to) = self.cluster.address(broker).cloned() else { return };
-        self.last_request = RequestId(self.last_request.0 + 1);
-        let request = self.last_request;
+        let Some(to) = self.kernel.cluster().address(broker).cloned() else { return };
+        let request = self.requests.next_id();
         let mut message = ProduceRequest::default();
         message.acks = self.config.acks.code();
         let timeout = self.config.request_timeout.as_millis();
@@ -145,7 +144,7 @@ impl Core {
             let at = *topics.entry(name.clone()).or_insert_with(|| {
                 let mut topic = TopicProduceData::default();
                 topic.name = (&**name).into();
-                let id = self.cluster.id(name);
+                let id = self.kernel.cluster().id(name);
                 by_name |= id == TopicId::ZERO;
                 topic.topic_id = id.into();
                 message.topic_data.push(topic);
@@ -153,8 +152,7 @@ impl Core {
             });
             message.topic_data[at].partition_data.push(data);
         }
-        *self.in_flight.entry(broker).or_default() += 1;
-        self.requests.insert(request, InFlight { broker, sent });
+        self.requests.began(request, broker, sent);
         let deadline = now + self.config.request_timeout;
         effects.push(Effect::Send(Order { request, to, message, by_name, deadline }));
     }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::core::{Core, Effect, Input, Order};
 use super::lane::lane;
 use crate::base::{Instant, ProducerEpoch, ProducerId};
-use crate::client::ask::{ask_metadata, question_deadline};
+use crate::client::kernel::{self, question_deadline};
 use crate::io::{Address, World};
 use crate::rpc::{Pool, Purpose};
 use crate::wire::ErrorCode;
@@ -73,15 +73,12 @@ impl<W: World> Driver<W> {
         for effect in std::mem::take(&mut self.effects) {
             match effect {
                 Effect::Send(order) => self.send(order),
-                Effect::Refresh { ask, topics } => {
+                Effect::Kernel(effect) => {
                     let (pool, input) = (self.pool.clone(), self.input.clone());
                     let deadline = self.question_deadline();
                     self.shared.world.spawn("producer metadata", async move {
-                        let answer = ask_metadata(&pool, &ask, &topics, true, deadline).await;
-                        let _ = input.send(match answer {
-                            Ok(answer) => Input::Metadata { from: ask, answer: Box::new(answer) },
-                            Err(_) => Input::NoMetadata { from: ask },
-                        });
+                        let news = kernel::carry_out(&pool, effect, deadline).await;
+                        let _ = input.send(Input::Kernel(news));
                     });
                 }
                 Effect::Identify { ask } => {

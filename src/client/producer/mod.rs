@@ -29,7 +29,7 @@ pub use record::{ProducerRecord, RecordMetadata};
 use self::append::{Taken, memory_of};
 use self::core::Core;
 use self::driver::{Driver, Shared};
-use super::ask::connecting;
+use super::kernel::connecting;
 use super::{Header, ProduceCause};
 use crate::base::config::{ConfigError, ProducerConfig};
 use crate::base::{Flaws, Stream};

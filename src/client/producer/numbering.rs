@@ -6,14 +6,12 @@
 //! and numbers the batches that were *certainly* never stored from 0 (KIP-360); Kafka's producer
 //! renumbers all, and can double a record that way.
 
-use rand_chacha::ChaCha12Rng;
-
 use super::batch::{Batch, Number};
 use super::core::{Core, Effect};
 use crate::base::{Flaw, Instant, ProducerEpoch, ProducerId};
 use crate::client::ProduceCause;
+use crate::client::kernel::Kernel;
 use crate::io::Address;
-use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
 use crate::wire::batch::add_to_sequence;
 
@@ -45,10 +43,10 @@ impl Identity {
         self.idempotent
     }
 
-    pub(super) fn failed(&mut self, now: Instant, backoff: Backoff, random: &mut ChaCha12Rng) {
+    pub(super) fn failed(&mut self, now: Instant, kernel: &mut Kernel) {
         self.outstanding = false;
         self.failures = self.failures.saturating_add(1);
-        self.not_before = now + backoff.pause(self.failures, random);
+        self.not_before = now + kernel.pause(self.failures);
     }
 
     /// Raises the epoch; at the last one, the producer needs another id.
@@ -129,15 +127,15 @@ impl Core {
     ) {
         match answer {
             Ok(identity) => {
-                self.contacts.answered(from);
+                self.kernel.contact_answered(from);
                 self.identity.current = Some(identity);
                 self.identity.wanted = false;
                 self.identity.outstanding = false;
                 self.identity.failures = 0;
             }
             Err(error) => {
-                self.contacts.failed(now, from);
-                self.identity.failed(now, self.backoff, &mut self.random);
+                self.kernel.contact_failed(now, from);
+                self.identity.failed(now, &mut self.kernel);
                 if error == ErrorCode::ClusterAuthorizationFailed {
                     self.abandon(ProduceCause::Broker(error));
                 }
@@ -155,7 +153,7 @@ impl Core {
             return;
         }
         self.identity.outstanding = true;
-        let ask = self.contacts.next(now, &self.cluster, &mut self.random);
+        let ask = self.kernel.next_contact(now);
         effects.push(Effect::Identify { ask });
     }
 

@@ -6,7 +6,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::toy::{TOPIC, Toy};
+use self::toy::Toy;
+use super::testing::TOPIC;
 use super::*;
 use crate::base::config::{AdminConfig, Config, ConsumerConfig, ProducerConfig};
 use crate::base::{Offset, Seed, Stream, TopicPartition};
@@ -81,7 +82,7 @@ fn what_was_sent_is_read_back() {
         assert_eq!(sent, read);
         let spec = (TopicPartition::new("orders", 0), OffsetSpec::Latest);
         let listed = admin.list_offsets(std::slice::from_ref(&spec)).await.unwrap();
-        assert_eq!(listed[&spec.0].offset, Some(toy.logs.lock()[&0].end));
+        assert_eq!(listed[&spec.0].offset, Some(toy.model.lock().log(0).end()));
     });
 }
 
@@ -105,7 +106,7 @@ async fn compare_verdicts<W: World>(world: &W, toy: &Toy<W>, settings: &[(&str, 
     for delivery in deliveries {
         verdicts.push(delivery.await);
     }
-    let stored = toy.logs.lock()[&0].values();
+    let stored = toy.model.lock().log(0).values();
     let mut places: Vec<Vec<Offset>> = vec![Vec::new(); verdicts.len()];
     for (offset, value) in &stored {
         let n: usize = std::str::from_utf8(value).unwrap().parse().unwrap();

@@ -100,11 +100,7 @@ fn callers_that_waited_for_a_failed_attempt_share_its_failure() {
         let world = RealWorld::new();
         let (to, accepted) = server(&world, &Address::new("127.0.0.1", 0), None).await;
         let pool = pool(&world, Duration::ZERO);
-        let failed = tokio::join!(
-            metadata(&pool, &to),
-            metadata(&pool, &to),
-            metadata(&pool, &to)
-        );
+        let failed = tokio::join!(metadata(&pool, &to), metadata(&pool, &to), metadata(&pool, &to));
         for failed in [failed.0, failed.1, failed.2] {
             assert!(matches!(failed, Err(RpcError::Connect { .. })), "{failed:?}");
         }

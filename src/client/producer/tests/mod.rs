@@ -15,8 +15,9 @@ use super::core::{Core, Effect, Input, Order, Outcome};
 use super::{Delivery, ProducerRecord, RecordMetadata};
 use crate::base::config::{Config, ProducerConfig};
 use crate::base::{Instant, Offset, ProducerEpoch, ProducerId, Seed, Stream, Timestamp};
-use crate::client::cluster::tests::metadata;
+use crate::client::kernel::{self, metadata};
 use crate::client::{ProduceCause, ProduceError};
+use crate::io::Address;
 use crate::wire::ErrorCode;
 use crate::wire::batch::{BatchHeader, check, records};
 use crate::wire::messages::ProduceResponse;
@@ -60,13 +61,13 @@ impl Stage {
             for effect in effects {
                 match effect {
                     Effect::Send(order) => self.orders.push_back(order),
-                    Effect::Refresh { ask, .. } => {
+                    Effect::Kernel(kernel::Effect::Metadata { ask, .. }) => {
                         self.refreshes += 1;
                         if let Some(leaders) = &self.leaders {
-                            let answer = Box::new(metadata(3, "orders", 7, leaders));
-                            inputs.push_back(Input::Metadata { from: ask, answer });
+                            inputs.push_back(told(ask, leaders));
                         }
                     }
+                    Effect::Kernel(other) => panic!("unexpected {other:?}"),
                     Effect::Identify { ask } => {
                         self.identified += 1;
                         let answer = Ok((ProducerId(self.next_id), ProducerEpoch(0)));
@@ -146,6 +147,12 @@ impl Stage {
         let outcome = Outcome::Lost { may_have_reached };
         self.step(Input::Produced { request: order.request, outcome });
     }
+}
+
+/// Metadata of three brokers and of `orders` with these leaders and epochs.
+fn told(from: Address, leaders: &[(i32, i32)]) -> Input {
+    let answer = Some(Box::new(metadata(3, "orders", 7, leaders)));
+    Input::Kernel(kernel::Input::Metadata { from, answer })
 }
 
 fn verdict(delivery: &mut Delivery) -> Option<Result<RecordMetadata, ProduceError>> {

@@ -171,9 +171,7 @@ fn records_wait_for_their_topic_and_then_leave_in_order() {
     stage.leaders = None;
     let mut deliveries: Vec<_> = (0..3).map(|n| stage.send(&n.to_string())).collect();
     assert_eq!(stage.refreshes, 1);
-    let from = "b1:9092".parse().unwrap();
-    let answer = Box::new(metadata(3, "orders", 7, &[(1, 0)]));
-    stage.step(Input::Metadata { from, answer });
+    stage.step(told("b1:9092".parse().unwrap(), &[(1, 0)]));
     let order = stage.order();
     assert_eq!(values(&order), ["0", "1", "2"]);
     stage.stored(&order, 10);

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 use crate::base::Instant;
 use crate::rpc::Backoff;
 
-/// One question at a time, with a pause between them that grows while they do not help.
+/// Asks one question at a time, with a pause between them that grows while they do not help.
 #[derive(Debug)]
 pub(crate) struct Refresh {
     backoff: Backoff,
@@ -85,6 +85,12 @@ impl Refresh {
         self.wanted = true;
     }
 
+    /// Panics if an invariant is broken.
+    pub(crate) fn check(&self) {
+        let again = self.wanted_again;
+        assert!(!again || self.outstanding || self.wanted, "a wish for metadata was forgotten");
+    }
+
     fn end(&mut self, now: Instant, random: &mut ChaCha12Rng) {
         self.outstanding = false;
         // A question long after the last one begins a new row.
@@ -109,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn good_metadata_is_left_alone_until_it_is_old() {
+    fn metadata_is_asked_for_again_when_it_is_old() {
         let (mut refresh, mut random) = refresh();
         assert!(refresh.is_due(Instant::START));
         refresh.began();
@@ -119,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_asks_again_after_a_pause_that_grows() {
+    fn pauses_between_questions_grow_while_they_do_not_help() {
         let (mut refresh, mut random) = refresh();
         let mut now = Instant::START;
         let mut pauses = Vec::new();
@@ -145,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn trouble_that_came_after_the_question_outlives_its_answer() {
+    fn wish_during_a_question_outlives_its_answer() {
         let (mut refresh, mut random) = refresh();
         refresh.want();
         refresh.began();

@@ -1,4 +1,4 @@
-//! Whom to ask what any broker can answer.
+//! Which broker to ask a question that any broker can answer.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use crate::io::Address;
 /// How long a broker that did not answer is passed over, if there are others.
 const AVOIDED: Duration = Duration::from_secs(10);
 
-/// Asks everyone in turn, in random order: a broker that is cut off from the others still answers,
-/// but with old news, so that no answer makes it the only one to be asked.
+/// Asks every known broker and bootstrap server in turn, in random order: a broker that is cut off
+/// from the others still answers, but with stale metadata, so no answer makes it the only contact.
 #[derive(Debug)]
 pub(crate) struct Contacts {
     bootstrap: Vec<Address>,
-    /// To be asked next; empty: all have been asked since the list was made.
+    /// To be asked next; empty once all have been asked since the list was made.
     round: Vec<Address>,
-    /// Those that did not answer, and until when they are passed over.
+    /// Brokers that did not answer, and until when they are passed over.
     avoided: BTreeMap<Address, Instant>,
 }
 
@@ -70,14 +70,29 @@ impl Contacts {
         self.round.swap_remove(candidates[draw])
     }
 
-    /// This one answered.
+    /// Starts over with the bootstrap servers, once the owner has forgotten the brokers.
+    pub(crate) fn rebootstrap(&mut self) {
+        self.round.clear();
+        self.avoided.clear();
+    }
+
+    /// A contact answered.
     pub(crate) fn answered(&mut self, address: &Address) {
         self.avoided.remove(address);
     }
 
-    /// This one did not, or could not help.
+    /// A contact did not answer, or could not help.
     pub(crate) fn failed(&mut self, now: Instant, address: &Address) {
         self.avoided.insert(address.clone(), now + AVOIDED);
+    }
+
+    /// Panics if an invariant is broken.
+    pub(crate) fn check(&self) {
+        assert!(!self.bootstrap.is_empty(), "there are no bootstrap servers");
+        for (place, address) in self.round.iter().enumerate() {
+            let again = self.round[..place].contains(address);
+            assert!(!again, "{address} is twice in one round: {:?}", self.round);
+        }
     }
 }
 
@@ -85,7 +100,7 @@ impl Contacts {
 mod tests {
     use super::*;
     use crate::base::{Seed, Stream};
-    use crate::client::cluster::tests::metadata;
+    use crate::client::kernel::metadata;
 
     const NOW: Instant = Instant::from_secs(100);
 
@@ -114,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn everyone_is_asked_before_anyone_is_asked_again() {
+    fn each_contact_is_asked_once_per_round() {
         let mut stage = Stage::new();
         for _ in 0..3 {
             let round = stage.ask(NOW, 4);
@@ -123,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn who_did_not_answer_is_passed_over_for_a_while() {
+    fn silent_contact_is_passed_over_for_a_while() {
         let mut stage = Stage::new();
         for silent in ["b1:9092", "elsewhere:1"] {
             stage.contacts.failed(NOW, &silent.parse().unwrap());
@@ -134,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn when_nobody_answered_everyone_is_asked_again() {
+    fn all_contacts_are_asked_again_when_none_answered() {
         let mut stage = Stage::new();
         for address in stage.ask(NOW, 4) {
             stage.contacts.failed(NOW, &address.parse().unwrap());
@@ -146,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn no_server_or_a_wrong_one_is_said_at_once() {
+    fn missing_or_malformed_bootstrap_servers_are_refused() {
         assert!(Contacts::new(&[]).is_err());
         let error = Contacts::new(&["b1".to_owned()]).unwrap_err();
         assert!(error.to_string().starts_with("`bootstrap.servers=b1`"), "{error}");

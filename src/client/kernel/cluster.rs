@@ -1,4 +1,4 @@
-//! The cluster as a client knows it.
+//! The cluster as a client knows it: brokers, topics and leaders.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,25 +8,24 @@ use crate::io::Address;
 use crate::wire::ErrorCode;
 use crate::wire::messages::MetadataResponse;
 
-/// Who leads a partition.
+/// The leader of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Leadership {
-    /// Nobody, while the partition is offline.
+    /// `None` while the partition is offline.
     pub(crate) leader: Option<BrokerId>,
-    /// Its epoch; `NONE` when the brokers don't tell.
+    /// `NONE` when the broker does not report it.
     pub(crate) epoch: LeaderEpoch,
 }
 
 /// A topic as a client knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct KnownTopic {
-    /// `ZERO` when the brokers don't tell (Metadata before version 10).
+    /// `ZERO` when the broker does not report it (Metadata before version 10).
     pub(crate) id: TopicId,
-    /// By index.
     pub(crate) partitions: BTreeMap<i32, Leadership>,
 }
 
-/// Brokers, topics and leaders, as far as they were asked for.
+/// Brokers, topics and leaders, as far as they were asked about.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cluster {
     brokers: BTreeMap<BrokerId, Address>,
@@ -35,10 +34,10 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Takes over what a broker said, and says what is wrong with which topic.
+    /// Takes over a broker's answer, and returns the topics with errors.
     ///
-    /// A partition keeps a newer leader epoch that was heard of before: brokers learn of elections
-    /// one after another, and an old answer must not turn the client back (KIP-320).
+    /// A partition keeps the newest leader epoch: brokers learn of elections one after another, and
+    /// a stale answer must not turn the client back (KIP-320).
     pub(crate) fn update(&mut self, answer: &MetadataResponse) -> Vec<(Arc<str>, ErrorCode)> {
         if !answer.brokers.is_empty() {
             self.brokers.clear();
@@ -86,14 +85,18 @@ impl Cluster {
         problems
     }
 
+    /// Forgets where brokers are, and keeps what is known about topics.
+    pub(crate) fn forget_brokers(&mut self) {
+        self.brokers.clear();
+    }
+
     fn forget(&mut self, name: &str) {
         if let Some(topic) = self.topics.remove(name) {
             self.names.remove(&topic.id);
         }
     }
 
-    /// Takes over who leads now, as a broker that does not lead any more says (KIP-951). Says
-    /// whether that was news.
+    /// Takes over the leader that a refusing broker names (KIP-951). Returns whether it is newer.
     pub(crate) fn learn_leader(
         &mut self,
         partition: &TopicPartition,
@@ -112,41 +115,49 @@ impl Cluster {
         true
     }
 
-    /// Where a broker is.
     pub(crate) fn address(&self, broker: BrokerId) -> Option<&Address> {
         self.brokers.get(&broker)
     }
 
-    /// All addresses, by broker.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.brokers.values()
     }
 
-    /// A topic, if it is known.
     pub(crate) fn topic(&self, name: &str) -> Option<&KnownTopic> {
         self.topics.get(name)
     }
 
-    /// The name of a topic that is known by id.
     pub(crate) fn name(&self, id: TopicId) -> Option<&Arc<str>> {
         self.names.get(&id)
     }
 
-    /// The id of a topic; `ZERO` if it is not known.
+    /// The id of a topic; `ZERO` if it is unknown.
     pub(crate) fn id(&self, name: &str) -> TopicId {
         self.topics.get(name).map_or(TopicId::ZERO, |topic| topic.id)
     }
 
-    /// Who leads a partition, if it is known at all.
+    /// The leadership of a partition, if the partition is known.
     pub(crate) fn leadership(&self, partition: &TopicPartition) -> Option<Leadership> {
         self.topics.get(&partition.topic)?.partitions.get(&partition.partition).copied()
     }
 
-    /// Who leads a partition, if somebody does whose address is known.
+    /// The leader of a partition, if there is one whose address is known.
     pub(crate) fn leader(&self, partition: &TopicPartition) -> Option<(BrokerId, LeaderEpoch)> {
         let leadership = self.leadership(partition)?;
         let leader = leadership.leader.filter(|leader| self.brokers.contains_key(leader))?;
         Some((leader, leadership.epoch))
+    }
+
+    /// Panics if an invariant is broken.
+    pub(crate) fn check(&self) {
+        for (id, name) in &self.names {
+            let known = self.topics.get(name).map(|topic| topic.id);
+            assert!(known.is_some(), "{id:?} is the id of `{name}`, which is unknown");
+        }
+        for (name, topic) in &self.topics {
+            let named = topic.id == TopicId::ZERO || self.names.get(&topic.id) == Some(name);
+            assert!(named, "`{name}` has id {:?}, which names {:?}", topic.id, self.names);
+        }
     }
 }
 
@@ -158,7 +169,7 @@ pub(crate) mod tests {
         MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
     };
 
-    /// An answer with brokers `b1`… and one topic, whose partitions have these leaders and epochs.
+    /// An answer with brokers `b1:9092`… and one topic with these leaders and leader epochs.
     pub(crate) fn metadata(
         brokers: i32,
         topic: &str,
@@ -188,7 +199,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_old_answer_does_not_turn_the_client_back() {
+    fn stale_answer_does_not_lower_a_leader_epoch() {
         let orders = TopicPartition::new("orders", 0);
         let mut cluster = Cluster::default();
         cluster.update(&metadata(3, "orders", 7, &[(2, 5)]));
@@ -199,7 +210,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn epochs_begin_anew_when_the_topic_was_created_anew() {
+    fn recreated_topic_starts_with_its_own_epochs() {
         let orders = TopicPartition::new("orders", 0);
         let mut cluster = Cluster::default();
         cluster.update(&metadata(3, "orders", 7, &[(2, 5)]));
@@ -209,7 +220,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_leader_that_was_named_in_a_refusal_counts_only_if_it_is_newer_and_known() {
+    fn leader_named_in_a_refusal_must_be_newer_and_known() {
         let orders = TopicPartition::new("orders", 0);
         let mut cluster = Cluster::default();
         cluster.update(&metadata(2, "orders", 7, &[(2, 5)]));
@@ -220,7 +231,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_topic_that_is_gone_is_forgotten_and_one_in_trouble_is_kept() {
+    fn deleted_topic_is_forgotten_and_one_without_a_leader_is_kept() {
         let mut cluster = Cluster::default();
         cluster.update(&metadata(1, "orders", 7, &[(1, 5)]));
         let mut answer = metadata(1, "orders", 7, &[]);

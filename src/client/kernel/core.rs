@@ -1,0 +1,292 @@
+//! The kernel's decisions: whom to ask about the cluster, when, and what the answers change.
+//!
+//! # Calling contract
+//!
+//! The kernel is part of its owner's machine and has no driver of its own. In each step, the owner
+//! 1. hands it what came back ([`Kernel::step`]), if anything did;
+//! 2. says what it misses ([`Kernel::want_metadata`], [`Kernel::want_coordinator`]);
+//! 3. calls [`Kernel::ask`] last, once, with the topics that it uses.
+//!
+//! Each [`Effect`] is answered by exactly one [`Input`]. The owner steps again at the latest at
+//! [`Kernel::deadline`], which is valid after [`Kernel::ask`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand_chacha::ChaCha12Rng;
+
+use super::cluster::Cluster;
+use super::contacts::Contacts;
+use super::coordinators::{CoordinatorKey, Coordinators, Node};
+use super::refresh::Refresh;
+use crate::base::config::ConfigError;
+use crate::base::{BrokerId, Instant, LeaderEpoch, TopicPartition};
+use crate::io::Address;
+use crate::rpc::Backoff;
+use crate::wire::ErrorCode;
+use crate::wire::messages::{FindCoordinatorResponse, MetadataResponse};
+
+/// A client without any answer for this long forgets the brokers it knew and starts over from
+/// `bootstrap.servers`. Source: Kafka's default of `metadata.recovery.rebootstrap.trigger.ms`.
+const REBOOTSTRAP_TRIGGER: Duration = Duration::from_secs(300);
+
+/// What the kernel needs of a client's configuration.
+pub(crate) struct Settings<'a> {
+    pub(crate) bootstrap_servers: &'a [String],
+    pub(crate) backoff: Backoff,
+    pub(crate) metadata_max_age: Duration,
+    /// Whether asking for an unknown topic may create it.
+    pub(crate) may_create: bool,
+}
+
+/// What came back; `None`: no response.
+#[derive(Debug)]
+pub(crate) enum Input {
+    Metadata {
+        from: Address,
+        answer: Option<Box<MetadataResponse>>,
+    },
+    Coordinators {
+        from: Address,
+        keys: Vec<CoordinatorKey>,
+        answer: Option<Box<FindCoordinatorResponse>>,
+    },
+}
+
+/// What is to be asked.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Metadata {
+        ask: Address,
+        topics: Vec<Arc<str>>,
+        may_create: bool,
+    },
+    /// All keys are of one type.
+    Coordinators {
+        ask: Address,
+        keys: Vec<CoordinatorKey>,
+    },
+}
+
+/// What a step changed.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    /// Whether new metadata was accepted.
+    pub(crate) metadata: bool,
+    /// Topics that a broker refuses for good.
+    pub(crate) refused: Vec<(Arc<str>, ErrorCode)>,
+}
+
+/// The part of a client that knows the cluster.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    may_create: bool,
+    backoff: Backoff,
+    random: ChaCha12Rng,
+    cluster: Cluster,
+    contacts: Contacts,
+    refresh: Refresh,
+    coordinators: Coordinators,
+    /// Since when every question for metadata failed.
+    silent_since: Option<Instant>,
+    wake: Instant,
+}
+
+impl Kernel {
+    pub(crate) fn new(
+        settings: Settings<'_>,
+        now: Instant,
+        random: ChaCha12Rng,
+    ) -> Result<Self, ConfigError> {
+        let Settings { bootstrap_servers, backoff, metadata_max_age, may_create } = settings;
+        Ok(Self {
+            may_create,
+            backoff,
+            random,
+            cluster: Cluster::default(),
+            contacts: Contacts::new(bootstrap_servers)?,
+            refresh: Refresh::new(backoff, metadata_max_age, now),
+            coordinators: Coordinators::default(),
+            silent_since: None,
+            wake: Instant::NEVER,
+        })
+    }
+
+    /// Takes over what came back.
+    pub(crate) fn step(&mut self, now: Instant, input: Input) -> Changes {
+        match input {
+            Input::Metadata { from, answer } => {
+                let error = answer.as_ref().map(|answer| ErrorCode::from_code(answer.error_code));
+                if error == Some(ErrorCode::RebootstrapRequired) {
+                    self.rebootstrap();
+                }
+                // A broker that has not caught up with the cluster yet knows no broker, not even
+                // itself.
+                match answer.filter(|answer| !answer.brokers.is_empty()) {
+                    Some(answer) => self.metadata_received(now, &from, &answer),
+                    None => self.metadata_failed(now, &from),
+                }
+            }
+            Input::Coordinators { from, keys, answer } => {
+                match &answer {
+                    Some(_) => self.contacts.answered(&from),
+                    None => self.contacts.failed(now, &from),
+                }
+                let pause = |failures| self.backoff.pause(failures, &mut self.random);
+                self.coordinators.answered(now, &keys, answer.as_deref(), pause);
+                Changes::default()
+            }
+        }
+    }
+
+    fn metadata_received(
+        &mut self,
+        now: Instant,
+        from: &Address,
+        answer: &MetadataResponse,
+    ) -> Changes {
+        self.silent_since = None;
+        self.contacts.answered(from);
+        let mut refused = self.cluster.update(answer);
+        refused.retain(|(_, error)| !error.is_retriable());
+        self.refresh.succeeded(now, &mut self.random);
+        Changes { metadata: true, refused }
+    }
+
+    fn metadata_failed(&mut self, now: Instant, from: &Address) -> Changes {
+        self.contacts.failed(now, from);
+        self.refresh.failed(now, &mut self.random);
+        if now.since(*self.silent_since.get_or_insert(now)) >= REBOOTSTRAP_TRIGGER {
+            self.silent_since = Some(now);
+            self.rebootstrap();
+        }
+        Changes::default()
+    }
+
+    /// Forgets all brokers: their addresses may belong to others by now (KIP-899, KIP-1102).
+    fn rebootstrap(&mut self) {
+        self.cluster.forget_brokers();
+        self.contacts.rebootstrap();
+    }
+
+    /// Asks what is due. `topics` are those that the owner uses; without any, no metadata is needed.
+    pub(crate) fn ask<'a>(
+        &mut self,
+        now: Instant,
+        topics: impl IntoIterator<Item = &'a Arc<str>>,
+        mut emit: impl FnMut(Effect),
+    ) {
+        let mut topics = topics.into_iter().peekable();
+        self.wake = Instant::NEVER;
+        if topics.peek().is_some() {
+            if self.refresh.is_due(now) {
+                let (ask, topics) = (self.next_contact(now), topics.cloned().collect());
+                emit(Effect::Metadata { ask, topics, may_create: self.may_create });
+                self.refresh.began();
+            }
+            self.wake = self.refresh.deadline();
+        }
+        while let Some(keys) = self.coordinators.begin_due(now) {
+            emit(Effect::Coordinators { ask: self.next_contact(now), keys });
+        }
+        self.wake = self.wake.min(self.coordinators.deadline());
+    }
+
+    /// When to step again though nothing came back.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.wake
+    }
+
+    /// Something is amiss that newer metadata may explain.
+    pub(crate) fn want_metadata(&mut self) {
+        self.refresh.want();
+    }
+
+    /// The same, but a question that is already under way is good enough.
+    pub(crate) fn want_metadata_unless_asked(&mut self) {
+        self.refresh.want_unless_asked();
+    }
+
+    /// A broker did not answer: others are preferred for a while, and another may lead by now.
+    pub(crate) fn broker_failed(&mut self, now: Instant, broker: BrokerId) {
+        if let Some(address) = self.cluster.address(broker) {
+            self.contacts.failed(now, address);
+        }
+        self.coordinators.disconnected(broker);
+    }
+
+    /// A broker refused because another leads (KIP-951).
+    pub(crate) fn learn_leader(
+        &mut self,
+        partition: &TopicPartition,
+        leader: BrokerId,
+        epoch: LeaderEpoch,
+    ) {
+        self.cluster.learn_leader(partition, leader, epoch);
+    }
+
+    /// Takes over metadata that the owner asked for itself. Returns the topics with errors.
+    pub(crate) fn learn(&mut self, answer: &MetadataResponse) -> Vec<(Arc<str>, ErrorCode)> {
+        self.cluster.update(answer)
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    /// The broker to ask next, for a question that any broker can answer.
+    pub(crate) fn next_contact(&mut self, now: Instant) -> Address {
+        self.contacts.next(now, &self.cluster, &mut self.random)
+    }
+
+    /// This contact answered.
+    pub(crate) fn contact_answered(&mut self, contact: &Address) {
+        self.contacts.answered(contact);
+    }
+
+    /// This contact did not answer, or could not help.
+    pub(crate) fn contact_failed(&mut self, now: Instant, contact: &Address) {
+        self.contacts.failed(now, contact);
+    }
+
+    /// The pause after `failures` failures in a row, by `retry.backoff.ms` and its maximum.
+    pub(crate) fn pause(&mut self, failures: u32) -> Duration {
+        self.backoff.pause(failures, &mut self.random)
+    }
+
+    pub(crate) fn random(&mut self) -> &mut ChaCha12Rng {
+        &mut self.random
+    }
+
+    /// Panics if an invariant is broken.
+    pub(crate) fn check(&self) {
+        self.cluster.check();
+        self.contacts.check();
+        self.refresh.check();
+        self.coordinators.check();
+    }
+}
+
+#[cfg_attr(not(test), allow(dead_code, reason = "for the clients of groups and transactions"))]
+impl Kernel {
+    /// The owner needs the coordinator of this group or transactional id.
+    pub(crate) fn want_coordinator(&mut self, key: CoordinatorKey) {
+        self.coordinators.want(key);
+    }
+
+    /// The coordinator, once it is known; an error if it can't be had.
+    pub(crate) fn coordinator(&self, key: &CoordinatorKey) -> Result<Option<&Node>, ErrorCode> {
+        self.coordinators.get(key)
+    }
+
+    /// Looks at an error of a request to a coordinator. Returns whether it means that another
+    /// broker coordinates by now, which is looked up again.
+    pub(crate) fn coordinator_refused(&mut self, key: &CoordinatorKey, error: ErrorCode) -> bool {
+        self.coordinators.refused(key, error)
+    }
+
+    /// The owner has no more use for this coordinator.
+    pub(crate) fn forget_coordinator(&mut self, key: &CoordinatorKey) {
+        self.coordinators.forget(key);
+    }
+}

@@ -1,0 +1,30 @@
+//! What producer, consumer and admin share: the cluster as this client knows it, and how it learns.
+//!
+//! | module | role |
+//! |---|---|
+//! | `core` | the [`Kernel`]: composes the others; pure, driven by the machine that owns it |
+//! | `cluster` | brokers, topics and leaders |
+//! | `contacts` | which broker to ask next; bootstrap and rebootstrap |
+//! | `refresh` | when to ask for metadata |
+//! | `coordinators` | which broker coordinates a group or transactional id |
+//! | `requests` | request ids, and the requests that have no response yet |
+//! | `driver` | carries the kernel's effects out over a pool of connections |
+
+mod cluster;
+mod contacts;
+#[cfg_attr(not(test), allow(dead_code, reason = "for the clients of groups and transactions"))]
+mod coordinators;
+mod core;
+mod driver;
+mod refresh;
+mod requests;
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(crate) use cluster::tests::metadata;
+#[cfg(test)]
+pub(crate) use coordinators::CoordinatorKey;
+pub(crate) use core::{Effect, Input, Kernel, Settings};
+pub(crate) use driver::{carry_out, connecting, question_deadline};
+pub(crate) use requests::{RequestId, Requests};
