@@ -9,7 +9,7 @@ use rand_chacha::rand_core::Rng;
 use super::context::Broker;
 use super::dir_failures;
 use super::error::NodeError;
-use super::listeners::{ListenerSpec, Purpose};
+use super::serve::listeners::{ListenerSpec, Purpose};
 use crate::base::{BrokerEpoch, Offset, Stream};
 use crate::io::{World, timeout};
 use crate::wire::ErrorCode;

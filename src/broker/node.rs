@@ -7,14 +7,14 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::channel::ControllerChannel;
-use super::connection;
+use super::serve::connection;
 use super::context::Broker;
 use super::controller::{ControllerService, ControllerShell};
 use super::dirs::{self, Dirs, OpenDir, Opened};
-use super::dispatch::BrokerService;
+use super::serve::table::BrokerService;
 use super::error::NodeError;
 use super::fetcher::Fetchers;
-use super::listeners::{ListenerSpec, Purpose, listeners, voters};
+use super::serve::listeners::{ListenerSpec, Purpose, listeners, voters};
 use super::metadata_log::{self, Metadata, MetadataCopy, MetadataFollower};
 use super::outbox::Outbox;
 use super::partition::Site;

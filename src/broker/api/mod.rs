@@ -1,16 +1,14 @@
-//! The brokers' APIs, one file each: from a decoded request to its response, with the checks in the
-//! order in which Kafka makes them.
+//! The APIs, one file each: from a decoded request to its response, with the checks in the order in
+//! which Kafka makes them.
+//!
+//! | family | APIs |
+//! |---|---|
+//! | `records` | writing, reading and deleting records; producer ids |
+//! | `topics` | creating and deleting topics |
+//! | `cluster` | versions, brokers, topics and their leaders |
+//! | `admin` | configuration and log directories |
 
-pub(super) mod api_versions;
-pub(super) mod create_topics;
-pub(super) mod delete_records;
-pub(super) mod delete_topics;
-pub(super) mod describe_cluster;
-pub(super) mod describe_configs;
-pub(super) mod describe_log_dirs;
-pub(super) mod fetch;
-pub(super) mod init_producer_id;
-pub(super) mod list_offsets;
-pub(super) mod metadata;
-pub(super) mod offset_for_leader_epoch;
-pub(super) mod produce;
+pub(super) mod admin;
+pub(super) mod cluster;
+pub(super) mod records;
+pub(super) mod topics;

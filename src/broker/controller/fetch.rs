@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use super::{ControllerShell, State};
 use crate::base::{LeaderEpoch, Offset, TopicId};
-use crate::broker::connection::FileOf;
+use crate::broker::serve::connection::FileOf;
 use crate::broker::error::NodeError;
 use crate::io::{Slice, World, timeout};
 use crate::wire::ErrorCode;

@@ -7,11 +7,11 @@ use bytes::BytesMut;
 
 use super::ControllerShell;
 use crate::base::config::BrokerConfig;
-use crate::broker::api::api_versions;
-use crate::broker::connection::{FileOf, Reply, Service};
-use crate::broker::dispatch::{Refused, decode, incoming, respond, respond_with_slices};
+use crate::broker::api::cluster::api_versions;
+use crate::broker::serve::connection::{FileOf, Reply, Service};
+use crate::broker::serve::table::{Refused, decode, incoming, respond, respond_with_slices};
 use crate::broker::error::NodeError;
-use crate::broker::listeners::Purpose;
+use crate::broker::serve::listeners::Purpose;
 use crate::io::{Address, World};
 use crate::wire::ErrorCode;
 use crate::wire::api::key;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 
-use super::api;
-use super::api::produce::Handled;
+use crate::broker::api;
+use crate::broker::api::records::produce::Handled;
 use super::connection::{FileOf, Reply, Service};
-use super::context::Broker;
+use crate::broker::context::Broker;
 use super::listeners::Purpose;
 use crate::io::{Address, Part, Slice, World};
 use crate::wire::api::{self as table, key};
@@ -36,7 +36,7 @@ impl<W: World> BrokerService<W> {
         match request.header.api_key {
             key::PRODUCE => {
                 let body = decode::<ProduceRequest>(request)?;
-                match api::produce::handle(broker, body, version).await {
+                match api::records::produce::handle(broker, body, version).await {
                     Handled::Response(response) => respond(request, &response),
                     Handled::Silence => Ok(Reply::Silence),
                     Handled::HangUp(error) => {
@@ -46,49 +46,49 @@ impl<W: World> BrokerService<W> {
             }
             key::FETCH => {
                 let body = decode::<FetchRequest>(request)?;
-                let (response, slices) = api::fetch::handle(broker, body, version).await;
+                let (response, slices) = api::records::fetch::handle(broker, body, version).await;
                 respond_with_slices(request, response, slices)
             }
             key::LIST_OFFSETS => {
                 let body = decode::<ListOffsetsRequest>(request)?;
-                respond(request, &api::list_offsets::handle(broker, body, version))
+                respond(request, &api::records::list_offsets::handle(broker, body, version))
             }
             key::METADATA => {
                 let body = decode::<MetadataRequest>(request)?;
-                respond(request, &api::metadata::handle(broker, body, version).await)
+                respond(request, &api::cluster::metadata::handle(broker, body, version).await)
             }
-            key::API_VERSIONS => respond(request, &api::api_versions::handle(Purpose::Broker)),
+            key::API_VERSIONS => respond(request, &api::cluster::api_versions::handle(Purpose::Broker)),
             key::CREATE_TOPICS => {
                 let body = decode::<CreateTopicsRequest>(request)?;
-                respond(request, &api::create_topics::handle(broker, body).await)
+                respond(request, &api::topics::create_topics::handle(broker, body).await)
             }
             key::DELETE_TOPICS => {
                 let body = decode::<DeleteTopicsRequest>(request)?;
-                respond(request, &api::delete_topics::handle(broker, body).await)
+                respond(request, &api::topics::delete_topics::handle(broker, body).await)
             }
             key::DELETE_RECORDS => {
                 let body = decode::<DeleteRecordsRequest>(request)?;
-                respond(request, &api::delete_records::handle(broker, body).await)
+                respond(request, &api::records::delete_records::handle(broker, body).await)
             }
             key::INIT_PRODUCER_ID => {
                 let body = decode::<InitProducerIdRequest>(request)?;
-                respond(request, &api::init_producer_id::handle(broker, body).await)
+                respond(request, &api::records::init_producer_id::handle(broker, body).await)
             }
             key::OFFSET_FOR_LEADER_EPOCH => {
                 let body = decode::<OffsetForLeaderEpochRequest>(request)?;
-                respond(request, &api::offset_for_leader_epoch::handle(broker, body))
+                respond(request, &api::records::offset_for_leader_epoch::handle(broker, body))
             }
             key::DESCRIBE_CLUSTER => {
                 let body = decode::<DescribeClusterRequest>(request)?;
-                respond(request, &api::describe_cluster::handle(broker, &body, version))
+                respond(request, &api::cluster::describe_cluster::handle(broker, &body, version))
             }
             key::DESCRIBE_CONFIGS => {
                 let body = decode::<DescribeConfigsRequest>(request)?;
-                respond(request, &api::describe_configs::handle(broker, body))
+                respond(request, &api::admin::describe_configs::handle(broker, body))
             }
             key::DESCRIBE_LOG_DIRS => {
                 let body = decode::<DescribeLogDirsRequest>(request)?;
-                respond(request, &api::describe_log_dirs::handle(broker, &body))
+                respond(request, &api::admin::describe_log_dirs::handle(broker, &body))
             }
             _ => Err(Refused::not_served(request)),
         }

@@ -1,6 +1,6 @@
 //! ApiVersions: what a listener serves, and which features the cluster runs with (KIP-35, KIP-584).
 
-use crate::broker::listeners::Purpose;
+use crate::broker::serve::listeners::Purpose;
 use crate::wire::api;
 use crate::wire::messages::ApiVersionsResponse;
 

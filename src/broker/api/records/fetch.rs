@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, TopicId};
-use crate::broker::connection::FileOf;
+use crate::broker::serve::connection::FileOf;
 use crate::broker::context::Broker;
 use crate::broker::partition::{FetchAnswer, FetchRead, Partition, Reader};
 use crate::io::{Disk, Slice, World, timeout};
