@@ -89,11 +89,10 @@ fn internal_records(root: &Path) -> Vec<Vec<u8>> {
 fn requests() -> Vec<Vec<u8>> {
     let mut seeds = Vec::new();
     for api in API_DESCRIPTORS {
-        let Some(api) = brokerquake::wire::api::find(api.api_key.value()) else { continue };
-        for version in api.min..=api.max {
+        let (key, known) = (api.api_key.value(), api.supported_versions);
+        for version in known.min().value()..=known.max().value() {
             let target = samples::Target::default();
-            seeds
-                .extend(samples::request(api.key, version, &target, &mut Sane).map(|b| b.to_vec()));
+            seeds.extend(samples::request(key, version, &target, &mut Sane).map(|b| b.to_vec()));
         }
     }
     seeds

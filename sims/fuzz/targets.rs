@@ -190,6 +190,13 @@ pub fn request_frame(data: &[u8]) {
         OFFSET_FOR_LEADER_EPOCH => OffsetForLeaderEpochRequest,
         DESCRIBE_CLUSTER => DescribeClusterRequest,
         DESCRIBE_CONFIGS => DescribeConfigsRequest,
+        DELETE_RECORDS => DeleteRecordsRequest,
+        DESCRIBE_LOG_DIRS => DescribeLogDirsRequest,
+        ALTER_PARTITION => AlterPartitionRequest,
+        BROKER_REGISTRATION => BrokerRegistrationRequest,
+        BROKER_HEARTBEAT => BrokerHeartbeatRequest,
+        ALLOCATE_PRODUCER_IDS => AllocateProducerIdsRequest,
+        ASSIGN_REPLICAS_TO_DIRS => AssignReplicasToDirsRequest,
     }
 }
 

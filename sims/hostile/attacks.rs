@@ -6,7 +6,8 @@ use std::sync::LazyLock;
 
 use brokerquake::base::config::Compression;
 use brokerquake::base::{ProducerEpoch, ProducerId, Seed, Stream, Timestamp};
-use brokerquake::wire::api::{self, Api, Listener, SERVED, key};
+use brokerquake::broker::{ListenerType, served};
+use brokerquake::wire::api::{Api, key};
 use brokerquake::wire::batch::{self, BatchBuilder, HEADER_LEN};
 use bytes::Bytes;
 use rand::RngExt;
@@ -121,14 +122,26 @@ impl fmt::Display for Attack {
     }
 }
 
+/// Every API that is served on any listener, by key.
+pub fn everything() -> Vec<&'static Api> {
+    let mut all = [served(ListenerType::Broker), served(ListenerType::Controller)].concat();
+    all.sort_unstable_by_key(|api| api.key);
+    all.dedup();
+    all
+}
+
+fn produce() -> &'static Api {
+    let produce = served(ListenerType::Broker).into_iter().find(|api| api.key == key::PRODUCE);
+    produce.expect("brokers serve Produce")
+}
+
 /// Attack `number` of a seed on a listener.
-pub fn attack(seed: Seed, number: u64, listener: Listener, target: &Target) -> Attack {
+pub fn attack(seed: Seed, number: u64, listener: ListenerType, target: &Target) -> Attack {
     let mut rng = seed.stream(Stream::numbered("hostile", number));
     let kind = pick(&mut rng, &Kind::ALL);
-    let served: Vec<&Api> = SERVED.iter().filter(|api| api.is_on(listener)).collect();
-    let api = match (kind, api::find(key::PRODUCE)) {
-        (Kind::BadBatch, Some(produce)) => produce,
-        _ => pick(&mut rng, &served),
+    let api = match kind {
+        Kind::BadBatch => produce(),
+        _ => pick(&mut rng, &served(listener)),
     };
     let version = rng.random_range(api.min..=api.max);
     let mut maker = Maker { rng, listener, target, api, version };
@@ -139,9 +152,10 @@ pub fn attack(seed: Seed, number: u64, listener: Listener, target: &Target) -> A
 }
 
 /// No attack: a request that makes sense, of every kind and version that a listener serves.
-pub fn sane_requests(listener: Listener, target: &Target) -> Vec<Attack> {
-    let served = SERVED.iter().filter(|api| api.is_on(listener));
-    let versions = served.flat_map(|api| (api.min..=api.max).map(move |version| (api, version)));
+pub fn sane_requests(listener: ListenerType, target: &Target) -> Vec<Attack> {
+    let versions = served(listener)
+        .into_iter()
+        .flat_map(|api| (api.min..=api.max).map(move |version| (api, version)));
     let request = |(api, version): (&'static Api, i16)| {
         let seed = Seed(0);
         let rng = seed.stream(Stream::named("sane"));
@@ -154,7 +168,7 @@ pub fn sane_requests(listener: Listener, target: &Target) -> Vec<Attack> {
 
 struct Maker<'a> {
     rng: ChaCha12Rng,
-    listener: Listener,
+    listener: ListenerType,
     target: &'a Target,
     api: &'static Api,
     version: i16,
@@ -182,8 +196,7 @@ impl Maker<'_> {
                 let mut frame = self.sane();
                 let cut = self.rng.random_range(0..frame.len());
                 frame.truncate(cut);
-                let in_header = cut < self.header_len();
-                (framed(&frame), self.closed_for_body_or(in_header))
+                (framed(&frame), Expected::Closed)
             }
             Kind::BitsFlipped => (framed(&self.flipped()), Expected::Anything),
             Kind::BoundaryBytes => (framed(&self.bounded()), Expected::Anything),
@@ -221,16 +234,6 @@ impl Maker<'_> {
             Kind::Extreme => (framed(&self.extreme()), Expected::Anything),
             Kind::BadBatch => (framed(&self.bad_batch()), Expected::Anything),
             Kind::Sane => (framed(&self.sane()), Expected::Answered),
-        }
-    }
-
-    /// A broken body closes the connection, but for that of ApiVersions, which holds nothing that
-    /// a broker needs.
-    fn closed_for_body_or(&self, something_else: bool) -> Expected {
-        if self.api.key == key::API_VERSIONS && !something_else {
-            Expected::Anything
-        } else {
-            Expected::Closed
         }
     }
 
@@ -284,7 +287,7 @@ impl Maker<'_> {
     fn crossed(&mut self) -> Vec<u8> {
         let header = self.header_len();
         let mut frame = self.sane();
-        let other = pick(&mut self.rng, SERVED);
+        let other = pick(&mut self.rng, &everything());
         let version = self.rng.random_range(other.min..=other.max);
         let body = samples::request(other.key, version, self.target, &mut Sane).unwrap_or_default();
         frame.truncate(header);
@@ -302,7 +305,9 @@ impl Maker<'_> {
     }
 
     fn wrong_listener(&mut self) -> (Vec<u8>, Expected) {
-        let elsewhere: Vec<&Api> = SERVED.iter().filter(|api| !api.is_on(self.listener)).collect();
+        let here = served(self.listener);
+        let elsewhere: Vec<_> =
+            everything().into_iter().filter(|api| !here.contains(api)).collect();
         self.api = pick(&mut self.rng, &elsewhere);
         self.version = self.rng.random_range(self.api.min..=self.api.max);
         (framed(&self.sane()), Expected::Closed)

@@ -1,9 +1,10 @@
 //! A server that reads every request and can answer hardly any: what a broker is made of, without
 //! the broker.
 
+use brokerquake::broker::{ListenerType, served};
 use brokerquake::io::{Address, Listener as _, Net, World};
 use brokerquake::rpc::Frames;
-use brokerquake::wire::api::{self, Listener, key};
+use brokerquake::wire::api::{self, Api, key};
 use brokerquake::wire::frame::{FrameError, decode_request, encode_response};
 use brokerquake::wire::messages::*;
 use brokerquake::wire::{Request, batch};
@@ -11,7 +12,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt;
 
 /// Listens, on a port of the system's choice if it is 0.
-pub async fn serve<W: World>(world: &W, listener: Listener, host: &str, port: u16) -> Address {
+pub async fn serve<W: World>(world: &W, listener: ListenerType, host: &str, port: u16) -> Address {
     let mut accepting = world.net().bind(&Address::new(host, port)).await.unwrap();
     let address = accepting.local_address().unwrap();
     let host = world.clone();
@@ -23,7 +24,7 @@ pub async fn serve<W: World>(world: &W, listener: Listener, host: &str, port: u1
     address
 }
 
-async fn connection(stream: impl brokerquake::io::Stream, listener: Listener) {
+async fn connection(stream: impl brokerquake::io::Stream, listener: ListenerType) {
     let (reader, mut writer) = tokio::io::split(stream);
     let mut frames = Frames::new(reader, 100 << 20);
     while let Ok(Some(frame)) = frames.next().await {
@@ -35,18 +36,21 @@ async fn connection(stream: impl brokerquake::io::Stream, listener: Listener) {
 }
 
 /// The order of checks is a broker's: header, version, listener, body.
-fn answer(frame: BytesMut, listener: Listener) -> Result<BytesMut, FrameError> {
+fn answer(frame: BytesMut, listener: ListenerType) -> Result<BytesMut, FrameError> {
+    let refusal = || api::unsupported_versions(&Api::of::<ApiVersionsRequest>(0, 4));
     let request = match decode_request(frame) {
         Ok(request) => request,
         Err(FrameError::Unsupported { api_key: key::API_VERSIONS, correlation_id, .. }) => {
-            return encode_response(correlation_id, 0, &api::unsupported_versions());
+            return encode_response(correlation_id, 0, &refusal());
         }
         Err(error) => return Err(error),
     };
     let (id, version) = (request.header.correlation_id, request.header.api_version);
-    if !api::serves(listener, request.header.api_key, version) {
+    let served = served(listener);
+    let key = request.header.api_key;
+    if !served.iter().any(|api| api.key == key && api.serves(version)) {
         if request.header.api_key == key::API_VERSIONS {
-            return encode_response(id, 0, &api::unsupported_versions());
+            return encode_response(id, 0, &refusal());
         }
         return Err(FrameError::Unsupported {
             api_key: request.header.api_key,
@@ -57,7 +61,7 @@ fn answer(frame: BytesMut, listener: Listener) -> Result<BytesMut, FrameError> {
     match request.header.api_key {
         key::API_VERSIONS => {
             request.decode::<ApiVersionsRequest>()?;
-            encode_response(id, version, &api::versions(listener))
+            encode_response(id, version, &api::versions(served))
         }
         key::PRODUCE => produce(&request),
         key::FETCH => empty::<FetchRequest>(&request),

@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::time::Duration;
 
 use brokerquake::base::Seed;
+use brokerquake::broker::ListenerType;
 use brokerquake::io::{Address, Net, World, timeout};
 use brokerquake::rpc::{Connection, Frames};
-use brokerquake::wire::api::Listener;
 use brokerquake::wire::frame::decode_response;
 use brokerquake::wire::messages::{ApiVersionsResponse, DescribeClusterRequest};
 use tokio::io::AsyncWriteExt;
@@ -42,7 +42,7 @@ pub type Tally = BTreeMap<(Kind, Reaction), u64>;
 pub async fn storm<W: World>(
     world: &W,
     to: &Address,
-    listener: Listener,
+    listener: ListenerType,
     target: &Target,
     seed: Seed,
     numbers: Range<u64>,

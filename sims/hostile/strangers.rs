@@ -5,21 +5,21 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use brokerquake::base::{Instant, Seed};
+use brokerquake::broker::ListenerType;
 use brokerquake::io::real::RealWorld;
 use brokerquake::io::{Address, World};
 use brokerquake::rpc::Connection;
 use brokerquake::sim::leap::Leap;
 use brokerquake::sim::{Boot, Engine, Link};
-use brokerquake::wire::api::{Listener, SERVED};
 use brokerquake::wire::messages::MetadataRequest;
 
-use super::attacks::{Kind, attack, sane_requests};
+use super::attacks::{Kind, attack, everything, sane_requests};
 use super::samples::Target;
 use super::stand_in;
 use super::storm::{Tally, fire, storm};
 use crate::server::Server;
 
-const LISTENERS: [Listener; 2] = [Listener::Broker, Listener::Controller];
+const LISTENERS: [ListenerType; 2] = [ListenerType::Broker, ListenerType::Controller];
 
 /// `BROKERQUAKE_SEED`, if it is set.
 fn seed(default: u64) -> Seed {
@@ -36,10 +36,10 @@ fn real<T>(test: impl Future<Output = T>) -> T {
 fn an_attack_is_known_by_its_number_alone() {
     let target = Target::default();
     for number in 0..200 {
-        let make = || attack(Seed(5), number, Listener::Broker, &target);
+        let make = || attack(Seed(5), number, ListenerType::Broker, &target);
         assert_eq!(make().bytes, make().bytes, "{}", make());
     }
-    let first = |seed| attack(Seed(seed), 0, Listener::Broker, &target).bytes;
+    let first = |seed| attack(Seed(seed), 0, ListenerType::Broker, &target).bytes;
     assert!((0..10).map(first).collect::<BTreeSet<_>>().len() > 5);
 }
 
@@ -56,7 +56,7 @@ fn attacks_cover_every_request_in_every_version() {
         }
         assert_eq!(kinds.len(), Kind::ALL.len());
     }
-    for api in SERVED {
+    for api in everything() {
         for version in api.min..=api.max {
             assert!(attacked.contains(&(api.name, version)), "{} v{version}", api.name);
         }
@@ -93,7 +93,7 @@ fn simulated(seed: Seed) -> (u64, Tally) {
     leap.add_host(
         "server",
         boot(|world: <Leap as Engine>::World| async move {
-            stand_in::serve(&world, Listener::Broker, "server", 9092).await;
+            stand_in::serve(&world, ListenerType::Broker, "server", 9092).await;
             std::future::pending().await
         }),
     );
@@ -107,7 +107,7 @@ fn simulated(seed: Seed) -> (u64, Tally) {
                 world.sleep_until(world.now() + Duration::from_secs(1)).await;
                 let to = Address::new("server", 9092);
                 let target = Target::default();
-                let tally = storm(&world, &to, Listener::Broker, &target, seed, 0..400).await;
+                let tally = storm(&world, &to, ListenerType::Broker, &target, seed, 0..400).await;
                 *told.lock().unwrap() = Some(tally);
             }
         }),
@@ -157,10 +157,10 @@ fn every_request_of_every_served_version_is_answered() {
     });
 }
 
-fn listeners(server: &Server) -> [(Listener, Address); 2] {
+fn listeners(server: &Server) -> [(ListenerType, Address); 2] {
     let broker = server.bootstrap().parse().unwrap();
     let controller = server.controller_address().parse().unwrap();
-    [(Listener::Broker, broker), (Listener::Controller, controller)]
+    [(ListenerType::Broker, broker), (ListenerType::Controller, controller)]
 }
 
 #[test]

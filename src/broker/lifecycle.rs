@@ -9,7 +9,7 @@ use rand_chacha::rand_core::Rng;
 use super::context::Broker;
 use super::dir_failures;
 use super::error::NodeError;
-use super::serve::listeners::{ListenerSpec, Purpose};
+use super::serve::listeners::{ListenerSpec, ListenerType};
 use crate::base::{BrokerEpoch, Offset, Stream};
 use crate::io::{World, timeout};
 use crate::wire::ErrorCode;
@@ -71,7 +71,7 @@ fn registration<W: World>(
 ) -> BrokerRegistrationRequest {
     let mut incarnation = [0; 16];
     broker.world.random(Stream::named("incarnation")).fill_bytes(&mut incarnation);
-    let served = listeners.iter().filter(|listener| listener.purpose == Purpose::Broker);
+    let served = listeners.iter().filter(|listener| listener.kind == ListenerType::Broker);
     let told = served.map(|listener| {
         message!(Listener {
             name: listener.name.as_str().into(),

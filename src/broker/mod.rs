@@ -4,7 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `node` | a node's life: start, run, end |
-//! | `connection`, `dispatch`, `api/` | from bytes to a handler and back |
+//! | `serve/`, `api/` | from bytes to a handler and back; one file for each API |
 //! | `partition/`, `replicas`, `purgatory` | the replicas on this broker, and the requests that wait for them |
 //! | `dirs/`, `dir_failures`, `recovery` | data directories: opened, chosen, recovered, given up |
 //! | `fetcher` | following leaders |
@@ -38,3 +38,4 @@ mod upkeep;
 pub use error::NodeError;
 pub use node::{Node, NodeOptions};
 pub use recovery::{RecoveryObserver, RecoveryProgress};
+pub use serve::{ListenerType, served};

@@ -7,19 +7,18 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::channel::ControllerChannel;
-use super::serve::connection;
 use super::context::Broker;
-use super::controller::{ControllerService, ControllerShell};
+use super::controller::ControllerShell;
 use super::dirs::{self, Dirs, OpenDir, Opened};
-use super::serve::table::BrokerService;
 use super::error::NodeError;
 use super::fetcher::Fetchers;
-use super::serve::listeners::{ListenerSpec, Purpose, listeners, voters};
 use super::metadata_log::{self, Metadata, MetadataCopy, MetadataFollower};
 use super::outbox::Outbox;
 use super::partition::Site;
 use super::recovery::RecoveryObserver;
 use super::replicas::{Found, Replicas};
+use super::serve::connection::Server;
+use super::serve::listeners::{ListenerSpec, ListenerType, listeners, voters};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
 use crate::base::{BrokerId, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition};
@@ -108,7 +107,7 @@ impl<W: World> Node<W> {
             Some(error) = failures.recv() => return Err(error),
             roles = start.roles(&mut bound) => roles?,
         };
-        let addresses = start.specs.iter().filter(|spec| spec.purpose == Purpose::Broker);
+        let addresses = start.specs.iter().filter(|spec| spec.kind == ListenerType::Broker);
         let addresses = addresses.map(|spec| spec.bind.clone()).collect();
         start.world.probe(NodeProbe::Ready);
         Ok(Self { world: start.world, broker, metadata, addresses, fatal: failures })
@@ -175,7 +174,7 @@ impl<W: World> Start<W> {
             bound.push(listener);
         }
         if self.voters.is_empty() {
-            let alone = self.specs.iter().find(|spec| spec.purpose == Purpose::Controller);
+            let alone = self.specs.iter().find(|spec| spec.kind == ListenerType::Controller);
             let Some(spec) = alone else {
                 return Err(NodeError::Config(
                     "a broker without a controller needs `controller.quorum.voters`".into(),
@@ -197,8 +196,8 @@ impl<W: World> Start<W> {
 
         let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
         let (metadata, image) = if self.config.is_controller() {
-            let at = listeners.iter().position(|(spec, _)| spec.purpose == Purpose::Controller);
-            let listener = at.map(|at| listeners.swap_remove(at).1);
+            let at = listeners.iter().position(|(spec, _)| spec.kind == ListenerType::Controller);
+            let listener = at.map(|at| listeners.swap_remove(at));
             let shell = self.controller(opened.metadata(), cluster_id.clone(), listener).await?;
             let image = shell.image()?;
             (Metadata::Controllers(shell), image)
@@ -210,7 +209,6 @@ impl<W: World> Start<W> {
         if !self.config.is_broker() {
             return Ok((None, metadata));
         }
-        let listeners = listeners.into_iter().map(|(_, listener)| listener).collect();
         let broker = self.broker(opened, cluster_id, (&metadata, image), listeners).await?;
         Ok((Some(broker), metadata))
     }
@@ -241,7 +239,7 @@ impl<W: World> Start<W> {
         &self,
         dir: &OpenDir<W::Disk>,
         cluster_id: String,
-        listener: Option<ListenerOf<W>>,
+        listener: Option<(&ListenerSpec, ListenerOf<W>)>,
     ) -> Result<Arc<ControllerShell<W>>, NodeError> {
         let log = self.open_metadata(dir).await?;
         let (config, defaults) = (&self.config, &self.topic_defaults);
@@ -256,10 +254,10 @@ impl<W: World> Start<W> {
         }
         self.supervise("commit", shell.clone().commit());
         self.supervise("controller", shell.clone().tick());
-        if let Some(listener) = listener {
-            let service = ControllerService { shell: shell.clone(), config: self.config.clone() };
-            let serve = connection::serve(self.world.clone(), listener, Arc::new(service));
-            self.world.spawn("controller listener", serve);
+        if let Some((spec, socket)) = listener {
+            let server = Server::new(self.world.clone(), shell.clone(), &self.config);
+            self.world
+                .spawn("controller listener", server.serve(spec.name.as_str().into(), socket));
         }
         Ok(shell)
     }
@@ -269,7 +267,7 @@ impl<W: World> Start<W> {
         opened: Opened<W::Disk>,
         cluster_id: String,
         (metadata, image): (&Metadata<W>, Image),
-        listeners: Vec<ListenerOf<W>>,
+        listeners: Vec<(&ListenerSpec, ListenerOf<W>)>,
     ) -> Result<Arc<Broker<W>>, NodeError> {
         let previous = opened.previous_broker_epoch();
         let handles = opened.dirs.iter().map(|open| (open.dir.clone(), open.holds_replicas));
@@ -318,10 +316,9 @@ impl<W: World> Start<W> {
         self.world.spawn("retention", cleanup::expire(broker.clone()));
         self.world.spawn("log starts", cleanup::checkpoint_log_starts(broker.clone()));
         cleanup::compact(&broker);
-        for listener in listeners {
-            let service = Arc::new(BrokerService::new(broker.clone()));
-            let serve = connection::serve(self.world.clone(), listener, service);
-            self.world.spawn("listener", serve);
+        let server = Server::new(self.world.clone(), broker.clone(), &self.config);
+        for (spec, socket) in listeners {
+            self.world.spawn("listener", server.clone().serve(spec.name.as_str().into(), socket));
         }
         Ok(broker)
     }

@@ -413,8 +413,8 @@ fn messages(
     let mut keys: Vec<i16> = kept.iter().map(|message| message.key).collect();
     keys.sort_unstable();
     keys.dedup();
-    let names = keys.iter().map(|key| match api::find(*key) {
-        Some(api) => api.name.to_owned(),
+    let names = keys.iter().map(|key| match api::name(*key) {
+        Some(name) => name.to_owned(),
         None => format!("API {key}"),
     });
     let names = names.collect();

@@ -13,7 +13,7 @@ use crate::base::Instant;
 use crate::io::real::{RealNet, RealStream, RealWorld};
 use crate::io::{Address, Listener, Net, World};
 use crate::wire::Request;
-use crate::wire::api::{self, key};
+use crate::wire::api::{self, Api, key};
 use crate::wire::frame::{decode_request, encode_response};
 use crate::wire::messages::*;
 
@@ -49,7 +49,8 @@ impl Peer {
     async fn negotiate(&mut self) {
         let asked = self.request().await.unwrap();
         assert_eq!(asked.header.api_key, key::API_VERSIONS);
-        self.answer(&asked, &api::versions(api::Listener::Broker)).await;
+        let served = [Api::of::<ProduceRequest>(3, 13), Api::of::<MetadataRequest>(0, 13)];
+        self.answer(&asked, &api::versions(&served)).await;
     }
 
     /// Answers a Metadata request with the topic that it asks for.
@@ -234,12 +235,12 @@ fn a_broker_that_knows_only_version_0_of_api_versions_is_asked_again() {
         let world = RealWorld::new();
         let to = peer(&world, |mut peer| async move {
             let asked = peer.request().await.unwrap();
-            let refusal = api::unsupported_versions();
+            let refusal = api::unsupported_versions(&Api::of::<ApiVersionsRequest>(0, 0));
             let frame = encode_response(asked.header.correlation_id, 0, &refusal).unwrap();
             peer.out.write_all(&frame).await.unwrap();
             let asked = peer.request().await.unwrap();
             assert_eq!(asked.header.api_version, 0);
-            peer.answer(&asked, &api::versions(api::Listener::Controller)).await;
+            peer.answer(&asked, &api::versions(&[Api::of::<FetchRequest>(4, 18)])).await;
             while peer.request().await.is_some() {}
         })
         .await;

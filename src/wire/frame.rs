@@ -2,10 +2,10 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::api::key;
 use super::messages::{
-    API_DESCRIPTORS, ApiVersion, DecodeError, DecodeLimits, Decoder, EncodeError, Encoder,
-    KafkaEncode, KafkaRequest, KafkaResponse, StrBytes, request_header_version,
+    API_DESCRIPTORS, ApiVersion, ApiVersionsResponse, DecodeError, DecodeLimits, Decoder,
+    EncodeError, Encoder, KafkaEncode, KafkaRequest, KafkaResponse, ProduceRequest, StrBytes,
+    request_header_version,
 };
 
 /// Bytes of the length before each frame.
@@ -54,7 +54,7 @@ pub enum FrameError {
 /// What stands before the body of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHeader {
-    /// The request's number: see [`key`].
+    /// The request's number.
     pub api_key: i16,
     /// The version of request and response.
     pub api_version: i16,
@@ -81,7 +81,7 @@ impl Request {
         if R::API_KEY.value() != self.header.api_key {
             return Err(self.header.unsupported());
         }
-        let limits = request_limits(R::API_KEY.value());
+        let limits = request_limits::<R>();
         let mut decoder = Decoder::new(self.body.clone(), limits).map_err(malformed)?;
         // What follows the message is passed over, as Kafka does: librdkafka pads a null list of
         // topics with three bytes that nothing accounts for.
@@ -90,7 +90,8 @@ impl Request {
 }
 
 impl RequestHeader {
-    fn unsupported(&self) -> FrameError {
+    /// The error for a request that is not served.
+    pub(crate) fn unsupported(&self) -> FrameError {
         FrameError::Unsupported {
             api_key: self.api_key,
             api_version: self.api_version,
@@ -208,7 +209,7 @@ pub(super) fn put_length(frame: &mut BytesMut, elsewhere: usize) -> Result<(), E
 /// Whether tags follow the correlation id. Never those of ApiVersions: its answer has to be read
 /// by clients that don't know which version it has (KIP-511).
 fn has_tags<M: KafkaResponse>(version: i16) -> bool {
-    M::is_flexible(ApiVersion::new(version)) && M::API_KEY.value() != key::API_VERSIONS
+    M::is_flexible(ApiVersion::new(version)) && M::API_KEY != ApiVersionsResponse::API_KEY
 }
 
 /// The correlation id of a response. `frame` is without its length.
@@ -234,8 +235,9 @@ pub fn decode_response<M: KafkaResponse>(
 
 /// What a request may take. The frame itself was bounded when it was read
 /// (`socket.request.max.bytes`), and no string or batch in it is longer than it.
-fn request_limits(api_key: i16) -> DecodeLimits {
-    limits(if api_key == key::PRODUCE { usize::MAX } else { MAX_BODY })
+fn request_limits<R: KafkaRequest>() -> DecodeLimits {
+    let has_records = R::API_KEY == ProduceRequest::API_KEY;
+    limits(if has_records { usize::MAX } else { MAX_BODY })
 }
 
 fn limits(max_body: usize) -> DecodeLimits {

@@ -7,8 +7,8 @@ use tokio::sync::Notify;
 
 use super::{ControllerShell, State};
 use crate::base::{LeaderEpoch, Offset, TopicId};
-use crate::broker::serve::connection::FileOf;
 use crate::broker::error::NodeError;
+use crate::broker::serve::handler::{Fetched, FileOf};
 use crate::io::{Slice, World, timeout};
 use crate::wire::ErrorCode;
 use crate::wire::messages::fetch_request::FetchPartition;
@@ -17,23 +17,23 @@ use crate::wire::messages::fetch_response::{
 };
 use crate::wire::messages::{FetchRequest, FetchResponse, message};
 
-/// The answer, and the slice of the log that goes with it.
-pub(super) type Fetched<W> = (FetchResponse, Vec<Option<Slice<FileOf<W>>>>);
-
 impl<W: World> ControllerShell<W> {
     /// Waits for committed records beyond the fetch offset, at most as long as the request says.
-    pub(super) async fn fetch(&self, request: FetchRequest) -> Result<Fetched<W>, NodeError> {
+    pub(in crate::broker) async fn fetch(
+        &self,
+        request: FetchRequest,
+    ) -> Result<Fetched<FileOf<W>>, NodeError> {
         let other = request.cluster_id.as_ref().filter(|id| ***id != *self.cluster_id);
         if let Some(other) = other {
             tracing::warn!(%other, "a fetch from another cluster");
-            return Ok((refuse(ErrorCode::InconsistentClusterId), Vec::new()));
+            return Ok(refuse(ErrorCode::InconsistentClusterId));
         }
         let deadline = self.world.now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
         let asked = request.topics.iter().flat_map(|topic| {
             topic.partitions.iter().map(|partition| (TopicId::from(topic.topic_id), partition))
         });
         let [(TopicId::METADATA, asked)] = asked.collect::<Vec<_>>()[..] else {
-            return Ok((refuse(ErrorCode::UnknownTopicId), Vec::new()));
+            return Ok(refuse(ErrorCode::UnknownTopicId));
         };
         let limit = usize::try_from(request.max_bytes.min(asked.partition_max_bytes)).unwrap_or(0);
         let bell = Arc::new(Notify::new());
@@ -49,7 +49,8 @@ impl<W: World> ControllerShell<W> {
                 topic_id: TopicId::METADATA.into(),
                 partitions: vec![data],
             });
-            return Ok((message!(FetchResponse { responses: vec![topic] }), vec![slice]));
+            let response = message!(FetchResponse { responses: vec![topic] });
+            return Ok(Fetched { response, slices: vec![slice] });
         }
     }
 }
@@ -100,6 +101,7 @@ impl<W: World> State<W> {
     }
 }
 
-fn refuse(error: ErrorCode) -> FetchResponse {
-    message!(FetchResponse { error_code: error.code() })
+fn refuse<F>(error: ErrorCode) -> Fetched<F> {
+    let response = message!(FetchResponse { error_code: error.code() });
+    Fetched { response, slices: Vec::new() }
 }

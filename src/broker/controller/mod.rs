@@ -5,9 +5,6 @@
 //! will stand; nothing outside this folder knows how a record becomes committed.
 
 mod fetch;
-mod service;
-
-pub(crate) use service::ControllerService;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

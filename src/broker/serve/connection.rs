@@ -1,94 +1,118 @@
-//! Connections: accepted, read frame by frame, answered in order.
+//! Accepting connections, reading requests, writing replies.
 //!
 //! A connection's requests are handled one at a time, as in Kafka: the order of a producer's
-//! batches is the order of its requests, and an answer never overtakes another.
+//! batches is the order of its requests, and a response never overtakes another.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::io::{Address, Listener, Net, Part, Stream, World, timeout};
+use bytes::BytesMut;
+
+use super::handler::{FileOf, Reply, Role};
+use super::session::Session;
+use crate::base::config::BrokerConfig;
+use crate::io::{Listener, Net, Part, Stream, World, timeout};
 use crate::rpc::Frames;
+use crate::wire::api;
+use crate::wire::frame::{self, FrameError};
+use crate::wire::messages::{ApiVersionsRequest, KafkaRequest};
 
-/// What a request becomes.
-pub(crate) enum Reply<F> {
-    /// Whole frames, in order.
-    Frame(Vec<Part<F>>),
-    /// Nothing is sent: `acks=0`.
-    Silence,
-    /// The peer can't be talked to any more; the reason is logged.
-    Close(String),
-}
+/// Pause after a failed accept: no file descriptor is left, most likely, until a connection ends.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 
-/// Answers requests.
-pub(crate) trait Service<W: World>: Send + Sync + 'static {
-    /// Handles one frame without its length prefix.
-    fn answer(
-        &self,
-        frame: bytes::BytesMut,
-        peer: &Address,
-    ) -> impl Future<Output = Reply<FileOf<W>>> + Send;
-
-    /// Largest frame (`socket.request.max.bytes`).
-    fn max_frame(&self) -> usize;
-
+/// Serves the listeners of one role.
+pub(crate) struct Server<R: Role> {
+    world: R::World,
+    role: Arc<R>,
+    /// `socket.request.max.bytes`.
+    max_frame: usize,
     /// `connections.max.idle.ms`.
-    fn max_idle(&self) -> std::time::Duration;
+    max_idle: Duration,
 }
 
-/// The files of a world.
-pub(crate) type FileOf<W> = <<W as World>::Disk as crate::io::Disk>::File;
+type ListenerOf<R> = <<<R as Role>::World as World>::Net as Net>::Listener;
+type StreamOf<R> = <<<R as Role>::World as World>::Net as Net>::Stream;
 
-/// Serves a listener for as long as the node lives.
-pub(crate) async fn serve<W: World, S: Service<W>>(
-    world: W,
-    mut listener: <W::Net as Net>::Listener,
-    service: Arc<S>,
-) {
-    loop {
-        match listener.accept().await {
-            Ok((stream, peer)) => {
-                let task = converse(world.clone(), stream, peer, service.clone());
-                world.spawn("connection", task);
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: others will be closed in the meantime.
-                tracing::warn!(%error, "can't accept a connection");
-                let pause = world.now() + std::time::Duration::from_millis(100);
-                world.sleep_until(pause).await;
-            }
-        }
+impl<R: Role> Server<R> {
+    pub(crate) fn new(world: R::World, role: Arc<R>, config: &BrokerConfig) -> Arc<Self> {
+        Arc::new(Self {
+            world,
+            role,
+            max_frame: usize::try_from(config.socket_request_max_bytes).unwrap_or(0),
+            max_idle: config.connections_max_idle,
+        })
     }
-}
 
-async fn converse<W: World, S: Service<W>>(
-    world: W,
-    stream: <W::Net as Net>::Stream,
-    peer: Address,
-    service: Arc<S>,
-) {
-    let mut frames = Frames::new(stream, service.max_frame());
-    loop {
-        let idle = world.now() + service.max_idle();
-        let frame = match timeout(&world, idle, frames.next()).await {
-            Some(Ok(Some(frame))) => frame,
-            // The peer is done, or says nothing for too long.
-            Some(Ok(None)) | None => return,
-            Some(Err(error)) => {
-                tracing::debug!(%peer, %error, "connection ends");
-                return;
-            }
-        };
-        match service.answer(frame, &peer).await {
-            Reply::Silence => {}
-            Reply::Close(reason) => {
-                tracing::info!(%peer, reason, "closing a connection");
-                return;
-            }
-            Reply::Frame(parts) => {
-                if let Err(error) = frames.stream().send(&parts).await {
-                    tracing::debug!(%peer, %error, "connection ends");
-                    return;
+    /// Accepts connections on `socket` for as long as the node lives.
+    pub(crate) async fn serve(self: Arc<Self>, listener: Arc<str>, mut socket: ListenerOf<R>) {
+        loop {
+            match socket.accept().await {
+                Ok((stream, peer)) => {
+                    let session = Session::new(listener.clone(), peer);
+                    self.world.spawn("connection", self.clone().converse(stream, session));
+                }
+                Err(error) => {
+                    tracing::warn!(%error, %listener, "can't accept a connection");
+                    self.world.sleep_until(self.world.now() + ACCEPT_BACKOFF).await;
                 }
             }
         }
     }
+
+    async fn converse(self: Arc<Self>, stream: StreamOf<R>, mut session: Session) {
+        let mut frames = Frames::new(stream, self.max_frame);
+        loop {
+            let idle = self.world.now() + self.max_idle;
+            let frame = match timeout(&self.world, idle, frames.next()).await {
+                Some(Ok(Some(frame))) => frame,
+                // The client closed the connection, or was idle for too long.
+                Some(Ok(None)) | None => return,
+                Some(Err(error)) => {
+                    tracing::debug!(%session, %error, "connection ends");
+                    return;
+                }
+            };
+            match self.answer(frame, &mut session).await {
+                Reply::Silence => {}
+                Reply::Close(reason) => {
+                    tracing::info!(%session, reason, "closing a connection");
+                    return;
+                }
+                Reply::Frame(parts) => {
+                    if let Err(error) = frames.stream().send(&parts).await {
+                        tracing::debug!(%session, %error, "connection ends");
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn answer(&self, frame: BytesMut, session: &mut Session) -> Reply<FileOf<R::World>> {
+        let request = match frame::decode_request(frame) {
+            Ok(request) => request,
+            Err(error) => return refuse::<R>(&error),
+        };
+        let header = &request.header;
+        session.set_client_id(header.client_id.as_deref());
+        let served = R::find(header.api_key).filter(|(api, _)| api.serves(header.api_version));
+        let Some((_, call)) = served else { return refuse::<R>(&header.unsupported()) };
+        let replied = call(&self.role, request, session).await;
+        replied.unwrap_or_else(|error| Reply::Close(error.to_string()))
+    }
+}
+
+/// Closes the connection, as Kafka does about a request that it can't read or does not serve. Only
+/// ApiVersions in an unknown version is answered, so that a client can ask again (KIP-511).
+fn refuse<R: Role>(error: &FrameError) -> Reply<FileOf<R::World>> {
+    if let FrameError::Unsupported { api_key, correlation_id, .. } = error
+        && *api_key == ApiVersionsRequest::API_KEY.value()
+        && let Some((api_versions, _)) = R::find(*api_key)
+    {
+        let response = api::unsupported_versions(api_versions);
+        if let Ok(frame) = frame::encode_response(*correlation_id, 0, &response) {
+            return Reply::Frame(vec![Part::Bytes(frame.freeze())]);
+        }
+    }
+    Reply::Close(error.to_string())
 }

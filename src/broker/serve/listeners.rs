@@ -4,12 +4,12 @@ use crate::base::config::BrokerConfig;
 use crate::base::{BrokerId, nearest};
 use crate::io::Address;
 
-/// Serves clients, or serves brokers in the controller's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// Clients and other brokers.
+/// Which part of the node a listener serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ListenerType {
+    /// The broker: clients and other brokers connect here.
     Broker,
-    /// The metadata quorum.
+    /// The controller: brokers connect here.
     Controller,
 }
 
@@ -22,8 +22,7 @@ pub(crate) struct ListenerSpec {
     pub(crate) bind: Address,
     /// Where others find it.
     pub(crate) advertised: Address,
-    /// What it serves.
-    pub(crate) purpose: Purpose,
+    pub(crate) kind: ListenerType,
 }
 
 /// Reads `listeners` and `advertised.listeners`.
@@ -36,17 +35,17 @@ pub(crate) fn listeners(config: &BrokerConfig) -> Result<Vec<ListenerSpec>, Stri
     let mut specs = Vec::new();
     for text in &config.listeners {
         let (name, bind) = endpoint("listeners", text)?;
-        let purpose = if config.controller_listener_names.contains(&name) {
-            Purpose::Controller
+        let kind = if config.controller_listener_names.contains(&name) {
+            ListenerType::Controller
         } else {
-            Purpose::Broker
+            ListenerType::Broker
         };
         let told = advertised.iter().find(|(other, _)| *other == name);
         let mut advertised = told.map_or_else(|| bind.clone(), |(_, address)| address.clone());
         if advertised.host.is_empty() || advertised.host == "0.0.0.0" {
             "127.0.0.1".clone_into(&mut advertised.host);
         }
-        specs.push(ListenerSpec { name, bind, advertised, purpose });
+        specs.push(ListenerSpec { name, bind, advertised, kind });
     }
     if let Some((name, _)) = advertised.iter().find(|(n, _)| specs.iter().all(|s| s.name != *n)) {
         let known = specs.iter().map(|spec| spec.name.as_str());
@@ -67,11 +66,11 @@ fn check_roles(config: &BrokerConfig, specs: &[ListenerSpec]) -> Result<(), Stri
     if !config.is_broker() && !config.is_controller() {
         return Err("`process.roles` is empty; expected `broker`, `controller` or both".into());
     }
-    let has = |purpose| specs.iter().any(|spec| spec.purpose == purpose);
-    if config.is_broker() && !has(Purpose::Broker) {
+    let has = |kind| specs.iter().any(|spec| spec.kind == kind);
+    if config.is_broker() && !has(ListenerType::Broker) {
         return Err("a broker needs a listener that is not in `controller.listener.names`".into());
     }
-    if config.is_controller() && !has(Purpose::Controller) {
+    if config.is_controller() && !has(ListenerType::Controller) {
         return Err("a controller needs a listener named in `controller.listener.names`".into());
     }
     Ok(())
@@ -110,9 +109,9 @@ mod tests {
     fn a_combined_node_has_a_listener_for_each_role() {
         let config = config(&[("listeners", "PLAINTEXT://:9092,CONTROLLER://127.0.0.1:9093")]);
         let specs = listeners(&config).unwrap();
-        assert_eq!(specs[0].purpose, Purpose::Broker);
+        assert_eq!(specs[0].kind, ListenerType::Broker);
         assert_eq!(specs[0].advertised, Address::new("127.0.0.1", 9092));
-        assert_eq!(specs[1].purpose, Purpose::Controller);
+        assert_eq!(specs[1].kind, ListenerType::Controller);
     }
 
     #[test]

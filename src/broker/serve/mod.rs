@@ -3,9 +3,18 @@
 //! | file | content |
 //! |---|---|
 //! | `listeners` | the node's listeners, from its configuration |
-//! | `connection` | accepting connections, reading requests, writing responses |
-//! | `table` | from a request to its API's handler |
+//! | `session` | one connection as its requests see it |
+//! | `handler` | what an API implements, and what it may reply |
+//! | `table` | one row for each API: versions, listeners, handler |
+//! | `connection` | accepting connections, reading requests, writing replies |
+//!
+//! To add an API, write its handler in `api/<family>/` and add its row to `table`.
 
 pub(super) mod connection;
+pub(super) mod handler;
 pub(super) mod listeners;
-pub(super) mod table;
+pub(super) mod session;
+mod table;
+
+pub use listeners::ListenerType;
+pub use table::served;

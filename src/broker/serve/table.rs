@@ -1,208 +1,154 @@
-//! From a frame to its API's file, and from its answer back to a frame.
+//! One row for each API: versions, listeners, handler.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use bytes::BytesMut;
-
-use crate::broker::api;
-use crate::broker::api::records::produce::Handled;
-use super::connection::{FileOf, Reply, Service};
+use super::handler::{Call, Handler, Role, call};
+use super::listeners::ListenerType;
+use crate::broker::api::{admin, cluster, records, topics};
 use crate::broker::context::Broker;
-use super::listeners::Purpose;
-use crate::io::{Address, Part, Slice, World};
-use crate::wire::api::{self as table, key};
-use crate::wire::frame::{self, FrameError, Request};
-use crate::wire::messages::{
-    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
-    DescribeConfigsRequest, DescribeLogDirsRequest, FetchRequest, FetchResponse,
-    InitProducerIdRequest, KafkaRequest, KafkaResponse, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest,
-};
-use crate::wire::{Piece, fetch};
+use crate::broker::controller::ControllerShell;
+use crate::io::World;
+use crate::io::real::RealWorld;
+use crate::wire::api::Api;
 
-/// A broker behind a listener.
-pub(crate) struct BrokerService<W: World> {
-    broker: Arc<Broker<W>>,
+/// One API: which versions are served, and by which handler on which listener.
+struct Row<W: World> {
+    api: Api,
+    broker: Option<Call<Broker<W>>>,
+    controller: Option<Call<ControllerShell<W>>>,
 }
 
-impl<W: World> BrokerService<W> {
-    pub(crate) fn new(broker: Arc<Broker<W>>) -> Self {
-        Self { broker }
+/// The versions from `min` to `max`, on the listeners of brokers.
+const fn broker<W: World, H: Handler<Broker<W>>>(min: i16, max: i16) -> Row<W> {
+    let api = Api::of::<H::Request>(min, max);
+    Row { api, broker: Some(call::<Broker<W>, H>), controller: None }
+}
+
+/// The same, on the listeners of controllers.
+const fn controller<W: World, H: Handler<ControllerShell<W>>>(min: i16, max: i16) -> Row<W> {
+    let api = Api::of::<H::Request>(min, max);
+    Row { api, broker: None, controller: Some(call::<ControllerShell<W>, H>) }
+}
+
+/// The same, on both.
+const fn both<W: World, H>(min: i16, max: i16) -> Row<W>
+where
+    H: Handler<Broker<W>>,
+    H: Handler<ControllerShell<W>, Request = <H as Handler<Broker<W>>>::Request>,
+{
+    Row { controller: Some(call::<ControllerShell<W>, H>), ..broker::<W, H>(min, max) }
+}
+
+impl<W: World> Row<W> {
+    /// By key.
+    const ALL: &'static [Self] = &[
+        // librdkafka before 2.11.1 takes a missing Produce v0 for "no compression" (KAFKA-18659), so
+        // it is advertised, as Apache Kafka does, and not served.
+        broker::<W, records::Produce>(3, 13).advertised_from(0),
+        both::<W, records::Fetch>(4, 18),
+        broker::<W, records::ListOffsets>(1, 11),
+        broker::<W, cluster::Metadata>(0, 13),
+        both::<W, cluster::ApiVersions>(0, 4),
+        both::<W, topics::CreateTopics>(2, 7),
+        both::<W, topics::DeleteTopics>(1, 6),
+        broker::<W, records::DeleteRecords>(0, 2),
+        broker::<W, records::InitProducerId>(0, 5),
+        broker::<W, records::OffsetForLeaderEpoch>(2, 4),
+        broker::<W, admin::DescribeConfigs>(1, 4),
+        broker::<W, admin::DescribeLogDirs>(1, 4),
+        controller::<W, cluster::AlterPartition>(2, 3),
+        both::<W, cluster::DescribeCluster>(0, 2),
+        controller::<W, cluster::BrokerRegistration>(0, 4),
+        controller::<W, cluster::BrokerHeartbeat>(0, 1),
+        controller::<W, cluster::AllocateProducerIds>(0, 0),
+        controller::<W, cluster::AssignReplicasToDirs>(0, 0),
+    ];
+
+    const fn advertised_from(mut self, min: i16) -> Self {
+        self.api.advertised_min = min;
+        self
     }
 
-    async fn handle(&self, request: &Request) -> Result<Reply<FileOf<W>>, Refused> {
-        let (broker, version) = (&self.broker, request.header.api_version);
-        match request.header.api_key {
-            key::PRODUCE => {
-                let body = decode::<ProduceRequest>(request)?;
-                match api::records::produce::handle(broker, body, version).await {
-                    Handled::Response(response) => respond(request, &response),
-                    Handled::Silence => Ok(Reply::Silence),
-                    Handled::HangUp(error) => {
-                        Ok(Reply::Close(format!("a write with acks=0 failed: {error}")))
-                    }
-                }
-            }
-            key::FETCH => {
-                let body = decode::<FetchRequest>(request)?;
-                let (response, slices) = api::records::fetch::handle(broker, body, version).await;
-                respond_with_slices(request, response, slices)
-            }
-            key::LIST_OFFSETS => {
-                let body = decode::<ListOffsetsRequest>(request)?;
-                respond(request, &api::records::list_offsets::handle(broker, body, version))
-            }
-            key::METADATA => {
-                let body = decode::<MetadataRequest>(request)?;
-                respond(request, &api::cluster::metadata::handle(broker, body, version).await)
-            }
-            key::API_VERSIONS => respond(request, &api::cluster::api_versions::handle(Purpose::Broker)),
-            key::CREATE_TOPICS => {
-                let body = decode::<CreateTopicsRequest>(request)?;
-                respond(request, &api::topics::create_topics::handle(broker, body).await)
-            }
-            key::DELETE_TOPICS => {
-                let body = decode::<DeleteTopicsRequest>(request)?;
-                respond(request, &api::topics::delete_topics::handle(broker, body).await)
-            }
-            key::DELETE_RECORDS => {
-                let body = decode::<DeleteRecordsRequest>(request)?;
-                respond(request, &api::records::delete_records::handle(broker, body).await)
-            }
-            key::INIT_PRODUCER_ID => {
-                let body = decode::<InitProducerIdRequest>(request)?;
-                respond(request, &api::records::init_producer_id::handle(broker, body).await)
-            }
-            key::OFFSET_FOR_LEADER_EPOCH => {
-                let body = decode::<OffsetForLeaderEpochRequest>(request)?;
-                respond(request, &api::records::offset_for_leader_epoch::handle(broker, body))
-            }
-            key::DESCRIBE_CLUSTER => {
-                let body = decode::<DescribeClusterRequest>(request)?;
-                respond(request, &api::cluster::describe_cluster::handle(broker, &body, version))
-            }
-            key::DESCRIBE_CONFIGS => {
-                let body = decode::<DescribeConfigsRequest>(request)?;
-                respond(request, &api::admin::describe_configs::handle(broker, body))
-            }
-            key::DESCRIBE_LOG_DIRS => {
-                let body = decode::<DescribeLogDirsRequest>(request)?;
-                respond(request, &api::admin::describe_log_dirs::handle(broker, &body))
-            }
-            _ => Err(Refused::not_served(request)),
-        }
+    fn find(key: i16) -> Option<&'static Self> {
+        let at = Self::ALL.binary_search_by_key(&key, |row| row.api.key).ok()?;
+        Self::ALL.get(at)
     }
 }
 
-impl<W: World> Service<W> for BrokerService<W> {
-    async fn answer(&self, frame: BytesMut, _peer: &Address) -> Reply<FileOf<W>> {
-        let answered = match incoming(frame, Purpose::Broker) {
-            Ok(request) => self.handle(&request).await,
-            Err(refused) => Err(refused),
-        };
-        answered.unwrap_or_else(Refused::into_reply)
+impl<W: World> Role for Broker<W> {
+    type World = W;
+
+    fn apis() -> impl Iterator<Item = &'static Api> {
+        Row::<W>::ALL.iter().filter(|row| row.broker.is_some()).map(|row| &row.api)
     }
 
-    fn max_frame(&self) -> usize {
-        usize::try_from(self.broker.config.socket_request_max_bytes).unwrap_or(0)
-    }
-
-    fn max_idle(&self) -> Duration {
-        self.broker.config.connections_max_idle
+    fn find(key: i16) -> Option<(&'static Api, Call<Self>)> {
+        Row::<W>::find(key).and_then(|row| Some((&row.api, row.broker?)))
     }
 }
 
-/// A request that is answered by closing the connection, with the reason.
-pub(crate) struct Refused(Refusal);
+impl<W: World> Role for ControllerShell<W> {
+    type World = W;
 
-enum Refusal {
-    /// ApiVersions in a version that is not served has an answer all the same (KIP-511).
-    UnknownApiVersions(i32),
-    Close(String),
-}
-
-impl Refused {
-    /// As Kafka does with what a listener does not serve.
-    pub(crate) fn not_served(request: &Request) -> Self {
-        let header = &request.header;
-        Self(Refusal::Close(format!(
-            "request {} version {} is not served on this listener",
-            header.api_key, header.api_version
-        )))
+    fn apis() -> impl Iterator<Item = &'static Api> {
+        Row::<W>::ALL.iter().filter(|row| row.controller.is_some()).map(|row| &row.api)
     }
 
-    pub(crate) fn into_reply<F>(self) -> Reply<F> {
-        match self.0 {
-            Refusal::Close(reason) => Reply::Close(reason),
-            Refusal::UnknownApiVersions(correlation_id) => {
-                match frame::encode_response(correlation_id, 0, &table::unsupported_versions()) {
-                    Ok(frame) => Reply::Frame(vec![Part::Bytes(frame.freeze())]),
-                    Err(error) => Reply::Close(error.to_string()),
-                }
-            }
-        }
+    fn find(key: i16) -> Option<(&'static Api, Call<Self>)> {
+        Row::<W>::find(key).and_then(|row| Some((&row.api, row.controller?)))
     }
 }
 
-impl From<FrameError> for Refused {
-    fn from(error: FrameError) -> Self {
-        match error {
-            FrameError::Unsupported { api_key: key::API_VERSIONS, correlation_id, .. } => {
-                Self(Refusal::UnknownApiVersions(correlation_id))
-            }
-            error => Self(Refusal::Close(error.to_string())),
-        }
+/// Every API that is served on listeners of a type, by key.
+pub fn served(listener: ListenerType) -> Vec<&'static Api> {
+    // What is served is the same in every world.
+    match listener {
+        ListenerType::Broker => Broker::<RealWorld>::apis().collect(),
+        ListenerType::Controller => ControllerShell::<RealWorld>::apis().collect(),
     }
 }
 
-/// Reads a frame's header and checks that what it asks for is served here.
-pub(crate) fn incoming(frame: BytesMut, purpose: Purpose) -> Result<Request, Refused> {
-    let request = frame::decode_request(frame)?;
-    let listener = match purpose {
-        Purpose::Broker => table::Listener::Broker,
-        Purpose::Controller => table::Listener::Controller,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::api;
+    use crate::wire::messages::{
+        BrokerHeartbeatRequest, FetchRequest, KafkaRequest, ProduceRequest,
     };
-    let header = &request.header;
-    if table::serves(listener, header.api_key, header.api_version) {
-        return Ok(request);
+
+    fn serves<R: KafkaRequest>(listener: ListenerType, version: i16) -> bool {
+        let key = R::API_KEY.value();
+        served(listener).iter().any(|api| api.key == key && api.serves(version))
     }
-    if header.api_key == key::API_VERSIONS {
-        return Err(Refused(Refusal::UnknownApiVersions(header.correlation_id)));
+
+    #[test]
+    fn rows_are_ordered_by_key_and_each_is_on_some_listener() {
+        let rows = Row::<RealWorld>::ALL;
+        assert!(rows.windows(2).all(|pair| pair[0].api.key < pair[1].api.key));
+        assert!(rows.iter().all(|row| row.broker.is_some() || row.controller.is_some()));
     }
-    Err(Refused::not_served(&request))
-}
 
-/// The request's body.
-pub(crate) fn decode<R: KafkaRequest>(request: &Request) -> Result<R, Refused> {
-    Ok(request.decode::<R>()?)
-}
+    #[test]
+    fn each_listener_serves_its_own_apis() {
+        assert!(serves::<ProduceRequest>(ListenerType::Broker, 3));
+        assert!(!serves::<ProduceRequest>(ListenerType::Broker, 2), "advertised, not served");
+        assert!(!serves::<ProduceRequest>(ListenerType::Controller, 9));
+        assert!(serves::<FetchRequest>(ListenerType::Controller, 17));
+        assert!(!serves::<BrokerHeartbeatRequest>(ListenerType::Broker, 0));
+    }
 
-/// A response as a frame.
-pub(crate) fn respond<M: KafkaResponse, F>(
-    request: &Request,
-    response: &M,
-) -> Result<Reply<F>, Refused> {
-    let header = &request.header;
-    let frame = frame::encode_response(header.correlation_id, header.api_version, response)?;
-    Ok(Reply::Frame(vec![Part::Bytes(frame.freeze())]))
-}
+    #[test]
+    fn produce_is_advertised_from_version_0_for_old_clients() {
+        let response = api::versions(served(ListenerType::Broker));
+        let produce = response.api_keys.iter().find(|range| range.api_key == 0).unwrap();
+        assert_eq!((produce.min_version, produce.max_version), (0, 13));
+        assert_eq!(response.error_code, 0);
+    }
 
-/// A fetch response whose records are slices of files: `slices` has one entry per partition.
-pub(crate) fn respond_with_slices<F>(
-    request: &Request,
-    response: FetchResponse,
-    slices: Vec<Option<Slice<F>>>,
-) -> Result<Reply<F>, Refused> {
-    let header = &request.header;
-    let lengths: Vec<_> =
-        slices.iter().map(|slice| slice.as_ref().map(|slice| slice.len as usize)).collect();
-    let pieces =
-        fetch::encode_response(header.correlation_id, header.api_version, response, &lengths)?;
-    let mut slices: Vec<_> = slices.into_iter().collect();
-    let parts = pieces.into_iter().filter_map(|piece| match piece {
-        Piece::Bytes(bytes) => Some(Part::Bytes(bytes)),
-        Piece::Records(index) => slices.get_mut(index)?.take().map(Part::Slice),
-    });
-    Ok(Reply::Frame(parts.collect()))
+    #[test]
+    fn a_refused_api_versions_names_the_versions_that_are_served() {
+        let row = Broker::<RealWorld>::find(18).unwrap();
+        let response = api::unsupported_versions(row.0);
+        let ranges = response.api_keys.iter().map(|r| (r.api_key, r.min_version, r.max_version));
+        assert_eq!(ranges.collect::<Vec<_>>(), [(18, 0, 4)]);
+        assert_eq!(response.error_code, 35);
+    }
 }

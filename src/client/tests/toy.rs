@@ -13,13 +13,22 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use crate::client::testing::Model;
 use crate::io::{Address, Listener, Net, Stream, World};
 use crate::rpc::Frames;
-use crate::wire::api::{self, key};
+use crate::wire::api::{self, Api, key};
 use crate::wire::frame::{decode_request, encode_response};
 use crate::wire::messages::*;
 use crate::wire::{ErrorCode, Request};
 
 /// The id of the only broker.
 const ME: i32 = 1;
+
+const SERVED: &[Api] = &[
+    Api::of::<ProduceRequest>(3, 13),
+    Api::of::<FetchRequest>(4, 18),
+    Api::of::<ListOffsetsRequest>(1, 11),
+    Api::of::<MetadataRequest>(0, 13),
+    Api::of::<CreateTopicsRequest>(2, 7),
+    Api::of::<InitProducerIdRequest>(0, 5),
+];
 
 /// The only broker of a cluster with one topic, `orders`.
 pub(super) struct Toy<W> {
@@ -76,7 +85,7 @@ impl<W: World> Toy<W> {
 
     async fn answer(&self, asked: &Request) -> Option<BytesMut> {
         match asked.header.api_key {
-            key::API_VERSIONS => Some(response(asked, &api::versions(api::Listener::Broker))),
+            key::API_VERSIONS => Some(response(asked, &api::versions(SERVED))),
             key::METADATA => Some(response(asked, &self.metadata())),
             key::INIT_PRODUCER_ID => {
                 let producer_id = self.model.lock().init_producer_id();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::config::{BrokerConfig, Config, Key, TopicConfig};
 use crate::broker::context::Broker;
+use crate::broker::serve::handler::{Context, Handler};
 use crate::io::World;
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
@@ -21,31 +22,40 @@ const FROM_TOPIC: i8 = 1;
 const FROM_FILE: i8 = 4;
 const FROM_DEFAULT: i8 = 5;
 
-/// Handles a request.
-pub(in crate::broker) fn handle<W: World>(
-    broker: &Arc<Broker<W>>,
-    request: DescribeConfigsRequest,
-) -> DescribeConfigsResponse {
-    let documented = request.include_documentation;
-    let results = request.resources.into_iter().map(|resource| {
-        let configs = match resource.resource_type {
-            TOPIC => of_topic(broker, &resource, documented),
-            BROKER => of_broker(broker, &resource, documented),
-            _ => Err((ErrorCode::InvalidRequest, "expected a topic (2) or a broker (4)".into())),
-        };
-        let (error, message, configs) = match configs {
-            Ok(configs) => (ErrorCode::None, None, configs),
-            Err((error, message)) => (error, Some(message), Vec::new()),
-        };
-        message!(DescribeConfigsResult {
-            error_code: error.code(),
-            error_message: message.map(|text: String| text.into()),
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name,
-            configs: configs,
-        })
-    });
-    message!(DescribeConfigsResponse { results: results.collect() })
+pub(in crate::broker) struct DescribeConfigs;
+
+impl<W: World> Handler<Broker<W>> for DescribeConfigs {
+    type Request = DescribeConfigsRequest;
+    type Response = DescribeConfigsResponse;
+
+    async fn handle(
+        broker: &Arc<Broker<W>>,
+        request: DescribeConfigsRequest,
+        _: Context<'_>,
+    ) -> DescribeConfigsResponse {
+        let documented = request.include_documentation;
+        let results = request.resources.into_iter().map(|resource| {
+            let configs = match resource.resource_type {
+                TOPIC => of_topic(broker, &resource, documented),
+                BROKER => of_broker(broker, &resource, documented),
+                _ => {
+                    Err((ErrorCode::InvalidRequest, "expected a topic (2) or a broker (4)".into()))
+                }
+            };
+            let (error, message, configs) = match configs {
+                Ok(configs) => (ErrorCode::None, None, configs),
+                Err((error, message)) => (error, Some(message), Vec::new()),
+            };
+            message!(DescribeConfigsResult {
+                error_code: error.code(),
+                error_message: message.map(|text: String| text.into()),
+                resource_type: resource.resource_type,
+                resource_name: resource.resource_name,
+                configs: configs,
+            })
+        });
+        message!(DescribeConfigsResponse { results: results.collect() })
+    }
 }
 
 type Answer = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>;

@@ -1,4 +1,7 @@
 //! Configuration and log directories.
 
-pub(in crate::broker) mod describe_configs;
-pub(in crate::broker) mod describe_log_dirs;
+mod describe_configs;
+mod describe_log_dirs;
+
+pub(in crate::broker) use describe_configs::DescribeConfigs;
+pub(in crate::broker) use describe_log_dirs::DescribeLogDirs;

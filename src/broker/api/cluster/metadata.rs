@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::{BrokerId, TopicId};
 use crate::broker::context::Broker;
+use crate::broker::serve::handler::{Context, Handler};
 use crate::controller::{Image, Topic};
 use crate::io::World;
 use crate::wire::ErrorCode;
@@ -23,42 +24,50 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// "Not asked for", in a bit field of authorized operations.
 const NO_OPERATIONS: i32 = i32::MIN;
 
-/// Handles a request.
-pub(in crate::broker) async fn handle<W: World>(
-    broker: &Arc<Broker<W>>,
-    request: MetadataRequest,
-    version: i16,
-) -> MetadataResponse {
-    // Version 0 has no way to ask for no topic: an empty list asks for all, as null does later.
-    let asked = request.topics.filter(|topics| version > 0 || !topics.is_empty());
-    let image = broker.image();
-    let topics = match asked {
-        None => image.topics().map(|topic| known(&image, topic)).collect(),
-        Some(asked) => {
-            let mut topics = Vec::with_capacity(asked.len());
-            for topic in asked {
-                topics.push(one(broker, &image, topic, request.allow_auto_topic_creation).await);
+pub(in crate::broker) struct Metadata;
+
+impl<W: World> Handler<Broker<W>> for Metadata {
+    type Request = MetadataRequest;
+    type Response = MetadataResponse;
+
+    async fn handle(
+        broker: &Arc<Broker<W>>,
+        request: MetadataRequest,
+        context: Context<'_>,
+    ) -> MetadataResponse {
+        let version = context.version;
+        // Version 0 has no way to ask for no topic: an empty list asks for all, as null does later.
+        let asked = request.topics.filter(|topics| version > 0 || !topics.is_empty());
+        let image = broker.image();
+        let topics = match asked {
+            None => image.topics().map(|topic| known(&image, topic)).collect(),
+            Some(asked) => {
+                let mut topics = Vec::with_capacity(asked.len());
+                for topic in asked {
+                    topics
+                        .push(one(broker, &image, topic, request.allow_auto_topic_creation).await);
+                }
+                topics
             }
-            topics
-        }
-    };
-    let alive = image.brokers().filter(|(_, registered)| !registered.fenced);
-    let brokers = alive.filter_map(|(id, registered)| {
-        let address = image.endpoint(id)?;
-        Some(message!(MetadataResponseBroker {
-            node_id: id.0,
-            host: address.host.as_str().into(),
-            port: i32::from(address.port),
-            rack: registered.rack.as_deref().map(Into::into),
-        }))
-    });
-    message!(MetadataResponse {
-        brokers: brokers.collect(),
-        cluster_id: Some(broker.cluster_id.as_str().into()),
-        controller_id: broker.some_broker(&image).0,
-        topics: topics,
-        cluster_authorized_operations: NO_OPERATIONS,
-    })
+        };
+        let alive = image.brokers().filter(|(_, registered)| !registered.fenced);
+        let brokers = alive.filter_map(|(id, registered)| {
+            let address = image.endpoint(id)?;
+            Some(message!(MetadataResponseBroker {
+                node_id: id.0,
+                host: address.host.as_str().into(),
+                port: i32::from(address.port),
+                rack: registered.rack.as_deref().map(Into::into),
+            }))
+        });
+        message!(MetadataResponse {
+            brokers: brokers.collect(),
+            cluster_id: Some(broker.cluster_id.as_str().into()),
+            controller_id: broker.some_broker(&image).0,
+            topics: topics,
+            cluster_authorized_operations: NO_OPERATIONS,
+        })
+    }
 }
 
 async fn one<W: World>(

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::base::Offset;
 use crate::broker::context::Broker;
 use crate::broker::partition::Partition;
+use crate::broker::serve::handler::{Context, Handler};
 use crate::io::{World, timeout};
 use crate::wire::ErrorCode;
 use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -37,32 +38,42 @@ enum Answer {
     Refused(ErrorCode),
 }
 
-/// Handles a request.
-pub(in crate::broker) async fn handle<W: World>(
-    broker: &Arc<Broker<W>>,
-    request: DeleteRecordsRequest,
-) -> DeleteRecordsResponse {
-    let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
-    let topics: Vec<(_, Vec<Asked<W>>)> =
-        request.topics.iter().map(|topic| (topic.name.clone(), delete(broker, topic))).collect();
-    let bell = Arc::new(Notify::new());
-    loop {
-        let late = broker.world.now() >= deadline;
-        let answers: Vec<Vec<Answer>> = topics
+pub(in crate::broker) struct DeleteRecords;
+
+impl<W: World> Handler<Broker<W>> for DeleteRecords {
+    type Request = DeleteRecordsRequest;
+    type Response = DeleteRecordsResponse;
+
+    async fn handle(
+        broker: &Arc<Broker<W>>,
+        request: DeleteRecordsRequest,
+        _: Context<'_>,
+    ) -> DeleteRecordsResponse {
+        let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
+        let topics: Vec<(_, Vec<Asked<W>>)> = request
+            .topics
             .iter()
-            .map(|(_, partitions)| partitions.iter().map(|asked| look(asked, &bell)).collect())
+            .map(|topic| (topic.name.clone(), delete(broker, topic)))
             .collect();
-        let waits = answers.iter().flatten().any(|answer| matches!(answer, Answer::Waits));
-        if waits && !late {
-            timeout(&broker.world, deadline, bell.notified()).await;
-            continue;
+        let bell = Arc::new(Notify::new());
+        loop {
+            let late = broker.world.now() >= deadline;
+            let answers: Vec<Vec<Answer>> = topics
+                .iter()
+                .map(|(_, partitions)| partitions.iter().map(|asked| look(asked, &bell)).collect())
+                .collect();
+            let waits = answers.iter().flatten().any(|answer| matches!(answer, Answer::Waits));
+            if waits && !late {
+                timeout(&broker.world, deadline, bell.notified()).await;
+                continue;
+            }
+            let results = topics.into_iter().zip(answers).map(|((name, partitions), answers)| {
+                let results = partitions.iter().zip(answers);
+                let results = results.map(|(asked, answer)| result(asked.index, answer)).collect();
+                message!(DeleteRecordsTopicResult { name: name, partitions: results })
+            });
+            return message!(DeleteRecordsResponse { topics: results.collect() });
         }
-        let results = topics.into_iter().zip(answers).map(|((name, partitions), answers)| {
-            let results = partitions.iter().zip(answers);
-            let results = results.map(|(asked, answer)| result(asked.index, answer)).collect();
-            message!(DeleteRecordsTopicResult { name: name, partitions: results })
-        });
-        return message!(DeleteRecordsResponse { topics: results.collect() });
     }
 }
 

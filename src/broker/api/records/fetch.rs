@@ -7,10 +7,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, TopicId};
-use crate::broker::serve::connection::FileOf;
 use crate::broker::context::Broker;
+use crate::broker::controller::ControllerShell;
 use crate::broker::partition::{FetchAnswer, FetchRead, Partition, Reader};
-use crate::io::{Disk, Slice, World, timeout};
+use crate::broker::serve::handler::{Context, Fetched, FileOf, Handler, Outcome};
+use crate::io::{Disk, World, timeout};
 use crate::wire::ErrorCode;
 use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use crate::wire::messages::fetch_response::{
@@ -31,9 +32,6 @@ const NODE_ENDPOINTS: i16 = 16;
 /// "No preferred read replica."
 const NO_REPLICA: i32 = -1;
 
-/// The answer, and for each of its partitions in order the slice that goes with it.
-pub(in crate::broker) type Fetched<W> = (FetchResponse, Vec<Option<Slice<FileOf<W>>>>);
-
 /// One partition of the request, resolved.
 struct Asked<W: World> {
     index: i32,
@@ -48,34 +46,58 @@ struct AskedTopic<W: World> {
     partitions: Vec<Asked<W>>,
 }
 
-/// Handles a request: answers when there are `min_bytes`, when something is wrong, or when
-/// `max_wait_ms` is over.
-pub(in crate::broker) async fn handle<W: World>(
-    broker: &Arc<Broker<W>>,
-    request: FetchRequest,
-    version: i16,
-) -> Fetched<W> {
-    let deadline = broker.world.now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
-    let reader = reader(&request, version);
-    let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
-    let topics: Vec<_> =
-        request.topics.into_iter().map(|topic| resolve(broker, topic, reader, version)).collect();
+pub(in crate::broker) struct Fetch;
 
-    let bell = Arc::new(Notify::new());
-    let mut first = true;
-    loop {
-        let round = look(&topics, max_bytes, first, &bell);
-        first = false;
-        let enough = round.bytes >= min_bytes || round.urgent || topics.is_empty();
-        if !enough
-            && broker.world.now() < deadline
-            && timeout(&broker.world, deadline, bell.notified()).await.is_some()
-        {
-            continue;
+impl<W: World> Handler<Broker<W>> for Fetch {
+    type Request = FetchRequest;
+    type Response = Fetched<FileOf<W>>;
+
+    async fn handle(
+        broker: &Arc<Broker<W>>,
+        request: FetchRequest,
+        context: Context<'_>,
+    ) -> Fetched<FileOf<W>> {
+        let version = context.version;
+        let deadline =
+            broker.world.now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
+        let reader = reader(&request, version);
+        let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
+        let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+        let topics: Vec<_> = request
+            .topics
+            .into_iter()
+            .map(|topic| resolve(broker, topic, reader, version))
+            .collect();
+
+        let bell = Arc::new(Notify::new());
+        let mut first = true;
+        loop {
+            let round = look(&topics, max_bytes, first, &bell);
+            first = false;
+            let enough = round.bytes >= min_bytes || round.urgent || topics.is_empty();
+            if !enough
+                && broker.world.now() < deadline
+                && timeout(&broker.world, deadline, bell.notified()).await.is_some()
+            {
+                continue;
+            }
+            broker.world.disk().settle().await;
+            return respond(broker, &topics, round.answers, version);
         }
-        broker.world.disk().settle().await;
-        return respond(broker, &topics, round.answers, version);
+    }
+}
+
+/// The controllers' Fetch: brokers follow the metadata log.
+impl<W: World> Handler<ControllerShell<W>> for Fetch {
+    type Request = FetchRequest;
+    type Response = Outcome<Fetched<FileOf<W>>>;
+
+    async fn handle(
+        controller: &Arc<ControllerShell<W>>,
+        request: FetchRequest,
+        _: Context<'_>,
+    ) -> Outcome<Fetched<FileOf<W>>> {
+        controller.fetch(request).await.into()
     }
 }
 
@@ -159,7 +181,7 @@ fn respond<W: World>(
     topics: &[AskedTopic<W>],
     answers: Vec<FetchAnswer<W>>,
     version: i16,
-) -> Fetched<W> {
+) -> Fetched<FileOf<W>> {
     let image = broker.image();
     let mut answers = answers.into_iter();
     let mut slices = Vec::new();
@@ -192,7 +214,7 @@ fn respond<W: World>(
     // Session 0 declines a session: every fetch says all that it wants.
     let node_endpoints = endpoints.into_values().collect();
     let response = message!(FetchResponse { responses: responses, node_endpoints: node_endpoints });
-    (response, slices)
+    Fetched { response, slices }
 }
 
 fn is_about_leadership(error: ErrorCode) -> bool {

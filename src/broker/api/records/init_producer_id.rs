@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::base::ProducerId;
 use crate::broker::context::Broker;
+use crate::broker::serve::handler::{Context, Handler};
 use crate::io::World;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
@@ -14,28 +15,35 @@ use crate::wire::messages::{
 /// How long the controller may take to give a block.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Handles a request.
-pub(in crate::broker) async fn handle<W: World>(
-    broker: &Arc<Broker<W>>,
-    request: InitProducerIdRequest,
-) -> InitProducerIdResponse {
-    let given = if request.transactional_id.is_some() {
-        // There is no transaction coordinator yet.
-        Err(ErrorCode::CoordinatorNotAvailable)
-    } else if request.producer_id != ProducerId::NONE.0 && request.producer_epoch >= 0 {
-        bump(&request)
-    } else {
-        next(broker).await.map(|id| (id, 0))
-    };
-    let (error, id, epoch) = match given {
-        Ok((id, epoch)) => (ErrorCode::None, id, epoch),
-        Err(error) => (error, -1, -1),
-    };
-    message!(InitProducerIdResponse {
-        error_code: error.code(),
-        producer_id: id,
-        producer_epoch: epoch,
-    })
+pub(in crate::broker) struct InitProducerId;
+
+impl<W: World> Handler<Broker<W>> for InitProducerId {
+    type Request = InitProducerIdRequest;
+    type Response = InitProducerIdResponse;
+
+    async fn handle(
+        broker: &Arc<Broker<W>>,
+        request: InitProducerIdRequest,
+        _: Context<'_>,
+    ) -> InitProducerIdResponse {
+        let given = if request.transactional_id.is_some() {
+            // There is no transaction coordinator yet.
+            Err(ErrorCode::CoordinatorNotAvailable)
+        } else if request.producer_id != ProducerId::NONE.0 && request.producer_epoch >= 0 {
+            bump(&request)
+        } else {
+            next(broker).await.map(|id| (id, 0))
+        };
+        let (error, id, epoch) = match given {
+            Ok((id, epoch)) => (ErrorCode::None, id, epoch),
+            Err(error) => (error, -1, -1),
+        };
+        message!(InitProducerIdResponse {
+            error_code: error.code(),
+            producer_id: id,
+            producer_epoch: epoch,
+        })
+    }
 }
 
 /// KIP-360: a producer that lost track begins a new epoch of the id it has.

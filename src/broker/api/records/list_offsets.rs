@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::broker::context::Broker;
 use crate::broker::partition::Partition;
+use crate::broker::serve::handler::{Context, Handler};
 use crate::io::World;
 use crate::log::{LogError, RecordPosition};
 use crate::wire::ErrorCode;
@@ -31,25 +32,32 @@ const LEADER_EPOCHS: i16 = 4;
 
 type Found = (Offset, Timestamp, LeaderEpoch);
 
-/// Handles a request.
-pub(in crate::broker) fn handle<W: World>(
-    broker: &Arc<Broker<W>>,
-    request: ListOffsetsRequest,
-    version: i16,
-) -> ListOffsetsResponse {
-    let consumer = request.replica_id == CONSUMER;
-    let topics = request.topics.into_iter().map(|topic| {
-        let answer = |partition| {
-            let mut answer = partition_answer(broker, &topic, partition, consumer);
-            if version < LEADER_EPOCHS {
-                answer.leader_epoch = LeaderEpoch::NONE.0;
-            }
-            answer
-        };
-        let partitions = topic.partitions.iter().map(answer).collect();
-        message!(ListOffsetsTopicResponse { name: topic.name.clone(), partitions: partitions })
-    });
-    message!(ListOffsetsResponse { topics: topics.collect() })
+pub(in crate::broker) struct ListOffsets;
+
+impl<W: World> Handler<Broker<W>> for ListOffsets {
+    type Request = ListOffsetsRequest;
+    type Response = ListOffsetsResponse;
+
+    async fn handle(
+        broker: &Arc<Broker<W>>,
+        request: ListOffsetsRequest,
+        context: Context<'_>,
+    ) -> ListOffsetsResponse {
+        let version = context.version;
+        let consumer = request.replica_id == CONSUMER;
+        let topics = request.topics.into_iter().map(|topic| {
+            let answer = |partition| {
+                let mut answer = partition_answer(broker, &topic, partition, consumer);
+                if version < LEADER_EPOCHS {
+                    answer.leader_epoch = LeaderEpoch::NONE.0;
+                }
+                answer
+            };
+            let partitions = topic.partitions.iter().map(answer).collect();
+            message!(ListOffsetsTopicResponse { name: topic.name.clone(), partitions: partitions })
+        });
+        message!(ListOffsetsResponse { topics: topics.collect() })
+    }
 }
 
 fn partition_answer<W: World>(

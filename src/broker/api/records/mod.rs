@@ -1,8 +1,15 @@
 //! Writing, reading and deleting records.
 
-pub(in crate::broker) mod delete_records;
-pub(in crate::broker) mod fetch;
-pub(in crate::broker) mod init_producer_id;
-pub(in crate::broker) mod list_offsets;
-pub(in crate::broker) mod offset_for_leader_epoch;
-pub(in crate::broker) mod produce;
+mod delete_records;
+mod fetch;
+mod init_producer_id;
+mod list_offsets;
+mod offset_for_leader_epoch;
+mod produce;
+
+pub(in crate::broker) use delete_records::DeleteRecords;
+pub(in crate::broker) use fetch::Fetch;
+pub(in crate::broker) use init_producer_id::InitProducerId;
+pub(in crate::broker) use list_offsets::ListOffsets;
+pub(in crate::broker) use offset_for_leader_epoch::OffsetForLeaderEpoch;
+pub(in crate::broker) use produce::Produce;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::base::{LeaderEpoch, Offset};
 use crate::broker::context::Broker;
+use crate::broker::serve::handler::{Context, Handler};
 use crate::io::World;
 use crate::wire::ErrorCode;
 use crate::wire::messages::offset_for_leader_epoch_request::{
@@ -14,17 +15,27 @@ use crate::wire::messages::offset_for_leader_epoch_response::{
 };
 use crate::wire::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, message};
 
-/// Handles a request.
-pub(in crate::broker) fn handle<W: World>(
-    broker: &Arc<Broker<W>>,
-    request: OffsetForLeaderEpochRequest,
-) -> OffsetForLeaderEpochResponse {
-    let topics = request.topics.into_iter().map(|topic| {
-        let answer = |partition| partition_answer(broker, &topic, partition);
-        let partitions = topic.partitions.iter().map(answer).collect();
-        message!(OffsetForLeaderTopicResult { topic: topic.topic.clone(), partitions: partitions })
-    });
-    message!(OffsetForLeaderEpochResponse { topics: topics.collect() })
+pub(in crate::broker) struct OffsetForLeaderEpoch;
+
+impl<W: World> Handler<Broker<W>> for OffsetForLeaderEpoch {
+    type Request = OffsetForLeaderEpochRequest;
+    type Response = OffsetForLeaderEpochResponse;
+
+    async fn handle(
+        broker: &Arc<Broker<W>>,
+        request: OffsetForLeaderEpochRequest,
+        _: Context<'_>,
+    ) -> OffsetForLeaderEpochResponse {
+        let topics = request.topics.into_iter().map(|topic| {
+            let answer = |partition| partition_answer(broker, &topic, partition);
+            let partitions = topic.partitions.iter().map(answer).collect();
+            message!(OffsetForLeaderTopicResult {
+                topic: topic.topic.clone(),
+                partitions: partitions
+            })
+        });
+        message!(OffsetForLeaderEpochResponse { topics: topics.collect() })
+    }
 }
 
 fn partition_answer<W: World>(

@@ -10,6 +10,7 @@ use crate::base::config::{Acks, Compression};
 use crate::base::{Offset, Timestamp, TopicId};
 use crate::broker::context::Broker;
 use crate::broker::partition::{Partition, Produced, Refusal};
+use crate::broker::serve::handler::{Context, Handler, Outcome};
 use crate::io::{Disk, World, timeout};
 use crate::log::RecordProblem;
 use crate::wire::ErrorCode;
@@ -26,76 +27,75 @@ const LEADER_HINTS: i16 = 10;
 /// The first version that may carry zstd (KIP-110).
 const ZSTD: i16 = 7;
 
-/// What a request becomes.
-pub(in crate::broker) enum Handled {
-    /// An answer.
-    Response(ProduceResponse),
-    /// `acks=0`: none.
-    Silence,
-    /// `acks=0`, and something went wrong: the only way to say so, as in Kafka, is to hang up.
-    HangUp(ErrorCode),
-}
+pub(in crate::broker) struct Produce;
 
-/// Handles a request.
-pub(in crate::broker) async fn handle<W: World>(
-    broker: &Arc<Broker<W>>,
-    request: ProduceRequest,
-    version: i16,
-) -> Handled {
-    let acks = match request.acks {
-        0 => Ok(Acks::None),
-        1 => Ok(Acks::Leader),
-        -1 => Ok(Acks::All),
-        _ => Err(ErrorCode::InvalidRequiredAcks),
-    };
-    // Transactions are not served, so a transactional producer has no transaction to write in.
-    let acks =
-        if request.transactional_id.is_some() { Err(ErrorCode::InvalidTxnState) } else { acks };
-    let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
+impl<W: World> Handler<Broker<W>> for Produce {
+    type Request = ProduceRequest;
+    type Response = Outcome<ProduceResponse>;
 
-    let mut appended = Vec::with_capacity(request.topic_data.len());
-    for topic in request.topic_data {
-        appended.push(append(broker, topic, acks, version).await);
-    }
-    broker.world.disk().settle().await;
-    if acks == Ok(Acks::None) {
-        let mut results = appended.iter().flat_map(|(_, _, partitions)| partitions);
-        let error = results.find_map(|(_, result)| result.as_ref().err());
-        return error.map_or(Handled::Silence, |error| Handled::HangUp(error.code));
-    }
+    async fn handle(
+        broker: &Arc<Broker<W>>,
+        request: ProduceRequest,
+        context: Context<'_>,
+    ) -> Outcome<ProduceResponse> {
+        let version = context.version;
+        let acks = match request.acks {
+            0 => Ok(Acks::None),
+            1 => Ok(Acks::Leader),
+            -1 => Ok(Acks::All),
+            _ => Err(ErrorCode::InvalidRequiredAcks),
+        };
+        // Transactions are not served, so a transactional producer has no transaction to write in.
+        let acks =
+            if request.transactional_id.is_some() { Err(ErrorCode::InvalidTxnState) } else { acks };
+        let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
 
-    let mut endpoints = BTreeMap::new();
-    let mut responses = Vec::with_capacity(appended.len());
-    for (name, topic_id, partitions) in appended {
-        let mut partition_responses = Vec::with_capacity(partitions.len());
-        for (index, mut result) in partitions {
-            if let Ok(produced) = &mut result {
-                let waited =
-                    timeout(&broker.world, deadline, Partition::<W>::acknowledged(produced));
-                let code = waited.await.unwrap_or(ErrorCode::RequestTimedOut);
-                if code != ErrorCode::None {
-                    result = Err(code.into());
-                }
-            }
-            let mut response = partition_response(index, result);
-            if version >= LEADER_HINTS
-                && response.error_code == ErrorCode::NotLeaderOrFollower.code()
-            {
-                point_to_leader(broker, topic_id, &mut response, &mut endpoints);
-            }
-            partition_responses.push(response);
+        let mut appended = Vec::with_capacity(request.topic_data.len());
+        for topic in request.topic_data {
+            appended.push(append(broker, topic, acks, version).await);
         }
-        responses.push(message!(TopicProduceResponse {
-            name: if version < 13 { name } else { Default::default() },
-            topic_id: if version < 13 { Default::default() } else { topic_id.into() },
-            partition_responses: partition_responses,
-        }));
+        broker.world.disk().settle().await;
+        if acks == Ok(Acks::None) {
+            let mut results = appended.iter().flat_map(|(_, _, partitions)| partitions);
+            let error = results.find_map(|(_, result)| result.as_ref().err());
+            return error.map_or(Outcome::Silence, |error| {
+                Outcome::Close(format!("a write with acks=0 failed: {}", error.code))
+            });
+        }
+
+        let mut endpoints = BTreeMap::new();
+        let mut responses = Vec::with_capacity(appended.len());
+        for (name, topic_id, partitions) in appended {
+            let mut partition_responses = Vec::with_capacity(partitions.len());
+            for (index, mut result) in partitions {
+                if let Ok(produced) = &mut result {
+                    let waited =
+                        timeout(&broker.world, deadline, Partition::<W>::acknowledged(produced));
+                    let code = waited.await.unwrap_or(ErrorCode::RequestTimedOut);
+                    if code != ErrorCode::None {
+                        result = Err(code.into());
+                    }
+                }
+                let mut response = partition_response(index, result);
+                if version >= LEADER_HINTS
+                    && response.error_code == ErrorCode::NotLeaderOrFollower.code()
+                {
+                    point_to_leader(broker, topic_id, &mut response, &mut endpoints);
+                }
+                partition_responses.push(response);
+            }
+            responses.push(message!(TopicProduceResponse {
+                name: if version < 13 { name } else { Default::default() },
+                topic_id: if version < 13 { Default::default() } else { topic_id.into() },
+                partition_responses: partition_responses,
+            }));
+        }
+        let node_endpoints = endpoints.into_values().collect();
+        Outcome::Respond(message!(ProduceResponse {
+            responses: responses,
+            node_endpoints: node_endpoints,
+        }))
     }
-    let node_endpoints = endpoints.into_values().collect();
-    Handled::Response(message!(ProduceResponse {
-        responses: responses,
-        node_endpoints: node_endpoints,
-    }))
 }
 
 type Appended = (crate::wire::messages::StrBytes, TopicId, Vec<(i32, Result<Produced, Refusal>)>);

@@ -1,4 +1,7 @@
 //! Creating and deleting topics.
 
-pub(in crate::broker) mod create_topics;
-pub(in crate::broker) mod delete_topics;
+mod create_topics;
+mod delete_topics;
+
+pub(in crate::broker) use create_topics::CreateTopics;
+pub(in crate::broker) use delete_topics::DeleteTopics;
