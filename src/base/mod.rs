@@ -7,6 +7,7 @@ mod nearest;
 mod probe;
 mod random;
 mod time;
+pub mod topics;
 
 pub use flaws::{Flaw, Flaws};
 pub use ids::{

@@ -9,7 +9,7 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use super::context::Broker;
 use super::controller::ControllerShell;
 use super::error::{FOREIGN, NodeError};
-use crate::base::{LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::base::{LeaderEpoch, Offset, TopicId, TopicPartition, topics};
 use crate::controller::{Change, Image, Record, RecordError, ReplayError};
 use crate::io::World;
 use crate::log::Log;
@@ -20,9 +20,6 @@ use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaSt
 use crate::wire::messages::fetch_response::PartitionData;
 use crate::wire::messages::{FetchRequest, message};
 
-/// The metadata log's name, and that of its directory with `-0`.
-pub(crate) const TOPIC: &str = "__cluster_metadata";
-
 /// Most bytes of one fetch. Source: Kafka's `KafkaRaftClient.MAX_FETCH_SIZE_BYTES`.
 const MAX_FETCH: i32 = 8 * 1024 * 1024;
 /// Longest wait of a fetch. Source: Kafka's `KafkaRaftClient.MAX_FETCH_WAIT_MS`.
@@ -32,7 +29,7 @@ const MAX_BATCH: usize = 16 * 1024 * 1024;
 
 /// The metadata partition.
 pub(crate) fn partition() -> TopicPartition {
-    TopicPartition::new(TOPIC, 0)
+    TopicPartition::new(topics::CLUSTER_METADATA, 0)
 }
 
 /// A broker's copy of the metadata log; nothing once it is closed.

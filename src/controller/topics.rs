@@ -13,6 +13,7 @@ use super::placement::Placer;
 use super::plan::Plan;
 use super::record::{ConfigRecord, PartitionRecord, Record, TopicRecord};
 use crate::base::config::{Config, TopicConfig};
+use crate::base::topics::CLUSTER_METADATA;
 use crate::base::{
     BrokerId, DirectoryId, Instant, LeaderEpoch, PartitionEpoch, TopicId, TopicPartition,
 };
@@ -30,9 +31,6 @@ const MOST_RECORDS: usize = 10_000;
 
 /// Longest value of a setting: all values go into every node's log.
 const LONGEST_VALUE: usize = 1000;
-
-/// The metadata log is no topic that anybody may create.
-const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// Sources of a setting. Source: Kafka's `DescribeConfigsResponse.ConfigSource`.
 const FROM_TOPIC: i8 = 1;
@@ -119,7 +117,7 @@ impl Controller {
     }
 
     fn check_new(&self, plan: &Plan, name: &str) -> Result<(), Refusal> {
-        if name == METADATA_TOPIC {
+        if name == CLUSTER_METADATA {
             return refusal(ErrorCode::TopicAuthorizationFailed, "The metadata log is no topic.");
         }
         if plan.image().topic(name).is_some() {

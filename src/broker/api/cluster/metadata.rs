@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{BrokerId, TopicId};
+use crate::base::{BrokerId, TopicId, topics};
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
 use crate::controller::{Image, Topic};
@@ -145,7 +145,7 @@ fn known(image: &Image, topic: &Topic) -> MetadataResponseTopic {
     message!(MetadataResponseTopic {
         name: Some((&*topic.name).into()),
         topic_id: topic.id.into(),
-        is_internal: topic.name.starts_with("__"),
+        is_internal: topics::is_internal(&topic.name),
         partitions: partitions.collect(),
         topic_authorized_operations: NO_OPERATIONS,
     })
