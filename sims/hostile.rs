@@ -6,6 +6,7 @@
 
 mod hostile {
     pub mod attacks;
+    mod crowd;
     pub mod samples;
     mod stand_in;
     pub mod storm;
@@ -178,6 +179,21 @@ fn unknown_api_versions_version_is_answered_in_version_0() {
     let mut body = vec![0; u32::from_be_bytes(answer) as usize];
     stream.read_exact(&mut body).unwrap();
     assert_eq!(body[..6], [0, 0, 0, 5, 0, 35]);
+}
+
+#[test]
+fn an_address_at_its_connection_limit_is_refused_and_served_again_later() {
+    let server = Server::start_with("max.connections.per.ip=6\n");
+    let mut open: Vec<_> = (0..6).map(|_| connect(&server)).collect();
+    let request = frame::encode_request(1, "crowd", 0, &ApiVersionsRequest::default()).unwrap();
+    for stream in &mut open {
+        stream.write_all(&request).unwrap();
+        stream.read_exact(&mut [0; 8]).unwrap();
+    }
+    assert!(is_closed(&mut connect(&server)), "a seventh connection");
+    open.pop();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(answers(&server));
 }
 
 /// A file system of a few megabytes, where the test may mount one.

@@ -144,18 +144,26 @@ impl Server {
     pub fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data");
-        Self::start_at(data, Some(dir))
+        Self::start_at(data, Some(dir), "")
+    }
+
+    /// With further lines of `server.properties`.
+    pub fn start_with(settings: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        Self::start_at(data, Some(dir), settings)
     }
 
     /// On a directory that somebody else made, and removes.
     pub fn start_in(dir: &Path) -> Self {
-        Self::start_at(dir.join("data"), None)
+        Self::start_at(dir.join("data"), None, "")
     }
 
-    fn start_at(data: PathBuf, dir: Option<tempfile::TempDir>) -> Self {
+    fn start_at(data: PathBuf, dir: Option<tempfile::TempDir>, settings: &str) -> Self {
         let (port, controller) = (free_port(), free_port());
-        let listeners =
-            format!("listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n");
+        let listeners = format!(
+            "listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n{settings}"
+        );
         let file = data.with_extension("properties");
         std::fs::write(&file, listeners).unwrap();
         let (file, path) = (file.display().to_string(), data.display().to_string());

@@ -18,10 +18,11 @@ use super::partition::Site;
 use super::recovery::RecoveryObserver;
 use super::replicas::{Found, Replicas};
 use super::serve::connection::Server;
+use super::serve::limits;
 use super::serve::listeners::{ListenerSpec, ListenerType, listeners, voters};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
-use crate::base::{BrokerId, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition};
+use crate::base::{BrokerId, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition, topics};
 use crate::controller::{Controller, ControllerSettings, Image};
 use crate::io::{Address, Listener, Net, World};
 use crate::log::{DirError, Log, LogConfig, LogError};
@@ -91,6 +92,7 @@ impl<W: World> Node<W> {
         let specs = listeners(&config).map_err(NodeError::Config)?;
         let voters = voters(&config).map_err(NodeError::Config)?;
         cleanup::check(&config).map_err(NodeError::Config)?;
+        limits::check(&config).map_err(NodeError::Config)?;
         if config.is_controller() && voters.iter().any(|(id, _)| id.0 != config.node_id) {
             return Err(NodeError::Config(
                 "`controller.quorum.voters` names several controllers; one is supported so far"
@@ -197,7 +199,7 @@ impl<W: World> Start<W> {
         let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
         let (metadata, image) = if self.config.is_controller() {
             let at = listeners.iter().position(|(spec, _)| spec.kind == ListenerType::Controller);
-            let listener = at.map(|at| listeners.swap_remove(at));
+            let listener = at.map(|at| listeners.remove(at));
             let shell = self.controller(opened.metadata(), cluster_id.clone(), listener).await?;
             let image = shell.image()?;
             (Metadata::Controllers(shell), image)
@@ -255,7 +257,7 @@ impl<W: World> Start<W> {
         self.supervise("commit", shell.clone().commit());
         self.supervise("controller", shell.clone().tick());
         if let Some((spec, socket)) = listener {
-            let server = Server::new(self.world.clone(), shell.clone(), &self.config);
+            let server = Server::new(self.world.clone(), shell.clone(), None, &self.config);
             self.world
                 .spawn("controller listener", server.serve(spec.name.as_str().into(), socket));
         }
@@ -316,7 +318,9 @@ impl<W: World> Start<W> {
         self.world.spawn("retention", cleanup::expire(broker.clone()));
         self.world.spawn("log starts", cleanup::checkpoint_log_starts(broker.clone()));
         cleanup::compact(&broker);
-        let server = Server::new(self.world.clone(), broker.clone(), &self.config);
+        // Brokers find each other at the first listener.
+        let protected = (listeners.len() > 1).then(|| listeners[0].0.name.as_str().into());
+        let server = Server::new(self.world.clone(), broker.clone(), protected, &self.config);
         for (spec, socket) in listeners {
             self.world.spawn("listener", server.clone().serve(spec.name.as_str().into(), socket));
         }
@@ -336,7 +340,8 @@ impl<W: World> Start<W> {
         for home in dirs.of_replicas() {
             let open = opened.dirs.iter().find(|open| open.dir.id() == home.id());
             let Some(OpenDir { dir, found, .. }) = open else { continue };
-            let names = found.partitions.keys().filter(|name| &*name.topic != metadata_log::TOPIC);
+            let names =
+                found.partitions.keys().filter(|name| &*name.topic != topics::CLUSTER_METADATA);
             let config = |name: &TopicPartition| {
                 recovery::config_of(name, found, image, &self.topic_defaults, self.options.flaws)
             };

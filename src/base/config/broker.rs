@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Config, ConfigError, TopicConfig, settings};
+use super::{Config, ConfigError, MaxConnectionsOverrides, TopicConfig, settings};
 
 settings! {
     /// A node's settings. Source of names and defaults: Kafka's `KRaftConfigs`, `ReplicationConfigs`,
@@ -40,6 +40,12 @@ settings! {
             "largest request that is accepted";
         connections_max_idle: Duration = "600000", "connections.max.idle.ms",
             "idle time after which a connection is closed";
+        max_connections: u32 = "2147483647", "max.connections",
+            "most connections at a time, in all";
+        max_connections_per_ip: u32 = "2147483647", "max.connections.per.ip",
+            "most connections at a time from one address";
+        max_connections_per_ip_overrides: MaxConnectionsOverrides = "", "max.connections.per.ip.overrides",
+            "the same for some addresses, as `address:number`";
         replica_lag_time_max: Duration = "30000", "replica.lag.time.max.ms",
             "a follower that has not reached the leader's log end for this long is not in sync";
         replica_fetch_wait_max: Duration = "500", "replica.fetch.wait.max.ms",

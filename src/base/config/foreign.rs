@@ -37,7 +37,7 @@ const FAMILIES: &[(&str, Foreign)] = &[
     ("remote.", TIERED),
     ("log.local.retention.", TIERED),
     ("client.quota.", QUOTAS),
-    ("max.connection", QUOTAS),
+    ("max.connection.creation.rate", QUOTAS),
     ("alter.config.policy.", POLICIES),
     ("create.topic.policy.", POLICIES),
     ("replica.selector.class", POLICIES),
@@ -121,7 +121,7 @@ mod tests {
     fn a_key_that_promises_something_is_no_mere_tuning() {
         assert_eq!(foreign("ssl.keystore.location"), Some(TLS));
         assert_eq!(foreign("remote.log.storage.system.enable"), Some(TIERED));
-        assert_eq!(foreign("max.connections.per.ip"), Some(QUOTAS));
+        assert_eq!(foreign("max.connection.creation.rate"), Some(QUOTAS));
         assert_eq!(foreign("authorizer.class.name"), Some(AUTHORIZATION));
     }
 

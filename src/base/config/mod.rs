@@ -18,7 +18,9 @@ pub use client::{AdminConfig, ConsumerConfig, ProducerConfig};
 pub use foreign::{Foreign, foreign};
 pub use properties::parse_properties;
 pub use server::{Purpose, ServerProperties};
-pub use setting::{Acks, CleanupPolicy, Compression, OffsetReset, Setting};
+pub use setting::{
+    Acks, CleanupPolicy, Compression, MaxConnectionsOverrides, OffsetReset, Setting,
+};
 pub use storage::{GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel};
 pub use topic::TopicConfig;
 

@@ -1,5 +1,6 @@
 //! The kinds of value that a key can have, and how each is written.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -73,6 +74,39 @@ impl Setting for Vec<String> {
 
     fn show(&self) -> String {
         self.join(",")
+    }
+}
+
+/// Limits of some addresses, as `address:number`, separated by commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MaxConnectionsOverrides(BTreeMap<String, u32>);
+
+impl MaxConnectionsOverrides {
+    /// The limit of an address that has one of its own.
+    pub fn of(&self, host: &str) -> Option<u32> {
+        self.0.get(host).copied()
+    }
+
+    /// Whether no address has a limit of its own.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Setting for MaxConnectionsOverrides {
+    fn read(text: &str) -> Result<Self, String> {
+        let pair = |pair: &str| {
+            let wrong = || format!("`{pair}` is not `address:number`");
+            let (host, max) = pair.rsplit_once(':').ok_or_else(wrong)?;
+            Ok((host.trim().to_owned(), max.trim().parse().map_err(|_| wrong())?))
+        };
+        let pairs = text.split(',').map(str::trim).filter(|pair| !pair.is_empty());
+        pairs.map(pair).collect::<Result<_, _>>().map(Self)
+    }
+
+    fn show(&self) -> String {
+        let pairs: Vec<_> = self.0.iter().map(|(host, max)| format!("{host}:{max}")).collect();
+        pairs.join(",")
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::handler::{FileOf, Reply, Role};
+use super::limits::{ConnectionLimits, Slot};
 use super::session::Session;
 use crate::base::config::BrokerConfig;
 use crate::io::{Listener, Net, Part, Stream, World, timeout};
@@ -24,6 +25,9 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub(crate) struct Server<R: Role> {
     world: R::World,
     role: Arc<R>,
+    limits: Arc<ConnectionLimits>,
+    /// Connections here do not wait for a slot.
+    protected: Option<Arc<str>>,
     /// `socket.request.max.bytes`.
     max_frame: usize,
     /// `connections.max.idle.ms`.
@@ -34,10 +38,18 @@ type ListenerOf<R> = <<<R as Role>::World as World>::Net as Net>::Listener;
 type StreamOf<R> = <<<R as Role>::World as World>::Net as Net>::Stream;
 
 impl<R: Role> Server<R> {
-    pub(crate) fn new(world: R::World, role: Arc<R>, config: &BrokerConfig) -> Arc<Self> {
+    /// A server whose listener named `protected` is for other brokers.
+    pub(crate) fn new(
+        world: R::World,
+        role: Arc<R>,
+        protected: Option<Arc<str>>,
+        config: &BrokerConfig,
+    ) -> Arc<Self> {
         Arc::new(Self {
             world,
             role,
+            limits: ConnectionLimits::new(config),
+            protected,
             max_frame: usize::try_from(config.socket_request_max_bytes).unwrap_or(0),
             max_idle: config.connections_max_idle,
         })
@@ -45,11 +57,20 @@ impl<R: Role> Server<R> {
 
     /// Accepts connections on `socket` for as long as the node lives.
     pub(crate) async fn serve(self: Arc<Self>, listener: Arc<str>, mut socket: ListenerOf<R>) {
+        let protected = self.protected.as_ref() == Some(&listener);
         loop {
             match socket.accept().await {
                 Ok((stream, peer)) => {
-                    let session = Session::new(listener.clone(), peer);
-                    self.world.spawn("connection", self.clone().converse(stream, session));
+                    match self.limits.admit(&peer.host, protected, self.world.now()).await {
+                        Ok(slot) => {
+                            let session = Session::new(listener.clone(), peer);
+                            self.world
+                                .spawn("connection", self.clone().converse(stream, session, slot));
+                        }
+                        Err(error) => {
+                            tracing::info!(%peer, %listener, %error, "connection refused")
+                        }
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, %listener, "can't accept a connection");
@@ -59,19 +80,27 @@ impl<R: Role> Server<R> {
         }
     }
 
-    async fn converse(self: Arc<Self>, stream: StreamOf<R>, mut session: Session) {
+    async fn converse(self: Arc<Self>, stream: StreamOf<R>, mut session: Session, mut slot: Slot) {
         let mut frames = Frames::new(stream, self.max_frame);
         loop {
             let idle = self.world.now() + self.max_idle;
-            let frame = match timeout(&self.world, idle, frames.next()).await {
+            let next = async {
+                tokio::select! {
+                    biased;
+                    frame = frames.next() => Some(frame),
+                    () = slot.evicted() => None,
+                }
+            };
+            let frame = match timeout(&self.world, idle, next).await.flatten() {
                 Some(Ok(Some(frame))) => frame,
-                // The client closed the connection, or was idle for too long.
+                // The client closed the connection, was idle for too long, or has to make room.
                 Some(Ok(None)) | None => return,
                 Some(Err(error)) => {
                     tracing::debug!(%session, %error, "connection ends");
                     return;
                 }
             };
+            slot.set_used(self.world.now());
             match self.answer(frame, &mut session).await {
                 Reply::Silence => {}
                 Reply::Close(reason) => {

@@ -5,6 +5,7 @@
 //! | `listeners` | the node's listeners, from its configuration |
 //! | `session` | one connection as its requests see it |
 //! | `handler` | what an API implements, and what it may reply |
+//! | `limits` | how many connections there may be |
 //! | `table` | one row for each API: versions, listeners, handler |
 //! | `connection` | accepting connections, reading requests, writing replies |
 //!
@@ -12,6 +13,7 @@
 
 pub(super) mod connection;
 pub(super) mod handler;
+pub(super) mod limits;
 pub(super) mod listeners;
 pub(super) mod session;
 mod table;
