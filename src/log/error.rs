@@ -206,6 +206,16 @@ pub enum AppendError {
         /// What came.
         found: ProducerEpoch,
     },
+    /// A newer transaction coordinator has ended a transaction of this producer already.
+    #[error("producer {producer}: coordinator epoch {found} is fenced by {current}")]
+    CoordinatorFenced {
+        /// Whose transaction was to end.
+        producer: ProducerId,
+        /// The newest coordinator epoch seen.
+        current: i32,
+        /// What came.
+        found: i32,
+    },
     /// Replicated batches do not begin where the log ends.
     #[error("batch begins at offset {found}, the log ends at {expected}")]
     NotContinuous {

@@ -5,7 +5,7 @@ use super::lookup::Located;
 use super::producers::{Ended, Producers};
 use super::scan::{NEAR, Walk};
 use super::segment::Segment;
-use super::transactions::{Aborted, Marker};
+use super::transactions::{Aborted, Marker, coordinator_epoch};
 use super::{Log, LogError, checkpoint, names, snapshot};
 use crate::base::Offset;
 use crate::io::{Disk, File, Open};
@@ -66,10 +66,14 @@ impl<D: Disk> Log<D> {
             aborted.retain(|aborted| aborted.last < from);
             let (producers, unreplicated) = (&mut self.producers, &mut self.unreplicated);
             each_header(segment, &mut walk, |position, header| {
-                if let Some(ended) = producers.apply(header) {
+                let ended = producers.apply(header);
+                if header.is_control() && header.has_producer() {
                     let batch = segment.load(&Located { position, header: *header })?;
-                    aborted.extend(aborted_by(producers, ended, &batch));
-                    unreplicated.push_back(ended);
+                    note_coordinator(producers, header, &batch);
+                    if let Some(ended) = ended {
+                        aborted.extend(aborted_by(producers, ended, &batch));
+                        unreplicated.push_back(ended);
+                    }
                 }
                 Ok(())
             })?;
@@ -82,7 +86,9 @@ impl<D: Disk> Log<D> {
 
     /// Takes a batch into account that was appended.
     pub(super) fn remember(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<(), LogError> {
-        let Some(ended) = self.producers.apply(header) else { return Ok(()) };
+        let ended = self.producers.apply(header);
+        note_coordinator(&mut self.producers, header, batch);
+        let Some(ended) = ended else { return Ok(()) };
         self.unreplicated.push_back(ended);
         match aborted_by(&self.producers, ended, batch) {
             Some(aborted) => self.active()?.push_aborted(&aborted),
@@ -159,6 +165,16 @@ fn each_header<D: Disk>(
             Ok(None) => return Ok(()),
             Err(stop) => return Err(stop.into_error(&segment.path, at, segment.base)),
         }
+    }
+}
+
+/// Remembers the coordinator epoch of a marker.
+fn note_coordinator(producers: &mut Producers, header: &BatchHeader, batch: &[u8]) {
+    if header.is_control()
+        && header.has_producer()
+        && let Some(epoch) = coordinator_epoch(batch)
+    {
+        producers.note_coordinator(header.producer_id, epoch);
     }
 }
 

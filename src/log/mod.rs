@@ -51,5 +51,5 @@ pub use producers::{Producer, Producers, Remembered};
 pub use read::{Fetched, RecordPosition};
 pub use recovery::{Damaged, Progress, Recovery, RecoveryReport};
 pub use retention::{Due, Retired};
-pub use transactions::{Aborted, Marker};
+pub use transactions::{Aborted, Marker, TransactionEnd};
 pub use truncate::Truncated;

@@ -1,7 +1,7 @@
 //! What is remembered of idempotent producers (KIP-98, KIP-360): enough to tell a repeated batch
 //! from a new one, and a new one from one that comes too early. Pure.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::AppendError;
@@ -133,6 +133,8 @@ impl Producer {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Producers {
     known: BTreeMap<ProducerId, Producer>,
+    /// Open transactions by where they begin: the first one bounds what `read_committed` may see.
+    open: BTreeSet<(Offset, ProducerId)>,
 }
 
 /// Where an earlier batch is, of which another is a repetition.
@@ -177,11 +179,14 @@ impl Producers {
     }
 
     pub(crate) fn insert(&mut self, id: ProducerId, producer: Producer) {
-        self.known.insert(id, producer);
+        let start = producer.transaction_start;
+        let before = self.known.insert(id, producer).and_then(|before| before.transaction_start);
+        self.moved(id, before, start);
     }
 
     pub(crate) fn clear(&mut self) {
         self.known.clear();
+        self.open.clear();
     }
 
     /// Whether a client may append these batches. A producer that is not remembered may begin
@@ -217,13 +222,56 @@ impl Producers {
         if !header.has_producer() {
             return None;
         }
-        let fresh = || Producer::new(header.producer_epoch);
-        self.known.entry(header.producer_id).or_insert_with(fresh).apply(header)
+        let (id, fresh) = (header.producer_id, || Producer::new(header.producer_epoch));
+        let producer = self.known.entry(id).or_insert_with(fresh);
+        let before = producer.transaction_start;
+        let ended = producer.apply(header);
+        let after = producer.transaction_start;
+        self.moved(id, before, after);
+        ended
+    }
+
+    /// A producer's transaction began or ended.
+    fn moved(&mut self, id: ProducerId, before: Option<Offset>, after: Option<Offset>) {
+        if before != after {
+            before.map(|start| self.open.remove(&(start, id)));
+            after.map(|start| self.open.insert((start, id)));
+        }
+    }
+
+    /// Whether a coordinator may append a batch for a producer. Sequence numbers are the
+    /// coordinator's own business; a newer epoch of the producer, or of its transaction
+    /// coordinator, fences the batch. `marker` is the coordinator epoch of a marker.
+    pub(crate) fn check_decided(
+        &self,
+        header: &BatchHeader,
+        marker: Option<i32>,
+    ) -> Result<(), AppendError> {
+        let id = header.producer_id;
+        let Some(known) = self.known.get(&id).filter(|_| header.has_producer()) else {
+            return Ok(());
+        };
+        if header.producer_epoch < known.epoch {
+            let (current, found) = (known.epoch, header.producer_epoch);
+            return Err(AppendError::InvalidProducerEpoch { producer: id, current, found });
+        }
+        let current = known.coordinator_epoch;
+        match marker.filter(|found| *found < current) {
+            Some(found) => Err(AppendError::CoordinatorFenced { producer: id, current, found }),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers the coordinator that wrote a producer's last marker.
+    pub(crate) fn note_coordinator(&mut self, id: ProducerId, epoch: i32) {
+        if let Some(producer) = self.known.get_mut(&id) {
+            producer.coordinator_epoch = producer.coordinator_epoch.max(epoch);
+        }
     }
 
     /// Where the oldest open transaction begins.
     pub fn first_open_transaction(&self) -> Option<Offset> {
-        self.known.values().filter_map(|producer| producer.transaction_start).min()
+        self.open.first().map(|(start, _)| *start)
     }
 
     /// The last that is in the log of each producer: what a cleaner has to leave.

@@ -8,13 +8,14 @@
 use std::io;
 use std::path::Path;
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, BufMut, BytesMut};
 
 use super::LogError;
 use super::checkpoint::read_file;
-use crate::base::{Offset, ProducerId};
+use crate::base::config::Compression;
+use crate::base::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::io::{Disk, File, Open};
-use crate::wire::batch;
+use crate::wire::batch::{self, BatchBuilder};
 
 const VERSION: i16 = 0;
 const ENTRY: usize = 34;
@@ -49,6 +50,42 @@ impl Marker {
             }
         }))
     }
+}
+
+/// The end of a transaction, as its coordinator has it written to every partition of the
+/// transaction. Source: Kafka's `EndTransactionMarker`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TransactionEnd {
+    /// The transaction's producer.
+    pub producer: ProducerId,
+    /// The epoch in which the producer is fenced or has ended the transaction.
+    pub producer_epoch: ProducerEpoch,
+    /// Epoch of the coordinator that decided: an older coordinator is fenced.
+    pub coordinator_epoch: i32,
+    /// Whether the transaction's records may be read.
+    pub commit: bool,
+}
+
+impl TransactionEnd {
+    /// The control batch with the marker.
+    pub fn batch(&self, now: Timestamp) -> BytesMut {
+        let (mut key, mut value) = (Vec::with_capacity(4), Vec::with_capacity(6));
+        key.put_i16(VERSION);
+        key.put_i16(i16::from(self.commit));
+        value.put_i16(VERSION);
+        value.put_i32(self.coordinator_epoch);
+        let mut builder = BatchBuilder::new(Compression::None, now).transactional().control();
+        builder.append(now, Some(&key), Some(&value), &[]);
+        BytesMut::from(&builder.finish(self.producer, self.producer_epoch, -1)[..])
+    }
+}
+
+/// The epoch of the coordinator that wrote a marker; `None` where a cleaner took its record.
+pub(crate) fn coordinator_epoch(bytes: &[u8]) -> Option<i32> {
+    let records = batch::records(bytes, LARGEST_MARKER).ok()?;
+    let mut value = records.first()?.value.as_deref()?;
+    let _version = value.try_get_i16().ok()?;
+    value.try_get_i32().ok()
 }
 
 /// A transaction that was aborted.

@@ -10,6 +10,15 @@ use crate::wire::batch::{self, BatchHeader, Glance};
 /// Most records of which one answer says what is wrong with them.
 const MOST_TOLD: usize = 100;
 
+/// Who wrote what a leader appends. Source: Kafka's `AppendOrigin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    Client,
+    /// A coordinator of this broker. It may write markers, and its batches have no sequence
+    /// numbers.
+    Coordinator,
+}
+
 /// Batches that may be appended, and what is still to be done to them.
 pub(super) struct Checked {
     pub(super) headers: Vec<BatchHeader>,
@@ -23,6 +32,7 @@ impl Checked {
         batches: &[u8],
         config: &LogConfig,
         now: Timestamp,
+        origin: Origin,
     ) -> Result<Self, AppendError> {
         let mut checked = Self { headers: Vec::with_capacity(1), latest: Vec::with_capacity(1) };
         let mut at = 0;
@@ -32,7 +42,7 @@ impl Checked {
                 BatchHeader::parse(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
             check_size(header.size(), config)?;
             batch::check(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
-            if let Some(problem) = refused(&header) {
+            if let Some(problem) = refused(&header, origin) {
                 return Err(AppendError::Refused { at, problem });
             }
             checked.latest.push(check_records(rest, at, &header, config, now)?);
@@ -48,7 +58,10 @@ impl Checked {
         batches: &[u8],
         config: &LogConfig,
     ) -> Result<Option<Vec<u8>>, AppendError> {
-        let target = |header: &BatchHeader| config.compression.target(header.compression());
+        let target = |header: &BatchHeader| match header.is_control() {
+            true => header.compression(),
+            false => config.compression.target(header.compression()),
+        };
         if self.headers.iter().all(|header| target(header) == header.compression()) {
             return Ok(None);
         }
@@ -170,9 +183,9 @@ fn time_problem(record: &Glance, config: &LogConfig, now: Timestamp) -> Option<S
         .then(|| format!("its timestamp {time} is outside {first} to {last}"))
 }
 
-/// Why a well-formed batch is not a client's to write.
-fn refused(header: &BatchHeader) -> Option<&'static str> {
-    if header.is_control() {
+/// Why a well-formed batch is not its writer's to write.
+fn refused(header: &BatchHeader, origin: Origin) -> Option<&'static str> {
+    if header.is_control() && origin == Origin::Client {
         return Some("control batches are the broker's own");
     }
     if header.has_delete_horizon() {
@@ -181,7 +194,8 @@ fn refused(header: &BatchHeader) -> Option<&'static str> {
     if header.count == 0 || !header.is_dense() {
         return Some("its record count and its last offset disagree");
     }
-    if header.has_producer() && (header.producer_epoch.0 < 0 || header.base_sequence < 0) {
+    let no_sequence = header.base_sequence < 0 && origin == Origin::Client;
+    if header.has_producer() && (header.producer_epoch.0 < 0 || no_sequence) {
         return Some("it has a producer id, but no epoch or no sequence number");
     }
     if header.is_transactional() && !header.has_producer() {
