@@ -40,6 +40,18 @@ impl Follower {
         Self { epoch, leader, retry_at: None }
     }
 
+    /// Asserts what must hold between two steps.
+    ///
+    /// # Panics
+    /// When an invariant is broken.
+    pub fn check(&self) {
+        let Self { epoch, leader, .. } = self;
+        assert!(
+            leader.is_none() || *epoch > LeaderEpoch::NONE,
+            "follows broker {leader:?} in no leader epoch"
+        );
+    }
+
     /// Whom this replica follows.
     pub fn leader(&self) -> Option<BrokerId> {
         self.leader
@@ -93,7 +105,9 @@ impl Follower {
         } else {
             our_end
         };
-        cut.min(log_end).max(Offset::ZERO)
+        let cut = cut.min(log_end).max(Offset::ZERO);
+        debug_assert!(cut <= log_end, "cut at {cut}, beyond the log end {log_end}");
+        cut
     }
 
     /// The high watermark here, after the leader has told its own. A leader that is new may not

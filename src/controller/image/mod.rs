@@ -95,11 +95,6 @@ pub struct PartitionState {
 }
 
 impl PartitionState {
-    /// The leader was chosen uncleanly and has not said yet that it has recovered.
-    pub fn is_recovering(&self) -> bool {
-        self.recovering
-    }
-
     /// The log directory of a replica; zero where it is not known.
     pub fn directory_of(&self, broker: BrokerId) -> DirectoryId {
         let at = self.replicas.iter().position(|replica| *replica == broker);

@@ -173,7 +173,7 @@ fn a_leader_may_shut_down_once_all_others_know_its_successors() {
     let behind = (cluster.request(2), cluster.request(3));
     assert!(!cluster.shut_down(1).should_shut_down);
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2, 3]));
-    assert!(!cluster.partition().is_recovering());
+    assert!(!cluster.partition().recovering);
     cluster.beat(&behind.0);
     cluster.beat(&behind.1);
     assert!(!cluster.shut_down(1).should_shut_down, "2 and 3 have not read that yet");

@@ -49,7 +49,7 @@ fn the_last_in_sync_replica_stays_in_the_isr_and_leads_again_when_it_returns() {
     assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]), "2 may lack records");
     cluster.come_back(1);
     assert_eq!((cluster.leader(), cluster.isr()), (Some(1), vec![1]));
-    assert!(!cluster.was_unclean() && !cluster.partition().is_recovering());
+    assert!(!cluster.was_unclean() && !cluster.partition().recovering);
 }
 
 #[test]
@@ -76,14 +76,14 @@ fn with_permission_a_laggard_leads_alone_and_the_record_says_so() {
     cluster.alter_isr(&[1]);
     cluster.fence(1);
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
-    assert!(cluster.was_unclean() && cluster.partition().is_recovering());
+    assert!(cluster.was_unclean() && cluster.partition().recovering);
     let probes: Vec<_> = cluster.changes.iter().filter_map(Change::probe).collect();
     let unclean = |probe: &crate::base::Probe| matches!(probe, crate::base::Probe::Controller(crate::base::ControllerProbe::PartitionCommitted(p)) if p.unclean);
     assert!(probes.iter().any(unclean));
     // The leader says that it has recovered, as it grows its ISR.
     cluster.come_back(1);
     cluster.alter_isr(&[1, 2]);
-    assert!(!cluster.was_unclean() && !cluster.partition().is_recovering());
+    assert!(!cluster.was_unclean() && !cluster.partition().recovering);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Source: Kafka's `Partition` and `Replica`; KIP-497 (AlterPartition), KIP-841 and KIP-903 (who
 //! may join), KIP-966 (the high watermark below min.insync.replicas).
 
+mod check;
 mod terms;
 
 pub use terms::{
@@ -12,6 +13,8 @@ pub use terms::{
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
+
+use check::Before;
 
 use super::peers::Peers;
 use super::progress::FollowerProgress;
@@ -91,8 +94,10 @@ impl Leader {
         }
     }
 
-    /// Takes an input in. An input that is outdated changes nothing.
+    /// Takes an input and adds what follows from it to `effects`. An outdated input changes
+    /// nothing.
     pub fn step(&mut self, now: Instant, input: LeaderInput, effects: &mut Vec<LeaderEffect>) {
+        let before = cfg!(debug_assertions).then(|| (Before::of(self), effects.len()));
         match input {
             LeaderInput::Appended { end } => self.log_end = self.log_end.max(end),
             LeaderInput::Fetched { replica, broker_epoch, position } => {
@@ -105,12 +110,15 @@ impl Leader {
                 self.refused(now, partition_epoch, refusal);
             }
             LeaderInput::Peers(peers) => self.peers = peers,
-            LeaderInput::MinInsync(needed) => self.min_insync = needed,
             LeaderInput::Tick => self.retry(now, effects),
         }
         self.shrink(now, effects);
         self.advance(now, effects);
         self.seen = now;
+        if let Some((before, from)) = before {
+            self.check();
+            self.check_step(&before, &effects[from..]);
+        }
     }
 
     /// The earliest time at which `step` wants a `Tick`, though nothing else happened.
@@ -417,11 +425,6 @@ impl Leader {
     /// Whether a broker is assigned a copy.
     pub fn is_replica(&self, id: BrokerId) -> bool {
         self.replicas.contains(&id)
-    }
-
-    /// How far readers may read: consumers what is committed, replicas everything.
-    pub fn visible_to(&self, replica: Option<BrokerId>) -> Offset {
-        if replica.is_some() { self.log_end } else { self.high_watermark }
     }
 }
 

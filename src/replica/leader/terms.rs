@@ -66,8 +66,6 @@ pub enum LeaderInput {
     },
     /// Who is registered, fenced or leaving has changed.
     Peers(Peers),
-    /// `min.insync.replicas` has changed.
-    MinInsync(usize),
     /// Time has passed.
     Tick,
 }

@@ -319,15 +319,6 @@ fn nothing_is_committed_below_min_insync() {
 }
 
 #[test]
-fn a_lower_min_insync_lets_the_high_watermark_go_on() {
-    let mut story = Story::new(&[1], 10, 4, 2);
-    story.append(12);
-    assert_eq!(story.high_watermark(), 4);
-    story.step(LeaderInput::MinInsync(1));
-    assert_eq!(story.high_watermark(), 12);
-}
-
-#[test]
 fn more_in_sync_replicas_than_there_are_copies_can_not_be_asked_for() {
     let mut story = Story::new(&[1, 2, 3], 10, 10, 5);
     assert_eq!(story.leader.check_min_insync(), Ok(()));
@@ -463,12 +454,71 @@ fn requests_of_other_epochs_are_told_which_side_is_behind() {
     assert_eq!(leader.check_epoch(LeaderEpoch(6)), Err(EpochMismatch::Unknown));
 }
 
+/// A hand-made flaw, then one more step.
+fn broken(flaw: impl FnOnce(&mut Leader)) {
+    let mut story = Story::new(&[1, 2], 10, 10, 1);
+    story.fetch(3, 10);
+    flaw(&mut story.leader);
+    story.tick();
+}
+
 #[test]
-fn consumers_see_what_is_committed_and_replicas_see_everything() {
+#[should_panic(expected = "the high watermark 11 is beyond the log end 10")]
+fn high_watermark_beyond_the_log_end_is_caught() {
+    broken(|leader| leader.high_watermark = Offset(11));
+}
+
+#[test]
+#[should_panic(expected = "has members that are not replicas")]
+fn isr_member_without_a_copy_is_caught() {
+    broken(|leader| {
+        leader.isr.insert(BrokerId(9));
+    });
+}
+
+#[test]
+#[should_panic(expected = "leader 1 is not in its ISR")]
+fn leader_outside_its_isr_is_caught() {
+    broken(|leader| {
+        leader.isr.remove(&ME);
+    });
+}
+
+#[test]
+#[should_panic(expected = "the pending proposal rests on")]
+fn proposal_of_an_old_partition_epoch_is_caught() {
+    broken(|leader| leader.partition_epoch = PartitionEpoch(21));
+}
+
+#[test]
+#[should_panic(expected = "is in flight")]
+fn second_proposal_in_flight_is_caught() {
+    let mut story = Story::new(&[1, 2], 10, 10, 1);
+    story.fetch(3, 10);
+    let before = check::Before::of(&story.leader);
+    // Forgotten, but on its way.
+    story.leader.pending = None;
+    story.effects.clear();
+    story.after(60).append(20);
+    story.leader.check_step(&before, &story.effects);
+}
+
+#[test]
+#[should_panic(expected = "the high watermark fell from 10 to 9 within leader epoch 5")]
+fn falling_high_watermark_is_caught() {
+    let mut story = Story::new(&[1, 2], 10, 10, 1);
+    let before = check::Before::of(&story.leader);
+    story.leader.high_watermark = Offset(9);
+    story.leader.check_step(&before, &[]);
+}
+
+#[test]
+#[should_panic(expected = "but replica 2, which may be in sync, has None")]
+fn high_watermark_ahead_of_an_in_sync_replica_is_caught() {
     let mut story = Story::new(&[1, 2], 10, 4, 1);
-    story.append(12);
-    assert_eq!(story.leader.visible_to(None), Offset(4));
-    assert_eq!(story.leader.visible_to(Some(BrokerId(2))), Offset(12));
+    let before = check::Before::of(&story.leader);
+    story.leader.high_watermark = Offset(10);
+    story.leader.check_step(&before, &[]);
 }
 
 fn any_input() -> impl Strategy<Value = (u64, LeaderInput)> {
@@ -502,7 +552,6 @@ fn any_input() -> impl Strategy<Value = (u64, LeaderInput)> {
         2 => committed,
         1 => refused,
         1 => standing,
-        1 => (0..4usize).prop_map(LeaderInput::MinInsync),
         1 => Just(LeaderInput::Tick),
     ];
     (0..8u64, input)
