@@ -28,6 +28,11 @@ impl DelayedProduce {
         waiter
     }
 
+    /// The first offset that a producer waits for.
+    pub(super) fn first(&self) -> Option<Offset> {
+        self.waiting.keys().next().map(|(end, _)| *end)
+    }
+
     /// Completes all that wait for at most `high_watermark`; `verdict` says how each ends.
     pub(super) fn complete(
         &mut self,

@@ -11,13 +11,24 @@ use crate::log::AppendError;
 use crate::replica::{LeaderInput, Progress};
 use crate::wire::ErrorCode;
 
-/// The records of a produce request for one partition, after they were appended.
+/// Who wrote the records that are appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A client: producers' epochs and sequence numbers are checked, markers are refused.
+    Client,
+    /// A coordinator of a broker.
+    #[allow(dead_code, reason = "coordinators are built on it")]
+    Coordinator,
+}
+
+/// Records that were appended to a partition.
 pub(crate) struct Produced {
     /// Offset of the first record.
     pub(crate) base: Offset,
     /// Offset after the last record.
-    end: Offset,
+    pub(super) end: Offset,
     epoch: LeaderEpoch,
+    acks: Acks,
     /// Set while `acks=all` is not reached.
     waiter: Option<oneshot::Receiver<ErrorCode>>,
     pub(crate) log_start: Offset,
@@ -29,40 +40,49 @@ impl<W: World> Partition<W> {
     /// Appends a client's records and waits for what `acks` asks short of replication: the sync
     /// that the topic's flush policy demands. Then [`Self::acknowledged`] waits for the replicas.
     pub(crate) async fn produce(&self, records: BytesMut, acks: Acks) -> Result<Produced, Refusal> {
-        let produced = self.try_produce(records, acks).await;
+        let produced = self.append(records, Origin::Client, acks).await;
         produced.inspect_err(|refusal| self.refused(Request::Produce, refusal.code))
     }
 
-    async fn try_produce(&self, mut records: BytesMut, acks: Acks) -> Result<Produced, Refusal> {
+    /// Appends, and waits for the sync that the flush policy demands.
+    pub(super) async fn append(
+        &self,
+        mut records: BytesMut,
+        origin: Origin,
+        acks: Acks,
+    ) -> Result<Produced, Refusal> {
         let (mut produced, sync) = {
             let mut state = self.state()?;
-            let (mut produced, sync) = self.write(&mut state, &mut records, acks)?;
+            if acks == Acks::All {
+                state.check_min_insync()?;
+            }
+            let (mut produced, sync) = self.write(&mut state, &mut records, origin, acks)?;
             if !sync {
-                self.count(&mut state, &mut produced, acks)?;
+                self.count(&mut state, &mut produced)?;
             }
             (produced, sync)
         };
         if sync {
             self.sync_to(produced.end).await.map_err(|_| ErrorCode::KafkaStorageError)?;
-            self.count(&mut *self.state()?, &mut produced, acks)?;
+            self.count(&mut *self.state()?, &mut produced)?;
         }
         Ok(produced)
     }
 
     /// Writes to the log. Returns whether the records count only once they are synced.
-    fn write(
+    pub(super) fn write(
         &self,
         state: &mut State<W>,
         records: &mut [u8],
+        origin: Origin,
         acks: Acks,
     ) -> Result<(Produced, bool), Refusal> {
-        let leader = state.leader()?;
-        let epoch = leader.epoch();
-        if acks == Acks::All {
-            leader.check_min_insync().map_err(|_| ErrorCode::NotEnoughReplicas)?;
-        }
+        let epoch = state.leader()?.epoch();
         let now = self.site.world.wall_clock();
-        let appended = state.log.append_as_leader(records, epoch, now);
+        let appended = match origin {
+            Origin::Client => state.log.append_as_leader(records, epoch, now),
+            Origin::Coordinator => state.log.append_as_coordinator(records, epoch, now),
+        };
         let appended = appended.map_err(|error| self.append_failed(state, error))?;
         let (base, end) = (appended.base, appended.end);
         let partition = self.name.clone();
@@ -75,24 +95,21 @@ impl<W: World> Partition<W> {
         }
         // A duplicate of what is not synced yet is no safer than the original.
         let sync = state.sync_is_due() && state.log.recovery_point() < end;
-        let log_start = state.log.log_start();
-        let append_time = appended.append_time;
-        Ok((Produced { base, end, epoch, waiter: None, log_start, append_time }, sync))
+        let (log_start, append_time) = (state.log.log_start(), appended.append_time);
+        let produced = Produced { base, end, epoch, acks, waiter: None, log_start, append_time };
+        Ok((produced, sync))
     }
 
     /// Lets records count for the high watermark: they are as safe here as the flush policy asks.
-    fn count(
+    pub(super) fn count(
         &self,
         state: &mut State<W>,
         produced: &mut Produced,
-        acks: Acks,
     ) -> Result<(), ErrorCode> {
-        if state.leader()?.epoch() != produced.epoch {
-            return Err(ErrorCode::NotLeaderOrFollower);
-        }
+        state.leader_in(produced.epoch)?;
         self.step(state, LeaderInput::Appended { end: produced.end });
         state.fetch.wake();
-        if acks == Acks::All {
+        if produced.acks == Acks::All {
             match state.leader()?.progress(produced.end) {
                 Progress::Waiting => produced.waiter = Some(state.produce.wait(produced.end)),
                 Progress::Acknowledged => self.acknowledge(produced.epoch, produced.end),

@@ -21,7 +21,9 @@ impl<W: World> Partition<W> {
             return Ok(None);
         }
         let high_watermark = state.high_watermark;
-        match state.log.expire(high_watermark, now) {
+        let expired = state.log.expire(high_watermark, now);
+        state.check(&self.name);
+        match expired {
             Ok(None) => Ok(None),
             Ok(Some((start, due))) => {
                 tracing::info!(partition = %self.name, %start, ?due, "old segments are due");
@@ -81,6 +83,7 @@ impl<W: World> Partition<W> {
         state.log.advance_log_start(offset);
         // Followers learn of it by their next answer.
         state.fetch.wake();
+        state.check(&self.name);
         Ok(offset)
     }
 

@@ -55,6 +55,7 @@ impl<W: World> Partition<W> {
                 }
             }
         }
+        state.check(&self.name);
     }
 
     /// Reports the replicas that this leader counts because they may be in sync.
@@ -87,5 +88,6 @@ impl<W: World> Partition<W> {
             }
         });
         state.fetch.wake();
+        state.watchers.moved(offset);
     }
 }

@@ -72,7 +72,7 @@ impl<W: World> Partition<W> {
         }
         tracing::error!(partition = %self.name, "a damaged replica steps aside");
         damage.aside_since = Some(state.leader_epoch);
-        state.nobody_waits();
+        self.stop_serving(state);
         self.site.outbox.assign(self.topic_id, self.name.partition, DirectoryId::LOST);
     }
 

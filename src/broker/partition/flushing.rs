@@ -10,17 +10,6 @@ use crate::log::{Flushed, LogError, RecoveryMark};
 use crate::wire::ErrorCode;
 
 impl<W: World> State<W> {
-    fn go_offline(&mut self) {
-        self.failed = true;
-        self.nobody_waits();
-    }
-
-    /// Whoever waits is told to look elsewhere.
-    pub(super) fn nobody_waits(&mut self) {
-        self.produce.fail(ErrorCode::KafkaStorageError);
-        self.fetch.wake();
-    }
-
     /// Whether what was just appended may count only once it is synced.
     pub(super) fn sync_is_due(&self) -> bool {
         let messages = self.config.flush_messages;
@@ -172,14 +161,27 @@ impl<W: World> Partition<W> {
         let full = error.is_full();
         self.site.world.probe(StorageProbe::Failed { partition: self.name.clone(), full });
         if self.home.failed(error) {
-            state.go_offline();
+            self.go_offline(state);
         }
     }
 
-    /// The directory of this replica has failed: nobody waits for it any more.
+    fn go_offline(&self, state: &mut State<W>) {
+        state.failed = true;
+        self.stop_serving(state);
+    }
+
+    /// Answers all requests that wait here: their clients find the next leader. Its coordinator,
+    /// if it has one, loses its log.
+    pub(super) fn stop_serving(&self, state: &mut State<W>) {
+        self.announce_resignation(state);
+        state.produce.fail(ErrorCode::KafkaStorageError);
+        state.fetch.wake();
+    }
+
+    /// The directory of this replica has failed, and the replica with it.
     pub(crate) fn directory_failed(&self) {
         if let Ok(mut state) = self.state() {
-            state.go_offline();
+            self.go_offline(&mut state);
         }
         self.flush_ended.notify_waiters();
     }

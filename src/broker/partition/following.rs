@@ -93,6 +93,7 @@ impl<W: World> Partition<W> {
                 }
                 None => self.take_records(&mut state, answer, retry_at)?,
             };
+            state.check(&self.name);
             (sync, new_epoch.then(|| state.log.save_epochs()))
         };
         if let Some(save) = epochs {
@@ -145,11 +146,18 @@ impl<W: World> Partition<W> {
         let local = state.log.end_offset_for(epoch);
         let Role::Follower(follower) = &state.role else { return Ok(()) };
         let cut = follower.truncation((epoch, end), local, state.log.log_end());
-        let cut = state.log.truncate_to(cut)?.end;
-        // The high watermark moves only after the cut (KAFKA-14704), and never above the log end.
-        state.high_watermark = state.high_watermark.min(cut);
+        let cut = self.cut(state, cut)?;
         self.site.world.probe(ReplicaProbe::Truncated { partition: self.name.clone(), end: cut });
         Ok(())
+    }
+
+    /// Cuts the log, and returns where it ends now.
+    fn cut(&self, state: &mut State<W>, at: Offset) -> Result<Offset, LogError> {
+        let cut = state.log.truncate_to(at);
+        // The high watermark moves only after the cut (KAFKA-14704), and never above the log end,
+        // also where the cut failed midway.
+        state.high_watermark = state.high_watermark.min(state.log.log_end());
+        Ok(cut?.end)
     }
 
     /// Appends, and takes the leader's high watermark as far as the log reaches. Says what has to
@@ -211,7 +219,7 @@ impl<W: World> Partition<W> {
     /// still, where its leader did not know the epoch of its last record (KAFKA-7415).
     pub(super) fn cut_at_high_watermark(&self, state: &mut State<W>) -> Result<(), LogError> {
         if state.high_watermark < state.log.log_end() {
-            let end = state.log.truncate_to(state.high_watermark)?.end;
+            let end = self.cut(state, state.high_watermark)?;
             self.site.world.probe(ReplicaProbe::Truncated { partition: self.name.clone(), end });
         }
         Ok(())

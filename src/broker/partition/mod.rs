@@ -7,31 +7,46 @@
 //! |---|---|
 //! | `role` | committed metadata makes this replica lead or follow |
 //! | `append`, `read`, `commit` | a leader's log: written, read, committed |
+//! | `ports`, `events` | coordinators append, load, and hear of elections and commits |
 //! | `following` | a follower fetches, cuts its log, appends |
 //! | `flushing`, `cleaning`, `damage` | syncs; old records; a corrupt or failed log |
+//! | `check` | the invariants that are asserted after each step |
 //! | `site`, `refusal` | what replicas of a broker share; why records are refused |
 
 mod append;
+mod check;
 mod cleaning;
 mod commit;
 mod damage;
+#[allow(dead_code, reason = "coordinators are built on it")]
+mod events;
 mod flushing;
 mod following;
+#[allow(dead_code, reason = "coordinators are built on it")]
+mod ports;
 mod read;
 mod refusal;
 mod role;
 mod site;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use append::Produced;
 pub(crate) use damage::{is_expendable, tell as tell_damage};
+#[allow(unused_imports, reason = "coordinators are built on it")]
+pub(crate) use events::Deposed;
+pub(crate) use events::{Commits, Leadership};
 pub(crate) use following::{FollowerFetch, LeaderAnswer};
-pub(crate) use read::{FetchAnswer, FetchRead, Reader};
+#[allow(unused_imports, reason = "coordinators are built on it")]
+pub(crate) use ports::{Extent, Written};
+pub(crate) use read::{FetchAnswer, FetchRead, Isolation, Reader};
 pub(crate) use refusal::Refusal;
 pub(crate) use site::Site;
 
 use std::sync::{Arc, Weak};
 
 use damage::Damage;
+use events::Watchers;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
@@ -90,6 +105,10 @@ struct State<W: World> {
     failed: bool,
     /// Set once a batch was found that is not what was written.
     damage: Option<Damage>,
+    /// The epoch in which this replica leads, as subscribers to elections know it.
+    announced: Option<LeaderEpoch>,
+    /// Subscriptions to the high watermark.
+    watchers: Watchers,
 }
 
 enum Role {
@@ -107,6 +126,17 @@ impl<W: World> State<W> {
             Role::Leader(leader) => Ok(leader),
             Role::Follower(_) => Err(ErrorCode::NotLeaderOrFollower),
         }
+    }
+
+    /// The same, in this leader epoch and no other.
+    fn leader_in(&mut self, epoch: LeaderEpoch) -> Result<&mut Leader, ErrorCode> {
+        let leader = self.leader()?;
+        if leader.epoch() == epoch { Ok(leader) } else { Err(ErrorCode::NotLeaderOrFollower) }
+    }
+
+    /// Whether an `acks=all` write may be appended.
+    fn check_min_insync(&mut self) -> Result<(), ErrorCode> {
+        self.leader()?.check_min_insync().map_err(|_| ErrorCode::NotEnoughReplicas)
     }
 }
 
@@ -135,6 +165,8 @@ impl<W: World> Partition<W> {
             flush_running: false,
             failed: false,
             damage: None,
+            announced: None,
+            watchers: Watchers::default(),
         };
         Arc::new_cyclic(|this| Self {
             name,
@@ -160,6 +192,7 @@ impl<W: World> Partition<W> {
     /// replica was retired before.
     pub(crate) fn retire(&self) -> Option<Log<W::Disk>> {
         let mut state = self.state.lock().take()?;
+        self.announce_resignation(&mut state);
         state.produce.fail(ErrorCode::NotLeaderOrFollower);
         state.fetch.wake();
         state.delete.wake();

@@ -8,20 +8,34 @@ use super::{Partition, Role, State};
 use crate::base::config::{Compression, TopicCompression};
 use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, ReplicaProbe, Request};
 use crate::io::{Disk, Slice, World};
-use crate::log::{Log, LogError, ReadError};
+use crate::log::{Aborted, Log, LogError, ReadError};
 use crate::replica::{EpochMismatch, Leader, LeaderInput, diverging};
 use crate::wire::ErrorCode;
 
-/// Who reads, which decides how far.
+/// How far a consumer reads: `isolation.level`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Isolation {
+    /// To the high watermark.
+    ReadUncommitted,
+    /// To the last stable offset, with a list of the aborted transactions to leave out.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// As requests have it: only 1 asks for `read_committed`.
+    pub(crate) fn from_level(level: i8) -> Self {
+        if level == 1 { Self::ReadCommitted } else { Self::ReadUncommitted }
+    }
+}
+
+/// The reader of a partition, which decides how far it may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reader {
-    /// Up to the high watermark.
-    Consumer,
-    /// Up to the log end; its position is news for the leader.
+    Consumer(Isolation),
+    /// Reads to the log end. The leader takes note of its position.
     Replica {
-        /// Which broker.
         id: BrokerId,
-        /// Of which registration (KIP-903); unknown before Fetch v15.
+        /// The broker's registration (KIP-903); unknown before Fetch v15.
         epoch: Option<BrokerEpoch>,
     },
 }
@@ -44,12 +58,16 @@ pub(crate) struct FetchRead {
     pub(crate) knows_zstd: bool,
 }
 
-/// What a fetch gets of one partition.
+/// The answer of one partition to a fetch.
 pub(crate) struct FetchAnswer<W: World> {
     pub(crate) error: ErrorCode,
     pub(crate) high_watermark: Offset,
+    /// Every transaction that begins below has ended, and its end is committed.
+    pub(crate) last_stable: Offset,
     pub(crate) log_start: Offset,
     pub(crate) slice: Option<Slice<<W::Disk as Disk>::File>>,
+    /// The aborted transactions in the slice, for a `read_committed` consumer.
+    pub(crate) aborted: Option<Vec<Aborted>>,
     /// Where the reader's log parts from this one.
     pub(crate) diverging: Option<(LeaderEpoch, Offset)>,
     /// Leader and epoch as known here, for a reader that believes otherwise.
@@ -63,8 +81,10 @@ impl<W: World> FetchAnswer<W> {
         Self {
             error,
             high_watermark: Offset::NONE,
+            last_stable: Offset::NONE,
             log_start: Offset::NONE,
             slice: None,
+            aborted: None,
             diverging: None,
             leader: None,
             leader_epoch: LeaderEpoch::NONE,
@@ -104,14 +124,18 @@ impl<W: World> Partition<W> {
         let mut result = FetchAnswer {
             error: ErrorCode::None,
             high_watermark: state.high_watermark,
+            last_stable: state.last_stable(),
             log_start: state.log.log_start(),
             slice: None,
+            aborted: None,
             diverging: None,
             leader,
             leader_epoch,
         };
         match answer {
-            Ok(Found::Records(slice)) => result.slice = slice,
+            Ok(Found::Records { slice, aborted }) => {
+                (result.slice, result.aborted) = (slice, aborted);
+            }
             Ok(Found::Diverging(epoch, end)) => {
                 self.answers_epoch(false, read.last_fetched_epoch, (epoch, end));
                 result.diverging = Some((epoch, end));
@@ -136,7 +160,7 @@ impl<W: World> Partition<W> {
         let flaws = self.site.flaws;
         let leads = state.leader()?;
         let of_this_epoch = check_epoch(leads, read.current_epoch);
-        if read.reader == Reader::Consumer || !flaws.has(Flaw::UnfencedFetch) {
+        if matches!(read.reader, Reader::Consumer(_)) || !flaws.has(Flaw::UnfencedFetch) {
             of_this_epoch?;
         }
         if let Reader::Replica { id, .. } = read.reader
@@ -161,53 +185,61 @@ impl<W: World> Partition<W> {
                 return Ok(Found::Diverging(epoch, end));
             }
         }
-        let until = match read.reader {
-            Reader::Consumer => state.high_watermark,
-            Reader::Replica { .. } => state.log.log_end(),
+        let (until, read_committed) = match read.reader {
+            Reader::Consumer(Isolation::ReadUncommitted) => (state.high_watermark, false),
+            Reader::Consumer(Isolation::ReadCommitted) => (state.last_stable(), true),
+            Reader::Replica { .. } => (state.log.log_end(), false),
         };
-        if read.reader == Reader::Consumer && read.offset > until {
-            // Above the high watermark but inside the log: nothing to see yet.
-            return if read.offset > state.log.log_end() {
-                Err(ErrorCode::OffsetOutOfRange)
-            } else {
-                Ok(Found::Records(None))
-            };
+        if read.offset > until && read.offset <= state.log.log_end() {
+            // Inside the log, but nothing to see yet.
+            return Ok(Found::Records { slice: None, aborted: read_committed.then(Vec::new) });
         }
         let zstd = TopicCompression::Fixed(Compression::Zstd);
         if !read.knows_zstd && state.config.compression == zstd {
             return Err(ErrorCode::UnsupportedCompressionType);
         }
         let found = state.log.read(read.offset, read.max_bytes, until, read.at_least_one);
-        let mut found = found.map_err(|error| match error {
-            ReadError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-            ReadError::Log(error) => {
-                self.storage_failed(state, &error);
-                match error {
-                    LogError::Corrupt { .. } => Self::damage_told(state),
-                    _ => ErrorCode::KafkaStorageError,
-                }
-            }
-        })?;
+        let mut found = found.map_err(|error| self.read_failed(state, error))?;
         // Kafka looks at the topic's setting alone, and sends an old reader what a producer wrote in
         // zstd; KIP-110 has it refused, and what comes before it can be read.
         if !read.knows_zstd && found.slice.is_some() {
             let readable = found.without(Compression::Zstd);
             found = readable.map_err(|error| {
                 let error = LogError::io("read", state.log.dir())(error);
-                self.storage_failed(state, &error);
-                ErrorCode::KafkaStorageError
+                self.read_failed(state, error.into())
             })?;
             if found.slice.is_none() {
                 return Err(ErrorCode::UnsupportedCompressionType);
             }
         }
+        let aborted = match (&found.slice, read_committed) {
+            (_, false) => None,
+            (None, true) => Some(Vec::new()),
+            (Some(_), true) => {
+                let aborted = state.log.aborted_transactions(read.offset, found.next);
+                Some(aborted.map_err(|error| self.read_failed(state, error.into()))?)
+            }
+        };
         if first {
             self.heard(state, read);
         }
-        Ok(Found::Records(found.slice))
+        Ok(Found::Records { slice: found.slice, aborted })
     }
 
-    /// A follower's position is news for the leader.
+    /// The log can't be read: notes why, and returns what the reader is answered.
+    pub(super) fn read_failed(&self, state: &mut State<W>, error: ReadError) -> ErrorCode {
+        let error = match error {
+            ReadError::OffsetOutOfRange { .. } => return ErrorCode::OffsetOutOfRange,
+            ReadError::Log(error) => error,
+        };
+        self.storage_failed(state, &error);
+        match error {
+            LogError::Corrupt { .. } => Self::damage_told(state),
+            _ => ErrorCode::KafkaStorageError,
+        }
+    }
+
+    /// Lets the leader know a follower's position.
     fn heard(&self, state: &mut State<W>, read: &FetchRead) {
         if let Reader::Replica { id, epoch } = read.reader {
             let input =
@@ -235,23 +267,32 @@ impl<W: World> Partition<W> {
         answer
     }
 
-    /// Asks a leader, for ListOffsets, something about its log and its high watermark.
+    /// Looks something up in a leader's log, for ListOffsets. The closure gets the log, the leader
+    /// and the last stable offset.
     pub(crate) fn with_leader_log<T>(
         &self,
         current: LeaderEpoch,
-        ask: impl FnOnce(&Log<W::Disk>, &Leader) -> Result<T, ErrorCode>,
+        ask: impl FnOnce(&Log<W::Disk>, &Leader, Offset) -> Result<T, ErrorCode>,
     ) -> Result<T, ErrorCode> {
         let mut state = self.state()?;
+        let last_stable = state.last_stable();
         check_epoch(state.leader()?, current)?;
         match &state.role {
-            Role::Leader(leader) => ask(&state.log, leader),
+            Role::Leader(leader) => ask(&state.log, leader, last_stable),
             Role::Follower(_) => Err(ErrorCode::NotLeaderOrFollower),
         }
     }
 }
 
+impl<W: World> State<W> {
+    /// Where `read_committed` consumers stop reading.
+    fn last_stable(&mut self) -> Offset {
+        self.log.last_stable_offset(self.high_watermark)
+    }
+}
+
 enum Found<W: World> {
-    Records(Option<Slice<<W::Disk as Disk>::File>>),
+    Records { slice: Option<Slice<<W::Disk as Disk>::File>>, aborted: Option<Vec<Aborted>> },
     Diverging(LeaderEpoch, Offset),
 }
 

@@ -47,6 +47,7 @@ impl From<AppendError> for Refusal {
             AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
             AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            AppendError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
             // Only replicated batches can be so.
             AppendError::NotContinuous { .. } | AppendError::EpochFell { .. } => {
                 ErrorCode::UnknownServerError

@@ -28,18 +28,20 @@ impl<W: World> Partition<W> {
                 self.refresh(&mut state, told);
                 return Ok(());
             }
+            self.announce_resignation(&mut state);
             state.leader_epoch = told.leader_epoch;
             state.produce.fail(ErrorCode::NotLeaderOrFollower);
-            if told.leader == Some(self.site.me) {
-                let new_epoch = self.lead(&mut state, told, peers);
-                new_epoch.then(|| state.log.save_epochs())
+            let new_epoch = if told.leader == Some(self.site.me) {
+                self.lead(&mut state, told, peers)
             } else {
                 self.follow(&mut state, told);
                 if self.site.flaws.has(Flaw::TruncateToHighWatermark) {
                     self.cut_at_high_watermark(&mut state)?;
                 }
-                None
-            }
+                false
+            };
+            state.check(&self.name);
+            new_epoch.then(|| state.log.save_epochs())
         };
         if let Some(save) = epochs {
             save.await?;
@@ -90,6 +92,7 @@ impl<W: World> Partition<W> {
         }
         // A single in-sync replica commits by itself.
         self.step(state, LeaderInput::Appended { end: log_end });
+        self.announce_election(state);
         new_epoch
     }
 

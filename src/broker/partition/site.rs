@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
+
+use super::Leadership;
+use super::events::Elections;
 use crate::base::{BrokerId, Flaws};
 use crate::broker::outbox::Outbox;
 use crate::io::World;
@@ -15,6 +19,7 @@ pub(crate) struct Site<W: World> {
     pub(super) lag_time_max: Duration,
     pub(super) flaws: Flaws,
     pub(super) outbox: Outbox,
+    pub(super) elections: Elections<W>,
 }
 
 impl<W: World> Site<W> {
@@ -25,7 +30,8 @@ impl<W: World> Site<W> {
         flaws: Flaws,
         outbox: Outbox,
     ) -> Arc<Self> {
-        Arc::new(Self { world, me, lag_time_max, flaws, outbox })
+        let elections = Elections::default();
+        Arc::new(Self { world, me, lag_time_max, flaws, outbox, elections })
     }
 
     pub(crate) fn world(&self) -> &W {
@@ -42,5 +48,12 @@ impl<W: World> Site<W> {
 
     pub(crate) fn outbox(&self) -> &Outbox {
         &self.outbox
+    }
+
+    /// Subscribes to the elections of a topic's replicas on this broker. Those that lead already
+    /// are not announced: subscribe before roles are assumed.
+    #[allow(dead_code, reason = "coordinators are built on it")]
+    pub(crate) fn elections_of(&self, topic: &str) -> mpsc::UnboundedReceiver<Leadership<W>> {
+        self.elections.subscribe(topic)
     }
 }

@@ -9,13 +9,15 @@ use tokio::sync::Notify;
 use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, TopicId};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
-use crate::broker::partition::{FetchAnswer, FetchRead, Partition, Reader};
+use crate::broker::partition::{FetchAnswer, FetchRead, Isolation, Partition, Reader};
 use crate::broker::serve::handler::{Context, Fetched, FileOf, Handler, Outcome};
 use crate::io::{Disk, World, timeout};
+use crate::log::Aborted;
 use crate::wire::ErrorCode;
 use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use crate::wire::messages::fetch_response::{
-    EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
+    PartitionData,
 };
 use crate::wire::messages::{FetchRequest, FetchResponse, StrBytes, message};
 
@@ -108,7 +110,10 @@ fn reader(request: &FetchRequest, version: i16) -> Reader {
     } else {
         (request.replica_id, None)
     };
-    if id >= 0 { Reader::Replica { id: BrokerId(id), epoch } } else { Reader::Consumer }
+    match id {
+        0.. => Reader::Replica { id: BrokerId(id), epoch },
+        _ => Reader::Consumer(Isolation::from_level(request.isolation_level)),
+    }
 }
 
 fn resolve<W: World>(
@@ -226,9 +231,18 @@ fn partition_data<W: World>(index: i32, answer: &FetchAnswer<W>, version: i16) -
         partition_index: index,
         error_code: answer.error.code(),
         high_watermark: answer.high_watermark.0,
-        last_stable_offset: answer.high_watermark.0,
+        last_stable_offset: answer.last_stable.0,
         log_start_offset: answer.log_start.0,
         preferred_read_replica: NO_REPLICA,
+        aborted_transactions: answer.aborted.as_ref().map(|aborted| {
+            let transaction = |aborted: &Aborted| {
+                message!(AbortedTransaction {
+                    producer_id: aborted.producer.0,
+                    first_offset: aborted.first.0,
+                })
+            };
+            aborted.iter().map(transaction).collect()
+        }),
         records: Some(Default::default()),
     });
     if version < LEADER_HINTS {

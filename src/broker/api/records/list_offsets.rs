@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::broker::context::Broker;
-use crate::broker::partition::Partition;
+use crate::broker::partition::{Isolation, Partition};
 use crate::broker::serve::handler::{Context, Handler};
 use crate::io::World;
 use crate::log::{LogError, RecordPosition};
@@ -24,7 +24,7 @@ const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
 
-/// A replica that asks sees its leader's log end; a consumer the high watermark.
+/// A replica that asks sees its leader's log end; a consumer what its isolation level shows.
 const CONSUMER: i32 = -1;
 
 /// From here on an answer tells the leader epoch of its offset (KIP-320).
@@ -45,9 +45,10 @@ impl<W: World> Handler<Broker<W>> for ListOffsets {
     ) -> ListOffsetsResponse {
         let version = context.version;
         let consumer = request.replica_id == CONSUMER;
+        let isolation = consumer.then(|| Isolation::from_level(request.isolation_level));
         let topics = request.topics.into_iter().map(|topic| {
             let answer = |partition| {
-                let mut answer = partition_answer(broker, &topic, partition, consumer);
+                let mut answer = partition_answer(broker, &topic, partition, isolation);
                 if version < LEADER_EPOCHS {
                     answer.leader_epoch = LeaderEpoch::NONE.0;
                 }
@@ -64,7 +65,7 @@ fn partition_answer<W: World>(
     broker: &Arc<Broker<W>>,
     topic: &ListOffsetsTopic,
     asked: &ListOffsetsPartition,
-    consumer: bool,
+    consumer: Option<Isolation>,
 ) -> ListOffsetsPartitionResponse {
     let image = broker.image();
     let found = image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition);
@@ -87,14 +88,21 @@ fn partition_answer<W: World>(
 fn look_up<W: World>(
     partition: &Partition<W>,
     asked: &ListOffsetsPartition,
-    consumer: bool,
+    consumer: Option<Isolation>,
 ) -> Result<Found, ErrorCode> {
-    partition.with_leader_log(LeaderEpoch(asked.current_leader_epoch), |log, leader| {
-        let end = if consumer { leader.high_watermark() } else { log.log_end() };
+    partition.with_leader_log(LeaderEpoch(asked.current_leader_epoch), |log, leader, stable| {
+        let end = match consumer {
+            Some(Isolation::ReadUncommitted) => leader.high_watermark(),
+            Some(Isolation::ReadCommitted) => stable,
+            None => log.log_end(),
+        };
         let nothing = (Offset::NONE, Timestamp::NONE, LeaderEpoch::NONE);
         let epoch_at = |offset| log.epochs().at(offset);
         // KIP-207: a new leader's high watermark may still be below what its predecessor exposed.
-        if consumer && asked.timestamp != EARLIEST && !leader.has_caught_up_with_its_past() {
+        if consumer.is_some()
+            && asked.timestamp != EARLIEST
+            && !leader.has_caught_up_with_its_past()
+        {
             return Err(ErrorCode::OffsetNotAvailable);
         }
         let by_time = |found: Result<Option<RecordPosition>, LogError>| {
