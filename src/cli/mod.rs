@@ -65,6 +65,7 @@ pub fn main() -> ExitCode {
     // Clap prints its own errors and exits with 2.
     let arguments = Arguments::try_parse().unwrap_or_else(|error| suggest(error).exit());
     match arguments.command {
+        Command::Run(args) if args.swarm => swarm::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Shrink(args) => shrink::run(&args),

@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::shrink::{Asked, shrink_to_file};
-use super::{refuse, say, swarm};
+use super::{refuse, say};
 use crate::lab::Verdict;
 use crate::lab::overview::{TIMINGS, Timing, Timings};
 use crate::lab::report::{self, Report};
@@ -48,7 +48,7 @@ pub struct RunArgs {
     pub(super) seeds: Option<Range<u64>>,
     /// Draw cluster, settings, loads and faults from the seeds, and compute what must hold
     #[arg(long, conflicts_with = "scenarios")]
-    swarm: bool,
+    pub(super) swarm: bool,
     /// Start new runs for this much wall time, or until the seeds are used up
     #[arg(long = "for", value_name = "TIME", value_parser = read_time)]
     pub(super) time: Option<Duration>,
@@ -85,9 +85,6 @@ pub(super) fn cores() -> NonZeroUsize {
 
 /// Runs and judges the scenarios, and writes the reports.
 pub fn run(args: &RunArgs) -> ExitCode {
-    if args.swarm {
-        return swarm::run(args);
-    }
     let smoke = args.scenarios.is_empty();
     let paths = if smoke { vec![SMOKE.to_owned()] } else { args.scenarios.clone() };
     let scenarios = match load_all(&paths) {

@@ -8,12 +8,10 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::checkpoint::{self, Saver, read_offsets};
-use super::meta::{self, Meta};
+use super::meta::{self, Identity, Meta};
 use super::names::PARTITION_METADATA;
 use super::{DirError, LogError, RecoveryMark};
-use crate::base::{
-    BrokerEpoch, BrokerId, DirectoryId, Flaw, Flaws, Offset, TopicId, TopicPartition,
-};
+use crate::base::{BrokerEpoch, DirectoryId, Flaw, Flaws, Offset, TopicId, TopicPartition};
 use crate::io::Disk;
 
 const META: &str = "meta.properties";
@@ -29,21 +27,6 @@ const STRAY: &str = "-stray";
 const REPLACED: [&str; 6] = [META, CLEAN, RECOVERY_POINTS, HIGH_WATERMARKS, LOG_STARTS, CLEANER];
 /// Of most file systems.
 const LONGEST_NAME: usize = 255;
-
-/// Who uses a directory.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Identity {
-    /// `node.id`.
-    pub node: BrokerId,
-    /// `cluster.id`; `None` takes what the directory says (a new directory gets `fresh_cluster`).
-    pub cluster: Option<String>,
-    /// The cluster id of a directory that is new, when none is given.
-    pub fresh_cluster: TopicId,
-    /// The directory's own id, when it is new.
-    pub fresh_directory: DirectoryId,
-    /// Fixes that are switched off.
-    pub flaws: Flaws,
-}
 
 /// What was found in a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,13 +2,28 @@
 
 use std::path::Path;
 
-use super::{DirError, Identity, LogError, checkpoint};
+use super::{DirError, LogError, checkpoint};
 use crate::base::config::parse_properties;
-use crate::base::{BrokerId, DirectoryId, TopicId};
+use crate::base::{BrokerId, DirectoryId, Flaws, TopicId};
 use crate::io::Disk;
 
 /// The only version since KRaft.
 const VERSION: &str = "1";
+
+/// Who uses a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// `node.id`.
+    pub node: BrokerId,
+    /// `cluster.id`; `None` takes what the directory says (a new directory gets `fresh_cluster`).
+    pub cluster: Option<String>,
+    /// The cluster id of a directory that is new, when none is given.
+    pub fresh_cluster: TopicId,
+    /// The directory's own id, when it is new.
+    pub fresh_directory: DirectoryId,
+    /// Fixes that are switched off.
+    pub flaws: Flaws,
+}
 
 /// `meta.properties`: whose a data directory is.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::fate::{Step, Subject, Teller, subject};
 use super::marks::{marks, spans};
 use super::messages::Message;
 use super::recorder::{Recorder, Track};
-use super::thin::{self, Windows};
+use super::thin::{self, Windows, micros};
 use crate::base::{Instant, TopicPartition};
 use crate::check::Violation;
 use crate::lab::report::replay_command;
@@ -125,10 +125,6 @@ struct StepData {
 
 /// Parts of the run in which clients' work is counted.
 const PARTS: usize = 240;
-
-pub(super) fn micros(at: Instant) -> u64 {
-    at.0 / 1000
-}
 
 /// Hosts in the order of lanes.
 struct Lanes(BTreeMap<HostId, usize>);

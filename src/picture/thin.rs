@@ -1,6 +1,5 @@
 //! Leaves out what could not be seen, so that a minute's run stays a small file.
 
-use super::data::micros;
 use super::fate::Step;
 use super::messages::Message;
 use super::recorder::Recorder;
@@ -15,6 +14,10 @@ const MESSAGES: usize = 24_000;
 const POINTS: usize = 90_000;
 /// Most points of one curve, windows aside: more than there are dots on a screen.
 const POINTS_OF_ONE: usize = 2400;
+
+pub(super) fn micros(at: Instant) -> u64 {
+    at.0 / 1000
+}
 
 /// Times of which everything is kept, in order and apart from each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

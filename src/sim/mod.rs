@@ -9,6 +9,7 @@ pub mod disk;
 mod engine;
 mod film;
 pub mod history;
+mod host;
 pub mod leap;
 mod observe;
 mod process;
@@ -17,10 +18,9 @@ pub mod turmoil;
 mod witness;
 
 pub(crate) use clock::EPOCH_MS;
-pub use engine::{
-    Boot, Engine, HostId, Kept, Link, SimWorld, Survival, Unsupported, block_on, run_to_end,
-};
+pub use engine::{Boot, Engine, Link, SimWorld, Unsupported, block_on, run_to_end};
 pub use film::{Film, Shot};
 pub use history::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent};
+pub use host::{HostId, Kept, Survival};
 pub use observe::{Observation, Observer, What};
 pub use trace::{SharedTrace, Trace, TraceHash};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::html::escape;
+use super::escape::escape;
 use super::{MatrixCell, Timing};
 
 /// The height of a bar and the gap below it, in pixels.

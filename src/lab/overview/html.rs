@@ -2,25 +2,10 @@
 
 use std::fmt::Write;
 
+use super::escape::escape;
 use super::{BrokenLine, Line, MatrixCell, Overview, Timing, chart, verdict_words};
 use crate::check;
 use crate::lab::matrix::Misfortune;
-
-/// Escapes text for HTML.
-pub(super) fn escape(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => safe.push_str("&amp;"),
-            '<' => safe.push_str("&lt;"),
-            '>' => safe.push_str("&gt;"),
-            '"' => safe.push_str("&quot;"),
-            '\'' => safe.push_str("&#39;"),
-            c => safe.push(c),
-        }
-    }
-    safe
-}
 
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1c2430;--paper:#fcfcfa;--line:#d6d9de;--good:#1a7f4b;--bad:#c02a37;--known:#9a6700;--one:#3b6fb6;--two:#c98a2b}\

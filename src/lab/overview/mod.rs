@@ -10,6 +10,7 @@
 //! | `skipped` | files that are not reports, with the reason |
 
 mod chart;
+mod escape;
 mod html;
 mod markdown;
 mod read;
