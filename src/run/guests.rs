@@ -254,7 +254,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
                     let _ = answer.send(struck);
                 }
                 (Order::Heal(answer), Some(faults)) => {
-                    faults.heal(&mut self.engine);
+                    faults.heal(&mut self.engine, &mut self.cast);
                     let _ = answer.send(());
                 }
                 (Order::Leader(partition, answer), _) => {

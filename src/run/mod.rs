@@ -273,7 +273,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
 
         let now = self.engine.now();
         broken.extend(self.dismiss_guests());
-        broken.extend(faults.deaf.iter().map(|(at, name)| {
+        broken.extend(faults.deaf().iter().map(|(at, name)| {
             Broken::new("converges", *at, format!("{name} did not end when it was asked to"))
         }));
         let judge = std::mem::replace(&mut self.judge, Judge::new(Setup::default()));
@@ -422,7 +422,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     /// Ends every fault, and boots what is down.
     fn heal(&mut self, faults: &mut Faults) {
         self.end_orders();
-        faults.heal(&mut self.engine);
+        faults.heal(&mut self.engine, &mut self.cast);
         let down: Vec<_> =
             self.cast.hosts.iter().filter(|host| faults::is_node(host.kind)).collect();
         for host in down {

@@ -46,7 +46,7 @@ impl std::fmt::Display for ScenarioError {
 
 /// Complaints so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems(Vec<Problem>);
+pub(crate) struct Problems(Vec<Problem>);
 
 impl Problems {
     pub(super) fn add(&mut self, line: usize, message: impl Into<String>) {
@@ -65,7 +65,7 @@ impl Problems {
 
 /// A value with its line.
 #[derive(Clone, Debug)]
-pub(super) struct At<T> {
+pub(crate) struct At<T> {
     pub(super) line: usize,
     pub(super) value: T,
 }
@@ -89,7 +89,7 @@ struct Entry {
 
 /// One table of the file: `[topic]`, or one of `[[fault]]`.
 #[derive(Debug)]
-pub(super) struct Section {
+pub(crate) struct Section {
     /// As the file writes it: `[topic]`.
     pub(super) title: String,
     pub(super) line: usize,

@@ -1,15 +1,17 @@
 //! What a scenario file says: a cluster, its load, its faults, and what must come of it.
 
-mod action;
 mod disk;
 mod document;
+mod draws;
 mod event;
+pub(crate) mod fault;
 pub mod files;
+mod known;
 mod parse;
 mod role;
+mod rule;
 pub mod schedule;
 pub mod seeds;
-mod strike;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -17,9 +19,10 @@ mod write;
 
 use std::time::Duration;
 
-pub use action::{Action, Burst};
 pub use document::{Problem, ScenarioError};
+pub(crate) use draws::Draws;
 pub use event::{Event, Moment};
+pub use fault::Action;
 pub use role::{Role, Roles};
 pub use schedule::{Fault, Plan};
 pub use value::{Notation, Range, Rate};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
-use super::strike::{Known, planned_fault, rule};
+use super::known::Known;
+use super::rule::{planned_fault, rule};
 use super::{Cluster, Expect, Load, Range, Rate, Rule, Scenario, Topic, Work, Written, disk};
 use crate::base::config::{
     BrokerConfig, Config, ConfigError, ConsumerConfig, ProducerConfig, TopicConfig,
@@ -119,8 +120,7 @@ impl Scenario {
     ) -> Result<Rule, String> {
         let mut problems = Problems::default();
         let document = Document::parse(text, &[], &["fault"], &mut problems);
-        let (cluster, topic, loads) = (&self.cluster, &self.topic, &self.loads);
-        let known = Known { cluster, topic, loads, programs, others };
+        let known = Known::of(self, programs, others);
         let tables = document.map(|mut document| document.array("fault")).unwrap_or_default();
         let rule = tables.into_iter().find_map(|table| rule(table, &known, &mut problems));
         let rule = problems.finish("fault", rule).map_err(|wrong| {

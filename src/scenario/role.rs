@@ -118,6 +118,27 @@ impl Roles {
         Self(vec![role])
     }
 
+    /// The same without one of several, or with one host in the place of many.
+    pub fn fewer(&self) -> Vec<Self> {
+        let mut ways = Vec::new();
+        for (index, role) in self.0.iter().enumerate() {
+            if self.0.len() > 1 {
+                let mut without = self.clone();
+                without.0.remove(index);
+                ways.push(without);
+            }
+            let one = match role {
+                Role::All | Role::Everyone => Role::Leader,
+                Role::Followers => Role::Follower,
+                _ => continue,
+            };
+            let mut changed = self.clone();
+            changed.0[index] = one;
+            ways.push(changed);
+        }
+        ways
+    }
+
     /// As a TOML value.
     pub fn to_toml(&self) -> String {
         let words: Vec<_> = self.0.iter().map(|role| format!("\"{role}\"")).collect();

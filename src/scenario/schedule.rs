@@ -8,15 +8,10 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
-use super::{Action, Burst, Load, Moment, Range, Role, Roles, Rule, Scenario, Work};
+use super::fault::Nature;
+use super::{Action, Load, Moment, Range, Rule, Scenario, Work};
 use crate::base::{Seed, Stream};
 
-/// How long a broker stays down in a rolling restart that does not say.
-const RESTART_DOWN: Duration = Duration::from_secs(1);
-/// How long a node stays down in a storm that does not say: less than it takes to be missed.
-const STORM_DOWN: Duration = Duration::from_millis(300);
-/// How long a link fails when a rule that needs it does not say.
-const FLAP_DOWN: Duration = Duration::from_secs(1);
 /// Most faults of one rule, whatever it says.
 pub(super) const MAX_STRIKES: u64 = 10_000;
 
@@ -130,79 +125,18 @@ fn strike(
     let delay = rule.moment.map(|(event, delay)| Moment { event, delay: delay.draw(random) });
     let settled = rule.settled;
     let fault = Fault { at, action, partition, down, settled, moment: delay, pick };
-    match &rule.action {
-        Action::RollingRestart => {
-            for broker in 1..=scenario.cluster.brokers {
-                let target = Roles::one(Role::Host('b', broker));
-                let down = Some(down.unwrap_or(RESTART_DOWN));
-                let action = Action::Restart { target };
-                faults.push(Fault { action, down, settled: true, ..fault.clone() });
-            }
+    match rule.action.nature() {
+        Nature::Strike(_) => faults.push(fault),
+        Nature::Series(series) => {
+            faults.extend(series.expand(&fault, &scenario.cluster, random));
         }
-        Action::RestartStorm { target, burst } => {
-            let kill = Action::Kill { target: target.clone() };
-            let storm = Fault { action: kill, down: down.or(Some(STORM_DOWN)), ..fault };
-            repeat(&storm, burst, random, faults);
-        }
-        Action::Flapping { from, to, one_way, burst } => {
-            let (from, to) = (from.clone(), to.clone());
-            let cut = Action::Partition { from, to, one_way: *one_way };
-            let flap = Fault { action: cut, down: down.or(Some(FLAP_DOWN)), ..fault };
-            repeat(&flap, burst, random, faults);
-        }
-        Action::SwizzleClog { gap } => swizzle(&fault, *gap, scenario, random, faults),
-        _ => faults.push(fault),
-    }
-}
-
-/// One strike after another, each a gap after the end of the one before.
-fn repeat(fault: &Fault, burst: &Burst, random: &mut ChaCha12Rng, faults: &mut Vec<Fault>) {
-    let mut at = fault.at;
-    for _ in 0..burst.times.draw(random) {
-        faults.push(Fault { at, ..fault.clone() });
-        at = at + fault.down.unwrap_or_default() + burst.gap.draw(random);
-    }
-}
-
-/// Cuts nodes off one after the other, and mends them one after the other in an order of its own.
-fn swizzle(
-    fault: &Fault,
-    gap: Range<Duration>,
-    scenario: &Scenario,
-    random: &mut ChaCha12Rng,
-    faults: &mut Vec<Fault>,
-) {
-    let brokers = (1..=scenario.cluster.brokers).map(|number| Role::Host('b', number));
-    let controllers = (1..=scenario.cluster.controllers).map(|number| Role::Host('c', number));
-    let mut nodes: Vec<Role> = brokers.chain(controllers).collect();
-    shuffle(&mut nodes, random);
-    nodes.truncate(random.random_range(nodes.len().min(2)..=nodes.len()));
-    let mut at = fault.at;
-    let mut cuts: Vec<(Duration, Role)> = Vec::new();
-    for node in nodes {
-        cuts.push((at, node));
-        at += gap.draw(random);
-    }
-    at += fault.down.unwrap_or(FLAP_DOWN);
-    shuffle(&mut cuts, random);
-    for (begins, node) in cuts {
-        let (from, to) = (Roles::one(node), Roles::one(Role::Everyone));
-        let action = Action::Partition { from, to, one_way: false };
-        let down = Some(at.saturating_sub(begins));
-        faults.push(Fault { at: begins, action, down, ..fault.clone() });
-        at += gap.draw(random);
-    }
-}
-
-fn shuffle<T>(items: &mut [T], random: &mut ChaCha12Rng) {
-    for last in (1..items.len()).rev() {
-        items.swap(last, random.random_range(0..=last));
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::fault::Reach;
 
     fn scenario(faults: &str) -> Scenario {
         let text = format!(
@@ -263,13 +197,15 @@ mod tests {
         let faults = Plan::draw(&scenario(rule), Seed(3)).faults;
         let targets: Vec<_> = faults
             .iter()
-            .map(|fault| match &fault.action {
-                Action::Restart { target } => target.to_string(),
+            .map(|fault| match fault.action.as_strike().unwrap().may_cost().reach {
+                Reach::Hosts(target) => target.to_string(),
                 other => panic!("{other:?}"),
             })
             .collect();
         assert_eq!(targets, ["b1", "b2", "b3"]);
-        assert!(faults.iter().all(|fault| fault.settled && fault.down == Some(RESTART_DOWN)));
+        assert!(
+            faults.iter().all(|fault| fault.settled && fault.down == Some(Duration::from_secs(1)))
+        );
     }
 
     #[test]
@@ -313,8 +249,8 @@ mod tests {
             reordered |= !ends.is_sorted();
             let targets: std::collections::BTreeSet<_> = faults
                 .iter()
-                .map(|fault| match &fault.action {
-                    Action::Partition { from, one_way: false, .. } => from.to_string(),
+                .map(|fault| match fault.action.as_strike().unwrap().may_cost().reach {
+                    Reach::Links(from, _) => from.to_string(),
                     other => panic!("{other:?}"),
                 })
                 .collect();

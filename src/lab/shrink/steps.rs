@@ -4,11 +4,8 @@
 use std::time::Duration;
 
 use crate::base::Seed;
-use crate::scenario::{
-    Action, Load, Moment, Range, Rate, Role, Roles, Scenario, ScenarioError, Work,
-};
-use crate::scenario::{Fault, Plan};
-use crate::sim::Survival;
+use crate::scenario::fault::Strike;
+use crate::scenario::{Fault, Load, Moment, Plan, Range, Rate, Scenario, ScenarioError, Work};
 
 /// One kind of step: every way in which it can be taken.
 pub(super) type Step = fn(&Scenario) -> Vec<Scenario>;
@@ -292,10 +289,9 @@ fn fewer_brokers(scenario: &Scenario) -> Vec<Scenario> {
 /// Faults that say less: drawn values that turn out not to matter.
 fn plainer_faults(scenario: &Scenario) -> Vec<Scenario> {
     each_fault(scenario, |fault| {
-        let mut ways: Vec<Fault> = plainer_actions(&fault.action)
-            .into_iter()
-            .map(|action| Fault { action, ..fault.clone() })
-            .collect();
+        let smaller = fault.action.as_strike().map(Strike::smaller).unwrap_or_default();
+        let mut ways: Vec<Fault> =
+            smaller.into_iter().map(|action| Fault { action, ..fault.clone() }).collect();
         if let Some(Moment { event, delay }) = fault.moment {
             for delay in earlier(delay, Duration::ZERO, MILLISECOND) {
                 ways.push(Fault { moment: Some(Moment { event, delay }), ..fault.clone() });
@@ -312,70 +308,6 @@ fn plainer_faults(scenario: &Scenario) -> Vec<Scenario> {
         }
         ways
     })
-}
-
-fn plainer_actions(action: &Action) -> Vec<Action> {
-    let mut ways = Vec::new();
-    match action {
-        Action::PowerLoss { target, survival, operation, stagger } => {
-            let plainer = |target: &Roles, survival: &Survival, operation, stagger| {
-                let (target, survival) = (target.clone(), survival.clone());
-                Action::PowerLoss { target, survival, operation, stagger }
-            };
-            if operation.is_some() {
-                ways.push(plainer(target, survival, None, *stagger));
-            }
-            if stagger.is_some() {
-                ways.push(plainer(target, survival, *operation, None));
-            }
-            if !matches!(survival, Survival::Nothing | Survival::Everything) {
-                ways.push(plainer(target, &Survival::Nothing, *operation, *stagger));
-            }
-            for target in fewer_targets(target) {
-                ways.push(plainer(&target, survival, *operation, *stagger));
-            }
-        }
-        Action::Kill { target } => {
-            ways.extend(fewer_targets(target).map(|target| Action::Kill { target }));
-        }
-        Action::Pause { target } => {
-            ways.extend(fewer_targets(target).map(|target| Action::Pause { target }));
-        }
-        Action::Restart { target } => {
-            ways.extend(fewer_targets(target).map(|target| Action::Restart { target }));
-        }
-        Action::Partition { from, to, one_way } => {
-            for to in fewer_targets(to) {
-                ways.push(Action::Partition { from: from.clone(), to, one_way: *one_way });
-            }
-        }
-        // Numbers of the others say how much of something is too much: they stay as drawn.
-        _ => {}
-    }
-    ways
-}
-
-/// Roles without one of several, and one host in the place of many.
-fn fewer_targets(roles: &Roles) -> impl Iterator<Item = Roles> {
-    let mut ways = Vec::new();
-    for (index, role) in roles.0.iter().enumerate() {
-        let fewer = match role {
-            Role::All | Role::Everyone => Some(Role::Leader),
-            Role::Followers => Some(Role::Follower),
-            _ => None,
-        };
-        if roles.0.len() > 1 {
-            let mut without = roles.clone();
-            without.0.remove(index);
-            ways.push(without);
-        }
-        if let Some(fewer) = fewer {
-            let mut changed = roles.clone();
-            changed.0[index] = fewer;
-            ways.push(changed);
-        }
-    }
-    ways.into_iter()
 }
 
 /// The quiet before a fault becomes shorter: it, all that come after it, what loads send, and the

@@ -32,8 +32,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use crate::base::config::{Acks, TopicConfig};
-use crate::scenario::Fault;
-use crate::scenario::{Action, Expect, Role, Roles, Scenario, Work};
+use crate::scenario::fault::{Cost, Reach};
+use crate::scenario::{Expect, Fault, Role, Roles, Scenario, Work};
 
 /// A way in which the settings let an acknowledged record be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -232,38 +232,40 @@ struct Mix {
 
 impl Mix {
     fn of(terms: &Terms, faults: &[Fault]) -> Self {
-        let disturbing: Vec<&Fault> = faults.iter().filter(|f| disturbs(&f.action)).collect();
+        let costs: Vec<(&Fault, Cost)> = faults
+            .iter()
+            .filter_map(|fault| Some((fault, fault.action.as_strike()?.may_cost())))
+            .collect();
+        let disturbing: Vec<_> = costs.iter().filter(|(_, cost)| disturbs(cost)).collect();
         // A single fault finds the cluster as settled as it was in the beginning.
         let alone = disturbing.len() == 1;
         let settled = |fault: &Fault| fault.settled || alone;
-        let power = |action: &Action| matches!(action, Action::PowerLoss { .. });
-        let blinds = |fault: &&Fault| terms.blinds_controller(&fault.action);
+        let at_once = |counts: fn(&Cost) -> bool| {
+            let such = disturbing.iter().filter(|(_, cost)| counts(cost));
+            terms.at_once(such.map(|(fault, cost)| (settled(fault), &cost.reach)))
+        };
         Self {
             disturbs: !disturbing.is_empty(),
-            overlaps: disturbing.iter().any(|fault| !settled(fault)),
-            blinds_controller: disturbing.iter().any(blinds),
-            syncs_fail: faults.iter().any(|fault| spoils_syncs(&fault.action)),
-            without_power: terms.at_once(&disturbing, settled, power),
-            unclean_shutdowns: terms.at_once(&disturbing, settled, ends_uncleanly),
-            rotten: terms.rotten(faults),
+            overlaps: disturbing.iter().any(|(fault, _)| !settled(fault)),
+            blinds_controller: disturbing.iter().any(|(_, cost)| terms.blinds_controller(cost)),
+            syncs_fail: costs.iter().any(|(_, cost)| cost.spoils_syncs),
+            without_power: at_once(|cost| cost.takes_power),
+            unclean_shutdowns: at_once(|cost| cost.ends_uncleanly),
+            rotten: terms.rotten(costs.iter().filter_map(|(_, cost)| cost.rots_all_but)),
         }
     }
 }
 
 /// How much of the cluster a fault takes.
 impl Terms {
-    /// Most brokers that such faults have at a time: all of those that don't wait for recovery, and
-    /// the largest of those that do, for it may strike just before the others.
-    fn at_once(
-        &self,
-        faults: &[&Fault],
-        settled: impl Fn(&Fault) -> bool,
-        counts: impl Fn(&Action) -> bool,
-    ) -> usize {
+    /// Most brokers that such faults have at a time, each with whether it waits until the cluster has
+    /// recovered: all of those that don't wait, and the largest of those that do, because it may
+    /// strike just before the others.
+    fn at_once<'a>(&self, faults: impl Iterator<Item = (bool, &'a Reach)>) -> usize {
         let (mut named, mut loose, mut largest) = (BTreeSet::new(), 0, 0);
-        for fault in faults.iter().filter(|fault| counts(&fault.action)) {
-            let Some(target) = target(&fault.action) else { continue };
-            if settled(fault) {
+        for (settled, reach) in faults {
+            let Reach::Hosts(target) = reach else { continue };
+            if settled {
                 largest = largest.max(self.struck(target));
                 continue;
             }
@@ -273,7 +275,7 @@ impl Terms {
                     Role::Host('b', number) => {
                         named.insert(*number);
                     }
-                    // While nobody leads, everybody follows.
+                    // While there is no leader, every replica follows.
                     Role::Followers => loose += self.replicas,
                     role => loose += self.meant(role),
                 }
@@ -282,15 +284,10 @@ impl Terms {
         named.len() + loose + largest
     }
 
-    /// Most brokers whose disks rot: what has rotted stays so.
-    fn rotten(&self, faults: &[Fault]) -> usize {
-        let spared = faults.iter().filter_map(|fault| match &fault.action {
-            Action::Corruption { intact, .. } => {
-                Some(usize::try_from(*intact).unwrap_or(usize::MAX))
-            }
-            _ => None,
-        });
-        spared.min().map_or(0, |spared| self.brokers.saturating_sub(spared))
+    /// Most brokers whose disks rot, given how many each fault spares: what has rotted stays so.
+    fn rotten(&self, spared: impl Iterator<Item = u64>) -> usize {
+        let spared = spared.min().map(|spared| usize::try_from(spared).unwrap_or(usize::MAX));
+        spared.map_or(0, |spared| self.brokers.saturating_sub(spared))
     }
 
     /// Most brokers that a role means.
@@ -322,63 +319,16 @@ impl Terms {
     }
 
     /// Whether brokers may be fenced though nothing is wrong with them.
-    fn blinds_controller(&self, action: &Action) -> bool {
-        match (target(action), ends(action)) {
-            (Some(target), _) => names_controller(target),
+    fn blinds_controller(&self, cost: &Cost) -> bool {
+        match &cost.reach {
+            Reach::Hosts(target) => names_controller(target),
             // An isolated host is cut off from everyone: the controller is blind where it is that
             // host, or where it loses sight of several.
-            (None, Some((from, to))) => {
+            Reach::Links(from, to) => {
                 let wide = |roles: &Roles| self.struck(roles) > 1 || names_controller(roles);
                 names_controller(from) && wide(to) || names_controller(to) && wide(from)
             }
-            (None, None) => !matches!(action, Action::RollingRestart),
         }
-    }
-}
-
-/// Whom a fault strikes, where it strikes hosts and not links.
-fn target(action: &Action) -> Option<&Roles> {
-    match action {
-        Action::Kill { target }
-        | Action::PowerLoss { target, .. }
-        | Action::Pause { target }
-        | Action::Restart { target }
-        | Action::RestartStorm { target, .. }
-        | Action::SlowDisk { target, .. }
-        | Action::DiskStall { target, .. }
-        | Action::DiskFull { target }
-        | Action::DiskError { target, .. }
-        | Action::DiskLies { target }
-        | Action::DirFailure { target, .. }
-        | Action::Corruption { target, .. }
-        | Action::ClockJump { target, .. }
-        | Action::ClockDrift { target, .. } => Some(target),
-        Action::RollingRestart
-        | Action::Partition { .. }
-        | Action::Flapping { .. }
-        | Action::SwizzleClog { .. }
-        | Action::SlowLink { .. } => None,
-    }
-}
-
-/// Whether what was synced may be gone all the same.
-fn spoils_syncs(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::DiskError { .. }
-            | Action::DiskLies { .. }
-            | Action::DirFailure { .. }
-            | Action::Corruption { .. }
-    )
-}
-
-/// Both ends of links that a fault strikes.
-fn ends(action: &Action) -> Option<(&Roles, &Roles)> {
-    match action {
-        Action::Partition { from, to, .. }
-        | Action::Flapping { from, to, .. }
-        | Action::SlowLink { from, to, .. } => Some((from, to)),
-        _ => None,
     }
 }
 
@@ -393,25 +343,11 @@ fn names_controller(roles: &Roles) -> bool {
     roles.0.iter().any(controller)
 }
 
-/// Whether leadership may move because of it. Nobody counts sessions by the date.
-fn disturbs(action: &Action) -> bool {
-    match (target(action), ends(action)) {
-        _ if matches!(action, Action::ClockJump { .. }) => false,
-        (Some(target), _) => names_node(target),
-        (None, Some((from, to))) => names_node(from) && names_node(to),
-        (None, None) => true,
-    }
-}
-
-/// Whether a process may end by it without having closed its logs. One whose disk fails, or whose
-/// copy of the metadata finds no room, ends by itself.
-fn ends_uncleanly(action: &Action) -> bool {
-    matches!(
-        action,
-        Action::Kill { .. }
-            | Action::RestartStorm { .. }
-            | Action::PowerLoss { .. }
-            | Action::DiskFull { .. }
-            | Action::DiskError { .. }
-    )
+/// Whether leadership may move because of it.
+fn disturbs(cost: &Cost) -> bool {
+    cost.moves_leaders
+        && match &cost.reach {
+            Reach::Hosts(target) => names_node(target),
+            Reach::Links(from, to) => names_node(from) && names_node(to),
+        }
 }

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::draw::Draws;
 use super::{draw, mutate};
 use crate::base::{Seed, Stream};
 use crate::run::coverage::{Feature, Reached};
+use crate::scenario::Draws;
 use crate::scenario::{Scenario, ScenarioError};
 
 /// Most schedules that are kept: the newest, which reached what is rare.

@@ -1,54 +1,12 @@
 //! Draws a scenario from a seed: shape, settings, loads, faults. Each part has streams of its own,
 //! so that another draw in one shifts nothing in the others.
 
-use rand::RngExt;
-use rand_chacha::ChaCha12Rng;
-
 use super::{Contract, faults};
 use crate::base::{Seed, Stream};
-use crate::scenario::Plan;
-use crate::scenario::{Action, Range, Scenario, ScenarioError};
+use crate::scenario::{Draws, Fault, Plan, Range, Scenario, ScenarioError};
 
 /// Where scenarios of the swarm are written, below the directory of reports.
 pub const DIR: &str = "swarm";
-
-/// Chances, and choices among things of different weight.
-pub(super) struct Draws(ChaCha12Rng);
-
-impl Draws {
-    pub(super) fn of(seed: Seed, stream: Stream) -> Self {
-        Self(seed.stream(stream))
-    }
-
-    /// A whole number, both ends included.
-    pub(super) fn number(&mut self, low: u64, high: u64) -> u64 {
-        self.0.random_range(low..=high)
-    }
-
-    /// True so many times of a hundred.
-    pub(super) fn chance(&mut self, percent: u64) -> bool {
-        self.number(0, 99) < percent
-    }
-
-    /// One of these, each as likely as its weight says. There has to be one.
-    pub(super) fn weighted<T: Copy>(&mut self, choices: &[(u64, T)]) -> T {
-        let total: u64 = choices.iter().map(|(weight, _)| weight).sum();
-        let mut left = self.number(0, total.saturating_sub(1));
-        for (weight, choice) in choices {
-            if left < *weight {
-                return *choice;
-            }
-            left -= weight;
-        }
-        choices[choices.len() - 1].1
-    }
-
-    /// One of these. There has to be one.
-    pub(super) fn one<T: Copy>(&mut self, choices: &[T]) -> T {
-        let last = choices.len().saturating_sub(1) as u64;
-        choices[usize::try_from(self.number(0, last)).unwrap_or(0)]
-    }
-}
 
 /// The name of what a number of the swarm gives; its file is named after it.
 pub(super) fn name(number: u64) -> String {
@@ -61,12 +19,11 @@ pub(super) fn name(number: u64) -> String {
 /// When what was drawn is no scenario that could be written: a defect of the drawing.
 pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
     let name = name(seed);
-    let rules = faults::rules(Seed(seed), brokers(Seed(seed)));
-    let rots = rules.contains("disk-corruption");
+    let (rules, cold) = faults::rules(Seed(seed), brokers(Seed(seed)));
     let text = format!(
         "name = \"{name}\"\n{}{}{}{}[expect]\nholds = [\"*\"]\n",
         timing(seed),
-        shape(Seed(seed), rots),
+        shape(Seed(seed), cold),
         loads(Seed(seed)),
         rules,
     );
@@ -86,7 +43,10 @@ pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
 pub(super) fn under_contract(mut scenario: Scenario) -> Scenario {
     let mut faults = scenario.schedule.take().unwrap_or_default();
     if !Contract::heals(&scenario, &faults) {
-        faults.retain(|fault| !matches!(fault.action, Action::Corruption { .. }));
+        let rots = |fault: &Fault| {
+            fault.action.as_strike().is_some_and(|strike| strike.may_cost().rots_all_but.is_some())
+        };
+        faults.retain(|fault| !rots(fault));
     }
     scenario.schedule = Some(faults);
     let faults = scenario.schedule.as_deref().unwrap_or_default();
@@ -114,8 +74,8 @@ fn cluster(seed: Seed) -> (Draws, u64) {
     (draws, brokers)
 }
 
-/// `[cluster]` and `[topic]`. `rots`: segments go cold soon, for only they do.
-fn shape(seed: Seed, rots: bool) -> String {
+/// `[cluster]` and `[topic]`. `cold`: some fault needs segments that are rolled soon.
+fn shape(seed: Seed, cold: bool) -> String {
     let (mut draws, brokers) = cluster(seed);
     let heartbeat = draws.number(150, 600);
     let session = heartbeat * draws.number(3, 8);
@@ -158,8 +118,8 @@ fn shape(seed: Seed, rots: bool) -> String {
         4 => text.push_str(&format!("flush.ms = {}\n", draws.number(100, 2000))),
         _ => {}
     }
-    if draws.chance(40) || rots {
-        let largest = if rots { 131_072 } else { 1 << 20 };
+    if draws.chance(40) || cold {
+        let largest = if cold { 131_072 } else { 1 << 20 };
         text.push_str(&format!("segment.bytes = {}\n", draws.number(65_536, largest)));
     }
     text

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::draw::{Draws, name, under_contract};
+use super::draw::{name, under_contract};
 use super::faults;
 use crate::base::{Seed, Stream};
+use crate::scenario::fault::{Kill, Partition, Pause, PowerLoss, Restart, Strike, Turned};
 use crate::scenario::seeds::MAX_SEED;
-use crate::scenario::{Action, Event, Moment, Role, Roles, Scenario};
-use crate::scenario::{Fault, Plan};
+use crate::scenario::{Action, Draws, Event, Fault, Moment, Plan, Role, Roles, Scenario};
 use crate::sim::Survival;
 
 /// Most changes at a time.
@@ -143,43 +143,29 @@ fn retarget(action: &mut Action, draws: &mut Draws) {
         (1, "controller"),
     ]);
     let roles = Roles::one(Role::read(role).unwrap_or(Role::Leader));
-    match action {
-        Action::Kill { target }
-        | Action::PowerLoss { target, .. }
-        | Action::Pause { target }
-        | Action::Restart { target }
-        | Action::SlowDisk { target, .. }
-        | Action::DiskStall { target, .. }
-        | Action::DiskFull { target }
-        | Action::DiskError { target, .. }
-        | Action::ClockJump { target, .. }
-        | Action::ClockDrift { target, .. } => *target = roles,
-        Action::Partition { from, .. } | Action::SlowLink { from, .. } => *from = roles,
-        _ => {}
-    }
+    action.retarget(roles);
 }
 
 /// Does another thing to the same hosts.
 fn transform(action: &mut Action, draws: &mut Draws) {
-    let target = match action {
-        Action::Kill { target }
-        | Action::PowerLoss { target, .. }
-        | Action::Restart { target }
-        | Action::DiskFull { target }
-        | Action::DiskError { target, .. } => target.clone(),
-        Action::Partition { one_way, .. } | Action::SlowLink { one_way, .. } => {
-            *one_way = !*one_way;
+    let Some(turned) = action.as_strike().map(Strike::turned) else { return };
+    let target = match turned {
+        Turned::Stays => return,
+        Turned::Into(other) => {
+            *action = other;
             return;
         }
-        _ => return,
+        Turned::Another(target) => target,
     };
     let survival = if draws.chance(50) { Survival::Nothing } else { Survival::Drawn };
-    let everyone = Roles::one(Role::Everyone);
     *action = match draws.number(0, 4) {
-        0 => Action::Kill { target },
-        1 => Action::PowerLoss { target, survival, operation: None, stagger: None },
-        2 => Action::Pause { target },
-        3 => Action::Restart { target },
-        _ => Action::Partition { from: target, to: everyone, one_way: draws.chance(30) },
+        0 => Kill { target }.into(),
+        1 => PowerLoss { target, survival, operation: None, stagger: None }.into(),
+        2 => Pause { target }.into(),
+        3 => Restart { target }.into(),
+        _ => {
+            let everyone = Roles::one(Role::Everyone);
+            Partition::between(target, everyone, draws.chance(30)).into()
+        }
     };
 }

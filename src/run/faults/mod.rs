@@ -1,67 +1,23 @@
 //! Lets faults strike when they are due, and ends them.
 
-mod hardware;
+mod stage;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
+use self::stage::{Floor, Lasting, Ongoing, View};
 use super::guests::Refusal;
-use super::roles::{Cast, Host, Kind};
+use super::roles::{Cast, Kind};
 use crate::base::{Instant, TopicPartition};
-use crate::scenario::Fault;
-use crate::scenario::{Action, Moment, Notation};
+use crate::scenario::fault::Begins;
+use crate::scenario::{Fault, Moment, Notation};
+use crate::sim::Engine;
 use crate::sim::disk::DiskProfile;
-use crate::sim::{Engine, HostId, Link, Survival};
 
-/// A host whose power was to fail at a disk operation that it does not reach loses it after this.
-const ARMED: Duration = Duration::from_secs(1);
 /// How closely a moment that a fault waits for is watched.
 const CLOSELY: Duration = Duration::from_millis(1);
-/// A process that has not ended so long after it was asked to is not going to.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// What a fault does as long as it lasts, and how it ends.
-#[derive(Clone, Debug)]
-enum Effect {
-    /// These are down, and boot again.
-    Down(Vec<HostId>),
-    /// These are down, and boot again one after the other, so far apart.
-    Staggered(Vec<HostId>, Duration),
-    /// These are paused.
-    Paused(Vec<HostId>),
-    /// Nothing goes from the one to the other.
-    Cut(Vec<(HostId, HostId)>),
-    /// The power fails at a disk operation, or at the given time.
-    Armed(HostId, Survival, Instant),
-    /// Asked to end; down from then on.
-    Ending(Vec<HostId>, Instant),
-    /// Disks of these are not what they were.
-    Disk(Vec<HostId>, Action),
-    /// Platters of these hold no longer what was written: it stays so.
-    Corrupt(Vec<HostId>, Action, TopicPartition),
-    /// Clocks of these are wrong, by so many milliseconds and millionths.
-    Clock(Vec<HostId>, i64, i32),
-    /// Bytes from the one to the other travel like this.
-    Slow(Vec<(HostId, HostId)>, Link),
-}
-
-impl Effect {
-    fn strikes_no_host(&self) -> bool {
-        match self {
-            Self::Down(hosts)
-            | Self::Staggered(hosts, _)
-            | Self::Paused(hosts)
-            | Self::Ending(hosts, _)
-            | Self::Disk(hosts, _)
-            | Self::Corrupt(hosts, ..)
-            | Self::Clock(hosts, ..) => hosts.is_empty(),
-            Self::Cut(pairs) | Self::Slow(pairs, _) => pairs.is_empty(),
-            Self::Armed(..) => false,
-        }
-    }
-}
 
 /// A fault that has not struck.
 #[derive(Clone, Debug)]
@@ -71,28 +27,13 @@ struct Pending {
     strikes: Option<Instant>,
 }
 
-/// A fault that lasts.
-#[derive(Clone, Debug)]
-struct Lasting {
-    effect: Effect,
-    down: Option<Duration>,
-    /// When it ends; nothing while it is not known when it began.
-    until: Option<Instant>,
-}
-
 /// All faults of a run: to come, and lasting.
 pub(super) struct Faults {
     topic: String,
     began: Instant,
     /// Those that are not yet due, or wait for somebody to strike.
     to_come: VecDeque<Pending>,
-    lasting: Vec<Lasting>,
-    /// What every disk is like while nothing is wrong with it.
-    disk: DiskProfile,
-    /// Brokers whose platters were corrupted.
-    corrupted: BTreeSet<HostId>,
-    /// How many faults cut each direction.
-    cuts: BTreeMap<(HostId, HostId), u32>,
+    ongoing: Ongoing,
     /// When a fault struck, and of which kind, since somebody last asked.
     pub strikes: Vec<(Instant, &'static str)>,
     /// One line for each that struck.
@@ -101,8 +42,6 @@ pub(super) struct Faults {
     /// Those that this engine can't do, with its reason.
     pub unable: BTreeSet<String>,
     unable_count: u64,
-    /// Processes that did not end when asked to.
-    pub deaf: Vec<(Instant, String)>,
 }
 
 impl Faults {
@@ -111,22 +50,24 @@ impl Faults {
             topic: topic.to_owned(),
             began,
             to_come: faults.into_iter().map(|fault| Pending { fault, strikes: None }).collect(),
-            lasting: Vec::new(),
-            disk: DiskProfile::default(),
-            corrupted: BTreeSet::new(),
-            cuts: BTreeMap::new(),
+            ongoing: Ongoing::default(),
             strikes: Vec::new(),
             story: Vec::new(),
             struck: 0,
             unable: BTreeSet::new(),
             unable_count: 0,
-            deaf: Vec::new(),
         }
     }
 
     /// The same where disks are like this.
-    pub fn on(self, disk: DiskProfile) -> Self {
-        Self { disk, ..self }
+    pub fn on(mut self, disk: DiskProfile) -> Self {
+        self.ongoing.disk = disk;
+        self
+    }
+
+    /// Processes that did not end when asked to.
+    pub fn deaf(&self) -> &[(Instant, String)] {
+        &self.ongoing.deaf
     }
 
     /// Faults that never struck.
@@ -141,7 +82,7 @@ impl Faults {
             let waits = pending.fault.moment.is_some() && pending.strikes.is_none();
             if due > now { Some(due) } else { waits.then(|| now + CLOSELY) }
         });
-        let ends = self.lasting.iter().filter_map(|lasting| lasting.until);
+        let ends = self.ongoing.lasting.iter().filter_map(|lasting| lasting.until);
         ends.chain(due).min().unwrap_or(Instant::NEVER)
     }
 
@@ -149,12 +90,12 @@ impl Faults {
     pub fn step<E: Engine>(&mut self, engine: &mut E, cast: &mut Cast) {
         let now = engine.now();
         self.follow(engine, cast, now);
-        let (ended, lasting) = std::mem::take(&mut self.lasting)
+        let (ended, lasting) = std::mem::take(&mut self.ongoing.lasting)
             .into_iter()
             .partition(|lasting| lasting.until.is_some_and(|until| until <= now));
-        self.lasting = lasting;
+        self.ongoing.lasting = lasting;
         for lasting in ended {
-            self.end(engine, lasting.effect);
+            self.end(engine, cast, &lasting);
         }
         self.meet(cast);
         let mut index = 0;
@@ -163,7 +104,7 @@ impl Faults {
             if self.began + fault.at > now {
                 break;
             }
-            let settled = self.lasting.is_empty() && cast.settled();
+            let settled = self.ongoing.lasting.is_empty() && cast.settled();
             let early = pending.strikes.is_none_or(|strikes| strikes > now);
             if fault.settled && !settled || fault.moment.is_some() && early {
                 index += 1;
@@ -231,95 +172,38 @@ impl Faults {
     }
 
     /// Ends everything that lasts, and lets nothing more come.
-    pub fn heal<E: Engine>(&mut self, engine: &mut E) {
-        for lasting in std::mem::take(&mut self.lasting) {
-            self.end(engine, lasting.effect);
+    pub fn heal<E: Engine>(&mut self, engine: &mut E, cast: &mut Cast) {
+        for lasting in std::mem::take(&mut self.ongoing.lasting) {
+            self.end(engine, cast, &lasting);
         }
     }
 
-    /// Moves on those whose beginning was not in our hands.
-    fn follow<E: Engine>(&mut self, engine: &mut E, cast: &Cast, now: Instant) {
-        for lasting in &mut self.lasting {
-            match &lasting.effect {
-                Effect::Armed(host, survival, limit) => {
-                    if engine.is_running(*host) {
-                        if now < *limit {
-                            continue;
-                        }
-                        engine.power_loss(*host, survival.clone());
-                    }
-                    lasting.effect = Effect::Down(vec![*host]);
-                }
-                Effect::Ending(hosts, limit) => {
-                    let late: Vec<_> =
-                        hosts.iter().copied().filter(|host| engine.is_running(*host)).collect();
-                    if !late.is_empty() && now < *limit {
-                        continue;
-                    }
-                    for host in late {
-                        let name = cast.host(host).map_or("", |host| host.name.as_str());
-                        self.deaf.push((now, name.to_owned()));
-                        engine.kill(host);
-                    }
-                    lasting.effect = Effect::Down(hosts.clone());
-                }
-                _ => continue,
-            }
-            lasting.until = lasting.down.map(|down| now + down);
-        }
-    }
-
-    fn end<E: Engine>(&mut self, engine: &mut E, effect: Effect) {
-        match effect {
-            Effect::Down(hosts) | Effect::Staggered(hosts, _) => {
-                for host in hosts {
-                    if !engine.is_running(host) {
-                        engine.boot(host);
-                    }
-                }
-            }
-            Effect::Paused(hosts) => hosts.into_iter().for_each(|host| engine.resume(host)),
-            Effect::Disk(hosts, action) => self.heal_disks(engine, &hosts, &action),
-            Effect::Corrupt(hosts, action, _) => self.heal_disks(engine, &hosts, &action),
-            Effect::Clock(hosts, ..) => {
-                for host in hosts {
-                    let _ = self.set_clock(engine, host);
-                }
-            }
-            Effect::Slow(pairs, _) => {
-                for (from, to) in pairs {
-                    let _ = self.set_link(engine, from, to);
-                }
-            }
-            Effect::Cut(pairs) => {
-                for (from, to) in pairs {
-                    let Some(count) = self.cuts.get_mut(&(from, to)) else { continue };
-                    *count -= 1;
-                    if *count == 0 {
-                        self.cuts.remove(&(from, to));
-                        engine.mend(from, to);
-                    }
-                }
-            }
-            // The heal comes before the power failed: it fails now, and comes back at once.
-            Effect::Armed(host, survival, _) => {
-                if engine.is_running(host) {
-                    engine.power_loss(host, survival);
-                }
-                engine.boot(host);
-            }
-            // Those that have not ended by now are waited for while the cluster converges.
-            Effect::Ending(hosts, _) => {
-                for host in hosts {
-                    if !engine.is_running(host) {
-                        engine.boot(host);
-                    }
-                }
+    /// Notices which faults have begun that were to begin later than they struck.
+    fn follow<E: Engine>(&mut self, engine: &mut E, cast: &mut Cast, now: Instant) {
+        for index in 0..self.ongoing.lasting.len() {
+            let Some(lasting) = self.ongoing.lasting.get(index).filter(|l| !l.begun) else {
+                continue;
+            };
+            let mut lasting = lasting.clone();
+            let Some(strike) = lasting.action.as_strike() else { continue };
+            let ongoing = &mut self.ongoing;
+            let mut floor = Floor { engine: &mut *engine, cast: &mut *cast, ongoing };
+            if strike.has_begun(&mut floor, &lasting.hit, lasting.struck) {
+                lasting.begun = true;
+                lasting.until = lasting.down.map(|down| now + down);
+                self.ongoing.lasting[index] = lasting;
             }
         }
     }
 
-    /// Whether there was somebody to strike.
+    fn end<E: Engine>(&mut self, engine: &mut E, cast: &mut Cast, lasting: &Lasting) {
+        let mut floor = Floor { engine, cast, ongoing: &mut self.ongoing };
+        if let Some(strike) = lasting.strike() {
+            strike.end(&mut floor, &lasting.hit, lasting.begun);
+        }
+    }
+
+    /// Whether there was a host or a link to strike.
     fn strike<E: Engine>(
         &mut self,
         engine: &mut E,
@@ -328,77 +212,40 @@ impl Faults {
         now: Instant,
     ) -> bool {
         let partition = TopicPartition::new(self.topic.as_str(), fault.partition);
-        let running = |host: &Host| host.up && !host.paused;
-        let hosts =
-            |roles, fits: &dyn Fn(&Host) -> bool| cast.resolve(roles, &partition, fault.pick, fits);
-        let (effect, what) = match &fault.action {
-            Action::Kill { target } => {
-                let hosts = hosts(target, &running);
-                hosts.iter().for_each(|host| engine.kill(*host));
-                let what = format!("kill of {}", cast.describe(&hosts, &partition));
-                (Effect::Down(hosts), what)
-            }
-            Action::PowerLoss { target, survival, operation, stagger } => {
-                let hosts = hosts(target, &running);
-                let what = format!("power-loss of {}", cast.describe(&hosts, &partition));
-                let operation = operation.as_ref().map(|operation| operation.low);
-                let stagger = stagger.as_ref().map(|stagger| stagger.low);
-                power_loss(engine, hosts, (survival, operation, stagger), what)
-            }
-            Action::Pause { target } => {
-                let hosts = hosts(target, &running);
-                hosts.iter().for_each(|host| engine.pause(*host));
-                let what = format!("pause of {}", cast.describe(&hosts, &partition));
-                (Effect::Paused(hosts), what)
-            }
-            Action::Partition { from, to, one_way } => {
-                let (from, to) = (hosts(from, &|_| true), hosts(to, &|_| true));
-                let pairs = self.cut(engine, &from, &to, *one_way);
-                let way = if *one_way { "to" } else { "from and to" };
-                let what = format!(
-                    "{} cut off {way} {}",
-                    cast.describe(&from, &partition),
-                    cast.describe(&to, &partition)
-                );
-                (Effect::Cut(pairs), what)
-            }
-            Action::Restart { target } => {
-                let answers = |host: &Host| host.up && !host.paused && host.ready;
-                let hosts = hosts(target, &answers);
-                hosts.iter().for_each(|host| engine.terminate(*host));
-                let what = format!("restart of {}", cast.describe(&hosts, &partition));
-                (Effect::Ending(hosts, now + PATIENCE), what)
-            }
-            other => match self.unsound(cast, other, &partition, fault.pick) {
-                Some(effect) => effect,
-                // A schedule names what it is made of.
-                None => return true,
-            },
+        let Some(strike) = fault.action.as_strike() else {
+            self.unable(format!("a schedule names what a `{}` is made of", fault.action.kind()));
+            return true;
         };
-        if effect.strikes_no_host() {
+        let (ongoing, pick) = (&self.ongoing, fault.pick);
+        let hit = strike.aim(&View { cast, ongoing, partition: &partition, pick });
+        if hit.is_empty() {
             return false;
         }
-        self.mark(cast, &effect);
-        let until = match effect {
-            Effect::Armed(..) | Effect::Ending(..) => None,
-            _ => fault.down.map(|down| now + down),
+        let what = hit.what.clone();
+        let lasting = Lasting {
+            action: fault.action.clone(),
+            hit: hit.clone(),
+            struck: now,
+            down: fault.down,
+            begun: true,
+            until: fault.down.map(|down| now + down),
         };
-        match effect {
-            Effect::Staggered(hosts, gap) => {
-                let mut until = until;
-                for host in hosts {
-                    let effect = Effect::Down(vec![host]);
-                    self.lasting.push(Lasting { effect, down: fault.down, until });
-                    until = until.map(|until| until + gap);
-                }
+        self.ongoing.lasting.push(lasting.clone());
+        let begins = strike.strike(&mut Floor { engine, cast, ongoing: &mut self.ongoing }, &hit);
+        // What was struck may last otherwise than it was noted down before.
+        self.ongoing.lasting.pop();
+        match begins {
+            Err(why) => {
+                self.unable(why.to_string());
+                return true;
             }
-            effect => self.lasting.push(Lasting { effect, down: fault.down, until }),
-        }
-        if let Err(why) = self.apply(engine) {
-            self.lasting.pop();
-            self.unable.insert(why.to_string());
-            self.unable_count += 1;
-            return true;
+            Ok(Begins::Later) => {
+                self.ongoing.lasting.push(Lasting { begun: false, until: None, ..lasting });
+            }
+            Ok(Begins::Now) => match strike.stagger().filter(|_| hit.hosts.len() > 1) {
+                Some(gap) => self.stagger(&lasting, gap),
+                None => self.ongoing.lasting.push(lasting),
+            },
         }
         let lasts =
             fault.down.map_or("until the end".into(), |down| format!("for {}", down.show()));
@@ -412,82 +259,22 @@ impl Faults {
         true
     }
 
-    /// What was just done is known here before it is observed, so that two faults that are due at
-    /// one moment don't strike the same host.
-    fn mark(&self, cast: &mut Cast, effect: &Effect) {
-        let (hosts, paused) = match effect {
-            Effect::Down(hosts) | Effect::Staggered(hosts, _) | Effect::Ending(hosts, _) => {
-                (hosts.as_slice(), false)
-            }
-            Effect::Armed(host, ..) => (std::slice::from_ref(host), false),
-            Effect::Paused(hosts) => (hosts.as_slice(), true),
-            _ => return,
-        };
-        for host in cast.hosts.iter_mut().filter(|host| hosts.contains(&host.id)) {
-            if paused {
-                host.paused = true;
-            } else {
-                host.up = false;
-                host.ready = false;
-            }
+    /// Its hosts end one after the other.
+    fn stagger(&mut self, lasting: &Lasting, gap: Duration) {
+        let mut until = lasting.until;
+        for host in &lasting.hit.hosts {
+            let mut one = Lasting { until, ..lasting.clone() };
+            one.hit.hosts = vec![*host];
+            self.ongoing.lasting.push(one);
+            until = until.map(|until| until + gap);
         }
     }
 
-    fn cut<E: Engine>(
-        &mut self,
-        engine: &mut E,
-        from: &[HostId],
-        to: &[HostId],
-        one_way: bool,
-    ) -> Vec<(HostId, HostId)> {
-        let pairs = pairs(from, to, one_way);
-        for (one, other) in &pairs {
-            let count = self.cuts.entry((*one, *other)).or_insert(0);
-            *count += 1;
-            if *count == 1 {
-                engine.cut(*one, *other);
-            }
-        }
-        pairs
+    /// A fault can't strike here.
+    fn unable(&mut self, why: String) {
+        self.unable.insert(why);
+        self.unable_count += 1;
     }
-}
-
-/// Cuts the power of hosts: at once, or of a single one before its n-th disk operation from now.
-fn power_loss<E: Engine>(
-    engine: &mut E,
-    hosts: Vec<HostId>,
-    (survival, operation, stagger): (&Survival, Option<u64>, Option<Duration>),
-    what: String,
-) -> (Effect, String) {
-    if let ([host], Some(operation)) = (hosts.as_slice(), operation) {
-        engine.power_loss_at(*host, operation, survival.clone());
-        let limit = engine.now() + ARMED;
-        let what = format!("{what} before its disk operation {operation}");
-        return (Effect::Armed(*host, survival.clone(), limit), what);
-    }
-    hosts.iter().for_each(|host| engine.power_loss(*host, survival.clone()));
-    match stagger {
-        Some(stagger) if hosts.len() > 1 => {
-            let what = format!("{what}, back {} apart", stagger.show());
-            (Effect::Staggered(hosts, stagger), what)
-        }
-        _ => (Effect::Down(hosts), what),
-    }
-}
-
-/// The directions between two sides.
-fn pairs(from: &[HostId], to: &[HostId], one_way: bool) -> Vec<(HostId, HostId)> {
-    let mut pairs = Vec::new();
-    for one in from {
-        // `from` against `everyone` means all others: a side is not cut off from itself.
-        for other in to.iter().filter(|other| !from.contains(other)) {
-            pairs.push((*one, *other));
-            if !one_way {
-                pairs.push((*other, *one));
-            }
-        }
-    }
-    pairs
 }
 
 /// Whether a host holds a place in the cluster that a heal must fill again.

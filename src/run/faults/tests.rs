@@ -8,11 +8,17 @@ use crate::base::{
     TopicId,
 };
 use crate::io::real::RealWorld;
+use crate::run::roles::Host;
 use crate::scenario::Plan;
 use crate::scenario::Scenario;
-use crate::sim::disk::{Corruption, DiskProfile, DiskStats, Failing, Place};
+use crate::run::roles::Host;
+use crate::scenario::Plan;
+use crate::scenario::Scenario;
+use crate::sim::disk::{Corruption, DiskStats, Failing, Place};
 use crate::sim::{
-    Boot, ClientEvent, Link, Observation, Outcome, ProducerEvent, TraceHash, Unsupported, What,
+    Boot, ClientEvent, HostId, Link, Observation, Outcome, ProducerEvent, Survival, TraceHash,
+    Unsupported, What,
+};
 };
 
 #[derive(Default)]
@@ -250,7 +256,7 @@ fn who_does_not_end_when_asked_to_is_told_by_name() {
     let (_, mut faults) = done(schedule, Scribe::default());
     let mut engine = Scribe { now: Instant::from_secs(70), ..Scribe::default() };
     faults.step(&mut engine, &mut cast());
-    assert_eq!(faults.deaf, [(Instant::from_secs(70), "b2".to_owned())]);
+    assert_eq!(faults.deaf(), [(Instant::from_secs(70), "b2".to_owned())]);
     assert_eq!(engine.done, ["70 kill #2"]);
 }
 
@@ -261,7 +267,7 @@ fn a_heal_ends_everything_that_lasts() {
                     [[schedule]]\nat = \"1s\"\nkind = \"partition\"\nfrom = \"b3\"\nto = \"b2\"\n";
     let (_, mut faults) = done(schedule, obedient());
     let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
-    faults.heal(&mut engine);
+    faults.heal(&mut engine, &mut cast());
     assert_eq!(engine.done, ["0 boot #1", "0 resume #2", "0 mend #3 #2", "0 mend #2 #3"]);
 }
 
@@ -330,7 +336,7 @@ fn a_broker_that_gave_up_on_its_disk_is_started_when_the_disk_is_well() {
     let (done, mut faults) = done(schedule, obedient());
     assert_eq!(done, ["1 fail Sync 2 all #1"]);
     let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
-    faults.heal(&mut engine);
+    faults.heal(&mut engine, &mut cast());
     assert_eq!(engine.done, ["0 fail Sync 0 all #1", "0 boot #1"]);
 }
 

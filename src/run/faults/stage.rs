@@ -1,0 +1,232 @@
+//! The stage on which faults strike: what lasts at the moment, and what it all adds up to.
+//!
+//! Several faults may last at once on one host or link. What a disk, a clock or a link gets is what
+//! all that last come to; a direction works again when every fault that cut it has ended.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::base::{Instant, TopicPartition};
+use crate::run::roles::{Cast, Host, Kind};
+use crate::scenario::fault::{Fits, Hit, Scene, Stage, Strike};
+use crate::scenario::{Action, Roles};
+use crate::sim::disk::{Corruption, DiskProfile, Failing, Place};
+use crate::sim::{Engine, HostId, Survival, Unsupported};
+
+/// A fault that lasts.
+#[derive(Clone, Debug)]
+pub(super) struct Lasting {
+    pub action: Action,
+    pub hit: Hit,
+    pub struck: Instant,
+    /// How long it lasts once it has begun; until the end of all faults when absent.
+    pub down: Option<Duration>,
+    /// Whether it has begun: some faults do so later than they strike.
+    pub begun: bool,
+    /// When it ends, if that is known.
+    pub until: Option<Instant>,
+}
+
+impl Lasting {
+    /// How it strikes. A series never lasts: a schedule spells it out.
+    pub fn strike(&self) -> Option<&dyn Strike> {
+        self.action.as_strike()
+    }
+}
+
+/// Everything that lasts, and the traces that faults leave.
+#[derive(Default)]
+pub(super) struct Ongoing {
+    pub lasting: Vec<Lasting>,
+    /// What every disk is like while nothing is wrong with it.
+    pub disk: DiskProfile,
+    /// Processes that did not end when asked to.
+    pub deaf: Vec<(Instant, String)>,
+    /// Brokers whose platters were corrupted.
+    corrupted: BTreeSet<HostId>,
+    /// How many faults cut each direction.
+    cuts: BTreeMap<(HostId, HostId), u32>,
+}
+
+impl Ongoing {
+    /// Whether enough brokers keep an intact copy if this one does not.
+    fn may_corrupt(&self, cast: &Cast, host: &Host, intact: u64) -> bool {
+        let is_broker = |other: &&Host| matches!(other.kind, Kind::Broker(_));
+        let brokers = cast.hosts.iter().filter(is_broker);
+        let sound =
+            brokers.filter(|other| other.id != host.id && !self.corrupted.contains(&other.id));
+        self.corrupted.contains(&host.id) || sound.count() as u64 >= intact
+    }
+
+    fn strikes_on(&self, host: HostId) -> impl Iterator<Item = &dyn Strike> {
+        let here = self.lasting.iter().filter(move |lasting| lasting.hit.hosts.contains(&host));
+        here.filter_map(Lasting::strike)
+    }
+
+    fn disk_of(&self, host: HostId) -> DiskProfile {
+        let slowdown = self.strikes_on(host).map(Strike::slowdown).max().unwrap_or(1);
+        // Slowness first: a stall says how long it is, on whatever disk.
+        let mut profile = self.disk.clone().slower(slowdown);
+        self.strikes_on(host).for_each(|strike| strike.alter_disk(&mut profile));
+        profile
+    }
+}
+
+/// The cluster as one fault sees it when it takes aim.
+pub(super) struct View<'a> {
+    pub cast: &'a Cast,
+    pub ongoing: &'a Ongoing,
+    pub partition: &'a TopicPartition,
+    pub pick: u64,
+}
+
+impl Scene for View<'_> {
+    fn partition(&self) -> &TopicPartition {
+        self.partition
+    }
+
+    fn hosts(&self, roles: &Roles, fits: Fits) -> Vec<HostId> {
+        let running = |host: &Host| host.up && !host.paused;
+        let fits = |host: &Host| match fits {
+            Fits::All => true,
+            Fits::Up => host.up,
+            Fits::Running => running(host),
+            Fits::Answering => running(host) && host.ready,
+            Fits::Corruptible { intact } => {
+                running(host) && self.ongoing.may_corrupt(self.cast, host, intact)
+            }
+        };
+        self.cast.resolve(roles, self.partition, self.pick, fits)
+    }
+
+    fn describe(&self, hosts: &[HostId]) -> String {
+        self.cast.describe(hosts, self.partition)
+    }
+}
+
+/// The run under the hands of a fault.
+pub(super) struct Floor<'a, E> {
+    pub engine: &'a mut E,
+    pub cast: &'a mut Cast,
+    pub ongoing: &'a mut Ongoing,
+}
+
+impl<E> Floor<'_, E> {
+    /// Known here before it is observed, so that two faults that are due at one moment don't strike
+    /// the same host.
+    fn mark(&mut self, host: HostId, change: impl FnOnce(&mut Host)) {
+        if let Some(host) = self.cast.hosts.iter_mut().find(|other| other.id == host) {
+            change(host);
+        }
+    }
+
+    fn mark_down(&mut self, host: HostId) {
+        self.mark(host, |host| {
+            host.up = false;
+            host.ready = false;
+        });
+    }
+}
+
+impl<E: Engine> Stage for Floor<'_, E> {
+    fn now(&self) -> Instant {
+        self.engine.now()
+    }
+
+    fn is_running(&self, host: HostId) -> bool {
+        self.engine.is_running(host)
+    }
+
+    fn kill(&mut self, host: HostId) {
+        self.engine.kill(host);
+        self.mark_down(host);
+    }
+
+    fn power_loss(&mut self, host: HostId, survival: &Survival) {
+        self.engine.power_loss(host, survival.clone());
+        self.mark_down(host);
+    }
+
+    fn power_loss_at(&mut self, host: HostId, operation: u64, survival: &Survival) {
+        self.engine.power_loss_at(host, operation, survival.clone());
+        self.mark_down(host);
+    }
+
+    fn terminate(&mut self, host: HostId) {
+        self.engine.terminate(host);
+        self.mark_down(host);
+    }
+
+    fn pause(&mut self, host: HostId) {
+        self.engine.pause(host);
+        self.mark(host, |host| host.paused = true);
+    }
+
+    fn resume(&mut self, host: HostId) {
+        self.engine.resume(host);
+    }
+
+    fn boot(&mut self, host: HostId) {
+        if !self.engine.is_running(host) {
+            self.engine.boot(host);
+        }
+    }
+
+    fn revive(&mut self, host: HostId) {
+        if !self.ongoing.strikes_on(host).any(Strike::holds_down) {
+            self.boot(host);
+        }
+    }
+
+    fn report_deaf(&mut self, host: HostId) {
+        let name = self.cast.host(host).map_or("", |host| host.name.as_str()).to_owned();
+        self.ongoing.deaf.push((self.engine.now(), name));
+    }
+
+    fn cut(&mut self, from: HostId, to: HostId) {
+        let count = self.ongoing.cuts.entry((from, to)).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            self.engine.cut(from, to);
+        }
+    }
+
+    fn mend(&mut self, from: HostId, to: HostId) {
+        let Some(count) = self.ongoing.cuts.get_mut(&(from, to)) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.ongoing.cuts.remove(&(from, to));
+            self.engine.mend(from, to);
+        }
+    }
+
+    fn refit_disk(&mut self, host: HostId) {
+        self.engine.set_disk(host, self.ongoing.disk_of(host));
+    }
+
+    fn refit_clock(&mut self, host: HostId) -> Result<(), Unsupported> {
+        let (mut offset_ms, mut ppm) = (0i64, 0i32);
+        for error in self.ongoing.strikes_on(host).map(Strike::clock) {
+            offset_ms = offset_ms.saturating_add(error.offset_ms);
+            ppm = ppm.saturating_add(error.ppm);
+        }
+        self.engine.set_clock(host, offset_ms, ppm)
+    }
+
+    fn refit_link(&mut self, from: HostId, to: HostId) -> Result<(), Unsupported> {
+        let here = self.ongoing.lasting.iter().rev();
+        let here = here.filter(|lasting| lasting.hit.links.contains(&(from, to)));
+        let link = here.filter_map(Lasting::strike).find_map(Strike::link);
+        self.engine.set_link(from, to, link.unwrap_or_default())
+    }
+
+    fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>) {
+        self.engine.fail_disk(host, what, count, dir);
+    }
+
+    fn corrupt_disk(&mut self, host: HostId, what: Corruption, pages: u32, at: (Place, &str)) {
+        if self.engine.corrupt_disk(host, what, pages, at) > 0 {
+            self.ongoing.corrupted.insert(host);
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `dir-failure`: nothing works in one log directory any more (`EIO`).
+
+use super::super::document::{Problems, Section};
+use super::super::known::Known;
+use super::super::write::Writer;
+use super::{Begins, Cost, Fits, Hit, Kind, Nature, Scene, Stage, Strike, keys};
+use crate::scenario::Roles;
+use crate::sim::Unsupported;
+use crate::sim::disk::DiskProfile;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct DirFailure {
+    target: Roles,
+    /// One of `log.dirs`.
+    dir: String,
+}
+
+impl Kind for DirFailure {
+    const NAME: &'static str = "dir-failure";
+    const WEIGHT: u64 = 0;
+
+    fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
+        let dir = keys::log_dir(section, known, problems)?;
+        Some(Self { dir, target: keys::nodes(section, known, problems)? })
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.roles("target", &self.target);
+        out.text("dir", &self.dir);
+    }
+
+    fn nature(&self) -> Nature<'_> {
+        Nature::Strike(self)
+    }
+
+    #[cfg(test)]
+    fn any() -> proptest::strategy::BoxedStrategy<Self> {
+        use proptest::prelude::*;
+        let dir = Just("/data".to_owned());
+        (super::any::nodes(), dir).prop_map(|(target, dir)| Self { target, dir }).boxed()
+    }
+}
+
+impl Strike for DirFailure {
+    fn aim(&self, scene: &dyn Scene) -> Hit {
+        let hosts = scene.hosts(&self.target, Fits::Up);
+        let what = format!("broken {} of {}", self.dir, scene.describe(&hosts));
+        Hit::hosts(scene, hosts, what)
+    }
+
+    fn strike(&self, stage: &mut dyn Stage, hit: &Hit) -> Result<Begins, Unsupported> {
+        hit.hosts.iter().for_each(|host| stage.refit_disk(*host));
+        Ok(Begins::Now)
+    }
+
+    fn end(&self, stage: &mut dyn Stage, hit: &Hit, _begun: bool) {
+        for host in &hit.hosts {
+            stage.refit_disk(*host);
+            stage.revive(*host);
+        }
+    }
+
+    fn alter_disk(&self, disk: &mut DiskProfile) {
+        disk.dead = Some(self.dir.clone());
+    }
+
+    fn may_cost(&self) -> Cost {
+        Cost { spoils_syncs: true, ..Cost::of_hosts(&self.target) }
+    }
+}

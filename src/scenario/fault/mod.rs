@@ -1,0 +1,312 @@
+//! Kinds of faults: one file each, and one row each in the table below.
+//!
+//! A file says everything about its kind: how it is read and written, how the swarm draws it, whom
+//! it strikes and how it ends, what it may cost, and how it shrinks. Nothing else matches on the
+//! kind. To add one: write the file, declare it, add its row.
+//!
+//! ```text
+//! stage      what a fault may do to a run, and what the run asks of it
+//! ends       links between two sides            burst     several strikes in a row
+//! keys       values that several kinds read     any       arbitrary values, for tests
+//! ```
+
+mod stage;
+mod keys;
+mod ends;
+mod burst;
+#[cfg(test)]
+mod any;
+#[cfg(test)]
+mod tests;
+
+mod clock_drift;
+mod clock_jump;
+mod dir_failure;
+mod disk_corruption;
+mod disk_error;
+mod disk_full;
+mod disk_lies;
+mod disk_stall;
+mod flapping;
+mod isolate;
+mod kill;
+mod partition;
+mod pause;
+mod power_loss;
+mod restart;
+mod restart_storm;
+mod rolling_restart;
+mod slow_disk;
+mod slow_link;
+mod swizzle_clog;
+
+use std::fmt;
+
+use rand_chacha::ChaCha12Rng;
+
+use super::document::{Problems, Section};
+use super::draws::Draws;
+use super::known::Known;
+use super::schedule::Fault;
+use super::write::Writer;
+use super::{Cluster, Notation, Range, Roles};
+
+pub(crate) use stage::{Begins, ClockError, Cost, Fits, Hit, Reach, Scene, Stage, Strike, Turned};
+
+use burst::Burst;
+use clock_drift::ClockDrift;
+use clock_jump::ClockJump;
+use dir_failure::DirFailure;
+use disk_corruption::DiskCorruption;
+use disk_error::DiskError;
+use disk_full::DiskFull;
+use disk_lies::DiskLies;
+use disk_stall::DiskStall;
+use ends::Ends;
+use flapping::Flapping;
+use isolate::Isolate;
+pub(crate) use kill::Kill;
+pub(crate) use partition::Partition;
+pub(crate) use pause::Pause;
+pub(crate) use power_loss::PowerLoss;
+pub(crate) use restart::Restart;
+use restart_storm::RestartStorm;
+use rolling_restart::RollingRestart;
+use slow_disk::SlowDisk;
+use slow_link::SlowLink;
+use swizzle_clog::SwizzleClog;
+
+/// Builds everything that has to know all kinds from the list of them.
+macro_rules! kinds {
+    ($($Kind:ident)*) => {
+        /// What a fault does, and to whom.
+        #[derive(Clone, PartialEq)]
+        pub struct Action(Kinds);
+
+        #[derive(Clone, Debug, PartialEq)]
+        enum Kinds { $($Kind($Kind)),* }
+
+        $(impl From<$Kind> for Action {
+            fn from(kind: $Kind) -> Self {
+                Self(Kinds::$Kind(kind))
+            }
+        })*
+
+        impl Action {
+            /// As in `kind = "…"`.
+            pub fn kind(&self) -> &'static str {
+                match &self.0 { $(Kinds::$Kind(_) => $Kind::NAME),* }
+            }
+
+            /// Writes its own keys.
+            pub(super) fn write(&self, out: &mut Writer) {
+                match &self.0 { $(Kinds::$Kind(kind) => kind.write(out)),* }
+            }
+
+            /// Whether it strikes, or stands for several faults that do.
+            pub(crate) fn nature(&self) -> Nature<'_> {
+                match &self.0 { $(Kinds::$Kind(kind) => kind.nature()),* }
+            }
+
+            /// Strikes these instead, if that makes sense for its kind.
+            pub(crate) fn retarget(&mut self, roles: Roles) {
+                match &mut self.0 { $(Kinds::$Kind(kind) => kind.retarget(roles)),* }
+            }
+
+            fn ranges(&mut self) -> Vec<Drawn<'_>> {
+                match &mut self.0 { $(Kinds::$Kind(kind) => kind.ranges()),* }
+            }
+        }
+
+        impl fmt::Debug for Action {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match &self.0 { $(Kinds::$Kind(kind) => kind.fmt(f)),* }
+            }
+        }
+
+        /// Every kind.
+        const ROWS: &[Row] = &[$(Row {
+            name: $Kind::NAME,
+            weight: $Kind::WEIGHT,
+            takes_moment: $Kind::TAKES_MOMENT,
+            needs_cold_segments: $Kind::NEEDS_COLD_SEGMENTS,
+            parse: |section, known, problems| {
+                $Kind::parse(section, known, problems).map(Action::from)
+            },
+            sample: $Kind::sample,
+            #[cfg(test)]
+            any: || proptest::strategy::Strategy::boxed(proptest::strategy::Strategy::prop_map($Kind::any(), Action::from)),
+        }),*];
+    };
+}
+
+// The swarm draws by weight in this order: a new row goes to the end.
+kinds! {
+    Kill
+    PowerLoss
+    Pause
+    Restart
+    RollingRestart
+    RestartStorm
+    Partition
+    Isolate
+    Flapping
+    SwizzleClog
+    SlowLink
+    SlowDisk
+    DiskStall
+    DiskFull
+    DiskError
+    DiskCorruption
+    ClockJump
+    ClockDrift
+    DiskLies
+    DirFailure
+}
+
+/// What every kind of fault defines.
+pub(crate) trait Kind: Sized {
+    /// As in `kind = "…"`.
+    const NAME: &'static str;
+    /// How often the swarm draws it, relative to the others; 0: never.
+    const WEIGHT: u64;
+    /// Whether it may wait for an event (`on`, `after`, `during`).
+    const TAKES_MOMENT: bool = true;
+    /// Whether it strikes only where segments are rolled, so that the swarm makes them small.
+    const NEEDS_COLD_SEGMENTS: bool = false;
+
+    /// Reads its own keys.
+    fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self>;
+
+    /// Writes its own keys, so that `parse` gives the same back.
+    fn write(&self, out: &mut Writer);
+
+    /// Whether it strikes, or stands for several faults that do.
+    fn nature(&self) -> Nature<'_>;
+
+    /// Ranges that a seed draws from before the run.
+    fn ranges(&mut self) -> Vec<Drawn<'_>> {
+        Vec::new()
+    }
+
+    /// Strikes these instead. Kinds that may strike only hosts of their choice ignore it.
+    fn retarget(&mut self, _roles: Roles) {}
+
+    /// Its own keys as the swarm draws them, for a cluster of `brokers`.
+    fn sample(usual: Usual, _brokers: u64, _draws: &mut Draws) -> String {
+        usual.target
+    }
+
+    /// Any value of this kind that a file can hold.
+    #[cfg(test)]
+    fn any() -> proptest::strategy::BoxedStrategy<Self>;
+}
+
+/// What a fault of a kind is.
+pub(crate) enum Nature<'a> {
+    /// It strikes.
+    Strike(&'a dyn Strike),
+    /// It stands for several faults in a schedule.
+    Series(&'a dyn Series),
+}
+
+/// A fault that a schedule spells out as several others.
+pub(crate) trait Series {
+    /// The kind of the others.
+    fn made_of(&self) -> &'static str;
+
+    /// The others. `whole` has the time, the duration and everything else that they share.
+    fn expand(&self, whole: &Fault, cluster: &Cluster, random: &mut ChaCha12Rng) -> Vec<Fault>;
+}
+
+/// A range of a fault that a seed draws from before the run, with its key.
+pub(crate) enum Drawn<'a> {
+    Number(&'static str, &'a mut Range<u64>),
+    Time(&'static str, &'a mut Range<std::time::Duration>),
+}
+
+impl Drawn<'_> {
+    fn draw(self, random: &mut ChaCha12Rng) {
+        match self {
+            Self::Number(_, range) => *range = Range::just(range.draw(random)),
+            Self::Time(_, range) => *range = Range::just(range.draw(random)),
+        }
+    }
+
+    /// Its key, if it has not been drawn.
+    fn open(self) -> Option<&'static str> {
+        fn is_open<T: Notation + PartialEq>(range: &Range<T>) -> bool {
+            range.low != range.high
+        }
+        match self {
+            Self::Number(key, range) => is_open(range).then_some(key),
+            Self::Time(key, range) => is_open(range).then_some(key),
+        }
+    }
+}
+
+/// Keys that the swarm draws for any kind, whether it has them or not, so that a change of one kind
+/// shifts nothing of what follows.
+pub(crate) struct Usual {
+    /// `target`.
+    pub target: String,
+    /// `from`, `to` and `one-way`.
+    pub link: String,
+    /// `times` and `gap`.
+    pub burst: String,
+}
+
+/// A kind as the table has it.
+#[derive(Clone, Copy)]
+pub(crate) struct Row {
+    pub name: &'static str,
+    pub weight: u64,
+    pub takes_moment: bool,
+    pub needs_cold_segments: bool,
+    parse: fn(&mut Section, &Known<'_>, &mut Problems) -> Option<Action>,
+    pub sample: fn(Usual, u64, &mut Draws) -> String,
+    #[cfg(test)]
+    any: fn() -> proptest::strategy::BoxedStrategy<Action>,
+}
+
+/// Every kind of fault.
+pub(crate) fn rows() -> &'static [Row] {
+    ROWS
+}
+
+impl Action {
+    /// Reads `kind` and the keys of that kind, with the kind's row.
+    pub(super) fn parse(
+        section: &mut Section,
+        known: &Known<'_>,
+        problems: &mut Problems,
+    ) -> Option<(Self, &'static Row)> {
+        if !section.has("kind") {
+            let words: Vec<_> = ROWS.iter().map(|row| format!("`{}`", row.name)).collect();
+            problems.add(section.line, format!("`kind` is missing: {}", words.join(", ")));
+        }
+        let words: Vec<_> = ROWS.iter().map(|row| (row.name, row)).collect();
+        let row = section.word("kind", &words, problems)?.value;
+        (row.parse)(section, known, problems).map(|action| (action, row))
+    }
+
+    /// The first key that is still a range though a schedule should have drawn it.
+    pub(super) fn undrawn(&self) -> Option<&'static str> {
+        self.clone().ranges().into_iter().find_map(Drawn::open)
+    }
+
+    /// The same with one value in the place of each range that is drawn before the run.
+    pub(crate) fn drawn(&self, random: &mut ChaCha12Rng) -> Self {
+        let mut action = self.clone();
+        action.ranges().into_iter().for_each(|range| range.draw(random));
+        action
+    }
+
+    /// How it strikes; a series does not strike by itself.
+    pub(crate) fn as_strike(&self) -> Option<&dyn Strike> {
+        match self.nature() {
+            Nature::Strike(strike) => Some(strike),
+            Nature::Series(_) => None,
+        }
+    }
+}
