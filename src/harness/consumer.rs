@@ -8,8 +8,7 @@ use super::world::AnyWorld;
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Offset, TopicPartition};
 use crate::client::{self, ConsumeError, ConsumerRecord, Notice};
-use crate::run::load;
-use crate::run::load::ReadingLog;
+use crate::scenario::load::{self, ReadingLog};
 
 /// Reads the partitions that it is assigned. What it reads is recorded, and judged.
 ///

@@ -23,8 +23,8 @@ use crate::base::{Instant, Stream, Timestamp};
 use crate::io::{Disk, File, Open, World, timeout};
 use crate::run::caught;
 use crate::run::guests::SharedBook;
-use crate::run::load::boot;
 use crate::run::outcome::{PANICS, SUCCEEDS};
+use crate::scenario::load::boot;
 use crate::sim::{Boot, ClientEvent, SimWorld};
 
 /// The machine that a program runs on.

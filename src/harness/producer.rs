@@ -16,7 +16,7 @@ use crate::base::TopicPartition;
 use crate::base::config::{Acks, ConfigError, ProducerConfig};
 use crate::client::{self, ProduceError, ProducerRecord, RecordMetadata, partition_of};
 use crate::run::guests::Content;
-use crate::run::load;
+use crate::scenario::load;
 use crate::sim::{Outcome, ProducerEvent};
 
 /// Sends records in batches. A clone is another handle on the same producer.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::load::{self, Consuming, Producing, Shared};
+use super::own::{self, Shared};
 use super::roles::{Host, Kind};
-use crate::base::config::{AdminConfig, BrokerConfig, ConsumerConfig, OffsetReset, TopicConfig};
+use crate::base::config::{AdminConfig, BrokerConfig, ConsumerConfig, TopicConfig};
 use crate::base::{BrokerId, Flaws, Instant, TopicPartition};
 use crate::broker::{Node, NodeOptions};
-use crate::scenario::Plan;
-use crate::scenario::{Scenario, Topic, Work};
+use crate::scenario::load::{self, Seats, SharedSignals, Side};
+use crate::scenario::{Plan, Scenario, Topic};
 use crate::sim::{Boot, Engine, HostId, SimWorld};
 
 const BROKER_PORT: u16 = 9092;
@@ -108,67 +108,68 @@ pub(super) fn admin<E: Engine<World: SimWorld>>(
     control: &Shared,
 ) -> Host {
     let config = AdminConfig { bootstrap_servers: bootstrap(scenario), ..AdminConfig::default() };
-    let boot = load::admin(topics, config, control.clone());
+    let boot = own::admin(topics, config, control.clone());
     host(engine, "a1".into(), Kind::Admin, boot)
 }
 
-/// A topic's partitions.
-pub(super) fn partitions(topic: &Topic) -> Vec<TopicPartition> {
-    let name: Arc<str> = topic.name.as_str().into();
-    (0..topic.partitions).map(|index| TopicPartition::new(name.clone(), index)).collect()
-}
-
-/// Adds producers and consumers.
+/// Adds the clients of all loads.
 pub(super) fn clients<E: Engine<World: SimWorld>>(
     engine: &mut E,
     scenario: &Scenario,
     plan: &Plan,
-    control: &Shared,
+    signals: &SharedSignals,
 ) -> Vec<Host> {
     let mut hosts = Vec::new();
-    let (mut producers, mut consumers) = (0, 0);
+    let mut seated = Seated::default();
     for (load, clients) in scenario.loads.iter().zip(&plan.clients) {
-        match &load.work {
-            Work::Produce { rate, begins, records, record_size, config } => {
-                for _ in 0..*clients {
-                    producers += 1;
-                    let name = format!("p{producers}");
-                    let mut config = config.as_ref().clone();
-                    config.bootstrap_servers = bootstrap(scenario);
-                    config.client_id = name.clone();
-                    let work = Producing {
-                        number: producers,
-                        topic: scenario.topic.name.as_str().into(),
-                        partitions: scenario.topic.partitions,
-                        keys: scenario.topic.keys,
-                        interval: rate.interval(*clients),
-                        begins: *begins,
-                        records: *records,
-                        record_size: *record_size,
-                        config,
-                        flaws: scenario.flaws(),
-                    };
-                    let boot = load::producer(work, control.clone());
-                    hosts.push(host(engine, name, Kind::Producer, boot));
-                }
-            }
-            Work::Consume { config } => {
-                let mut shares = vec![Vec::new(); usize::try_from(*clients).unwrap_or(1).max(1)];
-                for (index, partition) in partitions(&scenario.topic).into_iter().enumerate() {
-                    let share = index % shares.len();
-                    shares[share].push(partition);
-                }
-                for share in shares {
-                    consumers += 1;
-                    let mut work = consuming(scenario, consumers, share, config);
-                    work.1.flaws = scenario.flaws();
-                    let boot = load::consumer(work.1, control.clone());
-                    hosts.push(host(engine, work.0, Kind::Consumer, boot));
-                }
-            }
+        let side = load.work.side();
+        let clients = u32::try_from(*clients).unwrap_or(u32::MAX);
+        let seats = Seats {
+            first: seated.take(side, clients),
+            clients,
+            topic: &scenario.topic,
+            servers: bootstrap(scenario),
+            signals: signals.clone(),
+            flaws: scenario.flaws(),
+        };
+        for (number, boot) in (seats.first..).zip(load.work.hosts(&seats)) {
+            let kind = match side {
+                Side::Produces => Kind::Producer,
+                Side::Consumes => Kind::Consumer,
+            };
+            hosts.push(host(engine, format!("{}{number}", side.letter()), kind, boot));
         }
     }
     hosts
+}
+
+/// How many clients of each side there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Seated {
+    pub producers: u32,
+    pub consumers: u32,
+}
+
+impl Seated {
+    /// Everybody that a plan seats.
+    pub fn by(scenario: &Scenario, plan: &Plan) -> Self {
+        let mut seated = Self::default();
+        for (load, clients) in scenario.loads.iter().zip(&plan.clients) {
+            seated.take(load.work.side(), u32::try_from(*clients).unwrap_or(u32::MAX));
+        }
+        seated
+    }
+
+    /// Seats clients; gives the number of the first.
+    fn take(&mut self, side: Side, clients: u32) -> u32 {
+        let seated = match side {
+            Side::Produces => &mut self.producers,
+            Side::Consumes => &mut self.consumers,
+        };
+        let first = seated.saturating_add(1);
+        *seated = seated.saturating_add(clients);
+        first
+    }
 }
 
 /// Adds the reader that reads everything once more.
@@ -179,25 +180,8 @@ pub(super) fn final_reader<E: Engine<World: SimWorld>>(
     number: u32,
     control: &Shared,
 ) -> Host {
-    let config = ConsumerConfig::default();
-    let (name, work) = consuming(scenario, number, partitions, &config);
-    let boot = load::final_reader(work, control.clone());
+    let config = load::settle(&ConsumerConfig::default(), number, bootstrap(scenario));
+    let name = config.client_id.clone();
+    let boot = own::final_reader(number, partitions, config, control.clone());
     host(engine, name, Kind::Consumer, boot)
-}
-
-fn consuming(
-    scenario: &Scenario,
-    number: u32,
-    partitions: Vec<TopicPartition>,
-    config: &ConsumerConfig,
-) -> (String, Consuming) {
-    let name = format!("k{number}");
-    let mut config = config.clone();
-    config.bootstrap_servers = bootstrap(scenario);
-    config.client_id = name.clone();
-    if config.auto_offset_reset == OffsetReset::Latest {
-        // What is skipped can't be judged: `latest` only where somebody insists on Kafka's default.
-        config.auto_offset_reset = OffsetReset::Earliest;
-    }
-    (name, Consuming { number, partitions, config, flaws: Flaws::default() })
 }

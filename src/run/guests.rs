@@ -9,13 +9,14 @@ use parking_lot::Mutex;
 use rand_chacha::ChaCha12Rng;
 use tokio::sync::oneshot;
 
+use super::cluster::Seated;
 use super::faults::Faults;
 use super::outcome::{Broken, ENDS};
 use super::roles::{Host, Kind};
 use super::{CLOSELY, Run, STEP};
 use crate::base::{Instant, TopicPartition};
 use crate::client::ConsumerRecord;
-use crate::scenario::{Scenario, Topic, Work, schedule};
+use crate::scenario::{Scenario, Topic, schedule};
 use crate::sim::{Boot, Engine, Observation, SimWorld};
 
 /// A service that was asked to end and has not is killed after this (Kubernetes'
@@ -199,15 +200,10 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
     /// Boots the guests' hosts, after those of the loads.
     pub(super) fn seat_guests(&mut self) {
         let Some(guests) = &mut self.guests else { return };
-        let loads = self.scenario.loads.iter().zip(&self.plan.clients);
+        let seated = Seated::by(self.scenario, &self.plan);
         let mut book = guests.book.lock();
-        for (load, clients) in loads {
-            let clients = u32::try_from(*clients).unwrap_or(u32::MAX);
-            match load.work {
-                Work::Produce { .. } => book.producers += clients,
-                Work::Consume { .. } => book.consumers += clients,
-            }
-        }
+        book.producers += seated.producers;
+        book.consumers += seated.consumers;
         drop(book);
         for guest in &guests.hosts {
             let id = self.engine.add_host(&guest.name, guest.boot.clone());

@@ -11,9 +11,9 @@ pub mod disks;
 mod engine;
 mod faults;
 pub(crate) mod guests;
-pub(crate) mod load;
 pub(crate) mod observer;
 pub mod outcome;
+mod own;
 mod roles;
 
 use std::collections::BTreeMap;
@@ -30,14 +30,15 @@ use self::coverage::Lookout;
 use self::disks::DiskLine;
 use self::faults::Faults;
 use self::guests::{Guests, Programs};
-use self::load::Shared;
 use self::outcome::{Broken, Counts, Outcome, STARTS};
+use self::own::Shared;
 use self::roles::{Cast, Kind};
 use crate::base::config::{Config, TopicConfig};
 use crate::base::{Instant, Seed, TopicPartition};
 use crate::check::history::{Header, Writer};
 use crate::check::{Judge, Note, Setup, TopicPromise};
-use crate::scenario::{Plan, Scenario, Topic, Work};
+use crate::scenario::load::SharedSignals;
+use crate::scenario::{Plan, Scenario, Topic};
 use crate::sim::disk::DiskProfile;
 use crate::sim::leap::{Leap, LeapWorld};
 use crate::sim::turmoil::{Referee, TurmoilWorld};
@@ -116,10 +117,7 @@ pub fn watched(
 
 /// Begins the history of a run.
 fn writer(scenario: &Scenario, seed: u64) -> io::Result<Writer<Vec<u8>>> {
-    let acks = scenario.loads.iter().filter_map(|load| match &load.work {
-        Work::Produce { config, .. } => Some(config.acks),
-        Work::Consume { .. } => None,
-    });
+    let acks = scenario.loads.iter().filter_map(|load| load.work.promise().acks);
     let topics = [scenario.topic.clone()];
     let setup = setup(scenario, &topics, idempotence(scenario), &Cast::default());
     Writer::new(Vec::new(), &Header::new(&setup, &scenario.name, seed, acks))
@@ -247,7 +245,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         if let Some(recorder) = &mut self.recorder {
             recorder.began(began);
         }
-        let clients = cluster::clients(&mut self.engine, self.scenario, &self.plan, &self.control);
+        let signals = self.signals();
+        let clients = cluster::clients(&mut self.engine, self.scenario, &self.plan, &signals);
         self.cast.hosts.extend(clients);
         self.seat_guests();
         let faults = std::mem::take(&mut self.plan.faults);
@@ -448,7 +447,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             self.advance(limit);
             self.revive();
             // Who has sent all its records writes no more.
-            let produces = self.control.lock().produced < producers;
+            let produces = self.produced() < producers;
             if self.cast.settled() && (!produces || self.written.len() == all) {
                 return;
             }
@@ -469,12 +468,21 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
     }
 
+    fn signals(&self) -> SharedSignals {
+        self.control.lock().signals.clone()
+    }
+
+    /// How many producers have ended.
+    fn produced(&self) -> u64 {
+        self.signals().lock().produced
+    }
+
     /// Lets producers end, and the logs become equal.
     fn stop_producers(&mut self) {
-        self.control.lock().stop_producing = true;
+        self.signals().lock().stop_producing = true;
         let producers = self.plan.producers(self.scenario);
         let limit = self.engine.now() + STOPPING;
-        while self.engine.now() < limit && self.control.lock().produced < producers {
+        while self.engine.now() < limit && self.produced() < producers {
             self.advance(limit);
         }
         let limit = limit.max(self.healed.unwrap_or(limit) + WITHIN + STEP);
@@ -486,7 +494,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
 
     /// A fresh consumer reads every partition from its beginning to its end.
     fn read_everything(&mut self) {
-        self.control.lock().stop_consuming = true;
+        self.signals().lock().stop_consuming = true;
         let consumers = self.cast.hosts.iter().filter(|host| host.kind == Kind::Consumer).count();
         let consumers = u32::try_from(consumers).unwrap_or(u32::MAX - 1);
         let others = self.guests.as_ref().map_or(0, |guests| guests.book.lock().consumers);
@@ -494,7 +502,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let now = self.engine.now();
         self.judge.reading(now);
         self.note(|history| history.reading(now));
-        let partitions = self.topics().iter().flat_map(cluster::partitions).collect();
+        let partitions = self.topics().iter().flat_map(Topic::partition_names).collect();
         let (engine, control) = (&mut self.engine, &self.control);
         let reader = cluster::final_reader(engine, self.scenario, partitions, number, control);
         self.cast.hosts.push(reader);
@@ -520,10 +528,7 @@ fn lane(host: &roles::Host) -> Lane {
 
 /// Whether any producer of the scenario is idempotent.
 fn idempotence(scenario: &Scenario) -> bool {
-    scenario.loads.iter().any(|load| match &load.work {
-        Work::Produce { config, .. } => config.idempotence,
-        Work::Consume { .. } => false,
-    })
+    scenario.loads.iter().any(|load| load.work.promise().idempotence)
 }
 
 /// What the judge has to be told.

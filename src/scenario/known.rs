@@ -1,6 +1,7 @@
 //! What a scenario has, so that its faults can name only that.
 
-use super::{Cluster, Load, Scenario, Topic, Work};
+use super::load::{Load, Side};
+use super::{Cluster, Scenario, Topic};
 use crate::base::TopicPartition;
 
 /// Everything that a fault can name.
@@ -28,16 +29,15 @@ impl<'a> Known<'a> {
 
     /// Most hosts whose names begin with this letter.
     pub(super) fn hosts(&self, kind: char) -> u64 {
-        let clients = |produce: bool| {
-            let loads = self.loads.iter();
-            let such = loads.filter(|load| matches!(load.work, Work::Produce { .. }) == produce);
-            such.map(|load| load.clients.high).sum()
+        let clients = |side| {
+            let loads = self.loads.iter().filter(|load| load.work.side() == side);
+            loads.map(|load| load.clients.high).sum()
         };
         match kind {
             'b' => u64::from(self.cluster.brokers),
             'c' => u64::from(self.cluster.controllers),
-            'p' => clients(true),
-            _ => clients(false),
+            'p' => clients(Side::Produces),
+            _ => clients(Side::Consumes),
         }
     }
 }

@@ -7,28 +7,33 @@ mod event;
 pub(crate) mod fault;
 pub mod files;
 mod known;
+pub(crate) mod load;
 mod parse;
 mod role;
 mod rule;
 pub mod schedule;
 pub mod seeds;
+pub(crate) mod smaller;
 #[cfg(test)]
 mod tests;
 mod value;
 mod write;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use document::{Problem, ScenarioError};
 pub(crate) use draws::Draws;
 pub use event::{Event, Moment};
 pub use fault::Action;
+pub use load::Load;
 pub use role::{Role, Roles};
 pub use schedule::{Fault, Plan};
 pub use value::{Notation, Range, Rate};
 
 use crate::base::Flaws;
-use crate::base::config::{BrokerConfig, ConsumerConfig, ProducerConfig, TopicConfig};
+use crate::base::TopicPartition;
+use crate::base::config::{BrokerConfig, TopicConfig};
 use crate::sim::disk::DiskProfile;
 
 /// One scenario, as its file says it.
@@ -125,38 +130,12 @@ pub struct Topic {
     pub config: Vec<(String, String)>,
 }
 
-/// One `[[load]]`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Load {
-    /// How many hosts do this, each on its own.
-    pub clients: Range<u64>,
-    /// What they do.
-    pub work: Work,
-    /// Kafka's keys as the file gives them.
-    pub(super) written: Vec<(String, String)>,
-}
-
-/// What the clients of a load do.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Work {
-    /// Send records.
-    Produce {
-        /// By all clients together.
-        rate: Rate,
-        /// Nothing that is due before is sent; what comes after is as if it had been.
-        begins: Duration,
-        /// How many each client sends at most; without end when absent.
-        records: Option<u64>,
-        /// Bytes of a record's value, drawn for each record.
-        record_size: Range<u64>,
-        /// Every such producer's settings.
-        config: Box<ProducerConfig>,
-    },
-    /// Read all partitions, shared out among the clients.
-    Consume {
-        /// Every such consumer's settings.
-        config: Box<ConsumerConfig>,
-    },
+impl Topic {
+    /// Its partitions by name, in order.
+    pub(crate) fn partition_names(&self) -> Vec<TopicPartition> {
+        let name: Arc<str> = self.name.as_str().into();
+        (0..self.partitions).map(|index| TopicPartition::new(name.clone(), index)).collect()
+    }
 }
 
 /// One `[[fault]]`: from what faults are drawn.

@@ -5,23 +5,17 @@ use std::time::Duration;
 use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
 use super::known::Known;
 use super::rule::{planned_fault, rule};
-use super::{Cluster, Expect, Load, Range, Rate, Rule, Scenario, Topic, Work, Written, disk};
-use crate::base::config::{
-    BrokerConfig, Config, ConfigError, ConsumerConfig, ProducerConfig, TopicConfig,
-};
+use super::{Cluster, Expect, Load, Rule, Scenario, Topic, Written, disk};
+use crate::base::config::{BrokerConfig, Config, ConfigError, TopicConfig};
 use crate::base::{Flaws, TopicPartition, nearest};
 use crate::scenario::seeds::MAX_SEED;
 
 /// More hosts of a kind than a scenario may have.
-const MAX_HOSTS: u64 = 100;
+pub(super) const MAX_HOSTS: u64 = 100;
 /// More partitions than a scenario may have.
 const MAX_PARTITIONS: u64 = 1000;
 /// Longest run.
-const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
-/// A record's value begins with its unique number.
-const MIN_RECORD: u64 = 8;
-/// Largest record that a scenario may ask for.
-const MAX_RECORD: u64 = 16 << 20;
+pub(super) const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
 
 /// What the laboratory sets by itself, so that a file can't.
 const OWN_KEYS: [&str; 7] = [
@@ -71,7 +65,7 @@ impl Scenario {
         let (disk, disk_written) = disk::profile(document.table("disk"), p);
         written.disk = disk_written;
         let loads: Vec<_> =
-            document.array("load").into_iter().filter_map(|table| load(table, p)).collect();
+            document.array("load").into_iter().filter_map(|table| Load::parse(table, p)).collect();
         let known = Known { cluster: &cluster, topic: &topic, loads: &loads, programs, others };
         let rules = document
             .array("fault")
@@ -255,7 +249,7 @@ fn topic(
 }
 
 /// What is left of a section, as Kafka's keys.
-fn kafka_keys(
+pub(super) fn kafka_keys(
     section: &mut Section,
     problems: &mut Problems,
     mut set: impl FnMut(&str, &str) -> Result<(), ConfigError>,
@@ -281,52 +275,6 @@ fn kafka_keys(
         }
     }
     pairs
-}
-
-fn load(mut section: Section, problems: &mut Problems) -> Option<Load> {
-    let line = section.line;
-    let words = [("producer", true), ("consumer", false)];
-    if !section.has("kind") {
-        problems.add(line, "`kind` is missing: `producer` or `consumer`");
-    }
-    let produces = section.word("kind", &words, problems)?.value;
-    let clients = section.range::<u64>("clients", problems);
-    let clients = clients.map_or(Range::just(1), |At { line, value }| {
-        if value.low == 0 || value.high > MAX_HOSTS {
-            problems.add(line, format!("`clients = {value}`: expected 1 to {MAX_HOSTS}"));
-        }
-        value
-    });
-    if !produces {
-        let mut config = Box::new(ConsumerConfig::default());
-        let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
-        return Some(Load { clients, work: Work::Consume { config }, written });
-    }
-    let rate = section.value::<Rate>("rate", problems).map(|rate| rate.value);
-    let record_size = section.range::<u64>("record.size", problems);
-    let record_size = record_size.map_or(Range { low: 100, high: 1000 }, |At { line, value }| {
-        if value.low < MIN_RECORD || value.high > MAX_RECORD {
-            let bounds = format!("expected {MIN_RECORD} to {MAX_RECORD} bytes");
-            problems.add(line, format!("`record.size = {value}`: {bounds}"));
-        }
-        value
-    });
-    let begins = section.value::<Duration>("begins", problems);
-    let begins = begins.map_or(Duration::ZERO, |At { line, value }| {
-        if value > MAX_DURATION {
-            problems.add(line, "`begins`: expected at most a day");
-        }
-        value.min(MAX_DURATION)
-    });
-    let records = section.value::<u64>("records", problems).map(|records| records.value);
-    let mut config = Box::new(ProducerConfig::default());
-    let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
-    let rate = rate.unwrap_or(Rate { count: 100, per: Duration::from_secs(1) });
-    Some(Load {
-        clients,
-        work: Work::Produce { rate, begins, records, record_size, config },
-        written,
-    })
 }
 
 fn expect(section: Option<Section>, problems: &mut Problems) -> Expect {

@@ -9,7 +9,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
 use super::fault::Nature;
-use super::{Action, Load, Moment, Range, Rule, Scenario, Work};
+use super::load::{Load, Side};
+use super::{Action, Moment, Range, Rule, Scenario};
 use crate::base::{Seed, Stream};
 
 /// Most faults of one rule, whatever it says.
@@ -67,7 +68,7 @@ impl Plan {
 
     /// How many producers there are.
     pub fn producers(&self, scenario: &Scenario) -> u64 {
-        let produces = |load: &Load| matches!(load.work, Work::Produce { .. });
+        let produces = |load: &Load| load.work.side() == Side::Produces;
         let loads = scenario.loads.iter().zip(&self.clients);
         loads.filter(|(load, _)| produces(load)).map(|(_, clients)| clients).sum()
     }

@@ -80,8 +80,7 @@ fn a_whole_file_is_read_and_dotted_kafka_keys_are_what_they_were() {
     assert_eq!(scenario.topic.config, [("min.insync.replicas".to_owned(), "2".to_owned())]);
     assert_eq!(scenario.topic.replication_factor, 3);
     assert_eq!(scenario.loads[0].clients, Range { low: 2, high: 4 });
-    let Work::Produce { config, .. } = &scenario.loads[0].work else { panic!() };
-    assert!(config.idempotence);
+    assert!(scenario.loads[0].work.promise().idempotence);
     assert_eq!(scenario.rules.len(), 3);
     assert!(scenario.rules[0].settled);
     assert_eq!(scenario.expect.of("duplicate"), Expectation::Holds);

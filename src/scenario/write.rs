@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::{Expect, Moment, Notation, Range, Roles, Scenario, Work};
+use super::{Expect, Moment, Notation, Range, Roles, Scenario};
 use super::{Fault, Plan};
 
 /// The text of a scenario file, line by line.
@@ -99,26 +99,7 @@ impl Scenario {
             out.plain(key, value);
         }
         for (load, clients) in self.loads.iter().zip(&plan.clients) {
-            out.title("[[load]]");
-            match &load.work {
-                Work::Produce { rate, begins, records, record_size, .. } => {
-                    out.text("kind", "producer");
-                    out.plain("clients", clients);
-                    out.value("rate", rate);
-                    if !begins.is_zero() {
-                        out.value("begins", begins);
-                    }
-                    if let Some(records) = records {
-                        out.plain("records", records);
-                    }
-                    out.range("record.size", record_size);
-                }
-                Work::Consume { .. } => {
-                    out.text("kind", "consumer");
-                    out.plain("clients", clients);
-                }
-            }
-            out.keys(&load.written);
+            load.write(*clients, &mut out);
         }
         plan.faults.iter().for_each(|fault| fault.write(&mut out));
         self.expect.write(&mut out);

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::base::Seed;
 use crate::scenario::fault::Strike;
-use crate::scenario::{Fault, Load, Moment, Plan, Range, Rate, Scenario, ScenarioError, Work};
+use crate::scenario::load::{Share, Smaller};
+use crate::scenario::smaller::{MILLISECOND, SECOND, TENTH, earlier, floor, lower};
+use crate::scenario::{Fault, Moment, Plan, Range, Scenario, ScenarioError};
 
 /// One kind of step: every way in which it can be taken.
 pub(super) type Step = fn(&Scenario) -> Vec<Scenario>;
@@ -27,8 +29,6 @@ pub(super) const STEPS: &[Step] = &[
     shorter,
 ];
 
-const SECOND: Duration = Duration::from_secs(1);
-const TENTH: Duration = Duration::from_millis(100);
 /// Milliseconds by which faults strike earlier in candidates that are retimed, one after the other:
 /// some tens of chances to hit what lasts a millisecond or so.
 const RETIMINGS: u64 = 40;
@@ -36,9 +36,6 @@ const RETIMINGS: u64 = 40;
 const CLOSE_BY: u64 = 4;
 /// Of how many candidates; each costs up to so many runs more.
 const RETIMED: usize = 2;
-/// So many records anyone can follow: how late the load begins is of no interest then.
-const FEW: u64 = 20;
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// The scenario as its file will say it.
 pub(super) fn text(scenario: &Scenario) -> String {
@@ -54,37 +51,6 @@ pub(super) fn as_written(scenario: &Scenario) -> Result<Scenario, ScenarioError>
     let read = Scenario { schedule, story: scenario.story.clone(), ..read };
     // No file says that a fix is switched off.
     Ok(read.with_flaws(scenario.flaws()))
-}
-
-/// Numbers from `low` on that are less than `value`: the smallest, and ever closer ones.
-fn lower(value: u64, low: u64) -> Vec<u64> {
-    let span = value.saturating_sub(low);
-    let parts = [(0, 1), (1, 8), (1, 4), (1, 2), (3, 4), (7, 8)];
-    let part =
-        |(part, of): (u64, u64)| low + (u128::from(span) * u128::from(part) / of as u128) as u64;
-    let mut values: Vec<u64> = parts.into_iter().map(part).collect();
-    values.push(value.saturating_sub(1));
-    values.retain(|other| (low..value).contains(other));
-    values.dedup();
-    values
-}
-
-/// Times from `low` on that are less than `value`, in whole multiples of `unit`.
-fn earlier(value: Duration, low: Duration, unit: Duration) -> Vec<Duration> {
-    let count = |time: Duration| {
-        u64::try_from(time.as_nanos() / unit.as_nanos().max(1)).unwrap_or(u64::MAX)
-    };
-    // What lies between two multiples can still come down to the lower one.
-    let whole = count(value) + u64::from(floor(value, unit) < value);
-    let lowest = count(low) + u64::from(floor(low, unit) < low);
-    let times = lower(whole, lowest).into_iter();
-    times.map(|count| unit.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX))).collect()
-}
-
-/// The multiple of `unit` at or below a time.
-fn floor(time: Duration, unit: Duration) -> Duration {
-    let over = time.as_nanos() % unit.as_nanos().max(1);
-    time.saturating_sub(Duration::from_nanos(u64::try_from(over).unwrap_or(0)))
 }
 
 fn faults(scenario: &Scenario) -> &[Fault] {
@@ -146,69 +112,32 @@ fn fewer_clients(scenario: &Scenario) -> Vec<Scenario> {
     found
 }
 
-/// How many records each client of a load sends at most, from its beginning to the end of all
-/// faults; 0 for a consumer.
-fn sent_by_each(scenario: &Scenario, load: &Load) -> u64 {
-    let Work::Produce { rate, begins, records, .. } = &load.work else { return 0 };
-    let interval = rate.interval(load.clients.high).as_nanos().max(1);
-    let lasts = scenario.duration.saturating_sub(*begins).as_nanos();
-    let in_time = u64::try_from(lasts.div_ceil(interval)).unwrap_or(u64::MAX);
-    records.unwrap_or(u64::MAX).min(in_time)
+/// Each load made smaller in one way.
+fn smaller_loads(scenario: &Scenario, way: Smaller) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, load) in scenario.loads.iter().enumerate() {
+        let share = Share { clients: load.clients.high, duration: scenario.duration };
+        for work in load.work.smaller(way, share) {
+            found.push(with(scenario, |scenario| scenario.loads[index].work = work));
+        }
+    }
+    found
 }
 
-/// Producers stop after fewer records.
 fn fewer_records(scenario: &Scenario) -> Vec<Scenario> {
-    let mut found = Vec::new();
-    for (index, load) in scenario.loads.iter().enumerate() {
-        for fewer in lower(sent_by_each(scenario, load), 1) {
-            found.push(with(scenario, |scenario| {
-                if let Work::Produce { records, .. } = &mut scenario.loads[index].work {
-                    *records = Some(fewer);
-                }
-            }));
-        }
-    }
-    found
+    smaller_loads(scenario, Smaller::FewerRecords)
 }
 
-/// Loads of many records begin later, and stop where they stopped: what led nowhere goes.
 fn later_loads(scenario: &Scenario) -> Vec<Scenario> {
-    let mut found = Vec::new();
-    for (index, load) in scenario.loads.iter().enumerate() {
-        let Work::Produce { begins: before, rate, .. } = &load.work else { continue };
-        let sent = sent_by_each(scenario, load);
-        if sent.saturating_mul(load.clients.high) <= FEW {
-            continue;
-        }
-        let interval = rate.interval(load.clients.high);
-        let lasts = interval.saturating_mul(u32::try_from(sent).unwrap_or(u32::MAX));
-        for left in earlier(lasts, TENTH, TENTH) {
-            let later = lasts.saturating_sub(left);
-            let fewer = u64::try_from(left.as_nanos() / interval.as_nanos().max(1)).unwrap_or(1);
-            found.push(with(scenario, |scenario| {
-                if let Work::Produce { begins, records, .. } = &mut scenario.loads[index].work {
-                    *begins = *before + later;
-                    *records = records.map(|_| fewer.max(1));
-                }
-            }));
-        }
-    }
-    found
+    smaller_loads(scenario, Smaller::Later)
 }
 
 fn lower_rates(scenario: &Scenario) -> Vec<Scenario> {
-    let mut found = Vec::new();
-    for (index, load) in scenario.loads.iter().enumerate() {
-        let Work::Produce { rate: before, .. } = load.work else { continue };
-        for count in lower(before.count, 1) {
-            found.push(with(scenario, |scenario| {
-                if let Work::Produce { rate, .. } = &mut scenario.loads[index].work {
-                    *rate = Rate { count, per: before.per };
-                }
-            }));
-        }
-    }
-    also_retimed(found)
+    also_retimed(smaller_loads(scenario, Smaller::LowerRate))
+}
+
+fn equal_records(scenario: &Scenario) -> Vec<Scenario> {
+    smaller_loads(scenario, Smaller::EqualRecords)
 }
 
 /// A fault that has to hit an instant misses it when anything else changes: of the boldest
@@ -241,24 +170,6 @@ fn sooner(scenario: &Scenario, ms: u64) -> Option<Scenario> {
 pub(super) fn at_times_close_by(scenario: Scenario) -> Vec<Scenario> {
     let sooner: Vec<_> = (1..=CLOSE_BY).filter_map(|ms| sooner(&scenario, 7 * ms)).collect();
     std::iter::once(scenario).chain(sooner).collect()
-}
-
-/// All of one size: the smallest, or else the largest.
-fn equal_records(scenario: &Scenario) -> Vec<Scenario> {
-    let mut found = Vec::new();
-    for (index, load) in scenario.loads.iter().enumerate() {
-        let Work::Produce { record_size: before, .. } = load.work else { continue };
-        // Where bytes matter, few large records do what many small ones did.
-        let ends = [before.low, before.high].into_iter().filter(|_| before.low < before.high);
-        for size in ends {
-            found.push(with(scenario, |scenario| {
-                if let Work::Produce { record_size, .. } = &mut scenario.loads[index].work {
-                    *record_size = Range::just(size);
-                }
-            }));
-        }
-    }
-    found
 }
 
 fn fewer_partitions(scenario: &Scenario) -> Vec<Scenario> {
@@ -325,11 +236,7 @@ fn closer_faults(scenario: &Scenario) -> Vec<Scenario> {
                 for later in scenario.schedule.iter_mut().flatten().skip(index) {
                     later.at = later.at.saturating_sub(by);
                 }
-                for load in &mut scenario.loads {
-                    if let Work::Produce { begins, .. } = &mut load.work {
-                        *begins = begins.saturating_sub(by);
-                    }
-                }
+                scenario.loads.iter_mut().for_each(|load| load.work.hasten(by));
             }));
         }
     }

@@ -75,11 +75,12 @@ proptest! {
         let needed: BTreeSet<u64> = needed.into_iter().filter(|pick| *pick <= count as u64).collect();
         let mut shows = |scenario: &Scenario| {
             let faults = scenario.schedule.as_ref().map_or(0, Vec::len);
-            let produced = scenario.loads.iter().filter_map(|load| match &load.work {
-                crate::scenario::Work::Produce { rate, .. } => Some((load.clients.high, rate.count)),
-                crate::scenario::Work::Consume { .. } => None,
-            });
-            let (sources, per_second) = produced.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+            let loads = scenario.loads.iter().filter(|load| load.work.kind() == "producer");
+            let sources: u64 = loads.map(|load| load.clients.high).sum();
+            let text = steps::text(scenario);
+            let rates = text.lines().filter_map(|line| line.strip_prefix("rate = \""));
+            let rates = rates.filter_map(|rate| rate.split('/').next()?.parse::<u64>().ok());
+            let per_second: u64 = rates.sum();
             needed.is_subset(&picks(scenario))
                 && scenario.cluster.brokers >= brokers
                 && sources >= clients

@@ -33,7 +33,7 @@ use std::fmt;
 
 use crate::base::config::{Acks, TopicConfig};
 use crate::scenario::fault::{Cost, Reach};
-use crate::scenario::{Expect, Fault, Role, Roles, Scenario, Work};
+use crate::scenario::{Expect, Fault, Role, Roles, Scenario};
 
 /// A way in which the settings let an acknowledged record be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,10 +111,7 @@ impl Terms {
         }
         let replicas = usize::try_from(scenario.topic.replication_factor).unwrap_or(1).max(1);
         let least = usize::try_from(topic.min_insync_replicas).unwrap_or(1).max(1);
-        let acks = scenario.loads.iter().filter_map(|load| match &load.work {
-            Work::Produce { config, .. } => Some(level(config.acks)),
-            Work::Consume { .. } => None,
-        });
+        let acks = scenario.loads.iter().filter_map(|load| load.work.promise().acks).map(level);
         Self {
             brokers: usize::from(scenario.cluster.brokers),
             replicas,

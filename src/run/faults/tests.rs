@@ -11,14 +11,10 @@ use crate::io::real::RealWorld;
 use crate::run::roles::Host;
 use crate::scenario::Plan;
 use crate::scenario::Scenario;
-use crate::run::roles::Host;
-use crate::scenario::Plan;
-use crate::scenario::Scenario;
 use crate::sim::disk::{Corruption, DiskStats, Failing, Place};
 use crate::sim::{
     Boot, ClientEvent, HostId, Link, Observation, Outcome, ProducerEvent, Survival, TraceHash,
     Unsupported, What,
-};
 };
 
 #[derive(Default)]

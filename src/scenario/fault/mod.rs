@@ -15,7 +15,7 @@ mod keys;
 mod ends;
 mod burst;
 #[cfg(test)]
-mod any;
+pub(super) mod any;
 #[cfg(test)]
 mod tests;
 

@@ -1,0 +1,122 @@
+//! Clients of the run itself: the admin that creates the topics, and the reader that in the end
+//! reads everything once more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::base::{Flaws, TopicPartition};
+use crate::base::config::{AdminConfig, ConsumerConfig, OffsetReset};
+use crate::client::{Admin, ConsumerRecord};
+use crate::scenario::Topic;
+use crate::scenario::load::{Reader, SharedSignals, boot, unnumber};
+use crate::sim::{Boot, SimWorld};
+
+/// Pause after an error that comes at once.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// What the run and its clients report to each other. Read and written between and within steps of
+/// one thread only.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    /// Signals to and from the clients of loads.
+    pub signals: SharedSignals,
+    /// What came of creating the topics.
+    pub created: Option<Result<(), String>>,
+    /// The final reads reached the end of every partition.
+    pub read: bool,
+    /// Whether the records that the final reads find are wanted…
+    pub keeps: bool,
+    /// …which are here then, in the order in which they were read.
+    pub read_last: Vec<ConsumerRecord>,
+}
+
+/// A handle on it.
+pub(super) type Shared = Arc<Mutex<Control>>;
+
+/// Creates the topics, as often as that takes.
+pub(super) fn admin<W: SimWorld>(
+    topics: Vec<Topic>,
+    config: AdminConfig,
+    control: Shared,
+) -> Boot<W> {
+    boot(move |world: W| {
+        let (topics, config, control) = (topics.clone(), config.clone(), control.clone());
+        async move {
+            let mut created = Ok(());
+            for topic in &topics {
+                created = create(&world, topic, config.clone(), &control).await;
+                if created.is_err() {
+                    break;
+                }
+            }
+            control.lock().created = Some(created);
+        }
+    })
+}
+
+async fn create<W: SimWorld>(
+    world: &W,
+    topic: &Topic,
+    config: AdminConfig,
+    control: &Shared,
+) -> Result<(), String> {
+    let admin = Admin::new(world.clone(), config).map_err(|error| error.to_string())?;
+    let config: Vec<(&str, &str)> =
+        topic.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    loop {
+        let created =
+            admin.create_topic(&topic.name, topic.partitions, topic.replication_factor, &config);
+        match created.await {
+            Ok(()) => return Ok(()),
+            // An answer that was lost on the way.
+            Err(error) if error.name() == "TOPIC_ALREADY_EXISTS" => return Ok(()),
+            // Brokers register one after the other.
+            Err(error) => control.lock().created = Some(Err(error.to_string())),
+        }
+        world.sleep_until(world.now() + PAUSE).await;
+    }
+}
+
+/// Reads its partitions from the beginning to the end that they have when it begins.
+pub(super) fn final_reader<W: SimWorld>(
+    number: u32,
+    partitions: Vec<TopicPartition>,
+    config: ConsumerConfig,
+    control: Shared,
+) -> Boot<W> {
+    let config = ConsumerConfig { auto_offset_reset: OffsetReset::Earliest, ..config };
+    boot(move |world: W| {
+        let (partitions, config) = (partitions.clone(), config.clone());
+        let control = control.clone();
+        async move {
+            // What it reads is what is there: it has no flaws.
+            let settings = (config, Flaws::default());
+            let reader = Reader::start(world, number, partitions.clone(), settings);
+            let Some(mut reader) = reader.map(Reader::giving_up) else { return };
+            let keeps = control.lock().keeps;
+            let mut ends = reader.ends(&partitions).await;
+            loop {
+                let reached: Vec<_> = ends
+                    .iter()
+                    .filter(|(partition, end)| reader.position(partition) >= Some(**end))
+                    .map(|(partition, end)| (partition.clone(), *end))
+                    .collect();
+                for (partition, end) in reached {
+                    ends.remove(&partition);
+                    reader.reached(partition, end);
+                }
+                if ends.is_empty() {
+                    break;
+                }
+                let mut records = reader.poll().await;
+                if keeps {
+                    records.iter_mut().for_each(unnumber);
+                    control.lock().read_last.append(&mut records);
+                }
+            }
+            control.lock().read = true;
+        }
+    })
+}

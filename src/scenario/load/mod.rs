@@ -1,0 +1,310 @@
+//! Kinds of loads: one file each, and one row each in the table below.
+//!
+//! A file says everything about its kind: how it is read and written, what its clients run, what
+//! the checkers may expect of it, and how it shrinks. Nothing else matches on the kind. To add one:
+//! write the file, declare it, add its row.
+//!
+//! ```text
+//! values     unique values, by which a record is found again wherever it is read
+//! reading    a consumer that records what it reads beside itself
+//! ```
+
+mod reading;
+mod values;
+#[cfg(test)]
+mod tests;
+
+mod consumer;
+mod producer;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::document::{At, Problems, Section};
+use super::parse::{MAX_HOSTS, kafka_keys};
+use super::write::Writer;
+use super::{Range, Topic};
+use crate::base::Flaws;
+use crate::base::config::{Acks, Config};
+use crate::sim::{Boot, SimWorld};
+
+pub(crate) use consumer::settle;
+pub(crate) use reading::{Reader, ReadingLog};
+pub(crate) use values::{number, unnumber};
+
+use consumer::Consumer;
+use producer::Producer;
+
+/// Builds everything that has to know all kinds from the list of them.
+macro_rules! kinds {
+    ($($Kind:ident)*) => {
+        /// What the clients of a load do.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Work(Kinds);
+
+        #[derive(Clone, Debug, PartialEq)]
+        enum Kinds { $($Kind($Kind)),* }
+
+        $(impl From<$Kind> for Work {
+            fn from(kind: $Kind) -> Self {
+                Self(Kinds::$Kind(kind))
+            }
+        })*
+
+        impl Work {
+            /// As in `kind = "…"`.
+            pub fn kind(&self) -> &'static str {
+                match &self.0 { $(Kinds::$Kind(_) => $Kind::NAME),* }
+            }
+
+            /// Whether its clients write or read.
+            pub(crate) fn side(&self) -> Side {
+                match &self.0 { $(Kinds::$Kind(_) => $Kind::SIDE),* }
+            }
+
+            /// What the checkers may expect of it.
+            pub(crate) fn promise(&self) -> Promise {
+                match &self.0 { $(Kinds::$Kind(kind) => kind.promise()),* }
+            }
+
+            /// What each of its clients runs when it boots.
+            pub(crate) fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {
+                match &self.0 { $(Kinds::$Kind(kind) => kind.hosts(seats)),* }
+            }
+
+            /// Smaller loads of this kind, boldest first.
+            pub(crate) fn smaller(&self, way: Smaller, share: Share) -> Vec<Self> {
+                match &self.0 {
+                    $(Kinds::$Kind(kind) => {
+                        kind.smaller(way, share).into_iter().map(Self::from).collect()
+                    })*
+                }
+            }
+
+            /// Everything that it does at a time of its own comes sooner.
+            pub(crate) fn hasten(&mut self, by: Duration) {
+                match &mut self.0 { $(Kinds::$Kind(kind) => kind.hasten(by)),* }
+            }
+
+            fn write(&self, out: &mut Writer) {
+                match &self.0 { $(Kinds::$Kind(kind) => kind.write(out)),* }
+            }
+        }
+
+        /// Every kind: its name, how it is read, and in tests any value of it.
+        const ROWS: &[Row] = &[$(Row {
+            name: $Kind::NAME,
+            parse: |section, problems| $Kind::parse(section, problems).into(),
+            #[cfg(test)]
+            any: || {
+                use proptest::strategy::Strategy;
+                $Kind::any().prop_map(Work::from).boxed()
+            },
+        }),*];
+    };
+}
+
+kinds! {
+    Producer
+    Consumer
+}
+
+/// What every kind of load defines.
+trait Kind: Sized {
+    /// As in `kind = "…"`.
+    const NAME: &'static str;
+    /// Whether its clients write or read.
+    const SIDE: Side;
+
+    /// Reads its own keys.
+    fn parse(section: &mut Section, problems: &mut Problems) -> Self;
+
+    /// Writes its own keys, so that `parse` gives the same back.
+    fn write(&self, out: &mut Writer);
+
+    /// What the checkers may expect of it.
+    fn promise(&self) -> Promise;
+
+    /// What each of its clients runs when it boots.
+    fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>>;
+
+    /// Smaller loads, boldest first.
+    fn smaller(&self, _way: Smaller, _share: Share) -> Vec<Self> {
+        Vec::new()
+    }
+
+    /// Everything that it does at a time of its own comes sooner.
+    fn hasten(&mut self, _by: Duration) {}
+
+    /// Any value of this kind that a file can hold.
+    #[cfg(test)]
+    fn any() -> proptest::strategy::BoxedStrategy<Self>;
+}
+
+/// A kind as the table has it.
+#[derive(Clone, Copy)]
+struct Row {
+    name: &'static str,
+    parse: fn(&mut Section, &mut Problems) -> Work,
+    #[cfg(test)]
+    any: fn() -> proptest::strategy::BoxedStrategy<Work>,
+}
+
+/// One `[[load]]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Load {
+    /// How many hosts do this, each on its own.
+    pub clients: Range<u64>,
+    /// What they do.
+    pub work: Work,
+}
+
+impl Load {
+    pub(super) fn parse(mut section: Section, problems: &mut Problems) -> Option<Self> {
+        if !section.has("kind") {
+            let words: Vec<_> = ROWS.iter().map(|row| format!("`{}`", row.name)).collect();
+            problems.add(section.line, format!("`kind` is missing: {}", words.join(", ")));
+        }
+        let words: Vec<_> = ROWS.iter().map(|row| (row.name, row)).collect();
+        let row = section.word("kind", &words, problems)?.value;
+        let clients = section.range::<u64>("clients", problems);
+        let clients = clients.map_or(Range::just(1), |At { line, value }| {
+            if value.low == 0 || value.high > MAX_HOSTS {
+                problems.add(line, format!("`clients = {value}`: expected 1 to {MAX_HOSTS}"));
+            }
+            value
+        });
+        let work = (row.parse)(&mut section, problems);
+        section.finish(problems);
+        Some(Self { clients, work })
+    }
+
+    /// As a `[[load]]` table with a number of clients.
+    pub(super) fn write(&self, clients: u64, out: &mut Writer) {
+        out.title("[[load]]");
+        out.text("kind", self.work.kind());
+        out.plain("clients", clients);
+        self.work.write(out);
+    }
+}
+
+/// Whether the clients of a load write or read: a run stops those that write first, so that those
+/// that read can reach the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// Its hosts are `p1`, `p2`, …, the role `producers`.
+    Produces,
+    /// Its hosts are `k1`, `k2`, …, the role `consumers`.
+    Consumes,
+}
+
+impl Side {
+    /// The first letter of its hosts' names.
+    pub(crate) fn letter(self) -> char {
+        match self {
+            Self::Produces => 'p',
+            Self::Consumes => 'k',
+        }
+    }
+}
+
+/// What the checkers may expect of a load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Promise {
+    /// When it takes a record for stored, if it writes.
+    pub acks: Option<Acks>,
+    /// Whether records are stored once and in order.
+    pub idempotence: bool,
+}
+
+/// How a load may become smaller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Smaller {
+    /// It begins later, and stops where it stopped.
+    Later,
+    /// It stops after fewer records.
+    FewerRecords,
+    /// It does less in the same time.
+    LowerRate,
+    /// Its records are all of one size.
+    EqualRecords,
+}
+
+/// What a load that becomes smaller needs to know of the scenario.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Share {
+    pub clients: u64,
+    /// How long the scenario lasts.
+    pub duration: Duration,
+}
+
+/// Where the clients of a load sit.
+pub(crate) struct Seats<'a> {
+    /// The number of the first among its side.
+    pub first: u32,
+    pub clients: u32,
+    pub topic: &'a Topic,
+    /// Where the cluster is found.
+    pub servers: Vec<String>,
+    pub signals: SharedSignals,
+    pub flaws: Flaws,
+}
+
+impl Seats<'_> {
+    fn numbers(&self) -> impl Iterator<Item = u32> {
+        (self.first..).take(usize::try_from(self.clients).unwrap_or(0))
+    }
+}
+
+/// What a run and its clients signal to each other. Read and written between and within steps of
+/// one thread only.
+#[derive(Debug, Default)]
+pub(crate) struct Signals {
+    /// No new records.
+    pub stop_producing: bool,
+    /// Clients of the producing side that have ended.
+    pub produced: u64,
+    /// No new polls.
+    pub stop_consuming: bool,
+}
+
+/// A handle on them.
+pub(crate) type SharedSignals = Arc<Mutex<Signals>>;
+
+/// A client's settings, and Kafka's keys as the file gives them: a saved file sets no more.
+#[derive(Clone, Debug, PartialEq)]
+struct Settings<C> {
+    config: Box<C>,
+    written: Vec<(String, String)>,
+}
+
+impl<C: Config> Settings<C> {
+    /// Reads what is left of a section.
+    fn parse(section: &mut Section, problems: &mut Problems) -> Self {
+        let mut config = Box::new(C::default());
+        let written = kafka_keys(section, problems, |key, value| config.set(key, value));
+        Self { config, written }
+    }
+
+    fn write(&self, out: &mut Writer) {
+        out.keys(&self.written);
+    }
+
+    /// What a file says that has these pairs.
+    #[cfg(test)]
+    fn of(written: Vec<(String, String)>) -> Self {
+        let mut config = Box::new(C::default());
+        written.iter().for_each(|(key, value)| config.set(key, value).unwrap());
+        Self { config, written }
+    }
+}
+
+/// A boot function from one that makes a future.
+pub(crate) fn boot<W, F>(run: impl Fn(W) -> F + Send + Sync + 'static) -> Boot<W>
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    Arc::new(move |world| Box::pin(run(world)))
+}

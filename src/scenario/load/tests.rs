@@ -1,0 +1,48 @@
+//! Every kind of load is read as it was written.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::scenario::document::Document;
+
+fn any_work() -> impl Strategy<Value = Work> {
+    proptest::sample::select(ROWS.to_vec()).prop_flat_map(|row| (row.any)())
+}
+
+impl std::fmt::Debug for Row {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+fn written_and_read(load: &Load) -> Load {
+    let mut out = Writer::default();
+    load.write(load.clients.low, &mut out);
+    let text = out.finish();
+    let mut problems = Problems::default();
+    let document = Document::parse(&text, &[], &["load"], &mut problems);
+    let section = document.unwrap().array("load").remove(0);
+    let read = Load::parse(section, &mut problems);
+    problems.finish("load", ()).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
+    read.unwrap()
+}
+
+proptest! {
+    #[test]
+    fn any_load_is_read_as_it_was_written(work in any_work(), clients in 1..100u64) {
+        let load = Load { clients: Range::just(clients), work };
+        prop_assert_eq!(written_and_read(&load), load);
+    }
+
+    #[test]
+    fn smaller_loads_can_be_written_and_are_not_the_same(work in any_work()) {
+        let share = Share { clients: 3, duration: Duration::from_secs(60) };
+        for way in
+            [Smaller::Later, Smaller::FewerRecords, Smaller::LowerRate, Smaller::EqualRecords]
+        {
+            for smaller in work.smaller(way, share) {
+                prop_assert_ne!(&smaller, &work);
+            }
+        }
+    }
+}
