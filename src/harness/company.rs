@@ -11,7 +11,7 @@ use super::world::AnyWorld;
 use crate::base::{Seed, Stream};
 use crate::run::bootstrap;
 use crate::run::guests::{Guest, Guests, Part, Programs, SharedBook};
-use crate::scenario::{Scenario, Topic};
+use crate::scenario::Scenario;
 use crate::sim::SimWorld;
 
 /// One program.
@@ -24,7 +24,6 @@ pub(super) struct Member {
 
 /// Everybody who takes part in a run beside its scenario. Each run gets its own guests of it.
 pub(crate) struct Company {
-    pub(super) topics: Vec<Topic>,
     pub(super) members: Vec<Member>,
     pub(super) checkers: Vec<(String, Makes)>,
     pub(super) patience: Duration,
@@ -35,7 +34,7 @@ pub(crate) struct Company {
 impl<W: SimWorld + Into<AnyWorld>> Programs<W> for Company {
     fn guests(&self, scenario: &Scenario, seed: u64) -> Guests<W> {
         let book = SharedBook::default();
-        let topics = std::iter::once(&scenario.topic).chain(&self.topics);
+        let topics = scenario.topics.iter();
         let partitions: BTreeMap<_, _> =
             topics.map(|topic| (topic.name.clone(), topic.partitions)).collect();
         let watched = Watched { book: book.clone(), partitions: Arc::new(partitions) };
@@ -48,7 +47,6 @@ impl<W: SimWorld + Into<AnyWorld>> Programs<W> for Company {
         // A run that is repeated goes the same way.
         let tells = self.tells.swap(false, Ordering::Relaxed);
         Guests {
-            topics: self.topics.clone(),
             hosts: hosts.collect(),
             book,
             audience: Box::new(Checkers::new(&self.checkers, tells)),

@@ -22,7 +22,7 @@ use crate::run::caught::caught;
 use crate::run::guests::Part;
 use crate::run::{self, EngineKind};
 use crate::scenario::seeds::{asks_for_one_seed, chosen_seeds};
-use crate::scenario::{Role, Scenario, Topic as Declared};
+use crate::scenario::{Role, Scenario};
 
 /// How long faults go on, if nothing else is said.
 const DURATION: &str = "20s";
@@ -151,8 +151,7 @@ impl Simulation {
         self
     }
 
-    /// A topic. The first one is the one whose leader and followers faults strike that say no more
-    /// than `leader`.
+    /// A topic. Faults that name no `topic` are about the first one: its leader, its followers.
     pub fn topic(mut self, name: &str, describe: impl FnOnce(Topic) -> Topic) -> Self {
         let topic = Topic {
             name: name.to_owned(),
@@ -219,7 +218,7 @@ impl Simulation {
     }
 
     /// Faults and loads as scenario files write them: `[[fault]]`, `[[schedule]]` and `[[load]]`
-    /// tables. Loads go to the first topic.
+    /// tables. Loads that name no `topic` go to the first.
     pub fn tables(mut self, toml: &str) -> Self {
         self.tables.push('\n');
         self.tables.push_str(toml);
@@ -339,25 +338,24 @@ impl Simulation {
 
     /// The scenario that this is, and everybody who takes part beside it.
     fn understood(&self) -> Result<(Scenario, Company), String> {
-        let Some((first, others)) = self.topics.split_first() else {
+        if self.topics.is_empty() {
             return Err(
                 "it has no topic: add `.topic(\"orders\", |topic| topic.partitions(3))`".into()
             );
-        };
+        }
         self.check_names()?;
-        let others = self.declared(others)?;
         // A driver is outside of the cluster: no fault is about it.
         let inside = self.members.iter().filter(|member| member.part != Part::Driver);
         let programs: Vec<&str> = inside.map(|member| member.name.as_str()).collect();
-        let text = self.to_toml(first);
-        let parsed = Scenario::parse_among(&self.name, &text, &programs, &others);
+        let text = self.to_toml();
+        let parsed = Scenario::parse_among(&self.name, &text, Some(&programs));
         let mut scenario = parsed.map_err(|wrong| said(&wrong, &text))?;
         scenario.story.clone_from(&self.name);
         scenario.expect.breaks.clone_from(&self.breaks);
         scenario.expect.allows.clone_from(&self.allows);
         let (members, checkers) = (self.members.clone(), self.checkers.clone());
         let tells = AtomicBool::new(asks_for_one_seed());
-        let company = Company { topics: others, members, checkers, patience: self.patience, tells };
+        let company = Company { members, checkers, patience: self.patience, tells };
         Ok((scenario, company))
     }
 
@@ -399,36 +397,18 @@ impl Simulation {
         Ok(())
     }
 
-    /// Topics beside the first, each read as the first one is.
-    fn declared(&self, topics: &[Topic]) -> Result<Vec<Declared>, String> {
-        let read = |topic: &Topic| {
-            let text = self.head(topic) + EXPECT;
-            let parsed = Scenario::parse(&self.name, &text).map_err(|wrong| said(&wrong, &text))?;
-            Ok(parsed.topic)
-        };
-        for (index, topic) in self.topics.iter().enumerate() {
-            if self.topics.iter().take(index).any(|other| other.name == topic.name) {
-                return Err(format!("two topics are called `{}`", topic.name));
-            }
-        }
-        topics.iter().map(read).collect()
-    }
-
-    fn head(&self, topic: &Topic) -> String {
+    /// As a scenario file.
+    fn to_toml(&self) -> String {
         let mut text = format!("name = {}\n", quoted(&slug(&self.name)));
         text.push_str(&format!("duration = {}\n", quoted(&self.duration)));
         text.push_str(&format!("[cluster]\nbrokers = {}\n", self.brokers));
         text.push_str(&pairs(&self.cluster));
-        text.push_str(&format!("[topic]\nname = {}\n", quoted(&topic.name)));
-        text.push_str(&format!("partitions = {}\n", topic.partitions));
-        text.push_str(&format!("replication.factor = {}\n", topic.replication_factor));
-        text.push_str(&pairs(&topic.settings));
-        text
-    }
-
-    /// As a scenario file.
-    fn to_toml(&self, first: &Topic) -> String {
-        let mut text = self.head(first);
+        for topic in &self.topics {
+            text.push_str(&format!("[[topic]]\nname = {}\n", quoted(&topic.name)));
+            text.push_str(&format!("partitions = {}\n", topic.partitions));
+            text.push_str(&format!("replication.factor = {}\n", topic.replication_factor));
+            text.push_str(&pairs(&topic.settings));
+        }
         self.faults.iter().for_each(|fault| text.push_str(&fault.to_toml()));
         text.push_str(&self.tables);
         text.push_str(EXPECT);

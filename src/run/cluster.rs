@@ -127,7 +127,7 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
         let seats = Seats {
             first: seated.take(side, clients),
             clients,
-            topic: &scenario.topic,
+            topic: scenario.topic(Some(&load.topic)),
             servers: bootstrap(scenario),
             signals: signals.clone(),
             flaws: scenario.flaws(),

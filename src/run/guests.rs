@@ -16,7 +16,7 @@ use super::roles::{Host, Kind};
 use super::{CLOSELY, Run, STEP};
 use crate::base::{Instant, TopicPartition};
 use crate::client::ConsumerRecord;
-use crate::scenario::{Scenario, Topic, schedule};
+use crate::scenario::{Scenario, schedule};
 use crate::sim::{Boot, Engine, Observation, SimWorld};
 
 /// A service that was asked to end and has not is killed after this (Kubernetes'
@@ -27,8 +27,6 @@ const MAX_WAITS: usize = 4;
 
 /// Everything that joins a scenario's own hosts.
 pub(crate) struct Guests<W> {
-    /// Topics besides the scenario's.
-    pub topics: Vec<Topic>,
     /// In the order in which they boot.
     pub hosts: Vec<Guest<W>>,
     /// What they and the run tell one another.
@@ -191,12 +189,6 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         self
     }
 
-    /// Every topic of the run.
-    pub(super) fn topics(&self) -> Vec<Topic> {
-        let others = self.guests.iter().flat_map(|guests| guests.topics.iter().cloned());
-        std::iter::once(self.scenario.topic.clone()).chain(others).collect()
-    }
-
     /// Boots the guests' hosts, after those of the loads.
     pub(super) fn seat_guests(&mut self) {
         let Some(guests) = &mut self.guests else { return };
@@ -242,7 +234,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
             match (order, &mut faults) {
                 (Order::Strike(table, answer), Some(faults)) => {
                     let programs: Vec<_> = guests.hosts.iter().map(|guest| &*guest.name).collect();
-                    let rule = self.scenario.rule_of(&table, &programs, &guests.topics);
+                    let rule = self.scenario.rule_of(&table, &programs);
                     let struck = rule.map_err(Refusal::Wrong).and_then(|rule| {
                         let drawn = schedule::draw_now(&rule, self.scenario, &mut guests.random);
                         faults.strike_now(&mut self.engine, &mut self.cast, drawn)

@@ -118,8 +118,7 @@ pub fn watched(
 /// Begins the history of a run.
 fn writer(scenario: &Scenario, seed: u64) -> io::Result<Writer<Vec<u8>>> {
     let acks = scenario.loads.iter().filter_map(|load| load.work.promise().acks);
-    let topics = [scenario.topic.clone()];
-    let setup = setup(scenario, &topics, idempotence(scenario), &Cast::default());
+    let setup = setup(scenario, idempotence(scenario), &Cast::default());
     Writer::new(Vec::new(), &Header::new(&setup, &scenario.name, seed, acks))
 }
 
@@ -184,9 +183,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             hosts.iter().for_each(|host| engine.set_disk(host.id, scenario.disk.clone()));
         }
         let cast = Cast::new(hosts);
-        let topics = [scenario.topic.clone()];
-        let setup = setup(scenario, &topics, idempotence(scenario), &cast);
-        let least = setup.promise(&scenario.topic.name).min_insync_replicas;
+        let setup = setup(scenario, idempotence(scenario), &cast);
+        let least = setup.promise(&scenario.topic(None).name).min_insync_replicas;
         let lookout = Lookout::new(least, setup.brokers.iter().map(|(host, id)| (*id, *host)));
         let judge = Judge::new(setup);
         Self {
@@ -216,7 +214,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     fn new_judge(&self) -> Judge {
         // A guest may be idempotent or not: what it sends says so.
         let idempotence = self.guests.is_some() || idempotence(self.scenario);
-        Judge::new(setup(self.scenario, &self.topics(), idempotence, &self.cast))
+        Judge::new(setup(self.scenario, idempotence, &self.cast))
     }
 
     fn recorded(mut self, history: Option<&'a mut Writer<Vec<u8>>>) -> Self {
@@ -251,8 +249,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         self.seat_guests();
         let faults = std::mem::take(&mut self.plan.faults);
         self.lookout.began();
-        let mut faults =
-            Faults::new(&self.scenario.topic.name, faults, began).on(self.scenario.disk.clone());
+        let mut faults = Faults::new(&self.scenario.topic(None).name, faults, began)
+            .on(self.scenario.disk.clone());
         let end = began + self.scenario.duration;
         while self.engine.now() < end || self.is_directed(end) {
             faults.step(&mut self.engine, &mut self.cast);
@@ -329,7 +327,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             self.advance(limit);
             // Leaderships are spread over the brokers that are there when the topic is created.
             if !asked && self.cast.nodes().all(|host| host.ready) {
-                let topics = self.topics();
+                let topics = self.scenario.topics.clone();
                 let admin = cluster::admin(&mut self.engine, self.scenario, topics, &self.control);
                 self.cast.hosts.push(admin);
                 asked = true;
@@ -402,7 +400,10 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                 match outcome {
                     crate::sim::Outcome::Ok { .. } => {
                         self.counts.acked += 1;
-                        let ours = |p: &TopicPartition| *p.topic == *self.scenario.topic.name;
+                        let ours = |partition: &TopicPartition| {
+                            let mut topics = self.scenario.written_topics();
+                            topics.any(|topic| topic.name == *partition.topic)
+                        };
                         if let Some(partition) = partition.filter(ours) {
                             self.written.insert(partition, true);
                         }
@@ -442,7 +443,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     fn converge(&mut self) {
         let limit = self.engine.now() + WITHIN + REVIVAL;
         let producers = self.plan.producers(self.scenario);
-        let all = usize::try_from(self.scenario.topic.partitions).unwrap_or(0);
+        let partitions = self.scenario.written_topics().map(|topic| topic.partitions);
+        let all = usize::try_from(partitions.sum::<i32>()).unwrap_or(0);
         while self.engine.now() < limit {
             self.advance(limit);
             self.revive();
@@ -502,7 +504,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let now = self.engine.now();
         self.judge.reading(now);
         self.note(|history| history.reading(now));
-        let partitions = self.topics().iter().flat_map(Topic::partition_names).collect();
+        let topics = self.scenario.topics.iter();
+        let partitions = topics.flat_map(Topic::partition_names).collect();
         let (engine, control) = (&mut self.engine, &self.control);
         let reader = cluster::final_reader(engine, self.scenario, partitions, number, control);
         self.cast.hosts.push(reader);
@@ -532,12 +535,12 @@ fn idempotence(scenario: &Scenario) -> bool {
 }
 
 /// What the judge has to be told.
-fn setup(scenario: &Scenario, topics: &[Topic], idempotence: bool, cast: &Cast) -> Setup {
+fn setup(scenario: &Scenario, idempotence: bool, cast: &Cast) -> Setup {
     let brokers = cast.hosts.iter().filter_map(|host| match host.kind {
         Kind::Broker(id) => Some((host.id, id)),
         _ => None,
     });
-    let promises = topics.iter().map(|topic| {
+    let promises = scenario.topics.iter().map(|topic| {
         let mut config: TopicConfig = scenario.cluster.topic_defaults.clone();
         for (key, value) in &topic.config {
             // Each was accepted when the scenario was read.

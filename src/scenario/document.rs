@@ -169,16 +169,18 @@ impl Document {
     ) {
         let repeated = matches!(value, DeValue::Array(array)
             if array.iter().any(|element| element.get_ref().is_table()));
-        if arrays.contains(&name) {
-            problems.add(line, format!("`{name}` is written as `[[{name}]]`"));
-        } else if tables.contains(&name) {
+        if tables.contains(&name) {
             problems.add(line, format!("`{name}` is written as `[{name}]`"));
+        } else if arrays.contains(&name) {
+            problems.add(line, format!("`{name}` is written as `[[{name}]]`"));
         } else if repeated || value.is_table() {
             let known = tables.iter().chain(arrays).copied();
             let hint = nearest(name, known.clone()).map_or_else(
                 || format!("; known are {}", quoted(known)),
                 |near| {
-                    let brackets = if arrays.contains(&near) { ("[[", "]]") } else { ("[", "]") };
+                    let either = tables.contains(&near) && arrays.contains(&near);
+                    let double = if either { repeated } else { arrays.contains(&near) };
+                    let brackets = if double { ("[[", "]]") } else { ("[", "]") };
                     format!("; did you mean `{}{near}{}`?", brackets.0, brackets.1)
                 },
             );

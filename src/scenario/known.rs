@@ -1,29 +1,31 @@
 //! What a scenario has, so that its faults can name only that.
 
 use super::load::{Load, Side};
-use super::{Cluster, Scenario, Topic};
+use super::{Cluster, Scenario, Topic, topic_of};
 use crate::base::TopicPartition;
 
 /// Everything that a fault can name.
 pub(crate) struct Known<'a> {
     pub(super) cluster: &'a Cluster,
-    pub(super) topic: &'a Topic,
+    pub(super) topics: &'a [Topic],
     pub(super) loads: &'a [Load],
     /// Hosts that are not of the scenario, by name.
     pub(super) programs: &'a [&'a str],
-    /// Topics besides the scenario's.
-    pub(super) others: &'a [Topic],
 }
 
 impl<'a> Known<'a> {
-    pub(super) fn of(scenario: &'a Scenario, programs: &'a [&'a str], others: &'a [Topic]) -> Self {
-        let (cluster, topic, loads) = (&scenario.cluster, &scenario.topic, &scenario.loads[..]);
-        Self { cluster, topic, loads, programs, others }
+    pub(super) fn of(scenario: &'a Scenario, programs: &'a [&'a str]) -> Self {
+        let Scenario { cluster, topics, loads, .. } = scenario;
+        Self { cluster, topics, loads, programs }
+    }
+
+    /// How many partitions a topic has; the first when there is no name.
+    pub(super) fn partitions(&self, topic: Option<&str>) -> u64 {
+        u64::try_from(topic_of(self.topics, topic).partitions).unwrap_or(1).max(1)
     }
 
     pub(super) fn has(&self, partition: &TopicPartition) -> bool {
-        let topics = std::iter::once(self.topic).chain(self.others);
-        let mut topics = topics.filter(|topic| topic.name == *partition.topic);
+        let mut topics = self.topics.iter().filter(|topic| topic.name == *partition.topic);
         topics.any(|topic| (0..topic.partitions).contains(&partition.partition))
     }
 

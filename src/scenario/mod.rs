@@ -31,6 +31,7 @@ pub use role::{Role, Roles};
 pub use schedule::{Fault, Plan};
 pub use value::{Notation, Range, Rate};
 
+use self::load::Side;
 use crate::base::Flaws;
 use crate::base::TopicPartition;
 use crate::base::config::{BrokerConfig, TopicConfig};
@@ -53,8 +54,8 @@ pub struct Scenario {
     pub cluster: Cluster,
     /// What every node's disk costs and holds while nothing is wrong with it.
     pub disk: DiskProfile,
-    /// The topic that all load goes to.
-    pub topic: Topic,
+    /// At least one. The first is meant where a fault says nothing else.
+    pub topics: Vec<Topic>,
     /// Who produces and who consumes.
     pub loads: Vec<Load>,
     /// From what the schedule is drawn.
@@ -73,7 +74,6 @@ pub struct Scenario {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Written {
     pub(super) cluster: Vec<(String, String)>,
-    pub(super) topic: Vec<(String, String)>,
     pub(super) disk: Vec<(&'static str, u64)>,
 }
 
@@ -84,6 +84,20 @@ impl Scenario {
     pub fn with_flaws(mut self, flaws: Flaws) -> Self {
         self.flaws = flaws;
         self
+    }
+
+    /// The topic of this name; the first when there is no name, or no such topic.
+    pub(crate) fn topic(&self, name: Option<&str>) -> &Topic {
+        topic_of(&self.topics, name)
+    }
+
+    /// The topics that some load writes to.
+    pub(crate) fn written_topics(&self) -> impl Iterator<Item = &Topic> {
+        let writes = |topic: &&Topic| {
+            let mut loads = self.loads.iter();
+            loads.any(|load| load.work.side() == Side::Produces && load.topic == topic.name)
+        };
+        self.topics.iter().filter(writes)
     }
 
     /// The flaws of every node and client.
@@ -115,7 +129,7 @@ impl Cluster {
     }
 }
 
-/// `[topic]`.
+/// `[topic]`, or one `[[topic]]` of several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
     /// Its name.
@@ -128,6 +142,13 @@ pub struct Topic {
     pub keys: u64,
     /// What is asked for when it is created, by Kafka's names.
     pub config: Vec<(String, String)>,
+}
+
+/// The topic of this name; the first when there is no name, or no such topic.
+fn topic_of<'a>(topics: &'a [Topic], name: Option<&str>) -> &'a Topic {
+    let named = topics.iter().find(|topic| Some(topic.name.as_str()) == name);
+    // A scenario has at least one topic: reading one makes sure of that.
+    named.unwrap_or(&topics[0])
 }
 
 impl Topic {
@@ -143,6 +164,8 @@ impl Topic {
 pub struct Rule {
     /// What happens, and to whom.
     pub action: Action,
+    /// The topic that it is about; the first when absent.
+    pub topic: Option<String>,
     /// The partition whose leader and followers are meant; drawn for each fault when absent.
     pub partition: Option<Range<u64>>,
     /// When it strikes first, counted from the beginning of the load.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
 use super::known::Known;
+use super::load::Choice;
 use super::rule::{planned_fault, rule};
 use super::{Cluster, Expect, Load, Rule, Scenario, Topic, Written, disk};
 use crate::base::config::{BrokerConfig, Config, ConfigError, TopicConfig};
@@ -31,16 +32,15 @@ const OWN_KEYS: [&str; 7] = [
 impl Scenario {
     /// Reads the text of a scenario file; `file` is how messages and replay commands name it.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
-        Self::parse_among(file, text, &[], &[])
+        Self::parse_among(file, text, None)
     }
 
-    /// The same, where faults may also strike hosts that run these programs, and leaders of the
-    /// partitions of other topics.
+    /// The same with programs on hosts of their own, which faults may strike too. Loads beside
+    /// programs need not say which of several topics they are about: it is the first then.
     pub(crate) fn parse_among(
         file: &str,
         text: &str,
-        programs: &[&str],
-        others: &[Topic],
+        programs: Option<&[&str]>,
     ) -> Result<Self, ScenarioError> {
         let mut problems = Problems::default();
         if text.trim().is_empty() {
@@ -48,7 +48,7 @@ impl Scenario {
             return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
         }
         let tables = ["cluster", "topic", "disk", "expect"];
-        let arrays = ["load", "fault", "schedule"];
+        let arrays = ["topic", "load", "fault", "schedule"];
         let Some(mut document) = Document::parse(text, &tables, &arrays, &mut problems) else {
             return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
         };
@@ -61,12 +61,15 @@ impl Scenario {
         let seed = seed(&mut document.top, p);
         let mut written = Written::default();
         let cluster = cluster(section(&mut document, "cluster"), &mut written, p);
-        let topic = topic(section(&mut document, "topic"), &cluster, &mut written, p);
+        let topics = topics(&mut document, &cluster, p);
         let (disk, disk_written) = disk::profile(document.table("disk"), p);
         written.disk = disk_written;
+        let choice = if programs.is_some() { Choice::First } else { Choice::Named };
+        let load = |table, p: &mut Problems| Load::parse(table, &topics, choice, p);
         let loads: Vec<_> =
-            document.array("load").into_iter().filter_map(|table| Load::parse(table, p)).collect();
-        let known = Known { cluster: &cluster, topic: &topic, loads: &loads, programs, others };
+            document.array("load").into_iter().filter_map(|table| load(table, p)).collect();
+        let programs = programs.unwrap_or_default();
+        let known = Known { cluster: &cluster, topics: &topics, loads: &loads, programs };
         let rules = document
             .array("fault")
             .into_iter()
@@ -92,7 +95,7 @@ impl Scenario {
                 seed,
                 cluster,
                 disk,
-                topic,
+                topics,
                 loads,
                 rules,
                 schedule,
@@ -106,15 +109,10 @@ impl Scenario {
 
 impl Scenario {
     /// Reads one `[[fault]]` table that somebody orders in the midst of a run of this scenario.
-    pub(crate) fn rule_of(
-        &self,
-        text: &str,
-        programs: &[&str],
-        others: &[Topic],
-    ) -> Result<Rule, String> {
+    pub(crate) fn rule_of(&self, text: &str, programs: &[&str]) -> Result<Rule, String> {
         let mut problems = Problems::default();
         let document = Document::parse(text, &[], &["fault"], &mut problems);
-        let known = Known::of(self, programs, others);
+        let known = Known::of(self, programs);
         let tables = document.map(|mut document| document.array("fault")).unwrap_or_default();
         let rule = tables.into_iter().find_map(|table| rule(table, &known, &mut problems));
         let rule = problems.finish("fault", rule).map_err(|wrong| {
@@ -204,12 +202,30 @@ fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems)
     Cluster { brokers: u16::try_from(brokers).unwrap_or(1), controllers, config, topic_defaults }
 }
 
-fn topic(
-    mut section: Section,
-    cluster: &Cluster,
-    written: &mut Written,
-    problems: &mut Problems,
-) -> Topic {
+/// All of `[[topic]]`, or the one of `[topic]`; a file that says nothing has one with defaults.
+fn topics(document: &mut Document, cluster: &Cluster, problems: &mut Problems) -> Vec<Topic> {
+    let mut sections = document.array("topic");
+    sections.extend(document.table("topic"));
+    if sections.is_empty() {
+        sections.push(Section::empty("[topic]", 1));
+    }
+    let several = sections.len() > 1;
+    let mut topics: Vec<Topic> = Vec::new();
+    for section in sections {
+        let line = section.line;
+        if several && !section.has("name") {
+            problems.add(line, "`name` is missing: each of several topics needs one");
+        }
+        let topic = topic(section, cluster, problems);
+        if topics.iter().any(|other| other.name == topic.name) {
+            problems.add(line, format!("two topics are called `{}`", topic.name));
+        }
+        topics.push(topic);
+    }
+    topics
+}
+
+fn topic(mut section: Section, cluster: &Cluster, problems: &mut Problems) -> Topic {
     let name = section.scalar("name", problems);
     if let Some(At { line, value }) = &name {
         let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -231,7 +247,7 @@ fn topic(
     };
     let keys = section.value::<u64>("keys", problems).map_or(0, |keys| keys.value);
     let mut config = TopicConfig::default();
-    written.topic = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
+    let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
     if config.cleanup_policy.compact && keys == 0 {
         let line = section.line;
         problems.add(
@@ -244,7 +260,7 @@ fn topic(
         name: name.map_or_else(|| "orders".into(), |name| name.value),
         partitions: i32::try_from(partitions).unwrap_or(1),
         replication_factor: i16::try_from(copies).unwrap_or(1),
-        config: written.topic.clone(),
+        config: written,
     }
 }
 

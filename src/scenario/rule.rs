@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::document::{At, Problems, Section};
+use super::document::{At, Problems, Section, unknown};
 use super::event::EVENTS;
 use super::fault::Nature;
 use super::known::Known;
@@ -29,6 +29,20 @@ fn moment(section: &mut Section, problems: &mut Problems) -> Option<(Event, Rang
     found.map(|event| (event, delay))
 }
 
+/// The topic that a fault is about, if that is not the first.
+fn topic(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<String> {
+    let At { line, value } = section.scalar("topic", problems)?;
+    let names = known.topics.iter().map(|topic| topic.name.as_str());
+    match names.clone().position(|name| name == value) {
+        Some(0) => None,
+        Some(_) => Some(value),
+        None => {
+            problems.add(line, unknown("topic", &value, names));
+            None
+        }
+    }
+}
+
 const WHEN: [(&str, bool); 2] = [("due", false), ("settled", true)];
 
 pub(super) fn rule(
@@ -37,8 +51,9 @@ pub(super) fn rule(
     problems: &mut Problems,
 ) -> Option<Rule> {
     let action = Action::parse(&mut section, known, problems);
+    let topic = topic(&mut section, known, problems);
     let partition = section.range::<u64>("partition", problems);
-    let partitions = u64::try_from(known.topic.partitions).unwrap_or(1);
+    let partitions = known.partitions(topic.as_deref());
     if let Some(At { line, value }) = &partition
         && value.high >= partitions
     {
@@ -72,6 +87,7 @@ pub(super) fn rule(
     section.finish(problems);
     Some(Rule {
         action,
+        topic,
         partition: partition.map(|partition| partition.value),
         at,
         every: every.map(|every| every.value),
@@ -99,7 +115,8 @@ pub(super) fn planned_fault(
         problems.add(section.line, "`at` is missing: when does it strike?");
     }
     let at = section.value::<Duration>("at", problems);
-    let partitions = u64::try_from(known.topic.partitions).unwrap_or(1);
+    let topic = topic(&mut section, known, problems);
+    let partitions = known.partitions(topic.as_deref());
     let partition = bounded(&mut section, "partition", (0, partitions - 1), 0, problems);
     let down = section.value::<Duration>("down", problems).map(|down| down.value);
     let settled = section.word("when", &WHEN, problems).is_some_and(|when| when.value);
@@ -112,5 +129,5 @@ pub(super) fn planned_fault(
     section.finish(problems);
     let partition = i32::try_from(partition).unwrap_or(0);
     let moment = moment.map(|(event, delay)| Moment { event, delay: delay.low });
-    Some(Fault { at, action, partition, down, settled, moment, pick })
+    Some(Fault { at, action, topic, partition, down, settled, moment, pick })
 }

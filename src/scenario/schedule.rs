@@ -23,6 +23,8 @@ pub struct Fault {
     pub at: Duration,
     /// What happens. Its ranges are drawn: each is one value.
     pub action: Action,
+    /// The topic that it is about; the first when absent.
+    pub topic: Option<String>,
     /// The partition whose leader and followers are meant.
     pub partition: i32,
     /// How long it lasts; until the end of all faults when absent.
@@ -115,7 +117,8 @@ fn strike(
     random: &mut ChaCha12Rng,
     faults: &mut Vec<Fault>,
 ) {
-    let partitions = u64::try_from(scenario.topic.partitions).unwrap_or(1);
+    let topic = rule.topic.clone();
+    let partitions = u64::try_from(scenario.topic(topic.as_deref()).partitions).unwrap_or(1);
     let any = Range { low: 0, high: partitions.saturating_sub(1) };
     let partition = rule.partition.unwrap_or(any).draw(random);
     let partition = i32::try_from(partition).unwrap_or(0);
@@ -125,7 +128,7 @@ fn strike(
     let action = rule.action.drawn(random);
     let delay = rule.moment.map(|(event, delay)| Moment { event, delay: delay.draw(random) });
     let settled = rule.settled;
-    let fault = Fault { at, action, partition, down, settled, moment: delay, pick };
+    let fault = Fault { at, action, topic, partition, down, settled, moment: delay, pick };
     match rule.action.nature() {
         Nature::Strike(_) => faults.push(fault),
         Nature::Series(series) => {

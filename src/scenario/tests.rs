@@ -77,8 +77,8 @@ fn a_whole_file_is_read_and_dotted_kafka_keys_are_what_they_were() {
     assert_eq!(scenario.story.lines().count(), 2);
     assert_eq!(scenario.cluster.config.broker_session_timeout, Duration::from_secs(3));
     assert_eq!(scenario.cluster.topic_defaults.segment_bytes, 65536);
-    assert_eq!(scenario.topic.config, [("min.insync.replicas".to_owned(), "2".to_owned())]);
-    assert_eq!(scenario.topic.replication_factor, 3);
+    assert_eq!(scenario.topics[0].config, [("min.insync.replicas".to_owned(), "2".to_owned())]);
+    assert_eq!(scenario.topics[0].replication_factor, 3);
     assert_eq!(scenario.loads[0].clients, Range { low: 2, high: 4 });
     assert!(scenario.loads[0].work.promise().idempotence);
     assert_eq!(scenario.rules.len(), 3);
@@ -181,7 +181,7 @@ fn a_schedule_that_is_written_out_is_read_back_the_same_and_replays_without_its_
     assert!(saved.rules.is_empty());
     assert_eq!(Plan::draw(&saved, Seed(99)), plan);
     assert_eq!(saved.cluster, scenario.cluster);
-    assert_eq!(saved.topic, scenario.topic);
+    assert_eq!(saved.topics, scenario.topics);
     assert_eq!(saved.story, scenario.story);
     assert_eq!(saved.to_toml(&plan), text);
 }

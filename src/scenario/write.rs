@@ -2,7 +2,7 @@
 
 use std::fmt::{Display, Write};
 
-use super::{Expect, Moment, Notation, Range, Roles, Scenario};
+use super::{Expect, Moment, Notation, Range, Roles, Scenario, Topic};
 use super::{Fault, Plan};
 
 /// The text of a scenario file, line by line.
@@ -84,14 +84,10 @@ impl Scenario {
         out.plain("brokers", self.cluster.brokers);
         out.plain("controllers", self.cluster.controllers);
         out.keys(&self.written.cluster);
-        out.title("[topic]");
-        out.text("name", &self.topic.name);
-        out.plain("partitions", self.topic.partitions);
-        out.plain("replication.factor", self.topic.replication_factor);
-        if self.topic.keys > 0 {
-            out.plain("keys", self.topic.keys);
+        for topic in &self.topics {
+            out.title(if self.topics.len() > 1 { "[[topic]]" } else { "[topic]" });
+            topic.write(&mut out);
         }
-        out.keys(&self.written.topic);
         if !self.written.disk.is_empty() {
             out.title("[disk]");
         }
@@ -99,11 +95,23 @@ impl Scenario {
             out.plain(key, value);
         }
         for (load, clients) in self.loads.iter().zip(&plan.clients) {
-            load.write(*clients, &mut out);
+            load.write(*clients, self.topics.len() > 1, &mut out);
         }
         plan.faults.iter().for_each(|fault| fault.write(&mut out));
         self.expect.write(&mut out);
         out.finish()
+    }
+}
+
+impl Topic {
+    fn write(&self, out: &mut Writer) {
+        out.text("name", &self.name);
+        out.plain("partitions", self.partitions);
+        out.plain("replication.factor", self.replication_factor);
+        if self.keys > 0 {
+            out.plain("keys", self.keys);
+        }
+        out.keys(&self.config);
     }
 }
 
@@ -120,6 +128,9 @@ impl Fault {
         out.value("at", &self.at);
         out.text("kind", self.action.kind());
         self.action.write(out);
+        if let Some(topic) = &self.topic {
+            out.text("topic", topic);
+        }
         out.plain("partition", self.partition);
         if let Some(down) = &self.down {
             out.value("down", down);

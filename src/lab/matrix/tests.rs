@@ -61,7 +61,7 @@ fn every_cell_is_a_scenario_that_can_be_read_under_a_name_of_its_own() {
         let scenario = cell.scenario().unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(find(&cell.name()), Ok(*cell));
         assert_eq!(
-            i32::from(scenario.topic.replication_factor),
+            i32::from(scenario.topics[0].replication_factor),
             i32::from(cell.settings.replication_factor)
         );
     }
@@ -242,7 +242,7 @@ fn a_flush_by_time_goes_into_the_scenario_with_the_scheduler_that_looks_at_it() 
         scenario.cluster.config.log_flush_scheduler_interval,
         Some(Duration::from_millis(500))
     );
-    assert!(scenario.topic.config.contains(&("flush.ms".into(), "1000".into())));
+    assert!(scenario.topics[0].config.contains(&("flush.ms".into(), "1000".into())));
 }
 
 /// Snapshots stand where a reader of the repository looks for reports.

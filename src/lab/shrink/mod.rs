@@ -96,7 +96,7 @@ pub struct Size {
     pub clients: u64,
     /// Records that producers sent.
     pub records: u64,
-    /// Partitions of the topic.
+    /// Partitions of all topics.
     pub partitions: i32,
     /// Brokers.
     pub brokers: u16,
@@ -110,7 +110,7 @@ impl Size {
             faults: scenario.schedule.as_ref().map_or(0, Vec::len),
             clients: scenario.loads.iter().map(|load| load.clients.high).sum(),
             records: outcome.counts.sent,
-            partitions: scenario.topic.partitions,
+            partitions: scenario.topics.iter().map(|topic| topic.partitions).sum(),
             brokers: scenario.cluster.brokers,
             duration: scenario.duration,
         }

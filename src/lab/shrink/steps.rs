@@ -15,6 +15,7 @@ pub(super) type Step = fn(&Scenario) -> Vec<Scenario>;
 /// All but the removal of faults, in the order in which they are tried.
 pub(super) const STEPS: &[Step] = &[
     fewer_loads,
+    fewer_topics,
     fewer_clients,
     later_loads,
     fewer_records,
@@ -172,23 +173,51 @@ pub(super) fn at_times_close_by(scenario: Scenario) -> Vec<Scenario> {
     std::iter::once(scenario).chain(sooner).collect()
 }
 
-fn fewer_partitions(scenario: &Scenario) -> Vec<Scenario> {
-    let before = u64::try_from(scenario.topic.partitions).unwrap_or(1);
-    let fewer = lower(before, 1).into_iter().map(|partitions| {
+/// Without one of several topics, and what is about it; faults are then about the first.
+fn fewer_topics(scenario: &Scenario) -> Vec<Scenario> {
+    let without = |index: usize| {
         with(scenario, |scenario| {
-            scenario.topic.partitions = i32::try_from(partitions).unwrap_or(1);
-            let last = scenario.topic.partitions - 1;
+            let gone = scenario.topics.remove(index).name;
+            scenario.loads.retain(|load| load.topic != gone);
+            let first = scenario.topic(None).name.clone();
             for fault in scenario.schedule.iter_mut().flatten() {
-                fault.partition = fault.partition.min(last);
+                fault.topic.take_if(|topic| *topic == gone || *topic == first);
             }
+            clamp_partitions(scenario);
         })
-    });
-    fewer.collect()
+    };
+    let several = scenario.topics.len() > 1;
+    (0..scenario.topics.len()).rev().filter(|_| several).map(without).collect()
+}
+
+fn fewer_partitions(scenario: &Scenario) -> Vec<Scenario> {
+    let mut found = Vec::new();
+    for (index, topic) in scenario.topics.iter().enumerate() {
+        let before = u64::try_from(topic.partitions).unwrap_or(1);
+        found.extend(lower(before, 1).into_iter().map(|partitions| {
+            with(scenario, |scenario| {
+                scenario.topics[index].partitions = i32::try_from(partitions).unwrap_or(1);
+                clamp_partitions(scenario);
+            })
+        }));
+    }
+    found
+}
+
+/// Faults about a partition that is gone are about the last one.
+fn clamp_partitions(scenario: &mut Scenario) {
+    let mut faults = scenario.schedule.take();
+    for fault in faults.iter_mut().flatten() {
+        let last = scenario.topic(fault.topic.as_deref()).partitions - 1;
+        fault.partition = fault.partition.min(last);
+    }
+    scenario.schedule = faults;
 }
 
 /// Down to one broker for each copy: fewer copies would be another promise.
 fn fewer_brokers(scenario: &Scenario) -> Vec<Scenario> {
-    let copies = u64::try_from(scenario.topic.replication_factor).unwrap_or(1).max(1);
+    let copies = scenario.topics.iter().map(|topic| topic.replication_factor).max();
+    let copies = u64::try_from(copies.unwrap_or(1)).unwrap_or(1).max(1);
     let fewer = lower(scenario.cluster.brokers.into(), copies).into_iter().map(|brokers| {
         with(scenario, |scenario| {
             scenario.cluster.brokers = u16::try_from(brokers).unwrap_or(1);
@@ -213,6 +242,11 @@ fn plainer_faults(scenario: &Scenario) -> Vec<Scenario> {
         }
         if fault.pick > 0 {
             ways.push(Fault { pick: 0, ..fault.clone() });
+        }
+        if fault.topic.is_some() {
+            let last = scenario.topic(None).partitions - 1;
+            let partition = fault.partition.min(last);
+            ways.push(Fault { topic: None, partition, ..fault.clone() });
         }
         if fault.partition > 0 {
             ways.push(Fault { partition: 0, ..fault.clone() });

@@ -86,7 +86,7 @@ proptest! {
                 && sources >= clients
                 && (clients == 0 || per_second >= rate)
                 && scenario.duration >= Duration::from_secs(seconds)
-                && scenario.topic.partitions >= partitions
+                && scenario.topics[0].partitions >= partitions
                 // Properties of real runs are seldom monotonic.
                 && (!parity || faults % 2 == count % 2)
         };

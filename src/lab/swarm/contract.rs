@@ -33,7 +33,7 @@ use std::fmt;
 
 use crate::base::config::{Acks, TopicConfig};
 use crate::scenario::fault::{Cost, Reach};
-use crate::scenario::{Expect, Fault, Role, Roles, Scenario};
+use crate::scenario::{Expect, Fault, Role, Roles, Scenario, Topic};
 
 /// A way in which the settings let an acknowledged record be lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,7 +84,7 @@ impl fmt::Display for Loss {
     }
 }
 
-/// What a configuration comes to, as far as promises go.
+/// What the settings of one topic come to, as far as promises go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     /// How many there are.
@@ -102,16 +102,21 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// What a scenario's settings come to.
-    pub fn of(scenario: &Scenario) -> Self {
+    /// What a scenario's settings come to, for each of its topics.
+    pub fn of(scenario: &Scenario) -> Vec<Self> {
+        scenario.topics.iter().map(|topic| Self::of_topic(scenario, topic)).collect()
+    }
+
+    fn of_topic(scenario: &Scenario, of: &Topic) -> Self {
         let mut topic: TopicConfig = scenario.cluster.topic_defaults.clone();
-        for (key, value) in &scenario.topic.config {
+        for (key, value) in &of.config {
             // Each was accepted when the scenario was read.
             let _ = crate::base::config::Config::set(&mut topic, key, value);
         }
-        let replicas = usize::try_from(scenario.topic.replication_factor).unwrap_or(1).max(1);
+        let replicas = usize::try_from(of.replication_factor).unwrap_or(1).max(1);
         let least = usize::try_from(topic.min_insync_replicas).unwrap_or(1).max(1);
-        let acks = scenario.loads.iter().filter_map(|load| load.work.promise().acks).map(level);
+        let loads = scenario.loads.iter().filter(|load| load.topic == of.name);
+        let acks = loads.filter_map(|load| load.work.promise().acks).map(level);
         Self {
             brokers: usize::from(scenario.cluster.brokers),
             replicas,
@@ -147,10 +152,12 @@ pub struct Contract {
 impl Contract {
     /// What a scenario promises under a schedule.
     pub fn of(scenario: &Scenario, faults: &[Fault]) -> Self {
-        Self::from_terms(&Terms::of(scenario), faults)
+        let topics = Terms::of(scenario).into_iter();
+        let losses = topics.flat_map(|terms| Self::from_terms(&terms, faults).losses).collect();
+        Self { losses }
     }
 
-    /// The same from what settings come to.
+    /// The same for one topic, from what its settings come to.
     pub fn from_terms(terms: &Terms, faults: &[Fault]) -> Self {
         let mix = Mix::of(terms, faults);
         let mut losses = BTreeSet::new();
@@ -179,10 +186,11 @@ impl Contract {
     /// then what rotted heals. That can be said where each fault waits until all replicas are in sync
     /// again, and takes so few that one is left.
     pub fn heals(scenario: &Scenario, faults: &[Fault]) -> bool {
-        let terms = Terms::of(scenario);
-        let mix = Mix::of(&terms, faults);
-        let touched = mix.rotten + mix.without_power.max(mix.unclean_shutdowns);
-        mix.rotten == 0 || !mix.overlaps && touched < terms.replicas
+        Terms::of(scenario).iter().all(|terms| {
+            let mix = Mix::of(terms, faults);
+            let touched = mix.rotten + mix.without_power.max(mix.unclean_shutdowns);
+            mix.rotten == 0 || !mix.overlaps && touched < terms.replicas
+        })
     }
 
     /// Whether every invariant must hold.

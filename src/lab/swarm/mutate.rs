@@ -71,8 +71,13 @@ fn change(
         (1 | 2, _) => {
             let theirs = beside.schedule.as_deref().unwrap_or_default();
             if let Some(at) = pick(theirs, draws) {
-                let partition = theirs[at].partition.min(scenario.topic.partitions - 1);
-                faults.push(Fault { partition, ..theirs[at].clone() });
+                let topic = theirs[at]
+                    .topic
+                    .clone()
+                    .filter(|name| scenario.topics.iter().skip(1).any(|topic| topic.name == *name));
+                let last = scenario.topic(topic.as_deref()).partitions - 1;
+                let partition = theirs[at].partition.min(last);
+                faults.push(Fault { topic, partition, ..theirs[at].clone() });
             }
         }
         (3, Some(chosen)) => {
@@ -107,7 +112,8 @@ fn alter(fault: &mut Fault, scenario: &Scenario, draws: &mut Draws) {
         0 => fault.down = Some(Duration::from_millis(draws.number(20, 8000))),
         1 => fault.pick = draws.number(0, 999),
         2 => {
-            let last = u64::try_from(scenario.topic.partitions - 1).unwrap_or(0);
+            let topic = scenario.topic(fault.topic.as_deref());
+            let last = u64::try_from(topic.partitions - 1).unwrap_or(0);
             fault.partition = i32::try_from(draws.number(0, last)).unwrap_or(0);
         }
         3 => {

@@ -214,11 +214,11 @@ fn a_seed_always_draws_the_same_and_seeds_draw_all_there_is() {
         let contract = Contract::of(&scenario, faults);
         assert_eq!(contract.expect(), scenario.expect, "{seed}");
         whole += u32::from(contract.is_whole());
-        let terms = Terms::of(&scenario);
+        let terms = &Terms::of(&scenario)[0];
         settings.insert((terms.replicas, terms.min_insync, terms.synced_first, terms.unclean));
     }
     // Storms, flaps and the like are spelled out as what they are made of.
-    assert_eq!(kinds.len(), 13, "{kinds:?}");
+    assert_eq!(kinds.len(), 14, "{kinds:?}");
     assert!(settings.len() > 20, "{settings:?}");
     assert!((90..240).contains(&whole), "{whole} of 300 promise everything");
 }
@@ -245,7 +245,7 @@ fn a_mutation_changes_the_schedule_within_what_a_file_can_say_and_computes_the_c
         let Some(child) = mutate(&parent, &beside, number) else { continue };
         assert_eq!(mutate(&parent, &beside, number).as_ref(), Some(&child));
         assert_eq!(child.cluster, parent.cluster);
-        assert_eq!(child.topic, parent.topic);
+        assert_eq!(child.topics, parent.topics);
         let faults = child.schedule.as_deref().unwrap();
         let contract = Contract::of(&child, faults);
         assert_eq!(contract.expect(), child.expect, "{number}");

@@ -29,6 +29,7 @@ struct Pending {
 
 /// All faults of a run: to come, and lasting.
 pub(super) struct Faults {
+    /// The topic of faults that name none.
     topic: String,
     began: Instant,
     /// Those that are not yet due, or wait for somebody to strike.
@@ -162,7 +163,8 @@ impl Faults {
         for (at, event, place) in std::mem::take(&mut cast.moments) {
             for pending in &mut self.to_come {
                 let Some(Moment { event: awaited, delay }) = pending.fault.moment else { continue };
-                let here = place.as_ref().is_none_or(|p| p.partition == pending.fault.partition);
+                let partition = partition_of(&pending.fault, &self.topic);
+                let here = place.as_ref().is_none_or(|place| *place == partition);
                 let due = self.began + pending.fault.at <= at;
                 if pending.strikes.is_none() && awaited == event && here && due {
                     pending.strikes = Some(at + delay);
@@ -211,7 +213,7 @@ impl Faults {
         fault: &Fault,
         now: Instant,
     ) -> bool {
-        let partition = TopicPartition::new(self.topic.as_str(), fault.partition);
+        let partition = partition_of(fault, &self.topic);
         let Some(strike) = fault.action.as_strike() else {
             self.unable(format!("a schedule names what a `{}` is made of", fault.action.kind()));
             return true;
@@ -275,6 +277,11 @@ impl Faults {
         self.unable.insert(why);
         self.unable_count += 1;
     }
+}
+
+/// The partition that a fault is about.
+fn partition_of(fault: &Fault, first_topic: &str) -> TopicPartition {
+    TopicPartition::new(fault.topic.as_deref().unwrap_or(first_topic), fault.partition)
 }
 
 /// Whether a host holds a place in the cluster that a heal must fill again.

@@ -25,7 +25,7 @@ impl fmt::Debug for Row {
 /// The action as a `[[fault]]` table, and that table read again.
 fn written_and_read(action: &Action) -> (String, Action) {
     let scenario = Scenario::parse("x.toml", SCENARIO).unwrap();
-    let known = Known::of(&scenario, &[], &[]);
+    let known = Known::of(&scenario, &[]);
     let mut out = Writer::default();
     out.title("[[fault]]");
     out.text("kind", action.kind());
@@ -73,7 +73,7 @@ fn the_swarm_draws_keys_that_every_kind_can_read() {
             let keys = (row.sample)(usual(), 3, &mut draws);
             let dir = if row.weight == 0 && keys.contains("target") { "dir" } else { "" };
             let text = format!("[[fault]]\nkind = \"{}\"\n{keys}", row.name);
-            let read = scenario.rule_of(&text, &[], &[]);
+            let read = scenario.rule_of(&text, &[]);
             assert!(read.is_ok() || !dir.is_empty(), "{text}: {read:?}");
         }
     }

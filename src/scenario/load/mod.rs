@@ -22,10 +22,10 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::document::{At, Problems, Section};
+use super::document::{At, Problems, Section, unknown};
 use super::parse::{MAX_HOSTS, kafka_keys};
 use super::write::Writer;
-use super::{Range, Topic};
+use super::{Range, Topic, topic_of};
 use crate::base::Flaws;
 use crate::base::config::{Acks, Config};
 use crate::sim::{Boot, SimWorld};
@@ -157,12 +157,19 @@ struct Row {
 pub struct Load {
     /// How many hosts do this, each on its own.
     pub clients: Range<u64>,
+    /// The topic that it is about.
+    pub topic: String,
     /// What they do.
     pub work: Work,
 }
 
 impl Load {
-    pub(super) fn parse(mut section: Section, problems: &mut Problems) -> Option<Self> {
+    pub(super) fn parse(
+        mut section: Section,
+        topics: &[Topic],
+        choice: Choice,
+        problems: &mut Problems,
+    ) -> Option<Self> {
         if !section.has("kind") {
             let words: Vec<_> = ROWS.iter().map(|row| format!("`{}`", row.name)).collect();
             problems.add(section.line, format!("`kind` is missing: {}", words.join(", ")));
@@ -176,18 +183,53 @@ impl Load {
             }
             value
         });
+        let topic = topic(&mut section, topics, choice, problems);
         let work = (row.parse)(&mut section, problems);
         section.finish(problems);
-        Some(Self { clients, work })
+        Some(Self { clients, topic, work })
     }
 
-    /// As a `[[load]]` table with a number of clients.
-    pub(super) fn write(&self, clients: u64, out: &mut Writer) {
+    /// As a `[[load]]` table with a number of clients, of one of several topics.
+    pub(super) fn write(&self, clients: u64, several_topics: bool, out: &mut Writer) {
         out.title("[[load]]");
         out.text("kind", self.work.kind());
+        if several_topics {
+            out.text("topic", &self.topic);
+        }
         out.plain("clients", clients);
         self.work.write(out);
     }
+}
+
+/// Which topic a load is about that names none of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// The first.
+    First,
+    /// It has to name one.
+    Named,
+}
+
+/// The topic of a load.
+fn topic(
+    section: &mut Section,
+    topics: &[Topic],
+    choice: Choice,
+    problems: &mut Problems,
+) -> String {
+    let names = topics.iter().map(|topic| topic.name.as_str());
+    let Some(At { line, value }) = section.scalar("topic", problems) else {
+        if choice == Choice::Named && topics.len() > 1 {
+            let words: Vec<_> = names.map(|name| format!("`{name}`")).collect();
+            let message = format!("`topic` is missing: one of {}", words.join(", "));
+            problems.add(section.line, message);
+        }
+        return topic_of(topics, None).name.clone();
+    };
+    if !names.clone().any(|name| name == value) {
+        problems.add(line, unknown("topic", &value, names));
+    }
+    value
 }
 
 /// Whether the clients of a load write or read: a run stops those that write first, so that those

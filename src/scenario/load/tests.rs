@@ -15,14 +15,25 @@ impl std::fmt::Debug for Row {
     }
 }
 
+fn topics() -> Vec<Topic> {
+    let topic = |name: &str| Topic {
+        name: name.into(),
+        partitions: 1,
+        replication_factor: 1,
+        keys: 0,
+        config: Vec::new(),
+    };
+    vec![topic("orders"), topic("audit")]
+}
+
 fn written_and_read(load: &Load) -> Load {
     let mut out = Writer::default();
-    load.write(load.clients.low, &mut out);
+    load.write(load.clients.low, true, &mut out);
     let text = out.finish();
     let mut problems = Problems::default();
     let document = Document::parse(&text, &[], &["load"], &mut problems);
     let section = document.unwrap().array("load").remove(0);
-    let read = Load::parse(section, &mut problems);
+    let read = Load::parse(section, &topics(), Choice::Named, &mut problems);
     problems.finish("load", ()).unwrap_or_else(|wrong| panic!("{wrong}\n{text}"));
     read.unwrap()
 }
@@ -30,7 +41,7 @@ fn written_and_read(load: &Load) -> Load {
 proptest! {
     #[test]
     fn any_load_is_read_as_it_was_written(work in any_work(), clients in 1..100u64) {
-        let load = Load { clients: Range::just(clients), work };
+        let load = Load { clients: Range::just(clients), topic: "audit".into(), work };
         prop_assert_eq!(written_and_read(&load), load);
     }
 
