@@ -403,8 +403,9 @@ impl Simulation {
         text.push_str(&format!("duration = {}\n", quoted(&self.duration)));
         text.push_str(&format!("[cluster]\nbrokers = {}\n", self.brokers));
         text.push_str(&pairs(&self.cluster));
+        let title = if self.topics.len() > 1 { "[[topic]]" } else { "[topic]" };
         for topic in &self.topics {
-            text.push_str(&format!("[[topic]]\nname = {}\n", quoted(&topic.name)));
+            text.push_str(&format!("{title}\nname = {}\n", quoted(&topic.name)));
             text.push_str(&format!("partitions = {}\n", topic.partitions));
             text.push_str(&format!("replication.factor = {}\n", topic.replication_factor));
             text.push_str(&pairs(&topic.settings));

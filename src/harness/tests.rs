@@ -309,7 +309,7 @@ fn a_simulation_that_makes_no_sense_says_why_and_what_would() {
         (small("x").client("b1", nothing), "no program can be called `b1`"),
         (small("x").client("a", nothing).service("a", nothing), "two programs are called `a`"),
         (small("x").topic("orders", |topic| topic), "two topics are called `orders`"),
-        (small("x").topic("more", |topic| topic.set("x", 1)), "unknown [topic] key `x`"),
+        (small("x").topic("more", |topic| topic.set("x", 1)), "unknown [[topic]] key `x`"),
         (small("x").allow("duplicat"), "did you mean `duplicate`?"),
         (small("x").check("duplicate", |_| Ok::<(), String>(())), "two checks are called"),
         (small("x").fault(Fault::kill("leader of orders-7")), "there is no orders-7"),

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::base::{Flaws, TopicPartition};
 use crate::base::config::{AdminConfig, ConsumerConfig, OffsetReset};
+use crate::base::{Flaws, TopicPartition};
 use crate::client::{Admin, ConsumerRecord};
 use crate::scenario::Topic;
 use crate::scenario::load::{Reader, SharedSignals, boot, unnumber};

@@ -252,6 +252,12 @@ impl Section {
         self.entries.iter().any(|entry| entry.key == key)
     }
 
+    /// The line of a key, if it is there.
+    pub(super) fn line_of(&self, key: &str) -> Option<usize> {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        entry.map(|entry| entry.line)
+    }
+
     /// A string, number or boolean, in text.
     pub(super) fn scalar(
         &mut self,

@@ -212,7 +212,7 @@ fn topics(document: &mut Document, cluster: &Cluster, problems: &mut Problems) -
     let several = sections.len() > 1;
     let mut topics: Vec<Topic> = Vec::new();
     for section in sections {
-        let line = section.line;
+        let line = section.line_of("name").unwrap_or(section.line);
         if several && !section.has("name") {
             problems.add(line, "`name` is missing: each of several topics needs one");
         }

@@ -332,8 +332,8 @@ fn every_kind_of_fault_is_read_drawn_written_and_read_back_the_same() {
         let kinds: std::collections::BTreeSet<_> =
             plan.faults.iter().map(|fault| fault.action.kind()).collect();
         let all = ["clock-drift", "clock-jump", "dir-failure", "disk-corruption", "disk-error"];
-        let more = ["disk-full", "disk-lies", "disk-stall", "kill", "partition", "pause"];
-        let rest = ["power-loss", "restart", "slow-disk", "slow-link"];
+        let more = ["disk-full", "disk-lies", "disk-stall", "isolate", "kill", "partition"];
+        let rest = ["pause", "power-loss", "restart", "slow-disk", "slow-link"];
         assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [&all[..], &more, &rest].concat());
         let moments = plan.faults.iter().filter_map(|fault| fault.moment);
         assert_eq!(
