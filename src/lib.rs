@@ -33,6 +33,8 @@ pub mod broker;
 pub mod client;
 // The simulated world: engines, disk and page cache, faults, a cluster in one process.
 pub mod sim;
+// One fold of the event stream into the cluster's state and its changes.
+pub mod view;
 // What must hold: the history, the ghost that remembers it, one invariant per file.
 pub mod check;
 // Scenario files: cluster, topics, loads and faults, and the schedule that a seed draws from them.

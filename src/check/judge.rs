@@ -36,12 +36,17 @@ impl Judge {
         }
     }
 
-    /// Looks at the next thing that happened.
+    /// Takes the next observation in without judging it: only the view follows.
+    pub fn fold(&mut self, seen: &Observation) {
+        self.ghost.fold(seen);
+    }
+
+    /// Takes the next observation in, and judges it.
     pub fn observe(&mut self, seen: &Observation) {
         self.changes.clear();
         self.ghost.observe(seen, &mut self.changes);
-        let event = Event { seen, changes: &self.changes };
         let (ghost, found) = (&self.ghost, &mut self.verdicts.violations);
+        let event = Event { seen, folded: ghost.view().changes(), changes: &self.changes };
         self.invariants.retain_mut(|invariant| keep(found, invariant.observe(&event, ghost)));
         self.ghost.forget_what_is_lost(seen.at, &self.changes);
     }

@@ -29,13 +29,16 @@ pub use violation::{
     ReplicaWitness, Sighting, StorageWitness, Subject, Told, Violation, Witness,
 };
 
-use crate::base::Instant;
+use crate::base::{Instant, TopicPartition};
 use crate::sim::Observation;
+use crate::view::Change as Folded;
 
 /// What happened, and what the ghost made of it.
 pub(crate) struct Event<'a> {
     /// As the simulation saw it.
     pub seen: &'a Observation,
+    /// What the view made of it. The ghost has followed.
+    pub folded: &'a [Folded],
     /// What it did to logs and promises. The ghost knows all of them already.
     pub changes: &'a [ghost::Change],
 }
@@ -52,6 +55,14 @@ pub(crate) struct Ending {
 }
 
 impl Event<'_> {
+    /// Partitions whose topic was deleted, or deleted and created again.
+    pub fn gone(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.folded.iter().filter_map(|change| match change {
+            Folded::Gone { partition } => Some(partition),
+            _ => None,
+        })
+    }
+
     /// An invariant broke here and now.
     pub fn broke(
         &self,

@@ -77,6 +77,12 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// `min.insync.replicas` by topic.
+    pub(super) fn min_insync(&self) -> BTreeMap<Arc<str>, usize> {
+        let least = |promise: &TopicPromise| promise.min_insync_replicas;
+        self.topics.iter().map(|(name, promise)| (name.clone(), least(promise))).collect()
+    }
+
     /// What is promised for a topic.
     pub fn promise(&self, topic: &str) -> TopicPromise {
         self.topics.get(topic).copied().unwrap_or_default()

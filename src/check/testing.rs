@@ -358,7 +358,7 @@ impl Story {
 
     pub fn high_watermark(&mut self, broker: u16, epoch: i32, offset: i64) {
         let leads = self.judge.as_ref().is_some_and(|judge| {
-            let role = judge.ghost().role(HostId(broker), &self.partition);
+            let role = judge.ghost().view().role(HostId(broker), &self.partition);
             role.is_some_and(|role| role.leads)
         });
         let probe = Probe::Replica(ReplicaProbe::HighWatermark {

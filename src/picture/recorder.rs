@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::messages::{Message, Messages};
-use crate::base::{
-    BrokerId, ControllerProbe, Instant, LeaderEpoch, Offset, PartitionCommitted, Probe,
-    ReplicaProbe, TopicPartition,
-};
+use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::{Ghost, Violation};
 use crate::run::{Lane, Observer};
 use crate::sim::{
     ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, Shot, What,
 };
+use crate::view::{Change, View};
 
 /// What happened to a host, or was done to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,6 +156,11 @@ impl Observer for Recorder {
         self.now = seen.at;
         self.find_survivors(seen, ghost);
         let (at, host) = (seen.at, seen.host);
+        for change in ghost.view().changes() {
+            if let Change::Committed(committed) = change {
+                self.committed(at, host, &committed.partition, ghost.view());
+            }
+        }
         let mut deed = |what| self.deeds.push(Deed { at, host, other: None, what });
         match &seen.what {
             What::Killed => deed(DeedKind::Killed),
@@ -174,7 +177,7 @@ impl Observer for Recorder {
                     self.measure(at, host, &partition, ghost);
                 }
             }
-            What::Probe(probe) => self.probe(at, host, probe, ghost),
+            What::Probe(probe) => self.probe(at, host, probe),
             What::Client(event) => self.client(at, host, event),
             _ => {}
         }
@@ -243,36 +246,8 @@ impl Recorder {
         }
     }
 
-    fn probe(&mut self, at: Instant, host: HostId, probe: &Probe, ghost: &Ghost) {
+    fn probe(&mut self, at: Instant, host: HostId, probe: &Probe) {
         match probe {
-            Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
-                partition,
-                leader,
-                leader_epoch,
-                isr,
-                unclean,
-                ..
-            })) => {
-                let track = self.tracks.entry(partition.clone()).or_default();
-                let next = Commit {
-                    at,
-                    host,
-                    leader: *leader,
-                    epoch: *leader_epoch,
-                    isr: isr.clone(),
-                    unclean: *unclean,
-                    last_known: *unclean && ghost.is_last_known_leader(partition, *leader_epoch),
-                };
-                // A controller that boots tells again what it reads from its log.
-                let old = track.commits.last().is_some_and(|last| {
-                    last.epoch > next.epoch
-                        || (last.leader, last.epoch, &last.isr)
-                            == (next.leader, next.epoch, &next.isr)
-                });
-                if !old {
-                    track.commits.push(next);
-                }
-            }
             Probe::Replica(ReplicaProbe::BecameLeader { partition, epoch, .. }) => {
                 let track = self.tracks.entry(partition.clone()).or_default();
                 track.roles.push((at, host, *epoch, true));
@@ -292,6 +267,29 @@ impl Recorder {
                 track.truncated.push((at, host, *end));
             }
             _ => {}
+        }
+    }
+
+    fn committed(&mut self, at: Instant, host: HostId, name: &TopicPartition, view: &View) {
+        let Some(partition) = view.partition(name) else { return };
+        let state = partition.state();
+        let track = self.tracks.entry(name.clone()).or_default();
+        let last_known = partition.last_known() == Some(state.leader_epoch);
+        let next = Commit {
+            at,
+            host,
+            leader: state.leader,
+            epoch: state.leader_epoch,
+            isr: state.isr.clone(),
+            unclean: state.unclean,
+            last_known: state.unclean && last_known,
+        };
+        // Changes of other fields do not show.
+        let same = track.commits.last().is_some_and(|last| {
+            (last.leader, last.epoch, &last.isr) == (next.leader, next.epoch, &next.isr)
+        });
+        if !same {
+            track.commits.push(next);
         }
     }
 

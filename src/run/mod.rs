@@ -185,7 +185,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let cast = Cast::new(hosts);
         let setup = setup(scenario, idempotence(scenario), &cast);
         let least = setup.promise(&scenario.topic(None).name).min_insync_replicas;
-        let lookout = Lookout::new(least, setup.brokers.iter().map(|(host, id)| (*id, *host)));
+        let lookout = Lookout::new(least);
         let judge = Judge::new(setup);
         Self {
             scenario,
@@ -360,14 +360,17 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let until = (self.engine.now() + self.step()).min(limit);
         self.engine.run_until(until);
         for seen in self.engine.drain() {
-            self.cast.see(&seen);
+            if self.judged {
+                self.judge.observe(&seen);
+            } else {
+                self.judge.fold(&seen);
+            }
+            let view = self.judge.ghost().view();
+            self.cast.see(&seen, view);
+            self.lookout.see(&seen, view);
             if let What::Client(event) = &seen.what {
                 self.count(event);
             }
-            if self.judged {
-                self.judge.observe(&seen);
-            }
-            self.lookout.see(&seen, self.judge.ghost());
             if let Some(recorder) = &mut self.recorder {
                 recorder.see(&seen, self.judge.ghost());
             }

@@ -3,14 +3,13 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::guests::Part;
-use crate::base::{
-    BrokerId, ControllerProbe, Instant, LeaderEpoch, NodeProbe, PartitionCommitted, PartitionEpoch,
-    Probe, TopicPartition,
-};
+use crate::base::{BrokerId, Instant, NodeProbe, Probe, TopicPartition};
 use crate::scenario::{Event, Role, Roles};
 use crate::sim::{ClientEvent, HostId, Observation, Outcome, ProducerEvent, What};
+use crate::view::{Change, Committed, Election, State, View};
 
 /// A host of the scenario.
 #[derive(Clone, Debug)]
@@ -38,26 +37,14 @@ pub(super) enum Kind {
     Program(Part),
 }
 
-/// A partition as the controller last committed it.
-#[derive(Clone, Debug)]
-struct State {
-    epoch: PartitionEpoch,
-    leader: Option<BrokerId>,
-    leader_epoch: LeaderEpoch,
-    replicas: Vec<BrokerId>,
-    isr: Vec<BrokerId>,
-}
-
 /// All hosts and partitions.
 #[derive(Debug, Default)]
 pub(super) struct Cast {
     pub hosts: Vec<Host>,
-    partitions: BTreeMap<TopicPartition, State>,
+    partitions: BTreeMap<TopicPartition, Arc<State>>,
     pub elections: u64,
     /// What faults can wait for, since they last looked; nodes have no partition.
     pub moments: Vec<(Instant, Event, Option<TopicPartition>)>,
-    /// Where sends went that nobody has been told about.
-    sent: BTreeMap<(u32, u64), TopicPartition>,
 }
 
 impl Cast {
@@ -65,51 +52,26 @@ impl Cast {
         Self { hosts, ..Self::default() }
     }
 
-    pub fn see(&mut self, seen: &Observation) {
+    /// Takes the next observation in, which the view has folded.
+    pub fn see(&mut self, seen: &Observation, view: &View) {
+        for change in view.changes() {
+            match change {
+                Change::Committed(committed) => self.committed(seen.at, committed, view),
+                Change::Gone { partition } => drop(self.partitions.remove(partition)),
+                Change::Answered { partition } if is_ack(&seen.what) => {
+                    self.moments.push((seen.at, Event::Ack, Some(partition.clone())));
+                }
+                Change::Down(_) => self.change(seen.host, |host| {
+                    host.up = false;
+                    host.paused = false;
+                    host.ready = false;
+                }),
+                _ => {}
+            }
+        }
         match &seen.what {
             What::Probe(Probe::Node(NodeProbe::Ready)) => {
-                self.change(seen.host, |host| host.ready = true)
-            }
-            What::Probe(Probe::Controller(ControllerProbe::PartitionCommitted(
-                PartitionCommitted {
-                    partition,
-                    replicas,
-                    leader,
-                    leader_epoch,
-                    partition_epoch,
-                    isr,
-                    ..
-                },
-            ))) => {
-                let known = self.partitions.get(partition);
-                // A controller that boots tells again what it reads from its log.
-                if known.is_some_and(|known| known.epoch >= *partition_epoch) {
-                    return;
-                }
-                let mut happened = Vec::new();
-                if let (Some(known), Some(_)) = (known, leader)
-                    && known.leader_epoch < *leader_epoch
-                {
-                    self.elections += 1;
-                    happened.push(Event::LeaderElected);
-                }
-                if let Some(known) = known {
-                    match isr.len().cmp(&known.isr.len()) {
-                        Ordering::Less => happened.push(Event::IsrShrunk),
-                        Ordering::Greater => happened.push(Event::IsrGrown),
-                        Ordering::Equal => {}
-                    }
-                }
-                let place = Some(partition.clone());
-                self.moments.extend(happened.into_iter().map(|e| (seen.at, e, place.clone())));
-                let state = State {
-                    epoch: *partition_epoch,
-                    leader: *leader,
-                    leader_epoch: *leader_epoch,
-                    replicas: replicas.clone(),
-                    isr: isr.clone(),
-                };
-                self.partitions.insert(partition.clone(), state);
+                self.change(seen.host, |host| host.ready = true);
             }
             What::Booted => {
                 if self.nodes().any(|host| host.id == seen.host) {
@@ -121,29 +83,28 @@ impl Cast {
                     host.ready = false;
                 });
             }
-            What::Client(ClientEvent::Producer(ProducerEvent::Sent {
-                producer,
-                op,
-                partition,
-                ..
-            })) => {
-                self.sent.insert((*producer, *op), partition.clone());
-            }
-            What::Client(ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome })) => {
-                let partition = self.sent.remove(&(*producer, *op));
-                if matches!(outcome, Outcome::Ok { .. }) {
-                    self.moments.push((seen.at, Event::Ack, partition));
-                }
-            }
-            What::Killed | What::PowerLost { .. } | What::Ended => self.change(seen.host, |host| {
-                host.up = false;
-                host.paused = false;
-                host.ready = false;
-            }),
             What::Paused => self.change(seen.host, |host| host.paused = true),
             What::Resumed => self.change(seen.host, |host| host.paused = false),
             _ => {}
         }
+    }
+
+    fn committed(&mut self, at: Instant, committed: &Committed, view: &View) {
+        let name = &committed.partition;
+        let Some(state) = view.partition(name).map(|known| known.state().clone()) else { return };
+        let mut happened = |event| self.moments.push((at, event, Some(name.clone())));
+        if committed.election.is_some_and(|election| election != Election::Leaderless) {
+            self.elections += 1;
+            happened(Event::LeaderElected);
+        }
+        if let Some(before) = &committed.before {
+            match state.isr.len().cmp(&before.isr.len()) {
+                Ordering::Less => happened(Event::IsrShrunk),
+                Ordering::Greater => happened(Event::IsrGrown),
+                Ordering::Equal => {}
+            }
+        }
+        self.partitions.insert(name.clone(), state);
     }
 
     fn change(&mut self, id: HostId, change: impl FnOnce(&mut Host)) {
@@ -280,10 +241,21 @@ impl Cast {
     }
 }
 
+/// Whether a producer learned that its send was acknowledged.
+fn is_ack(what: &What) -> bool {
+    matches!(
+        what,
+        What::Client(ClientEvent::Producer(ProducerEvent::Told {
+            outcome: Outcome::Ok { .. },
+            ..
+        }))
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::TopicId;
+    use crate::base::{ControllerProbe, LeaderEpoch, PartitionCommitted, PartitionEpoch, TopicId};
 
     fn observation(what: What) -> Observation {
         Observation { at: Instant::START, host: HostId(0), what }
@@ -302,6 +274,15 @@ mod tests {
                 unclean: false,
             },
         ))))
+    }
+
+    fn view() -> View {
+        View::new(&BTreeMap::new(), BTreeMap::new())
+    }
+
+    fn sees(cast: &mut Cast, view: &mut View, seen: &Observation) {
+        view.fold(seen);
+        cast.see(seen, view);
     }
 
     fn cast() -> Cast {
@@ -323,9 +304,9 @@ mod tests {
 
     #[test]
     fn roles_are_what_the_controller_committed_last() {
-        let mut cast = cast();
+        let (mut cast, mut view) = (cast(), view());
         assert!(names(&cast, Role::Leader, 0).is_empty());
-        cast.see(&committed(1, Some(2), &[1, 2]));
+        sees(&mut cast, &mut view, &committed(1, Some(2), &[1, 2]));
         assert_eq!(names(&cast, Role::Leader, 7), ["b2"]);
         assert_eq!(names(&cast, Role::Followers, 0), ["b1", "b3"]);
         assert_eq!(names(&cast, Role::Follower, 1), ["b3"]);
@@ -338,34 +319,34 @@ mod tests {
 
     #[test]
     fn a_controller_that_boots_and_tells_old_news_changes_nothing() {
-        let mut cast = cast();
-        cast.see(&committed(5, Some(3), &[1, 2, 3]));
-        cast.see(&committed(4, Some(1), &[1]));
+        let (mut cast, mut view) = (cast(), view());
+        sees(&mut cast, &mut view, &committed(5, Some(3), &[1, 2, 3]));
+        sees(&mut cast, &mut view, &committed(4, Some(1), &[1]));
         assert_eq!(names(&cast, Role::Leader, 0), ["b3"]);
         assert_eq!(cast.elections, 0);
-        cast.see(&committed(6, Some(1), &[1, 2]));
+        sees(&mut cast, &mut view, &committed(6, Some(1), &[1, 2]));
         assert_eq!(cast.elections, 1);
     }
 
     #[test]
     fn a_cluster_is_settled_when_all_answer_and_all_are_in_sync() {
-        let mut cast = cast();
-        cast.see(&committed(1, Some(1), &[1, 2]));
+        let (mut cast, mut view) = (cast(), view());
+        sees(&mut cast, &mut view, &committed(1, Some(1), &[1, 2]));
         assert!(!cast.settled());
-        cast.see(&committed(2, Some(1), &[1, 2, 3]));
+        sees(&mut cast, &mut view, &committed(2, Some(1), &[1, 2, 3]));
         assert!(cast.settled());
-        cast.see(&observation(What::Killed));
+        sees(&mut cast, &mut view, &observation(What::Killed));
         assert!(!cast.settled());
-        cast.see(&observation(What::Booted));
+        sees(&mut cast, &mut view, &observation(What::Booted));
         assert!(!cast.settled());
-        cast.see(&observation(What::Probe(Probe::Node(NodeProbe::Ready))));
+        sees(&mut cast, &mut view, &observation(What::Probe(Probe::Node(NodeProbe::Ready))));
         assert!(cast.settled());
     }
 
     #[test]
     fn who_is_down_does_not_fit() {
-        let mut cast = cast();
-        cast.see(&committed(1, Some(1), &[1, 2, 3]));
+        let (mut cast, mut view) = (cast(), view());
+        sees(&mut cast, &mut view, &committed(1, Some(1), &[1, 2, 3]));
         cast.hosts[1].up = false;
         assert!(names(&cast, Role::Leader, 0).is_empty());
         assert_eq!(names(&cast, Role::Any, 2), ["b2"]);

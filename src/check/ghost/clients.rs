@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::Change;
 use crate::base::config::Acks;
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::check::violation::Told;
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Outcome, ProducerEvent};
+use crate::view::{Change as Folded, View};
 
 /// One record's story, as clients know it.
 #[derive(Clone, Debug)]
@@ -93,29 +93,12 @@ pub(crate) struct Reached {
     pub at: Instant,
 }
 
-/// The positions of a consumer.
-#[derive(Debug)]
-struct Positions {
-    /// Where the consumer runs.
-    host: HostId,
-    next: BTreeMap<TopicPartition, Position>,
-}
-
-/// The next offset, and when it was last set to what.
-#[derive(Clone, Copy, Debug)]
-struct Position {
-    next: Offset,
-    since: Instant,
-    from: Offset,
-}
-
 /// All clients' stories.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     sends: Vec<Send>,
     by_op: BTreeMap<(u32, u64), usize>,
     by_value: BTreeMap<u64, usize>,
-    positions: BTreeMap<u32, Positions>,
     /// How often each client's process has ended.
     incarnations: BTreeMap<HostId, u32>,
     passes: BTreeMap<TopicPartition, Vec<Pass>>,
@@ -188,48 +171,36 @@ impl Clients {
             self.by_op.remove(&(send.producer, send.op));
             send.gone = true;
         }
-        for positions in self.positions.values_mut() {
-            positions.next.remove(partition);
-        }
         self.passes.remove(partition);
         self.latest.retain(|(of, _), _| of != partition);
         self.reached.remove(partition);
         self.skipped.remove(partition);
     }
 
-    /// A process ended. If it was a client's, the next one begins anew: a consumer at another
-    /// position, a producer with another id, so that nothing orders its records after the old ones.
-    pub fn ended(&mut self, on: HostId, changes: &mut Vec<Change>) {
+    /// A process ended. If it was a client's, the next one is another client: its producer has a
+    /// new id, so that nothing orders its records after the old ones.
+    pub fn ended(&mut self, on: HostId) {
         *self.incarnations.entry(on).or_default() += 1;
-        for (consumer, positions) in self.positions.iter_mut().filter(|(_, p)| p.host == on) {
-            positions.next.clear();
-            changes.push(Change::Stopped { consumer: *consumer });
+    }
+
+    /// Takes a client's event in; `folded` is what the view made of it.
+    pub fn observe(
+        &mut self,
+        (at, on): (Instant, HostId),
+        event: &ClientEvent,
+        view: &View,
+        folded: &[Folded],
+    ) {
+        match event {
+            ClientEvent::Producer(event) => self.producer(at, on, event),
+            ClientEvent::Consumer(event) => self.consumer(at, event, view, folded),
+            ClientEvent::Noted { .. } => {}
         }
     }
 
-    fn positions(&mut self, consumer: u32, host: HostId) -> &mut Positions {
-        let new = || Positions { host, next: BTreeMap::new() };
-        let positions = self.positions.entry(consumer).or_insert_with(new);
-        positions.host = host;
-        positions
-    }
-
-    pub fn observe(
-        &mut self,
-        at: Instant,
-        on: HostId,
-        event: &ClientEvent,
-        changes: &mut Vec<Change>,
-    ) {
+    fn producer(&mut self, at: Instant, on: HostId, event: &ProducerEvent) {
         match event {
-            ClientEvent::Producer(ProducerEvent::Sent {
-                producer,
-                op,
-                partition,
-                value,
-                acks,
-                idempotent,
-            }) => {
+            ProducerEvent::Sent { producer, op, partition, value, acks, idempotent } => {
                 let index = self.sends.len();
                 self.by_op.insert((*producer, *op), index);
                 self.by_value.insert(*value, index);
@@ -249,73 +220,46 @@ impl Clients {
                     gone: false,
                 });
             }
-            ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }) => {
+            ProducerEvent::Told { producer, op, outcome } => {
                 let send = self.by_op.get(&(*producer, *op)).and_then(|i| self.sends.get_mut(*i));
-                // The first word counts: a client that says two things is not to be believed.
+                // The first outcome counts: a client that reports two is not to be believed.
                 if let Some(send) = send.filter(|send| send.told.is_none()) {
                     send.told = Some((at, outcome.clone()));
                 }
             }
-            ClientEvent::Consumer(ConsumerEvent::Polled { consumer, partition, records }) => {
-                self.polled((at, on), *consumer, partition, records, changes);
+        }
+    }
+
+    fn consumer(&mut self, at: Instant, event: &ConsumerEvent, view: &View, folded: &[Folded]) {
+        match event {
+            ConsumerEvent::Polled { consumer, partition, records } => {
+                let consumer = *consumer;
+                for (offset, value) in records {
+                    let send = self.by_value.get(value).and_then(|i| self.sends.get_mut(*i));
+                    if let Some(send) = send {
+                        send.read.get_or_insert(Read { offset: *offset, consumer, at });
+                        send.last_read = Some(at);
+                    }
+                }
+                if let Some(Folded::Passed { from, to }) = folded.last() {
+                    let pass = Pass { from: *from, to: *to, consumer, at };
+                    match self.passes.get_mut(partition) {
+                        Some(passes) => passes.push(pass),
+                        None => drop(self.passes.insert(partition.clone(), vec![pass])),
+                    }
+                }
             }
-            ClientEvent::Consumer(ConsumerEvent::Positioned { consumer, partition, offset }) => {
-                let positions = self.positions(*consumer, on);
-                let position = Position { next: *offset, since: at, from: *offset };
-                positions.next.insert(partition.clone(), position);
-            }
-            ClientEvent::Consumer(ConsumerEvent::ReachedEnd { consumer, partition, end }) => {
-                let position = self.positions.get(consumer).and_then(|p| p.next.get(partition));
+            ConsumerEvent::ReachedEnd { consumer, partition, end } => {
+                let position = view.position(*consumer, partition);
                 let since = position.map_or(at, |position| position.since);
                 let from = position.map_or(*end, |position| position.from);
                 let reached = Reached { end: *end, consumer: *consumer, since, from, at };
                 self.reached.entry(partition.clone()).or_default().push(reached);
             }
-            ClientEvent::Consumer(ConsumerEvent::Skipped { consumer, partition, offset }) => {
-                // Nobody sought: it is the same read, and lacks this record.
-                let positions = self.positions(*consumer, on);
-                if let Some(position) = positions.next.get_mut(partition) {
-                    position.next = Offset(offset.0.saturating_add(1));
-                }
+            ConsumerEvent::Skipped { consumer, partition, offset } => {
                 self.skipped.entry(partition.clone()).or_default().push((*consumer, *offset));
             }
-            ClientEvent::Consumer(ConsumerEvent::Unreadable { .. }) | ClientEvent::Noted { .. } => {
-            }
+            ConsumerEvent::Positioned { .. } | ConsumerEvent::Unreadable { .. } => {}
         }
-    }
-
-    fn polled(
-        &mut self,
-        (at, on): (Instant, HostId),
-        consumer: u32,
-        partition: &TopicPartition,
-        records: &[(Offset, u64)],
-        changes: &mut Vec<Change>,
-    ) {
-        let Some((first, _)) = records.first() else { return };
-        let positions = self.positions(consumer, on);
-        let known = positions.next.get(partition).copied();
-        let known = known.unwrap_or(Position { next: *first, since: at, from: *first });
-        let mut position = known.next;
-        for (offset, value) in records {
-            if position != *offset {
-                changes.push(Change::Jumped {
-                    consumer,
-                    partition: partition.clone(),
-                    expected: position,
-                    got: *offset,
-                });
-            }
-            position = Offset(offset.0.saturating_add(1));
-            let send = self.by_value.get(value).and_then(|index| self.sends.get_mut(*index));
-            if let Some(send) = send {
-                send.read.get_or_insert(Read { offset: *offset, consumer, at });
-                send.last_read = Some(at);
-            }
-        }
-        let positions = self.positions(consumer, on);
-        positions.next.insert(partition.clone(), Position { next: position, ..known });
-        let pass = Pass { from: known.next, to: position, consumer, at };
-        self.passes.entry(partition.clone()).or_default().push(pass);
     }
 }

@@ -150,8 +150,9 @@ impl Ghost {
         let Some(replica) = self.hosts.replica(on, &name) else { return };
         // Any replica may delete what is due; what a leader deletes its followers delete, too.
         let due = self.was_due(at, &name, replica, base);
+        let role = self.view.node(on).and_then(|node| node.roles.get(&name));
+        let leads = due || role.is_some_and(|role| role.leads);
         let Some(host) = self.hosts.get_mut(on) else { return };
-        let leads = due || host.roles.get(&name).is_some_and(|role| role.leads);
         let Some(replica) = host.replicas.get_mut(&name) else { return };
         let before = replica.end();
         replica.swapped.remove(&base);
@@ -245,14 +246,12 @@ impl Ghost {
         }
     }
 
-    pub(super) fn power_lost(&mut self, on: HostId) {
+    /// The power failed; `eligible`: where the broker was in the ISR or the ELR.
+    pub(super) fn power_lost(&mut self, on: HostId, eligible: &[TopicPartition]) {
         let Some(host) = self.hosts.get_mut(on) else { return };
-        host.died();
         let mut before = BTreeMap::new();
         for (name, replica) in &mut host.replicas {
-            let partition = self.partitions.get(name);
-            let in_sync = partition.is_some_and(|p| p.may_lead(host.broker));
-            before.insert(name.clone(), (replica.end(), in_sync));
+            before.insert(name.clone(), (replica.end(), eligible.contains(name)));
             replica.before = std::mem::take(&mut replica.segments);
             replica.swapped.clear();
             replica.agreed.set(0);
@@ -260,6 +259,19 @@ impl Ghost {
         host.before_power_loss = Some(before);
         self.cleaned.retain(|(of, _), _| *of != on);
         self.losing_power.insert(on);
+    }
+
+    /// A file as it was found after the power loss.
+    pub(super) fn survived(&mut self, on: HostId, path: &Arc<str>, bytes: &[u8]) {
+        let Some((partition, base)) = self.place_of(path) else { return };
+        let Some(host) = self.hosts.get_mut(on) else { return };
+        let replica = host.replicas.entry(partition).or_default();
+        if path.ends_with(SWAP) {
+            replica.swapped.insert(base);
+        }
+        // Sorted by name, so that a swapped-in segment comes after those that it replaces.
+        let segment = Segment::survived(bytes, replica.before.get(&base));
+        replica.segments.insert(base, segment);
     }
 
     /// Every file that is left has been seen as soon as anything else happens: now it is known

@@ -1,10 +1,10 @@
-//! Which hosts run, what they believe to be, and what their disks hold.
+//! Brokers and their disks.
 
 use std::collections::BTreeMap;
 use std::ops::BitOrAssign;
 
 use super::replica::Replica;
-use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, TopicId, TopicPartition};
+use crate::base::{BrokerId, Offset, TopicPartition};
 use crate::sim::HostId;
 
 /// A set of brokers: one bit for each, in the order of their ids. A cluster has fewer than 64.
@@ -34,70 +34,21 @@ impl BitOrAssign for Crew {
     }
 }
 
-/// What a node believes about its replica.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Role {
-    pub topic_id: TopicId,
-    pub epoch: LeaderEpoch,
-    pub leads: bool,
-}
-
-/// One broker's host.
+/// One broker's disks.
 #[derive(Debug)]
 pub(crate) struct Host {
     pub broker: BrokerId,
     /// Its place among the brokers.
     pub rank: usize,
-    /// Its process runs.
-    pub up: bool,
-    /// The controller has admitted it since its process began. Before that, it may well be in an
-    /// ISR that the controller is about to take it from.
-    pub admitted: bool,
-    /// The controller has said last that it may not take part.
-    pub fenced: bool,
-    /// It died since the controller last admitted it.
-    pub restarted: bool,
-    /// Which of its starts the controller admitted last.
-    pub admitted_as: Option<BrokerEpoch>,
-    /// Since its process began.
-    pub roles: BTreeMap<TopicPartition, Role>,
     pub replicas: BTreeMap<TopicPartition, Replica>,
-    /// Where each log ended when the power failed, until every file that is left was seen.
+    /// Where each log ended when the power failed, and whether the broker could have been elected,
+    /// until every surviving file was seen.
     pub(super) before_power_loss: Option<BTreeMap<TopicPartition, (Offset, bool)>>,
 }
 
 impl Host {
     fn new(broker: BrokerId, rank: usize) -> Self {
-        Self {
-            broker,
-            rank,
-            up: true,
-            admitted: false,
-            fenced: false,
-            restarted: false,
-            admitted_as: None,
-            roles: BTreeMap::new(),
-            replicas: BTreeMap::new(),
-            before_power_loss: None,
-        }
-    }
-
-    /// Whether the controller can mean the process that runs. One that starts again says again what
-    /// it reads from its log, also of a broker that has died since and has not registered anew.
-    pub fn is_news(&self, epoch: BrokerEpoch) -> bool {
-        match self.admitted_as {
-            Some(known) if self.restarted => epoch > known,
-            Some(known) => epoch >= known,
-            None => true,
-        }
-    }
-
-    /// Its process is gone.
-    pub fn died(&mut self) {
-        self.up = false;
-        self.admitted = false;
-        self.restarted = true;
-        self.roles.clear();
+        Self { broker, rank, replicas: BTreeMap::new(), before_power_loss: None }
     }
 }
 

@@ -25,17 +25,14 @@ pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
 
 use super::{Note, Setup, TopicPromise};
-use crate::base::{
-    ControllerProbe, Instant, LeaderEpoch, NodeProbe, Offset, PartitionCommitted, Probe,
-    ReplicaProbe, StorageProbe, TopicId, TopicPartition,
-};
+use crate::base::{Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
-use hosts::{Crew, Hosts, Role};
-use partition::Committed;
+use crate::view::{self, Change as Folded, View};
+use hosts::{Crew, Hosts};
 use replica::{Lost, Place};
 use segment::Segment;
 
-/// What an event did to logs, promises and positions.
+/// What an observation did to logs and promises.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     /// A batch was completed in a replica's log.
@@ -48,20 +45,8 @@ pub(crate) enum Change {
     Decided { host: HostId, batch: Batch },
     /// A node's metadata log, or its copy, now ends here.
     Undecided { host: HostId, end: Offset },
-    /// The controller committed a newer state of a partition.
-    Committed { partition: TopicPartition },
-    /// This host exposed records that nobody had exposed before.
+    /// A leader on this host exposed batches that no leader had exposed before.
     Promised { host: HostId, partition: TopicPartition },
-    /// The leader that the controller chose has taken over.
-    TookOver { host: HostId, partition: TopicPartition, epoch: LeaderEpoch },
-    /// The controller admitted a broker.
-    Admitted { host: HostId },
-    /// A topic was deleted, or deleted and created again: all that was of it is gone.
-    Gone { partition: TopicPartition },
-    /// A consumer's process ended.
-    Stopped { consumer: u32 },
-    /// A consumer got another offset than the next.
-    Jumped { consumer: u32, partition: TopicPartition, expected: Offset, got: Offset },
 }
 
 /// A `*.log` file that matters: of which partition, from which offset on.
@@ -70,9 +55,9 @@ type FilePlace = Option<(TopicPartition, i64)>;
 /// Every replica's log, every promise, every client's story.
 pub struct Ghost {
     setup: Setup,
+    view: View,
     hosts: Hosts,
     partitions: BTreeMap<TopicPartition, Partition>,
-    deleted: BTreeSet<TopicId>,
     metadata: Metadata,
     clients: Clients,
     files: BTreeMap<Arc<str>, FilePlace>,
@@ -86,10 +71,10 @@ pub struct Ghost {
 impl Ghost {
     pub(crate) fn new(setup: Setup) -> Self {
         Self {
+            view: View::new(&setup.brokers, setup.min_insync()),
             hosts: Hosts::new(&setup.brokers),
             setup,
             partitions: BTreeMap::new(),
-            deleted: BTreeSet::new(),
             metadata: Metadata::default(),
             clients: Clients::default(),
             files: BTreeMap::new(),
@@ -109,11 +94,12 @@ impl Ghost {
         &self.metadata
     }
 
-    /// Every partition that the controller made.
-    pub(crate) fn partitions(&self) -> impl Iterator<Item = (&TopicPartition, &Partition)> {
-        self.partitions.iter()
+    /// Committed states, roles, processes and positions.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
     }
 
+    /// The promises of a partition.
     pub(crate) fn partition(&self, name: &TopicPartition) -> Option<&Partition> {
         self.partitions.get(name)
     }
@@ -133,16 +119,6 @@ impl Ghost {
     /// Below this, a partition's records were deleted by retention.
     pub(crate) fn deleted_below(&self, partition: &TopicPartition) -> Offset {
         self.partition(partition).map_or(Offset::ZERO, |partition| partition.deleted_below)
-    }
-
-    /// What was ever exposed of a partition lies below.
-    pub(crate) fn exposed_below(&self, partition: &TopicPartition) -> Offset {
-        self.partition(partition).map_or(Offset::ZERO, |partition| partition.exposed)
-    }
-
-    /// Whether a leader's epoch began with the election of the last known leader.
-    pub(crate) fn is_last_known_leader(&self, name: &TopicPartition, epoch: LeaderEpoch) -> bool {
-        self.partition(name).is_some_and(|partition| partition.last_known == Some(epoch))
     }
 
     /// What is configured for a topic.
@@ -181,50 +157,49 @@ impl Ghost {
     /// Copies that a partition's acknowledged records must have: `min.insync.replicas`, as far as
     /// there are replicas.
     pub(crate) fn copies_needed(&self, name: &TopicPartition) -> usize {
-        let replicas = self.partition(name).map_or(usize::MAX, |p| p.committed.replicas.len());
+        let replicas = self.view.partition(name).map_or(usize::MAX, |p| p.state().replicas.len());
         self.setup.promise(&name.topic).min_insync_replicas.min(replicas)
     }
 
-    /// The host's role in the present creation of a partition.
-    pub(crate) fn role(&self, host: HostId, partition: &TopicPartition) -> Option<Role> {
-        let role = self.hosts.get(host)?.roles.get(partition)?;
-        (role.topic_id == self.partition(partition)?.committed.topic_id).then_some(*role)
+    /// Takes the next observation into the view only.
+    pub(crate) fn fold(&mut self, seen: &Observation) {
+        self.view.fold(seen);
     }
 
-    /// Learns what happened, and says what it changed.
+    /// Takes the next observation in, and appends what it changed.
     pub(crate) fn observe(&mut self, seen: &Observation, changes: &mut Vec<Change>) {
+        self.view.fold(seen);
         let Observation { at, host, what } = seen;
         if !self.losing_power.is_empty() {
             self.settle_power_losses(*host, what);
         }
         self.metadata.observe(seen, changes);
+        let folded = self.view.lend_changes();
+        for change in &folded {
+            self.follow(*at, *host, what, change, changes);
+        }
         match what {
             What::Client(event) => {
-                self.clients.observe(*at, *host, event, changes);
+                self.clients.observe((*at, *host), event, &self.view, &folded);
                 self.keyed(event);
             }
-            What::Probe(probe) => self.probed(*at, *host, probe, changes),
+            What::Probe(Probe::Replica(
+                ReplicaProbe::BecameLeader { partition, topic_id, .. }
+                | ReplicaProbe::BecameFollower { partition, topic_id, .. },
+            )) => {
+                if let Some(host) = self.hosts.get_mut(*host) {
+                    let replica = host.replicas.entry(partition.clone()).or_default();
+                    replica.topic_id = Some(*topic_id);
+                }
+            }
             What::Wrote { path, offset, bytes } => {
                 self.wrote(*host, path, *offset, bytes, changes);
             }
             What::Cut { path, len } => self.cut(*host, path, *len, changes),
             What::Removed { path } => self.removed(*at, *host, path, changes),
             What::Renamed { from, to } => self.renamed(*at, *host, from, to, changes),
-            What::PowerLost { .. } => {
-                self.clients.ended(*host, changes);
-                self.power_lost(*host);
-                self.left_elrs(*host);
-            }
             What::Survived { path, bytes } => {
-                let Some((partition, base)) = self.place_of(path) else { return };
-                let Some(host) = self.hosts.get_mut(*host) else { return };
-                let replica = host.replicas.entry(partition).or_default();
-                if path.ends_with(".swap") {
-                    replica.swapped.insert(base);
-                }
-                // Sorted by name, so that what was swapped in comes after what it replaces.
-                let segment = Segment::survived(bytes, replica.before.get(&base));
-                replica.segments.insert(base, segment);
+                self.survived(*host, path, bytes);
             }
             What::Corrupted { path, range } => {
                 if let Some(segment) = self.segment_of(*host, path) {
@@ -236,19 +211,59 @@ impl Ghost {
                     segment.lied();
                 }
             }
-            What::Killed | What::Ended => {
-                self.clients.ended(*host, changes);
-                if let Some(host) = self.hosts.get_mut(*host) {
-                    host.died();
+            What::Probe(_)
+            | What::PowerLost { .. }
+            | What::Killed
+            | What::Ended
+            | What::Booted
+            | What::Paused
+            | What::Resumed => {}
+        }
+        self.view.give_back(folded);
+    }
+
+    /// Takes a change of the view in.
+    fn follow(
+        &mut self,
+        at: Instant,
+        on: HostId,
+        what: &What,
+        change: &Folded,
+        changes: &mut Vec<Change>,
+    ) {
+        match change {
+            Folded::Committed(committed) => {
+                let name = &committed.partition;
+                if !self.partitions.contains_key(name) {
+                    self.partitions.insert(name.clone(), Partition::default());
                 }
-                self.left_elrs(*host);
+                self.forgive_power_losses(name);
             }
-            What::Booted => {
-                if let Some(host) = self.hosts.get_mut(*host) {
-                    host.up = true;
+            Folded::Gone { partition } => self.gone(partition),
+            Folded::Down(down) => {
+                self.clients.ended(on);
+                if matches!(what, What::PowerLost { .. }) {
+                    self.power_lost(on, &down.eligible);
                 }
             }
-            What::Paused | What::Resumed => {}
+            Folded::Exposed { epoch, upto, .. } => {
+                let What::Probe(Probe::Replica(
+                    ReplicaProbe::HighWatermark { partition, .. }
+                    | ReplicaProbe::AcknowledgedAll { partition, .. },
+                )) = what
+                else {
+                    return;
+                };
+                self.exposed(at, on, partition, *epoch, *upto, changes);
+            }
+            Folded::Admitted { .. }
+            | Folded::Fenced { .. }
+            | Folded::TookOver { .. }
+            | Folded::Answered { .. }
+            | Folded::Jumped { .. }
+            | Folded::Passed { .. }
+            | Folded::SetBack
+            | Folded::Stopped { .. } => {}
         }
     }
 
@@ -280,182 +295,15 @@ impl Ghost {
         }
     }
 
-    /// Who restarts may have lost what it had.
-    fn left_elrs(&mut self, host: HostId) {
-        let Some(broker) = self.hosts.get(host).map(|host| host.broker) else { return };
-        for partition in self.partitions.values_mut() {
-            partition.elr.retain(|id| *id != broker);
-        }
-    }
-
-    fn probed(&mut self, at: Instant, on: HostId, probe: &Probe, changes: &mut Vec<Change>) {
-        match probe {
-            Probe::Controller(ControllerProbe::PartitionCommitted(_)) => {
-                self.committed(at, probe, changes)
-            }
-            Probe::Controller(ControllerProbe::TopicDeleted { topic_id }) => {
-                self.deleted(*topic_id, changes)
-            }
-            Probe::Controller(ControllerProbe::BrokerFenced { broker, epoch }) => {
-                let host = self.hosts.id_of(*broker).and_then(|id| self.hosts.get_mut(id));
-                let Some(host) = host else { return };
-                // A controller that starts again retells it all, and ends with what is so.
-                host.fenced = true;
-                if host.is_news(*epoch) {
-                    host.admitted = false;
-                }
-            }
-            Probe::Controller(ControllerProbe::BrokerUnfenced { broker, epoch }) => {
-                let Some(id) = self.hosts.id_of(*broker) else { return };
-                let Some(host) = self.hosts.get_mut(id) else { return };
-                // The controller's view, also of a process whose last heartbeat outlived it.
-                host.fenced = false;
-                if !host.is_news(*epoch) {
-                    return;
-                }
-                host.admitted_as = Some(*epoch);
-                if host.up {
-                    host.admitted = true;
-                    host.restarted = false;
-                    changes.push(Change::Admitted { host: id });
-                }
-            }
-            Probe::Replica(ReplicaProbe::BecameLeader { partition, topic_id, epoch, .. }) => {
-                self.became(
-                    on,
-                    partition,
-                    Role { topic_id: *topic_id, epoch: *epoch, leads: true },
-                );
-                self.took_over(on, partition, *topic_id, *epoch, changes);
-            }
-            Probe::Replica(ReplicaProbe::BecameFollower { partition, topic_id, epoch, .. }) => {
-                let role = Role { topic_id: *topic_id, epoch: *epoch, leads: false };
-                self.became(on, partition, role);
-            }
-            Probe::Replica(ReplicaProbe::HighWatermark {
-                partition,
-                epoch,
-                leads: true,
-                offset,
-            }) => {
-                self.exposed(at, on, partition, *epoch, *offset, changes);
-            }
-            Probe::Replica(ReplicaProbe::AcknowledgedAll { partition, epoch, end }) => {
-                self.exposed(at, on, partition, *epoch, *end, changes);
-            }
-            Probe::Controller(ControllerProbe::BecameController { .. })
-            | Probe::Controller(ControllerProbe::MetadataCommitted { .. }) => {}
-            Probe::Replica(ReplicaProbe::MayBeInSync { .. })
-            | Probe::Node(NodeProbe::Ready)
-            | Probe::Replica(ReplicaProbe::LeaderAppended { .. })
-            | Probe::Replica(ReplicaProbe::HighWatermark { .. })
-            | Probe::Replica(ReplicaProbe::Truncated { .. })
-            | Probe::Replica(ReplicaProbe::StartedOver { .. })
-            | Probe::Replica(ReplicaProbe::Refused { .. })
-            | Probe::Replica(ReplicaProbe::Duplicate { .. })
-            | Probe::Replica(ReplicaProbe::EpochAnswered { .. })
-            | Probe::Storage(StorageProbe::Recovered { .. })
-            | Probe::Storage(StorageProbe::Damaged { .. })
-            | Probe::Storage(StorageProbe::Failed { .. }) => {}
-        }
-    }
-
-    fn committed(&mut self, at: Instant, probe: &Probe, changes: &mut Vec<Change>) {
-        let Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
-            partition: name,
-            topic_id,
-            replicas,
-            leader,
-            leader_epoch,
-            partition_epoch,
-            isr,
-            unclean,
-        })) = probe
-        else {
-            return;
-        };
-        let committed = Committed {
-            topic_id: *topic_id,
-            replicas: replicas.clone(),
-            leader: *leader,
-            leader_epoch: *leader_epoch,
-            partition_epoch: *partition_epoch,
-            isr: isr.clone(),
-            as_elected: true,
-        };
-        let min_insync = self.setup.promise(&name.topic).min_insync_replicas.min(replicas.len());
-        match self.partitions.get_mut(name) {
-            // A controller that starts again may say again what it knows.
-            _ if self.deleted.contains(topic_id) => return,
-            Some(known) if known.committed.topic_id == *topic_id => {
-                if *partition_epoch <= known.committed.partition_epoch {
-                    return;
-                }
-                known.commit(committed, *unclean, min_insync, at);
-                let hosts = &self.hosts;
-                known.elr.retain(|id| hosts.of(*id).is_some_and(|host| !host.restarted));
-            }
-            Some(other) => {
-                self.deleted.insert(other.committed.topic_id);
-                *other = Partition::new(committed, at);
-                self.gone(name, changes);
-            }
-            None => {
-                self.partitions.insert(name.clone(), Partition::new(committed, at));
-            }
-        }
-        self.forgive_power_losses(name);
-        changes.push(Change::Committed { partition: name.clone() });
-    }
-
-    fn deleted(&mut self, topic_id: TopicId, changes: &mut Vec<Change>) {
-        self.deleted.insert(topic_id);
-        let of_topic = |partition: &Partition| partition.committed.topic_id == topic_id;
-        let names: Vec<TopicPartition> = self
-            .partitions
-            .iter()
-            .filter(|(_, p)| of_topic(p))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in names {
-            self.partitions.remove(&name);
-            self.gone(&name, changes);
-        }
-    }
-
-    fn gone(&mut self, name: &TopicPartition, changes: &mut Vec<Change>) {
+    /// A partition's promises ended with its topic.
+    fn gone(&mut self, name: &TopicPartition) {
+        self.partitions.remove(name);
         self.clients.forget(name);
         for host in self.hosts.iter_mut() {
             if let Some(replica) = host.replicas.get_mut(name) {
                 replica.agreed.set(0);
                 replica.lost.clear();
             }
-        }
-        changes.push(Change::Gone { partition: name.clone() });
-    }
-
-    fn became(&mut self, on: HostId, partition: &TopicPartition, role: Role) {
-        let Some(host) = self.hosts.get_mut(on) else { return };
-        host.roles.insert(partition.clone(), role);
-        host.replicas.entry(partition.clone()).or_default().topic_id = Some(role.topic_id);
-    }
-
-    fn took_over(
-        &mut self,
-        on: HostId,
-        name: &TopicPartition,
-        topic_id: TopicId,
-        epoch: LeaderEpoch,
-        changes: &mut Vec<Change>,
-    ) {
-        let Some(broker) = self.hosts.get(on).map(|host| host.broker) else { return };
-        let Some(partition) = self.partitions.get_mut(name) else { return };
-        let state = &partition.committed;
-        // One who learns late that it leads, when another has been chosen, promises nothing new.
-        if state.topic_id == topic_id && state.leader == Some(broker) && state.leader_epoch == epoch
-        {
-            partition.led = Some((epoch, on));
-            changes.push(Change::TookOver { host: on, partition: name.clone(), epoch });
         }
     }
 }

@@ -16,10 +16,10 @@ pub(crate) struct Missing {
 }
 
 impl Ghost {
-    /// A leader exposed all below `upto`. Even one that was deposed can do so only when every
-    /// member of its maximal ISR, and so every one who can have been elected since, has the
-    /// records: followers stop fetching in its epoch before they follow another. So each advance
-    /// is a promise, whoever makes it.
+    /// A leader exposed everything below `upto`. Even a deposed one can do so only when every
+    /// member of its maximal ISR, and so every replica that can have been elected since, has the
+    /// records: followers stop fetching in its epoch before they follow another. So each advance is
+    /// a promise, whichever leader makes it.
     pub(super) fn exposed(
         &mut self,
         at: Instant,
@@ -29,18 +29,15 @@ impl Ghost {
         upto: Offset,
         changes: &mut Vec<Change>,
     ) {
-        if self.role(on, name).is_none() {
-            return;
-        }
         let Some(host) = self.hosts.get(on) else { return };
         let Some(replica) = host.replicas.get(name) else { return };
         let Some(partition) = self.partitions.get_mut(name) else { return };
-        partition.exposed = partition.exposed.max(upto);
         let frontier = partition.frontier();
         if upto <= frontier {
             return;
         }
-        let isr = self.hosts.crew(partition.isr_of(epoch));
+        let isr = self.view.partition(name).map_or(&[][..], |known| known.isr_of(epoch));
+        let isr = self.hosts.crew(isr);
         for batch in replica.batches_from(frontier).take_while(|batch| batch.next <= upto) {
             partition.promise(*batch, host.broker, epoch, at, isr);
         }
@@ -109,7 +106,7 @@ impl Ghost {
                 continue;
             }
             let Some(absence) = self.absence(host, name, index) else { continue };
-            let known = match self.permit(name, partition, promised) {
+            let known = match self.permit(name, promised) {
                 Some(permit) => &mut missing.permitted.get_or_insert((absence, permit)).0,
                 None => missing.broken.get_or_insert(absence),
             };
@@ -123,16 +120,13 @@ impl Ghost {
     /// Whether the configuration permits the loss of a promised batch: an unclean election or that
     /// of a last known leader ran since, or `min.insync.replicas` of its ISR lost data from unsynced pages and are not in sync
     /// again.
-    fn permit(
-        &self,
-        name: &TopicPartition,
-        partition: &Partition,
-        promised: &Promised,
-    ) -> Option<Permit> {
-        if let Some(epoch) = partition.unclean.filter(|epoch| *epoch > promised.in_epoch) {
+    fn permit(&self, name: &TopicPartition, promised: &Promised) -> Option<Permit> {
+        let partition = self.view.partition(name)?;
+        let since = |epoch: &LeaderEpoch| *epoch > promised.in_epoch;
+        if let Some(epoch) = partition.unclean().filter(since) {
             return Some(Permit::UncleanElection { epoch });
         }
-        if let Some(epoch) = partition.last_known.filter(|epoch| *epoch > promised.in_epoch) {
+        if let Some(epoch) = partition.last_known().filter(since) {
             return Some(Permit::LastKnownLeader { epoch });
         }
         // Which of its data a replica lost, the controller can't know: it counts as lost altogether.
@@ -153,11 +147,13 @@ impl Ghost {
     /// Who was admitted again, is in sync, and holds everything that was promised, has lost nothing
     /// any more.
     pub(super) fn forgive_power_losses(&mut self, name: &TopicPartition) {
-        let Some(partition) = self.partitions.get(name) else { return };
-        for broker in partition.committed.isr.clone() {
+        let Some(state) = self.view.partition(name).map(|known| known.state().clone()) else {
+            return;
+        };
+        for broker in state.isr.iter().copied() {
             let Some(id) = self.hosts.id_of(broker) else { continue };
             let lost = self.hosts.replica(id, name).is_some_and(|r| !r.lost.is_empty());
-            let restarted = self.hosts.get(id).is_none_or(|host| host.restarted);
+            let restarted = self.view.node(id).is_none_or(|node| node.restarted);
             if !lost || restarted || self.first_lacking(id, name, None).is_some() {
                 continue;
             }
@@ -171,7 +167,7 @@ impl Ghost {
     pub(crate) fn may_lack(&self, name: &TopicPartition, index: usize) -> bool {
         self.partitions.get(name).is_some_and(|partition| {
             let promised = partition.promised.get(index);
-            promised.is_some_and(|promised| self.permit(name, partition, promised).is_some())
+            promised.is_some_and(|promised| self.permit(name, promised).is_some())
         })
     }
 
@@ -183,7 +179,7 @@ impl Ghost {
         index: usize,
         epoch: LeaderEpoch,
     ) -> bool {
-        let lossy = self.partitions.get(name).and_then(Partition::lossy_epoch);
+        let lossy = self.view.partition(name).and_then(|partition| partition.lossy_epoch());
         lossy == Some(epoch) && self.may_lack(name, index)
     }
 
@@ -195,50 +191,51 @@ impl Ghost {
         offset: Offset,
         epoch: LeaderEpoch,
     ) -> bool {
-        self.partitions.get(name).is_some_and(|partition| {
-            let lost = partition.losses.iter().any(|l| l.epoch > epoch && l.from <= offset);
-            lost || partition.lossy_epoch().is_some_and(|lossy| lossy > epoch)
-        })
+        let losses = self.partitions.get(name).map_or(&[][..], |partition| &partition.losses);
+        let lost = losses.iter().any(|loss| loss.epoch > epoch && loss.from <= offset);
+        let lossy = self.view.partition(name).and_then(|partition| partition.lossy_epoch());
+        lost || lossy.is_some_and(|lossy| lossy > epoch)
     }
 
-    /// The newest leader, if it leads right now.
-    pub(crate) fn leader(&self, name: &TopicPartition) -> Option<(LeaderEpoch, HostId)> {
-        let (epoch, host) = self.partitions.get(name)?.led?;
-        let role = self.role(host, name)?;
-        (role.leads && role.epoch == epoch).then_some((epoch, host))
-    }
-
-    /// The host whose log is now the one to compare with promises, if `change` puts it in doubt.
-    pub(crate) fn leader_in_doubt<'a>(
-        &self,
-        change: &'a Change,
-    ) -> Option<(&'a TopicPartition, LeaderEpoch, HostId)> {
-        match change {
-            Change::TookOver { host, partition, epoch } => Some((partition, *epoch, *host)),
-            // Somebody else than the newest leader promised something.
-            Change::Promised { host, partition, .. } => {
-                let (epoch, leader) = self.leader(partition)?;
+    /// The hosts whose logs are now to be compared with promises, because of what just happened.
+    pub(crate) fn leaders_in_doubt<'a>(
+        &'a self,
+        changes: &'a [Change],
+    ) -> impl Iterator<Item = (&'a TopicPartition, LeaderEpoch, HostId)> {
+        let elected = self.view.changes().iter().filter_map(|change| match change {
+            Folded::TookOver { host, partition, epoch } => Some((partition, *epoch, *host)),
+            _ => None,
+        });
+        // Another than the newest leader promised something.
+        let outdone = changes.iter().filter_map(|change| match change {
+            Change::Promised { host, partition } => {
+                let (epoch, leader) = self.view.leader(partition)?;
                 (leader != *host).then_some((partition, epoch, leader))
             }
             _ => None,
-        }
+        });
+        elected.chain(outdone)
     }
 
     /// After the invariants have looked: what the newest leader lacks is gone for good, and if
     /// that is permitted, it is noted.
     pub(crate) fn forget_what_is_lost(&mut self, at: Instant, changes: &[Change]) {
-        for change in changes {
-            let Some((name, epoch, host)) = self.leader_in_doubt(change) else { continue };
-            let Some(missing) = self.missing(host, name) else { continue };
+        let in_doubt: Vec<_> = self
+            .leaders_in_doubt(changes)
+            .filter_map(|(name, epoch, host)| {
+                Some((name.clone(), epoch, self.missing(host, name)?))
+            })
+            .collect();
+        for (name, epoch, missing) in in_doubt {
             if let Some((absence, permit)) = missing.permitted {
-                self.note_loss(at, name, epoch, &absence, permit);
+                self.note_loss(at, &name, epoch, &absence, permit);
             }
-            let Some(partition) = self.partitions.get_mut(name) else { continue };
+            let Some(partition) = self.partitions.get_mut(&name) else { continue };
             partition.lose(missing.index, epoch);
             let (frontier, kept) = (partition.frontier(), partition.promised.len());
             for host in self.hosts.iter_mut() {
                 let crew = Crew::one(host.rank);
-                let Some(replica) = host.replicas.get_mut(name) else { continue };
+                let Some(replica) = host.replicas.get_mut(&name) else { continue };
                 replica.agreed.set(replica.agreed.get().min(kept));
                 // What lies there now may be promised yet.
                 for batch in replica.batches_from(frontier) {
@@ -298,7 +295,7 @@ impl Ghost {
     /// The first partition that has not converged, and why. `thorough`: compares whole logs and
     /// not only their ends.
     pub(crate) fn unsettled(&self, thorough: bool) -> Option<(TopicPartition, String)> {
-        self.partitions.iter().find_map(|(name, partition)| {
+        self.view.partitions().find_map(|(name, partition)| {
             let why = self.why_unsettled(name, partition, thorough)?;
             Some((name.clone(), why))
         })
@@ -307,17 +304,18 @@ impl Ghost {
     fn why_unsettled(
         &self,
         name: &TopicPartition,
-        partition: &Partition,
+        partition: &view::Partition,
         thorough: bool,
     ) -> Option<String> {
-        let state = &partition.committed;
+        let state = partition.state();
+        let cleaned_below = self.partition(name).map_or(Offset::ZERO, |known| known.cleaned_below);
         let Some(leader) = state.leader else { return Some("has no leader".into()) };
         if !state.is_full() {
             let of = state.replicas.len();
             return Some(format!("has only {} of {of} replicas in sync", brokers(&state.isr)));
         }
         let id = self.hosts.id_of(leader)?;
-        let role = self.role(id, name);
+        let role = self.view.role(id, name);
         if !role.is_some_and(|role| role.leads && role.epoch == state.leader_epoch) {
             return Some(format!("is not led by b{leader}, whom the controller chose"));
         }
@@ -332,7 +330,7 @@ impl Ghost {
                     "ends at offset {end} on b{broker} and at offset {leader_end} on leader b{leader}"
                 ));
             }
-            if let Some(at) = first_difference(on_leader, log, partition.cleaned_below, thorough) {
+            if let Some(at) = first_difference(on_leader, log, cleaned_below, thorough) {
                 return Some(format!("differs on b{broker} and leader b{leader} at offset {at}"));
             }
         }

@@ -11,8 +11,8 @@ impl Ghost {
     /// Who leads a partition, who is in sync, and what keeps each of the others. Nothing, where
     /// nobody looks into brokers.
     pub(crate) fn condition(&self, name: &TopicPartition) -> String {
-        let Some(partition) = self.partitions.get(name) else { return String::new() };
-        let state = &partition.committed;
+        let Some(partition) = self.view.partition(name) else { return String::new() };
+        let state = partition.state();
         let mut clauses = Vec::new();
         let leader_end = state.leader.and_then(|leader| {
             clauses.push(format!("leader b{leader} of epoch {}", state.leader_epoch));
@@ -35,16 +35,16 @@ impl Ghost {
         broker: BrokerId,
         leader_end: Option<Offset>,
     ) -> Option<String> {
-        let state = &self.partitions.get(name)?.committed;
-        let (id, host) = self.hosts.iter().find(|(_, host)| host.broker == broker)?;
+        let state = self.view.partition(name)?.state();
+        let (id, node) = self.view.node_of(broker)?;
         let mut clauses = Vec::new();
-        if !host.up {
+        if !node.up {
             clauses.push("is down".to_owned());
-        } else if host.fenced {
+        } else if node.fenced {
             clauses.push("is fenced".to_owned());
         } else {
             let leads = state.leader == Some(broker);
-            match self.role(id, name) {
+            match self.view.role(id, name) {
                 Some(role) if role.leads != leads || role.epoch != state.leader_epoch => {
                     let role_name = if role.leads { "leads" } else { "follows" };
                     clauses.push(format!("still {role_name} in epoch {}", role.epoch));
@@ -53,7 +53,7 @@ impl Ghost {
                 Some(_) => {}
             }
         }
-        let end = host.replicas.get(name).map_or(Offset::ZERO, Replica::end);
+        let end = self.hosts.replica(id, name).map_or(Offset::ZERO, Replica::end);
         if leader_end != Some(end) {
             clauses.push(format!("ends at offset {end}"));
         }

@@ -9,17 +9,12 @@
 //! Who joins an ISR must not be fenced (KIP-841): nobody could elect it. Who is fenced while it is
 //! the last member stays.
 
-use std::collections::BTreeMap;
-
 use crate::base::{BrokerId, TopicPartition};
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
+use crate::view::{Change as Folded, Committed};
 
-#[derive(Default)]
-pub(super) struct CandidateCompleteness {
-    /// Who was in sync, as last committed.
-    in_sync: BTreeMap<TopicPartition, Vec<BrokerId>>,
-}
+pub(super) struct CandidateCompleteness;
 
 impl Invariant for CandidateCompleteness {
     fn name(&self) -> &'static str {
@@ -27,33 +22,32 @@ impl Invariant for CandidateCompleteness {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
-            if let Change::Committed { partition } = change {
-                self.joined(event, ghost, partition)?;
-            }
+        for change in event.folded {
             match change {
-                Change::Committed { partition } | Change::Promised { partition, .. } => {
-                    let Some(known) = ghost.partition(partition) else { continue };
-                    for broker in known.committed.isr.iter().chain(&known.elr) {
-                        ask(event, ghost, partition, *broker)?;
-                    }
+                Folded::Committed(committed) => {
+                    joined(event, ghost, committed)?;
+                    ask_all(event, ghost, &committed.partition)?;
                 }
-                Change::Admitted { host } => {
+                Folded::Admitted { host } => {
                     let Some(broker) = ghost.host(*host).map(|host| host.broker) else { continue };
-                    for (name, partition) in ghost.partitions() {
+                    for (name, partition) in ghost.view().partitions() {
                         if partition.may_lead(broker) {
                             ask(event, ghost, name, broker)?;
                         }
                     }
                 }
+                _ => {}
+            }
+        }
+        for change in event.changes {
+            match change {
+                Change::Promised { partition, .. } => ask_all(event, ghost, partition)?,
                 Change::Cut { host, partition, .. } => {
                     let Some(broker) = ghost.host(*host).map(|host| host.broker) else { continue };
-                    if ghost.partition(partition).is_some_and(|known| known.may_lead(broker)) {
+                    let known = ghost.view().partition(partition);
+                    if known.is_some_and(|known| known.may_lead(broker)) {
                         ask(event, ghost, partition, broker)?;
                     }
-                }
-                Change::Gone { partition } => {
-                    self.in_sync.remove(partition);
                 }
                 _ => {}
             }
@@ -62,27 +56,27 @@ impl Invariant for CandidateCompleteness {
     }
 }
 
-impl CandidateCompleteness {
-    /// Whoever is in sync now and was not before is not fenced.
-    fn joined(
-        &mut self,
-        event: &Event<'_>,
-        ghost: &Ghost,
-        name: &TopicPartition,
-    ) -> Result<(), Violation> {
-        let Some(state) = ghost.partition(name).map(|known| &known.committed) else {
-            return Ok(());
-        };
-        let Some(before) = self.in_sync.insert(name.clone(), state.isr.clone()) else {
-            return Ok(());
-        };
-        let fenced = |id: &BrokerId| {
-            ghost.hosts().any(|(_, host)| host.broker == *id && host.fenced) && !before.contains(id)
-        };
-        let Some(broker) = state.isr.iter().copied().find(fenced) else { return Ok(()) };
-        let witness = ReplicaWitness::JoinedFenced { broker, epoch: state.leader_epoch };
-        event.broke("candidate-completeness", name, witness)
+/// A replica that is in sync now and was not before is not fenced.
+fn joined(event: &Event<'_>, ghost: &Ghost, committed: &Committed) -> Result<(), Violation> {
+    let name = &committed.partition;
+    let (Some(known), Some(before)) = (ghost.view().partition(name), &committed.before) else {
+        return Ok(());
+    };
+    let fenced = |id: &BrokerId| ghost.view().node_of(*id).is_some_and(|(_, node)| node.fenced);
+    let state = known.state();
+    let mut new = state.isr.iter().copied().filter(|id| !before.isr.contains(id));
+    let Some(broker) = new.find(fenced) else { return Ok(()) };
+    let witness = ReplicaWitness::JoinedFenced { broker, epoch: state.leader_epoch };
+    event.broke("candidate-completeness", name, witness)
+}
+
+/// Asks every replica that could be elected.
+fn ask_all(event: &Event<'_>, ghost: &Ghost, name: &TopicPartition) -> Result<(), Violation> {
+    let Some(known) = ghost.view().partition(name) else { return Ok(()) };
+    for broker in known.state().isr.iter().chain(known.elr()) {
+        ask(event, ghost, name, *broker)?;
     }
+    Ok(())
 }
 
 fn ask(
@@ -91,8 +85,8 @@ fn ask(
     name: &TopicPartition,
     broker: BrokerId,
 ) -> Result<(), Violation> {
-    let candidate = ghost.hosts().find(|(_, host)| host.broker == broker);
-    let Some((host, _)) = candidate.filter(|(_, host)| host.up && host.admitted) else {
+    let candidate = ghost.view().node_of(broker);
+    let Some((host, _)) = candidate.filter(|(_, node)| node.up && node.admitted) else {
         return Ok(());
     };
     let Some(index) = ghost.first_lacking(host, name, None) else { return Ok(()) };
@@ -100,7 +94,8 @@ fn ask(
         return Ok(());
     }
     let Some(absence) = ghost.absence(host, name, index) else { return Ok(()) };
-    let in_epoch = ghost.partition(name).map_or(absence.epoch, |p| p.committed.leader_epoch);
+    let known = ghost.view().partition(name);
+    let in_epoch = known.map_or(absence.epoch, |known| known.state().leader_epoch);
     let witness = ReplicaWitness::Lacks { absence, leads: false, in_epoch };
     event.broke("candidate-completeness", name, witness)
 }

@@ -23,18 +23,15 @@ impl Invariant for CommittedPrefixAgrees {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for partition in event.gone() {
+            self.high_watermarks.retain(|(_, name), _| name != partition);
+        }
         for change in event.changes {
-            match change {
-                Change::Cut { host, partition, end } => {
-                    // Most of them are empty files being made.
-                    if let Some(known) = self.high_watermarks.get_mut(&(*host, partition.clone())) {
-                        *known = (*known).min(*end);
-                    }
+            if let Change::Cut { host, partition, end } = change {
+                // Most of them are empty files being made.
+                if let Some(known) = self.high_watermarks.get_mut(&(*host, partition.clone())) {
+                    *known = (*known).min(*end);
                 }
-                Change::Gone { partition } => {
-                    self.high_watermarks.retain(|(_, name), _| name != partition);
-                }
-                _ => {}
             }
         }
         let What::Probe(Probe::Replica(ReplicaProbe::HighWatermark {
@@ -47,7 +44,7 @@ impl Invariant for CommittedPrefixAgrees {
             return Ok(());
         };
         let host = event.seen.host;
-        if ghost.role(host, partition).is_none() {
+        if ghost.view().role(host, partition).is_none() {
             return Ok(());
         }
         let known = self.high_watermarks.entry((host, partition.clone())).or_default();

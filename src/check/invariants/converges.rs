@@ -30,9 +30,9 @@ impl Invariant for Converges {
             let witness = LivenessWitness::NotConverged { why, healed, within, waits };
             return Violation::found(self.name(), ending.now, &partition, witness);
         }
-        let late = ghost.partitions().find(|(_, p)| p.full_since.is_some_and(|since| since > due));
-        let Some((partition, since)) = late.and_then(|(name, p)| Some((name, p.full_since?)))
-        else {
+        let mut full =
+            ghost.view().partitions().filter_map(|(name, p)| Some((name, p.full_since()?)));
+        let Some((partition, since)) = full.find(|(_, since)| *since > due) else {
             return Ok(());
         };
         let why = format!("a leader and a full ISR only at {:.3} s", since.as_secs_f64());

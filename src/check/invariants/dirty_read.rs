@@ -24,14 +24,14 @@ impl Invariant for DirtyRead {
             return Ok(());
         };
         let Some(partition) = ghost.partition(name) else { return Ok(()) };
-        let needed = ghost.copies_needed(name);
+        let (needed, exposed) = (ghost.copies_needed(name), ghost.view().exposed_below(name));
         for (offset, value) in records {
-            if *offset >= partition.exposed {
+            if *offset >= exposed {
                 let witness = RecordWitness::AboveHighWatermark {
                     offset: *offset,
                     value: *value,
                     consumer: *consumer,
-                    exposed: partition.exposed,
+                    exposed,
                 };
                 return event.broke(self.name(), name, witness);
             }

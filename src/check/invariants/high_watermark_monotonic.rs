@@ -9,7 +9,6 @@
 use std::collections::BTreeMap;
 
 use crate::base::{LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
-use crate::check::ghost::Change;
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, ReplicaWitness, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, What};
 
@@ -24,11 +23,9 @@ impl Invariant for HighWatermarkMonotonic {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
-            if let Change::Gone { partition } = change {
-                for exposed in self.exposed.values_mut() {
-                    exposed.remove(partition);
-                }
+        for partition in event.gone() {
+            for exposed in self.exposed.values_mut() {
+                exposed.remove(partition);
             }
         }
         match &event.seen.what {
@@ -68,7 +65,7 @@ impl HighWatermarkMonotonic {
         offset: Offset,
     ) -> Result<(), Violation> {
         let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
-        if ghost.role(event.seen.host, partition).is_none() {
+        if ghost.view().role(event.seen.host, partition).is_none() {
             return Ok(());
         }
         let of_host = self.exposed.entry(event.seen.host).or_default();

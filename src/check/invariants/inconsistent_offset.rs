@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Offset, TopicPartition};
-use crate::check::ghost::Change;
 use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, Sighting, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent, What};
 
@@ -22,10 +21,8 @@ impl Invariant for InconsistentOffset {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
-            if let Change::Gone { partition } = change {
-                self.seen.remove(partition);
-            }
+        for partition in event.gone() {
+            self.seen.remove(partition);
         }
         let at = event.seen.at;
         match &event.seen.what {

@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 
 use crate::base::{BrokerId, LeaderEpoch, Probe, ReplicaProbe, TopicPartition};
-use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 use crate::sim::{HostId, What};
+use crate::view::Change as Folded;
 
 /// Whom a leader counts, in which epoch.
 struct Counted {
@@ -31,14 +31,13 @@ impl IsrSuperset {
         ghost: &Ghost,
         name: &TopicPartition,
     ) -> Result<(), Violation> {
-        let Some(state) = ghost.partition(name).map(|known| &known.committed) else {
+        let Some(state) = ghost.view().partition(name).map(|known| known.state()) else {
             return Ok(());
         };
         let Some(leader) = state.leader else { return Ok(()) };
-        let Some((id, _)) = ghost.hosts().find(|(_, host)| host.broker == leader && host.up) else {
-            return Ok(());
-        };
-        let role = ghost.role(id, name);
+        let node = ghost.view().node_of(leader).filter(|(_, node)| node.up);
+        let Some((id, _)) = node else { return Ok(()) };
+        let role = ghost.view().role(id, name);
         if !role.is_some_and(|role| role.leads && role.epoch == state.leader_epoch) {
             return Ok(());
         }
@@ -65,10 +64,10 @@ impl Invariant for IsrSuperset {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
+        for change in event.folded {
             match change {
-                Change::Committed { partition } => self.ask(event, ghost, partition)?,
-                Change::Gone { partition } => {
+                Folded::Committed(committed) => self.ask(event, ghost, &committed.partition)?,
+                Folded::Gone { partition } => {
                     self.counted.remove(partition);
                 }
                 _ => {}

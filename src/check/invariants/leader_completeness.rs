@@ -16,8 +16,7 @@ impl Invariant for LeaderCompleteness {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
-            let Some((partition, epoch, host)) = ghost.leader_in_doubt(change) else { continue };
+        for (partition, epoch, host) in ghost.leaders_in_doubt(event.changes) {
             let broken = ghost.missing(host, partition).and_then(|missing| missing.broken);
             if let Some(absence) = broken {
                 let witness = ReplicaWitness::Lacks { absence, leads: true, in_epoch: epoch };

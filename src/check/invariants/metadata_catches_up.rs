@@ -24,7 +24,8 @@ fn behind(
     let Batch { next, .. } = last.batch;
     ghost.hosts().find_map(|(id, host)| {
         let end = ghost.metadata().log(id).map_or(crate::base::Offset::ZERO, Replica::end);
-        let (committed, committed_at, up) = (next, last.at, host.up);
+        let (committed, committed_at) = (next, last.at);
+        let up = ghost.view().node(id).is_some_and(|node| node.up);
         let witness =
             MetadataWitness::MetadataBehind { end, committed, committed_at, up, since, within };
         (end < next).then_some((host.broker, witness))

@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 
 use crate::base::{BrokerId, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
-use crate::check::ghost::{Change, Partition};
 use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 use crate::sim::What;
+use crate::view::State;
 
 #[derive(Default)]
 pub(super) struct MinInsyncEnforced {
@@ -25,10 +25,8 @@ impl Invariant for MinInsyncEnforced {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
-            if let Change::Gone { partition } = change {
-                self.acknowledged.remove(partition);
-            }
+        for partition in event.gone() {
+            self.acknowledged.remove(partition);
         }
         let What::Probe(Probe::Replica(ReplicaProbe::AcknowledgedAll {
             partition: name,
@@ -39,12 +37,13 @@ impl Invariant for MinInsyncEnforced {
             return Ok(());
         };
         let Some(partition) = ghost.partition(name) else { return Ok(()) };
+        let Some(known) = ghost.view().partition(name) else { return Ok(()) };
         let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
-        if ghost.role(event.seen.host, name).is_none() {
+        if ghost.view().role(event.seen.host, name).is_none() {
             return Ok(());
         }
         let needed = ghost.copies_needed(name);
-        if let Some(witness) = too_small_isr(partition, host.broker, *epoch, *end, needed) {
+        if let Some(witness) = too_small_isr(known.state(), host.broker, *epoch, *end, needed) {
             return event.broke(self.name(), name, witness);
         }
         let known = self.acknowledged.insert(name.clone(), (*epoch, *end));
@@ -72,13 +71,12 @@ impl Invariant for MinInsyncEnforced {
 }
 
 fn too_small_isr(
-    partition: &Partition,
+    state: &State,
     leader: BrokerId,
     epoch: LeaderEpoch,
     end: Offset,
     needed: usize,
 ) -> Option<ReplicaWitness> {
-    let state = &partition.committed;
     let knows = state.as_elected && state.leader_epoch == epoch && state.leader == Some(leader);
     (knows && state.isr.len() < needed).then(|| ReplicaWitness::TooSmallIsr {
         epoch,

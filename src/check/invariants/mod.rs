@@ -78,7 +78,7 @@ pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
     if !setup.brokers.is_empty() {
         chosen.push(Box::new(one_leader_per_epoch::OneLeaderPerEpoch::default()));
         chosen.push(Box::new(leader_completeness::LeaderCompleteness));
-        chosen.push(Box::new(candidate_completeness::CandidateCompleteness::default()));
+        chosen.push(Box::new(candidate_completeness::CandidateCompleteness));
         chosen.push(Box::new(committed_prefix_agrees::CommittedPrefixAgrees::default()));
         chosen.push(Box::new(offsets_dense::OffsetsDense));
         chosen.push(Box::new(epochs_monotonic::EpochsMonotonic));

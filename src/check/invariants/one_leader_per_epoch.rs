@@ -21,17 +21,14 @@ impl Invariant for OneLeaderPerEpoch {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for partition in event.gone() {
+            self.accepted.remove(partition);
+        }
         for change in event.changes {
-            match change {
-                Change::Appended { host, partition, batch, .. } => {
-                    if let Some(witness) = rival(ghost, *host, partition, batch) {
-                        return event.broke(self.name(), partition, witness);
-                    }
-                }
-                Change::Gone { partition } => {
-                    self.accepted.remove(partition);
-                }
-                _ => {}
+            if let Change::Appended { host, partition, batch, .. } = change
+                && let Some(witness) = rival(ghost, *host, partition, batch)
+            {
+                return event.broke(self.name(), partition, witness);
             }
         }
         let What::Probe(Probe::Replica(ReplicaProbe::LeaderAppended {
@@ -45,7 +42,7 @@ impl Invariant for OneLeaderPerEpoch {
         };
         let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
         // Of a topic that is being deleted.
-        if ghost.role(event.seen.host, partition).is_none() {
+        if ghost.view().role(event.seen.host, partition).is_none() {
             return Ok(());
         }
         let epochs = self.accepted.entry(partition.clone()).or_default();

@@ -3,8 +3,8 @@
 //! A position that was set anew (assigned, sought, reset after a truncation) begins anew.
 //! Source: Jepsen's Kafka workload, nonmonotonic-poll and int-nonmonotonic-poll.
 
-use crate::check::ghost::Change;
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
+use crate::view::Change as Folded;
 
 pub(super) struct PollBackward;
 
@@ -14,8 +14,8 @@ impl Invariant for PollBackward {
     }
 
     fn observe(&mut self, event: &Event<'_>, _ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
-            let Change::Jumped { consumer, partition, expected, got } = change else { continue };
+        for change in event.folded {
+            let Folded::Jumped { consumer, partition, expected, got } = change else { continue };
             if got < expected {
                 let witness =
                     ConsumerWitness::Jump { consumer: *consumer, expected: *expected, got: *got };

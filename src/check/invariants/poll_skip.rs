@@ -3,8 +3,8 @@
 //! Where compaction took records, a gap is none. A position that was set anew (assigned, sought, reset after a truncation) begins anew.
 //! Source: Jepsen's Kafka workload, poll-skip and int-poll-skip.
 
-use crate::check::ghost::Change;
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
+use crate::view::Change as Folded;
 
 pub(super) struct PollSkip;
 
@@ -14,8 +14,8 @@ impl Invariant for PollSkip {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
-            let Change::Jumped { consumer, partition, expected, got } = change else { continue };
+        for change in event.folded {
+            let Folded::Jumped { consumer, partition, expected, got } = change else { continue };
             if got > expected && !ghost.is_compacted(&partition.topic) {
                 let witness =
                     ConsumerWitness::Jump { consumer: *consumer, expected: *expected, got: *got };

@@ -9,9 +9,9 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Offset, TopicPartition};
-use crate::check::ghost::Change;
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
+use crate::view::Change as Folded;
 
 /// Offsets and values, in the order in which they were read.
 type Stretch = Vec<(Offset, u64)>;
@@ -28,12 +28,12 @@ impl Invariant for PollSplice {
     }
 
     fn observe(&mut self, event: &Event<'_>, _ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
+        for change in event.folded {
             match change {
-                Change::Gone { partition } => {
+                Folded::Gone { partition } => {
                     self.read.remove(partition);
                 }
-                Change::Stopped { consumer } => {
+                Folded::Stopped { consumer } => {
                     for readers in self.read.values_mut() {
                         readers.entry(*consumer).or_default().push(Stretch::new());
                     }

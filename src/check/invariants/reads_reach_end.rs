@@ -13,6 +13,7 @@ use crate::check::ghost::Host;
 use crate::check::{
     ConsumerWitness, Ending, Event, Ghost, Invariant, LivenessWitness, Note, Violation,
 };
+use crate::sim::HostId;
 
 pub(super) struct ReadsReachEnd {
     pub within: Duration,
@@ -32,15 +33,16 @@ impl ReadsReachEnd {
 
     /// Whether a read that reached the end had to do without what somebody has.
     fn skips(&self, due: Instant, ghost: &Ghost) -> Result<(), Violation> {
-        for (partition, _) in ghost.partitions() {
+        for (partition, _) in ghost.view().partitions() {
             let reached = ghost.clients().reached(partition);
             for (consumer, offset) in ghost.clients().skipped(partition) {
-                let holds = |host: &&Host| {
+                let holds = |(id, host): &(HostId, &Host)| {
                     let replica = host.replicas.get(partition);
-                    host.up && replica.is_some_and(|replica| replica.is_intact_at(*offset))
+                    let up = ghost.view().node(*id).is_some_and(|node| node.up);
+                    up && replica.is_some_and(|replica| replica.is_intact_at(*offset))
                 };
                 if reached.iter().any(|read| read.consumer == *consumer)
-                    && let Some(holder) = ghost.hosts().map(|(_, host)| host).find(holds)
+                    && let Some((_, holder)) = ghost.hosts().find(holds)
                 {
                     let (consumer, offset, intact_on) = (*consumer, *offset, holder.broker);
                     let witness = ConsumerWitness::HadToSkip { consumer, offset, intact_on };

@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 
 use crate::base::{Offset, TopicPartition};
-use crate::check::ghost::Change;
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
+use crate::view::Change as Folded;
 
 /// The last of a producer's sends that a consumer came across: its place among all sends, its
 /// offset, its number. By producer and incarnation.
@@ -27,8 +27,8 @@ impl Invariant for SendReorder {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        for change in event.changes {
-            if let Change::Stopped { consumer } = change {
+        for change in event.folded {
+            if let Folded::Stopped { consumer } = change {
                 self.readings.remove(consumer);
             }
         }

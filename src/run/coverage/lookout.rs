@@ -1,15 +1,15 @@
-//! Watches a run for situations. It sees what the judge sees, after it.
+//! Watches a run for situations. It reads what the view makes of each observation.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::{Feature, Reached, Situation};
 use crate::base::{
-    BrokerEpoch, BrokerId, ControllerProbe, Instant, LeaderEpoch, NodeProbe, Offset,
-    PartitionCommitted, PartitionEpoch, Probe, ReplicaProbe, Request, StorageProbe, TopicPartition,
+    ControllerProbe, Instant, LeaderEpoch, Probe, ReplicaProbe, Request, StorageProbe,
+    TopicPartition,
 };
-use crate::check::Ghost;
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
+use crate::view::{Change, Committed, Down, Election, Partition, View};
 
 /// A situation counts as one under a fault for so long after the fault struck: within it fall
 /// sessions, lag and retries as scenarios set them.
@@ -24,44 +24,12 @@ enum Place {
     Host(HostId),
 }
 
-/// A partition as the controller last committed it, and who believes to lead it.
-#[derive(Debug, Default)]
-struct Told {
-    version: Option<PartitionEpoch>,
-    leader: Option<BrokerId>,
-    epoch: LeaderEpoch,
-    isr: Vec<BrokerId>,
-    /// The epoch in which a leader last appended.
-    written: Option<LeaderEpoch>,
-    /// Who leads, as far as they know.
-    leading: BTreeMap<HostId, LeaderEpoch>,
-    /// A leader that has just taken over, until it says where its high watermark is.
-    fresh: Option<HostId>,
-}
-
-#[derive(Debug, Default)]
-struct Node {
-    up: bool,
-    ready: bool,
-    failed: bool,
-}
-
-/// Collects what a run reaches.
+/// Collects the situations that a run reaches.
 #[derive(Debug)]
 pub(crate) struct Lookout {
     min_insync: usize,
-    brokers: BTreeMap<BrokerId, HostId>,
     /// Nothing before this counts: a cluster that comes up is no event.
     began: bool,
-    partitions: BTreeMap<TopicPartition, Told>,
-    nodes: BTreeMap<HostId, Node>,
-    controllers: u64,
-    /// A controller tells again what it reads from its log.
-    retelling: Option<HostId>,
-    /// Which start of each broker was admitted last.
-    admitted: BTreeMap<BrokerId, BrokerEpoch>,
-    /// Where each consumer would read next.
-    positions: BTreeMap<(u32, TopicPartition), Offset>,
     strikes: VecDeque<(Instant, &'static str)>,
     latest: BTreeMap<Place, Situation>,
     reached: Reached,
@@ -69,17 +37,10 @@ pub(crate) struct Lookout {
 
 impl Lookout {
     /// Nothing seen yet.
-    pub fn new(min_insync: usize, brokers: impl IntoIterator<Item = (BrokerId, HostId)>) -> Self {
+    pub fn new(min_insync: usize) -> Self {
         Self {
             min_insync,
-            brokers: brokers.into_iter().collect(),
             began: false,
-            partitions: BTreeMap::new(),
-            nodes: BTreeMap::new(),
-            controllers: 0,
-            retelling: None,
-            admitted: BTreeMap::new(),
-            positions: BTreeMap::new(),
             strikes: VecDeque::new(),
             latest: BTreeMap::new(),
             reached: Reached::default(),
@@ -96,7 +57,7 @@ impl Lookout {
         self.strikes.push_back((at, kind));
     }
 
-    /// What was reached; `lost` if committed records are gone by permission.
+    /// Everything that was reached; `lost` if committed records are gone by permission.
     pub fn finish(mut self, now: Instant, lost: bool) -> Reached {
         if lost {
             self.note(now, Situation::PermittedLoss, None);
@@ -104,258 +65,175 @@ impl Lookout {
         self.reached
     }
 
-    /// Looks at the next thing that happened.
-    pub fn see(&mut self, seen: &Observation, ghost: &Ghost) {
-        let (at, host) = (seen.at, seen.host);
-        let here = || Some(Place::Host(host));
+    /// Looks at the next observation, which the view has folded.
+    pub fn see(&mut self, seen: &Observation, view: &View) {
+        for change in view.changes() {
+            self.changed(seen, change, view);
+        }
+        let at = seen.at;
         match &seen.what {
-            What::Probe(probe) => self.probe(at, host, probe, ghost),
-            What::Client(event) => self.client(at, event),
+            What::Probe(Probe::Replica(probe)) => self.replica(at, probe, view),
+            What::Probe(Probe::Storage(probe)) => self.storage(at, probe),
+            What::Probe(Probe::Controller(ControllerProbe::BecameController { .. }))
+                if view.controllers() > 1 =>
+            {
+                self.note(at, Situation::ControllerRestart, Some(Place::Host(seen.host)));
+            }
+            What::Client(ClientEvent::Producer(ProducerEvent::Told {
+                outcome: Outcome::Unknown { .. },
+                ..
+            })) => self.note(at, Situation::Unknown, None),
             What::Wrote { path, offset: 0, .. } if is_later_segment(path) => {
-                self.note(at, Situation::SegmentRolled, here());
-            }
-            What::Booted => {
-                self.nodes.insert(host, Node { up: true, ..Node::default() });
-            }
-            What::Killed | What::PowerLost { .. } => {
-                let node = self.nodes.get(&host);
-                let recovers = node.is_some_and(|node| node.up && !node.ready);
-                self.down(host);
-                if recovers {
-                    self.note(at, Situation::DiedRecovering, here());
-                }
-                if matches!(seen.what, What::PowerLost { lost_pages } if lost_pages > 0) {
-                    self.note(at, Situation::DirtyPagesLost, here());
-                }
-            }
-            What::Ended => {
-                let closed = self.nodes.get(&host).is_some_and(|node| node.ready && !node.failed);
-                self.down(host);
-                if closed {
-                    self.note(at, Situation::CleanShutdown, here());
-                }
+                self.note(at, Situation::SegmentRolled, Some(Place::Host(seen.host)));
             }
             What::Resumed => {
-                let deposed = self.partitions.iter().filter(|(_, told)| {
-                    told.leading.get(&host).is_some_and(|epoch| *epoch < told.epoch)
-                });
-                let names: Vec<_> = deposed.map(|(name, _)| name.clone()).collect();
-                for name in names {
-                    self.note(at, Situation::WokeDeposed, Some(Place::Partition(name)));
+                let roles = view.node(seen.host).map(|node| &node.roles);
+                for (name, role) in roles.into_iter().flatten() {
+                    if role.leads && is_deposed(view.partition(name), role.epoch) {
+                        self.note(at, Situation::WokeDeposed, place(name));
+                    }
                 }
             }
             _ => {}
         }
     }
 
-    fn down(&mut self, host: HostId) {
-        self.nodes.insert(host, Node::default());
-        // A session that ends later is that of a process which is gone.
-        let brokers = &self.brokers;
-        self.admitted.retain(|id, _| brokers.get(id) != Some(&host));
-        for told in self.partitions.values_mut() {
-            told.leading.remove(&host);
+    fn changed(&mut self, seen: &Observation, change: &Change, view: &View) {
+        let at = seen.at;
+        match (change, &seen.what) {
+            (Change::Committed(committed), _) => {
+                for situation in self.committed(committed, view) {
+                    self.note(at, situation, place(&committed.partition));
+                }
+            }
+            (Change::Down(down), what) => self.down(at, seen.host, down, what),
+            (Change::Fenced { host }, _) => {
+                self.note(at, Situation::FencedAlive, Some(Place::Host(*host)));
+            }
+            (
+                Change::Exposed { behind: true, .. },
+                What::Probe(Probe::Replica(ReplicaProbe::HighWatermark { partition, .. })),
+            ) => self.note(at, Situation::HighWatermarkBehind, place(partition)),
+            (
+                Change::SetBack,
+                What::Client(ClientEvent::Consumer(ConsumerEvent::Positioned {
+                    partition, ..
+                })),
+            ) => self.note(at, Situation::SetBack, place(partition)),
+            _ => {}
         }
     }
 
-    fn probe(&mut self, at: Instant, host: HostId, probe: &Probe, ghost: &Ghost) {
-        let of = |name: &TopicPartition| Some(Place::Partition(name.clone()));
+    fn down(&mut self, at: Instant, host: HostId, down: &Down, what: &What) {
+        let here = || Some(Place::Host(host));
+        if matches!(what, What::Ended) {
+            if down.ready && !down.failed {
+                self.note(at, Situation::CleanShutdown, here());
+            }
+            return;
+        }
+        if down.up && !down.ready {
+            self.note(at, Situation::DiedRecovering, here());
+        }
+        if matches!(what, What::PowerLost { lost_pages } if *lost_pages > 0) {
+            self.note(at, Situation::DirtyPagesLost, here());
+        }
+    }
+
+    fn replica(&mut self, at: Instant, probe: &ReplicaProbe, view: &View) {
         match probe {
-            Probe::Node(NodeProbe::Ready) => {
-                self.nodes.entry(host).or_default().ready = true;
-                self.retelling.take_if(|controller| *controller == host);
+            ReplicaProbe::BecameLeader { partition, .. } if view.leaders(partition) > 1 => {
+                self.note(at, Situation::TwoLeaders, place(partition));
             }
-            Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
-                partition,
-                ..
-            })) => {
-                for situation in self.committed(probe, ghost) {
-                    self.note(at, situation, of(partition));
+            ReplicaProbe::LeaderAppended { partition, epoch, .. }
+                if is_deposed(view.partition(partition), *epoch) =>
+            {
+                self.note(at, Situation::DeposedAppend, place(partition));
+            }
+            ReplicaProbe::Truncated { partition, end } => {
+                self.note(at, Situation::Truncated, place(partition));
+                if *end < view.exposed_below(partition) {
+                    self.note(at, Situation::TruncatedExposed, place(partition));
                 }
             }
-            Probe::Replica(ReplicaProbe::BecameLeader { partition, epoch, .. }) => {
-                let told = self.partitions.entry(partition.clone()).or_default();
-                told.leading.insert(host, *epoch);
-                told.fresh = Some(host);
-                if told.leading.len() > 1 {
-                    self.note(at, Situation::TwoLeaders, of(partition));
+            ReplicaProbe::StartedOver { partition, .. } => {
+                self.note(at, Situation::StartedOver, place(partition));
+            }
+            ReplicaProbe::Duplicate { partition, .. } => {
+                self.note(at, Situation::DuplicateBatch, place(partition));
+            }
+            ReplicaProbe::EpochAnswered { partition, by_request, asked, answered, .. } => {
+                if *by_request {
+                    self.note(at, Situation::EpochAnswered, place(partition));
+                    return;
+                }
+                self.note(at, Situation::Diverging, place(partition));
+                if answered < asked {
+                    self.note(at, Situation::DivergingOlder, place(partition));
                 }
             }
-            Probe::Replica(ReplicaProbe::BecameFollower { partition, .. }) => {
-                if let Some(told) = self.partitions.get_mut(partition) {
-                    told.leading.remove(&host);
+            ReplicaProbe::Refused { partition, request, error } => {
+                if let Some(situation) = refusal(*request, error) {
+                    self.note(at, situation, place(partition));
                 }
             }
-            Probe::Replica(ReplicaProbe::LeaderAppended { partition, epoch, .. }) => {
-                let told = self.partitions.entry(partition.clone()).or_default();
-                told.written = told.written.max(Some(*epoch));
-                if *epoch < told.epoch {
-                    self.note(at, Situation::DeposedAppend, of(partition));
-                }
-            }
-            Probe::Replica(ReplicaProbe::HighWatermark {
-                partition, leads: true, offset, ..
-            }) => {
-                let Some(told) = self.partitions.get_mut(partition) else { return };
-                let first = told.fresh.take_if(|fresh| *fresh == host).is_some();
-                if first && *offset < ghost.exposed_below(partition) {
-                    self.note(at, Situation::HighWatermarkBehind, of(partition));
-                }
-            }
-            Probe::Replica(ReplicaProbe::Truncated { partition, end }) => {
-                self.note(at, Situation::Truncated, of(partition));
-                if *end < ghost.exposed_below(partition) {
-                    self.note(at, Situation::TruncatedExposed, of(partition));
-                }
-            }
-            Probe::Controller(ControllerProbe::BecameController { .. }) => {
-                self.controllers += 1;
-                self.retelling = Some(host);
-                if self.controllers > 1 {
-                    self.note(at, Situation::ControllerRestart, Some(Place::Host(host)));
-                }
-            }
-            Probe::Controller(ControllerProbe::BrokerUnfenced { broker, epoch }) => {
-                self.admitted.insert(*broker, *epoch);
-            }
-            // Not one that registers anew, which is fenced at first.
-            Probe::Controller(ControllerProbe::BrokerFenced { broker, epoch }) => {
-                let fenced = self.brokers.get(broker).copied();
-                let told = self.retelling.is_none() && self.admitted.get(broker) == Some(epoch);
-                let node = fenced.and_then(|id| self.nodes.get(&id));
-                let runs = told && node.is_some_and(|node| node.up);
-                if let (true, Some(id)) = (runs, fenced) {
-                    self.note(at, Situation::FencedAlive, Some(Place::Host(id)));
-                }
-            }
-            Probe::Storage(StorageProbe::Damaged { partition, .. }) => {
-                self.note(at, Situation::Damaged, of(partition));
-            }
-            Probe::Storage(StorageProbe::Failed { partition, full }) => {
-                let situation = if *full { Situation::DiskFull } else { Situation::SyncFailed };
-                self.nodes.entry(host).or_default().failed |= !full;
-                self.note(at, situation, of(partition));
-            }
-            other => self.said(at, other),
+            _ => {}
         }
     }
 
-    /// What a probe says by itself.
-    fn said(&mut self, at: Instant, probe: &Probe) {
-        let (partition, situations) = match probe {
-            Probe::Replica(ReplicaProbe::StartedOver { partition, .. }) => {
-                (partition, vec![Situation::StartedOver])
+    fn storage(&mut self, at: Instant, probe: &StorageProbe) {
+        match probe {
+            StorageProbe::Damaged { partition, .. } => {
+                self.note(at, Situation::Damaged, place(partition));
             }
-            Probe::Replica(ReplicaProbe::Duplicate { partition, .. }) => {
-                (partition, vec![Situation::DuplicateBatch])
+            StorageProbe::Failed { partition, full } => {
+                let situation = if *full { Situation::DiskFull } else { Situation::SyncFailed };
+                self.note(at, situation, place(partition));
             }
-            Probe::Replica(ReplicaProbe::EpochAnswered {
-                partition,
-                by_request,
-                asked,
-                answered,
-                ..
-            }) => {
-                let older = answered < asked;
-                let situations = match by_request {
-                    true => vec![Situation::EpochAnswered],
-                    false if older => vec![Situation::Diverging, Situation::DivergingOlder],
-                    false => vec![Situation::Diverging],
-                };
-                (partition, situations)
-            }
-            // Nobody ever closes the metadata log.
-            Probe::Storage(StorageProbe::Recovered { partition, cut, short })
+            // The metadata log is never closed.
+            StorageProbe::Recovered { partition, cut, short }
                 if !partition.topic.starts_with("__") =>
             {
-                let mut situations = vec![Situation::UncleanRecovery];
-                situations.extend((*cut > 0).then_some(Situation::TornTail));
-                situations.extend(short.then_some(Situation::ShortLog));
-                (partition, situations)
+                self.note(at, Situation::UncleanRecovery, place(partition));
+                if *cut > 0 {
+                    self.note(at, Situation::TornTail, place(partition));
+                }
+                if *short {
+                    self.note(at, Situation::ShortLog, place(partition));
+                }
             }
-            Probe::Replica(ReplicaProbe::Refused { partition, request, error }) => {
-                (partition, refusal(*request, error).into_iter().collect())
-            }
-            _ => return,
-        };
-        for situation in situations {
-            self.note(at, situation, Some(Place::Partition(partition.clone())));
+            StorageProbe::Recovered { .. } => {}
         }
     }
 
-    /// What the controller's decision amounts to.
-    fn committed(&mut self, probe: &Probe, ghost: &Ghost) -> Vec<Situation> {
-        let Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
-            partition,
-            leader,
-            leader_epoch,
-            partition_epoch,
-            replicas,
-            isr,
-            unclean,
-            ..
-        })) = probe
-        else {
+    /// The situations that a committed state amounts to.
+    fn committed(&self, committed: &Committed, view: &View) -> Vec<Situation> {
+        let Some(partition) = view.partition(&committed.partition) else { return Vec::new() };
+        let (Some(before), state) = (&committed.before, partition.state()) else {
             return Vec::new();
         };
-        let told = self.partitions.entry(partition.clone()).or_default();
-        // A controller that boots tells again what it reads from its log.
-        if told.version.is_some_and(|known| known >= *partition_epoch) {
-            return Vec::new();
-        }
         let mut found = Vec::new();
-        let new = told.version.replace(*partition_epoch).is_none();
-        let elected = !new && *leader_epoch > told.epoch;
-        if elected {
-            let silent = told.leader.is_some() && told.written.is_none_or(|w| w < told.epoch);
+        if let Some(election) = committed.election {
+            let silent = before.leader.is_some() && !partition.is_written_in(before.leader_epoch);
             found.extend(silent.then_some(Situation::SilentEpoch));
-            found.push(match leader {
-                None => Situation::Leaderless,
-                Some(id) if told.isr.contains(id) => Situation::IsrElection,
-                Some(_) if !unclean => Situation::ElrElection,
-                Some(_) if ghost.is_last_known_leader(partition, *leader_epoch) => {
-                    Situation::LastKnownLeader
-                }
-                Some(_) => Situation::UncleanElection,
+            found.push(match election {
+                Election::Leaderless => Situation::Leaderless,
+                Election::Isr => Situation::IsrElection,
+                Election::Elr => Situation::ElrElection,
+                Election::LastKnownLeader => Situation::LastKnownLeader,
+                Election::Unclean => Situation::UncleanElection,
             });
         }
-        let min = self.min_insync.min(replicas.len());
-        if isr.len() < told.isr.len() {
+        let min = self.min_insync.min(state.replicas.len());
+        let (old, new) = (before.isr.len(), state.isr.len());
+        if new < old {
             found.push(Situation::IsrShrunk);
-            let below = isr.len() < min && told.isr.len() >= min;
-            found.extend(below.then_some(Situation::IsrBelowMin));
-            found.extend(isr.is_empty().then_some(Situation::IsrEmpty));
-        } else if !new && isr.len() > told.isr.len() {
+            found.extend((new < min && old >= min).then_some(Situation::IsrBelowMin));
+            found.extend((new == 0).then_some(Situation::IsrEmpty));
+        } else if new > old {
             found.push(Situation::IsrGrown);
         }
-        (told.leader, told.epoch) = (*leader, *leader_epoch);
-        told.isr.clone_from(isr);
         found
-    }
-
-    fn client(&mut self, at: Instant, event: &ClientEvent) {
-        match event {
-            ClientEvent::Producer(ProducerEvent::Told {
-                outcome: Outcome::Unknown { .. }, ..
-            }) => {
-                self.note(at, Situation::Unknown, None);
-            }
-            ClientEvent::Consumer(ConsumerEvent::Polled { consumer, partition, records }) => {
-                if let Some((last, _)) = records.last() {
-                    let position = (*consumer, partition.clone());
-                    self.positions.insert(position, last.next());
-                }
-            }
-            ClientEvent::Consumer(ConsumerEvent::Positioned { consumer, partition, offset }) => {
-                let position = (*consumer, partition.clone());
-                let before = self.positions.insert(position, *offset);
-                if before.is_some_and(|before| *offset < before) {
-                    let place = Some(Place::Partition(partition.clone()));
-                    self.note(at, Situation::SetBack, place);
-                }
-            }
-            _ => {}
-        }
     }
 
     fn note(&mut self, at: Instant, situation: Situation, place: Option<Place>) {
@@ -377,6 +255,15 @@ impl Lookout {
             self.reached.features.insert(Feature::Then(before, situation));
         }
     }
+}
+
+fn place(partition: &TopicPartition) -> Option<Place> {
+    Some(Place::Partition(partition.clone()))
+}
+
+/// Whether the controller has chosen another leader since an epoch.
+fn is_deposed(partition: Option<&Partition>, epoch: LeaderEpoch) -> bool {
+    partition.is_some_and(|partition| epoch < partition.state().leader_epoch)
 }
 
 /// Which situation a refusal is, if it has a name of its own.

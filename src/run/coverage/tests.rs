@@ -31,7 +31,7 @@ impl Story {
         };
         let mut story = Self {
             judge: Judge::new(setup),
-            lookout: Lookout::new(2, brokers),
+            lookout: Lookout::new(2),
             now: Instant::from_secs(1),
             version: 0,
         };
@@ -47,7 +47,7 @@ impl Story {
     fn sees(&mut self, host: i32, what: What) {
         let seen = Observation { at: self.now, host: HostId(host as u16), what };
         self.judge.observe(&seen);
-        self.lookout.see(&seen, self.judge.ghost());
+        self.lookout.see(&seen, self.judge.ghost().view());
     }
 
     fn probes(&mut self, host: i32, probe: impl Into<Probe>) {

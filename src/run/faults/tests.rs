@@ -1,6 +1,6 @@
 //! Faults on an engine that only writes down what is done to it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
 use crate::base::{
@@ -16,6 +16,7 @@ use crate::sim::{
     Boot, ClientEvent, HostId, Link, Observation, Outcome, ProducerEvent, Survival, TraceHash,
     Unsupported, What,
 };
+use crate::view::View;
 
 #[derive(Default)]
 struct Scribe {
@@ -145,7 +146,7 @@ impl Engine for Scribe {
 }
 
 /// `b1` to `b3`, hosts 1 to 3, of which `b1` leads `orders-0`.
-fn cast() -> Cast {
+fn cast() -> (Cast, View) {
     let hosts = (1..=3u16).map(|number| Host {
         id: HostId(number),
         name: format!("b{number}"),
@@ -168,8 +169,11 @@ fn cast() -> Cast {
         unclean: false,
     }));
     let (at, host) = (Instant::START, HostId(0));
-    cast.see(&Observation { at, host, what: What::Probe(committed) });
-    cast
+    let mut view = View::new(&BTreeMap::new(), BTreeMap::new());
+    let seen = Observation { at, host, what: What::Probe(committed) };
+    view.fold(&seen);
+    cast.see(&seen, &view);
+    (cast, view)
 }
 
 /// What is done in 20 seconds of a schedule, looked at every second.
@@ -177,14 +181,16 @@ fn done(schedule: &str, mut engine: Scribe) -> (Vec<String>, Faults) {
     let text = format!("name = \"x\"\n{schedule}\n[expect]\nholds = [\"*\"]\n");
     let scenario = Scenario::parse("x.toml", &text).unwrap_or_else(|error| panic!("{error}"));
     let plan = Plan::draw(&scenario, Seed(0));
-    let mut cast = cast();
+    let (mut cast, mut view) = cast();
     let mut faults = Faults::new("orders", plan.faults, Instant::START);
     for second in 0..20 {
         engine.run_until(Instant::from_secs(second));
         let news: Vec<_> = engine.news.iter().filter(|(at, _)| *at == second).cloned().collect();
         for (_, what) in news {
             let (at, host) = (engine.now, HostId(2));
-            cast.see(&Observation { at, host, what });
+            let seen = Observation { at, host, what };
+            view.fold(&seen);
+            cast.see(&seen, &view);
         }
         faults.step(&mut engine, &mut cast);
         for host in &mut cast.hosts {
@@ -251,7 +257,7 @@ fn who_does_not_end_when_asked_to_is_told_by_name() {
     let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"restart\"\ntarget = \"b2\"\ndown = \"1s\"";
     let (_, mut faults) = done(schedule, Scribe::default());
     let mut engine = Scribe { now: Instant::from_secs(70), ..Scribe::default() };
-    faults.step(&mut engine, &mut cast());
+    faults.step(&mut engine, &mut cast().0);
     assert_eq!(faults.deaf(), [(Instant::from_secs(70), "b2".to_owned())]);
     assert_eq!(engine.done, ["70 kill #2"]);
 }
@@ -263,7 +269,7 @@ fn a_heal_ends_everything_that_lasts() {
                     [[schedule]]\nat = \"1s\"\nkind = \"partition\"\nfrom = \"b3\"\nto = \"b2\"\n";
     let (_, mut faults) = done(schedule, obedient());
     let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
-    faults.heal(&mut engine, &mut cast());
+    faults.heal(&mut engine, &mut cast().0);
     assert_eq!(engine.done, ["0 boot #1", "0 resume #2", "0 mend #3 #2", "0 mend #2 #3"]);
 }
 
@@ -332,7 +338,7 @@ fn a_broker_that_gave_up_on_its_disk_is_started_when_the_disk_is_well() {
     let (done, mut faults) = done(schedule, obedient());
     assert_eq!(done, ["1 fail Sync 2 all #1"]);
     let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
-    faults.heal(&mut engine, &mut cast());
+    faults.heal(&mut engine, &mut cast().0);
     assert_eq!(engine.done, ["0 fail Sync 0 all #1", "0 boot #1"]);
 }
 
