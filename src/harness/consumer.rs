@@ -12,7 +12,8 @@ use crate::scenario::load::{self, ReadingLog};
 
 /// Reads the partitions that it is assigned. What it reads is recorded, and judged.
 ///
-/// Nothing happens between calls. A call may be dropped half-way: nothing that was fetched is lost.
+/// It connects with the first call that needs a broker, and fetches ahead between calls. Positions
+/// move past records only in `poll`. A call may be dropped half-way: nothing that was fetched is lost.
 pub struct Consumer {
     host: Host,
     client: client::Consumer<AnyWorld>,

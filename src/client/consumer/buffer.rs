@@ -10,7 +10,7 @@ use crate::wire::batch::{BatchError, BatchHeader, Records, records_of};
 /// The most that one batch may grow to when it is decompressed.
 const MAX_DECOMPRESSED: usize = 128 << 20;
 
-/// What one fetch brought of one partition, decoded batch by batch as it is asked for.
+/// The records of one fetch of one partition, decoded batch by batch as they are taken.
 #[derive(Debug)]
 pub(super) struct Buffered {
     rest: Bytes,
@@ -29,8 +29,8 @@ impl Buffered {
         }
     }
 
-    /// Moves up to `limit` records at or after the position into `into`, and the position with
-    /// them. Says whether there may be more; an error leaves the position in front of the damage.
+    /// Moves up to `limit` records at or after the position into `into`, and the position past them.
+    /// Returns whether there may be more. An error leaves the position in front of the corrupt batch.
     pub(super) fn take(
         &mut self,
         partition: &TopicPartition,
@@ -50,7 +50,7 @@ impl Buffered {
             match records.next() {
                 Some(record) => {
                     let record = record?;
-                    if record.offset < position.offset {
+                    if record.offset < position.offset() {
                         continue;
                     }
                     position.advance(record.offset, record.offset.next(), epoch);
@@ -68,7 +68,7 @@ impl Buffered {
                 None => {
                     // Also over what compaction removed at the batch's end.
                     let next = records.header().next_offset();
-                    if next > position.offset {
+                    if next > position.offset() {
                         position.advance(records.header().base_offset, next, epoch);
                     }
                     self.current = None;
@@ -86,7 +86,7 @@ impl Buffered {
             Err(error) => return Err(error),
         };
         let batch = self.rest.split_to(header.size());
-        if header.next_offset() <= position.offset {
+        if header.next_offset() <= position.offset() {
             return Ok(true);
         }
         if header.is_control() {

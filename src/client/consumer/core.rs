@@ -4,47 +4,40 @@
 //! there after a change of leader (OffsetForLeaderEpoch, KIP-320), and reads (Fetch, without
 //! sessions). One fetch at a time is on its way to each broker, for the partitions of which
 //! nothing is buffered.
+//!
+//! # Calling contract
+//!
+//! - The application's calls ([`Core::assign`], [`Core::seek`], [`Core::seek_to`],
+//!   [`Core::begin_lookup`], [`Core::take`]) change what the consumer wants; questions leave in the
+//!   next [`Core::step`], for which [`Input::Tick`] is enough.
+//! - Each [`Effect`] is answered by exactly one [`Input`], in any order.
+//! - [`Core::deadline`] is valid after each step: step with [`Input::Tick`] then at the latest,
+//!   whether or not the application polls.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 
-use super::lookup::{Lookup, LookupId};
-use super::position::{Assigned, Position, State, Whence};
+use super::answers::{Answer, Reply};
+use super::assignment::Assignment;
+use super::lookup::{LookupId, Lookups};
+use super::partition::Assigned;
+use super::plan::{Asked, Plan, Plans};
+use super::position::Whence;
+use super::questions::{self, Question};
 use super::{ConsumerRecord, Notice};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, OffsetReset};
-use crate::base::{Flaw, Flaws, Instant, LeaderEpoch, Offset, TopicPartition};
+use crate::base::{BrokerId, Flaw, Flaws, Instant, Offset, TopicId, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::kernel::{self, Kernel, RequestId, Requests};
 use crate::io::Address;
 use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
-use crate::wire::messages::{
-    FetchRequest, FetchResponse, ListOffsetsRequest, ListOffsetsResponse,
-    OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
-};
-
-/// A question to a partition's leader.
-#[derive(Debug)]
-pub(super) enum Question {
-    Fetch(FetchRequest),
-    List(ListOffsetsRequest),
-    Validate(OffsetForLeaderEpochRequest),
-}
-
-/// What came back, or why nothing did.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Fetch(Box<FetchResponse>),
-    List(Box<ListOffsetsResponse>),
-    Validate(Box<OffsetForLeaderEpochResponse>),
-    None(ErrorCode),
-}
 
 /// What happened.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(in crate::client) enum Input {
     /// Time passed, or the application wants something else.
     Tick,
     /// What became of [`Effect::Kernel`].
@@ -55,7 +48,7 @@ pub(super) enum Input {
 
 /// What is to be done.
 #[derive(Debug)]
-pub(super) enum Effect {
+pub(in crate::client) enum Effect {
     /// Ask about the cluster.
     Kernel(kernel::Effect),
     /// Ask a leader.
@@ -64,76 +57,45 @@ pub(super) enum Effect {
 
 /// A question on its way.
 #[derive(Debug)]
-pub(super) struct Order {
-    pub(super) request: RequestId,
-    pub(super) to: Address,
-    pub(super) question: Question,
+pub(in crate::client) struct Order {
+    pub(in crate::client) request: RequestId,
+    pub(in crate::client) to: Address,
+    pub(in crate::client) question: Question,
     /// Whether there are topics whose id is not known, so that names must be sent.
-    pub(super) by_name: bool,
-    pub(super) deadline: Instant,
+    pub(in crate::client) by_name: bool,
+    pub(in crate::client) deadline: Instant,
 }
 
 /// A request without an answer.
 #[derive(Debug)]
-pub(super) struct InFlight {
-    pub(super) is_fetch: bool,
-    pub(super) asked: Vec<Asked>,
-}
-
-/// A partition in a request.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) partition: TopicPartition,
-    /// The position at that time.
-    pub(super) position: Option<Position>,
-    /// Epoch of the leader that was asked.
-    pub(super) leader_epoch: LeaderEpoch,
-    /// On whose behalf, if not on that of the assignment.
-    pub(super) lookup: Option<LookupId>,
+struct InFlight {
+    is_fetch: bool,
+    asked: Vec<Asked>,
 }
 
 /// The consumer's state machine.
 #[derive(Debug)]
-pub(super) struct Core {
-    pub(super) config: ConsumerConfig,
-    pub(super) flaws: Flaws,
-    pub(super) read_committed: bool,
-    pub(super) kernel: Kernel,
-    pub(super) assigned: BTreeMap<TopicPartition, Assigned>,
-    pub(super) lookups: BTreeMap<LookupId, Lookup>,
-    /// Partitions with something buffered, in the order in which it came.
-    pub(super) buffered: VecDeque<TopicPartition>,
-    pub(super) requests: Requests<InFlight>,
-    /// To be told to the application once.
-    pub(super) problems: VecDeque<ConsumeError>,
-    pub(super) notices: Vec<Notice>,
-    pub(super) wake: Instant,
+pub(in crate::client) struct Core {
+    config: ConsumerConfig,
+    flaws: Flaws,
+    read_committed: bool,
+    kernel: Kernel,
+    assignment: Assignment,
+    lookups: Lookups,
+    requests: Requests<InFlight>,
+    /// To be returned to the application once.
+    problems: VecDeque<ConsumeError>,
+    notices: Vec<Notice>,
+    wake: Instant,
 }
 
 impl Core {
-    pub(super) fn new(
+    pub(in crate::client) fn new(
         config: ConsumerConfig,
         now: Instant,
         random: ChaCha12Rng,
     ) -> Result<Self, ConfigError> {
-        let read_committed = match config.isolation_level.as_str() {
-            "read_uncommitted" => false,
-            "read_committed" => true,
-            other => {
-                return Err(ConfigError::BadValue {
-                    key: "isolation.level".into(),
-                    value: other.into(),
-                    problem: "expected `read_uncommitted` or `read_committed`".into(),
-                });
-            }
-        };
-        if config.max_poll_records == 0 {
-            return Err(ConfigError::BadValue {
-                key: "max.poll.records".into(),
-                value: config.get("max.poll.records").unwrap_or_default(),
-                problem: "expected at least 1".into(),
-            });
-        }
+        let read_committed = validate(&config)?;
         let settings = kernel::Settings {
             bootstrap_servers: &config.bootstrap_servers,
             backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
@@ -145,9 +107,8 @@ impl Core {
             config,
             flaws: Flaws::default(),
             read_committed,
-            assigned: BTreeMap::new(),
-            lookups: BTreeMap::new(),
-            buffered: VecDeque::new(),
+            assignment: Assignment::default(),
+            lookups: Lookups::default(),
             requests: Requests::default(),
             problems: VecDeque::new(),
             notices: Vec::new(),
@@ -156,106 +117,74 @@ impl Core {
     }
 
     /// The same core with these flaws.
-    pub(super) fn with_flaws(self, flaws: Flaws) -> Self {
+    pub(in crate::client) fn with_flaws(self, flaws: Flaws) -> Self {
         Self { flaws, ..self }
     }
 
     /// The earliest time at which `step` wants [`Input::Tick`], though nothing else happened.
-    pub(super) fn deadline(&self) -> Instant {
+    pub(in crate::client) fn deadline(&self) -> Instant {
         self.wake
     }
 
-    pub(super) fn step(&mut self, now: Instant, input: Input, effects: &mut Vec<Effect>) {
+    pub(in crate::client) fn step(
+        &mut self,
+        now: Instant,
+        input: Input,
+        effects: &mut Vec<Effect>,
+    ) {
         match input {
             Input::Tick => {}
             Input::Kernel(input) => self.take_news(now, input),
-            Input::Answered { request, answer } => self.take_answer(now, request, answer),
+            Input::Answered { request, answer } => self.take_answer(now, request, &answer),
         }
-        self.wake = Instant::NEVER;
         self.ask(now, effects);
-        self.refresh(now, effects);
+        self.ask_kernel(now, effects);
+        if cfg!(debug_assertions) {
+            self.check();
+        }
     }
 
     /// Reads these partitions from now on; those that are kept keep their positions.
-    pub(super) fn assign(&mut self, partitions: Vec<TopicPartition>) {
-        let mut before = std::mem::take(&mut self.assigned);
-        for partition in partitions {
-            let assigned = before
-                .remove(&partition)
-                .unwrap_or_else(|| Assigned::new(self.beginning(&partition)));
-            self.assigned.insert(partition, assigned);
-        }
-        self.buffered.retain(|partition| self.assigned.contains_key(partition));
-    }
-
-    /// What to do without a position.
-    fn beginning(&self, partition: &TopicPartition) -> State {
-        match self.policy() {
-            Some(whence) => State::Reset { whence, announce: true },
-            None => State::Stuck(ConsumeError::NoOffset(partition.clone())),
-        }
-    }
-
-    /// `auto.offset.reset`.
-    pub(super) fn policy(&self) -> Option<Whence> {
-        match self.config.auto_offset_reset {
-            OffsetReset::Earliest => Some(Whence::Earliest),
-            OffsetReset::Latest => Some(Whence::Latest),
-            OffsetReset::None => None,
-        }
+    pub(in crate::client) fn assign(&mut self, partitions: Vec<TopicPartition>) {
+        self.assignment.assign(partitions, self.policy());
     }
 
     pub(super) fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
-        if let Some(assigned) = self.assigned.get_mut(partition) {
-            assigned.turn(State::Fetch);
-            assigned.position = Some(Position::new(offset, LeaderEpoch::NONE));
-            self.forget_buffered(partition);
-        }
+        self.assignment.change(partition, |assigned| assigned.seek(offset));
     }
 
     pub(super) fn seek_to(&mut self, partition: &TopicPartition, whence: Whence) {
-        if let Some(assigned) = self.assigned.get_mut(partition) {
-            assigned.turn(State::Reset { whence, announce: false });
-            assigned.position = None;
-            self.forget_buffered(partition);
-        }
+        self.assignment.change(partition, |assigned| assigned.seek_to(whence));
     }
 
-    pub(super) fn forget_buffered(&mut self, partition: &TopicPartition) {
-        self.buffered.retain(|buffered| buffered != partition);
+    /// Asks for offsets besides what is read. Replaces the lookup before.
+    pub(super) fn begin_lookup(
+        &mut self,
+        whence: Whence,
+        partitions: &[TopicPartition],
+    ) -> LookupId {
+        self.lookups.begin(whence, partitions)
+    }
+
+    /// Whether the offsets of a lookup are known.
+    pub(super) fn is_looked_up(&self, id: LookupId) -> bool {
+        self.lookups.is_complete(id)
+    }
+
+    /// Ends a lookup. Returns the offsets if all are known.
+    pub(super) fn end_lookup(&mut self, id: LookupId) -> Option<BTreeMap<TopicPartition, Offset>> {
+        self.lookups.finish(id)
     }
 
     /// Records that were fetched, up to `max.poll.records`; else a problem, if there is one.
-    pub(super) fn take(&mut self, now: Instant) -> Result<Vec<ConsumerRecord>, ConsumeError> {
-        let limit = self.config.max_poll_records;
-        let mut records = Vec::new();
-        while records.len() < limit {
-            let Some(partition) = self.buffered.front().cloned() else { break };
-            let Some(assigned) = self.assigned.get_mut(&partition) else {
-                self.buffered.pop_front();
-                continue;
-            };
-            let (Some(buffered), Some(position)) = (&mut assigned.buffered, &mut assigned.position)
-            else {
-                self.buffered.pop_front();
-                continue;
-            };
-            let room = limit - records.len();
-            match buffered.take(&partition, position, room, &mut records) {
-                Ok(true) => {}
-                Ok(false) => {
-                    assigned.buffered = None;
-                    self.buffered.pop_front();
-                }
-                Err(problem) => {
-                    let offset = position.offset;
-                    let problem = problem.to_string();
-                    assigned.buffered = None;
-                    self.buffered.pop_front();
-                    self.postpone(now, &partition);
-                    self.problems.push_back(ConsumeError::Corrupt { partition, offset, problem });
-                }
-            }
+    pub(in crate::client) fn take(
+        &mut self,
+        now: Instant,
+    ) -> Result<Vec<ConsumerRecord>, ConsumeError> {
+        let (records, corrupt) = self.assignment.take(self.config.max_poll_records);
+        for (partition, problem) in corrupt {
+            self.postpone(now, &partition);
+            self.problems.push_back(problem);
         }
         if !records.is_empty() {
             return Ok(records);
@@ -263,82 +192,272 @@ impl Core {
         if let Some(problem) = self.problems.pop_front() {
             return Err(problem);
         }
-        let stuck = self.assigned.values().find_map(|assigned| match &assigned.state {
-            State::Stuck(problem) => Some(problem.clone()),
-            _ => None,
-        });
-        stuck.map_or(Ok(records), Err)
+        let stuck = self.assignment.iter().find_map(|(_, assigned)| assigned.stuck());
+        stuck.map_or(Ok(records), |problem| Err(problem.clone()))
     }
 
-    /// Lets a partition rest for a while after a failure.
-    pub(super) fn postpone(&mut self, now: Instant, partition: &TopicPartition) {
-        if let Some(assigned) = self.assigned.get_mut(partition) {
-            assigned.failures = assigned.failures.saturating_add(1);
-            let pause = self.kernel.pause(assigned.failures);
-            assigned.not_before = now + pause;
+    /// What moved positions since the last call, in order.
+    pub(in crate::client) fn take_notices(&mut self) -> Vec<Notice> {
+        std::mem::take(&mut self.notices)
+    }
+
+    pub(in crate::client) fn position(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.assignment.get(partition)?.position()
+    }
+
+    pub(super) fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.assignment.get(partition)?.high_watermark()
+    }
+
+    /// `auto.offset.reset`.
+    fn policy(&self) -> Option<Whence> {
+        match self.config.auto_offset_reset {
+            OffsetReset::Earliest => Some(Whence::Earliest),
+            OffsetReset::Latest => Some(Whence::Latest),
+            OffsetReset::None => None,
         }
     }
 
     fn take_news(&mut self, now: Instant, input: kernel::Input) {
         let changes = self.kernel.step(now, input);
         for (topic, error) in changes.refused {
-            self.refused(&topic, error);
+            let mut partitions = self.assignment.iter().map(|(partition, _)| partition);
+            // One of its partitions stands for all.
+            if let Some(partition) = partitions.find(|partition| partition.topic == topic).cloned()
+            {
+                self.problems.push_back(ConsumeError::Broker { partition, error });
+            }
         }
         if changes.metadata {
             self.doubt_positions();
         }
     }
 
-    /// A topic can't be had: says so for one of its partitions.
-    fn refused(&mut self, topic: &str, error: ErrorCode) {
-        let partition = self.assigned.keys().find(|partition| &*partition.topic == topic).cloned();
-        if let Some(partition) = partition {
-            self.problems.push_back(ConsumeError::Broker { partition, error });
+    fn take_answer(&mut self, now: Instant, request: RequestId, answer: &Answer) {
+        let Some((broker, in_flight)) = self.requests.end(request) else { return };
+        if matches!(answer, Answer::None(_)) {
+            self.kernel.broker_failed(now, broker);
+        }
+        for asked in &in_flight.asked {
+            if self.settle(request, asked) {
+                let reply = answer.about(&asked.partition, self.kernel.cluster());
+                self.take_reply(now, asked, reply);
+            }
+        }
+        self.doubt_positions();
+    }
+
+    /// Whether the answer is still waited for. It no longer is, in any case.
+    fn settle(&mut self, request: RequestId, asked: &Asked) -> bool {
+        let Asked { partition, lookup, .. } = asked;
+        match lookup {
+            Some(id) => self.lookups.settle(*id, partition, request),
+            None => {
+                let settled = self.assignment.change(partition, |a| a.settle(request));
+                settled == Some(true)
+            }
         }
     }
 
-    /// After a change of leader, what was read may be gone: positions are good only for the leader
-    /// for which they were checked (KIP-320).
-    pub(super) fn doubt_positions(&mut self) {
-        for (partition, assigned) in &mut self.assigned {
-            let Some((_, epoch)) = self.kernel.cluster().leader(partition) else { continue };
-            if epoch <= assigned.good_for || assigned.state != State::Fetch {
-                continue;
-            }
-            match assigned.position {
-                Some(position)
-                    if position.epoch != LeaderEpoch::NONE
-                        && !self.flaws.has(Flaw::ConsumerIgnoresTruncation) =>
-                {
-                    assigned.turn(State::Validate);
-                    self.buffered.retain(|buffered| buffered != partition);
+    fn take_reply(&mut self, now: Instant, asked: &Asked, reply: Reply) {
+        let partition = &asked.partition;
+        let policy = self.policy();
+        match reply {
+            Reply::Nothing => self.again(now, asked),
+            Reply::Refused(error) => self.take_error(now, asked, error),
+            Reply::FetchRefused { error, leader, epoch } => match error {
+                ErrorCode::OffsetOutOfRange => {
+                    self.assignment.change(partition, |assigned| assigned.out_of_range(policy));
                 }
-                _ => assigned.good_for = epoch,
+                // Kafka's consumer throws, and keeps its position; to read on, seek past it.
+                ErrorCode::CorruptMessage => {
+                    let partition = partition.clone();
+                    self.problems.push_back(ConsumeError::Broker { partition, error });
+                    self.postpone(now, &asked.partition);
+                }
+                error => {
+                    self.kernel.learn_leader(partition, leader, epoch);
+                    self.take_error(now, asked, error);
+                }
+            },
+            Reply::Fetched { records, high_watermark } => {
+                let fetched =
+                    self.assignment.change(partition, |a| a.fetched(records, high_watermark));
+                if let Some(Err(problem)) = fetched {
+                    self.problems.push_back(problem);
+                    self.postpone(now, partition);
+                }
+            }
+            Reply::Listed { offset, epoch } => match asked.lookup {
+                Some(id) => self.lookups.found(id, partition, offset),
+                None => {
+                    let listed = self
+                        .assignment
+                        .change(partition, |a| a.listed(offset, epoch, asked.leader_epoch));
+                    self.notices.extend(listed.flatten());
+                }
+            },
+            Reply::EpochEnd(end) => {
+                let validated = self
+                    .assignment
+                    .change(partition, |a| a.validated(end, asked.leader_epoch, policy));
+                self.notices.extend(validated.flatten());
             }
         }
+    }
+
+    /// Takes an error: most pass with time and new metadata, some only with the application's help.
+    fn take_error(&mut self, now: Instant, asked: &Asked, error: ErrorCode) {
+        if error.is_stale_metadata() || error == ErrorCode::UnknownLeaderEpoch {
+            self.kernel.want_metadata();
+        }
+        let passes = error.is_retriable() || matches!(error, ErrorCode::UnknownServerError);
+        if !passes {
+            let partition = asked.partition.clone();
+            self.problems.push_back(ConsumeError::Broker { partition, error });
+        }
+        self.again(now, asked);
+    }
+
+    /// Asks again after a pause.
+    fn again(&mut self, now: Instant, asked: &Asked) {
+        let Some(id) = asked.lookup else { return self.postpone(now, &asked.partition) };
+        let failures = self.lookups.failed(id, &asked.partition);
+        let time = now + self.kernel.pause(failures);
+        self.lookups.pause_until(id, &asked.partition, time);
+    }
+
+    /// Lets a partition rest for a while after a failure.
+    fn postpone(&mut self, now: Instant, partition: &TopicPartition) {
+        let kernel = &mut self.kernel;
+        self.assignment.change(partition, |assigned| {
+            let pause = kernel.pause(assigned.failed());
+            assigned.pause_until(now + pause);
+        });
+    }
+
+    /// After a change of leader, what was read may be gone (KIP-320).
+    fn doubt_positions(&mut self) {
+        let ignores_truncation = self.flaws.has(Flaw::ConsumerIgnoresTruncation);
+        let cluster = self.kernel.cluster();
+        self.assignment.change_all(|partition, assigned| {
+            if let Some((_, epoch)) = cluster.leader(partition) {
+                assigned.doubt(epoch, ignores_truncation);
+            }
+        });
+    }
+
+    /// Asks every leader what there is to ask.
+    fn ask(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let plans = Plans::new(now, &self.assignment, &self.lookups, self.kernel.cluster());
+        self.wake = plans.wake;
+        if plans.leaderless {
+            self.kernel.want_metadata_unless_asked();
+        }
+        for (broker, plan) in plans.by_broker {
+            let Plan { mut fetch, list, validate } = plan;
+            if !fetch.is_empty() && !self.is_fetching(broker) {
+                // Those at the end of a full answer come first the next time.
+                let rotation = self.requests.rotation(fetch.len());
+                fetch.rotate_left(rotation);
+                let (config, cluster) = (&self.config, self.kernel.cluster());
+                let question = questions::fetch(&fetch, config, self.read_committed, cluster);
+                self.send(now, broker, question, without(fetch), effects);
+            }
+            if !list.is_empty() {
+                let question = questions::list(&list, self.read_committed);
+                self.send(now, broker, question, without(list), effects);
+            }
+            if !validate.is_empty() {
+                let question = questions::validate(&validate);
+                self.send(now, broker, question, without(validate), effects);
+            }
+        }
+    }
+
+    fn is_fetching(&self, broker: BrokerId) -> bool {
+        self.requests.iter().any(|(_, to, request)| to == broker && request.is_fetch)
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        broker: BrokerId,
+        question: Question,
+        asked: Vec<Asked>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(to) = self.kernel.cluster().address(broker).cloned() else { return };
+        let request = self.requests.next_id();
+        let mut by_name = false;
+        for Asked { partition, lookup, .. } in &asked {
+            by_name |= self.kernel.cluster().id(&partition.topic) == TopicId::ZERO;
+            match lookup {
+                Some(id) => self.lookups.asked(*id, partition, request),
+                None => {
+                    self.assignment.change(partition, |assigned| assigned.asked(request));
+                }
+            }
+        }
+        let is_fetch = matches!(question, Question::Fetch(_));
+        self.requests.began(request, broker, InFlight { is_fetch, asked });
+        let deadline = now + self.config.request_timeout;
+        let order = Order { request, to, question, by_name, deadline };
+        effects.push(Effect::Ask(Box::new(order)));
     }
 
     /// Asks for metadata if something is amiss, or it is old.
-    fn refresh(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let mut topics: BTreeSet<Arc<str>> = BTreeSet::new();
-        topics.extend(self.assigned.keys().map(|partition| partition.topic.clone()));
-        topics.extend(self.lookups.values().flat_map(Lookup::topics));
-        if topics.iter().any(|topic| self.kernel.cluster().topic(topic).is_none()) {
+    fn ask_kernel(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        let mut looked_up: BTreeSet<Arc<str>> = self.lookups.topics().collect();
+        looked_up.retain(|topic| !self.assignment.topics().contains(topic));
+        let topics = || self.assignment.topics().iter().chain(&looked_up);
+        if topics().any(|topic| self.kernel.cluster().topic(topic).is_none()) {
             self.kernel.want_metadata_unless_asked();
         }
-        self.kernel.ask(now, &topics, |effect| effects.push(Effect::Kernel(effect)));
+        self.kernel.ask(now, topics(), |effect| effects.push(Effect::Kernel(effect)));
         self.wake = self.wake.min(self.kernel.deadline());
-        if cfg!(debug_assertions) {
-            self.kernel.check();
-            self.requests.check();
+    }
+
+    /// Panics if an invariant is broken.
+    pub(in crate::client) fn check(&self) {
+        self.kernel.check();
+        self.assignment.check();
+        self.lookups.check();
+        self.requests.check();
+        let mut fetched_from = BTreeSet::new();
+        for (request, broker, in_flight) in self.requests.iter() {
+            let first = !in_flight.is_fetch || fetched_from.insert(broker);
+            assert!(first, "{request:?} is the second fetch on its way to broker {broker}");
         }
     }
 
-    pub(super) fn position(&self, partition: &TopicPartition) -> Option<Offset> {
-        Some(self.assigned.get(partition)?.position?.offset)
+    #[cfg(test)]
+    pub(super) fn assigned_mut(
+        &mut self,
+        partition: &TopicPartition,
+        change: impl FnOnce(&mut Assigned),
+    ) {
+        self.assignment.change(partition, change);
     }
+}
 
-    pub(super) fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
-        self.assigned.get(partition)?.high_watermark
+/// The partitions without what is asked about them.
+fn without<T>(asked: Vec<(Asked, T)>) -> Vec<Asked> {
+    asked.into_iter().map(|(asked, _)| asked).collect()
+}
+
+/// Refuses settings that can't be honoured. Returns whether only committed records are read.
+fn validate(config: &ConsumerConfig) -> Result<bool, ConfigError> {
+    let refuse = |key: &str, problem: &str| {
+        let value = config.get(key).unwrap_or_default();
+        Err(ConfigError::BadValue { key: key.into(), value, problem: problem.into() })
+    };
+    if config.max_poll_records == 0 {
+        return refuse("max.poll.records", "expected at least 1");
+    }
+    match config.isolation_level.as_str() {
+        "read_uncommitted" => Ok(false),
+        "read_committed" => Ok(true),
+        _ => refuse("isolation.level", "expected `read_uncommitted` or `read_committed`"),
     }
 }

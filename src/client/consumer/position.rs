@@ -1,19 +1,13 @@
-//! Where a consumer stands in one partition, and what it does there next.
+//! Where a consumer reads next in one partition.
 
-use super::buffer::Buffered;
-use crate::base::{Instant, LeaderEpoch, Offset};
-use crate::client::ConsumeError;
-use crate::client::kernel::RequestId;
+use crate::base::{LeaderEpoch, Offset};
 
-/// What comes next, and what was read before it.
+/// The next offset to read, and the epoch of the record before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Position {
-    /// The next offset to read.
-    pub(super) offset: Offset,
-    /// Epoch of the last record before it; `NONE` if nothing was read yet.
-    pub(super) epoch: LeaderEpoch,
-    /// The first offset that was read of that epoch.
-    pub(super) epoch_began: Offset,
+    offset: Offset,
+    epoch: LeaderEpoch,
+    epoch_began: Offset,
 }
 
 impl Position {
@@ -21,17 +15,40 @@ impl Position {
         Self { offset, epoch, epoch_began: offset }
     }
 
-    /// What begins at `first` and ends before `next` was read.
+    /// The next offset to read.
+    pub(super) fn offset(&self) -> Offset {
+        self.offset
+    }
+
+    /// Epoch of the last record before the position; `NONE` if none was read.
+    pub(super) fn epoch(&self) -> LeaderEpoch {
+        self.epoch
+    }
+
+    /// The first offset that was read of that epoch.
+    pub(super) fn epoch_began(&self) -> Offset {
+        self.epoch_began
+    }
+
+    /// Moves past a record or batch that begins at `first` and ends before `next`.
     pub(super) fn advance(&mut self, first: Offset, next: Offset, epoch: LeaderEpoch) {
+        let offset = self.offset;
+        assert!(next >= offset, "reading moves the position back from {offset} to {next}");
         if epoch != self.epoch {
             self.epoch = epoch;
             self.epoch_began = first.max(self.offset);
         }
         self.offset = next;
     }
+
+    /// Panics if an invariant is broken.
+    pub(super) fn check(&self) {
+        let Self { offset, epoch_began, .. } = self;
+        assert!(epoch_began <= offset, "position {offset} is before its epoch, {epoch_began}");
+    }
 }
 
-/// Where to begin anew.
+/// Where to start over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Whence {
     Earliest,
@@ -39,7 +56,7 @@ pub(super) enum Whence {
 }
 
 impl Whence {
-    /// As ListOffsets writes it.
+    /// The timestamp of ListOffsets.
     pub(super) fn timestamp(self) -> i64 {
         match self {
             Self::Latest => -1,
@@ -48,63 +65,12 @@ impl Whence {
     }
 }
 
-/// What is to be done about a partition.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum State {
-    /// To find out where to read.
-    Reset { whence: Whence, announce: bool },
-    /// To find out whether what was read is still there: the leader changed (KIP-320).
-    Validate,
-    /// To read.
-    Fetch,
-    /// To be told by the application.
-    Stuck(ConsumeError),
-}
-
-/// One assigned partition.
-#[derive(Debug)]
-pub(super) struct Assigned {
-    pub(super) state: State,
-    pub(super) position: Option<Position>,
-    /// Epoch of the leader for which the position is known to be good.
-    pub(super) good_for: LeaderEpoch,
-    /// The request that concerns it. An answer to another one is out of date.
-    pub(super) asked: Option<RequestId>,
-    pub(super) not_before: Instant,
-    pub(super) failures: u32,
-    pub(super) buffered: Option<Buffered>,
-    pub(super) high_watermark: Option<Offset>,
-}
-
-impl Assigned {
-    pub(super) fn new(state: State) -> Self {
-        Self {
-            state,
-            position: None,
-            good_for: LeaderEpoch::NONE,
-            asked: None,
-            not_before: Instant::START,
-            failures: 0,
-            buffered: None,
-            high_watermark: None,
-        }
-    }
-
-    /// Turns to something else: what was asked for before no longer counts.
-    pub(super) fn turn(&mut self, state: State) {
-        self.state = state;
-        self.asked = None;
-        self.buffered = None;
-        self.not_before = Instant::START;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_position_knows_where_its_epoch_began() {
+    fn position_remembers_where_its_epoch_began() {
         let mut position = Position::new(Offset(10), LeaderEpoch::NONE);
         position.advance(Offset(8), Offset(12), LeaderEpoch(3));
         assert_eq!(position.epoch_began, Offset(10), "what was before is not known");
@@ -112,5 +78,12 @@ mod tests {
         assert_eq!((position.offset, position.epoch_began), (Offset(20), Offset(10)));
         position.advance(Offset(20), Offset(21), LeaderEpoch(4));
         assert_eq!(position.epoch_began, Offset(20));
+    }
+
+    #[test]
+    #[should_panic(expected = "reading moves the position back from 10 to 9")]
+    fn reading_backwards_trips_an_assertion() {
+        let mut position = Position::new(Offset(10), LeaderEpoch(3));
+        position.advance(Offset(8), Offset(9), LeaderEpoch(3));
     }
 }

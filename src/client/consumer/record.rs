@@ -1,4 +1,4 @@
-//! What comes out.
+//! Records and notices, as the application gets them.
 
 use bytes::Bytes;
 
@@ -24,7 +24,7 @@ pub struct ConsumerRecord {
     pub leader_epoch: LeaderEpoch,
 }
 
-/// Something that moved a position though nobody sought.
+/// Something that moved a position without a seek.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
     /// There was no position, or the log did not have it any more.

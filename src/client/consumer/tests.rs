@@ -1,14 +1,12 @@
-//! Stories of the core, told without a network.
+//! The core against answers made by hand, without a network.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::core::{Answer, Core, Effect, Input, Order, Question};
-use super::lookup::{Lookup, LookupId};
 use super::position::Whence;
-use super::{ConsumerRecord, Notice};
+use super::{Answer, ConsumerRecord, Core, Effect, Input, Notice, Order, Question};
 use crate::base::config::{Compression, Config, ConsumerConfig};
 use crate::base::{
     Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Seed, Stream, Timestamp,
@@ -193,7 +191,7 @@ impl Stage {
 }
 
 #[test]
-fn it_begins_where_the_policy_says_and_tells() {
+fn first_position_follows_the_reset_policy_and_is_announced() {
     for (policy, timestamp) in [("earliest", -2), ("latest", -1)] {
         let mut stage = Stage::new(&[("auto.offset.reset", policy)]);
         stage.tick();
@@ -202,12 +200,12 @@ fn it_begins_where_the_policy_says_and_tells() {
         assert_eq!(stage.core.position(&orders(0)), Some(Offset(40)));
         assert_eq!(stage.asks_at(), Some(40));
         let told = Notice::Reset { partition: orders(0), from: None, to: Offset(40) };
-        assert_eq!(stage.core.notices, [told]);
+        assert_eq!(stage.core.take_notices(), [told]);
     }
 }
 
 #[test]
-fn without_a_policy_it_waits_for_the_application() {
+fn partition_without_a_reset_policy_waits_for_a_seek() {
     let mut stage = Stage::new(&[("auto.offset.reset", "none")]);
     stage.tick();
     assert_eq!(stage.take(), Err(ConsumeError::NoOffset(orders(0))));
@@ -218,7 +216,7 @@ fn without_a_policy_it_waits_for_the_application() {
 }
 
 #[test]
-fn records_come_in_order_and_no_more_than_asked_for() {
+fn records_come_in_order_up_to_max_poll_records() {
     let mut stage = Stage::reading(0, &[("max.poll.records", "3")]);
     stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5), batch(4, 1, 5)]);
     assert_eq!(stage.core.high_watermark(&orders(0)), Some(Offset(9)));
@@ -230,14 +228,14 @@ fn records_come_in_order_and_no_more_than_asked_for() {
 }
 
 #[test]
-fn a_position_inside_a_batch_skips_what_is_before_it() {
+fn position_inside_a_batch_skips_earlier_records() {
     let mut stage = Stage::reading(2, &[]);
     stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
     assert_eq!(stage.offsets(), [2, 3]);
 }
 
 #[test]
-fn a_fetch_that_ends_inside_a_batch_is_read_up_to_there() {
+fn fetch_that_ends_inside_a_batch_is_read_up_to_it() {
     let mut stage = Stage::reading(0, &[]);
     let torn = batch(4, 4, 5).slice(..70);
     stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5), torn]);
@@ -246,7 +244,7 @@ fn a_fetch_that_ends_inside_a_batch_is_read_up_to_there() {
 }
 
 #[test]
-fn markers_are_passed_over() {
+fn control_batches_are_skipped() {
     let mut stage = Stage::reading(0, &[]);
     let mut marker = BatchBuilder::new(Compression::None, Timestamp(1)).control();
     marker.append(Timestamp(1), Some(&[0, 0, 0, 1]), Some(&[0; 6]), &[]);
@@ -256,7 +254,7 @@ fn markers_are_passed_over() {
 }
 
 #[test]
-fn a_damaged_batch_is_told_and_never_returned() {
+fn corrupt_batch_is_an_error_and_keeps_the_position() {
     let mut stage = Stage::reading(0, &[]);
     let mut damaged = BytesMut::from(&batch(2, 2, 5)[..]);
     let last = damaged.len() - 3;
@@ -271,7 +269,7 @@ fn a_damaged_batch_is_told_and_never_returned() {
 }
 
 #[test]
-fn an_answer_to_what_no_longer_matters_is_ignored() {
+fn answer_from_before_a_seek_is_ignored() {
     let mut stage = Stage::reading(0, &[]);
     stage.core.seek(&orders(0), Offset(100));
     stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
@@ -281,7 +279,7 @@ fn an_answer_to_what_no_longer_matters_is_ignored() {
 }
 
 #[test]
-fn a_new_leader_is_asked_whether_what_was_read_is_still_there() {
+fn new_leader_is_asked_to_validate_the_position() {
     let mut stage = Stage::reading(0, &[]);
     stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
     assert_eq!(stage.offsets(), [0, 1, 2, 3]);
@@ -289,35 +287,35 @@ fn a_new_leader_is_asked_whether_what_was_read_is_still_there() {
     assert_eq!(stage.orders[0].to.host, "b2");
     assert_eq!(stage.validated(5, 4), 5);
     assert_eq!(stage.asks_at(), Some(4));
-    assert!(stage.core.notices.is_empty());
+    assert!(stage.core.take_notices().is_empty());
 }
 
 #[test]
-fn what_was_read_and_is_gone_is_told_and_read_anew() {
+fn truncation_moves_the_position_back_and_is_announced() {
     let mut stage = Stage::reading(0, &[]);
     stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
     assert_eq!(stage.offsets(), [0, 1, 2, 3]);
     stage.elect(2, 6);
     stage.validated(5, 2);
     let told = Notice::Truncated { partition: orders(0), from: Offset(4), to: Some(Offset(2)) };
-    assert_eq!(stage.core.notices, [told]);
+    assert_eq!(stage.core.take_notices(), [told]);
     assert_eq!(stage.asks_at(), Some(2));
 }
 
 #[test]
-fn an_epoch_that_the_leader_never_had_is_gone_however_long_the_one_before() {
+fn epoch_unknown_to_the_leader_is_truncated_to_its_start() {
     let mut stage = Stage::reading(0, &[]);
     stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 4), batch(4, 2, 5)]);
     assert_eq!(stage.offsets(), [0, 1, 2, 3, 4, 5]);
     stage.elect(2, 6);
     stage.validated(4, 10);
     let told = Notice::Truncated { partition: orders(0), from: Offset(6), to: Some(Offset(4)) };
-    assert_eq!(stage.core.notices, [told]);
+    assert_eq!(stage.core.take_notices(), [told]);
     assert_eq!(stage.asks_at(), Some(4));
 }
 
 #[test]
-fn a_leader_that_knows_nothing_of_the_epoch_leads_to_a_reset() {
+fn leader_without_any_earlier_epoch_causes_a_reset() {
     let mut stage = Stage::reading(0, &[]);
     stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
     stage.offsets();
@@ -328,11 +326,11 @@ fn a_leader_that_knows_nothing_of_the_epoch_leads_to_a_reset() {
         Notice::Truncated { partition: orders(0), from: Offset(4), to: None },
         Notice::Reset { partition: orders(0), from: Some(Offset(4)), to: Offset(1) },
     ];
-    assert_eq!(stage.core.notices, told);
+    assert_eq!(stage.core.take_notices(), told);
 }
 
 #[test]
-fn truncation_without_a_policy_is_an_error_until_the_application_seeks() {
+fn truncation_without_a_reset_policy_is_an_error_until_a_seek() {
     let mut stage = Stage::reading(0, &[("auto.offset.reset", "none")]);
     stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
     stage.offsets();
@@ -350,7 +348,7 @@ fn truncation_without_a_policy_is_an_error_until_the_application_seeks() {
 }
 
 #[test]
-fn what_was_not_read_needs_no_check() {
+fn position_from_a_seek_is_not_validated() {
     let mut stage = Stage::reading(7, &[]);
     stage.elect(2, 6);
     stage.pass(Duration::from_secs(1));
@@ -358,25 +356,25 @@ fn what_was_not_read_needs_no_check() {
 }
 
 #[test]
-fn an_offset_that_the_log_does_not_have_leads_to_a_reset() {
+fn offset_out_of_range_causes_a_reset() {
     let mut stage = Stage::reading(1000, &[]);
     stage.fetched(ErrorCode::OffsetOutOfRange, -1, &[]);
     assert_eq!(stage.listed(20), -2);
     let told = Notice::Reset { partition: orders(0), from: Some(Offset(1000)), to: Offset(20) };
-    assert_eq!(stage.core.notices, [told]);
+    assert_eq!(stage.core.take_notices(), [told]);
 }
 
 #[test]
-fn seeking_to_an_end_is_no_news() {
+fn seek_to_end_is_not_announced() {
     let mut stage = Stage::new(&[]);
     stage.core.seek_to(&orders(0), Whence::Latest);
     stage.tick();
     assert_eq!(stage.listed(9), -1);
-    assert!(stage.core.notices.is_empty());
+    assert!(stage.core.take_notices().is_empty());
 }
 
 #[test]
-fn a_leader_that_moved_is_found_after_a_pause() {
+fn moved_leader_is_fetched_from_after_a_pause() {
     let mut stage = Stage::reading(0, &[]);
     let before = stage.refreshes;
     stage.leaders = vec![(3, 5)];
@@ -389,7 +387,7 @@ fn a_leader_that_moved_is_found_after_a_pause() {
 }
 
 #[test]
-fn one_fetch_at_a_time_is_on_its_way_to_a_broker() {
+fn each_broker_gets_one_fetch_at_a_time() {
     let mut stage = Stage::new(&[]);
     stage.leaders = vec![(1, 5), (1, 5), (2, 5)];
     stage.core.assign((0..3).map(orders).collect());
@@ -404,20 +402,20 @@ fn one_fetch_at_a_time_is_on_its_way_to_a_broker() {
 }
 
 #[test]
-fn the_application_asks_for_ends_beside_reading() {
+fn lookup_runs_beside_reading() {
     let mut stage = Stage::reading(0, &[]);
     stage.orders.clear();
-    stage.core.lookups.insert(LookupId(1), Lookup::new(Whence::Latest, &[orders(0)]));
+    let id = stage.core.begin_lookup(Whence::Latest, &[orders(0)]);
     stage.tick();
+    assert!(!stage.core.is_looked_up(id));
     assert_eq!(stage.listed(77), -1);
-    let lookup = &stage.core.lookups[&LookupId(1)];
-    assert!(lookup.missing.is_empty());
-    assert_eq!(lookup.found[&orders(0)], Offset(77));
+    assert!(stage.core.is_looked_up(id));
+    assert_eq!(stage.core.end_lookup(id).unwrap()[&orders(0)], Offset(77));
     assert_eq!(stage.core.position(&orders(0)), Some(Offset(0)));
 }
 
 #[test]
-fn idempotent_batches_are_read_like_others() {
+fn batches_with_producer_ids_are_read_like_others() {
     let mut stage = Stage::reading(0, &[]);
     let mut builder = BatchBuilder::new(Compression::Zstd, Timestamp(1));
     builder.append(Timestamp(1), Some(b"k"), None, &[(b"h", None)]);
@@ -427,4 +425,14 @@ fn idempotent_batches_are_read_like_others() {
     let records = stage.take().unwrap();
     assert_eq!((records[0].key.as_deref(), &records[0].value), (Some(&b"k"[..]), &None));
     assert_eq!(records[0].headers.len(), 1);
+}
+
+#[test]
+#[should_panic(expected = "orders-0 fell to 1 from 4 without a seek or reset")]
+fn position_that_falls_without_a_reason_trips_the_check() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
+    assert_eq!(stage.offsets(), [0, 1, 2, 3]);
+    stage.core.assigned_mut(&orders(0), |assigned| assigned.misplace(Offset(1)));
+    stage.tick();
 }

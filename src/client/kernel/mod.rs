@@ -23,6 +23,7 @@ mod tests;
 
 #[cfg(test)]
 pub(crate) use cluster::tests::metadata;
+pub(crate) use cluster::{Cluster, KnownTopic};
 #[cfg(test)]
 pub(crate) use coordinators::CoordinatorKey;
 pub(crate) use core::{Effect, Input, Kernel, Settings};

@@ -50,6 +50,11 @@ impl<T> Requests<T> {
         Some((broker, about))
     }
 
+    /// Whether a request has no response yet.
+    pub(crate) fn is_waiting(&self, id: RequestId) -> bool {
+        self.waiting.contains_key(&id)
+    }
+
     /// Requests to this broker that have no response yet.
     pub(crate) fn in_flight(&self, broker: BrokerId) -> usize {
         self.by_broker.get(&broker).copied().unwrap_or(0)

@@ -4,14 +4,18 @@ use std::mem;
 
 use bytes::{Bytes, BytesMut};
 
-use super::delivery::Promise;
-use crate::base::{Instant, LeaderEpoch, ProducerEpoch, ProducerId};
+use super::delivery::{Delivery, Promise, Settled};
+use super::{Header, ProducerRecord};
+use crate::base::{Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use crate::base::{Timestamp, TopicPartition};
 use crate::client::ProduceCause;
 use crate::client::kernel::RequestId;
-use crate::wire::batch::{BatchBuilder, BatchError, BatchHeader, HEADER_LEN, records_of};
+use crate::wire::batch::{
+    BatchBuilder, BatchError, BatchHeader, HEADER_LEN, add_to_sequence, records_of,
+};
 use crate::wire::crc32c::crc32c;
 
-/// What a batch says of its producer: by this a broker knows it again.
+/// Producer id, epoch and sequence of a batch, by which a broker recognizes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Number {
     pub(super) producer: ProducerId,
@@ -20,14 +24,22 @@ pub(super) struct Number {
 }
 
 impl Number {
-    /// Of a producer that is not idempotent.
+    /// The number of a producer that is not idempotent.
     pub(super) const NONE: Self =
         Self { producer: ProducerId::NONE, epoch: ProducerEpoch::NONE, sequence: -1 };
+
+    /// The number of the batch after one of `count` records.
+    pub(super) fn after(self, count: i32) -> Self {
+        match self.sequence {
+            -1 => self,
+            sequence => Self { sequence: add_to_sequence(sequence, count), ..self },
+        }
+    }
 }
 
 /// Where a batch that was sent stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attempt {
+enum Attempt {
     /// No answer yet.
     Outstanding(RequestId),
     /// To be sent again, but not before.
@@ -47,24 +59,24 @@ enum Content {
 #[derive(Debug)]
 pub(super) struct Batch {
     content: Content,
-    pub(super) promise: Promise,
-    /// What it takes of `buffer.memory`.
-    pub(super) memory: u64,
+    promise: Promise,
+    /// Bytes of `buffer.memory`.
+    memory: u64,
     /// `delivery.timeout.ms` counts from here.
-    pub(super) created: Instant,
-    pub(super) count: i32,
+    created: Instant,
+    count: i32,
     /// No record may be added.
-    pub(super) closed: bool,
-    pub(super) number: Number,
-    pub(super) attempt: Attempt,
+    closed: bool,
+    number: Number,
+    attempt: Attempt,
     /// Attempts that left, for `retries`.
-    pub(super) attempts: u32,
+    attempts: u32,
     /// Failures in a row, for the backoff.
-    pub(super) failures: u32,
+    failures: u32,
     /// Epoch of the leader that it was last sent to.
-    pub(super) leader_epoch: LeaderEpoch,
+    leader_epoch: LeaderEpoch,
     /// Why the last attempt failed.
-    pub(super) last_problem: ProduceCause,
+    last_problem: ProduceCause,
 }
 
 impl Batch {
@@ -86,12 +98,45 @@ impl Batch {
         }
     }
 
-    /// What records are added to, while it is open.
-    pub(super) fn builder(&mut self) -> Option<&mut BatchBuilder> {
-        match &mut self.content {
-            Content::Open(builder) if !self.closed => Some(builder),
-            _ => None,
-        }
+    /// Whether this record still fits into `limit` bytes; the first always does.
+    pub(super) fn has_room(
+        &self,
+        timestamp: Timestamp,
+        record: &ProducerRecord,
+        limit: usize,
+    ) -> bool {
+        let Content::Open(builder) = &self.content else { return false };
+        let headers = header_refs(&record.headers);
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        !self.closed && builder.estimated_size_with(timestamp, key, value, &headers) <= limit
+    }
+
+    /// Adds a record that takes so much memory. Only while it is open. Returns the record's verdict
+    /// to come, and the bytes by which the batch grew.
+    pub(super) fn append(
+        &mut self,
+        timestamp: Timestamp,
+        record: &ProducerRecord,
+        memory: u64,
+    ) -> (Delivery, usize) {
+        let Content::Open(builder) = &mut self.content else { unreachable!("it is sealed") };
+        let headers = header_refs(&record.headers);
+        let before = builder.estimated_size();
+        let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        let place = builder.append(timestamp, key, value, &headers);
+        self.count += 1;
+        self.memory += memory;
+        let delivery = self.promise.delivery(place as u32, timestamp);
+        (delivery, builder.estimated_size() - before)
+    }
+
+    /// No record may be added any more.
+    pub(super) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// Its size on the wire; before it is sealed, without compression.
@@ -101,6 +146,23 @@ impl Batch {
             Content::Sealed(bytes) => bytes.len(),
             Content::Gone => 0,
         }
+    }
+
+    pub(super) fn count(&self) -> i32 {
+        self.count
+    }
+
+    /// Bytes of `buffer.memory`.
+    pub(super) fn memory(&self) -> u64 {
+        self.memory
+    }
+
+    pub(super) fn created(&self) -> Instant {
+        self.created
+    }
+
+    pub(super) fn number(&self) -> Number {
+        self.number
     }
 
     /// Gives it its number, and its bytes their final form.
@@ -124,26 +186,126 @@ impl Batch {
         }
     }
 
+    /// It leaves with this request, to a leader of this epoch.
+    pub(super) fn begin_attempt(&mut self, request: RequestId, epoch: LeaderEpoch) {
+        self.attempt = Attempt::Outstanding(request);
+        self.attempts = self.attempts.saturating_add(1);
+        self.leader_epoch = epoch;
+    }
+
+    /// The request that it is in, if that has no answer yet.
+    pub(super) fn outstanding(&self) -> Option<RequestId> {
+        match self.attempt {
+            Attempt::Outstanding(request) => Some(request),
+            Attempt::Waiting(_) => None,
+        }
+    }
+
     pub(super) fn is_outstanding(&self) -> bool {
-        matches!(self.attempt, Attempt::Outstanding(_))
+        self.outstanding().is_some()
     }
 
-    /// Whether it is the one that was sent with this request.
-    pub(super) fn was_sent_with(&self, request: RequestId) -> bool {
-        self.attempt == Attempt::Outstanding(request)
+    /// The request never left. Kafka takes no batch out of its queue before there is a connection,
+    /// so this attempt does not count.
+    pub(super) fn never_left(&mut self) {
+        self.last_problem = ProduceCause::Disconnected;
+        self.attempts -= 1;
     }
 
-    /// Cuts it into batches of about `size` bytes each, at least two; each with the first index
-    /// that its records had. `None`: it can't be cut.
-    pub(super) fn split(&self, size: usize) -> Result<Option<Vec<(u32, Batch)>>, BatchError> {
+    /// The attempt failed; it may have stored the batch all the same, or certainly did not.
+    pub(super) fn attempt_failed(&mut self, cause: ProduceCause, may_be_stored: bool) {
+        self.last_problem = cause;
+        self.promise.doubt(may_be_stored);
+    }
+
+    /// Whether any attempt may have stored it.
+    pub(super) fn may_be_stored(&self) -> bool {
+        self.promise.may_be_stored()
+    }
+
+    /// Attempts that left.
+    pub(super) fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// The number of failures in a row, this one included: the pause follows from it.
+    pub(super) fn next_failure(&mut self) -> u32 {
+        self.failures = self.failures.saturating_add(1);
+        self.failures
+    }
+
+    /// It is to be sent again, but not before this time.
+    pub(super) fn wait_until(&mut self, time: Instant) {
+        self.attempt = Attempt::Waiting(time);
+    }
+
+    /// When it may be sent again to a leader of this epoch: at once to a new one.
+    pub(super) fn again_at(&self, epoch: LeaderEpoch) -> Instant {
+        let is_new = self.leader_epoch != LeaderEpoch::NONE && epoch > self.leader_epoch;
+        match self.attempt {
+            Attempt::Waiting(_) if is_new => Instant::START,
+            Attempt::Waiting(until) => until,
+            Attempt::Outstanding(_) => Instant::NEVER,
+        }
+    }
+
+    /// It is acknowledged. Returns the memory that is free again.
+    pub(super) fn stored(
+        self,
+        partition: TopicPartition,
+        base: Option<Offset>,
+        append_time: Option<Timestamp>,
+    ) -> u64 {
+        self.promise.stored(partition, base, append_time);
+        self.memory
+    }
+
+    /// It fails because of its last attempt. Returns the memory that is free again.
+    pub(super) fn give_up(self) -> u64 {
+        self.promise.failed(self.last_problem);
+        self.memory
+    }
+
+    /// It fails whether or not an attempt is under way. Returns the memory that is free again.
+    pub(super) fn abandon(mut self, cause: ProduceCause) -> u64 {
+        let is_outstanding = self.is_outstanding();
+        self.promise.doubt(is_outstanding);
+        self.promise.failed(cause);
+        self.memory
+    }
+
+    /// To wait for its verdict.
+    pub(super) fn settled(&self) -> Settled {
+        self.promise.settled()
+    }
+
+    /// Cuts it into batches of about `size` bytes each, at least two, numbered from its own number
+    /// on. Returns it unchanged if it can't be cut.
+    pub(super) fn split(self, size: usize) -> Result<Vec<Batch>, Box<Batch>> {
+        let Ok(Some(parts)) = self.parts(size) else { return Err(Box::new(self)) };
+        let (mut number, mut memory) = (self.number, self.memory);
+        let last = parts.len() - 1;
+        let mut heirs = Vec::with_capacity(parts.len());
+        for (nth, (from, mut part)) in parts.into_iter().enumerate() {
+            part.seal(number);
+            number = number.after(part.count);
+            part.memory = if nth == last { memory } else { memory / 2 };
+            memory -= part.memory;
+            heirs.push((from, part));
+        }
+        self.promise.moved(heirs.iter().map(|(from, part)| (*from, 0, &part.promise)));
+        Ok(heirs.into_iter().map(|(_, part)| part).collect())
+    }
+
+    /// Batches of about `size` bytes each with its records, each with the index of its first one.
+    fn parts(&self, size: usize) -> Result<Option<Vec<(u32, Batch)>>, BatchError> {
         let bytes = self.bytes();
         // The producer made these bytes itself and held them uncompressed.
         let records: Vec<_> = records_of(&bytes, usize::MAX)?.collect::<Result<_, _>>()?;
         let compression = BatchHeader::parse(&bytes)?.compression();
         let (Some(first), true) = (records.first(), records.len() > 1) else { return Ok(None) };
-        let total: usize = bytes.len();
         // A smaller limit than the batch itself has, so that something is gained.
-        let limit = size.min(total / 2).max(HEADER_LEN + 1);
+        let limit = size.min(bytes.len() / 2).max(HEADER_LEN + 1);
         let mut builder = BatchBuilder::new(compression, first.timestamp);
         let mut parts = Vec::new();
         let mut from = 0;
@@ -161,15 +323,26 @@ impl Batch {
         parts.push((from, Self::new(builder, self.created)));
         Ok((parts.len() > 1).then_some(parts))
     }
+
+    /// Panics if an invariant is broken.
+    pub(super) fn check(&self, is_sent: bool) {
+        let Self { count, attempts, closed, attempt, .. } = self;
+        assert!(*count > 0, "a batch without records: {self:?}");
+        let is_sealed = matches!(self.content, Content::Sealed(_));
+        assert_eq!(is_sealed, is_sent, "sent: {is_sent}, sealed: {is_sealed}");
+        assert!(!is_sent || *closed, "a batch was sent that is open");
+        let left = self.is_outstanding() || self.may_be_stored();
+        assert!(!left || is_sent, "{attempt:?} after {attempts} attempts, but it was never sent");
+    }
 }
 
 /// Headers as a builder takes them.
-pub(super) fn header_refs(headers: &[super::Header]) -> Vec<(&[u8], Option<&[u8]>)> {
+fn header_refs(headers: &[Header]) -> Vec<(&[u8], Option<&[u8]>)> {
     headers.iter().map(|header| (header.key.as_ref(), header.value.as_deref())).collect()
 }
 
 /// The same batch under another number. Only for one that was never appended anywhere: a broker
-/// does not know it again (KIP-360).
+/// does not recognize it any more (KIP-360).
 fn renumbered(batch: &Bytes, number: Number) -> Bytes {
     let mut bytes = BytesMut::from(&batch[..]);
     if let (Ok(mut header), Some(place)) = (BatchHeader::parse(batch), bytes.first_chunk_mut()) {
@@ -191,7 +364,6 @@ const AT_CHECKED: usize = 21;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::Timestamp;
     use crate::base::config::Compression;
     use crate::wire::batch::check;
 
@@ -204,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_under_another_number_is_valid_and_has_the_same_records() {
+    fn renumbered_batch_is_valid_and_keeps_its_records() {
         let mut batch = batch(3, Compression::Lz4);
         batch.seal(Number { producer: ProducerId(7), epoch: ProducerEpoch(1), sequence: 40 });
         let before = batch.bytes();
@@ -215,15 +387,16 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_is_cut_into_smaller_ones_with_the_same_records() {
+    fn split_batch_keeps_its_records_numbers_and_memory() {
         let mut whole = batch(10, Compression::None);
-        whole.seal(Number::NONE);
-        let parts = whole.split(450).unwrap().unwrap();
-        let firsts: Vec<_> = parts.iter().map(|(first, _)| *first).collect();
-        assert_eq!(firsts, [0, 3, 6, 9]);
+        whole.memory = 1001;
+        whole.seal(Number { producer: ProducerId(7), epoch: ProducerEpoch(1), sequence: 40 });
+        let parts = whole.split(450).unwrap();
+        let sequences: Vec<_> = parts.iter().map(|part| part.number.sequence).collect();
+        assert_eq!(sequences, [40, 43, 46, 49]);
+        assert_eq!(parts.iter().map(|part| part.memory).sum::<u64>(), 1001);
         let mut values = Vec::new();
-        for (_, mut part) in parts {
-            part.seal(Number::NONE);
+        for part in parts {
             for record in records_of(&part.bytes(), usize::MAX).unwrap() {
                 values.push(record.unwrap().value.unwrap()[0]);
             }
@@ -232,9 +405,9 @@ mod tests {
     }
 
     #[test]
-    fn a_single_record_cannot_be_cut() {
+    fn single_record_cannot_be_split() {
         let mut whole = batch(1, Compression::None);
         whole.seal(Number::NONE);
-        assert!(whole.split(10).unwrap().is_none());
+        assert!(whole.split(10).is_err());
     }
 }

@@ -1,120 +1,117 @@
 //! The producer's decisions, without a clock, a wait or a byte on a wire.
 //!
-//! Records are gathered per partition ([`append`](super::append)), sent when a batch is full or has
-//! lingered ([`drain`](super::drain)), numbered so that a broker knows a batch again
-//! ([`numbering`](super::numbering)), and judged when an answer comes ([`answer`](super::answer)).
+//! Records are gathered per partition, sent when a batch is full or has lingered, numbered so that a
+//! broker recognizes a batch that is sent again, and judged when an answer comes.
+//!
+//! # Calling contract
+//!
+//! - [`Core::append`] takes a record, or says that `buffer.memory` is exhausted: then the sender
+//!   waits for [`Core::wait_for_memory`], and appends with `reserved`. Memory that was granted and
+//!   is not used is given back.
+//! - If [`Core::deadline`] moves closer by an append, the driver steps at the new deadline.
+//! - [`Core::step`] is the only source of effects. Each [`Effect`] is answered by exactly one
+//!   [`Input`]; [`Effect::Send`]s to one broker reach its stream in the order of the effects.
+//! - [`Core::deadline`] is valid after each step: step with [`Input::Tick`] then at the latest.
+//! - After [`Core::close`], the driver steps until [`Core::is_over`].
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
+use tokio::sync::oneshot;
 
-use super::answer::Sent;
-use super::append::Topic;
-use super::batch::Batch;
+use super::ProducerRecord;
+use super::accumulator::Accumulator;
+use super::delivery::{Delivery, Settled};
+use super::identity::{Granted, Identity};
 use super::memory::Memory;
-use super::numbering::{Identity, Sequences};
+use super::outcome::{Outcome, Sent, learn_leaders};
+use super::partition::{Next, Readiness, Tools};
+use super::sequences::Sequences;
+use super::topic::memory_of;
 use crate::base::config::{Acks, Config, ConfigError, ProducerConfig};
-use crate::base::{
-    BrokerId, Flaws, Instant, LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition,
-};
+use crate::base::{BrokerId, Flaws, Instant, LeaderEpoch, Timestamp, TopicId};
 use crate::client::ProduceCause;
 use crate::client::kernel::{self, Kernel, RequestId, Requests};
 use crate::io::Address;
 use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
-use crate::wire::messages::{ProduceRequest, ProduceResponse};
+use crate::wire::batch::HEADER_LEN;
+use crate::wire::messages::produce_request::TopicProduceData;
+use crate::wire::messages::{ProduceRequest, message};
+
+/// Room in a request for what is not records.
+const REQUEST_OVERHEAD: usize = 512;
 
 /// What happened.
 #[derive(Debug)]
-pub(super) enum Input {
+pub(in crate::client) enum Input {
     /// Time passed, or records were added.
     Tick,
     /// What became of [`Effect::Kernel`].
     Kernel(kernel::Input),
     /// An answer to [`Effect::Identify`].
-    Identity { from: Address, answer: Result<(ProducerId, ProducerEpoch), ErrorCode> },
+    Identity { from: Address, answer: Result<Granted, ErrorCode> },
     /// None came.
     NoIdentity { from: Address },
     /// What became of [`Effect::Send`].
     Produced { request: RequestId, outcome: Outcome },
 }
 
-/// What became of a request for records.
-#[derive(Debug)]
-pub(super) enum Outcome {
-    /// A broker answered.
-    Answered(Box<ProduceResponse>),
-    /// It was written to the stream, and no answer is due (`acks=0`).
-    Written,
-    /// There will be no answer.
-    Lost { may_have_reached: bool },
-    /// The broker does not speak it.
-    Unsupported,
-}
-
 /// What is to be done.
 #[derive(Debug)]
-pub(super) enum Effect {
+pub(in crate::client) enum Effect {
     /// Ask about the cluster.
     Kernel(kernel::Effect),
     /// Ask a broker for a producer id.
     Identify { ask: Address },
-    /// Send records. Orders to one broker must reach its stream in their order.
+    /// Send records.
     Send(Order),
 }
 
 /// A request for records.
 #[derive(Debug)]
-pub(super) struct Order {
-    pub(super) request: RequestId,
-    pub(super) to: Address,
-    pub(super) message: ProduceRequest,
+pub(in crate::client) struct Order {
+    pub(in crate::client) request: RequestId,
+    pub(in crate::client) to: Address,
+    pub(in crate::client) message: ProduceRequest,
     /// Whether there are topics whose id is not known, so that names must be sent.
-    pub(super) by_name: bool,
-    pub(super) deadline: Instant,
+    pub(in crate::client) by_name: bool,
+    pub(in crate::client) deadline: Instant,
 }
 
-/// One partition that records were sent to.
+/// Whether a record could be taken.
 #[derive(Debug)]
-pub(super) struct Partition {
-    pub(super) name: TopicPartition,
-    /// Sent at least once, and not yet judged; in the order in which they were first sent.
-    pub(super) sent: VecDeque<Batch>,
-    /// Never sent. Records are added to the last.
-    pub(super) fresh: VecDeque<Batch>,
-    pub(super) sequences: Sequences,
+pub(in crate::client) enum Taken {
+    /// It was, or was refused for good: its verdict will come.
+    Yes(Delivery),
+    /// `buffer.memory` is exhausted.
+    NoMemory(ProducerRecord),
 }
 
-impl Partition {
-    pub(super) fn has_outstanding(&self) -> bool {
-        self.sent.iter().any(Batch::is_outstanding)
-    }
-}
+/// Batches to put into one request: places of partitions, and which batch of each.
+type Candidates = Vec<(usize, Next)>;
 
 /// The producer's state machine.
 #[derive(Debug)]
-pub(super) struct Core {
-    pub(super) config: ProducerConfig,
-    pub(super) flaws: Flaws,
-    pub(super) kernel: Kernel,
-    pub(super) topics: BTreeMap<Arc<str>, Topic>,
-    pub(super) partitions: Vec<Partition>,
-    /// Those that have batches.
-    pub(super) active: BTreeSet<usize>,
-    pub(super) identity: Identity,
-    pub(super) memory: Memory,
-    pub(super) requests: Requests<Vec<Sent>>,
+pub(in crate::client) struct Core {
+    config: ProducerConfig,
+    flaws: Flaws,
+    kernel: Kernel,
+    identity: Identity,
+    memory: Memory,
+    accumulator: Accumulator,
+    requests: Requests<Vec<Sent>>,
     /// Flushes under way: nothing lingers meanwhile.
-    pub(super) flushing: usize,
+    flushing: usize,
     /// Nothing more is accepted, and nothing lingers.
-    pub(super) closing: bool,
-    /// The earliest time at which something is to be done though nothing happens.
-    pub(super) wake: Instant,
+    closing: bool,
+    wake: Instant,
 }
 
 impl Core {
-    pub(super) fn new(
+    pub(in crate::client) fn new(
         config: ProducerConfig,
         now: Instant,
         random: ChaCha12Rng,
@@ -128,13 +125,11 @@ impl Core {
         };
         Ok(Self {
             kernel: Kernel::new(settings, now, random)?,
-            memory: Memory::new(config.buffer_memory),
             identity: Identity::new(config.idempotence),
+            memory: Memory::new(config.buffer_memory),
             config,
             flaws: Flaws::default(),
-            topics: BTreeMap::new(),
-            partitions: Vec::new(),
-            active: BTreeSet::new(),
+            accumulator: Accumulator::default(),
             requests: Requests::default(),
             flushing: 0,
             closing: false,
@@ -143,21 +138,21 @@ impl Core {
     }
 
     /// The same core with these flaws.
-    pub(super) fn with_flaws(self, flaws: Flaws) -> Self {
+    pub(in crate::client) fn with_flaws(self, flaws: Flaws) -> Self {
         Self { flaws, ..self }
     }
 
     /// The earliest time at which `step` wants [`Input::Tick`], though nothing else happened.
-    pub(super) fn deadline(&self) -> Instant {
+    pub(in crate::client) fn deadline(&self) -> Instant {
         self.wake
     }
 
-    /// Whether every record has its verdict.
-    pub(super) fn is_idle(&self) -> bool {
-        self.active.is_empty() && self.topics.values().all(|topic| topic.pending.is_empty())
-    }
-
-    pub(super) fn step(&mut self, now: Instant, input: Input, effects: &mut Vec<Effect>) {
+    pub(in crate::client) fn step(
+        &mut self,
+        now: Instant,
+        input: Input,
+        effects: &mut Vec<Effect>,
+    ) {
         match input {
             Input::Tick => {}
             Input::Kernel(input) => self.take_news(now, input),
@@ -166,84 +161,305 @@ impl Core {
                 self.kernel.contact_failed(now, &from);
                 self.identity.failed(now, &mut self.kernel);
             }
-            Input::Produced { request, outcome } => self.take_outcome(now, request, outcome),
+            Input::Produced { request, outcome } => self.take_outcome(now, request, &outcome),
         }
-        self.wake = Instant::NEVER;
-        self.expire(now);
+        let (accumulator, mut tools) = self.parts();
+        self.wake = accumulator.expire(now, &mut tools);
         self.drain(now, effects);
-        self.identify(now, effects);
-        self.kernel.ask(now, self.topics.keys(), |effect| effects.push(Effect::Kernel(effect)));
-        self.wake = self.wake.min(self.kernel.deadline());
+        if let Some(ask) = self.identity.begin_due(now, &mut self.kernel) {
+            effects.push(Effect::Identify { ask });
+        }
+        let topics = self.accumulator.topics();
+        self.kernel.ask(now, topics, |effect| effects.push(Effect::Kernel(effect)));
+        let others = self.identity.deadline().min(self.kernel.deadline());
+        self.wake = self.wake.min(others);
         if cfg!(debug_assertions) {
-            self.kernel.check();
-            self.requests.check();
+            self.check();
         }
     }
 
-    fn take_news(&mut self, now: Instant, input: kernel::Input) {
-        let changes = self.kernel.step(now, input);
-        for (topic, error) in changes.refused {
-            self.fail_pending(&topic, ProduceCause::Broker(error));
-        }
-        if changes.metadata {
-            self.place_pending(now);
-        }
+    /// The accumulator, and what it uses of the producer.
+    fn parts(&mut self) -> (&mut Accumulator, Tools<'_>) {
+        let Self { config, flaws, kernel, identity, memory, accumulator, .. } = self;
+        (accumulator, Tools { config, flaws: *flaws, kernel, identity, memory })
     }
 
-    /// Fails what has waited for too long.
-    fn expire(&mut self, now: Instant) {
-        let patience = self.config.delivery_timeout;
-        let active: Vec<usize> = self.active.iter().copied().collect();
-        for index in active {
-            let partition = &mut self.partitions[index];
-            while let Some(first) = partition.sent.front().or(partition.fresh.front()) {
-                if first.created + patience > now {
-                    self.wake = self.wake.min(first.created + patience);
-                    break;
-                }
-                let was_sent = !partition.sent.is_empty();
-                let queue = if was_sent { &mut partition.sent } else { &mut partition.fresh };
-                let Some(mut batch) = queue.pop_front() else { break };
-                if was_sent {
-                    batch.promise.may_be_stored |= batch.is_outstanding();
-                    partition.sequences.lost(&batch);
-                }
-                self.memory.release(batch.memory);
-                batch.promise.failed(ProduceCause::TimedOut);
+    /// Takes a record. `reserved`: its memory was granted before.
+    pub(in crate::client) fn append(
+        &mut self,
+        now: Instant,
+        timestamp: Timestamp,
+        record: ProducerRecord,
+        reserved: bool,
+    ) -> Taken {
+        let memory = memory_of(&record);
+        let size = usize::try_from(memory).unwrap_or(usize::MAX).saturating_add(HEADER_LEN);
+        let too_large = size > self.config.max_request_size || !self.memory.could_hold(memory);
+        if self.closing || too_large {
+            if reserved {
+                self.memory.give_back(memory);
             }
-            self.retire(index);
+            return Taken::Yes(Delivery::refused(match self.closing {
+                true => ProduceCause::Closed,
+                false => ProduceCause::RecordTooLarge,
+            }));
         }
-        self.expire_pending(now);
+        if reserved {
+            self.memory.take_reserved(memory);
+        } else if !self.memory.try_take(memory) {
+            return Taken::NoMemory(record);
+        }
+        let (accumulator, mut tools) = self.parts();
+        match accumulator.add(now, timestamp, record, memory, &mut tools) {
+            Ok((delivery, leaves)) => {
+                self.wake = self.wake.min(leaves.unwrap_or(Instant::NEVER));
+                Taken::Yes(delivery)
+            }
+            Err(record) => {
+                let delivery = self.accumulator.wait(now, timestamp, record, memory);
+                self.kernel.want_metadata_unless_asked();
+                self.wake = now;
+                Taken::Yes(delivery)
+            }
+        }
     }
 
-    /// Takes a partition without batches off the list of those to look at.
-    pub(super) fn retire(&mut self, index: usize) {
-        let partition = &self.partitions[index];
-        if partition.sent.is_empty() && partition.fresh.is_empty() {
-            self.active.remove(&index);
-        }
+    /// Memory for a record, later: when the receiver gets its message. Also returns how long to wait.
+    pub(super) fn wait_for_memory(&mut self, bytes: u64) -> (oneshot::Receiver<()>, Duration) {
+        (self.memory.wait_for(bytes), self.config.max_block)
+    }
+
+    /// Gives back memory that was granted for a record.
+    pub(super) fn give_back(&mut self, bytes: u64) {
+        self.memory.give_back(bytes);
+    }
+
+    /// Forgets a sender that no longer waits for memory.
+    pub(super) fn stopped_waiting(&mut self) {
+        self.memory.grant();
+    }
+
+    /// Lets nothing linger until [`Core::end_flush`]. Returns what has no verdict yet.
+    pub(super) fn begin_flush(&mut self) -> Vec<Settled> {
+        self.flushing += 1;
+        self.accumulator.unsettled()
+    }
+
+    pub(super) fn end_flush(&mut self) {
+        self.flushing -= 1;
+    }
+
+    /// Accepts nothing more, and lets nothing linger. Returns what has no verdict yet.
+    pub(super) fn close(&mut self) -> Vec<Settled> {
+        self.closing = true;
+        self.accumulator.unsettled()
     }
 
     /// Gives up everything at once.
     pub(super) fn abandon(&mut self, cause: ProduceCause) {
         self.closing = true;
-        for partition in &mut self.partitions {
-            for mut batch in partition.sent.drain(..) {
-                batch.promise.may_be_stored |= batch.is_outstanding();
-                batch.promise.failed(cause);
-            }
-            partition.fresh.drain(..).for_each(|batch| batch.promise.failed(cause));
-        }
-        self.active.clear();
-        for topic in self.topics.values_mut() {
-            topic.pending.drain(..).for_each(|pending| pending.promise.failed(cause));
-        }
+        self.accumulator.abandon(cause, &mut self.memory);
         self.memory.close();
     }
 
-    /// Who leads a partition and where, if that is known.
-    pub(super) fn leader(&self, index: usize) -> Option<(BrokerId, LeaderEpoch)> {
-        self.kernel.cluster().leader(&self.partitions[index].name)
+    /// Whether it is closed, and every record has its verdict.
+    pub(super) fn is_over(&self) -> bool {
+        self.closing && self.accumulator.is_idle()
+    }
+
+    fn take_news(&mut self, now: Instant, input: kernel::Input) {
+        let changes = self.kernel.step(now, input);
+        for (topic, error) in changes.refused {
+            self.accumulator.refuse(&topic, ProduceCause::Broker(error), &mut self.memory);
+        }
+        let (accumulator, mut tools) = self.parts();
+        if changes.metadata && accumulator.update(now, &mut tools) {
+            self.kernel.want_metadata();
+        }
+    }
+
+    fn take_identity(&mut self, now: Instant, from: &Address, answer: Result<Granted, ErrorCode>) {
+        match answer {
+            Ok(granted) => {
+                self.kernel.contact_answered(from);
+                self.identity.granted(granted);
+            }
+            Err(error) => {
+                self.kernel.contact_failed(now, from);
+                self.identity.failed(now, &mut self.kernel);
+                if error == ErrorCode::ClusterAuthorizationFailed {
+                    self.abandon(ProduceCause::Broker(error));
+                }
+            }
+        }
+    }
+
+    fn take_outcome(&mut self, now: Instant, request: RequestId, outcome: &Outcome) {
+        let Some((broker, sent)) = self.requests.end(request) else { return };
+        match outcome {
+            Outcome::Answered(answer) => learn_leaders(answer, &mut self.kernel),
+            Outcome::Lost { .. } => {
+                self.kernel.want_metadata();
+                self.kernel.broker_failed(now, broker);
+            }
+            Outcome::Written | Outcome::Unsupported => {}
+        }
+        let (accumulator, mut tools) = self.parts();
+        for sent in &sent {
+            let name = accumulator.partition(sent.partition).name();
+            let fate = outcome.fate(name, tools.kernel.cluster());
+            if fate.is_stale_metadata() {
+                tools.kernel.want_metadata();
+            }
+            accumulator.change(sent.partition, |partition| {
+                partition.judge(now, request, sent, fate, &mut tools);
+            });
+        }
+    }
+
+    /// Sends what may be sent.
+    fn drain(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        loop {
+            let (due, mut along) = self.candidates(now);
+            let mut sent = false;
+            for (broker, mut batches) in due {
+                if self.requests.in_flight(broker) < self.config.max_in_flight {
+                    // So that those at the end of the list get into a request, too.
+                    let rotation = self.requests.rotation(batches.len());
+                    batches.rotate_left(rotation);
+                    batches.extend(along.remove(&broker).unwrap_or_default());
+                    sent |= self.send(now, broker, &batches, effects);
+                }
+            }
+            if !sent {
+                return;
+            }
+        }
+    }
+
+    /// Batches that are due, and those that may go along with them, by leader.
+    fn candidates(
+        &mut self,
+        now: Instant,
+    ) -> (BTreeMap<BrokerId, Candidates>, BTreeMap<BrokerId, Candidates>) {
+        let (mut due, mut along): (BTreeMap<_, Candidates>, BTreeMap<_, Candidates>) =
+            Default::default();
+        let urgent = self.flushing > 0 || self.closing || self.memory.is_exhausted();
+        let mut wake = self.wake;
+        let (accumulator, mut tools) = self.parts();
+        for place in accumulator.active() {
+            let leader = tools.kernel.cluster().leader(accumulator.partition(place).name());
+            let readiness = accumulator.change(place, |partition| {
+                let may_send = partition.settle_numbers(&mut tools);
+                let (broker, epoch) = leader?;
+                let readiness = match may_send {
+                    true => partition.readiness(now, epoch, urgent, &mut tools),
+                    false => Readiness::Blocked,
+                };
+                Some((broker, readiness))
+            });
+            match readiness {
+                Some((broker, Readiness::Ready(next))) => {
+                    due.entry(broker).or_default().push((place, next));
+                }
+                Some((broker, Readiness::Lingers(until))) => {
+                    wake = wake.min(until);
+                    along.entry(broker).or_default().push((place, Next::Fresh));
+                }
+                Some((_, Readiness::NotBefore(time))) => wake = wake.min(time),
+                Some((_, Readiness::Blocked)) => {}
+                None => tools.kernel.want_metadata_unless_asked(),
+            }
+        }
+        self.wake = wake;
+        (due, along)
+    }
+
+    /// Puts one batch of each partition into a request, as far as there is room. Returns whether any
+    /// could leave.
+    fn send(
+        &mut self,
+        now: Instant,
+        broker: BrokerId,
+        batches: &[(usize, Next)],
+        effects: &mut Vec<Effect>,
+    ) -> bool {
+        let Some(to) = self.kernel.cluster().address(broker).cloned() else { return false };
+        let request = self.requests.next_id();
+        let timeout = self.config.request_timeout.as_millis();
+        let mut message = message!(ProduceRequest {
+            acks: self.config.acks.code(),
+            timeout_ms: i32::try_from(timeout).unwrap_or(i32::MAX),
+        });
+        let mut by_name = false;
+        let mut sent = Vec::new();
+        let mut room = self.config.max_request_size.saturating_sub(REQUEST_OVERHEAD);
+        let mut topics: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+        for (place, next) in batches {
+            let partition = self.accumulator.partition(*place);
+            let (size, name) = (partition.size(*next), partition.name().clone());
+            if size > room && !sent.is_empty() {
+                continue;
+            }
+            let epoch = self.kernel.cluster().leader(&name).map(|(_, epoch)| epoch);
+            let epoch = epoch.unwrap_or(LeaderEpoch::NONE);
+            let identity = &mut self.identity;
+            let attempt = self.accumulator.change(*place, |partition| {
+                partition.begin_attempt(request, *next, epoch, identity)
+            });
+            let Some((number, count, data)) = attempt else { continue };
+            sent.push(Sent { partition: *place, number, count });
+            room = room.saturating_sub(size);
+            let at = *topics.entry(name.topic.clone()).or_insert_with(|| {
+                let id = self.kernel.cluster().id(&name.topic);
+                by_name |= id == TopicId::ZERO;
+                let name = (&*name.topic).into();
+                message
+                    .topic_data
+                    .push(message!(TopicProduceData { name: name, topic_id: id.into() }));
+                message.topic_data.len() - 1
+            });
+            message.topic_data[at].partition_data.push(data);
+        }
+        if sent.is_empty() {
+            return false;
+        }
+        self.requests.began(request, broker, sent);
+        let deadline = now + self.config.request_timeout;
+        effects.push(Effect::Send(Order { request, to, message, by_name, deadline }));
+        true
+    }
+
+    /// Panics if an invariant is broken.
+    pub(in crate::client) fn check(&self) {
+        self.kernel.check();
+        self.identity.check();
+        self.requests.check();
+        self.accumulator.check(&self.config);
+        self.memory.check(self.accumulator.memory());
+        let (mut in_requests, mut outstanding) = (0, 0);
+        let most = self.config.max_in_flight;
+        for (_, broker, sent) in self.requests.iter() {
+            let in_flight = self.requests.in_flight(broker);
+            assert!(in_flight <= most, "{in_flight} requests to broker {broker}, at most {most}");
+            in_requests += sent.len();
+        }
+        for place in self.accumulator.active() {
+            let partition = self.accumulator.partition(place);
+            for request in partition.outstanding() {
+                let (name, is_waiting) = (partition.name(), self.requests.is_waiting(request));
+                assert!(is_waiting, "{name} waits for {request:?}, which is over");
+                outstanding += 1;
+            }
+        }
+        let fit = outstanding <= in_requests;
+        assert!(fit, "{outstanding} batches are outstanding, but requests hold {in_requests}");
+    }
+
+    /// A flaw made by hand: a record's memory is taken twice.
+    #[cfg(test)]
+    pub(super) fn leak(&mut self, bytes: u64) {
+        self.memory.try_take(bytes);
     }
 }
 

@@ -1,6 +1,6 @@
-//! How the verdict on a batch reaches those who wait for its records.
+//! How the verdict on a batch reaches the tasks that wait for its records.
 //!
-//! All records of a batch share one cell, so a record costs no allocation of its own. Whoever owns
+//! All records of a batch share one cell, so a record costs no allocation of its own. The owner of
 //! the [`Promise`] gives the verdict, once: by its methods, or at the latest by dropping it.
 
 use std::future::Future;
@@ -54,14 +54,24 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Promise {
     cell: Arc<Cell>,
-    /// What is true if nothing more is known: the batch may be stored.
-    pub(super) may_be_stored: bool,
+    /// Whether an attempt may have stored the batch.
+    may_be_stored: bool,
     kept: bool,
 }
 
 impl Promise {
     pub(super) fn new() -> Self {
         Self { cell: Arc::default(), may_be_stored: false, kept: false }
+    }
+
+    /// Whether an attempt may have stored the batch.
+    pub(super) fn may_be_stored(&self) -> bool {
+        self.may_be_stored
+    }
+
+    /// An attempt failed that may have stored the batch, or not.
+    pub(super) fn doubt(&mut self, may_be_stored: bool) {
+        self.may_be_stored |= may_be_stored;
     }
 
     /// The record at `index` of the batch waits for this.
@@ -237,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn every_record_of_a_batch_learns_its_own_offset_and_date() {
+    fn records_of_a_batch_get_their_own_offset_and_timestamp() {
         let promise = Promise::new();
         let mut first = promise.delivery(0, Timestamp(7));
         let mut third = promise.delivery(2, Timestamp(9));
@@ -249,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn records_follow_their_batch_when_it_is_split() {
+    fn deliveries_follow_a_split_batch() {
         let whole = Promise::new();
         let mut deliveries: Vec<_> = (0..5).map(|n| whole.delivery(n, Timestamp(0))).collect();
         assert!(deliveries.iter_mut().all(|delivery| poll(delivery).is_pending()));
@@ -267,10 +277,10 @@ mod tests {
     }
 
     #[test]
-    fn a_promise_that_is_dropped_is_a_verdict_too() {
+    fn dropped_promise_fails_its_records() {
         let mut promise = Promise::new();
         let mut delivery = promise.delivery(0, Timestamp(0));
-        promise.may_be_stored = true;
+        promise.doubt(true);
         drop(promise);
         let expected = ProduceError { cause: ProduceCause::Closed, may_be_stored: true };
         assert_eq!(poll(&mut delivery), Poll::Ready(Err(expected)));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -16,10 +17,11 @@ use crate::rpc::{Pool, Purpose};
 use crate::wire::ErrorCode;
 use crate::wire::messages::InitProducerIdRequest;
 
-/// What handles and driver have in common.
+/// What handles and driver share.
 pub(super) struct Shared<W: World> {
     pub(super) world: W,
     pub(super) core: Mutex<Core>,
+    pub(super) request_timeout: Duration,
     /// The core has something to do before its deadline.
     pub(super) wake: Notify,
 }
@@ -66,7 +68,7 @@ impl<W: World> Driver<W> {
         while let Ok(input) = self.inputs.try_recv() {
             core.step(now, input, &mut self.effects);
         }
-        (core.deadline(), core.closing && core.is_idle())
+        (core.deadline(), core.is_over())
     }
 
     fn carry_out(&mut self) {
@@ -93,8 +95,7 @@ impl<W: World> Driver<W> {
     }
 
     fn question_deadline(&self) -> Instant {
-        let timeout = self.shared.core.lock().config.request_timeout;
-        question_deadline(self.shared.world.now(), timeout)
+        question_deadline(self.shared.world.now(), self.shared.request_timeout)
     }
 
     fn send(&mut self, order: Order) {

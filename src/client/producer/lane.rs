@@ -1,4 +1,4 @@
-//! The way of orders to one broker: one after another into the stream, several at a time on it.
+//! Carries the orders for one broker out: they enter the stream in order, several are in flight.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -7,7 +7,8 @@ use std::task::Poll;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::core::{Input, Order, Outcome};
+use super::core::{Input, Order};
+use super::outcome::Outcome;
 use crate::io::World;
 use crate::rpc::{Pool, Purpose};
 
@@ -22,8 +23,8 @@ enum Event {
     End,
 }
 
-/// Carries orders out until nobody gives any. Calls are polled in their order, so that they reach
-/// the stream in that order, whichever way an executor runs its tasks.
+/// Carries orders out until their sender is dropped. Calls are polled in their order, so that they
+/// reach the stream in that order, whichever way an executor runs its tasks.
 pub(super) async fn lane<W: World>(
     pool: Pool<W>,
     mut orders: UnboundedReceiver<Order>,

@@ -1,15 +1,19 @@
-//! `buffer.memory`, and those who wait for it.
+//! `buffer.memory`, and the senders that wait for it.
 
 use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-/// Bytes that records may take, given in the order of asking.
+/// Bytes of records that may be buffered, granted in the order of asking.
 #[derive(Debug)]
 pub(super) struct Memory {
     limit: u64,
-    used: u64,
+    /// Bytes of records that the producer has.
+    held: u64,
+    /// Bytes granted to senders that have not handed their record over yet.
+    reserved: u64,
     waiting: VecDeque<Waiter>,
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -20,61 +24,88 @@ struct Waiter {
 
 impl Memory {
     pub(super) fn new(limit: u64) -> Self {
-        Self { limit, used: 0, waiting: VecDeque::new() }
+        Self { limit, held: 0, reserved: 0, waiting: VecDeque::new(), closed: false }
     }
 
-    /// Whether that much could ever be given.
+    /// Whether that much could ever be granted.
     pub(super) fn could_hold(&self, bytes: u64) -> bool {
         bytes <= self.limit
     }
 
-    /// Somebody waits: batches go out as they are.
+    /// A sender waits: batches leave as they are.
     pub(super) fn is_exhausted(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Takes it now, or not at all. Never before those who already wait.
+    fn has_room(&self, bytes: u64) -> bool {
+        self.held.saturating_add(self.reserved).saturating_add(bytes) <= self.limit
+    }
+
+    /// Takes memory for a record now, or not at all. Never before senders that already wait.
     pub(super) fn try_take(&mut self, bytes: u64) -> bool {
-        let there = self.waiting.is_empty() && self.used.saturating_add(bytes) <= self.limit;
+        let there = self.waiting.is_empty() && self.has_room(bytes);
         if there {
-            self.used += bytes;
+            self.held += bytes;
         }
         there
     }
 
-    /// Takes it later: it is taken when the receiver hears so. One who no longer listens is passed
-    /// over; one who heard and gives up must release it.
+    /// Reserves memory later: when the receiver gets its message. A sender that no longer listens
+    /// is skipped; one that got the message uses the memory or gives it back.
     pub(super) fn wait_for(&mut self, bytes: u64) -> oneshot::Receiver<()> {
         let (granted, receiver) = oneshot::channel();
         self.waiting.push_back(Waiter { bytes, granted });
-        // Something may have come back since the last attempt to take it.
+        // Some may have been released since the last attempt to take it.
         self.grant();
         receiver
     }
 
-    /// Gives it back, and on to those who wait.
-    pub(super) fn release(&mut self, bytes: u64) {
-        self.used = self.used.saturating_sub(bytes);
+    /// Takes what was reserved for a record.
+    pub(super) fn take_reserved(&mut self, bytes: u64) {
+        self.reserved = self.reserved.saturating_sub(bytes);
+        self.held += bytes;
+    }
+
+    /// Gives back what was reserved.
+    pub(super) fn give_back(&mut self, bytes: u64) {
+        self.reserved = self.reserved.saturating_sub(bytes);
         self.grant();
     }
 
-    /// Gives what there is to those who wait, and forgets those who no longer do.
+    /// Releases the memory of records that have their verdict.
+    pub(super) fn release(&mut self, bytes: u64) {
+        let held = self.held;
+        assert!(self.closed || held >= bytes, "{bytes} bytes are released of {held}");
+        self.held = held.saturating_sub(bytes);
+        self.grant();
+    }
+
+    /// Grants what there is to senders that wait, and forgets those that no longer do.
     pub(super) fn grant(&mut self) {
         while let Some(first) = self.waiting.front() {
-            if !first.granted.is_closed() && self.used.saturating_add(first.bytes) > self.limit {
+            if !first.granted.is_closed() && !self.has_room(first.bytes) {
                 break;
             }
             let Some(first) = self.waiting.pop_front() else { break };
             if first.granted.send(()).is_ok() {
-                self.used += first.bytes;
+                self.reserved += first.bytes;
             }
         }
     }
 
-    /// Nobody gets anything any more.
+    /// No sender gets anything any more.
     pub(super) fn close(&mut self) {
         self.waiting.clear();
-        self.used = 0;
+        (self.held, self.reserved) = (0, 0);
+        self.closed = true;
+    }
+
+    /// Panics unless the records that the producer has take what is accounted for them.
+    pub(super) fn check(&self, of_records: u64) {
+        let Self { limit, held, reserved, .. } = self;
+        assert_eq!(*held, of_records, "bytes held: {held}, but the records take {of_records}");
+        let used = held + reserved;
+        assert!(used <= *limit, "buffer.memory is {limit}, but {used} bytes are used");
     }
 }
 
@@ -83,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_given_in_the_order_of_asking() {
+    fn memory_is_granted_in_the_order_of_asking() {
         let mut memory = Memory::new(100);
         assert!(memory.try_take(90));
         assert!(!memory.try_take(20));
@@ -93,11 +124,14 @@ mod tests {
         assert!(second.try_recv().is_err());
         memory.release(30);
         assert!(first.try_recv().is_ok() && second.try_recv().is_ok());
-        assert!(memory.try_take(19) && !memory.try_take(1));
+        memory.take_reserved(20);
+        memory.give_back(1);
+        memory.check(80);
+        assert!(memory.try_take(20) && !memory.try_take(1));
     }
 
     #[test]
-    fn who_gave_up_waiting_is_passed_over() {
+    fn sender_that_gave_up_is_skipped() {
         let mut memory = Memory::new(100);
         assert!(memory.try_take(100));
         drop(memory.wait_for(100));
@@ -105,5 +139,12 @@ mod tests {
         memory.release(10);
         assert!(second.try_recv().is_ok());
         assert!(!memory.is_exhausted());
+    }
+    #[test]
+    #[should_panic(expected = "bytes held: 90, but the records take 80")]
+    fn memory_that_leaks_trips_the_check() {
+        let mut memory = Memory::new(100);
+        assert!(memory.try_take(90));
+        memory.check(80);
     }
 }

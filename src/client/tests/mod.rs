@@ -4,6 +4,7 @@ mod toy;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use self::toy::Toy;
@@ -49,7 +50,7 @@ async fn read_all(
 }
 
 #[test]
-fn what_was_sent_is_read_back() {
+fn sent_records_are_read_back() {
     run(async {
         let world = RealWorld::new();
         let toy = toy(&world, 3).await;
@@ -131,7 +132,7 @@ async fn compare_verdicts<W: World>(world: &W, toy: &Toy<W>, settings: &[(&str, 
 }
 
 #[test]
-fn whatever_goes_wrong_every_verdict_is_true() {
+fn verdicts_are_true_under_faults() {
     let idempotent = [("batch.size", "150"), ("linger.ms", "0")];
     let impatient = [("batch.size", "150"), ("linger.ms", "0"), ("retries", "2")];
     let plain = [("batch.size", "150"), ("acks", "1"), ("enable.idempotence", "false")];
@@ -147,7 +148,7 @@ fn whatever_goes_wrong_every_verdict_is_true() {
 }
 
 #[test]
-fn a_full_buffer_makes_senders_wait_and_lets_them_go_on() {
+fn full_buffer_makes_senders_wait_until_memory_is_released() {
     run(async {
         let world = RealWorld::new();
         let toy = toy(&world, 1).await;
@@ -166,7 +167,7 @@ fn a_full_buffer_makes_senders_wait_and_lets_them_go_on() {
 }
 
 #[test]
-fn without_a_broker_closing_gives_up_in_time_and_says_that_nothing_is_stored() {
+fn close_without_a_broker_ends_in_time_with_nothing_stored() {
     run(async {
         let world = RealWorld::new();
         let mut settings = ProducerConfig::default();
@@ -181,7 +182,7 @@ fn without_a_broker_closing_gives_up_in_time_and_says_that_nothing_is_stored() {
 }
 
 #[test]
-fn records_without_acks_count_when_they_left() {
+fn records_with_acks_0_are_acknowledged_when_written() {
     run(async {
         let world = RealWorld::new();
         let toy = toy(&world, 1).await;
@@ -196,7 +197,7 @@ fn records_without_acks_count_when_they_left() {
 }
 
 #[test]
-fn two_hundred_thousand_small_records_go_through_and_stay_in_order() {
+fn two_hundred_thousand_small_records_stay_in_order() {
     run(async {
         let world = RealWorld::new();
         let toy = toy(&world, 1).await;
@@ -219,5 +220,55 @@ fn two_hundred_thousand_small_records_go_through_and_stay_in_order() {
             expected += 1;
         }
         assert_eq!(expected, 200_000);
+    });
+}
+
+#[test]
+fn consumer_works_while_the_application_does_not_poll() {
+    run(async {
+        let world = RealWorld::new();
+        let toy = toy(&world, 1).await;
+        let settings = [("metadata.max.age.ms", "100"), ("auto.offset.reset", "earliest")];
+        let mut consumer =
+            Consumer::new(world.clone(), config::<_, ConsumerConfig>(&toy, &settings)).unwrap();
+        let orders = TopicPartition::new("orders", 0);
+        consumer.assign(vec![orders.clone()]);
+        // Long enough only for a first question to leave.
+        assert!(consumer.poll(Duration::ZERO).await.unwrap().is_empty());
+        let producer =
+            Producer::start(world.clone(), config::<_, ProducerConfig>(&toy, &[])).unwrap();
+        let _ = producer.send(ProducerRecord::new("orders", "apples")).await.await.unwrap();
+        for _ in 0..200 {
+            world.sleep_until(world.now() + Duration::from_millis(20)).await;
+            let refreshed = toy.metadata_asked.load(Ordering::Relaxed) > 4;
+            if refreshed && consumer.high_watermark(&orders) == Some(Offset(1)) {
+                break;
+            }
+        }
+        assert!(toy.metadata_asked.load(Ordering::Relaxed) > 4, "metadata is kept fresh");
+        assert_eq!(consumer.position(&orders), Some(Offset(0)), "nothing was returned yet");
+        let fetched = toy.fetched.load(Ordering::Relaxed);
+        let records = consumer.poll(Duration::ZERO).await.unwrap();
+        assert_eq!(records[0].value.as_deref(), Some(&b"apples"[..]), "it was fetched ahead");
+        assert_eq!(toy.fetched.load(Ordering::Relaxed), fetched, "no fetch was needed");
+    });
+}
+
+#[test]
+fn dropped_consumer_stops_its_background_work() {
+    run(async {
+        let world = RealWorld::new();
+        let toy = toy(&world, 1).await;
+        let settings = [("fetch.max.wait.ms", "10"), ("auto.offset.reset", "earliest")];
+        let mut consumer =
+            Consumer::new(world.clone(), config::<_, ConsumerConfig>(&toy, &settings)).unwrap();
+        consumer.assign(vec![TopicPartition::new("orders", 0)]);
+        consumer.poll(Duration::from_millis(200)).await.unwrap();
+        let before = toy.fetched.load(Ordering::Relaxed);
+        assert!(before > 2, "an idle consumer fetches again and again");
+        drop(consumer);
+        world.sleep_until(world.now() + Duration::from_millis(200)).await;
+        let after = toy.fetched.load(Ordering::Relaxed);
+        assert!(after <= before + 1, "{before} fetches before the drop, {after} after it");
     });
 }

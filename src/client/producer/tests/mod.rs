@@ -1,5 +1,4 @@
-//! Stories of the core, told without a network: a clock that is set by hand, and answers as a
-//! broker would give them.
+//! The core without a network: a clock that is set by hand, and answers as a broker would give them.
 
 mod numbers;
 mod sending;
@@ -10,9 +9,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::append::Taken;
-use super::core::{Core, Effect, Input, Order, Outcome};
-use super::{Delivery, ProducerRecord, RecordMetadata};
+use super::{Core, Delivery, Effect, Input, Order, Outcome, ProducerRecord, RecordMetadata, Taken};
 use crate::base::config::{Config, ProducerConfig};
 use crate::base::{Instant, Offset, ProducerEpoch, ProducerId, Seed, Stream, Timestamp};
 use crate::client::kernel::{self, metadata};

@@ -1,9 +1,9 @@
-//! Stories of sending: what leaves when, and what a sender is told.
+//! Sending: what leaves when, and the verdicts on records.
 
 use super::*;
 
 #[test]
-fn a_record_is_stored_and_told_its_offset() {
+fn stored_record_gets_its_offset() {
     let mut stage = Stage::new(&[]);
     let mut delivery = stage.send("a");
     let order = stage.order();
@@ -11,7 +11,8 @@ fn a_record_is_stored_and_told_its_offset() {
     assert!(verdict(&mut delivery).is_none());
     stage.stored(&order, 42);
     assert_eq!(offset(&mut delivery), Some(Offset(42)));
-    assert!(stage.core.is_idle());
+    stage.core.close();
+    assert!(stage.core.is_over());
 }
 
 #[test]
@@ -30,7 +31,7 @@ fn records_linger_and_leave_together() {
 }
 
 #[test]
-fn a_full_batch_does_not_linger() {
+fn full_batch_does_not_linger() {
     let mut stage = Stage::new(&[("linger.ms", "1000"), ("batch.size", "200")]);
     let _first = stage.send(&"x".repeat(90));
     assert!(stage.orders.is_empty());
@@ -40,7 +41,7 @@ fn a_full_batch_does_not_linger() {
 }
 
 #[test]
-fn a_send_that_timed_out_after_leaving_may_be_stored() {
+fn send_that_timed_out_after_leaving_may_be_stored() {
     let mut stage = Stage::new(&[("delivery.timeout.ms", "31000")]);
     let mut delivery = stage.send("a");
     stage.pass(Duration::from_secs(30));
@@ -51,7 +52,7 @@ fn a_send_that_timed_out_after_leaving_may_be_stored() {
 }
 
 #[test]
-fn a_send_that_never_left_is_definitely_not_stored() {
+fn send_that_never_left_is_not_stored() {
     let mut stage = Stage::new(&[("delivery.timeout.ms", "31000")]);
     stage.leaders = Some(vec![(-1, 5)]);
     let mut delivery = stage.send("a");
@@ -61,7 +62,7 @@ fn a_send_that_never_left_is_definitely_not_stored() {
 }
 
 #[test]
-fn a_send_that_no_broker_was_reached_with_is_definitely_not_stored() {
+fn send_without_a_reachable_broker_is_not_stored() {
     let mut stage = Stage::new(&[("delivery.timeout.ms", "31000")]);
     let mut delivery = stage.send("a");
     for _ in 0..40 {
@@ -74,7 +75,7 @@ fn a_send_that_no_broker_was_reached_with_is_definitely_not_stored() {
 }
 
 #[test]
-fn refused_before_append_every_time_is_definitely_not_stored() {
+fn record_refused_before_every_append_is_not_stored() {
     let mut stage = Stage::new(&[("retries", "2")]);
     let mut delivery = stage.send("a");
     for _ in 0..3 {
@@ -87,7 +88,7 @@ fn refused_before_append_every_time_is_definitely_not_stored() {
 }
 
 #[test]
-fn one_attempt_without_an_answer_makes_it_uncertain_whatever_follows() {
+fn ambiguous_attempt_makes_later_refusals_uncertain() {
     for doubt in [
         ErrorCode::NotLeaderOrFollower,
         ErrorCode::NotEnoughReplicasAfterAppend,
@@ -106,7 +107,7 @@ fn one_attempt_without_an_answer_makes_it_uncertain_whatever_follows() {
 }
 
 #[test]
-fn a_moved_leader_is_found_and_not_waited_for() {
+fn retry_to_a_new_leader_skips_the_backoff() {
     let mut stage = Stage::new(&[("retry.backoff.ms", "10000"), ("retry.backoff.max.ms", "10000")]);
     let mut delivery = stage.send("a");
     let order = stage.order();
@@ -123,7 +124,7 @@ fn a_moved_leader_is_found_and_not_waited_for() {
 }
 
 #[test]
-fn a_single_record_too_large_is_refused_by_the_broker_or_before() {
+fn oversized_record_is_refused_before_or_by_the_broker() {
     let mut stage = Stage::new(&[("max.request.size", "1000")]);
     let mut huge = stage.send(&"x".repeat(1000));
     let expected = ProduceError { cause: ProduceCause::RecordTooLarge, may_be_stored: false };
@@ -137,7 +138,7 @@ fn a_single_record_too_large_is_refused_by_the_broker_or_before() {
 }
 
 #[test]
-fn without_acks_a_record_counts_as_sent_when_it_left() {
+fn record_with_acks_0_is_acknowledged_when_written() {
     let mut stage = Stage::new(&[("acks", "0"), ("enable.idempotence", "false")]);
     let mut delivery = stage.send("a");
     let order = stage.order();
@@ -148,7 +149,7 @@ fn without_acks_a_record_counts_as_sent_when_it_left() {
 }
 
 #[test]
-fn one_request_in_flight_keeps_the_order_without_idempotence() {
+fn one_request_in_flight_keeps_order_without_idempotence() {
     let mut stage = Stage::new(&[
         ("acks", "1"),
         ("enable.idempotence", "false"),
@@ -166,7 +167,7 @@ fn one_request_in_flight_keeps_the_order_without_idempotence() {
 }
 
 #[test]
-fn records_wait_for_their_topic_and_then_leave_in_order() {
+fn records_wait_for_metadata_and_leave_in_order() {
     let mut stage = Stage::new(&[]);
     stage.leaders = None;
     let mut deliveries: Vec<_> = (0..3).map(|n| stage.send(&n.to_string())).collect();
@@ -180,7 +181,7 @@ fn records_wait_for_their_topic_and_then_leave_in_order() {
 }
 
 #[test]
-fn a_topic_that_nobody_knows_is_given_up_in_time() {
+fn unknown_topic_fails_after_max_block_ms() {
     let mut stage = Stage::new(&[("max.block.ms", "5000")]);
     stage.leaders = Some(Vec::new());
     let mut delivery = stage.send("a");
@@ -191,7 +192,7 @@ fn a_topic_that_nobody_knows_is_given_up_in_time() {
 }
 
 #[test]
-fn memory_is_bounded_and_comes_back() {
+fn buffer_memory_is_bounded_and_released() {
     let mut stage = Stage::new(&[("buffer.memory", "1000")]);
     let _first = stage.send(&"x".repeat(900));
     let record = ProducerRecord::new("orders", "y".repeat(100));
@@ -204,7 +205,7 @@ fn memory_is_bounded_and_comes_back() {
 }
 
 #[test]
-fn giving_up_says_of_each_record_whether_it_left() {
+fn abandoned_records_are_uncertain_only_if_they_left() {
     let mut stage = Stage::new(&[("linger.ms", "5")]);
     let mut sent = stage.send("a");
     stage.pass(Duration::from_millis(5));
@@ -217,7 +218,7 @@ fn giving_up_says_of_each_record_whether_it_left() {
 }
 
 #[test]
-fn settings_that_contradict_each_other_are_refused() {
+fn contradicting_settings_are_refused() {
     let refused = |settings: &[(&str, &str)]| {
         let mut config = ProducerConfig::default();
         config.set("bootstrap.servers", "b1:9092").unwrap();
@@ -232,4 +233,13 @@ fn settings_that_contradict_each_other_are_refused() {
     assert!(refused(&[("retries", "0")]));
     assert!(refused(&[("delivery.timeout.ms", "1000")]));
     assert!(refused(&[("bootstrap.servers", "")]));
+}
+
+#[test]
+#[should_panic(expected = "bytes held")]
+fn leaked_memory_trips_the_check() {
+    let mut stage = Stage::new(&[]);
+    let _delivery = stage.send("a");
+    stage.core.leak(10);
+    stage.step(Input::Tick);
 }

@@ -1,0 +1,111 @@
+//! All assigned partitions, and the order in which their records are returned.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::ConsumerRecord;
+use super::partition::Assigned;
+use super::position::Whence;
+use crate::base::TopicPartition;
+use crate::client::ConsumeError;
+
+/// The partitions that a consumer reads.
+#[derive(Debug, Default)]
+pub(super) struct Assignment {
+    partitions: BTreeMap<TopicPartition, Assigned>,
+    topics: BTreeSet<Arc<str>>,
+    /// Partitions with buffered records, in the order in which these came.
+    ready: VecDeque<TopicPartition>,
+}
+
+impl Assignment {
+    /// Replaces the assignment; partitions that are kept keep their positions.
+    pub(super) fn assign(&mut self, partitions: Vec<TopicPartition>, policy: Option<Whence>) {
+        let mut before = std::mem::take(&mut self.partitions);
+        for name in partitions {
+            if self.partitions.contains_key(&name) {
+                continue;
+            }
+            let kept = before.remove(&name);
+            let assigned = kept.unwrap_or_else(|| Assigned::new(name.clone(), policy));
+            self.partitions.insert(name, assigned);
+        }
+        self.topics = self.partitions.keys().map(|partition| partition.topic.clone()).collect();
+        self.ready.retain(|partition| self.partitions.contains_key(partition));
+    }
+
+    /// Topics of the assigned partitions.
+    pub(super) fn topics(&self) -> &BTreeSet<Arc<str>> {
+        &self.topics
+    }
+
+    pub(super) fn get(&self, partition: &TopicPartition) -> Option<&Assigned> {
+        self.partitions.get(partition)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&TopicPartition, &Assigned)> {
+        self.partitions.iter()
+    }
+
+    /// Changes a partition, and keeps the order of those with records. `None`: it is not assigned.
+    pub(super) fn change<T>(
+        &mut self,
+        partition: &TopicPartition,
+        change: impl FnOnce(&mut Assigned) -> T,
+    ) -> Option<T> {
+        let assigned = self.partitions.get_mut(partition)?;
+        let before = assigned.has_buffered();
+        let result = change(assigned);
+        match (before, assigned.has_buffered()) {
+            (false, true) => self.ready.push_back(partition.clone()),
+            (true, false) => self.ready.retain(|ready| ready != partition),
+            _ => {}
+        }
+        Some(result)
+    }
+
+    /// Changes all partitions.
+    pub(super) fn change_all(&mut self, mut change: impl FnMut(&TopicPartition, &mut Assigned)) {
+        for (name, assigned) in &mut self.partitions {
+            let before = assigned.has_buffered();
+            change(name, assigned);
+            match (before, assigned.has_buffered()) {
+                (false, true) => self.ready.push_back(name.clone()),
+                (true, false) => self.ready.retain(|ready| ready != name),
+                _ => {}
+            }
+        }
+    }
+
+    /// Up to `limit` buffered records, oldest fetch first, and the partitions that turned out to be
+    /// corrupt on the way.
+    pub(super) fn take(
+        &mut self,
+        limit: usize,
+    ) -> (Vec<ConsumerRecord>, Vec<(TopicPartition, ConsumeError)>) {
+        let (mut records, mut corrupt) = (Vec::new(), Vec::new());
+        while records.len() < limit {
+            let Some(partition) = self.ready.front().cloned() else { break };
+            let room = limit - records.len();
+            let taken = self.change(&partition, |assigned| assigned.take(room, &mut records));
+            if let Some(Err(problem)) = taken {
+                corrupt.push((partition, problem));
+            }
+        }
+        (records, corrupt)
+    }
+
+    /// Panics if an invariant is broken.
+    pub(super) fn check(&self) {
+        for assigned in self.partitions.values() {
+            assigned.check();
+        }
+        let buffering = self.partitions.values().filter(|assigned| assigned.has_buffered());
+        let (count, ready) = (buffering.count(), &self.ready);
+        assert_eq!(count, ready.len(), "partitions with records: {count}, but ready: {ready:?}");
+        for partition in ready {
+            let buffers = self.get(partition).is_some_and(Assigned::has_buffered);
+            assert!(buffers, "{partition} is ready without records");
+        }
+    }
+}

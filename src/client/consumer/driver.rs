@@ -1,0 +1,175 @@
+//! Carries the core's decisions out, whether or not the application polls.
+//!
+//! Every answer steps the core where it arrives, and a task in the background steps it at its
+//! deadline. So metadata is refreshed and records are fetched ahead between two polls, up to one
+//! fetch for each partition.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::answers::Answer;
+use super::core::{Core, Effect, Input, Order};
+use super::questions::Question;
+use crate::base::Instant;
+use crate::client::kernel::{self, question_deadline};
+use crate::io::World;
+use crate::rpc::{Pool, Purpose};
+use crate::wire::ErrorCode;
+
+/// Before this version of Fetch, topics go by name (KIP-516).
+const LAST_VERSION_BY_NAME: i16 = 12;
+
+/// A consumer's core, and what it takes to carry its effects out.
+pub(super) struct Driver<W: World> {
+    world: W,
+    pool: Pool<W>,
+    request_timeout: Duration,
+    state: Mutex<State>,
+    /// Notified when the core's deadline moves closer, and when the consumer is dropped.
+    sooner: Notify,
+    /// Notified when an input may have given the application something to see.
+    progress: Notify,
+}
+
+struct State {
+    core: Core,
+    /// When the background task wakes up.
+    alarm: Instant,
+    closed: bool,
+}
+
+impl<W: World> Driver<W> {
+    /// Begins, with its task in the background.
+    pub(super) fn start(
+        world: W,
+        pool: Pool<W>,
+        core: Core,
+        request_timeout: Duration,
+    ) -> Arc<Self> {
+        let state = State { core, alarm: Instant::NEVER, closed: false };
+        let driver = Arc::new(Self {
+            world,
+            pool,
+            request_timeout,
+            state: Mutex::new(state),
+            sooner: Notify::new(),
+            progress: Notify::new(),
+        });
+        driver.world.spawn("consumer", Arc::clone(&driver).run());
+        driver
+    }
+
+    /// Steps the core at its deadline, until the consumer is dropped.
+    async fn run(self: Arc<Self>) {
+        loop {
+            let alarm = {
+                let mut state = self.state.lock();
+                if state.closed {
+                    return;
+                }
+                state.alarm = state.core.deadline();
+                state.alarm
+            };
+            tokio::select! {
+                biased;
+                () = self.sooner.notified() => {}
+                () = self.world.sleep_until(alarm) => {
+                    self.step(Input::Tick);
+                    self.progress.notify_one();
+                }
+            }
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.state.lock().closed = true;
+        self.sooner.notify_one();
+    }
+
+    /// Looks at the core, or changes what the application wants of it.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&mut Core) -> T) -> T {
+        look(&mut self.state.lock().core)
+    }
+
+    /// Steps the core, and carries out what it decides.
+    pub(super) fn step(self: &Arc<Self>, input: Input) {
+        let now = self.world.now();
+        let mut effects = Vec::new();
+        let is_sooner = {
+            let mut state = self.state.lock();
+            if state.closed {
+                return;
+            }
+            state.core.step(now, input, &mut effects);
+            state.core.deadline() < state.alarm
+        };
+        for effect in effects {
+            self.carry_out(effect);
+        }
+        if is_sooner {
+            self.sooner.notify_one();
+        }
+    }
+
+    /// Waits until something happens that a waiting call may want to see.
+    pub(super) async fn progress(&self, until: Instant) {
+        tokio::select! {
+            biased;
+            () = self.progress.notified() => {}
+            () = self.world.sleep_until(until) => {}
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, effect: Effect) {
+        let driver = Arc::clone(self);
+        match effect {
+            Effect::Kernel(effect) => {
+                let deadline = question_deadline(self.world.now(), self.request_timeout);
+                self.world.spawn("consumer metadata", async move {
+                    let news = kernel::carry_out(&driver.pool, effect, deadline).await;
+                    driver.arrived(Input::Kernel(news));
+                });
+            }
+            Effect::Ask(order) => self.world.spawn("consumer question", async move {
+                let request = order.request;
+                let answer = answer(&driver.pool, *order).await;
+                driver.arrived(Input::Answered { request, answer });
+            }),
+        }
+    }
+
+    fn arrived(self: &Arc<Self>, input: Input) {
+        self.step(input);
+        self.progress.notify_one();
+    }
+}
+
+async fn answer<W: World>(pool: &Pool<W>, order: Order) -> Answer {
+    let Order { to, question, by_name, deadline, .. } = order;
+    let questions = Purpose::Questions;
+    let answer = match question {
+        Question::Fetch(message) => {
+            let version = by_name.then_some(LAST_VERSION_BY_NAME);
+            let answer = pool.call(&to, Purpose::Records, &message, version, deadline).await;
+            answer.map(|answer| Answer::Fetch(Box::new(answer)))
+        }
+        Question::List(message) => {
+            let answer = pool.call(&to, questions, &message, None, deadline).await;
+            answer.map(|answer| Answer::List(Box::new(answer)))
+        }
+        Question::Validate(message) => {
+            let answer = pool.call(&to, questions, &message, None, deadline).await;
+            answer.map(|answer| Answer::Validate(Box::new(answer)))
+        }
+    };
+    answer.unwrap_or_else(|error| {
+        tracing::debug!(%to, %error, "no answer");
+        Answer::None(match error.is_final() {
+            true => ErrorCode::UnsupportedVersion,
+            false => ErrorCode::NetworkException,
+        })
+    })
+}

@@ -1,0 +1,98 @@
+//! Which questions leave now, and to which leader.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::assignment::Assignment;
+use super::lookup::{LookupId, Lookups};
+use super::partition::Want;
+use super::position::Position;
+use crate::base::{BrokerId, Instant, LeaderEpoch, TopicPartition};
+use crate::client::kernel::Cluster;
+
+/// A partition in a request.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) partition: TopicPartition,
+    /// Epoch of the leader that is asked.
+    pub(super) leader_epoch: LeaderEpoch,
+    /// The application's question, if it is not asked because the partition is assigned.
+    pub(super) lookup: Option<LookupId>,
+}
+
+/// What one broker is to be asked.
+#[derive(Debug, Default)]
+pub(super) struct Plan {
+    pub(super) fetch: Vec<(Asked, Position)>,
+    /// With the timestamp of ListOffsets.
+    pub(super) list: Vec<(Asked, i64)>,
+    pub(super) validate: Vec<(Asked, Position)>,
+}
+
+/// What all brokers are to be asked.
+#[derive(Debug)]
+pub(super) struct Plans {
+    pub(super) by_broker: BTreeMap<BrokerId, Plan>,
+    /// When there is more to ask.
+    pub(super) wake: Instant,
+    /// A partition has no leader, as far as is known.
+    pub(super) leaderless: bool,
+    /// A broker refuses a partition that occurs twice in a request: the second waits its turn.
+    listed: BTreeSet<TopicPartition>,
+}
+
+impl Plans {
+    pub(super) fn new(
+        now: Instant,
+        assignment: &Assignment,
+        lookups: &Lookups,
+        cluster: &Cluster,
+    ) -> Self {
+        let mut plans = Self {
+            by_broker: BTreeMap::new(),
+            wake: Instant::NEVER,
+            leaderless: false,
+            listed: BTreeSet::new(),
+        };
+        for (partition, assigned) in assignment.iter() {
+            match assigned.wants(now) {
+                Want::Nothing { before } => plans.wake = plans.wake.min(before),
+                want => plans.add(partition, want, None, cluster),
+            }
+        }
+        for (partition, id, whence, not_before) in lookups.wants() {
+            if plans.listed.contains(partition) {
+                continue;
+            }
+            if not_before > now {
+                plans.wake = plans.wake.min(not_before);
+            } else {
+                plans.add(partition, Want::Offset(whence), Some(id), cluster);
+            }
+        }
+        plans
+    }
+
+    fn add(
+        &mut self,
+        partition: &TopicPartition,
+        want: Want,
+        lookup: Option<LookupId>,
+        cluster: &Cluster,
+    ) {
+        let Some((broker, leader_epoch)) = cluster.leader(partition) else {
+            self.leaderless = true;
+            return;
+        };
+        let plan = self.by_broker.entry(broker).or_default();
+        let asked = Asked { partition: partition.clone(), leader_epoch, lookup };
+        match want {
+            Want::Offset(whence) => {
+                self.listed.insert(partition.clone());
+                plan.list.push((asked, whence.timestamp()));
+            }
+            Want::EpochEnd(position) => plan.validate.push((asked, position)),
+            Want::Records(position) => plan.fetch.push((asked, position)),
+            Want::Nothing { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,404 @@
+//! The batches of one partition: gathered, sent, judged.
+
+use std::collections::VecDeque;
+
+use super::ProducerRecord;
+use super::batch::{Batch, Number};
+use super::delivery::{Delivery, Settled};
+use super::identity::Identity;
+use super::memory::Memory;
+use super::outcome::{Fate, Sent};
+use super::sequences::Sequences;
+use crate::base::config::ProducerConfig;
+use crate::base::{Flaw, Flaws, Instant, LeaderEpoch, Timestamp, TopicPartition};
+use crate::client::ProduceCause;
+use crate::client::kernel::{Kernel, RequestId};
+use crate::wire::ErrorCode;
+use crate::wire::batch::BatchBuilder;
+use crate::wire::messages::message;
+use crate::wire::messages::produce_request::PartitionProduceData;
+
+/// What a partition uses of the producer that it belongs to.
+pub(super) struct Tools<'a> {
+    pub(super) config: &'a ProducerConfig,
+    pub(super) flaws: Flaws,
+    pub(super) kernel: &'a mut Kernel,
+    pub(super) identity: &'a mut Identity,
+    pub(super) memory: &'a mut Memory,
+}
+
+/// Whether a batch of a partition may leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Readiness {
+    /// A batch is due.
+    Ready(Next),
+    /// A batch may go along with others, and goes by itself at this time.
+    Lingers(Instant),
+    NotBefore(Instant),
+    /// Not before something else happens.
+    Blocked,
+}
+
+/// Which batch is next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// One that was sent before, by its place.
+    Again(usize),
+    /// The first of those never sent.
+    Fresh,
+}
+
+/// What adding a record did.
+pub(super) struct Added {
+    pub(super) delivery: Delivery,
+    /// Bytes by which a batch grew.
+    pub(super) grown: usize,
+    /// A batch is full.
+    pub(super) batch_ended: bool,
+    /// When the record leaves, if nothing else makes it leave earlier; `None`: with its batch.
+    pub(super) leaves: Option<Instant>,
+}
+
+/// One partition that records were sent to.
+#[derive(Debug)]
+pub(super) struct Partition {
+    name: TopicPartition,
+    /// Sent at least once, and not yet judged; in the order in which they were first sent.
+    sent: VecDeque<Batch>,
+    /// Never sent. Records are added to the last.
+    fresh: VecDeque<Batch>,
+    sequences: Sequences,
+}
+
+impl Partition {
+    pub(super) fn new(name: TopicPartition) -> Self {
+        let (sent, fresh) = (VecDeque::new(), VecDeque::new());
+        Self { name, sent, fresh, sequences: Sequences::new() }
+    }
+
+    pub(super) fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent.is_empty() && self.fresh.is_empty()
+    }
+
+    fn batches(&self) -> impl Iterator<Item = &Batch> {
+        self.sent.iter().chain(&self.fresh)
+    }
+
+    fn has_outstanding(&self) -> bool {
+        self.sent.iter().any(Batch::is_outstanding)
+    }
+
+    /// Bytes of `buffer.memory` that its batches take.
+    pub(super) fn memory(&self) -> u64 {
+        self.batches().map(Batch::memory).sum()
+    }
+
+    /// Batches whose request has no answer yet.
+    pub(super) fn outstanding(&self) -> impl Iterator<Item = RequestId> {
+        self.sent.iter().filter_map(Batch::outstanding)
+    }
+
+    pub(super) fn settled(&self) -> impl Iterator<Item = Settled> {
+        self.batches().map(Batch::settled)
+    }
+
+    /// Adds a record to the last batch, or to a new one.
+    pub(super) fn add(
+        &mut self,
+        now: Instant,
+        timestamp: Timestamp,
+        record: &ProducerRecord,
+        memory: u64,
+        config: &ProducerConfig,
+    ) -> Added {
+        let limit = config.batch_size;
+        let mut batch_ended = false;
+        if let Some(last) = self.fresh.back_mut()
+            && !last.is_closed()
+            && !last.has_room(timestamp, record, limit)
+        {
+            last.close();
+            batch_ended = true;
+        }
+        let mut leaves = None;
+        if self.fresh.back().is_none_or(Batch::is_closed) {
+            let builder = BatchBuilder::new(config.compression, timestamp)
+                .at_level(config.compression_level());
+            self.fresh.push_back(Batch::new(builder, now));
+            leaves = Some(if batch_ended { now } else { now + config.linger });
+        }
+        let Some(batch) = self.fresh.back_mut() else { unreachable!("one was just added") };
+        let (delivery, grown) = batch.append(timestamp, record, memory);
+        if batch.size() >= limit {
+            batch.close();
+            batch_ended = true;
+            leaves = Some(now);
+        }
+        Added { delivery, grown, batch_ended, leaves }
+    }
+
+    /// Whether a batch may leave, to a leader of this epoch. `urgent`: nothing lingers.
+    pub(super) fn readiness(
+        &mut self,
+        now: Instant,
+        epoch: LeaderEpoch,
+        urgent: bool,
+        tools: &mut Tools<'_>,
+    ) -> Readiness {
+        let config = tools.config;
+        // Numbered batches, and those of a producer that has only one request in flight, are sent
+        // again one by one from the first on; others in any order (Kafka's `RecordAccumulator`).
+        let in_order = tools.identity.is_idempotent() || config.max_in_flight == 1;
+        let waiting = self.sent.iter().position(|batch| !batch.is_outstanding());
+        if let Some(place) = waiting {
+            if in_order && place > 0 {
+                return Readiness::Blocked;
+            }
+            return match self.sent[place].again_at(epoch) {
+                time if time > now => Readiness::NotBefore(time),
+                _ => Readiness::Ready(Next::Again(place)),
+            };
+        }
+        let Some(first) = self.fresh.front() else { return Readiness::Blocked };
+        let lingers = first.created() + config.linger;
+        let is_due = first.is_closed() || self.fresh.len() > 1 || now >= lingers || urgent;
+        if config.max_in_flight == 1 && self.has_outstanding() {
+            return Readiness::Blocked;
+        }
+        if !self.may_number(tools.identity) {
+            return Readiness::Blocked;
+        }
+        if is_due { Readiness::Ready(Next::Fresh) } else { Readiness::Lingers(lingers) }
+    }
+
+    /// Whether a batch that was never sent may get a number now.
+    fn may_number(&self, identity: &mut Identity) -> bool {
+        if !identity.is_idempotent() {
+            return true;
+        }
+        let current = identity.require();
+        current.is_some_and(|current| self.sequences.may_number(current, self.sent.len()))
+    }
+
+    /// The size of the next batch.
+    pub(super) fn size(&self, next: Next) -> usize {
+        let batch = match next {
+            Next::Again(place) => self.sent.get(place),
+            Next::Fresh => self.fresh.front(),
+        };
+        batch.map_or(0, Batch::size)
+    }
+
+    /// Makes the next batch part of a request to a leader of this epoch; `None`: it may not leave, as
+    /// another partition raised the producer's epoch since it was found ready.
+    pub(super) fn begin_attempt(
+        &mut self,
+        request: RequestId,
+        next: Next,
+        epoch: LeaderEpoch,
+        identity: &mut Identity,
+    ) -> Option<(Number, i32, PartitionProduceData)> {
+        let place = match next {
+            Next::Again(place) => place,
+            Next::Fresh if !self.may_number(identity) => return None,
+            Next::Fresh => {
+                let mut batch = self.fresh.pop_front()?;
+                batch.seal(match identity.current() {
+                    Some(current) => self.sequences.number(current, batch.count()),
+                    None => Number::NONE,
+                });
+                self.sent.push_back(batch);
+                self.sent.len() - 1
+            }
+        };
+        let batch = self.sent.get_mut(place)?;
+        batch.begin_attempt(request, epoch);
+        let data = message!(PartitionProduceData {
+            index: self.name.partition,
+            records: Some(batch.bytes()),
+        });
+        Some((batch.number(), batch.count(), data))
+    }
+
+    /// Decides what becomes of a batch that was in a request.
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        sent: &Sent,
+        fate: Fate,
+        tools: &mut Tools<'_>,
+    ) {
+        let mut places = self.sent.iter();
+        let place = places.position(|batch| batch.outstanding() == Some(request));
+        if let Fate::Stored { base, append_time } = fate {
+            self.sequences.acknowledge(sent.number, sent.count);
+            if let Some(batch) = place.and_then(|place| self.sent.remove(place)) {
+                tools.memory.release(batch.stored(self.name.clone(), base, append_time));
+            }
+            return;
+        }
+        // It was given up since.
+        let Some(place) = place else { return };
+        let batch = &mut self.sent[place];
+        let certain_before = !batch.may_be_stored();
+        let retriable = match fate {
+            Fate::Stored { .. } => return,
+            Fate::Unsupported => {
+                batch.attempt_failed(ProduceCause::UnsupportedVersion, false);
+                false
+            }
+            Fate::Lost { may_have_reached: false } => {
+                batch.never_left();
+                true
+            }
+            Fate::Lost { may_have_reached: true } => {
+                batch.attempt_failed(ProduceCause::Disconnected, true);
+                true
+            }
+            Fate::Refused { error, before_append } => {
+                batch.attempt_failed(ProduceCause::Broker(error), !before_append);
+                if error == ErrorCode::MessageTooLarge && certain_before && batch.count() > 1 {
+                    return self.split(place, tools);
+                }
+                self.may_retry(place, error, tools.identity.is_idempotent())
+            }
+        };
+        let batch = &mut self.sent[place];
+        let retries = u32::try_from(tools.config.retries).unwrap_or(0);
+        if retriable && batch.attempts() <= retries {
+            let pause = tools.kernel.pause(batch.next_failure());
+            batch.wait_until(now + pause);
+        } else {
+            self.give_up(place, tools.memory);
+        }
+    }
+
+    /// Whether a refused batch may be sent again. Where a broker misses a number, it may if that
+    /// number is still to come, or if all can be renumbered.
+    fn may_retry(&mut self, place: usize, error: ErrorCode, idempotent: bool) -> bool {
+        let misses_number =
+            matches!(error, ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId);
+        if !idempotent || !misses_number {
+            return error.is_retriable();
+        }
+        let number_may_come = place > 0 && error == ErrorCode::OutOfOrderSequenceNumber;
+        if !number_may_come {
+            self.sequences.set_broken();
+        }
+        // One that may be stored under its number must not get another: it could be stored twice.
+        number_may_come || !self.sent[place].may_be_stored()
+    }
+
+    /// Fails a batch that has no attempt under way any more.
+    fn give_up(&mut self, place: usize, memory: &mut Memory) {
+        let Some(mut batch) = self.sent.remove(place) else { return };
+        batch.wait_until(Instant::NEVER);
+        self.sequences.lost(&batch);
+        memory.release(batch.give_up());
+    }
+
+    /// Cuts a batch that is too large for its topic, and sends the parts under its numbers.
+    fn split(&mut self, place: usize, tools: &mut Tools<'_>) {
+        let Some(mut batch) = self.sent.remove(place) else { return };
+        batch.wait_until(Instant::START);
+        match batch.split(tools.config.batch_size) {
+            Ok(parts) => {
+                for (nth, part) in parts.into_iter().enumerate() {
+                    self.sent.insert(place + nth, part);
+                }
+            }
+            Err(whole) => {
+                self.sent.insert(place, *whole);
+                self.give_up(place, tools.memory);
+            }
+        }
+    }
+
+    /// Fails the batches that have waited for too long. Returns when the next one has.
+    pub(super) fn expire(&mut self, now: Instant, tools: &mut Tools<'_>) -> Instant {
+        while let Some(first) = self.sent.front().or(self.fresh.front()) {
+            let expires = first.created() + tools.config.delivery_timeout;
+            if expires > now {
+                return expires;
+            }
+            let expired = match self.sent.pop_front() {
+                Some(batch) => {
+                    self.sequences.lost(&batch);
+                    Some(batch)
+                }
+                None => self.fresh.pop_front(),
+            };
+            if let Some(batch) = expired {
+                tools.memory.release(batch.abandon(ProduceCause::TimedOut));
+            }
+        }
+        Instant::NEVER
+    }
+
+    /// Settles what is open about the numbers, as far as that is possible now. Returns whether
+    /// batches that have a number may be sent.
+    pub(super) fn settle_numbers(&mut self, tools: &mut Tools<'_>) -> bool {
+        if !tools.identity.is_idempotent() {
+            return true;
+        }
+        if self.sent.is_empty() {
+            self.sequences.resolve();
+        }
+        if !self.sequences.is_broken() {
+            return true;
+        }
+        if self.has_outstanding() {
+            return false;
+        }
+        if tools.identity.current() == Some(self.sequences.owner()) {
+            tools.identity.raise();
+        }
+        let Some(identity) = tools.identity.require() else { return false };
+        // Numbers the batches that were never stored from 0, and gives up the others.
+        self.sequences = Sequences::of(identity);
+        for mut batch in std::mem::take(&mut self.sent) {
+            // Kafka's producer renumbers all.
+            let renumbers_all = tools.flaws.has(Flaw::OneBatchWindow);
+            if batch.may_be_stored() && !renumbers_all {
+                tools.memory.release(batch.give_up());
+                continue;
+            }
+            batch.seal(self.sequences.number(identity, batch.count()));
+            self.sent.push_back(batch);
+        }
+        true
+    }
+
+    /// Fails everything at once.
+    pub(super) fn abandon(&mut self, cause: ProduceCause) {
+        for batch in self.sent.drain(..).chain(self.fresh.drain(..)) {
+            batch.abandon(cause);
+        }
+    }
+
+    /// Panics if an invariant is broken.
+    pub(super) fn check(&self, config: &ProducerConfig) {
+        let Self { name, sent, .. } = self;
+        for batch in sent {
+            batch.check(true);
+        }
+        for batch in &self.fresh {
+            batch.check(false);
+        }
+        let closed = self.fresh.iter().rev().skip(1).all(Batch::is_closed);
+        assert!(closed, "{name} has an open batch before its last one");
+        self.sequences.check(sent);
+        let outstanding = self.outstanding().count();
+        let most = match (config.max_in_flight, config.idempotence) {
+            (1, _) => 1,
+            (_, true) => Sequences::WINDOW,
+            (_, false) => usize::MAX,
+        };
+        assert!(outstanding <= most, "{outstanding} batches of {name} in flight, at most {most}");
+    }
+}
