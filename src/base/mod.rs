@@ -3,6 +3,7 @@
 pub mod config;
 mod flaws;
 mod ids;
+mod listener;
 mod nearest;
 mod probe;
 mod random;
@@ -14,6 +15,7 @@ pub use ids::{
     BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch,
     ProducerId, TopicId, TopicPartition,
 };
+pub use listener::{Address, Listener, SecurityProtocol};
 pub use nearest::nearest;
 pub use probe::{
     ControllerProbe, NodeProbe, PartitionCommitted, Probe, ReplicaProbe, Request, StorageProbe,

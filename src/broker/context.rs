@@ -10,8 +10,9 @@ use tokio::sync::Notify;
 use super::channel::ControllerChannel;
 use super::partition::Partition;
 use super::replicas::Replicas;
+use super::serve::listeners::inter_broker;
 use crate::base::config::{BrokerConfig, TopicConfig};
-use crate::base::{BrokerEpoch, BrokerId, Flaws};
+use crate::base::{Address, BrokerEpoch, BrokerId, Flaws};
 use crate::controller::{Image, Topic};
 use crate::io::World;
 use crate::wire::ErrorCode;
@@ -22,6 +23,8 @@ pub(crate) struct Broker<W: World> {
     pub(crate) me: BrokerId,
     pub(crate) cluster_id: String,
     pub(crate) config: BrokerConfig,
+    /// The name of the listener at which brokers reach each other.
+    pub(crate) inter_broker_listener: String,
     pub(crate) topic_defaults: TopicConfig,
     pub(crate) flaws: Flaws,
     pub(crate) replicas: Replicas<W>,
@@ -57,6 +60,7 @@ impl<W: World> Broker<W> {
             world,
             me: BrokerId(config.node_id),
             cluster_id,
+            inter_broker_listener: inter_broker(&config),
             config,
             topic_defaults,
             flaws,
@@ -71,6 +75,11 @@ impl<W: World> Broker<W> {
             image: RwLock::new(Arc::default()),
             image_changed: Notify::new(),
         })
+    }
+
+    /// Where another broker is reached by this one.
+    pub(crate) fn address_of(&self, id: BrokerId) -> Option<Address> {
+        self.image().address(id, &self.inter_broker_listener).cloned()
     }
 
     /// The newest committed metadata known here.

@@ -120,11 +120,10 @@ impl<W: World> Fetcher<W> {
 
     async fn fetch(&self, asked: &Asked<W>) -> Result<FetchResponse, RpcError> {
         let deadline = self.broker.world.now() + self.broker.config.replica_socket_timeout;
-        let address =
-            self.broker.image().endpoint(self.leader).ok_or_else(|| RpcError::Connect {
-                to: Address::new(format!("broker {}", self.leader), 0),
-                reason: "not registered".into(),
-            })?;
+        let address = self.broker.address_of(self.leader).ok_or_else(|| RpcError::Connect {
+            to: Address::new(format!("broker {}", self.leader), 0),
+            reason: "not registered".into(),
+        })?;
         let request = self.request(asked);
         self.pool.call(&address, Purpose::Records, &request, Some(VERSION), deadline).await
     }

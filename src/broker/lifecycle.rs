@@ -9,7 +9,7 @@ use rand_chacha::rand_core::Rng;
 use super::context::Broker;
 use super::dir_failures;
 use super::error::NodeError;
-use super::serve::listeners::{ListenerSpec, ListenerType};
+use super::serve::listeners::{ListenerType, OwnListener};
 use crate::base::{BrokerEpoch, Offset, Stream};
 use crate::io::{World, timeout};
 use crate::wire::ErrorCode;
@@ -31,7 +31,7 @@ const PATIENCE: Duration = Duration::from_millis(4500);
 /// without it the controller knows that unsynced data may be lost (KIP-966).
 pub(crate) async fn register<W: World>(
     broker: &Arc<Broker<W>>,
-    listeners: &[ListenerSpec],
+    listeners: &[OwnListener],
     previous: BrokerEpoch,
 ) -> Result<(), NodeError> {
     let request = registration(broker, listeners, previous);
@@ -66,18 +66,18 @@ pub(crate) async fn register<W: World>(
 
 fn registration<W: World>(
     broker: &Broker<W>,
-    listeners: &[ListenerSpec],
+    listeners: &[OwnListener],
     previous: BrokerEpoch,
 ) -> BrokerRegistrationRequest {
     let mut incarnation = [0; 16];
     broker.world.random(Stream::named("incarnation")).fill_bytes(&mut incarnation);
     let served = listeners.iter().filter(|listener| listener.kind == ListenerType::Broker);
-    let told = served.map(|listener| {
+    let advertised = served.map(|OwnListener { advertised, .. }| {
         message!(Listener {
-            name: listener.name.as_str().into(),
-            host: listener.advertised.host.as_str().into(),
-            port: listener.advertised.port,
-            security_protocol: 0,
+            name: advertised.name.as_str().into(),
+            host: advertised.address.host.as_str().into(),
+            port: advertised.address.port,
+            security_protocol: advertised.protocol.0,
         })
     });
     let rack = Some(&broker.config.broker_rack).filter(|rack| !rack.is_empty());
@@ -85,7 +85,7 @@ fn registration<W: World>(
         broker_id: broker.me.0,
         cluster_id: broker.cluster_id.as_str().into(),
         incarnation_id: Uuid::from_bytes(incarnation),
-        listeners: told.collect(),
+        listeners: advertised.collect(),
         features: vec![message!(Feature {
             name: "metadata.version".into(),
             min_supported_version: METADATA_VERSION,

@@ -19,7 +19,7 @@ use super::recovery::RecoveryObserver;
 use super::replicas::{Found, Replicas};
 use super::serve::connection::Server;
 use super::serve::limits;
-use super::serve::listeners::{ListenerSpec, ListenerType, listeners, voters};
+use super::serve::listeners::{ListenerType, OwnListener, listeners, voters};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
 use crate::base::config::{BrokerConfig, TopicConfig};
 use crate::base::{BrokerId, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition, topics};
@@ -61,7 +61,7 @@ struct Start<W: World> {
     world: W,
     config: BrokerConfig,
     topic_defaults: TopicConfig,
-    specs: Vec<ListenerSpec>,
+    specs: Vec<OwnListener>,
     voters: Vec<(BrokerId, Address)>,
     options: NodeOptions,
     fatal: mpsc::UnboundedSender<NodeError>,
@@ -110,7 +110,7 @@ impl<W: World> Node<W> {
             roles = start.roles(&mut bound) => roles?,
         };
         let addresses = start.specs.iter().filter(|spec| spec.kind == ListenerType::Broker);
-        let addresses = addresses.map(|spec| spec.bind.clone()).collect();
+        let addresses = addresses.map(|spec| spec.bind.address.clone()).collect();
         start.world.probe(NodeProbe::Ready);
         Ok(Self { world: start.world, broker, metadata, addresses, fatal: failures })
     }
@@ -165,14 +165,11 @@ impl<W: World> Start<W> {
     async fn bind(&mut self) -> Result<Vec<ListenerOf<W>>, NodeError> {
         let mut bound = Vec::with_capacity(self.specs.len());
         for spec in &mut self.specs {
-            let failed = |error| NodeError::Bind { address: spec.bind.clone(), error };
-            let listener = self.world.net().bind(&spec.bind).await.map_err(failed)?;
-            let failed = |error| NodeError::Bind { address: spec.bind.clone(), error };
+            let failed = |error| NodeError::Bind { address: spec.bind.address.clone(), error };
+            let listener = self.world.net().bind(&spec.bind.address).await.map_err(failed)?;
+            let failed = |error| NodeError::Bind { address: spec.bind.address.clone(), error };
             let port = listener.local_address().map_err(failed)?.port;
-            spec.bind.port = port;
-            if spec.advertised.port == 0 {
-                spec.advertised.port = port;
-            }
+            spec.set_port(port);
             bound.push(listener);
         }
         if self.voters.is_empty() {
@@ -182,7 +179,7 @@ impl<W: World> Start<W> {
                     "a broker without a controller needs `controller.quorum.voters`".into(),
                 ));
             };
-            self.voters = vec![(BrokerId(self.config.node_id), spec.advertised.clone())];
+            self.voters = vec![(BrokerId(self.config.node_id), spec.advertised.address.clone())];
         }
         Ok(bound)
     }
@@ -241,7 +238,7 @@ impl<W: World> Start<W> {
         &self,
         dir: &OpenDir<W::Disk>,
         cluster_id: String,
-        listener: Option<(&ListenerSpec, ListenerOf<W>)>,
+        listener: Option<(&OwnListener, ListenerOf<W>)>,
     ) -> Result<Arc<ControllerShell<W>>, NodeError> {
         let log = self.open_metadata(dir).await?;
         let (config, defaults) = (&self.config, &self.topic_defaults);
@@ -258,8 +255,7 @@ impl<W: World> Start<W> {
         self.supervise("controller", shell.clone().tick());
         if let Some((spec, socket)) = listener {
             let server = Server::new(self.world.clone(), shell.clone(), None, &self.config);
-            self.world
-                .spawn("controller listener", server.serve(spec.name.as_str().into(), socket));
+            self.world.spawn("controller listener", server.serve(spec.name().into(), socket));
         }
         Ok(shell)
     }
@@ -269,7 +265,7 @@ impl<W: World> Start<W> {
         opened: Opened<W::Disk>,
         cluster_id: String,
         (metadata, image): (&Metadata<W>, Image),
-        listeners: Vec<(&ListenerSpec, ListenerOf<W>)>,
+        listeners: Vec<(&OwnListener, ListenerOf<W>)>,
     ) -> Result<Arc<Broker<W>>, NodeError> {
         let previous = opened.previous_broker_epoch();
         let handles = opened.dirs.iter().map(|open| (open.dir.clone(), open.holds_replicas));
@@ -318,11 +314,15 @@ impl<W: World> Start<W> {
         self.world.spawn("retention", cleanup::expire(broker.clone()));
         self.world.spawn("log starts", cleanup::checkpoint_log_starts(broker.clone()));
         cleanup::compact(&broker);
-        // Brokers find each other at the first listener.
-        let protected = (listeners.len() > 1).then(|| listeners[0].0.name.as_str().into());
-        let server = Server::new(self.world.clone(), broker.clone(), protected, &self.config);
+        let protected = Some(broker.inter_broker_listener.as_str()).filter(|_| listeners.len() > 1);
+        let server = Server::new(
+            self.world.clone(),
+            broker.clone(),
+            protected.map(Into::into),
+            &self.config,
+        );
         for (spec, socket) in listeners {
-            self.world.spawn("listener", server.clone().serve(spec.name.as_str().into(), socket));
+            self.world.spawn("listener", server.clone().serve(spec.name().into(), socket));
         }
         Ok(broker)
     }

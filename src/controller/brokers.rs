@@ -6,10 +6,14 @@ use std::collections::BTreeSet;
 use super::election::Cause;
 use super::image::Broker;
 use super::machine::{Controller, Decision};
-use super::record::{Endpoint, Feature, Record, RegisterBroker};
-use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Instant, Offset};
+use super::record::{Feature, Record, RegisterBroker};
+use crate::base::{
+    Address, BrokerEpoch, BrokerId, DirectoryId, Instant, Listener, Offset, SecurityProtocol,
+};
 use crate::wire::ErrorCode;
-use crate::wire::messages::broker_registration_request::{Feature as ToldFeature, Listener};
+use crate::wire::messages::broker_registration_request::{
+    Feature as ToldFeature, Listener as RequestListener,
+};
 use crate::wire::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse};
 
 /// Most listeners, features or log directories that a broker may tell of.
@@ -66,7 +70,7 @@ impl Controller {
             broker: id,
             incarnation: request.incarnation_id,
             epoch: BrokerEpoch::NONE,
-            endpoints: endpoints(request),
+            listeners: listeners(request),
             features: features(request),
             rack: request.rack.as_ref().map(ToString::to_string),
             fenced: true,
@@ -146,14 +150,13 @@ fn check_shape(request: &BrokerRegistrationRequest) -> Result<(), ErrorCode> {
     Ok(())
 }
 
-fn endpoints(request: &BrokerRegistrationRequest) -> Vec<Endpoint> {
-    let endpoint = |listener: &Listener| Endpoint {
+fn listeners(request: &BrokerRegistrationRequest) -> Vec<Listener> {
+    let listener = |listener: &RequestListener| Listener {
         name: listener.name.to_string(),
-        host: listener.host.to_string(),
-        port: listener.port,
-        security_protocol: listener.security_protocol,
+        address: Address::new(listener.host.as_str(), listener.port),
+        protocol: SecurityProtocol(listener.security_protocol),
     };
-    request.listeners.iter().map(endpoint).collect()
+    request.listeners.iter().map(listener).collect()
 }
 
 fn features(request: &BrokerRegistrationRequest) -> Vec<Feature> {

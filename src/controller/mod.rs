@@ -22,8 +22,8 @@ mod topics;
 pub use image::{Broker, Change, Image, PartitionState, ReplayError, Topic};
 pub use machine::{Controller, ControllerSettings, Decision};
 pub use record::{
-    BrokerChange, ConfigRecord, Endpoint, Feature, FeatureLevel, Fencing, PartitionChange,
-    PartitionRecord, ProducerIds, Record, RecordError, RegisterBroker, TopicRecord,
+    BrokerChange, ConfigRecord, Feature, FeatureLevel, Fencing, PartitionChange, PartitionRecord,
+    ProducerIds, Record, RecordError, RegisterBroker, TopicRecord,
 };
 
 #[cfg(test)]

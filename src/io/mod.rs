@@ -8,6 +8,7 @@ mod net;
 pub mod real;
 mod world;
 
+pub use crate::base::Address;
 pub use disk::{Disk, Entry, File, Map, Open, Slice};
-pub use net::{Address, Listener, Net, Part, Stream};
+pub use net::{Listener, Net, Part, Stream};
 pub use world::{World, timeout};

@@ -1,52 +1,13 @@
 //! Streams between hosts.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
-use std::str::FromStr;
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{File, Slice};
-
-/// Where a listener is found: a host's name or IP address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Address {
-    /// Name or IP address; an IPv6 address without its brackets.
-    pub host: String,
-    /// 0 lets the system choose, where that makes sense.
-    pub port: u16,
-}
-
-impl Address {
-    /// The address `host:port`.
-    pub fn new(host: impl Into<String>, port: u16) -> Self {
-        Self { host: host.into(), port }
-    }
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
-
-impl FromStr for Address {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not an address: expected `host:port`");
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let host = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host);
-        let port = port.parse().map_err(|_| wrong())?;
-        Ok(Self::new(host, port))
-    }
-}
+use crate::base::Address;
 
 /// The network as one host sees it.
 pub trait Net: Send + Sync + 'static {
@@ -103,19 +64,5 @@ impl<F> Part<F> {
     /// Whether the peer will see nothing of it.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_read_as_they_are_shown() {
-        for text in ["b1:9092", "127.0.0.1:0", "[::1]:19093"] {
-            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
-        }
-        assert!("9092".parse::<Address>().is_err());
-        assert!("b1:port".parse::<Address>().is_err());
     }
 }

@@ -1,8 +1,7 @@
 //! Where a node listens and what it tells others about that.
 
 use crate::base::config::BrokerConfig;
-use crate::base::{BrokerId, nearest};
-use crate::io::Address;
+use crate::base::{Address, BrokerId, Listener, nearest};
 
 /// Which part of the node a listener serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -13,51 +12,69 @@ pub enum ListenerType {
     Controller,
 }
 
-/// One listener of a node.
+/// One listener of this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ListenerSpec {
-    /// As in `listeners`, for example `PLAINTEXT`.
-    pub(crate) name: String,
+pub(crate) struct OwnListener {
     /// Where it listens.
-    pub(crate) bind: Address,
-    /// Where others find it.
-    pub(crate) advertised: Address,
+    pub(crate) bind: Listener,
+    /// Where others reach it.
+    pub(crate) advertised: Listener,
     pub(crate) kind: ListenerType,
 }
 
-/// Reads `listeners` and `advertised.listeners`.
-pub(crate) fn listeners(config: &BrokerConfig) -> Result<Vec<ListenerSpec>, String> {
-    let advertised: Vec<(String, Address)> = config
-        .advertised_listeners
-        .iter()
-        .map(|text| endpoint("advertised.listeners", text))
-        .collect::<Result<_, _>>()?;
-    let mut specs = Vec::new();
-    for text in &config.listeners {
-        let (name, bind) = endpoint("listeners", text)?;
-        let kind = if config.controller_listener_names.contains(&name) {
-            ListenerType::Controller
-        } else {
-            ListenerType::Broker
-        };
-        let told = advertised.iter().find(|(other, _)| *other == name);
-        let mut advertised = told.map_or_else(|| bind.clone(), |(_, address)| address.clone());
-        if advertised.host.is_empty() || advertised.host == "0.0.0.0" {
-            "127.0.0.1".clone_into(&mut advertised.host);
-        }
-        specs.push(ListenerSpec { name, bind, advertised, kind });
+impl OwnListener {
+    pub(crate) fn name(&self) -> &str {
+        &self.bind.name
     }
-    if let Some((name, _)) = advertised.iter().find(|(n, _)| specs.iter().all(|s| s.name != *n)) {
-        let known = specs.iter().map(|spec| spec.name.as_str());
+
+    /// Replaces port 0 by the one that the system chose.
+    pub(crate) fn set_port(&mut self, port: u16) {
+        self.bind.address.port = port;
+        if self.advertised.address.port == 0 {
+            self.advertised.address.port = port;
+        }
+    }
+}
+
+/// Reads `listeners` and `advertised.listeners`.
+pub(crate) fn listeners(config: &BrokerConfig) -> Result<Vec<OwnListener>, String> {
+    let bound = parse("listeners", &config.listeners)?;
+    let advertised = parse("advertised.listeners", &config.advertised_listeners)?;
+    let unknown = advertised.iter().find(|other| bound.iter().all(|own| own.name != other.name));
+    if let Some(Listener { name, .. }) = unknown {
+        let known = bound.iter().map(|own| own.name.as_str());
         let hint =
             nearest(name, known).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
         return Err(format!("`advertised.listeners` names `{name}`, `listeners` does not{hint}"));
     }
-    check_roles(config, &specs)?;
-    Ok(specs)
+    let own = bound.into_iter().map(|bind| {
+        let kind = if config.controller_listener_names.contains(&bind.name) {
+            ListenerType::Controller
+        } else {
+            ListenerType::Broker
+        };
+        let other = advertised.iter().find(|other| other.name == bind.name);
+        let mut advertised = other.unwrap_or(&bind).clone();
+        let host = &mut advertised.address.host;
+        if host.is_empty() || host == "0.0.0.0" {
+            "127.0.0.1".clone_into(host);
+        }
+        OwnListener { bind, advertised, kind }
+    });
+    let own: Vec<_> = own.collect();
+    check_roles(config, &own)?;
+    Ok(own)
 }
 
-fn check_roles(config: &BrokerConfig, specs: &[ListenerSpec]) -> Result<(), String> {
+/// The name of the listener at which brokers reach each other: the first one that is no
+/// controller's.
+pub(crate) fn inter_broker(config: &BrokerConfig) -> String {
+    let names = config.listeners.iter().filter_map(|text| Some(text.split_once("://")?.0));
+    let mut own = names.filter(|name| config.controller_listener_names.iter().all(|c| c != name));
+    own.next().unwrap_or_default().to_owned()
+}
+
+fn check_roles(config: &BrokerConfig, listeners: &[OwnListener]) -> Result<(), String> {
     if let Some(role) = config.process_roles.iter().find(|r| *r != "broker" && *r != "controller") {
         return Err(format!(
             "`process.roles` has `{role}`; expected `broker`, `controller` or both"
@@ -66,7 +83,7 @@ fn check_roles(config: &BrokerConfig, specs: &[ListenerSpec]) -> Result<(), Stri
     if !config.is_broker() && !config.is_controller() {
         return Err("`process.roles` is empty; expected `broker`, `controller` or both".into());
     }
-    let has = |kind| specs.iter().any(|spec| spec.kind == kind);
+    let has = |kind| listeners.iter().any(|listener| listener.kind == kind);
     if config.is_broker() && !has(ListenerType::Broker) {
         return Err("a broker needs a listener that is not in `controller.listener.names`".into());
     }
@@ -76,11 +93,9 @@ fn check_roles(config: &BrokerConfig, specs: &[ListenerSpec]) -> Result<(), Stri
     Ok(())
 }
 
-fn endpoint(key: &str, text: &str) -> Result<(String, Address), String> {
-    let wrong = |why: &str| format!("`{key}` has `{text}`: {why}; expected `NAME://host:port`");
-    let (name, address) = text.split_once("://").ok_or_else(|| wrong("no `://`"))?;
-    let address = address.parse().map_err(|error: String| wrong(&error))?;
-    Ok((name.to_owned(), address))
+fn parse(key: &str, texts: &[String]) -> Result<Vec<Listener>, String> {
+    let parsed = texts.iter().map(|text| text.parse());
+    parsed.collect::<Result<_, String>>().map_err(|error| format!("`{key}` has {error}"))
 }
 
 /// Reads `controller.quorum.voters`: `id@host:port`.
@@ -110,7 +125,7 @@ mod tests {
         let config = config(&[("listeners", "PLAINTEXT://:9092,CONTROLLER://127.0.0.1:9093")]);
         let specs = listeners(&config).unwrap();
         assert_eq!(specs[0].kind, ListenerType::Broker);
-        assert_eq!(specs[0].advertised, Address::new("127.0.0.1", 9092));
+        assert_eq!(specs[0].advertised.address, Address::new("127.0.0.1", 9092));
         assert_eq!(specs[1].kind, ListenerType::Controller);
     }
 

@@ -21,6 +21,12 @@ impl Session {
         Self { listener, peer, client_id: None, software: None }
     }
 
+    /// The name of the listener that the client connected to: the addresses of other brokers that
+    /// it is told are those of their listeners of the same name.
+    pub(crate) fn listener(&self) -> &str {
+        &self.listener
+    }
+
     /// Remembers the client id of a request. It is copied: a slice would keep the whole frame.
     pub(super) fn set_client_id(&mut self, client_id: Option<&str>) {
         if self.client_id.as_deref() != client_id {

@@ -12,13 +12,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::index::Index;
-use super::record::{Endpoint, Feature};
+use super::record::Feature;
 use crate::base::config::{BrokerConfig, Config, TopicConfig};
 use crate::base::{
-    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch, ProducerId, TopicId,
+    Address, BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Listener, Offset, PartitionEpoch,
+    ProducerId, TopicId,
 };
 use crate::decide::SharedMap;
-use crate::io::Address;
 use crate::wire::messages::Uuid;
 
 /// A registered broker.
@@ -29,7 +29,7 @@ pub struct Broker {
     /// Which start of the broker registered.
     pub incarnation: Uuid,
     /// Where it is reached.
-    pub endpoints: Vec<Endpoint>,
+    pub listeners: Vec<Listener>,
     /// What it understands.
     pub features: Vec<Feature>,
     /// Where it stands.
@@ -148,16 +148,10 @@ impl Image {
         self.broker(id).is_some_and(Broker::is_active)
     }
 
-    /// Where a broker is reached: its first listener.
-    pub fn endpoint(&self, id: BrokerId) -> Option<Address> {
-        let endpoint = self.broker(id)?.endpoints.first()?;
-        Some(Address::new(endpoint.host.as_str(), endpoint.port))
-    }
-
-    /// Brokers that are not fenced, with where they are reached.
-    pub fn alive(&self) -> impl Iterator<Item = (BrokerId, Address)> {
-        let alive = self.brokers().filter(|(_, broker)| !broker.fenced);
-        alive.filter_map(|(id, _)| Some((id, self.endpoint(id)?)))
+    /// Where a broker is reached by those that use its listener of this name.
+    pub fn address(&self, id: BrokerId, listener: &str) -> Option<&Address> {
+        let found = self.broker(id)?.listeners.iter().find(|found| found.name == listener)?;
+        Some(&found.address)
     }
 
     /// Every topic, by id.

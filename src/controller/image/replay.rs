@@ -239,7 +239,7 @@ impl Image {
         let broker = Broker {
             epoch: record.epoch,
             incarnation: record.incarnation,
-            endpoints: record.endpoints.clone(),
+            listeners: record.listeners.clone(),
             features: record.features.clone(),
             rack: record.rack.clone(),
             fenced: record.fenced,

@@ -5,10 +5,13 @@ use bytes::Bytes;
 
 use super::fields::{Read, Reader, Writer};
 use super::{
-    BrokerChange, ConfigRecord, Endpoint, Feature, FeatureLevel, Fencing, PartitionChange,
-    PartitionRecord, ProducerIds, Record, RegisterBroker, TopicRecord,
+    BrokerChange, ConfigRecord, Feature, FeatureLevel, Fencing, PartitionChange, PartitionRecord,
+    ProducerIds, Record, RegisterBroker, TopicRecord,
 };
-use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId};
+use crate::base::{
+    Address, BrokerEpoch, BrokerId, LeaderEpoch, Listener, PartitionEpoch, ProducerId,
+    SecurityProtocol, TopicId,
+};
 use crate::wire::messages::DecodeError;
 use crate::wire::schema::{Family, Schema};
 
@@ -220,11 +223,11 @@ impl RegisterBroker {
             .bool(false)
             .uuid(self.incarnation.as_bytes())
             .i64(self.epoch.0)
-            .array(&self.endpoints, |out, endpoint| {
-                out.string(&endpoint.name)
-                    .string(&endpoint.host)
-                    .u16(endpoint.port)
-                    .i16(endpoint.security_protocol)
+            .array(&self.listeners, |out, listener| {
+                out.string(&listener.name)
+                    .string(&listener.address.host)
+                    .u16(listener.address.port)
+                    .i16(listener.protocol.0)
                     .end();
             })
             .array(&self.features, |out, feature| {
@@ -245,15 +248,14 @@ impl RegisterBroker {
             broker,
             incarnation: input.uuid()?,
             epoch: epoch(input)?,
-            endpoints: input.array(|input| {
-                let endpoint = Endpoint {
+            listeners: input.array(|input| {
+                let listener = Listener {
                     name: input.string()?,
-                    host: input.string()?,
-                    port: input.u16()?,
-                    security_protocol: input.i16()?,
+                    address: Address { host: input.string()?, port: input.u16()? },
+                    protocol: SecurityProtocol(input.i16()?),
                 };
                 input.end()?;
-                Ok(endpoint)
+                Ok(listener)
             })?,
             features: input.array(|input| {
                 let feature =

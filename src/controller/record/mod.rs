@@ -9,7 +9,7 @@ mod fields;
 pub use codec::RecordError;
 
 use crate::base::{
-    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, PartitionEpoch, ProducerId, TopicId,
+    BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Listener, PartitionEpoch, ProducerId, TopicId,
 };
 use crate::wire::messages::Uuid;
 
@@ -58,7 +58,7 @@ pub struct RegisterBroker {
     /// Epoch of the registration.
     pub epoch: BrokerEpoch,
     /// Where it is reached.
-    pub endpoints: Vec<Endpoint>,
+    pub listeners: Vec<Listener>,
     /// Which levels of which features it understands.
     pub features: Vec<Feature>,
     /// Where it stands.
@@ -69,19 +69,6 @@ pub struct RegisterBroker {
     pub in_controlled_shutdown: bool,
     /// Its usable log directories (KIP-858).
     pub log_dirs: Vec<DirectoryId>,
-}
-
-/// Where a broker is reached.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Name of the listener.
-    pub name: String,
-    /// Name or address of the host.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// 0 is PLAINTEXT.
-    pub security_protocol: i16,
 }
 
 /// Levels of a feature that a broker understands.

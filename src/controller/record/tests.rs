@@ -6,6 +6,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::{Address, SecurityProtocol};
 
 const T: TopicId = TopicId([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16]);
 
@@ -27,12 +28,7 @@ fn registration() -> RegisterBroker {
         broker: BrokerId(1),
         incarnation: T.into(),
         epoch: BrokerEpoch(77),
-        endpoints: vec![Endpoint {
-            name: "PLAINTEXT".into(),
-            host: "b1".into(),
-            port: 59092,
-            security_protocol: 0,
-        }],
+        listeners: vec![Listener::new("PLAINTEXT", Address::new("b1", 59092))],
         features: vec![Feature { name: "metadata.version".into(), min: 7, max: 25 }],
         rack: Some("r1".into()),
         fenced: true,
@@ -205,17 +201,16 @@ fn leader() -> impl Strategy<Value = Option<BrokerId>> {
 }
 
 fn any_registration() -> impl Strategy<Value = Record> {
-    let endpoint = (text(), text(), any::<u16>(), any::<i16>());
-    let endpoint = endpoint.prop_map(|(name, host, port, security_protocol)| Endpoint {
+    let listener = (text(), text(), any::<u16>(), any::<i16>());
+    let listener = listener.prop_map(|(name, host, port, protocol)| Listener {
         name,
-        host,
-        port,
-        security_protocol,
+        address: Address { host, port },
+        protocol: SecurityProtocol(protocol),
     });
     let feature = (text(), any::<i16>(), any::<i16>());
     let feature = feature.prop_map(|(name, min, max)| Feature { name, min, max });
     let lists = (
-        proptest::collection::vec(endpoint, 0..5),
+        proptest::collection::vec(listener, 0..5),
         proptest::collection::vec(feature, 0..5),
         uuids(),
     );
@@ -225,7 +220,7 @@ fn any_registration() -> impl Strategy<Value = Record> {
             broker: BrokerId(rest.0),
             incarnation: Uuid::from_bytes(rest.1),
             epoch: BrokerEpoch(rest.2),
-            endpoints: lists.0,
+            listeners: lists.0,
             features: lists.1,
             rack: rest.3,
             fenced,

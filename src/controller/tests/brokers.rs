@@ -387,7 +387,10 @@ fn an_image_that_was_cloned_does_not_change_with_its_origin() {
     cluster.fence(1);
     assert_eq!(before.leader_of("t", 0).unwrap().0, BrokerId(1));
     assert_eq!(cluster.image().leader_of("t", 0).unwrap().0, BrokerId(2));
-    assert_eq!(before.alive().count(), 2);
-    let alive: Vec<_> = cluster.image().alive().map(|(id, at)| (id.0, at.to_string())).collect();
-    assert_eq!(alive, [(2, "b2:9092".to_owned())]);
+    let alive = |image: &Image| [1, 2].map(|id| image.is_alive(BrokerId(id)));
+    assert_eq!(alive(&before), [true, true]);
+    assert_eq!(alive(cluster.image()), [false, true]);
+    let address = cluster.image().address(BrokerId(2), "PLAINTEXT").unwrap();
+    assert_eq!(address.to_string(), "b2:9092");
+    assert_eq!(cluster.image().address(BrokerId(2), "EXTERNAL"), None);
 }

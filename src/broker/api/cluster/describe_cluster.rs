@@ -40,7 +40,7 @@ impl<W: World> Handler<Broker<W>> for DescribeCluster {
         let image = broker.image();
         let brokers = image.brokers().filter(|(_, b)| request.include_fenced_brokers || !b.fenced);
         let brokers = brokers.filter_map(|(id, registered)| {
-            let address = image.endpoint(id)?;
+            let address = image.address(id, context.session.listener())?;
             Some(message!(DescribeClusterBroker {
                 broker_id: id.0,
                 host: address.host.as_str().into(),

@@ -52,7 +52,7 @@ impl<W: World> Handler<Broker<W>> for Metadata {
         };
         let alive = image.brokers().filter(|(_, registered)| !registered.fenced);
         let brokers = alive.filter_map(|(id, registered)| {
-            let address = image.endpoint(id)?;
+            let address = image.address(id, context.session.listener())?;
             Some(message!(MetadataResponseBroker {
                 node_id: id.0,
                 host: address.host.as_str().into(),

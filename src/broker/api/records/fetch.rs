@@ -84,7 +84,7 @@ impl<W: World> Handler<Broker<W>> for Fetch {
                 continue;
             }
             broker.world.disk().settle().await;
-            return respond(broker, &topics, round.answers, version);
+            return respond(broker, &topics, round.answers, &context);
         }
     }
 }
@@ -185,8 +185,9 @@ fn respond<W: World>(
     broker: &Broker<W>,
     topics: &[AskedTopic<W>],
     answers: Vec<FetchAnswer<W>>,
-    version: i16,
+    context: &Context<'_>,
 ) -> Fetched<FileOf<W>> {
+    let (version, listener) = (context.version, context.session.listener());
     let image = broker.image();
     let mut answers = answers.into_iter();
     let mut slices = Vec::new();
@@ -198,8 +199,9 @@ fn respond<W: World>(
             partitions.push(partition_data(asked.index, &answer, version));
             if version >= NODE_ENDPOINTS
                 && is_about_leadership(answer.error)
-                && let Some((leader, address)) =
-                    answer.leader.and_then(|leader| Some((leader, image.endpoint(leader)?)))
+                && let Some((leader, address)) = answer
+                    .leader
+                    .and_then(|leader| Some((leader, image.address(leader, listener)?)))
             {
                 let endpoint = message!(NodeEndpoint {
                     node_id: leader.0,

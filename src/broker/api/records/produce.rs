@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::base::config::{Acks, Compression};
-use crate::base::{Offset, Timestamp, TopicId};
+use crate::base::{Address, BrokerId, Instant, Offset, Timestamp, TopicId};
 use crate::broker::context::Broker;
 use crate::broker::partition::{Partition, Produced, Refusal};
 use crate::broker::serve::handler::{Context, Handler, Outcome};
@@ -17,15 +17,19 @@ use crate::wire::ErrorCode;
 use crate::wire::batch;
 use crate::wire::messages::produce_request::TopicProduceData;
 use crate::wire::messages::produce_response::{
-    BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
+    TopicProduceResponse,
 };
-use crate::wire::messages::{ProduceRequest, ProduceResponse, message};
+use crate::wire::messages::{ProduceRequest, ProduceResponse, StrBytes, message};
 
 /// From here on an error about leadership says who leads instead (KIP-951).
 const LEADER_HINTS: i16 = 10;
 
 /// The first version that may carry zstd (KIP-110).
 const ZSTD: i16 = 7;
+
+/// From here on topics are named by id (KIP-516).
+const TOPIC_IDS: i16 = 13;
 
 pub(in crate::broker) struct Produce;
 
@@ -50,55 +54,29 @@ impl<W: World> Handler<Broker<W>> for Produce {
             if request.transactional_id.is_some() { Err(ErrorCode::InvalidTxnState) } else { acks };
         let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
 
-        let mut appended = Vec::with_capacity(request.topic_data.len());
+        let mut topics = Vec::with_capacity(request.topic_data.len());
         for topic in request.topic_data {
-            appended.push(append(broker, topic, acks, version).await);
+            topics.push(append(broker, topic, acks, version).await);
         }
         broker.world.disk().settle().await;
         if acks == Ok(Acks::None) {
-            let mut results = appended.iter().flat_map(|(_, _, partitions)| partitions);
-            let error = results.find_map(|(_, result)| result.as_ref().err());
-            return error.map_or(Outcome::Silence, |error| {
-                Outcome::Close(format!("a write with acks=0 failed: {}", error.code))
+            let mut results = topics.iter().flat_map(|topic| &topic.partitions);
+            let refusal = results.find_map(|(_, result)| result.as_ref().err());
+            return refusal.map_or(Outcome::Silence, |refusal| {
+                Outcome::Close(format!("a write with acks=0 failed: {}", refusal.code))
             });
         }
-
-        let mut endpoints = BTreeMap::new();
-        let mut responses = Vec::with_capacity(appended.len());
-        for (name, topic_id, partitions) in appended {
-            let mut partition_responses = Vec::with_capacity(partitions.len());
-            for (index, mut result) in partitions {
-                if let Ok(produced) = &mut result {
-                    let waited =
-                        timeout(&broker.world, deadline, Partition::<W>::acknowledged(produced));
-                    let code = waited.await.unwrap_or(ErrorCode::RequestTimedOut);
-                    if code != ErrorCode::None {
-                        result = Err(code.into());
-                    }
-                }
-                let mut response = partition_response(index, result);
-                if version >= LEADER_HINTS
-                    && response.error_code == ErrorCode::NotLeaderOrFollower.code()
-                {
-                    point_to_leader(broker, topic_id, &mut response, &mut endpoints);
-                }
-                partition_responses.push(response);
-            }
-            responses.push(message!(TopicProduceResponse {
-                name: if version < 13 { name } else { Default::default() },
-                topic_id: if version < 13 { Default::default() } else { topic_id.into() },
-                partition_responses: partition_responses,
-            }));
-        }
-        let node_endpoints = endpoints.into_values().collect();
-        Outcome::Respond(message!(ProduceResponse {
-            responses: responses,
-            node_endpoints: node_endpoints,
-        }))
+        acknowledge(broker, &mut topics, deadline).await;
+        Outcome::Respond(respond(broker, topics, &context))
     }
 }
 
-type Appended = (crate::wire::messages::StrBytes, TopicId, Vec<(i32, Result<Produced, Refusal>)>);
+/// One topic of the request, with what became of each partition's records.
+struct Appended {
+    name: StrBytes,
+    id: TopicId,
+    partitions: Vec<(i32, Result<Produced, Refusal>)>,
+}
 
 /// Appends one topic's records, partition by partition.
 async fn append<W: World>(
@@ -108,7 +86,7 @@ async fn append<W: World>(
     version: i16,
 ) -> Appended {
     let image = broker.image();
-    let found = if version < 13 {
+    let found = if version < TOPIC_IDS {
         image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)
     } else {
         image.topic_by_id(topic.topic_id.into()).ok_or(ErrorCode::UnknownTopicId)
@@ -127,7 +105,7 @@ async fn append<W: World>(
         };
         results.push((data.index, result));
     }
-    (topic.name, topic_id, results)
+    Appended { name: topic.name, id: topic_id, partitions: results }
 }
 
 /// The records as bytes of their own, in which offsets can be set. The usual request, with one
@@ -178,28 +156,66 @@ fn record_error(told: RecordProblem) -> BatchIndexAndErrorMessage {
     })
 }
 
-/// KIP-951: who leads instead, so that the client need not ask.
-fn point_to_leader<W: World>(
-    broker: &Broker<W>,
-    topic_id: TopicId,
-    response: &mut PartitionProduceResponse,
-    endpoints: &mut BTreeMap<i32, crate::wire::messages::produce_response::NodeEndpoint>,
-) {
-    let image = broker.image();
-    let Some(state) = image.partition(topic_id, response.index) else { return };
-    let Some(leader) = state.leader else { return };
-    response.current_leader =
-        message!(LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: state.leader_epoch.0 });
-    if let Some(address) = image.endpoint(leader) {
-        endpoints.insert(
-            leader.0,
-            message!(crate::wire::messages::produce_response::NodeEndpoint {
-                node_id: leader.0,
-                host: address.host.as_str().into(),
-                port: i32::from(address.port),
-            }),
-        );
+/// Waits until the records are as safe as `acks` asks.
+async fn acknowledge<W: World>(broker: &Broker<W>, topics: &mut [Appended], deadline: Instant) {
+    for (_, result) in topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        if let Ok(produced) = result {
+            let waited = timeout(&broker.world, deadline, Partition::<W>::acknowledged(produced));
+            let code = waited.await.unwrap_or(ErrorCode::RequestTimedOut);
+            if code != ErrorCode::None {
+                *result = Err(code.into());
+            }
+        }
     }
+}
+
+fn respond<W: World>(
+    broker: &Broker<W>,
+    topics: Vec<Appended>,
+    context: &Context<'_>,
+) -> ProduceResponse {
+    let image = broker.image();
+    let mut endpoints = BTreeMap::new();
+    let mut responses = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for (index, result) in topic.partitions {
+            let mut response = partition_response(index, result);
+            if context.version >= LEADER_HINTS
+                && response.error_code == ErrorCode::NotLeaderOrFollower.code()
+                && let Some(state) = image.partition(topic.id, index)
+                && let Some(leader) = state.leader
+            {
+                response.current_leader = message!(LeaderIdAndEpoch {
+                    leader_id: leader.0,
+                    leader_epoch: state.leader_epoch.0
+                });
+                if let Some(address) = image.address(leader, context.session.listener()) {
+                    endpoints.insert(leader, node_endpoint(leader, address));
+                }
+            }
+            partitions.push(response);
+        }
+        let by_name = context.version < TOPIC_IDS;
+        responses.push(message!(TopicProduceResponse {
+            name: if by_name { topic.name } else { Default::default() },
+            topic_id: if by_name { Default::default() } else { topic.id.into() },
+            partition_responses: partitions,
+        }));
+    }
+    message!(ProduceResponse {
+        responses: responses,
+        node_endpoints: endpoints.into_values().collect(),
+    })
+}
+
+/// KIP-951: where the leader is, so that the client need not ask.
+fn node_endpoint(leader: BrokerId, address: &Address) -> NodeEndpoint {
+    message!(NodeEndpoint {
+        node_id: leader.0,
+        host: address.host.as_str().into(),
+        port: i32::from(address.port),
+    })
 }
 
 #[cfg(test)]
