@@ -35,7 +35,8 @@ mod replicas;
 mod serve;
 mod upkeep;
 
+pub use api::served;
 pub use error::NodeError;
 pub use node::{Node, NodeOptions};
 pub use recovery::{RecoveryObserver, RecoveryProgress};
-pub use serve::{ListenerType, served};
+pub use serve::ListenerType;

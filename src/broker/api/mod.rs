@@ -7,8 +7,14 @@
 //! | `topics` | creating and deleting topics |
 //! | `cluster` | versions, brokers, topics and their leaders |
 //! | `admin` | configuration and log directories |
+//! | `table` | one row for each API: versions, listeners, handler |
+//!
+//! To add an API, write its handler in a family and add its row to `table`.
 
-pub(super) mod admin;
-pub(super) mod cluster;
-pub(super) mod records;
-pub(super) mod topics;
+mod admin;
+mod cluster;
+mod records;
+mod table;
+mod topics;
+
+pub use table::served;

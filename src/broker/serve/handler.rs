@@ -52,7 +52,7 @@ pub(crate) type Replying<'a, R> = Pin<
 >;
 
 /// Decodes the body, runs the handler, encodes what it answers.
-pub(super) fn call<'a, R: Role, H: Handler<R>>(
+pub(in crate::broker) fn call<'a, R: Role, H: Handler<R>>(
     role: &'a Arc<R>,
     request: Request,
     session: &'a mut Session,

@@ -1,10 +1,10 @@
 //! One row for each API: versions, listeners, handler.
 
-use super::handler::{Call, Handler, Role, call};
-use super::listeners::ListenerType;
-use crate::broker::api::{admin, cluster, records, topics};
+use super::{admin, cluster, records, topics};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
+use crate::broker::serve::handler::{Call, Handler, Role, call};
+use crate::broker::serve::listeners::ListenerType;
 use crate::io::World;
 use crate::io::real::RealWorld;
 use crate::wire::api::Api;
