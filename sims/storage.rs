@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use brokerquake::base::config::{AdminConfig, BrokerConfig, Compression, Config, TopicConfig};
+use brokerquake::base::config::{AdminConfig, Compression, Config, NodeConfig};
 use brokerquake::base::{Instant, Seed, Timestamp};
 use brokerquake::broker::{Node, NodeOptions, RecoveryObserver, RecoveryProgress};
 use brokerquake::client::Admin;
@@ -28,12 +28,10 @@ use brokerquake::wire::batch::BatchBuilder;
 use brokerquake::wire::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use brokerquake::wire::messages::{DescribeLogDirsRequest, ProduceRequest, ProduceResponse};
 
-fn config(settings: &[(&str, &str)]) -> (BrokerConfig, TopicConfig) {
-    let (mut config, mut topics) = (BrokerConfig::default(), TopicConfig::default());
-    for (key, value) in settings {
-        config.set_with_topic_defaults(&mut topics, key, value).unwrap();
-    }
-    (config, topics)
+fn config(settings: &[(&str, &str)]) -> NodeConfig {
+    let mut config = NodeConfig::default();
+    config.set_all(settings.iter().copied()).unwrap();
+    config
 }
 
 async fn admin<W: World>(world: &W, address: &str) -> Admin<W> {
@@ -74,10 +72,11 @@ fn syncs_and_acknowledgements(producers: u64, settings: &'static [(&str, &str)])
     let mut engine = Leap::new(Seed(1), Link::default());
     let node: Boot<LeapWorld> = Arc::new(move |world| {
         Box::pin(async move {
-            let (mut config, topics) = config(settings);
-            config.log_dirs = vec!["/data".into()];
-            config.listeners = vec!["PLAINTEXT://b1:9092".into(), "CONTROLLER://b1:9093".into()];
-            let node = Node::start(world.clone(), config, topics).await.unwrap();
+            let mut config = config(settings);
+            config.node.log_dirs = vec!["/data".into()];
+            config.node.listeners =
+                vec!["PLAINTEXT://b1:9092".into(), "CONTROLLER://b1:9093".into()];
+            let node = Node::start(world.clone(), config).await.unwrap();
             admin(&world, "b1:9092").await.create_topic("t", 1, 1, &[]).await.unwrap();
             node.run().await.unwrap();
         })
@@ -131,11 +130,12 @@ fn flush_ms_needs_a_scheduler_interval() {
 
 /// A node on real files; it is dropped with the runtime.
 async fn serve(dirs: &[&Path], more: &[(&str, &str)]) -> Result<(RealWorld, String), String> {
-    let (mut config, topics) = config(more);
-    config.log_dirs = dirs.iter().map(|dir| dir.display().to_string()).collect();
-    config.listeners = vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
+    let mut config = config(more);
+    config.node.log_dirs = dirs.iter().map(|dir| dir.display().to_string()).collect();
+    config.node.listeners =
+        vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
     let world = RealWorld::new();
-    let node = Node::start(world.clone(), config, topics).await;
+    let node = Node::start(world.clone(), config).await;
     let node = node.map_err(|error| error.to_string())?;
     let address = node.addresses()[0].to_string();
     drop(tokio::spawn(node.run()));
@@ -259,17 +259,18 @@ fn stopped_cluster(nodes: &[(&'static str, &'static str)]) -> (Leap, Vec<HostId>
             let ended_well = ended_well.clone();
             Box::pin(async move {
                 let id = number.to_string();
-                let (mut config, topics) = config(&[("node.id", &id), ("process.roles", roles)]);
-                config.log_dirs = vec!["/data".into()];
+                let mut config = config(&[("node.id", &id), ("process.roles", roles)]);
+                config.node.log_dirs = vec!["/data".into()];
                 let listener = |kind, port| format!("{kind}://{name}:{port}");
                 let kinds = [("broker", "PLAINTEXT", 9092), ("controller", "CONTROLLER", 9093)];
                 let has = |role: &str| roles.split(',').any(|other| other == role);
                 let of_roles = kinds.into_iter().filter(|(role, ..)| has(role));
-                config.listeners = of_roles.map(|(_, kind, port)| listener(kind, port)).collect();
+                config.node.listeners =
+                    of_roles.map(|(_, kind, port)| listener(kind, port)).collect();
                 if !alone {
-                    config.controller_quorum_voters = vec!["1@c1:9093".into()];
+                    config.quorum.controller_quorum_voters = vec!["1@c1:9093".into()];
                 }
-                let node = Node::start(world.clone(), config, topics).await.unwrap();
+                let node = Node::start(world.clone(), config).await.unwrap();
                 if has("broker") {
                     let admin = admin(&world, &format!("{name}:9092")).await;
                     admin.create_topic("t", 1, 1, &[]).await.unwrap();
@@ -351,12 +352,12 @@ fn a_node_that_recovers_its_logs_says_how_far_it_is() {
     let heard = Arc::new(Heard::default());
     let observer = heard.clone();
     one_life(async {
-        let (mut config, topics) = config(&[("num.recovery.threads.per.data.dir", "2")]);
-        config.log_dirs = vec![place.path().display().to_string()];
-        config.listeners =
+        let mut config = config(&[("num.recovery.threads.per.data.dir", "2")]);
+        config.node.log_dirs = vec![place.path().display().to_string()];
+        config.node.listeners =
             vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
         let options = NodeOptions { observer, ..NodeOptions::default() };
-        Node::start_with(RealWorld::new(), config, topics, options).await.unwrap();
+        Node::start_with(RealWorld::new(), config, options).await.unwrap();
     });
     let heard = heard.0.lock();
     let at = |number: usize| {
@@ -378,15 +379,16 @@ fn logs_cleaned_at_a_time(threads: &'static str) -> (usize, String, TraceHash) {
     let mut engine = Leap::new(Seed(1), Link::default());
     let node: Boot<LeapWorld> = Arc::new(move |world| {
         Box::pin(async move {
-            let (mut config, topics) = config(&[
+            let mut config = config(&[
                 ("log.cleaner.threads", threads),
                 ("log.cleaner.io.max.bytes.per.second", "30000"),
                 ("log.cleaner.backoff.ms", "100"),
             ]);
-            config.log_dirs = vec!["/data".into()];
-            config.listeners = vec!["PLAINTEXT://b1:9092".into(), "CONTROLLER://b1:9093".into()];
-            let node = Node::start(world.clone(), config, topics).await.unwrap();
-            let compacted = [("cleanup.policy", "compact"), ("segment.bytes", "16384")];
+            config.node.log_dirs = vec!["/data".into()];
+            config.node.listeners =
+                vec!["PLAINTEXT://b1:9092".into(), "CONTROLLER://b1:9093".into()];
+            let node = Node::start(world.clone(), config).await.unwrap();
+            let compacted = [("cleanup.policy", "compact"), ("internal.segment.bytes", "16384")];
             let admin = admin(&world, "b1:9092").await;
             admin.create_topic("t", 4, 1, &compacted).await.unwrap();
             let (to, deadline) = (Address::new("b1", 9092), world.now() + Duration::from_secs(5));

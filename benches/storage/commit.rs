@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use brokerquake::base::Timestamp;
-use brokerquake::base::config::{AdminConfig, BrokerConfig, Compression, Config};
+use brokerquake::base::config::{AdminConfig, Compression, Config, NodeConfig};
 use brokerquake::broker::Node;
 use brokerquake::client::Admin;
 use brokerquake::io::real::{RealDisk, RealWorld};
@@ -111,12 +111,13 @@ async fn together(producers: Vec<Producer>) -> (f64, Vec<Producer>) {
 }
 
 async fn start(world: &RealWorld, dir: &std::path::Path) -> Address {
-    let (mut config, mut topics) = (BrokerConfig::default(), Default::default());
-    config.log_dirs = vec![dir.display().to_string()];
-    config.listeners = vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
-    let set = config.set_with_topic_defaults(&mut topics, "log.flush.before.ack", "true");
+    let mut config = NodeConfig::default();
+    config.node.log_dirs = vec![dir.display().to_string()];
+    config.node.listeners =
+        vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
+    let set = config.set("log.flush.before.ack", "true");
     set.expect("a known key");
-    let node = Node::start(world.clone(), config, topics).await.expect("the node starts");
+    let node = Node::start(world.clone(), config).await.expect("the node starts");
     let address = node.addresses()[0].clone();
     drop(tokio::spawn(node.run()));
     let mut admin = AdminConfig::default();

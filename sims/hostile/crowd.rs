@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use brokerquake::base::config::{BrokerConfig, Config, TopicConfig};
+use brokerquake::base::config::NodeConfig;
 use brokerquake::base::{Instant, Seed};
 use brokerquake::broker::Node;
 use brokerquake::io::{Address, Net, World, timeout};
@@ -89,12 +89,12 @@ fn run<A, B>(
     leap.add_host(
         "server",
         boot(move |world: LeapWorld| async move {
-            let mut config = BrokerConfig::default();
+            let mut config = NodeConfig::default();
             let listeners =
                 "INTERNAL://server:9091,EXTERNAL://server:9092,CONTROLLER://server:9093";
             let node = [("listeners", listeners), ("log.dirs", "/data")];
             config.set_all(node.into_iter().chain(settings.iter().copied())).unwrap();
-            let node = Node::start(world, config, TopicConfig::default()).await.unwrap();
+            let node = Node::start(world, config).await.unwrap();
             node.run().await.unwrap();
         }),
     );

@@ -49,7 +49,7 @@ pub(crate) async fn run<W: World>(
             continue;
         }
         let asked: Waiting = waiting.iter().take(MOST_AT_ONCE).map(|(k, v)| (*k, *v)).collect();
-        let deadline = broker.world.now() + broker.config.controller_socket_timeout;
+        let deadline = broker.world.now() + broker.config.node.controller_socket_timeout;
         let answer = broker.controller.call(&request(&broker, &asked), deadline).await;
         let settled = match answer {
             Ok(answer) => settled(&answer),

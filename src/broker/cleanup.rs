@@ -9,7 +9,6 @@ use parking_lot::Mutex;
 use super::context::Broker;
 use super::partition::Partition;
 use super::upkeep::{all, note, save_recovery_points};
-use crate::base::config::BrokerConfig;
 use crate::base::{DirectoryId, Instant, Offset, TopicId, TopicPartition};
 use crate::io::{Disk, World};
 use crate::log::{LogError, Pace};
@@ -20,7 +19,7 @@ const LEAST_PAUSE: Duration = Duration::from_millis(1);
 /// Deletes what is due by retention or lies below a log's start, for as long as the node lives.
 pub(crate) async fn expire<W: World>(broker: Arc<Broker<W>>) {
     loop {
-        let interval = broker.config.log_retention_check_interval;
+        let interval = broker.config.node.log_retention_check_interval;
         broker.world.sleep_until(broker.world.now() + interval).await;
         expire_once(&broker).await;
     }
@@ -58,7 +57,7 @@ async fn expire_once<W: World>(broker: &Broker<W>) {
 pub(crate) async fn checkpoint_log_starts<W: World>(broker: Arc<Broker<W>>) {
     let mut saved: BTreeMap<DirectoryId, BTreeMap<TopicPartition, Offset>> = BTreeMap::new();
     loop {
-        let interval = broker.config.log_flush_start_offset_checkpoint_interval;
+        let interval = broker.config.node.log_flush_start_offset_checkpoint_interval;
         broker.world.sleep_until(broker.world.now() + interval).await;
         for home in broker.replicas.dirs().online() {
             let mut starts = all(&broker, home, |partition| Some(partition.marks()?.1));
@@ -75,29 +74,10 @@ pub(crate) async fn checkpoint_log_starts<W: World>(broker: Arc<Broker<W>>) {
     }
 }
 
-/// Each cleaner has to have more bytes of memory for keys than this. Source: `KafkaConfig`.
-const LEAST_MEMORY: i64 = 1024 * 1024;
-
-/// What the settings of the cleaner have to be together. Source: `KafkaConfig.validateValues`.
-pub(crate) fn check(config: &BrokerConfig) -> Result<(), String> {
-    let (threads, memory) = (config.log_cleaner_threads, config.log_cleaner_dedupe_buffer_size);
-    if threads < 0 {
-        return Err(format!("`log.cleaner.threads={threads}`: expected 0 or more"));
-    }
-    if config.log_cleaner_enable && memory / i64::from(threads.max(1)) <= LEAST_MEMORY {
-        return Err(format!(
-            "`log.cleaner.dedupe.buffer.size={memory}` has no more than 1 MiB for each of \
-             `log.cleaner.threads={threads}`; set it above {}",
-            LEAST_MEMORY * i64::from(threads.max(1))
-        ));
-    }
-    Ok(())
-}
-
 /// Compacts the dirtiest logs, `log.cleaner.threads` at a time, for as long as the node lives.
 pub(crate) fn compact<W: World>(broker: &Arc<Broker<W>>) {
-    let threads = match broker.config.log_cleaner_enable {
-        true => usize::try_from(broker.config.log_cleaner_threads).unwrap_or(0),
+    let threads = match broker.config.node.log_cleaner_enable {
+        true => usize::try_from(broker.config.node.log_cleaner_threads).unwrap_or(0),
         false => 0,
     };
     let cleaners = Arc::new(Cleaners::new(broker.clone(), threads));
@@ -131,9 +111,10 @@ struct Logs {
 
 impl<W: World> Cleaners<W> {
     fn new(broker: Arc<Broker<W>>, threads: usize) -> Self {
-        let memory = usize::try_from(broker.config.log_cleaner_dedupe_buffer_size).unwrap_or(0);
+        let memory =
+            usize::try_from(broker.config.node.log_cleaner_dedupe_buffer_size).unwrap_or(0);
         // As in Kafka, each has the same share.
-        let memory = (memory / threads.max(1), broker.config.log_cleaner_load_factor);
+        let memory = (memory / threads.max(1), broker.config.node.log_cleaner_load_factor);
         let budget = Budget::new(&broker);
         Self { broker, memory, budget, logs: Mutex::default() }
     }
@@ -142,7 +123,7 @@ impl<W: World> Cleaners<W> {
         let world = &self.broker.world;
         loop {
             let Some(partition) = self.take_dirtiest() else {
-                let backoff = self.broker.config.log_cleaner_backoff;
+                let backoff = self.broker.config.node.log_cleaner_backoff;
                 world.sleep_until(world.now() + backoff).await;
                 continue;
             };
@@ -248,7 +229,7 @@ struct Spent {
 
 impl<W: World> Budget<W> {
     fn new(broker: &Broker<W>) -> Self {
-        let bytes_per_second = broker.config.log_cleaner_max_bytes_per_second;
+        let bytes_per_second = broker.config.node.log_cleaner_max_bytes_per_second;
         let spent = Spent { owed: Duration::ZERO, paid: broker.world.now() };
         Self { world: broker.world.clone(), bytes_per_second, spent: Mutex::new(spent) }
     }
@@ -278,7 +259,6 @@ impl<W: World> Pace for &Budget<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::config::Config;
 
     #[test]
     fn cleaners_share_one_budget_however_many_they_are() {
@@ -291,25 +271,5 @@ mod tests {
         let now = Instant::from_secs(30);
         assert_eq!(spent.more(now, 0.0004), now + Duration::from_nanos(1));
         assert_eq!(spent.more(now, 0.0006), now + LEAST_PAUSE, "small sums are put together");
-    }
-
-    #[test]
-    fn a_cleaner_without_memory_for_keys_is_refused_with_what_would_do() {
-        let with = |settings: &[(&str, &str)]| {
-            let mut config = BrokerConfig::default();
-            settings.iter().for_each(|(key, value)| config.set(key, value).unwrap());
-            check(&config)
-        };
-        assert_eq!(with(&[]), Ok(()));
-        assert_eq!(with(&[("log.cleaner.threads", "127")]), Ok(()));
-        assert_eq!(with(&[("log.cleaner.threads", "0")]), Ok(()));
-        assert_eq!(
-            with(&[("log.cleaner.threads", "128")]).unwrap_err(),
-            "`log.cleaner.dedupe.buffer.size=134217728` has no more than 1 MiB for each of \
-             `log.cleaner.threads=128`; set it above 134217728"
-        );
-        assert!(with(&[("log.cleaner.threads", "-1")]).is_err());
-        let none = [("log.cleaner.enable", "false"), ("log.cleaner.dedupe.buffer.size", "0")];
-        assert_eq!(with(&none), Ok(()), "nobody needs any");
     }
 }

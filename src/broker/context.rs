@@ -11,7 +11,7 @@ use super::channel::ControllerChannel;
 use super::partition::Partition;
 use super::replicas::Replicas;
 use super::serve::listeners::inter_broker;
-use crate::base::config::{BrokerConfig, TopicConfig};
+use crate::base::config::NodeConfig;
 use crate::base::{Address, BrokerEpoch, BrokerId, Flaws};
 use crate::controller::{Image, Topic};
 use crate::io::World;
@@ -22,10 +22,9 @@ pub(crate) struct Broker<W: World> {
     pub(crate) world: W,
     pub(crate) me: BrokerId,
     pub(crate) cluster_id: String,
-    pub(crate) config: BrokerConfig,
+    pub(crate) config: NodeConfig,
     /// The name of the listener at which brokers reach each other.
     pub(crate) inter_broker_listener: String,
-    pub(crate) topic_defaults: TopicConfig,
     pub(crate) flaws: Flaws,
     pub(crate) replicas: Replicas<W>,
     pub(crate) controller: ControllerChannel<W>,
@@ -50,19 +49,17 @@ impl<W: World> Broker<W> {
     pub(crate) fn new(
         world: W,
         cluster_id: String,
-        config: BrokerConfig,
-        topic_defaults: TopicConfig,
+        config: NodeConfig,
         flaws: Flaws,
         replicas: Replicas<W>,
         channel: impl Fn(&str) -> ControllerChannel<W>,
     ) -> Arc<Self> {
         Arc::new(Self {
             world,
-            me: BrokerId(config.node_id),
+            me: BrokerId(config.node.node_id),
             cluster_id,
             inter_broker_listener: inter_broker(&config),
             config,
-            topic_defaults,
             flaws,
             replicas,
             controller: channel("controller"),

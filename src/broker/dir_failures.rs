@@ -33,7 +33,7 @@ pub(crate) async fn run<W: World>(
 
 /// A broker that can't tell its controller leads what it can't serve: it had better end.
 async fn give_up<W: World>(broker: Arc<Broker<W>>, id: DirectoryId) {
-    let patience = broker.config.log_dir_failure_timeout;
+    let patience = broker.config.node.log_dir_failure_timeout;
     broker.world.sleep_until(broker.world.now() + patience).await;
     let mut dirs = broker.replicas.dirs().of_replicas();
     if dirs.any(|home| home.id() == id && !home.is_reported()) {

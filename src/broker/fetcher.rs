@@ -119,7 +119,7 @@ impl<W: World> Fetcher<W> {
     }
 
     async fn fetch(&self, asked: &Asked<W>) -> Result<FetchResponse, RpcError> {
-        let deadline = self.broker.world.now() + self.broker.config.replica_socket_timeout;
+        let deadline = self.broker.world.now() + self.broker.config.node.replica_socket_timeout;
         let address = self.broker.address_of(self.leader).ok_or_else(|| RpcError::Connect {
             to: Address::new(format!("broker {}", self.leader), 0),
             reason: "not registered".into(),
@@ -129,7 +129,7 @@ impl<W: World> Fetcher<W> {
     }
 
     fn request(&self, asked: &Asked<W>) -> FetchRequest {
-        let config = &self.broker.config;
+        let config = &self.broker.config.node;
         let mut topics: BTreeMap<TopicId, Vec<FetchPartition>> = BTreeMap::new();
         for (partition, fetch) in asked {
             topics.entry(partition.topic_id).or_default().push(message!(FetchPartition {
@@ -165,7 +165,7 @@ impl<W: World> Fetcher<W> {
             tracing::debug!(leader = %self.leader, %error, "fetch refused");
             return self.back_off(asked).await;
         }
-        let retry_at = self.broker.world.now() + self.broker.config.replica_fetch_backoff;
+        let retry_at = self.broker.world.now() + self.broker.config.node.replica_fetch_backoff;
         let mut answers: BTreeMap<(TopicId, i32), PartitionData> = BTreeMap::new();
         for topic in response.responses {
             for data in topic.partitions {
@@ -203,7 +203,7 @@ impl<W: World> Fetcher<W> {
     }
 
     async fn back_off(&self, asked: Asked<W>) {
-        let retry_at = self.broker.world.now() + self.broker.config.replica_fetch_backoff;
+        let retry_at = self.broker.world.now() + self.broker.config.node.replica_fetch_backoff;
         for (partition, fetch) in asked {
             partition.fetch_failed(&fetch, retry_at);
         }

@@ -31,7 +31,7 @@ pub(crate) async fn run<W: World>(
             waiting.drain(..).map(|c: IsrChange| ((c.topic_id, c.name.partition), c)).collect();
         waiting.extend(newest.into_values());
         let request = request(&broker, &waiting);
-        let deadline = broker.world.now() + broker.config.controller_socket_timeout;
+        let deadline = broker.world.now() + broker.config.node.controller_socket_timeout;
         let answer = broker.controller.call(&request, deadline).await;
         let pause = match &answer {
             Ok(answer) if answer.error_code == 0 => false,

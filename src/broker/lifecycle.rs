@@ -35,7 +35,7 @@ pub(crate) async fn register<W: World>(
     previous: BrokerEpoch,
 ) -> Result<(), NodeError> {
     let request = registration(broker, listeners, previous);
-    let limit = broker.config.initial_broker_registration_timeout;
+    let limit = broker.config.node.initial_broker_registration_timeout;
     let end = broker.world.now() + limit;
     let mut reason;
     loop {
@@ -80,7 +80,7 @@ fn registration<W: World>(
             security_protocol: advertised.protocol.0,
         })
     });
-    let rack = Some(&broker.config.broker_rack).filter(|rack| !rack.is_empty());
+    let rack = Some(&broker.config.node.broker_rack).filter(|rack| !rack.is_empty());
     message!(BrokerRegistrationRequest {
         broker_id: broker.me.0,
         cluster_id: broker.cluster_id.as_str().into(),
@@ -101,7 +101,7 @@ fn registration<W: World>(
 pub(crate) async fn heartbeat<W: World>(broker: Arc<Broker<W>>) {
     // A broker that leaves says so itself; another word of this task would bring it back.
     while !broker.is_leaving() {
-        let next = broker.world.now() + broker.config.broker_heartbeat_interval;
+        let next = broker.world.now() + broker.config.node.broker_heartbeat_interval;
         let caught_up = match beat(&broker, broker.is_leaving()).await {
             Some(answer) => !answer.is_fenced,
             None => false,
@@ -139,7 +139,7 @@ async fn beat<W: World>(
         want_shut_down: want_shut_down,
         offline_log_dirs: offline.iter().map(|id| Uuid::from(*id)).collect(),
     });
-    let deadline = broker.world.now() + PATIENCE.min(broker.config.broker_session_timeout);
+    let deadline = broker.world.now() + PATIENCE.min(broker.config.node.broker_session_timeout);
     match broker.controller.call(&request, deadline).await {
         Ok(answer) if answer.error_code == 0 => {
             dir_failures::reported(broker, &offline);

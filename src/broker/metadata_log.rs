@@ -152,7 +152,7 @@ impl<W: World> MetadataFollower<W> {
                 })],
             })],
         });
-        let deadline = self.broker.world.now() + self.broker.config.controller_socket_timeout;
+        let deadline = self.broker.world.now() + self.broker.config.node.controller_socket_timeout;
         let answer = self.broker.metadata_controller.call(&request, deadline).await?;
         let mut data = answer.responses.into_iter().flat_map(|topic| topic.partitions).next();
         let data = data.get_or_insert_default();

@@ -21,7 +21,7 @@ use super::serve::connection::Server;
 use super::serve::limits;
 use super::serve::listeners::{ListenerType, OwnListener, listeners, voters};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
-use crate::base::config::{BrokerConfig, TopicConfig};
+use crate::base::config::NodeConfig;
 use crate::base::{BrokerId, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition, topics};
 use crate::controller::{Controller, ControllerSettings, Image};
 use crate::io::{Address, Listener, Net, World};
@@ -59,8 +59,7 @@ impl Default for NodeOptions {
 /// What start-up gathers.
 struct Start<W: World> {
     world: W,
-    config: BrokerConfig,
-    topic_defaults: TopicConfig,
+    config: NodeConfig,
     specs: Vec<OwnListener>,
     voters: Vec<(BrokerId, Address)>,
     options: NodeOptions,
@@ -74,33 +73,28 @@ type ListenerOf<W> = <<W as World>::Net as Net>::Listener;
 
 impl<W: World> Node<W> {
     /// Starts a node and returns once it serves: a broker when the controller has let it in.
-    pub async fn start(
-        world: W,
-        config: BrokerConfig,
-        topic_defaults: TopicConfig,
-    ) -> Result<Self, NodeError> {
-        Self::start_with(world, config, topic_defaults, NodeOptions::default()).await
+    pub async fn start(world: W, config: NodeConfig) -> Result<Self, NodeError> {
+        Self::start_with(world, config, NodeOptions::default()).await
     }
 
     /// Starts a node with options that no configuration key sets.
     pub async fn start_with(
         world: W,
-        config: BrokerConfig,
-        topic_defaults: TopicConfig,
+        config: NodeConfig,
         options: NodeOptions,
     ) -> Result<Self, NodeError> {
+        config.check().map_err(|error| NodeError::Config(error.to_string()))?;
         let specs = listeners(&config).map_err(NodeError::Config)?;
         let voters = voters(&config).map_err(NodeError::Config)?;
-        cleanup::check(&config).map_err(NodeError::Config)?;
-        limits::check(&config).map_err(NodeError::Config)?;
-        if config.is_controller() && voters.iter().any(|(id, _)| id.0 != config.node_id) {
+        limits::check(&config.node).map_err(NodeError::Config)?;
+        if config.node.is_controller() && voters.iter().any(|(id, _)| id.0 != config.node.node_id) {
             return Err(NodeError::Config(
                 "`controller.quorum.voters` names several controllers; one is supported so far"
                     .into(),
             ));
         }
         let (fatal, mut failures) = mpsc::unbounded_channel();
-        let mut start = Start { world, config, topic_defaults, specs, voters, options, fatal };
+        let mut start = Start { world, config, specs, voters, options, fatal };
         let mut bound = start.bind().await?;
         // What is started may end for good while the rest is still waited for: a copy of the metadata
         // that finds no room, and a broker that waits for ever to hear that it may take part.
@@ -179,7 +173,8 @@ impl<W: World> Start<W> {
                     "a broker without a controller needs `controller.quorum.voters`".into(),
                 ));
             };
-            self.voters = vec![(BrokerId(self.config.node_id), spec.advertised.address.clone())];
+            self.voters =
+                vec![(BrokerId(self.config.node.node_id), spec.advertised.address.clone())];
         }
         Ok(bound)
     }
@@ -194,7 +189,7 @@ impl<W: World> Start<W> {
         let cluster_id = opened.metadata().dir.cluster_id().to_owned();
 
         let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
-        let (metadata, image) = if self.config.is_controller() {
+        let (metadata, image) = if self.config.node.is_controller() {
             let at = listeners.iter().position(|(spec, _)| spec.kind == ListenerType::Controller);
             let listener = at.map(|at| listeners.remove(at));
             let shell = self.controller(opened.metadata(), cluster_id.clone(), listener).await?;
@@ -205,7 +200,7 @@ impl<W: World> Start<W> {
             let image = copy.image()?;
             (Metadata::Copy(Arc::new(copy)), image)
         };
-        if !self.config.is_broker() {
+        if !self.config.node.is_broker() {
             return Ok((None, metadata));
         }
         let broker = self.broker(opened, cluster_id, (&metadata, image), listeners).await?;
@@ -214,9 +209,9 @@ impl<W: World> Start<W> {
 
     /// A broker that starts on an empty directory belongs to the cluster of its controller.
     async fn ask_for_cluster(&self) -> Result<String, NodeError> {
-        let name = format!("broker-{}", self.config.node_id);
+        let name = format!("broker-{}", self.config.node.node_id);
         let channel = ControllerChannel::new(self.world.clone(), self.voters.clone(), name);
-        let limit = self.config.initial_broker_registration_timeout;
+        let limit = self.config.node.initial_broker_registration_timeout;
         let end = self.world.now() + limit;
         loop {
             let request = message!(DescribeClusterRequest { endpoint_type: 2 });
@@ -241,20 +236,19 @@ impl<W: World> Start<W> {
         listener: Option<(&OwnListener, ListenerOf<W>)>,
     ) -> Result<Arc<ControllerShell<W>>, NodeError> {
         let log = self.open_metadata(dir).await?;
-        let (config, defaults) = (&self.config, &self.topic_defaults);
-        let settings = ControllerSettings::of(&cluster_id, config, defaults, self.options.flaws);
+        let settings = ControllerSettings::of(&cluster_id, &self.config, self.options.flaws);
         let random = self.world.random(Stream::named("controller"));
         let machine = Controller::new(self.world.now(), settings, random);
-        let me = BrokerId(self.config.node_id);
+        let me = BrokerId(self.config.node.node_id);
         let shell =
             ControllerShell::start(self.world.clone(), me, cluster_id, machine, log).await?;
-        if self.config.is_broker() {
+        if self.config.node.is_broker() {
             shell.predecessor_is_gone()?;
         }
         self.supervise("commit", shell.clone().commit());
         self.supervise("controller", shell.clone().tick());
         if let Some((spec, socket)) = listener {
-            let server = Server::new(self.world.clone(), shell.clone(), None, &self.config);
+            let server = Server::new(self.world.clone(), shell.clone(), None, &self.config.node);
             self.world.spawn("controller listener", server.serve(spec.name().into(), socket));
         }
         Ok(shell)
@@ -272,11 +266,11 @@ impl<W: World> Start<W> {
         let metadata_dir = opened.metadata().dir.id();
         let (dirs, failures) = Dirs::new(handles, metadata_dir, opened.incomplete);
         let logs = self.recover(&dirs, &opened, &image).await?;
-        let me = BrokerId(self.config.node_id);
+        let me = BrokerId(self.config.node.node_id);
         let (outbox, undelivered) = Outbox::new();
-        let (lag, flaws) = (self.config.replica_lag_time_max, self.options.flaws);
+        let (lag, flaws) = (self.config.node.replica_lag_time_max, self.options.flaws);
         let site = Site::new(self.world.clone(), me, lag, flaws, outbox);
-        let replicas = Replicas::new(site, dirs, self.topic_defaults.clone(), logs);
+        let replicas = Replicas::new(site, dirs, self.config.topics.clone(), logs);
         let channel = |purpose: &str| {
             let name = format!("broker-{me}-{purpose}");
             ControllerChannel::new(self.world.clone(), self.voters.clone(), name)
@@ -285,7 +279,6 @@ impl<W: World> Start<W> {
             self.world.clone(),
             cluster_id,
             self.config.clone(),
-            self.topic_defaults.clone(),
             self.options.flaws,
             replicas,
             channel,
@@ -319,7 +312,7 @@ impl<W: World> Start<W> {
             self.world.clone(),
             broker.clone(),
             protected.map(Into::into),
-            &self.config,
+            &self.config.node,
         );
         for (spec, socket) in listeners {
             self.world.spawn("listener", server.clone().serve(spec.name().into(), socket));
@@ -335,7 +328,8 @@ impl<W: World> Start<W> {
         opened: &Opened<W::Disk>,
         image: &Image,
     ) -> Result<BTreeMap<TopicPartition, Found<W>>, NodeError> {
-        let threads = usize::try_from(self.config.num_recovery_threads_per_data_dir).unwrap_or(1);
+        let threads =
+            usize::try_from(self.config.node.num_recovery_threads_per_data_dir).unwrap_or(1);
         let mut logs: BTreeMap<TopicPartition, Found<W>> = BTreeMap::new();
         for home in dirs.of_replicas() {
             let open = opened.dirs.iter().find(|open| open.dir.id() == home.id());
@@ -343,7 +337,7 @@ impl<W: World> Start<W> {
             let names =
                 found.partitions.keys().filter(|name| &*name.topic != topics::CLUSTER_METADATA);
             let config = |name: &TopicPartition| {
-                recovery::config_of(name, found, image, &self.topic_defaults, self.options.flaws)
+                recovery::config_of(name, found, image, &self.config.topics, self.options.flaws)
             };
             let wanted = names.map(|name| (name.clone(), config(name))).collect();
             let observer = self.options.observer.clone();

@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Lets leaders look for replicas that fell behind, for as long as the node lives.
 pub(crate) async fn watch_lag<W: World>(broker: Arc<Broker<W>>) {
-    let half = broker.config.replica_lag_time_max / 2;
+    let half = broker.config.node.replica_lag_time_max / 2;
     let interval = half.clamp(Duration::from_millis(1), LOOK);
     loop {
         broker.world.sleep_until(broker.world.now() + interval).await;
@@ -31,7 +31,7 @@ pub(crate) async fn watch_lag<W: World>(broker: Arc<Broker<W>>) {
 /// Saves high watermarks, for as long as the node lives.
 pub(crate) async fn checkpoint_high_watermarks<W: World>(broker: Arc<Broker<W>>) {
     loop {
-        let interval = broker.config.replica_high_watermark_checkpoint_interval;
+        let interval = broker.config.node.replica_high_watermark_checkpoint_interval;
         broker.world.sleep_until(broker.world.now() + interval).await;
         for home in broker.replicas.dirs().online() {
             note(home, "high watermarks", save_high_watermarks(&broker, home).await);
@@ -42,7 +42,7 @@ pub(crate) async fn checkpoint_high_watermarks<W: World>(broker: Arc<Broker<W>>)
 /// Syncs logs that are due by time, for as long as the node lives. As in Kafka, nobody looks at
 /// `flush.ms` without an interval, and a log without a `flush.ms` is due at each look.
 pub(crate) async fn flush_by_time<W: World>(broker: Arc<Broker<W>>) {
-    let Some(interval) = broker.config.log_flush_scheduler_interval else { return };
+    let Some(interval) = broker.config.node.log_flush_scheduler_interval else { return };
     loop {
         broker.world.sleep_until(broker.world.now() + interval).await;
         for partition in broker.replicas.all() {
@@ -58,7 +58,7 @@ pub(crate) async fn flush_by_time<W: World>(broker: Arc<Broker<W>>) {
 /// Saves recovery points, for as long as the node lives.
 pub(crate) async fn checkpoint_recovery_points<W: World>(broker: Arc<Broker<W>>) {
     loop {
-        let interval = broker.config.log_flush_offset_checkpoint_interval;
+        let interval = broker.config.node.log_flush_offset_checkpoint_interval;
         broker.world.sleep_until(broker.world.now() + interval).await;
         for home in broker.replicas.dirs().online() {
             note(home, "recovery points", save_recovery_points(&broker, home).await);

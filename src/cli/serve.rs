@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::recovering::{Above, Recovering};
-use crate::base::config::{BrokerConfig, Config, Purpose, ServerProperties, TopicConfig};
+use crate::base::config::{NodeConfig, Purpose, ServerProperties};
 use crate::broker::{Node, NodeOptions};
 use crate::io::Address;
 use crate::io::real::RealWorld;
@@ -33,7 +33,7 @@ pub struct ServeArgs {
 
 /// Runs until SIGTERM or a fatal error.
 pub fn run(args: &ServeArgs) -> ExitCode {
-    let (config, topics) = match settings(args) {
+    let config = match settings(args) {
         Ok(settings) => settings,
         Err(problem) => {
             eprintln!("brokerquake serve: {problem}");
@@ -50,7 +50,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(config, topics, Recovering::new(screen))) {
+    match runtime.block_on(serve(config, Recovering::new(screen))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("brokerquake serve: {error}");
@@ -68,19 +68,15 @@ fn log_to_stderr(screen: MultiProgress) {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(above).try_init();
 }
 
-async fn serve(
-    config: BrokerConfig,
-    topics: TopicConfig,
-    recovering: Recovering,
-) -> Result<(), crate::broker::NodeError> {
-    let id = config.node_id;
-    let data = config.log_dirs.join(",");
+async fn serve(config: NodeConfig, recovering: Recovering) -> Result<(), crate::broker::NodeError> {
+    let id = config.node.node_id;
+    let data = config.node.log_dirs.join(",");
     let world = RealWorld::new();
     if let Err(error) = world.listen_for_signals() {
         tracing::warn!(%error, "signals will end this process at once");
     }
     let options = NodeOptions { observer: Arc::new(recovering), ..NodeOptions::default() };
-    let node = Node::start_with(world, config, topics, options).await?;
+    let node = Node::start_with(world, config, options).await?;
     let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
     println!("brokerquake node {id} ready on {} (data in {data})", addresses.join(", "));
     node.run().await
@@ -88,9 +84,9 @@ async fn serve(
 
 /// Reads the file and applies the flags. A default that needs several nodes (three replicas of a
 /// topic) becomes what a single node can have.
-fn settings(args: &ServeArgs) -> Result<(BrokerConfig, TopicConfig), String> {
-    let (mut config, topics) = match &args.config {
-        None => (BrokerConfig::default(), TopicConfig::default()),
+fn settings(args: &ServeArgs) -> Result<NodeConfig, String> {
+    let mut config = match &args.config {
+        None => NodeConfig::default(),
         Some(path) => {
             let text = std::fs::read_to_string(path)
                 .map_err(|error| format!("{}: {error}", path.display()))?;
@@ -99,28 +95,29 @@ fn settings(args: &ServeArgs) -> Result<(BrokerConfig, TopicConfig), String> {
             for key in &read.passed_over {
                 eprintln!("brokerquake serve: {}: `{key}` has no effect here", path.display());
             }
-            (read.broker, read.topics)
+            read.config
         }
     };
     if let Some(data) = &args.data {
-        config.log_dirs = vec![data.display().to_string()];
+        config.node.log_dirs = vec![data.display().to_string()];
     }
     if let Some(listen) = &args.listen {
-        let others = config.listeners.iter().filter(|l| !l.starts_with("PLAINTEXT://"));
+        let others = config.node.listeners.iter().filter(|l| !l.starts_with("PLAINTEXT://"));
         let others: Vec<String> = others.cloned().collect();
-        config.listeners = vec![format!("PLAINTEXT://{listen}")];
-        config.listeners.extend(others);
+        config.node.listeners = vec![format!("PLAINTEXT://{listen}")];
+        config.node.listeners.extend(others);
     }
-    let alone = config.controller_quorum_voters.is_empty();
-    let names = config.controller_listener_names.clone();
+    let alone = config.quorum.controller_quorum_voters.is_empty();
+    let names = config.quorum.controller_listener_names.clone();
     let has_controller_listener = config
+        .node
         .listeners
         .iter()
         .any(|listener| names.iter().any(|name| listener.starts_with(&format!("{name}://"))));
-    if alone && config.is_controller() && !has_controller_listener {
+    if alone && config.node.is_controller() && !has_controller_listener {
         // No other node connects to it: any free loopback port will do.
         let name = names.first().ok_or("`controller.listener.names` is empty")?;
-        config.listeners.push(format!("{name}://127.0.0.1:0"));
+        config.node.listeners.push(format!("{name}://127.0.0.1:0"));
     }
     if alone {
         for key in ["offsets.topic.replication.factor", "transaction.state.log.replication.factor"]
@@ -129,5 +126,5 @@ fn settings(args: &ServeArgs) -> Result<(BrokerConfig, TopicConfig), String> {
         }
         config.set("transaction.state.log.min.isr", "1").map_err(|error| error.to_string())?;
     }
-    Ok((config, topics))
+    Ok(config)
 }

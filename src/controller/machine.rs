@@ -10,7 +10,7 @@ use super::heartbeat::Session;
 use super::image::{Change, Image, ReplayError};
 use super::plan::Plan;
 use super::record::{FeatureLevel, Record};
-use crate::base::config::{BrokerConfig, TopicConfig};
+use crate::base::config::{NodeConfig, TopicConfig};
 use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, Offset, Seed};
 use crate::wire::ErrorCode;
 
@@ -40,18 +40,13 @@ pub struct ControllerSettings {
 
 impl ControllerSettings {
     /// As a node's configuration has them.
-    pub fn of(
-        cluster_id: &str,
-        config: &BrokerConfig,
-        topic_defaults: &TopicConfig,
-        flaws: Flaws,
-    ) -> Self {
+    pub fn of(cluster_id: &str, config: &NodeConfig, flaws: Flaws) -> Self {
         Self {
             cluster_id: cluster_id.to_owned(),
-            session_timeout: config.broker_session_timeout,
-            num_partitions: config.num_partitions,
-            default_replication_factor: config.default_replication_factor,
-            topic_defaults: topic_defaults.clone(),
+            session_timeout: config.node.broker_session_timeout,
+            num_partitions: config.node.num_partitions,
+            default_replication_factor: config.node.default_replication_factor,
+            topic_defaults: config.topics.clone(),
             flaws,
         }
     }

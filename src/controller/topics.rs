@@ -12,7 +12,7 @@ use super::machine::{Controller, Decision};
 use super::placement::Placer;
 use super::plan::Plan;
 use super::record::{ConfigRecord, PartitionRecord, Record, TopicRecord};
-use crate::base::config::{Config, TopicConfig};
+use crate::base::config::{Config, ConfigError, TopicConfig};
 use crate::base::topics::CLUSTER_METADATA;
 use crate::base::{
     BrokerId, DirectoryId, Instant, LeaderEpoch, PartitionEpoch, TopicId, TopicPartition,
@@ -147,30 +147,12 @@ impl Controller {
                 let text = format!("The value of {} is too long.", entry.name);
                 return refusal(ErrorCode::InvalidConfig, text);
             }
-            let set = config.set(&entry.name, value);
-            set.map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
-        }
-        for (key, value, least) in [
-            ("min.insync.replicas", i64::from(config.min_insync_replicas), 1),
-            ("max.message.bytes", i64::from(config.max_message_bytes), 0),
-            ("segment.bytes", i64::from(config.segment_bytes), 14),
-            ("segment.index.bytes", i64::from(config.segment_index_bytes), 4),
-            ("index.interval.bytes", i64::from(config.index_interval_bytes), 0),
-        ] {
-            if value < least {
-                let text = format!("`{key}={value}`: expected at least {least}");
-                return refusal(ErrorCode::InvalidConfig, text);
+            match config.set(&entry.name, value) {
+                Ok(()) | Err(ConfigError::NoEffect { .. }) => {}
+                Err(error) => return refusal(ErrorCode::InvalidConfig, error.to_string()),
             }
         }
-        let ratio = config.min_cleanable_dirty_ratio;
-        if !(0.0..=1.0).contains(&ratio) {
-            let text = format!("`min.cleanable.dirty.ratio={ratio}`: expected 0 to 1");
-            return refusal(ErrorCode::InvalidConfig, text);
-        }
-        if config.max_compaction_lag_ms.is_some_and(|most| most < config.min_compaction_lag_ms) {
-            let text = "max.compaction.lag.ms must not be less than min.compaction.lag.ms";
-            return refusal(ErrorCode::InvalidConfig, text);
-        }
+        config.check().map_err(|error| (ErrorCode::InvalidConfig, error.to_string()))?;
         Ok(config)
     }
 

@@ -85,7 +85,7 @@ impl LogConfig {
         // Kafka refuses smaller values when they are set; here they must only do no harm.
         let at_least = |value: i32, least: u64| u64::try_from(value).unwrap_or(0).max(least);
         Self {
-            segment_bytes: at_least(topic.segment_bytes, 1),
+            segment_bytes: at_least(topic.largest_segment(), 1),
             segment_span: topic.segment_ms,
             // Room for one entry of either index, and one that a time index keeps free.
             segment_index_bytes: at_least(topic.segment_index_bytes, 24),

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 
 use super::own::{self, Shared};
 use super::roles::{Host, Kind};
-use crate::base::config::{AdminConfig, BrokerConfig, ConsumerConfig, TopicConfig};
+use crate::base::config::{AdminConfig, BrokerConfig, ConsumerConfig, NodeConfig, QuorumConfig};
 use crate::base::{BrokerId, Flaws, Instant, TopicPartition};
 use crate::broker::{Node, NodeOptions};
 use crate::scenario::load::{self, Seats, SharedSignals, Side};
@@ -35,51 +35,54 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
             format!("{id}@c{number}:{CONTROLLER_PORT}")
         })
         .collect();
-    let base = BrokerConfig {
-        controller_quorum_voters: voters,
-        controller_listener_names: vec![CONTROLLER_LISTENER.into()],
-        log_dirs: cluster.log_dirs(),
-        advertised_listeners: Vec::new(),
+    let base = NodeConfig {
+        node: BrokerConfig {
+            log_dirs: cluster.log_dirs(),
+            advertised_listeners: Vec::new(),
+            ..cluster.config.node.clone()
+        },
+        quorum: QuorumConfig {
+            controller_quorum_voters: voters,
+            controller_listener_names: vec![CONTROLLER_LISTENER.into()],
+            ..cluster.config.quorum.clone()
+        },
         ..cluster.config.clone()
     };
     let mut hosts = Vec::new();
     for number in 1..=cluster.controllers {
         let name = format!("c{number}");
-        let config = BrokerConfig {
+        let own = BrokerConfig {
             node_id: FIRST_CONTROLLER + i32::from(number) - 1,
             process_roles: vec!["controller".into()],
             listeners: vec![format!("{CONTROLLER_LISTENER}://{name}:{CONTROLLER_PORT}")],
-            ..base.clone()
+            ..base.node.clone()
         };
-        let boot = node(config, cluster.topic_defaults.clone(), scenario.flaws(), ends);
+        let config = NodeConfig { node: own, ..base.clone() };
+        let boot = node(config, scenario.flaws(), ends);
         hosts.push(host(engine, name, Kind::Controller, boot));
     }
     for number in 1..=cluster.brokers {
         let name = format!("b{number}");
-        let config = BrokerConfig {
+        let own = BrokerConfig {
             node_id: i32::from(number),
             process_roles: vec!["broker".into()],
             listeners: vec![format!("PLAINTEXT://{name}:{BROKER_PORT}")],
-            ..base.clone()
+            ..base.node.clone()
         };
-        let boot = node(config, cluster.topic_defaults.clone(), scenario.flaws(), ends);
+        let config = NodeConfig { node: own, ..base.clone() };
+        let boot = node(config, scenario.flaws(), ends);
         hosts.push(host(engine, name, Kind::Broker(BrokerId(i32::from(number))), boot));
     }
     hosts
 }
 
-fn node<W: SimWorld>(
-    config: BrokerConfig,
-    topics: TopicConfig,
-    flaws: Flaws,
-    ends: &Ends,
-) -> Boot<W> {
+fn node<W: SimWorld>(config: NodeConfig, flaws: Flaws, ends: &Ends) -> Boot<W> {
     let ends = ends.clone();
     load::boot(move |world: W| {
-        let (config, topics, ends) = (config.clone(), topics.clone(), ends.clone());
+        let (config, ends) = (config.clone(), ends.clone());
         async move {
             let options = NodeOptions { flaws, ..NodeOptions::default() };
-            let ended = match Node::start_with(world.clone(), config, topics, options).await {
+            let ended = match Node::start_with(world.clone(), config, options).await {
                 Ok(node) => node.run().await,
                 Err(error) => Err(error),
             };

@@ -544,7 +544,7 @@ fn setup(scenario: &Scenario, idempotence: bool, cast: &Cast) -> Setup {
         _ => None,
     });
     let promises = scenario.topics.iter().map(|topic| {
-        let mut config: TopicConfig = scenario.cluster.topic_defaults.clone();
+        let mut config: TopicConfig = scenario.cluster.config.topics.clone();
         for (key, value) in &topic.config {
             // Each was accepted when the scenario was read.
             let _ = config.set(key, value);

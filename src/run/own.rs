@@ -63,8 +63,7 @@ async fn create<W: SimWorld>(
     control: &Shared,
 ) -> Result<(), String> {
     let admin = Admin::new(world.clone(), config).map_err(|error| error.to_string())?;
-    let config: Vec<(&str, &str)> =
-        topic.config.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+    let config = topic.requested();
     loop {
         let created =
             admin.create_topic(&topic.name, topic.partitions, topic.replication_factor, &config);

@@ -34,7 +34,7 @@ pub use value::{Notation, Range, Rate};
 use self::load::Side;
 use crate::base::Flaws;
 use crate::base::TopicPartition;
-use crate::base::config::{BrokerConfig, TopicConfig};
+use crate::base::config::{BrokerConfig, NodeConfig};
 use crate::sim::disk::DiskProfile;
 
 /// One scenario, as its file says it.
@@ -114,17 +114,15 @@ pub struct Cluster {
     /// `c1`, ….
     pub controllers: u16,
     /// Every node's settings, but for what tells it apart from the others.
-    pub config: BrokerConfig,
-    /// What a topic has that does not say otherwise.
-    pub topic_defaults: TopicConfig,
+    pub config: NodeConfig,
 }
 
 impl Cluster {
     /// The nodes' `log.dirs`, on disks of their own: `/data` unless a scenario asks for more.
     pub fn log_dirs(&self) -> Vec<String> {
-        match self.config.log_dirs == BrokerConfig::default().log_dirs {
+        match self.config.node.log_dirs == BrokerConfig::default().log_dirs {
             true => vec!["/data".into()],
-            false => self.config.log_dirs.clone(),
+            false => self.config.node.log_dirs.clone(),
         }
     }
 }
@@ -142,6 +140,21 @@ pub struct Topic {
     pub keys: u64,
     /// What is asked for when it is created, by Kafka's names.
     pub config: Vec<(String, String)>,
+}
+
+impl Topic {
+    /// The settings with which the topic is created, by Kafka's names.
+    pub(crate) fn requested(&self) -> Vec<(&str, &str)> {
+        let pairs = self.config.iter();
+        pairs.map(|(key, value)| (accepted_key(key, value), value.as_str())).collect()
+    }
+}
+
+/// The key by which Kafka accepts a topic's setting. `segment.bytes` has a minimum of 1 MiB, which
+/// a simulated minute does not fill: a smaller value is one of the key for Kafka's own tests.
+fn accepted_key<'a>(key: &'a str, value: &str) -> &'a str {
+    let small = || value.parse().is_ok_and(|bytes: i32| (1..1 << 20).contains(&bytes));
+    if key == "segment.bytes" && small() { "internal.segment.bytes" } else { key }
 }
 
 /// The topic of this name; the first when there is no name, or no such topic.

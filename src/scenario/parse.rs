@@ -6,8 +6,8 @@ use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
 use super::known::Known;
 use super::load::Choice;
 use super::rule::{planned_fault, rule};
-use super::{Cluster, Expect, Load, Rule, Scenario, Topic, Written, disk};
-use crate::base::config::{BrokerConfig, Config, ConfigError, TopicConfig};
+use super::{Cluster, Expect, Load, Rule, Scenario, Topic, Written, accepted_key, disk};
+use crate::base::config::{Config, ConfigError, NodeConfig, TopicConfig};
 use crate::base::{Flaws, TopicPartition, nearest};
 use crate::scenario::seeds::MAX_SEED;
 
@@ -188,18 +188,21 @@ fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems)
         }
         _ => 1,
     };
-    let mut config = BrokerConfig::default();
-    let mut topic_defaults = TopicConfig::default();
-    written.cluster = kafka_keys(&mut section, problems, |key, value| {
-        config.set_with_topic_defaults(&mut topic_defaults, key, value)
+    let mut config = NodeConfig::default();
+    written.cluster = kafka_keys(&mut section, problems, |key, value| match key {
+        "log.segment.bytes" => config.topics.set(accepted_key("segment.bytes", value), value),
+        _ => config.set(key, value),
     });
-    for dir in config.log_dirs.iter().chain([&config.metadata_log_dir]) {
+    if let Err(error) = config.check() {
+        problems.add(section.line, error.to_string());
+    }
+    for dir in config.node.log_dirs.iter().chain([&config.quorum.metadata_log_dir]) {
         if dir.is_empty() || dir.starts_with('/') {
             continue;
         }
         problems.add(section.line, format!("`{dir}` is no directory of a node: expected `/{dir}`"));
     }
-    Cluster { brokers: u16::try_from(brokers).unwrap_or(1), controllers, config, topic_defaults }
+    Cluster { brokers: u16::try_from(brokers).unwrap_or(1), controllers, config }
 }
 
 /// All of `[[topic]]`, or the one of `[topic]`; a file that says nothing has one with defaults.
@@ -247,7 +250,9 @@ fn topic(mut section: Section, cluster: &Cluster, problems: &mut Problems) -> To
     };
     let keys = section.value::<u64>("keys", problems).map_or(0, |keys| keys.value);
     let mut config = TopicConfig::default();
-    let written = kafka_keys(&mut section, problems, |key, value| config.set(key, value));
+    let written = kafka_keys(&mut section, problems, |key, value| {
+        config.set(accepted_key(key, value), value)
+    });
     if config.cleanup_policy.compact && keys == 0 {
         let line = section.line;
         problems.add(

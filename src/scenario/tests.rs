@@ -75,8 +75,8 @@ fn with(old: &str, new: &str) -> String {
 fn a_whole_file_is_read_and_dotted_kafka_keys_are_what_they_were() {
     let scenario = Scenario::parse("x.toml", GOOD).unwrap();
     assert_eq!(scenario.story.lines().count(), 2);
-    assert_eq!(scenario.cluster.config.broker_session_timeout, Duration::from_secs(3));
-    assert_eq!(scenario.cluster.topic_defaults.segment_bytes, 65536);
+    assert_eq!(scenario.cluster.config.node.broker_session_timeout, Duration::from_secs(3));
+    assert_eq!(scenario.cluster.config.topics.largest_segment(), 65536);
     assert_eq!(scenario.topics[0].config, [("min.insync.replicas".to_owned(), "2".to_owned())]);
     assert_eq!(scenario.topics[0].replication_factor, 3);
     assert_eq!(scenario.loads[0].clients, Range { low: 2, high: 4 });

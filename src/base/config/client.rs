@@ -1,56 +1,64 @@
-//! What can be set for a producer, a consumer and an administrator.
+//! The settings of producers, consumers and admin clients.
 
 use std::time::Duration;
 
-use super::{Acks, Compression, GzipLevel, Lz4Level, OffsetReset, ZstdLevel, settings};
+use super::bounds::Bounds::{Any, AtLeast, Between, OneOf};
+use super::bounds::INT;
+use super::foreign::{
+    CONTROLLER_CLIENTS, Foreign, GROUPS, JAVA_CLASS, TRANSACTIONS, harmless, relied,
+};
+use super::{
+    Acks, Compression, Config, ConfigError, GzipLevel, Lz4Level, OffsetReset, ZstdLevel, security,
+    settings,
+};
 
 settings! {
-    /// A producer's settings. Source of names and defaults: Kafka's `ProducerConfig`.
-    pub struct ProducerConfig {
-        bootstrap_servers: Vec<String> = "", "bootstrap.servers",
-            "where to ask for the cluster first, as `host:port`";
-        client_id: String = "", "client.id",
-            "a name that brokers log";
-        acks: Acks = "all", "acks",
-            "how many copies to wait for";
-        idempotence: bool = "true", "enable.idempotence",
-            "whether retries are kept from doubling or reordering records";
-        batch_size: usize = "16384", "batch.size",
-            "bytes at which a batch is full";
-        linger: Duration = "5", "linger.ms",
-            "how long a batch waits to fill";
-        buffer_memory: u64 = "33554432", "buffer.memory",
-            "bytes of records that may wait to be sent";
-        max_block: Duration = "60000", "max.block.ms",
-            "how long a send may wait for memory or metadata";
-        max_request_size: usize = "1048576", "max.request.size",
-            "largest request";
-        max_in_flight: usize = "5", "max.in.flight.requests.per.connection",
-            "requests sent on a connection before the first is answered";
-        compression: Compression = "none", "compression.type",
-            "codec of batches";
-        compression_gzip_level: GzipLevel = "-1", "compression.gzip.level",
-            "how hard gzip tries";
-        compression_lz4_level: Lz4Level = "9", "compression.lz4.level",
-            "taken for Kafka's sake: lz4 has one level here";
-        compression_zstd_level: ZstdLevel = "3", "compression.zstd.level",
-            "how hard zstd tries";
-        retries: i32 = "2147483647", "retries",
-            "how often a batch is sent again";
-        retry_backoff: Duration = "100", "retry.backoff.ms",
-            "pause before a first retry";
-        retry_backoff_max: Duration = "1000", "retry.backoff.max.ms",
-            "longest pause before a retry";
-        reconnect_backoff: Duration = "50", "reconnect.backoff.ms",
-            "pause before a first attempt to reconnect";
-        reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms",
-            "longest pause before an attempt to reconnect";
-        request_timeout: Duration = "30000", "request.timeout.ms",
-            "time after which a request is given up";
-        delivery_timeout: Duration = "120000", "delivery.timeout.ms",
-            "time after which a record is given up";
-        metadata_max_age: Duration = "300000", "metadata.max.age.ms",
-            "time after which metadata is asked for again";
+    /// The settings of a producer. Source: Kafka's `ProducerConfig`.
+    pub struct ProducerConfig, foreign [PRODUCER, SHARED, security::SHARED, security::CLIENT] {
+        bootstrap_servers: Vec<String> = "", "bootstrap.servers", Any,
+            "The brokers that are asked for the cluster first, as `host:port`";
+        client_id: String = "", "client.id", Any,
+            "The name under which brokers log this client";
+        acks: Acks = "all", "acks", Any,
+            "How many replicas have to store a record before it is acknowledged";
+        idempotence: bool = "true", "enable.idempotence", Any,
+            "Whether retries are kept from duplicating or reordering records";
+        batch_size: usize = "16384", "batch.size", Between(0, INT),
+            "A batch is sent at this size";
+        linger: Duration = "5", "linger.ms", AtLeast(0),
+            "A batch waits this long for more records";
+        buffer_memory: u64 = "33554432", "buffer.memory", AtLeast(0),
+            "The bytes of records that may wait to be sent";
+        max_block: Duration = "60000", "max.block.ms", AtLeast(0),
+            "A send waits this long for memory or metadata";
+        max_request_size: usize = "1048576", "max.request.size", Between(0, INT),
+            "The largest request";
+        max_in_flight: usize = "5", "max.in.flight.requests.per.connection", Between(1, INT),
+            "The most unanswered requests on one connection";
+        compression: Compression = "none", "compression.type", Any,
+            "The codec of batches";
+        compression_gzip_level: GzipLevel = "-1", "compression.gzip.level", Any,
+            "The level of gzip";
+        compression_lz4_level: Lz4Level = "9", "compression.lz4.level", Any,
+            "Checked, but without effect: this lz4 encoder has one level";
+        compression_zstd_level: ZstdLevel = "3", "compression.zstd.level", Any,
+            "The level of zstd";
+        retries: i32 = "2147483647", "retries", Between(0, INT),
+            "A batch is sent again this many times";
+        retry_backoff: Duration = "100", "retry.backoff.ms", AtLeast(0),
+            "The pause before the first retry; it doubles with each further one";
+        retry_backoff_max: Duration = "1000", "retry.backoff.max.ms", AtLeast(0),
+            "The longest pause before a retry";
+        reconnect_backoff: Duration = "50", "reconnect.backoff.ms", AtLeast(0),
+            "The pause before the first attempt to reconnect; it doubles with each further one";
+        reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms", AtLeast(0),
+            "The longest pause before an attempt to reconnect";
+        request_timeout: Duration = "30000", "request.timeout.ms", Between(0, INT),
+            "A request is given up after this time";
+        delivery_timeout: Duration = "120000", "delivery.timeout.ms", Between(0, INT),
+            "A record is given up after this time, retries included";
+        metadata_max_age: Duration = "300000", "metadata.max.age.ms", AtLeast(0),
+            "Metadata is refreshed at this age";
     }
 }
 
@@ -64,64 +72,186 @@ impl ProducerConfig {
             Compression::None | Compression::Snappy => 0,
         }
     }
+
+    /// Refuses settings that contradict each other. Source: Kafka's `ProducerConfig`,
+    /// `KafkaProducer.configureDeliveryTimeout`.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key: &str, problem: &str| {
+            let value = self.get(key).unwrap_or_default();
+            Err(ConfigError::BadValue { key: key.into(), value, problem: problem.into() })
+        };
+        if self.idempotence {
+            let remedy = "contradicts enable.idempotence=true, which needs";
+            if self.acks != Acks::All {
+                return refuse("acks", &format!("{remedy} acks=all: set one of both"));
+            }
+            if self.max_in_flight > Self::MAX_IN_FLIGHT_IDEMPOTENT {
+                let most = Self::MAX_IN_FLIGHT_IDEMPOTENT;
+                let key = "max.in.flight.requests.per.connection";
+                return refuse(key, &format!("{remedy} at most {most}"));
+            }
+            if self.retries == 0 {
+                return refuse("retries", &format!("{remedy} at least 1"));
+            }
+        }
+        if self.delivery_timeout < self.linger + self.request_timeout {
+            let problem = "expected at least the sum of linger.ms and request.timeout.ms";
+            return refuse("delivery.timeout.ms", problem);
+        }
+        Ok(())
+    }
+
+    /// A broker remembers this many batches of a producer.
+    const MAX_IN_FLIGHT_IDEMPOTENT: usize = 5;
 }
 
 settings! {
-    /// A consumer's settings. Source of names and defaults: Kafka's `ConsumerConfig`.
-    pub struct ConsumerConfig {
-        bootstrap_servers: Vec<String> = "", "bootstrap.servers",
-            "where to ask for the cluster first, as `host:port`";
-        client_id: String = "", "client.id",
-            "a name that brokers log";
-        auto_offset_reset: OffsetReset = "latest", "auto.offset.reset",
-            "where to begin without a position";
+    /// The settings of a consumer. Source: Kafka's `ConsumerConfig`.
+    pub struct ConsumerConfig, foreign [CONSUMER, SHARED, security::SHARED, security::CLIENT] {
+        bootstrap_servers: Vec<String> = "", "bootstrap.servers", Any,
+            "The brokers that are asked for the cluster first, as `host:port`";
+        client_id: String = "", "client.id", Any,
+            "The name under which brokers log this client";
+        auto_offset_reset: OffsetReset = "latest", "auto.offset.reset", Any,
+            "Where a consumer begins without a position: `earliest`, `latest`, or `none` for an error";
         isolation_level: String = "read_uncommitted", "isolation.level",
-            "whether records of open and aborted transactions are read";
-        fetch_min_bytes: i32 = "1", "fetch.min.bytes",
-            "bytes for which a fetch waits";
-        fetch_max_bytes: i32 = "52428800", "fetch.max.bytes",
-            "most bytes of a fetch";
-        max_partition_fetch_bytes: i32 = "1048576", "max.partition.fetch.bytes",
-            "most bytes of one partition in a fetch";
-        fetch_max_wait: Duration = "500", "fetch.max.wait.ms",
-            "longest wait of a fetch";
-        max_poll_records: usize = "500", "max.poll.records",
-            "most records of a poll";
-        check_crcs: bool = "true", "check.crcs",
-            "whether batches are checked against their CRC";
-        request_timeout: Duration = "30000", "request.timeout.ms",
-            "time after which a request is given up";
-        retry_backoff: Duration = "100", "retry.backoff.ms",
-            "pause before a first retry";
-        retry_backoff_max: Duration = "1000", "retry.backoff.max.ms",
-            "longest pause before a retry";
-        reconnect_backoff: Duration = "50", "reconnect.backoff.ms",
-            "pause before a first attempt to reconnect";
-        reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms",
-            "longest pause before an attempt to reconnect";
-        metadata_max_age: Duration = "300000", "metadata.max.age.ms",
-            "time after which metadata is asked for again";
+            OneOf(&["read_uncommitted", "read_committed"]),
+            "`read_committed` hides the records of open and aborted transactions";
+        fetch_min_bytes: i32 = "1", "fetch.min.bytes", AtLeast(0),
+            "A broker holds a fetch back until it has this many bytes";
+        fetch_max_bytes: i32 = "52428800", "fetch.max.bytes", AtLeast(0),
+            "The most bytes in a fetch; a larger first batch is sent whole";
+        max_partition_fetch_bytes: i32 = "1048576", "max.partition.fetch.bytes", AtLeast(0),
+            "The most bytes of one partition in a fetch; a larger first batch is sent whole";
+        fetch_max_wait: Duration = "500", "fetch.max.wait.ms", Between(0, INT),
+            "The longest time that a broker holds a fetch back";
+        max_poll_records: usize = "500", "max.poll.records", Between(1, INT),
+            "The most records that one poll returns";
+        check_crcs: bool = "true", "check.crcs", Any,
+            "Whether the checksum of each batch is verified";
+        request_timeout: Duration = "30000", "request.timeout.ms", Between(0, INT),
+            "A request is given up after this time";
+        retry_backoff: Duration = "100", "retry.backoff.ms", AtLeast(0),
+            "The pause before the first retry; it doubles with each further one";
+        retry_backoff_max: Duration = "1000", "retry.backoff.max.ms", AtLeast(0),
+            "The longest pause before a retry";
+        reconnect_backoff: Duration = "50", "reconnect.backoff.ms", AtLeast(0),
+            "The pause before the first attempt to reconnect; it doubles with each further one";
+        reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms", AtLeast(0),
+            "The longest pause before an attempt to reconnect";
+        metadata_max_age: Duration = "300000", "metadata.max.age.ms", AtLeast(0),
+            "Metadata is refreshed at this age";
     }
 }
 
 settings! {
-    /// An administrator's settings. Source of names and defaults: Kafka's `AdminClientConfig`.
-    pub struct AdminConfig {
-        bootstrap_servers: Vec<String> = "", "bootstrap.servers",
-            "where to ask for the cluster first, as `host:port`";
-        client_id: String = "", "client.id",
-            "a name that brokers log";
-        request_timeout: Duration = "30000", "request.timeout.ms",
-            "time after which a request is given up";
-        default_api_timeout: Duration = "60000", "default.api.timeout.ms",
-            "time after which an operation is given up, retries included";
-        retry_backoff: Duration = "100", "retry.backoff.ms",
-            "pause before a first retry";
-        retry_backoff_max: Duration = "1000", "retry.backoff.max.ms",
-            "longest pause before a retry";
-        reconnect_backoff: Duration = "50", "reconnect.backoff.ms",
-            "pause before a first attempt to reconnect";
-        reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms",
-            "longest pause before an attempt to reconnect";
+    /// The settings of an admin client. Source: Kafka's `AdminClientConfig`.
+    pub struct AdminConfig, foreign [ADMIN, SHARED, security::SHARED, security::CLIENT] {
+        bootstrap_servers: Vec<String> = "", "bootstrap.servers", Any,
+            "The brokers that are asked for the cluster first, as `host:port`";
+        client_id: String = "", "client.id", Any,
+            "The name under which brokers log this client";
+        request_timeout: Duration = "30000", "request.timeout.ms", Between(0, INT),
+            "A request is given up after this time";
+        default_api_timeout: Duration = "60000", "default.api.timeout.ms", Between(0, INT),
+            "An operation is given up after this time, retries included";
+        retry_backoff: Duration = "100", "retry.backoff.ms", AtLeast(0),
+            "The pause before the first retry; it doubles with each further one";
+        retry_backoff_max: Duration = "1000", "retry.backoff.max.ms", AtLeast(0),
+            "The longest pause before a retry";
+        reconnect_backoff: Duration = "50", "reconnect.backoff.ms", AtLeast(0),
+            "The pause before the first attempt to reconnect; it doubles with each further one";
+        reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms", AtLeast(0),
+            "The longest pause before an attempt to reconnect";
     }
 }
+
+impl AdminConfig {
+    /// Refuses settings that contradict each other. Source: Kafka's `KafkaAdminClient`.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.default_api_timeout < self.request_timeout {
+            return Err(ConfigError::BadValue {
+                key: "default.api.timeout.ms".into(),
+                value: self.default_api_timeout.as_millis().to_string(),
+                problem: format!(
+                    "expected at least request.timeout.ms={}",
+                    self.request_timeout.as_millis()
+                ),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Keys of Kafka that every client has.
+pub(super) const SHARED: &[Foreign] = &[
+    harmless("client.dns.lookup", "use_all_dns_ips"),
+    harmless("send.buffer.bytes", "131072"),
+    harmless("metrics.sample.window.ms", "30000"),
+    harmless("metrics.num.samples", "2"),
+    harmless("metrics.recording.level", "INFO"),
+    harmless("metric.reporters", "org.apache.kafka.common.metrics.JmxReporter"),
+    harmless("socket.connection.setup.timeout.ms", "10000"),
+    harmless("socket.connection.setup.timeout.max.ms", "30000"),
+    harmless("metadata.recovery.strategy", "rebootstrap"),
+    harmless("metadata.recovery.rebootstrap.trigger.ms", "300000"),
+    relied("config.providers", "", JAVA_CLASS),
+];
+
+/// Keys of Kafka's producer.
+pub(super) const PRODUCER: &[Foreign] = &[
+    harmless("partitioner.adaptive.partitioning.enable", "true"),
+    harmless("partitioner.availability.timeout.ms", "0"),
+    harmless("partitioner.ignore.keys", "false"),
+    harmless("receive.buffer.bytes", "32768"),
+    harmless("enable.metrics.push", "true"),
+    harmless("metadata.max.idle.ms", "300000"),
+    harmless("key.serializer", ""),
+    harmless("value.serializer", ""),
+    harmless("connections.max.idle.ms", "540000"),
+    relied("partitioner.class", "", JAVA_CLASS),
+    relied("interceptor.classes", "", JAVA_CLASS),
+    harmless("transaction.timeout.ms", "60000"),
+    relied("transactional.id", "", TRANSACTIONS),
+    relied("transaction.two.phase.commit.enable", "false", TRANSACTIONS),
+];
+
+/// Keys of Kafka's consumer.
+pub(super) const CONSUMER: &[Foreign] = &[
+    relied("group.id", "", GROUPS),
+    relied("group.instance.id", "", GROUPS),
+    harmless("session.timeout.ms", "45000"),
+    harmless("heartbeat.interval.ms", "3000"),
+    harmless(
+        "partition.assignment.strategy",
+        "class org.apache.kafka.clients.consumer.RangeAssignor,class org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+    ),
+    harmless("enable.auto.commit", "true"),
+    harmless("auto.commit.interval.ms", "5000"),
+    harmless("client.rack", ""),
+    harmless("receive.buffer.bytes", "65536"),
+    harmless("enable.metrics.push", "true"),
+    harmless("key.deserializer", ""),
+    harmless("value.deserializer", ""),
+    harmless("default.api.timeout.ms", "60000"),
+    harmless("connections.max.idle.ms", "540000"),
+    relied("interceptor.classes", "", JAVA_CLASS),
+    harmless("max.poll.interval.ms", "300000"),
+    harmless("exclude.internal.topics", "true"),
+    harmless("internal.throw.on.fetch.stable.offset.unsupported", "false"),
+    harmless("allow.auto.create.topics", "true"),
+    harmless("group.protocol", "classic"),
+    harmless("group.remote.assignor", ""),
+    harmless("share.acknowledgement.mode", "implicit"),
+    harmless("share.acquire.mode", "BATCH_OPTIMIZED"),
+];
+
+/// Keys of Kafka's admin client.
+pub(super) const ADMIN: &[Foreign] = &[
+    relied("bootstrap.controllers", "", CONTROLLER_CLIENTS),
+    harmless("metadata.max.age.ms", "300000"),
+    harmless("receive.buffer.bytes", "65536"),
+    harmless("enable.metrics.push", "false"),
+    harmless("connections.max.idle.ms", "300000"),
+    harmless("retries", "2147483647"),
+];

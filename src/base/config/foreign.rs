@@ -1,141 +1,147 @@
-//! Keys that Kafka knows and this code does not have: which may be passed over, and which may not.
+//! Keys of Kafka that this code does not have, each with its verdict.
 //!
 //! A `server.properties` that serves a Kafka broker should be readable here. A key that only tunes
-//! threads, buffers or metrics changes no promise and is passed over, with a word to the user. One
-//! that promises something (TLS, a quota) must not be passed over by a node that would serve
-//! without it. Source of the names: `AbstractKafkaConfig` and `ProducerConfig` of Kafka 4.3.
+//! threads, buffers or metrics changes nothing that a client was promised: it is accepted, and
+//! reported as without effect. A key on which its user relies (TLS, a quota) is refused: a node must
+//! not serve without it as if nothing were missing. Kafka's own default is accepted for any key.
+//!
+//! Each owner's file lists its keys. Source: the `ConfigDef`s of Kafka 4.3.
 
-/// What becomes of a key of Kafka's that this code does not have.
+use super::ConfigError;
+
+/// A key of Kafka that this code does not have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Foreign {
-    /// It changes nothing that a client was promised.
-    Harmless,
-    /// Whoever sets it relies on this, which is not here.
-    Relied(&'static str),
+pub struct Foreign {
+    pub name: &'static str,
+    /// Kafka's default, as a file would have it; empty for none.
+    pub default: &'static str,
+    /// What a user of this key relies on, and does not get here.
+    pub relies_on: Option<&'static str>,
 }
 
-const TLS: Foreign = Foreign::Relied("TLS");
-const SASL: Foreign = Foreign::Relied("SASL");
-const TIERED: Foreign = Foreign::Relied("tiered storage");
-const QUOTAS: Foreign = Foreign::Relied("quotas");
-const AUTHORIZATION: Foreign = Foreign::Relied("authorization");
-const POLICIES: Foreign = Foreign::Relied("a policy class of Java's");
-
-/// Families of keys by their first words; the first that fits counts.
-const FAMILIES: &[(&str, Foreign)] = &[
-    ("authorizer.", AUTHORIZATION),
-    ("super.users", AUTHORIZATION),
-    ("allow.everyone.if.no.acl.found", AUTHORIZATION),
-    ("principal.builder.", AUTHORIZATION),
-    ("delegation.token.", SASL),
-    ("sasl.", SASL),
-    ("ssl.", TLS),
-    ("security.", TLS),
-    ("listener.name.", TLS),
-    ("connections.max.reauth.ms", SASL),
-    ("connection.failed.authentication.delay.ms", Foreign::Harmless),
-    ("remote.", TIERED),
-    ("log.local.retention.", TIERED),
-    ("client.quota.", QUOTAS),
-    ("max.connection.creation.rate", QUOTAS),
-    ("alter.config.policy.", POLICIES),
-    ("create.topic.policy.", POLICIES),
-    ("replica.selector.class", POLICIES),
-    ("config.providers", POLICIES),
-    ("interceptor.classes", POLICIES),
-    ("partitioner.class", POLICIES),
-    ("alter.log.dirs.replication.quota.", Foreign::Harmless),
-    ("controller.quota.", Foreign::Harmless),
-    ("quota.", Foreign::Harmless),
-    ("replication.quota.", Foreign::Harmless),
-    ("add.partitions.to.txn.", Foreign::Harmless),
-    ("compression.", Foreign::Harmless),
-    ("controller.performance.", Foreign::Harmless),
-    ("controller.quorum.", Foreign::Harmless),
-    ("group.", Foreign::Harmless),
-    ("kafka.metrics.", Foreign::Harmless),
-    ("leader.imbalance.", Foreign::Harmless),
-    ("metadata.", Foreign::Harmless),
-    ("metric", Foreign::Harmless),
-    ("offsets.", Foreign::Harmless),
-    ("partitioner.", Foreign::Harmless),
-    ("producer.id.expiration.", Foreign::Harmless),
-    ("queued.max.", Foreign::Harmless),
-    ("reconnect.backoff.", Foreign::Harmless),
-    ("share.", Foreign::Harmless),
-    ("socket.", Foreign::Harmless),
-    ("telemetry.", Foreign::Harmless),
-    ("transaction.", Foreign::Harmless),
-    ("transactional.id.expiration.ms", Foreign::Harmless),
-    ("transactional.id", Foreign::Relied("transactions")),
-];
-
-/// Keys that belong to no family, or part from it. None of them changes a promise.
-const HARMLESS: &[&str] = &[
-    "auto.leader.rebalance.enable",
-    "background.threads",
-    "client.dns.lookup",
-    "controlled.shutdown.enable",
-    "delete.records.purgatory.purge.interval.requests",
-    "delete.topic.enable",
-    "early.start.listeners",
-    "enable.metrics.push",
-    "fetch.max.bytes",
-    "fetch.purgatory.purge.interval.requests",
-    "inter.broker.listener.name",
-    "key.serializer",
-    "log.cleaner.io.buffer.size",
-    "log.deletion.max.segments.per.run",
-    "log.initial.task.delay.ms",
-    "log.preallocate",
-    "log.roll.jitter.hours",
-    "max.incremental.fetch.session.cache.slots",
-    "max.request.partition.size.limit",
-    "num.io.threads",
-    "num.network.threads",
-    "num.replica.alter.log.dirs.threads",
-    "num.replica.fetchers",
-    "producer.purgatory.purge.interval.requests",
-    "receive.buffer.bytes",
-    "replica.socket.receive.buffer.bytes",
-    "request.timeout.ms",
-    "send.buffer.bytes",
-    "unclean.leader.election.interval.ms",
-    "value.serializer",
-    "connections.max.idle.ms",
-];
-
-/// What to do about a key that this code does not have; `None` if Kafka has no such key either.
-pub fn foreign(key: &str) -> Option<Foreign> {
-    if HARMLESS.contains(&key) {
-        return Some(Foreign::Harmless);
+impl Foreign {
+    /// The error for setting this key.
+    pub fn refuse(&self, value: &str) -> ConfigError {
+        let key = self.name.to_owned();
+        match self.relies_on {
+            Some(thing) if value.trim() != self.default => ConfigError::NotServed { key, thing },
+            _ => ConfigError::NoEffect { key },
+        }
     }
-    FAMILIES.iter().find(|(family, _)| key.starts_with(family)).map(|(_, what)| *what)
 }
+
+/// Families of keys whose names a user completes, and what they rely on.
+const OPEN: &[(&str, Option<&str>)] = &[
+    ("listener.name.", Some(TLS_OR_SASL)),
+    ("config.providers.", Some(JAVA_CLASS)),
+    ("rsm.config.", None),
+    ("rlmm.config.", None),
+];
+
+/// The verdict on a key that a table does not have: an error, or `None` if the key is not Kafka's.
+pub(super) fn refusal(tables: &[&[Foreign]], key: &str, value: &str) -> Option<ConfigError> {
+    if let Some(known) = tables.iter().flat_map(|table| table.iter()).find(|row| row.name == key) {
+        return Some(known.refuse(value));
+    }
+    let (_, relies_on) = OPEN.iter().find(|(family, _)| key.starts_with(family))?;
+    let key = key.to_owned();
+    Some(match relies_on {
+        Some(thing) => ConfigError::NotServed { key, thing },
+        None => ConfigError::NoEffect { key },
+    })
+}
+
+/// A key that changes nothing that a client was promised.
+pub(super) const fn harmless(name: &'static str, default: &'static str) -> Foreign {
+    Foreign { name, default, relies_on: None }
+}
+
+/// A key whose user relies on something that is not served here.
+pub(super) const fn relied(
+    name: &'static str,
+    default: &'static str,
+    thing: &'static str,
+) -> Foreign {
+    Foreign { name, default, relies_on: Some(thing) }
+}
+
+pub(super) const AUTHORIZATION: &str = "authorization";
+pub(super) const CONNECTION_LIMITS: &str = "a limit on new connections";
+pub(super) const CONTROLLER_CLIENTS: &str = "requests to controllers";
+pub(super) const CORDONED: &str = "cordoned log directories";
+pub(super) const GROUPS: &str = "consumer groups";
+pub(super) const JAVA_CLASS: &str = "a Java class";
+pub(super) const NEAREST_REPLICA: &str = "fetching from the nearest replica";
+pub(super) const NO_DELETION: &str = "topics that cannot be deleted";
+pub(super) const PRODUCER_EXPIRATION: &str = "another expiration of idle producers than one day";
+pub(super) const QUOTAS: &str = "quotas";
+pub(super) const SASL: &str = "SASL";
+pub(super) const TIERED: &str = "tiered storage";
+pub(super) const TLS: &str = "TLS";
+pub(super) const TLS_OR_SASL: &str = "TLS or SASL";
+pub(super) const TRANSACTIONS: &str = "transactions";
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Config, NodeConfig, ProducerConfig, TopicConfig};
     use super::*;
 
-    #[test]
-    fn a_key_that_promises_something_is_no_mere_tuning() {
-        assert_eq!(foreign("ssl.keystore.location"), Some(TLS));
-        assert_eq!(foreign("remote.log.storage.system.enable"), Some(TIERED));
-        assert_eq!(foreign("max.connection.creation.rate"), Some(QUOTAS));
-        assert_eq!(foreign("authorizer.class.name"), Some(AUTHORIZATION));
+    fn verdict(key: &str, value: &str) -> ConfigError {
+        NodeConfig::default().set(key, value).unwrap_err()
+    }
+
+    fn not_served(key: &str, thing: &'static str) -> ConfigError {
+        ConfigError::NotServed { key: key.into(), thing }
+    }
+
+    fn no_effect(key: &str) -> ConfigError {
+        ConfigError::NoEffect { key: key.into() }
     }
 
     #[test]
-    fn threads_and_buffers_are() {
-        for key in ["num.network.threads", "socket.send.buffer.bytes", "metric.reporters"] {
-            assert_eq!(foreign(key), Some(Foreign::Harmless), "{key}");
+    fn key_that_users_rely_on_is_refused() {
+        for (key, value, thing) in [
+            ("ssl.keystore.location", "/etc/keys", TLS),
+            ("remote.log.storage.system.enable", "true", TIERED),
+            ("authorizer.class.name", "Standard", AUTHORIZATION),
+            ("delete.topic.enable", "false", NO_DELETION),
+            ("listener.name.external.ssl.keystore.location", "/etc/keys", TLS_OR_SASL),
+        ] {
+            assert_eq!(verdict(key, value), not_served(key, thing));
         }
     }
 
     #[test]
-    fn a_word_that_is_nobodys_stays_unknown() {
-        assert_eq!(foreign("num.netwrk.threads"), None);
-        assert_eq!(foreign("log.cleaner.thread"), None);
-        assert_eq!(foreign("min.insync.replica"), None);
+    fn key_that_only_tunes_has_no_effect() {
+        for key in ["num.network.threads", "socket.send.buffer.bytes", "metric.reporters"] {
+            assert_eq!(verdict(key, "7"), no_effect(key));
+        }
+    }
+
+    #[test]
+    fn default_of_kafka_is_accepted_for_a_key_that_users_rely_on() {
+        assert_eq!(verdict("delete.topic.enable", " true "), no_effect("delete.topic.enable"));
+        assert_eq!(verdict("authorizer.class.name", ""), no_effect("authorizer.class.name"));
+        assert_eq!(verdict("ssl.client.auth", "none"), no_effect("ssl.client.auth"));
+    }
+
+    #[test]
+    fn topics_and_clients_have_verdicts_of_their_own() {
+        let topic = |key, value| TopicConfig::default().set(key, value).unwrap_err();
+        assert_eq!(topic("preallocate", "true"), no_effect("preallocate"));
+        assert_eq!(
+            topic("remote.storage.enable", "true"),
+            not_served("remote.storage.enable", TIERED)
+        );
+        let producer = |key, value| ProducerConfig::default().set(key, value).unwrap_err();
+        assert_eq!(producer("transactional.id", "t"), not_served("transactional.id", TRANSACTIONS));
+        assert_eq!(producer("sasl.jaas.config", "x"), not_served("sasl.jaas.config", SASL));
+    }
+
+    #[test]
+    fn key_that_is_not_kafkas_stays_unknown() {
+        for key in ["num.netwrk.threads", "log.cleaner.thread", "min.insync.replica"] {
+            assert!(matches!(verdict(key, "1"), ConfigError::UnknownKey { .. }), "{key}");
+        }
     }
 }

@@ -1,30 +1,48 @@
-//! Kafka's configuration: its keys, defaults and units, as typed structs.
+//! Kafka's configuration: its keys, defaults, bounds and units, as typed structs.
 //!
-//! Every struct here reads `key=value` pairs from a file, a scenario or a builder alike. A key is
-//! declared once, with its field, its default as Kafka writes it and its meaning; an unknown key
-//! or a value of the wrong shape is an error that names the place and the remedy.
+//! There is one table per owner, each in its own file: `broker` (a node by itself), `topic`,
+//! `group`, `txn`, `quorum` and `security` compose a [`NodeConfig`]; `client` has those of clients.
+//! A key is declared once, with its field, its type, its default as Kafka writes it, its bounds and
+//! its meaning; `foreign` judges the keys that this code does not have. Every table reads
+//! `key=value` pairs from a file, a scenario or a builder alike. An error names the key and the
+//! remedy.
 
+#![allow(missing_docs, reason = "internal: only the prelude is public")]
+
+mod bounds;
 mod broker;
 mod client;
 mod foreign;
+mod group;
+mod node;
 mod properties;
+mod quorum;
+mod security;
 mod server;
 mod setting;
 mod storage;
+mod table;
 mod topic;
+mod txn;
 
+pub use bounds::Bounds;
 pub use broker::BrokerConfig;
 pub use client::{AdminConfig, ConsumerConfig, ProducerConfig};
-pub use foreign::{Foreign, foreign};
+pub use foreign::Foreign;
+pub use group::GroupConfig;
+pub use node::NodeConfig;
 pub use properties::parse_properties;
+pub use quorum::QuorumConfig;
+pub use security::{Protocols, SecurityConfig};
 pub use server::{Purpose, ServerProperties};
 pub use setting::{
     Acks, CleanupPolicy, Compression, MaxConnectionsOverrides, OffsetReset, Setting,
 };
 pub use storage::{GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel};
+use table::settings;
+pub use table::{Config, Key};
 pub use topic::TopicConfig;
-
-use crate::base::nearest;
+pub use txn::TxnConfig;
 
 /// What is wrong with a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -47,13 +65,19 @@ pub enum ConfigError {
         /// What is wrong and what would be right.
         problem: String,
     },
-    /// Kafka has this key, and whoever sets it relies on something that is not here.
+    /// Kafka has this key, and its user relies on something that is not here.
     #[error("`{key}` asks for {thing}, which is not served here; remove the line to do without")]
     NotServed {
-        /// Which key.
+        /// The key.
         key: String,
         /// What it asks for.
         thing: &'static str,
+    },
+    /// Kafka has this key; here it changes nothing that a client was promised.
+    #[error("`{key}` has no effect here; remove it")]
+    NoEffect {
+        /// The key.
+        key: String,
     },
     /// A line that is no `key=value`.
     #[error("line {line}: `{text}` is not `key=value`")]
@@ -77,130 +101,49 @@ fn hint(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |key| format!("; did you mean `{key}`?"))
 }
 
-/// One key as a person may look it up.
-#[derive(Clone, Copy, Debug)]
-pub struct Key {
-    /// Kafka's name.
-    pub name: &'static str,
-    /// As it would be written in a file.
-    pub default: &'static str,
-    /// What it means, in one sentence.
-    pub about: &'static str,
-}
-
-/// A struct of settings that can be read and written by Kafka's names.
-pub trait Config: Default {
-    /// Every key, in the order of declaration.
-    const KEYS: &'static [Key];
-
-    /// Sets one key.
-    fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError>;
-
-    /// Reads one key, as it would be written in a file.
-    fn get(&self, key: &str) -> Option<String>;
-
-    /// Whether the key belongs to this struct.
-    fn knows(key: &str) -> bool {
-        Self::KEYS.iter().any(|known| known.name == key)
-    }
-
-    /// The error for a key that no struct knows, with the nearest of those that this one does.
-    fn unknown(key: &str) -> ConfigError {
-        let known = Self::KEYS.iter().map(|known| known.name);
-        ConfigError::UnknownKey {
-            key: key.to_owned(),
-            nearest: nearest(key, known).map(str::to_owned),
+impl ConfigError {
+    /// The same error about the pair as its file has it.
+    fn written_as(self, key: &str, value: &str) -> Self {
+        match self {
+            Self::BadValue { problem, .. } => {
+                Self::BadValue { key: key.to_owned(), value: value.to_owned(), problem }
+            }
+            other => other,
         }
-    }
-
-    /// Sets every pair, in order.
-    fn set_all<'a>(
-        &mut self,
-        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Result<(), ConfigError> {
-        pairs.into_iter().try_for_each(|(key, value)| self.set(key, value))
     }
 }
 
-/// Declares a struct of settings: `field: Type = "default", "kafka.name", "meaning";`.
-macro_rules! settings {
-    (
-        $(#[$doc:meta])*
-        pub struct $name:ident {
-            $($field:ident: $type:ty = $default:literal, $key:literal, $about:literal;)*
-        }
-    ) => {
-        $(#[$doc])*
-        #[derive(Clone, Debug, PartialEq)]
-        pub struct $name {
-            $(#[doc = concat!("`", $key, "`: ", $about)] pub $field: $type,)*
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                Self {
-                    $($field: <$type as $crate::base::config::Setting>::read($default)
-                        .unwrap_or_else(|problem| panic!("default of {}: {problem}", $key)),)*
-                }
-            }
-        }
-
-        impl $crate::base::config::Config for $name {
-            const KEYS: &'static [$crate::base::config::Key] = &[
-                $($crate::base::config::Key { name: $key, default: $default, about: $about },)*
-            ];
-
-            fn set(&mut self, key: &str, value: &str) -> Result<(), $crate::base::config::ConfigError> {
-                match key {
-                    $($key => {
-                        self.$field = <$type as $crate::base::config::Setting>::read(value.trim())
-                            .map_err(|problem| $crate::base::config::ConfigError::BadValue {
-                                key: key.to_owned(),
-                                value: value.to_owned(),
-                                problem,
-                            })?;
-                        Ok(())
-                    })*
-                    _ => Err(Self::unknown(key)),
-                }
-            }
-
-            fn get(&self, key: &str) -> Option<String> {
-                match key {
-                    $($key => Some($crate::base::config::Setting::show(&self.$field)),)*
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-use settings;
+#[cfg(test)]
+mod kafka_tests;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn every_default_is_one_that_its_own_key_accepts() {
-        for key in BrokerConfig::KEYS {
-            BrokerConfig::default().set(key.name, key.default).unwrap();
-        }
-        for key in TopicConfig::KEYS {
-            TopicConfig::default().set(key.name, key.default).unwrap();
-        }
-        for key in ProducerConfig::KEYS {
-            ProducerConfig::default().set(key.name, key.default).unwrap();
-        }
-        for key in ConsumerConfig::KEYS {
-            ConsumerConfig::default().set(key.name, key.default).unwrap();
-        }
-        for key in AdminConfig::KEYS {
-            AdminConfig::default().set(key.name, key.default).unwrap();
+    fn accepts_its_defaults<C: Config + PartialEq + std::fmt::Debug>() {
+        for key in C::KEYS {
+            let mut config = C::default();
+            config.set(key.name, key.default).unwrap();
+            assert_eq!(config, C::default(), "{}", key.name);
+            assert_eq!(config.get(key.name).as_deref(), Some(key.default), "{}", key.name);
         }
     }
 
     #[test]
-    fn an_unknown_key_names_the_one_that_was_meant() {
+    fn every_default_is_accepted_by_its_own_key_and_written_as_kafka_does() {
+        accepts_its_defaults::<BrokerConfig>();
+        accepts_its_defaults::<TopicConfig>();
+        accepts_its_defaults::<GroupConfig>();
+        accepts_its_defaults::<TxnConfig>();
+        accepts_its_defaults::<QuorumConfig>();
+        accepts_its_defaults::<SecurityConfig>();
+        accepts_its_defaults::<ProducerConfig>();
+        accepts_its_defaults::<ConsumerConfig>();
+        accepts_its_defaults::<AdminConfig>();
+    }
+
+    #[test]
+    fn unknown_key_names_the_nearest_known_one() {
         let error = TopicConfig::default().set("min.insync.replica", "2").unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -209,11 +152,36 @@ mod tests {
     }
 
     #[test]
-    fn a_value_of_the_wrong_shape_says_what_would_be_right() {
+    fn value_of_the_wrong_shape_says_what_would_be_right() {
         let error = TopicConfig::default().set("min.insync.replicas", "two").unwrap_err();
         assert!(error.to_string().starts_with("`min.insync.replicas=two`: "), "{error}");
         assert!(ProducerConfig::default().set("acks", "2").is_err());
         assert!(TopicConfig::default().set("cleanup.policy", "compacted").is_err());
         assert!(TopicConfig::default().set("min.cleanable.dirty.ratio", "inf").is_err());
+    }
+
+    #[test]
+    fn value_outside_of_its_bounds_leaves_the_setting_as_it_was() {
+        let mut config = TopicConfig::default();
+        config.set("min.insync.replicas", "3").unwrap();
+        let error = config.set("min.insync.replicas", "0").unwrap_err();
+        assert_eq!(error.to_string(), "`min.insync.replicas=0`: expected at least 1");
+        assert_eq!(config.min_insync_replicas, 3);
+        let error = config.set("segment.bytes", "1000").unwrap_err();
+        assert_eq!(error.to_string(), "`segment.bytes=1000`: expected at least 1048576");
+        assert!(config.set("flush.ms", "-1").is_err());
+        let mut consumer = ConsumerConfig::default();
+        assert_eq!(
+            consumer.set("max.poll.records", "0").unwrap_err().to_string(),
+            "`max.poll.records=0`: expected 1 to 2147483647"
+        );
+    }
+
+    #[test]
+    fn empty_cleanup_policy_keeps_all_records() {
+        let mut config = TopicConfig::default();
+        config.set("cleanup.policy", "").unwrap();
+        assert_eq!(config.cleanup_policy, CleanupPolicy { compact: false, delete: false });
+        assert_eq!(config.get("cleanup.policy").as_deref(), Some(""));
     }
 }

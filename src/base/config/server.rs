@@ -1,43 +1,43 @@
 //! A whole `server.properties`.
 
-use super::foreign::{Foreign, foreign};
-use super::{BrokerConfig, ConfigError, TopicConfig, parse_properties};
+use super::{ConfigError, NodeConfig, parse_properties};
 
 /// What a `server.properties` says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ServerProperties {
-    /// The node's own settings.
-    pub broker: BrokerConfig,
-    /// The defaults of its topics.
-    pub topics: TopicConfig,
-    /// Keys of Kafka's that have no effect here, in the order of the file.
+    /// All settings of the node.
+    pub config: NodeConfig,
+    /// Keys of Kafka that have no effect here, in the order of the file.
     pub passed_over: Vec<String>,
 }
 
-/// Who reads, and so what may be passed over.
+/// Why a file is read, and so which keys may have no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To serve by it: a key on which somebody relies is an error where it would have no effect.
+    /// To serve by it: a key whose user would get something else than expected is an error.
     Serve,
-    /// To say what its settings promise about records: whatever does not bear on that is passed over.
+    /// To judge what its settings promise about records: other keys don't matter.
     Judge,
 }
 
-/// `log.retention.ms` and `log.roll.ms` in larger units, and how many milliseconds one of them has.
-/// The finer one wins, wherever it stands (Kafka's `getLogRetentionTimeMillis`).
-const COARSE: &[(&str, &str, i64)] = &[
-    ("log.retention.hours", "log.retention.ms", 3_600_000),
-    ("log.retention.minutes", "log.retention.ms", 60_000),
-    ("log.roll.hours", "log.roll.ms", 3_600_000),
+/// Keys that another key overrides, wherever it is in the file (as in Kafka's
+/// `getLogRetentionTimeMillis`), and how many milliseconds one unit of theirs has.
+const OVERRIDDEN: &[(&str, &str, Option<i64>)] = &[
+    ("log.retention.hours", "log.retention.ms", Some(3_600_000)),
+    ("log.retention.minutes", "log.retention.ms", Some(60_000)),
+    ("log.roll.hours", "log.roll.ms", Some(3_600_000)),
+    ("log.roll.jitter.hours", "log.roll.jitter.ms", Some(3_600_000)),
+    ("log.dir", "log.dirs", None),
+    ("broker.id", "node.id", None),
 ];
 
 impl ServerProperties {
     /// Reads a file's text. An error names the line, and the key that was probably meant.
     pub fn read(text: &str, purpose: Purpose) -> Result<Self, ConfigError> {
         let mut pairs = parse_properties(text)?;
-        // Coarse units first, so that finer ones win.
+        // The overridden first, so that the others win.
         pairs.sort_by_key(|(_, key, _)| {
-            COARSE.iter().position(|coarse| coarse.0 == key).unwrap_or(COARSE.len())
+            OVERRIDDEN.iter().position(|row| row.0 == key).unwrap_or(OVERRIDDEN.len())
         });
         let mut read = Self::default();
         let mut passed_over = Vec::new();
@@ -53,28 +53,18 @@ impl ServerProperties {
         Ok(read)
     }
 
-    /// Takes one pair; says whether it has an effect.
+    /// Takes one pair. Returns whether it has an effect.
     fn take(&mut self, key: &str, value: &str, purpose: Purpose) -> Result<bool, ConfigError> {
-        if let Some((_, fine, factor)) = COARSE.iter().find(|coarse| coarse.0 == key) {
-            let fine_value = in_ms(key, value, *factor)?;
-            self.broker.set_with_topic_defaults(&mut self.topics, fine, &fine_value)?;
-            return Ok(true);
-        }
-        if key == "listener.security.protocol.map" {
-            return plaintext_only(key, value, purpose).map(|()| false);
-        }
-        let error = match self.broker.set_with_topic_defaults(&mut self.topics, key, value) {
-            Ok(()) => return Ok(true),
-            Err(error) => error,
+        let set = match OVERRIDDEN.iter().find(|row| row.0 == key) {
+            Some((_, by, Some(factor))) => self.config.set(by, &in_ms(key, value, *factor)?),
+            Some((_, by, None)) => self.config.set(by, value),
+            None => self.config.set(key, value),
         };
-        match foreign(key) {
-            Some(what) if matches!(error, ConfigError::UnknownKey { .. }) => match what {
-                Foreign::Relied(thing) if purpose == Purpose::Serve => {
-                    Err(ConfigError::NotServed { key: key.to_owned(), thing })
-                }
-                Foreign::Relied(_) | Foreign::Harmless => Ok(false),
-            },
-            _ => Err(error),
+        match set {
+            Ok(()) => Ok(true),
+            Err(ConfigError::NoEffect { .. }) => Ok(false),
+            Err(ConfigError::NotServed { .. }) if purpose == Purpose::Judge => Ok(false),
+            Err(error) => Err(error.written_as(key, value)),
         }
     }
 }
@@ -92,19 +82,6 @@ fn in_ms(key: &str, value: &str, factor: i64) -> Result<String, ConfigError> {
     count.checked_mul(factor).map(|ms| ms.to_string()).ok_or_else(|| bad("too large"))
 }
 
-/// Every listener may have a name, none may ask for more than plain text.
-fn plaintext_only(key: &str, value: &str, purpose: Purpose) -> Result<(), ConfigError> {
-    let mut protocols = value.split(',').filter_map(|pair| pair.split_once(':'));
-    if purpose == Purpose::Serve && protocols.any(|(_, protocol)| protocol.trim() != "PLAINTEXT") {
-        // Kafka's stock file maps names that no listener has; it should be readable as it is.
-        let stock = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL";
-        if value != stock {
-            return Err(ConfigError::NotServed { key: key.to_owned(), thing: "TLS and SASL" });
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -116,17 +93,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_sets_the_node_and_the_defaults_of_its_topics() {
+    fn file_sets_the_node_and_the_defaults_of_its_topics() {
         let text = "node.id=2\nlog.segment.bytes=1048576\nlog.flush.interval.messages=1\n";
         let read = serve(text).unwrap();
-        assert_eq!(read.broker.node_id, 2);
-        assert_eq!(read.topics.segment_bytes, 1_048_576);
-        assert_eq!(read.topics.flush_messages, Some(1));
+        assert_eq!(read.config.node.node_id, 2);
+        assert_eq!(read.config.topics.segment_bytes, 1_048_576);
+        assert_eq!(read.config.topics.flush_messages, Some(1));
         assert_eq!(read.passed_over, [""; 0]);
     }
 
     #[test]
-    fn a_wrong_line_is_named() {
+    fn wrong_line_is_named() {
         assert_eq!(
             serve("node.id=1\nlog.segment.byte=7\n").unwrap_err(),
             "line 2: unknown key `log.segment.byte`; did you mean `log.segment.bytes`?"
@@ -134,32 +111,45 @@ mod tests {
     }
 
     #[test]
-    fn what_only_tunes_a_kafka_broker_is_passed_over_and_named() {
+    fn key_that_only_tunes_is_passed_over_and_reported() {
         let read = serve("num.network.threads=3\nnode.id=4\nnum.io.threads=8\n").unwrap();
-        assert_eq!(read.broker.node_id, 4);
+        assert_eq!(read.config.node.node_id, 4);
         assert_eq!(read.passed_over, ["num.network.threads", "num.io.threads"]);
     }
 
     #[test]
-    fn nobody_is_served_in_plain_text_who_asked_for_tls() {
+    fn file_that_asks_for_tls_is_not_served_in_plain_text() {
         let text = "node.id=1\nssl.keystore.location=/etc/keys\n";
         assert_eq!(
             serve(text).unwrap_err(),
             "line 2: `ssl.keystore.location` asks for TLS, which is not served here; remove the line to do without"
         );
-        assert!(serve("listener.security.protocol.map=EXTERNAL:SSL\n").is_err());
-        assert!(serve("listener.security.protocol.map=EXTERNAL:PLAINTEXT\n").is_ok());
+        let listens = |protocol: &str| {
+            let map = format!("listener.security.protocol.map=EXTERNAL:{protocol}\n");
+            serve(&format!("listeners=EXTERNAL://:9092\n{map}")).unwrap().config.check()
+        };
+        assert!(listens("SSL").is_err());
+        assert!(listens("PLAINTEXT").is_ok());
         let judged = ServerProperties::read(text, Purpose::Judge).unwrap();
         assert_eq!(judged.passed_over, ["ssl.keystore.location"]);
     }
 
     #[test]
-    fn the_finer_unit_of_a_time_wins_wherever_it_stands() {
-        let retention = |text: &str| serve(text).unwrap().topics.retention_ms;
+    fn finer_unit_wins_wherever_it_is() {
+        let retention = |text: &str| serve(text).unwrap().config.topics.retention_ms;
         assert_eq!(retention("log.retention.hours=2\n"), Some(Duration::from_secs(7_200)));
         let both = "log.retention.ms=5\nlog.retention.hours=2\nlog.retention.minutes=1\n";
         assert_eq!(retention(both), Some(Duration::from_millis(5)));
         assert_eq!(retention("log.retention.hours=-1\n"), None);
         assert!(serve("log.retention.hours=9223372036854775807\n").unwrap_err().contains("line 1"));
+    }
+
+    #[test]
+    fn newer_name_of_a_key_overrides_the_older_one() {
+        let read = serve("log.dirs=/b\nlog.dir=/a\nbroker.id=5\n").unwrap().config.node;
+        assert_eq!((read.log_dirs, read.node_id), (vec!["/b".to_owned()], 5));
+        assert_eq!(serve("log.dir=/a\n").unwrap().config.node.log_dirs, ["/a"]);
+        let error = serve("log.roll.hours=0\n").unwrap_err();
+        assert_eq!(error, "line 1: `log.roll.hours=0`: expected at least 1");
     }
 }

@@ -32,8 +32,8 @@ numbers!(i16, i32, i64, u16, u32, u64, usize);
 impl Setting for bool {
     fn read(text: &str) -> Result<Self, String> {
         match text {
-            "true" => Ok(true),
-            "false" => Ok(false),
+            _ if text.eq_ignore_ascii_case("true") => Ok(true),
+            _ if text.eq_ignore_ascii_case("false") => Ok(false),
             _ => Err("expected `true` or `false`".into()),
         }
     }
@@ -192,7 +192,7 @@ pub struct CleanupPolicy {
 impl Setting for CleanupPolicy {
     fn read(text: &str) -> Result<Self, String> {
         let mut policy = Self { compact: false, delete: false };
-        for word in text.split(',').map(str::trim) {
+        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
             match word {
                 "compact" => policy.compact = true,
                 "delete" => policy.delete = true,
@@ -206,7 +206,8 @@ impl Setting for CleanupPolicy {
         match (self.compact, self.delete) {
             (true, true) => "compact,delete",
             (true, false) => "compact",
-            (false, _) => "delete",
+            (false, true) => "delete",
+            (false, false) => "",
         }
         .into()
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use rand_chacha::rand_core::Rng;
 
-use crate::base::config::BrokerConfig;
+use crate::base::config::NodeConfig;
 use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Flaws, Stream, TopicId};
 use crate::broker::error::NodeError;
 use crate::io::{Disk, World};
@@ -48,7 +48,7 @@ impl<D: Disk> Opened<D> {
 /// node is no controller: then it belongs to the cluster of its controller.
 pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>>(
     world: &W,
-    config: &BrokerConfig,
+    config: &NodeConfig,
     flaws: Flaws,
     ask_for_cluster: impl FnOnce() -> F,
 ) -> Result<Opened<W::Disk>, NodeError> {
@@ -58,7 +58,7 @@ pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>
     let used = |path: &PathBuf| disk.exists(&path.join("meta.properties")).unwrap_or(false);
     let (mut order, new): (Vec<usize>, Vec<usize>) =
         (0..paths.len()).partition(|index| used(&paths[*index]));
-    let cluster = match !order.is_empty() || config.is_controller() {
+    let cluster = match !order.is_empty() || config.node.is_controller() {
         true => None,
         false => Some(ask_for_cluster().await?),
     };
@@ -71,7 +71,7 @@ pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>
         id
     };
     let mut identity = Identity {
-        node: BrokerId(config.node_id),
+        node: BrokerId(config.node.node_id),
         cluster,
         fresh_cluster: TopicId(fresh()),
         fresh_directory: DirectoryId::UNASSIGNED,
@@ -84,7 +84,7 @@ pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>
         match LogDir::open(disk.clone(), path, identity.clone()).await {
             Ok((dir, found)) => {
                 identity.cluster = Some(dir.cluster_id().to_owned());
-                let holds_replicas = config.log_dirs.iter().any(|of| *of == *dir.path());
+                let holds_replicas = config.node.log_dirs.iter().any(|of| *of == *dir.path());
                 opened.push((index, OpenDir { dir, found, holds_replicas }));
             }
             Err(DirError::Log(error)) if error.condemns_directory() => {
@@ -109,9 +109,9 @@ pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>
 }
 
 /// All directories, and which of them has the metadata log.
-fn paths(config: &BrokerConfig) -> Result<(Vec<PathBuf>, usize), NodeError> {
+fn paths(config: &NodeConfig) -> Result<(Vec<PathBuf>, usize), NodeError> {
     let mut paths: Vec<PathBuf> = Vec::new();
-    for path in config.log_dirs.iter().map(PathBuf::from) {
+    for path in config.node.log_dirs.iter().map(PathBuf::from) {
         if paths.contains(&path) {
             return Err(NodeError::Config(format!("`log.dirs` names {} twice", path.display())));
         }
@@ -120,8 +120,8 @@ fn paths(config: &BrokerConfig) -> Result<(Vec<PathBuf>, usize), NodeError> {
     if paths.is_empty() {
         return Err(NodeError::Config("`log.dirs` is empty".into()));
     }
-    let metadata = PathBuf::from(&config.metadata_log_dir);
-    if config.metadata_log_dir.is_empty() {
+    let metadata = PathBuf::from(&config.quorum.metadata_log_dir);
+    if config.quorum.metadata_log_dir.is_empty() {
         return Ok((paths, 0));
     }
     let at = paths.iter().position(|path| *path == metadata).unwrap_or(paths.len());

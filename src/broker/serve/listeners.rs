@@ -1,6 +1,6 @@
 //! Where a node listens and what it tells others about that.
 
-use crate::base::config::BrokerConfig;
+use crate::base::config::NodeConfig;
 use crate::base::{Address, BrokerId, Listener, nearest};
 
 /// Which part of the node a listener serves.
@@ -37,9 +37,9 @@ impl OwnListener {
 }
 
 /// Reads `listeners` and `advertised.listeners`.
-pub(crate) fn listeners(config: &BrokerConfig) -> Result<Vec<OwnListener>, String> {
-    let bound = parse("listeners", &config.listeners)?;
-    let advertised = parse("advertised.listeners", &config.advertised_listeners)?;
+pub(crate) fn listeners(config: &NodeConfig) -> Result<Vec<OwnListener>, String> {
+    let bound = parse("listeners", &config.node.listeners)?;
+    let advertised = parse("advertised.listeners", &config.node.advertised_listeners)?;
     let unknown = advertised.iter().find(|other| bound.iter().all(|own| own.name != other.name));
     if let Some(Listener { name, .. }) = unknown {
         let known = bound.iter().map(|own| own.name.as_str());
@@ -48,7 +48,7 @@ pub(crate) fn listeners(config: &BrokerConfig) -> Result<Vec<OwnListener>, Strin
         return Err(format!("`advertised.listeners` names `{name}`, `listeners` does not{hint}"));
     }
     let own = bound.into_iter().map(|bind| {
-        let kind = if config.controller_listener_names.contains(&bind.name) {
+        let kind = if config.quorum.controller_listener_names.contains(&bind.name) {
             ListenerType::Controller
         } else {
             ListenerType::Broker
@@ -68,26 +68,19 @@ pub(crate) fn listeners(config: &BrokerConfig) -> Result<Vec<OwnListener>, Strin
 
 /// The name of the listener at which brokers reach each other: the first one that is no
 /// controller's.
-pub(crate) fn inter_broker(config: &BrokerConfig) -> String {
-    let names = config.listeners.iter().filter_map(|text| Some(text.split_once("://")?.0));
-    let mut own = names.filter(|name| config.controller_listener_names.iter().all(|c| c != name));
+pub(crate) fn inter_broker(config: &NodeConfig) -> String {
+    let names = config.node.listeners.iter().filter_map(|text| Some(text.split_once("://")?.0));
+    let mut own =
+        names.filter(|name| config.quorum.controller_listener_names.iter().all(|c| c != name));
     own.next().unwrap_or_default().to_owned()
 }
 
-fn check_roles(config: &BrokerConfig, listeners: &[OwnListener]) -> Result<(), String> {
-    if let Some(role) = config.process_roles.iter().find(|r| *r != "broker" && *r != "controller") {
-        return Err(format!(
-            "`process.roles` has `{role}`; expected `broker`, `controller` or both"
-        ));
-    }
-    if !config.is_broker() && !config.is_controller() {
-        return Err("`process.roles` is empty; expected `broker`, `controller` or both".into());
-    }
+fn check_roles(config: &NodeConfig, listeners: &[OwnListener]) -> Result<(), String> {
     let has = |kind| listeners.iter().any(|listener| listener.kind == kind);
-    if config.is_broker() && !has(ListenerType::Broker) {
+    if config.node.is_broker() && !has(ListenerType::Broker) {
         return Err("a broker needs a listener that is not in `controller.listener.names`".into());
     }
-    if config.is_controller() && !has(ListenerType::Controller) {
+    if config.node.is_controller() && !has(ListenerType::Controller) {
         return Err("a controller needs a listener named in `controller.listener.names`".into());
     }
     Ok(())
@@ -99,23 +92,22 @@ fn parse(key: &str, texts: &[String]) -> Result<Vec<Listener>, String> {
 }
 
 /// Reads `controller.quorum.voters`: `id@host:port`.
-pub(crate) fn voters(config: &BrokerConfig) -> Result<Vec<(BrokerId, Address)>, String> {
+pub(crate) fn voters(config: &NodeConfig) -> Result<Vec<(BrokerId, Address)>, String> {
     let voter = |text: &String| {
         let wrong = || format!("`controller.quorum.voters` has `{text}`; expected `id@host:port`");
         let (id, address) = text.split_once('@').ok_or_else(wrong)?;
         let id = id.parse().map_err(|_| wrong())?;
         Ok((BrokerId(id), address.parse().map_err(|_| wrong())?))
     };
-    config.controller_quorum_voters.iter().map(voter).collect()
+    config.quorum.controller_quorum_voters.iter().map(voter).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::config::Config;
 
-    fn config(pairs: &[(&str, &str)]) -> BrokerConfig {
-        let mut config = BrokerConfig::default();
+    fn config(pairs: &[(&str, &str)]) -> NodeConfig {
+        let mut config = NodeConfig::default();
         config.set_all(pairs.iter().copied()).unwrap();
         config
     }
@@ -131,7 +123,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_together_is_said() {
-        let roles = listeners(&config(&[("process.roles", "brokr")])).unwrap_err();
+        let roles = NodeConfig::default().set("process.roles", "brokr").unwrap_err().to_string();
         assert!(roles.contains("brokr"), "{roles}");
         let missing = listeners(&config(&[("listeners", "PLAINTEXT://:9092")])).unwrap_err();
         assert!(missing.contains("controller.listener.names"), "{missing}");

@@ -28,9 +28,8 @@ use super::identity::{Granted, Identity};
 use super::memory::Memory;
 use super::outcome::{Outcome, Sent, learn_leaders};
 use super::partition::{Next, Readiness, Tools};
-use super::sequences::Sequences;
 use super::topic::memory_of;
-use crate::base::config::{Acks, Config, ConfigError, ProducerConfig};
+use crate::base::config::{ConfigError, ProducerConfig};
 use crate::base::{BrokerId, Flaws, Instant, LeaderEpoch, Timestamp, TopicId};
 use crate::client::ProduceCause;
 use crate::client::kernel::{self, Kernel, RequestId, Requests};
@@ -116,7 +115,7 @@ impl Core {
         now: Instant,
         random: ChaCha12Rng,
     ) -> Result<Self, ConfigError> {
-        validate(&config)?;
+        config.check()?;
         let settings = kernel::Settings {
             bootstrap_servers: &config.bootstrap_servers,
             backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
@@ -461,36 +460,4 @@ impl Core {
     pub(super) fn leak(&mut self, bytes: u64) {
         self.memory.try_take(bytes);
     }
-}
-
-/// Refuses settings that contradict each other, as Kafka does.
-fn validate(config: &ProducerConfig) -> Result<(), ConfigError> {
-    let refuse = |key: &str, problem: &str| {
-        let value = config.get(key).unwrap_or_default();
-        Err(ConfigError::BadValue { key: key.into(), value, problem: problem.into() })
-    };
-    if config.idempotence {
-        let remedy = "contradicts enable.idempotence=true, which needs";
-        if config.acks != Acks::All {
-            return refuse("acks", &format!("{remedy} acks=all: set one of both"));
-        }
-        if config.max_in_flight > Sequences::WINDOW {
-            let key = "max.in.flight.requests.per.connection";
-            return refuse(key, &format!("{remedy} at most {}", Sequences::WINDOW));
-        }
-        if config.retries == 0 {
-            return refuse("retries", &format!("{remedy} at least 1"));
-        }
-    }
-    if config.max_in_flight == 0 {
-        return refuse("max.in.flight.requests.per.connection", "expected at least 1");
-    }
-    if config.retries < 0 {
-        return refuse("retries", "expected 0 or more");
-    }
-    if config.delivery_timeout < config.linger + config.request_timeout {
-        let problem = "expected at least the sum of linger.ms and request.timeout.ms";
-        return refuse("delivery.timeout.ms", problem);
-    }
-    Ok(())
 }

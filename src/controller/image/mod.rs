@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use self::index::Index;
 use super::record::Feature;
-use crate::base::config::{BrokerConfig, Config, TopicConfig};
+use crate::base::config::{Config, TopicConfig};
 use crate::base::{
     Address, BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Listener, Offset, PartitionEpoch,
     ProducerId, TopicId,
@@ -218,12 +218,8 @@ impl Image {
     /// was set, by a controller that knew it.
     pub fn topic_config(&self, name: &str, defaults: &TopicConfig) -> TopicConfig {
         let mut config = defaults.clone();
-        let of_all = self.settings(super::record::ConfigRecord::BROKER, "");
-        if !of_all.is_empty() {
-            let mut node = BrokerConfig::default();
-            for (key, value) in of_all {
-                let _ = node.set_with_topic_defaults(&mut config, key, value);
-            }
+        for (key, value) in self.settings(super::record::ConfigRecord::BROKER, "") {
+            let _ = config.set_default(key, value);
         }
         for (key, value) in self.topic_overrides(name) {
             let _ = config.set(key, value);

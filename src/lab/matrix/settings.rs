@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use crate::base::config::{
-    Acks, Config, ConfigError, ProducerConfig, Purpose, ServerProperties, Setting, foreign,
-    parse_properties,
+    Acks, Config, ConfigError, ProducerConfig, Purpose, ServerProperties, Setting, parse_properties,
 };
 
 /// Copies that a simulated cluster has room for.
@@ -156,9 +155,6 @@ pub enum SettingsError {
     /// More or fewer copies than a simulated cluster has room for.
     #[error("replication factor {0}: expected 1 to {MAX_COPIES}")]
     Copies(i32),
-    /// Kafka refuses it too.
-    #[error("min.insync.replicas={0}: expected 1 or more")]
-    NoneInSync(i32),
     /// Kafka's producer refuses it too.
     #[error(
         "{0}: enable.idempotence=true needs acks=all; set acks=all, or enable.idempotence=false"
@@ -183,7 +179,7 @@ pub fn read(
     producer: Option<Named<'_>>,
     copies: Option<i16>,
 ) -> Result<Settings, SettingsError> {
-    let ServerProperties { broker, topics: topic, .. } = match server {
+    let ServerProperties { config, .. } = match server {
         Some(Named { file, text }) => ServerProperties::read(text, Purpose::Judge)
             .map_err(|error| SettingsError::File { file: file.into(), error })?,
         None => ServerProperties::default(),
@@ -192,15 +188,13 @@ pub fn read(
         Some(named) => acks(named)?,
         None => ProducerConfig::default().acks,
     };
-    let wanted = copies.map_or(broker.default_replication_factor, i32::from);
+    let topic = &config.topics;
+    let wanted = copies.map_or(config.node.default_replication_factor, i32::from);
     let replication_factor = i16::try_from(wanted)
         .ok()
         .filter(|copies| (1..=MAX_COPIES).contains(copies))
         .ok_or(SettingsError::Copies(wanted))?;
     let min = topic.min_insync_replicas;
-    if min < 1 {
-        return Err(SettingsError::NoneInSync(min));
-    }
     if acks == Acks::All && min > i32::from(replication_factor) {
         let file = server.map_or("server.properties", |named| named.file).to_owned();
         return Err(SettingsError::Unreachable { min, copies: replication_factor, file });
@@ -212,7 +206,7 @@ pub fn read(
         flush: Flush {
             messages: topic.flush_messages,
             ms: topic.flush_ms,
-            scheduler: broker.log_flush_scheduler_interval,
+            scheduler: config.node.log_flush_scheduler_interval,
             before_ack: topic.flush_before_ack,
         },
         unclean: topic.unclean_leader_election,
@@ -226,7 +220,7 @@ fn acks(Named { file, text }: Named<'_>) -> Result<Acks, SettingsError> {
     for (line, key, value) in parse_properties(text).map_err(wrong)? {
         match config.set(&key, &value) {
             // What Kafka's producer knows and ours does not have bears on no record's safety.
-            Err(ConfigError::UnknownKey { .. }) if foreign(&key).is_some() => {}
+            Err(ConfigError::NoEffect { .. } | ConfigError::NotServed { .. }) => {}
             set => {
                 set.map_err(|error| wrong(ConfigError::AtLine { line, error: Box::new(error) }))?;
             }

@@ -226,7 +226,7 @@ fn what_is_wrong_with_settings_is_said_with_the_file_and_the_remedy() {
         let error = server(&format!("default.replication.factor={copies}\n")).unwrap_err();
         assert!(error.contains("expected 1 to 9"), "{error}");
     }
-    assert!(server("min.insync.replicas=0\n").unwrap_err().contains("expected 1 or more"));
+    assert!(server("min.insync.replicas=0\n").unwrap_err().contains("expected at least 1"));
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn a_flush_by_time_goes_into_the_scenario_with_the_scheduler_that_looks_at_it() 
     assert!(!cell.promised());
     let scenario = cell.scenario().unwrap();
     assert_eq!(
-        scenario.cluster.config.log_flush_scheduler_interval,
+        scenario.cluster.config.node.log_flush_scheduler_interval,
         Some(Duration::from_millis(500))
     );
     assert!(scenario.topics[0].config.contains(&("flush.ms".into(), "1000".into())));

@@ -108,7 +108,7 @@ impl Terms {
     }
 
     fn of_topic(scenario: &Scenario, of: &Topic) -> Self {
-        let mut topic: TopicConfig = scenario.cluster.topic_defaults.clone();
+        let mut topic: TopicConfig = scenario.cluster.config.topics.clone();
         for (key, value) in &of.config {
             // Each was accepted when the scenario was read.
             let _ = crate::base::config::Config::set(&mut topic, key, value);

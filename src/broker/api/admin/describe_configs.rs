@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::config::{BrokerConfig, Config, Key, TopicConfig};
+use crate::base::config::{Config, Key, NodeConfig, TopicConfig};
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
 use crate::io::World;
@@ -70,17 +70,20 @@ fn of_topic<W: World>(
         (ErrorCode::UnknownTopicOrPartition, format!("no topic `{}`", resource.resource_name))
     })?;
     let own = image.topic_overrides(&topic.name);
-    let config = image.topic_config(&topic.name, &broker.topic_defaults);
+    let config = image.topic_config(&topic.name, &broker.config.topics);
     let source = |key: &Key| {
         if own.contains_key(key.name) {
             FROM_TOPIC
-        } else if broker.topic_defaults.get(key.name).as_deref() != Some(key.default) {
+        } else if broker.config.topics.get(key.name).as_deref() != Some(key.default) {
             FROM_FILE
         } else {
             FROM_DEFAULT
         }
     };
-    Ok(describe(TopicConfig::KEYS, &config, resource, source, false, documented))
+    // Kafka does not show its internal keys either.
+    let keys = TopicConfig::KEYS.iter().filter(|key| !key.name.starts_with("internal.")).copied();
+    let value = |key: &Key| config.get(key.name);
+    Ok(describe(keys, value, resource, source, false, documented))
 }
 
 fn of_broker<W: World>(
@@ -96,29 +99,30 @@ fn of_broker<W: World>(
         let changed = broker.config.get(key.name).as_deref() != Some(key.default);
         if changed { FROM_FILE } else { FROM_DEFAULT }
     };
-    Ok(describe(BrokerConfig::KEYS, &broker.config, resource, source, true, documented))
+    let value = |key: &Key| broker.config.get(key.name);
+    Ok(describe(NodeConfig::keys(), value, resource, source, true, documented))
 }
 
-fn describe<C: Config>(
-    keys: &[Key],
-    config: &C,
+fn describe(
+    keys: impl Iterator<Item = Key>,
+    value: impl Fn(&Key) -> Option<String>,
     resource: &DescribeConfigsResource,
     source: impl Fn(&Key) -> i8,
     read_only: bool,
     documented: bool,
 ) -> Vec<DescribeConfigsResourceResult> {
-    let wanted = |key: &&Key| {
+    let wanted = |key: &Key| {
         let keys = resource.configuration_keys.as_ref();
         keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|wanted| **wanted == *key.name))
     };
-    let result = |key: &Key| {
+    let result = |key: Key| {
         message!(DescribeConfigsResourceResult {
             name: key.name.into(),
-            value: config.get(key.name).map(Into::into),
+            value: value(&key).map(Into::into),
             read_only: read_only,
-            config_source: source(key),
+            config_source: source(&key),
             documentation: documented.then(|| key.about.into()),
         })
     };
-    keys.iter().filter(wanted).map(result).collect()
+    keys.filter(wanted).map(result).collect()
 }

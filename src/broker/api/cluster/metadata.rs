@@ -90,7 +90,7 @@ async fn one<W: World>(
         return known(image, topic);
     }
     let mut error = ErrorCode::UnknownTopicOrPartition;
-    if may_create && broker.config.auto_create_topics {
+    if may_create && broker.config.node.auto_create_topics {
         // Once it is created the client asks again: retriable, as in Kafka.
         error = create(broker, name.clone()).await;
     }
@@ -98,11 +98,11 @@ async fn one<W: World>(
 }
 
 async fn create<W: World>(broker: &Arc<Broker<W>>, name: StrBytes) -> ErrorCode {
-    let replication = broker.config.default_replication_factor;
+    let replication = broker.config.node.default_replication_factor;
     let request = message!(CreateTopicsRequest {
         topics: vec![message!(CreatableTopic {
             name: name,
-            num_partitions: broker.config.num_partitions,
+            num_partitions: broker.config.node.num_partitions,
             replication_factor: i16::try_from(replication).unwrap_or(i16::MAX),
         })],
         timeout_ms: PATIENCE.as_millis() as i32,
