@@ -21,9 +21,14 @@ const METADATA: &str = "/data/__cluster_metadata-0/00000000000000000000.log";
 
 /// A batch of records with these values, as it lies on a disk.
 pub(crate) fn batch(base: i64, epoch: i32, values: &[u64]) -> Vec<u8> {
+    let values: Vec<Vec<u8>> = values.iter().map(|value| value.to_be_bytes().to_vec()).collect();
+    batch_of(base, epoch, &values)
+}
+
+fn batch_of(base: i64, epoch: i32, values: &[Vec<u8>]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
     for value in values {
-        builder.append(Timestamp(0), None, Some(&value.to_be_bytes()), &[]);
+        builder.append(Timestamp(0), None, Some(value), &[]);
     }
     let mut bytes = builder.finish(ProducerId::NONE, ProducerEpoch::NONE, -1).to_vec();
     batch::assign(&mut bytes, Offset(base), LeaderEpoch(epoch));

@@ -1,5 +1,7 @@
 //! What a judge found.
 
+#![allow(missing_docs)]
+
 use std::fmt;
 
 use serde::Serialize;

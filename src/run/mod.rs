@@ -11,6 +11,8 @@ pub mod disks;
 mod engine;
 mod faults;
 pub(crate) mod guests;
+#[cfg(test)]
+mod metadata_tests;
 pub(crate) mod observer;
 pub mod outcome;
 mod own;

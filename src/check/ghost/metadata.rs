@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Change;
+use super::image::Image;
 use super::replica::Replica;
 use super::segment::{Batch, Segment};
 use crate::base::{ControllerProbe, Instant, LeaderEpoch, Offset, Probe};
@@ -15,12 +16,15 @@ pub(crate) struct Decision {
     pub at: Instant,
 }
 
-/// Every node's metadata log, and what of it is committed.
+/// Every node's metadata log, and its committed part.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
     logs: BTreeMap<HostId, Replica>,
+    /// The bytes of each log's segments, by base offset.
+    files: BTreeMap<HostId, BTreeMap<i64, Vec<u8>>>,
     committed: Vec<Decision>,
-    /// Who began the newest epoch.
+    image: Image,
+    /// The controller that began the newest epoch.
     active: Option<(LeaderEpoch, HostId)>,
 }
 
@@ -41,6 +45,11 @@ impl Metadata {
         self.committed.get(after.checked_sub(1)?).filter(|known| known.batch.next > offset)
     }
 
+    /// The committed part, decoded.
+    pub fn image(&self) -> &Image {
+        &self.image
+    }
+
     /// Whether a host is the controller that began the newest epoch.
     pub fn leads(&self, host: HostId) -> bool {
         self.active.is_some_and(|(_, active)| active == host)
@@ -56,19 +65,16 @@ impl Metadata {
         match &seen.what {
             What::Wrote { path, offset, bytes } => {
                 let Some(base) = segment_of(path) else { return };
-                let log = self.logs.entry(host).or_default();
-                let before = log.end();
-                let segment = log.segments.entry(base).or_default();
-                let written = segment.write(*offset, bytes);
-                let new = segment.batches().get(written.first..).unwrap_or_default();
-                changes.extend(new.iter().map(|batch| Change::Decided { host, batch: *batch }));
-                self.shortened(host, before, changes);
+                self.written(host, base, *offset, bytes, changes);
             }
             What::Cut { path, len } => {
                 let Some(base) = segment_of(path) else { return };
                 let log = self.logs.entry(host).or_default();
                 let before = log.end();
                 log.segments.entry(base).or_default().cut(*len);
+                if let Some(file) = self.file(host, base) {
+                    file.truncate(usize::try_from(*len).unwrap_or(usize::MAX));
+                }
                 self.shortened(host, before, changes);
             }
             What::Removed { path } | What::Renamed { from: path, .. } => {
@@ -76,15 +82,18 @@ impl Metadata {
                 let log = self.logs.entry(host).or_default();
                 let before = log.end();
                 log.segments.remove(&base);
+                self.files.entry(host).or_default().remove(&base);
                 self.shortened(host, before, changes);
             }
             What::PowerLost { .. } => {
                 self.logs.remove(&host);
+                self.files.remove(&host);
             }
             What::Survived { path, bytes } => {
                 let Some(base) = segment_of(path) else { return };
                 let log = self.logs.entry(host).or_default();
                 log.segments.insert(base, Segment::survived(bytes, None));
+                self.files.entry(host).or_default().insert(base, bytes.to_vec());
             }
             What::Probe(Probe::Controller(ControllerProbe::BecameController { epoch, .. }))
                 if self.active.is_none_or(|(newest, _)| newest <= *epoch) =>
@@ -92,12 +101,52 @@ impl Metadata {
                 self.active = Some((*epoch, host));
             }
             What::Probe(Probe::Controller(ControllerProbe::MetadataCommitted { end, .. })) => {
-                let frontier = self.frontier();
-                let Some(log) = self.logs.get(&host) else { return };
-                let new = log.batches_from(frontier).take_while(|batch| batch.next <= *end);
-                self.committed.extend(new.map(|batch| Decision { batch: *batch, at: seen.at }));
+                self.commit(seen.at, host, *end);
             }
             _ => {}
+        }
+    }
+
+    fn file(&mut self, host: HostId, base: i64) -> Option<&mut Vec<u8>> {
+        self.files.get_mut(&host)?.get_mut(&base)
+    }
+
+    fn written(
+        &mut self,
+        host: HostId,
+        base: i64,
+        offset: u64,
+        bytes: &[u8],
+        changes: &mut Vec<Change>,
+    ) {
+        let file = self.files.entry(host).or_default().entry(base).or_default();
+        // A node that writes behind a gap is judged by `offsets-dense`; its file is not kept.
+        if let Some(from) = usize::try_from(offset).ok().filter(|from| *from <= file.len()) {
+            file.truncate(from);
+            file.extend_from_slice(bytes);
+        }
+        let log = self.logs.entry(host).or_default();
+        let before = log.end();
+        let segment = log.segments.entry(base).or_default();
+        let written = segment.write(offset, bytes);
+        let new = segment.batches().get(written.first..).unwrap_or_default();
+        changes.extend(new.iter().map(|batch| Change::Decided { host, batch: *batch }));
+        self.shortened(host, before, changes);
+    }
+
+    /// Everything below `end` is committed, as it lies on the controller that reports it.
+    fn commit(&mut self, at: Instant, host: HostId, end: Offset) {
+        let frontier = self.frontier();
+        let Some(log) = self.logs.get(&host) else { return };
+        let new = log.batches_from(frontier).take_while(|batch| batch.next <= end);
+        for batch in new {
+            self.committed.push(Decision { batch: *batch, at });
+            let segments = log.segments.range(..=batch.base.0);
+            let base = segments.last().map_or(0, |(base, _)| *base);
+            let file = self.files.get(&host).and_then(|files| files.get(&base));
+            let from = usize::try_from(batch.position).unwrap_or(usize::MAX);
+            let bytes = file.and_then(|file| file.get(from..)?.get(..batch.size as usize));
+            self.image.apply(batch.base, bytes.unwrap_or_default());
         }
     }
 

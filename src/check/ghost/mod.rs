@@ -4,8 +4,10 @@
 //! All of it grows event by event. Nothing is scanned again, but what a power loss put in doubt.
 
 mod clients;
+mod fields;
 mod files;
 mod hosts;
+mod image;
 mod metadata;
 mod partition;
 mod promises;

@@ -2,7 +2,8 @@
 //! controller; and each broker's copy, from which its image comes, is a prefix of it.
 //!
 //! Judged from the bytes in the logs: each batch when it is written, each cut, and the whole log
-//! when a controller takes over. A broker that writes what is not committed acts on a decision that
+//! when a controller takes over. The ghost decodes what is committed with a reader of its own, and
+//! each decision that the controller reports must be there. A broker that writes what is not committed acts on a decision that
 //! may yet be taken back.
 //! Source: KIP-500, KIP-595.
 
@@ -39,13 +40,15 @@ impl Invariant for MetadataLogMatches {
                 return event.broke(self.name(), &metadata_log(), witness);
             }
         }
-        if let What::Probe(Probe::Controller(ControllerProbe::BecameController { .. })) =
-            &event.seen.what
-            && let Some(witness) = took_over(ghost, event.seen.host)
-        {
-            return event.broke(self.name(), &metadata_log(), witness);
+        let What::Probe(Probe::Controller(probe)) = &event.seen.what else { return Ok(()) };
+        let wrong = match probe {
+            ControllerProbe::BecameController { .. } => took_over(ghost, event.seen.host),
+            _ => misreported(ghost, probe),
+        };
+        match wrong {
+            Some(witness) => event.broke(self.name(), &metadata_log(), witness),
+            None => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -88,6 +91,18 @@ fn took_over(ghost: &Ghost, host: HostId) -> Option<MetadataWitness> {
             instead: there.map(|batch| batch.epoch),
         })
     })
+}
+
+/// A decision that the controller reports differs from the committed bytes of its log.
+fn misreported(ghost: &Ghost, probe: &ControllerProbe) -> Option<MetadataWitness> {
+    let metadata = ghost.metadata();
+    // Where no metadata log is seen, as in a history of clients, there is nothing to compare with.
+    metadata.committed().first()?;
+    if let Some(offset) = metadata.image().unreadable() {
+        return Some(MetadataWitness::UnreadableMetadata { offset });
+    }
+    let logged = metadata.image().contradicts(probe)?;
+    Some(MetadataWitness::Misreported { logged })
 }
 
 fn node(ghost: &Ghost, host: HostId) -> String {
@@ -165,5 +180,25 @@ mod tests {
         let mut story = decided();
         story.metadata_cut(0, 1);
         assert!(story.sentence().contains("the controller lacks it"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn fires_when_the_controller_reports_what_it_has_not_logged() {
+        let mut story = decided();
+        story.commits(Some(1), 0, &[1, 2]);
+        story.fired(
+            "__cluster_metadata-0 the controller reports a decision at 1.000 s, but its log has no \
+             topic orders with id AQEBAQEBAQEBAQEBAQEBAQ",
+        );
+    }
+
+    #[test]
+    fn fires_when_a_committed_record_can_not_be_read() {
+        let mut story = decided();
+        story.decides_bytes(0, 2, 1, &[1, 3, 2, 0]);
+        story.metadata_committed(1, 3);
+        story.fired(
+            "__cluster_metadata-0 the committed record at offset 2 can't be read at 1.000 s",
+        );
     }
 }

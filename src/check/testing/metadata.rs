@@ -15,9 +15,19 @@ impl Story {
         self.probe(0, ControllerProbe::MetadataCommitted { epoch, end });
     }
 
-    /// A node writes to its metadata log or copy.
+    /// A node writes no-ops to its metadata log or copy, each with a value in a tagged field.
     pub fn decides(&mut self, host: u16, base: i64, epoch: i32, values: &[u64]) {
-        let bytes = batch(base, epoch, values);
+        let no_op = |value: &u64| [&[1, 20, 0, 1, 5, 8][..], &value.to_be_bytes()].concat();
+        let records: Vec<Vec<u8>> = values.iter().map(no_op).collect();
+        self.writes_metadata(host, batch_of(base, epoch, &records));
+    }
+
+    /// A node writes one record to its metadata log or copy.
+    pub fn decides_bytes(&mut self, host: u16, base: i64, epoch: i32, record: &[u8]) {
+        self.writes_metadata(host, batch_of(base, epoch, &[record.to_vec()]));
+    }
+
+    fn writes_metadata(&mut self, host: u16, bytes: Vec<u8>) {
         let file = self.metadata.entry(host).or_default();
         let offset = file.len() as u64;
         file.extend_from_slice(&bytes);

@@ -32,6 +32,10 @@ pub enum MetadataWitness {
         since: Instant,
         within: Duration,
     },
+    /// A committed record can't be decoded.
+    UnreadableMetadata { offset: Offset },
+    /// The controller reported a decision. `logged`: what its log has instead.
+    Misreported { logged: String },
     /// One epoch of the metadata log was begun twice.
     TwoControllers { epoch: LeaderEpoch, first: BrokerId, first_at: Instant, second: BrokerId },
     /// A controller committed after another one had begun a newer epoch.
@@ -72,6 +76,12 @@ impl MetadataWitness {
                     Seconds(*since),
                     Seconds(*committed_at)
                 )
+            }
+            Self::UnreadableMetadata { offset } => {
+                write!(f, "the committed record at offset {offset} can't be read at {at}")
+            }
+            Self::Misreported { logged } => {
+                write!(f, "the controller reports a decision at {at}, but its log has {logged}")
             }
             Self::TwoControllers { epoch, first, first_at, second } => write!(
                 f,
