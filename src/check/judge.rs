@@ -1,4 +1,4 @@
-//! Feeds every invariant, and collects what they find.
+//! Feeds every invariant, and collects the violations.
 
 use super::ghost::{Change, Ghost};
 use super::{Ending, Event, Invariant, Setup, Verdicts, Violation, invariants};
@@ -23,7 +23,7 @@ impl Judge {
         Self::with(setup, invariants)
     }
 
-    /// A judge who knows these invariants only.
+    /// A judge with only these invariants.
     pub(super) fn with(setup: Setup, invariants: Vec<Box<dyn Invariant>>) -> Self {
         let judged = invariants.iter().map(|invariant| invariant.name()).collect();
         Self {
@@ -62,7 +62,7 @@ impl Judge {
         self.reading = Some(at);
     }
 
-    /// Why the cluster has not converged yet: `None` when every partition has its leader, a full
+    /// Why the cluster has not converged yet; `None` when every partition has its leader, a full
     /// ISR and equal logs.
     pub fn unsettled(&self) -> Option<String> {
         self.ghost.unsettled(false).map(|(partition, why)| format!("{partition} {why}"))
@@ -73,7 +73,7 @@ impl Judge {
         self.verdicts.violations.first()
     }
 
-    /// What the ghost remembers, for pictures and reports.
+    /// The ghost, for pictures and reports.
     pub fn ghost(&self) -> &Ghost {
         &self.ghost
     }
@@ -92,7 +92,7 @@ impl Judge {
     }
 }
 
-/// An invariant that broke once is not asked again: what follows is often the same.
+/// An invariant that broke once is not asked again: later violations are often the same.
 fn keep(found: &mut Vec<Violation>, verdict: Result<(), Violation>) -> bool {
     match verdict {
         Ok(()) => true,

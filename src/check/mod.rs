@@ -1,8 +1,8 @@
-//! What must hold, and who says whether it did.
+//! The invariants, and the judge that feeds them.
 //!
-//! Feed a [`Judge`] every [`Observation`] of a run, in order. It keeps a
-//! [`Ghost`], which remembers what was written, promised and seen, and shows each event to every
-//! `Invariant`. Nothing here asks the cluster anything.
+//! Feed a [`Judge`] every [`Observation`] of a run, in order. It keeps a [`Ghost`], which remembers
+//! everything that was written, promised and read, and shows each event to every `Invariant`. Nothing
+//! here asks the cluster anything.
 //!
 //! One invariant, one file, one name: the name is the same in scenario files and in reports.
 
@@ -33,22 +33,20 @@ use crate::base::{Instant, TopicPartition};
 use crate::sim::Observation;
 use crate::view::Change as Folded;
 
-/// What happened, and what the ghost made of it.
+/// An observation, with the changes that it made.
 pub(crate) struct Event<'a> {
-    /// As the simulation saw it.
     pub seen: &'a Observation,
-    /// What the view made of it. The ghost has followed.
+    /// Its changes in the view. The ghost has followed them.
     pub folded: &'a [Folded],
-    /// What it did to logs and promises. The ghost knows all of them already.
+    /// Its changes in the ghost's logs and promises.
     pub changes: &'a [ghost::Change],
 }
 
-/// What the end of a run looks like to an invariant.
+/// The times that matter when a run ends.
 #[derive(Clone, Copy)]
 pub(crate) struct Ending {
-    /// Now.
     pub now: Instant,
-    /// When the last fault ended.
+    /// When the last fault ended, if it did.
     pub healed: Option<Instant>,
     /// When the final reads began, if they did.
     pub reading: Option<Instant>,
@@ -87,7 +85,7 @@ pub(crate) trait Invariant: Send {
         Ok(())
     }
 
-    /// What to say when the run ended before it could be judged.
+    /// A note for a run that ended before it could be judged.
     fn unjudged(&self, _ending: Ending, _ghost: &Ghost) -> Option<Note> {
         None
     }

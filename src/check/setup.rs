@@ -1,4 +1,4 @@
-//! What a run promises: all that a checker has to be told.
+//! The promises of a run: everything that the judge must know in advance.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,12 +7,12 @@ use std::time::Duration;
 use crate::base::BrokerId;
 use crate::sim::HostId;
 
-/// Who is who, and what was configured.
+/// The hosts of a run, and its configuration.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// The hosts that hold partitions, with their `node.id`. None: only what clients saw is judged.
+    /// The hosts that hold partitions, with their `node.id`. If empty, only clients are judged.
     pub brokers: BTreeMap<HostId, BrokerId>,
-    /// What is promised for each topic; others have [`TopicPromise::default`].
+    /// Promises by topic; other topics have [`TopicPromise::default`].
     pub topics: BTreeMap<Arc<str>, TopicPromise>,
     /// Whether any producer is idempotent: only then are doubled or reordered records judged, and
     /// only those of idempotent sends.
@@ -22,14 +22,14 @@ pub struct Setup {
     pub within: Duration,
 }
 
-/// What is configured for a topic.
+/// The configuration of a topic, as far as it is judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopicPromise {
     /// `min.insync.replicas`.
     pub min_insync_replicas: usize,
     /// `cleanup.policy` has `compact`: of each key only the latest record need be there.
     pub compacted: bool,
-    /// Records have one of so many keys; 0: none.
+    /// Records have one of this many keys; 0: no key.
     pub keys: u64,
     /// `delete.retention.ms`.
     pub delete_retention: Duration,
@@ -83,7 +83,7 @@ impl Setup {
         self.topics.iter().map(|(name, promise)| (name.clone(), least(promise))).collect()
     }
 
-    /// What is promised for a topic.
+    /// The promise of a topic.
     pub fn promise(&self, topic: &str) -> TopicPromise {
         self.topics.get(topic).copied().unwrap_or_default()
     }

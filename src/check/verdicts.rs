@@ -1,4 +1,4 @@
-//! What a judge found.
+//! The judge's findings.
 
 #![allow(missing_docs)]
 
@@ -15,7 +15,7 @@ use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, TopicPartition};
 pub struct Verdicts {
     /// The first violation of each invariant that broke, in the order in which they were found.
     pub violations: Vec<Violation>,
-    /// What is worth saying though nothing is wrong with it.
+    /// Notable events that break nothing.
     pub notes: Vec<Note>,
     /// Acknowledged records that the final reads did not find.
     pub lost: u64,
@@ -30,7 +30,7 @@ impl Verdicts {
     }
 }
 
-/// Not a violation, but never nothing.
+/// A notable event that is no violation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Note {
@@ -38,28 +38,21 @@ pub enum Note {
     LossWithinContract {
         /// When a leader without them took over.
         at: Instant,
-        /// Of which partition.
         #[serde(serialize_with = "name_of")]
         partition: TopicPartition,
         /// The first of them.
         from: Offset,
-        /// How many.
         records: u64,
         /// The leader without them.
         leader: BrokerId,
-        /// Its epoch.
         epoch: LeaderEpoch,
-        /// Why it is permitted.
         permit: Permit,
     },
     /// A liveness invariant could not be judged: the run ended before its time was over.
-    EndedEarly {
-        /// Which invariant.
-        invariant: &'static str,
-    },
+    EndedEarly { invariant: &'static str },
 }
 
-/// Why the loss of committed records is no violation.
+/// The reason why a loss of committed records is permitted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "by", rename_all = "kebab-case")]
 pub enum Permit {
@@ -68,16 +61,13 @@ pub enum Permit {
         /// The epoch it began.
         epoch: LeaderEpoch,
     },
-    /// Everybody eligible had lost unsynced data, and the leader before was elected again (KIP-966).
+    /// All eligible replicas had lost unsynced data, and the last leader was elected again (KIP-966).
     LastKnownLeader {
         /// The epoch it began.
         epoch: LeaderEpoch,
     },
     /// At least `min.insync.replicas` in-sync replicas lost data from unsynced pages.
-    PowerLoss {
-        /// Those replicas.
-        brokers: Vec<BrokerId>,
-    },
+    PowerLoss { brokers: Vec<BrokerId> },
 }
 
 impl fmt::Display for Permit {

@@ -1,5 +1,4 @@
-//! Who is who at this moment: followed from what the controller commits, and resolved when a fault
-//! is due.
+//! The roles of hosts at this moment, from the committed state; resolved when a fault is due.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -20,7 +19,7 @@ pub(super) struct Host {
     /// Whether its process runs, as far as faults know.
     pub up: bool,
     pub paused: bool,
-    /// Whether it has said that it answers requests since it last booted.
+    /// Whether it has reported that it answers requests since it last booted.
     pub ready: bool,
 }
 

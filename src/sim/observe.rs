@@ -1,4 +1,6 @@
-//! What happened on hosts and disks, as a stream in the order of simulated time.
+//! Everything that happens on hosts and disks, as a stream in the order of simulated time.
+
+#![allow(missing_docs)]
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,62 +14,36 @@ use crate::base::{Instant, Probe};
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    /// True simulated time, whatever the host believes.
+    /// True simulated time, whatever the host's clock shows.
     pub at: Instant,
-    /// Where.
     pub host: HostId,
-    /// What.
     pub what: What,
 }
 
-/// Kinds of things that happen.
+/// Kinds of observations. Paths are absolute.
 #[derive(Clone, Debug)]
 pub enum What {
-    /// A node's word about itself.
+    /// A node's report about itself.
     Probe(Probe),
     /// A client's operation or result.
     Client(ClientEvent),
     /// Bytes entered the page cache. Only files named `*.log`, `*.index` and `*.timeindex` are
     /// observed, and `*.log.cleaned` and `*.log.swap`, which become logs.
-    Wrote {
-        /// Absolute path.
-        path: Arc<str>,
-        /// First byte.
-        offset: u64,
-        /// What was written.
-        bytes: Bytes,
-    },
+    Wrote { path: Arc<str>, offset: u64, bytes: Bytes },
     /// An observed file got another size.
     Cut {
-        /// Absolute path.
         path: Arc<str>,
-        /// Its size now.
+        /// The new size.
         len: u64,
     },
     /// An observed file, or a directory, got another name.
-    Renamed {
-        /// Absolute path.
-        from: Arc<str>,
-        /// Absolute path.
-        to: Arc<str>,
-    },
+    Renamed { from: Arc<str>, to: Arc<str> },
     /// An observed file's name was removed.
-    Removed {
-        /// Absolute path.
-        path: Arc<str>,
-    },
+    Removed { path: Arc<str> },
     /// Bytes of a `*.log` file are no longer, or can't be read, as they were written.
-    Corrupted {
-        /// Absolute path.
-        path: Arc<str>,
-        /// Which bytes.
-        range: Range<u64>,
-    },
+    Corrupted { path: Arc<str>, range: Range<u64> },
     /// A sync of a `*.log` file succeeded, and made nothing durable.
-    Lied {
-        /// Absolute path.
-        path: Arc<str>,
-    },
+    Lied { path: Arc<str> },
     /// The process died; the page cache is as it left it.
     Killed,
     /// The power failed. `Survived` follows for each `*.log` file that is left.
@@ -77,9 +53,8 @@ pub enum What {
     },
     /// A `*.log` or `*.log.swap` file as it is found after a power loss.
     Survived {
-        /// Absolute path.
         path: Arc<str>,
-        /// All of it.
+        /// The whole file.
         bytes: Bytes,
     },
     /// The host boots.
@@ -92,7 +67,7 @@ pub enum What {
     Resumed,
 }
 
-/// Where observations go. Cloned into every part of a simulation; the driver drains it.
+/// The queue of observations. Cloned into every part of a simulation; the driver drains it.
 #[derive(Clone, Debug, Default)]
 pub struct Observer {
     seen: Arc<Mutex<Vec<Observation>>>,

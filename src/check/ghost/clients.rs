@@ -1,4 +1,4 @@
-//! What every client did and was told.
+//! Every client's operations and their outcomes.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use crate::check::violation::Told;
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Outcome, ProducerEvent};
 use crate::view::{Change as Folded, View};
 
-/// One record's story, as clients know it.
+/// One record, as clients know it.
 #[derive(Clone, Debug)]
 pub(crate) struct Send {
     pub producer: u32,
-    /// How often the producer's process had ended before.
+    /// How many times the producer's process had ended before.
     pub incarnation: u32,
     pub op: u64,
     /// Its place among all sends.
@@ -22,7 +22,7 @@ pub(crate) struct Send {
     pub acks: Acks,
     pub idempotent: bool,
     pub at: Instant,
-    /// What its producer was told, and when.
+    /// The outcome that its producer learned, and when.
     pub told: Option<(Instant, Outcome)>,
     /// Where it was first read.
     pub read: Option<Read>,
@@ -41,7 +41,7 @@ pub(crate) struct Read {
 }
 
 impl Send {
-    /// What its producer was told, as a witness.
+    /// The outcome that its producer learned, as evidence.
     pub fn as_told(&self) -> Told {
         let offset = match &self.told {
             Some((_, Outcome::Ok { offset })) => *offset,
@@ -51,7 +51,7 @@ impl Send {
         Told { producer: self.producer, op: self.op, value: self.value, offset, at }
     }
 
-    /// Where it was said to be, or was read.
+    /// The offset at which it was acknowledged, or else read.
     pub fn offset(&self) -> Option<Offset> {
         self.as_told().offset.or(self.read.map(|read| read.offset))
     }
@@ -65,7 +65,7 @@ impl Send {
     }
 }
 
-/// A stretch of offsets that a consumer went over in one poll.
+/// A range of offsets that a consumer passed in one poll.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pass {
     pub from: Offset,
@@ -75,7 +75,7 @@ pub(crate) struct Pass {
 }
 
 impl Pass {
-    /// The last offset that was gone over.
+    /// The last offset of the range.
     pub fn last(&self) -> Offset {
         Offset(self.to.0.saturating_sub(1))
     }
@@ -93,7 +93,7 @@ pub(crate) struct Reached {
     pub at: Instant,
 }
 
-/// All clients' stories.
+/// All clients' records and reads.
 #[derive(Debug, Default)]
 pub(crate) struct Clients {
     sends: Vec<Send>,
@@ -125,8 +125,7 @@ impl Clients {
         self.sends.get(*self.by_op.get(&(producer, op))?)
     }
 
-    /// The first time from `since` on that somebody who was at or before an offset got to one after
-    /// it.
+    /// The first time from `since` on that a consumer at or before an offset got to one after it.
     pub fn passed(
         &self,
         partition: &TopicPartition,
@@ -138,7 +137,7 @@ impl Clients {
         later.iter().find(|pass| pass.from <= offset && offset < pass.last()).copied()
     }
 
-    /// What was read last of a partition.
+    /// The last poll of a partition.
     pub fn last_pass(&self, partition: &TopicPartition) -> Option<Pass> {
         self.passes.get(partition)?.last().copied()
     }
@@ -164,7 +163,7 @@ impl Clients {
         self.latest.get(&(partition.clone(), key)).copied()
     }
 
-    /// A topic is gone, and whatever was said of it.
+    /// A topic is gone, with everything that was reported about it.
     pub fn forget(&mut self, partition: &TopicPartition) {
         for send in self.sends.iter_mut().filter(|send| send.partition == *partition) {
             self.by_value.remove(&send.value);

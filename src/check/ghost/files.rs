@@ -1,4 +1,4 @@
-//! How writes, cuts, renames, removals and power losses change the replicas' logs.
+//! The effects of writes, cuts, renames, removals and power losses on the replicas' logs.
 
 use super::*;
 
@@ -8,7 +8,7 @@ const CLEANED: &str = ".log.cleaned";
 const SWAP: &str = ".log.swap";
 
 impl Ghost {
-    /// Which partition's segment a path is, if it is one that holds clients' data.
+    /// The partition and base offset of a segment by its path, if it holds clients' data.
     pub(super) fn place_of(&mut self, path: &Arc<str>) -> FilePlace {
         if let Some(known) = self.files.get(path) {
             return known.clone();
@@ -18,7 +18,7 @@ impl Ghost {
         place
     }
 
-    /// The segment that a path is.
+    /// A segment by its path.
     pub(super) fn segment_of(&mut self, on: HostId, path: &Arc<str>) -> Option<&mut Segment> {
         let (name, base) = self.place_of(path)?;
         self.hosts.get_mut(on)?.replicas.get_mut(&name)?.segments.get_mut(&base)
@@ -109,7 +109,7 @@ impl Ghost {
         !path.ends_with(SWAP) && replica.is_some_and(|replica| replica.swapped.contains(&base))
     }
 
-    /// A cleaned segment counts from now on, in the place of all that lie within it.
+    /// A cleaned segment counts from now on, in the place of all segments within its range.
     fn swapped_in(&mut self, on: HostId, name: &TopicPartition, base: i64, segment: Segment) {
         let Some(host) = self.hosts.get_mut(on) else { return };
         let replica = host.replicas.entry(name.clone()).or_default();
@@ -148,7 +148,7 @@ impl Ghost {
         changes: &mut Vec<Change>,
     ) {
         let Some(replica) = self.hosts.replica(on, &name) else { return };
-        // Any replica may delete what is due; what a leader deletes its followers delete, too.
+        // Any replica may delete expired segments; followers delete what their leader deleted.
         let due = self.was_due(at, &name, replica, base);
         let role = self.view.node(on).and_then(|node| node.roles.get(&name));
         let leads = due || role.is_some_and(|role| role.leads);
@@ -159,7 +159,7 @@ impl Ghost {
         if replica.segments.remove(&base).is_none() {
             return;
         }
-        // What was known to be there may have been in it.
+        // A batch that was known to be here may have been in it.
         replica.agreed.set(0);
         let first = replica.segments.first_key_value().map(|(base, _)| *base);
         // Only retention takes a leader's oldest segment while younger ones stay.
@@ -171,7 +171,7 @@ impl Ghost {
         self.shortened(on, name, before, changes);
     }
 
-    /// A log may have lost its tail: what was known of it may not be true any more.
+    /// A log may have lost its tail: earlier comparisons may not hold any more.
     fn shortened(
         &mut self,
         on: HostId,
@@ -274,8 +274,7 @@ impl Ghost {
         replica.segments.insert(base, segment);
     }
 
-    /// Every file that is left has been seen as soon as anything else happens: now it is known
-    /// what was lost.
+    /// Every surviving file has been seen as soon as anything else happens: now the loss is known.
     pub(super) fn settle_power_losses(&mut self, next_on: HostId, next: &What) {
         let waiting = matches!(next, What::Survived { .. }).then_some(next_on);
         let done: Vec<HostId> =
@@ -291,7 +290,7 @@ impl Ghost {
                 }
                 replica.settle();
                 if compacted {
-                    // A cleaned segment and those that it replaces are both right.
+                    // A cleaned segment and those that it replaces are both valid.
                     replica.stale = None;
                 }
                 let end = replica.contiguous_end(compacted);
@@ -303,13 +302,13 @@ impl Ghost {
     }
 }
 
-/// Of which partition a file is.
+/// The partition of a file.
 pub(super) fn partition_of_file(path: &str) -> Option<TopicPartition> {
     partition_of(path.rsplit_once('/')?.0)
 }
 
-/// `/data/orders-2/00000000000000000000.log`; the metadata log is no client's data. A `.log.swap`
-/// counts as what it is about to be: that is what the next start makes of it.
+/// Reads `/data/orders-2/00000000000000000000.log`; the metadata log holds no client's data. A
+/// `.log.swap` counts as the log that it is about to be, as the next start would make it.
 fn read_path(path: &str) -> FilePlace {
     let (directory, file) = path.rsplit_once('/')?;
     let digits = file.strip_suffix(".log").or_else(|| file.strip_suffix(SWAP))?;

@@ -1,7 +1,7 @@
-//! What the checker remembers by itself, with full sight of the simulation: every replica's log,
-//! every promise, every client's story. No component under test may read it.
+//! The checker's own memory, with full sight of the simulation: every replica's log, every promise,
+//! every client's records. No component under test may read it.
 //!
-//! All of it grows event by event. Nothing is scanned again, but what a power loss put in doubt.
+//! It grows event by event. Only a power loss makes it read files again.
 
 mod clients;
 mod fields;
@@ -54,7 +54,7 @@ pub(crate) enum Change {
 /// A `*.log` file that matters: of which partition, from which offset on.
 type FilePlace = Option<(TopicPartition, i64)>;
 
-/// Every replica's log, every promise, every client's story.
+/// Every replica's log, every promise, every client's records.
 pub struct Ghost {
     setup: Setup,
     view: View,
@@ -63,7 +63,7 @@ pub struct Ghost {
     metadata: Metadata,
     clients: Clients,
     files: BTreeMap<Arc<str>, FilePlace>,
-    /// Cleaned segments that do not count yet.
+    /// Cleaned segments that do not count yet: they were not renamed to `.swap`.
     cleaned: BTreeMap<(HostId, Arc<str>), Segment>,
     /// Hosts whose surviving files are being listed.
     losing_power: BTreeSet<HostId>,
@@ -86,7 +86,7 @@ impl Ghost {
         }
     }
 
-    /// What clients did and were told.
+    /// Clients' operations and outcomes.
     pub(crate) fn clients(&self) -> &Clients {
         &self.clients
     }
@@ -123,7 +123,7 @@ impl Ghost {
         self.partition(partition).map_or(Offset::ZERO, |partition| partition.deleted_below)
     }
 
-    /// What is configured for a topic.
+    /// The configuration of a topic.
     pub(crate) fn promise(&self, topic: &str) -> TopicPromise {
         self.setup.promise(topic)
     }
@@ -269,7 +269,7 @@ impl Ghost {
         }
     }
 
-    /// Where the latest record of each key is, as clients are told.
+    /// Notes where the latest record of each key is, as clients learn it.
     fn keyed(&mut self, event: &ClientEvent) {
         let mut found = Vec::new();
         match event {

@@ -1,4 +1,4 @@
-//! What leaders promised, who lacks it, and whether that is permitted.
+//! Promises of leaders, replicas that lack promised records, and permitted losses.
 
 use super::*;
 use crate::base::BrokerId;
@@ -95,7 +95,7 @@ impl Ghost {
         })
     }
 
-    /// All that a host lacks, apart from what it may lack.
+    /// Everything that a host lacks, told apart by whether the loss is permitted.
     pub(crate) fn missing(&self, host: HostId, name: &TopicPartition) -> Option<Missing> {
         let index = self.first_lacking(host, name, None)?;
         let partition = self.partitions.get(name)?;
@@ -117,9 +117,9 @@ impl Ghost {
         Some(missing)
     }
 
-    /// Whether the configuration permits the loss of a promised batch: an unclean election or that
-    /// of a last known leader ran since, or `min.insync.replicas` of its ISR lost data from unsynced pages and are not in sync
-    /// again.
+    /// Why the configuration permits the loss of a promised batch, if it does: an unclean election,
+    /// or that of a last known leader, ran since; or `min.insync.replicas` of its ISR lost data from
+    /// unsynced pages and are not in sync again.
     fn permit(&self, name: &TopicPartition, promised: &Promised) -> Option<Permit> {
         let partition = self.view.partition(name)?;
         let since = |epoch: &LeaderEpoch| *epoch > promised.in_epoch;
@@ -129,7 +129,7 @@ impl Ghost {
         if let Some(epoch) = partition.last_known().filter(since) {
             return Some(Permit::LastKnownLeader { epoch });
         }
-        // Which of its data a replica lost, the controller can't know: it counts as lost altogether.
+        // The controller can't know which data a replica lost: all of it counts as lost.
         let losers: Vec<BrokerId> = self
             .hosts
             .iter()
@@ -144,8 +144,7 @@ impl Ghost {
             .then_some(Permit::PowerLoss { brokers: losers })
     }
 
-    /// Who was admitted again, is in sync, and holds everything that was promised, has lost nothing
-    /// any more.
+    /// A replica that was admitted again, is in sync, and holds everything promised is whole again.
     pub(super) fn forgive_power_losses(&mut self, name: &TopicPartition) {
         let Some(state) = self.view.partition(name).map(|known| known.state().clone()) else {
             return;
@@ -163,7 +162,7 @@ impl Ghost {
         }
     }
 
-    /// Whether the first promise that a host lacks may be lacking.
+    /// Whether the loss of a promise is permitted.
     pub(crate) fn may_lack(&self, name: &TopicPartition, index: usize) -> bool {
         self.partitions.get(name).is_some_and(|partition| {
             let promised = partition.promised.get(index);
@@ -171,8 +170,8 @@ impl Ghost {
         })
     }
 
-    /// Whether the leader of `epoch` may lack a promise by its own election, though it heard so late
-    /// of it that another has been chosen since.
+    /// Whether the leader of `epoch` may lack a promise by its own election, although it learned of
+    /// it so late that another has been elected since.
     pub(crate) fn may_lead_without(
         &self,
         name: &TopicPartition,
@@ -183,8 +182,8 @@ impl Ghost {
         lossy == Some(epoch) && self.may_lack(name, index)
     }
 
-    /// Whether a replica that last followed or led in `epoch` may still hold remains of what was
-    /// lost at an offset: it has not heard of the leader who lacked it.
+    /// Whether a replica that last followed or led in `epoch` may still hold records that were lost
+    /// at an offset: it has not heard of the leader that lacked them.
     pub(crate) fn may_hold_remains(
         &self,
         name: &TopicPartition,
@@ -217,8 +216,8 @@ impl Ghost {
         elected.chain(outdone)
     }
 
-    /// After the invariants have looked: what the newest leader lacks is gone for good, and if
-    /// that is permitted, it is noted.
+    /// After the invariants have looked: records that the newest leader lacks are gone for good,
+    /// and a permitted loss is noted.
     pub(crate) fn forget_what_is_lost(&mut self, at: Instant, changes: &[Change]) {
         let in_doubt: Vec<_> = self
             .leaders_in_doubt(changes)
@@ -237,7 +236,7 @@ impl Ghost {
                 let crew = Crew::one(host.rank);
                 let Some(replica) = host.replicas.get_mut(&name) else { continue };
                 replica.agreed.set(replica.agreed.get().min(kept));
-                // What lies there now may be promised yet.
+                // Batches that lie there now may still be promised.
                 for batch in replica.batches_from(frontier) {
                     partition.copied(batch, crew);
                 }
@@ -282,12 +281,12 @@ impl Ghost {
         }
     }
 
-    /// What was noted.
+    /// The notes so far.
     pub(crate) fn take_notes(&mut self) -> Vec<Note> {
         std::mem::take(&mut self.notes)
     }
 
-    /// These brokers of a set.
+    /// The brokers that had held a promised batch.
     pub(crate) fn holders(&self, promised: &Promised) -> Vec<BrokerId> {
         self.hosts.brokers(promised.holders)
     }

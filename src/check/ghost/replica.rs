@@ -1,4 +1,4 @@
-//! One replica's log, as its files say.
+//! One replica's log, read from its files.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,30 +11,30 @@ use crate::base::{LeaderEpoch, Offset, TopicId};
 pub(crate) struct Replica {
     /// By base offset, as their names say.
     pub(super) segments: BTreeMap<i64, Segment>,
-    /// Of which creation of its topic the node believes it to be.
+    /// The creation of its topic, as the node reported it.
     pub(super) topic_id: Option<TopicId>,
-    /// What power losses took, until the replica is in sync again and has it back. Before that, a
-    /// copy that it fetched again is nobody's to count on: it may not be elected.
+    /// Power losses that took unsynced data, until the replica is in sync again and has it back.
+    /// Before that, its copy does not count: it may not be elected.
     pub(super) lost: Vec<Lost>,
-    /// Cleaned segments that count already, though their files have not got their names yet.
+    /// Cleaned segments that count already, although their files do not have their names yet.
     pub(super) swapped: BTreeSet<i64>,
-    /// How many of the partition's promised batches are known to be here. A cache: it only spares
+    /// How many of the partition's promised batches are known to be here: a cache that saves
     /// comparing them again.
     pub(super) agreed: Cell<usize>,
-    /// What the power loss found, until every file that is left was seen.
+    /// The segments before the power loss, until every surviving file was seen.
     pub(super) before: BTreeMap<i64, Segment>,
-    /// A batch that came back in the place of a younger one when the power failed last.
+    /// A batch that came back in the place of a younger one at the last power loss.
     pub(super) stale: Option<Batch>,
 }
 
-/// Some of the log was in the page cache only when the power failed.
+/// A power loss that took part of the log, which was only in the page cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Lost {
     /// Whether the replica was in sync at that moment.
     pub in_sync: bool,
 }
 
-/// What a batch follows.
+/// The surroundings of a batch in its log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     /// The offset at which it should begin.
@@ -58,7 +58,7 @@ impl Replica {
         self.segments.first_key_value().map_or(Offset::ZERO, |(base, _)| Offset(*base))
     }
 
-    /// Of which creation of its topic the node believes it to be.
+    /// The creation of its topic, as the node reported it.
     pub fn topic_id(&self) -> Option<TopicId> {
         self.topic_id
     }
@@ -80,9 +80,10 @@ impl Replica {
         self.batch_at(stale.base).filter(|there| there.equals(stale))
     }
 
-    /// Compares what survived with what was there: an older batch in the place of a younger one is
-    /// no prefix of anything, for a log is cut for good before it is written on. What was beyond
-    /// the end may be back, where the cut had not reached the platter; so may deleted segments.
+    /// Compares the surviving segments with those before: an older batch in the place of a younger
+    /// one is no valid prefix, because a cut is durable before the log is written again. Batches
+    /// beyond the end may be back where the cut had not reached the platter; so may deleted
+    /// segments.
     pub(super) fn settle(&mut self) {
         let before = std::mem::take(&mut self.before);
         let differs = |batch: &&Batch| {
@@ -148,8 +149,8 @@ impl Replica {
         }
     }
 
-    /// Where the log, read from its beginning, first fails to go on: how far it went, and what is
-    /// there instead (nothing: bytes that are no batch). Segments meet, also where a cleaner was.
+    /// The first break of the log, read from its beginning: where it ends, and the offset that
+    /// follows instead (`None`: bytes that are not a batch). Segments meet in a compacted log too.
     pub fn first_break(&self) -> Option<(Offset, Option<Offset>, u64)> {
         let mut end: Option<Offset> = None;
         let mut segments = self.segments.iter().peekable();
@@ -167,7 +168,7 @@ impl Replica {
         None
     }
 
-    /// Leaves out segments over which another one reaches: what a cleaned segment replaces may have
+    /// Leaves out segments that another one covers: those that a cleaned segment replaces may have
     /// survived a power loss.
     pub(super) fn drop_covered(&mut self) {
         let mut covered = Vec::new();
@@ -179,8 +180,8 @@ impl Replica {
         covered.iter().for_each(|base| drop(self.segments.remove(base)));
     }
 
-    /// Where the log ends when it is read from its beginning up to the first break. `gaps`: within a
-    /// segment, it may go on further on.
+    /// Where the log ends when it is read from its beginning up to the first break. `gaps`: offsets
+    /// may be missing within a segment.
     pub fn contiguous_end(&self, gaps: bool) -> Offset {
         let goes_on = |end: Offset, at: Offset| at == end || gaps && at > end;
         let mut end = self.start();
@@ -206,7 +207,7 @@ impl Replica {
 fn batch_at(segments: &BTreeMap<i64, Segment>, offset: Offset) -> Option<&Batch> {
     let (_, segment) = segments.range(..=offset.0).next_back()?;
     let batches = segment.batches();
-    // Mostly the newest is asked for.
+    // Most calls ask for the newest.
     let after = match batches.last() {
         Some(last) if last.base <= offset => batches.len(),
         _ => batches.partition_point(|batch| batch.base <= offset),

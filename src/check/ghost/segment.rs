@@ -35,14 +35,14 @@ impl Batch {
     }
 }
 
-/// What a write did.
+/// The effects of a write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
     /// Index of the first batch that it completed.
     pub first: usize,
     /// It replaced bytes that were readable.
     pub replaced: bool,
-    /// It lies after bytes that are no batch, so that nobody can tell what it is.
+    /// It lies after bytes that are not a batch, so it can't be read.
     pub after_garbage: bool,
 }
 
@@ -55,16 +55,16 @@ pub(crate) struct Segment {
     /// Bytes that are batches or `tail`. The file may be longer: the rest is no batch.
     readable: u64,
     len: u64,
-    /// Bytes that a fault made other than they were written.
+    /// Bytes that a fault changed after they were written.
     damage: Vec<Range<u64>>,
-    /// A sync of it was said to have succeeded, and did nothing.
+    /// A sync reported success and made nothing durable.
     lied: bool,
 }
 
 impl Segment {
-    /// A file found after a power loss: whole batches with a right checksum, up to the first that
-    /// is not. What a fault made of a batch that was there `before` is no loss of power, and the
-    /// batch counts as it was written: who reads it finds out.
+    /// A file found after a power loss: whole batches with a right checksum, up to the first other
+    /// bytes. A batch of `before` that a fault changed was not lost with the power: it counts as it
+    /// was written, and its readers find out.
     pub fn survived(bytes: &[u8], before: Option<&Self>) -> Self {
         let len = bytes.len() as u64;
         let damage = before.map_or(Vec::new(), |before| before.damage.clone());
@@ -90,12 +90,12 @@ impl Segment {
         segment
     }
 
-    /// A fault made these bytes other than they were written.
+    /// A fault changed these bytes.
     pub fn damaged(&mut self, range: Range<u64>) {
         self.damage.push(range);
     }
 
-    /// Its disk makes less durable than it says.
+    /// Its disk makes less durable than it reports.
     pub fn lied(&mut self) {
         self.lied = true;
     }
@@ -122,7 +122,7 @@ impl Segment {
         &self.batches
     }
 
-    /// Whether it has bytes that are no batch, nor the beginning of one.
+    /// Whether it has bytes that are neither a batch nor the beginning of one.
     pub fn has_garbage(&self) -> bool {
         self.len > self.readable
     }
@@ -190,7 +190,7 @@ impl Segment {
             tail.drain(..used);
             self.tail = tail;
         }
-        // What can't become a batch, whatever follows, is not kept.
+        // Bytes that can't become a batch, whatever follows, are not kept.
         if matches!(BatchHeader::parse(&self.tail), Ok(_) | Err(BatchError::Torn { .. })) {
             self.readable += self.tail.len() as u64;
         } else {
@@ -198,7 +198,7 @@ impl Segment {
         }
     }
 
-    /// Takes whole batches, and says how many bytes they are.
+    /// Takes whole batches, and returns how many bytes they are.
     fn parse(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         while let Ok(header) = BatchHeader::parse(rest) {

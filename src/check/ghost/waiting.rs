@@ -1,5 +1,4 @@
-//! What waits for what: the state of a partition that does not go on, in one clause for each who
-//! has to do with it.
+//! The condition of a partition that makes no progress, in one clause for each broker and client.
 
 use super::*;
 use crate::base::BrokerId;
@@ -8,8 +7,8 @@ use crate::check::violation::{Seconds, brokers};
 use crate::sim::Outcome;
 
 impl Ghost {
-    /// Who leads a partition, who is in sync, and what keeps each of the others. Nothing, where
-    /// nobody looks into brokers.
+    /// The leader of a partition, its ISR, and what each other replica lacks. Empty where brokers
+    /// are not observed.
     pub(crate) fn condition(&self, name: &TopicPartition) -> String {
         let Some(partition) = self.view.partition(name) else { return String::new() };
         let state = partition.state();
@@ -28,7 +27,7 @@ impl Ghost {
         std::iter::once(head).chain(others).collect::<Vec<_>>().join("; ")
     }
 
-    /// What keeps a replica from its place; `None` if nothing does.
+    /// What a replica lacks to be in its place; `None` if nothing.
     fn what_keeps(
         &self,
         name: &TopicPartition,
@@ -63,12 +62,12 @@ impl Ghost {
         (!clauses.is_empty()).then(|| format!("b{broker} {}", clauses.join(", ")))
     }
 
-    /// Which producers wait for a partition, and what the partition waits for.
+    /// The producers that wait for a partition, and its condition.
     pub(crate) fn who_waits_for(&self, name: &TopicPartition, since: Instant) -> String {
         join([self.unanswered(name, since), self.condition(name)])
     }
 
-    /// How far readers came in a partition, and what the partition waits for.
+    /// How far consumers read in a partition, and its condition.
     pub(crate) fn who_reads(&self, name: &TopicPartition) -> String {
         let read = self.clients.last_pass(name).map_or_else(String::new, |pass| {
             let (reader, at) = (pass.consumer, Seconds(pass.at));

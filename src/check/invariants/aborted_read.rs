@@ -1,7 +1,7 @@
-//! `aborted-read`: somebody read a record whose send failed for certain.
+//! `aborted-read`: a consumer read a record whose send certainly failed.
 //!
-//! Without transactions only sends can fail: what was refused before it could enter a log must
-//! not be in one. A producer that calls a timeout a failure is found here too.
+//! Without transactions, only sends can fail: a record that was refused before it could enter a log
+//! must not be in one. A producer that reports a timeout as a failure is found here too.
 
 use crate::check::{Event, Ghost, Invariant, RecordWitness, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent, What};

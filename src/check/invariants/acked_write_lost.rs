@@ -1,10 +1,10 @@
-//! `acked-write-lost`: a producer was told that a record is at an offset, somebody read on past
-//! that offset, and from then on nobody ever read the record: neither in passing nor later.
+//! `acked-write-lost`: a record was acknowledged at an offset, a consumer later read past that
+//! offset, and from then on no consumer read the record, in passing or later.
 //!
-//! One who had read it before is no excuse, for it is gone all the same. Judged at the end, since
-//! a later read may still find it. Whether the configuration promised
-//! anything is the scenario's to say: acks=1 is a word too. What retention deleted is not lost, nor what
-//! compaction may have removed.
+//! An earlier read does not excuse the loss. Judged at the end, because a later read may still find
+//! the record. Whether the configuration promises anything is for the scenario to expect: acks=1 is
+//! an acknowledgement too. A record that retention deleted, or that compaction may have removed, is
+//! not lost.
 //! Source: Jepsen's Kafka workload, lost-write.
 
 use crate::base::Instant;

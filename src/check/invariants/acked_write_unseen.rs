@@ -1,7 +1,9 @@
-//! `acked-write-unseen`: acknowledged, and never read although the final read reached the end.
+//! `acked-write-unseen`: a record was acknowledged, and never read although the final read reached
+//! the end.
 //!
-//! Judged against each final read: what was acknowledged before it began, and is not before its
-//! beginning, must have been read by somebody since. With acks=0 the word is given without an offset, and counts all the same.
+//! Judged against each final read: a record that was acknowledged before that read began, at or
+//! after its first offset, must have been read since. Acknowledgements with acks=0 have no offset,
+//! and count as well.
 //! Source: Jepsen's Kafka workload, unseen.
 
 use crate::check::ghost::{Reached, Send};

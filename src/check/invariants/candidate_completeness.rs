@@ -1,13 +1,13 @@
-//! `candidate-completeness`: each running member of the ISR and the ELR holds what a leader must
-//! hold, for any of them could be elected now.
+//! `candidate-completeness`: each running member of the ISR and the ELR holds everything that a
+//! leader must hold, because it could be elected now.
 //!
-//! Asked when an ISR changes, when something new is promised, when a broker is admitted, and when a
-//! log is cut. A member that restarted is not asked before the controller has admitted it again:
-//! what it lost may cost it its place (KIP-966). The ELR is the ghost's own: who left an ISR that
-//! became too small, and has run ever since.
+//! Judged when an ISR changes, when a leader exposes more, when a broker is admitted, and when a
+//! log is cut. A member that restarted is judged only after the controller has admitted it again:
+//! the loss may cost it its place (KIP-966). The ELR is computed by the view: brokers that left an
+//! ISR when it became too small, and have run ever since.
 //!
-//! Who joins an ISR must not be fenced (KIP-841): nobody could elect it. Who is fenced while it is
-//! the last member stays.
+//! A replica that joins an ISR must not be fenced (KIP-841): it could not be elected. A broker that
+//! is fenced while it is the last member stays.
 
 use crate::base::{BrokerId, TopicPartition};
 use crate::check::ghost::Change;

@@ -1,9 +1,9 @@
 //! `committed-prefix-agrees`: two replicas hold equal records (bytes, epoch, offset) below the
 //! smaller of their high watermarks.
 //!
-//! What was exposed is one list, so each replica is compared with that list whenever its own high
-//! watermark rises: two that agree with it below their high watermarks agree with each other. A
-//! replica that has not heard of the leader whose election lost records may still hold them.
+//! All exposed records are one list, so each replica is compared with that list whenever its own
+//! high watermark rises: two replicas that agree with it agree with each other. A replica that has
+//! not heard of the leader whose election lost records may still hold them.
 
 use std::collections::BTreeMap;
 

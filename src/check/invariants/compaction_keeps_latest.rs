@@ -1,9 +1,10 @@
-//! `compaction-keeps-latest`: a cleaned segment has the latest record of each key that the segments
-//! had which it replaces, and nothing that they had not; a latest tombstone is missing only when
-//! `delete.retention.ms` is over since it was first seen in a cleaned segment anywhere (KIP-534).
+//! `compaction-keeps-latest`: a cleaned segment has the latest record of each key in the segments
+//! that it replaces, and no other record; a latest tombstone is missing only when
+//! `delete.retention.ms` has passed since it was first seen in a cleaned segment anywhere
+//! (KIP-534).
 //!
-//! Read from the bytes of the files: judged when a cleaned segment begins to count, which is when
-//! its batches are renamed from `.cleaned` to `.swap`. Only of topics that are compacted.
+//! Read from the bytes of the files of compacted topics. Judged when a cleaned segment begins to
+//! count: when it is renamed from `.cleaned` to `.swap`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! `converges`: within a bounded time after the heal, every partition has its leader, a full ISR,
 //! and equal logs.
 //!
-//! Judged at the end of the run, when nobody writes any more; leader and ISR must have come
-//! together within the bound, however long the run then was.
+//! Judged at the end of the run, when no client writes any more. Leader and ISR must be there
+//! within the bound, however long the run continues.
 
 use crate::check::{Ending, Event, Ghost, Invariant, LivenessWitness, Note, Violation};
 

@@ -1,8 +1,8 @@
-//! `dirty-read`: a reader saw a record at or above the high watermark.
+//! `dirty-read`: a consumer read a record at or above the high watermark.
 //!
-//! Two ways to see it: no leader had exposed the offset yet; or one had, but fewer brokers than
-//! `min.insync.replicas` had ever held the record, so that its high watermark was not a true one
-//! (KIP-966: it stands still while the ISR is that small).
+//! There are two ways to find it: no leader had exposed the offset yet; or a leader had, but fewer
+//! brokers than `min.insync.replicas` had ever held the record, so that its high watermark was not
+//! a true one (KIP-966: it does not advance while the ISR is that small).
 
 use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, ReplicaWitness, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};

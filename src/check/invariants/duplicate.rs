@@ -1,6 +1,6 @@
-//! `duplicate`: one value read at more than one offset, where idempotence is on.
+//! `duplicate`: one value was read at more than one offset, although its producer is idempotent.
 //!
-//! Reading the same offset twice is nothing: a consumer that was reset does that.
+//! Reading one offset twice is harmless: a consumer that was reset does that.
 //! Source: Jepsen's Kafka workload, duplicate; KIP-98.
 
 use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, Sighting, Violation};

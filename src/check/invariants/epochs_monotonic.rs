@@ -1,6 +1,6 @@
 //! `epochs-monotonic`: leader epochs never fall along a log.
 //!
-//! The epoch checkpoint beside the log is not observed, so whether it agrees is not judged here.
+//! The epoch checkpoint next to the log is not observed, so it is not judged.
 
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};

@@ -1,9 +1,9 @@
-//! `high-watermark-monotonic`: what a leader has exposed never goes back within an epoch, nor
-//! across clean elections.
+//! `high-watermark-monotonic`: exposed offsets never go back within an epoch, nor across clean
+//! elections.
 //!
-//! A new leader's own high watermark may begin behind its predecessor's, as in Kafka: what must not
-//! go back is what readers are told. So across elections the end that a final read is told, after
-//! the heal, is compared with what had been exposed by then and was not lost by permission.
+//! A new leader's own high watermark may begin behind its predecessor's, as in Kafka; only readers
+//! must not see it go back. So across elections the end offset that a final read gets, after the
+//! heal, is compared with everything that had been exposed by then and was not lost by permission.
 //! Source: KIP-207.
 
 use std::collections::BTreeMap;

@@ -1,7 +1,8 @@
-//! `inconsistent-offset`: two values seen at one offset of a partition, over every send and poll.
+//! `inconsistent-offset`: two values were seen at one offset of a partition, over all sends and
+//! polls.
 //!
-//! An acknowledgement with an offset is a sighting as good as a read. A configuration that loses
-//! acknowledged records breaks this too, once the offset is used again: its scenario says so.
+//! An acknowledgement with an offset counts like a read. A configuration that loses acknowledged
+//! records breaks this too, once the offset is used again; its scenario expects that.
 //! Source: Jepsen's Kafka workload, inconsistent-offsets.
 
 use std::collections::BTreeMap;

@@ -1,14 +1,13 @@
-//! `index-agrees`: each entry of an index points at a batch: in the offset index, at the batch that
-//! begins at its position and ends with its offset; in the time index, at a batch that ends with its
-//! offset, has its timestamp, and is later than all before it. And an index that is kept says what one
-//! says that is built anew.
+//! `index-agrees`: each index entry points at a batch. An entry of the offset index names the
+//! position and last offset of one batch; an entry of the time index names the last offset and
+//! timestamp of one, later than all before it. And a kept index says what a rebuilt one would say.
 //!
-//! Entries are judged when they are written, and again, with those that are missing, when the file is
-//! cut to what is used of it: when its segment is sealed, its log closed, or the index built anew. A
-//! time index may say more than a new one does: each end of a log adds its latest moment. On a full
-//! disk entries are left out. What a crash left of an index is not judged: the log treats it as a
-//! hint, and reads the batch before it believes the entry. Nor is that of a segment in which a fault
-//! damaged a batch.
+//! Entries are judged when they are written, and again, with those that are missing, when the file
+//! is cut to its used size: when its segment is sealed, its log closed, or the index rebuilt. A
+//! time index may have more entries than a rebuilt one: closing a log adds its latest timestamp. On
+//! a full disk entries are left out. The remains of an index after a crash are not judged: the log
+//! treats them as hints and reads the batch before it believes the entry. Nor is the index of a
+//! segment in which a fault damaged a batch.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
-//! `isr-superset`: everybody whom the controller counts as in sync, the leader counts too: its
-//! maximal ISR (the committed one, and who may have joined since) contains the controller's.
+//! `isr-superset`: the leader counts every replica that the controller has in sync: its maximal ISR
+//! (the committed one, and replicas that may have joined since) contains the controller's.
 //!
-//! Otherwise its high watermark may pass a replica that could be elected. Judged whenever either
-//! side changes, while the leader runs and leads in the controller's epoch. What the leader counts
-//! only the leader can say; the rest is the controller's.
+//! Otherwise its high watermark could pass a replica that could be elected. Judged whenever either
+//! side changes, while the leader runs and leads in the controller's epoch. The leader's own count
+//! comes from its report; the rest is the controller's.
 //! Source: KIP-497; `ValidLeaderMaximalIsr` of the KIP-279 and KRaft specifications.
 
 use std::collections::BTreeMap;

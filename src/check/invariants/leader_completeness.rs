@@ -1,9 +1,9 @@
 //! `leader-completeness`: the leader of the newest epoch holds every record that was ever below a
 //! true high watermark, and every record acknowledged with acks=all.
 //!
-//! Asked when a leader takes over, and when somebody else than the newest leader promises
-//! something. What an unclean election, or unsynced pages lost by `min.insync.replicas` in-sync
-//! replicas, explain is no violation: the ghost notes it as a loss within the contract.
+//! Judged when a leader takes over, and when another than the newest leader exposes records. A loss
+//! that is explained by an unclean election, or by unsynced pages that `min.insync.replicas`
+//! in-sync replicas lost, is no violation: the ghost notes it as a loss within the contract.
 //! Source: Raft's Leader Completeness; Kafka's TLA+ specification, StrongIsr.
 
 use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};

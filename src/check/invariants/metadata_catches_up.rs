@@ -1,8 +1,8 @@
 //! `metadata-catches-up`: within a bounded time after the heal, every broker's copy of the metadata
 //! log has everything that was committed.
 //!
-//! Judged at the end, for what was committed before the heal, or at least that time ago. A node
-//! that is controller and broker has one log only, which is both.
+//! Judged at the end, for records that were committed before the heal, or at least that time ago. A
+//! node that is controller and broker has only one log, which is both.
 
 use crate::base::{BrokerId, Instant};
 use crate::check::ghost::{Batch, Replica};

@@ -1,10 +1,10 @@
-//! `metadata-log-matches`: what was committed to the metadata log stays in it, the same on every
-//! controller; and each broker's copy, from which its image comes, is a prefix of it.
+//! `metadata-log-matches`: committed metadata stays in the log, the same on every controller, and
+//! each broker's copy, from which its image comes, is a prefix of it.
 //!
 //! Judged from the bytes in the logs: each batch when it is written, each cut, and the whole log
-//! when a controller takes over. The ghost decodes what is committed with a reader of its own, and
-//! each decision that the controller reports must be there. A broker that writes what is not committed acts on a decision that
-//! may yet be taken back.
+//! when a controller takes over. The ghost decodes the committed part with its own reader, and each
+//! decision that the controller reports must be there. A broker that writes uncommitted metadata
+//! would act on a decision that may yet be taken back.
 //! Source: KIP-500, KIP-595.
 
 use super::one_controller_per_epoch::metadata_log;

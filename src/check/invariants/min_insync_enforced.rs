@@ -1,10 +1,10 @@
-//! `min-insync-enforced`: no acks=all acknowledgement while the effective ISR was smaller than
-//! `min.insync.replicas`.
+//! `min-insync-enforced`: no acks=all acknowledgement is given while the effective ISR is smaller
+//! than `min.insync.replicas`.
 //!
-//! What counts is what the ISR stands for: when the acknowledgement is given, at least that many
-//! brokers must have held the record, whatever the leader believes. Where the leader certainly
-//! knows the ISR, because it was elected with it and nothing changed since, its size counts too. A
-//! leader that learns late that its ISR shrank does no harm and is not accused.
+//! The number of copies counts: when the acknowledgement is given, at least that many brokers must
+//! have held the record, whatever the leader believes. Where the leader certainly knows the ISR,
+//! because it was elected with it and nothing changed since, its size counts too. A leader that
+//! learns late that its ISR shrank does no harm and is not accused.
 
 use std::collections::BTreeMap;
 

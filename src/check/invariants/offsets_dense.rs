@@ -1,10 +1,10 @@
-//! `offsets-dense`: no gap and no repeat of offsets in a log that was never compacted; base offsets
-//! rise always; and no bytes in it that are no batch.
+//! `offsets-dense`: a log that was never compacted has no gap and no repeated offset; base offsets
+//! always rise; and every byte belongs to a batch.
 //!
-//! Where compaction took records, offsets only have to rise; but segments meet all the same, for a
-//! cleaner leaves the last batch of each, and a follower begins one where its log ends.
+//! In a compacted log, offsets only have to rise, but segments still meet: a cleaner keeps the last
+//! batch of each, and a follower begins a segment where its log ends.
 //!
-//! Each batch is looked at when it is written, and the joints between segments when a node says
+//! Each batch is judged when it is written, and the joints between segments when a node reports
 //! that it leads or follows: then it believes its log to be whole.
 
 use crate::base::{Probe, ReplicaProbe, TopicPartition};

@@ -1,8 +1,8 @@
-//! `one-controller-per-epoch`: no epoch of the metadata log is begun twice, and who began an older
-//! one commits nothing any more.
+//! `one-controller-per-epoch`: no epoch of the metadata log is begun twice, and a controller
+//! commits nothing after another one has begun a newer epoch.
 //!
 //! With one voter, both can happen only through a restart: one that forgets the epoch it had begun,
-//! or a process that goes on after its successor took over.
+//! or a process that continues after its successor took over.
 //! Source: KIP-595, `AtMostOneLeaderPerEpoch` of the pull-Raft specification.
 
 use std::collections::BTreeMap;

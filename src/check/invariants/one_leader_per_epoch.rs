@@ -1,7 +1,7 @@
 //! `one-leader-per-epoch`: no two replicas accept writes for one partition in one leader epoch.
 //!
-//! Seen in two ways: two brokers say that they accepted records in the same epoch; or, whatever
-//! they say, two logs hold different batches of the same epoch at the same offset.
+//! There are two ways to find it: two brokers report accepted records in the same epoch; or,
+//! whatever they report, two logs hold different batches of the same epoch at the same offset.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! `poll-backward`: offsets step back within one poll, or between polls of one assignment.
 //!
-//! A position that was set anew (assigned, sought, reset after a truncation) begins anew.
+//! Setting the position (assign, seek, reset after a truncation) starts a new assignment.
 //! Source: Jepsen's Kafka workload, nonmonotonic-poll and int-nonmonotonic-poll.
 
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};

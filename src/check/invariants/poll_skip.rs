@@ -1,6 +1,7 @@
 //! `poll-skip`: offsets are missing within one poll, or between polls of one assignment.
 //!
-//! Where compaction took records, a gap is none. A position that was set anew (assigned, sought, reset after a truncation) begins anew.
+//! A gap in a compacted topic is allowed. Setting the position (assign, seek, reset after a
+//! truncation) starts a new assignment.
 //! Source: Jepsen's Kafka workload, poll-skip and int-poll-skip.
 
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};

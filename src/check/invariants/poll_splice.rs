@@ -1,10 +1,11 @@
-//! `poll-splice`: what a consumer reads without being told of a jump is a piece of one log.
+//! `poll-splice`: everything that a consumer reads without an error or a jump is a piece of one
+//! log.
 //!
-//! Two logs that part somewhere stay apart, for no value is sent twice. So a stretch that differs
-//! from what the partition holds in the end agrees with it nowhere later: a consumer that goes on in
-//! another log than it began in has missed records, and has read some that are gone. An unclean
-//! election may take away what was read; that consumers learn of it is promised all the same
-//! (KIP-320). Judged against whoever reads everything once more in the end.
+//! Two logs that diverge stay apart, because no value is sent twice. So a stretch that differs from
+//! the partition's final content agrees with it nowhere later: a consumer that continues in another
+//! log than it began in has missed records, and has read some that are gone. An unclean election
+//! may take away records that were read; consumers must still learn of it (KIP-320). Judged against
+//! the final read of the whole partition.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,9 @@
 //! `reads-reach-end`: within a bounded time, a final read of every partition that was written to
-//! reaches its end, past nothing that a broker which runs holds intact.
+//! reaches its end, and skips no record that a running broker holds intact.
 //!
-//! A record of which disks have left no intact copy can't be read: the leader refuses it by name
-//! (CORRUPT_MESSAGE), and a reader goes on behind it, as an application would. That read has reached
-//! the end; that the record was not read, `acked-write-unseen` tells.
+//! A record without an intact copy on any disk can't be read: the leader refuses it
+//! (CORRUPT_MESSAGE), and the reader continues behind it, as an application would. That read has
+//! reached the end; the missing record is the business of `acked-write-unseen`.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

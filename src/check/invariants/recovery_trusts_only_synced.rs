@@ -1,13 +1,14 @@
-//! `recovery-trusts-only-synced`: after a power loss, a log opens to a valid prefix of what the
-//! platter holds: nothing torn, nothing after a gap, no end beyond the last valid batch, and no older
-//! batch in the place of a younger one. It does open: what a crash leaves is cut, and only what a
-//! faulty disk did is called damage. And nobody is ever served bytes that fail their checksum.
+//! `recovery-trusts-only-synced`: after a power loss, a log opens to a valid prefix of the bytes on
+//! the platter: nothing torn, nothing after a gap, no end beyond the last valid batch, and no older
+//! batch in the place of a younger one. It does open: the remains of a crash are cut, and only the
+//! work of a faulty disk is called damage. And no consumer is ever served bytes that fail their
+//! checksum.
 //!
-//! What is valid the ghost reads from the bytes that survived, batch by batch with its checksum, and
-//! compares with what was there when the power failed. Judged when a node that lost power first
-//! takes up a role: by then it has opened the log, and from then on serves it. What a faulty disk
-//! made of a batch is not looked for when a log is opened, but when it is read: a consumer tells
-//! what it was served.
+//! The ghost reads the valid prefix from the surviving bytes, batch by batch with its checksum, and
+//! compares with the log before the power failed. Judged when a node that lost power first takes up
+//! a role: by then it has opened the log, and from then on serves it. Batches that a faulty disk
+//! damaged are not looked for when a log is opened, but when it is read: consumers report what they
+//! were served.
 //! Source: KAFKA-10533; disk faults of the crash-consistency literature.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,8 +1,8 @@
 //! `send-reorder`: a consumer found the records of one idempotent producer and partition in another
 //! order than they were sent.
 //!
-//! Judged along each consumer's own reading; setting its position begins anew. A producer whose
-//! process ended is another one afterwards: nothing orders what both have in flight.
+//! Judged along each consumer's own reading; setting its position starts over. A producer whose
+//! process ended is another one afterwards: nothing orders the requests that both have in flight.
 //! Source: KIP-98: idempotence keeps the order with at most five requests in flight.
 
 use std::collections::BTreeMap;

@@ -1,7 +1,7 @@
-//! `writes-resume`: after the heal, a partition to which somebody writes acknowledges a write
-//! within a bounded time of the first attempt.
+//! `writes-resume`: after the heal, a partition that gets writes acknowledges one within a bounded
+//! time of the first attempt.
 //!
-//! A send with acks=0 gets no answer and says nothing.
+//! A send with acks=0 gets no answer and does not count.
 
 use std::time::Duration;
 
