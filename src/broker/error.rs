@@ -52,6 +52,9 @@ pub enum NodeError {
     /// It has closed its metadata log, and is about to end.
     #[error("this node is ending; ask again when it is back")]
     Ended,
+    /// The controller made no decision, or does not know whether it will be committed.
+    #[error("controller: {0}")]
+    Undecided(String),
     /// A data directory that this node may not use.
     #[error(transparent)]
     Dir(#[from] DirError),

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 
 use super::context::Broker;
-use super::controller::ControllerShell;
 use super::error::{FOREIGN, NodeError};
+use super::hosted::{BadBatch, decode};
 use crate::base::{LeaderEpoch, Offset, TopicId, TopicPartition, topics};
-use crate::controller::{Change, Image, Record, RecordError, ReplayError};
-use crate::io::World;
+use crate::controller::{Change, Image, Record, RecordError};
+use crate::io::{Disk, File, World};
 use crate::log::Log;
 use crate::rpc::RpcError;
 use crate::wire::ErrorCode;
@@ -49,31 +49,12 @@ impl<W: World> MetadataCopy<W> {
         image_of(&*self.log()?)
     }
 
-    async fn close(&self) -> Result<(), NodeError> {
+    pub(super) async fn close(&self) -> Result<(), NodeError> {
         let log = self.0.lock().take();
         if let Some(log) = log {
             log.close().await?;
         }
         Ok(())
-    }
-}
-
-/// Where a node has the metadata log.
-pub(crate) enum Metadata<W: World> {
-    /// It is a controller.
-    Controllers(Arc<ControllerShell<W>>),
-    /// It is a broker only.
-    Copy(Arc<MetadataCopy<W>>),
-}
-
-impl<W: World> Metadata<W> {
-    /// Closes it at a clean stop: from here on nothing new is heard. Kafka's own metadata log is
-    /// opened as after a crash all the same (`KafkaRaftLog`), and so is this one.
-    pub(crate) async fn close(&self) -> Result<(), NodeError> {
-        match self {
-            Self::Controllers(shell) => shell.close().await,
-            Self::Copy(copy) => copy.close().await,
-        }
     }
 }
 
@@ -230,77 +211,71 @@ impl<W: World> MetadataFollower<W> {
     }
 }
 
-/// What a copy of the metadata log says.
-fn image_of<D: crate::io::Disk>(copy: &Log<D>) -> Result<Image, NodeError> {
+/// The image that a copy of the metadata log has.
+fn image_of<D: Disk>(copy: &Log<D>) -> Result<Image, NodeError> {
     let (mut image, mut changes) = (Image::default(), Vec::new());
-    each_batch(copy, |_, records| {
-        for (offset, record) in records {
-            image.replay(offset, &record, &mut changes)?;
-        }
-        changes.clear();
-        Ok(())
-    })?;
-    Ok(image)
-}
-
-/// Goes through all records of a metadata log, batch by batch.
-pub(crate) fn each_batch<D: crate::io::Disk>(
-    log: &Log<D>,
-    mut see: impl FnMut(&BatchHeader, Vec<(Offset, Record)>) -> Result<(), ReplayError>,
-) -> Result<(), NodeError> {
-    let mut next = log.log_start();
-    for piece in read_all(log)? {
+    for piece in read_all(copy)? {
         for found in batch::batches(&piece) {
-            let broken = |error: BatchError| NodeError::Metadata {
-                offset: next.0,
-                reason: error.to_string(),
-            };
+            let offset = image.offset().map_or(0, |offset| offset.0 + 1);
+            let broken =
+                |error: BatchError| NodeError::Metadata { offset, reason: error.to_string() };
             let (header, bytes) = found.map_err(broken)?;
-            see(&header, records(&header, bytes)?)?;
-            next = header.next_offset();
+            for (offset, record) in records(&header, bytes)? {
+                image.replay(offset, &record, &mut changes)?;
+            }
+            image.reached(header.last_offset());
+            changes.clear();
         }
     }
-    Ok(())
+    Ok(image)
 }
 
 /// The metadata records of one batch; control batches have none.
 fn records(header: &BatchHeader, bytes: &[u8]) -> Result<Vec<(Offset, Record)>, NodeError> {
-    if header.is_control() {
-        return Ok(Vec::new());
-    }
-    let broken = |offset: Offset, reason| NodeError::Metadata { offset: offset.0, reason };
-    let records = batch::records(bytes, MAX_BATCH);
-    let records = records.map_err(|error| broken(header.base_offset, error.to_string()))?;
-    let mut decoded = Vec::with_capacity(records.len());
-    for record in records {
-        let value = record.value.unwrap_or_default();
-        let known = Record::decode(&value).map_err(|error| {
+    decode(header, bytes, MAX_BATCH).map_err(bad_batch)
+}
+
+/// A batch of the metadata log that can't be used, with what can be done about it.
+pub(super) fn bad_batch(error: BadBatch<RecordError>) -> NodeError {
+    let (offset, reason) = match error {
+        BadBatch::Batch { offset, error } => (offset, error.to_string()),
+        BadBatch::Record { offset, error } => {
             let foreign = matches!(error, RecordError::Unknown { .. } | RecordError::Frame(_));
-            let remedy = if foreign { FOREIGN } else { "" };
-            broken(record.offset, format!("{error}{remedy}"))
-        });
-        decoded.push((record.offset, known?));
+            (offset, format!("{error}{}", if foreign { FOREIGN } else { "" }))
+        }
+    };
+    NodeError::Metadata { offset: offset.0, reason }
+}
+
+/// Where the log begins, which must be at its beginning.
+pub(super) fn start_of<D: Disk>(log: &Log<D>) -> Result<Offset, NodeError> {
+    let start = log.log_start();
+    if start > Offset::ZERO {
+        let before =
+            "the log begins here, and what was before is in a snapshot, which can't be read";
+        return Err(NodeError::Metadata { offset: start.0, reason: format!("{before}{FOREIGN}") });
     }
-    Ok(decoded)
+    Ok(start)
+}
+
+/// Reads whole batches from `from` on; nothing at the log's end.
+pub(super) fn read_piece<D: Disk>(log: &Log<D>, from: Offset) -> Result<Bytes, NodeError> {
+    let broken = |reason: String| NodeError::Metadata { offset: from.0, reason };
+    let found = log.read(from, MAX_FETCH as usize, log.log_end(), true);
+    let found = found.map_err(|error| broken(error.to_string()))?;
+    let Some(slice) = found.slice else { return Ok(Bytes::new()) };
+    let mut piece = vec![0; slice.len as usize];
+    slice.file.read_exact_at(&mut piece, slice.offset).map_err(|e| broken(e.to_string()))?;
+    Ok(piece.into())
 }
 
 /// A whole log's bytes, piece by piece.
-pub(crate) fn read_all<D: crate::io::Disk>(log: &Log<D>) -> Result<Vec<Bytes>, NodeError> {
-    use crate::io::File;
+fn read_all<D: Disk>(log: &Log<D>) -> Result<Vec<Bytes>, NodeError> {
     let mut pieces = Vec::new();
-    let mut from = log.log_start();
-    if from > Offset::ZERO {
-        let before =
-            "the log begins here, and what was before is in a snapshot, which can't be read";
-        return Err(NodeError::Metadata { offset: from.0, reason: format!("{before}{FOREIGN}") });
-    }
+    let mut from = start_of(log)?;
     while from < log.log_end() {
         let broken = |reason: String| NodeError::Metadata { offset: from.0, reason };
-        let found = log.read(from, MAX_FETCH as usize, log.log_end(), true);
-        let found = found.map_err(|error| broken(error.to_string()))?;
-        let Some(slice) = found.slice else { break };
-        let mut piece = vec![0; slice.len as usize];
-        slice.file.read_exact_at(&mut piece, slice.offset).map_err(|e| broken(e.to_string()))?;
+        let piece = read_piece(log, from)?;
         let mut next = from;
         for found in batch::batches(&piece) {
             next = found.map_err(|error| broken(error.to_string()))?.0.next_offset();
@@ -309,7 +284,7 @@ pub(crate) fn read_all<D: crate::io::Disk>(log: &Log<D>) -> Result<Vec<Bytes>, N
             return Err(broken("no whole batch".into()));
         }
         from = next;
-        pieces.push(Bytes::from(piece));
+        pieces.push(piece);
     }
     Ok(pieces)
 }

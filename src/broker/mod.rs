@@ -11,7 +11,8 @@
 //! | `outbox`, `isr`, `assignments` | what replicas have for the controller, and how it gets there |
 //! | `metadata_log`, `lifecycle`, `channel` | following the controller; standing with it |
 //! | `upkeep`, `cleanup` | flushing, checkpoints, lag; retention and compaction |
-//! | `controller/` | the shell around the controller itself |
+//! | `hosted/` | the shell of a decided log: load, append, commit, answer |
+//! | `controller/` | the metadata log as its journal, and the controller's listener |
 
 mod api;
 mod assignments;
@@ -23,6 +24,7 @@ mod dir_failures;
 mod dirs;
 mod error;
 mod fetcher;
+mod hosted;
 mod isr;
 mod lifecycle;
 mod metadata_log;

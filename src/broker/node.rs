@@ -12,7 +12,7 @@ use super::controller::ControllerShell;
 use super::dirs::{self, Dirs, OpenDir, Opened};
 use super::error::NodeError;
 use super::fetcher::Fetchers;
-use super::metadata_log::{self, Metadata, MetadataCopy, MetadataFollower};
+use super::metadata_log::{self, MetadataCopy, MetadataFollower};
 use super::outbox::Outbox;
 use super::partition::Site;
 use super::recovery::RecoveryObserver;
@@ -154,6 +154,25 @@ async fn storage_lost<W: World>(broker: Option<&Broker<W>>) {
     }
 }
 
+/// Where a node has the metadata log.
+enum Metadata<W: World> {
+    /// It is a controller.
+    Controllers(Arc<ControllerShell<W>>),
+    /// It is a broker only.
+    Copy(Arc<MetadataCopy<W>>),
+}
+
+impl<W: World> Metadata<W> {
+    /// Closes it at a clean stop: no metadata arrives after that. Kafka's own metadata log is
+    /// opened as after a crash all the same (`KafkaRaftLog`), and so is this one.
+    async fn close(&self) -> Result<(), NodeError> {
+        match self {
+            Self::Controllers(shell) => shell.close().await,
+            Self::Copy(copy) => copy.close().await,
+        }
+    }
+}
+
 impl<W: World> Start<W> {
     /// Opens every listener, and learns the ports that the system chose.
     async fn bind(&mut self) -> Result<Vec<ListenerOf<W>>, NodeError> {
@@ -245,8 +264,7 @@ impl<W: World> Start<W> {
         if self.config.node.is_broker() {
             shell.predecessor_is_gone()?;
         }
-        self.supervise("commit", shell.clone().commit());
-        self.supervise("controller", shell.clone().tick());
+        self.supervise("controller", shell.clone().serve());
         if let Some((spec, socket)) = listener {
             let server = Server::new(self.world.clone(), shell.clone(), None, &self.config.node);
             self.world.spawn("controller listener", server.serve(spec.name().into(), socket));

@@ -42,7 +42,7 @@ impl Controller {
             }
             response.topics.push(result);
         }
-        Decision { records: plan.into_records(), response }
+        Decision::new(plan.into_records(), response)
     }
 
     fn alter_one(
@@ -59,7 +59,7 @@ impl Controller {
         check_epochs(leader, before, asked)?;
         let isr = new_isr(asked);
         check_isr(leader, before, &isr, asked.leader_recovery_state)?;
-        check_eligible(&image, &isr, self.settings.flaws)?;
+        check_eligible(&image, &isr, self.settings().flaws)?;
         self.apply(plan, &image, (topic, before), asked, &isr);
         let after = plan.image().partition(topic_id, index);
         let after = after.ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -83,7 +83,7 @@ impl Controller {
         asked: &asked::PartitionData,
         isr: &[(BrokerId, BrokerEpoch)],
     ) {
-        let rules = Rules::new(image, topic, &self.settings);
+        let rules = Rules::new(image, topic, &self.settings());
         let election = Election::new(image, before, rules, Cause::default());
         let isr = isr.iter().map(|(id, _)| *id).collect();
         let at = (topic.id, asked.partition_index);

@@ -38,7 +38,7 @@ impl Controller {
         match self.registered(now, next_offset, request) {
             Ok((epoch, records)) => {
                 response.broker_epoch = epoch.0;
-                Decision { records, response }
+                Decision::new(records, response)
             }
             Err(error) => {
                 response.error_code = error.code();
@@ -53,12 +53,12 @@ impl Controller {
         next_offset: Offset,
         request: &BrokerRegistrationRequest,
     ) -> Result<(BrokerEpoch, Vec<Record>), ErrorCode> {
-        if *request.cluster_id != *self.settings.cluster_id {
+        if *request.cluster_id != *self.settings().cluster_id {
             return Err(ErrorCode::InconsistentClusterId);
         }
         let id = BrokerId(request.broker_id);
         check_shape(request)?;
-        let existing = self.image.broker(id);
+        let existing = self.image().broker(id);
         let again = existing.filter(|known| known.incarnation == request.incarnation_id);
         if existing.is_some() && again.is_none() && self.has_session(now, id) {
             return Err(ErrorCode::DuplicateBrokerRegistration);
@@ -88,10 +88,10 @@ impl Controller {
                     true => Cause { leaving: Some(id), lost: None },
                     false => Cause { leaving: Some(id), lost: Some(id) },
                 };
-                let in_sync = self.image.in_sync_on(id);
+                let in_sync = self.image().in_sync_on(id);
                 // A set: a broker may be in the ISR of a partition and in the ELR of another.
-                let concerned: BTreeSet<_> = in_sync.chain(self.image.eligible_on(id)).collect();
-                plan.reelect(&self.settings, cause, concerned);
+                let concerned: BTreeSet<_> = in_sync.chain(self.image().eligible_on(id)).collect();
+                plan.reelect(&self.settings(), cause, concerned);
             }
             record.epoch = BrokerEpoch(next_offset.plus(plan.len() as i64).0);
         }
@@ -107,7 +107,7 @@ impl Controller {
     ) -> Result<(), ErrorCode> {
         let dirs: BTreeSet<DirectoryId> = request.log_dirs.iter().map(|id| (*id).into()).collect();
         let reserved = dirs.iter().any(|dir| dir.is_reserved());
-        let mut others = self.image.brokers().filter(|(other, _)| *other != id);
+        let mut others = self.image().brokers().filter(|(other, _)| *other != id);
         let taken = others.any(|(_, other)| other.log_dirs.iter().any(|dir| dirs.contains(dir)));
         if reserved || taken || dirs.len() != request.log_dirs.len() {
             return Err(ErrorCode::InvalidRegistration);
@@ -123,7 +123,7 @@ impl Controller {
                 (f.min_supported_version..=f.max_supported_version).contains(&level)
             })
         };
-        if !self.image.features().filter(|(_, level)| *level > 0).all(fits) {
+        if !self.image().features().filter(|(_, level)| *level > 0).all(fits) {
             return Err(ErrorCode::UnsupportedVersion);
         }
         Ok(())

@@ -4,21 +4,11 @@
 
 use super::election::Cause;
 use super::image::Broker;
-use super::machine::{Controller, Decision};
+use super::machine::{Controller, Decision, Effect};
 use super::plan::Plan;
 use super::record::{BrokerChange, Record};
 use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Instant, Offset, TopicId};
 use crate::wire::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
-
-/// What a heartbeat leaves behind. Not in the log: a broker is heard of too often for that.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Session {
-    epoch: BrokerEpoch,
-    /// `None` once the session is known to have ended.
-    heard: Option<Instant>,
-    /// How far the broker has read the metadata.
-    metadata: Offset,
-}
 
 /// Where a broker stands after a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,13 +21,8 @@ enum Standing {
 }
 
 impl Controller {
-    /// Answers a heartbeat, and notes that the broker was heard of (the one thing that is not
-    /// left to `replay`).
-    pub fn heartbeat(
-        &mut self,
-        now: Instant,
-        request: &BrokerHeartbeatRequest,
-    ) -> Decision<BrokerHeartbeatResponse> {
+    /// Answers a heartbeat. Its effect notes that the broker was heard of.
+    pub fn heartbeat(&self, request: &BrokerHeartbeatRequest) -> Decision<BrokerHeartbeatResponse> {
         let mut response = BrokerHeartbeatResponse::default();
         response.is_fenced = true;
         let (id, epoch) = (BrokerId(request.broker_id), BrokerEpoch(request.broker_epoch));
@@ -45,8 +30,7 @@ impl Controller {
             response.error_code = error.code();
             return Decision::only(response);
         }
-        self.heard(now, id, epoch, Offset(request.current_metadata_offset));
-        let Some(broker) = self.image.broker(id) else { return Decision::only(response) };
+        let Some(broker) = self.image().broker(id) else { return Decision::only(response) };
         let caught_up = request.current_metadata_offset >= broker.registered_at.0;
         let (before, after) =
             (standing(broker), self.next_standing(id, broker, request, caught_up));
@@ -59,61 +43,31 @@ impl Controller {
         response.is_caught_up = caught_up;
         response.is_fenced = matches!(after, Standing::Fenced | Standing::Gone);
         response.should_shut_down = after == Standing::Gone;
-        Decision { records: plan.into_records(), response }
-    }
-
-    /// A broker was heard of, though perhaps too late to answer it.
-    pub fn heard(&mut self, now: Instant, id: BrokerId, epoch: BrokerEpoch, metadata: Offset) {
-        if self.check_broker_epoch(id, epoch).is_ok() {
-            self.sessions.insert(id, Session { epoch, heard: Some(now), metadata });
-        }
-    }
-
-    /// A broker's session is over, whatever the clock says. For a node that is broker and
-    /// controller in one: when it starts, its own former broker can't be alive.
-    pub fn session_ended(&mut self, id: BrokerId) {
-        if let Some(broker) = self.image.broker(id) {
-            let session = Session { epoch: broker.epoch, heard: None, metadata: Offset::NONE };
-            self.sessions.insert(id, session);
-        }
+        let metadata = Offset(request.current_metadata_offset);
+        let heard = Effect::Heard { broker: id, epoch, metadata };
+        Decision::new(plan.into_records(), response).with(heard)
     }
 
     /// Fences brokers that were silent for too long; their partitions get other leaders.
-    pub fn tick(&self, now: Instant) -> Vec<Record> {
+    pub(super) fn fence_overdue(&self, now: Instant) -> Decision<()> {
         let mut plan = self.plan();
-        for (id, broker) in self.image.brokers() {
-            if !broker.fenced && !self.has_session(now, id) {
-                self.fence(&mut plan, id, broker.epoch);
+        let overdue = self.sessions().overdue(now);
+        for id in &overdue {
+            if let Some(broker) = self.image().broker(*id).filter(|broker| !broker.fenced)
+                && !self.has_session(now, *id)
+            {
+                self.fence(&mut plan, *id, broker.epoch);
             }
         }
-        plan.into_records()
-    }
-
-    /// When `tick` has something to do, unless brokers are heard of before.
-    pub fn deadline(&self) -> Option<Instant> {
-        let alive = self.image.brokers().filter(|(_, broker)| !broker.fenced);
-        alive.map(|(id, _)| self.session_end(id)).min()
+        let mut decision = Decision::new(plan.into_records(), ());
+        decision.effects = overdue.into_iter().map(Effect::SessionExpired).collect();
+        decision
     }
 
     /// Whether a broker that takes part was heard of lately. A fenced one has no session.
     pub(super) fn has_session(&self, now: Instant, id: BrokerId) -> bool {
-        self.image.is_alive(id) && now < self.session_end(id)
-    }
-
-    fn session_end(&self, id: BrokerId) -> Instant {
-        match self.session(id) {
-            Some(Session { heard: None, .. }) => Instant::START,
-            Some(Session { heard: Some(heard), .. }) => {
-                (*heard).max(self.active_since) + self.settings.session_timeout
-            }
-            None => self.active_since + self.settings.session_timeout,
-        }
-    }
-
-    /// The session of the current registration.
-    fn session(&self, id: BrokerId) -> Option<&Session> {
-        let epoch = self.image.broker(id)?.epoch;
-        self.sessions.get(&id).filter(|session| session.epoch == epoch)
+        let broker = self.image().broker(id).filter(|broker| !broker.fenced);
+        broker.is_some_and(|broker| self.sessions().lasts(now, id, broker.epoch))
     }
 
     fn next_standing(
@@ -143,15 +97,17 @@ impl Controller {
     }
 
     fn leads_something(&self, id: BrokerId) -> bool {
-        self.image.led_by(Some(id)).next().is_some()
+        self.image().led_by(Some(id)).next().is_some()
     }
 
     /// A broker on its way out leads nothing any more, and every other one knows that.
     fn may_leave(&self, id: BrokerId, broker: &Broker) -> bool {
         let Some(since) = broker.shutting_down else { return false };
-        let mut active = self.image.brokers().filter(|(_, other)| other.is_active());
+        let mut active = self.image().brokers().filter(|(_, other)| other.is_active());
         !self.leads_something(id)
-            && active.all(|(other, _)| self.session(other).is_some_and(|s| s.metadata >= since))
+            && active.all(|(other, broker)| {
+                self.sessions().metadata(other, broker.epoch).is_some_and(|read| read >= since)
+            })
     }
 
     fn move_to(&self, plan: &mut Plan, id: BrokerId, epoch: BrokerEpoch, standing: Standing) {
@@ -160,14 +116,14 @@ impl Controller {
             Standing::Active => {
                 let change = BrokerChange { fenced: Some(false), ..BrokerChange::of(id, epoch) };
                 plan.push(Record::BrokerChange(change));
-                plan.reelect(&self.settings, Cause::default(), self.image.led_by(None));
+                plan.reelect(&self.settings(), Cause::default(), self.image().led_by(None));
             }
             Standing::ShuttingDown => {
                 let change =
                     BrokerChange { in_controlled_shutdown: true, ..BrokerChange::of(id, epoch) };
                 plan.push(Record::BrokerChange(change));
                 let cause = Cause { leaving: Some(id), lost: None };
-                plan.reelect(&self.settings, cause, self.image.in_sync_on(id));
+                plan.reelect(&self.settings(), cause, self.image().in_sync_on(id));
             }
         }
     }
@@ -179,7 +135,7 @@ impl Controller {
         }
         let cause = Cause { leaving: Some(id), lost: None };
         let in_sync: Vec<_> = plan.image().in_sync_on(id).collect();
-        plan.reelect(&self.settings, cause, in_sync);
+        plan.reelect(&self.settings(), cause, in_sync);
         let change = BrokerChange { fenced: Some(true), ..BrokerChange::of(id, epoch) };
         plan.push(Record::BrokerChange(change));
     }
@@ -202,7 +158,7 @@ impl Controller {
             partition.is_some_and(|partition| lost.contains(&partition.directory_of(id)))
         };
         let concerned: Vec<_> = image.in_sync_on(id).filter(is_lost).collect();
-        plan.reelect(&self.settings, cause, concerned);
+        plan.reelect(&self.settings(), cause, concerned);
         let change = BrokerChange { log_dirs: Some(left), ..BrokerChange::of(id, epoch) };
         plan.push(Record::BrokerChange(change));
     }

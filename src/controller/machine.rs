@@ -1,17 +1,18 @@
-//! The controller: its image, its settings, and the little it remembers beyond committed records.
+//! The controller: its image, its settings, and the sessions of brokers.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::heartbeat::Session;
+use super::check;
 use super::image::{Change, Image, ReplayError};
 use super::plan::Plan;
 use super::record::{FeatureLevel, Record};
+use super::sessions::Sessions;
 use crate::base::config::{NodeConfig, TopicConfig};
-use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, Offset, Seed};
+use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, Offset, Seed, Stream};
+use crate::decide::{self, Machine};
 use crate::wire::ErrorCode;
 
 /// The feature that switches eligible leader replicas on (KIP-966).
@@ -24,7 +25,7 @@ const FEATURES: [(&str, i16); 2] = [("metadata.version", 25), (ELR_FEATURE, 1)];
 /// What a controller needs to know beyond the metadata log.
 #[derive(Clone, Debug)]
 pub struct ControllerSettings {
-    /// Brokers of another cluster are turned away.
+    /// Brokers of another cluster are rejected.
     pub cluster_id: String,
     /// Silence after which a broker is fenced.
     pub session_timeout: Duration,
@@ -32,14 +33,14 @@ pub struct ControllerSettings {
     pub num_partitions: i32,
     /// Copies of a topic that is created without a number.
     pub default_replication_factor: i32,
-    /// What a topic's settings are where nobody has set them.
+    /// Settings of a topic where none are set.
     pub topic_defaults: TopicConfig,
     /// The historical bugs of this controller.
     pub flaws: Flaws,
 }
 
 impl ControllerSettings {
-    /// As a node's configuration has them.
+    /// The settings of a node's configuration.
     pub fn of(cluster_id: &str, config: &NodeConfig, flaws: Flaws) -> Self {
         Self {
             cluster_id: cluster_id.to_owned(),
@@ -52,20 +53,25 @@ impl ControllerSettings {
     }
 }
 
-/// What a handler decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decision<T> {
-    /// To be appended as one batch: all of them count, or none.
-    pub records: Vec<Record>,
-    /// May leave once the records are committed.
-    pub response: T,
-}
+/// A decision of the controller.
+pub type Decision<T> = decide::Decision<Record, T, Effect>;
 
-impl<T> Decision<T> {
-    /// An answer that changes nothing.
-    pub(super) fn only(response: T) -> Self {
-        Self { records: Vec::new(), response }
-    }
+/// What a decision changes besides the metadata log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A registration was heard of, and has read the metadata up to this offset.
+    Heard {
+        /// The broker.
+        broker: BrokerId,
+        /// Its registration.
+        epoch: BrokerEpoch,
+        /// The last metadata offset that it has.
+        metadata: Offset,
+    },
+    /// The session of a broker's current registration is over, whatever the clock says.
+    SessionEnded(BrokerId),
+    /// A session that ended was dealt with.
+    SessionExpired(BrokerId),
 }
 
 /// The active controller.
@@ -74,11 +80,9 @@ impl<T> Decision<T> {
 /// committed) before the next handler is called; otherwise two decisions would be about one state.
 #[derive(Debug)]
 pub struct Controller {
-    pub(super) settings: ControllerSettings,
-    pub(super) image: Image,
-    /// When brokers were last heard of. Not in the log: a new controller gives everyone a new term.
-    pub(super) sessions: BTreeMap<BrokerId, Session>,
-    pub(super) active_since: Instant,
+    settings: ControllerSettings,
+    image: Image,
+    sessions: Sessions,
     seed: Seed,
 }
 
@@ -86,10 +90,9 @@ impl Controller {
     /// A controller with an empty image. `random` decides topic ids and where replicas are placed.
     pub fn new(now: Instant, settings: ControllerSettings, mut random: ChaCha12Rng) -> Self {
         Self {
+            sessions: Sessions::new(now, settings.session_timeout),
             settings,
             image: Image::default(),
-            sessions: BTreeMap::new(),
-            active_since: now,
             seed: Seed(random.next_u64()),
         }
     }
@@ -99,25 +102,12 @@ impl Controller {
         &self.image
     }
 
-    /// Takes a record of the log in.
-    pub fn replay(
-        &mut self,
-        offset: Offset,
-        record: &Record,
-        changes: &mut Vec<Change>,
-    ) -> Result<(), ReplayError> {
-        self.image.replay(offset, record, changes)
+    pub(super) fn settings(&self) -> &ControllerSettings {
+        &self.settings
     }
 
-    /// The log holds nothing more for the image up to `offset`.
-    pub fn reached(&mut self, offset: Offset) {
-        self.image.reached(offset);
-    }
-
-    /// This controller became active: every broker has a whole session timeout to be heard from.
-    pub fn took_over(&mut self, now: Instant) {
-        self.active_since = now;
-        self.sessions.clear();
+    pub(super) fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// The records with which a new cluster's log begins; none if it has begun.
@@ -129,7 +119,7 @@ impl Controller {
                 records.push(Record::FeatureLevel(record));
             }
         }
-        Decision { records, response: () }
+        Decision::new(records, ())
     }
 
     pub(super) fn plan(&self) -> Plan {
@@ -139,7 +129,7 @@ impl Controller {
     /// A generator for one decision. Draws differ with the point of the log at which it is made.
     pub(super) fn random(&self, purpose: &'static str) -> ChaCha12Rng {
         let at = self.image.offset().map_or(0, |offset| offset.0.unsigned_abs() + 1);
-        self.seed.stream(crate::base::Stream::numbered(purpose, at))
+        self.seed.stream(Stream::numbered(purpose, at))
     }
 
     /// KIP-380, KIP-631: a request of an earlier registration is void.
@@ -152,5 +142,64 @@ impl Controller {
             Some(registered) if registered.epoch == epoch => Ok(()),
             _ => Err(ErrorCode::StaleBrokerEpoch),
         }
+    }
+}
+
+impl Machine for Controller {
+    type State = Image;
+    type Effect = Effect;
+
+    fn state(&self) -> &Image {
+        &self.image
+    }
+
+    fn replay(
+        &mut self,
+        offset: Offset,
+        record: &Record,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ReplayError> {
+        self.image.replay(offset, record, changes)
+    }
+
+    fn reached(&mut self, offset: Offset) {
+        self.image.reached(offset);
+    }
+
+    fn restore(&mut self, committed: Image) {
+        self.image = committed;
+        self.sessions.clear();
+    }
+
+    fn activated(&mut self, now: Instant) {
+        let alive = self.image.brokers().filter(|(_, broker)| !broker.fenced);
+        self.sessions.activated(now, alive.map(|(id, _)| id));
+    }
+
+    fn carry_out(&mut self, now: Instant, effect: Effect) {
+        match effect {
+            Effect::Heard { broker, epoch, metadata } => {
+                self.sessions.heard(now, broker, epoch, metadata);
+            }
+            Effect::SessionEnded(id) => {
+                if let Some(broker) = self.image.broker(id) {
+                    self.sessions.ended(id, broker.epoch);
+                }
+            }
+            Effect::SessionExpired(broker) => self.sessions.expired(broker),
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.sessions.deadline()
+    }
+
+    fn expire(&self, now: Instant) -> Decision<()> {
+        self.fence_overdue(now)
+    }
+
+    fn check(&self, before: &Image, changes: &[Change]) {
+        check::check(&self.image, before, changes, self.settings.flaws);
+        self.sessions.check();
     }
 }

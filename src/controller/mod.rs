@@ -8,6 +8,7 @@
 
 mod alter_partition;
 mod brokers;
+mod check;
 mod directories;
 mod election;
 mod heartbeat;
@@ -17,10 +18,11 @@ mod placement;
 mod plan;
 mod producer_ids;
 mod record;
+mod sessions;
 mod topics;
 
 pub use image::{Broker, Change, Image, PartitionState, ReplayError, Topic};
-pub use machine::{Controller, ControllerSettings, Decision};
+pub use machine::{Controller, ControllerSettings, Decision, Effect};
 pub use record::{
     BrokerChange, ConfigRecord, Feature, FeatureLevel, Fencing, PartitionChange, PartitionRecord,
     ProducerIds, Record, RecordError, RegisterBroker, TopicRecord,

@@ -22,7 +22,7 @@ impl Controller {
             response.error_code = error.code();
             return Decision::only(response);
         }
-        let first = self.image.next_producer_id();
+        let first = self.image().next_producer_id();
         let Some(next) = first.0.checked_add(i64::from(BLOCK)) else {
             response.error_code = ErrorCode::UnknownServerError.code();
             return Decision::only(response);
@@ -30,6 +30,6 @@ impl Controller {
         response.producer_id_start = first.0;
         response.producer_id_len = BLOCK;
         let record = ProducerIds { broker, epoch, next: ProducerId(next) };
-        Decision { records: vec![Record::ProducerIds(record)], response }
+        Decision::new(vec![Record::ProducerIds(record)], response)
     }
 }

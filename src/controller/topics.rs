@@ -76,7 +76,7 @@ impl Controller {
             }));
         }
         let records = if request.validate_only { Vec::new() } else { plan.into_records() };
-        Decision { records, response }
+        Decision::new(records, response)
     }
 
     fn create_one(
@@ -137,7 +137,7 @@ impl Controller {
     }
 
     fn check_configs(&self, topic: &CreatableTopic) -> Result<TopicConfig, Refusal> {
-        let mut config = self.image.topic_config("", &self.settings.topic_defaults);
+        let mut config = self.image().topic_config("", &self.settings().topic_defaults);
         for entry in &topic.configs {
             let Some(value) = &entry.value else {
                 let text = format!("Null value not supported for topic configs: {}", entry.name);
@@ -177,9 +177,9 @@ impl Controller {
             let wanted = if asked == -1 { default } else { asked };
             usize::try_from(wanted).unwrap_or(1).max(1)
         };
-        let partitions = or_default(topic.num_partitions, self.settings.num_partitions);
+        let partitions = or_default(topic.num_partitions, self.settings().num_partitions);
         let copies = i32::from(topic.replication_factor);
-        let copies = or_default(copies, self.settings.default_replication_factor);
+        let copies = or_default(copies, self.settings().default_replication_factor);
         check_size(plan, partitions)?;
         let mut placer = Placer::new(plan.image(), random.clone());
         let placed = (0..partitions).map(|_| placer.place(copies)).collect::<Result<Vec<_>, _>>();
@@ -241,7 +241,7 @@ impl Controller {
             }
             response.responses.push(result);
         }
-        Decision { records: plan.into_records(), response }
+        Decision::new(plan.into_records(), response)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::machine::ErrorOf;
 use super::prefix::Prefix;
-use super::{Active, ChangeOf, Machine, RecordOf};
+use super::{Active, ChangeOf, Machine, RecordOf, Resigned};
 use crate::base::{Instant, Offset};
 
 /// The first phase: the log is replayed, nothing is decided.
@@ -16,6 +16,13 @@ impl<M: Machine> Loading<M> {
     pub fn new(machine: M, start: Offset) -> Self {
         let prefix = Prefix::new(machine.state().clone(), start);
         Self { machine, prefix }
+    }
+
+    /// Reads on behind the committed prefix: as a standby, or to lead again. Only for a log whose
+    /// committed records are never taken back, as those of the metadata log.
+    pub fn after(resigned: Resigned<M>) -> Self {
+        let (machine, committed_end) = resigned.into_parts();
+        Self::new(machine, committed_end)
     }
 
     /// Where the next batch is to be read.

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 
 use super::Decision;
-use crate::base::{Instant, Offset};
+use crate::base::{Instant, Offset, Probe};
 
 /// A record of a decided log as bytes. A record without a value is a tombstone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,6 +54,12 @@ pub trait State: Clone + Send + 'static {
     /// batch, it is the only call.
     fn reached(&mut self, offset: Offset) {
         let _ = offset;
+    }
+
+    /// What observers of the node are shown once the record of a change is committed.
+    fn probe(change: &Self::Change) -> Option<Probe> {
+        let _ = change;
+        None
     }
 }
 

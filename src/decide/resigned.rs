@@ -1,6 +1,6 @@
 //! A machine that leads no more.
 
-use super::{Loading, Machine};
+use super::Machine;
 use crate::base::Offset;
 
 /// The last phase: the state is the committed prefix again, and nothing is decided.
@@ -24,9 +24,7 @@ impl<M: Machine> Resigned<M> {
         self.committed_end
     }
 
-    /// Reads on behind the committed prefix: as a standby, or to lead again. Only for a log whose
-    /// committed records are never taken back, as those of the metadata log.
-    pub fn follow(self) -> Loading<M> {
-        Loading::new(self.machine, self.committed_end)
+    pub(super) fn into_parts(self) -> (M, Offset) {
+        (self.machine, self.committed_end)
     }
 }

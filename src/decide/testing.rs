@@ -112,6 +112,11 @@ impl Counters {
         let record = Set { name: name.to_owned(), value: Some(value) };
         Decision::new(vec![record], ()).with(Effect::Used(name.to_owned()))
     }
+
+    /// Answers with a value of the speculative state.
+    pub(crate) fn get(&self, name: &str) -> Decision<Set, Option<i64>, Effect> {
+        Decision::only(self.values.of.get(name).copied())
+    }
 }
 
 impl Machine for Counters {

@@ -111,7 +111,7 @@ impl Stage {
         self.refused.extend(refused.into_iter().map(|(number, _)| number));
         self.log.truncate(self.committed + kept);
         self.ends = (1..=self.log.len()).collect();
-        let mut loading = resigned.follow();
+        let mut loading = Loading::after(resigned);
         for (offset, record) in (0..).zip(&self.log).skip(self.committed) {
             let records = vec![(Offset(offset), record.clone())];
             loading.replay(Offset(offset + 1), records).unwrap();

@@ -11,7 +11,7 @@ use crate::controller::record::{
     BrokerChange, ConfigRecord, Fencing, PartitionChange, PartitionRecord, Record, RegisterBroker,
     TopicRecord,
 };
-use crate::decide::SharedMap;
+use crate::decide::{SharedMap, State};
 
 /// What replaying a record has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,8 +186,31 @@ pub enum ReplayError {
     },
 }
 
+impl State for Image {
+    type Record = Record;
+    type Change = Change;
+    type Error = ReplayError;
+
+    fn replay(
+        &mut self,
+        offset: Offset,
+        record: &Record,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), ReplayError> {
+        Self::replay(self, offset, record, changes)
+    }
+
+    fn reached(&mut self, offset: Offset) {
+        Self::reached(self, offset);
+    }
+
+    fn probe(change: &Change) -> Option<Probe> {
+        change.probe()
+    }
+}
+
 impl Image {
-    /// Applies the record at `offset`, and says what that changed.
+    /// Applies the record at `offset`, and lists what that changed.
     pub fn replay(
         &mut self,
         offset: Offset,

@@ -12,6 +12,7 @@ use crate::base::{
     Address, BrokerEpoch, BrokerId, LeaderEpoch, Listener, PartitionEpoch, ProducerId,
     SecurityProtocol, TopicId,
 };
+use crate::decide::{KeyValue, LogRecord};
 use crate::wire::messages::DecodeError;
 use crate::wire::schema::{Family, Schema};
 
@@ -63,6 +64,18 @@ pub enum RecordError {
         /// What is wrong with the bytes.
         error: DecodeError,
     },
+}
+
+impl LogRecord for Record {
+    type Error = RecordError;
+
+    fn encode(&self) -> KeyValue {
+        KeyValue { key: None, value: Some(Self::encode(self)) }
+    }
+
+    fn decode(bytes: KeyValue) -> Result<Self, RecordError> {
+        Self::decode(&bytes.value.unwrap_or_default())
+    }
 }
 
 impl Record {

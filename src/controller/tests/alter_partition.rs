@@ -123,11 +123,12 @@ fn who_is_fenced_leaving_or_gone_can_not_join() {
     assert_eq!(fenced, Err(ErrorCode::IneligibleReplica));
     cluster.come_back(3);
     assert_eq!(altered(&mut cluster, &[1, 2, 3], |_| {}), Ok(()));
+    assert_eq!(altered(&mut cluster, &[1, 2], |_| {}), Ok(()));
     let change = BrokerChange {
         in_controlled_shutdown: true,
         ..BrokerChange::of(BrokerId(3), cluster.epoch(3))
     };
-    cluster.commit(Decision { records: vec![Record::BrokerChange(change)], response: () });
+    cluster.commit(Decision::new(vec![Record::BrokerChange(change)], ()));
     let leaving = altered(&mut cluster, &[1, 3], |_| {});
     assert_eq!(leaving, Err(ErrorCode::IneligibleReplica));
 }

@@ -41,7 +41,7 @@ fn two_brokers_with_one_id_can_not_both_be_in() {
 #[test]
 fn a_node_that_knows_its_former_broker_to_be_dead_need_not_wait() {
     let mut cluster = Cluster::of(&[1]);
-    cluster.controller.session_ended(BrokerId(1));
+    cluster.controller.carry_out(cluster.now, Effect::SessionEnded(BrokerId(1)));
     assert!(cluster.controller.deadline().is_some_and(|deadline| deadline <= cluster.now));
     let request = cluster.registration(1, BrokerEpoch::NONE);
     assert!(cluster.register(&request).is_ok());
@@ -138,7 +138,7 @@ fn a_silent_broker_is_fenced_when_its_session_ends_and_not_before() {
     let end = cluster.now + SESSION;
     assert_eq!(cluster.controller.deadline(), Some(end));
     cluster.now = Instant(end.0 - 1);
-    assert!(cluster.controller.tick(cluster.now).is_empty());
+    assert!(cluster.controller.expire(cluster.now).records.is_empty());
     cluster.now = end;
     cluster.tick();
     assert_eq!(
@@ -152,8 +152,8 @@ fn a_silent_broker_is_fenced_when_its_session_ends_and_not_before() {
 fn a_new_controller_gives_every_broker_a_whole_session() {
     let mut cluster = Cluster::of(&[1]);
     cluster.after(100);
-    cluster.controller.took_over(cluster.now);
-    assert!(cluster.controller.tick(cluster.now).is_empty());
+    cluster.controller.activated(cluster.now);
+    assert!(cluster.controller.expire(cluster.now).records.is_empty());
     assert_eq!(cluster.controller.deadline(), Some(cluster.now + SESSION));
 }
 
@@ -212,7 +212,7 @@ fn a_lost_log_directory_costs_what_is_in_it_though_heartbeats_go_on() {
         directories: Some(vec![directory(11), directory(2)]),
         ..PartitionChange::default()
     };
-    cluster.commit(Decision { records: vec![Record::PartitionChange(change)], response: () });
+    cluster.commit(Decision::new(vec![Record::PartitionChange(change)], ()));
     let mut beat = cluster.request(1);
     beat.offline_log_dirs = vec![directory(1).into()];
     cluster.beat(&beat);
@@ -235,7 +235,7 @@ fn a_partition_in_a_lost_log_directory_gets_another_leader() {
         log_dirs: Some(vec![directory(11), directory(12)]),
         ..BrokerChange::of(BrokerId(1), epoch)
     };
-    cluster.commit(Decision { records: vec![Record::BrokerChange(change)], response: () });
+    cluster.commit(Decision::new(vec![Record::BrokerChange(change)], ()));
     let mut beat = cluster.request(1);
     beat.offline_log_dirs = vec![directory(11).into()];
     cluster.beat(&beat);

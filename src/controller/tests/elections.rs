@@ -162,7 +162,7 @@ fn with_permission_a_laggard_leads_though_eligible_replicas_may_return_and_they_
 fn eligible_replicas_are_not_kept_where_the_feature_is_off() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     let off = FeatureLevel { name: "eligible.leader.replicas.version".into(), level: 0 };
-    cluster.commit(Decision { records: vec![Record::FeatureLevel(off)], response: () });
+    cluster.commit(Decision::new(vec![Record::FeatureLevel(off)], ()));
     cluster.topic(&[1, 2, 3], &[MIN_TWO]);
     cluster.alter_isr(&[1]);
     assert_eq!(cluster.elr(), [0; 0]);

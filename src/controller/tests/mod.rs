@@ -2,6 +2,7 @@
 //! and replayed, as in life.
 
 mod alter_partition;
+mod assertions;
 mod brokers;
 mod elections;
 mod random;
@@ -14,6 +15,7 @@ use crate::base::config::TopicConfig;
 use crate::base::{
     BrokerEpoch, BrokerId, DirectoryId, Flaws, Instant, Offset, Seed, Stream, TopicId,
 };
+use crate::decide::Machine;
 use crate::wire::ErrorCode;
 use crate::wire::messages::broker_registration_request::Listener;
 use crate::wire::messages::create_topics_request::{
@@ -80,6 +82,7 @@ impl Cluster {
     /// Replays what was decided, by way of bytes.
     fn commit<T>(&mut self, decision: Decision<T>) -> T {
         self.changes.clear();
+        let before = self.image().clone();
         for record in &decision.records {
             let read = Record::decode(&record.encode()).unwrap();
             assert_eq!(read, *record);
@@ -87,6 +90,10 @@ impl Cluster {
             self.next = self.next.next();
             self.log.push(read);
         }
+        for effect in decision.effects {
+            self.controller.carry_out(self.now, effect);
+        }
+        self.controller.check(&before, &self.changes);
         self.history.extend_from_slice(&self.changes);
         decision.response
     }
@@ -129,7 +136,7 @@ impl Cluster {
     }
 
     fn beat(&mut self, request: &BrokerHeartbeatRequest) -> BrokerHeartbeatResponse {
-        let decision = self.controller.heartbeat(self.now, request);
+        let decision = self.controller.heartbeat(request);
         self.commit(decision)
     }
 
@@ -163,8 +170,8 @@ impl Cluster {
     }
 
     fn tick(&mut self) {
-        let records = self.controller.tick(self.now);
-        self.commit(Decision { records, response: () });
+        let decision = self.controller.expire(self.now);
+        self.commit(decision);
     }
 
     /// A fenced broker that kept all it had comes back in.

@@ -179,7 +179,7 @@ fn settings_for_all_brokers_are_defaults_of_topics() {
         name: "min.insync.replicas".into(),
         value: Some("3".into()),
     };
-    cluster.commit(Decision { records: vec![Record::Config(record)], response: () });
+    cluster.commit(Decision::new(vec![Record::Config(record)], ()));
     let config = cluster.image().topic_config("orders", &TopicConfig::default());
     assert_eq!(config.min_insync_replicas, 3);
 }

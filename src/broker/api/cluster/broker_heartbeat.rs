@@ -18,6 +18,6 @@ impl<W: World> Handler<ControllerShell<W>> for BrokerHeartbeat {
         request: BrokerHeartbeatRequest,
         _: Context<'_>,
     ) -> Outcome<BrokerHeartbeatResponse> {
-        controller.decide(|machine, now, _| machine.heartbeat(now, &request)).await.into()
+        controller.decide(|machine, _, _| machine.heartbeat(&request)).await.into()
     }
 }

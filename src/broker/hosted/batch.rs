@@ -1,0 +1,50 @@
+//! Decided records as a batch, and back.
+
+use bytes::BytesMut;
+
+use crate::base::config::Compression;
+use crate::base::{Offset, Timestamp};
+use crate::decide::{KeyValue, LogRecord};
+use crate::wire::batch::{self, BatchBuilder, BatchError, BatchHeader};
+
+/// One decision is one batch: all of it is in the log, or none.
+pub(crate) fn encode<R: LogRecord>(records: &[R], now: Timestamp) -> BytesMut {
+    let mut builder = BatchBuilder::new(Compression::None, now);
+    for record in records {
+        let KeyValue { key, value } = record.encode();
+        builder.append(now, key.as_deref(), value.as_deref(), &[]);
+    }
+    BytesMut::from(&builder.finish_plain()[..])
+}
+
+/// A batch of a decided log that can't be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BadBatch<E> {
+    /// The bytes are not a batch, or not as long as they say.
+    #[error("at offset {offset}: {error}")]
+    Batch { offset: Offset, error: BatchError },
+    /// A record that its machine does not know.
+    #[error("at offset {offset}: {error}")]
+    Record { offset: Offset, error: E },
+}
+
+/// The records of one batch, `max` bytes at most when decompressed. A control batch has none.
+pub(crate) fn decode<R: LogRecord>(
+    header: &BatchHeader,
+    bytes: &[u8],
+    max: usize,
+) -> Result<Vec<(Offset, R)>, BadBatch<R::Error>> {
+    if header.is_control() {
+        return Ok(Vec::new());
+    }
+    let records = batch::records(bytes, max);
+    let records = records.map_err(|error| BadBatch::Batch { offset: header.base_offset, error })?;
+    let mut decoded = Vec::with_capacity(records.len());
+    for record in records {
+        let offset = record.offset;
+        let bytes = KeyValue { key: record.key, value: record.value };
+        let read = R::decode(bytes).map_err(|error| BadBatch::Record { offset, error })?;
+        decoded.push((offset, read));
+    }
+    Ok(decoded)
+}

@@ -1,0 +1,25 @@
+//! The shell of a decided log: it loads a machine, appends what the machine decides, and answers
+//! once that is committed.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `journal` | what the shell needs of a log; the two kinds are the metadata log and a partition |
+//! | `batch` | decided records as a batch, and back |
+//! | `load` | replaying the log |
+//! | `serve` | decisions, commits, deadlines, and the end |
+//!
+//! The pure part, what leaves when, is in `decide`. The controller runs on this, and so will the
+//! group and the transaction coordinators.
+
+mod batch;
+mod journal;
+mod load;
+mod serve;
+
+pub(crate) use batch::{BadBatch, decode, encode};
+pub(crate) use journal::{AppendFailure, Extent, Journal, Written};
+pub(crate) use load::LoadError;
+pub(crate) use serve::{Hosted, Refused, Stopped};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,295 @@
+//! Decisions, commits, deadlines, and the end.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::batch;
+use super::journal::{AppendFailure, Journal};
+use super::load::{self, LoadError};
+use crate::base::{Instant, Offset};
+use crate::decide::{Active, Decision, ErrorOf, Loading, Machine, RecordOf, State};
+use crate::io::{World, timeout};
+
+/// Fulfilled when a decision is committed; refused when that will never be known here.
+type Waiter = oneshot::Sender<Result<(), Arc<str>>>;
+
+/// A decision that can be made.
+pub(crate) type DecisionOf<M, T> = Decision<RecordOf<M>, T, <M as Machine>::Effect>;
+
+/// A machine on its log, for one leader epoch.
+pub(crate) struct Hosted<W: World, M: Machine, J: Journal> {
+    world: W,
+    journal: J,
+    phase: Mutex<Phase<M>>,
+    /// Notified when the deadline has come closer, and when the phase changed.
+    stirred: Notify,
+}
+
+/// Transitions consume the former phase: see `decide`.
+enum Phase<M: Machine> {
+    Loading,
+    Active {
+        active: Active<M, Waiter>,
+        /// The deadline for which the shell waits.
+        armed: Instant,
+    },
+    Failed {
+        reason: Arc<str>,
+    },
+}
+
+/// Why a decision is not answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refused {
+    /// Nothing was decided: the log is not loaded yet. The client should ask again.
+    #[error("still loading its log")]
+    Loading,
+    /// Nothing was decided: this node does not lead any more.
+    #[error("no longer active: {0}")]
+    Failed(Arc<str>),
+    /// Decided and not appended: nothing has changed.
+    #[error("can't append: {0}")]
+    NotAppended(Arc<str>),
+    /// Appended, and unknown whether it will be committed.
+    #[error("outcome unknown: {0}")]
+    Unknown(Arc<str>),
+}
+
+/// Why a machine is not driven any more.
+#[derive(Debug)]
+pub(crate) enum Stopped<M: Machine, E> {
+    /// The log can't be used any more.
+    Journal(E),
+    /// A committed record contradicts the state.
+    Replay(ErrorOf<M>),
+    /// It was refused a decision about its deadlines.
+    Refused(Refused),
+}
+
+impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
+    pub(crate) fn new(world: W, journal: J) -> Arc<Self> {
+        let phase = Mutex::new(Phase::Loading);
+        Arc::new(Self { world, journal, phase, stirred: Notify::new() })
+    }
+
+    pub(crate) fn world(&self) -> &W {
+        &self.world
+    }
+
+    pub(crate) fn journal(&self) -> &J {
+        &self.journal
+    }
+
+    /// Replays the log. Afterwards, `activate`.
+    pub(crate) async fn load(&self, machine: M) -> Result<Loading<M>, LoadError<M, J::Error>> {
+        load::load(&self.world, &self.journal, machine).await
+    }
+
+    /// The machine decides from now on.
+    pub(crate) fn activate(&self, loading: Loading<M>, now: Instant) {
+        let mut phase = self.phase.lock();
+        if let Phase::Loading = *phase {
+            *phase = Phase::Active { active: loading.activate(now), armed: Instant::NEVER };
+            self.stirred.notify_one();
+        }
+    }
+
+    /// Decides, appends what was decided, and answers once it is committed. A decision without
+    /// records may rest on records that are not committed yet: it waits for them as well.
+    ///
+    /// The handler is given the time and the offset of its first record.
+    pub(crate) async fn decide<T>(
+        &self,
+        handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, T>,
+    ) -> Result<T, Refused> {
+        let (response, waiter) = self.decide_now(handler)?;
+        match waiter.await {
+            Ok(Ok(())) => Ok(response),
+            Ok(Err(reason)) => Err(Refused::Unknown(reason)),
+            // The sender only goes when the node does.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// The same while nothing else takes up commits, before `serve`.
+    pub(crate) async fn decide_alone<T>(
+        &self,
+        handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, T>,
+    ) -> Result<T, Stopped<M, J::Error>> {
+        tokio::select! {
+            biased;
+            decided = self.decide(handler) => decided.map_err(Stopped::Refused),
+            stopped = self.follow_commits() => Err(stopped),
+        }
+    }
+
+    fn decide_now<T>(
+        &self,
+        handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, T>,
+    ) -> Result<(T, oneshot::Receiver<Result<(), Arc<str>>>), Refused> {
+        let mut phase = self.phase.lock();
+        let Phase::Active { active, armed } = &mut *phase else { return Err(phase.refused()) };
+        let now = self.world.now();
+        let Decision { records, response, effects } = handler(active.machine(), now, active.end());
+        if !records.is_empty() {
+            let batch = batch::encode(&records, self.world.wall_clock());
+            let appended = match self.journal.append(batch) {
+                Ok(written) => active.appended(written.base, records).map_err(|e| e.to_string()),
+                Err(AppendFailure::Refused(error)) => {
+                    return Err(Refused::NotAppended(error.to_string().into()));
+                }
+                Err(AppendFailure::Broken(error)) => Err(error.to_string()),
+            };
+            if let Err(reason) = appended {
+                let reason: Arc<str> = reason.into();
+                self.fail(&mut phase, &reason);
+                return Err(Refused::Unknown(reason));
+            }
+        }
+        active.carry_out(now, effects);
+        if active.deadline().is_some_and(|deadline| deadline < *armed) {
+            self.stirred.notify_one();
+        }
+        let (waiter, answered) = oneshot::channel();
+        if let Some(waiter) = active.hold(waiter) {
+            let _ = waiter.send(Ok(()));
+        }
+        Ok((response, answered))
+    }
+
+    /// Carries an effect out that no decision asked for.
+    pub(crate) fn affect(&self, effect: M::Effect) -> Result<(), Refused> {
+        let mut phase = self.phase.lock();
+        let Phase::Active { active, .. } = &mut *phase else { return Err(phase.refused()) };
+        active.carry_out(self.world.now(), [effect]);
+        self.stirred.notify_one();
+        Ok(())
+    }
+
+    /// Reads the committed state: nothing of it will be taken back.
+    pub(crate) fn read<T>(&self, see: impl FnOnce(&M::State) -> T) -> Result<T, Refused> {
+        match &*self.phase.lock() {
+            Phase::Active { active, .. } => Ok(see(active.committed())),
+            other => Err(other.refused()),
+        }
+    }
+
+    /// Takes up commits and keeps deadlines until the log can't be used any more. Whatever the
+    /// reason, the machine has resigned when this returns.
+    pub(crate) async fn serve(&self) -> Stopped<M, J::Error> {
+        let stopped = tokio::select! {
+            biased;
+            stopped = self.follow_commits() => stopped,
+            stopped = self.keep_deadlines() => stopped,
+        };
+        self.resign(&match &stopped {
+            Stopped::Journal(error) => error.to_string(),
+            Stopped::Replay(error) => error.to_string(),
+            Stopped::Refused(refused) => refused.to_string(),
+        });
+        stopped
+    }
+
+    async fn follow_commits(&self) -> Stopped<M, J::Error> {
+        let mut seen = match self.committed_end() {
+            Ok(end) => end,
+            Err(refused) => return Stopped::Refused(refused),
+        };
+        loop {
+            match self.commit_next(seen).await {
+                Ok(end) => seen = end,
+                Err(stopped) => return stopped,
+            }
+        }
+    }
+
+    fn committed_end(&self) -> Result<Offset, Refused> {
+        match &*self.phase.lock() {
+            Phase::Active { active, .. } => Ok(active.committed_end()),
+            other => Err(other.refused()),
+        }
+    }
+
+    /// Waits until more than what is below `beyond` is committed, and takes that up. Returns up to
+    /// where the log is committed, which may be beyond what the machine appended.
+    pub(crate) async fn commit_next(&self, beyond: Offset) -> Result<Offset, Stopped<M, J::Error>> {
+        let end = self.journal.committed(beyond).await.map_err(Stopped::Journal)?;
+        self.committed(end).map_err(Stopped::Replay)?;
+        Ok(end)
+    }
+
+    /// Everything below `end` is committed: publishes it, then answers.
+    pub(crate) fn committed(&self, end: Offset) -> Result<(), ErrorOf<M>> {
+        let mut phase = self.phase.lock();
+        let Phase::Active { active, .. } = &mut *phase else { return Ok(()) };
+        let commit = active.commit(end)?;
+        for probe in commit.changes.iter().filter_map(M::State::probe) {
+            self.world.probe(probe);
+        }
+        for waiter in commit.released {
+            // A client that gave up has dropped its end.
+            let _ = waiter.send(Ok(()));
+        }
+        self.journal.published();
+        Ok(())
+    }
+
+    async fn keep_deadlines(&self) -> Stopped<M, J::Error> {
+        loop {
+            let deadline = match &mut *self.phase.lock() {
+                Phase::Loading => Instant::NEVER,
+                Phase::Active { active, armed } => {
+                    *armed = active.deadline().unwrap_or(Instant::NEVER);
+                    *armed
+                }
+                failed @ Phase::Failed { .. } => return Stopped::Refused(failed.refused()),
+            };
+            if deadline <= self.world.now() {
+                match self.decide(|machine, now, _| machine.expire(now)).await {
+                    Ok(()) => {}
+                    Err(refused @ Refused::NotAppended(_)) => {
+                        let Some(pause) = self.journal.retry_after() else {
+                            return Stopped::Refused(refused);
+                        };
+                        self.world.sleep_until(self.world.now() + pause).await;
+                    }
+                    Err(refused) => return Stopped::Refused(refused),
+                }
+                continue;
+            }
+            timeout(&self.world, deadline, self.stirred.notified()).await;
+        }
+    }
+
+    /// Leadership is lost: nothing is decided any more, and what is not committed is not answered.
+    pub(crate) fn resign(&self, reason: &str) {
+        self.fail(&mut self.phase.lock(), &reason.into());
+    }
+
+    fn fail(&self, phase: &mut Phase<M>, reason: &Arc<str>) {
+        if let Phase::Failed { .. } = phase {
+            return;
+        }
+        let failed = Phase::Failed { reason: reason.clone() };
+        if let Phase::Active { active, .. } = std::mem::replace(phase, failed) {
+            // Whoever leads next loads the log again.
+            let (_, refused) = active.resign();
+            for waiter in refused {
+                let _ = waiter.send(Err(reason.clone()));
+            }
+        }
+        self.stirred.notify_one();
+    }
+}
+
+impl<M: Machine> Phase<M> {
+    fn refused(&self) -> Refused {
+        match self {
+            Self::Loading => Refused::Loading,
+            Self::Active { .. } => Refused::Failed("active".into()),
+            Self::Failed { reason, .. } => Refused::Failed(reason.clone()),
+        }
+    }
+}
