@@ -1,12 +1,12 @@
-//! What can go wrong, as a caller sees it. Names are Kafka's.
+//! Errors of producers, consumers and administrators. Names are Kafka's.
 
 use crate::base::{Offset, TopicPartition};
 use crate::wire::ErrorCode;
 
-/// Why a record was not acknowledged.
+/// The reason why a record was not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProduceCause {
-    /// A broker said so.
+    /// A broker refused the record.
     #[error("{0}")]
     Broker(ErrorCode),
     /// `delivery.timeout.ms` passed, or `close` gave up.
@@ -21,10 +21,10 @@ pub enum ProduceCause {
     /// `max.block.ms` passed while `buffer.memory` was exhausted.
     #[error("BUFFER_EXHAUSTED")]
     BufferExhausted,
-    /// `max.block.ms` passed and no broker knew the topic or partition.
+    /// `max.block.ms` passed, and no broker knew the topic or partition.
     #[error("UNKNOWN_TOPIC_OR_PARTITION")]
     UnknownTopic,
-    /// The brokers speak no version of a request that this needs.
+    /// The broker supports no usable version of a request.
     #[error("UNSUPPORTED_VERSION")]
     UnsupportedVersion,
     /// The producer is closed, or was dropped.
@@ -52,9 +52,9 @@ impl ProduceCause {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{cause}: the record {}", if *.may_be_stored { "may be stored" } else { "is not stored" })]
 pub struct ProduceError {
-    /// Why.
+    /// The reason of the last attempt's failure.
     pub cause: ProduceCause,
-    /// False only if the record never left, or every attempt was refused before it was appended.
+    /// False only if the record never left, or every attempt was refused before the append.
     pub may_be_stored: bool,
 }
 
@@ -65,51 +65,51 @@ impl ProduceError {
     }
 }
 
-/// Why a consumer can't go on by itself.
+/// The reason why a consumer needs its application.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConsumeError {
-    /// `auto.offset.reset` is `none`, and there is no position to begin with.
+    /// `auto.offset.reset` is `none`, and the partition has no position.
     #[error(
         "NO_OFFSET_FOR_PARTITION: {0} has no position, and auto.offset.reset is `none`: seek first"
     )]
     NoOffset(TopicPartition),
-    /// `auto.offset.reset` is `none`, and the log does not have the position any more.
+    /// `auto.offset.reset` is `none`, and the log does not have the position.
     #[error(
         "OFFSET_OUT_OF_RANGE: {partition} does not have offset {offset}, and auto.offset.reset is `none`: seek first"
     )]
     OutOfRange {
-        /// Where.
+        /// The partition.
         partition: TopicPartition,
         /// The position.
         offset: Offset,
     },
-    /// `auto.offset.reset` is `none`, and what was before the position is no longer what was read (KIP-320).
+    /// `auto.offset.reset` is `none`, and records before the position were truncated (KIP-320).
     #[error("LOG_TRUNCATION: {partition} was read up to {offset}, but diverges from {}: seek first",
         .diverges_at.map_or_else(|| "an unknown offset".to_owned(), |at| at.to_string()))]
     Truncated {
-        /// Where.
+        /// The partition.
         partition: TopicPartition,
         /// The position.
         offset: Offset,
         /// The first offset known to differ.
         diverges_at: Option<Offset>,
     },
-    /// A batch is damaged. The position stays in front of it.
+    /// A batch is corrupt. The position stays in front of it.
     #[error("CORRUPT_MESSAGE: {partition} at {offset}: {problem}")]
     Corrupt {
-        /// Where.
+        /// The partition.
         partition: TopicPartition,
         /// The position.
         offset: Offset,
-        /// What is wrong.
+        /// The defect.
         problem: String,
     },
-    /// A broker refused for good.
+    /// A broker refused, and a retry can't succeed.
     #[error("{error}: {partition}")]
     Broker {
-        /// Where.
+        /// The partition.
         partition: TopicPartition,
-        /// What it said.
+        /// The broker's error.
         error: ErrorCode,
     },
     /// No answer in time.
@@ -131,27 +131,27 @@ impl ConsumeError {
     }
 }
 
-/// Why an administrative operation failed.
+/// The reason why an administrative operation failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AdminError {
     /// A broker refused.
     #[error("{error}{}", .message.as_ref().map_or_else(String::new, |m| format!(": {m}")))]
     Broker {
-        /// What it said.
+        /// The broker's error.
         error: ErrorCode,
-        /// In its words.
+        /// The broker's message.
         message: Option<String>,
     },
     /// `default.api.timeout.ms` passed. The operation may have been done.
     #[error("TIMED_OUT: no answer within default.api.timeout.ms; the last obstacle: {last}")]
     TimedOut {
-        /// What stood in the way at last.
+        /// Why the last attempt failed.
         last: String,
     },
-    /// The brokers speak no version of the request.
+    /// The brokers support no usable version of the request.
     #[error("UNSUPPORTED_VERSION: {0}")]
     UnsupportedVersion(String),
-    /// An answer that does not answer the question.
+    /// A response lacks what was asked for.
     #[error("the broker's answer lacks {0}")]
     Incomplete(String),
 }

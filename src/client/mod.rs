@@ -1,8 +1,15 @@
-//! Producer, consumer and admin, in Kafka's terms.
+//! Producer, consumer and administrator, in Kafka's terms.
 //!
 //! Each is a pure core that decides, and a thin driver that carries its decisions out over an
-//! [`io::World`](crate::io::World): the same client speaks to a real cluster and inside a simulation.
+//! [`io::World`](crate::io::World): the same client talks to a real cluster and inside a simulation.
 //! Neither needs a particular executor.
+//!
+//! | module | role |
+//! |---|---|
+//! | `kernel` | shared by the three: the cluster as a client knows it, coordinators, request ids |
+//! | `producer`, `consumer`, `admin` | the three, each with its core and driver |
+//! | `error` | their errors |
+//! | `testing` | in unit tests: a model of a cluster, and a bench for cores by value |
 //!
 //! ```no_run
 //! use std::time::Duration;

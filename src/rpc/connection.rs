@@ -1,4 +1,4 @@
-//! A connection to one node: many requests in flight, each with its deadline.
+//! A connection to one node, with many requests in flight, each with its deadline.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ impl<W: World> Connection<W> {
         let stream = match timeout(world, deadline, world.net().connect(to)).await {
             Some(Ok(stream)) => stream,
             Some(Err(error)) => return Err(failed(&error.to_string())),
-            None => return Err(failed("nobody answered in time")),
+            None => return Err(failed("no answer in time")),
         };
         let (queue, queued) = mpsc::unbounded_channel();
         let (stop_writing, writing) = oneshot::channel();
@@ -90,14 +90,14 @@ impl<W: World> Connection<W> {
             handle: Arc::new(Handle(shared)),
             versions: Arc::default(),
         };
-        // Whatever goes wrong with the negotiation, no request of the caller's was sent.
+        // If the negotiation fails, no request of the caller was sent.
         let versions = connection.negotiate(deadline).await;
         connection.versions = Arc::new(versions.map_err(|error| failed(&error.to_string()))?);
         Ok(connection)
     }
 
-    /// Sends a request and waits for its answer, with as many others in flight as callers like.
-    /// The highest version is used that both sides know and that is at most `max_version`.
+    /// Sends a request and waits for its response, with any number of others in flight. Uses the
+    /// highest version that both sides know, at most `max_version`.
     ///
     /// When the deadline passes, the connection is closed. The returned future may be dropped at
     /// any time: the request may then be carried out or not, and the connection stays usable.
@@ -118,7 +118,7 @@ impl<W: World> Connection<W> {
         }
     }
 
-    /// Sends a request that is not answered (a Produce with `acks=0`), and waits until its bytes
+    /// Sends a request that has no response (a Produce with `acks=0`), and waits until its bytes
     /// were handed to the stream.
     pub async fn send_only<R: KafkaRequest + 'static>(
         &self,
@@ -145,22 +145,22 @@ impl<W: World> Connection<W> {
         })
     }
 
-    /// Who is on the other side, as given when connecting.
+    /// The address of the other side, as given when connecting.
     pub fn peer(&self) -> &Address {
         &self.shared().peer
     }
 
-    /// Whether no further request can be sent.
+    /// Whether the connection is closed: no further request can be sent.
     pub fn is_closed(&self) -> bool {
         self.shared().is_closed()
     }
 
-    /// Requests whose answers are due.
+    /// The number of requests that wait for a response.
     pub fn in_flight(&self) -> usize {
         self.shared().in_flight()
     }
 
-    /// Closes the connection at once; all that wait for answers fail.
+    /// Closes the connection at once; all calls that wait fail.
     pub fn close(&self) {
         self.shared().close("closed by this side");
     }

@@ -1,66 +1,42 @@
-//! Why a request has no answer.
+//! Why a request has no response.
 
 use std::sync::Arc;
 
 use crate::io::Address;
 use crate::wire::FrameError;
 
-/// Why a request has no answer.
+/// The reason why a request has no response.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcError {
-    /// No connection came about.
+    /// No connection could be made.
     #[error("can't connect to {to}: {reason}")]
-    Connect {
-        /// Whom.
-        to: Address,
-        /// In the system's words.
-        reason: Arc<str>,
-    },
+    Connect { to: Address, reason: Arc<str> },
     /// The connection broke, or was closed by either side.
     #[error("disconnected from {from}: {reason}")]
     Disconnected {
-        /// From whom.
         from: Address,
-        /// What happened.
         reason: Arc<str>,
         /// Whether any byte of the request may have left.
         sent: bool,
     },
-    /// No answer came in time. The connection is closed: the answer might still come, and would be
-    /// taken for that of a later request.
+    /// No response came in time. The connection is closed: the response might still come, and would
+    /// be taken for that of a later request.
     #[error("{to} did not answer {request} in time")]
     TimedOut {
-        /// Who did not answer.
         to: Address,
-        /// What was asked.
         request: &'static str,
         /// Whether any byte of the request may have left.
         sent: bool,
     },
-    /// There is no version of the request that both sides know and that the caller allows.
+    /// Both sides have no version of the request in common that the caller allows.
     #[error("{by} supports no usable version of {request}")]
-    Unsupported {
-        /// The other side.
-        by: Address,
-        /// Which request.
-        request: &'static str,
-    },
-    /// The request can't be written.
+    Unsupported { by: Address, request: &'static str },
+    /// The request can't be encoded.
     #[error("request to {to}: {error}")]
-    Request {
-        /// To whom.
-        to: Address,
-        /// What is wrong with it.
-        error: FrameError,
-    },
-    /// An answer came, and can't be read. The connection is closed.
+    Request { to: Address, error: FrameError },
+    /// A response came that can't be decoded. The connection is closed.
     #[error("answer of {from}: {error}")]
-    Answer {
-        /// From whom.
-        from: Address,
-        /// What is wrong with it.
-        error: FrameError,
-    },
+    Answer { from: Address, error: FrameError },
 }
 
 impl RpcError {

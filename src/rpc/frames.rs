@@ -9,7 +9,8 @@ use crate::wire::frame::LENGTH_LEN;
 
 /// Bytes read ahead; most requests are smaller.
 const CHUNK: usize = 16 << 10;
-/// Bytes of memory taken on a peer's word alone. Beyond, memory doubles as bytes arrive.
+/// Bytes of memory that a peer's length field alone can allocate. Beyond, memory doubles as bytes
+/// arrive.
 const TRUSTED: usize = 1 << 20;
 
 /// Reads frame after frame. Reads ahead, so that small requests cost one call on the stream for
@@ -18,7 +19,7 @@ const TRUSTED: usize = 1 << 20;
 pub struct Frames<S> {
     stream: S,
     max: usize,
-    /// What was read and not handed out.
+    /// Bytes that were read and not returned yet.
     buffer: BytesMut,
 }
 
@@ -33,7 +34,7 @@ impl<S: AsyncRead + Unpin> Frames<S> {
         &mut self.stream
     }
 
-    /// The next frame, without its length; nothing when the stream ends between two frames.
+    /// The next frame, without its length; `None` when the stream ends between two frames.
     /// May be dropped and called again: no byte is lost.
     ///
     /// Fails with `InvalidData`, naming the length, when it is negative or too large, and with

@@ -1,4 +1,5 @@
-//! What the callers of a connection and its two tasks share: who waits for which answer.
+//! State that the callers of a connection and its two tasks share: which call waits for which
+//! response.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,18 +18,18 @@ pub(super) struct Outgoing {
     pub buffers: Vec<Bytes>,
     /// Counts the requests of the connection.
     pub sequence: u64,
-    /// Told when all bytes were handed to the stream.
+    /// Notified when all bytes were handed to the stream.
     pub written: Option<oneshot::Sender<()>>,
 }
 
-/// How the writing task is to stop, if it is told anything; otherwise at once.
+/// Makes the writing task stop after what is queued; without it, the task stops at once.
 pub(super) struct Linger;
 
-/// A request that was queued.
+/// A queued request.
 pub(super) struct Queued<T> {
     /// See [`Shared::may_have_left`].
     pub sequence: u64,
-    /// What comes of it; nothing when the connection closes first.
+    /// Its outcome; an error when the connection closes first.
     pub outcome: oneshot::Receiver<T>,
 }
 
@@ -38,7 +39,7 @@ pub(super) struct Shared {
 }
 
 struct State {
-    /// Nothing once the connection is closed.
+    /// `None` once the connection is closed.
     open: Option<Open>,
     /// Why it was closed.
     reason: Arc<str>,
@@ -47,7 +48,7 @@ struct State {
     queued: u64,
     /// Of those, the ones that the writing task has taken: their bytes may have left.
     taken: u64,
-    /// In the order in which answers must come: brokers answer in order.
+    /// In the order in which responses must come: brokers answer in order.
     waiting: VecDeque<Waiting>,
 }
 
@@ -58,7 +59,7 @@ struct Open {
 
 struct Waiting {
     id: i32,
-    /// Gone when the caller is: its answer is thrown away when it comes.
+    /// Closed when the caller is gone: then the response is discarded.
     answer: oneshot::Sender<Bytes>,
 }
 
@@ -79,7 +80,6 @@ impl Shared {
         Arc::new(Self { peer, state: Mutex::new(state) })
     }
 
-    /// An id for the next request.
     pub fn next_id(&self) -> i32 {
         let mut state = self.state.lock();
         let id = state.next_id;
@@ -87,7 +87,7 @@ impl Shared {
         id
     }
 
-    /// Queues a request whose answer is waited for.
+    /// Queues a request that has a response.
     pub fn call(&self, id: i32, buffers: Vec<Bytes>) -> Result<Queued<Bytes>, RpcError> {
         let (answer, outcome) = oneshot::channel();
         let mut state = self.state.lock();
@@ -96,7 +96,7 @@ impl Shared {
         Ok(Queued { sequence, outcome })
     }
 
-    /// Queues a request that is not answered.
+    /// Queues a request that has no response.
     pub fn send(&self, buffers: Vec<Bytes>) -> Result<Queued<()>, RpcError> {
         let (written, outcome) = oneshot::channel();
         let mut state = self.state.lock();
@@ -115,7 +115,7 @@ impl Shared {
         sequence < self.state.lock().taken
     }
 
-    /// Hands an answer to who waits for it. Closes the connection if it is nobody's turn.
+    /// Hands a response to the call that waits for it. Closes the connection if it is not its turn.
     pub fn answer(&self, frame: BytesMut) -> bool {
         let id = correlation_id(&frame);
         let next = self.state.lock().waiting.pop_front();
@@ -135,7 +135,7 @@ impl Shared {
         }
     }
 
-    /// Closes the connection at once. Everyone who waits learns of it.
+    /// Closes the connection at once. All calls that wait fail.
     pub fn close(&self, reason: &str) {
         let (open, waiting) = {
             let mut state = self.state.lock();
@@ -150,7 +150,7 @@ impl Shared {
         drop(open);
     }
 
-    /// Closes the connection when all that is queued has been written.
+    /// Closes the connection when everything that is queued has been written.
     pub fn finish(&self) {
         let open = self.state.lock().open.take();
         if let Some(open) = open {
@@ -163,12 +163,11 @@ impl Shared {
         self.state.lock().open.is_none()
     }
 
-    /// Requests whose answers are due.
     pub fn in_flight(&self) -> usize {
         self.state.lock().waiting.len()
     }
 
-    /// What a caller is told whose request was queued when the connection closed.
+    /// The error of a request that was queued when the connection closed.
     pub fn lost(&self, sequence: u64) -> RpcError {
         let state = self.state.lock();
         self.closed(Arc::clone(&state.reason), sequence < state.taken)

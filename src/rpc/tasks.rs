@@ -16,14 +16,14 @@ use super::frames::Frames;
 use super::shared::{Linger, Outgoing, Shared};
 use crate::io::{World, timeout};
 
-/// The largest answer that is accepted. A fetch is far below; it only bounds a liar's reach.
+/// The largest response that is accepted. A fetch is far below; the limit is for broken peers.
 const MAX_ANSWER: usize = 256 << 20;
-/// Requests that are written together, at most.
+/// The most requests that are written together.
 const TOGETHER: usize = 64;
-/// How long the last requests may take to leave after the connection was let go.
+/// How long the last requests may take to leave after the last handle was dropped.
 const LINGER: Duration = Duration::from_secs(1);
 
-/// Writes until the connection is closed. Owns the reading task's reason to live.
+/// Writes until the connection is closed. The reading task ends with it.
 pub(super) async fn write<W: World, S: AsyncWrite>(
     world: W,
     shared: Arc<Shared>,
@@ -44,12 +44,12 @@ pub(super) async fn write<W: World, S: AsyncWrite>(
         }
     };
     if lingers {
-        // What could not be written by then is lost, as it would be with the connection.
+        // Requests that could not be written by then are lost with the connection.
         let _ = timeout(&world, world.now() + LINGER, writing).await;
     }
 }
 
-/// Writes until there is nothing more and never will be.
+/// Writes until the queue is closed and empty.
 async fn write_all<S: AsyncWrite>(
     shared: &Shared,
     stream: &mut WriteHalf<S>,

@@ -1,4 +1,4 @@
-//! A node of the real world asks a peer that plays a script.
+//! Connections over real sockets, to peers that play a script.
 
 mod pool;
 
@@ -33,7 +33,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// The next request; nothing when the other side has closed.
+    /// The next request; `None` when the other side has closed.
     async fn request(&mut self) -> Option<Request> {
         let frame = self.frames.next().await.ok().flatten()?;
         Some(decode_request(frame).unwrap())
@@ -45,7 +45,7 @@ impl Peer {
         self.out.write_all(&frame).await.unwrap();
     }
 
-    /// Answers the question that every connection begins with.
+    /// Answers the ApiVersions request that every connection begins with.
     async fn negotiate(&mut self) {
         let asked = self.request().await.unwrap();
         assert_eq!(asked.header.api_key, key::API_VERSIONS);
@@ -66,7 +66,7 @@ impl Peer {
     }
 }
 
-/// Listens, and plays `script` for the first that connects.
+/// Listens, and plays `script` for the first connection.
 async fn peer<F>(world: &RealWorld, script: impl FnOnce(Peer) -> F + Send + 'static) -> Address
 where
     F: Future<Output = ()> + Send,
@@ -86,7 +86,7 @@ async fn connect(world: &RealWorld, to: &Address) -> Connection<RealWorld> {
     Connection::open(world, to, "test", soon(world)).await.unwrap()
 }
 
-/// Asks for one topic, and names the one that came back.
+/// Asks for one topic, and returns the name that came back.
 async fn ask(connection: &Connection<RealWorld>, topic: &str) -> Result<String, RpcError> {
     let mut wanted = metadata_request::MetadataRequestTopic::default();
     wanted.name = Some(StrBytes::from(topic));
@@ -97,7 +97,7 @@ async fn ask(connection: &Connection<RealWorld>, topic: &str) -> Result<String, 
 }
 
 #[test]
-fn many_requests_in_flight_each_get_their_own_answer() {
+fn requests_in_flight_get_their_own_responses() {
     run(async {
         let world = RealWorld::new();
         let to = peer(&world, |mut peer| async move {
@@ -120,7 +120,7 @@ fn many_requests_in_flight_each_get_their_own_answer() {
 }
 
 #[test]
-fn a_caller_that_gives_up_midway_leaves_the_connection_usable() {
+fn dropped_call_leaves_the_connection_usable() {
     run(async {
         let world = RealWorld::new();
         let to = peer(&world, |mut peer| async move {
@@ -145,7 +145,7 @@ fn a_caller_that_gives_up_midway_leaves_the_connection_usable() {
 }
 
 #[test]
-fn a_deadline_that_passes_closes_the_connection_for_everyone() {
+fn missed_deadline_closes_the_connection_for_all_calls() {
     run(async {
         let world = RealWorld::new();
         let to = peer(&world, |mut peer| async move {
@@ -173,7 +173,7 @@ fn a_deadline_that_passes_closes_the_connection_for_everyone() {
 }
 
 #[test]
-fn a_peer_that_leaves_fails_all_that_wait() {
+fn closing_peer_fails_all_calls() {
     run(async {
         let world = RealWorld::new();
         let to = peer(&world, |mut peer| async move {
@@ -189,7 +189,7 @@ fn a_peer_that_leaves_fails_all_that_wait() {
 }
 
 #[test]
-fn answers_out_of_turn_close_the_connection() {
+fn responses_out_of_order_close_the_connection() {
     run(async {
         let world = RealWorld::new();
         let to = peer(&world, |mut peer| async move {
@@ -209,7 +209,7 @@ fn answers_out_of_turn_close_the_connection() {
 }
 
 #[test]
-fn an_answer_that_can_not_be_read_closes_the_connection() {
+fn undecodable_response_closes_the_connection() {
     run(async {
         let world = RealWorld::new();
         let to = peer(&world, |mut peer| async move {
@@ -230,7 +230,7 @@ fn an_answer_that_can_not_be_read_closes_the_connection() {
 }
 
 #[test]
-fn a_broker_that_knows_only_version_0_of_api_versions_is_asked_again() {
+fn api_versions_falls_back_to_version_0() {
     run(async {
         let world = RealWorld::new();
         let to = peer(&world, |mut peer| async move {
@@ -255,21 +255,21 @@ fn a_broker_that_knows_only_version_0_of_api_versions_is_asked_again() {
 }
 
 #[test]
-fn nobody_there_is_known_not_to_have_been_reached() {
+fn refused_connection_cannot_have_received_the_request() {
     run(async {
         let world = RealWorld::new();
-        let nobody = {
+        let free = {
             let listener = world.net().bind(&Address::new("127.0.0.1", 0)).await.unwrap();
             listener.local_address().unwrap()
         };
-        let error = Connection::open(&world, &nobody, "test", soon(&world)).await.unwrap_err();
+        let error = Connection::open(&world, &free, "test", soon(&world)).await.unwrap_err();
         assert!(matches!(error, RpcError::Connect { .. }), "{error}");
         assert!(!error.may_have_reached());
     });
 }
 
 #[test]
-fn a_peer_that_accepts_and_says_nothing_does_not_hold_up_the_caller() {
+fn silent_peer_fails_the_connection_at_its_deadline() {
     run(async {
         let world = RealWorld::new();
         let to =
@@ -293,7 +293,7 @@ fn produce(records: &Bytes, acks: i16) -> ProduceRequest {
 }
 
 #[test]
-fn large_batches_arrive_whole_and_between_other_requests() {
+fn large_batches_arrive_whole_between_other_requests() {
     run(async {
         let world = RealWorld::new();
         let records = Bytes::from((0..8_000_000u32).map(|n| n as u8).collect::<Vec<_>>());
@@ -327,7 +327,7 @@ fn large_batches_arrive_whole_and_between_other_requests() {
 }
 
 #[test]
-fn what_is_sent_without_an_answer_still_leaves_when_the_connection_is_let_go() {
+fn queued_requests_leave_after_the_last_handle_is_dropped() {
     run(async {
         let world = RealWorld::new();
         let (arrived, received) = tokio::sync::oneshot::channel();
@@ -361,7 +361,7 @@ fn what_is_sent_without_an_answer_still_leaves_when_the_connection_is_let_go() {
 }
 
 #[test]
-fn letting_the_last_handle_go_closes_the_stream() {
+fn dropping_the_last_handle_closes_the_stream() {
     run(async {
         let world = RealWorld::new();
         let (gone, left) = tokio::sync::oneshot::channel();

@@ -1,26 +1,32 @@
-//! How an operation is tried again: purely, by the clock that it is told.
+//! When an operation is retried, and what its answers mean for it; without a clock or a connection.
+//!
+//! # Calling contract
+//!
+//! The driver asks a broker, and hands what came back to [`Attempts::judge`] (or an error of one of
+//! several brokers to [`Attempts::lost`] or [`Attempts::postponed`]). It asks again at the returned
+//! time, and each answer is waited for until [`Attempts::deadline`] at the latest.
 
 use crate::base::Instant;
 use crate::client::AdminError;
 use crate::client::kernel::Kernel;
+use crate::io::Address;
 use crate::rpc::RpcError;
 use crate::wire::ErrorCode;
 
-/// What an answer means.
+/// The meaning of an answer.
 #[derive(Debug)]
 pub(super) enum Verdict<T> {
-    /// It is done.
     Done(T),
     /// It may work later, or elsewhere.
     Again(ErrorCode),
-    /// It won't.
+    /// It won't work.
     Refused(AdminError),
 }
 
 impl<T> Verdict<T> {
-    /// What an error means that no operation has its own word for.
+    /// The meaning of an error that the operation does not treat specially.
     pub(super) fn from_error(error: ErrorCode, message: Option<String>) -> Self {
-        // Brokers forward what is for the controller, and may not know it for a while.
+        // Brokers forward requests to the controller, and may not know it for a while.
         if error.is_retriable() || error == ErrorCode::BrokerNotAvailable {
             Self::Again(error)
         } else {
@@ -29,27 +35,70 @@ impl<T> Verdict<T> {
     }
 }
 
+/// How an operation continues.
+#[derive(Debug)]
+pub(super) enum Next<T> {
+    Over(Result<T, AdminError>),
+    /// Ask again at this time.
+    Again(Instant),
+}
+
 /// One operation, tried until it is done, refused, or out of time.
 #[derive(Debug)]
 pub(super) struct Attempts {
     deadline: Instant,
     failures: u32,
-    last: String,
+    /// Why the last attempt failed.
+    last: Option<String>,
     /// An attempt without an answer may have had its effect.
-    pub(super) in_doubt: bool,
+    in_doubt: bool,
 }
 
 impl Attempts {
     pub(super) fn new(deadline: Instant) -> Self {
-        Self { deadline, failures: 0, last: "none".into(), in_doubt: false }
+        Self { deadline, failures: 0, last: None, in_doubt: false }
     }
 
-    /// By when everything must be over.
+    /// When the operation is given up.
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// A broker asked to try later.
+    /// Whether an attempt without an answer may have had its effect.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Takes the verdict on a broker's answer, or the reason why there is none.
+    pub(super) fn judge<T>(
+        &mut self,
+        now: Instant,
+        from: &Address,
+        verdict: Result<Verdict<T>, RpcError>,
+        kernel: &mut Kernel,
+    ) -> Next<T> {
+        let again = match verdict {
+            Ok(Verdict::Done(value)) => {
+                kernel.contact_answered(from);
+                return Next::Over(Ok(value));
+            }
+            Ok(Verdict::Refused(error)) => {
+                kernel.contact_answered(from);
+                return Next::Over(Err(error));
+            }
+            Ok(Verdict::Again(error)) => {
+                kernel.contact_failed(now, from);
+                self.postponed(now, error, kernel)
+            }
+            Err(error) => {
+                kernel.contact_failed(now, from);
+                self.lost(now, error, kernel)
+            }
+        };
+        again.map_or_else(|error| Next::Over(Err(error)), Next::Again)
+    }
+
+    /// A broker asked to try later. Returns when.
     pub(super) fn postponed(
         &mut self,
         now: Instant,
@@ -61,7 +110,7 @@ impl Attempts {
         self.failed(now, error.to_string(), kernel)
     }
 
-    /// There was no answer.
+    /// There was no answer. Returns when to try again.
     pub(super) fn lost(
         &mut self,
         now: Instant,
@@ -75,7 +124,6 @@ impl Attempts {
         }
     }
 
-    /// When to try again.
     fn failed(
         &mut self,
         now: Instant,
@@ -83,13 +131,24 @@ impl Attempts {
         kernel: &mut Kernel,
     ) -> Result<Instant, AdminError> {
         self.failures = self.failures.saturating_add(1);
-        self.last = why;
         let again = now + kernel.pause(self.failures);
         if again < self.deadline {
+            self.last = Some(why);
+            if cfg!(debug_assertions) {
+                self.check();
+                kernel.check();
+            }
             Ok(again)
         } else {
-            Err(AdminError::TimedOut { last: self.last.clone() })
+            Err(AdminError::TimedOut { last: why })
         }
+    }
+
+    /// Panics if an invariant is broken.
+    fn check(&self) {
+        let Self { failures, last, in_doubt, .. } = self;
+        assert_eq!(*failures > 0, last.is_some(), "{failures} failures, the last was {last:?}");
+        assert!(!in_doubt || *failures > 0, "in doubt, but no attempt failed");
     }
 }
 
@@ -100,7 +159,6 @@ mod tests {
     use super::*;
     use crate::base::{Seed, Stream};
     use crate::client::kernel::Settings;
-    use crate::io::Address;
     use crate::rpc::Backoff;
 
     fn attempts() -> (Attempts, Kernel) {
@@ -116,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_tried_again_until_time_is_out_and_then_says_what_stood_in_the_way() {
+    fn operation_is_retried_until_its_deadline_and_names_the_obstacle() {
         let (mut attempts, mut kernel) = attempts();
         let mut now = Instant::START;
         let error = loop {
@@ -130,20 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn only_an_attempt_that_may_have_arrived_leaves_a_doubt() {
+    fn only_a_request_that_may_have_arrived_leaves_a_doubt() {
         let (mut attempts, mut kernel) = attempts();
         let peer: Address = "b1:9092".parse().unwrap();
-        let nobody = RpcError::Connect { to: peer.clone(), reason: "refused".into() };
-        attempts.lost(Instant::START, nobody, &mut kernel).unwrap();
+        let refused = RpcError::Connect { to: peer.clone(), reason: "refused".into() };
+        attempts.lost(Instant::START, refused, &mut kernel).unwrap();
         attempts.postponed(Instant::START, ErrorCode::NotController, &mut kernel).unwrap();
-        assert!(!attempts.in_doubt);
+        assert!(!attempts.is_in_doubt());
         let lost = RpcError::Disconnected { from: peer, reason: "gone".into(), sent: true };
         attempts.lost(Instant::START, lost, &mut kernel).unwrap();
-        assert!(attempts.in_doubt);
+        assert!(attempts.is_in_doubt());
     }
 
     #[test]
-    fn a_broker_that_does_not_speak_it_is_not_asked_again() {
+    fn unsupported_request_is_not_retried() {
         let (mut attempts, mut kernel) = attempts();
         let error = RpcError::Unsupported { by: "b1:9092".parse().unwrap(), request: "Fetch" };
         assert!(attempts.lost(Instant::START, error, &mut kernel).is_err());

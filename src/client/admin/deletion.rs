@@ -1,4 +1,4 @@
-//! Deletion of records, asked of the partitions' leaders (KIP-107).
+//! Deletion of records by the partitions' leaders (KIP-107).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ const HIGH_WATERMARK: Offset = Offset(-1);
 
 impl<W: World> Admin<W> {
     /// Deletes all records below an offset, of each partition; `None`: all that are committed.
-    /// Says from where on each has records, once every replica that lives has deleted them.
+    /// Returns where each one starts, once every live replica has deleted them.
     pub async fn delete_records(
         &self,
         partitions: &[(TopicPartition, Option<Offset>)],

@@ -1,4 +1,4 @@
-//! What an administrator is told.
+//! What an administrator's operations return.
 
 use crate::base::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicId};
 use crate::io::Address;
@@ -10,7 +10,7 @@ pub struct BrokerDescription {
     pub id: BrokerId,
     /// Where clients connect to it.
     pub address: Address,
-    /// Where it stands, if it says so.
+    /// Its `broker.rack`, if it has one.
     pub rack: Option<String>,
 }
 
@@ -19,7 +19,7 @@ pub struct BrokerDescription {
 pub struct ClusterDescription {
     /// Its id.
     pub cluster_id: String,
-    /// Whom to ask for changes: some broker, which forwards.
+    /// The broker to send changes to: any of them, which forwards.
     pub controller: Option<BrokerId>,
     /// By id.
     pub brokers: Vec<BrokerDescription>,
@@ -30,7 +30,7 @@ pub struct ClusterDescription {
 pub struct TopicDescription {
     /// Its name.
     pub name: String,
-    /// Which creation of it.
+    /// Its id, which tells it from earlier topics of the same name.
     pub id: TopicId,
     /// By index.
     pub partitions: Vec<PartitionDescription>,
@@ -41,17 +41,17 @@ pub struct TopicDescription {
 pub struct PartitionDescription {
     /// Its index.
     pub partition: i32,
-    /// Nobody, while it is offline.
+    /// `None` while it is offline.
     pub leader: Option<BrokerId>,
     /// Epoch of the leader.
     pub leader_epoch: LeaderEpoch,
-    /// Everyone who is assigned a copy.
+    /// Brokers that are assigned a copy.
     pub replicas: Vec<BrokerId>,
-    /// Replicas in sync.
+    /// In-sync replicas.
     pub isr: Vec<BrokerId>,
 }
 
-/// Whose settings.
+/// The owner of settings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConfigResource {
     /// A topic's.
@@ -65,30 +65,30 @@ pub enum ConfigResource {
 pub struct ConfigEntry {
     /// `None` when it is a secret, or not set.
     pub value: Option<String>,
-    /// It can't be changed.
+    /// Whether it can't be changed.
     pub read_only: bool,
-    /// Nobody set it.
+    /// Whether it has its default because no one set it.
     pub is_default: bool,
 }
 
-/// Which offset of a partition.
+/// Names an offset of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OffsetSpec {
-    /// Of the oldest record.
+    /// The oldest record's.
     Earliest,
-    /// After the newest one that can be read.
+    /// The one after the newest record that can be read.
     Latest,
-    /// Of the first record of this date or later.
+    /// The first record's with this timestamp or a later one.
     At(Timestamp),
 }
 
 /// An offset, and what else is known of the record there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedOffset {
-    /// `None`: there is no such record.
+    /// `None` if no record matches.
     pub offset: Option<Offset>,
-    /// The record's date, where a date was asked for.
+    /// The record's timestamp, if it was searched by timestamp.
     pub timestamp: Timestamp,
-    /// In which epoch it was written.
+    /// Epoch of the leader that wrote the record.
     pub leader_epoch: LeaderEpoch,
 }

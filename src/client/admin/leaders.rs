@@ -1,10 +1,11 @@
-//! Questions that only the leader of a partition can answer.
+//! Operations that only the leaders of partitions can carry out.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::Admin;
 use super::attempts::{Attempts, Verdict};
-use super::{Admin, topics};
+use super::topics;
 use crate::base::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::client::AdminError;
 use crate::io::World;
@@ -22,8 +23,8 @@ pub(super) struct Asked<A> {
 
 impl<W: World> Admin<W> {
     /// Asks the leaders, each about its own partitions, until all are answered or time runs out.
-    /// `question` is told how long its answer is waited for; `read` finds a partition's error code
-    /// and value in an answer.
+    /// `question` gets the time left for its answer; `read` finds a partition's error code and value
+    /// in an answer.
     pub(super) async fn ask_leaders<A: Copy, R: RequestResponsePair + Sync + 'static, V>(
         &self,
         mut missing: BTreeMap<TopicPartition, A>,
@@ -78,7 +79,7 @@ impl<W: World> Admin<W> {
         Ok(found)
     }
 
-    /// Asks who leads, of whichever partition.
+    /// Refreshes the leaders of partitions. Returns the error of a topic that has none yet.
     async fn find_leaders(
         &self,
         attempts: &mut Attempts,

@@ -1,4 +1,4 @@
-//! Offsets of partitions, asked of their leaders.
+//! Offsets of partitions, from their leaders.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffs
 use crate::wire::messages::{ListOffsetsRequest, ListOffsetsResponse};
 
 impl<W: World> Admin<W> {
-    /// Offsets by kind or date. Every partition must have a leader before time runs out.
+    /// Returns offsets by kind or timestamp. Every partition must have a leader before time runs out.
     pub async fn list_offsets(
         &self,
         partitions: &[(TopicPartition, OffsetSpec)],

@@ -1,4 +1,4 @@
-//! Creating and deleting topics, and what they are made of: messages built and read.
+//! Creation, deletion and description of topics: messages built and read.
 
 use super::attempts::Verdict;
 use super::description::{PartitionDescription, TopicDescription};
@@ -37,7 +37,7 @@ pub(super) fn creation(
     request
 }
 
-/// A topic that is there after an attempt without an answer is the one that was to be created.
+/// A topic that exists after an attempt without an answer is the one that was to be created.
 pub(super) fn created(name: &str, answer: &CreateTopicsResponse, in_doubt: bool) -> Verdict<()> {
     let Some(told) = answer.topics.iter().find(|topic| topic.name.as_str() == name) else {
         return Verdict::Refused(AdminError::Incomplete(format!("topic `{name}`")));
@@ -72,7 +72,7 @@ pub(super) fn deleted(name: &str, answer: &DeleteTopicsResponse, in_doubt: bool)
     match ErrorCode::from_code(told.error_code) {
         ErrorCode::None => Verdict::Done(()),
         ErrorCode::UnknownTopicOrPartition if in_doubt => Verdict::Done(()),
-        // Not an old leader's answer, as elsewhere, but the controller's: there is no such topic.
+        // The controller says so, not a stale broker: the topic does not exist.
         error @ ErrorCode::UnknownTopicOrPartition => {
             Verdict::Refused(AdminError::Broker { error, message: message() })
         }
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_that_exists_is_refused_unless_an_earlier_attempt_may_have_created_it() {
+    fn existing_topic_is_refused_unless_an_attempt_may_have_created_it() {
         let exists = answer(ErrorCode::TopicAlreadyExists);
         assert!(matches!(created("orders", &exists, false), Verdict::Refused(_)));
         assert!(matches!(created("orders", &exists, true), Verdict::Done(())));
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn topics_are_described_as_they_are_and_an_unknown_one_is_an_error() {
+    fn unknown_topic_is_an_error_and_offline_partitions_are_not() {
         let mut told = metadata(2, "orders", 7, &[(1, 5), (-1, 6)]);
         let Verdict::Done(topics) = described(&told) else { panic!("not described") };
         let leaders: Vec<_> = topics[0].partitions.iter().map(|p| p.leader).collect();

@@ -8,11 +8,11 @@ use crate::client::Header;
 /// A record as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConsumerRecord {
-    /// Where from.
+    /// The partition it was read from.
     pub partition: TopicPartition,
-    /// Its place there.
+    /// Its offset in the partition.
     pub offset: Offset,
-    /// Its date.
+    /// Its timestamp.
     pub timestamp: Timestamp,
     /// Its key.
     pub key: Option<Bytes>,
@@ -20,25 +20,25 @@ pub struct ConsumerRecord {
     pub value: Option<Bytes>,
     /// In order.
     pub headers: Vec<Header>,
-    /// In which epoch it was written.
+    /// Epoch of the leader that wrote it.
     pub leader_epoch: LeaderEpoch,
 }
 
 /// Something that moved a position without a seek.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// There was no position, or the log did not have it any more.
+    /// There was no position, or the log did not have it.
     Reset {
-        /// Where.
+        /// The partition.
         partition: TopicPartition,
         /// The position before, if there was one.
         from: Option<Offset>,
         /// The position now.
         to: Offset,
     },
-    /// What was before the position is no longer what was read (KIP-320).
+    /// Records before the position were truncated (KIP-320).
     Truncated {
-        /// Where.
+        /// The partition.
         partition: TopicPartition,
         /// The position before.
         from: Offset,

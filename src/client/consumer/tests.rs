@@ -199,8 +199,8 @@ fn first_position_follows_the_reset_policy_and_is_announced() {
         assert_eq!(stage.listed(40), timestamp);
         assert_eq!(stage.core.position(&orders(0)), Some(Offset(40)));
         assert_eq!(stage.asks_at(), Some(40));
-        let told = Notice::Reset { partition: orders(0), from: None, to: Offset(40) };
-        assert_eq!(stage.core.take_notices(), [told]);
+        let expected = Notice::Reset { partition: orders(0), from: None, to: Offset(40) };
+        assert_eq!(stage.core.take_notices(), [expected]);
     }
 }
 
@@ -297,8 +297,8 @@ fn truncation_moves_the_position_back_and_is_announced() {
     assert_eq!(stage.offsets(), [0, 1, 2, 3]);
     stage.elect(2, 6);
     stage.validated(5, 2);
-    let told = Notice::Truncated { partition: orders(0), from: Offset(4), to: Some(Offset(2)) };
-    assert_eq!(stage.core.take_notices(), [told]);
+    let expected = Notice::Truncated { partition: orders(0), from: Offset(4), to: Some(Offset(2)) };
+    assert_eq!(stage.core.take_notices(), [expected]);
     assert_eq!(stage.asks_at(), Some(2));
 }
 
@@ -309,8 +309,8 @@ fn epoch_unknown_to_the_leader_is_truncated_to_its_start() {
     assert_eq!(stage.offsets(), [0, 1, 2, 3, 4, 5]);
     stage.elect(2, 6);
     stage.validated(4, 10);
-    let told = Notice::Truncated { partition: orders(0), from: Offset(6), to: Some(Offset(4)) };
-    assert_eq!(stage.core.take_notices(), [told]);
+    let expected = Notice::Truncated { partition: orders(0), from: Offset(6), to: Some(Offset(4)) };
+    assert_eq!(stage.core.take_notices(), [expected]);
     assert_eq!(stage.asks_at(), Some(4));
 }
 
@@ -322,11 +322,11 @@ fn leader_without_any_earlier_epoch_causes_a_reset() {
     stage.elect(2, 6);
     stage.validated(-1, -1);
     assert_eq!(stage.listed(1), -2);
-    let told = [
+    let expected = [
         Notice::Truncated { partition: orders(0), from: Offset(4), to: None },
         Notice::Reset { partition: orders(0), from: Some(Offset(4)), to: Offset(1) },
     ];
-    assert_eq!(stage.core.take_notices(), told);
+    assert_eq!(stage.core.take_notices(), expected);
 }
 
 #[test]
@@ -360,8 +360,8 @@ fn offset_out_of_range_causes_a_reset() {
     let mut stage = Stage::reading(1000, &[]);
     stage.fetched(ErrorCode::OffsetOutOfRange, -1, &[]);
     assert_eq!(stage.listed(20), -2);
-    let told = Notice::Reset { partition: orders(0), from: Some(Offset(1000)), to: Offset(20) };
-    assert_eq!(stage.core.take_notices(), [told]);
+    let expected = Notice::Reset { partition: orders(0), from: Some(Offset(1000)), to: Offset(20) };
+    assert_eq!(stage.core.take_notices(), [expected]);
 }
 
 #[test]

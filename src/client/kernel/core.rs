@@ -1,4 +1,4 @@
-//! The kernel's decisions: whom to ask about the cluster, when, and what the answers change.
+//! The kernel's decisions: which broker to ask about the cluster, when, and what the answers change.
 //!
 //! # Calling contract
 //!

@@ -100,7 +100,7 @@ impl<W: World> Producer<W> {
         let shared = &self.handle.shared;
         let bytes = memory_of(&record);
         let (granted, patience) = shared.core.lock().wait_for_memory(bytes);
-        // What is gathered leaves at once, lingering or not.
+        // Batches leave at once, lingering or not.
         shared.wake.notify_one();
         let mut place = Place { shared, bytes, granted: Some(granted) };
         let deadline = shared.world.now() + patience;
@@ -127,7 +127,7 @@ impl<W: World> Producer<W> {
         }
     }
 
-    /// Flushes for so long, then gives up what is left. Nothing can be sent afterwards.
+    /// Flushes for up to `patience`, then gives up what is left. Nothing can be sent afterwards.
     pub async fn close(&self, patience: Duration) {
         let shared = &self.handle.shared;
         let unsettled = shared.core.lock().close();

@@ -7,7 +7,7 @@ use crate::io::Address;
 /// Producer id and epoch, as a broker granted them.
 pub(super) type Granted = (ProducerId, ProducerEpoch);
 
-/// Who an idempotent producer is to brokers.
+/// The identity of an idempotent producer; other producers have none.
 #[derive(Debug)]
 pub(super) struct Identity {
     idempotent: bool,

@@ -1,4 +1,4 @@
-//! Which partition a record goes to.
+//! The choice of a record's partition.
 //!
 //! Source: Kafka's `BuiltInPartitioner` and `Utils.murmur2`; KIP-480, KIP-794.
 
@@ -45,7 +45,7 @@ pub(super) struct Sticky {
 }
 
 impl Sticky {
-    /// The partition to use now: of those with a leader, if any has one.
+    /// The partition to use now: one with a leader, if any has one.
     pub(super) fn choose(
         &mut self,
         available: &[i32],
@@ -65,8 +65,8 @@ impl Sticky {
         chosen
     }
 
-    /// So many bytes went there. Turns elsewhere after a batch's worth, but rather at the end of a
-    /// batch than in its middle, lest batches become small (KAFKA-14156).
+    /// Counts bytes that went there. Switches to another partition after a batch's worth, preferably
+    /// at the end of a batch, so that batches don't become small (KAFKA-14156).
     pub(super) fn gave(&mut self, bytes: usize, batch_size: usize, batch_ended: bool) {
         self.given += bytes;
         if (self.given >= batch_size && batch_ended) || self.given >= batch_size.saturating_mul(2) {
@@ -81,7 +81,7 @@ mod tests {
     use crate::base::{Seed, Stream};
 
     #[test]
-    fn keys_hash_as_in_every_other_client() {
+    fn keys_hash_as_in_kafka() {
         // From Kafka's own UtilsTest.
         let known: [(&[u8], i32); 5] = [
             (b"21", -973_932_308),
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn records_without_a_key_stay_for_a_batch_and_avoid_partitions_without_a_leader() {
+    fn records_without_a_key_stick_for_a_batch_to_a_led_partition() {
         let mut random = Seed(1).stream(Stream::named("test"));
         let mut sticky = Sticky::default();
         let first = sticky.choose(&[1, 2], 4, &mut random);

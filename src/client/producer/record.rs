@@ -1,4 +1,4 @@
-//! What goes in and what comes out.
+//! Records to send, and what is known of them once they are stored.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::client::Header;
 /// A record to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProducerRecord {
-    /// Where to.
+    /// The topic to send it to.
     pub topic: Arc<str>,
     /// Chosen by the key, or else at random in runs, when there is none.
     pub partition: Option<i32>,
@@ -20,7 +20,7 @@ pub struct ProducerRecord {
     pub value: Option<Bytes>,
     /// In order.
     pub headers: Vec<Header>,
-    /// The host's date when there is none.
+    /// The host's date if there is none.
     pub timestamp: Option<Timestamp>,
 }
 
@@ -59,13 +59,13 @@ impl ProducerRecord {
     }
 }
 
-/// Where an acknowledged record is.
+/// The place of an acknowledged record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordMetadata {
-    /// Where.
+    /// The partition it is stored in.
     pub partition: TopicPartition,
     /// Unknown with `acks=0`, and when a broker only remembers that it has the record.
     pub offset: Option<Offset>,
-    /// As stored: the record's own, or the broker's date where the topic says so.
+    /// As stored: the record's own, or the broker's if the topic says `LogAppendTime`.
     pub timestamp: Timestamp,
 }

@@ -102,7 +102,9 @@ impl Bench {
             producer: producer::Core::new(producer, now, random("producer"))
                 .unwrap()
                 .with_flaws(flaws),
-            consumer: consumer::Core::new(consumer, now, random("consumer")).unwrap(),
+            consumer: consumer::Core::new(consumer, now, random("consumer"))
+                .unwrap()
+                .with_flaws(flaws),
             random: random("bench"),
             events: BTreeMap::new(),
             scheduled: 0,

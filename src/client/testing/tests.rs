@@ -148,17 +148,35 @@ fn flaw_that_renumbers_every_batch_doubles_records() {
     assert!(found, "this bench finds a producer that doubles records");
 }
 
+/// Elects a leader that lacks what follows offset 20, after all was read. Returns how far the log
+/// reached before, and how far it reaches now.
+fn lose_the_tail(bench: &mut Bench) -> (Offset, Offset) {
+    run(bench, Faults::default(), 50);
+    bench.notices.clear();
+    let end = bench.model.log(0).end();
+    bench.model.elect_unclean(0, 2, Offset(20));
+    let kept = bench.model.log(0).end();
+    assert!(kept < end && kept >= Offset(20));
+    (end, kept)
+}
+
 #[test]
 fn unclean_election_moves_the_consumer_back_with_a_notice() {
     let mut bench = bench(1, producer_config(&[("batch.size", "90")]), 1, 50);
-    run(&mut bench, Faults::default(), 50);
-    bench.notices.clear();
-    let (end, cut) = (bench.model.log(0).end(), Offset(20));
-    bench.model.elect_unclean(0, 2, cut);
-    let kept = bench.model.log(0).end();
-    assert!(kept < end && kept >= cut);
+    let (end, kept) = lose_the_tail(&mut bench);
     assert!(bench.run(Duration::from_secs(60), |bench| !bench.notices.is_empty()));
     let partition = TopicPartition::new("orders", 0);
     assert_eq!(bench.notices, [Notice::Truncated { partition, from: end, to: Some(kept) }]);
     assert!(bench.run(Duration::from_secs(60), Bench::is_read));
+}
+
+#[cfg(debug_assertions)]
+#[test]
+fn flaw_that_ignores_truncation_never_notices_it() {
+    let flaws = Flaws::only(Flaw::ConsumerIgnoresTruncation);
+    let config = producer_config(&[("batch.size", "90")]);
+    let mut bench = flawed_bench(1, config, 1, 50, flaws);
+    lose_the_tail(&mut bench);
+    let is_truncated = |notice: &Notice| matches!(notice, Notice::Truncated { .. });
+    assert!(!bench.run(Duration::from_secs(60), |bench| bench.notices.iter().any(is_truncated)));
 }
