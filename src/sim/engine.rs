@@ -14,6 +14,10 @@ use super::{ClientEvent, Observation, Shot, TraceHash};
 use crate::base::{Instant, Seed};
 use crate::io::World;
 
+/// What page hits may cost on a host before one of its tasks waits for it. Less than a tenth of what
+/// a message takes, and more than ten calls.
+pub(super) const DISK_PATIENCE: Duration = Duration::from_micros(20);
+
 /// What a host runs each time it boots.
 pub type Boot<W> = Arc<dyn Fn(W) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 

@@ -27,7 +27,7 @@ pub enum What {
     Probe(Probe),
     /// A client's operation or result.
     Client(ClientEvent),
-    /// Bytes entered the page cache. Only files named `*.log`, `*.index` and `*.timeindex` are
+    /// Bytes entered the page cache, and something of it is not as it was. Only files named `*.log`, `*.index` and `*.timeindex` are
     /// observed, and `*.log.cleaned` and `*.log.swap`, which become logs.
     Wrote { path: Arc<str>, offset: u64, bytes: Bytes },
     /// An observed file got another size.
@@ -79,8 +79,10 @@ impl Observer {
         self.seen.lock().push(Observation { at, host, what });
     }
 
-    /// Takes all.
+    /// Takes all. The next ones find room for as many: they are likely to be.
     pub fn drain(&self) -> Vec<Observation> {
-        std::mem::take(&mut self.seen.lock())
+        let mut seen = self.seen.lock();
+        let room = Vec::with_capacity(seen.len());
+        std::mem::replace(&mut *seen, room)
     }
 }

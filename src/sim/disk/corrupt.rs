@@ -173,9 +173,9 @@ impl Pages {
                 let (byte, bit) =
                     (random.random_range(0..used) as usize, random.random_range(0..8u32));
                 let slot = self.slot_mut(page);
-                let mut rotten = slot.stable.as_ref().map_or([0; PAGE], |bytes| **bytes);
+                let mut rotten = slot.stable.as_ref().map_or([0; PAGE], |bytes| ***bytes);
                 rotten[byte] ^= 1 << bit;
-                slot.stable = Some(Arc::new(rotten));
+                slot.stable = Some(Arc::new(Box::new(rotten)));
                 self.wounds.apart.insert(page);
                 self.evict(page);
                 return start + byte as u64..start + byte as u64 + 1;

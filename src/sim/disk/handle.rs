@@ -292,7 +292,7 @@ impl Disk for SimDisk {
     }
 
     async fn settle(&self) {
-        let debt = self.look(|state| Ok(std::mem::take(&mut state.debt)));
+        let debt = self.look(|state| Ok(state.take_debt()));
         if let Some(debt) = debt.ok().filter(|debt| !debt.is_zero()) {
             (self.sleep)(debt).await;
         }
@@ -339,7 +339,7 @@ impl File for SimFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let ino = self.open.ino;
         self.open.disk.operate_on(ino, |state| {
-            state.owe(state.profile.call);
+            state.owe_call();
             let count = state.read(ino, offset, buffer)?;
             state.trace(Op::Read, ino, [offset, count as u64], &[]);
             Ok(count)
@@ -348,7 +348,7 @@ impl File for SimFile {
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.open.disk.operate_on(self.open.ino, |state| {
-            state.owe(state.profile.call);
+            state.owe_call();
             state.write(self.open.ino, offset, bytes, Op::Write)
         })
     }

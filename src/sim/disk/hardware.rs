@@ -10,7 +10,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::state::{Fails, Op, Power, State};
-use super::{Corruption, DiskProfile, Place, tree};
+use super::{Corruption, DiskProfile, PagePool, Place, tree};
 use crate::base::{Instant, Seed};
 use crate::sim::{HostId, Observer, Survival, Trace};
 
@@ -109,6 +109,17 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(state)), boot: u64::MAX, sleep, struck: Arc::new(|| {}) }
     }
 
+    /// Lets the costs of calls that the page cache answers run up to `patience` before a process
+    /// waits for them: a switch of tasks for each microsecond takes longer than it stands for.
+    pub fn set_patience(&self, patience: Duration) {
+        self.state.lock().patience = patience;
+    }
+
+    /// Shares pages of equal bytes with the other disks of `pool`.
+    pub fn share_pages(&self, pool: &PagePool) {
+        self.state.lock().pool = Some(pool.clone());
+    }
+
     /// Changes costs and limits, from now on.
     pub fn set_profile(&self, profile: DiskProfile) {
         self.state.lock().profile = profile;
@@ -122,7 +133,7 @@ impl SimDisk {
         state.boot += 1;
         state.power = Power::On;
         state.struck = false;
-        state.debt = Duration::ZERO;
+        state.forget_debt();
         state.trace(Op::Boot, tree::ROOT, [state.boot, 0], &[]);
         Self { state: self.state.clone(), boot: state.boot, sleep, struck }
     }

@@ -9,6 +9,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::corrupt::Wounds;
+use super::pool::PagePool;
 
 /// Bytes of a page.
 pub(super) const PAGE: usize = 4096;
@@ -19,8 +20,10 @@ const CHUNK: u64 = 32;
 /// Largest file: ext4's limit with 4 KiB blocks. Bounds what a wild offset can allocate.
 pub(super) const MAX_LEN: u64 = 16 << 40;
 
+/// A page's bytes. Boxed: with the counters beside them they would take a quarter more memory.
+pub(super) type Page = Arc<Box<[u8; PAGE]>>;
 /// A page's bytes; `None` is zeros that take no space.
-pub(super) type Content = Option<Arc<[u8; PAGE]>>;
+pub(super) type Content = Option<Page>;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Condition {
@@ -213,6 +216,19 @@ impl Pages {
         bytes
     }
 
+    /// Whether writing `bytes` would change what the cache has.
+    pub fn differs(&self, offset: u64, bytes: &[u8]) -> bool {
+        let end = offset + bytes.len() as u64;
+        end > self.len
+            || pieces(offset..end).any(|(page, within, at)| {
+                let new = &bytes[at..at + within.len()];
+                match self.slot(page).and_then(|slot| slot.cached.as_ref()) {
+                    Some(content) => content[within] != *new,
+                    None => new.iter().any(|byte| *byte != 0),
+                }
+            })
+    }
+
     /// Writes into the cache. The caller has checked the end against [`MAX_LEN`].
     pub fn write(&mut self, offset: u64, bytes: &[u8], warm: u32) -> Touched {
         let mut touched = Touched { bytes: bytes.len(), ..Touched::default() };
@@ -231,7 +247,7 @@ impl Pages {
             touched.allocated += u64::from(slot.cached.is_none());
             slot.warm = warm;
             let source = &bytes[at..at + within.len()];
-            let content = slot.cached.get_or_insert_with(|| Arc::new([0; PAGE]));
+            let content = slot.cached.get_or_insert_with(|| Arc::new(Box::new([0; PAGE])));
             // Shared with the platter or with a sync under way: then the page is copied, once.
             Arc::make_mut(content)[within].copy_from_slice(source);
             touched.dirtied += u64::from(slot.condition != Condition::Dirty);
@@ -244,6 +260,16 @@ impl Pages {
             self.resized(end);
         }
         touched
+    }
+
+    /// Shares a page that is full. Not while a sync has hold of pages: it tells what was written
+    /// since by which allocation it is.
+    pub fn share(&mut self, page: u64, pool: &PagePool) {
+        if self.syncing.is_empty()
+            && let Some(content) = &mut self.slot_mut(page).cached
+        {
+            pool.share(content);
+        }
     }
 
     /// How many of `len` bytes at `offset` can be written when only `room` pages are free.
@@ -431,13 +457,13 @@ impl Pages {
             () if !writable || kept.is_empty() => old,
             () if !lost => new,
             () => {
-                let mut torn = old.map_or([0; PAGE], |old| *old);
+                let mut torn = old.map_or([0; PAGE], |old| **old);
                 let bytes = kept.start * SECTOR..kept.end * SECTOR;
                 match new {
                     Some(new) => torn[bytes.clone()].copy_from_slice(&new[bytes]),
                     None => torn[bytes].fill(0),
                 }
-                Some(Arc::new(torn))
+                Some(Arc::new(Box::new(torn)))
             }
         };
         slot.condition = Condition::Clean;

@@ -16,7 +16,7 @@ use rand_chacha::ChaCha12Rng;
 use super::cache::Lru;
 use super::pages::{MAX_LEN, PAGE, Touched};
 use super::tree::{Ino, Tree};
-use super::{Clock, DiskProfile, DiskStats, Failing};
+use super::{Clock, DiskProfile, DiskStats, Failing, PagePool};
 use crate::base::{Instant, Seed, Stream};
 use crate::sim::{HostId, Kept, Observer, Survival, Trace, What};
 
@@ -93,12 +93,18 @@ pub(super) struct State {
     pub armed: Option<(u64, Survival)>,
     pub struck: bool,
     pub tree: Tree,
+    /// Where full pages are shared with other disks.
+    pub pool: Option<PagePool>,
     /// Files that a power loss may change, and since when.
     pub unsynced: BTreeMap<Ino, Instant>,
     /// When the kernel's flusher wakes next, if there is one.
     pub flusher_wakes: Instant,
     pub flusher: ChaCha12Rng,
     pub debt: Duration,
+    /// The same of calls that the page cache answered.
+    pub small_debt: Duration,
+    /// How much of these may run up before somebody waits for it.
+    pub patience: Duration,
     pub latency: ChaCha12Rng,
     /// Until when the device writes the pages that it was given.
     pub device_busy_until: Instant,
@@ -151,10 +157,13 @@ impl State {
             armed: None,
             struck: false,
             tree: Tree::new(),
+            pool: None,
             unsynced: BTreeMap::new(),
             flusher_wakes: Instant::START,
             flusher: seed.stream(Stream::named("flusher")),
             debt: Duration::ZERO,
+            small_debt: Duration::ZERO,
+            patience: Duration::ZERO,
             latency: seed.stream(Stream::named("latency")),
             device_busy_until: Instant::START,
             read_last: None,
@@ -201,6 +210,25 @@ impl State {
         self.debt += cost;
     }
 
+    /// A call on an open file entered the kernel, and came back without the platter's help.
+    pub fn owe_call(&mut self) {
+        self.small_debt += self.profile.call;
+    }
+
+    /// Nobody is left to wait.
+    pub fn forget_debt(&mut self) {
+        self.debt = Duration::ZERO;
+        self.small_debt = Duration::ZERO;
+    }
+
+    /// The time that has to pass now. Nothing as long as all of it is small.
+    pub fn take_debt(&mut self) -> Duration {
+        if self.debt.is_zero() && self.small_debt < self.patience {
+            return Duration::ZERO;
+        }
+        std::mem::take(&mut self.debt) + std::mem::take(&mut self.small_debt)
+    }
+
     /// The path of a file whose writes are observed.
     pub fn log_path(&self, ino: Ino) -> Option<Arc<str>> {
         let path = self.tree.node(ino)?.path.clone()?;
@@ -237,7 +265,12 @@ impl State {
         let (written, refused) = bytes.split_at(fits.min(usize::try_from(comes).unwrap_or(fits)));
         let warm = self.losses;
         let file = self.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
+        let changes = file.differs(offset, written);
         let touched = file.write(offset, written, warm);
+        if let Some(pool) = &self.pool {
+            let end = offset + written.len() as u64;
+            (offset / PAGE as u64..end / PAGE as u64).for_each(|page| file.share(page, pool));
+        }
         self.tree.allocated += touched.allocated;
         self.dirtied(ino);
         self.pay_for(ino, offset, touched);
@@ -246,7 +279,7 @@ impl State {
         self.stats.writes += 1;
         self.stats.bytes_written += written.len() as u64;
         self.trace(op, ino, [offset, written.len() as u64], written);
-        if let Some(path) = self.log_path(ino).filter(|_| !written.is_empty()) {
+        if let Some(path) = self.log_path(ino).filter(|_| changes) {
             self.see(What::Wrote { path, offset, bytes: Bytes::copy_from_slice(written) });
         }
         match refused.is_empty() {
@@ -283,7 +316,7 @@ impl State {
         self.tree.allocated =
             self.tree.allocated + self.tree.file(ino).map_or(0, |f| f.allocated()) - before;
         self.dirtied(ino);
-        self.owe(self.profile.call);
+        self.owe_call();
         self.trace(Op::SetLen, ino, [len, 0], &[]);
         if let Some(path) = self.log_path(ino).filter(|_| changed) {
             self.see(What::Cut { path, len });
@@ -342,19 +375,19 @@ impl State {
 
     /// What reading or writing so many pages takes.
     fn pay_for(&mut self, ino: Ino, offset: u64, touched: Touched) {
-        let mut cost = self.profile.copy_page.mul_f64(touched.bytes as f64 / PAGE as f64);
+        self.small_debt += self.profile.copy_page.mul_f64(touched.bytes as f64 / PAGE as f64);
         if touched.misses > 0 {
             let first = offset / PAGE as u64;
             let sequential = self.read_last == Some((ino, first))
                 || self.read_last == Some((ino, first.wrapping_sub(1)));
             let head = if sequential { self.profile.read_ahead } else { self.profile.read_miss };
             let rest = (touched.misses - 1).min(u64::from(u32::MAX)) as u32;
-            cost += self.read_platter(head + self.profile.read_ahead * rest);
+            let cost = self.read_platter(head + self.profile.read_ahead * rest);
+            self.owe(cost);
             self.read_last = Some((ino, (offset + touched.bytes as u64) / PAGE as u64));
         }
         self.stats.page_hits += touched.hits;
         self.stats.page_misses += touched.misses;
-        self.owe(cost);
     }
 
     /// How long a sync that begins now takes to write `pages` and flush the device.
@@ -447,7 +480,7 @@ impl State {
     /// The process is gone; the page cache stays.
     pub fn kill(&mut self) {
         self.boot += 1;
-        self.debt = Duration::ZERO;
+        self.forget_debt();
         self.armed = None;
         self.trace(Op::Kill, super::tree::ROOT, [self.boot, 0], &[]);
     }
@@ -460,7 +493,7 @@ impl State {
         self.write_back();
         self.power = Power::Off;
         self.boot += 1;
-        self.debt = Duration::ZERO;
+        self.forget_debt();
         self.armed = None;
         self.failing.clear();
         self.read_last = None;

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::{DiskProfile, Failing, SimDisk, Sleep, Writeback};
+use super::{DiskProfile, Failing, PagePool, SimDisk, Sleep, Writeback};
 use crate::base::{Instant, Seed};
 use crate::io::{Disk, File, Map, Open};
 use crate::sim::{HostId, Observer, Survival, Trace, What};
@@ -439,6 +439,57 @@ fn observers_see_what_happens_to_logs_and_indexes_and_to_nothing_else() {
         r#"Renamed { from: "/e/0.log", to: "/e/0.log.deleted" }"#,
     ];
     assert_eq!(seen, told);
+}
+
+#[test]
+fn write_of_what_is_there_already_is_not_observed() {
+    let rig = Rig::new(1);
+    let disk = rig.boot();
+    let log = disk.open(path("/0.log"), Open::New).unwrap();
+    log.write_at(&[1; 9000], 0).unwrap();
+    rig.seen();
+    log.write_at(&[1; 5000], 4000).unwrap();
+    assert!(rig.seen().is_empty());
+    assert_eq!(rig.disk.stats().dirty_pages, 3, "it is a write all the same");
+    log.write_at(&[1; 5001], 4000).unwrap();
+    assert_eq!(rig.seen().len(), 1, "the file is longer");
+    log.write_at(&[2], 8999).unwrap();
+    assert_eq!(rig.seen().len(), 1);
+}
+
+#[test]
+fn full_pages_are_shared_between_disks_until_one_changes() {
+    let (pool, rigs) = (PagePool::default(), [Rig::new(1), Rig::new(2)]);
+    let files = rigs.each_ref().map(|rig| {
+        rig.disk.share_pages(&pool);
+        let disk = rig.boot();
+        let file = disk.open(path("/0.log"), Open::New).unwrap();
+        file.write_at(&[7; 3 * 4096 + 100], 0).unwrap();
+        file
+    });
+    assert_eq!(pool.len(), 1, "three full pages of two files are one");
+    files[0].write_at(&[8; 10], 4096).unwrap();
+    assert_eq!(rigs[0].disk.peek("/0.log").unwrap()[4096..4106], [8; 10]);
+    assert_eq!(rigs[1].disk.peek("/0.log").unwrap(), [7; 3 * 4096 + 100]);
+}
+
+#[test]
+fn page_hits_are_waited_for_together() {
+    let rig = Rig::new(1);
+    rig.disk.set_patience(Duration::from_micros(20));
+    let disk = rig.boot();
+    let file = durable(&disk, "/a", &[1; 100]);
+    let mut waits = 0;
+    let before = rig.clock.load(Ordering::Relaxed);
+    for _ in 0..1000 {
+        file.read_at(&mut [0; 100], 0).unwrap();
+        let now = rig.clock.load(Ordering::Relaxed);
+        finish(disk.settle());
+        waits += usize::from(rig.clock.load(Ordering::Relaxed) > now);
+    }
+    let took = Duration::from_nanos(rig.clock.load(Ordering::Relaxed) - before);
+    assert!((20..=50).contains(&waits), "{waits}");
+    assert!(took >= DiskProfile::default().call * 950, "no cost is forgotten: {took:?}");
 }
 
 #[test]

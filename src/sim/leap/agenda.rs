@@ -62,7 +62,7 @@ impl PartialEq for Entry {
 impl Eq for Entry {}
 
 /// Cancelled timers that may stay in the heap before it is swept.
-const STALE: usize = 4096;
+const STALE: usize = 256;
 
 /// The future of a simulation.
 pub(super) struct Agenda {

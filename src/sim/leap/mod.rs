@@ -27,7 +27,8 @@ use self::net::Network;
 use self::task::{Ready, Task};
 use self::world::{Shared, State};
 use super::clock::HostClock;
-use super::disk::{Corruption, DiskProfile, DiskStats, Failing, Place, SimDisk};
+use super::disk::{Corruption, DiskProfile, DiskStats, Failing, PagePool, Place, SimDisk};
+use super::engine::DISK_PATIENCE;
 use super::process::Process;
 use super::witness::Witness;
 use super::{
@@ -46,6 +47,7 @@ pub struct Leap {
     seed: Seed,
     shared: Arc<Shared>,
     jitter: ChaCha12Rng,
+    pages: PagePool,
     hosts: Vec<Host>,
 }
 
@@ -214,7 +216,13 @@ impl Engine for Leap {
             witness,
         };
         let jitter = seed.stream(Stream::named("leap jitter"));
-        Self { seed, shared: Arc::new(shared), jitter, hosts: Vec::new() }
+        Self {
+            seed,
+            shared: Arc::new(shared),
+            jitter,
+            pages: PagePool::default(),
+            hosts: Vec::new(),
+        }
     }
 
     fn add_host(&mut self, name: &str, boot: Boot<LeapWorld>) -> HostId {
@@ -229,6 +237,8 @@ impl Engine for Leap {
         let clock = Arc::new(move || Instant(clock.load(Ordering::Relaxed)));
         let Witness { observer, trace, .. } = self.shared.witness.clone();
         let disk = SimDisk::new(host, self.seed, clock, observer, trace);
+        disk.set_patience(DISK_PATIENCE);
+        disk.share_pages(&self.pages);
         self.hosts.push(Host {
             name,
             boot,

@@ -1,7 +1,7 @@
 //! What a process holds of the network: listeners and connections.
 
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -93,9 +93,6 @@ pub struct LeapStream {
     side: Side,
 }
 
-/// How much of a file is read at a time when a slice of it is sent.
-const CHUNK: usize = 64 * 1024;
-
 impl LeapStream {
     fn poll_room(&self, context: &Context<'_>) -> Poll<io::Result<usize>> {
         if !self.net.process.alive() {
@@ -114,35 +111,44 @@ impl LeapStream {
             state.net.write(&mut state.agenda, self.key, self.side, bytes);
         }
     }
-
-    async fn send_bytes(&self, mut bytes: Bytes) -> io::Result<()> {
-        while !bytes.is_empty() {
-            let room = self.room().await?;
-            self.write_now(bytes.split_to(room.min(bytes.len())));
-        }
-        Ok(())
-    }
 }
 
 impl Stream for LeapStream {
+    /// Parts travel together, as far as there is room: a message is one segment if it fits.
     async fn send<F: File>(&mut self, parts: &[Part<F>]) -> io::Result<()> {
+        let mut left: u64 = parts.iter().map(Part::len).sum();
+        let mut room = 0;
+        let mut together = BytesMut::new();
         for part in parts {
-            match part {
-                Part::Bytes(bytes) => self.send_bytes(bytes.clone()).await?,
-                Part::Slice(slice) => {
-                    let mut at = slice.offset;
-                    let end = slice.offset.saturating_add(slice.len);
-                    while at < end {
-                        let room = self.room().await?.min(CHUNK);
-                        let len = usize::try_from(end - at).unwrap_or(room).min(room);
-                        let mut chunk = BytesMut::zeroed(len);
-                        slice.file.read_exact_at(&mut chunk, at)?;
-                        self.write_now(chunk.freeze());
-                        at += len as u64;
+            let (mut at, len) = (0, part.len());
+            while at < len {
+                if together.len() == room {
+                    self.write_now(together.split().freeze());
+                    room = self.room().await?;
+                    together.reserve(usize::try_from(left).unwrap_or(room).min(room));
+                }
+                let begin = together.len();
+                let count = usize::try_from(len - at).unwrap_or(room).min(room - begin);
+                match part {
+                    Part::Bytes(bytes) => {
+                        let from = at as usize;
+                        together.extend_from_slice(&bytes[from..from + count]);
+                    }
+                    Part::Slice(slice) => {
+                        together.resize(begin + count, 0);
+                        let target = &mut together[begin..];
+                        if let Err(error) = slice.file.read_exact_at(target, slice.offset + at) {
+                            together.truncate(begin);
+                            self.write_now(together.freeze());
+                            return Err(error);
+                        }
                     }
                 }
+                at += count as u64;
+                left -= count as u64;
             }
         }
+        self.write_now(together.freeze());
         Ok(())
     }
 }
@@ -176,6 +182,30 @@ impl AsyncWrite for LeapStream {
         let bytes = Bytes::copy_from_slice(&bytes[..len]);
         state.net.write(&mut state.agenda, self.key, self.side, bytes);
         Poll::Ready(Ok(len))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if !self.net.process.alive() {
+            return Poll::Pending;
+        }
+        let state = &mut *self.net.shared.state.lock();
+        let room = std::task::ready!(state.net.room(self.key, self.side, context))?;
+        let len = room.min(slices.iter().map(|slice| slice.len()).sum());
+        let mut bytes = BytesMut::with_capacity(len);
+        for slice in slices {
+            let count = slice.len().min(len - bytes.len());
+            bytes.extend_from_slice(&slice[..count]);
+        }
+        state.net.write(&mut state.agenda, self.key, self.side, bytes.freeze());
+        Poll::Ready(Ok(len))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

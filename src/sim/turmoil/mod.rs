@@ -30,7 +30,8 @@ use tokio::sync::Notify;
 use self::gate::Gate;
 use self::world::{Shared, Tenant, disk_sleep};
 use super::clock::HostClock;
-use super::disk::{Corruption, DiskProfile, DiskStats, Failing, Place, SimDisk};
+use super::disk::{Corruption, DiskProfile, DiskStats, Failing, PagePool, Place, SimDisk};
+use super::engine::DISK_PATIENCE;
 use super::process::Process;
 use super::witness::Witness;
 use super::{
@@ -51,6 +52,7 @@ pub struct Referee {
     seed: Seed,
     sim: turmoil::Sim<'static>,
     shared: Arc<Shared>,
+    pages: PagePool,
     hosts: Vec<Host>,
 }
 
@@ -219,7 +221,7 @@ impl Engine for Referee {
             .enable_random_order()
             .rng_seed(seed.stream(Stream::named("turmoil")).next_u64())
             .build();
-        Self { seed, sim, shared: Arc::default(), hosts: Vec::new() }
+        Self { seed, sim, shared: Arc::default(), pages: PagePool::default(), hosts: Vec::new() }
     }
 
     fn add_host(&mut self, name: &str, boot: Boot<TurmoilWorld>) -> HostId {
@@ -229,6 +231,8 @@ impl Engine for Referee {
         self.shared.reach.lock().add(name.clone(), addr);
         let Witness { observer, trace, .. } = self.shared.witness.clone();
         let disk = SimDisk::new(host, self.seed, self.shared.clock(), observer, trace);
+        disk.set_patience(DISK_PATIENCE);
+        disk.share_pages(&self.pages);
         let next = Arc::default();
         self.hosts.push(Host {
             name: name.clone(),

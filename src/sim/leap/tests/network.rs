@@ -1,6 +1,6 @@
 //! Streams as TCP's users know them.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::Path;
 
 use bytes::Bytes;
@@ -212,6 +212,34 @@ fn a_slice_of_a_file_travels_between_the_bytes_around_it() {
         assert!(all[4..400_004] == pattern(500_000)[1_000..401_000]);
     });
     ends(vec![("source", source), ("sink", sink)]);
+}
+
+#[test]
+fn a_message_of_several_parts_is_one_segment() {
+    let source = serve_one(|world, mut stream| async move {
+        let file = world.disk().open(Path::new("/small"), Open::New).unwrap();
+        file.write_at(&pattern(700), 0).unwrap();
+        let slice = Slice { file, offset: 100, len: 600 };
+        let [head, tail] = [b"head", b"tail"].map(|text| Part::Bytes(Bytes::from_static(text)));
+        stream.send(&[head, Part::Slice(slice), tail]).await.unwrap();
+        let pieces = [IoSlice::new(b"one"), IoSlice::new(b"and"), IoSlice::new(b"more")];
+        assert_eq!(stream.write_vectored(&pieces).await.unwrap(), 10);
+    });
+    let sink = boot(|world| async move {
+        let mut all = Vec::new();
+        connect(&world, "source").await.read_to_end(&mut all).await.unwrap();
+        let expected = [b"head", &pattern(700)[100..], b"tail", b"oneandmore"].concat();
+        assert!(all == expected, "{all:?}");
+    });
+    let mut leap = leap();
+    leap.record_trace();
+    leap.add_host("source", source);
+    leap.add_host("sink", sink);
+    leap.run_until(at(1_000));
+    let trace = leap.take_trace();
+    let sizes: Vec<&str> =
+        trace.iter().filter_map(|line| line.split_once(" data ").map(|(_, size)| size)).collect();
+    assert_eq!(sizes, ["608", "10"]);
 }
 
 #[test]
