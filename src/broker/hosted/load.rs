@@ -1,5 +1,7 @@
 //! Replaying the log before the machine may decide.
 
+use std::fmt;
+
 use super::batch::{self, BadBatch};
 use super::journal::Journal;
 use crate::base::Offset;
@@ -21,6 +23,17 @@ pub(crate) enum LoadError<M: Machine, E> {
     Torn(Offset),
     /// A record does not fit those before it.
     Replay(ErrorOf<M>),
+}
+
+impl<M: Machine, E: fmt::Display> fmt::Display for LoadError<M, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Journal(error) => error.fmt(f),
+            Self::Batch(error) => error.fmt(f),
+            Self::Torn(offset) => write!(f, "no whole batch at offset {offset}"),
+            Self::Replay(error) => error.fmt(f),
+        }
+    }
 }
 
 /// Replays everything that the log has now, and commits what is committed.

@@ -7,6 +7,7 @@
 //! | `batch` | decided records as a batch, and back |
 //! | `load` | replaying the log |
 //! | `serve` | decisions, commits, deadlines, and the end |
+//! | `partition` | a partition of an internal topic as a journal, and a machine for each one led |
 //!
 //! The pure part, what leaves when, is in `decide`. The controller runs on this, and so will the
 //! group and the transaction coordinators.
@@ -14,6 +15,8 @@
 mod batch;
 mod journal;
 mod load;
+#[allow(dead_code, reason = "coordinators are built on it")]
+mod partition;
 mod serve;
 
 pub(crate) use batch::{BadBatch, decode, encode};

@@ -94,7 +94,8 @@ impl Commits {
         Ok(())
     }
 
-    async fn beyond(&self, before: Offset) -> Result<Offset, Deposed> {
+    /// Waits until the high watermark is beyond `before`, and returns where it is.
+    pub(crate) async fn beyond(&self, before: Offset) -> Result<Offset, Deposed> {
         loop {
             match self.high_watermark()? {
                 now if now > before => return Ok(now),

@@ -29,7 +29,7 @@ mod refusal;
 mod role;
 mod site;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 pub(crate) use append::Produced;
 pub(crate) use damage::{is_expendable, tell as tell_damage};

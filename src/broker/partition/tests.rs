@@ -19,19 +19,19 @@ use crate::log::{Identity, LogConfig, LogDir, Recovery, TransactionEnd};
 use crate::replica::{Peer, Peers};
 use crate::wire::batch::BatchBuilder;
 
-const ME: BrokerId = BrokerId(1);
-const OTHER: BrokerId = BrokerId(2);
+pub(in crate::broker) const ME: BrokerId = BrokerId(1);
+pub(in crate::broker) const OTHER: BrokerId = BrokerId(2);
 
 /// A partition of broker 1, with a copy on broker 2.
-struct Replica {
-    partition: Arc<Partition<RealWorld>>,
-    site: Arc<Site<RealWorld>>,
+pub(in crate::broker) struct Replica {
+    pub(in crate::broker) partition: Arc<Partition<RealWorld>>,
+    pub(in crate::broker) site: Arc<Site<RealWorld>>,
     /// Keep what the replica uses.
     _kept: (tempfile::TempDir, Undelivered, mpsc::UnboundedReceiver<DirectoryId>),
 }
 
 impl Replica {
-    async fn new(config: TopicConfig) -> Self {
+    pub(in crate::broker) async fn new(config: TopicConfig) -> Self {
         let place = tempfile::tempdir().unwrap();
         let (world, name) = (RealWorld::new(), TopicPartition::new("orders", 0));
         let (topic, directory) = (TopicId([7; 16]), DirectoryId([1; 16]));
@@ -57,7 +57,7 @@ impl Replica {
     }
 
     /// Committed metadata makes a broker lead, with this ISR.
-    async fn elect(&self, leader: BrokerId, epoch: i32, isr: &[BrokerId]) {
+    pub(in crate::broker) async fn elect(&self, leader: BrokerId, epoch: i32, isr: &[BrokerId]) {
         let state = PartitionState {
             replicas: vec![ME, OTHER],
             directories: Vec::new(),
@@ -95,7 +95,7 @@ impl Replica {
     }
 
     /// Broker 2 has everything below `offset`.
-    fn replicated_to(&self, offset: i64) {
+    pub(in crate::broker) fn replicated_to(&self, offset: i64) {
         let _ = self.fetch(Reader::Replica { id: OTHER, epoch: Some(BrokerEpoch(2)) }, offset);
     }
 

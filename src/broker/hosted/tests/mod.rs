@@ -1,5 +1,7 @@
 //! A machine of counters on a log in memory whose commits and failures the test decides.
 
+mod partition;
+
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;

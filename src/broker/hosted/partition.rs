@@ -1,0 +1,159 @@
+//! A partition of an internal topic as a journal, and the machines on such partitions.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::journal::{AppendFailure, Extent, Journal, Written};
+use super::serve::{Hosted, Refused};
+use crate::base::{LeaderEpoch, Offset};
+use crate::broker::partition::{Commits, Leadership, Partition};
+use crate::decide::Machine;
+use crate::io::World;
+use crate::wire::ErrorCode;
+
+/// Bytes that one read of the log returns, about. Source: Kafka's `offsets.load.buffer.size`.
+const LOAD_BUFFER: usize = 5 * 1024 * 1024;
+
+/// Source: Kafka's `CoordinatorRuntime`, the backoff of a timer whose write failed.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// The log of one partition, as long as this replica leads it in one epoch.
+pub(crate) struct PartitionJournal<W: World> {
+    partition: Arc<Partition<W>>,
+    epoch: LeaderEpoch,
+    commits: Commits,
+}
+
+impl<W: World> PartitionJournal<W> {
+    /// The journal of an election. Fails if its epoch is over already.
+    pub(crate) fn new(
+        partition: Arc<Partition<W>>,
+        epoch: LeaderEpoch,
+    ) -> Result<Self, ErrorCode> {
+        let commits = partition.on_committed(epoch)?;
+        Ok(Self { partition, epoch, commits })
+    }
+}
+
+impl<W: World> Journal for PartitionJournal<W> {
+    type Error = ErrorCode;
+
+    fn extent(&self) -> Result<Extent, ErrorCode> {
+        let extent = self.partition.extent(self.epoch)?;
+        Ok(Extent {
+            start: extent.log_start,
+            committed: extent.high_watermark,
+            end: extent.log_end,
+        })
+    }
+
+    fn read(&self, from: Offset) -> Result<Bytes, ErrorCode> {
+        self.partition.read_decided(self.epoch, from, LOAD_BUFFER)
+    }
+
+    fn append(&self, batch: BytesMut) -> Result<Written, AppendFailure<ErrorCode>> {
+        match self.partition.append_decided(self.epoch, batch) {
+            Ok(written) => Ok(Written { base: written.base, end: written.end }),
+            Err(refusal) => Err(match refusal.code {
+                code @ (ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError) => {
+                    AppendFailure::Broken(code)
+                }
+                code => AppendFailure::Refused(code),
+            }),
+        }
+    }
+
+    async fn committed(&self, beyond: Offset) -> Result<Offset, ErrorCode> {
+        let deposed = |_| ErrorCode::NotLeaderOrFollower;
+        self.commits.beyond(beyond).await.map_err(deposed)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        Some(RETRY)
+    }
+}
+
+impl Refused {
+    /// The error that a coordinator answers with. Source: Kafka's `CoordinatorOperationExceptionHelper`.
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Loading => ErrorCode::CoordinatorLoadInProgress,
+            Self::NotAppended(_) => ErrorCode::CoordinatorNotAvailable,
+            Self::Failed(_) | Self::Unknown(_) => ErrorCode::NotCoordinator,
+        }
+    }
+}
+
+/// A machine on one partition.
+pub(crate) type OnPartition<W, M> = Hosted<W, M, PartitionJournal<W>>;
+
+/// The machines of this broker on the partitions of one internal topic that it leads.
+pub(crate) struct Coordinators<W: World, M: Machine> {
+    world: W,
+    /// An empty machine for a partition.
+    create: Box<dyn Fn(i32) -> M + Send + Sync>,
+    hosted: Mutex<BTreeMap<i32, (LeaderEpoch, Arc<OnPartition<W, M>>)>>,
+}
+
+impl<W: World, M: Machine> Coordinators<W, M> {
+    pub(crate) fn new(world: W, create: impl Fn(i32) -> M + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self { world, create: Box::new(create), hosted: Mutex::default() })
+    }
+
+    /// The machine of a partition that this broker leads, loaded or not.
+    pub(crate) fn find(&self, partition: i32) -> Result<Arc<OnPartition<W, M>>, ErrorCode> {
+        let hosted = self.hosted.lock();
+        hosted.get(&partition).map(|(_, host)| host.clone()).ok_or(ErrorCode::NotCoordinator)
+    }
+
+    /// Follows elections for as long as the node lives. A log is loaded by a task of its own.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        mut elections: mpsc::UnboundedReceiver<Leadership<W>>,
+    ) {
+        while let Some(event) = elections.recv().await {
+            match event {
+                Leadership::Elected { partition, epoch } => self.elected(partition, epoch),
+                Leadership::Resigned { partition, epoch } => {
+                    self.resigned(partition.name.partition, epoch);
+                }
+            }
+        }
+    }
+
+    fn elected(self: &Arc<Self>, partition: Arc<Partition<W>>, epoch: LeaderEpoch) {
+        let name = partition.name.clone();
+        // Its resignation follows in the queue.
+        let Ok(journal) = PartitionJournal::new(partition, epoch) else { return };
+        let host = Hosted::new(self.world.clone(), journal);
+        self.hosted.lock().insert(name.partition, (epoch, host.clone()));
+        let machine = (self.create)(name.partition);
+        let world = self.world.clone();
+        self.world.spawn("coordinator", async move {
+            match host.load(machine).await {
+                Ok(loading) => {
+                    host.activate(loading, world.now());
+                    drop(host.serve().await);
+                }
+                Err(error) => {
+                    tracing::error!(partition = %name, %error, "can't load a coordinator");
+                    host.resign(&error.to_string());
+                }
+            }
+        });
+    }
+
+    fn resigned(&self, partition: i32, epoch: LeaderEpoch) {
+        let mut hosted = self.hosted.lock();
+        if hosted.get(&partition).is_some_and(|(of, _)| *of == epoch)
+            && let Some((_, host)) = hosted.remove(&partition)
+        {
+            host.resign("this replica leads no longer");
+        }
+    }
+}
