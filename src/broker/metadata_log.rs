@@ -297,7 +297,7 @@ mod tests {
     use crate::wire::batch::BatchBuilder;
 
     #[test]
-    fn a_record_that_only_kafka_knows_is_named_with_its_offset_and_the_way_out() {
+    fn record_that_only_kafka_knows_is_named_with_a_remedy() {
         let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
         let no_op = Record::NoOp.encode();
         // RegisterControllerRecord, version 0.

@@ -108,7 +108,7 @@ fn new_isr(asked: &asked::PartitionData) -> Vec<(BrokerId, BrokerEpoch)> {
     asked.new_isr_with_epochs.iter().map(member).collect()
 }
 
-/// The compare-and-set (KIP-497): what a leader asks for rests on what it knew of the partition.
+/// The compare-and-set (KIP-497): the proposal must rest on the current state of the partition.
 fn check_epochs(
     leader: BrokerId,
     before: &PartitionState,
@@ -117,7 +117,7 @@ fn check_epochs(
     let (theirs, ours) = (LeaderEpoch(asked.leader_epoch), before.leader_epoch);
     let (their_version, our_version) =
         (PartitionEpoch(asked.partition_epoch), before.partition_epoch);
-    // KAFKA-14154: a leader that knows more than this controller talks to a deposed one.
+    // KAFKA-14154: if a leader knows newer epochs, this controller is deposed.
     if theirs > ours || their_version > our_version {
         return Err(ErrorCode::NotController);
     }
@@ -146,7 +146,7 @@ fn check_isr(
     let twice = isr.iter().enumerate().any(|(at, (id, _))| isr[..at].iter().any(|i| i.0 == *id));
     let leads = isr.iter().any(|(id, _)| *id == leader);
     let recovering = recovery == 1;
-    // While a leader that was elected uncleanly recovers, it has nobody to be in sync with.
+    // While a leader that was elected uncleanly recovers, no other replica can be in sync.
     let bad_recovery = recovering && (isr.len() > 1 || !before.recovering);
     if !known || twice || !leads || bad_recovery || !(0..=1).contains(&recovery) {
         return Err(ErrorCode::InvalidRequest);
@@ -154,8 +154,8 @@ fn check_isr(
     Ok(())
 }
 
-/// KIP-841: who is fenced or leaving may not join. KIP-903: nor may a broker that has restarted
-/// since the leader heard of it, because it may have lost what the leader saw it fetch.
+/// KIP-841: a fenced or leaving broker may not join. KIP-903: neither may a broker that restarted
+/// since its last fetch, because it may have lost records that the leader saw it fetch.
 fn check_eligible(
     image: &Image,
     isr: &[(BrokerId, BrokerEpoch)],

@@ -1,5 +1,5 @@
-//! BrokerRegistration: who is in the cluster (KIP-631), and whether it came back with all that it
-//! had acknowledged (KIP-966).
+//! BrokerRegistration (KIP-631), and whether a broker came back with all records that it had
+//! acknowledged (KIP-966).
 
 use std::collections::BTreeSet;
 
@@ -16,17 +16,17 @@ use crate::wire::messages::broker_registration_request::{
 };
 use crate::wire::messages::{BrokerRegistrationRequest, BrokerRegistrationResponse};
 
-/// Most listeners, features or log directories that a broker may tell of.
+/// Most listeners, features or log directories of a registration.
 const MOST_LISTED: usize = 1000;
-/// Longest name or host that a broker may tell: all that is told goes into every node's log.
+/// Longest name or host of a registration: all of them are stored in every node's log.
 const LONGEST_TEXT: usize = 1000;
 
 impl Controller {
     /// Registers a start of a broker.
     ///
     /// `next_offset` is where the metadata log ends, and so the offset of this decision's first
-    /// record: the broker's epoch is the offset of its registration, which only the shell can
-    /// know, because control batches take offsets too.
+    /// record. The broker's epoch is the offset of its registration, which only the shell can know:
+    /// control batches take offsets too.
     pub fn register_broker(
         &self,
         now: Instant,
@@ -78,7 +78,7 @@ impl Controller {
             log_dirs: request.log_dirs.iter().map(|id| (*id).into()).collect(),
         };
         if let Some(known) = again {
-            // The same start says more about itself; its answer may have been lost.
+            // The same start registers again; the first answer may have been lost.
             record.epoch = known.epoch;
             record.fenced = known.fenced;
             record.in_controlled_shutdown = known.shutting_down.is_some();
@@ -115,7 +115,7 @@ impl Controller {
         Ok(())
     }
 
-    /// A broker must understand what is in use, as far as it says what it understands.
+    /// A broker must support the levels of all features in use, as far as it lists the feature.
     fn check_features(&self, request: &BrokerRegistrationRequest) -> Result<(), ErrorCode> {
         let fits = |(name, level): (&str, i16)| {
             let told = request.features.iter().find(|feature| *feature.name == *name);
@@ -130,13 +130,13 @@ impl Controller {
     }
 }
 
-/// KIP-966: a broker that shut down cleanly remembers the epoch that it had. Any other answer,
-/// `-1` included, means that it may have lost what it had not synced.
+/// KIP-966: a broker that shut down cleanly knows the epoch that it had. With any other value,
+/// including `-1`, it may have lost unsynced records.
 fn is_clean(known: &Broker, request: &BrokerRegistrationRequest) -> bool {
     request.previous_broker_epoch == known.epoch.0
 }
 
-/// What can't be a broker, or would not fit into a record.
+/// Rejects registrations that are incomplete or would not fit into a record.
 fn check_shape(request: &BrokerRegistrationRequest) -> Result<(), ErrorCode> {
     let listeners = request.listeners.iter().flat_map(|l| [l.name.len(), l.host.len()]);
     let features = request.features.iter().map(|feature| feature.name.len());

@@ -15,9 +15,9 @@ use crate::wire::messages::assign_replicas_to_dirs_response::{
 use crate::wire::messages::{AssignReplicasToDirsRequest, AssignReplicasToDirsResponse};
 
 impl Controller {
-    /// Notes where a broker's replicas are. One that is in a directory which has failed already, or
-    /// in none that can be used (`DirectoryId.LOST`), can neither lead nor be in sync; one that is
-    /// where it can be used again may lead, where nobody does.
+    /// Stores in which directory each of a broker's replicas is. A replica in a failed directory, or
+    /// in none that can be used (`DirectoryId.LOST`), can neither lead nor be in sync. A replica that
+    /// can be used again may lead, if its partition has no leader.
     pub fn assign_replicas_to_dirs(
         &self,
         request: &AssignReplicasToDirsRequest,
@@ -56,8 +56,8 @@ impl Controller {
             let state = plan.image().partition(topic, index);
             let leaderless = state.is_some_and(|state| state.leader.is_none());
             let others = state.is_some_and(|state| state.isr.iter().any(|other| *other != id));
-            // What a damaged log lacks is not known here: while others are in sync, it is not
-            // eligible either, or it would be waited for.
+            // The controller can't know what a damaged log lacks. While others are in sync, it is not
+            // eligible either; otherwise the partition would wait for it.
             let lost = (directory == DirectoryId::LOST && others).then_some(id);
             let cause = match here {
                 true if leaderless => Cause::default(),
@@ -72,8 +72,8 @@ impl Controller {
                 && before == after
                 && let Some((leader @ Some(_), _)) = after
             {
-                // What the lost log fetched may still be on its way to the leader, and must not
-                // count for the one that takes its place: a new epoch voids it.
+                // A fetch of the lost log may still be on its way to the leader, and must not count
+                // for its replacement: a new epoch voids it.
                 plan.push(Record::PartitionChange(PartitionChange {
                     topic,
                     partition: index,
@@ -86,7 +86,7 @@ impl Controller {
     }
 }
 
-/// Puts one replica where its broker says that it is. Says whether that is news.
+/// Stores the directory of one replica. Returns whether that changed it.
 fn assign(
     plan: &mut Plan,
     broker: BrokerId,

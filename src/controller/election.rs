@@ -1,8 +1,8 @@
-//! Who is in sync and who leads, when something about a partition changes (KIP-631, KIP-966).
+//! The ISR, ELR and leader of a partition when something about it changes (KIP-631, KIP-966).
 //!
-//! Source: Kafka's `PartitionChangeBuilder`. One thing differs: the last member of an ISR that is
-//! fenced stays in the ISR, as before KIP-966, where Kafka moves it to the ELR. Either way it can
-//! be elected again and nobody who lacks committed records can. Only an unclean shutdown of the
+//! Source: Kafka's `PartitionChangeBuilder`. One thing differs: when the last member of an ISR is
+//! fenced it stays in the ISR, as before KIP-966; Kafka moves it to the ELR. Either way it can be
+//! elected again, and no replica that lacks committed records can. Only an unclean shutdown of the
 //! last member leaves an ISR empty.
 
 use super::image::{Image, PartitionState, Topic};
@@ -16,11 +16,11 @@ use crate::base::{BrokerId, Flaw, TopicId};
 pub(super) struct Cause {
     /// This broker is about to be fenced or to leave: it may neither lead nor be in sync.
     pub(super) leaving: Option<BrokerId>,
-    /// This broker came back without what it had not synced: in addition it is not eligible.
+    /// This broker came back without its unsynced records: in addition it is not eligible.
     pub(super) lost: Option<BrokerId>,
 }
 
-/// What a partition should be like, as far as its in-sync replicas go.
+/// Computes the ISR, ELR and leader of one partition.
 pub(super) struct Election<'a> {
     image: &'a Image,
     partition: &'a PartitionState,
@@ -90,8 +90,8 @@ impl<'a> Election<'a> {
         let mut after = before.clone();
         after.recovering = recovering;
         if elected.unclean {
-            // Whoever was in sync has records that the new leader may lack: they are not in sync
-            // with it. This may lose data.
+            // The former ISR has records that the new leader may lack, so it is not in sync with
+            // it. This may lose data.
             isr = elected.leader.into_iter().collect();
             elr.clear();
             after.recovering = true;
@@ -116,8 +116,8 @@ impl<'a> Election<'a> {
         })
     }
 
-    /// The ELR beside an ISR: while that is smaller than min.insync.replicas the high watermark
-    /// does not move, so who leaves it still holds all that is committed (KIP-966).
+    /// The ELR beside an ISR. While the ISR is smaller than min.insync.replicas the high watermark
+    /// does not move, so a replica that leaves it still has all committed records (KIP-966).
     fn eligible(&self, isr: &[BrokerId]) -> Vec<BrokerId> {
         if !self.rules.elr_enabled || isr.len() >= self.min_insync {
             return Vec::new();
@@ -132,12 +132,12 @@ impl<'a> Election<'a> {
         eligible
     }
 
-    /// KIP-966: after an unclean shutdown a log may lack what was acknowledged from it.
+    /// KIP-966: after an unclean shutdown a log may lack acknowledged records.
     fn is_lost(&self, id: BrokerId) -> bool {
         self.cause.lost == Some(id)
     }
 
-    /// Clean elections prefer the leader that is, then the order of assignment.
+    /// Clean elections prefer the current leader, then the order of assignment.
     fn elect(&self, isr: &[BrokerId], elr: &[BrokerId]) -> Elected {
         let clean = |leader| Elected { leader: Some(leader), unclean: false };
         let among = |eligible: &[BrokerId]| {
@@ -158,8 +158,8 @@ impl<'a> Election<'a> {
         }
     }
 
-    /// KIP-966, "last known leader": everybody who was eligible has lost unsynced data. The one
-    /// that led last is likely to have lost least, and the partition is no use without a leader.
+    /// KIP-966, "last known leader": all eligible replicas have lost unsynced records. The last
+    /// leader is likely to have lost least, and without a leader the partition is useless.
     fn last_known_leader(&self, isr: &[BrokerId], elr: &[BrokerId]) -> Option<BrokerId> {
         match self.partition.last_known_elr[..] {
             [last] if self.rules.elr_enabled && isr.is_empty() && elr.is_empty() => {
@@ -176,12 +176,12 @@ impl<'a> Election<'a> {
         !going && standing.is_some_and(|b| b.is_active() && b.has_directory(directory))
     }
 
-    /// Who stays in the ISR when everybody has left it: it holds all that is committed.
+    /// The member that stays when all leave the ISR: it has all committed records.
     fn last_member(&self) -> Option<BrokerId> {
         let leader = self.partition.leader.into_iter();
         let mut members = leader.chain(self.partition.isr.iter().copied());
         members.find(|id| {
-            // Before KIP-966, nobody asked whether the last one still has it all.
+            // Before KIP-966, Kafka did not ask whether the last member still has all records.
             self.partition.isr.contains(id) && !(self.rules.elr_enabled && self.is_lost(*id))
         })
     }
@@ -196,7 +196,7 @@ impl<'a> Election<'a> {
     }
 }
 
-/// What a record has to say to lead from one state to the other.
+/// The record that leads from one state to the other.
 fn difference(
     before: &PartitionState,
     after: &PartitionState,
@@ -209,7 +209,7 @@ fn difference(
         elr: changed(&before.elr, &after.elr),
         last_known_elr: changed(&before.last_known_elr, &after.last_known_elr),
         leader: (before.leader != after.leader).then_some(after.leader),
-        // Said again with every unclean election, so that the record alone tells.
+        // Repeated with every unclean election, so that the record alone shows it.
         recovering: (unclean || before.recovering != after.recovering).then_some(after.recovering),
         ..PartitionChange::default()
     };

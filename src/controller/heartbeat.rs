@@ -1,4 +1,4 @@
-//! BrokerHeartbeat: who lives, who may take part, who may leave (KIP-631).
+//! BrokerHeartbeat: liveness, unfencing and controlled shutdown of brokers (KIP-631).
 //!
 //! Source: Kafka's `BrokerHeartbeatManager` and `ReplicationControlManager`.
 
@@ -10,7 +10,7 @@ use super::record::{BrokerChange, Record};
 use crate::base::{BrokerEpoch, BrokerId, DirectoryId, Instant, Offset, TopicId};
 use crate::wire::messages::{BrokerHeartbeatRequest, BrokerHeartbeatResponse};
 
-/// Where a broker stands after a heartbeat.
+/// The state of a broker, as Kafka's `BrokerControlState`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Fenced,
@@ -79,8 +79,8 @@ impl Controller {
     ) -> Standing {
         match standing(broker) {
             Standing::Fenced if request.want_shut_down => Standing::Gone,
-            // A broker takes part once it knows of its own registration, and so of everything
-            // that was decided about it before.
+            // A broker is unfenced once it has read its own registration, and so everything that
+            // was decided about it before.
             Standing::Fenced if !request.want_fence && caught_up => Standing::Active,
             Standing::Fenced => Standing::Fenced,
             Standing::Active if request.want_fence && request.want_shut_down => Standing::Gone,
@@ -100,7 +100,7 @@ impl Controller {
         self.image().led_by(Some(id)).next().is_some()
     }
 
-    /// A broker on its way out leads nothing any more, and every other one knows that.
+    /// A broker that shuts down may stop once it leads nothing and all active brokers know that.
     fn may_leave(&self, id: BrokerId, broker: &Broker) -> bool {
         let Some(since) = broker.shutting_down else { return false };
         let mut active = self.image().brokers().filter(|(_, other)| other.is_active());
@@ -128,7 +128,7 @@ impl Controller {
         }
     }
 
-    /// Takes a broker out of every ISR, and then out of the cluster's working set.
+    /// Removes a broker from every ISR, then fences it.
     fn fence(&self, plan: &mut Plan, id: BrokerId, epoch: BrokerEpoch) {
         if plan.image().broker(id).is_none_or(|broker| broker.fenced) {
             return;
@@ -140,13 +140,13 @@ impl Controller {
         plan.push(Record::BrokerChange(change));
     }
 
-    /// KIP-858: what is in a failed log directory can neither lead nor be in sync, though its
-    /// broker sends heartbeats all the same.
+    /// KIP-858: a replica in a failed log directory can neither lead nor be in sync, although its
+    /// broker still sends heartbeats.
     fn lose_directories(&self, plan: &mut Plan, id: BrokerId, offline: &[DirectoryId]) {
         let Some(broker) = plan.image().broker(id) else { return };
         let (lost, left): (Vec<_>, Vec<_>) =
             broker.log_dirs.iter().partition(|dir| offline.contains(dir));
-        // A broker without any directory left stops by itself.
+        // A broker stops by itself when its last directory fails.
         if lost.is_empty() || left.is_empty() {
             return;
         }

@@ -1,8 +1,21 @@
-//! The cluster's metadata and who may change it. Pure: no await, no clock, no I/O.
+//! The cluster's metadata and the controller that changes it. Pure: no await, no clock, no I/O.
 //!
-//! A handler looks at the image and decides: records for the metadata log, and a response that may
-//! leave once they are committed. Only [`Image::replay`] changes the image, on controllers and
-//! brokers alike, so what a failover replays is exactly what happened.
+//! A handler reads the image and decides: records for the metadata log, and a response that leaves
+//! once they are committed. Only [`Image::replay`] changes the image, on controllers and brokers
+//! alike, so a failover replays exactly what happened.
+//!
+//! | file | contents |
+//! |---|---|
+//! | `machine` | the controller as a `decide::Machine`, its settings and effects |
+//! | `image/` | the metadata as of one offset, and how records change it |
+//! | `record/` | metadata records and their bytes |
+//! | `sessions` | which brokers were heard of lately |
+//! | `brokers`, `heartbeat`, `directories` | registration, heartbeats, log directories |
+//! | `topics`, `placement` | creating and deleting topics, placing replicas |
+//! | `alter_partition`, `election` | ISR, ELR and leader of a partition |
+//! | `producer_ids` | blocks of producer ids |
+//! | `plan` | a decision in the making |
+//! | `check` | assertions about every decision |
 //!
 //! Left to the shell: appending and committing records, answering, finding the active controller.
 

@@ -1,4 +1,4 @@
-//! Where the copies of a new topic go: striped over racks and brokers, from a random start.
+//! Places the replicas of a new topic: striped over racks and brokers, from a random start.
 //!
 //! Source: Kafka's `StripedReplicaPlacer`. Fenced brokers come last and never first in a list,
 //! because the first is the preferred leader.

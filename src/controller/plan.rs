@@ -1,11 +1,11 @@
-//! A decision in the making: records, and the image as it will be once they are replayed.
+//! A decision in the making: records, and the image that they lead to.
 
 use super::image::{Image, ReplayError};
 use super::record::Record;
 use crate::base::Offset;
 
-/// Records decided so far. Each is replayed at once on a copy of the image (which is cheap), so
-/// that what is decided next sees its effect: fencing a second broker knows of the first.
+/// Records decided so far. Each is replayed at once on a copy of the image, which is cheap, so
+/// that the next decision sees its effect: fencing a second broker takes the first into account.
 #[derive(Debug)]
 pub(super) struct Plan {
     image: Image,
@@ -14,13 +14,13 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Begins with what is committed, or at least decided.
+    /// Begins with everything decided before, committed or not.
     pub(super) fn new(image: &Image) -> Self {
         let next = image.offset().map_or(Offset::ZERO, Offset::next);
         Self { image: image.clone(), next, records: Vec::new() }
     }
 
-    /// The image with all that was decided so far.
+    /// The image with everything decided so far.
     pub(super) fn image(&self) -> &Image {
         &self.image
     }
@@ -32,7 +32,7 @@ impl Plan {
     /// Adds a record.
     ///
     /// # Panics
-    /// If the record does not fit the image: what a controller decides always does.
+    /// If the record contradicts the image: a bug in the handler.
     pub(super) fn push(&mut self, record: Record) {
         if let Err(error) = self.try_push(record) {
             panic!("a decision contradicts itself: {error}");

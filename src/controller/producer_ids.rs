@@ -1,4 +1,4 @@
-//! AllocateProducerIds: blocks of ids that no other broker has (KIP-730).
+//! AllocateProducerIds: gives each broker blocks of producer ids of its own (KIP-730).
 
 use super::machine::{Controller, Decision};
 use super::record::{ProducerIds, Record};

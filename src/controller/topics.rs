@@ -60,7 +60,7 @@ impl Controller {
         for topic in &request.topics {
             let twice = counts.remove(&*topic.name);
             let created = match twice {
-                // All but one answer for a name would be noise.
+                // A duplicate name is answered once.
                 None => continue,
                 Some(1) => self.create_one(&mut plan, &mut random, topic),
                 Some(_) => refusal(ErrorCode::InvalidRequest, "Duplicate topic name."),
@@ -283,7 +283,7 @@ fn check_name(name: &str) -> Result<(), Refusal> {
     refusal(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {problem}"))
 }
 
-/// One operation may not fill the log, nor the memory of whoever reads it.
+/// Limits one operation: its records are one batch, and every node keeps them in memory.
 fn check_size(plan: &Plan, more: usize) -> Result<(), Refusal> {
     if more.saturating_add(plan.len()) <= MOST_RECORDS {
         return Ok(());
@@ -292,8 +292,8 @@ fn check_size(plan: &Plan, more: usize) -> Result<(), Refusal> {
     refusal(ErrorCode::PolicyViolation, text)
 }
 
-/// Ids are drawn, not counted: a deleted topic's never comes back (KIP-516). As in Kafka, none
-/// is among the reserved ones, or begins with a dash where it is written as text.
+/// Draws a topic id; a deleted topic's id never comes back (KIP-516). As in Kafka, it is not a
+/// reserved id, and its text does not begin with a dash.
 fn fresh_id(plan: &Plan, random: &mut rand_chacha::ChaCha12Rng) -> TopicId {
     loop {
         let mut bytes = [0; 16];
@@ -308,7 +308,7 @@ fn fresh_id(plan: &Plan, random: &mut rand_chacha::ChaCha12Rng) -> TopicId {
     }
 }
 
-/// What somebody assigned by hand, partition by partition.
+/// A manual assignment, partition by partition.
 fn manual(plan: &Plan, topic: &CreatableTopic) -> Result<Vec<Vec<BrokerId>>, Refusal> {
     for (set, what) in [
         (topic.replication_factor != -1, "replication factor"),
@@ -374,7 +374,7 @@ fn check_assignment(
     Ok(replicas)
 }
 
-/// A new partition: who is active is in sync, the first of them leads.
+/// A new partition: its active replicas are in sync, and the first of them leads.
 fn new_partition(
     plan: &Plan,
     topic: TopicId,

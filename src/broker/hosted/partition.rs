@@ -31,10 +31,7 @@ pub(crate) struct PartitionJournal<W: World> {
 
 impl<W: World> PartitionJournal<W> {
     /// The journal of an election. Fails if its epoch is over already.
-    pub(crate) fn new(
-        partition: Arc<Partition<W>>,
-        epoch: LeaderEpoch,
-    ) -> Result<Self, ErrorCode> {
+    pub(crate) fn new(partition: Arc<Partition<W>>, epoch: LeaderEpoch) -> Result<Self, ErrorCode> {
         let commits = partition.on_committed(epoch)?;
         Ok(Self { partition, epoch, commits })
     }

@@ -50,8 +50,8 @@ impl Broker {
         !self.fenced && self.shutting_down.is_none()
     }
 
-    /// Whether a copy in this log directory is usable. Where the directory is not known it is
-    /// taken to be (KIP-858).
+    /// Whether a replica in this log directory is usable. If the directory is not known, it is
+    /// (KIP-858).
     pub fn has_directory(&self, directory: DirectoryId) -> bool {
         directory == DirectoryId::UNASSIGNED
             || self.log_dirs.is_empty()
@@ -70,17 +70,17 @@ pub struct Topic {
     pub partitions: SharedMap<i32, Arc<PartitionState>>,
 }
 
-/// What the controller has decided about a partition.
+/// The state of a partition, as the controller decided it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionState {
     /// Who has a copy, the preferred leader first.
     pub replicas: Vec<BrokerId>,
     /// Log directory of each replica, zero where it is not known.
     pub directories: Vec<DirectoryId>,
-    /// Who is in sync. Keeps its last member when that one goes; empty only when its last member
-    /// came back without what it had not synced (KIP-966).
+    /// Replicas in sync. The last member stays when it is fenced; the ISR is empty only after its
+    /// last member came back without its unsynced records (KIP-966).
     pub isr: Vec<BrokerId>,
-    /// Who is not in sync, yet holds all that is committed (KIP-966).
+    /// Replicas that are not in sync, but have all committed records (KIP-966).
     pub elr: Vec<BrokerId>,
     /// The last leader, while there is none (KIP-966).
     pub last_known_elr: Vec<BrokerId>,
@@ -90,7 +90,7 @@ pub struct PartitionState {
     pub leader_epoch: LeaderEpoch,
     /// Counts changes.
     pub partition_epoch: PartitionEpoch,
-    /// The leader was chosen uncleanly and has not said yet that it has recovered.
+    /// The leader was elected uncleanly and has not reported its recovery yet.
     pub recovering: bool,
 }
 
@@ -104,7 +104,7 @@ impl PartitionState {
 
 type Settings = BTreeMap<String, String>;
 
-/// Everything committed up to one offset.
+/// The metadata up to one offset of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
     offset: Option<Offset>,
@@ -123,7 +123,7 @@ impl Image {
         self.offset
     }
 
-    /// The log holds nothing more for the image up to `offset`: a control batch, for example.
+    /// A batch ended at `offset`; it may have no records of the image, as a control batch.
     pub fn reached(&mut self, offset: Offset) {
         self.offset = self.offset.max(Some(offset));
     }
@@ -179,7 +179,7 @@ impl Image {
         self.topics.get(&topic)?.partitions.get(&partition).map(|state| &**state)
     }
 
-    /// Who leads a partition, and in which epoch.
+    /// The leader of a partition and its epoch.
     pub fn leader_of(&self, topic: &str, partition: i32) -> Option<(BrokerId, LeaderEpoch)> {
         let state = self.topic(topic)?.partitions.get(&partition)?;
         Some((state.leader?, state.leader_epoch))
@@ -207,15 +207,15 @@ impl Image {
         self.index.eligible_on(broker)
     }
 
-    /// What was set for one topic, beyond defaults.
+    /// The settings of one topic, without defaults.
     pub fn topic_overrides(&self, name: &str) -> &BTreeMap<String, String> {
         self.settings(super::record::ConfigRecord::TOPIC, name)
     }
 
     /// A topic's settings: its own, over those set for all brokers, over the node's defaults.
     ///
-    /// A key or value that this version does not know has no effect here; it was checked when it
-    /// was set, by a controller that knew it.
+    /// A key or value that this version does not know has no effect; the controller that set it
+    /// knew and checked it.
     pub fn topic_config(&self, name: &str, defaults: &TopicConfig) -> TopicConfig {
         let mut config = defaults.clone();
         for (key, value) in self.settings(super::record::ConfigRecord::BROKER, "") {
@@ -244,7 +244,7 @@ impl Image {
         self.features.iter().map(|(name, level)| (name.as_str(), *level))
     }
 
-    /// The first producer id that nobody has been given.
+    /// The first producer id that no broker has been given.
     pub fn next_producer_id(&self) -> ProducerId {
         self.next_producer_id.unwrap_or(ProducerId(0))
     }

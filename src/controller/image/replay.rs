@@ -1,4 +1,4 @@
-//! How a record changes the image: the only way in which it ever changes.
+//! Replaying records: the only way in which the image changes.
 
 use std::sync::Arc;
 
@@ -87,7 +87,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// What watchers are told once the record is committed.
+    /// What observers are shown once the record is committed.
     pub fn probe(&self) -> Option<Probe> {
         Some(match self {
             Self::BrokerFenced { id, epoch } => {
@@ -116,8 +116,8 @@ impl Change {
     }
 }
 
-/// A committed record that does not fit what was committed before it: the log is not what its
-/// writer believed it to be. The node must not go on.
+/// A committed record that contradicts the records before it: the log is not the one that its
+/// writer replayed. The node must stop.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     /// An offset came twice, or out of order.
@@ -174,7 +174,7 @@ pub enum ReplayError {
         /// The image's.
         last: ProducerId,
     },
-    /// Metadata transactions are read over in Kafka by holding records back; this can't.
+    /// Metadata transactions are not supported: Kafka holds their records back until the end.
     #[error(
         "metadata offset {offset}: {record} is about metadata transactions, which are not supported"
     )]

@@ -117,7 +117,7 @@ fn as_kafka_writes_them() -> Vec<(Record, &'static str)> {
 }
 
 #[test]
-fn records_are_written_and_read_as_kafka_writes_them() {
+fn records_encode_and_decode_as_kafka_writes_them() {
     for (record, hex) in as_kafka_writes_them() {
         assert_eq!(record.encode(), bytes(hex), "{}", record.name());
         assert_eq!(Record::decode(&bytes(hex)).unwrap(), record);
@@ -125,7 +125,7 @@ fn records_are_written_and_read_as_kafka_writes_them() {
 }
 
 #[test]
-fn older_versions_of_records_are_read() {
+fn older_record_versions_decode() {
     let old = RegisterBroker { rack: None, fenced: false, log_dirs: Vec::new(), ..registration() };
     let hex = "010000000000010102030405060708090a0b0c0d0e0f10000000000000004d020a504c41494e54455854036231e6d400000002116d657461646174612e76657273696f6e0007001900000000";
     assert_eq!(Record::decode(&bytes(hex)).unwrap(), Record::RegisterBroker(old));
@@ -146,7 +146,7 @@ fn older_versions_of_records_are_read() {
 }
 
 #[test]
-fn an_unknown_record_is_named_by_what_is_known_of_it() {
+fn unknown_record_is_named_by_key_and_version() {
     let error = Record::decode(&bytes("01060000")).unwrap_err();
     let told = "api key 6 version 0 is no metadata record that is known here";
     assert_eq!(error.to_string(), told);
@@ -160,7 +160,7 @@ fn an_unknown_record_is_named_by_what_is_known_of_it() {
 }
 
 #[test]
-fn a_record_that_ends_early_or_goes_on_too_long_is_malformed() {
+fn truncated_or_overlong_record_is_malformed() {
     for (record, hex) in as_kafka_writes_them() {
         let whole = bytes(hex);
         for end in 0..whole.len() {
@@ -172,7 +172,7 @@ fn a_record_that_ends_early_or_goes_on_too_long_is_malformed() {
 }
 
 #[test]
-fn an_array_that_announces_more_than_there_is_takes_no_memory() {
+fn array_length_beyond_the_input_allocates_nothing() {
     // A partition record whose replicas are said to be two thousand million.
     let hex = "010302000000020102030405060708090a0b0c0d0e0f10ffffffff07";
     let error = Record::decode(&bytes(hex)).unwrap_err();
@@ -310,14 +310,14 @@ fn any_other() -> impl Strategy<Value = Record> {
 
 proptest! {
     #[test]
-    fn every_record_is_read_as_it_was_written(
+    fn every_record_decodes_to_what_was_encoded(
         record in prop_oneof![any_registration(), any_partition(), any_change(), any_other()],
     ) {
         prop_assert_eq!(Record::decode(&record.encode()).unwrap(), record);
     }
 
     #[test]
-    fn no_bytes_make_the_decoder_panic(
+    fn arbitrary_bytes_never_panic_the_decoder(
         bytes in proptest::collection::vec(any::<u8>(), 0..400),
         key in 0u8..26,
         version in 0u8..4,

@@ -30,7 +30,7 @@ fn partition(request: &mut AlterPartitionRequest) -> &mut PartitionData {
 }
 
 #[test]
-fn a_leader_shrinks_and_grows_its_isr() {
+fn leader_shrinks_and_expands_its_isr() {
     let mut cluster = three();
     cluster.alter_isr(&[1, 3]);
     assert_eq!((cluster.isr(), cluster.partition().partition_epoch.0), (vec![1, 3], 1));
@@ -40,7 +40,7 @@ fn a_leader_shrinks_and_grows_its_isr() {
 }
 
 #[test]
-fn the_answer_is_the_state_that_will_be_committed() {
+fn alter_partition_answers_with_the_state_it_commits() {
     let mut cluster = three();
     let request = cluster.proposal(&[1, 3]);
     let decision = cluster.controller.alter_partition(cluster.now, &request);
@@ -51,7 +51,7 @@ fn the_answer_is_the_state_that_will_be_committed() {
 }
 
 #[test]
-fn a_proposal_that_rests_on_an_older_state_is_refused() {
+fn proposal_with_an_old_partition_epoch_is_rejected() {
     // `stale-alter-partition`: the compare-and-set.
     let mut cluster = three();
     let stale = cluster.proposal(&[1, 2]);
@@ -61,7 +61,7 @@ fn a_proposal_that_rests_on_an_older_state_is_refused() {
 }
 
 #[test]
-fn a_proposal_of_a_deposed_leader_is_refused() {
+fn proposal_of_a_deposed_leader_is_rejected() {
     let mut cluster = three();
     let deposed = cluster.proposal(&[1]);
     let mut request = cluster.request(1);
@@ -73,7 +73,7 @@ fn a_proposal_of_a_deposed_leader_is_refused() {
 }
 
 #[test]
-fn a_leader_that_knows_more_talks_to_a_deposed_controller() {
+fn proposal_with_newer_epochs_is_answered_not_controller() {
     let mut cluster = three();
     let newer = altered(&mut cluster, &[1, 2], |r| partition(r).leader_epoch += 1);
     assert_eq!(newer, Err(ErrorCode::NotController));
@@ -82,7 +82,7 @@ fn a_leader_that_knows_more_talks_to_a_deposed_controller() {
 }
 
 #[test]
-fn nobody_but_the_leader_may_ask() {
+fn proposal_of_a_follower_is_rejected() {
     let mut cluster = three();
     let epoch = cluster.epoch(2).0;
     let other = altered(&mut cluster, &[1, 2], |r| (r.broker_id, r.broker_epoch) = (2, epoch));
@@ -90,14 +90,14 @@ fn nobody_but_the_leader_may_ask() {
 }
 
 #[test]
-fn a_leader_of_an_earlier_registration_is_refused() {
+fn proposal_of_an_earlier_registration_is_rejected() {
     let mut cluster = three();
     let stale = altered(&mut cluster, &[1, 2], |r| r.broker_epoch -= 1);
     assert_eq!(stale, Err(ErrorCode::StaleBrokerEpoch));
 }
 
 #[test]
-fn what_is_not_there_can_not_be_altered() {
+fn unknown_topics_and_partitions_are_named() {
     let mut cluster = three();
     let gone = altered(&mut cluster, &[1], |r| r.topics[0].topic_id = Uuid::ZERO);
     assert_eq!(gone, Err(ErrorCode::UnknownTopicId));
@@ -106,7 +106,7 @@ fn what_is_not_there_can_not_be_altered() {
 }
 
 #[test]
-fn an_isr_has_its_leader_and_only_replicas_each_once() {
+fn isr_must_have_its_leader_and_only_replicas_once_each() {
     let mut cluster = three();
     cluster.start(4);
     for isr in [&[2, 3][..], &[], &[1, 4], &[1, 2, 2], &[1, 2, 3, 3]] {
@@ -115,7 +115,7 @@ fn an_isr_has_its_leader_and_only_replicas_each_once() {
 }
 
 #[test]
-fn who_is_fenced_leaving_or_gone_can_not_join() {
+fn fenced_or_leaving_broker_cannot_join_the_isr() {
     // KIP-841, `fenced-may-join`.
     let mut cluster = three();
     cluster.fence(3);
@@ -134,7 +134,7 @@ fn who_is_fenced_leaving_or_gone_can_not_join() {
 }
 
 #[test]
-fn who_has_restarted_since_the_leader_heard_of_it_can_not_join() {
+fn broker_restarted_since_its_last_fetch_cannot_join() {
     // KIP-903, `no-broker-epoch-in-isr`.
     let mut cluster = three();
     let heard = cluster.epoch(3).0;
@@ -149,7 +149,7 @@ fn who_has_restarted_since_the_leader_heard_of_it_can_not_join() {
 }
 
 #[test]
-fn a_recovering_leader_is_alone() {
+fn recovering_leader_is_alone_in_the_isr() {
     let mut cluster = three();
     let back = altered(&mut cluster, &[1], |r| partition(r).leader_recovery_state = 1);
     assert_eq!(back, Err(ErrorCode::InvalidRequest), "nobody recovers from a clean election");
@@ -158,7 +158,7 @@ fn a_recovering_leader_is_alone() {
 }
 
 #[test]
-fn what_changes_nothing_writes_nothing() {
+fn proposal_that_changes_nothing_writes_no_record() {
     let cluster = three();
     let request = cluster.proposal(&[1, 2, 3]);
     let decision = cluster.controller.alter_partition(cluster.now, &request);

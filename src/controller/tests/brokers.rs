@@ -7,7 +7,7 @@ use crate::wire::messages::{
 };
 
 #[test]
-fn a_brokers_epoch_is_the_offset_of_its_registration() {
+fn broker_epoch_is_the_offset_of_its_registration() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[]);
     cluster.fence(2);
@@ -20,7 +20,7 @@ fn a_brokers_epoch_is_the_offset_of_its_registration() {
 }
 
 #[test]
-fn a_broker_of_another_cluster_is_turned_away() {
+fn broker_of_another_cluster_is_rejected() {
     let mut cluster = Cluster::new();
     let mut request = cluster.registration(1, BrokerEpoch::NONE);
     request.cluster_id = "other".into();
@@ -28,7 +28,7 @@ fn a_broker_of_another_cluster_is_turned_away() {
 }
 
 #[test]
-fn two_brokers_with_one_id_can_not_both_be_in() {
+fn second_broker_with_a_live_id_is_rejected() {
     let mut cluster = Cluster::of(&[1]);
     let second = cluster.registration(1, BrokerEpoch::NONE);
     assert_eq!(cluster.register(&second), Err(ErrorCode::DuplicateBrokerRegistration));
@@ -39,7 +39,7 @@ fn two_brokers_with_one_id_can_not_both_be_in() {
 }
 
 #[test]
-fn a_node_that_knows_its_former_broker_to_be_dead_need_not_wait() {
+fn known_dead_predecessor_does_not_block_registration() {
     let mut cluster = Cluster::of(&[1]);
     cluster.controller.carry_out(cluster.now, Effect::SessionEnded(BrokerId(1)));
     assert!(cluster.controller.deadline().is_some_and(|deadline| deadline <= cluster.now));
@@ -48,7 +48,7 @@ fn a_node_that_knows_its_former_broker_to_be_dead_need_not_wait() {
 }
 
 #[test]
-fn a_registration_that_is_sent_again_keeps_its_epoch_and_standing() {
+fn repeated_registration_keeps_epoch_and_standing() {
     let mut cluster = Cluster::of(&[2]);
     let request = cluster.registration(1, BrokerEpoch::NONE);
     let epoch = cluster.register(&request).unwrap();
@@ -58,7 +58,7 @@ fn a_registration_that_is_sent_again_keeps_its_epoch_and_standing() {
 }
 
 #[test]
-fn a_registration_that_can_not_be_is_refused() {
+fn invalid_registrations_are_rejected() {
     let mut cluster = Cluster::of(&[2]);
     let good = cluster.registration(1, BrokerEpoch::NONE);
     let mut nameless = good.clone();
@@ -80,7 +80,7 @@ fn a_registration_that_can_not_be_is_refused() {
 }
 
 #[test]
-fn a_broker_that_can_not_read_the_metadata_is_refused() {
+fn broker_without_the_features_in_use_is_rejected() {
     let mut cluster = Cluster::new();
     let mut feature = Feature::default();
     feature.name = "metadata.version".into();
@@ -93,7 +93,7 @@ fn a_broker_that_can_not_read_the_metadata_is_refused() {
 }
 
 #[test]
-fn a_broker_is_let_in_once_it_has_read_its_own_registration() {
+fn broker_is_unfenced_once_it_read_its_own_registration() {
     let mut cluster = Cluster::new();
     let request = cluster.registration(1, BrokerEpoch::NONE);
     cluster.register(&request).unwrap();
@@ -110,7 +110,7 @@ fn a_broker_is_let_in_once_it_has_read_its_own_registration() {
 }
 
 #[test]
-fn a_broker_that_wants_to_stay_out_stays_out() {
+fn broker_that_wants_to_be_fenced_stays_fenced() {
     let mut cluster = Cluster::of(&[1]);
     let mut request = cluster.request(1);
     request.want_fence = true;
@@ -121,7 +121,7 @@ fn a_broker_that_wants_to_stay_out_stays_out() {
 }
 
 #[test]
-fn a_heartbeat_of_an_earlier_registration_is_void() {
+fn heartbeat_of_an_earlier_registration_is_rejected() {
     let mut cluster = Cluster::of(&[1]);
     let old = cluster.request(1);
     cluster.fence(1);
@@ -133,7 +133,7 @@ fn a_heartbeat_of_an_earlier_registration_is_void() {
 }
 
 #[test]
-fn a_silent_broker_is_fenced_when_its_session_ends_and_not_before() {
+fn silent_broker_is_fenced_exactly_when_its_session_ends() {
     let mut cluster = Cluster::of(&[1]);
     let end = cluster.now + SESSION;
     assert_eq!(cluster.controller.deadline(), Some(end));
@@ -149,7 +149,7 @@ fn a_silent_broker_is_fenced_when_its_session_ends_and_not_before() {
 }
 
 #[test]
-fn a_new_controller_gives_every_broker_a_whole_session() {
+fn new_controller_grants_every_broker_a_whole_session() {
     let mut cluster = Cluster::of(&[1]);
     cluster.after(100);
     cluster.controller.activated(cluster.now);
@@ -158,7 +158,7 @@ fn a_new_controller_gives_every_broker_a_whole_session() {
 }
 
 #[test]
-fn a_broker_that_leads_nothing_may_shut_down_at_once() {
+fn broker_that_leads_nothing_may_shut_down_at_once() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[]);
     let answer = cluster.shut_down(2);
@@ -167,7 +167,7 @@ fn a_broker_that_leads_nothing_may_shut_down_at_once() {
 }
 
 #[test]
-fn a_leader_may_shut_down_once_all_others_know_its_successors() {
+fn leader_may_shut_down_once_all_others_know_its_successors() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[]);
     let behind = (cluster.request(2), cluster.request(3));
@@ -186,7 +186,7 @@ fn a_leader_may_shut_down_once_all_others_know_its_successors() {
 }
 
 #[test]
-fn who_shuts_down_leaves_the_isr_even_if_nobody_can_take_over() {
+fn broker_shutting_down_stops_leading_without_a_successor() {
     let mut cluster = Cluster::of(&[1]);
     cluster.topic(&[1], &[]);
     cluster.shut_down(1);
@@ -200,7 +200,7 @@ fn who_shuts_down_leaves_the_isr_even_if_nobody_can_take_over() {
 }
 
 #[test]
-fn a_lost_log_directory_costs_what_is_in_it_though_heartbeats_go_on() {
+fn failed_directory_costs_its_partitions_not_its_broker() {
     let mut cluster = Cluster::of(&[2]);
     let mut request = cluster.registration(1, BrokerEpoch::NONE);
     request.log_dirs.push(directory(11).into());
@@ -223,7 +223,7 @@ fn a_lost_log_directory_costs_what_is_in_it_though_heartbeats_go_on() {
 }
 
 #[test]
-fn a_partition_in_a_lost_log_directory_gets_another_leader() {
+fn partition_in_a_failed_directory_gets_another_leader() {
     let mut cluster = Cluster::of(&[2]);
     let mut request = cluster.registration(1, BrokerEpoch::NONE);
     request.log_dirs = vec![directory(11).into()];
@@ -264,7 +264,7 @@ fn assign(cluster: &mut Cluster, topic: TopicId, dir: DirectoryId) -> (i16, i16)
 }
 
 #[test]
-fn a_broker_with_several_directories_says_where_its_replicas_are() {
+fn broker_with_several_directories_assigns_its_replicas() {
     let mut cluster = Cluster::of(&[2]);
     let mut request = cluster.registration(1, BrokerEpoch::NONE);
     request.log_dirs = vec![directory(11).into(), directory(12).into()];
@@ -291,7 +291,7 @@ fn a_broker_with_several_directories_says_where_its_replicas_are() {
 }
 
 #[test]
-fn a_replica_whose_directory_failed_before_it_was_known_does_not_stay_leader() {
+fn replica_assigned_to_a_failed_directory_loses_leadership() {
     let mut cluster = Cluster::of(&[2]);
     let mut request = cluster.registration(1, BrokerEpoch::NONE);
     request.log_dirs = vec![directory(11).into(), directory(12).into()];
@@ -307,7 +307,7 @@ fn a_replica_whose_directory_failed_before_it_was_known_does_not_stay_leader() {
 }
 
 #[test]
-fn a_replica_that_is_lost_is_not_waited_for_and_others_lead() {
+fn lost_replica_leaves_isr_and_elr_and_others_lead() {
     let mut cluster = Cluster::of(&[1, 2]);
     let id = cluster.topic(&[1, 2], &[("min.insync.replicas", "2")]);
     let epoch = cluster.partition().leader_epoch;
@@ -323,7 +323,7 @@ fn a_replica_that_is_lost_is_not_waited_for_and_others_lead() {
 }
 
 #[test]
-fn what_a_lost_follower_fetched_is_void_by_a_new_epoch_said_once() {
+fn losing_a_follower_begins_one_new_leader_epoch() {
     let mut cluster = Cluster::of(&[1, 2]);
     let id = cluster.topic(&[2, 1], &[]);
     let epoch = cluster.partition().leader_epoch;
@@ -335,7 +335,7 @@ fn what_a_lost_follower_fetched_is_void_by_a_new_epoch_said_once() {
 }
 
 #[test]
-fn a_lost_replica_leads_again_where_nobody_else_can() {
+fn lost_replica_leads_again_where_no_other_can() {
     let mut cluster = Cluster::of(&[1, 2]);
     let id = cluster.topic(&[1], &[]);
     assert_eq!(assign(&mut cluster, id, DirectoryId::LOST), (0, 0));
@@ -346,7 +346,7 @@ fn a_lost_replica_leads_again_where_nobody_else_can() {
 }
 
 #[test]
-fn producer_ids_come_in_blocks_that_do_not_overlap() {
+fn producer_id_blocks_do_not_overlap() {
     let mut cluster = Cluster::of(&[1, 2]);
     let mut next = |id: i32| {
         let mut request = AllocateProducerIdsRequest::default();
@@ -363,7 +363,7 @@ fn producer_ids_come_in_blocks_that_do_not_overlap() {
 }
 
 #[test]
-fn a_record_that_does_not_fit_the_log_before_it_is_an_error() {
+fn record_that_contradicts_the_log_is_an_error() {
     let mut image = Image::default();
     let mut changes = Vec::new();
     let mut replay = |offset, record| image.replay(Offset(offset), &record, &mut changes);
@@ -380,7 +380,7 @@ fn a_record_that_does_not_fit_the_log_before_it_is_an_error() {
 }
 
 #[test]
-fn an_image_that_was_cloned_does_not_change_with_its_origin() {
+fn cloned_image_does_not_change_with_its_origin() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[]);
     let before = cluster.image().clone();

@@ -6,7 +6,7 @@ const UNCLEAN: (&str, &str) = ("unclean.leader.election.enable", "true");
 const MIN_TWO: (&str, &str) = ("min.insync.replicas", "2");
 
 #[test]
-fn when_a_leader_is_fenced_the_next_in_sync_replica_in_order_leads() {
+fn fenced_leader_is_replaced_by_next_in_sync_replica_in_order() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[3, 1, 2], &[]);
     assert_eq!(cluster.leader(), Some(3));
@@ -19,7 +19,7 @@ fn when_a_leader_is_fenced_the_next_in_sync_replica_in_order_leads() {
 }
 
 #[test]
-fn a_laggard_is_passed_over() {
+fn election_skips_replicas_out_of_sync() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[]);
     cluster.alter_isr(&[1, 3]);
@@ -28,7 +28,7 @@ fn a_laggard_is_passed_over() {
 }
 
 #[test]
-fn when_a_follower_is_fenced_the_leader_stays_in_its_epoch() {
+fn fencing_a_follower_keeps_the_leader_epoch() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[]);
     let before = cluster.partition().clone();
@@ -39,7 +39,7 @@ fn when_a_follower_is_fenced_the_leader_stays_in_its_epoch() {
 }
 
 #[test]
-fn the_last_in_sync_replica_stays_in_the_isr_and_leads_again_when_it_returns() {
+fn last_isr_member_stays_and_leads_again_when_it_returns() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[]);
     cluster.fence(2);
@@ -53,7 +53,7 @@ fn the_last_in_sync_replica_stays_in_the_isr_and_leads_again_when_it_returns() {
 }
 
 #[test]
-fn brokers_that_fall_silent_together_are_fenced_one_after_the_other() {
+fn brokers_silent_at_once_are_fenced_one_after_the_other() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[]);
     cluster.after(20).tick();
@@ -61,7 +61,7 @@ fn brokers_that_fall_silent_together_are_fenced_one_after_the_other() {
 }
 
 #[test]
-fn without_permission_no_laggard_leads() {
+fn no_unclean_leader_without_permission() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[]);
     cluster.alter_isr(&[1]);
@@ -70,7 +70,7 @@ fn without_permission_no_laggard_leads() {
 }
 
 #[test]
-fn with_permission_a_laggard_leads_alone_and_the_record_says_so() {
+fn unclean_leader_is_alone_in_isr_and_marked_recovering() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[UNCLEAN]);
     cluster.alter_isr(&[1]);
@@ -87,7 +87,7 @@ fn with_permission_a_laggard_leads_alone_and_the_record_says_so() {
 }
 
 #[test]
-fn permission_does_not_matter_while_somebody_is_in_sync() {
+fn clean_leader_is_preferred_although_unclean_is_permitted() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[UNCLEAN]);
     cluster.alter_isr(&[1, 3]);
@@ -97,7 +97,7 @@ fn permission_does_not_matter_while_somebody_is_in_sync() {
 }
 
 #[test]
-fn a_laggard_that_returns_leads_if_that_is_permitted() {
+fn returning_out_of_sync_replica_leads_where_permitted() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[UNCLEAN]);
     cluster.fence(2);
@@ -111,7 +111,7 @@ fn a_laggard_that_returns_leads_if_that_is_permitted() {
 // KIP-966: eligible leader replicas.
 
 #[test]
-fn who_leaves_an_isr_below_min_insync_stays_eligible() {
+fn replica_leaving_isr_below_min_insync_joins_the_elr() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[MIN_TWO]);
     cluster.alter_isr(&[1, 2]);
@@ -123,7 +123,7 @@ fn who_leaves_an_isr_below_min_insync_stays_eligible() {
 }
 
 #[test]
-fn an_eligible_replica_leads_cleanly_when_nobody_is_in_sync() {
+fn elr_member_leads_cleanly_when_no_isr_member_can() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[MIN_TWO]);
     cluster.fence(3);
@@ -135,7 +135,7 @@ fn an_eligible_replica_leads_cleanly_when_nobody_is_in_sync() {
 }
 
 #[test]
-fn a_laggard_is_not_eligible_even_when_it_is_the_only_one_left() {
+fn replica_outside_isr_and_elr_is_never_eligible() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[MIN_TWO]);
     cluster.alter_isr(&[1, 2]);
@@ -148,7 +148,7 @@ fn a_laggard_is_not_eligible_even_when_it_is_the_only_one_left() {
 }
 
 #[test]
-fn with_permission_a_laggard_leads_though_eligible_replicas_may_return_and_they_are_no_more() {
+fn unclean_election_empties_the_elr() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[MIN_TWO, UNCLEAN]);
     cluster.alter_isr(&[1, 2]);
@@ -159,7 +159,7 @@ fn with_permission_a_laggard_leads_though_eligible_replicas_may_return_and_they_
 }
 
 #[test]
-fn eligible_replicas_are_not_kept_where_the_feature_is_off() {
+fn no_elr_where_the_feature_is_off() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     let off = FeatureLevel { name: "eligible.leader.replicas.version".into(), level: 0 };
     cluster.commit(Decision::new(vec![Record::FeatureLevel(off)], ()));
@@ -173,7 +173,7 @@ fn eligible_replicas_are_not_kept_where_the_feature_is_off() {
 // KIP-966, `forget-last-in-sync`: who comes back from an unclean shutdown.
 
 #[test]
-fn who_lost_power_is_not_elected_for_having_been_the_last_in_sync() {
+fn last_isr_member_after_power_loss_is_not_elected() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[MIN_TWO]);
     cluster.alter_isr(&[1, 2]);
@@ -190,7 +190,7 @@ fn who_lost_power_is_not_elected_for_having_been_the_last_in_sync() {
 }
 
 #[test]
-fn who_lost_power_is_not_eligible_any_more() {
+fn power_loss_removes_a_replica_from_the_elr() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[MIN_TWO]);
     cluster.alter_isr(&[1, 2]);
@@ -204,7 +204,7 @@ fn who_lost_power_is_not_eligible_any_more() {
 }
 
 #[test]
-fn who_shut_down_cleanly_keeps_its_standing() {
+fn clean_shutdown_keeps_isr_and_elr_membership() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[MIN_TWO]);
     cluster.alter_isr(&[1, 2]);
@@ -219,7 +219,7 @@ fn who_shut_down_cleanly_keeps_its_standing() {
 }
 
 #[test]
-fn an_epoch_of_an_earlier_registration_is_no_clean_shutdown() {
+fn older_previous_broker_epoch_is_not_a_clean_shutdown() {
     let mut cluster = Cluster::of(&[1]);
     cluster.topic(&[1], &[]);
     let first = cluster.epoch(1);
@@ -233,7 +233,7 @@ fn an_epoch_of_an_earlier_registration_is_no_clean_shutdown() {
 }
 
 #[test]
-fn when_everybody_has_lost_data_the_last_leader_leads_and_the_record_says_so() {
+fn last_known_leader_leads_uncleanly_when_all_lost_data() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[]);
     cluster.fence(1);
@@ -250,7 +250,7 @@ fn when_everybody_has_lost_data_the_last_leader_leads_and_the_record_says_so() {
 }
 
 #[test]
-fn a_leader_that_restarts_before_it_is_missed_is_replaced() {
+fn leader_that_restarts_within_its_session_is_replaced() {
     let mut cluster = Cluster::of(&[1, 2]);
     cluster.topic(&[1, 2], &[]);
     cluster.after(5).heartbeat(2);

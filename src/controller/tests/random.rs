@@ -208,7 +208,7 @@ fn check_change(
 
 proptest! {
     #[test]
-    fn partitions_stay_sound_whatever_brokers_do(
+    fn partitions_stay_valid_under_random_requests(
         steps in proptest::collection::vec(step(), 1..80),
     ) {
         let mut cluster = Cluster::of(&[1, 2, 3, 4]);

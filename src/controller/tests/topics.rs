@@ -14,7 +14,7 @@ fn create_all(cluster: &mut Cluster, topics: Vec<CreatableTopic>) -> CreateTopic
 }
 
 #[test]
-fn copies_are_spread_over_brokers_and_so_are_leaders() {
+fn replicas_and_leaders_are_spread_over_brokers() {
     let mut cluster = Cluster::of(&[1, 2, 3, 4]);
     cluster.create(topic("orders", 40, 3)).unwrap();
     let orders = cluster.image().topic("orders").unwrap();
@@ -37,7 +37,7 @@ fn copies_are_spread_over_brokers_and_so_are_leaders() {
 }
 
 #[test]
-fn copies_are_spread_over_racks() {
+fn replicas_are_spread_over_racks() {
     let mut cluster = Cluster::new();
     for id in 1..=6 {
         let mut request = cluster.registration(id, BrokerEpoch::NONE);
@@ -54,7 +54,7 @@ fn copies_are_spread_over_racks() {
 }
 
 #[test]
-fn a_fenced_broker_gets_copies_last_and_never_the_lead() {
+fn fenced_broker_gets_replicas_last_and_never_leads() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.fence(3);
     cluster.create(topic("small", 20, 2)).unwrap();
@@ -70,7 +70,7 @@ fn a_fenced_broker_gets_copies_last_and_never_the_lead() {
 }
 
 #[test]
-fn numbers_that_can_not_be_are_refused_and_none_means_the_default() {
+fn invalid_counts_are_rejected_and_minus_one_is_the_default() {
     let mut cluster = Cluster::of(&[1]);
     for copies in [0, -2] {
         let refused = cluster.create(topic("orders", 1, copies));
@@ -87,14 +87,14 @@ fn numbers_that_can_not_be_are_refused_and_none_means_the_default() {
 }
 
 #[test]
-fn a_cluster_whose_brokers_are_all_out_places_nothing() {
+fn no_topic_is_placed_while_all_brokers_are_fenced() {
     let mut cluster = Cluster::of(&[1]);
     cluster.fence(1);
     assert_eq!(cluster.create(topic("orders", 1, 1)), Err(ErrorCode::InvalidReplicationFactor));
 }
 
 #[test]
-fn names_that_kafka_refuses_are_refused() {
+fn topic_names_that_kafka_rejects_are_rejected() {
     let mut cluster = Cluster::of(&[1]);
     let long = "x".repeat(250);
     for name in ["", ".", "..", "a b", "a/b", "ä", &long] {
@@ -111,7 +111,7 @@ fn names_that_kafka_refuses_are_refused() {
 }
 
 #[test]
-fn one_name_twice_in_a_request_is_refused_once_and_other_topics_are_created() {
+fn duplicate_name_is_rejected_once_and_others_are_created() {
     let mut cluster = Cluster::of(&[1]);
     let answer = create_all(
         &mut cluster,
@@ -124,7 +124,7 @@ fn one_name_twice_in_a_request_is_refused_once_and_other_topics_are_created() {
 }
 
 #[test]
-fn topics_of_one_request_have_different_ids_and_so_has_a_topic_that_is_created_again() {
+fn each_creation_of_a_topic_has_its_own_id() {
     let mut cluster = Cluster::of(&[1]);
     create_all(&mut cluster, vec![topic("a", 1, 1), topic("b", 1, 1)]);
     let first = cluster.image().topic("a").unwrap().id;
@@ -135,7 +135,7 @@ fn topics_of_one_request_have_different_ids_and_so_has_a_topic_that_is_created_a
 }
 
 #[test]
-fn settings_are_checked_kept_and_given_back() {
+fn topic_settings_are_checked_stored_and_returned() {
     let mut cluster = Cluster::of(&[1]);
     let with = |configs: &[(&str, &str)]| {
         let mut topic = topic("orders", 1, 1);
@@ -163,14 +163,14 @@ fn settings_are_checked_kept_and_given_back() {
 }
 
 #[test]
-fn a_refused_topic_has_an_empty_list_of_settings_and_not_none() {
+fn rejected_topic_has_an_empty_list_of_settings() {
     let mut cluster = Cluster::of(&[1]);
     let answer = create_all(&mut cluster, vec![topic("..", 1, 1)]);
     assert_eq!(answer.topics[0].configs, Some(Vec::new()));
 }
 
 #[test]
-fn settings_for_all_brokers_are_defaults_of_topics() {
+fn settings_for_all_brokers_are_topic_defaults() {
     let mut cluster = Cluster::of(&[1]);
     cluster.create(topic("orders", 1, 1)).unwrap();
     let record = ConfigRecord {
@@ -185,7 +185,7 @@ fn settings_for_all_brokers_are_defaults_of_topics() {
 }
 
 #[test]
-fn validation_alone_creates_nothing() {
+fn validate_only_creates_nothing() {
     let cluster = Cluster::of(&[1]);
     let mut request = CreateTopicsRequest::default();
     request.topics = vec![topic("orders", 3, 1)];
@@ -199,7 +199,7 @@ fn validation_alone_creates_nothing() {
 }
 
 #[test]
-fn manual_assignments_are_taken_as_they_are_if_they_can_be() {
+fn manual_assignments_are_validated_and_kept() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.fence(3);
     let mut create = |partitions: &[(i32, &[i32])]| {
@@ -243,7 +243,7 @@ fn delete(cluster: &mut Cluster, name: Option<&str>, id: TopicId) -> Result<(), 
 }
 
 #[test]
-fn topics_are_deleted_by_name_or_by_id_with_their_settings() {
+fn topics_are_deleted_by_name_or_id_with_their_settings() {
     let mut cluster = Cluster::of(&[1]);
     let id = cluster.topic(&[1], &[("min.insync.replicas", "2")]);
     assert_eq!(delete(&mut cluster, Some("t"), id), Err(ErrorCode::InvalidRequest));
