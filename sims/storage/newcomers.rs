@@ -142,7 +142,7 @@ fn kafkas_metadata_log_is_refused_with_the_unknown_record() {
     assert!(
         told.starts_with("metadata log at offset 1: BeginTransactionRecord: ")
             && told.contains("; Apache Kafka or a newer brokerquake wrote this")
-            && told.ends_with("name an empty directory here and have the topics created anew"),
+            && told.ends_with("name an empty directory here and create the topics again there"),
         "{told}"
     );
     assert_eq!(logs(place.path()), before);

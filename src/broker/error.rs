@@ -6,11 +6,11 @@ use crate::controller::ReplayError;
 use crate::io::Address;
 use crate::log::{DirError, LogError};
 
-/// Why metadata can't be used that nothing is wrong with, and what can be done.
+/// Why valid metadata can't be used, and what to do.
 pub(super) const FOREIGN: &str = "; Apache Kafka or a newer brokerquake wrote this: serve it with \
-     that, or name an empty directory here and have the topics created anew";
+     that, or name an empty directory here and create the topics again there";
 
-/// A node can't start or can't go on.
+/// A node can't start or can't continue.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
     /// The configuration does not make sense.

@@ -1,5 +1,7 @@
 //! Replaying records: the only way in which the image changes.
 
+#![allow(missing_docs)]
+
 use std::sync::Arc;
 
 use super::{Broker, Image, PartitionState, Topic};
@@ -13,72 +15,35 @@ use crate::controller::record::{
 };
 use crate::decide::{SharedMap, State};
 
-/// What replaying a record has changed.
+/// A change that a replayed record made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// A broker registered. It is fenced, unless the record says otherwise.
-    BrokerRegistered {
-        /// Which broker.
-        id: BrokerId,
-        /// Its new epoch.
-        epoch: BrokerEpoch,
-    },
-    /// A broker may not take part any more.
-    BrokerFenced {
-        /// Which broker.
-        id: BrokerId,
-        /// Of which of its starts.
-        epoch: BrokerEpoch,
-    },
-    /// A broker may take part.
-    BrokerUnfenced {
-        /// Which broker.
-        id: BrokerId,
-        /// Of which of its starts.
-        epoch: BrokerEpoch,
-    },
-    /// A broker is on its way out.
-    BrokerShuttingDown {
-        /// Which broker.
-        id: BrokerId,
-    },
+    BrokerRegistered { id: BrokerId, epoch: BrokerEpoch },
+    /// A broker is fenced; `epoch` is that of its registration.
+    BrokerFenced { id: BrokerId, epoch: BrokerEpoch },
+    /// A broker is unfenced; `epoch` is that of its registration.
+    BrokerUnfenced { id: BrokerId, epoch: BrokerEpoch },
+    /// A broker has begun to shut down.
+    BrokerShuttingDown { id: BrokerId },
     /// A broker has lost log directories.
-    BrokerDirectories {
-        /// Which broker.
-        id: BrokerId,
-    },
+    BrokerDirectories { id: BrokerId },
     /// A topic was created.
-    TopicCreated {
-        /// Its name.
-        topic: Arc<str>,
-        /// Which creation of it.
-        topic_id: TopicId,
-    },
+    TopicCreated { topic: Arc<str>, topic_id: TopicId },
     /// A topic was deleted.
-    TopicDeleted {
-        /// Its name.
-        topic: Arc<str>,
-        /// Which creation of it.
-        topic_id: TopicId,
-    },
+    TopicDeleted { topic: Arc<str>, topic_id: TopicId },
     /// A partition was created or changed.
     Partition {
-        /// The topic's name.
         topic: Arc<str>,
-        /// Which creation of it.
         topic_id: TopicId,
-        /// Index of the partition.
         partition: i32,
         /// Its state right after the record; later records of a batch may change it again.
         state: Arc<PartitionState>,
-        /// This record elects a leader from outside ISR and ELR: data may be lost by permission.
+        /// This record elects a leader from outside ISR and ELR: records may be lost by permission.
         unclean: bool,
     },
     /// A topic's settings changed.
-    TopicConfig {
-        /// The topic's name.
-        topic: Arc<str>,
-    },
+    TopicConfig { topic: Arc<str> },
     /// Settings of one broker, or of all, changed.
     BrokerConfig {
         /// Which broker; `None` for all.
@@ -123,67 +88,30 @@ pub enum ReplayError {
     /// An offset came twice, or out of order.
     #[error("metadata offset {offset} after {last}")]
     Order {
-        /// The record's.
         offset: Offset,
         /// The last one replayed.
         last: Offset,
     },
-    /// The record is about a topic that is not there.
+    /// The record is about an unknown topic.
     #[error("metadata offset {offset}: no topic {topic}")]
-    NoTopic {
-        /// The record's.
-        offset: Offset,
-        /// Which topic.
-        topic: TopicId,
-    },
-    /// The record is about a partition that is not there.
+    NoTopic { offset: Offset, topic: TopicId },
+    /// The record is about an unknown partition.
     #[error("metadata offset {offset}: no partition {partition} of topic {topic}")]
-    NoPartition {
-        /// The record's.
-        offset: Offset,
-        /// Which topic.
-        topic: TopicId,
-        /// Which partition.
-        partition: i32,
-    },
-    /// A topic of that name or id is there already.
+    NoPartition { offset: Offset, topic: TopicId, partition: i32 },
+    /// A topic of that name or id exists.
     #[error("metadata offset {offset}: topic `{name}` exists already")]
-    TopicExists {
-        /// The record's.
-        offset: Offset,
-        /// The topic's name.
-        name: String,
-    },
+    TopicExists { offset: Offset, name: String },
     /// The record is about a registration that is not the current one.
     #[error("metadata offset {offset}: broker {broker} is not registered with epoch {epoch}")]
-    NoBroker {
-        /// The record's.
-        offset: Offset,
-        /// Which broker.
-        broker: BrokerId,
-        /// Which registration.
-        epoch: BrokerEpoch,
-    },
-    /// The record would give producer ids out twice.
+    NoBroker { offset: Offset, broker: BrokerId, epoch: BrokerEpoch },
+    /// The record would give producer ids to two brokers.
     #[error("metadata offset {offset}: next producer id {next} after {last}")]
-    ProducerIds {
-        /// The record's.
-        offset: Offset,
-        /// The record's next id.
-        next: ProducerId,
-        /// The image's.
-        last: ProducerId,
-    },
+    ProducerIds { offset: Offset, next: ProducerId, last: ProducerId },
     /// Metadata transactions are not supported: Kafka holds their records back until the end.
     #[error(
         "metadata offset {offset}: {record} is about metadata transactions, which are not supported"
     )]
-    Transaction {
-        /// The record's.
-        offset: Offset,
-        /// Kafka's name of it.
-        record: &'static str,
-    },
+    Transaction { offset: Offset, record: &'static str },
 }
 
 impl State for Image {

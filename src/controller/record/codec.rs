@@ -42,14 +42,14 @@ const SCHEMAS: &[(u32, &str, u32)] = &[
     (25, "AbortTransactionRecord", 0),
 ];
 
-/// Why bytes are not a record.
+/// Bytes that are not a record.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// Not the framing that Kafka 2.8 and later write.
     #[error("metadata record frame version {0}; only 1 is known")]
     Frame(u32),
-    /// A kind of record, or a version of one, that this controller does not know.
-    #[error("{} version {version} is no metadata record that is known here", name_of(*.api_key))]
+    /// A kind of record, or a version of one, that this version does not know.
+    #[error("unknown metadata record: {}, version {version}", name_of(*.api_key))]
     Unknown {
         /// Which kind.
         api_key: u32,

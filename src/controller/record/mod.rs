@@ -1,7 +1,9 @@
 //! The records of the metadata log, with the fields that this controller knows (KIP-631, KIP-858,
-//! KIP-966). Kafka's tools can read what is written here, and this can read what Kafka wrote.
+//! KIP-966), in Kafka's format.
 //!
-//! Not here: records of reassignments' progress, ACLs, quotas, delegation tokens and SCRAM.
+//! Not supported: records about ACLs, quotas, delegation tokens and SCRAM.
+
+#![allow(missing_docs)]
 
 mod codec;
 mod fields;
@@ -16,134 +18,114 @@ use crate::wire::messages::Uuid;
 /// One committed fact about the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// A broker started, or told more about itself.
+    /// A broker started, or registered again.
     RegisterBroker(RegisterBroker),
     /// A topic was created; its partitions follow.
     Topic(TopicRecord),
     /// A partition was created.
     Partition(PartitionRecord),
-    /// A setting got another value, or its default again.
+    /// A setting changed, or returned to its default.
     Config(ConfigRecord),
     /// Parts of a partition's state changed.
     PartitionChange(PartitionChange),
-    /// A broker may not take part (older clusters; today a [`BrokerChange`]).
+    /// A broker is fenced (older clusters; today a [`BrokerChange`]).
     FenceBroker(Fencing),
-    /// A broker may take part (older clusters; today a [`BrokerChange`]).
+    /// A broker is unfenced (older clusters; today a [`BrokerChange`]).
     UnfenceBroker(Fencing),
     /// A topic was deleted, with its partitions and settings.
     RemoveTopic(TopicId),
-    /// A feature is used at a level from now on.
+    /// A feature is used at another level from now on.
     FeatureLevel(FeatureLevel),
     /// A block of producer ids was given to a broker.
     ProducerIds(ProducerIds),
     /// Parts of a broker's registration changed.
     BrokerChange(BrokerChange),
-    /// Nothing; makes the log advance.
+    /// Changes nothing; makes the log advance.
     NoOp,
-    /// Records up to the end or abort of the transaction count together.
+    /// The following records count together, once the transaction ends.
     BeginTransaction(Option<String>),
-    /// The records since the begin count.
+    /// The records since the beginning of the transaction count.
     EndTransaction,
-    /// The records since the begin never happened.
+    /// The records since the beginning of the transaction are void.
     AbortTransaction(Option<String>),
 }
 
-/// A broker's word about itself when it starts.
+/// The registration of a broker at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterBroker {
-    /// Which broker.
     pub broker: BrokerId,
-    /// Differs between two starts of one broker.
+    /// Differs between two starts of a broker.
     pub incarnation: Uuid,
-    /// Epoch of the registration.
     pub epoch: BrokerEpoch,
     /// Where it is reached.
     pub listeners: Vec<Listener>,
-    /// Which levels of which features it understands.
+    /// The levels of features that the broker supports.
     pub features: Vec<Feature>,
-    /// Where it stands.
+    /// Its rack, if it has one.
     pub rack: Option<String>,
     /// A new broker is fenced until it has caught up with the metadata.
     pub fenced: bool,
-    /// It has asked to leave.
+    /// The broker has asked to shut down.
     pub in_controlled_shutdown: bool,
     /// Its usable log directories (KIP-858).
     pub log_dirs: Vec<DirectoryId>,
 }
 
-/// Levels of a feature that a broker understands.
+/// The levels of a feature that a broker supports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Feature {
-    /// The feature's name.
     pub name: String,
-    /// Lowest level.
     pub min: i16,
-    /// Highest level.
     pub max: i16,
 }
 
 /// A topic's name and the identity of this creation of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicRecord {
-    /// The topic's name.
     pub name: String,
-    /// Which creation.
     pub id: TopicId,
 }
 
 /// A whole partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionRecord {
-    /// Index of the partition.
     pub partition: i32,
-    /// Of which topic.
     pub topic: TopicId,
-    /// Who has a copy, the preferred leader first.
+    /// The preferred leader first.
     pub replicas: Vec<BrokerId>,
-    /// Who is in sync.
     pub isr: Vec<BrokerId>,
-    /// Who is on the way out (reassignment).
+    /// Replicas that a reassignment removes.
     pub removing: Vec<BrokerId>,
-    /// Who is on the way in (reassignment).
+    /// Replicas that a reassignment adds.
     pub adding: Vec<BrokerId>,
-    /// Who leads.
     pub leader: Option<BrokerId>,
-    /// The leader was chosen uncleanly and has not said yet that it has recovered.
+    /// The leader was elected uncleanly and has not reported its recovery yet.
     pub recovering: bool,
-    /// Counts leaders.
     pub leader_epoch: LeaderEpoch,
-    /// Counts changes.
     pub partition_epoch: PartitionEpoch,
-    /// Log directory of each replica, in the order of `replicas`; zero where it is not known.
+    /// Log directory of each replica, in the order of `replicas`.
     pub directories: Vec<DirectoryId>,
-    /// Eligible leader replicas: not in sync, yet known to hold all that is committed (KIP-966).
+    /// Eligible leader replicas: not in sync, but they have all committed records (KIP-966).
     pub elr: Vec<BrokerId>,
     /// The last leader, while there is none (KIP-966).
     pub last_known_elr: Vec<BrokerId>,
 }
 
-/// What changes about a partition; `None` where nothing does.
+/// A change of a partition; `None` where a field stays as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartitionChange {
-    /// Index of the partition.
     pub partition: i32,
-    /// Of which topic.
     pub topic: TopicId,
-    /// Who is in sync.
     pub isr: Option<Vec<BrokerId>>,
-    /// Who leads; an inner `None` means nobody. Begins a leader epoch even if the leader is the same.
+    /// The new leader; an inner `None` means no leader. Begins a leader epoch even if the leader is
+    /// the same.
     pub leader: Option<Option<BrokerId>>,
-    /// Who has a copy.
     pub replicas: Option<Vec<BrokerId>>,
-    /// Who is on the way out.
     pub removing: Option<Vec<BrokerId>>,
-    /// Who is on the way in.
     pub adding: Option<Vec<BrokerId>>,
     /// `true` in the record of an unclean election, `false` once its leader has recovered.
     pub recovering: Option<bool>,
-    /// Log directory of each replica.
     pub directories: Option<Vec<DirectoryId>>,
-    /// Eligible leader replicas.
     pub elr: Option<Vec<BrokerId>>,
     /// The last leader, while there is none.
     pub last_known_elr: Option<Vec<BrokerId>>,
@@ -156,9 +138,8 @@ pub struct ConfigRecord {
     pub resource_type: i8,
     /// The topic's name or the broker's id; empty for all brokers.
     pub resource: String,
-    /// The key.
     pub name: String,
-    /// The value; `None` gives the default back.
+    /// `None` restores the default.
     pub value: Option<String>,
 }
 
@@ -169,52 +150,45 @@ impl ConfigRecord {
     pub const BROKER: i8 = 4;
 }
 
-/// Which registration is fenced or unfenced.
+/// The registration that is fenced or unfenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fencing {
-    /// Which broker.
     pub broker: BrokerId,
-    /// Which registration of it.
     pub epoch: BrokerEpoch,
 }
 
 /// The level at which a feature is used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FeatureLevel {
-    /// The feature's name.
     pub name: String,
     /// The level; 0 is off.
     pub level: i16,
 }
 
-/// A block of producer ids was given out.
+/// A block of producer ids was given to a broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerIds {
-    /// To which broker.
     pub broker: BrokerId,
-    /// To which registration of it.
     pub epoch: BrokerEpoch,
-    /// The first id that nobody has.
+    /// The first id that no broker has.
     pub next: ProducerId,
 }
 
-/// What changes about a broker's registration.
+/// A change of a broker's registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerChange {
-    /// Which broker.
     pub broker: BrokerId,
-    /// Which registration of it.
     pub epoch: BrokerEpoch,
-    /// Whether it is fenced, if that changes.
+    /// `None` if that does not change.
     pub fenced: Option<bool>,
-    /// It has asked to leave.
+    /// The broker has asked to shut down.
     pub in_controlled_shutdown: bool,
     /// The log directories that are left, if some are lost.
     pub log_dirs: Option<Vec<DirectoryId>>,
 }
 
 impl BrokerChange {
-    /// A change of nothing, to begin with.
+    /// A change of nothing; set the fields that change.
     pub fn of(broker: BrokerId, epoch: BrokerEpoch) -> Self {
         Self { broker, epoch, fenced: None, in_controlled_shutdown: false, log_dirs: None }
     }
