@@ -4,7 +4,7 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
-mod clients {
+pub mod clients {
     pub mod server;
     pub mod tracer;
     pub mod traffic;

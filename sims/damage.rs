@@ -6,20 +6,14 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
-#[path = "fuzz/memory.rs"]
-#[allow(dead_code, reason = "each suite uses its part")]
-mod memory;
-#[path = "fuzz/specimen.rs"]
-mod specimen;
-
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
-use memory::MemoryDisk;
-use specimen::{End, Outcome, Specimen, names};
+use super::fuzzed::fuzz::memory::MemoryDisk;
+use super::fuzzed::fuzz::specimen::{self, End, Outcome, Specimen, names};
 
 const ENDS: [End; 3] = [End::Clean, End::Synced, End::Unsynced];
 

@@ -7,7 +7,7 @@
 
 #[path = "fuzz/lib.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]
-mod fuzz;
+pub mod fuzz;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;

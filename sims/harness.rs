@@ -5,15 +5,12 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
-#[path = "examples/bookkeeper/app.rs"]
-#[allow(dead_code, reason = "the faulty bookkeeper is not let near real books")]
-mod app;
 #[path = "clients/server.rs"]
 mod server;
 
 use std::process::Command;
 
-use app::{OneFile, bookkeeper, shop};
+use super::bookkeeper::app::{self, OneFile, bookkeeper, shop};
 use brokerquake::prelude::*;
 
 /// Set where this file's own tests are run by its tests.
@@ -42,7 +39,7 @@ fn a_six_is_thrown() {
 /// Runs the test above; whether it passed, and what it said.
 fn within(variables: &[(&str, &str)]) -> (bool, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "a_six_is_thrown", "--nocapture", "--test-threads=2"]);
+    command.args(["--exact", "harness::a_six_is_thrown", "--nocapture", "--test-threads=2"]);
     command.env(WITHIN, "1").envs(variables.iter().copied());
     let output = command.output().unwrap();
     let said = [output.stdout, output.stderr].concat();
@@ -59,7 +56,7 @@ fn failure_names_a_replay_command_that_explains_it() {
     };
     let replay = line(&said, "replay: BROKERQUAKE_SEED=");
     let (seed, command) = replay.split_once(' ').unwrap();
-    assert_eq!(command, "cargo test a_six_is_thrown");
+    assert_eq!(command, "cargo test harness::a_six_is_thrown");
     assert!(!said.contains("notes: 6"), "only a replay tells everything:\n{said}");
 
     let (passed, again) = within(&[("BROKERQUAKE_SEED", seed)]);

@@ -14,20 +14,16 @@ mod hostile {
 
     use brokerquake::{base, wire};
 }
-#[path = "clients/server.rs"]
-mod server;
-#[path = "clients/traffic.rs"]
-mod traffic;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::{Command, Output};
 use std::time::Duration;
 
+use super::clients::clients::server::{self, Server};
+use super::clients::clients::traffic::{Load, Sent, consume_all, produce};
 use brokerquake::wire::frame;
 use brokerquake::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use server::Server;
-use traffic::{Load, Sent, consume_all, produce};
 
 /// Runs `serve` where it is expected to end by itself, with a message.
 fn serve(arguments: &[&str]) -> Output {

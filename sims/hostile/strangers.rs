@@ -13,11 +13,11 @@ use brokerquake::sim::leap::Leap;
 use brokerquake::sim::{Boot, Engine, Link};
 use brokerquake::wire::messages::MetadataRequest;
 
+use super::super::server::Server;
 use super::attacks::{Kind, attack, everything, sane_requests};
 use super::samples::Target;
 use super::stand_in;
 use super::storm::{Tally, fire, storm};
-use crate::server::Server;
 
 const LISTENERS: [ListenerType; 2] = [ListenerType::Broker, ListenerType::Controller];
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use brokerquake::base::Offset;
 use brokerquake::wire::batch;
 
-use crate::{one_life, partitions, serve, used};
+use super::super::{one_life, partitions, serve, used};
 
 fn refused(dir: &Path) -> String {
     one_life(serve(&[dir], &[])).err().unwrap()

@@ -10,7 +10,7 @@ use brokerquake::wire::batch::{self, BatchBuilder};
 use brokerquake::wire::messages::FetchRequest;
 use brokerquake::wire::messages::fetch_request::{FetchPartition, FetchTopic};
 
-use crate::{admin, connect, one_life, request, serve, write};
+use super::super::{admin, connect, one_life, request, serve, write};
 
 /// UNSUPPORTED_COMPRESSION_TYPE.
 const UNSUPPORTED: i16 = 76;

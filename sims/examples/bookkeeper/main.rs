@@ -2,10 +2,10 @@
 //! flaw that hardly any test finds, and once as it should be. The programs are in `app.rs`, as
 //! they would be in a project of yours; this is the test. Copy it and begin with it.
 //!
-//! Try it: `cargo test --test bookkeeper`. To watch one run of the faulty bookkeeper, say which:
-//! `BROKERQUAKE_SEED=0 cargo test --test bookkeeper -- --nocapture`.
+//! Try it: `cargo test --test scenarios bookkeeper`. To watch one run of the faulty bookkeeper, say which:
+//! `BROKERQUAKE_SEED=0 cargo test --test scenarios bookkeeper -- --nocapture`.
 
-mod app;
+pub mod app;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,89 @@
+//! The sample output in README.md is what the commands print, trace hashes included.
+//!
+//! Each `console` block is run with the binary that these tests are built with. Wall times differ
+//! from run to run and are not compared. After an intended change of the output,
+//! `SNAPSHOTS=overwrite cargo test --test scenarios readme` rewrites the blocks.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use snapbox::{Assert, Data};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+/// How a sample calls the binary.
+const CALL: &str = "$ cargo run --release -- ";
+const BEGINS: &str = "```console";
+const ENDS: &str = "```";
+
+#[test]
+fn readme_shows_what_the_commands_print() {
+    let path = Path::new(ROOT).join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let here = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(Path::new(ROOT).join("scenarios"), here.path().join("scenarios"))
+        .unwrap();
+    let fresh = refreshed(&readme, |arguments| print(here.path(), arguments));
+    Assert::new().action_env("SNAPSHOTS").eq(fresh, Data::read_from(&path, None).raw());
+}
+
+/// What a command prints when it runs in `directory`.
+fn print(directory: &Path, arguments: &str) -> String {
+    let binary = PathBuf::from(env!("CARGO_BIN_EXE_brokerquake"));
+    let output = Command::new(binary)
+        .args(arguments.split_whitespace())
+        .current_dir(directory)
+        .output()
+        .unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.stdout.is_empty(), "`{arguments}` prints nothing: {errors}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The text with the output of each command in its `console` blocks replaced by what `run` gives.
+/// A line that differs in wall times only stays as it is.
+fn refreshed(text: &str, mut run: impl FnMut(&str) -> String) -> String {
+    let mut fresh = String::new();
+    let mut lines = text.lines().peekable();
+    let mut in_sample = false;
+    while let Some(line) = lines.next() {
+        fresh.extend([line, "\n"]);
+        in_sample = line == BEGINS || (in_sample && line != ENDS);
+        let Some(arguments) = line.strip_prefix(CALL).filter(|_| in_sample) else {
+            assert!(!in_sample || line == BEGINS, "not a sample command: {line:?}");
+            continue;
+        };
+        let mut shown = Vec::new();
+        while let Some(line) = lines.next_if(|line| *line != ENDS && !line.starts_with("$ ")) {
+            shown.push(line);
+        }
+        let printed = run(arguments);
+        for (index, line) in printed.lines().enumerate() {
+            let same =
+                shown.get(index).filter(|old| without_wall_time(old) == without_wall_time(line));
+            fresh.extend([same.copied().unwrap_or(line), "\n"]);
+        }
+    }
+    fresh
+}
+
+/// A verdict's line without the wall time after the simulated time.
+fn without_wall_time(line: &str) -> (&str, &str) {
+    let Some((before, after)) = line.split_once(" simulated ") else { return (line, "") };
+    (before, after.split_once(" s").map_or("", |(_, rest)| rest))
+}
+
+#[test]
+fn sample_keeps_its_wall_times_and_gets_new_output() {
+    let text =
+        "a\n```console\n$ cargo run --release -- run\nheld x 77 s simulated 0.6 s\nold\n```\nb\n";
+    let same = refreshed(text, |_| "held x 77 s simulated 12.3 s\nold\n".into());
+    assert_eq!(same, text);
+    let new = refreshed(text, |arguments| {
+        assert_eq!(arguments, "run");
+        "held x 78 s simulated 12.3 s\nnew\nmore\n".into()
+    });
+    assert_eq!(
+        new,
+        "a\n```console\n$ cargo run --release -- run\nheld x 78 s simulated 12.3 s\nnew\nmore\n```\nb\n"
+    );
+}

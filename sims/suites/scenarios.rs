@@ -1,0 +1,20 @@
+//! Suites that run simulated clusters. One binary for all of them: each binary links the whole
+//! crate, and the tests of one binary share its threads.
+
+#[path = "../examples/bookkeeper/main.rs"]
+mod bookkeeper;
+#[path = "../determinism.rs"]
+mod determinism;
+#[path = "../harness.rs"]
+mod harness;
+#[path = "../mutants.rs"]
+mod mutants;
+#[path = "../picture.rs"]
+mod picture;
+#[path = "../readme.rs"]
+mod readme;
+#[path = "../scenarios.rs"]
+mod scenarios;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
