@@ -1,4 +1,5 @@
-//! More connections than a node may have: the limits hold, and others are served.
+//! A node with several listeners: connection limits hold, others are served, and each client is
+//! told the addresses of its own listener.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -7,11 +8,11 @@ use brokerquake::base::config::NodeConfig;
 use brokerquake::base::{Instant, Seed};
 use brokerquake::broker::Node;
 use brokerquake::io::{Address, Net, World, timeout};
-use brokerquake::rpc::Frames;
+use brokerquake::rpc::{Connection, Frames};
 use brokerquake::sim::leap::Leap;
 use brokerquake::sim::{Boot, Engine, Link};
 use brokerquake::wire::frame::encode_request;
-use brokerquake::wire::messages::ApiVersionsRequest;
+use brokerquake::wire::messages::{ApiVersionsRequest, DescribeClusterRequest, MetadataRequest};
 use tokio::io::AsyncWriteExt;
 
 type LeapWorld = <Leap as Engine>::World;
@@ -178,5 +179,22 @@ fn a_connection_beyond_the_maximum_waits_and_brokers_go_first() {
             let _broker = connect_and_ask(&world, INTERNAL, 1).await;
             pause(&world, 30).await;
         },
+    );
+}
+
+#[test]
+fn a_client_is_told_the_addresses_of_the_listener_it_uses() {
+    async fn ports(world: LeapWorld, port: u16) -> [i32; 2] {
+        let deadline = world.now() + PATIENCE;
+        let to = Address::new("server", port);
+        let connection = Connection::open(&world, &to, "client", deadline).await.unwrap();
+        let asked = connection.call(&MetadataRequest::default(), None, deadline).await.unwrap();
+        let described = connection.call(&DescribeClusterRequest::default(), None, deadline).await;
+        [asked.brokers[0].port, described.unwrap().brokers[0].port]
+    }
+    run(
+        &[],
+        |world| async { assert_eq!(ports(world, EXTERNAL).await, [9092; 2]) },
+        |world| async { assert_eq!(ports(world, INTERNAL).await, [9091; 2]) },
     );
 }
