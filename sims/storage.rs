@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use brokerquake::base::config::{AdminConfig, Compression, Config, NodeConfig};
-use brokerquake::base::{Instant, Seed, Timestamp};
+use brokerquake::base::{Instant, Listener, Seed, Timestamp};
 use brokerquake::broker::{Node, NodeOptions, RecoveryObserver, RecoveryProgress};
 use brokerquake::client::Admin;
 use brokerquake::io::real::RealWorld;
@@ -74,8 +74,7 @@ fn syncs_and_acknowledgements(producers: u64, settings: &'static [(&str, &str)])
         Box::pin(async move {
             let mut config = config(settings);
             config.node.log_dirs = vec!["/data".into()];
-            config.node.listeners =
-                vec!["PLAINTEXT://b1:9092".into(), "CONTROLLER://b1:9093".into()];
+            config.set("listeners", "PLAINTEXT://b1:9092,CONTROLLER://b1:9093").unwrap();
             let node = Node::start(world.clone(), config).await.unwrap();
             admin(&world, "b1:9092").await.create_topic("t", 1, 1, &[]).await.unwrap();
             node.run().await.unwrap();
@@ -132,8 +131,7 @@ fn flush_ms_needs_a_scheduler_interval() {
 async fn serve(dirs: &[&Path], more: &[(&str, &str)]) -> Result<(RealWorld, String), String> {
     let mut config = config(more);
     config.node.log_dirs = dirs.iter().map(|dir| dir.display().to_string()).collect();
-    config.node.listeners =
-        vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
+    config.set("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0").unwrap();
     let world = RealWorld::new();
     let node = Node::start(world.clone(), config).await;
     let node = node.map_err(|error| error.to_string())?;
@@ -261,7 +259,7 @@ fn stopped_cluster(nodes: &[(&'static str, &'static str)]) -> (Leap, Vec<HostId>
                 let id = number.to_string();
                 let mut config = config(&[("node.id", &id), ("process.roles", roles)]);
                 config.node.log_dirs = vec!["/data".into()];
-                let listener = |kind, port| format!("{kind}://{name}:{port}");
+                let listener = |kind: &str, port| Listener::new(kind, Address::new(name, port));
                 let kinds = [("broker", "PLAINTEXT", 9092), ("controller", "CONTROLLER", 9093)];
                 let has = |role: &str| roles.split(',').any(|other| other == role);
                 let of_roles = kinds.into_iter().filter(|(role, ..)| has(role));
@@ -354,8 +352,7 @@ fn a_node_that_recovers_its_logs_says_how_far_it_is() {
     one_life(async {
         let mut config = config(&[("num.recovery.threads.per.data.dir", "2")]);
         config.node.log_dirs = vec![place.path().display().to_string()];
-        config.node.listeners =
-            vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
+        config.set("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0").unwrap();
         let options = NodeOptions { observer, ..NodeOptions::default() };
         Node::start_with(RealWorld::new(), config, options).await.unwrap();
     });
@@ -385,8 +382,7 @@ fn logs_cleaned_at_a_time(threads: &'static str) -> (usize, String, TraceHash) {
                 ("log.cleaner.backoff.ms", "100"),
             ]);
             config.node.log_dirs = vec!["/data".into()];
-            config.node.listeners =
-                vec!["PLAINTEXT://b1:9092".into(), "CONTROLLER://b1:9093".into()];
+            config.set("listeners", "PLAINTEXT://b1:9092,CONTROLLER://b1:9093").unwrap();
             let node = Node::start(world.clone(), config).await.unwrap();
             let compacted = [("cleanup.policy", "compact"), ("internal.segment.bytes", "16384")];
             let admin = admin(&world, "b1:9092").await;

@@ -113,8 +113,7 @@ async fn together(producers: Vec<Producer>) -> (f64, Vec<Producer>) {
 async fn start(world: &RealWorld, dir: &std::path::Path) -> Address {
     let mut config = NodeConfig::default();
     config.node.log_dirs = vec![dir.display().to_string()];
-    config.node.listeners =
-        vec!["PLAINTEXT://127.0.0.1:0".into(), "CONTROLLER://127.0.0.1:0".into()];
+    config.set("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0").unwrap();
     let set = config.set("log.flush.before.ack", "true");
     set.expect("a known key");
     let node = Node::start(world.clone(), config).await.expect("the node starts");

@@ -92,8 +92,12 @@ fn run<A, B>(
         boot(move |world: LeapWorld| async move {
             let mut config = NodeConfig::default();
             let listeners =
-                "INTERNAL://server:9091,EXTERNAL://server:9092,CONTROLLER://server:9093";
-            let node = [("listeners", listeners), ("log.dirs", "/data")];
+                "EXTERNAL://server:9092,INTERNAL://server:9091,CONTROLLER://server:9093";
+            let node = [
+                ("listeners", listeners),
+                ("inter.broker.listener.name", "INTERNAL"),
+                ("log.dirs", "/data"),
+            ];
             config.set_all(node.into_iter().chain(settings.iter().copied())).unwrap();
             let node = Node::start(world, config).await.unwrap();
             node.run().await.unwrap();

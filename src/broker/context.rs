@@ -58,7 +58,7 @@ impl<W: World> Broker<W> {
             world,
             me: BrokerId(config.node.node_id),
             cluster_id,
-            inter_broker_listener: inter_broker(&config),
+            inter_broker_listener: inter_broker(&config).to_owned(),
             config,
             flaws,
             replicas,

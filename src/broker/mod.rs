@@ -3,8 +3,10 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `node` | a node's life: start, run, end |
-//! | `serve/`, `api/` | from bytes to a handler and back; one file for each API |
+//! | `node`, `error` | a node's life: start, run, end |
+//! | `context` | what the tasks and handlers of a broker share |
+//! | `serve/` | listeners, connections, sessions; from bytes to a handler and back |
+//! | `api/` | one file for each API, and the table with one row for each |
 //! | `partition/`, `replicas`, `purgatory` | the replicas on this broker, and the requests that wait for them |
 //! | `dirs/`, `dir_failures`, `recovery` | data directories: opened, chosen, recovered, given up |
 //! | `fetcher` | following leaders |
@@ -12,7 +14,7 @@
 //! | `metadata_log`, `lifecycle`, `channel` | following the controller; standing with it |
 //! | `upkeep`, `cleanup` | flushing, checkpoints, lag; retention and compaction |
 //! | `hosted/` | the shell of a decided log: load, append, commit, answer |
-//! | `controller/` | the metadata log as its journal, and the controller's listener |
+//! | `controller/` | the metadata log as its journal, and how brokers fetch it |
 
 mod api;
 mod assignments;

@@ -18,7 +18,6 @@ use super::partition::Site;
 use super::recovery::RecoveryObserver;
 use super::replicas::{Found, Replicas};
 use super::serve::connection::Server;
-use super::serve::limits;
 use super::serve::listeners::{ListenerType, OwnListener, listeners, voters};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
 use crate::base::config::NodeConfig;
@@ -86,7 +85,6 @@ impl<W: World> Node<W> {
         config.check().map_err(|error| NodeError::Config(error.to_string()))?;
         let specs = listeners(&config).map_err(NodeError::Config)?;
         let voters = voters(&config).map_err(NodeError::Config)?;
-        limits::check(&config.node).map_err(NodeError::Config)?;
         if config.node.is_controller() && voters.iter().any(|(id, _)| id.0 != config.node.node_id) {
             return Err(NodeError::Config(
                 "`controller.quorum.voters` names several controllers; one is supported so far"

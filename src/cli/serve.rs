@@ -11,8 +11,8 @@ use tracing_subscriber::filter::LevelFilter;
 
 use super::recovering::{Above, Recovering};
 use crate::base::config::{NodeConfig, Purpose, ServerProperties};
+use crate::base::{Address, Listener};
 use crate::broker::{Node, NodeOptions};
-use crate::io::Address;
 use crate::io::real::RealWorld;
 
 /// The arguments of `serve`.
@@ -102,22 +102,18 @@ fn settings(args: &ServeArgs) -> Result<NodeConfig, String> {
         config.node.log_dirs = vec![data.display().to_string()];
     }
     if let Some(listen) = &args.listen {
-        let others = config.node.listeners.iter().filter(|l| !l.starts_with("PLAINTEXT://"));
-        let others: Vec<String> = others.cloned().collect();
-        config.node.listeners = vec![format!("PLAINTEXT://{listen}")];
-        config.node.listeners.extend(others);
+        let listener = Listener::new("PLAINTEXT", listen.clone());
+        config.node.listeners.retain(|other| other.name != listener.name);
+        config.node.listeners.insert(0, listener);
     }
     let alone = config.quorum.controller_quorum_voters.is_empty();
     let names = config.quorum.controller_listener_names.clone();
-    let has_controller_listener = config
-        .node
-        .listeners
-        .iter()
-        .any(|listener| names.iter().any(|name| listener.starts_with(&format!("{name}://"))));
+    let has_controller_listener =
+        config.node.listeners.iter().any(|listener| names.contains(&listener.name));
     if alone && config.node.is_controller() && !has_controller_listener {
         // No other node connects to it: any free loopback port will do.
         let name = names.first().ok_or("`controller.listener.names` is empty")?;
-        config.node.listeners.push(format!("{name}://127.0.0.1:0"));
+        config.node.listeners.push(Listener::new(name, Address::new("127.0.0.1", 0)));
     }
     if alone {
         for key in ["offsets.topic.replication.factor", "transaction.state.log.replication.factor"]

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 use super::own::{self, Shared};
 use super::roles::{Host, Kind};
 use crate::base::config::{AdminConfig, BrokerConfig, ConsumerConfig, NodeConfig, QuorumConfig};
-use crate::base::{BrokerId, Flaws, Instant, TopicPartition};
+use crate::base::{Address, BrokerId, Flaws, Instant, Listener, TopicPartition};
 use crate::broker::{Node, NodeOptions};
 use crate::scenario::load::{self, Seats, SharedSignals, Side};
 use crate::scenario::{Plan, Scenario, Topic};
@@ -54,7 +54,7 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
         let own = BrokerConfig {
             node_id: FIRST_CONTROLLER + i32::from(number) - 1,
             process_roles: vec!["controller".into()],
-            listeners: vec![format!("{CONTROLLER_LISTENER}://{name}:{CONTROLLER_PORT}")],
+            listeners: vec![listener(CONTROLLER_LISTENER, &name, CONTROLLER_PORT)],
             ..base.node.clone()
         };
         let config = NodeConfig { node: own, ..base.clone() };
@@ -66,7 +66,7 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
         let own = BrokerConfig {
             node_id: i32::from(number),
             process_roles: vec!["broker".into()],
-            listeners: vec![format!("PLAINTEXT://{name}:{BROKER_PORT}")],
+            listeners: vec![listener("PLAINTEXT", &name, BROKER_PORT)],
             ..base.node.clone()
         };
         let config = NodeConfig { node: own, ..base.clone() };
@@ -74,6 +74,10 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
         hosts.push(host(engine, name, Kind::Broker(BrokerId(i32::from(number))), boot));
     }
     hosts
+}
+
+fn listener(name: &str, host: &str, port: u16) -> Listener {
+    Listener::new(name, Address::new(host, port))
 }
 
 fn node<W: SimWorld>(config: NodeConfig, flaws: Flaws, ends: &Ends) -> Boot<W> {

@@ -9,6 +9,7 @@ use super::foreign::{
     harmless, relied,
 };
 use super::{MaxConnectionsOverrides, settings};
+use crate::base::Listener;
 
 settings! {
     /// The settings of a node by itself. Source: Kafka's `KRaftConfigs`, `ReplicationConfigs`,
@@ -18,10 +19,12 @@ settings! {
             "The id of this node, unique in the cluster";
         process_roles: Vec<String> = "broker,controller", "process.roles", Words(&["broker", "controller"]),
             "The roles of this node: `broker`, `controller` or both";
-        listeners: Vec<String> = "PLAINTEXT://127.0.0.1:9092", "listeners", NotEmpty,
+        listeners: Vec<Listener> = "PLAINTEXT://127.0.0.1:9092", "listeners", NotEmpty,
             "The addresses on which this node listens, as `NAME://host:port`";
-        advertised_listeners: Vec<String> = "", "advertised.listeners", Any,
+        advertised_listeners: Vec<Listener> = "", "advertised.listeners", Any,
             "The addresses to which clients connect, as `NAME://host:port`; empty: those of `listeners`";
+        inter_broker_listener_name: String = "", "inter.broker.listener.name", Any,
+            "The listener at which brokers reach each other; empty: `PLAINTEXT`, or else the first";
         log_dirs: Vec<String> = "/tmp/kafka-logs", "log.dirs", NotEmpty,
             "The directories that hold the logs";
         log_dir_failure_timeout: Duration = "30000", "log.dir.failure.timeout.ms", AtLeast(1),
@@ -173,7 +176,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     harmless("auto.leader.rebalance.enable", "true"),
     harmless("leader.imbalance.check.interval.seconds", "300"),
     harmless("unclean.leader.election.interval.ms", "300000"),
-    harmless("inter.broker.listener.name", ""),
     relied("replica.selector.class", "", NEAREST_REPLICA),
     harmless("follower.fetch.last.tiered.offset.enable", "false"),
     harmless("log.cleaner.io.buffer.size", "524288"),

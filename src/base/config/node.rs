@@ -142,6 +142,11 @@ impl NodeConfig {
             );
             return refuse("broker.heartbeat.interval.ms", problem);
         }
+        if node.max_connections_per_ip == 0 && node.max_connections_per_ip_overrides.is_empty() {
+            let problem = "no client could connect; expected max.connections.per.ip.overrides \
+                           for those that may";
+            return refuse("max.connections.per.ip", problem.to_owned());
+        }
         self.check_cleaner()?;
         self.topics.check()?;
         self.security.check(&node.listeners)
@@ -175,6 +180,15 @@ mod tests {
         let mut config = NodeConfig::default();
         config.set_all(pairs.iter().copied()).unwrap();
         config.check().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_limit_of_zero_per_address_needs_overrides() {
+        let zero = ("max.connections.per.ip", "0");
+        let error = checked(&[zero]).unwrap_err();
+        assert!(error.contains("max.connections.per.ip.overrides"), "{error}");
+        let overrides = ("max.connections.per.ip.overrides", "127.0.0.1:5");
+        assert_eq!(checked(&[zero, overrides]), Ok(()));
     }
 
     #[test]

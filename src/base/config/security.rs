@@ -5,6 +5,7 @@ use super::foreign::{
     AUTHORIZATION, Foreign, JAVA_CLASS, SASL, TLS, TLS_OR_SASL, harmless, relied,
 };
 use super::{ConfigError, Setting, settings};
+use crate::base::Listener;
 
 settings! {
     /// The settings that secure a node. Source: Kafka's `SocketServerConfigs`,
@@ -19,10 +20,9 @@ settings! {
 
 impl SecurityConfig {
     /// Refuses listeners that would have to speak TLS or SASL.
-    pub fn check(&self, listeners: &[String]) -> Result<(), ConfigError> {
-        let names = listeners.iter().filter_map(|listener| listener.split_once("://"));
-        for (name, _) in names {
-            if self.listener_protocols.of(name) != PLAINTEXT {
+    pub fn check(&self, listeners: &[Listener]) -> Result<(), ConfigError> {
+        for listener in listeners {
+            if self.listener_protocols.of(&listener.name) != PLAINTEXT {
                 let key = "listener.security.protocol.map".to_owned();
                 return Err(ConfigError::NotServed { key, thing: TLS_AND_SASL });
             }
@@ -187,7 +187,7 @@ mod tests {
 
     fn checked(map: &str, listeners: &[&str]) -> Result<(), ConfigError> {
         let listener_protocols = Protocols::read(map).unwrap();
-        let listeners: Vec<String> = listeners.iter().map(|&text| text.to_owned()).collect();
+        let listeners: Vec<Listener> = listeners.iter().map(|text| text.parse().unwrap()).collect();
         SecurityConfig { listener_protocols }.check(&listeners)
     }
 
@@ -197,8 +197,8 @@ mod tests {
         assert!(checked("EXTERNAL:PLAINTEXT", &["EXTERNAL://:9092"]).is_ok());
         assert!(checked("EXTERNAL:SSL", &["PLAINTEXT://:9092"]).is_ok(), "no listener has it");
         let default = SecurityConfig::default();
-        assert!(default.check(&["SSL://:9092".to_owned()]).is_err());
-        assert!(default.check(&["OTHER://:9092".to_owned()]).is_ok());
+        assert!(default.check(&["SSL://:9092".parse().unwrap()]).is_err());
+        assert!(default.check(&["OTHER://:9092".parse().unwrap()]).is_ok());
     }
 
     #[test]

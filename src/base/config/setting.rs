@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use crate::base::Listener;
+
 /// A value as Kafka's files write it.
 pub trait Setting: Sized {
     /// Reads a trimmed value; the error says what would be right.
@@ -74,6 +76,18 @@ impl Setting for Vec<String> {
 
     fn show(&self) -> String {
         self.join(",")
+    }
+}
+
+/// Listeners, separated by commas.
+impl Setting for Vec<Listener> {
+    fn read(text: &str) -> Result<Self, String> {
+        let listeners = text.split(',').map(str::trim).filter(|listener| !listener.is_empty());
+        listeners.map(str::parse).collect()
+    }
+
+    fn show(&self) -> String {
+        self.iter().map(Listener::to_string).collect::<Vec<_>>().join(",")
     }
 }
 

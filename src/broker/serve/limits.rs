@@ -15,16 +15,6 @@ use tokio::sync::{Notify, oneshot};
 use crate::base::Instant;
 use crate::base::config::{BrokerConfig, MaxConnectionsOverrides};
 
-/// Checks the settings that depend on each other.
-pub(crate) fn check(config: &BrokerConfig) -> Result<(), String> {
-    if config.max_connections_per_ip == 0 && config.max_connections_per_ip_overrides.is_empty() {
-        return Err("`max.connections.per.ip=0` lets no client connect; \
-                    set `max.connections.per.ip.overrides` for those that may"
-            .into());
-    }
-    Ok(())
-}
-
 /// The connections of one role's listeners.
 pub(crate) struct ConnectionLimits {
     connections: Mutex<Connections>,
@@ -296,14 +286,5 @@ mod tests {
             assert!(is_evicted(&mut first).await);
             assert!(!is_evicted(&mut broker).await, "brokers never make room");
         });
-    }
-
-    #[test]
-    fn a_limit_of_zero_per_address_needs_overrides() {
-        let mut config = BrokerConfig::default();
-        config.set("max.connections.per.ip", "0").unwrap();
-        assert!(check(&config).unwrap_err().contains("max.connections.per.ip.overrides"));
-        config.set("max.connections.per.ip.overrides", "127.0.0.1:5").unwrap();
-        assert_eq!(check(&config), Ok(()));
     }
 }

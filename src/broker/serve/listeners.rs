@@ -38,8 +38,7 @@ impl OwnListener {
 
 /// Reads `listeners` and `advertised.listeners`.
 pub(crate) fn listeners(config: &NodeConfig) -> Result<Vec<OwnListener>, String> {
-    let bound = parse("listeners", &config.node.listeners)?;
-    let advertised = parse("advertised.listeners", &config.node.advertised_listeners)?;
+    let (bound, advertised) = (&config.node.listeners, &config.node.advertised_listeners);
     let unknown = advertised.iter().find(|other| bound.iter().all(|own| own.name != other.name));
     if let Some(Listener { name, .. }) = unknown {
         let known = bound.iter().map(|own| own.name.as_str());
@@ -47,32 +46,45 @@ pub(crate) fn listeners(config: &NodeConfig) -> Result<Vec<OwnListener>, String>
             nearest(name, known).map_or_else(String::new, |n| format!("; did you mean `{n}`?"));
         return Err(format!("`advertised.listeners` names `{name}`, `listeners` does not{hint}"));
     }
-    let own = bound.into_iter().map(|bind| {
+    let own = bound.iter().map(|bind| {
         let kind = if config.quorum.controller_listener_names.contains(&bind.name) {
             ListenerType::Controller
         } else {
             ListenerType::Broker
         };
         let other = advertised.iter().find(|other| other.name == bind.name);
-        let mut advertised = other.unwrap_or(&bind).clone();
+        let mut advertised = other.unwrap_or(bind).clone();
         let host = &mut advertised.address.host;
         if host.is_empty() || host == "0.0.0.0" {
             "127.0.0.1".clone_into(host);
         }
-        OwnListener { bind, advertised, kind }
+        OwnListener { bind: bind.clone(), advertised, kind }
     });
     let own: Vec<_> = own.collect();
     check_roles(config, &own)?;
+    let between = &config.node.inter_broker_listener_name;
+    if !between.is_empty() && broker_listeners(config).all(|listener| listener.name != *between) {
+        return Err(format!(
+            "`inter.broker.listener.name` is `{between}`; `listeners` has no broker's listener of \
+             this name"
+        ));
+    }
     Ok(own)
 }
 
-/// The name of the listener at which brokers reach each other: the first one that is no
-/// controller's.
-pub(crate) fn inter_broker(config: &NodeConfig) -> String {
-    let names = config.node.listeners.iter().filter_map(|text| Some(text.split_once("://")?.0));
-    let mut own =
-        names.filter(|name| config.quorum.controller_listener_names.iter().all(|c| c != name));
-    own.next().unwrap_or_default().to_owned()
+/// The name of the listener at which brokers reach each other.
+pub(crate) fn inter_broker(config: &NodeConfig) -> &str {
+    let set = config.node.inter_broker_listener_name.as_str();
+    if !set.is_empty() {
+        return set;
+    }
+    let names = || broker_listeners(config).map(|listener| listener.name.as_str());
+    names().find(|name| *name == "PLAINTEXT").or_else(|| names().next()).unwrap_or_default()
+}
+
+fn broker_listeners(config: &NodeConfig) -> impl Iterator<Item = &Listener> {
+    let controllers = &config.quorum.controller_listener_names;
+    config.node.listeners.iter().filter(|listener| !controllers.contains(&listener.name))
 }
 
 fn check_roles(config: &NodeConfig, listeners: &[OwnListener]) -> Result<(), String> {
@@ -84,11 +96,6 @@ fn check_roles(config: &NodeConfig, listeners: &[OwnListener]) -> Result<(), Str
         return Err("a controller needs a listener named in `controller.listener.names`".into());
     }
     Ok(())
-}
-
-fn parse(key: &str, texts: &[String]) -> Result<Vec<Listener>, String> {
-    let parsed = texts.iter().map(|text| text.parse());
-    parsed.collect::<Result<_, String>>().map_err(|error| format!("`{key}` has {error}"))
 }
 
 /// Reads `controller.quorum.voters`: `id@host:port`.
@@ -110,6 +117,19 @@ mod tests {
         let mut config = NodeConfig::default();
         config.set_all(pairs.iter().copied()).unwrap();
         config
+    }
+
+    #[test]
+    fn brokers_meet_at_the_listener_that_kafka_would_choose() {
+        let listeners = |text| ("listeners", text);
+        let both = listeners("CONTROLLER://:9093,A://:9091,PLAINTEXT://:9092");
+        assert_eq!(inter_broker(&config(&[both])), "PLAINTEXT");
+        let named = ("inter.broker.listener.name", "A");
+        assert_eq!(inter_broker(&config(&[both, named])), "A");
+        assert_eq!(inter_broker(&config(&[listeners("CONTROLLER://:9093,A://:9091")])), "A");
+        let unknown = [both, ("inter.broker.listener.name", "B")];
+        let error = super::listeners(&config(&unknown)).unwrap_err();
+        assert!(error.contains("`B`"), "{error}");
     }
 
     #[test]
