@@ -6,9 +6,11 @@
 mod disk;
 mod net;
 pub mod real;
+mod together;
 mod world;
 
 pub use crate::base::Address;
 pub use disk::{Disk, Entry, File, Map, Open, Slice};
 pub use net::{Listener, Net, Part, Stream};
+pub use together::together;
 pub use world::{World, timeout};

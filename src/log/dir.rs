@@ -230,9 +230,36 @@ impl<D: Disk> LogDir<D> {
         async move {
             disk.create_dir_all(&dir).map_err(LogError::io("create", &dir))?;
             disk.sync_dir(&shared.path).await.map_err(LogError::io("sync", &shared.path))?;
-            let text = meta::partition_text(topic).into_bytes();
-            Saver::new(dir.join(PARTITION_METADATA)).save(&disk, text).await?;
-            Ok(dir)
+            save_topic(disk, dir, topic).await
+        }
+    }
+
+    /// Creates the directories of partitions, those that are missing, and makes all of their names
+    /// durable by one sync. For each, what comes back saves `partition.metadata`, durably, and
+    /// returns the partition's directory.
+    pub fn create_partitions(
+        &self,
+        partitions: Vec<(&TopicPartition, TopicId)>,
+    ) -> impl Future<
+        Output = Result<
+            Vec<impl Future<Output = Result<PathBuf, LogError>> + Send + use<D>>,
+            LogError,
+        >,
+    > + Send
+    + use<D> {
+        let (disk, shared) = (self.disk.clone(), self.shared.clone());
+        let dirs = partitions.into_iter().map(|(partition, topic)| {
+            self.shared.saved.lock().deleted.remove(partition);
+            (self.partition_dir(partition), topic)
+        });
+        let dirs: Vec<_> = dirs.collect();
+        async move {
+            for (dir, _) in &dirs {
+                disk.create_dir_all(dir).map_err(LogError::io("create", dir))?;
+            }
+            disk.sync_dir(&shared.path).await.map_err(LogError::io("sync", &shared.path))?;
+            let save = |(dir, topic)| save_topic(disk.clone(), dir, topic);
+            Ok(dirs.into_iter().map(save).collect())
         }
     }
 
@@ -429,6 +456,13 @@ fn former_name(partition: &TopicPartition, unique: TopicId, suffix: &str) -> Str
     let end = format!("-{}.{unique}{suffix}", partition.partition);
     let topic: String = partition.topic.chars().take(LONGEST_NAME - end.len()).collect();
     format!("{topic}{end}")
+}
+
+/// Saves the `partition.metadata` of a partition's directory, and returns the directory.
+async fn save_topic<D: Disk>(disk: D, dir: PathBuf, topic: TopicId) -> Result<PathBuf, LogError> {
+    let text = meta::partition_text(topic).into_bytes();
+    Saver::new(dir.join(PARTITION_METADATA)).save(&disk, text).await?;
+    Ok(dir)
 }
 
 /// What a crash left of a file that was being replaced.
