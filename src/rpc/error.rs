@@ -6,6 +6,7 @@ use crate::io::Address;
 use crate::wire::FrameError;
 
 /// The reason why a request has no response.
+#[allow(missing_docs, reason = "the names of the fields say it")]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcError {
     /// No connection could be made.

@@ -25,7 +25,7 @@ mod tests;
 pub(crate) use cluster::tests::metadata;
 pub(crate) use cluster::{Cluster, KnownTopic};
 #[cfg(test)]
-pub(crate) use coordinators::CoordinatorKey;
+pub(crate) use coordinators::{CoordinatorKey, CoordinatorType};
 pub(crate) use core::{Effect, Input, Kernel, Settings};
 pub(crate) use driver::{carry_out, connecting, question_deadline};
 pub(crate) use requests::{RequestId, Requests};

@@ -8,12 +8,15 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use self::toy::Toy;
+use super::kernel::{CoordinatorKey, CoordinatorType};
 use super::testing::TOPIC;
 use super::*;
 use crate::base::config::{AdminConfig, Config, ConsumerConfig, ProducerConfig};
 use crate::base::{Offset, Seed, Stream, TopicPartition};
 use crate::io::real::RealWorld;
 use crate::io::{Address, World};
+use crate::rpc::Pool;
+use crate::wire::ErrorCode;
 
 async fn toy(world: &RealWorld, partitions: i32) -> Arc<Toy<RealWorld>> {
     Toy::start(world, Address::new("127.0.0.1", 0), partitions, None).await
@@ -270,5 +273,35 @@ fn dropped_consumer_stops_its_background_work() {
         world.sleep_until(world.now() + Duration::from_millis(200)).await;
         let after = toy.fetched.load(Ordering::Relaxed);
         assert!(after <= before + 1, "{before} fetches before the drop, {after} after it");
+    });
+}
+
+#[test]
+fn coordinators_are_found_with_every_version_of_the_request() {
+    run(async {
+        let world = RealWorld::new();
+        for version in 0..=6 {
+            let toy = toy(&world, 1).await;
+            toy.find_coordinator.store(version, Ordering::Relaxed);
+            toy.model.lock().coordinate("a", Ok(1));
+            let unauthorized = ErrorCode::GroupAuthorizationFailed;
+            toy.model.lock().coordinate("b", Err(unauthorized));
+            let backoff = (Duration::from_millis(50), Duration::from_secs(1));
+            let pool = Pool::new(world.clone(), "test", kernel::connecting(backoff));
+            let ask = toy.servers().parse().unwrap();
+            let keys = ["b", "a"].map(|id| CoordinatorKey::new(CoordinatorType::Group, id)).into();
+            let effect = kernel::Effect::Coordinators { ask, keys };
+            let deadline = world.now() + Duration::from_secs(10);
+            let input = kernel::carry_out(&pool, effect, deadline).await;
+            let kernel::Input::Coordinators { answer: Some(answer), .. } = input else {
+                panic!("version {version}: {input:?}");
+            };
+            let found = answer.coordinators.iter();
+            let found: Vec<_> = found.map(|c| (c.key.as_str(), c.node_id, c.error_code)).collect();
+            let (first, second) = (("b", -1, unauthorized.code()), ("a", 1, 0));
+            // The older versions name one key; the kernel asks for the others again.
+            let expected = if version < 4 { vec![first] } else { vec![first, second] };
+            assert_eq!(found, expected, "version {version}");
+        }
     });
 }

@@ -1,7 +1,7 @@
 //! The model of a cluster behind a real socket: one broker, with troubles of its own.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI16, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,6 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 
+use crate::client::kernel::{CoordinatorKey, CoordinatorType};
 use crate::client::testing::Model;
 use crate::io::{Address, Listener, Net, Stream, World};
 use crate::rpc::Frames;
@@ -20,6 +21,8 @@ use crate::wire::{ErrorCode, Request};
 
 /// The id of the only broker.
 const ME: i32 = 1;
+
+const FIND_COORDINATOR: i16 = FindCoordinatorRequest::API_KEY.value();
 
 const SERVED: &[Api] = &[
     Api::of::<ProduceRequest>(3, 13),
@@ -37,6 +40,8 @@ pub(super) struct Toy<W> {
     address: Address,
     /// Faults are drawn from it, if there are to be any.
     chaos: Option<Mutex<ChaCha12Rng>>,
+    /// The newest version of FindCoordinator that it serves.
+    pub(super) find_coordinator: AtomicI16,
     pub(super) metadata_asked: AtomicUsize,
     pub(super) fetched: AtomicUsize,
 }
@@ -55,6 +60,7 @@ impl<W: World> Toy<W> {
             model: Mutex::new(Model::new(ME, &vec![ME; partitions as usize])),
             address: Address::new(at.host, port),
             chaos: chaos.map(Mutex::new),
+            find_coordinator: AtomicI16::new(6),
             metadata_asked: AtomicUsize::new(0),
             fetched: AtomicUsize::new(0),
         });
@@ -85,7 +91,13 @@ impl<W: World> Toy<W> {
 
     async fn answer(&self, asked: &Request) -> Option<BytesMut> {
         match asked.header.api_key {
-            key::API_VERSIONS => Some(response(asked, &api::versions(SERVED))),
+            key::API_VERSIONS => {
+                let newest = self.find_coordinator.load(Ordering::Relaxed);
+                let coordinators = Api::of::<FindCoordinatorRequest>(0, newest);
+                let served = SERVED.iter().chain([&coordinators]);
+                Some(response(asked, &api::versions(served)))
+            }
+            FIND_COORDINATOR => Some(response(asked, &self.coordinators(asked))),
             key::METADATA => Some(response(asked, &self.metadata())),
             key::INIT_PRODUCER_ID => {
                 let producer_id = self.model.lock().init_producer_id();
@@ -108,6 +120,20 @@ impl<W: World> Toy<W> {
             }
             other => panic!("the toy does not know API {other}"),
         }
+    }
+
+    fn coordinators(&self, asked: &Request) -> FindCoordinatorResponse {
+        let request: FindCoordinatorRequest = asked.decode().unwrap();
+        let names_one = asked.header.api_version <= 3;
+        let ids = if names_one { vec![request.key] } else { request.coordinator_keys };
+        let keys = ids.iter().map(|id| CoordinatorKey::new(CoordinatorType::Group, id.as_str()));
+        let mut answer = self.model.lock().coordinators(&keys.collect::<Vec<_>>());
+        if names_one {
+            let only = answer.coordinators.remove(0);
+            (answer.error_code, answer.node_id) = (only.error_code, only.node_id);
+            (answer.host, answer.port) = (only.host, only.port);
+        }
+        answer
     }
 
     fn metadata(&self) -> MetadataResponse {
