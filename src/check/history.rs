@@ -390,7 +390,7 @@ impl Hearing {
         Ok(())
     }
 
-    /// What no client can have done is a mistake of whoever wrote the history.
+    /// Refuses events that no client can have made: mistakes of the history's author.
     fn make_sense(&mut self, event: &ClientEvent) -> Result<(), String> {
         let clients = self.judge.ghost().clients();
         match event {

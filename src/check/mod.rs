@@ -19,7 +19,7 @@ mod verdicts;
 mod violation;
 
 pub use ghost::Ghost;
-pub use invariants::{NAMES, is_liveness};
+pub use invariants::{NAMES, is_liveness, promise};
 pub use judge::Judge;
 pub use setup::{Setup, TopicPromise};
 pub use verdicts::Permit;

@@ -1,5 +1,5 @@
-//! Hand-made histories, told as stories: three brokers, one partition of three replicas, b1 leads
-//! epoch 0 and all are in sync, one second has passed.
+//! Hand-made histories: three brokers, one partition of three replicas, b1 leads epoch 0 and all
+//! are in sync, one second has passed.
 
 mod metadata;
 

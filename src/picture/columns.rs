@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::data::Data;
-use super::recorder::{DeedKind, Recorder};
+use super::recorder::{OperationKind, Recorder};
 use super::words::seconds;
 use crate::base::Instant;
 use crate::run::{Lane, LaneKind};
@@ -11,11 +11,11 @@ use crate::sim::{HostId, Outcome};
 
 /// Room for the time.
 const TIME: usize = 11;
-/// A column where nobody limits it.
+/// The width of a column without a limit.
 const COMFORTABLE: usize = 16;
 /// A column that can still be read.
 const NARROWEST: usize = 10;
-/// A row comes at least as often, to tell what clients did meanwhile.
+/// The longest time between two rows, so that clients' work shows.
 const BEAT: u64 = 1_000_000_000;
 
 /// The columns: one for each host; or, where that is too wide, one for all clients of a kind.
@@ -57,7 +57,7 @@ impl Columns {
     }
 }
 
-/// What clients of one column did since the last row.
+/// The work of one column's clients since the last row.
 #[derive(Clone, Copy, Default)]
 struct Work {
     done: u64,
@@ -78,7 +78,7 @@ impl Work {
     }
 }
 
-/// How a host stands, for a cell in which nothing happens.
+/// The state of a host, for a cell in which nothing happens.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stand {
     Up,
@@ -139,20 +139,20 @@ fn events(run: &Recorder, columns: &Columns) -> Vec<Happening> {
             found.push((at, Some(*column), text));
         }
     };
-    for deed in &run.deeds {
-        let text = match &deed.what {
-            DeedKind::Killed => "KILLED".into(),
-            DeedKind::PowerLost { .. } => "POWER LOST".into(),
-            DeedKind::Ended => "ends".into(),
-            DeedKind::Booted => "boots".into(),
-            DeedKind::Paused => "PAUSED".into(),
-            DeedKind::Resumed => "resumes".into(),
-            DeedKind::Driver(name) => match deed.other {
+    for operation in &run.operations {
+        let text = match &operation.what {
+            OperationKind::Killed => "KILLED".into(),
+            OperationKind::PowerLost { .. } => "POWER LOST".into(),
+            OperationKind::Ended => "ends".into(),
+            OperationKind::Booted => "boots".into(),
+            OperationKind::Paused => "PAUSED".into(),
+            OperationKind::Resumed => "resumes".into(),
+            OperationKind::Driver(name) => match operation.other {
                 Some(other) => format!("{name} >{}", run.name(other)),
                 None => name.clone(),
             },
         };
-        add(deed.at, deed.host, text);
+        add(operation.at, operation.host, text);
     }
     for (name, track) in &run.tracks {
         for commit in &track.commits {
@@ -177,7 +177,7 @@ fn events(run: &Recorder, columns: &Columns) -> Vec<Happening> {
     found
 }
 
-/// What clients did, counted row by row.
+/// Clients' work, counted row by row.
 struct Works {
     /// In order of time: when, which column, and what.
     all: Vec<(Instant, usize, Work)>,
@@ -238,7 +238,7 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// One moment. What does not fit into a cell goes on below.
+    /// Writes one moment. A text that does not fit into its cell continues below.
     fn row(&mut self, at: Instant, cells: Vec<(usize, String)>) {
         let room = self.columns.width - 2;
         let mut stacks: Vec<Vec<String>> = vec![Vec::new(); self.columns.names.len()];

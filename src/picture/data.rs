@@ -1,7 +1,7 @@
-//! What the page is given: the run, thinned out to what can be seen.
+//! The data of a page: the run, thinned out to the visible resolution.
 //!
 //! Times are microseconds since the start of the simulation, hosts are indices into `hosts`. Long
-//! series are flat lists of differences, for they are most of the file.
+//! series are flat lists of differences, because they are most of the file.
 
 use std::collections::BTreeMap;
 
@@ -57,9 +57,9 @@ pub(super) struct Data {
     /// Flat, six numbers each: sent (difference to the one before), microseconds under way, from,
     /// to, twice the API's index plus one for a response, bytes.
     messages: Vec<i64>,
-    /// Where every message is kept; elsewhere those of Produce and Fetch are left out.
+    /// Windows in which every message is kept; elsewhere Produce and Fetch are left out.
     windows: Vec<(u64, u64)>,
-    /// Whether the engine tells its messages at all.
+    /// Whether the engine reports its messages at all.
     tells_messages: bool,
 }
 
@@ -102,7 +102,7 @@ struct BrokenData {
 #[derive(Debug, Serialize)]
 struct PartitionData {
     name: String,
-    /// As committed: when, leader (`-1`: nobody), epoch, in-sync replicas, and 1 after an unclean
+    /// As committed: when, leader (`-1`: none), epoch, in-sync replicas, and 1 after an unclean
     /// election, 2 after that of a last known leader, else 0.
     commits: Vec<(u64, i64, i32, Vec<usize>, u8)>,
     /// As replicas believe: when, host, epoch, whether it leads.
@@ -151,7 +151,7 @@ fn gravest<'a>(scenario: &Scenario, run: &'a Recorder) -> Option<&'a Violation> 
     })
 }
 
-/// Where most was decided: what to look at when no partition is to blame.
+/// The partition with the most commits: shown when no partition is to blame.
 fn busiest(run: &Recorder) -> Option<TopicPartition> {
     // Of equals the first.
     let most = run.tracks.iter().rev().max_by_key(|(_, track)| track.commits.len());
@@ -260,12 +260,12 @@ impl Data {
         format!("{} seed {}: {}", self.scenario, self.seed, self.verdict)
     }
 
-    /// The same in words, for who sees no chart.
+    /// The same in words, for readers without the chart.
     pub fn steps(&self) -> impl Iterator<Item = (u64, &str, &str)> {
         self.steps.iter().map(|step| (step.at, step.title.as_str(), step.text.as_str()))
     }
 
-    /// What the story comes to.
+    /// The story in one line.
     pub fn headline(&self) -> &str {
         &self.headline
     }
@@ -281,7 +281,7 @@ fn word(verdict: RunVerdict) -> &'static str {
     }
 }
 
-/// What broke that no checker found: a panic, or a cluster that did not come up.
+/// A failure that no checker found: a panic, or a cluster that did not start.
 fn panicked(run: &Recorder, outcome: &Outcome) -> Option<Step> {
     let broken = outcome.broken.first().filter(|_| run.violations.is_empty())?;
     Some(Step {

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use super::marks::{Mark, Span};
 use super::presence::{Copy, copies_of};
 use super::recorder::{Recorder, Send, Track};
-use super::words::{copies, list, promise, s, seconds};
+use super::words::{copies, list, s, seconds};
 use crate::base::{BrokerId, Instant, Offset, TopicPartition};
-use crate::check::{RecordWitness, ReplicaWitness, Violation, Witness};
+use crate::check::{self, RecordWitness, ReplicaWitness, Violation, Witness};
 use crate::run::LaneKind;
 use crate::sim::{HostId, Outcome};
 
@@ -16,7 +16,7 @@ use crate::sim::{HostId, Outcome};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     pub at: Instant,
-    /// Whom it concerns, the first above all.
+    /// The hosts that it concerns, the most important first.
     pub hosts: Vec<HostId>,
     /// `send`, `append`, `copy`, `ack`, `commit`, `read`, `fault`, `elect`, `isr`, `gone`, `other`,
     /// `boot`, `verdict`
@@ -25,7 +25,7 @@ pub(super) struct Step {
     pub text: String,
 }
 
-/// What a story is about.
+/// The record or partition of a story.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Subject {
     pub partition: Option<TopicPartition>,
@@ -35,10 +35,10 @@ pub(super) struct Subject {
     pub value: Option<u64>,
 }
 
-/// Most steps of one kind that are told of a run without a record to blame.
+/// Most steps of one kind in the story of a run without a record to blame.
 const MOST: usize = 40;
 
-/// What the violation is about.
+/// The subject of a violation's story.
 pub(super) fn subject(run: &Recorder, violation: &Violation) -> Subject {
     let mut subject = Subject { partition: violation.partition().cloned(), ..Subject::default() };
     match &*violation.witness {
@@ -512,7 +512,7 @@ impl Teller<'_> {
             let text = "Everything that must hold held.".to_owned();
             return Some(step(self.run.now, Vec::new(), "verdict", "Nothing broke", text));
         };
-        let promise = match promise(violation.invariant) {
+        let promise = match check::promise(violation.invariant) {
             "" => String::new(),
             promise => format!("The promise: {promise} "),
         };
@@ -523,7 +523,7 @@ impl Teller<'_> {
     }
 }
 
-/// Where a record's copies are over time.
+/// The copies of a record over time.
 struct Copies {
     /// Of the record, the oldest first.
     own: Vec<(HostId, Copy)>,
@@ -545,7 +545,7 @@ impl Copies {
         Self { own, others }
     }
 
-    /// Who has a copy right after a moment.
+    /// The hosts that have a copy right after a moment.
     fn at(&self, at: Instant) -> Vec<HostId> {
         let there = |copy: &Copy| copy.from <= at && copy.until.is_none_or(|(until, _)| until > at);
         let mut hosts: Vec<_> =

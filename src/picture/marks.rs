@@ -1,12 +1,12 @@
-//! Faults with their durations, made out of deeds: what begins with a kill ends with a boot.
+//! Faults with their durations, made out of operations: a kill lasts until the boot.
 
-use super::recorder::{Deed, DeedKind, Recorder};
+use super::recorder::{Operation, OperationKind, Recorder};
 use super::words::{list, s};
 use crate::base::Instant;
 use crate::run::LaneKind;
 use crate::sim::HostId;
 
-/// What was done to one host, or to a direction between two, from when to when.
+/// A fault on one host, or on one direction between two, with its duration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     pub host: HostId,
@@ -25,7 +25,7 @@ pub(super) enum Fault {
     Pause,
     Cut,
     Hold,
-    /// Another deed of the driver, at one moment.
+    /// Another operation of the driver, at one moment.
     Other,
 }
 
@@ -62,50 +62,61 @@ pub(super) fn spans(run: &Recorder) -> Vec<Span> {
         })
     };
     let mut found = Vec::new();
-    for (index, deed) in run.deeds.iter().enumerate() {
-        let later = &run.deeds[index + 1..];
-        let ends = |fits: &dyn Fn(&Deed) -> bool| {
-            let end =
-                later.iter().find(|d| (d.host, d.other) == (deed.host, deed.other) && fits(d));
+    for (index, operation) in run.operations.iter().enumerate() {
+        let later = &run.operations[index + 1..];
+        let ends = |fits: &dyn Fn(&Operation) -> bool| {
+            let end = later
+                .iter()
+                .find(|d| (d.host, d.other) == (operation.host, operation.other) && fits(d));
             end.map_or(run.now, |end| end.at)
         };
-        let boots = |d: &Deed| d.what == DeedKind::Booted;
-        let driver =
-            |name: &'static str| move |d: &Deed| d.what == DeedKind::Driver(name.to_owned());
-        let (kind, until) = match &deed.what {
-            DeedKind::Killed => (Fault::Kill, ends(&boots)),
-            DeedKind::PowerLost { .. } => (Fault::PowerLoss, ends(&boots)),
-            DeedKind::Ended if node(deed.host) => {
-                let before = run.deeds[..index].iter().rev().filter(|d| d.host == deed.host);
+        let boots = |d: &Operation| d.what == OperationKind::Booted;
+        let driver = |name: &'static str| {
+            move |d: &Operation| d.what == OperationKind::Driver(name.to_owned())
+        };
+        let (kind, until) = match &operation.what {
+            OperationKind::Killed => (Fault::Kill, ends(&boots)),
+            OperationKind::PowerLost { .. } => (Fault::PowerLoss, ends(&boots)),
+            OperationKind::Ended if node(operation.host) => {
+                let before =
+                    run.operations[..index].iter().rev().filter(|d| d.host == operation.host);
                 let asked = before
-                    .take_while(|d| d.what != DeedKind::Booted)
-                    .any(|d| d.what == DeedKind::Driver("terminate".into()));
+                    .take_while(|d| d.what != OperationKind::Booted)
+                    .any(|d| d.what == OperationKind::Driver("terminate".into()));
                 (if asked { Fault::Restart } else { Fault::Ended }, ends(&boots))
             }
-            DeedKind::Paused => {
-                let over = |d: &Deed| {
+            OperationKind::Paused => {
+                let over = |d: &Operation| {
                     matches!(
                         d.what,
-                        DeedKind::Resumed | DeedKind::Killed | DeedKind::PowerLost { .. }
+                        OperationKind::Resumed
+                            | OperationKind::Killed
+                            | OperationKind::PowerLost { .. }
                     )
                 };
                 (Fault::Pause, ends(&over))
             }
-            DeedKind::Driver(name) => match name.as_str() {
+            OperationKind::Driver(name) => match name.as_str() {
                 "cut" => (Fault::Cut, ends(&driver("mend"))),
                 "hold" => (Fault::Hold, ends(&driver("release"))),
                 // Ends of others, and what shows as `Ended` or as a power loss.
                 "mend" | "release" | "terminate" | "power-loss-at" => continue,
-                _ => (Fault::Other, deed.at),
+                _ => (Fault::Other, operation.at),
             },
-            DeedKind::Ended | DeedKind::Booted | DeedKind::Resumed => continue,
+            OperationKind::Ended | OperationKind::Booted | OperationKind::Resumed => continue,
         };
-        found.push(Span { host: deed.host, other: deed.other, kind, at: deed.at, until });
+        found.push(Span {
+            host: operation.host,
+            other: operation.other,
+            kind,
+            at: operation.at,
+            until,
+        });
     }
     found
 }
 
-/// The same, told once for all that were struck together.
+/// The same, once for all hosts that were struck together.
 pub(super) fn marks(run: &Recorder, spans: &[Span]) -> Vec<Mark> {
     let mut found: Vec<Mark> = Vec::new();
     let mut open = spans;
@@ -133,10 +144,14 @@ fn say(run: &Recorder, group: &[Span], hosts: &[HostId]) -> String {
     let names: Vec<String> = hosts.iter().map(|host| run.name(*host)).collect();
     let (who, n) = (list(&names), names.len());
     let pages: u64 = run
-        .deeds
+        .operations
         .iter()
-        .filter(|deed| deed.at == first.at && hosts.contains(&deed.host))
-        .map(|deed| if let DeedKind::PowerLost { pages } = deed.what { pages } else { 0 })
+        .filter(|operation| operation.at == first.at && hosts.contains(&operation.host))
+        .map(
+            |operation| {
+                if let OperationKind::PowerLost { pages } = operation.what { pages } else { 0 }
+            },
+        )
         .sum();
     match first.kind {
         Fault::Kill => format!("{who} {} killed; what the kernel holds stays", are(n)),
@@ -152,9 +167,10 @@ fn say(run: &Recorder, group: &[Span], hosts: &[HostId]) -> String {
         Fault::Cut => cut(run, group),
         Fault::Hold => format!("messages between {who} are held back"),
         Fault::Other => {
-            let deed = run.deeds.iter().find(|d| d.at == first.at && d.host == first.host);
-            let name = match deed.map(|deed| &deed.what) {
-                Some(DeedKind::Driver(name)) => name.as_str(),
+            let operation =
+                run.operations.iter().find(|d| d.at == first.at && d.host == first.host);
+            let name = match operation.map(|operation| &operation.what) {
+                Some(OperationKind::Driver(name)) => name.as_str(),
                 _ => "fault",
             };
             match first.other {
@@ -171,7 +187,7 @@ fn are(count: usize) -> &'static str {
     if count == 1 { "is" } else { "are" }
 }
 
-/// Who no longer reaches whom.
+/// The hosts on both sides of a cut.
 fn cut(run: &Recorder, group: &[Span]) -> String {
     let has = |from, to| group.iter().any(|span| span.host == from && span.other == Some(to));
     let both = group.iter().all(|s| s.other.is_some_and(|other| has(other, s.host)));
@@ -212,7 +228,7 @@ mod tests {
     use crate::base::BrokerId;
     use crate::run::Lane;
 
-    fn run(deeds: &[(u64, u16, Option<u16>, DeedKind)]) -> Recorder {
+    fn run(operations: &[(u64, u16, Option<u16>, OperationKind)]) -> Recorder {
         let cast = (1..=3).map(|n| Lane {
             host: HostId(n),
             name: format!("b{n}"),
@@ -221,9 +237,9 @@ mod tests {
         let mut run = Recorder::default();
         run.now = Instant::from_secs(9);
         run.cast = cast.collect();
-        run.deeds = deeds
+        run.operations = operations
             .iter()
-            .map(|(at, host, other, what)| Deed {
+            .map(|(at, host, other, what)| Operation {
                 at: Instant::from_secs(*at),
                 host: HostId(*host),
                 other: other.map(HostId),
@@ -241,13 +257,13 @@ mod tests {
 
     #[test]
     fn a_fault_lasts_until_its_end_and_those_at_one_moment_are_one() {
-        let lost = |pages| DeedKind::PowerLost { pages };
+        let lost = |pages| OperationKind::PowerLost { pages };
         let run = run(&[
             (1, 1, None, lost(2)),
             (1, 2, None, lost(3)),
-            (2, 3, None, DeedKind::Paused),
-            (4, 1, None, DeedKind::Booted),
-            (5, 2, None, DeedKind::Booted),
+            (2, 3, None, OperationKind::Paused),
+            (4, 1, None, OperationKind::Booted),
+            (5, 2, None, OperationKind::Booted),
         ]);
         assert_eq!(
             told(&run),
@@ -264,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_cut_in_both_directions_names_each_side_once() {
-        let driver = |name: &str| DeedKind::Driver(name.into());
+        let driver = |name: &str| OperationKind::Driver(name.into());
         let two_way = run(&[
             (1, 1, Some(2), driver("cut")),
             (1, 2, Some(1), driver("cut")),
@@ -282,12 +298,12 @@ mod tests {
 
     #[test]
     fn an_end_that_was_asked_for_is_a_restart() {
-        let asked = DeedKind::Driver("terminate".into());
+        let asked = OperationKind::Driver("terminate".into());
         let run = run(&[
             (1, 1, None, asked),
-            (2, 1, None, DeedKind::Ended),
-            (3, 1, None, DeedKind::Booted),
-            (4, 1, None, DeedKind::Ended),
+            (2, 1, None, OperationKind::Ended),
+            (3, 1, None, OperationKind::Booted),
+            (4, 1, None, OperationKind::Ended),
         ]);
         let kinds: Vec<_> = spans(&run).iter().map(|span| span.kind).collect();
         assert_eq!(kinds, [Fault::Restart, Fault::Ended]);

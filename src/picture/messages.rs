@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::base::Instant;
 use crate::sim::{HostId, Shot};
 
-/// Bytes of a frame that tell what it is: length, API key, version, correlation id.
+/// Bytes of a frame that identify it: length, API key, version, correlation id.
 const HEAD: usize = 12;
 /// A response's: length and correlation id.
 const ANSWER_HEAD: usize = 8;
@@ -34,7 +34,7 @@ struct Reading {
     rest: usize,
     /// The message that the frame is.
     message: Option<Message>,
-    /// What can't be told apart any more is not told.
+    /// Frames that can't be told apart any more are left out.
     lost: bool,
 }
 
@@ -43,7 +43,7 @@ struct Reading {
 pub(super) struct Messages {
     all: Vec<Message>,
     readings: BTreeMap<(u64, bool), Reading>,
-    /// What was asked, by connection and correlation id.
+    /// Open requests, by connection and correlation id.
     asked: BTreeMap<(u64, i32), i16>,
 }
 

@@ -33,7 +33,7 @@ use crate::scenario::Scenario;
 
 /// A run, and how it looks.
 pub struct Picture {
-    /// What came of the run.
+    /// The outcome of the run.
     pub outcome: Outcome,
     data: Data,
     recorder: Recorder,
@@ -89,7 +89,7 @@ impl Picture {
     }
 }
 
-/// Where the picture of a run is kept unless somebody says otherwise.
+/// The default file of a run's picture.
 pub fn file_name(reports: &Path, scenario: &str, seed: u64) -> PathBuf {
     reports.join(format!("{scenario}-seed-{seed}.html"))
 }

@@ -1,5 +1,5 @@
-//! Keeps what a picture may need of a run, in the order in which it happened. Decides nothing: what
-//! is shown of it is chosen when the run is over and the record that matters is known.
+//! Keeps everything that a picture may need of a run, in order. Nothing is decided here: the shown
+//! part is chosen when the run is over and the record that matters is known.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use crate::sim::{
 };
 use crate::view::{Change, View};
 
-/// What happened to a host, or was done to it.
+/// An event of a host's process, or an operation on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Deed {
+pub(super) struct Operation {
     pub at: Instant,
     pub host: HostId,
     pub other: Option<HostId>,
-    pub what: DeedKind,
+    pub what: OperationKind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum DeedKind {
+pub(super) enum OperationKind {
     Killed,
     PowerLost {
         /// Dirty pages that are gone or torn.
@@ -33,7 +33,7 @@ pub(super) enum DeedKind {
     Booted,
     Paused,
     Resumed,
-    /// What only the driver tells: `cut`, `mend`, `hold`, `clock`, …
+    /// An operation that only the driver reports: `cut`, `mend`, `hold`, `clock`, …
     Driver(String),
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Commit {
     pub epoch: LeaderEpoch,
     pub isr: Vec<BrokerId>,
     pub unclean: bool,
-    /// Not in sync, but the last that led, when everybody eligible had lost unsynced data (KIP-966).
+    /// Not in sync, but the last leader, when all eligible replicas had lost data (KIP-966).
     pub last_known: bool,
 }
 
@@ -66,7 +66,7 @@ pub(super) struct Track {
     pub ends: BTreeMap<HostId, Vec<End>>,
     /// Leaders' high watermarks, in order of time.
     pub watermarks: Vec<(Instant, HostId, Offset)>,
-    /// Whom a replica believes to lead: itself (`true`) or another.
+    /// Roles that replicas took: whether each leads (`true`) or follows.
     pub roles: Vec<(Instant, HostId, LeaderEpoch, bool)>,
     pub truncated: Vec<(Instant, HostId, Offset)>,
 }
@@ -101,7 +101,7 @@ pub struct Recorder {
     pub(super) began: Option<Instant>,
     pub(super) healed: Option<Instant>,
     pub(super) now: Instant,
-    pub(super) deeds: Vec<Deed>,
+    pub(super) operations: Vec<Operation>,
     pub(super) tracks: BTreeMap<TopicPartition, Track>,
     /// In the order of sending.
     pub(super) sends: Vec<Send>,
@@ -144,7 +144,12 @@ impl Observer for Recorder {
                     if !["kill", "power-loss", "boot", "pause", "resume", "ended"]
                         .contains(&name.as_str())
                     {
-                        self.deeds.push(Deed { at, host, other, what: DeedKind::Driver(name) });
+                        self.operations.push(Operation {
+                            at,
+                            host,
+                            other,
+                            what: OperationKind::Driver(name),
+                        });
                     }
                 }
                 Shot::Arrived { .. } => self.messages.arrived(&shot),
@@ -161,15 +166,15 @@ impl Observer for Recorder {
                 self.committed(at, host, &committed.partition, ghost.view());
             }
         }
-        let mut deed = |what| self.deeds.push(Deed { at, host, other: None, what });
+        let mut operation = |what| self.operations.push(Operation { at, host, other: None, what });
         match &seen.what {
-            What::Killed => deed(DeedKind::Killed),
-            What::Ended => deed(DeedKind::Ended),
-            What::Booted => deed(DeedKind::Booted),
-            What::Paused => deed(DeedKind::Paused),
-            What::Resumed => deed(DeedKind::Resumed),
+            What::Killed => operation(OperationKind::Killed),
+            What::Ended => operation(OperationKind::Ended),
+            What::Booted => operation(OperationKind::Booted),
+            What::Paused => operation(OperationKind::Paused),
+            What::Resumed => operation(OperationKind::Resumed),
             What::PowerLost { lost_pages } => {
-                deed(DeedKind::PowerLost { pages: *lost_pages });
+                operation(OperationKind::PowerLost { pages: *lost_pages });
                 self.powerless.push((host, at));
             }
             What::Wrote { path, .. } | What::Cut { path, .. } | What::Removed { path } => {
@@ -190,7 +195,7 @@ impl Recorder {
         self.messages.all()
     }
 
-    /// Once a host that lost power has told all that survived, its logs are known again.
+    /// Once all surviving files of a host that lost power were seen, its logs are known again.
     fn find_survivors(&mut self, seen: &Observation, ghost: &Ghost) {
         if self.powerless.is_empty() || matches!(seen.what, What::Survived { .. }) {
             return;

@@ -1,4 +1,4 @@
-//! What a picture owes to the run it shows.
+//! Pictures agree with the runs that they show.
 
 use super::*;
 use crate::sim::TraceHash;

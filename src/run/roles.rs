@@ -23,7 +23,7 @@ pub(super) struct Host {
     pub ready: bool,
 }
 
-/// What a host is for.
+/// The purpose of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Controller,
@@ -42,7 +42,7 @@ pub(super) struct Cast {
     pub hosts: Vec<Host>,
     partitions: BTreeMap<TopicPartition, Arc<State>>,
     pub elections: u64,
-    /// What faults can wait for, since they last looked; nodes have no partition.
+    /// Moments that faults can wait for, since they last looked; those of nodes have no partition.
     pub moments: Vec<(Instant, Event, Option<TopicPartition>)>,
 }
 
@@ -163,7 +163,7 @@ impl Cast {
         found
     }
 
-    /// Who fits a role, and how many of them are meant at most.
+    /// The hosts that fit a role, and how many of them are meant at most.
     fn candidates(&self, role: &Role, partition: &TopicPartition) -> (Vec<&Host>, usize) {
         const ONE: usize = 1;
         const ALL: usize = usize::MAX;

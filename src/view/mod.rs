@@ -143,11 +143,21 @@ impl View {
                 self.nodes.took_role(host, partition, role);
             }
             ReplicaProbe::HighWatermark { partition, epoch, leads: true, offset } => {
-                let first = self.nodes.first_high_watermark(host, partition);
-                self.exposed(host, partition, *epoch, *offset, first);
+                let (epoch, upto) = (*epoch, *offset);
+                let Some(role) = self.role(host, partition) else { return };
+                let behind = role.fresh && upto < self.exposed_below(partition);
+                if role.fresh {
+                    self.nodes.reported_high_watermark(host, partition);
+                }
+                self.partitions.exposed(partition, upto);
+                self.changes.push(Change::Exposed { epoch, upto, behind });
             }
             ReplicaProbe::AcknowledgedAll { partition, epoch, end } => {
-                self.exposed(host, partition, *epoch, *end, false);
+                if self.role(host, partition).is_some() {
+                    let (epoch, upto) = (*epoch, *end);
+                    self.partitions.exposed(partition, upto);
+                    self.changes.push(Change::Exposed { epoch, upto, behind: false });
+                }
             }
             ReplicaProbe::LeaderAppended { partition, epoch, .. } => {
                 self.partitions.appended(partition, *epoch);
@@ -159,21 +169,6 @@ impl View {
             | ReplicaProbe::Refused { .. }
             | ReplicaProbe::Duplicate { .. }
             | ReplicaProbe::EpochAnswered { .. } => {}
-        }
-    }
-
-    fn exposed(
-        &mut self,
-        host: HostId,
-        partition: &TopicPartition,
-        epoch: LeaderEpoch,
-        upto: Offset,
-        first: bool,
-    ) {
-        if self.role(host, partition).is_some() {
-            let behind = first && upto < self.exposed_below(partition);
-            self.partitions.exposed(partition, upto);
-            self.changes.push(Change::Exposed { epoch, upto, behind });
         }
     }
 

@@ -153,10 +153,11 @@ impl Nodes {
         self.by_host.entry(host).or_default().roles.insert(partition.clone(), role);
     }
 
-    /// A leader reported a high watermark; returns whether it is its first.
-    pub fn first_high_watermark(&mut self, host: HostId, partition: &TopicPartition) -> bool {
+    /// A leader reported its first high watermark.
+    pub fn reported_high_watermark(&mut self, host: HostId, partition: &TopicPartition) {
         let node = self.by_host.get_mut(&host);
-        let role = node.and_then(|node| node.roles.get_mut(partition));
-        role.is_some_and(|role| std::mem::take(&mut role.fresh))
+        if let Some(role) = node.and_then(|node| node.roles.get_mut(partition)) {
+            role.fresh = false;
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::sim::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent, What};
 use crate::base::{Offset, TopicPartition};
 use crate::check::ghost::Send;
 
+#[derive(Default)]
 pub(super) struct AbortedRead;
 
 impl Invariant for AbortedRead {

@@ -10,6 +10,7 @@
 use crate::base::Instant;
 use crate::check::{Ending, Event, Ghost, Invariant, RecordWitness, Violation};
 
+#[derive(Default)]
 pub(super) struct AckedWriteLost;
 
 impl Invariant for AckedWriteLost {

@@ -9,6 +9,7 @@
 use crate::check::ghost::{Reached, Send};
 use crate::check::{Ending, Event, Ghost, Invariant, RecordWitness, Violation};
 
+#[derive(Default)]
 pub(super) struct AckedWriteUnseen;
 
 impl Invariant for AckedWriteUnseen {

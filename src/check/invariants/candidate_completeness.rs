@@ -14,6 +14,7 @@ use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 use crate::view::{Change as Folded, Committed};
 
+#[derive(Default)]
 pub(super) struct CandidateCompleteness;
 
 impl Invariant for CandidateCompleteness {

@@ -7,6 +7,7 @@
 use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, ReplicaWitness, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
 
+#[derive(Default)]
 pub(super) struct DirtyRead;
 
 impl Invariant for DirtyRead {

@@ -6,6 +6,7 @@
 use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, Sighting, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
 
+#[derive(Default)]
 pub(super) struct Duplicate;
 
 impl Invariant for Duplicate {

@@ -5,6 +5,7 @@
 use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
 
+#[derive(Default)]
 pub(super) struct EpochsMonotonic;
 
 impl Invariant for EpochsMonotonic {

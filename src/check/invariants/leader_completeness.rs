@@ -8,6 +8,7 @@
 
 use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};
 
+#[derive(Default)]
 pub(super) struct LeaderCompleteness;
 
 impl Invariant for LeaderCompleteness {

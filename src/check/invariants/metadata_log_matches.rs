@@ -13,6 +13,7 @@ use crate::check::ghost::{Batch, Change};
 use crate::check::{Event, Ghost, Invariant, MetadataWitness, Violation};
 use crate::sim::{HostId, What};
 
+#[derive(Default)]
 pub(super) struct MetadataLogMatches;
 
 impl Invariant for MetadataLogMatches {

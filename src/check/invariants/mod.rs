@@ -29,87 +29,264 @@ mod recovery_trusts_only_synced;
 mod send_reorder;
 mod writes_resume;
 
+use std::time::Duration;
+
 pub(super) use acked_write_unseen::unseen;
 
 use super::{Invariant, Setup};
+use Needs::{Brokers, Clients, Idempotence};
 
-/// Every invariant's name, as in scenario files.
-pub const NAMES: &[&str] = &[
-    "one-leader-per-epoch",
-    "leader-completeness",
-    "candidate-completeness",
-    "committed-prefix-agrees",
-    "offsets-dense",
-    "epochs-monotonic",
-    "high-watermark-monotonic",
-    "min-insync-enforced",
-    "isr-superset",
-    "metadata-log-matches",
-    "one-controller-per-epoch",
-    "recovery-trusts-only-synced",
-    "index-agrees",
-    "compaction-keeps-latest",
-    "dirty-read",
-    "converges",
-    "metadata-catches-up",
-    "acked-write-lost",
-    "acked-write-unseen",
-    "inconsistent-offset",
-    "aborted-read",
-    "poll-skip",
-    "poll-backward",
-    "poll-splice",
-    "duplicate",
-    "send-reorder",
-    "writes-resume",
-    "reads-reach-end",
+/// Every invariant, in the order in which they are asked. Adding one takes a file, and a row here.
+const TABLE: &[Row] = &[
+    safety(
+        "one-leader-per-epoch",
+        "No two replicas accept writes in one leader epoch.",
+        Brokers,
+        new::<one_leader_per_epoch::OneLeaderPerEpoch>,
+    ),
+    safety(
+        "leader-completeness",
+        "A leader has everything that was ever committed.",
+        Brokers,
+        new::<leader_completeness::LeaderCompleteness>,
+    ),
+    safety(
+        "candidate-completeness",
+        "Every replica that can be elected has everything that was committed.",
+        Brokers,
+        new::<candidate_completeness::CandidateCompleteness>,
+    ),
+    safety(
+        "committed-prefix-agrees",
+        "Replicas agree below their high watermarks.",
+        Brokers,
+        new::<committed_prefix_agrees::CommittedPrefixAgrees>,
+    ),
+    safety(
+        "offsets-dense",
+        "Offsets of a log have no gap and no repeat.",
+        Brokers,
+        new::<offsets_dense::OffsetsDense>,
+    ),
+    safety(
+        "epochs-monotonic",
+        "Leader epochs never fall along a log.",
+        Brokers,
+        new::<epochs_monotonic::EpochsMonotonic>,
+    ),
+    safety(
+        "high-watermark-monotonic",
+        "What was exposed stays exposed.",
+        Brokers,
+        new::<high_watermark_monotonic::HighWatermarkMonotonic>,
+    ),
+    safety(
+        "min-insync-enforced",
+        "acks=all is never acknowledged by too few.",
+        Brokers,
+        new::<min_insync_enforced::MinInsyncEnforced>,
+    ),
+    safety(
+        "isr-superset",
+        "A leader counts every replica that the controller has in sync.",
+        Brokers,
+        new::<isr_superset::IsrSuperset>,
+    ),
+    safety(
+        "metadata-log-matches",
+        "Committed metadata is the same on every node.",
+        Brokers,
+        new::<metadata_log_matches::MetadataLogMatches>,
+    ),
+    safety(
+        "one-controller-per-epoch",
+        "Only one controller commits in an epoch.",
+        Brokers,
+        new::<one_controller_per_epoch::OneControllerPerEpoch>,
+    ),
+    safety(
+        "recovery-trusts-only-synced",
+        "After a power loss, a log opens to a valid prefix.",
+        Brokers,
+        new::<recovery_trusts_only_synced::RecoveryTrustsOnlySynced>,
+    ),
+    safety(
+        "index-agrees",
+        "Index entries point at the batches that they name.",
+        Brokers,
+        new::<index_agrees::IndexAgrees>,
+    ),
+    safety(
+        "compaction-keeps-latest",
+        "Compaction keeps the latest record of each key.",
+        Brokers,
+        new::<compaction_keeps_latest::CompactionKeepsLatest>,
+    ),
+    safety(
+        "dirty-read",
+        "No consumer reads uncommitted records.",
+        Brokers,
+        new::<dirty_read::DirtyRead>,
+    ),
+    liveness(
+        "converges",
+        "Once faults end, replicas become equal in bounded time.",
+        Brokers,
+        |within| Box::new(converges::Converges { within }),
+    ),
+    liveness(
+        "metadata-catches-up",
+        "Once faults end, brokers get all metadata in bounded time.",
+        Brokers,
+        |within| Box::new(metadata_catches_up::MetadataCatchesUp { within }),
+    ),
+    safety(
+        "acked-write-lost",
+        "No acknowledged record is missing where a later one was read.",
+        Clients,
+        new::<acked_write_lost::AckedWriteLost>,
+    ),
+    safety(
+        "acked-write-unseen",
+        "Every acknowledged record is read in the end.",
+        Clients,
+        new::<acked_write_unseen::AckedWriteUnseen>,
+    ),
+    safety(
+        "inconsistent-offset",
+        "One offset never shows two records.",
+        Clients,
+        new::<inconsistent_offset::InconsistentOffset>,
+    ),
+    safety(
+        "aborted-read",
+        "No consumer reads a record whose producer learned that it was refused.",
+        Clients,
+        new::<aborted_read::AbortedRead>,
+    ),
+    safety("poll-skip", "A consumer skips nothing.", Clients, new::<poll_skip::PollSkip>),
+    safety(
+        "poll-backward",
+        "A consumer never goes back by itself.",
+        Clients,
+        new::<poll_backward::PollBackward>,
+    ),
+    safety(
+        "poll-splice",
+        "A consumer continues in the log that it began in, or gets an error.",
+        Clients,
+        new::<poll_splice::PollSplice>,
+    ),
+    safety(
+        "duplicate",
+        "With idempotence, no record is stored twice.",
+        Idempotence,
+        new::<duplicate::Duplicate>,
+    ),
+    safety(
+        "send-reorder",
+        "Records of one producer are stored in the order of sending.",
+        Idempotence,
+        new::<send_reorder::SendReorder>,
+    ),
+    liveness(
+        "writes-resume",
+        "Once faults end, writes are acknowledged again in bounded time.",
+        Clients,
+        |within| Box::new(writes_resume::WritesResume { within }),
+    ),
+    liveness(
+        "reads-reach-end",
+        "Once faults end, a reader reaches the end in bounded time.",
+        Clients,
+        |within| Box::new(reads_reach_end::ReadsReachEnd { within }),
+    ),
 ];
 
-/// Whether an invariant's violation means that nothing went on, and not that something went wrong.
-pub fn is_liveness(name: &str) -> bool {
-    matches!(name, "converges" | "metadata-catches-up" | "writes-resume" | "reads-reach-end")
+/// An invariant of the table.
+struct Row {
+    /// As in scenario files, in reports, and in its file.
+    name: &'static str,
+    /// The invariant in one plain sentence, for reports and pictures.
+    promise: &'static str,
+    needs: Needs,
+    make: Make,
 }
 
-/// Those that a run is judged by: without brokers to look into, only what clients saw; without
-/// idempotence, nobody promised that records are neither doubled nor reordered.
+/// The part of a run without which an invariant can't be judged.
+#[derive(Clone, Copy)]
+enum Needs {
+    /// Only what clients did and read.
+    Clients,
+    /// Brokers whose disks and reports are observed.
+    Brokers,
+    /// An idempotent producer: no other promises that records are neither duplicated nor reordered.
+    Idempotence,
+}
+
+#[derive(Clone, Copy)]
+enum Make {
+    Safety(fn() -> Box<dyn Invariant>),
+    /// Takes the time within which something must happen.
+    Liveness(fn(Duration) -> Box<dyn Invariant>),
+}
+
+const fn safety(
+    name: &'static str,
+    promise: &'static str,
+    needs: Needs,
+    make: fn() -> Box<dyn Invariant>,
+) -> Row {
+    Row { name, promise, needs, make: Make::Safety(make) }
+}
+
+const fn liveness(
+    name: &'static str,
+    promise: &'static str,
+    needs: Needs,
+    make: fn(Duration) -> Box<dyn Invariant>,
+) -> Row {
+    Row { name, promise, needs, make: Make::Liveness(make) }
+}
+
+fn new<I: Invariant + Default + 'static>() -> Box<dyn Invariant> {
+    Box::<I>::default()
+}
+
+/// Every invariant's name, as in scenario files.
+pub const NAMES: &[&str] = &{
+    let mut names = [""; TABLE.len()];
+    let mut index = 0;
+    while index < TABLE.len() {
+        names[index] = TABLE[index].name;
+        index += 1;
+    }
+    names
+};
+
+/// The invariant in one plain sentence; empty for a name that is not in the table.
+pub fn promise(name: &str) -> &'static str {
+    TABLE.iter().find(|row| row.name == name).map_or("", |row| row.promise)
+}
+
+/// Whether a violation of the invariant means that something did not happen in time, and not that
+/// something wrong happened.
+pub fn is_liveness(name: &str) -> bool {
+    TABLE.iter().any(|row| row.name == name && matches!(row.make, Make::Liveness(_)))
+}
+
+/// The invariants by which a run is judged.
 pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
-    let within = setup.within;
-    let mut chosen: Vec<Box<dyn Invariant>> = Vec::new();
-    if !setup.brokers.is_empty() {
-        chosen.push(Box::new(one_leader_per_epoch::OneLeaderPerEpoch::default()));
-        chosen.push(Box::new(leader_completeness::LeaderCompleteness));
-        chosen.push(Box::new(candidate_completeness::CandidateCompleteness));
-        chosen.push(Box::new(committed_prefix_agrees::CommittedPrefixAgrees::default()));
-        chosen.push(Box::new(offsets_dense::OffsetsDense));
-        chosen.push(Box::new(epochs_monotonic::EpochsMonotonic));
-        chosen.push(Box::new(high_watermark_monotonic::HighWatermarkMonotonic::default()));
-        chosen.push(Box::new(min_insync_enforced::MinInsyncEnforced::default()));
-        chosen.push(Box::new(isr_superset::IsrSuperset::default()));
-        chosen.push(Box::new(metadata_log_matches::MetadataLogMatches));
-        chosen.push(Box::new(one_controller_per_epoch::OneControllerPerEpoch::default()));
-        let recovery = recovery_trusts_only_synced::RecoveryTrustsOnlySynced::default();
-        chosen.push(Box::new(recovery));
-        chosen.push(Box::new(index_agrees::IndexAgrees::default()));
-        let latest = compaction_keeps_latest::CompactionKeepsLatest::default();
-        chosen.push(Box::new(latest));
-        chosen.push(Box::new(dirty_read::DirtyRead));
-        chosen.push(Box::new(converges::Converges { within }));
-        chosen.push(Box::new(metadata_catches_up::MetadataCatchesUp { within }));
-    }
-    chosen.push(Box::new(acked_write_lost::AckedWriteLost));
-    chosen.push(Box::new(acked_write_unseen::AckedWriteUnseen));
-    chosen.push(Box::new(inconsistent_offset::InconsistentOffset::default()));
-    chosen.push(Box::new(aborted_read::AbortedRead));
-    chosen.push(Box::new(poll_skip::PollSkip));
-    chosen.push(Box::new(poll_backward::PollBackward));
-    chosen.push(Box::new(poll_splice::PollSplice::default()));
-    if setup.idempotence {
-        chosen.push(Box::new(duplicate::Duplicate));
-        chosen.push(Box::new(send_reorder::SendReorder::default()));
-    }
-    chosen.push(Box::new(writes_resume::WritesResume { within }));
-    chosen.push(Box::new(reads_reach_end::ReadsReachEnd { within }));
-    chosen
+    let applies = |row: &&Row| match row.needs {
+        Clients => true,
+        Brokers => !setup.brokers.is_empty(),
+        Idempotence => setup.idempotence,
+    };
+    let make = |row: &Row| match row.make {
+        Make::Safety(make) => make(),
+        Make::Liveness(make) => make(setup.within),
+    };
+    TABLE.iter().filter(applies).map(make).collect()
 }
 
 #[cfg(test)]

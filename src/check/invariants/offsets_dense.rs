@@ -12,6 +12,7 @@ use crate::check::ghost::Change;
 use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
 use crate::sim::What;
 
+#[derive(Default)]
 pub(super) struct OffsetsDense;
 
 impl Invariant for OffsetsDense {

@@ -6,6 +6,7 @@
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
 use crate::view::Change as Folded;
 
+#[derive(Default)]
 pub(super) struct PollBackward;
 
 impl Invariant for PollBackward {

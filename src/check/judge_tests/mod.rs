@@ -1,4 +1,4 @@
-//! Whole runs before the whole bench of invariants.
+//! Whole runs, judged by all invariants.
 
 mod model;
 

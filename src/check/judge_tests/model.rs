@@ -1,5 +1,5 @@
-//! Kafka's replication in miniature, driven at random: what a correct protocol does must never be
-//! accused, however stale its leaders are; and with one rule left out, somebody must notice.
+//! Kafka's replication in miniature, driven at random: a correct protocol must never be accused,
+//! however stale its leaders are; and with one rule left out, an invariant must fire.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +28,7 @@ pub(super) enum Flaw {
     TrustRestarts,
     /// Leaders serve whatever the ISR.
     NoMinInsync,
-    /// A leader is elected from anybody who runs, and nobody says so.
+    /// A leader is elected from all running brokers, and the election is called clean.
     ElectAnybody,
     /// A follower keeps what its leader does not have.
     NeverCut,

@@ -11,13 +11,13 @@ use crate::base::{
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use crate::view::{Change, Committed, Down, Election, Partition, View};
 
-/// A situation counts as one under a fault for so long after the fault struck: within it fall
-/// sessions, lag and retries as scenarios set them.
+/// How long after a fault a situation counts as one under it: sessions, lag and retries, as scenarios
+/// set them, are shorter.
 const WAKE: Duration = Duration::from_secs(8);
-/// The kind of fault where there was none.
+/// Stands for the kind of fault where there was none.
 const CALM: &str = "calm";
 
-/// Where something happens.
+/// The place of a situation.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
     Partition(TopicPartition),
@@ -266,7 +266,7 @@ fn is_deposed(partition: Option<&Partition>, epoch: LeaderEpoch) -> bool {
     partition.is_some_and(|partition| epoch < partition.state().leader_epoch)
 }
 
-/// Which situation a refusal is, if it has a name of its own.
+/// The situation of a refusal, if it has a name of its own.
 fn refusal(request: Request, error: &str) -> Option<Situation> {
     Some(match (request, error) {
         (Request::AlterPartition, _) => Situation::IsrRefused,

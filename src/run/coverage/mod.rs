@@ -1,9 +1,9 @@
-//! What a run reached: named situations, and how they came about.
+//! The situations that a run reached, and how they came about.
 //!
-//! A situation is something that a person who knows Kafka has a name for, and that a test should
-//! have seen before its silence means anything: a truncation, an election from the ELR, a torn
+//! A situation is something that engineers who know Kafka have a name for, and that a test should
+//! have reached before its silence means anything: a truncation, an election from the ELR, a torn
 //! tail. A feature is finer: a situation under a fault, or one after another at one place. Both are
-//! read from what the judge sees anyway, so they follow from the run alone, and change nothing of it.
+//! read from the view of the run, so they follow from the run alone and do not change it.
 
 mod lookout;
 mod situation;
@@ -92,7 +92,7 @@ impl Sightings {
     }
 }
 
-/// The table as Markdown. What never happened stands first: it is what the runs say nothing about.
+/// The table as Markdown. Situations that never happened come first: the runs say nothing about them.
 pub fn markdown(events: &[RareEvent], runs: u64) -> String {
     // Runs of several scenarios have no seeds in common.
     let seeds = events.iter().any(|event| event.first_seed.is_some());

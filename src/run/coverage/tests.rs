@@ -1,4 +1,4 @@
-//! Situations are told apart by the smallest stories that show them.
+//! Each situation is recognised in the smallest history that shows it.
 
 use std::time::Duration;
 
