@@ -21,7 +21,7 @@ pub(super) fn check(image: &Image, before: &Image, changes: &[Change], flaws: Fl
             }
         }
     }
-    let mut concerned: BTreeSet<_> = states.into_keys().collect();
+    let mut concerned: BTreeSet<_> = states.keys().copied().collect();
     for change in changes {
         // A change of a broker concerns what it is in sync for or leads.
         if let Change::BrokerRegistered { id, .. }
@@ -38,8 +38,11 @@ pub(super) fn check(image: &Image, before: &Image, changes: &[Change], flaws: Fl
         let name = image.topic_by_id(topic).map(|topic| &topic.name);
         // A topic that was deleted has no partitions any more.
         if let (Some(name), Some(state)) = (name, image.partition(topic, index)) {
-            check_state(&format!("{name}-{index}"), state);
-            check_standing(&format!("{name}-{index}"), image, state, flaws);
+            let name = format!("{name}-{index}");
+            if states.contains_key(&(topic, index)) {
+                check_state(&name, state);
+            }
+            check_standing(&name, image, state, flaws);
         }
     }
 }
@@ -80,12 +83,8 @@ fn check_state(name: &str, state: &PartitionState) {
         members.len() == isr.len() + elr.len(),
         "{name}: a broker is twice in ISR {isr:?} and ELR {elr:?}"
     );
-    match leader {
-        Some(leader) => {
-            assert!(isr.contains(leader), "{name}: leader {leader} is not in ISR {isr:?}");
-        }
-        // The last member stays, and more than one could not have left together.
-        None => assert!(isr.len() <= 1, "{name}: no leader, though ISR is {isr:?}"),
+    if let Some(leader) = leader {
+        assert!(isr.contains(leader), "{name}: leader {leader} is not in ISR {isr:?}");
     }
 }
 
@@ -95,13 +94,13 @@ fn check_standing(name: &str, image: &Image, state: &PartitionState, flaws: Flaw
         return;
     }
     let isr = &state.isr;
-    if let Some(leader) = state.leader {
-        assert!(image.is_active(leader), "{name}: leader {leader} is fenced or leaving");
-        for id in isr {
-            assert!(
-                image.is_active(*id),
-                "{name}: broker {id} of ISR {isr:?} is fenced or leaving"
-            );
-        }
+    let Some(leader) = state.leader else {
+        // The last member stays; the others left before it.
+        assert!(isr.len() <= 1, "{name}: no leader, though ISR is {isr:?}");
+        return;
+    };
+    assert!(image.is_active(leader), "{name}: leader {leader} is fenced or leaving");
+    for id in isr {
+        assert!(image.is_active(*id), "{name}: broker {id} of ISR {isr:?} is fenced or leaving");
     }
 }

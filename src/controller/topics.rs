@@ -124,14 +124,9 @@ impl Controller {
             let text = format!("Topic '{name}' already exists.");
             return refusal(ErrorCode::TopicAlreadyExists, text);
         }
-        // Names of metrics write both as an underscore.
-        let unified = |name: &str| name.replace('.', "_");
-        if name.contains(['.', '_']) {
-            let mut others = plan.image().topic_names();
-            if let Some(other) = others.find(|other| unified(other) == unified(name)) {
-                let text = format!("Topic '{name}' collides with existing topic: {other}");
-                return refusal(ErrorCode::InvalidTopicException, text);
-            }
+        if let Some(other) = plan.image().colliding(name) {
+            let text = format!("Topic '{name}' collides with existing topic: {other}");
+            return refusal(ErrorCode::InvalidTopicException, text);
         }
         Ok(())
     }

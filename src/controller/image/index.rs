@@ -1,4 +1,6 @@
-//! Partitions by broker, so that none has to be searched for.
+//! Partitions by broker and topics by metric, so that none has to be searched for.
+
+use std::sync::Arc;
 
 use super::PartitionState;
 use crate::base::{BrokerId, TopicId};
@@ -36,6 +38,13 @@ pub(super) struct Index {
     led: ByBroker,
     in_sync: ByBroker,
     eligible: ByBroker,
+    /// Names of topics that other names could collide with, below their form as a metric.
+    metrics: SharedMap<(Arc<str>, Arc<str>), ()>,
+}
+
+/// The name of a topic in metrics, if it differs between names: they write `.` and `_` alike.
+fn metric(name: &str) -> Option<Arc<str>> {
+    name.contains(['.', '_']).then(|| name.replace('.', "_").into())
 }
 
 impl Index {
@@ -53,6 +62,25 @@ impl Index {
         self.in_sync.moved(partition, old.unwrap_or_default(), new.unwrap_or_default());
         let (old, new) = (before.map(|state| &state.elr[..]), after.map(|state| &state.elr[..]));
         self.eligible.moved(partition, old.unwrap_or_default(), new.unwrap_or_default());
+    }
+
+    pub(super) fn topic_created(&mut self, name: &Arc<str>) {
+        if let Some(metric) = metric(name) {
+            self.metrics.insert((metric, name.clone()), ());
+        }
+    }
+
+    pub(super) fn topic_deleted(&mut self, name: &Arc<str>) {
+        if let Some(metric) = metric(name) {
+            self.metrics.remove(&(metric, name.clone()));
+        }
+    }
+
+    /// A topic whose name looks the same in metrics.
+    pub(super) fn colliding(&self, name: &str) -> Option<&Arc<str>> {
+        let metric = metric(name)?;
+        let ((found, other), ()) = self.metrics.from(&(metric.clone(), "".into())).next()?;
+        (*found == metric).then_some(other)
     }
 
     /// What a broker leads; what no broker leads for `None`.

@@ -164,11 +164,6 @@ impl Image {
         self.topic_by_id(*self.names.get(name)?)
     }
 
-    /// Names of topics, in order.
-    pub fn topic_names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.names.keys()
-    }
-
     /// The topic with this id.
     pub fn topic_by_id(&self, id: TopicId) -> Option<&Topic> {
         self.topics.get(&id).map(|topic| &**topic)
@@ -190,6 +185,11 @@ impl Image {
         self.topics().flat_map(|topic| {
             topic.partitions.iter().map(move |(index, state)| (topic, *index, &**state))
         })
+    }
+
+    /// A topic whose name looks the same in metrics, which write `.` and `_` alike.
+    pub fn colliding(&self, name: &str) -> Option<&Arc<str>> {
+        self.index.colliding(name)
     }
 
     /// Partitions that a broker leads; those that no broker leads for `None`.

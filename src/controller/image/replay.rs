@@ -249,6 +249,7 @@ impl Image {
         let topic = Topic { id: record.id, name: name.clone(), partitions: SharedMap::default() };
         self.topics.insert(record.id, Arc::new(topic));
         self.names.insert(name.clone(), record.id);
+        self.index.topic_created(&name);
         changes.push(Change::TopicCreated { topic: name, topic_id: record.id });
         Ok(())
     }
@@ -262,6 +263,7 @@ impl Image {
         let topic = self.topics.remove(&id);
         let topic = topic.ok_or(ReplayError::NoTopic { offset, topic: id })?;
         self.names.remove(&topic.name);
+        self.index.topic_deleted(&topic.name);
         self.configs.remove(&(ConfigRecord::TOPIC, topic.name.to_string()));
         for (partition, state) in topic.partitions.iter() {
             self.index.replaced((id, *partition), Some(state), None);

@@ -108,6 +108,11 @@ fn topic_names_that_kafka_rejects_are_rejected() {
     let colliding = cluster.create(topic("a_b", 1, 1));
     assert_eq!(colliding, Err(ErrorCode::InvalidTopicException));
     assert_eq!(cluster.create(topic("a.b", 1, 1)), Err(ErrorCode::TopicAlreadyExists));
+    let mut request = crate::wire::messages::DeleteTopicsRequest::default();
+    request.topic_names = vec!["a.b".into()];
+    let decision = cluster.controller.delete_topics(cluster.now, &request);
+    cluster.commit(decision);
+    assert_eq!(cluster.create(topic("a_b", 1, 1)), Ok(()));
 }
 
 #[test]
