@@ -51,8 +51,16 @@ fn corrupt_small_file_is_reported_with_line_and_remedy() {
     for (file, garbled, words) in [
         ("meta.properties", None, "put its meta.properties back"),
         ("meta.properties", Some("version=1\nnode.id=1\n"), "`directory.id` is missing; put the"),
-        ("meta.properties", Some("version=1\nnode.id=one\n"), ":2: `one` is no node.id; put the"),
-        ("recovery-point-offset-checkpoint", Some("0\n1\nt-0 5\n"), ":3: `t-0 5` is no entry; rem"),
+        (
+            "meta.properties",
+            Some("version=1\nnode.id=one\n"),
+            ":2: `one` is not a node.id; put the",
+        ),
+        (
+            "recovery-point-offset-checkpoint",
+            Some("0\n1\nt-0 5\n"),
+            ":3: `t-0 5` is not an entry; rem",
+        ),
         ("replication-offset-checkpoint", Some("7\n"), ":1: expected version `0`, found `7`; rem"),
         ("log-start-offset-checkpoint", Some("0\n"), ":2: expected the number of entries; remove"),
         ("cleaner-offset-checkpoint", Some("0\n2\n"), ":2: 2 entries announced, 0 found; remove"),

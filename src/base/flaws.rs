@@ -7,7 +7,7 @@
 /// Declares the flaws: name in the catalogue, and what is switched off.
 macro_rules! flaws {
     ($($(#[$doc:meta])* $flaw:ident = $name:literal,)*) => {
-        /// A fix that is switched off.
+        /// One historical bug.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Flaw {
             $($(#[$doc])* $flaw,)*
@@ -15,10 +15,9 @@ macro_rules! flaws {
 
         #[cfg(any(debug_assertions, feature = "mutants"))]
         impl Flaw {
-            /// All of them.
             pub const ALL: &'static [Self] = &[$(Self::$flaw,)*];
 
-            /// As reports and the command line have it.
+            /// The name in reports and on the command line.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$flaw => $name,)*
@@ -29,57 +28,56 @@ macro_rules! flaws {
 }
 
 flaws! {
-    /// KIP-101: a new follower cuts its log at its own high watermark, and no epochs are compared.
+    /// KIP-101: a new follower truncates its log to its own high watermark, without comparing epochs.
     TruncateToHighWatermark = "truncate-to-hw-loss",
-    /// KAFKA-7415: a new leader does not note that its epoch begins at its log's end, and has no
-    /// answer about an epoch above those it has noted: then a follower cuts its log at its own high
-    /// watermark.
+    /// KAFKA-7415: a new leader does not record that its epoch begins at its log end. Asked about a
+    /// newer epoch than it has recorded, it has no answer, and the follower truncates its log to its
+    /// own high watermark.
     NoEpochEntryOnElection = "no-epoch-entry-on-election",
-    /// KIP-320: a leader takes the fetch of a follower that believes in another epoch, and takes its
-    /// position at its word.
+    /// KIP-320: a leader accepts a fetch with another leader epoch, and trusts its position.
     UnfencedFetch = "unfenced-fetch",
-    /// KAFKA-7128: to join the ISR, a follower has to reach the high watermark only.
+    /// KAFKA-7128: a follower joins the ISR at the high watermark, below the start of the epoch.
     JoinBeforeEpochStart = "join-before-epoch-start",
-    /// KAFKA-13141: a leader counts the position of a follower whose log parts from its own.
+    /// KAFKA-13141: a leader counts the position of a follower whose log diverges from its own.
     IgnoreDivergingOffset = "ignore-diverging-offset",
-    /// KAFKA-14704: a follower takes the leader's high watermark before it cuts its log.
+    /// KAFKA-14704: a follower takes over the high watermark before it truncates its log.
     TruncateAfterHighWatermark = "truncate-after-hw",
-    /// KAFKA-8836: the high watermark waits for the committed ISR only, and not for who is joining.
+    /// KAFKA-8836: the high watermark waits for the committed ISR only, not for joining replicas.
     HighWatermarkOverCommittedIsr = "hw-over-committed-isr",
-    /// KIP-841: a fenced replica, or one on its way out, may join the ISR.
+    /// KIP-841: a replica that is fenced or shutting down may join the ISR.
     FencedMayJoin = "fenced-may-join",
-    /// KIP-903: nobody asks which registration of a broker fetched.
+    /// KIP-903: AlterPartition does not check the broker epochs of new ISR members.
     NoBrokerEpochInIsr = "no-broker-epoch-in-isr",
-    /// KIP-966: who left the ISR last is not remembered, nor that a broker came back uncleanly.
+    /// KIP-966: there is no ELR, and an unclean restart of a broker is not detected.
     ForgetLastInSync = "forget-last-in-sync",
-    /// KAFKA-15583: the high watermark moves while fewer than `min.insync.replicas` are in sync.
+    /// KAFKA-15583: the high watermark advances while the ISR is below `min.insync.replicas`.
     HighWatermarkBelowMinIsr = "hw-below-min-isr",
     /// KAFKA-1555: `min.insync.replicas` is not checked.
     NoMinInsync = "no-min-insync",
-    /// KIP-106: unclean election is on, though nobody asked for it.
+    /// KIP-106: unclean leader election is on by default.
     UncleanOn = "unclean-on",
-    /// KAFKA-7747: a consumer does not ask whether what it has read is still there.
+    /// KAFKA-7747: a consumer does not check after a leader change whether its log was truncated.
     ConsumerIgnoresTruncation = "consumer-ignores-truncation",
-    /// `replica.lag.time.max.ms`: who fetched lately counts as caught up.
+    /// `replica.lag.time.max.ms`: a follower that fetched recently counts as caught up.
     LagByFetchTime = "lag-by-fetch-time",
     /// KAFKA-10471: the marker of a clean shutdown stays while the log is in use.
     TrustDirtyStart = "trust-dirty-start",
-    /// KAFKA-3968: a directory is not synced after a file was made in it.
+    /// KAFKA-3968: a directory is not synced after a file was created in it.
     NoDirectorySync = "no-dir-sync",
-    /// KAFKA-16541: a checkpoint gets its name before it is synced.
+    /// KAFKA-16541: a checkpoint is renamed before it is synced.
     RenameBeforeSync = "rename-before-sync",
-    /// "fsyncgate": a sync that failed is tried again, and its success believed.
+    /// "fsyncgate": a failed sync is retried, and the success of the retry believed.
     RetryFsync = "retry-fsync",
     /// KIP-858: a failed log directory is not reported to the controller.
     DeadDirectoryStaysLeader = "dead-dir-stays-leader",
-    /// KIP-534: a cleaner removes a tombstone the first time that it sees it.
+    /// KIP-534: a cleaner removes a tombstone the first time that it reads it.
     EarlyTombstone = "early-tombstone",
-    /// KAFKA-14055: a cleaner removes the markers of transactions whose records are there.
+    /// KAFKA-14055: a cleaner removes the marker of a transaction before its records.
     DropMarkers = "drop-markers",
-    /// Recovery and reads take batches without a look at their checksums.
+    /// Recovery and reads do not verify checksums.
     ServeBadCrc = "serve-bad-crc",
-    /// KAFKA-5494: of a producer only the last batch is remembered; and a producer whose numbers no
-    /// longer fit sends all that is open under new ones, as Kafka's does.
+    /// KAFKA-5494: only the last batch of a producer is remembered, and a producer with a gap in its
+    /// sequence numbers sends all unacknowledged batches under new ones, as Kafka's does.
     OneBatchWindow = "one-batch-window",
 }
 
@@ -91,19 +89,19 @@ pub struct Flaws {
 }
 
 impl Flaws {
-    /// Whether a fix is switched off.
+    /// Whether this bug is present.
     #[cfg(any(debug_assertions, feature = "mutants"))]
     pub fn has(self, flaw: Flaw) -> bool {
         self.one == Some(flaw)
     }
 
-    /// Whether a fix is switched off: in this build never.
+    /// Whether this bug is present: never in this build.
     #[cfg(not(any(debug_assertions, feature = "mutants")))]
     pub const fn has(self, _: Flaw) -> bool {
         false
     }
 
-    /// What is switched off, if anything is.
+    /// The name of the bug that is present, if any.
     pub fn name(self) -> Option<&'static str> {
         #[cfg(any(debug_assertions, feature = "mutants"))]
         return self.one.map(Flaw::name);
@@ -111,7 +109,7 @@ impl Flaws {
         return None;
     }
 
-    /// This one and no other.
+    /// This bug alone.
     #[cfg(any(debug_assertions, feature = "mutants"))]
     pub fn only(flaw: Flaw) -> Self {
         Self { one: Some(flaw) }
@@ -123,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_has_a_flaw_unless_it_was_switched_on_and_then_no_other() {
+    fn only_the_flaw_that_was_switched_on_is_present() {
         for flaw in Flaw::ALL {
             assert!(!Flaws::default().has(*flaw));
             let having = |one: &&Flaw| Flaws::only(**one).has(*flaw);

@@ -1,4 +1,6 @@
-//! Newtypes for numbers that must not be mixed, named and sized as in Kafka's protocol.
+//! Ids, offsets and epochs: one type each, sized as in Kafka's protocol.
+
+#![warn(missing_docs, reason = "in the prelude")]
 
 use std::fmt;
 use std::sync::Arc;
@@ -20,11 +22,11 @@ macro_rules! number {
 }
 
 number! {
-    /// Position of a record in a partition's log. The first is 0; `-1` stands for "none" on the wire.
+    /// The position of a record in a partition's log. The first is 0; `-1` is "none" on the wire.
     Offset(i64)
 }
 number! {
-    /// Counts the leaders of one partition; `-1` stands for "unknown" on the wire (KIP-101).
+    /// Counts the leaders of one partition (KIP-101); `-1` is "unknown" on the wire.
     LeaderEpoch(i32)
 }
 number! {
@@ -32,7 +34,7 @@ number! {
     PartitionEpoch(i32)
 }
 number! {
-    /// `node.id` of a broker or controller; `-1` stands for "nobody" on the wire.
+    /// The `node.id` of a broker or controller; `-1` is "none" on the wire.
     BrokerId(i32)
 }
 number! {
@@ -40,11 +42,11 @@ number! {
     BrokerEpoch(i64)
 }
 number! {
-    /// Id of an idempotent producer; `-1` stands for "none" (KIP-98).
+    /// The id of an idempotent producer (KIP-98); `-1` is "none".
     ProducerId(i64)
 }
 number! {
-    /// Fences older instances of one producer id; `-1` stands for "none" (KIP-98).
+    /// Fences older instances of one producer id (KIP-98); `-1` is "none".
     ProducerEpoch(i16)
 }
 
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_name_splits_at_its_last_dash() {
+    fn directory_name_splits_at_its_last_dash() {
         let read = TopicPartition::from_directory("eu-orders-12").unwrap();
         assert_eq!(read, TopicPartition::new("eu-orders", 12));
         assert_eq!(TopicPartition::from_directory("lost+found"), None);

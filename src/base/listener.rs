@@ -46,9 +46,7 @@ impl FromStr for Address {
 pub struct Listener {
     /// For example `PLAINTEXT` or `CONTROLLER`; unique within a node.
     pub name: String,
-    /// Where it is.
     pub address: Address,
-    /// What is spoken there.
     pub protocol: SecurityProtocol,
 }
 

@@ -1,4 +1,4 @@
-//! "Did you mean …?" for words that people mistype.
+//! "Did you mean …?": the known word nearest to a mistyped one.
 
 /// The known word closest to `word`, if any is close enough to be meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mistyped_word_finds_its_neighbour_and_a_foreign_one_finds_nothing() {
+    fn mistyped_word_finds_the_nearest_known_word() {
         let known = ["kill", "power-loss", "partition"];
         assert_eq!(nearest("kil", known), Some("kill"));
         assert_eq!(nearest("klil", known), Some("kill"));

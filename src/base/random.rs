@@ -1,4 +1,4 @@
-//! Seeds that split into named streams, so that a new draw in one place shifts nothing elsewhere.
+//! Seeds that split into named streams: a new draw from one stream does not change the others.
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 #[serde(transparent)]
 pub struct Seed(pub u64);
 
-/// Names what a generator is for. The same stream of the same seed always begins alike.
+/// The purpose of a generator. The same stream of the same seed always yields the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stream {
     name: &'static str,
@@ -60,7 +60,7 @@ mod tests {
     use rand_chacha::rand_core::Rng;
 
     #[test]
-    fn a_stream_depends_on_its_seed_its_name_and_its_index_and_on_nothing_else() {
+    fn stream_depends_only_on_seed_name_and_index() {
         let draw = |seed, stream| Seed(seed).stream(stream).next_u64();
         let first = draw(7, Stream::named("net"));
         assert_eq!(first, draw(7, Stream::named("net")));

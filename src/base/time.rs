@@ -1,4 +1,6 @@
-//! Two kinds of time: what passes (`Instant`) and what a host believes the date to be (`Timestamp`).
+//! Two kinds of time: a monotonic clock (`Instant`) and a host's wall clock (`Timestamp`).
+
+#![warn(missing_docs, reason = "in the prelude")]
 
 use std::fmt;
 use std::ops::{Add, Sub};

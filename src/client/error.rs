@@ -1,5 +1,7 @@
 //! Errors of producers, consumers and administrators. Names are Kafka's.
 
+#![warn(missing_docs, reason = "in the prelude")]
+
 use crate::base::{Offset, TopicPartition};
 use crate::wire::ErrorCode;
 

@@ -6,6 +6,8 @@
 //! programs' side of it: the [`Host`] that a program gets, whose world is any of the three; clients
 //! that record what they do beside themselves; and the [`History`] that checks are made on.
 
+#![warn(missing_docs, reason = "in the prelude")]
+
 mod checker;
 mod cluster;
 mod company;

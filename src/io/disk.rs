@@ -1,8 +1,8 @@
 //! Files as one host sees them.
 //!
 //! Calls are synchronous, as the page cache is. What they cost in simulated time is a debt that the
-//! caller pays by awaiting [`Disk::settle`]. Only a sync is awaited: it is the one call that has to
-//! wait for the platter. Nothing is durable before a sync: neither bytes nor sizes ([`File::sync`]),
+//! caller pays by awaiting [`Disk::settle`]. Only a sync is awaited: it is the one call that waits
+//! for the device. Nothing is durable before a sync: neither bytes nor sizes ([`File::sync`]),
 //! nor the names of files that were created, renamed or removed ([`Disk::sync_dir`]).
 
 use std::future::Future;
@@ -140,7 +140,6 @@ pub trait Map: Send + Sync + 'static {
 /// A range of a file: what a fetch answers with.
 #[derive(Clone, Debug)]
 pub struct Slice<F> {
-    /// The file.
     pub file: F,
     /// First byte.
     pub offset: u64,

@@ -1,7 +1,8 @@
 //! The boundary: everything that a host may touch.
 //!
-//! Broker, log and clients see the world only through these traits. `real` stands behind them in a
-//! process of its own; `sim` stands behind them in a simulation, and the code cannot tell which.
+//! Broker, log and clients see the world only through these traits. In a
+//! process of its own `real` implements them, in a simulation `sim` does, and the code cannot tell
+//! which.
 
 mod disk;
 mod net;

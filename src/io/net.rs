@@ -19,7 +19,7 @@ pub trait Net: Send + Sync + 'static {
     /// Listens. Fails with `AddrInUse` when another listener has the port.
     fn bind(&self, at: &Address) -> impl Future<Output = io::Result<Self::Listener>> + Send;
 
-    /// Connects. Fails with `ConnectionRefused` when nobody listens there; may wait for long when
+    /// Connects. Fails with `ConnectionRefused` without a listener there; may wait for long when
     /// the host is silent, so callers bound it with a deadline.
     fn connect(&self, to: &Address) -> impl Future<Output = io::Result<Self::Stream>> + Send;
 }

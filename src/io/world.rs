@@ -1,4 +1,4 @@
-//! What one host is made of, and time.
+//! One host: network, disk, clocks, tasks and randomness.
 
 use std::future::Future;
 
@@ -41,7 +41,7 @@ pub trait World: Clone + Send + Sync + 'static {
     /// A generator for one use. The same stream of one boot always begins alike in a simulation.
     fn random(&self, stream: Stream) -> ChaCha12Rng;
 
-    /// Says what just happened, to whoever watches.
+    /// Reports a transition to the observer of this world.
     fn probe(&self, probe: impl Into<Probe>);
 }
 

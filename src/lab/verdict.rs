@@ -1,5 +1,7 @@
 //! The verdict of a scenario over all its seeds, and the tally from which it follows.
 
+#![warn(missing_docs, reason = "in the prelude")]
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;

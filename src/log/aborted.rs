@@ -1,8 +1,8 @@
-//! Which transactions were aborted, as readers and cleaners may rely on it.
+//! The aborted transactions of a segment, verified before readers and cleaners rely on them.
 //!
-//! A `.txnindex` has no checksum, and whoever believes a wrong entry leaves out records that were
-//! committed, or a cleaner even removes them. So before the first use of a file that this process
-//! did not build, its entries are compared with what the batches of its segment say.
+//! A `.txnindex` has no checksum. A reader that trusts a wrong entry hides committed records, and a
+//! cleaner removes them. So before the first use of a file that this process did not build, its
+//! entries are compared with the batches of its segment.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -20,7 +20,6 @@ use crate::wire::batch::BatchHeader;
 
 /// A segment and what its index says, as they were at one time: to be compared without the log.
 pub(super) struct Witness<D: Disk> {
-    /// Its `.txnindex`.
     index: PathBuf,
     log: PathBuf,
     file: D::File,
@@ -91,7 +90,7 @@ impl<D: Disk> Log<D> {
         })
     }
 
-    /// Whether the first batch of a transaction is there, or nobody knows any more.
+    /// Whether the first batch of a transaction is there, as far as that is still known.
     fn may_begin_at(&self, entry: &Aborted) -> Result<bool, LogError> {
         let floor = self.segments.range(..=entry.first).next_back();
         let Some((_, segment)) = floor.filter(|(_, segment)| segment.end > entry.first) else {

@@ -7,7 +7,7 @@ use crate::io::{Disk, File};
 const CHUNK: u64 = 256 << 10;
 
 impl<D: Disk> Log<D> {
-    /// Writes what lies above the recovery point once more, as it is, for the next sync to write out.
+    /// Rewrites the bytes above the recovery point, unchanged, so that the next sync writes them out.
     ///
     /// A sync that failed leaves pages that count as clean and are not on the platter ("fsyncgate",
     /// ATC'20). A process that starts again reads them from the cache like any others, and its own

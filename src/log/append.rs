@@ -1,4 +1,4 @@
-//! Appending: what is checked, what is given, what is written.
+//! Appends batches: checks them, assigns offsets and epochs, and writes them.
 
 use super::producers::Duplicate;
 use super::transactions;
@@ -135,7 +135,7 @@ impl<D: Disk> Log<D> {
             if header.leader_epoch < current {
                 return Err(AppendError::EpochFell { current, found: header.leader_epoch });
             }
-            // The rest comes again, for a segment of its own.
+            // The leader sends the rest again; it needs another segment.
             let from = *first.get_or_insert_with(|| self.rolled_base(&header));
             if header.last_offset().0.saturating_sub(from.0) > LARGEST as i64 && at > 0 {
                 break;
@@ -192,6 +192,7 @@ impl<D: Disk> Log<D> {
         if new_epoch {
             self.durability.epochs_changed();
         }
+        self.check_append(headers);
         let (base, end) = (first.base_offset, self.log_end);
         Ok(Appended { base, end, duplicate: false, new_epoch, rolled, append_time: None })
     }

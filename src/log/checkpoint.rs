@@ -150,7 +150,7 @@ fn read<D: Disk, T>(
         let mut words = line.split_whitespace();
         match entry(&mut words).filter(|_| words.next().is_none()) {
             Some(entry) => entries.push(entry),
-            None => return Err(malformed(index + 3, format!("`{line}` is no entry"))),
+            None => return Err(malformed(index + 3, format!("`{line}` is not an entry"))),
         }
     }
     if entries.len() == count {
@@ -225,10 +225,10 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_checkpoint_is_no_error_and_a_malformed_one_names_its_line() {
+    fn malformed_checkpoint_is_an_error_that_names_the_line() {
         let (_dir, path) = written("0\n2\n0 0\n5 x\n");
         let error = read_epochs(&RealDisk, &path).unwrap_err().to_string();
-        assert!(error.ends_with("checkpoint:4: `5 x` is no entry"), "{error}");
+        assert!(error.ends_with("checkpoint:4: `5 x` is not an entry"), "{error}");
         assert!(read_epochs(&RealDisk, &path.with_extension("none")).unwrap().is_none());
         for text in ["", "1\n0\n", "0\n", "0\n3\n0 0\n", "0\n1\n0 0 0\n"] {
             let (_dir, path) = written(text);

@@ -1,4 +1,4 @@
-//! What of a topic's settings concerns its log.
+//! The settings of a log, from those of its topic.
 
 use std::time::Duration;
 
@@ -32,11 +32,9 @@ pub struct LogConfig {
     pub timestamp_after_max: Option<Duration>,
     /// `segment.jitter.ms`: at most this much is taken off `segment.ms`.
     pub segment_jitter: Duration,
-    /// `cleanup.policy` has `compact`: records may be missing between others, for a cleaner
-    /// removed them.
+    /// `cleanup.policy` has `compact`: a cleaner may have removed records between others.
     pub compacted: bool,
-    /// A cleaner was here once, says its checkpoint, whatever the policy is now: what it removed is
-    /// still missing.
+    /// The cleaner's checkpoint has this log, whatever its policy is now: it may have gaps.
     pub was_compacted: bool,
     /// `cleanup.policy` has `delete`: `retention.ms` and `retention.bytes` count.
     pub deletes: bool,

@@ -1,4 +1,4 @@
-//! A data directory: whose it is, how it was left, and the checkpoints of all its partitions.
+//! A data directory: its owner, how it was closed, and the checkpoints of all its partitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -31,7 +31,7 @@ const LONGEST_NAME: usize = 255;
 /// What was found in a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Found {
-    /// The last process closed all logs before it ended. The marker that says so is gone already.
+    /// The last process closed all logs before it ended. Its marker is already removed.
     pub clean: bool,
     /// The broker epoch that the last process had when it ended cleanly (KIP-966).
     pub previous_broker_epoch: Option<BrokerEpoch>,
@@ -88,7 +88,7 @@ struct Saved {
     high_watermarks: BTreeMap<TopicPartition, Offset>,
     log_starts: BTreeMap<TopicPartition, Offset>,
     cleaner: BTreeMap<TopicPartition, Offset>,
-    /// Deleted, and not created again: whoever still saves something of them comes too late.
+    /// Deleted, and not created again: later saves for them are dropped.
     deleted: BTreeSet<TopicPartition>,
 }
 
@@ -194,7 +194,7 @@ impl<D: Disk> LogDir<D> {
             read_offsets(disk, &path.join(name)).map_err(|error| error.or_else(&remedy))
         };
         found.recovery_points = read(RECOVERY_POINTS, "every log examined from its beginning")?;
-        found.high_watermarks = read(HIGH_WATERMARKS, "replicas agree anew on what is committed")?;
+        found.high_watermarks = read(HIGH_WATERMARKS, "replicas agree again on what is committed")?;
         found.log_starts = read(LOG_STARTS, "deleted records back whose files are still there")?;
         found.cleaner_offsets = read(CLEANER, "logs compacted from their beginnings again")?;
         let marked = |offset: &Offset| RecoveryMark { offset: *offset, number: 0 };
@@ -264,7 +264,7 @@ impl<D: Disk> LogDir<D> {
     }
 
     /// Saves recovery points. Partitions that are not named keep what was saved last. A log is not
-    /// called clean beyond its recovery point: it is about to be cut there, or was.
+    /// called clean beyond its recovery point: it is about to be truncated there, or was.
     pub fn save_recovery_points(
         &self,
         points: &BTreeMap<TopicPartition, RecoveryMark>,
@@ -399,8 +399,8 @@ impl<D: Disk> LogDir<D> {
         }
     }
 
-    /// Takes the log of a partition that nobody knows out of the way and keeps it, as Kafka does:
-    /// somebody may miss it. Says where it is now, unless it is gone. `unique` as above.
+    /// Renames the log of a partition that is not in the metadata, and keeps it, as Kafka does with
+    /// stray logs. Returns its new path, unless it is gone. `unique` as above.
     pub fn set_stray_aside(
         &self,
         partition: &TopicPartition,
@@ -471,8 +471,8 @@ fn is_temporary(name: &str) -> bool {
     name.ends_with(".tmp") && rests.any(|rest| rest.starts_with('.'))
 }
 
-/// A directory that says of nobody that it is his must have nothing in it: it may be somebody's
-/// home, or a data directory whose `meta.properties` was lost.
+/// A directory without `meta.properties` must be empty: it may be a home directory, or a data
+/// directory that lost the file.
 fn check_empty<D: Disk>(disk: &D, dir: &Path) -> Result<(), DirError> {
     let entries = disk.list(dir).map_err(LogError::io("list", dir))?;
     let is_new = |name: &str| name == "lost+found" || name.starts_with('.') || is_temporary(name);

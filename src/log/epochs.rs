@@ -1,4 +1,4 @@
-//! Which leader epoch began where (KIP-101, KIP-279): `leader-epoch-checkpoint` in memory. Pure.
+//! The history of leader epochs (KIP-101, KIP-279): `leader-epoch-checkpoint` in memory. Pure.
 
 use std::fmt::Write;
 
@@ -31,9 +31,9 @@ impl Epochs {
         self.starts.last().map(|(_, start)| *start)
     }
 
-    /// Notes that `epoch` begins at `start`; says whether that was news. An entry that it
-    /// contradicts (an equal or later start, or a newer epoch) was never followed by a record
-    /// that is still there, and goes.
+    /// Records that `epoch` begins at `start`, and returns whether that was new. Entries that
+    /// contradict it (an equal or later start, or a newer epoch) have no record in the log, and are
+    /// removed.
     pub fn assign(&mut self, epoch: LeaderEpoch, start: Offset) -> bool {
         if epoch < LeaderEpoch(0) {
             return false;
@@ -48,11 +48,10 @@ impl Epochs {
         true
     }
 
-    /// Learns from a batch of `epoch` at `base`, where the one before ends at `due`, when each epoch
-    /// between began; `known` may have it. Of a compacted log that is not told by batches alone: a
-    /// leader whose epoch seems to begin later than it did would not see that a follower still has
-    /// what an older leader wrote there. One that seems to begin earlier is no harm, for what is
-    /// missing in between was superseded.
+    /// Derives from a batch of `epoch` at `base`, where the batch before ends at `due`, where the epochs
+    /// in between began; `known` may have them. The batches of a compacted log are not enough: if an
+    /// epoch seemed to begin too late, its leader would not notice that a follower still has records
+    /// of an older leader there. Too early is harmless: the records in between were superseded.
     pub(crate) fn learn(
         &mut self,
         epoch: LeaderEpoch,
@@ -91,7 +90,7 @@ impl Epochs {
         found.map_or(LeaderEpoch::NONE, |(epoch, _)| *epoch)
     }
 
-    /// Forgets epochs that begin at or after `end`; says whether there were any.
+    /// Removes epochs that begin at or after `end`, and returns whether there were any.
     pub fn truncate_from_end(&mut self, end: Offset) -> bool {
         let keep = self.starts.partition_point(|(_, start)| *start < end);
         let any = keep < self.starts.len();
@@ -99,7 +98,7 @@ impl Epochs {
         any
     }
 
-    /// Forgets epochs that end before `start`; the one that spans it begins there from now on.
+    /// Removes epochs that end before `start`; the one that spans it begins there from now on.
     pub fn truncate_from_start(&mut self, start: Offset) -> bool {
         let above = self.starts.partition_point(|(_, at)| *at <= start);
         let Some(spanning) = above.checked_sub(1) else { return false };
@@ -111,14 +110,14 @@ impl Epochs {
         true
     }
 
-    /// Forgets everything.
+    /// Removes all epochs, and returns whether there were any.
     pub fn clear(&mut self) -> bool {
         let any = !self.starts.is_empty();
         self.starts.clear();
         any
     }
 
-    /// As it is in the checkpoint: version, count, one line per epoch.
+    /// The text of the checkpoint: version, count, one line per epoch.
     pub fn to_text(&self) -> String {
         let mut text = format!("0\n{}\n", self.starts.len());
         for (epoch, start) in &self.starts {
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_ends_where_the_next_begins_and_the_newest_at_the_log_end() {
+    fn epoch_ends_where_the_next_begins_or_at_the_log_end() {
         let epochs = epochs(&[(2, 0), (4, 10), (7, 30)]);
         assert_eq!(end_for(&epochs, 7), (7, 100));
         assert_eq!(end_for(&epochs, 4), (4, 30));
@@ -154,14 +153,14 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_that_was_skipped_is_answered_with_the_one_below_it() {
+    fn epoch_that_was_skipped_is_answered_with_the_one_below_it() {
         let epochs = epochs(&[(2, 0), (4, 10), (7, 30)]);
         assert_eq!(end_for(&epochs, 5), (4, 30));
         assert_eq!(end_for(&epochs, 3), (2, 10));
     }
 
     #[test]
-    fn an_unknown_epoch_has_no_end_and_an_older_one_than_all_ends_where_they_begin() {
+    fn unknown_epoch_has_no_end() {
         let epochs = epochs(&[(2, 5), (4, 10)]);
         assert_eq!(end_for(&epochs, 9), (-1, -1));
         assert_eq!(end_for(&epochs, -1), (-1, -1));
@@ -170,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn an_epoch_without_records_gives_way_to_the_next_that_begins_there() {
+    fn epoch_without_records_is_replaced_by_the_next() {
         let mut epochs = epochs(&[(2, 0), (4, 10)]);
         assert!(epochs.assign(LeaderEpoch(5), Offset(10)));
         assert_eq!(epochs.entries(), [(LeaderEpoch(2), Offset(0)), (LeaderEpoch(5), Offset(10))]);
@@ -178,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_cleaner_left_does_not_let_an_epoch_begin_later_than_it_did() {
+    fn epoch_keeps_its_start_in_a_compacted_log() {
         let known = epochs(&[(2, 0), (4, 10), (5, 12), (7, 30)]);
         let learnt = |known: &Epochs, batches: &[(i32, i64)]| {
             let (mut learnt, mut due) = (Epochs::new(), Offset(0));
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checkpoint_is_text() {
+    fn checkpoint_is_text() {
         assert_eq!(epochs(&[(2, 0), (4, 10)]).to_text(), "0\n2\n2 0\n4 10\n");
     }
 }

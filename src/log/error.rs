@@ -1,4 +1,4 @@
-//! What can go wrong with a log, one enum per concern; each names the file and the place.
+//! Errors of logs and directories: one enum per concern; each names the file and the place.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,39 +11,27 @@ pub enum LogError {
     /// A call on a file failed.
     #[error("{}: can't {action}: {source}{}", .path.display(), way_out(.source))]
     Io {
-        /// What was tried.
         action: &'static str,
         /// On which file or directory.
         path: PathBuf,
         /// What the file system said.
         source: io::Error,
     },
-    /// Bytes that were once synced are not what was written: bit rot, or someone else's hands.
+    /// Synced bytes are not what was written: bit rot, or a change by another program.
     #[error("{}: corrupt at byte {position} (offset {offset}), below what was synced: {problem}", .path.display())]
     Corrupt {
-        /// Which file.
         path: PathBuf,
-        /// Where in it.
         position: u64,
         /// Which offset was expected there.
         offset: Offset,
-        /// What is wrong.
         problem: String,
     },
-    /// A batch that a cleaner can't take apart. The log goes on as it is, and is not cleaned.
+    /// A batch that a cleaner cannot decode. The log works on, and is not cleaned.
     #[error("{}: can't clean the batch at offset {offset}: {problem}", .path.display())]
-    Unclean {
-        /// Which file.
-        path: PathBuf,
-        /// Where the batch begins.
-        offset: Offset,
-        /// What is wrong.
-        problem: String,
-    },
+    Unclean { path: PathBuf, offset: Offset, problem: String },
     /// A text file that can't be read.
     #[error("{}:{line}: {problem}", .path.display())]
     Malformed {
-        /// Which file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
@@ -53,12 +41,11 @@ pub enum LogError {
     /// A write or sync failed earlier: what is durable is unknown, so nothing more is done here.
     #[error("{}: offline since an earlier write or sync failed", .0.display())]
     Offline(PathBuf),
-    /// The recovery point on disk is above where the log is to be cut. It has to be lowered first
+    /// The recovery point on disk is above where the log is to be truncated. It has to be lowered first
     /// ([`super::LogDir::save_recovery_points`]), or a power loss after the cut would make new,
     /// unsynced data look corrupt.
     #[error("{}: save the recovery point, which may be {saved} on disk, before cutting at {to}", .dir.display())]
     CheckpointFirst {
-        /// The partition's directory.
         dir: PathBuf,
         /// What the checkpoint may say.
         saved: Offset,
@@ -91,7 +78,7 @@ impl LogError {
         matches!(self, Self::Io { .. } | Self::Offline(_)) && !self.is_full()
     }
 
-    /// No space was left: the log is as it was, and goes on when there is space again.
+    /// The disk is full: the log is unchanged, and works again once there is space.
     pub fn is_full(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull)
     }
@@ -123,12 +110,11 @@ pub struct RecordProblem {
 /// Batches were not appended; the log is as it was before.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
-    /// The bytes are no batches: wrong length, checksum, magic or counts.
+    /// The bytes are not valid batches: wrong length, checksum, magic or counts.
     #[error("batch at byte {at}: {problem}")]
     Invalid {
         /// Where in the appended bytes.
         at: usize,
-        /// What is wrong.
         problem: crate::wire::batch::BatchError,
     },
     /// A batch that is well formed, and still must not be in a log.
@@ -136,7 +122,6 @@ pub enum AppendError {
     Refused {
         /// Where in the appended bytes.
         at: usize,
-        /// What is wrong.
         problem: &'static str,
     },
     /// Its records are not what its header says, or can't be decompressed.
@@ -144,7 +129,6 @@ pub enum AppendError {
     Malformed {
         /// Where in the appended bytes.
         at: usize,
-        /// What is wrong.
         problem: crate::wire::batch::BatchError,
     },
     /// A few bytes that decompress to more than a client could send.
@@ -152,7 +136,6 @@ pub enum AppendError {
     Bomb {
         /// Where in the appended bytes.
         at: usize,
-        /// What is allowed.
         limit: usize,
     },
     /// Some records must not be in this log.
@@ -168,44 +151,24 @@ pub enum AppendError {
     Empty,
     /// Larger than `max.message.bytes`.
     #[error("batch of {size} bytes is larger than max.message.bytes={limit}")]
-    TooLarge {
-        /// Bytes of the batch.
-        size: usize,
-        /// What is allowed.
-        limit: usize,
-    },
+    TooLarge { size: usize, limit: usize },
     /// Larger than a whole segment.
     #[error("{size} bytes are larger than segment.bytes={limit}")]
-    LargerThanSegment {
-        /// Bytes to append.
-        size: usize,
-        /// What is allowed.
-        limit: usize,
-    },
+    LargerThanSegment { size: usize, limit: usize },
     /// A sequence number that does not follow the last one.
     #[error(
         "producer {producer} epoch {epoch}: sequence {found} out of order, expected {expected}"
     )]
     OutOfOrderSequence {
-        /// Whose.
         producer: ProducerId,
-        /// In which epoch.
         epoch: ProducerEpoch,
         /// What would follow.
         expected: i32,
-        /// What came.
         found: i32,
     },
     /// A newer instance of this producer has written already.
     #[error("producer {producer}: epoch {found} is fenced by {current}")]
-    InvalidProducerEpoch {
-        /// Whose.
-        producer: ProducerId,
-        /// The newest seen.
-        current: ProducerEpoch,
-        /// What came.
-        found: ProducerEpoch,
-    },
+    InvalidProducerEpoch { producer: ProducerId, current: ProducerEpoch, found: ProducerEpoch },
     /// A newer transaction coordinator has ended a transaction of this producer already.
     #[error("producer {producer}: coordinator epoch {found} is fenced by {current}")]
     CoordinatorFenced {
@@ -213,7 +176,6 @@ pub enum AppendError {
         producer: ProducerId,
         /// The newest coordinator epoch seen.
         current: i32,
-        /// What came.
         found: i32,
     },
     /// Replicated batches do not begin where the log ends.
@@ -221,7 +183,6 @@ pub enum AppendError {
     NotContinuous {
         /// Where the log ends.
         expected: Offset,
-        /// What came.
         found: Offset,
     },
     /// A batch of an older epoch than the log's last.
@@ -229,7 +190,6 @@ pub enum AppendError {
     EpochFell {
         /// The log's latest.
         current: LeaderEpoch,
-        /// What came.
         found: LeaderEpoch,
     },
     /// The storage failed.
@@ -248,14 +208,7 @@ fn told(problems: &[RecordProblem]) -> String {
 pub enum ReadError {
     /// Below the log's start or above its end.
     #[error("offset {asked} is outside {start}..={end}")]
-    OffsetOutOfRange {
-        /// What was asked.
-        asked: Offset,
-        /// Where the log starts.
-        start: Offset,
-        /// Where it ends.
-        end: Offset,
-    },
+    OffsetOutOfRange { asked: Offset, start: Offset, end: Offset },
     /// The storage failed.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -269,9 +222,7 @@ pub enum DirError {
     OtherCluster {
         /// Its `meta.properties`.
         path: PathBuf,
-        /// This node's cluster.
         expected: String,
-        /// The directory's.
         found: String,
     },
     /// It belongs to another node.
@@ -279,40 +230,21 @@ pub enum DirError {
     OtherNode {
         /// Its `meta.properties`.
         path: PathBuf,
-        /// This node.
         expected: BrokerId,
-        /// The directory's.
         found: BrokerId,
     },
     /// It has no `meta.properties`, and is not empty.
     #[error(
-        "{}: there is no meta.properties, and yet something else: `{found}`; \
+        "{}: there is no meta.properties, but the directory is not empty: `{found}`; \
          name an empty directory, or put its meta.properties back", .path.display()
     )]
-    Unmarked {
-        /// The directory.
-        path: PathBuf,
-        /// Something in it.
-        found: String,
-    },
+    Unmarked { path: PathBuf, found: String },
     /// Two directories have the same id: one is a copy of the other.
     #[error("{} and {} have the same directory.id; remove the copy", .first.display(), .second.display())]
-    Copied {
-        /// One of them.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
-    /// A partition is in two directories, and nobody can say which of them is right.
+    Copied { first: PathBuf, second: PathBuf },
+    /// A partition is in two directories, and it is unknown which of them is right.
     #[error("{partition} is in {} and in {}; remove the older one", .first.display(), .second.display())]
-    Twice {
-        /// Which partition.
-        partition: TopicPartition,
-        /// One of them.
-        first: PathBuf,
-        /// The other.
-        second: PathBuf,
-    },
+    Twice { partition: TopicPartition, first: PathBuf, second: PathBuf },
     /// The storage failed.
     #[error(transparent)]
     Log(#[from] LogError),

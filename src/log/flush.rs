@@ -1,8 +1,8 @@
-//! What is durable, and how it becomes so.
+//! Flushing: which part of a log is durable, and how the rest becomes so.
 //!
 //! The recovery point passes only what was synced: batches, the names of their files, the indexes
-//! of sealed segments and the history of epochs. A plan owns handles of what it syncs, so that the
-//! log can be used meanwhile; what was cut meanwhile is not counted.
+//! of sealed segments and the epoch history. A plan owns handles of the files that it syncs, so that
+//! the log can be used meanwhile; a plan from before a truncation does not count.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
@@ -17,10 +17,10 @@ use crate::io::{Disk, File, Open};
 
 type Saving = Pin<Box<dyn Future<Output = Result<(), LogError>> + Send>>;
 
-/// Marks are ordered over all logs, for logs come and go while checkpoints are written.
+/// Marks are ordered over all logs, because logs come and go while checkpoints are written.
 static MARKS: AtomicU64 = AtomicU64::new(1);
 
-/// How often a flawed log tries again.
+/// Retries of a log with the flaw `retry-fsync`.
 const TRIES: u32 = 10;
 
 /// A recovery point on its way to the checkpoint.
@@ -95,7 +95,7 @@ impl Durability {
         self.offline.store(true, Ordering::Relaxed);
     }
 
-    /// How often the log was cut.
+    /// How often the log was truncated.
     pub(super) fn cuts(&self) -> u64 {
         self.cuts
     }
@@ -120,7 +120,7 @@ impl Durability {
         self.snapshots.insert(at);
     }
 
-    /// The log is about to be cut at `to`. Refused, but for the recovery point, which falls, while
+    /// The log is about to be truncated at `to`. Refused, but for the recovery point, which falls, while
     /// the checkpoint may say more.
     pub(super) fn cut(&mut self, to: Offset) -> Result<(), LogError> {
         self.cuts += 1;
@@ -146,7 +146,7 @@ impl Durability {
     }
 }
 
-/// What makes a cut durable: files that became shorter, and the names of those that went.
+/// The syncs that make a truncation durable: shortened files, and the names of removed ones.
 pub(super) struct CutSync<D: Disk> {
     disk: D,
     dir: PathBuf,
@@ -179,12 +179,12 @@ pub struct FlushPlan<D: Disk> {
     offline: Arc<AtomicBool>,
     /// Files that are open.
     files: Vec<(PathBuf, D::File)>,
-    /// Files that are opened to be synced; that one is gone means that the plan is out of date.
+    /// Files that are opened to be synced. A missing file means that the plan is stale.
     paths: Vec<PathBuf>,
     epochs: Option<(Saving, EpochsSaved)>,
     sync_names: bool,
     flushed: Flushed,
-    /// What was believed before 2018: that a second try proves something.
+    /// The flaw `retry-fsync`: a second try is believed.
     tries_again: bool,
 }
 
@@ -283,7 +283,7 @@ impl<D: Disk> Log<D> {
         self.plan(self.segments.keys().next_back().copied().unwrap_or(self.log_end))
     }
 
-    /// What makes the last cut durable, if it is not.
+    /// The syncs that make the last truncation durable, if it is not yet.
     pub(super) fn cut_sync(&self) -> Option<CutSync<D>> {
         let state = &self.durability;
         if state.cut_is_durable() {
@@ -309,7 +309,7 @@ impl<D: Disk> Log<D> {
             if segment.end > state.recovery_point || cut {
                 files.push((segment.path.clone(), segment.file.clone()));
             }
-            // The last segment's indexes are built anew after a crash.
+            // The last segment's indexes are rebuilt after a crash.
             if Some(*base) != active
                 && let Some(indexes) = segment.unsynced_indexes()
             {
@@ -336,7 +336,7 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// A plan has run: the recovery point rises, unless the log was cut meanwhile.
+    /// Called when a plan has run: the recovery point rises, unless the log was truncated meanwhile.
     pub fn flushed(&mut self, flushed: &Flushed) {
         let state = &mut self.durability;
         if flushed.cuts != state.cuts {
@@ -354,6 +354,7 @@ impl<D: Disk> Log<D> {
                 segment.indexes_synced();
             }
         }
+        self.check_durable();
     }
 
     /// The recovery point, to be saved by [`super::LogDir::save_recovery_points`].

@@ -1,8 +1,8 @@
 //! Sparse indexes of one segment, mapped into memory: offsets to positions (8 bytes an entry),
 //! timestamps to offsets (12 bytes).
 //!
-//! An index is a shortcut, never the truth: what it says is checked against the batch it points
-//! at, and it is built anew from the log when it is missing or wrong.
+//! An index is a shortcut: each entry is checked against the batch that it points at, and an index
+//! that is missing or wrong is rebuilt from the log.
 
 use std::io;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 use crate::base::{Offset, Timestamp};
 use crate::io::{Disk, File, Map, Open};
 
-/// A log that goes on this long after its index ended has lost entries. No batch is nearly as
+/// A log that continues for this many bytes after its index ends has lost entries. No batch is nearly as
 /// large, nor any usual `index.interval.bytes`.
 const LONGEST_WAY: u64 = 16 << 20;
 

@@ -1,4 +1,4 @@
-//! Finding batches in a segment, by offset, by size and by time.
+//! Finds batches in a segment by offset, size and time.
 
 use super::LogError;
 use super::index::{Indexes, Moment, Place};
@@ -13,7 +13,6 @@ use crate::wire::batch::{BatchHeader, HEADER_LEN};
 pub(crate) struct Located {
     /// Where it begins.
     pub(crate) position: u64,
-    /// Its header.
     pub(crate) header: BatchHeader,
 }
 
@@ -152,7 +151,7 @@ impl<D: Disk> Segment<D> {
     }
 
     /// A walk from a place that the index names, once the batch there has confirmed it; from the
-    /// beginning when the index names none. An index that is wrong is built anew.
+    /// beginning when the index names none. A wrong index is rebuilt.
     pub(super) fn walk_from(
         &self,
         look: impl Fn(&Indexes<D>) -> Candidate,
@@ -175,7 +174,7 @@ impl<D: Disk> Segment<D> {
         Ok(Walk::new(&self.file, &self.path, 0, self.size, NEAR))
     }
 
-    /// Looks something up in the indexes, which are opened, or built anew, when they are not.
+    /// Looks something up in the indexes, which are opened or rebuilt first if necessary.
     pub(super) fn with_indexes<T>(&self, look: impl Fn(&Indexes<D>) -> T) -> Result<T, LogError> {
         let mut state = self.indexes.lock();
         if let Some(indexes) = &state.open {
@@ -228,7 +227,7 @@ impl<D: Disk> Segment<D> {
     }
 
     fn rebuilt(&self) -> Result<Indexes<D>, LogError> {
-        tracing::warn!(segment = %self.path.display(), "building the indexes anew");
+        tracing::warn!(segment = %self.path.display(), "rebuilding the indexes");
         let (index, time_index) = self.index_paths();
         let mut tracker = Tracker::new(self.tracker.interval);
         // No more entries than bytes of log can ask for.

@@ -132,7 +132,7 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Removes snapshots whose place is not in the log any more.
+    /// Removes snapshots at offsets that are no longer in the log.
     pub(super) fn forget_snapshots(
         &mut self,
         stale: impl Fn(Offset) -> bool,

@@ -1,4 +1,4 @@
-//! Small files that say whose a directory is: `meta.properties` and `partition.metadata`.
+//! Small files that identify a directory: `meta.properties` and `partition.metadata`.
 
 use std::path::Path;
 
@@ -13,7 +13,6 @@ const VERSION: &str = "1";
 /// Who uses a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// `node.id`.
     pub node: BrokerId,
     /// `cluster.id`; `None` takes what the directory says (a new directory gets `fresh_cluster`).
     pub cluster: Option<String>,
@@ -25,7 +24,7 @@ pub struct Identity {
     pub flaws: Flaws,
 }
 
-/// `meta.properties`: whose a data directory is.
+/// `meta.properties`: the cluster and node that own a data directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Meta {
     pub(crate) cluster: String,
@@ -62,11 +61,12 @@ impl Meta {
             return Err(malformed(line, problem));
         }
         let (line, node) = find("node.id")?;
-        let node = node.parse().map_err(|_| malformed(line, format!("`{node}` is no node.id")))?;
+        let node =
+            node.parse().map_err(|_| malformed(line, format!("`{node}` is not a node.id")))?;
         let (line, directory) = find("directory.id")?;
         let directory = directory.parse();
         let directory =
-            directory.map_err(|_| malformed(line, "directory.id is no UUID".to_owned()))?;
+            directory.map_err(|_| malformed(line, "directory.id is not a UUID".to_owned()))?;
         Ok(Some(Self { cluster: find("cluster.id")?.1, node: BrokerId(node), directory }))
     }
 
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn meta_properties_are_read_as_they_were_written_and_as_java_writes_them() {
+    fn meta_properties_round_trip_and_read_javas_form() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("meta.properties");
         assert_eq!(Meta::read(&RealDisk, &path).unwrap(), None);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_of_another_cluster_or_node_is_refused_by_name() {
+    fn directory_of_another_cluster_or_node_is_refused_by_name() {
         let identity = |cluster: Option<&str>, node| Identity {
             node: BrokerId(node),
             cluster: cluster.map(str::to_owned),

@@ -1,13 +1,14 @@
 //! A partition on disk, byte for byte as Kafka keeps it.
 //!
 //! [`Log`] is one partition: segments with their sparse indexes, the history of leader epochs, the
-//! state of idempotent producers. [`LogDir`] is a data directory: whose it is, how it was left,
-//! the checkpoints of all partitions in it. File calls are made at once; whatever waits for the
-//! platter is handed out as a plan that owns its files, so that no lock is held over an await.
+//! state of idempotent producers. [`LogDir`] is a data directory: its owner, how it was closed,
+//! and the checkpoints of all its partitions. File calls are made at once; a sync is returned as a
+//! plan that owns its files, so that no lock is held over an await.
 
 mod aborted;
 mod again;
 mod append;
+mod check;
 mod checkpoint;
 mod cleaner;
 mod config;

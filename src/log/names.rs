@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     Snapshot(Offset),
     /// Of a cleaned segment that is about to replace others: see [`unswapped`].
     Swap,
-    /// Half of something that was not finished, or what nobody needs any more.
+    /// A leftover: unfinished, or no longer needed.
     Temporary,
     /// Nothing of a log's.
     Other,
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_says_what_the_file_is() {
+    fn name_says_what_the_file_is() {
         assert_eq!(kind("00000000000000000042.log"), Kind::Log(Offset(42)));
         assert_eq!(kind("00000000000000000042.timeindex"), Kind::TimeIndex(Offset(42)));
         assert_eq!(kind("00000000000000000042.log.deleted"), Kind::Temporary);

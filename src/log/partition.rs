@@ -1,4 +1,4 @@
-//! One partition's log: what it is made of, and what can be asked without looking into a file.
+//! One partition's log: its parts, and the questions that need no file access.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
@@ -21,7 +21,7 @@ pub struct Log<D: Disk> {
     pub(super) dir: PathBuf,
     pub(super) config: LogConfig,
     /// By base offset; never empty. The last one is appended to.
-    /// Boxed, for a map has room for eleven as soon as it has one.
+    /// Boxed: a `BTreeMap` leaf allocates eleven slots at once.
     pub(super) segments: BTreeMap<Offset, Box<Segment<D>>>,
     pub(super) log_start: Offset,
     pub(super) log_end: Offset,
@@ -30,7 +30,7 @@ pub struct Log<D: Disk> {
     pub(super) producers: Producers,
     /// Transactions whose marker may not be committed yet, in the order of markers.
     pub(super) unreplicated: VecDeque<Ended>,
-    /// Of each key only the latest record is left below this, as far as this log was cleaned.
+    /// The log is clean below this offset: it has only the latest record of each key.
     pub(super) cleaned_to: Offset,
     /// Offsets for which there is a producer snapshot.
     pub(super) snapshots: BTreeSet<Offset>,
@@ -71,13 +71,13 @@ impl<D: Disk> Log<D> {
         &self.config
     }
 
-    /// Changes the settings, for what is appended from now on. What is missing stays missing.
+    /// Changes the settings for later appends. A log that may have gaps still may.
     pub fn set_config(&mut self, config: LogConfig) {
         let was_compacted = config.was_compacted || self.config.may_have_gaps();
         self.config = LogConfig { was_compacted, ..config };
     }
 
-    /// Moves the log's start up, at most to its end: what is below may not be read any more. Says
+    /// Raises the log start, at most to the log end: records below can no longer be read. Returns
     /// whether it moved. The files stay.
     pub fn advance_log_start(&mut self, to: Offset) -> bool {
         let to = to.min(self.log_end);
@@ -88,6 +88,7 @@ impl<D: Disk> Log<D> {
         if self.epochs.truncate_from_start(to) {
             self.durability.epochs_changed();
         }
+        self.check();
         true
     }
 
@@ -106,13 +107,14 @@ impl<D: Disk> Log<D> {
         self.epochs.end_offset_for(epoch, self.log_end)
     }
 
-    /// A leader notes that its epoch begins at the log's end, though nothing is written yet
-    /// (KAFKA-7415). Says whether that was news: then [`Log::save_epochs`] is due.
+    /// Records that a leader's epoch begins at the log end, before its first append (KAFKA-7415).
+    /// Returns whether that was new: then [`Log::save_epochs`] is due.
     pub fn begin_epoch(&mut self, epoch: LeaderEpoch) -> bool {
         let news = self.epochs.assign(epoch, self.log_end);
         if news {
             self.durability.epochs_changed();
         }
+        self.check();
         news
     }
 
@@ -146,7 +148,7 @@ impl<D: Disk> Log<D> {
     pub(super) fn active(&mut self) -> Result<&mut Segment<D>, LogError> {
         match self.segments.last_entry() {
             Some(entry) => Ok(entry.into_mut()),
-            // Only a cut that failed half-way leaves none; the log is offline then.
+            // Only a truncation that failed half-way leaves none; the log is offline then.
             None => Err(LogError::Offline(self.dir.clone())),
         }
     }

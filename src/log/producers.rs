@@ -1,5 +1,5 @@
-//! What is remembered of idempotent producers (KIP-98, KIP-360): enough to tell a repeated batch
-//! from a new one, and a new one from one that comes too early. Pure.
+//! The state of idempotent producers (KIP-98, KIP-360): it detects duplicate batches, and batches
+//! that are out of order. Pure.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -14,13 +14,10 @@ pub(crate) const REMEMBERED: usize = 5;
 /// One batch of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Remembered {
-    /// Its last sequence number.
     pub last_sequence: i32,
-    /// Its last offset.
     pub last_offset: Offset,
     /// Last offset less first.
     pub offset_delta: i32,
-    /// Its latest timestamp.
     pub timestamp: Timestamp,
 }
 
@@ -46,7 +43,7 @@ pub struct Producer {
     pub epoch: ProducerEpoch,
     /// Its last batches in that epoch, oldest first.
     pub batches: VecDeque<Remembered>,
-    /// When it was last heard, by its own clock.
+    /// Of its last batch, by its own clock.
     pub last_timestamp: Timestamp,
     /// Epoch of the coordinator that ended its last transaction; -1 for none.
     pub coordinator_epoch: i32,
@@ -100,7 +97,7 @@ impl Producer {
         })
     }
 
-    /// Says which transaction ends, if one does.
+    /// Returns the transaction that ends, if one does.
     fn apply(&mut self, header: &BatchHeader) -> Option<Ended> {
         if header.producer_epoch != self.epoch {
             self.epoch = header.producer_epoch;
@@ -150,7 +147,6 @@ pub(crate) struct Ended {
     pub(crate) producer: ProducerId,
     /// Its first record.
     pub(crate) first: Offset,
-    /// Its marker.
     pub(crate) marker: Offset,
 }
 
@@ -217,7 +213,7 @@ impl Producers {
         Ok(None)
     }
 
-    /// Remembers a batch that is in the log; says which transaction it ends, if it does.
+    /// Remembers a batch that is in the log; returns which transaction it ends, if it does.
     pub(crate) fn apply(&mut self, header: &BatchHeader) -> Option<Ended> {
         if !header.has_producer() {
             return None;
@@ -266,6 +262,21 @@ impl Producers {
     pub(crate) fn note_coordinator(&mut self, id: ProducerId, epoch: i32) {
         if let Some(producer) = self.known.get_mut(&id) {
             producer.coordinator_epoch = producer.coordinator_epoch.max(epoch);
+        }
+    }
+
+    /// Asserts what must hold of a producer whose batch was appended to a log that ends at `end`.
+    pub(super) fn assert_remembers(&self, header: &BatchHeader, end: Offset) {
+        let id = header.producer_id;
+        let Some(producer) = self.known.get(&id) else { panic!("producer {id} was forgotten") };
+        let batches = producer.batches.len();
+        assert!(batches <= REMEMBERED, "{batches} batches of producer {id} are remembered");
+        if let Some(last) = producer.batches.back().map(|last| last.last_offset) {
+            assert!(last < end, "producer {id} has a batch up to {last}, the log ends at {end}");
+        }
+        if let Some(start) = producer.transaction_start {
+            let known = self.open.contains(&(start, id));
+            assert!(known, "the transaction of producer {id} at {start} is not in the index");
         }
     }
 
@@ -334,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_five_batches_are_recognised_and_the_sixth_is_out_of_order() {
+    fn last_five_batches_are_duplicates_the_sixth_is_out_of_order() {
         let batches: Vec<_> =
             (0..6).map(|i| batch(0, i * 10, 10, 100 + i64::from(i) * 10)).collect();
         let producers = after(&batches);
@@ -346,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_is_out_of_order_and_what_follows_is_welcome() {
+    fn gap_is_out_of_order_and_what_follows_is_welcome() {
         let producers = after(&[batch(0, 0, 10, 0)]);
         assert_eq!(producers.check(&[batch(0, 10, 1, 10)], Flaws::default()).unwrap(), None);
         assert_eq!(expected_by(&producers, batch(0, 11, 1, 10)), 10);
@@ -354,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_epoch_begins_at_zero_and_fences_the_old_one() {
+    fn new_epoch_begins_at_zero_and_fences_the_old_one() {
         let producers = after(&[batch(3, 0, 10, 0)]);
         assert_eq!(expected_by(&producers, batch(4, 10, 1, 10)), 0);
         assert_eq!(producers.check(&[batch(4, 0, 1, 10)], Flaws::default()).unwrap(), None);
@@ -368,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_producer_may_begin_anywhere() {
+    fn unknown_producer_may_begin_anywhere() {
         assert_eq!(
             Producers::default().check(&[batch(5, 123, 1, 0)], Flaws::default()).unwrap(),
             None
@@ -393,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_producer_is_forgotten_unless_its_transaction_is_open() {
+    fn idle_producer_expires_unless_its_transaction_is_open() {
         let mut producers = after(&[batch(0, 0, 1, 0)]);
         producers.expire(Timestamp(1999), Duration::from_secs(1));
         assert!(producers.get(ProducerId(7)).is_some());

@@ -45,9 +45,7 @@ impl<F: File> Fetched<F> {
 /// A record found by its time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordPosition {
-    /// Its offset.
     pub offset: Offset,
-    /// Its timestamp.
     pub timestamp: Timestamp,
     /// The epoch in which it was written.
     pub epoch: LeaderEpoch,

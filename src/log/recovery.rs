@@ -1,20 +1,19 @@
-//! Opening a log: what a clean end left is taken as it is, what a crash left is examined.
+//! Opens a log. After a clean shutdown its files are trusted; after a crash they are examined.
 //!
-//! After a process crash the page cache has everything that was written, perhaps with half an
-//! append at the end. After a power loss, what was not synced is there in any subset. So from the
-//! segment with the recovery point on, every batch must have a right checksum and follow the one
-//! before it in offset and epoch. The first that does not ends the log, with all behind it; but
-//! below the recovery point it is corruption: what was once synced is not cut. Such a batch stays
-//! where it is, to be refused to readers, if a good one follows it: then its place and its offsets
-//! are sure. Otherwise the log can't be opened. (Kafka's `LogSegment.recover` cuts there, whatever
-//! was synced.)
+//! After a process crash the page cache has everything that was written, perhaps with a torn append
+//! at the end. After a power loss any subset of the unsynced writes may be missing. So from the
+//! segment with the recovery point on, every batch must have a valid checksum and follow the one
+//! before it in offset and epoch. The log ends at the first batch that does not. Below the recovery
+//! point such a batch is corrupt instead: synced data is never truncated. A corrupt batch stays, and
+//! is refused to readers, if a valid one follows it: then its position and offsets are certain.
+//! Otherwise the log cannot be opened. (Kafka's `LogSegment.recover` truncates in both cases.)
 //!
-//! A compacted log has gaps, its own cleaner's or those that a follower copied. Within a file they
-//! are no loss, for a loss takes the end of a file and not its middle. Segments meet whatever is
-//! missing in them: a cleaner leaves the last batch of each, and a follower begins one where its log
-//! ends. So between segments a gap is a loss, as in any other log, and ends this one. Apache Kafka
-//! leaves such gaps as well; they are taken for its work where all was synced, or cleaned, says a
-//! checkpoint. Above that nothing tells them from a loss, and the report says what was cut.
+//! A compacted log has gaps: those of its own cleaner, or those that a follower copied. A gap inside
+//! a file loses nothing, because a lost write takes the end of a file and not its middle. Segments
+//! meet all the same: a cleaner keeps the last batch of each, and a follower begins one where its log
+//! ends. So a gap between segments is a loss, as in any other log, and ends this one. Apache Kafka
+//! leaves such gaps as well: they are accepted below the checkpoints of the recovery point and the
+//! cleaner. Above, they cannot be told from a loss, and the report has what was truncated.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -53,7 +52,7 @@ pub struct RecoveryReport {
     pub bytes_cut: u64,
     /// What was wrong with the first of them.
     pub cut_because: Option<String>,
-    /// The log ends below the recovery point: it was cut just before the crash, or lost data.
+    /// The log ends below the recovery point: it was truncated just before the crash, or lost data.
     pub shorter_than_synced: bool,
     /// Its epochs begin here, below the first segment: what was in between is gone. That is what a
     /// crash in the middle of a deletion leaves, too.
@@ -65,13 +64,9 @@ pub struct RecoveryReport {
 /// Where a batch is that is not what was synced, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damaged {
-    /// Which file.
     pub path: PathBuf,
-    /// Where in it.
     pub position: u64,
-    /// Its first offset.
     pub offset: Offset,
-    /// What is wrong.
     pub problem: String,
 }
 
@@ -126,7 +121,7 @@ impl<D: Disk> Log<D> {
         Self::open_watched(disk, dir, config, recovery, now, |_| ()).await
     }
 
-    /// The same, and says how far it is: before the first segment that is examined, and after each.
+    /// The same, and reports the progress: before the first segment that is examined, and after each.
     pub async fn open_watched(
         disk: D,
         dir: PathBuf,
@@ -148,7 +143,7 @@ impl<D: Disk> Log<D> {
         }
         let (epochs_path, recovery_point) = (dir.join(names::EPOCHS), recovery.recovery_point);
         let epochs = match read_epochs(&disk, &epochs_path) {
-            // It is replaced as a whole, so this is no crash; but the batches know it all.
+            // Replaced as a whole, so no crash did this; the batches have all epochs.
             Err(LogError::Malformed { .. }) => None,
             read => read?,
         };
@@ -188,7 +183,7 @@ impl<D: Disk> Log<D> {
         if report.bytes_cut > 0
             && let Some((_, last)) = log.segments.last_key_value()
         {
-            // Nobody looks below the recovery point again, and a later segment may be durable first.
+            // Recovery starts at the recovery point, and a later segment may become durable first.
             last.file.sync().await.map_err(LogError::io("sync", &last.path))?;
         }
         report.begins_late_after =
@@ -291,8 +286,8 @@ impl<D: Disk> Log<D> {
         Ok(Examined { next: base, epoch: self.epochs.latest() })
     }
 
-    /// Examines one segment, builds its indexes anew, and cuts it behind the last good batch. Says
-    /// why it was cut, and whether anything of the segment stays.
+    /// Examines one segment, rebuilds its indexes, and truncates it after the last valid batch. Returns
+    /// why it was truncated, and whether anything of the segment stays.
     fn examine_segment(
         &mut self,
         (base, after): (Offset, Option<Offset>),
@@ -411,7 +406,7 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// Brings everything else to where the batches end. Says whether the first segment is new.
+    /// Brings everything else to where the batches end. Returns whether the first segment is new.
     fn finish_open(
         &mut self,
         recovery: Recovery,
@@ -421,8 +416,8 @@ impl<D: Disk> Log<D> {
         // What lies below the log's start was deleted.
         let end = self.log_end.max(recovery.log_start);
         report.shorter_than_synced = end < recovery.recovery_point;
-        let anew = self.segments.is_empty() || self.log_end < recovery.log_start;
-        if anew {
+        let starts_over = self.segments.is_empty() || self.log_end < recovery.log_start;
+        if starts_over {
             self.drop_segments_after(Offset::ZERO, report)?;
             let base = recovery.log_start.max(Offset::ZERO);
             let fresh = Segment::create(&self.disk, &self.dir, base, &self.config, now)?;
@@ -453,7 +448,7 @@ impl<D: Disk> Log<D> {
         let bases: BTreeSet<Offset> = self.segments.keys().copied().collect();
         self.forget_snapshots(|at| Some(at) != newest && !bases.contains(&at))?;
         self.expire_producers(now);
-        Ok(anew)
+        Ok(starts_over)
     }
 }
 

@@ -1,9 +1,9 @@
-//! Retention: which of the oldest segments are due, and how they leave.
+//! Retention: which of the oldest segments expire, and how they are removed.
 //!
-//! Deciding raises the log's start and no more. Segments go only once that start is durable in
-//! `log-start-offset-checkpoint`: a crash may forget any of their renames and keep any other, and
-//! without the checkpoint a log would be left with a hole. Files get the suffix `.deleted` at once
-//! and are removed a while later, for a reader may still hold them open.
+//! The decision only raises the log start. Segments are removed once that start is durable in
+//! `log-start-offset-checkpoint`: a crash may undo any of their renames and keep any other, and
+//! without the checkpoint the log would have a hole. Files get the suffix `.deleted` at once and are
+//! removed after `file.delete.delay.ms`, because readers may have them open.
 
 use std::path::PathBuf;
 
@@ -137,7 +137,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// Takes out the segments that lie wholly below `start`, which must be durable as the log's
-    /// start. Their files are renamed; removing them is for whoever gets them.
+    /// start. Their files are renamed; the caller removes them.
     pub fn retire_segments(&mut self, start: Offset) -> Result<Retired, LogError> {
         self.durability.check_online()?;
         let start = start.min(self.log_start);
@@ -167,6 +167,7 @@ impl<D: Disk> Log<D> {
             }
             self.snapshots.remove(&at);
         }
+        self.check();
         Ok(retired)
     }
 }
@@ -214,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_is_due_once_its_latest_record_is_older_than_retention_ms() {
+    fn segment_expires_by_the_age_of_its_latest_record() {
         let keep = config(Some(500), None);
         assert_eq!(count(&keep, 0, 40, 500), 0, "as old as may be");
         assert_eq!(count(&keep, 0, 40, 501), 1);
@@ -224,14 +225,14 @@ mod tests {
     }
 
     #[test]
-    fn a_segment_is_due_while_the_younger_ones_have_retention_bytes() {
+    fn segment_expires_while_younger_ones_have_retention_bytes() {
         assert_eq!(count(&config(None, Some(300)), 0, 40, 0), 1);
         assert_eq!(count(&config(None, Some(301)), 0, 40, 0), 0);
         assert_eq!(count(&config(None, Some(0)), 0, 40, 0), 4);
     }
 
     #[test]
-    fn what_lies_below_the_log_start_is_due_whatever_the_policy() {
+    fn segment_below_the_log_start_expires_under_any_policy() {
         let compact = LogConfig { deletes: false, ..config(Some(1), Some(1)) };
         assert_eq!(count(&compact, 20, 40, 9999), 2);
         assert_eq!(count(&compact, 29, 40, 9999), 2, "part of the third may be read");

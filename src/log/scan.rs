@@ -15,7 +15,7 @@ pub(crate) const FAR: usize = 256 << 10;
 /// The checksum covers everything from the attributes on.
 const CRC_FROM: u64 = 21;
 
-/// Why a walk can't go on.
+/// Why a walk stopped.
 #[derive(Debug)]
 pub(crate) enum Stop {
     /// There is no whole, valid batch at this position.

@@ -19,7 +19,7 @@ use crate::wire::batch::BatchHeader;
 /// Positions in Kafka's index are signed 32-bit numbers.
 pub(crate) const LARGEST: u64 = i32::MAX as u64;
 
-/// One segment of a log. All but the last are sealed: they never change, except to be cut.
+/// One segment of a log. All but the last are sealed: they never change, except to be truncated.
 pub(crate) struct Segment<D: Disk> {
     pub(super) disk: D,
     /// The first offset that it may hold.
@@ -316,7 +316,7 @@ impl<D: Disk> Segment<D> {
         let Some(mut indexes) = state.open.take() else { return };
         self.tracker.push_latest(&mut indexes);
         state.unsynced = true;
-        // An index that keeps its empty room is found to be wrong later, and is built anew.
+        // An index that keeps its preallocated room is found to be wrong later, and rebuilt.
         let _ = indexes.resize((&index, &time_index), 0);
     }
 

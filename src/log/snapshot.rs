@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_has_kafkas_layout() {
+    fn snapshot_has_kafkas_layout() {
         let bytes = encode(&one());
         let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(bytes.len(), 56);
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_read_as_it_was_written() {
+    fn snapshot_is_read_as_it_was_written() {
         assert_eq!(decode(&encode(&one())).unwrap(), one());
         assert_eq!(decode(&encode(&Producers::default())).unwrap(), Producers::default());
     }

@@ -68,7 +68,7 @@ impl Pace for Headlong {
     async fn spent(&mut self, _: u64) {}
 }
 
-/// Cleans the log once, all of it synced, with memory for keys in bytes; says up to where it is
+/// Cleans the log once, all of it synced, with memory for keys in bytes; returns up to where it is
 /// clean.
 pub(crate) async fn clean(log: &mut RealLog, now: Timestamp, memory: usize) -> Option<Offset> {
     flush(log).await;
@@ -116,7 +116,7 @@ pub(crate) type RealLog = Log<RealDisk>;
 
 impl Home {
     pub(crate) fn new(config: LogConfig) -> Self {
-        // Syncs cost nothing in memory; nobody cuts the power here.
+        // Syncs cost nothing in memory, and no test cuts the power here.
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         Self { dir, config }
     }

@@ -1,9 +1,9 @@
-//! Transactions as a log knows them: what a marker says, and which transactions were aborted
-//! (`.txnindex`, byte for byte Kafka's version 0).
+//! Transaction markers, and the index of aborted transactions (`.txnindex`, byte for byte Kafka's
+//! version 0).
 //!
 //! A `read_committed` reader leaves out a producer's records from where an aborted transaction
-//! begins to its marker, so an entry is the truth and not a shortcut: it is synced with its segment
-//! and built anew from the batches wherever those are examined.
+//! begins to its marker, so an entry is data and not a shortcut: it is synced with its segment
+//! and rebuilt from the batches whenever those are examined.
 
 use std::io;
 use std::path::Path;
@@ -56,7 +56,6 @@ impl Marker {
 /// transaction. Source: Kafka's `EndTransactionMarker`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransactionEnd {
-    /// The transaction's producer.
     pub producer: ProducerId,
     /// The epoch in which the producer is fenced or has ended the transaction.
     pub producer_epoch: ProducerEpoch,
@@ -91,11 +90,9 @@ pub(crate) fn coordinator_epoch(bytes: &[u8]) -> Option<i32> {
 /// A transaction that was aborted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Aborted {
-    /// Whose.
     pub producer: ProducerId,
     /// Its first record.
     pub first: Offset,
-    /// Its marker.
     pub last: Offset,
     /// Where the oldest transaction begins that was open when the marker was written, or the
     /// offset after the marker.
@@ -197,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_has_kafkas_layout_and_is_read_as_it_was_written() {
+    fn entry_has_kafkas_layout_and_is_read_as_it_was_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("00000000000000000000.txnindex");
         assert_eq!(read(&RealDisk, &path).unwrap(), []);

@@ -1,11 +1,10 @@
-//! Cutting a log: what a follower does to agree with its leader.
+//! Truncation: a follower removes the end of its log to agree with its leader.
 //!
-//! The order is what makes a crash in between harmless. The recovery point in the checkpoint is
-//! lowered first, durably: else new data above the cut, not yet synced, would stand below a
-//! recovery point that calls it synced. Then segments go from the end on, so that what is left is
-//! always a prefix. In the end the cut itself is made durable, before anything is appended: of what
-//! was cut, whole batches could come back in front of newer ones, with offsets and epochs that fit,
-//! and no checksum would tell.
+//! The order of steps makes a crash in between harmless. First the recovery point in the checkpoint
+//! is lowered, durably: otherwise new, unsynced data above the cut would be below a recovery point
+//! that calls it synced. Then segments are removed from the end on, so that the rest is always a
+//! prefix. Last the cut itself is made durable, before anything is appended: otherwise whole removed
+//! batches could come back before newer ones, with offsets and epochs that fit, and valid checksums.
 
 use super::segment::Segment;
 use super::{Log, LogError};
@@ -15,7 +14,7 @@ use crate::io::Disk;
 /// What a truncation did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truncated {
-    /// Where the log ends now: at most where it was asked to, for only whole batches stay.
+    /// Where the log ends now: at most where requested, because only whole batches stay.
     pub end: Offset,
     /// Whether the history of epochs lost an entry. [`Log::save_epochs`] is due after every cut, and
     /// before the next append: it makes the cut durable as well.
@@ -29,8 +28,8 @@ impl<D: Disk> Log<D> {
     pub fn truncate_to(&mut self, offset: Offset) -> Result<Truncated, LogError> {
         self.durability.check_online()?;
         if offset >= self.log_end {
-            // An epoch that began at the end and wrote nothing goes all the same: the leader does
-            // not know it, and would find the logs parting at every fetch.
+            // An epoch without records at the end is removed, too: the leader does not know it, and
+            // would report a divergence at every fetch.
             let epochs_changed = self.epochs.truncate_from_end(self.log_end);
             if epochs_changed {
                 self.durability.epochs_changed();
@@ -51,11 +50,12 @@ impl<D: Disk> Log<D> {
             self.durability.epochs_changed();
         }
         let mut reloaded = self.forget_snapshots(|at| at > end);
-        // Whom nobody knew at the end, nobody knew before.
+        // Without producers at the end there were none before.
         if reloaded.is_ok() && !self.producers.is_empty() {
             reloaded = self.load_producers();
         }
         self.or_offline(reloaded)?;
+        self.check();
         Ok(Truncated { end, epochs_changed })
     }
 
@@ -81,14 +81,15 @@ impl<D: Disk> Log<D> {
         self.durability.check_online()?;
         // While old segments go one by one, the log may be found ending anywhere.
         self.durability.cut(Offset::ZERO)?;
-        let started = self.start_anew(offset);
+        let started = self.start_over(offset);
         self.or_offline(started)?;
         let epochs_changed = self.epochs.clear();
         self.durability.epochs_changed();
+        self.check();
         Ok(Truncated { end: offset, epochs_changed })
     }
 
-    fn start_anew(&mut self, offset: Offset) -> Result<(), LogError> {
+    fn start_over(&mut self, offset: Offset) -> Result<(), LogError> {
         self.tail = None;
         self.durability.names_changed();
         while let Some((_, segment)) = self.segments.pop_last() {
@@ -106,7 +107,7 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// A cut that failed half-way leaves memory and files apart: nothing more is done here.
+    /// After a truncation that failed half-way, memory and files differ: the log goes offline.
     pub(super) fn or_offline<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
         if result.is_err() {
             self.durability.go_offline();

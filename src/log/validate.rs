@@ -84,8 +84,8 @@ impl Checked {
         Ok(Some(made))
     }
 
-    /// Gives the batches the times that the topic asks for. Says which time that was, if it is the
-    /// time of the append.
+    /// Sets the timestamps that `message.timestamp.type` asks for. Returns the append time, if the
+    /// records got that.
     pub(super) fn stamp(
         &mut self,
         batches: &mut [u8],

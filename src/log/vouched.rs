@@ -1,13 +1,12 @@
-//! What of a segment this process may hand out: what it wrote itself, or has verified.
+//! The ranges of a segment that this process may serve: those that it wrote or has verified.
 //!
 //! A log that was closed cleanly, or synced before a crash, is opened without reading it. Its
-//! batches are verified when they are first read: checksums, and what these leave out, offsets and
-//! leader epochs. So bytes that rotted meanwhile are refused, with the file and the place.
+//! batches are verified when they are first read: their checksums, and the offsets and leader epochs
+//! that these do not cover. So rotten bytes are refused, with the file and the position.
 //!
-//! Near the end of the log, where most reads are, what was read once or written since costs nothing
-//! more: it is in memory. What lies further back may have left it, and comes from the platter again:
-//! there every read is verified. (Whether it is in memory the kernel could tell, but not whether it
-//! came there by a read that was verified, or ahead of one.)
+//! Near the end of the log, where most reads are, verified or written bytes stay trusted: they are in
+//! the page cache. Older ones may have been evicted, and come from the device again: there every read
+//! is verified. (The kernel knows what is cached, but not whether a verified read brought it in.)
 //!
 //! Kafka's broker verifies batches when they are appended and when a log is recovered, and leaves
 //! the rest to its consumers (`check.crcs`).
@@ -25,7 +24,7 @@ use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN};
 /// Bytes before the end of a log that are taken to be in memory: many times what a fetch asks for.
 const HOT: u64 = 16 << 20;
 
-/// More pieces are not remembered: the shortest is verified anew.
+/// More ranges are not remembered: the shortest is verified again.
 const PIECES: usize = 64;
 
 /// Pieces of a file that are known to be good, apart from each other, in the order of the file.
@@ -58,7 +57,7 @@ impl Vouched {
         }
         self.pieces.insert(from, range);
         if self.pieces.len() > PIECES {
-            // Not the new one: whoever reads on makes it longer.
+            // Not the new one: a sequential reader will extend it.
             let others = (0..self.pieces.len()).filter(|at| *at != from);
             let len = |at: &usize| self.pieces[*at].end - self.pieces[*at].start;
             if let Some(shortest) = others.min_by_key(len) {
@@ -67,7 +66,7 @@ impl Vouched {
         }
     }
 
-    /// The file was cut.
+    /// Called after the file was truncated.
     pub(super) fn cut_at(&mut self, end: u64) {
         self.pieces.retain(|piece| piece.start < end);
         if let Some(last) = self.pieces.last_mut() {
@@ -208,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_cut_is_not_vouched_for_when_it_is_written_anew() {
+    fn truncated_range_is_not_vouched_for_when_rewritten() {
         let mut cut = vouched(&[0..10, 20..30, 40..50, 60..70]);
         cut.cut_at(45);
         assert_eq!(cut.pieces, [0..10, 20..30, 40..45]);
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn who_reads_on_from_the_beginning_is_remembered_though_others_jumped_before() {
+    fn sequential_reader_is_remembered_beside_random_ones() {
         let mut pieces: Vec<_> = (1000..1100).map(|at| at * 10..at * 10 + 5).collect();
         pieces.extend((0..100).map(|at| at * 5..at * 5 + 5));
         assert!(vouched(&pieces).covers(&(0..500)));

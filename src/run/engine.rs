@@ -1,5 +1,7 @@
 //! Which simulation a run lives in.
 
+#![warn(missing_docs, reason = "in the prelude")]
+
 /// The engines, by name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum EngineKind {

@@ -107,7 +107,7 @@ mod tests {
     use crate::wire::messages::{ApiVersionsRequest, InitProducerIdRequest, ProduceRequest};
 
     #[test]
-    fn an_api_has_the_key_and_name_of_its_request() {
+    fn api_has_the_key_and_name_of_its_request() {
         let api = Api::of::<ApiVersionsRequest>(0, 4);
         assert_eq!((api.key, api.name), (18, "ApiVersions"));
         assert_eq!(name(18), Some("ApiVersions"));
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_agreed_on_only_where_both_sides_know_it() {
+    fn version_is_agreed_on_only_where_both_sides_know_it() {
         assert_eq!(common_versions::<ProduceRequest>((0, 9)), Some((3, 9)));
         assert_eq!(common_versions::<ProduceRequest>((0, 2)), None);
         assert_eq!(common_versions::<InitProducerIdRequest>((0, 100)), Some((0, 5)));

@@ -1,5 +1,5 @@
-//! The codecs of record batches. Whoever decompresses says how much may come out, so that a few
-//! bytes from a stranger can't fill the memory.
+//! The codecs of record batches. Callers limit the decompressed size, so that a few bytes from an
+//! untrusted client cannot exhaust memory.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 
@@ -19,12 +19,7 @@ pub enum CompressionError {
     },
     /// The codec does not understand its input.
     #[error("{codec}: {reason}")]
-    Corrupt {
-        /// Which codec.
-        codec: Compression,
-        /// In the codec's words.
-        reason: String,
-    },
+    Corrupt { codec: Compression, reason: String },
 }
 
 /// The most that snappy can grow by: a copy of 64 bytes takes three.
@@ -35,7 +30,7 @@ const XERIAL_HEADER: usize = 16;
 /// Bytes that a stream decompresses ahead.
 const AHEAD: usize = 16 << 10;
 
-/// How hard a codec tries when nobody says so. Source: Kafka's `CompressionType`.
+/// The default level of a codec. Source: Kafka's `CompressionType`.
 pub const fn default_level(codec: Compression) -> i32 {
     match codec {
         Compression::None | Compression::Snappy => 0,

@@ -1,6 +1,6 @@
-//! Kafka's error codes: number, name, and whether trying again makes sense.
+//! Kafka's error codes: number, name, and whether a retry can succeed.
 //!
-//! Source: Kafka's `Errors`; retriable-ness as its exception classes have it.
+//! Source: Kafka's `Errors`, and which of its exception classes are retriable.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ enum Remedy {
     Fatal,
     /// Trying again may help.
     Retry,
-    /// Trying again may help, after the metadata has been fetched anew.
+    /// A retry may succeed after a metadata refresh.
     Refresh,
 }
 
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_code_from_the_future_keeps_its_number_and_is_not_retried() {
+    fn code_from_the_future_keeps_its_number_and_is_not_retried() {
         let error = ErrorCode::from_code(999);
         assert_eq!((error.code(), error.name()), (999, "UNKNOWN_SERVER_ERROR"));
         assert_eq!(error.to_string(), "UNKNOWN_SERVER_ERROR (code 999)");
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moved_leader_asks_for_new_metadata_and_a_slow_one_only_for_patience() {
+    fn moved_leader_needs_new_metadata_and_a_slow_one_a_retry() {
         assert!(ErrorCode::NotLeaderOrFollower.is_retriable());
         assert!(ErrorCode::NotLeaderOrFollower.is_stale_metadata());
         assert!(ErrorCode::NotEnoughReplicas.is_retriable());

@@ -1,4 +1,4 @@
-//! A fetch response whose records stay in files.
+//! Fetch responses: the records stay in files.
 
 use bytes::Bytes;
 

@@ -26,35 +26,22 @@ pub enum FrameError {
     /// closing the connection.
     #[error("request {api_key} version {api_version} is not supported")]
     Unsupported {
-        /// The request's number.
         api_key: i16,
-        /// Its version.
         api_version: i16,
         /// For an answer, if there can be one.
         correlation_id: i32,
     },
     /// The bytes are not what they should be.
     #[error("malformed {what}: {error}")]
-    Malformed {
-        /// Header or message.
-        what: &'static str,
-        /// In the codec's words.
-        error: DecodeError,
-    },
+    Malformed { what: &'static str, error: DecodeError },
     /// The message can't be written in this version, or is too large.
     #[error("can't write {what}: {error}")]
-    Encode {
-        /// Which message.
-        what: &'static str,
-        /// In the codec's words.
-        error: EncodeError,
-    },
+    Encode { what: &'static str, error: EncodeError },
 }
 
 /// What stands before the body of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestHeader {
-    /// The request's number.
     pub api_key: i16,
     /// The version of request and response.
     pub api_version: i16,
@@ -67,7 +54,7 @@ pub struct RequestHeader {
 /// A request whose body is not decoded yet.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// What is asked, and by whom.
+    /// The API key, its version, and the client.
     pub header: RequestHeader,
     /// The rest of the frame.
     pub body: Bytes,

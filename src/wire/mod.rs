@@ -1,5 +1,5 @@
-//! Kafka's protocol as bytes. No I/O: frames come in as bytes and leave as bytes, or as pieces
-//! between which a room below puts slices of files.
+//! Kafka's protocol as bytes. No I/O: frames arrive and leave as bytes, or leave as pieces between
+//! which the broker puts slices of files.
 
 pub mod api;
 pub mod batch;

@@ -1,4 +1,4 @@
-//! A produce request whose records stay in the buffers in which they were built.
+//! Produce requests: the records stay in the buffers in which they were built.
 
 use bytes::Bytes;
 

@@ -1,7 +1,7 @@
-//! Messages with record batches that are somewhere else: in a file, or in another buffer.
+//! Messages with record batches that are stored elsewhere: in a file, or in another buffer.
 //!
 //! The codec writes the message as if those batches were empty. Their lengths are then replaced,
-//! and the message is cut behind each, so that the batches can be sent between the cuts.
+//! and the message is truncated behind each, so that the batches can be sent between the cuts.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -22,7 +22,6 @@ pub enum Piece {
 pub(super) struct Cut {
     /// Of the length's first byte.
     pub at: usize,
-    /// Index of the partition.
     pub partition: usize,
     /// Bytes that are sent after the length.
     pub len: usize,

@@ -32,7 +32,7 @@ impl Bounds {
         let whole = || text.parse::<i128>().ok();
         let holds = match self {
             Any => true,
-            // Text such as `null` is no number: the type of the value has judged it.
+            // Text such as `null` is not a number: the type of the value has checked it.
             AtLeast(least) => whole().is_none_or(|value| value >= i128::from(least)),
             Between(least, most) => {
                 whole().is_none_or(|value| (i128::from(least)..=i128::from(most)).contains(&value))

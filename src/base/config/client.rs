@@ -63,7 +63,7 @@ settings! {
 }
 
 impl ProducerConfig {
-    /// How hard the codec tries; 0 if it has no levels.
+    /// The level of the codec; 0 for a codec without levels.
     pub fn compression_level(&self) -> i32 {
         match self.compression {
             Compression::Gzip => self.compression_gzip_level.0,

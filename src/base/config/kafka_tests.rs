@@ -118,7 +118,7 @@ fn compare_table<C: Config>(table: &str) {
 }
 
 #[test]
-fn every_key_of_a_kafka_topic_or_client_is_ours_or_has_a_verdict() {
+fn every_key_of_topics_and_clients_is_ours_or_has_a_verdict() {
     compare_table::<TopicConfig>("topic");
     compare_table::<ProducerConfig>("producer");
     compare_table::<ConsumerConfig>("consumer");

@@ -7,8 +7,6 @@
 //! `key=value` pairs from a file, a scenario or a builder alike. An error names the key and the
 //! remedy.
 
-#![allow(missing_docs, reason = "internal: only the prelude is public")]
-
 mod bounds;
 mod broker;
 mod client;
@@ -44,13 +42,12 @@ pub use table::{Config, Key};
 pub use topic::TopicConfig;
 pub use txn::TxnConfig;
 
-/// What is wrong with a configuration.
+/// An error in a configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// No such key.
     #[error("unknown key `{key}`{}", hint(.nearest.as_deref()))]
     UnknownKey {
-        /// As it was written.
         key: String,
         /// The known key that was probably meant.
         nearest: Option<String>,
@@ -58,33 +55,22 @@ pub enum ConfigError {
     /// The key is known, its value can't be used.
     #[error("`{key}={value}`: {problem}")]
     BadValue {
-        /// Which key.
         key: String,
-        /// As it was written.
         value: String,
         /// What is wrong and what would be right.
         problem: String,
     },
     /// Kafka has this key, and its user relies on something that is not here.
     #[error("`{key}` asks for {thing}, which is not served here; remove the line to do without")]
-    NotServed {
-        /// The key.
-        key: String,
-        /// What it asks for.
-        thing: &'static str,
-    },
+    NotServed { key: String, thing: &'static str },
     /// Kafka has this key; here it changes nothing that a client was promised.
     #[error("`{key}` has no effect here; remove it")]
-    NoEffect {
-        /// The key.
-        key: String,
-    },
-    /// A line that is no `key=value`.
+    NoEffect { key: String },
+    /// A line without `=` or `:`.
     #[error("line {line}: `{text}` is not `key=value`")]
     NotAPair {
         /// Counted from 1.
         line: usize,
-        /// As it was written.
         text: String,
     },
     /// Something is wrong at a known line of a file.
@@ -92,7 +78,6 @@ pub enum ConfigError {
     AtLine {
         /// Counted from 1.
         line: usize,
-        /// What is wrong there.
         error: Box<ConfigError>,
     },
 }
@@ -130,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn every_default_is_accepted_by_its_own_key_and_written_as_kafka_does() {
+    fn defaults_are_accepted_and_written_as_kafka_does() {
         accepts_its_defaults::<BrokerConfig>();
         accepts_its_defaults::<TopicConfig>();
         accepts_its_defaults::<GroupConfig>();

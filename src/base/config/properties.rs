@@ -45,7 +45,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_without_a_pair_is_named() {
+    fn line_without_a_pair_is_named() {
         let error = parse_properties("node.id=1\nlisteners\n").unwrap_err();
         assert_eq!(error.to_string(), "line 2: `listeners` is not `key=value`");
     }

@@ -14,7 +14,7 @@ pub struct ServerProperties {
 /// Why a file is read, and so which keys may have no effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// To serve by it: a key whose user would get something else than expected is an error.
+    /// To run a node: a key that its user relies on, and that is not served, is an error.
     Serve,
     /// To judge what its settings promise about records: other keys don't matter.
     Judge,

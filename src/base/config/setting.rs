@@ -1,4 +1,4 @@
-//! The kinds of value that a key can have, and how each is written.
+//! The types of values that a key can have, and how each is written.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::base::Listener;
 pub trait Setting: Sized {
     /// Reads a trimmed value; the error says what would be right.
     fn read(text: &str) -> Result<Self, String>;
-    /// Writes it so that `read` gives it back.
+    /// Writes the value so that `read` returns it.
     fn show(&self) -> String;
 }
 
@@ -152,10 +152,10 @@ impl<T: Setting> Setting for Option<T> {
     }
 }
 
-/// How many copies a producer waits for.
+/// How many replicas have to store a record before it is acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Acks {
-    /// `acks=0`: none, not even an answer.
+    /// `acks=0`: none; there is no response either.
     None,
     /// `acks=1`: the leader's log, which may be no more than its page cache.
     Leader,
@@ -194,12 +194,12 @@ impl Setting for Acks {
     }
 }
 
-/// What becomes of a topic's old records.
+/// How a topic's old records are removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CleanupPolicy {
     /// Of each key only the latest record stays.
     pub compact: bool,
-    /// Segments that are too old, or too many, go.
+    /// Segments are deleted by age and size.
     pub delete: bool,
 }
 
@@ -283,7 +283,7 @@ pub enum OffsetReset {
     Earliest,
     /// After the newest.
     Latest,
-    /// Nowhere: an error.
+    /// With an error.
     None,
 }
 

@@ -1,11 +1,10 @@
-//! What a topic asks of the batches that its log keeps: a codec, how hard it tries, whose clock
-//! counts.
+//! Settings for the batches that a log stores: codec, compression level, timestamp type.
 
 use std::ops::RangeInclusive;
 
 use super::{Compression, Setting};
 
-/// Whose clock the timestamps of a batch are from.
+/// Which clock sets the timestamps of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampType {
     /// The producer's, one per record.
@@ -35,14 +34,14 @@ impl Setting for TimestampType {
 /// `compression.type` of a topic. Source: Kafka's `BrokerCompressionType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TopicCompression {
-    /// Batches stay as their producers made them.
+    /// Batches keep the codec of their producer.
     Producer,
-    /// Batches of another codec are compressed anew.
+    /// Batches with another codec are recompressed.
     Fixed(Compression),
 }
 
 impl TopicCompression {
-    /// The codec in which a batch is kept that came in `source`.
+    /// The codec in which a batch that arrived in `source` is stored.
     pub fn target(self, source: Compression) -> Compression {
         match self {
             Self::Producer => source,
@@ -56,7 +55,7 @@ impl Setting for TopicCompression {
         match text {
             "producer" => Ok(Self::Producer),
             "uncompressed" => Ok(Self::Fixed(Compression::None)),
-            // A producer's word for it, which Kafka does not take for a topic.
+            // A producer's setting has this name; Kafka does not accept it for a topic.
             "none" => Err("expected `uncompressed`".into()),
             codec => Compression::read(codec).map(Self::Fixed).map_err(|_| {
                 "expected `producer`, `uncompressed`, `gzip`, `snappy`, `lz4` or `zstd`".into()
@@ -73,7 +72,7 @@ impl Setting for TopicCompression {
     }
 }
 
-/// How hard a codec tries: larger is smaller and slower.
+/// Compression levels: a larger one gives smaller and slower batches.
 macro_rules! levels {
     ($($(#[$doc:meta])* $name:ident = $range:expr, or $other:expr;)*) => {$(
         $(#[$doc])*
@@ -113,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_topic_keeps_the_producers_codec_unless_it_asks_for_one() {
+    fn topic_keeps_the_producers_codec_unless_it_asks_for_one() {
         let target = |text, source| TopicCompression::read(text).unwrap().target(source);
         assert_eq!(target("producer", Compression::Zstd), Compression::Zstd);
         assert_eq!(target("uncompressed", Compression::Zstd), Compression::None);

@@ -7,7 +7,6 @@ use crate::base::nearest;
 /// One key of a table.
 #[derive(Clone, Copy, Debug)]
 pub struct Key {
-    /// Kafka's name.
     pub name: &'static str,
     /// The default, as a file would have it.
     pub default: &'static str,

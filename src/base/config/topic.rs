@@ -99,7 +99,7 @@ const SYNONYMS: &[(&str, &str)] = &[
 ];
 
 impl TopicConfig {
-    /// Sets a topic's default by the broker's key for it. `None` if that is no such key.
+    /// Sets a topic's default by the broker's key for it. `None` for any other key.
     pub fn set_default(&mut self, key: &str, value: &str) -> Option<Result<(), ConfigError>> {
         let (_, own) = Self::synonyms().find(|(broker, _)| *broker == key)?;
         Some(self.set(own, value).map_err(|error| error.written_as(key, value)))
@@ -128,7 +128,7 @@ impl TopicConfig {
         self.internal_segment_bytes.unwrap_or(self.segment_bytes)
     }
 
-    /// How hard a codec tries; 0 for those that have no levels.
+    /// The level of a codec; 0 for a codec without levels.
     pub fn compression_level(&self, codec: Compression) -> i32 {
         match codec {
             Compression::Gzip => self.compression_gzip_level.0,

@@ -1,5 +1,7 @@
 //! Records and notices, as the application gets them.
 
+#![warn(missing_docs, reason = "in the prelude")]
+
 use bytes::Bytes;
 
 use crate::base::{LeaderEpoch, Offset, Timestamp, TopicPartition};

@@ -1,5 +1,7 @@
 //! Records to send, and what is known of them once they are stored.
 
+#![warn(missing_docs, reason = "in the prelude")]
+
 use std::sync::Arc;
 
 use bytes::Bytes;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::RealMap;
+use super::blocking::blocking;
 use crate::io::{Disk, Entry, File, Open};
 
 /// The file system of this machine.
@@ -47,14 +48,14 @@ impl Disk for RealDisk {
     }
 
     fn map(&self, file: &RealFile, len: u64) -> io::Result<RealMap> {
-        RealMap::new(file, len)
+        RealMap::new(&file.0, len)
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
         for entry in fs::read_dir(dir)? {
             let entry = entry?;
-            // A name that is not UTF-8 is nobody's of ours.
+            // A name that is not UTF-8 is not ours.
             if let Ok(name) = entry.file_name().into_string() {
                 entries.push(Entry { name, is_dir: entry.file_type()?.is_dir() });
             }
@@ -126,11 +127,4 @@ impl File for RealFile {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
     }
-}
-
-/// Runs a call that waits for the platter where it does not hold up other tasks.
-pub(super) async fn blocking(
-    call: impl FnOnce() -> io::Result<()> + Send + 'static,
-) -> io::Result<()> {
-    tokio::task::spawn_blocking(call).await.map_err(io::Error::other)?
 }

@@ -1,5 +1,6 @@
 //! A mapped file of the kernel.
 
+use std::fs;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -8,8 +9,7 @@ use memmap2::{Advice, MmapMut, MmapOptions};
 use parking_lot::RwLock;
 use rustix::io::Errno;
 
-use super::RealFile;
-use super::disk::blocking;
+use super::blocking::blocking;
 use crate::io::Map;
 
 /// The smallest page there is: how much of a sparse file is given blocks at a time.
@@ -27,9 +27,9 @@ pub struct RealMap {
 }
 
 impl RealMap {
-    pub(super) fn new(file: &RealFile, len: u64) -> io::Result<Self> {
+    pub(super) fn new(file: &fs::File, len: u64) -> io::Result<Self> {
         let size = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
-        if file.0.metadata()?.len() < len {
+        if file.metadata()?.len() < len {
             return Err(io::Error::new(
                 io::ErrorKind::UnexpectedEof,
                 format!("can't map {len} bytes of a shorter file"),
@@ -39,7 +39,7 @@ impl RealMap {
         // it. The directory is locked against other processes, and the log drops a file's map
         // before it cuts the file.
         #[allow(unsafe_code)]
-        let map = unsafe { MmapOptions::new().len(size).map_mut(&*file.0)? };
+        let map = unsafe { MmapOptions::new().len(size).map_mut(file)? };
         Ok(Self { map: Arc::new(RwLock::new(map)), len, backed: 0..0 })
     }
 
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_outlives_its_file_and_holds_no_descriptor() {
+    fn map_outlives_its_file_and_holds_no_descriptor() {
         let dir = tempfile::tempdir().unwrap();
         let file = RealDisk.open(&dir.path().join("index"), Open::New).unwrap();
         file.set_len(8192).unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_into_a_hole_of_a_full_disk_is_an_error_and_no_signal() {
+    fn store_into_a_hole_of_a_full_disk_is_an_error() {
         let Some(small) = Small::new() else {
             return eprintln!("no disk is filled: only root may mount one");
         };

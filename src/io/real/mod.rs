@@ -1,9 +1,10 @@
 //! The real world: tokio's sockets and clock, the kernel's files.
 //!
-//! The only room with unsafe code (mapping a file), and one of the few that may name the real
+//! The only module with unsafe code (mapping a file), and one of the few that may use the real
 //! network, file system and clock.
 #![allow(clippy::disallowed_methods, reason = "this is the real world")]
 
+mod blocking;
 mod disk;
 mod map;
 mod net;

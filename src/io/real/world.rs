@@ -20,7 +20,7 @@ pub struct RealWorld {
     net: Arc<RealNet>,
     disk: RealDisk,
     start: std::time::Instant,
-    /// Listens already: a signal that comes before somebody waits for it is not missed.
+    /// Installed at once: a signal that arrives before a task waits for it is not missed.
     signals: Arc<Mutex<Option<Signals>>>,
 }
 

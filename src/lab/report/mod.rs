@@ -21,6 +21,8 @@
 //! | `simulated_ms` | over all runs |
 //! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms`, `lost` (acknowledged records that the final reads did not find) |
 
+#![warn(missing_docs, reason = "in the prelude")]
+
 mod markdown;
 #[cfg(test)]
 mod tests;

@@ -16,13 +16,11 @@ pub(super) const LARGEST_UNPACKED: usize = 256 << 20;
 
 /// By what a cleaner decides.
 pub(crate) struct Rules<'a> {
-    /// Each key's latest offset.
     pub(crate) latest: &'a OffsetMap,
     /// By what each producer is known.
     pub(crate) producers: &'a BTreeMap<ProducerId, LastRecord>,
     /// The host's date.
     pub(crate) now: Timestamp,
-    /// `delete.retention.ms`.
     pub(crate) delete_retention: Duration,
     pub(crate) flaws: Flaws,
 }

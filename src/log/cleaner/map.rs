@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_map_takes_no_new_key_but_newer_offsets_of_known_ones() {
+    fn full_map_takes_no_new_key_but_newer_offsets_of_known_ones() {
         let mut map = OffsetMap::new(24 * 11, 0.9);
         for key in 0..9u8 {
             assert!(map.put(&[key], Offset(i64::from(key))), "key {key}");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_without_memory_still_takes_one_key() {
+    fn map_without_memory_still_takes_one_key() {
         let mut map = OffsetMap::new(0, 0.0);
         assert_eq!(map.get(b"a"), None);
         assert!(map.put(b"a", Offset(1)));
@@ -142,7 +142,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_knows_what_a_plain_map_knows(
+        fn offset_map_agrees_with_a_plain_map(
             puts in proptest::collection::vec((0..400u16, 0..1000i64), 0..600),
         ) {
             let (mut map, mut plain) = (OffsetMap::new(24 * 1000, 0.9), BTreeMap::new());

@@ -1,8 +1,8 @@
 //! Compaction: of each key only the latest record stays (KIP-58, KIP-354, KIP-534).
 //!
 //! A cleaning is a plan with files of its own, so that the log can be used meanwhile. It reads the
-//! dirty part for each key's latest offset, as far as memory reaches; then it writes the segments
-//! from the front anew, group by group, and each new one takes the place of its group
+//! dirty part for each key's latest offset, as far as memory reaches; then it rewrites the
+//! segments from the front, group by group, and each new one takes the place of its group
 //! ([`Cleaning::carry_out`]):
 //!
 //! 1. The new segment is written and synced under the suffix `.cleaned`; its indexes become `.swap`.
@@ -14,9 +14,9 @@
 //! 5. Last, its indexes get their names ([`Log::finish_swap`]): until then they say that others may
 //!    be there still.
 //!
-//! The directory is synced after each of them, for a crash may forget any rename and keep a later
-//! one. The last batch of a segment stays, if only as an empty one, so that a segment says itself
-//! how far it reaches.
+//! The directory is synced after each step, because a crash may undo any rename and keep a later
+//! one. The last batch of a segment stays, even if it becomes empty, so that a segment shows where
+//! it ends.
 
 mod filter;
 mod map;
@@ -71,7 +71,7 @@ impl<D: Disk> Log<D> {
         self.last_stable_offset(high_watermark).min(self.recovery_point())
     }
 
-    /// All segments but the last. Times that nobody asks for are left out.
+    /// All segments but the last, with the times that the decision needs.
     fn sealed(&self) -> Result<Vec<Sealed>, LogError> {
         let mut ends: Vec<Offset> = self.segments.keys().skip(1).copied().collect();
         let mut sealed = Vec::with_capacity(ends.len());

@@ -62,7 +62,7 @@ pub(crate) fn dirtiness(
 ) -> Dirtiness {
     let start = segments.first().map_or(Offset::ZERO, |segment| segment.base);
     let end = segments.last().map_or(start, |segment| segment.end);
-    // What was said of a log that was cut or began anew since is no use.
+    // A checkpoint from before a truncation is void.
     let from = if (start..=end).contains(&cleaned_to) { cleaned_to } else { start };
     let dirty = || segments.iter().filter(|segment| segment.end > from);
     let age_of = |at: Timestamp| u128::try_from(i128::from(now.0) - i128::from(at.0)).unwrap_or(0);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_cleaned_before_and_is_stable_is_dirty() {
+    fn stable_uncleaned_records_are_dirty() {
         let dirty = found(&compacting(), 10, 30, 9999);
         assert_eq!((dirty.from, dirty.until), (Offset(10), Offset(30)));
         assert_eq!((dirty.clean, dirty.dirty), (100, 200));
@@ -146,20 +146,20 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_outside_the_log_counts_as_none() {
+    fn checkpoint_outside_the_log_counts_as_none() {
         assert_eq!(found(&compacting(), 77, 40, 9999).from, Offset(0));
         assert_eq!(found(&compacting(), -1, 40, 9999).dirty, 400);
     }
 
     #[test]
-    fn what_is_younger_than_the_least_lag_waits() {
+    fn records_younger_than_the_minimum_lag_wait() {
         let lag = LogConfig { min_compaction_lag: Duration::from_secs(1), ..compacting() };
         assert_eq!(found(&lag, 0, 40, 3899).until, Offset(20));
         assert_eq!(found(&lag, 0, 40, 3900).until, Offset(30));
     }
 
     #[test]
-    fn what_is_older_than_the_greatest_lag_makes_the_log_due() {
+    fn record_older_than_the_maximum_lag_makes_the_log_due() {
         let lag = LogConfig {
             max_compaction_lag: Some(Duration::from_secs(5)),
             min_dirty_ratio: 1.0,

@@ -1,4 +1,4 @@
-//! Reading the dirty part for its keys, and writing segments anew.
+//! Reads the keys of the dirty part, and rewrites segments.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -21,15 +21,15 @@ const CHUNK: usize = 1 << 20;
 
 /// How fast a cleaner may go.
 pub trait Pace: Send {
-    /// So many bytes were read or written: waits until it may go on.
+    /// Waits until the cleaner may continue, after `bytes` were read or written.
     fn spent(&mut self, bytes: u64) -> impl Future<Output = ()> + Send;
 }
 
 /// Who has the log that is cleaned, and lends it for a step.
 pub trait Keeper<D: Disk> {
-    /// Lends it; `None` when it is gone.
+    /// Lends the log; `None` when it was closed or deleted.
     fn lend<T>(&self, step: impl FnOnce(&mut Log<D>) -> T) -> Option<T>;
-    /// Has files removed, once nobody reads them any more.
+    /// Removes files once no reader has them open.
     fn retire(&self, retired: Retired);
 }
 
@@ -104,8 +104,8 @@ impl<D: Disk> Log<D> {
 }
 
 impl<D: Disk> Cleaning<D> {
-    /// Cleans all of it, step by step. Says up to where the log is clean; `None` when it is gone, or
-    /// was cut meanwhile.
+    /// Cleans all of it, step by step. Returns up to where the log is clean; `None` when it is gone, or
+    /// was truncated meanwhile.
     pub async fn carry_out(
         &mut self,
         keeper: &impl Keeper<D>,
@@ -183,7 +183,7 @@ impl<D: Disk> Cleaning<D> {
         Ok(())
     }
 
-    /// Whoever believes in an aborted transaction that there was not removes what was committed.
+    /// A false entry about an aborted transaction would remove committed records.
     async fn check_aborted(&self, pace: &mut impl Pace) -> Result<(), LogError> {
         if self.witnesses.iter().all(Witness::is_vouched) {
             return Ok(());
@@ -197,8 +197,8 @@ impl<D: Disk> Cleaning<D> {
         Ok(())
     }
 
-    /// Writes the next group of segments anew, and makes it durable. `None` when all are done. A
-    /// cleaning that failed can't go on.
+    /// Rewrites the next group of segments, and makes it durable. `None` when all are done. A
+    /// cleaning that failed cannot continue.
     pub async fn clean_next(
         &mut self,
         pace: &mut impl Pace,
@@ -233,7 +233,7 @@ impl<D: Disk> Cleaning<D> {
         let mut segment =
             Segment::create_with(&self.disk, &self.dir, first, suffix, &self.config, self.now)?;
         let mut has_aborted = false;
-        // The last batch of all, which says how far the new segment reaches.
+        // The last batch of all shows where the new segment ends.
         let last = range.clone().rfind(|index| self.parts[*index].sealed.bytes > 0);
         for index in range.clone() {
             has_aborted |= self.parts[index].has_aborted;
@@ -321,7 +321,7 @@ fn next<'w, D: Disk>(
     Ok(Some((header, bytes)))
 }
 
-/// Takes a batch's keys in; `false` when there is no room for one of them.
+/// Adds the keys of a batch; `false` when one of them does not fit.
 fn keys(
     latest: &mut OffsetMap,
     transactions: &mut Transactions,
@@ -342,7 +342,7 @@ fn keys(
     Ok(true)
 }
 
-/// Follows transactions over a batch; says whether its records count for nobody.
+/// Follows transactions over a batch, and returns whether its records are aborted.
 fn follow(
     transactions: &mut Transactions,
     header: &BatchHeader,

@@ -1,5 +1,5 @@
 //! How a cleaned segment takes the place of those that it was made of, and what the next start
-//! makes of a swap that a crash cut short.
+//! makes of a swap that a crash interrupted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::log::scan::{NEAR, Stop, Walk};
 use crate::log::segment::Segment;
 use crate::log::{Log, LogError, Retired};
 
-/// A segment that was written anew, on its way into the log.
+/// A rewritten segment on its way into the log.
 pub struct Cleaned<D: Disk> {
     base: Offset,
     /// Until it is in the log.
@@ -51,10 +51,11 @@ impl<D: Disk> Log<D> {
         for (base, _) in &cleaned.replaced {
             cleaned.old.extend(self.segments.remove(base).map(|old| *old));
         }
-        // What was cut away at its end by an earlier cleaning is still its own.
+        // What was truncated away at its end by an earlier cleaning is still its own.
         let next = self.segments.range(cleaned.base..).next();
         segment.end = next.map_or(segment.end, |(base, _)| *base);
         self.segments.insert(cleaned.base, Box::new(segment));
+        self.check();
         Ok(true)
     }
 
@@ -71,7 +72,7 @@ impl<D: Disk> Log<D> {
         self.durability.names_changed();
         let mut retired = Retired::default();
         for old in cleaned.old.drain(..) {
-            // Where there is one, it has these names: the new one, or, after a cut, what came then.
+            // A segment there has these names: the new one, or, after a truncation, a later one.
             if !self.segments.contains_key(&old.base) {
                 let taken = old.take_out();
                 retired.files.extend(self.or_offline(taken)?);
@@ -80,7 +81,7 @@ impl<D: Disk> Log<D> {
         Ok(retired)
     }
 
-    /// The new indexes get their names, which says that all is done. Sync the names once more.
+    /// Gives the new indexes their names, the last step. Sync the names again.
     pub fn finish_swap(&mut self, cleaned: &Cleaned<D>) -> Result<(), LogError> {
         self.rename_swapped(cleaned, |segment| segment.rename_indexes(""))
     }
@@ -110,15 +111,15 @@ impl<D: Disk> Log<D> {
     }
 }
 
-/// A swap that a crash cut short.
+/// A swap that a crash interrupted.
 struct Pending {
-    /// Its batches have no other name yet: that name counts, for they were synced before they got it.
+    /// Its batches have no other name yet: that name counts, because they were synced before.
     unplaced: bool,
     /// Segments that it takes the place of, besides that of its name.
     covered: Vec<Offset>,
 }
 
-/// Brings swaps that a crash cut short to their end, and removes what was not finished before the
+/// Brings swaps that a crash interrupted to their end, and removes what was not finished before the
 /// swap counted. An `.index.swap` says that there may be one: then the batches of that name are the
 /// new ones, and reach over others, or they are the old ones, and don't.
 pub(crate) async fn settle_leftovers<D: Disk>(disk: &D, dir: &Path) -> Result<(), LogError> {
@@ -172,7 +173,7 @@ async fn finish<D: Disk>(
     }
     sync().await?;
     for (base, swap) in pending {
-        // They say nothing of the new batches, and can be built anew; of aborted transactions the
+        // They do not match the new batches, and can be rebuilt; of aborted transactions the
         // old ones say no less than the new.
         remove(disk, &names::index(dir, *base))?;
         remove(disk, &names::time_index(dir, *base))?;
@@ -205,7 +206,7 @@ fn end_of<D: Disk>(disk: &D, path: &Path, base: Offset) -> Result<Offset, LogErr
     loop {
         match walk.next() {
             Ok(Some((_, header))) => end = header.next_offset(),
-            // Whoever opens the segment finds that out.
+            // Opening the segment detects that.
             Ok(None) | Err(Stop::Bad(_)) => return Ok(end),
             Err(Stop::Log(error)) => return Err(error),
         }

@@ -42,8 +42,7 @@ fn names(home: &Home, ending: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn of_each_key_the_latest_record_stays_with_its_offset_and_the_active_segment_is_left_alone()
-{
+async fn latest_record_of_each_key_keeps_its_offset() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"abc", Some(b"1"));
@@ -66,7 +65,7 @@ async fn of_each_key_the_latest_record_stays_with_its_offset_and_the_active_segm
 }
 
 #[tokio::test]
-async fn a_tombstone_stays_until_its_delete_horizon_and_no_longer() {
+async fn tombstone_stays_until_its_delete_horizon_and_no_longer() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"ab", Some(b"1"));
@@ -88,7 +87,7 @@ async fn a_tombstone_stays_until_its_delete_horizon_and_no_longer() {
 }
 
 #[tokio::test]
-async fn the_flaw_early_tombstone_removes_it_the_first_time() {
+async fn flaw_early_tombstone_removes_it_the_first_time() {
     let home = Home::new(LogConfig { flaws: Flaws::only(Flaw::EarlyTombstone), ..compacting() });
     let mut log = home.open().await;
     write(&mut log, b"ab", Some(b"1"));
@@ -98,7 +97,7 @@ async fn the_flaw_early_tombstone_removes_it_the_first_time() {
 }
 
 #[tokio::test]
-async fn what_is_not_committed_is_not_cleaned() {
+async fn uncommitted_records_are_not_cleaned() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     for value in [b"1", b"2", b"3"] {
@@ -115,7 +114,7 @@ async fn what_is_not_committed_is_not_cleaned() {
 }
 
 #[tokio::test]
-async fn what_a_power_loss_may_take_makes_nothing_old() {
+async fn unsynced_records_supersede_nothing() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"ab", Some(b"1"));
@@ -132,7 +131,7 @@ async fn what_a_power_loss_may_take_makes_nothing_old() {
 }
 
 #[tokio::test]
-async fn an_empty_segment_behind_what_is_cleaned_does_not_hide_where_that_ends() {
+async fn empty_segment_does_not_hide_the_end_of_the_cleaned_part() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"ab", Some(b"1"));
@@ -169,7 +168,7 @@ async fn with_little_memory_a_log_is_cleaned_in_rounds() {
 }
 
 #[tokio::test]
-async fn a_batch_with_more_keys_than_memory_leaves_the_log_as_it_is() {
+async fn batch_with_more_keys_than_memory_leaves_the_log_as_it_is() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"abcdefgh", Some(b"1"));
@@ -178,10 +177,10 @@ async fn a_batch_with_more_keys_than_memory_leaves_the_log_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_producer_is_still_known_when_all_its_records_are_gone() {
+async fn producer_is_still_known_when_all_its_records_are_gone() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
-    // Without a key they are nobody's latest: they are from before the topic was compacted.
+    // Records without a key are from before the topic was compacted.
     let keyless = LogConfig { compacted: false, ..compacting() };
     log.set_config(keyless);
     for sequence in 0..3 {
@@ -236,7 +235,7 @@ async fn with_transactions(flaws: Flaws) -> (Home, RealLog) {
 }
 
 #[tokio::test]
-async fn an_aborted_record_goes_at_once_and_its_marker_when_nothing_is_left_of_it() {
+async fn aborted_records_are_removed_before_their_marker() {
     let (home, mut log) = with_transactions(Flaws::default()).await;
     let aborted = log.aborted_transactions(Offset(0), Offset(9)).unwrap();
     assert_eq!((aborted.len(), aborted[0].first, aborted[0].last), (1, Offset(0), Offset(1)));
@@ -257,7 +256,7 @@ async fn an_aborted_record_goes_at_once_and_its_marker_when_nothing_is_left_of_i
 }
 
 #[tokio::test]
-async fn an_index_that_says_of_what_was_committed_that_it_was_aborted_is_not_believed() {
+async fn transaction_index_that_calls_a_commit_aborted_is_ignored() {
     let (home, log) = with_transactions(Flaws::default()).await;
     let before = records_of(&log);
     log.close().await.unwrap();
@@ -291,13 +290,13 @@ async fn is_decided(flaws: Flaws) -> bool {
 }
 
 #[tokio::test]
-async fn a_committed_transaction_stays_committed_and_the_flaw_drop_markers_leaves_it_open() {
+async fn only_the_drop_markers_flaw_reopens_a_committed_transaction() {
     assert!(is_decided(Flaws::default()).await);
     assert!(!is_decided(Flaws::only(Flaw::DropMarkers)).await);
 }
 
 #[tokio::test]
-async fn an_open_transaction_holds_the_cleaner_back_and_its_abort_is_found_again_after_a_crash() {
+async fn open_transaction_holds_the_cleaner_back() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"a", Some(b"1"));
@@ -325,7 +324,7 @@ async fn an_open_transaction_holds_the_cleaner_back_and_its_abort_is_found_again
 }
 
 #[tokio::test]
-async fn a_log_that_was_cut_meanwhile_keeps_what_it_has() {
+async fn log_that_was_cut_meanwhile_keeps_what_it_has() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"ab", Some(b"1"));
@@ -339,7 +338,7 @@ async fn a_log_that_was_cut_meanwhile_keeps_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_log_that_was_cut_in_the_middle_of_a_swap_keeps_what_came_after() {
+async fn log_truncated_during_a_swap_keeps_later_appends() {
     for steps in 0..4 {
         let home = Home::new(compacting());
         let mut log = home.open().await;
@@ -404,7 +403,7 @@ async fn interrupted(home: &Home, steps: usize) -> (Vec<Record>, Vec<Record>) {
 }
 
 #[tokio::test]
-async fn a_swap_that_a_crash_cuts_short_is_undone_before_it_counts_and_finished_after() {
+async fn interrupted_swap_is_undone_or_finished() {
     for steps in 0..=4 {
         let home = Home::new(compacting());
         let (before, after) = interrupted(&home, steps).await;
@@ -421,7 +420,7 @@ async fn a_swap_that_a_crash_cuts_short_is_undone_before_it_counts_and_finished_
 }
 
 #[tokio::test]
-async fn a_swap_in_which_kafkas_cleaner_left_nothing_is_finished_too() {
+async fn swap_in_which_kafkas_cleaner_left_nothing_is_finished_too() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"ab", Some(b"1"));
@@ -438,7 +437,7 @@ async fn a_swap_in_which_kafkas_cleaner_left_nothing_is_finished_too() {
 
 /// Once the new segment counts, a power loss may keep any of the renames that follow.
 #[tokio::test]
-async fn whichever_renames_a_power_loss_forgets_the_cleaned_segment_is_there_once() {
+async fn cleaned_segment_survives_any_lost_renames_exactly_once() {
     let reference = Home::new(compacting());
     interrupted(&reference, 1).await;
     let old: Vec<String> = reference
@@ -469,7 +468,7 @@ async fn whichever_renames_a_power_loss_forgets_the_cleaned_segment_is_there_onc
 }
 
 #[tokio::test]
-async fn a_follower_takes_what_a_compacted_leader_has_and_opens_it_again() {
+async fn follower_of_a_compacted_leader_reopens_its_log() {
     let (leader, follower) = (Home::new(compacting()), Home::new(compacting()));
     let mut log = leader.open().await;
     write(&mut log, b"abc", Some(b"1"));
@@ -551,7 +550,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_each_keys_latest_record_is_there(
+    fn latest_record_of_each_key_survives_any_schedule(
         steps in proptest::collection::vec(step(), 1..40),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

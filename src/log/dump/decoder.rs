@@ -29,7 +29,7 @@ impl Plain {
     }
 
     fn show(self, bytes: &[u8]) -> Result<String, String> {
-        let wrong = |len| format!("{} bytes are no number of {len} bytes", bytes.len());
+        let wrong = |len| format!("{} bytes are not a number of {len} bytes", bytes.len());
         match self {
             Self::Text => Ok(text(bytes)),
             Self::Integer => {
@@ -62,12 +62,7 @@ fn text(mut bytes: &[u8]) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Decoder {
     /// By themselves.
-    Plain {
-        /// What keys are.
-        key: Plain,
-        /// What values are.
-        value: Plain,
-    },
+    Plain { key: Plain, value: Plain },
     /// As records of `__consumer_offsets`.
     Offsets,
     /// As records of `__transaction_state`.

@@ -35,7 +35,7 @@ impl<F: File, const N: usize> Entries<F, N> {
         if self.len.is_multiple_of(N as u64) {
             return Ok(());
         }
-        let problem = format!("{} bytes are no multiple of {N}: half an entry", self.len);
+        let problem = format!("{} bytes are not a multiple of {N}: half an entry", self.len);
         Err(DumpError::corrupt(path, self.count() * N as u64, problem))
     }
 }

@@ -62,7 +62,6 @@ pub enum DumpError {
     /// A file can't be read.
     #[error("{}: can't be read: {error}", .path.display())]
     Read {
-        /// Which file.
         path: PathBuf,
         /// What the file system said.
         error: io::Error,
@@ -72,14 +71,7 @@ pub enum DumpError {
     Write(io::Error),
     /// The file is not what its name says.
     #[error("{}: at byte {position}: {problem}", .path.display())]
-    Corrupt {
-        /// Which file.
-        path: PathBuf,
-        /// Where in it.
-        position: u64,
-        /// What is wrong.
-        problem: String,
-    },
+    Corrupt { path: PathBuf, position: u64, problem: String },
 }
 
 impl DumpError {

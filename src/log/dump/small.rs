@@ -61,13 +61,13 @@ impl<F: File, O: Fn(&Path) -> io::Result<F>, W: Write> Dump<'_, O, W> {
     pub(super) fn checkpoint(&mut self, path: &Path, epochs: bool) -> Result<(), DumpError> {
         let bytes = self.whole(path)?;
         let wrong = |problem: &str| DumpError::corrupt(path, 0, problem);
-        let text = str::from_utf8(&bytes).map_err(|_| wrong("it is no text"))?;
+        let text = str::from_utf8(&bytes).map_err(|_| wrong("not UTF-8 text"))?;
         let mut lines = text.lines();
         if lines.next().map(str::trim) != Some("0") {
             return Err(wrong("its version is unknown"));
         }
         let count = lines.next().and_then(|line| line.trim().parse::<usize>().ok());
-        let count = count.ok_or_else(|| wrong("its second line is no number"))?;
+        let count = count.ok_or_else(|| wrong("the second line is not a number"))?;
         let mut shown = 0;
         for line in lines {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -77,7 +77,7 @@ impl<F: File, O: Fn(&Path) -> io::Result<F>, W: Write> Dump<'_, O, W> {
                 }
                 [topic, partition, offset] if !epochs => self
                     .line(format_args!("topic: {topic} partition: {partition} offset: {offset}"))?,
-                _ => return Err(wrong(&format!("`{line}` is no entry"))),
+                _ => return Err(wrong(&format!("`{line}` is not an entry"))),
             }
             shown += 1;
         }

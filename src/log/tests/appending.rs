@@ -12,7 +12,7 @@ fn try_lead(log: &mut RealLog, bytes: &[u8]) -> Result<Appended, AppendError> {
 }
 
 #[tokio::test]
-async fn what_a_leader_appends_is_read_back_in_order() {
+async fn appended_batches_are_read_back_in_order() {
     let home = Home::new(LogConfig::default());
     let mut log = home.open().await;
     let first = lead(&mut log, batch(3), 5);
@@ -43,7 +43,7 @@ async fn several_batches_are_appended_all_or_none() {
 }
 
 #[tokio::test]
-async fn what_a_client_must_not_write_is_refused() {
+async fn invalid_client_batches_are_refused() {
     let config = LogConfig { max_message_bytes: 500, ..LogConfig::default() };
     let home = Home::new(config);
     let mut log = home.open().await;
@@ -53,9 +53,9 @@ async fn what_a_client_must_not_write_is_refused() {
     control[22] |= 0x20;
     let mut sparse = batch(2);
     sparse[60] = 1;
-    let mut nobody = batch_of(7, 0, 0, 1);
-    nobody[53] = 0xff;
-    for (mut wrong, why) in [(control, "control"), (sparse, "disagree"), (nobody, "sequence")] {
+    let mut without = batch_of(7, 0, 0, 1);
+    without[53] = 0xff;
+    for (mut wrong, why) in [(control, "control"), (sparse, "disagree"), (without, "sequence")] {
         let crc = crc32c::crc32c(&wrong[21..]).to_be_bytes();
         wrong[17..21].copy_from_slice(&crc);
         let error = try_lead(&mut log, &wrong).unwrap_err();
@@ -66,7 +66,7 @@ async fn what_a_client_must_not_write_is_refused() {
 }
 
 #[tokio::test]
-async fn a_leader_of_an_older_epoch_appends_nothing() {
+async fn leader_of_an_older_epoch_appends_nothing() {
     let home = Home::new(LogConfig::default());
     let mut log = home.open().await;
     assert!(log.begin_epoch(LeaderEpoch(6)));
@@ -76,7 +76,7 @@ async fn a_leader_of_an_older_epoch_appends_nothing() {
 }
 
 #[tokio::test]
-async fn a_repeated_batch_is_answered_with_where_it_is() {
+async fn repeated_batch_is_answered_with_where_it_is() {
     let home = Home::new(LogConfig::default());
     let mut log = home.open().await;
     for index in 0..5 {
@@ -94,7 +94,7 @@ async fn a_repeated_batch_is_answered_with_where_it_is() {
 }
 
 #[tokio::test]
-async fn a_follower_gets_the_same_bytes_and_must_not_leave_a_gap() {
+async fn follower_gets_the_same_bytes_and_must_not_leave_a_gap() {
     let (leader_home, home) = (Home::new(tiny()), Home::new(LogConfig::default()));
     let (mut leader, mut follower) = (leader_home.open().await, home.open().await);
     fill(&mut leader, 10, 3, 4);
@@ -117,7 +117,7 @@ async fn a_follower_gets_the_same_bytes_and_must_not_leave_a_gap() {
 }
 
 #[tokio::test]
-async fn a_full_segment_is_followed_by_another_and_reads_cross_them() {
+async fn full_segment_is_followed_by_another_and_reads_cross_them() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     let rolls = (0..30).filter(|_| lead(&mut log, batch(3), 1).rolled).count();
@@ -136,7 +136,7 @@ async fn a_full_segment_is_followed_by_another_and_reads_cross_them() {
 }
 
 #[tokio::test]
-async fn a_segment_ends_with_its_time_its_index_or_its_offsets() {
+async fn segment_ends_with_its_time_its_index_or_its_offsets() {
     let config = LogConfig { segment_span: std::time::Duration::from_secs(1), ..tiny() };
     let home = Home::new(config);
     let mut log = home.open().await;
@@ -154,7 +154,7 @@ async fn a_segment_ends_with_its_time_its_index_or_its_offsets() {
 }
 
 #[tokio::test]
-async fn a_read_stops_where_it_is_told() {
+async fn read_stops_where_it_is_told() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 6, 2, 1);
@@ -167,7 +167,7 @@ async fn a_read_stops_where_it_is_told() {
     assert_eq!(len(4, 1 << 20, 4), 0);
     assert_eq!(len(0, size - 1, 100), 0, "not even one");
     assert_eq!(read(0, 0, 100).next, Offset(0));
-    assert_eq!(len(12, 1 << 20, 100), 0, "the end is no error");
+    assert_eq!(len(12, 1 << 20, 100), 0, "the end is not an error");
     let beyond = log.read(Offset(13), 1, Offset(100), true).unwrap_err();
     assert!(matches!(beyond, ReadError::OffsetOutOfRange { .. }), "{beyond}");
 }
@@ -210,7 +210,7 @@ async fn records_are_found_by_their_time() {
 }
 
 #[tokio::test]
-async fn the_state_of_producers_spans_a_clean_end() {
+async fn state_of_producers_spans_a_clean_end() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     for index in 0..8 {
@@ -226,7 +226,7 @@ async fn the_state_of_producers_spans_a_clean_end() {
 }
 
 #[tokio::test]
-async fn bytes_in_the_file_are_those_that_were_sent_but_for_place_and_epoch() {
+async fn file_has_the_sent_bytes_except_offset_and_epoch() {
     let home = Home::new(LogConfig::default());
     let mut log = home.open().await;
     fill(&mut log, 1, 2, 1);

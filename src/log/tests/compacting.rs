@@ -19,17 +19,17 @@ use crate::wire::batch::{Record, assign, records};
 enum Step {
     /// A leader appends a batch; `false` is a tombstone.
     Lead { records: Vec<(u8, bool)>, codec: usize },
-    /// A follower appends one, so many offsets further on: its leader was cleaned.
+    /// A follower appends one after a gap of `n` offsets: its leader was cleaned.
     Follow { records: Vec<(u8, bool)>, missing: i64, new_epoch: bool },
     /// A segment ends.
     Roll,
-    /// The log is cleaned, with memory for so many keys, so much later.
+    /// The log is cleaned, with memory for `n` keys, after some time.
     Clean { keys: usize, later: i64 },
-    /// All above a share of the log is cut: another leader has something else.
+    /// All above a share of the log is truncated: another leader has something else.
     Truncate { share: u8 },
     /// What is below a share of the log is deleted, and its segments go.
     Delete { share: u8 },
-    /// Old segments go, so that the others have at least so many bytes.
+    /// Old segments expire, so that the others have at least this size.
     Expire { keep: u64 },
     /// Everything is synced; the checkpoint may be saved, too.
     Flush { save: bool },
@@ -239,7 +239,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_compacted_log_is_a_list_of_records_of_which_the_superseded_are_left_out(
+    fn compacted_log_behaves_like_a_list_without_superseded_records(
         steps in prop::collection::vec(step(), 1..40)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -30,7 +30,7 @@ async fn open_log(dir: &LogDir<RealDisk>, found: &Found, partition: &TopicPartit
 }
 
 #[tokio::test]
-async fn a_clean_end_is_noticed_once() {
+async fn clean_end_is_noticed_once() {
     let home = tempfile::tempdir().unwrap();
     let partition = TopicPartition::new("orders", 2);
     let (dir, found) = open(&home).await;
@@ -60,7 +60,7 @@ async fn a_clean_end_is_noticed_once() {
 }
 
 #[tokio::test]
-async fn an_empty_marker_of_an_older_kafka_counts() {
+async fn empty_marker_of_an_older_kafka_counts() {
     let home = tempfile::tempdir().unwrap();
     let (dir, _) = open(&home).await;
     fs::write(dir.path().join(".kafka_cleanshutdown"), "").unwrap();
@@ -69,7 +69,7 @@ async fn an_empty_marker_of_an_older_kafka_counts() {
 }
 
 #[tokio::test]
-async fn a_directory_of_another_cluster_is_left_alone() {
+async fn directory_of_another_cluster_is_left_alone() {
     let home = tempfile::tempdir().unwrap();
     let (dir, _) = open(&home).await;
     dir.mark_clean(BrokerEpoch(1)).await.unwrap();
@@ -79,7 +79,7 @@ async fn a_directory_of_another_cluster_is_left_alone() {
 }
 
 #[tokio::test]
-async fn a_deleted_partition_leaves_nothing_that_the_next_of_its_name_could_believe() {
+async fn deleted_partition_leaves_nothing_to_its_namesake() {
     let home = tempfile::tempdir().unwrap();
     let (old, other) = (TopicPartition::new("orders", 0), TopicPartition::new("orders", 1));
     let (dir, found) = open(&home).await;
@@ -116,7 +116,7 @@ async fn a_deleted_partition_leaves_nothing_that_the_next_of_its_name_could_beli
 }
 
 #[tokio::test]
-async fn a_deletion_that_was_begun_is_finished_at_the_next_start() {
+async fn deletion_that_was_begun_is_finished_at_the_next_start() {
     let home = tempfile::tempdir().unwrap();
     let (dir, _) = open(&home).await;
     let begun = dir.path().join("orders-0.0123456789abcdef0123456789abcdef-delete");
@@ -129,7 +129,7 @@ async fn a_deletion_that_was_begun_is_finished_at_the_next_start() {
 }
 
 #[tokio::test]
-async fn an_older_recovery_point_never_replaces_a_newer_one() {
+async fn older_recovery_point_never_replaces_a_newer_one() {
     let home = tempfile::tempdir().unwrap();
     let partition = TopicPartition::new("orders", 0);
     let (dir, found) = open(&home).await;
@@ -149,7 +149,7 @@ async fn an_older_recovery_point_never_replaces_a_newer_one() {
 }
 
 #[tokio::test]
-async fn a_log_is_not_called_clean_beyond_what_was_synced() {
+async fn log_is_not_called_clean_beyond_what_was_synced() {
     let home = tempfile::tempdir().unwrap();
     let partition = TopicPartition::new("orders", 2);
     let (dir, found) = open(&home).await;
@@ -165,7 +165,7 @@ async fn a_log_is_not_called_clean_beyond_what_was_synced() {
     dir.save_cleaner_offsets(&clean).await.unwrap();
     assert_eq!(saved(), "0\n1\norders 2 12\n");
     log.recovery_point_saved(&mark);
-    // What takes the place of what is cut was never cleaned.
+    // What takes the place of what is truncated was never cleaned.
     assert!(log.truncate_to(Offset(6)).is_err(), "the checkpoints come first");
     let mark = log.mark_recovery_point();
     dir.save_recovery_points(&BTreeMap::from([(partition.clone(), mark)])).await.unwrap();
@@ -173,7 +173,7 @@ async fn a_log_is_not_called_clean_beyond_what_was_synced() {
 }
 
 #[test]
-fn what_may_not_be_read_or_written_says_who_has_to_be_let_in() {
+fn permission_error_names_the_user_that_needs_access() {
     let denied = std::io::ErrorKind::PermissionDenied.into();
     let told = LogError::io("open", std::path::Path::new("/data/meta.properties"))(denied);
     assert_eq!(

@@ -64,7 +64,7 @@ async fn segments_of_a_follower_meet_though_its_leader_was_compacted() {
 }
 
 #[tokio::test]
-async fn what_a_power_loss_took_between_segments_of_a_compacted_log_ends_it_there() {
+async fn lost_segment_ends_a_compacted_log_there() {
     let (home, log, all) = follower().await;
     let second = log.segment_bases().nth(1).unwrap();
     drop(log);
@@ -81,7 +81,7 @@ async fn what_a_power_loss_took_between_segments_of_a_compacted_log_ends_it_ther
 }
 
 #[tokio::test]
-async fn a_gap_between_segments_is_kafkas_cleaners_where_all_was_synced_or_cleaned() {
+async fn gap_between_synced_or_cleaned_segments_is_accepted() {
     let (mut home, log, _) = follower().await;
     let bases: Vec<Offset> = log.segment_bases().collect();
     let all = records_of(&log);
@@ -109,7 +109,7 @@ async fn a_gap_between_segments_is_kafkas_cleaners_where_all_was_synced_or_clean
 }
 
 #[tokio::test]
-async fn offsets_that_an_index_can_not_reach_begin_a_segment_of_their_own() {
+async fn offset_beyond_the_reach_of_an_index_begins_a_segment() {
     let home = Home::new(compacted());
     let mut log = home.open().await;
     let far = i64::from(i32::MAX) + 10;
@@ -130,7 +130,7 @@ async fn offsets_that_an_index_can_not_reach_begin_a_segment_of_their_own() {
 }
 
 #[tokio::test]
-async fn what_a_cleaner_removed_stays_missing_when_the_policy_changes() {
+async fn gaps_are_accepted_after_the_cleanup_policy_changes() {
     let (mut home, mut log, all) = follower().await;
     log.set_config(tiny());
     copy(&mut log, [100]);
@@ -147,7 +147,7 @@ async fn what_a_cleaner_removed_stays_missing_when_the_policy_changes() {
 }
 
 #[tokio::test]
-async fn a_cut_in_or_behind_a_gap_takes_the_recovery_point_down_to_where_the_log_ends_then() {
+async fn truncation_at_a_gap_lowers_the_recovery_point_to_the_log_end() {
     // Offset 4 is missing: the batch before it ends at 3. At 5 and in the middle of the batch that
     // begins there, the gap goes with the batch.
     for cut in 3..=7 {

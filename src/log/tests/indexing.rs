@@ -1,4 +1,4 @@
-//! An index is a shortcut: it agrees with the log, and when it does not, it is built anew.
+//! An index is a shortcut: one that does not agree with the log is rebuilt.
 
 use std::fs;
 use std::path::Path;
@@ -51,7 +51,7 @@ async fn every_entry_names_a_batch() {
 }
 
 #[tokio::test]
-async fn a_rebuilt_index_equals_the_one_that_was_kept() {
+async fn rebuilt_index_equals_the_one_that_was_kept() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     mixed(&mut log, 60);
@@ -74,7 +74,7 @@ async fn a_rebuilt_index_equals_the_one_that_was_kept() {
 }
 
 #[tokio::test]
-async fn a_missing_or_damaged_index_is_never_believed() {
+async fn missing_or_damaged_index_is_never_believed() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     mixed(&mut log, 100);
@@ -115,7 +115,7 @@ async fn a_missing_or_damaged_index_is_never_believed() {
 }
 
 #[tokio::test]
-async fn an_index_that_lost_its_entries_is_built_anew() {
+async fn index_that_lost_its_entries_is_built_anew() {
     let home = Home::new(crate::log::LogConfig::default());
     let mut log = home.open().await;
     for _ in 0..20 {

@@ -22,13 +22,13 @@ enum Step {
     Follow { batches: usize, records: usize, new_epoch: bool },
     /// A new leader begins, and writes nothing yet.
     BeginEpoch,
-    /// All above a share of the log is cut.
+    /// All above a share of the log is truncated.
     Truncate { share: u8 },
     /// The log is emptied and begins further on.
     StartAnew { ahead: i64 },
     /// What is below a share of the log may not be read any more.
     AdvanceStart { share: u8 },
-    /// Old segments go, so that the others have at least so many bytes.
+    /// Old segments expire, so that the others have at least this size.
     Expire { keep: u64 },
     /// Everything is synced; the checkpoint may be saved, too.
     Flush { save: bool },
@@ -367,7 +367,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_log_is_a_list_of_batches_whatever_happens_to_it(
+    fn log_is_a_list_of_batches_whatever_happens_to_it(
         steps in prop::collection::vec(step(), 1..40)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

@@ -8,7 +8,7 @@ use crate::io::real::RealDisk;
 use crate::log::testing::{Home, NOW, RealLog, batch, fill, flush, lead, read_all, tiny};
 use crate::log::{LogConfig, LogError, Progress, ReadError, Recovery};
 
-/// A log of one segment that nobody closed, with five batches of three records: its file, and what is
+/// A log of one segment that was not closed, with five batches of three records: its file, and what is
 /// in it.
 async fn five_batches(epoch: i32) -> (Home, PathBuf, Vec<u8>) {
     let home = Home::new(LogConfig::default());
@@ -25,7 +25,7 @@ fn crashed(recovery_point: i64) -> Recovery {
 }
 
 #[tokio::test]
-async fn a_clean_end_leaves_files_as_kafka_does() {
+async fn clean_end_leaves_files_as_kafka_does() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 4, 3, 2);
@@ -71,7 +71,7 @@ async fn after_a_clean_end_nothing_is_examined_and_appending_goes_on() {
 }
 
 #[tokio::test]
-async fn a_process_crash_loses_nothing_but_half_an_append() {
+async fn process_crash_loses_nothing_but_half_an_append() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 5, 3, 2);
@@ -90,7 +90,7 @@ async fn a_process_crash_loses_nothing_but_half_an_append() {
 }
 
 #[tokio::test]
-async fn a_bad_batch_above_the_recovery_point_ends_the_log_there() {
+async fn bad_batch_above_the_recovery_point_ends_the_log_there() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 40, 3, 2);
@@ -112,7 +112,7 @@ async fn a_bad_batch_above_the_recovery_point_ends_the_log_there() {
 }
 
 #[tokio::test]
-async fn a_bad_batch_below_the_recovery_point_stays_and_is_refused_and_the_rest_is_served() {
+async fn corrupt_synced_batch_is_refused_and_the_rest_served() {
     let (home, path, good) = five_batches(2).await;
     let mut bytes = good.clone();
     let size = batch(3).len();
@@ -131,7 +131,7 @@ async fn a_bad_batch_below_the_recovery_point_stays_and_is_refused_and_the_rest_
         assert!(matches!(error, ReadError::Log(LogError::Corrupt { .. })), "{error}");
     }
     assert_eq!(read(&log, 9).unwrap().next, Offset(15));
-    // It goes on behind it, too; and above the recovery point a bad batch is a torn end.
+    // Appends continue behind it; above the recovery point a corrupt batch is a torn end.
     lead(&mut log, batch(3), 2);
     assert_eq!(log.log_end(), Offset(18));
     drop(log);
@@ -139,7 +139,7 @@ async fn a_bad_batch_below_the_recovery_point_stays_and_is_refused_and_the_rest_
 }
 
 #[tokio::test]
-async fn a_bad_batch_whose_end_nobody_knows_is_an_error_that_names_it() {
+async fn corrupt_batch_of_unknown_length_is_an_error_that_names_it() {
     let (home, path, good) = five_batches(2).await;
     let size = batch(3).len();
     // Its length, its offset, and the last one: nothing follows that could tell.
@@ -159,7 +159,7 @@ async fn a_bad_batch_whose_end_nobody_knows_is_an_error_that_names_it() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_behind_the_end_is_not_taken_for_data() {
+async fn bytes_behind_a_torn_end_are_not_taken_for_data() {
     let (home, path, good) = five_batches(4).await;
     let size = batch(3).len();
     // Zeros up to a size that was durable before its data.
@@ -176,7 +176,7 @@ async fn what_a_crash_left_behind_the_end_is_not_taken_for_data() {
 }
 
 #[tokio::test]
-async fn a_segment_that_is_missing_ends_the_log_or_is_an_error() {
+async fn segment_that_is_missing_ends_the_log_or_is_an_error() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 40, 3, 2);
@@ -193,7 +193,7 @@ async fn a_segment_that_is_missing_ends_the_log_or_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_recovery_point_passes_only_what_was_synced() {
+async fn recovery_point_passes_only_what_was_synced() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 2, 3, 2);
@@ -214,7 +214,7 @@ async fn the_recovery_point_passes_only_what_was_synced() {
 }
 
 #[tokio::test]
-async fn a_sync_that_was_overtaken_by_a_cut_proves_nothing() {
+async fn sync_that_was_overtaken_by_a_cut_proves_nothing() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 4, 3, 2);
@@ -227,7 +227,7 @@ async fn a_sync_that_was_overtaken_by_a_cut_proves_nothing() {
 }
 
 #[tokio::test]
-async fn epochs_are_learnt_from_batches_where_the_checkpoint_is_old_wrong_or_gone() {
+async fn epochs_are_rebuilt_from_batches() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 10, 3, 2);
@@ -269,7 +269,7 @@ async fn litter_of_what_was_not_finished_is_removed() {
 }
 
 #[tokio::test]
-async fn a_log_start_above_everything_begins_the_log_there() {
+async fn log_start_above_everything_begins_the_log_there() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 4, 3, 2);
@@ -282,7 +282,7 @@ async fn a_log_start_above_everything_begins_the_log_there() {
 }
 
 #[tokio::test]
-async fn a_broken_snapshot_costs_only_reading() {
+async fn broken_snapshot_costs_only_reading() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     for index in 0..20 {
@@ -297,7 +297,7 @@ async fn a_broken_snapshot_costs_only_reading() {
 }
 
 #[tokio::test]
-async fn bytes_that_rotted_after_a_clean_end_are_refused_and_the_rest_is_served() {
+async fn rotten_bytes_after_a_clean_shutdown_are_refused() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 20, 3, 2);
@@ -320,7 +320,7 @@ async fn bytes_that_rotted_after_a_clean_end_are_refused_and_the_rest_is_served(
 }
 
 #[tokio::test]
-async fn a_sealed_segment_that_ends_early_is_no_gap_that_readers_step_over() {
+async fn readers_do_not_skip_the_lost_end_of_a_sealed_segment() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 20, 3, 2);
@@ -340,7 +340,7 @@ async fn a_sealed_segment_that_ends_early_is_no_gap_that_readers_step_over() {
 }
 
 #[tokio::test]
-async fn whoever_watches_a_recovery_hears_of_every_segment_that_is_examined() {
+async fn recovery_reports_every_segment_that_it_examines() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 40, 3, 2);

@@ -32,7 +32,7 @@ fn keeping(retention: u64) -> LogConfig {
 }
 
 #[tokio::test]
-async fn segments_that_are_too_old_leave_the_log_and_their_files_a_while_later() {
+async fn old_segments_leave_the_log_before_their_files_are_removed() {
     let (home, mut log) = aged(keeping(1500)).await;
     let late = Timestamp(NOW.0 + 2501);
     assert_eq!(log.expire(Offset(8), NOW).unwrap(), None);
@@ -54,7 +54,7 @@ async fn segments_that_are_too_old_leave_the_log_and_their_files_a_while_later()
 }
 
 #[tokio::test]
-async fn when_all_segments_are_due_a_new_one_begins_and_offsets_go_on() {
+async fn retention_of_all_segments_begins_a_new_one() {
     let (home, mut log) = aged(keeping(10)).await;
     let late = Timestamp(NOW.0 + 90_000);
     assert_eq!(log.expire(Offset(7), late).unwrap(), Some((Offset(6), Due::Time)));
@@ -70,7 +70,7 @@ async fn when_all_segments_are_due_a_new_one_begins_and_offsets_go_on() {
 }
 
 #[tokio::test]
-async fn a_deletion_that_a_crash_cut_short_leaves_no_hole() {
+async fn deletion_that_a_crash_cut_short_leaves_no_hole() {
     // Which of the renames were forgotten is up to the file system: any of the two old segments
     // may still be there, alone or with the other.
     for (forgotten, recovery_point) in (0..4).flat_map(|kept| [(kept, 0), (kept, 3), (kept, 8)]) {
@@ -98,7 +98,7 @@ async fn a_deletion_that_a_crash_cut_short_leaves_no_hole() {
 }
 
 #[tokio::test]
-async fn a_deletion_on_request_that_a_crash_took_back_leaves_the_epochs_of_what_is_there_again() {
+async fn crash_that_undoes_a_deletion_keeps_the_epochs() {
     let (home, mut log) = aged(keeping(1500)).await;
     fill(&mut log, 2, 1, 3);
     let before = log.epochs().clone();
@@ -119,7 +119,7 @@ async fn a_deletion_on_request_that_a_crash_took_back_leaves_the_epochs_of_what_
 }
 
 #[tokio::test]
-async fn what_was_deleted_on_request_goes_whatever_the_policy() {
+async fn deleted_records_are_removed_under_any_policy() {
     let (_home, mut log) = aged(keeping(1)).await;
     log.set_config(LogConfig { compacted: true, deletes: false, ..keeping(1) });
     let late = Timestamp(NOW.0 + 90_000);
@@ -132,7 +132,7 @@ async fn what_was_deleted_on_request_goes_whatever_the_policy() {
 }
 
 #[tokio::test]
-async fn a_producer_outlives_its_records() {
+async fn producer_outlives_its_records() {
     // KIP-360: else a repeated batch would be taken for a new one.
     let home = Home::new(keeping(10));
     let mut log = home.open().await;

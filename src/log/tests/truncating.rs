@@ -5,7 +5,7 @@ use crate::log::testing::{Home, batch, batch_of, fill, flush, lead, read_all, ti
 use crate::log::{LogError, Recovery};
 
 #[tokio::test]
-async fn a_cut_log_ends_where_it_was_cut_and_goes_on_from_there() {
+async fn cut_log_ends_where_it_was_cut_and_goes_on_from_there() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 20, 3, 2);
@@ -25,7 +25,7 @@ async fn a_cut_log_ends_where_it_was_cut_and_goes_on_from_there() {
 }
 
 #[tokio::test]
-async fn a_cut_inside_a_batch_takes_the_whole_batch() {
+async fn cut_inside_a_batch_takes_the_whole_batch() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 20, 3, 2);
@@ -34,7 +34,7 @@ async fn a_cut_inside_a_batch_takes_the_whole_batch() {
 }
 
 #[tokio::test]
-async fn a_cut_at_the_edge_of_a_segment_leaves_it_empty() {
+async fn cut_at_the_edge_of_a_segment_leaves_it_empty() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 40, 3, 2);
@@ -47,7 +47,7 @@ async fn a_cut_at_the_edge_of_a_segment_leaves_it_empty() {
 }
 
 #[tokio::test]
-async fn a_cut_below_the_saved_recovery_point_waits_for_a_lower_one() {
+async fn cut_below_the_saved_recovery_point_waits_for_a_lower_one() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 20, 3, 2);
@@ -68,7 +68,7 @@ async fn a_cut_below_the_saved_recovery_point_waits_for_a_lower_one() {
 }
 
 #[tokio::test]
-async fn what_the_checkpoint_said_at_the_start_counts_as_saved() {
+async fn checkpoint_read_at_the_start_counts_as_saved() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     fill(&mut log, 20, 3, 2);
@@ -80,7 +80,7 @@ async fn what_the_checkpoint_said_at_the_start_counts_as_saved() {
 }
 
 #[tokio::test]
-async fn a_log_that_starts_anew_has_nothing_of_before() {
+async fn log_that_starts_anew_has_nothing_of_before() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
     for index in 0..20 {

@@ -58,7 +58,7 @@ async fn compressed_batches_are_kept_as_they_came() {
 }
 
 #[tokio::test]
-async fn a_batch_is_compressed_anew_only_where_the_topic_asks_for_another_codec() {
+async fn batch_is_recompressed_only_for_another_codec() {
     for (kept, compression) in [
         (Compression::None, TopicCompression::Fixed(Compression::None)),
         (Compression::Zstd, TopicCompression::Fixed(Compression::Zstd)),
@@ -87,7 +87,7 @@ async fn a_batch_is_compressed_anew_only_where_the_topic_asks_for_another_codec(
 }
 
 #[tokio::test]
-async fn a_batch_that_grows_too_large_when_it_is_kept_uncompressed_is_refused() {
+async fn batch_that_is_too_large_uncompressed_is_refused() {
     let compression = TopicCompression::Fixed(Compression::None);
     let config = LogConfig { max_message_bytes: 500, compression, ..LogConfig::default() };
     let home = Home::new(config);
@@ -99,7 +99,7 @@ async fn a_batch_that_grows_too_large_when_it_is_kept_uncompressed_is_refused() 
 }
 
 #[tokio::test]
-async fn a_repeated_batch_that_was_compressed_anew_is_still_known() {
+async fn repeated_batch_that_was_compressed_anew_is_still_known() {
     let compression = TopicCompression::Fixed(Compression::Lz4);
     let home = Home::new(LogConfig { compression, ..LogConfig::default() });
     let mut log = home.open().await;
@@ -137,7 +137,7 @@ async fn records_that_are_not_what_their_header_says_are_refused() {
 }
 
 #[tokio::test]
-async fn a_bomb_is_refused_before_it_goes_off() {
+async fn bomb_is_refused_before_it_goes_off() {
     let config = LogConfig { max_decompressed_bytes: 10_000, ..LogConfig::default() };
     let home = Home::new(config);
     let mut log = home.open().await;
@@ -150,7 +150,7 @@ async fn a_bomb_is_refused_before_it_goes_off() {
 }
 
 #[tokio::test]
-async fn a_compacted_topic_names_the_records_that_have_no_key() {
+async fn compacted_topic_names_the_records_that_have_no_key() {
     let home = Home::new(LogConfig { compacted: true, ..LogConfig::default() });
     let mut log = home.open().await;
     for codec in [Compression::None, Compression::Gzip] {
@@ -176,7 +176,7 @@ async fn records_from_too_far_in_the_past_or_the_future_are_named() {
     let error = try_lead(&mut log, &sent).unwrap_err();
     let AppendError::Records { wrong_time: true, problems } = error else { panic!() };
     assert_eq!(problems.iter().map(|p| p.index).collect::<Vec<_>>(), [0, 3]);
-    // A record without any time is no anachronism.
+    // A record without a timestamp is accepted.
     try_lead(&mut log, &batch(Compression::None, &[(None, NOW.0), (None, -1)])).unwrap();
     // Where the time of the append counts, the producer's is not asked.
     let config = LogConfig { timestamp_type: TimestampType::LogAppendTime, ..config };
@@ -202,7 +202,7 @@ async fn append_time_is_in_the_header_and_in_the_answer() {
 }
 
 #[tokio::test]
-async fn a_latest_timestamp_that_is_none_of_the_records_is_put_right() {
+async fn latest_timestamp_that_is_none_of_the_records_is_put_right() {
     let home = Home::new(LogConfig::default());
     let mut log = home.open().await;
     let sent = batch(Compression::None, &[(None, NOW.0), (None, NOW.0 + 3), (None, NOW.0 + 1)]);

@@ -1,4 +1,4 @@
-//! Writes batches.
+//! Builds batches from records.
 
 use bytes::Bytes;
 
@@ -60,7 +60,7 @@ impl BatchBuilder {
         self
     }
 
-    /// Appends a record, and says which offset it has relative to the first.
+    /// Appends a record, returns which offset it has relative to the first.
     pub fn append(
         &mut self,
         timestamp: Timestamp,

@@ -1,5 +1,4 @@
-//! A look at every record of a batch without decoding it: what a leader has to know before it
-//! takes one. Nothing is copied, and a compressed batch is never in memory as a whole.
+//! Checks every record of a batch without decoding it, as a leader must before it appends one. Nothing is copied, and a compressed batch is never in memory as a whole.
 //!
 //! Source: Kafka's `DefaultRecordBatch.skipKeyValueIterator` and `LogValidator`.
 
@@ -215,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_is_seen_through_every_codec() {
+    fn same_is_seen_through_every_codec() {
         for codec in Compression::ALL {
             let seen = glances(&sample(codec), 1 << 20).unwrap();
             let told: Vec<_> =
@@ -239,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_found_out_without_being_unpacked() {
+    fn bomb_is_found_out_without_being_unpacked() {
         for codec in &Compression::ALL[1..] {
             let error = glances(&sample(*codec), 50_000).unwrap_err();
             assert!(error.is_bomb(), "{codec}: {error}");
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_in_another_codec_has_the_same_records() {
+    fn batch_in_another_codec_has_the_same_records() {
         for from in Compression::ALL {
             for to in Compression::ALL {
                 let mut made = b"before".to_vec();

@@ -110,7 +110,7 @@ impl BatchHeader {
         if i64::from(self.count) > i64::from(self.last_offset_delta) + 1 {
             return Err(BatchError::Corrupt("it counts more records than offsets"));
         }
-        // One to spare, for the offset after the last.
+        // The offset after the last one must exist, too.
         if self.base_offset.0 > i64::MAX - i64::from(self.last_offset_delta) - 1 {
             return Err(BatchError::Corrupt("its last offset overflows"));
         }

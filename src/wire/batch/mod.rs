@@ -1,5 +1,5 @@
-//! Record batch, version 2: what producers send, logs keep and consumers read, byte for byte the
-//! same (KIP-98). Brokers look at the header only; records are decoded by clients and tools.
+//! Record batches, version 2 (KIP-98): producers send them, logs store them and consumers read them,
+//! byte for byte the same. Brokers look at the header only; records are decoded by clients and tools.
 
 mod builder;
 mod glance;
@@ -23,7 +23,7 @@ use header::{AT_ATTRIBUTES, AT_CRC, AT_LEADER_EPOCH, AT_MAX_TIMESTAMP};
 /// Why bytes are not a record batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// The bytes end inside the batch: a torn write, or a fetch that was cut.
+    /// The bytes end inside the batch: a torn write, or a fetch that was truncated.
     #[error("batch is torn: {needed} bytes needed, {have} there")]
     Torn {
         /// Bytes that the batch, or its header, takes.
@@ -126,7 +126,7 @@ pub fn stamp_append_time(batch: &mut [u8], now: Timestamp) {
     set_max_timestamp(batch, now);
 }
 
-/// Says which is the latest of the records' timestamps, and renews the checksum.
+/// Sets the latest timestamp of the records, and updates the checksum.
 ///
 /// # Panics
 /// When `batch` is not exactly one whole batch: parse it first.

@@ -1,5 +1,7 @@
 //! The records of a batch, decoded. For clients and tools; a broker never needs them.
 
+#![warn(missing_docs, reason = "in the prelude")]
+
 use std::iter::FusedIterator;
 
 use bytes::Bytes;

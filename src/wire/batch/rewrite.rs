@@ -1,5 +1,5 @@
-//! Writes a batch again with fewer records, as a log cleaner does: what is left keeps its offsets,
-//! and the batch keeps its first and last, its producer and its sequence number.
+//! Rewrites a batch with fewer records, for the log cleaner. The remaining records keep their
+//! offsets; the batch keeps its first and last offset, its producer and its sequence number.
 
 use super::header::{self, AT_CRC, BatchHeader, HEADER_LEN, LENGTH_PREFIX};
 use super::records::Record;
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_keeps_offsets_times_producer_and_codec() {
+    fn retained_records_keep_offsets_times_producer_and_codec() {
         for codec in Compression::ALL {
             let before = batch(codec);
             let header = check(&before).unwrap();

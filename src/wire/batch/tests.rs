@@ -1,4 +1,4 @@
-//! Batches: layout, checks, liars, and records that come back as they went in.
+//! Batches: layout, checks, false counts, and records that round-trip.
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -16,7 +16,7 @@ fn sample(codec: Compression) -> Bytes {
 }
 
 #[test]
-fn a_header_says_what_the_builder_was_told() {
+fn header_says_what_the_builder_was_told() {
     let batch = sample(Compression::Zstd);
     let header = check(&batch).unwrap();
     assert_eq!(header.size(), batch.len());
@@ -32,7 +32,7 @@ fn a_header_says_what_the_builder_was_told() {
 
 /// Bytes laid out by hand from the protocol's description, not by the builder.
 #[test]
-fn the_layout_is_kafkas() {
+fn layout_is_kafkas() {
     let mut builder = BatchBuilder::new(Compression::None, Timestamp(5));
     builder.append(Timestamp(6), Some(b"k"), Some(b"v"), &[(b"h", Some(b"w"))]);
     let batch = builder.transactional().finish(ProducerId(1), ProducerEpoch(2), 3);
@@ -58,7 +58,7 @@ fn the_layout_is_kafkas() {
 }
 
 #[test]
-fn records_come_back_in_order_with_headers_that_repeat_their_key() {
+fn records_keep_their_order_and_repeated_header_keys() {
     for codec in Compression::ALL {
         let mut batch = sample(codec).to_vec();
         assign(&mut batch, Offset(100), LeaderEpoch(9));
@@ -79,7 +79,7 @@ fn records_come_back_in_order_with_headers_that_repeat_their_key() {
 }
 
 #[test]
-fn a_flipped_bit_anywhere_under_the_checksum_is_found() {
+fn flipped_bit_anywhere_under_the_checksum_is_found() {
     let batch = sample(Compression::None);
     for bit in 21 * 8..batch.len() * 8 {
         let mut altered = batch.to_vec();
@@ -94,7 +94,7 @@ fn a_flipped_bit_anywhere_under_the_checksum_is_found() {
 }
 
 #[test]
-fn append_time_replaces_every_timestamp_and_keeps_the_checksum_right() {
+fn append_time_replaces_timestamps_and_updates_the_checksum() {
     let mut batch = sample(Compression::Gzip).to_vec();
     stamp_append_time(&mut batch, Timestamp(77_000));
     assert_eq!(check(&batch).unwrap().timestamp_type(), TimestampType::LogAppendTime);
@@ -118,7 +118,7 @@ fn batches_are_walked_up_to_a_torn_one() {
 }
 
 #[test]
-fn the_zeros_that_a_crash_leaves_are_not_a_batch() {
+fn zeros_that_a_crash_leaves_are_not_a_batch() {
     assert!(matches!(BatchHeader::parse(&[0; 100]), Err(BatchError::Magic(0))));
 }
 
@@ -146,7 +146,7 @@ fn headers_that_contradict_themselves_are_refused() {
 }
 
 #[test]
-fn a_bomb_inside_a_batch_is_refused() {
+fn bomb_inside_a_batch_is_refused() {
     for codec in &Compression::ALL[1..] {
         let mut builder = BatchBuilder::new(*codec, Timestamp(0));
         builder.append(Timestamp(0), None, Some(&vec![0; 1 << 20]), &[]);
@@ -180,7 +180,7 @@ fn forged(body: &[u8], count: i32) -> Vec<u8> {
 }
 
 #[test]
-fn counts_and_lengths_that_lie_under_a_right_checksum_take_no_memory() {
+fn false_counts_under_a_valid_checksum_allocate_nothing() {
     for (body, count) in [
         (&b""[..], i32::MAX),
         (&[12, 0, 0, 0, 1, 1, 0], i32::MAX),

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_read_as_they_were_written_and_take_the_length_that_was_said() {
+    fn varints_round_trip_with_the_predicted_length() {
         for value in [0, -1, 1, 63, -64, 64, 300, i64::from(i32::MAX), i64::MIN, i64::MAX] {
             let mut out = Vec::new();
             write(&mut out, value);
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_does_not_end_or_does_not_fit_is_refused() {
+    fn number_that_does_not_end_or_does_not_fit_is_refused() {
         assert!(read_long(&[0x80; 12], &mut 0).is_err());
         assert!(read_long(&[0x80; 3], &mut 0).is_err());
         let mut out = Vec::new();

@@ -34,7 +34,7 @@ fn every_codec_gives_back_what_it_was_given() {
 }
 
 #[test]
-fn a_bomb_is_refused_by_every_codec() {
+fn bomb_is_refused_by_every_codec() {
     let bomb = vec![0u8; 8 << 20];
     for codec in CODECS {
         let bytes = compressed(codec, &bomb);
@@ -45,7 +45,7 @@ fn a_bomb_is_refused_by_every_codec() {
 }
 
 #[test]
-fn a_snappy_block_that_lies_about_its_length_takes_no_memory() {
+fn snappy_block_that_lies_about_its_length_takes_no_memory() {
     // 256 MiB claimed by a block of six bytes.
     let lie = [0x80, 0x80, 0x80, 0x80, 0x01, 0x00];
     let refused = decompress(Compression::Snappy, &lie, usize::MAX);
@@ -63,7 +63,7 @@ fn snappy_is_read_raw_and_as_java_frames_it() {
 }
 
 #[test]
-fn a_bomb_of_many_snappy_blocks_is_refused_as_well() {
+fn bomb_of_many_snappy_blocks_is_refused_as_well() {
     let block = vec![0u8; 1 << 16];
     let framed = xerial(&[&block[..]; 10]);
     let max = 9 << 16;

@@ -173,7 +173,7 @@ fn more_records_than_a_frame_can_hold_are_refused() {
 }
 
 #[test]
-fn an_unsupported_version_is_an_error() {
+fn unsupported_version_is_an_error() {
     assert!(encode_response(1, 3, FetchResponse::default(), &[]).is_err());
     assert!(encode_response(1, 99, FetchResponse::default(), &[]).is_err());
 }

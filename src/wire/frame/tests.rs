@@ -1,4 +1,4 @@
-//! Requests and responses as frames; every served version, sane, cut and mutated.
+//! Requests and responses as frames: every served version, intact, truncated and mutated.
 
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ use crate::{base, wire};
 mod samples;
 
 #[test]
-fn a_request_is_read_as_it_was_written_in_fixed_and_flexible_versions() {
+fn request_round_trips_in_fixed_and_flexible_versions() {
     for version in [1, 8, 9, 13] {
         let mut request = MetadataRequest::default();
         request.topics = Some(vec![]);
@@ -28,7 +28,7 @@ fn a_request_is_read_as_it_was_written_in_fixed_and_flexible_versions() {
 }
 
 #[test]
-fn librdkafkas_request_for_all_topics_is_read_though_three_bytes_are_left_over() {
+fn librdkafkas_metadata_request_with_trailing_bytes_is_read() {
     let header = [0, 3, 0, 13, 0, 0, 0, 3, 0, 2, b'm', b'e', 0];
     let null_list_padded_to_four_bytes = [0, 0, 0, 0];
     let flags_and_no_tags = [0, 0, 0];
@@ -38,7 +38,7 @@ fn librdkafkas_request_for_all_topics_is_read_though_three_bytes_are_left_over()
 }
 
 #[test]
-fn a_header_begun_here_is_the_one_that_the_codec_writes() {
+fn header_begun_here_is_the_one_that_the_codec_writes() {
     for version in [3, 9] {
         let whole = encode_request(5, "me", version, &ProduceRequest::default()).unwrap();
         let begun = begin_request::<ProduceRequest>(5, "me", version).unwrap();
@@ -47,7 +47,7 @@ fn a_header_begun_here_is_the_one_that_the_codec_writes() {
 }
 
 #[test]
-fn the_header_of_an_api_versions_response_has_no_tags_in_any_version() {
+fn api_versions_response_header_never_has_tags() {
     for version in 0..=4 {
         let frame =
             encode_response(9, version, &api::versions(&[Api::of::<FetchRequest>(4, 18)])).unwrap();
@@ -62,7 +62,7 @@ fn the_header_of_an_api_versions_response_has_no_tags_in_any_version() {
 }
 
 #[test]
-fn an_unknown_request_or_version_keeps_its_correlation_id_for_the_answer() {
+fn unknown_request_or_version_keeps_its_correlation_id() {
     for (key, version) in [(18, 99), (18, -1), (7777, 0), (-1, 0)] {
         let mut frame = Vec::new();
         frame.extend_from_slice(&i16::to_be_bytes(key));
@@ -135,7 +135,7 @@ fn samples() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn a_request_of_every_known_version_is_read_and_a_cut_one_refused() {
+fn every_known_version_is_read_and_truncated_requests_refused() {
     for frame in samples() {
         assert_eq!(serve(frame.clone()), Ok(()), "{frame:?}");
         for cut in 0..frame.len() {

@@ -29,7 +29,7 @@ fn request(version: i16, batches: &[Option<Bytes>]) -> ProduceRequest {
 }
 
 #[test]
-fn a_request_in_buffers_is_the_request_that_the_codec_writes() {
+fn request_in_buffers_is_the_request_that_the_codec_writes() {
     let batches: Vec<_> =
         (0..300).map(|n| (n % 7 > 0).then(|| Bytes::from(vec![n as u8; n]))).collect();
     for version in 3..=13 {

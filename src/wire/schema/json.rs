@@ -89,7 +89,7 @@ fn quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     f.write_str("\"")
 }
 
-/// As Java writes a double: `12.5`, `1.0E7`; what is no number is text.
+/// Writes a double as Java does: `12.5`, `1.0E7`; NaN and infinities are text.
 fn double(f: &mut fmt::Formatter<'_>, value: f64) -> fmt::Result {
     if value.is_nan() {
         return f.write_str("\"NaN\"");

@@ -1,6 +1,5 @@
-//! Kafka's records that are not requests (metadata, coordinators' states, markers of the quorum),
-//! read into JSON by their schemas, as Kafka's own tools show them. For tools only: what a broker
-//! acts on has types of its own.
+//! Decodes records of internal topics (metadata, coordinators, quorum control records) to JSON by
+//! their schemas, as Kafka's own tools print them. For tools only: the broker has its own types.
 
 mod json;
 mod parse;

@@ -8,28 +8,16 @@ use crate::base::TopicId;
 pub enum SchemaError {
     /// A version that is not in the schema.
     #[error("{name} has no version {version}")]
-    Version {
-        /// Which schema.
-        name: &'static str,
-        /// What came.
-        version: i16,
-    },
+    Version { name: &'static str, version: i16 },
     /// The bytes end early, or contradict themselves.
     #[error("{name} at byte {at}: {problem}")]
-    Malformed {
-        /// Which schema.
-        name: &'static str,
-        /// Where in its bytes.
-        at: usize,
-        /// What is wrong.
-        problem: &'static str,
-    },
+    Malformed { name: &'static str, at: usize, problem: &'static str },
 }
 
 type Read<T> = Result<T, &'static str>;
 
 impl Schema {
-    /// Reads a record of this version; says how many bytes it took, too.
+    /// Reads a record of this version; returns how many bytes it took, too.
     pub fn read(&self, bytes: &[u8], version: i16) -> Result<(Json, usize), SchemaError> {
         if !self.versions.contains(version) {
             return Err(SchemaError::Version { name: self.name, version });

@@ -27,7 +27,7 @@ fn every_line_of_the_table_is_understood() {
 }
 
 #[test]
-fn a_tagged_field_is_shown_where_it_is_not_its_default() {
+fn tagged_field_is_shown_where_it_is_not_its_default() {
     // No fields but a tag: `reason`.
     assert_eq!(read("AbortTransactionRecord", 0, &[0]), "{}");
     assert_eq!(read("AbortTransactionRecord", 0, &[1, 0, 3, 3, b'n', b'o']), r#"{"reason":"no"}"#);
@@ -36,7 +36,7 @@ fn a_tagged_field_is_shown_where_it_is_not_its_default() {
 }
 
 #[test]
-fn a_tagged_struct_is_null_in_a_way_of_its_own() {
+fn tagged_struct_is_null_in_a_way_of_its_own() {
     // Nothing set but the tagged struct: null, with its defaults, and with something in it.
     let member = |tagged: &[u8]| {
         let bytes = [&[0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, tagged.len() as u8], tagged].concat();
@@ -63,7 +63,7 @@ fn versions_decide_which_fields_there_are() {
 }
 
 #[test]
-fn an_array_that_claims_more_than_there_is_takes_no_memory() {
+fn array_that_claims_more_than_there_is_takes_no_memory() {
     // Group type, generation, no protocol, no leader, two billion members.
     let bytes = [&[0, 0, 0, 0, 0, 0, 255, 255, 255, 255][..], &i32::MAX.to_be_bytes()].concat();
     let error = Schema::named("GroupMetadataValue").unwrap().read(&bytes, 0).unwrap_err();
