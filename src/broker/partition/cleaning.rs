@@ -82,7 +82,7 @@ impl<W: World> Partition<W> {
         }
         state.log.advance_log_start(offset);
         // Followers learn of it by their next answer.
-        state.fetch.wake();
+        state.wake_readers();
         state.check(&self.name);
         Ok(offset)
     }

@@ -87,7 +87,7 @@ impl<W: World> Partition<W> {
                 ErrorCode::None
             }
         });
-        state.fetch.wake();
+        state.consume.wake();
         state.watchers.moved(offset);
     }
 }

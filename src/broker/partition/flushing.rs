@@ -175,7 +175,7 @@ impl<W: World> Partition<W> {
     pub(super) fn stop_serving(&self, state: &mut State<W>) {
         self.announce_resignation(state);
         state.produce.fail(ErrorCode::KafkaStorageError);
-        state.fetch.wake();
+        state.wake_readers();
     }
 
     /// The directory of this replica has failed, and the replica with it.

@@ -92,7 +92,10 @@ struct State<W: World> {
     high_watermark: Offset,
     config: TopicConfig,
     produce: DelayedProduce,
+    /// Fetches of replicas, which wait for the log end.
     fetch: DelayedFetch,
+    /// Fetches of consumers, which wait for the high watermark.
+    consume: DelayedFetch,
     /// Deletions of records, which wait for replicas as fetches wait for bytes.
     delete: DelayedFetch,
     /// Where the followers' logs begin, on a leader.
@@ -159,6 +162,7 @@ impl<W: World> Partition<W> {
             config,
             produce: DelayedProduce::default(),
             fetch: DelayedFetch::default(),
+            consume: DelayedFetch::default(),
             delete: DelayedFetch::default(),
             starts: LogStarts::default(),
             flushed_at: site.world.now(),
@@ -194,7 +198,7 @@ impl<W: World> Partition<W> {
         let mut state = self.state.lock().take()?;
         self.announce_resignation(&mut state);
         state.produce.fail(ErrorCode::NotLeaderOrFollower);
-        state.fetch.wake();
+        state.wake_readers();
         state.delete.wake();
         self.flush_ended.notify_waiters();
         Some(state.log)

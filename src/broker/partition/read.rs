@@ -92,6 +92,14 @@ impl<W: World> FetchAnswer<W> {
     }
 }
 
+impl<W: World> State<W> {
+    /// Lets all fetches that wait here look again: not the log moved, but what it is to them.
+    pub(super) fn wake_readers(&mut self) {
+        self.fetch.wake();
+        self.consume.wake();
+    }
+}
+
 impl<W: World> Partition<W> {
     /// Says that a reader's log, or what it asks about, parts from this one.
     fn answers_epoch(&self, by_request: bool, asked: LeaderEpoch, answer: (LeaderEpoch, Offset)) {
@@ -146,7 +154,10 @@ impl<W: World> Partition<W> {
             }
         }
         if result.diverging.is_none() && result.error == ErrorCode::None {
-            state.fetch.wait(fetch);
+            match read.reader {
+                Reader::Consumer(_) => state.consume.wait(fetch),
+                Reader::Replica { .. } => state.fetch.wait(fetch),
+            }
         }
         result
     }

@@ -99,7 +99,7 @@ impl<W: World> Partition<W> {
     fn follow(&self, state: &mut State<W>, told: &PartitionState) {
         state.role = Role::Follower(Follower::new(told.leader_epoch, told.leader));
         // Fetches of a deposed leader end here, with an error that makes their clients look again.
-        state.fetch.wake();
+        state.wake_readers();
         state.delete.wake();
         self.site.world.probe(ReplicaProbe::BecameFollower {
             partition: self.name.clone(),

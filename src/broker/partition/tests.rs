@@ -1,6 +1,9 @@
 //! The ports of a partition, and what its readers see of transactions, on a real disk.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -79,6 +82,15 @@ impl Replica {
     }
 
     fn fetch(&self, reader: Reader, offset: i64) -> FetchAnswer<RealWorld> {
+        self.fetch_with(reader, offset, &Arc::new(Notify::new()))
+    }
+
+    fn fetch_with(
+        &self,
+        reader: Reader,
+        offset: i64,
+        bell: &Arc<Notify>,
+    ) -> FetchAnswer<RealWorld> {
         let read = FetchRead {
             reader,
             current_epoch: LeaderEpoch::NONE,
@@ -89,7 +101,7 @@ impl Replica {
             at_least_one: true,
             knows_zstd: true,
         };
-        let answer = self.partition.read(&read, true, &Arc::new(Notify::new()));
+        let answer = self.partition.read(&read, true, bell);
         assert_eq!(answer.error, ErrorCode::None);
         answer
     }
@@ -158,6 +170,29 @@ async fn decision_is_in_the_log_at_once_and_committed_once_replicated() {
     let extent = partition.extent(epoch).unwrap();
     let all = (Offset::ZERO, Offset(2), Offset(2));
     assert_eq!((extent.log_start, extent.high_watermark, extent.log_end), all);
+}
+
+#[tokio::test]
+async fn append_wakes_replicas_and_commit_wakes_consumers() {
+    let replica = Replica::new(TopicConfig::default()).await;
+    replica.elect(ME, 3, &[ME, OTHER]).await;
+    let rung = |bell: &Notify| {
+        let mut context = Context::from_waker(Waker::noop());
+        pin!(bell.notified()).poll(&mut context).is_ready()
+    };
+    let follower = Reader::Replica { id: OTHER, epoch: Some(BrokerEpoch(2)) };
+    let bells = [follower, UNCOMMITTED].map(|reader| {
+        let bell = Arc::new(Notify::new());
+        replica.fetch_with(reader, 0, &bell);
+        bell
+    });
+    replica.produce(7, 0).await;
+    assert!(rung(&bells[0]) && !rung(&bells[1]), "appended, and not committed");
+    replica.fetch_with(follower, 1, &bells[0]);
+    assert!(!rung(&bells[0]) && rung(&bells[1]), "committed, and no longer than before");
+    replica.fetch_with(UNCOMMITTED, 1, &bells[1]);
+    replica.elect(OTHER, 4, &[ME, OTHER]).await;
+    assert!(bells.iter().all(|bell| rung(bell)), "deposed");
 }
 
 #[tokio::test]
