@@ -54,6 +54,11 @@ fn acks_1_loses_records_when_leaders_are_killed() {
 }
 
 #[test]
+fn each_of_two_topics_keeps_its_own_promise() {
+    Trial::of("faults/two-topics").seeds(0..5).assert_as_expected();
+}
+
+#[test]
 fn acks_all_loses_nothing_when_processes_are_killed() {
     Trial::of("faults/acks-all-kills").seeds(0..10).assert_as_expected();
 }

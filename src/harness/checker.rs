@@ -104,13 +104,13 @@ where
     }
 }
 
-/// Everybody who watches one run.
+/// All checkers of one run.
 pub(super) struct Checkers {
     historian: Historian,
     /// Those that have found nothing yet.
     checkers: Vec<(String, Box<dyn AnyChecker>)>,
     found: Vec<Broken>,
-    /// Whether somebody wants to read along.
+    /// Whether events are printed.
     told: bool,
 }
 

@@ -1,4 +1,4 @@
-//! The cluster in the hands of a test: who is who in it, and faults at its command.
+//! A test's handle on the cluster: finds leaders, injects faults, heals.
 
 use std::time::Duration;
 
@@ -6,12 +6,13 @@ use tokio::sync::oneshot;
 
 use super::{Fault, Host};
 use crate::base::TopicPartition;
-use crate::run::guests::{Order, Refusal};
+use crate::run::faults::Refusal;
+use crate::run::guests::Order;
 
-/// How often it is asked whether something has come about.
+/// Time between two looks at whether the cluster has settled.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// A handle on the cluster that a program's simulation runs in, as nobody inside of it has one.
+/// A handle on the simulated cluster from outside: finds leaders, injects faults, heals.
 ///
 /// ```
 /// use std::time::Duration;
@@ -37,10 +38,10 @@ pub struct Cluster {
 /// Why a fault did not strike.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FaultError {
-    /// Who is meant is not there now, or is down already.
-    #[error("nobody is there to strike: {0}")]
+    /// No host fits its target now, or all that fit are down already.
+    #[error("no host to strike: {0}")]
     Nobody(String),
-    /// A word or a value of it can't be understood.
+    /// A word or a value of it is invalid.
     #[error("{fault}: {problem}")]
     Wrong {
         /// The fault.
@@ -54,7 +55,7 @@ pub enum FaultError {
     /// Everything is being healed, so that the cluster can show that it recovers.
     #[error("faults are over: strike earlier, or make the simulation's `duration` longer")]
     Over,
-    /// Nobody pulls plugs there.
+    /// The program runs outside a simulation.
     #[error("the program runs for real: faults strike in a simulation only")]
     Reality,
 }
@@ -84,13 +85,13 @@ impl Cluster {
         })
     }
 
-    /// Ends every fault that lasts: what is down boots, what is cut is mended.
+    /// Ends every lasting fault: hosts that are down boot, links that are cut work again.
     pub async fn heal(&self) -> Result<(), FaultError> {
         self.order(Order::Heal).await
     }
 
     /// The name of the host that leads a partition, as the controller last committed it; `None`
-    /// while nobody does.
+    /// while there is no leader.
     pub async fn leader(&self, topic: &str, partition: i32) -> Result<Option<String>, FaultError> {
         let partition = TopicPartition::new(topic, partition);
         self.order(|answer| Order::Leader(partition, answer)).await

@@ -1,4 +1,4 @@
-//! Everybody who takes part in a run beside its scenario.
+//! Programs and checkers that take part in a run beside its scenario.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,8 @@ use super::host::{Program, Watched, booting};
 use super::world::AnyWorld;
 use crate::base::{Seed, Stream};
 use crate::run::bootstrap;
-use crate::run::guests::{Guest, Guests, Part, Programs, SharedBook};
+use crate::run::guests::{Guest, Guests, Programs, SharedBook};
+use crate::run::part::Part;
 use crate::scenario::Scenario;
 use crate::sim::SimWorld;
 
@@ -22,7 +23,7 @@ pub(super) struct Member {
     pub run: Program,
 }
 
-/// Everybody who takes part in a run beside its scenario. Each run gets its own guests of it.
+/// Programs and checkers beside a scenario. Each run gets guests of its own.
 pub(crate) struct Company {
     pub(super) members: Vec<Member>,
     pub(super) checkers: Vec<(String, Makes)>,

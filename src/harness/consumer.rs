@@ -97,7 +97,7 @@ impl Consumer {
         self.client.position(partition)
     }
 
-    /// What moved positions since the last call though nobody sought, in order.
+    /// Positions that moved without a seek since the last call, in order.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
     }

@@ -22,7 +22,7 @@ pub struct Fault {
     keys: Vec<(String, Vec<String>)>,
 }
 
-/// Whom a fault is about: one role or name, or several.
+/// The target of a fault: one role or name, or several.
 pub struct Target(Vec<String>);
 
 impl From<&str> for Target {
@@ -54,12 +54,12 @@ impl Fault {
         Self::of_kind("kill").aimed("target", target)
     }
 
-    /// The machine loses power, and of what was not synced, a drawn part.
+    /// The machine loses power, and with it a drawn part of its unsynced data.
     pub fn power_loss(target: impl Into<Target>) -> Self {
         Self::of_kind("power-loss").aimed("target", target)
     }
 
-    /// The process stops, and later goes on without knowing.
+    /// The process stops, and later continues without knowing.
     pub fn pause(target: impl Into<Target>) -> Self {
         Self::of_kind("pause").aimed("target", target)
     }
@@ -69,7 +69,7 @@ impl Fault {
         Self::of_kind("restart").aimed("target", target)
     }
 
-    /// Nobody reaches it and it reaches nobody.
+    /// It is cut off from all other hosts, both ways.
     pub fn isolate(target: impl Into<Target>) -> Self {
         Self::of_kind("isolate").aimed("target", target)
     }
@@ -89,12 +89,12 @@ impl Fault {
         self.with("every", every)
     }
 
-    /// How often it strikes, at most.
+    /// Most strikes.
     pub fn count(self, count: u64) -> Self {
         self.with("count", &count.to_string())
     }
 
-    /// How long it lasts; to the end of all faults, if this is not said.
+    /// How long it lasts; until the end of all faults by default.
     pub fn down(self, down: &str) -> Self {
         self.with("down", down)
     }

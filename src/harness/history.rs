@@ -26,7 +26,7 @@ pub struct Event {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Happening {
-    /// The host boots: its program begins anew.
+    /// The host boots: its program restarts.
     Booted,
     /// Its program ended by itself.
     Ended,
@@ -34,9 +34,9 @@ pub enum Happening {
     Killed,
     /// Its power failed.
     PowerLost,
-    /// It no longer goes on, and does not know.
+    /// It is paused, without knowing.
     Paused,
-    /// It goes on.
+    /// It continues after a pause.
     Resumed,
     /// A record is about to be sent.
     Sent(Arc<Sent>),
@@ -44,7 +44,7 @@ pub enum Happening {
     Acknowledged(Arc<Sent>, Option<Offset>),
     /// The producer was told that the record is not stored.
     Refused(Arc<Sent>, String),
-    /// The producer was told that nobody knows: the record may be stored.
+    /// The outcome of the send is unknown: the record may be stored.
     InDoubt(Arc<Sent>, String),
     /// A poll returned the record.
     Read(Read),

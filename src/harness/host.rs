@@ -222,7 +222,7 @@ impl Host {
         self.inner.world.disk()
     }
 
-    /// The world itself, for what has no shorter word here: sockets, and clients without a record
+    /// The world itself, for what has no shorter name here: sockets, and clients without a record
     /// of what they do.
     pub fn world(&self) -> &AnyWorld {
         &self.inner.world
@@ -311,7 +311,7 @@ impl Drop for Waits {
     }
 }
 
-/// A program, whoever runs it.
+/// A program, as every world runs it.
 pub(super) type Program = Arc<dyn Fn(Host) -> Running + Send + Sync>;
 /// One boot of it.
 type Running = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;

@@ -1,5 +1,5 @@
-//! The laboratory in the hands of somebody else's test: programs of their own inside the
-//! simulation, faults, checks, and a verdict, in a plain `#[test]`.
+//! The public harness: a user's programs inside the simulation, faults, checks and a verdict, in a
+//! plain `#[test]`.
 //!
 //! A [`Simulation`] is a scenario like any other: what the builder says is read by the scenario's
 //! own parser, and the run is made by the same [`run`](super::run). What is added here is the

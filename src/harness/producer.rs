@@ -80,7 +80,7 @@ impl Producer {
         drop(waits);
         let (tell, told) = oneshot::channel();
         let (world, producer) = (self.host.world().clone(), recording.number);
-        // Told whether or not the program listens, for it may rely on `flush`.
+        // Recorded whether or not the program awaits it: it may rely on `flush`.
         self.host.spawn(async move {
             let verdict = delivery.await;
             let outcome = match &verdict {
@@ -111,7 +111,7 @@ impl Producer {
         self.client.flush().await;
     }
 
-    /// Flushes for so long, then gives up what is left. Nothing can be sent afterwards.
+    /// Flushes for up to `patience`, then gives up the rest. Nothing can be sent afterwards.
     pub async fn close(&self, patience: Duration) {
         let _waits = self.host.waits(|| "the end of its producer".into());
         self.client.close(patience).await;

@@ -19,14 +19,14 @@ use crate::lab::sweep::Sweep;
 use crate::lab::verdict::Witness;
 use crate::lab::{Report, Verdict, report};
 use crate::run::caught::caught;
-use crate::run::guests::Part;
+use crate::run::part::Part;
 use crate::run::{self, EngineKind};
 use crate::scenario::seeds::{asks_for_one_seed, chosen_seeds};
 use crate::scenario::{Role, Scenario};
 
-/// How long faults go on, if nothing else is said.
+/// How long faults last by default.
 const DURATION: &str = "20s";
-/// How long after the last fault clients may take to end, if nothing else is said.
+/// How long after the last fault clients may take to end by default.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A cluster, programs and faults, to be run from many seeds and asserted on.
@@ -93,19 +93,19 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// How many partitions; 1 if this is not said.
+    /// Number of partitions; 1 by default.
     pub fn partitions(mut self, partitions: i32) -> Self {
         self.partitions = partitions;
         self
     }
 
-    /// How many copies of each; 1 if this is not said.
+    /// Replicas of each partition; 1 by default.
     pub fn replication_factor(mut self, copies: i16) -> Self {
         self.replication_factor = copies;
         self
     }
 
-    /// How many copies `acks=all` needs at least.
+    /// Replicas that must have a record before it is acknowledged with `acks=all`.
     pub fn min_insync_replicas(self, copies: u16) -> Self {
         self.set("min.insync.replicas", copies)
     }
@@ -166,7 +166,7 @@ impl Simulation {
     /// A program on a host of its own, which comes to an end by itself: one that does not is
     /// `stuck`, one that ends with an error or a panic breaks the run.
     ///
-    /// It begins anew each time its host boots, so it is killed and robbed of its power like a
+    /// It restarts each time its host boots, so it can be killed and lose power like a
     /// broker where a fault names it. What it saved is still there then.
     pub fn client<F, R>(self, name: &str, run: impl Fn(Host) -> F + Send + Sync + 'static) -> Self
     where
@@ -176,7 +176,7 @@ impl Simulation {
         self.member(Part::Client, name, run)
     }
 
-    /// A program that goes on until it is asked to end: once all clients have ended and everything
+    /// A program that continues until it is asked to end: once all clients have ended and everything
     /// is healed. What has not ended 30 seconds later is killed, as its supervisor would.
     pub fn service<F, R>(self, name: &str, run: impl Fn(Host) -> F + Send + Sync + 'static) -> Self
     where
@@ -186,7 +186,7 @@ impl Simulation {
         self.member(Part::Service, name, run)
     }
 
-    /// What the test itself does to the cluster, step by step. Faults go on until it has ended.
+    /// A driver: the test's own actions on the cluster, step by step. Faults continue until it ends.
     pub fn driver<F, R>(self, drive: impl Fn(Cluster) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = R> + Send + 'static,
@@ -225,7 +225,7 @@ impl Simulation {
         self
     }
 
-    /// Something that must hold when a run is over.
+    /// A check that must hold when a run is over.
     pub fn check<V: Display + 'static>(
         self,
         name: &str,
@@ -238,7 +238,7 @@ impl Simulation {
         })
     }
 
-    /// Something that must hold, looked at step by step. Each run has a checker of its own.
+    /// A check that sees every event. Each run has a checker of its own.
     pub fn checker<C: Checker>(
         mut self,
         name: &str,
@@ -248,37 +248,37 @@ impl Simulation {
         self
     }
 
-    /// An invariant or check that may break: the settings do not promise it.
+    /// An invariant or check that may break: the settings do not guarantee it.
     pub fn allow(mut self, invariant: &str) -> Self {
         self.allows.push(invariant.to_owned());
         self
     }
 
-    /// How long faults and loads go on, in simulated time; 20 seconds if this is not said.
+    /// How long faults and loads last, in simulated time; 20 seconds by default.
     pub fn duration(mut self, duration: &str) -> Self {
         self.duration = duration.to_owned();
         self
     }
 
-    /// How long after the last fault clients may take to end; a minute if this is not said.
+    /// How long after the last fault clients may take to end; a minute by default.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// These seeds; `0..10` if this is not said.
+    /// The seeds to run; `0..10` by default.
     pub fn seeds(mut self, seeds: Range<u64>) -> Self {
         self.seeds = seeds;
         self
     }
 
-    /// So many runs at a time. One, if this is not said: tests share the cores by themselves.
+    /// Number of runs at a time; 1 by default, because tests already share the cores.
     pub fn jobs(mut self, jobs: NonZeroUsize) -> Self {
         self.jobs = jobs;
         self
     }
 
-    /// In this simulation; [`EngineKind::Leap`] if this is not said.
+    /// The engine; [`EngineKind::Leap`] by default.
     pub fn on(mut self, engine: EngineKind) -> Self {
         self.engine = engine;
         self
@@ -336,7 +336,7 @@ impl Simulation {
         reports.remove(0).replayed_by(|seed| replay_command(seed, test.as_deref()))
     }
 
-    /// The scenario that this is, and everybody who takes part beside it.
+    /// The scenario that this is, and the programs and checkers beside it.
     fn understood(&self) -> Result<(Scenario, Company), String> {
         if self.topics.is_empty() {
             return Err(
@@ -438,7 +438,7 @@ fn slug(name: &str) -> String {
     if slug.is_empty() { "simulation".into() } else { slug.into() }
 }
 
-/// What is wrong, each with the line that says it: nobody has seen the file that lines would be of.
+/// The problems, each with its line of text: the user has not seen the file that it is from.
 fn said(wrong: &crate::scenario::ScenarioError, text: &str) -> String {
     let problems = wrong.problems.iter().map(|problem| {
         let line = text.lines().nth(problem.line.saturating_sub(1)).unwrap_or_default();

@@ -27,7 +27,7 @@ fn all() -> Vec<TopicPartition> {
     vec![TopicPartition::new("orders", 0), TopicPartition::new("orders", 1)]
 }
 
-/// Sends so many orders, each with a key of its own, and waits for each.
+/// Sends orders, each with a key of its own, and waits for each.
 async fn shop(host: Host, orders: u64) -> Result<(), Failure> {
     let producer = host.producer(&[("acks", "all"), ("linger.ms", "0")])?;
     for order in 0..orders {
@@ -38,7 +38,7 @@ async fn shop(host: Host, orders: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads so many records.
+/// Reads a number of records.
 async fn reader(host: Host, orders: usize) -> Result<(), Failure> {
     let mut consumer = host.consumer(&[("auto.offset.reset", "earliest")])?;
     consumer.assign(all());
@@ -65,7 +65,7 @@ fn traces(report: &Report) -> Vec<String> {
 }
 
 #[test]
-fn a_program_goes_the_same_way_from_the_same_seed() {
+fn same_seed_replays_a_program_identically() {
     let run = || {
         let simulation = small("twice").client("shop", |host| shop(host, 40));
         let simulation = simulation.service("reader", |host| reader(host, usize::MAX));
@@ -81,7 +81,7 @@ fn a_program_goes_the_same_way_from_the_same_seed() {
 }
 
 #[test]
-fn what_a_program_does_is_in_the_history_in_its_own_terms() {
+fn history_contains_what_programs_sent_and_read() {
     let report = small("seen")
         .client("shop", |host| shop(host, 20))
         .client("reader", |host| reader(host, 20))
@@ -110,7 +110,7 @@ fn what_a_program_does_is_in_the_history_in_its_own_terms() {
 }
 
 #[test]
-fn what_a_program_was_promised_is_judged_by_every_invariant() {
+fn every_invariant_judges_the_records_of_programs() {
     let report = small("hasty")
         .topic("slips", |topic| topic.partitions(1).replication_factor(3))
         .client("hasty", |host| async move {
@@ -137,7 +137,7 @@ fn what_a_program_was_promised_is_judged_by_every_invariant() {
 }
 
 #[test]
-fn a_panic_in_a_program_or_its_task_is_a_verdict_with_its_place() {
+fn panic_in_program_or_task_is_reported_with_its_location() {
     let report = small("careless")
         .client("careless", |host| async move {
             host.sleep(SECOND).await;
@@ -163,7 +163,7 @@ fn a_panic_in_a_program_or_its_task_is_a_verdict_with_its_place() {
 }
 
 #[test]
-fn an_error_that_a_program_ends_with_is_a_verdict() {
+fn error_returned_by_a_program_fails_the_run() {
     let simulation = small("wrong")
         .client("wrong", |host| async move { host.producer(&[("ackz", "all")]).map(drop) });
     let report = simulation.run();
@@ -173,7 +173,7 @@ fn an_error_that_a_program_ends_with_is_a_verdict() {
 }
 
 #[test]
-fn a_program_that_never_ends_is_stuck_and_says_what_it_waits_for() {
+fn hanging_program_is_stuck_and_reports_what_it_awaits() {
     let report = small("patient").client("patient", |host| reader(host, 1)).run();
     let (invariant, what) = worst(&report);
     assert_eq!((report.verdict, invariant), (Verdict::Stuck, ENDS));
@@ -186,7 +186,7 @@ fn a_program_that_never_ends_is_stuck_and_says_what_it_waits_for() {
 }
 
 #[test]
-fn a_service_is_asked_to_end_and_one_that_does_not_listen_is_killed() {
+fn service_is_asked_to_stop_and_killed_after_the_grace_period() {
     let report = small("services")
         .client("shop", |host| shop(host, 3))
         .service("polite", |host| async move {
@@ -212,7 +212,7 @@ fn a_service_is_asked_to_end_and_one_that_does_not_listen_is_killed() {
 }
 
 #[test]
-fn a_program_that_was_killed_begins_anew_with_what_it_saved() {
+fn killed_program_restarts_with_its_saved_files() {
     let report = small("saving")
         .client("counter", |host| async move {
             let saved = host.load("count").await?.unwrap_or_default();
@@ -251,7 +251,7 @@ fn a_program_that_was_killed_begins_anew_with_what_it_saved() {
 }
 
 #[test]
-fn a_driver_strikes_when_it_wants_to_and_is_told_what_struck() {
+fn driver_injects_faults_and_gets_a_description_back() {
     small("driven")
         .client("shop", |host| shop(host, 30))
         .driver(|cluster| async move {
@@ -277,7 +277,7 @@ fn a_driver_strikes_when_it_wants_to_and_is_told_what_struck() {
 }
 
 #[test]
-fn faults_are_over_when_everything_heals() {
+fn faults_are_refused_after_the_heal() {
     let report = small("late")
         .client("late", |host| async move {
             host.sleep(10 * SECOND).await;
@@ -290,7 +290,7 @@ fn faults_are_over_when_everything_heals() {
 }
 
 #[test]
-fn a_simulation_that_makes_no_sense_says_why_and_what_would() {
+fn invalid_simulation_is_rejected_with_a_remedy() {
     let said = |simulation: Simulation| {
         let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| simulation.run()));
         let panic = ran.expect_err("refused");
@@ -320,7 +320,7 @@ fn a_simulation_that_makes_no_sense_says_why_and_what_would() {
 }
 
 #[test]
-fn the_referee_runs_the_same_programs() {
+fn turmoil_runs_the_same_programs() {
     let report = small("refereed")
         .client("shop", |host| shop(host, 10))
         .client("reader", |host| reader(host, 10))
@@ -331,7 +331,7 @@ fn the_referee_runs_the_same_programs() {
 }
 
 #[test]
-fn what_the_referee_can_not_do_is_left_out_with_its_reason_or_refused_to_who_asks() {
+fn faults_that_turmoil_lacks_are_reported_or_refused() {
     let slow = || {
         let links = Fault::of_kind("slow-link").with("from", "b1").with("to", "b2");
         links.with("bandwidth", "100000")

@@ -1,4 +1,4 @@
-//! The hosts of a scenario: what each runs when it boots.
+//! The hosts of a scenario, and what each of them runs.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const CONTROLLER_PORT: u16 = 9093;
 const FIRST_CONTROLLER: i32 = 101;
 const CONTROLLER_LISTENER: &str = "CONTROLLER";
 
-/// Nodes that ended with an error, as they said it.
+/// Nodes that ended with an error, and that error.
 pub(super) type Ends = Arc<Mutex<Vec<(Instant, HostId, String)>>>;
 
 /// Adds the controllers and brokers.
@@ -158,7 +158,7 @@ pub(super) struct Seated {
 }
 
 impl Seated {
-    /// Everybody that a plan seats.
+    /// All clients of a plan.
     pub fn by(scenario: &Scenario, plan: &Plan) -> Self {
         let mut seated = Self::default();
         for (load, clients) in scenario.loads.iter().zip(&plan.clients) {
@@ -179,7 +179,7 @@ impl Seated {
     }
 }
 
-/// Adds the reader that reads everything once more.
+/// Adds the reader of the final reads.
 pub(super) fn final_reader<E: Engine<World: SimWorld>>(
     engine: &mut E,
     scenario: &Scenario,

@@ -1,4 +1,4 @@
-//! Programs of somebody else that take part in a run: what the run asks of them, and they of it.
+//! A user's programs that take part in a run, and what they and the run ask of each other.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -10,8 +10,9 @@ use rand_chacha::ChaCha12Rng;
 use tokio::sync::oneshot;
 
 use super::cluster::Seated;
-use super::faults::Faults;
+use super::faults::{Faults, Refusal};
 use super::outcome::{Broken, ENDS};
+use super::part::Part;
 use super::roles::{Host, Kind};
 use super::{CLOSELY, Run, STEP};
 use crate::base::{Instant, TopicPartition};
@@ -55,17 +56,6 @@ pub(crate) struct Guest<W> {
     pub boot: Boot<W>,
 }
 
-/// What is expected of a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    /// It ends by itself.
-    Client,
-    /// It goes on until it is asked to end.
-    Service,
-    /// Faults go on until it ends. It is outside of the cluster: no fault is about it.
-    Driver,
-}
-
 /// Who watches a run with guests.
 pub(crate) trait Audience {
     /// The next thing that happened, and the name of the host where it did.
@@ -91,7 +81,7 @@ pub(crate) struct Book {
     waits: BTreeMap<(Arc<str>, u64), (Instant, String)>,
     last_wait: u64,
     orders: VecDeque<Order>,
-    /// Somebody holds a handle on the cluster: orders are to be expected.
+    /// A program holds a handle on the cluster: orders are to be expected.
     pub directed: bool,
     /// No more faults.
     over: bool,
@@ -107,7 +97,7 @@ pub(crate) struct Content {
     pub value: Option<Bytes>,
 }
 
-/// What a program asks of whoever drives the run.
+/// A request from a program to the run.
 pub(crate) enum Order {
     /// A fault, as a `[[fault]]` table; answered with what struck.
     Strike(String, oneshot::Sender<Result<String, Refusal>>),
@@ -117,17 +107,6 @@ pub(crate) enum Order {
     Leader(TopicPartition, oneshot::Sender<Option<String>>),
     /// Whether all nodes answer and all replicas are in sync.
     Settled(oneshot::Sender<bool>),
-}
-
-/// Why a fault did not strike.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Nobody fits its target now.
-    Nobody,
-    /// It says something that can't be understood.
-    Wrong(String),
-    /// The engine can't do it.
-    Unsupported(String),
 }
 
 impl Book {
@@ -153,7 +132,7 @@ impl Book {
         self.waits.remove(&(Arc::clone(host), wait));
     }
 
-    /// Hands an order over; gives it back when there is nobody to carry it out any more.
+    /// Hands an order over; gives it back when the run no longer carries it out.
     pub fn order(&mut self, order: Order) -> Result<(), Order> {
         if self.over && !matches!(order, Order::Leader(..) | Order::Settled(_)) {
             return Err(order);
@@ -213,7 +192,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         late.map(|guest| guest.name.clone()).collect()
     }
 
-    /// Whether faults go on: for as long as somebody directs them, but not for ever.
+    /// Whether faults continue: while a driver runs, but not for ever.
     pub(super) fn is_directed(&self, end: Instant) -> bool {
         let patience = self.guests.as_ref().map_or(Duration::ZERO, |guests| guests.patience);
         self.engine.now() < end + patience && !self.still_at_it(Part::Driver).is_empty()
@@ -230,7 +209,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         let Some(guests) = &mut self.guests else { return };
         let orders = std::mem::take(&mut guests.book.lock().orders);
         for order in orders {
-            // Whoever asked may be dead by now; then nobody hears the answer.
+            // The program that asked may be dead by now; the answer is dropped then.
             match (order, &mut faults) {
                 (Order::Strike(table, answer), Some(faults)) => {
                     let programs: Vec<_> = guests.hosts.iter().map(|guest| &*guest.name).collect();

@@ -1,7 +1,7 @@
-//! One run: a cluster boots, load and faults go on for the scenario's duration, everything heals,
-//! the cluster has time to converge, and what is there is read once more.
+//! One run: a cluster boots, loads and faults last for the scenario's duration, all faults end, the
+//! cluster has time to converge, and everything is read in the end.
 //!
-//! Nothing here decides what is right: every observation goes to [`check::Judge`](crate::check),
+//! Nothing here judges: every observation goes to [`check::Judge`](crate::check),
 //! in the order in which it happened.
 
 pub mod caught;
@@ -9,14 +9,17 @@ mod cluster;
 pub mod coverage;
 pub mod disks;
 mod engine;
-mod faults;
+pub(crate) mod faults;
 pub(crate) mod guests;
 #[cfg(test)]
 mod metadata_tests;
 pub(crate) mod observer;
 pub mod outcome;
 mod own;
+pub(crate) mod part;
 mod roles;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -50,18 +53,18 @@ use crate::sim::{ClientEvent, ConsumerEvent, Engine, Link, ProducerEvent, SimWor
 pub(crate) const LEFT_OUT: &str = "faults left out";
 /// Longest time between two looks at what happened.
 const STEP: Duration = Duration::from_millis(100);
-/// The same where somebody must be heard at once.
+/// The same while a program may order faults.
 const CLOSELY: Duration = Duration::from_millis(1);
-/// A cluster without faults is there by then.
+/// A cluster without faults has started by then.
 const STARTUP: Duration = Duration::from_secs(60);
-/// Liveness is owed so long after the heal.
+/// The cluster must be live within this time after the heal.
 const WITHIN: Duration = Duration::from_secs(60);
-/// Producers that stop have ended by then: their own patience, and a little.
+/// Producers that stop have ended by then: their own close timeout, and a little.
 const STOPPING: Duration = Duration::from_secs(35);
 /// The supervisor of a node that ended boots it after this.
 const REVIVAL: Duration = Duration::from_secs(1);
 
-/// Who looks on while a run goes. None of them changes anything of it.
+/// Observers of a run. None of them changes anything of it.
 #[derive(Default)]
 pub struct Onlookers<'w> {
     /// Gets a line of text for each event, in order.
@@ -85,7 +88,7 @@ pub fn run(
     }
 }
 
-/// Runs one seed of a scenario and judges nothing: what checking costs is what this leaves out.
+/// Runs one seed of a scenario without checkers, to measure what they cost.
 pub fn unjudged(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
     match engine {
         EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None).without_judge().go(),
@@ -93,7 +96,7 @@ pub fn unjudged(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
     }
 }
 
-/// Runs one seed of a scenario before all who want to see it.
+/// Runs one seed of a scenario before observers.
 pub fn watched(
     scenario: &Scenario,
     seed: u64,
@@ -155,7 +158,7 @@ struct Run<'a, 'w, E: Engine> {
     counts: Counts,
     /// Partitions that were written since the heal.
     written: BTreeMap<TopicPartition, bool>,
-    /// Where sends went that nobody has been told about.
+    /// Partitions of sends without an outcome.
     sent: BTreeMap<(u32, u64), TopicPartition>,
     healed: Option<Instant>,
     permitted_loss: bool,
@@ -344,7 +347,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                 let why = match created {
                     Some(Ok(())) => "the topic is created but not all replicas are in sync".into(),
                     Some(Err(error)) => format!("the topic can't be created: {error}"),
-                    None if asked => "nobody answers the request to create the topic".to_owned(),
+                    None if asked => "the request to create the topic is not answered".to_owned(),
                     None => "the topic could not be created yet".to_owned(),
                 };
                 let ready = if idle.is_empty() {
@@ -424,7 +427,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
     }
 
-    /// Ends every fault, and boots what is down.
+    /// Ends every fault, and boots nodes that are down.
     fn heal(&mut self, faults: &mut Faults) {
         self.end_orders();
         faults.heal(&mut self.engine, &mut self.cast);
@@ -444,7 +447,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         self.note(|history| history.healed(now));
     }
 
-    /// Gives the cluster its time. Writes go on, for they have to resume.
+    /// Gives the cluster time to converge. Writes continue: they have to resume.
     fn converge(&mut self) {
         let limit = self.engine.now() + WITHIN + REVIVAL;
         let producers = self.plan.producers(self.scenario);
@@ -461,7 +464,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
     }
 
-    /// Boots what ended by itself, as a supervisor would.
+    /// Boots nodes that ended by themselves, as a supervisor would.
     fn revive(&mut self) {
         let second = REVIVAL.as_nanos();
         // Once a second is enough: a node that can't start would do nothing else.
@@ -539,7 +542,7 @@ fn idempotence(scenario: &Scenario) -> bool {
     scenario.loads.iter().any(|load| load.work.promise().idempotence)
 }
 
-/// What the judge has to be told.
+/// Everything that the judge needs to know.
 fn setup(scenario: &Scenario, idempotence: bool, cast: &Cast) -> Setup {
     let brokers = cast.hosts.iter().filter_map(|host| match host.kind {
         Kind::Broker(id) => Some((host.id, id)),

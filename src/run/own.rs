@@ -1,5 +1,4 @@
-//! Clients of the run itself: the admin that creates the topics, and the reader that in the end
-//! reads everything once more.
+//! Clients of the run itself: the admin that creates the topics, and the reader of the final reads.
 
 use std::sync::Arc;
 use std::time::Duration;

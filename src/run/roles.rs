@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::guests::Part;
+use super::part::Part;
 use crate::base::{BrokerId, Instant, NodeProbe, Probe, TopicPartition};
 use crate::scenario::{Event, Role, Roles};
 use crate::sim::{ClientEvent, HostId, Observation, Outcome, ProducerEvent, What};

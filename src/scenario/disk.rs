@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::document::{Problems, Section};
-use super::parse::bounded;
+use super::entries::bounded;
 use crate::sim::disk::{DiskProfile, Memory, Writeback};
 
 /// Reads `[disk]`, and how it is written again.

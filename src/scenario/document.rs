@@ -1,8 +1,8 @@
-//! A TOML file as sections of flat keys, each with its line, and the collected complaints about it.
+//! A TOML file as sections of flat keys, each with its line, and the problems found in it.
 //!
 //! Kafka's dotted names nest in TOML: `min.insync.replicas` is three tables. A section undoes that,
-//! so that a key is read as it was written. Whoever reads a section takes its keys one by one; what
-//! is left over in the end is unknown, and is answered with the nearest of the keys asked for.
+//! so that a key is read as it was written. A reader takes the keys of a section one by one; a key
+//! that is left over is unknown, and is reported with the nearest of the keys asked for.
 
 use std::ops::Range as Span;
 
@@ -14,16 +14,16 @@ use crate::base::nearest;
 /// Deeper nesting than any key has.
 const MAX_DEPTH: usize = 16;
 
-/// One complaint, at a line counted from 1.
+/// One problem of a scenario file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where.
+    /// Counted from 1.
     pub line: usize,
-    /// What is wrong and what would be right.
+    /// Names what is wrong and the remedy.
     pub message: String,
 }
 
-/// Everything that is wrong with a scenario: one `file:line: message` per line of text.
+/// All problems of a scenario file, shown as one `file:line: message` per line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScenarioError {
     /// The file, as it was named.
@@ -44,7 +44,7 @@ impl std::fmt::Display for ScenarioError {
     }
 }
 
-/// Complaints so far.
+/// The problems found so far.
 #[derive(Debug, Default)]
 pub(crate) struct Problems(Vec<Problem>);
 
@@ -100,7 +100,7 @@ pub(crate) struct Section {
 /// A whole file.
 #[derive(Debug)]
 pub(super) struct Document {
-    /// What stands before the first table.
+    /// The keys before the first table.
     pub(super) top: Section,
     /// Single tables, by name.
     tables: Vec<(String, Section)>,
@@ -360,7 +360,7 @@ impl Section {
         }
     }
 
-    /// What was not asked for, as pairs for Kafka's own configuration.
+    /// Entries that were not asked for, as pairs for Kafka's own configuration.
     pub(super) fn rest(&mut self, problems: &mut Problems) -> Vec<(String, At<String>)> {
         let mut pairs = Vec::new();
         for entry in std::mem::take(&mut self.entries) {
@@ -385,7 +385,7 @@ impl Section {
         self.asked.iter().copied()
     }
 
-    /// Complains about what was not asked for.
+    /// Reports every entry that was not asked for.
     pub(super) fn finish(mut self, problems: &mut Problems) {
         for entry in std::mem::take(&mut self.entries) {
             let message = unknown(&format!("{} key", self.title), &entry.key, self.asked());
@@ -394,7 +394,7 @@ impl Section {
     }
 }
 
-/// "unknown … `x`; did you mean `y`?", or what is known when nothing is near.
+/// "unknown … `x`; did you mean `y`?", or all known words when none is near.
 pub(super) fn unknown<'a>(
     what: &str,
     word: &str,

@@ -1,4 +1,4 @@
-//! Moments that a fault can wait for, named as one would say them.
+//! Events that a fault can wait for.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ pub enum Event {
     IsrShrunk,
     /// The controller committed a larger ISR of the partition.
     IsrGrown,
-    /// A producer was told that its record of the partition is safe.
+    /// A producer's record of the partition was acknowledged.
     Ack,
     /// A node boots: until it answers, it is recovering.
     Recovery,
@@ -46,6 +46,6 @@ impl Event {
 pub struct Moment {
     /// The first such event after it is due…
     pub event: Event,
-    /// …and so long after that.
+    /// …and this long after that.
     pub delay: Duration,
 }

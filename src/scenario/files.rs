@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_gives_its_scenarios_at_any_depth_once_and_in_order() {
+    fn directory_yields_its_scenarios_sorted_and_once() {
         let dir = tempfile::tempdir().unwrap();
         let b = file(dir.path(), "b.toml", &good("b"));
         file(dir.path(), "deep/a.toml", &good("a"));
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_empty_or_doubled_is_said_plainly() {
+    fn missing_empty_and_duplicate_scenarios_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().display().to_string();
         let said = |paths: &[&str]| {

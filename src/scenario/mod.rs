@@ -1,8 +1,20 @@
-//! What a scenario file says: a cluster, its load, its faults, and what must come of it.
+//! Scenario files: a cluster, topics, loads, faults, and the expected outcome.
+//!
+//! ```text
+//! document, value, role, event   TOML with line numbers, and the notations of values
+//! entries, writer                keys that several sections read, and how they are written
+//! fault/ load/                   one file for each kind
+//! disk, rule, parse, known       reading a file: everything that is wrong with it at once
+//! write                          a scenario with its schedule spelled out, as a file
+//! schedule                       the faults that a seed draws, before the run begins
+//! draws, smaller                 weighted choices of the swarm, candidates of shrinking
+//! seeds, files                   which seeds and which files a command means
+//! ```
 
 mod disk;
 mod document;
 mod draws;
+mod entries;
 mod event;
 pub(crate) mod fault;
 pub mod files;
@@ -18,6 +30,7 @@ pub(crate) mod smaller;
 mod tests;
 mod value;
 mod write;
+mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,10 +38,10 @@ use std::time::Duration;
 pub use document::{Problem, ScenarioError};
 pub(crate) use draws::Draws;
 pub use event::{Event, Moment};
-pub use fault::Action;
+pub use fault::{Action, Fault};
 pub use load::Load;
 pub use role::{Role, Roles};
-pub use schedule::{Fault, Plan};
+pub use schedule::Plan;
 pub use value::{Notation, Range, Rate};
 
 use self::load::Side;
@@ -37,7 +50,7 @@ use crate::base::TopicPartition;
 use crate::base::config::{BrokerConfig, NodeConfig};
 use crate::sim::disk::DiskProfile;
 
-/// One scenario, as its file says it.
+/// One scenario file, parsed and checked.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// Unique among the scenarios that run together; names the report.
@@ -46,23 +59,23 @@ pub struct Scenario {
     pub file: String,
     /// The comment at the top of the file.
     pub story: String,
-    /// How long load and faults go on, in simulated time.
+    /// How long loads and faults last, in simulated time.
     pub duration: Duration,
     /// The seed that shows what the file is about, where it is about one run.
     pub seed: Option<u64>,
     /// The nodes.
     pub cluster: Cluster,
-    /// What every node's disk costs and holds while nothing is wrong with it.
+    /// Cost and capacity of every node's disk without faults.
     pub disk: DiskProfile,
     /// At least one. The first is meant where a fault says nothing else.
     pub topics: Vec<Topic>,
-    /// Who produces and who consumes.
+    /// Producers and consumers.
     pub loads: Vec<Load>,
-    /// From what the schedule is drawn.
+    /// The rules that the schedule is drawn from.
     pub rules: Vec<Rule>,
-    /// The schedule itself, where the file spells it out: then no rule is drawn from.
+    /// The schedule itself, if the file spells it out; rules are ignored then.
     pub schedule: Option<Vec<Fault>>,
-    /// What must come of it.
+    /// The expected outcome.
     pub expect: Expect,
     /// Pairs of the file for [`Scenario::to_toml`], so that a saved file sets no more than this one did.
     pub(super) written: Written,
@@ -113,7 +126,7 @@ pub struct Cluster {
     pub brokers: u16,
     /// `c1`, ….
     pub controllers: u16,
-    /// Every node's settings, but for what tells it apart from the others.
+    /// Settings that all nodes share.
     pub config: NodeConfig,
 }
 
@@ -134,11 +147,11 @@ pub struct Topic {
     pub name: String,
     /// How many partitions.
     pub partitions: i32,
-    /// How many copies of each.
+    /// Replicas of each partition.
     pub replication_factor: i16,
-    /// Records have one of so many keys, and every tenth is a tombstone; 0: they have none.
+    /// Number of distinct record keys; every tenth record is a tombstone. 0: records have no key.
     pub keys: u64,
-    /// What is asked for when it is created, by Kafka's names.
+    /// Settings at creation, by Kafka's names.
     pub config: Vec<(String, String)>,
 }
 
@@ -172,10 +185,10 @@ impl Topic {
     }
 }
 
-/// One `[[fault]]`: from what faults are drawn.
+/// One `[[fault]]`: a rule that faults are drawn from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// What happens, and to whom.
+    /// The kind of fault, and its target.
     pub action: Action,
     /// The topic that it is about; the first when absent.
     pub topic: Option<String>,
@@ -185,28 +198,28 @@ pub struct Rule {
     pub at: Option<Range<Duration>>,
     /// The time from one strike to the next.
     pub every: Option<Range<Duration>>,
-    /// How many strikes at most.
+    /// Most strikes.
     pub count: Option<Range<u64>>,
     /// How long each lasts; until the end of all faults when absent.
     pub down: Option<Range<Duration>>,
     /// Whether it waits until the cluster has recovered from what came before.
     pub settled: bool,
-    /// What it waits for once it is due, and how long after that it strikes.
+    /// The event that it waits for once it is due, and the delay after that.
     pub moment: Option<(Event, Range<Duration>)>,
 }
 
 /// `[expect]`: each invariant must hold, must be seen to break, or may do either.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Expect {
-    /// Must hold for every seed; `*` is all that the other two don't name.
+    /// Must hold for every seed; `*` means every invariant that the other two don't name.
     pub holds: Vec<String>,
-    /// Some seed must break it: the configuration does not promise it.
+    /// Some seed must break it: the configuration does not guarantee it.
     pub breaks: Vec<String>,
-    /// May break, where a break of something else brings it along.
+    /// May break as a consequence of another break.
     pub allows: Vec<String>,
 }
 
-/// What a scenario says about one invariant.
+/// The expectation about one invariant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expectation {
     /// No seed may break it.
@@ -218,7 +231,7 @@ pub enum Expectation {
 }
 
 impl Expect {
-    /// What is expected of an invariant.
+    /// The expectation about an invariant.
     pub fn of(&self, invariant: &str) -> Expectation {
         let names = |list: &[String]| list.iter().any(|name| name == invariant);
         if names(&self.breaks) {

@@ -3,32 +3,17 @@
 use std::time::Duration;
 
 use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
+use super::entries::{MAX_DURATION, MAX_HOSTS, bounded, kafka_keys};
 use super::known::Known;
 use super::load::Choice;
 use super::rule::{planned_fault, rule};
 use super::{Cluster, Expect, Load, Rule, Scenario, Topic, Written, accepted_key, disk};
-use crate::base::config::{Config, ConfigError, NodeConfig, TopicConfig};
-use crate::base::{Flaws, TopicPartition, nearest};
+use crate::base::config::{Config, NodeConfig, TopicConfig};
+use crate::base::{Flaws, TopicPartition};
 use crate::scenario::seeds::MAX_SEED;
 
-/// More hosts of a kind than a scenario may have.
-pub(super) const MAX_HOSTS: u64 = 100;
 /// More partitions than a scenario may have.
 const MAX_PARTITIONS: u64 = 1000;
-/// Longest run.
-pub(super) const MAX_DURATION: Duration = Duration::from_secs(24 * 3600);
-
-/// What the laboratory sets by itself, so that a file can't.
-const OWN_KEYS: [&str; 7] = [
-    "node.id",
-    "process.roles",
-    "controller.quorum.voters",
-    "listeners",
-    "advertised.listeners",
-    "controller.listener.names",
-    "bootstrap.servers",
-];
-
 impl Scenario {
     /// Reads the text of a scenario file; `file` is how messages and replay commands name it.
     pub fn parse(file: &str, text: &str) -> Result<Self, ScenarioError> {
@@ -108,7 +93,7 @@ impl Scenario {
 }
 
 impl Scenario {
-    /// Reads one `[[fault]]` table that somebody orders in the midst of a run of this scenario.
+    /// Reads one `[[fault]]` table that a test orders during a run of this scenario.
     pub(crate) fn rule_of(&self, text: &str, programs: &[&str]) -> Result<Rule, String> {
         let mut problems = Problems::default();
         let document = Document::parse(text, &[], &["fault"], &mut problems);
@@ -136,7 +121,7 @@ fn name(top: &mut Section, problems: &mut Problems) -> String {
     };
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     if value.is_empty() || value.len() > 80 || !value.chars().all(fits) {
-        let rule = "expected up to 80 of `a`–`z`, `0`–`9` and `-`, for it names the report";
+        let rule = "expected up to 80 of `a`–`z`, `0`–`9` and `-`: it names the report";
         problems.add(line, format!("`name = {value}`: {rule}"));
     }
     value
@@ -160,22 +145,6 @@ fn seed(top: &mut Section, problems: &mut Problems) -> Option<u64> {
         return None;
     }
     Some(value)
-}
-
-/// A whole number within bounds.
-pub(super) fn bounded(
-    section: &mut Section,
-    key: &'static str,
-    (low, high): (u64, u64),
-    default: u64,
-    problems: &mut Problems,
-) -> u64 {
-    let Some(At { line, value }) = section.value::<u64>(key, problems) else { return default };
-    if !(low..=high).contains(&value) {
-        problems.add(line, format!("`{key} = {value}`: expected {low} to {high}"));
-        return default;
-    }
-    value
 }
 
 fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems) -> Cluster {
@@ -267,35 +236,6 @@ fn topic(mut section: Section, cluster: &Cluster, problems: &mut Problems) -> To
         replication_factor: i16::try_from(copies).unwrap_or(1),
         config: written,
     }
-}
-
-/// What is left of a section, as Kafka's keys.
-pub(super) fn kafka_keys(
-    section: &mut Section,
-    problems: &mut Problems,
-    mut set: impl FnMut(&str, &str) -> Result<(), ConfigError>,
-) -> Vec<(String, String)> {
-    let mut pairs = Vec::new();
-    for (key, At { line, value }) in section.rest(problems) {
-        if OWN_KEYS.contains(&key.as_str()) {
-            problems.add(line, format!("`{key}` is set by the laboratory itself"));
-            continue;
-        }
-        match set(&key, &value) {
-            Ok(()) => pairs.push((key, value)),
-            Err(ConfigError::UnknownKey { key, nearest: kafka }) => {
-                let own = nearest(&key, section.asked());
-                let near = own.map(str::to_owned).or(kafka);
-                let hint = near.map_or_else(
-                    || ": neither a scenario's key nor one of Kafka's that is known here".into(),
-                    |near| format!("; did you mean `{near}`?"),
-                );
-                problems.add(line, format!("unknown {} key `{key}`{hint}", section.title));
-            }
-            Err(other) => problems.add(line, other.to_string()),
-        }
-    }
-    pairs
 }
 
 fn expect(section: Option<Section>, problems: &mut Problems) -> Expect {

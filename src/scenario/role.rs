@@ -1,4 +1,4 @@
-//! Whom a fault strikes: by what a host is at that moment, or by its name.
+//! Targets of faults: the role that a host has at that moment, or its name.
 
 use std::fmt;
 
@@ -45,7 +45,7 @@ pub enum Role {
     Program(String),
 }
 
-/// What stands before the partition of [`Role::LeaderOf`].
+/// The words before the partition of [`Role::LeaderOf`].
 const LEADER_OF: &str = "leader of ";
 
 impl Role {
@@ -161,7 +161,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_role_is_read_as_it_is_shown() {
+    fn every_role_round_trips() {
         for (word, role) in Role::WORDS {
             assert_eq!(Role::read(word), Some(role.clone()));
             assert_eq!(role.to_string(), word);

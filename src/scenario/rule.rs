@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::document::{At, Problems, Section, unknown};
+use super::entries::bounded;
 use super::event::EVENTS;
-use super::fault::Nature;
+use super::fault::{Fault, Nature};
 use super::known::Known;
-use super::parse::bounded;
-use super::schedule::{Fault, MAX_STRIKES};
+use super::schedule::MAX_STRIKES;
 use super::{Action, Event, Moment, Range, Rule};
 
 /// What a fault waits for, from when it is due: one of three keys, each with the words that read

@@ -8,34 +8,13 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
-use super::fault::Nature;
+use super::fault::{Fault, Nature};
 use super::load::{Load, Side};
-use super::{Action, Moment, Range, Rule, Scenario};
+use super::{Moment, Range, Rule, Scenario};
 use crate::base::{Seed, Stream};
 
 /// Most faults of one rule, whatever it says.
 pub(super) const MAX_STRIKES: u64 = 10_000;
-
-/// One fault of a schedule.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Fault {
-    /// When it is due, counted from the beginning of the load.
-    pub at: Duration,
-    /// What happens. Its ranges are drawn: each is one value.
-    pub action: Action,
-    /// The topic that it is about; the first when absent.
-    pub topic: Option<String>,
-    /// The partition whose leader and followers are meant.
-    pub partition: i32,
-    /// How long it lasts; until the end of all faults when absent.
-    pub down: Option<Duration>,
-    /// Whether it waits until the cluster has recovered from what came before.
-    pub settled: bool,
-    /// What it waits for once it is due.
-    pub moment: Option<Moment>,
-    /// Chooses among several hosts that fit a role.
-    pub pick: u64,
-}
 
 /// Everything that is drawn before a run: loads and faults.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,7 +40,7 @@ impl Plan {
             let mut random = seed.stream(Stream::numbered("fault", index));
             expand(rule, scenario, &mut random, &mut faults);
         }
-        // A burst that begins before the end may go on after it.
+        // A burst that begins before the end may last longer.
         faults.retain(|fault| fault.at < scenario.duration);
         // Stable: what is due at one moment strikes in the order of the file.
         faults.sort_by_key(|fault| fault.at);
@@ -76,7 +55,7 @@ impl Plan {
     }
 }
 
-/// What a rule gives that somebody orders in the midst of a run. The first of it is due at once.
+/// The faults of a rule that a test orders during a run. The first one is due at once.
 pub(crate) fn draw_now(rule: &Rule, scenario: &Scenario, random: &mut ChaCha12Rng) -> Vec<Fault> {
     let mut faults = Vec::new();
     strike(rule, scenario, Duration::ZERO, random, &mut faults);
@@ -154,14 +133,14 @@ mod tests {
         "[[fault]]\nkind = \"kill\"\ntarget = \"leader\"\nevery = \"5s..15s\"\ndown = \"1s..8s\"\n";
 
     #[test]
-    fn a_seed_always_gives_the_same_schedule_and_another_seed_another() {
+    fn seed_determines_the_schedule() {
         let scenario = scenario(KILL);
         assert_eq!(Plan::draw(&scenario, Seed(1)), Plan::draw(&scenario, Seed(1)));
         assert_ne!(Plan::draw(&scenario, Seed(1)), Plan::draw(&scenario, Seed(2)));
     }
 
     #[test]
-    fn a_rule_that_is_added_shifts_nothing_of_the_others() {
+    fn added_rule_does_not_shift_the_others() {
         let one = Plan::draw(&scenario(KILL), Seed(1)).faults;
         let pause = "[[fault]]\nkind = \"pause\"\ntarget = \"any\"\nevery = \"2s\"\n";
         let both = Plan::draw(&scenario(&format!("{KILL}{pause}")), Seed(1)).faults;
@@ -170,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn faults_come_in_order_within_the_duration_and_their_ranges() {
+    fn faults_are_sorted_and_within_their_ranges() {
         for seed in 0..50 {
             let faults = Plan::draw(&scenario(KILL), Seed(seed)).faults;
             assert!((3..=12).contains(&faults.len()), "{}", faults.len());
@@ -186,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_count_limits_strikes_and_without_a_rhythm_each_draws_its_own_time() {
+    fn count_limits_strikes_and_each_draws_its_own_time() {
         let rule = "[[fault]]\nkind = \"kill\"\ntarget = \"any\"\ncount = 3\nat = \"10s..20s\"\n";
         let faults = Plan::draw(&scenario(rule), Seed(3)).faults;
         assert_eq!(faults.len(), 3);
@@ -196,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rolling_restart_names_each_broker_in_turn() {
+    fn rolling_restart_names_each_broker_in_turn() {
         let rule = "[[fault]]\nkind = \"rolling-restart\"\nat = \"10s\"\n";
         let faults = Plan::draw(&scenario(rule), Seed(3)).faults;
         let targets: Vec<_> = faults
@@ -213,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_storm_strikes_again_a_gap_after_each_boot() {
+    fn restart_storm_kills_again_a_gap_after_each_boot() {
         let rule = "[[fault]]\nkind = \"restart-storm\"\ntarget = \"leader\"\nat = \"10s\"\n\
                     times = \"3..5\"\ngap = \"100ms..200ms\"\ndown = \"1s\"\n";
         let mut counts = std::collections::BTreeSet::new();
@@ -231,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_that_would_go_on_after_the_end_is_cut_there() {
+    fn burst_is_cut_at_the_end_of_the_scenario() {
         let rule = "[[fault]]\nkind = \"flapping\"\nfrom = \"b1\"\nto = \"b2\"\nat = \"58s\"\n\
                     times = 50\ngap = \"1s\"\ndown = \"500ms\"\n";
         let faults = Plan::draw(&scenario(rule), Seed(1)).faults;
@@ -240,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_swizzle_cuts_some_nodes_one_by_one_and_mends_them_in_an_order_of_its_own() {
+    fn swizzle_clog_cuts_and_reconnects_in_different_orders() {
         let rule =
             "[[fault]]\nkind = \"swizzle-clog\"\nat = \"10s\"\ngap = \"1s\"\ndown = \"2s\"\n";
         let (mut sizes, mut reordered) = (std::collections::BTreeSet::new(), false);

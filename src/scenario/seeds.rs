@@ -15,7 +15,7 @@ pub fn read_seed(text: &str) -> Result<u64, String> {
     Ok(seed)
 }
 
-/// Reads `N` (the first so many) or `A..B` (B not included).
+/// Reads `N` (the first `N` seeds) or `A..B` (B not included).
 pub fn read_seeds(text: &str) -> Result<Range<u64>, String> {
     let number = |text: &str| text.trim().parse::<u64>().ok();
     let range = match text.split_once("..") {
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_number_of_all_is_no_seed_for_no_range_holds_it() {
+    fn largest_u64_is_rejected_as_a_seed() {
         assert_eq!(read_seed("18446744073709551614"), Ok(MAX_SEED));
         let last = read_seed("18446744073709551615").unwrap_err();
         assert_eq!(last, "the largest seed is 18446744073709551614");

@@ -72,7 +72,7 @@ fn with(old: &str, new: &str) -> String {
 }
 
 #[test]
-fn a_whole_file_is_read_and_dotted_kafka_keys_are_what_they_were() {
+fn whole_file_is_read_with_dotted_kafka_keys() {
     let scenario = Scenario::parse("x.toml", GOOD).unwrap();
     assert_eq!(scenario.story.lines().count(), 2);
     assert_eq!(scenario.cluster.config.node.broker_session_timeout, Duration::from_secs(3));
@@ -87,7 +87,7 @@ fn a_whole_file_is_read_and_dotted_kafka_keys_are_what_they_were() {
 }
 
 #[test]
-fn a_mistyped_word_is_answered_with_its_line_and_the_word_that_was_meant() {
+fn mistyped_words_are_reported_with_line_and_nearest_word() {
     let lines = |text: &str, at: &str| text[..text.find(at).unwrap()].matches('\n').count() + 1;
     for (old, new, message) in [
         ("kind = \"power-loss\"", "kind = \"powerloss\"", "did you mean `power-loss`?"),
@@ -127,7 +127,7 @@ fn a_mistyped_word_is_answered_with_its_line_and_the_word_that_was_meant() {
 }
 
 #[test]
-fn all_complaints_come_at_once_in_the_order_of_lines() {
+fn all_problems_are_reported_in_line_order() {
     let text = with("duration = ", "durations = ").replace("every = ", "evry = ");
     let said = complaints(&text);
     let lines: Vec<_> = said.lines().collect();
@@ -136,7 +136,7 @@ fn all_complaints_come_at_once_in_the_order_of_lines() {
 }
 
 #[test]
-fn an_unknown_host_is_named_with_how_many_there_are() {
+fn unknown_host_is_reported_with_the_number_of_hosts() {
     let text = with("target = \"leader\"", "target = \"b7\"");
     assert!(complaints(&text).contains("no host `b7`: there are 3 brokers"));
     let text = with("target = \"leader\"", "target = \"producers\"");
@@ -144,7 +144,7 @@ fn an_unknown_host_is_named_with_how_many_there_are() {
 }
 
 #[test]
-fn what_is_missing_is_asked_for() {
+fn missing_keys_are_reported() {
     assert!(complaints("").contains("x.toml:1: the file is empty"));
     assert!(complaints("name = \"x\"").contains("`[expect]` is missing"));
     assert!(complaints("[expect]\nholds = [\"*\"]").contains("`name` is missing"));
@@ -153,7 +153,7 @@ fn what_is_missing_is_asked_for() {
 }
 
 #[test]
-fn bytes_that_are_no_toml_are_an_error_with_a_line() {
+fn invalid_toml_is_an_error_with_a_line() {
     for text in ["name = ", "\u{0}", "[[[", "a = 1\na = 2", "x = 1979-05-27", "= 5"] {
         let said = complaints(text);
         assert!(said.starts_with("x.toml:"), "{text}: {said}");
@@ -163,7 +163,7 @@ fn bytes_that_are_no_toml_are_an_error_with_a_line() {
 }
 
 #[test]
-fn a_break_that_is_expected_leaves_all_else_to_hold() {
+fn expected_break_leaves_all_else_to_hold() {
     let text = with("holds = [\"*\"]", "breaks = [\"acked-write-lost\"]\nallows = [\"converges\"]");
     let expect = Scenario::parse("x.toml", &text).unwrap().expect;
     assert_eq!(expect.of("acked-write-lost"), Expectation::Breaks);
@@ -172,7 +172,7 @@ fn a_break_that_is_expected_leaves_all_else_to_hold() {
 }
 
 #[test]
-fn a_schedule_that_is_written_out_is_read_back_the_same_and_replays_without_its_rules() {
+fn written_schedule_is_read_back_and_replays_without_rules() {
     let scenario = Scenario::parse("x.toml", GOOD).unwrap();
     let plan = Plan::draw(&scenario, Seed(11));
     assert!(plan.faults.len() > 5);
@@ -184,6 +184,93 @@ fn a_schedule_that_is_written_out_is_read_back_the_same_and_replays_without_its_
     assert_eq!(saved.topics, scenario.topics);
     assert_eq!(saved.story, scenario.story);
     assert_eq!(saved.to_toml(&plan), text);
+}
+
+const TWO_TOPICS: &str = r#"name = "x"
+duration = "60s"
+
+[[topic]]
+name = "orders"
+partitions = 3
+
+[[topic]]
+name = "clicks"
+partitions = 8
+min.insync.replicas = 1
+
+[[load]]
+kind = "producer"
+topic = "clicks"
+
+[[load]]
+kind = "consumer"
+topic = "orders"
+
+[[fault]]
+kind = "kill"
+target = "leader"
+topic = "clicks"
+partition = 7
+at = "5s"
+
+[[fault]]
+kind = "kill"
+target = "leader of clicks-6"
+at = "6s"
+
+[expect]
+holds = ["*"]
+"#;
+
+#[test]
+fn loads_and_faults_of_a_file_with_two_topics_name_theirs() {
+    let scenario = Scenario::parse("x.toml", TWO_TOPICS).unwrap();
+    let names: Vec<_> = scenario.topics.iter().map(|topic| topic.name.as_str()).collect();
+    assert_eq!(names, ["orders", "clicks"]);
+    assert_eq!(scenario.loads[0].topic, "clicks");
+    let plan = Plan::draw(&scenario, Seed(5));
+    assert_eq!(plan.faults[0].topic.as_deref(), Some("clicks"));
+    assert_eq!(plan.faults[0].partition, 7);
+    assert_eq!(plan.faults[1].topic, None, "the first topic needs no name");
+    let saved = Scenario::parse("x.toml", &scenario.to_toml(&plan)).unwrap();
+    assert_eq!(saved.topics, scenario.topics);
+    assert_eq!(saved.loads, scenario.loads);
+    assert_eq!(saved.schedule, Some(plan.faults));
+}
+
+#[test]
+fn unknown_topic_is_reported_with_line_and_nearest_name() {
+    for (old, new, message) in [
+        ("topic = \"clicks\"\n\n", "topic = \"click\"\n\n", "x.toml:15: unknown topic `click`"),
+        ("topic = \"clicks\"\n\n", "topic = \"click\"\n\n", "did you mean `clicks`?"),
+        (
+            "topic = \"clicks\"\n\n",
+            "\n",
+            "x.toml:13: `topic` is missing: one of `orders`, `clicks`",
+        ),
+        ("topic = \"clicks\"\npart", "topic = \"order\"\npart", "x.toml:24: unknown topic `order`"),
+        ("partition = 7", "partition = 8", "x.toml:25: `partition = 8`: there are 8 partitions"),
+        ("topic = \"clicks\"\npart", "part", "`partition = 7`: there are 3 partitions"),
+        ("clicks-6", "clicks-8", "there is no clicks-8"),
+        ("name = \"clicks\"", "name = \"orders\"", "x.toml:9: two topics are called `orders`"),
+        ("name = \"clicks\"\n", "", "x.toml:8: `name` is missing"),
+        ("min.insync", "min.insinc", "unknown [[topic]] key `min.insinc.replicas`; did you mean"),
+        (
+            "[[topic]]\nname = \"clicks\"",
+            "[[topics]]\nname = \"clicks\"",
+            "did you mean `[[topic]]`?",
+        ),
+    ] {
+        assert!(TWO_TOPICS.contains(old), "{old}");
+        let said = complaints(&TWO_TOPICS.replacen(old, new, 1));
+        assert!(said.contains(message), "{new}: {said}");
+    }
+    let said = complaints("name = \"x\"\ntopic = 3\n[expect]\nholds = [\"*\"]\n");
+    assert_eq!(said, "x.toml:2: `topic` is written as `[topic]`");
+    let one = complaints(&with("[topic]", "[topics]"));
+    assert!(one.contains("did you mean `[topic]`?"), "{one}");
+    let load = complaints(&with("acks = \"all\"", "topic = \"order\""));
+    assert!(load.contains("unknown topic `order`; did you mean `orders`?"), "{load}");
 }
 
 /// One rule of every kind, at every sort of target, for every moment.
@@ -318,7 +405,7 @@ fn faulty(faults: &str) -> String {
 }
 
 #[test]
-fn every_kind_of_fault_is_read_drawn_written_and_read_back_the_same() {
+fn every_drawn_fault_round_trips_through_a_schedule() {
     let rules =
         faulty(&FAULTS.replace("\n\n[[fault]]", "\nat = \"1s..5s\"\ndown = \"2s\"\n\n[[fault]]"));
     let scenario = Scenario::parse("x.toml", &rules).unwrap_or_else(|error| panic!("{error}"));
@@ -344,7 +431,7 @@ fn every_kind_of_fault_is_read_drawn_written_and_read_back_the_same() {
 }
 
 #[test]
-fn a_fault_that_makes_no_sense_is_answered_with_what_would() {
+fn invalid_fault_is_rejected_with_a_remedy() {
     for (old, new, message) in [
         ("times = \"2..4\"", "times = 0", "expected 1 to 100"),
         ("bandwidth = \"10000..20000\"", "bandwidth = 1", "expected 1000 to"),
@@ -380,7 +467,7 @@ fn a_fault_that_makes_no_sense_is_answered_with_what_would() {
 }
 
 #[test]
-fn disks_are_as_the_file_says_and_are_written_back_so() {
+fn disk_section_round_trips() {
     let disk = "[disk]\nmemory.pages = 256\nvm.dirty_ratio = 30\nread_ahead_kb = 64\n\
                 vm.dirty_expire_centisecs = 500\npage.read.us = 8000\n";
     let text = format!("name = \"x\"\n{disk}[expect]\nholds = [\"*\"]\n");
@@ -402,7 +489,7 @@ fn disks_are_as_the_file_says_and_are_written_back_so() {
 }
 
 #[test]
-fn what_survives_is_a_word_or_a_list_and_not_both() {
+fn survival_is_a_word_or_a_list_and_not_both() {
     let fault = |keys: &str| {
         let text = format!(
             "name = \"x\"\n[[fault]]\nkind = \"power-loss\"\ntarget = \"all\"\n{keys}\n\
@@ -416,7 +503,7 @@ fn what_survives_is_a_word_or_a_list_and_not_both() {
 }
 
 #[test]
-fn a_file_may_name_the_seed_that_it_is_about() {
+fn file_may_name_its_seed() {
     let text = with("duration = \"60s\"", "duration = \"60s\"\nseed = 3053");
     let scenario = Scenario::parse("x.toml", &text).unwrap();
     assert_eq!(scenario.seed, Some(3053));

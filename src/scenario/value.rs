@@ -165,7 +165,7 @@ mod tests {
     use crate::base::{Seed, Stream};
 
     #[test]
-    fn durations_are_read_as_they_are_shown() {
+    fn durations_round_trip() {
         for text in ["500ms", "60s", "2m", "1500us", "0s", "7ns", "3h"] {
             let read = Duration::read(text).unwrap();
             assert_eq!(Duration::read(&read.show()), Some(read), "{text}");
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_shared_among_those_who_keep_it() {
+    fn rate_is_shared_among_clients() {
         let rate = Rate::read("500/s").unwrap();
         assert_eq!(rate.interval(4), Duration::from_millis(8));
         assert_eq!(rate.show(), "500/s");
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_is_drawn_within_its_ends_and_both_ends_are_reached() {
+    fn range_draws_include_both_ends() {
         let range = Range::<u64>::read("3..5").unwrap();
         let mut random = Seed(1).stream(Stream::named("test"));
         let drawn: std::collections::BTreeSet<_> =

@@ -57,7 +57,7 @@ impl AnyWorld {
         Self(Arc::new(Inner { net: AnyNet(kind.clone()), disk, kind }))
     }
 
-    /// Records what a client did or saw. In reality nobody watches.
+    /// Records what a client did or saw; does nothing outside a simulation.
     pub(crate) fn observe(&self, event: impl Into<ClientEvent>) {
         match &self.0.kind {
             Kind::Leap(world) => SimWorld::observe(world, event),

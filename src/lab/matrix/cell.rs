@@ -73,7 +73,7 @@ impl Misfortune {
         }
     }
 
-    /// Whether it leaves nobody in sync to lead, for a while.
+    /// Whether it leaves no in-sync replica to lead, for a while.
     fn leaves_nobody_in_sync(self) -> bool {
         matches!(self, Self::AlonePower | Self::AloneKill | Self::AllPower)
     }

@@ -73,9 +73,9 @@ pub enum Status {
     Loses,
     /// Something broke that the settings promise: a defect of the broker.
     Broke,
-    /// Something that must go on did not.
+    /// Liveness was violated.
     Stuck,
-    /// A seed went two ways.
+    /// A seed was nondeterministic.
     Nondeterministic,
 }
 

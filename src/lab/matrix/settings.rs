@@ -17,7 +17,7 @@ pub struct Flush {
     pub messages: Option<i64>,
     /// `flush.ms`.
     pub ms: Option<Duration>,
-    /// `log.flush.scheduler.interval.ms`: without it `flush.ms` is looked at by nobody.
+    /// `log.flush.scheduler.interval.ms`: without it `flush.ms` has no effect.
     pub scheduler: Option<Duration>,
     /// `flush.before.ack`, beyond Kafka.
     pub before_ack: bool,
@@ -105,7 +105,7 @@ impl Settings {
 
 /// Every row of the table. Left out is what makes no sense or no difference: more replicas in sync
 /// than there are copies; `min.insync.replicas` where acks is not `all`; unclean election where
-/// there is nobody else to elect.
+/// there is no other replica to elect.
 pub fn rows() -> Vec<Settings> {
     let mut rows = Vec::new();
     for acks in [Acks::None, Acks::Leader, Acks::All] {

@@ -16,7 +16,7 @@ fn cell(settings: Settings, misfortune: Misfortune) -> Cell {
     Cell::new(settings, misfortune).unwrap()
 }
 
-/// A result in which each of these seeds lost so many records.
+/// A result in which each of these seeds lost `records` records.
 fn seen(cell: Cell, lost: &[u64]) -> CellResult {
     let scenario = cell.scenario().unwrap();
     let mut tally = Tally::new(&scenario.expect);
@@ -53,7 +53,7 @@ fn producer(text: &str) -> Result<Settings, String> {
 }
 
 #[test]
-fn every_cell_is_a_scenario_that_can_be_read_under_a_name_of_its_own() {
+fn every_cell_is_a_valid_scenario_with_a_unique_name() {
     let cells = cells(&rows());
     let names: std::collections::BTreeSet<_> = cells.iter().map(Cell::name).collect();
     assert_eq!(names.len(), cells.len());
@@ -68,7 +68,7 @@ fn every_cell_is_a_scenario_that_can_be_read_under_a_name_of_its_own() {
 }
 
 #[test]
-fn cells_that_make_no_sense_are_left_out() {
+fn impossible_cells_are_left_out() {
     assert!(rows().iter().all(|row| row.min_insync <= i32::from(row.replication_factor)));
     assert!(rows().iter().all(|row| row.acks == Acks::All || row.min_insync == 1));
     let single = settings(Acks::All, 1, 1, Flush::NEVER);
@@ -77,13 +77,13 @@ fn cells_that_make_no_sense_are_left_out() {
 }
 
 #[test]
-fn a_cell_that_is_mistyped_names_the_nearest() {
+fn mistyped_cell_names_the_nearest() {
     let error = find("acks-all-rf3-min2-cache-clean-all-powr").unwrap_err();
     assert!(error.contains("did you mean `acks-all-rf3-min2-cache-clean-all-power`?"), "{error}");
 }
 
 #[test]
-fn whatever_is_promised_is_still_promised_when_a_setting_grows_stronger() {
+fn stronger_setting_promises_at_least_as_much() {
     let promised =
         |settings, misfortune| Cell::new(settings, misfortune).is_some_and(|cell| cell.promised());
     for cell in cells(&rows()).into_iter().filter(Cell::promised) {
@@ -101,7 +101,7 @@ fn whatever_is_promised_is_still_promised_when_a_setting_grows_stronger() {
 }
 
 #[test]
-fn acks_all_with_two_in_sync_survives_any_one_power_loss_and_acks_1_does_not() {
+fn acks_all_survives_one_power_loss_and_acks_1_does_not() {
     let strong = settings(Acks::All, 3, 2, Flush::NEVER);
     let weak = settings(Acks::Leader, 3, 1, Flush::NEVER);
     let one = [Misfortune::LeaderPower, Misfortune::AlonePower];
@@ -117,7 +117,7 @@ fn acks_all_with_two_in_sync_survives_any_one_power_loss_and_acks_1_does_not() {
 }
 
 #[test]
-fn a_setting_that_grows_stronger_never_turns_survival_into_loss_on_the_same_seeds() {
+fn stronger_setting_never_loses_what_a_weaker_one_kept() {
     let chain = [
         settings(Acks::None, 3, 1, Flush::NEVER),
         settings(Acks::Leader, 3, 1, Flush::NEVER),
@@ -141,7 +141,7 @@ fn a_setting_that_grows_stronger_never_turns_survival_into_loss_on_the_same_seed
 }
 
 #[test]
-fn three_machines_without_power_lose_what_kafka_lost_and_keep_what_kafka_kept() {
+fn losing_all_power_loses_and_keeps_what_kafka_does() {
     let rows = [Flush::NEVER, Flush::EACH].map(|flush| settings(Acks::All, 3, 2, flush));
     let table = simulated(&rows.map(|row| cell(row, Misfortune::AllPower)), 0..2);
     let lost: Vec<_> = table.beside_kafka.iter().map(|beside| beside.lost > 0).collect();
@@ -151,7 +151,7 @@ fn three_machines_without_power_lose_what_kafka_lost_and_keep_what_kafka_kept() 
 }
 
 #[test]
-fn the_table_says_so_when_kafka_did_otherwise() {
+fn table_marks_cells_where_kafka_behaved_differently() {
     let row = settings(Acks::All, 3, 2, Flush::NEVER);
     let kept = seen(cell(row, Misfortune::AllPower), &[0, 0]);
     let table = Table::new(vec![kept], &(0..2), EngineKind::Leap);
@@ -162,7 +162,7 @@ fn the_table_says_so_when_kafka_did_otherwise() {
 }
 
 #[test]
-fn a_loss_against_the_promise_is_a_defect_and_not_a_property_of_the_settings() {
+fn loss_of_promised_records_is_reported_as_a_defect() {
     let promised =
         seen(cell(settings(Acks::All, 3, 2, Flush::NEVER), Misfortune::LeaderPower), &[0, 4]);
     assert_eq!(promised.text(), "BROKE, seed 1");
@@ -174,7 +174,7 @@ fn a_loss_against_the_promise_is_a_defect_and_not_a_property_of_the_settings() {
 }
 
 #[test]
-fn the_answer_says_in_words_what_survives_and_which_seed_shows_what_does_not() {
+fn answer_names_what_survives_and_the_seeds_that_show_losses() {
     let row = settings(Acks::All, 3, 2, Flush::NEVER);
     let results = vec![
         seen(cell(row, Misfortune::LeaderPower), &[0, 0]),
@@ -186,7 +186,7 @@ fn the_answer_says_in_words_what_survives_and_which_seed_shows_what_does_not() {
 }
 
 #[test]
-fn one_table_at_a_glance_on_a_terminal_and_in_markdown() {
+fn table_is_printed_for_terminals_and_as_markdown() {
     let rows = [
         settings(Acks::Leader, 1, 1, Flush::NEVER),
         settings(Acks::All, 3, 1, Flush::NEVER),
@@ -199,7 +199,7 @@ fn one_table_at_a_glance_on_a_terminal_and_in_markdown() {
 }
 
 #[test]
-fn settings_of_a_server_file_are_the_defaults_of_its_topics() {
+fn server_file_sets_topic_defaults() {
     let text = "node.id=4\nlisteners=PLAINTEXT://kafka4:9092\nlog.dirs=/var/kafka\n\
                 default.replication.factor=3\nmin.insync.replicas=2\n\
                 log.flush.interval.messages=1\nunclean.leader.election.enable=true\n";
@@ -209,7 +209,7 @@ fn settings_of_a_server_file_are_the_defaults_of_its_topics() {
 }
 
 #[test]
-fn what_is_wrong_with_settings_is_said_with_the_file_and_the_remedy() {
+fn invalid_settings_are_reported_with_file_and_remedy() {
     let error = server("min.insync.replica=2\n").unwrap_err();
     assert_eq!(
         error,
@@ -230,7 +230,7 @@ fn what_is_wrong_with_settings_is_said_with_the_file_and_the_remedy() {
 }
 
 #[test]
-fn a_flush_by_time_goes_into_the_scenario_with_the_scheduler_that_looks_at_it() {
+fn flush_by_time_sets_the_flush_scheduler_too() {
     let text = "log.flush.interval.ms=1000\nlog.flush.scheduler.interval.ms=500\n";
     let row = server(text).unwrap();
     assert_eq!(row.flush.name(), "flush.ms=1000");

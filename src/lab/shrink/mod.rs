@@ -1,5 +1,5 @@
 //! From a failing run to the smallest one that fails in the same way: a scenario file with its
-//! schedule spelled out, that anyone can read and run.
+//! schedule spelled out.
 //!
 //! Faults go by delta debugging; then clients, rates, partitions, brokers, time and drawn values
 //! become smaller one by one, until nothing more can. Every step is judged by a run, and is kept
@@ -29,7 +29,7 @@ use crate::scenario::{Notation, Range, Scenario};
 pub const REGRESSIONS: &str = "scenarios/regressions";
 /// Where those of mutants go: with the fix they show nothing.
 pub const MUTANTS: &str = "reports/mutants";
-/// Runs that a search may take when nobody says how many.
+/// Runs that a search may take by default.
 pub const BUDGET: NonZeroUsize = NonZeroUsize::new(1000).unwrap();
 
 /// Widest line of a head comment.
@@ -66,7 +66,9 @@ pub enum ShrinkError {
         broken: String,
     },
     /// It broke once and not again.
-    #[error("{file}: seed {seed} goes two ways (trace {first}, then {second}): mend that first")]
+    #[error(
+        "{file}: seed {seed} is nondeterministic (trace {first}, then {second}): fix that first"
+    )]
     Nondeterministic {
         /// The scenario's file.
         file: String,
@@ -100,7 +102,7 @@ pub struct Size {
     pub partitions: i32,
     /// Brokers.
     pub brokers: u16,
-    /// How long load and faults go on.
+    /// How long loads and faults last.
     pub duration: Duration,
 }
 

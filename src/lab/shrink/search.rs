@@ -11,7 +11,7 @@ use crate::scenario::Scenario;
 /// beginning of the run. Asked once for each text.
 pub(super) type Shows<'a> = &'a mut dyn FnMut(&Scenario) -> Option<Duration>;
 
-/// The faults of a schedule in so many parts: few of them are a bold step, whose candidates are
+/// A schedule in at most this many parts: few parts are a bold step, whose candidates are
 /// tried at other times too.
 const BOLD: usize = 4;
 

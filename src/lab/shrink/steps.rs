@@ -35,7 +35,7 @@ pub(super) const STEPS: &[Step] = &[
 const RETIMINGS: u64 = 40;
 /// Other times at which a bold candidate is tried.
 const CLOSE_BY: u64 = 4;
-/// Of how many candidates; each costs up to so many runs more.
+/// Candidates that are retimed; each costs up to `RETIMINGS` runs.
 const RETIMED: usize = 2;
 
 /// The scenario as its file will say it.
@@ -44,7 +44,7 @@ pub(super) fn text(scenario: &Scenario) -> String {
     scenario.to_toml(&Plan::draw(scenario, seed))
 }
 
-/// The scenario as somebody reads it from that file.
+/// The scenario as it is read from that file.
 pub(super) fn as_written(scenario: &Scenario) -> Result<Scenario, ScenarioError> {
     let read = Scenario::parse(&scenario.file, &text(scenario))?;
     // A file that spells out no fault at all has no schedule to read.
@@ -154,7 +154,7 @@ fn also_retimed(candidates: Vec<Scenario>) -> Vec<Scenario> {
     found
 }
 
-/// The same with each fault so many milliseconds sooner, if the first is not too early for that.
+/// The same with each fault `ms` milliseconds sooner, if the first is not too early for that.
 fn sooner(scenario: &Scenario, ms: u64) -> Option<Scenario> {
     let by = Duration::from_millis(ms);
     let possible = faults(scenario).first().is_some_and(|first| first.at >= by);

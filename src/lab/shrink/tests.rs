@@ -61,7 +61,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_is_left_shows_the_property_and_nothing_smaller_does(
+    fn result_has_the_property_and_nothing_smaller_does(
         count in 1usize..12,
         needed in prop::collection::btree_set(1u64..12, 0..5),
         brokers in 1u16..7,
@@ -100,7 +100,7 @@ proptest! {
     }
 
     #[test]
-    fn a_search_never_asks_more_than_its_budget_nor_twice_the_same(
+    fn search_stays_in_budget_and_never_repeats_a_candidate(
         budget in 1usize..60,
         answers in prop::collection::vec(any::<bool>(), 60),
     ) {
@@ -117,7 +117,7 @@ proptest! {
 }
 
 #[test]
-fn every_step_lowers_something_so_that_each_chain_of_them_ends() {
+fn every_chain_of_steps_ends() {
     let mut scenario = kills(4);
     for taken in 0.. {
         assert!(taken < 2000, "{}", steps::text(&scenario));
@@ -129,7 +129,7 @@ fn every_step_lowers_something_so_that_each_chain_of_them_ends() {
 }
 
 #[test]
-fn faults_that_only_fail_together_stay_together() {
+fn faults_that_fail_only_together_are_all_kept() {
     let pair = |scenario: &Scenario| picks(scenario).is_superset(&BTreeSet::from([3, 8]));
     let shows = |scenario: &Scenario| pair(scenario) && scenario.loads.len() == 2;
     let (left, ended) = shrunk(&kills(10), 1000, shows);
@@ -147,7 +147,7 @@ fn broken(what: &str) -> Broken {
 }
 
 #[test]
-fn witnesses_of_a_kind_differ_in_particulars_only() {
+fn witness_shape_ignores_names_times_and_numbers() {
     let past = "orders-2 offset 0 acked to p2 at 0.227 s; absent where consumer 3 read on to offset 158 at 15.414 s";
     let same = "orders-0 offset 41 acked to p1 at 3.1 s; absent where consumer 1 read on to offset 42 at 9 s";
     let send =
@@ -165,7 +165,7 @@ fn witnesses_of_a_kind_differ_in_particulars_only() {
 }
 
 #[test]
-fn a_name_that_grows_too_long_loses_the_end_of_the_scenarios() {
+fn long_names_are_cut_at_the_end_of_the_scenario_name() {
     assert_eq!(name("leader-kill", "duplicate", 7), "leader-kill-duplicate-7");
     let long = name(&"very-".repeat(15), "committed-prefix-agrees", u64::MAX);
     assert!(
@@ -186,7 +186,7 @@ const POWER: &str = "name = \"power\"\nduration = \"12s\"\n[cluster]\n\
     allows = [\"acked-write-unseen\", \"inconsistent-offset\", \"dirty-read\", \"high-watermark-monotonic\"]\n";
 
 #[test]
-fn a_loss_shrinks_to_the_one_fault_that_causes_it_always_in_the_same_way() {
+fn loss_shrinks_to_the_one_fault_that_causes_it() {
     let scenario = Scenario::parse("power.toml", POWER).unwrap();
     let one = shrink(&scenario, 3, EngineKind::Leap, BUDGET).unwrap();
     assert!(one.minimal, "{} runs", one.runs);
@@ -206,7 +206,7 @@ fn a_loss_shrinks_to_the_one_fault_that_causes_it_always_in_the_same_way() {
 }
 
 #[test]
-fn a_search_that_ran_out_of_runs_says_so_and_keeps_what_it_has() {
+fn search_that_exhausts_its_budget_keeps_its_best() {
     let scenario = Scenario::parse("power.toml", POWER).unwrap();
     let budget = NonZeroUsize::new(2).unwrap();
     let shrunk = shrink(&scenario, 3, EngineKind::Leap, budget).unwrap();
@@ -217,7 +217,7 @@ fn a_search_that_ran_out_of_runs_says_so_and_keeps_what_it_has() {
 }
 
 #[test]
-fn a_run_that_held_is_refused_and_so_is_an_invariant_that_did_not_break() {
+fn nothing_to_shrink_is_an_error() {
     let calm = POWER.replace("\"power-loss\"", "\"kill\"").replace("survival = \"nothing\"\n", "");
     let calm = Scenario::parse("calm.toml", &calm).unwrap();
     let said = |scenario: &Scenario, invariant| {
@@ -244,7 +244,7 @@ const ALONE: &str = "name = \"alone\"\nduration = \"9s\"\n[cluster]\n\
 
 #[test]
 #[cfg(any(debug_assertions, feature = "mutants"))]
-fn a_mutant_s_witness_shrinks_with_its_flaw_and_its_file_shows_nothing_without() {
+fn mutant_witness_shrinks_and_holds_without_the_flaw() {
     use crate::base::{Flaw, Flaws};
 
     let flaws = Flaws::only(Flaw::NoMinInsync);
@@ -264,7 +264,7 @@ fn a_mutant_s_witness_shrinks_with_its_flaw_and_its_file_shows_nothing_without()
 }
 
 #[test]
-fn load_that_begins_later_sends_what_it_would_have_sent_from_there_on() {
+fn load_that_begins_later_sends_the_same_records_from_there() {
     let calm = |load: &str| {
         let text = format!(
             "name = \"calm\"\nduration = \"4s\"\n\

@@ -1,19 +1,19 @@
-//! The contract: what a configuration promises under a schedule of faults, computed from both.
+//! The contract: what a configuration guarantees under a schedule of faults, computed from both.
 //!
-//! Everything must hold, always, but for what follows from acknowledged records that are lost, and
-//! those only where the settings let it happen. What is below a high watermark is judged by
-//! `leader-completeness` and the like whatever this says: there the ghost sees run by run what
-//! was permitted. Here it is said beforehand, for the promises that only clients can check.
+//! Every invariant must hold, except those that follow from lost acknowledged records, where the
+//! settings permit such a loss. Invariants about committed records, such as `leader-completeness`,
+//! don't depend on this contract: the ghost sees run by run which losses were permitted. This
+//! contract predicts losses before the run, for promises that only clients can check.
 //!
 //! A record can be lost in five ways:
 //!
-//! 1. **acks=0**: nobody said that it was stored. Any fault may take it.
-//! 2. **acks=1**: the leader alone said so, and another replica takes over. That needs a second
+//! 1. **acks=0**: no broker confirmed that it was stored. Any fault may lose it.
+//! 2. **acks=1**: only the leader confirmed it, and another replica takes over. That needs a second
 //!    replica, and a fault that can move leadership. A single copy is lost like one of acks=all.
-//! 3. **Unclean election**, where it is switched on: a replica that is not in sync takes over. That
-//!    needs one that fell behind and then nobody in sync, so faults that overlap, or a controller
-//!    that is cut off and fences everybody.
-//! 4. **Power loss** of what nobody synced. The controller counts a broker that comes back from any
+//! 3. **Unclean election**, if enabled: a replica that is not in sync takes over. That
+//!    needs one that fell behind and then an empty ISR, so faults that overlap, or a controller
+//!    that is cut off and fences all brokers.
+//! 4. **Power loss** of unsynced records. The controller counts a broker that comes back from any
 //!    unclean shutdown as one that has lost its tail (KIP-966), so as many unclean shutdowns at a
 //!    time as `min.insync.replicas`, one of them a power loss, may leave no replica to elect that
 //!    has it all. Where every fault waits until the cluster has recovered from the one before
@@ -24,9 +24,9 @@
 //!    the recovery point that was saved last, recovery can't tell it from a torn end.
 //! 5. **Rot** on as many disks as it takes, those included that lose power meanwhile.
 //!
-//! That the cluster heals is promised always. Rot alone could break that: what only a rotten disk has,
-//! nobody can fetch, and a log that can't be opened may be the only one that may lead. Whoever draws
-//! schedules leaves rot out where [`Contract::heals`] can't say that an intact copy is left.
+//! The cluster must always recover. Only rot could prevent that: a record whose only copy is rotten
+//! can't be fetched, and a log that can't be opened may be the only one that may lead. Schedules
+//! have no rot where [`Contract::heals`] can't guarantee that an intact copy is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -54,7 +54,7 @@ impl Loss {
     /// Invariants that such a loss may break, as clients see it.
     pub fn breaks(self) -> &'static [&'static str] {
         match self {
-            // Without an offset nobody can say where it should have been.
+            // Without an offset it is unknown where it should have been.
             Self::Unheard => &["acked-write-unseen"],
             // The offset is told, and given to another record later.
             Self::Uncommitted => &["acked-write-lost", "acked-write-unseen", "inconsistent-offset"],
@@ -91,6 +91,8 @@ pub struct Terms {
     pub brokers: usize,
     /// Copies of each partition.
     pub replicas: usize,
+    /// Copies of each partition of the topic that has most: a fault may be about that.
+    pub most_replicas: usize,
     /// `min.insync.replicas`, as far as there are replicas.
     pub min_insync: usize,
     /// Nothing counts before it is synced.
@@ -114,12 +116,14 @@ impl Terms {
             let _ = crate::base::config::Config::set(&mut topic, key, value);
         }
         let replicas = usize::try_from(of.replication_factor).unwrap_or(1).max(1);
+        let most = scenario.topics.iter().map(|topic| topic.replication_factor).max();
         let least = usize::try_from(topic.min_insync_replicas).unwrap_or(1).max(1);
         let loads = scenario.loads.iter().filter(|load| load.topic == of.name);
         let acks = loads.filter_map(|load| load.work.promise().acks).map(level);
         Self {
             brokers: usize::from(scenario.cluster.brokers),
             replicas,
+            most_replicas: usize::try_from(most.unwrap_or(1)).unwrap_or(1).max(1),
             min_insync: least.min(replicas),
             synced_first: topic.flush_before_ack
                 || topic.flush_messages.is_some_and(|messages| messages <= 1),
@@ -281,7 +285,7 @@ impl Terms {
                         named.insert(*number);
                     }
                     // While there is no leader, every replica follows.
-                    Role::Followers => loose += self.replicas,
+                    Role::Followers => loose += self.most_replicas,
                     role => loose += self.meant(role),
                 }
             }
@@ -306,7 +310,7 @@ impl Terms {
             | Role::Recovering
             | Role::LeaderOf(_)
             | Role::Host('b', _) => 1,
-            Role::Followers => self.replicas.saturating_sub(1),
+            Role::Followers => self.most_replicas.saturating_sub(1),
             Role::Minority => (self.brokers.saturating_sub(1) / 2).max(1),
             Role::Majority => self.brokers / 2 + 1,
             Role::All | Role::Everyone => self.brokers,

@@ -19,12 +19,14 @@ pub(super) fn name(number: u64) -> String {
 /// When what was drawn is no scenario that could be written: a defect of the drawing.
 pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
     let name = name(seed);
-    let (rules, cold) = faults::rules(Seed(seed), brokers(Seed(seed)));
+    let topics = topics(Seed(seed));
+    let names: Vec<_> = topics.iter().map(|topic| topic.name).collect();
+    let (rules, cold) = faults::rules(Seed(seed), brokers(Seed(seed)), &names);
     let text = format!(
         "name = \"{name}\"\n{}{}{}{}[expect]\nholds = [\"*\"]\n",
         timing(seed),
-        shape(Seed(seed), cold),
-        loads(Seed(seed)),
+        shape(Seed(seed), cold, &topics),
+        loads(Seed(seed), &topics),
         rules,
     );
     let mut scenario = Scenario::parse(&format!("{DIR}/{name}.toml"), &text)?;
@@ -74,8 +76,25 @@ fn cluster(seed: Seed) -> (Draws, u64) {
     (draws, brokers)
 }
 
-/// `[cluster]` and `[topic]`. `cold`: some fault needs segments that are rolled soon.
-fn shape(seed: Seed, cold: bool) -> String {
+/// A topic's name, and the streams that it and its loads are drawn from.
+#[derive(Clone, Copy)]
+struct Topic {
+    name: &'static str,
+    stream: &'static str,
+    loads: &'static str,
+}
+
+const ORDERS: Topic = Topic { name: "orders", stream: "swarm topic", loads: "swarm load" };
+const AUDIT: Topic = Topic { name: "audit", stream: "swarm audit", loads: "swarm audit load" };
+
+/// Most scenarios have one topic.
+fn topics(seed: Seed) -> Vec<Topic> {
+    let mut draws = Draws::of(seed, Stream::named("swarm topics"));
+    if draws.chance(15) { vec![ORDERS, AUDIT] } else { vec![ORDERS] }
+}
+
+/// `[cluster]` and the topics. `cold`: some fault needs segments that are rolled soon.
+fn shape(seed: Seed, cold: bool, topics: &[Topic]) -> String {
     let (mut draws, brokers) = cluster(seed);
     let heartbeat = draws.number(150, 600);
     let session = heartbeat * draws.number(3, 8);
@@ -88,29 +107,48 @@ fn shape(seed: Seed, cold: bool) -> String {
          log.flush.offset.checkpoint.interval.ms = {}\n",
         draws.number(1000, 6000),
         draws.number(20, 500),
-        // Followers that wait for so many bytes at any rate would carry no load: each request of a
-        // connection would take the whole wait, and writes could not resume.
+        // A larger value would make each request of a connection take the whole wait: writes could
+        // not resume.
         1,
         draws.number(50, 1000),
         draws.number(500, 5000),
         draws.number(500, 20_000),
     );
-    let mut draws = Draws::of(seed, Stream::named("swarm topic"));
-    let replicas = draws.weighted(&[(8, 1), (17, 2), (70, 3), (5, 5)]).min(brokers);
-    let min_insync = draws.weighted(&[(30, 1), (60, 2), (10, 3)]).min(replicas);
+    let drawn = topics.iter().map(|of| (of.name, topic(seed, of.stream, brokers, cold)));
+    let drawn: Vec<_> = drawn.collect();
     // The flusher is a setting of the node, what it looks for one of the topic.
-    let flush = draws.weighted(&[(52, 0), (20, 1), (12, 2), (8, 3), (8, 4)]);
-    if flush == 4 {
+    if drawn.iter().any(|(_, topic)| topic.by_time) {
         text.push_str("log.flush.scheduler.interval.ms = 100\n");
     }
-    text.push_str(&format!(
-        "[topic]\npartitions = {}\nreplication.factor = {replicas}\n\
+    for (name, topic) in &drawn {
+        if drawn.len() > 1 {
+            text.push_str(&format!("[[topic]]\nname = \"{name}\"\n{}", topic.text));
+        } else {
+            text.push_str(&format!("[topic]\n{}", topic.text));
+        }
+    }
+    text
+}
+
+/// A topic's keys, and whether it is flushed by time.
+struct Drawn {
+    text: String,
+    by_time: bool,
+}
+
+fn topic(seed: Seed, stream: &'static str, brokers: u64, cold: bool) -> Drawn {
+    let mut draws = Draws::of(seed, Stream::named(stream));
+    let replicas = draws.weighted(&[(8, 1), (17, 2), (70, 3), (5, 5)]).min(brokers);
+    let min_insync = draws.weighted(&[(30, 1), (60, 2), (10, 3)]).min(replicas);
+    let flush = draws.weighted(&[(52, 0), (20, 1), (12, 2), (8, 3), (8, 4)]);
+    let mut text = format!(
+        "partitions = {}\nreplication.factor = {replicas}\n\
          min.insync.replicas = {min_insync}\nunclean.leader.election.enable = {}\n\
          index.interval.bytes = {}\n",
         draws.number(1, 4),
         draws.chance(25),
         draws.one(&[512, 4096]),
-    ));
+    );
     match flush {
         1 => text.push_str("flush.messages = 1\n"),
         2 => text.push_str("flush.before.ack = true\n"),
@@ -122,12 +160,21 @@ fn shape(seed: Seed, cold: bool) -> String {
         let largest = if cold { 131_072 } else { 1 << 20 };
         text.push_str(&format!("segment.bytes = {}\n", draws.number(65_536, largest)));
     }
-    text
+    Drawn { text, by_time: flush == 4 }
 }
 
-/// Producers, mostly all alike, and consumers.
-fn loads(seed: Seed) -> String {
-    let mut draws = Draws::of(seed, Stream::named("swarm load"));
+/// Producers and consumers of all topics.
+fn loads(seed: Seed, topics: &[Topic]) -> String {
+    let of = |topic: &Topic| {
+        let key = format!("topic = \"{}\"\n", topic.name);
+        load(seed, topic.loads, if topics.len() > 1 { &key } else { "" })
+    };
+    topics.iter().map(of).collect()
+}
+
+/// Producers, mostly all alike, and consumers of one topic.
+fn load(seed: Seed, stream: &'static str, topic: &str) -> String {
+    let mut draws = Draws::of(seed, Stream::named(stream));
     let mut text = String::new();
     let wanted: &[&str] =
         draws.weighted(&[(66, &["all"][..]), (20, &["1"]), (5, &["0"]), (9, &["all", "1"])]);
@@ -135,7 +182,7 @@ fn loads(seed: Seed) -> String {
         let idempotent = *acks == "all" && draws.chance(80);
         let low = draws.number(8, 800);
         text.push_str(&format!(
-            "[[load]]\nkind = \"producer\"\nclients = {}\nrate = \"{}/s\"\n\
+            "[[load]]\nkind = \"producer\"\n{topic}clients = {}\nrate = \"{}/s\"\n\
              record.size = \"{low}..{}\"\nacks = \"{acks}\"\nenable.idempotence = {idempotent}\n\
              linger.ms = {}\nbatch.size = {}\nmax.in.flight.requests.per.connection = {}\n\
              compression.type = \"{}\"\nrequest.timeout.ms = {}\ndelivery.timeout.ms = {}\n",
@@ -157,7 +204,7 @@ fn loads(seed: Seed) -> String {
         ));
     }
     text.push_str(&format!(
-        "[[load]]\nkind = \"consumer\"\nclients = {}\nfetch.min.bytes = {}\n\
+        "[[load]]\nkind = \"consumer\"\n{topic}clients = {}\nfetch.min.bytes = {}\n\
          fetch.max.wait.ms = {}\nmax.poll.records = {}\n",
         draws.number(1, 2),
         draws.weighted(&[(70, 1), (30, 5000)]),

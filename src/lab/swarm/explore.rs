@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::corpus::Corpus;
+use super::found::{Found, Origin};
 use super::report::SwarmReport;
 use crate::lab::sweep::Deadline;
 use crate::run::EngineKind;
@@ -23,7 +24,7 @@ const WAVE: u64 = 16;
 /// Runs that went wrong and are run again, to see whether they go the same way.
 const CONFIRMATIONS: usize = 5;
 
-/// Which runs.
+/// The runs of a swarm.
 #[derive(Clone, Debug)]
 pub struct Swarm {
     /// Numbers of the runs, and seeds of what is drawn; the end is not included.
@@ -32,7 +33,7 @@ pub struct Swarm {
     pub jobs: NonZeroUsize,
     /// Where they run.
     pub engine: EngineKind,
-    /// Wall time after which no run is begun.
+    /// Wall time after which no run begins.
     pub limit: Option<Duration>,
     /// Whether schedules that reached something new are mutated further.
     pub mutates: bool,
@@ -40,42 +41,13 @@ pub struct Swarm {
     pub dir: PathBuf,
 }
 
-/// Where a scenario comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Origin {
-    /// Drawn from its number.
-    Drawn,
-    /// A change of what this number ran.
-    Mutated(u64),
-}
-
-/// A run of the swarm, and what it was.
-#[derive(Clone, Debug)]
-pub struct Found {
-    /// Its number.
-    pub number: u64,
-    /// Where the scenario comes from.
-    pub origin: Origin,
-    /// What ran: with its seed, its schedule and its contract.
-    pub scenario: Scenario,
-    /// What came of it.
-    pub outcome: Outcome,
-}
-
-impl Found {
-    /// What came of it under its contract.
-    pub fn verdict(&self) -> RunVerdict {
-        self.outcome.verdict(&self.scenario.expect)
-    }
-}
-
-/// Who wants to know how it goes. Called in the order of numbers.
+/// An observer of the progress, called in the order of numbers.
 pub trait Watch {
-    /// A run ended, with so many features that none before it had reached.
+    /// A run ended that reached `news` features which no earlier run had reached.
     fn ran(&mut self, found: &Found, news: usize);
 }
 
-/// Nobody wants to know.
+/// No observer.
 impl Watch for () {
     fn ran(&mut self, _: &Found, _: usize) {}
 }

@@ -14,7 +14,7 @@ enum Manner {
     Wild,
 }
 
-/// Whom faults of hosts strike.
+/// Targets of faults that strike hosts.
 const TARGETS: &[(u64, &str)] = &[
     (30, "\"leader\""),
     (14, "\"any\""),
@@ -51,8 +51,9 @@ const MOMENTS: &[&str] = &[
     "during = \"recovery\"",
 ];
 
-/// The `[[fault]]` tables of a seed for a number of brokers, and whether they need cold segments.
-pub(super) fn rules(seed: Seed, brokers: u64) -> (String, bool) {
+/// The `[[fault]]` tables of a seed for a number of brokers and for topics of these names, and
+/// whether they need cold segments.
+pub(super) fn rules(seed: Seed, brokers: u64, topics: &[&str]) -> (String, bool) {
     let mut draws = Draws::of(seed, Stream::named("swarm mix"));
     // Now and then nothing at all: then everything has to hold.
     let wild = draws.number(1, 4);
@@ -61,7 +62,8 @@ pub(super) fn rules(seed: Seed, brokers: u64) -> (String, bool) {
         (60, (Manner::Wild, wild)),
         (4, (Manner::Wild, 0)),
     ]);
-    let rules: Vec<_> = (0..count).map(|index| rule(seed, index, manner, brokers)).collect();
+    let rules: Vec<_> =
+        (0..count).map(|index| rule(seed, index, manner, (brokers, topics))).collect();
     let cold = rules.iter().any(|(row, _)| row.needs_cold_segments);
     (rules.into_iter().map(|(_, text)| text).collect(), cold)
 }
@@ -73,18 +75,28 @@ pub(super) fn rules(seed: Seed, brokers: u64) -> (String, bool) {
 pub(super) fn more(scenario: &Scenario, seed: Seed) -> Result<Vec<Fault>, ScenarioError> {
     let mut draws = Draws::of(seed, Stream::named("swarm more"));
     let manner = if draws.chance(30) { Manner::OneByOne } else { Manner::Wild };
+    let topics: Vec<_> = scenario.topics.iter().map(|topic| topic.name.as_str()).collect();
     let plain = Scenario { schedule: Some(Vec::new()), ..scenario.clone() };
     let text = plain.to_toml(&Plan::draw(&plain, seed))
-        + &rule(seed, 0, manner, u64::from(scenario.cluster.brokers)).1;
+        + &rule(seed, 0, manner, (u64::from(scenario.cluster.brokers), &topics)).1;
     let scenario = Scenario::parse(&scenario.file, &text)?;
     Ok(Plan::draw(&scenario, seed).faults)
 }
 
 /// One rule, and the row of its kind.
-fn rule(seed: Seed, index: u64, manner: Manner, brokers: u64) -> (Row, String) {
+fn rule(
+    seed: Seed,
+    index: u64,
+    manner: Manner,
+    (brokers, topics): (u64, &[&str]),
+) -> (Row, String) {
     let mut draws = Draws::of(seed, Stream::numbered("swarm fault", index));
     let (row, keys) = kind(brokers, &mut draws);
     let mut text = format!("[[fault]]\nkind = \"{}\"\n{keys}", row.name);
+    if topics.len() > 1 {
+        let mut draws = Draws::of(seed, Stream::numbered("swarm fault topic", index));
+        text.push_str(&format!("topic = \"{}\"\n", draws.one(topics)));
+    }
     let (low, wide) = (draws.number(500, 5000), draws.number(500, 6000));
     if draws.chance(80) {
         text.push_str(&format!("every = \"{low}ms..{}ms\"\n", low + wide));

@@ -1,4 +1,4 @@
-//! The swarm: scenarios that nobody wrote. A seed draws the cluster's shape, its settings, the load
+//! The swarm: randomly generated scenarios. A seed draws the cluster's shape, its settings, the load
 //! and the faults; `contract` computes from them what must hold; runs are remembered by what they
 //! reached, and schedules that reached something new are mutated further.
 //!
@@ -10,6 +10,7 @@ mod corpus;
 mod draw;
 mod explore;
 mod faults;
+mod found;
 mod mutate;
 mod report;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod tests;
 
 pub use contract::{Contract, Loss, Terms};
 pub use draw::{DIR, draw};
-pub use explore::{Found, Origin, Swarm, Watch};
+pub use explore::{Swarm, Watch};
+pub use found::{Found, Origin};
 pub use mutate::mutate;
 pub use report::{KIND, SwarmReport, markdown, terminal};

@@ -18,8 +18,8 @@ const MOST_FAULTS: usize = 40;
 const FAR: u64 = 4000;
 
 /// The scenario that a number of the swarm gives when it changes another one; `beside` is where
-/// faults are taken from. It has its own name, its contract is computed anew, and its file says
-/// all of it. `None` where what came of it can't be written as a scenario, or nothing changed.
+/// faults are taken from. It has its own name, its contract is computed again, and its file
+/// says all of it. `None` where what came of it can't be written as a scenario, or nothing changed.
 pub fn mutate(parent: &Scenario, beside: &Scenario, number: u64) -> Option<Scenario> {
     let seed = Seed(number);
     let mut draws = Draws::of(seed, Stream::named("swarm mutation"));

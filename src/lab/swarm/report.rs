@@ -1,4 +1,4 @@
-//! Tells what a swarm found: lines for a terminal, JSON and Markdown for files.
+//! Reports of a swarm: lines for a terminal, JSON and Markdown for files.
 //!
 //! # `reports/swarm.json`, schema 1
 //! | field | what |
@@ -22,7 +22,7 @@ use std::fmt::Write;
 use serde::Serialize;
 
 use super::contract::Contract;
-use super::explore::{Found, Origin};
+use super::found::{Found, Origin};
 use crate::lab::verdict::Verdict;
 use crate::run::coverage::{RareEvent, Sightings};
 use crate::run::outcome::{Counts, RunVerdict};
@@ -35,7 +35,7 @@ pub const KIND: &str = "swarm";
 /// Most kinds of notes that a report lists.
 const MAX_NOTES: usize = 20;
 
-/// Everything that is told of a swarm.
+/// The report of a swarm.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SwarmReport {
     kind: &'static str,
@@ -114,7 +114,7 @@ pub struct Allowance {
     pub first: Option<u64>,
 }
 
-/// What had been reached after so many runs.
+/// Coverage after a number of runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Growth {
     /// So many.

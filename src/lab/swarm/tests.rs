@@ -48,14 +48,14 @@ const ALL: &str = "\"all\"";
 const BOTH: &str = "[\"leader\", \"isr-follower\"]";
 
 #[test]
-fn without_faults_everything_is_promised_at_any_level() {
+fn without_faults_every_acks_level_promises_everything() {
     for acks in ["0", "1", "all"] {
         assert_eq!(contract(RF1, acks, ""), []);
     }
 }
 
 #[test]
-fn acks_all_and_three_copies_survive_any_one_power_loss_at_a_time() {
+fn acks_all_with_three_replicas_survives_single_power_losses() {
     for target in [LEADER, "\"any\"", "\"b2\"", BOTH] {
         let one = settled("power-loss", target);
         assert_eq!(contract(RF3_MIN2, "all", &one), [], "{target}");
@@ -68,7 +68,7 @@ fn acks_all_and_three_copies_survive_any_one_power_loss_at_a_time() {
 }
 
 #[test]
-fn power_losses_that_overlap_may_take_as_many_as_min_insync() {
+fn overlapping_power_losses_may_take_min_insync_replicas() {
     let (one, two) = (wild("power-loss", LEADER), wild("power-loss", LEADER).repeat(2));
     let pause = wild("pause", "\"any\"");
     assert_eq!(contract(RF3_MIN2, "all", &(one.clone() + &pause)), []);
@@ -84,7 +84,7 @@ fn power_losses_that_overlap_may_take_as_many_as_min_insync() {
 }
 
 #[test]
-fn a_partition_that_nobody_leads_has_followers_only() {
+fn all_replicas_of_a_leaderless_partition_are_followers() {
     let overlap = wild("kill", LEADER) + &wild("power-loss", "\"followers\"");
     assert_eq!(contract(RF1, "all", &overlap), [Loss::PowerLoss]);
     assert_eq!(contract(RF1, "all", &settled("power-loss", "\"followers\"")), []);
@@ -92,14 +92,14 @@ fn a_partition_that_nobody_leads_has_followers_only() {
 }
 
 #[test]
-fn a_process_that_died_counts_with_a_power_loss_for_the_controller_can_not_tell_them_apart() {
+fn kill_counts_as_unclean_shutdown_beside_a_power_loss() {
     let both = wild("power-loss", LEADER) + &wild("kill", "\"any\"");
     assert_eq!(contract(RF3_MIN2, "all", &both), [Loss::PowerLoss]);
     assert_eq!(contract(RF3_MIN2, "all", &wild("kill", ALL).repeat(4)), [], "caches survive");
 }
 
 #[test]
-fn what_is_synced_before_it_counts_survives_any_power_loss_unless_a_sync_lies() {
+fn records_synced_before_ack_survive_unless_a_sync_lies() {
     for flush in ["flush.messages = 1", "flush.before.ack = true"] {
         let topic = format!("{RF3_MIN1}\n{flush}");
         let power = wild("power-loss", ALL).repeat(3);
@@ -112,7 +112,7 @@ fn what_is_synced_before_it_counts_survives_any_power_loss_unless_a_sync_lies() 
 }
 
 #[test]
-fn acks_1_is_lost_where_leadership_can_move_and_nowhere_else() {
+fn acks_1_may_lose_only_where_leadership_can_move() {
     for kind in ["kill", "power-loss", "pause", "restart", "disk-error", "disk-full"] {
         assert!(
             contract(RF3_MIN2, "1", &settled(kind, LEADER)).contains(&Loss::Uncommitted),
@@ -126,18 +126,18 @@ fn acks_1_is_lost_where_leadership_can_move_and_nowhere_else() {
     assert_eq!(contract(RF3_MIN2, "1", &format!("{link}\"followers\"\n")), [Loss::Uncommitted]);
     let jump = wild("clock-jump", ALL) + "by = \"1h\"\n";
     assert_eq!(contract(RF3_MIN2, "1", &jump), [], "no session is counted by date");
-    assert_eq!(contract(RF1, "1", &wild("kill", ALL)), [], "there is nobody to move to");
+    assert_eq!(contract(RF1, "1", &wild("kill", ALL)), [], "there is no other replica");
     assert_eq!(contract(RF1, "1", &wild("power-loss", LEADER)), [Loss::PowerLoss]);
 }
 
 #[test]
-fn acks_0_is_promised_nothing_once_anything_happens() {
+fn acks_0_promises_nothing_under_any_fault() {
     assert_eq!(contract(RF3_MIN2, "0", &wild("pause", "\"clients\"")), [Loss::Unheard]);
     assert_eq!(Loss::Unheard.breaks(), ["acked-write-unseen"]);
 }
 
 #[test]
-fn rot_on_one_disk_costs_nothing_where_two_others_keep_what_they_have() {
+fn rot_on_one_disk_is_safe_with_two_intact_replicas() {
     let rot = |intact: u8, manner: fn(&str, &str) -> String| {
         manner("disk-corruption", LEADER)
             + &format!("pages = 2\nplace = \"cold\"\nintact = {intact}\n")
@@ -162,14 +162,14 @@ fn rot_on_one_disk_costs_nothing_where_two_others_keep_what_they_have() {
 }
 
 #[test]
-fn unclean_election_costs_only_where_nobody_in_sync_may_be_left() {
+fn unclean_election_costs_only_where_the_isr_may_be_gone() {
     let topic = format!("{RF3_MIN2}\nunclean.leader.election.enable = true");
     let (one, two) = (settled("kill", LEADER), wild("kill", LEADER).repeat(2));
     assert_eq!(contract(&topic, "all", &one), []);
     assert_eq!(contract(&topic, "all", &settled("kill", ALL)), [], "all were in sync");
     assert_eq!(contract(&topic, "all", &two), [Loss::UncleanElection]);
     assert_eq!(contract(RF3_MIN2, "all", &two), []);
-    // A controller that sees nobody fences everybody, whoever is well.
+    // A controller that is cut off fences all brokers, also healthy ones.
     let blind = settled("isolate", "\"controller\"");
     assert_eq!(contract(&topic, "all", &blind), [Loss::UncleanElection]);
     let alone = format!("{RF1}\nunclean.leader.election.enable = true");
@@ -177,7 +177,7 @@ fn unclean_election_costs_only_where_nobody_in_sync_may_be_left() {
 }
 
 #[test]
-fn what_may_break_is_allowed_and_all_else_must_hold() {
+fn contract_allows_what_may_break_and_nothing_else() {
     let scenario = scenario(RF3_MIN2, "1", &wild("kill", LEADER));
     let plan = Plan::draw(&scenario, Seed(0));
     let expect = Contract::of(&scenario, &plan.faults).expect();
@@ -193,7 +193,7 @@ fn what_may_break_is_allowed_and_all_else_must_hold() {
 }
 
 #[test]
-fn whatever_the_matrix_promises_is_promised_here() {
+fn contract_promises_what_the_matrix_promises() {
     for cell in matrix::cells(&matrix::rows()) {
         let scenario = cell.scenario().unwrap();
         let plan = Plan::draw(&scenario, Seed(0));
@@ -203,7 +203,7 @@ fn whatever_the_matrix_promises_is_promised_here() {
 }
 
 #[test]
-fn a_seed_always_draws_the_same_and_seeds_draw_all_there_is() {
+fn seeds_are_deterministic_and_cover_all_kinds() {
     let mut kinds = BTreeSet::new();
     let (mut whole, mut settings) = (0, BTreeSet::new());
     for seed in 0..300 {
@@ -224,7 +224,7 @@ fn a_seed_always_draws_the_same_and_seeds_draw_all_there_is() {
 }
 
 #[test]
-fn a_drawn_scenario_is_a_file_like_any_other() {
+fn drawn_scenario_round_trips_through_its_file() {
     for seed in 0..60 {
         let scenario = draw(seed).unwrap();
         let text = scenario.to_toml(&Plan::draw(&scenario, Seed(seed)));
@@ -238,7 +238,7 @@ fn a_drawn_scenario_is_a_file_like_any_other() {
 }
 
 #[test]
-fn a_mutation_changes_the_schedule_within_what_a_file_can_say_and_computes_the_contract_anew() {
+fn mutation_changes_the_schedule_and_recomputes_the_contract() {
     let (mut changed, mut promises) = (0, BTreeSet::new());
     for number in 1000..1600 {
         let (parent, beside) = (draw(number % 60).unwrap(), draw(number % 7).unwrap());
@@ -280,7 +280,7 @@ fn swarm(seeds: std::ops::Range<u64>, mutates: bool) -> (SwarmReport, Vec<Found>
 }
 
 #[test]
-fn the_swarm_finds_nothing_wrong_grows_and_goes_where_drawing_alone_does_not() {
+fn swarm_holds_and_mutation_reaches_more_than_drawing() {
     let (report, found) = swarm(0..32, true);
     assert_eq!(report.verdict, Verdict::Held, "{}", terminal(&report));
     let (runs, features): (Vec<_>, Vec<_>) =
@@ -309,7 +309,7 @@ fn the_swarm_finds_nothing_wrong_grows_and_goes_where_drawing_alone_does_not() {
 }
 
 #[test]
-fn what_a_number_runs_depends_neither_on_threads_nor_on_when_the_time_is_over() {
+fn runs_do_not_depend_on_threads_or_the_time_limit() {
     let run = |jobs: usize, limit: Option<Duration>| {
         let jobs = NonZeroUsize::new(jobs).unwrap();
         let engine = EngineKind::Leap;

@@ -1,4 +1,4 @@
-//! Lets faults strike when they are due, and ends them.
+//! Injects faults when they are due, and ends them.
 
 mod stage;
 #[cfg(test)]
@@ -8,7 +8,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use self::stage::{Floor, Lasting, Ongoing, View};
-use super::guests::Refusal;
 use super::roles::{Cast, Kind};
 use crate::base::{Instant, TopicPartition};
 use crate::scenario::fault::Begins;
@@ -16,8 +15,19 @@ use crate::scenario::{Fault, Moment, Notation};
 use crate::sim::Engine;
 use crate::sim::disk::DiskProfile;
 
-/// How closely a moment that a fault waits for is watched.
+/// Time between two looks for an event that a fault waits for.
 const CLOSELY: Duration = Duration::from_millis(1);
+
+/// Why a fault did not strike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// No host fits its target now.
+    Nobody,
+    /// It can't be understood.
+    Wrong(String),
+    /// The engine can't do it.
+    Unsupported(String),
+}
 
 /// A fault that has not struck.
 #[derive(Clone, Debug)]
@@ -32,10 +42,10 @@ pub(super) struct Faults {
     /// The topic of faults that name none.
     topic: String,
     began: Instant,
-    /// Those that are not yet due, or wait for somebody to strike.
+    /// Those that are not yet due, or wait for a host that fits.
     to_come: VecDeque<Pending>,
     ongoing: Ongoing,
-    /// When a fault struck, and of which kind, since somebody last asked.
+    /// Time and kind of each strike since the last call of `drain`.
     pub strikes: Vec<(Instant, &'static str)>,
     /// One line for each that struck.
     pub story: Vec<String>,
@@ -116,7 +126,7 @@ impl Faults {
                 self.to_come.remove(index);
                 continue;
             }
-            // Nobody was there at its moment: it waits for the next one.
+            // No host fitted at that event: it waits for the next one.
             if let Some(pending) = self.to_come.get_mut(index) {
                 pending.strikes = None;
             }
@@ -124,8 +134,8 @@ impl Faults {
         }
     }
 
-    /// Lets faults strike that somebody orders now. What they do at once is told; what has several
-    /// parts, or a moment to wait for, joins those to come.
+    /// Injects faults that a test orders now, and describes what they did. A fault that has several
+    /// parts, or waits for an event, joins those to come.
     pub fn strike_now<E: Engine>(
         &mut self,
         engine: &mut E,
@@ -158,7 +168,7 @@ impl Faults {
         Ok(format!("to come: {}", kinds.join(", ")))
     }
 
-    /// Sets those going whose moment has come since the last look.
+    /// Schedules the faults whose event has happened since the last look.
     fn meet(&mut self, cast: &mut Cast) {
         for (at, event, place) in std::mem::take(&mut cast.moments) {
             for pending in &mut self.to_come {
@@ -205,7 +215,7 @@ impl Faults {
         }
     }
 
-    /// Whether there was a host or a link to strike.
+    /// Injects a fault; false if there was no host or link to strike.
     fn strike<E: Engine>(
         &mut self,
         engine: &mut E,

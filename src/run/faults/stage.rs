@@ -191,7 +191,7 @@ impl<E: Engine> Stage for Floor<'_, E> {
         }
     }
 
-    fn mend(&mut self, from: HostId, to: HostId) {
+    fn reconnect(&mut self, from: HostId, to: HostId) {
         let Some(count) = self.ongoing.cuts.get_mut(&(from, to)) else { return };
         *count -= 1;
         if *count == 0 {

@@ -206,7 +206,7 @@ fn obedient() -> Scribe {
 }
 
 #[test]
-fn a_fault_strikes_whoever_has_the_role_when_it_is_due_and_ends_in_time() {
+fn fault_strikes_the_current_holder_of_a_role_and_ends_in_time() {
     let schedule = "[[schedule]]\nat = \"3s\"\nkind = \"kill\"\ntarget = \"leader\"\ndown = \"4s\"";
     let (done, faults) = done(schedule, obedient());
     assert_eq!(done, ["3 kill #1", "7 boot #1"]);
@@ -215,14 +215,14 @@ fn a_fault_strikes_whoever_has_the_role_when_it_is_due_and_ends_in_time() {
 }
 
 #[test]
-fn whoever_is_down_already_is_not_struck_until_it_is_back() {
+fn host_that_is_down_is_struck_after_it_boots() {
     let kill = "[[schedule]]\nat = \"3s\"\nkind = \"kill\"\ntarget = \"b2\"\ndown = \"4s\"\n";
     let (done, _) = done(&format!("{kill}{kill}"), obedient());
     assert_eq!(done, ["3 kill #2", "7 boot #2", "8 kill #2", "12 boot #2"]);
 }
 
 #[test]
-fn what_two_faults_cut_is_mended_when_both_have_ended() {
+fn link_cut_by_two_faults_works_again_after_both() {
     let cut = "[[schedule]]\nat = \"1s\"\nkind = \"partition\"\nfrom = \"b1\"\nto = \"b2\"\n\
                one-way = true\ndown = ";
     let (done, _) = done(&format!("{cut}\"3s\"\n{cut}\"6s\"\n"), obedient());
@@ -230,14 +230,14 @@ fn what_two_faults_cut_is_mended_when_both_have_ended() {
 }
 
 #[test]
-fn who_is_isolated_is_cut_off_from_all_others_both_ways() {
+fn isolated_host_is_cut_off_from_all_others_both_ways() {
     let isolate = "[[schedule]]\nat = \"1s\"\nkind = \"isolate\"\ntarget = \"leader\"";
     let (done, _) = done(isolate, obedient());
     assert_eq!(done, ["1 cut #1 #2", "1 cut #2 #1", "1 cut #1 #3", "1 cut #3 #1"]);
 }
 
 #[test]
-fn a_power_loss_at_an_operation_that_never_comes_strikes_a_second_later() {
+fn power_loss_at_an_operation_never_reached_strikes_in_1_s() {
     let schedule = "[[schedule]]\nat = \"3s\"\nkind = \"power-loss\"\ntarget = \"b3\"\n\
                     operation = 7\ndown = \"2s\"";
     let (done, _) = done(schedule, obedient());
@@ -245,7 +245,7 @@ fn a_power_loss_at_an_operation_that_never_comes_strikes_a_second_later() {
 }
 
 #[test]
-fn restarts_of_a_rolling_restart_wait_for_each_other() {
+fn rolling_restart_waits_for_each_broker() {
     let rule = "[[fault]]\nkind = \"rolling-restart\"\nat = \"2s\"\ndown = \"3s\"";
     let (done, _) = done(rule, obedient());
     let expected = ["2 terminate #1", "6 boot #1", "7 terminate #2", "11 boot #2"];
@@ -253,7 +253,7 @@ fn restarts_of_a_rolling_restart_wait_for_each_other() {
 }
 
 #[test]
-fn who_does_not_end_when_asked_to_is_told_by_name() {
+fn process_that_ignores_a_restart_is_reported_and_killed() {
     let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"restart\"\ntarget = \"b2\"\ndown = \"1s\"";
     let (_, mut faults) = done(schedule, Scribe::default());
     let mut engine = Scribe { now: Instant::from_secs(70), ..Scribe::default() };
@@ -263,7 +263,7 @@ fn who_does_not_end_when_asked_to_is_told_by_name() {
 }
 
 #[test]
-fn a_heal_ends_everything_that_lasts() {
+fn heal_ends_every_lasting_fault() {
     let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"b1\"\n\
                     [[schedule]]\nat = \"1s\"\nkind = \"pause\"\ntarget = \"b2\"\n\
                     [[schedule]]\nat = \"1s\"\nkind = \"partition\"\nfrom = \"b3\"\nto = \"b2\"\n";
@@ -288,7 +288,7 @@ fn elected(index: i32, epoch: i32, leader: i32, isr: &[i32]) -> What {
 }
 
 #[test]
-fn disk_faults_that_overlap_add_up_and_each_ends_alone() {
+fn overlapping_disk_faults_add_up_and_end_separately() {
     let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"slow-disk\"\ntarget = \"b1\"\nfactor = 10\n\
                     down = \"4s\"\n[[schedule]]\nat = \"2s\"\nkind = \"disk-stall\"\ntarget = \"b1\"\n\
                     stall = \"1s..2s\"\ndown = \"2s\"\n[[schedule]]\nat = \"7s\"\nkind = \"disk-full\"\n\
@@ -301,7 +301,7 @@ fn disk_faults_that_overlap_add_up_and_each_ends_alone() {
 }
 
 #[test]
-fn a_jump_and_a_drift_of_one_clock_add_up_and_each_ends_alone() {
+fn clock_jump_and_drift_add_up_and_end_separately() {
     let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"clock-jump\"\ntarget = \"b2\"\nby = \"5s\"\n\
                     back = true\ndown = \"2s\"\n[[schedule]]\nat = \"2s\"\nkind = \"clock-drift\"\n\
                     target = \"b2\"\nppm = 100\ndown = \"3s\"\n";
@@ -315,7 +315,7 @@ const SLOW_LINK: &str = "[[schedule]]\nat = \"1s\"\nkind = \"slow-link\"\nfrom =
                          latency = \"5ms..50ms\"\nbandwidth = 1000\ndown = \"2s\"\n";
 
 #[test]
-fn a_slow_link_is_slow_both_ways_until_it_is_what_it_was() {
+fn slow_link_is_slow_both_ways_until_it_ends() {
     let (done, _) = done(SLOW_LINK, obedient());
     let slow = ["1 link 50ms Some(1000) #1 #2", "1 link 50ms Some(1000) #2 #1"];
     let usual = ["3 link 1.5ms None #1 #2", "3 link 1.5ms None #2 #1"];
@@ -323,7 +323,7 @@ fn a_slow_link_is_slow_both_ways_until_it_is_what_it_was() {
 }
 
 #[test]
-fn what_an_engine_can_not_do_is_left_out_with_its_reason_and_counted_as_skipped() {
+fn unsupported_fault_is_skipped_with_the_engines_reason() {
     let (done, faults) = done(SLOW_LINK, Scribe { unable: true, ..obedient() });
     assert!(done.is_empty(), "{done:?}");
     assert_eq!((faults.struck, faults.skipped()), (0, 1));
@@ -332,7 +332,7 @@ fn what_an_engine_can_not_do_is_left_out_with_its_reason_and_counted_as_skipped(
 }
 
 #[test]
-fn a_broker_that_gave_up_on_its_disk_is_started_when_the_disk_is_well() {
+fn broker_that_stopped_on_a_disk_error_boots_when_it_ends() {
     let schedule =
         "[[schedule]]\nat = \"1s\"\nkind = \"disk-error\"\ntarget = \"leader\"\nsyncs = 2\n";
     let (done, mut faults) = done(schedule, obedient());
@@ -343,7 +343,7 @@ fn a_broker_that_gave_up_on_its_disk_is_started_when_the_disk_is_well() {
 }
 
 #[test]
-fn machines_that_lost_power_together_come_back_one_after_the_other() {
+fn staggered_power_loss_boots_hosts_one_by_one() {
     let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"power-loss\"\ntarget = \"all\"\n\
                     down = \"2s\"\nstagger = \"3s\"\n";
     let (done, faults) = done(schedule, obedient());
@@ -353,7 +353,7 @@ fn machines_that_lost_power_together_come_back_one_after_the_other() {
 }
 
 #[test]
-fn so_many_brokers_keep_an_intact_copy_whatever_is_to_be_corrupted() {
+fn corruption_spares_the_required_number_of_brokers() {
     let rot = |at: u64, target: &str| {
         format!(
             "[[schedule]]\nat = \"{at}s\"\nkind = \"disk-corruption\"\ntarget = \"{target}\"\n\
@@ -368,7 +368,7 @@ fn so_many_brokers_keep_an_intact_copy_whatever_is_to_be_corrupted() {
 }
 
 #[test]
-fn a_fault_waits_for_the_next_election_of_its_partition_and_a_little_longer() {
+fn fault_waits_for_an_election_of_its_partition_and_a_delay() {
     let schedule = "[topic]\npartitions = 2\n[[schedule]]\nat = \"3s\"\nkind = \"kill\"\ntarget = \"b3\"\n\
                     on = \"leader-elected\"\ndelay = \"1s\"\ndown = \"2s\"\n";
     let news = vec![
@@ -383,7 +383,7 @@ fn a_fault_waits_for_the_next_election_of_its_partition_and_a_little_longer() {
 }
 
 #[test]
-fn a_moment_at_which_nobody_fits_is_let_pass() {
+fn fault_waits_for_the_next_event_when_no_host_fits() {
     let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"out-of-sync\"\n\
                     on = \"leader-elected\"\ndown = \"2s\"\n";
     let news = vec![(4, elected(0, 1, 2, &[1, 2, 3])), (9, elected(0, 2, 1, &[1, 3]))];
@@ -392,7 +392,7 @@ fn a_moment_at_which_nobody_fits_is_let_pass() {
 }
 
 #[test]
-fn a_changed_isr_and_an_acknowledgement_are_moments_too() {
+fn faults_can_wait_for_isr_changes_and_acknowledgements() {
     let kill = |host: &str, moment: &str| {
         format!(
             "[[schedule]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"{host}\"\n{moment}\ndown = \"1s\"\n"
@@ -430,7 +430,7 @@ fn a_changed_isr_and_an_acknowledgement_are_moments_too() {
 }
 
 #[test]
-fn who_boots_can_be_struck_before_it_answers() {
+fn booting_host_can_be_struck_before_it_answers() {
     let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"kill\"\ntarget = \"recovering\"\n\
                     during = \"recovery\"\ndown = \"2s\"\n[[schedule]]\nat = \"3s\"\nkind = \"kill\"\n\
                     target = \"b2\"\ndown = \"2s\"\n";
@@ -439,7 +439,7 @@ fn who_boots_can_be_struck_before_it_answers() {
 }
 
 #[test]
-fn a_moment_that_is_waited_for_is_watched_closely() {
+fn awaited_events_are_checked_every_millisecond() {
     let schedule = "[[schedule]]\nat = \"3s\"\nkind = \"kill\"\ntarget = \"b3\"\nafter = \"ack\"\n";
     let (_, faults) = done(schedule, obedient());
     assert_eq!(faults.next(Instant::from_secs(1)), Instant::from_secs(3));
@@ -448,7 +448,7 @@ fn a_moment_that_is_waited_for_is_watched_closely() {
 }
 
 #[test]
-fn both_engines_fail_syncs_and_one_of_them_tells_that_it_has_no_slow_links() {
+fn both_engines_fail_syncs_and_turmoil_reports_slow_links() {
     let text = "name = \"x\"\nduration = \"6s\"\n[cluster]\nlog.flush.before.ack = true\n\
                 [[load]]\nkind = \"producer\"\nrate = \"50/s\"\n\
                 [[fault]]\nkind = \"disk-error\"\ntarget = \"leader\"\nat = \"2s\"\ndown = \"1s\"\n\

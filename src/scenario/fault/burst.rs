@@ -5,7 +5,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha12Rng;
 
 use super::super::document::{Problems, Section};
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::keys;
 use crate::scenario::{Fault, Range};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::{
     Begins, ClockError, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Usual,
     keys,

@@ -2,11 +2,11 @@
 
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::{
     Begins, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Usual, keys,
 };
-use crate::scenario::parse::bounded;
+use crate::scenario::entries::bounded;
 use crate::scenario::{Range, Roles};
 use crate::sim::Unsupported;
 use crate::sim::disk::{Corruption, Place};
@@ -24,7 +24,7 @@ const CORRUPTIONS: [(&str, Corruption, &str); 5] = [
 const PLACES: [(&str, Place); 3] =
     [("disk", Place::Disk), ("log", Place::Log), ("cold", Place::Cold)];
 
-/// Whose disks rot: a controller has the only copy of what it decided.
+/// Targets that the swarm draws; never a controller, which has the only copy of the metadata.
 const ROTTEN: &[(u64, &str)] = &[(60, "\"leader\""), (20, "\"any\""), (20, "\"isr-follower\"")];
 
 #[derive(Clone, Debug, PartialEq)]

@@ -2,7 +2,7 @@
 
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::{Begins, Cost, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Turned, keys};
 use crate::scenario::Roles;
 use crate::sim::Unsupported;

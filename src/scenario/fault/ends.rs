@@ -2,7 +2,7 @@
 
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::keys;
 use super::stage::{Fits, Hit, Scene};
 use crate::scenario::Roles;

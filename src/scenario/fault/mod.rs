@@ -41,15 +41,15 @@ mod slow_link;
 mod swizzle_clog;
 
 use std::fmt;
+use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
 
 use super::document::{Problems, Section};
 use super::draws::Draws;
 use super::known::Known;
-use super::schedule::Fault;
-use super::write::Writer;
-use super::{Cluster, Notation, Range, Roles};
+use super::writer::Writer;
+use super::{Cluster, Moment, Notation, Range, Roles};
 
 pub(crate) use stage::{Begins, ClockError, Cost, Fits, Hit, Reach, Scene, Stage, Strike, Turned};
 
@@ -164,6 +164,27 @@ kinds! {
     DirFailure
 }
 
+/// One fault of a schedule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fault {
+    /// When it is due, counted from the beginning of the load.
+    pub at: Duration,
+    /// What happens. Its ranges are drawn: each is one value.
+    pub action: Action,
+    /// The topic that it is about; the first when absent.
+    pub topic: Option<String>,
+    /// The partition whose leader and followers are meant.
+    pub partition: i32,
+    /// How long it lasts; until the end of all faults when absent.
+    pub down: Option<Duration>,
+    /// Whether it waits until the cluster has recovered from what came before.
+    pub settled: bool,
+    /// What it waits for once it is due.
+    pub moment: Option<Moment>,
+    /// Chooses among several hosts that fit a role.
+    pub pick: u64,
+}
+
 /// What every kind of fault defines.
 pub(crate) trait Kind: Sized {
     /// As in `kind = "…"`.
@@ -222,7 +243,7 @@ pub(crate) trait Series {
 /// A range of a fault that a seed draws from before the run, with its key.
 pub(crate) enum Drawn<'a> {
     Number(&'static str, &'a mut Range<u64>),
-    Time(&'static str, &'a mut Range<std::time::Duration>),
+    Time(&'static str, &'a mut Range<Duration>),
 }
 
 impl Drawn<'_> {

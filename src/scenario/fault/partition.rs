@@ -2,7 +2,7 @@
 
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::{
     Action, Begins, Cost, Draws, Ends, Hit, Kind, Nature, Scene, Stage, Strike, Turned, Usual,
 };
@@ -62,7 +62,7 @@ impl Strike for Partition {
     }
 
     fn end(&self, stage: &mut dyn Stage, hit: &Hit, _begun: bool) {
-        hit.links.iter().for_each(|(from, to)| stage.mend(*from, *to));
+        hit.links.iter().for_each(|(from, to)| stage.reconnect(*from, *to));
     }
 
     fn may_cost(&self) -> Cost {

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::{Burst, Cluster, Draws, Fault, Kill, Kind, Nature, Series, Usual, keys};
 use crate::scenario::Roles;
 

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::{Cluster, Draws, Fault, Kind, Nature, Restart, Series, Usual};
 use crate::scenario::{Role, Roles};
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::{
     Begins, Cost, Drawn, Draws, Ends, Hit, Kind, Nature, Scene, Stage, Strike, Turned, Usual, keys,
 };

@@ -81,12 +81,12 @@ pub(crate) trait Scene {
     fn describe(&self, hosts: &[HostId]) -> String;
 }
 
-/// Which hosts a fault can hit.
+/// A condition on the hosts that a fault can hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fits {
     /// Any.
     All,
-    /// Those whose process runs, be it paused.
+    /// Those whose process runs, also if it is paused.
     Up,
     /// Those whose process runs and is not paused.
     Running,
@@ -116,9 +116,9 @@ pub(crate) trait Stage {
     fn revive(&mut self, host: HostId);
     /// Reports that a process did not end when it was asked to.
     fn report_deaf(&mut self, host: HostId);
-    /// Cuts one direction, until every fault that cut it has mended it.
+    /// Cuts one direction, until every fault that cut it has reconnected it.
     fn cut(&mut self, from: HostId, to: HostId);
-    fn mend(&mut self, from: HostId, to: HostId);
+    fn reconnect(&mut self, from: HostId, to: HostId);
     /// Gives a host the disk that all faults that last add up to.
     fn refit_disk(&mut self, host: HostId);
     /// Gives a host the clock that all faults that last add up to.
@@ -129,7 +129,7 @@ pub(crate) trait Stage {
     fn corrupt_disk(&mut self, host: HostId, what: Corruption, pages: u32, at: (Place, &str));
 }
 
-/// Whom a fault hits, and how the report says it.
+/// The hosts or links that a fault hits, and how the report says it.
 #[derive(Clone, Debug)]
 pub(crate) struct Hit {
     pub hosts: Vec<HostId>,
@@ -196,7 +196,7 @@ pub(crate) struct Cost {
     pub rots_all_but: Option<u64>,
 }
 
-/// Whom a fault may reach.
+/// The hosts or links that a fault may reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reach {
     Hosts(Roles),

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::{Cluster, Draws, Fault, Kind, Nature, Partition, Series, Usual, burst, flapping};
 use crate::scenario::{Range, Role, Roles};
 

@@ -43,7 +43,7 @@ fn written_and_read(action: &Action) -> (String, Action) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(500))]
     #[test]
-    fn any_fault_is_read_as_it_was_written(action in any_action()) {
+    fn any_fault_round_trips(action in any_action()) {
         let (text, read) = written_and_read(&action);
         prop_assert_eq!(&read, &action, "{}", text);
         prop_assert_eq!(written_and_read(&read).0, text);

@@ -1,7 +1,7 @@
 //! `consumer`: clients that read all partitions of a topic, each its share.
 
 use super::super::document::{Problems, Section};
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::reading::Reader;
 use super::{Kind, Promise, Seats, Settings, SharedSignals, Side, boot};
 use crate::base::config::{ConsumerConfig, OffsetReset};

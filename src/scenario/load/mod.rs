@@ -23,8 +23,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::document::{At, Problems, Section, unknown};
-use super::parse::{MAX_HOSTS, kafka_keys};
-use super::write::Writer;
+use super::entries::{MAX_HOSTS, kafka_keys};
+use super::writer::Writer;
 use super::{Range, Topic, topic_of};
 use crate::base::Flaws;
 use crate::base::config::{Acks, Config};
@@ -201,7 +201,7 @@ impl Load {
     }
 }
 
-/// Which topic a load is about that names none of several.
+/// The topic of a load that names none of several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Choice {
     /// The first.

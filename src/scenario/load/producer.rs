@@ -6,9 +6,9 @@ use std::time::Duration;
 use rand::RngExt;
 
 use super::super::document::{At, Problems, Section};
-use super::super::parse::MAX_DURATION;
+use super::super::entries::MAX_DURATION;
 use super::super::smaller::{TENTH, earlier, lower};
-use super::super::write::Writer;
+use super::super::writer::Writer;
 use super::values::{self, MIN_RECORD};
 use super::{Kind, Promise, Seats, Settings, Share, SharedSignals, Side, Smaller, boot};
 use crate::base::config::{Acks, ProducerConfig};

@@ -167,7 +167,7 @@ impl ReadingLog {
         ClientEvent::Consumer(ConsumerEvent::Positioned { consumer, partition, offset })
     }
 
-    /// What moved positions though nobody sought.
+    /// Events for positions that moved without a seek.
     pub fn moved(&mut self, notices: &[Notice]) -> Vec<ClientEvent> {
         let moves = notices.iter().filter_map(|notice| match notice {
             Notice::Reset { partition, to, .. }

@@ -40,7 +40,7 @@ fn written_and_read(load: &Load) -> Load {
 
 proptest! {
     #[test]
-    fn any_load_is_read_as_it_was_written(work in any_work(), clients in 1..100u64) {
+    fn any_load_round_trips(work in any_work(), clients in 1..100u64) {
         let load = Load { clients: Range::just(clients), topic: "audit".into(), work };
         prop_assert_eq!(written_and_read(&load), load);
     }
