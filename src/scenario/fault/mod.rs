@@ -2,7 +2,7 @@
 //!
 //! A file says everything about its kind: how it is read and written, how the swarm draws it, whom
 //! it strikes and how it ends, what it may cost, and how it shrinks. Nothing else matches on the
-//! kind. To add one: write the file, declare it, add its row.
+//! kind. To add one: write the file, declare the module, add its row.
 //!
 //! ```text
 //! stage      what a fault may do to a run, and what the run asks of it
@@ -54,31 +54,13 @@ use super::{Cluster, Moment, Notation, Range, Roles};
 pub(crate) use stage::{Begins, ClockError, Cost, Fits, Hit, Reach, Scene, Stage, Strike, Turned};
 
 use burst::Burst;
-use clock_drift::ClockDrift;
-use clock_jump::ClockJump;
-use dir_failure::DirFailure;
-use disk_corruption::DiskCorruption;
-use disk_error::DiskError;
-use disk_full::DiskFull;
-use disk_lies::DiskLies;
-use disk_stall::DiskStall;
 use ends::Ends;
-use flapping::Flapping;
-use isolate::Isolate;
-pub(crate) use kill::Kill;
-pub(crate) use partition::Partition;
-pub(crate) use pause::Pause;
-pub(crate) use power_loss::PowerLoss;
-pub(crate) use restart::Restart;
-use restart_storm::RestartStorm;
-use rolling_restart::RollingRestart;
-use slow_disk::SlowDisk;
-use slow_link::SlowLink;
-use swizzle_clog::SwizzleClog;
 
 /// Builds everything that has to know all kinds from the list of them.
 macro_rules! kinds {
-    ($($Kind:ident)*) => {
+    ($($module:ident::$Kind:ident)*) => {
+        $(pub(crate) use $module::$Kind;)*
+
         /// What a fault does, and to whom.
         #[derive(Clone, PartialEq)]
         pub struct Action(Kinds);
@@ -142,26 +124,26 @@ macro_rules! kinds {
 
 // The swarm draws by weight in this order: a new row goes to the end.
 kinds! {
-    Kill
-    PowerLoss
-    Pause
-    Restart
-    RollingRestart
-    RestartStorm
-    Partition
-    Isolate
-    Flapping
-    SwizzleClog
-    SlowLink
-    SlowDisk
-    DiskStall
-    DiskFull
-    DiskError
-    DiskCorruption
-    ClockJump
-    ClockDrift
-    DiskLies
-    DirFailure
+    kill::Kill
+    power_loss::PowerLoss
+    pause::Pause
+    restart::Restart
+    rolling_restart::RollingRestart
+    restart_storm::RestartStorm
+    partition::Partition
+    isolate::Isolate
+    flapping::Flapping
+    swizzle_clog::SwizzleClog
+    slow_link::SlowLink
+    slow_disk::SlowDisk
+    disk_stall::DiskStall
+    disk_full::DiskFull
+    disk_error::DiskError
+    disk_corruption::DiskCorruption
+    clock_jump::ClockJump
+    clock_drift::ClockDrift
+    disk_lies::DiskLies
+    dir_failure::DirFailure
 }
 
 /// One fault of a schedule.

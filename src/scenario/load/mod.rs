@@ -2,7 +2,7 @@
 //!
 //! A file says everything about its kind: how it is read and written, what its clients run, what
 //! the checkers may expect of it, and how it shrinks. Nothing else matches on the kind. To add one:
-//! write the file, declare it, add its row.
+//! write the file, declare the module, add its row.
 //!
 //! ```text
 //! values     unique values, by which a record is found again wherever it is read
@@ -34,12 +34,11 @@ pub(crate) use consumer::settle;
 pub(crate) use reading::{Reader, ReadingLog};
 pub(crate) use values::{number, unnumber};
 
-use consumer::Consumer;
-use producer::Producer;
-
 /// Builds everything that has to know all kinds from the list of them.
 macro_rules! kinds {
-    ($($Kind:ident)*) => {
+    ($($module:ident::$Kind:ident)*) => {
+        $(use $module::$Kind;)*
+
         /// What the clients of a load do.
         #[derive(Clone, Debug, PartialEq)]
         pub struct Work(Kinds);
@@ -107,8 +106,8 @@ macro_rules! kinds {
 }
 
 kinds! {
-    Producer
-    Consumer
+    producer::Producer
+    consumer::Consumer
 }
 
 /// What every kind of load defines.
