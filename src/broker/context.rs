@@ -11,8 +11,9 @@ use super::channel::ControllerChannel;
 use super::partition::Partition;
 use super::replicas::Replicas;
 use super::serve::listeners::inter_broker;
+use super::sessions::FetchSessions;
 use crate::base::config::NodeConfig;
-use crate::base::{Address, BrokerEpoch, BrokerId, Flaws};
+use crate::base::{Address, BrokerEpoch, BrokerId, Flaws, Stream};
 use crate::controller::{Image, Topic};
 use crate::io::World;
 use crate::wire::ErrorCode;
@@ -27,6 +28,7 @@ pub(crate) struct Broker<W: World> {
     pub(crate) inter_broker_listener: String,
     pub(crate) flaws: Flaws,
     pub(crate) replicas: Replicas<W>,
+    pub(crate) fetch_sessions: FetchSessions,
     pub(crate) controller: ControllerChannel<W>,
     /// For what clients want of the controller: their deadlines may close it.
     pub(crate) forward: ControllerChannel<W>,
@@ -54,7 +56,10 @@ impl<W: World> Broker<W> {
         replicas: Replicas<W>,
         channel: impl Fn(&str) -> ControllerChannel<W>,
     ) -> Arc<Self> {
+        let random = world.random(Stream::named("fetch sessions"));
+        let slots = config.node.fetch_session_slots as usize;
         Arc::new(Self {
+            fetch_sessions: FetchSessions::new(slots, random),
             world,
             me: BrokerId(config.node.node_id),
             cluster_id,

@@ -1,7 +1,7 @@
 //! Followers fetch: one task for each leader's broker that this one follows.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +11,14 @@ use tokio::sync::Notify;
 use super::context::Broker;
 use super::partition::{FollowerFetch, LeaderAnswer, Partition};
 use super::upkeep;
-use crate::base::{BrokerId, LeaderEpoch, Offset, TopicId};
+use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, TopicId};
 use crate::io::{Address, Disk, World, timeout};
 use crate::log::LogError;
-use crate::rpc::{Backoff, Connecting, Pool, Purpose, RpcError};
+use crate::rpc::{Backoff, Connecting, FetchSession, Pool, Purpose, RpcError, SessionRequest};
 use crate::wire::ErrorCode;
-use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
+use crate::wire::messages::fetch_request::{
+    FetchPartition, FetchTopic, ForgottenTopic, ReplicaState,
+};
 use crate::wire::messages::fetch_response::PartitionData;
 use crate::wire::messages::{FetchRequest, FetchResponse, message};
 
@@ -59,81 +61,131 @@ impl<W: World> Fetchers<W> {
         let mut running = self.running.lock();
         if let Entry::Vacant(place) = running.entry(leader) {
             let bell = place.insert(Arc::new(Notify::new())).clone();
-            let (broker, pool) = (self.broker.clone(), self.pool.clone());
-            let fetcher = Fetcher { broker, leader, pool };
+            let fetcher = Fetcher::new(self.broker.clone(), leader, self.pool.clone());
             self.broker.world.spawn("fetcher", fetcher.run(bell));
         }
     }
 }
 
+/// A partition, as fetches name it.
+type Key = (TopicId, i32);
+
 /// Fetches from one broker, for as long as the node lives: leaders come back.
+///
+/// What a fetch costs follows from what changed since the last one, and not from how many
+/// partitions are followed.
 struct Fetcher<W: World> {
     broker: Arc<Broker<W>>,
     leader: BrokerId,
     pool: Pool<W>,
+    following: BTreeMap<Key, Arc<Partition<W>>>,
+    session: FetchSession<Key, FollowerFetch>,
+    /// Partitions whose next fetch may be another than before.
+    changed: BTreeSet<Key>,
+    /// Partitions that back off, and until when.
+    backing_off: BTreeMap<Key, Instant>,
 }
 
-type Asked<W> = Vec<(Arc<Partition<W>>, FollowerFetch)>;
-
 impl<W: World> Fetcher<W> {
-    async fn run(self, bell: Arc<Notify>) {
+    fn new(broker: Arc<Broker<W>>, leader: BrokerId, pool: Pool<W>) -> Self {
+        Self {
+            broker,
+            leader,
+            pool,
+            following: BTreeMap::new(),
+            session: FetchSession::new(),
+            changed: BTreeSet::new(),
+            backing_off: BTreeMap::new(),
+        }
+    }
+
+    async fn run(mut self, bell: Arc<Notify>) {
+        self.roles_changed();
         loop {
-            let asked = self.due().await;
-            if asked.is_empty() {
+            if has_rung(&bell) {
+                self.roles_changed();
+            }
+            self.plan().await;
+            if self.session.is_idle() {
                 // Until a role changes, or until the first backoff is over.
-                let wake = self.next_retry();
+                let wake = self.backing_off.values().min().copied().unwrap_or(Instant::NEVER);
                 let world = self.broker.world.clone();
-                timeout(&world, wake, bell.notified()).await;
+                if timeout(&world, wake, bell.notified()).await.is_some() {
+                    self.roles_changed();
+                }
                 continue;
             }
-            match self.fetch(&asked).await {
-                Ok(answer) => self.take(asked, answer).await,
+            let request = self.session.next();
+            match self.fetch(&request).await {
+                Ok(answer) => self.take(request.is_full(), answer).await,
                 Err(error) => {
                     tracing::debug!(leader = %self.leader, %error, "fetch failed");
-                    self.back_off(asked).await;
+                    self.session.failed();
+                    self.back_off();
                 }
             }
         }
     }
 
-    /// What to ask for now. A position is a promise: where the flush policy asks for a sync, what
-    /// is below it has to be synced before the leader hears of it, whoever appended it.
-    async fn due(&self) -> Asked<W> {
-        let mut due = Vec::new();
-        for partition in self.broker.replicas.all() {
-            if partition.next_fetch(self.leader).is_some()
-                && partition.sync_if_due().await.is_ok()
-                && let Some(fetch) = partition.next_fetch(self.leader)
-            {
-                due.push((partition, fetch));
+    /// Finds the partitions that this broker follows from the leader now.
+    fn roles_changed(&mut self) {
+        let all = self.broker.replicas.all().into_iter();
+        let mine = all.filter(|partition| {
+            partition.followed().is_some_and(|(leader, _)| leader == self.leader)
+        });
+        let mine =
+            mine.map(|partition| ((partition.topic_id, partition.name.partition), partition));
+        let before = std::mem::replace(&mut self.following, mine.collect());
+        self.changed.extend(before.into_keys());
+        self.changed.extend(self.following.keys());
+        self.backing_off.retain(|key, _| self.following.contains_key(key));
+    }
+
+    /// Decides what to fetch of the partitions that changed. A position is a promise: where the
+    /// flush policy asks for a sync, what is below it has to be synced before the leader hears of
+    /// it, whoever appended it.
+    async fn plan(&mut self) {
+        let now = self.broker.world.now();
+        let over = self.backing_off.iter().filter(|(_, until)| **until <= now);
+        self.changed.extend(over.map(|(key, _)| *key));
+        for key in std::mem::take(&mut self.changed) {
+            let fetch = match self.following.get(&key) {
+                Some(partition)
+                    if partition.next_fetch(self.leader).is_some()
+                        && partition.sync_if_due().await.is_ok() =>
+                {
+                    partition.next_fetch(self.leader)
+                }
+                _ => None,
+            };
+            let followed = self.following.get(&key).and_then(|partition| partition.followed());
+            match followed.and_then(|(_, retry)| retry).filter(|_| fetch.is_none()) {
+                Some(until) => drop(self.backing_off.insert(key, until)),
+                None => drop(self.backing_off.remove(&key)),
             }
+            self.session.want(key, fetch);
         }
-        due
     }
 
-    fn next_retry(&self) -> crate::base::Instant {
-        let all = self.broker.replicas.all();
-        let waiting = all.iter().filter_map(|partition| partition.followed());
-        let mine = waiting.filter(|(leader, _)| *leader == self.leader);
-        mine.filter_map(|(_, retry)| retry).min().unwrap_or(crate::base::Instant::NEVER)
-    }
-
-    async fn fetch(&self, asked: &Asked<W>) -> Result<FetchResponse, RpcError> {
+    async fn fetch(
+        &self,
+        request: &SessionRequest<Key, FollowerFetch>,
+    ) -> Result<FetchResponse, RpcError> {
         let deadline = self.broker.world.now() + self.broker.config.node.replica_socket_timeout;
         let address = self.broker.address_of(self.leader).ok_or_else(|| RpcError::Connect {
             to: Address::new(format!("broker {}", self.leader), 0),
             reason: "not registered".into(),
         })?;
-        let request = self.request(asked);
+        let request = self.request(request);
         self.pool.call(&address, Purpose::Records, &request, Some(VERSION), deadline).await
     }
 
-    fn request(&self, asked: &Asked<W>) -> FetchRequest {
+    fn request(&self, request: &SessionRequest<Key, FollowerFetch>) -> FetchRequest {
         let config = &self.broker.config.node;
         let mut topics: BTreeMap<TopicId, Vec<FetchPartition>> = BTreeMap::new();
-        for (partition, fetch) in asked {
-            topics.entry(partition.topic_id).or_default().push(message!(FetchPartition {
-                partition: partition.name.partition,
+        for ((topic, partition), fetch) in &request.fetch {
+            topics.entry(*topic).or_default().push(message!(FetchPartition {
+                partition: *partition,
                 current_leader_epoch: fetch.epoch.0,
                 fetch_offset: fetch.offset.0,
                 last_fetched_epoch: fetch.last_fetched_epoch.0,
@@ -144,6 +196,13 @@ impl<W: World> Fetcher<W> {
         let topics = topics.into_iter().map(|(id, partitions)| {
             message!(FetchTopic { topic_id: id.into(), partitions: partitions })
         });
+        let mut forgotten: BTreeMap<TopicId, Vec<i32>> = BTreeMap::new();
+        for (topic, partition) in &request.forget {
+            forgotten.entry(*topic).or_default().push(*partition);
+        }
+        let forgotten = forgotten.into_iter().map(|(id, partitions)| {
+            message!(ForgottenTopic { topic_id: id.into(), partitions: partitions })
+        });
         // From version 15 on, who asks is said in `replica_state` alone.
         message!(FetchRequest {
             replica_state: message!(ReplicaState {
@@ -153,61 +212,107 @@ impl<W: World> Fetcher<W> {
             max_wait_ms: config.replica_fetch_wait_max.as_millis() as i32,
             min_bytes: config.replica_fetch_min_bytes,
             max_bytes: config.replica_fetch_response_max_bytes,
-            session_id: 0,
-            session_epoch: -1,
+            session_id: request.session_id,
+            session_epoch: request.session_epoch,
             topics: topics.collect(),
+            forgotten_topics_data: forgotten.collect(),
         })
     }
 
-    async fn take(&self, asked: Asked<W>, response: FetchResponse) {
+    async fn take(&mut self, full: bool, response: FetchResponse) {
         let error = ErrorCode::from_code(response.error_code);
-        if error != ErrorCode::None {
-            tracing::debug!(leader = %self.leader, %error, "fetch refused");
-            return self.back_off(asked).await;
+        self.session.answered(error, response.session_id);
+        match error {
+            ErrorCode::None => {}
+            // The next request begins another session.
+            ErrorCode::FetchSessionIdNotFound
+            | ErrorCode::InvalidFetchSessionEpoch
+            | ErrorCode::FetchSessionTopicIdError => {
+                tracing::debug!(leader = %self.leader, %error, "fetch session ended");
+                return;
+            }
+            error => {
+                tracing::debug!(leader = %self.leader, %error, "fetch refused");
+                return self.back_off();
+            }
         }
         let retry_at = self.broker.world.now() + self.broker.config.node.replica_fetch_backoff;
-        let mut answers: BTreeMap<(TopicId, i32), PartitionData> = BTreeMap::new();
+        let mut answers: BTreeMap<Key, PartitionData> = BTreeMap::new();
         for topic in response.responses {
             for data in topic.partitions {
                 answers.insert((topic.topic_id.into(), data.partition_index), data);
             }
         }
-        for (partition, fetch) in asked {
-            let key = (partition.topic_id, partition.name.partition);
-            let Some(data) = answers.remove(&key) else {
-                partition.fetch_failed(&fetch, retry_at);
-                continue;
-            };
-            let answer = answer(data);
-            match partition.fetched(&fetch, &answer, retry_at).await {
-                Ok(()) => {}
-                // The cut goes below what the checkpoint calls durable: first the checkpoint is
-                // lowered, then the same answer comes again.
-                Err(LogError::CheckpointFirst { .. }) => {
-                    let home = partition.home();
-                    if let Err(error) = upkeep::save_recovery_points(&self.broker, home).await {
-                        tracing::error!(%error, "can't save recovery points");
-                        home.failed(&error);
-                        partition.fetch_failed(&fetch, retry_at);
-                    }
-                }
-                Err(error) => {
-                    tracing::error!(partition = %partition.name, %error, "can't follow");
-                    partition.found_damaged(&error);
-                    partition.home().failed(&error);
-                    partition.fetch_failed(&fetch, retry_at);
-                }
+        if full {
+            let unanswered = self.session.wanted().filter(|(key, _)| !answers.contains_key(key));
+            let unanswered: Vec<_> = unanswered.map(|(key, fetch)| (*key, *fetch)).collect();
+            for (key, fetch) in unanswered {
+                self.failed(key, &fetch, retry_at);
             }
+        }
+        for (key, data) in answers {
+            let Some(partition) = self.following.get(&key).cloned() else { continue };
+            let Some(fetch) = self.session.asked(&key).copied() else { continue };
+            self.changed.insert(key);
+            // It may have failed, or taken another role, since the request was sent.
+            if partition.next_fetch(self.leader).is_none() {
+                continue;
+            }
+            self.take_one(&partition, &fetch, answer(data), retry_at).await;
         }
         self.broker.world.disk().settle().await;
     }
 
-    async fn back_off(&self, asked: Asked<W>) {
-        let retry_at = self.broker.world.now() + self.broker.config.node.replica_fetch_backoff;
-        for (partition, fetch) in asked {
-            partition.fetch_failed(&fetch, retry_at);
+    async fn take_one(
+        &self,
+        partition: &Arc<Partition<W>>,
+        fetch: &FollowerFetch,
+        answer: LeaderAnswer,
+        retry_at: Instant,
+    ) {
+        match partition.fetched(fetch, &answer, retry_at).await {
+            Ok(()) => {}
+            // The cut goes below what the checkpoint calls durable: first the checkpoint is
+            // lowered, then the same answer comes again.
+            Err(LogError::CheckpointFirst { .. }) => {
+                let home = partition.home();
+                if let Err(error) = upkeep::save_recovery_points(&self.broker, home).await {
+                    tracing::error!(%error, "can't save recovery points");
+                    home.failed(&error);
+                    partition.fetch_failed(fetch, retry_at);
+                }
+            }
+            Err(error) => {
+                tracing::error!(partition = %partition.name, %error, "can't follow");
+                partition.found_damaged(&error);
+                partition.home().failed(&error);
+                partition.fetch_failed(fetch, retry_at);
+            }
         }
     }
+
+    /// Nothing is known of what the leader did with the last request.
+    fn back_off(&mut self) {
+        let retry_at = self.broker.world.now() + self.broker.config.node.replica_fetch_backoff;
+        let wanted: Vec<_> = self.session.wanted().map(|(key, fetch)| (*key, *fetch)).collect();
+        for (key, fetch) in wanted {
+            self.failed(key, &fetch, retry_at);
+        }
+    }
+
+    fn failed(&mut self, key: Key, fetch: &FollowerFetch, retry_at: Instant) {
+        self.changed.insert(key);
+        if let Some(partition) = self.following.get(&key) {
+            partition.fetch_failed(fetch, retry_at);
+        }
+    }
+}
+
+/// Whether a bell has rung since the last time.
+fn has_rung(bell: &Notify) -> bool {
+    let rung = bell.notified();
+    tokio::pin!(rung);
+    rung.as_mut().enable()
 }
 
 fn answer(data: PartitionData) -> LeaderAnswer {

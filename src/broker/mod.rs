@@ -37,6 +37,7 @@ mod purgatory;
 mod recovery;
 mod replicas;
 mod serve;
+mod sessions;
 mod upkeep;
 
 pub use api::served;

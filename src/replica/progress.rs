@@ -46,6 +46,16 @@ impl FollowerProgress {
         self.broker_epoch = epoch;
     }
 
+    /// The follower's fetch session was used at `at`, and has this partition. A follower that has
+    /// everything need not name it.
+    pub(super) fn alive(&mut self, at: Instant, leader_end: Offset) {
+        if self.position >= Some(leader_end) {
+            self.caught_up_at = self.caught_up_at.max(Some(at));
+            self.last_fetch =
+                self.last_fetch.map(|(last, end)| (last.max(at), end.max(leader_end)));
+        }
+    }
+
     /// Everything below is in the follower's log, as far as it has said in this epoch.
     pub(super) fn position(&self) -> Option<Offset> {
         self.position
@@ -105,6 +115,18 @@ mod tests {
             follower.fetched(at(second as u64), position, Offset(100 * second), None);
             assert!(follower.is_caught_up(at(second as u64), Offset(100 * second), LAG));
         }
+    }
+
+    #[test]
+    fn a_session_vouches_for_a_follower_that_has_everything_and_for_no_other() {
+        let mut follower = FollowerProgress::at_start(at(0), false);
+        follower.alive(at(5), Offset(0));
+        assert!(!follower.is_caught_up(at(5), Offset(0), LAG), "it has not fetched in this epoch");
+        follower.fetched(at(6), Offset(7), Offset(7), None);
+        follower.alive(at(100), Offset(7));
+        assert!(follower.is_caught_up(at(109), Offset(8), LAG));
+        follower.alive(at(109), Offset(8));
+        assert!(!follower.is_caught_up(at(110), Offset(8), LAG), "it lacks a record");
     }
 
     #[test]

@@ -5,11 +5,13 @@
 //! | `frames` | frames from a stream, which servers read and connections, too |
 //! | `connection`, `shared`, `tasks` | one connection: correlation ids, many requests in flight, deadlines |
 //! | `backoff` | how long to pause before a retry |
+//! | `fetch_session` | what a fetch names: only what changed (KIP-227) |
 //! | `pool` | connections by node, made again when they break |
 
 mod backoff;
 mod connection;
 mod error;
+mod fetch_session;
 mod frames;
 mod pool;
 mod shared;
@@ -18,6 +20,7 @@ mod tasks;
 pub(crate) use backoff::Backoff;
 pub use connection::Connection;
 pub use error::RpcError;
+pub(crate) use fetch_session::{FetchSession, SessionRequest};
 pub use frames::Frames;
 pub(crate) use pool::{Connecting, Pool, Purpose};
 

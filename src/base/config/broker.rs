@@ -48,6 +48,8 @@ settings! {
         max_connections_per_ip_overrides: MaxConnectionsOverrides = "",
             "max.connections.per.ip.overrides", Any,
             "The most connections at a time from some addresses, as `address:number`";
+        fetch_session_slots: u32 = "1000", "max.incremental.fetch.session.cache.slots", Between(0, INT),
+            "The most incremental fetch sessions that the broker keeps";
         replica_lag_time_max: Duration = "30000", "replica.lag.time.max.ms", Any,
             "A follower that has not reached the leader's log end for this time leaves the ISR";
         replica_fetch_wait_max: Duration = "500", "replica.fetch.wait.max.ms", Between(0, INT),
@@ -155,7 +157,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     harmless("early.start.listeners", ""),
     harmless("controlled.shutdown.enable", "true"),
     relied("delete.topic.enable", "true", NO_DELETION),
-    harmless("max.incremental.fetch.session.cache.slots", "1000"),
     harmless("fetch.max.bytes", "57671680"),
     harmless("max.request.partition.size.limit", "2000"),
     harmless("unstable.api.versions.enable", "false"),

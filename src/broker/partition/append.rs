@@ -107,6 +107,11 @@ impl<W: World> Partition<W> {
         produced: &mut Produced,
     ) -> Result<(), ErrorCode> {
         state.leader_in(produced.epoch)?;
+        // Until now these had everything, though they did not name this partition lately.
+        let sessions = state.fetch.heard();
+        if !sessions.is_empty() {
+            self.step(state, LeaderInput::Alive { sessions });
+        }
         self.step(state, LeaderInput::Appended { end: produced.end });
         state.fetch.wake();
         if produced.acks == Acks::All {

@@ -88,6 +88,8 @@ impl<W: World> Partition<W> {
             }
         });
         state.consume.wake();
+        // Replicas do not wait for it, but their next answers bring it.
+        state.fetch.note();
         state.watchers.moved(offset);
     }
 }

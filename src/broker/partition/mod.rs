@@ -51,7 +51,7 @@ use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use super::dirs::Home;
-use super::purgatory::{DelayedFetch, DelayedProduce};
+use super::purgatory::{DelayedFetch, DelayedProduce, Watched};
 use crate::base::config::TopicConfig;
 use crate::base::{Instant, LeaderEpoch, Offset, ReplicaProbe, Request, TopicId, TopicPartition};
 use crate::io::World;
@@ -92,10 +92,10 @@ struct State<W: World> {
     high_watermark: Offset,
     config: TopicConfig,
     produce: DelayedProduce,
-    /// Fetches of replicas, which wait for the log end.
-    fetch: DelayedFetch,
-    /// Fetches of consumers, which wait for the high watermark.
-    consume: DelayedFetch,
+    /// Fetches and sessions of replicas, which wait for the log end.
+    fetch: Watched,
+    /// Fetches and sessions of consumers, which wait for the high watermark.
+    consume: Watched,
     /// Deletions of records, which wait for replicas as fetches wait for bytes.
     delete: DelayedFetch,
     /// Where the followers' logs begin, on a leader.
@@ -161,8 +161,8 @@ impl<W: World> Partition<W> {
             high_watermark,
             config,
             produce: DelayedProduce::default(),
-            fetch: DelayedFetch::default(),
-            consume: DelayedFetch::default(),
+            fetch: Watched::default(),
+            consume: Watched::default(),
             delete: DelayedFetch::default(),
             starts: LogStarts::default(),
             flushed_at: site.world.now(),

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
-
 use super::{Partition, Role, State};
 use crate::base::config::{Compression, TopicCompression};
 use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, ReplicaProbe, Request};
+use crate::broker::purgatory::FetchWatch;
 use crate::io::{Disk, Slice, World};
 use crate::log::{Aborted, Log, LogError, ReadError};
 use crate::replica::{EpochMismatch, Leader, LeaderInput, diverging};
@@ -113,13 +112,14 @@ impl<W: World> Partition<W> {
         });
     }
 
-    /// Reads for a fetch; `first` on the request's first look, when its position is news.
-    /// When nothing is there, `fetch` is woken at the next change.
+    /// Reads for a fetch; `first` on the request's first look, when its position is news. From then
+    /// on `watch` learns of each change, under the number `slot`.
     pub(crate) fn read(
         &self,
         read: &FetchRead,
         first: bool,
-        fetch: &Arc<Notify>,
+        watch: &Arc<FetchWatch>,
+        slot: u32,
     ) -> FetchAnswer<W> {
         let Ok(mut state) = self.state() else {
             return FetchAnswer::refusal(ErrorCode::NotLeaderOrFollower);
@@ -153,11 +153,9 @@ impl<W: World> Partition<W> {
                 result.error = error;
             }
         }
-        if result.diverging.is_none() && result.error == ErrorCode::None {
-            match read.reader {
-                Reader::Consumer(_) => state.consume.wait(fetch),
-                Reader::Replica { .. } => state.fetch.wait(fetch),
-            }
+        match read.reader {
+            Reader::Consumer(_) => state.consume.add(watch, slot),
+            Reader::Replica { .. } => state.fetch.add(watch, slot),
         }
         result
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::base::config::{Acks, Compression, TopicConfig};
@@ -16,6 +16,7 @@ use crate::base::{
 };
 use crate::broker::dirs::Dirs;
 use crate::broker::outbox::{Outbox, Undelivered};
+use crate::broker::purgatory::FetchWatch;
 use crate::controller::PartitionState;
 use crate::io::real::{RealDisk, RealWorld};
 use crate::log::{Identity, LogConfig, LogDir, Recovery, TransactionEnd};
@@ -82,14 +83,14 @@ impl Replica {
     }
 
     fn fetch(&self, reader: Reader, offset: i64) -> FetchAnswer<RealWorld> {
-        self.fetch_with(reader, offset, &Arc::new(Notify::new()))
+        self.fetch_with(reader, offset, &Arc::new(FetchWatch::default()))
     }
 
     fn fetch_with(
         &self,
         reader: Reader,
         offset: i64,
-        bell: &Arc<Notify>,
+        watch: &Arc<FetchWatch>,
     ) -> FetchAnswer<RealWorld> {
         let read = FetchRead {
             reader,
@@ -101,7 +102,7 @@ impl Replica {
             at_least_one: true,
             knows_zstd: true,
         };
-        let answer = self.partition.read(&read, true, bell);
+        let answer = self.partition.read(&read, true, watch, 0);
         assert_eq!(answer.error, ErrorCode::None);
         answer
     }
@@ -176,23 +177,23 @@ async fn decision_is_in_the_log_at_once_and_committed_once_replicated() {
 async fn append_wakes_replicas_and_commit_wakes_consumers() {
     let replica = Replica::new(TopicConfig::default()).await;
     replica.elect(ME, 3, &[ME, OTHER]).await;
-    let rung = |bell: &Notify| {
+    let rung = |watch: &FetchWatch| {
         let mut context = Context::from_waker(Waker::noop());
-        pin!(bell.notified()).poll(&mut context).is_ready()
+        pin!(watch.changed()).poll(&mut context).is_ready()
     };
     let follower = Reader::Replica { id: OTHER, epoch: Some(BrokerEpoch(2)) };
-    let bells = [follower, UNCOMMITTED].map(|reader| {
-        let bell = Arc::new(Notify::new());
-        replica.fetch_with(reader, 0, &bell);
-        bell
+    let watches = [follower, UNCOMMITTED].map(|reader| {
+        let watch = Arc::new(FetchWatch::default());
+        replica.fetch_with(reader, 0, &watch);
+        watch
     });
     replica.produce(7, 0).await;
-    assert!(rung(&bells[0]) && !rung(&bells[1]), "appended, and not committed");
-    replica.fetch_with(follower, 1, &bells[0]);
-    assert!(!rung(&bells[0]) && rung(&bells[1]), "committed, and no longer than before");
-    replica.fetch_with(UNCOMMITTED, 1, &bells[1]);
+    assert!(rung(&watches[0]) && !rung(&watches[1]), "appended, and not committed");
+    replica.fetch_with(follower, 1, &watches[0]);
+    assert!(!rung(&watches[0]) && rung(&watches[1]), "committed, and no longer than before");
+    replica.fetch_with(UNCOMMITTED, 1, &watches[1]);
     replica.elect(OTHER, 4, &[ME, OTHER]).await;
-    assert!(bells.iter().all(|bell| rung(bell)), "deposed");
+    assert!(watches.iter().all(|watch| rung(watch)), "deposed");
 }
 
 #[tokio::test]

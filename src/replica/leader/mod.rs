@@ -103,6 +103,13 @@ impl Leader {
             LeaderInput::Fetched { replica, broker_epoch, position } => {
                 self.fetched(now, replica, broker_epoch, position, effects);
             }
+            LeaderInput::Alive { sessions } => {
+                for (replica, at) in sessions {
+                    if let Some(follower) = self.followers.get_mut(&replica) {
+                        follower.alive(at, self.log_end);
+                    }
+                }
+            }
             LeaderInput::Committed { partition_epoch, isr } => {
                 self.committed(partition_epoch, isr);
             }

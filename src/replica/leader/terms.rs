@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::base::{BrokerEpoch, BrokerId, Flaws, LeaderEpoch, Offset, PartitionEpoch};
+use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, LeaderEpoch, Offset, PartitionEpoch};
 use crate::replica::Peers;
 use crate::wire::ErrorCode;
 
@@ -48,6 +48,13 @@ pub enum LeaderInput {
         broker_epoch: Option<BrokerEpoch>,
         /// It has everything below.
         position: Offset,
+    },
+    /// Followers whose fetch sessions have this partition, and when each sent its last request. A
+    /// session names only what changed (KIP-227): a follower that had everything fetches on without
+    /// naming the partition, and still has everything.
+    Alive {
+        /// Followers, each with the time of its last request.
+        sessions: Vec<(BrokerId, Instant)>,
     },
     /// The controller has committed a state of this leader epoch: AlterPartition's answer, or a
     /// record of the metadata log.

@@ -1,20 +1,19 @@
 //! Fetch: slices of logs go out, to consumers up to the high watermark, to replicas up to the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
-use crate::base::{BrokerEpoch, BrokerId, LeaderEpoch, Offset, TopicId};
+use crate::base::{BrokerEpoch, BrokerId, TopicId};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
 use crate::broker::partition::{FetchAnswer, FetchRead, Isolation, Partition, Reader};
 use crate::broker::serve::handler::{Context, Fetched, FileOf, Handler, Outcome};
-use crate::io::{Disk, World, timeout};
+use crate::broker::sessions::{Begun, FetchSession, Slot, TOPIC_IDS};
+use crate::controller::Image;
+use crate::io::{Disk, Slice, World, timeout};
 use crate::log::Aborted;
 use crate::wire::ErrorCode;
-use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic};
 use crate::wire::messages::fetch_response::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint,
     PartitionData,
@@ -23,8 +22,6 @@ use crate::wire::messages::{FetchRequest, FetchResponse, StrBytes, message};
 
 /// From here on what comes may be zstd (KIP-110).
 const ZSTD: i16 = 10;
-/// From here on topics are named by id (KIP-516).
-const TOPIC_IDS: i16 = 13;
 /// From here on a replica sends its epoch, and its id in another field (KIP-903).
 const REPLICA_STATE: i16 = 15;
 /// From here on a partition's answer tells diverging epochs and the current leader (KIP-595).
@@ -34,20 +31,6 @@ const NODE_ENDPOINTS: i16 = 16;
 /// "No preferred read replica."
 const NO_REPLICA: i32 = -1;
 
-/// One partition of the request, resolved.
-struct Asked<W: World> {
-    index: i32,
-    partition: Result<Arc<Partition<W>>, ErrorCode>,
-    read: FetchRead,
-}
-
-/// One topic of the request, resolved.
-struct AskedTopic<W: World> {
-    name: StrBytes,
-    id: TopicId,
-    partitions: Vec<Asked<W>>,
-}
-
 pub(in crate::broker) struct Fetch;
 
 impl<W: World> Handler<Broker<W>> for Fetch {
@@ -56,35 +39,40 @@ impl<W: World> Handler<Broker<W>> for Fetch {
 
     async fn handle(
         broker: &Arc<Broker<W>>,
-        request: FetchRequest,
+        mut request: FetchRequest,
         context: Context<'_>,
     ) -> Fetched<FileOf<W>> {
-        let version = context.version;
-        let deadline =
-            broker.world.now() + Duration::from_millis(request.max_wait_ms.max(0) as u64);
+        let (version, now) = (context.version, broker.world.now());
+        let deadline = now + Duration::from_millis(request.max_wait_ms.max(0) as u64);
         let reader = reader(&request, version);
+        let privileged = matches!(reader, Reader::Replica { .. });
+        let begun = broker.fetch_sessions.begin(&mut request, version, privileged, now);
+        let Begun { session, full } = match begun {
+            Ok(begun) => begun,
+            Err(error) => return refusal(error),
+        };
+        if let Reader::Replica { id, .. } = reader {
+            session.watch.heard(id, now);
+        }
         let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
         let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
-        let topics: Vec<_> = request
-            .topics
-            .into_iter()
-            .map(|topic| resolve(broker, topic, reader, version))
-            .collect();
-
-        let bell = Arc::new(Notify::new());
+        let mut look =
+            Look { broker, session: &session, reader, version, max_bytes, found: Found::default() };
         let mut first = true;
         loop {
-            let round = look(&topics, max_bytes, first, &bell);
+            look.again(first);
             first = false;
-            let enough = round.bytes >= min_bytes || round.urgent || topics.is_empty();
+            let enough =
+                look.found.bytes() >= min_bytes || look.found.urgent() || session.is_empty();
             if !enough
                 && broker.world.now() < deadline
-                && timeout(&broker.world, deadline, bell.notified()).await.is_some()
+                && timeout(&broker.world, deadline, session.watch.changed()).await.is_some()
             {
                 continue;
             }
             broker.world.disk().settle().await;
-            return respond(broker, &topics, round.answers, &context);
+            let found = std::mem::take(&mut look.found);
+            return respond(broker, &session, full, found, &context);
         }
     }
 }
@@ -116,111 +104,170 @@ fn reader(request: &FetchRequest, version: i16) -> Reader {
     }
 }
 
-fn resolve<W: World>(
-    broker: &Broker<W>,
-    topic: FetchTopic,
+/// What was read for a request so far.
+struct Found<W: World> {
+    answers: BTreeMap<u32, FetchAnswer<W>>,
+    /// Partitions that may have more than what there was room for.
+    capped: BTreeSet<u32>,
+}
+
+impl<W: World> Default for Found<W> {
+    fn default() -> Self {
+        Self { answers: BTreeMap::new(), capped: BTreeSet::new() }
+    }
+}
+
+impl<W: World> Found<W> {
+    fn bytes(&self) -> u64 {
+        self.answers.values().filter_map(|answer| answer.slice.as_ref()).map(|s| s.len).sum()
+    }
+
+    /// Whether the reader should learn of something at once.
+    fn urgent(&self) -> bool {
+        let urgent =
+            |answer: &FetchAnswer<W>| answer.error != ErrorCode::None || answer.diverging.is_some();
+        self.answers.values().any(urgent)
+    }
+}
+
+/// Reads partitions for a request, again and again until there is enough.
+struct Look<'a, W: World> {
+    broker: &'a Broker<W>,
+    session: &'a FetchSession,
     reader: Reader,
     version: i16,
-) -> AskedTopic<W> {
-    let image = broker.image();
-    let found = if version < TOPIC_IDS {
-        image.topic(&topic.topic).ok_or(ErrorCode::UnknownTopicOrPartition)
-    } else {
-        image.topic_by_id(topic.topic_id.into()).ok_or(ErrorCode::UnknownTopicId)
-    };
-    let id = found.map_or_else(|_| topic.topic_id.into(), |found| found.id);
-    let resolve = |asked: &FetchPartition| Asked {
-        index: asked.partition,
-        partition: found.and_then(|found| broker.replica_of(found, asked.partition)),
-        read: FetchRead {
-            reader,
-            current_epoch: LeaderEpoch(asked.current_leader_epoch),
-            offset: Offset(asked.fetch_offset),
-            last_fetched_epoch: LeaderEpoch(asked.last_fetched_epoch),
-            log_start: Offset(asked.log_start_offset),
-            max_bytes: usize::try_from(asked.partition_max_bytes).unwrap_or(0),
-            at_least_one: false,
-            knows_zstd: version >= ZSTD,
-        },
-    };
-    let partitions = topic.partitions.iter().map(resolve).collect();
-    AskedTopic { name: topic.topic, id, partitions }
-}
-
-/// One look at everything that was asked for.
-struct Round<W: World> {
-    answers: Vec<FetchAnswer<W>>,
-    bytes: u64,
-    /// Something that the reader should know at once.
-    urgent: bool,
-}
-
-fn look<W: World>(
-    topics: &[AskedTopic<W>],
     max_bytes: usize,
-    first: bool,
-    bell: &Arc<Notify>,
-) -> Round<W> {
-    let mut round = Round { answers: Vec::new(), bytes: 0, urgent: false };
-    for asked in topics.iter().flat_map(|topic| &topic.partitions) {
-        let left = max_bytes.saturating_sub(usize::try_from(round.bytes).unwrap_or(usize::MAX));
-        let read = FetchRead {
-            max_bytes: asked.read.max_bytes.min(left),
+    found: Found<W>,
+}
+
+impl<W: World> Look<'_, W> {
+    /// Reads what changed since the last look; and again what had records then, for meanwhile the
+    /// log may have been cut.
+    fn again(&mut self, first: bool) {
+        let mut slots = self.session.watch.take();
+        let found = &mut self.found;
+        slots
+            .extend(found.answers.iter().filter(|(_, a)| a.slice.is_some()).map(|(slot, _)| *slot));
+        found.answers.retain(|slot, _| !slots.contains(slot));
+        found.capped.retain(|slot| !slots.contains(slot));
+        let mut fetched = self.session.fetched();
+        let image = self.broker.image();
+        let mut bytes = 0;
+        for slot in fetched.in_turn(slots.iter().copied()) {
+            let Some(asked) = fetched.get(slot) else { continue };
+            let left = self.max_bytes.saturating_sub(bytes);
             // KIP-74: the first batch of the first partition that has one is always sent.
-            at_least_one: round.bytes == 0,
-            ..asked.read
-        };
-        let answer = match &asked.partition {
-            Ok(partition) => partition.read(&read, first, bell),
-            Err(error) => FetchAnswer::refusal(*error),
-        };
-        round.bytes += answer.slice.as_ref().map_or(0, |slice| slice.len);
-        round.urgent |= answer.error != ErrorCode::None || answer.diverging.is_some();
-        round.answers.push(answer);
+            let read = self.read(asked, asked.max_bytes.min(left), bytes == 0);
+            let answer = match self.replica(&image, asked) {
+                Ok(partition) => partition.read(&read, first, &self.session.watch, slot),
+                Err(error) => FetchAnswer::refusal(error),
+            };
+            if left < asked.max_bytes {
+                self.found.capped.insert(slot);
+            }
+            if let Some(slice) = &answer.slice {
+                bytes += usize::try_from(slice.len).unwrap_or(usize::MAX);
+                fetched.served(slot);
+            }
+            self.found.answers.insert(slot, answer);
+        }
     }
-    round
+
+    fn read(&self, asked: &Slot, max_bytes: usize, at_least_one: bool) -> FetchRead {
+        FetchRead {
+            reader: self.reader,
+            current_epoch: asked.current_epoch,
+            offset: asked.offset,
+            last_fetched_epoch: asked.last_fetched_epoch,
+            log_start: asked.log_start,
+            max_bytes,
+            at_least_one,
+            knows_zstd: self.version >= ZSTD,
+        }
+    }
+
+    fn replica(&self, image: &Image, asked: &Slot) -> Result<Arc<Partition<W>>, ErrorCode> {
+        let topic = if self.version < TOPIC_IDS {
+            image.topic(&asked.topic).ok_or(ErrorCode::UnknownTopicOrPartition)?
+        } else {
+            image.topic_by_id(asked.topic_id).ok_or(ErrorCode::UnknownTopicId)?
+        };
+        self.broker.replica_of(topic, asked.partition)
+    }
+}
+
+/// A refusal of the whole request.
+fn refusal<F>(error: ErrorCode) -> Fetched<F> {
+    let response = message!(FetchResponse { error_code: error.code() });
+    Fetched { response, slices: Vec::new() }
+}
+
+/// An answer's partitions, by topic, with the slices in the same order.
+struct Answered<F> {
+    topic: (TopicId, StrBytes),
+    partitions: Vec<PartitionData>,
+    slices: Vec<Option<Slice<F>>>,
 }
 
 fn respond<W: World>(
     broker: &Broker<W>,
-    topics: &[AskedTopic<W>],
-    answers: Vec<FetchAnswer<W>>,
+    session: &FetchSession,
+    full: bool,
+    found: Found<W>,
     context: &Context<'_>,
 ) -> Fetched<FileOf<W>> {
     let (version, listener) = (context.version, context.session.listener());
     let image = broker.image();
-    let mut answers = answers.into_iter();
-    let mut slices = Vec::new();
     let mut endpoints = BTreeMap::new();
-    let mut responses = Vec::with_capacity(topics.len());
-    for topic in topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for (asked, answer) in topic.partitions.iter().zip(answers.by_ref()) {
-            partitions.push(partition_data(asked.index, &answer, version));
-            if version >= NODE_ENDPOINTS
-                && is_about_leadership(answer.error)
-                && let Some((leader, address)) = answer
-                    .leader
-                    .and_then(|leader| Some((leader, image.address(leader, listener)?)))
-            {
-                let endpoint = message!(NodeEndpoint {
-                    node_id: leader.0,
-                    host: address.host.as_str().into(),
-                    port: i32::from(address.port),
-                });
-                endpoints.insert(leader, endpoint);
-            }
-            slices.push(answer.slice);
+    let mut topics: Vec<Answered<FileOf<W>>> = Vec::new();
+    let mut places: BTreeMap<(TopicId, StrBytes), usize> = BTreeMap::new();
+    let mut fetched = session.fetched();
+    let mut again = found.capped;
+    for (slot, answer) in found.answers {
+        let failed = answer.error != ErrorCode::None || answer.diverging.is_some();
+        let marks = (!failed).then_some((answer.high_watermark, answer.log_start));
+        let news = fetched.note(slot, marks) || answer.slice.is_some();
+        if failed || answer.slice.is_some() {
+            again.insert(slot);
         }
-        responses.push(message!(FetchableTopicResponse {
-            topic: if version < TOPIC_IDS { topic.name.clone() } else { StrBytes::default() },
-            topic_id: if version < TOPIC_IDS { Default::default() } else { topic.id.into() },
-            partitions: partitions,
-        }));
+        let Some(asked) = fetched.get(slot).filter(|_| full || news) else { continue };
+        if version >= NODE_ENDPOINTS
+            && is_about_leadership(answer.error)
+            && let Some((leader, address)) =
+                answer.leader.and_then(|leader| Some((leader, image.address(leader, listener)?)))
+        {
+            let endpoint = message!(NodeEndpoint {
+                node_id: leader.0,
+                host: address.host.as_str().into(),
+                port: i32::from(address.port),
+            });
+            endpoints.insert(leader, endpoint);
+        }
+        let topic = (asked.topic_id, asked.topic.clone());
+        let place = *places.entry(topic.clone()).or_insert(topics.len());
+        if place == topics.len() {
+            topics.push(Answered { topic, partitions: Vec::new(), slices: Vec::new() });
+        }
+        let Some(topic) = topics.get_mut(place) else { continue };
+        topic.partitions.push(partition_data(asked.partition, &answer, version));
+        topic.slices.push(answer.slice);
     }
-    // Session 0 declines a session: every fetch says all that it wants.
-    let node_endpoints = endpoints.into_values().collect();
-    let response = message!(FetchResponse { responses: responses, node_endpoints: node_endpoints });
+    session.watch.look_again_at(again);
+    let mut slices = Vec::new();
+    let responses = topics.into_iter().map(|answered| {
+        let (id, name) = answered.topic;
+        slices.extend(answered.slices);
+        message!(FetchableTopicResponse {
+            topic: name,
+            topic_id: id.into(),
+            partitions: answered.partitions,
+        })
+    });
+    let response = message!(FetchResponse {
+        responses: responses.collect(),
+        session_id: session.id,
+        node_endpoints: endpoints.into_values().collect(),
+    });
     Fetched { response, slices }
 }
 
