@@ -225,9 +225,7 @@ impl<W: World> Fetcher<W> {
         match error {
             ErrorCode::None => {}
             // The next request begins another session.
-            ErrorCode::FetchSessionIdNotFound
-            | ErrorCode::InvalidFetchSessionEpoch
-            | ErrorCode::FetchSessionTopicIdError => {
+            error if error.is_about_fetch_session() => {
                 tracing::debug!(leader = %self.leader, %error, "fetch session ended");
                 return;
             }

@@ -9,7 +9,8 @@
 //! | `api/` | one file for each API, and the table with one row for each |
 //! | `partition/`, `replicas`, `purgatory` | the replicas on this broker, and the requests that wait for them |
 //! | `dirs/`, `dir_failures`, `recovery` | data directories: opened, chosen, recovered, given up |
-//! | `fetcher` | following leaders |
+//! | `fetcher`, `sessions` | following leaders; what each fetch session asks and was sent |
+//! | `timers` | replicas are stepped at their own deadlines |
 //! | `outbox`, `isr`, `assignments` | what replicas have for the controller, and how it gets there |
 //! | `metadata_log`, `lifecycle`, `channel` | following the controller; standing with it |
 //! | `upkeep`, `cleanup` | flushing, checkpoints, lag; retention and compaction |
@@ -38,6 +39,7 @@ mod recovery;
 mod replicas;
 mod serve;
 mod sessions;
+mod timers;
 mod upkeep;
 
 pub use api::served;

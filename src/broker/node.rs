@@ -315,7 +315,7 @@ impl<W: World> Start<W> {
         self.world.spawn("heartbeat", lifecycle::heartbeat(broker.clone()));
         broker.wait_until_unfenced().await;
 
-        self.world.spawn("lag", upkeep::watch_lag(broker.clone()));
+        self.world.spawn("deadlines", upkeep::step_at_deadlines(broker.clone()));
         self.world.spawn("checkpoints", upkeep::checkpoint_high_watermarks(broker.clone()));
         self.world.spawn("flusher", upkeep::flush_by_time(broker.clone()));
         self.world.spawn("recovery points", upkeep::checkpoint_recovery_points(broker.clone()));

@@ -12,18 +12,13 @@ use crate::base::TopicPartition;
 use crate::io::{Disk, World};
 use crate::log::LogError;
 
-/// How often leaders are asked whether something is due: a proposal that has to be repeated is due
-/// soon, so this is finer than Kafka's half of `replica.lag.time.max.ms`.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Lets leaders look for replicas that fell behind, for as long as the node lives.
-pub(crate) async fn watch_lag<W: World>(broker: Arc<Broker<W>>) {
-    let half = broker.config.node.replica_lag_time_max / 2;
-    let interval = half.clamp(Duration::from_millis(1), LOOK);
+/// Steps replicas at their deadlines, for as long as the node lives.
+pub(crate) async fn step_at_deadlines<W: World>(broker: Arc<Broker<W>>) {
     loop {
-        broker.world.sleep_until(broker.world.now() + interval).await;
-        for partition in broker.replicas.all() {
-            partition.tick();
+        for (topic, partition) in broker.replicas.due().await {
+            if let Some(partition) = broker.replicas.find(topic, partition) {
+                partition.tick();
+            }
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::wire::ErrorCode;
 /// The epoch of a request that names everything and asks for a new session.
 const INITIAL: i32 = 0;
 
+/// The epoch of a request that ends its session, or has none.
+const FINAL: i32 = -1;
+
 /// What to fetch of each partition `K`, and what the server knows of that.
 #[derive(Clone, Debug)]
 pub(crate) struct FetchSession<K, P> {
@@ -38,6 +41,11 @@ pub(crate) struct SessionRequest<K, P> {
 }
 
 impl<K, P> SessionRequest<K, P> {
+    /// A full request that begins no session.
+    pub(crate) fn without_session(fetch: Vec<(K, P)>) -> Self {
+        Self { session_id: 0, session_epoch: FINAL, fetch, forget: Vec::new() }
+    }
+
     /// Whether the request names every partition, so that the answer does too.
     pub(crate) fn is_full(&self) -> bool {
         self.session_epoch == INITIAL
@@ -70,6 +78,23 @@ impl<K: Ord + Clone, P: PartialEq + Clone> FetchSession<K, P> {
                 }
             }
         }
+    }
+
+    /// Sets everything that is to be fetched.
+    pub(crate) fn want_only(&mut self, partitions: BTreeMap<K, P>) {
+        let gone = self.wanted.keys().filter(|key| !partitions.contains_key(key));
+        let gone: Vec<K> = gone.cloned().collect();
+        for key in gone {
+            self.want(key, None);
+        }
+        for (key, fetch) in partitions {
+            self.want(key, Some(fetch));
+        }
+    }
+
+    /// Whether the next request, or the one in flight, names every partition.
+    pub(crate) fn is_full(&self) -> bool {
+        self.epoch == INITIAL
     }
 
     /// Whether there is nothing to fetch.

@@ -223,6 +223,16 @@ impl ErrorCode {
         !matches!(self.remedy(), Remedy::Fatal)
     }
 
+    /// Whether a fetch session has ended, so that the next fetch has to name everything (KIP-227).
+    pub const fn is_about_fetch_session(self) -> bool {
+        matches!(
+            self,
+            Self::FetchSessionIdNotFound
+                | Self::InvalidFetchSessionEpoch
+                | Self::FetchSessionTopicIdError
+        )
+    }
+
     /// Whether the error says that the client's metadata is old (Kafka's `InvalidMetadataException`).
     pub const fn is_stale_metadata(self) -> bool {
         matches!(self.remedy(), Remedy::Refresh)

@@ -1,20 +1,30 @@
 //! Committing: steps of the leader machine, and what a move of the high watermark brings about.
 
 use super::{Partition, Role, State};
-use crate::base::{LeaderEpoch, Offset, ReplicaProbe, Request};
+use crate::base::{Instant, LeaderEpoch, Offset, ReplicaProbe, Request};
 use crate::broker::outbox::IsrChange;
 use crate::io::World;
 use crate::replica::{Leader, LeaderEffect, LeaderInput, Peers, Progress};
 use crate::wire::ErrorCode;
 
 impl<W: World> Partition<W> {
-    /// Time passes: replicas fall out of sync, proposals are repeated.
+    /// The replica's deadline is reached: replicas fall out of sync, proposals are repeated, and a
+    /// damaged replica looks for another one to lead.
     pub(crate) fn tick(&self) {
-        if let Ok(mut state) = self.state()
-            && !state.is_offline()
-        {
+        let Ok(mut state) = self.state() else { return };
+        state.due = None;
+        if !state.is_offline() {
             self.step(&mut state, LeaderInput::Tick);
             self.step_aside(&mut state);
+        }
+    }
+
+    /// Has this replica stepped at `at`, unless it is due before anyway.
+    pub(super) fn wake_at(&self, state: &mut State<W>, at: Instant) {
+        if state.due.is_none_or(|due| at < due) {
+            let key = (self.topic_id, self.name.partition);
+            self.site.timers.set(key, state.due, at);
+            state.due = Some(at);
         }
     }
 
@@ -54,6 +64,14 @@ impl<W: World> Partition<W> {
                     self.site.outbox.propose(IsrChange { topic_id, name, proposal });
                 }
             }
+        }
+        // A deadline that has become later is noticed when the earlier one is reached.
+        let deadline = match &state.role {
+            Role::Leader(leader) => leader.deadline(),
+            Role::Follower(_) => None,
+        };
+        if let Some(at) = deadline {
+            self.wake_at(state, at);
         }
         state.check(&self.name);
     }

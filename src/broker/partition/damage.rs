@@ -10,12 +10,17 @@
 //! Kafka has no such way of its own: its broker does not look at what it serves, each consumer fails
 //! at the batch (`check.crcs`), and leadership stays where it is until an operator moves it.
 
+use std::time::Duration;
+
 use super::{Partition, Role, State};
 use crate::base::{BrokerId, DirectoryId, LeaderEpoch, StorageProbe, TopicPartition};
 use crate::controller::PartitionState;
 use crate::io::World;
 use crate::log::LogError;
 use crate::wire::ErrorCode;
+
+/// How often a damaged replica looks for another one to lead.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// A log with a batch that is not what was written.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +72,12 @@ impl<W: World> Partition<W> {
             Role::Leader(leader) => leader.has_successor(),
             Role::Follower(follower) => follower.leader().is_some(),
         };
-        if damage.aside_since.is_some() || !others {
+        if damage.aside_since.is_some() {
             return;
+        }
+        if !others {
+            let at = self.site.world.now() + LOOK;
+            return self.wake_at(state, at);
         }
         tracing::error!(partition = %self.name, "a damaged replica steps aside");
         damage.aside_since = Some(state.leader_epoch);

@@ -100,6 +100,8 @@ struct State<W: World> {
     delete: DelayedFetch,
     /// Where the followers' logs begin, on a leader.
     starts: LogStarts,
+    /// When this replica is stepped next, if nothing else happens.
+    due: Option<Instant>,
     /// When a sync last ended well, or the log was opened.
     flushed_at: Instant,
     /// At most one sync of a log runs at a time; later ones share the next.
@@ -165,6 +167,7 @@ impl<W: World> Partition<W> {
             consume: Watched::default(),
             delete: DelayedFetch::default(),
             starts: LogStarts::default(),
+            due: None,
             flushed_at: site.world.now(),
             flush_running: false,
             failed: false,

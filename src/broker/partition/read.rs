@@ -72,6 +72,9 @@ pub(crate) struct FetchAnswer<W: World> {
     /// Leader and epoch as known here, for a reader that believes otherwise.
     pub(crate) leader: Option<BrokerId>,
     pub(crate) leader_epoch: LeaderEpoch,
+    /// The reader is a replica outside of the ISR. Each of its requests may let it join, also one
+    /// that does not name this partition.
+    pub(crate) may_join: bool,
 }
 
 impl<W: World> FetchAnswer<W> {
@@ -87,6 +90,7 @@ impl<W: World> FetchAnswer<W> {
             diverging: None,
             leader: None,
             leader_epoch: LeaderEpoch::NONE,
+            may_join: false,
         }
     }
 }
@@ -129,6 +133,10 @@ impl<W: World> Partition<W> {
             Role::Leader(leader) => (Some(self.site.me), leader.epoch()),
             Role::Follower(follower) => (follower.leader(), state.leader_epoch),
         };
+        let may_join = match (&state.role, read.reader) {
+            (Role::Leader(leader), Reader::Replica { id, .. }) => leader.isr().all(|one| one != id),
+            _ => false,
+        };
         let mut result = FetchAnswer {
             error: ErrorCode::None,
             high_watermark: state.high_watermark,
@@ -139,6 +147,7 @@ impl<W: World> Partition<W> {
             diverging: None,
             leader,
             leader_epoch,
+            may_join,
         };
         match answer {
             Ok(Found::Records { slice, aborted }) => {

@@ -7,9 +7,10 @@ use tokio::sync::mpsc;
 
 use super::Leadership;
 use super::events::Elections;
-use crate::base::{BrokerId, Flaws};
+use crate::base::{BrokerId, Flaws, TopicId};
 use crate::broker::outbox::Outbox;
-use crate::io::World;
+use crate::broker::timers::Timers;
+use crate::io::{World, timeout};
 
 /// The broker as its replicas see it.
 pub(crate) struct Site<W: World> {
@@ -20,6 +21,7 @@ pub(crate) struct Site<W: World> {
     pub(super) flaws: Flaws,
     pub(super) outbox: Outbox,
     pub(super) elections: Elections<W>,
+    pub(super) timers: Timers,
 }
 
 impl<W: World> Site<W> {
@@ -30,8 +32,20 @@ impl<W: World> Site<W> {
         flaws: Flaws,
         outbox: Outbox,
     ) -> Arc<Self> {
-        let elections = Elections::default();
-        Arc::new(Self { world, me, lag_time_max, flaws, outbox, elections })
+        let (elections, timers) = (Elections::default(), Timers::default());
+        Arc::new(Self { world, me, lag_time_max, flaws, outbox, elections, timers })
+    }
+
+    /// Returns the replicas, by topic and partition, whose deadlines are reached; waits for the
+    /// first one.
+    pub(crate) async fn due(&self) -> Vec<(TopicId, i32)> {
+        loop {
+            let due = self.timers.take(self.world.now());
+            if !due.is_empty() {
+                return due;
+            }
+            timeout(&self.world, self.timers.next(), self.timers.earlier()).await;
+        }
     }
 
     pub(crate) fn world(&self) -> &W {

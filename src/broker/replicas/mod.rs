@@ -87,6 +87,11 @@ impl<W: World> Replicas<W> {
         self.hosted.read().values().cloned().collect()
     }
 
+    /// Waits for the first deadline of a replica. Returns all that are reached.
+    pub(crate) async fn due(&self) -> Vec<(TopicId, i32)> {
+        self.site.due().await
+    }
+
     /// The directories below which the logs are.
     pub(crate) fn dirs(&self) -> &Dirs<W::Disk> {
         &self.dirs

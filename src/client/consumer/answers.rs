@@ -1,10 +1,13 @@
 //! What a response says about one partition.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 
 use crate::base::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::client::kernel::Cluster;
 use crate::wire::ErrorCode;
+use crate::wire::messages::fetch_response::PartitionData;
 use crate::wire::messages::{FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse};
 
 /// A response, or why there is none.
@@ -40,32 +43,66 @@ pub(super) enum Reply {
     EpochEnd(Option<(LeaderEpoch, Offset)>),
 }
 
+/// A response by partition.
+pub(super) struct Replies<'a> {
+    answer: &'a Answer,
+    /// The partitions that a fetch's answer names.
+    fetched: BTreeMap<(&'a str, i32), &'a PartitionData>,
+    /// The error of a whole fetch.
+    refused: Option<ErrorCode>,
+}
+
 impl Answer {
-    pub(super) fn about(&self, partition: &TopicPartition, cluster: &Cluster) -> Reply {
-        let reply = match self {
-            Self::Fetch(answer) => fetched(answer, partition, cluster),
-            Self::List(answer) => listed(answer, partition),
-            Self::Validate(answer) => validated(answer, partition),
-            Self::None(error) => Some(Reply::Refused(*error)),
+    /// The answer to a fetch.
+    pub(super) fn fetched(&self) -> Option<&FetchResponse> {
+        match self {
+            Self::Fetch(answer) => Some(answer),
+            _ => None,
+        }
+    }
+
+    pub(super) fn by_partition<'a>(&'a self, cluster: &'a Cluster) -> Replies<'a> {
+        let mut replies = Replies { answer: self, fetched: BTreeMap::new(), refused: None };
+        let Self::Fetch(answer) = self else { return replies };
+        let whole = ErrorCode::from_code(answer.error_code);
+        // A session that has ended says nothing about its partitions.
+        let fails = !whole.is_none() && !whole.is_about_fetch_session();
+        replies.refused = fails.then_some(whole);
+        for topic in &answer.responses {
+            let named = topic.topic.as_str();
+            let name = match named.is_empty() {
+                true => cluster.name(topic.topic_id.into()).map(|name| &**name),
+                false => Some(named),
+            };
+            let Some(name) = name else { continue };
+            for data in &topic.partitions {
+                replies.fetched.entry((name, data.partition_index)).or_insert(data);
+            }
+        }
+        replies
+    }
+}
+
+impl Replies<'_> {
+    pub(super) fn about(&self, partition: &TopicPartition) -> Reply {
+        let reply = match self.answer {
+            Answer::Fetch(_) => match self.refused {
+                Some(error) => Some(Reply::Refused(error)),
+                None => {
+                    let data = self.fetched.get(&(&*partition.topic, partition.partition));
+                    data.map(|data| fetched(data))
+                }
+            },
+            Answer::List(answer) => listed(answer, partition),
+            Answer::Validate(answer) => validated(answer, partition),
+            Answer::None(error) => Some(Reply::Refused(*error)),
         };
         reply.unwrap_or(Reply::Nothing)
     }
 }
 
-fn fetched(answer: &FetchResponse, asked: &TopicPartition, cluster: &Cluster) -> Option<Reply> {
-    let whole = ErrorCode::from_code(answer.error_code);
-    if !whole.is_none() {
-        return Some(Reply::Refused(whole));
-    }
-    let topic = answer.responses.iter().find(|topic| {
-        if topic.topic.is_empty() {
-            cluster.name(topic.topic_id.into()) == Some(&asked.topic)
-        } else {
-            topic.topic.as_str() == &*asked.topic
-        }
-    })?;
-    let data = topic.partitions.iter().find(|data| data.partition_index == asked.partition)?;
-    Some(match ErrorCode::from_code(data.error_code) {
+fn fetched(data: &PartitionData) -> Reply {
+    match ErrorCode::from_code(data.error_code) {
         ErrorCode::None => Reply::Fetched {
             records: data.records.clone(),
             high_watermark: Offset(data.high_watermark),
@@ -75,7 +112,7 @@ fn fetched(answer: &FetchResponse, asked: &TopicPartition, cluster: &Cluster) ->
             leader: BrokerId(data.current_leader.leader_id),
             epoch: LeaderEpoch(data.current_leader.leader_epoch),
         },
-    })
+    }
 }
 
 fn listed(answer: &ListOffsetsResponse, asked: &TopicPartition) -> Option<Reply> {

@@ -1,8 +1,8 @@
 //! The consumer's decisions, without a clock, a wait or a byte on a wire.
 //!
 //! For each partition it finds out where to begin (ListOffsets), whether what was read is still
-//! there after a change of leader (OffsetForLeaderEpoch, KIP-320), and reads (Fetch, without
-//! sessions). One fetch at a time is on its way to each broker, for the partitions of which
+//! there after a change of leader (OffsetForLeaderEpoch, KIP-320), and reads (Fetch, in sessions:
+//! KIP-227). One fetch at a time is on its way to each broker, for the partitions of which
 //! nothing is buffered.
 //!
 //! # Calling contract
@@ -22,10 +22,12 @@ use rand_chacha::ChaCha12Rng;
 use super::answers::{Answer, Reply};
 use super::assignment::Assignment;
 use super::lookup::{LookupId, Lookups};
+#[cfg(test)]
 use super::partition::Assigned;
 use super::plan::{Asked, Plan, Plans};
 use super::position::Whence;
 use super::questions::{self, Question};
+use super::sessions::Sessions;
 use super::{ConsumerRecord, Notice};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, OffsetReset};
 use crate::base::{BrokerId, Flaw, Flaws, Instant, Offset, TopicId, TopicPartition};
@@ -83,6 +85,7 @@ pub(in crate::client) struct Core {
     assignment: Assignment,
     lookups: Lookups,
     requests: Requests<InFlight>,
+    sessions: Sessions,
     /// To be returned to the application once.
     problems: VecDeque<ConsumeError>,
     notices: Vec<Notice>,
@@ -110,6 +113,7 @@ impl Core {
             assignment: Assignment::default(),
             lookups: Lookups::default(),
             requests: Requests::default(),
+            sessions: Sessions::default(),
             problems: VecDeque::new(),
             notices: Vec::new(),
             wake: Instant::NEVER,
@@ -238,9 +242,14 @@ impl Core {
         if matches!(answer, Answer::None(_)) {
             self.kernel.broker_failed(now, broker);
         }
-        for asked in &in_flight.asked {
-            if self.settle(request, asked) {
-                let reply = answer.about(&asked.partition, self.kernel.cluster());
+        let as_before = in_flight.is_fetch && self.sessions.answered(broker, answer.fetched());
+        let replies: Vec<Reply> = {
+            let answer = answer.by_partition(self.kernel.cluster());
+            in_flight.asked.iter().map(|asked| answer.about(&asked.partition)).collect()
+        };
+        for (asked, reply) in in_flight.asked.iter().zip(replies) {
+            let unchanged = as_before && matches!(reply, Reply::Nothing);
+            if self.settle(request, asked) && !unchanged {
                 self.take_reply(now, asked, reply);
             }
         }
@@ -360,8 +369,8 @@ impl Core {
                 // Those at the end of a full answer come first the next time.
                 let rotation = self.requests.rotation(fetch.len());
                 fetch.rotate_left(rotation);
-                let (config, cluster) = (&self.config, self.kernel.cluster());
-                let question = questions::fetch(&fetch, config, self.read_committed, cluster);
+                let request = self.sessions.next(broker, &fetch, self.kernel.cluster());
+                let question = questions::fetch(request, &self.config, self.read_committed);
                 self.send(now, broker, question, without(fetch), effects);
             }
             if !list.is_empty() {

@@ -6,6 +6,7 @@
 //! | `assignment`, `partition`, `position`, `buffer` | the assigned partitions: what each is about, where it is read, what is buffered |
 //! | `lookup` | offsets that the application asks for |
 //! | `plan`, `questions` | what to ask which leader now, as requests |
+//! | `sessions` | what fetches name: only what changed |
 //! | `answers` | what a response says about a partition |
 //! | `driver` | carries the core's effects out, also between polls |
 //! | `handle`, `record` | what the application sees |
@@ -22,6 +23,7 @@ mod plan;
 mod position;
 mod questions;
 mod record;
+mod sessions;
 #[cfg(test)]
 mod tests;
 

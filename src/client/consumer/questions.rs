@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use super::plan::Asked;
 use super::position::Position;
+use super::sessions::{Fetching, Key};
 use crate::base::LeaderEpoch;
 use crate::base::config::ConsumerConfig;
-use crate::client::kernel::Cluster;
-use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic};
+use crate::rpc::SessionRequest;
+use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use crate::wire::messages::offset_for_leader_epoch_request::{
     OffsetForLeaderPartition, OffsetForLeaderTopic,
@@ -28,39 +29,52 @@ pub(in crate::client) enum Question {
     Validate(OffsetForLeaderEpochRequest),
 }
 
-/// A fetch without a session (KIP-227).
 pub(super) fn fetch(
-    asked: &[(Asked, Position)],
+    request: SessionRequest<Key, Fetching>,
     config: &ConsumerConfig,
     read_committed: bool,
-    cluster: &Cluster,
 ) -> Question {
-    let topics = by_topic(asked).into_iter().map(|(name, asked)| {
-        let partitions = asked.into_iter().map(|(asked, position)| {
-            message!(FetchPartition {
-                partition: asked.partition.partition,
-                current_leader_epoch: asked.leader_epoch.0,
-                fetch_offset: position.offset().0,
-                last_fetched_epoch: LeaderEpoch::NONE.0,
-                log_start_offset: -1,
-                partition_max_bytes: config.max_partition_fetch_bytes,
-            })
+    let mut topics: Vec<FetchTopic> = Vec::new();
+    for ((id, partition), fetch) in request.fetch {
+        let asked = message!(FetchPartition {
+            partition: partition.partition,
+            current_leader_epoch: fetch.leader_epoch.0,
+            fetch_offset: fetch.offset.0,
+            last_fetched_epoch: LeaderEpoch::NONE.0,
+            log_start_offset: -1,
+            partition_max_bytes: config.max_partition_fetch_bytes,
         });
-        message!(FetchTopic {
-            topic: (&*name).into(),
-            topic_id: cluster.id(&name).into(),
-            partitions: partitions.collect(),
-        })
-    });
+        // A broker answers a topic that occurs twice only once.
+        match topics.iter_mut().rev().find(|topic| topic.topic.as_str() == &*partition.topic) {
+            Some(topic) => topic.partitions.push(asked),
+            None => topics.push(message!(FetchTopic {
+                topic: (&*partition.topic).into(),
+                topic_id: id.into(),
+                partitions: vec![asked],
+            })),
+        }
+    }
+    let mut forgotten: Vec<ForgottenTopic> = Vec::new();
+    for (id, partition) in request.forget {
+        match forgotten.iter_mut().rev().find(|topic| topic.topic_id == id.into()) {
+            Some(topic) => topic.partitions.push(partition.partition),
+            None => forgotten.push(message!(ForgottenTopic {
+                topic: (&*partition.topic).into(),
+                topic_id: id.into(),
+                partitions: vec![partition.partition],
+            })),
+        }
+    }
     Question::Fetch(message!(FetchRequest {
         replica_id: NO_REPLICA,
         max_wait_ms: i32::try_from(config.fetch_max_wait.as_millis()).unwrap_or(i32::MAX),
         min_bytes: config.fetch_min_bytes,
         max_bytes: config.fetch_max_bytes,
         isolation_level: i8::from(read_committed),
-        session_id: 0,
-        session_epoch: -1,
-        topics: topics.collect(),
+        session_id: request.session_id,
+        session_epoch: request.session_epoch,
+        topics: topics,
+        forgotten_topics_data: forgotten,
     }))
 }
 

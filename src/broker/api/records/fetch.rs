@@ -227,7 +227,7 @@ fn respond<W: World>(
         let failed = answer.error != ErrorCode::None || answer.diverging.is_some();
         let marks = (!failed).then_some((answer.high_watermark, answer.log_start));
         let news = fetched.note(slot, marks) || answer.slice.is_some();
-        if failed || answer.slice.is_some() {
+        if failed || answer.slice.is_some() || answer.may_join {
             again.insert(slot);
         }
         let Some(asked) = fetched.get(slot).filter(|_| full || news) else { continue };
