@@ -1,7 +1,8 @@
 //! The sample output in README.md is what the commands print, trace hashes included.
 //!
-//! Each `console` block is run with the binary that these tests are built with. Wall times differ
-//! from run to run and are not compared. After an intended change of the output,
+//! Each `console` block is run with the binary that these tests are built with, and the report of
+//! the faulty bookkeeper with its simulation. Wall times differ from run to run and are not
+//! compared. After an intended change of the output,
 //! `SNAPSHOTS=overwrite cargo test --test scenarios readme` rewrites the blocks.
 
 use std::path::{Path, PathBuf};
@@ -9,11 +10,18 @@ use std::process::Command;
 
 use snapbox::{Assert, Data};
 
+use super::bookkeeper::app::TwoFiles;
+use super::bookkeeper::payments;
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 /// How a sample calls the binary.
 const CALL: &str = "$ cargo run --release -- ";
 const BEGINS: &str = "```console";
 const ENDS: &str = "```";
+/// How the report of the faulty bookkeeper begins.
+const BROKE: &str = "BROKE books-balance ";
+/// The test that prints it.
+const BOOKKEEPER: &str = "bookkeeper::bookkeeper_that_saves_offsets_first_loses_payments";
 
 #[test]
 fn readme_shows_what_the_commands_print() {
@@ -23,6 +31,7 @@ fn readme_shows_what_the_commands_print() {
     std::os::unix::fs::symlink(Path::new(ROOT).join("scenarios"), here.path().join("scenarios"))
         .unwrap();
     let fresh = refreshed(&readme, |arguments| print(here.path(), arguments));
+    let fresh = with_report(&fresh, broken_books);
     Assert::new().action_env("SNAPSHOTS").eq(fresh, Data::read_from(&path, None).raw());
 }
 
@@ -37,6 +46,20 @@ fn print(directory: &Path, arguments: &str) -> String {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!output.stdout.is_empty(), "`{arguments}` prints nothing: {errors}");
     String::from_utf8(output.stdout).unwrap()
+}
+
+/// The report of the faulty bookkeeper, as its test prints it when the books have to balance.
+fn broken_books() -> String {
+    let test = std::thread::Builder::new().name(BOOKKEEPER.into());
+    let failed = test.spawn(|| payments(TwoFiles).assert_holds()).unwrap().join().unwrap_err();
+    failed.downcast_ref::<String>().unwrap().trim().to_owned()
+}
+
+/// The text with the block that begins with [`BROKE`] replaced by what `report` gives.
+fn with_report(text: &str, report: impl FnOnce() -> String) -> String {
+    let Some((before, rest)) = text.split_once(BROKE) else { return text.to_owned() };
+    let (_, after) = rest.split_once("\n```").expect("the block ends");
+    format!("{before}{}\n```{after}", report())
 }
 
 /// The text with the output of each command in its `console` blocks replaced by what `run` gives.
@@ -82,6 +105,8 @@ fn sample_keeps_its_wall_times_and_gets_new_output() {
         assert_eq!(arguments, "run");
         "held x 78 s simulated 12.3 s\nnew\nmore\n".into()
     });
+    let report = with_report("x\n```\nBROKE books-balance a\nb\n```\ny", || "BROKE new".into());
+    assert_eq!(report, "x\n```\nBROKE new\n```\ny");
     assert_eq!(
         new,
         "a\n```console\n$ cargo run --release -- run\nheld x 78 s simulated 12.3 s\nnew\nmore\n```\nb\n"

@@ -37,7 +37,7 @@ fn books_balance(history: &History) -> Result<(), String> {
 
 /// A shop, a bookkeeper whose machine often loses power, just before one of its next disk
 /// operations, and a cluster that has its own troubles.
-fn payments(shelf: impl Shelf) -> Simulation {
+pub fn payments(shelf: impl Shelf) -> Simulation {
     Simulation::new("payments are booked once")
         .topic("payments", |topic| {
             topic.partitions(PARTITIONS).replication_factor(3).min_insync_replicas(2)
