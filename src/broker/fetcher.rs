@@ -159,9 +159,15 @@ impl<W: World> Fetcher<W> {
                 _ => None,
             };
             let followed = self.following.get(&key).and_then(|partition| partition.followed());
-            match followed.and_then(|(_, retry)| retry).filter(|_| fetch.is_none()) {
-                Some(until) => drop(self.backing_off.insert(key, until)),
-                None => drop(self.backing_off.remove(&key)),
+            match followed {
+                // Always later: what can't be fetched now, such as a log that can't be synced, must
+                // not be tried again and again at one instant.
+                Some((leader, retry)) if leader == self.leader && fetch.is_none() => {
+                    let backoff = self.broker.config.node.replica_fetch_backoff;
+                    let until = retry.filter(|at| *at > now).unwrap_or(now + backoff);
+                    self.backing_off.insert(key, until);
+                }
+                _ => drop(self.backing_off.remove(&key)),
             }
             self.session.want(key, fetch);
         }
