@@ -56,6 +56,10 @@ impl<W: World> Partition<W> {
         if answered || proposes {
             self.report_maximal_isr(leader);
         }
+        if answered {
+            // A replica that has left the ISR is heard in its next request, though it has no news.
+            state.fetch.note();
+        }
         for effect in effects {
             match effect {
                 LeaderEffect::HighWatermark(offset) => self.committed(state, epoch, offset),

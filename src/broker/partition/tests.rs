@@ -20,7 +20,7 @@ use crate::broker::purgatory::FetchWatch;
 use crate::controller::PartitionState;
 use crate::io::real::{RealDisk, RealWorld};
 use crate::log::{Identity, LogConfig, LogDir, Recovery, TransactionEnd};
-use crate::replica::{Peer, Peers};
+use crate::replica::{LeaderInput, Peer, Peers};
 use crate::wire::batch::BatchBuilder;
 
 pub(in crate::broker) const ME: BrokerId = BrokerId(1);
@@ -194,6 +194,21 @@ async fn append_wakes_replicas_and_commit_wakes_consumers() {
     replica.fetch_with(UNCOMMITTED, 1, &watches[1]);
     replica.elect(OTHER, 4, &[ME, OTHER]).await;
     assert!(watches.iter().all(|watch| rung(watch)), "deposed");
+}
+
+#[tokio::test]
+async fn replica_that_left_the_isr_is_read_again_in_its_next_fetch() {
+    let replica = Replica::new(TopicConfig::default()).await;
+    replica.elect(ME, 3, &[ME, OTHER]).await;
+    let follower = Reader::Replica { id: OTHER, epoch: Some(BrokerEpoch(2)) };
+    let watch = Arc::new(FetchWatch::default());
+    assert!(!replica.fetch_with(follower, 0, &watch).may_join);
+    watch.take();
+    let (partition_epoch, isr) = (PartitionEpoch(4), vec![ME]);
+    let left = LeaderInput::Committed { partition_epoch, isr };
+    replica.partition.isr_answered(LeaderEpoch(3), left);
+    assert!(watch.take().contains(&0), "its next request may let it join");
+    assert!(replica.fetch_with(follower, 0, &watch).may_join);
 }
 
 #[tokio::test]
