@@ -1,4 +1,8 @@
 //! Suites that talk to a running broker over real sockets. One binary for both, as in `scenarios`.
+#![allow(
+    clippy::module_inception,
+    reason = "a suite's file has its helpers in a directory of the same name"
+)]
 
 #[path = "../clients.rs"]
 mod clients;

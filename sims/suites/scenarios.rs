@@ -1,5 +1,9 @@
 //! Suites that run simulated clusters. One binary for all of them: each binary links the whole
 //! crate, and the tests of one binary share its threads.
+#![allow(
+    clippy::module_inception,
+    reason = "a suite's file has its helpers in a directory of the same name"
+)]
 
 #[path = "../examples/bookkeeper/main.rs"]
 mod bookkeeper;

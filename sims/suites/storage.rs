@@ -1,5 +1,9 @@
 //! Suites about files and disks, simulated and real. One binary for all of them, as in
 //! `scenarios`.
+#![allow(
+    clippy::module_inception,
+    reason = "a suite's file has its helpers in a directory of the same name"
+)]
 
 #[path = "../conformance.rs"]
 mod conformance;

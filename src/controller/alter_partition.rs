@@ -83,7 +83,7 @@ impl Controller {
         asked: &asked::PartitionData,
         isr: &[(BrokerId, BrokerEpoch)],
     ) {
-        let rules = Rules::new(image, topic, &self.settings());
+        let rules = Rules::new(image, topic, self.settings());
         let election = Election::new(image, before, rules, Cause::default());
         let isr = isr.iter().map(|(id, _)| *id).collect();
         let at = (topic.id, asked.partition_index);

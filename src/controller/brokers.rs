@@ -91,7 +91,7 @@ impl Controller {
                 let in_sync = self.image().in_sync_on(id);
                 // A set: a broker may be in the ISR of a partition and in the ELR of another.
                 let concerned: BTreeSet<_> = in_sync.chain(self.image().eligible_on(id)).collect();
-                plan.reelect(&self.settings(), cause, concerned);
+                plan.reelect(self.settings(), cause, concerned);
             }
             record.epoch = BrokerEpoch(next_offset.plus(plan.len() as i64).0);
         }

@@ -65,7 +65,7 @@ impl Controller {
                 false => Cause { leaving: Some(id), lost },
             };
             let before = state.map(|state| (state.leader, state.leader_epoch));
-            plan.reelect(&self.settings(), cause, [(topic, index)]);
+            plan.reelect(self.settings(), cause, [(topic, index)]);
             let after = plan.image().partition(topic, index).map(|s| (s.leader, s.leader_epoch));
             if is_news
                 && directory == DirectoryId::LOST

@@ -116,14 +116,14 @@ impl Controller {
             Standing::Active => {
                 let change = BrokerChange { fenced: Some(false), ..BrokerChange::of(id, epoch) };
                 plan.push(Record::BrokerChange(change));
-                plan.reelect(&self.settings(), Cause::default(), self.image().led_by(None));
+                plan.reelect(self.settings(), Cause::default(), self.image().led_by(None));
             }
             Standing::ShuttingDown => {
                 let change =
                     BrokerChange { in_controlled_shutdown: true, ..BrokerChange::of(id, epoch) };
                 plan.push(Record::BrokerChange(change));
                 let cause = Cause { leaving: Some(id), lost: None };
-                plan.reelect(&self.settings(), cause, self.image().in_sync_on(id));
+                plan.reelect(self.settings(), cause, self.image().in_sync_on(id));
             }
         }
     }
@@ -135,7 +135,7 @@ impl Controller {
         }
         let cause = Cause { leaving: Some(id), lost: None };
         let in_sync: Vec<_> = plan.image().in_sync_on(id).collect();
-        plan.reelect(&self.settings(), cause, in_sync);
+        plan.reelect(self.settings(), cause, in_sync);
         let change = BrokerChange { fenced: Some(true), ..BrokerChange::of(id, epoch) };
         plan.push(Record::BrokerChange(change));
     }
@@ -158,7 +158,7 @@ impl Controller {
             partition.is_some_and(|partition| lost.contains(&partition.directory_of(id)))
         };
         let concerned: Vec<_> = image.in_sync_on(id).filter(is_lost).collect();
-        plan.reelect(&self.settings(), cause, concerned);
+        plan.reelect(self.settings(), cause, concerned);
         let change = BrokerChange { log_dirs: Some(left), ..BrokerChange::of(id, epoch) };
         plan.push(Record::BrokerChange(change));
     }

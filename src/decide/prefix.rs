@@ -81,9 +81,9 @@ impl<S: State> Prefix<S> {
             self.committed_end,
             self.end
         );
-        let ends = self.pending.iter().map(|batch| batch.end);
+        let mut ends = self.pending.iter().map(|batch| batch.end);
         assert!(ends.clone().is_sorted(), "pending batches are out of order");
-        let last = ends.last().unwrap_or(self.committed_end);
+        let last = ends.next_back().unwrap_or(self.committed_end);
         assert!(last == self.end, "pending batches end at {last}, the log at {}", self.end);
     }
 }

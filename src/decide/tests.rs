@@ -86,7 +86,7 @@ impl Stage {
 
     fn commit(&mut self, end: usize) {
         let whole = self.ends.iter().copied().filter(|batch| *batch <= end);
-        self.committed = whole.last().unwrap_or(0).max(self.committed);
+        self.committed = whole.max().unwrap_or(0).max(self.committed);
         let before = self.active.committed_end();
         let commit = self.active.commit(Offset(end.min(self.log.len()) as i64)).unwrap();
         let changed = self.log[before.0 as usize..self.committed].iter().map(|set| &set.name);

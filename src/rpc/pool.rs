@@ -45,12 +45,14 @@ pub(crate) struct Pool<W: World> {
     inner: Arc<Inner<W>>,
 }
 
+type Lines<W> = BTreeMap<(Address, Purpose), Arc<Line<W>>>;
+
 struct Inner<W: World> {
     world: W,
     client_id: String,
     connecting: Connecting,
     random: Mutex<ChaCha12Rng>,
-    lines: Mutex<BTreeMap<(Address, Purpose), Arc<Line<W>>>>,
+    lines: Mutex<Lines<W>>,
 }
 
 /// The place for one connection. Callers that wait for it get it in the order of asking.

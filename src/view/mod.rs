@@ -11,7 +11,7 @@
 //! - `clients`: open sends and consumers' positions.
 //!
 //! A controller that starts replays its log and reports everything in it again. That is filtered
-//! here and nowhere else: a repeated report changes nothing and yields no [`Change`].
+//! here and nowhere else: a repeated report changes nothing and yields no `Change`.
 
 mod change;
 mod clients;

@@ -37,6 +37,9 @@ struct State<W: World> {
     fetch: DelayedFetch,
 }
 
+/// The records of an answer, as a slice of the log.
+type Records<W> = Option<Slice<FileOf<W>>>;
+
 impl<W: World> MetadataJournal<W> {
     /// A log of which nothing is known to be synced yet.
     pub(super) fn new(world: W, log: Log<W::Disk>) -> Self {
@@ -106,7 +109,7 @@ impl<W: World> MetadataJournal<W> {
         asked: &FetchPartition,
         limit: usize,
         bell: &Arc<Notify>,
-    ) -> Result<(PartitionData, Option<Slice<FileOf<W>>>), NodeError> {
+    ) -> Result<(PartitionData, Records<W>), NodeError> {
         let mut state = self.state()?;
         let mut data = message!(PartitionData {
             high_watermark: state.committed.0,

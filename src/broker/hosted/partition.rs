@@ -89,12 +89,15 @@ impl Refused {
 /// A machine on one partition.
 pub(crate) type OnPartition<W, M> = Hosted<W, M, PartitionJournal<W>>;
 
+/// Machines by partition, each with the leader epoch in which it is hosted.
+type Led<W, M> = BTreeMap<i32, (LeaderEpoch, Arc<OnPartition<W, M>>)>;
+
 /// The machines of this broker on the partitions of one internal topic that it leads.
 pub(crate) struct Coordinators<W: World, M: Machine> {
     world: W,
     /// An empty machine for a partition.
     create: Box<dyn Fn(i32) -> M + Send + Sync>,
-    hosted: Mutex<BTreeMap<i32, (LeaderEpoch, Arc<OnPartition<W, M>>)>>,
+    hosted: Mutex<Led<W, M>>,
 }
 
 impl<W: World, M: Machine> Coordinators<W, M> {

@@ -68,6 +68,9 @@ pub(crate) enum Stopped<M: Machine, E> {
     Refused(Refused),
 }
 
+/// Completed once the records of a decision are committed, or will not be.
+type Committed = oneshot::Receiver<Result<(), Arc<str>>>;
+
 impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
     pub(crate) fn new(world: W, journal: J) -> Arc<Self> {
         let phase = Mutex::new(Phase::Loading);
@@ -128,7 +131,7 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
     fn decide_now<T>(
         &self,
         handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, T>,
-    ) -> Result<(T, oneshot::Receiver<Result<(), Arc<str>>>), Refused> {
+    ) -> Result<(T, Committed), Refused> {
         let mut phase = self.phase.lock();
         let Phase::Active { active, armed } = &mut *phase else { return Err(phase.refused()) };
         let now = self.world.now();

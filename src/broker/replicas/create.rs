@@ -28,6 +28,9 @@ pub(super) struct NewLog {
 /// New logs, and the states of their partitions.
 type NewLogs<'a> = Vec<(NewLog, &'a PartitionState)>;
 
+/// The logs to create in one directory.
+type InHome<'a, W> = (Arc<Home<<W as World>::Disk>>, NewLogs<'a>);
+
 impl<W: World> Replicas<W> {
     /// Creates empty logs, each in the directory that has the fewest, or in the next one if that
     /// fails meanwhile. A log without a place is left out: its directory has failed.
@@ -60,12 +63,12 @@ impl<W: World> Replicas<W> {
     }
 
     /// Chooses a directory for each log.
-    fn distribute<'a>(&self, logs: NewLogs<'a>) -> Vec<(Arc<Home<W::Disk>>, NewLogs<'a>)> {
+    fn distribute<'a>(&self, logs: NewLogs<'a>) -> Vec<InHome<'a, W>> {
         let mut hosted: BTreeMap<DirectoryId, usize> = BTreeMap::new();
         for partition in self.hosted.read().values() {
             *hosted.entry(partition.home().id()).or_default() += 1;
         }
-        let mut chosen: BTreeMap<DirectoryId, (Arc<Home<W::Disk>>, NewLogs<'a>)> = BTreeMap::new();
+        let mut chosen: BTreeMap<DirectoryId, InHome<'a, W>> = BTreeMap::new();
         for (new, state) in logs {
             let Some(home) = self.dirs.choose(new.place, &hosted) else { continue };
             *hosted.entry(home.id()).or_default() += 1;

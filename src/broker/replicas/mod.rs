@@ -172,7 +172,7 @@ impl<W: World> Replicas<W> {
         for role in roles {
             match self.place(image, &role).await? {
                 Place::Hosted(partition) => ready.push((partition, role.state)),
-                Place::Missing(log) => missing.push((log, role.state)),
+                Place::Missing(log) => missing.push((*log, role.state)),
                 Place::Unusable => {}
             }
         }

@@ -16,7 +16,7 @@ use crate::log::{Log, LogConfig, LogError};
 pub(super) enum Place<W: World> {
     Hosted(Arc<Partition<W>>),
     /// It has to be created.
-    Missing(NewLog),
+    Missing(Box<NewLog>),
     /// It is too damaged to be opened, and may not be given up.
     Unusable,
 }
@@ -31,7 +31,8 @@ impl<W: World> Replicas<W> {
         }
         let config = image.topic_config(&name.topic, &self.topic_defaults);
         let new = |config, place| {
-            Place::Missing(NewLog { name: name.clone(), topic_id: *topic_id, config, place })
+            let new = NewLog { name: name.clone(), topic_id: *topic_id, config, place };
+            Place::Missing(Box::new(new))
         };
         if let Some(damaged) = known {
             self.give_up(&damaged).await?;

@@ -105,12 +105,14 @@ impl Image {
         fields.array(|endpoint| {
             endpoint.string()?;
             endpoint.string()?;
-            (endpoint.i16()?, endpoint.i16()?);
+            endpoint.i16()?;
+            endpoint.i16()?;
             endpoint.tags().map(drop)
         })?;
         fields.array(|feature| {
             feature.string()?;
-            (feature.i16()?, feature.i16()?);
+            feature.i16()?;
+            feature.i16()?;
             feature.tags().map(drop)
         })?;
         fields.string()?;
@@ -122,7 +124,8 @@ impl Image {
         let (index, topic) = (fields.i32()?, TopicId(fields.uuid()?));
         let (replicas, isr) = (fields.brokers()?, fields.brokers()?);
         // Removing and adding replicas.
-        (fields.brokers()?, fields.brokers()?);
+        fields.brokers()?;
+        fields.brokers()?;
         let leader = leader(fields.i32()?);
         let leader_epoch = LeaderEpoch(fields.i32()?);
         let epoch = PartitionEpoch(fields.i32()?);

@@ -113,9 +113,12 @@ pub(super) fn validate(asked: &[(Asked, Position)]) -> Question {
     }))
 }
 
+/// A topic's name and its partitions in a request.
+type InTopic<'a, T> = (Arc<str>, Vec<&'a (Asked, T)>);
+
 /// Partitions by topic, in their order. A broker answers a topic that occurs twice only once.
-fn by_topic<T>(asked: &[(Asked, T)]) -> Vec<(Arc<str>, Vec<&(Asked, T)>)> {
-    let mut topics: Vec<(Arc<str>, Vec<&(Asked, T)>)> = Vec::new();
+fn by_topic<T>(asked: &[(Asked, T)]) -> Vec<InTopic<'_, T>> {
+    let mut topics: Vec<InTopic<'_, T>> = Vec::new();
     let mut places: BTreeMap<&str, usize> = BTreeMap::new();
     for one in asked {
         let name = &one.0.partition.topic;
