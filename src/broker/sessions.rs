@@ -16,6 +16,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::purgatory::FetchWatch;
 use crate::base::{Instant, LeaderEpoch, Offset, TopicId};
+use crate::rpc::fetch_session::{FINAL, INITIAL, next_epoch};
 use crate::wire::ErrorCode;
 use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use crate::wire::messages::{FetchRequest, StrBytes};
@@ -24,10 +25,6 @@ use crate::wire::messages::{FetchRequest, StrBytes};
 const SESSIONS: i16 = 7;
 /// From here on topics are named by id (KIP-516).
 pub(super) const TOPIC_IDS: i16 = 13;
-/// The epoch of a request that ends its session, or has none.
-const FINAL: i32 = -1;
-/// The epoch of a request that names everything and asks for a session.
-const INITIAL: i32 = 0;
 /// Another session may take the place of one that was not used for this long. Source: Kafka's
 /// `KafkaBroker.MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`.
 const EVICTION: Duration = Duration::from_secs(120);
@@ -206,8 +203,7 @@ impl FetchSession {
         if fetched.epoch != epoch {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
-        // Kafka's `FetchMetadata.nextEpoch`: 0 and negative epochs have other meanings.
-        fetched.epoch = epoch.checked_add(1).unwrap_or(1);
+        fetched.epoch = next_epoch(epoch);
         fetched.used_at = now;
         Ok(())
     }

@@ -11,10 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::wire::ErrorCode;
 
 /// The epoch of a request that names everything and asks for a new session.
-const INITIAL: i32 = 0;
-
+pub(crate) const INITIAL: i32 = 0;
 /// The epoch of a request that ends its session, or has none.
-const FINAL: i32 = -1;
+pub(crate) const FINAL: i32 = -1;
+
+/// The epoch of the request after one of `epoch`: 0 and negative epochs have other meanings. Source:
+/// Kafka's `FetchMetadata.nextEpoch`.
+pub(crate) fn next_epoch(epoch: i32) -> i32 {
+    epoch.checked_add(1).unwrap_or(1)
+}
 
 /// What to fetch of each partition `K`, and what the server knows of that.
 #[derive(Clone, Debug)]
@@ -146,8 +151,7 @@ impl<K: Ord + Clone, P: PartialEq + Clone> FetchSession<K, P> {
         match error {
             ErrorCode::None if session_id != 0 => {
                 self.id = session_id;
-                // Kafka's `FetchMetadata.nextEpoch`: 0 and negative epochs have other meanings.
-                self.epoch = self.epoch.checked_add(1).unwrap_or(1);
+                self.epoch = next_epoch(self.epoch);
             }
             ErrorCode::None | ErrorCode::FetchSessionIdNotFound => {
                 (self.id, self.epoch) = (0, INITIAL);

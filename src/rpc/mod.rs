@@ -11,7 +11,7 @@
 mod backoff;
 mod connection;
 mod error;
-mod fetch_session;
+pub(crate) mod fetch_session;
 mod frames;
 mod pool;
 mod shared;
