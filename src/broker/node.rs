@@ -162,7 +162,7 @@ enum Metadata<W: World> {
 
 impl<W: World> Metadata<W> {
     /// Closes it at a clean stop: no metadata arrives after that. Kafka's own metadata log is
-    /// opened as after a crash all the same (`KafkaRaftLog`), and so is this one.
+    /// opened as after a crash even so (`KafkaRaftLog`), and so is this one.
     async fn close(&self) -> Result<(), NodeError> {
         match self {
             Self::Controllers(shell) => shell.close().await,

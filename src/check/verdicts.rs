@@ -30,7 +30,7 @@ impl Verdicts {
     }
 }
 
-/// A notable event that is no violation.
+/// A notable event that is not a violation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Note {

@@ -19,7 +19,7 @@ impl<'a> Known<'a> {
         Self { cluster, topics, loads, programs }
     }
 
-    /// How many partitions a topic has; the first when there is no name.
+    /// How many partitions a topic has; the first without a name.
     pub(super) fn partitions(&self, topic: Option<&str>) -> u64 {
         u64::try_from(topic_of(self.topics, topic).partitions).unwrap_or(1).max(1)
     }

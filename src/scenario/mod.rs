@@ -99,7 +99,7 @@ impl Scenario {
         self
     }
 
-    /// The topic of this name; the first when there is no name, or no such topic.
+    /// The topic of this name; the first without a name, or no such topic.
     pub(crate) fn topic(&self, name: Option<&str>) -> &Topic {
         topic_of(&self.topics, name)
     }
@@ -170,7 +170,7 @@ fn accepted_key<'a>(key: &'a str, value: &str) -> &'a str {
     if key == "segment.bytes" && small() { "internal.segment.bytes" } else { key }
 }
 
-/// The topic of this name; the first when there is no name, or no such topic.
+/// The topic of this name; the first without a name, or no such topic.
 fn topic_of<'a>(topics: &'a [Topic], name: Option<&str>) -> &'a Topic {
     let named = topics.iter().find(|topic| Some(topic.name.as_str()) == name);
     // A scenario has at least one topic: reading one makes sure of that.

@@ -109,7 +109,7 @@ impl NodeConfig {
     /// Checks the limits that depend on each other. Source: Kafka's `KafkaConfig.validateValues`.
     ///
     /// Two pairs need no check: a batch that is larger than `replica.fetch.max.bytes` or
-    /// `replica.fetch.response.max.bytes` is fetched whole all the same (KIP-74).
+    /// `replica.fetch.response.max.bytes` is still fetched whole (KIP-74).
     pub fn check(&self) -> Result<(), ConfigError> {
         let node = &self.node;
         let refuse = |key: &str, problem: String| {

@@ -277,7 +277,7 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
         }
         let failed = Phase::Failed { reason: reason.clone() };
         if let Phase::Active { active, .. } = std::mem::replace(phase, failed) {
-            // Whoever leads next loads the log again.
+            // The next leader loads the log again.
             let (_, refused) = active.resign();
             for waiter in refused {
                 let _ = waiter.send(Err(reason.clone()));

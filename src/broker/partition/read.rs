@@ -51,7 +51,7 @@ pub(crate) struct FetchRead {
     /// Where a replica's log begins; -1 of others.
     pub(crate) log_start: Offset,
     pub(crate) max_bytes: usize,
-    /// Whether a first batch larger than `max_bytes` is sent all the same (KIP-74).
+    /// Whether a first batch larger than `max_bytes` is sent anyway (KIP-74).
     pub(crate) at_least_one: bool,
     /// Whether it can be sent zstd (KIP-110).
     pub(crate) knows_zstd: bool,

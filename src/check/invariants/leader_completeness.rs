@@ -3,7 +3,7 @@
 //!
 //! Judged when a leader takes over, and when another than the newest leader exposes records. A loss
 //! that is explained by an unclean election, or by unsynced pages that `min.insync.replicas`
-//! in-sync replicas lost, is no violation: the ghost notes it as a loss within the contract.
+//! in-sync replicas lost, is not a violation: the ghost notes it as a loss within the contract.
 //! Source: Raft's Leader Completeness; Kafka's TLA+ specification, StrongIsr.
 
 use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};

@@ -212,7 +212,7 @@ impl Batch {
         self.attempts -= 1;
     }
 
-    /// The attempt failed; it may have stored the batch all the same, or certainly did not.
+    /// The attempt failed; it may still have stored the batch, or certainly did not.
     pub(super) fn attempt_failed(&mut self, cause: ProduceCause, may_be_stored: bool) {
         self.last_problem = cause;
         self.promise.doubt(may_be_stored);

@@ -190,7 +190,7 @@ pub(crate) struct Cost {
     pub takes_power: bool,
     /// A process may end without having closed its logs.
     pub ends_uncleanly: bool,
-    /// Synced data may be gone all the same.
+    /// Synced data may still be gone.
     pub spoils_syncs: bool,
     /// Disks are corrupted, of all brokers but this many.
     pub rots_all_but: Option<u64>,

@@ -229,7 +229,7 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignal
             break;
         }
         if due < begins {
-            // Drawn all the same, so that what follows is what it would have been.
+            // Drawn anyway, so that what follows is what it would have been.
             let _: i32 = random.random_range(0..work.partitions);
             work.record_size.draw(&mut random);
             due = due + work.interval;

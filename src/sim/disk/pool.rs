@@ -1,7 +1,7 @@
 //! Full pages of equal bytes, held once for all disks of a simulation.
 //!
 //! Replicas write the same batches at the same places, so most pages of a cluster's logs exist as
-//! many times as there are replicas. A page is shared only in memory: whoever changes one copies it
+//! many times as there are replicas. A page is shared only in memory: a writer copies it
 //! first, as with a page that the platter shares with the cache.
 
 use std::collections::BTreeMap;

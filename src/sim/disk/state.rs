@@ -215,7 +215,7 @@ impl State {
         self.small_debt += self.profile.call;
     }
 
-    /// Nobody is left to wait.
+    /// No task is left to wait.
     pub fn forget_debt(&mut self) {
         self.debt = Duration::ZERO;
         self.small_debt = Duration::ZERO;
