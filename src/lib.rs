@@ -1,33 +1,35 @@
-//! brokerquake: a Kafka broker, its replication and its clients, written so that one and the same
-//! code runs on real sockets and files or inside a deterministic simulation that judges it.
+//! brokerquake: a Kafka broker, its replication and its clients. The same code runs on real sockets
+//! and files or inside a deterministic simulation that checks it.
 //!
 //! # In your own tests
 //!
 //! Everything that a test needs is in [`prelude`]: build a [`Simulation`](prelude::Simulation), add
-//! programs, faults and checks, and assert on the verdict. The rooms below are the works behind it;
-//! they may change with any version.
+//! programs, faults and checks, and assert on the verdict. The other modules are internal; they may
+//! change with any version.
 //!
-//! # The map
+//! # Modules
 //!
-//! One line per room. A room uses only rooms above it; `sims/tidy.rs` holds that law.
+//! A module uses only modules above it in this list; `sims/tidy.rs` enforces the order.
 
-// Ids, offsets, epochs, time, configuration keys, seeded randomness. Knows nothing of bytes or I/O.
+// Ids, offsets, epochs, time, configuration keys, seeded randomness. No bytes, no I/O.
 pub mod base;
 // Kafka's protocol as bytes: framing, the table of APIs, error codes, our record batch. No I/O.
 pub mod wire;
-// The boundary: what a host may touch (net, disk, clock, tasks), as traits, and the real thing behind them.
+// The boundary: what a host may touch (net, disk, clock, tasks), as traits, and the real world
+// behind them.
 pub mod io;
 // Requests over a stream: one connection, correlation ids, deadlines. Used between nodes and by clients.
 pub mod rpc;
 // A partition on disk: segments, indexes, epochs, producer state, recovery. `Log<D: Disk>`.
 pub mod log;
-// Decided logs: the shape of a coordinator, and when its responses leave. Pure.
+// Decided logs: the shape of a coordinator, and when its responses are sent. Pure.
 pub mod decide;
-// The cluster's metadata and who may change it. Pure: no await, no clock, no I/O.
+// Cluster metadata and the operations that change it. Pure: no await, no clock, no I/O.
 pub mod controller;
 // Leader and follower of one partition: in-sync replicas, high watermark, truncation. Pure.
 pub mod replica;
-// The shell around the machines: accepts, dispatches (one file per API), carries effects out.
+// The async shell around the state machines: accepts, dispatches (one file per API), carries out
+// effects.
 pub mod broker;
 // Producer, consumer, admin: pure cores with thin drivers.
 pub mod client;
@@ -35,17 +37,17 @@ pub mod client;
 pub mod sim;
 // One fold of the event stream into the cluster's state and its changes.
 pub mod view;
-// What must hold: the history, the ghost that remembers it, one invariant per file.
+// Guarantees: the history of a run, the ghost that records its promises, one invariant per file.
 pub mod check;
 // Scenario files: cluster, topics, loads and faults, and the schedule that a seed draws from them.
 pub mod scenario;
-// One run of one seed: boots the cluster, carries out loads and faults, heals, and has it judged.
+// One run of one seed: boots the cluster, carries out loads and faults, heals, and judges it.
 pub mod run;
 // Many runs: sweeps, reports, shrinking, the swarm, the matrix, mutants.
 pub mod lab;
 // A run as a picture: one self-contained HTML page, or columns for a terminal.
 pub mod picture;
-// The public harness: programs of your own in a simulated cluster, under `cargo test`.
+// The public harness: your own programs in a simulated cluster, under `cargo test`.
 pub mod harness;
 // The commands, one file each.
 pub mod cli;

@@ -46,7 +46,7 @@ pub(crate) async fn register<W: World>(
                 return Ok(());
             }
             Ok(answer) => match ErrorCode::from_code(answer.error_code) {
-                // Nothing that waiting would mend.
+                // Not transient: waiting would not fix it.
                 error @ (ErrorCode::InconsistentClusterId
                 | ErrorCode::InvalidRegistration
                 | ErrorCode::UnsupportedVersion) => {

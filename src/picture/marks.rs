@@ -97,10 +97,10 @@ pub(super) fn spans(run: &Recorder) -> Vec<Span> {
                 (Fault::Pause, ends(&over))
             }
             OperationKind::Driver(name) => match name.as_str() {
-                "cut" => (Fault::Cut, ends(&driver("mend"))),
+                "cut" => (Fault::Cut, ends(&driver("heal"))),
                 "hold" => (Fault::Hold, ends(&driver("release"))),
                 // Ends of others, and what shows as `Ended` or as a power loss.
-                "mend" | "release" | "terminate" | "power-loss-at" => continue,
+                "heal" | "release" | "terminate" | "power-loss-at" => continue,
                 _ => (Fault::Other, operation.at),
             },
             OperationKind::Ended | OperationKind::Booted | OperationKind::Resumed => continue,
@@ -286,10 +286,10 @@ mod tests {
             (1, 2, Some(1), driver("cut")),
             (1, 1, Some(3), driver("cut")),
             (1, 3, Some(1), driver("cut")),
-            (3, 1, Some(2), driver("mend")),
-            (3, 2, Some(1), driver("mend")),
-            (3, 1, Some(3), driver("mend")),
-            (3, 3, Some(1), driver("mend")),
+            (3, 1, Some(2), driver("heal")),
+            (3, 2, Some(1), driver("heal")),
+            (3, 1, Some(3), driver("heal")),
+            (3, 3, Some(1), driver("heal")),
         ]);
         assert_eq!(told(&two_way), [(1, 3, "b1 is cut off from b2 and b3".into())]);
         let one_way = run(&[(1, 1, Some(2), driver("cut"))]);

@@ -33,7 +33,7 @@ pub(super) enum OperationKind {
     Booted,
     Paused,
     Resumed,
-    /// An operation that only the driver reports: `cut`, `mend`, `hold`, `clock`, …
+    /// An operation that only the driver reports: `cut`, `heal`, `hold`, `clock`, …
     Driver(String),
 }
 
@@ -139,7 +139,7 @@ impl Observer for Recorder {
         self.now = now;
         for shot in film {
             match shot {
-                Shot::Deed { at, name, host, other } => {
+                Shot::Action { at, name, host, other } => {
                     // These are observed as well, with more to say.
                     if !["kill", "power-loss", "boot", "pause", "resume", "ended"]
                         .contains(&name.as_str())

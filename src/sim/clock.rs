@@ -1,4 +1,4 @@
-//! A host's clocks: how true simulated time looks from inside.
+//! A host's clocks: how true simulated time looks to the host.
 
 use parking_lot::Mutex;
 
@@ -15,7 +15,7 @@ pub(crate) struct HostClock {
     setting: Mutex<Setting>,
 }
 
-/// Holds from `truth` on, when the monotonic clock showed `local`.
+/// A clock setting, valid from the true time `truth`, at which the monotonic clock showed `local`.
 #[derive(Clone, Copy, Debug, Default)]
 struct Setting {
     truth: u64,
@@ -25,7 +25,7 @@ struct Setting {
 }
 
 impl HostClock {
-    /// What the monotonic clock shows at a true moment.
+    /// The monotonic clock's reading at a true time.
     pub fn local(&self, truth: Instant) -> Instant {
         let setting = *self.setting.lock();
         if setting.drift_ppm == 0 {
@@ -36,7 +36,7 @@ impl HostClock {
         Instant(clamp(i128::from(setting.local) + shown))
     }
 
-    /// The first true moment at which the monotonic clock shows `local`.
+    /// The first true time at which the monotonic clock shows `local`.
     pub fn truth(&self, local: Instant) -> Instant {
         if local == Instant::NEVER {
             return Instant::NEVER;
@@ -51,7 +51,7 @@ impl HostClock {
         Instant(clamp(i128::from(setting.truth) + passes))
     }
 
-    /// What the host believes the date to be at a true moment.
+    /// The host's wall clock at a true time.
     pub fn wall(&self, truth: Instant) -> Timestamp {
         let offset_ms = self.setting.lock().offset_ms;
         let passed_ms = i64::try_from(truth.0 / 1_000_000).unwrap_or(i64::MAX);
@@ -61,7 +61,7 @@ impl HostClock {
     /// Changes both clocks from `now` on. The monotonic clock does not jump.
     pub fn set(&self, now: Instant, offset_ms: i64, drift_ppm: i32) {
         let local = self.local(now).0;
-        // A clock that stands still or runs backwards would make waiting meaningless.
+        // A clock that stops or runs backwards would make waiting meaningless.
         let drift_ppm = drift_ppm.clamp(-900_000, 9_000_000);
         *self.setting.lock() = Setting { truth: now.0, local, offset_ms, drift_ppm };
     }
@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drifting_clock_never_jumps_and_its_deadlines_are_met_exactly() {
+    fn drifting_clock_never_jumps_and_meets_deadlines_exactly() {
         let clock = HostClock::default();
         assert_eq!(clock.local(Instant::from_secs(3)), Instant::from_secs(3));
         clock.set(Instant::from_secs(10), 0, 100_000);

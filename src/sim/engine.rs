@@ -1,4 +1,4 @@
-//! What an engine offers to whoever drives a run.
+//! The interface of an engine to the code that drives a run.
 
 use std::future::Future;
 use std::ops::RangeInclusive;
@@ -14,22 +14,22 @@ use super::{ClientEvent, Observation, Shot, TraceHash};
 use crate::base::{Instant, Seed};
 use crate::io::World;
 
-/// What page hits may cost on a host before one of its tasks waits for it. Less than a tenth of what
-/// a message takes, and more than ten calls.
+/// Accumulated cost of page hits on a host before one of its tasks waits for it. Less than a tenth
+/// of a message's latency, and more than ten calls.
 pub(super) const DISK_PATIENCE: Duration = Duration::from_micros(20);
 
 /// What a host runs each time it boots.
 pub type Boot<W> = Arc<dyn Fn(W) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// What a load or a test may ask of a simulated world beyond what code under test may.
+/// What a load or a test may use in a simulated world, in addition to `World`.
 pub trait SimWorld: World {
     /// Records what a client did or saw.
     fn observe(&self, event: impl Into<ClientEvent>);
 
-    /// Which host this is.
+    /// The host of this world.
     fn host(&self) -> HostId;
 
-    /// True simulated time, whatever the host's clock shows.
+    /// True simulated time, independent of the host's clock.
     fn true_now(&self) -> Instant;
 }
 
@@ -55,15 +55,15 @@ impl Default for Link {
     }
 }
 
-/// A simulation under somebody's hands: hosts are added, time is run in steps, faults are done
-/// between steps. Everything follows from the seed and from these calls.
+/// A simulation under control of its driver: hosts are added, time advances in steps, and faults
+/// are injected between steps. Everything follows from the seed and these calls.
 pub trait Engine: Sized {
-    /// What hosts see of it.
+    /// The world that hosts run in.
     type World: World;
-    /// As in `--engine NAME`.
+    /// The name for `--engine NAME`.
     const NAME: &'static str;
 
-    /// An empty simulation at time zero. `link` holds between all hosts until set otherwise.
+    /// An empty simulation at time zero. `link` applies between all hosts until changed.
     fn new(seed: Seed, link: Link) -> Self;
 
     /// Adds a host and boots it. Its name is its address. It runs from the next step on.
@@ -75,29 +75,29 @@ pub trait Engine: Sized {
     /// True simulated time.
     fn now(&self) -> Instant;
 
-    /// Runs everything that happens until then.
+    /// Runs everything that happens until `until`.
     fn run_until(&mut self, until: Instant);
 
-    /// What was observed since the last draining, in order.
+    /// Observations since the last call, in order.
     fn drain(&mut self) -> Vec<Observation>;
 
-    /// Whether the host's process runs (a paused one does).
+    /// Whether the host's process runs (a paused process does).
     fn is_running(&self, host: HostId) -> bool;
 
-    /// Asks the host's process to end (SIGTERM).
+    /// Asks the host's process to terminate (SIGTERM).
     fn terminate(&mut self, host: HostId);
 
     /// Kills the host's process. Its page cache survives; peers see the connection end or reset.
     fn kill(&mut self, host: HostId);
 
-    /// Cuts the host's power. Peers see silence. What was not synced is subject to `survival`.
+    /// Cuts the host's power. Peers see silence. Unsynced data is subject to `survival`.
     fn power_loss(&mut self, host: HostId, survival: Survival);
 
-    /// Cuts the power just before the host's `operation`th disk operation from now (0: the next),
-    /// inside whatever the process is doing then.
+    /// Cuts power just before the host's `operation`th disk operation from now (0: the next), in
+    /// the middle of the process's work.
     fn power_loss_at(&mut self, host: HostId, operation: u64, survival: Survival);
 
-    /// Boots a host that was killed, lost power or ended.
+    /// Boots a host that was killed, lost power or terminated.
     fn boot(&mut self, host: HostId);
 
     /// Stops polling the host's tasks (SIGSTOP); its connections stay.
@@ -106,16 +106,16 @@ pub trait Engine: Sized {
     /// Ends a pause.
     fn resume(&mut self, host: HostId);
 
-    /// Bytes from one host no longer reach the other. Call twice for both directions.
+    /// Stops delivering bytes from one host to the other. Call twice for both directions.
     fn cut(&mut self, from: HostId, to: HostId);
 
-    /// Ends a cut; what was held back arrives late, as retransmitted.
-    fn mend(&mut self, from: HostId, to: HostId);
+    /// Ends a cut; delayed segments arrive late, as retransmissions.
+    fn heal(&mut self, from: HostId, to: HostId);
 
     /// Bytes in flight between two hosts, in one direction, wait until `release`.
     fn hold(&mut self, from: HostId, to: HostId) -> Result<(), Unsupported>;
 
-    /// Lets held bytes go.
+    /// Delivers held bytes.
     fn release(&mut self, from: HostId, to: HostId) -> Result<(), Unsupported>;
 
     /// Changes how bytes travel in one direction.
@@ -130,16 +130,16 @@ pub trait Engine: Sized {
         drift_ppm: i32,
     ) -> Result<(), Unsupported>;
 
-    /// Changes what the host's disk costs and holds, from now on.
+    /// Changes the costs and limits of the host's disk, from now on.
     fn set_disk(&mut self, host: HostId, profile: DiskProfile);
 
-    /// Lets the host's next `count` disk operations of a kind fail, anywhere or below a directory
-    /// alone; 0 takes back those to come.
+    /// Lets the next `count` disk operations of a kind fail on the host, anywhere or only below a
+    /// directory; 0 cancels pending failures.
     fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>);
 
-    /// Corrupts what the host's platter holds in `count` pages of its logs (or lets the next
-    /// `count` writes to the platter go wrong): of which of them, and the directory of the partition
-    /// that this may mean. Says how many pages there were.
+    /// Corrupts `count` pages of the host's logs on the platter (or lets the next `count` writes to
+    /// the platter fail). `place` selects the logs and `log` is the directory of the partition that
+    /// it may refer to. Returns how many pages were found.
     fn corrupt_disk(
         &mut self,
         host: HostId,
@@ -148,42 +148,41 @@ pub trait Engine: Sized {
         place: (Place, &str),
     ) -> u32;
 
-    /// What the host's disk has done so far.
+    /// Counters of the host's disk.
     fn disk_stats(&self, host: HostId) -> DiskStats;
 
-    /// Hash over everything that happened, in order.
+    /// Hash of all events, in order.
     fn trace(&self) -> TraceHash;
 
-    /// Also keeps every event's text from now on.
+    /// Also records every event's text from now on.
     fn record_trace(&mut self);
 
     /// The recorded texts, one line per event.
     fn take_trace(&mut self) -> Vec<String>;
 
-    /// Keeps deeds and, where the engine sees them, messages from now on, for a picture. Changes
-    /// nothing of what happens, and nothing of the trace. An engine may have no film.
+    /// Records operations of the driver and, where the engine sees them, messages, for a picture.
+    /// Affects neither the run nor the trace. An engine may have no film.
     fn record_film(&mut self) {}
 
-    /// The recorded deeds and messages, in order.
+    /// The recorded operations and messages, in order.
     fn take_film(&mut self) -> Vec<Shot> {
         Vec::new()
     }
 }
 
-/// What an engine can't do, with its reason: shown where a scenario asks for it.
+/// A feature that an engine lacks, with the reason; shown when a scenario asks for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the engine `{engine}` can't do `{what}`: {why}")]
 pub struct Unsupported {
-    /// Which engine.
     pub engine: &'static str,
-    /// What was asked.
+    /// The requested feature.
     pub what: &'static str,
-    /// Why not.
+    /// Why it is not supported.
     pub why: &'static str,
 }
 
 /// Runs hosts until all of them ended by themselves, and returns the engine for inspection; the
-/// error names those that still ran after `limit`. What small tests on an engine need.
+/// error names those that still ran after `limit`. For small tests on an engine.
 pub fn run_to_end<E: Engine>(
     seed: Seed,
     hosts: impl IntoIterator<Item = (&'static str, Boot<E::World>)>,
@@ -205,8 +204,8 @@ pub fn run_to_end<E: Engine>(
     Ok(engine)
 }
 
-/// Runs one task on the only host of a simulation, and returns what it came to; `None` if that took
-/// longer than `limit`. What a test of code that needs no peers needs.
+/// Runs one task on the only host of a simulation, and returns its result; `None` if it took longer
+/// than `limit`. For tests of code that needs no peers.
 pub fn block_on<E: Engine, T, F>(
     seed: Seed,
     limit: Duration,

@@ -1,5 +1,5 @@
-//! What a picture needs and no checker asks for: messages between hosts, and what a driver did to
-//! them. Kept only where somebody asks; neither the trace nor the observations know of it.
+//! Data for pictures that no checker needs: messages between hosts, and operations of the driver.
+//! Recorded only on request; independent of the trace and the observations.
 
 use std::sync::Arc;
 
@@ -9,40 +9,33 @@ use parking_lot::Mutex;
 use super::HostId;
 use crate::base::Instant;
 
-/// One thing on the film.
+/// One recorded event.
 #[derive(Clone, Debug)]
 pub enum Shot {
-    /// A driver did something to a host, or to the direction from it to another.
-    Deed {
-        /// When.
+    /// The driver did something to a host, or to the direction from it to another.
+    Action {
         at: Instant,
-        /// What: `kill`, `cut`, `mend`, …
+        /// `kill`, `cut`, `heal`, …
         name: String,
-        /// To whom.
         host: HostId,
-        /// The other end, where it was done to a direction.
+        /// The other end, if it concerns a direction.
         other: Option<HostId>,
     },
     /// Bytes of a connection arrived.
     Arrived {
-        /// When they were sent.
         sent: Instant,
-        /// When they arrived.
         at: Instant,
-        /// By whom.
         from: HostId,
-        /// At whom.
         to: HostId,
-        /// Which connection; numbers are never used twice.
+        /// The connection's number; never reused.
         connection: u64,
-        /// Whether the sender is the one that connected, and so the one that asks.
+        /// Whether the sender opened the connection, and so sends requests.
         asks: bool,
-        /// What arrived.
         bytes: Bytes,
     },
 }
 
-/// Where shots go. A clone is another handle; it keeps nothing until it is told to.
+/// Collects shots. A clone is another handle; nothing is kept before `record`.
 #[derive(Clone, Debug, Default)]
 pub struct Film(Arc<Mutex<Option<Vec<Shot>>>>);
 
@@ -52,14 +45,14 @@ impl Film {
         self.0.lock().get_or_insert_default();
     }
 
-    /// Adds one, if it is wanted.
+    /// Adds a shot if recording is on.
     pub fn shoot(&self, shot: impl FnOnce() -> Shot) {
         if let Some(shots) = &mut *self.0.lock() {
             shots.push(shot());
         }
     }
 
-    /// Takes what was kept so far.
+    /// Takes the shots kept so far.
     pub fn take(&self) -> Vec<Shot> {
         self.0.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }

@@ -1,4 +1,4 @@
-//! Operations and results of clients, as recorded beside them: the black-box history.
+//! The black-box history: operations and results of clients, as recorded by the clients.
 //!
 //! One enum per kind of client.
 
@@ -14,7 +14,7 @@ use crate::base::{Offset, TopicPartition};
 pub enum ClientEvent {
     Producer(ProducerEvent),
     Consumer(ConsumerEvent),
-    /// A program's own remark. No invariant judges by it, unless the program brings one.
+    /// A program's own remark. Only invariants of the program itself use it.
     Noted {
         text: Arc<str>,
     },
@@ -31,7 +31,7 @@ pub enum ProducerEvent {
         /// The record's unique value.
         value: u64,
         acks: Acks,
-        /// Idempotence promises that the record is stored once and in order.
+        /// Whether idempotence promises that the record is stored once and in order.
         idempotent: bool,
     },
     /// It learned the outcome of a send.
@@ -57,10 +57,11 @@ pub enum ConsumerEvent {
         consumer: u32,
         partition: TopicPartition,
         offset: Offset,
-        /// The broker served bytes that fail their checksum; otherwise it refused to serve any.
+        /// Whether the broker served bytes that fail their checksum; otherwise it refused to serve
+        /// them.
         served: bool,
     },
-    /// The consumer gave up an unreadable record, and continues after it.
+    /// The consumer gave up on an unreadable record, and continues after it.
     Skipped { consumer: u32, partition: TopicPartition, offset: Offset },
 }
 
@@ -81,8 +82,8 @@ impl From<ConsumerEvent> for ClientEvent {
 pub enum Outcome {
     /// Acknowledged. The offset is unknown for acks=0.
     Ok { offset: Option<Offset> },
-    /// Rejected before it could enter a log. `error` is Kafka's name of it.
+    /// Rejected before it could enter a log. `error` is Kafka's name for it.
     Fail { error: String },
-    /// Anything may have happened. `error` is Kafka's name of it, or the client's.
+    /// Anything may have happened. `error` is Kafka's name for it, or the client's.
     Unknown { error: String },
 }

@@ -14,39 +14,40 @@ impl fmt::Display for HostId {
     }
 }
 
-/// What the unsynced data of a host that loses power becomes (catalogue: "OS crash, power loss").
+/// The fate of unsynced data on a host that loses power (catalogue: "OS crash, power loss").
 #[derive(Clone, Debug, PartialEq)]
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Survival {
-    /// Everything unsynced is gone.
+    /// All unsynced data is gone.
     Nothing,
     /// Drawn per file: nothing, a prefix, any subset of dirty pages, a page torn at a sector;
     /// directory operations likewise.
     Drawn,
-    /// The same, and renames are torn apart as well: both names may be found, or neither.
+    /// Like `Drawn`, but renames may be torn: both names may be found, or neither.
     Weakest,
-    /// Drawn, within what a journal as ext4's (`data=ordered`) allows: a sync of anything took all
-    /// earlier changes of names along, names changed in order, and a file that grew has its bytes.
+    /// Drawn, within the limits of a journal like ext4's (`data=ordered`): a sync of any file
+    /// committed all earlier name changes, names changed in order, and a file that grew has its
+    /// bytes.
     Ext4Ordered,
     /// Everything reaches the platter, as if synced.
     Everything,
-    /// Exactly this reaches the platter, and nothing else.
+    /// Exactly these parts reach the platter.
     Chosen(Vec<Kept>),
 }
 
-/// A part of what is unsynced that survives a power loss.
+/// A part of the unsynced data that survives a power loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[derive(serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kept {
-    /// All changes of names.
+    /// All name changes.
     Names,
     /// Bytes of files.
     File {
-        /// Those whose paths end like this.
+        /// Files whose paths have this suffix.
         ending: String,
-        /// Which of its unsynced pages, counted from the first (the end is not included); all, with
+        /// Which of its unsynced pages, counted from the first (the end is exclusive); all, with
         /// the size, when absent.
         pages: Option<(u64, u64)>,
     },

@@ -1,7 +1,7 @@
 //! The simulated world: engines, disk and page cache, faults.
 //!
 //! `leap` is the default engine: one thread, one queue of events, idle time costs nothing.
-//! `turmoil` is the referee: scheduler and TCP written by others. Both share one disk.
+//! `turmoil` is the referee: an independent scheduler and TCP. Both engines share one disk.
 
 mod clock;
 pub mod crash;

@@ -1,4 +1,4 @@
-//! Everything that happens on hosts and disks, as a stream in the order of simulated time.
+//! Events on hosts and disks, as a stream ordered by simulated time.
 
 #![allow(missing_docs)]
 
@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 use super::{ClientEvent, HostId};
 use crate::base::{Instant, Probe};
 
-/// Something that happened.
+/// One event on a host or its disk.
 #[derive(Clone, Debug)]
 pub struct Observation {
-    /// True simulated time, whatever the host's clock shows.
+    /// True simulated time, independent of the host's clock.
     pub at: Instant,
     pub host: HostId,
     pub what: What,
@@ -27,37 +27,29 @@ pub enum What {
     Probe(Probe),
     /// A client's operation or result.
     Client(ClientEvent),
-    /// Bytes entered the page cache, and something of it is not as it was. Only files named `*.log`, `*.index` and `*.timeindex` are
+    /// A write changed the page cache. Only `*.log`, `*.index` and `*.timeindex` files are
     /// observed, and `*.log.cleaned` and `*.log.swap`, which become logs.
     Wrote { path: Arc<str>, offset: u64, bytes: Bytes },
-    /// An observed file got another size.
-    Cut {
-        path: Arc<str>,
-        /// The new size.
-        len: u64,
-    },
-    /// An observed file, or a directory, got another name.
+    /// The size of an observed file was set.
+    Cut { path: Arc<str>, len: u64 },
+    /// An observed file, or a directory, was renamed.
     Renamed { from: Arc<str>, to: Arc<str> },
-    /// An observed file's name was removed.
+    /// An observed file was removed.
     Removed { path: Arc<str> },
-    /// Bytes of a `*.log` file are no longer, or can't be read, as they were written.
+    /// Bytes of a `*.log` file became unreadable, or differ from what was written.
     Corrupted { path: Arc<str>, range: Range<u64> },
-    /// A sync of a `*.log` file succeeded, and made nothing durable.
+    /// A sync of a `*.log` file succeeded without making anything durable.
     Lied { path: Arc<str> },
-    /// The process died; the page cache is as it left it.
+    /// The process died; the page cache is kept.
     Killed,
-    /// The power failed. `Survived` follows for each `*.log` file that is left.
+    /// Power failed. `Survived` follows for each remaining `*.log` file.
     PowerLost {
-        /// Pages that were dirty and are gone or torn.
+        /// Dirty pages that are gone or torn.
         lost_pages: u64,
     },
-    /// A `*.log` or `*.log.swap` file as it is found after a power loss.
-    Survived {
-        path: Arc<str>,
-        /// The whole file.
-        bytes: Bytes,
-    },
-    /// The host boots.
+    /// The content of a `*.log` or `*.log.swap` file after a power loss.
+    Survived { path: Arc<str>, bytes: Bytes },
+    /// The host booted.
     Booted,
     /// The process ended by itself.
     Ended,
@@ -79,7 +71,7 @@ impl Observer {
         self.seen.lock().push(Observation { at, host, what });
     }
 
-    /// Takes all. The next ones find room for as many: they are likely to be.
+    /// Takes all. Keeps a buffer of the same capacity for the next ones.
     pub fn drain(&self) -> Vec<Observation> {
         let mut seen = self.seen.lock();
         let room = Vec::with_capacity(seen.len());

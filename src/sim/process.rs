@@ -1,4 +1,4 @@
-//! One boot of one host, as both engines know it.
+//! One boot of one host, for both engines.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +9,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::HostId;
 use crate::base::{Seed, Stream};
 
-/// A process. Every handle and every task carries it, so that what a dead process still does (in a
-/// `Drop`, or later in the poll in which its power failed) is void.
+/// A process. Every handle and task refers to it, so that anything that a dead process still does
+/// (in a `Drop`, or later in the poll in which power failed) has no effect.
 #[derive(Debug)]
 pub(super) struct Process {
     pub host: HostId,
@@ -63,13 +63,13 @@ impl Process {
         }
     }
 
-    /// The seed of all that this boot draws.
+    /// The seed of everything that this boot draws.
     pub fn seed(&self, simulation: Seed) -> Seed {
         let host = simulation.split(Stream::numbered("host", xxh3_64(self.name.as_bytes())));
         host.split(Stream::numbered("boot", u64::from(self.incarnation)))
     }
 
-    /// Goes on only in a process that lives: its power may have failed earlier in this very poll.
+    /// Continues only in a live process: power may have failed earlier in the same poll.
     pub async fn go_on(&self) {
         if !self.alive() {
             std::future::pending().await

@@ -1,4 +1,4 @@
-//! The trace hash: two runs are the same if and only if their traces are.
+//! The trace hash: two runs are equal if and only if their traces are.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use super::HostId;
 use crate::base::Instant;
 
-/// Hash of everything that happened, in order: 16 hex digits.
+/// Hash of all events, in order: 16 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TraceHash(pub u64);
 
@@ -20,10 +20,10 @@ impl fmt::Display for TraceHash {
     }
 }
 
-/// The one trace of a simulation, in the hands of every part that adds to it.
+/// The trace of a simulation, shared by all parts that add to it.
 pub type SharedTrace = Arc<Mutex<Trace>>;
 
-/// What the engines' events are called in the trace. A disk marks its own.
+/// Kinds of engine events in the trace. Disks mark their own.
 pub(crate) mod kind {
     pub const SPAWN: u64 = 1;
     pub const POLL: u64 = 2;
@@ -34,17 +34,17 @@ pub(crate) mod kind {
     pub const CLIENT: u64 = 7;
 }
 
-/// Folds events into a hash, and keeps their texts where somebody asked for them.
+/// Folds events into a hash, and records their texts on request.
 #[derive(Debug, Default)]
 pub struct Trace {
     hash: u64,
     lines: Option<Vec<String>>,
-    /// Bytes of a value that is being added.
+    /// Buffer for the value that is being added.
     scratch: Scratch,
 }
 
-/// The bytes that a value feeds to its hasher. Writing out what it is as text would cost a twelfth
-/// of a whole run.
+/// The bytes that a value feeds to its hasher. Formatting values as text would take a twelfth of a
+/// run.
 #[derive(Debug, Default)]
 struct Scratch(Vec<u8>);
 
@@ -53,22 +53,21 @@ impl Hasher for Scratch {
         self.0.extend_from_slice(bytes);
     }
 
-    /// Never asked: the trace hashes the bytes itself.
+    /// Unused: the trace hashes the bytes itself.
     fn finish(&self) -> u64 {
         0
     }
 }
 
-/// Adds a word to a hash. Most events are nothing but their four numbers, and a step that can be
-/// undone, so that it loses nothing, is enough for those.
+/// Adds a word to a hash. Most events are just four numbers; for those, an invertible step is
+/// enough, because it loses nothing.
 fn mix(hash: u64, word: u64) -> u64 {
     let mixed = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ (mixed >> 29)
 }
 
 impl Trace {
-    /// Adds an event: when, of which kind, its numbers, its bytes. `text` is only called when
-    /// texts are recorded.
+    /// Adds an event: time, kind, numbers, bytes. `text` is only called when texts are recorded.
     pub fn add(
         &mut self,
         at: Instant,
@@ -88,7 +87,7 @@ impl Trace {
         }
     }
 
-    /// Adds an event that is a value: all of it counts.
+    /// Adds an event that is a value, hashed completely.
     pub fn add_value(
         &mut self,
         at: Instant,
@@ -103,17 +102,17 @@ impl Trace {
         self.scratch = scratch;
     }
 
-    /// The hash so far.
+    /// The current hash.
     pub fn hash(&self) -> TraceHash {
         TraceHash(self.hash)
     }
 
-    /// Keeps texts from now on.
+    /// Records texts from now on.
     pub fn record(&mut self) {
         self.lines.get_or_insert_default();
     }
 
-    /// Takes the texts kept so far.
+    /// Takes the texts recorded so far.
     pub fn take_lines(&mut self) -> Vec<String> {
         self.lines.as_mut().map(std::mem::take).unwrap_or_default()
     }

@@ -1,10 +1,10 @@
-//! Who watches a simulation: observations for the checkers, the trace for determinism.
+//! Observers of a simulation: observations for the checkers, the trace for determinism.
 
 use super::trace::kind;
 use super::{ClientEvent, Film, HostId, Observer, SharedTrace, Shot, What};
 use crate::base::{Instant, Probe};
 
-/// Sees and traces what engines and worlds do. A clone is another handle.
+/// Observes and traces engines and worlds. A clone is another handle.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Witness {
     pub observer: Observer,
@@ -41,16 +41,16 @@ impl Witness {
         self.trace(at, kind::POLL, host, task, &[], || format!("polls {task} {name}"));
     }
 
-    /// A driver's deed to one host.
+    /// An operation of the driver on one host.
     pub fn fault(&self, at: Instant, name: &str, host: HostId, number: u64) {
-        self.film.shoot(|| Shot::Deed { at, name: name.to_owned(), host, other: None });
+        self.film.shoot(|| Shot::Action { at, name: name.to_owned(), host, other: None });
         self.trace(at, kind::FAULT, host, number, name.as_bytes(), || format!("{name} {number}"));
     }
 
-    /// A driver's deed to one direction.
+    /// An operation of the driver on one direction.
     pub fn fault_between(&self, at: Instant, name: &str, from: HostId, to: HostId) {
         let other = Some(to);
-        self.film.shoot(|| Shot::Deed { at, name: name.to_owned(), host: from, other });
+        self.film.shoot(|| Shot::Action { at, name: name.to_owned(), host: from, other });
         let text = || format!("{name} to {to}");
         self.trace(at, kind::FAULT, from, u64::from(to.0), name.as_bytes(), text);
     }

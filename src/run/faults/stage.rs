@@ -196,7 +196,7 @@ impl<E: Engine> Stage for Floor<'_, E> {
         *count -= 1;
         if *count == 0 {
             self.ongoing.cuts.remove(&(from, to));
-            self.engine.mend(from, to);
+            self.engine.heal(from, to);
         }
     }
 

@@ -92,8 +92,8 @@ impl Engine for Scribe {
     fn cut(&mut self, from: HostId, to: HostId) {
         self.write(&format!("cut {from}"), to);
     }
-    fn mend(&mut self, from: HostId, to: HostId) {
-        self.write(&format!("mend {from}"), to);
+    fn heal(&mut self, from: HostId, to: HostId) {
+        self.write(&format!("heal {from}"), to);
     }
     fn hold(&mut self, _: HostId, _: HostId) -> Result<(), Unsupported> {
         Ok(())
@@ -226,7 +226,7 @@ fn link_cut_by_two_faults_works_again_after_both() {
     let cut = "[[schedule]]\nat = \"1s\"\nkind = \"partition\"\nfrom = \"b1\"\nto = \"b2\"\n\
                one-way = true\ndown = ";
     let (done, _) = done(&format!("{cut}\"3s\"\n{cut}\"6s\"\n"), obedient());
-    assert_eq!(done, ["1 cut #1 #2", "7 mend #1 #2"]);
+    assert_eq!(done, ["1 cut #1 #2", "7 heal #1 #2"]);
 }
 
 #[test]
@@ -270,7 +270,7 @@ fn heal_ends_every_lasting_fault() {
     let (_, mut faults) = done(schedule, obedient());
     let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
     faults.heal(&mut engine, &mut cast().0);
-    assert_eq!(engine.done, ["0 boot #1", "0 resume #2", "0 mend #3 #2", "0 mend #2 #3"]);
+    assert_eq!(engine.done, ["0 boot #1", "0 resume #2", "0 heal #3 #2", "0 heal #2 #3"]);
 }
 
 /// The controller's word on `orders-<index>`, of epoch `epoch`.

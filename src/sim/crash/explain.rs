@@ -1,4 +1,4 @@
-//! Whether a state that was found after a loss of power is one that steps can leave.
+//! Decides whether a state that was found after a power loss can result from recorded steps.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,49 +9,49 @@ use bytes::Bytes;
 use super::history::{Edit, History, Id, Node, ROOT, Versions};
 use super::{Found, Order};
 
-/// What the platter writes at once.
+/// Unit in which the platter writes, in bytes.
 pub(super) const SECTOR: usize = 512;
-/// What a file system gives to a file at once.
+/// Unit in which a file system allocates space to a file, in bytes.
 pub(super) const PAGE: usize = 4096;
-/// Subsets of changes that are looked at before it is given up.
+/// Most subsets of changes to try before giving up.
 const PATIENCE: u32 = 1_000_000;
 
-/// Why a state is none that the steps can leave.
+/// Why no crash can leave a state.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unexplained {
-    /// A name that is found or missing, or what is under it.
+    /// A path that is missing or unexpected, or whose content is impossible.
     #[error("`{path}`: {why}")]
     At {
-        /// Below the root.
+        /// Relative to the root.
         path: String,
-        /// What does not fit.
+        /// What is impossible about it.
         why: String,
     },
-    /// No subset of the changes of names gives all names that were found.
+    /// No subset of the name changes produces all names that were found.
     #[error("no changes of names that may survive together give what was found: {0}")]
     Names(String),
-    /// There were too many subsets of changes to look at them all.
+    /// Too many subsets of changes to try them all.
     #[error("gave up after {PATIENCE} subsets of changes: record fewer steps between two syncs")]
     GaveUp,
 }
 
 type Values = BTreeMap<(Id, Arc<str>), Vec<Option<Id>>>;
 
-/// One question.
+/// The check of one found state.
 struct Inquest<'a> {
     history: &'a History,
     found: &'a Found,
     order: Order,
-    /// What was asked before, by node and path.
+    /// Results of earlier questions, by node and path.
     known: RefCell<BTreeMap<(Id, String), Result<(), Unexplained>>>,
 }
 
 impl History {
-    /// Whether a crash now may leave what was found, where so much is kept in order. A step that
-    /// was under way when the power failed counts as done, but for the end of a sync.
+    /// Whether a crash now may leave `found` on a file system that keeps `order`. A step that was
+    /// under way when power failed counts as done, except for the end of a sync.
     ///
     /// # Errors
-    /// When it may not: with the first thing that does not fit.
+    /// When no crash can leave it: the first contradiction.
     pub fn explain(&self, found: &Found, order: Order) -> Result<(), Unexplained> {
         let inquest = Inquest { history: self, found, order, known: RefCell::default() };
         match order {
@@ -62,7 +62,7 @@ impl History {
         }
     }
 
-    /// The strongest order that explains what was found; `None` when no crash leaves that.
+    /// The strongest order that explains `found`; `None` when no crash leaves that state.
     pub fn order_of(&self, found: &Found) -> Option<Order> {
         Order::ALL.into_iter().rev().find(|order| self.explain(found, *order).is_ok())
     }
@@ -74,15 +74,15 @@ impl Inquest<'_> {
         for path in paths {
             match (expected.get(path), self.found.get(path)) {
                 (Some(a), Some(b)) if a == b => {}
-                (Some(_), Some(_)) => return Err(at(path, "its bytes are not those last written")),
+                (Some(_), Some(_)) => return Err(at(path, "its bytes differ from the last write")),
                 (Some(_), None) => return Err(at(path, "it is missing")),
-                _ => return Err(at(path, "it comes from nowhere")),
+                _ => return Err(at(path, "no step created it")),
             }
         }
         Ok(())
     }
 
-    /// Every meaning that each name may have, where each is for itself.
+    /// All values that each name may have, names considered independently.
     fn all_values(&self) -> Values {
         let mut values = self.stable_values();
         for edit in self.history.changes.iter().flat_map(|change| &change.edits) {
@@ -101,7 +101,7 @@ impl Inquest<'_> {
         values
     }
 
-    /// Changes survive up to one of them, and at least as far as the journal was synced.
+    /// A prefix of the changes survives, at least up to the last sync of the journal.
     fn prefixes(&self) -> Result<(), Unexplained> {
         let mut values = self.stable_values();
         let mut first_problem = None;
@@ -123,7 +123,7 @@ impl Inquest<'_> {
         Err(Unexplained::Names(problem))
     }
 
-    /// Any changes survive, each whole, and none before an earlier one of the same name.
+    /// Any changes survive, each as a whole, and none before an earlier change of the same name.
     fn subsets(&self) -> Result<(), Unexplained> {
         let mut search = Search {
             inquest: self,
@@ -143,7 +143,7 @@ impl Inquest<'_> {
         Err(Unexplained::Names(problem))
     }
 
-    /// Which change touches a name last.
+    /// For each name, the last change that touches it.
     fn last_touches(&self) -> BTreeMap<(Id, Arc<str>), usize> {
         let changes = self.history.changes.iter().enumerate();
         let edits =
@@ -151,7 +151,7 @@ impl Inquest<'_> {
         edits.map(|(index, edit)| ((edit.dir, edit.name.clone()), index)).collect()
     }
 
-    /// Where each directory may be.
+    /// All paths at which each directory may be.
     fn paths(&self) -> BTreeMap<Id, BTreeSet<String>> {
         let values = self.all_values();
         let mut paths = BTreeMap::from([(ROOT, BTreeSet::from([String::new()]))]);
@@ -170,7 +170,7 @@ impl Inquest<'_> {
         paths
     }
 
-    /// Whether a directory is as found, when each name has one of these meanings.
+    /// Whether a directory matches what was found, when each name has one of these values.
     fn dir(&self, dir: Id, prefix: &str, values: &Values) -> Result<(), Unexplained> {
         let names: BTreeMap<&str, &Vec<Option<Id>>> = values
             .range((dir, "".into())..(dir + 1, "".into()))
@@ -180,7 +180,7 @@ impl Inquest<'_> {
         for (path, _) in here.take_while(|(path, _)| path.starts_with(prefix)) {
             let name = path[prefix.len()..].split('/').next().unwrap_or_default();
             if !names.contains_key(name) {
-                return Err(at(path, "it comes from nowhere"));
+                return Err(at(path, "no step created it"));
             }
         }
         for (name, ids) in names {
@@ -194,7 +194,7 @@ impl Inquest<'_> {
                 }
             });
             if !fits {
-                return Err(problem.unwrap_or_else(|| at(&path, "it has no meaning")));
+                return Err(problem.unwrap_or_else(|| at(&path, "no possible value fits")));
             }
         }
         Ok(())
@@ -213,14 +213,14 @@ impl Inquest<'_> {
                 told
             }
             (Some((id, Node::Dir { .. })), Some(None)) => self.dir(id, &format!("{path}/"), values),
-            (None, Some(_)) => Err(at(path, "it was removed, or never there, and is found")),
-            (Some(_), None) => Err(at(path, "it should be there, and is not found")),
-            (Some(_), Some(_)) => Err(at(path, "a file where a directory is due, or the reverse")),
+            (None, Some(_)) => Err(at(path, "found, although it was removed or never created")),
+            (Some(_), None) => Err(at(path, "not found, although it must be there")),
+            (Some(_), Some(_)) => Err(at(path, "a file in place of a directory, or the reverse")),
         }
     }
 }
 
-/// A search for a subset of changes that gives what was found.
+/// A search for a subset of changes that produces what was found.
 struct Search<'a, 'b> {
     inquest: &'a Inquest<'b>,
     paths: BTreeMap<Id, BTreeSet<String>>,
@@ -230,7 +230,7 @@ struct Search<'a, 'b> {
 }
 
 impl Search<'_, '_> {
-    /// Decides on the changes from `index` on. A name is blocked once a change of it is left out.
+    /// Decides on the changes from `index` on. Leaving out a change of a name blocks later ones.
     fn go(
         &mut self,
         index: usize,
@@ -266,7 +266,7 @@ impl Search<'_, '_> {
         self.fits(index, &values) && self.go(index + 1, values, &without, true)
     }
 
-    /// Whether names that no later change touches mean what was found, wherever they may be.
+    /// Whether names that no later change touches match what was found, at any of their paths.
     fn fits(&self, index: usize, values: &Values) -> bool {
         self.inquest.history.changes[index].edits.iter().all(|edit| {
             let key = (edit.dir, edit.name.clone());
@@ -284,7 +284,7 @@ impl Search<'_, '_> {
                 || places.any(|place| {
                     let path = format!("{place}{}", edit.name);
                     match value.map(|id| &self.inquest.history.nodes[id]) {
-                        // What is in a directory is looked at in the end.
+                        // The content of a directory is checked at the end.
                         Some(Node::Dir { .. }) => matches!(found.get(&path), Some(None)),
                         _ => self.inquest.name(value, &path, values).is_ok(),
                     }
@@ -307,19 +307,19 @@ fn at(path: &str, why: impl Into<String>) -> Unexplained {
 fn content(versions: &Versions, found: &Bytes, order: Order) -> Result<(), String> {
     match order {
         Order::EverythingDurable if found == versions.cached() => Ok(()),
-        Order::EverythingDurable => Err("its bytes are not those last written".into()),
+        Order::EverythingDurable => Err("its bytes differ from the last write".into()),
         Order::Weakest | Order::AtomicRenames => weakest(versions, found),
         Order::Ext4Ordered => ordered(versions, found),
     }
 }
 
-/// Each sector must be as it was at the last sync or at some time since, or zero where the size
-/// changed; the size must lie between the smallest and the largest there was.
+/// Each sector must be as it was at the last sync or at some later time, or zero where the size
+/// changed; the size must lie between the smallest and the largest size since then.
 fn weakest(versions: &Versions, found: &Bytes) -> Result<(), String> {
     let lens = || versions.all.iter().map(|version| version.bytes.len());
     let (low, high) = (lens().min().unwrap_or(0), lens().max().unwrap_or(0));
     if !(low..=high).contains(&found.len()) {
-        return Err(format!("a size of {} is not within {low} to {high}", found.len()));
+        return Err(format!("a size of {} is outside {low} to {high}", found.len()));
     }
     for (index, sector) in found.chunks(SECTOR).enumerate() {
         let start = index * SECTOR;
@@ -330,17 +330,17 @@ fn weakest(versions: &Versions, found: &Bytes) -> Result<(), String> {
             })
         });
         if !explained {
-            return Err(format!("the sector at byte {start} was never like this"));
+            return Err(format!("the sector at byte {start} never had this content"));
         }
     }
     Ok(())
 }
 
-/// With a journal: the size is that of some moment, or ends a page, and what lies below it was
-/// written: bytes that were there before, in any order; those by which it grew, all of them.
+/// With a journal, the size is one that the file had, or ends at a page boundary. Bytes below the
+/// previous size may come from any write; bytes by which the file grew are complete.
 fn ordered(versions: &Versions, found: &Bytes) -> Result<(), String> {
     let mut problem = String::new();
-    // The size of the last cut that the journal has is where growth began.
+    // Growth starts at the size of the last truncation in the journal.
     for base in 0..versions.all.len() {
         let cut = base.checked_sub(1).and_then(|before| versions.all.get(before));
         let len = |index: usize| versions.all[index].bytes.len();
@@ -368,18 +368,18 @@ fn ordered_since(
     let size = found.len();
     let known = lens().any(|len| len == size) || size.is_multiple_of(PAGE);
     if !(low..=high).contains(&size) || !known {
-        return Err(format!("no journal leaves a size of {size}"));
+        return Err(format!("a journal never leaves the size {size}"));
     }
     for (index, sector) in found.chunks(SECTOR).enumerate() {
         let (start, end) = (index * SECTOR, index * SECTOR + sector.len());
         let as_in = |version: &super::history::Version, upto: usize| {
             version.bytes.get(start..upto.min(end)) == Some(&sector[..upto.min(end) - start])
         };
-        // By which it grew: only a content that has all of it, up to the size that is found.
+        // The part that grew: only a content that has all of it, up to the found size.
         let written = grown.iter().any(|version| as_in(version, end));
         let overwritten = || end <= low && before.iter().any(|version| as_in(version, end));
         if !written && !overwritten() {
-            return Err(format!("the sector at byte {start} was never like this"));
+            return Err(format!("the sector at byte {start} never had this content"));
         }
     }
     Ok(())

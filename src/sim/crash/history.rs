@@ -1,5 +1,5 @@
-//! What steps come to: every file with all its contents since its last sync, every directory twice,
-//! and the changes of names that are not durable.
+//! The file system that results from steps: all contents of each file since its last sync, each
+//! directory as cached and as durable, and the name changes that are not durable.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,11 +25,11 @@ pub(super) enum Node {
     Dir { cached: BTreeMap<Arc<str>, Id>, stable: BTreeMap<Arc<str>, Id> },
 }
 
-/// All contents of a file since its last sync. The first of them is the one that was synced.
+/// All contents of a file since its last sync. The first is the synced one.
 #[derive(Clone, Debug)]
 pub(super) struct Versions {
     pub all: Vec<Version>,
-    /// Number of the first.
+    /// Number of the first version.
     first: usize,
 }
 
@@ -44,12 +44,12 @@ impl Versions {
         Self { all: vec![Version { since, bytes }], first: 0 }
     }
 
-    /// What the page cache has.
+    /// The content in the page cache.
     pub fn cached(&self) -> &Bytes {
         &self.all[self.all.len() - 1].bytes
     }
 
-    /// What was synced.
+    /// The synced content.
     pub fn synced(&self) -> &Bytes {
         &self.all[0].bytes
     }
@@ -60,7 +60,7 @@ impl Versions {
         }
     }
 
-    /// The content of this number, and all after it, may be durable; what was before is gone.
+    /// Version `number` and all later ones may be durable; earlier ones are gone.
     fn synced_as(&mut self, number: usize) {
         let before = number.saturating_sub(self.first);
         self.all.drain(..before.min(self.all.len() - 1));
@@ -68,7 +68,7 @@ impl Versions {
     }
 }
 
-/// One name in one directory gets another meaning.
+/// One name in one directory gets another value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Edit {
     pub dir: Id,
@@ -81,33 +81,33 @@ pub(super) struct Edit {
 pub(super) struct Change {
     pub since: Serial,
     pub edits: Vec<Edit>,
-    /// A directory moved to another one: durable only after all that came before, so that no
-    /// subset of changes can hang a directory into itself.
+    /// A directory moved to another parent. It is durable only after all earlier changes, so that
+    /// no subset of changes can put a directory inside itself.
     pub moves_dir: bool,
 }
 
-/// What a sync that has begun will have made durable.
+/// What a sync that has begun makes durable when it ends.
 #[derive(Clone, Debug)]
 enum Begun {
     File { id: Id, version: usize, at: Serial },
     Dir { changes: Vec<Serial>, at: Serial },
 }
 
-/// What was done to a file system so far.
+/// All operations on a file system so far.
 #[derive(Clone, Debug)]
 pub struct History {
     pub(super) nodes: Vec<Node>,
     files: BTreeMap<FileNo, Id>,
     syncs: BTreeMap<SyncNo, Begun>,
-    /// In order; not durable yet.
+    /// In order; not yet durable.
     pub(super) changes: Vec<Change>,
     serial: Serial,
-    /// All changes of names up to here are durable where a sync takes the journal along.
+    /// Name changes up to this serial are durable on a file system whose syncs commit the journal.
     pub(super) journalled: Serial,
 }
 
 impl History {
-    /// A file system as found, all of it durable.
+    /// A file system as found, completely durable.
     pub fn of(found: &Found) -> Self {
         let empty = || Node::Dir { cached: BTreeMap::new(), stable: BTreeMap::new() };
         let mut history = Self {
@@ -133,20 +133,20 @@ impl History {
         history
     }
 
-    /// All steps of a recording.
+    /// The history of all steps of a recording.
     ///
     /// # Errors
-    /// When a step can't have succeeded after those before it.
+    /// When a step could not have succeeded after the previous ones.
     pub fn after<'a>(steps: impl IntoIterator<Item = &'a Step>) -> io::Result<Self> {
         let mut history = Self::of(&Found::new());
         steps.into_iter().try_for_each(|step| history.step(step))?;
         Ok(history)
     }
 
-    /// One more step.
+    /// Applies one more step.
     ///
     /// # Errors
-    /// When it can't have succeeded after those before it.
+    /// When it could not have succeeded after the previous ones.
     pub fn step(&mut self, step: &Step) -> io::Result<()> {
         self.serial += 1;
         match step {
@@ -212,7 +212,7 @@ impl History {
         Ok(())
     }
 
-    /// Gives a file its next content; `work` says whether that can be.
+    /// Gives a file its next content; `work` returns whether the change is possible.
     fn edit(&mut self, file: FileNo, work: impl FnOnce(&mut Vec<u8>) -> bool) -> io::Result<()> {
         let id = *self.files.get(&file).ok_or_else(|| unopened(file))?;
         let Node::File(versions) = &mut self.nodes[id] else {
@@ -285,7 +285,7 @@ impl History {
 
     fn change(&mut self, edits: Vec<Edit>, moves_dir: bool) {
         edits.iter().for_each(|edit| self.set(edit, false));
-        // One step may make several: each has a number of its own.
+        // One step may make several changes, each with its own serial.
         self.serial += 1;
         self.changes.push(Change { since: self.serial, edits, moves_dir });
     }
@@ -309,15 +309,15 @@ impl History {
         })
     }
 
-    /// The directory, the name in it, and what has it.
+    /// The directory, the name in it, and the node that the name refers to.
     fn locate(&self, path: &str) -> io::Result<(Id, Arc<str>, Option<Id>)> {
         let (above, name) = path.rsplit_once('/').unwrap_or(("", path));
         let dir = self.walk(above)?;
         Ok((dir, name.into(), self.entries(dir)?.get(name).copied()))
     }
 
-    /// The serials of changes that `wanted` picks and of all on which they rest: earlier ones of
-    /// the same name, and for a directory that moved elsewhere, all earlier ones.
+    /// Serials of the changes that `wanted` picks and of all changes that must precede them:
+    /// earlier ones of the same name, and for a directory that moved, all earlier ones.
     pub(super) fn with_causes(&self, wanted: impl Fn(&Change) -> bool) -> Vec<Serial> {
         let (mut chosen, mut touched, mut all) = (Vec::new(), Vec::new(), false);
         for change in self.changes.iter().rev() {
@@ -332,7 +332,7 @@ impl History {
         chosen
     }
 
-    /// All that a process sees.
+    /// The files and directories that a process sees.
     pub fn cached(&self) -> Found {
         self.tree(|id| match &self.nodes[id] {
             Node::Dir { cached, .. } => Err(cached),
@@ -340,7 +340,7 @@ impl History {
         })
     }
 
-    /// All that is promised to be there after a loss of power.
+    /// The files and directories that are guaranteed to survive a power loss.
     pub fn durable(&self) -> Found {
         self.tree(|id| match &self.nodes[id] {
             Node::Dir { stable, .. } => Err(stable),

@@ -1,14 +1,14 @@
-//! Crashes as data: what was done to a file system, step by step, and everything that a loss of
-//! power may then leave of it.
+//! Crashes as data: the recorded steps of a file system, and every state that a power loss may
+//! leave of them.
 //!
-//! A [`Recorder`] turns what a program does to any disk into [`Step`]s; a [`Player`] does them again
-//! on any other, a real one as well. A [`History`] is what steps come to. It can be asked both ways:
-//! [`History::states`] shows states that a crash may leave, up to a bound, and
-//! [`History::explain`] tells whether a state that was found is one of all of them.
+//! A [`Recorder`] turns calls on any disk into [`Step`]s; a [`Player`] repeats them on any other
+//! disk, including a real one. A [`History`] is the result of steps. It works in both directions:
+//! [`History::states`] lists states that a crash may leave, up to a bound, and [`History::explain`]
+//! decides whether a found state is possible at all.
 //!
 //! It is weaker than [`SimDisk`](super::disk::SimDisk), which draws one crash: here a page may also
 //! reach the platter as it was between two writes. Every version of a file since its last sync is
-//! kept whole, so this is for workloads of at most some megabytes.
+//! kept whole, so this suits workloads of a few megabytes at most.
 
 mod explain;
 mod history;
@@ -32,33 +32,33 @@ pub use step::{FileNo, Player, Step, SyncNo};
 
 use crate::io::{Disk, File, Open};
 
-/// A file system as it is found: files (with their bytes) and directories (`None`) by their paths
-/// below the root, which has none itself.
+/// The files (with their bytes) and directories (`None`) of a file system, by their paths relative
+/// to the root; the root itself is not listed.
 pub type Found = BTreeMap<String, Option<Bytes>>;
 
-/// What a file system keeps in order (catalogue: "order across files", "directory operations").
+/// Which order a file system preserves (catalogue: "order across files", "directory operations").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Order {
-    /// Nothing: any sector of any file as it was at any time since its last sync, any size that the
-    /// file had, any changes of names, renames torn apart. What POSIX promises.
+    /// None: any sector of any file as at any time since its last sync, any size that the file had,
+    /// any subset of name changes, torn renames. This is what POSIX promises.
     Weakest,
     /// The same, but a rename happens whole or not at all.
     AtomicRenames,
-    /// A journal as ext4's with `data=ordered`: names change in the order in which they were
-    /// changed, a sync of anything takes all earlier changes of names along, and a file that grew
-    /// has its bytes up to its size. Bytes that are overwritten in place may come in any order.
+    /// A journal like ext4's with `data=ordered`: names change in order, a sync of any file commits
+    /// all earlier name changes, and a file that grew has its bytes up to its size. Overwritten
+    /// bytes may become durable in any order.
     Ext4Ordered,
-    /// What the page cache has.
+    /// Everything in the page cache is durable.
     EverythingDurable,
 }
 
 impl Order {
-    /// All of them, the weakest first.
+    /// All orders, the weakest first.
     pub const ALL: [Self; 4] =
         [Self::Weakest, Self::AtomicRenames, Self::Ext4Ordered, Self::EverythingDurable];
 }
 
-/// Writes a state into an empty directory of any disk. Nothing is synced.
+/// Writes a state into an empty directory of any disk, without syncing it.
 pub fn lay_out<D: Disk>(disk: &D, root: &Path, found: &Found) -> io::Result<()> {
     disk.create_dir_all(root)?;
     for (path, bytes) in found {
@@ -74,7 +74,7 @@ pub fn lay_out<D: Disk>(disk: &D, root: &Path, found: &Found) -> io::Result<()> 
     Ok(())
 }
 
-/// Looks at everything in a directory of any disk.
+/// Reads all files and directories below a directory of any disk.
 pub fn look_at<D: Disk>(disk: &D, root: &Path) -> io::Result<Found> {
     let mut found = Found::new();
     let mut open = vec![String::new()];

@@ -1,4 +1,4 @@
-//! A disk that notes what is done to it.
+//! A disk that records the calls made on it.
 
 use std::future::Future;
 use std::io;
@@ -18,8 +18,8 @@ struct Tape {
     syncs: u32,
 }
 
-/// A disk behind which another one does the work. Only what is done below the root and succeeds is
-/// noted. A clone notes on the same tape.
+/// Wraps another disk and records the calls that succeed below the root. A clone records into the
+/// same list.
 #[derive(Clone)]
 pub struct Recorder<D: Disk> {
     disk: D,
@@ -28,27 +28,27 @@ pub struct Recorder<D: Disk> {
 }
 
 impl<D: Disk> Recorder<D> {
-    /// Notes what is done below `root`.
+    /// Records calls below `root`.
     pub fn new(disk: D, root: impl Into<PathBuf>) -> Self {
         Self { disk, root: root.into(), tape: Arc::default() }
     }
 
-    /// Steps noted so far.
+    /// Number of recorded steps.
     pub fn len(&self) -> usize {
         self.tape.lock().steps.len()
     }
 
-    /// Whether nothing was noted.
+    /// Whether no step was recorded.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All that was noted.
+    /// All recorded steps.
     pub fn steps(&self) -> Vec<Step> {
         self.tape.lock().steps.clone()
     }
 
-    /// A path below the root; `None` elsewhere.
+    /// The path relative to the root; `None` outside the root.
     fn below(&self, path: &Path) -> Option<String> {
         Some(path.strip_prefix(&self.root).ok()?.to_str()?.to_owned())
     }

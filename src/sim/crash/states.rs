@@ -1,10 +1,10 @@
 //! States that a crash may leave, one after the other, up to a bound.
 //!
-//! What survives is chosen in parts: each change of a name (or each half of a rename), and for each
-//! file with unsynced bytes one of the contents it may have: as of any write since its last sync,
-//! with single pages missing or alone, torn between sectors, under each size. Where all
-//! combinations are few they are all taken; else those in which one or two parts differ from
-//! nothing, from everything, and from what was there at some moment.
+//! Survival is chosen in parts: each name change (or each half of a rename), and for each file with
+//! unsynced bytes one of its possible contents: as of any write since its last sync, with single
+//! pages missing or alone, torn between sectors, under each size. If there are few combinations,
+//! all are taken; otherwise those in which one or two parts differ from nothing, from everything,
+//! and from the state at some moment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -16,14 +16,14 @@ use super::explain::{PAGE, SECTOR};
 use super::history::{Change, Edit, History, Id, Node, ROOT, Serial, Version, Versions, apply};
 use super::{Found, Order};
 
-/// How many states are looked at.
+/// How many states to generate.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound {
-    /// Contents of one file.
+    /// Most contents per file.
     pub contents: usize,
-    /// Subsets of the changes of names.
+    /// Most subsets of name changes.
     pub names: usize,
-    /// Combinations of the contents of all files under one set of names.
+    /// Most combinations of file contents under one set of names.
     pub combinations: usize,
 }
 
@@ -33,10 +33,10 @@ impl Default for Bound {
     }
 }
 
-/// Something that a file may hold, and since when at the latest it could.
+/// A possible content of a file, and the latest time from which it was possible.
 struct Content {
     bytes: Bytes,
-    /// When it was written, where it is what a process saw at some moment.
+    /// When it was written, if a process could see it at some moment.
     seen: Option<Serial>,
 }
 
@@ -88,7 +88,7 @@ impl History {
         sets
     }
 
-    /// The files that are found, by path, when these edits survive; directories without a file.
+    /// The files found by path when these edits survive; directories have no file.
     fn tree_with(&self, edits: &[&Edit]) -> Vec<(String, Option<Id>)> {
         let mut dirs: BTreeMap<Id, BTreeMap<Arc<str>, Id>> = BTreeMap::new();
         for edit in edits {
@@ -122,7 +122,7 @@ impl History {
     }
 }
 
-/// What of a change survives together.
+/// The edits of a change, grouped by what survives together.
 fn units(change: &Change, torn: bool) -> Vec<Vec<&Edit>> {
     let edits = change.edits.iter();
     if torn && !change.moves_dir {
@@ -131,7 +131,7 @@ fn units(change: &Change, torn: bool) -> Vec<Vec<&Edit>> {
     vec![edits.collect()]
 }
 
-/// The chosen units, without those before which another one of the same name is missing.
+/// The chosen units, without those that follow a missing unit of the same name.
 fn close<'a>(units: &[Vec<&'a Edit>], chosen: &dyn Fn(usize) -> bool) -> Vec<&'a Edit> {
     let mut blocked = BTreeSet::new();
     let mut kept = Vec::new();
@@ -146,7 +146,7 @@ fn close<'a>(units: &[Vec<&'a Edit>], chosen: &dyn Fn(usize) -> bool) -> Vec<&'a
     kept
 }
 
-/// At most so many of a range, evenly, its ends among them.
+/// At most `most` numbers of a range, evenly spread, both ends included.
 fn spread(range: Range<usize>, most: usize) -> impl Iterator<Item = usize> {
     let (count, most) = (range.len(), most.max(2));
     let taken = count.min(most);
@@ -156,7 +156,7 @@ fn spread(range: Range<usize>, most: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// Combines what files may hold under one set of names.
+/// Combines the possible contents of files under one set of names.
 fn combine(
     tree: &[(String, Option<Id>)],
     contents: &BTreeMap<Id, Vec<Content>>,
@@ -192,7 +192,7 @@ fn combine(
     }
     let old = vec![0; open.len()];
     let latest: Vec<usize> = open.iter().map(|(_, contents)| latest(contents, None)).collect();
-    // What was there at some moment, with all that was written until then.
+    // The state at some moment: everything written until then.
     let moments: BTreeSet<Serial> =
         open.iter().flat_map(|(_, contents)| contents.iter().filter_map(|c| c.seen)).collect();
     let moments: Vec<Serial> = moments.into_iter().collect();
@@ -208,7 +208,7 @@ fn combine(
         for (file, (_, contents)) in open.iter().enumerate() {
             for content in 0..contents.len() {
                 position += 1;
-                // Where there are too many, an even part of them.
+                // If there are too many, take an even share of them.
                 if single > share && position * share / single == (position - 1) * share / single {
                     continue;
                 }
@@ -238,7 +238,7 @@ fn each(open: &[(Id, &Vec<Content>)], emit: &mut impl FnMut(&[usize])) {
     }
 }
 
-/// The content that was seen last, until then if that is asked.
+/// The content that was visible last, or last at `until` if that is given.
 fn latest(contents: &[Content], until: Option<Serial>) -> usize {
     let seen = contents.iter().enumerate().filter_map(|(index, c)| Some((c.seen?, index)));
     let seen = seen.filter(|(at, _)| until.is_none_or(|until| *at <= until));
@@ -249,7 +249,7 @@ fn latest_until(contents: &[Content], until: Serial) -> usize {
     latest(contents, Some(until))
 }
 
-/// What a file may hold: what was synced comes first.
+/// All possible contents of a file; the synced one comes first.
 fn contents(versions: &Versions, order: Order, most: usize) -> Vec<Content> {
     let mut gathered = Gathered { contents: Vec::new(), known: BTreeSet::new(), most };
     let all = &versions.all;
@@ -298,12 +298,12 @@ fn torn(all: &[Version], gathered: &mut Gathered) {
     let newest = &all[all.len() - 1].bytes;
     let sizes: BTreeSet<usize> = all.iter().map(|version| version.bytes.len()).collect();
     let synced = &all[0].bytes;
-    // Sizes apart from bytes: what is old under a new size, and what is new under an old one.
+    // Sizes independent of bytes: old bytes under a new size, and new bytes under an old size.
     for size in sizes {
         gathered.add(mixed(synced, newest, size, |_| false), None);
         gathered.add(mixed(synced, newest, size, |_| true), None);
     }
-    // The one before the last as well: what was written before its last cut.
+    // Also the last but one: the content before the last truncation.
     for old in [synced, &all[all.len() - 2].bytes] {
         let size = newest.len();
         for page in changed(old, newest, PAGE) {
@@ -315,7 +315,7 @@ fn torn(all: &[Version], gathered: &mut Gathered) {
             gathered.add(mixed(old, newest, size, |at| at >= sector.end), None);
             gathered.add(mixed(old, newest, size, |at| sector.contains(&at)), None);
             gathered.add(mixed(old, newest, size, |at| !sector.contains(&at)), None);
-            // As far as it came, and nothing behind.
+            // Up to the end of the file only.
             let end = sector.end.min(size);
             if end >= synced.len() {
                 gathered.add(mixed(old, newest, end, |_| true), None);
@@ -324,7 +324,7 @@ fn torn(all: &[Version], gathered: &mut Gathered) {
     }
 }
 
-/// Where two contents differ, in pieces of a size.
+/// The ranges in which two contents differ, in units of `piece` bytes.
 fn changed(old: &[u8], new: &[u8], piece: usize) -> Vec<Range<usize>> {
     let end = old.len().max(new.len());
     let at = |bytes: &[u8], range: &Range<usize>| {
@@ -337,8 +337,8 @@ fn changed(old: &[u8], new: &[u8], piece: usize) -> Vec<Range<usize>> {
     pieces.filter(|range| at(old, range) != at(new, range)).collect()
 }
 
-/// Sectors of the new content where it is wanted, of the old one elsewhere, zeros beyond either.
-/// A sector is taken whole: `new_at` is asked for its first byte.
+/// Sectors of the new content where `new_at` returns true for their first byte, of the old one
+/// elsewhere, zeros beyond either.
 fn mixed(old: &Bytes, new: &Bytes, size: usize, new_at: impl Fn(usize) -> bool) -> Bytes {
     let mut bytes = vec![0; size];
     for (index, sector) in bytes.chunks_mut(SECTOR).enumerate() {

@@ -1,4 +1,4 @@
-//! A small language of calls on a file system, and how to make them on any.
+//! Recorded file system calls, and how to repeat them on any disk.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,11 +9,11 @@ use bytes::Bytes;
 
 use crate::io::{Disk, File, Map, Open};
 
-/// An open file, by the order of opening.
+/// An open file, numbered in the order of opening.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FileNo(pub u32);
 
-/// A sync that has begun.
+/// A sync that has begun, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct SyncNo(pub u32);
 
@@ -22,83 +22,35 @@ pub struct SyncNo(pub u32);
 pub enum Step {
     /// A file was opened, and perhaps created.
     Open {
-        /// Which.
         path: String,
-        /// How.
         how: Open,
-        /// What it is called from then on, whatever becomes of its name.
+        /// Its number from then on, even if its name changes.
         file: FileNo,
     },
     /// Bytes were written.
-    Write {
-        /// Where to.
-        file: FileNo,
-        /// First byte.
-        offset: u64,
-        /// What.
-        bytes: Bytes,
-    },
+    Write { file: FileNo, offset: u64, bytes: Bytes },
     /// Bytes were stored into a map of the whole file.
-    Store {
-        /// Where to.
-        file: FileNo,
-        /// First byte.
-        offset: u64,
-        /// What.
-        bytes: Bytes,
-    },
-    /// The file was cut, or extended by zeros.
-    SetLen {
-        /// Which.
-        file: FileNo,
-        /// Its size from then on.
-        len: u64,
-    },
-    /// A sync of a file began: what was dirty then will be durable when it ends.
-    BeginSync {
-        /// Of which.
-        file: FileNo,
-        /// Its number.
-        sync: SyncNo,
-    },
+    Store { file: FileNo, offset: u64, bytes: Bytes },
+    /// The file was truncated, or extended by zeros.
+    SetLen { file: FileNo, len: u64 },
+    /// A sync of a file began: data that is dirty now is durable when it ends.
+    BeginSync { file: FileNo, sync: SyncNo },
     /// A sync of a directory began.
-    BeginSyncDir {
-        /// Of which.
-        path: String,
-        /// Its number.
-        sync: SyncNo,
-    },
-    /// A sync ended well.
-    EndSync {
-        /// Which.
-        sync: SyncNo,
-    },
+    BeginSyncDir { path: String, sync: SyncNo },
+    /// A sync succeeded.
+    EndSync { sync: SyncNo },
     /// A name was given to another file or directory.
-    Rename {
-        /// The old one.
-        from: String,
-        /// The new one.
-        to: String,
-    },
+    Rename { from: String, to: String },
     /// The name of a file was removed.
-    Remove {
-        /// Which.
-        path: String,
-    },
+    Remove { path: String },
     /// A directory and those above it were created where they were missing.
-    CreateDir {
-        /// Which.
-        path: String,
-    },
+    CreateDir { path: String },
     /// An empty directory was removed.
-    RemoveDir {
-        /// Which.
-        path: String,
-    },
+    RemoveDir { path: String },
 }
 
 impl Step {
-    /// Whether it changes nothing that a crash could show: a sync that only begins.
+    /// Whether the step cannot change what a crash leaves: the beginning of a sync.
     pub fn only_begins(&self) -> bool {
         matches!(self, Self::BeginSync { .. } | Self::BeginSyncDir { .. })
     }
@@ -131,7 +83,7 @@ enum Syncing {
     Dir(String),
 }
 
-/// Makes recorded calls on a disk, in a directory of it.
+/// Repeats recorded calls in a directory of a disk.
 pub struct Player<D: Disk> {
     disk: D,
     root: PathBuf,
@@ -140,7 +92,7 @@ pub struct Player<D: Disk> {
 }
 
 impl<D: Disk> Player<D> {
-    /// In `root`, which exists.
+    /// A player in `root`, which must exist.
     pub fn new(disk: D, root: impl Into<PathBuf>) -> Self {
         Self { disk, root: root.into(), files: BTreeMap::new(), syncs: BTreeMap::new() }
     }
@@ -155,8 +107,8 @@ impl<D: Disk> Player<D> {
         })
     }
 
-    /// Makes one call. A sync is made where the recorded one ended, so that it covers at least what
-    /// that one did.
+    /// Makes one call. A sync runs where the recorded one ended, so that it covers at least as
+    /// much.
     pub async fn perform(&mut self, step: &Step) -> io::Result<()> {
         match step {
             Step::Open { path, how, file } => {

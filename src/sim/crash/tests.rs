@@ -1,4 +1,4 @@
-//! What a crash may leave and what not, told and explained.
+//! States that a crash may and may not leave, generated and explained.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -36,7 +36,8 @@ fn boot(machine: &SimDisk) -> SimDisk {
     machine.boot(sleep, Arc::new(|| {}))
 }
 
-/// Steps of a log in small: a file that grows, is synced and cut, a checkpoint that is replaced.
+/// A log in miniature: a file that grows, is synced and truncated, and a checkpoint that is
+/// replaced.
 fn work(disk: &Recorder<SimDisk>, synced: bool) {
     let at = |name: &str| Path::new(ROOT).join(name);
     let log = disk.open(&at("log"), Open::New).unwrap();
@@ -79,7 +80,7 @@ fn found(machine: &SimDisk) -> Found {
 }
 
 #[test]
-fn recorded_steps_come_to_the_same_files_on_any_disk() {
+fn recorded_steps_give_the_same_files_on_any_disk() {
     let (simulated, steps) = recorded(1, true);
     let real = tempfile::tempdir().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -95,7 +96,7 @@ fn recorded_steps_come_to_the_same_files_on_any_disk() {
 }
 
 #[test]
-fn a_state_that_is_laid_out_is_found_as_it_was() {
+fn laid_out_state_reads_back_unchanged() {
     let (_, steps) = recorded(1, true);
     let state = History::after(&steps).unwrap().cached();
     let (machine, dir) = (machine(2), Path::new(ROOT));
@@ -105,7 +106,7 @@ fn a_state_that_is_laid_out_is_found_as_it_was() {
 }
 
 #[test]
-fn what_the_simulated_disk_leaves_is_explained_by_the_order_that_it_kept() {
+fn order_explains_what_the_simulated_disk_leaves() {
     let kept = [
         (Survival::Nothing, Order::AtomicRenames),
         (Survival::Drawn, Order::AtomicRenames),
@@ -133,7 +134,7 @@ fn what_the_simulated_disk_leaves_is_explained_by_the_order_that_it_kept() {
 }
 
 #[test]
-fn every_state_that_is_shown_is_explained_by_its_own_order() {
+fn order_explains_every_state_that_it_generates() {
     for synced in [true, false] {
         let (_, steps) = recorded(1, synced);
         let mut history = History::of(&Found::new());
@@ -150,7 +151,7 @@ fn every_state_that_is_shown_is_explained_by_its_own_order() {
 }
 
 #[test]
-fn a_state_that_nobody_wrote_is_not_explained() {
+fn state_that_was_never_written_is_rejected() {
     let (_, steps) = recorded(1, true);
     let history = History::after(&steps).unwrap();
     let wrong = |change: &dyn Fn(&mut Found)| {
@@ -163,23 +164,23 @@ fn a_state_that_nobody_wrote_is_not_explained() {
         move |state: &mut Found| drop(state.insert(name.into(), Some(Bytes::from_static(bytes))))
     };
     let foreign = wrong(&edit(b"?", "stranger"));
-    assert_eq!(foreign, "`stranger`: it comes from nowhere");
+    assert_eq!(foreign, "`stranger`: no step created it");
     let short = wrong(&edit(b"1", "log"));
-    assert_eq!(short, "`log`: a size of 1 is not within 5000 to 10000");
+    assert_eq!(short, "`log`: a size of 1 is outside 5000 to 10000");
     let rotten = wrong(&|state| {
         let log = state.get_mut("log").unwrap();
         let mut bytes = log.as_ref().unwrap().to_vec();
         bytes[4100] ^= 1;
         *log = Some(bytes.into());
     });
-    assert_eq!(rotten, "`log`: the sector at byte 4096 was never like this");
-    // What was synced, under a name that was synced, must be there.
+    assert_eq!(rotten, "`log`: the sector at byte 4096 never had this content");
+    // Synced content under a synced name must be there.
     let gone = wrong(&|state| drop(state.remove("log")));
-    assert_eq!(gone, "`log`: it should be there, and is not found");
+    assert_eq!(gone, "`log`: not found, although it must be there");
 }
 
 #[test]
-fn a_checkpoint_that_is_renamed_before_it_is_synced_may_be_found_empty() {
+fn checkpoint_renamed_before_its_sync_may_be_empty() {
     let empty = |synced| {
         let (_, steps) = recorded(1, synced);
         let mut found = false;
@@ -192,7 +193,7 @@ fn a_checkpoint_that_is_renamed_before_it_is_synced_may_be_found_empty() {
 }
 
 #[test]
-fn steps_that_can_not_follow_each_other_are_refused() {
+fn impossible_sequence_of_steps_is_refused() {
     let steps = [Step::Remove { path: "a".into() }];
     assert_eq!(History::after(&steps).unwrap_err().kind(), io::ErrorKind::NotFound);
     let steps = [Step::SetLen { file: FileNo(3), len: 1 }];

@@ -1,5 +1,5 @@
-//! The page cache when memory is short: what was used least lately leaves it, sequential readers
-//! are read ahead for, and who dirties more than may be dirty has to wait until it is written.
+//! The page cache under memory pressure: LRU eviction, read-ahead for sequential readers, and
+//! throttling of writers that exceed the dirty ratio.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
@@ -12,14 +12,14 @@ use super::profile::Memory;
 use super::state::{Op, State};
 use super::tree::{Ino, ROOT};
 
-/// Pages read ahead for a reader of whom it is only now known that he reads on.
+/// Pages read ahead once a reader is first recognised as sequential.
 const FIRST_WINDOW: u64 = 4;
 
 /// Which pages are in memory, and when they were used.
 #[derive(Debug, Default)]
 pub(super) struct Lru {
     ticks: BTreeMap<(Ino, u64), u64>,
-    /// In the order of use; an entry whose tick is not the page's last one is stale.
+    /// In order of use; an entry whose tick is not the page's latest is stale.
     queue: VecDeque<(u64, Ino, u64)>,
     tick: u64,
     /// Where the next read of each file is expected, and how far was read ahead for it.
@@ -41,7 +41,7 @@ impl Lru {
         }
     }
 
-    /// The page that was used least lately, which is no longer here.
+    /// Removes the least recently used page from the list and returns it.
     fn oldest(&mut self) -> Option<(Ino, u64)> {
         while let Some((tick, ino, page)) = self.queue.pop_front() {
             if self.ticks.get(&(ino, page)) == Some(&tick) {
@@ -54,7 +54,7 @@ impl Lru {
 }
 
 impl State {
-    /// Pages were read or written: they are the last to leave memory.
+    /// Marks pages as just used: they are evicted last.
     pub fn used(&mut self, ino: Ino, range: Range<u64>) {
         let Some(memory) = &self.profile.memory else { return };
         let limit = memory.pages;
@@ -73,7 +73,7 @@ impl State {
                 self.stats.evicted += 1;
                 continue;
             }
-            // Dirty: it stays until it was written.
+            // Dirty: it stays until it is written.
             self.lru.touch(ino, page);
             kept += 1;
             if kept > self.lru.ticks.len() {
@@ -82,7 +82,7 @@ impl State {
         }
     }
 
-    /// Somebody has read up to a page: if he reads on, the next pages are on their way.
+    /// Reads ahead if a read up to `read.end` continues a sequential one.
     pub fn read_ahead(&mut self, ino: Ino, read: Range<u64>, missed: bool) {
         let Some(memory) = self.profile.memory.clone() else { return };
         let (first, next) = (read.start / PAGE as u64, read.end.div_ceil(PAGE as u64));
@@ -113,8 +113,8 @@ impl State {
         self.evict(memory.pages);
     }
 
-    /// How long a read from the platter takes, with the device's hiccups. Where memory is short the
-    /// device is shared: it waits for what the device does, and others wait for it.
+    /// How long a read from the platter takes, including stalls of the device. With limited memory
+    /// the device is shared: reads wait for its queue and add to it.
     pub fn read_platter(&mut self, mut time: Duration) -> Duration {
         let one_in = self.profile.read_stall_one_in;
         if one_in > 0 && self.latency.random_ratio(1, one_in) {
@@ -131,8 +131,8 @@ impl State {
         self.device_busy_until.since(now)
     }
 
-    /// Somebody has written: when much is dirty it is written to the platter, and when too much is,
-    /// he waits for it.
+    /// After a write: starts background writing above the background ratio, and makes the writer
+    /// wait above the dirty ratio.
     pub fn throttle(&mut self, touched: &Touched) {
         let Some(Memory { pages, background_ratio, dirty_ratio, .. }) = &self.profile.memory else {
             return;
@@ -144,12 +144,12 @@ impl State {
         let limit = (pages * dirty_ratio / 100).max(background + 1);
         let dirty = self.dirty_pages();
         let now = self.now();
-        // What was given to the device and is not written counts as dirty still.
+        // Pages given to the device but not yet written still count as dirty.
         let queued = self.device_busy_until.since(now).as_nanos()
             / self.profile.write_page.as_nanos().max(1);
         let dirty_or_queued = dirty + u64::try_from(queued).unwrap_or(u64::MAX);
         if dirty > background {
-            // With some room, so that it is not done again for the next page.
+            // Leaves some slack, so that the next page does not trigger it again.
             self.write_random_pages(dirty - background * 3 / 4);
         }
         if dirty_or_queued > limit {
@@ -161,7 +161,7 @@ impl State {
         }
     }
 
-    /// So many dirty pages reach the platter, in an order that nobody can foresee.
+    /// Writes `count` random dirty pages to the platter.
     fn write_random_pages(&mut self, count: u64) {
         let mut pages: Vec<(Ino, u64)> = Vec::new();
         for ino in self.unsynced.keys() {

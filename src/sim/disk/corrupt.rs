@@ -1,8 +1,8 @@
-//! Disks that do not keep what they were given: bits rot, sectors can't be read, writes get lost or
-//! land elsewhere, reads give what was there before.
+//! Corruption on disks: bit rot, unreadable sectors, lost or misdirected writes, stale reads.
 //!
-//! The page cache hides it: a page is wrong once it is read from the platter again, after it was
-//! evicted or the power was off. Until then it is *apart*: clean, and not what the platter has.
+//! The page cache hides corruption: a page is wrong once it is read from the platter again, after
+//! it was evicted or power was lost. Until then it is *apart*: clean, but different from the
+//! platter.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -16,57 +16,57 @@ use super::state::{Op, State};
 use super::tree::{Ino, ROOT};
 use crate::sim::What;
 
-/// What becomes of bytes that were durable, or should have become so.
+/// Kinds of corruption of bytes that were durable, or should have become durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corruption {
     /// A bit of a page flips.
     BitRot,
-    /// A page can't be read any more (`EIO`), until it is written again.
+    /// A page can't be read (`EIO`) until it is written again.
     LatentError,
-    /// A write to the platter lands on another page of the file, and its own keeps what it had.
+    /// A write lands on another page of the file; the intended page keeps its old content.
     MisdirectedWrite,
-    /// A write to the platter never happens, though it is said to have.
+    /// A write is reported as done but never happens.
     LostWrite,
-    /// A read from the platter gives once what was there before the last write.
+    /// One read returns the content before the last write.
     StaleRead,
 }
 
-/// Which of a disk's logs are corrupted.
+/// Which logs of a disk to corrupt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Place {
-    /// Any, the metadata log included.
+    /// Any log, including the metadata log.
     #[default]
     Disk,
-    /// That of one partition.
+    /// The log of one partition.
     Log,
-    /// The same, but not its youngest segment: nobody writes there any more.
+    /// The log of one partition, except its active segment.
     Cold,
 }
 
-/// What is wrong with a file.
+/// Corruption of one file.
 #[derive(Debug, Default)]
 pub(super) struct Wounds {
-    /// Pages that are clean, and not as the platter has them.
+    /// Clean pages that differ from the platter.
     apart: BTreeSet<u64>,
     /// Pages that can't be read from the platter.
     unreadable: BTreeSet<u64>,
-    /// What the next read from the platter gives.
+    /// Contents that the next read from the platter returns.
     stale: BTreeMap<u64, Content>,
-    /// Writes to the platter that will go wrong, by page, and whether they land elsewhere.
+    /// Pages whose next write to the platter fails; true if it lands elsewhere.
     writes: BTreeMap<u64, bool>,
-    /// Remember what was there before the next so many writes to the platter.
+    /// For how many further writes to the platter to remember the previous content.
     remember: u32,
-    /// A write in the background failed, and the next sync will say so.
+    /// A background write failed; the next sync will report it.
     pub error_is_due: bool,
 }
 
 impl Wounds {
-    /// Whether reads need no second look.
+    /// Whether the file has no corruption.
     pub fn is_sound(&self) -> bool {
         self.unreadable.is_empty() && self.stale.is_empty() && self.apart.is_empty()
     }
 
-    /// The cache has a new content: what the platter has is of no interest until that is written.
+    /// The cache has new content: the platter's content no longer matters.
     pub fn overwritten(&mut self, page: u64) {
         if !self.is_sound() {
             self.apart.remove(&page);
@@ -78,7 +78,7 @@ impl Wounds {
         self.writes.contains_key(&page)
     }
 
-    /// The platter has a page's new content; `before` is what it had.
+    /// The platter has a page's new content; `before` is the previous one.
     pub fn written(&mut self, page: u64, before: Content) {
         if self.remember > 0 {
             self.remember -= 1;
@@ -91,7 +91,7 @@ impl Wounds {
 }
 
 impl Pages {
-    /// The write of a page to the platter gets lost, or lands on another page.
+    /// The write of a page gets lost, or lands on another page.
     pub(super) fn write_elsewhere(&mut self, page: u64, content: Content) {
         let elsewhere = self.wounds.writes.remove(&page) == Some(true);
         let slot = self.slot_mut(page);
@@ -111,7 +111,7 @@ impl Pages {
         }
     }
 
-    /// Cold pages come from the platter as it has them.
+    /// Reads cold pages as the platter has them.
     pub(super) fn read_wounded(&mut self, range: Range<u64>, warm: u32) {
         for (page, ..) in pieces(range) {
             let cold = self.slot(page).is_some_and(|slot| slot.warm != warm);
@@ -126,7 +126,7 @@ impl Pages {
         }
     }
 
-    /// Whether reading a range meets a page that can't be read.
+    /// Whether a read of this range hits an unreadable page.
     pub(super) fn is_unreadable(&self, range: Range<u64>, warm: u32) -> bool {
         !self.wounds.unreadable.is_empty()
             && pieces(range).any(|(page, ..)| {
@@ -135,7 +135,7 @@ impl Pages {
             })
     }
 
-    /// A clean page leaves memory. What the platter has is what will be found.
+    /// A clean page is evicted. The next read finds what the platter has.
     pub(super) fn evict(&mut self, page: u64) -> bool {
         let clean = self.slot(page).is_none_or(|slot| slot.condition == Condition::Clean);
         if clean && self.slot(page).is_some() {
@@ -148,7 +148,7 @@ impl Pages {
         clean
     }
 
-    /// The power was off: nothing is in memory any more.
+    /// Power was lost: no page is in memory.
     pub(super) fn come_together(&mut self) {
         for page in std::mem::take(&mut self.wounds.apart) {
             let stable = self.slot(page).and_then(|slot| slot.stable.clone());
@@ -163,8 +163,8 @@ impl Pages {
         self.allocated = self.allocated + u64::from(after) - u64::from(before);
     }
 
-    /// Wounds one page, which is durable and clean, or about to be written. Says which bytes are
-    /// affected by now.
+    /// Corrupts one page, which is durable and clean, or about to be written. Returns the bytes
+    /// that are affected now.
     fn wound(&mut self, what: Corruption, page: u64, random: &mut ChaCha12Rng) -> Range<u64> {
         let start = page * PAGE as u64;
         match what {
@@ -196,8 +196,7 @@ impl Pages {
         start..start
     }
 
-    /// The bytes that will be found otherwise than they were written, once they are read from the
-    /// platter.
+    /// Byte ranges that will differ from what was written once they are read from the platter.
     pub(super) fn apart(&self) -> impl Iterator<Item = Range<u64>> {
         let page = PAGE as u64;
         self.wounds.apart.iter().map(move |at| at * page..(at + 1) * page)
@@ -205,9 +204,9 @@ impl Pages {
 }
 
 impl State {
-    /// Corrupts `count` pages of `.log` files: such as are durable, or, where writes go wrong, such
-    /// as will be written next. `log` is the directory of the partition that a place may mean. Says
-    /// how many there were.
+    /// Corrupts `count` pages of `.log` files: durable ones, or for write failures those written
+    /// next. `log` is the directory of the partition that `place` may refer to. Returns how many
+    /// pages were found.
     pub fn corrupt(&mut self, what: Corruption, count: u32, place: Place, log: &str) -> u32 {
         self.corruptions += 1;
         let stream = crate::base::Stream::numbered("corruption", self.corruptions);
@@ -232,7 +231,7 @@ impl State {
         struck
     }
 
-    /// Lets observers know which bytes of a log are not what was written.
+    /// Reports to observers which bytes of a log differ from what was written.
     pub(super) fn corrupted(&self, ino: Ino, range: Range<u64>) {
         if let Some(path) = self.log_path(ino).filter(|_| !range.is_empty()) {
             self.see(What::Corrupted { path, range });
@@ -247,7 +246,7 @@ impl State {
             let dir = path.rsplit_once('/').map_or("", |(dir, _)| dir);
             dir.rsplit_once('/').map_or(dir, |(_, name)| name) == log
         };
-        // Names of segments are as long as each other, so they are in the order of their offsets.
+        // Segment names have equal lengths, so they sort by offset.
         let youngest = logs.iter().map(|(path, _)| path).filter(|path| of_it(path)).max();
         for (path, ino) in &logs {
             let ino = *ino;
@@ -268,7 +267,7 @@ impl State {
                 Corruption::BitRot | Corruption::LatentError => {
                     places.extend(durable.map(|page| (ino, page)));
                 }
-                // The page that is written next is, most likely, the last one.
+                // The next page to be written is most likely the last one.
                 Corruption::MisdirectedWrite | Corruption::LostWrite | Corruption::StaleRead => {
                     places.push((ino, file.len().saturating_sub(1) / PAGE as u64));
                 }

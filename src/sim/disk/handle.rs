@@ -1,4 +1,4 @@
-//! What a process holds: the disk of its boot, open files, maps.
+//! Handles of a process: the disk of its boot, open files, maps.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +13,7 @@ use crate::io::{Disk, Entry, File, Map, Open};
 use crate::sim::What;
 
 impl SimDisk {
-    /// Passes the gate: a dead process gets an error; a power loss that is due strikes first.
+    /// Passes the gate: a dead process gets an error; a scheduled power loss strikes first.
     fn operate<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state.lock();
         self.alive(&state)?;
@@ -37,7 +37,7 @@ impl SimDisk {
         result
     }
 
-    /// The same for an open file, unless it lies where nothing works any more.
+    /// Like `operate`, for an open file; fails in a dead directory.
     fn operate_on<T>(
         &self,
         ino: Ino,
@@ -52,7 +52,7 @@ impl SimDisk {
         })
     }
 
-    /// The same for a path.
+    /// Like `operate`, for a path.
     fn operate_at<T>(
         &self,
         path: &Path,
@@ -64,7 +64,7 @@ impl SimDisk {
         })
     }
 
-    /// A look that is no operation.
+    /// Reads state without counting as an operation.
     fn look<T>(&self, work: impl FnOnce(&mut State) -> io::Result<T>) -> io::Result<T> {
         let mut state = self.state.lock();
         self.alive(&state)?;
@@ -80,7 +80,7 @@ impl SimDisk {
         SimFile { open: Arc::new(OpenFile { disk: self.clone(), ino, losses: state.losses }) }
     }
 
-    /// Waits for the platter between two halves of a sync.
+    /// Waits for the platter between the two halves of a sync.
     async fn sync_file(self, ino: Ino) -> io::Result<()> {
         let (snapshot, names, time) = self.operate_on(ino, |state| {
             let file = state.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
@@ -299,11 +299,11 @@ impl Disk for SimDisk {
     }
 }
 
-/// Shared by all clones of a handle: the last of them to go closes the file.
+/// Shared by all clones of a handle: dropping the last one closes the file.
 struct OpenFile {
     disk: SimDisk,
     ino: Ino,
-    /// Power losses before it was opened: a later one has closed it already.
+    /// Number of power losses before it was opened: a later one has closed it already.
     losses: u32,
 }
 
@@ -378,7 +378,7 @@ impl Map for SimMap {
     fn read(&self, offset: u64, buffer: &mut [u8]) {
         inside(self.len, offset, buffer.len());
         buffer.fill(0);
-        // A dead process reads nothing any more; it will not live to act on these zeros.
+        // A dead process reads zeros; it does not live to act on them.
         let _ = self
             .file
             .open
@@ -393,7 +393,7 @@ impl Map for SimMap {
             let len = state.tree.file(ino).map_or(0, |file| file.len());
             assert!(
                 offset + bytes.len() as u64 <= len,
-                "a store at {offset} into a map of a file that was cut to {len} bytes: SIGBUS"
+                "a store at {offset} into a map of a file that was truncated to {len} bytes: SIGBUS"
             );
             state.write(ino, offset, bytes, Op::Store)
         })

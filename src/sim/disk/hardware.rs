@@ -1,4 +1,4 @@
-//! A disk as the engine holds it: power, crashes, injected faults, and a look inside.
+//! A disk as the engine controls it: power, crashes, injected faults, inspection.
 
 use std::future::Future;
 use std::io;
@@ -14,20 +14,20 @@ use super::{Corruption, DiskProfile, PagePool, Place, tree};
 use crate::base::{Instant, Seed};
 use crate::sim::{HostId, Observer, Survival, Trace};
 
-/// True simulated time. Asked while the disk is locked: it must not call the disk.
+/// Returns true simulated time. Called while the disk is locked: it must not call the disk.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// How an engine lets one of its tasks wait.
+/// Lets a task of the engine wait.
 pub type Sleep = Arc<dyn Fn(Duration) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
-/// Called when a power loss that was set to strike has struck, inside the operation.
+/// Called inside the operation at which a scheduled power loss has struck.
 pub type Struck = Arc<dyn Fn() + Send + Sync>;
 
-/// What a disk has done so far.
+/// Counters of a disk since its creation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[derive(serde::Serialize)]
 pub struct DiskStats {
-    /// Operations, of all boots. Looking at a size or into a map is none.
+    /// Operations of all boots. Reading a size or a map is not counted.
     pub operations: u64,
     /// Reads.
     pub reads: u64,
@@ -45,19 +45,19 @@ pub struct DiskStats {
     pub syncs: u64,
     /// Pages that reached the platter without a sync.
     pub written_back: u64,
-    /// Pages read from the platter before somebody asked for them.
+    /// Pages read from the platter before they were requested.
     pub read_ahead: u64,
-    /// Pages that left memory for others.
+    /// Pages evicted from memory.
     pub evicted: u64,
-    /// Syncs and reads for which the device took unusually long.
+    /// Syncs and reads that the device stalled.
     pub stalls: u64,
-    /// How long these took.
+    /// Total time of these stalls.
     pub stalled: Duration,
-    /// Writes that had to wait because too much was dirty.
+    /// Writes that had to wait because too many pages were dirty.
     pub throttled: u64,
-    /// How long these waited.
+    /// Total time that these waited.
     pub throttled_for: Duration,
-    /// Pages that a power loss would now endanger.
+    /// Pages that a power loss now could affect.
     pub dirty_pages: u64,
     /// Pages that take space.
     pub used_pages: u64,
@@ -66,18 +66,18 @@ pub struct DiskStats {
 /// Operations that can be made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Failing {
-    /// Syncs of files fail with `EIO`. What they should have written is in the cache, counts as
-    /// clean, and never reaches the platter unless it is written again ("fsyncgate", ATC'20).
+    /// Syncs of files fail with `EIO`. The unwritten pages stay in the cache, count as clean, and
+    /// never reach the platter unless they are written again ("fsyncgate", ATC'20).
     Sync,
-    /// The same with `ENOSPC`: space is given to bytes only when they are written out.
+    /// The same with `ENOSPC`: delayed allocation reserves no space before writing.
     SyncFull,
-    /// The kernel's own writing out fails, and the next sync of that file says so: late, and once.
+    /// A background write fails; the next sync of that file reports it, once.
     WriteBack,
-    /// Writes end early with `EIO`, some of their bytes written.
+    /// Writes fail with `EIO` after some of their bytes were written.
     Write,
     /// Renames fail with `ENOSPC`: the directory can't grow.
     Rename,
-    /// Reads of what is not in memory fail with `EIO`.
+    /// Reads of pages that are not in memory fail with `EIO`.
     Read,
 }
 
@@ -94,9 +94,9 @@ pub struct SimDisk {
 }
 
 impl SimDisk {
-    /// An empty disk, not yet booted. It says what happens to `.log` files to `observer`, and
-    /// everything to `trace`; it never holds its lock while it calls `Struck`, but while it does the
-    /// other three.
+    /// An empty disk, not yet booted. It reports operations on `.log` files to `observer`, and all
+    /// operations to `trace`. It does not hold its lock while it calls `Struck`, but does while it
+    /// calls the other three.
     pub fn new(
         host: HostId,
         seed: Seed,
@@ -109,8 +109,8 @@ impl SimDisk {
         Self { state: Arc::new(Mutex::new(state)), boot: u64::MAX, sleep, struck: Arc::new(|| {}) }
     }
 
-    /// Lets the costs of calls that the page cache answers run up to `patience` before a process
-    /// waits for them: a switch of tasks for each microsecond takes longer than it stands for.
+    /// Lets the costs of calls that the page cache answers accumulate up to `patience` before a
+    /// process waits for them: a task switch for each microsecond is too expensive.
     pub fn set_patience(&self, patience: Duration) {
         self.state.lock().patience = patience;
     }
@@ -125,7 +125,7 @@ impl SimDisk {
         self.state.lock().profile = profile;
     }
 
-    /// Switches the power on if it was off, and gives the handle of a new process. All earlier
+    /// Switches power on if it was off, and returns the handle of a new process. All earlier
     /// handles are void.
     #[must_use]
     pub fn boot(&self, sleep: Sleep, struck: Struck) -> Self {
@@ -138,32 +138,32 @@ impl SimDisk {
         Self { state: self.state.clone(), boot: state.boot, sleep, struck }
     }
 
-    /// The process is dead: its handles are void, the page cache stays as it left it.
+    /// The process is dead: its handles are void, the page cache is kept.
     pub fn kill(&self) {
         self.state.lock().kill();
     }
 
-    /// The power fails now. Emits `PowerLost` and a `Survived` per `.log` file that is left.
-    /// Nothing happens when the power is off already.
+    /// Power fails now. Emits `PowerLost` and a `Survived` for each remaining `.log` file. No
+    /// effect when power is already off.
     pub fn power_loss(&self, survival: &Survival) {
         self.state.lock().lose_power(survival);
     }
 
-    /// The power will fail just before the `operation`th operation from now (0: the next). Then
-    /// that operation and all later ones of this boot fail, and `Struck` is called. A kill or an
-    /// earlier power loss takes this back.
+    /// Power will fail just before the `operation`th operation from now (0: the next). That
+    /// operation and all later ones of this boot fail, and `Struck` is called. A kill or an earlier
+    /// power loss cancels this.
     pub fn power_loss_at(&self, operation: u64, survival: Survival) {
         let mut state = self.state.lock();
         state.armed = Some((state.stats.operations.saturating_add(operation), survival));
     }
 
-    /// Whether a power loss that was set to strike has struck since the last boot.
+    /// Whether a scheduled power loss has struck since the last boot.
     pub fn struck(&self) -> bool {
         self.state.lock().struck
     }
 
-    /// The next `count` operations of a kind fail, anywhere or below a directory alone; 0 takes
-    /// back those to come.
+    /// The next `count` operations of a kind fail, anywhere or only below a directory; 0 cancels
+    /// pending failures.
     pub fn fail(&self, what: Failing, count: u32, dir: Option<&str>) {
         let mut state = self.state.lock();
         match count {
@@ -172,18 +172,19 @@ impl SimDisk {
         };
     }
 
-    /// Corrupts `count` pages of `.log` files; for writes that go wrong, of those that are written
-    /// next. `log` is the directory of the partition that `place` may mean. Says how many there were.
+    /// Corrupts `count` pages of `.log` files; for write failures, the next ones to be written.
+    /// `log` is the directory of the partition that `place` may refer to. Returns how many pages
+    /// were found.
     pub fn corrupt(&self, what: Corruption, count: u32, place: Place, log: &str) -> u32 {
         self.state.lock().corrupt(what, count, place, log)
     }
 
-    /// A file's bytes as the page cache has them: no operation, no cost.
+    /// A file's bytes in the page cache; not an operation, no cost.
     pub fn peek(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
         self.state.lock().peek(path.as_ref(), false)
     }
 
-    /// A file's bytes as a power loss would leave them if nothing unsynced survived.
+    /// A file's bytes on the platter: what a power loss leaves if nothing unsynced survives.
     pub fn peek_stable(&self, path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
         self.state.lock().peek(path.as_ref(), true)
     }
@@ -193,7 +194,7 @@ impl SimDisk {
         self.state.lock().tree.files().into_keys().collect()
     }
 
-    /// What it has done so far.
+    /// Counters since the disk was created.
     pub fn stats(&self) -> DiskStats {
         let state = self.state.lock();
         let (dirty_pages, used_pages) = (state.dirty_pages(), state.tree.allocated);

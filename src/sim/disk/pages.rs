@@ -1,6 +1,6 @@
-//! One file's bytes twice: as the page cache has them, and as the platter has them.
+//! One file's bytes twice: in the page cache and on the platter.
 //!
-//! A page that is the same in both is one allocation; a page that was never written is none. So a
+//! A page that is equal in both is one allocation; a page that was never written has none. So a
 //! preallocated file costs nothing, a write costs the pages it touches, and a power loss costs the
 //! pages that differ.
 
@@ -11,28 +11,29 @@ use std::sync::Arc;
 use super::corrupt::Wounds;
 use super::pool::PagePool;
 
-/// Bytes of a page.
+/// Size of a page in bytes.
 pub(super) const PAGE: usize = 4096;
-/// What the platter writes at once: a page torn by a power loss is torn between sectors.
+/// Unit in which the platter writes, in bytes: a power loss tears a page between sectors.
 pub(super) const SECTOR: usize = 512;
 /// Pages that share one node of the tree.
 const CHUNK: u64 = 32;
-/// Largest file: ext4's limit with 4 KiB blocks. Bounds what a wild offset can allocate.
+/// Largest file: ext4's limit with 4 KiB blocks. Bounds the allocation for an arbitrary offset.
 pub(super) const MAX_LEN: u64 = 16 << 40;
 
-/// A page's bytes. Boxed: with the counters beside them they would take a quarter more memory.
+/// A page's bytes. Boxed: stored next to the reference counts they would need a quarter more
+/// memory.
 pub(super) type Page = Arc<Box<[u8; PAGE]>>;
-/// A page's bytes; `None` is zeros that take no space.
+/// A page's bytes; `None` is zeros that need no memory.
 pub(super) type Content = Option<Page>;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Condition {
-    /// The platter has what the cache has.
+    /// The platter has the same content as the cache.
     #[default]
     Clean,
-    /// Written since, and a sync will bring it to the platter.
+    /// Written since the last sync; the next sync writes it to the platter.
     Dirty,
-    /// A sync of it failed. The kernel took it for clean: no later sync will write it (ATC'20).
+    /// A sync of it failed. The kernel marked it clean: no later sync will write it (ATC'20).
     Lost,
 }
 
@@ -41,14 +42,14 @@ pub(super) struct Slot {
     pub(super) cached: Content,
     pub(super) stable: Content,
     pub(super) condition: Condition,
-    /// Since which power-on the page is in memory; an older one must be read from the platter.
+    /// The power-on since which the page is in memory; an older one must be read from the platter.
     pub(super) warm: u32,
 }
 
-/// No power-on: the page is not in memory.
+/// The page is not in memory.
 pub(super) const COLD: u32 = u32::MAX;
 
-/// What a read or write met in the cache.
+/// Cache statistics of one read or write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Touched {
     /// Bytes read or written.
@@ -59,11 +60,11 @@ pub(super) struct Touched {
     pub misses: u64,
     /// Pages that became dirty.
     pub dirtied: u64,
-    /// Pages that took space for the first time.
+    /// Pages that were allocated.
     pub allocated: u64,
 }
 
-/// What a sync that has begun will have made durable at its end.
+/// What a sync that has begun makes durable when it ends.
 #[derive(Debug)]
 pub(super) struct Snapshot {
     pages: Vec<(u64, Content)>,
@@ -78,7 +79,7 @@ impl Snapshot {
     }
 }
 
-/// The sizes that a file had over some time.
+/// The range of sizes that a file had over some time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sizes {
     pub low: u64,
@@ -104,14 +105,14 @@ pub(super) struct Pages {
     pub(super) unsynced: BTreeSet<u64>,
     pub(super) len: u64,
     pub(super) stable_len: u64,
-    /// Every size since the one on the platter, that one included: any of them may be the durable one.
+    /// Every size since the one on the platter, inclusive: any of them may be the durable one.
     pub(super) sizes: Sizes,
-    /// The same since each sync that has begun and not ended.
+    /// The sizes since the beginning of each sync that has not ended.
     syncing: BTreeMap<u64, Sizes>,
     serial: u64,
-    /// Pages that take space, as the cache sees it.
+    /// Allocated pages, as the cache sees it.
     pub(super) allocated: u64,
-    /// What of it is not as it should be: see [`super::corrupt`].
+    /// Corruption of the file: see [`super::corrupt`].
     pub(super) wounds: Wounds,
 }
 
@@ -120,7 +121,7 @@ impl Pages {
         self.len
     }
 
-    /// Pages that take space.
+    /// Allocated pages.
     pub fn allocated(&self) -> u64 {
         self.allocated
     }
@@ -130,7 +131,7 @@ impl Pages {
         self.unsynced.len() as u64
     }
 
-    /// Whether the platter has all of it, and nothing else.
+    /// Whether the platter has exactly the cached content.
     pub fn is_synced(&self) -> bool {
         self.unsynced.is_empty() && self.len == self.stable_len && self.sizes.low == self.sizes.high
     }
@@ -144,7 +145,7 @@ impl Pages {
         &mut chunk[(page % CHUNK) as usize]
     }
 
-    /// Pages from `from` on that have a place in the tree, whether they hold anything or not.
+    /// Pages from `from` on that have a slot in the tree, allocated or not.
     pub(super) fn placed_from(&self, from: u64) -> Vec<u64> {
         let chunks = self.chunks.range(from / CHUNK..);
         chunks
@@ -153,7 +154,7 @@ impl Pages {
             .collect()
     }
 
-    /// Reads through the cache. `warm` names the current power-on.
+    /// Reads through the cache. `warm` is the current power-on.
     pub fn read(&mut self, offset: u64, buffer: &mut [u8], warm: u32) -> Touched {
         let end = self.len.min(offset.saturating_add(buffer.len() as u64));
         let mut touched = Touched::default();
@@ -176,7 +177,7 @@ impl Pages {
                     touched.misses += u64::from(!hit);
                     *since = warm;
                 }
-                // A hole: the file system knows without looking.
+                // A hole: no read from the platter is needed.
                 _ => {
                     target.fill(0);
                     touched.hits += 1;
@@ -186,11 +187,11 @@ impl Pages {
         touched
     }
 
-    /// Brings a page into memory ahead of its reader. Says whether it was on the platter only.
+    /// Reads a page ahead. Returns whether it had to come from the platter.
     pub fn warm_up(&mut self, page: u64, warm: u32) -> bool {
         let chunk = self.chunks.get_mut(&(page / CHUNK));
         let slot = chunk.map(|chunk| &mut chunk[(page % CHUNK) as usize]);
-        // What can't be read, or comes as something else, is for the reader himself to meet.
+        // The reader itself must hit unreadable or corrupted pages.
         let sound = self.wounds.is_sound();
         match slot {
             Some(slot) if slot.cached.is_some() && slot.warm != warm && sound => {
@@ -201,7 +202,7 @@ impl Pages {
         }
     }
 
-    /// Copies out what is there without being seen: for observers.
+    /// Copies bytes out for observers, without side effects.
     pub fn peek(&self, range: Range<u64>, stable: bool) -> Vec<u8> {
         let end = range.end.min(if stable { self.stable_len } else { self.len });
         let mut bytes = vec![0; end.saturating_sub(range.start) as usize];
@@ -216,7 +217,7 @@ impl Pages {
         bytes
     }
 
-    /// Whether writing `bytes` would change what the cache has.
+    /// Whether writing `bytes` would change the cached content.
     pub fn differs(&self, offset: u64, bytes: &[u8]) -> bool {
         let end = offset + bytes.len() as u64;
         end > self.len
@@ -240,7 +241,7 @@ impl Pages {
             let whole = within.len() == PAGE;
             self.wounds.overwritten(page);
             let slot = self.slot_mut(page);
-            // Only a page that is overwritten in part must be read first.
+            // Only a partially overwritten page must be read first.
             let cold = slot.cached.is_some() && slot.warm != warm && !whole;
             touched.misses += u64::from(cold);
             touched.hits += u64::from(!cold);
@@ -248,7 +249,7 @@ impl Pages {
             slot.warm = warm;
             let source = &bytes[at..at + within.len()];
             let content = slot.cached.get_or_insert_with(|| Arc::new(Box::new([0; PAGE])));
-            // Shared with the platter or with a sync under way: then the page is copied, once.
+            // Copied once if it is shared with the platter or with a running sync.
             Arc::make_mut(content)[within].copy_from_slice(source);
             touched.dirtied += u64::from(slot.condition != Condition::Dirty);
             if std::mem::replace(&mut slot.condition, Condition::Dirty) == Condition::Clean {
@@ -262,8 +263,8 @@ impl Pages {
         touched
     }
 
-    /// Shares a page that is full. Not while a sync has hold of pages: it tells what was written
-    /// since by which allocation it is.
+    /// Shares a full page. Not during a sync, which recognises pages written since its beginning by
+    /// their allocation.
     pub fn share(&mut self, page: u64, pool: &PagePool) {
         if self.syncing.is_empty()
             && let Some(content) = &mut self.slot_mut(page).cached
@@ -285,7 +286,8 @@ impl Pages {
         len
     }
 
-    /// Cuts the file, or extends it by zeros. The caller has checked `len` against [`MAX_LEN`].
+    /// Truncates the file, or extends it by zeros. The caller has checked `len` against
+    /// [`MAX_LEN`].
     pub fn set_len(&mut self, len: u64, warm: u32) {
         if len < self.len {
             self.zero_from(len, warm);
@@ -295,7 +297,7 @@ impl Pages {
         }
     }
 
-    /// Makes the cache's pages zero from `offset` on.
+    /// Zeroes the cached bytes from `offset` on.
     fn zero_from(&mut self, offset: u64, warm: u32) {
         let within = (offset % PAGE as u64) as usize;
         let mut first = offset / PAGE as u64;
@@ -311,8 +313,8 @@ impl Pages {
                 continue;
             }
             self.allocated -= 1;
-            // A sync under way may yet bring to the platter what is cut here; the next one must
-            // take it back.
+            // A running sync may still write pages to the platter that are truncated here; the next
+            // sync must undo that.
             let syncing = !self.syncing.is_empty();
             let slot = self.slot_mut(page);
             if slot.stable.is_some() || syncing {
@@ -343,7 +345,7 @@ impl Pages {
         }
     }
 
-    /// Begins a sync: what is dirty now will be durable at its end.
+    /// Begins a sync: data that is dirty now is durable when it ends.
     pub fn begin_sync(&mut self) -> Snapshot {
         self.serial += 1;
         self.syncing.insert(self.serial, Sizes::at(self.len));
@@ -357,7 +359,7 @@ impl Pages {
         Snapshot { pages, len: self.len, serial: self.serial }
     }
 
-    /// Everything dirty reaches the platter by itself; the size stays behind.
+    /// Writes all dirty pages to the platter without a sync; the size is not updated.
     pub fn write_back(&mut self) -> u64 {
         let snapshot = self.begin_sync();
         self.syncing.remove(&snapshot.serial);
@@ -368,7 +370,7 @@ impl Pages {
         count
     }
 
-    /// One page reaches the platter by itself. Says whether there was something to write.
+    /// Writes one page to the platter without a sync. Returns whether it was dirty.
     pub fn write_back_page(&mut self, page: u64) -> bool {
         let slot = self.slot(page).filter(|slot| slot.condition == Condition::Dirty);
         let Some(content) = slot.map(|slot| slot.cached.clone()) else { return false };
@@ -376,7 +378,7 @@ impl Pages {
         true
     }
 
-    /// Everything dirty should have reached the platter and did not: it counts as clean.
+    /// Fails to write the dirty pages: they count as clean, but are not on the platter.
     pub fn fail_write_back(&mut self) -> u64 {
         let snapshot = self.begin_sync();
         let count = snapshot.pages();
@@ -385,15 +387,15 @@ impl Pages {
         count
     }
 
-    /// Pages whose last content a sync would write.
+    /// Pages that a sync would write.
     pub fn dirty(&self) -> impl Iterator<Item = u64> {
         let dirty =
             |page: &&u64| self.slot(**page).is_some_and(|slot| slot.condition == Condition::Dirty);
         self.unsynced.iter().filter(dirty).copied()
     }
 
-    /// Ends a sync that succeeded. Of two that overlapped, the one that began later had all that
-    /// the other one had, and newer: if it ended first, there is nothing left to do.
+    /// Ends a sync that succeeded. Of two overlapping syncs, the one that began later covers the
+    /// other: if it ended first, nothing is left to do.
     pub fn finish_sync(&mut self, snapshot: Snapshot) {
         let Some(sizes) = self.syncing.get(&snapshot.serial).copied() else { return };
         self.syncing.retain(|serial, _| *serial > snapshot.serial);
@@ -404,13 +406,13 @@ impl Pages {
         }
     }
 
-    /// Ends a sync that did nothing: everything is as dirty as before.
+    /// Ends a sync without effect: everything is as dirty as before.
     pub fn forget_sync(&mut self, snapshot: Snapshot) {
         self.syncing.remove(&snapshot.serial);
     }
 
-    /// Ends a sync that failed: what it should have written counts as clean from now on, and is
-    /// not on the platter.
+    /// Ends a sync that failed: the pages that it did not write count as clean, but are not on the
+    /// platter.
     pub fn fail_sync(&mut self, snapshot: Snapshot) {
         self.syncing.remove(&snapshot.serial);
         for (page, content) in snapshot.pages {
@@ -421,12 +423,13 @@ impl Pages {
         }
     }
 
-    /// The platter gets a page's content as it was at some time.
+    /// Sets the platter's content of a page, which may be older than the cache.
     pub(super) fn stabilise(&mut self, page: u64, content: Content) {
         if self.wounds.strikes_write(page) {
             return self.write_elsewhere(page, content);
         }
-        // A hole may have been filled and cut again since, and a later sync may hold the filling.
+        // A hole may have been filled and truncated again since, and a later sync may hold that
+        // content.
         let settled = content.is_some() || self.syncing.is_empty();
         let slot = self.slot_mut(page);
         let clean = settled && same(&slot.cached, &content);
@@ -435,7 +438,7 @@ impl Pages {
             slot.condition = Condition::Clean;
             self.unsynced.remove(&page);
         } else if slot.condition == Condition::Clean {
-            // Cut off while the sync was under way: the cache has a hole where the platter has none.
+            // Truncated during the sync: the cache has a hole where the platter has bytes.
             slot.condition = Condition::Dirty;
             self.unsynced.insert(page);
         }
@@ -443,10 +446,10 @@ impl Pages {
     }
 }
 
-/// What a power loss does to pages. Which of it happens is drawn in [`super::survive`].
+/// Effects of a power loss on pages. Which of them happen is drawn in [`super::survive`].
 impl Pages {
-    /// The power is gone: of one unsynced page, the sectors in `kept` have reached the platter as
-    /// the cache had them, the others have not. Returns whether something of it is lost.
+    /// Power was lost: the sectors in `kept` of an unsynced page have reached the platter as
+    /// cached, the others have not. Returns whether data was lost.
     pub fn land(&mut self, page: u64, kept: Range<usize>) -> bool {
         let slot = self.slot_mut(page);
         let (old, new) = (slot.stable.take(), slot.cached.take());
@@ -474,8 +477,8 @@ impl Pages {
         lost
     }
 
-    /// The file is found with this size, after every unsynced page has landed. What the platter
-    /// has beyond it belongs to nobody.
+    /// The file has this size after all unsynced pages have landed. Bytes beyond it on the platter
+    /// are dropped.
     pub fn found_with(&mut self, len: u64) {
         let within = (len % PAGE as u64) as usize;
         let mut first = len / PAGE as u64;
@@ -501,7 +504,8 @@ impl Pages {
     }
 }
 
-/// Whether two contents are one allocation. Equal bytes apart are different: one was written since.
+/// Whether two contents are one allocation. Equal bytes in two allocations count as different: one
+/// was written since.
 pub(super) fn same(a: &Content, b: &Content) -> bool {
     match (a, b) {
         (None, None) => true,
@@ -510,7 +514,8 @@ pub(super) fn same(a: &Content, b: &Content) -> bool {
     }
 }
 
-/// A range of bytes, page by page: the page, the range within it, where it begins in the whole.
+/// Splits a range of bytes by pages: the page, the range within it, its start within the whole
+/// range.
 pub(super) fn pieces(range: Range<u64>) -> impl Iterator<Item = (u64, Range<usize>, usize)> {
     let size = PAGE as u64;
     let pages = range.start / size..range.end.div_ceil(size).max(range.start / size);

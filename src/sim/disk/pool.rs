@@ -1,8 +1,8 @@
-//! Full pages of equal bytes, held once for all disks of a simulation.
+//! Full pages of equal bytes, stored once for all disks of a simulation.
 //!
-//! Replicas write the same batches at the same places, so most pages of a cluster's logs exist as
-//! many times as there are replicas. A page is shared only in memory: a writer copies it
-//! first, as with a page that the platter shares with the cache.
+//! Replicas write the same batches at the same positions, so most pages of a cluster's logs exist
+//! once per replica. A page is shared only in memory: a writer copies it first, like a page that
+//! the platter shares with the cache.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::pages::{PAGE, Page};
 
-/// Pages to hold before those are dropped that no file has any more.
+/// Number of pages at which unused ones are first dropped.
 const FIRST_SWEEP: usize = 1024;
 
 /// The pages that the disks of one simulation share. A clone is another handle.
@@ -21,20 +21,20 @@ pub struct PagePool(Arc<Mutex<Pool>>);
 
 #[derive(Debug, Default)]
 struct Pool {
-    /// By the hash of their bytes. Of two pages with one hash, the one that came first.
+    /// By the hash of their bytes. If two pages have the same hash, the first one is listed.
     pages: BTreeMap<u64, Weak<Box<[u8; PAGE]>>>,
-    /// How many there are when they are next swept.
+    /// Number of pages at which to sweep next.
     sweep_at: usize,
 }
 
 impl PagePool {
-    /// Different pages that it lists.
+    /// Number of listed pages.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.0.lock().pages.len()
     }
 
-    /// Replaces a page by one of the same bytes, if there is one.
+    /// Replaces a page by a listed one with equal bytes, if there is one.
     pub(super) fn share(&self, page: &mut Page) {
         let mut pool = self.0.lock();
         let hash = xxh3_64(&page[..]);
@@ -50,7 +50,7 @@ impl PagePool {
 }
 
 impl Pool {
-    /// A page that no file has still takes space as long as it is listed.
+    /// Drops listed pages that no file uses.
     fn sweep(&mut self) {
         if self.pages.len() >= self.sweep_at.max(FIRST_SWEEP) {
             self.pages.retain(|_, page| page.strong_count() > 0);
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn pages_that_no_file_has_are_dropped() {
+    fn unused_pages_are_dropped() {
         let pool = PagePool::default();
         for number in 0..10_000_u32 {
             let mut page = [0; PAGE];

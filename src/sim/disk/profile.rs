@@ -1,10 +1,10 @@
-//! What a disk costs and how big it is.
+//! Costs and limits of a disk.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Costs in simulated time, and limits. The defaults are a SATA-class SSD behind a warm kernel:
-/// a system call takes microseconds, a flush takes around a millisecond, now and then many.
+/// Costs in simulated time, and limits. The defaults are a SATA-class SSD behind a warm kernel: a
+/// system call takes microseconds, a flush about a millisecond, and occasionally many.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DiskProfile {
     /// Any call on an open file: entering the kernel.
@@ -17,40 +17,39 @@ pub struct DiskProfile {
     pub read_miss: Duration,
     /// Reading the page that follows one that was just read: sequential read-ahead.
     pub read_ahead: Duration,
-    /// One read of the platter in so many stalls as a sync does; 0: none ever does.
+    /// One in this many reads of the platter stalls as long as a sync; 0: none.
     pub read_stall_one_in: u32,
     /// How long a sync waits for the device's own cache, drawn uniformly.
     pub sync_latency: RangeInclusive<Duration>,
-    /// One sync in so many stalls (the device collects garbage); 0: none ever does.
+    /// One in this many syncs stalls (the device collects garbage); 0: none.
     pub stall_one_in: u32,
-    /// How long it then waits, drawn uniformly.
+    /// Duration of a stall, drawn uniformly.
     pub stall: RangeInclusive<Duration>,
     /// Writing one dirty page to the device. Syncs share the device: pages queue.
     pub write_page: Duration,
-    /// Bytes that files can take; `None` is unlimited.
+    /// Bytes that files can occupy; `None` is unlimited.
     pub capacity: Option<u64>,
     /// Whether pages reach the platter without a sync.
     pub writeback: Option<Writeback>,
-    /// How much of the files is in memory; `None`: all that was read or written since power-on.
+    /// Memory for file pages; `None`: all pages read or written since power-on stay in memory.
     pub memory: Option<Memory>,
-    /// Syncs succeed and make nothing durable: the device keeps it in a cache without a battery.
+    /// Syncs succeed but make nothing durable: a device with a volatile cache.
     pub lies: bool,
-    /// A directory in which nothing works any more (`EIO`): one log directory of several.
+    /// A directory in which every call fails (`EIO`): one log directory of several.
     pub dead: Option<String>,
 }
 
-/// The page cache as something that can be full.
+/// The size and ratios of a limited page cache.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Memory {
-    /// Pages of 4 KiB. What was used least lately goes first.
+    /// Pages of 4 KiB. The least recently used goes first.
     pub pages: u64,
     /// Percentage of these that may be dirty before they are written in the background
     /// (`vm.dirty_background_ratio`).
     pub background_ratio: u64,
-    /// Percentage of these that may be dirty before who writes more has to wait
-    /// (`vm.dirty_ratio`).
+    /// Percentage of these that may be dirty before writers are throttled (`vm.dirty_ratio`).
     pub dirty_ratio: u64,
-    /// Most pages that are read ahead of a sequential reader (`read_ahead_kb`).
+    /// Most pages read ahead for a sequential reader (`read_ahead_kb`).
     pub read_ahead: u64,
 }
 
@@ -61,7 +60,7 @@ impl Default for Memory {
     }
 }
 
-/// The kernel's flusher: old dirty pages reach the platter by themselves.
+/// The kernel's flusher: old dirty pages reach the platter without a sync.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Writeback {
     /// How often it wakes (`vm.dirty_writeback_centisecs`).
@@ -100,7 +99,7 @@ impl Default for DiskProfile {
 }
 
 impl DiskProfile {
-    /// The same disk, on which everything takes so many times as long.
+    /// The same disk with all times multiplied by `factor`.
     #[must_use]
     pub fn slower(self, factor: u32) -> Self {
         let times = |cost: Duration| cost.saturating_mul(factor);
@@ -118,7 +117,7 @@ impl DiskProfile {
         }
     }
 
-    /// A disk on which nothing takes time: for tests of something else.
+    /// A disk on which nothing takes time, for tests that don't concern it.
     pub fn instant() -> Self {
         Self {
             call: Duration::ZERO,

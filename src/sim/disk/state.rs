@@ -1,5 +1,5 @@
-//! Everything about one disk that is behind its lock: the gate that each operation passes, what
-//! operations cost, who is told, and what a crash does.
+//! Everything about one disk that its lock protects: the gate that each operation passes, the cost
+//! of operations, observers, and the effects of a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -49,31 +49,31 @@ pub(super) enum Op {
     Corrupted,
 }
 
-/// Marks a disk's events among those of the whole simulation.
+/// Marks the events of disks in the trace of the whole simulation.
 const TRACE_TAG: u64 = 0xd5 << 56;
 
-/// Whose calls are answered.
+/// Which process may use the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Power {
-    /// A process of this boot may be running.
+    /// The process of this boot.
     On,
-    /// Nobody's, until the next boot.
+    /// None, until the next boot.
     Off,
 }
 
-/// Files whose writes are observed, by the end of their names.
+/// Files whose writes are observed, by the suffix of their names.
 const OBSERVED: [&str; 5] = [".log", ".index", ".timeindex", ".log.cleaned", ".log.swap"];
 
-/// Whether a file counts at the next start for what a log holds.
+/// Whether a file is part of a log at the next start.
 fn is_log(path: &str) -> bool {
     path.ends_with(".log") || path.ends_with(".log.swap")
 }
 
 /// Operations of one kind that will fail.
 pub(super) struct Fails {
-    /// How many, at least one.
+    /// Remaining failures, at least one.
     pub left: u32,
-    /// Only those below this directory.
+    /// Only below this directory.
     pub dir: Option<Arc<str>>,
 }
 
@@ -84,12 +84,12 @@ pub(super) struct State {
     observer: Observer,
     trace: Arc<Mutex<Trace>>,
     pub profile: DiskProfile,
-    /// Counts boots and kills: handles of another one are void.
+    /// Counts boots and kills: handles of earlier ones are void.
     pub boot: u64,
     pub power: Power,
-    /// Counts power losses: pages in memory since before are not.
+    /// Counts power losses: pages loaded before are not in memory.
     pub losses: u32,
-    /// A power loss before the operation of this number.
+    /// Power will be lost before the operation of this number.
     pub armed: Option<(u64, Survival)>,
     pub struck: bool,
     pub tree: Tree,
@@ -101,31 +101,31 @@ pub(super) struct State {
     pub flusher_wakes: Instant,
     pub flusher: ChaCha12Rng,
     pub debt: Duration,
-    /// The same of calls that the page cache answered.
+    /// The debt of calls that the page cache answered.
     pub small_debt: Duration,
-    /// How much of these may run up before somebody waits for it.
+    /// How large `small_debt` may become before a process waits for it.
     pub patience: Duration,
     pub latency: ChaCha12Rng,
-    /// Until when the device writes the pages that it was given.
+    /// When the device has written all pages that it was given.
     pub device_busy_until: Instant,
-    /// The page that was read from the platter last: the next one is already on its way.
+    /// The page that was read from the platter last: the next one is already being read ahead.
     read_last: Option<(Ino, u64)>,
     /// The next operations that fail.
     pub failing: BTreeMap<Failing, Fails>,
-    /// What is in memory, where that is limited.
+    /// The pages in memory, if memory is limited.
     pub lru: Lru,
-    /// Files of which something is corrupt, and how often something was.
+    /// Corrupted files, and the number of corruptions.
     pub wounded: BTreeSet<Ino>,
     pub corruptions: u64,
     pub stats: DiskStats,
 }
 
-/// The answer to a process that does not exist any more.
+/// The error for a dead process.
 pub(super) fn void() -> io::Error {
-    io::Error::other("the process that asks is dead")
+    io::Error::other("the calling process is dead")
 }
 
-/// The answer of a device that can't. EIO has no kind of its own.
+/// The error of a failed device. EIO has no kind of its own.
 pub(super) fn input_output_error() -> io::Error {
     io::Error::from_raw_os_error(5)
 }
@@ -189,7 +189,7 @@ impl State {
         self.trace.lock().add(self.now(), kind, numbers, bytes, || {
             let path = self.tree.node(ino).and_then(|node| node.path.clone());
             let name = match op {
-                // These name what they work on in their bytes.
+                // The bytes of the other operations name the path.
                 Op::Read
                 | Op::Write
                 | Op::SetLen
@@ -210,7 +210,7 @@ impl State {
         self.debt += cost;
     }
 
-    /// A call on an open file entered the kernel, and came back without the platter's help.
+    /// A call on an open file that the page cache answered.
     pub fn owe_call(&mut self) {
         self.small_debt += self.profile.call;
     }
@@ -221,7 +221,7 @@ impl State {
         self.small_debt = Duration::ZERO;
     }
 
-    /// The time that has to pass now. Nothing as long as all of it is small.
+    /// The time that must pass now; zero while all of it is small.
     pub fn take_debt(&mut self) -> Duration {
         if self.debt.is_zero() && self.small_debt < self.patience {
             return Duration::ZERO;
@@ -255,7 +255,7 @@ impl State {
         Ok(touched.bytes)
     }
 
-    /// Writes what fits. With an error, the bytes before the place of the error are written.
+    /// Writes as much as fits. With an error, the bytes before the failed position are written.
     pub fn write(&mut self, ino: Ino, offset: u64, bytes: &[u8], op: Op) -> io::Result<()> {
         let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= MAX_LEN);
         end.ok_or(io::ErrorKind::FileTooLarge)?;
@@ -361,7 +361,7 @@ impl State {
         }
         let is_log = self.log_path(ino);
         match (is_log, self.tree.file(ino)) {
-            // It was written before anybody watched.
+            // It was written before it was observed.
             (Some(path), Some(file)) if !was_log => {
                 let bytes = file.peek(0..file.len(), false).into();
                 self.see(What::Cut { path: path.clone(), len: 0 });
@@ -373,7 +373,7 @@ impl State {
         Ok(())
     }
 
-    /// What reading or writing so many pages takes.
+    /// Adds the cost of the pages that a read or write touched.
     fn pay_for(&mut self, ino: Ino, offset: u64, touched: Touched) {
         self.small_debt += self.profile.copy_page.mul_f64(touched.bytes as f64 / PAGE as f64);
         if touched.misses > 0 {
@@ -390,7 +390,7 @@ impl State {
         self.stats.page_misses += touched.misses;
     }
 
-    /// How long a sync that begins now takes to write `pages` and flush the device.
+    /// How long a sync that begins now needs to write `pages` and flush the device.
     pub fn sync_time(&mut self, pages: u64) -> Duration {
         let now = self.now();
         let pages = u32::try_from(pages).unwrap_or(u32::MAX);
@@ -411,12 +411,12 @@ impl State {
         written.since(now) + latency
     }
 
-    /// How long a stall is.
+    /// Draws the duration of a stall.
     pub fn draw_stall(&mut self) -> Duration {
         draw(&self.profile.stall, &mut self.latency)
     }
 
-    /// Whether the operation on this file that is under way is one of those that fail.
+    /// Whether an injected failure hits the current operation on this file.
     pub fn fails(&mut self, what: Failing, ino: Ino) -> bool {
         if !self.failing.contains_key(&what) {
             return false;
@@ -425,7 +425,7 @@ impl State {
         self.fails_at(what, Path::new(path.as_deref().unwrap_or_default()))
     }
 
-    /// The same for a name.
+    /// Whether an injected failure hits the current operation on this path.
     pub fn fails_at(&mut self, what: Failing, path: &Path) -> bool {
         let Some(fails) = self.failing.get_mut(&what) else { return false };
         if fails.dir.as_deref().is_some_and(|dir| !path.starts_with(dir)) {
@@ -438,7 +438,7 @@ impl State {
         true
     }
 
-    /// Whether the sync that now ends fails, and how.
+    /// The error of the sync that ends now, if it fails.
     pub fn sync_fails(&mut self, ino: Ino) -> Option<io::Error> {
         let due = self
             .tree
@@ -450,7 +450,7 @@ impl State {
         self.fails(Failing::SyncFull, ino).then(|| io::ErrorKind::StorageFull.into())
     }
 
-    /// Whether a path lies where nothing works any more.
+    /// Whether a path lies in a dead directory.
     pub fn is_dead(&self, path: &Path) -> bool {
         let dead = self.profile.dead.as_ref();
         dead.is_some_and(|dead| self.tree.is_within(path, Path::new(dead)))
@@ -464,7 +464,7 @@ impl State {
         }
     }
 
-    /// Forgets a file of which the platter has everything.
+    /// Drops the dirty mark of a file whose platter content is complete.
     pub fn forget_if_synced(&mut self, ino: Ino) {
         if self.tree.file(ino).is_none_or(|file| file.is_synced()) {
             self.unsynced.remove(&ino);
@@ -477,7 +477,7 @@ impl State {
         files.map(|file| file.unsynced()).sum()
     }
 
-    /// The process is gone; the page cache stays.
+    /// The process is gone; the page cache is kept.
     pub fn kill(&mut self) {
         self.boot += 1;
         self.forget_debt();
@@ -485,7 +485,7 @@ impl State {
         self.trace(Op::Kill, super::tree::ROOT, [self.boot, 0], &[]);
     }
 
-    /// The power is gone, and with it all that the platter does not have.
+    /// Power is lost, and with it everything that is not on the platter.
     pub fn lose_power(&mut self, survival: &Survival) {
         if self.power == Power::Off {
             return;
@@ -541,7 +541,7 @@ impl State {
         }
     }
 
-    /// The files of which something survives that was chosen, and what.
+    /// The files with a chosen surviving part, and that part.
     fn chosen(&self, survival: &Survival) -> BTreeMap<Ino, Option<(u64, u64)>> {
         let Survival::Chosen(kept) = survival else { return BTreeMap::new() };
         let mut chosen = BTreeMap::new();
@@ -555,7 +555,7 @@ impl State {
         chosen
     }
 
-    /// The bytes of a file, unseen and for nothing.
+    /// The bytes of a file, without observation or cost.
     pub fn peek(&self, path: &Path, stable: bool) -> io::Result<Vec<u8>> {
         let ino = self.tree.resolve(path, stable)?;
         let file = self.tree.file(ino).ok_or(io::ErrorKind::IsADirectory)?;

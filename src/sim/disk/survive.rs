@@ -1,33 +1,33 @@
-//! What is found of a file after a power loss.
+//! What remains of a file after a power loss.
 //!
-//! Within one file the order in which pages reach the platter is free, and so is the order of its
-//! size against its pages (ALICE's weakest file system). Four ways are drawn, because each finds
-//! other bugs: all or nothing, a prefix, any subset with torn pages.
+//! Within one file, pages reach the platter in any order, and so does the size relative to the
+//! pages (ALICE's weakest file system). Four outcomes are drawn, because each finds different bugs:
+//! nothing, everything, a prefix, any subset with torn pages.
 
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
 use super::pages::{PAGE, Pages, SECTOR};
 
-/// Sectors of a page.
+/// Sectors per page.
 const SECTORS: usize = PAGE / SECTOR;
 
 impl Pages {
-    /// Everything unsynced is gone. Returns the pages lost.
+    /// All unsynced data is gone. Returns the pages lost.
     pub fn survive_nothing(&mut self) -> u64 {
         let lost = self.land_each(|_, _| 0..0);
         self.found_with(self.stable_len);
         lost
     }
 
-    /// The platter has all that the cache had.
+    /// The platter has everything that the cache had.
     pub fn survive_everything(&mut self) -> u64 {
         let lost = self.land_each(|_, _| 0..SECTORS);
         self.found_with(self.len);
         lost
     }
 
-    /// Whatever the model allows.
+    /// Draws any outcome that the model allows.
     pub fn survive_drawn(&mut self, random: &mut ChaCha12Rng) -> u64 {
         match random.random_range(0..8u32) {
             0 => self.survive_nothing(),
@@ -37,9 +37,9 @@ impl Pages {
         }
     }
 
-    /// Whatever a journal allows that keeps data before sizes (ext4's `data=ordered`).
+    /// Draws any outcome of a journal that writes data before sizes (ext4's `data=ordered`).
     pub fn survive_ordered(&mut self, random: &mut ChaCha12Rng) -> u64 {
-        // The journal has the last cut, or nothing of what came since.
+        // The journal has the last truncation, or none of the later changes.
         let cut = self.sizes.low < self.stable_len;
         if cut && random.random_bool(0.5) {
             return self.survive_nothing();
@@ -62,7 +62,7 @@ impl Pages {
         lost
     }
 
-    /// Exactly these of its unsynced pages are kept, counted from the first.
+    /// Keeps exactly these unsynced pages, counted from the first.
     pub fn survive_chosen(&mut self, pages: Option<(u64, u64)>) -> u64 {
         let Some((first, end)) = pages else { return self.survive_everything() };
         let last = self.unsynced.iter().nth((end as usize).saturating_sub(1));
@@ -77,7 +77,7 @@ impl Pages {
         lost
     }
 
-    /// Pages up to some sector are kept. A file that only grew ends there.
+    /// Keeps pages up to some sector. A file that only grew ends there.
     fn survive_prefix(&mut self, random: &mut ChaCha12Rng) -> u64 {
         let count = self.unsynced.len();
         let kept = random.random_range(0..=count as u64) as usize;
@@ -102,7 +102,7 @@ impl Pages {
         lost
     }
 
-    /// Any pages are kept, some of them torn, under any size that the file had.
+    /// Keeps any pages, some torn, under any size that the file had.
     fn survive_subset(&mut self, random: &mut ChaCha12Rng) -> u64 {
         let size = self.draw_size(random);
         let chance = [0.1, 0.5, 0.9][random.random_range(0..3u64) as usize];
@@ -128,7 +128,7 @@ impl Pages {
         }
     }
 
-    /// Lands every unsynced page in order; `kept` says which of its sectors are new.
+    /// Lands every unsynced page in order; `kept` returns which of its sectors are new.
     fn land_each(&mut self, mut kept: impl FnMut(u64, usize) -> std::ops::Range<usize>) -> u64 {
         let pages: Vec<u64> = self.unsynced.iter().copied().collect();
         let mut lost = 0;

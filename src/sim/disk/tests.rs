@@ -1,4 +1,4 @@
-//! What the disk promises, one story each. Random histories are in `sims/models.rs`.
+//! Guarantees of the disk, one story each. Random histories are in `sims/models.rs`.
 
 mod cache;
 mod faulty;
@@ -19,7 +19,7 @@ use crate::base::{Instant, Seed};
 use crate::io::{Disk, File, Map, Open};
 use crate::sim::{HostId, Observer, Survival, Trace, What};
 
-/// A disk, its clock, and the machine around it.
+/// A disk, its clock, and the engine's callbacks.
 struct Rig {
     disk: SimDisk,
     clock: Arc<AtomicU64>,
@@ -38,7 +38,7 @@ impl Rig {
         Self { disk, clock, observer, trace, struck: Arc::default() }
     }
 
-    /// A process; to sleep moves the clock, and ends at the second poll.
+    /// A process; sleeping moves the clock, and ends at the second poll.
     fn boot(&self) -> SimDisk {
         let clock = self.clock.clone();
         let sleep: Sleep = Arc::new(move |time| {
@@ -99,7 +99,7 @@ fn durable(disk: &SimDisk, name: &str, bytes: &[u8]) -> super::SimFile {
 }
 
 #[test]
-fn a_killed_process_leaves_its_writes_and_stores_to_the_next_one() {
+fn writes_and_stores_survive_a_kill() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = disk.open(path("/a"), Open::New).unwrap();
@@ -145,7 +145,7 @@ fn without_a_sync_a_power_loss_takes_bytes_sizes_and_names() {
 }
 
 #[test]
-fn everything_may_survive_as_well() {
+fn power_loss_may_keep_everything() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     disk.create_dir_all(path("/d/e")).unwrap();
@@ -157,7 +157,7 @@ fn everything_may_survive_as_well() {
 }
 
 #[test]
-fn a_synced_file_is_lost_with_the_unsynced_name_of_its_directory() {
+fn synced_file_is_lost_with_its_directorys_unsynced_name() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     disk.create_dir_all(path("/d")).unwrap();
@@ -167,7 +167,7 @@ fn a_synced_file_is_lost_with_the_unsynced_name_of_its_directory() {
 }
 
 #[test]
-fn a_sync_makes_durable_what_was_dirty_when_it_began_and_only_at_its_end() {
+fn sync_covers_data_dirty_at_its_start_when_it_ends() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/a", b"one");
@@ -183,7 +183,7 @@ fn a_sync_makes_durable_what_was_dirty_when_it_began_and_only_at_its_end() {
 }
 
 #[test]
-fn a_sync_that_ends_late_takes_nothing_back() {
+fn late_sync_does_not_overwrite_a_newer_one() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/a", b"one");
@@ -197,7 +197,7 @@ fn a_sync_that_ends_late_takes_nothing_back() {
 }
 
 #[test]
-fn a_file_cut_while_it_is_synced_can_be_synced_again() {
+fn file_truncated_during_a_sync_can_be_synced_again() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/a", b"");
@@ -232,7 +232,7 @@ fn a_rename_survives_whole_or_not_at_all() {
 }
 
 #[test]
-fn a_name_is_not_given_away_before_its_old_owner_has_left_it() {
+fn name_is_not_reused_before_its_old_file_was_renamed() {
     for seed in 0..100 {
         let rig = Rig::new(seed);
         let disk = rig.boot();
@@ -249,7 +249,7 @@ fn a_name_is_not_given_away_before_its_old_owner_has_left_it() {
 }
 
 #[test]
-fn sizes_and_bytes_survive_apart_and_pages_tear_between_sectors() {
+fn sizes_and_bytes_survive_independently_and_pages_tear() {
     let (mut zeros, mut torn, mut short) = (false, false, false);
     for seed in 0..300 {
         let rig = Rig::new(seed);
@@ -287,7 +287,7 @@ fn the_power_fails_between_two_operations_of_one_task() {
 }
 
 #[test]
-fn open_handles_keep_a_file_whose_name_is_gone_or_another_ones() {
+fn open_handles_keep_a_removed_or_replaced_file() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let removed = durable(&disk, "/a", b"removed");
@@ -337,7 +337,7 @@ fn a_store_survives_a_power_loss_only_after_a_flush() {
 }
 
 #[test]
-fn what_a_failed_sync_should_have_written_is_gone_though_the_next_sync_succeeds() {
+fn pages_of_a_failed_sync_stay_lost_after_a_successful_one() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/a", b"old");
@@ -391,7 +391,7 @@ fn operations_cost_time_and_a_cold_cache_costs_more() {
 }
 
 #[test]
-fn the_flusher_brings_old_pages_to_the_platter_by_itself() {
+fn flusher_writes_old_pages_without_a_sync() {
     let mut kept = 0;
     for seed in 0..20 {
         let rig = Rig::new(seed);
@@ -412,7 +412,7 @@ fn the_flusher_brings_old_pages_to_the_platter_by_itself() {
 }
 
 #[test]
-fn observers_see_what_happens_to_logs_and_indexes_and_to_nothing_else() {
+fn observers_see_logs_and_indexes_only() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     disk.create_dir_all(path("/d")).unwrap();
@@ -442,7 +442,7 @@ fn observers_see_what_happens_to_logs_and_indexes_and_to_nothing_else() {
 }
 
 #[test]
-fn write_of_what_is_there_already_is_not_observed() {
+fn write_without_a_change_is_not_observed() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let log = disk.open(path("/0.log"), Open::New).unwrap();
@@ -450,7 +450,7 @@ fn write_of_what_is_there_already_is_not_observed() {
     rig.seen();
     log.write_at(&[1; 5000], 4000).unwrap();
     assert!(rig.seen().is_empty());
-    assert_eq!(rig.disk.stats().dirty_pages, 3, "it is a write all the same");
+    assert_eq!(rig.disk.stats().dirty_pages, 3, "it still counts as a write");
     log.write_at(&[1; 5001], 4000).unwrap();
     assert_eq!(rig.seen().len(), 1, "the file is longer");
     log.write_at(&[2], 8999).unwrap();
@@ -474,7 +474,7 @@ fn full_pages_are_shared_between_disks_until_one_changes() {
 }
 
 #[test]
-fn page_hits_are_waited_for_together() {
+fn costs_of_page_hits_accumulate() {
     let rig = Rig::new(1);
     rig.disk.set_patience(Duration::from_micros(20));
     let disk = rig.boot();
@@ -493,7 +493,7 @@ fn page_hits_are_waited_for_together() {
 }
 
 #[test]
-fn a_power_loss_tells_what_is_left_of_each_log() {
+fn power_loss_reports_the_rest_of_each_log() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let log = durable(&disk, "/0.log", b"kept");
@@ -507,7 +507,7 @@ fn a_power_loss_tells_what_is_left_of_each_log() {
 }
 
 #[test]
-fn one_seed_is_one_history() {
+fn same_seed_gives_the_same_history() {
     let run = |seed| {
         let rig = Rig::new(seed);
         let disk = rig.boot();

@@ -1,8 +1,8 @@
-//! The directory tree twice: as the running system sees it, and as the platter has it.
+//! The directory tree twice: as the running system sees it, and on the platter.
 //!
-//! A change is a group of edits to names that happens whole or not at all: one edit for a creation
-//! or removal, two for a rename. Changes wait, in order, until a directory that they touch is
-//! synced. A change never becomes durable before an earlier one that touches the same name.
+//! A change is an atomic group of edits to names: one edit for a creation or removal, two for a
+//! rename. Changes wait, in order, until a directory that they touch is synced. A change never
+//! becomes durable before an earlier one that touches the same name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,11 +15,11 @@ use rand_chacha::ChaCha12Rng;
 use super::pages::Pages;
 use crate::sim::{Kept, Survival};
 
-/// Number of a file or directory; never used again.
+/// Number of a file or directory; never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Ino(pub u64);
 
-/// The directory above all others.
+/// The root directory.
 pub(super) const ROOT: Ino = Ino(0);
 
 /// Linux's NAME_MAX.
@@ -30,13 +30,13 @@ type Name = Arc<str>;
 /// A file or directory.
 #[derive(Debug)]
 pub(super) struct Node {
-    /// Names of it in either tree, and edits that wait to name or change it.
+    /// Names of it in either tree, and pending edits that name or change it.
     refs: u32,
     /// Open handles and maps.
     pub handles: u32,
-    /// Absolute path; `None` once it was removed.
+    /// Absolute path; `None` after it was removed.
     pub path: Option<Arc<str>>,
-    /// Its pages count among those that take space: it has a name, or somebody has it open.
+    /// Whether its pages count as used space: it has a name or an open handle.
     counted: bool,
     pub body: Body,
 }
@@ -64,12 +64,12 @@ struct Edit {
 #[derive(Debug)]
 struct Change {
     edits: Vec<Edit>,
-    /// A directory moved to another one: durable only after all that came before, so that no
-    /// subset of changes can hang a directory into itself.
+    /// A directory moved to another parent. It is durable only after all earlier changes, so that
+    /// no subset of changes can put a directory inside itself.
     moves_dir: bool,
 }
 
-/// Where a path leads: the directory, the name in it, and what is there.
+/// A resolved path: the directory, the name in it, and the node there, if any.
 pub(super) struct Found {
     pub dir: Ino,
     pub name: Name,
@@ -84,9 +84,9 @@ pub(super) struct Tree {
     /// Changes that are not durable, by serial number.
     waiting: BTreeMap<u64, Change>,
     serial: u64,
-    /// Changes up to here are durable where a sync of anything takes the journal along.
+    /// Changes up to here are durable on a file system whose syncs commit the journal.
     journalled: u64,
-    /// Pages that take space, removed files with open handles included.
+    /// Allocated pages, including removed files with open handles.
     pub allocated: u64,
 }
 
@@ -138,12 +138,12 @@ impl Tree {
         self.dir(ino).is_some()
     }
 
-    /// The names in a directory; `stable`: as the platter has them.
+    /// The names in a directory; with `stable`, on the platter.
     pub fn names(&self, ino: Ino, stable: bool) -> Option<&BTreeMap<Name, Ino>> {
         self.dir(ino).map(|dir| if stable { &dir.stable } else { &dir.cached })
     }
 
-    /// What a path names.
+    /// The node at a path.
     pub fn resolve(&self, path: &Path, stable: bool) -> io::Result<Ino> {
         let mut ino = ROOT;
         for name in components(path)? {
@@ -153,7 +153,7 @@ impl Tree {
         Ok(ino)
     }
 
-    /// Where a path leads; its directory must exist, what it names need not.
+    /// Resolves a path; its directory must exist, the last name need not.
     pub fn locate(&self, path: &Path) -> io::Result<Found> {
         let mut names = components(path)?;
         let name: Name = names.pop().ok_or(io::ErrorKind::ResourceBusy)?.into();
@@ -172,7 +172,7 @@ impl Tree {
         format!("{}/{name}", above.trim_end_matches('/')).into()
     }
 
-    /// Creates an empty file or directory under a name that is free.
+    /// Creates an empty file or directory under an unused name.
     pub fn create(&mut self, at: &Found, body: Body) -> Ino {
         let ino = Ino(self.next);
         self.next += 1;
@@ -183,13 +183,13 @@ impl Tree {
         ino
     }
 
-    /// Removes a name; the caller has checked what it names.
+    /// Removes a name; the caller has checked its node.
     pub fn remove(&mut self, at: &Found) {
         at.ino.inspect(|ino| self.unnamed(*ino));
         self.change(vec![Edit { dir: at.dir, name: at.name.clone(), to: None }], false);
     }
 
-    /// Gives a file or directory another name, in place of what had it.
+    /// Renames a file or directory, replacing the target.
     pub fn rename(&mut self, from: &Found, to: &Found) {
         let Some(ino) = from.ino else { return };
         to.ino.inspect(|replaced| self.unnamed(*replaced));
@@ -203,7 +203,7 @@ impl Tree {
         self.set_path(ino, path);
     }
 
-    /// Nobody can open it any more.
+    /// A node lost its name and can't be opened any more.
     fn unnamed(&mut self, ino: Ino) {
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.path = None;
@@ -211,8 +211,7 @@ impl Tree {
         self.free_space_if_unused(ino);
     }
 
-    /// Space is free again when a file has neither a name nor handles, though the platter may still
-    /// know it.
+    /// Frees the space of a file without names and handles, even if the platter still has it.
     fn free_space_if_unused(&mut self, ino: Ino) {
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         if node.counted && node.path.is_none() && node.handles == 0 {
@@ -223,7 +222,7 @@ impl Tree {
         }
     }
 
-    /// Whether a path is `above` or lies below it.
+    /// Whether a path is `above` or below it.
     pub fn is_within(&self, path: &Path, above: &Path) -> bool {
         match (components(path), components(above)) {
             (Ok(path), Ok(above)) => path.starts_with(&above),
@@ -281,14 +280,14 @@ impl Tree {
         }
     }
 
-    /// One more handle is open.
+    /// A handle was opened.
     pub fn opened(&mut self, ino: Ino) {
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.handles += 1;
         }
     }
 
-    /// One handle less is open.
+    /// A handle was closed.
     pub fn closed(&mut self, ino: Ino) {
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.handles = node.handles.saturating_sub(1);
@@ -311,8 +310,8 @@ impl Tree {
         }
     }
 
-    /// The changes that a sync of `dir`, begun now, makes durable: those that touch it, and those
-    /// before them on which they rest.
+    /// The changes that a sync of `dir` that begins now makes durable: those that touch it, and the
+    /// earlier ones that they depend on.
     pub fn begin_sync(&self, dir: Ino) -> BTreeSet<u64> {
         self.with_causes(|_, change| change.edits.iter().any(|edit| edit.dir == dir))
     }
@@ -335,7 +334,7 @@ impl Tree {
         }
     }
 
-    /// The changes that `wanted` picks, with all earlier ones that must be durable before them.
+    /// The changes that `wanted` picks, with all earlier ones that must be durable first.
     fn with_causes(&self, mut wanted: impl FnMut(u64, &Change) -> bool) -> BTreeSet<u64> {
         let mut chosen = BTreeSet::new();
         let mut names: BTreeSet<(Ino, &str)> = BTreeSet::new();
@@ -351,7 +350,7 @@ impl Tree {
         chosen
     }
 
-    /// The power is gone.
+    /// Applies a power loss.
     pub fn survive(&mut self, survival: &Survival, random: &mut ChaCha12Rng) {
         if *survival == Survival::Weakest {
             self.tear_renames();
@@ -387,7 +386,7 @@ impl Tree {
         }
     }
 
-    /// Both halves of a rename survive for themselves, but where a directory moves to another one.
+    /// Splits renames, so that each half may survive alone, except for directories that move.
     fn tear_renames(&mut self) {
         for Change { edits, moves_dir } in std::mem::take(&mut self.waiting).into_values() {
             let parts =
@@ -399,17 +398,17 @@ impl Tree {
         }
     }
 
-    /// Changes of names so far.
+    /// Number of name changes so far.
     pub fn serial(&self) -> u64 {
         self.serial
     }
 
-    /// A sync that began when there were so many changes has ended: a journal has them.
+    /// A sync that began at this serial has ended: the journal has the changes up to it.
     pub fn journalled(&mut self, serial: u64) {
         self.journalled = self.journalled.max(serial);
     }
 
-    /// The tree is found as the platter has it.
+    /// Resets the tree to the state on the platter.
     fn found_stable(&mut self) {
         for change in std::mem::take(&mut self.waiting).into_values() {
             self.drop_holds(&change);
@@ -429,7 +428,7 @@ impl Tree {
             stable.into_values().for_each(|child| self.hold(child));
             cached.into_values().for_each(|child| self.release(child));
         }
-        // No process has a handle any more.
+        // No process has an open handle any more.
         let open: Vec<Ino> =
             self.nodes.iter().filter(|(_, node)| node.handles > 0).map(|(ino, _)| *ino).collect();
         for ino in open {
@@ -448,19 +447,19 @@ impl Tree {
         }
     }
 
-    /// The changes that are not durable yet.
+    /// Changes that are not yet durable.
     pub fn waiting(&self) -> BTreeSet<u64> {
         self.waiting.keys().copied().collect()
     }
 
-    /// Files with a name, in the order of their paths.
+    /// Files with a name, ordered by path.
     pub fn files(&self) -> BTreeMap<Arc<str>, Ino> {
         let files = self.nodes.iter().filter(|(_, node)| matches!(node.body, Body::File(_)));
         files.filter_map(|(ino, node)| Some((node.path.clone()?, *ino))).collect()
     }
 }
 
-/// The names of a path, from the root on.
+/// The components of a path, starting at the root.
 pub(super) fn components(path: &Path) -> io::Result<Vec<&str>> {
     let mut names = Vec::new();
     for component in path.components() {

@@ -1,8 +1,8 @@
-//! The kernel's flusher: what is dirty for long reaches the platter though nobody syncs it.
+//! The kernel's flusher: old dirty pages reach the platter without a sync.
 //!
-//! It works file by file, as Linux does: a file is due when it has been dirty for `expire`, and then
-//! goes whole. Its size follows or stays behind, and with names it is the same: each is drawn.
-//! Nothing runs between operations, so the flusher catches up before the next one.
+//! It works file by file, like Linux: a file is due when it has been dirty for `expire`, and is
+//! then written whole. Whether its size follows, and whether names do, is drawn. Nothing runs
+//! between operations, so the flusher catches up before the next one.
 
 use rand::RngExt;
 
@@ -11,7 +11,7 @@ use super::state::{Op, State};
 use super::tree::Ino;
 
 impl State {
-    /// Lets the flusher do what it would have done until now.
+    /// Does what the flusher would have done until now.
     pub fn write_back(&mut self) {
         let Some(settings) = &self.profile.writeback else { return };
         let now = self.now();

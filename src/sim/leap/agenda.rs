@@ -1,4 +1,4 @@
-//! What will happen when: one heap, ordered by time and then by the order of scheduling.
+//! Future events: one heap, ordered by time and then by the order of scheduling.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
@@ -10,18 +10,18 @@ use crate::sim::HostId;
 use crate::sim::trace::kind;
 use crate::sim::witness::Witness;
 
-/// Something that will happen.
+/// A future event.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event {
-    /// A task's waiting ends.
+    /// A task's wait ends.
     Timer(TimerKey),
     /// The first segment of a direction arrives.
     Arrival(ConnKey, Side),
-    /// The sender of a direction hears that the receiver has read.
+    /// The sender of a direction learns that the receiver has read.
     Window(ConnKey, Side),
 }
 
-/// A timer that is set; void once it fired or was cancelled.
+/// A pending timer; void after it fired or was cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct TimerKey {
     slot: u32,
@@ -41,7 +41,7 @@ struct Entry {
 }
 
 impl Ord for Entry {
-    /// The earliest is the greatest, for the heap's top is its greatest.
+    /// Reversed: `BinaryHeap` pops the greatest element.
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.sequence).cmp(&(self.at, self.sequence))
     }
@@ -64,7 +64,7 @@ impl Eq for Entry {}
 /// Cancelled timers that may stay in the heap before it is swept.
 const STALE: usize = 256;
 
-/// The future of a simulation.
+/// All future events of a simulation.
 pub(super) struct Agenda {
     pub now: Instant,
     pub witness: Witness,
@@ -88,24 +88,24 @@ impl Agenda {
         }
     }
 
-    /// Lets `event` happen at `at`, after what is already due then.
+    /// Schedules `event` at `at`, after the events already scheduled for that time.
     pub fn schedule(&mut self, at: u64, event: Event) {
         self.sequence += 1;
         self.heap.push(Entry { at: at.max(self.now.0), sequence: self.sequence, event });
     }
 
-    /// Entries, void ones included.
+    /// Number of entries, including void ones.
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.heap.len()
     }
 
-    /// When the next event is due.
+    /// Time of the next event.
     pub fn next_at(&self) -> Option<u64> {
         self.heap.peek().map(|entry| entry.at)
     }
 
-    /// The next event due at or before `at`.
+    /// Removes the next event at or before `at`.
     pub fn pop(&mut self, at: u64) -> Option<Event> {
         (self.next_at()? <= at).then(|| self.heap.pop()).flatten().map(|entry| entry.event)
     }
@@ -124,7 +124,7 @@ impl Agenda {
         key
     }
 
-    /// Whether the timer is still set; from now on it wakes `waker`.
+    /// Whether the timer is still pending; if so, it wakes `waker` from now on.
     pub fn renew_timer(&mut self, key: TimerKey, waker: &Waker) -> bool {
         let timer = &mut self.timers[key.slot as usize];
         let set = timer.generation == key.generation;
@@ -134,7 +134,7 @@ impl Agenda {
         set
     }
 
-    /// Forgets a timer, if it is still set.
+    /// Removes a timer, if it is still pending.
     pub fn cancel_timer(&mut self, key: TimerKey) {
         if self.take_timer(key).is_some() {
             self.stale += 1;
@@ -144,7 +144,7 @@ impl Agenda {
         }
     }
 
-    /// The timer's moment has come.
+    /// The timer expired.
     pub fn fire_timer(&mut self, key: TimerKey) {
         let Some((host, waker)) = self.take_timer(key) else {
             self.stale = self.stale.saturating_sub(1);
@@ -154,7 +154,7 @@ impl Agenda {
         waker.wake();
     }
 
-    /// Wakes whoever waits on `host`: its clock was changed, so deadlines moved.
+    /// Wakes all tasks that wait on `host`: its clock was changed, so deadlines moved.
     pub fn wake_timers_of(&self, host: HostId) {
         for timer in self.timers.iter().filter(|timer| timer.host == host) {
             if let Some(waker) = &timer.waker {
@@ -173,7 +173,8 @@ impl Agenda {
         timer.waker.take().map(|waker| (timer.host, waker))
     }
 
-    /// Drops cancelled timers from the heap, which must not grow with every deadline that was met.
+    /// Removes cancelled timers from the heap, so that it does not grow with every deadline that
+    /// was met.
     fn sweep(&mut self) {
         let timers = &self.timers;
         self.heap.retain(|entry| match entry.event {

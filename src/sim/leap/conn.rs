@@ -1,5 +1,5 @@
-//! One connection: two ends, and a pipe in each direction with what is on the wire and what waits
-//! to be read. Knows no hosts' links: `net` moves the segments.
+//! One connection: two ends, and a pipe in each direction with segments in flight and received
+//! bytes. Knows nothing of links: `net` moves the segments.
 
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
@@ -11,7 +11,7 @@ use crate::sim::HostId;
 
 /// Bytes that a sender may be ahead of its reader.
 pub(super) const WINDOW: usize = 256 * 1024;
-/// The longest piece that travels as one (as with segmentation offload).
+/// Largest segment (as with segmentation offload), in bytes.
 pub(super) const SEGMENT: usize = 64 * 1024;
 
 /// A connection; void once both ends are gone.
@@ -21,12 +21,12 @@ pub(super) struct ConnKey {
     pub generation: u32,
 }
 
-/// One of two ends; also the direction that leads away from it.
+/// One of the two ends; also the direction that starts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Side {
     /// The end that connected.
     Client,
-    /// The end that was listened for.
+    /// The end that accepted.
     Server,
 }
 
@@ -39,24 +39,24 @@ impl Side {
     }
 }
 
-/// What one end is to its host.
+/// State of one end at its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The server's, before the first segment arrived.
+    /// The server's end, before the first segment arrived.
     Absent,
-    /// The client's, before it was answered.
+    /// The client's end, before it was answered.
     Connecting,
-    /// The client's, once it heard that nobody listens.
+    /// The client's end, after the connection was refused.
     Refused,
     Open,
-    /// Closed by its process: answers what still arrives with a reset.
+    /// Closed by its process: answers later segments with a reset.
     Closed,
-    /// Its host lost power: silent, and a stranger after a reboot.
+    /// Its host lost power: silent, and unknown to the host after a reboot.
     Vanished,
 }
 
 impl Phase {
-    /// Whether no process can touch this end (again).
+    /// Whether no process can use this end (any more).
     pub fn gone(self) -> bool {
         matches!(self, Self::Absent | Self::Closed | Self::Vanished)
     }
@@ -66,7 +66,7 @@ pub(super) struct End {
     pub host: HostId,
     pub port: u16,
     pub phase: Phase,
-    /// Waits for bytes, or for the connection to be made.
+    /// Waits for bytes, or for the connection to be established.
     pub reader: Option<Waker>,
     /// Waits for room.
     pub writer: Option<Waker>,
@@ -90,7 +90,7 @@ impl End {
     }
 }
 
-/// Keeps the waker of a task that has to wait.
+/// Stores the waker of a waiting task.
 pub(super) fn park(slot: &mut Option<Waker>, context: &Context<'_>) {
     if !slot.as_ref().is_some_and(|waker| waker.will_wake(context.waker())) {
         *slot = Some(context.waker().clone());
@@ -99,14 +99,10 @@ pub(super) fn park(slot: &mut Option<Waker>, context: &Context<'_>) {
 
 #[derive(Clone, Debug)]
 pub(super) enum Payload {
-    /// "Let us talk."
     Syn,
-    /// "Yes."
     SynAck,
     Data(Bytes),
-    /// "That was all."
     Fin,
-    /// "I know of no such connection."
     Rst,
 }
 
@@ -130,10 +126,10 @@ impl Payload {
 }
 
 pub(super) struct Segment {
-    /// When its sender first sent it.
+    /// When it was first sent.
     pub sent: u64,
     pub arrive: u64,
-    /// Arrives only if its sender lives to send it again.
+    /// Was lost at first: it arrives only if its sender lives to retransmit it.
     pub retried: bool,
     pub payload: Payload,
 }
@@ -145,18 +141,18 @@ pub(super) struct Pipe {
     pub ahead: usize,
     /// Read, and not yet known to the sender.
     pub credit: usize,
-    /// The sender's news of `credit` is under way.
+    /// A window update for the sender is under way.
     pub window_due: bool,
-    /// The sender has said that that was all.
+    /// The sender has sent FIN.
     pub finished: bool,
-    /// The sender has said that it knows of no such connection.
+    /// The sender has sent RST.
     pub disowned: bool,
-    /// The receiver disowned the connection: writing is futile.
+    /// The receiver has sent RST: writes fail.
     pub broken: bool,
 
-    /// On the wire, in order.
+    /// Segments in flight, in order.
     pub flight: VecDeque<Segment>,
-    /// When the segment at the head of `flight` was last sent, and from when on its latency ran.
+    /// When the first segment of `flight` was last sent and its latency began.
     pub sent_at: u64,
     /// The arrival that is on the agenda.
     pub scheduled: Option<u64>,
@@ -165,14 +161,14 @@ pub(super) struct Pipe {
 
     /// Arrived, not yet read.
     pub buffer: VecDeque<Bytes>,
-    /// All that was to come has arrived.
+    /// FIN has arrived.
     pub ended: bool,
-    /// The sender's disowning has arrived.
+    /// RST has arrived.
     pub reset: bool,
 }
 
 impl Pipe {
-    /// Moves arrived bytes out, as many as fit; how many.
+    /// Moves arrived bytes into `out`, as many as fit, and returns their number.
     pub fn read(&mut self, out: &mut ReadBuf<'_>) -> usize {
         let mut moved = 0;
         while let Some(first) = self.buffer.front_mut() {
@@ -189,7 +185,7 @@ impl Pipe {
         moved
     }
 
-    /// Whether enough was read for the sender to be told.
+    /// Whether enough was read for a window update.
     pub fn has_news(&self) -> bool {
         self.ahead.saturating_sub(self.credit) <= WINDOW / 2
     }
@@ -199,7 +195,7 @@ impl Pipe {
         self.ahead = self.ahead.saturating_sub(std::mem::take(&mut self.credit));
     }
 
-    /// The sender's host lost power: what it would have to send again never comes.
+    /// The sender's host lost power: pending retransmissions never arrive.
     pub fn forget_retries(&mut self) {
         if self.stalled.is_some() {
             self.flight.clear();
@@ -213,7 +209,7 @@ pub(super) struct Conn {
     /// Counts connections, for the trace.
     pub serial: u64,
     pub ends: [End; 2],
-    /// By the side that sends.
+    /// By the sending side.
     pub pipes: [Pipe; 2],
 }
 
@@ -222,7 +218,7 @@ impl Conn {
         &mut self.ends[side as usize]
     }
 
-    /// The pipe that leads away from `side`.
+    /// The pipe that starts at `side`.
     pub fn pipe(&mut self, side: Side) -> &mut Pipe {
         &mut self.pipes[side as usize]
     }
@@ -232,13 +228,13 @@ impl Conn {
         (self.ends[side as usize].host, self.ends[side.other() as usize].host)
     }
 
-    /// Whether nobody can see any more what becomes of it.
+    /// Whether both ends are gone.
     pub fn gone(&self) -> bool {
         self.ends.iter().all(|end| end.phase.gone())
     }
 }
 
-/// All connections, in places that are used again.
+/// All connections, in slots that are reused.
 #[derive(Default)]
 pub(super) struct Table {
     slots: Vec<Slot>,

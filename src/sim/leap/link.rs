@@ -1,4 +1,4 @@
-//! One direction between two hosts: how long a segment takes, and what stands in its way.
+//! One direction between two hosts: latency, loss, bandwidth, cuts.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use rand_chacha::rand_core::Rng;
 use crate::base::{Seed, Stream};
 use crate::sim::{HostId, Link};
 
-/// Linux' smallest retransmission timeout (`TCP_RTO_MIN`); it doubles with every try.
+/// Linux's smallest retransmission timeout (`TCP_RTO_MIN`); it doubles with every retry.
 const RETRY_FIRST: u64 = 200_000_000;
-/// Linux caps the doubling at 120 s (`TCP_RTO_MAX`); here less, for a run is seldom so long and a
-/// cluster should be seen to heal in it.
+/// Linux caps the doubling at 120 s (`TCP_RTO_MAX`). The cap is smaller here: runs are seldom that
+/// long, and must show how a cluster recovers.
 const RETRY_LAST: u64 = 6_400_000_000;
 
-/// A host's way to itself: no network in between.
+/// A host's link to itself, without a network.
 fn loopback() -> Link {
     let latency = Duration::from_micros(20)..=Duration::from_micros(50);
     Link { latency, loss: 0.0, bandwidth: None }
@@ -25,21 +25,21 @@ pub(super) struct LinkState {
     random: ChaCha12Rng,
     latency_min: u64,
     latency_span: u64,
-    /// Out of 2^32.
+    /// Probability in units of 2^-32.
     loss: u64,
     bandwidth: Option<u64>,
-    /// When the last byte so far has left, where bandwidth is limited.
+    /// When the last byte so far leaves, if bandwidth is limited.
     busy_until: u64,
     /// Segments do not arrive.
     pub cut: bool,
-    /// Segments wait before the door.
+    /// Segments wait until `release`.
     pub held: bool,
 }
 
-/// What becomes of a segment.
+/// The fate of a segment.
 pub(super) struct Transit {
     pub arrive: u64,
-    /// It was lost at first, so it arrives only if its sender lives to send it again.
+    /// It was lost at first, so it arrives only if its sender lives to retransmit it.
     pub retried: bool,
 }
 
@@ -70,13 +70,13 @@ impl LinkState {
         self.latency_min = nanos(link.latency.start());
         let span = nanos(link.latency.end()).saturating_sub(self.latency_min);
         self.latency_span = span.saturating_add(1);
-        // A link that loses everything is a cut, and has a word of its own.
+        // A link that loses everything is a cut, which is a fault of its own.
         self.loss = (link.loss.clamp(0.0, 0.99) * (1u64 << 32) as f64) as u64;
         self.bandwidth = link.bandwidth.map(|bytes| bytes.max(1));
         self.busy_until = 0;
     }
 
-    /// Whether segments arrive as they should.
+    /// Whether segments arrive.
     pub fn open(&self) -> bool {
         !self.cut && !self.held
     }
@@ -141,7 +141,7 @@ impl Links {
     }
 }
 
-/// When a sender whose segments have been lost since `since` tries again, at or after `now`.
+/// When a sender whose segments have been lost since `since` next retries, at or after `now`.
 pub(super) fn next_retry(since: u64, now: u64) -> u64 {
     let mut retry = RETRY_FIRST;
     let mut at = since.saturating_add(retry);

@@ -1,9 +1,9 @@
-//! The default engine: one thread, one queue of ready tasks, one agenda of what will happen. Idle
-//! time costs nothing, for time leaps to the next event.
+//! The default engine: one thread, one queue of ready tasks, one agenda of future events. Idle time
+//! costs nothing: time jumps to the next event.
 //!
 //! Deterministic by construction: tasks run one at a time, woken in the order of the agenda, with a
-//! small jitter drawn from the seed; no address, hash map or real clock has a say. Tasks may use any
-//! synchronisation that needs no runtime (`tokio::sync` does not).
+//! small jitter drawn from the seed; no address, hash map or real clock has any influence. Tasks
+//! may use any synchronisation that needs no runtime (`tokio::sync` does not).
 
 mod agenda;
 mod conn;
@@ -39,10 +39,10 @@ use crate::base::{Instant, Seed, Stream};
 pub use stream::{LeapListener, LeapNet, LeapStream};
 pub use world::LeapWorld;
 
-/// Polls without time passing after which a simulation is taken to be in an endless loop.
+/// Polls without time passing after which the simulation counts as stuck in an endless loop.
 const STUCK: u64 = 2_000_000;
 
-/// A simulation under its driver's hands.
+/// A simulation under control of its driver.
 pub struct Leap {
     seed: Seed,
     shared: Arc<Shared>,
@@ -57,7 +57,7 @@ struct Host {
     disk: SimDisk,
     clock: Arc<HostClock>,
     incarnation: u32,
-    /// The process that runs, and its first task.
+    /// The running process, and its first task.
     running: Option<(Arc<Process>, u64)>,
     powered: bool,
     /// Tasks that were ready while the host was paused.
@@ -65,7 +65,7 @@ struct Host {
 }
 
 impl Leap {
-    /// The disk of a host, for costs and faults that are a disk's own, and for inspection.
+    /// The disk of a host, for disk faults and inspection.
     pub fn disk(&self, host: HostId) -> &SimDisk {
         &self.host(host).disk
     }
@@ -133,7 +133,7 @@ impl Leap {
         }
     }
 
-    /// The power of a host failed inside the poll that was just done.
+    /// Power of a host failed during the last poll.
     fn struck(&mut self, host: HostId) {
         self.fault("power-loss", host);
         self.host_mut(host).powered = false;
@@ -141,7 +141,7 @@ impl Leap {
         self.drop_tasks(host);
     }
 
-    /// The process is gone, but not the kernel under it.
+    /// The process is gone, but its kernel still runs.
     fn end_process(&mut self, host: HostId, what: What) {
         if let Some((process, _)) = &self.host(host).running {
             process.die();
@@ -155,7 +155,8 @@ impl Leap {
         }
     }
 
-    /// Drops the tasks of a process that was marked dead before, so that their drops are void.
+    /// Drops the tasks of a process that is already marked dead, so that their drops have no
+    /// effect.
     fn drop_tasks(&mut self, host: HostId) {
         let this = self.host_mut(host);
         this.running = None;
@@ -167,7 +168,7 @@ impl Leap {
         drop(parked);
     }
 
-    /// Lets happen what is next, if it is due; whether it was.
+    /// Carries out the next event, if it is due; returns whether it was.
     fn next_event(&mut self, until: Instant) -> bool {
         let State { agenda, net, .. } = &mut *self.shared.state.lock();
         let Some(at) = agenda.next_at().filter(|at| *at <= until.0) else { return false };
@@ -184,7 +185,7 @@ impl Leap {
     }
 }
 
-/// Says which task panicked, while the panic passes.
+/// Logs which task panicked while the panic unwinds.
 struct Watch<'a> {
     task: &'a Task,
     now: Instant,
@@ -351,10 +352,10 @@ impl Engine for Leap {
         self.shared.state.lock().net.cut(from, to);
     }
 
-    fn mend(&mut self, from: HostId, to: HostId) {
-        self.fault_between("mend", from, to);
+    fn heal(&mut self, from: HostId, to: HostId) {
+        self.fault_between("heal", from, to);
         let state = &mut *self.shared.state.lock();
-        state.net.mend(&mut state.agenda, from, to);
+        state.net.heal(&mut state.agenda, from, to);
     }
 
     fn hold(&mut self, from: HostId, to: HostId) -> Result<(), Unsupported> {
@@ -452,7 +453,7 @@ impl Leap {
 }
 
 impl Drop for Leap {
-    /// Breaks the circle of tasks that hold the world that holds the tasks.
+    /// Breaks the reference cycle between tasks and the world.
     fn drop(&mut self) {
         for host in &self.hosts {
             if let Some((process, _)) = &host.running {

@@ -1,8 +1,8 @@
-//! All hosts' networks: who listens where, which connections there are, and how segments move.
+//! The networks of all hosts: listeners, connections, and the movement of segments.
 //!
-//! Modelled on TCP as its users see it: ordered bytes with a window, half-close, reset, silence.
-//! A handshake's segments travel as data do, so that a connection attempt to a host that is cut off
-//! or switched off waits, and is answered when that is over.
+//! Models TCP as its users see it: ordered bytes with a window, half-close, reset, silence.
+//! Handshake segments travel like data, so a connection attempt to a host that is cut off or
+//! switched off waits, and is answered afterwards.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -21,18 +21,18 @@ use crate::base::{Instant, Seed};
 use crate::sim::trace::kind;
 use crate::sim::{HostId, Link, Shot};
 
-/// The first port that is given out (RFC 6335).
+/// First ephemeral port (RFC 6335).
 const EPHEMERAL: u16 = 49152;
-/// Connections that may wait to be accepted; more are answered when there is room
-/// (Linux' `somaxconn`).
+/// Connections that may wait to be accepted (Linux's `somaxconn`); more are answered when there is
+/// room.
 const BACKLOG: usize = 4096;
-/// How soon a connection attempt is repeated when the backlog was full.
+/// Delay before a connection attempt is repeated when the backlog was full.
 const BACKLOG_RETRY: u64 = 1_000_000_000;
 
-/// One host's share of the network.
+/// The network state of one host.
 struct HostNet {
     name: Arc<str>,
-    /// Its kernel runs, even if no process does.
+    /// Whether its kernel runs, with or without a process.
     powered: bool,
     listeners: BTreeMap<u16, Listening>,
     last_port: u16,
@@ -63,7 +63,7 @@ impl Network {
         }
     }
 
-    /// Adds a host, powered.
+    /// Adds a host with power on.
     pub fn add_host(&mut self, host: HostId, name: Arc<str>) {
         self.names.insert(name.clone(), host);
         let listeners = BTreeMap::new();
@@ -71,7 +71,7 @@ impl Network {
         self.links.add_host();
     }
 
-    /// Places in the table of connections, free ones included.
+    /// Slots in the connection table, including free ones.
     #[cfg(test)]
     pub fn places(&self) -> usize {
         self.conns.places()
@@ -81,7 +81,7 @@ impl Network {
         self.hosts[usize::from(host.0)].name.clone()
     }
 
-    /// The host that `name` means, as seen from `host`.
+    /// The host that `name` refers to, as seen from `host`.
     pub fn resolve(&self, host: HostId, name: &str) -> io::Result<HostId> {
         if matches!(name, "localhost" | "127.0.0.1" | "::1" | "0.0.0.0" | "::") {
             return Ok(host);
@@ -91,9 +91,9 @@ impl Network {
         })
     }
 
-    // Listening
+    // Listeners
 
-    /// Listens; the listener's serial number and port.
+    /// Starts to listen; returns the listener's serial number and port.
     pub fn bind(&mut self, host: HostId, port: u16) -> io::Result<(u64, u16)> {
         let port = if port == 0 { self.choose_port(host)? } else { port };
         self.serial += 1;
@@ -122,7 +122,7 @@ impl Network {
         host.last_port
     }
 
-    /// Stops listening; who was not accepted is reset.
+    /// Stops listening; resets connections that were not accepted.
     pub fn unbind(&mut self, agenda: &mut Agenda, host: HostId, port: u16, serial: u64) {
         let listeners = &mut self.hosts[usize::from(host.0)].listeners;
         if listeners.get(&port).is_some_and(|listening| listening.serial == serial)
@@ -134,7 +134,7 @@ impl Network {
         }
     }
 
-    /// The next connection, with the host and port it comes from.
+    /// The next connection, with the peer's host and port.
     pub fn accept(
         &mut self,
         host: HostId,
@@ -157,7 +157,7 @@ impl Network {
         Poll::Ready(Ok((key, client.host, client.port)))
     }
 
-    // A process' calls on a connection
+    // Connections, as used by processes
 
     /// Begins to connect.
     pub fn connect(&mut self, agenda: &mut Agenda, from: HostId, to: HostId, port: u16) -> ConnKey {
@@ -171,7 +171,7 @@ impl Network {
         key
     }
 
-    /// Waits until the connection is made, or refused.
+    /// Waits until the connection is established or refused.
     pub fn connected(&mut self, key: ConnKey, context: &Context<'_>) -> Poll<io::Result<()>> {
         let Some(conn) = self.conns.get(key) else {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
@@ -218,7 +218,7 @@ impl Network {
         Poll::Pending
     }
 
-    /// Waits until bytes may be written: how many.
+    /// Waits for room, and returns how many bytes may be written.
     pub fn room(
         &mut self,
         key: ConnKey,
@@ -235,7 +235,7 @@ impl Network {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         if reset {
-            // As in Linux: the reset is reported once, what comes after is a broken pipe.
+            // As in Linux: the reset is reported once, later writes get a broken pipe.
             pipe.broken = true;
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -260,7 +260,7 @@ impl Network {
         }
     }
 
-    /// Says that that was all; reading goes on.
+    /// Sends FIN; reading continues.
     pub fn shutdown(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
         let Some(conn) = self.conns.get(key) else { return };
         if conn.end(side).phase == Phase::Open && !conn.pipe(side).finished {
@@ -270,7 +270,7 @@ impl Network {
         }
     }
 
-    /// The process lets go of its end, as `close(2)` does: a reset if something was left unread.
+    /// Closes an end like `close(2)`: with a reset if bytes were left unread.
     pub fn close(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
         let Some(conn) = self.conns.get(key) else { return };
         let unread = !conn.pipe(side.other()).buffer.is_empty();
@@ -309,7 +309,7 @@ impl Network {
         }
     }
 
-    // The wire
+    // Segments
 
     fn push(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side, payload: Payload) {
         let now = agenda.now.0;
@@ -317,7 +317,7 @@ impl Network {
         let link = self.links.between(conn.hosts(side));
         let pipe = conn.pipe(side);
         let (arrive, retried) = match pipe.flight.back() {
-            // Segments written in the same instant travel as one, unless they queue for bandwidth.
+            // Segments written at the same time travel as one, unless they queue for bandwidth.
             Some(last) if pipe.sent_at == now && !link.is_limited() => (last.arrive, last.retried),
             last => {
                 let after = last.map_or(0, |last| last.arrive);
@@ -471,7 +471,7 @@ impl Network {
         self.push(agenda, key, Side::Server, Payload::SynAck);
     }
 
-    /// Lets the sender of a direction know, a way's length later, what its reader has read.
+    /// Sends a window update to the sender of a direction; it takes the latency of the link.
     fn tell_window(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
         let Some(conn) = self.conns.get(key) else { return };
         conn.pipe(side).window_due = true;
@@ -480,7 +480,7 @@ impl Network {
         agenda.schedule(at, Event::Window(key, side));
     }
 
-    /// The sender of a direction hears what its reader has read, if the way back is open.
+    /// The sender of a direction gets a window update, if the way back is open.
     pub fn window(&mut self, key: ConnKey, side: Side) {
         let Some(conn) = self.conns.get(key) else { return };
         conn.pipe(side).window_due = false;
@@ -492,7 +492,7 @@ impl Network {
 
     // Faults
 
-    /// The process of a host is gone: its kernel closes what it had.
+    /// The process of a host is gone: its kernel closes its connections.
     pub fn process_ended(&mut self, agenda: &mut Agenda, host: HostId) {
         let listeners = std::mem::take(&mut self.hosts[usize::from(host.0)].listeners);
         for key in listeners.into_values().flat_map(|listening| listening.arrived) {
@@ -505,7 +505,7 @@ impl Network {
         }
     }
 
-    /// A host's power fails: it says no more, not even that it closes.
+    /// A host loses power: it sends nothing more, not even FIN.
     pub fn power_lost(&mut self, host: HostId) {
         self.hosts[usize::from(host.0)].powered = false;
         self.hosts[usize::from(host.0)].listeners.clear();
@@ -520,7 +520,7 @@ impl Network {
         }
     }
 
-    /// A host that was off is on: what others still try to send to it arrives.
+    /// A host is on again: pending retransmissions to it arrive.
     pub fn powered(&mut self, agenda: &mut Agenda, host: HostId) {
         self.hosts[usize::from(host.0)].powered = true;
         for (key, side) in self.conns.directions(None, Some(host)) {
@@ -532,7 +532,7 @@ impl Network {
         self.links.between((from, to)).cut = true;
     }
 
-    pub fn mend(&mut self, agenda: &mut Agenda, from: HostId, to: HostId) {
+    pub fn heal(&mut self, agenda: &mut Agenda, from: HostId, to: HostId) {
         self.links.between((from, to)).cut = false;
         self.reopen(agenda, from, to);
     }
@@ -550,7 +550,7 @@ impl Network {
         self.links.between((from, to)).set(link);
     }
 
-    /// Something stands in the way no longer: segments go on, and so does news of what was read.
+    /// A link is open again: segments and window updates continue.
     fn reopen(&mut self, agenda: &mut Agenda, from: HostId, to: HostId) {
         for (key, side) in self.conns.directions(Some(from), Some(to)) {
             self.unstall(agenda, key, side);
@@ -563,7 +563,7 @@ impl Network {
         }
     }
 
-    /// What got lost on the way is sent again when its sender next tries.
+    /// Lost segments are sent again at the sender's next retry.
     fn unstall(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side) {
         let Some(conn) = self.conns.get(key) else { return };
         let (from, to) = conn.hosts(side);
@@ -575,7 +575,7 @@ impl Network {
         let pipe = conn.pipe(side);
         if let Some(since) = pipe.stalled.take() {
             if vanished {
-                // Nobody is left to send it again, but for the answer of the rebooted host.
+                // Nobody can retransmit the rest; a reset from the rebooted host still arrives.
                 pipe.flight.retain(|segment| matches!(segment.payload, Payload::Rst));
             }
             let again = next_retry(since, agenda.now.0).saturating_add(link.latency());
@@ -583,7 +583,7 @@ impl Network {
                 segment.arrive = segment.arrive.max(again);
                 segment.retried = true;
             }
-            // An arrival that is on the agenda is void: nothing is due so early.
+            // The scheduled arrival is void: no segment is due that early.
             pipe.scheduled = None;
         }
         Self::expect(agenda, key, side, pipe);

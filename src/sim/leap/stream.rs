@@ -1,4 +1,4 @@
-//! What a process holds of the network: listeners and connections.
+//! Network handles of a process: listeners and connections.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -48,7 +48,7 @@ impl Net for LeapNet {
     }
 }
 
-/// Waits for connections to one port.
+/// A listener on one port.
 pub struct LeapListener {
     net: LeapNet,
     serial: u64,
@@ -114,7 +114,7 @@ impl LeapStream {
 }
 
 impl Stream for LeapStream {
-    /// Parts travel together, as far as there is room: a message is one segment if it fits.
+    /// Sends parts together, as far as there is room: a message is one segment if it fits.
     async fn send<F: File>(&mut self, parts: &[Part<F>]) -> io::Result<()> {
         let mut left: u64 = parts.iter().map(Part::len).sum();
         let mut room = 0;
@@ -223,7 +223,7 @@ impl AsyncWrite for LeapStream {
 
 impl Drop for LeapStream {
     fn drop(&mut self) {
-        // What a dead process held was closed, or fell silent, when it died.
+        // The handles of a dead process were already closed, or silenced, when it died.
         if self.net.process.alive() {
             let state = &mut *self.net.shared.state.lock();
             state.net.close(&mut state.agenda, self.key, self.side);

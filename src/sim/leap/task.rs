@@ -15,7 +15,7 @@ use crate::sim::process::Process;
 
 type BoxFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A future, and where it belongs.
+/// A future and the process that it belongs to.
 pub(super) struct Task {
     pub id: u64,
     pub name: &'static str,
@@ -46,7 +46,7 @@ impl Task {
         task
     }
 
-    /// Polls the future; whether it has ended.
+    /// Polls the future; returns whether it has ended.
     pub fn poll(self: &Arc<Self>) -> bool {
         self.queued.store(false, Ordering::Relaxed);
         let waker = Waker::from(self.clone());
@@ -61,7 +61,7 @@ impl Task {
         }
     }
 
-    /// Drops the future, wherever it waits.
+    /// Drops the future.
     pub fn cancel(&self) {
         let future = self.future.lock().take();
         drop(future);
@@ -83,10 +83,10 @@ impl Wake for Task {
     }
 }
 
-/// How many of the tasks at the head of the queue may be the next.
+/// The next task is drawn from this many at the head of the queue.
 const JITTER: u64 = 4;
 
-/// Tasks to be polled, in the order in which they were woken.
+/// Ready tasks, in the order in which they were woken.
 #[derive(Default)]
 pub(super) struct Ready {
     queue: Mutex<VecDeque<Arc<Task>>>,
@@ -109,7 +109,7 @@ impl Ready {
         self.queue.lock().extend(tasks);
     }
 
-    /// Forgets all, at the end of a simulation.
+    /// Removes all tasks, at the end of a simulation.
     pub fn clear(&self) {
         let all = std::mem::take(&mut *self.queue.lock());
         drop(all);

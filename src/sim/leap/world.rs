@@ -1,4 +1,4 @@
-//! What a host sees of a simulation, and what all hosts share.
+//! The world of a host in a simulation, and the state that all hosts share.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -23,7 +23,7 @@ use crate::sim::process::Process;
 use crate::sim::witness::Witness;
 use crate::sim::{ClientEvent, HostId, SimWorld};
 
-/// What engine, worlds, streams and sleeps all hold.
+/// State shared by engine, worlds, streams and sleeps.
 pub(super) struct Shared {
     pub now: Arc<AtomicU64>,
     pub ready: Arc<Ready>,
@@ -31,11 +31,11 @@ pub(super) struct Shared {
     pub witness: Witness,
 }
 
-/// What changes behind the lock.
+/// Mutable state behind the lock.
 pub(super) struct State {
     pub agenda: Agenda,
     pub net: Network,
-    /// Per host, those that have not ended.
+    /// Tasks that have not ended, per host.
     pub tasks: Vec<BTreeMap<u64, Arc<Task>>>,
     pub last_task: u64,
 }
@@ -45,7 +45,7 @@ impl Shared {
         Instant(self.now.load(Ordering::Relaxed))
     }
 
-    /// Starts a task of a process; its number.
+    /// Starts a task of a process and returns its number.
     pub fn spawn(
         &self,
         process: &Arc<Process>,
@@ -77,7 +77,7 @@ struct Inner {
 }
 
 impl LeapWorld {
-    /// `seed` is that of this boot.
+    /// `seed` is the seed of this boot.
     pub(super) fn new(seed: Seed, net: LeapNet, disk: SimDisk, clock: Arc<HostClock>) -> Self {
         Self { inner: Arc::new(Inner { seed, net, disk, clock }) }
     }
@@ -162,15 +162,15 @@ impl SimWorld for LeapWorld {
     }
 }
 
-/// Until when a task waits.
+/// When a task's wait ends.
 enum Until {
-    /// Until the host's clock shows it.
+    /// At this time of the host's clock.
     Local(Arc<HostClock>, Instant),
-    /// Until a true moment: for hardware, which does not look at the host's clock.
+    /// At this true time: for hardware, which is independent of the host's clock.
     True(Instant),
 }
 
-/// A task's waiting.
+/// A task that waits.
 struct Sleep {
     shared: Arc<Shared>,
     process: Arc<Process>,
@@ -178,7 +178,7 @@ struct Sleep {
     timer: Option<(Instant, TimerKey)>,
 }
 
-/// Lets a process' disk take its time.
+/// Lets a process wait for its disk.
 pub(super) fn wait(
     shared: Arc<Shared>,
     process: Arc<Process>,
@@ -196,7 +196,7 @@ impl Future for Sleep {
         if !this.process.alive() {
             return Poll::Pending;
         }
-        // Asked anew at each poll, for the clock may have been set.
+        // Computed at each poll: the clock may have been set.
         let until = match &this.until {
             Until::Local(clock, deadline) => clock.truth(*deadline),
             Until::True(deadline) => *deadline,

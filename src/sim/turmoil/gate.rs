@@ -1,4 +1,4 @@
-//! Every task's door: closed while its process is paused or dead, and where true time is read.
+//! Wraps every task: blocks it while its process is paused or dead, and reads true time.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ pub(super) struct Gate {
     tenant: Arc<Tenant>,
     id: u64,
     name: &'static str,
-    /// Its waker waits for the end of the pause.
+    /// Its waker is kept until the pause ends.
     parked: bool,
     task: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -48,12 +48,12 @@ impl Future for Gate {
             return Poll::Pending;
         }
         this.parked = false;
-        // Time stands still within a poll, and only tasks of a running host can ask for it.
+        // Time does not advance within a poll, and only tasks of a running host can read it.
         if let Some(elapsed) = turmoil::sim_elapsed() {
             this.shared.set_now(elapsed);
         }
         this.shared.witness.polls(this.shared.now(), process.host, this.id, this.name);
-        // tokio would keep the panic of a spawned task to itself.
+        // tokio would swallow the panic of a spawned task.
         let poll = catch_unwind(AssertUnwindSafe(|| this.task.as_mut().poll(context)));
         poll.unwrap_or_else(|panic| {
             tracing::error!(host = &*process.name, task = this.name, "a task panicked");

@@ -1,13 +1,13 @@
-//! The referee: turmoil's scheduler, hosts and TCP, written by others. A verdict that depends on the
-//! engine is a flaw in one of them.
+//! The referee: turmoil's scheduler, hosts and TCP, written by others. If a verdict depends on the
+//! engine, one of the engines has a bug.
 //!
-//! What is ours here: the disk, clocks, pauses (a gate before every task), and silence. turmoil
-//! closes a crashed host's connections politely and takes a cut for a refusal; so a host that loses
-//! power is cut off first, and who connects to a silent host tries again. What stays weaker than in
-//! leap: time has whole milliseconds; a connection that lost a segment to a cut never recovers, so
-//! calls need deadlines; the link's loss and bandwidth do not exist; what a link held is not kept.
+//! Our own parts are the disk, clocks, pauses (a gate before every task), and silence. turmoil
+//! closes a crashed host's connections gracefully and treats a cut as a refusal; so a host that
+//! loses power is cut off first, and connection attempts to a silent host are repeated. Weaker than
+//! in leap: time has whole milliseconds; a connection that lost a segment to a cut never recovers,
+//! so calls need deadlines; links have no loss and bandwidth; held segments are not kept.
 //!
-//! A simulation must not be driven from within a tokio runtime, for it has its own.
+//! A simulation must not be driven from within a tokio runtime: it has its own.
 #![allow(clippy::disallowed_methods, reason = "turmoil lends its hosts a runtime of their own")]
 
 mod gate;
@@ -42,12 +42,12 @@ use crate::base::{Instant, Seed, Stream};
 pub use net::{TurmoilListener, TurmoilNet, TurmoilStream};
 pub use world::TurmoilWorld;
 
-/// Pieces that a connection's and connections that a listener's queue takes.
+/// Capacity of a connection's queue in pieces, and of a listener's in connections.
 const QUEUE: usize = 512;
-/// The finest that turmoil has.
+/// turmoil's finest resolution.
 const TICK: Duration = Duration::from_millis(1);
 
-/// A simulation under its driver's hands.
+/// A simulation under control of its driver.
 pub struct Referee {
     seed: Seed,
     sim: turmoil::Sim<'static>,
@@ -58,7 +58,7 @@ pub struct Referee {
 
 struct Host {
     name: Arc<str>,
-    /// What the next start of the host runs: nothing but its kernel, if nothing is here.
+    /// What the next start of the host runs; only its kernel if empty.
     next: Arc<Mutex<Option<TurmoilWorld>>>,
     disk: SimDisk,
     clock: Arc<HostClock>,
@@ -70,7 +70,7 @@ struct Host {
 
 type Software = Pin<Box<dyn Future<Output = turmoil::Result>>>;
 
-/// What turmoil runs on a host when it starts.
+/// The software that turmoil runs on a host when it starts.
 fn software(boot: &Boot<TurmoilWorld>, next: &Mutex<Option<TurmoilWorld>>) -> Software {
     let process = next.lock().take().map(|world| {
         let (shared, tenant, boot) = (world.shared().clone(), world.tenant().clone(), boot.clone());
@@ -91,7 +91,7 @@ fn software(boot: &Boot<TurmoilWorld>, next: &Mutex<Option<TurmoilWorld>>) -> So
 }
 
 impl Referee {
-    /// The disk of a host, for costs and faults that are a disk's own, and for inspection.
+    /// The disk of a host, for disk faults and inspection.
     pub fn disk(&self, host: HostId) -> &SimDisk {
         &self.host(host).disk
     }
@@ -120,7 +120,7 @@ impl Referee {
         self.shared.witness.fault_between(self.now(), name, from, to);
     }
 
-    /// Makes a host start anew: its tasks are dropped, what `next` holds is run.
+    /// Restarts a host: its tasks are dropped and `next` is run.
     fn restart(&mut self, host: HostId) {
         let name = self.host(host).name.clone();
         self.sim.bounce(&*name);
@@ -147,7 +147,7 @@ impl Referee {
         }
     }
 
-    /// The process is gone, but not the kernel under it.
+    /// The process is gone, but its kernel still runs.
     fn end_process(&mut self, host: HostId, what: What) {
         if let Some(tenant) = self.host_mut(host).running.take() {
             tenant.process.die();
@@ -158,7 +158,7 @@ impl Referee {
         }
     }
 
-    /// The host is silent before its process is dropped, so that nobody hears that it is.
+    /// Silences a host before its process is dropped, so that no peer notices.
     fn power_off(&mut self, host: HostId) {
         self.set_powered(host, false);
         if let Some(tenant) = self.host_mut(host).running.take() {
@@ -257,7 +257,7 @@ impl Engine for Referee {
         Instant::START + self.sim.elapsed()
     }
 
-    /// Time moves in whole milliseconds: it may end up to one late.
+    /// Time moves in whole milliseconds: it may end up to 1 ms late.
     fn run_until(&mut self, until: Instant) {
         while self.now() < until {
             self.step();
@@ -343,8 +343,8 @@ impl Engine for Referee {
         self.apply(from, to);
     }
 
-    fn mend(&mut self, from: HostId, to: HostId) {
-        self.fault_between("mend", from, to);
+    fn heal(&mut self, from: HostId, to: HostId) {
+        self.fault_between("heal", from, to);
         self.shared.reach.lock().set_cut(from, to, false);
         self.apply(from, to);
     }
@@ -425,7 +425,7 @@ impl Engine for Referee {
 }
 
 impl Drop for Referee {
-    /// What tasks do while they are dropped with the simulation is void.
+    /// Tasks that are dropped with the simulation have no effect.
     fn drop(&mut self) {
         for host in &self.hosts {
             if let Some(tenant) = &host.running {

@@ -17,7 +17,7 @@ use crate::io::{Address, File, Listener, Net, Part, Stream};
 use crate::sim::HostId;
 use crate::sim::trace::kind;
 
-/// How soon an attempt to connect that nobody heard is repeated; it doubles up to the last.
+/// Delay before an unanswered connection attempt is repeated; it doubles up to the last.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LAST: Duration = Duration::from_millis(6_400);
 
@@ -51,8 +51,8 @@ impl Net for TurmoilNet {
         Ok(TurmoilListener { net: self.clone(), inner })
     }
 
-    /// turmoil drops what can't pass and takes that for a refusal. Here it is silence, and the
-    /// attempt is repeated as TCP does.
+    /// turmoil drops blocked segments and treats that as a refusal. Here it is silence, and the
+    /// attempt is repeated like in TCP.
     async fn connect(&self, to: &Address) -> io::Result<TurmoilStream> {
         self.tenant.process.go_on().await;
         let (peer, addr) = {
@@ -84,7 +84,7 @@ impl Net for TurmoilNet {
     }
 }
 
-/// Waits for connections to one port.
+/// A listener on one port.
 pub struct TurmoilListener {
     net: TurmoilNet,
     inner: TcpListener,
@@ -110,7 +110,7 @@ impl Listener for TurmoilListener {
     }
 }
 
-/// The longest piece that is sent as one.
+/// Largest piece sent at once, in bytes.
 const SEGMENT: usize = 64 * 1024;
 
 /// One end of a connection.

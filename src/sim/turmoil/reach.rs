@@ -1,4 +1,5 @@
-//! Who can reach whom: what turmoil does not know about cuts, silent hosts and their connections.
+//! Reachability between hosts: cuts, silent hosts and their connections, which turmoil does not
+//! know.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
@@ -10,10 +11,10 @@ use parking_lot::Mutex;
 
 use crate::sim::HostId;
 
-/// Attempts that a paused host's queue takes. turmoil panics when it overflows.
+/// Connection attempts that a paused host's queue takes. turmoil panics when it overflows.
 const PAUSED_BACKLOG: u32 = 128;
 
-/// One host's share.
+/// The state of one host.
 struct Place {
     name: Arc<str>,
     addr: IpAddr,
@@ -23,19 +24,19 @@ struct Place {
     attempts: u32,
 }
 
-/// Client's and server's address of a connection.
+/// Client and server address of a connection.
 pub(super) type Pair = (SocketAddr, SocketAddr);
 
-/// All hosts' places, cuts between them, and windows of connections that are being made.
+/// All hosts, the cuts between them, and windows of connections that are being established.
 #[derive(Default)]
 pub(super) struct Reach {
     places: Vec<Place>,
     names: BTreeMap<Arc<str>, HostId>,
     addrs: BTreeMap<IpAddr, HostId>,
     cuts: BTreeSet<(HostId, HostId)>,
-    /// Counts what stood in the way so far.
+    /// Counts changes of reachability.
     changes: u64,
-    /// Windows of connections that the server has accepted and the client has not yet found.
+    /// Windows of connections that the server has accepted and the client has not yet picked up.
     windows: BTreeMap<Pair, Windows>,
 }
 
@@ -47,7 +48,7 @@ impl Reach {
         self.places.push(Place { name, addr, powered: true, paused: false, attempts: 0 });
     }
 
-    /// The host that `name` means, as seen from `host`.
+    /// The host that `name` refers to, as seen from `host`.
     pub fn resolve(&self, host: HostId, name: &str) -> io::Result<HostId> {
         if matches!(name, "localhost" | "127.0.0.1" | "::1" | "0.0.0.0" | "::") {
             return Ok(host);
@@ -73,7 +74,8 @@ impl Reach {
         powered(from) && powered(to) && !self.cuts.contains(&(from, to))
     }
 
-    /// Whether an attempt to connect would be heard and answered, and what stood in the way so far.
+    /// Whether a connection attempt would be received and answered, and the number of changes so
+    /// far.
     pub fn answers(&self, from: HostId, to: HostId) -> (bool, u64) {
         (self.open(from, to) && self.open(to, from), self.changes)
     }
@@ -105,14 +107,14 @@ impl Reach {
         place.attempts = 0;
     }
 
-    /// The server's side of a connection that it accepted; the client's waits to be found.
+    /// The server's end of an accepted connection; the client's end waits to be picked up.
     pub fn accepted(&mut self, pair: Pair) -> Windows {
         let windows = Windows::default();
         self.windows.insert(pair, windows.clone().swapped());
         windows
     }
 
-    /// The client's side of a connection that was made.
+    /// The client's end of an established connection.
     pub fn connected(&mut self, pair: Pair) -> Windows {
         self.windows.remove(&pair).unwrap_or_default()
     }
@@ -120,11 +122,11 @@ impl Reach {
 
 /// Bytes that a sender may be ahead of its reader, as in leap.
 const WINDOW: usize = 256 * 1024;
-/// Pieces that a sender may be ahead of its reader: fewer than turmoil's queue takes, for the end
-/// of a stream that meets a full queue is not delivered (turmoil 0.7).
+/// Pieces that a sender may be ahead of its reader: fewer than turmoil's queue takes, because the
+/// FIN that meets a full queue is not delivered (turmoil 0.7).
 const PIECES: usize = super::QUEUE / 2;
 
-/// How far a sender is ahead. turmoil counts pieces only, whatever their size.
+/// How far a sender is ahead. turmoil counts only pieces, whatever their size.
 #[derive(Clone, Default)]
 pub(super) struct Window(Arc<Mutex<Ahead>>);
 
@@ -133,7 +135,7 @@ struct Ahead {
     pieces: VecDeque<usize>,
     bytes: usize,
     writer: Option<Waker>,
-    /// The reader is gone: turmoil decides what becomes of more.
+    /// The reader is gone: turmoil handles further writes.
     abandoned: bool,
 }
 
@@ -158,7 +160,7 @@ impl Window {
         ahead.bytes += count;
     }
 
-    /// The reader lets go. turmoil wakes no writer whose peer has gone.
+    /// The reader is dropped. turmoil wakes no writer whose peer is gone.
     pub fn abandon(&self) {
         let mut ahead = self.0.lock();
         ahead.abandoned = true;
@@ -186,7 +188,7 @@ impl Window {
     }
 }
 
-/// Both windows of a connection, as one end has them.
+/// Both windows of a connection, as seen from one end.
 #[derive(Clone, Default)]
 pub(super) struct Windows {
     pub sends: Window,

@@ -1,4 +1,4 @@
-//! What the referee promises, and what it refuses.
+//! Guarantees of the referee, and operations that it refuses.
 
 use std::io;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::base::{Instant, Seed};
 use crate::io::{Address, Disk, File, Listener, Net, Open, World, timeout};
 use crate::sim::{Boot, Engine, HostId, Link, SimWorld, Survival, What, block_on};
 
-/// What tasks say, with the true millisecond at which they say it.
+/// Notes of tasks, with the true millisecond of each.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<(u64, String)>>>);
 
@@ -47,7 +47,7 @@ async fn sleep(world: &TurmoilWorld, millis: u64) {
     world.sleep_until(world.now() + Duration::from_millis(millis)).await;
 }
 
-/// Sends back what it gets.
+/// Echoes all bytes.
 fn echo() -> Boot<TurmoilWorld> {
     boot(|world| async move {
         let mut listener = world.net().bind(&Address::new("0.0.0.0", 1)).await.unwrap();
@@ -73,7 +73,7 @@ async fn ping(world: &TurmoilWorld, stream: &mut TurmoilStream) -> io::Result<()
     timeout(world, deadline, echo).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
-/// Notes each echo, every 10 ms; after an error, connects anew.
+/// Notes each echo, every 10 ms; reconnects after an error.
 fn pinger(diary: &Diary, to: &'static str) -> Boot<TurmoilWorld> {
     let notes = diary.clone();
     boot(move |world| {
@@ -106,7 +106,7 @@ struct Pair {
     diary: Diary,
 }
 
-/// An echo server and a pinger, one second old.
+/// An echo server and a pinger, one second after their start.
 fn pair() -> Pair {
     let mut referee = referee();
     let diary = Diary::default();
@@ -135,7 +135,7 @@ fn the_same_seed_gives_the_same_trace_under_faults() {
                 1 => referee.cut(a, clients[0]),
                 2 => referee.kill(a),
                 3 => referee.boot(a),
-                4 => referee.mend(a, clients[0]),
+                4 => referee.heal(a, clients[0]),
                 5 => referee.power_loss(a, Survival::Drawn),
                 6 => referee.boot(a),
                 7 => referee.pause(a),
@@ -177,32 +177,32 @@ fn a_host_without_power_is_silent_until_it_is_back() {
     referee.power_loss(server, Survival::Nothing);
     referee.run_until(at(5_000));
     let silence = diary.between(1_010, 5_000);
-    assert_eq!(silence, ["TimedOut"], "neither an end nor a refusal is heard");
+    assert_eq!(silence, ["TimedOut"], "no FIN and no refusal arrives");
     referee.boot(server);
     referee.run_until(at(15_000));
     assert!(diary.between(5_000, 15_000).contains(&text("echo")));
 }
 
 #[test]
-fn a_cut_in_either_direction_is_silence_until_it_is_mended() {
+fn cut_in_either_direction_is_silent_until_healed() {
     for to_server in [true, false] {
         let Pair { mut referee, server, client, diary } = pair();
         let (from, to) = if to_server { (client, server) } else { (server, client) };
         referee.cut(from, to);
         referee.run_until(at(5_000));
         assert_eq!(diary.between(1_010, 5_000), ["TimedOut"]);
-        referee.mend(from, to);
+        referee.heal(from, to);
         referee.run_until(at(15_000));
         assert!(diary.between(5_000, 15_000).contains(&text("echo")));
     }
 }
 
 #[test]
-fn a_mended_cut_does_not_bring_a_host_without_power_back() {
+fn healing_a_cut_does_not_restore_power() {
     let Pair { mut referee, server, client, diary } = pair();
     referee.cut(client, server);
     referee.power_loss(server, Survival::Nothing);
-    referee.mend(client, server);
+    referee.heal(client, server);
     referee.run_until(at(9_000));
     assert_eq!(diary.between(1_010, 9_000), ["TimedOut"]);
 }
@@ -253,7 +253,7 @@ fn a_long_pause_does_not_overflow_the_queue_of_connections() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_stops_the_writer_and_the_end_is_seen_after_all_bytes() {
+fn full_window_blocks_the_writer_and_fin_comes_last() {
     let mut referee = referee();
     let diary = Diary::default();
     let notes = diary.clone();
@@ -296,7 +296,7 @@ fn a_reader_that_does_not_read_stops_the_writer_and_the_end_is_seen_after_all_by
 }
 
 #[test]
-fn a_writer_that_waits_for_a_reader_that_goes_gets_an_error() {
+fn blocked_writer_fails_when_its_reader_is_dropped() {
     let mut referee = referee();
     referee.add_host(
         "reader",
@@ -322,7 +322,7 @@ fn a_writer_that_waits_for_a_reader_that_goes_gets_an_error() {
 }
 
 #[test]
-fn a_port_is_taken_and_a_foreign_address_is_not_there() {
+fn bind_fails_for_a_used_port_and_a_foreign_address() {
     let kinds = block_on::<Referee, _, _>(Seed(1), Duration::from_secs(1), |world| async move {
         let kind = |result: Result<_, io::Error>| result.err().map(|error: io::Error| error.kind());
         let first = world.net().bind(&Address::new("host", 9)).await;
@@ -362,7 +362,7 @@ fn clocks_drift_and_jump() {
 }
 
 #[test]
-fn a_host_that_ends_is_observed_and_its_peers_hear_of_it() {
+fn end_of_a_host_is_observed_and_closes_its_connections() {
     let Pair { mut referee, diary, .. } = pair();
     let notes = diary.clone();
     let brief = referee.add_host(
@@ -389,7 +389,7 @@ fn a_host_that_ends_is_observed_and_its_peers_hear_of_it() {
 }
 
 #[test]
-fn power_that_fails_inside_a_poll_voids_the_rest_of_it() {
+fn power_loss_inside_a_poll_voids_the_rest_of_it() {
     let diary = Diary::default();
     let mut referee = referee();
     let notes = diary.clone();
@@ -425,7 +425,7 @@ fn power_that_fails_inside_a_poll_voids_the_rest_of_it() {
 }
 
 #[test]
-fn a_disk_s_time_passes_in_whole_milliseconds_and_small_debts_are_gathered() {
+fn disk_waits_are_whole_ms_and_small_debts_accumulate() {
     let took = block_on::<Referee, _, _>(Seed(1), Duration::from_secs(10), |world| async move {
         let file = world.disk().open(Path::new("/data"), Open::New).unwrap();
         let start = world.now();
@@ -441,7 +441,7 @@ fn a_disk_s_time_passes_in_whole_milliseconds_and_small_debts_are_gathered() {
 }
 
 #[test]
-fn a_task_s_panic_reaches_the_driver() {
+fn task_panic_reaches_the_driver() {
     let mut referee = referee();
     let host = boot(|world| async move {
         world.spawn("careless", async { panic!("careless") });
@@ -454,7 +454,7 @@ fn a_task_s_panic_reaches_the_driver() {
 }
 
 #[test]
-fn what_turmoil_cannot_do_is_refused_with_its_reason() {
+fn unsupported_operation_is_refused_with_its_reason() {
     let Pair { mut referee, server, client, .. } = pair();
     let refused = [
         referee.hold(server, client),

@@ -1,4 +1,4 @@
-//! What a host sees of a simulation under turmoil, and what all hosts share.
+//! The world of a host under turmoil, and the state that all hosts share.
 
 use std::any::Any;
 use std::future::Future;
@@ -22,18 +22,18 @@ use crate::sim::process::Process;
 use crate::sim::witness::Witness;
 use crate::sim::{ClientEvent, HostId, SimWorld};
 
-/// What engine, worlds and streams all hold.
+/// State shared by engine, worlds and streams.
 #[derive(Default)]
 pub(super) struct Shared {
-    /// True time where a task runs now. Within a tick, hosts run one after another through the same
+    /// True time of the running task. Within a tick, hosts run one after another through the same
     /// millisecond.
     now: Arc<AtomicU64>,
-    /// The latest time that any host has seen: what observations are dated by, in order.
+    /// The latest time that any host has seen: the date of observations, in order.
     latest: Arc<AtomicU64>,
     pub witness: Witness,
     pub reach: Mutex<Reach>,
     last_task: AtomicU64,
-    /// The first panic of a task; the driver's thread passes it on.
+    /// The first panic of a task; the driver's thread resumes it.
     pub panicked: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -52,7 +52,7 @@ impl Shared {
         self.latest.fetch_max(nanos, Ordering::Relaxed);
     }
 
-    /// The clock that dates what disks do.
+    /// The clock for disk events.
     pub fn clock(&self) -> Arc<dyn Fn() -> Instant + Send + Sync> {
         let latest = self.latest.clone();
         Arc::new(move || Instant(latest.load(Ordering::Relaxed)))
@@ -71,14 +71,14 @@ pub(super) struct Tenant {
     /// Tasks that were woken during a pause.
     pub parked: Mutex<Vec<Waker>>,
     pub clock: Arc<HostClock>,
-    /// Deadlines have moved.
+    /// Notifies that deadlines have moved.
     pub clock_set: Arc<Notify>,
 }
 
-/// Shorter waits of a disk are gathered, for turmoil's time has milliseconds only.
+/// Shorter disk waits are accumulated: turmoil's time has milliseconds only.
 const GATHERED: Duration = Duration::from_micros(200);
 
-/// Lets a disk take its time: as long as it says on average, in whole milliseconds.
+/// Lets a disk take its time: on average what it asks for, in whole milliseconds.
 pub(super) fn disk_sleep() -> Sleep {
     let owed = Mutex::new(Duration::ZERO);
     Arc::new(move |time| {
@@ -87,7 +87,7 @@ pub(super) fn disk_sleep() -> Sleep {
         let wait = if time < GATHERED && *owed < Duration::from_millis(1) {
             Duration::ZERO
         } else {
-            // Whoever waits for the platter waits, however little.
+            // Any wait for the platter takes at least one tick.
             let millis = owed.as_millis().max(1) as u64;
             Duration::from_millis(millis)
         };
@@ -113,7 +113,7 @@ struct Inner {
 }
 
 impl TurmoilWorld {
-    /// `seed` is that of this boot.
+    /// `seed` is the seed of this boot.
     pub(super) fn new(seed: Seed, net: TurmoilNet, disk: SimDisk) -> Self {
         Self { inner: Arc::new(Inner { seed, net, disk }) }
     }
@@ -172,9 +172,9 @@ impl World for TurmoilWorld {
     fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         if self.tenant().process.alive() {
             let gate = Gate::new(self.shared().clone(), self.tenant().clone(), name, task);
-            // Not `spawn`: the runtime drops its tasks by a number that counts on through the whole
-            // process, so that the connections of a host that ends would close in another order
-            // each time. A local set drops them in the order in which they came.
+            // Not `spawn`: the runtime drops its tasks by a number that counts through the whole
+            // process, so the connections of a host that ends would close in another order each
+            // time. A local set drops them in the order of spawning.
             tokio::task::spawn_local(gate);
         }
     }

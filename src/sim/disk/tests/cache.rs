@@ -1,4 +1,4 @@
-//! The page cache when memory is short.
+//! The page cache under memory pressure.
 
 use super::*;
 use crate::sim::disk::Memory;
@@ -11,7 +11,7 @@ fn short(rig: &Rig, pages: u64) -> SimDisk {
     rig.boot()
 }
 
-/// What reading a page costs, with all that it waits for.
+/// The cost of reading a page, including all waits.
 fn timed(rig: &Rig, disk: &SimDisk, file: &crate::sim::disk::SimFile, page: usize) -> Duration {
     finish(disk.settle());
     let before = rig.clock.load(Ordering::Relaxed);
@@ -21,7 +21,7 @@ fn timed(rig: &Rig, disk: &SimDisk, file: &crate::sim::disk::SimFile, page: usiz
 }
 
 #[test]
-fn what_was_used_least_lately_leaves_memory_first() {
+fn least_recently_used_page_is_evicted_first() {
     let rig = Rig::new(1);
     let disk = short(&rig, 16);
     let hot = durable(&disk, "/hot", &[1; PAGE]);
@@ -58,7 +58,7 @@ fn dirty_pages_stay_in_memory_until_they_are_written() {
 }
 
 #[test]
-fn a_sequential_reader_is_read_ahead_for_and_a_random_one_is_not() {
+fn only_sequential_readers_get_read_ahead() {
     let order = |pages: &[usize]| {
         let rig = Rig::new(1);
         let disk = short(&rig, 1000);
@@ -80,7 +80,7 @@ fn a_sequential_reader_is_read_ahead_for_and_a_random_one_is_not() {
 }
 
 #[test]
-fn a_reader_that_lags_behind_pushes_out_what_the_reader_at_the_tail_needs() {
+fn lagging_reader_evicts_pages_of_the_tail_reader() {
     let rig = Rig::new(1);
     let disk = short(&rig, 64);
     let old = durable(&disk, "/old.log", &[1; 500 * PAGE]);
@@ -96,11 +96,11 @@ fn a_reader_that_lags_behind_pushes_out_what_the_reader_at_the_tail_needs() {
     let together = reads(&disk);
     let again = reads(&disk);
     assert!(together > alone * 3, "{together:?} against {alone:?}");
-    assert_eq!(again, alone, "nobody pollutes any more");
+    assert_eq!(again, alone, "no other reader evicts pages");
 }
 
 #[test]
-fn who_dirties_more_than_may_be_dirty_waits_for_the_device() {
+fn writer_above_the_dirty_ratio_waits_for_the_device() {
     let rig = Rig::new(1);
     let disk = short(&rig, 1000);
     let file = disk.open(path("/0.log"), Open::New).unwrap();
@@ -114,19 +114,19 @@ fn who_dirties_more_than_may_be_dirty_waits_for_the_device() {
         Duration::from_nanos(rig.clock.load(Ordering::Relaxed) - before) / count as u32
     };
     let free = write(90, 0);
-    assert_eq!(rig.disk.stats().written_back, 0, "below the background ratio nobody writes");
+    assert_eq!(rig.disk.stats().written_back, 0, "nothing is written below the background ratio");
     write(1000, 90);
     let throttled = write(1000, 1090);
     let stats = rig.disk.stats();
     assert!(stats.throttled > 500 && !stats.throttled_for.is_zero(), "{stats:?}");
     assert!(stats.dirty_pages <= 200, "{stats:?}");
-    // From then on pages come as fast as the device takes them.
+    // From then on, writes are limited by the device.
     let device = DiskProfile::default().write_page;
     assert!(throttled > free * 3 && throttled < device * 2, "{throttled:?} after {free:?}");
 }
 
 #[test]
-fn pages_leave_in_no_order_when_much_is_dirty() {
+fn pages_are_written_back_in_random_order() {
     let mut gaps = 0;
     for seed in 0..10 {
         let rig = Rig::new(seed);
@@ -151,7 +151,7 @@ fn pages_leave_in_no_order_when_much_is_dirty() {
 }
 
 #[test]
-fn an_append_is_as_cheap_behind_much_that_is_dirty() {
+fn append_cost_is_independent_of_dirty_pages() {
     let cost = |dirty: u64| {
         let rig = Rig::new(1);
         let disk = short(&rig, 4 * dirty);
@@ -167,7 +167,7 @@ fn an_append_is_as_cheap_behind_much_that_is_dirty() {
 }
 
 #[test]
-fn one_read_in_many_hangs_where_the_device_has_hiccups() {
+fn one_read_in_many_stalls_on_a_slow_device() {
     let rig = Rig::new(1);
     let stall = Duration::from_millis(500)..=Duration::from_secs(2);
     let profile = DiskProfile { read_stall_one_in: 10, stall, ..DiskProfile::default() };

@@ -1,4 +1,4 @@
-//! Disks that fail, lie, and do not keep what they were given.
+//! Disks that fail, lie, or corrupt data.
 
 use super::*;
 use crate::sim::Kept;
@@ -11,7 +11,7 @@ fn full(error: io::Error) -> bool {
 }
 
 #[test]
-fn a_lying_disk_says_that_it_is_durable_and_a_power_loss_takes_it_all() {
+fn power_loss_loses_all_syncs_of_a_lying_disk() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/a", b"old");
@@ -23,7 +23,7 @@ fn a_lying_disk_says_that_it_is_durable_and_a_power_loss_takes_it_all() {
     let disk = rig.boot();
     assert_eq!(read(&disk, "/a").unwrap(), b"old");
     assert!(!disk.exists(path("/b")).unwrap());
-    // An honest disk again: what was lied about is written with the next sync.
+    // An honest disk again: the next sync writes the data that was lied about.
     let file = disk.open(path("/a"), Open::Existing).unwrap();
     file.write_at(b"new", 0).unwrap();
     finish(file.sync()).unwrap();
@@ -33,7 +33,7 @@ fn a_lying_disk_says_that_it_is_durable_and_a_power_loss_takes_it_all() {
 }
 
 #[test]
-fn an_error_of_the_kernels_own_writing_is_told_by_the_next_sync_and_only_once() {
+fn writeback_error_is_reported_once_by_the_next_sync() {
     let rig = Rig::new(1);
     let writeback = Some(Writeback::default());
     rig.disk.set_profile(DiskProfile { writeback, ..DiskProfile::default() });
@@ -51,7 +51,7 @@ fn an_error_of_the_kernels_own_writing_is_told_by_the_next_sync_and_only_once() 
 }
 
 #[test]
-fn a_short_write_leaves_a_part_of_its_bytes_and_says_so() {
+fn short_write_leaves_some_bytes_and_fails() {
     let mut parts = std::collections::BTreeSet::new();
     for seed in 0..40 {
         let rig = Rig::new(seed);
@@ -69,7 +69,7 @@ fn a_short_write_leaves_a_part_of_its_bytes_and_says_so() {
 }
 
 #[test]
-fn there_is_no_space_for_a_sync_or_a_rename_and_then_there_is() {
+fn sync_and_rename_fail_without_space_then_succeed() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/a", b"old");
@@ -87,7 +87,7 @@ fn there_is_no_space_for_a_sync_or_a_rename_and_then_there_is() {
 }
 
 #[test]
-fn in_a_dead_directory_nothing_works_and_beside_it_everything() {
+fn dead_directory_fails_and_others_work() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     disk.create_dir_all(path("/data1/t-0")).unwrap();
@@ -109,7 +109,7 @@ fn in_a_dead_directory_nothing_works_and_beside_it_everything() {
 }
 
 #[test]
-fn a_bit_that_rots_is_read_once_the_page_comes_from_the_platter() {
+fn bit_rot_shows_when_the_page_is_read_from_the_platter() {
     let rig = Rig::new(3);
     let disk = rig.boot();
     let file = durable(&disk, "/0.log", &[7; 3 * 4096]);
@@ -119,8 +119,8 @@ fn a_bit_that_rots_is_read_once_the_page_comes_from_the_platter() {
     let wrong: Vec<u8> = bytes.into_iter().filter(|byte| *byte != 7).collect();
     assert_eq!(wrong.len(), 1);
     assert_eq!((wrong[0] ^ 7).count_ones(), 1);
-    assert_eq!(read(&disk, "/0.index").unwrap(), [7; 4096], "of logs only");
-    // What is written anew is whole again.
+    assert_eq!(read(&disk, "/0.index").unwrap(), [7; 4096], "only logs are corrupted");
+    // Pages that are written again are valid again.
     file.write_at(&[8; 3 * 4096], 0).unwrap();
     finish(file.sync()).unwrap();
     rig.disk.power_loss(&Survival::Nothing);
@@ -146,7 +146,7 @@ fn a_latent_error_fails_reads_until_the_page_is_written_again() {
 }
 
 #[test]
-fn a_lost_write_is_seen_only_after_the_cache_has_forgotten_it() {
+fn lost_write_shows_only_after_eviction() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/0.log", &[1; 4096]);
@@ -160,7 +160,7 @@ fn a_lost_write_is_seen_only_after_the_cache_has_forgotten_it() {
 }
 
 #[test]
-fn a_misdirected_write_hits_its_neighbour_and_misses_its_own_place() {
+fn misdirected_write_lands_on_the_neighbour_page() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let file = durable(&disk, "/0.log", &[1; 8192]);
@@ -173,7 +173,7 @@ fn a_misdirected_write_hits_its_neighbour_and_misses_its_own_place() {
 }
 
 #[test]
-fn a_stale_read_gives_the_page_before_the_last_write_and_the_next_read_the_truth() {
+fn stale_read_returns_the_old_page_once() {
     let rig = Rig::new(1);
     let memory = Some(Memory { pages: 4, ..Memory::default() });
     rig.disk.set_profile(DiskProfile { memory, ..DiskProfile::default() });
@@ -204,7 +204,7 @@ fn a_read_fails_only_where_it_reaches_the_platter() {
 }
 
 #[test]
-fn a_rename_may_be_torn_apart_where_nothing_is_kept_in_order() {
+fn rename_may_be_torn_without_order() {
     let mut seen = std::collections::BTreeSet::new();
     for seed in 0..100 {
         let rig = Rig::new(seed);
@@ -219,7 +219,7 @@ fn a_rename_may_be_torn_apart_where_nothing_is_kept_in_order() {
 }
 
 #[test]
-fn a_journal_keeps_names_in_order_and_no_size_without_its_bytes() {
+fn journal_orders_names_and_writes_bytes_before_sizes() {
     let (mut names, mut sizes) =
         (std::collections::BTreeSet::new(), std::collections::BTreeSet::new());
     for seed in 0..100 {
@@ -227,7 +227,7 @@ fn a_journal_keeps_names_in_order_and_no_size_without_its_bytes() {
         let disk = rig.boot();
         let file = durable(&disk, "/a", &[1; 100]);
         disk.open(path("/first"), Open::New).unwrap();
-        // A sync of any file takes the names before it along.
+        // A sync of any file commits earlier name changes.
         file.write_at(&[1; 100], 0).unwrap();
         finish(file.sync()).unwrap();
         disk.open(path("/second"), Open::New).unwrap();
@@ -247,7 +247,7 @@ fn a_journal_keeps_names_in_order_and_no_size_without_its_bytes() {
 }
 
 #[test]
-fn exactly_what_was_chosen_survives() {
+fn exactly_the_chosen_parts_survive() {
     let rig = Rig::new(1);
     let disk = rig.boot();
     let log = durable(&disk, "/0.log", b"");

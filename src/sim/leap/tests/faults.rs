@@ -1,4 +1,4 @@
-//! What each fault does, and what it does not.
+//! Effects of each fault, and their limits.
 
 use std::path::Path;
 
@@ -41,7 +41,7 @@ struct Pair {
     diary: Diary,
 }
 
-/// An echo server and a pinger, one second old.
+/// An echo server and a pinger, one second after their start.
 fn pair() -> Pair {
     let mut leap = leap();
     let diary = Diary::default();
@@ -53,7 +53,7 @@ fn pair() -> Pair {
 }
 
 #[test]
-fn a_killed_host_s_connections_end_and_its_port_refuses_until_it_boots() {
+fn killed_host_closes_connections_and_refuses_until_boot() {
     let Pair { mut leap, server, client, diary } = pair();
     leap.kill(server);
     assert!(!leap.is_running(server));
@@ -79,11 +79,11 @@ fn a_killed_host_s_connections_end_and_its_port_refuses_until_it_boots() {
 }
 
 #[test]
-fn a_host_without_power_is_silent_and_a_stranger_after_its_reboot() {
+fn host_without_power_is_silent_then_resets_after_reboot() {
     let Pair { mut leap, server, diary, .. } = pair();
     leap.power_loss(server, Survival::Nothing);
     leap.run_until(at(9_000));
-    // An echo may have been on its way.
+    // An echo may have been in flight.
     assert!(diary.between(1_000, 9_000).len() <= 1);
     leap.boot(server);
     leap.run_until(at(9_001));
@@ -93,7 +93,7 @@ fn a_host_without_power_is_silent_and_a_stranger_after_its_reboot() {
 }
 
 #[test]
-fn who_connects_to_a_host_that_is_off_waits_until_it_is_on() {
+fn connecting_to_a_host_without_power_waits_for_its_boot() {
     let mut leap = leap();
     let diary = Diary::default();
     let server = leap.add_host("server", echo());
@@ -109,7 +109,7 @@ fn who_connects_to_a_host_that_is_off_waits_until_it_is_on() {
 }
 
 #[test]
-fn an_attempt_that_is_given_up_while_the_host_is_off_is_forgotten() {
+fn abandoned_connection_attempt_is_forgotten() {
     let mut leap = leap();
     let diary = Diary::default();
     let server = leap.add_host("server", idle());
@@ -131,7 +131,7 @@ fn an_attempt_that_is_given_up_while_the_host_is_off_is_forgotten() {
 }
 
 #[test]
-fn a_cut_holds_one_direction_back_and_what_was_sent_arrives_after_it() {
+fn cut_delays_one_direction_until_it_is_healed() {
     for (to_server, to_client) in [(true, false), (false, true), (true, true)] {
         let Pair { mut leap, server, client, diary } = pair();
         if to_server {
@@ -142,8 +142,8 @@ fn a_cut_holds_one_direction_back_and_what_was_sent_arrives_after_it() {
         }
         leap.run_until(at(3_000));
         assert!(diary.between(1_002, 3_000).is_empty());
-        leap.mend(client, server);
-        leap.mend(server, client);
+        leap.heal(client, server);
+        leap.heal(server, client);
         leap.run_until(at(3_001));
         leap.run_until(at(10_000));
         assert!(diary.between(3_000, 10_000).iter().all(|text| text == "echo"));
@@ -154,7 +154,7 @@ fn a_cut_holds_one_direction_back_and_what_was_sent_arrives_after_it() {
 }
 
 #[test]
-fn a_cut_in_one_direction_lets_the_other_through() {
+fn cut_in_one_direction_leaves_the_other_open() {
     let diary = Diary::default();
     let notes = diary.clone();
     let sink = server(move |world, mut stream| {
@@ -185,7 +185,7 @@ fn a_cut_in_one_direction_lets_the_other_through() {
 }
 
 #[test]
-fn a_sender_hears_nothing_of_what_was_read_while_the_way_back_is_cut() {
+fn no_window_updates_while_the_way_back_is_cut() {
     let sink = server(|_, mut stream| async move {
         while stream.read(&mut [0; 65_536]).await.is_ok_and(|count| count > 0) {}
     });
@@ -207,13 +207,13 @@ fn a_sender_hears_nothing_of_what_was_read_while_the_way_back_is_cut() {
     leap.cut(sink, source);
     leap.run_until(at(5_000));
     assert_eq!(diary.when("written"), None);
-    leap.mend(sink, source);
+    leap.heal(sink, source);
     leap.run_until(at(6_000));
     assert!(diary.when("written").is_some());
 }
 
 #[test]
-fn held_bytes_arrive_at_once_when_they_are_released() {
+fn held_bytes_arrive_on_release() {
     let Pair { mut leap, server, client, diary } = pair();
     leap.hold(client, server).unwrap();
     leap.run_until(at(5_000));
@@ -237,7 +237,7 @@ fn a_paused_host_does_nothing_and_loses_nothing() {
 }
 
 #[test]
-fn a_paused_host_that_is_killed_boots_unpaused() {
+fn killed_paused_host_boots_unpaused() {
     let Pair { mut leap, server, client, diary } = pair();
     leap.pause(server);
     leap.kill(server);
@@ -278,7 +278,7 @@ impl<F: FnMut()> Drop for OnDrop<F> {
 }
 
 #[test]
-fn what_a_dying_process_does_while_it_is_dropped_is_void() {
+fn drops_of_a_dying_process_have_no_effect() {
     let diary = Diary::default();
     let notes = diary.clone();
     let victim = boot(move |world| {
@@ -312,7 +312,7 @@ fn what_a_dying_process_does_while_it_is_dropped_is_void() {
 }
 
 #[test]
-fn power_that_fails_inside_a_poll_voids_the_rest_of_it() {
+fn power_loss_inside_a_poll_voids_the_rest_of_it() {
     let diary = Diary::default();
     let mut leap = leap();
     let server = leap.add_host("server", echo());
@@ -352,7 +352,7 @@ fn power_that_fails_inside_a_poll_voids_the_rest_of_it() {
 }
 
 #[test]
-fn a_write_is_gone_after_a_power_loss_and_there_after_a_kill_unless_it_was_synced() {
+fn unsynced_write_survives_a_kill_but_not_a_power_loss() {
     for (kill, sync, left) in [(true, false, 5), (false, false, 0), (false, true, 5)] {
         let mut leap = leap();
         let host = boot(move |world| async move {
@@ -379,7 +379,7 @@ fn a_write_is_gone_after_a_power_loss_and_there_after_a_kill_unless_it_was_synce
 }
 
 #[test]
-fn a_disk_s_time_passes_for_those_who_wait_for_it() {
+fn disk_operations_take_simulated_time() {
     let diary = Diary::default();
     let notes = diary.clone();
     let mut leap = leap();
@@ -405,7 +405,7 @@ fn a_disk_s_time_passes_for_those_who_wait_for_it() {
 }
 
 #[test]
-fn an_error_of_the_network_names_its_kind_to_every_later_call() {
+fn network_error_repeats_its_kind_on_later_calls() {
     let Pair { mut leap, server, diary, .. } = pair();
     leap.kill(server);
     leap.run_until(at(2_000));

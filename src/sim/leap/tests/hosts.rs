@@ -7,7 +7,7 @@ use crate::base::{NodeProbe, Probe, Stream};
 use crate::sim::{HostId, Survival, What, run_to_end};
 use rand_chacha::rand_core::Rng;
 
-/// A small cluster under faults; its trace.
+/// A small cluster under faults; returns its trace.
 fn busy_run(seed: u64) -> (u64, Vec<String>) {
     let link = Link { loss: 0.05, ..Link::default() };
     let mut leap = Leap::new(Seed(seed), link);
@@ -39,7 +39,7 @@ fn busy_run(seed: u64) -> (u64, Vec<String>) {
             1 => leap.cut(a, HostId(2)),
             2 => leap.kill(b),
             3 => leap.boot(b),
-            4 => leap.mend(a, HostId(2)),
+            4 => leap.heal(a, HostId(2)),
             5 => leap.power_loss(a, Survival::Drawn),
             6 => leap.pause(b),
             7 => leap.boot(a),
@@ -54,7 +54,7 @@ fn busy_run(seed: u64) -> (u64, Vec<String>) {
 fn the_same_seed_gives_the_same_trace_under_jitter_and_faults() {
     let (first, first_lines) = busy_run(1);
     let (again, again_lines) = busy_run(1);
-    assert!(first_lines.len() > 1000, "little happened: {}", first_lines.len());
+    assert!(first_lines.len() > 1000, "too few events: {}", first_lines.len());
     if let Some(line) = first_lines.iter().zip(&again_lines).position(|(a, b)| a != b) {
         panic!("{} became {}", first_lines[line], again_lines[line]);
     }
@@ -63,7 +63,7 @@ fn the_same_seed_gives_the_same_trace_under_jitter_and_faults() {
 }
 
 #[test]
-fn a_trace_that_is_not_recorded_hashes_alike() {
+fn recording_a_trace_does_not_change_its_hash() {
     let mut leap = leap();
     leap.add_host("a", boot(|world| async move { sleep(&world, ms(5)).await }));
     let mut recorded = self::leap();
@@ -76,7 +76,7 @@ fn a_trace_that_is_not_recorded_hashes_alike() {
 }
 
 #[test]
-fn idle_time_is_leapt_over_and_sleeps_end_on_the_nanosecond() {
+fn idle_time_is_skipped_and_sleeps_end_exactly() {
     let diary = Diary::default();
     let mut leap = leap();
     let notes = diary.clone();
@@ -101,7 +101,7 @@ fn idle_time_is_leapt_over_and_sleeps_end_on_the_nanosecond() {
 }
 
 #[test]
-fn tasks_that_are_ready_together_run_in_an_order_that_the_seed_draws() {
+fn seed_draws_the_order_of_ready_tasks() {
     let order = |seed| {
         let diary = Diary::default();
         let notes = diary.clone();
@@ -125,7 +125,7 @@ fn tasks_that_are_ready_together_run_in_an_order_that_the_seed_draws() {
 }
 
 #[test]
-fn a_host_whose_first_task_ends_has_ended_and_can_boot_again() {
+fn host_ends_with_its_first_task_and_can_boot_again() {
     let mut leap = leap();
     let a = leap.add_host(
         "a",
@@ -147,7 +147,7 @@ fn a_host_whose_first_task_ends_has_ended_and_can_boot_again() {
 }
 
 #[test]
-fn a_fast_clock_wakes_early_and_a_set_one_moves_deadlines_that_are_waited_for() {
+fn clock_changes_move_pending_deadlines() {
     let diary = Diary::default();
     let mut leap = leap();
     let notes = diary.clone();
@@ -244,7 +244,7 @@ fn probes_are_observed_with_true_time() {
 }
 
 #[test]
-fn deadlines_that_were_met_do_not_pile_up() {
+fn met_deadlines_do_not_accumulate() {
     let mut leap = leap();
     leap.add_host(
         "a",
@@ -261,7 +261,7 @@ fn deadlines_that_were_met_do_not_pile_up() {
 }
 
 #[test]
-fn an_endless_loop_without_time_is_reported() {
+fn endless_loop_is_reported() {
     let mut leap = leap();
     leap.add_host(
         "a",
@@ -279,7 +279,7 @@ fn an_endless_loop_without_time_is_reported() {
 }
 
 #[test]
-fn a_simulation_that_is_dropped_leaves_nothing_behind() {
+fn dropped_simulation_leaks_nothing() {
     let witness = std::sync::Arc::new(());
     let held = witness.clone();
     let mut leap = leap();
@@ -303,7 +303,7 @@ fn a_simulation_that_is_dropped_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_run_to_the_end_names_who_did_not_end() {
+fn run_to_end_names_hosts_that_still_run() {
     let short = boot(|world| async move { sleep(&world, ms(5)).await });
     run_to_end::<Leap>(Seed(1), [("a", short.clone())], ms(100)).ok().unwrap();
     let late = run_to_end::<Leap>(Seed(1), [("a", short), ("b", idle())], ms(100)).err().unwrap();

@@ -1,4 +1,4 @@
-//! What leap promises, one story each.
+//! Guarantees of leap, one story each.
 
 mod faults;
 mod hosts;
@@ -16,7 +16,7 @@ use crate::base::{Instant, Seed};
 use crate::io::{Address, Listener, Net, World};
 use crate::sim::{Boot, Engine, Link, SimWorld};
 
-/// What tasks say, with the true millisecond at which they say it.
+/// Notes of tasks, with the true millisecond of each.
 #[derive(Clone, Default)]
 struct Diary(Arc<Mutex<Vec<(u64, String)>>>);
 
@@ -29,7 +29,7 @@ impl Diary {
         self.0.lock().iter().map(|(_, text)| text.clone()).collect()
     }
 
-    /// When a text was noted first.
+    /// When a text was first noted.
     fn when(&self, text: &str) -> Option<u64> {
         self.0.lock().iter().find(|(_, noted)| noted == text).map(|(at, _)| *at)
     }
@@ -41,12 +41,12 @@ fn boot<F: Future<Output = ()> + Send + 'static>(
     Arc::new(move |world| Box::pin(body(world)))
 }
 
-/// A host that does nothing but exist.
+/// A host that does nothing.
 fn idle() -> Boot<LeapWorld> {
     boot(|_| std::future::pending())
 }
 
-/// A host that serves each connection to port 1 by `serve`.
+/// A host that serves each connection to port 1 with `serve`.
 fn server<F: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(LeapWorld, LeapStream) -> F + Clone + Send + Sync + 'static,
 ) -> Boot<LeapWorld> {
@@ -63,7 +63,7 @@ fn server<F: Future<Output = ()> + Send + 'static>(
     })
 }
 
-/// A host that sends back what it gets.
+/// A host that echoes all bytes.
 fn echo() -> Boot<LeapWorld> {
     server(|_, mut stream| async move {
         let mut buffer = [0; 4096];

@@ -1,4 +1,4 @@
-//! Streams as TCP's users know them.
+//! Streams behave as TCP's users expect.
 
 use std::io::{self, IoSlice};
 use std::path::Path;
@@ -33,7 +33,7 @@ fn pattern(len: usize) -> Vec<u8> {
 }
 
 #[test]
-fn bytes_arrive_in_order_and_the_end_is_seen_after_them() {
+fn bytes_arrive_in_order_and_before_the_fin() {
     let sink = serve_one(|_, mut stream| async move {
         let mut all = Vec::new();
         stream.read_to_end(&mut all).await.unwrap();
@@ -53,7 +53,7 @@ fn bytes_arrive_in_order_and_the_end_is_seen_after_them() {
 }
 
 #[test]
-fn a_message_takes_the_latency_of_its_link() {
+fn message_takes_the_latency_of_its_link() {
     let client = boot(|world| async move {
         let mut stream = connect(&world, "echo").await;
         let start = world.now();
@@ -72,7 +72,7 @@ fn a_message_takes_the_latency_of_its_link() {
 }
 
 #[test]
-fn a_reader_that_does_not_read_stops_the_writer_until_it_does() {
+fn full_window_blocks_the_writer() {
     let reader = serve_one(|world, mut stream| async move {
         sleep(&world, ms(500)).await;
         let mut all = Vec::new();
@@ -101,7 +101,7 @@ fn a_reader_that_does_not_read_stops_the_writer_until_it_does() {
 }
 
 #[test]
-fn nobody_listens_so_the_connection_is_refused_and_unknown_names_are_not_found() {
+fn closed_port_refuses_and_unknown_name_is_not_found() {
     let client = boot(|world| async move {
         let error = |to: &'static str| {
             let world = world.clone();
@@ -136,7 +136,7 @@ fn a_port_is_taken_until_its_listener_is_dropped() {
 }
 
 #[test]
-fn a_stream_that_is_dropped_with_bytes_unread_resets_its_peer() {
+fn dropping_a_stream_with_unread_bytes_resets_the_peer() {
     let rude = serve_one(|world, mut stream| async move {
         stream.read_exact(&mut [0; 3]).await.unwrap();
         drop(stream);
@@ -153,7 +153,7 @@ fn a_stream_that_is_dropped_with_bytes_unread_resets_its_peer() {
 }
 
 #[test]
-fn a_stream_that_is_dropped_with_all_read_ends_first_and_resets_who_still_writes() {
+fn dropping_a_drained_stream_sends_fin_then_resets_writes() {
     let polite = serve_one(|world, mut stream| async move {
         stream.read_exact(&mut [0; 3]).await.unwrap();
         stream.write_all(b"bye").await.unwrap();
@@ -175,7 +175,7 @@ fn a_stream_that_is_dropped_with_all_read_ends_first_and_resets_who_still_writes
 }
 
 #[test]
-fn a_listener_that_is_dropped_resets_who_was_not_accepted() {
+fn dropped_listener_resets_pending_connections() {
     let server = boot(|world| async move {
         let listener = world.net().bind(&Address::new("server", 1)).await.unwrap();
         sleep(&world, ms(50)).await;
@@ -191,7 +191,7 @@ fn a_listener_that_is_dropped_resets_who_was_not_accepted() {
 }
 
 #[test]
-fn a_slice_of_a_file_travels_between_the_bytes_around_it() {
+fn file_slice_is_sent_in_order_with_other_parts() {
     let source = serve_one(|world, mut stream| async move {
         let file = world.disk().open(Path::new("/big"), Open::New).unwrap();
         file.write_at(&pattern(500_000), 0).unwrap();
@@ -215,7 +215,7 @@ fn a_slice_of_a_file_travels_between_the_bytes_around_it() {
 }
 
 #[test]
-fn a_message_of_several_parts_is_one_segment() {
+fn message_of_several_parts_is_one_segment() {
     let source = serve_one(|world, mut stream| async move {
         let file = world.disk().open(Path::new("/small"), Open::New).unwrap();
         file.write_at(&pattern(700), 0).unwrap();
@@ -243,7 +243,7 @@ fn a_message_of_several_parts_is_one_segment() {
 }
 
 #[test]
-fn many_connections_come_and_go_without_growing_the_table() {
+fn slots_of_closed_connections_are_reused() {
     let client = boot(|world| async move {
         for _ in 0..1_000 {
             let mut stream = connect(&world, "echo").await;
