@@ -1,4 +1,4 @@
-//! What becomes of old records in the background: segments expire, and compacted logs are cleaned.
+//! Background work on old records: retention and compaction.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::base::{DirectoryId, Instant, Offset, TopicId, TopicPartition};
 use crate::io::{Disk, World};
 use crate::log::{LogError, Pace};
 
-/// Shorter pauses of the cleaner are put together.
+/// Shorter pauses of the cleaner are accumulated.
 const LEAST_PAUSE: Duration = Duration::from_millis(1);
 
-/// Deletes what is due by retention or lies below a log's start, for as long as the node lives.
+/// Applies retention and deletes segments below the log start, while the node lives.
 pub(crate) async fn expire<W: World>(broker: Arc<Broker<W>>) {
     loop {
         let interval = broker.config.node.log_retention_check_interval;
@@ -25,11 +25,11 @@ pub(crate) async fn expire<W: World>(broker: Arc<Broker<W>>) {
     }
 }
 
-/// A log's start is durable before anything below it goes: see [`crate::log::Log::expire`].
+/// The log start is durable before segments below it go: see [`crate::log::Log::expire`].
 async fn expire_once<W: World>(broker: &Broker<W>) {
     let mut due = Vec::new();
     for partition in broker.replicas.all() {
-        // One log's failure is noted there, and is not the others'.
+        // A failure is recorded in its partition, and does not affect the others.
         if let Ok(Some(start)) = partition.expire() {
             due.push((partition, start));
         }
@@ -53,7 +53,7 @@ async fn expire_once<W: World>(broker: &Broker<W>) {
     }
 }
 
-/// Saves log starts that were moved by a deletion of records, for as long as the node lives.
+/// Saves log starts that DeleteRecords moved, while the node lives.
 pub(crate) async fn checkpoint_log_starts<W: World>(broker: Arc<Broker<W>>) {
     let mut saved: BTreeMap<DirectoryId, BTreeMap<TopicPartition, Offset>> = BTreeMap::new();
     loop {
@@ -74,7 +74,7 @@ pub(crate) async fn checkpoint_log_starts<W: World>(broker: Arc<Broker<W>>) {
     }
 }
 
-/// Compacts the dirtiest logs, `log.cleaner.threads` at a time, for as long as the node lives.
+/// Compacts the dirtiest logs, `log.cleaner.threads` at a time, while the node lives.
 pub(crate) fn compact<W: World>(broker: &Arc<Broker<W>>) {
     let threads = match broker.config.node.log_cleaner_enable {
         true => usize::try_from(broker.config.node.log_cleaner_threads).unwrap_or(0),
@@ -86,24 +86,24 @@ pub(crate) fn compact<W: World>(broker: &Arc<Broker<W>>) {
     }
 }
 
-/// Which creation of which partition: a topic may be deleted, and another have its name.
+/// Identifies one creation of a partition: a topic may be deleted and its name reused.
 type Key = (TopicId, i32);
 
-/// What the cleaners of a node share. Source: Kafka's `LogCleanerManager`.
+/// State shared by the cleaners of a node. Source: Kafka's `LogCleanerManager`.
 struct Cleaners<W: World> {
     broker: Arc<Broker<W>>,
-    /// For the keys of one log, and how full it may become.
+    /// Bytes for the keys of one log, and the maximum load factor.
     memory: (usize, f64),
     budget: Budget<W>,
     logs: Mutex<Logs>,
 }
 
-/// What the cleaners know of logs.
+/// State of the logs, as known to the cleaners.
 #[derive(Default)]
 struct Logs {
-    /// One of them is at work on it.
+    /// Being cleaned.
     in_progress: BTreeSet<Key>,
-    /// It would fail again.
+    /// Skipped, because another attempt would fail again.
     uncleanable: BTreeSet<Key>,
     /// Where the last cleaning ended.
     reached: BTreeMap<Key, Offset>,
@@ -113,7 +113,7 @@ impl<W: World> Cleaners<W> {
     fn new(broker: Arc<Broker<W>>, threads: usize) -> Self {
         let memory =
             usize::try_from(broker.config.node.log_cleaner_dedupe_buffer_size).unwrap_or(0);
-        // As in Kafka, each has the same share.
+        // As in Kafka, all threads have equal shares.
         let memory = (memory / threads.max(1), broker.config.node.log_cleaner_load_factor);
         let budget = Budget::new(&broker);
         Self { broker, memory, budget, logs: Mutex::default() }
@@ -129,7 +129,7 @@ impl<W: World> Cleaners<W> {
             };
             self.clean(&partition).await;
             self.logs.lock().in_progress.remove(&key(&partition));
-            // Also after a cleaning that brought nothing: it must not go round in a circle.
+            // Also after a cleaning without progress: the loop must not spin.
             world.disk().settle().await;
             world.sleep_until(world.now() + LEAST_PAUSE).await;
         }
@@ -138,15 +138,12 @@ impl<W: World> Cleaners<W> {
     async fn clean(&self, partition: &Partition<W>) {
         match partition.compact(self.memory, &mut &self.budget).await {
             Ok(Some(until)) if self.logs.lock().stands_still(key(partition), until) => {
-                tracing::error!(partition = %partition.name, %until, "can't compact any further");
+                let reason = "a batch has more keys than fit into memory";
+                tracing::error!(partition = %partition.name, %until, reason, "compaction is stuck");
             }
             Ok(Some(until)) => {
                 let home = partition.home();
-                note(
-                    home,
-                    "how far logs are clean",
-                    save_clean(&self.broker, partition, until).await,
-                );
+                note(home, "cleaner offsets", save_clean(&self.broker, partition, until).await);
             }
             Ok(None) => {}
             Err(error) if error.is_full() => {
@@ -159,7 +156,7 @@ impl<W: World> Cleaners<W> {
         }
     }
 
-    /// The dirtiest log on which nobody is at work; whoever takes it has it alone.
+    /// The dirtiest log that is not being cleaned; the caller gets it exclusively.
     fn take_dirtiest(&self) -> Option<Arc<Partition<W>>> {
         let mut logs = self.logs.lock();
         let mut dirtiest: Option<(f64, Arc<Partition<W>>)> = None;
@@ -185,8 +182,8 @@ impl<W: World> Cleaners<W> {
     }
 }
 
-/// What is clean was synced, and the checkpoints say both, this one last: so the log is not cut
-/// below it before both are lowered.
+/// Saves the recovery point and then the cleaner offset of a log. In this order the log is not
+/// truncated below the cleaner offset before both are lowered.
 async fn save_clean<W: World>(
     broker: &Broker<W>,
     partition: &Partition<W>,
@@ -198,8 +195,8 @@ async fn save_clean<W: World>(
 }
 
 impl Logs {
-    /// A cleaning ended where the last one did: there is a batch with more keys than there is memory
-    /// for, and it would be tried for ever.
+    /// Whether a cleaning ended where the previous one did: a batch has more keys than fit into
+    /// memory, and would be retried forever.
     fn stands_still(&mut self, key: Key, until: Offset) -> bool {
         let stands = self.reached.insert(key, until) == Some(until);
         if stands {
@@ -213,7 +210,7 @@ fn key<W: World>(partition: &Partition<W>) -> Key {
     (partition.topic_id, partition.name.partition)
 }
 
-/// `log.cleaner.io.max.bytes.per.second`, of all cleaners together.
+/// `log.cleaner.io.max.bytes.per.second`, shared by all cleaners.
 struct Budget<W: World> {
     world: W,
     bytes_per_second: f64,
@@ -221,9 +218,9 @@ struct Budget<W: World> {
 }
 
 struct Spent {
-    /// Too little to wait for.
+    /// Accumulated pauses that are too short to wait for.
     owed: Duration,
-    /// Until then all that was spent is paid for.
+    /// When everything spent so far is paid for.
     paid: Instant,
 }
 
@@ -236,11 +233,11 @@ impl<W: World> Budget<W> {
 }
 
 impl Spent {
-    /// Until when to wait after this: one who waits for long holds up the others, too.
+    /// Until when to wait after spending `seconds`; a long wait also delays the other cleaners.
     fn more(&mut self, now: Instant, seconds: f64) -> Instant {
         self.owed += Duration::try_from_secs_f64(seconds).unwrap_or(Duration::from_secs(1));
         if self.owed < LEAST_PAUSE {
-            // Whatever the budget: others want the processor, too.
+            // Yields even with an unlimited budget.
             return now + Duration::from_nanos(1);
         }
         self.paid = self.paid.max(now) + std::mem::take(&mut self.owed);
@@ -261,15 +258,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cleaners_share_one_budget_however_many_they_are() {
+    fn all_cleaners_share_one_budget() {
         let mut spent = Spent { owed: Duration::ZERO, paid: Instant::from_secs(0) };
         let now = Instant::from_secs(10);
         assert_eq!(spent.more(now, 2.0), Instant::from_secs(12), "the first");
         assert_eq!(spent.more(now, 2.0), Instant::from_secs(14), "the second waits for both");
         let later = Instant::from_secs(20);
-        assert_eq!(spent.more(later, 1.0), Instant::from_secs(21), "what was not used is gone");
+        assert_eq!(spent.more(later, 1.0), Instant::from_secs(21), "unused budget expires");
         let now = Instant::from_secs(30);
         assert_eq!(spent.more(now, 0.0004), now + Duration::from_nanos(1));
-        assert_eq!(spent.more(now, 0.0006), now + LEAST_PAUSE, "small sums are put together");
+        assert_eq!(spent.more(now, 0.0006), now + LEAST_PAUSE, "small amounts accumulate");
     }
 }

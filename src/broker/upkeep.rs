@@ -1,5 +1,4 @@
-//! What a broker does from time to time: it syncs what is due, saves checkpoints, and lets leaders
-//! notice who fell behind.
+//! Periodic work of a broker: syncs, checkpoints, and the replicas' deadlines.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use crate::base::TopicPartition;
 use crate::io::{Disk, World};
 use crate::log::LogError;
 
-/// Steps replicas at their deadlines, for as long as the node lives.
+/// Steps replicas at their deadlines, while the node lives.
 pub(crate) async fn step_at_deadlines<W: World>(broker: Arc<Broker<W>>) {
     loop {
         for (topic, partition) in broker.replicas.due().await {
@@ -23,7 +22,7 @@ pub(crate) async fn step_at_deadlines<W: World>(broker: Arc<Broker<W>>) {
     }
 }
 
-/// Saves high watermarks, for as long as the node lives.
+/// Saves high watermarks periodically, while the node lives.
 pub(crate) async fn checkpoint_high_watermarks<W: World>(broker: Arc<Broker<W>>) {
     loop {
         let interval = broker.config.node.replica_high_watermark_checkpoint_interval;
@@ -34,8 +33,8 @@ pub(crate) async fn checkpoint_high_watermarks<W: World>(broker: Arc<Broker<W>>)
     }
 }
 
-/// Syncs logs that are due by time, for as long as the node lives. As in Kafka, nobody looks at
-/// `flush.ms` without an interval, and a log without a `flush.ms` is due at each look.
+/// Syncs logs that are due by time, while the node lives. As in Kafka, `flush.ms` has no effect
+/// without a scheduler interval, and a log without `flush.ms` is synced at every interval.
 pub(crate) async fn flush_by_time<W: World>(broker: Arc<Broker<W>>) {
     let Some(interval) = broker.config.node.log_flush_scheduler_interval else { return };
     loop {
@@ -50,7 +49,7 @@ pub(crate) async fn flush_by_time<W: World>(broker: Arc<Broker<W>>) {
     }
 }
 
-/// Saves recovery points, for as long as the node lives.
+/// Saves recovery points periodically, while the node lives.
 pub(crate) async fn checkpoint_recovery_points<W: World>(broker: Arc<Broker<W>>) {
     loop {
         let interval = broker.config.node.log_flush_offset_checkpoint_interval;
@@ -61,7 +60,8 @@ pub(crate) async fn checkpoint_recovery_points<W: World>(broker: Arc<Broker<W>>)
     }
 }
 
-/// A checkpoint that can't be written costs its directory, unless there is only no room for it.
+/// Handles the result of saving a checkpoint: a failure takes the directory offline, unless the
+/// disk is full.
 pub(super) fn note<D: Disk>(home: &Home<D>, what: &str, saved: Result<(), LogError>) {
     if let Err(error) = saved
         && !home.failed(&error)
@@ -70,8 +70,8 @@ pub(super) fn note<D: Disk>(home: &Home<D>, what: &str, saved: Result<(), LogErr
     }
 }
 
-/// Forgets silent idempotent producers, for as long as the node lives. Source of the interval:
-/// Kafka's `producer.id.expiration.check.interval.ms`.
+/// Drops expired idempotent producers, while the node lives. Source of the interval: Kafka's
+/// `producer.id.expiration.check.interval.ms`.
 pub(crate) async fn expire_producers<W: World>(broker: Arc<Broker<W>>) {
     loop {
         broker.world.sleep_until(broker.world.now() + Duration::from_secs(600)).await;
@@ -81,9 +81,9 @@ pub(crate) async fn expire_producers<W: World>(broker: Arc<Broker<W>>) {
     }
 }
 
-/// Closes every log and saves every checkpoint: what a clean shutdown leaves behind. A directory
-/// that fails meanwhile is left as it is; the first error comes back if none could be closed. One
-/// whose metadata log could not be closed before is not marked as clean.
+/// Clean shutdown: closes every log and saves every checkpoint. A directory that fails is skipped;
+/// the first error is returned if none could be closed. A directory whose metadata log could not be
+/// closed is not marked as clean.
 pub(crate) async fn close<W: World>(
     broker: &Arc<Broker<W>>,
     metadata_closed: bool,

@@ -1,17 +1,18 @@
-//! Making the platter agree with the page cache after an unclean end.
+//! Makes the platter agree with the page cache after an unclean shutdown.
 
 use super::{Log, LogError};
 use crate::io::{Disk, File};
 
-/// Bytes that are written at a time.
+/// Bytes written at a time.
 const CHUNK: u64 = 256 << 10;
 
 impl<D: Disk> Log<D> {
-    /// Rewrites the bytes above the recovery point, unchanged, so that the next sync writes them out.
+    /// Rewrites the bytes above the recovery point, unchanged, so that the next sync writes them to
+    /// disk.
     ///
-    /// A sync that failed leaves pages that count as clean and are not on the platter ("fsyncgate",
-    /// ATC'20). A process that starts again reads them from the cache like any others, and its own
-    /// sync would have nothing to do and succeed: then a power loss takes what was vouched for.
+    /// A failed sync leaves pages that count as clean but are not on the platter ("fsyncgate",
+    /// ATC'20). A restarted process reads them from the cache like any others, and its own sync
+    /// succeeds without writing them: then a power loss takes data that was acknowledged.
     pub fn write_again(&self) -> Result<(), LogError> {
         let from = self.recovery_point();
         let mut buffer = Vec::new();

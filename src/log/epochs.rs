@@ -4,14 +4,14 @@ use std::fmt::Write;
 
 use crate::base::{LeaderEpoch, Offset};
 
-/// Leader epochs with their first offsets; both rise strictly.
+/// Leader epochs with their first offsets; both strictly increase.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Epochs {
     starts: Vec<(LeaderEpoch, Offset)>,
 }
 
 impl Epochs {
-    /// No epochs.
+    /// An empty history.
     pub fn new() -> Self {
         Self::default()
     }
@@ -21,7 +21,7 @@ impl Epochs {
         &self.starts
     }
 
-    /// The newest epoch, `NONE` without any.
+    /// The newest epoch; `NONE` if empty.
     pub fn latest(&self) -> LeaderEpoch {
         self.starts.last().map_or(LeaderEpoch::NONE, |(epoch, _)| *epoch)
     }
@@ -48,10 +48,11 @@ impl Epochs {
         true
     }
 
-    /// Derives from a batch of `epoch` at `base`, where the batch before ends at `due`, where the epochs
-    /// in between began; `known` may have them. The batches of a compacted log are not enough: if an
-    /// epoch seemed to begin too late, its leader would not notice that a follower still has records
-    /// of an older leader there. Too early is harmless: the records in between were superseded.
+    /// Derives where epochs began from a batch of `epoch` at `base`, after a batch that ends at
+    /// `due`; `known` may list epochs in between. The batches of a compacted log are not enough: if
+    /// an epoch seemed to begin too late, its leader would not notice that a follower still has
+    /// records of an older leader there. Too early is harmless: the records in between were
+    /// superseded.
     pub(crate) fn learn(
         &mut self,
         epoch: LeaderEpoch,
@@ -67,9 +68,9 @@ impl Epochs {
         self.assign(epoch, self.latest_start().map_or(due, |latest| latest.max(due)));
     }
 
-    /// The largest epoch not above `asked`, and where it ends: where the next one begins, or at
-    /// the log's end. `NONE` for both when `asked` is not known yet. When `asked` is older than
-    /// everything here: itself, and where the oldest begins. Kafka's `endOffsetFor`.
+    /// The largest epoch not above `asked`, and its end: the start of the next epoch, or the log
+    /// end. Both `NONE` if `asked` is newer than all epochs here. If `asked` is older than all:
+    /// `asked` itself, and the start of the oldest. Kafka's `endOffsetFor`.
     pub fn end_offset_for(&self, asked: LeaderEpoch, log_end: Offset) -> (LeaderEpoch, Offset) {
         if asked < LeaderEpoch(0) || asked > self.latest() {
             return (LeaderEpoch::NONE, Offset::NONE);
@@ -98,7 +99,7 @@ impl Epochs {
         any
     }
 
-    /// Removes epochs that end before `start`; the one that spans it begins there from now on.
+    /// Removes epochs that end before `start`; the epoch that spans it begins there from now on.
     pub fn truncate_from_start(&mut self, start: Offset) -> bool {
         let above = self.starts.partition_point(|(_, at)| *at <= start);
         let Some(spanning) = above.checked_sub(1) else { return false };
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn epoch_that_was_skipped_is_answered_with_the_one_below_it() {
+    fn end_of_a_skipped_epoch_is_that_of_the_epoch_below() {
         let epochs = epochs(&[(2, 0), (4, 10), (7, 30)]);
         assert_eq!(end_for(&epochs, 5), (4, 30));
         assert_eq!(end_for(&epochs, 3), (2, 10));
@@ -173,7 +174,7 @@ mod tests {
         let mut epochs = epochs(&[(2, 0), (4, 10)]);
         assert!(epochs.assign(LeaderEpoch(5), Offset(10)));
         assert_eq!(epochs.entries(), [(LeaderEpoch(2), Offset(0)), (LeaderEpoch(5), Offset(10))]);
-        assert!(!epochs.assign(LeaderEpoch(5), Offset(20)), "it has begun already");
+        assert!(!epochs.assign(LeaderEpoch(5), Offset(20)), "the epoch has already begun");
     }
 
     #[test]
@@ -192,11 +193,11 @@ mod tests {
         assert_eq!(learnt(&known, &batches), known);
         assert_eq!(learnt(&Epochs::new(), &batches), epochs(&[(2, 0), (4, 6), (5, 11), (7, 21)]));
         let dense = [(2, 0), (4, 1), (5, 2)];
-        assert_eq!(learnt(&known, &dense), epochs(&dense), "and never before what is older");
+        assert_eq!(learnt(&known, &dense), epochs(&dense), "and never before an older epoch");
     }
 
     #[test]
-    fn truncation_forgets_at_either_end() {
+    fn truncation_removes_epochs_at_either_end() {
         let mut epochs = epochs(&[(2, 0), (4, 10), (7, 30)]);
         assert!(epochs.truncate_from_end(Offset(30)));
         assert!(!epochs.truncate_from_end(Offset(30)));

@@ -1,8 +1,8 @@
-//! Flushing: which part of a log is durable, and how the rest becomes so.
+//! Flushing: which part of a log is durable, and how the rest becomes durable.
 //!
-//! The recovery point passes only what was synced: batches, the names of their files, the indexes
-//! of sealed segments and the epoch history. A plan owns handles of the files that it syncs, so that
-//! the log can be used meanwhile; a plan from before a truncation does not count.
+//! The recovery point only passes what was synced: batches, the names of their files, the indexes
+//! of sealed segments and the epoch history. A plan owns handles of the files that it syncs, so
+//! that the log can be used meanwhile; a plan from before a truncation does not count.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::future::Future;
@@ -17,13 +17,13 @@ use crate::io::{Disk, File, Open};
 
 type Saving = Pin<Box<dyn Future<Output = Result<(), LogError>> + Send>>;
 
-/// Marks are ordered over all logs, because logs come and go while checkpoints are written.
+/// Orders marks over all logs, because logs come and go while checkpoints are written.
 static MARKS: AtomicU64 = AtomicU64::new(1);
 
-/// Retries of a log with the flaw `retry-fsync`.
+/// Retries with the flaw `retry-fsync`.
 const TRIES: u32 = 10;
 
-/// A recovery point on its way to the checkpoint.
+/// A recovery point to be saved in the checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecoveryMark {
     /// The recovery point.
@@ -31,21 +31,21 @@ pub struct RecoveryMark {
     pub(super) number: u64,
 }
 
-/// What is known to be durable, and what is not.
+/// Which part of a log is durable.
 pub(super) struct Durability {
     dir: PathBuf,
-    /// A write or sync failed: what is durable is unknown from now on ("fsyncgate", ATC'20).
+    /// A write or sync failed: it is unknown what is durable from then on ("fsyncgate", ATC'20).
     offline: Arc<AtomicBool>,
     recovery_point: Offset,
-    /// Cuts so far: a plan from before the last one proves nothing.
+    /// Number of truncations: a plan from before the last one proves nothing.
     cuts: u64,
-    /// How many of them are durable, and the segments that those were made in that are not.
+    /// How many of them are durable, and the segments with truncations that are not.
     cuts_synced: Arc<AtomicU64>,
     cut_segments: BTreeSet<Offset>,
-    /// Changes of the directory so far, and how many of them are durable.
+    /// Number of changes of the directory, and how many of them are durable.
     names: u64,
     names_synced: u64,
-    /// Changes of the epochs so far, and how many of them are saved.
+    /// Number of changes of the epochs, and how many of them are saved.
     epochs: u64,
     epochs_saved: Arc<AtomicU64>,
     snapshots: BTreeSet<Offset>,
@@ -53,7 +53,7 @@ pub(super) struct Durability {
     marks: VecDeque<RecoveryMark>,
 }
 
-/// Tells that epochs were saved as they were when this was made.
+/// Confirms that the epochs were saved as they were at its creation.
 pub(super) struct EpochsSaved {
     saved: Arc<AtomicU64>,
     number: u64,
@@ -66,7 +66,7 @@ impl EpochsSaved {
 }
 
 impl Durability {
-    /// `saved` is what the checkpoint says.
+    /// `saved` is the recovery point in the checkpoint.
     pub(super) fn new(dir: PathBuf, recovery_point: Offset, saved: Offset) -> Self {
         Self {
             dir,
@@ -120,8 +120,8 @@ impl Durability {
         self.snapshots.insert(at);
     }
 
-    /// The log is about to be truncated at `to`. Refused, but for the recovery point, which falls, while
-    /// the checkpoint may say more.
+    /// Prepares a truncation at `to`: lowers the recovery point. Fails while the recovery point in
+    /// the checkpoint may be higher.
     pub(super) fn cut(&mut self, to: Offset) -> Result<(), LogError> {
         self.cuts += 1;
         self.recovery_point = self.recovery_point.min(to);
@@ -136,7 +136,7 @@ impl Durability {
 }
 
 impl Durability {
-    /// The last cut ended in this segment.
+    /// The last truncation shortened this segment.
     pub(super) fn cut_in(&mut self, base: Offset) {
         self.cut_segments.insert(base);
     }
@@ -172,26 +172,26 @@ impl<D: Disk> CutSync<D> {
     }
 }
 
-/// What has to be synced for a part of the log to be durable.
+/// The syncs that make a part of the log durable.
 pub struct FlushPlan<D: Disk> {
     disk: D,
     dir: PathBuf,
     offline: Arc<AtomicBool>,
-    /// Files that are open.
+    /// Files that are already open.
     files: Vec<(PathBuf, D::File)>,
-    /// Files that are opened to be synced. A missing file means that the plan is stale.
+    /// Files to open for the sync. A missing file means that the plan is stale.
     paths: Vec<PathBuf>,
     epochs: Option<(Saving, EpochsSaved)>,
     sync_names: bool,
     flushed: Flushed,
-    /// The flaw `retry-fsync`: a second try is believed.
+    /// The flaw `retry-fsync`: a successful retry is trusted.
     tries_again: bool,
 }
 
 /// What a plan made durable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flushed {
-    /// Everything below is durable, if the log was not cut meanwhile.
+    /// Everything below is durable, if the log was not truncated meanwhile.
     pub upto: Offset,
     cuts: u64,
     names: u64,
@@ -210,7 +210,7 @@ impl<D: Disk> FlushPlan<D> {
         files.is_empty() && paths.is_empty() && epochs.is_none() && !sync_names
     }
 
-    /// Syncs. After a failed sync the log is offline: a second try would prove nothing.
+    /// Syncs. A failed sync takes the log offline: a successful retry would prove nothing.
     pub async fn run(self) -> Result<Flushed, LogError> {
         let failed = |error: LogError| {
             self.offline.store(true, Ordering::Relaxed);
@@ -257,28 +257,28 @@ impl<D: Disk> std::fmt::Debug for FlushPlan<D> {
 }
 
 impl<D: Disk> Log<D> {
-    /// Everything below is known to be durable.
+    /// The recovery point: everything below is known to be durable.
     pub fn recovery_point(&self) -> Offset {
         self.durability.recovery_point
     }
 
-    /// Records (offsets) that are not known to be durable.
+    /// Number of records (offsets) that are not known to be durable.
     pub fn unflushed_messages(&self) -> i64 {
         let first = self.segments.keys().next().copied().unwrap_or(self.log_end);
         self.log_end.0 - self.recovery_point().max(first).0
     }
 
-    /// A write or sync failed: nothing more is done here until the log is opened again.
+    /// Whether a write or sync failed: the log accepts nothing more until it is opened again.
     pub fn is_offline(&self) -> bool {
         self.durability.check_online().is_err()
     }
 
-    /// What has to be synced for everything that is in the log now to be durable.
+    /// The syncs that make the whole log durable.
     pub fn flush_plan(&self) -> FlushPlan<D> {
         self.plan(self.log_end)
     }
 
-    /// The same for all segments but the last: due after each roll.
+    /// The syncs for all segments except the active one: due after each roll.
     pub fn roll_flush_plan(&self) -> FlushPlan<D> {
         self.plan(self.segments.keys().next_back().copied().unwrap_or(self.log_end))
     }
@@ -309,7 +309,7 @@ impl<D: Disk> Log<D> {
             if segment.end > state.recovery_point || cut {
                 files.push((segment.path.clone(), segment.file.clone()));
             }
-            // The last segment's indexes are rebuilt after a crash.
+            // The active segment's indexes are rebuilt after a crash.
             if Some(*base) != active
                 && let Some(indexes) = segment.unsynced_indexes()
             {
@@ -336,7 +336,7 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// Called when a plan has run: the recovery point rises, unless the log was truncated meanwhile.
+    /// Applies a completed plan: raises the recovery point, unless the log was truncated meanwhile.
     pub fn flushed(&mut self, flushed: &Flushed) {
         let state = &mut self.durability;
         if flushed.cuts != state.cuts {
@@ -370,9 +370,9 @@ impl<D: Disk> Log<D> {
         self.durability.marks.retain(|earlier| earlier.number >= mark.number);
     }
 
-    /// Makes everything durable and leaves the files as Kafka does: indexes cut to what is used, a
-    /// producer snapshot at the end. The mark is for the checkpoint, before the directory is
-    /// marked as clean.
+    /// Makes everything durable and leaves the files as Kafka does: indexes truncated to the used
+    /// part, a producer snapshot at the end. The mark is for the checkpoint, which must be saved
+    /// before the directory is marked as clean.
     pub async fn close(mut self) -> Result<RecoveryMark, LogError> {
         self.durability.check_online()?;
         self.active()?.seal();

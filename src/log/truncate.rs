@@ -1,34 +1,35 @@
 //! Truncation: a follower removes the end of its log to agree with its leader.
 //!
 //! The order of steps makes a crash in between harmless. First the recovery point in the checkpoint
-//! is lowered, durably: otherwise new, unsynced data above the cut would be below a recovery point
-//! that calls it synced. Then segments are removed from the end on, so that the rest is always a
-//! prefix. Last the cut itself is made durable, before anything is appended: otherwise whole removed
-//! batches could come back before newer ones, with offsets and epochs that fit, and valid checksums.
+//! is lowered durably; otherwise new, unsynced data above the truncation point would be below a
+//! recovery point that declares it synced. Then segments are removed from the end, so that the rest
+//! is always a prefix. Last the truncation itself is made durable, before anything is appended;
+//! otherwise whole removed batches could come back before newer ones, with matching offsets and
+//! epochs, and valid checksums.
 
 use super::segment::Segment;
 use super::{Log, LogError};
 use crate::base::{Offset, Timestamp};
 use crate::io::Disk;
 
-/// What a truncation did.
+/// The result of a truncation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truncated {
-    /// Where the log ends now: at most where requested, because only whole batches stay.
+    /// The new log end: at or below the requested offset, because only whole batches stay.
     pub end: Offset,
-    /// Whether the history of epochs lost an entry. [`Log::save_epochs`] is due after every cut, and
-    /// before the next append: it makes the cut durable as well.
+    /// Whether the epoch history lost an entry. [`Log::save_epochs`] is due after every truncation,
+    /// before the next append: it makes the truncation durable as well.
     pub epochs_changed: bool,
 }
 
 impl<D: Disk> Log<D> {
-    /// Cuts the log: the batch that holds `offset`, and all after it, go. Fails with
-    /// [`LogError::CheckpointFirst`], the log as it was, when the recovery point on disk may be
-    /// above: save it (it was lowered), then try again.
+    /// Removes the batch that holds `offset` and everything after it. Fails with
+    /// [`LogError::CheckpointFirst`], without a change of the log, when the recovery point on disk
+    /// may be higher: save it (it was lowered), then retry.
     pub fn truncate_to(&mut self, offset: Offset) -> Result<Truncated, LogError> {
         self.durability.check_online()?;
         if offset >= self.log_end {
-            // An epoch without records at the end is removed, too: the leader does not know it, and
+            // Also removes an epoch without records at the end: the leader does not know it, and
             // would report a divergence at every fetch.
             let epochs_changed = self.epochs.truncate_from_end(self.log_end);
             if epochs_changed {
@@ -50,7 +51,7 @@ impl<D: Disk> Log<D> {
             self.durability.epochs_changed();
         }
         let mut reloaded = self.forget_snapshots(|at| at > end);
-        // Without producers at the end there were none before.
+        // No producers at the end means no producers before.
         if reloaded.is_ok() && !self.producers.is_empty() {
             reloaded = self.load_producers();
         }
@@ -59,7 +60,7 @@ impl<D: Disk> Log<D> {
         Ok(Truncated { end, epochs_changed })
     }
 
-    /// Removes segments above `base`, the last first, and cuts that one at `offset`.
+    /// Removes segments above `base`, last one first, and truncates the one at `base` to `offset`.
     fn cut_segments(&mut self, base: Offset, offset: Offset) -> Result<(), LogError> {
         self.tail = None;
         while let Some(entry) = self.segments.last_entry().filter(|entry| *entry.key() > base) {
@@ -76,10 +77,10 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// Empties the log, so that the next record has `offset`. May fail as [`Log::truncate_to`].
+    /// Empties the log, so that the next record has `offset`. May fail like [`Log::truncate_to`].
     pub fn truncate_fully_and_start_at(&mut self, offset: Offset) -> Result<Truncated, LogError> {
         self.durability.check_online()?;
-        // While old segments go one by one, the log may be found ending anywhere.
+        // While old segments are removed one by one, a crash may leave any log end.
         self.durability.cut(Offset::ZERO)?;
         let started = self.start_over(offset);
         self.or_offline(started)?;
@@ -99,7 +100,7 @@ impl<D: Disk> Log<D> {
         self.producers.clear();
         self.unreplicated.clear();
         self.cleaned_to = Offset::NONE;
-        // Its age begins with its first batch.
+        // Its age starts with its first batch.
         let fresh = Segment::create(&self.disk, &self.dir, offset, &self.config, Timestamp::NONE)?;
         self.segments.insert(offset, Box::new(fresh));
         self.durability.cut_in(offset);
@@ -107,7 +108,7 @@ impl<D: Disk> Log<D> {
         Ok(())
     }
 
-    /// After a truncation that failed half-way, memory and files differ: the log goes offline.
+    /// If a truncation fails halfway, memory and files differ: the log goes offline.
     pub(super) fn or_offline<T>(&self, result: Result<T, LogError>) -> Result<T, LogError> {
         if result.is_err() {
             self.durability.go_offline();

@@ -1,12 +1,12 @@
 //! The ranges of a segment that this process may serve: those that it wrote or has verified.
 //!
 //! A log that was closed cleanly, or synced before a crash, is opened without reading it. Its
-//! batches are verified when they are first read: their checksums, and the offsets and leader epochs
-//! that these do not cover. So rotten bytes are refused, with the file and the position.
+//! batches are verified when they are first read: their checksums, and the offsets and leader
+//! epochs, which the checksums do not cover. A corrupt batch is refused with its file and position.
 //!
-//! Near the end of the log, where most reads are, verified or written bytes stay trusted: they are in
-//! the page cache. Older ones may have been evicted, and come from the device again: there every read
-//! is verified. (The kernel knows what is cached, but not whether a verified read brought it in.)
+//! Near the log end, where most reads are, verified or written bytes stay trusted: they are in the
+//! page cache. Older pages may have been evicted and read from the device again, so every read of
+//! them is verified. (The kernel knows what is cached, but not whether a verified read loaded it.)
 //!
 //! Kafka's broker verifies batches when they are appended and when a log is recovered, and leaves
 //! the rest to its consumers (`check.crcs`).
@@ -21,13 +21,13 @@ use crate::base::{Flaw, LeaderEpoch, Offset};
 use crate::io::Disk;
 use crate::wire::batch::{BatchError, BatchHeader, HEADER_LEN};
 
-/// Bytes before the end of a log that are taken to be in memory: many times what a fetch asks for.
+/// Bytes before the log end that are assumed to be in memory: many times the size of a fetch.
 const HOT: u64 = 16 << 20;
 
-/// More ranges are not remembered: the shortest is verified again.
+/// Maximum number of ranges; beyond it the shortest is dropped and verified again.
 const PIECES: usize = 64;
 
-/// Pieces of a file that are known to be good, apart from each other, in the order of the file.
+/// Disjoint ranges of a file that are known to be valid, in file order.
 #[derive(Debug, Default)]
 pub(super) struct Vouched {
     pieces: Vec<Range<u64>>,
@@ -39,13 +39,13 @@ impl Vouched {
         after.checked_sub(1).is_some_and(|piece| self.pieces[piece].end >= range.end)
     }
 
-    /// Nothing is known to be good any more.
+    /// Drops all ranges.
     pub(super) fn forget(&mut self) {
         self.pieces.clear();
     }
 
     pub(super) fn add(&mut self, mut range: Range<u64>) {
-        // What is appended continues the last piece.
+        // An append extends the last range.
         if let Some(last) = self.pieces.last_mut().filter(|last| last.end == range.start) {
             last.end = range.end;
             return;
@@ -57,7 +57,7 @@ impl Vouched {
         }
         self.pieces.insert(from, range);
         if self.pieces.len() > PIECES {
-            // Not the new one: a sequential reader will extend it.
+            // Not the new range: a sequential reader will extend it.
             let others = (0..self.pieces.len()).filter(|at| *at != from);
             let len = |at: &usize| self.pieces[*at].end - self.pieces[*at].start;
             if let Some(shortest) = others.min_by_key(len) {
@@ -76,7 +76,7 @@ impl Vouched {
 }
 
 impl<D: Disk> Segment<D> {
-    /// Whether a batch may follow where `due` is the next offset.
+    /// Whether the batch `header` may come next in the log, if the next offset is `due`.
     pub(super) fn follows(&self, due: Offset, header: &BatchHeader) -> Result<(), BatchError> {
         let found = header.base_offset;
         if found == due || (found > due && !self.dense) {
@@ -85,15 +85,15 @@ impl<D: Disk> Segment<D> {
         Err(BatchError::Corrupt("its offset does not follow"))
     }
 
-    /// The error of a place in this segment.
+    /// The error for a corrupt position in this segment.
     pub(super) fn corrupt(&self, position: u64, offset: Offset, problem: &str) -> LogError {
         let (path, problem) = (self.path.clone(), problem.to_owned());
         LogError::Corrupt { path, position, offset, problem }
     }
 
-    /// Makes sure that the `len` bytes from the batch `first` on are what was written, and end
-    /// before `next`; at once, if that is known. Of several batches, those before the first that is
-    /// damaged are good: says how many bytes, and which offset follows.
+    /// Verifies the `len` bytes from the batch `first` on, which must end before `next`; does
+    /// nothing if they are known to be valid. If a batch is corrupt, the ones before it are valid:
+    /// returns how many bytes, and the next offset.
     pub(super) fn vouch(
         &self,
         first: &Located,
@@ -109,7 +109,7 @@ impl<D: Disk> Segment<D> {
         let chunk = (len as usize).saturating_add(HEADER_LEN).clamp(NEAR, FAR);
         let mut walk = Walk::new(&self.file, &self.path, range.start, self.size, chunk);
         let mut due = first.header.base_offset;
-        // All before it is followed by a good batch, at this offset.
+        // A valid batch at this offset follows all bytes before.
         let mut sure = (range.start, due);
         while walk.position() < range.end {
             let at = walk.position();
@@ -133,7 +133,7 @@ impl<D: Disk> Segment<D> {
                 }
             }
         }
-        // What follows tells whether the last offset is right, which no checksum covers.
+        // No checksum covers the last offset: the next batch confirms it.
         let follows = match walk.peek() {
             Ok(Some(header)) => self.follows(due, &header).is_ok(),
             Ok(None) => due == self.end || (due < self.end && !self.dense),
@@ -141,7 +141,9 @@ impl<D: Disk> Segment<D> {
             Err(Stop::Bad(_)) => true,
         };
         if !follows || due > next || (due < next && self.dense) {
-            let problem = format!("the batches before end at {due}, and {next} should follow");
+            let problem = format!(
+                "the batches before it end at {due}, but the next one must begin at {next}"
+            );
             return Err(self.corrupt(walk.position(), due, &problem));
         }
         self.remember(range);
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_that_meet_become_one_and_others_stay_apart() {
+    fn adjacent_ranges_merge() {
         let apart = vouched(&[40..50, 0..10, 20..30]);
         assert_eq!(apart.pieces, [0..10, 20..30, 40..50]);
         assert!(apart.covers(&(22..30)) && !apart.covers(&(5..25)) && !apart.covers(&(10..20)));
@@ -207,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn truncated_range_is_not_vouched_for_when_rewritten() {
+    fn rewritten_range_after_truncation_is_verified_again() {
         let mut cut = vouched(&[0..10, 20..30, 40..50, 60..70]);
         cut.cut_at(45);
         assert_eq!(cut.pieces, [0..10, 20..30, 40..45]);
@@ -216,13 +218,13 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_however_readers_jump() {
+    fn memory_is_bounded_for_random_readers() {
         let pieces: Vec<_> = (0..1000).map(|at| at * 10..at * 10 + 5).collect();
         assert_eq!(vouched(&pieces).pieces.len(), PIECES);
     }
 
     #[test]
-    fn sequential_reader_is_remembered_beside_random_ones() {
+    fn sequential_reader_keeps_its_range_beside_random_ones() {
         let mut pieces: Vec<_> = (1000..1100).map(|at| at * 10..at * 10 + 5).collect();
         pieces.extend((0..100).map(|at| at * 5..at * 5 + 5));
         assert!(vouched(&pieces).covers(&(0..500)));

@@ -1,4 +1,4 @@
-//! What becomes of old records: they expire, are deleted on request, or are compacted.
+//! Old records of a partition: retention, DeleteRecords, compaction.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +12,8 @@ use crate::log::{Keeper, Log, LogError, Pace, Retired};
 use crate::wire::ErrorCode;
 
 impl<W: World> Partition<W> {
-    /// Raises the log's start over segments that are due by retention, or that lie below it
-    /// already; says to where. They go by [`Self::retire_segments`] once that is saved.
+    /// Raises the log start over segments that retention may delete, or that are below it already,
+    /// and returns it. [`Self::retire_segments`] removes them once the new start is saved.
     pub(crate) fn expire(&self) -> Result<Option<Offset>, LogError> {
         let now = self.site.world.wall_clock();
         let Ok(mut state) = self.state() else { return Ok(None) };
@@ -26,7 +26,7 @@ impl<W: World> Partition<W> {
         match expired {
             Ok(None) => Ok(None),
             Ok(Some((start, due))) => {
-                tracing::info!(partition = %self.name, %start, ?due, "old segments are due");
+                tracing::info!(partition = %self.name, %start, ?due, "deleting old segments");
                 Ok(Some(start))
             }
             Err(error) => {
@@ -36,8 +36,8 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// Takes segments below a log start that is saved out of the log, and has their files removed
-    /// after `file.delete.delay.ms`.
+    /// Removes segments below a saved log start from the log, and their files after
+    /// `file.delete.delay.ms`.
     pub(crate) fn retire_segments(&self, start: Offset) -> Result<(), LogError> {
         let Ok(mut state) = self.state() else { return Ok(()) };
         let retired = state.log.retire_segments(start);
@@ -54,7 +54,7 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// Removes files in the background, once nobody reads them any more.
+    /// Removes files in the background, once no reader has them open.
     fn remove_later(&self, retired: Retired, delay: Duration) {
         if retired.is_empty() {
             return;
@@ -67,8 +67,8 @@ impl<W: World> Partition<W> {
         });
     }
 
-    /// A client wants all below `offset` to be deleted; without an offset, all that is committed.
-    /// Says below which offset.
+    /// Deletes records below `offset` on behalf of a client; without an offset, all committed
+    /// records. Returns the new log start.
     pub(crate) fn delete_records(&self, offset: Option<Offset>) -> Result<Offset, ErrorCode> {
         let mut state = self.state()?;
         state.leader()?;
@@ -81,14 +81,14 @@ impl<W: World> Partition<W> {
             return Err(ErrorCode::OffsetOutOfRange);
         }
         state.log.advance_log_start(offset);
-        // Followers learn of it by their next answer.
+        // Followers learn of it from their next response.
         state.wake_readers();
         state.check(&self.name);
         Ok(offset)
     }
 
-    /// How far deletions have come: nothing below is kept by any replica that lives. `bell` is rung
-    /// at the next change.
+    /// The low watermark: the lowest log start of all live replicas. `bell` is rung at the next
+    /// change.
     pub(crate) fn low_watermark(&self, bell: &Arc<Notify>) -> Result<Offset, ErrorCode> {
         let mut state = self.state()?;
         state.leader()?;
@@ -99,20 +99,21 @@ impl<W: World> Partition<W> {
         Ok(low)
     }
 
-    /// A follower told where its log begins.
+    /// A follower reported its log start.
     pub(super) fn heard_log_start(&self, state: &mut State<W>, follower: BrokerId, start: Offset) {
         if state.starts.heard(follower, start) {
             state.delete.wake();
         }
     }
 
-    /// A follower's log begins no earlier than its leader's: what that has deleted may go.
+    /// A follower's log starts no earlier than its leader's: records that the leader has deleted
+    /// may go.
     pub(super) fn take_log_start(&self, state: &mut State<W>, leaders: Offset) {
         let start = leaders.min(state.high_watermark);
         state.log.advance_log_start(start);
     }
 
-    /// How dirty the log is, where that is enough to compact it.
+    /// How dirty the log is, if it is due for compaction.
     pub(crate) fn due_for_compaction(&self) -> Result<Option<f64>, LogError> {
         let now = self.site.world.wall_clock();
         let Ok(mut state) = self.state() else { return Ok(None) };
@@ -124,7 +125,8 @@ impl<W: World> Partition<W> {
         Ok(dirtiness.is_due(state.log.config()).then(|| dirtiness.ratio()))
     }
 
-    /// Compacts the log once, with so much memory for keys; says up to where it is clean.
+    /// Compacts the log once, with this much memory for keys; returns the offset below which it is
+    /// clean.
     pub(crate) async fn compact(
         &self,
         memory: (usize, f64),
@@ -140,8 +142,8 @@ impl<W: World> Partition<W> {
         cleaning.carry_out(self, pace).await
     }
 
-    /// A compaction failed: a batch that can't be taken apart is left alone, anything else is the
-    /// storage's fault.
+    /// Handles a failed compaction: a log with a batch that can't be unpacked is left alone; any
+    /// other error is a storage failure.
     pub(crate) fn compaction_failed(&self, error: &LogError) {
         if matches!(error, LogError::Unclean { .. } | LogError::Corrupt { .. }) {
             tracing::error!(partition = %self.name, %error, "can't compact");

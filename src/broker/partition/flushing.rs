@@ -1,4 +1,4 @@
-//! Syncs: when one is due, and how several appends share it.
+//! When an append must be synced, and how several appends share a sync.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::log::{Flushed, LogError, RecoveryMark};
 use crate::wire::ErrorCode;
 
 impl<W: World> State<W> {
-    /// Whether what was just appended may count only once it is synced.
+    /// Whether the flush policy requires a sync before the last append counts.
     pub(super) fn sync_is_due(&self) -> bool {
         let messages = self.config.flush_messages;
         self.config.flush_before_ack
@@ -18,10 +18,10 @@ impl<W: World> State<W> {
     }
 }
 
-/// Most turns that a sync lets others have.
+/// Maximum number of times that a sync yields to other tasks.
 const MOST_TURNS: u32 = 16;
 
-/// Gives every other task that is ready a turn.
+/// Yields once to all other tasks that are ready.
 async fn others_first() {
     let mut asked = false;
     std::future::poll_fn(|context| {
@@ -34,7 +34,7 @@ async fn others_first() {
     .await;
 }
 
-/// A sync in progress. Dropped only with a caller that gave up midway: then others may try.
+/// A sync in progress. Dropped early only if its caller was cancelled: then another may start.
 struct Running<'a, W: World>(&'a Partition<W>);
 
 impl<W: World> Drop for Running<'_, W> {
@@ -47,8 +47,8 @@ impl<W: World> Drop for Running<'_, W> {
 }
 
 impl<W: World> Partition<W> {
-    /// Lets others append first, as long as there are such: one sync is enough for all of them, and
-    /// whoever comes while it runs has to wait for the next.
+    /// Lets others append first, as long as the log grows: one sync covers all of them, and a later
+    /// append has to wait for the next sync.
     async fn gather(&self) {
         let mut end = self.log_end();
         for _ in 0..MOST_TURNS {
@@ -60,21 +60,21 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// Returns once everything below `end` is durable. All that wait at the same time share one
-    /// sync (group commit).
+    /// Returns once everything below `end` is durable. All callers that wait at the same time share
+    /// one sync (group commit).
     pub(crate) async fn sync_to(&self, end: Offset) -> Result<(), LogError> {
         loop {
             let ended = self.flush_ended.notified();
             tokio::pin!(ended);
             let busy = {
-                // A retired replica has nobody left who could be told.
+                // A retired replica has no waiting requests.
                 let Ok(mut state) = self.state() else { return Ok(()) };
                 self.check_online(&state)?;
-                // A truncation may have taken the records away: then there is nothing to wait for.
+                // After a truncation of these records there is nothing to wait for.
                 if state.log.recovery_point() >= end.min(state.log.log_end()) {
                     return Ok(());
                 }
-                // Registered before the lock is left, so that no end is missed.
+                // Registered before the lock is released, so that no notification is missed.
                 ended.as_mut().enable();
                 std::mem::replace(&mut state.flush_running, true)
             };
@@ -111,14 +111,14 @@ impl<W: World> Partition<W> {
         result
     }
 
-    /// A new segment was begun: the older ones are made durable beside the appends, as Kafka does.
+    /// A new segment was rolled: syncs the older ones in the background, as Kafka does.
     pub(super) fn sync_older_segments(&self, state: &mut State<W>) {
         let plan = state.log.roll_flush_plan();
         let Some(partition) = self.this.upgrade() else { return };
         self.site.world.spawn("roll", async move {
             let result = plan.run().await;
             if let Ok(mut state) = partition.state() {
-                // A failure is noted there, and answered to whoever appends next.
+                // A failure is recorded in the state, and the next append reports it.
                 let _ = partition.flushed(&mut state, result);
             }
         });
@@ -142,7 +142,7 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// Syncs the whole log if the flush policy would have it synced by now.
+    /// Syncs the whole log if the flush policy requires it by now.
     pub(crate) async fn sync_if_due(&self) -> Result<(), LogError> {
         let due = self.state().ok().filter(|state| state.sync_is_due()).map(|s| s.log.log_end());
         match due {
@@ -151,13 +151,13 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// Notes that the storage failed. Damage costs the one replica; a full disk may have room again
-    /// later; after anything else it is unknown what is durable, and the directory is given up.
+    /// Handles a storage failure. Corruption costs this replica; a full disk may have room again
+    /// later; after any other error it is unknown what is durable, so the directory goes offline.
     pub(super) fn storage_failed(&self, state: &mut State<W>, error: &LogError) {
         if matches!(error, LogError::Corrupt { .. }) {
             return self.damaged(state, error);
         }
-        tracing::error!(partition = %self.name, %error, "the storage failed");
+        tracing::error!(partition = %self.name, %error, "storage failed");
         let full = error.is_full();
         self.site.world.probe(StorageProbe::Failed { partition: self.name.clone(), full });
         if self.home.failed(error) {
@@ -170,15 +170,15 @@ impl<W: World> Partition<W> {
         self.stop_serving(state);
     }
 
-    /// Answers all requests that wait here: their clients find the next leader. Its coordinator,
-    /// if it has one, loses its log.
+    /// Answers all waiting requests, so that their clients look for the next leader. A coordinator
+    /// of this partition loses its log.
     pub(super) fn stop_serving(&self, state: &mut State<W>) {
         self.announce_resignation(state);
         state.produce.fail(ErrorCode::KafkaStorageError);
         state.wake_readers();
     }
 
-    /// The directory of this replica has failed, and the replica with it.
+    /// The directory of this replica has failed, and so has the replica.
     pub(crate) fn directory_failed(&self) {
         if let Ok(mut state) = self.state() {
             self.go_offline(&mut state);
@@ -186,17 +186,17 @@ impl<W: World> Partition<W> {
         self.flush_ended.notify_waiters();
     }
 
-    /// The log end, for whoever wants to sync all of it.
+    /// The log end, for a sync of the whole log.
     pub(crate) fn log_end(&self) -> Offset {
         self.state().map_or(Offset::ZERO, |state| state.log.log_end())
     }
 
-    /// Bytes of its log.
+    /// Size of the log in bytes.
     pub(crate) fn size(&self) -> u64 {
         self.state().map_or(0, |state| state.log.size())
     }
 
-    /// Whether some records may have waited for `flush.ms` and are not synced. Without one,
+    /// Whether unsynced records may have waited for `flush.ms`. Without `flush.ms`,
     /// `log.flush.scheduler.interval.ms` is the limit.
     pub(crate) fn flush_by_time_is_due(&self, interval: Duration) -> bool {
         let now = self.site.world.now();
@@ -206,25 +206,25 @@ impl<W: World> Partition<W> {
         })
     }
 
-    /// Forgets idempotent producers that have been silent for long.
+    /// Drops idempotent producers that have expired.
     pub(crate) fn expire_producers(&self) {
         if let Ok(mut state) = self.state() {
             state.log.expire_producers(self.site.world.wall_clock());
         }
     }
 
-    /// Where the high watermark and the log start are, for the checkpoints.
+    /// High watermark and log start, for the checkpoints.
     pub(crate) fn marks(&self) -> Option<(Offset, Offset)> {
         let state = self.state().ok()?;
         Some((state.high_watermark, state.log.log_start()))
     }
 
-    /// The recovery point, on its way to the checkpoint.
+    /// The recovery point, to be saved in the checkpoint.
     pub(crate) fn mark_recovery_point(&self) -> Option<RecoveryMark> {
         Some(self.state().ok()?.log.mark_recovery_point())
     }
 
-    /// The checkpoint has it.
+    /// The checkpoint with this mark is durable.
     pub(crate) fn recovery_point_saved(&self, mark: &RecoveryMark) {
         if let Ok(mut state) = self.state() {
             state.log.recovery_point_saved(mark);

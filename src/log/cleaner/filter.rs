@@ -1,4 +1,4 @@
-//! What a cleaner leaves of one batch. Pure. Source: Kafka's `Cleaner.cleanInto` and
+//! What the cleaner keeps of one batch. Pure. Source: Kafka's `Cleaner.cleanInto` and
 //! `MemoryRecords.filterTo`.
 
 use std::collections::BTreeMap;
@@ -11,33 +11,33 @@ use crate::log::producers::LastRecord;
 use crate::log::transactions::Marker;
 use crate::wire::batch::{self, BatchError, BatchHeader, Record};
 
-/// A batch that unpacks to more keeps its log from being cleaned.
+/// Limit in bytes for an unpacked batch; a larger one prevents the cleaning of its log.
 pub(super) const LARGEST_UNPACKED: usize = 256 << 20;
 
-/// By what a cleaner decides.
+/// What the decisions of a cleaner depend on.
 pub(crate) struct Rules<'a> {
     pub(crate) latest: &'a OffsetMap,
-    /// By what each producer is known.
+    /// The last record of each active producer.
     pub(crate) producers: &'a BTreeMap<ProducerId, LastRecord>,
-    /// The host's date.
+    /// The host's wall clock.
     pub(crate) now: Timestamp,
     pub(crate) delete_retention: Duration,
     pub(crate) flaws: Flaws,
 }
 
-/// What becomes of a batch.
+/// What remains of a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Left {
     /// Nothing.
     Nothing,
-    /// All of it, byte for byte.
+    /// All of it, unchanged.
     AsItWas,
-    /// These bytes instead: some of its records, or none, but its offsets all the same.
+    /// These bytes: some or none of its records, with the same offsets.
     Less(Vec<u8>),
 }
 
-/// What becomes of the batch in `bytes`. `last_of_segment`: it says where the segment ends, so at
-/// least its header stays.
+/// What remains of the batch in `bytes`. The last batch of a segment keeps at least its header,
+/// because it shows where the segment ends.
 pub(crate) fn filter(
     bytes: &[u8],
     header: &BatchHeader,
@@ -92,13 +92,13 @@ fn stays(record: &Record, horizon_passed: bool, rules: &Rules<'_>) -> bool {
     if record.offset > rules.latest.latest() {
         return true;
     }
-    // Without a key there is nothing by which it could be found.
+    // A record without a key can't be found by its key.
     let Some(key) = &record.key else { return false };
     let is_latest = rules.latest.get(key).is_none_or(|latest| record.offset >= latest);
     is_latest && (record.value.is_some() || !horizon_passed)
 }
 
-/// An active producer is known by its last batch, or, without one, by the marker of its epoch.
+/// An active producer is identified by its last batch, or, without one, by the marker of its epoch.
 fn is_last_of_producer(header: &BatchHeader, rules: &Rules<'_>) -> bool {
     let last = rules.producers.get(&header.producer_id).filter(|_| header.has_producer());
     last.is_some_and(|last| match last.data {

@@ -1,5 +1,6 @@
-//! Each key's latest offset, in bounded memory: a key is known by a hash of 128 bits, an entry takes
-//! 24 bytes whatever the key's length. Pure. Source: Kafka's `SkimpyOffsetMap`, which hashes by MD5.
+//! Each key's latest offset, in bounded memory: a key is identified by a hash of 128 bits, so an
+//! entry takes 24 bytes for any key length. Pure. Source: Kafka's `SkimpyOffsetMap`, which uses
+//! MD5.
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -7,7 +8,7 @@ use crate::base::Offset;
 
 /// Bytes of an entry.
 const ENTRY: usize = 24;
-/// Slots to begin with; more are made as they are needed.
+/// Initial number of slots; the table grows on demand.
 const FIRST: usize = 64;
 
 #[derive(Clone, Copy)]
@@ -23,24 +24,24 @@ const EMPTY: Slot = Slot { hash: [0; 2], offset: Offset::NONE };
 pub(crate) struct OffsetMap {
     slots: Vec<Slot>,
     used: usize,
-    /// Keys that are taken at most.
+    /// Maximum number of keys.
     limit: usize,
-    /// Everything up to this offset was looked at.
+    /// Everything up to this offset was read.
     latest: Offset,
 }
 
 impl OffsetMap {
-    /// For as many keys as `bytes` have room for when they are filled up to `load`, at least one.
+    /// A map for as many keys as fit into `bytes` at the load factor `load`, at least one.
     pub(crate) fn new(bytes: usize, load: f64) -> Self {
         let slots = bytes / ENTRY;
-        // Without any empty slot a search would not end.
+        // A search needs an empty slot to end.
         let limit = (slots as f64 * load.clamp(0.0, 1.0)) as usize;
         let limit = limit.min(slots.saturating_sub(1)).max(1);
         Self { slots: Vec::new(), used: 0, limit, latest: Offset::NONE }
     }
 
-    /// Notes that a key has its latest record so far at `offset`. `false`: there is no room for
-    /// another key.
+    /// Records that the latest record of a key so far is at `offset`. Returns `false` if there is
+    /// no room for another key.
     #[must_use]
     pub(crate) fn put(&mut self, key: &[u8], offset: Offset) -> bool {
         let hash = hash(key);
@@ -53,7 +54,7 @@ impl OffsetMap {
         if self.used >= self.limit {
             return false;
         }
-        // Never fuller than nine tenths, however small the limit is.
+        // At most nine tenths full, even for a small limit.
         if (self.used + 1) * 10 > self.slots.len() * 9 {
             self.grow();
         }
@@ -64,28 +65,28 @@ impl OffsetMap {
         true
     }
 
-    /// The latest record of a key.
+    /// The offset of a key's latest record.
     pub(crate) fn get(&self, key: &[u8]) -> Option<Offset> {
         let slot = self.slots[self.find(hash(key))?];
         (slot.offset != Offset::NONE).then_some(slot.offset)
     }
 
-    /// Everything up to `offset` was looked at.
+    /// Records that everything up to `offset` was read.
     pub(crate) fn reached(&mut self, offset: Offset) {
         self.latest = self.latest.max(offset);
     }
 
-    /// The offset up to which everything was looked at; `NONE` before that.
+    /// The offset up to which everything was read; `NONE` before that.
     pub(crate) fn latest(&self) -> Offset {
         self.latest
     }
 
-    /// Keys in it.
+    /// Number of keys.
     pub(crate) fn len(&self) -> usize {
         self.used
     }
 
-    /// The slot of a hash, or the empty one where it would go; `None` without slots.
+    /// The slot of a hash, or the empty slot for it; `None` without slots.
     fn find(&self, hash: [u64; 2]) -> Option<usize> {
         let len = self.slots.len();
         let mut at = (hash[0] % u64::try_from(len).ok().filter(|len| *len > 0)?) as usize;

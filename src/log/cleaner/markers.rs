@@ -1,5 +1,5 @@
-//! What a cleaner knows of transactions while it goes through a log from the front. Pure. Source:
-//! Kafka's `CleanedTransactionMetadata`.
+//! Tracks transactions while the cleaner reads a log from its start. Pure. Source: Kafka's
+//! `CleanedTransactionMetadata`.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -7,26 +7,26 @@ use crate::base::{Offset, ProducerId};
 use crate::log::transactions::{Aborted, Marker};
 use crate::wire::batch::BatchHeader;
 
-/// An aborted transaction that the cleaner is inside of.
+/// An aborted transaction that is open at the cleaner's position.
 struct Open {
     aborted: Aborted,
-    /// Some of its batches were still there.
+    /// Whether any of its batches is still there.
     seen: bool,
 }
 
-/// Transactions that are open where the cleaner is.
+/// Transactions that are open at the cleaner's position.
 #[derive(Default)]
 pub(crate) struct Transactions {
     committed: BTreeSet<ProducerId>,
     aborted: BTreeMap<ProducerId, Open>,
-    /// Aborted ones that begin further on, by their first offset.
+    /// Aborted transactions that begin later, by first offset.
     coming: VecDeque<Aborted>,
-    /// Aborted ones whose marker stays: the index of what is written.
+    /// Aborted transactions whose marker stays: the index of the new segment.
     kept: Vec<Aborted>,
 }
 
 impl Transactions {
-    /// More aborted transactions, which may begin before those that are known.
+    /// Adds aborted transactions, which may begin before the known ones.
     pub(crate) fn expect(&mut self, aborted: impl IntoIterator<Item = Aborted>) {
         self.coming.extend(aborted);
         self.coming.make_contiguous().sort_by_key(|aborted| (aborted.first, aborted.last));
@@ -34,7 +34,7 @@ impl Transactions {
         self.coming.retain(|aborted| before.replace(*aborted) != Some(*aborted));
     }
 
-    /// A batch of records: whether it belongs to an aborted transaction.
+    /// Advances over a batch of records; returns whether it belongs to an aborted transaction.
     pub(crate) fn batch(&mut self, header: &BatchHeader) -> bool {
         self.begin_up_to(header.last_offset());
         if !header.is_transactional() {
@@ -52,8 +52,8 @@ impl Transactions {
         }
     }
 
-    /// A control batch: whether nothing is left of the transaction that it ends, so that the
-    /// marker may go too, in time.
+    /// Advances over a control batch; returns whether nothing is left of the transaction that it
+    /// ends, so that the marker may expire.
     pub(crate) fn marker(&mut self, header: &BatchHeader, marker: Option<Marker>) -> bool {
         self.begin_up_to(header.last_offset());
         match marker {
@@ -66,7 +66,7 @@ impl Transactions {
             },
             Some(Marker::Commit) => !self.committed.remove(&header.producer_id),
             Some(Marker::Other) => false,
-            // One that was emptied has done all it could.
+            // The marker of an emptied transaction has no purpose left.
             None => true,
         }
     }

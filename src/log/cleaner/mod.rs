@@ -1,22 +1,21 @@
-//! Compaction: of each key only the latest record stays (KIP-58, KIP-354, KIP-534).
+//! Compaction: only the latest record of each key stays (KIP-58, KIP-354, KIP-534).
 //!
-//! A cleaning is a plan with files of its own, so that the log can be used meanwhile. It reads the
-//! dirty part for each key's latest offset, as far as memory reaches; then it rewrites the
-//! segments from the front, group by group, and each new one takes the place of its group
+//! A cleaning has file handles of its own, so that the log can be used meanwhile. It reads the
+//! latest offset of each key in the dirty part, as far as memory permits; then it rewrites the
+//! segments group by group from the start. Each new segment replaces its group
 //! ([`Cleaning::carry_out`]):
 //!
 //! 1. The new segment is written and synced under the suffix `.cleaned`; its indexes become `.swap`.
-//! 2. Its batches become `.swap` ([`Log::swap_in`]). Once the directory is synced, that counts: the
-//!    next start lets it take its place, whatever else is there.
-//! 3. They get their name, in the place of the old ones that have it ([`Log::place_swap`]). Were that
-//!    rename torn apart, the old segments would be there as before.
+//! 2. Its batches become `.swap` ([`Log::swap_in`]). Once the directory is synced, the new segment
+//!    counts: the next start completes the swap, whatever other files remain.
+//! 3. They are renamed to `.log`, replacing the old file of that name ([`Log::place_swap`]). If a
+//!    crash tore this rename, the old segments would still be there.
 //! 4. The other old segments become `.deleted` ([`Log::settle_swap`]).
-//! 5. Last, its indexes get their names ([`Log::finish_swap`]): until then they say that others may
-//!    be there still.
+//! 5. Last, its indexes get their names ([`Log::finish_swap`]). Until then their suffix shows that
+//!    old segments may remain.
 //!
 //! The directory is synced after each step, because a crash may undo any rename and keep a later
-//! one. The last batch of a segment stays, even if it becomes empty, so that a segment shows where
-//! it ends.
+//! one. The last batch of a segment stays, even if empty, so that the segment shows where it ends.
 
 mod filter;
 mod map;
@@ -43,12 +42,13 @@ use crate::io::Disk;
 use super::LogDir;
 
 impl<D: Disk> Log<D> {
-    /// Everything below was cleaned, says the checkpoint ([`LogDir::save_cleaner_offsets`]).
+    /// Sets the offset below which the log is clean, from the checkpoint
+    /// ([`LogDir::save_cleaner_offsets`]).
     pub fn set_cleaned_to(&mut self, offset: Offset) {
         self.cleaned_to = offset.min(self.log_end);
     }
 
-    /// Everything below was cleaned.
+    /// The offset below which the log is clean.
     pub fn cleaned_to(&self) -> Offset {
         self.cleaned_to
     }
@@ -65,13 +65,13 @@ impl<D: Disk> Log<D> {
         Ok(dirtiness(&sealed, &self.config, self.cleaned_to, stable, now))
     }
 
-    /// Up to where it may be cleaned: what is decided, and durable. Were a record removed for a later
-    /// one that is not synced, a power loss would take both.
+    /// The offset below which the log may be cleaned: decided and durable. If a record were removed
+    /// in favour of a later one that is not synced, a power loss would take both.
     fn cleanable(&mut self, high_watermark: Offset) -> Offset {
         self.last_stable_offset(high_watermark).min(self.recovery_point())
     }
 
-    /// All segments but the last, with the times that the decision needs.
+    /// All segments except the active one, with the times that the decision needs.
     fn sealed(&self) -> Result<Vec<Sealed>, LogError> {
         let mut ends: Vec<Offset> = self.segments.keys().skip(1).copied().collect();
         let mut sealed = Vec::with_capacity(ends.len());

@@ -1,42 +1,42 @@
-//! What of a log is dirty, and which segments become one. Pure. Source: Kafka's `LogCleanerManager`
-//! and `Cleaner.groupSegmentsBySize`.
+//! Which part of a log is dirty, and which segments are merged. Pure. Source: Kafka's
+//! `LogCleanerManager` and `Cleaner.groupSegmentsBySize`.
 
 use std::time::Duration;
 
 use crate::base::{Offset, Timestamp};
 use crate::log::LogConfig;
 
-/// A segment, as the cleaner sees it; never the one that is appended to.
+/// A segment as the cleaner sees it; never the active one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sealed {
     pub(crate) base: Offset,
-    /// Where the next one begins.
+    /// Base offset of the next segment.
     pub(crate) end: Offset,
-    /// Its batches.
+    /// Size of its batches.
     pub(crate) bytes: u64,
-    /// Its first batch, by its producer's clock.
+    /// Timestamp of its first batch (set by the producer).
     pub(crate) first: Timestamp,
-    /// Its latest record.
+    /// Largest timestamp of its records.
     pub(crate) latest: Timestamp,
 }
 
 /// How dirty a log is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Dirtiness {
-    /// Up to here it was cleaned before.
+    /// End of the part that was cleaned before.
     pub(crate) from: Offset,
-    /// From here on it may not be cleaned yet.
+    /// End of the part that may be cleaned now.
     pub(crate) until: Offset,
     /// Bytes below `from`.
     pub(crate) clean: u64,
-    /// Bytes between the two.
+    /// Bytes from `from` to `until`.
     pub(crate) dirty: u64,
     /// How long its oldest dirty record has waited beyond `max.compaction.lag.ms`.
     pub(crate) overdue: Duration,
 }
 
 impl Dirtiness {
-    /// The dirty share of what may be cleaned.
+    /// The dirty share of the part that may be cleaned.
     pub fn ratio(&self) -> f64 {
         match self.clean + self.dirty {
             0 => 0.0,
@@ -44,15 +44,15 @@ impl Dirtiness {
         }
     }
 
-    /// Whether it is dirty enough for `min.cleanable.dirty.ratio`, or has waited too long.
+    /// Whether it reaches `min.cleanable.dirty.ratio`, or has waited too long.
     pub fn is_due(&self, config: &LogConfig) -> bool {
         self.dirty > 0 && (!self.overdue.is_zero() || self.ratio() > config.min_dirty_ratio)
     }
 }
 
-/// How dirty a log with these sealed segments is, cleaned up to `cleaned_to` before. Nothing at or
-/// above `stable` (what is not committed, not decided, or not synced) is looked at, nor what is too
-/// young.
+/// How dirty a log with these sealed segments is, if it was cleaned up to `cleaned_to` before.
+/// Ignores segments that reach above `stable` (not committed, undecided or unsynced), and too
+/// recent ones.
 pub(crate) fn dirtiness(
     segments: &[Sealed],
     config: &LogConfig,
@@ -69,7 +69,7 @@ pub(crate) fn dirtiness(
     let young = |segment: &&Sealed| age_of(segment.latest) < config.min_compaction_lag.as_millis();
     let young = dirty().filter(|_| !config.min_compaction_lag.is_zero()).find(young);
     let bound = young.map_or(end, |segment| segment.base).min(stable);
-    // Whole segments only.
+    // Only whole segments.
     let until = dirty().take_while(|segment| segment.end <= bound).last();
     let until = until.map_or(from, |segment| segment.end);
     let bytes = |segment: &Sealed| segment.bytes;
@@ -87,8 +87,7 @@ pub(crate) fn dirtiness(
     }
 }
 
-/// Runs of segments that fit into one together, by their bytes and by the offsets that an index can
-/// tell apart.
+/// Runs of segments that fit into one, by size and by the offsets that an index can represent.
 pub(crate) fn group(segments: &[Sealed], config: &LogConfig) -> Vec<std::ops::Range<usize>> {
     let mut groups: Vec<std::ops::Range<usize>> = Vec::new();
     let mut bytes = 0;
@@ -140,8 +139,8 @@ mod tests {
         assert_eq!((dirty.clean, dirty.dirty), (100, 200));
         assert!(dirty.is_due(&compacting()));
         let less = found(&compacting(), 10, 29, 9999);
-        assert_eq!((less.until, less.dirty), (Offset(20), 100), "whole segments only");
-        assert!(!less.is_due(&compacting()), "no more than half of it");
+        assert_eq!((less.until, less.dirty), (Offset(20), 100), "only whole segments");
+        assert!(!less.is_due(&compacting()), "exactly the half is not enough");
         assert_eq!(found(&compacting(), 40, 40, 9999).dirty, 0);
     }
 
@@ -174,7 +173,11 @@ mod tests {
     fn segments_are_merged_while_bytes_and_offsets_fit() {
         let sized = |bytes| LogConfig { segment_bytes: bytes, ..compacting() };
         assert_eq!(group(&segments(), &sized(250)), [0..2, 2..4]);
-        assert_eq!(group(&segments(), &sized(50)), [0..1, 1..2, 2..3, 3..4], "never less than one");
+        assert_eq!(
+            group(&segments(), &sized(50)),
+            [0..1, 1..2, 2..3, 3..4],
+            "at least one per group"
+        );
         let mut far = segments();
         far[3].end = Offset(i64::from(i32::MAX) + 2);
         assert_eq!(group(&far, &sized(1000)), [0..3, 3..4]);

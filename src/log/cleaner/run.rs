@@ -16,16 +16,16 @@ use crate::log::transactions::{Aborted, Marker};
 use crate::log::{Log, LogConfig, LogError, Retired, names};
 use crate::wire::batch::{self, BatchError, BatchHeader};
 
-/// Bytes that are written at a time.
+/// Bytes written at a time.
 const CHUNK: usize = 1 << 20;
 
-/// How fast a cleaner may go.
+/// Limits the speed of a cleaner.
 pub trait Pace: Send {
     /// Waits until the cleaner may continue, after `bytes` were read or written.
     fn spent(&mut self, bytes: u64) -> impl Future<Output = ()> + Send;
 }
 
-/// Who has the log that is cleaned, and lends it for a step.
+/// The owner of the log that is cleaned, which lends it for single steps.
 pub trait Keeper<D: Disk> {
     /// Lends the log; `None` when it was closed or deleted.
     fn lend<T>(&self, step: impl FnOnce(&mut Log<D>) -> T) -> Option<T>;
@@ -33,17 +33,17 @@ pub trait Keeper<D: Disk> {
     fn retire(&self, retired: Retired);
 }
 
-/// One cleaning of one log, which may be used meanwhile.
+/// One cleaning of one log. The log may be used meanwhile.
 pub struct Cleaning<D: Disk> {
     disk: D,
     dir: PathBuf,
     config: LogConfig,
-    /// Cuts of the log so far: after another one this is out of date.
+    /// Number of truncations when the cleaning began; another one makes it stale.
     cuts: u64,
     parts: Vec<Part<D>>,
     groups: VecDeque<std::ops::Range<usize>>,
     dirty: Dirtiness,
-    /// What says so.
+    /// Transaction indexes that list the aborted transactions, to be verified.
     witnesses: Vec<Witness<D>>,
     aborted: Vec<Aborted>,
     producers: BTreeMap<ProducerId, LastRecord>,
@@ -52,18 +52,18 @@ pub struct Cleaning<D: Disk> {
     now: Timestamp,
 }
 
-/// A segment to be cleaned.
+/// A segment to clean.
 struct Part<D: Disk> {
     sealed: Sealed,
     path: PathBuf,
     file: D::File,
-    /// It has a transaction index: what takes its place has to have one, too.
+    /// Whether it has a transaction index: then its replacement needs one, too.
     has_aborted: bool,
 }
 
 impl<D: Disk> Log<D> {
-    /// Begins to clean what is dirty, with memory for keys as in [`Cleaning`]. `None` when there is
-    /// nothing.
+    /// Begins to clean the dirty part, with memory for keys as in [`Cleaning`]. `None` when nothing
+    /// is dirty.
     pub fn cleaning(
         &mut self,
         high_watermark: Offset,
@@ -104,8 +104,8 @@ impl<D: Disk> Log<D> {
 }
 
 impl<D: Disk> Cleaning<D> {
-    /// Cleans all of it, step by step. Returns up to where the log is clean; `None` when it is gone, or
-    /// was truncated meanwhile.
+    /// Cleans everything, step by step. Returns the offset below which the log is clean; `None`
+    /// when the log is gone or was truncated meanwhile.
     pub async fn carry_out(
         &mut self,
         keeper: &impl Keeper<D>,
@@ -133,13 +133,13 @@ impl<D: Disk> Cleaning<D> {
         }))
     }
 
-    /// Where the log will be clean up to: known once the keys were read.
+    /// The offset below which the log will be clean; known once the keys were read.
     pub fn until(&self) -> Offset {
         self.latest.latest().next().max(self.dirty.from)
     }
 
-    /// Reads each key's latest offset in the dirty part, from the front as far as memory reaches:
-    /// the rest is for the next time.
+    /// Reads each key's latest offset from the start of the dirty part, as far as memory permits;
+    /// the next cleaning reads the rest.
     pub async fn read_keys(&mut self, pace: &mut impl Pace) -> Result<(), LogError> {
         self.check_aborted(pace).await?;
         let from = self.dirty.from;
@@ -153,7 +153,7 @@ impl<D: Disk> Cleaning<D> {
                 unpaid += bytes.len() as u64;
                 let wrong = |problem| corrupt(part, &header, problem);
                 if header.last_offset() < from {
-                    // Its transaction may reach into what is dirty.
+                    // Its transaction may extend into the dirty part.
                     follow(&mut transactions, &header, bytes).map_err(wrong)?;
                 } else if !keys(&mut self.latest, &mut transactions, &header, bytes, from)
                     .map_err(wrong)?
@@ -172,7 +172,7 @@ impl<D: Disk> Cleaning<D> {
         if self.latest.latest() < from {
             let keys = self.latest.len();
             let partition = self.dir.display();
-            tracing::warn!(%partition, keys, "one batch has more keys than the cleaner has room for");
+            tracing::warn!(%partition, keys, "one batch has more keys than fit into memory");
             return Ok(());
         }
         let until = self.until();
@@ -183,7 +183,7 @@ impl<D: Disk> Cleaning<D> {
         Ok(())
     }
 
-    /// A false entry about an aborted transaction would remove committed records.
+    /// A wrong entry about an aborted transaction would remove committed records.
     async fn check_aborted(&self, pace: &mut impl Pace) -> Result<(), LogError> {
         if self.witnesses.iter().all(Witness::is_vouched) {
             return Ok(());
@@ -197,7 +197,7 @@ impl<D: Disk> Cleaning<D> {
         Ok(())
     }
 
-    /// Rewrites the next group of segments, and makes it durable. `None` when all are done. A
+    /// Rewrites the next group of segments and makes it durable. `None` when all are done. A
     /// cleaning that failed cannot continue.
     pub async fn clean_next(
         &mut self,
@@ -209,7 +209,7 @@ impl<D: Disk> Cleaning<D> {
         };
         let written = self.write_group(range, first, pace).await;
         if written.is_err() {
-            // On a full disk it would be in the way.
+            // A leftover file would be in the way on a full disk.
             let (dir, suffix) = (&self.dir, names::CLEANED);
             for path in [
                 names::log(dir, first),
@@ -253,12 +253,12 @@ impl<D: Disk> Cleaning<D> {
         Ok(Cleaned::new(segment, replaced.collect(), self.cuts))
     }
 
-    /// Makes the names in the partition's directory durable: due after each step of a swap.
+    /// Syncs the partition's directory: required after each step of a swap.
     pub async fn sync_names(&self) -> Result<(), LogError> {
         self.disk.sync_dir(&self.dir).await.map_err(LogError::io("sync", &self.dir))
     }
 
-    /// Writes what is left of a segment behind what is there of its group.
+    /// Appends the remaining records of a segment to the new one of its group.
     async fn clean_part(
         &mut self,
         index: usize,
@@ -308,7 +308,7 @@ impl<D: Disk> Cleaning<D> {
     }
 }
 
-/// The next batch of a walk, whole and with a right checksum.
+/// The next batch of a walk, complete and with a valid checksum.
 fn next<'w, D: Disk>(
     walk: &'w mut Walk<'_, D::File>,
     part: &Part<D>,
@@ -321,7 +321,7 @@ fn next<'w, D: Disk>(
     Ok(Some((header, bytes)))
 }
 
-/// Adds the keys of a batch; `false` when one of them does not fit.
+/// Adds the keys of a batch; returns `false` if one of them does not fit.
 fn keys(
     latest: &mut OffsetMap,
     transactions: &mut Transactions,

@@ -1,5 +1,5 @@
-//! How a cleaned segment takes the place of those that it was made of, and what the next start
-//! makes of a swap that a crash interrupted.
+//! How a cleaned segment replaces its sources, and how recovery completes a swap that a crash
+//! interrupted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,14 +11,14 @@ use crate::log::scan::{NEAR, Stop, Walk};
 use crate::log::segment::Segment;
 use crate::log::{Log, LogError, Retired};
 
-/// A rewritten segment on its way into the log.
+/// A rewritten segment that is about to replace its sources.
 pub struct Cleaned<D: Disk> {
     base: Offset,
-    /// Until it is in the log.
+    /// The new segment; `None` once it is in the log.
     segment: Option<Segment<D>>,
-    /// What it takes the place of: where each begins, and its bytes.
+    /// The replaced segments: base offset and size of each.
     replaced: Vec<(Offset, u64)>,
-    /// Those that it took the place of, until their files are out of the way.
+    /// Replaced segments whose files still exist.
     old: Vec<Segment<D>>,
     cuts: u64,
 }
@@ -31,9 +31,8 @@ impl<D: Disk> Cleaned<D> {
 }
 
 impl<D: Disk> Log<D> {
-    /// Puts a cleaned segment in the place of those that it was made of. `false`: the log has
-    /// changed there since, and the segment is of no use. Sync the names, then
-    /// [`Log::place_swap`].
+    /// Replaces the source segments by the cleaned one. Returns `false` if the log has changed
+    /// there since, and the segment is useless. Sync the directory, then call [`Log::place_swap`].
     pub fn swap_in(&mut self, cleaned: &mut Cleaned<D>) -> Result<bool, LogError> {
         self.durability.check_online()?;
         let Some(mut segment) = cleaned.segment.take() else { return Ok(false) };
@@ -51,7 +50,7 @@ impl<D: Disk> Log<D> {
         for (base, _) in &cleaned.replaced {
             cleaned.old.extend(self.segments.remove(base).map(|old| *old));
         }
-        // What was truncated away at its end by an earlier cleaning is still its own.
+        // The range still covers what an earlier cleaning removed at its end.
         let next = self.segments.range(cleaned.base..).next();
         segment.end = next.map_or(segment.end, |(base, _)| *base);
         self.segments.insert(cleaned.base, Box::new(segment));
@@ -59,20 +58,21 @@ impl<D: Disk> Log<D> {
         Ok(true)
     }
 
-    /// The swap is durable: the new batches get their name, in the place of the old ones that have
-    /// it. Sync the names, then [`Log::settle_swap`].
+    /// Renames the new batches, now durable, to their final name, replacing the old file. Sync the
+    /// directory, then call [`Log::settle_swap`].
     pub fn place_swap(&mut self, cleaned: &Cleaned<D>) -> Result<(), LogError> {
         self.rename_swapped(cleaned, |segment| segment.rename_log(""))
     }
 
-    /// The other old files give way. Sync the names, then [`Log::finish_swap`]; the files are for
-    /// removal.
+    /// Renames the other old files to `.deleted`, for removal. Sync the directory, then call
+    /// [`Log::finish_swap`].
     pub fn settle_swap(&mut self, cleaned: &mut Cleaned<D>) -> Result<Retired, LogError> {
         self.durability.check_online()?;
         self.durability.names_changed();
         let mut retired = Retired::default();
         for old in cleaned.old.drain(..) {
-            // A segment there has these names: the new one, or, after a truncation, a later one.
+            // Otherwise these names belong to the new segment, or, after a truncation, to a later
+            // one.
             if !self.segments.contains_key(&old.base) {
                 let taken = old.take_out();
                 retired.files.extend(self.or_offline(taken)?);
@@ -81,18 +81,17 @@ impl<D: Disk> Log<D> {
         Ok(retired)
     }
 
-    /// Gives the new indexes their names, the last step. Sync the names again.
+    /// Renames the new indexes to their final names: the last step. Sync the directory again.
     pub fn finish_swap(&mut self, cleaned: &Cleaned<D>) -> Result<(), LogError> {
         self.rename_swapped(cleaned, |segment| segment.rename_indexes(""))
     }
 
-    /// The log is clean up to here, if it was not cut below meanwhile.
+    /// The log is clean below this offset, if it was not truncated below it meanwhile.
     pub fn cleaned(&mut self, until: Offset) {
         self.cleaned_to = self.cleaned_to.max(until).min(self.log_end);
     }
 
-    /// Renames files of the segment that was swapped in, if it is still there: retention or a cut may
-    /// have taken it.
+    /// Renames files of the new segment, unless retention or a truncation has removed it.
     fn rename_swapped(
         &mut self,
         cleaned: &Cleaned<D>,
@@ -113,15 +112,15 @@ impl<D: Disk> Log<D> {
 
 /// A swap that a crash interrupted.
 struct Pending {
-    /// Its batches have no other name yet: that name counts, because they were synced before.
+    /// Its batches still have the suffix `.swap`; they are valid, because they were synced first.
     unplaced: bool,
-    /// Segments that it takes the place of, besides that of its name.
+    /// Other segments that it replaces.
     covered: Vec<Offset>,
 }
 
-/// Brings swaps that a crash interrupted to their end, and removes what was not finished before the
-/// swap counted. An `.index.swap` says that there may be one: then the batches of that name are the
-/// new ones, and reach over others, or they are the old ones, and don't.
+/// Completes swaps that a crash interrupted, and removes files of cleanings that never counted. An
+/// `.index.swap` file indicates a possible swap. If the batches of that base offset are the new
+/// ones, they extend over other segments; the old ones don't.
 pub(crate) async fn settle_leftovers<D: Disk>(disk: &D, dir: &Path) -> Result<(), LogError> {
     let entries = disk.list(dir).map_err(LogError::io("list", dir))?;
     let (mut logs, mut unplaced) = (BTreeSet::new(), BTreeSet::new());
@@ -149,7 +148,7 @@ pub(crate) async fn settle_leftovers<D: Disk>(disk: &D, dir: &Path) -> Result<()
     for base in bases.into_iter().filter(|base| unplaced.contains(base) || logs.contains(base)) {
         let (place, unplaced) = (names::log(dir, base), unplaced.contains(&base));
         let path = if unplaced { names::with_suffix(&place, names::SWAP) } else { place };
-        // Kafka's cleaner may leave an empty one, which reaches nowhere.
+        // Kafka's cleaner may leave an empty segment, which covers no offset.
         let end = end_of(disk, &path, base)?.max(base.next());
         let covered = logs.range(base.next()..end).copied().collect();
         pending.insert(base, Pending { unplaced, covered });
@@ -157,7 +156,7 @@ pub(crate) async fn settle_leftovers<D: Disk>(disk: &D, dir: &Path) -> Result<()
     finish(disk, dir, &pending, &indexes).await
 }
 
-/// As a cleaner does, with a sync of the names after each step.
+/// Like a cleaner, with a sync of the directory after each step.
 async fn finish<D: Disk>(
     disk: &D,
     dir: &Path,
@@ -168,13 +167,13 @@ async fn finish<D: Disk>(
     for (base, _) in pending.iter().filter(|(_, swap)| swap.unplaced) {
         let to = names::log(dir, *base);
         let from = names::with_suffix(&to, names::SWAP);
-        tracing::info!(segment = %to.display(), "a cleaned segment takes its place");
+        tracing::info!(segment = %to.display(), "completed the swap of a cleaned segment");
         disk.rename(&from, &to).map_err(LogError::io("rename", &from))?;
     }
     sync().await?;
     for (base, swap) in pending {
-        // They do not match the new batches, and can be rebuilt; of aborted transactions the
-        // old ones say no less than the new.
+        // Old indexes do not match the new batches, and can be rebuilt. The old transaction index
+        // has at least the entries of the new one.
         remove(disk, &names::index(dir, *base))?;
         remove(disk, &names::time_index(dir, *base))?;
         let (to, name) = (names::transaction_index(dir, *base), Kind::TransactionIndex(*base));
@@ -197,7 +196,7 @@ async fn finish<D: Disk>(
     sync().await
 }
 
-/// The offset after a segment's last good batch.
+/// The offset after a segment's last valid batch.
 fn end_of<D: Disk>(disk: &D, path: &Path, base: Offset) -> Result<Offset, LogError> {
     let file = disk.open(path, Open::Existing).map_err(LogError::io("open", path))?;
     let size = file.len().map_err(LogError::io("measure", path))?;
@@ -206,7 +205,7 @@ fn end_of<D: Disk>(disk: &D, path: &Path, base: Offset) -> Result<Offset, LogErr
     loop {
         match walk.next() {
             Ok(Some((_, header))) => end = header.next_offset(),
-            // Opening the segment detects that.
+            // Opening the segment reports that.
             Ok(None) | Err(Stop::Bad(_)) => return Ok(end),
             Err(Stop::Log(error)) => return Err(error),
         }

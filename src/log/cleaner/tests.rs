@@ -1,4 +1,4 @@
-//! A compacted log: what stays in it, what goes and when, and what a crash in the middle leaves.
+//! Compaction: which records stay, which go and when, and what a crash in the middle leaves.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,7 +30,7 @@ fn contents(records: &[Record]) -> Vec<(u8, i64, Option<Vec<u8>>)> {
     records.iter().map(|record| (key(record), record.offset.0, value(record))).collect()
 }
 
-/// Appends one record of each key, some hundred bytes, and ends the segment.
+/// Appends one record per key, some hundred bytes each, and rolls the segment.
 fn write(log: &mut RealLog, keys: &[u8], value: Option<&[u8]>) {
     let records: Vec<_> = keys.iter().map(|key| (*key, value)).collect();
     lead(log, keyed(&records, Compression::None, NOW), 1);
@@ -56,11 +56,11 @@ async fn latest_record_of_each_key_keeps_its_offset() {
         (b'a', 5, Some(b"3".to_vec())),
     ];
     assert_eq!(contents(&records_of(&log)), expected);
-    assert_eq!(names(&home, ".log").len(), 2, "two became one");
+    assert_eq!(names(&home, ".log").len(), 2, "two segments were merged");
     assert!(names(&home, ".swap").is_empty() && names(&home, ".cleaned").is_empty());
     assert_eq!((log.log_start(), log.log_end()), (Offset(0), Offset(6)));
     drop(log);
-    assert_eq!(contents(&records_of(&home.open().await)), expected, "examined as after a crash");
+    assert_eq!(contents(&records_of(&home.open().await)), expected, "recovered as after a crash");
     assert_eq!(contents(&records_of(&home.reopen().await)), expected);
 }
 
@@ -75,19 +75,19 @@ async fn tombstone_stays_until_its_delete_horizon_and_no_longer() {
     let keys = |log: &RealLog| -> Vec<u8> {
         contents(&records_of(log)).into_iter().map(|(key, ..)| key).collect()
     };
-    assert_eq!(keys(&log), b"bac", "the value is gone, the tombstone is not");
+    assert_eq!(keys(&log), b"bac", "the value is gone, the tombstone stays");
     let horizon = read_all(&log, Offset(0), 1 << 20)[1].delete_horizon();
     assert_eq!(horizon, Some(Timestamp(NOW.0 + DAY)));
     log.set_cleaned_to(Offset(3));
     clean(&mut log, Timestamp(NOW.0 + DAY - 1), ROOMY).await;
-    assert_eq!(keys(&log), b"bac", "its time has not come");
+    assert_eq!(keys(&log), b"bac", "before its delete horizon");
     log.set_cleaned_to(Offset(3));
     clean(&mut log, Timestamp(NOW.0 + DAY), ROOMY).await;
     assert_eq!(keys(&log), b"bc");
 }
 
 #[tokio::test]
-async fn flaw_early_tombstone_removes_it_the_first_time() {
+async fn flaw_early_tombstone_removes_tombstones_at_once() {
     let home = Home::new(LogConfig { flaws: Flaws::only(Flaw::EarlyTombstone), ..compacting() });
     let mut log = home.open().await;
     write(&mut log, b"ab", Some(b"1"));
@@ -110,7 +110,7 @@ async fn uncommitted_records_are_not_cleaned() {
     assert_eq!(dirty(&mut log, 2).until, Offset(2));
     let mut cleaning = log.cleaning(Offset(2), NOW, (ROOMY, 0.9)).unwrap().unwrap();
     cleaning.read_keys(&mut Headlong).await.unwrap();
-    assert_eq!(cleaning.until(), Offset(2), "the third is not known to it");
+    assert_eq!(cleaning.until(), Offset(2), "the third record is not committed");
 }
 
 #[tokio::test]
@@ -125,7 +125,7 @@ async fn unsynced_records_supersede_nothing() {
     let end = log.log_end();
     let mut cleaning = log.cleaning(end, NOW, (ROOMY, 0.9)).unwrap().unwrap();
     cleaning.read_keys(&mut Headlong).await.unwrap();
-    assert_eq!(cleaning.until(), Offset(2), "what supersedes it is not synced");
+    assert_eq!(cleaning.until(), Offset(2), "the record that supersedes it is not synced");
     flush(&mut log).await;
     assert_eq!(log.dirtiness(log.log_end(), NOW).unwrap().until, Offset(4));
 }
@@ -137,7 +137,7 @@ async fn empty_segment_does_not_hide_the_end_of_the_cleaned_part() {
     write(&mut log, b"ab", Some(b"1"));
     write(&mut log, b"ab", Some(b"2"));
     log.close().await.unwrap();
-    // As Kafka leaves a segment of which everything was superseded.
+    // Kafka leaves an empty file for a segment whose records were all superseded.
     fs::write(home.file(&names(&home, ".log")[1]), b"").unwrap();
     let mut log = home.reopen().await;
     let large = vec![b'3'; 900];
@@ -145,11 +145,11 @@ async fn empty_segment_does_not_hide_the_end_of_the_cleaned_part() {
     write(&mut log, b"b", Some(&large));
     clean(&mut log, NOW, ROOMY).await;
     let left = BatchHeader::parse(&fs::read(home.file(&names(&home, ".log")[0])).unwrap()).unwrap();
-    assert_eq!((left.count, left.next_offset()), (0, Offset(2)), "it still says where it ended");
+    assert_eq!((left.count, left.next_offset()), (0, Offset(2)), "its end is still known");
 }
 
 #[tokio::test]
-async fn with_little_memory_a_log_is_cleaned_in_rounds() {
+async fn log_is_cleaned_in_rounds_with_little_memory() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     for _ in 0..2 {
@@ -168,7 +168,7 @@ async fn with_little_memory_a_log_is_cleaned_in_rounds() {
 }
 
 #[tokio::test]
-async fn batch_with_more_keys_than_memory_leaves_the_log_as_it_is() {
+async fn batch_with_too_many_keys_leaves_the_log_unchanged() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"abcdefgh", Some(b"1"));
@@ -177,10 +177,10 @@ async fn batch_with_more_keys_than_memory_leaves_the_log_as_it_is() {
 }
 
 #[tokio::test]
-async fn producer_is_still_known_when_all_its_records_are_gone() {
+async fn producer_is_known_after_all_its_records_are_cleaned() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
-    // Records without a key are from before the topic was compacted.
+    // Records without a key are from the time before the topic was compacted.
     let keyless = LogConfig { compacted: false, ..compacting() };
     log.set_config(keyless);
     for sequence in 0..3 {
@@ -199,7 +199,7 @@ async fn producer_is_still_known_when_all_its_records_are_gone() {
     }
     let mut log = home.open().await;
     log.set_config(keyless);
-    assert!(lead(&mut log, batch_of(7, 2, 10, 5), 1).duplicate, "known by the batch alone");
+    assert!(lead(&mut log, batch_of(7, 2, 10, 5), 1).duplicate, "found by the batch alone");
 }
 
 /// A batch of a transaction, or the marker that ends one.
@@ -219,7 +219,7 @@ fn transactional(key: Option<u8>, marker: Option<i16>) -> BytesMut {
     BytesMut::from(&*bytes)
 }
 
-/// As a leader's log would have it, had a coordinator written the markers.
+/// The log of a leader, with markers as a coordinator would write them.
 async fn with_transactions(flaws: Flaws) -> (Home, RealLog) {
     let home = Home::new(LogConfig { flaws, ..compacting() });
     let mut log = home.open().await;
@@ -244,15 +244,15 @@ async fn aborted_records_are_removed_before_their_marker() {
     let offsets = |log: &RealLog| -> Vec<i64> {
         records_of(log).iter().map(|record| record.offset.0).collect()
     };
-    assert_eq!(offsets(&log), [1, 2, 3, 4], "the aborted record is gone, both markers are there");
+    assert_eq!(offsets(&log), [1, 2, 3, 4], "the aborted record is gone, both markers stay");
     assert_eq!(log.aborted_transactions(Offset(0), Offset(9)).unwrap(), aborted);
     log.set_cleaned_to(Offset::NONE);
     clean(&mut log, NOW, ROOMY).await;
-    assert_eq!(offsets(&log), [1, 2, 3, 4], "nothing is left to abort: the marker begins to wait");
+    assert_eq!(offsets(&log), [1, 2, 3, 4], "the marker gets a delete horizon");
     assert_eq!(log.aborted_transactions(Offset(0), Offset(9)).unwrap(), []);
     log.set_cleaned_to(Offset::NONE);
     clean(&mut log, Timestamp(NOW.0 + DAY), ROOMY).await;
-    assert_eq!(offsets(&log), [2, 3, 4], "the commit's records are still there, and so is it");
+    assert_eq!(offsets(&log), [2, 3, 4], "the commit marker stays with its records");
 }
 
 #[tokio::test]
@@ -260,7 +260,7 @@ async fn transaction_index_that_calls_a_commit_aborted_is_ignored() {
     let (home, log) = with_transactions(Flaws::default()).await;
     let before = records_of(&log);
     log.close().await.unwrap();
-    // The transaction that was aborted is gone from it, and the one that was committed is in.
+    // The index omits the aborted transaction and lists the committed one.
     let index = home.file("00000000000000000001.txnindex");
     let mut entry = fs::read(&index).unwrap();
     (entry[17], entry[25], entry[33]) = (2, 3, 4);
@@ -275,7 +275,7 @@ async fn transaction_index_that_calls_a_commit_aborted_is_ignored() {
     assert_eq!(records_of(&log), before);
 }
 
-/// Whether all is decided, says a log that was cleaned and opened without any snapshot.
+/// Whether a cleaned log, opened without any snapshot, has no open transaction.
 async fn is_decided(flaws: Flaws) -> bool {
     let (home, mut log) = with_transactions(flaws).await;
     log.roll(log.log_end(), NOW).unwrap();
@@ -296,7 +296,7 @@ async fn only_the_drop_markers_flaw_reopens_a_committed_transaction() {
 }
 
 #[tokio::test]
-async fn open_transaction_holds_the_cleaner_back() {
+async fn cleaner_stops_at_an_open_transaction() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"a", Some(b"1"));
@@ -324,7 +324,7 @@ async fn open_transaction_holds_the_cleaner_back() {
 }
 
 #[tokio::test]
-async fn log_that_was_cut_meanwhile_keeps_what_it_has() {
+async fn cleaning_is_void_after_a_truncation() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"ab", Some(b"1"));
@@ -374,7 +374,7 @@ async fn begun(log: &mut RealLog) -> Cleaning<RealDisk> {
     cleaning
 }
 
-/// Goes `steps` steps of a swap, and dies.
+/// Carries out `steps` steps of a swap, then crashes.
 async fn interrupted(home: &Home, steps: usize) -> (Vec<Record>, Vec<Record>) {
     let mut log = home.open().await;
     write(&mut log, b"abc", Some(b"1"));
@@ -420,7 +420,7 @@ async fn interrupted_swap_is_undone_or_finished() {
 }
 
 #[tokio::test]
-async fn swap_in_which_kafkas_cleaner_left_nothing_is_finished_too() {
+async fn swap_with_an_empty_segment_of_kafka_is_finished() {
     let home = Home::new(compacting());
     let mut log = home.open().await;
     write(&mut log, b"ab", Some(b"1"));
@@ -435,7 +435,7 @@ async fn swap_in_which_kafkas_cleaner_left_nothing_is_finished_too() {
     assert!(names(&home, ".swap").is_empty());
 }
 
-/// Once the new segment counts, a power loss may keep any of the renames that follow.
+/// Once the new segment counts, a power loss may keep any subset of the renames that follow.
 #[tokio::test]
 async fn cleaned_segment_survives_any_lost_renames_exactly_once() {
     let reference = Home::new(compacting());
@@ -493,7 +493,7 @@ async fn follower_of_a_compacted_leader_reopens_its_log() {
     assert_eq!((records_of(&copy), report.bytes_cut), (records_of(&log), 0));
 }
 
-/// One step of a log's life.
+/// One operation on a log.
 #[derive(Clone, Debug)]
 enum Step {
     Write { records: Vec<(u8, bool)>, codec: usize },
@@ -515,12 +515,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Of each key the latest record below `until`, and all from there on. Tombstones may be gone.
+/// Checks that the latest record of each key below `until` and all records from there on are left.
+/// Tombstones may be gone.
 fn check(all: &[Record], left: &[Record], until: Offset) {
     assert!(left.windows(2).all(|pair| pair[0].offset < pair[1].offset), "offsets rise");
     let by_offset: BTreeMap<_, _> = all.iter().map(|record| (record.offset, record)).collect();
     for record in left {
-        assert_eq!(by_offset.get(&record.offset), Some(&record), "as it was written");
+        assert_eq!(by_offset.get(&record.offset), Some(&record), "unchanged");
     }
     let mut latest = BTreeMap::new();
     for record in all.iter().filter(|record| record.offset < until) {
@@ -528,7 +529,7 @@ fn check(all: &[Record], left: &[Record], until: Offset) {
     }
     let is_left = |record: &Record| left.binary_search_by_key(&record.offset, |r| r.offset).is_ok();
     for record in latest.values().filter(|record| record.value.is_some()) {
-        // Memory may have ended in the middle of the batch that supersedes it.
+        // The cleaner's memory may have ended in the middle of the batch that supersedes it.
         let superseded = left.iter().any(|r| r.key == record.key && r.offset > record.offset);
         assert!(
             is_left(record) || superseded,
@@ -542,7 +543,7 @@ fn check(all: &[Record], left: &[Record], until: Offset) {
     }
     for record in left.iter().filter(|record| record.offset < until) {
         let last = latest[&record.key];
-        assert_eq!(last.offset, record.offset, "nothing that was superseded is left");
+        assert_eq!(last.offset, record.offset, "no superseded record is left");
     }
 }
 
