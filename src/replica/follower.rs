@@ -1,26 +1,26 @@
-//! The follower's side of one partition: whom it follows, where its log parts from the leader's,
-//! and what of it is committed.
+//! The follower's side of one partition: its leader, the point where the logs diverge, and its high
+//! watermark.
 //!
 //! Source: Kafka's `AbstractFetcherThread`; KIP-101, KIP-279, KIP-595 (truncation by epoch),
 //! KIP-320 (fencing).
 
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset};
 
-/// What a fetch said about this log when it was sent.
+/// The state of this log when a fetch was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// Sent as the current leader epoch.
+    /// The current leader epoch in the request.
     pub epoch: LeaderEpoch,
-    /// Where the log ended.
+    /// The log end at that time.
     pub log_end: Offset,
 }
 
-/// What to do when the leader does not have the offset that was asked for.
+/// The reaction to OFFSET_OUT_OF_RANGE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeRemedy {
-    /// The leader's log is shorter, which only an unclean election can bring about: cut here.
+    /// The leader's log is shorter, which only an unclean election can cause: truncate here.
     TruncateTo(Offset),
-    /// The leader keeps nothing that old: begin again here.
+    /// The leader has deleted records that old: start again here.
     StartAt(Offset),
     /// The offset is in range now.
     AskAgain,
@@ -35,12 +35,12 @@ pub struct Follower {
 }
 
 impl Follower {
-    /// Follows `leader` in `epoch`; nobody, while there is no leader.
+    /// Follows `leader` in `epoch`; `None` while there is no leader.
     pub fn new(epoch: LeaderEpoch, leader: Option<BrokerId>) -> Self {
         Self { epoch, leader, retry_at: None }
     }
 
-    /// Asserts what must hold between two steps.
+    /// Asserts the invariants that hold between steps.
     ///
     /// # Panics
     /// When an invariant is broken.
@@ -48,26 +48,27 @@ impl Follower {
         let Self { epoch, leader, .. } = self;
         assert!(
             leader.is_none() || *epoch > LeaderEpoch::NONE,
-            "follows broker {leader:?} in no leader epoch"
+            "follows broker {leader:?} without a leader epoch"
         );
     }
 
-    /// Whom this replica follows.
+    /// The leader that this replica follows.
     pub fn leader(&self) -> Option<BrokerId> {
         self.leader
     }
 
-    /// In which epoch. Sent with each fetch, so that only this epoch's leader answers (KIP-320).
+    /// The current leader epoch. Sent with each fetch, so that only this epoch's leader answers
+    /// (KIP-320).
     pub fn epoch(&self) -> LeaderEpoch {
         self.epoch
     }
 
-    /// Until when it asks nothing.
+    /// The time before which it sends no fetch.
     pub fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 
-    /// An error: ask nothing until `at`.
+    /// After an error: sends no fetch until `at`.
     pub fn back_off(&mut self, at: Instant) {
         self.retry_at = Some(at);
     }
@@ -77,19 +78,19 @@ impl Follower {
         self.retry_at = None;
     }
 
-    /// Whether an answer still counts: an answer from before a change of leader, or to a question
-    /// about a log that has changed since, says nothing about this log (KAFKA-9338).
+    /// Whether an answer still applies. After a change of leader, or of the log since the request,
+    /// it says nothing about this log (KAFKA-9338).
     pub fn accepts(&self, asked: Position, log_end: Offset) -> bool {
         asked.epoch == self.epoch && asked.log_end == log_end
     }
 
-    /// Where to cut the log when the leader says that the logs part.
+    /// The offset at which to truncate when the leader reports that the logs diverge.
     ///
-    /// `leaders` is the leader's largest epoch that is not above ours, and where it ends there.
-    /// `ours` is our largest epoch that is not above the leader's, and where it ends here;
-    /// [`LeaderEpoch::NONE`] if there is none. If the two epochs differ, the logs part before both
-    /// ends; the next fetch then finds the next place (KIP-279). What is committed is never a
-    /// reason to keep or to cut: the high watermark here may be old (KIP-101).
+    /// `leaders` is the leader's largest epoch that is not above ours, and its end there. `ours` is
+    /// our largest epoch that is not above the leader's, and its end here; [`LeaderEpoch::NONE`] if
+    /// there is none. If the two epochs differ, the logs diverge before both ends; the next fetch
+    /// then finds the next point (KIP-279). The high watermark plays no role: the one here may be
+    /// old (KIP-101).
     pub fn truncation(
         &self,
         leaders: (LeaderEpoch, Offset),
@@ -110,15 +111,15 @@ impl Follower {
         cut
     }
 
-    /// The high watermark here, after the leader has told its own. A leader that is new may not
-    /// know yet how far an earlier one had come; what was committed stays committed.
+    /// The high watermark after a response with the leader's. A new leader may not know yet how far
+    /// an earlier one had advanced it; committed records stay committed.
     ///
     /// Call it with the log end after a truncation (KAFKA-14704) and after an append.
     pub fn high_watermark(&self, known: Offset, leaders: Offset, log_end: Offset) -> Offset {
         known.max(leaders).min(log_end)
     }
 
-    /// What to do when the leader says "offset out of range", given where its log begins and ends.
+    /// The reaction to OFFSET_OUT_OF_RANGE, given the leader's log start and log end.
     pub fn out_of_range(
         &self,
         log_end: Offset,
@@ -148,20 +149,20 @@ mod tests {
     }
 
     #[test]
-    fn the_log_is_cut_where_the_leader_says_its_epoch_ends() {
-        // KAFKA-13141, KIP-101: whatever the high watermark says.
+    fn log_is_truncated_at_the_leaders_end_of_the_epoch() {
+        // KAFKA-13141, KIP-101: independent of the high watermark.
         assert_eq!(follower().truncation(at(5, 10), at(5, 15), Offset(20)), Offset(10));
         assert_eq!(follower().truncation(at(5, 15), at(5, 10), Offset(20)), Offset(10));
     }
 
     #[test]
-    fn an_epoch_that_only_the_leader_knows_is_looked_for_further_back() {
+    fn unknown_epoch_of_the_leader_truncates_further_back() {
         // KIP-279: our largest epoch up to the leader's 5 is 3 and ends at 8.
         assert_eq!(follower().truncation(at(5, 12), at(3, 8), Offset(20)), Offset(8));
     }
 
     #[test]
-    fn a_log_without_epochs_is_cut_at_the_leaders_end_and_never_beyond_its_own() {
+    fn log_without_epochs_is_truncated_at_the_leaders_end() {
         let none = (LeaderEpoch::NONE, Offset::NONE);
         assert_eq!(follower().truncation(at(5, 12), none, Offset(20)), Offset(12));
         assert_eq!(follower().truncation(at(5, 12), none, Offset(9)), Offset(9));
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_from_before_a_change_says_nothing_about_this_log() {
+    fn answer_from_before_a_change_is_ignored() {
         let asked = Position { epoch: LeaderEpoch(7), log_end: Offset(5) };
         assert!(follower().accepts(asked, Offset(5)));
         assert!(!follower().accepts(asked, Offset(6)));
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_committed_stays_committed_as_far_as_the_log_reaches() {
+    fn high_watermark_never_falls_and_stops_at_the_log_end() {
         let high_watermark = |known, leaders, end| {
             follower().high_watermark(Offset(known), Offset(leaders), Offset(end)).0
         };
@@ -193,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn out_of_range_is_mended_from_the_end_that_is_wrong() {
+    fn out_of_range_truncates_or_starts_over() {
         let mend = |end, from, to| follower().out_of_range(Offset(end), Offset(from), Offset(to));
         assert_eq!(mend(10, 0, 5), RangeRemedy::TruncateTo(Offset(5)));
         assert_eq!(mend(10, 20, 30), RangeRemedy::StartAt(Offset(20)));
@@ -201,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_pauses_after_an_error_until_an_answer_comes() {
+    fn follower_backs_off_after_an_error_until_an_answer() {
         let mut follower = follower();
         follower.back_off(Instant::from_secs(3));
         assert_eq!(follower.retry_at(), Some(Instant::from_secs(3)));

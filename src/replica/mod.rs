@@ -1,8 +1,8 @@
 //! Leader and follower of one partition. Pure: no await, no clock, no I/O.
 //!
-//! The leader knows who is in sync and what is committed; the follower knows where its log parts
-//! from the leader's and what of it is committed. Left to the shell: the log itself, requests and
-//! answers, who waits for what.
+//! The leader tracks the ISR and the high watermark; the follower finds where its log diverges from
+//! the leader's, and which part is committed. The shell owns the log, requests and responses, and
+//! the waiting.
 
 mod follower;
 mod leader;
@@ -20,10 +20,10 @@ pub use starts::LogStarts;
 
 use crate::base::{LeaderEpoch, Offset};
 
-/// Where a reader's log parts from this one, if it does: the largest epoch here that is not above
-/// the reader's last one, and where it ends (KIP-101, KIP-279, KIP-595).
+/// Where a reader's log diverges from this one, if it does: the largest epoch here that is not
+/// above the reader's last one, and its end (KIP-101, KIP-279, KIP-595).
 ///
-/// `here` is that epoch and its end, as the log knows it for `last_fetched`.
+/// `here` is that epoch and its end in this log, looked up for `last_fetched`.
 pub fn diverging(
     last_fetched: LeaderEpoch,
     position: Offset,

@@ -1,4 +1,4 @@
-//! Who may be in sync, as committed metadata has it.
+//! The brokers that may be in sync, from committed metadata.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,14 +6,11 @@ use std::sync::Arc;
 use crate::base::{BrokerEpoch, BrokerId};
 use crate::controller::{Broker, Image};
 
-/// A registered broker's standing.
+/// The state of a registered broker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// Epoch of its registration.
     pub epoch: BrokerEpoch,
-    /// It may not take part.
     pub fenced: bool,
-    /// It is on its way out.
     pub shutting_down: bool,
 }
 
@@ -32,7 +29,7 @@ impl From<&Broker> for Peer {
 pub struct Peers(Arc<BTreeMap<BrokerId, Peer>>);
 
 impl Peers {
-    /// A broker's standing; `None` if it is not registered.
+    /// A broker's state; `None` if it is not registered.
     pub fn get(&self, id: BrokerId) -> Option<Peer> {
         self.0.get(&id).copied()
     }

@@ -1,32 +1,31 @@
-//! How far a follower has come, as its leader sees it. Source: Kafka's `Replica`, KIP-16.
+//! A follower's progress, as seen by its leader. Source: Kafka's `Replica`, KIP-16.
 
 use std::time::Duration;
 
 use crate::base::{BrokerEpoch, Instant, Offset};
 
-/// One follower, since this leader's epoch began.
+/// One follower since the beginning of this leader epoch.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FollowerProgress {
-    /// Where it fetched last: it has everything below. `None` until it has fetched in this epoch.
+    /// Its last fetch offset: it has everything below. `None` until it has fetched in this epoch.
     position: Option<Offset>,
-    /// When it fetched last, and where the leader's log ended then.
+    /// Time of its last fetch, and the leader's log end at that time.
     last_fetch: Option<(Instant, Offset)>,
     /// The latest time at which it is known to have had everything that the leader had then.
     caught_up_at: Option<Instant>,
-    /// Which registration of the broker fetched.
+    /// The broker epoch of its fetches.
     broker_epoch: Option<BrokerEpoch>,
 }
 
 impl FollowerProgress {
-    /// At the start of an epoch, who is in sync is given the benefit of the doubt for as long as
-    /// lag is allowed.
+    /// At the start of an epoch, ISR members count as caught up until the allowed lag has passed.
     pub(super) fn at_start(now: Instant, in_sync: bool) -> Self {
         Self { caught_up_at: in_sync.then_some(now), ..Self::default() }
     }
 
-    /// "Caught up" means: has reached the leader's log end, as it is now or as it was at the last
-    /// fetch. Fetching often does not make a replica caught up; a steady stream of writes does not
-    /// keep it from being so.
+    /// "Caught up" means that it has reached the leader's log end, as of now or of the last fetch.
+    /// A slow replica that fetches often is not caught up; a replica that follows a steady stream
+    /// of writes is.
     pub(super) fn fetched(
         &mut self,
         now: Instant,
@@ -46,8 +45,8 @@ impl FollowerProgress {
         self.broker_epoch = epoch;
     }
 
-    /// The follower's fetch session was used at `at`, and has this partition. A follower that has
-    /// everything need not name it.
+    /// The follower used its fetch session, which contains this partition, at `at`. A follower that
+    /// has everything need not name the partition.
     pub(super) fn alive(&mut self, at: Instant, leader_end: Offset) {
         if self.position >= Some(leader_end) {
             self.caught_up_at = self.caught_up_at.max(Some(at));
@@ -56,17 +55,17 @@ impl FollowerProgress {
         }
     }
 
-    /// Everything below is in the follower's log, as far as it has said in this epoch.
+    /// The follower's log end as reported in this epoch: it has everything below.
     pub(super) fn position(&self) -> Option<Offset> {
         self.position
     }
 
-    /// Which registration of the broker has fetched in this epoch.
+    /// The broker epoch of its fetches in this epoch.
     pub(super) fn broker_epoch(&self) -> Option<BrokerEpoch> {
         self.broker_epoch
     }
 
-    /// When the follower will have lagged for too long; `None` if it does not lag at all.
+    /// The time at which the follower will have lagged for too long; `None` if it does not lag.
     pub(super) fn lags_from(&self, leader_end: Offset, lag_time_max: Duration) -> Option<Instant> {
         if self.position >= Some(leader_end) {
             return None;
@@ -74,7 +73,7 @@ impl FollowerProgress {
         Some(self.caught_up_at.map_or(Instant::START, |at| at + lag_time_max))
     }
 
-    /// Whether the follower is as far as the leader, or was not long ago.
+    /// Whether the follower has everything, or had everything recently.
     pub(super) fn is_caught_up(
         &self,
         now: Instant,
@@ -96,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_that_fetches_all_the_time_but_slower_than_the_writes_falls_behind() {
+    fn follower_that_fetches_too_slowly_falls_behind() {
         let mut follower = FollowerProgress::at_start(at(0), true);
         for second in 1..=10 {
             let leader_end = Offset(100 * second);
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_one_fetch_behind_a_steady_stream_of_writes_is_caught_up() {
+    fn follower_one_fetch_behind_a_steady_stream_is_caught_up() {
         let mut follower = FollowerProgress::at_start(at(0), false);
         follower.fetched(at(1), Offset(0), Offset(100), None);
         assert!(!follower.is_caught_up(at(1), Offset(100), LAG));
@@ -118,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_vouches_for_a_follower_that_has_everything_and_for_no_other() {
+    fn session_keeps_only_complete_followers_caught_up() {
         let mut follower = FollowerProgress::at_start(at(0), false);
         follower.alive(at(5), Offset(0));
         assert!(!follower.is_caught_up(at(5), Offset(0), LAG), "it has not fetched in this epoch");
@@ -130,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_follower_at_the_log_end_is_caught_up_however_long_ago_it_fetched() {
+    fn follower_at_the_log_end_is_always_caught_up() {
         let mut follower = FollowerProgress::at_start(at(0), true);
         follower.fetched(at(1), Offset(7), Offset(7), None);
         assert!(follower.is_caught_up(at(1000), Offset(7), LAG));

@@ -1,29 +1,29 @@
-//! Where the replicas' logs begin, as far as their leader has heard: what is below the least of
-//! them is kept nowhere. DeleteRecords is answered when that has come far enough (KIP-107).
+//! Log starts of the followers, as far as the leader knows them: no replica has records below the
+//! lowest. DeleteRecords is answered when it is high enough (KIP-107).
 
 use std::collections::BTreeMap;
 
 use crate::base::{BrokerId, Offset};
 
-/// The beginnings of the followers' logs.
+/// The followers' log starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogStarts {
     heard: BTreeMap<BrokerId, Offset>,
 }
 
 impl LogStarts {
-    /// Of followers that have said nothing yet in this leader epoch.
+    /// Followers that have not fetched in this leader epoch.
     pub fn of(followers: impl IntoIterator<Item = BrokerId>) -> Self {
         Self { heard: followers.into_iter().map(|id| (id, Offset::NONE)).collect() }
     }
 
-    /// A follower said where its log begins; whether that was news. Others are not counted.
+    /// Records a follower's log start; returns whether it changed. Other brokers are ignored.
     pub fn heard(&mut self, follower: BrokerId, start: Offset) -> bool {
         self.heard.get_mut(&follower).is_some_and(|known| std::mem::replace(known, start) != start)
     }
 
-    /// The low watermark: the least of the leader's own start and those of followers that live.
-    /// Who is down can't be waited for; it learns of the deletion when it fetches again.
+    /// The low watermark: the lowest of the leader's own start and those of live followers. A
+    /// follower that is down can't be waited for; it learns of the deletion when it fetches again.
     pub fn low_watermark(&self, own: Offset, lives: impl Fn(BrokerId) -> bool) -> Offset {
         let living = self.heard.iter().filter(|(id, _)| lives(**id));
         living.map(|(_, start)| *start).fold(own, Offset::min)
@@ -35,11 +35,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_low_watermark_waits_for_every_follower_that_lives() {
+    fn low_watermark_waits_for_every_live_follower() {
         let mut starts = LogStarts::of([BrokerId(2), BrokerId(3)]);
         let low =
             |starts: &LogStarts, dead: i32| starts.low_watermark(Offset(10), |id| id.0 != dead);
-        assert_eq!(low(&starts, 0), Offset::NONE, "nobody has said anything");
+        assert_eq!(low(&starts, 0), Offset::NONE, "no follower has reported its log start");
         assert!(starts.heard(BrokerId(2), Offset(7)));
         assert!(!starts.heard(BrokerId(2), Offset(7)));
         assert_eq!(low(&starts, 0), Offset::NONE);
@@ -47,6 +47,6 @@ mod tests {
         assert!(starts.heard(BrokerId(3), Offset(12)));
         assert!(starts.heard(BrokerId(2), Offset(12)));
         assert_eq!(low(&starts, 0), Offset(10));
-        assert!(!starts.heard(BrokerId(9), Offset(1)), "no replica of this partition");
+        assert!(!starts.heard(BrokerId(9), Offset(1)), "not a replica of this partition");
     }
 }

@@ -1,4 +1,4 @@
-//! What Kafka writes is read, and what is written is what Kafka would write.
+//! Records of Kafka decode, and encoded records equal Kafka's.
 //!
 //! The bytes below were written by Kafka 4.3.1's `MetadataRecordSerde`.
 
@@ -150,7 +150,7 @@ fn unknown_record_is_named_by_key_and_version() {
     let error = Record::decode(&bytes("01060000")).unwrap_err();
     let told = "unknown metadata record: api key 6, version 0";
     assert_eq!(error.to_string(), told);
-    // Kafka has it, and this controller does not.
+    // Kafka has this record, but this controller does not.
     let error = Record::decode(&bytes("011b0000")).unwrap_err();
     let told = "unknown metadata record: RegisterControllerRecord (api key 27), version 0";
     assert_eq!(error.to_string(), told);
@@ -173,7 +173,7 @@ fn truncated_or_overlong_record_is_malformed() {
 
 #[test]
 fn array_length_beyond_the_input_allocates_nothing() {
-    // A partition record whose replicas are said to be two thousand million.
+    // A partition record with an array length of two billion.
     let hex = "010302000000020102030405060708090a0b0c0d0e0f10ffffffff07";
     let error = Record::decode(&bytes(hex)).unwrap_err();
     assert!(error.to_string().starts_with("malformed PartitionRecord: "), "{error}");
@@ -293,7 +293,7 @@ fn any_other() -> impl Strategy<Value = Record> {
             next: ProducerId(next),
         })
     });
-    // An empty list of directories can't be told from "no change".
+    // An empty list of directories can't be distinguished from "no change".
     let dirs = maybe(uuids().prop_filter("not empty", |dirs| !dirs.is_empty()));
     let broker = (any::<i32>(), any::<i64>(), maybe(any::<bool>()), any::<bool>(), dirs);
     let broker = broker.prop_map(|(id, epoch, fenced, leaving, log_dirs)| {

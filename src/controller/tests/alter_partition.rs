@@ -1,4 +1,4 @@
-//! AlterPartition: what a leader may ask for, and each thing that it may not.
+//! AlterPartition: valid proposals, and each reason to reject one.
 
 use super::*;
 use crate::wire::messages::alter_partition_request::PartitionData;
@@ -9,7 +9,7 @@ fn three() -> Cluster {
     cluster
 }
 
-/// The answer to a request that is as it should be but for one thing.
+/// The result of an otherwise valid request with one change.
 fn altered(
     cluster: &mut Cluster,
     isr: &[i32],
@@ -152,7 +152,7 @@ fn broker_restarted_since_its_last_fetch_cannot_join() {
 fn recovering_leader_is_alone_in_the_isr() {
     let mut cluster = three();
     let back = altered(&mut cluster, &[1], |r| partition(r).leader_recovery_state = 1);
-    assert_eq!(back, Err(ErrorCode::InvalidRequest), "nobody recovers from a clean election");
+    assert_eq!(back, Err(ErrorCode::InvalidRequest), "a clean election has nothing to recover");
     let nonsense = altered(&mut cluster, &[1], |r| partition(r).leader_recovery_state = 7);
     assert_eq!(nonsense, Err(ErrorCode::InvalidRequest));
 }

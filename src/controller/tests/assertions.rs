@@ -1,17 +1,17 @@
-//! Hand-made flaws: the controller's own assertions stop them, before any checker sees an effect.
+//! Deliberate bugs: the controller's own assertions catch them before any checker sees an effect.
 
 use super::*;
 use crate::base::LeaderEpoch;
 use crate::decide::{Active, Loading};
 
-/// A cluster of three brokers; `t` is on all of them, led by broker 1.
+/// Three brokers; topic `t` has replicas on all of them and is led by broker 1.
 fn cluster() -> (Cluster, TopicId) {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     let id = cluster.topic(&[1, 2, 3], &[]);
     (cluster, id)
 }
 
-/// Commits a change of partition 0 that no handler checked.
+/// Commits a change of partition 0 without any handler's checks.
 fn force(cluster: &mut Cluster, change: PartitionChange) {
     cluster.commit(Decision::new(vec![Record::PartitionChange(change)], ()));
 }
@@ -90,7 +90,7 @@ fn partition_epoch_that_falls_panics() {
     cluster.commit(Decision::new(vec![Record::Partition(record)], ()));
 }
 
-/// As a running controller: its log is loaded, then a flawed decision is appended.
+/// Loads a log into a running controller, then appends a wrong decision.
 #[test]
 #[should_panic(expected = "t-0: leader 1 is fenced or leaving")]
 fn runtime_panics_when_a_leader_is_fenced_without_an_election() {

@@ -1,4 +1,4 @@
-//! Brokers come, are heard of, fall silent, lose directories and leave.
+//! Brokers register, send heartbeats, fall silent, lose directories and leave.
 
 use super::*;
 use crate::wire::messages::broker_registration_request::Feature;
@@ -176,13 +176,13 @@ fn leader_may_shut_down_once_all_others_know_its_successors() {
     assert!(!cluster.partition().recovering);
     cluster.beat(&behind.0);
     cluster.beat(&behind.1);
-    assert!(!cluster.shut_down(1).should_shut_down, "2 and 3 have not read that yet");
+    assert!(!cluster.shut_down(1).should_shut_down, "2 and 3 have not read the new leaders yet");
     cluster.heartbeat(2);
     assert!(!cluster.shut_down(1).should_shut_down, "3 has not");
     cluster.heartbeat(3);
     assert!(cluster.shut_down(1).should_shut_down);
     assert!(!cluster.image().is_alive(BrokerId(1)));
-    assert!(cluster.shut_down(1).should_shut_down, "its answer may have been lost");
+    assert!(cluster.shut_down(1).should_shut_down, "the previous response may have been lost");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn partition_in_a_failed_directory_gets_another_leader() {
     assert!(cluster.image().is_alive(BrokerId(1)));
 }
 
-/// Broker 1 says that its replica of partition 0 of `t` is in this directory.
+/// Broker 1 reports the directory of its replica of partition 0 of `t`.
 fn assign(cluster: &mut Cluster, topic: TopicId, dir: DirectoryId) -> (i16, i16) {
     let mut partition = assign_replicas_to_dirs_request::PartitionData::default();
     partition.partition_index = 0;
@@ -274,13 +274,13 @@ fn broker_with_several_directories_assigns_its_replicas() {
     assert_eq!(
         cluster.partition().directory_of(BrokerId(1)),
         DirectoryId::UNASSIGNED,
-        "it is the broker's choice"
+        "the broker chooses the directory"
     );
     assert_eq!(assign(&mut cluster, id, directory(12)), (0, 0));
     assert_eq!(cluster.partition().directory_of(BrokerId(1)), directory(12));
     let epoch = cluster.partition().partition_epoch;
     assert_eq!(assign(&mut cluster, id, directory(12)), (0, 0));
-    assert_eq!(cluster.partition().partition_epoch, epoch, "said twice, noted once");
+    assert_eq!(cluster.partition().partition_epoch, epoch, "a repeated report writes no record");
     assert_eq!(cluster.leader(), Some(1));
     let unknown = assign(&mut cluster, TopicId([9; 16]), directory(12));
     assert_eq!(unknown.1, ErrorCode::UnknownTopicId.code());
@@ -301,7 +301,7 @@ fn replica_assigned_to_a_failed_directory_loses_leadership() {
     let mut beat = cluster.request(1);
     beat.offline_log_dirs = vec![directory(12).into()];
     cluster.beat(&beat);
-    assert_eq!(cluster.leader(), Some(1), "nobody knows yet that it is there");
+    assert_eq!(cluster.leader(), Some(1), "the directory of the replica is not known yet");
     assert_eq!(assign(&mut cluster, id, directory(12)), (0, 0));
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
 }
@@ -313,10 +313,10 @@ fn lost_replica_leaves_isr_and_elr_and_others_lead() {
     let epoch = cluster.partition().leader_epoch;
     assert_eq!(assign(&mut cluster, id, DirectoryId::LOST), (0, 0));
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
-    assert_eq!(cluster.elr(), Vec::<i32>::new(), "what it lacks is not known");
+    assert_eq!(cluster.elr(), Vec::<i32>::new(), "it is unknown what it lacks");
     assert_eq!(cluster.partition().leader_epoch.0, epoch.0 + 1);
-    assert!(cluster.image().is_alive(BrokerId(1)), "it alone is lost, not its broker");
-    // It was replaced by an empty one, and joins like any other that has caught up.
+    assert!(cluster.image().is_alive(BrokerId(1)), "only the replica is lost, not its broker");
+    // An empty log replaced it, and it joins like any replica that has caught up.
     assert_eq!(assign(&mut cluster, id, directory(1)), (0, 0));
     cluster.alter_isr(&[1, 2]);
     assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![1, 2]));

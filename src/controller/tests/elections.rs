@@ -1,4 +1,4 @@
-//! Who leads when somebody goes or comes back, and with which right.
+//! Elections: which replica leads after brokers fail or come back, clean or unclean.
 
 use super::*;
 
@@ -80,7 +80,7 @@ fn unclean_leader_is_alone_in_isr_and_marked_recovering() {
     let probes: Vec<_> = cluster.changes.iter().filter_map(Change::probe).collect();
     let unclean = |probe: &crate::base::Probe| matches!(probe, crate::base::Probe::Controller(crate::base::ControllerProbe::PartitionCommitted(p)) if p.unclean);
     assert!(probes.iter().any(unclean));
-    // The leader says that it has recovered, as it grows its ISR.
+    // The leader reports that it has recovered when it expands its ISR.
     cluster.come_back(1);
     cluster.alter_isr(&[1, 2]);
     assert!(!cluster.was_unclean() && !cluster.partition().recovering);
@@ -115,7 +115,7 @@ fn replica_leaving_isr_below_min_insync_joins_the_elr() {
     let mut cluster = Cluster::of(&[1, 2, 3]);
     cluster.topic(&[1, 2, 3], &[MIN_TWO]);
     cluster.alter_isr(&[1, 2]);
-    assert_eq!(cluster.elr(), [0; 0], "two are enough, the high watermark goes on without 3");
+    assert_eq!(cluster.elr(), [0; 0], "two are enough, the high watermark advances without 3");
     cluster.alter_isr(&[1]);
     assert_eq!(cluster.elr(), [2]);
     cluster.alter_isr(&[1, 3]);
@@ -170,7 +170,7 @@ fn no_elr_where_the_feature_is_off() {
     assert_eq!((cluster.leader(), cluster.isr()), (None, vec![1]));
 }
 
-// KIP-966, `forget-last-in-sync`: who comes back from an unclean shutdown.
+// KIP-966, `forget-last-in-sync`: replicas that come back from an unclean shutdown.
 
 #[test]
 fn last_isr_member_after_power_loss_is_not_elected() {
@@ -183,7 +183,7 @@ fn last_isr_member_after_power_loss_is_not_elected() {
     cluster.restart_uncleanly(2);
     assert_eq!((cluster.isr(), cluster.elr()), (vec![], vec![1]));
     cluster.come_back(2);
-    assert_eq!(cluster.leader(), None, "1 has everything, and may yet return");
+    assert_eq!(cluster.leader(), None, "1 has everything, and may still return");
     cluster.come_back(1);
     assert_eq!((cluster.leader(), cluster.isr(), cluster.elr()), (Some(1), vec![1], vec![]));
     assert!(!cluster.was_unclean());

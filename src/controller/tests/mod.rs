@@ -1,5 +1,5 @@
-//! A cluster of decisions: everything that the controller decides is written as bytes, read back
-//! and replayed, as in life.
+//! A cluster of decisions: everything that the controller decides is encoded, decoded and replayed,
+//! as in production.
 
 mod alter_partition;
 mod assertions;
@@ -32,7 +32,7 @@ struct Cluster {
     controller: Controller,
     now: Instant,
     next: Offset,
-    /// Of the last decision.
+    /// The changes of the last decision.
     changes: Vec<Change>,
     history: Vec<Change>,
     log: Vec<Record>,
@@ -70,7 +70,7 @@ impl Cluster {
         cluster
     }
 
-    /// A cluster whose brokers are registered and take part.
+    /// A cluster with these brokers, registered and unfenced.
     fn of(brokers: &[i32]) -> Self {
         let mut cluster = Self::new();
         for id in brokers {
@@ -79,7 +79,7 @@ impl Cluster {
         cluster
     }
 
-    /// Replays what was decided, by way of bytes.
+    /// Encodes, decodes and replays a decision.
     fn commit<T>(&mut self, decision: Decision<T>) -> T {
         self.changes.clear();
         let before = self.image().clone();
@@ -103,7 +103,8 @@ impl Cluster {
         self
     }
 
-    /// A registration of a new start; `previous` as a clean shutdown would have left it.
+    /// A registration of a new process; `previous` is the epoch that a clean shutdown would have
+    /// left.
     fn registration(&mut self, id: i32, previous: BrokerEpoch) -> BrokerRegistrationRequest {
         self.incarnations += 1;
         let mut listener = Listener::default();
@@ -150,14 +151,14 @@ impl Cluster {
         self.beat(&request)
     }
 
-    /// Registers a first start, and brings the broker in.
+    /// Registers a new broker and unfences it.
     fn start(&mut self, id: i32) {
         let request = self.registration(id, BrokerEpoch::NONE);
         self.register(&request).unwrap();
         assert!(!self.heartbeat(id).is_fenced);
     }
 
-    /// The broker falls silent until it is fenced, while the others are heard of.
+    /// The broker falls silent until it is fenced; the others keep sending heartbeats.
     fn fence(&mut self, id: i32) {
         self.after(5);
         for other in self.brokers().into_iter().filter(|other| *other != id) {
@@ -174,12 +175,12 @@ impl Cluster {
         self.commit(decision);
     }
 
-    /// A fenced broker that kept all it had comes back in.
+    /// A fenced broker that kept all its data is unfenced.
     fn come_back(&mut self, id: i32) {
         assert!(!self.heartbeat(id).is_fenced);
     }
 
-    /// A fenced broker registers a new start after its process or machine died.
+    /// A fenced broker registers a new process after an unclean shutdown.
     fn restart_uncleanly(&mut self, id: i32) {
         let request = self.registration(id, BrokerEpoch::NONE);
         self.register(&request).unwrap();
@@ -240,7 +241,7 @@ impl Cluster {
         self.changes.iter().any(unclean)
     }
 
-    /// What the leader of partition 0 of `t` would send for this ISR.
+    /// The proposal that the leader of partition 0 of `t` would send for this ISR.
     fn proposal(&self, isr: &[i32]) -> AlterPartitionRequest {
         let topic = self.image().topic("t").unwrap();
         let state = self.partition();

@@ -1,4 +1,4 @@
-//! Whatever brokers ask for, in whatever order: what must always be true of partitions.
+//! Invariants of partitions under random requests in any order.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use super::*;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Time passes, and some brokers are heard of.
+    /// Time passes, and some brokers send heartbeats.
     Wait {
         seconds: u64,
         heard: [bool; 4],
     },
-    /// A broker registers a new start.
+    /// A broker registers a new process.
     Restart {
         id: i32,
         clean: bool,
@@ -24,7 +24,7 @@ enum Step {
         want_shut_down: bool,
         behind: bool,
     },
-    /// The leader of a partition asks for an ISR, perhaps with epochs that are off.
+    /// The leader of a partition proposes an ISR, perhaps with wrong epochs.
     Alter {
         topic: usize,
         isr: [bool; 4],
@@ -134,7 +134,7 @@ fn alter(cluster: &mut Cluster, topic: usize, isr: [bool; 4], off: (i32, i32, i6
     let _ = cluster.alter(&request);
 }
 
-/// The index names what a search through all partitions would find.
+/// Compares the index with a search through all partitions.
 fn check_index(image: &Image) -> Result<(), TestCaseError> {
     let having = |has: &dyn Fn(&PartitionState) -> bool| {
         let all = image.partitions().filter(|(_, _, state)| has(state));
@@ -170,18 +170,18 @@ fn check(image: &Image, state: &PartitionState) -> Result<(), TestCaseError> {
     distinct.dedup();
     prop_assert_eq!(distinct.len(), members.count(), "twice: {:?}", state);
     if let Some(leader) = state.leader {
-        prop_assert!(state.isr.contains(&leader), "a leader out of sync: {state:?}");
-        prop_assert!(image.is_active(leader), "a leader that is out: {state:?}");
+        prop_assert!(state.isr.contains(&leader), "leader not in the ISR: {state:?}");
+        prop_assert!(image.is_active(leader), "leader fenced or shutting down: {state:?}");
         let out = state.isr.iter().find(|id| !image.is_active(**id));
-        prop_assert!(out.is_none(), "in sync and out: {state:?}");
+        prop_assert!(out.is_none(), "ISR member fenced or shutting down: {state:?}");
         prop_assert!(state.last_known_elr.is_empty());
     } else {
-        prop_assert!(state.isr.len() <= 1, "more than the last one: {state:?}");
+        prop_assert!(state.isr.len() <= 1, "more than the last member: {state:?}");
         prop_assert!(
             state.isr.iter().chain(&state.elr).all(|id| !image.is_active(*id)),
-            "somebody could lead: {state:?}"
+            "an eligible replica, but no leader: {state:?}"
         );
-        // Empty only once everybody who was in sync has come back without its data.
+        // Empty only after all ISR members have come back without their data.
         prop_assert!(!state.isr.is_empty() || state.last_known_elr.len() == 1);
     }
     Ok(())
@@ -234,7 +234,7 @@ proptest! {
                 }
             }
         }
-        // A new controller, or a broker, makes the same of the log.
+        // Another controller, or a broker, replays the log to the same image.
         let mut again = Image::default();
         for (offset, record) in (0..).zip(&cluster.log) {
             prop_assert_eq!(again.replay(Offset(offset), record, &mut Vec::new()), Ok(()));

@@ -1,4 +1,4 @@
-//! Topics are created where they should be, refused as Kafka refuses them, and deleted.
+//! Topics: placement, validation as in Kafka, settings and deletion.
 
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use super::{Leader, LeaderEffect, Proposal};
 use crate::base::{Flaw, Offset, PartitionEpoch};
 
-/// What a step must not turn back.
+/// State before a step that must not go back.
 pub(super) struct Before {
     high_watermark: Offset,
     log_end: Offset,
@@ -23,7 +23,7 @@ impl Before {
 }
 
 impl Leader {
-    /// Asserts what must hold between two steps.
+    /// Asserts the invariants that hold between steps.
     ///
     /// # Panics
     /// When an invariant is broken.
@@ -44,7 +44,7 @@ impl Leader {
         );
         assert!(
             self.doubtful.iter().all(|id| replicas.contains(id) && id != me),
-            "{:?} may have joined the ISR, but followers are {:?}",
+            "{:?} may have joined the ISR, but the followers are {:?}",
             self.doubtful,
             self.followers.keys()
         );
@@ -62,27 +62,27 @@ impl Leader {
         let rests_on = (proposal.leader_epoch, proposal.partition_epoch);
         assert!(
             rests_on == (self.epoch, self.partition_epoch),
-            "the pending proposal rests on leader and partition epoch {rests_on:?}, not on {:?}",
+            "the pending proposal is based on leader and partition epoch {rests_on:?}, not on {:?}",
             (self.epoch, self.partition_epoch)
         );
         let proposed = || proposal.isr.iter().map(|(id, _)| *id);
         assert!(
             proposed().any(|id| id == self.me) && proposed().all(|id| self.replicas.contains(&id)),
-            "leader {} of {:?} has proposed the ISR {:?}",
+            "leader {} of replicas {:?} proposed the ISR {:?}",
             self.me,
             self.replicas,
             proposal.isr
         );
         assert!(
             pending.joining.iter().all(|id| !self.isr.contains(id) && proposed().any(|p| p == *id)),
-            "{:?} are to join the ISR {:?} by the proposal {:?}",
+            "{:?} count as joining, but the ISR is {:?} and the proposal {:?}",
             pending.joining,
             self.isr,
             proposal.isr
         );
     }
 
-    /// Asserts what must hold of one step.
+    /// Asserts the invariants of one step.
     pub(super) fn check_step(&self, before: &Before, effects: &[LeaderEffect]) {
         let epoch = self.epoch;
         assert!(
@@ -107,7 +107,7 @@ impl Leader {
             let LeaderEffect::ProposeIsr(proposal) = effect else { continue };
             assert!(
                 self.pending.as_ref().is_some_and(|pending| pending.proposal == *proposal),
-                "the proposal {proposal:?} is sent, but not the one that is pending"
+                "the proposal {proposal:?} is sent, but another one is pending"
             );
             let other = before.pending.as_ref().filter(|before| {
                 before.partition_epoch == proposal.partition_epoch && *before != proposal
@@ -119,10 +119,10 @@ impl Leader {
         }
     }
 
-    /// The high watermark has moved: everyone who may be in sync has what is below.
+    /// After the high watermark moved: every replica in the maximal ISR has the records below it.
     fn check_advance(&self) {
         let reached = self.high_watermark;
-        // The flaw moves it although too few replicas are in sync.
+        // The flaw moves it with too few in-sync replicas.
         if !self.flaws.has(Flaw::HighWatermarkBelowMinIsr) {
             assert!(
                 self.isr.len() >= self.needed(),

@@ -1,7 +1,7 @@
-//! The leader's side of one partition: who is in sync, and what is committed.
+//! The leader's side of one partition: the ISR and the high watermark.
 //!
-//! Source: Kafka's `Partition` and `Replica`; KIP-497 (AlterPartition), KIP-841 and KIP-903 (who
-//! may join), KIP-966 (the high watermark below min.insync.replicas).
+//! Source: Kafka's `Partition` and `Replica`; KIP-497 (AlterPartition), KIP-841 and KIP-903
+//! (eligibility for the ISR), KIP-966 (the high watermark below min.insync.replicas).
 
 mod check;
 mod terms;
@@ -22,7 +22,7 @@ use crate::base::{
     BrokerEpoch, BrokerId, Flaw, Flaws, Instant, LeaderEpoch, Offset, PartitionEpoch,
 };
 
-/// Pause before a proposal whose fate is unknown is sent again.
+/// Delay before a proposal without a known outcome is sent again.
 const RETRY: Duration = Duration::from_millis(50);
 
 /// The leader of one partition in one epoch.
@@ -30,18 +30,18 @@ const RETRY: Duration = Duration::from_millis(50);
 pub struct Leader {
     me: BrokerId,
     epoch: LeaderEpoch,
-    /// Where this epoch begins. Whoever joins the ISR must have come this far (KAFKA-7128).
+    /// First offset of this epoch. A replica must reach it to join the ISR (KAFKA-7128).
     epoch_start: Offset,
     partition_epoch: PartitionEpoch,
     replicas: Vec<BrokerId>,
-    /// As the controller has committed it.
+    /// The ISR that the controller has committed.
     isr: BTreeSet<BrokerId>,
-    /// On its way to the controller. At most one at a time.
+    /// The proposal in flight; at most one at a time.
     pending: Option<Pending>,
-    /// Joiners of proposals that were sent twice: one was refused, the other may yet be applied,
-    /// until the partition epoch moves.
+    /// Members added by proposals that were sent twice. One copy was refused, but the other may
+    /// still be applied until the partition epoch moves.
     doubtful: BTreeSet<BrokerId>,
-    /// After a refusal nothing is proposed until then.
+    /// No proposal before this time, after a refusal.
     quiet_until: Instant,
     /// Time of the last step.
     seen: Instant,
@@ -58,7 +58,7 @@ pub struct Leader {
 #[derive(Debug)]
 struct Pending {
     proposal: Proposal,
-    /// Whom it adds; who is removed counts until that is committed.
+    /// The members that it adds. Removed members count until the removal is committed.
     joining: BTreeSet<BrokerId>,
     /// When to send it again.
     retry_at: Option<Instant>,
@@ -66,8 +66,8 @@ struct Pending {
 }
 
 impl Leader {
-    /// Takes the lead. Call once with each leader epoch, also when the last one was this broker's
-    /// too: what followers said in an earlier epoch does not count (KAFKA-15665).
+    /// Starts leading. Call once per leader epoch, even if this broker led the previous one:
+    /// fetches of an earlier epoch do not count (KAFKA-15665).
     pub fn new(now: Instant, start: LeaderStart, peers: Peers) -> Self {
         let isr: BTreeSet<BrokerId> = start.isr.into_iter().collect();
         let followers = start.replicas.iter().filter(|id| **id != start.me);
@@ -94,8 +94,7 @@ impl Leader {
         }
     }
 
-    /// Takes an input and adds what follows from it to `effects`. An outdated input changes
-    /// nothing.
+    /// Applies an input and appends its effects. An outdated input changes nothing.
     pub fn step(&mut self, now: Instant, input: LeaderInput, effects: &mut Vec<LeaderEffect>) {
         let before = cfg!(debug_assertions).then(|| (Before::of(self), effects.len()));
         match input {
@@ -128,11 +127,11 @@ impl Leader {
         }
     }
 
-    /// The earliest time at which `step` wants a `Tick`, though nothing else happened.
+    /// The earliest time at which `step` needs a `Tick` without other inputs.
     pub fn deadline(&self) -> Option<Instant> {
         let lags_from = |(id, follower): (&BrokerId, &FollowerProgress)| {
-            // Who is in the ISR can be proposed out of it, but one proposal at a time; who is not
-            // may keep the high watermark from moving until it lags.
+            // An ISR member that lags can be removed, with one proposal at a time. Any other
+            // follower may hold back the high watermark until it lags.
             let matters = match self.isr.contains(id) {
                 true => self.pending.is_none(),
                 false => self.is_about_to_join(*id, follower),
@@ -141,7 +140,7 @@ impl Leader {
         };
         let lags = self.followers.iter().filter_map(lags_from);
         let retry = self.pending.as_ref().and_then(|pending| pending.retry_at);
-        // What was due at the last step was done then, or could not be.
+        // Anything due at the last step was done then, or could not be.
         let due = lags.chain(retry).chain([self.quiet_until]);
         due.filter(|at| *at > self.seen).min()
     }
@@ -154,8 +153,8 @@ impl Leader {
         position: Offset,
         effects: &mut Vec<LeaderEffect>,
     ) {
-        // A position may be beyond the end that counts here: replicas are served what is appended,
-        // and this leader counts it only once it is as durable as the flush policy asks.
+        // The position may be beyond our log end: replicas fetch appended records, but the leader
+        // counts them only once they are as durable as the flush policy requires.
         if self.is_from_the_past(replica, broker_epoch) {
             return;
         }
@@ -189,7 +188,7 @@ impl Leader {
     }
 
     /// Whether a follower has fetched in this epoch, and has everything that may be committed. A
-    /// new leader's high watermark may be old; all that was committed before it is below the start
+    /// new leader's high watermark may be old, but everything committed before is below the start
     /// of its epoch (KAFKA-7128).
     fn has_reached_the_isr(&self, follower: &FollowerProgress) -> bool {
         if self.flaws.has(Flaw::LagByFetchTime) {
@@ -202,8 +201,7 @@ impl Leader {
         follower.position().is_some_and(|at| at >= self.high_watermark && at >= start)
     }
 
-    /// KIP-841: neither fenced nor on its way out. KIP-903: the same registration as the one that
-    /// fetched.
+    /// KIP-841: neither fenced nor shutting down. KIP-903: still the registration that fetched.
     fn is_eligible(&self, id: BrokerId) -> bool {
         let Some(follower) = self.followers.get(&id) else { return false };
         let Some(peer) = self.peers.get(id) else { return false };
@@ -214,15 +212,15 @@ impl Leader {
     }
 
     fn committed(&mut self, partition_epoch: PartitionEpoch, isr: Vec<BrokerId>) {
-        // The same state may come twice, from AlterPartition's answer and from the metadata log.
-        // The second time it says nothing about a proposal made in between, which may still be
-        // applied: who joins by it has to count on.
+        // The same state may arrive twice, from the AlterPartition response and from the metadata
+        // log. The second time it says nothing about a proposal made in between, which may still be
+        // applied: its joiners must keep counting.
         if partition_epoch <= self.partition_epoch {
             return;
         }
         self.partition_epoch = partition_epoch;
         self.isr = isr.into_iter().collect();
-        // Whatever rests on an earlier partition epoch can't be applied any more.
+        // A proposal based on an earlier partition epoch can't be applied any more.
         self.pending = None;
         self.doubtful.clear();
     }
@@ -238,7 +236,8 @@ impl Leader {
                 self.quiet_until = now + RETRY;
                 return;
             }
-            // Stays pending, so that who may have joined counts, until the metadata log tells.
+            // Stays pending, so that possible joiners count, until the metadata log has the new
+            // state.
             Refusal::Outdated => {}
             Refusal::Unknown => pending.retry_at = Some(now + RETRY),
         }
@@ -255,7 +254,7 @@ impl Leader {
         }
     }
 
-    /// Who has lagged for too long is proposed out of the ISR, all at once.
+    /// Proposes to remove all members that have lagged for too long.
     fn shrink(&mut self, now: Instant, effects: &mut Vec<LeaderEffect>) {
         if !self.may_propose(now) {
             return;
@@ -287,9 +286,9 @@ impl Leader {
         self.pending = Some(Pending { proposal, joining, retry_at: None, sent_again: false });
     }
 
-    /// Which registration of a member the proposal vouches for (KIP-903). Who is in the ISR and
-    /// has not fetched in this epoch is not vouched for: if it restarts, the controller itself
-    /// takes it out and thereby refuses this proposal.
+    /// The registration of a member that the proposal vouches for (KIP-903); `-1` for a member that
+    /// has not fetched in this epoch. If such a member restarts, the controller removes it and so
+    /// refuses this proposal.
     fn heard_epoch(&self, id: BrokerId) -> BrokerEpoch {
         let epoch = if self.flaws.has(Flaw::NoBrokerEpochInIsr) {
             None
@@ -301,7 +300,7 @@ impl Leader {
         epoch.unwrap_or(BrokerEpoch::NONE)
     }
 
-    /// Moves the high watermark, if it can move.
+    /// Advances the high watermark, if possible.
     fn advance(&mut self, now: Instant, effects: &mut Vec<LeaderEffect>) {
         if self.is_below_min_insync() {
             return;
@@ -314,7 +313,7 @@ impl Leader {
         };
         let counted = self.followers.iter().filter(|(id, follower)| counts(id, follower));
         let positions = counted.map(|(_, follower)| follower.position());
-        // Who has not said in this epoch what it has may have nothing.
+        // A replica that has not fetched in this epoch may have nothing.
         let lowest = positions.map(|position| position.unwrap_or(Offset::ZERO)).min();
         let reached = lowest.map_or(self.log_end, |lowest| lowest.min(self.log_end));
         if reached > self.high_watermark {
@@ -323,32 +322,33 @@ impl Leader {
         }
     }
 
-    /// KIP-966: while fewer than min.insync.replicas are in sync, nothing more is committed.
-    /// Otherwise who left the ISR and is still eligible to lead would lack it (KAFKA-15583).
+    /// KIP-966: nothing more is committed while fewer than min.insync.replicas are in sync.
+    /// Otherwise a replica that left the ISR and is still eligible to lead would lack it
+    /// (KAFKA-15583).
     fn is_below_min_insync(&self) -> bool {
         self.isr.len() < self.needed() && !self.flaws.has(Flaw::HighWatermarkBelowMinIsr)
     }
 
-    /// The maximal ISR: what the controller has committed, and who may have joined it without our
-    /// knowing. Counting both is the stricter, and so the safe side (KIP-497, KAFKA-8836).
+    /// Whether a replica is in the maximal ISR: in the committed one, or possibly added by a
+    /// proposal. Counting both is the safe side (KIP-497, KAFKA-8836).
     fn may_be_in_sync(&self, id: BrokerId) -> bool {
         let joining = self.pending.as_ref().is_some_and(|pending| pending.joining.contains(&id));
         let counts = !self.flaws.has(Flaw::HighWatermarkOverCommittedIsr);
         self.isr.contains(&id) || counts && (joining || self.doubtful.contains(&id))
     }
 
-    /// Everyone who may be in sync, committed or not.
+    /// All members of the maximal ISR.
     pub fn maximal_isr(&self) -> impl Iterator<Item = BrokerId> {
         self.replicas.iter().copied().filter(|id| self.may_be_in_sync(*id))
     }
 
-    /// A follower that has caught up is waited for, or it might never join: with an ISR of one,
-    /// the high watermark would always be ahead of it.
+    /// Whether the high watermark waits for a follower that has caught up. Without this it might
+    /// never join: with an ISR of one, the high watermark would always be ahead of it.
     fn is_about_to_join(&self, id: BrokerId, follower: &FollowerProgress) -> bool {
         follower.position().is_some() && self.is_eligible(id)
     }
 
-    /// `min.insync.replicas`; more copies than there are can't be asked for.
+    /// `min.insync.replicas`, at most the number of replicas.
     fn needed(&self) -> usize {
         if self.flaws.has(Flaw::NoMinInsync) {
             return 1;
@@ -356,13 +356,13 @@ impl Leader {
         self.min_insync.min(self.replicas.len())
     }
 
-    /// Whether an `acks=all` write may be appended at all.
+    /// Whether an `acks=all` write may be appended.
     pub fn check_min_insync(&self) -> Result<(), NotEnoughReplicas> {
         let (in_sync, needed) = (self.isr.len(), self.needed());
         if in_sync < needed { Err(NotEnoughReplicas { in_sync, needed }) } else { Ok(()) }
     }
 
-    /// How far an `acks=all` write that ends at `end` has come.
+    /// The state of an `acks=all` write that ends at `end`.
     pub fn progress(&self, end: Offset) -> Progress {
         if self.high_watermark < end {
             Progress::Waiting
@@ -373,7 +373,7 @@ impl Leader {
         }
     }
 
-    /// KIP-320: requests of another epoch are turned away. `-1` is not checked.
+    /// KIP-320: rejects requests of another epoch. `-1` is not checked.
     pub fn check_epoch(&self, theirs: LeaderEpoch) -> Result<(), EpochMismatch> {
         if theirs == LeaderEpoch::NONE || theirs == self.epoch {
             Ok(())
@@ -389,13 +389,13 @@ impl Leader {
         self.high_watermark
     }
 
-    /// Whether the high watermark is known to be as high as it ever was: a new leader's may be
-    /// old, until it reaches the start of its epoch (KIP-207).
+    /// Whether the high watermark is known to be as high as it ever was. A new leader's may be old
+    /// until it reaches the start of its epoch (KIP-207).
     pub fn has_caught_up_with_its_past(&self) -> bool {
         self.high_watermark >= self.epoch_start
     }
 
-    /// Where this epoch begins.
+    /// First offset of this epoch.
     pub fn epoch_start(&self) -> Offset {
         self.epoch_start
     }
@@ -405,12 +405,12 @@ impl Leader {
         self.epoch
     }
 
-    /// Version of the partition's state that this leader knows.
+    /// The version of the partition's state that this leader knows.
     pub fn partition_epoch(&self) -> PartitionEpoch {
         self.partition_epoch
     }
 
-    /// Who is in sync, as committed.
+    /// The committed ISR.
     pub fn isr(&self) -> impl Iterator<Item = BrokerId> {
         self.isr.iter().copied()
     }
@@ -420,8 +420,8 @@ impl Leader {
         self.peers.get(id).is_some_and(|peer| !peer.fenced)
     }
 
-    /// Whether another replica could lead at once: it is in sync, as this leader knows it to be
-    /// committed, and takes part.
+    /// Whether another replica could lead at once: it is in the committed ISR that this leader
+    /// knows, and is active.
     pub fn has_successor(&self) -> bool {
         let takes_part = |id: &BrokerId| {
             self.peers.get(*id).is_some_and(|peer| !peer.fenced && !peer.shutting_down)
@@ -429,7 +429,7 @@ impl Leader {
         self.isr.iter().any(|id| *id != self.me && takes_part(id))
     }
 
-    /// Whether a broker is assigned a copy.
+    /// Whether a broker has a replica of the partition.
     pub fn is_replica(&self, id: BrokerId) -> bool {
         self.replicas.contains(&id)
     }

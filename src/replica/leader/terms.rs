@@ -1,4 +1,4 @@
-//! What a leader is told, and what it wants.
+//! Inputs and effects of a leader.
 
 use std::time::Duration;
 
@@ -6,94 +6,78 @@ use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, LeaderEpoch, Offset, Pa
 use crate::replica::Peers;
 use crate::wire::ErrorCode;
 
-/// What a replica needs to know to lead.
+/// The initial state of a leader.
 #[derive(Clone, Debug)]
 pub struct LeaderStart {
-    /// This broker.
     pub me: BrokerId,
-    /// The epoch in which it leads.
     pub epoch: LeaderEpoch,
     /// Version of the partition's state.
     pub partition_epoch: PartitionEpoch,
-    /// Everyone who is assigned a copy.
     pub replicas: Vec<BrokerId>,
-    /// Who is in sync.
     pub isr: Vec<BrokerId>,
-    /// Where its log ends, and so where its epoch begins.
+    /// The log end, where its epoch begins.
     pub log_end: Offset,
-    /// What it knows to be committed.
+    /// The high watermark that it knows.
     pub high_watermark: Offset,
-    /// `min.insync.replicas`.
     pub min_insync: usize,
-    /// `replica.lag.time.max.ms`.
     pub lag_time_max: Duration,
     /// Fixes that are switched off.
     pub flaws: Flaws,
 }
 
-/// What happens to a leader.
+/// An input of the leader's state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaderInput {
-    /// Its log ends here now, and all of it counts.
-    Appended {
-        /// Log end.
-        end: Offset,
-    },
-    /// A follower fetched, in this leader's epoch, from a log that does not part from the leader's.
-    /// It may be ahead of the last `Appended`: where that waits for a sync, followers do not.
+    /// The log end moved, and everything below counts.
+    Appended { end: Offset },
+    /// A follower fetched in this leader's epoch, and its log does not diverge. It may be ahead of
+    /// the last `Appended`, because followers do not wait for a sync.
     Fetched {
-        /// Which follower.
         replica: BrokerId,
-        /// Which registration of it; `None` if the request does not say.
+        /// The broker epoch in the request; `None` if absent.
         broker_epoch: Option<BrokerEpoch>,
-        /// It has everything below.
+        /// The follower has everything below.
         position: Offset,
     },
-    /// Followers whose fetch sessions have this partition, and when each sent its last request. A
-    /// session names only what changed (KIP-227): a follower that had everything fetches on without
-    /// naming the partition, and still has everything.
+    /// Followers whose fetch sessions contain this partition. A session names only partitions that
+    /// changed (KIP-227): a follower that had everything keeps fetching without naming the
+    /// partition, and still has everything.
     Alive {
         /// Followers, each with the time of its last request.
         sessions: Vec<(BrokerId, Instant)>,
     },
-    /// The controller has committed a state of this leader epoch: AlterPartition's answer, or a
-    /// record of the metadata log.
-    Committed {
-        /// Version of the state.
-        partition_epoch: PartitionEpoch,
-        /// Who is in sync.
-        isr: Vec<BrokerId>,
-    },
-    /// A proposal was not accepted, or may not have been.
+    /// The controller has committed a state of this leader epoch, as reported by an AlterPartition
+    /// response or the metadata log.
+    Committed { partition_epoch: PartitionEpoch, isr: Vec<BrokerId> },
+    /// A proposal was not accepted, or its outcome is unknown.
     Refused {
-        /// On which version of the state it rested.
+        /// The version of the state that it was based on.
         partition_epoch: PartitionEpoch,
-        /// What became of it.
         refusal: Refusal,
     },
-    /// Who is registered, fenced or leaving has changed.
+    /// Brokers were registered, fenced or unfenced, or are shutting down.
     Peers(Peers),
     /// Time has passed.
     Tick,
 }
 
-/// What became of a proposal that did not succeed.
+/// Why a proposal did not succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// It was not and will not be applied: the committed state stands.
+    /// It was not and will not be applied: the committed state is unchanged.
     NotApplied,
-    /// It rests on an outdated state: the metadata log will bring the new one.
+    /// It is based on an outdated state: the metadata log will bring the new one.
     Outdated,
-    /// It may have been applied, or may yet be: no answer, or none that says.
+    /// It may have been applied, or may still be: there was no response, or an inconclusive one.
     Unknown,
 }
 
 impl From<ErrorCode> for Refusal {
-    /// What an error for the partition, or for the whole request, means.
+    /// Maps an error of the partition, or of the whole request.
     fn from(error: ErrorCode) -> Self {
         match error {
-            // The controller says that the partition epoch is right and the request was not
-            // applied. No other controller can have applied it, because epochs only grow.
+            // The partition epoch is right and the request was not applied. No other controller can
+            // have applied it, because epochs only grow.
             ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted => Self::NotApplied,
             ErrorCode::UnknownTopicOrPartition
             | ErrorCode::UnknownTopicId
@@ -106,53 +90,52 @@ impl From<ErrorCode> for Refusal {
     }
 }
 
-/// What a leader wants done.
+/// An effect that the shell carries out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaderEffect {
-    /// Everything below is committed: readers may see it, waiting producers may be answered.
+    /// Everything below is committed: consumers may read it, and waiting producers get their
+    /// responses.
     HighWatermark(Offset),
-    /// Ask the controller for another ISR.
+    /// Send AlterPartition to the controller.
     ProposeIsr(Proposal),
 }
 
-/// An ISR for the controller to commit, if the partition is still as the leader knows it.
+/// An ISR for the controller to commit, if the partition is still in the state that the leader
+/// knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proposal {
-    /// The leader's epoch.
     pub leader_epoch: LeaderEpoch,
-    /// Version of the state on which this rests.
+    /// The version of the state that it is based on.
     pub partition_epoch: PartitionEpoch,
-    /// Who shall be in sync, and which registration of each the leader has heard of; `-1` where
-    /// it has heard of none in this epoch.
+    /// The proposed members, each with the broker epoch of its fetches; `-1` if it has not fetched
+    /// in this epoch.
     pub isr: Vec<(BrokerId, BrokerEpoch)>,
 }
 
-/// Fewer replicas are in sync than `acks=all` demands.
+/// Fewer replicas are in sync than `acks=all` requires.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{in_sync} replicas are in sync, {needed} are needed")]
 pub struct NotEnoughReplicas {
-    /// How many are in sync.
     pub in_sync: usize,
-    /// How many it takes.
     pub needed: usize,
 }
 
-/// How far an `acks=all` write has come.
+/// The state of an `acks=all` write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    /// Not all who have to have it have it.
+    /// Some replicas in the maximal ISR don't have it yet.
     Waiting,
-    /// Committed, by as many as it takes.
+    /// Committed on enough replicas.
     Acknowledged,
-    /// Committed, but by fewer than it takes: it may be lost, and it may be not.
+    /// Committed on too few replicas: it may or may not get lost.
     NotEnoughAfterAppend,
 }
 
-/// A request carries another leader epoch than this leader's (KIP-320).
+/// A request has another leader epoch than this leader (KIP-320).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EpochMismatch {
-    /// The request is of an older epoch.
+    /// The request's epoch is older.
     Fenced,
-    /// The request is of a newer epoch, which this replica has not heard of.
+    /// The request's epoch is newer than any that this replica knows.
     Unknown,
 }

@@ -1,4 +1,4 @@
-//! What a leader promises, as stories; those of historical flaws name them.
+//! Guarantees of a leader, as stories; tests of historical bugs name them.
 
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn peers(change: impl Fn(i32, &mut Peer)) -> Peers {
     (1..=3).map(with).collect()
 }
 
-/// A leader with replicas 1, 2 and 3, and what it has asked for.
+/// A leader with replicas 1, 2 and 3, and its proposals.
 struct Story {
     leader: Leader,
     now: Instant,
@@ -95,7 +95,7 @@ impl Story {
         self.step(LeaderInput::Tick)
     }
 
-    /// ISRs that were proposed since the last look.
+    /// ISRs proposed since the last call.
     fn proposed(&mut self) -> Vec<Vec<i32>> {
         let effects = std::mem::take(&mut self.effects);
         let isr = |effect| match effect {
@@ -113,7 +113,7 @@ impl Story {
 }
 
 #[test]
-fn what_every_in_sync_replica_has_is_committed() {
+fn records_on_all_in_sync_replicas_are_committed() {
     let mut story = Story::new(&[1, 2, 3], 10, 10, 2);
     story.append(20).fetch(2, 20).fetch(3, 15);
     assert_eq!(story.high_watermark(), 15);
@@ -124,14 +124,14 @@ fn what_every_in_sync_replica_has_is_committed() {
 }
 
 #[test]
-fn a_leader_alone_in_the_isr_commits_by_itself() {
+fn leader_alone_in_the_isr_commits_by_itself() {
     let mut story = Story::new(&[1], 10, 4, 1);
     story.append(11);
     assert_eq!(story.high_watermark(), 11);
 }
 
 #[test]
-fn a_follower_that_has_not_spoken_in_this_epoch_may_have_nothing() {
+fn isr_member_without_a_fetch_in_this_epoch_blocks_commits() {
     let mut story = Story::new(&[1, 2], 10, 4, 1);
     story.append(12);
     assert_eq!(story.high_watermark(), 4);
@@ -144,7 +144,7 @@ fn a_follower_that_has_not_spoken_in_this_epoch_may_have_nothing() {
 // KAFKA-7128, `join-before-epoch-start`.
 
 #[test]
-fn a_laggard_does_not_join_a_new_leader_with_an_old_high_watermark() {
+fn replica_below_the_epoch_start_does_not_join() {
     let mut story = Story::new(&[1, 2], 10, 4, 1);
     story.fetch(3, 5);
     assert_eq!(story.proposed(), Vec::<Vec<i32>>::new());
@@ -153,7 +153,7 @@ fn a_laggard_does_not_join_a_new_leader_with_an_old_high_watermark() {
 }
 
 #[test]
-fn who_reaches_the_start_of_the_epoch_and_the_high_watermark_joins() {
+fn replica_joins_at_the_epoch_start_and_high_watermark() {
     let mut story = Story::new(&[1, 2], 10, 4, 1);
     story.append(15).fetch(3, 10);
     assert_eq!(story.proposed(), [[1, 2, 3]]);
@@ -165,18 +165,18 @@ fn who_reaches_the_start_of_the_epoch_and_the_high_watermark_joins() {
 // KAFKA-8836, `hw-over-committed-isr`.
 
 #[test]
-fn who_may_have_joined_counts_before_that_is_known() {
+fn possible_joiner_counts_for_the_high_watermark() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.fetch(2, 10).fetch(3, 10);
     assert_eq!(story.proposed(), [[1, 2, 3]]);
     story.append(20).fetch(2, 20).after(60).tick();
-    assert_eq!(story.high_watermark(), 10, "3 may be elected, and has no more than 10");
+    assert_eq!(story.high_watermark(), 10, "3 may be elected, and has only 10");
     story.fetch(3, 20);
     assert_eq!(story.high_watermark(), 20);
 }
 
 #[test]
-fn who_is_proposed_out_counts_until_that_is_committed() {
+fn member_counts_until_its_removal_is_committed() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.append(20).after(11).tick();
     assert_eq!(story.proposed(), [[1]]);
@@ -186,18 +186,18 @@ fn who_is_proposed_out_counts_until_that_is_committed() {
 }
 
 #[test]
-fn one_state_told_twice_does_not_drop_who_is_joining() {
+fn repeated_state_keeps_pending_joiners() {
     let mut story = Story::new(&[1], 10, 10, 1);
     story.fetch(2, 10).commit(21, &[1, 2]);
     story.fetch(3, 10);
     assert_eq!(story.proposed(), [vec![1, 2], vec![1, 2, 3]]);
-    // The metadata log brings what AlterPartition's answer has said before.
+    // The metadata log repeats what the AlterPartition response has reported.
     story.commit(21, &[1, 2]).append(20).fetch(2, 20).after(60).tick();
     assert_eq!(story.high_watermark(), 10);
 }
 
 #[test]
-fn an_older_state_changes_nothing() {
+fn older_state_changes_nothing() {
     let mut story = Story::new(&[1, 2, 3], 10, 10, 1);
     story.commit(19, &[1]);
     assert_eq!(story.leader.isr().count(), 3);
@@ -205,7 +205,7 @@ fn an_older_state_changes_nothing() {
 }
 
 #[test]
-fn only_one_proposal_is_on_its_way() {
+fn only_one_proposal_is_in_flight() {
     let mut story = Story::new(&[1], 10, 10, 1);
     story.fetch(2, 10).fetch(3, 10).fetch(3, 10);
     assert_eq!(story.proposed(), [[1, 2]]);
@@ -216,7 +216,7 @@ fn only_one_proposal_is_on_its_way() {
 // KIP-841, `fenced-may-join`.
 
 #[test]
-fn a_fenced_replica_does_not_join_though_its_fetches_arrive() {
+fn fenced_replica_does_not_join() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.step(LeaderInput::Peers(peers(|id, peer| peer.fenced = id == 3)));
     story.fetch(3, 10);
@@ -226,7 +226,7 @@ fn a_fenced_replica_does_not_join_though_its_fetches_arrive() {
 }
 
 #[test]
-fn a_replica_on_its_way_out_or_unknown_does_not_join() {
+fn replica_shutting_down_or_unregistered_does_not_join() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.step(LeaderInput::Peers(peers(|id, peer| peer.shutting_down = id == 3)));
     story.fetch(3, 10);
@@ -239,7 +239,7 @@ fn a_replica_on_its_way_out_or_unknown_does_not_join() {
 // KIP-903, `no-broker-epoch-in-isr`.
 
 #[test]
-fn who_fetched_before_it_registered_again_does_not_join() {
+fn fetch_of_an_earlier_registration_does_not_join() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     let again = |id, peer: &mut Peer| {
         if id == 3 {
@@ -254,7 +254,7 @@ fn who_fetched_before_it_registered_again_does_not_join() {
 }
 
 #[test]
-fn a_fetch_from_before_a_restart_moves_nothing() {
+fn fetch_from_before_a_restart_changes_nothing() {
     let mut story = Story::new(&[1, 2], 20, 10, 1);
     let again = |id, peer: &mut Peer| {
         if id == 2 {
@@ -268,14 +268,14 @@ fn a_fetch_from_before_a_restart_moves_nothing() {
 }
 
 #[test]
-fn a_fetch_without_a_broker_epoch_never_joins() {
+fn fetch_without_a_broker_epoch_never_joins() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.fetch_with(3, 10, None).fetch_with(3, 10, Some(BrokerEpoch::NONE));
     assert_eq!(story.proposed(), Vec::<Vec<i32>>::new());
 }
 
 #[test]
-fn a_proposal_vouches_for_the_registrations_that_fetched_in_this_epoch() {
+fn proposal_names_registrations_that_fetched_in_this_epoch() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.fetch(3, 10);
     let proposal = Proposal {
@@ -293,7 +293,7 @@ fn a_proposal_vouches_for_the_registrations_that_fetched_in_this_epoch() {
 // KAFKA-15665, `join-without-epoch-fetch`.
 
 #[test]
-fn what_a_replica_said_in_an_earlier_epoch_lets_it_join_no_later_one() {
+fn fetch_of_an_earlier_epoch_does_not_count_for_joining() {
     let mut story = Story::new(&[1, 2, 3], 10, 10, 1);
     story.fetch(3, 10);
     let mut story = Story::new(&[1, 2], 10, 10, 1);
@@ -319,7 +319,7 @@ fn nothing_is_committed_below_min_insync() {
 }
 
 #[test]
-fn more_in_sync_replicas_than_there_are_copies_can_not_be_asked_for() {
+fn min_insync_is_capped_at_the_number_of_replicas() {
     let mut story = Story::new(&[1, 2, 3], 10, 10, 5);
     assert_eq!(story.leader.check_min_insync(), Ok(()));
     story.commit(21, &[1, 2]);
@@ -328,7 +328,7 @@ fn more_in_sync_replicas_than_there_are_copies_can_not_be_asked_for() {
 }
 
 #[test]
-fn a_committed_write_is_not_acknowledged_by_fewer_than_it_takes() {
+fn committed_write_below_min_insync_is_not_acknowledged() {
     let mut story = Story::new(&[1, 2], 10, 10, 2);
     story.append(12).fetch(2, 12).commit(21, &[1]);
     assert_eq!(story.leader.progress(Offset(12)), Progress::NotEnoughAfterAppend);
@@ -338,7 +338,7 @@ fn a_committed_write_is_not_acknowledged_by_fewer_than_it_takes() {
 // `lag-by-fetch-time`: the arithmetic is tested in `progress.rs`.
 
 #[test]
-fn a_follower_that_only_fetches_and_never_catches_up_is_proposed_out() {
+fn follower_that_fetches_but_never_catches_up_is_removed() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     for second in 1..=10 {
         story.append(10 + 100 * second).after(1).fetch(2, 10 + 10 * second);
@@ -347,7 +347,7 @@ fn a_follower_that_only_fetches_and_never_catches_up_is_proposed_out() {
 }
 
 #[test]
-fn a_follower_that_keeps_up_with_a_stream_of_writes_stays_and_joins() {
+fn follower_of_a_steady_stream_stays_and_joins() {
     let mut story = Story::new(&[1, 2], 0, 0, 1);
     for second in 1..=60 {
         let before = 100 * (second - 1);
@@ -361,7 +361,7 @@ fn a_follower_that_keeps_up_with_a_stream_of_writes_stays_and_joins() {
 }
 
 #[test]
-fn the_deadline_is_when_the_first_follower_will_have_lagged_too_long() {
+fn deadline_is_when_the_first_follower_lags_too_long() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.fetch(2, 10).tick();
     assert_eq!(story.leader.deadline(), None, "at the log end there is no lag");
@@ -374,12 +374,12 @@ fn the_deadline_is_when_the_first_follower_will_have_lagged_too_long() {
 }
 
 #[test]
-fn who_has_caught_up_is_waited_for_but_not_for_ever() {
+fn high_watermark_waits_for_a_joiner_but_not_forever() {
     let mut story = Story::new(&[1], 10, 10, 1);
     story.fetch(2, 10);
     assert_eq!(story.proposed(), [[1, 2]]);
     story.refuse(20, Refusal::NotApplied).append(20);
-    assert_eq!(story.high_watermark(), 10, "2 would never catch up with a moving target");
+    assert_eq!(story.high_watermark(), 10, "otherwise 2 could never catch up");
     let mut last = story.now;
     while let Some(deadline) = story.leader.deadline() {
         assert!(deadline > last, "time must pass");
@@ -391,7 +391,7 @@ fn who_has_caught_up_is_waited_for_but_not_for_ever() {
 }
 
 #[test]
-fn a_proposal_without_an_answer_is_sent_again_and_its_joiner_counts() {
+fn unanswered_proposal_is_resent_and_its_joiner_counts() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.fetch(2, 10).fetch(3, 10);
     let first = story.effects.pop();
@@ -399,7 +399,7 @@ fn a_proposal_without_an_answer_is_sent_again_and_its_joiner_counts() {
     story.now = story.leader.deadline().unwrap();
     story.tick();
     assert_eq!(story.effects.pop(), first);
-    // One of the two was refused. The other may yet be applied.
+    // One of the two was refused. The other may still be applied.
     story.refuse(20, Refusal::NotApplied);
     story.append(20).fetch(2, 20).after(60).fetch(2, 20);
     assert_eq!(story.high_watermark(), 10);
@@ -408,7 +408,7 @@ fn a_proposal_without_an_answer_is_sent_again_and_its_joiner_counts() {
 }
 
 #[test]
-fn an_outdated_proposal_waits_for_the_metadata_log() {
+fn outdated_proposal_waits_for_the_metadata_log() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.fetch(3, 10).refuse(20, Refusal::Outdated).fetch(3, 10);
     assert_eq!(story.proposed(), [[1, 2, 3]]);
@@ -417,16 +417,16 @@ fn an_outdated_proposal_waits_for_the_metadata_log() {
 }
 
 #[test]
-fn an_answer_to_an_earlier_proposal_says_nothing_about_the_current_one() {
+fn answer_to_an_earlier_proposal_keeps_the_current_one() {
     let mut story = Story::new(&[1], 10, 10, 1);
     story.fetch(2, 10).commit(21, &[1]).fetch(2, 10);
     assert_eq!(story.proposed(), [[1, 2], [1, 2]]);
     story.refuse(20, Refusal::NotApplied).append(20).after(60).tick();
-    assert_eq!(story.high_watermark(), 10, "2 may have joined by the second");
+    assert_eq!(story.high_watermark(), 10, "2 may have joined by the second proposal");
 }
 
 #[test]
-fn a_refused_proposal_is_not_repeated_at_once() {
+fn refused_proposal_is_not_repeated_at_once() {
     let mut story = Story::new(&[1], 10, 10, 1);
     story.fetch(2, 10).refuse(20, Refusal::NotApplied).fetch(2, 10);
     assert_eq!(story.proposed(), [[1, 2]]);
@@ -435,8 +435,8 @@ fn a_refused_proposal_is_not_repeated_at_once() {
 }
 
 #[test]
-fn what_followers_have_and_the_leader_has_not_synced_is_not_committed_yet() {
-    // The log has records up to 20, of which the leader may count 10.
+fn records_unsynced_on_the_leader_are_not_committed() {
+    // The log has records up to 20; those above 10 are not synced yet.
     let mut story = Story::new(&[1, 2], 10, 4, 1);
     story.fetch(2, 20);
     assert_eq!(story.high_watermark(), 10);
@@ -446,7 +446,7 @@ fn what_followers_have_and_the_leader_has_not_synced_is_not_committed_yet() {
 }
 
 #[test]
-fn requests_of_other_epochs_are_told_which_side_is_behind() {
+fn requests_of_other_epochs_are_fenced_or_unknown() {
     let leader = Story::new(&[1], 0, 0, 1).leader;
     assert_eq!(leader.check_epoch(EPOCH), Ok(()));
     assert_eq!(leader.check_epoch(LeaderEpoch::NONE), Ok(()));
@@ -454,7 +454,7 @@ fn requests_of_other_epochs_are_told_which_side_is_behind() {
     assert_eq!(leader.check_epoch(LeaderEpoch(6)), Err(EpochMismatch::Unknown));
 }
 
-/// A hand-made flaw, then one more step.
+/// Injects a bug, then runs one more step.
 fn broken(flaw: impl FnOnce(&mut Leader)) {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.fetch(3, 10);
@@ -496,7 +496,7 @@ fn second_proposal_in_flight_is_caught() {
     let mut story = Story::new(&[1, 2], 10, 10, 1);
     story.fetch(3, 10);
     let before = check::Before::of(&story.leader);
-    // Forgotten, but on its way.
+    // Dropped although it is in flight.
     story.leader.pending = None;
     story.effects.clear();
     story.after(60).append(20);
@@ -559,7 +559,7 @@ fn any_input() -> impl Strategy<Value = (u64, LeaderInput)> {
 
 proptest! {
     #[test]
-    fn whatever_happens_only_what_is_replicated_is_committed(
+    fn only_replicated_records_are_committed(
         inputs in proptest::collection::vec(any_input(), 1..60),
     ) {
         let mut story = Story::new(&[1, 2, 3], 10, 5, 2);
@@ -589,7 +589,7 @@ proptest! {
                 }
             }
             if let Some(deadline) = story.leader.deadline() {
-                prop_assert!(deadline > story.now, "a deadline in the past would be a busy loop");
+                prop_assert!(deadline > story.now, "a deadline in the past causes a busy loop");
             }
         }
     }
