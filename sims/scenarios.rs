@@ -9,7 +9,7 @@
 use brokerquake::check::history;
 use brokerquake::lab::Trial;
 use brokerquake::run::outcome::{Broken, Outcome};
-use brokerquake::run::{EngineKind, Onlookers, watched};
+use brokerquake::run::{EngineKind, Observers, watched};
 use brokerquake::scenario::Scenario;
 use brokerquake::scenario::files::load_all;
 
@@ -54,7 +54,7 @@ fn acks_1_loses_records_when_leaders_are_killed() {
 }
 
 #[test]
-fn each_of_two_topics_keeps_its_own_promise() {
+fn each_topic_is_judged_by_its_own_promise() {
     Trial::of("faults/two-topics").seeds(0..5).assert_as_expected();
 }
 
@@ -202,7 +202,7 @@ fn corruption_before_a_rack_power_loss_is_not_served_or_cut() {
 fn reaches_damage(scenario: &str) -> bool {
     let scenario = Scenario::load(scenario).unwrap();
     (0..4).any(|seed| {
-        let outcome = watched(&scenario, seed, EngineKind::Leap, Onlookers::default());
+        let outcome = watched(&scenario, seed, EngineKind::Leap, Observers::default());
         outcome.reached.situations.iter().any(|seen| seen.name() == "damaged batch refused")
     })
 }
@@ -255,8 +255,8 @@ fn lagging_consumer_slows_down_the_tail_consumer() {
 /// The run of a scenario's first seed, and what its clients did and saw.
 fn with_history(scenario: &Scenario) -> (Outcome, Vec<u8>) {
     let mut text = Vec::new();
-    let onlookers = Onlookers { history: Some(&mut text), ..Onlookers::default() };
-    let outcome = watched(scenario, 0, EngineKind::Leap, onlookers);
+    let observers = Observers { history: Some(&mut text), ..Observers::default() };
+    let outcome = watched(scenario, 0, EngineKind::Leap, observers);
     (outcome, text)
 }
 
@@ -417,8 +417,8 @@ fn history_file_breaks_the_same_invariants_as_its_run() {
     {
         let scenario = Scenario::load(name).unwrap();
         let mut text = Vec::new();
-        let onlookers = Onlookers { history: Some(&mut text), ..Onlookers::default() };
-        let outcome = watched(&scenario, 0, EngineKind::Leap, onlookers);
+        let observers = Observers { history: Some(&mut text), ..Observers::default() };
+        let outcome = watched(&scenario, 0, EngineKind::Leap, observers);
         let (header, verdicts) = history::judge(text.as_slice()).unwrap();
         assert_eq!(header.scenario, scenario.name);
         let mut then: Vec<(&str, String)> = outcome

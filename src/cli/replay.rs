@@ -10,7 +10,7 @@ use super::{refuse, say};
 use crate::base::Seed;
 use crate::picture::{self, Picture};
 use crate::run::outcome::{Outcome, RunVerdict};
-use crate::run::{self, EngineKind, Onlookers};
+use crate::run::{self, EngineKind, Observers};
 use crate::scenario::Plan;
 use crate::scenario::Scenario;
 use crate::scenario::seeds::read_seed;
@@ -110,13 +110,13 @@ fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, Stri
     let columns = args.trace == Some(Form::Columns);
     let mut print = |line: &str| say(line);
     let mut history = Vec::new();
-    let onlookers = Onlookers {
+    let observers = Observers {
         events: (args.trace == Some(Form::Events)).then_some(&mut print),
         recorder: None,
         history: args.history.is_some().then_some(&mut history),
     };
     let outcome = if columns || args.picture.is_some() {
-        let picture = Picture::draw_before(scenario, seed, args.engine, onlookers);
+        let picture = Picture::draw_before(scenario, seed, args.engine, observers);
         if columns {
             tell_in_columns(args, scenario, seed, &picture);
         }
@@ -125,7 +125,7 @@ fn go(args: &ReplayArgs, scenario: &Scenario, seed: u64) -> Result<Outcome, Stri
         }
         picture.outcome
     } else {
-        run::watched(scenario, seed, args.engine, onlookers)
+        run::watched(scenario, seed, args.engine, observers)
     };
     if let Some(file) = &args.history {
         std::fs::write(file, history)

@@ -182,7 +182,7 @@ fn hanging_program_is_stuck_and_reports_what_it_awaits() {
 
     let report = small("silent").client("silent", |_| std::future::pending::<()>()).run();
     let (_, what) = worst(&report);
-    assert!(what.ends_with("waits for something of its own"), "{what}");
+    assert!(what.ends_with("waits for something outside brokerquake"), "{what}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ use super::Report;
 use super::verdict::Tally;
 use crate::run::caught::{caught, quieten_panics, run_caught};
 use crate::run::outcome::{Outcome, RunVerdict};
-use crate::run::{self, EngineKind, Onlookers};
+use crate::run::{self, EngineKind, Observers};
 use crate::scenario::Scenario;
 
 /// Failed runs that are repeated per scenario, to check that they are deterministic.
@@ -80,8 +80,8 @@ impl Sweep {
                 let mut text = Vec::new();
                 let outcome = caught(seed, || {
                     let history = Some(&mut text);
-                    let onlookers = Onlookers { history, ..Onlookers::default() };
-                    run::watched(scenario, seed, self.engine, onlookers)
+                    let observers = Observers { history, ..Observers::default() };
+                    run::watched(scenario, seed, self.engine, observers)
                 });
                 let file = dir.join(format!("{}-seed-{seed}.jsonl", scenario.name));
                 if let Err(error) = std::fs::write(&file, text) {

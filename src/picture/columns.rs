@@ -28,7 +28,7 @@ struct Columns {
 impl Columns {
     fn fit(run: &Recorder, width: Option<usize>) -> Option<Self> {
         let mut lanes: Vec<_> =
-            run.cast.iter().filter(|lane| lane.kind != LaneKind::Admin).collect();
+            run.lanes.iter().filter(|lane| lane.kind != LaneKind::Admin).collect();
         lanes.sort_by_key(|lane| (lane.kind, lane.host));
         let alone = |lane: &Lane| lane.name.clone();
         let together = |lane: &Lane| match lane.kind {

@@ -160,7 +160,7 @@ fn busiest(run: &Recorder) -> Option<TopicPartition> {
 
 impl Data {
     pub fn new(scenario: &Scenario, engine: EngineKind, run: &Recorder, outcome: &Outcome) -> Self {
-        let mut order: Vec<_> = run.cast.iter().collect();
+        let mut order: Vec<_> = run.lanes.iter().collect();
         order.sort_by_key(|lane| (lane.kind, lane.host));
         let lanes = order.iter().enumerate().map(|(index, lane)| (lane.host, index));
         let lanes = Lanes(lanes.collect());
@@ -371,7 +371,7 @@ fn partitions(
     let one = |(name, track): (&TopicPartition, &Track)| {
         let windows = if subject.partition.as_ref() == Some(name) { windows } else { &none };
         let broker = |id| {
-            let lane = run.cast.iter().find(|lane| lane.kind == LaneKind::Broker(id));
+            let lane = run.lanes.iter().find(|lane| lane.kind == LaneKind::Broker(id));
             lane.and_then(|lane| lanes.of(lane.host))
         };
         let commits = track.commits.iter().map(|commit| {

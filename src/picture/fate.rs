@@ -154,7 +154,7 @@ impl Teller<'_> {
     }
 
     fn broker(&self, id: BrokerId) -> Option<HostId> {
-        let lane = self.run.cast.iter().find(|lane| lane.kind == LaneKind::Broker(id));
+        let lane = self.run.lanes.iter().find(|lane| lane.kind == LaneKind::Broker(id));
         lane.map(|lane| lane.host)
     }
 

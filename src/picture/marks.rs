@@ -57,7 +57,7 @@ pub(super) struct Mark {
 /// Every fault, by host, in order of time.
 pub(super) fn spans(run: &Recorder) -> Vec<Span> {
     let node = |host: HostId| {
-        run.cast.iter().any(|lane| {
+        run.lanes.iter().any(|lane| {
             lane.host == host && matches!(lane.kind, LaneKind::Broker(_) | LaneKind::Controller)
         })
     };
@@ -217,7 +217,7 @@ fn cut(run: &Recorder, group: &[Span]) -> String {
 impl Recorder {
     /// A host's name, as the scenario has it.
     pub(super) fn name(&self, host: HostId) -> String {
-        let lane = self.cast.iter().find(|lane| lane.host == host);
+        let lane = self.lanes.iter().find(|lane| lane.host == host);
         lane.map_or_else(|| host.to_string(), |lane| lane.name.clone())
     }
 }
@@ -229,14 +229,14 @@ mod tests {
     use crate::run::Lane;
 
     fn run(operations: &[(u64, u16, Option<u16>, OperationKind)]) -> Recorder {
-        let cast = (1..=3).map(|n| Lane {
+        let lanes = (1..=3).map(|n| Lane {
             host: HostId(n),
             name: format!("b{n}"),
             kind: LaneKind::Broker(BrokerId(i32::from(n))),
         });
         let mut run = Recorder::default();
         run.now = Instant::from_secs(9);
-        run.cast = cast.collect();
+        run.lanes = lanes.collect();
         run.operations = operations
             .iter()
             .map(|(at, host, other, what)| Operation {

@@ -28,7 +28,7 @@ pub use recorder::Recorder;
 use self::data::Data;
 use crate::run::caught::caught;
 use crate::run::outcome::Outcome;
-use crate::run::{self, EngineKind, Onlookers};
+use crate::run::{self, EngineKind, Observers};
 use crate::scenario::Scenario;
 
 /// A run, and how it looks.
@@ -42,7 +42,7 @@ pub struct Picture {
 impl Picture {
     /// Runs a seed of a scenario again, and draws it. A panic is drawn up to where it came.
     pub fn draw(scenario: &Scenario, seed: u64, engine: EngineKind) -> Self {
-        Self::draw_before(scenario, seed, engine, Onlookers::default())
+        Self::draw_before(scenario, seed, engine, Observers::default())
     }
 
     /// The same, while others look on.
@@ -50,13 +50,13 @@ impl Picture {
         scenario: &Scenario,
         seed: u64,
         engine: EngineKind,
-        onlookers: Onlookers<'_>,
+        observers: Observers<'_>,
     ) -> Self {
         let mut recorder = Recorder::default();
-        let Onlookers { events, history, .. } = onlookers;
+        let Observers { events, history, .. } = observers;
         let events = events.map(|events| -> &mut dyn FnMut(&str) { events });
-        let onlookers = Onlookers { events, recorder: Some(&mut recorder), history };
-        let outcome = caught(seed, || run::watched(scenario, seed, engine, onlookers));
+        let observers = Observers { events, recorder: Some(&mut recorder), history };
+        let outcome = caught(seed, || run::watched(scenario, seed, engine, observers));
         let data = Data::new(scenario, engine, &recorder, &outcome);
         Self { outcome, data, recorder }
     }

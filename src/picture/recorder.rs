@@ -97,7 +97,7 @@ pub(super) struct Read {
 /// Watches one run.
 #[derive(Debug, Default)]
 pub struct Recorder {
-    pub(super) cast: Vec<Lane>,
+    pub(super) lanes: Vec<Lane>,
     pub(super) began: Option<Instant>,
     pub(super) healed: Option<Instant>,
     pub(super) now: Instant,
@@ -116,11 +116,11 @@ pub struct Recorder {
 
 impl Observer for Recorder {
     fn lanes(&self) -> usize {
-        self.cast.len()
+        self.lanes.len()
     }
 
-    fn cast(&mut self, hosts: Vec<Lane>) {
-        self.cast = hosts;
+    fn hosts(&mut self, hosts: Vec<Lane>) {
+        self.lanes = hosts;
     }
 
     fn began(&mut self, at: Instant) {

@@ -12,12 +12,12 @@ use crate::scenario::Scenario;
 use crate::sim::TraceHash;
 
 thread_local! {
-    /// Set while a run is caught: what its panic said.
+    /// Set while a run is caught: the message of its panic.
     static CAUGHT: RefCell<Option<String>> = const { RefCell::new(None) };
     static CATCHING: RefCell<bool> = const { RefCell::new(false) };
 }
 
-/// A panic inside a run is a finding, told with its seed like any other, and not printed by itself.
+/// Reports a panic inside a run as a finding with its seed, instead of printing it.
 pub(crate) fn quieten_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -29,7 +29,7 @@ pub(crate) fn quieten_panics() {
                 let said = said.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
                 let said = said.unwrap_or("no message");
                 let place = panic.location().map(ToString::to_string).unwrap_or_default();
-                // The first panic is the cause; what follows are its consequences.
+                // The first panic is the cause; later ones are consequences.
                 CAUGHT.with_borrow_mut(|caught| {
                     caught.get_or_insert_with(|| format!("{place}: {said}"));
                 });
@@ -40,17 +40,17 @@ pub(crate) fn quieten_panics() {
     });
 }
 
-/// What the panic said that was just caught inside a run, and where it was.
+/// The message and place of the panic that was just caught inside a run.
 pub(crate) fn said_by_panic() -> String {
     CAUGHT.take().unwrap_or_default()
 }
 
-/// One run; a panic in it becomes a violation.
+/// Runs a seed; a panic becomes a violation.
 pub fn run_caught(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
     caught(seed, || super::run(scenario, seed, engine, None))
 }
 
-/// What `run` gives; a panic in it becomes a violation.
+/// The outcome of `run`; a panic in it becomes a violation.
 pub(crate) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
     quieten_panics();
     CATCHING.set(true);

@@ -1,4 +1,4 @@
-//! The hosts of a scenario, and what each of them runs.
+//! The hosts of a scenario, and the software on each.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ const CONTROLLER_PORT: u16 = 9093;
 const FIRST_CONTROLLER: i32 = 101;
 const CONTROLLER_LISTENER: &str = "CONTROLLER";
 
-/// Nodes that ended with an error, and that error.
+/// Nodes that ended with an error: when, which, and the error.
 pub(super) type Ends = Arc<Mutex<Vec<(Instant, HostId, String)>>>;
 
 /// Adds the controllers and brokers.
@@ -102,7 +102,7 @@ fn host<E: Engine>(engine: &mut E, name: String, kind: Kind, boot: Boot<E::World
     Host { id, name, kind, up: true, paused: false, ready: false }
 }
 
-/// Where the cluster is found.
+/// The bootstrap addresses of the cluster.
 pub(crate) fn bootstrap(scenario: &Scenario) -> Vec<String> {
     (1..=scenario.cluster.brokers).map(|number| format!("b{number}:{BROKER_PORT}")).collect()
 }
@@ -150,7 +150,7 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
     hosts
 }
 
-/// How many clients of each side there are.
+/// Number of clients of each side so far.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Seated {
     pub producers: u32,
@@ -167,7 +167,7 @@ impl Seated {
         seated
     }
 
-    /// Seats clients; gives the number of the first.
+    /// Reserves clients of a side; returns the number of the first.
     fn take(&mut self, side: Side, clients: u32) -> u32 {
         let seated = match side {
             Side::Produces => &mut self.producers,

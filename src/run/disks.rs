@@ -1,4 +1,4 @@
-//! What brokers' page caches and disks did, as reports tell it.
+//! Statistics of the brokers' page caches and disks, for reports.
 
 use std::time::Duration;
 
@@ -6,35 +6,34 @@ use serde::Serialize;
 
 use crate::sim::disk::DiskStats;
 
-/// What one broker's page cache and disk did, in a run or in all runs.
+/// One broker's page cache and disk, in one run or in all runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct DiskLine {
-    /// Its name.
     pub broker: String,
-    /// Pages that readers and writers found in memory.
+    /// Page accesses served from memory.
     pub page_hits: u64,
-    /// Pages for which they waited.
+    /// Page accesses that waited for the disk.
     pub page_misses: u64,
     /// Pages read ahead of sequential readers.
     pub read_ahead: u64,
-    /// Pages that left memory for others.
+    /// Pages evicted from memory.
     pub evicted: u64,
     /// Pages written to the platter without a sync.
     pub written_back: u64,
     /// Syncs that succeeded.
     pub syncs: u64,
-    /// Syncs and reads for which the device took unusually long, and how long that was.
+    /// Syncs and reads that stalled.
     pub stalls: u64,
-    /// In simulated milliseconds.
+    /// Total time of these stalls, in simulated milliseconds.
     pub stalled_ms: u64,
-    /// Writes that waited because too much was dirty, and how long that was.
+    /// Writes that waited because too many pages were dirty.
     pub throttled: u64,
-    /// In simulated milliseconds.
+    /// Total time of these waits, in simulated milliseconds.
     pub throttled_ms: u64,
 }
 
 impl DiskLine {
-    /// What a broker's disk did so far.
+    /// The statistics of a broker's disk so far.
     pub fn new(broker: &str, stats: &DiskStats) -> Self {
         let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
@@ -52,7 +51,7 @@ impl DiskLine {
         }
     }
 
-    /// In a few words.
+    /// A summary in one line.
     pub fn summary(&self) -> String {
         let reached = self.page_hits + self.page_misses;
         let mut text = format!(
@@ -94,13 +93,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_is_summed_up_without_what_never_happened() {
+    fn disk_summary_omits_zero_counters() {
         let calm = DiskStats { page_hits: 9, page_misses: 1, syncs: 4, ..DiskStats::default() };
         let mut line = DiskLine::new("b2", &calm);
         assert_eq!(line.summary(), "b2: 9 of 10 pages from memory, 4 syncs");
         let stalled = Duration::from_millis(1500);
         line += &DiskLine::new("b2", &DiskStats { stalls: 2, stalled, evicted: 7, ..calm });
-        let told = "b2: 18 of 20 pages from memory, 8 syncs, 7 evicted, 2 stalls (1500 ms)";
+        let text = "b2: 18 of 20 pages from memory, 8 syncs, 7 evicted, 2 stalls (1500 ms)";
         assert_eq!(line.summary(), told);
     }
 }

@@ -1,4 +1,4 @@
-//! Which simulation a run lives in.
+//! The simulation engines.
 
 #![warn(missing_docs, reason = "in the prelude")]
 
@@ -13,7 +13,7 @@ pub enum EngineKind {
 }
 
 impl EngineKind {
-    /// As in `--engine NAME`.
+    /// The name for `--engine NAME`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Leap => "leap",

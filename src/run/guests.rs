@@ -1,4 +1,4 @@
-//! A user's programs that take part in a run, and what they and the run ask of each other.
+//! A user's programs that take part in a run, and their communication with it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,27 +20,27 @@ use crate::client::ConsumerRecord;
 use crate::scenario::{Scenario, schedule};
 use crate::sim::{Boot, Engine, Observation, SimWorld};
 
-/// A service that was asked to end and has not is killed after this (Kubernetes'
+/// A service that ignores SIGTERM is killed after this (Kubernetes'
 /// `terminationGracePeriodSeconds`).
 const GRACE: Duration = Duration::from_secs(30);
-/// Most waits that are told of one program.
+/// Maximum number of pending waits in a report about one program.
 const MAX_WAITS: usize = 4;
 
-/// Everything that joins a scenario's own hosts.
+/// Programs that join the scenario's own hosts.
 pub(crate) struct Guests<W> {
-    /// In the order in which they boot.
+    /// In boot order.
     pub hosts: Vec<Guest<W>>,
-    /// What they and the run tell one another.
+    /// Communication between programs and the run.
     pub book: SharedBook,
-    /// Sees everything, and judges it in the end.
+    /// Observes everything, and judges it in the end.
     pub audience: Box<dyn Audience>,
     /// How long after the heal clients may take to end.
     pub patience: Duration,
-    /// What faults that are ordered draw from.
+    /// Randomness for faults that programs order.
     pub random: ChaCha12Rng,
 }
 
-/// Where the guests of a run come from: each run gets its own, in its own world.
+/// Creates the guests of a run, new ones for each run and world.
 pub(crate) trait Programs<W> {
     /// The guests of one run.
     fn guests(&self, scenario: &Scenario, seed: u64) -> Guests<W>;
@@ -50,44 +50,44 @@ pub(crate) trait Programs<W> {
 pub(crate) struct Guest<W> {
     /// The host's name.
     pub name: String,
-    /// What is expected of it.
+    /// When it is expected to end.
     pub part: Part,
     /// What the host runs each time it boots.
     pub boot: Boot<W>,
 }
 
-/// Who watches a run with guests.
+/// The observer of a run with guests.
 pub(crate) trait Audience {
-    /// The next thing that happened, and the name of the host where it did.
+    /// The next observation, and the name of its host.
     fn see(&mut self, seen: &Observation, host: &str, book: &Book);
     /// The run is over; `read` is what the final reads found.
     fn finish(&mut self, now: Instant, read: Vec<ConsumerRecord>) -> Vec<Broken>;
 }
 
-/// What programs and the run tell one another. Read and written between and within steps of one
-/// thread only.
+/// Communication between programs and the run. Accessed between and within steps of one thread
+/// only.
 #[derive(Default)]
 pub(crate) struct Book {
-    /// The last number given to a producer and to a consumer.
+    /// The last number given to a producer or consumer.
     pub producers: u32,
     pub consumers: u32,
-    /// What was sent, by the unique value that stands for it in the history.
+    /// Sent records, by the unique value that identifies them in the history.
     pub contents: BTreeMap<u64, Content>,
-    /// Programs that have ended by themselves, by host.
+    /// Hosts whose programs ended by themselves.
     ended: BTreeSet<String>,
-    /// Programs that ended badly: when, which invariant that breaks, how.
+    /// Programs that ended badly: when, the broken invariant, and the message.
     failures: Vec<(Instant, &'static str, String)>,
-    /// What each program waits for, by host and in the order of beginning.
+    /// What each program waits for, by host and in order.
     waits: BTreeMap<(Arc<str>, u64), (Instant, String)>,
     last_wait: u64,
     orders: VecDeque<Order>,
-    /// A program holds a handle on the cluster: orders are to be expected.
+    /// Whether a program holds a handle on the cluster and may send orders.
     pub directed: bool,
     /// No more faults.
     over: bool,
 }
 
-/// A handle on it.
+/// A shared handle.
 pub(crate) type SharedBook = Arc<Mutex<Book>>;
 
 /// A record as a program sent it.
@@ -101,7 +101,7 @@ pub(crate) struct Content {
 pub(crate) enum Order {
     /// A fault, as a `[[fault]]` table; answered with what struck.
     Strike(String, oneshot::Sender<Result<String, Refusal>>),
-    /// The end of everything that lasts.
+    /// Ends all active faults.
     Heal(oneshot::Sender<()>),
     /// The host that leads a partition.
     Leader(TopicPartition, oneshot::Sender<Option<String>>),
@@ -120,19 +120,19 @@ impl Book {
         self.failures.push((at, invariant, format!("{host} {how}")));
     }
 
-    /// Notes down what a program waits for, until the number that this gives is crossed out.
+    /// Records what a program waits for; returns a number to end the wait with.
     pub fn waits(&mut self, at: Instant, host: &Arc<str>, what: String) -> u64 {
         self.last_wait += 1;
         self.waits.insert((Arc::clone(host), self.last_wait), (at, what));
         self.last_wait
     }
 
-    /// It waits no longer.
+    /// Ends a wait.
     pub fn goes_on(&mut self, host: &Arc<str>, wait: u64) {
         self.waits.remove(&(Arc::clone(host), wait));
     }
 
-    /// Hands an order over; gives it back when the run no longer carries it out.
+    /// Queues an order; returns it when the run no longer accepts orders.
     pub fn order(&mut self, order: Order) -> Result<(), Order> {
         if self.over && !matches!(order, Order::Leader(..) | Order::Settled(_)) {
             return Err(order);
@@ -141,14 +141,14 @@ impl Book {
         Ok(())
     }
 
-    /// What a program waits for, in a few words.
+    /// What a program waits for, as a phrase.
     fn who_waits(&self, host: &str) -> String {
         let mine = self.waits.iter().filter(|((name, _), _)| &**name == host);
         let mut told: Vec<String> = mine
             .map(|(_, (since, what))| format!("{what} since {:.3} s", since.as_secs_f64()))
             .collect();
         if told.is_empty() {
-            return "waits for something of its own".into();
+            return "waits for something outside brokerquake".into();
         }
         let more = told.len().saturating_sub(MAX_WAITS);
         told.truncate(MAX_WAITS);
@@ -160,7 +160,7 @@ impl Book {
 }
 
 impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
-    /// The run has guests.
+    /// Adds guests to the run.
     pub(super) fn joined_by(mut self, guests: Guests<E::World>) -> Self {
         self.guests = Some(guests);
         self.judge = self.new_judge();
@@ -179,11 +179,11 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         for guest in &guests.hosts {
             let id = self.engine.add_host(&guest.name, guest.boot.clone());
             let (name, kind) = (guest.name.clone(), Kind::Program(guest.part));
-            self.cast.hosts.push(Host { id, name, kind, up: true, paused: false, ready: false });
+            self.hosts.all.push(Host { id, name, kind, up: true, paused: false, ready: false });
         }
     }
 
-    /// The guests with a part that have not ended.
+    /// The guests with this part that have not ended.
     fn still_at_it(&self, part: Part) -> Vec<String> {
         let Some(guests) = &self.guests else { return Vec::new() };
         let book = guests.book.lock();
@@ -192,45 +192,45 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         late.map(|guest| guest.name.clone()).collect()
     }
 
-    /// Whether faults continue: while a driver runs, but not for ever.
+    /// Whether faults continue: while a driver runs, but with a limit.
     pub(super) fn is_directed(&self, end: Instant) -> bool {
         let patience = self.guests.as_ref().map_or(Duration::ZERO, |guests| guests.patience);
         self.engine.now() < end + patience && !self.still_at_it(Part::Driver).is_empty()
     }
 
-    /// How long until the next look at what happened, at most.
+    /// Longest time until the next observation.
     pub(super) fn step(&self) -> Duration {
         let directed = self.guests.as_ref().is_some_and(|guests| guests.book.lock().directed);
         if directed { CLOSELY } else { STEP }
     }
 
-    /// Carries out what programs ordered since the last look.
+    /// Carries out the orders since the last call.
     pub(super) fn take_orders(&mut self, mut faults: Option<&mut Faults>) {
         let Some(guests) = &mut self.guests else { return };
         let orders = std::mem::take(&mut guests.book.lock().orders);
         for order in orders {
-            // The program that asked may be dead by now; the answer is dropped then.
+            // The program that asked may be dead by now; then the response is dropped.
             match (order, &mut faults) {
                 (Order::Strike(table, answer), Some(faults)) => {
                     let programs: Vec<_> = guests.hosts.iter().map(|guest| &*guest.name).collect();
                     let rule = self.scenario.rule_of(&table, &programs);
                     let struck = rule.map_err(Refusal::Wrong).and_then(|rule| {
                         let drawn = schedule::draw_now(&rule, self.scenario, &mut guests.random);
-                        faults.strike_now(&mut self.engine, &mut self.cast, drawn)
+                        faults.strike_now(&mut self.engine, &mut self.hosts, drawn)
                     });
                     let _ = answer.send(struck);
                 }
                 (Order::Heal(answer), Some(faults)) => {
-                    faults.heal(&mut self.engine, &mut self.cast);
+                    faults.heal(&mut self.engine, &mut self.hosts);
                     let _ = answer.send(());
                 }
                 (Order::Leader(partition, answer), _) => {
-                    let _ = answer.send(self.cast.leader_of(&partition));
+                    let _ = answer.send(self.hosts.leader_of(&partition));
                 }
                 (Order::Settled(answer), _) => {
-                    let _ = answer.send(self.cast.settled());
+                    let _ = answer.send(self.hosts.settled());
                 }
-                // An answer that is dropped says that faults are over.
+                // A dropped response means that faults are over.
                 (Order::Strike(..) | Order::Heal(_), None) => {}
             }
         }
@@ -244,7 +244,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         self.take_orders(None);
     }
 
-    /// Waits until every client has ended, then asks the services to.
+    /// Waits until every client has ended, then asks the services to end.
     pub(super) fn await_guests(&mut self) -> Vec<Broken> {
         let Some(patience) = self.guests.as_ref().map(|guests| guests.patience) else {
             return Vec::new();
@@ -260,8 +260,8 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         let late = late(self).concat();
         let stuck = late.iter().map(|name| self.stuck(name, healed)).collect();
         let services: Vec<_> = self
-            .cast
             .hosts
+            .all
             .iter()
             .filter(|host| matches!(host.kind, Kind::Program(_)))
             .map(|host| host.id)
@@ -282,7 +282,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         stuck
     }
 
-    /// A program that has not ended, and what it waits for.
+    /// The violation for a program that has not ended, with what it waits for.
     fn stuck(&self, name: &str, healed: Instant) -> Broken {
         let now = self.engine.now();
         let waits = self.guests.as_ref().map_or_else(String::new, |guests| {
@@ -295,7 +295,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         Broken::new(ENDS, now, what)
     }
 
-    /// What the guests broke, and what their checkers found.
+    /// Violations by the guests, and by their checkers.
     pub(super) fn dismiss_guests(&mut self) -> Vec<Broken> {
         let now = self.engine.now();
         let Some(guests) = &mut self.guests else { return Vec::new() };

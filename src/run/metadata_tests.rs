@@ -1,11 +1,11 @@
-//! Over whole runs, the ghost's own reading of the metadata log agrees with the controller's.
+//! In whole runs, the ghost's reading of the metadata log agrees with the controller.
 
 use super::*;
 use crate::base::{ControllerProbe, Probe};
 use crate::check::{Ghost, Violation};
 use crate::sim::{Observation, Shot};
 
-/// Compares every decision that a controller reports with the log's bytes.
+/// Compares every decision that a controller reports with the bytes of the log.
 #[derive(Default)]
 struct Comparison {
     partitions: usize,
@@ -27,7 +27,7 @@ impl Observer for Comparison {
     fn lanes(&self) -> usize {
         self.lanes
     }
-    fn cast(&mut self, hosts: Vec<Lane>) {
+    fn hosts(&mut self, hosts: Vec<Lane>) {
         self.lanes = hosts.len();
     }
     fn began(&mut self, _: Instant) {}
@@ -48,9 +48,9 @@ const KILLS: &str = "name = \"kills\"\nduration = \"20s\"\n[cluster]\nbrokers = 
 fn log_bytes_agree_with_the_controller_through_elections_and_a_restart() {
     let scenario = Scenario::parse("kills.toml", KILLS).unwrap();
     let mut seen = Comparison::default();
-    let observers = Onlookers { recorder: Some(&mut seen), ..Onlookers::default() };
+    let observers = Observers { recorder: Some(&mut seen), ..Observers::default() };
     let outcome = watched(&scenario, 1, EngineKind::Leap, observers);
     assert!(outcome.broken.is_empty(), "{:?}", outcome.broken);
-    // Three creations, elections, and all of it again after the controller's restart.
+    // Three creations, elections, and all of them again after the controller's restart.
     assert!(seen.partitions > 12 && seen.others > 12, "{} {}", seen.partitions, seen.others);
 }

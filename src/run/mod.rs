@@ -1,8 +1,7 @@
-//! One run: a cluster boots, loads and faults last for the scenario's duration, all faults end, the
-//! cluster has time to converge, and everything is read in the end.
+//! One run: a cluster boots, loads and faults run for the scenario's duration, all faults end, the
+//! cluster has time to converge, and a final read reads everything.
 //!
-//! Nothing here judges: every observation goes to [`check::Judge`](crate::check),
-//! in the order in which it happened.
+//! This module does not judge: every observation goes to [`check::Judge`](crate::check) in order.
 
 pub mod caught;
 mod cluster;
@@ -31,13 +30,13 @@ pub use self::observer::{Lane, LaneKind, Observer};
 pub(crate) use self::cluster::bootstrap;
 
 use self::cluster::Ends;
-use self::coverage::Lookout;
+use self::coverage::CoverageObserver;
 use self::disks::DiskLine;
 use self::faults::Faults;
 use self::guests::{Guests, Programs};
 use self::outcome::{Broken, Counts, Outcome, STARTS};
 use self::own::Shared;
-use self::roles::{Cast, Kind};
+use self::roles::{Hosts, Kind};
 use crate::base::config::{Config, TopicConfig};
 use crate::base::{Instant, Seed, TopicPartition};
 use crate::check::history::{Header, Writer};
@@ -49,29 +48,29 @@ use crate::sim::leap::{Leap, LeapWorld};
 use crate::sim::turmoil::{Referee, TurmoilWorld};
 use crate::sim::{ClientEvent, ConsumerEvent, Engine, Link, ProducerEvent, SimWorld, What};
 
-/// How a note begins that names a fault which the engine can't do.
+/// Prefix of a note about a fault that the engine does not support.
 pub(crate) const LEFT_OUT: &str = "faults left out";
-/// Longest time between two looks at what happened.
+/// Longest simulated time between two checks of the observations.
 const STEP: Duration = Duration::from_millis(100);
-/// The same while a program may order faults.
+/// The same while programs may order faults.
 const CLOSELY: Duration = Duration::from_millis(1);
-/// A cluster without faults has started by then.
+/// Time limit for the start of a cluster without faults.
 const STARTUP: Duration = Duration::from_secs(60);
 /// The cluster must be live within this time after the heal.
 const WITHIN: Duration = Duration::from_secs(60);
-/// Producers that stop have ended by then: their own close timeout, and a little.
+/// Time limit for producers to stop: their close timeout, and some slack.
 const STOPPING: Duration = Duration::from_secs(35);
-/// The supervisor of a node that ended boots it after this.
+/// Delay before a supervisor reboots a node that ended.
 const REVIVAL: Duration = Duration::from_secs(1);
 
-/// Observers of a run. None of them changes anything of it.
+/// Observers of a run. They do not affect it.
 #[derive(Default)]
-pub struct Onlookers<'w> {
+pub struct Observers<'w> {
     /// Gets a line of text for each event, in order.
     pub events: Option<&'w mut dyn FnMut(&str)>,
-    /// Sees everything, for a picture.
+    /// Observes everything, for a picture.
     pub recorder: Option<&'w mut dyn Observer>,
-    /// Gets what clients did and saw, as the text of a history, when the run is over.
+    /// Receives the history of clients as text when the run is over.
     pub history: Option<&'w mut Vec<u8>>,
 }
 
@@ -88,7 +87,7 @@ pub fn run(
     }
 }
 
-/// Runs one seed of a scenario without checkers, to measure what they cost.
+/// Runs one seed of a scenario without checkers, to measure their cost.
 pub fn unjudged(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
     match engine {
         EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None).without_judge().go(),
@@ -96,15 +95,15 @@ pub fn unjudged(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
     }
 }
 
-/// Runs one seed of a scenario before observers.
+/// Runs one seed of a scenario with observers.
 pub fn watched(
     scenario: &Scenario,
     seed: u64,
     engine: EngineKind,
-    onlookers: Onlookers<'_>,
+    observers: Observers<'_>,
 ) -> Outcome {
-    let Onlookers { events, recorder, history } = onlookers;
-    // Memory takes all that is written to it.
+    let Observers { events, recorder, history } = observers;
+    // Writing to memory can't fail.
     let mut writer = history.is_some().then(|| writer(scenario, seed)).and_then(Result::ok);
     let text = writer.as_mut();
     let outcome = match engine {
@@ -123,11 +122,11 @@ pub fn watched(
 /// Begins the history of a run.
 fn writer(scenario: &Scenario, seed: u64) -> io::Result<Writer<Vec<u8>>> {
     let acks = scenario.loads.iter().filter_map(|load| load.work.promise().acks);
-    let setup = setup(scenario, idempotence(scenario), &Cast::default());
+    let setup = setup(scenario, idempotence(scenario), &Hosts::default());
     Writer::new(Vec::new(), &Header::new(&setup, &scenario.name, seed, acks))
 }
 
-/// Runs one seed of a scenario with programs that are not its own.
+/// Runs one seed of a scenario together with programs.
 pub(crate) fn accompanied(
     scenario: &Scenario,
     seed: u64,
@@ -149,14 +148,14 @@ struct Run<'a, 'w, E: Engine> {
     seed: u64,
     plan: Plan,
     engine: E,
-    cast: Cast,
+    hosts: Hosts,
     judge: Judge,
-    lookout: Lookout,
+    coverage: CoverageObserver,
     judged: bool,
     control: Shared,
     ends: Ends,
     counts: Counts,
-    /// Partitions that were written since the heal.
+    /// Partitions written since the heal.
     written: BTreeMap<TopicPartition, bool>,
     /// Partitions of sends without an outcome.
     sent: BTreeMap<(u32, u64), TopicPartition>,
@@ -187,19 +186,19 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         if scenario.disk != DiskProfile::default() {
             hosts.iter().for_each(|host| engine.set_disk(host.id, scenario.disk.clone()));
         }
-        let cast = Cast::new(hosts);
-        let setup = setup(scenario, idempotence(scenario), &cast);
+        let hosts = Hosts::new(hosts);
+        let setup = setup(scenario, idempotence(scenario), &hosts);
         let least = setup.promise(&scenario.topic(None).name).min_insync_replicas;
-        let lookout = Lookout::new(least);
+        let coverage = CoverageObserver::new(least);
         let judge = Judge::new(setup);
         Self {
             scenario,
             seed,
             plan: Plan::draw(scenario, Seed(seed)),
             engine,
-            cast,
+            hosts,
             judge,
-            lookout,
+            coverage,
             judged: true,
             control: Shared::default(),
             ends,
@@ -215,11 +214,11 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
     }
 
-    /// A judge of all that takes part.
+    /// A judge for all hosts and clients of the run.
     fn new_judge(&self) -> Judge {
-        // A guest may be idempotent or not: what it sends says so.
+        // Whether a guest is idempotent shows in its sends.
         let idempotence = self.guests.is_some() || idempotence(self.scenario);
-        Judge::new(setup(self.scenario, idempotence, &self.cast))
+        Judge::new(setup(self.scenario, idempotence, &self.hosts))
     }
 
     fn recorded(mut self, history: Option<&'a mut Writer<Vec<u8>>>) -> Self {
@@ -232,7 +231,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         self
     }
 
-    /// Writes into the history, if there is one. Memory takes all that is written to it.
+    /// Writes into the history, if there is one. Writing to memory can't fail.
     fn note(&mut self, line: impl FnOnce(&mut Writer<Vec<u8>>) -> io::Result<()>) {
         if let Some(history) = &mut self.history {
             let _ = line(history);
@@ -250,17 +249,17 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
         let signals = self.signals();
         let clients = cluster::clients(&mut self.engine, self.scenario, &self.plan, &signals);
-        self.cast.hosts.extend(clients);
+        self.hosts.all.extend(clients);
         self.seat_guests();
         let faults = std::mem::take(&mut self.plan.faults);
-        self.lookout.began();
+        self.coverage.began();
         let mut faults = Faults::new(&self.scenario.topic(None).name, faults, began)
             .on(self.scenario.disk.clone());
         let end = began + self.scenario.duration;
         while self.engine.now() < end || self.is_directed(end) {
-            faults.step(&mut self.engine, &mut self.cast);
+            faults.step(&mut self.engine, &mut self.hosts);
             for (at, kind) in faults.strikes.drain(..) {
-                self.lookout.struck(at, kind);
+                self.coverage.struck(at, kind);
             }
             let next = faults.next(self.engine.now());
             let over = self.engine.now() >= end;
@@ -302,13 +301,13 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         mut notes: Vec<String>,
         story: Vec<String>,
     ) -> Outcome {
-        self.counts.elections = self.cast.elections;
-        let reached = self.lookout.finish(self.engine.now(), self.permitted_loss);
+        self.counts.elections = self.hosts.elections;
+        let reached = self.coverage.finish(self.engine.now(), self.permitted_loss);
         for (at, host, error) in self.ends.lock().iter() {
             let name = self.engine.name(*host);
             notes.push(format!("{name} ended with an error: {error} at {:.3} s", at.as_secs_f64()));
         }
-        let brokers = self.cast.hosts.iter().filter(|host| matches!(host.kind, Kind::Broker(_)));
+        let brokers = self.hosts.all.iter().filter(|host| matches!(host.kind, Kind::Broker(_)));
         let disks = brokers.map(|host| DiskLine::new(&host.name, &self.engine.disk_stats(host.id)));
         Outcome {
             disks: disks.collect(),
@@ -330,19 +329,19 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let mut asked = false;
         loop {
             self.advance(limit);
-            // Leaderships are spread over the brokers that are there when the topic is created.
-            if !asked && self.cast.nodes().all(|host| host.ready) {
+            // Leaders are spread over the brokers that are up when the topic is created.
+            if !asked && self.hosts.nodes().all(|host| host.ready) {
                 let topics = self.scenario.topics.clone();
                 let admin = cluster::admin(&mut self.engine, self.scenario, topics, &self.control);
-                self.cast.hosts.push(admin);
+                self.hosts.all.push(admin);
                 asked = true;
             }
             let created = self.control.lock().created.clone();
-            if matches!(created, Some(Ok(()))) && self.cast.settled() {
+            if matches!(created, Some(Ok(()))) && self.hosts.settled() {
                 return Ok(());
             }
             if self.engine.now() >= limit {
-                let idle = self.cast.nodes().filter(|host| !host.ready);
+                let idle = self.hosts.nodes().filter(|host| !host.ready);
                 let idle: Vec<_> = idle.map(|host| host.name.as_str()).collect();
                 let why = match created {
                     Some(Ok(())) => "the topic is created but not all replicas are in sync".into(),
@@ -360,7 +359,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
     }
 
-    /// Runs for a step, or until `limit` if that is sooner, and looks at what happened.
+    /// Runs for a step, or until `limit` if that is sooner, and processes the observations.
     fn advance(&mut self, limit: Instant) {
         let until = (self.engine.now() + self.step()).min(limit);
         self.engine.run_until(until);
@@ -371,8 +370,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                 self.judge.fold(&seen);
             }
             let view = self.judge.ghost().view();
-            self.cast.see(&seen, view);
-            self.lookout.see(&seen, view);
+            self.hosts.see(&seen, view);
+            self.coverage.see(&seen, view);
             if let What::Client(event) = &seen.what {
                 self.count(event);
             }
@@ -386,8 +385,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.roll(self.engine.now(), self.engine.take_film());
-            if recorder.lanes() < self.cast.hosts.len() {
-                recorder.cast(self.cast.hosts.iter().map(lane).collect());
+            if recorder.lanes() < self.hosts.all.len() {
+                recorder.hosts(self.hosts.all.iter().map(lane).collect());
             }
         }
         if let Some(watch) = &mut self.watch {
@@ -430,9 +429,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     /// Ends every fault, and boots nodes that are down.
     fn heal(&mut self, faults: &mut Faults) {
         self.end_orders();
-        faults.heal(&mut self.engine, &mut self.cast);
+        faults.heal(&mut self.engine, &mut self.hosts);
         let down: Vec<_> =
-            self.cast.hosts.iter().filter(|host| faults::is_node(host.kind)).collect();
+            self.hosts.all.iter().filter(|host| faults::is_node(host.kind)).collect();
         for host in down {
             if !self.engine.is_running(host.id) {
                 self.engine.boot(host.id);
@@ -447,7 +446,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         self.note(|history| history.healed(now));
     }
 
-    /// Gives the cluster time to converge. Writes continue: they have to resume.
+    /// Gives the cluster time to converge. Writes continue, because they must resume.
     fn converge(&mut self) {
         let limit = self.engine.now() + WITHIN + REVIVAL;
         let producers = self.plan.producers(self.scenario);
@@ -456,9 +455,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         while self.engine.now() < limit {
             self.advance(limit);
             self.revive();
-            // Who has sent all its records writes no more.
+            // Producers that have sent all their records write no more.
             let produces = self.produced() < producers;
-            if self.cast.settled() && (!produces || self.written.len() == all) {
+            if self.hosts.settled() && (!produces || self.written.len() == all) {
                 return;
             }
         }
@@ -467,11 +466,11 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     /// Boots nodes that ended by themselves, as a supervisor would.
     fn revive(&mut self) {
         let second = REVIVAL.as_nanos();
-        // Once a second is enough: a node that can't start would do nothing else.
+        // Once per second: a node that can't start would be booted all the time.
         if u128::from(self.engine.now().0) % second >= STEP.as_nanos() {
             return;
         }
-        for host in self.cast.hosts.iter().filter(|host| faults::is_node(host.kind)) {
+        for host in self.hosts.all.iter().filter(|host| faults::is_node(host.kind)) {
             if !self.engine.is_running(host.id) {
                 self.engine.boot(host.id);
             }
@@ -487,7 +486,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         self.signals().lock().produced
     }
 
-    /// Lets producers end, and the logs become equal.
+    /// Lets producers end, and waits until the logs are equal.
     fn stop_producers(&mut self) {
         self.signals().lock().stop_producing = true;
         let producers = self.plan.producers(self.scenario);
@@ -505,7 +504,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     /// A fresh consumer reads every partition from its beginning to its end.
     fn read_everything(&mut self) {
         self.signals().lock().stop_consuming = true;
-        let consumers = self.cast.hosts.iter().filter(|host| host.kind == Kind::Consumer).count();
+        let consumers = self.hosts.all.iter().filter(|host| host.kind == Kind::Consumer).count();
         let consumers = u32::try_from(consumers).unwrap_or(u32::MAX - 1);
         let others = self.guests.as_ref().map_or(0, |guests| guests.book.lock().consumers);
         let number = consumers.max(others) + 1;
@@ -516,7 +515,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let partitions = topics.flat_map(Topic::partition_names).collect();
         let (engine, control) = (&mut self.engine, &self.control);
         let reader = cluster::final_reader(engine, self.scenario, partitions, number, control);
-        self.cast.hosts.push(reader);
+        self.hosts.all.push(reader);
         let limit = self.engine.now() + WITHIN + STEP;
         while self.engine.now() < limit && !self.control.lock().read {
             self.advance(limit);
@@ -524,7 +523,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     }
 }
 
-/// A host as a picture shows it.
+/// A host for a picture.
 fn lane(host: &roles::Host) -> Lane {
     let kind = match host.kind {
         Kind::Controller => LaneKind::Controller,
@@ -542,16 +541,16 @@ fn idempotence(scenario: &Scenario) -> bool {
     scenario.loads.iter().any(|load| load.work.promise().idempotence)
 }
 
-/// Everything that the judge needs to know.
-fn setup(scenario: &Scenario, idempotence: bool, cast: &Cast) -> Setup {
-    let brokers = cast.hosts.iter().filter_map(|host| match host.kind {
+/// The judge's configuration.
+fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Setup {
+    let brokers = hosts.all.iter().filter_map(|host| match host.kind {
         Kind::Broker(id) => Some((host.id, id)),
         _ => None,
     });
     let promises = scenario.topics.iter().map(|topic| {
         let mut config: TopicConfig = scenario.cluster.config.topics.clone();
         for (key, value) in &topic.config {
-            // Each was accepted when the scenario was read.
+            // The value was accepted when the scenario was read.
             let _ = config.set(key, value);
         }
         let deletes = config.cleanup_policy.delete;

@@ -1,4 +1,4 @@
-//! What a run shows to an observer such as a picture's recorder, which changes nothing of it.
+//! The interface for observers of a run, such as a picture's recorder, which do not affect it.
 
 use crate::base::{BrokerId, Instant};
 use crate::check::{Ghost, Violation};
@@ -11,11 +11,10 @@ pub struct Lane {
     pub host: HostId,
     /// Its name in the scenario.
     pub name: String,
-    /// What it is for.
     pub kind: LaneKind,
 }
 
-/// What a host is for.
+/// The purpose of a host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum LaneKind {
@@ -26,13 +25,13 @@ pub enum LaneKind {
     Admin,
 }
 
-/// Sees everything that happens in a run, in order. The trace hash is the same with and without it.
+/// Observes everything in a run, in order. The trace hash is the same with and without it.
 pub trait Observer {
-    /// How many hosts it has been shown.
+    /// Number of hosts that it knows.
     fn lanes(&self) -> usize;
 
-    /// All hosts there are by now, in the order in which they were added.
-    fn cast(&mut self, hosts: Vec<Lane>);
+    /// All hosts so far, in the order in which they were added.
+    fn hosts(&mut self, hosts: Vec<Lane>);
 
     /// The load begins.
     fn began(&mut self, at: Instant);
@@ -40,12 +39,12 @@ pub trait Observer {
     /// The last fault ended.
     fn healed(&mut self, at: Instant);
 
-    /// The next thing that happened. The ghost has seen it.
+    /// The next observation. The ghost has already seen it.
     fn see(&mut self, seen: &Observation, ghost: &Ghost);
 
     /// What the engine filmed since the last call: messages and the driver's operations.
     fn roll(&mut self, now: Instant, film: Vec<Shot>);
 
-    /// The run is over, and this is what broke.
+    /// The run is over; these invariants broke.
     fn judged(&mut self, violations: &[Violation]);
 }

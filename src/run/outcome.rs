@@ -11,16 +11,16 @@ use crate::check::is_liveness;
 use crate::scenario::{Expect, Expectation};
 use crate::sim::TraceHash;
 
-/// The laboratory's own: the cluster came up and created its topic.
+/// Our own invariant: the cluster came up and created its topics.
 pub const STARTS: &str = "starts";
-/// The laboratory's own: no code panicked.
+/// Our own invariant: no code panicked.
 pub const PANICS: &str = "panics";
-/// The laboratory's own: programs that take part came to their end.
+/// Our own invariant: programs that take part ended.
 pub const ENDS: &str = "ends";
-/// The laboratory's own: no program ended with an error.
+/// Our own invariant: no program ended with an error.
 pub const SUCCEEDS: &str = "succeeds";
 
-/// An invariant that a run broke.
+/// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Broken {
     /// Its name.
@@ -38,24 +38,24 @@ impl Broken {
     }
 }
 
-/// How often things happened in a run, or in all runs.
+/// Counters of a run, or of all runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Faults that struck.
     pub faults: u64,
-    /// Faults that were due and found nobody to strike.
+    /// Faults that were due but found no host to strike.
     pub faults_skipped: u64,
     /// Records that producers tried to send.
     pub sent: u64,
-    /// Of these: acknowledged.
+    /// Records that were acknowledged.
     pub acked: u64,
-    /// Of these: refused.
+    /// Records that were refused.
     pub refused: u64,
-    /// Of these: nobody knows.
+    /// Records with an unknown outcome.
     pub unknown: u64,
-    /// Of the acknowledged: those that the final reads did not find.
+    /// Acknowledged records that the final reads did not find.
     pub lost: u64,
-    /// Records that consumers read, the final reads included.
+    /// Records that consumers read, including the final reads.
     pub read: u64,
     /// Elections of a partition's leader, as the controller committed them.
     pub elections: u64,
@@ -75,18 +75,17 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// Everything that is kept of one run.
+/// The result of one run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Its seed.
     pub seed: u64,
-    /// Hash of everything that happened.
+    /// Trace hash.
     pub trace: TraceHash,
-    /// How long it took, in simulated time.
+    /// Duration in simulated time.
     pub simulated: Duration,
     /// The first violation of each invariant that broke, in the order in which they were found.
     pub broken: Vec<Broken>,
-    /// What is worth saying though nothing is wrong with it.
+    /// Remarks that are not violations.
     pub notes: Vec<String>,
     /// The faults, as they struck.
     pub story: Vec<String>,
@@ -94,18 +93,18 @@ pub struct Outcome {
     pub counts: Counts,
     /// What each broker's disk did.
     pub disks: Vec<DiskLine>,
-    /// A second run of the same seed went another way: its hash.
+    /// The hash of a second run of the same seed, if it differs.
     pub differs: Option<TraceHash>,
-    /// The situations that it came to, and how.
+    /// The situations that it reached.
     pub reached: Reached,
 }
 
 impl Outcome {
-    /// What broke against expectation, or else as expected; a loss before a wait.
+    /// The worst violation: unexpected before expected, loss before liveness.
     pub fn gravest(&self, expect: &Expect) -> Option<&Broken> {
         let of = |broken: &Broken| expected(expect, &broken.invariant);
         let spoken_of = self.broken.iter().filter(|broken| of(broken) != Expectation::Open);
-        // Of equals the first: the others may be its consequences.
+        // The first of equals: the others may be its consequences.
         spoken_of
             .min_by_key(|broken| (of(broken) != Expectation::Holds, is_liveness(&broken.invariant)))
     }
@@ -133,18 +132,18 @@ impl Outcome {
     }
 }
 
-/// Whether nothing went on, which is not to say that something went wrong.
+/// Whether it is a liveness violation: nothing went wrong, but something did not happen.
 pub(crate) fn is_stuck(broken: &Broken) -> bool {
     [STARTS, ENDS].contains(&broken.invariant.as_str()) || is_liveness(&broken.invariant)
 }
 
-/// What a scenario says of an invariant; of the laboratory's own it can't say anything.
+/// The expectation for an invariant; a scenario can't set one for our own invariants.
 pub(crate) fn expected(expect: &Expect, invariant: &str) -> Expectation {
     let own = [STARTS, PANICS, ENDS, SUCCEEDS].contains(&invariant);
     if own { Expectation::Holds } else { expect.of(invariant) }
 }
 
-/// What came of one run.
+/// The verdict of one run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunVerdict {
@@ -154,8 +153,8 @@ pub enum RunVerdict {
     BrokeAsExpected,
     /// An invariant broke that must hold.
     Broke,
-    /// Nothing went wrong, but something that must go on did not.
+    /// A liveness invariant was violated, and nothing worse.
     Stuck,
-    /// The same seed went two ways.
+    /// The same seed gave two different runs.
     Nondeterministic,
 }

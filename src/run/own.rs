@@ -12,29 +12,29 @@ use crate::scenario::Topic;
 use crate::scenario::load::{Reader, SharedSignals, boot, unnumber};
 use crate::sim::{Boot, SimWorld};
 
-/// Pause after an error that comes at once.
+/// Delay after an immediate error.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What the run and its clients report to each other. Read and written between and within steps of
-/// one thread only.
+/// Communication between the run and its own clients. Accessed between and within steps of one
+/// thread only.
 #[derive(Debug, Default)]
 pub(super) struct Control {
     /// Signals to and from the clients of loads.
     pub signals: SharedSignals,
-    /// What came of creating the topics.
+    /// The result of creating the topics.
     pub created: Option<Result<(), String>>,
     /// The final reads reached the end of every partition.
     pub read: bool,
-    /// Whether the records that the final reads find are wanted…
+    /// Whether to keep the records that the final reads find.
     pub keeps: bool,
-    /// …which are here then, in the order in which they were read.
+    /// The records of the final reads, in order, if kept.
     pub read_last: Vec<ConsumerRecord>,
 }
 
-/// A handle on it.
+/// A shared handle.
 pub(super) type Shared = Arc<Mutex<Control>>;
 
-/// Creates the topics, as often as that takes.
+/// Creates the topics, with retries.
 pub(super) fn admin<W: SimWorld>(
     topics: Vec<Topic>,
     config: AdminConfig,
@@ -68,7 +68,7 @@ async fn create<W: SimWorld>(
             admin.create_topic(&topic.name, topic.partitions, topic.replication_factor, &config);
         match created.await {
             Ok(()) => return Ok(()),
-            // An answer that was lost on the way.
+            // The previous response was lost.
             Err(error) if error.name() == "TOPIC_ALREADY_EXISTS" => return Ok(()),
             // Brokers register one after the other.
             Err(error) => control.lock().created = Some(Err(error.to_string())),
@@ -77,7 +77,7 @@ async fn create<W: SimWorld>(
     }
 }
 
-/// Reads its partitions from the beginning to the end that they have when it begins.
+/// Reads its partitions from the beginning to the log end at its start.
 pub(super) fn final_reader<W: SimWorld>(
     number: u32,
     partitions: Vec<TopicPartition>,
@@ -89,7 +89,7 @@ pub(super) fn final_reader<W: SimWorld>(
         let (partitions, config) = (partitions.clone(), config.clone());
         let control = control.clone();
         async move {
-            // What it reads is what is there: it has no flaws.
+            // It reads without flaws, to find what is really there.
             let settings = (config, Flaws::default());
             let reader = Reader::start(world, number, partitions.clone(), settings);
             let Some(mut reader) = reader.map(Reader::giving_up) else { return };

@@ -1,4 +1,4 @@
-//! The roles of hosts at this moment, from the committed state; resolved when a fault is due.
+//! The current roles of hosts, from the committed state; resolved when a fault is due.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ pub(super) struct Host {
     /// Whether its process runs, as far as faults know.
     pub up: bool,
     pub paused: bool,
-    /// Whether it has reported that it answers requests since it last booted.
+    /// Whether it has reported since its last boot that it answers requests.
     pub ready: bool,
 }
 
@@ -32,26 +32,26 @@ pub(super) enum Kind {
     Consumer,
     /// Creates the topic.
     Admin,
-    /// Runs what is not of the scenario.
+    /// Runs a user's program.
     Program(Part),
 }
 
-/// All hosts and partitions.
+/// All hosts of a run, and the partitions whose roles they have.
 #[derive(Debug, Default)]
-pub(super) struct Cast {
-    pub hosts: Vec<Host>,
+pub(super) struct Hosts {
+    pub all: Vec<Host>,
     partitions: BTreeMap<TopicPartition, Arc<State>>,
     pub elections: u64,
-    /// Moments that faults can wait for, since they last looked; those of nodes have no partition.
+    /// Events that faults can wait for, since the last call; those of nodes have no partition.
     pub moments: Vec<(Instant, Event, Option<TopicPartition>)>,
 }
 
-impl Cast {
+impl Hosts {
     pub fn new(hosts: Vec<Host>) -> Self {
-        Self { hosts, ..Self::default() }
+        Self { all: hosts, ..Self::default() }
     }
 
-    /// Takes the next observation in, which the view has folded.
+    /// Takes the next observation, which the view has folded.
     pub fn see(&mut self, seen: &Observation, view: &View) {
         for change in view.changes() {
             match change {
@@ -107,13 +107,13 @@ impl Cast {
     }
 
     fn change(&mut self, id: HostId, change: impl FnOnce(&mut Host)) {
-        if let Some(host) = self.hosts.iter_mut().find(|host| host.id == id) {
+        if let Some(host) = self.all.iter_mut().find(|host| host.id == id) {
             change(host);
         }
     }
 
     pub fn host(&self, id: HostId) -> Option<&Host> {
-        self.hosts.iter().find(|host| host.id == id)
+        self.all.iter().find(|host| host.id == id)
     }
 
     /// The host that leads a partition.
@@ -122,7 +122,7 @@ impl Cast {
         self.of_broker(leader).map(|host| host.name.clone())
     }
 
-    /// Whether every node answers and every partition has its leader and all its replicas in sync.
+    /// Whether every node answers and every partition has a leader and a full ISR.
     pub fn settled(&self) -> bool {
         let nodes = self.nodes().all(|host| host.up && host.ready && !host.paused);
         nodes
@@ -134,14 +134,14 @@ impl Cast {
 
     /// Brokers and controllers.
     pub fn nodes(&self) -> impl Iterator<Item = &Host> {
-        self.hosts.iter().filter(|host| matches!(host.kind, Kind::Broker(_) | Kind::Controller))
+        self.all.iter().filter(|host| matches!(host.kind, Kind::Broker(_) | Kind::Controller))
     }
 
     fn of_broker(&self, id: BrokerId) -> Option<&Host> {
-        self.hosts.iter().find(|host| host.kind == Kind::Broker(id))
+        self.all.iter().find(|host| host.kind == Kind::Broker(id))
     }
 
-    /// The hosts that fit a role and `fits`; of several for one place, `pick` chooses.
+    /// The hosts that fit a role and `fits`; `pick` chooses among several.
     pub fn resolve(
         &self,
         roles: &Roles,
@@ -154,7 +154,7 @@ impl Cast {
             let (candidates, most) = self.candidates(role, partition);
             let candidates: Vec<_> = candidates.into_iter().filter(|host| fits(host)).collect();
             let first = usize::try_from(pick).unwrap_or(0) % candidates.len().max(1);
-            // Several of more are those that follow one another from there on, all round.
+            // Several of a larger number: consecutive ones from there on, wrapping around.
             let chosen = candidates.iter().cycle().skip(first).take(most.min(candidates.len()));
             found.extend(chosen.map(|host| host.id));
         }
@@ -163,7 +163,7 @@ impl Cast {
         found
     }
 
-    /// The hosts that fit a role, and how many of them are meant at most.
+    /// The hosts that fit a role, and the maximum number to choose.
     fn candidates(&self, role: &Role, partition: &TopicPartition) -> (Vec<&Host>, usize) {
         const ONE: usize = 1;
         const ALL: usize = usize::MAX;
@@ -175,7 +175,7 @@ impl Cast {
             ids.filter_map(|id| self.of_broker(*id)).collect()
         };
         let kinds = |fits: &dyn Fn(Kind) -> bool| -> Vec<&Host> {
-            self.hosts.iter().filter(|host| fits(host.kind)).collect()
+            self.all.iter().filter(|host| fits(host.kind)).collect()
         };
         let follows = |id: BrokerId| Some(id) != leader;
         match role {
@@ -210,7 +210,7 @@ impl Cast {
                 (kinds(&|kind| !outside.contains(&kind)), ALL)
             }
             Role::Program(name) => {
-                (self.hosts.iter().filter(|host| host.name == *name).collect(), ALL)
+                (self.all.iter().filter(|host| host.name == *name).collect(), ALL)
             }
             Role::LeaderOf(other) => {
                 let leader = self.partitions.get(other).and_then(|state| state.leader);
@@ -218,7 +218,7 @@ impl Cast {
             }
             Role::Host(..) => {
                 let name = role.to_string();
-                (self.hosts.iter().filter(|host| host.name == name).collect(), ALL)
+                (self.all.iter().filter(|host| host.name == name).collect(), ALL)
             }
         }
     }
@@ -279,83 +279,83 @@ mod tests {
         View::new(&BTreeMap::new(), BTreeMap::new())
     }
 
-    fn sees(cast: &mut Cast, view: &mut View, seen: &Observation) {
+    fn sees(hosts: &mut Hosts, view: &mut View, seen: &Observation) {
         view.fold(seen);
-        cast.see(seen, view);
+        hosts.see(seen, view);
     }
 
-    fn cast() -> Cast {
-        let mut cast = Cast::default();
+    fn hosts() -> Hosts {
+        let mut hosts = Hosts::default();
         let kinds = [Kind::Controller, Kind::Broker(BrokerId(1)), Kind::Broker(BrokerId(2))];
         let kinds = kinds.into_iter().chain([Kind::Broker(BrokerId(3)), Kind::Producer]);
         for (number, (kind, name)) in (0..).zip(kinds.zip(["c1", "b1", "b2", "b3", "p1"])) {
             let (id, name) = (HostId(number), name.to_owned());
-            cast.hosts.push(Host { id, name, kind, up: true, paused: false, ready: true });
+            hosts.all.push(Host { id, name, kind, up: true, paused: false, ready: true });
         }
-        cast
+        hosts
     }
 
-    fn names(cast: &Cast, role: Role, pick: u64) -> Vec<String> {
+    fn names(hosts: &Hosts, role: Role, pick: u64) -> Vec<String> {
         let orders = TopicPartition::new("orders", 0);
-        let found = cast.resolve(&Roles::one(role), &orders, pick, |host| host.up);
-        found.iter().map(|id| cast.host(*id).unwrap().name.clone()).collect()
+        let found = hosts.resolve(&Roles::one(role), &orders, pick, |host| host.up);
+        found.iter().map(|id| hosts.host(*id).unwrap().name.clone()).collect()
     }
 
     #[test]
-    fn roles_are_what_the_controller_committed_last() {
-        let (mut cast, mut view) = (cast(), view());
-        assert!(names(&cast, Role::Leader, 0).is_empty());
-        sees(&mut cast, &mut view, &committed(1, Some(2), &[1, 2]));
-        assert_eq!(names(&cast, Role::Leader, 7), ["b2"]);
-        assert_eq!(names(&cast, Role::Followers, 0), ["b1", "b3"]);
-        assert_eq!(names(&cast, Role::Follower, 1), ["b3"]);
-        assert_eq!(names(&cast, Role::IsrFollower, 5), ["b1"]);
-        assert_eq!(names(&cast, Role::OutOfSync, 5), ["b3"]);
-        assert_eq!(names(&cast, Role::All, 0), ["b1", "b2", "b3"]);
-        assert_eq!(names(&cast, Role::Host('c', 1), 0), ["c1"]);
-        assert_eq!(names(&cast, Role::Everyone, 0).len(), 5);
+    fn roles_follow_the_last_committed_state() {
+        let (mut hosts, mut view) = (hosts(), view());
+        assert!(names(&hosts, Role::Leader, 0).is_empty());
+        sees(&mut hosts, &mut view, &committed(1, Some(2), &[1, 2]));
+        assert_eq!(names(&hosts, Role::Leader, 7), ["b2"]);
+        assert_eq!(names(&hosts, Role::Followers, 0), ["b1", "b3"]);
+        assert_eq!(names(&hosts, Role::Follower, 1), ["b3"]);
+        assert_eq!(names(&hosts, Role::IsrFollower, 5), ["b1"]);
+        assert_eq!(names(&hosts, Role::OutOfSync, 5), ["b3"]);
+        assert_eq!(names(&hosts, Role::All, 0), ["b1", "b2", "b3"]);
+        assert_eq!(names(&hosts, Role::Host('c', 1), 0), ["c1"]);
+        assert_eq!(names(&hosts, Role::Everyone, 0).len(), 5);
     }
 
     #[test]
-    fn a_controller_that_boots_and_tells_old_news_changes_nothing() {
-        let (mut cast, mut view) = (cast(), view());
-        sees(&mut cast, &mut view, &committed(5, Some(3), &[1, 2, 3]));
-        sees(&mut cast, &mut view, &committed(4, Some(1), &[1]));
-        assert_eq!(names(&cast, Role::Leader, 0), ["b3"]);
-        assert_eq!(cast.elections, 0);
-        sees(&mut cast, &mut view, &committed(6, Some(1), &[1, 2]));
-        assert_eq!(cast.elections, 1);
+    fn replay_of_a_booting_controller_changes_nothing() {
+        let (mut hosts, mut view) = (hosts(), view());
+        sees(&mut hosts, &mut view, &committed(5, Some(3), &[1, 2, 3]));
+        sees(&mut hosts, &mut view, &committed(4, Some(1), &[1]));
+        assert_eq!(names(&hosts, Role::Leader, 0), ["b3"]);
+        assert_eq!(hosts.elections, 0);
+        sees(&mut hosts, &mut view, &committed(6, Some(1), &[1, 2]));
+        assert_eq!(hosts.elections, 1);
     }
 
     #[test]
-    fn a_cluster_is_settled_when_all_answer_and_all_are_in_sync() {
-        let (mut cast, mut view) = (cast(), view());
-        sees(&mut cast, &mut view, &committed(1, Some(1), &[1, 2]));
-        assert!(!cast.settled());
-        sees(&mut cast, &mut view, &committed(2, Some(1), &[1, 2, 3]));
-        assert!(cast.settled());
-        sees(&mut cast, &mut view, &observation(What::Killed));
-        assert!(!cast.settled());
-        sees(&mut cast, &mut view, &observation(What::Booted));
-        assert!(!cast.settled());
-        sees(&mut cast, &mut view, &observation(What::Probe(Probe::Node(NodeProbe::Ready))));
-        assert!(cast.settled());
+    fn cluster_is_settled_when_all_nodes_answer_and_are_in_sync() {
+        let (mut hosts, mut view) = (hosts(), view());
+        sees(&mut hosts, &mut view, &committed(1, Some(1), &[1, 2]));
+        assert!(!hosts.settled());
+        sees(&mut hosts, &mut view, &committed(2, Some(1), &[1, 2, 3]));
+        assert!(hosts.settled());
+        sees(&mut hosts, &mut view, &observation(What::Killed));
+        assert!(!hosts.settled());
+        sees(&mut hosts, &mut view, &observation(What::Booted));
+        assert!(!hosts.settled());
+        sees(&mut hosts, &mut view, &observation(What::Probe(Probe::Node(NodeProbe::Ready))));
+        assert!(hosts.settled());
     }
 
     #[test]
-    fn who_is_down_does_not_fit() {
-        let (mut cast, mut view) = (cast(), view());
-        sees(&mut cast, &mut view, &committed(1, Some(1), &[1, 2, 3]));
-        cast.hosts[1].up = false;
-        assert!(names(&cast, Role::Leader, 0).is_empty());
-        assert_eq!(names(&cast, Role::Any, 2), ["b2"]);
+    fn host_that_is_down_does_not_fit() {
+        let (mut hosts, mut view) = (hosts(), view());
+        sees(&mut hosts, &mut view, &committed(1, Some(1), &[1, 2, 3]));
+        hosts.all[1].up = false;
+        assert!(names(&hosts, Role::Leader, 0).is_empty());
+        assert_eq!(names(&hosts, Role::Any, 2), ["b2"]);
     }
 
     #[test]
-    fn a_minority_is_less_than_half_and_a_majority_more_and_neither_always_the_same() {
-        let cast = cast();
+    fn minority_and_majority_have_the_right_size_and_vary() {
+        let hosts = hosts();
         let drawn = |role: Role| -> std::collections::BTreeSet<Vec<String>> {
-            (0..9).map(|pick| names(&cast, role.clone(), pick)).collect()
+            (0..9).map(|pick| names(&hosts, role.clone(), pick)).collect()
         };
         assert_eq!(drawn(Role::Minority).len(), 3);
         assert!(drawn(Role::Minority).iter().all(|names| names.len() == 1));

@@ -6,7 +6,7 @@ use crate::scenario::Scenario;
 const TWO_TOPICS: &str = include_str!("../../scenarios/faults/two-topics.toml");
 
 #[test]
-fn each_of_two_topics_keeps_its_own_promise() {
+fn each_topic_is_judged_by_its_own_promise() {
     let scenario = Scenario::parse("two-topics.toml", TWO_TOPICS).unwrap();
     let mut lost = 0;
     for seed in 0..2 {

@@ -1,10 +1,10 @@
-//! The table's row for one person's settings, in words.
+//! The answer for one user's settings, in words.
 
 use std::fmt::Write;
 
 use super::{CellResult, Status, Table};
 
-/// What these settings keep and what they lose, with the seeds that prove it.
+/// Lists what these settings keep and lose, with the seeds that prove it.
 pub fn answer(table: &Table) -> String {
     let Some(first) = table.cells.first() else { return String::new() };
     let settings = first.cell.settings.sentence();
@@ -28,7 +28,7 @@ pub fn answer(table: &Table) -> String {
         let replay = result.witness.as_ref().map_or("", |witness| witness.replay.as_str());
         let _ = writeln!(
             text,
-            "\nA defect of the broker, and no property of your settings: when {}: {}\n    {what}\n    {replay}",
+            "\nA bug in the broker, not a consequence of your settings: when {}: {}\n    {what}\n    {replay}",
             result.cell.misfortune.what(),
             result.text(),
         );
@@ -36,7 +36,7 @@ pub fn answer(table: &Table) -> String {
     text
 }
 
-/// A promise, or only what was seen.
+/// How often records were lost, and whether the settings promise that none are.
 fn kept(result: &CellResult) -> String {
     let records = format!("0 of {} seeds lost any of {} records", result.seeds, result.acked);
     if result.cell.promised() {

@@ -1,13 +1,13 @@
-//! One cell: settings and a fault, as a scenario that anyone can read, run and replay.
+//! One cell: settings and a fault, as a scenario that can be read, run and replayed.
 
 use super::settings::Settings;
 use crate::base::config::{Acks, Setting};
 use crate::scenario::Scenario;
 
-/// Where the scenarios of cells are written, relative to the current directory.
+/// Directory for the scenarios of cells, relative to the current directory.
 pub const CELLS: &str = "reports/matrix";
 
-/// What happens to the cluster: the columns of the table.
+/// The faults: the columns of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Misfortune {
     /// The leader's process dies.
@@ -18,14 +18,14 @@ pub enum Misfortune {
     TwoPower,
     /// All machines lose power at once.
     AllPower,
-    /// The followers can't reach the leader and fall out of sync; then the leader loses power.
+    /// The followers are cut off from the leader and fall out of sync; then the leader loses power.
     AlonePower,
-    /// The same, and then the leader's process dies and stays away for long.
+    /// As `AlonePower`, but the leader's process dies and stays down for long.
     AloneKill,
 }
 
 impl Misfortune {
-    /// In the order of columns.
+    /// All faults, in the order of columns.
     pub const ALL: [Self; 6] = [
         Self::LeaderKill,
         Self::LeaderPower,
@@ -35,7 +35,7 @@ impl Misfortune {
         Self::AloneKill,
     ];
 
-    /// As in a cell's name and at the head of a column.
+    /// The name used in cell names and column heads.
     pub fn name(self) -> &'static str {
         match self {
             Self::LeaderKill => "leader-kill",
@@ -47,7 +47,7 @@ impl Misfortune {
         }
     }
 
-    /// In words.
+    /// A description for reports.
     pub fn what(self) -> &'static str {
         match self {
             Self::LeaderKill => "the leader's process dies",
@@ -58,7 +58,7 @@ impl Misfortune {
                 "the followers are cut off from the leader and fall out of sync, then the leader loses power"
             }
             Self::AloneKill => {
-                "the followers are cut off from the leader and fall out of sync, then the leader's process dies and stays away"
+                "the followers are cut off from the leader and fall out of sync, then the leader's process dies and stays down"
             }
         }
     }
@@ -73,7 +73,7 @@ impl Misfortune {
         }
     }
 
-    /// Whether it leaves no in-sync replica to lead, for a while.
+    /// Whether no in-sync replica can lead for a while.
     fn leaves_nobody_in_sync(self) -> bool {
         matches!(self, Self::AlonePower | Self::AloneKill | Self::AllPower)
     }
@@ -82,8 +82,8 @@ impl Misfortune {
         matches!(self, Self::TwoPower | Self::AlonePower | Self::AloneKill)
     }
 
-    /// The rules of a scenario. What was not synced is gone, all of it: the worst that a power
-    /// loss may do, so that a row says what is promised and not what luck saved.
+    /// The fault rules of a scenario. All unsynced data is lost, the worst outcome of a power loss,
+    /// so that a row shows what is promised and not what survived by chance.
     fn rules(self) -> String {
         let power = |target: &str, at: &str, down: &str| {
             format!(
@@ -110,7 +110,7 @@ impl Misfortune {
     }
 }
 
-/// Settings and what happens to them.
+/// Settings under a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cell {
     /// The row.
@@ -120,28 +120,27 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// The cell, unless it makes no sense: one copy has no followers to be cut off.
+    /// The cell, or `None` if it makes no sense: a single copy has no followers to cut off.
     pub fn new(settings: Settings, misfortune: Misfortune) -> Option<Self> {
         let sense = settings.replication_factor > 1 || !misfortune.needs_followers();
         sense.then_some(Self { settings, misfortune })
     }
 
-    /// As in `--write CELL`: `acks-all-rf3-min2-cache-clean-all-power`.
+    /// The name used in `--write CELL`: `acks-all-rf3-min2-cache-clean-all-power`.
     pub fn name(&self) -> String {
         format!("{}-{}", self.settings.slug(), self.misfortune.name())
     }
 
-    /// Where its scenario is written.
+    /// The file for its scenario.
     pub fn file(&self) -> String {
         format!("{CELLS}/{}.toml", self.name())
     }
 
-    /// Whether the settings promise that every acknowledged record outlives this.
+    /// Whether the settings promise that every acknowledged record survives the fault.
     ///
-    /// The contract, computed and not looked up: acks=all with an election that stays clean loses
-    /// only if as many replicas as `min.insync.replicas` lose what they had not synced. acks=1
-    /// promises as much for a single copy. Whatever is not promised may still survive: the table
-    /// says what was seen.
+    /// Computed from the contract: acks=all with clean elections loses records only if at least
+    /// `min.insync.replicas` replicas lose unsynced data. acks=1 promises the same for a single
+    /// copy. Records that are not promised may still survive: the table shows what was observed.
     pub fn promised(&self) -> bool {
         let Settings { acks, replication_factor, min_insync, flush, unclean } = self.settings;
         let copies = i32::from(replication_factor);

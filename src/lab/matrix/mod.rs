@@ -1,13 +1,13 @@
-//! What outlives which fault under which settings: a table of counts with witness seeds.
+//! Which settings survive which faults: a table of counts with witness seeds.
 //!
-//! A row is settings, a column a fault, and a cell a scenario of some ten simulated seconds that
-//! is run over the same seeds as all others. Nothing in the table is looked up: a cell counts the
-//! acknowledged records that a reader no longer finds in the end.
+//! A row is settings, a column a fault, and a cell a scenario of about ten simulated seconds; all
+//! cells run the same seeds. Nothing in the table is precomputed: a cell counts the acknowledged
+//! records that a final read no longer finds.
 //!
 //! # `reports/durability-matrix.json`, schema 1
 //! | field | what |
 //! |---|---|
-//! | `kind`, `schema` | `durability-matrix`, and a number that rises when a field changes its meaning or goes |
+//! | `kind`, `schema` | `durability-matrix`, and a number that increases when a field changes its meaning or is removed |
 //! | `engine`, `seeds` | where it ran, and which seeds of each cell: `from`, `to` (not included) |
 //! | `cells` | by row and column: `name`, `acks`, `replication_factor`, `min_insync_replicas`, `flush`, `unclean`, `fault`, `promised` (whether the settings promise survival), `status` (`survives`, `loses`, `broke`, `stuck`, `nondeterministic`), `seeds`, `seeds_lost`, `acked`, `lost` (records, over all seeds), `witness` (`seed`, `lost` in that seed, `what`, `replay`) or null |
 //! | `beside_kafka` | what Apache Kafka lost under real power cuts, what this cell lost, and whether they agree in kind |
@@ -37,18 +37,18 @@ use crate::base::nearest;
 use crate::run::EngineKind;
 use crate::scenario::ScenarioError;
 
-/// Rises when a field changes its meaning or goes.
+/// Increases when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
-/// Tells this file from others among the reports.
+/// Distinguishes this file from other reports.
 pub const KIND: &str = "durability-matrix";
 
-/// Every cell of these rows that makes sense, by row and column.
+/// All cells of these rows that make sense, by row and column.
 pub fn cells(rows: &[Settings]) -> Vec<Cell> {
     let columns = |row: &Settings| Misfortune::ALL.map(|misfortune| Cell::new(*row, misfortune));
     rows.iter().flat_map(columns).flatten().collect()
 }
 
-/// The cell of the whole table that has this name; the error names the nearest.
+/// Finds a cell of the whole table by name; the error suggests the nearest name.
 pub fn find(name: &str) -> Result<Cell, String> {
     let all = cells(&rows());
     if let Some(cell) = all.iter().find(|cell| cell.name() == name) {
@@ -63,15 +63,15 @@ pub fn find(name: &str) -> Result<Cell, String> {
     Err(format!("no cell `{name}`{near}"))
 }
 
-/// What was seen of a cell.
+/// The result of a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// No seed lost an acknowledged record.
     Survives,
-    /// Some seed lost one, and the settings don't promise otherwise.
+    /// Some seed lost one, as the settings permit.
     Loses,
-    /// Something broke that the settings promise: a defect of the broker.
+    /// A promise of the settings was broken: a bug in the broker.
     Broke,
     /// Liveness was violated.
     Stuck,
@@ -79,20 +79,20 @@ pub enum Status {
     Nondeterministic,
 }
 
-/// The run that shows it.
+/// The run that shows a loss or a break.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Evidence {
-    /// Its seed: the first that lost something.
+    /// The first seed that lost something.
     pub seed: u64,
     /// Acknowledged records that it lost.
     pub lost: u64,
-    /// One of them, or what else broke, in a sentence.
+    /// One lost record, or what else broke, in one sentence.
     pub what: String,
-    /// The command that shows it again.
+    /// The command that reproduces it.
     pub replay: String,
 }
 
-/// A cell and what was seen.
+/// A cell and its result.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CellResult {
     /// The cell.
@@ -106,22 +106,22 @@ pub struct CellResult {
     unclean: bool,
     fault: &'static str,
     promised: bool,
-    /// What was seen.
+    /// The overall result.
     pub status: Status,
-    /// How many were run.
+    /// Number of seeds that were run.
     pub seeds: u64,
-    /// How many lost an acknowledged record.
+    /// Number of seeds that lost an acknowledged record.
     pub seeds_lost: u64,
     /// Records that were acknowledged, over all seeds.
     pub acked: u64,
-    /// Of these: not found in the end.
+    /// Acknowledged records that the final read did not find, over all seeds.
     pub lost: u64,
     /// The run that shows a loss or a break.
     pub witness: Option<Evidence>,
 }
 
 impl CellResult {
-    /// What a cell's report says.
+    /// Summarises the report of a cell.
     fn new(cell: Cell, report: &Report, engine: EngineKind) -> Self {
         let status = match report.verdict {
             Verdict::Nondeterministic => Status::Nondeterministic,
@@ -133,7 +133,7 @@ impl CellResult {
         let lossy = report.runs.iter().filter(|run| run.lost > 0);
         let first = lossy.clone().next();
         let shown = if status == Status::Loses {
-            // The final reads' own invariant breaks in every run that lost something.
+            // `acked-write-unseen` breaks in every run that lost something.
             report.witnesses.iter().find(|witness| witness.broken.invariant == "acked-write-unseen")
         } else {
             report.worst()
@@ -166,7 +166,7 @@ impl CellResult {
         }
     }
 
-    /// As a cell of the table: `survives (0 of 20)`, `LOSES 20/20, 312 records, seed 0`.
+    /// The text of the cell: `survives (0 of 20)`, `LOSES 20/20, 312 records, seed 0`.
     pub fn text(&self) -> String {
         let seed = self.witness.as_ref().map_or_else(String::new, |w| format!(", seed {}", w.seed));
         match self.status {
@@ -182,25 +182,25 @@ impl CellResult {
     }
 }
 
-/// The same misfortune under Apache Kafka itself.
+/// A comparison with Apache Kafka under the same fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct BesideKafka {
     /// The cell.
     pub cell: String,
     /// Acknowledged records in Kafka's run.
     pub kafka_acked: u64,
-    /// Of these: lost.
+    /// Acknowledged records that Kafka lost.
     pub kafka_lost: u64,
-    /// The same of our cell, over all seeds.
+    /// Acknowledged records of our cell, over all seeds.
     pub acked: u64,
-    /// Of these: lost.
+    /// Acknowledged records that our cell lost.
     pub lost: u64,
     /// Whether both lose, or both lose nothing.
     pub agrees: bool,
 }
 
-/// Records acknowledged by Apache Kafka 4.3.1 (acks=all, replication factor 3, min.insync.replicas 2)
-/// before the power of all three machines was cut, and how many of them were gone.
+/// Records acknowledged by Apache Kafka 4.3.1 (acks=all, replication factor 3, min.insync.replicas
+/// 2) before the power of all three machines was cut, and how many of them were lost.
 const KAFKA_MEASURED: [(Flush, u64, u64); 2] =
     [(Flush::NEVER, 18_880, 3_800), (Flush::EACH, 18_880, 0)];
 
@@ -211,9 +211,9 @@ pub struct Table {
     schema: u32,
     engine: &'static str,
     seeds: Seeds,
-    /// By row and column.
+    /// Ordered by row and column.
     pub cells: Vec<CellResult>,
-    /// Of the cells that Kafka was put through as well.
+    /// Comparisons for the cells that were also measured with Kafka.
     pub beside_kafka: Vec<BesideKafka>,
 }
 
@@ -224,7 +224,7 @@ struct Seeds {
 }
 
 impl Table {
-    /// The exit code of a command that ends with it: 1 also where Kafka did otherwise.
+    /// The exit code of the command: 1 also if Kafka behaved differently.
     pub fn exit_code(&self) -> u8 {
         let verdicts = self.cells.iter().map(|result| match result.status {
             Status::Survives | Status::Loses => Verdict::Held,
@@ -275,18 +275,18 @@ impl Table {
     }
 }
 
-/// How cells are run.
+/// How to run cells.
 #[derive(Clone, Debug)]
 pub struct Runs {
-    /// Of each cell; the end is not included.
+    /// Seeds of each cell; the end is exclusive.
     pub seeds: Range<u64>,
-    /// Threads.
+    /// Number of threads.
     pub jobs: NonZeroUsize,
-    /// Where they run.
+    /// The engine to run on.
     pub engine: EngineKind,
 }
 
-/// Runs cells. They all see the same seeds.
+/// Runs cells, all with the same seeds.
 pub fn run(cells: &[Cell], runs: &Runs, watch: &mut dyn Watch) -> Result<Table, ScenarioError> {
     let scenarios = cells.iter().map(Cell::scenario).collect::<Result<Vec<_>, _>>()?;
     let sweep =

@@ -1,5 +1,5 @@
-//! What decides whether an acknowledged record outlives a fault, as one person or the whole table
-//! sets it.
+//! The settings that decide whether an acknowledged record survives a fault: the rows of the table,
+//! or one user's files.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::base::config::{
     Acks, Config, ConfigError, ProducerConfig, Purpose, ServerProperties, Setting, parse_properties,
 };
 
-/// Copies that a simulated cluster has room for.
+/// Largest replication factor of a simulated cluster.
 const MAX_COPIES: i16 = 9;
 
 /// When a broker syncs a partition's log.
@@ -19,24 +19,24 @@ pub struct Flush {
     pub ms: Option<Duration>,
     /// `log.flush.scheduler.interval.ms`: without it `flush.ms` has no effect.
     pub scheduler: Option<Duration>,
-    /// `flush.before.ack`, beyond Kafka.
+    /// `flush.before.ack`, an extension of Kafka.
     pub before_ack: bool,
 }
 
 impl Flush {
-    /// Kafka's default: the kernel syncs when it likes.
+    /// Kafka's default: the kernel decides when to sync.
     pub const NEVER: Self = Self { messages: None, ms: None, scheduler: None, before_ack: false };
     /// `flush.messages=1`.
     pub const EACH: Self = Self { messages: Some(1), ..Self::NEVER };
     /// `flush.before.ack=true`.
     pub const BEFORE_ACK: Self = Self { before_ack: true, ..Self::NEVER };
 
-    /// Whether nothing counts as written before it is synced.
+    /// Whether every write is synced before it is acknowledged.
     pub fn covers_acks(self) -> bool {
         self.before_ack || self.messages == Some(1)
     }
 
-    /// In the words of the table.
+    /// The name used in the table.
     pub fn name(self) -> String {
         let mut parts = Vec::new();
         if let Some(messages) = self.messages {
@@ -51,7 +51,7 @@ impl Flush {
         if parts.is_empty() { "page cache".into() } else { parts.join(" ") }
     }
 
-    /// As part of a cell's name.
+    /// The part of a cell's name.
     pub(super) fn slug(self) -> String {
         match self {
             Self::NEVER => "cache".into(),
@@ -67,7 +67,7 @@ impl Flush {
 pub struct Settings {
     /// The producer's `acks`.
     pub acks: Acks,
-    /// The topic's copies.
+    /// The topic's replication factor.
     pub replication_factor: i16,
     /// The topic's `min.insync.replicas`.
     pub min_insync: i32,
@@ -78,7 +78,7 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// In the words of a sentence.
+    /// A description for reports.
     pub fn sentence(&self) -> String {
         let election = if self.unclean { "on" } else { "off" };
         format!(
@@ -90,7 +90,7 @@ impl Settings {
         )
     }
 
-    /// As part of a cell's name.
+    /// The part of a cell's name.
     pub(super) fn slug(&self) -> String {
         format!(
             "acks-{}-rf{}-min{}-{}-{}",
@@ -103,9 +103,8 @@ impl Settings {
     }
 }
 
-/// Every row of the table. Left out is what makes no sense or no difference: more replicas in sync
-/// than there are copies; `min.insync.replicas` where acks is not `all`; unclean election where
-/// there is no other replica to elect.
+/// All rows of the table. Omits settings that make no sense or no difference: `min.insync.replicas`
+/// above the replication factor, or without acks=all; unclean election with a single replica.
 pub fn rows() -> Vec<Settings> {
     let mut rows = Vec::new();
     for acks in [Acks::None, Acks::Leader, Acks::All] {
@@ -127,18 +126,18 @@ pub fn rows() -> Vec<Settings> {
     rows
 }
 
-/// Why settings can't be judged.
+/// Why settings can't be evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
     /// A key or value of a file.
     #[error("{file}: {error}")]
     File {
-        /// As it was named.
+        /// Name of the file.
         file: String,
-        /// What is wrong in it.
+        /// The error in it.
         error: ConfigError,
     },
-    /// Nobody could write with such settings.
+    /// No write could ever succeed with such settings.
     #[error(
         "min.insync.replicas={min} with replication factor {copies}: no acks=all write can ever be \
          acknowledged; lower the one or raise the other (`--replication-factor N`, or \
@@ -149,31 +148,31 @@ pub enum SettingsError {
         min: i32,
         /// The replication factor.
         copies: i16,
-        /// The file that says so.
+        /// The file with the value.
         file: String,
     },
-    /// More or fewer copies than a simulated cluster has room for.
+    /// A replication factor that a simulated cluster does not support.
     #[error("replication factor {0}: expected 1 to {MAX_COPIES}")]
     Copies(i32),
-    /// Kafka's producer refuses it too.
+    /// Kafka's producer rejects it too.
     #[error(
         "{0}: enable.idempotence=true needs acks=all; set acks=all, or enable.idempotence=false"
     )]
     Idempotence(String),
 }
 
-/// Text of a file, and how it was named.
+/// The text of a file and its name.
 #[derive(Clone, Copy, Debug)]
 pub struct Named<'a> {
-    /// As it was named.
+    /// Name of the file.
     pub file: &'a str,
-    /// What is in it.
+    /// Its content.
     pub text: &'a str,
 }
 
-/// One person's settings; absent files are Kafka's defaults.
+/// One user's settings; absent files mean Kafka's defaults.
 ///
-/// Of a topic's settings the broker's defaults count, since a file for one topic is not asked for.
+/// For topic settings the broker's defaults are used, since no topic file is read.
 pub fn read(
     server: Option<Named<'_>>,
     producer: Option<Named<'_>>,
@@ -219,7 +218,7 @@ fn acks(Named { file, text }: Named<'_>) -> Result<Acks, SettingsError> {
     let mut asked_for_idempotence = false;
     for (line, key, value) in parse_properties(text).map_err(wrong)? {
         match config.set(&key, &value) {
-            // What Kafka's producer knows and ours does not have bears on no record's safety.
+            // Keys of Kafka's producer that ours lacks do not affect the safety of records.
             Err(ConfigError::NoEffect { .. } | ConfigError::NotServed { .. }) => {}
             set => {
                 set.map_err(|error| wrong(ConfigError::AtLine { line, error: Box::new(error) }))?;
@@ -227,7 +226,7 @@ fn acks(Named { file, text }: Named<'_>) -> Result<Acks, SettingsError> {
         }
         asked_for_idempotence |= key == "enable.idempotence" && config.idempotence;
     }
-    // As in Kafka: the default yields to acks, a wish does not.
+    // As in Kafka: acks overrides the default, but not an explicit `enable.idempotence=true`.
     if asked_for_idempotence && config.idempotence && config.acks != Acks::All {
         return Err(SettingsError::Idempotence(file.into()));
     }

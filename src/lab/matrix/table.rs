@@ -8,7 +8,7 @@ use crate::base::config::{Acks, Setting};
 /// Width of a column on a terminal.
 const WIDTH: usize = 15;
 
-/// A row of the table: its settings and one result per column, where the cell makes sense.
+/// A row of the table: its settings and one result per column, if the cell makes sense.
 fn by_row(table: &Table) -> Vec<(Settings, Vec<Option<&CellResult>>)> {
     let mut rows: Vec<Settings> = Vec::new();
     for result in &table.cells {
@@ -23,7 +23,7 @@ fn by_row(table: &Table) -> Vec<(Settings, Vec<Option<&CellResult>>)> {
     rows.into_iter().map(results).collect()
 }
 
-/// `min.insync.replicas`, where it means anything.
+/// `min.insync.replicas`, if it has an effect.
 fn min_insync(row: &Settings) -> String {
     if row.acks == Acks::All { row.min_insync.to_string() } else { "any".into() }
 }
@@ -32,7 +32,7 @@ fn on_off(value: bool) -> &'static str {
     if value { "on" } else { "off" }
 }
 
-/// A short form of a cell, so that all columns fit beside each other.
+/// A short form of a cell, so that all columns fit on a line.
 fn short(result: Option<&CellResult>) -> String {
     let Some(result) = result else { return "-".into() };
     match result.status {
@@ -42,10 +42,10 @@ fn short(result: Option<&CellResult>) -> String {
     }
 }
 
-/// What was left out of the table, and why.
+/// Which settings the table omits, and why.
 const LEFT_OUT: &str = "Left out: min.insync.replicas above the replication factor (no acks=all write is ever acknowledged), \
-and unclean election with a single copy (there is nobody else to elect). Without acks=all, \
-min.insync.replicas is not asked. \"-\": one copy has no followers.";
+and unclean election with a single copy (there is no other replica to elect). Without acks=all, \
+min.insync.replicas has no effect. \"-\": one copy has no followers.";
 
 /// Lines for a terminal.
 pub fn terminal(table: &Table) -> String {
@@ -96,13 +96,13 @@ pub fn terminal(table: &Table) -> String {
     text
 }
 
-/// Cells that show something other than what settings lead to.
+/// Cells that show a bug.
 fn defects(table: &Table) -> impl Iterator<Item = &CellResult> {
     let fine = |status| matches!(status, Status::Survives | Status::Loses);
     table.cells.iter().filter(move |result| !fine(result.status))
 }
 
-/// The loss under the strongest settings: of acks=all, the most copies in sync.
+/// The loss under the strongest settings: acks=all with the largest `min.insync.replicas`.
 fn worst_loss(table: &Table) -> Option<(&CellResult, &super::Evidence)> {
     let losing = table.cells.iter().filter(|result| result.status == Status::Loses);
     let strength = |result: &&CellResult| {
@@ -184,7 +184,7 @@ pub fn markdown(table: &Table) -> String {
     let shown: Vec<_> =
         table.cells.iter().filter_map(|result| Some((result, result.witness.as_ref()?))).collect();
     if !shown.is_empty() {
-        text.push_str("\n## Witnesses\n\nThe scenarios lie beside this file, in `matrix/`.\n\n");
+        text.push_str("\n## Witnesses\n\nThe scenarios are in `matrix/`, next to this file.\n\n");
     }
     for (result, witness) in shown {
         let _ = writeln!(

@@ -1,4 +1,5 @@
-//! Cells and answers by hand, and the law by simulation: stronger settings never lose more.
+//! Cells and answers built by hand, and by simulation the law that stronger settings never lose
+//! more.
 
 use std::time::Duration;
 
@@ -169,7 +170,7 @@ fn loss_of_promised_records_is_reported_as_a_defect() {
     let table = Table::new(vec![promised], &(0..2), EngineKind::Leap);
     assert_eq!(table.exit_code(), 1);
     let told = answer(&table);
-    assert!(told.contains("A defect of the broker"), "{told}");
+    assert!(told.contains("A bug in the broker"), "{told}");
     assert!(!told.contains("It does not survive"), "{told}");
 }
 
@@ -245,7 +246,7 @@ fn flush_by_time_sets_the_flush_scheduler_too() {
     assert!(scenario.topics[0].config.contains(&("flush.ms".into(), "1000".into())));
 }
 
-/// Snapshots stand where a reader of the repository looks for reports.
+/// Snapshots are in `reports/golden`, where readers of the repository look for reports.
 fn golden(test: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/golden"));

@@ -40,7 +40,7 @@ pub fn line(hunt: &Hunt) -> String {
     text
 }
 
-/// `mutants.md`: the deterministic results, and separately what was measured on this machine.
+/// `mutants.md`: the deterministic results, and separately the measurements of this machine.
 pub fn markdown(hunts: &[Hunt]) -> String {
     let mut text = String::from(
         "# Mutants\n\nOne historical fix is switched off at a time. A mutant is caught when a run of its \

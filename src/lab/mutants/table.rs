@@ -3,19 +3,19 @@
 use super::Mutant;
 use crate::base::Flaw;
 
-/// A mutant that the present code can't express.
+/// A mutant of the catalogue that can't be expressed in the code yet.
 #[derive(Clone, Copy, Debug)]
 pub struct Inexpressible {
     /// Its name in the catalogue.
     pub name: &'static str,
-    /// What is missing.
+    /// The missing feature.
     pub why: &'static str,
 }
 
 /// A bug that can be re-enabled and that no scenario has caught.
 #[derive(Clone, Copy, Debug)]
 pub struct Uncaught {
-    /// What is switched off.
+    /// The flaw that re-enables the bug.
     pub flaw: Flaw,
     /// The known reason.
     pub why: &'static str,
@@ -81,45 +81,44 @@ pub const MUTANTS: &[Mutant] = &[
 pub const UNCAUGHT: &[Uncaught] = &[
     uncaught(
         Flaw::NoBrokerEpochInIsr,
-        "a broker that died can't register again while its session lasts, and what a leader asks for \
-         travels ahead of its heartbeats: it has arrived by then, or the leader is fenced too; only \
-         who dies while it leaves, or fenced and its leader has not heard, comes back sooner",
+        "a dead broker can't register again before its session times out, and a leader's AlterPartition \
+         arrives before that, or the leader is fenced too; only a broker that dies during its shutdown, \
+         or while it is fenced and its leader does not know, registers sooner",
     ),
     uncaught(
         Flaw::DropMarkers,
-        "no load writes transactions; a test of the log shows that it leaves a transaction open for ever",
+        "no load writes transactions; a test of the log shows that it leaves a transaction open forever",
     ),
 ];
 
-/// Mutants that the present code can't express.
+/// Mutants of the catalogue that can't be expressed yet.
 pub const INEXPRESSIBLE: &[Inexpressible] = &[
     missing(
         "truncate-to-hw-diverge",
-        "the same switch as `truncate-to-hw-loss`, told by another invariant",
+        "the same switch as `truncate-to-hw-loss`, caught by another invariant",
     ),
     missing(
         "epoch-reply-without-epoch",
-        "followers learn where logs part from Fetch, which always names the epoch",
+        "followers learn where logs diverge from Fetch, which always has the epoch",
     ),
     missing(
         "stale-epoch-in-session",
-        "there are no fetch sessions: each fetch names its epoch, and its follower drops the answer \
-         once the epoch or its log's end is another",
+        "no switch makes a follower keep an old leader epoch in its fetch session",
     ),
     missing(
         "join-without-epoch-fetch",
-        "replicas are not reassigned, and a leader begins every epoch without knowing its followers",
+        "replicas are not reassigned, and a leader starts every epoch without follower state",
     ),
     missing("no-topic-id", "no fault deletes a topic and creates it again"),
     missing(
         "reset-all-sequences",
-        "a producer keeps numbers and their epoch by partition: there is nothing that resets them all",
+        "a producer keeps sequence numbers and epochs per partition: no code resets all of them",
     ),
     missing(
         "stale-control-request",
         "no controller sends requests to brokers: they fetch the metadata log",
     ),
-    missing("forget-producer", "no switch lets retention take producers along"),
+    missing("forget-producer", "no switch lets retention remove producer state"),
     missing("no-fsync-before-ack", "there is no quorum of controllers"),
     missing("commit-old-epoch", "there is no quorum of controllers"),
     missing("no-check-quorum", "there is no quorum of controllers"),

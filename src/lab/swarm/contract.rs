@@ -1,4 +1,4 @@
-//! The contract: what a configuration guarantees under a schedule of faults, computed from both.
+//! The contract: the guarantees of a configuration under a schedule of faults, computed from both.
 //!
 //! Every invariant must hold, except those that follow from lost acknowledged records, where the
 //! settings permit such a loss. Invariants about committed records, such as `leader-completeness`,
@@ -10,23 +10,23 @@
 //! 1. **acks=0**: no broker confirmed that it was stored. Any fault may lose it.
 //! 2. **acks=1**: only the leader confirmed it, and another replica takes over. That needs a second
 //!    replica, and a fault that can move leadership. A single copy is lost like one of acks=all.
-//! 3. **Unclean election**, if enabled: a replica that is not in sync takes over. That
-//!    needs one that fell behind and then an empty ISR, so faults that overlap, or a controller
-//!    that is cut off and fences all brokers.
-//! 4. **Power loss** of unsynced records. The controller counts a broker that comes back from any
-//!    unclean shutdown as one that has lost its tail (KIP-966), so as many unclean shutdowns at a
-//!    time as `min.insync.replicas`, one of them a power loss, may leave no replica to elect that
-//!    has it all. Where every fault waits until the cluster has recovered from the one before
-//!    (`when = "settled"`), the ISR is full as each strikes, and only one that takes all replicas
-//!    at once can do it. Records that are synced before they count (`flush.messages=1`,
-//!    `flush.before.ack`) are safe from power loss, unless a sync lied: after EIO the pages are
-//!    clean and the platter has nothing (fsyncgate). Rot counts like lost power from then on: above
-//!    the recovery point that was saved last, recovery can't tell it from a torn end.
-//! 5. **Rot** on as many disks as it takes, those included that lose power meanwhile.
+//! 3. **Unclean election**, if enabled: a replica that is not in sync takes over. That needs a
+//!    replica that fell behind and then an empty ISR, so faults that overlap, or a controller that
+//!    is cut off and fences all brokers.
+//! 4. **Power loss** of unsynced records. The controller assumes that any unclean shutdown lost the
+//!    tail of the log (KIP-966). So `min.insync.replicas` unclean shutdowns at a time, one of them
+//!    a power loss, may leave no eligible replica that has every record. If every fault waits until
+//!    the cluster has recovered from the previous one (`when = "settled"`), the ISR is full at each
+//!    fault, and only a fault of all replicas at once can lose records. Records that are synced
+//!    before they count (`flush.messages=1`, `flush.before.ack`) are safe from power loss, unless a
+//!    sync lied: after EIO the pages are clean but not on the platter (fsyncgate). Rot then counts
+//!    like a power loss: above the last saved recovery point, recovery can't distinguish it from a
+//!    torn tail.
+//! 5. **Rot** on as many disks, counting those that lose power meanwhile.
 //!
-//! The cluster must always recover. Only rot could prevent that: a record whose only copy is rotten
-//! can't be fetched, and a log that can't be opened may be the only one that may lead. Schedules
-//! have no rot where [`Contract::heals`] can't guarantee that an intact copy is left.
+//! The cluster must always recover. Only rot could prevent that: a record whose only copy is
+//! corrupt can't be fetched, and a log that can't be opened may be the only one that may lead.
+//! Schedules have no rot unless [`Contract::heals`] guarantees that an intact copy is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,7 +35,7 @@ use crate::base::config::{Acks, TopicConfig};
 use crate::scenario::fault::{Cost, Reach};
 use crate::scenario::{Expect, Fault, Role, Roles, Scenario, Topic};
 
-/// A way in which the settings let an acknowledged record be lost.
+/// A way in which the settings permit the loss of an acknowledged record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Loss {
     /// acks=0.
@@ -44,23 +44,23 @@ pub enum Loss {
     Uncommitted,
     /// `unclean.leader.election.enable`.
     UncleanElection,
-    /// As many at once as `min.insync.replicas`, or as there are replicas.
+    /// Power loss on `min.insync.replicas` replicas at once, or on all.
     PowerLoss,
     /// No intact copy may be left.
     Rot,
 }
 
 impl Loss {
-    /// Invariants that such a loss may break, as clients see it.
+    /// Invariants that clients may see broken by such a loss.
     pub fn breaks(self) -> &'static [&'static str] {
         match self {
-            // Without an offset it is unknown where it should have been.
+            // Without an offset it is unknown where the record should be.
             Self::Unheard => &["acked-write-unseen"],
-            // The offset is told, and given to another record later.
+            // The offset was returned, and is given to another record later.
             Self::Uncommitted => &["acked-write-lost", "acked-write-unseen", "inconsistent-offset"],
-            // What was read is gone too: its producer may still be retrying, and store it again. So
-            // are the producer's numbers: a broker takes any from one that it does not remember
-            // (KIP-360), of two batches in flight the second first.
+            // A record that was read is lost too: its producer may still retry and store it again.
+            // So is the producer state: a broker accepts any sequence number from an unknown
+            // producer (KIP-360), such as the second of two batches in flight before the first.
             Self::UncleanElection | Self::PowerLoss | Self::Rot => &[
                 "acked-write-lost",
                 "acked-write-unseen",
@@ -78,33 +78,33 @@ impl fmt::Display for Loss {
             Self::Unheard => "acks=0, under any fault",
             Self::Uncommitted => "acks=1, and leadership may move",
             Self::UncleanElection => "unclean election is on, and may be needed",
-            Self::PowerLoss => "power loss of records that were synced nowhere",
-            Self::Rot => "rot, and no other copy that is sure to be intact",
+            Self::PowerLoss => "power loss of records that no replica had synced",
+            Self::Rot => "rot, and possibly no intact copy",
         })
     }
 }
 
-/// What the settings of one topic come to, as far as promises go.
+/// The settings of one topic that matter for the contract.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
-    /// How many there are.
+    /// Number of brokers.
     pub brokers: usize,
-    /// Copies of each partition.
+    /// Replicas of each partition.
     pub replicas: usize,
-    /// Copies of each partition of the topic that has most: a fault may be about that.
+    /// Most replicas of any topic's partitions: a fault may concern that topic.
     pub most_replicas: usize,
-    /// `min.insync.replicas`, as far as there are replicas.
+    /// `min.insync.replicas`, at most the number of replicas.
     pub min_insync: usize,
-    /// Nothing counts before it is synced.
+    /// Whether records count only once they are synced.
     pub synced_first: bool,
     /// `unclean.leader.election.enable`.
     pub unclean: bool,
-    /// What producers wait for.
+    /// The `acks` levels of its producers.
     pub acks: BTreeSet<u8>,
 }
 
 impl Terms {
-    /// What a scenario's settings come to, for each of its topics.
+    /// The terms of each topic of a scenario.
     pub fn of(scenario: &Scenario) -> Vec<Self> {
         scenario.topics.iter().map(|topic| Self::of_topic(scenario, topic)).collect()
     }
@@ -112,7 +112,7 @@ impl Terms {
     fn of_topic(scenario: &Scenario, of: &Topic) -> Self {
         let mut topic: TopicConfig = scenario.cluster.config.topics.clone();
         for (key, value) in &of.config {
-            // Each was accepted when the scenario was read.
+            // The value was accepted when the scenario was read.
             let _ = crate::base::config::Config::set(&mut topic, key, value);
         }
         let replicas = usize::try_from(of.replication_factor).unwrap_or(1).max(1);
@@ -137,7 +137,7 @@ impl Terms {
     }
 }
 
-/// Weakest first.
+/// The weakest first.
 fn level(acks: Acks) -> u8 {
     match acks {
         Acks::None => 0,
@@ -146,22 +146,22 @@ fn level(acks: Acks) -> u8 {
     }
 }
 
-/// What may be lost, and so what may break.
+/// The losses that are permitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contract {
-    /// In which ways.
+    /// The ways in which records may be lost.
     pub losses: BTreeSet<Loss>,
 }
 
 impl Contract {
-    /// What a scenario promises under a schedule.
+    /// The contract of a scenario under a schedule.
     pub fn of(scenario: &Scenario, faults: &[Fault]) -> Self {
         let topics = Terms::of(scenario).into_iter();
         let losses = topics.flat_map(|terms| Self::from_terms(&terms, faults).losses).collect();
         Self { losses }
     }
 
-    /// The same for one topic, from what its settings come to.
+    /// The contract of one topic.
     pub fn from_terms(terms: &Terms, faults: &[Fault]) -> Self {
         let mix = Mix::of(terms, faults);
         let mut losses = BTreeSet::new();
@@ -186,9 +186,9 @@ impl Contract {
         Self { losses }
     }
 
-    /// Whether an intact copy of everything is left that others can fetch, and a log that may lead:
-    /// then what rotted heals. That can be said where each fault waits until all replicas are in sync
-    /// again, and takes so few that one is left.
+    /// Whether rot always heals: an intact copy of every record is left that others can fetch, and
+    /// a log that may lead. That holds if each fault waits until all replicas are in sync again,
+    /// and leaves at least one of them.
     pub fn heals(scenario: &Scenario, faults: &[Fault]) -> bool {
         Terms::of(scenario).iter().all(|terms| {
             let mix = Mix::of(terms, faults);
@@ -202,7 +202,7 @@ impl Contract {
         self.losses.is_empty()
     }
 
-    /// Every invariant that may break, with the reasons.
+    /// All invariants that may break, with the reasons.
     pub fn may_break(&self) -> BTreeMap<&'static str, Vec<Loss>> {
         let mut found: BTreeMap<&'static str, Vec<Loss>> = BTreeMap::new();
         for loss in &self.losses {
@@ -213,29 +213,30 @@ impl Contract {
         found
     }
 
-    /// As a scenario says it: everything holds but for what is allowed. Nothing has to break.
+    /// The `[expect]` of a scenario: everything holds except what is permitted to break. Nothing
+    /// has to break.
     pub fn expect(&self) -> Expect {
         let allows = self.may_break().into_keys().map(str::to_owned).collect();
         Expect { holds: vec!["*".into()], breaks: Vec::new(), allows }
     }
 }
 
-/// What a schedule comes to.
+/// The combined effects of a schedule.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Mix {
     /// Leadership may move.
     disturbs: bool,
     /// A fault may strike before the cluster has recovered from another.
     overlaps: bool,
-    /// The controller may fence brokers that run.
+    /// The controller may fence healthy brokers.
     blinds_controller: bool,
     /// Syncs fail.
     syncs_fail: bool,
-    /// Brokers that lose power, at most, before one of them has recovered.
+    /// Most brokers that lose power before one of them has recovered.
     without_power: usize,
-    /// Brokers that end without having closed their logs, likewise.
+    /// Most brokers that shut down uncleanly before one of them has recovered.
     unclean_shutdowns: usize,
-    /// Brokers whose disks rot.
+    /// Most brokers whose disks rot.
     rotten: usize,
 }
 
@@ -246,7 +247,7 @@ impl Mix {
             .filter_map(|fault| Some((fault, fault.action.as_strike()?.may_cost())))
             .collect();
         let disturbing: Vec<_> = costs.iter().filter(|(_, cost)| disturbs(cost)).collect();
-        // A single fault finds the cluster as settled as it was in the beginning.
+        // A single fault always finds the cluster as settled as at the beginning.
         let alone = disturbing.len() == 1;
         let settled = |fault: &Fault| fault.settled || alone;
         let at_once = |counts: fn(&Cost) -> bool| {
@@ -265,9 +266,9 @@ impl Mix {
     }
 }
 
-/// How much of the cluster a fault takes.
+/// The number of brokers that faults affect.
 impl Terms {
-    /// Most brokers that such faults have at a time, each with whether it waits until the cluster has
+    /// Most brokers affected at a time, given for each fault whether it waits until the cluster has
     /// recovered: all of those that don't wait, and the largest of those that do, because it may
     /// strike just before the others.
     fn at_once<'a>(&self, faults: impl Iterator<Item = (bool, &'a Reach)>) -> usize {
@@ -280,11 +281,11 @@ impl Terms {
             }
             for role in &target.0 {
                 match role {
-                    // One host is one broker, however often it is struck.
+                    // One host is one broker, even if it is struck several times.
                     Role::Host('b', number) => {
                         named.insert(*number);
                     }
-                    // While there is no leader, every replica follows.
+                    // Without a leader, every replica is a follower.
                     Role::Followers => loose += self.most_replicas,
                     role => loose += self.meant(role),
                 }
@@ -293,13 +294,13 @@ impl Terms {
         named.len() + loose + largest
     }
 
-    /// Most brokers whose disks rot, given how many each fault spares: what has rotted stays so.
+    /// Most brokers whose disks rot, given how many each fault spares; rot does not go away.
     fn rotten(&self, spared: impl Iterator<Item = u64>) -> usize {
         let spared = spared.min().map(|spared| usize::try_from(spared).unwrap_or(usize::MAX));
         spared.map_or(0, |spared| self.brokers.saturating_sub(spared))
     }
 
-    /// Most brokers that a role means.
+    /// Most brokers that a role resolves to.
     fn meant(&self, role: &Role) -> usize {
         match role {
             Role::Leader
@@ -327,12 +328,12 @@ impl Terms {
         roles.0.iter().map(|role| self.meant(role)).sum()
     }
 
-    /// Whether brokers may be fenced though nothing is wrong with them.
+    /// Whether healthy brokers may be fenced.
     fn blinds_controller(&self, cost: &Cost) -> bool {
         match &cost.reach {
             Reach::Hosts(target) => names_controller(target),
-            // An isolated host is cut off from everyone: the controller is blind where it is that
-            // host, or where it loses sight of several.
+            // An isolated host is cut off from all others: the controller is blind if it is that
+            // host, or if it loses sight of several.
             Reach::Links(from, to) => {
                 let wide = |roles: &Roles| self.struck(roles) > 1 || names_controller(roles);
                 names_controller(from) && wide(to) || names_controller(to) && wide(from)
@@ -352,7 +353,7 @@ fn names_controller(roles: &Roles) -> bool {
     roles.0.iter().any(controller)
 }
 
-/// Whether leadership may move because of it.
+/// Whether leadership may move because of a fault.
 fn disturbs(cost: &Cost) -> bool {
     cost.moves_leaders
         && match &cost.reach {

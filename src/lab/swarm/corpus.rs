@@ -8,11 +8,11 @@ use crate::run::coverage::{Feature, Reached};
 use crate::scenario::Draws;
 use crate::scenario::{Scenario, ScenarioError};
 
-/// Most schedules that are kept: the newest, which reached what is rare.
+/// Maximum number of schedules; the newest are kept, because they reached rarer features.
 const MOST: usize = 2000;
-/// Of a hundred runs, how many mutate a schedule, once there are some.
+/// Percentage of runs that mutate a schedule, once the corpus is large enough.
 const MUTATED: u64 = 60;
-/// So many schedules make a corpus.
+/// Number of schedules from which on they are mutated.
 const ENOUGH: usize = 8;
 
 /// A schedule that reached something new.
@@ -22,7 +22,7 @@ struct Entry {
     scenario: Scenario,
 }
 
-/// What has been reached so far, and by whom.
+/// The features reached so far, and the schedules that reached them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Corpus {
     entries: Vec<Entry>,
@@ -30,8 +30,8 @@ pub(super) struct Corpus {
 }
 
 impl Corpus {
-    /// What a number of the swarm runs: a scenario drawn from it, or a mutation of one that is
-    /// kept, with that one's number. A function of the number and of what is kept, alone.
+    /// The scenario for a run number: drawn, or a mutation of a kept one together with that one's
+    /// number. Depends only on the number and the corpus.
     pub(super) fn candidate(
         &self,
         number: u64,
@@ -40,7 +40,7 @@ impl Corpus {
         let mut draws = Draws::of(Seed(number), Stream::named("swarm choice"));
         let wanted = draws.chance(MUTATED);
         if may_mutate && wanted && self.entries.len() >= ENOUGH {
-            // Of two, the newer: it reached what the older ones had not.
+            // The newer of two: it reached what the older ones had not.
             let last = self.entries.len() as u64 - 1;
             let at = draws.number(0, last).max(draws.number(0, last));
             let beside = draws.number(0, last);
@@ -54,8 +54,8 @@ impl Corpus {
         Ok((draw(number)?, None))
     }
 
-    /// Takes in what a run reached, and keeps its schedule if it may and anything of it is new. Says
-    /// how much.
+    /// Adds what a run reached, and keeps its schedule if permitted and anything is new. Returns
+    /// the number of new features.
     pub(super) fn add(
         &mut self,
         number: u64,
@@ -75,17 +75,17 @@ impl Corpus {
         news
     }
 
-    /// How many features have been reached.
+    /// Number of features reached.
     pub(super) fn features(&self) -> usize {
         self.features.len()
     }
 
-    /// All of them.
+    /// All features reached.
     pub(super) fn all(&self) -> &BTreeSet<Feature> {
         &self.features
     }
 
-    /// How many schedules are kept.
+    /// Number of kept schedules.
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -1,22 +1,22 @@
-//! Draws a scenario from a seed: shape, settings, loads, faults. Each part has streams of its own,
-//! so that another draw in one shifts nothing in the others.
+//! Draws a scenario from a seed: shape, settings, loads, faults. Each part has its own random
+//! streams, so that a change in one does not shift the others.
 
 use super::{Contract, faults};
 use crate::base::{Seed, Stream};
 use crate::scenario::{Draws, Fault, Plan, Range, Scenario, ScenarioError};
 
-/// Where scenarios of the swarm are written, below the directory of reports.
+/// Directory for the swarm's scenarios, below the directory of reports.
 pub const DIR: &str = "swarm";
 
-/// The name of what a number of the swarm gives; its file is named after it.
+/// The name of a run's scenario; its file is named after it.
 pub(super) fn name(number: u64) -> String {
     format!("swarm-{number}")
 }
 
-/// The scenario that a seed gives, with its schedule spelled out and its contract computed.
+/// The scenario of a seed, with an explicit schedule and a computed contract.
 ///
 /// # Errors
-/// When what was drawn is no scenario that could be written: a defect of the drawing.
+/// When the drawn scenario is invalid: a bug in the drawing.
 pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
     let name = name(seed);
     let topics = topics(Seed(seed));
@@ -40,8 +40,7 @@ pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
     Ok(under_contract(scenario))
 }
 
-/// The scenario with what its settings and schedule promise, and why. Rot that might not heal is left
-/// out.
+/// The scenario with its contract as `[expect]`, and the reasons. Removes rot that might not heal.
 pub(super) fn under_contract(mut scenario: Scenario) -> Scenario {
     let mut faults = scenario.schedule.take().unwrap_or_default();
     if !Contract::heals(&scenario, &faults) {
@@ -65,7 +64,7 @@ fn timing(seed: u64) -> String {
     format!("duration = \"{}s\"\nseed = {seed}\n", draws.number(10, 22))
 }
 
-/// How many brokers: the first thing that is drawn of a cluster.
+/// The number of brokers: the first draw of a cluster.
 fn brokers(seed: Seed) -> u64 {
     cluster(seed).1
 }
@@ -76,7 +75,7 @@ fn cluster(seed: Seed) -> (Draws, u64) {
     (draws, brokers)
 }
 
-/// A topic's name, and the streams that it and its loads are drawn from.
+/// A topic's name, and the random streams for it and its loads.
 #[derive(Clone, Copy)]
 struct Topic {
     name: &'static str,
@@ -93,7 +92,7 @@ fn topics(seed: Seed) -> Vec<Topic> {
     if draws.chance(15) { vec![ORDERS, AUDIT] } else { vec![ORDERS] }
 }
 
-/// `[cluster]` and the topics. `cold`: some fault needs segments that are rolled soon.
+/// `[cluster]` and the topics. `cold`: some fault needs segments that roll soon.
 fn shape(seed: Seed, cold: bool, topics: &[Topic]) -> String {
     let (mut draws, brokers) = cluster(seed);
     let heartbeat = draws.number(150, 600);
@@ -116,7 +115,7 @@ fn shape(seed: Seed, cold: bool, topics: &[Topic]) -> String {
     );
     let drawn = topics.iter().map(|of| (of.name, topic(seed, of.stream, brokers, cold)));
     let drawn: Vec<_> = drawn.collect();
-    // The flusher is a setting of the node, what it looks for one of the topic.
+    // The flush scheduler is a setting of the node, `flush.ms` one of the topic.
     if drawn.iter().any(|(_, topic)| topic.by_time) {
         text.push_str("log.flush.scheduler.interval.ms = 100\n");
     }
@@ -172,7 +171,7 @@ fn loads(seed: Seed, topics: &[Topic]) -> String {
     topics.iter().map(of).collect()
 }
 
-/// Producers, mostly all alike, and consumers of one topic.
+/// Producers, usually all alike, and consumers of one topic.
 fn load(seed: Seed, stream: &'static str, topic: &str) -> String {
     let mut draws = Draws::of(seed, Stream::named(stream));
     let mut text = String::new();

@@ -1,7 +1,7 @@
-//! Runs the swarm: waves of scenarios, each wave chosen from what the ones before it reached.
+//! Runs the swarm: waves of scenarios, each wave chosen by what the previous ones reached.
 //!
-//! What a number runs depends on the numbers before its wave and on nothing else: neither on how
-//! many threads there are nor on which of them is faster.
+//! A run depends only on its number and the runs before its wave: neither on the number of threads
+//! nor on their speed.
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
@@ -19,31 +19,31 @@ use crate::run::caught::run_caught;
 use crate::run::outcome::{Outcome, RunVerdict};
 use crate::scenario::{Scenario, ScenarioError};
 
-/// How many are chosen at a time.
+/// Number of runs per wave.
 const WAVE: u64 = 16;
-/// Runs that went wrong and are run again, to see whether they go the same way.
+/// Maximum number of failed runs that are run again to check determinism.
 const CONFIRMATIONS: usize = 5;
 
 /// The runs of a swarm.
 #[derive(Clone, Debug)]
 pub struct Swarm {
-    /// Numbers of the runs, and seeds of what is drawn; the end is not included.
+    /// Run numbers, which are also the seeds; the end is exclusive.
     pub seeds: Range<u64>,
-    /// Threads.
+    /// Number of threads.
     pub jobs: NonZeroUsize,
-    /// Where they run.
+    /// The engine to run on.
     pub engine: EngineKind,
-    /// Wall time after which no run begins.
+    /// Wall time after which no run starts.
     pub limit: Option<Duration>,
     /// Whether schedules that reached something new are mutated further.
     pub mutates: bool,
-    /// Where a scenario is written that is worth a file.
+    /// Directory for the scenarios of failures.
     pub dir: PathBuf,
 }
 
 /// An observer of the progress, called in the order of numbers.
 pub trait Watch {
-    /// A run ended that reached `news` features which no earlier run had reached.
+    /// A run ended that reached `news` new features.
     fn ran(&mut self, found: &Found, news: usize);
 }
 
@@ -53,10 +53,10 @@ impl Watch for () {
 }
 
 impl Swarm {
-    /// Runs until the numbers or the time are used up.
+    /// Runs until all numbers are done or time is up.
     ///
     /// # Errors
-    /// When something was drawn that is no scenario: a defect of the drawing, and no run's fault.
+    /// When a drawn scenario is invalid: a bug in the drawing.
     pub fn run(&self, watch: &mut dyn Watch) -> Result<SwarmReport, ScenarioError> {
         let deadline = Deadline::after(self.limit);
         let mut corpus = Corpus::default();
@@ -70,7 +70,7 @@ impl Swarm {
             let wave = self.wave(chosen, deadline, &doubts);
             next += wave.len() as u64;
             for found in wave {
-                // A failure is found; what is mutated from it would only fail again.
+                // Mutations of a failure would only fail again.
                 let held = matches!(found.verdict(), RunVerdict::Held);
                 let reached = &found.outcome.reached;
                 let news = corpus.add(found.number, &found.scenario, reached, held);
@@ -89,14 +89,14 @@ impl Swarm {
         Ok(Chosen { number, scenario, origin: parent.map_or(Origin::Drawn, Origin::Mutated) })
     }
 
-    /// Runs them, and gives those that were begun in time, in their order.
+    /// Runs a wave, and returns the runs that were started in time, in order.
     fn wave(&self, chosen: Vec<Chosen>, deadline: Deadline, doubts: &AtomicUsize) -> Vec<Found> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
             for _ in 0..self.jobs.get().min(chosen.len()) {
                 scope.spawn(|| {
-                    // They are begun in order, so what was begun in time has no gaps.
+                    // Runs start in order, so the ones started in time have no gaps.
                     while !deadline.is_over() {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(chosen) = chosen.get(index) else { return };
@@ -116,7 +116,7 @@ impl Swarm {
         found.collect()
     }
 
-    /// One run; and again, where there is reason to doubt that it always goes that way.
+    /// One run, repeated if there is reason to check its determinism.
     fn confirmed(&self, chosen: &Chosen, doubts: &AtomicUsize) -> Outcome {
         let scenario = &chosen.scenario;
         let seed = scenario.seed.unwrap_or(chosen.number);
@@ -132,7 +132,7 @@ impl Swarm {
     }
 }
 
-/// What is about to run.
+/// A run that is about to start.
 struct Chosen {
     number: u64,
     scenario: Scenario,

@@ -1,16 +1,16 @@
-//! Draws the fault mix: which kinds, how often, against whom, and whether one waits for the
-//! recovery from another.
+//! Draws the fault mix: which kinds, how often, against which targets, and whether a fault waits
+//! for the recovery from the previous one.
 
 use crate::base::{Seed, Stream};
 use crate::scenario::fault::{self, Row, Usual};
 use crate::scenario::{Draws, Fault, Plan, Scenario, ScenarioError};
 
-/// How faults follow one another.
+/// How faults follow each other.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Manner {
-    /// Each waits until the cluster has recovered: what is promised then is most.
+    /// Each waits until the cluster has recovered, when the contract promises most.
     OneByOne,
-    /// They overlap as they come.
+    /// They may overlap.
     Wild,
 }
 
@@ -51,11 +51,11 @@ const MOMENTS: &[&str] = &[
     "during = \"recovery\"",
 ];
 
-/// The `[[fault]]` tables of a seed for a number of brokers and for topics of these names, and
-/// whether they need cold segments.
+/// The `[[fault]]` tables of a seed for a number of brokers and these topics, and whether they need
+/// cold segments.
 pub(super) fn rules(seed: Seed, brokers: u64, topics: &[&str]) -> (String, bool) {
     let mut draws = Draws::of(seed, Stream::named("swarm mix"));
-    // Now and then nothing at all: then everything has to hold.
+    // Sometimes none: then everything has to hold.
     let wild = draws.number(1, 4);
     let (manner, count) = draws.weighted(&[
         (36, (Manner::OneByOne, wild.min(3))),
@@ -68,10 +68,10 @@ pub(super) fn rules(seed: Seed, brokers: u64, topics: &[&str]) -> (String, bool)
     (rules.into_iter().map(|(_, text)| text).collect(), cold)
 }
 
-/// Faults of one more rule, for a scenario that has others.
+/// The faults of one more rule, for a scenario that has others.
 ///
 /// # Errors
-/// When the rule does not fit the scenario: a defect of the drawing.
+/// When the rule does not fit the scenario: a bug in the drawing.
 pub(super) fn more(scenario: &Scenario, seed: Seed) -> Result<Vec<Fault>, ScenarioError> {
     let mut draws = Draws::of(seed, Stream::named("swarm more"));
     let manner = if draws.chance(30) { Manner::OneByOne } else { Manner::Wild };
@@ -83,7 +83,7 @@ pub(super) fn more(scenario: &Scenario, seed: Seed) -> Result<Vec<Fault>, Scenar
     Ok(Plan::draw(&scenario, seed).faults)
 }
 
-/// One rule, and the row of its kind.
+/// One rule, and the table row of its kind.
 fn rule(
     seed: Seed,
     index: u64,

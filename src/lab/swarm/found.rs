@@ -1,32 +1,29 @@
-//! A run of the swarm, and where its scenario is from.
+//! A run of the swarm, and the origin of its scenario.
 
 use crate::run::outcome::{Outcome, RunVerdict};
 use crate::scenario::Scenario;
 
-/// Where a scenario comes from.
+/// The origin of a scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// Drawn from its number.
     Drawn,
-    /// A change of what this number ran.
+    /// A mutation of the scenario with this number.
     Mutated(u64),
 }
 
-/// A run of the swarm, and what it was.
+/// A finished run of the swarm.
 #[derive(Clone, Debug)]
 pub struct Found {
-    /// Its number.
     pub number: u64,
-    /// Where the scenario comes from.
     pub origin: Origin,
-    /// What ran: with its seed, its schedule and its contract.
+    /// The scenario that ran, with its seed, schedule and contract.
     pub scenario: Scenario,
-    /// What came of it.
     pub outcome: Outcome,
 }
 
 impl Found {
-    /// What came of it under its contract.
+    /// The verdict of the run under its contract.
     pub fn verdict(&self) -> RunVerdict {
         self.outcome.verdict(&self.scenario.expect)
     }

@@ -1,9 +1,9 @@
-//! The swarm: randomly generated scenarios. A seed draws the cluster's shape, its settings, the load
-//! and the faults; `contract` computes from them what must hold; runs are remembered by what they
-//! reached, and schedules that reached something new are mutated further.
+//! The swarm: randomly generated scenarios. A seed draws the cluster's shape, its settings, the
+//! load and the faults; `contract` computes what must hold; schedules that reached new features are
+//! kept and mutated.
 //!
-//! Whatever is drawn or mutated is an ordinary scenario with an explicit schedule: a failure is
-//! written as a file, which `replay` and `shrink` take like any other.
+//! Every scenario, drawn or mutated, is an ordinary one with an explicit schedule: a failure is
+//! written to a file that `replay` and `shrink` accept.
 
 mod contract;
 mod corpus;

@@ -1,4 +1,4 @@
-//! Changes a schedule that reached something new: adds, drops, moves, repeats and alters faults.
+//! Mutates a schedule that reached something new: adds, drops, moves, repeats and alters faults.
 
 use std::time::Duration;
 
@@ -10,16 +10,16 @@ use crate::scenario::seeds::MAX_SEED;
 use crate::scenario::{Action, Draws, Event, Fault, Moment, Plan, Role, Roles, Scenario};
 use crate::sim::Survival;
 
-/// Most changes at a time.
+/// Maximum number of changes per mutation.
 const MOST: u64 = 4;
-/// Most faults of a mutated schedule, so that runs stay short.
+/// Maximum number of faults of a mutated schedule, so that runs stay short.
 const MOST_FAULTS: usize = 40;
-/// How far a fault moves at most, in milliseconds.
+/// Maximum shift of a fault, in milliseconds.
 const FAR: u64 = 4000;
 
-/// The scenario that a number of the swarm gives when it changes another one; `beside` is where
-/// faults are taken from. It has its own name, its contract is computed again, and its file
-/// says all of it. `None` where what came of it can't be written as a scenario, or nothing changed.
+/// The mutation of `parent` for a run number; faults may be taken from `beside`. It has its own
+/// name, a new contract, and a complete file. `None` if the result is invalid or equal to the
+/// parent.
 pub fn mutate(parent: &Scenario, beside: &Scenario, number: u64) -> Option<Scenario> {
     let seed = Seed(number);
     let mut draws = Draws::of(seed, Stream::named("swarm mutation"));
@@ -31,7 +31,7 @@ pub fn mutate(parent: &Scenario, beside: &Scenario, number: u64) -> Option<Scena
     faults.retain(|fault| fault.at < child.duration);
     faults.truncate(MOST_FAULTS);
     faults.sort_by_key(|fault| fault.at);
-    // The same world meets another schedule, or another world the same.
+    // Either the schedule changes and the seed stays, or both change.
     if draws.chance(40) {
         child.seed = Some(number.min(MAX_SEED));
     }
@@ -44,7 +44,7 @@ pub fn mutate(parent: &Scenario, beside: &Scenario, number: u64) -> Option<Scena
     child.file =
         parent.file.replace(&format!("{}.toml", parent.name), &format!("{}.toml", child.name));
     let child = under_contract(child);
-    // Faults of another scenario may name hosts that this one does not have.
+    // Faults of another scenario may name hosts that do not exist here.
     let read = Scenario::parse(&child.file, &child.to_toml(&Plan::draw(&child, seed))).ok()?;
     let schedule = Some(read.schedule.unwrap_or_default());
     Some(Scenario { schedule, ..read })
@@ -62,12 +62,12 @@ fn change(
     let at = Duration::from_millis(draws.number(0, millis.saturating_sub(1)));
     let chosen = pick(faults, draws);
     match (kind, chosen) {
-        // A rule's worth of new ones.
+        // The faults of one new rule.
         (0, _) | (_, None) => {
             let part = seed.split(Stream::numbered("swarm added", index));
             faults.extend(faults::more(scenario, part).unwrap_or_default());
         }
-        // One that another scenario found useful.
+        // A fault of another useful scenario.
         (1 | 2, _) => {
             let theirs = beside.schedule.as_deref().unwrap_or_default();
             if let Some(at) = pick(theirs, draws) {
@@ -106,7 +106,7 @@ fn pick(faults: &[Fault], draws: &mut Draws) -> Option<usize> {
     usize::try_from(draws.number(0, last as u64)).ok()
 }
 
-/// Another value in one place of a fault.
+/// Changes one value of a fault.
 fn alter(fault: &mut Fault, scenario: &Scenario, draws: &mut Draws) {
     match draws.number(0, 6) {
         0 => fault.down = Some(Duration::from_millis(draws.number(20, 8000))),
@@ -138,7 +138,7 @@ fn alter(fault: &mut Fault, scenario: &Scenario, draws: &mut Draws) {
     }
 }
 
-/// Strikes others.
+/// Changes the target.
 fn retarget(action: &mut Action, draws: &mut Draws) {
     let role = draws.weighted(&[
         (4, "leader"),
@@ -152,7 +152,7 @@ fn retarget(action: &mut Action, draws: &mut Draws) {
     action.retarget(roles);
 }
 
-/// Does another thing to the same hosts.
+/// Changes the kind of fault for the same hosts.
 fn transform(action: &mut Action, draws: &mut Draws) {
     let Some(turned) = action.as_strike().map(Strike::turned) else { return };
     let target = match turned {

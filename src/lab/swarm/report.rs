@@ -3,18 +3,18 @@
 //! # `reports/swarm.json`, schema 1
 //! | field | what |
 //! |---|---|
-//! | `kind`, `schema` | `swarm`, and a number that rises when a field changes its meaning or goes |
+//! | `kind`, `schema` | `swarm`, and a number that increases when a field changes its meaning or is removed |
 //! | `engine`, `first` | where it ran, and the number of the first run |
-//! | `verdict` | the gravest of the runs: `held`, `broke`, `stuck`, `nondeterministic` |
+//! | `verdict` | the worst of the runs: `held`, `broke`, `stuck`, `nondeterministic` |
 //! | `failures` | runs that broke what their contract promises: `number`, `verdict`, `invariant`, `what`, `trace`, `file` (its scenario), `replay`, `mutated_from` or null, `not_promised` (reasons), `story` (its faults) |
 //! | `promises` | runs by what they did not promise: `not_promised` (reasons; none: everything must hold), `runs`, `lost` (how many of them lost an acknowledged record) |
 //! | `allowances` | each invariant that some contract let break: `invariant`, `runs` (that allowed it), `broke` (of these), `first` or null |
 //! | `growth` | coverage after 1, 2, 4, … runs and at the end: `runs`, `features`, `situations`, `corpus` (schedules kept) |
 //! | `rare_events` | every situation there is: `name`, `about`, `runs`, `first_seed` or null |
 //! | `features` | all that were reached, in words |
-//! | `notes` | what is worth saying, by its kind: `note`, `first`, `runs` |
+//! | `notes` | notes of runs, grouped by kind: `note`, `first`, `runs` |
 //! | `counts`, `simulated_ms` | over all runs |
-//! | `runs` | by number: `number`, `mutated_from` or null, `seed`, `trace`, `verdict`, `news` (features that none before reached), `faults`, `simulated_ms`, `lost` |
+//! | `runs` | by number: `number`, `mutated_from` or null, `seed`, `trace`, `verdict`, `news` (features that no earlier run reached), `faults`, `simulated_ms`, `lost` |
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -28,11 +28,11 @@ use crate::run::coverage::{RareEvent, Sightings};
 use crate::run::outcome::{Counts, RunVerdict};
 use crate::run::{EngineKind, coverage};
 
-/// Rises when a field changes its meaning or goes.
+/// Increases when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
-/// Tells this file from others among the reports.
+/// Distinguishes this file from other reports.
 pub const KIND: &str = "swarm";
-/// Most kinds of notes that a report lists.
+/// Maximum number of kinds of notes in a report.
 const MAX_NOTES: usize = 20;
 
 /// The report of a swarm.
@@ -42,25 +42,25 @@ pub struct SwarmReport {
     schema: u32,
     engine: &'static str,
     first: u64,
-    /// The gravest of the runs.
+    /// The worst verdict of the runs.
     pub verdict: Verdict,
     /// Runs that broke what their contract promises.
     pub failures: Vec<Failure>,
-    /// Runs by what they did not promise.
+    /// Runs grouped by what they did not promise.
     pub promises: Vec<Promise>,
-    /// What contracts let break, and what broke.
+    /// Invariants that contracts let break, and how often they broke.
     pub allowances: Vec<Allowance>,
     /// Coverage after 1, 2, 4, … runs, and at the end.
     pub growth: Vec<Growth>,
-    /// Every situation there is, and how many runs reached it.
+    /// All situations, and how many runs reached each.
     pub rare_events: Vec<RareEvent>,
-    /// All that were reached, in words.
+    /// All features reached, in words.
     pub features: Vec<String>,
     notes: Vec<NoteLine>,
     /// Over all runs.
     pub counts: Counts,
     simulated_ms: u64,
-    /// By number.
+    /// Ordered by number.
     pub runs: Vec<SwarmRun>,
     #[serde(skip)]
     sightings: Sightings,
@@ -71,59 +71,55 @@ pub struct SwarmReport {
 /// A run that broke what its contract promises.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
-    /// The run's number.
     pub number: u64,
-    /// What came of it.
     pub verdict: RunVerdict,
-    /// The gravest of what broke.
+    /// The worst violation.
     pub invariant: String,
     /// The witness, in one sentence.
     pub what: String,
-    /// Its trace hash.
     pub trace: String,
-    /// Its scenario.
+    /// The file of its scenario.
     pub file: String,
-    /// The command that shows it again.
+    /// The command that reproduces it.
     pub replay: String,
     mutated_from: Option<u64>,
     not_promised: Vec<String>,
     story: Vec<String>,
 }
 
-/// Runs that did not promise the same.
+/// Runs that did not promise the same things.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Promise {
-    /// Why not everything; none: everything must hold.
+    /// Reasons why not everything must hold; if empty, everything must.
     pub not_promised: Vec<String>,
-    /// How many.
+    /// Number of runs.
     pub runs: u64,
     /// How many of them lost an acknowledged record.
     pub lost: u64,
 }
 
-/// An invariant that some contract let break.
+/// An invariant that some contract permits to break.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Allowance {
-    /// Its name.
     pub invariant: &'static str,
     /// Runs that allowed it.
     pub runs: u64,
-    /// How many of them broke it.
+    /// Runs that broke it.
     pub broke: u64,
-    /// The first of these.
+    /// The first run that broke it.
     pub first: Option<u64>,
 }
 
 /// Coverage after a number of runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Growth {
-    /// So many.
+    /// Number of runs.
     pub runs: u64,
-    /// Situations under faults and after one another.
+    /// Features reached.
     pub features: usize,
-    /// Named ones.
+    /// Situations reached.
     pub situations: usize,
-    /// Schedules that are kept because they reached something new.
+    /// Kept schedules.
     pub corpus: usize,
 }
 
@@ -137,23 +133,20 @@ struct NoteLine {
 /// One run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SwarmRun {
-    /// Its number.
     pub number: u64,
-    /// Whose schedule was changed for it, if it was not drawn.
+    /// The number of the mutated scenario, if it was not drawn.
     pub mutated_from: Option<u64>,
-    /// Of its world.
     pub seed: u64,
-    /// Hash of everything that happened: 16 hex digits.
+    /// Trace hash: 16 hex digits.
     pub trace: String,
-    /// What came of it.
     pub verdict: RunVerdict,
     /// Features that no run before it reached.
     pub news: usize,
-    /// Faults that struck.
+    /// Number of faults that struck.
     pub faults: u64,
-    /// How long it took, in simulated milliseconds.
+    /// Simulated duration in milliseconds.
     pub simulated_ms: u64,
-    /// Acknowledged records that its final reads did not find.
+    /// Acknowledged records that the final reads did not find.
     pub lost: u64,
 }
 
@@ -180,7 +173,7 @@ impl SwarmReport {
         }
     }
 
-    /// Adds the next run. `covered`: features reached and schedules kept by now.
+    /// Adds the next run. `covered`: number of features reached and schedules kept so far.
     pub(super) fn add(&mut self, found: &Found, news: usize, covered: (usize, usize)) {
         let outcome = &found.outcome;
         let verdict = found.verdict();
@@ -214,7 +207,7 @@ impl SwarmReport {
         }
     }
 
-    /// What the run promised, and whether it used what it did not.
+    /// Counts what the run promised, and whether a permitted violation happened.
     fn agree(&mut self, found: &Found) {
         let contract = contract(found);
         let not_promised = reasons(&contract);
@@ -245,7 +238,7 @@ impl SwarmReport {
 
     fn note(&mut self, found: &Found) {
         let kind = |note: &str| note.split(':').next().unwrap_or_default().to_owned();
-        // The partition stands first in a note of a loss; the kind is what follows it.
+        // A note of a loss starts with the partition; the rest is its kind.
         let kind = |note: &str| {
             let kind = kind(note);
             kind.split_once(" loss").map_or(kind.clone(), |(_, rest)| format!("loss{rest}"))
@@ -267,7 +260,7 @@ impl SwarmReport {
     fn grow(&mut self, (features, corpus): (usize, usize)) {
         let runs = self.runs.len() as u64;
         let situations = self.rare_events.iter().filter(|event| event.runs > 0).count();
-        // The last line is the present; the others stay where the number of runs had doubled.
+        // The last line is current; the others are kept where the number of runs had doubled.
         if self.growth.last().is_some_and(|last| !last.runs.is_power_of_two()) {
             self.growth.pop();
         }
@@ -323,7 +316,7 @@ fn reasons(contract: &Contract) -> Vec<String> {
     contract.losses.iter().map(ToString::to_string).collect()
 }
 
-/// A run's verdict as that of all. Nothing has to break, so what is allowed and breaks has held.
+/// The overall verdict of a run. Nothing has to break, so a permitted violation counts as held.
 fn of(verdict: RunVerdict) -> Verdict {
     match verdict {
         RunVerdict::Held | RunVerdict::BrokeAsExpected => Verdict::Held,
@@ -333,7 +326,7 @@ fn of(verdict: RunVerdict) -> Verdict {
     }
 }
 
-/// A failure for a terminal: what broke, how to see it again, the record that shows it.
+/// A failure for a terminal: what broke, the command to replay it, the witness.
 fn failure(failure: &Failure) -> String {
     let Failure { number, invariant, what, trace, replay, verdict, .. } = failure;
     format!(
@@ -354,7 +347,7 @@ pub fn terminal(report: &SwarmReport) -> String {
         *more += 1;
     }
     for ((invariant, verdict), runs) in shown.iter().filter(|(_, runs)| **runs > 1) {
-        let _ = writeln!(text, "{verdict} {invariant} in {runs} runs; the report has them all");
+        let _ = writeln!(text, "{verdict} {invariant} in {runs} runs; the report lists them all");
     }
     let runs = report.runs.len();
     let mutated = report.runs.iter().filter(|run| run.mutated_from.is_some()).count();
@@ -374,20 +367,23 @@ pub fn terminal(report: &SwarmReport) -> String {
          not promise"
     );
     for Allowance { invariant, runs, broke, .. } in &report.allowances {
-        let _ = writeln!(text, "          {invariant} might break in {runs}, and broke in {broke}");
+        let _ = writeln!(
+            text,
+            "          {invariant} permitted to break in {runs} runs, broke in {broke}"
+        );
     }
     text.push_str("coverage:   runs  features  situations  corpus\n");
     for Growth { runs, features, situations, corpus } in &report.growth {
         let _ = writeln!(text, "        {runs:>8}  {features:>8}  {situations:>10}  {corpus:>6}");
     }
-    text.push_str("rare events, in how many runs:\n");
+    text.push_str("rare events by number of runs:\n");
     text.push_str(&coverage::terminal(&report.rare_events));
     text
 }
 
 /// The summary as `reports/swarm.md`.
 pub fn markdown(report: &SwarmReport) -> String {
-    let mut text = format!("# What the swarm found: {}\n\n", report.verdict);
+    let mut text = format!("# Swarm: {}\n\n", report.verdict);
     let mutated = report.runs.iter().filter(|run| run.mutated_from.is_some()).count();
     // Writing to a String can't fail.
     let _ = writeln!(
@@ -413,12 +409,12 @@ pub fn markdown(report: &SwarmReport) -> String {
     );
     for promise in &report.promises {
         let why = match promise.not_promised.is_empty() {
-            true => "nothing: all must hold".to_owned(),
+            true => "everything was promised".to_owned(),
             false => promise.not_promised.join("; "),
         };
         let _ = writeln!(text, "| {why} | {} | {} |", promise.runs, promise.lost);
     }
-    text.push_str("\n| might break | runs | broke | first |\n|---|--:|--:|--:|\n");
+    text.push_str("\n| permitted to break | runs | broke | first |\n|---|--:|--:|--:|\n");
     for Allowance { invariant, runs, broke, first } in &report.allowances {
         let first = first.map_or_else(|| "–".into(), |first| first.to_string());
         let _ = writeln!(text, "| `{invariant}` | {runs} | {broke} | {first} |");

@@ -1,5 +1,5 @@
-//! What is drawn is a scenario like any other, what it promises follows from it, and the search
-//! goes where drawing alone does not.
+//! Drawn scenarios are valid, contracts follow from settings and schedule, and mutation reaches
+//! more than drawing.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
@@ -13,7 +13,7 @@ use crate::run::{self, EngineKind};
 use crate::scenario::Plan;
 use crate::scenario::Scenario;
 
-/// Three brokers and a load, with what a test says of topic, acks and faults.
+/// Three brokers and a load, with the given topic, acks and faults.
 fn scenario(topic: &str, acks: &str, faults: &str) -> Scenario {
     let text = format!(
         "name = \"x\"\nduration = \"60s\"\n[cluster]\nbrokers = 3\n[topic]\npartitions = 2\n{topic}\n\
@@ -30,12 +30,12 @@ fn contract(topic: &str, acks: &str, faults: &str) -> Vec<Loss> {
     Contract::of(&scenario, &plan.faults).losses.into_iter().collect()
 }
 
-/// A planned fault that waits for nothing.
+/// A scheduled fault that does not wait for recovery.
 fn wild(kind: &str, target: &str) -> String {
     format!("[[schedule]]\nat = \"9s\"\ndown = \"1s\"\nkind = \"{kind}\"\ntarget = {target}\n")
 }
 
-/// One that waits until all is well.
+/// A scheduled fault that waits for recovery.
 fn settled(kind: &str, target: &str) -> String {
     wild(kind, target) + "when = \"settled\"\n"
 }
@@ -60,7 +60,7 @@ fn acks_all_with_three_replicas_survives_single_power_losses() {
         let one = settled("power-loss", target);
         assert_eq!(contract(RF3_MIN2, "all", &one), [], "{target}");
         assert_eq!(contract(RF3_MIN2, "all", &(one.clone() + &one + &one)), [], "{target}");
-        // The ISR is full as it strikes, so even the weaker setting has copies left.
+        // The ISR is full when it strikes, so even the weaker setting has copies left.
         assert_eq!(contract(RF3_MIN1, "all", &one), [], "{target}");
     }
     assert_eq!(contract(RF3_MIN2, "all", &settled("power-loss", ALL)), [Loss::PowerLoss]);
@@ -76,7 +76,7 @@ fn overlapping_power_losses_may_take_min_insync_replicas() {
     assert_eq!(contract(RF3_MIN2, "all", &two), [Loss::PowerLoss]);
     // The same host twice is one host.
     assert_eq!(contract(RF3_MIN2, "all", &wild("power-loss", "\"b1\"").repeat(3)), []);
-    // A settled one may strike just before one that is not.
+    // A settled fault may strike just before one that is not.
     assert_eq!(
         contract(RF3_MIN2, "all", &(settled("power-loss", LEADER) + &one)),
         [Loss::PowerLoss]
@@ -125,7 +125,7 @@ fn acks_1_may_lose_only_where_leadership_can_move() {
     assert_eq!(contract(RF3_MIN2, "1", &format!("{link}\"clients\"\n")), []);
     assert_eq!(contract(RF3_MIN2, "1", &format!("{link}\"followers\"\n")), [Loss::Uncommitted]);
     let jump = wild("clock-jump", ALL) + "by = \"1h\"\n";
-    assert_eq!(contract(RF3_MIN2, "1", &jump), [], "no session is counted by date");
+    assert_eq!(contract(RF3_MIN2, "1", &jump), [], "sessions do not depend on the wall clock");
     assert_eq!(contract(RF1, "1", &wild("kill", ALL)), [], "there is no other replica");
     assert_eq!(contract(RF1, "1", &wild("power-loss", LEADER)), [Loss::PowerLoss]);
 }
@@ -148,8 +148,12 @@ fn rot_on_one_disk_is_safe_with_two_intact_replicas() {
     assert_eq!(contract(RF3_MIN2, "all", &(rot(0, settled) + &power)), [Loss::Rot]);
     assert_eq!(contract(RF1, "all", &rot(2, settled)), [Loss::Rot]);
     let overlap = rot(2, wild) + &wild("pause", "\"any\"");
-    assert_eq!(contract(RF3_MIN1, "all", &overlap), [Loss::Rot], "who leads alone may rot");
-    // Above the recovery point it is cut like a torn end, and all may need what was there.
+    assert_eq!(
+        contract(RF3_MIN1, "all", &overlap),
+        [Loss::Rot],
+        "a leader alone in the ISR may rot"
+    );
+    // Above the recovery point it is truncated like a torn tail, and others may need the records.
     let kills = rot(2, wild) + &wild("kill", ALL);
     assert!(contract(RF3_MIN2, "all", &kills).contains(&Loss::PowerLoss));
     let heals = |topic: &str, faults: &str| {
@@ -177,7 +181,7 @@ fn unclean_election_costs_only_where_the_isr_may_be_gone() {
 }
 
 #[test]
-fn contract_allows_what_may_break_and_nothing_else() {
+fn contract_permits_exactly_the_possible_violations() {
     let scenario = scenario(RF3_MIN2, "1", &wild("kill", LEADER));
     let plan = Plan::draw(&scenario, Seed(0));
     let expect = Contract::of(&scenario, &plan.faults).expect();
@@ -187,7 +191,7 @@ fn contract_allows_what_may_break_and_nothing_else() {
     for loss in all {
         for name in loss.breaks() {
             assert!(crate::check::NAMES.contains(name), "{name}");
-            assert!(!crate::check::is_liveness(name), "{name}: nothing permits to stand still");
+            assert!(!crate::check::is_liveness(name), "{name}: liveness may never be violated");
         }
     }
 }
@@ -217,7 +221,7 @@ fn seeds_are_deterministic_and_cover_all_kinds() {
         let terms = &Terms::of(&scenario)[0];
         settings.insert((terms.replicas, terms.min_insync, terms.synced_first, terms.unclean));
     }
-    // Storms, flaps and the like are spelled out as what they are made of.
+    // Composite kinds are expanded into their parts.
     assert_eq!(kinds.len(), 14, "{kinds:?}");
     assert!(settings.len() > 20, "{settings:?}");
     assert!((90..240).contains(&whole), "{whole} of 300 promise everything");
@@ -297,7 +301,7 @@ fn swarm_holds_and_mutation_reaches_more_than_drawing() {
     let new: Vec<String> =
         reached.map(ToString::to_string).filter(|feature| !drawn.contains(feature)).collect();
     assert!(!new.is_empty(), "mutation reached nothing that drawing did not");
-    // What was mutated is a file that goes the same way.
+    // The mutated scenario is written to a file that gives the same run.
     let mutated = found.iter().find(by_mutation).unwrap();
     let scenario = &mutated.scenario;
     let seed = scenario.seed.unwrap();
@@ -319,6 +323,6 @@ fn runs_do_not_depend_on_threads_or_the_time_limit() {
     let one = run(1, None);
     assert_eq!(one, run(3, None));
     let some = run(2, Some(Duration::from_millis(300)));
-    assert!(one.runs.starts_with(&some.runs), "the same runs, perhaps fewer");
+    assert!(one.runs.starts_with(&some.runs), "the same runs, possibly fewer");
     assert!(run(1, Some(Duration::ZERO)).runs.is_empty());
 }

@@ -1,11 +1,11 @@
-//! The situations that a run reached, and how they came about.
+//! The situations that a run reached, and their circumstances.
 //!
-//! A situation is something that engineers who know Kafka have a name for, and that a test should
-//! have reached before its silence means anything: a truncation, an election from the ELR, a torn
-//! tail. A feature is finer: a situation under a fault, or one after another at one place. Both are
-//! read from the view of the run, so they follow from the run alone and do not change it.
+//! A situation is something that engineers who know Kafka have a name for, such as a truncation, an
+//! election from the ELR, or a torn tail. A test that does not reach it says nothing about it. A
+//! feature is finer: a situation under a fault, or one after another at the same place. Both are
+//! computed from the view of the run and do not affect it.
 
-mod lookout;
+mod observer;
 mod situation;
 #[cfg(test)]
 mod tests;
@@ -15,15 +15,15 @@ use std::fmt;
 
 use serde::Serialize;
 
-pub(super) use lookout::Lookout;
+pub(super) use observer::CoverageObserver;
 pub use situation::Situation;
 
-/// One kind of behaviour: role changes × faults × recovery paths.
+/// A kind of behaviour: role changes × faults × recovery paths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Feature {
-    /// A situation within some seconds after a fault of this kind struck; with none, `calm`.
+    /// A situation within some seconds after a fault of this kind; `calm` without a fault.
     Under(Situation, &'static str),
-    /// The second came next after the first at one place: of a partition, or on a node.
+    /// The second situation followed the first at one place: a partition or a node.
     Then(Situation, Situation),
 }
 
@@ -36,19 +36,19 @@ impl fmt::Display for Feature {
     }
 }
 
-/// All that one run reached.
+/// Everything that one run reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reached {
-    /// By name.
+    /// Situations, by name.
     pub situations: BTreeSet<Situation>,
-    /// And how they came about.
+    /// Features.
     pub features: BTreeSet<Feature>,
 }
 
 /// How many runs reached each situation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sightings {
-    /// Runs, and the first of them by its number.
+    /// Number of runs, and the first of them.
     seen: BTreeMap<Situation, (u64, u64)>,
     runs: u64,
 }
@@ -58,11 +58,11 @@ pub struct Sightings {
 pub struct RareEvent {
     /// The situation's name.
     pub name: &'static str,
-    /// Where it comes from, or what it means.
+    /// Its source, or its meaning.
     pub about: &'static str,
     /// How many runs reached it.
     pub runs: u64,
-    /// The first that did.
+    /// The first run that reached it.
     pub first_seed: Option<u64>,
 }
 
@@ -77,7 +77,7 @@ impl Sightings {
         }
     }
 
-    /// Every situation there is, also those that no run reached, in the order of their list.
+    /// All situations, including those that no run reached, in list order.
     pub fn table(&self) -> Vec<RareEvent> {
         let line = |situation: &Situation| {
             let seen = self.seen.get(situation);
@@ -92,9 +92,10 @@ impl Sightings {
     }
 }
 
-/// The table as Markdown. Situations that never happened come first: the runs say nothing about them.
+/// The table as Markdown. Situations that never happened come first: the runs prove nothing about
+/// them.
 pub fn markdown(events: &[RareEvent], runs: u64) -> String {
-    // Runs of several scenarios have no seeds in common.
+    // Runs of several scenarios have no common seeds.
     let seeds = events.iter().any(|event| event.first_seed.is_some());
     let (head, rule) = if seeds { (" first seed |", "--:|") } else { ("", "") };
     let mut text = format!("| situation | runs |{head}\n|---|--:|{rule}\n");
@@ -130,7 +131,7 @@ pub fn terminal(events: &[RareEvent]) -> String {
 
 fn rarest_first(events: &[RareEvent]) -> Vec<&RareEvent> {
     let mut events: Vec<&RareEvent> = events.iter().collect();
-    // Stable: of equals, the order of the list.
+    // Stable: equal counts keep the list order.
     events.sort_by_key(|event| event.runs);
     events
 }

@@ -1,4 +1,4 @@
-//! Each situation is recognised in the smallest history that shows it.
+//! Each situation is recognised in the smallest history that contains it.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, What};
 /// Brokers 1 to 3 on hosts of the same numbers, one partition, min.insync.replicas 2.
 struct Story {
     judge: Judge,
-    lookout: Lookout,
+    coverage: CoverageObserver,
     now: Instant,
     version: i32,
 }
@@ -31,7 +31,7 @@ impl Story {
         };
         let mut story = Self {
             judge: Judge::new(setup),
-            lookout: Lookout::new(2),
+            coverage: CoverageObserver::new(2),
             now: Instant::from_secs(1),
             version: 0,
         };
@@ -40,14 +40,14 @@ impl Story {
             story.probes(id, NodeProbe::Ready);
         }
         story.commits(Some(1), 0, &[1, 2, 3], false);
-        story.lookout.began();
+        story.coverage.began();
         story
     }
 
     fn sees(&mut self, host: i32, what: What) {
         let seen = Observation { at: self.now, host: HostId(host as u16), what };
         self.judge.observe(&seen);
-        self.lookout.see(&seen, self.judge.ghost().view());
+        self.coverage.see(&seen, self.judge.ghost().view());
     }
 
     fn probes(&mut self, host: i32, probe: impl Into<Probe>) {
@@ -82,7 +82,7 @@ impl Story {
     }
 
     fn reached(self) -> Reached {
-        self.lookout.finish(self.now, false)
+        self.coverage.finish(self.now, false)
     }
 
     fn situations(self) -> Vec<&'static str> {
@@ -95,12 +95,12 @@ fn orders() -> TopicPartition {
 }
 
 #[test]
-fn a_cluster_that_comes_up_is_no_event() {
+fn cluster_startup_is_not_a_situation() {
     assert_eq!(Story::new().reached(), Reached::default());
 }
 
 #[test]
-fn elections_are_told_apart_by_what_the_winner_was() {
+fn elections_are_classified_by_the_winners_state() {
     let mut story = Story::new();
     story.appends(1, 0);
     story.commits(Some(2), 1, &[2, 3], false);
@@ -134,7 +134,7 @@ fn elections_are_told_apart_by_what_the_winner_was() {
 }
 
 #[test]
-fn a_controller_that_tells_old_news_elects_nobody() {
+fn replay_after_a_controller_restart_elects_no_leader() {
     let mut story = Story::new();
     story.version = 0;
     story.commits(Some(2), 1, &[2], false);
@@ -142,7 +142,7 @@ fn a_controller_that_tells_old_news_elects_nobody() {
 }
 
 #[test]
-fn only_a_process_that_runs_and_was_admitted_is_fenced_while_it_runs() {
+fn only_a_running_registered_broker_is_fenced_alive() {
     let (broker, epoch) = (BrokerId(1), BrokerEpoch(7));
     let fenced =
         |story: &mut Story, epoch| story.probes(0, ControllerProbe::BrokerFenced { broker, epoch });
@@ -154,17 +154,17 @@ fn only_a_process_that_runs_and_was_admitted_is_fenced_while_it_runs() {
     let mut story = admitted();
     fenced(&mut story, epoch);
     assert_eq!(story.situations(), ["broker fenced while it runs"]);
-    // It registers anew.
+    // It registers again.
     let mut story = admitted();
     fenced(&mut story, BrokerEpoch(9));
     assert!(story.situations().is_empty());
-    // The session of a process that is gone ends after the next one has begun.
+    // The session of a dead process ends after the next process has registered.
     let mut story = admitted();
     story.sees(1, What::Killed);
     story.sees(1, What::Booted);
     fenced(&mut story, epoch);
     assert!(story.situations().is_empty());
-    // A controller that starts again tells what it reads from its log.
+    // A restarted controller reports what it reads from its log.
     let mut story = admitted();
     story.probes(0, ControllerProbe::BecameController { id: BrokerId(101), epoch: LeaderEpoch(2) });
     fenced(&mut story, epoch);
@@ -172,7 +172,7 @@ fn only_a_process_that_runs_and_was_admitted_is_fenced_while_it_runs() {
 }
 
 #[test]
-fn a_leader_that_has_not_heard_is_a_second_one_and_what_it_takes_is_a_deposed_leader_s() {
+fn deposed_leader_that_appends_is_a_second_leader() {
     let mut story = Story::new();
     story.leads(1, 0);
     story.appends(1, 0);
@@ -191,7 +191,7 @@ fn a_leader_that_has_not_heard_is_a_second_one_and_what_it_takes_is_a_deposed_le
 }
 
 #[test]
-fn a_leader_whose_host_died_is_no_second_one() {
+fn dead_leader_is_not_a_second_leader() {
     let mut story = Story::new();
     story.leads(1, 0);
     story.sees(1, What::Killed);
@@ -201,7 +201,7 @@ fn a_leader_whose_host_died_is_no_second_one() {
 }
 
 #[test]
-fn an_answer_with_an_older_epoch_is_another_thing_than_one_with_the_same() {
+fn diverging_answer_is_classified_by_its_epoch() {
     let answer = |by_request, answered| {
         Probe::Replica(ReplicaProbe::EpochAnswered {
             partition: orders(),
@@ -213,14 +213,14 @@ fn an_answer_with_an_older_epoch_is_another_thing_than_one_with_the_same() {
     };
     let mut story = Story::new();
     story.probes(1, answer(false, 3));
-    assert_eq!(story.situations(), ["fetch answered with where the logs part"]);
+    assert_eq!(story.situations(), ["fetch answered with a diverging epoch"]);
     let mut story = Story::new();
     story.probes(1, answer(false, 2));
     story.probes(1, answer(true, 2));
     assert_eq!(
         story.situations(),
         [
-            "fetch answered with where the logs part",
+            "fetch answered with a diverging epoch",
             "fetch answered with an older epoch",
             "OffsetForLeaderEpoch answered with an older epoch"
         ]
@@ -228,7 +228,7 @@ fn an_answer_with_an_older_epoch_is_another_thing_than_one_with_the_same() {
 }
 
 #[test]
-fn a_refusal_counts_by_what_was_refused_and_why() {
+fn refusal_is_classified_by_request_and_error() {
     let refused = |request, error| {
         Probe::Replica(ReplicaProbe::Refused { partition: orders(), request, error })
     };
@@ -245,7 +245,7 @@ fn a_refusal_counts_by_what_was_refused_and_why() {
 }
 
 #[test]
-fn recovery_that_dies_and_a_disk_that_gives_up_are_no_clean_end() {
+fn crash_in_recovery_and_failed_sync_are_recognised() {
     let mut story = Story::new();
     story.sees(1, What::Killed);
     story.sees(1, What::Booted);
@@ -255,7 +255,12 @@ fn recovery_that_dies_and_a_disk_that_gives_up_are_no_clean_end() {
     story.sees(2, What::Ended);
     assert_eq!(
         story.situations(),
-        ["recovery of an unclean log", "torn tail cut", "crash during recovery", "sync failed"]
+        [
+            "recovery of an unclean log",
+            "torn tail truncated",
+            "crash during recovery",
+            "sync failed"
+        ]
     );
     let mut story = Story::new();
     story.sees(1, What::Ended);
@@ -263,7 +268,7 @@ fn recovery_that_dies_and_a_disk_that_gives_up_are_no_clean_end() {
 }
 
 #[test]
-fn a_consumer_is_set_back_only_below_what_it_has_read() {
+fn consumer_reset_counts_only_below_its_last_read() {
     let (consumer, partition) = (1, orders());
     let at = |offset| {
         What::Client(ClientEvent::Consumer(ConsumerEvent::Positioned {
@@ -285,13 +290,13 @@ fn a_consumer_is_set_back_only_below_what_it_has_read() {
     let mut story = Story::new();
     story.sees(9, read);
     story.sees(9, at(2));
-    assert_eq!(story.situations(), ["consumer set back"]);
+    assert_eq!(story.situations(), ["consumer position reset"]);
 }
 
 #[test]
-fn a_feature_is_a_situation_under_a_fault_or_after_another_at_its_place() {
+fn feature_is_a_situation_under_a_fault_or_after_another() {
     let mut story = Story::new();
-    story.lookout.struck(story.now, "kill");
+    story.coverage.struck(story.now, "kill");
     story.appends(1, 0);
     story.commits(Some(2), 1, &[2, 3], false);
     story.now = story.now + Duration::from_secs(60);
@@ -310,7 +315,7 @@ fn a_feature_is_a_situation_under_a_fault_or_after_another_at_its_place() {
 }
 
 #[test]
-fn the_table_shows_what_never_happened_first() {
+fn table_starts_with_unreached_situations() {
     let mut sightings = Sightings::default();
     let reached = |situations: &[Situation]| Reached {
         situations: situations.iter().copied().collect(),

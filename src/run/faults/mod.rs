@@ -8,14 +8,14 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
 use self::stage::{Floor, Lasting, Ongoing, View};
-use super::roles::{Cast, Kind};
+use super::roles::{Hosts, Kind};
 use crate::base::{Instant, TopicPartition};
 use crate::scenario::fault::Begins;
 use crate::scenario::{Fault, Moment, Notation};
 use crate::sim::Engine;
 use crate::sim::disk::DiskProfile;
 
-/// Time between two looks for an event that a fault waits for.
+/// How often to check for an event that a fault waits for.
 const CLOSELY: Duration = Duration::from_millis(1);
 
 /// Why a fault did not strike.
@@ -23,9 +23,9 @@ const CLOSELY: Duration = Duration::from_millis(1);
 pub(crate) enum Refusal {
     /// No host fits its target now.
     Nobody,
-    /// It can't be understood.
+    /// The fault is invalid.
     Wrong(String),
-    /// The engine can't do it.
+    /// The engine does not support it.
     Unsupported(String),
 }
 
@@ -33,24 +33,24 @@ pub(crate) enum Refusal {
 #[derive(Clone, Debug)]
 struct Pending {
     fault: Fault,
-    /// When it strikes, once its moment has come.
+    /// When it strikes, once the event that it waits for has happened.
     strikes: Option<Instant>,
 }
 
-/// All faults of a run: to come, and lasting.
+/// All faults of a run: pending and active.
 pub(super) struct Faults {
-    /// The topic of faults that name none.
+    /// The topic for faults that name none.
     topic: String,
     began: Instant,
-    /// Those that are not yet due, or wait for a host that fits.
+    /// Faults that are not due yet, or wait for a host that fits.
     to_come: VecDeque<Pending>,
     ongoing: Ongoing,
     /// Time and kind of each strike since the last call of `drain`.
     pub strikes: Vec<(Instant, &'static str)>,
-    /// One line for each that struck.
+    /// One line per fault that struck.
     pub story: Vec<String>,
     pub struck: u64,
-    /// Those that this engine can't do, with its reason.
+    /// Faults that this engine does not support, with the reason.
     pub unable: BTreeSet<String>,
     unable_count: u64,
 }
@@ -70,13 +70,13 @@ impl Faults {
         }
     }
 
-    /// The same where disks are like this.
+    /// The same, with disks of this profile.
     pub fn on(mut self, disk: DiskProfile) -> Self {
         self.ongoing.disk = disk;
         self
     }
 
-    /// Processes that did not end when asked to.
+    /// Processes that ignored SIGTERM.
     pub fn deaf(&self) -> &[(Instant, String)] {
         &self.ongoing.deaf
     }
@@ -86,7 +86,7 @@ impl Faults {
         self.to_come.len() as u64 + self.unable_count
     }
 
-    /// When something is due next, as far as that is known.
+    /// When something is due next, if known.
     pub fn next(&self, now: Instant) -> Instant {
         let due = self.to_come.iter().filter_map(|pending| {
             let due = pending.strikes.unwrap_or(self.began + pending.fault.at);
@@ -97,32 +97,32 @@ impl Faults {
         ends.chain(due).min().unwrap_or(Instant::NEVER)
     }
 
-    /// Does everything that is due now.
-    pub fn step<E: Engine>(&mut self, engine: &mut E, cast: &mut Cast) {
+    /// Starts and ends all faults that are due now.
+    pub fn step<E: Engine>(&mut self, engine: &mut E, hosts: &mut Hosts) {
         let now = engine.now();
-        self.follow(engine, cast, now);
+        self.follow(engine, hosts, now);
         let (ended, lasting) = std::mem::take(&mut self.ongoing.lasting)
             .into_iter()
             .partition(|lasting| lasting.until.is_some_and(|until| until <= now));
         self.ongoing.lasting = lasting;
         for lasting in ended {
-            self.end(engine, cast, &lasting);
+            self.end(engine, hosts, &lasting);
         }
-        self.meet(cast);
+        self.meet(hosts);
         let mut index = 0;
         while let Some(pending) = self.to_come.get(index) {
             let fault = &pending.fault;
             if self.began + fault.at > now {
                 break;
             }
-            let settled = self.ongoing.lasting.is_empty() && cast.settled();
+            let settled = self.ongoing.lasting.is_empty() && hosts.settled();
             let early = pending.strikes.is_none_or(|strikes| strikes > now);
             if fault.settled && !settled || fault.moment.is_some() && early {
                 index += 1;
                 continue;
             }
             let fault = fault.clone();
-            if self.strike(engine, cast, &fault, now) {
+            if self.strike(engine, hosts, &fault, now) {
                 self.to_come.remove(index);
                 continue;
             }
@@ -134,12 +134,12 @@ impl Faults {
         }
     }
 
-    /// Injects faults that a test orders now, and describes what they did. A fault that has several
-    /// parts, or waits for an event, joins those to come.
+    /// Injects faults that a program orders now, and describes what they did. A fault that has
+    /// several parts, or waits for an event, is scheduled.
     pub fn strike_now<E: Engine>(
         &mut self,
         engine: &mut E,
-        cast: &mut Cast,
+        hosts: &mut Hosts,
         ordered: Vec<Fault>,
     ) -> Result<String, Refusal> {
         let now = engine.now();
@@ -148,7 +148,7 @@ impl Faults {
             && !fault.settled
         {
             let (told, unable) = (self.story.len(), self.unable_count);
-            if !self.strike(engine, cast, fault, now) {
+            if !self.strike(engine, hosts, fault, now) {
                 return Err(Refusal::Nobody);
             }
             if self.unable_count > unable {
@@ -165,12 +165,12 @@ impl Faults {
             let fault = Fault { at, ..fault };
             self.to_come.insert(place, Pending { fault, strikes: None });
         }
-        Ok(format!("to come: {}", kinds.join(", ")))
+        Ok(format!("scheduled: {}", kinds.join(", ")))
     }
 
-    /// Schedules the faults whose event has happened since the last look.
-    fn meet(&mut self, cast: &mut Cast) {
-        for (at, event, place) in std::mem::take(&mut cast.moments) {
+    /// Schedules the faults whose event has happened since the last call.
+    fn meet(&mut self, hosts: &mut Hosts) {
+        for (at, event, place) in std::mem::take(&mut hosts.moments) {
             for pending in &mut self.to_come {
                 let Some(Moment { event: awaited, delay }) = pending.fault.moment else { continue };
                 let partition = partition_of(&pending.fault, &self.topic);
@@ -183,15 +183,15 @@ impl Faults {
         }
     }
 
-    /// Ends everything that lasts, and lets nothing more come.
-    pub fn heal<E: Engine>(&mut self, engine: &mut E, cast: &mut Cast) {
+    /// Ends all active faults, and drops the pending ones.
+    pub fn heal<E: Engine>(&mut self, engine: &mut E, hosts: &mut Hosts) {
         for lasting in std::mem::take(&mut self.ongoing.lasting) {
-            self.end(engine, cast, &lasting);
+            self.end(engine, hosts, &lasting);
         }
     }
 
-    /// Notices which faults have begun that were to begin later than they struck.
-    fn follow<E: Engine>(&mut self, engine: &mut E, cast: &mut Cast, now: Instant) {
+    /// Notices faults that began later than they struck.
+    fn follow<E: Engine>(&mut self, engine: &mut E, hosts: &mut Hosts, now: Instant) {
         for index in 0..self.ongoing.lasting.len() {
             let Some(lasting) = self.ongoing.lasting.get(index).filter(|l| !l.begun) else {
                 continue;
@@ -199,7 +199,7 @@ impl Faults {
             let mut lasting = lasting.clone();
             let Some(strike) = lasting.action.as_strike() else { continue };
             let ongoing = &mut self.ongoing;
-            let mut floor = Floor { engine: &mut *engine, cast: &mut *cast, ongoing };
+            let mut floor = Floor { engine: &mut *engine, hosts: &mut *hosts, ongoing };
             if strike.has_begun(&mut floor, &lasting.hit, lasting.struck) {
                 lasting.begun = true;
                 lasting.until = lasting.down.map(|down| now + down);
@@ -208,8 +208,8 @@ impl Faults {
         }
     }
 
-    fn end<E: Engine>(&mut self, engine: &mut E, cast: &mut Cast, lasting: &Lasting) {
-        let mut floor = Floor { engine, cast, ongoing: &mut self.ongoing };
+    fn end<E: Engine>(&mut self, engine: &mut E, hosts: &mut Hosts, lasting: &Lasting) {
+        let mut floor = Floor { engine, hosts, ongoing: &mut self.ongoing };
         if let Some(strike) = lasting.strike() {
             strike.end(&mut floor, &lasting.hit, lasting.begun);
         }
@@ -219,7 +219,7 @@ impl Faults {
     fn strike<E: Engine>(
         &mut self,
         engine: &mut E,
-        cast: &mut Cast,
+        hosts: &mut Hosts,
         fault: &Fault,
         now: Instant,
     ) -> bool {
@@ -229,7 +229,7 @@ impl Faults {
             return true;
         };
         let (ongoing, pick) = (&self.ongoing, fault.pick);
-        let hit = strike.aim(&View { cast, ongoing, partition: &partition, pick });
+        let hit = strike.aim(&View { hosts, ongoing, partition: &partition, pick });
         if hit.is_empty() {
             return false;
         }
@@ -243,8 +243,8 @@ impl Faults {
             until: fault.down.map(|down| now + down),
         };
         self.ongoing.lasting.push(lasting.clone());
-        let begins = strike.strike(&mut Floor { engine, cast, ongoing: &mut self.ongoing }, &hit);
-        // What was struck may last otherwise than it was noted down before.
+        let begins = strike.strike(&mut Floor { engine, hosts, ongoing: &mut self.ongoing }, &hit);
+        // The strike may have changed how long the fault lasts.
         self.ongoing.lasting.pop();
         match begins {
             Err(why) => {
@@ -271,7 +271,7 @@ impl Faults {
         true
     }
 
-    /// Its hosts end one after the other.
+    /// Ends the fault on its hosts one after the other.
     fn stagger(&mut self, lasting: &Lasting, gap: Duration) {
         let mut until = lasting.until;
         for host in &lasting.hit.hosts {
@@ -282,7 +282,7 @@ impl Faults {
         }
     }
 
-    /// A fault can't strike here.
+    /// Records a fault that can't strike here.
     fn unable(&mut self, why: String) {
         self.unable.insert(why);
         self.unable_count += 1;
@@ -294,7 +294,7 @@ fn partition_of(fault: &Fault, first_topic: &str) -> TopicPartition {
     TopicPartition::new(fault.topic.as_deref().unwrap_or(first_topic), fault.partition)
 }
 
-/// Whether a host holds a place in the cluster that a heal must fill again.
+/// Whether a host is a node that must be up after a heal.
 pub(super) fn is_node(kind: Kind) -> bool {
     matches!(kind, Kind::Broker(_) | Kind::Controller)
 }

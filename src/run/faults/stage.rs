@@ -1,46 +1,46 @@
-//! The stage on which faults strike: what lasts at the moment, and what it all adds up to.
+//! The state that faults act on: active faults and their combined effect.
 //!
-//! Several faults may last at once on one host or link. What a disk, a clock or a link gets is what
-//! all that last come to; a direction works again when every fault that cut it has ended.
+//! Several faults may be active on one host or link. Disks, clocks and links get the combination of
+//! all active faults; a direction works again when every fault that cut it has ended.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::base::{Instant, TopicPartition};
-use crate::run::roles::{Cast, Host, Kind};
+use crate::run::roles::{Host, Hosts, Kind};
 use crate::scenario::fault::{Fits, Hit, Scene, Stage, Strike};
 use crate::scenario::{Action, Roles};
 use crate::sim::disk::{Corruption, DiskProfile, Failing, Place};
 use crate::sim::{Engine, HostId, Survival, Unsupported};
 
-/// A fault that lasts.
+/// An active fault.
 #[derive(Clone, Debug)]
 pub(super) struct Lasting {
     pub action: Action,
     pub hit: Hit,
     pub struck: Instant,
-    /// How long it lasts once it has begun; until the end of all faults when absent.
+    /// How long it lasts once it has begun; until the heal when absent.
     pub down: Option<Duration>,
-    /// Whether it has begun: some faults do so later than they strike.
+    /// Whether it has begun: some faults begin later than they strike.
     pub begun: bool,
-    /// When it ends, if that is known.
+    /// When it ends, if known.
     pub until: Option<Instant>,
 }
 
 impl Lasting {
-    /// How it strikes. A series never lasts: a schedule spells it out.
+    /// Its implementation. A series is never active: a schedule expands it.
     pub fn strike(&self) -> Option<&dyn Strike> {
         self.action.as_strike()
     }
 }
 
-/// Everything that lasts, and the traces that faults leave.
+/// All active faults, and their lasting effects.
 #[derive(Default)]
 pub(super) struct Ongoing {
     pub lasting: Vec<Lasting>,
-    /// What every disk is like while nothing is wrong with it.
+    /// The profile of a disk without faults.
     pub disk: DiskProfile,
-    /// Processes that did not end when asked to.
+    /// Processes that ignored SIGTERM.
     pub deaf: Vec<(Instant, String)>,
     /// Brokers whose platters were corrupted.
     corrupted: BTreeSet<HostId>,
@@ -50,9 +50,9 @@ pub(super) struct Ongoing {
 
 impl Ongoing {
     /// Whether enough brokers keep an intact copy if this one does not.
-    fn may_corrupt(&self, cast: &Cast, host: &Host, intact: u64) -> bool {
+    fn may_corrupt(&self, hosts: &Hosts, host: &Host, intact: u64) -> bool {
         let is_broker = |other: &&Host| matches!(other.kind, Kind::Broker(_));
-        let brokers = cast.hosts.iter().filter(is_broker);
+        let brokers = hosts.all.iter().filter(is_broker);
         let sound =
             brokers.filter(|other| other.id != host.id && !self.corrupted.contains(&other.id));
         self.corrupted.contains(&host.id) || sound.count() as u64 >= intact
@@ -65,16 +65,16 @@ impl Ongoing {
 
     fn disk_of(&self, host: HostId) -> DiskProfile {
         let slowdown = self.strikes_on(host).map(Strike::slowdown).max().unwrap_or(1);
-        // Slowness first: a stall says how long it is, on whatever disk.
+        // Slowness first: the length of a stall does not depend on it.
         let mut profile = self.disk.clone().slower(slowdown);
         self.strikes_on(host).for_each(|strike| strike.alter_disk(&mut profile));
         profile
     }
 }
 
-/// The cluster as one fault sees it when it takes aim.
+/// The cluster as a fault sees it when it selects targets.
 pub(super) struct View<'a> {
-    pub cast: &'a Cast,
+    pub hosts: &'a Hosts,
     pub ongoing: &'a Ongoing,
     pub partition: &'a TopicPartition,
     pub pick: u64,
@@ -93,29 +93,29 @@ impl Scene for View<'_> {
             Fits::Running => running(host),
             Fits::Answering => running(host) && host.ready,
             Fits::Corruptible { intact } => {
-                running(host) && self.ongoing.may_corrupt(self.cast, host, intact)
+                running(host) && self.ongoing.may_corrupt(self.hosts, host, intact)
             }
         };
-        self.cast.resolve(roles, self.partition, self.pick, fits)
+        self.hosts.resolve(roles, self.partition, self.pick, fits)
     }
 
     fn describe(&self, hosts: &[HostId]) -> String {
-        self.cast.describe(hosts, self.partition)
+        self.hosts.describe(hosts, self.partition)
     }
 }
 
-/// The run under the hands of a fault.
+/// What a fault can act on.
 pub(super) struct Floor<'a, E> {
     pub engine: &'a mut E,
-    pub cast: &'a mut Cast,
+    pub hosts: &'a mut Hosts,
     pub ongoing: &'a mut Ongoing,
 }
 
 impl<E> Floor<'_, E> {
-    /// Known here before it is observed, so that two faults that are due at one moment don't strike
+    /// Updated before it is observed, so that two faults that are due at the same time don't strike
     /// the same host.
     fn mark(&mut self, host: HostId, change: impl FnOnce(&mut Host)) {
-        if let Some(host) = self.cast.hosts.iter_mut().find(|other| other.id == host) {
+        if let Some(host) = self.hosts.all.iter_mut().find(|other| other.id == host) {
             change(host);
         }
     }
@@ -179,7 +179,7 @@ impl<E: Engine> Stage for Floor<'_, E> {
     }
 
     fn report_deaf(&mut self, host: HostId) {
-        let name = self.cast.host(host).map_or("", |host| host.name.as_str()).to_owned();
+        let name = self.hosts.host(host).map_or("", |host| host.name.as_str()).to_owned();
         self.ongoing.deaf.push((self.engine.now(), name));
     }
 

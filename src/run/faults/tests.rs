@@ -1,4 +1,4 @@
-//! Faults on an engine that only writes down what is done to it.
+//! Faults on an engine that only records calls.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,11 +22,11 @@ use crate::view::View;
 struct Scribe {
     now: Instant,
     down: BTreeSet<HostId>,
-    /// Hosts that end as soon as they are asked to.
+    /// Whether hosts end as soon as they are asked to.
     obedient: bool,
-    /// Its links can't be changed.
+    /// Whether links can't be changed.
     unable: bool,
-    /// Told to the cast at these seconds.
+    /// Observations at these seconds.
     news: Vec<(u64, What)>,
     done: Vec<String>,
 }
@@ -145,8 +145,8 @@ impl Engine for Scribe {
     }
 }
 
-/// `b1` to `b3`, hosts 1 to 3, of which `b1` leads `orders-0`.
-fn cast() -> (Cast, View) {
+/// `b1` to `b3`, hosts 1 to 3; `b1` leads `orders-0`.
+fn hosts() -> (Hosts, View) {
     let hosts = (1..=3u16).map(|number| Host {
         id: HostId(number),
         name: format!("b{number}"),
@@ -155,7 +155,7 @@ fn cast() -> (Cast, View) {
         paused: false,
         ready: true,
     });
-    let mut cast = Cast::new(hosts.collect());
+    let mut hosts = Hosts::new(hosts.collect());
     let partition = TopicPartition::new("orders", 0);
     let all = [1, 2, 3].map(BrokerId).to_vec();
     let committed = Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
@@ -172,16 +172,16 @@ fn cast() -> (Cast, View) {
     let mut view = View::new(&BTreeMap::new(), BTreeMap::new());
     let seen = Observation { at, host, what: What::Probe(committed) };
     view.fold(&seen);
-    cast.see(&seen, &view);
-    (cast, view)
+    hosts.see(&seen, &view);
+    (hosts, view)
 }
 
-/// What is done in 20 seconds of a schedule, looked at every second.
+/// The calls during 20 seconds of a schedule, checked every second.
 fn done(schedule: &str, mut engine: Scribe) -> (Vec<String>, Faults) {
     let text = format!("name = \"x\"\n{schedule}\n[expect]\nholds = [\"*\"]\n");
     let scenario = Scenario::parse("x.toml", &text).unwrap_or_else(|error| panic!("{error}"));
     let plan = Plan::draw(&scenario, Seed(0));
-    let (mut cast, mut view) = cast();
+    let (mut hosts, mut view) = hosts();
     let mut faults = Faults::new("orders", plan.faults, Instant::START);
     for second in 0..20 {
         engine.run_until(Instant::from_secs(second));
@@ -190,10 +190,10 @@ fn done(schedule: &str, mut engine: Scribe) -> (Vec<String>, Faults) {
             let (at, host) = (engine.now, HostId(2));
             let seen = Observation { at, host, what };
             view.fold(&seen);
-            cast.see(&seen, &view);
+            hosts.see(&seen, &view);
         }
-        faults.step(&mut engine, &mut cast);
-        for host in &mut cast.hosts {
+        faults.step(&mut engine, &mut hosts);
+        for host in &mut hosts.all {
             host.up = engine.is_running(host.id);
             host.ready = host.up;
         }
@@ -257,7 +257,7 @@ fn process_that_ignores_a_restart_is_reported_and_killed() {
     let schedule = "[[schedule]]\nat = \"1s\"\nkind = \"restart\"\ntarget = \"b2\"\ndown = \"1s\"";
     let (_, mut faults) = done(schedule, Scribe::default());
     let mut engine = Scribe { now: Instant::from_secs(70), ..Scribe::default() };
-    faults.step(&mut engine, &mut cast().0);
+    faults.step(&mut engine, &mut hosts().0);
     assert_eq!(faults.deaf(), [(Instant::from_secs(70), "b2".to_owned())]);
     assert_eq!(engine.done, ["70 kill #2"]);
 }
@@ -269,11 +269,11 @@ fn heal_ends_every_lasting_fault() {
                     [[schedule]]\nat = \"1s\"\nkind = \"partition\"\nfrom = \"b3\"\nto = \"b2\"\n";
     let (_, mut faults) = done(schedule, obedient());
     let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
-    faults.heal(&mut engine, &mut cast().0);
+    faults.heal(&mut engine, &mut hosts().0);
     assert_eq!(engine.done, ["0 boot #1", "0 resume #2", "0 heal #3 #2", "0 heal #2 #3"]);
 }
 
-/// The controller's word on `orders-<index>`, of epoch `epoch`.
+/// The controller reports the leader and ISR of `orders-<index>` in `epoch`.
 fn elected(index: i32, epoch: i32, leader: i32, isr: &[i32]) -> What {
     What::Probe(Probe::Controller(ControllerProbe::PartitionCommitted(PartitionCommitted {
         partition: TopicPartition::new("orders", index),
@@ -338,7 +338,7 @@ fn broker_that_stopped_on_a_disk_error_boots_when_it_ends() {
     let (done, mut faults) = done(schedule, obedient());
     assert_eq!(done, ["1 fail Sync 2 all #1"]);
     let mut engine = Scribe { down: BTreeSet::from([HostId(1)]), ..Scribe::default() };
-    faults.heal(&mut engine, &mut cast().0);
+    faults.heal(&mut engine, &mut hosts().0);
     assert_eq!(engine.done, ["0 fail Sync 0 all #1", "0 boot #1"]);
 }
 

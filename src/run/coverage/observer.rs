@@ -1,4 +1,4 @@
-//! Watches a run for situations. It reads what the view makes of each observation.
+//! Records the situations that a run reaches, from what the view makes of each observation.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
@@ -11,10 +11,10 @@ use crate::base::{
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use crate::view::{Change, Committed, Down, Election, Partition, View};
 
-/// How long after a fault a situation counts as one under it: sessions, lag and retries, as scenarios
-/// set them, are shorter.
+/// How long after a fault a situation counts as being under it; longer than sessions, lag and
+/// retries in the scenarios.
 const WAKE: Duration = Duration::from_secs(8);
-/// Stands for the kind of fault where there was none.
+/// The kind of fault if there was none.
 const CALM: &str = "calm";
 
 /// The place of a situation.
@@ -26,17 +26,17 @@ enum Place {
 
 /// Collects the situations that a run reaches.
 #[derive(Debug)]
-pub(crate) struct Lookout {
+pub(crate) struct CoverageObserver {
     min_insync: usize,
-    /// Nothing before this counts: a cluster that comes up is no event.
+    /// Nothing before the load counts: the startup of a cluster is no event.
     began: bool,
     strikes: VecDeque<(Instant, &'static str)>,
     latest: BTreeMap<Place, Situation>,
     reached: Reached,
 }
 
-impl Lookout {
-    /// Nothing seen yet.
+impl CoverageObserver {
+    /// Nothing reached yet.
     pub fn new(min_insync: usize) -> Self {
         Self {
             min_insync,
@@ -47,7 +47,7 @@ impl Lookout {
         }
     }
 
-    /// The cluster is there; from now on everything counts.
+    /// The cluster has started: everything counts from now on.
     pub fn began(&mut self) {
         self.began = true;
     }
@@ -57,7 +57,7 @@ impl Lookout {
         self.strikes.push_back((at, kind));
     }
 
-    /// Everything that was reached; `lost` if committed records are gone by permission.
+    /// Everything that was reached; `lost` if committed records are gone as permitted.
     pub fn finish(mut self, now: Instant, lost: bool) -> Reached {
         if lost {
             self.note(now, Situation::PermittedLoss, None);
@@ -65,7 +65,7 @@ impl Lookout {
         self.reached
     }
 
-    /// Looks at the next observation, which the view has folded.
+    /// Takes the next observation, which the view has folded.
     pub fn see(&mut self, seen: &Observation, view: &View) {
         for change in view.changes() {
             self.changed(seen, change, view);
@@ -190,7 +190,7 @@ impl Lookout {
                 let situation = if *full { Situation::DiskFull } else { Situation::SyncFailed };
                 self.note(at, situation, place(partition));
             }
-            // The metadata log is never closed.
+            // The metadata log is never closed cleanly.
             StorageProbe::Recovered { partition, cut, short }
                 if !partition.topic.starts_with("__") =>
             {
@@ -206,7 +206,7 @@ impl Lookout {
         }
     }
 
-    /// The situations that a committed state amounts to.
+    /// The situations that a committed state shows.
     fn committed(&self, committed: &Committed, view: &View) -> Vec<Situation> {
         let Some(partition) = view.partition(&committed.partition) else { return Vec::new() };
         let (Some(before), state) = (&committed.before, partition.state()) else {
@@ -261,12 +261,12 @@ fn place(partition: &TopicPartition) -> Option<Place> {
     Some(Place::Partition(partition.clone()))
 }
 
-/// Whether the controller has chosen another leader since an epoch.
+/// Whether the controller has elected another leader since `epoch`.
 fn is_deposed(partition: Option<&Partition>, epoch: LeaderEpoch) -> bool {
     partition.is_some_and(|partition| epoch < partition.state().leader_epoch)
 }
 
-/// The situation of a refusal, if it has a name of its own.
+/// The situation of a refused request, if it has its own name.
 fn refusal(request: Request, error: &str) -> Option<Situation> {
     Some(match (request, error) {
         (Request::AlterPartition, _) => Situation::IsrRefused,
@@ -282,7 +282,7 @@ fn refusal(request: Request, error: &str) -> Option<Situation> {
     })
 }
 
-/// Whether a file is a segment of clients' data that is not its log's first.
+/// Whether a file is a segment of client data other than the first of its log.
 fn is_later_segment(path: &str) -> bool {
     let mut parts = path.rsplit('/');
     let (file, dir) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
