@@ -1,4 +1,4 @@
-//! Real input: librdkafka against `serve`, over real sockets, files and signals.
+//! librdkafka against `serve`, over real sockets, files and signals.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -19,8 +19,8 @@ use clients::server::{Cluster, Server, delete_records};
 use clients::tracer::Tracer;
 use clients::traffic::{Load, Sent, consume_all, produce, record};
 
-/// Records of every size that a batch treats differently: empty, tiny, and now and then one that is
-/// larger than `batch.size`.
+/// Records of sizes that a batch treats differently: empty, tiny, and occasionally larger than
+/// `batch.size`.
 fn mixed(key: u64) -> usize {
     match key % 100 {
         0 => 40_000,
@@ -46,8 +46,8 @@ fn records_of_each_codec_come_back_equal() {
     }
 }
 
-/// What lies further back than 16 MiB from the end of a log is read once more, to be verified.
-/// Needs strace, and the right to trace a child of one's own.
+/// Reads further than 16 MiB from the log end are verified, so their bytes are read once. Needs
+/// strace and permission to trace a child process.
 #[test]
 fn fetched_bytes_go_by_sendfile_and_never_through_user_space() {
     const COUNT: u64 = 12_000;
@@ -59,13 +59,13 @@ fn fetched_bytes_go_by_sendfile_and_never_through_user_space() {
     assert!(produce(&server.bootstrap(), &load, |_| SIZE).iter().all(Sent::is_acknowledged));
     let tracer = match Tracer::attach(server.pid()) {
         Ok(tracer) => tracer,
-        Err(why) => return eprintln!("system calls are not looked at: {why}"),
+        Err(why) => return eprintln!("system calls are not traced: {why}"),
     };
     assert_eq!(consume_all(&server.bootstrap(), "whole", 1).len(), COUNT as usize);
     let moved = tracer.detach();
     let records = COUNT * SIZE as u64;
     assert!(moved.sent >= records, "{moved:?}");
-    // To find a batch, its header is read.
+    // Finding a batch reads its header.
     assert!(!moved.mapped && moved.copied < records / 50, "{moved:?}");
     eprintln!("{moved:?}");
 }
@@ -126,7 +126,7 @@ fn three_processes_survive_the_death_of_a_leader() {
     cluster.kill(leader);
     let load = Load { first: 5_000, count: 5_000, ..load };
     let after = produce(&cluster.bootstrap(), &load, |_| 100);
-    assert!(after.iter().all(Sent::is_acknowledged), "the two others go on");
+    assert!(after.iter().all(Sent::is_acknowledged), "the two others continue");
     assert_ne!(cluster.leader("payments", 0), leader);
 
     let read = consume_all(&cluster.bootstrap(), "payments", 1);
@@ -134,7 +134,7 @@ fn three_processes_survive_the_death_of_a_leader() {
         assert!(read.contains_key(&sent.key), "record {} was acknowledged and is gone", sent.key);
     }
 
-    // The dead one comes back, and is in sync again.
+    // The killed broker comes back, and is in sync again.
     cluster.revive(leader);
     let deadline = Instant::now() + Duration::from_secs(30);
     while cluster.in_sync("payments", 0).len() < 3 {
@@ -160,12 +160,12 @@ fn deleted_records_are_gone_from_all_replicas() {
     assert_eq!(delete_records(&cluster.bootstrap(), "payments", 400), Ok(400));
     assert_eq!(delete_records(&cluster.bootstrap(), "payments", 300), Ok(400), "nothing to do");
 
-    // Whoever leads next had deleted them before the answer.
+    // The next leader had deleted them before the response.
     let leader = cluster.leader("payments", 0);
     cluster.kill(leader);
     let deadline = Instant::now() + Duration::from_secs(30);
     while cluster.leader("payments", 0) == leader {
-        assert!(Instant::now() < deadline, "nobody else leads");
+        assert!(Instant::now() < deadline, "no other leader");
         std::thread::sleep(Duration::from_millis(100));
     }
     let read = consume_all(&cluster.bootstrap(), "payments", 1);

@@ -1,5 +1,5 @@
-//! One suite for every world: what the code relies on must be true on real sockets and files, in
-//! the `leap` engine and under turmoil alike. Where a world differs, it is named here with its reason.
+//! One suite for every world: real sockets and files, the `leap` engine and turmoil behave alike.
+//! Differences between worlds are listed here with their reasons.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -20,7 +20,7 @@ use brokerquake::sim::leap::Leap;
 use brokerquake::sim::turmoil::Referee;
 use brokerquake::sim::{Engine, block_on};
 
-/// A runtime as `serve` has it.
+/// A runtime like that of `serve`.
 fn real<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(test)

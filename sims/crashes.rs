@@ -1,5 +1,5 @@
-//! Crash states, enumerated and not drawn: recorded work on a log, the power lost after every call,
-//! in each order that a file system may keep, and every state recovers to a valid log.
+//! Enumerated crash states: work on a log is recorded, power is lost after every call, under each
+//! order that a file system may keep, and every state recovers to a valid log.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -7,8 +7,8 @@
 
 #[path = "crashes/aging.rs"]
 mod aging;
-#[path = "crashes/deeds.rs"]
-mod deeds;
+#[path = "crashes/operations.rs"]
+mod operations;
 #[path = "crashes/judge.rs"]
 mod judge;
 #[path = "crashes/keys.rs"]
@@ -24,8 +24,8 @@ use brokerquake::sim::crash::{Bound, Found, History, Order, Step};
 use proptest::prelude::*;
 use xxhash_rust::xxh3::Xxh3;
 
-use deeds::Deed::{self, *};
-use deeds::{APPEND, BIG, drawn, workloads};
+use operations::Operation::{self, *};
+use operations::{APPEND, BIG, drawn, workloads};
 use workload::{Content, Recording, boot, go_on, machine, record};
 
 fn digest(found: &Found) -> u128 {
@@ -42,17 +42,17 @@ fn digest(found: &Found) -> u128 {
 
 #[derive(Debug, Default)]
 struct Count {
-    /// Places where the power failed, times orders.
+    /// Number of places where power was lost, times orders.
     crashes: u64,
-    /// States shown.
+    /// Number of states shown.
     shown: u64,
-    /// Different ones of the same promises: each is recovered and judged.
+    /// Distinct pairs of state and promises: each is recovered and judged.
     judged: u64,
-    /// Different ones, whatever was promised.
+    /// Distinct states.
     states: BTreeSet<u128>,
 }
 
-/// Every state after every call of a recording, in each order; the first that is wrong.
+/// Checks every state after every call of a recording, in each order; returns the first wrong one.
 fn enumerate(
     recording: &Recording,
     flaws: Flaws,
@@ -62,7 +62,7 @@ fn enumerate(
     enumerate_from(0, recording, flaws, bound, count)
 }
 
-/// The same, where the power is not lost before so many calls.
+/// The same, with power losses only after this many calls.
 fn enumerate_from(
     first: usize,
     recording: &Recording,
@@ -76,14 +76,14 @@ fn enumerate_from(
     for calls in 0..=recording.steps.len() {
         let last = calls.checked_sub(1).map(|last| &recording.steps[last]);
         last.inspect(|step| history.step(step).unwrap());
-        // Different promises are different questions.
+        // With different promises, a state is judged again.
         let may = recording.may_after(calls);
         let must = recording.must_after(calls);
         let question = (
             (must.end(), must.batches.len(), may.len()),
             (recording.least_start_after(calls), recording.is_there_after(calls)),
         );
-        // Where nothing was done that a crash can tell, all was shown before.
+        // If nothing happened that a crash can show, all states were shown before.
         let began = last.is_some_and(Step::only_begins);
         if calls < first || before.replace(question) == Some(question) && began {
             continue;
@@ -109,7 +109,7 @@ fn enumerate_from(
     Ok(())
 }
 
-/// What is needed to see it again.
+/// A report to reproduce the state.
 fn tell(recording: &Recording, calls: usize, order: Order, found: &Found, why: &str) -> String {
     let mut text = format!("{why}\nafter {calls} calls, {order:?}:\n");
     for step in &recording.steps[calls.saturating_sub(12)..calls] {
@@ -128,13 +128,13 @@ fn tell(recording: &Recording, calls: usize, order: Order, found: &Found, why: &
 fn every_crash_state_recovers_to_a_valid_log() {
     let mut count = Count::default();
     let began = std::time::Instant::now();
-    let all = workloads().into_iter().map(|(name, deeds)| (name.to_owned(), deeds));
+    let all = workloads().into_iter().map(|(name, operations)| (name.to_owned(), operations));
     let only = std::env::var("BROKERQUAKE_SCENARIO").ok();
-    for (name, deeds) in all.chain((0..4).map(|seed| (format!("drawn {seed}"), drawn(seed)))) {
+    for (name, operations) in all.chain((0..4).map(|seed| (format!("drawn {seed}"), drawn(seed)))) {
         if only.as_ref().is_some_and(|only| *only != name) {
             continue;
         }
-        let recording = record(&deeds, Flaws::default());
+        let recording = record(&operations, Flaws::default());
         let before = (count.shown, count.judged, count.states.len());
         let told = enumerate(&recording, Flaws::default(), Bound::default(), &mut count);
         eprintln!(
@@ -159,30 +159,30 @@ fn every_crash_state_recovers_to_a_valid_log() {
     assert!(enough, "only {} distinct states were judged", count.states.len());
 }
 
-/// Whether some state after some call of a log with a flaw is not as it should be.
+/// Whether some state of a log with a flaw is judged as wrong.
 #[cfg(any(debug_assertions, feature = "mutants"))]
-fn caught(flaw: brokerquake::base::Flaw, deeds: &[Deed]) -> Result<(), String> {
+fn caught(flaw: brokerquake::base::Flaw, operations: &[Operation]) -> Result<(), String> {
     let bound = Bound { contents: 10, names: 12, combinations: 24 };
-    let sound = record(deeds, Flaws::default());
+    let sound = record(operations, Flaws::default());
     let told = enumerate(&sound, Flaws::default(), bound, &mut Count::default());
     told.unwrap_or_else(|why| panic!("without {}: {why}", flaw.name()));
     let flaws = Flaws::only(flaw);
-    enumerate(&record(deeds, flaws), flaws, bound, &mut Count::default())
+    enumerate(&record(operations, flaws), flaws, bound, &mut Count::default())
 }
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
 #[test]
 fn stale_clean_shutdown_marker_is_caught() {
-    let deeds = [APPEND, CleanRestart, APPEND, BIG, APPEND];
-    let why = caught(brokerquake::base::Flaw::TrustDirtyStart, &deeds).unwrap_err();
+    let operations = [APPEND, CleanRestart, APPEND, BIG, APPEND];
+    let why = caught(brokerquake::base::Flaw::TrustDirtyStart, &operations).unwrap_err();
     assert!(why.contains("can't be opened") || why.contains("offset"), "{why}");
 }
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
 #[test]
 fn missing_directory_sync_is_caught() {
-    let deeds = [APPEND, BIG, APPEND, Flush, Checkpoint, APPEND];
-    let why = caught(brokerquake::base::Flaw::NoDirectorySync, &deeds).unwrap_err();
+    let operations = [APPEND, BIG, APPEND, Flush, Checkpoint, APPEND];
+    let why = caught(brokerquake::base::Flaw::NoDirectorySync, &operations).unwrap_err();
     let told = ["missing", "below its recovery point", "the log starts at"];
     assert!(told.iter().any(|told| why.contains(told)), "{why}");
 }
@@ -190,8 +190,8 @@ fn missing_directory_sync_is_caught() {
 #[cfg(any(debug_assertions, feature = "mutants"))]
 #[test]
 fn rename_before_sync_of_a_checkpoint_is_caught() {
-    let deeds = [APPEND, Flush, Checkpoint, APPEND];
-    let why = caught(brokerquake::base::Flaw::RenameBeforeSync, &deeds).unwrap_err();
+    let operations = [APPEND, Flush, Checkpoint, APPEND];
+    let why = caught(brokerquake::base::Flaw::RenameBeforeSync, &operations).unwrap_err();
     assert!(why.contains("recovery-point-offset-checkpoint") || why.contains("meta"), "{why}");
 }
 
@@ -202,12 +202,12 @@ fn recovery_without_checksums_is_caught() {
     assert!(why.contains("checksum") || why.contains("CRC"), "{why}");
 }
 
-/// What is wrong where one sync was never made, for each sync of a recording from a deed on.
-fn without_one_sync(deeds: &[Deed], last: Deed) -> Vec<(String, Option<String>)> {
+/// The problem without one sync, for each sync of a recording from `last` on.
+fn without_one_sync(operations: &[Operation], last: Operation) -> Vec<(String, Option<String>)> {
     let bound = Bound { contents: 10, names: 24, combinations: 24 };
-    let before = record(deeds, Flaws::default()).steps.len();
-    let deeds = [deeds, &[last]].concat();
-    let all = record(&deeds, Flaws::default());
+    let before = record(operations, Flaws::default()).steps.len();
+    let operations = [operations, &[last]].concat();
+    let all = record(&operations, Flaws::default());
     let judge = |recording: &Recording| {
         enumerate_from(before, recording, Flaws::default(), bound, &mut Count::default())
     };
@@ -218,14 +218,14 @@ fn without_one_sync(deeds: &[Deed], last: Deed) -> Vec<(String, Option<String>)>
         _ => None,
     });
     let judged = began.map(|(what, forgotten)| {
-        let mut recording = record(&deeds, Flaws::default());
+        let mut recording = record(&operations, Flaws::default());
         for step in &mut recording.steps {
             if let Step::BeginSync { sync, .. }
             | Step::BeginSyncDir { sync, .. }
             | Step::EndSync { sync } = step
                 && *sync == forgotten
             {
-                // Creates nothing, for the root is there.
+                // Creates nothing, because the root exists.
                 *step = Step::CreateDir { path: String::new() };
             }
         }
@@ -234,7 +234,7 @@ fn without_one_sync(deeds: &[Deed], last: Deed) -> Vec<(String, Option<String>)>
     judged.collect()
 }
 
-/// Those of them without which nothing went wrong, and what went wrong without the others.
+/// The problems for the syncs whose name contains `what`.
 fn needed<'a>(judged: &'a [(String, Option<String>)], what: &str) -> Vec<Option<&'a str>> {
     let of = judged.iter().filter(|(name, _)| name.ends_with(what));
     of.map(|(_, wrong)| wrong.as_deref().and_then(|why| why.lines().next())).collect()
@@ -243,15 +243,15 @@ fn needed<'a>(judged: &'a [(String, Option<String>)], what: &str) -> Vec<Option<
 #[test]
 fn cleaning_without_a_sync_is_caught() {
     let put = |keys| Put { keys, size: 60 };
-    // The second cleaning makes one segment of the two that the first one left.
-    let mut deeds: Vec<Deed> = ["abc", "abd", "abe", "ab", "afg"].map(put).into();
-    deeds.extend([Flush, Clean, put("abf"), put("abc"), Flush]);
-    let judged = without_one_sync(&deeds, Clean);
+    // The second cleaning merges the two segments that the first one left.
+    let mut operations: Vec<Operation> = ["abc", "abd", "abe", "ab", "afg"].map(put).into();
+    operations.extend([Flush, Clean, put("abf"), put("abc"), Flush]);
+    let judged = without_one_sync(&operations, Clean);
     let batches = needed(&judged, ".log.cleaned");
     assert_eq!(batches.len(), 2, "{judged:?}");
     assert!(batches.iter().all(|wrong| wrong.is_some_and(|why| why.contains("never in the log"))));
     let names = needed(&judged, "/t-0");
-    assert!(names[2].is_some(), "others go only after the new one has its name: {names:?}");
+    assert!(names[2].is_some(), "old segments go only after the new one has its name: {names:?}");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn retention_without_a_durable_log_start_is_caught() {
     assert!(names[0].is_some_and(|why| why.contains("was deleted")), "{judged:?}");
 }
 
-fn deed() -> impl Strategy<Value = Deed> {
+fn operation() -> impl Strategy<Value = Operation> {
     prop_oneof![
         5 => (1..4usize, 1..120usize).prop_map(|(records, size)| Append { records, size }),
         2 => Just(BIG),
@@ -276,8 +276,8 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-/// What is done to a compacted log.
-fn keyed() -> impl Strategy<Value = Deed> {
+/// Operations on a compacted log.
+fn keyed() -> impl Strategy<Value = Operation> {
     let keys = || prop::sample::select(vec!["a", "ab", "abc", "cd", "bde", "f", "ag"]);
     prop_oneof![
         6 => (keys(), 1..120usize).prop_map(|(keys, size)| Put { keys, size }),
@@ -294,11 +294,11 @@ fn keyed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-/// A cut and the epoch of the leader for which the log is cut go together.
-fn deeds() -> impl Strategy<Value = Vec<Deed>> {
+/// A truncation comes together with the epoch of the leader that causes it.
+fn operations() -> impl Strategy<Value = Vec<Operation>> {
     let cut = (1..5usize, any::<bool>())
         .prop_map(|(batches, saved)| vec![Truncate { batches }, NewEpoch { saved }]);
-    let some = prop_oneof![12 => deed().prop_map(|deed| vec![deed]), 2 => cut];
+    let some = prop_oneof![12 => operation().prop_map(|operation| vec![operation]), 2 => cut];
     prop::collection::vec(some, 1..14).prop_map(|some| some.concat())
 }
 
@@ -317,12 +317,12 @@ proptest! {
 
     #[test]
     fn power_loss_only_shortens_a_log(
-        rounds in prop::collection::vec((deeds(), survival()), 1..5),
+        rounds in prop::collection::vec((operations(), survival()), 1..5),
     ) {
         let machine = machine();
         let (mut content, mut epoch) = (Content::default(), 0);
-        for (deeds, survival) in &rounds {
-            let recording = go_on(&machine, deeds, Flaws::default(), (&content, None, epoch));
+        for (operations, survival) in &rounds {
+            let recording = go_on(&machine, operations, Flaws::default(), (&content, None, epoch));
             epoch = recording.epoch;
             machine.power_loss(survival);
             match judge::judge_machine(&recording, &boot(&machine)) {
@@ -339,8 +339,8 @@ proptest! {
         let machine = machine();
         let (mut content, mut epoch) = (Content::default(), 0);
         let mut history = keys::History::default();
-        for (deeds, survival) in &rounds {
-            let recording = go_on(&machine, deeds, Flaws::default(), (&content, Some(history), epoch));
+        for (operations, survival) in &rounds {
+            let recording = go_on(&machine, operations, Flaws::default(), (&content, Some(history), epoch));
             epoch = recording.epoch;
             machine.power_loss(survival);
             match judge::judge_machine(&recording, &boot(&machine)) {

@@ -1,6 +1,7 @@
-//! Bad input: every byte of every file of a small data directory is flipped, every file is cut at
-//! every length, lost, doubled, and exchanged for every other. The log opens with a loss that it
-//! tells, or refuses with the file's name; it never panics, and never serves what was not written.
+//! Bad input: every byte of every file of a small data directory is flipped, every file is
+//! truncated at every length, removed, duplicated, and replaced by every other. The log opens and
+//! reports its loss, or is refused with the file's name; it never panics, and never serves anything
+//! that was not written.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -19,7 +20,7 @@ const ENDS: [End; 3] = [End::Clean, End::Synced, End::Unsynced];
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
 
-/// What a kind of damage did, case by case.
+/// The results of a kind of damage.
 #[derive(Default)]
 struct Tally {
     whole: usize,
@@ -29,7 +30,7 @@ struct Tally {
 }
 
 impl Tally {
-    /// Opens damaged files. A refusal must name one of the files `of` which it is about.
+    /// Opens damaged files. A refusal must name one of the files in `of`.
     fn judge(&mut self, specimen: &Specimen, files: &Files, case: &str, of: &[&Path]) {
         let disk = MemoryDisk::with(files);
         CAUGHT.set(true);
@@ -40,7 +41,7 @@ impl Tally {
             Ok(Outcome::Told(_)) => self.told += 1,
             Ok(Outcome::Refused(words)) => {
                 self.refused += 1;
-                // A file of batches is large: the place is told, too.
+                // A file of batches is large: the position must be named, too.
                 let placed = of.iter().all(|path| path.extension().is_none_or(|e| e != "log"))
                     || words.contains("at byte ");
                 if !placed || !of.iter().any(|path| names(&words, path)) {
@@ -74,7 +75,7 @@ fn short(path: &Path) -> String {
 }
 
 thread_local! {
-    /// A panic here is caught, and told by its case.
+    /// A panic here is caught and reported with its case.
     static CAUGHT: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -104,11 +105,11 @@ fn undamaged_log_dir_opens_whole_after_every_stop() {
     }
 }
 
-/// What is tried with a damaged directory: its files, what was done to them, and the paths of which
-/// a refusal may speak.
+/// Receives a damaged directory: its files, a description of the damage, and the paths that a
+/// refusal may name.
 type Try<'a> = dyn FnMut(Files, String, &[&Path]) + 'a;
 
-/// Damages every file of the directory after every end, each time in every way that `damage` knows.
+/// Damages every file of the directory after every kind of end, in every way that `damage` offers.
 fn damaged(least: usize, damage: impl Fn(&Files, &Path, &mut Try<'_>)) {
     quietly(|| {
         let specimen = Specimen::new();
@@ -173,7 +174,7 @@ fn missing_duplicated_or_foreign_file_is_detected() {
     });
 }
 
-/// Names under which a file may be found once more.
+/// Names under which a copy of a file may be found.
 fn doubles(path: &Path) -> Vec<PathBuf> {
     let name = path.file_name().unwrap().to_str().unwrap();
     let mut copies = vec![path.with_file_name(format!("{name}.bak"))];

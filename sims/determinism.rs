@@ -1,4 +1,4 @@
-//! A seed is a promise: the same seed of the same scenario goes the same way in another process.
+//! The same seed of the same scenario gives the same run in another process.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -69,7 +69,7 @@ fn compare(dir: &str, seeds: u64) {
     }
 }
 
-/// Runs a seed here and there once more, and compares event by event.
+/// Runs a seed in both processes again, and compares event by event.
 fn first_difference(scenario: &Scenario, seed: u64) -> String {
     let mut here = Vec::new();
     let mut watch = |line: &str| here.push(line.to_owned());
@@ -81,7 +81,7 @@ fn first_difference(scenario: &Scenario, seed: u64) -> String {
     let other = String::from_utf8_lossy(&other.stdout).into_owned();
     let difference = here.iter().zip(other.lines()).find(|(here, there)| here != there);
     difference.map_or_else(
-        || "this time both went the same way".into(),
+        || "this time both runs were equal".into(),
         |(here, there)| format!("first event that differs:\n  here:  {here}\n  there: {there}"),
     )
 }
@@ -142,7 +142,7 @@ fn observers_do_not_change_the_trace() {
     assert!(output.status.success());
     let told = String::from_utf8(output.stdout).unwrap();
     let hash = told.lines().last().unwrap().strip_prefix("trace:   ").unwrap();
-    assert!(std::fs::read_to_string(&page).unwrap().contains(hash), "the picture is of this run");
+    assert!(std::fs::read_to_string(&page).unwrap().contains(hash), "the picture shows this run");
 
     let histories = dir.path().join("histories");
     let mut command = binary();

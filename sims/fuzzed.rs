@@ -1,5 +1,5 @@
-//! The fuzz targets on a stable toolchain: their seeds, and some thousand mutations of them that
-//! are the same in every run. cargo-fuzz looks further, in `.ci/slow`.
+//! The fuzz targets on a stable toolchain: their seeds, and some thousand mutations that are the
+//! same in every run. cargo-fuzz searches further, in `.ci/slow`.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -17,13 +17,14 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
-/// Mutations of each target: together a few seconds.
+/// Mutations of each target: a few seconds in total.
 const MUTATIONS: usize = 1500;
 
-/// Numbers at which things change.
+/// Boundary values.
 const EDGES: [i64; 9] = [0, -1, 1, 127, 128, 255, i32::MAX as i64, i32::MIN as i64, i64::MAX];
 
-/// One to four changes of the kinds that find most: flips, edges, cuts, repeats, a splice.
+/// One to four of the most effective changes: bit flips, boundary values, truncations, repeats, a
+/// splice.
 fn mutate(random: &mut ChaCha12Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
     let mut bytes = seeds.choose(random).cloned().unwrap_or_default();
     for _ in 0..random.random_range(1..=4) {
@@ -66,7 +67,7 @@ fn drive(name: &str) {
     let seeds = seeds::of(name, Path::new(env!("CARGO_MANIFEST_DIR")));
     assert!(!seeds.is_empty());
     let mut random = ChaCha12Rng::seed_from_u64(name.len() as u64);
-    // A stream of its own for each target: a new seed in one changes nothing in another.
+    // Each target has its own random stream: a new seed in one changes nothing in another.
     random
         .set_stream(name.bytes().fold(0, |sum, byte| u64::wrapping_mul(sum, 31) + u64::from(byte)));
     let mutations = (0..MUTATIONS).map(|_| mutate(&mut random, &seeds));
@@ -108,7 +109,7 @@ targets! {
     internal_records scenario history server_properties request_frame
 }
 
-/// `BROKERQUAKE_CORPUS` names a directory: cargo-fuzz begins there, with what is driven here.
+/// `BROKERQUAKE_CORPUS` names a directory for the seed corpus of cargo-fuzz.
 #[test]
 fn every_fuzz_target_has_a_seed_corpus() {
     let corpus = std::env::var("BROKERQUAKE_CORPUS").ok();

@@ -1,5 +1,5 @@
-//! What somebody else's test meets: a failure that names its replay, a replay that goes the same
-//! way, and the same program on real sockets and files.
+//! The harness as tests of other crates see it: a failure names its replay, the replay gives the
+//! same run, and the same program runs on real sockets and files.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -13,10 +13,10 @@ use std::process::Command;
 use super::bookkeeper::app::{self, OneFile, bookkeeper, shop};
 use brokerquake::prelude::*;
 
-/// Set where this file's own tests are run by its tests.
+/// Set when this file's own tests are run by its tests.
 const WITHIN: &str = "BROKERQUAKE_TEST_WITHIN";
 
-/// Breaks from some seeds on.
+/// A simulation that breaks from some seeds on.
 fn throws() -> Simulation {
     Simulation::new("a die is thrown")
         .topic("throws", |topic| topic)
@@ -36,7 +36,7 @@ fn a_six_is_thrown() {
     }
 }
 
-/// Runs the test above; whether it passed, and what it said.
+/// Runs the test above; returns whether it passed, and its output.
 fn within(variables: &[(&str, &str)]) -> (bool, String) {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "harness::a_six_is_thrown", "--nocapture", "--test-threads=2"]);

@@ -1,4 +1,4 @@
-//! Bad input against a running broker: it says what is wrong, lives on, and loses nothing.
+//! Bad input against a running broker: it reports the error, keeps running, and loses nothing.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -25,7 +25,7 @@ use super::clients::clients::traffic::{Load, Sent, consume_all, produce};
 use brokerquake::wire::frame;
 use brokerquake::wire::messages::{ApiVersionsRequest, ApiVersionsResponse};
 
-/// Runs `serve` where it is expected to end by itself, with a message.
+/// Runs `serve` with the expectation that it exits with an error message.
 fn serve(arguments: &[&str]) -> Output {
     let mut serve = Command::new(env!("CARGO_BIN_EXE_brokerquake"));
     serve.arg("serve").args(arguments).output().unwrap()
@@ -61,7 +61,7 @@ fn is_closed(stream: &mut TcpStream) -> bool {
 }
 
 #[test]
-fn a_port_in_use_is_named() {
+fn port_in_use_is_reported() {
     let server = Server::start();
     let other = tempfile::tempdir().unwrap();
     let data = other.path().display().to_string();
@@ -99,8 +99,8 @@ fn a_directory_of_another_cluster_is_refused() {
         })
         .collect();
     std::fs::write(&file, other).unwrap();
-    // The directory's metadata log still is the old cluster's; a broker of the old cluster that is
-    // given this directory is turned away by its controller.
+    // The directory's metadata log still belongs to the old cluster; a broker of the old cluster
+    // that is given this directory is rejected by its controller.
     let controller = Server::start();
     let dir = tempfile::tempdir().unwrap();
     let config = dir.path().join("server.properties");
@@ -132,7 +132,7 @@ fn oversized_frame_closes_its_connection_without_allocating() {
         stream.write_all(&length.to_be_bytes()).unwrap();
         assert!(is_closed(&mut stream), "a frame of {length} bytes");
     }
-    // One that is allowed and never comes takes no memory before its bytes do.
+    // A large frame that never arrives takes no memory in advance.
     let before = server.resident_kib();
     let mut waiting: Vec<_> = (0..50).map(|_| connect(&server)).collect();
     for stream in &mut waiting {
@@ -227,7 +227,7 @@ fn full_disk_refuses_writes_and_loses_nothing() {
     let sent = produce(&server.bootstrap(), &load, |_| 1_000);
     let kept = sent.iter().filter(|sent| sent.is_acknowledged()).count();
     assert!(kept > 1_000 && kept < sent.len(), "{kept} of {} were kept", sent.len());
-    assert!(answers(&server), "the process lives on");
+    assert!(answers(&server), "the process is alive");
     let check = |server: &Server| {
         let read = consume_all(&server.bootstrap(), "full", 1);
         let lost = sent.iter().filter(|s| Sent::is_acknowledged(s) && !read.contains_key(&s.key));

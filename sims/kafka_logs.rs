@@ -1,5 +1,5 @@
-//! Logs that Apache Kafka wrote are opened, read and shown here; logs written here are read by
-//! Apache Kafka's own tool, where its jars are at hand (`.ci/slow` fetches them).
+//! Logs written by Apache Kafka are opened, read and dumped here; logs written here are read by
+//! Apache Kafka's own tool, if its jars are present (`.ci/slow` fetches them).
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -26,7 +26,7 @@ use kafka_logs::recorded::{Recorded, clean, crashed};
 use server::Server;
 use traffic::{Load, Sent, produce};
 
-/// As `Record.java` has it.
+/// The timestamp in `Record.java`.
 const START: i64 = 1_700_000_000_000;
 const PARTITIONS: [&str; 7] = [
     "orders-0",
@@ -73,7 +73,7 @@ fn checkpoints_are_shown_too() {
 }
 
 #[test]
-fn what_a_dump_can_not_do_it_says_with_the_way_out() {
+fn unsupported_dump_is_reported_with_a_remedy() {
     let data = kafka::fixture().join("data");
     let file = ["orders-0/00000000000000000000.log"];
     for (options, words) in [
@@ -105,7 +105,7 @@ fn kafka_logs_open_whole_after_clean_stop_and_crash() {
         assert_eq!(recorded.batches(&log), before, "{partition}");
         let epochs = log.epochs().entries().to_vec();
         let epoch = if partition.starts_with("__cluster") { 1 } else { 0 };
-        // Of a compacted log too, whatever the first batch is that is left.
+        // Also for a compacted log, whatever its first remaining batch is.
         assert_eq!(epochs, [(LeaderEpoch(epoch), Offset(0))], "{partition}");
     }
 }
@@ -127,8 +127,8 @@ fn lost_indexes_are_rebuilt_as_kafka_wrote_them() {
     }
 }
 
-/// The cleaner writes many batches at once, and Kafka indexes what is written, not batches: so the
-/// entries of a compacted segment may differ. What they find must not.
+/// The cleaner writes many batches at once, and Kafka indexes writes, not batches: so the entries
+/// of a compacted segment may differ. The batches that they find must be equal.
 #[test]
 fn rebuilt_indexes_of_a_compacted_log_find_the_same_batches() {
     let recorded = Recorded::of("accounts-0");
@@ -241,7 +241,7 @@ fn both_dump_tools_print_the_same_for_kafkas_logs() {
 }
 
 /// Several segments, every codec, idempotent producers, all indexes, snapshots, checkpoints and a
-/// metadata log, from a broker that librdkafka wrote to and SIGTERM ended; then once more after
+/// metadata log, from a broker that librdkafka wrote to and SIGTERM stopped; then again after
 /// SIGKILL and recovery.
 #[test]
 fn kafkas_tool_reads_our_logs_without_complaint() {
@@ -276,13 +276,13 @@ fn kafkas_tool_reads_our_logs_without_complaint() {
     check(&server.data());
 }
 
-/// What Kafka's tool says of its own logs, too: a segment above 0 follows -1.
+/// Findings that Kafka's tool also reports for its own logs: a segment above 0 follows -1.
 fn is_expected(line: &str) -> bool {
     line.starts_with("Non-consecutive offsets in")
         || line.trim_start().starts_with("-1 is followed by")
 }
 
-/// The directory shows all that it is meant to.
+/// Checks that the directory contains everything that it should.
 fn assert_complete(data: &Path) {
     let names: Vec<String> = fs::read_dir(data.join("orders-0"))
         .unwrap()

@@ -1,5 +1,5 @@
-//! Random histories: the simulated disk against a file system so plain that it is obviously right,
-//! against the real one, and against what the fault model allows after a crash.
+//! Random histories: the simulated disk against an obviously correct model, against the real file
+//! system, and against what the fault model permits after a crash.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -28,12 +28,12 @@ use proptest::prelude::*;
 use ghost::{Begun, Found, Ghost};
 use operations::{Op, drive};
 
-/// Where all of it happens.
+/// The root of all files.
 const ROOT: &str = "/data";
 
 type Sync = Pin<Box<dyn Future<Output = std::io::Result<()>> + Send>>;
 
-/// A simulated disk, one process at a time, and the ghost beside it.
+/// A simulated disk, one process at a time, and the model.
 struct Machine {
     hardware: SimDisk,
     disk: SimDisk,
@@ -53,7 +53,7 @@ impl Machine {
         Self { hardware, disk, files: Vec::new(), syncs: Vec::new(), ghost: Ghost::default() }
     }
 
-    /// Does one operation on both; a crash is judged.
+    /// Applies one operation to both; checks the result of a crash.
     fn step(&mut self, op: &Op) {
         match op {
             Op::Kill => self.kill(),
@@ -76,7 +76,7 @@ impl Machine {
         }
     }
 
-    /// Does one operation; the power may fail just before any call in it.
+    /// Applies one operation; power may fail just before any call in it.
     fn step_or_die(&mut self, op: &Op, survival: &Survival) -> bool {
         let told = block_on(drive(&self.disk, Path::new(ROOT), &mut self.files, op));
         if self.hardware.struck() {
@@ -134,7 +134,7 @@ impl Machine {
 }
 
 fn boot(hardware: &SimDisk) -> SimDisk {
-    // A sync waits for one poll, so that much can happen while it is under way.
+    // A sync waits for one poll, so that other operations can run during it.
     let sleep: Sleep = Arc::new(|_| {
         let mut waited = false;
         Box::pin(std::future::poll_fn(move |_| {
@@ -154,7 +154,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-/// All files and directories below one, by path.
+/// All files and directories below a directory, by path.
 fn collect<D: Disk>(disk: &D, dir: &Path, prefix: &str, found: &mut Found) {
     for entry in disk.list(dir).unwrap() {
         let (path, name) = (dir.join(&entry.name), format!("{prefix}{}", entry.name));
@@ -273,7 +273,7 @@ proptest! {
         let mut files = Vec::new();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for op in &ops {
-            // Nobody sees from here whether a sync did something, and a real one takes long.
+            // The effect of a sync is not visible here, and a real one takes long.
             if matches!(op, Op::Sync(_) | Op::SyncDir(_)) {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! Finding power: random faults find each historical flaw, and the same seeds hold without it.
-//! `cargo run -- mutants` hunts longer, from several starts, and shrinks what it finds.
+//! Bug-finding power: random faults find each historical bug, and the same seeds hold without it.
+//! `cargo run -- mutants` searches longer, from several seeds, and shrinks what it finds.
 #![cfg(any(debug_assertions, feature = "mutants"))]
 
 use std::collections::BTreeSet;
@@ -10,15 +10,15 @@ use brokerquake::lab::mutants::{
     Effort, INEXPRESSIBLE, MUTANTS, UNCAUGHT, hunt_all, json, line, markdown,
 };
 
-/// Seeds within which each mutant has to be caught.
+/// Number of seeds within which each mutant must be caught.
 const SEEDS: u64 = 15;
 
-/// Flaws that show in few runs, and from which seed on a run that shows it is near. The command
-/// hunts them as long as it takes.
+/// Flaws that few runs show, with a seed shortly before one that does. The command searches as long
+/// as it takes.
 const RARE: &[(Flaw, u64)] =
     &[(Flaw::TruncateAfterHighWatermark, 50), (Flaw::JoinBeforeEpochStart, 1250)];
 
-/// Where to begin.
+/// The first seed for a flaw.
 fn first_seed(flaw: Flaw) -> u64 {
     RARE.iter().find(|(rare, _)| *rare == flaw).map_or(0, |(_, seed)| *seed)
 }
@@ -47,7 +47,7 @@ fn random_faults_find_every_flaw_and_hold_without_it() {
         assert_eq!(hunt.median_tried(), catch.seed + 1 - first_seed(hunt.mutant.flaw));
         assert!(report.contains(&catch.trace) && data.contains(&catch.trace), "{report}");
     }
-    // What was measured depends on the engine and on the machine.
+    // The measurements depend on the engine and the machine.
     let stable = report.split("\n## Measured").next().unwrap();
     let mut settings = insta::Settings::clone_current();
     settings.set_snapshot_path(concat!(env!("CARGO_MANIFEST_DIR"), "/reports/golden"));

@@ -1,5 +1,5 @@
-//! The picture in a real browser, without a screen: what it says of itself is what happened, and
-//! no script stumbles. Needs Debian's `chromium` (or `CHROMIUM=path`); says so where there is none.
+//! The picture in a real headless browser: it shows what happened, and no script fails. Needs
+//! Debian's `chromium` (or `CHROMIUM=path`); skipped without it.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// A page of a minute's run stays below this.
+/// Size limit in bytes for the page of a one-minute run.
 const LARGEST: u64 = 2_000_000;
-/// It is drawn so soon after it is asked for, in milliseconds.
+/// Limit for the time until it is drawn, in milliseconds.
 const SOON: u64 = 1000;
 
-/// The browser, or why there is none.
+/// The browser, if there is one.
 fn browser() -> Option<PathBuf> {
     let asked = std::env::var_os("CHROMIUM").map(PathBuf::from);
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -26,7 +26,7 @@ fn browser() -> Option<PathBuf> {
     browser
 }
 
-/// Draws a run through the command, as a person would: the page, and what was said.
+/// Draws a run with the command: the page, and its output.
 fn draw(scenario: &str, seed: u64, dir: &Path) -> (PathBuf, String) {
     let file = dir.join("picture.html");
     let out = Command::new(env!("CARGO_BIN_EXE_brokerquake"))
@@ -39,7 +39,7 @@ fn draw(scenario: &str, seed: u64, dir: &Path) -> (PathBuf, String) {
     (file, said)
 }
 
-/// What a page has become once its scripts have run.
+/// A page after its scripts have run.
 struct Page(String);
 
 impl Page {
@@ -60,7 +60,7 @@ impl Page {
         page
     }
 
-    /// What the page says of itself, in the attributes of its root.
+    /// What the page reports in the attributes of its root.
     fn says(&self) -> BTreeMap<String, String> {
         let root = self.0.split("<html").nth(1).and_then(|rest| rest.split('>').next()).unwrap();
         let pairs = root.split("data-").skip(1).filter_map(|pair| pair.split_once("=\""));
@@ -75,7 +75,7 @@ impl Page {
         says
     }
 
-    /// The chart in words.
+    /// The text of the chart.
     fn words(&self) -> &str {
         self.0.split("id=\"words\"").nth(1).and_then(|rest| rest.split("</p>").next()).unwrap()
     }
@@ -87,7 +87,7 @@ const ALL_AT_ONCE: &[&str] = &["--virtual-time-budget=3000"];
 fn picture_of_a_minute_is_complete_small_and_opens_quickly() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
-    // Whatever the scenario is changed to: the first seed that shows its loss.
+    // Independent of changes in the scenario: the first seed that shows its loss.
     let lost = "broke:   acked-write-lost";
     let draw = |seed| draw("scenarios/faults/acks-1-leader-kill.toml", seed, dir.path());
     let (file, said) = (0..30).map(draw).find(|(_, said)| said.contains(lost)).unwrap();
@@ -106,7 +106,7 @@ fn picture_of_a_minute_is_complete_small_and_opens_quickly() {
     assert_eq!(says["theme"], "light");
     assert!(page.words().contains("leads epoch 1"), "{}", page.words());
 
-    // A machine with much else to do is no reason to fail: the best of three counts.
+    // A busy machine must not fail the test: the best of three counts.
     let took = (0..3).map(|_| {
         let page = Page::open(&browser, &file, "", &[]);
         page.ready()["took"].parse::<u64>().unwrap()
@@ -136,7 +136,7 @@ fn keys_and_wheel_walk_the_story_and_zoom() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (file, _) = draw("scenarios/smoke/smoke-all-lose-power.toml", 0, dir.path());
-    // A hand on the keyboard, as a script at the end of the page.
+    // Keyboard input, as a script at the end of the page.
     let hand = "<script>\
         const press = (key) => document.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));\
         const note = (name) => document.documentElement.setAttribute('data-' + name, Math.round(view.from) + ' ' + Math.round(view.to));\

@@ -1,7 +1,7 @@
-//! Real power cuts: `serve` on a real file system whose platter stops taking writes, beneath a load
-//! of librdkafka's. What the simulated disk claims of a power loss is held against the kernel here.
+//! Real power cuts: `serve` on a real file system whose platter stops accepting writes, under a
+//! librdkafka load. Compares the claims of the simulated disk with the kernel.
 //!
-//! Needs root, loop devices and `xfs_io`; where one is missing, each test says so and passes.
+//! Needs root, loop devices and `xfs_io`; without them, each test prints the reason and passes.
 //! `BROKERQUAKE_POWER_CUTS` sets the number of cuts on each file system.
 #![allow(
     clippy::disallowed_methods,
@@ -15,9 +15,9 @@ mod traffic;
 #[path = "crashes/aging.rs"]
 #[allow(dead_code, reason = "what a recovered log should have in it is judged elsewhere")]
 mod aging;
-#[path = "crashes/deeds.rs"]
+#[path = "crashes/operations.rs"]
 #[allow(dead_code, reason = "what a recovered log should have in it is judged elsewhere")]
-mod deeds;
+mod operations;
 #[path = "crashes/keys.rs"]
 #[allow(dead_code, reason = "what a recovered log should have in it is judged elsewhere")]
 mod keys;
@@ -47,27 +47,27 @@ use traffic::{consume_all, record};
 const TOPIC: &str = "orders";
 const PARTITIONS: i32 = 3;
 
-/// Cuts on each file system: a few where every test runs, many where time is given.
+/// Cuts on each file system: few in every test run, many on request.
 fn cuts() -> u64 {
     let given = std::env::var("BROKERQUAKE_POWER_CUTS").ok();
     given.map_or(1, |given| given.parse().expect("BROKERQUAKE_POWER_CUTS is a number"))
 }
 
-/// Cuts that one disk has to take before another takes its place, lest it be full.
+/// Number of cuts after which a disk is replaced, so that it does not fill up.
 const CUTS_OF_A_DISK: u64 = 10;
 
-/// What one run of a broker with its cuts came to.
+/// The result of one run of a broker with its cuts.
 #[derive(Debug, Default)]
 struct Outcome {
     cuts: u64,
     acknowledged: usize,
     lost: usize,
-    /// Partitions that kept a part of what was acknowledged between two cuts, and lost a part.
+    /// Partitions that kept a part of the records acknowledged between two cuts, and lost a part.
     split: usize,
 }
 
 impl Outcome {
-    /// Counts what one cut took. It may take the end of a partition, and nothing from its middle.
+    /// Counts what one cut lost. It may lose the end of a partition, but nothing in its middle.
     fn add_losses(&mut self, kind: FileSystem, told: &Told, read: &BTreeMap<u64, Vec<u8>>) {
         let partitions = PARTITIONS as u64;
         for partition in 0..partitions {
@@ -83,8 +83,8 @@ impl Outcome {
     }
 }
 
-/// Runs a broker under a load on a file system, cuts its power again and again, and has what each
-/// boot serves looked at.
+/// Runs a broker under load on a file system, cuts its power repeatedly, and checks what each boot
+/// serves.
 fn cut_again_and_again(
     machine: &Machine,
     cuts: std::ops::Range<u64>,
@@ -92,7 +92,7 @@ fn cut_again_and_again(
     mut look: impl FnMut(&Told, &BTreeMap<u64, Vec<u8>>),
 ) {
     let mut server = Server::start_in(&machine.disk());
-    // Its configuration was written a moment ago, by the test.
+    // The test has just written its configuration.
     machine.sync();
     server.create_topic(TOPIC, PARTITIONS, 1, configs);
     let mut first = 0;
@@ -111,7 +111,7 @@ fn cut_again_and_again(
     }
 }
 
-/// The disks of a file system, each with the cuts it has to take; or says why there is none here.
+/// The disks of a file system, each with its cuts; prints the reason if there can be none here.
 fn machines(kind: FileSystem) -> impl Iterator<Item = (Machine, std::ops::Range<u64>)> {
     let firsts = (0..cuts()).step_by(CUTS_OF_A_DISK as usize);
     firsts.map_while(move |first| match Machine::new(kind) {
@@ -147,7 +147,10 @@ fn flush_before_ack_loses_nothing_in_a_power_cut() {
             total.acknowledged += acknowledged.len();
         }
         eprintln!("{} synced before acknowledged: {total:?}", kind.name());
-        assert!(total.cuts == 0 || total.acknowledged > 0, "{kind:?}: nothing was ever promised");
+        assert!(
+            total.cuts == 0 || total.acknowledged > 0,
+            "{kind:?}: nothing was ever acknowledged"
+        );
     }
 }
 
@@ -169,15 +172,15 @@ fn unflushed_broker_loses_the_acknowledged_tail_in_a_power_cut() {
             });
         }
         eprintln!("{} synced by the kernel: {total:?}", kind.name());
-        assert!(total.cuts == 0 || total.lost > 0, "{kind:?}: cuts that cost nothing show nothing");
+        assert!(total.cuts == 0 || total.lost > 0, "{kind:?}: cuts without any loss prove nothing");
     }
 }
 
-/// Recorded work on logs that one cut finds under way.
+/// Recorded series of operations that one cut interrupts.
 const WORKLOADS_OF_A_CUT: u64 = 10;
 
-/// Makes the recorded calls of several logs, each up to a drawn one, loses power, and has what is
-/// left of each explained by the model. Counts the orders that explain it.
+/// Makes the recorded calls of several logs, each up to a drawn one, loses power, and explains the
+/// remains of each by the model. Counts the orders that explain them.
 fn cut_recorded_work(machine: &Machine, cut: u64, seen: &mut BTreeMap<Order, u64>) {
     let mut draw = ChaCha12Rng::seed_from_u64(cut);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -185,8 +188,8 @@ fn cut_recorded_work(machine: &Machine, cut: u64, seen: &mut BTreeMap<Order, u64
     let mut work = Vec::new();
     for index in 0..WORKLOADS_OF_A_CUT {
         std::fs::create_dir(roots(index)).unwrap();
-        let deeds = deeds::drawn(cut * WORKLOADS_OF_A_CUT + index);
-        let mut steps = workload::record(&deeds, Flaws::default()).steps;
+        let operations = operations::drawn(cut * WORKLOADS_OF_A_CUT + index);
+        let mut steps = workload::record(&operations, Flaws::default()).steps;
         steps.truncate(draw.random_range(0..=steps.len()));
         work.push(steps);
     }
@@ -198,7 +201,7 @@ fn cut_recorded_work(machine: &Machine, cut: u64, seen: &mut BTreeMap<Order, u64
             runtime.block_on(player.perform(step)).unwrap();
         }
         players.push(player);
-        // The kernel writes some of it back by itself.
+        // The kernel writes some of it back in the meantime.
         std::thread::sleep(Duration::from_millis(draw.random_range(0..200)));
     }
     machine.cut_power();

@@ -14,11 +14,11 @@ use super::bookkeeper::app::TwoFiles;
 use super::bookkeeper::payments;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
-/// How a sample calls the binary.
+/// The prefix of a sample command.
 const CALL: &str = "$ cargo run --release -- ";
 const BEGINS: &str = "```console";
 const ENDS: &str = "```";
-/// How the report of the faulty bookkeeper begins.
+/// The first words of the faulty bookkeeper's report.
 const BROKE: &str = "BROKE books-balance ";
 /// The test that prints it.
 const BOOKKEEPER: &str = "bookkeeper::bookkeeper_that_saves_offsets_first_loses_payments";
@@ -35,7 +35,7 @@ fn readme_shows_what_the_commands_print() {
     Assert::new().action_env("SNAPSHOTS").eq(fresh, Data::read_from(&path, None).raw());
 }
 
-/// What a command prints when it runs in `directory`.
+/// The output of a command in `directory`.
 fn print(directory: &Path, arguments: &str) -> String {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_brokerquake"));
     let output = Command::new(binary)
@@ -48,7 +48,7 @@ fn print(directory: &Path, arguments: &str) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The report of the faulty bookkeeper, as its test prints it when the books have to balance.
+/// The report of the faulty bookkeeper, as its test prints it.
 fn broken_books() -> String {
     let test = std::thread::Builder::new().name(BOOKKEEPER.into());
     let failed = test.spawn(|| payments(TwoFiles).assert_holds()).unwrap().join().unwrap_err();

@@ -1,4 +1,4 @@
-//! Every scenario under `scenarios/`, told as what it shows.
+//! Every scenario under `scenarios/`, as a named test of what it shows.
 //!
 //! `BROKERQUAKE_SCENARIO`, `BROKERQUAKE_SEEDS` and `BROKERQUAKE_SEED` narrow this down.
 #![allow(
@@ -184,9 +184,9 @@ fn corruption_of_the_only_copy_costs_only_the_corrupt_batch() {
     Trial::of("faults/rotten-only-copy").seeds(0..4).assert_as_expected();
     let (outcome, text) = with_history(&Scenario::load("faults/rotten-only-copy").unwrap());
     let events = |name: &str| lines(&text).into_iter().filter(|line| line["event"] == name).count();
-    // Refused by name and given up, and that the end was reached all the same.
+    // Refused by name and skipped, and the end was reached nevertheless.
     assert!(events("unreadable") > 0 && events("skipped") > 0);
-    assert!(events("skipped") < 20, "only what is in the one page: {}", events("skipped"));
+    assert!(events("skipped") < 20, "only records in the one page: {}", events("skipped"));
     assert_eq!(events("reached-end"), 2);
     let broken: Vec<_> = outcome.broken.iter().map(|broken| &*broken.invariant).collect();
     assert_eq!(broken, ["acked-write-unseen"]);
@@ -246,13 +246,13 @@ fn lagging_consumer_slows_down_the_tail_consumer() {
     let (before, meanwhile, caught_up) = tail_latencies(&text);
     let (alone, together) = (median(&before), median(&meanwhile));
     assert!(together > alone * 3 / 2, "read after {together} us against {alone} us alone");
-    assert!(median(&caught_up) < (alone + together) / 2, "nobody lags behind any more");
+    assert!(median(&caught_up) < (alone + together) / 2, "no consumer lags any more");
     let missed: u64 = outcome.disks.iter().map(|disk| disk.page_misses).sum();
     let evicted: u64 = outcome.disks.iter().map(|disk| disk.evicted).sum();
     assert!(missed > 100 && evicted > 1000, "{:?}", outcome.disks);
 }
 
-/// The run of a scenario's first seed, and what its clients did and saw.
+/// The run of a scenario's first seed, and the history of its clients.
 fn with_history(scenario: &Scenario) -> (Outcome, Vec<u8>) {
     let mut text = Vec::new();
     let observers = Observers { history: Some(&mut text), ..Observers::default() };
@@ -287,8 +287,8 @@ fn waits_for_acks(text: &[u8]) -> Vec<u64> {
     waits
 }
 
-/// How old records were when consumer 1 read them, in microseconds: before another one lagged
-/// behind, while that one caught up, and after it had.
+/// The age of records when consumer 1 read them, in microseconds: before another consumer lagged,
+/// while it caught up, and afterwards.
 fn tail_latencies(text: &[u8]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
     let all = lines(text);
     let polls = |consumer: u64| {
@@ -300,8 +300,8 @@ fn tail_latencies(text: &[u8]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
     let sent = all.iter().filter(|line| line["event"] == "sent");
     let sent: std::collections::BTreeMap<u64, u64> =
         sent.map(|line| (line["value"].as_u64().unwrap(), line["at"].as_u64().unwrap())).collect();
-    // The lagging one is back when it polls after its long silence, and has caught up when what it
-    // reads is young.
+    // The lagging consumer is back when it polls after a long silence, and has caught up when it
+    // reads recent records.
     let mut silent = (0, 0);
     for pair in polls(2).collect::<Vec<_>>().windows(2) {
         let times = (pair[0]["at"].as_u64().unwrap(), pair[1]["at"].as_u64().unwrap());
@@ -361,7 +361,7 @@ fn shrunk_regressions_keep_their_verdict() {
     }
 }
 
-/// Few, for the referee takes several times as long.
+/// Few: the referee takes several times as long.
 const REFEREED: std::ops::Range<u64> = 0..4;
 
 #[test]
@@ -370,7 +370,7 @@ fn turmoil_and_leap_agree_on_every_smoke_verdict() {
     for scenario in load_all(&["scenarios/smoke".into()]).unwrap() {
         let judged = |engine| {
             let report = Trial::of(&scenario.file).seeds(REFEREED).on(engine).run();
-            // What a break brings along may differ with who read what and when.
+            // The consequences of a violation may differ with who read what, and when.
             let spoken_of = report.witnesses.iter().filter(|witness| witness.expected != "open");
             let broken: Vec<_> = spoken_of.map(|witness| witness.broken.clone()).collect();
             (report, broken)
@@ -393,20 +393,20 @@ fn turmoil_and_leap_agree_on_every_smoke_verdict() {
         );
         compared += 1;
     }
-    assert!(compared > 0, "the referee judged nothing");
+    assert!(compared > 0, "no scenario was compared");
 }
 
 #[test]
-fn every_scenario_has_its_story_here() {
+fn every_scenario_has_a_test_here() {
     let told = include_str!("scenarios.rs");
     for scenario in load_all(&["scenarios".into()]).unwrap() {
-        // Regressions are told together, above; mutants in `sims/mutants.rs`.
+        // Regressions have one test, above; mutants are in `sims/mutants.rs`.
         let elsewhere = ["scenarios/regressions/", "scenarios/mutants/"];
         if elsewhere.iter().any(|dir| scenario.file.starts_with(dir)) {
             continue;
         }
         let place = scenario.file.trim_start_matches("scenarios/").trim_end_matches(".toml");
-        assert!(told.contains(&format!("Trial::of(\"{place}\")")), "nobody tells {place}");
+        assert!(told.contains(&format!("Trial::of(\"{place}\")")), "no test runs {place}");
     }
 }
 

@@ -1,5 +1,5 @@
-//! A node and its disks: how many syncs acknowledgements cost, what it does with several
-//! directories, how it leaves them, and what it says of finding them again.
+//! A node and its disks: the number of syncs per acknowledgement, several log directories, clean
+//! shutdown, and restart.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -62,12 +62,12 @@ async fn produce<W: World>(
     request: &ProduceRequest,
 ) -> ProduceResponse {
     let deadline = world.now() + Duration::from_secs(10);
-    // Version 12 is the last that names topics by their names.
+    // Version 12 is the last that identifies topics by name.
     connection.call(request, Some(12), deadline).await.unwrap()
 }
 
-/// One node and as many producers, each with one record at a time, for a few simulated seconds.
-/// Syncs of the node's disk meanwhile, and acknowledged records.
+/// Runs one node and several producers with one record in flight each, for a few simulated seconds.
+/// Returns the syncs of the node's disk, and the acknowledged records.
 fn syncs_and_acknowledgements(producers: u64, settings: &'static [(&str, &str)]) -> (u64, u64) {
     let mut engine = Leap::new(Seed(1), Link::default());
     let node: Boot<LeapWorld> = Arc::new(move |world| {
@@ -112,11 +112,12 @@ fn appends_that_wait_at_the_same_time_share_one_sync() {
     let (syncs, alone) = syncs_and_acknowledgements(1, before_ack);
     assert!(syncs >= alone && alone > 100, "{syncs} syncs for {alone} records of one producer");
     let (syncs, together) = syncs_and_acknowledgements(16, before_ack);
-    // While one sync runs, whoever was answered by the last one comes back and waits for the next.
+    // During one sync, all producers that the previous one answered send again and wait for the
+    // next.
     assert!(together > 7 * alone, "{together} records of 16 producers, {alone} of one");
     assert!(syncs * 4 < together, "{syncs} syncs for {together} records");
     let (syncs, _) = syncs_and_acknowledgements(16, &[]);
-    assert!(syncs < 20, "{syncs} syncs where nobody asks for one");
+    assert!(syncs < 20, "{syncs} syncs without a flush policy");
 }
 
 #[test]
@@ -124,7 +125,7 @@ fn flush_ms_needs_a_scheduler_interval() {
     let (syncs, _) = syncs_and_acknowledgements(1, &[("log.flush.scheduler.interval.ms", "100")]);
     assert!((25..60).contains(&syncs), "{syncs} syncs in three seconds");
     let (syncs, _) = syncs_and_acknowledgements(1, &[("log.flush.interval.ms", "100")]);
-    assert!(syncs < 20, "{syncs} syncs, though nobody looks at flush.ms");
+    assert!(syncs < 20, "{syncs} syncs, although flush.ms has no effect");
 }
 
 /// A node on real files; it is dropped with the runtime.
@@ -149,21 +150,21 @@ fn partitions(dir: &Path) -> Vec<String> {
     names
 }
 
-/// Runs a node's life; with the runtime its tasks end, and nothing is closed.
+/// Runs a node; its tasks end with the runtime, and nothing is closed.
 fn one_life<T>(life: impl Future<Output = T>) -> T {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     runtime.unwrap().block_on(life)
 }
 
-/// Produces what goes to one partition, and gives back its offset.
+/// Produces to one partition, and returns the offset.
 async fn write<W: World>(world: &W, connection: &Connection<W>, request: &ProduceRequest) -> i64 {
     let patience = world.now() + Duration::from_secs(10);
     loop {
         let answer = produce(world, connection, request).await;
         let told = &answer.responses[0].partition_responses[0];
-        // UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER: it has not heard of the topic, or
-        // not taken up its role yet.
+        // UNKNOWN_TOPIC_OR_PARTITION, NOT_LEADER_OR_FOLLOWER: the broker does not know the topic or
+        // its role yet.
         if matches!(told.error_code, 3 | 6) && world.now() < patience {
             world.sleep_until(world.now() + Duration::from_millis(10)).await;
             continue;
@@ -173,7 +174,7 @@ async fn write<W: World>(world: &W, connection: &Connection<W>, request: &Produc
     }
 }
 
-/// Writes a record to each of four partitions, and gives back their offsets.
+/// Writes a record to each of four partitions, and returns their offsets.
 async fn write_to_all(world: &RealWorld, connection: &Connection<RealWorld>) -> Vec<i64> {
     let mut offsets = Vec::new();
     for index in 0..4 {
@@ -244,8 +245,8 @@ fn copied_log_dir_and_duplicate_partition_are_refused() {
     assert!(twice.starts_with("t-0 is in "), "{twice}");
 }
 
-/// A controller and a broker, as a node of each or as one that is both, for five simulated seconds;
-/// then they are asked to end, the broker first. Their disks, and whether each has ended well.
+/// Runs a controller and a broker, on separate nodes or one, for five simulated seconds, then stops
+/// them, the broker first. Returns their disks, and how many stopped cleanly.
 fn stopped_cluster(nodes: &[(&'static str, &'static str)]) -> (Leap, Vec<HostId>, u64) {
     let mut engine = Leap::new(Seed(1), Link::default());
     let ended_well = Arc::new(AtomicU64::new(0));
@@ -287,8 +288,8 @@ fn stopped_cluster(nodes: &[(&'static str, &'static str)]) -> (Leap, Vec<HostId>
     (engine, hosts, ended_well.load(Ordering::Relaxed))
 }
 
-/// Its indexes are as long as what is in them, the state at its end is kept, and all of it is on the
-/// platter.
+/// Checks that its indexes are truncated to their entries, its final producer snapshot exists, and
+/// everything is on the platter.
 fn assert_metadata_closed(engine: &Leap, host: HostId) {
     let disk = engine.disk(host);
     let dir = "/data/__cluster_metadata-0/";
@@ -318,7 +319,7 @@ fn stopped_node_closes_its_metadata_log() {
     assert!(engine.disk(hosts[0]).peek_stable("/data/.kafka_cleanshutdown").is_ok());
 }
 
-/// Keeps all that it hears.
+/// Records all progress reports.
 #[derive(Default)]
 struct Heard(parking_lot::Mutex<Vec<RecoveryProgress>>);
 
@@ -328,7 +329,7 @@ impl RecoveryObserver for Heard {
     }
 }
 
-/// A directory with four logs, as a node left it that was killed.
+/// A directory with four logs after a kill.
 fn used() -> tempfile::TempDir {
     let place = tempfile::tempdir().unwrap();
     one_life(async {
@@ -341,7 +342,7 @@ fn used() -> tempfile::TempDir {
 }
 
 #[test]
-fn a_node_that_recovers_its_logs_says_how_far_it_is() {
+fn recovery_reports_its_progress() {
     let place = used();
     let bytes = |name: &String| {
         std::fs::metadata(place.path().join(name).join("00000000000000000000.log")).unwrap().len()
@@ -370,8 +371,8 @@ fn a_node_that_recovers_its_logs_says_how_far_it_is() {
     assert!(heard.iter().all(|told| told.remaining_segments <= 2), "two logs at a time");
 }
 
-/// A node whose cleaners are slow, with four dirty logs: how many logs are cleaned at a time at most,
-/// which of them are clean after a while, and the run's trace.
+/// Runs a node with slow cleaners and four dirty logs: the largest number of logs cleaned at a
+/// time, the logs that are clean after a while, and the trace.
 fn logs_cleaned_at_a_time(threads: &'static str) -> (usize, String, TraceHash) {
     let mut engine = Leap::new(Seed(1), Link::default());
     let node: Boot<LeapWorld> = Arc::new(move |world| {
@@ -408,7 +409,7 @@ fn logs_cleaned_at_a_time(threads: &'static str) -> (usize, String, TraceHash) {
         let files = engine.disk(broker).files();
         let dirs = files.iter().filter(|path| path.ends_with(".log.cleaned"));
         let dirs: Vec<_> = dirs.map(|path| path.rsplit_once('/').unwrap().0).collect();
-        assert!(dirs.is_sorted_by(|a, b| a < b), "two are at work on one log: {dirs:?}");
+        assert!(dirs.is_sorted_by(|a, b| a < b), "two cleaners work on one log: {dirs:?}");
         most = most.max(dirs.len());
     }
     let clean = engine.disk(broker).peek("/data/cleaner-offset-checkpoint").unwrap_or_default();
@@ -420,8 +421,8 @@ fn each_log_is_cleaned_by_one_of_the_cleaner_threads() {
     let (alone, all, _) = logs_cleaned_at_a_time("1");
     let (together, same, trace) = logs_cleaned_at_a_time("3");
     assert_eq!((alone, together), (1, 3));
-    assert!(all.starts_with("0\n4\n"), "each is clean in the end: {all}");
+    assert!(all.starts_with("0\n4\n"), "all are clean at the end: {all}");
     assert_eq!(all, same);
     assert_eq!(trace, logs_cleaned_at_a_time("3").2, "a run is the same each time");
-    assert_eq!(logs_cleaned_at_a_time("0").1, "", "nobody is there to do it");
+    assert_eq!(logs_cleaned_at_a_time("0").1, "", "no cleaner runs");
 }

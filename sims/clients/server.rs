@@ -1,4 +1,4 @@
-//! `serve` processes under test. Each ends with its value.
+//! `serve` processes under test. Each ends when its value is dropped.
 #![allow(dead_code, reason = "each suite uses its part")]
 
 use std::io::{BufRead, BufReader};
@@ -14,15 +14,15 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-/// How long a node may take to start before a test gives up on it.
+/// How long a node may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A free port of the loopback. Another process may take it first; that is rare, and seen at once.
+/// A free loopback port. Another process may take it first; that is rare, and noticed at once.
 fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-/// One process, and what is needed to start it again.
+/// One process, and its arguments for a restart.
 struct Process {
     arguments: Vec<String>,
     child: Arc<Mutex<Option<Child>>>,
@@ -47,7 +47,7 @@ impl Process {
         *self.child.lock().unwrap() = Some(child);
     }
 
-    /// Starts without waiting: a cluster's nodes need each other to become ready.
+    /// Starts without waiting: the nodes of a cluster need each other to become ready.
     fn start_in_background(arguments: Vec<String>) -> (Self, JoinHandle<()>) {
         let process = Self { arguments, child: Arc::default() };
         let starting = Self { arguments: process.arguments.clone(), child: process.child.clone() };
@@ -109,7 +109,7 @@ fn create_topic(
     results.into_iter().for_each(|result| drop(result.unwrap()));
 }
 
-/// Deletes all records below an offset of a topic's first partition; says where it begins then.
+/// Deletes all records below an offset of a topic's first partition; returns its new start.
 pub fn delete_records(bootstrap: &str, topic: &str, below: i64) -> Result<i64, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let admin: AdminClient<DefaultClientContext> =
@@ -154,7 +154,7 @@ impl Server {
         Self::start_at(data, Some(dir), settings)
     }
 
-    /// On a directory that somebody else made, and removes.
+    /// In a directory that the caller creates and removes.
     pub fn start_in(dir: &Path) -> Self {
         Self::start_at(dir.join("data"), None, "")
     }
@@ -171,7 +171,7 @@ impl Server {
         Self { process: Process::new(arguments.into()), port, controller, data, _dir: dir }
     }
 
-    /// Where brokers would find this node's controller.
+    /// The address of this node's controller for brokers.
     pub fn controller_address(&self) -> String {
         format!("127.0.0.1:{}", self.controller)
     }
@@ -211,7 +211,7 @@ impl Server {
         self.process.terminate();
     }
 
-    /// SIGSTOP: it computes no more, and its connections stay open.
+    /// SIGSTOP: it does nothing, and its connections stay open.
     pub fn freeze(&self) {
         self.process.signal(rustix::process::Signal::STOP);
     }
@@ -225,7 +225,7 @@ impl Server {
     }
 }
 
-/// Several brokers; the first is the controller too.
+/// Several brokers and a controller.
 pub struct Cluster {
     nodes: Vec<Process>,
     ports: Vec<u16>,
@@ -239,7 +239,7 @@ impl Cluster {
         let controller = free_port();
         let mut nodes = Vec::new();
         let mut starting = Vec::new();
-        // A node of its own for the controller, so that any broker may die.
+        // The controller has its own node, so that any broker may die.
         for id in 0..=count {
             let file = properties(dir.path(), id, controller, &ports);
             let arguments = vec!["serve".to_owned(), "--config".into(), file.display().to_string()];

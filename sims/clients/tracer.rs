@@ -1,9 +1,9 @@
-//! The system calls of a running broker, seen from outside by strace.
+//! The system calls of a running broker, traced by strace.
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
-/// Calls that bring a file's bytes somewhere.
+/// Calls that move a file's bytes.
 const CALLS: &str = "trace=sendfile,read,pread64,readv,preadv,preadv2,mmap";
 
 /// A strace that is attached to a process.
@@ -12,7 +12,7 @@ pub struct Tracer {
     dir: tempfile::TempDir,
 }
 
-/// Bytes of segments (`.log`) that went each way.
+/// Bytes of segments (`.log`), by the way that they were moved.
 #[derive(Debug, Default)]
 pub struct Moved {
     /// From the page cache to a socket.
@@ -24,11 +24,11 @@ pub struct Moved {
 }
 
 impl Tracer {
-    /// Attaches to all threads of a process; says why that can't be.
+    /// Attaches to all threads of a process; the error says why it can't.
     pub fn attach(pid: u32) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
         let mut strace = Command::new("strace")
-            // A file for each thread: so no call's line is cut by another thread's.
+            // A file per thread, so that no line is split by another thread's.
             .args(["-ff", "-y", "-e", CALLS, "-o"])
             .arg(dir.path().join("calls"))
             .args(["-p", &pid.to_string()])
@@ -42,7 +42,7 @@ impl Tracer {
         if told.contains("attached") { Ok(tracer) } else { Err(told) }
     }
 
-    /// Lets go of the process, and counts.
+    /// Detaches from the process, and counts.
     pub fn detach(mut self) -> Moved {
         let pid = rustix::process::Pid::from_child(&self.strace);
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
@@ -64,10 +64,10 @@ impl Drop for Tracer {
 }
 
 impl Moved {
-    /// Takes a line like `pread64(9</data/t-0/00000000000000000000.log>, ..., 61, 0) = 61` in.
+    /// Adds a line like `pread64(9</data/t-0/00000000000000000000.log>, ..., 61, 0) = 61`.
     fn add(&mut self, call: &str) {
         let result = call.rsplit_once(" = ").and_then(|(_, result)| result.parse::<u64>().ok());
-        // A socket that takes no more for now says so by an error.
+        // A full socket returns an error.
         let bytes = result.unwrap_or(0);
         match call.split('(').next() {
             Some("sendfile") => self.sent += bytes,

@@ -1,4 +1,4 @@
-//! Loads by librdkafka whose records can be told apart and checked byte by byte.
+//! librdkafka loads whose records can be identified and compared byte by byte.
 #![allow(dead_code, reason = "each suite uses its part")]
 
 use std::collections::BTreeMap;
@@ -22,7 +22,7 @@ pub struct Load<'a> {
     pub partitions: i32,
 }
 
-/// What became of one record.
+/// The result of one record.
 #[derive(Clone, Debug)]
 pub struct Sent {
     pub key: u64,
@@ -68,7 +68,7 @@ impl ProducerContext for Reports {
     }
 }
 
-/// Sends a load and waits until each record's fate is told.
+/// Sends a load and waits for the result of each record.
 pub fn produce(bootstrap: &str, load: &Load<'_>, size: impl Fn(u64) -> usize) -> Vec<Sent> {
     let reports = Reports::default();
     let producer: BaseProducer<Reports> = ClientConfig::new()
@@ -87,7 +87,7 @@ pub fn produce(bootstrap: &str, load: &Load<'_>, size: impl Fn(u64) -> usize) ->
         let mut next =
             BaseRecord::to(load.topic).partition(partition).key(&bytes[..]).payload(&value[..]);
         while let Err((_, unsent)) = producer.send(next) {
-            // The queue is full: let some leave.
+            // The queue is full: wait for deliveries.
             producer.poll(Duration::from_millis(5));
             next = unsent;
         }
@@ -97,7 +97,7 @@ pub fn produce(bootstrap: &str, load: &Load<'_>, size: impl Fn(u64) -> usize) ->
     }
     let _ = producer.flush(Duration::from_secs(60));
     let mut sent = std::mem::take(&mut *reports.0.lock().unwrap());
-    assert_eq!(sent.len() as u64, load.count, "each record's fate is told once");
+    assert_eq!(sent.len() as u64, load.count, "each record has one result");
     sent.sort_by_key(|sent| sent.key);
     sent
 }

@@ -1,4 +1,4 @@
-//! What every disk must do while nothing crashes. Each test has a directory of its own.
+//! Requirements on every disk while nothing crashes. Each test has its own directory.
 
 use std::io::ErrorKind;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub async fn a_file_opens_as_asked<W: World>(world: &W, dir: &Path) {
     assert_eq!(disk.open(&path, Open::OrCreate).unwrap().len().unwrap(), 4);
     let there = disk.open(&path, Open::New).err().unwrap();
     assert_eq!(there.kind(), ErrorKind::AlreadyExists);
-    // Two handles see one file.
+    // Two handles refer to one file.
     let mut read = [0; 4];
     disk.open(&path, Open::Existing).unwrap().read_exact_at(&mut read, 0).unwrap();
     assert_eq!(&read, b"kept");
@@ -76,7 +76,7 @@ pub async fn a_rename_replaces<W: World>(world: &W, dir: &Path) {
     let mut read = [0; 6];
     disk.open(&new, Open::Existing).unwrap().read_exact_at(&mut read, 0).unwrap();
     assert_eq!(&read, b"fresh!");
-    // The handle goes on, under the new name.
+    // The handle stays valid after the rename.
     file.write_at(b"F", 0).unwrap();
     disk.open(&new, Open::Existing).unwrap().read_exact_at(&mut read, 0).unwrap();
     assert_eq!(&read, b"Fresh!");
@@ -123,7 +123,7 @@ pub async fn a_cut_file_ends_there<W: World>(world: &W, dir: &Path) {
     file.write_at(&[1; 9000], 0).unwrap();
     file.set_len(4500).unwrap();
     assert_eq!(file.len().unwrap(), 4500);
-    // What was cut does not come back when the file grows again.
+    // Truncated bytes do not come back when the file grows again.
     file.set_len(9000).unwrap();
     let mut read = [7; 2];
     file.read_exact_at(&mut read, 4499).unwrap();

@@ -1,4 +1,4 @@
-//! What every network must do. Each test runs on one host that talks to itself by `host`.
+//! Requirements on every network. Each test runs on one host that connects to itself as `host`.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -38,7 +38,7 @@ async fn soon<W: World, T>(world: &W, future: impl Future<Output = T>) -> T {
     timeout(world, deadline, future).await.expect("within 30 s")
 }
 
-/// Bytes that tell their position.
+/// Bytes that encode their position.
 fn pattern(len: usize, salt: u32) -> Vec<u8> {
     (0..len as u32)
         .map(|i| (i.wrapping_mul(2_654_435_761).wrapping_add(salt) >> 13) as u8)
@@ -102,10 +102,10 @@ pub async fn a_dropped_stream_ends_for_its_peer<W: World>(world: &W, host: &str)
         Ok(_) => panic!("nothing was sent"),
         Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
     }
-    // Writing fails sooner or later, once the peer's refusal has come back.
+    // Writing fails eventually, once the peer's refusal has arrived.
     let deadline = world.now() + Duration::from_secs(30);
     while far.write_all(b"anybody?").await.is_ok() {
-        assert!(world.now() < deadline, "a write into nothing goes on and on");
+        assert!(world.now() < deadline, "writes to a closed connection never fail");
         world.sleep_until(world.now() + Duration::from_millis(10)).await;
     }
 }
@@ -161,7 +161,7 @@ pub async fn slices_of_files_arrive_between_bytes<W: World>(world: &W, host: &st
     let expected = [b"head", &content[17..2_000_017], b"middle", &content[2_999_999..]].concat();
     assert!(received == expected);
 
-    // A slice beyond the end of its file is an error, never a message that is cut short.
+    // A slice beyond the end of its file is an error, never a truncated message.
     let (mut near, _far) = pair(world, host).await;
     let beyond = Part::Slice(Slice { file, offset: 2_999_999, len: 2 });
     let error = soon(world, near.send(&[beyond])).await.unwrap_err();
@@ -223,7 +223,7 @@ pub async fn timers_fire_in_order_and_not_early<W: World>(world: &W, _host: &str
         order.push(soon(world, results.recv()).await.unwrap());
     }
     assert_eq!(order, [20, 40, 60]);
-    // A deadline that has passed is over at once.
+    // A deadline in the past ends at once.
     world.sleep_until(start).await;
     let late = timeout(world, start, std::future::pending::<()>()).await;
     assert!(late.is_none());

@@ -1,5 +1,5 @@
-//! What becomes of old records: they are compacted, expire, or are deleted on request. Each in the
-//! order of calls in which a broker makes them (`src/broker/cleanup.rs`).
+//! Old records: compaction, retention and deletion on request, each in the order of calls that a
+//! broker makes (`src/broker/cleanup.rs`).
 
 use std::collections::BTreeMap;
 
@@ -15,11 +15,11 @@ use parking_lot::Mutex;
 
 use super::workload::{Bench, Content, NOW, RecordedLog, partition};
 
-/// For all keys there are.
+/// Enough for all keys.
 const MEMORY: (usize, f64) = (1 << 12, 0.9);
 
 impl Bench {
-    /// Appends a record, or without a size a tombstone, for each key.
+    /// Appends a record for each key, or a tombstone if `size` is `None`.
     pub fn put(&mut self, keys: &str, size: Option<usize>) {
         let bytes = self.keyed(keys, size);
         self.append(bytes);
@@ -40,7 +40,7 @@ impl Bench {
         BytesMut::from(&*builder.finish_plain())
     }
 
-    /// As `broker::cleanup::compact` and what it calls.
+    /// Like `broker::cleanup::compact` and its callees.
     pub async fn clean(&mut self) {
         let end = self.log().log_end();
         let Some(mut cleaning) = self.log().cleaning(end, NOW, MEMORY).unwrap() else { return };
@@ -52,7 +52,7 @@ impl Bench {
         batches.iter().for_each(|batch| drop(history.note(batch)));
         self.content.clone_from(&may.last().unwrap().1);
         self.told.may.extend(may);
-        // Each step was synced: what was there before is no more.
+        // Each step was synced: earlier files are gone.
         self.told.renewed.push(self.now());
         self.told.may.push((self.now(), self.content.clone()));
         let synced = self.told.must.last().map_or(Offset::ZERO, |(_, must)| must.end());
@@ -63,7 +63,7 @@ impl Bench {
         self.dir.save_cleaner_offsets(&clean).await.unwrap();
     }
 
-    /// As `broker::cleanup::expire`.
+    /// Like `broker::cleanup::expire`.
     pub async fn expire(&mut self, keep: u64) {
         let config = LogConfig { retention_bytes: Some(keep), ..self.config };
         let (end, now) = (self.content.end(), self.now());
@@ -132,7 +132,7 @@ impl Keeper<Recorder<SimDisk>> for Lent<'_> {
     }
 }
 
-/// The batches in the files of a log, in the order of its segments.
+/// The batches in the files of a log, in segment order.
 fn standing(disk: &SimDisk, log: &RecordedLog) -> Vec<Bytes> {
     let mut all = Vec::new();
     for base in log.segment_bases() {

@@ -1,4 +1,4 @@
-//! Whether a log that was recovered is one that it may be.
+//! Decides whether a recovered log is valid.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use bytes::BytesMut;
 use super::keys;
 use super::workload::{Content, NOW, Recording, block_on, boot, machine, recover, root};
 
-/// Recovers the log from a state that a crash after so many calls left, and judges it. With
+/// Recovers the log from a state that a crash after `calls` calls left, and judges it. With
 /// `goes_on`, the log is also written to, loses power again, and is recovered once more.
 pub fn judge(
     recording: &Recording,
@@ -36,7 +36,7 @@ pub fn judge(
         let compacted = recording.is_compacted();
         let Some((dir, mut log)) = recover(&disk, flaws, compacted).await? else {
             return match recording.is_there_after(calls) {
-                true => Err("the partition is gone".to_owned()),
+                true => Err("the partition is missing".to_owned()),
                 false => Ok(()),
             };
         };
@@ -45,13 +45,13 @@ pub fn judge(
             return Ok(());
         }
         let written = go_on(&mut log, recording.newest_epoch()).await?;
-        // What was recovered lies below the recovery point now, and must stand as it is.
+        // The recovered part is now below the recovery point, and must not change.
         drop((dir, log));
         machine.power_loss(&Survival::Nothing);
         let disk = boot(&machine);
         let again = recover(&disk, flaws, compacted).await;
         let again = again.map_err(|why| format!("the next time: {why}"))?;
-        let (_, log) = again.ok_or("the partition is gone after the next loss of power")?;
+        let (_, log) = again.ok_or("the partition is missing after the next power loss")?;
         let mut expected = content;
         expected.batches.push(written);
         match read(&log)? == expected.batches {
@@ -61,32 +61,34 @@ pub fn judge(
     })
 }
 
-/// What a machine that has power again recovers, judged by what was recorded before.
+/// Recovers a machine after a power loss, and judges it by what was recorded before.
 pub fn judge_machine(recording: &Recording, disk: &SimDisk) -> Result<Option<Content>, String> {
     block_on(async {
         match recover(disk, Flaws::default(), recording.is_compacted()).await? {
             Some((_, log)) => check(recording, recording.steps.len(), &log).map(Some),
-            None if recording.is_there_after(recording.steps.len()) => Err("it is gone".to_owned()),
+            None if recording.is_there_after(recording.steps.len()) => {
+                Err("it is missing".to_owned())
+            }
             None => Ok(None),
         }
     })
 }
 
-/// Appends a batch in a new epoch, and syncs it. Controllers never give an epoch twice, whatever a
-/// log has forgotten.
+/// Appends a batch in a new epoch, and syncs it. Controllers never reuse an epoch, even if a log
+/// has forgotten it.
 async fn go_on<D: Disk>(log: &mut Log<D>, newest: i32) -> Result<BatchHeader, String> {
     let mut builder = BatchBuilder::new(brokerquake::base::config::Compression::None, NOW);
     builder.append(NOW, Some(b"z"), Some(b"after the crash"), &[]);
     let mut bytes = BytesMut::from(&*builder.finish_plain());
     let epoch = LeaderEpoch(log.latest_epoch().0.max(newest) + 1);
     let appended = log.append_as_leader(&mut bytes, epoch, NOW);
-    appended.map_err(|error| format!("the recovered log takes no batch: {error}"))?;
+    appended.map_err(|error| format!("the recovered log accepts no batch: {error}"))?;
     let flushed = log.flush_plan().run().await.map_err(|error| error.to_string())?;
     log.flushed(&flushed);
     batch::check(&bytes).map_err(|error| error.to_string())
 }
 
-/// Everything that must be true of a recovered log. Returns what stands in it.
+/// Checks all requirements on a recovered log. Returns its content.
 fn check<D: Disk>(recording: &Recording, calls: usize, log: &Log<D>) -> Result<Content, String> {
     let (start, end) = (log.log_start(), log.log_end());
     let batches = read(log)?;
@@ -112,21 +114,21 @@ fn check<D: Disk>(recording: &Recording, calls: usize, log: &Log<D>) -> Result<C
     };
     let least = recording.least_start_after(calls);
     if start < least {
-        return Err(format!("the log starts at {start}, and what is below {least} was deleted"));
+        return Err(format!("the log starts at {start}, but records below {least} were deleted"));
     }
     let known = recording.starts_after(calls);
     if !known.contains(&start) && start > Offset::ZERO {
-        return Err(format!("the log starts at {start}, where it never did: {known:?}"));
+        return Err(format!("the log starts at {start}, where it never started before: {known:?}"));
     }
     if content.batches.last().is_some_and(|last| last.next_offset() != end) {
-        return Err(format!("the log ends at {end}, its batches elsewhere"));
+        return Err(format!("the log ends at {end}, but its batches do not"));
     }
     check_producers(log, &content)?;
     check_lookups(log, &content, first)?;
     Ok(content)
 }
 
-/// All that was synced is there.
+/// Checks that all synced batches are there.
 fn check_synced(must: &Content, start: Offset, content: &Content) -> Result<(), String> {
     let mut have = content.batches.iter();
     let mut readable = must.batches.iter().filter(|batch| batch.last_offset() >= start);
@@ -136,7 +138,7 @@ fn check_synced(must: &Content, start: Offset, content: &Content) -> Result<(), 
     }
 }
 
-/// All batches that can be read, one read for each.
+/// All batches that can be read, with one read for each.
 fn read<D: Disk>(log: &Log<D>) -> Result<Vec<BatchHeader>, String> {
     let (mut batches, mut at) = (Vec::new(), log.log_start());
     while at < log.log_end() {
@@ -166,8 +168,8 @@ fn check_epochs<D: Disk>(log: &Log<D>, content: &Content) -> Result<(), String> 
     Err(format!("epochs are {:?}, batches say {:?}", log.epochs(), expected))
 }
 
-/// The last sequence number of each producer is that of its last batch. Of what lies below the
-/// log's start, more may be known.
+/// The last sequence number of each producer is that of its last batch. Producers of batches below
+/// the log start may be known too.
 fn check_producers<D: Disk>(log: &Log<D>, content: &Content) -> Result<(), String> {
     let with_producer = content.batches.iter().filter(|batch| batch.has_producer());
     let last: BTreeMap<_, _> =
@@ -184,7 +186,7 @@ fn check_producers<D: Disk>(log: &Log<D>, content: &Content) -> Result<(), Strin
     above.map_or(Ok(()), |(producer, _)| Err(format!("producer {producer:?} is ahead of the log")))
 }
 
-/// Every offset is found in its batch, and a time in the first batch that reaches it.
+/// Every offset lookup finds its batch, and every time lookup the first batch that reaches it.
 fn check_lookups<D: Disk>(
     log: &Log<D>,
     content: &Content,

@@ -1,4 +1,4 @@
-//! Whether a compacted log that was recovered has of each key what it must.
+//! Checks the keys of a recovered compacted log.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use super::workload::{Content, Recording};
 /// Far more than any batch here.
 const LARGEST: usize = 1 << 16;
 
-/// All that was ever in a compacted log, also what was cut, superseded or lost since.
+/// Everything that was ever in a compacted log, including truncated, superseded and lost records.
 #[derive(Clone, Default)]
 pub struct History {
-    /// As they were appended, by offset: more than one where the log was cut.
+    /// Appended records by offset: several after a truncation.
     appended: BTreeMap<Offset, Vec<Record>>,
-    /// What each batch has, as it was appended or as a cleaner left it.
+    /// The records of each batch, as appended or as the cleaner left them.
     batches: BTreeMap<(Offset, u32), Vec<Record>>,
     /// The first batch of each leader epoch.
     epochs: BTreeMap<LeaderEpoch, Offset>,
@@ -55,8 +55,8 @@ fn latest<'a>(
     keyed.filter_map(|record| Some((record.key.as_deref()?, record))).collect()
 }
 
-/// Records are as they were appended; of each key the latest that was synced is there, or a later
-/// one, or, where it was a tombstone, none; and epochs begin no later than they did.
+/// Checks that records are as they were appended; that the latest synced record of each key is
+/// there, or a later one, or none for a tombstone; and that epochs begin no later than they did.
 pub fn check<D: Disk>(
     recording: &Recording,
     history: &History,
@@ -91,7 +91,7 @@ pub fn check<D: Disk>(
     check_epochs(history, log, content)
 }
 
-/// A leader with an epoch that begins too late does not see where a follower's log parts from its.
+/// If an epoch begins too late, a leader does not see where a follower's log diverges from its own.
 fn check_epochs<D: Disk>(history: &History, log: &Log<D>, content: &Content) -> Result<(), String> {
     let epochs = log.epochs();
     for batch in &content.batches {

@@ -1,5 +1,5 @@
-//! Work on a data directory, as data: what is done to a log, recorded call by call, with what a
-//! crash at any moment may take and must leave.
+//! Work on a data directory as data: operations on a log, recorded call by call, with what a crash
+//! at any time may lose and must keep.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -22,15 +22,15 @@ use brokerquake::wire::batch::{self, BatchBuilder, BatchHeader};
 use bytes::BytesMut;
 use parking_lot::Mutex;
 
-use super::deeds::Deed;
 use super::keys::History;
+use super::operations::Operation;
 
 /// Where all of it happens.
 pub const ROOT: &str = "/data";
 pub const NOW: Timestamp = Timestamp(1_000_000);
 pub const TOPIC: TopicId = TopicId([9; 16]);
 
-/// What stands in a log at some moment.
+/// The content of a log at some time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     pub batches: Vec<BatchHeader>,
@@ -42,52 +42,52 @@ impl Content {
     }
 }
 
-/// From the call of this number on.
+/// Valid from the call of this number on.
 type Since = usize;
 
-/// Everything that a recording says about what a crash may leave.
+/// A recording, with its requirements on the state after a crash.
 #[derive(Default)]
 pub struct Recording {
     pub steps: Vec<Step>,
-    /// Contents that may be found: any beginning of any of them.
+    /// Contents that may be found: any prefix of any of them.
     pub may: Vec<(Since, Content)>,
     /// What must be found.
     pub must: Vec<(Since, Content)>,
     /// Log starts that may be found.
     pub starts: Vec<(Since, Offset)>,
-    /// Below which the log must not start any more.
+    /// Lower bounds of the log start.
     pub least_start: Vec<(Since, Offset)>,
-    /// Since when the partition must be there; `None` since when it need not.
+    /// From when the partition must exist, or need not.
     pub there: Vec<(Since, bool)>,
-    /// What was found by the first start of a log that came after: earlier contents are no more.
+    /// First starts of later logs: earlier contents are gone.
     pub renewed: Vec<Since>,
     /// The newest leader epoch.
     pub epoch: i32,
-    /// Of a compacted log: all that was ever in it.
+    /// For a compacted log: everything that was ever in it.
     pub keyed: Option<History>,
 }
 
 impl Recording {
-    /// What must be found after so many calls.
+    /// The content that must be found after this many calls.
     pub fn must_after(&self, calls: usize) -> &Content {
         let known = self.must.iter().rfind(|(since, _)| *since <= calls);
         known.map_or(&EMPTY, |(_, content)| content)
     }
 
-    /// What may be found after so many calls.
+    /// The contents that may be found after this many calls.
     pub fn may_after(&self, calls: usize) -> Vec<&Content> {
         let renewed = self.renewed.iter().copied().rfind(|since| *since <= calls).unwrap_or(0);
         let all = self.may.iter().filter(|(since, _)| (renewed..=calls).contains(since));
         all.map(|(_, content)| content).collect()
     }
 
-    /// The newest leader epoch in which anything was written.
+    /// The newest leader epoch with a batch.
     pub fn newest_epoch(&self) -> i32 {
         let batches = self.may.iter().flat_map(|(_, content)| &content.batches);
         batches.map(|batch| batch.leader_epoch.0).max().unwrap_or(0)
     }
 
-    /// Below this the log must not start after so many calls.
+    /// The lowest valid log start after this many calls.
     pub fn least_start_after(&self, calls: usize) -> Offset {
         let known = self.least_start.iter().rfind(|(since, _)| *since <= calls);
         known.map_or(Offset::ZERO, |(_, start)| *start)
@@ -118,8 +118,8 @@ impl Recording {
 
 static EMPTY: Content = Content { batches: Vec::new() };
 
-/// Segments of a few batches, an index entry for nearly each. A tombstone goes when it was seen by
-/// one cleaning before.
+/// Segments of a few batches, with an index entry for nearly each. A tombstone is removed by the
+/// second cleaning that sees it.
 pub fn config(flaws: Flaws, compacted: bool) -> LogConfig {
     LogConfig {
         compacted,
@@ -173,10 +173,10 @@ pub fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 pub type RecordedLog = Log<Recorder<SimDisk>>;
 
-/// Does deeds to a log and notes everything.
+/// Applies operations to a log and records the calls.
 pub struct Bench {
     pub disk: Recorder<SimDisk>,
-    /// The same, where nothing is noted.
+    /// The same disk, without recording.
     pub unseen: SimDisk,
     pub dir: LogDir<Recorder<SimDisk>>,
     log: Option<RecordedLog>,
@@ -188,16 +188,16 @@ pub struct Bench {
     appended: u8,
 }
 
-/// What comes of deeds.
-pub fn record(deeds: &[Deed], flaws: Flaws) -> Recording {
-    let keyed = deeds.iter().any(Deed::compacts).then(History::default);
-    go_on(&machine(), deeds, flaws, (&Content::default(), keyed, 0))
+/// The recording of a series of operations.
+pub fn record(operations: &[Operation], flaws: Flaws) -> Recording {
+    let keyed = operations.iter().any(Operation::compacts).then(History::default);
+    go_on(&machine(), operations, flaws, (&Content::default(), keyed, 0))
 }
 
-/// What comes of deeds on a machine that has this in its log.
+/// The recording of operations on a machine that already has this content in its log.
 pub fn go_on(
     machine: &SimDisk,
-    deeds: &[Deed],
+    operations: &[Operation],
     flaws: Flaws,
     (content, keyed, given): (&Content, Option<History>, i32),
 ) -> Recording {
@@ -208,7 +208,7 @@ pub fn go_on(
     let compacted = keyed.is_some();
     let told = Recording { keyed, ..Recording::default() };
     let (sequences, content) = (BTreeMap::new(), content.clone());
-    // Controllers never give an epoch twice.
+    // Controllers never reuse an epoch.
     let epoch = content.batches.last().map_or(0, |last| last.leader_epoch.0).max(given) + 1;
     let config = config(flaws, compacted);
     let mut bench = Bench {
@@ -223,20 +223,20 @@ pub fn go_on(
         told,
         appended: 0,
     };
-    // What a loss of power left is on the platter.
+    // Content found after a power loss is on the platter.
     bench.told.may.push((0, bench.content.clone()));
     bench.told.must.push((0, bench.content.clone()));
     block_on(async {
         bench.create(&found).await;
         bench.sequences_from_log();
         if !bench.content.batches.is_empty() || given > 0 {
-            // As a broker does: what recovery has cut is durable before anything follows.
-            bench.run(Deed::Flush).await;
+            // As in a broker, the truncation of a recovery is durable before anything is appended.
+            bench.run(Operation::Flush).await;
         }
         let start = bench.log().log_start();
         bench.told.starts.push((0, start));
-        for deed in deeds {
-            bench.run(*deed).await;
+        for operation in operations {
+            bench.run(*operation).await;
         }
     });
     Recording { steps: bench.disk.steps(), epoch: bench.epoch, ..bench.told }
@@ -263,9 +263,9 @@ impl Bench {
         self.log = Some(log);
     }
 
-    async fn run(&mut self, deed: Deed) {
-        match deed {
-            Deed::Append { records, size } => {
+    async fn run(&mut self, operation: Operation) {
+        match operation {
+            Operation::Append { records, size } => {
                 let mut builder = BatchBuilder::new(Compression::None, NOW);
                 let value = self.next_value();
                 for _ in 0..records {
@@ -273,7 +273,7 @@ impl Bench {
                 }
                 self.append(BytesMut::from(&*builder.finish_plain()));
             }
-            Deed::Produce { producer, records } => {
+            Operation::Produce { producer, records } => {
                 let mut builder = BatchBuilder::new(Compression::None, NOW);
                 for _ in 0..records {
                     builder.append(NOW, None, Some(b"idempotent"), &[]);
@@ -283,7 +283,7 @@ impl Bench {
                 self.append(BytesMut::from(&*bytes));
                 self.sequences.insert(producer, next + records as i32);
             }
-            Deed::NewEpoch { saved } => {
+            Operation::NewEpoch { saved } => {
                 self.epoch += 1;
                 let epoch = LeaderEpoch(self.epoch);
                 assert!(self.log().begin_epoch(epoch));
@@ -291,29 +291,29 @@ impl Bench {
                     self.log().save_epochs().await.unwrap();
                 }
             }
-            Deed::FlushRolled => {
+            Operation::FlushRolled => {
                 let plan = self.log().roll_flush_plan();
                 self.flush(plan.upto(), plan.run().await.unwrap());
             }
-            Deed::Flush => {
+            Operation::Flush => {
                 let plan = self.log().flush_plan();
                 self.flush(plan.upto(), plan.run().await.unwrap());
             }
-            Deed::Checkpoint => self.checkpoint().await,
-            Deed::Truncate { batches } => {
+            Operation::Checkpoint => self.checkpoint().await,
+            Operation::Truncate { batches } => {
                 let keep = self.content.batches.len().saturating_sub(batches);
                 let to = self.content.batches.get(keep).map(|first| first.base_offset);
-                // What was deleted was committed.
+                // Only committed records were deleted.
                 let to = to.unwrap_or(self.content.end()).max(self.log().log_start());
                 self.shrink(to);
                 self.cut(|log| log.truncate_to(to).map(|_| ())).await;
                 self.log().save_epochs().await.unwrap();
                 self.sequences_from_content();
             }
-            Deed::StartAnew { ahead } => {
+            Operation::StartOver { ahead } => {
                 let to = self.content.end().plus(ahead);
                 self.shrink(Offset::ZERO);
-                // Old segments may go one by one: all of them are deleted.
+                // Segments may be removed one by one: all of them are deleted.
                 let bases: Vec<Offset> = self.log().segment_bases().collect();
                 let now = self.now();
                 self.told.starts.extend(bases.into_iter().chain([to]).map(|start| (now, start)));
@@ -321,14 +321,14 @@ impl Bench {
                 self.log().save_epochs().await.unwrap();
                 self.sequences.clear();
             }
-            Deed::AdvanceStart { batches } => {
+            Operation::AdvanceStart { batches } => {
                 let to = self.content.batches.get(batches).map(|batch| batch.base_offset);
                 let to = to.unwrap_or(self.content.end());
                 self.told.starts.push((self.now(), to));
                 self.log().advance_log_start(to);
                 self.save_start().await;
             }
-            Deed::CleanRestart => {
+            Operation::CleanRestart => {
                 let mark = self.log.take().unwrap().close().await.unwrap();
                 self.promise(self.content.end());
                 let marks = BTreeMap::from([(partition(), mark)]);
@@ -336,11 +336,11 @@ impl Bench {
                 self.dir.mark_clean(BrokerEpoch(7)).await.unwrap();
                 self.restart().await;
             }
-            Deed::Killed => {
+            Operation::Killed => {
                 self.log = None;
                 self.restart().await;
             }
-            Deed::Recreate => {
+            Operation::Recreate => {
                 self.shrink(Offset::ZERO);
                 self.told.there.push((self.now(), false));
                 self.log = None;
@@ -352,17 +352,17 @@ impl Bench {
                 self.told.least_start.push((self.now(), Offset::ZERO));
                 self.create(&Found::default()).await;
             }
-            Deed::Put { keys, size } => self.put(keys, Some(size)),
-            Deed::Remove { keys } => self.put(keys, None),
-            Deed::Follow { missing, keys } => self.follow(missing, keys),
-            Deed::Clean => self.clean().await,
-            Deed::Expire { keep } => self.expire(keep).await,
-            Deed::DeleteRecords { batches } => self.delete_records(batches),
-            Deed::SaveStart => self.save_start().await,
+            Operation::Put { keys, size } => self.put(keys, Some(size)),
+            Operation::Remove { keys } => self.put(keys, None),
+            Operation::Follow { missing, keys } => self.follow(missing, keys),
+            Operation::Clean => self.clean().await,
+            Operation::Expire { keep } => self.expire(keep).await,
+            Operation::DeleteRecords { batches } => self.delete_records(batches),
+            Operation::SaveStart => self.save_start().await,
         }
     }
 
-    /// A byte for each time that it is asked.
+    /// A new byte for each call.
     pub fn next_value(&mut self) -> u8 {
         self.appended = self.appended.wrapping_add(1);
         self.appended
@@ -375,7 +375,8 @@ impl Bench {
         assert!(!appended.duplicate);
     }
 
-    /// A batch is about to be appended, `missing` offsets behind the end. As it will be.
+    /// Registers a batch that is about to be appended, `missing` offsets behind the end. Returns it
+    /// as it will be.
     pub fn expect(&mut self, bytes: &BytesMut, missing: i64) -> BytesMut {
         let mut placed = bytes.clone();
         let base = self.log().log_end().plus(missing);
@@ -391,14 +392,14 @@ impl Bench {
         self.promise(upto);
     }
 
-    /// What is below is durable.
+    /// Everything below is durable.
     pub fn promise(&mut self, upto: Offset) {
         let below = |batch: &&BatchHeader| batch.next_offset() <= upto;
         let batches: Vec<_> = self.content.batches.iter().filter(below).copied().collect();
         self.told.must.push((self.now(), Content { batches }));
     }
 
-    /// From here on, what is at or above `to` may be gone.
+    /// From now on, everything at or above `to` may be gone.
     fn shrink(&mut self, to: Offset) {
         let now = self.now();
         self.content.batches.retain(|batch| batch.next_offset() <= to);
@@ -431,7 +432,7 @@ impl Bench {
         self.log().recovery_point_saved(&mark);
     }
 
-    /// As a broker does: what is on disk is lowered first.
+    /// As in a broker, the checkpoint is lowered first.
     async fn cut(&mut self, cut: impl Fn(&mut Log<Recorder<SimDisk>>) -> Result<(), LogError>) {
         match cut(self.log()) {
             Ok(()) => {}
@@ -457,7 +458,7 @@ impl Bench {
     }
 }
 
-/// The recovered log of a disk, opened as a broker does; `None` when there is no such partition.
+/// Recovers the log of a disk like a broker; `None` if there is no such partition.
 pub async fn recover<D: Disk>(
     disk: &D,
     flaws: Flaws,

@@ -1,4 +1,4 @@
-//! What is fuzzed: one function for each format that comes from a file or a stranger. cargo-fuzz
+//! The fuzz targets: one function for each format that is read from a file or a client. cargo-fuzz
 //! drives them in `.ci/slow`; `sims/fuzzed.rs` drives the same functions in every test run.
 
 pub mod memory;

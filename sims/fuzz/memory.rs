@@ -1,4 +1,4 @@
-//! Files in memory: no cache, no cost, no crash. Thousands of damaged directories a second.
+//! A disk in memory without cache, costs and crashes: thousands of damaged directories per second.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -15,7 +15,7 @@ struct Tree {
     dirs: BTreeSet<PathBuf>,
 }
 
-/// A file system in memory. A clone is another handle on the same.
+/// A file system in memory. A clone is another handle on it.
 #[derive(Clone, Default)]
 pub struct MemoryDisk(Arc<Mutex<Tree>>);
 
@@ -27,7 +27,7 @@ pub struct MemoryFile {
 }
 
 impl MemoryDisk {
-    /// With these files, and the directories that they are in.
+    /// A disk with these files and their directories.
     pub fn with(files: &BTreeMap<PathBuf, Vec<u8>>) -> Self {
         let disk = Self::default();
         for (path, bytes) in files {
@@ -50,7 +50,7 @@ impl MemoryDisk {
         files.map(|(path, content)| (path.clone(), content.lock().unwrap().clone())).collect()
     }
 
-    /// Opens a file to be read; never creates it.
+    /// Opens a file for reading; never creates it.
     pub fn look(&self, path: &Path) -> io::Result<MemoryFile> {
         self.open(path, Open::Existing)
     }
@@ -178,7 +178,7 @@ impl Map for MemoryFile {
     fn read(&self, offset: u64, buffer: &mut [u8]) {
         let from = usize::try_from(offset).expect("inside the map");
         let content = self.content.lock().unwrap();
-        // What lies beyond a file that shrank under its map would be a SIGBUS.
+        // A read beyond a file that shrank under its map would be a SIGBUS.
         buffer.copy_from_slice(&content[..self.mapped][from..from + buffer.len()]);
     }
 

@@ -1,4 +1,4 @@
-//! What each target begins with: files of the specimen, records that Kafka wrote, requests of
+//! The seed corpus of each target: files of the specimen, records written by Kafka, requests of
 //! every kind, scenarios of this repository.
 
 use std::path::{Path, PathBuf};
@@ -48,7 +48,7 @@ pub fn of(target: &str, root: &Path) -> Vec<Vec<u8>> {
     }
 }
 
-/// Content of every file below `dir` whose name ends so.
+/// Content of all files below `dir` whose names have this suffix.
 fn files(dir: &Path, end: &str) -> Vec<Vec<u8>> {
     let (mut open, mut found) = (vec![dir.to_owned()], Vec::<PathBuf>::new());
     while let Some(dir) = open.pop() {

@@ -1,5 +1,5 @@
-//! A small data directory with one of everything, and what is demanded of one like it that was
-//! damaged: nobody panics; what is served is what was written; what is missing is told.
+//! A small data directory with one of everything, and the requirements on a damaged copy: no panic,
+//! only written batches are served, and missing ones are reported.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,38 +21,38 @@ use super::memory::MemoryDisk;
 pub const ROOT: &str = "/data";
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
-/// A directory as a clean end left it, and what each partition holds: batches by their offset.
+/// A directory after a clean shutdown, and the content of each partition: batches by offset.
 #[derive(Clone)]
 pub struct Specimen {
     pub files: BTreeMap<PathBuf, Vec<u8>>,
     pub truth: BTreeMap<TopicPartition, Batches>,
-    /// Of each partition, which transactions were aborted.
+    /// The aborted transactions of each partition.
     aborted: BTreeMap<TopicPartition, Vec<Aborted>>,
 }
 
-/// How the process ended that had the directory.
+/// How the previous process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It closed everything.
+    /// A clean shutdown.
     Clean,
-    /// It was killed after everything was synced.
+    /// Killed after everything was synced.
     Synced,
-    /// It was killed, and nothing was synced for certain.
+    /// Killed, possibly before anything was synced.
     Unsynced,
 }
 
-/// What became of a damaged directory.
+/// The result of opening a damaged directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// Nothing is missing.
     Whole,
-    /// Something is missing, and the words say so.
+    /// Something is missing, and it was reported with this text.
     Told(String),
-    /// Something is refused: an error, in its words.
+    /// Something was refused with this error.
     Refused(String),
 }
 
-/// Runs what never waits: files in memory answer at once.
+/// Runs a future that never waits: files in memory answer at once.
 pub fn at_once<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
@@ -107,7 +107,7 @@ fn of_a_transaction(number: Option<i64>, sequence: i32) -> BytesMut {
     BytesMut::from(&*builder.finish(ProducerId(11), ProducerEpoch(0), sequence))
 }
 
-/// As a leader's log has it that a coordinator told to write the marker.
+/// Appends a marker like a leader on behalf of a coordinator.
 fn append_aborted(log: &mut Log<MemoryDisk>, sequence: i32, epoch: LeaderEpoch) {
     for number in [Some(i64::from(sequence)), Some(i64::from(sequence) + 1), None] {
         let sequence = number.map_or(-1, |number| number as i32);
@@ -175,7 +175,7 @@ impl Specimen {
         specimen
     }
 
-    /// Opens a directory that was damaged, and reads all that it serves.
+    /// Opens a damaged directory, and reads everything that it serves.
     pub fn judge(&self, disk: &MemoryDisk) -> Outcome {
         at_once(async {
             let opened = LogDir::open(disk.clone(), ROOT.into(), identity()).await;
@@ -214,8 +214,8 @@ impl Specimen {
         let (read, refused) = served(&log, forward(&log));
         for (offset, bytes) in jumped.iter().chain(&read) {
             batch::check(bytes).unwrap_or_else(|error| panic!("served at {offset}: {error}"));
-            // After a crash nothing but the batches tells their leader epochs, which no checksum
-            // covers, nor whether they are this partition's.
+            // After a crash only the batches define their leader epochs and their partition, and no
+            // checksum covers these.
             let mut written = self.truth.values().filter_map(|truth| truth.get(offset));
             let is_written = match recovery.clean {
                 true => truth.get(offset) == Some(bytes),
@@ -275,11 +275,11 @@ impl Specimen {
 }
 
 impl Specimen {
-    /// Of what is read, all that was aborted is told, and nothing else.
+    /// The reported aborted transactions are exactly those of the read batches.
     fn assert_aborted(&self, told: &[Aborted], read: &Batches) {
         let mut expected = Vec::new();
         for (partition, aborted) in &self.aborted {
-            // One partition's files may be another's.
+            // Files of one partition may have replaced another's.
             let truth = &self.truth[partition];
             let is_there = |at: &Offset| {
                 let found = read.get(at).map(|bytes| without_epoch(bytes));
@@ -287,7 +287,7 @@ impl Specimen {
             };
             expected.extend(aborted.iter().filter(|of| is_there(&of.last)).copied());
         }
-        // How far a reader has to look for more is a hint, which may be too careful.
+        // How far a reader has to look for more is a hint, which may be too cautious.
         let what = |of: &[Aborted]| -> Vec<_> {
             of.iter().map(|aborted| (aborted.producer, aborted.first, aborted.last)).collect()
         };
@@ -302,15 +302,15 @@ fn without_epoch(batch: &[u8]) -> (&[u8], &[u8]) {
 /// Batches by their offset.
 pub type Batches = BTreeMap<Offset, Vec<u8>>;
 
-/// Where a reader reads that goes on where it was told to: from the start.
+/// Reads forward from the start, to where each read points next.
 pub fn forward<D: Disk>(log: &Log<D>) -> impl FnMut(Option<Offset>) -> Option<Offset> + use<D> {
     let (start, end) = (log.log_start(), log.log_end());
     move |next| Some(next.unwrap_or(start)).filter(|at| *at < end)
 }
 
-/// Where a reader reads that goes from the end to the start, by steps of three offsets.
+/// Reads backward from the end, in steps of three offsets.
 fn backward<D: Disk>(log: &Log<D>) -> impl FnMut(Option<Offset>) -> Option<Offset> + use<D> {
-    // A damaged batch may claim any offset: so many steps are enough.
+    // A damaged batch may claim any offset, so the number of steps is limited.
     let (start, end) = (log.log_start().0, log.log_end().0.min(log.log_start().0 + 60));
     let mut at = end + 2;
     move |_| {
@@ -319,8 +319,8 @@ fn backward<D: Disk>(log: &Log<D>) -> impl FnMut(Option<Offset>) -> Option<Offse
     }
 }
 
-/// Every batch that a log serves by short reads, and what refused the last of them. `step` says
-/// where to read, and is told what came after the read before.
+/// Every batch that a log serves in short reads, and the error of the last read. `step` returns the
+/// next offset, given where the previous read ended.
 pub fn served<D: Disk>(
     log: &Log<D>,
     mut step: impl FnMut(Option<Offset>) -> Option<Offset>,
@@ -345,7 +345,7 @@ pub fn served<D: Disk>(
     (found, None)
 }
 
-/// Whether words name this file.
+/// Whether a message names this file.
 pub fn names(words: &str, path: &Path) -> bool {
     words.contains(&path.display().to_string())
 }

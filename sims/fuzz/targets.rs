@@ -1,4 +1,4 @@
-//! The targets. None may panic, hang, or take memory beyond its input's measure; some promise more.
+//! The targets. None may panic, hang, or allocate out of proportion to its input; some check more.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ pub const TARGETS: [(&str, Target); 12] = [
 
 const MOST_UNPACKED: usize = 1 << 20;
 
-/// A record batch: whatever is decoded twice is the same twice.
+/// A record batch: decoding is deterministic.
 pub fn record_batch(data: &[u8]) {
     for found in batch::batches(data) {
         let Ok((header, bytes)) = found else { break };
@@ -47,7 +47,7 @@ pub fn record_batch(data: &[u8]) {
         let shared = Bytes::copy_from_slice(bytes);
         let again = batch::records_of(&shared, MOST_UNPACKED).and_then(Iterator::collect);
         assert_eq!(once, again);
-        // What a dump does, though the checksum may be wrong.
+        // As in a dump, even if the checksum is wrong.
         if let Ok(records) = batch::unchecked_records_of(&shared, MOST_UNPACKED) {
             records.take_while(Result::is_ok).for_each(drop);
         }
@@ -55,7 +55,7 @@ pub fn record_batch(data: &[u8]) {
     dump("00000000000000000000.log", data, Decoder::default());
 }
 
-/// A file of batches, after a crash: what is served has right checksums and follows itself.
+/// A file of batches, after a crash: served batches have valid checksums and consecutive offsets.
 pub fn segment(data: &[u8]) {
     let disk = MemoryDisk::default();
     let dir = Path::new(ROOT).join("orders-0");
@@ -75,7 +75,7 @@ pub fn segment(data: &[u8]) {
     });
 }
 
-/// Both indexes of a segment: they are a shortcut, so nothing may be missing or wrong.
+/// Both indexes of a segment: with corrupt indexes, reads still find everything.
 pub fn indexes(data: &[u8]) {
     let Some((at, rest)) = data.split_first() else { return };
     let (index, time_index) = rest.split_at(rest.len().min(usize::from(*at)));
@@ -103,7 +103,7 @@ pub fn transaction_index(data: &[u8]) {
     dump("00000000000000000000.txnindex", data, Decoder::default());
 }
 
-/// A checkpoint; the first byte says which.
+/// A checkpoint; the first byte selects which.
 pub fn checkpoints(data: &[u8]) {
     let Some((which, text)) = data.split_first() else { return };
     let name = [
@@ -119,12 +119,12 @@ pub fn checkpoints(data: &[u8]) {
     dump("recovery-point-offset-checkpoint", text, Decoder::default());
 }
 
-/// Whose a directory is.
+/// `meta.properties`.
 pub fn meta_properties(data: &[u8]) {
     judged(&[(&Path::new(ROOT).join("meta.properties"), data)]);
 }
 
-/// Records of the internal topics, as a dump shows them: the first byte says where the key ends.
+/// Records of the internal topics, as in a dump: the first byte is the length of the key.
 pub fn internal_records(data: &[u8]) {
     let Some((at, rest)) = data.split_first() else { return };
     let (key, value) = rest.split_at(rest.len().min(usize::from(*at)));
@@ -154,7 +154,7 @@ pub fn scenario(data: &[u8]) {
     }
 }
 
-/// A history of any cluster.
+/// A history of a run.
 pub fn history(data: &[u8]) {
     let _ = history::judge(data);
 }
@@ -167,7 +167,7 @@ pub fn server_properties(data: &[u8]) {
     }
 }
 
-/// A request as it comes from a stranger, without its length.
+/// A request without its length field, as any client may send it.
 pub fn request_frame(data: &[u8]) {
     let Ok(request) = frame::decode_request(data.to_vec()) else { return };
     macro_rules! decode {
@@ -200,8 +200,8 @@ pub fn request_frame(data: &[u8]) {
     }
 }
 
-/// The specimen with other content in some of its files, opened after every end; the last outcome
-/// that is not whole.
+/// Opens the specimen with changed content in some files, after every kind of end; returns the last
+/// outcome that is not `Whole`.
 fn judged(files: &[(&Path, &[u8])]) -> Outcome {
     thread_local! {
         static SPECIMENS: [Specimen; 3] = {
@@ -223,7 +223,7 @@ fn judged(files: &[(&Path, &[u8])]) -> Outcome {
     })
 }
 
-/// Shows a file in each way; beside a log and an index, which an index is compared with.
+/// Dumps a file in each way; an index together with its log.
 fn dump(name: &str, data: &[u8], decoder: Decoder) {
     let disk = MemoryDisk::default();
     let dir = PathBuf::from("/dump");

@@ -1,5 +1,5 @@
-//! What a stranger may send, from a seed: an attack is known by its number alone, so that one that
-//! does harm can be repeated without the others.
+//! Hostile requests from a seed: an attack depends only on its number, so that a harmful one can be
+//! repeated alone.
 
 use std::fmt;
 use std::sync::LazyLock;
@@ -18,19 +18,19 @@ use super::samples::{self, Sane, Target, Values};
 /// How a request is made hostile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// No structure at all.
+    /// Random bytes.
     Noise,
-    /// A right length, and noise behind it.
+    /// A valid length, followed by random bytes.
     FramedNoise,
-    /// A right header, and noise for a body.
+    /// A valid header with random bytes as body.
     NoiseForBody,
-    /// It ends before its length says.
+    /// It ends before the length in the frame.
     CutShort,
-    /// It ends early, and its length says so.
+    /// It is truncated, and its length is adjusted.
     Shortened,
     /// A few bits are flipped.
     BitsFlipped,
-    /// A few bytes are replaced by those that lengths and counts are afraid of.
+    /// A few bytes are replaced by boundary values of lengths and counts.
     BoundaryBytes,
     /// The length is negative.
     NegativeLength,
@@ -38,28 +38,28 @@ pub enum Kind {
     HugeLength,
     /// The length is that of another frame.
     WrongLength,
-    /// Something follows the body: passed over, as Kafka does.
+    /// Extra bytes after the body: ignored, as in Kafka.
     Trailing,
     /// The body of another request.
     Crossed,
-    /// A request that nobody knows.
+    /// An unknown API key.
     UnknownApi,
-    /// A version that nobody knows.
+    /// An unknown version.
     UnknownVersion,
-    /// A version of ApiVersions that nobody knows: the one refusal that has to be answered.
+    /// An unknown version of ApiVersions: the only refusal that must be answered.
     UnknownApiVersions,
     /// A request for the other kind of listener.
     WrongListener,
     /// Well-formed, with extreme values in its fields.
     Extreme,
-    /// A Produce whose batch is damaged or lies.
+    /// A Produce request with a corrupt or inconsistent batch.
     BadBatch,
-    /// Not hostile at all.
+    /// A valid request.
     Sane,
 }
 
 impl Kind {
-    /// All that are hostile.
+    /// All hostile kinds.
     pub const ALL: [Self; 18] = [
         Self::Noise,
         Self::FramedNoise,
@@ -82,7 +82,7 @@ impl Kind {
     ];
 }
 
-/// What a server must do about it.
+/// The required reaction of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
     /// Close the connection without an answer.
@@ -91,24 +91,21 @@ pub enum Expected {
     Refused,
     /// Answer.
     Answered,
-    /// Answer, close or go on waiting; but live.
+    /// Answer, close or wait, but stay alive.
     Anything,
 }
 
-/// Bytes to be sent over a stream of their own.
+/// The bytes of one attack, for a connection of its own.
 #[derive(Clone, Debug)]
 pub struct Attack {
-    /// Which of them.
     pub seed: Seed,
-    /// Which of the seed's.
     pub number: u64,
-    /// How it was made.
     pub kind: Kind,
-    /// Of what, if it began as a request.
+    /// The API and version, if it is based on a request.
     pub of: Option<(&'static str, i16)>,
-    /// Length and all.
+    /// The bytes, including the length.
     pub bytes: Vec<u8>,
-    /// What a server must do after these bytes and the end of the stream.
+    /// The required reaction to these bytes and the end of the stream.
     pub expected: Expected,
 }
 
@@ -151,7 +148,7 @@ pub fn attack(seed: Seed, number: u64, listener: ListenerType, target: &Target) 
     Attack { seed, number, kind, of, bytes, expected }
 }
 
-/// No attack: a request that makes sense, of every kind and version that a listener serves.
+/// Valid requests of every kind and version that a listener serves.
 pub fn sane_requests(listener: ListenerType, target: &Target) -> Vec<Attack> {
     let versions = served(listener)
         .into_iter()
@@ -237,7 +234,7 @@ impl Maker<'_> {
         }
     }
 
-    /// A request that there is nothing wrong with.
+    /// A valid request.
     fn sane(&mut self) -> Vec<u8> {
         let frame = samples::request(self.api.key, self.version, self.target, &mut Sane);
         frame.unwrap_or_else(|| panic!("no sample of {:?} v{}", self.api, self.version)).to_vec()
@@ -276,7 +273,7 @@ impl Maker<'_> {
         let mut frame = self.sane();
         for _ in 0..self.rng.random_range(1..3) {
             let feared = pick(&mut self.rng, &FEARED);
-            // Behind the name and version, which other attacks are about.
+            // After the key and version, which other attacks change.
             let at = self.rng.random_range(4..frame.len());
             let end = frame.len().min(at + feared.len());
             frame[at..end].copy_from_slice(&feared[..end - at]);
@@ -343,7 +340,7 @@ fn with_length(length: i32, frame: &[u8]) -> Vec<u8> {
     [&length.to_be_bytes(), frame].concat()
 }
 
-/// The same request under another name.
+/// The same request with another key and version.
 fn renamed(mut frame: Vec<u8>, key: i16, version: i16) -> Vec<u8> {
     frame[..2].copy_from_slice(&key.to_be_bytes());
     frame[2..4].copy_from_slice(&version.to_be_bytes());
@@ -401,7 +398,7 @@ impl Values for Extreme<'_> {
     }
 }
 
-/// Sane but for the batches.
+/// Valid except for the batches.
 struct BadBatches<'a>(&'a mut ChaCha12Rng);
 
 impl Values for BadBatches<'_> {
@@ -423,7 +420,7 @@ impl Values for BadBatches<'_> {
         match rng.random_range(0..12) {
             0 => return None,
             1 => return Some(Bytes::new()),
-            // Under a wrong checksum.
+            // With a wrong checksum.
             2 => {
                 let at = rng.random_range(0..bytes.len());
                 bytes[at] ^= 1 << rng.random_range(0..8);
@@ -431,9 +428,9 @@ impl Values for BadBatches<'_> {
             3 => bytes.truncate(rng.random_range(0..sane.len())),
             4 => bytes.extend_from_slice(&sane[..rng.random_range(1..sane.len())]),
             5 => bytes.extend_from_slice(&sane),
-            // Formats of the past and of the future.
+            // Past and future formats.
             6 => bytes[16] = pick(rng, &[0, 1, 3, 0xff]),
-            // Lies under a right checksum.
+            // Wrong fields with a valid checksum.
             7 => {
                 let at = rng.random_range(21..HEADER_LEN);
                 bytes[at] = rng.random();
@@ -452,13 +449,13 @@ impl Values for BadBatches<'_> {
     }
 }
 
-/// Makes the checksum right again.
+/// Makes the checksum valid again.
 fn reseal(batch: &mut [u8]) {
     let crc = crc32c::crc32c(&batch[21..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
 }
 
-/// Few bytes that become sixteen mebibytes; made once, for that takes a while.
+/// A few bytes that decompress to sixteen mebibytes; created once, because that takes a while.
 fn bomb(rng: &mut ChaCha12Rng) -> Bytes {
     static BOMBS: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
         let zeros = vec![0; 16 << 20];
@@ -479,7 +476,7 @@ fn marker() -> Bytes {
     marker.finish_plain()
 }
 
-/// A batch of an idempotent producer with numbers that nobody gave out.
+/// A batch of an idempotent producer with an unassigned producer id.
 fn numbered(rng: &mut ChaCha12Rng) -> Bytes {
     let mut batch = BatchBuilder::new(Compression::None, Timestamp(i64::MIN));
     for _ in 0..rng.random_range(1..4) {

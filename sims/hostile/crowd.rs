@@ -1,5 +1,5 @@
-//! A node with several listeners: connection limits hold, others are served, and each client is
-//! told the addresses of its own listener.
+//! A node with several listeners: connection limits apply, other clients are served, and each
+//! client gets the addresses of its own listener.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const EXTERNAL: u16 = 9092;
 const INTERNAL: u16 = 9091;
 
-/// What became of a request.
+/// The result of a request.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
     Answered,
@@ -132,7 +132,7 @@ fn run<A, B>(
     assert_eq!(*done.lock().unwrap(), 2, "clients that came to their end");
 }
 
-/// Seconds after which the other host has had its turn.
+/// Waits until the other host has had its turn.
 async fn pause(world: &LeapWorld, seconds: u64) {
     world.sleep_until(world.now() + Duration::from_secs(seconds)).await;
 }
@@ -171,7 +171,7 @@ fn a_connection_beyond_the_maximum_waits_and_brokers_go_first() {
             assert_eq!(waiting.ask().await, Fate::Waiting);
             clients.remove(0);
             assert_eq!(waiting.wait().await, Fate::Answered);
-            // From here on the other host connects as brokers do.
+            // From now on the other host connects as a broker.
             pause(&world, 15).await;
             let mut evicted = clients.remove(0);
             assert_eq!(evicted.ask().await, Fate::Closed, "used least recently");
@@ -187,7 +187,7 @@ fn a_connection_beyond_the_maximum_waits_and_brokers_go_first() {
 }
 
 #[test]
-fn a_client_is_told_the_addresses_of_the_listener_it_uses() {
+fn client_gets_the_addresses_of_its_own_listener() {
     async fn ports(world: LeapWorld, port: u16) -> [i32; 2] {
         let deadline = world.now() + PATIENCE;
         let to = Address::new("server", port);

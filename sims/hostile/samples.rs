@@ -1,6 +1,6 @@
-//! A request of every kind and version that is served, with something in each of its arrays.
+//! A request of every kind and version that is served, with an element in each of its arrays.
 //!
-//! Included by the library's own tests too, where `wire` is found in another place.
+//! Also included by the library's own tests, where `wire` has another path.
 
 use super::wire::batch::BatchBuilder;
 use super::wire::messages::*;
@@ -9,17 +9,17 @@ use bytes::Bytes;
 
 /// Chooses the values of a request's fields.
 pub trait Values {
-    /// A number where `sane` would do.
+    /// A number; `sane` is a valid one.
     fn number(&mut self, sane: i64) -> i64;
-    /// A string where `sane` would do.
+    /// A string; `sane` is a valid one.
     fn text(&mut self, sane: &str) -> String;
-    /// How many elements an array has where `sane` would do.
+    /// The length of an array; `sane` is a valid one.
     fn count(&mut self, sane: usize) -> usize;
-    /// What is in a Produce for one partition, where `sane` would do.
+    /// The records of a Produce request for one partition; `sane` is valid.
     fn records(&mut self, sane: Bytes) -> Option<Bytes>;
 }
 
-/// Values that make sense.
+/// Valid values.
 pub struct Sane;
 
 impl Values for Sane {
@@ -40,10 +40,10 @@ impl Values for Sane {
     }
 }
 
-/// What requests are about.
+/// The topic that requests refer to.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// A topic that exists, if requests are to get far.
+    /// Its name; it should exist, so that requests are not rejected early.
     pub topic: String,
     /// Its id.
     pub topic_id: Uuid,
@@ -55,7 +55,7 @@ impl Default for Target {
     }
 }
 
-/// A request without its length; nothing when the values can't be written in this version.
+/// A request without its length; `None` when the values can't be encoded in this version.
 pub fn request(key: i16, version: i16, target: &Target, values: &mut dyn Values) -> Option<Bytes> {
     let sample = Sample { version, target, values };
     match key {
@@ -118,7 +118,7 @@ impl Sample<'_> {
         self.text(&topic)
     }
 
-    /// As many elements as the values say, each made anew.
+    /// As many elements as the values want, each created separately.
     fn many<T>(&mut self, sane: usize, mut one: impl FnMut(&mut Self) -> T) -> Vec<T> {
         let count = self.values.count(sane);
         (0..count).map(|_| one(self)).collect()
@@ -154,7 +154,7 @@ impl Sample<'_> {
             request.replica_state.replica_id = self.int(-1);
             request.replica_state.replica_epoch = self.long(-1);
         }
-        // Never long: whoever sends these waits for answers.
+        // Short, because the sender waits for answers.
         request.max_wait_ms = self.int(1).min(50);
         request.min_bytes = self.int(1);
         request.max_bytes = self.int(1 << 20);
@@ -276,7 +276,7 @@ impl Sample<'_> {
         self.frame(&request)
     }
 
-    /// Of another topic than the target, which is still needed.
+    /// Names another topic than the target, which is still needed.
     fn delete_topics(mut self) -> Option<Bytes> {
         let mut request = DeleteTopicsRequest::default();
         request.timeout_ms = self.int(1_000);

@@ -1,5 +1,4 @@
-//! A server that reads every request and can answer hardly any: what a broker is made of, without
-//! the broker.
+//! A server that decodes every request but answers few: the layers below a broker.
 
 use brokerquake::broker::{ListenerType, served};
 use brokerquake::io::{Address, Listener as _, Net, World};
@@ -35,7 +34,7 @@ async fn connection(stream: impl brokerquake::io::Stream, listener: ListenerType
     }
 }
 
-/// The order of checks is a broker's: header, version, listener, body.
+/// The checks in a broker's order: header, version, listener, body.
 fn answer(frame: BytesMut, listener: ListenerType) -> Result<BytesMut, FrameError> {
     let refusal = || api::unsupported_versions(&Api::of::<ApiVersionsRequest>(0, 4));
     let request = match decode_request(frame) {
@@ -94,7 +93,7 @@ where
     encode_response(header.correlation_id, header.api_version, &R::Response::default())
 }
 
-/// Reads the records as a consumer would, too.
+/// Also reads the records, as a consumer would.
 fn produce(request: &Request) -> Result<BytesMut, FrameError> {
     let produce = request.decode::<ProduceRequest>()?;
     let partitions = produce.topic_data.iter().flat_map(|topic| &topic.partition_data);

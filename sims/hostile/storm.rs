@@ -1,5 +1,5 @@
-//! Fires attacks at a server, each over a stream of its own, and asks it in between whether it is
-//! well.
+//! Fires attacks at a server, each over its own connection, and checks in between that it is
+//! healthy.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -16,29 +16,29 @@ use tokio::io::AsyncWriteExt;
 use super::attacks::{Attack, Expected, Kind, attack};
 use super::samples::Target;
 
-/// How long a server may take to react where it has to.
+/// Time limit for a required reaction.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a reaction is waited for that need not come.
+/// How long to wait for an optional reaction.
 const GLANCE: Duration = Duration::from_millis(20);
-/// Attacks between two questions.
+/// Attacks between two health checks.
 const BETWEEN: u64 = 25;
 
-/// What a server did.
+/// The reaction of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reaction {
     /// It sent a frame.
     Answered,
     /// It closed the connection, and sent nothing.
     Closed,
-    /// Nothing, as far as was waited for.
+    /// Nothing before the timeout.
     Silent,
 }
 
-/// How often it reacted how to what.
+/// Counts of reactions by kind of attack.
 pub type Tally = BTreeMap<(Kind, Reaction), u64>;
 
-/// Fires the attacks `numbers` of a seed. Fails, naming the attack, when the server does not
-/// react as it must, or does not answer a well-meant question any more.
+/// Fires the attacks `numbers` of a seed. Fails, naming the attack, when the server does not react
+/// as required, or fails a health check.
 pub async fn storm<W: World>(
     world: &W,
     to: &Address,
@@ -61,10 +61,10 @@ pub async fn storm<W: World>(
     Ok(tally)
 }
 
-/// A well-meant question, over a new connection.
+/// A health check over a new connection.
 pub async fn ask<W: World>(world: &W, to: &Address) -> Result<(), String> {
     let deadline = world.now() + PATIENCE;
-    let failed = |error: &dyn std::fmt::Display| format!("the server is not well: {error}");
+    let failed = |error: &dyn std::fmt::Display| format!("the server is unhealthy: {error}");
     let connection = Connection::open(world, to, "well-meant", deadline)
         .await
         .map_err(|error| failed(&error))?;
@@ -73,7 +73,7 @@ pub async fn ask<W: World>(world: &W, to: &Address) -> Result<(), String> {
     Ok(())
 }
 
-/// Sends one attack, then the end of the stream, and looks at what comes of it.
+/// Sends one attack and the end of the stream, and returns the reaction.
 pub async fn fire<W: World>(world: &W, to: &Address, attack: &Attack) -> Result<Reaction, String> {
     let deadline = world.now() + PATIENCE;
     let stream = timeout(world, deadline, world.net().connect(to)).await;
@@ -82,7 +82,7 @@ pub async fn fire<W: World>(world: &W, to: &Address, attack: &Attack) -> Result<
         Some(Err(error)) => return Err(format!("can't connect: {error}")),
         None => return Err("can't connect: nobody answers".into()),
     };
-    // A server that closes while it is written to is within its rights.
+    // A server may close while the client still writes.
     let sent = async {
         let _ = stream.write_all(&attack.bytes).await;
         let _ = stream.shutdown().await;

@@ -1,4 +1,4 @@
-//! Strangers: whatever they send, a server answers, refuses or closes, and serves the others.
+//! Hostile clients: a server answers, refuses or closes, and keeps serving others.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -33,7 +33,7 @@ fn real<T>(test: impl Future<Output = T>) -> T {
 }
 
 #[test]
-fn an_attack_is_known_by_its_number_alone() {
+fn attack_depends_on_its_number_alone() {
     let target = Target::default();
     for number in 0..200 {
         let make = || attack(Seed(5), number, ListenerType::Broker, &target);
@@ -63,9 +63,9 @@ fn attacks_cover_every_request_in_every_version() {
     }
 }
 
-/// The rooms below a broker: framing, headers, and the bodies of all requests.
+/// The layers below a broker: framing, headers, and the bodies of all requests.
 #[test]
-fn framing_and_decoding_outlive_a_storm() {
+fn framing_and_decoding_survive_a_storm() {
     real(async {
         let world = RealWorld::new();
         for listener in LISTENERS {
@@ -74,7 +74,7 @@ fn framing_and_decoding_outlive_a_storm() {
             let tally = storm(&world, &to, listener, &target, Seed(11), 0..1500).await;
             let tally = tally.unwrap_or_else(|why| panic!("{why}"));
             let reactions: BTreeSet<_> = tally.keys().map(|(_, reaction)| *reaction).collect();
-            assert!(reactions.len() >= 2, "some is answered, some is refused: {tally:?}");
+            assert!(reactions.len() >= 2, "some are answered, some are refused: {tally:?}");
         }
     });
 }
@@ -86,7 +86,7 @@ where
     Arc::new(move |world| Box::pin(run(world)))
 }
 
-/// The same storm in a simulation, over a network that loses and delays; its trace and its tally.
+/// The same storm in a simulation with losses and delays; returns trace and tally.
 fn simulated(seed: Seed) -> (u64, Tally) {
     let link = Link { loss: 0.02, ..Link::default() };
     let mut leap = Leap::new(seed, link);
@@ -118,13 +118,13 @@ fn simulated(seed: Seed) -> (u64, Tally) {
 }
 
 #[test]
-fn a_simulated_storm_is_outlived_and_repeats_itself() {
+fn simulated_storm_is_survived_and_deterministic() {
     let (trace, tally) = simulated(Seed(3));
     assert_eq!((trace, tally), simulated(Seed(3)));
     assert_ne!(trace, simulated(Seed(4)).0);
 }
 
-/// The topic's id, as strangers learn it.
+/// The topic's id, as any client can learn it.
 async fn target(world: &RealWorld, server: &Server, topic: &str) -> Target {
     let to = server.bootstrap().parse().unwrap();
     let deadline = world.now() + Duration::from_secs(10);
@@ -136,8 +136,8 @@ async fn target(world: &RealWorld, server: &Server, topic: &str) -> Target {
     Target { topic: topic.into(), topic_id: found.expect("the topic just made").topic_id }
 }
 
-/// The codec refuses to write a field in a version that lacks it, so an answer that is right in one
-/// version may be none in another.
+/// The codec refuses to encode a field in a version that lacks it, so a response that is valid in
+/// one version may fail in another.
 #[test]
 fn every_request_of_every_served_version_is_answered() {
     let server = Server::start();
@@ -164,7 +164,7 @@ fn listeners(server: &Server) -> [(ListenerType, Address); 2] {
 }
 
 #[test]
-fn a_broker_and_its_controller_outlive_a_storm() {
+fn broker_and_controller_survive_a_storm() {
     let server = Server::start();
     server.create_topic("orders", 2, 1, &[]);
     real(async {

@@ -7,14 +7,14 @@ pub fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("sims/fixtures/kafka")
 }
 
-/// What one of the tools is asked to show.
+/// A dump to request from either tool.
 pub struct Dump {
     pub name: String,
     options: Vec<String>,
     files: Vec<String>,
 }
 
-/// What a tool printed.
+/// The output of a tool.
 pub struct Shown {
     pub text: String,
     pub problems: String,
@@ -50,7 +50,7 @@ impl Dump {
         Shown::of(command)
     }
 
-    /// What our tool shows of a data directory.
+    /// The output of our tool for a data directory.
     pub fn ours(&self, data: &Path) -> Shown {
         let mut command = Command::new(env!("CARGO_BIN_EXE_brokerquake"));
         command.arg("dump-log");
@@ -58,7 +58,7 @@ impl Dump {
     }
 }
 
-/// The dumps that `dumps.sh` had Kafka's tool make.
+/// The dumps that `dumps.sh` made with Kafka's tool.
 pub fn listed_dumps() -> Vec<Dump> {
     let (dir, data) = (fixture().join("dumps"), fixture().join("data"));
     let list = std::fs::read_to_string(dir.join("list")).unwrap();
@@ -74,7 +74,7 @@ pub fn listed_dumps() -> Vec<Dump> {
     list.lines().map(dump).collect()
 }
 
-/// Files of a data directory by a pattern in which `*` stands for anything, sorted.
+/// Files of a data directory by a pattern with `*` wildcards, sorted.
 fn matching(data: &Path, pattern: &str) -> Vec<String> {
     let files = files(data);
     files.into_iter().filter(|file| matches(file, pattern)).collect()
@@ -91,7 +91,7 @@ fn matches(text: &str, pattern: &str) -> bool {
     }
 }
 
-/// Every file of a data directory, relative to it, in the order of a shell.
+/// All files of a data directory as relative paths, in shell order.
 fn files(data: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut open = vec![data.to_owned()];
@@ -109,7 +109,7 @@ fn files(data: &Path) -> Vec<String> {
     found
 }
 
-/// Every file that both tools know, in every way in which it can be shown.
+/// Every file that both tools support, in every way of dumping it.
 pub fn every_dump(data: &Path) -> Vec<Dump> {
     let of = |patterns: &[&str]| -> Vec<String> {
         patterns.iter().flat_map(|pattern| matching(data, pattern)).collect()
@@ -135,7 +135,7 @@ pub struct Tool {
 }
 
 impl Tool {
-    /// `BROKERQUAKE_KAFKA` says where Kafka's jars are; without it, says why nothing is tested.
+    /// The tool from the jars in `BROKERQUAKE_KAFKA`; prints why the test is skipped without them.
     pub fn at_hand() -> Option<Self> {
         let libs = std::env::var("BROKERQUAKE_KAFKA").ok();
         if libs.is_none() {
@@ -144,7 +144,7 @@ impl Tool {
         libs.map(|libs| Self { libs })
     }
 
-    /// Demands that both tools print the same, and gives it back.
+    /// Checks that both tools print the same, and returns it.
     pub fn compare(&self, dump: &Dump, data: &Path) -> Shown {
         let mut java = Command::new("java");
         java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"]);
@@ -152,7 +152,7 @@ impl Tool {
         let (theirs, ours) = (dump.ask(java, data), dump.ours(data));
         assert!(theirs.ended_well && ours.ended_well, "{}: {}", dump.name, theirs.problems);
         assert_same(&dump.name, &theirs.text, &ours.text);
-        // Kafka tells findings in the order of a hash, and names files by their whole path.
+        // Kafka reports findings in hash order, and names files by absolute path.
         let sorted = |shown: &Shown| {
             let whole = data.display().to_string() + "/";
             let text = shown.problems.replace(&whole, "");

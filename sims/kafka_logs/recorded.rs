@@ -1,4 +1,4 @@
-//! One recorded partition, copied to where it may be changed.
+//! One recorded partition, copied to where it may be modified.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use brokerquake::wire::batch::{self, BatchHeader, Record};
 
 pub type RealLog = Log<RealDisk>;
 
-/// When the logs are opened: a minute after they were written, so that no producer is forgotten.
+/// When the logs are opened: a minute after they were written, so that no producer has expired.
 const NOW: Timestamp = Timestamp(1_700_000_700_000);
 
 pub fn clean(end: Offset) -> Recovery {
@@ -25,7 +25,7 @@ pub fn crashed() -> Recovery {
 pub struct Recorded {
     dir: tempfile::TempDir,
     partition: &'static str,
-    /// Where the log ends.
+    /// The log end.
     pub end: Offset,
 }
 
@@ -92,14 +92,14 @@ impl Recorded {
         names.map(|name| (name.clone(), fs::read(self.path().join(name)).unwrap())).collect()
     }
 
-    /// Batches in the files.
+    /// Number of complete batches in the files.
     pub fn whole_batches(&self) -> usize {
         let names = self.names().into_iter().filter(|name| name.ends_with(".log"));
         let count = |name| batch::batches(&fs::read(self.path().join(name)).unwrap()).count();
         names.map(count).sum()
     }
 
-    /// What is read at `from`, batch by batch.
+    /// The batches that a read at `from` returns, and the next offset.
     fn read(&self, log: &RealLog, from: Offset) -> (Vec<Vec<u8>>, Offset) {
         let fetched = log.read(from, 1000, log.log_end(), true).unwrap();
         let Some(slice) = fetched.slice else { return (Vec::new(), fetched.next) };
@@ -114,7 +114,7 @@ impl Recorded {
         BatchHeader::parse(&batches[0]).unwrap().base_offset
     }
 
-    /// Every batch, by reads that are smaller than a segment.
+    /// All batches, by reads smaller than a segment.
     pub fn batches(&self, log: &RealLog) -> Vec<Vec<u8>> {
         let (mut found, mut at) = (Vec::new(), log.log_start());
         while at < log.log_end() {

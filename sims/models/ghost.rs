@@ -1,7 +1,7 @@
-//! A file system so plain that it is obviously right: every file keeps every content it ever had.
+//! An obviously correct file system: every file keeps every content that it ever had.
 //!
-//! From these histories follows what a power loss may leave, without a look at pages: it is written
-//! from the promises in the documentation of `io::disk` and `sim::disk`, not from the code.
+//! What a power loss may leave follows from these histories, without pages: it is written from the
+//! guarantees in the documentation of `io::disk` and `sim::disk`, not from the code.
 
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
@@ -38,17 +38,17 @@ struct Edit {
     to: Option<Id>,
 }
 
-/// What a sync that has begun will make durable.
+/// What a sync that has begun makes durable.
 pub enum Begun {
     File { id: Id, content: usize },
     Dir { changes: Vec<usize> },
 }
 
-/// The plain file system.
+/// The model.
 pub struct Ghost {
     nodes: Vec<Node>,
     open: Vec<Id>,
-    /// Changes of names in order; each `Some` is not durable yet.
+    /// Name changes in order; each `Some` is not durable yet.
     changes: Vec<Option<Vec<Edit>>>,
 }
 
@@ -60,7 +60,7 @@ impl Default for Ghost {
 }
 
 impl Ghost {
-    /// A file system as found, all of it durable.
+    /// A file system as found, completely durable.
     pub fn of(found: &Found) -> Self {
         let mut ghost = Self::default();
         for (path, bytes) in found {
@@ -101,7 +101,7 @@ impl Ghost {
         Ok(id)
     }
 
-    /// Directory, name, and what has it.
+    /// Directory, name, and the node of that name.
     fn locate(&self, place: Place) -> Result<(Id, String, Option<Id>), ErrorKind> {
         let names = place.names();
         let (name, above) = names.split_last().unwrap();
@@ -138,7 +138,7 @@ impl Ghost {
         id
     }
 
-    /// Does one call.
+    /// Applies one call.
     pub fn apply(&mut self, op: &Op) -> Told {
         match op {
             Op::Open(place, how) => self.open(*place, *how)?,
@@ -282,7 +282,7 @@ impl Ghost {
         Ok(())
     }
 
-    /// What a sync begun now promises; nothing where it fails.
+    /// What a sync that begins now guarantees; `None` if it fails.
     pub fn begin(&self, op: &Op) -> Option<Begun> {
         match op {
             Op::Sync(index) | Op::BeginSync(index) => {
@@ -298,8 +298,8 @@ impl Ghost {
         }
     }
 
-    /// The changes that touch a directory, and all on which they rest: earlier ones of the same
-    /// name, and for a directory that moved elsewhere, all earlier ones.
+    /// The changes that touch a directory, and all that must precede them: earlier ones of the same
+    /// name, and for a directory that moved, all earlier ones.
     fn promised(&self, dir: Id) -> Vec<usize> {
         let mut chosen: Vec<usize> = Vec::new();
         loop {
@@ -347,12 +347,12 @@ impl Ghost {
         }
     }
 
-    /// All that processes see.
+    /// Everything that processes see.
     pub fn cached(&self) -> Found {
         self.tree(false)
     }
 
-    /// All that is promised to be there after a power loss.
+    /// Everything that survives a power loss for certain.
     pub fn stable(&self) -> Found {
         self.tree(true)
     }
@@ -378,7 +378,7 @@ impl Ghost {
         found
     }
 
-    /// Every name and byte found must come from somewhere, and what is promised must be there.
+    /// Every name and byte found must have been written, and everything guaranteed must be there.
     pub fn explain(&self, found: &Found) {
         if let Err(why) = self.explain_dir(ROOT, "", found) {
             panic!("{why}");
@@ -401,7 +401,7 @@ impl Ghost {
         for (path, _) in here {
             let name = path[prefix.len()..].split('/').next().unwrap();
             if !may_be.contains_key(name) {
-                return Err(format!("`{path}` comes from nowhere"));
+                return Err(format!("`{path}` was never created"));
             }
         }
         for (name, ids) in may_be {
@@ -430,14 +430,14 @@ impl Ghost {
 }
 
 impl History {
-    /// Each sector must be as it was at the last sync or at some time since, or zero where the size
+    /// Each sector must be as it was at the last sync or at some later time, or zero where the size
     /// changed.
     fn explain(&self, found: &[u8]) -> Result<(), String> {
         let contents = &self.contents[self.synced..];
         let low = contents.iter().map(Vec::len).min().unwrap();
         let high = contents.iter().map(Vec::len).max().unwrap();
         if !(low..=high).contains(&found.len()) {
-            return Err(format!("a size of {} is not within {low}..={high}", found.len()));
+            return Err(format!("a size of {} is outside {low}..={high}", found.len()));
         }
         for (index, sector) in found.chunks(SECTOR).enumerate() {
             let start = index * SECTOR;
@@ -448,7 +448,7 @@ impl History {
                 })
             });
             if !explained {
-                return Err(format!("the sector at {start} was never like this: {sector:?}"));
+                return Err(format!("the sector at {start} never had this content: {sector:?}"));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Calls on a file system, as data, and how to make them on any of them.
+//! File system calls as data, and how to make them on any disk.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use brokerquake::io::{Disk, File, Map, Open};
 use brokerquake::sim::Survival;
 use proptest::prelude::*;
 
-/// One of few paths, so that operations meet.
+/// One of few paths, so that operations interact.
 #[derive(Clone, Copy, Debug)]
 pub struct Place(pub &'static str);
 
@@ -25,7 +25,7 @@ impl Place {
     }
 }
 
-/// One call, or one blow. Files are named by an index into those that are open.
+/// One call, or one crash. Files are named by an index into the open ones.
 #[derive(Clone, Debug)]
 pub enum Op {
     Open(Place, Open),
@@ -49,7 +49,7 @@ pub enum Op {
     PowerLoss(Survival),
 }
 
-/// What a call told.
+/// The result of a call.
 pub type Told = Result<Vec<String>, ErrorKind>;
 
 /// Makes one call.
@@ -96,7 +96,7 @@ pub async fn drive<D: Disk>(disk: &D, root: &Path, files: &mut Vec<D::File>, op:
     told.map_err(|error| error.kind())
 }
 
-/// Stores into a map of the whole file, and reads back what is around.
+/// Stores into a map of the whole file, and reads back the surrounding bytes.
 fn store<D: Disk>(
     disk: &D,
     file: &D::File,
@@ -116,7 +116,7 @@ fn store<D: Disk>(
     Ok(vec![format!("{bytes:?}")])
 }
 
-/// Where a store lands in a file of a size.
+/// The range of a store in a file of this size.
 pub fn stored(size: u64, at: u64, len: usize) -> (u64, u64) {
     let at = at % size;
     (at, size.min(at + len as u64))
@@ -156,12 +156,12 @@ pub fn calls() -> impl Strategy<Value = Op> {
         2 => dir().prop_map(Op::CreateDir),
         1 => dir().prop_map(Op::List),
         1 => place().prop_map(Op::Exists),
-        // Of a file it is an error only in the simulation, which is stricter than Linux.
+        // On a file, it is an error only in the simulation, which is stricter than Linux.
         2 => prop::sample::select(&["", "", "d", "e"][..]).prop_map(|dir| Op::SyncDir(Place(dir))),
     ]
 }
 
-/// Calls on one file, so that its syncs, cuts and crashes meet.
+/// Calls on one file, so that its syncs, truncations and crashes interact.
 pub fn calls_on_one_file() -> impl Strategy<Value = Op> {
     let (file, at) = (0, || prop_oneof![1 => 0u64..600, 2 => 0u64..20_000, 1 => Just(4096)]);
     prop_oneof![
@@ -177,7 +177,7 @@ pub fn calls_on_one_file() -> impl Strategy<Value = Op> {
     ]
 }
 
-/// Syncs that take their time.
+/// Syncs that overlap with other calls.
 pub fn syncs() -> impl Strategy<Value = Op> {
     prop_oneof![
         2 => any::<usize>().prop_map(Op::BeginSync),

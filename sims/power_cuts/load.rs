@@ -1,4 +1,4 @@
-//! A librdkafka producer that sends until it is stopped, and knows what it was told.
+//! A librdkafka producer that sends until it is stopped, and tracks acknowledgements.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use rdkafka::{ClientConfig, ClientContext};
 
 use crate::traffic::record;
 
-/// As fast as is of use: [`super::machine`]'s disks are small.
+/// Limited, because the disks of [`super::machine`] are small.
 const RECORDS_PER_MS: u128 = 10;
 
 /// Bytes in the value of record `key`.
@@ -24,7 +24,7 @@ pub fn size(key: u64) -> usize {
 struct Acknowledged(Arc<Mutex<Vec<u64>>>);
 
 impl ClientContext for Acknowledged {
-    /// The broker's death is what these tests are about; librdkafka would print it each time.
+    /// These tests kill the broker on purpose; librdkafka would log it each time.
     fn log(&self, _: rdkafka::config::RDKafkaLogLevel, _: &str, _: &str) {}
     fn error(&self, _: rdkafka::error::KafkaError, _: &str) {}
 }
@@ -40,14 +40,14 @@ impl ProducerContext for Acknowledged {
     }
 }
 
-/// What was sent, and what of it was acknowledged, in the order of keys.
+/// The sent and the acknowledged records, by key.
 pub struct Told {
     /// One beyond the last key that was sent.
     pub next: u64,
     pub acknowledged: Vec<u64>,
 }
 
-/// A producer at work in a thread.
+/// A producer that runs in a thread.
 pub struct Load {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Told>,
@@ -62,7 +62,7 @@ impl Load {
         Self { stop, thread }
     }
 
-    /// Stops, and gives up on what has not been acknowledged by now.
+    /// Stops, and gives up on records that are not acknowledged yet.
     pub fn stop(self) -> Told {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
@@ -87,7 +87,7 @@ fn send(bootstrap: &str, topic: &str, partitions: i32, first: u64, stop: &Atomic
         let next = BaseRecord::to(topic).partition(partition).key(&bytes[..]).payload(&value[..]);
         match producer.send(next) {
             Ok(()) => key += 1,
-            // The queue is full: let some leave.
+            // The queue is full: wait for deliveries.
             Err(_) => {
                 producer.poll(Duration::from_millis(2));
             }

@@ -1,20 +1,20 @@
 //! A disk whose power can be cut, on a machine that stays on.
 //!
-//! The file system under test lies in an image on a second file system, the platter, which lies in
-//! an image of its own; loop devices join them. A cut shuts the platter down by the ioctl
-//! `FS_IOC_SHUTDOWN` with "no log flush": from that moment nothing reaches it, and what the file
-//! system under test had not flushed through its device is gone, the device's own cache included.
-//! This works for file systems that lack the ioctl themselves, as btrfs does.
+//! The file system under test is in an image on a second file system, the platter, which is in an
+//! image of its own; loop devices connect them. A cut shuts the platter down by the ioctl
+//! `FS_IOC_SHUTDOWN` with "no log flush": from then on nothing reaches it, and everything that the
+//! file system under test had not flushed through its device is gone, including the device's own
+//! cache. This works for file systems without that ioctl, such as btrfs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// Smallest image in which each `mkfs` is content (XFS asks for 300 MB).
+/// Smallest image that each `mkfs` accepts (XFS asks for 300 MB).
 const DISK_MIB: u32 = 400;
 const PLATTER: &str = "520M";
 
-/// A file system of the kernel's.
+/// A file system of the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileSystem {
     Ext4,
@@ -33,8 +33,8 @@ impl FileSystem {
         }
     }
 
-    /// Metadata is committed every second where that can be asked for, so that short runs see it;
-    /// XFS is told by [`Writeback`].
+    /// Commits metadata every second if there is an option for that, so that short runs show it;
+    /// XFS is configured by [`Writeback`].
     fn mount_options(self) -> &'static str {
         match self {
             Self::Ext4 | Self::Btrfs => "loop,commit=1",
@@ -43,7 +43,7 @@ impl FileSystem {
     }
 }
 
-/// Runs a command to its end, and says what it said if it failed.
+/// Runs a command to its end; the error is its output.
 fn run(program: &str, arguments: &[&str]) -> Result<(), String> {
     let output = Command::new(program).args(arguments).output();
     let output = output.map_err(|error| format!("{program}: {error}"))?;
@@ -65,7 +65,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine with an empty disk, or why there can't be one here.
+    /// A machine with an empty disk; the error says why there can't be one here.
     pub fn new(kind: FileSystem) -> Result<Self, String> {
         if !rustix::process::geteuid().is_root() {
             return Err("only root may mount".into());
@@ -80,7 +80,7 @@ impl Machine {
         run("truncate", &["-s", PLATTER, text(&outer)])?;
         run("mkfs.ext4", &["-q", "-F", text(&outer)])?;
         run("mount", &["-o", "loop", text(&outer), text(&machine.platter())])?;
-        // Its blocks are written, so that the platter's own metadata need not change any more.
+        // Allocates its blocks, so that the platter's own metadata need not change later.
         let blocks = format!("of={}", text(&inner));
         run(
             "dd",
@@ -109,17 +109,17 @@ impl Machine {
         self.dir.path().join("disk")
     }
 
-    /// Everything that was written so far is on the platter.
+    /// Syncs everything written so far to the platter.
     pub fn sync(&self) {
         run("sync", &["-f", text(&self.disk())]).unwrap();
     }
 
-    /// From now on nothing reaches the platter. Processes still see what the page cache has.
+    /// From now on nothing reaches the platter. Processes still see the page cache.
     pub fn cut_power(&self) {
         run("xfs_io", &["-x", "-c", "shutdown", text(&self.platter())]).unwrap();
     }
 
-    /// Starts again from what the platter has. Whoever had files open must have ended.
+    /// Restarts from the state of the platter. Processes with open files must have ended.
     pub fn restore_power(&self) {
         self.unmount();
         run("mount", &["-o", "loop", text(&self.outer()), text(&self.platter())]).unwrap();
@@ -127,7 +127,7 @@ impl Machine {
         run("mount", &["-o", options, text(&self.inner()), text(&self.disk())]).unwrap();
     }
 
-    /// A process that was killed holds its files for a moment longer.
+    /// A killed process holds its files for a moment longer.
     fn unmount(&self) {
         let deadline = Instant::now() + Duration::from_secs(20);
         for mount in [self.disk(), self.platter()] {
@@ -148,14 +148,14 @@ impl Drop for Machine {
     }
 }
 
-/// How soon the kernel writes old pages back by itself. Put back when dropped.
+/// How soon the kernel writes old pages back. Restored on drop.
 pub struct Writeback {
     before: Vec<(&'static str, String)>,
 }
 
 impl Writeback {
-    /// Looks every 100 ms for pages older than 200 ms, so that a cut meets mixed states: Linux looks
-    /// every 5 s for pages older than 30 s.
+    /// Writes back pages older than 200 ms every 100 ms, so that a cut meets mixed states; Linux's
+    /// defaults are 30 s and 5 s.
     pub fn hasty() -> Self {
         let set = |(key, value): (&'static str, &str)| {
             let path = format!("/proc/sys/{key}");
@@ -166,7 +166,7 @@ impl Writeback {
         let hasty = [
             ("vm/dirty_writeback_centisecs", "10"),
             ("vm/dirty_expire_centisecs", "20"),
-            // The least that XFS takes.
+            // The minimum for XFS.
             ("fs/xfs/xfssyncd_centisecs", "100"),
         ];
         Self { before: hasty.into_iter().filter_map(set).collect() }

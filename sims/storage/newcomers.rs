@@ -1,5 +1,5 @@
-//! Directories as somebody may hand them over who meets this for the first time: each is taken, or
-//! refused in words that name the file and the way out, and nothing in it is lost.
+//! Directories that a new user may pass: each is accepted, or refused with an error that names the
+//! file and the remedy, and nothing in it is lost.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ fn directory_with_foreign_files_is_refused_untouched() {
     assert!(told.starts_with(&path) && told.contains("there is no meta.properties"), "{told}");
     assert!(told.ends_with("name an empty directory, or put its meta.properties back"), "{told}");
     assert_eq!(files(home.path()), before);
-    // A file system of its own is empty but for what it needs itself.
+    // A fresh file system is empty except for its own files.
     let fresh = tempfile::tempdir().unwrap();
     fs::create_dir(fresh.path().join("lost+found")).unwrap();
     one_life(serve(&[fresh.path()], &[])).unwrap();
@@ -73,7 +73,7 @@ fn corrupt_small_file_is_reported_with_line_and_remedy() {
             None => fs::remove_file(&path).unwrap(),
         }
         let told = refused(place.path());
-        // A file that is not there has no lines.
+        // A missing file has no lines.
         let named = if garbled.is_some() { &path } else { place.path() };
         assert!(told.contains(&named.display().to_string()) && told.contains(words), "{told}");
         match before {
@@ -82,7 +82,7 @@ fn corrupt_small_file_is_reported_with_line_and_remedy() {
         }
     }
     one_life(serve(&[place.path()], &[])).unwrap();
-    // What to do is right.
+    // The suggested remedy works.
     fs::write(place.path().join("recovery-point-offset-checkpoint"), "rubbish").unwrap();
     assert!(refused(place.path()).ends_with("examined from its beginning"));
     fs::remove_file(place.path().join("recovery-point-offset-checkpoint")).unwrap();
@@ -103,7 +103,7 @@ fn file_in_place_of_a_log_dir_is_reported() {
 }
 
 #[test]
-fn a_log_that_no_topic_has_is_kept_aside() {
+fn log_without_a_topic_is_kept_aside() {
     let place = used();
     let stray = place.path().join("mine-0");
     fs::create_dir(&stray).unwrap();
@@ -123,14 +123,14 @@ fn a_log_that_no_topic_has_is_kept_aside() {
         }
     });
     assert!(!stray.exists());
-    // Nor does the next start touch it.
+    // The next start does not touch it either.
     one_life(serve(&[place.path()], &[])).unwrap();
     assert_eq!(fs::read(aside.join("00000000000000000000.log")).unwrap(), log);
     assert_eq!(partitions(place.path()).len(), 4);
 }
 
-/// Apache Kafka's metadata have what is not served here (its controllers' registrations, ACLs, SCRAM,
-/// quotas): its directory is refused, and Kafka can go on with it.
+/// Apache Kafka's metadata log has records that are not supported here (controller registrations,
+/// ACLs, SCRAM, quotas): its directory is refused, and Kafka can still use it.
 #[test]
 fn kafkas_metadata_log_is_refused_with_the_unknown_record() {
     let place = tempfile::tempdir().unwrap();
@@ -154,7 +154,7 @@ fn kafkas_metadata_log_is_refused_with_the_unknown_record() {
         "{told}"
     );
     assert_eq!(logs(place.path()), before);
-    // Nor can a log be used whose beginning is in a snapshot.
+    // A log whose beginning is in a snapshot can't be used either.
     let log = place.path().join("__cluster_metadata-0/00000000000000000000.log");
     let bytes = fs::read(&log).unwrap();
     let later = batch::batches(&bytes).map(Result::unwrap);

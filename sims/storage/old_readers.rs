@@ -15,7 +15,8 @@ use super::super::{admin, connect, one_life, request, serve, write};
 /// UNSUPPORTED_COMPRESSION_TYPE.
 const UNSUPPORTED: i16 = 76;
 
-/// What a fetch in this version gets of a topic's partition 0: the error, and the codecs of batches.
+/// The result of a fetch of a topic's partition 0 in this version: the error, and the codecs of
+/// batches.
 async fn fetch(
     world: &RealWorld,
     connection: &Connection<RealWorld>,

@@ -203,9 +203,9 @@ function drawSpans(g, index, lane, X) {
     g.fillStyle = soft ? ink["warn-soft"] : ink["bad-soft"]; g.fillRect(x, top, e - x, tall);
     g.fillStyle = hatch(g, colour); g.fillRect(x, top, e - x, tall);
     g.fillStyle = colour; g.fillRect(x, top, 2.5, tall);
-    const text = DEED[span.kind] + " " + lasting(span.until - span.at);
+    const text = ACTION[span.kind] + " " + lasting(span.until - span.at);
     g.font = "600 11.5px " + ink.sans;
-    for (const said of [text, DEED[span.kind]]) {
+    for (const said of [text, ACTION[span.kind]]) {
       const width = g.measureText(said).width;
       if (width + 22 > e - x) continue;
       g.fillStyle = soft ? ink["warn-soft"] : ink["bad-soft"];

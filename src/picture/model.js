@@ -110,7 +110,7 @@ function lasting(micros) {
 }
 
 const names = (hosts) => hosts.map((host) => HOSTS[host].name).join(", ");
-const DEED = {
+const ACTION = {
   kill: "killed", "power-loss": "no power", restart: "restarting", ended: "ended",
   pause: "paused", cut: "cut off", hold: "held back", other: "fault",
 };

@@ -135,7 +135,7 @@ function ofHost(host, at, p) {
   for (const span of spansOf[host]) {
     if (at < span.at || at > span.until) continue;
     const other = span.other === null ? "" : ` to ${HOSTS[span.other].name}`;
-    lines.push(`${DEED[span.kind]}${other}, ${clock(span.at)} to ${clock(span.until)} (${lasting(span.until - span.at)})`);
+    lines.push(`${ACTION[span.kind]}${other}, ${clock(span.at)} to ${clock(span.until)} (${lasting(span.until - span.at)})`);
   }
   if (p) {
     const reign = p.reigns[host].find((r) => at >= r.from && at <= r.to);

@@ -1,7 +1,8 @@
 //! A shop that sends payments, and a bookkeeper that reads them and keeps balances.
 //!
-//! The bookkeeper keeps two things on its disk: how far it has read, and what it has counted.
-//! [`TwoFiles`] saves them one after the other: a bookkeeper that is killed in between goes on after
+//! The bookkeeper stores two things on its disk: how far it has read, and the balances.
+//! [`TwoFiles`] saves them one after the other: a bookkeeper that is killed in between skips
+//! payments that are in no balance. [`OneFile`] saves both at once, and is correct.
 //! payments that are in no balance. [`OneFile`] saves both at once, and is correct.
 
 use std::collections::BTreeMap;
@@ -35,12 +36,12 @@ pub async fn shop(host: Host) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the bookkeeper knows: the next offset of each partition, and each account's balance.
+/// The bookkeeper's state: the next offset of each partition, and each account's balance.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Books {
     next: BTreeMap<i32, i64>,
     balances: BTreeMap<String, u64>,
-    /// Partitions that are read to their end.
+    /// Number of partitions that were read to their end.
     closed: i32,
 }
 
@@ -58,11 +59,11 @@ impl Books {
     }
 }
 
-/// Where the bookkeeper keeps its books.
+/// How the bookkeeper stores its books.
 pub trait Shelf: Copy + Send + Sync + 'static {
-    /// The books as they were saved last; empty ones, if they never were.
+    /// Loads the books that were saved last; empty if there are none.
     fn load(self, host: &Host) -> impl Future<Output = io::Result<Books>> + Send;
-    /// Saves them so that no crash takes them back.
+    /// Saves the books durably.
     fn save(self, host: &Host, books: &Books) -> impl Future<Output = io::Result<()>> + Send;
 }
 
@@ -79,7 +80,7 @@ impl Shelf for TwoFiles {
 
     async fn save(self, host: &Host, books: &Books) -> io::Result<()> {
         host.save("offsets", write(books).as_bytes()).await?;
-        // Killed here, the bookkeeper goes on after payments that it never entered.
+        // Killed here, the bookkeeper later skips payments that it never entered.
         host.save("balances", write(books).as_bytes()).await
     }
 }

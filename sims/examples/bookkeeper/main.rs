@@ -1,6 +1,6 @@
-//! How a test of your own looks: a bookkeeper that reads payments and keeps balances, once with a
-//! flaw that hardly any test finds, and once as it should be. The programs are in `app.rs`, as
-//! they would be in a project of yours; this is the test. Copy it and begin with it.
+//! An example of your own test: a bookkeeper that reads payments and keeps balances, once with a
+//! bug that few tests find, and once correct. The programs are in `app.rs`, as they would be in
+//! your project; this is the test. Copy it to start your own.
 //!
 //! Try it: `cargo test --test scenarios bookkeeper`. To watch one run of the faulty bookkeeper, say which:
 //! `BROKERQUAKE_SEED=0 cargo test --test scenarios bookkeeper -- --nocapture`.
@@ -35,8 +35,8 @@ fn books_balance(history: &History) -> Result<(), String> {
     }
 }
 
-/// A shop, a bookkeeper whose machine often loses power, just before one of its next disk
-/// operations, and a cluster that has its own troubles.
+/// A shop, a bookkeeper whose machine often loses power just before one of its next disk
+/// operations, and a cluster with its own faults.
 pub fn payments(shelf: impl Shelf) -> Simulation {
     Simulation::new("payments are booked once")
         .topic("payments", |topic| {

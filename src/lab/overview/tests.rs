@@ -157,7 +157,7 @@ fn missing_reports_directory_names_the_commands_that_fill_it() {
 fn overview_shows_the_swarms_coverage_and_gaps() {
     let report = r#"{ "kind": "swarm", "schema": 1, "verdict": "held", "runs": [1, 2, 3],
       "failures": [], "features": ["a", "b"], "rare_events": [
-      { "name": "torn tail cut", "runs": 2 }, { "name": "<empty> ISR", "runs": 0 } ] }"#;
+      { "name": "torn tail truncated", "runs": 2 }, { "name": "<empty> ISR", "runs": 0 } ] }"#;
     let overview = gathered(&[("swarm.json", report)]);
     assert!(overview.skipped.is_empty(), "{:?}", overview.skipped);
     let said = "held: 3 runs, 0 failed; 2 features, 1 situations; never reached: <empty> ISR";

@@ -25,7 +25,7 @@ enum Step {
     /// All above a share of the log is truncated.
     Truncate { share: u8 },
     /// The log is emptied and begins further on.
-    StartAnew { ahead: i64 },
+    StartOver { ahead: i64 },
     /// What is below a share of the log may not be read any more.
     AdvanceStart { share: u8 },
     /// Old segments expire, so that the others have at least this size.
@@ -52,7 +52,7 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         1 => Just(Step::BeginEpoch),
         2 => any::<u8>().prop_map(|share| Step::Truncate { share }),
-        1 => (0..9i64).prop_map(|ahead| Step::StartAnew { ahead }),
+        1 => (0..9i64).prop_map(|ahead| Step::StartOver { ahead }),
         1 => any::<u8>().prop_map(|share| Step::AdvanceStart { share }),
         2 => (0..4000u64).prop_map(|keep| Step::Expire { keep }),
         2 => any::<bool>().prop_map(|save| Step::Flush { save }),
@@ -175,7 +175,7 @@ impl Bench {
                 self.cut(|log| log.truncate_to(Offset(to)));
                 self.model.truncate(to);
             }
-            Step::StartAnew { ahead } => {
+            Step::StartOver { ahead } => {
                 let to = self.model.end + ahead;
                 self.cut(|log| log.truncate_fully_and_start_at(Offset(to)));
                 let epoch = self.model.epoch;

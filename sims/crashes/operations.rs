@@ -1,34 +1,34 @@
-//! What is done to logs: deeds, and series of them.
+//! Operations on logs, and series of them.
 
 use brokerquake::base::{Seed, Stream};
 use rand::RngExt as _;
 
-use self::Deed::*;
+use self::Operation::*;
 
-/// One thing that a broker does to its log.
+/// An operation of a broker on its log.
 #[derive(Clone, Copy, Debug)]
-pub enum Deed {
+pub enum Operation {
     /// A leader appends a batch.
     Append { records: usize, size: usize },
     /// A leader appends the next batch of an idempotent producer.
     Produce { producer: i64, records: usize },
     /// A new leader epoch begins, with its first batch or without one.
     NewEpoch { saved: bool },
-    /// A segment was rolled: what is sealed is synced.
+    /// A segment was rolled: the sealed segments are synced.
     FlushRolled,
     /// Everything is synced.
     Flush,
     /// The recovery point is saved.
     Checkpoint,
-    /// The log is cut, by so many batches.
+    /// The log is truncated by this many batches.
     Truncate { batches: usize },
-    /// The log is emptied and begins further on.
-    StartAnew { ahead: i64 },
-    /// So many batches from the start may not be read any more; that is saved.
+    /// The log is emptied and starts at a higher offset.
+    StartOver { ahead: i64 },
+    /// The log start moves over this many batches, and is saved.
     AdvanceStart { batches: usize },
-    /// The process ends in order, and starts again.
+    /// The process shuts down cleanly, and restarts.
     CleanRestart,
-    /// The process dies, and starts again.
+    /// The process is killed, and restarts.
     Killed,
     /// The partition is deleted, and created again.
     Recreate,
@@ -36,59 +36,59 @@ pub enum Deed {
     Put { keys: &'static str, size: usize },
     /// A leader appends a batch with a tombstone for each of these keys.
     Remove { keys: &'static str },
-    /// A follower appends what a compacted leader has next: so many offsets further on.
+    /// A follower appends the next batch of a compacted leader, after a gap of this many offsets.
     Follow { missing: i64, keys: &'static str },
-    /// The log is compacted, and that is saved.
+    /// The log is compacted, and its cleaner offset saved.
     Clean,
-    /// Old segments go, so that the others have at least so many bytes.
+    /// Old segments are deleted; the others have at least this many bytes.
     Expire { keep: u64 },
-    /// A client has records deleted, of so many batches from the start; nothing is saved yet.
+    /// A client deletes the records of this many batches from the start; nothing is saved yet.
     DeleteRecords { batches: usize },
-    /// The log's start is saved.
+    /// The log start is saved.
     SaveStart,
 }
 
-impl Deed {
-    /// Whether only a compacted log knows it.
+impl Operation {
+    /// Whether it needs a compacted log.
     pub fn compacts(&self) -> bool {
         matches!(self, Put { .. } | Remove { .. } | Follow { .. } | Clean)
     }
 }
 
-pub const APPEND: Deed = Append { records: 2, size: 40 };
-pub const BIG: Deed = Append { records: 1, size: 500 };
+pub const APPEND: Operation = Append { records: 2, size: 40 };
+pub const BIG: Operation = Append { records: 1, size: 500 };
 
-/// Deeds that nobody thought of.
-pub fn drawn(seed: u64) -> Vec<Deed> {
+/// A random series of operations.
+pub fn drawn(seed: u64) -> Vec<Operation> {
     let mut random = Seed(seed).stream(Stream::named("deeds"));
-    let mut deeds = Vec::new();
+    let mut operations = Vec::new();
     for _ in 0..14 {
-        let deed = match random.random_range(0..22u32) {
+        let operation = match random.random_range(0..22u32) {
             0..6 => Append { records: random.random_range(1..4), size: random.random_range(1..90) },
             6..8 => BIG,
-            8..11 => Deed::Produce { producer: random.random_range(1..3), records: 1 },
-            11 => Deed::NewEpoch { saved: random.random_bool(0.5) },
-            12 => Deed::FlushRolled,
-            13..15 => Deed::Flush,
-            15 => Deed::Checkpoint,
+            8..11 => Operation::Produce { producer: random.random_range(1..3), records: 1 },
+            11 => Operation::NewEpoch { saved: random.random_bool(0.5) },
+            12 => Operation::FlushRolled,
+            13..15 => Operation::Flush,
+            15 => Operation::Checkpoint,
             16 => {
-                // A log is cut where another leader's differs.
-                deeds.push(Deed::Truncate { batches: random.random_range(1..4) });
-                Deed::NewEpoch { saved: random.random_bool(0.5) }
+                // A truncation follows from another leader's log.
+                operations.push(Operation::Truncate { batches: random.random_range(1..4) });
+                Operation::NewEpoch { saved: random.random_bool(0.5) }
             }
-            17 => Deed::Killed,
-            18 => Deed::CleanRestart,
-            19 => Deed::AdvanceStart { batches: 1 },
-            20 => Deed::DeleteRecords { batches: 2 },
-            _ => Deed::Expire { keep: random.random_range(0..1500) },
+            17 => Operation::Killed,
+            18 => Operation::CleanRestart,
+            19 => Operation::AdvanceStart { batches: 1 },
+            20 => Operation::DeleteRecords { batches: 2 },
+            _ => Operation::Expire { keep: random.random_range(0..1500) },
         };
-        deeds.push(deed);
+        operations.push(operation);
     }
-    deeds
+    operations
 }
 
-/// What is done to the logs.
-pub fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
+/// The hand-written series of operations.
+pub fn workloads() -> Vec<(&'static str, Vec<Operation>)> {
     let rolls = vec![APPEND, BIG, FlushRolled, APPEND, BIG, FlushRolled, Checkpoint, APPEND];
     let checkpoints = vec![APPEND, Flush, Checkpoint, APPEND, APPEND, Flush, Checkpoint, APPEND];
     let truncates = vec![
@@ -134,7 +134,7 @@ pub fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
         AdvanceStart { batches: 1 },
         APPEND,
         Checkpoint,
-        StartAnew { ahead: 5 },
+        StartOver { ahead: 5 },
         NewEpoch { saved: true },
         APPEND,
         Flush,
@@ -177,8 +177,8 @@ pub fn workloads() -> Vec<(&'static str, Vec<Deed>)> {
     all
 }
 
-/// What a cleaner does, and others before, meanwhile and after it.
-fn compacting() -> Vec<(&'static str, Vec<Deed>)> {
+/// Series with cleanings, and with operations before, during and after them.
+fn compacting() -> Vec<(&'static str, Vec<Operation>)> {
     let put = |keys| Put { keys, size: 60 };
     let follow = |missing, keys| Follow { missing, keys };
     vec![
@@ -246,8 +246,8 @@ fn compacting() -> Vec<(&'static str, Vec<Deed>)> {
     ]
 }
 
-/// What a cleaner does to a log of several epochs, and beside retention.
-fn compacting_epochs() -> Vec<(&'static str, Vec<Deed>)> {
+/// Cleaning of logs with several epochs, and together with retention.
+fn compacting_epochs() -> Vec<(&'static str, Vec<Operation>)> {
     let put = |keys| Put { keys, size: 60 };
     vec![
         (
@@ -293,8 +293,8 @@ fn compacting_epochs() -> Vec<(&'static str, Vec<Deed>)> {
     ]
 }
 
-/// What retention takes, by bytes and on request.
-fn retaining() -> Vec<(&'static str, Vec<Deed>)> {
+/// Series with retention by size and on request.
+fn retaining() -> Vec<(&'static str, Vec<Operation>)> {
     let idempotent = Produce { producer: 1, records: 2 };
     vec![
         (
