@@ -258,7 +258,7 @@ fn cleaning_without_a_sync_is_caught() {
 fn retention_without_a_durable_log_start_is_caught() {
     let judged = without_one_sync(&[APPEND, BIG, APPEND, BIG, Flush], Expire { keep: 600 });
     let names = needed(&judged, "/");
-    assert!(names[0].is_some_and(|why| why.contains("was deleted")), "{judged:?}");
+    assert!(names[0].is_some_and(|why| why.contains("were deleted")), "{judged:?}");
 }
 
 fn operation() -> impl Strategy<Value = Operation> {

@@ -36,7 +36,7 @@ pub fn judge(
         let compacted = recording.is_compacted();
         let Some((dir, mut log)) = recover(&disk, flaws, compacted).await? else {
             return match recording.is_there_after(calls) {
-                true => Err("the partition is missing".to_owned()),
+                true => Err("the partition is gone".to_owned()),
                 false => Ok(()),
             };
         };
@@ -51,7 +51,7 @@ pub fn judge(
         let disk = boot(&machine);
         let again = recover(&disk, flaws, compacted).await;
         let again = again.map_err(|why| format!("the next time: {why}"))?;
-        let (_, log) = again.ok_or("the partition is missing after the next power loss")?;
+        let (_, log) = again.ok_or("the partition is gone after the next power loss")?;
         let mut expected = content;
         expected.batches.push(written);
         match read(&log)? == expected.batches {
@@ -66,9 +66,7 @@ pub fn judge_machine(recording: &Recording, disk: &SimDisk) -> Result<Option<Con
     block_on(async {
         match recover(disk, Flaws::default(), recording.is_compacted()).await? {
             Some((_, log)) => check(recording, recording.steps.len(), &log).map(Some),
-            None if recording.is_there_after(recording.steps.len()) => {
-                Err("it is missing".to_owned())
-            }
+            None if recording.is_there_after(recording.steps.len()) => Err("it is gone".to_owned()),
             None => Ok(None),
         }
     })

@@ -485,7 +485,7 @@ fn leader_outside_its_isr_is_caught() {
 }
 
 #[test]
-#[should_panic(expected = "the pending proposal rests on")]
+#[should_panic(expected = "the pending proposal is based on")]
 fn proposal_of_an_old_partition_epoch_is_caught() {
     broken(|leader| leader.partition_epoch = PartitionEpoch(21));
 }
