@@ -100,6 +100,6 @@ mod tests {
         let stalled = Duration::from_millis(1500);
         line += &DiskLine::new("b2", &DiskStats { stalls: 2, stalled, evicted: 7, ..calm });
         let text = "b2: 18 of 20 pages from memory, 8 syncs, 7 evicted, 2 stalls (1500 ms)";
-        assert_eq!(line.summary(), told);
+        assert_eq!(line.summary(), text);
     }
 }
