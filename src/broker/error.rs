@@ -60,6 +60,14 @@ pub enum NodeError {
     Dir(#[from] DirError),
 }
 
+impl NodeError {
+    /// The metadata log has what must not be in it, or lacks what must.
+    pub(super) fn is_unusable_metadata(&self) -> bool {
+        let corrupt = matches!(self, Self::Log(LogError::Corrupt { .. }));
+        corrupt || matches!(self, Self::Metadata { .. } | Self::Replay(_))
+    }
+}
+
 impl From<ReplayError> for NodeError {
     fn from(error: ReplayError) -> Self {
         match error {

@@ -1,6 +1,7 @@
 //! A broker follows the metadata log: fetches it from the controller, keeps a copy, builds the
 //! image and hands out what changed (KIP-500, KIP-595).
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use super::hosted::{BadBatch, decode};
 use crate::base::{LeaderEpoch, Offset, TopicId, TopicPartition, topics};
 use crate::controller::{Change, Image, Record, RecordError};
 use crate::io::{Disk, File, World};
-use crate::log::Log;
+use crate::log::{self, Log, LogError, Recovery};
 use crate::rpc::RpcError;
 use crate::wire::ErrorCode;
 use crate::wire::batch::{self, BatchError, BatchHeader};
@@ -245,6 +246,32 @@ pub(super) fn bad_batch(error: BadBatch<RecordError>) -> NodeError {
         }
     };
     NodeError::Metadata { offset: offset.0, reason }
+}
+
+/// Refuses a damaged metadata log before anything is changed. A broker's copy is not synced while it
+/// grows, and is fetched again from where it ends: only after a clean stop must it be whole.
+pub(super) fn refuse_damage<D: Disk>(
+    disk: &D,
+    dir: &Path,
+    known: Recovery,
+    is_controller: bool,
+) -> Result<(), LogError> {
+    if !is_controller && !known.clean {
+        return Ok(());
+    }
+    let recovery_point = if is_controller { known.recovery_point } else { Offset::ZERO };
+    let remedy = match is_controller {
+        true => {
+            "nothing was changed: put the file back as it was; without a copy of it, name an empty \
+             directory, which begins a new cluster"
+                .to_owned()
+        }
+        false => {
+            format!("remove {} to have it fetched from the controller again", dir.display())
+        }
+    };
+    let checked = log::refuse_damage(disk, dir, Recovery { recovery_point, ..known });
+    checked.map_err(|error| error.or_else(&remedy))
 }
 
 /// Where the log begins, which must be at its beginning.

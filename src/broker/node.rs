@@ -21,10 +21,12 @@ use super::serve::connection::Server;
 use super::serve::listeners::{ListenerType, OwnListener, listeners, voters};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
 use crate::base::config::NodeConfig;
-use crate::base::{BrokerId, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition, topics};
+use crate::base::{
+    BrokerId, Flaw, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition, topics,
+};
 use crate::controller::{Controller, ControllerSettings, Image};
 use crate::io::{Address, Listener, Net, World};
-use crate::log::{DirError, Log, LogConfig, LogError};
+use crate::log::{DirError, Log, LogConfig, LogDir, LogError, Recovery};
 use crate::wire::messages::{DescribeClusterRequest, message};
 
 /// How long a controlled shutdown may take. Source: Kafka's default, twice its socket timeout
@@ -36,6 +38,8 @@ pub struct Node<W: World> {
     world: W,
     broker: Option<Arc<Broker<W>>>,
     metadata: Metadata<W>,
+    /// The directory of the metadata log.
+    metadata_dir: LogDir<W::Disk>,
     addresses: Vec<Address>,
     /// Fed by tasks that can't go on.
     fatal: mpsc::UnboundedReceiver<NodeError>,
@@ -96,7 +100,7 @@ impl<W: World> Node<W> {
         let mut bound = start.bind().await?;
         // What is started may end for good while the rest is still waited for: a copy of the metadata
         // that finds no room, and a broker that waits for ever to hear that it may take part.
-        let (broker, metadata) = tokio::select! {
+        let (broker, metadata, metadata_dir) = tokio::select! {
             biased;
             Some(error) = failures.recv() => return Err(error),
             roles = start.roles(&mut bound) => roles?,
@@ -104,7 +108,7 @@ impl<W: World> Node<W> {
         let addresses = start.specs.iter().filter(|spec| spec.kind == ListenerType::Broker);
         let addresses = addresses.map(|spec| spec.bind.address.clone()).collect();
         start.world.probe(NodeProbe::Ready);
-        Ok(Self { world: start.world, broker, metadata, addresses, fatal: failures })
+        Ok(Self { world: start.world, broker, metadata, metadata_dir, addresses, fatal: failures })
     }
 
     /// Where clients find this broker, with the ports that the system chose.
@@ -134,7 +138,7 @@ impl<W: World> Node<W> {
         }
         // First, so that no role is taken up any more, and every log is closed where a directory is
         // marked as clean.
-        let metadata = self.metadata.close().await;
+        let metadata = self.metadata.close(&self.metadata_dir).await;
         if let Err(error) = &metadata {
             tracing::error!(%error, "can't close the metadata log");
         }
@@ -162,10 +166,17 @@ enum Metadata<W: World> {
 
 impl<W: World> Metadata<W> {
     /// Closes it at a clean stop: no metadata arrives after that. Kafka's own metadata log is
-    /// opened as after a crash even so (`KafkaRaftLog`), and so is this one.
-    async fn close(&self) -> Result<(), NodeError> {
+    /// opened as after a crash even so (`KafkaRaftLog`), and so is this one. A controller's has no
+    /// copy, so the next start has to know where it ended.
+    async fn close(&self, dir: &LogDir<W::Disk>) -> Result<(), NodeError> {
         match self {
-            Self::Controllers(shell) => shell.close().await,
+            Self::Controllers(shell) => {
+                if let Some(mark) = shell.close().await? {
+                    let points = BTreeMap::from([(metadata_log::partition(), mark)]);
+                    dir.save_recovery_points(&points).await?;
+                }
+                Ok(())
+            }
             Self::Copy(copy) => copy.close().await,
         }
     }
@@ -199,29 +210,47 @@ impl<W: World> Start<W> {
     async fn roles(
         &self,
         bound: &mut Vec<ListenerOf<W>>,
-    ) -> Result<(Option<Arc<Broker<W>>>, Metadata<W>), NodeError> {
+    ) -> Result<(Option<Arc<Broker<W>>>, Metadata<W>, LogDir<W::Disk>), NodeError> {
         let opened =
             dirs::open(&self.world, &self.config, self.options.flaws, || self.ask_for_cluster())
                 .await?;
-        let cluster_id = opened.metadata().dir.cluster_id().to_owned();
+        let metadata_dir = opened.metadata().dir.clone();
+        let cluster_id = metadata_dir.cluster_id().to_owned();
 
         let mut listeners: Vec<_> = self.specs.iter().zip(bound.drain(..)).collect();
-        let (metadata, image) = if self.config.node.is_controller() {
-            let at = listeners.iter().position(|(spec, _)| spec.kind == ListenerType::Controller);
-            let listener = at.map(|at| listeners.remove(at));
-            let shell = self.controller(opened.metadata(), cluster_id.clone(), listener).await?;
-            let image = shell.image()?;
-            (Metadata::Controllers(shell), image)
-        } else {
-            let copy = MetadataCopy::new(self.open_metadata(opened.metadata()).await?);
-            let image = copy.image()?;
-            (Metadata::Copy(Arc::new(copy)), image)
+        let loaded = self.load_metadata(opened.metadata(), &cluster_id, &mut listeners).await;
+        let (metadata, image) = match loaded {
+            Err(error) if error.is_unusable_metadata() => {
+                // No log was touched, so the next start may trust what this one might have.
+                opened.restore_clean().await?;
+                return Err(error);
+            }
+            loaded => loaded?,
         };
         if !self.config.node.is_broker() {
-            return Ok((None, metadata));
+            return Ok((None, metadata, metadata_dir));
         }
         let broker = self.broker(opened, cluster_id, (&metadata, image), listeners).await?;
-        Ok((Some(broker), metadata))
+        Ok((Some(broker), metadata, metadata_dir))
+    }
+
+    /// Opens and replays the metadata log.
+    async fn load_metadata<'a>(
+        &'a self,
+        dir: &OpenDir<W::Disk>,
+        cluster_id: &str,
+        listeners: &mut Vec<(&'a OwnListener, ListenerOf<W>)>,
+    ) -> Result<(Metadata<W>, Image), NodeError> {
+        if self.config.node.is_controller() {
+            let at = listeners.iter().position(|(spec, _)| spec.kind == ListenerType::Controller);
+            let listener = at.map(|at| listeners.remove(at));
+            let shell = self.controller(dir, cluster_id.to_owned(), listener).await?;
+            let image = shell.image()?;
+            return Ok((Metadata::Controllers(shell), image));
+        }
+        let copy = MetadataCopy::new(self.open_metadata(dir).await?);
+        let image = copy.image()?;
+        Ok((Metadata::Copy(Arc::new(copy)), image))
     }
 
     /// A broker that starts on an empty directory belongs to the cluster of its controller.
@@ -393,6 +422,17 @@ impl<W: World> Start<W> {
     async fn open_metadata(&self, open: &OpenDir<W::Disk>) -> Result<Log<W::Disk>, LogError> {
         let OpenDir { dir, found, .. } = open;
         let name = metadata_log::partition();
+        // The flaw trusts the marker of logs that can lose records; this log was always examined.
+        let clean = found.clean && !self.options.flaws.has(Flaw::TrustDirtyStart);
+        metadata_log::refuse_damage(
+            self.world.disk(),
+            &dir.partition_dir(&name),
+            Recovery { clean, ..found.recovery(&name) },
+            self.config.node.is_controller(),
+        )?;
+        // All of it is examined: its indexes are not trusted either.
+        let mut found = found.clone();
+        found.recovery_points.remove(&name);
         dir.create_partition(&name, TopicId::METADATA).await?;
         // One decision is one batch, however many partitions it concerns.
         let config = LogConfig {
@@ -403,7 +443,7 @@ impl<W: World> Start<W> {
         };
         // Whatever the end was: this log is short, and others build on it. As Kafka's is.
         let (log, damage) =
-            recovery::open(&self.world, dir, found, &name, (config, false), |_| ()).await?;
+            recovery::open(&self.world, dir, &found, &name, (config, false), |_| ()).await?;
         // What was decided is either known whole, or not at all.
         damage.map_or(Ok(log), Err)
     }

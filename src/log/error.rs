@@ -54,6 +54,22 @@ pub enum LogError {
     },
 }
 
+/// A small file of one partition that can't be read: it costs that partition alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    pub path: PathBuf,
+    /// Counted from 1.
+    pub line: usize,
+    pub problem: String,
+}
+
+impl From<Unreadable> for LogError {
+    fn from(unreadable: Unreadable) -> Self {
+        let Unreadable { path, line, problem } = unreadable;
+        Self::Malformed { path, line, problem }
+    }
+}
+
 impl LogError {
     /// Names the call and the file of an I/O error.
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -61,11 +77,14 @@ impl LogError {
         move |source| Self::Io { action, path, source }
     }
 
-    /// The same with what can be done about a text file that can't be read.
+    /// The same with what can be done about a file whose content is wrong.
     pub(crate) fn or_else(self, remedy: &str) -> Self {
         match self {
             Self::Malformed { path, line, problem } => {
                 Self::Malformed { path, line, problem: format!("{problem}; {remedy}") }
+            }
+            Self::Corrupt { path, position, offset, problem } => {
+                Self::Corrupt { path, position, offset, problem: format!("{problem}; {remedy}") }
             }
             other => other,
         }
@@ -76,6 +95,11 @@ impl LogError {
     /// reaches.
     pub fn condemns_directory(&self) -> bool {
         matches!(self, Self::Io { .. } | Self::Offline(_)) && !self.is_full()
+    }
+
+    /// A file does not have what was written: it costs the log that it belongs to.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Corrupt { .. } | Self::Malformed { .. })
     }
 
     /// The disk is full: the log is unchanged, and works again once there is space.

@@ -14,8 +14,9 @@ use crate::broker::purgatory::DelayedFetch;
 use crate::broker::serve::handler::FileOf;
 use crate::controller::Record;
 use crate::io::{Disk, Slice, World};
-use crate::log::{AppendError, Log};
+use crate::log::{AppendError, Log, RecoveryMark};
 use crate::wire::ErrorCode;
+use crate::wire::batch;
 use crate::wire::messages::fetch_request::FetchPartition;
 use crate::wire::messages::fetch_response::{EpochEndOffset, LeaderIdAndEpoch, PartitionData};
 use crate::wire::messages::message;
@@ -93,13 +94,14 @@ impl<W: World> MetadataJournal<W> {
         Ok(state.committed)
     }
 
-    /// Closes the log as a clean stop does. Nothing can be appended or fetched any more.
-    pub(super) async fn close(&self) -> Result<(), NodeError> {
-        let Some(mut state) = self.state.lock().take() else { return Ok(()) };
+    /// Closes the log as a clean stop does, and returns its end, to be saved as its recovery point;
+    /// `None` if it was closed before. Nothing can be appended or fetched any more.
+    pub(super) async fn close(&self) -> Result<Option<RecoveryMark>, NodeError> {
+        let Some(mut state) = self.state.lock().take() else { return Ok(None) };
         state.fetch.wake();
-        state.log.close().await?;
+        let mark = state.log.close().await?;
         self.world.disk().settle().await;
-        Ok(())
+        Ok(Some(mark))
     }
 
     /// Serves a follower. If there is nothing for it yet, `bell` is notified when there may be.
@@ -165,6 +167,10 @@ impl<W: World> Journal for MetadataJournal<W> {
     fn append(&self, mut batch: BytesMut) -> Result<Written, AppendFailure<NodeError>> {
         let mut state = self.state().map_err(AppendFailure::Broken)?;
         let (now, epoch) = (self.world.wall_clock(), state.epoch);
+        // The next start tells damage from a torn tail by it: see `log/torn`. Nothing else reads the
+        // sequence of a batch without a producer.
+        let in_flight = state.log.log_end().0 - state.log.recovery_point().0;
+        batch::set_base_sequence(&mut batch, i32::try_from(in_flight).unwrap_or(i32::MAX));
         match state.log.append_as_leader(&mut batch, epoch, now) {
             Ok(appended) => {
                 self.appended.notify_one();

@@ -20,7 +20,7 @@ use super::metadata_log;
 use crate::base::{BrokerId, ControllerProbe, Instant, Offset};
 use crate::controller::{Controller, Decision, Effect, Image};
 use crate::io::World;
-use crate::log::Log;
+use crate::log::{Log, RecoveryMark};
 
 /// One active controller.
 pub(crate) struct ControllerShell<W: World> {
@@ -86,8 +86,8 @@ impl<W: World> ControllerShell<W> {
     }
 
     /// Ends the controller and leaves its log as a clean stop leaves every log. Decisions that are
-    /// durable by then are answered; nothing is decided any more.
-    pub(crate) async fn close(&self) -> Result<(), NodeError> {
+    /// durable by then are answered; nothing is decided any more. Returns the log's recovery point.
+    pub(crate) async fn close(&self) -> Result<Option<RecoveryMark>, NodeError> {
         let end = self.hosted.journal().sync().await?;
         self.hosted.committed(end)?;
         self.hosted.resign("this node is ending");

@@ -33,6 +33,14 @@ impl<D: Disk> Opened<D> {
         &self.dirs[self.metadata]
     }
 
+    /// Leaves the directories as cleanly closed as they were found: nothing in them was opened.
+    pub(crate) async fn restore_clean(&self) -> Result<(), LogError> {
+        for OpenDir { dir, found, .. } in self.dirs.iter().filter(|open| open.found.clean) {
+            dir.mark_clean(found.previous_broker_epoch.unwrap_or(BrokerEpoch::NONE)).await?;
+        }
+        Ok(())
+    }
+
     /// The epoch that a broker had when it left all its directories cleanly (KIP-966). Source:
     /// Kafka's `LogManager.readBrokerEpochFromCleanShutdownFiles`.
     pub(crate) fn previous_broker_epoch(&self) -> BrokerEpoch {

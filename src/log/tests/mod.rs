@@ -8,5 +8,6 @@ mod indexing;
 mod model;
 mod recovering;
 mod retaining;
+mod torn;
 mod truncating;
 mod validating;

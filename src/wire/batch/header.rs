@@ -22,7 +22,7 @@ const AT_BASE_TIMESTAMP: usize = 27;
 pub(super) const AT_MAX_TIMESTAMP: usize = 35;
 const AT_PRODUCER_ID: usize = 43;
 const AT_PRODUCER_EPOCH: usize = 51;
-const AT_BASE_SEQUENCE: usize = 53;
+pub(super) const AT_BASE_SEQUENCE: usize = 53;
 const AT_COUNT: usize = 57;
 
 pub(super) const CODEC: i16 = 0x07;

@@ -18,7 +18,7 @@ pub use rewrite::{emptied, rewritten};
 use super::compression::{self, CompressionError};
 use crate::base::config::Compression;
 use crate::base::{LeaderEpoch, Offset, Timestamp};
-use header::{AT_ATTRIBUTES, AT_CRC, AT_LEADER_EPOCH, AT_MAX_TIMESTAMP};
+use header::{AT_ATTRIBUTES, AT_BASE_SEQUENCE, AT_CRC, AT_LEADER_EPOCH, AT_MAX_TIMESTAMP};
 
 /// Why bytes are not a record batch.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,6 +133,16 @@ pub fn stamp_append_time(batch: &mut [u8], now: Timestamp) {
 pub fn set_max_timestamp(batch: &mut [u8], latest: Timestamp) {
     assert!(batch.len() >= HEADER_LEN, "a batch has a header");
     batch[AT_MAX_TIMESTAMP..AT_MAX_TIMESTAMP + 8].copy_from_slice(&latest.0.to_be_bytes());
+    renew_crc(batch);
+}
+
+/// Sets the base sequence, and updates the checksum.
+///
+/// # Panics
+/// When `batch` is not exactly one whole batch: parse it first.
+pub fn set_base_sequence(batch: &mut [u8], sequence: i32) {
+    assert!(batch.len() >= HEADER_LEN, "a batch has a header");
+    batch[AT_BASE_SEQUENCE..AT_BASE_SEQUENCE + 4].copy_from_slice(&sequence.to_be_bytes());
     renew_crc(batch);
 }
 
