@@ -41,6 +41,12 @@ impl<D: Disk> Log<D> {
         self.producers.clear();
         let mut from = self.log_start;
         while let Some(at) = self.snapshots.last().copied() {
+            // Without the batches between them, it has half the truth about a producer, which refuses
+            // its next batch; nothing at all takes it (KIP-360).
+            if self.segments.keys().next().is_some_and(|first| at < *first) {
+                self.forget_snapshots(|other| other == at)?;
+                continue;
+            }
             let path = names::snapshot(&self.dir, at);
             let bytes = checkpoint::read_file(&self.disk, &path)?.unwrap_or_default();
             match snapshot::decode(&bytes) {

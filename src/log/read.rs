@@ -115,6 +115,15 @@ impl<D: Disk> Log<D> {
         Ok(None)
     }
 
+    /// Where the log continues behind a hole that has `from`: a segment, or the end of one, is
+    /// missing, and all before it is whole. `None` where the log has no such hole.
+    pub fn beyond_hole(&self, from: Offset) -> Option<Offset> {
+        let (_, segment) = self.segments.range(..=from).next_back()?;
+        let behind = segment.dense && from < segment.end && segment.end < self.log_end;
+        let end = behind.then(|| segment.whole_end()).flatten()?;
+        (end <= from).then_some(segment.end)
+    }
+
     /// The first record at or after `timestamp`, in the order of offsets.
     pub fn offset_for_timestamp(
         &self,

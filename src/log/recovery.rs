@@ -406,6 +406,17 @@ impl<D: Disk> Log<D> {
         }
     }
 
+    /// What a clean stop left is gone: files were removed or cut.
+    fn missing_end(&self, end: Offset, synced: Offset) -> Damaged {
+        let last = self.segments.values().next_back();
+        let (path, position) = match last {
+            Some(segment) => (segment.path.clone(), segment.size),
+            None => (self.dir.clone(), 0),
+        };
+        let problem = format!("the log ends here, and was closed at {synced}");
+        Damaged { path, position, offset: end, problem }
+    }
+
     /// Brings everything else to where the batches end. Returns whether the first segment is new.
     fn finish_open(
         &mut self,
@@ -416,6 +427,12 @@ impl<D: Disk> Log<D> {
         // What lies below the log's start was deleted.
         let end = self.log_end.max(recovery.log_start);
         report.shorter_than_synced = end < recovery.recovery_point;
+        if recovery.clean
+            && report.shorter_than_synced
+            && !self.config.flaws.has(Flaw::TrustDirtyStart)
+        {
+            report.damaged = Some(self.missing_end(end, recovery.recovery_point));
+        }
         let starts_over = self.segments.is_empty() || self.log_end < recovery.log_start;
         if starts_over {
             self.drop_segments_after(Offset::ZERO, report)?;
@@ -432,11 +449,8 @@ impl<D: Disk> Log<D> {
         let synced = if recovery.clean { self.log_end } else { recovery.recovery_point };
         let known = synced.min(self.log_end);
         self.durability = Durability::new(self.dir.clone(), known, recovery.recovery_point);
-        // A snapshot above what was synced may be from before a cut; one below the first segment
-        // lacks what was written until there, and half the truth about a producer refuses its next
-        // batch, where nothing at all takes it (KIP-360).
-        let first = self.segments.keys().next().copied().unwrap_or(self.log_end);
-        self.forget_snapshots(|at| at > known || at < first)?;
+        // A snapshot above what was synced may be from before a cut.
+        self.forget_snapshots(|at| at > known)?;
         // Producers are still known by records below the log's start, while these are there.
         self.load_producers()?;
         self.drop_segments_below(recovery.log_start)?;

@@ -140,6 +140,11 @@ impl<D: Disk> Segment<D> {
             Err(Stop::Log(error)) => return Err(error),
             Err(Stop::Bad(_)) => true,
         };
+        if !follows && due < self.end && self.whole_end() == Some(due) {
+            // The next segment is missing, or the end of this one. All that is here is good.
+            self.remember(range);
+            return Ok((len, due));
+        }
         if !follows || due > next || (due < next && self.dense) {
             let problem = format!(
                 "the batches before it end at {due}, but the next one must begin at {next}"
@@ -148,6 +153,22 @@ impl<D: Disk> Segment<D> {
         }
         self.remember(range);
         Ok((len, next))
+    }
+
+    /// Where its batches end, if they follow each other without a gap from its beginning to the end
+    /// of the file.
+    pub(super) fn whole_end(&self) -> Option<Offset> {
+        let mut walk = Walk::new(&self.file, &self.path, 0, self.size, FAR);
+        let mut due = self.base;
+        while let Ok(Some((_, header))) = walk.next()
+            && header.base_offset == due
+        {
+            due = header.next_offset();
+            if walk.position() == self.size {
+                return Some(due);
+            }
+        }
+        (self.size == 0).then_some(due)
     }
 
     fn remember(&self, range: Range<u64>) {

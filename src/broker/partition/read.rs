@@ -7,7 +7,7 @@ use crate::base::config::{Compression, TopicCompression};
 use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, ReplicaProbe, Request};
 use crate::broker::purgatory::FetchWatch;
 use crate::io::{Disk, Slice, World};
-use crate::log::{Aborted, Log, LogError, ReadError};
+use crate::log::{Aborted, Fetched, Log, LogError, ReadError};
 use crate::replica::{EpochMismatch, Leader, LeaderInput, diverging};
 use crate::wire::ErrorCode;
 
@@ -216,8 +216,13 @@ impl<W: World> Partition<W> {
         if !read.knows_zstd && state.config.compression == zstd {
             return Err(ErrorCode::UnsupportedCompressionType);
         }
-        let found = state.log.read(read.offset, read.max_bytes, until, read.at_least_one);
-        let mut found = found.map_err(|error| self.read_failed(state, error))?;
+        let mut found = match state.log.read(read.offset, read.max_bytes, until, read.at_least_one)
+        {
+            Err(ReadError::Log(error @ LogError::Corrupt { .. })) => {
+                self.read_beyond_hole(state, read, until, error)?
+            }
+            found => found.map_err(|error| self.read_failed(state, error))?,
+        };
         // Kafka looks at the topic's setting alone, and sends an old reader what a producer wrote in
         // zstd; KIP-110 has it refused, and what comes before it can be read.
         if !read.knows_zstd && found.slice.is_some() {
@@ -242,6 +247,24 @@ impl<W: World> Partition<W> {
             self.heard(state, read);
         }
         Ok(Found::Records { slice: found.slice, aborted })
+    }
+
+    /// Reads what comes after a missing segment, as Kafka does, unless another replica may have it
+    /// and leads instead. Followers don't skip: their logs would miss it, too.
+    fn read_beyond_hole(
+        &self,
+        state: &mut State<W>,
+        read: &FetchRead,
+        until: Offset,
+        error: LogError,
+    ) -> Result<Fetched<<W::Disk as Disk>::File>, ErrorCode> {
+        let refusal = self.read_failed(state, error.into());
+        if matches!(read.reader, Reader::Replica { .. }) || state.is_offline() {
+            return Err(refusal);
+        }
+        let next = state.log.beyond_hole(read.offset).ok_or(refusal)?;
+        let found = state.log.read(next, read.max_bytes, until, read.at_least_one);
+        found.map_err(|error| self.read_failed(state, error))
     }
 
     /// The log can't be read: notes why, and returns what the reader is answered.

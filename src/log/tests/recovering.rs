@@ -340,6 +340,64 @@ async fn readers_do_not_skip_the_lost_end_of_a_sealed_segment() {
 }
 
 #[tokio::test]
+async fn hole_between_segments_hides_neither_what_is_before_nor_behind() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 20, 3, 2);
+    let bases: Vec<Offset> = log.segment_bases().collect();
+    let before = read_all(&log, Offset(0), 1000);
+    log.close().await.unwrap();
+    let recovery = Recovery { clean: true, ..crashed(60) };
+    let [first, second] = [0, 1].map(|at: usize| home.file(&format!("{:020}.log", bases[at].0)));
+    fs::remove_file(&second).unwrap();
+    // A missing segment, and one that has also lost its last batch.
+    for hole in [bases[1], bases[1].plus(-3)] {
+        let (log, _) = home.try_open(recovery).await.unwrap();
+        let mut at = Offset(0);
+        while at < hole {
+            let fetched = log.read(at, 1 << 20, log.log_end(), true).unwrap();
+            assert!(fetched.next > at && fetched.next <= hole);
+            at = fetched.next;
+        }
+        for inside in hole.0..bases[2].0 {
+            let refused = log.read(Offset(inside), 1000, log.log_end(), true).unwrap_err();
+            assert!(refused.to_string().contains("corrupt at byte"), "{refused}");
+            assert_eq!(log.beyond_hole(Offset(inside)), Some(bases[2]));
+        }
+        for outside in [0, hole.0 - 1, bases[2].0, 59, 60, 61] {
+            assert_eq!(log.beyond_hole(Offset(outside)), None, "{outside}");
+        }
+        let behind = before.iter().filter(|batch| batch.base_offset >= bases[2]);
+        assert!(read_all(&log, bases[2], 1000).iter().eq(behind));
+        let bytes = fs::read(&first).unwrap();
+        fs::write(&first, &bytes[..bytes.len() - batch(3).len()]).unwrap();
+    }
+    // A batch that is torn is corrupt, and no hole.
+    let bytes = fs::read(&first).unwrap();
+    fs::write(&first, &bytes[..bytes.len() - 1]).unwrap();
+    let (log, _) = home.try_open(recovery).await.unwrap();
+    assert_eq!(log.beyond_hole(bases[1]), None);
+}
+
+#[tokio::test]
+async fn end_that_is_missing_after_a_clean_end_is_damage() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 20, 3, 2);
+    let last = log.segment_bases().last().unwrap();
+    log.close().await.unwrap();
+    fs::remove_file(home.file(&format!("{:020}.log", last.0))).unwrap();
+    let recovery = Recovery { clean: true, ..crashed(60) };
+    let (log, report) = home.try_open(recovery).await.unwrap();
+    assert_eq!(log.log_end(), last);
+    let damaged = report.damaged.unwrap();
+    assert_eq!(
+        (damaged.offset, &*damaged.problem),
+        (last, "the log ends here, and was closed at 60")
+    );
+}
+
+#[tokio::test]
 async fn recovery_reports_every_segment_that_it_examines() {
     let home = Home::new(tiny());
     let mut log = home.open().await;

@@ -110,3 +110,24 @@ async fn producers_forget_what_was_cut() {
     assert!(!again.duplicate);
     assert!(lead(&mut log, batch_of(7, 0, 11, 1), 2).duplicate);
 }
+
+/// The shrunk case of `model` in which a reload forgot a producer's newest batch.
+#[tokio::test]
+async fn snapshot_from_before_deleted_batches_is_not_reloaded() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    lead(&mut log, batch_of(7, 0, 0, 1), 1);
+    fill(&mut log, 20, 3, 1);
+    flush(&mut log).await;
+    let synced = log.recovery_point();
+    lead(&mut log, batch_of(7, 0, 1, 1), 1);
+    fill(&mut log, 20, 3, 1);
+    let (end, last) = (log.log_end(), log.segment_bases().last().unwrap());
+    drop(log);
+    // A crash loses the later snapshots; the segments below the log's start go.
+    let recovery = Recovery { recovery_point: synced, log_start: last, ..Recovery::default() };
+    let (mut log, _) = home.try_open(recovery).await.unwrap();
+    assert_eq!((log.segment_bases().next(), log.log_end()), (Some(last), end));
+    log.truncate_to(end.plus(-1)).unwrap();
+    assert!(!lead(&mut log, batch_of(7, 0, 2, 1), 2).duplicate);
+}
