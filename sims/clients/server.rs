@@ -54,6 +54,24 @@ impl Process {
         (process, std::thread::spawn(move || starting.start_only()))
     }
 
+    /// What a node says that does not start, on either stream.
+    fn refusal(&self) -> String {
+        let binary = env!("CARGO_BIN_EXE_brokerquake");
+        let mut child = Command::new(binary);
+        let child = child.args(&self.arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = child.spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while child.try_wait().unwrap().is_none() {
+            if Instant::now() > deadline {
+                child.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.code().is_some_and(|code| code > 0), "it started: {ended:?}");
+        String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned()
+    }
+
     fn start_only(mut self) {
         self.start();
         // The child belongs to the other handle.
@@ -222,6 +240,11 @@ impl Server {
 
     pub fn restart(&mut self) {
         self.process.start();
+    }
+
+    /// Why it does not start again.
+    pub fn refusal(&self) -> String {
+        self.process.refusal()
     }
 }
 

@@ -12,7 +12,7 @@ use brokerquake::base::{
     Timestamp, TopicId, TopicPartition,
 };
 use brokerquake::io::{Disk, File};
-use brokerquake::log::{Aborted, Identity, Log, LogConfig, LogDir, Recovery};
+use brokerquake::log::{Aborted, Identity, Log, LogConfig, LogDir, LogError, Recovery};
 use brokerquake::wire::batch::{self, BatchBuilder};
 use bytes::BytesMut;
 
@@ -185,6 +185,10 @@ impl Specimen {
             };
             let mut worst = Outcome::Whole;
             for (partition, truth) in &self.truth {
+                if let Some(unreadable) = found.unreadable.get(partition) {
+                    worst = Outcome::Refused(LogError::from(unreadable.clone()).to_string());
+                    continue;
+                }
                 let path = dir.partition_dir(partition);
                 let recovery = found.recovery(partition);
                 let committed = found.high_watermarks.get(partition).copied();

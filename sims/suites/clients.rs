@@ -6,6 +6,8 @@
 
 #[path = "../clients.rs"]
 mod clients;
+#[path = "../damaged.rs"]
+mod damaged;
 #[path = "../hostile.rs"]
 mod hostile;
 

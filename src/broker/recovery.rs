@@ -170,7 +170,7 @@ pub(crate) async fn open_all<W: World>(
     while let Some((name, log)) = results.recv().await {
         let (log, damage) = match log {
             Ok((log, damage)) => (Some(log), damage),
-            Err(error @ LogError::Corrupt { .. }) => (None, Some(error)),
+            Err(error) if error.is_damage() => (None, Some(error)),
             Err(error) => return Err(error),
         };
         if let Some(error) = &damage {
@@ -195,6 +195,10 @@ impl<W: World> Work<W> {
         config: LogConfig,
     ) -> Result<(Log<W::Disk>, Option<LogError>), LogError> {
         let Self { world, dir, found, .. } = self;
+        if let Some(unreadable) = found.unreadable.get(name) {
+            self.note(|tally| tally.done(name));
+            return Err(unreadable.clone().into());
+        }
         let watch = |progress| self.note(|tally| tally.examined(name, progress));
         let log = open(world, dir, found, name, (config, found.clean), watch).await;
         self.note(|tally| tally.done(name));

@@ -73,6 +73,14 @@ pub fn run(args: &DumpLogArgs) -> ExitCode {
         Ok(options) => options,
         Err(problem) => return refuse("dump-log", problem),
     };
+    if let Some(dir) = args.files.iter().find(|path| path.is_dir()) {
+        let problem = format!(
+            "{} is a directory; name the files in it, as {}",
+            dir.display(),
+            dir.join("00000000000000000000.log").display()
+        );
+        return refuse("dump-log", problem);
+    }
     let mut out = BufWriter::new(io::stdout().lock());
     let mut dump = Dump::new(RealFile::open_to_read, &options, &mut out);
     let shown = args.files.iter().try_for_each(|path| dump.file(path));

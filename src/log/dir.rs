@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::checkpoint::{self, Saver, read_offsets};
 use super::meta::{self, Identity, Meta};
 use super::names::PARTITION_METADATA;
-use super::{DirError, LogError, RecoveryMark};
+use super::{DirError, LogError, RecoveryMark, Unreadable};
 use crate::base::{BrokerEpoch, DirectoryId, Flaw, Flaws, Offset, TopicId, TopicPartition};
 use crate::io::Disk;
 
@@ -37,6 +37,8 @@ pub struct Found {
     pub previous_broker_epoch: Option<BrokerEpoch>,
     /// Partitions with a directory, with the creation of their topic where it is known.
     pub partitions: BTreeMap<TopicPartition, Option<TopicId>>,
+    /// Those whose `partition.metadata` can't be read.
+    pub unreadable: BTreeMap<TopicPartition, Unreadable>,
     /// `recovery-point-offset-checkpoint`.
     pub recovery_points: BTreeMap<TopicPartition, Offset>,
     /// `replication-offset-checkpoint`.
@@ -109,11 +111,7 @@ impl<D: Disk> LogDir<D> {
         path: PathBuf,
         identity: Identity,
     ) -> Result<(Self, Found), DirError> {
-        if !disk.exists(&path).map_err(LogError::io("look for", &path))? {
-            disk.create_dir_all(&path).map_err(LogError::io("create", &path))?;
-            let parent = path.parent().unwrap_or(&path);
-            disk.sync_dir(parent).await.map_err(LogError::io("sync", parent))?;
-        }
+        create_durably(&disk, &path).await?;
         let meta_path = path.join(META);
         let meta = match Meta::read(&disk, &meta_path)? {
             Some(meta) => {
@@ -182,7 +180,14 @@ impl<D: Disk> LogDir<D> {
                 remove_dir(disk, &child)?;
             } else if entry.is_dir {
                 if let Some(partition) = TopicPartition::from_directory(&entry.name) {
-                    let topic = meta::read_partition(disk, &child.join(PARTITION_METADATA))?;
+                    let topic = match meta::read_partition(disk, &child.join(PARTITION_METADATA)) {
+                        Err(LogError::Malformed { path, line, problem }) => {
+                            let unreadable = Unreadable { path, line, problem };
+                            found.unreadable.insert(partition.clone(), unreadable);
+                            None
+                        }
+                        topic => topic?,
+                    };
                     found.partitions.insert(partition, topic);
                 }
             } else if is_temporary(&entry.name) {
@@ -480,6 +485,28 @@ fn check_empty<D: Disk>(disk: &D, dir: &Path) -> Result<(), DirError> {
         Some(entry) => Err(DirError::Unmarked { path: dir.to_owned(), found: entry.name }),
         None => Ok(()),
     }
+}
+
+/// Creates a directory and those above it that are missing, and makes their names durable.
+async fn create_durably<D: Disk>(disk: &D, path: &Path) -> Result<(), LogError> {
+    let mut missing = Vec::new();
+    for above in path.ancestors().filter(|above| above.file_name().is_some()) {
+        if disk.exists(above).map_err(LogError::io("look for", above))? {
+            break;
+        }
+        missing.push(above);
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    disk.create_dir_all(path).map_err(LogError::io("create", path))?;
+    for created in missing.into_iter().rev() {
+        // What is above the first name of a relative path has no name in it.
+        let parent = created.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        disk.sync_dir(parent).await.map_err(LogError::io("sync", parent))?;
+    }
+    Ok(())
 }
 
 /// Removes a directory of files.

@@ -32,8 +32,8 @@ pub(super) struct Damage {
 
 /// Says that a log is damaged, and where.
 pub(crate) fn tell<W: World>(world: &W, partition: &TopicPartition, error: &LogError) {
+    tracing::error!(%partition, %error, "a log is damaged");
     if let LogError::Corrupt { offset, .. } = error {
-        tracing::error!(%partition, %error, "a log is damaged");
         world.probe(StorageProbe::Damaged { partition: partition.clone(), offset: *offset });
     }
 }

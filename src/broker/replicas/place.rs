@@ -41,6 +41,7 @@ impl<W: World> Replicas<W> {
         let place = state.directory_of(self.site.me());
         match self.found.claim(name) {
             Some(found) if found.topic_id.is_none_or(|id| id == *topic_id) => {
+                self.name_topic(role, &found).await?;
                 self.claim(role, found, config, place, new).await
             }
             Some(stale) => {
@@ -50,6 +51,15 @@ impl<W: World> Replicas<W> {
             }
             None => Ok(new(config, place)),
         }
+    }
+
+    /// Restores a missing `partition.metadata`, as Kafka does once it knows the topic's id.
+    async fn name_topic(&self, role: &Role<'_>, found: &Found<W>) -> Result<(), LogError> {
+        if found.topic_id.is_some() || found.log.is_none() {
+            return Ok(());
+        }
+        let saved = found.home.dir.create_partition(&role.name, role.topic_id).await;
+        self.spare(&found.home, saved).map(drop)
     }
 
     /// Hosts a log that was found at start, unless it is too damaged.
