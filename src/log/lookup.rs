@@ -16,6 +16,16 @@ pub(crate) struct Located {
     pub(crate) header: BatchHeader,
 }
 
+/// Whole batches from a place of a segment on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    pub(crate) len: u64,
+    /// Offset after the last of them.
+    pub(crate) next: Offset,
+    /// Whether another batch follows, for which there was no room.
+    pub(crate) cut: bool,
+}
+
 /// A place in an index, and the one before it.
 pub(crate) type Candidate = Option<(Place, Option<Place>)>;
 
@@ -82,26 +92,28 @@ impl<D: Disk> Segment<D> {
         Ok(walk.position())
     }
 
-    /// How many bytes from the batch `first` on are whole batches, within `max_bytes`, that begin
-    /// below `until`; and which offset comes next.
+    /// The whole batches from `first` on, within `max_bytes`, that begin below `until`.
     pub(crate) fn extent(
         &self,
         first: &Located,
         max_bytes: u64,
         until: Offset,
         at_least_one: bool,
-    ) -> Result<(u64, Offset), LogError> {
+    ) -> Result<Extent, LogError> {
         let start = first.position;
+        let extent = |len, next, cut| Ok(Extent { len, next, cut });
         if first.header.base_offset >= until {
-            return Ok((0, first.header.base_offset));
+            return extent(0, first.header.base_offset, false);
         }
         let size = first.header.size() as u64;
         if size > max_bytes {
-            let next = first.header.next_offset();
-            return Ok(if at_least_one { (size, next) } else { (0, first.header.base_offset) });
+            return match at_least_one {
+                true => extent(size, first.header.next_offset(), true),
+                false => extent(0, first.header.base_offset, true),
+            };
         }
         if until >= self.end && self.size - start <= max_bytes {
-            return Ok((self.size - start, self.end));
+            return extent(self.size - start, self.end, false);
         }
         let limit = start.saturating_add(max_bytes).min(self.size);
         let mut walk = self.walk_from(|indexes| {
@@ -115,11 +127,11 @@ impl<D: Disk> Segment<D> {
             let at = walk.position();
             let header = match walk.peek() {
                 Ok(Some(header)) => header,
-                Ok(None) => return Ok((at - start, self.end)),
+                Ok(None) => return extent(at - start, self.end, false),
                 Err(stop) => return Err(stop.into_error(&self.path, at, self.base)),
             };
             if header.base_offset >= until || at + header.size() as u64 > limit {
-                return Ok((at - start, header.base_offset));
+                return extent(at - start, header.base_offset, header.base_offset < until);
             }
             walk.skip(&header);
         }

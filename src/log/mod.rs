@@ -51,7 +51,7 @@ pub use flush::{FlushPlan, Flushed, RecoveryMark};
 pub use meta::Identity;
 pub use partition::Log;
 pub use producers::{Producer, Producers, Remembered};
-pub use read::{Fetched, RecordPosition};
+pub use read::{Available, Fetched, RecordPosition};
 pub use recovery::{Damaged, Progress, Recovery, RecoveryReport};
 pub use retention::{Due, Retired};
 pub use torn::refuse_damage;

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::index::Moment;
-use super::lookup::Located;
+use super::lookup::{Extent, Located};
 use super::segment::Segment;
 use super::{Log, LogError, ReadError};
 use crate::base::config::Compression;
@@ -21,6 +21,18 @@ pub struct Fetched<F> {
     pub slice: Option<Slice<F>>,
     /// Offset after the last of them; the asked offset when there are none.
     pub next: Offset,
+    /// What a fetch counts for its `min_bytes`, and whether it waits at all.
+    pub available: Available,
+}
+
+/// What a reader could have, which may be more than the whole batches that it gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Available {
+    /// Bytes that it may read now, at most the size that it asked for, or that of a larger first
+    /// batch.
+    pub bytes: u64,
+    /// They go on in the next segment, so that waiting for more of this one is pointless.
+    pub in_next_segment: bool,
 }
 
 impl<F: File> Fetched<F> {
@@ -34,7 +46,7 @@ impl<F: File> Fetched<F> {
             let read = BatchHeader::parse(&header).map_err(io::Error::other)?;
             if read.compression() == codec {
                 let slice = (len > 0).then(|| Slice { len, ..slice.clone() });
-                return Ok(Self { slice, next: read.base_offset });
+                return Ok(Self { slice, next: read.base_offset, ..self });
             }
             len += read.size() as u64;
         }
@@ -69,7 +81,7 @@ impl<D: Disk> Log<D> {
         if from < start || from > end {
             return Err(ReadError::OffsetOutOfRange { asked: from, start, end });
         }
-        let nothing = Fetched { slice: None, next: from };
+        let nothing = Fetched { slice: None, next: from, available: Available::default() };
         if from >= until.min(end) {
             return Ok(nothing);
         }
@@ -78,19 +90,25 @@ impl<D: Disk> Log<D> {
             let problem = format!("the batch with offset {from} is missing");
             return Err(segment.corrupt(first.position, from, &problem).into());
         }
-        let (len, next) = match segment.extent(&first, max_bytes as u64, until, at_least_one) {
+        let max_bytes = max_bytes as u64;
+        let extent = match segment.extent(&first, max_bytes, until, at_least_one) {
             // A header further on is damaged: the first batch may be read all the same.
             Err(LogError::Corrupt { .. }) => {
-                (first.header.size() as u64, first.header.next_offset())
+                let (len, next) = (first.header.size() as u64, first.header.next_offset());
+                Extent { len, next, cut: true }
             }
             extent => extent?,
         };
-        if len == 0 {
-            return Ok(nothing);
+        let available = Available {
+            bytes: if extent.cut { extent.len.max(max_bytes) } else { extent.len },
+            in_next_segment: until > segment.end && segment.end < end,
+        };
+        if extent.len == 0 {
+            return Ok(Fetched { available, ..nothing });
         }
-        let (len, next) = segment.vouch(&first, len, next, &self.epochs)?;
+        let (len, next) = segment.vouch(&first, extent.len, extent.next, &self.epochs)?;
         let slice = Slice { file: segment.file.clone(), offset: first.position, len };
-        Ok(Fetched { slice: Some(slice), next })
+        Ok(Fetched { slice: Some(slice), next, available })
     }
 
     /// The batch that holds `from`, or the first after it.
@@ -150,7 +168,11 @@ impl<D: Disk> Log<D> {
     pub fn max_timestamp(&self) -> Result<Option<RecordPosition>, LogError> {
         let mut latest: Option<(&Segment<D>, Moment)> = None;
         for segment in self.readable() {
-            if let Some(moment) = segment.latest()?
+            let moment = match segment.base < self.log_start {
+                true => self.latest_from_start(segment)?,
+                false => segment.latest()?,
+            };
+            if let Some(moment) = moment
                 && latest.is_none_or(|(_, before)| moment.timestamp > before.timestamp)
             {
                 latest = Some((segment, moment));
@@ -159,6 +181,41 @@ impl<D: Disk> Log<D> {
         let Some((segment, moment)) = latest else { return Ok(None) };
         let Some(found) = segment.locate(moment.last)? else { return Ok(None) };
         self.record(segment, &found, |record| record.timestamp >= moment.timestamp)
+    }
+
+    /// The latest moment of the segment in which the log starts. Its index also has moments of
+    /// records below the start.
+    fn latest_from_start(&self, segment: &Segment<D>) -> Result<Option<Moment>, LogError> {
+        if let Some(moment) = segment.latest()?
+            && self.is_readable_moment(segment, moment)?
+        {
+            return Ok(Some(moment));
+        }
+        let mut walk = segment.headers_from(self.log_start)?;
+        let mut latest: Option<Moment> = None;
+        while let Some(found) = segment.find(&mut walk, |_| true)? {
+            let mut timestamp = found.header.max_timestamp;
+            if found.header.base_offset < self.log_start {
+                let records = self.records_of(segment, &found)?;
+                let Some(of_readable) = records.iter().map(|record| record.timestamp).max() else {
+                    continue;
+                };
+                timestamp = of_readable;
+            }
+            if latest.is_none_or(|before| timestamp > before.timestamp) {
+                latest = Some(Moment { timestamp, last: found.header.last_offset() });
+            }
+        }
+        Ok(latest)
+    }
+
+    /// Whether the moment is that of a batch at or above the log start.
+    fn is_readable_moment(&self, segment: &Segment<D>, moment: Moment) -> Result<bool, LogError> {
+        if moment.last < self.log_start {
+            return Ok(false);
+        }
+        let found = segment.locate(moment.last)?;
+        Ok(found.is_some_and(|found| found.header.base_offset >= self.log_start))
     }
 
     /// Segments with offsets that may be read.
@@ -173,17 +230,22 @@ impl<D: Disk> Log<D> {
         found: &Located,
         wanted: impl Fn(&Record) -> bool,
     ) -> Result<Option<RecordPosition>, LogError> {
+        let records = self.records_of(segment, found)?;
+        Ok(records.into_iter().find(|record| wanted(record)).map(|record| RecordPosition {
+            offset: record.offset,
+            timestamp: record.timestamp,
+            epoch: found.header.leader_epoch,
+        }))
+    }
+
+    /// The records of a batch that may be read.
+    fn records_of(&self, segment: &Segment<D>, found: &Located) -> Result<Vec<Record>, LogError> {
         let bytes = segment.load(found)?;
         let records = batch::records(&bytes, LARGEST_UNPACKED).map_err(|problem| {
             let (path, offset) = (segment.path.clone(), found.header.base_offset);
             let (position, problem) = (found.position, problem.to_string());
             LogError::Corrupt { path, position, offset, problem }
         })?;
-        let readable = records.iter().filter(|record| record.offset >= self.log_start);
-        Ok(readable.into_iter().find(|record| wanted(record)).map(|record| RecordPosition {
-            offset: record.offset,
-            timestamp: record.timestamp,
-            epoch: found.header.leader_epoch,
-        }))
+        Ok(records.into_iter().filter(|record| record.offset >= self.log_start).collect())
     }
 }

@@ -48,6 +48,8 @@ settings! {
         max_connections_per_ip_overrides: MaxConnectionsOverrides = "",
             "max.connections.per.ip.overrides", Any,
             "The most connections at a time from some addresses, as `address:number`";
+        fetch_max_bytes: i32 = "57671680", "fetch.max.bytes", AtLeast(1024),
+            "The most bytes in a consumer's fetch; a larger first batch is sent whole";
         fetch_session_slots: u32 = "1000", "max.incremental.fetch.session.cache.slots", Between(0, INT),
             "The most incremental fetch sessions that the broker keeps";
         replica_lag_time_max: Duration = "30000", "replica.lag.time.max.ms", Any,
@@ -157,7 +159,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     harmless("early.start.listeners", ""),
     harmless("controlled.shutdown.enable", "true"),
     relied("delete.topic.enable", "true", NO_DELETION),
-    harmless("fetch.max.bytes", "57671680"),
     harmless("max.request.partition.size.limit", "2000"),
     harmless("unstable.api.versions.enable", "false"),
     harmless("unstable.feature.versions.enable", "false"),

@@ -7,7 +7,7 @@ use crate::base::config::{Compression, TopicCompression};
 use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, ReplicaProbe, Request};
 use crate::broker::purgatory::FetchWatch;
 use crate::io::{Disk, Slice, World};
-use crate::log::{Aborted, Fetched, Log, LogError, ReadError};
+use crate::log::{Aborted, Available, Fetched, Log, LogError, ReadError};
 use crate::replica::{EpochMismatch, Leader, LeaderInput, diverging};
 use crate::wire::ErrorCode;
 
@@ -65,6 +65,8 @@ pub(crate) struct FetchAnswer<W: World> {
     pub(crate) last_stable: Offset,
     pub(crate) log_start: Offset,
     pub(crate) slice: Option<Slice<<W::Disk as Disk>::File>>,
+    /// What the reader could have, which may be more than the slice.
+    pub(crate) available: Available,
     /// The aborted transactions in the slice, for a `read_committed` consumer.
     pub(crate) aborted: Option<Vec<Aborted>>,
     /// Where the reader's log parts from this one.
@@ -86,6 +88,7 @@ impl<W: World> FetchAnswer<W> {
             last_stable: Offset::NONE,
             log_start: Offset::NONE,
             slice: None,
+            available: Available::default(),
             aborted: None,
             diverging: None,
             leader: None,
@@ -143,6 +146,7 @@ impl<W: World> Partition<W> {
             last_stable: state.last_stable(),
             log_start: state.log.log_start(),
             slice: None,
+            available: Available::default(),
             aborted: None,
             diverging: None,
             leader,
@@ -150,8 +154,8 @@ impl<W: World> Partition<W> {
             may_join,
         };
         match answer {
-            Ok(Found::Records { slice, aborted }) => {
-                (result.slice, result.aborted) = (slice, aborted);
+            Ok(Found::Records { slice, available, aborted }) => {
+                (result.slice, result.available, result.aborted) = (slice, available, aborted);
             }
             Ok(Found::Diverging(epoch, end)) => {
                 self.answers_epoch(false, read.last_fetched_epoch, (epoch, end));
@@ -210,7 +214,8 @@ impl<W: World> Partition<W> {
         };
         if read.offset > until && read.offset <= state.log.log_end() {
             // Inside the log, but nothing to see yet.
-            return Ok(Found::Records { slice: None, aborted: read_committed.then(Vec::new) });
+            let (slice, aborted) = (None, read_committed.then(Vec::new));
+            return Ok(Found::Records { slice, available: Available::default(), aborted });
         }
         let zstd = TopicCompression::Fixed(Compression::Zstd);
         if !read.knows_zstd && state.config.compression == zstd {
@@ -246,7 +251,7 @@ impl<W: World> Partition<W> {
         if first {
             self.heard(state, read);
         }
-        Ok(Found::Records { slice: found.slice, aborted })
+        Ok(Found::Records { slice: found.slice, available: found.available, aborted })
     }
 
     /// Reads what comes after a missing segment, as Kafka does, unless another replica may have it
@@ -333,7 +338,11 @@ impl<W: World> State<W> {
 }
 
 enum Found<W: World> {
-    Records { slice: Option<Slice<<W::Disk as Disk>::File>>, aborted: Option<Vec<Aborted>> },
+    Records {
+        slice: Option<Slice<<W::Disk as Disk>::File>>,
+        available: Available,
+        aborted: Option<Vec<Aborted>>,
+    },
     Diverging(LeaderEpoch, Offset),
 }
 

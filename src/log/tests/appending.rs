@@ -168,6 +168,14 @@ async fn read_stops_where_it_is_told() {
     assert_eq!(len(0, size - 1, 100), 0, "not even one");
     assert_eq!(read(0, 0, 100).next, Offset(0));
     assert_eq!(len(12, 1 << 20, 100), 0, "the end is not an error");
+    let available = |from, max, until| read(from, max, until).available.bytes;
+    assert_eq!(available(0, size * 3 + 10, 100), size as u64 * 3 + 10, "also half a batch");
+    assert_eq!(available(0, size - 1, 100), size as u64 - 1, "though no batch has room");
+    assert_eq!(available(0, 1 << 20, 6), size as u64 * 3, "nothing at or above the limit");
+    assert_eq!(available(0, size * 3 + 10, 6), size as u64 * 3);
+    assert_eq!(available(4, 1 << 20, 4), 0);
+    let first = log.read(Offset(0), 1, Offset(100), true).unwrap();
+    assert_eq!(first.available.bytes, size as u64, "a larger first batch counts whole");
     let beyond = log.read(Offset(13), 1, Offset(100), true).unwrap_err();
     assert!(matches!(beyond, ReadError::OffsetOutOfRange { .. }), "{beyond}");
 }
@@ -238,4 +246,16 @@ async fn file_has_the_sent_bytes_except_offset_and_epoch() {
     assert_eq!(stored[16..], sent[16..]);
     let header = BatchHeader::parse(stored).unwrap();
     assert_eq!((header.base_offset, header.leader_epoch), (Offset(2), LeaderEpoch(9)));
+}
+
+#[tokio::test]
+async fn read_says_whether_the_next_segment_has_more() {
+    let home = Home::new(LogConfig { segment_bytes: 200, ..LogConfig::default() });
+    let mut log = home.open().await;
+    fill(&mut log, 4, 2, 1);
+    assert!(log.segments.len() > 1, "several segments");
+    let first_end = log.segments.values().next().unwrap().end;
+    let more = |until| log.read(Offset(0), 1, until, true).unwrap().available.in_next_segment;
+    assert!(more(log.log_end()) && more(first_end.next()));
+    assert!(!more(first_end), "all that may be read is in the first one");
 }

@@ -54,8 +54,9 @@ impl<W: World> Handler<Broker<W>> for Fetch {
         if let Reader::Replica { id, .. } = reader {
             session.watch.heard(id, now);
         }
-        let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
-        let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+        let max_bytes = largest(broker, &request, reader);
+        // More than the largest answer never comes. Source: Kafka's `KafkaApis.handleFetchRequest`.
+        let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes as u64);
         let mut look =
             Look { broker, session: &session, reader, version, max_bytes, found: Found::default() };
         let mut first = true;
@@ -63,7 +64,7 @@ impl<W: World> Handler<Broker<W>> for Fetch {
             look.again(first);
             first = false;
             let enough =
-                look.found.bytes() >= min_bytes || look.found.urgent() || session.is_empty();
+                look.found.available() >= min_bytes || look.found.urgent() || session.is_empty();
             if !enough
                 && broker.world.now() < deadline
                 && timeout(&broker.world, deadline, session.watch.changed()).await.is_some()
@@ -89,6 +90,16 @@ impl<W: World> Handler<ControllerShell<W>> for Fetch {
     ) -> Outcome<Fetched<FileOf<W>>> {
         controller.fetch(request).await.into()
     }
+}
+
+/// The most bytes in an answer: what was asked for, and of a consumer no more than
+/// `fetch.max.bytes`.
+fn largest<W: World>(broker: &Broker<W>, request: &FetchRequest, reader: Reader) -> usize {
+    let most = match reader {
+        Reader::Consumer(_) => request.max_bytes.min(broker.config.node.fetch_max_bytes),
+        Reader::Replica { .. } => request.max_bytes,
+    };
+    usize::try_from(most).unwrap_or(0)
 }
 
 fn reader(request: &FetchRequest, version: i16) -> Reader {
@@ -118,14 +129,19 @@ impl<W: World> Default for Found<W> {
 }
 
 impl<W: World> Found<W> {
-    fn bytes(&self) -> u64 {
-        self.answers.values().filter_map(|answer| answer.slice.as_ref()).map(|s| s.len).sum()
+    /// What could be read, whether or not a whole batch of it had room: a partition with more than
+    /// it may send will not have enough later either. Source: Kafka's `DelayedFetch`.
+    fn available(&self) -> u64 {
+        self.answers.values().map(|answer| answer.available.bytes).sum()
     }
 
-    /// Whether the reader should learn of something at once.
+    /// Whether the reader should have its answer at once.
     fn urgent(&self) -> bool {
-        let urgent =
-            |answer: &FetchAnswer<W>| answer.error != ErrorCode::None || answer.diverging.is_some();
+        let urgent = |answer: &FetchAnswer<W>| {
+            answer.error != ErrorCode::None
+                || answer.diverging.is_some()
+                || answer.available.in_next_segment
+        };
         self.answers.values().any(urgent)
     }
 }
@@ -146,8 +162,8 @@ impl<W: World> Look<'_, W> {
     fn again(&mut self, first: bool) {
         let mut slots = self.session.watch.take();
         let found = &mut self.found;
-        slots
-            .extend(found.answers.iter().filter(|(_, a)| a.slice.is_some()).map(|(slot, _)| *slot));
+        let readable = found.answers.iter().filter(|(_, a)| a.available.bytes > 0);
+        slots.extend(readable.map(|(slot, _)| *slot));
         found.answers.retain(|slot, _| !slots.contains(slot));
         found.capped.retain(|slot| !slots.contains(slot));
         let mut fetched = self.session.fetched();
@@ -227,7 +243,8 @@ fn respond<W: World>(
         let failed = answer.error != ErrorCode::None || answer.diverging.is_some();
         let marks = (!failed).then_some((answer.high_watermark, answer.log_start));
         let news = fetched.note(slot, marks) || answer.slice.is_some();
-        if failed || answer.slice.is_some() || answer.may_join {
+        // Also what had no room in this answer: the next one has to look at it.
+        if failed || answer.available.bytes > 0 || answer.may_join {
             again.insert(slot);
         }
         let Some(asked) = fetched.get(slot).filter(|_| full || news) else { continue };
