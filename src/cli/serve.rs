@@ -88,9 +88,9 @@ fn settings(args: &ServeArgs) -> Result<NodeConfig, String> {
     let mut config = match &args.config {
         None => NodeConfig::default(),
         Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("{}: {error}", path.display()))?;
-            let read = ServerProperties::read(&text, Purpose::Serve)
+            let file =
+                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            let read = ServerProperties::read(&file, Purpose::Serve)
                 .map_err(|error| format!("{}: {error}", path.display()))?;
             for key in &read.passed_over {
                 eprintln!("brokerquake serve: {}: `{key}` has no effect here", path.display());

@@ -66,9 +66,9 @@ pub enum ConfigError {
     /// Kafka has this key; here it changes nothing that a client was promised.
     #[error("`{key}` has no effect here; remove it")]
     NoEffect { key: String },
-    /// A line without `=` or `:`.
-    #[error("line {line}: `{text}` is not `key=value`")]
-    NotAPair {
+    /// A `\u` that is no character.
+    #[error("line {line}: `{text}` has a `\\u` that four hexadecimal digits do not follow")]
+    BadEscape {
         /// Counted from 1.
         line: usize,
         text: String,

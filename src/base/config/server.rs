@@ -32,9 +32,9 @@ const OVERRIDDEN: &[(&str, &str, Option<i64>)] = &[
 ];
 
 impl ServerProperties {
-    /// Reads a file's text. An error names the line, and the key that was probably meant.
-    pub fn read(text: &str, purpose: Purpose) -> Result<Self, ConfigError> {
-        let mut pairs = parse_properties(text)?;
+    /// Reads a file. An error names the line, and the key that was probably meant.
+    pub fn read(file: impl AsRef<[u8]>, purpose: Purpose) -> Result<Self, ConfigError> {
+        let mut pairs = parse_properties(file)?;
         // The overridden first, so that the others win.
         pairs.sort_by_key(|(_, key, _)| {
             OVERRIDDEN.iter().position(|row| row.0 == key).unwrap_or(OVERRIDDEN.len())
