@@ -4,6 +4,8 @@
     reason = "a suite's file has its helpers in a directory of the same name"
 )]
 
+#[path = "../answers.rs"]
+mod answers;
 #[path = "../clients.rs"]
 mod clients;
 #[path = "../damaged.rs"]

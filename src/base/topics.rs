@@ -1,5 +1,7 @@
 //! Names of the topics that Kafka keeps for itself. Source: Kafka's `common.internals.Topic`.
 
+use super::TopicPartition;
+
 /// Groups and their committed offsets.
 pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// Transactional ids and the state of their transactions.
@@ -13,6 +15,26 @@ pub const CLUSTER_METADATA: &str = "__cluster_metadata";
 /// name with two underscores: `__my_topic` is an ordinary topic.
 pub fn is_internal(topic: &str) -> bool {
     matches!(topic, CONSUMER_OFFSETS | TRANSACTION_STATE | SHARE_GROUP_STATE)
+}
+
+/// Checks a topic's name; `Err` says what is wrong. Source: Kafka's `Topic.validate`.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
+    let problem = if name.is_empty() {
+        "the empty string is not allowed".to_owned()
+    } else if name == "." || name == ".." {
+        format!("'{name}' is not allowed")
+    } else if name.len() > TopicPartition::MAX_NAME_LENGTH {
+        let most = TopicPartition::MAX_NAME_LENGTH;
+        format!("the length of the name is {}, at most {most} are allowed", name.len())
+    } else if !name.chars().all(legal) {
+        format!(
+            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(format!("Topic name is invalid: {problem}"))
 }
 
 #[cfg(test)]

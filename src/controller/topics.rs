@@ -3,7 +3,7 @@
 //! Source of checks and texts: Kafka's `ReplicationControlManager`, `Topic.validate`,
 //! `ControllerApis`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::rand_core::Rng;
 
@@ -13,17 +13,14 @@ use super::placement::Placer;
 use super::plan::Plan;
 use super::record::{ConfigRecord, PartitionRecord, Record, TopicRecord};
 use crate::base::config::{Config, ConfigError, TopicConfig};
-use crate::base::topics::CLUSTER_METADATA;
-use crate::base::{
-    BrokerId, DirectoryId, Instant, LeaderEpoch, PartitionEpoch, TopicId, TopicPartition,
-};
+use crate::base::topics::{self, CLUSTER_METADATA};
+use crate::base::{BrokerId, DirectoryId, Instant, LeaderEpoch, PartitionEpoch, TopicId};
 use crate::wire::ErrorCode;
 use crate::wire::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use crate::wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use crate::wire::messages::delete_topics_response::DeletableTopicResult;
 use crate::wire::messages::{
     CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse, StrBytes,
-    Uuid,
 };
 
 /// Source: Kafka's `QuorumController.MAX_RECORDS_PER_USER_OP`.
@@ -85,7 +82,7 @@ impl Controller {
         random: &mut rand_chacha::ChaCha12Rng,
         topic: &CreatableTopic,
     ) -> Result<CreatableTopicResult, Refusal> {
-        check_name(&topic.name)?;
+        topics::check_name(&topic.name).map_err(|text| (ErrorCode::InvalidTopicException, text))?;
         self.check_new(plan, &topic.name)?;
         let config = self.check_configs(topic)?;
         let assignment = self.assign(plan, random, topic)?;
@@ -105,6 +102,7 @@ impl Controller {
         let mut result = CreatableTopicResult::default();
         result.name = topic.name.clone();
         result.topic_id = id.into();
+        result.error_message = None;
         result.num_partitions = i32::try_from(assignment.len()).unwrap_or(i32::MAX);
         let copies = assignment.first().map_or(0, Vec::len);
         result.replication_factor = i16::try_from(copies).unwrap_or(i16::MAX);
@@ -216,17 +214,51 @@ impl Controller {
         let mut response = DeleteTopicsResponse::default();
         let mut plan = self.plan();
         // Version 6 has names or ids, earlier ones only names.
-        let named = request.topic_names.iter().map(|name| (Some(name.clone()), Uuid::ZERO));
-        let asked = request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id));
-        for (name, id) in named.chain(asked) {
+        let named = request.topic_names.iter().map(|name| (Some(name.clone()), TopicId::ZERO));
+        let asked = request.topics.iter().map(|topic| (topic.name.clone(), topic.topic_id.into()));
+        let asked: Vec<_> = named.chain(asked).collect();
+        let mut times: BTreeMap<&(Option<StrBytes>, TopicId), usize> = BTreeMap::new();
+        for topic in &asked {
+            *times.entry(topic).or_default() += 1;
+        }
+        let once = times.iter().filter(|(_, times)| **times == 1).map(|(topic, _)| *topic);
+        let once: BTreeSet<_> = once.collect();
+        for topic in &asked {
+            // What is asked for twice is answered once.
+            let Some(times) = times.remove(topic) else { continue };
+            let (name, id) = topic;
             let mut result = DeletableTopicResult::default();
-            (result.name, result.topic_id) = (name, id);
-            let found = find(&plan, result.name.as_deref(), id.into());
-            let found = found.map(|topic| (topic.id, topic.name.clone()));
+            (result.name, result.topic_id) = (name.clone(), (*id).into());
+            let found = match (times, name) {
+                (1, _) => find(&plan, name.as_deref(), *id),
+                (_, Some(_)) if *id == TopicId::ZERO => {
+                    refusal(ErrorCode::InvalidRequest, "Duplicate topic name.")
+                }
+                (_, None) if *id != TopicId::ZERO => {
+                    refusal(ErrorCode::InvalidRequest, "Duplicate topic id.")
+                }
+                _ => find(&plan, name.as_deref(), *id),
+            };
+            let found = found.map(|topic| (topic.id, StrBytes::from(&*topic.name)));
+            if let Ok((found, known_as)) = &found {
+                match name {
+                    Some(_) if once.contains(&(None, *found)) => {
+                        let text =
+                            "The provided topic name maps to an ID that was already supplied.";
+                        result.topic_id = (*found).into();
+                        result.error_code = ErrorCode::InvalidRequest.code();
+                        result.error_message = Some(text.into());
+                        response.responses.push(result);
+                        continue;
+                    }
+                    None if once.contains(&(Some(known_as.clone()), TopicId::ZERO)) => continue,
+                    _ => {}
+                }
+            }
             match found.and_then(|found| check_size(&plan, 1).map(|()| found)) {
                 Ok((id, name)) => {
                     result.topic_id = id.into();
-                    result.name = Some((&*name).into());
+                    result.name = Some(name);
                     plan.push(Record::RemoveTopic(id));
                 }
                 Err((error, text)) => {
@@ -256,26 +288,6 @@ fn find<'a>(plan: &'a Plan, name: Option<&str>, id: TopicId) -> Result<&'a Topic
             .topic_by_id(id)
             .ok_or_else(|| (ErrorCode::UnknownTopicId, format!("There is no topic with id {id}."))),
     }
-}
-
-/// Source: Kafka's `Topic.validate`.
-fn check_name(name: &str) -> Result<(), Refusal> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || ['.', '_', '-'].contains(&c);
-    let problem = if name.is_empty() {
-        "the empty string is not allowed".to_owned()
-    } else if name == "." || name == ".." {
-        format!("'{name}' is not allowed")
-    } else if name.len() > TopicPartition::MAX_NAME_LENGTH {
-        let most = TopicPartition::MAX_NAME_LENGTH;
-        format!("the length of the name is {}, at most {most} are allowed", name.len())
-    } else if !name.chars().all(legal) {
-        format!(
-            "'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
-        )
-    } else {
-        return Ok(());
-    };
-    refusal(ErrorCode::InvalidTopicException, format!("Topic name is invalid: {problem}"))
 }
 
 /// Limits one operation: its records are one batch, and every node keeps them in memory.

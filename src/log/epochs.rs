@@ -72,7 +72,7 @@ impl Epochs {
     /// end. Both `NONE` if `asked` is newer than all epochs here. If `asked` is older than all:
     /// `asked` itself, and the start of the oldest. Kafka's `endOffsetFor`.
     pub fn end_offset_for(&self, asked: LeaderEpoch, log_end: Offset) -> (LeaderEpoch, Offset) {
-        if asked < LeaderEpoch(0) || asked > self.latest() {
+        if asked == LeaderEpoch::NONE || self.starts.is_empty() || asked > self.latest() {
             return (LeaderEpoch::NONE, Offset::NONE);
         }
         if asked == self.latest() {

@@ -3,8 +3,8 @@
 //! Source: Kafka's `LogValidator` and `UnifiedLog.analyzeAndValidateRecords`.
 
 use super::{AppendError, LogConfig, RecordProblem};
-use crate::base::Timestamp;
 use crate::base::config::{Compression, TimestampType};
+use crate::base::{Offset, Timestamp};
 use crate::wire::batch::{self, BatchHeader, Glance};
 
 /// Most records of which one answer says what is wrong with them.
@@ -38,8 +38,7 @@ impl Checked {
         let mut at = 0;
         while at < batches.len() {
             let rest = &batches[at..];
-            let header =
-                BatchHeader::parse(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
+            let header = header(rest, at, origin)?;
             check_size(header.size(), config)?;
             batch::check(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
             if let Some(problem) = refused(&header, origin) {
@@ -84,8 +83,9 @@ impl Checked {
         Ok(Some(made))
     }
 
-    /// Sets the timestamps that `message.timestamp.type` asks for. Returns the append time, if the
-    /// records got that.
+    /// Sets the timestamps that `message.timestamp.type` asks for, whatever the producer's flags
+    /// say: a batch with a delete horizon would lose its tombstones too early. Returns the append
+    /// time, if the records got that.
     pub(super) fn stamp(
         &mut self,
         batches: &mut [u8],
@@ -97,9 +97,14 @@ impl Checked {
         for (header, latest) in self.headers.iter_mut().zip(&self.latest) {
             let Some((batch, behind)) = rest.split_at_mut_checked(header.size()) else { break };
             rest = behind;
+            let flagged = header.timestamp_type() == TimestampType::LogAppendTime
+                || header.has_delete_horizon();
+            if flagged {
+                batch::clear_broker_flags(batch);
+            }
             if append_time {
                 batch::stamp_append_time(batch, now);
-            } else if *latest != header.max_timestamp {
+            } else if flagged || *latest != header.max_timestamp {
                 batch::set_max_timestamp(batch, *latest);
             } else {
                 continue;
@@ -110,6 +115,23 @@ impl Checked {
         append_time.then_some(now)
     }
 }
+
+/// The header of the first batch. What is wrong with its bytes makes it invalid; what only a client
+/// must not send, in a batch with the right checksum, is refused.
+fn header(rest: &[u8], at: usize, origin: Origin) -> Result<BatchHeader, AppendError> {
+    let invalid = |problem| AppendError::Invalid { at, problem };
+    let read = BatchHeader::read(rest).map_err(invalid)?;
+    let of_client = origin == Origin::Client && read.magic == batch::MAGIC;
+    if of_client && read.base_offset != Offset::ZERO {
+        return Err(AppendError::Refused { at, problem: "its base offset is not 0" });
+    }
+    BatchHeader::parse(rest).map_err(|problem| match of_client && !read.is_dense() {
+        true if batch::is_intact(rest) => AppendError::Refused { at, problem: NOT_DENSE },
+        _ => invalid(problem),
+    })
+}
+
+const NOT_DENSE: &str = "its record count and its last offset disagree";
 
 fn check_size(size: usize, config: &LogConfig) -> Result<(), AppendError> {
     let limit = config.max_message_bytes;
@@ -126,17 +148,19 @@ fn check_records(
 ) -> Result<Timestamp, AppendError> {
     let mut latest = Timestamp::NONE;
     let (mut problems, mut wrong_time) = (Vec::new(), false);
-    let seen = batch::glance_over(bytes, header, config.max_decompressed_bytes, |record| {
+    let append_time = header.timestamp_type() == TimestampType::LogAppendTime;
+    let seen = batch::glance_over(bytes, header, config.max_decompressed_bytes, |mut record| {
+        if append_time {
+            // All records of such a batch have one time.
+            record.timestamp = header.max_timestamp;
+        }
         latest = latest.max(record.timestamp);
         if problems.len() >= MOST_TOLD {
             return;
         }
-        let (problem, of_time) = match (record_problem(&record, config), header.timestamp_type()) {
-            (Some(problem), _) => (Some(problem), false),
-            (None, TimestampType::LogAppendTime) => {
-                (Some("a producer must not set the timestamp type LogAppendTime".to_owned()), true)
-            }
-            (None, TimestampType::CreateTime) => (time_problem(&record, config, now), true),
+        let (problem, of_time) = match record_problem(&record, config) {
+            Some(problem) => (Some(problem), false),
+            None => (time_problem(&record, append_time, config, now), true),
         };
         if let Some(problem) = problem {
             wrong_time |= of_time;
@@ -169,10 +193,19 @@ fn record_problem(record: &Glance, config: &LogConfig) -> Option<String> {
 }
 
 /// What is wrong with a record's time.
-fn time_problem(record: &Glance, config: &LogConfig, now: Timestamp) -> Option<String> {
+///
+/// As in Kafka, a producer may claim LogAppendTime where the topic has CreateTime: then it only
+/// says that its records have one time.
+fn time_problem(
+    record: &Glance,
+    append_time: bool,
+    config: &LogConfig,
+    now: Timestamp,
+) -> Option<String> {
     let time = record.timestamp;
     if config.timestamp_type == TimestampType::LogAppendTime || time == Timestamp::NONE {
-        return None;
+        let problem = "a producer must not set the timestamp type LogAppendTime";
+        return append_time.then(|| problem.to_owned());
     }
     let away = |limit: Option<std::time::Duration>| {
         limit.map_or(i64::MAX, |limit| i64::try_from(limit.as_millis()).unwrap_or(i64::MAX))
@@ -188,15 +221,11 @@ fn refused(header: &BatchHeader, origin: Origin) -> Option<&'static str> {
     if header.is_control() && origin == Origin::Client {
         return Some("control batches are the broker's own");
     }
-    if header.has_delete_horizon() {
-        return Some("only a compacted batch has a delete horizon");
-    }
     if header.count == 0 || !header.is_dense() {
-        return Some("its record count and its last offset disagree");
+        return Some(NOT_DENSE);
     }
-    let no_sequence = header.base_sequence < 0 && origin == Origin::Client;
-    if header.has_producer() && (header.producer_epoch.0 < 0 || no_sequence) {
-        return Some("it has a producer id, but no epoch or no sequence number");
+    if header.has_producer() && header.base_sequence < 0 && origin == Origin::Client {
+        return Some("it has a producer id, but no sequence number");
     }
     if header.is_transactional() && !header.has_producer() {
         return Some("it is transactional, but has no producer id");

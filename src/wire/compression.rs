@@ -113,8 +113,8 @@ pub fn decompress(codec: Compression, input: &[u8], max: usize) -> Result<Bytes,
     }
 }
 
-/// What `input` was before it was compressed, a piece at a time: memory is the same whatever comes
-/// out. (But for snappy, whose blocks are whole or nothing, and grow by little.) Ends in an error
+/// What `input` was before it was compressed, a piece at a time, if every client can read it:
+/// memory is the same whatever comes out. (But for snappy, whose blocks are whole or nothing, and grow by little.) Ends in an error
 /// before it would give more than `max` bytes; `Err` of [`io::ErrorKind::FileTooLarge`].
 pub(super) fn stream<'a>(
     codec: Compression,
@@ -125,13 +125,53 @@ pub(super) fn stream<'a>(
         Compression::None => Box::new(input),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
         Compression::Snappy => return Ok(Box::new(decompress(codec, input, max)?.reader())),
-        Compression::Lz4 => Box::new(FrameDecoder::new(input)),
+        Compression::Lz4 => Box::new(FrameDecoder::new(lz4_frame(input)?)),
         Compression::Zstd => {
             let decoder = zstd::stream::read::Decoder::with_buffer(input);
             Box::new(decoder.map_err(|error| corrupt(codec, &error))?)
         }
     };
     Ok(Box::new(BufReader::with_capacity(AHEAD, Bounded { decoder, left: max as u64 })))
+}
+
+/// The first frame of the input, if Java can read it: with independent blocks and without a
+/// dictionary. What follows the frame is passed over, as there.
+///
+/// Source: Kafka's `Lz4BlockInputStream`.
+fn lz4_frame(input: &[u8]) -> Result<&[u8], CompressionError> {
+    const CUT: &str = "a frame is cut";
+    let refused =
+        |reason: &str| CompressionError::Corrupt { codec: Compression::Lz4, reason: reason.into() };
+    let [0x04, 0x22, 0x4d, 0x18, flags, block, ..] = *input else {
+        return Err(refused("no LZ4 frame begins here"));
+    };
+    if flags >> 6 != 1 || flags & 0b11 != 0 {
+        return Err(refused("a frame of an unknown version, or with a dictionary"));
+    }
+    if flags & 0x20 == 0 {
+        return Err(refused("blocks depend on each other, and Java clients can't read that"));
+    }
+    if block & 0x8f != 0 || block >> 4 < 4 {
+        return Err(refused("a block size that does not exist"));
+    }
+    let largest = 1usize << (2 * (block >> 4) + 8);
+    let checksum = |flag: u8| if flags & flag != 0 { 4 } else { 0 };
+    // Then the content's size and the descriptor's checksum.
+    let mut at = 6 + 2 * checksum(0x08) + 1;
+    loop {
+        let word = input.get(at..).and_then(|rest| rest.first_chunk());
+        let word = u32::from_le_bytes(*word.ok_or_else(|| refused(CUT))?);
+        let size = (word & 0x7fff_ffff) as usize;
+        if size == 0 {
+            // Java takes an uncompressed block of no bytes for the end mark.
+            let end = if word == 0 { at + 4 + checksum(0x04) } else { at };
+            return input.get(..end).ok_or_else(|| refused(CUT));
+        }
+        if size > largest {
+            return Err(refused("a block is larger than its frame says"));
+        }
+        at += 4 + size + checksum(0x10);
+    }
 }
 
 /// A stream that refuses to be longer than it may be.

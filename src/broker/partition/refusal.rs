@@ -3,6 +3,7 @@
 use super::Retired;
 use crate::log::{AppendError, RecordProblem};
 use crate::wire::ErrorCode;
+use crate::wire::batch::BatchError;
 
 /// Why a leader did not take a batch.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +37,12 @@ impl From<Retired> for Refusal {
 impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let code = match &error {
-            AppendError::Invalid { .. } => ErrorCode::CorruptMessage,
+            // Kafka's codecs fail here with an exception that nobody expects, which becomes
+            // UNKNOWN_SERVER_ERROR. What no client could read is corrupt.
+            AppendError::Invalid { .. }
+            | AppendError::Malformed { problem: BatchError::Compression(_), .. } => {
+                ErrorCode::CorruptMessage
+            }
             AppendError::Refused { .. } | AppendError::Empty | AppendError::Malformed { .. } => {
                 ErrorCode::InvalidRecord
             }

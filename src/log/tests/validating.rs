@@ -196,7 +196,6 @@ async fn append_time_is_in_the_header_and_in_the_answer() {
     assert_eq!((header.timestamp_type(), header.max_timestamp), (timestamp_type, NOW));
     assert!(records(&bytes).iter().all(|record| record.timestamp == NOW));
     // A producer may not claim it.
-    log.set_config(LogConfig::default());
     let error = try_lead(&mut log, &bytes).unwrap_err();
     assert!(matches!(error, AppendError::Records { wrong_time: true, .. }), "{error}");
 }
@@ -211,4 +210,25 @@ async fn latest_timestamp_that_is_none_of_the_records_is_put_right() {
     assert_eq!(appended.append_time, None);
     let header = batch::check(&stored(&log)).unwrap();
     assert_eq!(header.max_timestamp, Timestamp(NOW.0 + 3));
+}
+
+#[tokio::test]
+async fn flags_that_only_a_broker_sets_are_removed() {
+    for flag in [0x08, 0x40] {
+        let home = Home::new(LogConfig::default());
+        let mut log = home.open().await;
+        let sent = batch(Compression::Zstd, &[(None, NOW.0), (None, NOW.0 + 1)]);
+        try_lead(&mut log, &altered(&sent, |bytes| bytes[22] |= flag)).unwrap();
+        assert_eq!(stored(&log)[16..], sent[16..], "flag {flag:#x}");
+    }
+}
+
+#[tokio::test]
+async fn client_numbers_its_batches_from_0() {
+    let home = Home::new(LogConfig::default());
+    let mut log = home.open().await;
+    let mut sent = batch(Compression::None, &[(None, NOW.0)]);
+    sent[7] = 5;
+    let error = try_lead(&mut log, &sent).unwrap_err();
+    assert!(matches!(error, AppendError::Refused { .. }), "{error}");
 }

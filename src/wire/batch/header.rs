@@ -14,7 +14,7 @@ pub const LENGTH_PREFIX: usize = 12;
 pub const MAGIC: i8 = 2;
 
 pub(super) const AT_LEADER_EPOCH: usize = 12;
-const AT_MAGIC: usize = 16;
+pub(super) const AT_MAGIC: usize = 16;
 pub(super) const AT_CRC: usize = 17;
 pub(super) const AT_ATTRIBUTES: usize = 21;
 const AT_LAST_OFFSET_DELTA: usize = 23;

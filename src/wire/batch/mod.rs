@@ -105,6 +105,33 @@ fn split(bytes: &[u8]) -> Result<(BatchHeader, &[u8]), BatchError> {
     }
 }
 
+/// The size of the batch at the beginning of `bytes`, whatever it holds; `None` if the bytes end
+/// before the batch does. Source: Kafka's `ByteBufferLogInputStream`.
+pub fn whole_size(bytes: &[u8]) -> Result<Option<usize>, BatchError> {
+    /// The least length of a message before version 2.
+    const LEAST: usize = 14;
+    let (Some(length), Some(magic)) = (bytes.get(8..LENGTH_PREFIX), bytes.get(header::AT_MAGIC))
+    else {
+        return Ok(None);
+    };
+    let length = length.iter().fold(0u32, |length, byte| length << 8 | u32::from(*byte));
+    let length = i32::try_from(length).ok().and_then(|length| usize::try_from(length).ok());
+    let length = length.filter(|length| *length >= LEAST);
+    let length = length.ok_or(BatchError::Corrupt("its length is less than that of a header"))?;
+    let magic = *magic as i8;
+    if !(0..=MAGIC).contains(&magic) {
+        return Err(BatchError::Magic(magic));
+    }
+    Ok(Some(LENGTH_PREFIX + length).filter(|size| *size <= bytes.len()))
+}
+
+/// Whether a batch begins here that is whole and has the right checksum, whatever its fields say.
+pub fn is_intact(bytes: &[u8]) -> bool {
+    let Ok(header) = BatchHeader::read(bytes) else { return false };
+    let batch = bytes.get(..header.size()).filter(|batch| batch.len() >= HEADER_LEN);
+    header.magic == MAGIC && batch.is_some_and(|batch| header::crc_of(batch) == header.crc)
+}
+
 /// Gives a batch its place in a log. Offset and epoch are outside the checksum, so it stays valid.
 ///
 /// # Panics
@@ -124,6 +151,15 @@ pub fn stamp_append_time(batch: &mut [u8], now: Timestamp) {
     assert!(batch.len() >= HEADER_LEN, "a batch has a header");
     batch[AT_ATTRIBUTES + 1] |= header::APPEND_TIME as u8;
     set_max_timestamp(batch, now);
+}
+
+/// Removes the flags that only a broker sets, without updating the checksum.
+///
+/// # Panics
+/// When `batch` is shorter than a header: parse it first.
+pub fn clear_broker_flags(batch: &mut [u8]) {
+    assert!(batch.len() >= HEADER_LEN, "a batch has a header");
+    batch[AT_ATTRIBUTES + 1] &= !((header::APPEND_TIME | header::DELETE_HORIZON) as u8);
 }
 
 /// Sets the latest timestamp of the records, and updates the checksum.

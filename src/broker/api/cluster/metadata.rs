@@ -1,5 +1,6 @@
 //! Metadata: brokers, topics, partitions and who leads them, as this broker's image has them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// "Not asked for", in a bit field of authorized operations.
 const NO_OPERATIONS: i32 = i32::MIN;
 
+/// From here on a topic's name in the response may be null.
+const NULL_NAMES: i16 = 12;
+
 pub(in crate::broker) struct Metadata;
 
 impl<W: World> Handler<Broker<W>> for Metadata {
@@ -41,11 +45,16 @@ impl<W: World> Handler<Broker<W>> for Metadata {
         let image = broker.image();
         let topics = match asked {
             None => image.topics().map(|topic| known(&image, topic)).collect(),
+            Some(asked) if asked.iter().any(|topic| topic.topic_id != TopicId::ZERO.into()) => {
+                by_id(&image, asked, version)
+            }
             Some(asked) => {
-                let mut topics = Vec::with_capacity(asked.len());
-                for topic in asked {
-                    topics
-                        .push(one(broker, &image, topic, request.allow_auto_topic_creation).await);
+                let (mut topics, mut seen) = (Vec::with_capacity(asked.len()), BTreeSet::new());
+                for MetadataRequestTopic { name, .. } in asked {
+                    if seen.insert(name.clone()) {
+                        let may_create = request.allow_auto_topic_creation;
+                        topics.push(by_name(broker, &image, name, may_create).await);
+                    }
                 }
                 topics
             }
@@ -70,24 +79,37 @@ impl<W: World> Handler<Broker<W>> for Metadata {
     }
 }
 
-async fn one<W: World>(
+/// Each topic once. Where one is named by its id, those named otherwise are left out, as in Kafka.
+fn by_id(
+    image: &Image,
+    asked: Vec<MetadataRequestTopic>,
+    version: i16,
+) -> Vec<MetadataResponseTopic> {
+    let ids = asked.into_iter().map(|topic| TopicId::from(topic.topic_id));
+    let mut seen = BTreeSet::from([TopicId::ZERO]);
+    let ids = ids.filter(|id| seen.insert(*id));
+    // Before, a response had no way to say that the name is not known.
+    let nameless = (version < NULL_NAMES).then(StrBytes::default);
+    let topic = |id| match image.topic_by_id(id) {
+        Some(topic) => known(image, topic),
+        None => unknown(nameless.clone(), id, ErrorCode::UnknownTopicId),
+    };
+    ids.map(topic).collect()
+}
+
+async fn by_name<W: World>(
     broker: &Arc<Broker<W>>,
     image: &Image,
-    asked: MetadataRequestTopic,
+    name: Option<StrBytes>,
     may_create: bool,
 ) -> MetadataResponseTopic {
-    if asked.topic_id != TopicId::ZERO.into() {
-        let id = TopicId::from(asked.topic_id);
-        return image.topic_by_id(id).map_or_else(
-            || unknown(asked.name, id, ErrorCode::UnknownTopicId),
-            |topic| self::known(image, topic),
-        );
-    }
-    let Some(name) = asked.name else {
-        return unknown(None, TopicId::ZERO, ErrorCode::InvalidTopicException);
-    };
+    // A null name is an empty one, and so invalid.
+    let name = name.unwrap_or_default();
     if let Some(topic) = image.topic(&name) {
         return known(image, topic);
+    }
+    if topics::check_name(&name).is_err() {
+        return unknown(Some(name), TopicId::ZERO, ErrorCode::InvalidTopicException);
     }
     let mut error = ErrorCode::UnknownTopicOrPartition;
     if may_create && broker.config.node.auto_create_topics {
@@ -120,7 +142,7 @@ async fn create<W: World>(broker: &Arc<Broker<W>>, name: StrBytes) -> ErrorCode 
 fn unknown(name: Option<StrBytes>, id: TopicId, error: ErrorCode) -> MetadataResponseTopic {
     message!(MetadataResponseTopic {
         error_code: error.code(),
-        name: Some(name.unwrap_or_default()),
+        name: name,
         topic_id: id.into(),
         topic_authorized_operations: NO_OPERATIONS,
     })

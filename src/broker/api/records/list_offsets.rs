@@ -1,5 +1,6 @@
 //! ListOffsets: the offset of a moment, or of the beginning or the end.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{LeaderEpoch, Offset, Timestamp};
@@ -23,6 +24,20 @@ const MAX_TIMESTAMP: i64 = -3;
 /// KIP-405, KIP-1005: without tiers, the local log is the log, and nothing is in a tier.
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
+/// KIP-1023: the first record that is to be copied to a tier.
+const EARLIEST_PENDING: i64 = -6;
+
+/// The first version that knows a timestamp; `None` if no version does.
+fn known_since(timestamp: i64) -> Option<i16> {
+    match timestamp {
+        LATEST | EARLIEST | 0.. => Some(0),
+        MAX_TIMESTAMP => Some(7),
+        EARLIEST_LOCAL => Some(8),
+        LATEST_TIERED => Some(9),
+        EARLIEST_PENDING => Some(11),
+        _ => None,
+    }
+}
 
 /// A replica that asks sees its leader's log end; a consumer what its isolation level shows.
 const CONSUMER: i32 = -1;
@@ -46,18 +61,39 @@ impl<W: World> Handler<Broker<W>> for ListOffsets {
         let version = context.version;
         let consumer = request.replica_id == CONSUMER;
         let isolation = consumer.then(|| Isolation::from_level(request.isolation_level));
-        let topics = request.topics.into_iter().map(|topic| {
-            let answer = |partition| {
-                let mut answer = partition_answer(broker, &topic, partition, isolation);
+        let mut times = BTreeMap::new();
+        for topic in &request.topics {
+            for partition in &topic.partitions {
+                let name = (topic.name.clone(), partition.partition_index);
+                *times.entry(name).or_insert(0) += 1;
+            }
+        }
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for topic in request.topics {
+            let mut partitions = Vec::with_capacity(topic.partitions.len());
+            for asked in &topic.partitions {
+                // Kafka refuses a partition that is named twice, once.
+                let name = (topic.name.clone(), asked.partition_index);
+                let Some(times) = times.remove(&name) else { continue };
+                let since = known_since(asked.timestamp);
+                let mut answer = if since.is_none_or(|since| version < since) {
+                    answered(asked, Err(ErrorCode::UnsupportedVersion))
+                } else if times > 1 {
+                    answered(asked, Err(ErrorCode::InvalidRequest))
+                } else {
+                    partition_answer(broker, &topic, asked, isolation)
+                };
                 if version < LEADER_EPOCHS {
                     answer.leader_epoch = LeaderEpoch::NONE.0;
                 }
-                answer
-            };
-            let partitions = topic.partitions.iter().map(answer).collect();
-            message!(ListOffsetsTopicResponse { name: topic.name.clone(), partitions: partitions })
-        });
-        message!(ListOffsetsResponse { topics: topics.collect() })
+                partitions.push(answer);
+            }
+            topics.push(message!(ListOffsetsTopicResponse {
+                name: topic.name,
+                partitions: partitions,
+            }));
+        }
+        message!(ListOffsetsResponse { topics: topics })
     }
 }
 
@@ -72,6 +108,13 @@ fn partition_answer<W: World>(
     let answer = found
         .and_then(|topic| broker.replica_of(topic, asked.partition_index))
         .and_then(|partition| look_up(&partition, asked, consumer));
+    answered(asked, answer)
+}
+
+fn answered(
+    asked: &ListOffsetsPartition,
+    answer: Result<Found, ErrorCode>,
+) -> ListOffsetsPartitionResponse {
     let (error, (offset, timestamp, epoch)) = match answer {
         Ok(found) => (ErrorCode::None, found),
         Err(error) => (error, (Offset::NONE, Timestamp::NONE, LeaderEpoch::NONE)),
@@ -123,10 +166,10 @@ fn look_up<W: World>(
             EARLIEST | EARLIEST_LOCAL => {
                 Ok((log.log_start(), Timestamp::NONE, epoch_at(log.log_start())))
             }
-            LATEST_TIERED => Ok(nothing),
+            LATEST_TIERED | EARLIEST_PENDING => Ok(nothing),
             MAX_TIMESTAMP => by_time(log.max_timestamp()),
             time if time >= 0 => by_time(log.offset_for_timestamp(Timestamp(time))),
-            _ => Err(ErrorCode::InvalidRequest),
+            _ => Err(ErrorCode::UnsupportedVersion),
         }
     })
 }

@@ -1,6 +1,6 @@
 //! Produce: records go into the leader's log, and the answer waits for what `acks` asks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::broker::serve::handler::{Context, Handler, Outcome};
 use crate::io::{Disk, World, timeout};
 use crate::log::RecordProblem;
 use crate::wire::ErrorCode;
-use crate::wire::batch;
+use crate::wire::batch::{self, BatchHeader};
 use crate::wire::messages::produce_request::TopicProduceData;
 use crate::wire::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse,
@@ -49,13 +49,14 @@ impl<W: World> Handler<Broker<W>> for Produce {
             -1 => Ok(Acks::All),
             _ => Err(ErrorCode::InvalidRequiredAcks),
         };
-        // Transactions are not served, so a transactional producer has no transaction to write in.
-        let acks =
-            if request.transactional_id.is_some() { Err(ErrorCode::InvalidTxnState) } else { acks };
+        let acks = match without_transaction(&request) {
+            Some(error) => Err(error),
+            None => acks,
+        };
         let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
 
         let mut topics = Vec::with_capacity(request.topic_data.len());
-        for topic in request.topic_data {
+        for topic in once(request.topic_data) {
             topics.push(append(broker, topic, acks, version).await);
         }
         broker.world.disk().settle().await;
@@ -98,14 +99,46 @@ async fn append<W: World>(
         let result = match (acks, partition, data.records) {
             (Err(error), _, _) | (_, Err(error), _) => Err(error.into()),
             (Ok(_), Ok(_), None) => Err(ErrorCode::InvalidRecord.into()),
-            (Ok(acks), Ok(partition), Some(records)) => match check_shape(&records, version) {
-                Some(refusal) => Err(refusal),
-                None => partition.produce(owned(records), acks).await,
+            (Ok(acks), Ok(partition), Some(mut records)) => match check_shape(&records, version) {
+                Err(refusal) => Err(refusal),
+                Ok(size) => {
+                    records.truncate(size);
+                    partition.produce(owned(records), acks).await
+                }
             },
         };
         results.push((data.index, result));
     }
     Appended { name: topic.name, id: topic_id, partitions: results }
+}
+
+/// Why the request's transactional records have no transaction to be written in. Like Kafka, looks
+/// at the first batch of each partition.
+fn without_transaction(request: &ProduceRequest) -> Option<ErrorCode> {
+    let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let mut records = partitions.filter_map(|data| data.records.as_ref());
+    let transactional =
+        |records: &Bytes| BatchHeader::read(records).is_ok_and(|header| header.is_transactional());
+    records.any(transactional).then_some(match request.transactional_id {
+        None => ErrorCode::TransactionalIdAuthorizationFailed,
+        // Transactions are not served.
+        Some(_) => ErrorCode::InvalidTxnState,
+    })
+}
+
+/// Each partition once: of one that is named again, the last records count, as in Kafka.
+fn once(mut topics: Vec<TopicProduceData>) -> Vec<TopicProduceData> {
+    let mut seen = BTreeSet::new();
+    for topic in topics.iter_mut().rev() {
+        let (name, id) = (&topic.name, TopicId::from(topic.topic_id));
+        let named = std::mem::take(&mut topic.partition_data).into_iter().rev();
+        let mut last: Vec<_> =
+            named.filter(|data| seen.insert((name.clone(), id, data.index))).collect();
+        last.reverse();
+        topic.partition_data = last;
+    }
+    topics.retain(|topic| !topic.partition_data.is_empty());
+    topics
 }
 
 /// The records as bytes of their own, in which offsets can be set. The usual request, with one
@@ -115,18 +148,32 @@ fn owned(records: Bytes) -> BytesMut {
 }
 
 /// What Kafka asks of a request before it looks for the partition's leader: one batch, in a codec
-/// that the version knows. Source: Kafka's `ProduceRequest.validateRecords`.
-fn check_shape(records: &[u8], version: i16) -> Option<Refusal> {
-    let mut batches = batch::batches(records);
-    // What is no batch at all is the log's to refuse.
-    let (header, _) = batches.next()?.ok()?;
+/// that the version knows. Returns its size; what follows and is no batch is passed over.
+///
+/// Source: Kafka's `ProduceRequest.validateRecords` and `UnifiedLog.trimInvalidBytes`.
+fn check_shape(records: &[u8], version: i16) -> Result<usize, Refusal> {
+    let invalid = |message: &str| Refusal::telling(ErrorCode::InvalidRecord, message.into());
+    let whole = |bytes: &[u8]| {
+        let corrupt = |problem: batch::BatchError| {
+            Refusal::telling(ErrorCode::CorruptMessage, problem.to_string())
+        };
+        batch::whole_size(bytes).map_err(corrupt)
+    };
+    let size = whole(records)?.ok_or_else(|| invalid("a partition has no whole batch"))?;
+    // A shorter one is the log's to refuse.
+    let Ok(header) = BatchHeader::read(records) else { return Ok(size) };
+    if header.magic != batch::MAGIC {
+        return Err(invalid("batches of other versions than magic 2 are not accepted"));
+    }
     if header.compression() == Compression::Zstd && version < ZSTD {
         let message = format!("Produce v{version} does not know zstd; v{ZSTD} does");
-        return Some(Refusal::telling(ErrorCode::UnsupportedCompressionType, message));
+        return Err(Refusal::telling(ErrorCode::UnsupportedCompressionType, message));
     }
-    let more = batches.next().is_some_and(|next| next.is_ok());
-    let message = "a request has one batch for each partition";
-    more.then(|| Refusal::telling(ErrorCode::InvalidRecord, message.into()))
+    let behind = records.get(size..).unwrap_or_default();
+    if whole(behind)?.is_some() {
+        return Err(invalid("a request has one batch for each partition"));
+    }
+    Ok(size)
 }
 
 fn partition_response(index: i32, result: Result<Produced, Refusal>) -> PartitionProduceResponse {
@@ -245,12 +292,16 @@ mod tests {
             builder.append(Timestamp(0), None, Some(b"v"), &[]);
             builder.finish_plain()
         };
-        let code = |bytes: &[u8], version| check_shape(bytes, version).map(|refusal| refusal.code);
+        let code = |bytes: &[u8], version| check_shape(bytes, version).err().map(|r| r.code);
         let (plain, zstd) = (batch(Compression::None), batch(Compression::Zstd));
         assert_eq!(code(&plain, 3), None);
         assert_eq!(code(&zstd, 6), Some(ErrorCode::UnsupportedCompressionType));
         assert_eq!(code(&zstd, 7), None);
         let two = [&plain[..], &plain[..]].concat();
         assert_eq!(code(&two, 9), Some(ErrorCode::InvalidRecord));
+        let (half, garbage) = ([&plain[..], &plain[..40]].concat(), [&plain[..], b"x"].concat());
+        for followed in [half, garbage] {
+            assert_eq!(check_shape(&followed, 9), Ok(plain.len()));
+        }
     }
 }

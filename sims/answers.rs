@@ -1,0 +1,129 @@
+//! Raw requests, and the answers of Apache Kafka 4.3.1 and of this broker.
+//!
+//! `answers.json` has Kafka's answers as they were recorded. Our broker is asked the same, and
+//! answers the same, but for what `differences.json` lists with our answer and a reason. Where
+//! `BROKERQUAKE_KAFKA` names Kafka's jars, Kafka itself is asked again.
+#![allow(
+    clippy::disallowed_methods,
+    reason = "tests and benchmarks look at the real world from outside"
+)]
+
+mod answers {
+    pub mod ask;
+    pub mod batches;
+    pub mod codecs;
+    pub mod fetches;
+    pub mod kafka;
+    pub mod lookups;
+    pub mod names;
+}
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::clients::clients::server::Server;
+use answers::ask::Node;
+use answers::kafka::{Kafka, SETTINGS};
+use answers::{batches, codecs, fetches, lookups, names};
+
+type Answers = BTreeMap<String, String>;
+
+const PARTS: [(&str, fn(&mut Node)); 5] = [
+    ("fetches", fetches::ask),
+    ("batches", batches::ask),
+    ("codecs", codecs::ask),
+    ("lookups", lookups::ask),
+    ("names", names::ask),
+];
+
+fn file(part: &str) -> PathBuf {
+    let name = format!("sims/fixtures/kafka/answers/{part}.json");
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+fn read(part: &str) -> Answers {
+    serde_json::from_str(&std::fs::read_to_string(file(part)).unwrap()).unwrap()
+}
+
+/// The lines in which answers differ.
+fn differences(ours: &Answers, kafka: &Answers) -> Vec<String> {
+    let mut all: Vec<&String> = ours.keys().chain(kafka.keys()).collect();
+    all.sort();
+    all.dedup();
+    let none = "(not asked)".to_owned();
+    let differing = all.into_iter().filter(|request| ours.get(*request) != kafka.get(*request));
+    differing
+        .map(|request| {
+            let (ours, kafka) = (ours.get(request), kafka.get(request));
+            format!(
+                "{request}\n  now:      {}\n  recorded: {}",
+                ours.unwrap_or(&none),
+                kafka.unwrap_or(&none)
+            )
+        })
+        .collect()
+}
+
+fn ours(part: &str, ask: fn(&mut Node)) {
+    let server = Server::start_with(SETTINGS);
+    let mut node = Node::new(&server.bootstrap());
+    ask(&mut node);
+    let mut expected = read(part);
+    // Where Kafka runs into an exception that it does not expect, ours names the fault.
+    for answer in expected.values_mut().filter(|answer| *answer == "UNKNOWN_SERVER_ERROR") {
+        *answer = "CORRUPT_MESSAGE".to_owned();
+    }
+    let deviations: BTreeMap<String, Answers> =
+        serde_json::from_str(&std::fs::read_to_string(file("differences")).unwrap()).unwrap();
+    for (request, deviation) in deviations {
+        if let Some(recorded) = expected.get_mut(&request) {
+            assert_ne!(*recorded, deviation["ours"], "{request}: no difference any more");
+            *recorded = deviation["ours"].clone();
+        }
+    }
+    let found = differences(&node.answers, &expected);
+    assert!(found.is_empty(), "{} answers differ:\n{}", found.len(), found.join("\n"));
+}
+
+#[test]
+fn fetches_wait_as_apache_kafkas() {
+    ours("fetches", fetches::ask);
+}
+
+#[test]
+fn batches_are_judged_as_by_apache_kafka() {
+    ours("batches", batches::ask);
+}
+
+#[test]
+fn codecs_are_read_as_by_apache_kafka() {
+    ours("codecs", codecs::ask);
+}
+
+#[test]
+fn offsets_are_looked_up_as_in_apache_kafka() {
+    ours("lookups", lookups::ask);
+}
+
+#[test]
+fn names_are_null_or_empty_as_in_apache_kafka() {
+    ours("names", names::ask);
+}
+
+/// Records them where `BROKERQUAKE_RECORD` is set.
+#[test]
+fn apache_kafka_answers_as_recorded() {
+    let Some(kafka) = Kafka::start() else { return };
+    let mut wrong = Vec::new();
+    for (part, ask) in PARTS {
+        let mut node = Node::new(&kafka.address());
+        ask(&mut node);
+        if std::env::var_os("BROKERQUAKE_RECORD").is_some() {
+            let text = serde_json::to_string_pretty(&node.answers).unwrap();
+            std::fs::create_dir_all(file(part).parent().unwrap()).unwrap();
+            std::fs::write(file(part), text + "\n").unwrap();
+        }
+        wrong.extend(differences(&node.answers, &read(part)));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
