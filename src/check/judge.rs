@@ -78,6 +78,12 @@ impl Judge {
         &self.ghost
     }
 
+    /// The run could not go on: what broke before, and nothing about what was still to come.
+    pub fn cut_short(mut self) -> Verdicts {
+        self.verdicts.notes = self.ghost.take_notes();
+        self.verdicts
+    }
+
     /// The run is over.
     pub fn finish(mut self, now: Instant) -> Verdicts {
         let ending = Ending { now, healed: self.healed, reading: self.reading };

@@ -78,6 +78,10 @@ pub trait Engine: Sized {
     /// Runs everything that happens until `until`.
     fn run_until(&mut self, until: Instant);
 
+    /// Why the simulation is frozen, if tasks spun while time stood still: from then on nothing
+    /// happens in it, and `run_until` only lets time pass.
+    fn spin(&self) -> Option<String>;
+
     /// Observations since the last call, in order.
     fn drain(&mut self) -> Vec<Observation>;
 

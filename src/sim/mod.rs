@@ -15,6 +15,7 @@ mod observe;
 mod process;
 mod trace;
 pub mod turmoil;
+mod watchdog;
 mod witness;
 
 pub(crate) use clock::EPOCH_MS;

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Failing;
 use super::SimDisk;
@@ -82,6 +83,8 @@ impl SimDisk {
 
     /// Waits for the platter between the two halves of a sync.
     async fn sync_file(self, ino: Ino) -> io::Result<()> {
+        // A sync that fails at once is a step too, for the watchdog.
+        (self.sleep)(Duration::ZERO).await;
         let (snapshot, names, time) = self.operate_on(ino, |state| {
             let file = state.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
             let snapshot = file.begin_sync();
@@ -264,6 +267,7 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &Path) -> impl Future<Output = io::Result<()>> + Send + 'static {
         let (disk, dir) = (self.clone(), dir.to_owned());
         async move {
+            (disk.sleep)(Duration::ZERO).await;
             let (changes, names, time) = disk.operate(|state| {
                 let ino = state.tree.resolve(&dir, false)?;
                 // Syncing a file by its path is a sync of that file, not of a directory.

@@ -30,6 +30,7 @@ use super::clock::HostClock;
 use super::disk::{Corruption, DiskProfile, DiskStats, Failing, PagePool, Place, SimDisk};
 use super::engine::DISK_PATIENCE;
 use super::process::Process;
+use super::watchdog::Watchdog;
 use super::witness::Witness;
 use super::{
     Boot, Engine, HostId, Link, Observation, Shot, Survival, TraceHash, Unsupported, What,
@@ -38,9 +39,6 @@ use crate::base::{Instant, Seed, Stream};
 
 pub use stream::{LeapListener, LeapNet, LeapStream};
 pub use world::LeapWorld;
-
-/// Polls without time passing after which the simulation counts as stuck in an endless loop.
-const STUCK: u64 = 2_000_000;
 
 /// A simulation under control of its driver.
 pub struct Leap {
@@ -90,9 +88,8 @@ impl Leap {
         self.shared.witness.fault_between(self.shared.now(), name, from, to);
     }
 
-    /// Polls until no task is ready.
+    /// Polls until no task is ready, or the simulation is frozen.
     fn run_ready(&mut self) {
-        let mut polls = 0;
         while let Some(task) = self.shared.ready.next(&mut self.jitter) {
             let process = &task.process;
             if !process.alive() {
@@ -103,15 +100,9 @@ impl Leap {
                 self.host_mut(host).parked.push(task);
                 continue;
             }
-            polls += 1;
-            assert!(
-                polls < STUCK,
-                "at {} task {} `{}` of {} is polled without end",
-                self.shared.now(),
-                task.id,
-                task.name,
-                process.name,
-            );
+            if !self.shared.watchdog.polls(self.shared.now(), process, task.id, task.name) {
+                return;
+            }
             self.poll(&task, host);
         }
     }
@@ -215,6 +206,7 @@ impl Engine for Leap {
             ready: Arc::new(Ready::default()),
             state: Mutex::new(state),
             witness,
+            watchdog: Watchdog::default(),
         };
         let jitter = seed.stream(Stream::named("leap jitter"));
         Self {
@@ -264,12 +256,16 @@ impl Engine for Leap {
 
     fn run_until(&mut self, until: Instant) {
         self.run_ready();
-        while self.next_event(until) {
+        while !self.shared.watchdog.is_frozen() && self.next_event(until) {
             self.run_ready();
         }
         let agenda = &mut self.shared.state.lock().agenda;
         agenda.now = agenda.now.max(until);
         self.shared.now.store(agenda.now.0, Ordering::Relaxed);
+    }
+
+    fn spin(&self) -> Option<String> {
+        self.shared.watchdog.spin()
     }
 
     fn drain(&mut self) -> Vec<Observation> {

@@ -20,6 +20,7 @@ use crate::io::World;
 use crate::sim::clock::HostClock;
 use crate::sim::disk::SimDisk;
 use crate::sim::process::Process;
+use crate::sim::watchdog::Watchdog;
 use crate::sim::witness::Witness;
 use crate::sim::{ClientEvent, HostId, SimWorld};
 
@@ -29,6 +30,7 @@ pub(super) struct Shared {
     pub ready: Arc<Ready>,
     pub state: Mutex<State>,
     pub witness: Witness,
+    pub watchdog: Watchdog,
 }
 
 /// Mutable state behind the lock.
@@ -201,8 +203,10 @@ impl Future for Sleep {
             Until::Local(clock, deadline) => clock.truth(*deadline),
             Until::True(deadline) => *deadline,
         };
-        if this.shared.now() >= until {
-            return Poll::Ready(());
+        let now = this.shared.now();
+        if now >= until {
+            let goes_on = this.shared.watchdog.goes_on(now);
+            return if goes_on { Poll::Ready(()) } else { Poll::Pending };
         }
         if until == Instant::NEVER {
             return Poll::Pending;

@@ -52,6 +52,9 @@ impl Future for Gate {
         if let Some(elapsed) = turmoil::sim_elapsed() {
             this.shared.set_now(elapsed);
         }
+        if !this.shared.watchdog.polls(this.shared.now(), process, this.id, this.name) {
+            return Poll::Pending;
+        }
         this.shared.witness.polls(this.shared.now(), process.host, this.id, this.name);
         // tokio would swallow the panic of a spawned task.
         let poll = catch_unwind(AssertUnwindSafe(|| this.task.as_mut().poll(context)));

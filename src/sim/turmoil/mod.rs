@@ -264,6 +264,10 @@ impl Engine for Referee {
         }
     }
 
+    fn spin(&self) -> Option<String> {
+        self.shared.watchdog.spin()
+    }
+
     fn drain(&mut self) -> Vec<Observation> {
         self.shared.witness.observer.drain()
     }

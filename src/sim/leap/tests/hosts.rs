@@ -309,3 +309,44 @@ fn run_to_end_names_hosts_that_still_run() {
     let late = run_to_end::<Leap>(Seed(1), [("a", short), ("b", idle())], ms(100)).err().unwrap();
     assert!(late.ends_with(": b"), "{late}");
 }
+
+#[test]
+fn tasks_that_spin_at_one_instant_freeze_the_simulation() {
+    let yields = boot(|world| async move {
+        world.sleep_until(Instant::from_secs(2)).await;
+        loop {
+            // Woken at once, and polled again.
+            let mut yielded = false;
+            std::future::poll_fn(|context| {
+                if std::mem::replace(&mut yielded, true) {
+                    return std::task::Poll::Ready(());
+                }
+                context.waker().wake_by_ref();
+                std::task::Poll::Pending
+            })
+            .await;
+        }
+    });
+    let waits = boot(|world| async move {
+        world.sleep_until(Instant::from_secs(2)).await;
+        // Over at once: it never leaves its poll.
+        loop {
+            world.sleep_until(Instant::from_secs(1)).await;
+        }
+    });
+    for spinning in [yields, waits] {
+        let mut leap = Leap::new(Seed(1), Link::default());
+        leap.add_host("quiet", idle());
+        leap.add_host("b2", spinning);
+        leap.run_until(Instant::from_millis(1999));
+        assert_eq!(leap.spin(), None);
+        leap.run_until(Instant::from_secs(3));
+        let spin = leap.spin().expect("it spins");
+        assert!(
+            spin.contains("at 2.000000 s") && spin.contains("b2's task `boot` (100 %)"),
+            "{spin}"
+        );
+        leap.run_until(Instant::from_secs(60));
+        assert_eq!(leap.now(), Instant::from_secs(60), "time passes, and nothing happens");
+    }
+}
