@@ -72,5 +72,6 @@ pub(crate) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         disks: Vec::new(),
         differs: None,
         reached: Reached::default(),
+        untested: None,
     })
 }

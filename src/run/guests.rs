@@ -81,6 +81,8 @@ pub(crate) struct Book {
     waits: BTreeMap<(Arc<str>, u64), (Instant, String)>,
     last_wait: u64,
     orders: VecDeque<Order>,
+    /// Topics that were sent to and not declared, with the first host that did.
+    pub undeclared: BTreeMap<String, String>,
     /// Whether a program holds a handle on the cluster and may send orders.
     pub directed: bool,
     /// No more faults.
@@ -195,7 +197,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
     /// Whether faults continue: while a driver runs, but with a limit.
     pub(super) fn is_directed(&self, end: Instant) -> bool {
         let patience = self.guests.as_ref().map_or(Duration::ZERO, |guests| guests.patience);
-        self.engine.now() < end + patience && !self.still_at_it(Part::Driver).is_empty()
+        self.before(end + patience) && !self.still_at_it(Part::Driver).is_empty()
     }
 
     /// Longest time until the next observation.
@@ -252,7 +254,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         let healed = self.healed.unwrap_or(self.engine.now());
         let limit = self.engine.now().max(healed + patience);
         let late = |run: &Self| [Part::Driver, Part::Client].map(|part| run.still_at_it(part));
-        while self.engine.now() < limit && late(self).iter().any(|names| !names.is_empty()) {
+        while self.before(limit) && late(self).iter().any(|names| !names.is_empty()) {
             self.advance(limit);
             self.take_orders(None);
             self.revive();
@@ -269,7 +271,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
             .collect();
         services.iter().for_each(|id| self.engine.terminate(*id));
         let limit = self.engine.now() + GRACE;
-        while self.engine.now() < limit && services.iter().any(|id| self.engine.is_running(*id)) {
+        while self.before(limit) && services.iter().any(|id| self.engine.is_running(*id)) {
             self.advance(limit);
             self.take_orders(None);
             self.revive();

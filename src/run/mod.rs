@@ -10,6 +10,7 @@ pub mod disks;
 mod engine;
 pub(crate) mod faults;
 pub(crate) mod guests;
+mod idle;
 #[cfg(test)]
 mod metadata_tests;
 pub(crate) mod observer;
@@ -17,6 +18,7 @@ pub mod outcome;
 mod own;
 pub(crate) mod part;
 mod roles;
+mod setup;
 #[cfg(test)]
 mod tests;
 
@@ -34,13 +36,13 @@ use self::coverage::CoverageObserver;
 use self::disks::DiskLine;
 use self::faults::Faults;
 use self::guests::{Guests, Programs};
-use self::outcome::{Broken, Counts, Outcome, STARTS};
+use self::outcome::{ADVANCES, Broken, Counts, Outcome, STARTS};
 use self::own::Shared;
 use self::roles::{Hosts, Kind};
-use crate::base::config::{Config, TopicConfig};
+use self::setup::{idempotence, setup};
 use crate::base::{Instant, Seed, TopicPartition};
 use crate::check::history::{Header, Writer};
-use crate::check::{Judge, Note, Setup, TopicPromise};
+use crate::check::{Judge, Note, Setup};
 use crate::scenario::load::SharedSignals;
 use crate::scenario::{Plan, Scenario, Topic};
 use crate::sim::disk::DiskProfile;
@@ -50,6 +52,8 @@ use crate::sim::{ClientEvent, ConsumerEvent, Engine, Link, ProducerEvent, SimWor
 
 /// Prefix of a note about a fault that the engine does not support.
 pub(crate) const LEFT_OUT: &str = "faults left out";
+/// How a note begins that names a fault which did not strike.
+pub(crate) const DID_NOT_STRIKE: &str = "did not strike";
 /// Longest simulated time between two checks of the observations.
 const STEP: Duration = Duration::from_millis(100);
 /// The same while programs may order faults.
@@ -161,6 +165,7 @@ struct Run<'a, 'w, E: Engine> {
     sent: BTreeMap<(u32, u64), TopicPartition>,
     healed: Option<Instant>,
     permitted_loss: bool,
+    untested: Option<String>,
     watch: Option<&'w mut dyn FnMut(&str)>,
     recorder: Option<&'w mut dyn Observer>,
     history: Option<&'a mut Writer<Vec<u8>>>,
@@ -207,6 +212,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             sent: BTreeMap::new(),
             healed: None,
             permitted_loss: false,
+            untested: None,
             watch,
             recorder,
             history: None,
@@ -240,7 +246,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
 
     fn go(mut self) -> Outcome {
         if let Err(why) = self.start() {
-            let broken = Broken::new(STARTS, self.engine.now(), why);
+            let now = self.engine.now();
+            let spin = self.engine.spin().map(|spin| Broken::new(ADVANCES, now, spin));
+            let broken = spin.unwrap_or_else(|| Broken::new(STARTS, now, why));
             return self.outcome(vec![broken], Vec::new(), Vec::new());
         }
         let began = self.engine.now();
@@ -254,9 +262,10 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let faults = std::mem::take(&mut self.plan.faults);
         self.coverage.began();
         let mut faults = Faults::new(&self.scenario.topic(None).name, faults, began)
-            .on(self.scenario.disk.clone());
+            .on(self.scenario.disk.clone())
+            .and_late(std::mem::take(&mut self.plan.late));
         let end = began + self.scenario.duration;
-        while self.engine.now() < end || self.is_directed(end) {
+        while self.before(end) || self.is_directed(end) {
             faults.step(&mut self.engine, &mut self.hosts);
             for (at, kind) in faults.strikes.drain(..) {
                 self.coverage.struck(at, kind);
@@ -273,12 +282,20 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         self.read_everything();
 
         let now = self.engine.now();
-        broken.extend(self.dismiss_guests());
+        let spin = self.engine.spin();
+        let frozen = spin.is_some();
+        if let Some(spin) = spin {
+            // What was still to come did not fail: it could not happen.
+            broken = vec![Broken::new(ADVANCES, now, spin)];
+        } else {
+            broken.extend(self.dismiss_guests());
+            broken.extend(self.missing_topics());
+        }
         broken.extend(faults.deaf().iter().map(|(at, name)| {
             Broken::new("converges", *at, format!("{name} did not end when it was asked to"))
         }));
         let judge = std::mem::replace(&mut self.judge, Judge::new(Setup::default()));
-        let verdicts = judge.finish(now);
+        let verdicts = if frozen { judge.cut_short() } else { judge.finish(now) };
         if let Some(recorder) = &mut self.recorder {
             recorder.judged(&verdicts.violations);
         }
@@ -289,6 +306,10 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             verdicts.notes.iter().any(|note| matches!(note, Note::LossWithinContract { .. }));
         let mut notes: Vec<_> = verdicts.notes.iter().map(ToString::to_string).collect();
         notes.extend(faults.unable.iter().map(|why| format!("{LEFT_OUT}: {why}")));
+        let load = self.scenario.duration;
+        let unstruck = faults.unstruck(load).into_iter();
+        notes.extend(unstruck.map(|why| format!("{DID_NOT_STRIKE} {why}")));
+        self.untested = self.idle_clients().or_else(|| faults.idle(load));
         self.counts.lost = verdicts.lost;
         self.counts.faults = faults.struck;
         self.counts.faults_skipped = faults.skipped();
@@ -320,6 +341,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             counts: self.counts,
             differs: None,
             reached,
+            untested: self.untested,
         }
     }
 
@@ -340,7 +362,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             if matches!(created, Some(Ok(()))) && self.hosts.settled() {
                 return Ok(());
             }
-            if self.engine.now() >= limit {
+            if !self.before(limit) {
                 let idle = self.hosts.nodes().filter(|host| !host.ready);
                 let idle: Vec<_> = idle.map(|host| host.name.as_str()).collect();
                 let why = match created {
@@ -357,6 +379,11 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
                 return Err(format!("after {} s {why}{ready}", STARTUP.as_secs()));
             }
         }
+    }
+
+    /// Whether time is left until `limit`; none is left in a frozen simulation.
+    fn before(&self, limit: Instant) -> bool {
+        self.engine.now() < limit && self.engine.spin().is_none()
     }
 
     /// Runs for a step, or until `limit` if that is sooner, and processes the observations.
@@ -452,7 +479,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let producers = self.plan.producers(self.scenario);
         let partitions = self.scenario.written_topics().map(|topic| topic.partitions);
         let all = usize::try_from(partitions.sum::<i32>()).unwrap_or(0);
-        while self.engine.now() < limit {
+        while self.before(limit) {
             self.advance(limit);
             self.revive();
             // Producers that have sent all their records write no more.
@@ -491,11 +518,11 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         self.signals().lock().stop_producing = true;
         let producers = self.plan.producers(self.scenario);
         let limit = self.engine.now() + STOPPING;
-        while self.engine.now() < limit && self.produced() < producers {
+        while self.before(limit) && self.produced() < producers {
             self.advance(limit);
         }
         let limit = limit.max(self.healed.unwrap_or(limit) + WITHIN + STEP);
-        while self.engine.now() < limit && self.judge.unsettled().is_some() {
+        while self.before(limit) && self.judge.unsettled().is_some() {
             self.advance(limit);
             self.revive();
         }
@@ -517,7 +544,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let reader = cluster::final_reader(engine, self.scenario, partitions, number, control);
         self.hosts.all.push(reader);
         let limit = self.engine.now() + WITHIN + STEP;
-        while self.engine.now() < limit && !self.control.lock().read {
+        while self.before(limit) && !self.control.lock().read {
             self.advance(limit);
         }
     }
@@ -534,37 +561,4 @@ fn lane(host: &roles::Host) -> Lane {
         Kind::Program(_) => LaneKind::Producer,
     };
     Lane { host: host.id, name: host.name.clone(), kind }
-}
-
-/// Whether any producer of the scenario is idempotent.
-fn idempotence(scenario: &Scenario) -> bool {
-    scenario.loads.iter().any(|load| load.work.promise().idempotence)
-}
-
-/// The judge's configuration.
-fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Setup {
-    let brokers = hosts.all.iter().filter_map(|host| match host.kind {
-        Kind::Broker(id) => Some((host.id, id)),
-        _ => None,
-    });
-    let promises = scenario.topics.iter().map(|topic| {
-        let mut config: TopicConfig = scenario.cluster.config.topics.clone();
-        for (key, value) in &topic.config {
-            // The value was accepted when the scenario was read.
-            let _ = config.set(key, value);
-        }
-        let deletes = config.cleanup_policy.delete;
-        let bytes = config.retention_bytes.filter(|_| deletes);
-        let promise = TopicPromise {
-            min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
-            compacted: config.cleanup_policy.compact,
-            keys: topic.keys,
-            delete_retention: config.delete_retention_ms,
-            retention: config.retention_ms.filter(|_| deletes),
-            retention_bytes: bytes.and_then(|bytes| u64::try_from(bytes).ok()),
-            index_interval: u64::try_from(config.index_interval_bytes).ok(),
-        };
-        (topic.name.as_str().into(), promise)
-    });
-    Setup { brokers: brokers.collect(), topics: promises.collect(), idempotence, within: WITHIN }
 }

@@ -20,6 +20,9 @@ pub const ENDS: &str = "ends";
 /// Our own invariant: no program ended with an error.
 pub const SUCCEEDS: &str = "succeeds";
 
+/// Our own invariant: simulated time advances, however much work there is at one instant.
+pub const ADVANCES: &str = "advances";
+
 /// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Broken {
@@ -97,6 +100,8 @@ pub struct Outcome {
     pub differs: Option<TraceHash>,
     /// The situations that it reached.
     pub reached: Reached,
+    /// Why the run tested nothing, if so: a verdict about it would be empty.
+    pub untested: Option<String>,
 }
 
 impl Outcome {
@@ -126,6 +131,8 @@ impl Outcome {
             .any(|broken| expected(expect, &broken.invariant) == Expectation::Breaks)
         {
             RunVerdict::BrokeAsExpected
+        } else if self.untested.is_some() {
+            RunVerdict::Untested
         } else {
             RunVerdict::Held
         }
@@ -134,12 +141,12 @@ impl Outcome {
 
 /// Whether it is a liveness violation: nothing went wrong, but something did not happen.
 pub(crate) fn is_stuck(broken: &Broken) -> bool {
-    [STARTS, ENDS].contains(&broken.invariant.as_str()) || is_liveness(&broken.invariant)
+    [STARTS, ENDS, ADVANCES].contains(&broken.invariant.as_str()) || is_liveness(&broken.invariant)
 }
 
 /// The expectation for an invariant; a scenario can't set one for our own invariants.
 pub(crate) fn expected(expect: &Expect, invariant: &str) -> Expectation {
-    let own = [STARTS, PANICS, ENDS, SUCCEEDS].contains(&invariant);
+    let own = [STARTS, PANICS, ENDS, SUCCEEDS, ADVANCES].contains(&invariant);
     if own { Expectation::Holds } else { expect.of(invariant) }
 }
 
@@ -157,4 +164,13 @@ pub enum RunVerdict {
     Stuck,
     /// The same seed gave two different runs.
     Nondeterministic,
+    /// Nothing broke, but nothing was tested either.
+    Untested,
+}
+
+impl RunVerdict {
+    /// Whether no invariant broke against expectation.
+    pub fn is_fine(self) -> bool {
+        matches!(self, Self::Held | Self::BrokeAsExpected | Self::Untested)
+    }
 }

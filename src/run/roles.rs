@@ -132,6 +132,11 @@ impl Hosts {
                 .all(|state| state.leader.is_some() && state.isr.len() == state.replicas.len())
     }
 
+    /// Whether the cluster has partitions of this topic.
+    pub fn has_topic(&self, topic: &str) -> bool {
+        self.partitions.keys().any(|partition| *partition.topic == *topic)
+    }
+
     /// Brokers and controllers.
     pub fn nodes(&self) -> impl Iterator<Item = &Host> {
         self.all.iter().filter(|host| matches!(host.kind, Kind::Broker(_) | Kind::Controller))

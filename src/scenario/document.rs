@@ -53,6 +53,12 @@ impl Problems {
         self.0.push(Problem { line, message: message.into() });
     }
 
+    /// Whether a problem so far suggests this instead of what the file says.
+    pub(super) fn suggest(&self, what: &str) -> bool {
+        let suggestion = format!("did you mean `{what}`?");
+        self.0.iter().any(|problem| problem.message.ends_with(&suggestion))
+    }
+
     /// `value` if nothing was wrong.
     pub(super) fn finish<T>(mut self, file: &str, value: T) -> Result<T, ScenarioError> {
         if self.0.is_empty() {
@@ -256,6 +262,28 @@ impl Section {
     pub(super) fn line_of(&self, key: &str) -> Option<usize> {
         let entry = self.entries.iter().find(|entry| entry.key == key);
         entry.map(|entry| entry.line)
+    }
+
+    /// Every key that was not asked for yet, with its line.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (String, usize)> + '_ {
+        self.entries.iter().map(|entry| (entry.key.clone(), entry.line))
+    }
+
+    /// Whether entries are left that were not asked for.
+    pub(super) fn has_more(&self) -> bool {
+        !self.entries.is_empty()
+    }
+
+    /// Whether a key is absent, or a list of nothing.
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        let entry = self.entries.iter().find(|entry| entry.key == key);
+        entry.is_none_or(|entry| matches!(&entry.item, Item::List(list) if list.is_empty()))
+    }
+
+    /// Whether a key that is missing may be meant by one that is not known.
+    pub(super) fn mistypes(&self, key: &str) -> bool {
+        let mut keys = self.entries.iter();
+        !self.has(key) && keys.any(|entry| nearest(&entry.key, [key]).is_some())
     }
 
     /// A string, number or boolean, in text.

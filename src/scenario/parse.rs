@@ -115,8 +115,11 @@ fn story(text: &str) -> String {
 }
 
 fn name(top: &mut Section, problems: &mut Problems) -> String {
+    let mistyped = top.mistypes("name");
     let Some(At { line, value }) = top.scalar("name", problems) else {
-        problems.add(1, "`name` is missing: add `name = \"…\"` at the top");
+        if !mistyped {
+            problems.add(1, "`name` is missing: add `name = \"…\"` at the top");
+        }
         return String::new();
     };
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
@@ -241,11 +244,14 @@ fn topic(mut section: Section, cluster: &Cluster, problems: &mut Problems) -> To
 fn expect(section: Option<Section>, problems: &mut Problems) -> Expect {
     let missing = "what must come of it? Add `[expect]` with `holds = [\"*\"]` or `breaks = […]`";
     let Some(mut section) = section else {
-        problems.add(1, format!("`[expect]` is missing: {missing}"));
+        if !problems.suggest("[expect]") {
+            problems.add(1, format!("`[expect]` is missing: {missing}"));
+        }
         return Expect::default();
     };
     let line = section.line;
     let said_holds = section.has("holds");
+    let empty = ["holds", "breaks"].iter().all(|key| section.is_empty_list(key));
     let mut names = |key: &'static str, problems: &mut Problems| -> Vec<String> {
         let mut names = Vec::new();
         for At { line, value } in section.list(key, problems) {
@@ -261,7 +267,8 @@ fn expect(section: Option<Section>, problems: &mut Problems) -> Expect {
     let mut holds = names("holds", problems);
     let breaks = names("breaks", problems);
     let allows = names("allows", problems);
-    if holds.is_empty() && breaks.is_empty() {
+    // A mistyped key or name has its own message.
+    if empty && !section.has_more() {
         problems.add(line, missing);
     }
     for name in &breaks {

@@ -10,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::fault::{Fault, Nature};
 use super::load::{Load, Side};
-use super::{Moment, Range, Rule, Scenario};
+use super::{Moment, Notation, Range, Rule, Scenario};
 use crate::base::{Seed, Stream};
 
 /// Most faults of one rule, whatever it says.
@@ -23,6 +23,8 @@ pub struct Plan {
     pub clients: Vec<u64>,
     /// In the order in which they are due.
     pub faults: Vec<Fault>,
+    /// Rules that strike too late for the run: which, and when.
+    pub late: Vec<String>,
 }
 
 impl Plan {
@@ -33,18 +35,18 @@ impl Plan {
         });
         let clients = clients.collect();
         if let Some(faults) = &scenario.schedule {
-            return Self { clients, faults: faults.clone() };
+            return Self { clients, faults: faults.clone(), late: Vec::new() };
         }
-        let mut faults = Vec::new();
+        let (mut faults, mut late) = (Vec::new(), Vec::new());
         for (rule, index) in scenario.rules.iter().zip(0..) {
             let mut random = seed.stream(Stream::numbered("fault", index));
-            expand(rule, scenario, &mut random, &mut faults);
+            late.extend(expand(rule, scenario, &mut random, &mut faults));
         }
         // A burst that begins before the end may last longer.
         faults.retain(|fault| fault.at < scenario.duration);
         // Stable: what is due at one moment strikes in the order of the file.
         faults.sort_by_key(|fault| fault.at);
-        Self { clients, faults }
+        Self { clients, faults, late }
     }
 
     /// How many producers there are.
@@ -63,7 +65,13 @@ pub(crate) fn draw_now(rule: &Rule, scenario: &Scenario, random: &mut ChaCha12Rn
     faults
 }
 
-fn expand(rule: &Rule, scenario: &Scenario, random: &mut ChaCha12Rng, faults: &mut Vec<Fault>) {
+/// Draws the faults of a rule; gives it back in words if one of its strikes is due too late.
+fn expand(
+    rule: &Rule,
+    scenario: &Scenario,
+    random: &mut ChaCha12Rng,
+    faults: &mut Vec<Fault>,
+) -> Option<String> {
     let whole = Range { low: Duration::ZERO, high: scenario.duration };
     let repeats = rule.every.is_some();
     let most = match rule.count {
@@ -73,8 +81,12 @@ fn expand(rule: &Rule, scenario: &Scenario, random: &mut ChaCha12Rng, faults: &m
     };
     let first = rule.at.or(rule.every).unwrap_or(whole);
     let mut at = first.draw(random);
+    let (before, mut late) = (faults.len(), None);
     for _ in 0..most.min(MAX_STRIKES) {
         if at >= scenario.duration {
+            if faults.len() == before || !repeats {
+                late.get_or_insert_with(|| too_late(&rule.action.title(), at, scenario.duration));
+            }
             if repeats {
                 break;
             }
@@ -86,6 +98,12 @@ fn expand(rule: &Rule, scenario: &Scenario, random: &mut ChaCha12Rng, faults: &m
             None => first.draw(random),
         };
     }
+    late
+}
+
+/// Says that a fault is due after the end.
+pub(crate) fn too_late(title: &str, at: Duration, end: Duration) -> String {
+    format!("{title}: due at {}, and the load ends at {}", at.show(), end.show())
 }
 
 /// Always the same draws in the same order, whatever the rule leaves to them.

@@ -514,3 +514,46 @@ fn file_may_name_its_seed() {
     let last = complaints(&with("duration = \"60s\"", "seed = 18446744073709551615"));
     assert!(last.contains("the largest seed is 18446744073709551614"), "{last}");
 }
+
+#[test]
+fn settings_that_contradict_each_other_are_refused_with_their_line() {
+    let said = |keys: &str| {
+        let text = format!(
+            "name = \"x\"\n[[load]]\nkind = \"producer\"\nlinger.ms = 5\n{keys}\n[expect]\n\
+             holds = [\"*\"]\n"
+        );
+        Scenario::parse("x.toml", &text).map(drop).map_err(|wrong| wrong.to_string())
+    };
+    let refused = |keys: &str, line: usize, what: &str| {
+        let wrong = said(keys).unwrap_err();
+        assert!(wrong.starts_with(&format!("x.toml:{line}: `{what}`: ")), "{wrong}");
+    };
+    refused("acks = 1", 5, "acks=1");
+    refused("enable.idempotence = true\nacks = 0", 6, "acks=0");
+    refused(
+        "max.in.flight.requests.per.connection = 6",
+        5,
+        "max.in.flight.requests.per.connection=6",
+    );
+    refused("retries = 0", 5, "retries=0");
+    // Kafka names the other key, which the file need not have.
+    refused("request.timeout.ms = 130000", 5, "delivery.timeout.ms=120000");
+    refused("delivery.timeout.ms = 1000", 5, "delivery.timeout.ms=1000");
+    assert_eq!(said("acks = 1\nenable.idempotence = false\nretries = 0"), Ok(()));
+}
+
+#[test]
+fn mistyped_key_gives_one_error() {
+    let said = |text: &str| Scenario::parse("x.toml", text).unwrap_err().to_string();
+    let key = said("name = \"x\"\n[expect]\nhold = [\"*\"]\n");
+    assert_eq!(key, "x.toml:3: unknown [expect] key `hold`; did you mean `holds`?");
+    let invariant = said("name = \"x\"\n[expect]\nbreaks = [\"acked-write-los\"]\n");
+    let lost = "did you mean `acked-write-lost`?";
+    assert_eq!(invariant, format!("x.toml:3: unknown invariant `acked-write-los`; {lost}"));
+    let section = said("name = \"x\"\n[expct]\nholds = [\"*\"]\n");
+    assert_eq!(section, "x.toml:2: unknown section `[expct]`; did you mean `[expect]`?");
+    let name = said("nam = \"x\"\n[expect]\nholds = [\"*\"]\n");
+    assert_eq!(name.lines().count(), 1, "{name}");
+    let nothing = said("name = \"x\"\n[expect]\nholds = []\n");
+    assert!(nothing.contains("what must come of it?"), "{nothing}");
+}

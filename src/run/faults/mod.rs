@@ -1,5 +1,6 @@
 //! Injects faults when they are due, and ends them.
 
+mod reasons;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,14 @@ struct Pending {
     fault: Fault,
     /// When it strikes, once the event that it waits for has happened.
     strikes: Option<Instant>,
+    /// Why it did not strike when it was due.
+    why: Option<String>,
+}
+
+impl Pending {
+    fn new(fault: Fault) -> Self {
+        Self { fault, strikes: None, why: None }
+    }
 }
 
 /// All faults of a run: pending and active.
@@ -53,6 +62,8 @@ pub(super) struct Faults {
     /// Faults that this engine does not support, with the reason.
     pub unable: BTreeSet<String>,
     unable_count: u64,
+    /// Rules whose strikes are due after the end, in words.
+    late: Vec<String>,
 }
 
 impl Faults {
@@ -60,14 +71,21 @@ impl Faults {
         Self {
             topic: topic.to_owned(),
             began,
-            to_come: faults.into_iter().map(|fault| Pending { fault, strikes: None }).collect(),
+            to_come: faults.into_iter().map(Pending::new).collect(),
             ongoing: Ongoing::default(),
             strikes: Vec::new(),
             story: Vec::new(),
             struck: 0,
             unable: BTreeSet::new(),
             unable_count: 0,
+            late: Vec::new(),
         }
+    }
+
+    /// Rules whose strikes are due after the end, in words.
+    pub fn and_late(mut self, late: Vec<String>) -> Self {
+        self.late = late;
+        self
     }
 
     /// The same, with disks of this profile.
@@ -83,7 +101,7 @@ impl Faults {
 
     /// Faults that never struck.
     pub fn skipped(&self) -> u64 {
-        self.to_come.len() as u64 + self.unable_count
+        (self.to_come.len() + self.late.len()) as u64 + self.unable_count
     }
 
     /// When something is due next, if known.
@@ -122,13 +140,15 @@ impl Faults {
                 continue;
             }
             let fault = fault.clone();
-            if self.strike(engine, hosts, &fault, now) {
+            let struck = self.strike(engine, hosts, &fault, now);
+            let Err(why) = struck else {
                 self.to_come.remove(index);
                 continue;
-            }
+            };
             // No host fitted at that event: it waits for the next one.
             if let Some(pending) = self.to_come.get_mut(index) {
                 pending.strikes = None;
+                pending.why = Some(why);
             }
             index += 1;
         }
@@ -148,7 +168,7 @@ impl Faults {
             && !fault.settled
         {
             let (told, unable) = (self.story.len(), self.unable_count);
-            if !self.strike(engine, hosts, fault, now) {
+            if self.strike(engine, hosts, fault, now).is_err() {
                 return Err(Refusal::Nobody);
             }
             if self.unable_count > unable {
@@ -163,7 +183,7 @@ impl Faults {
             let at = now.since(self.began) + fault.at.saturating_sub(first);
             let place = self.to_come.partition_point(|pending| pending.fault.at <= at);
             let fault = Fault { at, ..fault };
-            self.to_come.insert(place, Pending { fault, strikes: None });
+            self.to_come.insert(place, Pending::new(fault));
         }
         Ok(format!("scheduled: {}", kinds.join(", ")))
     }
@@ -215,23 +235,24 @@ impl Faults {
         }
     }
 
-    /// Injects a fault; false if there was no host or link to strike.
+    /// Injects a fault, or returns why there was no host or link to strike.
     fn strike<E: Engine>(
         &mut self,
         engine: &mut E,
         hosts: &mut Hosts,
         fault: &Fault,
         now: Instant,
-    ) -> bool {
+    ) -> Result<(), String> {
         let partition = partition_of(fault, &self.topic);
         let Some(strike) = fault.action.as_strike() else {
             self.unable(format!("a schedule names what a `{}` is made of", fault.action.kind()));
-            return true;
+            return Ok(());
         };
         let (ongoing, pick) = (&self.ongoing, fault.pick);
-        let hit = strike.aim(&View { hosts, ongoing, partition: &partition, pick });
+        let view = View { hosts, ongoing, partition: &partition, pick };
+        let hit = strike.aim(&view);
         if hit.is_empty() {
-            return false;
+            return Err(reasons::missed(strike, &view));
         }
         let what = hit.what.clone();
         let lasting = Lasting {
@@ -249,7 +270,7 @@ impl Faults {
         match begins {
             Err(why) => {
                 self.unable(why.to_string());
-                return true;
+                return Ok(());
             }
             Ok(Begins::Later) => {
                 self.ongoing.lasting.push(Lasting { begun: false, until: None, ..lasting });
@@ -268,7 +289,7 @@ impl Faults {
         self.story.push(format!("{:.3} s: {what}, {lasts}{when}", now.as_secs_f64()));
         self.strikes.push((now, fault.action.kind()));
         self.struck += 1;
-        true
+        Ok(())
     }
 
     /// Ends the fault on its hosts one after the other.

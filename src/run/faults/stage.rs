@@ -99,6 +99,11 @@ impl Scene for View<'_> {
         self.hosts.resolve(roles, self.partition, self.pick, fits)
     }
 
+    fn others(&self, roles: &Roles, than: &[HostId]) -> Vec<HostId> {
+        let other = |host: &Host| !than.contains(&host.id);
+        self.hosts.resolve(roles, self.partition, self.pick, other)
+    }
+
     fn describe(&self, hosts: &[HostId]) -> String {
         self.hosts.describe(hosts, self.partition)
     }

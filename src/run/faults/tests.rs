@@ -56,6 +56,9 @@ impl Engine for Scribe {
     fn run_until(&mut self, until: Instant) {
         self.now = until;
     }
+    fn spin(&self) -> Option<String> {
+        None
+    }
     fn drain(&mut self) -> Vec<Observation> {
         Vec::new()
     }
@@ -145,9 +148,14 @@ impl Engine for Scribe {
     }
 }
 
-/// `b1` to `b3`, hosts 1 to 3; `b1` leads `orders-0`.
+/// `b1` to `b3`, hosts 1 to 3, of which `b1` leads `orders-0`.
 fn hosts() -> (Hosts, View) {
-    let hosts = (1..=3u16).map(|number| Host {
+    hosts_of(3)
+}
+
+/// The same with more brokers that hold no copy.
+fn hosts_of(brokers: u16) -> (Hosts, View) {
+    let hosts = (1..=brokers).map(|number| Host {
         id: HostId(number),
         name: format!("b{number}"),
         kind: Kind::Broker(BrokerId(i32::from(number))),
@@ -182,7 +190,7 @@ fn done(schedule: &str, mut engine: Scribe) -> (Vec<String>, Faults) {
     let scenario = Scenario::parse("x.toml", &text).unwrap_or_else(|error| panic!("{error}"));
     let plan = Plan::draw(&scenario, Seed(0));
     let (mut hosts, mut view) = hosts();
-    let mut faults = Faults::new("orders", plan.faults, Instant::START);
+    let mut faults = Faults::new("orders", plan.faults, Instant::START).and_late(plan.late);
     for second in 0..20 {
         engine.run_until(Instant::from_secs(second));
         let news: Vec<_> = engine.news.iter().filter(|(at, _)| *at == second).cloned().collect();
@@ -465,5 +473,87 @@ fn both_engines_fail_syncs_and_turmoil_reports_slow_links() {
         let noted = |what: &str| outcome.notes.iter().any(|note| note.contains(what));
         assert!(noted("ended with an error: the storage failed"), "{:?}", outcome.notes);
         assert_eq!(noted("faults left out: the engine `turmoil` can't do `set_link`"), struck == 1);
+    }
+}
+
+/// Why each fault of a schedule did not strike within 20 seconds.
+fn excuses(schedule: &str) -> Vec<String> {
+    let (_, faults) = done(&format!("duration = \"20s\"\n{schedule}"), obedient());
+    assert_eq!(faults.struck, 0, "{:?}", faults.story);
+    assert!(faults.idle(Duration::from_secs(20)).unwrap().contains("none of its 1 faults struck"));
+    faults.unstruck(Duration::from_secs(20)).into_iter().collect()
+}
+
+#[test]
+fn fault_that_cannot_strike_is_named_with_the_reason() {
+    let kill = |table: &str, target: &str, more: &str| {
+        excuses(&format!("[[{table}]]\nkind = \"kill\"\ntarget = \"{target}\"\n{more}\n"))
+    };
+    let late = ["kill of leader: due at 70s, and the load ends at 20s"];
+    assert_eq!(kill("fault", "leader", "at = \"70s\""), late);
+    assert_eq!(kill("fault", "leader", "every = \"70s\""), late);
+    assert_eq!(kill("schedule", "leader", "at = \"70s\""), late);
+    assert_eq!(
+        kill("schedule", "out-of-sync", "at = \"1s\""),
+        ["kill of out-of-sync: due at 1s, and no host was `out-of-sync`"]
+    );
+    assert_eq!(
+        kill("schedule", "b1", "at = \"1s\"\non = \"leader-elected\""),
+        ["kill of b1: due at 1s, and what it waits for did not happen: `on = \"leader-elected\"`"]
+    );
+    let cut = |kind: &str, more: &str| {
+        let ends = "from = \"leader\"\nto = \"leader\"";
+        excuses(&format!("[[schedule]]\nat = \"1s\"\nkind = \"{kind}\"\n{ends}\n{more}\n"))
+    };
+    let same = "between leader and leader: due at 1s, and both sides were the same hosts";
+    assert_eq!(cut("partition", ""), [format!("partition {same}")]);
+    assert_eq!(cut("slow-link", "latency = \"9ms\""), [format!("slow-link {same}")]);
+}
+
+#[test]
+fn fault_that_waits_for_a_settled_cluster_in_vain_says_so() {
+    let schedule = "duration = \"20s\"\n[[schedule]]\nat = \"1s\"\nkind = \"pause\"\ntarget = \"b3\"\n\
+                    [[schedule]]\nat = \"2s\"\nkind = \"kill\"\ntarget = \"b1\"\nwhen = \"settled\"\n";
+    let (_, faults) = done(schedule, obedient());
+    let why: Vec<_> = faults.unstruck(Duration::from_secs(20)).into_iter().collect();
+    assert_eq!(why, ["kill of b1: due at 2s, and the cluster was never settled after that"]);
+    assert_eq!(faults.idle(Duration::from_secs(20)), None, "the pause struck");
+}
+
+#[test]
+fn minority_and_majority_are_disjoint_sides_that_cover_the_cluster() {
+    for (brokers, from, to) in (2..=7)
+        .flat_map(|brokers| [(brokers, "minority", "majority"), (brokers, "majority", "minority")])
+    {
+        for pick in 0..10 {
+            let text = format!(
+                "name = \"x\"\n[cluster]\nbrokers = {brokers}\n[[schedule]]\nat = \"0s\"\n\
+                 kind = \"partition\"\nfrom = \"{from}\"\nto = \"{to}\"\none-way = true\n\
+                 pick = {pick}\n[expect]\nholds = [\"*\"]\n"
+            );
+            let plan = Plan::draw(&Scenario::parse("x.toml", &text).unwrap(), Seed(0));
+            let (mut hosts, _) = hosts_of(brokers);
+            let mut engine = obedient();
+            let mut faults = Faults::new("orders", plan.faults, Instant::START);
+            faults.step(&mut engine, &mut hosts);
+            let [one] = faults.ongoing.lasting.as_slice() else { panic!("it struck once") };
+            let side = |of: fn(&(HostId, HostId)) -> HostId| -> BTreeSet<HostId> {
+                one.hit.links.iter().map(of).collect()
+            };
+            let (near, far) = (side(|link| link.0), side(|link| link.1));
+            assert!(near.is_disjoint(&far), "{near:?} {far:?}");
+            assert_eq!(near.len() + far.len(), usize::from(brokers), "{near:?} {far:?}");
+        }
+    }
+}
+
+#[test]
+fn any_other_host_is_another_than_the_one_that_is_cut_off() {
+    for pick in 0..3 {
+        let cut = format!(
+            "[[schedule]]\nat = \"1s\"\nkind = \"partition\"\nfrom = \"any\"\nto = \"any\"\npick = {pick}\n"
+        );
+        let (done, faults) = done(&cut, obedient());
+        assert_eq!((done.len(), faults.struck), (2, 1), "{done:?}");
     }
 }

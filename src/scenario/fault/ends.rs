@@ -37,7 +37,10 @@ impl Ends {
 
     /// The links, and how the report says it: `b1 cut off from and to b2`.
     pub fn aim(&self, scene: &dyn Scene, how: &str) -> Hit {
-        let (from, to) = (scene.hosts(&self.from, Fits::All), scene.hosts(&self.to, Fits::All));
+        let from = scene.hosts(&self.from, Fits::All);
+        // A side is not cut off from itself: `from` against `everyone` means all others, and a
+        // minority against a majority two halves of the cluster.
+        let to = scene.others(&self.to, &from);
         let way = if self.one_way { "to" } else { "from and to" };
         let what = format!("{} {how} {way} {}", scene.describe(&from), scene.describe(&to));
         Hit::links(scene, pairs(&from, &to, self.one_way), what)
@@ -69,8 +72,7 @@ impl Ends {
 fn pairs(from: &[HostId], to: &[HostId], one_way: bool) -> Vec<(HostId, HostId)> {
     let mut pairs = Vec::new();
     for one in from {
-        // `from` against `everyone` means all others: a side is not cut off from itself.
-        for other in to.iter().filter(|other| !from.contains(other)) {
+        for other in to {
             pairs.push((*one, *other));
             if !one_way {
                 pairs.push((*other, *one));

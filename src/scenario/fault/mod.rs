@@ -305,6 +305,16 @@ impl Action {
         action
     }
 
+    /// Kind and target, as notes name it: `kill of leader`.
+    pub(crate) fn title(&self) -> String {
+        let kind = self.kind();
+        match self.as_strike().map(|strike| strike.may_cost().reach) {
+            Some(Reach::Hosts(target)) => format!("{kind} of {target}"),
+            Some(Reach::Links(from, to)) => format!("{kind} between {from} and {to}"),
+            None => kind.to_owned(),
+        }
+    }
+
     /// How it strikes; a series does not strike by itself.
     pub(crate) fn as_strike(&self) -> Option<&dyn Strike> {
         match self.nature() {

@@ -77,6 +77,9 @@ pub(crate) trait Scene {
     /// The hosts that have a role now and fit.
     fn hosts(&self, roles: &Roles, fits: Fits) -> Vec<HostId>;
 
+    /// The hosts that have a role now, drawn from all but these.
+    fn others(&self, roles: &Roles, than: &[HostId]) -> Vec<HostId>;
+
     /// Hosts by name, with what they lead: `b2 (leader of orders-1)`.
     fn describe(&self, hosts: &[HostId]) -> String;
 }

@@ -27,7 +27,7 @@ use super::entries::{MAX_HOSTS, kafka_keys};
 use super::writer::Writer;
 use super::{Range, Topic, topic_of};
 use crate::base::Flaws;
-use crate::base::config::{Acks, Config};
+use crate::base::config::{Acks, Config, ConfigError};
 use crate::sim::{Boot, SimWorld};
 
 pub(crate) use consumer::settle;
@@ -327,6 +327,25 @@ impl<C: Config> Settings<C> {
         let mut config = Box::new(C::default());
         let written = kafka_keys(section, problems, |key, value| config.set(key, value));
         Self { config, written }
+    }
+
+    /// The same where settings may contradict each other: they do at the line of the key that the
+    /// client would refuse, if the file has it.
+    fn parse_checked(
+        section: &mut Section,
+        problems: &mut Problems,
+        check: impl FnOnce(&C) -> Result<(), ConfigError>,
+    ) -> Self {
+        let lines: Vec<_> = section.lines().collect();
+        let settings = Self::parse(section, problems);
+        if let Err(error) = check(&settings.config) {
+            // The key that is refused, or else one that it contradicts.
+            let text = error.to_string();
+            let refused = lines.iter().find(|(key, _)| text.starts_with(&format!("`{key}=")));
+            let found = refused.or_else(|| lines.iter().find(|(key, _)| text.contains(&**key)));
+            problems.add(found.map_or(section.line, |(_, line)| *line), text);
+        }
+        settings
     }
 
     fn write(&self, out: &mut Writer) {

@@ -65,7 +65,7 @@ impl Kind for Producer {
         });
         let records = section.value::<u64>("records", problems).map(|records| records.value);
         let rate = rate.unwrap_or(Rate { count: 100, per: Duration::from_secs(1) });
-        let settings = Settings::parse(section, problems);
+        let settings = Settings::parse_checked(section, problems, ProducerConfig::check);
         Self { rate, begins, records, record_size, settings }
     }
 

@@ -1,0 +1,40 @@
+//! What the judge of a run needs to know before it begins.
+
+use super::WITHIN;
+use super::roles::{Hosts, Kind};
+use crate::base::config::{Config, TopicConfig};
+use crate::check::{Setup, TopicPromise};
+use crate::scenario::Scenario;
+
+/// Whether any producer of the scenario is idempotent.
+pub(super) fn idempotence(scenario: &Scenario) -> bool {
+    scenario.loads.iter().any(|load| load.work.promise().idempotence)
+}
+
+/// The judge's configuration.
+pub(super) fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Setup {
+    let brokers = hosts.all.iter().filter_map(|host| match host.kind {
+        Kind::Broker(id) => Some((host.id, id)),
+        _ => None,
+    });
+    let promises = scenario.topics.iter().map(|topic| {
+        let mut config: TopicConfig = scenario.cluster.config.topics.clone();
+        for (key, value) in &topic.config {
+            // The value was accepted when the scenario was read.
+            let _ = config.set(key, value);
+        }
+        let deletes = config.cleanup_policy.delete;
+        let bytes = config.retention_bytes.filter(|_| deletes);
+        let promise = TopicPromise {
+            min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+            compacted: config.cleanup_policy.compact,
+            keys: topic.keys,
+            delete_retention: config.delete_retention_ms,
+            retention: config.retention_ms.filter(|_| deletes),
+            retention_bytes: bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            index_interval: u64::try_from(config.index_interval_bytes).ok(),
+        };
+        (topic.name.as_str().into(), promise)
+    });
+    Setup { brokers: brokers.collect(), topics: promises.collect(), idempotence, within: WITHIN }
+}
