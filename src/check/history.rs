@@ -40,6 +40,8 @@
 //! A send that was never answered simply has no second line. `partition` is topic, `-`, number.
 //! What topics lost by deletion or retention a history can't say: leave such topics out.
 
+mod judged;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, BufRead, Read, Write};
 use std::time::Duration;
@@ -50,6 +52,8 @@ use super::{Judge, Setup, TopicPromise, Verdicts};
 use crate::base::config::{Acks, Setting};
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
+
+pub use judged::{Heard, Judged};
 
 /// The version of the format.
 const VERSION: u32 = 1;
@@ -309,6 +313,12 @@ impl<W: Write> Writer<W> {
 
 /// Judges a history by what clients saw alone.
 pub fn judge(from: impl BufRead) -> Result<(Header, Verdicts), HistoryError> {
+    let Judged { header, verdicts, .. } = judge_counted(from)?;
+    Ok((header, verdicts))
+}
+
+/// Like [`judge`], and counts what there was to judge.
+pub fn judge_counted(from: impl BufRead) -> Result<Judged, HistoryError> {
     let mut lines = Lines { from, number: 0, text: Vec::new() };
     let header = if lines.next()? { Header::read(&lines.text) } else { Header::read(b"") };
     let header = header.map_err(|problem| lines.wrong(problem))?;
@@ -317,14 +327,15 @@ pub fn judge(from: impl BufRead) -> Result<(Header, Verdicts), HistoryError> {
         now: Instant::START,
         over: false,
         values: BTreeSet::new(),
+        heard: Heard::default(),
     };
     while lines.next()? {
         let line = serde_json::from_slice(&lines.text);
         let heard = line.map_err(|error| said_of_one_line(&error));
         heard.and_then(|line| hearing.hear(line)).map_err(|problem| lines.wrong(problem))?;
     }
-    let Hearing { judge, now, .. } = hearing;
-    Ok((header, judge.finish(now)))
+    let Hearing { judge, now, heard, .. } = hearing;
+    Ok(Judged { header, verdicts: judge.finish(now), heard })
 }
 
 /// A file line by line, empty ones left out.
@@ -363,6 +374,7 @@ struct Hearing {
     now: Instant,
     over: bool,
     values: BTreeSet<u64>,
+    heard: Heard,
 }
 
 impl Hearing {
@@ -384,6 +396,7 @@ impl Hearing {
             said => {
                 let event = heard(said)?;
                 self.make_sense(&event)?;
+                self.heard.count(&event);
                 self.judge.observe(&Observation { at, host, what: What::Client(event) });
             }
         }

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{refuse, say};
-use crate::check::history::{HistoryError, judge};
+use super::{USAGE, refuse, say};
+use crate::check::history::{HistoryError, Judged, judge_counted};
 use crate::check::is_liveness;
 
 /// The arguments of `check`.
@@ -21,7 +21,7 @@ use crate::check::is_liveness;
     {\"at\":12415000000,\"host\":9,\"event\":\"ok\",\"producer\":3,\"op\":17,\"offset\":4118}\n  \
     {\"at\":21007000000,\"host\":12,\"event\":\"polled\",\"consumer\":0,\"partition\":\"orders-2\",\"records\":[[4118,71]]}\n\
     The documentation of `brokerquake::check::history` has every event.\n\n\
-    Exit codes: 0 held, 1 broke, 2 the history can't be read, 3 stuck.")]
+    Exit codes: 0 held, 1 broke, 2 the history can't be read or has nothing to judge, 3 stuck.")]
 pub struct CheckArgs {
     /// The history file
     #[arg(value_name = "HISTORY.jsonl")]
@@ -32,10 +32,11 @@ pub struct CheckArgs {
 #[allow(clippy::disallowed_methods, reason = "a history is a real file, and may be large")]
 pub fn run(args: &CheckArgs) -> ExitCode {
     let read = File::open(&args.history).map_err(|error| HistoryError::Io { line: 0, error });
-    let (header, verdicts) = match read.and_then(|file| judge(BufReader::new(file))) {
-        Ok(judged) => judged,
-        Err(error) => return refuse("check", error.of_file(&args.history)),
-    };
+    let Judged { header, verdicts, heard } =
+        match read.and_then(|file| judge_counted(BufReader::new(file))) {
+            Ok(judged) => judged,
+            Err(error) => return refuse("check", error.of_file(&args.history)),
+        };
     if !header.scenario.is_empty() {
         say(format_args!("{}  seed {}", header.scenario, header.seed));
     }
@@ -44,6 +45,12 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     }
     for broken in &verdicts.violations {
         say(format_args!("broke:   {}: {broken}", broken.invariant));
+    }
+    let untested = heard.untested().filter(|_| verdicts.violations.is_empty());
+    if let Some(why) = untested {
+        say(format_args!("tested:  nothing: {why}"));
+        say("verdict: nothing tested");
+        return ExitCode::from(USAGE);
     }
     let unsafe_one = verdicts.violations.iter().any(|broken| !is_liveness(broken.invariant));
     let (word, code) = match (verdicts.violations.is_empty(), unsafe_one) {

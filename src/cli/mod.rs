@@ -30,7 +30,7 @@ const USAGE: u8 = 2;
     about = "Shake a Kafka cluster until it breaks, or show that it can't",
     infer_subcommands = false,
     arg_required_else_help = true,
-    after_help = "Exit codes: 0 all as expected, 1 broke (or did not break), 2 usage, 3 stuck, 4 nondeterministic.\n\
+    after_help = "Exit codes: 0 all as expected, 1 broke (or did not break), 2 usage or nothing tested, 3 stuck, 4 nondeterministic.\n\
         Example:\n  brokerquake run scenarios/faults --seeds 100"
 )]
 struct Arguments {

@@ -99,7 +99,11 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         RunVerdict::Broke => ("BROKE", 1),
         RunVerdict::Stuck => ("stuck", 3),
         RunVerdict::Nondeterministic => ("nondeterministic", 4),
+        RunVerdict::Untested => ("nothing tested", 2),
     };
+    if let Some(why) = &outcome.untested {
+        say(format_args!("tested:  nothing: {why}"));
+    }
     say(format_args!("verdict: {word} after {:.3} s", outcome.simulated.as_secs_f64()));
     say(format_args!("trace:   {}", outcome.trace));
     ExitCode::from(code)

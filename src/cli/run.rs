@@ -198,7 +198,7 @@ impl Screen {
 impl Watch for Screen {
     fn ran(&mut self, scenario: &Scenario, verdict: RunVerdict) {
         self.bar.inc(1);
-        if !matches!(verdict, RunVerdict::Held | RunVerdict::BrokeAsExpected) {
+        if !verdict.is_fine() {
             self.bar.set_message(format!("{}: something broke", scenario.name));
         }
     }

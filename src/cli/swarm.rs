@@ -14,7 +14,6 @@ use crate::base::Seed;
 use crate::lab::Verdict;
 use crate::lab::shrink::BUDGET;
 use crate::lab::swarm::{self, DIR, Found, Swarm, Watch};
-use crate::run::outcome::RunVerdict;
 use crate::scenario::Plan;
 use crate::scenario::Scenario;
 use crate::scenario::seeds::MAX_SEED;
@@ -104,7 +103,7 @@ impl Watch for Screen {
         self.features += news;
         self.bar.inc(1);
         self.bar.set_message(format!("{} features, {} failed", self.features, self.failed.len()));
-        if matches!(found.verdict(), RunVerdict::Held | RunVerdict::BrokeAsExpected) {
+        if found.verdict().is_fine() {
             return;
         }
         if let Err(problem) = write(&found.scenario) {

@@ -120,7 +120,12 @@ impl Producer {
     /// Where a record goes; `None` for a topic or partition that was not declared, whose records
     /// are not recorded.
     fn place(&self, recording: &Recording, record: &ProducerRecord) -> Option<TopicPartition> {
-        let count = *recording.watched.partitions.get(&*record.topic)?;
+        let Some(count) = recording.watched.partitions.get(&*record.topic).copied() else {
+            let mut book = recording.watched.book.lock();
+            let host = || self.host.name().to_owned();
+            book.undeclared.entry(record.topic.to_string()).or_insert_with(host);
+            return None;
+        };
         let partition = match (record.partition, &record.key) {
             (Some(partition), _) => partition,
             (None, Some(key)) => partition_of(key, usize::try_from(count).ok()?),

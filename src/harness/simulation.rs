@@ -333,7 +333,7 @@ impl Simulation {
         };
         let mut reports = sweep.run_by(&one, &mut ());
         assert_eq!(reports.len(), 1, "one scenario gives one report");
-        reports.remove(0).replayed_by(|seed| replay_command(seed, test.as_deref()))
+        reports.remove(0).replayed_by(|seed| report::test_command(seed, test.as_deref()))
     }
 
     /// The scenario that this is, and the programs and checkers beside it.
@@ -445,11 +445,4 @@ fn said(wrong: &crate::scenario::ScenarioError, text: &str) -> String {
         format!("  {} (at `{line}`)", problem.message)
     });
     problems.collect::<Vec<_>>().join("\n")
-}
-
-/// The command that runs one seed again. The test harness names a test's thread after the test,
-/// unless it runs them one by one.
-fn replay_command(seed: u64, test: Option<&str>) -> String {
-    let test = test.filter(|name| *name != "main").map_or(String::new(), |name| format!(" {name}"));
-    format!("BROKERQUAKE_SEED={seed} cargo test{test}")
 }

@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::base::TopicPartition;
 use crate::client::ProducerRecord;
-use crate::lab::{Report, Verdict};
+use crate::lab::{Report, Verdict, report};
 use crate::run::EngineKind;
-use crate::run::outcome::{ENDS, PANICS, SUCCEEDS};
+use crate::run::outcome::{ADVANCES, ENDS, PANICS, SUCCEEDS};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -352,4 +352,42 @@ fn faults_that_turmoil_lacks_are_reported_or_refused() {
         why.len() == 1 && why[0].contains("turmoil") && why[0].contains("bandwidth"),
         "{why:?}"
     );
+}
+
+#[test]
+fn program_that_spins_while_time_stands_still_is_stuck_and_named() {
+    let report = small("spins")
+        .client("spinner", |host| async move {
+            host.sleep(SECOND).await;
+            loop {
+                host.sleep(Duration::ZERO).await;
+            }
+            #[allow(unreachable_code, reason = "gives the program its type")]
+            ()
+        })
+        .run();
+    let (invariant, what) = worst(&report);
+    assert_eq!((report.verdict, invariant), (Verdict::Stuck, ADVANCES));
+    assert!(what.contains("spinner's task `boot`"), "{what}");
+}
+
+#[test]
+fn simulation_without_clients_tests_nothing() {
+    let report = small("empty").run();
+    assert_eq!(report.verdict, Verdict::Untested);
+    assert!(report::failure(&report).contains("no client takes part"));
+}
+
+#[test]
+fn program_that_sends_to_an_undeclared_topic_fails() {
+    let report = small("mistyped")
+        .client("shop", |host| async move {
+            let producer = host.producer(&[("max.block.ms", "500")])?;
+            let _ = producer.send_and_wait(ProducerRecord::new("order", "one")).await;
+            Ok::<(), Failure>(())
+        })
+        .run();
+    let (invariant, what) = worst(&report);
+    assert_eq!((report.verdict, invariant), (Verdict::Broke, SUCCEEDS));
+    assert_eq!(what, "shop sent to `order`, and there is no such topic; did you mean `orders`?");
 }

@@ -180,7 +180,7 @@ impl Sweep {
     ) -> Outcome {
         let mut outcome = run(scenario, seed);
         let verdict = outcome.verdict(&scenario.expect);
-        let wrong = !matches!(verdict, RunVerdict::Held | RunVerdict::BrokeAsExpected);
+        let wrong = !verdict.is_fine();
         let first = seed == self.seeds.start;
         if first || wrong && doubts.fetch_add(1, Ordering::Relaxed) < CONFIRMATIONS {
             let again = run(scenario, seed);

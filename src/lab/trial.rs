@@ -75,6 +75,7 @@ impl Trial {
 
     /// Runs the seeds on one thread: the test harness already uses all cores.
     pub fn run(self) -> Report {
+        let test = std::thread::current().name().map(str::to_owned);
         let sweep = Sweep {
             scenarios: vec![self.scenario],
             seeds: self.seeds,
@@ -83,6 +84,6 @@ impl Trial {
         };
         let mut reports = sweep.run(&mut ());
         assert_eq!(reports.len(), 1, "one scenario gives one report");
-        reports.remove(0)
+        reports.remove(0).replayed_by(|seed| report::test_command(seed, test.as_deref()))
     }
 }

@@ -30,6 +30,8 @@ pub enum Verdict {
     Stuck,
     /// Two runs of one seed differed.
     Nondeterministic,
+    /// Nothing broke, but no run tested anything.
+    Untested,
 }
 
 impl Verdict {
@@ -43,6 +45,7 @@ impl Verdict {
         match self {
             Self::Held | Self::BrokeAsExpected => 0,
             Self::Broke | Self::DidNotBreak => 1,
+            Self::Untested => 2,
             Self::Stuck => 3,
             Self::Nondeterministic => 4,
         }
@@ -51,7 +54,7 @@ impl Verdict {
     /// The exit code for several scenarios: the worst of theirs.
     pub fn exit_code_of_all(verdicts: impl IntoIterator<Item = Self>) -> u8 {
         // Nondeterminism makes every result doubtful; a broken invariant outweighs a stuck run.
-        let gravity = |code: &u8| [0, 3, 1, 4].iter().position(|other| other == code);
+        let gravity = |code: &u8| [0, 2, 3, 1, 4].iter().position(|other| other == code);
         verdicts.into_iter().map(Self::exit_code).max_by_key(gravity).unwrap_or(0)
     }
 }
@@ -65,6 +68,7 @@ impl fmt::Display for Verdict {
             Self::DidNotBreak => "did not break",
             Self::Stuck => "stuck",
             Self::Nondeterministic => "nondeterministic",
+            Self::Untested => "nothing tested",
         })
     }
 }
@@ -123,6 +127,8 @@ pub struct Tally {
     pub differs: Option<(u64, TraceHash, TraceHash)>,
     /// The number of runs that reached each situation.
     pub sightings: Sightings,
+    /// Why the first run that tested nothing did not.
+    pub untested: Option<String>,
 }
 
 /// Most kinds of notes that a report lists.
@@ -141,6 +147,7 @@ impl Tally {
             simulated: Duration::ZERO,
             differs: None,
             sightings: Sightings::default(),
+            untested: None,
         }
     }
 
@@ -155,6 +162,9 @@ impl Tally {
                 Some(known) => *known += disk,
                 None => self.disks.push(disk.clone()),
             }
+        }
+        if self.untested.is_none() {
+            self.untested.clone_from(&outcome.untested);
         }
         if let (Some(other), None) = (outcome.differs, &self.differs) {
             self.differs = Some((outcome.seed, outcome.trace, other));
@@ -202,6 +212,8 @@ impl Tally {
             Verdict::Broke
         } else if any(RunVerdict::Stuck) {
             Verdict::Stuck
+        } else if self.tested_nothing() {
+            Verdict::Untested
         } else if !self.unbroken().is_empty() {
             Verdict::DidNotBreak
         } else if self.expect.breaks.is_empty() {
@@ -209,6 +221,12 @@ impl Tally {
         } else {
             Verdict::BrokeAsExpected
         }
+    }
+
+    /// Whether there are runs, and none of them tested anything.
+    fn tested_nothing(&self) -> bool {
+        let mut runs = self.runs.iter();
+        !self.runs.is_empty() && runs.all(|run| run.verdict == RunVerdict::Untested)
     }
 
     /// Invariants that were expected to break and did not.
@@ -246,6 +264,7 @@ mod tests {
             counts: Counts::default(),
             disks: Vec::new(),
             differs: None,
+            untested: None,
             reached: Reached::default(),
         }
     }

@@ -191,7 +191,7 @@ impl Data {
             trace: outcome.trace.to_string(),
             replay: replay_command(&scenario.file, outcome.seed, engine),
             verdict: word(verdict),
-            expected: matches!(verdict, RunVerdict::Held | RunVerdict::BrokeAsExpected),
+            expected: verdict.is_fine(),
             headline: headline(run, violation, &subject, outcome),
             end: micros(run.now),
             began: run.began.map_or(0, micros),
@@ -278,6 +278,7 @@ fn word(verdict: RunVerdict) -> &'static str {
         RunVerdict::Broke => "BROKE",
         RunVerdict::Stuck => "stuck",
         RunVerdict::Nondeterministic => "nondeterministic",
+        RunVerdict::Untested => "nothing tested",
     }
 }
 

@@ -136,3 +136,16 @@ fn a_line_that_is_no_event_is_named_with_its_remedy() {
         assert!(error.starts_with(said), "{error}");
     }
 }
+
+#[test]
+fn history_without_client_events_tests_nothing() {
+    let header = "{\"history\":1,\"enable.idempotence\":true,\"within_ms\":60000}\n";
+    let heard = |text: String| judge_counted(text.as_bytes()).unwrap().heard;
+    assert!(heard(header.into()).untested().unwrap().contains("no client sent or read"));
+    let sent = "{\"at\":1,\"host\":9,\"event\":\"sent\",\"producer\":3,\"op\":17,\
+                \"partition\":\"orders-2\",\"value\":71,\"acks\":\"all\",\"idempotent\":true}\n";
+    let untested = heard(format!("{header}{sent}")).untested().unwrap();
+    assert!(untested.contains("none of 1 sends was acknowledged"), "{untested}");
+    let ok = "{\"at\":2,\"host\":9,\"event\":\"ok\",\"producer\":3,\"op\":17,\"offset\":1}\n";
+    assert_eq!(heard(format!("{header}{sent}{ok}")).untested(), None);
+}

@@ -127,8 +127,12 @@ impl CellResult {
             Verdict::Nondeterministic => Status::Nondeterministic,
             Verdict::Stuck => Status::Stuck,
             Verdict::Broke | Verdict::DidNotBreak => Status::Broke,
-            Verdict::Held | Verdict::BrokeAsExpected if report.counts.lost == 0 => Status::Survives,
-            Verdict::Held | Verdict::BrokeAsExpected => Status::Loses,
+            Verdict::Held | Verdict::BrokeAsExpected | Verdict::Untested
+                if report.counts.lost == 0 =>
+            {
+                Status::Survives
+            }
+            Verdict::Held | Verdict::BrokeAsExpected | Verdict::Untested => Status::Loses,
         };
         let lossy = report.runs.iter().filter(|run| run.lost > 0);
         let first = lossy.clone().next();

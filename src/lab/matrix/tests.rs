@@ -25,6 +25,7 @@ fn seen(cell: Cell, lost: &[u64]) -> CellResult {
         let what = "orders-0 offset 7 acked to p1 at 3.000 s; absent";
         let broken = Broken::new("acked-write-unseen", Instant::from_secs(9), what);
         tally.add(Outcome {
+            untested: None,
             seed,
             trace: TraceHash(seed),
             simulated: Duration::from_secs(20),

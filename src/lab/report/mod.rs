@@ -9,12 +9,14 @@
 //! | `scenario`, `file`, `story` | the scenario's name, its file as it was named, its first comment |
 //! | `engine` | `leap` or `turmoil` |
 //! | `expect` | `holds`, `breaks`, `allows`: lists of invariants, `*` for all others |
-//! | `verdict` | `held`, `broke-as-expected`, `broke`, `did-not-break`, `stuck`, `nondeterministic` |
+//! | `verdict` | `held`, `broke-as-expected`, `broke`, `did-not-break`, `stuck`, `nondeterministic`, `untested` |
 //! | `replay` | the command that replays the worst run, or null |
 //! | `differs` | the seed whose runs differed, with both trace hashes; or null |
+//! | `untested` | why the runs tested nothing, if none did; or null |
 //! | `witnesses` | the first run that broke each invariant: `invariant`, `at_ms`, `what`, `seed`, `trace`, `seeds` (how many broke it), `expected` (`holds`, `breaks` or `open`), `story` (its faults) |
 //! | `unbroken` | invariants that were expected to break and did not |
 //! | `notes` | notes about runs that are not failures: `note`, `first_seed`, `runs` |
+//! | `not_guaranteed` | ways in which the settings let acknowledged records be lost, whether or not these runs did |
 //! | `counts` | over all runs: faults, records, elections |
 //! | `rare_events` | every known situation: `name`, `about`, `runs` (how many reached it), `first_seed` or null |
 //! | `disks` | by broker, over all runs: pages found in memory and waited for, evictions, read-ahead, write-back, syncs; stalls and throttled writes, and how long they took |
@@ -28,17 +30,21 @@ mod markdown;
 mod tests;
 mod text;
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 pub use markdown::summary;
 pub use text::{failure, failure_with_story, line};
 
+use super::swarm::Contract;
 use super::verdict::{RunLine, Tally, Verdict, Witness};
+use crate::base::Seed;
 use crate::run::coverage::RareEvent;
 use crate::run::disks::DiskLine;
 use crate::run::outcome::Counts;
 use crate::run::{EngineKind, LEFT_OUT};
-use crate::scenario::{Expect, Scenario};
+use crate::scenario::{Expect, Plan, Scenario};
 
 /// Incremented when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
@@ -57,10 +63,13 @@ pub struct Report {
     pub verdict: Verdict,
     replay: Option<String>,
     differs: Option<String>,
+    untested: Option<String>,
     /// The first run, by seed, that broke each invariant, by the invariant's name.
     pub witnesses: Vec<Witness>,
     unbroken: Vec<String>,
     notes: Vec<NoteLine>,
+    /// Ways in which the settings let acknowledged records be lost under faults of these runs.
+    not_guaranteed: Vec<String>,
     /// Over all runs.
     pub counts: Counts,
     /// Every known situation, and the number of runs that reached it.
@@ -108,6 +117,7 @@ impl Report {
             engine: engine.name(),
             expect: scenario.expect.clone(),
             verdict,
+            untested: tally.untested.clone().filter(|_| verdict == Verdict::Untested),
             replay: seed.map(|seed| replay_command(&scenario.file, seed, engine)),
             unbroken: tally.unbroken().into_iter().map(str::to_owned).collect(),
             witnesses: tally.witnesses.into_values().collect(),
@@ -116,6 +126,7 @@ impl Report {
                 .into_values()
                 .map(|(note, first_seed, runs)| NoteLine { note, first_seed, runs })
                 .collect(),
+            not_guaranteed: losses(scenario, tally.runs.iter().map(|run| run.seed)),
             counts: tally.counts,
             rare_events: tally.sightings.table(),
             disks: tally.disks,
@@ -144,6 +155,16 @@ impl Report {
         self.notes.iter().map(|note| note.note.as_str()).filter(|note| note.starts_with(LEFT_OUT))
     }
 
+    /// What a verdict of `held` is worth, where the settings do not guarantee it.
+    pub fn reservation(&self) -> Option<String> {
+        let held = self.verdict == Verdict::Held && !self.not_guaranteed.is_empty();
+        let runs = self.runs.len();
+        held.then(|| {
+            let why = self.not_guaranteed.join("; ");
+            format!("held in {runs} of {runs} seeds; these settings do not guarantee it ({why})")
+        })
+    }
+
     /// As `reports/<scenario>.json`.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
@@ -161,11 +182,45 @@ impl Report {
     }
 }
 
+/// The ways in which a scenario lets acknowledged records be lost under the faults of these seeds.
+fn losses(scenario: &Scenario, seeds: impl Iterator<Item = u64>) -> Vec<String> {
+    let losses = seeds.flat_map(|seed| {
+        let plan = Plan::draw(scenario, Seed(seed));
+        Contract::of(scenario, &plan.faults).losses
+    });
+    let losses: BTreeSet<_> = losses.collect();
+    losses.iter().map(ToString::to_string).collect()
+}
+
 /// The command that replays one run.
 pub fn replay_command(file: &str, seed: u64, engine: EngineKind) -> String {
     let engine = match engine {
         EngineKind::Leap => String::new(),
         other => format!(" --engine {}", other.name()),
     };
-    format!("cargo run --release -- replay {file} --seed {seed}{engine}")
+    format!("{} replay {file} --seed {seed}{engine}", program())
+}
+
+/// The command that runs one seed of a test again. The test harness names a test's thread after the
+/// test, unless it runs them one by one.
+pub(crate) fn test_command(seed: u64, test: Option<&str>) -> String {
+    let test = test.filter(|name| *name != "main").map_or(String::new(), |name| format!(" {name}"));
+    format!("BROKERQUAKE_SEED={seed} cargo test{test}")
+}
+
+/// This program as the user called it: by its path, or through cargo.
+pub(crate) fn program() -> String {
+    called(std::env::args().next().as_deref(), std::env::var_os("CARGO").is_some())
+}
+
+fn called(path: Option<&str>, by_cargo: bool) -> String {
+    let own = |path: &&str| {
+        std::path::Path::new(path).file_stem().is_some_and(|name| name == "brokerquake")
+    };
+    match path.filter(own) {
+        Some(path) if !by_cargo && path.contains(char::is_whitespace) => format!("'{path}'"),
+        Some(path) if !by_cargo => path.to_owned(),
+        // Also in tests, whose binary can't replay.
+        _ => "cargo run --release --".to_owned(),
+    }
 }

@@ -50,6 +50,7 @@ fn outcome(seed: u64, broken: &[(&str, &str)]) -> Outcome {
         counts: Counts { faults: 7, sent: 30_000, acked: 29_000, ..Counts::default() },
         disks: vec![disk("b1", 9_000, 0), disk("b2", 8_000, 40)],
         differs: None,
+        untested: None,
         reached: reached(seed),
     }
 }
@@ -111,4 +112,49 @@ fn terminal_report_has_one_line_per_scenario_and_replay_commands() {
         text.push_str(&failure(&report));
     }
     golden(|| insta::assert_snapshot!("terminal.txt", text));
+}
+
+#[test]
+fn replay_command_is_the_one_that_was_called() {
+    assert_eq!(called(Some("/opt/bin/brokerquake"), false), "/opt/bin/brokerquake");
+    assert_eq!(called(Some("/my tools/brokerquake"), false), "'/my tools/brokerquake'");
+    assert_eq!(called(Some("target/release/brokerquake"), true), "cargo run --release --");
+    assert_eq!(called(Some("target/debug/deps/brokerquake-1a2b"), false), "cargo run --release --");
+    assert_eq!(test_command(7, Some("a::test")), "BROKERQUAKE_SEED=7 cargo test a::test");
+    assert_eq!(test_command(7, Some("main")), "BROKERQUAKE_SEED=7 cargo test");
+}
+
+#[test]
+fn verdict_held_says_what_the_settings_do_not_guarantee() {
+    let text = "name = \"x\"\n[topic]\nreplication.factor = 3\n[[load]]\nkind = \"producer\"\n\
+                acks = 1\nenable.idempotence = false\n[[fault]]\nkind = \"kill\"\n\
+                target = \"leader\"\nat = \"5s\"\ndown = \"1s\"\n[expect]\nholds = [\"*\"]\n";
+    let of = |text: &str| {
+        let scenario = Scenario::parse("x.toml", text).unwrap();
+        let mut tally = Tally::new(&scenario.expect);
+        (0..5).for_each(|seed| tally.add(outcome(seed, &[])));
+        Report::new(&scenario, EngineKind::Leap, tally)
+    };
+    let said = "held in 5 of 5 seeds; these settings do not guarantee it (acks=1, and leadership may \
+                move)";
+    assert_eq!(of(text).reservation().as_deref(), Some(said));
+    assert!(line(&of(text), Duration::ZERO).ends_with(said));
+    let whole = text.replace("acks = 1\nenable.idempotence = false\n", "");
+    assert_eq!(of(&whole).reservation(), None);
+}
+
+#[test]
+fn scenario_whose_runs_tested_nothing_is_no_success() {
+    let text = "name = \"x\"\n[expect]\nholds = [\"*\"]\n";
+    let scenario = Scenario::parse("x.toml", text).unwrap();
+    let idle = |seed| Outcome { untested: Some("no fault struck".into()), ..outcome(seed, &[]) };
+    let mut tally = Tally::new(&scenario.expect);
+    tally.add(idle(0));
+    tally.add(idle(1));
+    let report = Report::new(&scenario, EngineKind::Leap, tally.clone());
+    assert_eq!((report.verdict, report.verdict.exit_code()), (Verdict::Untested, 2));
+    assert!(!report.verdict.is_expected());
+    assert!(failure(&report).contains("nothing tested  x  no fault struck"));
+    tally.add(outcome(2, &[]));
+    assert_eq!(tally.verdict(), Verdict::Held, "one seed that tested something is enough");
 }

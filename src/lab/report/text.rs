@@ -18,6 +18,9 @@ pub fn line(report: &Report, wall: Duration) -> String {
         let (name, seed, seeds) = (&worst.broken.invariant, worst.seed, worst.seeds);
         line.push_str(&format!("  {name} in {seeds}, first seed {seed}"));
     }
+    if let Some(reservation) = report.reservation() {
+        line.push_str(&format!("\n                   {reservation}"));
+    }
     line
 }
 
@@ -31,6 +34,9 @@ pub fn failure(report: &Report) -> String {
             "{} {}  {}  seed {}  trace {}\n",
             report.verdict, worst.broken.invariant, report.scenario, worst.seed, worst.trace
         ));
+    }
+    if let Some(why) = &report.untested {
+        text.push_str(&format!("nothing tested  {}  {why}\n", report.scenario));
     }
     if let Some(replay) = &report.replay {
         text.push_str(&format!("replay: {replay}\n"));

@@ -71,7 +71,7 @@ impl Swarm {
             next += wave.len() as u64;
             for found in wave {
                 // Mutations of a failure would only fail again.
-                let held = matches!(found.verdict(), RunVerdict::Held);
+                let held = matches!(found.verdict(), RunVerdict::Held | RunVerdict::Untested);
                 let reached = &found.outcome.reached;
                 let news = corpus.add(found.number, &found.scenario, reached, held);
                 watch.ran(&found, news);
@@ -122,7 +122,7 @@ impl Swarm {
         let seed = scenario.seed.unwrap_or(chosen.number);
         let mut outcome = run_caught(scenario, seed, self.engine);
         let verdict = outcome.verdict(&scenario.expect);
-        let wrong = !matches!(verdict, RunVerdict::Held | RunVerdict::BrokeAsExpected);
+        let wrong = !verdict.is_fine();
         let first = chosen.number == self.seeds.start;
         if first || wrong && doubts.fetch_add(1, Ordering::Relaxed) < CONFIRMATIONS {
             let again = run_caught(scenario, seed, self.engine);

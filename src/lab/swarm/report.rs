@@ -319,7 +319,7 @@ fn reasons(contract: &Contract) -> Vec<String> {
 /// The overall verdict of a run. Nothing has to break, so a permitted violation counts as held.
 fn of(verdict: RunVerdict) -> Verdict {
     match verdict {
-        RunVerdict::Held | RunVerdict::BrokeAsExpected => Verdict::Held,
+        RunVerdict::Held | RunVerdict::BrokeAsExpected | RunVerdict::Untested => Verdict::Held,
         RunVerdict::Broke => Verdict::Broke,
         RunVerdict::Stuck => Verdict::Stuck,
         RunVerdict::Nondeterministic => Verdict::Nondeterministic,
