@@ -137,6 +137,9 @@ impl Host {
         let mut config = AdminConfig::default();
         config.set_all(self.found_at())?;
         config.set_all(settings.iter().copied())?;
+        if let Some(watched) = self.watched() {
+            watched.book.lock().administers = true;
+        }
         Admin::new(self.inner.world.clone(), config)
     }
 

@@ -83,6 +83,8 @@ pub(crate) struct Book {
     orders: VecDeque<Order>,
     /// Topics that were sent to and not declared, with the first host that did.
     pub undeclared: BTreeMap<String, String>,
+    /// Whether a program has an admin client, and may create topics itself.
+    pub administers: bool,
     /// Whether a program holds a handle on the cluster and may send orders.
     pub directed: bool,
     /// No more faults.

@@ -37,16 +37,21 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         of_loads(self.scenario, &self.counts, programs)
     }
 
-    /// Topics that programs sent to and that do not exist: what was sent there was not judged.
-    pub(super) fn missing_topics(&self) -> Vec<Broken> {
+    /// Topics that programs sent to and that neither the test declared nor a program created: most
+    /// are mistyped, and what was sent there, to a topic that the broker made up, was not judged.
+    pub(super) fn undeclared_topics(&self) -> Vec<Broken> {
         let Some(guests) = &self.guests else { return Vec::new() };
         let names = self.scenario.topics.iter().map(|topic| topic.name.as_str());
-        let undeclared = std::mem::take(&mut guests.book.lock().undeclared);
-        let missing = undeclared.into_iter().filter(|(topic, _)| !self.hosts.has_topic(topic));
+        let (undeclared, may_create) = {
+            let mut book = guests.book.lock();
+            (std::mem::take(&mut book.undeclared), book.administers)
+        };
+        let created = |topic: &str| may_create && self.hosts.has_topic(topic);
+        let missing = undeclared.into_iter().filter(|(topic, _)| !created(topic));
         let broken = missing.map(|(topic, host)| {
             let near = nearest(&topic, names.clone()).map(|near| format!("did you mean `{near}`?"));
             let remedy = near.unwrap_or_else(|| format!("declare it: `.topic(\"{topic}\", …)`"));
-            let what = format!("{host} sent to `{topic}`, and there is no such topic; {remedy}");
+            let what = format!("{host} sent to `{topic}`, which is not declared; {remedy}");
             Broken::new(SUCCEEDS, self.engine.now(), what)
         });
         broken.collect()

@@ -289,7 +289,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             broken = vec![Broken::new(ADVANCES, now, spin)];
         } else {
             broken.extend(self.dismiss_guests());
-            broken.extend(self.missing_topics());
+            broken.extend(self.undeclared_topics());
         }
         broken.extend(faults.deaf().iter().map(|(at, name)| {
             Broken::new("converges", *at, format!("{name} did not end when it was asked to"))

@@ -342,7 +342,8 @@ impl<C: Config> Settings<C> {
             // The key that is refused, or else one that it contradicts.
             let text = error.to_string();
             let refused = lines.iter().find(|(key, _)| text.starts_with(&format!("`{key}=")));
-            let found = refused.or_else(|| lines.iter().find(|(key, _)| text.contains(&**key)));
+            let mentioned = lines.iter().filter(|(key, _)| text.contains(&**key));
+            let found = refused.or_else(|| mentioned.max_by_key(|(key, _)| text.rfind(&**key)));
             problems.add(found.map_or(section.line, |(_, line)| *line), text);
         }
         settings
