@@ -142,6 +142,19 @@ impl<D: Disk> Log<D> {
         (end <= from).then_some(segment.end)
     }
 
+    /// The damage of a log that has an epoch above `newest`, the newest that can be there. Checksums don't
+    /// cover the epochs of batches, and recovery learns from them.
+    pub fn epoch_above(&self, newest: LeaderEpoch) -> Option<LogError> {
+        let above = self.epochs.entries().iter().find(|(epoch, _)| *epoch > newest);
+        let (epoch, offset) = above.copied()?;
+        let problem = format!("leader epoch {epoch}, where none above {newest} can be");
+        let (path, position) = match self.find(offset) {
+            Ok(Some((segment, batch))) => (segment.path.clone(), batch.position),
+            _ => (self.dir.clone(), 0),
+        };
+        Some(LogError::Corrupt { path, position, offset, problem })
+    }
+
     /// The first record at or after `timestamp`, in the order of offsets.
     pub fn offset_for_timestamp(
         &self,

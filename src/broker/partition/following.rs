@@ -8,6 +8,7 @@ use crate::io::World;
 use crate::log::{AppendError, LogError};
 use crate::replica::Position;
 use crate::wire::ErrorCode;
+use crate::wire::batch::BatchHeader;
 
 /// What a follower asks its leader next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +178,20 @@ impl<W: World> Partition<W> {
                 Err(AppendError::Log(error)) => {
                     self.storage_failed(state, &error);
                     return Err(error);
+                }
+                // The leader knows our last epoch, and what it serves from here on is older: the epoch in
+                // our last batch is not the one that was written.
+                Err(AppendError::EpochFell { found, .. })
+                    if BatchHeader::parse(records)
+                        .is_ok_and(|first| first.leader_epoch == found) =>
+                {
+                    if let Some(error) = state.log.epoch_above(found) {
+                        self.damaged(state, &error);
+                    }
+                    if let Role::Follower(follower) = &mut state.role {
+                        follower.back_off(retry_at);
+                    }
+                    return Ok((None, false));
                 }
                 // What a leader serves is what it has checked: this is damage on the way, or a
                 // leader of another mind. Asking again is right for both.

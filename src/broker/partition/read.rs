@@ -198,6 +198,10 @@ impl<W: World> Partition<W> {
                 return Err(ErrorCode::OffsetOutOfRange);
             }
             let (epoch, end) = state.log.end_offset_for(read.last_fetched_epoch);
+            if epoch == LeaderEpoch::NONE {
+                // No leader has begun that epoch. Source: Kafka's `Partition.readRecords`.
+                return Err(ErrorCode::OffsetOutOfRange);
+            }
             if let Some((epoch, end)) =
                 diverging(read.last_fetched_epoch, read.offset, (epoch, end))
             {

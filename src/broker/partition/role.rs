@@ -31,6 +31,7 @@ impl<W: World> Partition<W> {
             self.announce_resignation(&mut state);
             state.leader_epoch = told.leader_epoch;
             state.produce.fail(ErrorCode::NotLeaderOrFollower);
+            let damage = state.log.epoch_above(told.leader_epoch);
             let new_epoch = if told.leader == Some(self.site.me) {
                 self.lead(&mut state, told, peers)
             } else {
@@ -40,6 +41,9 @@ impl<W: World> Partition<W> {
                 }
                 false
             };
+            if let Some(error) = damage {
+                self.damaged(&mut state, &error);
+            }
             state.check(&self.name);
             new_epoch.then(|| state.log.save_epochs())
         };

@@ -407,6 +407,37 @@ async fn transactional_offsets_need_no_sequence_numbers() {
     assert_eq!(replica.fetch(COMMITTED, 0).last_stable, Offset(3));
 }
 
+#[tokio::test]
+async fn log_with_an_epoch_that_is_yet_to_begin_is_damaged_and_steps_aside() {
+    let replica = Replica::new(TopicConfig::default()).await;
+    // As recovery learns it from a batch whose epoch rotted: no checksum covers it.
+    let state = || replica.partition.state().unwrap_or_else(|_| panic!("retired"));
+    state().log.begin_epoch(LeaderEpoch(32768));
+    replica.elect(OTHER, 3, &[OTHER]).await;
+    assert!(state().is_offline());
+    assert_eq!(replica.partition.next_fetch(OTHER), None);
+}
+
+#[tokio::test]
+async fn fetch_after_an_epoch_that_no_leader_has_begun_is_out_of_range() {
+    let replica = Replica::new(TopicConfig::default()).await;
+    replica.elect(ME, 3, &[ME, OTHER]).await;
+    let ask = |last_fetched: i32| {
+        let read = FetchRead {
+            reader: Reader::Replica { id: OTHER, epoch: Some(BrokerEpoch(2)) },
+            current_epoch: LeaderEpoch(3),
+            offset: Offset::ZERO,
+            last_fetched_epoch: LeaderEpoch(last_fetched),
+            log_start: Offset::ZERO,
+            max_bytes: 1 << 20,
+            at_least_one: true,
+            knows_zstd: true,
+        };
+        replica.partition.read(&read, true, &Arc::new(FetchWatch::default()), 0).error
+    };
+    assert_eq!((ask(3), ask(4)), (ErrorCode::None, ErrorCode::OffsetOutOfRange));
+}
+
 /// A hand-made flaw in the state of a leader alone in its ISR, then one more step.
 async fn broken(flaw: impl FnOnce(&mut State<RealWorld>)) {
     let replica = Replica::new(TopicConfig::default()).await;
