@@ -104,6 +104,11 @@ fn leader_cut_off_from_the_cluster_loses_nothing() {
 }
 
 #[test]
+fn lookups_agree_with_the_log_while_leaders_change() {
+    Trial::of("faults/lookups").seeds(0..6).assert_as_expected();
+}
+
+#[test]
 fn one_way_cuts_lose_nothing() {
     Trial::of("faults/one-way-cuts").seeds(0..10).assert_as_expected();
 }

@@ -31,6 +31,8 @@
 //! | `polled` | `consumer`, `partition`, `records`: `[offset, value]` each | what one poll returned of one partition |
 //! | `positioned` | `consumer`, `partition`, `offset` | the next offset was set: assigned, sought, reset |
 //! | `reached-end` | `consumer`, `partition`, `end` | a final read reached the end offset |
+//! | `asked` | `consumer`, `partition` | about to ask ListOffsets |
+//! | `listed` | `consumer`, `partition`, `lookup`: `"latest"` or `{"at": ms}`, `offset` (not if none matches) | the answer |
 //! | `noted` | `text` | a program's own remark; nothing is judged by it |
 //! | `ended` | | that host's process ended; the next one there is another client |
 //! | `healed` | | the last fault ended: liveness is owed from now on |
@@ -51,7 +53,9 @@ use serde::{Deserialize, Serialize};
 use super::{Judge, Setup, TopicPromise, Verdicts};
 use crate::base::config::{Acks, Setting};
 use crate::base::{Instant, Offset, TopicPartition};
-use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, HostId, Lookup, Observation, Outcome, ProducerEvent, What,
+};
 
 pub use judged::{Heard, Judged};
 
@@ -171,10 +175,10 @@ impl Header {
             (topic.as_str().into(), promise)
         });
         Setup {
-            brokers: BTreeMap::new(),
             topics: promised.collect(),
             idempotence: self.idempotence,
             within: Duration::from_millis(self.within_ms),
+            ..Setup::default()
         }
     }
 }
@@ -246,6 +250,17 @@ enum Said {
         consumer: u32,
         partition: String,
         offset: Offset,
+    },
+    Asked {
+        consumer: u32,
+        partition: String,
+    },
+    Listed {
+        consumer: u32,
+        partition: String,
+        lookup: Lookup,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<Offset>,
     },
     Noted {
         text: String,
@@ -490,6 +505,12 @@ fn said(event: &ClientEvent) -> Said {
         ClientEvent::Consumer(ConsumerEvent::Skipped { consumer, partition, offset }) => {
             Said::Skipped { consumer, partition: partition.to_string(), offset }
         }
+        ClientEvent::Consumer(ConsumerEvent::Asked { consumer, partition }) => {
+            Said::Asked { consumer, partition: partition.to_string() }
+        }
+        ClientEvent::Consumer(ConsumerEvent::Listed { consumer, partition, lookup, offset }) => {
+            Said::Listed { consumer, partition: partition.to_string(), lookup, offset }
+        }
         ClientEvent::Noted { text } => Said::Noted { text: text.to_string() },
     }
 }
@@ -543,6 +564,14 @@ fn heard(said: Said) -> Result<ClientEvent, String> {
                 partition: read_partition(&partition)?,
                 offset,
             })
+        }
+        Said::Asked { consumer, partition } => {
+            let partition = read_partition(&partition)?;
+            ClientEvent::Consumer(ConsumerEvent::Asked { consumer, partition })
+        }
+        Said::Listed { consumer, partition, lookup, offset } => {
+            let partition = read_partition(&partition)?;
+            ClientEvent::Consumer(ConsumerEvent::Listed { consumer, partition, lookup, offset })
         }
         Said::Noted { text } => ClientEvent::Noted { text: text.into() },
         Said::Ended | Said::Healed | Said::Reading | Said::Over => {

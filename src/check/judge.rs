@@ -1,7 +1,7 @@
 //! Feeds every invariant, and collects the violations.
 
 use super::ghost::{Change, Ghost};
-use super::{Ending, Event, Invariant, Setup, Verdicts, Violation, invariants};
+use super::{Ending, Event, Invariant, Setup, Touched, Verdicts, Violation, invariants};
 use crate::base::Instant;
 use crate::sim::Observation;
 
@@ -49,6 +49,11 @@ impl Judge {
         let event = Event { seen, folded: ghost.view().changes(), changes: &self.changes };
         self.invariants.retain_mut(|invariant| keep(found, invariant.observe(&event, ghost)));
         self.ghost.forget_what_is_lost(seen.at, &self.changes);
+    }
+
+    /// From now on, faults touch these hosts and links.
+    pub fn touched(&mut self, at: Instant, touched: Touched) {
+        self.ghost.touched(at, touched);
     }
 
     /// The last fault ended: from now on liveness is owed.

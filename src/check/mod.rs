@@ -29,8 +29,10 @@ pub use violation::{
     ReplicaWitness, Sighting, StorageWitness, Subject, Told, Violation, Witness,
 };
 
+use std::collections::BTreeSet;
+
 use crate::base::{Instant, TopicPartition};
-use crate::sim::Observation;
+use crate::sim::{HostId, Observation};
 use crate::view::Change as Folded;
 
 /// An observation, with the changes that it made.
@@ -40,6 +42,15 @@ pub(crate) struct Event<'a> {
     pub folded: &'a [Folded],
     /// Its changes in the ghost's logs and promises.
     pub changes: &'a [ghost::Change],
+}
+
+/// The hosts and links that faults touch at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// Hosts, for whichever fault.
+    pub hosts: BTreeSet<HostId>,
+    /// One direction of each link that is cut or slow.
+    pub links: BTreeSet<(HostId, HostId)>,
 }
 
 /// The times that matter when a run ends.

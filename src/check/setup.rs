@@ -20,6 +20,8 @@ pub struct Setup {
     /// Simulated time after which liveness must show: counted from the heal, for final reads from
     /// their beginning.
     pub within: Duration,
+    /// Simulated time within which writes must be acknowledged while faults last elsewhere.
+    pub progress: Duration,
 }
 
 /// The configuration of a topic, as far as it is judged.
@@ -27,6 +29,8 @@ pub struct Setup {
 pub struct TopicPromise {
     /// `min.insync.replicas`.
     pub min_insync_replicas: usize,
+    /// `unclean.leader.election.enable`: such an election may lose records.
+    pub unclean_election: bool,
     /// `cleanup.policy` has `compact`: of each key only the latest record need be there.
     pub compacted: bool,
     /// Records have one of this many keys; 0: no key.
@@ -55,6 +59,7 @@ impl Default for TopicPromise {
     fn default() -> Self {
         Self {
             min_insync_replicas: 1,
+            unclean_election: false,
             compacted: false,
             keys: 0,
             delete_retention: Duration::from_secs(86_400),
@@ -72,6 +77,7 @@ impl Default for Setup {
             topics: BTreeMap::new(),
             idempotence: true,
             within: Duration::from_secs(30),
+            progress: Duration::from_secs(60),
         }
     }
 }

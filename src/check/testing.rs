@@ -2,19 +2,22 @@
 //! are in sync, one second has passed.
 
 mod metadata;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Judge, Setup, TopicPromise, Verdicts, Violation, invariants};
+use super::{Judge, Setup, TopicPromise, Touched, Verdicts, Violation, invariants};
 use crate::base::config::{Acks, Compression};
 use crate::base::{
-    BrokerEpoch, BrokerId, ControllerProbe, Instant, LeaderEpoch, Offset, PartitionCommitted,
-    PartitionEpoch, Probe, ProducerEpoch, ProducerId, ReplicaProbe, StorageProbe, Timestamp,
-    TopicId, TopicPartition,
+    BrokerEpoch, BrokerId, ControllerProbe, Instant, LeaderEpoch, NodeProbe, Offset,
+    PartitionCommitted, PartitionEpoch, Probe, ProducerEpoch, ProducerId, ReplicaProbe,
+    StorageProbe, Timestamp, TopicId, TopicPartition,
 };
-use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, HostId, Lookup, Observation, Outcome, ProducerEvent, What,
+};
 use crate::wire::batch::{self, BatchBuilder, BatchHeader};
 
 const METADATA: &str = "/data/__cluster_metadata-0/00000000000000000000.log";
@@ -35,10 +38,11 @@ fn batch_of(base: i64, epoch: i32, values: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// Three brokers; `min.insync.replicas` of the topic is 2.
+/// Three brokers; `min.insync.replicas` of the topic is 2, and unclean elections are allowed.
 pub(crate) fn setup() -> Setup {
     let promise = TopicPromise {
         min_insync_replicas: 2,
+        unclean_election: true,
         index_interval: Some(50),
         ..TopicPromise::default()
     };
@@ -47,6 +51,7 @@ pub(crate) fn setup() -> Setup {
         topics: [(Arc::from("orders"), promise)].into(),
         idempotence: true,
         within: Duration::from_secs(30),
+        progress: Duration::from_secs(30),
     }
 }
 
@@ -79,6 +84,12 @@ impl Story {
         let delete_retention = Duration::from_secs(30);
         let promise = setup().promise("orders");
         let promise = TopicPromise { compacted: true, keys: 10, delete_retention, ..promise };
+        Self::judging_under(promising(promise), name)
+    }
+
+    /// The topic does not allow unclean elections.
+    pub fn clean_only(name: &str) -> Self {
+        let promise = TopicPromise { unclean_election: false, ..setup().promise("orders") };
         Self::judging_under(promising(promise), name)
     }
 
@@ -189,6 +200,17 @@ impl Story {
         self.judge.as_mut().unwrap().healed(self.now);
     }
 
+    /// Faults touch these hosts, and these links in both directions.
+    pub fn touches(&mut self, hosts: &[u16], links: &[(u16, u16)]) {
+        let both = |(one, other): &(u16, u16)| {
+            let (one, other) = (HostId(*one), HostId(*other));
+            [(one, other), (other, one)]
+        };
+        let hosts = hosts.iter().copied().map(HostId).collect();
+        let touched = Touched { hosts, links: links.iter().flat_map(both).collect() };
+        self.judge.as_mut().unwrap().touched(self.now, touched);
+    }
+
     pub fn reading(&mut self) {
         self.judge.as_mut().unwrap().reading(self.now);
     }
@@ -239,13 +261,19 @@ impl Story {
 
     pub fn created_again(&mut self) {
         self.probe(0, ControllerProbe::TopicDeleted { topic_id: self.topic_id });
-        for broker in std::mem::take(&mut self.disks).into_keys() {
-            let (from, to) = (Arc::from("/data/orders-0"), Arc::from("/data/orders-0.abc-delete"));
-            self.sees(broker, What::Renamed { from, to });
+        for broker in self.disks.keys().copied().collect::<Vec<_>>() {
+            self.gives_up(broker);
         }
         self.topic_id = TopicId([2; 16]);
         self.partition_epoch = 0;
         self.commits(Some(1), 0, &[1, 2, 3]);
+    }
+
+    /// A broker takes a log out of its directory; another one may take its place.
+    pub fn gives_up(&mut self, broker: u16) {
+        self.disks.remove(&broker);
+        let (from, to) = (Arc::from("/data/orders-0"), Arc::from("/data/orders-0.abc-delete"));
+        self.sees(broker, What::Renamed { from, to });
     }
 
     /// The controller chooses a leader, and it takes over.
@@ -274,43 +302,6 @@ impl Story {
         let (partition, epoch) = (self.partition.clone(), LeaderEpoch(epoch));
         let isr = isr.iter().copied().map(BrokerId).collect();
         self.probe(broker, ReplicaProbe::MayBeInSync { partition, epoch, isr });
-    }
-
-    pub fn indexes(&mut self, broker: u16, segment: i64, (relative, position): (u32, u32)) {
-        let bytes = [relative.to_be_bytes(), position.to_be_bytes()].concat().into();
-        let path = format!("/data/orders-0/{segment:020}.index").into();
-        self.sees(broker, What::Wrote { path, offset: 0, bytes });
-    }
-
-    pub fn indexes_time(&mut self, broker: u16, segment: i64, (time, relative): (i64, u32)) {
-        let bytes = [&time.to_be_bytes()[..], &relative.to_be_bytes()].concat().into();
-        let path = format!("/data/orders-0/{segment:020}.timeindex").into();
-        self.sees(broker, What::Wrote { path, offset: 0, bytes });
-    }
-
-    /// All entries of segment 0's index, and then of its time index.
-    pub fn fills_index(&mut self, broker: u16, places: &[(u32, u32)]) {
-        let entries =
-            places.iter().map(|(last, at)| [last.to_be_bytes(), at.to_be_bytes()].concat());
-        self.fills(broker, "index", entries.collect());
-    }
-
-    pub fn fills_time_index(&mut self, broker: u16, moments: &[(i64, u32)]) {
-        let entry = |(at, last): &(i64, u32)| [&at.to_be_bytes()[..], &last.to_be_bytes()].concat();
-        self.fills(broker, "timeindex", moments.iter().map(entry).collect());
-    }
-
-    fn fills(&mut self, broker: u16, which: &str, entries: Vec<Vec<u8>>) {
-        let path: Arc<str> = format!("/data/orders-0/{:020}.{which}", 0).into();
-        for (index, entry) in entries.into_iter().enumerate() {
-            let (path, offset) = (path.clone(), (index * entry.len()) as u64);
-            self.sees(broker, What::Wrote { path, offset, bytes: entry.into() });
-        }
-    }
-
-    pub fn cuts_index(&mut self, broker: u16, which: &str, len: u64) {
-        let path = format!("/data/orders-0/{:020}.{which}", 0).into();
-        self.sees(broker, What::Cut { path, len });
     }
 
     pub fn became_follower(&mut self, broker: u16, epoch: i32, leader: i32) {
@@ -437,6 +428,15 @@ impl Story {
         self.sees(broker, What::Killed);
     }
 
+    /// A process ends by itself.
+    pub fn stops(&mut self, broker: u16) {
+        self.sees(broker, What::Ended);
+    }
+
+    pub fn ready(&mut self, broker: u16) {
+        self.probe(broker, NodeProbe::Ready);
+    }
+
     pub fn boot(&mut self, broker: u16) {
         self.sees(broker, What::Booted);
     }
@@ -493,6 +493,16 @@ impl Story {
     pub fn positioned(&mut self, consumer: u32, offset: i64) {
         let (partition, offset) = (self.partition.clone(), Offset(offset));
         self.client(ConsumerEvent::Positioned { consumer, partition, offset });
+    }
+
+    pub fn asks(&mut self, consumer: u32) {
+        let partition = self.partition.clone();
+        self.client(ConsumerEvent::Asked { consumer, partition });
+    }
+
+    pub fn lists(&mut self, consumer: u32, lookup: Lookup, offset: Option<i64>) {
+        let (partition, offset) = (self.partition.clone(), offset.map(Offset));
+        self.client(ConsumerEvent::Listed { consumer, partition, lookup, offset });
     }
 
     pub fn reached_end(&mut self, consumer: u32, end: i64) {

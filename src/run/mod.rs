@@ -267,6 +267,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let end = began + self.scenario.duration;
         while self.before(end) || self.is_directed(end) {
             faults.step(&mut self.engine, &mut self.hosts);
+            self.judge.touched(self.engine.now(), faults.touched());
             for (at, kind) in faults.strikes.drain(..) {
                 self.coverage.struck(at, kind);
             }

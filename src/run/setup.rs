@@ -1,5 +1,7 @@
 //! What the judge of a run needs to know before it begins.
 
+use std::time::Duration;
+
 use super::WITHIN;
 use super::roles::{Hosts, Kind};
 use crate::base::config::{Config, TopicConfig};
@@ -9,6 +11,15 @@ use crate::scenario::Scenario;
 /// Whether any producer of the scenario is idempotent.
 pub(super) fn idempotence(scenario: &Scenario) -> bool {
     scenario.loads.iter().any(|load| load.work.promise().idempotence)
+}
+
+/// How long a fault next to a partition may keep its writes waiting: until a dead broker's session
+/// ends, a dead follower leaves the ISR, and a request to a dead broker times out, one after the other.
+fn progress(scenario: &Scenario) -> Duration {
+    let node = &scenario.cluster.config.node;
+    let patience = scenario.loads.iter().filter_map(|load| load.work.promise().patience).max();
+    let patience = patience.unwrap_or(Duration::from_secs(30));
+    node.replica_lag_time_max + node.broker_session_timeout + patience + Duration::from_secs(10)
 }
 
 /// The judge's configuration.
@@ -27,6 +38,7 @@ pub(super) fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Se
         let bytes = config.retention_bytes.filter(|_| deletes);
         let promise = TopicPromise {
             min_insync_replicas: usize::try_from(config.min_insync_replicas).unwrap_or(1),
+            unclean_election: config.unclean_leader_election,
             compacted: config.cleanup_policy.compact,
             keys: topic.keys,
             delete_retention: config.delete_retention_ms,
@@ -36,5 +48,11 @@ pub(super) fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Se
         };
         (topic.name.as_str().into(), promise)
     });
-    Setup { brokers: brokers.collect(), topics: promises.collect(), idempotence, within: WITHIN }
+    Setup {
+        brokers: brokers.collect(),
+        topics: promises.collect(),
+        idempotence,
+        within: WITHIN,
+        progress: progress(scenario),
+    }
 }

@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::base::config::Acks;
 use crate::base::{Offset, TopicPartition};
 
@@ -61,8 +63,28 @@ pub enum ConsumerEvent {
         /// them.
         served: bool,
     },
+    /// It is about to ask ListOffsets.
+    Asked { consumer: u32, partition: TopicPartition },
+    /// ListOffsets answered what it asked last.
+    Listed {
+        consumer: u32,
+        partition: TopicPartition,
+        lookup: Lookup,
+        /// `None` if no record matches.
+        offset: Option<Offset>,
+    },
     /// The consumer gave up on an unreadable record, and continues after it.
     Skipped { consumer: u32, partition: TopicPartition, offset: Offset },
+}
+
+/// A question of ListOffsets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Lookup {
+    /// The offset after the last record that may be read.
+    Latest,
+    /// The first record with this timestamp, in ms, or a later one.
+    At(i64),
 }
 
 impl From<ProducerEvent> for ClientEvent {

@@ -21,7 +21,7 @@ mod witness;
 pub(crate) use clock::EPOCH_MS;
 pub use engine::{Boot, Engine, Link, SimWorld, Unsupported, block_on, run_to_end};
 pub use film::{Film, Shot};
-pub use history::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent};
+pub use history::{ClientEvent, ConsumerEvent, Lookup, Outcome, ProducerEvent};
 pub use host::{HostId, Kept, Survival};
 pub use observe::{Observation, Observer, What};
 pub use trace::{SharedTrace, Trace, TraceHash};

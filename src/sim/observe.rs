@@ -28,7 +28,8 @@ pub enum What {
     /// A client's operation or result.
     Client(ClientEvent),
     /// A write changed the page cache. Only `*.log`, `*.index` and `*.timeindex` files are
-    /// observed, and `*.log.cleaned` and `*.log.swap`, which become logs.
+    /// observed, `*.log.cleaned` and `*.log.swap`, which become logs, and
+    /// `recovery-point-offset-checkpoint`.
     Wrote { path: Arc<str>, offset: u64, bytes: Bytes },
     /// The size of an observed file was set.
     Cut { path: Arc<str>, len: u64 },
@@ -42,12 +43,14 @@ pub enum What {
     Lied { path: Arc<str> },
     /// The process died; the page cache is kept.
     Killed,
-    /// Power failed. `Survived` follows for each remaining `*.log` file.
+    /// Power failed. `Survived` follows for each remaining `*.log` file and checkpoint of recovery
+    /// points.
     PowerLost {
         /// Dirty pages that are gone or torn.
         lost_pages: u64,
     },
-    /// The content of a `*.log` or `*.log.swap` file after a power loss.
+    /// The content of a `*.log` or `*.log.swap` file, or of a checkpoint of recovery points, after a
+    /// power loss.
     Survived { path: Arc<str>, bytes: Bytes },
     /// The host booted.
     Booted,

@@ -111,7 +111,10 @@ impl Clients {
                     position.next = Offset(offset.0.saturating_add(1));
                 }
             }
-            ConsumerEvent::ReachedEnd { .. } | ConsumerEvent::Unreadable { .. } => {}
+            ConsumerEvent::ReachedEnd { .. }
+            | ConsumerEvent::Unreadable { .. }
+            | ConsumerEvent::Asked { .. }
+            | ConsumerEvent::Listed { .. } => {}
         }
     }
 

@@ -36,7 +36,7 @@ use crate::base::{
 };
 use crate::sim::{HostId, Observation, What};
 use clients::Clients;
-use nodes::Nodes;
+use nodes::{End, Nodes};
 use partitions::Partitions;
 
 /// The fold of all observations so far, and what the last one changed.
@@ -73,11 +73,16 @@ impl View {
             What::Probe(Probe::Storage(StorageProbe::Failed { full: false, .. })) => {
                 self.nodes.storage_failed(host);
             }
+            What::Probe(Probe::Storage(StorageProbe::Damaged { partition, .. })) => {
+                if let Some(broker) = self.nodes.get(host).and_then(|node| node.broker) {
+                    self.partitions.damaged(partition, broker);
+                }
+            }
             What::Client(event) => self.clients.fold(seen.at, host, event, changes),
             What::Booted => self.nodes.booted(host),
             What::Killed | What::PowerLost { .. } | What::Ended => {
-                let node = self.nodes.died(host);
-                let eligible = self.partitions.died(node.broker);
+                let (node, end) = self.nodes.died(host, matches!(seen.what, What::Ended));
+                let eligible = self.partitions.died(node.broker, end);
                 let Node { up, ready, failed, .. } = node;
                 changes.push(Change::Down(Down { up, ready, failed, eligible }));
                 self.clients.died(host, changes);
@@ -102,8 +107,8 @@ impl View {
             ControllerProbe::MetadataCommitted { .. } => {}
             ControllerProbe::PartitionCommitted(state) => {
                 let nodes = &self.nodes;
-                let restarted = |id| nodes.of(id).is_none_or(|(_, node)| node.restarted);
-                self.partitions.committed(seen.at, state, &restarted, changes);
+                let ended = |id| nodes.of(id).map_or(Some(End::Crash), |(_, node)| node.ended);
+                self.partitions.committed(seen.at, state, &ended, changes);
                 if let Some(Change::Gone { partition }) = changes.first() {
                     self.clients.gone(partition);
                 }

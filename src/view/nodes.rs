@@ -15,6 +15,15 @@ pub(crate) struct Role {
     pub(super) fresh: bool,
 }
 
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum End {
+    /// It stopped after it had closed its logs.
+    Closed,
+    /// In any other way.
+    Crash,
+}
+
 /// The process on one host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Node {
@@ -30,8 +39,8 @@ pub(crate) struct Node {
     pub admitted: bool,
     /// The controller reported last that it may not take part.
     pub fenced: bool,
-    /// It died since the controller last admitted it.
-    pub restarted: bool,
+    /// It died since the controller last admitted it: how it did, the worst of several.
+    pub ended: Option<End>,
     /// The registration that the controller admitted last.
     admitted_as: Option<BrokerEpoch>,
     /// Since its process began.
@@ -43,7 +52,7 @@ impl Node {
     /// is in its log, also about a broker that has died since and has not registered again.
     fn is_news(&self, epoch: BrokerEpoch) -> bool {
         match self.admitted_as {
-            Some(known) if self.restarted => epoch > known,
+            Some(known) if self.ended.is_some() => epoch > known,
             Some(known) => epoch >= known,
             None => true,
         }
@@ -105,17 +114,21 @@ impl Nodes {
         self.replaying = Some(host);
     }
 
-    /// A process is gone. Returns it as it was.
-    pub fn died(&mut self, host: HostId) -> Node {
+    /// A process is gone, by a power loss, a kill, or as it decided itself. Returns it as it was, and
+    /// how it ended: a broker that stopped before it was ready, or whose storage failed, has not closed
+    /// all its logs.
+    pub fn died(&mut self, host: HostId, stopped: bool) -> (Node, End) {
         let node = self.by_host.entry(host).or_default();
+        let closed = stopped && node.ready && !node.failed;
+        let end = if closed { End::Closed } else { End::Crash };
         let next = Node {
             broker: node.broker,
             fenced: node.fenced,
             admitted_as: node.admitted_as,
-            restarted: true,
+            ended: node.ended.max(Some(end)),
             ..Node::default()
         };
-        std::mem::replace(node, next)
+        (std::mem::replace(node, next), end)
     }
 
     /// The controller fenced a registration. Returns the host if its admitted process runs and the
@@ -145,7 +158,7 @@ impl Nodes {
             return None;
         }
         node.admitted = true;
-        node.restarted = false;
+        node.ended = None;
         Some(host)
     }
 

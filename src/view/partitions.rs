@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::nodes::End;
 use super::{Change, Committed, Election, Role, State};
 use crate::base::{
     BrokerId, Instant, LeaderEpoch, Offset, PartitionCommitted, TopicId, TopicPartition,
@@ -18,6 +19,12 @@ pub(crate) struct Partition {
     /// Out of sync since the ISR fell below `min.insync.replicas`, with everything committed; a
     /// restart ends it (KIP-966).
     elr: Vec<BrokerId>,
+    /// The ELR, and those of its former members that have been restarted cleanly since: electing one
+    /// is a clean election.
+    eligible: Vec<BrokerId>,
+    /// Replicas that reported damage in their logs. Such a replica is not eligible while another one is
+    /// in sync: its broker is about to replace the log by an empty one.
+    damaged: BTreeSet<BrokerId>,
     full_since: Option<Instant>,
     /// The newest leader that took over.
     pub(super) led: Option<(LeaderEpoch, HostId)>,
@@ -36,6 +43,8 @@ impl Partition {
         Self {
             isrs: [(state.leader_epoch, state.isr.clone())].into(),
             elr: Vec::new(),
+            eligible: Vec::new(),
+            damaged: BTreeSet::new(),
             full_since: state.is_full().then_some(at),
             state: Arc::new(state),
             led: None,
@@ -70,8 +79,17 @@ impl Partition {
                 isr.push(*id);
             }
         }
-        self.elr.extend(&self.state.isr);
-        self.elr.retain(|id| !next.isr.contains(id) && next.isr.len() < min_insync);
+        self.damaged.retain(|id| !next.isr.contains(id) || self.state.isr.contains(id));
+        for eligible in [&mut self.elr, &mut self.eligible] {
+            for id in &self.state.isr {
+                if !eligible.contains(id) {
+                    eligible.push(*id);
+                }
+            }
+            let small = next.isr.len() < min_insync;
+            let lost = |id: &BrokerId| !next.isr.is_empty() && self.damaged.contains(id);
+            eligible.retain(|id| small && !next.isr.contains(id) && !lost(id));
+        }
         if !next.is_full() {
             self.full_since = None;
         } else if self.full_since.is_none() {
@@ -84,7 +102,8 @@ impl Partition {
         match next.leader {
             None => Election::Leaderless,
             Some(id) if self.state.isr.contains(&id) => Election::Isr,
-            Some(_) if !unclean => Election::Elr,
+            // The controller's word can make an election clean, and never unclean.
+            Some(id) if !unclean || self.eligible.contains(&id) => Election::Elr,
             // With no replica eligible, the last leader is asked first, allowed or not.
             Some(_)
                 if self.state.isr.is_empty()
@@ -169,13 +188,13 @@ impl Partitions {
         self.by_name.iter()
     }
 
-    /// The controller committed, or repeats, a state. `restarted`: the broker has died since it was
-    /// last admitted, and so may lack what it had.
+    /// The controller committed, or repeats, a state. `ended`: whether the broker's process has ended
+    /// since it was last admitted, and how.
     pub fn committed(
         &mut self,
         at: Instant,
         committed: &PartitionCommitted,
-        restarted: &dyn Fn(BrokerId) -> bool,
+        ended: &dyn Fn(BrokerId) -> Option<End>,
         changes: &mut Vec<Change>,
     ) {
         let PartitionCommitted { partition, topic_id, partition_epoch, .. } = committed;
@@ -193,7 +212,8 @@ impl Partitions {
                 let min_insync = min_insync.min(committed.replicas.len());
                 let next = State::new(committed, elected);
                 let (old, how) = known.commit(at, next, committed.unclean, min_insync);
-                known.elr.retain(|id| !restarted(*id));
+                known.elr.retain(|id| ended(*id).is_none());
+                known.eligible.retain(|id| ended(*id) != Some(End::Crash));
                 (before, election) = (Some(old), how);
             }
             Some(other) => {
@@ -218,8 +238,15 @@ impl Partitions {
         });
     }
 
+    /// A replica's log is damaged, as its broker reports.
+    pub fn damaged(&mut self, name: &TopicPartition, broker: BrokerId) {
+        if let Some(partition) = self.by_name.get_mut(name) {
+            partition.damaged.insert(broker);
+        }
+    }
+
     /// A process died. Returns where it was eligible; a restart ends its place in each ELR.
-    pub fn died(&mut self, broker: Option<BrokerId>) -> Vec<TopicPartition> {
+    pub fn died(&mut self, broker: Option<BrokerId>, end: End) -> Vec<TopicPartition> {
         let Some(broker) = broker else { return Vec::new() };
         let mut eligible = Vec::new();
         for (name, partition) in &mut self.by_name {
@@ -227,6 +254,9 @@ impl Partitions {
                 eligible.push(name.clone());
             }
             partition.elr.retain(|id| *id != broker);
+            if end == End::Crash {
+                partition.eligible.retain(|id| *id != broker);
+            }
         }
         eligible
     }

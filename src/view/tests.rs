@@ -165,6 +165,32 @@ fn elections_are_told_apart_by_the_winner() {
 }
 
 #[test]
+fn election_of_an_eligible_replica_is_clean_whatever_the_controller_says() {
+    let mut stage = Stage::running();
+    stage.probes(2, NodeProbe::Ready);
+    stage.elects(1, Some(1), false, &[1, 2]);
+    stage.elects(2, Some(1), false, &[1]);
+    // It has closed its log, and is not among those that ran ever since.
+    stage.sees(2, What::Ended);
+    assert_eq!(stage.view.partition(&orders()).unwrap().elr(), []);
+    assert_eq!(stage.elects(3, Some(2), true, &[2]), Some(Election::Elr));
+}
+
+#[test]
+fn election_of_a_replica_that_crashed_or_is_damaged_is_unclean() {
+    let mut crashed = Stage::running();
+    crashed.elects(1, Some(1), false, &[1]);
+    crashed.sees(2, What::Killed);
+    assert_eq!(crashed.elects(2, Some(2), true, &[2]), Some(Election::Unclean));
+    let mut damaged = Stage::running();
+    let probe = || StorageProbe::Damaged { partition: orders(), offset: Offset::ZERO };
+    damaged.probes(2, probe());
+    damaged.elects(1, Some(1), false, &[1]);
+    assert_eq!(damaged.view.partition(&orders()).unwrap().elr(), [BrokerId(3)]);
+    assert_eq!(damaged.elects(2, Some(2), true, &[2]), Some(Election::Unclean));
+}
+
+#[test]
 fn last_leader_is_told_from_unclean_when_no_replica_is_eligible() {
     let mut stage = Stage::running();
     stage.elects(1, Some(1), false, &[1]);

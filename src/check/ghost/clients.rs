@@ -258,7 +258,10 @@ impl Clients {
             ConsumerEvent::Skipped { consumer, partition, offset } => {
                 self.skipped.entry(partition.clone()).or_default().push((*consumer, *offset));
             }
-            ConsumerEvent::Positioned { .. } | ConsumerEvent::Unreadable { .. } => {}
+            ConsumerEvent::Positioned { .. }
+            | ConsumerEvent::Unreadable { .. }
+            | ConsumerEvent::Asked { .. }
+            | ConsumerEvent::Listed { .. } => {}
         }
     }
 }

@@ -236,6 +236,7 @@ impl Ghost {
             }
             return;
         }
+        self.cleaned.retain(|(of, path), _| *of != on || !is_inside(path, from));
         let Some(host) = self.hosts.get_mut(on) else { return };
         let Some(name) = partition_of(from) else { return };
         if let Some(replica) = host.replicas.remove(&name)
@@ -302,6 +303,11 @@ impl Ghost {
     }
 }
 
+/// Whether a file is in a directory.
+pub(crate) fn is_inside(path: &str, directory: &str) -> bool {
+    path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+}
+
 /// The partition of a file.
 pub(super) fn partition_of_file(path: &str) -> Option<TopicPartition> {
     partition_of(path.rsplit_once('/')?.0)
@@ -316,7 +322,8 @@ fn read_path(path: &str) -> FilePlace {
     Some((partition_of(directory)?, base))
 }
 
-fn partition_of(directory: &str) -> Option<TopicPartition> {
+/// The partition whose log a directory holds, by its path.
+pub(crate) fn partition_of(directory: &str) -> Option<TopicPartition> {
     let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
     TopicPartition::from_directory(name).filter(|name| &*name.topic != "__cluster_metadata")
 }

@@ -50,6 +50,11 @@ impl Metadata {
         &self.image
     }
 
+    /// The controller that began the newest epoch.
+    pub fn active(&self) -> Option<HostId> {
+        self.active.map(|(_, host)| host)
+    }
+
     /// Whether a host is the controller that began the newest epoch.
     pub fn leads(&self, host: HostId) -> bool {
         self.active.is_some_and(|(_, active)| active == host)

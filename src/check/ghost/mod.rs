@@ -3,7 +3,9 @@
 //!
 //! It grows event by event. Only a power loss makes it read files again.
 
+mod calm;
 mod clients;
+mod compacted;
 mod fields;
 mod files;
 mod hosts;
@@ -19,14 +21,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub(crate) use calm::Calm;
 pub(crate) use clients::{Clients, Reached, Send};
+pub(crate) use compacted::{CompactedFiles, FileName};
+pub(crate) use files::{is_inside, partition_of as partition_of_directory};
 pub(crate) use hosts::Host;
 pub(crate) use metadata::Metadata;
 pub(crate) use partition::{Partition, Promised};
 pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
 
-use super::{Note, Setup, TopicPromise};
+use super::{Note, Setup, TopicPromise, Touched};
 use crate::base::{Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use crate::view::{self, Change as Folded, View};
@@ -62,6 +67,9 @@ pub struct Ghost {
     partitions: BTreeMap<TopicPartition, Partition>,
     metadata: Metadata,
     clients: Clients,
+    compacted: CompactedFiles,
+    calm: Calm,
+    healed: bool,
     files: BTreeMap<Arc<str>, FilePlace>,
     /// Cleaned segments that do not count yet: they were not renamed to `.swap`.
     cleaned: BTreeMap<(HostId, Arc<str>), Segment>,
@@ -79,6 +87,9 @@ impl Ghost {
             partitions: BTreeMap::new(),
             metadata: Metadata::default(),
             clients: Clients::default(),
+            compacted: CompactedFiles::default(),
+            calm: Calm::default(),
+            healed: false,
             files: BTreeMap::new(),
             cleaned: BTreeMap::new(),
             losing_power: BTreeSet::new(),
@@ -89,6 +100,26 @@ impl Ghost {
     /// Clients' operations and outcomes.
     pub(crate) fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    /// Since when faults have left hosts and links alone.
+    pub(crate) fn calm(&self) -> &Calm {
+        &self.calm
+    }
+
+    /// Whether the last fault has ended.
+    pub(crate) fn has_healed(&self) -> bool {
+        self.healed
+    }
+
+    /// From now on, faults touch these hosts and links.
+    pub(super) fn touched(&mut self, at: Instant, touched: Touched) {
+        self.calm.set(at, touched);
+    }
+
+    /// The files of compacted topics.
+    pub(crate) fn compacted(&self) -> &CompactedFiles {
+        &self.compacted
     }
 
     /// The metadata log and its copies.
@@ -135,9 +166,7 @@ impl Ghost {
 
     /// Whether a path is of a compacted topic's log.
     pub(crate) fn is_compacted_path(&self, path: &str) -> bool {
-        path.contains(".log")
-            && self.setup.topics.values().any(|promise| promise.compacted)
-            && files::partition_of_file(path).is_some_and(|name| self.is_compacted(&name.topic))
+        is_compacted_path(&self.setup, path)
     }
 
     /// `delete.retention.ms`.
@@ -175,7 +204,9 @@ impl Ghost {
         if !self.losing_power.is_empty() {
             self.settle_power_losses(*host, what);
         }
+        self.calm.observe(*at, *host, what);
         self.metadata.observe(seen, changes);
+        self.compacted.observe(seen, |path| is_compacted_path(&self.setup, path));
         let folded = self.view.lend_changes();
         for change in &folded {
             self.follow(*at, *host, what, change, changes);
@@ -308,4 +339,11 @@ impl Ghost {
             }
         }
     }
+}
+
+/// Whether a path is of a compacted topic's log.
+fn is_compacted_path(setup: &Setup, path: &str) -> bool {
+    path.contains(".log")
+        && setup.topics.values().any(|promise| promise.compacted)
+        && files::partition_of_file(path).is_some_and(|name| setup.promise(&name.topic).compacted)
 }

@@ -31,10 +31,10 @@ impl Promised {
 
 /// Offsets that the newest leader lacked, though they had been promised.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Loss {
+pub(crate) struct Loss {
     pub from: Offset,
     /// Of the leader without them.
-    pub epoch: LeaderEpoch,
+    pub(super) epoch: LeaderEpoch,
 }
 
 /// Identity of a batch that was not promised yet.
@@ -51,8 +51,8 @@ pub(crate) struct Partition {
     pub deleted_below: Offset,
     /// Below this, some replica has cleaned its log: batches may be there in another shape.
     pub cleaned_below: Offset,
-    /// Everything that was lost, by permission or not.
-    pub(super) losses: Vec<Loss>,
+    /// Everything that was lost, by permission or not, in order of time.
+    pub losses: Vec<Loss>,
     /// Brokers that have ever held the batches at or above the frontier.
     copies: BTreeMap<Copied, Crew>,
 }

@@ -117,13 +117,15 @@ impl Ghost {
         Some(missing)
     }
 
-    /// Why the configuration permits the loss of a promised batch, if it does: an unclean election,
-    /// or that of a last known leader, ran since; or `min.insync.replicas` of its ISR lost data from
+    /// Why the configuration permits the loss of a promised batch, if it does: an unclean election
+    /// that the topic allows, or that of a last known leader, ran since, by the view's own account of
+    /// ISR and ELR; or `min.insync.replicas` of its ISR lost data from
     /// unsynced pages and are not in sync again.
     fn permit(&self, name: &TopicPartition, promised: &Promised) -> Option<Permit> {
         let partition = self.view.partition(name)?;
         let since = |epoch: &LeaderEpoch| *epoch > promised.in_epoch;
-        if let Some(epoch) = partition.unclean().filter(since) {
+        let allowed = self.setup.promise(&name.topic).unclean_election;
+        if let Some(epoch) = partition.unclean().filter(|epoch| allowed && since(epoch)) {
             return Some(Permit::UncleanElection { epoch });
         }
         if let Some(epoch) = partition.last_known().filter(since) {
@@ -152,7 +154,7 @@ impl Ghost {
         for broker in state.isr.iter().copied() {
             let Some(id) = self.hosts.id_of(broker) else { continue };
             let lost = self.hosts.replica(id, name).is_some_and(|r| !r.lost.is_empty());
-            let restarted = self.view.node(id).is_none_or(|node| node.restarted);
+            let restarted = self.view.node(id).is_none_or(|node| node.ended.is_some());
             if !lost || restarted || self.first_lacking(id, name, None).is_some() {
                 continue;
             }
@@ -170,16 +172,33 @@ impl Ghost {
         })
     }
 
-    /// Whether the leader of `epoch` may lack a promise by its own election, although it learned of
-    /// it so late that another has been elected since.
-    pub(crate) fn may_lead_without(
+    /// Whether the loss of a promised record is permitted, or it is promised no more.
+    pub(crate) fn may_lack_record(&self, name: &TopicPartition, offset: Offset) -> bool {
+        let Some(partition) = self.partitions.get(name) else { return true };
+        let index = partition.promised.partition_point(|promised| promised.batch.next <= offset);
+        let promised = partition.promised.get(index);
+        promised.is_none_or(|promised| self.permit(name, promised).is_some())
+    }
+
+    /// Whether records at or after an offset may have been lost so far: some are known to be, or a
+    /// leader was elected that may lack them.
+    pub(crate) fn may_have_lost(&self, name: &TopicPartition, from: Offset) -> bool {
+        let lossy = self.view.partition(name).and_then(|partition| partition.lossy_epoch());
+        let losses = self.partitions.get(name).map_or(&[][..], |partition| &partition.losses);
+        lossy.is_some() || losses.iter().any(|loss| loss.from.0 <= from.0)
+    }
+
+    /// Whether a leader of `epoch`, or a replica that follows one, may lack a promise because of an
+    /// election up to that epoch, although the leader learned of its own so late that another has been
+    /// elected since.
+    pub(crate) fn may_be_without(
         &self,
         name: &TopicPartition,
         index: usize,
         epoch: LeaderEpoch,
     ) -> bool {
         let lossy = self.view.partition(name).and_then(|partition| partition.lossy_epoch());
-        lossy == Some(epoch) && self.may_lack(name, index)
+        lossy.is_some_and(|lossy| lossy <= epoch) && self.may_lack(name, index)
     }
 
     /// Whether a replica that last followed or led in `epoch` may still hold records that were lost
@@ -276,6 +295,7 @@ impl Ghost {
 
     /// The last fault has ended.
     pub(crate) fn healed(&mut self) {
+        self.healed = true;
         for partition in self.partitions.values_mut() {
             partition.exposed_at_heal = Some(partition.frontier());
         }

@@ -49,6 +49,20 @@ fn events() -> Vec<ClientEvent> {
         served,
     }));
     events.push(ClientEvent::Consumer(ConsumerEvent::Skipped { consumer: 0, partition, offset }));
+    let partition = TopicPartition::new("orders", 2);
+    events.push(ClientEvent::Consumer(ConsumerEvent::Asked {
+        consumer: 0,
+        partition: partition.clone(),
+    }));
+    for (lookup, offset) in [(Lookup::Latest, Some(Offset(9))), (Lookup::At(77), None)] {
+        let (consumer, partition) = (0, partition.clone());
+        events.push(ClientEvent::Consumer(ConsumerEvent::Listed {
+            consumer,
+            partition,
+            lookup,
+            offset,
+        }));
+    }
     events.push(ClientEvent::Noted { text: "\"as it said\"".into() });
     events
 }

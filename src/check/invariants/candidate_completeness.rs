@@ -4,7 +4,8 @@
 //! Judged when an ISR changes, when a leader exposes more, when a broker is admitted, and when a
 //! log is cut. A member that restarted is judged only after the controller has admitted it again:
 //! the loss may cost it its place (KIP-966). The ELR is computed by the view: brokers that left an
-//! ISR when it became too small, and have run ever since.
+//! ISR when it became too small, and have run ever since. A replica that reports damage in its log
+//! has no place there while another one is in sync.
 //!
 //! A replica that joins an ISR must not be fenced (KIP-841): it could not be elected. A broker that
 //! is fenced while it is the last member stays.
@@ -174,6 +175,37 @@ mod tests {
         story.commits(Some(1), 0, &[1]);
         story.admitted(2);
         story.silent();
+    }
+
+    #[test]
+    fn silent_about_a_damaged_replica_that_starts_over_while_another_is_in_sync() {
+        let mut story = exposed();
+        story.rots(1, 0);
+        story.calls_damaged(1, 0);
+        story.commits(Some(2), 1, &[2]);
+        story.cut(1, 0);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_damaged_replica_starts_over_that_is_still_in_sync() {
+        let mut story = exposed();
+        story.rots(1, 0);
+        story.calls_damaged(1, 0);
+        story.cut(1, 0);
+        assert!(story.sentence().contains("absent on in-sync b1"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn fires_when_a_replica_that_was_damaged_and_joined_again_loses_records() {
+        let mut story = exposed();
+        story.rots(1, 0);
+        story.calls_damaged(1, 0);
+        story.commits(Some(2), 1, &[2]);
+        story.commits(Some(2), 1, &[1, 2]);
+        story.commits(Some(2), 1, &[2]);
+        story.cut(1, 0);
+        assert!(story.sentence().contains("absent on in-sync b1"), "{}", story.sentence());
     }
 
     #[test]

@@ -37,8 +37,8 @@ impl Invariant for CommittedPrefixAgrees {
         let What::Probe(Probe::Replica(ReplicaProbe::HighWatermark {
             partition,
             epoch,
-            leads,
             offset,
+            ..
         })) = &event.seen.what
         else {
             return Ok(());
@@ -56,7 +56,7 @@ impl Invariant for CommittedPrefixAgrees {
             return Ok(());
         };
         let Some(absence) = ghost.absence(host, partition, index) else { return Ok(()) };
-        let by_election = *leads && ghost.may_lead_without(partition, index, *epoch);
+        let by_election = ghost.may_be_without(partition, index, *epoch);
         if by_election || ghost.may_hold_remains(partition, absence.offset, *epoch) {
             return Ok(());
         }
@@ -126,6 +126,25 @@ mod tests {
         story.became_leader(3, 1);
         story.leader_writes(3, 0, 1, &[300]);
         story.high_watermark(3, 1, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_the_next_leader_after_an_unclean_one_that_also_hears_of_it_late() {
+        // Elected in epoch 1 and, cleanly, in epochs 3 and 5: it takes over in 3, when 5 is decided.
+        let mut story = exposed();
+        story.commits_unclean(3, 1, &[3]);
+        story.commits(None, 2, &[3]);
+        story.commits(Some(3), 3, &[3]);
+        story.commits(None, 4, &[3]);
+        story.commits(Some(3), 5, &[3]);
+        story.became_leader(3, 3);
+        story.leader_writes(3, 0, 3, &[300]);
+        story.high_watermark(3, 3, 1);
+        story.became_follower(2, 3, 3);
+        story.cut(2, 0);
+        story.writes(2, 0, 3, &[300]);
+        story.high_watermark(2, 3, 1);
         story.silent();
     }
 

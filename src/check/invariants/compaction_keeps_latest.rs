@@ -10,49 +10,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{BrokerId, Instant, TopicPartition};
+use crate::check::ghost::FileName;
 use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
-use crate::sim::{HostId, What};
-use crate::wire::batch::{self, Record};
+use crate::sim::What;
+use crate::wire::batch::Record;
 
 /// Clocks drift, and a horizon is in whole milliseconds of one of them.
 const TOLERANCE: f64 = 0.99;
-/// No record of a scenario is larger.
-const LARGEST: usize = 64 << 20;
 
-/// Files with batches of compacted topics, byte for byte.
 #[derive(Default)]
 pub(super) struct CompactionKeepsLatest {
-    files: BTreeMap<(HostId, Arc<str>), Vec<u8>>,
     /// When a tombstone was first seen in a cleaned segment.
     waiting: BTreeMap<(TopicPartition, i64), Instant>,
-}
-
-/// A file of batches: of which partition, in which directory, from where on, and what follows
-/// `.log` in its name.
-struct Place<'a> {
-    partition: TopicPartition,
-    directory: &'a str,
-    base: i64,
-    suffix: &'a str,
-}
-
-fn place(path: &str) -> Option<Place<'_>> {
-    let (directory, file) = path.rsplit_once('/')?;
-    let (digits, suffix) = file.split_once(".log")?;
-    let base = (digits.len() == 20).then(|| digits.parse().ok()).flatten()?;
-    let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
-    Some(Place { partition: TopicPartition::from_directory(name)?, directory, base, suffix })
-}
-
-/// Every record of a file, and the offset after its last batch.
-fn read(bytes: &[u8], base: i64) -> (Vec<Record>, i64) {
-    let (mut found, mut end) = (Vec::new(), base);
-    for each in batch::batches(bytes) {
-        let Ok((header, whole)) = each else { break };
-        end = header.next_offset().0;
-        found.extend(batch::records(whole, LARGEST).unwrap_or_default());
-    }
-    (found, end)
 }
 
 impl Invariant for CompactionKeepsLatest {
@@ -61,38 +30,16 @@ impl Invariant for CompactionKeepsLatest {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        let host = event.seen.host;
         match &event.seen.what {
-            What::Wrote { path, offset, bytes } if ghost.is_compacted_path(path) => {
-                let file = self.files.entry((host, path.clone())).or_default();
-                let from = usize::try_from(*offset).unwrap_or(usize::MAX).min(LARGEST);
-                let end = from + bytes.len();
-                if file.len() < end {
-                    file.resize(end, 0);
-                }
-                file[from..end].copy_from_slice(bytes);
+            What::Renamed { from, to }
+                if from.ends_with(".log.cleaned")
+                    && to.ends_with(".log.swap")
+                    && ghost.is_compacted_path(to) =>
+            {
+                self.swapped(event, to, ghost)
             }
-            What::Cut { path, len } if ghost.is_compacted_path(path) => {
-                let len = usize::try_from(*len).unwrap_or(usize::MAX).min(LARGEST);
-                self.files.entry((host, path.clone())).or_default().resize(len, 0);
-            }
-            What::Removed { path } => {
-                self.files.remove(&(host, path.clone()));
-            }
-            What::Renamed { from, to } => {
-                let Some(bytes) = self.files.remove(&(host, from.clone())) else { return Ok(()) };
-                self.files.insert((host, to.clone()), bytes);
-                if from.ends_with(".log.cleaned") && to.ends_with(".log.swap") {
-                    return self.swapped(event, to, ghost);
-                }
-            }
-            What::PowerLost { .. } => self.files.retain(|(of, _), _| *of != host),
-            What::Survived { path, bytes } if ghost.is_compacted_path(path) => {
-                self.files.insert((host, path.clone()), bytes.to_vec());
-            }
-            _ => {}
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -105,22 +52,15 @@ impl CompactionKeepsLatest {
         ghost: &Ghost,
     ) -> Result<(), Violation> {
         let (host, at) = (event.seen.host, event.seen.at);
-        let Some(place_of_new) = place(path) else { return Ok(()) };
+        let Some(name) = FileName::read(path) else { return Ok(()) };
         let Some(broker) = ghost.host(host).map(|host| host.broker) else { return Ok(()) };
-        let (partition, base) = (place_of_new.partition, place_of_new.base);
-        let (new, end) = read(&self.files[&(host, path.clone())], base);
+        let FileName { partition, directory, base, .. } = name;
+        let (new, end) = ghost.compacted().records_of(host, path, base);
         let mut before = BTreeMap::new();
         let mut latest = BTreeMap::new();
-        let own = self.files.range((host, "".into())..).take_while(|((of, _), _)| *of == host);
-        for ((_, path), bytes) in own {
-            let Some(other) = place(path).filter(|other| other.suffix.is_empty()) else { continue };
-            if other.directory != place_of_new.directory {
-                continue;
-            }
-            for record in read(bytes, other.base).0 {
-                latest.insert(record.key.clone(), record.offset.0);
-                before.insert(record.offset.0, record);
-            }
+        for record in ghost.compacted().log(host, &partition, Some(directory)) {
+            latest.insert(record.key.clone(), record.offset.0);
+            before.insert(record.offset.0, record);
         }
         let mut last = None;
         for record in &new {
@@ -223,6 +163,25 @@ mod tests {
         cleaned(&mut story, &[(0, "a", Some("1")), (2, "b", None)]);
         story
             .fired("orders-0 compaction on b1: the record of key a at offset 1 is gone at 1.000 s");
+    }
+
+    #[test]
+    fn silent_about_the_records_of_a_log_that_was_given_up() {
+        let mut story = written();
+        story.gives_up(1);
+        story.writes_keyed(1, 0, "", &[(0, "a", Some("1"))], 3);
+        story.writes_keyed(1, 3, "", &[(3, "c", Some("2"))], 4);
+        cleaned(&mut story, &[(0, "a", Some("1"))]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_the_log_after_one_that_was_given_up_lacks_its_own_record() {
+        let mut story = written();
+        story.gives_up(1);
+        story.writes_keyed(1, 0, "", &[(0, "a", Some("1"))], 3);
+        cleaned(&mut story, &[]);
+        assert!(story.sentence().contains("key a at offset 0 is gone"), "{}", story.sentence());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Offset, Probe, StorageProbe, Timestamp, TopicPartition};
-use crate::check::ghost::Batch;
+use crate::check::ghost::{Batch, is_inside};
 use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
 use crate::sim::{HostId, What};
 
@@ -226,6 +226,9 @@ impl IndexAgrees {
         }
         let Some(place) = Place::read(path) else { return Ok(()) };
         let Some(log) = ghost.replica(event.seen.host, &place.partition) else { return Ok(()) };
+        if log.is_damaged(place.base) {
+            return Ok(());
+        }
         let batches = log.batches_of(place.base);
         let first = usize::try_from(offset).unwrap_or(0) / place.size();
         for (index, entry) in (first..).zip(bytes.chunks_exact(place.size())) {
@@ -262,8 +265,12 @@ impl Invariant for IndexAgrees {
                 if kept.len() == len { self.ended(event, path, ghost) } else { Ok(()) }
             }
             What::Removed { path } | What::Renamed { from: path, .. } => {
-                if path.ends_with("index") {
-                    self.kept.remove(&(host, path.clone()));
+                match path.ends_with("index") {
+                    true => drop(self.kept.remove(&(host, path.clone()))),
+                    // It may be a directory.
+                    false => {
+                        self.kept.retain(|(of, kept), _| *of != host || !is_inside(kept, path))
+                    }
                 }
                 Ok(())
             }
@@ -295,6 +302,18 @@ mod tests {
         story.indexes(1, 0, (4, second));
         story.indexes_time(1, 0, (0, 4));
         story.silent();
+    }
+
+    #[test]
+    fn silent_about_an_entry_of_a_segment_that_rotted_and_fires_on_one_of_the_next() {
+        let (mut story, _) = written();
+        story.rots(1, 0);
+        story.indexes_time(1, 0, (1 << 14, 1));
+        story.silent();
+        story.rolls(1, 5);
+        story.writes(1, 5, 0, &[6]);
+        story.indexes_time(1, 5, (1 << 14, 0));
+        assert!(story.sentence().ends_with("it is of 0"), "{}", story.sentence());
     }
 
     #[test]

@@ -168,6 +168,43 @@ mod tests {
     }
 
     #[test]
+    fn fires_when_the_controller_calls_the_election_of_an_eligible_replica_unclean() {
+        // KAFKA-18940: b2 left the ISR {b1, b2} last, with everything.
+        let mut story = exposed();
+        story.commits(Some(1), 0, &[1]);
+        story.cut(2, 9);
+        story.commits_unclean(2, 1, &[2]);
+        story.became_leader(2, 1);
+        assert!(story.sentence().contains("absent on leader b2"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn fires_when_an_eligible_replica_closed_its_log_and_lacks_records_as_an_unclean_leader() {
+        let mut story = exposed();
+        story.ready(2);
+        story.commits(Some(1), 0, &[1]);
+        story.stops(2);
+        story.boot(2);
+        story.admitted(2);
+        story.cut(2, 9);
+        story.commits_unclean(2, 1, &[2]);
+        story.became_leader(2, 1);
+        assert!(story.sentence().contains("absent on leader b2"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn fires_when_an_unclean_election_ran_that_the_topic_does_not_allow() {
+        let mut story = Story::clean_only("leader-completeness");
+        story.commits(Some(1), 0, &[1, 2]);
+        story.leader_writes(1, 0, 0, &[100]);
+        story.writes(2, 0, 0, &[100]);
+        story.high_watermark(1, 0, 1);
+        story.commits_unclean(3, 1, &[3]);
+        story.became_leader(3, 1);
+        assert!(story.sentence().contains("absent on leader b3"), "{}", story.sentence());
+    }
+
+    #[test]
     fn an_unclean_election_permits_no_later_loss() {
         let mut story = exposed();
         story.commits_unclean(3, 1, &[3]);

@@ -14,6 +14,8 @@ mod high_watermark_monotonic;
 mod inconsistent_offset;
 mod index_agrees;
 mod isr_superset;
+mod latest_monotonic;
+mod latest_value_survives;
 mod leader_completeness;
 mod metadata_catches_up;
 mod metadata_log_matches;
@@ -25,11 +27,12 @@ mod poll_backward;
 mod poll_skip;
 mod poll_splice;
 mod reads_reach_end;
+mod recovery_point_kept;
 mod recovery_trusts_only_synced;
 mod send_reorder;
+mod timestamp_lookup_agrees;
+mod writes_progress;
 mod writes_resume;
-
-use std::time::Duration;
 
 pub(super) use acked_write_unseen::unseen;
 
@@ -111,6 +114,12 @@ const TABLE: &[Row] = &[
         new::<recovery_trusts_only_synced::RecoveryTrustsOnlySynced>,
     ),
     safety(
+        "recovery-point-kept",
+        "No log is opened shorter than what was synced of it.",
+        Brokers,
+        new::<recovery_point_kept::RecoveryPointKept>,
+    ),
+    safety(
         "index-agrees",
         "Index entries point at the batches that they name.",
         Brokers,
@@ -123,22 +132,46 @@ const TABLE: &[Row] = &[
         new::<compaction_keeps_latest::CompactionKeepsLatest>,
     ),
     safety(
+        "latest-value-survives",
+        "A leader of a compacted topic has the last committed value of each key.",
+        Brokers,
+        new::<latest_value_survives::LatestValueSurvives>,
+    ),
+    safety(
+        "latest-monotonic",
+        "The end that ListOffsets tells a client never falls.",
+        Brokers,
+        new::<latest_monotonic::LatestMonotonic>,
+    ),
+    safety(
+        "timestamp-lookup-agrees",
+        "A lookup by timestamp finds the first record from then on.",
+        Brokers,
+        new::<timestamp_lookup_agrees::TimestampLookupAgrees>,
+    ),
+    safety(
         "dirty-read",
         "No consumer reads uncommitted records.",
         Brokers,
         new::<dirty_read::DirtyRead>,
     ),
     liveness(
+        "writes-progress",
+        "Writes are acknowledged while faults spare the leader and enough of its ISR.",
+        Brokers,
+        |setup| Box::new(writes_progress::WritesProgress::new(setup.progress)),
+    ),
+    liveness(
         "converges",
         "Once faults end, replicas become equal in bounded time.",
         Brokers,
-        |within| Box::new(converges::Converges { within }),
+        |setup| Box::new(converges::Converges { within: setup.within }),
     ),
     liveness(
         "metadata-catches-up",
         "Once faults end, brokers get all metadata in bounded time.",
         Brokers,
-        |within| Box::new(metadata_catches_up::MetadataCatchesUp { within }),
+        |setup| Box::new(metadata_catches_up::MetadataCatchesUp { within: setup.within }),
     ),
     safety(
         "acked-write-lost",
@@ -193,13 +226,13 @@ const TABLE: &[Row] = &[
         "writes-resume",
         "Once faults end, writes are acknowledged again in bounded time.",
         Clients,
-        |within| Box::new(writes_resume::WritesResume { within }),
+        |setup| Box::new(writes_resume::WritesResume { within: setup.within }),
     ),
     liveness(
         "reads-reach-end",
         "Once faults end, a reader reaches the end in bounded time.",
         Clients,
-        |within| Box::new(reads_reach_end::ReadsReachEnd { within }),
+        |setup| Box::new(reads_reach_end::ReadsReachEnd { within: setup.within }),
     ),
 ];
 
@@ -227,8 +260,8 @@ enum Needs {
 #[derive(Clone, Copy)]
 enum Make {
     Safety(fn() -> Box<dyn Invariant>),
-    /// Takes the time within which something must happen.
-    Liveness(fn(Duration) -> Box<dyn Invariant>),
+    /// Something must happen in time.
+    Liveness(fn(&Setup) -> Box<dyn Invariant>),
 }
 
 const fn safety(
@@ -244,7 +277,7 @@ const fn liveness(
     name: &'static str,
     promise: &'static str,
     needs: Needs,
-    make: fn(Duration) -> Box<dyn Invariant>,
+    make: fn(&Setup) -> Box<dyn Invariant>,
 ) -> Row {
     Row { name, promise, needs, make: Make::Liveness(make) }
 }
@@ -284,7 +317,7 @@ pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
     };
     let make = |row: &Row| match row.make {
         Make::Safety(make) => make(),
-        Make::Liveness(make) => make(setup.within),
+        Make::Liveness(make) => make(setup),
     };
     TABLE.iter().filter(applies).map(make).collect()
 }

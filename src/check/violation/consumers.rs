@@ -20,6 +20,10 @@ pub enum ConsumerWitness {
     Reordered { producer: u32, consumer: u32, earlier: (Offset, u64), later: (Offset, u64) },
     /// After the last fault, it was told an end below what had been exposed.
     EndFell { consumer: u32, end: Offset, exposed: Offset },
+    /// ListOffsets told it a smaller end than before.
+    LatestFell { consumer: u32, before: Offset, after: Offset },
+    /// ListOffsets by timestamp did not tell it the first record at or after the time.
+    FoundOther { consumer: u32, timestamp: i64, found: Option<Offset>, first: (Offset, Offset) },
     /// It was served bytes that fail their checksum.
     ServedDamaged { consumer: u32, offset: Offset },
     /// Its final read had to skip a record that a running broker holds intact.
@@ -50,6 +54,23 @@ impl ConsumerWitness {
                     f,
                     "ends at offset {end} for consumer {consumer} at {at}, though offset {exposed} had been exposed"
                 )
+            }
+            Self::LatestFell { consumer, before, after } => write!(
+                f,
+                "consumer {consumer} was told that the end is offset {after} at {at}, after it was told \
+                 offset {before}"
+            ),
+            Self::FoundOther { consumer, timestamp, found, first } => {
+                write!(
+                    f,
+                    "consumer {consumer} asked for the first record from {timestamp} ms on and was told "
+                )?;
+                match found {
+                    Some(found) => write!(f, "offset {found}")?,
+                    None => f.write_str("that there is none")?,
+                }
+                let (from, to) = first;
+                write!(f, " at {at}; it is in the batch of offsets {from} to {to}")
             }
             Self::ServedDamaged { consumer, offset } => {
                 write!(f, "consumer {consumer} was served bytes at offset {offset} by {at} that ")?;

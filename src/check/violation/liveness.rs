@@ -17,6 +17,8 @@ pub enum LivenessWitness {
     NotConverged { why: String, healed: Instant, within: Duration, waits: String },
     /// No write was acknowledged.
     NoWrite { attempts: u64, healed: Instant, within: Duration, waits: String },
+    /// No write was acknowledged, though everything was there that it takes.
+    NoProgress { since: Instant, within: Duration, waits: String },
     /// No final read reached the end.
     EndNotReached { since: Instant, within: Duration, waits: String },
 }
@@ -40,6 +42,16 @@ impl LivenessWitness {
                     "none of {attempts} sends was acknowledged within {} s after the heal at {}",
                     within.as_secs_f64(),
                     Seconds(*healed)
+                )?;
+                say_who_waits(f, waits)
+            }
+            Self::NoProgress { since, within, waits } => {
+                write!(
+                    f,
+                    "no acks=all send was acknowledged within {} s from {}, though its leader and \
+                     min.insync.replicas are up and connected",
+                    within.as_secs_f64(),
+                    Seconds(*since)
                 )?;
                 say_who_waits(f, waits)
             }

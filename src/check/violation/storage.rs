@@ -28,6 +28,8 @@ pub enum StorageWitness {
         claims: Option<Offset>,
         stale: Option<Offset>,
     },
+    /// A log was opened without a part that had been synced.
+    ShorterThanSynced { broker: BrokerId, end: Offset, point: Offset },
     /// A log was refused as corrupt although its disk did nothing wrong.
     CalledDamaged { broker: BrokerId, offset: Offset },
     /// A cleaned segment lacks or keeps the wrong records.
@@ -73,6 +75,11 @@ impl StorageWitness {
                     (None, None, None) => write!(f, "with what follows a gap"),
                 }
             }
+            Self::ShorterThanSynced { broker, end, point } => write!(
+                f,
+                "log of b{broker} was opened at {at} and ends at offset {end}; everything below offset \
+                 {point} was synced"
+            ),
             Self::CalledDamaged { broker, offset } => write!(
                 f,
                 "b{broker} found its log damaged at offset {offset} at {at}, though its disk did nothing \

@@ -11,6 +11,7 @@ use std::time::Duration;
 use self::stage::{Floor, Lasting, Ongoing, View};
 use super::roles::{Hosts, Kind};
 use crate::base::{Instant, TopicPartition};
+use crate::check::Touched;
 use crate::scenario::fault::Begins;
 use crate::scenario::{Fault, Moment, Notation};
 use crate::sim::Engine;
@@ -97,6 +98,15 @@ impl Faults {
     /// Processes that ignored SIGTERM.
     pub fn deaf(&self) -> &[(Instant, String)] {
         &self.ongoing.deaf
+    }
+
+    /// The hosts and links that faults touch now.
+    pub fn touched(&self) -> Touched {
+        let hits = || self.ongoing.lasting.iter().map(|lasting| &lasting.hit);
+        Touched {
+            hosts: hits().flat_map(|hit| hit.hosts.iter().copied()).collect(),
+            links: hits().flat_map(|hit| hit.links.iter().copied()).collect(),
+        }
     }
 
     /// Faults that never struck.

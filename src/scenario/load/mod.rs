@@ -15,6 +15,7 @@ mod values;
 mod tests;
 
 mod consumer;
+mod lookup;
 mod producer;
 
 use std::sync::Arc;
@@ -108,6 +109,7 @@ macro_rules! kinds {
 kinds! {
     producer::Producer
     consumer::Consumer
+    lookup::LookingUp
 }
 
 /// What every kind of load defines.
@@ -258,6 +260,8 @@ pub(crate) struct Promise {
     pub acks: Option<Acks>,
     /// Whether records are stored once and in order.
     pub idempotence: bool,
+    /// How long it waits for a broker that does not answer, if it writes.
+    pub patience: Option<Duration>,
 }
 
 /// How a load may become smaller.

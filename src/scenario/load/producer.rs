@@ -83,7 +83,8 @@ impl Kind for Producer {
 
     fn promise(&self) -> Promise {
         let config = &self.settings.config;
-        Promise { acks: Some(config.acks), idempotence: config.idempotence }
+        let patience = Some(config.request_timeout);
+        Promise { acks: Some(config.acks), idempotence: config.idempotence, patience }
     }
 
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {

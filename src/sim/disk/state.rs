@@ -62,7 +62,11 @@ pub(super) enum Power {
 }
 
 /// Files whose writes are observed, by the suffix of their names.
-const OBSERVED: [&str; 5] = [".log", ".index", ".timeindex", ".log.cleaned", ".log.swap"];
+const OBSERVED: [&str; 6] =
+    [".log", ".index", ".timeindex", ".log.cleaned", ".log.swap", RECOVERY_POINTS];
+
+/// The checkpoint that says how much of each log was synced.
+const RECOVERY_POINTS: &str = "/recovery-point-offset-checkpoint";
 
 /// Whether a file is part of a log at the next start.
 fn is_log(path: &str) -> bool {
@@ -533,9 +537,13 @@ impl State {
         self.trace(Op::PowerLoss, super::tree::ROOT, [u64::from(self.losses), lost_pages], &[]);
         self.see(What::PowerLost { lost_pages });
         for (path, ino) in self.tree.files() {
-            if let Some(file) = self.tree.file(ino).filter(|_| is_log(&path)) {
+            let is_log = is_log(&path);
+            let counts = is_log || path.ends_with(RECOVERY_POINTS);
+            if let Some(file) = self.tree.file(ino).filter(|_| counts) {
                 let bytes: Bytes = file.peek(0..file.len(), false).into();
-                self.trace(Op::Survived, ino, [bytes.len() as u64, 0], &bytes);
+                if is_log {
+                    self.trace(Op::Survived, ino, [bytes.len() as u64, 0], &bytes);
+                }
                 self.see(What::Survived { path, bytes });
             }
         }
