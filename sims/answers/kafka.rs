@@ -7,7 +7,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Settings that both nodes have.
-pub const SETTINGS: &str = "log.retention.ms=604800000\nlog.segment.bytes=1073741824\n\
+pub const SETTINGS: &str = "node.id=1\nprocess.roles=broker,controller\n\
+                            controller.listener.names=CONTROLLER\n\
+                            log.retention.ms=604800000\nlog.segment.bytes=1073741824\n\
                             log.roll.hours=168\nnum.io.threads=4\nauto.create.topics.enable=false\n";
 
 pub struct Kafka {
@@ -31,10 +33,9 @@ impl Kafka {
         let (port, controller) = (free_port(), free_port());
         let file = dir.path().join("server.properties");
         let text = format!(
-            "process.roles=broker,controller\nnode.id=1\n\
-             controller.quorum.voters=1@127.0.0.1:{controller}\n\
+            "controller.quorum.voters=1@127.0.0.1:{controller}\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             controller.listener.names=CONTROLLER\nlog.dirs={}\n{SETTINGS}",
+             log.dirs={}\n{SETTINGS}",
             dir.path().join("data").display()
         );
         fs::write(&file, text).unwrap();

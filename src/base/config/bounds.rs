@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Setting;
+
 use Bounds::{Any, AtLeast, Between, NotEmpty, OneOf, Share, Words};
 
 /// `Integer.MAX_VALUE`: the upper bound of a key of Kafka's type `INT`.
@@ -38,7 +40,7 @@ impl Bounds {
                 whole().is_none_or(|value| (i128::from(least)..=i128::from(most)).contains(&value))
             }
             Share(least, most) => {
-                text.parse().is_ok_and(|value: f64| (least..=most).contains(&value))
+                f64::read(text).is_ok_and(|value| (least..=most).contains(&value))
             }
             OneOf(known) => known.contains(&text),
             Words(known) => {
@@ -91,6 +93,7 @@ mod tests {
             (Between(-1, 9), "-1"),
             (Between(-1, 9), "9"),
             (Share(0.0, 1.0), "1"),
+            (Share(0.0, 1.0), "0.5d"),
             (Words(&["a", "b"]), "b, a"),
             (NotEmpty, "a"),
         ] {

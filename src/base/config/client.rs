@@ -8,8 +8,8 @@ use super::foreign::{
     CONTROLLER_CLIENTS, Foreign, GROUPS, JAVA_CLASS, TRANSACTIONS, harmless, relied,
 };
 use super::{
-    Acks, Compression, Config, ConfigError, GzipLevel, Lz4Level, OffsetReset, ZstdLevel, security,
-    settings,
+    Acks, Bounds, Compression, Config, ConfigError, GzipLevel, Kind, Lz4Level, OffsetReset,
+    ZstdLevel, security, settings,
 };
 
 settings! {
@@ -186,60 +186,63 @@ impl AdminConfig {
 /// Keys of Kafka that every client has.
 pub(super) const SHARED: &[Foreign] = &[
     harmless("client.dns.lookup", "use_all_dns_ips"),
-    harmless("send.buffer.bytes", "131072"),
-    harmless("metrics.sample.window.ms", "30000"),
-    harmless("metrics.num.samples", "2"),
+    harmless("send.buffer.bytes", "131072").typed(Kind::Int, Bounds::AtLeast(-1)),
+    harmless("metrics.sample.window.ms", "30000").typed(Kind::Long, Bounds::AtLeast(0)),
+    harmless("metrics.num.samples", "2").typed(Kind::Int, Bounds::AtLeast(1)),
     harmless("metrics.recording.level", "INFO"),
-    harmless("metric.reporters", "org.apache.kafka.common.metrics.JmxReporter"),
-    harmless("socket.connection.setup.timeout.ms", "10000"),
-    harmless("socket.connection.setup.timeout.max.ms", "30000"),
+    harmless("metric.reporters", "org.apache.kafka.common.metrics.JmxReporter")
+        .typed(Kind::List, Bounds::Any),
+    harmless("socket.connection.setup.timeout.ms", "10000").typed(Kind::Long, Bounds::Any),
+    harmless("socket.connection.setup.timeout.max.ms", "30000").typed(Kind::Long, Bounds::Any),
     harmless("metadata.recovery.strategy", "rebootstrap"),
-    harmless("metadata.recovery.rebootstrap.trigger.ms", "300000"),
-    relied("config.providers", "", JAVA_CLASS),
+    harmless("metadata.recovery.rebootstrap.trigger.ms", "300000")
+        .typed(Kind::Long, Bounds::AtLeast(0)),
+    relied("config.providers", "", JAVA_CLASS).typed(Kind::List, Bounds::Any),
 ];
 
 /// Keys of Kafka's producer.
 pub(super) const PRODUCER: &[Foreign] = &[
-    harmless("partitioner.adaptive.partitioning.enable", "true"),
-    harmless("partitioner.availability.timeout.ms", "0"),
-    harmless("partitioner.ignore.keys", "false"),
-    harmless("receive.buffer.bytes", "32768"),
-    harmless("enable.metrics.push", "true"),
-    harmless("metadata.max.idle.ms", "300000"),
-    harmless("key.serializer", ""),
-    harmless("value.serializer", ""),
-    harmless("connections.max.idle.ms", "540000"),
-    relied("partitioner.class", "", JAVA_CLASS),
-    relied("interceptor.classes", "", JAVA_CLASS),
-    harmless("transaction.timeout.ms", "60000"),
+    harmless("partitioner.adaptive.partitioning.enable", "true").typed(Kind::Boolean, Bounds::Any),
+    harmless("partitioner.availability.timeout.ms", "0").typed(Kind::Long, Bounds::AtLeast(0)),
+    harmless("partitioner.ignore.keys", "false").typed(Kind::Boolean, Bounds::Any),
+    harmless("receive.buffer.bytes", "32768").typed(Kind::Int, Bounds::AtLeast(-1)),
+    harmless("enable.metrics.push", "true").typed(Kind::Boolean, Bounds::Any),
+    harmless("metadata.max.idle.ms", "300000").typed(Kind::Long, Bounds::AtLeast(5000)),
+    harmless("key.serializer", "").typed(Kind::Class, Bounds::Any),
+    harmless("value.serializer", "").typed(Kind::Class, Bounds::Any),
+    harmless("connections.max.idle.ms", "540000").typed(Kind::Long, Bounds::Any),
+    relied("partitioner.class", "", JAVA_CLASS).typed(Kind::Class, Bounds::Any),
+    relied("interceptor.classes", "", JAVA_CLASS).typed(Kind::List, Bounds::Any),
+    harmless("transaction.timeout.ms", "60000").typed(Kind::Int, Bounds::Any),
     relied("transactional.id", "", TRANSACTIONS),
-    relied("transaction.two.phase.commit.enable", "false", TRANSACTIONS),
+    relied("transaction.two.phase.commit.enable", "false", TRANSACTIONS)
+        .typed(Kind::Boolean, Bounds::Any),
 ];
 
 /// Keys of Kafka's consumer.
 pub(super) const CONSUMER: &[Foreign] = &[
     relied("group.id", "", GROUPS),
     relied("group.instance.id", "", GROUPS),
-    harmless("session.timeout.ms", "45000"),
-    harmless("heartbeat.interval.ms", "3000"),
+    harmless("session.timeout.ms", "45000").typed(Kind::Int, Bounds::Any),
+    harmless("heartbeat.interval.ms", "3000").typed(Kind::Int, Bounds::Any),
     harmless(
         "partition.assignment.strategy",
         "class org.apache.kafka.clients.consumer.RangeAssignor,class org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
-    ),
-    harmless("enable.auto.commit", "true"),
-    harmless("auto.commit.interval.ms", "5000"),
+    ).typed(Kind::List, Bounds::Any),
+    harmless("enable.auto.commit", "true").typed(Kind::Boolean, Bounds::Any),
+    harmless("auto.commit.interval.ms", "5000").typed(Kind::Int, Bounds::AtLeast(0)),
     harmless("client.rack", ""),
-    harmless("receive.buffer.bytes", "65536"),
-    harmless("enable.metrics.push", "true"),
-    harmless("key.deserializer", ""),
-    harmless("value.deserializer", ""),
-    harmless("default.api.timeout.ms", "60000"),
-    harmless("connections.max.idle.ms", "540000"),
-    relied("interceptor.classes", "", JAVA_CLASS),
-    harmless("max.poll.interval.ms", "300000"),
-    harmless("exclude.internal.topics", "true"),
-    harmless("internal.throw.on.fetch.stable.offset.unsupported", "false"),
-    harmless("allow.auto.create.topics", "true"),
+    harmless("receive.buffer.bytes", "65536").typed(Kind::Int, Bounds::AtLeast(-1)),
+    harmless("enable.metrics.push", "true").typed(Kind::Boolean, Bounds::Any),
+    harmless("key.deserializer", "").typed(Kind::Class, Bounds::Any),
+    harmless("value.deserializer", "").typed(Kind::Class, Bounds::Any),
+    harmless("default.api.timeout.ms", "60000").typed(Kind::Int, Bounds::AtLeast(0)),
+    harmless("connections.max.idle.ms", "540000").typed(Kind::Long, Bounds::Any),
+    relied("interceptor.classes", "", JAVA_CLASS).typed(Kind::List, Bounds::Any),
+    harmless("max.poll.interval.ms", "300000").typed(Kind::Int, Bounds::AtLeast(1)),
+    harmless("exclude.internal.topics", "true").typed(Kind::Boolean, Bounds::Any),
+    harmless("internal.throw.on.fetch.stable.offset.unsupported", "false").typed(Kind::Boolean, Bounds::Any),
+    harmless("allow.auto.create.topics", "true").typed(Kind::Boolean, Bounds::Any),
     harmless("group.protocol", "classic"),
     harmless("group.remote.assignor", ""),
     harmless("share.acknowledgement.mode", "implicit"),
@@ -248,10 +251,10 @@ pub(super) const CONSUMER: &[Foreign] = &[
 
 /// Keys of Kafka's admin client.
 pub(super) const ADMIN: &[Foreign] = &[
-    relied("bootstrap.controllers", "", CONTROLLER_CLIENTS),
-    harmless("metadata.max.age.ms", "300000"),
-    harmless("receive.buffer.bytes", "65536"),
-    harmless("enable.metrics.push", "false"),
-    harmless("connections.max.idle.ms", "300000"),
-    harmless("retries", "2147483647"),
+    relied("bootstrap.controllers", "", CONTROLLER_CLIENTS).typed(Kind::List, Bounds::Any),
+    harmless("metadata.max.age.ms", "300000").typed(Kind::Long, Bounds::AtLeast(0)),
+    harmless("receive.buffer.bytes", "65536").typed(Kind::Int, Bounds::AtLeast(-1)),
+    harmless("enable.metrics.push", "false").typed(Kind::Boolean, Bounds::Any),
+    harmless("connections.max.idle.ms", "300000").typed(Kind::Long, Bounds::Any),
+    harmless("retries", "2147483647").typed(Kind::Int, Bounds::Between(0, 2_147_483_647)),
 ];

@@ -7,26 +7,53 @@
 //!
 //! Each owner's file lists its keys. Source: the `ConfigDef`s of Kafka 4.3.
 
-use super::ConfigError;
+use super::{Bounds, ConfigError, Kind, Setting};
 
 /// A key of Kafka that this code does not have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Foreign {
     pub name: &'static str,
     /// Kafka's default, as a file would have it; empty for none.
     pub default: &'static str,
+    pub kind: Kind,
+    pub bounds: Bounds,
     /// What a user of this key relies on, and does not get here.
     pub relies_on: Option<&'static str>,
 }
 
 impl Foreign {
-    /// The error for setting this key.
+    /// The same key with its type and its bounds; without, it is a text.
+    pub(super) const fn typed(self, kind: Kind, bounds: Bounds) -> Self {
+        Self { kind, bounds, ..self }
+    }
+
+    /// The error for setting this key. A value that Kafka refuses is refused here too.
     pub fn refuse(&self, value: &str) -> ConfigError {
-        let key = self.name.to_owned();
+        let (key, text) = (self.name.to_owned(), value.trim());
+        if text == self.default {
+            return ConfigError::NoEffect { key };
+        }
+        let valid = has_kind(self.kind, text).and_then(|()| self.bounds.check(text));
+        if let Err(problem) = valid {
+            return ConfigError::BadValue { key, value: value.to_owned(), problem };
+        }
+        let same = self.kind == Kind::Boolean && text.eq_ignore_ascii_case(self.default);
         match self.relies_on {
-            Some(thing) if value.trim() != self.default => ConfigError::NotServed { key, thing },
+            Some(thing) if !same => ConfigError::NotServed { key, thing },
             _ => ConfigError::NoEffect { key },
         }
+    }
+}
+
+/// Checks that a trimmed value has this type. `Err` says what would be right.
+fn has_kind(kind: Kind, text: &str) -> Result<(), String> {
+    match kind {
+        Kind::Boolean => bool::read(text).map(drop),
+        Kind::Int => i32::read(text).map(drop),
+        Kind::Short => i16::read(text).map(drop),
+        Kind::Long => i64::read(text).map(drop),
+        Kind::Double => f64::read(text).map(drop),
+        Kind::String | Kind::List | Kind::Class | Kind::Password => Ok(()),
     }
 }
 
@@ -53,7 +80,7 @@ pub(super) fn refusal(tables: &[&[Foreign]], key: &str, value: &str) -> Option<C
 
 /// A key that changes nothing that a client was promised.
 pub(super) const fn harmless(name: &'static str, default: &'static str) -> Foreign {
-    Foreign { name, default, relies_on: None }
+    Foreign { name, default, kind: Kind::String, bounds: Bounds::Any, relies_on: None }
 }
 
 /// A key whose user relies on something that is not served here.
@@ -62,7 +89,7 @@ pub(super) const fn relied(
     default: &'static str,
     thing: &'static str,
 ) -> Foreign {
-    Foreign { name, default, relies_on: Some(thing) }
+    Foreign { relies_on: Some(thing), ..harmless(name, default) }
 }
 
 pub(super) const AUTHORIZATION: &str = "authorization";
@@ -123,6 +150,22 @@ mod tests {
         assert_eq!(verdict("delete.topic.enable", " true "), no_effect("delete.topic.enable"));
         assert_eq!(verdict("authorizer.class.name", ""), no_effect("authorizer.class.name"));
         assert_eq!(verdict("ssl.client.auth", "none"), no_effect("ssl.client.auth"));
+        assert_eq!(verdict("delete.topic.enable", "TRUE"), no_effect("delete.topic.enable"));
+    }
+
+    #[test]
+    fn value_that_kafka_refuses_is_refused_for_a_key_without_effect() {
+        for (key, value) in [
+            ("num.io.threads", "0"),
+            ("num.network.threads", "many"),
+            ("delete.topic.enable", "yes"),
+            ("log.local.retention.ms", "-3"),
+        ] {
+            assert!(matches!(verdict(key, value), ConfigError::BadValue { .. }), "{key}={value}");
+        }
+        let topic = |key, value| TopicConfig::default().set(key, value).unwrap_err();
+        assert!(matches!(topic("preallocate", "1"), ConfigError::BadValue { .. }));
+        assert_eq!(topic("remote.storage.enable", "FALSE"), no_effect("remote.storage.enable"));
     }
 
     #[test]

@@ -54,6 +54,10 @@ fn differs(ours: &Key, kafka: &Recorded) -> Option<String> {
     if ours.default != kafka.default && !known {
         return Some(format!("{}: default {}, not {}", ours.name, ours.default, kafka.default));
     }
+    let kind = format!("{:?}", ours.kind).to_uppercase();
+    if kind != kafka.kind {
+        return Some(format!("{}: type {kind}, not {}", ours.name, kafka.kind));
+    }
     let (least, most) = match ours.bounds {
         Bounds::AtLeast(least) => (Some(least as f64), None),
         Bounds::Between(least, most) => (Some(least as f64), Some(most as f64)),
@@ -134,6 +138,59 @@ fn invented<C: Config>(table: &str) -> Vec<&'static str> {
         |row: &&Foreign| !matches!(row.name, "super.users" | "allow.everyone.if.no.acl.found");
     let foreign = foreign.filter(listed).map(|row| row.name);
     C::KEYS.iter().map(|key| key.name).chain(foreign).filter(unknown).collect()
+}
+
+/// Values that a key without effect must refuse.
+fn outside(kafka: &Recorded) -> Vec<String> {
+    let range = kafka.validator.trim_matches(['[', ']']).split(",...");
+    let range: Vec<&str> = range.map(|end| end.trim_start_matches(',')).collect();
+    let ends = |at: usize, by: i64| {
+        let end = range.get(at).and_then(|end| end.parse::<i64>().ok());
+        end.map(|end| (end + by).to_string())
+    };
+    let wrong_type = match kafka.kind {
+        "BOOLEAN" => Some("maybe"),
+        "INT" => Some("2147483648"),
+        "SHORT" => Some("32768"),
+        "LONG" => Some("9223372036854775808"),
+        "DOUBLE" => Some("half"),
+        _ => None,
+    };
+    ends(0, -1).into_iter().chain(ends(1, 1)).chain(wrong_type.map(str::to_owned)).collect()
+}
+
+/// Whether a value is refused for what it is, not for its key.
+fn bad(verdict: Result<(), ConfigError>) -> bool {
+    matches!(verdict, Err(ConfigError::BadValue { .. }))
+}
+
+#[test]
+fn values_outside_of_kafkas_bounds_are_refused_for_every_key() {
+    let mut accepted = Vec::new();
+    for kafka in recorded("server").iter().filter(|row| !OVERRIDDEN.contains(&row.key)) {
+        accepted.extend(outside(kafka).into_iter().filter_map(|value| {
+            let refused = bad(NodeConfig::default().set(kafka.key, &value));
+            (!refused).then(|| format!("{}={value}", kafka.key))
+        }));
+    }
+    for kafka in recorded("topic") {
+        accepted.extend(outside(&kafka).into_iter().filter_map(|value| {
+            let refused = bad(TopicConfig::default().set(kafka.key, &value));
+            (!refused).then(|| format!("topic's {}={value}", kafka.key))
+        }));
+    }
+    assert_eq!(accepted, [""; 0]);
+}
+
+#[test]
+fn keys_without_a_default_are_kafkas() {
+    for kafka in RECORDED.lines().map(|line| line.split('\t').collect::<Vec<_>>()) {
+        let ours = NodeConfig::keys().any(|key| key.name == kafka[1]);
+        if kafka[0] == "server" && ours {
+            let has_default = !matches!(kafka[3], "<null>" | "<required>");
+            assert_eq!(NodeConfig::has_default(kafka[1]), has_default, "{}", kafka[1]);
+        }
+    }
 }
 
 #[test]

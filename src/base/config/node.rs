@@ -1,5 +1,7 @@
 //! All settings of a node, composed of one table per owner.
 
+use std::collections::BTreeMap;
+
 use super::foreign::{self, Foreign};
 use super::{
     BrokerConfig, Config, ConfigError, GroupConfig, Key, QuorumConfig, SecurityConfig, TopicConfig,
@@ -17,7 +19,53 @@ pub struct NodeConfig {
     pub txn: TxnConfig,
     pub quorum: QuorumConfig,
     pub security: SecurityConfig,
+    /// What was set, as it was written.
+    pub given: Given,
 }
+
+/// The pairs that were set, as they were written. They make no difference between two
+/// configurations with the same values.
+#[derive(Clone, Debug, Default)]
+pub struct Given(BTreeMap<String, String>);
+
+impl PartialEq for Given {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Given {
+    /// The text that was set for a key.
+    pub fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
+
+    fn note(&mut self, key: &str, value: &str) {
+        self.0.insert(key.to_owned(), value.trim().to_owned());
+    }
+
+    /// A key that was set stands for another one.
+    pub(super) fn rename(&mut self, from: &str, to: &str, value: &str) {
+        self.0.remove(from);
+        self.note(to, value);
+    }
+}
+
+/// Keys that have no default in Kafka: another key has it, or a node must set them.
+const WITHOUT_DEFAULT: &[&str] = &[
+    "process.roles",
+    "node.id",
+    "controller.listener.names",
+    "broker.rack",
+    "metadata.log.dir",
+    "advertised.listeners",
+    "inter.broker.listener.name",
+    "log.dirs",
+    "log.roll.ms",
+    "log.roll.jitter.ms",
+    "log.retention.ms",
+    "log.flush.interval.ms",
+];
 
 /// Keys that have no effect, by owner.
 const FOREIGN: &[&[Foreign]] = &[
@@ -70,13 +118,20 @@ impl NodeConfig {
         Self::own_keys().copied().chain(topics)
     }
 
+    /// Whether Kafka has a default for a key.
+    pub fn has_default(key: &str) -> bool {
+        !WITHOUT_DEFAULT.contains(&key)
+    }
+
     /// Sets one key of `server.properties`: a node's own, or the default of a topic's.
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
-        if let Some(set) = self.topics.set_default(key, value) {
-            return set;
-        }
-        let set = of_owner!(self, key, set(key, value));
-        set.unwrap_or_else(|| Err(Self::refusal(key, value)))
+        let set = match self.topics.set_default(key, value) {
+            Some(set) => Some(set),
+            None => of_owner!(self, key, set(key, value)),
+        };
+        set.unwrap_or_else(|| Err(Self::refusal(key, value)))?;
+        self.given.note(key, value);
+        Ok(())
     }
 
     /// The error for a key that no table has.

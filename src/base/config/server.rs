@@ -60,6 +60,9 @@ impl ServerProperties {
             Some((_, by, None)) => self.config.set(by, value),
             None => self.config.set(key, value),
         };
+        if let (Ok(()), Some((_, by, _))) = (&set, OVERRIDDEN.iter().find(|row| row.0 == key)) {
+            self.config.given.rename(by, key, value);
+        }
         match set {
             Ok(()) => Ok(true),
             Err(ConfigError::NoEffect { .. }) => Ok(false),
@@ -142,6 +145,15 @@ mod tests {
         assert_eq!(retention(both), Some(Duration::from_millis(5)));
         assert_eq!(retention("log.retention.hours=-1\n"), None);
         assert!(serve("log.retention.hours=9223372036854775807\n").unwrap_err().contains("line 1"));
+    }
+
+    #[test]
+    fn what_was_set_is_kept_as_it_was_written() {
+        let text = "log.retention.hours=2\nlog.segment.bytes = 1073741824\n";
+        let given = serve(text).unwrap().config.given;
+        assert_eq!(given.get("log.retention.hours"), Some("2"));
+        assert_eq!(given.get("log.segment.bytes"), Some("1073741824"));
+        assert_eq!(given.get("log.retention.ms"), None);
     }
 
     #[test]

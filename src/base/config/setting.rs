@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use super::Kind;
 use crate::base::Listener;
 
 /// A value as Kafka's files write it.
 pub trait Setting: Sized {
+    /// Kafka's type of such a key.
+    const KIND: Kind;
     /// Reads a trimmed value; the error says what would be right.
     fn read(text: &str) -> Result<Self, String>;
     /// Writes the value so that `read` returns it.
@@ -15,8 +18,10 @@ pub trait Setting: Sized {
 }
 
 macro_rules! numbers {
-    ($($type:ty),*) => {$(
+    ($($type:ty = $kind:ident),*) => {$(
         impl Setting for $type {
+            const KIND: Kind = Kind::$kind;
+
             fn read(text: &str) -> Result<Self, String> {
                 text.parse().map_err(|_| {
                     format!("expected a whole number from {} to {}", Self::MIN, Self::MAX)
@@ -29,9 +34,11 @@ macro_rules! numbers {
         }
     )*};
 }
-numbers!(i16, i32, i64, u16, u32, u64, usize);
+numbers!(i16 = Short, i32 = Int, i64 = Long, u16 = Int, u32 = Int, u64 = Long, usize = Long);
 
 impl Setting for bool {
+    const KIND: Kind = Kind::Boolean;
+
     fn read(text: &str) -> Result<Self, String> {
         match text {
             _ if text.eq_ignore_ascii_case("true") => Ok(true),
@@ -46,6 +53,8 @@ impl Setting for bool {
 }
 
 impl Setting for String {
+    const KIND: Kind = Kind::String;
+
     fn read(text: &str) -> Result<Self, String> {
         Ok(text.to_owned())
     }
@@ -57,8 +66,12 @@ impl Setting for String {
 
 /// A number with a fraction, never infinite.
 impl Setting for f64 {
+    const KIND: Kind = Kind::Double;
+
     fn read(text: &str) -> Result<Self, String> {
-        let number = text.parse().ok().filter(|number: &Self| number.is_finite());
+        // Java takes these suffixes of a literal.
+        let digits = text.strip_suffix(['d', 'D', 'f', 'F']).unwrap_or(text);
+        let number = digits.parse().ok().filter(|number: &Self| number.is_finite());
         number.ok_or_else(|| "expected a number".into())
     }
 
@@ -70,6 +83,8 @@ impl Setting for f64 {
 
 /// Comma-separated words.
 impl Setting for Vec<String> {
+    const KIND: Kind = Kind::List;
+
     fn read(text: &str) -> Result<Self, String> {
         Ok(text.split(',').map(str::trim).filter(|w| !w.is_empty()).map(str::to_owned).collect())
     }
@@ -81,6 +96,8 @@ impl Setting for Vec<String> {
 
 /// Listeners, separated by commas.
 impl Setting for Vec<Listener> {
+    const KIND: Kind = Kind::List;
+
     fn read(text: &str) -> Result<Self, String> {
         let listeners = text.split(',').map(str::trim).filter(|listener| !listener.is_empty());
         listeners.map(str::parse).collect()
@@ -108,6 +125,8 @@ impl MaxConnectionsOverrides {
 }
 
 impl Setting for MaxConnectionsOverrides {
+    const KIND: Kind = Kind::String;
+
     fn read(text: &str) -> Result<Self, String> {
         let pair = |pair: &str| {
             let wrong = || format!("`{pair}` is not `address:number`");
@@ -126,6 +145,8 @@ impl Setting for MaxConnectionsOverrides {
 
 /// Whole milliseconds, as every `.ms` key of Kafka.
 impl Setting for Duration {
+    const KIND: Kind = Kind::Long;
+
     fn read(text: &str) -> Result<Self, String> {
         let millis: i64 = text.parse().map_err(|_| "expected whole milliseconds".to_owned())?;
         u64::try_from(millis)
@@ -140,6 +161,8 @@ impl Setting for Duration {
 
 /// A limit that may be absent: `-1`, empty, `null` and Kafka's `Long.MAX_VALUE` mean "none".
 impl<T: Setting> Setting for Option<T> {
+    const KIND: Kind = T::KIND;
+
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "" | "-1" | "null" | "9223372036854775807" => Ok(None),
@@ -175,6 +198,8 @@ impl Acks {
 }
 
 impl Setting for Acks {
+    const KIND: Kind = Kind::String;
+
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "0" => Ok(Self::None),
@@ -204,6 +229,8 @@ pub struct CleanupPolicy {
 }
 
 impl Setting for CleanupPolicy {
+    const KIND: Kind = Kind::List;
+
     fn read(text: &str) -> Result<Self, String> {
         let mut policy = Self { compact: false, delete: false };
         for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
@@ -266,6 +293,8 @@ impl fmt::Display for Compression {
 }
 
 impl Setting for Compression {
+    const KIND: Kind = Kind::String;
+
     fn read(text: &str) -> Result<Self, String> {
         let found = Self::ALL.into_iter().find(|codec| codec.name() == text);
         found.ok_or_else(|| "expected `none`, `gzip`, `snappy`, `lz4` or `zstd`".into())
@@ -288,6 +317,8 @@ pub enum OffsetReset {
 }
 
 impl Setting for OffsetReset {
+    const KIND: Kind = Kind::String;
+
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "earliest" => Ok(Self::Earliest),

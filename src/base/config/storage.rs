@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::{Compression, Setting};
+use super::{Compression, Kind, Setting};
 
 /// Which clock sets the timestamps of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub enum TimestampType {
 }
 
 impl Setting for TimestampType {
+    const KIND: Kind = Kind::String;
+
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "CreateTime" => Ok(Self::CreateTime),
@@ -51,6 +53,8 @@ impl TopicCompression {
 }
 
 impl Setting for TopicCompression {
+    const KIND: Kind = Kind::String;
+
     fn read(text: &str) -> Result<Self, String> {
         match text {
             "producer" => Ok(Self::Producer),
@@ -80,6 +84,8 @@ macro_rules! levels {
         pub struct $name(pub i32);
 
         impl Setting for $name {
+            const KIND: Kind = Kind::Int;
+
             fn read(text: &str) -> Result<Self, String> {
                 level(text, $range, $other).map(Self)
             }

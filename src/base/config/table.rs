@@ -1,7 +1,8 @@
 //! How a table of settings is declared, read and written.
 
+use super::bounds::INT;
 use super::foreign::{self, Foreign};
-use super::{Bounds, ConfigError};
+use super::{Bounds, ConfigError, Kind};
 use crate::base::nearest;
 
 /// One key of a table.
@@ -10,10 +11,19 @@ pub struct Key {
     pub name: &'static str,
     /// The default, as a file would have it.
     pub default: &'static str,
+    pub kind: Kind,
     /// The values that are accepted, beyond what the type can read.
     pub bounds: Bounds,
     /// What the key means, in one sentence.
     pub about: &'static str,
+}
+
+/// The type of a key with these bounds: milliseconds are an INT where the bounds say so.
+pub(super) const fn kind_within(kind: Kind, bounds: Bounds) -> Kind {
+    match (kind, bounds) {
+        (Kind::Long, Bounds::Between(_, INT)) => Kind::Int,
+        _ => kind,
+    }
 }
 
 /// A struct of settings that is read and written by Kafka's names.
@@ -87,6 +97,10 @@ macro_rules! settings {
                 $($crate::base::config::Key {
                     name: $key,
                     default: $default,
+                    kind: $crate::base::config::table::kind_within(
+                        <$type as $crate::base::config::Setting>::KIND,
+                        $bounds,
+                    ),
                     bounds: $bounds,
                     about: $about,
                 },)*

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::bounds::Bounds::{Any, AtLeast, Share};
 use super::foreign::{Foreign, QUOTAS, TIERED, harmless, relied};
 use super::{
-    CleanupPolicy, Compression, Config, ConfigError, GzipLevel, Lz4Level, TimestampType,
-    TopicCompression, ZstdLevel, settings,
+    Bounds, CleanupPolicy, Compression, Config, ConfigError, GzipLevel, Kind, Lz4Level,
+    TimestampType, TopicCompression, ZstdLevel, settings,
 };
 
 settings! {
@@ -141,13 +141,13 @@ impl TopicConfig {
 
 /// Keys of Kafka that have no effect on a topic here.
 pub(super) const FOREIGN: &[Foreign] = &[
-    harmless("preallocate", "false"),
-    relied("leader.replication.throttled.replicas", "", QUOTAS),
-    relied("follower.replication.throttled.replicas", "", QUOTAS),
-    relied("remote.storage.enable", "false", TIERED),
-    harmless("local.retention.ms", "-2"),
-    harmless("local.retention.bytes", "-2"),
-    harmless("remote.log.copy.disable", "false"),
-    harmless("remote.log.delete.on.disable", "false"),
-    harmless("internal.segment.bytes", ""),
+    harmless("preallocate", "false").typed(Kind::Boolean, Bounds::Any),
+    relied("leader.replication.throttled.replicas", "", QUOTAS).typed(Kind::List, Bounds::Any),
+    relied("follower.replication.throttled.replicas", "", QUOTAS).typed(Kind::List, Bounds::Any),
+    relied("remote.storage.enable", "false", TIERED).typed(Kind::Boolean, Bounds::Any),
+    harmless("local.retention.ms", "-2").typed(Kind::Long, Bounds::AtLeast(-2)),
+    harmless("local.retention.bytes", "-2").typed(Kind::Long, Bounds::AtLeast(-2)),
+    harmless("remote.log.copy.disable", "false").typed(Kind::Boolean, Bounds::Any),
+    harmless("remote.log.delete.on.disable", "false").typed(Kind::Boolean, Bounds::Any),
+    harmless("internal.segment.bytes", "").typed(Kind::Int, Bounds::Any),
 ];

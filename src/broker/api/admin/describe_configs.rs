@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use crate::base::config::{Config, Key, NodeConfig, TopicConfig};
+use crate::base::config::{Config, Foreign, Key, Kind, NodeConfig, TopicConfig};
+use crate::base::topics;
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
 use crate::io::World;
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
 use crate::wire::messages::describe_configs_response::{
-    DescribeConfigsResourceResult, DescribeConfigsResult,
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use crate::wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse, message};
 
@@ -22,6 +23,56 @@ const FROM_TOPIC: i8 = 1;
 const FROM_FILE: i8 = 4;
 const FROM_DEFAULT: i8 = 5;
 
+/// Keys of a broker that Kafka can change while it runs. Source: Kafka's `DynamicBrokerConfig`.
+const DYNAMIC: &[&str] = &[
+    "compression.gzip.level",
+    "compression.lz4.level",
+    "compression.type",
+    "compression.zstd.level",
+    "listener.security.protocol.map",
+    "log.cleaner.backoff.ms",
+    "log.cleaner.dedupe.buffer.size",
+    "log.cleaner.delete.retention.ms",
+    "log.cleaner.io.buffer.load.factor",
+    "log.cleaner.io.max.bytes.per.second",
+    "log.cleaner.max.compaction.lag.ms",
+    "log.cleaner.min.cleanable.ratio",
+    "log.cleaner.min.compaction.lag.ms",
+    "log.cleaner.threads",
+    "log.cleanup.policy",
+    "log.flush.interval.messages",
+    "log.flush.interval.ms",
+    "log.index.interval.bytes",
+    "log.index.size.max.bytes",
+    "log.message.timestamp.after.max.ms",
+    "log.message.timestamp.before.max.ms",
+    "log.message.timestamp.type",
+    "log.retention.bytes",
+    "log.retention.ms",
+    "log.roll.jitter.ms",
+    "log.roll.ms",
+    "log.segment.bytes",
+    "log.segment.delete.delay.ms",
+    "max.connections",
+    "max.connections.per.ip",
+    "max.connections.per.ip.overrides",
+    "message.max.bytes",
+    "min.insync.replicas",
+    "num.recovery.threads.per.data.dir",
+    "unclean.leader.election.enable",
+];
+
+/// The broker's keys for a topic's defaults that have no effect here.
+const FOREIGN_SYNONYMS: &[(&str, &str)] = &[
+    ("preallocate", "log.preallocate"),
+    ("local.retention.ms", "log.local.retention.ms"),
+    ("local.retention.bytes", "log.local.retention.bytes"),
+];
+
+/// Keys for one setting in finer and coarser units, of which the coarsest has the default.
+const RETENTION: [&str; 3] = ["log.retention.ms", "log.retention.minutes", "log.retention.hours"];
+const RETENTION_HOURS: &str = "168";
+
 pub(in crate::broker) struct DescribeConfigs;
 
 impl<W: World> Handler<Broker<W>> for DescribeConfigs {
@@ -33,96 +84,172 @@ impl<W: World> Handler<Broker<W>> for DescribeConfigs {
         request: DescribeConfigsRequest,
         _: Context<'_>,
     ) -> DescribeConfigsResponse {
-        let documented = request.include_documentation;
+        let (synonyms, documented) = (request.include_synonyms, request.include_documentation);
         let results = request.resources.into_iter().map(|resource| {
-            let configs = match resource.resource_type {
-                TOPIC => of_topic(broker, &resource, documented),
-                BROKER => of_broker(broker, &resource, documented),
+            let settings = match resource.resource_type {
+                TOPIC => of_topic(broker, &resource.resource_name),
+                BROKER => of_broker(broker, &resource.resource_name),
                 _ => {
                     Err((ErrorCode::InvalidRequest, "expected a topic (2) or a broker (4)".into()))
                 }
             };
-            let (error, message, configs) = match configs {
-                Ok(configs) => (ErrorCode::None, None, configs),
-                Err((error, message)) => (error, Some(message), Vec::new()),
+            // As Kafka's, a message is empty where there is none.
+            let (error, message, settings) = match settings {
+                Ok(settings) => (ErrorCode::None, String::new(), settings),
+                Err((error, message)) => (error, message, Vec::new()),
             };
+            let wanted = settings.into_iter().filter(|setting| is_wanted(&resource, setting.name));
             message!(DescribeConfigsResult {
                 error_code: error.code(),
-                error_message: message.map(|text: String| text.into()),
+                error_message: Some(message.into()),
                 resource_type: resource.resource_type,
-                resource_name: resource.resource_name,
-                configs: configs,
+                configs: wanted.map(|setting| setting.shown(synonyms, documented)).collect(),
+                resource_name: resource.resource_name.clone(),
             })
         });
         message!(DescribeConfigsResponse { results: results.collect() })
     }
 }
 
-type Answer = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, String)>;
+fn is_wanted(resource: &DescribeConfigsResource, name: &str) -> bool {
+    let keys = resource.configuration_keys.as_ref();
+    keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|wanted| **wanted == *name))
+}
 
-fn of_topic<W: World>(
-    broker: &Broker<W>,
-    resource: &DescribeConfigsResource,
-    documented: bool,
-) -> Answer {
+/// One setting, and the values that it could have, the one that counts first.
+struct Shown {
+    name: &'static str,
+    value: Option<String>,
+    kind: Kind,
+    read_only: bool,
+    about: &'static str,
+    synonyms: Vec<Synonym>,
+}
+
+/// A key, its value, and where that comes from.
+type Synonym = (&'static str, String, i8);
+
+impl Shown {
+    fn shown(self, with_synonyms: bool, documented: bool) -> DescribeConfigsResourceResult {
+        let source = self.synonyms.first().map_or(FROM_DEFAULT, |(_, _, source)| *source);
+        let synonym = |(name, value, source): Synonym| {
+            message!(DescribeConfigsSynonym {
+                name: name.into(),
+                value: Some(value.into()),
+                source: source,
+            })
+        };
+        let synonyms = if with_synonyms { self.synonyms } else { Vec::new() };
+        message!(DescribeConfigsResourceResult {
+            name: self.name.into(),
+            value: self.value.map(Into::into),
+            read_only: self.read_only,
+            config_source: source,
+            config_type: self.kind.code(),
+            synonyms: synonyms.into_iter().map(synonym).collect(),
+            documentation: documented.then(|| self.about.into()),
+        })
+    }
+}
+
+type Answer = Result<Vec<Shown>, (ErrorCode, String)>;
+
+fn of_topic<W: World>(broker: &Broker<W>, name: &str) -> Answer {
+    topics::check_name(name).map_err(|problem| (ErrorCode::InvalidTopicException, problem))?;
     let image = broker.image();
-    let topic = image.topic(&resource.resource_name).ok_or_else(|| {
-        (ErrorCode::UnknownTopicOrPartition, format!("no topic `{}`", resource.resource_name))
-    })?;
+    let topic = image
+        .topic(name)
+        .ok_or_else(|| (ErrorCode::UnknownTopicOrPartition, format!("no topic `{name}`")))?;
     let own = image.topic_overrides(&topic.name);
     let config = image.topic_config(&topic.name, &broker.config.topics);
-    let source = |key: &Key| {
-        if own.contains_key(key.name) {
-            FROM_TOPIC
-        } else if broker.config.topics.get(key.name).as_deref() != Some(key.default) {
-            FROM_FILE
-        } else {
-            FROM_DEFAULT
-        }
+    let synonyms = |key: &'static str, of_broker: Vec<Synonym>| {
+        let set = own.get(key).map(|value| (key, value.to_string(), FROM_TOPIC));
+        set.into_iter().chain(of_broker).collect::<Vec<_>>()
     };
     // Kafka does not show its internal keys either.
-    let keys = TopicConfig::KEYS.iter().filter(|key| !key.name.starts_with("internal.")).copied();
-    let value = |key: &Key| config.get(key.name);
-    Ok(describe(keys, value, resource, source, false, documented))
+    let keys = TopicConfig::KEYS.iter().filter(|key| !key.name.starts_with("internal."));
+    let known = keys.map(|key| {
+        let of_broker = TopicConfig::synonyms().find(|(_, topic)| *topic == key.name);
+        let of_broker = of_broker.map(|(name, _)| of_file(&broker.config, name, key.default));
+        Shown {
+            name: key.name,
+            value: config.get(key.name),
+            kind: key.kind,
+            read_only: false,
+            about: key.about,
+            synonyms: synonyms(key.name, of_broker.unwrap_or_default()),
+        }
+    });
+    let foreign = TopicConfig::FOREIGN.iter().flat_map(|rows| rows.iter());
+    let foreign = foreign.filter(|row| !row.name.starts_with("internal.")).map(|row: &Foreign| {
+        let of_broker = FOREIGN_SYNONYMS.iter().find(|(topic, _)| *topic == row.name);
+        let of_broker = of_broker.map(|(_, name)| (*name, row.default.to_owned(), FROM_DEFAULT));
+        Shown {
+            name: row.name,
+            value: Some(own.get(row.name).map_or(row.default, |value| value).to_owned()),
+            kind: row.kind,
+            read_only: false,
+            about: "Has no effect here",
+            synonyms: synonyms(row.name, of_broker.into_iter().collect()),
+        }
+    });
+    Ok(known.chain(foreign).collect())
 }
 
-fn of_broker<W: World>(
-    broker: &Broker<W>,
-    resource: &DescribeConfigsResource,
-    documented: bool,
-) -> Answer {
-    if !resource.resource_name.is_empty() && *resource.resource_name != *broker.me.to_string() {
-        let text = format!("this is broker {}: ask {} itself", broker.me, resource.resource_name);
+fn of_broker<W: World>(broker: &Broker<W>, name: &str) -> Answer {
+    if name.is_empty() {
+        // Of all brokers, what was changed while they ran is shown: nothing can be, here.
+        return Ok(Vec::new());
+    }
+    if *name != *broker.me.to_string() {
+        let text = format!("this is broker {}: ask {name} itself", broker.me);
         return Err((ErrorCode::InvalidRequest, text));
     }
-    let source = |key: &Key| {
-        let changed = broker.config.get(key.name).as_deref() != Some(key.default);
-        if changed { FROM_FILE } else { FROM_DEFAULT }
+    let config = &broker.config;
+    let shown = |key: Key| {
+        let synonyms = of_file(config, key.name, key.default);
+        // Where another key has the default, this one is null until it is set.
+        let is_set = config.given.get(key.name).is_some() || is_changed(config, &key);
+        let value = config.get(key.name).filter(|_| is_set || has_value(&key));
+        Shown {
+            name: key.name,
+            value,
+            kind: key.kind,
+            read_only: !DYNAMIC.contains(&key.name),
+            about: key.about,
+            synonyms,
+        }
     };
-    let value = |key: &Key| broker.config.get(key.name);
-    Ok(describe(NodeConfig::keys(), value, resource, source, true, documented))
+    Ok(NodeConfig::keys().map(shown).collect())
 }
 
-fn describe(
-    keys: impl Iterator<Item = Key>,
-    value: impl Fn(&Key) -> Option<String>,
-    resource: &DescribeConfigsResource,
-    source: impl Fn(&Key) -> i8,
-    read_only: bool,
-    documented: bool,
-) -> Vec<DescribeConfigsResourceResult> {
-    let wanted = |key: &Key| {
-        let keys = resource.configuration_keys.as_ref();
-        keys.is_none_or(|keys| keys.is_empty() || keys.iter().any(|wanted| **wanted == *key.name))
-    };
-    let result = |key: Key| {
-        message!(DescribeConfigsResourceResult {
-            name: key.name.into(),
-            value: value(&key).map(Into::into),
-            read_only: read_only,
-            config_source: source(&key),
-            documentation: documented.then(|| key.about.into()),
-        })
-    };
-    keys.filter(wanted).map(result).collect()
+/// Whether a key that is not set has a value: its default, or one that every node has.
+fn has_value(key: &Key) -> bool {
+    NodeConfig::has_default(key.name)
+        || matches!(key.name, "node.id" | "process.roles" | "log.dirs")
+}
+
+fn is_changed(config: &NodeConfig, key: &Key) -> bool {
+    let by_another = RETENTION.iter().any(|name| config.given.get(name).is_some());
+    let by_another = by_another && key.name == RETENTION[0];
+    !by_another && config.get(key.name).as_deref() != Some(key.default)
+}
+
+/// The values of a broker's key: as the file has it, or as it was set otherwise, and by default.
+fn of_file(config: &NodeConfig, key: &'static str, default: &'static str) -> Vec<Synonym> {
+    let names = if key == RETENTION[0] { &RETENTION[..] } else { &[key][..] };
+    let names: Vec<&'static str> = names.to_vec();
+    let given = names.iter().filter_map(|name| Some((*name, config.given.get(name)?.to_owned())));
+    let mut synonyms: Vec<Synonym> = given.map(|(name, value)| (name, value, FROM_FILE)).collect();
+    if synonyms.is_empty()
+        && let Some(value) = config.get(key).filter(|value| value != default)
+    {
+        synonyms.push((key, value, FROM_FILE));
+    }
+    if key == RETENTION[0] {
+        synonyms.push((RETENTION[2], RETENTION_HOURS.to_owned(), FROM_DEFAULT));
+    } else if NodeConfig::has_default(key) {
+        synonyms.push((key, default.to_owned(), FROM_DEFAULT));
+    }
+    synonyms
 }
