@@ -194,6 +194,7 @@ fn consumer(server: &Server) -> BaseConsumer {
     ClientConfig::new()
         .set("bootstrap.servers", server.bootstrap())
         .set("group.id", "nobody")
+        .set("enable.auto.commit", "false")
         .set("auto.offset.reset", "error")
         .create()
         .unwrap()

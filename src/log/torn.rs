@@ -73,9 +73,12 @@ pub fn refuse_damage<D: Disk>(disk: &D, dir: &Path, known: Recovery) -> Result<(
         }
         let Some(problem) = stopped else { continue };
         let (position, problem) = (walk.position(), problem.to_string());
+        // The bad batch itself proves nothing, unless it is only in the wrong place.
+        let from = position + u64::from(!gap);
         let bad = Bad { path: path.clone(), position, due, epoch, problem };
-        let is_damage =
-            known.clean || due < known.recovery_point || proves(disk, &segments[index..], &bad)?;
+        let is_damage = known.clean
+            || due < known.recovery_point
+            || proves(disk, &segments[index..], from, &bad)?;
         return if is_damage { Err(bad.into_error()) } else { Ok(()) };
     }
     if due < known.recovery_point {
@@ -128,10 +131,14 @@ fn next_good<F: File>(
     Ok(Some(header))
 }
 
-/// Whether any intact batch in these segments, the first of which is bad, proves that the bad one
-/// was synced. The length of a bad batch may be wrong: each byte behind it may begin another.
-fn proves<D: Disk>(disk: &D, segments: &[(Offset, PathBuf)], bad: &Bad) -> Result<bool, LogError> {
-    let mut from = bad.position;
+/// Whether any intact batch in these segments, from this position in the first, proves that the bad
+/// one was synced. The length of a bad batch may be wrong: each byte in it may begin another.
+fn proves<D: Disk>(
+    disk: &D,
+    segments: &[(Offset, PathBuf)],
+    mut from: u64,
+    bad: &Bad,
+) -> Result<bool, LogError> {
     for (_, path) in segments {
         let file = disk.open(path, Open::Existing).map_err(LogError::io("open", path))?;
         if proves_in(&file, path, from, bad)? {
