@@ -182,6 +182,11 @@ fn small_file_of_a_partition_costs_at_most_that_partition() {
     server.terminate();
     fs::remove_file(&path).unwrap();
     server.restart();
+    // It leads again once the controller has heard that the replica is back.
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !is_served(&server, "one") {
+        assert!(Instant::now() < deadline, "it stays offline");
+    }
     assert_eq!(read(&server, "one"), 30);
 }
 
