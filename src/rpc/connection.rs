@@ -6,6 +6,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::io::AsyncWrite;
 use tokio::sync::{mpsc, oneshot};
 
 use super::shared::{Queued, Shared};
@@ -23,24 +24,26 @@ const API_VERSIONS_ASKED: i16 = 3;
 
 /// A connection that knows which versions the other side serves. A clone is another handle on it;
 /// it ends with the last one, once what was queued has been written.
-pub struct Connection<W> {
+pub struct Connection<W: World> {
     world: W,
     client_id: Arc<str>,
-    handle: Arc<Handle>,
+    handle: Arc<Handle<StreamOf<W>>>,
     /// The versions of each request that the other side serves.
     versions: Arc<BTreeMap<i16, (i16, i16)>>,
 }
 
-/// Ends the connection when the last handle on it is gone.
-struct Handle(Arc<Shared>);
+type StreamOf<W> = <<W as World>::Net as Net>::Stream;
 
-impl Drop for Handle {
+/// Ends the connection when the last handle on it is gone.
+struct Handle<S: AsyncWrite>(Arc<Shared<S>>);
+
+impl<S: AsyncWrite> Drop for Handle<S> {
     fn drop(&mut self) {
         self.0.finish();
     }
 }
 
-impl<W: Clone> Clone for Connection<W> {
+impl<W: World> Clone for Connection<W> {
     fn clone(&self) -> Self {
         Self {
             world: self.world.clone(),
@@ -51,7 +54,7 @@ impl<W: Clone> Clone for Connection<W> {
     }
 }
 
-impl<W> fmt::Debug for Connection<W> {
+impl<W: World> fmt::Debug for Connection<W> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
             .field("peer", &self.handle.0.peer)
@@ -77,11 +80,11 @@ impl<W: World> Connection<W> {
         let (queue, queued) = mpsc::unbounded_channel();
         let (stop_writing, writing) = oneshot::channel();
         let (stop_reading, reading) = oneshot::channel();
-        let shared = Shared::new(to.clone(), queue, stop_writing);
         let (reader, writer) = tokio::io::split(stream);
+        let shared = Shared::new(to.clone(), writer, queue, stop_writing);
         world.spawn(
             "rpc-write",
-            tasks::write(world.clone(), Arc::clone(&shared), writer, queued, writing, stop_reading),
+            tasks::write(world.clone(), Arc::clone(&shared), queued, writing, stop_reading),
         );
         world.spawn("rpc-read", tasks::read(Arc::clone(&shared), reader, reading));
         let mut connection = Self {
@@ -165,7 +168,7 @@ impl<W: World> Connection<W> {
         self.shared().close("closed by this side");
     }
 
-    fn shared(&self) -> &Shared {
+    fn shared(&self) -> &Shared<StreamOf<W>> {
         &self.handle.0
     }
 

@@ -3,12 +3,13 @@
 //! | module | role |
 //! |---|---|
 //! | `frames` | frames from a stream, which servers read and connections, too |
-//! | `connection`, `shared`, `tasks` | one connection: correlation ids, many requests in flight, deadlines |
+//! | `connection`, `shared`, `tasks`, `buffers` | one connection: correlation ids, many requests in flight, deadlines |
 //! | `backoff` | how long to pause before a retry |
 //! | `fetch_session` | what a fetch names: only what changed (KIP-227) |
 //! | `pool` | connections by node, made again when they break |
 
 mod backoff;
+mod buffers;
 mod connection;
 mod error;
 pub(crate) mod fetch_session;

@@ -120,9 +120,12 @@ impl<W: World> Pool<W> {
         let world = &self.inner.world;
         let line = self.line(to, purpose);
         let failed = line.failed.load(Ordering::Acquire);
-        let Some(mut slot) = timeout(world, deadline, line.slot.lock()).await else {
-            let reason = "no connection in time".into();
-            return Err(RpcError::Connect { to: to.clone(), reason });
+        let mut slot = match line.slot.try_lock() {
+            Ok(slot) => slot,
+            Err(_) => timeout(world, deadline, line.slot.lock()).await.ok_or_else(|| {
+                let reason = "no connection in time".into();
+                RpcError::Connect { to: to.clone(), reason }
+            })?,
         };
         let slot = &mut *slot;
         if let Some(connection) = slot.connection.as_ref().filter(|held| !held.is_closed()) {

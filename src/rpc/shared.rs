@@ -1,21 +1,23 @@
 //! State that the callers of a connection and its two tasks share: which call waits for which
-//! response.
+//! response, and the stream's writing half while no task writes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use parking_lot::Mutex;
+use tokio::io::{AsyncWrite, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 
 use super::RpcError;
+use super::buffers::Buffers;
 use crate::io::Address;
 use crate::wire::frame::correlation_id;
 
-/// A request on its way to the writing task.
+/// A request that the writing task has to write.
 pub(super) struct Outgoing {
-    /// Its bytes, length first.
-    pub buffers: Vec<Bytes>,
+    /// Its bytes that are not written yet.
+    pub buffers: Buffers,
     /// Counts the requests of the connection.
     pub sequence: u64,
     /// Notified when all bytes were handed to the stream.
@@ -33,12 +35,12 @@ pub(super) struct Queued<T> {
     pub outcome: oneshot::Receiver<T>,
 }
 
-pub(super) struct Shared {
+pub(super) struct Shared<S> {
     pub peer: Address,
-    state: Mutex<State>,
+    state: Mutex<State<S>>,
 }
 
-struct State {
+struct State<S> {
     /// `None` once the connection is closed.
     open: Option<Open>,
     /// Why it was closed.
@@ -46,8 +48,12 @@ struct State {
     next_id: i32,
     /// Requests queued.
     queued: u64,
-    /// Of those, the ones that the writing task has taken: their bytes may have left.
+    /// Of those, the ones whose writing has begun: their bytes may have left.
     taken: u64,
+    /// Of those, the ones that are written.
+    written: u64,
+    /// Absent while the writing task writes, and once it has ended.
+    writer: Option<WriteHalf<S>>,
     /// In the order in which responses must come: brokers answer in order.
     waiting: VecDeque<Waiting>,
 }
@@ -63,9 +69,10 @@ struct Waiting {
     answer: oneshot::Sender<Bytes>,
 }
 
-impl Shared {
+impl<S: AsyncWrite> Shared<S> {
     pub fn new(
         peer: Address,
+        writer: WriteHalf<S>,
         queue: mpsc::UnboundedSender<Outgoing>,
         stop: oneshot::Sender<Linger>,
     ) -> Arc<Self> {
@@ -75,6 +82,8 @@ impl Shared {
             next_id: 0,
             queued: 0,
             taken: 0,
+            written: 0,
+            writer: Some(writer),
             waiting: VecDeque::new(),
         };
         Arc::new(Self { peer, state: Mutex::new(state) })
@@ -87,7 +96,7 @@ impl Shared {
         id
     }
 
-    /// Queues a request that has a response.
+    /// Sends a request that has a response, or queues it.
     pub fn call(&self, id: i32, buffers: Vec<Bytes>) -> Result<Queued<Bytes>, RpcError> {
         let (answer, outcome) = oneshot::channel();
         let mut state = self.state.lock();
@@ -96,7 +105,7 @@ impl Shared {
         Ok(Queued { sequence, outcome })
     }
 
-    /// Queues a request that has no response.
+    /// Sends a request that has no response, or queues it.
     pub fn send(&self, buffers: Vec<Bytes>) -> Result<Queued<()>, RpcError> {
         let (written, outcome) = oneshot::channel();
         let mut state = self.state.lock();
@@ -105,9 +114,22 @@ impl Shared {
         Ok(Queued { sequence, outcome })
     }
 
-    /// The writing task is about to write everything up to this request.
-    pub fn take(&self, sequence: u64) {
-        self.state.lock().taken = sequence + 1;
+    /// The writing task is about to write every request below `end`: lends it the stream.
+    pub fn begin_writing(&self, end: u64) -> WriteHalf<S> {
+        self.state.lock().taken = end;
+        self.writer()
+    }
+
+    /// Every request below `end` is written.
+    pub fn end_writing(&self, writer: WriteHalf<S>, end: u64) {
+        let mut state = self.state.lock();
+        state.writer = Some(writer);
+        state.written = end;
+    }
+
+    /// The stream, for the writing task alone.
+    pub fn writer(&self) -> WriteHalf<S> {
+        self.state.lock().writer.take().expect("only the writing task takes it and gives it back")
     }
 
     /// Whether any byte of this request may have left.
@@ -178,15 +200,30 @@ impl Shared {
     }
 }
 
-impl State {
+impl<S: AsyncWrite> State<S> {
+    /// Writes a request at once if no other is before it, and leaves to the writing task what the
+    /// stream did not take.
     fn enqueue(
         &mut self,
         buffers: Vec<Bytes>,
-        written: Option<oneshot::Sender<()>>,
+        told: Option<oneshot::Sender<()>>,
     ) -> Result<u64, Arc<str>> {
         let sequence = self.queued;
         let open = self.open.as_ref().ok_or_else(|| Arc::clone(&self.reason))?;
-        let outgoing = Outgoing { buffers, sequence, written };
+        let mut buffers = Buffers::from(buffers);
+        if self.written == sequence
+            && let Some(writer) = &mut self.writer
+        {
+            self.taken = sequence + 1;
+            if buffers.write_now(writer) {
+                self.queued += 1;
+                self.written += 1;
+                // The caller may be gone.
+                let _ = told.map(|told| told.send(()));
+                return Ok(sequence);
+            }
+        }
+        let outgoing = Outgoing { buffers, sequence, written: told };
         // The writing task ends only after the connection was closed, or with its host.
         open.queue.send(outgoing).map_err(|_| Arc::from("the host is down"))?;
         self.queued += 1;

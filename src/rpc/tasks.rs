@@ -1,17 +1,18 @@
-//! The two tasks of a connection: one writes requests in order, one reads answers.
+//! The two tasks of a connection: one writes requests that could not be written at once, one reads
+//! answers.
 //!
-//! Callers never touch the stream, so a caller that gives up midway leaves it whole.
+//! A caller writes in one step or leaves the rest to the writing task, so a caller that gives up
+//! midway leaves the stream whole.
 
-use std::collections::VecDeque;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
-use tokio::io::{AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf};
 use tokio::sync::{mpsc, oneshot};
 
+use super::buffers::Buffers;
 use super::frames::Frames;
 use super::shared::{Linger, Outgoing, Shared};
 use crate::io::{World, timeout};
@@ -26,13 +27,12 @@ const LINGER: Duration = Duration::from_secs(1);
 /// Writes until the connection is closed. The reading task ends with it.
 pub(super) async fn write<W: World, S: AsyncWrite>(
     world: W,
-    shared: Arc<Shared>,
-    mut stream: WriteHalf<S>,
+    shared: Arc<Shared<S>>,
     queue: mpsc::UnboundedReceiver<Outgoing>,
     stop: oneshot::Receiver<Linger>,
     _reading: oneshot::Sender<()>,
 ) {
-    let mut writing = pin!(write_all(&shared, &mut stream, queue));
+    let mut writing = pin!(write_all(&shared, queue));
     let lingers = tokio::select! {
         biased;
         stopped = stop => stopped.is_ok(),
@@ -51,34 +51,34 @@ pub(super) async fn write<W: World, S: AsyncWrite>(
 
 /// Writes until the queue is closed and empty.
 async fn write_all<S: AsyncWrite>(
-    shared: &Shared,
-    stream: &mut WriteHalf<S>,
+    shared: &Shared<S>,
     mut queue: mpsc::UnboundedReceiver<Outgoing>,
 ) -> io::Result<()> {
     let mut batch = Vec::with_capacity(TOGETHER);
     while queue.recv_many(&mut batch, TOGETHER).await > 0 {
-        if let Some(last) = batch.last() {
-            shared.take(last.sequence);
-        }
-        let mut written = Vec::new();
+        let mut told = Vec::new();
         let mut buffers = Buffers::default();
+        let mut end = 0;
         for outgoing in batch.drain(..) {
-            buffers.0.extend(outgoing.buffers.into_iter().filter(|buffer| !buffer.is_empty()));
-            written.extend(outgoing.written);
+            end = outgoing.sequence + 1;
+            buffers.append(outgoing.buffers);
+            told.extend(outgoing.written);
         }
+        let mut stream = shared.begin_writing(end);
         stream.write_all_buf(&mut buffers).await?;
         stream.flush().await?;
-        for written in written {
+        shared.end_writing(stream, end);
+        for told in told {
             // The caller may be gone.
-            let _ = written.send(());
+            let _ = told.send(());
         }
     }
-    stream.shutdown().await
+    shared.writer().shutdown().await
 }
 
 /// Reads until the connection is closed.
-pub(super) async fn read<S: tokio::io::AsyncRead>(
-    shared: Arc<Shared>,
+pub(super) async fn read<S: AsyncRead + AsyncWrite>(
+    shared: Arc<Shared<S>>,
     stream: ReadHalf<S>,
     stop: oneshot::Receiver<()>,
 ) {
@@ -99,40 +99,5 @@ pub(super) async fn read<S: tokio::io::AsyncRead>(
             Ok(None) => return shared.close("the peer closed the connection"),
             Err(error) => return shared.close(&error.to_string()),
         }
-    }
-}
-
-/// Buffers to be written one after another, by one call where the stream can do that.
-#[derive(Default)]
-struct Buffers(VecDeque<Bytes>);
-
-impl Buf for Buffers {
-    fn remaining(&self) -> usize {
-        self.0.iter().map(Bytes::len).sum()
-    }
-
-    fn chunk(&self) -> &[u8] {
-        self.0.front().map_or(&[], |buffer| buffer)
-    }
-
-    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let mut used = 0;
-        for (slice, buffer) in slices.iter_mut().zip(&self.0) {
-            *slice = IoSlice::new(buffer);
-            used += 1;
-        }
-        used
-    }
-
-    fn advance(&mut self, mut count: usize) {
-        while let Some(buffer) = self.0.front_mut().filter(|_| count > 0) {
-            let here = count.min(buffer.len());
-            buffer.advance(here);
-            count -= here;
-            if buffer.is_empty() {
-                self.0.pop_front();
-            }
-        }
-        assert!(count == 0, "advanced beyond the end");
     }
 }

@@ -3,6 +3,7 @@
 //! All records of a batch share one cell, so a record costs no allocation of its own. The owner of
 //! the [`Promise`] gives the verdict, once: by its methods, or at the latest by dropping it.
 
+use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
@@ -47,7 +48,34 @@ struct Cell {
 #[derive(Debug, Default)]
 struct State {
     verdict: Option<Verdict>,
-    waiting: Vec<Waker>,
+    waiting: Vec<Waiter>,
+}
+
+enum Waiter {
+    Task(Waker),
+    Callback(Delivery, Callback),
+}
+
+/// See [`Delivery::on_completion`].
+type Callback = Box<dyn FnOnce(Result<RecordMetadata, ProduceError>) + Send>;
+
+impl Waiter {
+    /// The verdict is known.
+    fn notify(self) {
+        match self {
+            Self::Task(waker) => waker.wake(),
+            Self::Callback(delivery, callback) => delivery.call(callback),
+        }
+    }
+}
+
+impl fmt::Debug for Waiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Task(_) => "Task",
+            Self::Callback(..) => "Callback",
+        })
+    }
 }
 
 /// The duty to give a verdict on a batch.
@@ -119,7 +147,7 @@ impl Promise {
             state.verdict = Some(verdict);
             mem::take(&mut state.waiting)
         };
-        waiting.into_iter().for_each(Waker::wake);
+        waiting.into_iter().for_each(Waiter::notify);
     }
 }
 
@@ -141,10 +169,10 @@ impl Cell {
             return Poll::Ready(verdict.clone());
         }
         match place.and_then(|place| state.waiting.get_mut(place)) {
-            Some(waker) => waker.clone_from(context.waker()),
-            None => {
+            Some(Waiter::Task(waker)) => waker.clone_from(context.waker()),
+            Some(Waiter::Callback(..)) | None => {
                 *place = Some(state.waiting.len());
-                state.waiting.push(context.waker().clone());
+                state.waiting.push(Waiter::Task(context.waker().clone()));
             }
         }
         Poll::Pending
@@ -169,6 +197,52 @@ impl Delivery {
         promise.failed(cause);
         delivery
     }
+
+    /// Calls `callback` with the verdict, without a task that waits for it. It runs in the middle of
+    /// a step of the producer, or at once if the verdict is known, and so must not use the producer.
+    pub(crate) fn on_completion(
+        self,
+        callback: impl FnOnce(Result<RecordMetadata, ProduceError>) + Send + 'static,
+    ) {
+        self.call(Box::new(callback));
+    }
+
+    /// Calls `callback` if the verdict is known, and keeps it with the batch if it is not.
+    fn call(mut self, callback: Callback) {
+        loop {
+            let cell = Arc::clone(&self.cell);
+            let mut state = cell.state.lock();
+            let Some(verdict) = state.verdict.clone() else {
+                return state.waiting.push(Waiter::Callback(self, callback));
+            };
+            drop(state);
+            if let Some(outcome) = self.take(verdict) {
+                return callback(outcome);
+            }
+        }
+    }
+
+    /// The record's part of the batch's verdict; `None` if the record went to another batch.
+    fn take(&mut self, verdict: Verdict) -> Option<Result<RecordMetadata, ProduceError>> {
+        match verdict {
+            Verdict::Failed(error) => Some(Err(error)),
+            Verdict::Stored { partition, base, append_time } => Some(Ok(RecordMetadata {
+                partition,
+                offset: base.map(|base| base.plus(i64::from(self.index))),
+                timestamp: append_time.unwrap_or(self.timestamp),
+            })),
+            Verdict::Moved(heirs) => {
+                let heir = heirs.into_iter().rev().find(|heir| heir.from <= self.index);
+                let Some(heir) = heir else {
+                    unreachable!("the first heir has the first record");
+                };
+                self.index = self.index - heir.from + heir.to;
+                self.cell = heir.cell;
+                self.place = None;
+                None
+            }
+        }
+    }
 }
 
 impl Future for Delivery {
@@ -181,24 +255,8 @@ impl Future for Delivery {
                 Poll::Ready(verdict) => verdict,
                 Poll::Pending => return Poll::Pending,
             };
-            match verdict {
-                Verdict::Failed(error) => return Poll::Ready(Err(error)),
-                Verdict::Stored { partition, base, append_time } => {
-                    return Poll::Ready(Ok(RecordMetadata {
-                        partition,
-                        offset: base.map(|base| base.plus(i64::from(this.index))),
-                        timestamp: append_time.unwrap_or(this.timestamp),
-                    }));
-                }
-                Verdict::Moved(heirs) => {
-                    let heir = heirs.into_iter().rev().find(|heir| heir.from <= this.index);
-                    let Some(heir) = heir else {
-                        unreachable!("the first heir has the first record");
-                    };
-                    this.index = this.index - heir.from + heir.to;
-                    this.cell = heir.cell;
-                    this.place = None;
-                }
+            if let Some(outcome) = this.take(verdict) {
+                return Poll::Ready(outcome);
             }
         }
     }
@@ -274,6 +332,29 @@ mod tests {
         let offsets: Vec<_> = deliveries.iter_mut().filter_map(offset).map(|o| o.0).collect();
         assert_eq!(offsets, [100, 101, 102, 210, 211]);
         assert!(poll(&mut settled).is_ready());
+    }
+
+    #[test]
+    fn callbacks_follow_a_split_batch_and_run_once() {
+        let whole = Promise::new();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        for index in 0..3 {
+            let seen = Arc::clone(&seen);
+            let delivery = whole.delivery(index, Timestamp(0));
+            delivery.on_completion(move |outcome| {
+                seen.lock().push((index, outcome.ok().and_then(|stored| stored.offset)));
+            });
+        }
+        let (left, right) = (Promise::new(), Promise::new());
+        whole.moved([(0, 0, &left), (2, 5, &right)]);
+        assert_eq!(*seen.lock(), []);
+        left.stored(TopicPartition::new("orders", 1), Some(Offset(100)), None);
+        assert_eq!(*seen.lock(), [(0, Some(Offset(100))), (1, Some(Offset(101)))]);
+        right.failed(ProduceCause::Closed);
+        assert_eq!(seen.lock().last(), Some(&(2, None)));
+        let late = Arc::clone(&seen);
+        Delivery::refused(ProduceCause::Closed).on_completion(move |_| late.lock().clear());
+        assert_eq!(*seen.lock(), [], "a verdict that is known is told at once");
     }
 
     #[test]

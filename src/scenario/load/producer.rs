@@ -260,8 +260,8 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignal
         let record = values::record(&work.topic, work.keys, value, size);
         let delivery = producer.send(record.to_partition(partition)).await;
         let (told, producer) = (world.clone(), work.number);
-        world.spawn("delivery", async move {
-            let outcome = match delivery.await {
+        delivery.on_completion(move |outcome| {
+            let outcome = match outcome {
                 Ok(stored) => Outcome::Ok { offset: stored.offset },
                 Err(error) if error.may_be_stored => {
                     Outcome::Unknown { error: error.name().into() }
