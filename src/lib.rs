@@ -11,6 +11,11 @@
 //!
 //! A module uses only modules above it in this list; `sims/tidy.rs` enforces the order.
 
+#![cfg_attr(
+    not(feature = "cli"),
+    allow(dead_code, unused_imports, reason = "the swarm and the matrix use it")
+)]
+
 // Ids, offsets, epochs, time, configuration keys, seeded randomness. No bytes, no I/O.
 pub mod base;
 // Kafka's protocol as bytes: framing, the table of APIs, error codes, our record batch. No I/O.
@@ -50,6 +55,7 @@ pub mod picture;
 // The public harness: your own programs in a simulated cluster, under `cargo test`.
 pub mod harness;
 // The commands, one file each.
+#[cfg(feature = "cli")]
 pub mod cli;
 
 /// What a test needs: `use brokerquake::prelude::*;`

@@ -319,6 +319,7 @@ fn invalid_simulation_is_rejected_with_a_remedy() {
     }
 }
 
+#[cfg(feature = "referee")]
 #[test]
 fn turmoil_runs_the_same_programs() {
     let report = small("refereed")
@@ -330,6 +331,7 @@ fn turmoil_runs_the_same_programs() {
     assert_eq!(report.verdict, Verdict::Held, "{:?}", report.worst());
 }
 
+#[cfg(feature = "referee")]
 #[test]
 fn faults_that_turmoil_lacks_are_reported_or_refused() {
     let slow = || {

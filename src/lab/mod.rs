@@ -10,9 +10,11 @@
 //! | `swarm/` | scenarios drawn from seeds and mutated, judged by what they promise |
 //! | `overview/` | the last runs on one page |
 
+#[cfg(feature = "cli")]
 pub mod matrix;
-#[cfg(any(debug_assertions, feature = "mutants"))]
+#[cfg(all(feature = "cli", any(debug_assertions, feature = "mutants")))]
 pub mod mutants;
+#[cfg(feature = "cli")]
 pub mod overview;
 pub mod report;
 pub mod shrink;

@@ -23,6 +23,7 @@ fn a_run_that_is_recorded_goes_the_same_way_and_is_drawn_the_same_way_twice() {
     assert!(first.html() != other.html(), "two seeds look the same");
 }
 
+#[cfg(feature = "referee")]
 #[test]
 fn the_referee_is_drawn_too_without_its_messages() {
     let scenario = scenario("smoke/smoke-leader-cut-off");

@@ -18,6 +18,9 @@ use super::{CLOSELY, Run, STEP};
 use crate::base::{Instant, TopicPartition};
 use crate::client::ConsumerRecord;
 use crate::scenario::{Scenario, schedule};
+use crate::sim::leap::LeapWorld;
+#[cfg(feature = "referee")]
+use crate::sim::turmoil::TurmoilWorld;
 use crate::sim::{Boot, Engine, Observation, SimWorld};
 
 /// A service that ignores SIGTERM is killed after this (Kubernetes'
@@ -45,6 +48,20 @@ pub(crate) trait Programs<W> {
     /// The guests of one run.
     fn guests(&self, scenario: &Scenario, seed: u64) -> Guests<W>;
 }
+
+/// Programs that can join a run on either engine.
+#[cfg(feature = "referee")]
+pub(crate) trait ProgramsAnywhere: Programs<LeapWorld> + Programs<TurmoilWorld> {}
+
+#[cfg(feature = "referee")]
+impl<P: Programs<LeapWorld> + Programs<TurmoilWorld>> ProgramsAnywhere for P {}
+
+/// Programs that can join a run.
+#[cfg(not(feature = "referee"))]
+pub(crate) trait ProgramsAnywhere: Programs<LeapWorld> {}
+
+#[cfg(not(feature = "referee"))]
+impl<P: Programs<LeapWorld>> ProgramsAnywhere for P {}
 
 /// One program on a host of its own.
 pub(crate) struct Guest<W> {

@@ -34,8 +34,9 @@ pub(crate) use self::cluster::bootstrap;
 use self::cluster::Ends;
 use self::coverage::CoverageObserver;
 use self::disks::DiskLine;
+use self::engine::on_engine;
 use self::faults::Faults;
-use self::guests::{Guests, Programs};
+use self::guests::{Guests, ProgramsAnywhere};
 use self::outcome::{ADVANCES, Broken, Counts, Outcome, STARTS};
 use self::own::Shared;
 use self::roles::{Hosts, Kind};
@@ -46,8 +47,6 @@ use crate::check::{Judge, Note, Setup};
 use crate::scenario::load::SharedSignals;
 use crate::scenario::{Plan, Scenario, Topic};
 use crate::sim::disk::DiskProfile;
-use crate::sim::leap::{Leap, LeapWorld};
-use crate::sim::turmoil::{Referee, TurmoilWorld};
 use crate::sim::{ClientEvent, ConsumerEvent, Engine, Link, ProducerEvent, SimWorld, What};
 
 /// Prefix of a note about a fault that the engine does not support.
@@ -85,18 +84,12 @@ pub fn run(
     engine: EngineKind,
     watch: Option<&mut dyn FnMut(&str)>,
 ) -> Outcome {
-    match engine {
-        EngineKind::Leap => Run::<Leap>::new(scenario, seed, watch, None).go(),
-        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, watch, None).go(),
-    }
+    on_engine!(engine, E => Run::<E>::new(scenario, seed, watch, None).go())
 }
 
 /// Runs one seed of a scenario without checkers, to measure their cost.
 pub fn unjudged(scenario: &Scenario, seed: u64, engine: EngineKind) -> Outcome {
-    match engine {
-        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None).without_judge().go(),
-        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, None).without_judge().go(),
-    }
+    on_engine!(engine, E => Run::<E>::new(scenario, seed, None, None).without_judge().go())
 }
 
 /// Runs one seed of a scenario with observers.
@@ -110,12 +103,9 @@ pub fn watched(
     // Writing to memory can't fail.
     let mut writer = history.is_some().then(|| writer(scenario, seed)).and_then(Result::ok);
     let text = writer.as_mut();
-    let outcome = match engine {
-        EngineKind::Leap => Run::<Leap>::new(scenario, seed, events, recorder).recorded(text).go(),
-        EngineKind::Turmoil => {
-            Run::<Referee>::new(scenario, seed, events, recorder).recorded(text).go()
-        }
-    };
+    let outcome = on_engine!(engine, E => {
+        Run::<E>::new(scenario, seed, events, recorder).recorded(text).go()
+    });
     let text = writer.and_then(|writer| writer.finish(Instant::START + outcome.simulated).ok());
     if let (Some(history), Some(text)) = (history, text) {
         *history = text;
@@ -135,16 +125,11 @@ pub(crate) fn accompanied(
     scenario: &Scenario,
     seed: u64,
     engine: EngineKind,
-    programs: &(impl Programs<LeapWorld> + Programs<TurmoilWorld>),
+    programs: &impl ProgramsAnywhere,
 ) -> Outcome {
-    match engine {
-        EngineKind::Leap => Run::<Leap>::new(scenario, seed, None, None)
-            .joined_by(programs.guests(scenario, seed))
-            .go(),
-        EngineKind::Turmoil => Run::<Referee>::new(scenario, seed, None, None)
-            .joined_by(programs.guests(scenario, seed))
-            .go(),
-    }
+    on_engine!(engine, E => {
+        Run::<E>::new(scenario, seed, None, None).joined_by(programs.guests(scenario, seed)).go()
+    })
 }
 
 struct Run<'a, 'w, E: Engine> {

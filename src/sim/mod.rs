@@ -14,6 +14,7 @@ pub mod leap;
 mod observe;
 mod process;
 mod trace;
+#[cfg(feature = "referee")]
 pub mod turmoil;
 mod watchdog;
 mod witness;

@@ -16,6 +16,7 @@ use crate::base::{Instant, Probe, Stream, Timestamp};
 use crate::io::World;
 use crate::io::real::RealWorld;
 use crate::sim::leap::LeapWorld;
+#[cfg(feature = "referee")]
 use crate::sim::turmoil::TurmoilWorld;
 use crate::sim::{ClientEvent, SimWorld};
 
@@ -32,6 +33,7 @@ struct Inner {
 #[derive(Clone)]
 enum Kind {
     Leap(LeapWorld),
+    #[cfg(feature = "referee")]
     Turmoil(TurmoilWorld),
     Real(RealWorld),
 }
@@ -41,6 +43,7 @@ macro_rules! whichever {
     ($kind:expr, $world:ident => $does:expr) => {
         match $kind {
             Kind::Leap($world) => $does,
+            #[cfg(feature = "referee")]
             Kind::Turmoil($world) => $does,
             Kind::Real($world) => $does,
         }
@@ -51,6 +54,7 @@ impl AnyWorld {
     fn new(kind: Kind) -> Self {
         let disk = match &kind {
             Kind::Leap(world) => AnyDisk::of_simulation(world.disk()),
+            #[cfg(feature = "referee")]
             Kind::Turmoil(world) => AnyDisk::of_simulation(world.disk()),
             Kind::Real(world) => AnyDisk::of_reality(world.disk()),
         };
@@ -61,6 +65,7 @@ impl AnyWorld {
     pub(crate) fn observe(&self, event: impl Into<ClientEvent>) {
         match &self.0.kind {
             Kind::Leap(world) => SimWorld::observe(world, event),
+            #[cfg(feature = "referee")]
             Kind::Turmoil(world) => SimWorld::observe(world, event),
             Kind::Real(_) => {}
         }
@@ -70,6 +75,7 @@ impl AnyWorld {
     pub(crate) fn true_now(&self) -> Instant {
         match &self.0.kind {
             Kind::Leap(world) => world.true_now(),
+            #[cfg(feature = "referee")]
             Kind::Turmoil(world) => world.true_now(),
             Kind::Real(world) => world.now(),
         }
@@ -82,6 +88,7 @@ impl From<LeapWorld> for AnyWorld {
     }
 }
 
+#[cfg(feature = "referee")]
 impl From<TurmoilWorld> for AnyWorld {
     fn from(world: TurmoilWorld) -> Self {
         Self::new(Kind::Turmoil(world))

@@ -10,6 +10,7 @@ use super::Kind;
 use crate::io::real::{RealListener, RealStream};
 use crate::io::{Address, File, Listener, Net, Part, Stream, World};
 use crate::sim::leap::{LeapListener, LeapStream};
+#[cfg(feature = "referee")]
 use crate::sim::turmoil::{TurmoilListener, TurmoilStream};
 
 /// The network as one host sees it.
@@ -20,6 +21,7 @@ pub struct AnyListener(Listening);
 
 enum Listening {
     Leap(LeapListener),
+    #[cfg(feature = "referee")]
     Turmoil(TurmoilListener),
     Real(RealListener),
 }
@@ -29,6 +31,7 @@ pub struct AnyStream(Connected);
 
 enum Connected {
     Leap(LeapStream),
+    #[cfg(feature = "referee")]
     Turmoil(TurmoilStream),
     Real(RealStream),
 }
@@ -40,6 +43,7 @@ impl Net for AnyNet {
     async fn bind(&self, at: &Address) -> io::Result<AnyListener> {
         Ok(AnyListener(match &self.0 {
             Kind::Leap(world) => Listening::Leap(world.net().bind(at).await?),
+            #[cfg(feature = "referee")]
             Kind::Turmoil(world) => Listening::Turmoil(world.net().bind(at).await?),
             Kind::Real(world) => Listening::Real(world.net().bind(at).await?),
         }))
@@ -48,6 +52,7 @@ impl Net for AnyNet {
     async fn connect(&self, to: &Address) -> io::Result<AnyStream> {
         Ok(AnyStream(match &self.0 {
             Kind::Leap(world) => Connected::Leap(world.net().connect(to).await?),
+            #[cfg(feature = "referee")]
             Kind::Turmoil(world) => Connected::Turmoil(world.net().connect(to).await?),
             Kind::Real(world) => Connected::Real(world.net().connect(to).await?),
         }))
@@ -63,6 +68,7 @@ impl Listener for AnyListener {
                 let (stream, from) = listener.accept().await?;
                 (Connected::Leap(stream), from)
             }
+            #[cfg(feature = "referee")]
             Listening::Turmoil(listener) => {
                 let (stream, from) = listener.accept().await?;
                 (Connected::Turmoil(stream), from)
@@ -78,6 +84,7 @@ impl Listener for AnyListener {
     fn local_address(&self) -> io::Result<Address> {
         match &self.0 {
             Listening::Leap(listener) => listener.local_address(),
+            #[cfg(feature = "referee")]
             Listening::Turmoil(listener) => listener.local_address(),
             Listening::Real(listener) => listener.local_address(),
         }
@@ -88,6 +95,7 @@ impl Stream for AnyStream {
     async fn send<F: File>(&mut self, parts: &[Part<F>]) -> io::Result<()> {
         match &mut self.0 {
             Connected::Leap(stream) => stream.send(parts).await,
+            #[cfg(feature = "referee")]
             Connected::Turmoil(stream) => stream.send(parts).await,
             Connected::Real(stream) => stream.send(parts).await,
         }
@@ -99,6 +107,7 @@ macro_rules! stream {
     ($this:expr, $name:ident => $does:expr) => {
         match &mut $this.get_mut().0 {
             Connected::Leap($name) => $does,
+            #[cfg(feature = "referee")]
             Connected::Turmoil($name) => $does,
             Connected::Real($name) => $does,
         }

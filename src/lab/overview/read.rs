@@ -171,6 +171,7 @@ fn summary(cells: Vec<MatrixCell>) -> MatrixSummary {
 
 fn line(file: ScenarioFile, beside: &[String]) -> Line {
     let engine = match file.engine.as_str() {
+        #[cfg(feature = "referee")]
         "turmoil" => EngineKind::Turmoil,
         _ => EngineKind::Leap,
     };

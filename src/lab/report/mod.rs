@@ -194,10 +194,7 @@ fn losses(scenario: &Scenario, seeds: impl Iterator<Item = u64>) -> Vec<String> 
 
 /// The command that replays one run.
 pub fn replay_command(file: &str, seed: u64, engine: EngineKind) -> String {
-    let engine = match engine {
-        EngineKind::Leap => String::new(),
-        other => format!(" --engine {}", other.name()),
-    };
+    let engine = engine.flag();
     format!("{} replay {file} --seed {seed}{engine}", program())
 }
 

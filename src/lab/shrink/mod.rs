@@ -169,10 +169,7 @@ impl Shrunk {
     #[must_use]
     pub fn named(mut self, file: &str) -> Self {
         file.clone_into(&mut self.scenario.file);
-        let engine = match self.engine {
-            EngineKind::Leap => String::new(),
-            other => format!(" --engine {}", other.name()),
-        };
+        let engine = self.engine.flag();
         let (feature, mutant) = match self.scenario.flaws().name() {
             None => ("", String::new()),
             Some(name) => (" --features mutants", format!(" --mutant {name}")),

@@ -455,6 +455,7 @@ fn awaited_events_are_checked_every_millisecond() {
     assert_eq!(faults.next(now), now + CLOSELY);
 }
 
+#[cfg(feature = "referee")]
 #[test]
 fn both_engines_fail_syncs_and_turmoil_reports_slow_links() {
     let text = "name = \"x\"\nduration = \"6s\"\n[cluster]\nlog.flush.before.ack = true\n\
