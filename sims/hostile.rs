@@ -71,6 +71,33 @@ fn port_in_use_is_reported() {
 }
 
 #[test]
+fn second_process_on_a_data_directory_is_refused_with_the_id_of_the_first() {
+    let mut server = Server::start();
+    server.create_topic("t", 1, 1, &[]);
+    let load = Load { topic: "t", codec: "none", acks: "all", first: 0, count: 50, partitions: 1 };
+    let sent = produce(&server.bootstrap(), &load, |_| 100);
+    let data = server.data().display().to_string();
+    let second = || said(&serve(&["--data", &data, "--listen", "127.0.0.1:0"]));
+    let told = second();
+    let process = format!("{data}: process {} is using this directory", server.pid());
+    assert!(told.contains(&process), "{told}");
+    // One of several directories is enough.
+    let other = tempfile::tempdir().unwrap();
+    let config = other.path().join("server.properties");
+    std::fs::write(&config, format!("log.dirs={},{data}\n", other.path().join("a").display()))
+        .unwrap();
+    let (config, listen) = (config.display().to_string(), "127.0.0.1:0");
+    let told = said(&serve(&["--config", &config, "--listen", listen]));
+    assert!(told.contains(&process), "{told}");
+    assert!(!other.path().join("a/meta.properties").exists(), "it began to use another one");
+    // Nothing was touched, and a lock does not outlive a process that was killed.
+    server.kill();
+    server.restart();
+    let acknowledged = sent.iter().filter(|sent| sent.is_acknowledged()).count();
+    assert!(acknowledged > 0 && consume_all(&server.bootstrap(), "t", 1).len() >= acknowledged);
+}
+
+#[test]
 fn data_directory_of_another_node_is_refused_untouched() {
     let mut server = Server::start();
     server.terminate();

@@ -130,11 +130,19 @@ fn flush_ms_needs_a_scheduler_interval() {
 
 /// A node on real files; it is dropped with the runtime.
 async fn serve(dirs: &[&Path], more: &[(&str, &str)]) -> Result<(RealWorld, String), String> {
+    serve_with(dirs, more, NodeOptions::default()).await
+}
+
+async fn serve_with(
+    dirs: &[&Path],
+    more: &[(&str, &str)],
+    options: NodeOptions,
+) -> Result<(RealWorld, String), String> {
     let mut config = config(more);
     config.node.log_dirs = dirs.iter().map(|dir| dir.display().to_string()).collect();
     config.set("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0").unwrap();
     let world = RealWorld::new();
-    let node = Node::start(world.clone(), config).await;
+    let node = Node::start_with(world.clone(), config, options).await;
     let node = node.map_err(|error| error.to_string())?;
     let address = node.addresses()[0].to_string();
     drop(tokio::spawn(node.run()));
@@ -243,6 +251,164 @@ fn copied_log_dir_and_duplicate_partition_are_refused() {
     std::fs::create_dir_all(b.join("t-0")).unwrap();
     let twice = refused(&[&a, &b]);
     assert!(twice.starts_with("t-0 is in "), "{twice}");
+}
+
+/// Writes a record to each partition of topic `t` that has a leader: the offsets, and `None` for
+/// those that have none.
+async fn write_where_possible(
+    world: &RealWorld,
+    connection: &Connection<RealWorld>,
+) -> Vec<Option<i64>> {
+    let mut offsets = Vec::new();
+    for index in 0..4 {
+        let request = request("t", index, world.wall_clock());
+        let patience = world.now() + Duration::from_secs(3);
+        offsets.push(loop {
+            let answer = produce(world, connection, &request).await;
+            let told = &answer.responses[0].partition_responses[0];
+            match told.error_code {
+                0 => break Some(told.base_offset),
+                _ if world.now() >= patience => break None,
+                _ => world.sleep_until(world.now() + Duration::from_millis(50)).await,
+            }
+        });
+    }
+    offsets
+}
+
+/// Two directories with two partitions each, as a node left them that was killed.
+fn two_directories() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathBuf) {
+    let place = tempfile::tempdir().unwrap();
+    let (a, b) = (place.path().join("a"), place.path().join("b"));
+    one_life(async {
+        let (world, address) = serve(&[&a, &b], &[]).await.unwrap();
+        admin(&world, &address).await.create_topic("t", 4, 1, &[]).await.unwrap();
+        let connection = connect(&world, &address).await;
+        assert_eq!(write_to_all(&world, &connection).await, [0; 4]);
+        // The controller has to hear where each replica is.
+        world.sleep_until(world.now() + Duration::from_millis(500)).await;
+    });
+    (place, a, b)
+}
+
+#[test]
+fn empty_directory_in_the_place_of_a_known_one_ends_the_start() {
+    let (place, a, b) = two_directories();
+    let former = place.path().join("former");
+    std::fs::rename(&b, &former).unwrap();
+    for missing in [true, false] {
+        if !missing {
+            std::fs::create_dir_all(&b).unwrap();
+        }
+        let told = one_life(serve(&[&a, &b], &[])).unwrap_err();
+        assert!(told.starts_with(&format!("{}: this directory is empty", b.display())), "{told}");
+        assert!(told.contains("directory.id=") && told.contains("--format"), "{told}");
+        assert!(!b.join("meta.properties").exists() && partitions(&a).len() == 2);
+    }
+    std::fs::remove_dir_all(&b).unwrap();
+    std::fs::rename(&former, &b).unwrap();
+    one_life(async {
+        let (world, address) = serve(&[&a, &b], &[]).await.unwrap();
+        let connection = connect(&world, &address).await;
+        assert_eq!(write_to_all(&world, &connection).await, [1; 4], "nothing was lost");
+    });
+}
+
+#[test]
+fn topics_of_a_replaced_directory_wait_until_it_is_back() {
+    let (place, a, b) = two_directories();
+    let former = place.path().join("former");
+    std::fs::rename(&b, &former).unwrap();
+    let lost = partitions(&former);
+    let in_a = |index: usize| !lost.contains(&format!("t-{index}"));
+    let expected = |offset| (0..4).map(|i| in_a(i).then_some(offset)).collect::<Vec<_>>();
+    // As an operator would who gives `b` up: an empty disk, formatted.
+    one_life(async {
+        let options = NodeOptions { format: true, ..NodeOptions::default() };
+        let (world, address) = serve_with(&[&a, &b], &[], options).await.unwrap();
+        let connection = connect(&world, &address).await;
+        assert_eq!(write_where_possible(&world, &connection).await, expected(1));
+    });
+    assert_eq!((partitions(&a).len(), partitions(&b).len()), (2, 0), "none begins again");
+    // Without it in `log.dirs`, it is the same.
+    one_life(async {
+        let (world, address) = serve(&[&a], &[]).await.unwrap();
+        let connection = connect(&world, &address).await;
+        assert_eq!(write_where_possible(&world, &connection).await, expected(2));
+    });
+    std::fs::remove_dir_all(&b).unwrap();
+    std::fs::rename(&former, &b).unwrap();
+    one_life(async {
+        let (world, address) = serve(&[&a, &b], &[]).await.unwrap();
+        let connection = connect(&world, &address).await;
+        let offsets = write_where_possible(&world, &connection).await;
+        let all: Vec<_> = (0..4).map(|i| Some(if in_a(i) { 3 } else { 1 })).collect();
+        assert_eq!(offsets, all);
+    });
+}
+
+#[test]
+fn node_without_its_metadata_log_is_refused() {
+    let (_place, a, b) = two_directories();
+    // The first of `log.dirs` has the metadata log: in another order it would begin again.
+    let told = one_life(serve(&[&b, &a], &[])).unwrap_err();
+    let remedy = format!("set `metadata.log.dir={}`", a.display());
+    assert!(told.ends_with(&remedy), "{told}");
+    std::fs::remove_dir_all(&a).unwrap();
+    let options = NodeOptions { format: true, ..NodeOptions::default() };
+    for options in [NodeOptions::default(), options] {
+        let told = one_life(serve_with(&[&a, &b], &[], options)).unwrap_err();
+        assert!(told.contains("the metadata log should be here"), "{told}");
+    }
+    assert_eq!(partitions(&b).len(), 2);
+}
+
+/// A node that starts another one on the same directory of its host; what the other one is told.
+fn told_second_node(engine: &mut Leap) -> (HostId, Arc<parking_lot::Mutex<Vec<String>>>) {
+    let told = Arc::new(parking_lot::Mutex::new(Vec::new()));
+    let heard = told.clone();
+    let node: Boot<LeapWorld> = Arc::new(move |world| {
+        let heard = heard.clone();
+        Box::pin(async move {
+            let start = |first: u16| {
+                let mut config = config(&[]);
+                config.node.log_dirs = vec!["/data".into()];
+                let listeners = format!("PLAINTEXT://b1:{first},CONTROLLER://b1:{}", first + 1);
+                config.set("listeners", &listeners).unwrap();
+                Node::start(world.clone(), config)
+            };
+            let first = start(9092).await.unwrap();
+            let second = start(9192).await.err().map(|error| error.to_string());
+            heard.lock().push(second.unwrap_or_default());
+            first.run().await.unwrap();
+            drop(start(9292).await.unwrap());
+            heard.lock().push("started after the first had ended".into());
+        })
+    });
+    (engine.add_host("b1", node), told)
+}
+
+#[test]
+fn simulated_lock_of_a_directory_goes_away_with_its_process() {
+    let mut engine = Leap::new(Seed(1), Link::default());
+    let (host, told) = told_second_node(&mut engine);
+    engine.run_until(Instant::from_secs(5));
+    assert_eq!(
+        std::mem::take(&mut *told.lock()),
+        ["/data: process 1 is using this directory; stop it, or name another directory"]
+    );
+    engine.kill(host);
+    engine.boot(host);
+    engine.run_until(Instant::from_secs(20));
+    engine.power_loss(host, brokerquake::sim::Survival::Everything);
+    engine.boot(host);
+    engine.run_until(Instant::from_secs(40));
+    engine.terminate(host);
+    engine.run_until(Instant::from_secs(80));
+    let told = told.lock();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(told[..2].iter().all(|told| told.contains("is using this directory")), "{told:?}");
+    assert_eq!(told[2], "started after the first had ended");
 }
 
 /// Runs a controller and a broker, on separate nodes or one, for five simulated seconds, then stops

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use brokerquake::io::{Disk, Entry, File, Map, Open};
+use brokerquake::io::{Disk, Entry, File, Lock, Map, Open};
 
 type Content = Arc<Mutex<Vec<u8>>>;
 
@@ -80,6 +80,11 @@ impl Disk for MemoryDisk {
             }
         };
         Ok(MemoryFile { content, mapped: 0 })
+    }
+
+    /// There is no other process.
+    fn lock(&self, path: &Path) -> io::Result<Lock<MemoryFile>> {
+        self.open(path, Open::OrCreate).map(Lock::Held)
     }
 
     fn map(&self, file: &MemoryFile, len: u64) -> io::Result<MemoryFile> {

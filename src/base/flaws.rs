@@ -70,6 +70,9 @@ flaws! {
     RetryFsync = "retry-fsync",
     /// KIP-858: a failed log directory is not reported to the controller.
     DeadDirectoryStaysLeader = "dead-dir-stays-leader",
+    /// KIP-858: a replica counts as the one that was assigned, whatever the id of its directory: an
+    /// empty disk in the place of the former one makes it an empty candidate.
+    IgnoreDirectoryIds = "ignore-directory-ids",
     /// KIP-534: a cleaner removes a tombstone the first time that it reads it.
     EarlyTombstone = "early-tombstone",
     /// KAFKA-14055: a cleaner removes the marker of a transaction before its records.

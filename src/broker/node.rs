@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 use super::channel::ControllerChannel;
 use super::context::Broker;
 use super::controller::ControllerShell;
-use super::dirs::{self, Dirs, OpenDir, Opened};
+use super::dirs::{self, Dirs, OpenDir, Opened, Permit};
 use super::error::NodeError;
 use super::fetcher::Fetchers;
 use super::metadata_log::{self, MetadataCopy, MetadataFollower};
 use super::outbox::Outbox;
 use super::partition::Site;
 use super::recovery::RecoveryObserver;
-use super::replicas::{Found, Replicas};
+use super::replicas::{Found, FoundOf, Replicas};
 use super::serve::connection::Server;
 use super::serve::listeners::{ListenerType, OwnListener, listeners, voters};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
@@ -26,7 +26,7 @@ use crate::base::{
 };
 use crate::controller::{Controller, ControllerSettings, Image};
 use crate::io::{Address, Listener, Net, World};
-use crate::log::{DirError, Log, LogConfig, LogDir, LogError, Recovery};
+use crate::log::{DirError, DirLock, Log, LogConfig, LogDir, LogError, Recovery};
 use crate::wire::messages::{DescribeClusterRequest, message};
 
 /// How long a controlled shutdown may take. Source: Kafka's default, twice its socket timeout
@@ -43,19 +43,24 @@ pub struct Node<W: World> {
     addresses: Vec<Address>,
     /// Fed by tasks that can't go on.
     fatal: mpsc::UnboundedReceiver<NodeError>,
+    /// Dropped when everything is closed.
+    _locks: Locks<W>,
 }
 
 /// How a node is run, beyond its configuration.
 pub struct NodeOptions {
     /// Is notified of the progress of log recovery at start.
     pub observer: Arc<dyn RecoveryObserver>,
+    /// Whether an empty log directory is used in the place of one that is missing. What was in that
+    /// one is given up, as by `kafka-storage.sh format`.
+    pub format: bool,
     /// The historical bugs that this node has.
     pub flaws: Flaws,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { observer: Arc::new(()), flaws: Flaws::default() }
+        Self { observer: Arc::new(()), format: false, flaws: Flaws::default() }
     }
 }
 
@@ -72,6 +77,15 @@ struct Start<W: World> {
 /// Largest batch of the metadata log.
 const MAX_DECISION: usize = 64 * 1024 * 1024;
 
+/// What a node's start results in.
+struct Roles<W: World> {
+    broker: Option<Arc<Broker<W>>>,
+    metadata: Metadata<W>,
+    metadata_dir: LogDir<W::Disk>,
+    locks: Locks<W>,
+}
+
+type Locks<W> = Vec<DirLock<<W as World>::Disk>>;
 type ListenerOf<W> = <<W as World>::Net as Net>::Listener;
 
 impl<W: World> Node<W> {
@@ -100,7 +114,7 @@ impl<W: World> Node<W> {
         let mut bound = start.bind().await?;
         // What is started may end for good while the rest is still waited for: a copy of the metadata
         // that finds no room, and a broker that waits for ever to hear that it may take part.
-        let (broker, metadata, metadata_dir) = tokio::select! {
+        let roles = tokio::select! {
             biased;
             Some(error) = failures.recv() => return Err(error),
             roles = start.roles(&mut bound) => roles?,
@@ -108,7 +122,16 @@ impl<W: World> Node<W> {
         let addresses = start.specs.iter().filter(|spec| spec.kind == ListenerType::Broker);
         let addresses = addresses.map(|spec| spec.bind.address.clone()).collect();
         start.world.probe(NodeProbe::Ready);
-        Ok(Self { world: start.world, broker, metadata, metadata_dir, addresses, fatal: failures })
+        let Roles { broker, metadata, metadata_dir, locks } = roles;
+        Ok(Self {
+            world: start.world,
+            broker,
+            metadata,
+            metadata_dir,
+            addresses,
+            fatal: failures,
+            _locks: locks,
+        })
     }
 
     /// Where clients find this broker, with the ports that the system chose.
@@ -207,13 +230,11 @@ impl<W: World> Start<W> {
         Ok(bound)
     }
 
-    async fn roles(
-        &self,
-        bound: &mut Vec<ListenerOf<W>>,
-    ) -> Result<(Option<Arc<Broker<W>>>, Metadata<W>, LogDir<W::Disk>), NodeError> {
-        let opened =
-            dirs::open(&self.world, &self.config, self.options.flaws, || self.ask_for_cluster())
-                .await?;
+    async fn roles(&self, bound: &mut Vec<ListenerOf<W>>) -> Result<Roles<W>, NodeError> {
+        let permit = Permit { format: self.options.format, flaws: self.options.flaws };
+        let mut opened =
+            dirs::open(&self.world, &self.config, permit, || self.ask_for_cluster()).await?;
+        let locks = std::mem::take(&mut opened.locks);
         let metadata_dir = opened.metadata().dir.clone();
         let cluster_id = metadata_dir.cluster_id().to_owned();
 
@@ -227,11 +248,17 @@ impl<W: World> Start<W> {
             }
             loaded => loaded?,
         };
+        let known = image.directories_of(BrokerId(self.config.node.node_id));
+        let formatted = opened.format(self.world.disk(), &known, self.options.format).await;
+        if let Err(error) = formatted {
+            opened.restore_clean().await?;
+            return Err(error);
+        }
         if !self.config.node.is_broker() {
-            return Ok((None, metadata, metadata_dir));
+            return Ok(Roles { broker: None, metadata, metadata_dir, locks });
         }
         let broker = self.broker(opened, cluster_id, (&metadata, image), listeners).await?;
-        Ok((Some(broker), metadata, metadata_dir))
+        Ok(Roles { broker: Some(broker), metadata, metadata_dir, locks })
     }
 
     /// Opens and replays the metadata log.
@@ -309,7 +336,7 @@ impl<W: World> Start<W> {
         let previous = opened.previous_broker_epoch();
         let handles = opened.dirs.iter().map(|open| (open.dir.clone(), open.holds_replicas));
         let metadata_dir = opened.metadata().dir.id();
-        let (dirs, failures) = Dirs::new(handles, metadata_dir, opened.incomplete);
+        let (dirs, failures) = Dirs::new(handles, metadata_dir, opened.incomplete());
         let logs = self.recover(&dirs, &opened, &image).await?;
         let me = BrokerId(self.config.node.node_id);
         let (outbox, undelivered) = Outbox::new();
@@ -372,10 +399,10 @@ impl<W: World> Start<W> {
         dirs: &Dirs<W::Disk>,
         opened: &Opened<W::Disk>,
         image: &Image,
-    ) -> Result<BTreeMap<TopicPartition, Found<W>>, NodeError> {
+    ) -> Result<BTreeMap<TopicPartition, FoundOf<W>>, NodeError> {
         let threads =
             usize::try_from(self.config.node.num_recovery_threads_per_data_dir).unwrap_or(1);
-        let mut logs: BTreeMap<TopicPartition, Found<W>> = BTreeMap::new();
+        let mut logs: BTreeMap<TopicPartition, FoundOf<W>> = BTreeMap::new();
         for home in dirs.of_replicas() {
             let open = opened.dirs.iter().find(|open| open.dir.id() == home.id());
             let Some(OpenDir { dir, found, .. }) = open else { continue };
@@ -405,7 +432,11 @@ impl<W: World> Start<W> {
                 }
                 let home = home.clone();
                 let found = Found { log, damage, home, topic_id, high_watermark };
-                if let Some(before) = logs.insert(name.clone(), found) {
+                let of_name = logs.entry(name.clone()).or_default();
+                of_name.push(found);
+                if let [before, ..] = &of_name[..of_name.len() - 1]
+                    && !image.names_directory(&name, BrokerId(self.config.node.node_id))
+                {
                     let (first, second) = (before.home.dir.path(), dir.path());
                     return Err(DirError::Twice {
                         partition: name,

@@ -424,6 +424,15 @@ impl Story {
         self.probe(broker, StorageProbe::Damaged { partition, offset });
     }
 
+    /// The process ends, and its disk is replaced by an empty one.
+    pub fn disk_replaced(&mut self, broker: u16) {
+        self.killed(broker);
+        let segments = std::mem::take(self.disks.entry(broker).or_default());
+        let files: Vec<_> = segments.keys().map(|base| path(*base)).collect();
+        self.sees(broker, What::Replaced { files: files.clone().into() });
+        files.into_iter().for_each(|path| self.sees(broker, What::Removed { path }));
+    }
+
     pub fn killed(&mut self, broker: u16) {
         self.sees(broker, What::Killed);
     }

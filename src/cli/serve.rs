@@ -29,6 +29,9 @@ pub struct ServeArgs {
     /// Listener address; overrides `listeners`
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<Address>,
+    /// Use an empty log directory in the place of one that is missing, and give up what was in that
+    #[arg(long)]
+    format: bool,
 }
 
 /// Runs until SIGTERM or a fatal error.
@@ -50,7 +53,7 @@ pub fn run(args: &ServeArgs) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(serve(config, Recovering::new(screen))) {
+    match runtime.block_on(serve(config, args.format, Recovering::new(screen))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("brokerquake serve: {error}");
@@ -68,14 +71,18 @@ fn log_to_stderr(screen: MultiProgress) {
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(above).try_init();
 }
 
-async fn serve(config: NodeConfig, recovering: Recovering) -> Result<(), crate::broker::NodeError> {
+async fn serve(
+    config: NodeConfig,
+    format: bool,
+    recovering: Recovering,
+) -> Result<(), crate::broker::NodeError> {
     let id = config.node.node_id;
     let data = config.node.log_dirs.join(",");
     let world = RealWorld::new();
     if let Err(error) = world.listen_for_signals() {
         tracing::warn!(%error, "signals will end this process at once");
     }
-    let options = NodeOptions { observer: Arc::new(recovering), ..NodeOptions::default() };
+    let options = NodeOptions { observer: Arc::new(recovering), format, ..NodeOptions::default() };
     let node = Node::start_with(world, config, options).await?;
     let addresses: Vec<String> = node.addresses().iter().map(ToString::to_string).collect();
     println!("brokerquake node {id} ready on {} (data in {data})", addresses.join(", "));

@@ -59,7 +59,7 @@ impl Controller {
         check_epochs(leader, before, asked)?;
         let isr = new_isr(asked);
         check_isr(leader, before, &isr, asked.leader_recovery_state)?;
-        check_eligible(&image, &isr, self.settings().flaws)?;
+        check_eligible(&image, before, &isr, self.settings().flaws)?;
         self.apply(plan, &image, (topic, before), asked, &isr);
         let after = plan.image().partition(topic_id, index);
         let after = after.ok_or(ErrorCode::UnknownTopicOrPartition)?;
@@ -155,15 +155,20 @@ fn check_isr(
 }
 
 /// KIP-841: a fenced or leaving broker may not join. KIP-903: neither may a broker that restarted
-/// since its last fetch, because it may have lost records that the leader saw it fetch.
+/// since its last fetch, because it may have lost records that the leader saw it fetch. KIP-858: nor
+/// a replica that is assigned to a directory which its broker does not have.
 fn check_eligible(
     image: &Image,
+    before: &PartitionState,
     isr: &[(BrokerId, BrokerEpoch)],
     flaws: Flaws,
 ) -> Result<(), ErrorCode> {
     let may_join = |broker: &&Broker| broker.is_active() || flaws.has(Flaw::FencedMayJoin);
     let eligible = |(id, epoch): &(BrokerId, BrokerEpoch)| {
-        let broker = image.broker(*id).filter(may_join);
+        let has_directory = |broker: &&Broker| {
+            broker.has_directory(before.directory_of(*id)) || flaws.has(Flaw::IgnoreDirectoryIds)
+        };
+        let broker = image.broker(*id).filter(may_join).filter(has_directory);
         broker.is_some_and(|b| *epoch == BrokerEpoch::NONE || *epoch == b.epoch)
     };
     if isr.iter().all(eligible) { Ok(()) } else { Err(ErrorCode::IneligibleReplica) }

@@ -5,7 +5,7 @@
 //! elected again, and no replica that lacks committed records can. Only an unclean shutdown of the
 //! last member leaves an ISR empty.
 
-use super::image::{Image, PartitionState, Topic};
+use super::image::{Broker, Image, PartitionState, Topic};
 use super::machine::{ControllerSettings, ELR_FEATURE};
 use super::plan::Plan;
 use super::record::{PartitionChange, Record};
@@ -36,6 +36,7 @@ pub(super) struct Rules {
     unclean_allowed: bool,
     elr_enabled: bool,
     forgets_lost: bool,
+    ignores_directories: bool,
 }
 
 impl Rules {
@@ -47,6 +48,7 @@ impl Rules {
             unclean_allowed: config.unclean_leader_election || settings.flaws.has(Flaw::UncleanOn),
             elr_enabled: image.feature(ELR_FEATURE) >= 1 && !forgets_lost,
             forgets_lost,
+            ignores_directories: settings.flaws.has(Flaw::IgnoreDirectoryIds),
         }
     }
 }
@@ -172,8 +174,8 @@ impl<'a> Election<'a> {
     fn is_acceptable(&self, id: BrokerId) -> bool {
         let going = self.cause.leaving == Some(id) || self.is_lost(id);
         let directory = self.partition.directory_of(id);
-        let standing = self.image.broker(id);
-        !going && standing.is_some_and(|b| b.is_active() && b.has_directory(directory))
+        let has_it = |b: &Broker| self.rules.ignores_directories || b.has_directory(directory);
+        !going && self.image.broker(id).is_some_and(|b| b.is_active() && has_it(b))
     }
 
     /// The member that stays when all leave the ISR: it has all committed records.

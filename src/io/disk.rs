@@ -21,6 +21,15 @@ pub enum Open {
     New,
 }
 
+/// What came of asking for a lock.
+#[derive(Clone, Debug)]
+pub enum Lock<F> {
+    /// It lasts until the last handle of this file is dropped, or the process ends.
+    Held(F),
+    /// Another process holds it: its id, where that is known.
+    Taken(Option<u32>),
+}
+
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Entry {
@@ -40,6 +49,10 @@ pub trait Disk: Clone + Send + Sync + 'static {
 
     /// Opens a file for reading and writing.
     fn open(&self, path: &Path, how: Open) -> io::Result<Self::File>;
+
+    /// Creates a file if it is missing, locks it against other processes (`flock`) and stores the id
+    /// of this process in it. Does not wait for a lock that is taken.
+    fn lock(&self, path: &Path) -> io::Result<Lock<Self::File>>;
 
     /// Maps the first `len` bytes of an open file, which must be at least that long.
     fn map(&self, file: &Self::File, len: u64) -> io::Result<Self::Map>;

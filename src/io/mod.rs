@@ -11,7 +11,7 @@ mod together;
 mod world;
 
 pub use crate::base::Address;
-pub use disk::{Disk, Entry, File, Map, Open, Slice};
+pub use disk::{Disk, Entry, File, Lock, Map, Open, Slice};
 pub use net::{Listener, Net, Part, Stream};
 pub use together::together;
 pub use world::{World, timeout};

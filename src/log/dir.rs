@@ -8,6 +8,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::checkpoint::{self, Saver, read_offsets};
+use super::lock;
 use super::meta::{self, Identity, Meta};
 use super::names::PARTITION_METADATA;
 use super::{DirError, LogError, RecoveryMark, Unreadable};
@@ -111,7 +112,7 @@ impl<D: Disk> LogDir<D> {
         path: PathBuf,
         identity: Identity,
     ) -> Result<(Self, Found), DirError> {
-        create_durably(&disk, &path).await?;
+        lock::create(&disk, &path).await?;
         let meta_path = path.join(META);
         let meta = match Meta::read(&disk, &meta_path)? {
             Some(meta) => {
@@ -119,7 +120,7 @@ impl<D: Disk> LogDir<D> {
                 meta
             }
             None => {
-                check_empty(&disk, &path)?;
+                Self::check_empty(&disk, &path)?;
                 let fresh = || identity.fresh_cluster.to_string();
                 let cluster = identity.cluster.clone().unwrap_or_else(fresh);
                 let meta =
@@ -142,6 +143,18 @@ impl<D: Disk> LogDir<D> {
         let dir = Self { disk, shared: Arc::new(shared) };
         let found = dir.take_stock(identity.flaws).await?;
         Ok((dir, found))
+    }
+
+    /// A directory without `meta.properties` must be empty: it may be a home directory, or a data
+    /// directory that lost the file.
+    pub fn check_empty(disk: &D, dir: &Path) -> Result<(), DirError> {
+        let entries = disk.list(dir).map_err(LogError::io("list", dir))?;
+        let is_new =
+            |name: &str| name == "lost+found" || name.starts_with('.') || is_temporary(name);
+        match entries.into_iter().find(|entry| !is_new(&entry.name)) {
+            Some(entry) => Err(DirError::Unmarked { path: dir.to_owned(), found: entry.name }),
+            None => Ok(()),
+        }
     }
 
     /// Where it is.
@@ -474,39 +487,6 @@ async fn save_topic<D: Disk>(disk: D, dir: PathBuf, topic: TopicId) -> Result<Pa
 fn is_temporary(name: &str) -> bool {
     let mut rests = REPLACED.iter().filter_map(|replaced| name.strip_prefix(replaced));
     name.ends_with(".tmp") && rests.any(|rest| rest.starts_with('.'))
-}
-
-/// A directory without `meta.properties` must be empty: it may be a home directory, or a data
-/// directory that lost the file.
-fn check_empty<D: Disk>(disk: &D, dir: &Path) -> Result<(), DirError> {
-    let entries = disk.list(dir).map_err(LogError::io("list", dir))?;
-    let is_new = |name: &str| name == "lost+found" || name.starts_with('.') || is_temporary(name);
-    match entries.into_iter().find(|entry| !is_new(&entry.name)) {
-        Some(entry) => Err(DirError::Unmarked { path: dir.to_owned(), found: entry.name }),
-        None => Ok(()),
-    }
-}
-
-/// Creates a directory and those above it that are missing, and makes their names durable.
-async fn create_durably<D: Disk>(disk: &D, path: &Path) -> Result<(), LogError> {
-    let mut missing = Vec::new();
-    for above in path.ancestors().filter(|above| above.file_name().is_some()) {
-        if disk.exists(above).map_err(LogError::io("look for", above))? {
-            break;
-        }
-        missing.push(above);
-    }
-    if missing.is_empty() {
-        return Ok(());
-    }
-    disk.create_dir_all(path).map_err(LogError::io("create", path))?;
-    for created in missing.into_iter().rev() {
-        // What is above the first name of a relative path has no name in it.
-        let parent = created.parent().filter(|parent| !parent.as_os_str().is_empty());
-        let parent = parent.unwrap_or(Path::new("."));
-        disk.sync_dir(parent).await.map_err(LogError::io("sync", parent))?;
-    }
-    Ok(())
 }
 
 /// Removes a directory of files.

@@ -3,7 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::base::{BrokerId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
+use crate::base::{
+    BrokerId, DirectoryId, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition,
+};
 
 /// The storage itself failed, or holds what it must not.
 #[derive(Debug, thiserror::Error)]
@@ -263,6 +265,36 @@ pub enum DirError {
          name an empty directory, or put its meta.properties back", .path.display()
     )]
     Unmarked { path: PathBuf, found: String },
+    /// Another process has locked it.
+    #[error(
+        "{}: {} is using this directory; stop it, or name another directory", .path.display(),
+        .process.map_or("another process".to_owned(), |id| format!("process {id}"))
+    )]
+    Locked {
+        path: PathBuf,
+        /// Its id, where that is known.
+        process: Option<u32>,
+    },
+    /// It is empty, and may be in the place of a directory that is missing.
+    #[error(
+        "{}: this directory is empty, but {}; put the former directory back, or give up what was in \
+         it and start once with `--format` to use this one in its place", .path.display(),
+        .missing.map_or(
+            "other directories of this node have been used, and the metadata log should be here".to_owned(),
+            |id| format!("this node also has a log directory with directory.id={id}, which is missing")
+        )
+    )]
+    Replaced {
+        path: PathBuf,
+        /// The `directory.id` of the former one; `None` where it had the metadata log.
+        missing: Option<DirectoryId>,
+    },
+    /// The metadata log is in another directory than the configured one.
+    #[error(
+        "{}: the metadata log is here, but is configured to be in {}; set `metadata.log.dir={}`",
+        .found.display(), .configured.display(), .found.display()
+    )]
+    MetadataElsewhere { found: PathBuf, configured: PathBuf },
     /// Two directories have the same id: one is a copy of the other.
     #[error("{} and {} have the same directory.id; remove the copy", .first.display(), .second.display())]
     Copied { first: PathBuf, second: PathBuf },

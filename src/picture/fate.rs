@@ -91,6 +91,7 @@ fn offset_of(witness: &ReplicaWitness) -> Option<Offset> {
         ReplicaWitness::TooSmallIsr { .. }
         | ReplicaWitness::HighWatermarkFell { .. }
         | ReplicaWitness::JoinedFenced { .. }
+        | ReplicaWitness::LeadsReplaced { .. }
         | ReplicaWitness::NotCounted { .. } => None,
     }
 }

@@ -85,7 +85,8 @@ fn node<W: SimWorld>(config: NodeConfig, flaws: Flaws, ends: &Ends) -> Boot<W> {
     load::boot(move |world: W| {
         let (config, ends) = (config.clone(), ends.clone());
         async move {
-            let options = NodeOptions { flaws, ..NodeOptions::default() };
+            // An operator who replaces a disk formats it.
+            let options = NodeOptions { flaws, format: true, ..NodeOptions::default() };
             let ended = match Node::start_with(world.clone(), config, options).await {
                 Ok(node) => node.run().await,
                 Err(error) => Err(error),

@@ -381,6 +381,12 @@ target = "b2"
 dir = "/data"
 
 [[fault]]
+kind = "disk-replaced"
+target = "b3"
+dir = "/data"
+clean = true
+
+[[fault]]
 kind = "disk-corruption"
 target = "follower"
 what = "misdirected-write"
@@ -409,7 +415,7 @@ fn every_drawn_fault_round_trips_through_a_schedule() {
     let rules =
         faulty(&FAULTS.replace("\n\n[[fault]]", "\nat = \"1s..5s\"\ndown = \"2s\"\n\n[[fault]]"));
     let scenario = Scenario::parse("x.toml", &rules).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(scenario.rules.len(), 23);
+    assert_eq!(scenario.rules.len(), 24);
     for seed in 0..20 {
         let plan = Plan::draw(&scenario, Seed(seed));
         let text = scenario.to_toml(&plan);
@@ -419,8 +425,8 @@ fn every_drawn_fault_round_trips_through_a_schedule() {
         let kinds: std::collections::BTreeSet<_> =
             plan.faults.iter().map(|fault| fault.action.kind()).collect();
         let all = ["clock-drift", "clock-jump", "dir-failure", "disk-corruption", "disk-error"];
-        let more = ["disk-full", "disk-lies", "disk-stall", "isolate", "kill", "partition"];
-        let rest = ["pause", "power-loss", "restart", "slow-disk", "slow-link"];
+        let more = ["disk-full", "disk-lies", "disk-replaced", "disk-stall", "isolate", "kill"];
+        let rest = ["partition", "pause", "power-loss", "restart", "slow-disk", "slow-link"];
         assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [&all[..], &more, &rest].concat());
         let moments = plan.faults.iter().filter_map(|fault| fault.moment);
         assert_eq!(

@@ -152,6 +152,10 @@ pub trait Engine: Sized {
         place: (Place, &str),
     ) -> u32;
 
+    /// Puts an empty disk in the place of the host's, or an empty directory in the place of one. Does
+    /// nothing while its process runs.
+    fn replace_disk(&mut self, host: HostId, dir: Option<&str>);
+
     /// Counters of the host's disk.
     fn disk_stats(&self, host: HostId) -> DiskStats;
 

@@ -52,6 +52,11 @@ pub enum What {
     /// The content of a `*.log` or `*.log.swap` file, or of a checkpoint of recovery points, after a
     /// power loss.
     Survived { path: Arc<str>, bytes: Bytes },
+    /// An empty disk or directory replaced the former one while no process ran.
+    Replaced {
+        /// The observed files that were on it. A `Removed` follows for each.
+        files: Arc<[Arc<str>]>,
+    },
     /// The host booted.
     Booted,
     /// The process ended by itself.

@@ -95,6 +95,7 @@ impl View {
             | What::Corrupted { .. }
             | What::Lied { .. }
             | What::Survived { .. }
+            | What::Replaced { .. }
             | What::Paused
             | What::Resumed => {}
         }

@@ -7,7 +7,7 @@
 
 mod open;
 
-pub(super) use open::{OpenDir, Opened, open};
+pub(super) use open::{OpenDir, Opened, Permit, open};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -112,6 +112,12 @@ impl<D: Disk> Dirs<D> {
     /// Ids of those that have failed since the start.
     pub(crate) fn failed_ids(&self) -> Vec<DirectoryId> {
         self.of_replicas().filter(|home| !home.is_online()).map(|home| home.id()).collect()
+    }
+
+    /// Whether a replica's directory is neither here nor one that has failed: it was replaced, or is
+    /// not attached.
+    pub(crate) fn is_missing(&self, told: DirectoryId) -> bool {
+        !told.is_reserved() && !self.of_replicas().any(|home| home.id() == told)
     }
 
     /// The metadata log is in this one.

@@ -12,7 +12,7 @@ mod found;
 mod place;
 mod remove;
 
-pub(crate) use found::Found;
+pub(crate) use found::{Found, FoundOf};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ impl<W: World> Replicas<W> {
         site: Arc<Site<W>>,
         dirs: Dirs<W::Disk>,
         topic_defaults: TopicConfig,
-        found: BTreeMap<TopicPartition, Found<W>>,
+        found: BTreeMap<TopicPartition, FoundOf<W>>,
     ) -> Self {
         Self {
             unique: Mutex::new(site.world().random(Stream::named("deleted directories"))),

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::create::NewLog;
-use super::{Found, Replicas, Role};
+use super::{Found, FoundOf, Replicas, Role};
 use crate::base::config::TopicConfig;
-use crate::base::{DirectoryId, Offset, TopicId, TopicPartition};
+use crate::base::{DirectoryId, Flaw, Offset, TopicId, TopicPartition};
 use crate::broker::dirs::Home;
 use crate::broker::partition::{Partition, is_expendable};
 use crate::controller::{Image, PartitionState};
@@ -19,6 +19,15 @@ pub(super) enum Place<W: World> {
     Missing(Box<NewLog>),
     /// It is too damaged to be opened, and may not be given up.
     Unusable,
+}
+
+/// The log that is a replica's.
+enum Chosen<W: World> {
+    Log(Box<Found<W>>),
+    /// There is none: it has to be created.
+    None,
+    /// It is in a directory that is missing.
+    Missing,
 }
 
 impl<W: World> Replicas<W> {
@@ -39,18 +48,66 @@ impl<W: World> Replicas<W> {
             return Ok(new(config, damaged.home().id()));
         }
         let place = state.directory_of(self.site.me());
-        match self.found.claim(name) {
-            Some(found) if found.topic_id.is_none_or(|id| id == *topic_id) => {
-                self.name_topic(role, &found).await?;
-                self.claim(role, found, config, place, new).await
-            }
-            Some(stale) => {
-                // KIP-516: same name, another creation. Its records are not this topic's.
-                self.set_aside(name.clone(), stale).await?;
-                Ok(new(config, place))
-            }
-            None => Ok(new(config, place)),
+        let is_ours = |found: &Found<W>| found.topic_id.is_none_or(|id| id == *topic_id);
+        let (ours, stale): (Vec<_>, Vec<_>) = self.found.claim(name).into_iter().partition(is_ours);
+        for stale in stale {
+            // KIP-516: same name, another creation. Its records are not this topic's.
+            self.set_aside(name, stale, "it belongs to an earlier topic of this name").await?;
         }
+        match self.choose(role, ours).await? {
+            Chosen::Log(found) => {
+                self.name_topic(role, &found).await?;
+                self.claim(role, *found, config, place, new).await
+            }
+            Chosen::None => Ok(new(config, place)),
+            Chosen::Missing => Ok(Place::Unusable),
+        }
+    }
+
+    /// Finds the log that is this replica, among all that were found of its partition (KIP-858).
+    ///
+    /// The log in the directory that the metadata name is the replica. Without it, another log may
+    /// have been moved there by an operator, as long as that directory is still here. Once it is
+    /// missing, every other log is another replica: an earlier one that lacks records, or an empty
+    /// one. Then this replica begins again, if no other relies on it, and else it waits for its
+    /// directory.
+    async fn choose(&self, role: &Role<'_>, found: FoundOf<W>) -> Result<Chosen<W>, LogError> {
+        let (name, me) = (&role.name, self.site.me());
+        let place = role.state.directory_of(me);
+        let missing =
+            self.dirs.is_missing(place) && !self.site.flaws().has(Flaw::IgnoreDirectoryIds);
+        let (mut here, mut elsewhere): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|found| found.home.id() == place);
+        if here.is_empty() && !missing && elsewhere.len() == 1 {
+            here = std::mem::take(&mut elsewhere);
+        }
+        if let Some(log) = here.pop() {
+            for other in elsewhere {
+                self.set_aside(name, other, "another directory has this replica now").await?;
+            }
+            return Ok(Chosen::Log(Box::new(log)));
+        }
+        if (missing || !elsewhere.is_empty()) && !is_expendable(role.state, me) {
+            let found: Vec<_> =
+                elsewhere.iter().map(|found| found.home.dir.path().display().to_string()).collect();
+            tracing::error!(
+                partition = %name, directory = %place, ?found,
+                "this replica's log directory is missing, and no other replica can lead: offline \
+                 until the directory is back in `log.dirs`, or the topic is deleted"
+            );
+            self.found.keep_unusable(name.clone(), elsewhere);
+            return Ok(Chosen::Missing);
+        }
+        for other in elsewhere {
+            self.set_aside(name, other, "it is not the replica that the metadata name").await?;
+        }
+        if missing {
+            tracing::warn!(
+                partition = %name, directory = %place,
+                "this replica's log directory is missing: it is fetched again from the leader"
+            );
+        }
+        Ok(Chosen::None)
     }
 
     /// Restores a missing `partition.metadata`, as Kafka does once it knows the topic's id.
@@ -89,7 +146,7 @@ impl<W: World> Replicas<W> {
                  removed"
             );
             self.lost(role.topic_id, name.partition, role.state);
-            self.found.keep_unusable(name.clone(), found);
+            self.found.keep_unusable(name.clone(), vec![found]);
             return Ok(Place::Unusable);
         };
         let ids = (name.clone(), role.topic_id);

@@ -48,8 +48,10 @@ impl<W: World> Replicas<W> {
                 hosted.range((topic, 0)..=(topic, i32::MAX)).map(|(key, _)| *key).collect();
             keys.into_iter().filter_map(|key| hosted.remove(&key)).collect()
         };
-        for (name, found) in self.found.unusable_of(topic) {
-            self.spare(&found.home, self.remove(&found.home, &name).await)?;
+        for (name, logs) in self.found.unusable_of(topic) {
+            for found in logs {
+                self.spare(&found.home, self.remove(&found.home, &name).await)?;
+            }
         }
         for partition in gone {
             drop(partition.retire());
@@ -65,22 +67,25 @@ impl<W: World> Replicas<W> {
     /// Keeps logs aside that no topic claims: their topics were deleted while this broker was down,
     /// or belong to another cluster.
     pub(super) async fn set_strays_aside(&self) -> Result<(), LogError> {
-        for (name, stray) in self.found.strays() {
-            self.set_aside(name, stray).await?;
+        for (name, strays) in self.found.strays() {
+            for stray in strays {
+                self.set_aside(&name, stray, "no topic has this log").await?;
+            }
         }
         Ok(())
     }
 
     pub(super) async fn set_aside(
         &self,
-        name: TopicPartition,
+        name: &TopicPartition,
         stray: Found<W>,
+        why: &'static str,
     ) -> Result<(), LogError> {
         drop(stray.log);
-        let aside = stray.home.dir.set_stray_aside(&name, self.draw_unique()).await;
+        let aside = stray.home.dir.set_stray_aside(name, self.draw_unique()).await;
         if let Some(Some(path)) = self.spare(&stray.home, aside)? {
             let path = path.display();
-            tracing::warn!(partition = %name, %path, "no topic has this log; it is kept aside");
+            tracing::warn!(partition = %name, %path, why, "a log is kept aside");
         }
         Ok(())
     }

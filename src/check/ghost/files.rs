@@ -275,6 +275,25 @@ impl Ghost {
         replica.segments.insert(base, segment);
     }
 
+    /// An empty disk is in the place of the one that had these files.
+    pub(super) fn replaced(&mut self, on: HostId, files: &[Arc<str>], changes: &mut Vec<Change>) {
+        let places: BTreeSet<_> =
+            files.iter().filter_map(|path| self.place_of(path)).map(|(name, _)| name).collect();
+        self.cleaned.retain(|(of, path), _| *of != on || !files.contains(path));
+        let Some(host) = self.hosts.get_mut(on) else { return };
+        for partition in places {
+            let Some(replica) = host.replicas.get_mut(&partition) else { continue };
+            let in_sync = host.eligible_at_end.contains(&partition);
+            let before = replica.end();
+            let mut lost = std::mem::take(&mut replica.lost);
+            lost.push(Lost { in_sync });
+            *replica = Replica { lost, topic_id: replica.topic_id, ..Replica::default() };
+            if before > Offset::ZERO {
+                changes.push(Change::Cut { host: on, partition, end: Offset::ZERO });
+            }
+        }
+    }
+
     /// Every surviving file has been seen as soon as anything else happens: now the loss is known.
     pub(super) fn settle_power_losses(&mut self, next_on: HostId, next: &What) {
         let waiting = matches!(next, What::Survived { .. }).then_some(next_on);

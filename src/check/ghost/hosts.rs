@@ -44,11 +44,19 @@ pub(crate) struct Host {
     /// Where each log ended when the power failed, and whether the broker could have been elected,
     /// until every surviving file was seen.
     pub(super) before_power_loss: Option<BTreeMap<TopicPartition, (Offset, bool)>>,
+    /// Where the broker could have been elected when its process ended last.
+    pub(super) eligible_at_end: Vec<TopicPartition>,
 }
 
 impl Host {
     fn new(broker: BrokerId, rank: usize) -> Self {
-        Self { broker, rank, replicas: BTreeMap::new(), before_power_loss: None }
+        Self {
+            broker,
+            rank,
+            replicas: BTreeMap::new(),
+            before_power_loss: None,
+            eligible_at_end: Vec::new(),
+        }
     }
 }
 

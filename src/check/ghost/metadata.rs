@@ -90,9 +90,9 @@ impl Metadata {
                 self.files.entry(host).or_default().remove(&base);
                 self.shortened(host, before, changes);
             }
-            What::PowerLost { .. } => {
-                self.logs.remove(&host);
-                self.files.remove(&host);
+            What::PowerLost { .. } => self.forget(host),
+            What::Replaced { files } if files.iter().any(|path| segment_of(path).is_some()) => {
+                self.forget(host);
             }
             What::Survived { path, bytes } => {
                 let Some(base) = segment_of(path) else { return };
@@ -110,6 +110,12 @@ impl Metadata {
             }
             _ => {}
         }
+    }
+
+    /// Its disk has nothing, as far as is known.
+    fn forget(&mut self, host: HostId) {
+        self.logs.remove(&host);
+        self.files.remove(&host);
     }
 
     fn file(&mut self, host: HostId, base: i64) -> Option<&mut Vec<u8>> {

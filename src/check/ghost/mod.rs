@@ -164,6 +164,11 @@ impl Ghost {
         self.setup.promise(topic).compacted
     }
 
+    /// The partition of a file of clients' data.
+    pub(crate) fn partition_of(&self, path: &str) -> Option<TopicPartition> {
+        files::partition_of_file(path)
+    }
+
     /// Whether a path is of a compacted topic's log.
     pub(crate) fn is_compacted_path(&self, path: &str) -> bool {
         is_compacted_path(&self.setup, path)
@@ -234,6 +239,7 @@ impl Ghost {
             What::Survived { path, bytes } => {
                 self.survived(*host, path, bytes);
             }
+            What::Replaced { files } => self.replaced(*host, files, changes),
             What::Corrupted { path, range } => {
                 if let Some(segment) = self.segment_of(*host, path) {
                     segment.damaged(range.clone());
@@ -275,6 +281,9 @@ impl Ghost {
             Folded::Gone { partition } => self.gone(partition),
             Folded::Down(down) => {
                 self.clients.ended(on);
+                if let Some(host) = self.hosts.get_mut(on) {
+                    host.eligible_at_end.clone_from(&down.eligible);
+                }
                 if matches!(what, What::PowerLost { .. }) {
                     self.power_lost(on, &down.eligible);
                 }

@@ -29,6 +29,7 @@ mod poll_splice;
 mod reads_reach_end;
 mod recovery_point_kept;
 mod recovery_trusts_only_synced;
+mod replaced_replica_waits;
 mod send_reorder;
 mod timestamp_lookup_agrees;
 mod writes_progress;
@@ -118,6 +119,12 @@ const TABLE: &[Row] = &[
         "No log is opened shorter than what was synced of it.",
         Brokers,
         new::<recovery_point_kept::RecoveryPointKept>,
+    ),
+    safety(
+        "replaced-replica-waits",
+        "A replica on a replaced disk leads only after it was in sync again.",
+        Brokers,
+        new::<replaced_replica_waits::ReplacedReplicaWaits>,
     ),
     safety(
         "index-agrees",

@@ -41,6 +41,8 @@ pub enum ReplicaWitness {
     HighWatermarkFell { broker: BrokerId, epoch: LeaderEpoch, before: Offset, after: Offset },
     /// A fenced broker joined the ISR.
     JoinedFenced { broker: BrokerId, epoch: LeaderEpoch },
+    /// A replica leads whose disk was replaced since it was last in sync.
+    LeadsReplaced { broker: BrokerId, epoch: LeaderEpoch },
     /// A leader does not count a replica that the controller has in sync.
     NotCounted {
         leader: BrokerId,
@@ -119,6 +121,10 @@ impl ReplicaWitness {
             Self::JoinedFenced { broker, epoch } => {
                 write!(f, "b{broker} joins those in sync in epoch {epoch} at {at}, and is fenced")
             }
+            Self::LeadsReplaced { broker, epoch } => write!(
+                f,
+                "b{broker} leads epoch {epoch} at {at}, but its disk was replaced since it was last in sync"
+            ),
             Self::NotCounted { leader, epoch, counted, committed } => write!(
                 f,
                 "leader b{leader} of epoch {epoch} counts {} at {at}; {} are in sync for the controller",

@@ -8,7 +8,7 @@ mod replay;
 
 pub use replay::{Change, ReplayError};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use self::index::Index;
@@ -16,7 +16,7 @@ use super::record::Feature;
 use crate::base::config::{Config, TopicConfig};
 use crate::base::{
     Address, BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Listener, Offset, PartitionEpoch,
-    ProducerId, TopicId,
+    ProducerId, TopicId, TopicPartition,
 };
 use crate::decide::SharedMap;
 use crate::wire::messages::Uuid;
@@ -136,6 +136,22 @@ impl Image {
     /// A registered broker.
     pub fn broker(&self, id: BrokerId) -> Option<&Broker> {
         self.brokers.get(&id).map(|broker| &**broker)
+    }
+
+    /// Whether it is known in which log directory of its broker a replica is.
+    pub fn names_directory(&self, partition: &TopicPartition, broker: BrokerId) -> bool {
+        let state = self
+            .topic(&partition.topic)
+            .and_then(|topic| topic.partitions.get(&partition.partition));
+        state.is_some_and(|state| !state.directory_of(broker).is_reserved())
+    }
+
+    /// Every log directory that the metadata know of a broker: those of its registration, and those
+    /// of its replicas.
+    pub fn directories_of(&self, id: BrokerId) -> BTreeSet<DirectoryId> {
+        let registered = self.broker(id).into_iter().flat_map(|broker| &broker.log_dirs).copied();
+        let assigned = self.partitions().map(|(_, _, state)| state.directory_of(id));
+        registered.chain(assigned).filter(|directory| !directory.is_reserved()).collect()
     }
 
     /// Whether a broker is registered and not fenced.

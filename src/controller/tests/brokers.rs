@@ -345,6 +345,60 @@ fn lost_replica_leads_again_where_no_other_can() {
     assert!(!cluster.was_unclean());
 }
 
+/// Broker 1 starts again on an empty disk.
+fn restart_on_an_empty_disk(cluster: &mut Cluster) {
+    cluster.fence(1);
+    let mut request = cluster.registration(1, BrokerEpoch::NONE);
+    request.log_dirs = vec![directory(21).into()];
+    cluster.register(&request).unwrap();
+    cluster.come_back(1);
+}
+
+#[test]
+fn replica_on_a_replaced_disk_is_another_replica() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    let id = cluster.topic(&[1, 2], &[]);
+    restart_on_an_empty_disk(&mut cluster);
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+    assert_eq!(cluster.partition().directory_of(BrokerId(1)), directory(1));
+    // Its directory is missing: it can't join, whatever the leader believes.
+    let proposal = cluster.proposal(&[1, 2]);
+    assert_eq!(cluster.alter(&proposal), Err(ErrorCode::IneligibleReplica));
+    assert_eq!(assign(&mut cluster, id, directory(21)), (0, 0));
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(2), vec![2]));
+    cluster.alter_isr(&[1, 2]);
+    assert_eq!(cluster.isr(), [1, 2]);
+}
+
+#[test]
+fn replica_on_a_replaced_disk_does_not_lead_where_no_other_can() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    let id = cluster.topic(&[1], &[]);
+    restart_on_an_empty_disk(&mut cluster);
+    assert_eq!(cluster.leader(), None);
+    let refused = ErrorCode::KafkaStorageError.code();
+    assert_eq!(assign(&mut cluster, id, directory(21)), (0, refused));
+    assert_eq!(cluster.leader(), None);
+    // The former disk is back.
+    cluster.fence(1);
+    cluster.restart_uncleanly(1);
+    cluster.come_back(1);
+    assert_eq!(cluster.leader(), Some(1));
+}
+
+#[test]
+fn replica_that_was_moved_between_two_directories_stays_in_sync() {
+    let mut cluster = Cluster::of(&[2]);
+    let mut request = cluster.registration(1, BrokerEpoch::NONE);
+    request.log_dirs = vec![directory(11).into(), directory(12).into()];
+    cluster.register(&request).unwrap();
+    cluster.heartbeat(1);
+    let id = cluster.topic(&[1, 2], &[]);
+    assert_eq!(assign(&mut cluster, id, directory(11)), (0, 0));
+    assert_eq!(assign(&mut cluster, id, directory(12)), (0, 0));
+    assert_eq!((cluster.leader(), cluster.isr()), (Some(1), vec![1, 2]));
+}
+
 #[test]
 fn producer_id_blocks_do_not_overlap() {
     let mut cluster = Cluster::of(&[1, 2]);

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::path::Path;
 
 use crate::io::real::{RealDisk, RealFile, RealMap};
-use crate::io::{Disk, Entry, File, Map, Open};
+use crate::io::{Disk, Entry, File, Lock, Map, Open};
 use crate::sim::disk::{SimDisk, SimFile, SimMap};
 
 /// The file system of one host.
@@ -81,6 +81,19 @@ impl Disk for AnyDisk {
             Holds::Sim(disk) => Opened::Sim(disk.open(path, how)?),
             Holds::Real(disk) => Opened::Real(disk.open(path, how)?),
         }))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock<AnyFile>> {
+        fn any<F>(lock: Lock<F>, opened: impl FnOnce(F) -> Opened) -> Lock<AnyFile> {
+            match lock {
+                Lock::Held(file) => Lock::Held(AnyFile(opened(file))),
+                Lock::Taken(by) => Lock::Taken(by),
+            }
+        }
+        Ok(match &self.0 {
+            Holds::Sim(disk) => any(disk.lock(path)?, Opened::Sim),
+            Holds::Real(disk) => any(disk.lock(path)?, Opened::Real),
+        })
     }
 
     fn map(&self, file: &AnyFile, len: u64) -> io::Result<AnyMap> {

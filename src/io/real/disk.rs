@@ -8,9 +8,13 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::fs::{FlockOperation, fcntl_lock, flock};
+use rustix::io::Errno;
+use rustix::process::{Flock, FlockType, fcntl_getlk};
+
 use super::RealMap;
 use super::blocking::blocking;
-use crate::io::{Disk, Entry, File, Open};
+use crate::io::{Disk, Entry, File, Lock, Open};
 
 /// The file system of this machine.
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,6 +49,22 @@ impl Disk for RealDisk {
             }
         }
         Ok(RealFile(Arc::new(options.open(path)?)))
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock<RealFile>> {
+        let file = self.open(path, Open::OrCreate)?;
+        // Java locks with fcntl, which `flock` does not exclude.
+        let operation = FlockOperation::NonBlockingLockExclusive;
+        for locked in [flock(&file.0, operation), fcntl_lock(&file.0, operation)] {
+            match locked {
+                Ok(()) => {}
+                Err(Errno::WOULDBLOCK | Errno::ACCESS) => return Ok(Lock::Taken(holder(&file))),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        file.set_len(0)?;
+        file.write_at(format!("{}\n", std::process::id()).as_bytes(), 0)?;
+        Ok(Lock::Held(file))
     }
 
     fn map(&self, file: &RealFile, len: u64) -> io::Result<RealMap> {
@@ -127,4 +147,15 @@ impl File for RealFile {
     fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         Some(self.0.as_fd())
     }
+}
+
+/// The process that has locked a file: as the kernel knows it, or as the file says.
+fn holder(file: &RealFile) -> Option<u32> {
+    let asked = fcntl_getlk(&file.0, &Flock::from(FlockType::WriteLock));
+    let known = asked.ok().flatten().and_then(|lock| lock.pid);
+    known.map(|pid| pid.as_raw_nonzero().get().unsigned_abs()).or_else(|| {
+        let mut text = [0; 16];
+        let len = file.read_at(&mut text, 0).ok()?;
+        str::from_utf8(text.get(..len)?).ok()?.trim_end().parse().ok()
+    })
 }

@@ -72,6 +72,7 @@ pub const MUTANTS: &[Mutant] = &[
         "flushed-power",
         &["committed-prefix-agrees", NEVER_BACK],
     ),
+    mutant(Flaw::IgnoreDirectoryIds, "KIP-858", "replaced", &["replaced-replica-waits"]),
     mutant(Flaw::ServeBadCrc, "bit rot", "rot", &["recovery-trusts-only-synced"]),
     mutant(Flaw::OneBatchWindow, "KAFKA-5494", "lost-answers", &["duplicate"]),
     mutant(Flaw::EarlyTombstone, "KIP-534", "compaction", &["compaction-keeps-latest"]),

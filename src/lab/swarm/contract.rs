@@ -5,7 +5,7 @@
 //! don't depend on this contract: the ghost sees run by run which losses were permitted. This
 //! contract predicts losses before the run, for promises that only clients can check.
 //!
-//! A record can be lost in five ways:
+//! A record can be lost in six ways:
 //!
 //! 1. **acks=0**: no broker confirmed that it was stored. Any fault may lose it.
 //! 2. **acks=1**: only the leader confirmed it, and another replica takes over. That needs a second
@@ -23,10 +23,13 @@
 //!    like a power loss: above the last saved recovery point, recovery can't distinguish it from a
 //!    torn tail.
 //! 5. **Rot** on as many disks, counting those that lose power meanwhile.
+//! 6. **Replaced disks**: as many, counting those that rot and all other unclean shutdowns
+//!    meanwhile. Syncs don't help.
 //!
-//! The cluster must always recover. Only rot could prevent that: a record whose only copy is
-//! corrupt can't be fetched, and a log that can't be opened may be the only one that may lead.
-//! Schedules have no rot unless [`Contract::heals`] guarantees that an intact copy is left.
+//! The cluster must always recover. Only rot and replaced disks could prevent that: a record whose
+//! only copy is corrupt can't be fetched, and a log that can't be opened, or is gone, may be the only
+//! one that may lead. Schedules have neither unless [`Contract::heals`] guarantees that an intact
+//! copy is left.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -48,6 +51,8 @@ pub enum Loss {
     PowerLoss,
     /// No intact copy may be left.
     Rot,
+    /// All copies may be on disks that were replaced.
+    ReplacedDisk,
 }
 
 impl Loss {
@@ -61,7 +66,7 @@ impl Loss {
             // A record that was read is lost too: its producer may still retry and store it again.
             // So is the producer state: a broker accepts any sequence number from an unknown
             // producer (KIP-360), such as the second of two batches in flight before the first.
-            Self::UncleanElection | Self::PowerLoss | Self::Rot => &[
+            Self::UncleanElection | Self::PowerLoss | Self::Rot | Self::ReplacedDisk => &[
                 "acked-write-lost",
                 "acked-write-unseen",
                 "inconsistent-offset",
@@ -80,6 +85,7 @@ impl fmt::Display for Loss {
             Self::UncleanElection => "unclean election is on, and may be needed",
             Self::PowerLoss => "power loss of records that no replica had synced",
             Self::Rot => "rot, and possibly no intact copy",
+            Self::ReplacedDisk => "replaced disks, and possibly no other copy",
         })
     }
 }
@@ -180,20 +186,23 @@ impl Contract {
         if at_risk && (mix.without_power > 0 || mix.rotten > 0) && all_down {
             losses.insert(Loss::PowerLoss);
         }
-        if mix.rotten > 0 && mix.rotten + mix.without_power >= needed {
+        if mix.rotten > 0 && mix.rotten + mix.without_power + mix.replaced >= needed {
             losses.insert(Loss::Rot);
+        }
+        if mix.replaced > 0 && (mix.rotten + mix.unclean_shutdowns).min(terms.replicas) >= needed {
+            losses.insert(Loss::ReplacedDisk);
         }
         Self { losses }
     }
 
-    /// Whether rot always heals: an intact copy of every record is left that others can fetch, and
+    /// Whether rot and replaced disks always heal: an intact copy of every record is left that others can fetch, and
     /// a log that may lead. That holds if each fault waits until all replicas are in sync again,
     /// and leaves at least one of them.
     pub fn heals(scenario: &Scenario, faults: &[Fault]) -> bool {
         Terms::of(scenario).iter().all(|terms| {
             let mix = Mix::of(terms, faults);
             let touched = mix.rotten + mix.without_power.max(mix.unclean_shutdowns);
-            mix.rotten == 0 || !mix.overlaps && touched < terms.replicas
+            mix.rotten + mix.replaced == 0 || !mix.overlaps && touched < terms.replicas
         })
     }
 
@@ -238,6 +247,8 @@ struct Mix {
     unclean_shutdowns: usize,
     /// Most brokers whose disks rot.
     rotten: usize,
+    /// Brokers whose disks are replaced, at most, before one of them has recovered.
+    replaced: usize,
 }
 
 impl Mix {
@@ -261,6 +272,7 @@ impl Mix {
             syncs_fail: costs.iter().any(|(_, cost)| cost.spoils_syncs),
             without_power: at_once(|cost| cost.takes_power),
             unclean_shutdowns: at_once(|cost| cost.ends_uncleanly),
+            replaced: at_once(|cost| cost.replaces_disks),
             rotten: terms.rotten(costs.iter().filter_map(|(_, cost)| cost.rots_all_but)),
         }
     }

@@ -3,6 +3,7 @@
 
 use super::{Contract, faults};
 use crate::base::{Seed, Stream};
+use crate::scenario::fault::Strike;
 use crate::scenario::{Draws, Fault, Plan, Range, Scenario, ScenarioError};
 
 /// Directory for the swarm's scenarios, below the directory of reports.
@@ -40,14 +41,16 @@ pub fn draw(seed: u64) -> Result<Scenario, ScenarioError> {
     Ok(under_contract(scenario))
 }
 
-/// The scenario with its contract as `[expect]`, and the reasons. Removes rot that might not heal.
+/// The scenario with its contract as `[expect]`, and the reasons. Removes rot and replaced disks that
+/// might not heal.
 pub(super) fn under_contract(mut scenario: Scenario) -> Scenario {
     let mut faults = scenario.schedule.take().unwrap_or_default();
     if !Contract::heals(&scenario, &faults) {
-        let rots = |fault: &Fault| {
-            fault.action.as_strike().is_some_and(|strike| strike.may_cost().rots_all_but.is_some())
+        let lasts = |fault: &Fault| {
+            let cost = fault.action.as_strike().map(Strike::may_cost);
+            cost.is_some_and(|cost| cost.rots_all_but.is_some() || cost.replaces_disks)
         };
-        faults.retain(|fault| !rots(fault));
+        faults.retain(|fault| !lasts(fault));
     }
     scenario.schedule = Some(faults);
     let faults = scenario.schedule.as_deref().unwrap_or_default();

@@ -92,6 +92,7 @@ impl Scene for View<'_> {
             Fits::Up => host.up,
             Fits::Running => running(host),
             Fits::Answering => running(host) && host.ready,
+            Fits::RunningBroker => running(host) && matches!(host.kind, Kind::Broker(_)),
             Fits::Corruptible { intact } => {
                 running(host) && self.ongoing.may_corrupt(self.hosts, host, intact)
             }
@@ -233,5 +234,8 @@ impl<E: Engine> Stage for Floor<'_, E> {
         if self.engine.corrupt_disk(host, what, pages, at) > 0 {
             self.ongoing.corrupted.insert(host);
         }
+    }
+    fn replace_disk(&mut self, host: HostId, dir: Option<&str>) {
+        self.engine.replace_disk(host, dir);
     }
 }

@@ -136,6 +136,9 @@ impl Engine for Scribe {
         self.write(&format!("corrupt {what:?} {count} {:?} {}", place.0, place.1), host);
         count
     }
+    fn replace_disk(&mut self, host: HostId, dir: Option<&str>) {
+        self.write(&format!("replace {}", dir.unwrap_or("all")), host);
+    }
     fn disk_stats(&self, _: HostId) -> DiskStats {
         DiskStats::default()
     }

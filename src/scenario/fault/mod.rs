@@ -26,6 +26,7 @@ mod disk_corruption;
 mod disk_error;
 mod disk_full;
 mod disk_lies;
+mod disk_replaced;
 mod disk_stall;
 mod flapping;
 mod isolate;
@@ -144,6 +145,7 @@ kinds! {
     clock_drift::ClockDrift
     disk_lies::DiskLies
     dir_failure::DirFailure
+    disk_replaced::DiskReplaced
 }
 
 /// One fault of a schedule.

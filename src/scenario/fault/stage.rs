@@ -95,6 +95,8 @@ pub(crate) enum Fits {
     Running,
     /// Those that also answer requests.
     Answering,
+    /// Running brokers: a controller has the only copy of the metadata.
+    RunningBroker,
     /// Running ones that may be corrupted while this many brokers keep an intact copy.
     Corruptible {
         /// How many.
@@ -130,6 +132,8 @@ pub(crate) trait Stage {
     fn refit_link(&mut self, from: HostId, to: HostId) -> Result<(), Unsupported>;
     fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>);
     fn corrupt_disk(&mut self, host: HostId, what: Corruption, pages: u32, at: (Place, &str));
+    /// Puts an empty disk, or directory, in the place of the one of a host that is down.
+    fn replace_disk(&mut self, host: HostId, dir: Option<&str>);
 }
 
 /// The hosts or links that a fault hits, and how the report says it.
@@ -195,6 +199,8 @@ pub(crate) struct Cost {
     pub ends_uncleanly: bool,
     /// Synced data may still be gone.
     pub spoils_syncs: bool,
+    /// Everything on the disk is gone, synced or not.
+    pub replaces_disks: bool,
     /// Disks are corrupted, of all brokers but this many.
     pub rots_all_but: Option<u64>,
 }
@@ -225,6 +231,7 @@ impl Cost {
             takes_power: false,
             ends_uncleanly: false,
             spoils_syncs: false,
+            replaces_disks: false,
             rots_all_but: None,
         }
     }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::step::{FileNo, Step, SyncNo};
-use crate::io::{Disk, Entry, File, Map, Open};
+use crate::io::{Disk, Entry, File, Lock, Map, Open};
 
 #[derive(Debug, Default)]
 struct Tape {
@@ -80,6 +80,16 @@ impl<D: Disk> Disk for Recorder<D> {
             file
         });
         Ok(RecordedFile { inner, number, recorder: self.clone() })
+    }
+
+    /// A lock is not part of what a crash leaves: nothing is noted.
+    fn lock(&self, path: &Path) -> io::Result<Lock<RecordedFile<D>>> {
+        Ok(match self.disk.lock(path)? {
+            Lock::Held(inner) => {
+                Lock::Held(RecordedFile { inner, number: None, recorder: self.clone() })
+            }
+            Lock::Taken(by) => Lock::Taken(by),
+        })
     }
 
     fn map(&self, file: &RecordedFile<D>, len: u64) -> io::Result<RecordedMap<D>> {

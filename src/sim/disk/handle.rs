@@ -4,13 +4,14 @@ use std::future::Future;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::Failing;
 use super::SimDisk;
 use super::state::{Op, Power, State, input_output_error, void};
 use super::tree::{Body, Dir, Found, Ino, ROOT, components};
-use crate::io::{Disk, Entry, File, Map, Open};
+use crate::io::{Disk, Entry, File, Lock, Map, Open};
 use crate::sim::What;
 
 impl SimDisk {
@@ -78,7 +79,8 @@ impl SimDisk {
 
     fn handle(&self, state: &mut State, ino: Ino) -> SimFile {
         state.tree.opened(ino);
-        SimFile { open: Arc::new(OpenFile { disk: self.clone(), ino, losses: state.losses }) }
+        let (disk, losses) = (self.clone(), state.losses);
+        SimFile { open: Arc::new(OpenFile { disk, ino, losses, locks: AtomicBool::new(false) }) }
     }
 
     /// Waits for the platter between the two halves of a sync.
@@ -155,6 +157,18 @@ impl Disk for SimDisk {
             };
             Ok(self.handle(state, ino))
         })
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<Lock<SimFile>> {
+        let file = self.open(path, Open::OrCreate)?;
+        if !self.look(|state| Ok(state.locks.insert(file.open.ino)))? {
+            // A host runs one process at a time: the holder is this one.
+            return Ok(Lock::Taken(u32::try_from(self.boot).ok()));
+        }
+        file.open.locks.store(true, Ordering::Relaxed);
+        file.set_len(0)?;
+        file.write_at(format!("{}\n", self.boot).as_bytes(), 0)?;
+        Ok(Lock::Held(file))
     }
 
     fn map(&self, file: &SimFile, len: u64) -> io::Result<SimMap> {
@@ -309,11 +323,17 @@ struct OpenFile {
     ino: Ino,
     /// Number of power losses before it was opened: a later one has closed it already.
     losses: u32,
+    /// It holds the lock of this file.
+    locks: AtomicBool,
 }
 
 impl Drop for OpenFile {
     fn drop(&mut self) {
         let mut state = self.disk.state.lock();
+        // A lock of an earlier boot went away with its process.
+        if self.locks.load(Ordering::Relaxed) && state.boot == self.disk.boot {
+            state.locks.remove(&self.ino);
+        }
         if state.losses == self.losses {
             state.tree.closed(self.ino);
         }

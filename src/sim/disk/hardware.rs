@@ -131,6 +131,7 @@ impl SimDisk {
     pub fn boot(&self, sleep: Sleep, struck: Struck) -> Self {
         let mut state = self.state.lock();
         state.boot += 1;
+        state.locks.clear();
         state.power = Power::On;
         state.struck = false;
         state.forget_debt();

@@ -32,6 +32,7 @@ mod hardware;
 mod pages;
 mod pool;
 mod profile;
+mod replace;
 mod state;
 mod survive;
 #[cfg(test)]

@@ -47,6 +47,7 @@ pub(super) enum Op {
     PowerLoss,
     Boot,
     Corrupted,
+    Replaced,
 }
 
 /// Marks the events of disks in the trace of the whole simulation.
@@ -97,6 +98,8 @@ pub(super) struct State {
     pub armed: Option<(u64, Survival)>,
     pub struck: bool,
     pub tree: Tree,
+    /// Files that the running process has locked.
+    pub locks: BTreeSet<Ino>,
     /// Where full pages are shared with other disks.
     pub pool: Option<PagePool>,
     /// Files that a power loss may change, and since when.
@@ -161,6 +164,7 @@ impl State {
             armed: None,
             struck: false,
             tree: Tree::new(),
+            locks: BTreeSet::new(),
             pool: None,
             unsynced: BTreeMap::new(),
             flusher_wakes: Instant::START,
@@ -484,6 +488,7 @@ impl State {
     /// The process is gone; the page cache is kept.
     pub fn kill(&mut self) {
         self.boot += 1;
+        self.locks.clear();
         self.forget_debt();
         self.armed = None;
         self.trace(Op::Kill, super::tree::ROOT, [self.boot, 0], &[]);
@@ -497,6 +502,7 @@ impl State {
         self.write_back();
         self.power = Power::Off;
         self.boot += 1;
+        self.locks.clear();
         self.forget_debt();
         self.armed = None;
         self.failing.clear();

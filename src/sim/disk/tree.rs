@@ -109,6 +109,11 @@ impl Tree {
         }
     }
 
+    /// An empty tree that gives no number of this one again.
+    pub fn successor(self) -> Self {
+        Self { next: self.next, serial: self.serial, journalled: self.serial, ..Self::new() }
+    }
+
     pub fn node(&self, ino: Ino) -> Option<&Node> {
         self.nodes.get(&ino)
     }

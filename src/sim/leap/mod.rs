@@ -406,6 +406,13 @@ impl Engine for Leap {
         self.disk(host).corrupt(what, count, place.0, place.1)
     }
 
+    fn replace_disk(&mut self, host: HostId, dir: Option<&str>) {
+        if !self.is_running(host) {
+            self.fault("replaced disk", host);
+            self.disk(host).replace(dir);
+        }
+    }
+
     fn disk_stats(&self, host: HostId) -> DiskStats {
         self.disk(host).stats()
     }
