@@ -114,7 +114,9 @@ fn elections_are_classified_by_the_winners_state() {
     assert!(found.contains(&"election from the ELR"), "{found:?}");
     assert!(found.contains(&"ISR shrunk below min.insync.replicas"), "{found:?}");
 
+    // b3 left the ISR while it was large enough, so it is not eligible.
     let mut story = Story::new();
+    story.commits(Some(1), 0, &[1, 2], false);
     story.commits(Some(1), 0, &[1], false);
     story.commits(Some(3), 1, &[3], true);
     assert!(story.situations().contains(&"unclean election"));
