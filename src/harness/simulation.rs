@@ -328,8 +328,8 @@ impl Simulation {
         let seeds = chosen_seeds().unwrap_or(self.seeds);
         let engine = self.engine;
         let sweep = Sweep { scenarios: vec![scenario], seeds, jobs: self.jobs, engine };
-        let one = |scenario: &Scenario, seed: u64| {
-            caught(seed, || run::accompanied(scenario, seed, engine, &company))
+        let one = |scenario: &Scenario, seed: u64, watch: Option<&mut dyn FnMut(&str)>| {
+            caught(seed, || run::accompanied(scenario, seed, engine, &company, watch))
         };
         let mut reports = sweep.run_by(&one, &mut ());
         assert_eq!(reports.len(), 1, "one scenario gives one report");

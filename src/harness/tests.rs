@@ -391,3 +391,19 @@ fn program_that_sends_to_an_undeclared_topic_fails() {
     assert_eq!((report.verdict, invariant), (Verdict::Broke, SUCCEEDS));
     assert_eq!(what, "shop sent to `order`, which is not declared; did you mean `orders`?");
 }
+
+#[test]
+fn nondeterminism_of_a_program_is_named_by_its_first_event() {
+    static RUNS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let report = small("astray")
+        .client("astray", |host| async move {
+            let run = RUNS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            host.sleep(SECOND).await;
+            host.note(format!("run {run}"));
+        })
+        .run();
+    assert_eq!(report.verdict, Verdict::Nondeterministic);
+    let said = report::failure(&report);
+    assert!(said.contains("run 2") && said.contains("run 3"), "the event of both runs: {said}");
+    assert!(said.contains("HashMap"), "a hint: {said}");
+}

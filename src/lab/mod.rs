@@ -3,6 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `sweep`, `trial` | scenarios over many seeds: on all cores, and under `cargo test` |
+//! | `difference` | where two runs of one seed part |
 //! | `verdict`, `report/` | what the runs of a scenario came to, and how it is printed |
 //! | `shrink/` | a failing run, cut down to what it needs |
 //! | `matrix/` | settings against faults |
@@ -10,6 +11,7 @@
 //! | `swarm/` | scenarios drawn from seeds and mutated, judged by what they promise |
 //! | `overview/` | the last runs on one page |
 
+mod difference;
 #[cfg(feature = "cli")]
 pub mod matrix;
 #[cfg(all(feature = "cli", any(debug_assertions, feature = "mutants")))]

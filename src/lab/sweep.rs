@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::Report;
+use super::difference::first_difference;
 use super::verdict::Tally;
-use crate::run::caught::{caught, quieten_panics, run_caught};
+use crate::run::caught::{caught, quieten_panics};
 use crate::run::outcome::{Outcome, RunVerdict};
 use crate::run::{self, EngineKind, Observers};
 use crate::scenario::Scenario;
@@ -57,8 +58,11 @@ struct Gathering {
     wall: Duration,
 }
 
+/// Gets a line of text for each event of a run.
+pub(crate) type Events<'w> = Option<&'w mut dyn FnMut(&str)>;
+
 /// Runs one seed of a scenario.
-pub(crate) type Runner<'a> = dyn Fn(&Scenario, u64) -> Outcome + Sync + 'a;
+pub(crate) type Runner<'a> = dyn Fn(&Scenario, u64, Events<'_>) -> Outcome + Sync + 'a;
 
 impl Sweep {
     /// Runs every scenario with every seed.
@@ -76,11 +80,11 @@ impl Sweep {
         std::fs::create_dir_all(dir)?;
         let failed = Mutex::new(None);
         let reports = self.run_by(
-            &|scenario, seed| {
+            &|scenario, seed, events| {
                 let mut text = Vec::new();
                 let outcome = caught(seed, || {
                     let history = Some(&mut text);
-                    let observers = Observers { history, ..Observers::default() };
+                    let observers = Observers { events, recorder: None, history };
                     run::watched(scenario, seed, self.engine, observers)
                 });
                 let file = dir.join(format!("{}-seed-{seed}.jsonl", scenario.name));
@@ -107,9 +111,9 @@ impl Sweep {
         self.run_until(&self.plain(), Deadline::after(Some(limit)), watch)
     }
 
-    fn plain(&self) -> impl Fn(&Scenario, u64) -> Outcome + Sync + use<> {
+    fn plain(&self) -> impl Fn(&Scenario, u64, Events<'_>) -> Outcome + Sync + use<> {
         let engine = self.engine;
-        move |scenario, seed| run_caught(scenario, seed, engine)
+        move |scenario, seed, events| caught(seed, || run::run(scenario, seed, engine, events))
     }
 
     fn run_until(
@@ -178,13 +182,16 @@ impl Sweep {
         seed: u64,
         doubts: &AtomicUsize,
     ) -> Outcome {
-        let mut outcome = run(scenario, seed);
+        let mut outcome = run(scenario, seed, None);
         let verdict = outcome.verdict(&scenario.expect);
         let wrong = !verdict.is_fine();
         let first = seed == self.seeds.start;
         if first || wrong && doubts.fetch_add(1, Ordering::Relaxed) < CONFIRMATIONS {
-            let again = run(scenario, seed);
+            let again = run(scenario, seed, None);
             outcome.differs = (again.trace != outcome.trace).then_some(again.trace);
+            outcome.difference = outcome
+                .differs
+                .map(|_| first_difference(&|watch| drop(run(scenario, seed, Some(watch)))));
         }
         outcome
     }

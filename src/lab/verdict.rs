@@ -125,6 +125,8 @@ pub struct Tally {
     pub simulated: Duration,
     /// The first seed whose runs differed, with both trace hashes.
     pub differs: Option<(u64, TraceHash, TraceHash)>,
+    /// The first event that differed then, in words.
+    pub difference: Option<String>,
     /// The number of runs that reached each situation.
     pub sightings: Sightings,
     /// Why the first run that tested nothing did not.
@@ -146,6 +148,7 @@ impl Tally {
             disks: Vec::new(),
             simulated: Duration::ZERO,
             differs: None,
+            difference: None,
             sightings: Sightings::default(),
             untested: None,
         }
@@ -168,6 +171,7 @@ impl Tally {
         }
         if let (Some(other), None) = (outcome.differs, &self.differs) {
             self.differs = Some((outcome.seed, outcome.trace, other));
+            self.difference.clone_from(&outcome.difference);
         }
         for note in outcome.notes {
             // A note is about one record; its kind, which repeats, ends at the colon.
@@ -265,6 +269,7 @@ mod tests {
             disks: Vec::new(),
             differs: None,
             untested: None,
+            difference: None,
             reached: Reached::default(),
         }
     }

@@ -73,5 +73,6 @@ pub(crate) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         differs: None,
         reached: Reached::default(),
         untested: None,
+        difference: None,
     })
 }

@@ -120,15 +120,16 @@ fn writer(scenario: &Scenario, seed: u64) -> io::Result<Writer<Vec<u8>>> {
     Writer::new(Vec::new(), &Header::new(&setup, &scenario.name, seed, acks))
 }
 
-/// Runs one seed of a scenario together with programs.
+/// Runs one seed of a scenario together with programs. `watch` gets a line of text for each event.
 pub(crate) fn accompanied(
     scenario: &Scenario,
     seed: u64,
     engine: EngineKind,
     programs: &impl ProgramsAnywhere,
+    watch: Option<&mut dyn FnMut(&str)>,
 ) -> Outcome {
     on_engine!(engine, E => {
-        Run::<E>::new(scenario, seed, None, None).joined_by(programs.guests(scenario, seed)).go()
+        Run::<E>::new(scenario, seed, watch, None).joined_by(programs.guests(scenario, seed)).go()
     })
 }
 
@@ -328,6 +329,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             differs: None,
             reached,
             untested: self.untested,
+            difference: None,
         }
     }
 

@@ -98,6 +98,8 @@ pub struct Outcome {
     pub disks: Vec<DiskLine>,
     /// The hash of a second run of the same seed, if it differs.
     pub differs: Option<TraceHash>,
+    /// The first event that differed then, in words.
+    pub difference: Option<String>,
     /// The situations that it reached.
     pub reached: Reached,
     /// Why the run tested nothing, if so: a verdict about it would be empty.

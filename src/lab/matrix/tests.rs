@@ -26,6 +26,7 @@ fn seen(cell: Cell, lost: &[u64]) -> CellResult {
         let broken = Broken::new("acked-write-unseen", Instant::from_secs(9), what);
         tally.add(Outcome {
             untested: None,
+            difference: None,
             seed,
             trace: TraceHash(seed),
             simulated: Duration::from_secs(20),

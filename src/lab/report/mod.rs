@@ -103,7 +103,9 @@ impl Report {
         let worst = tally.worst().cloned();
         let verdict = tally.verdict();
         let differs = tally.differs.map(|(seed, one, other)| {
-            format!("seed {seed} gave trace {one} and then trace {other}")
+            let part =
+                tally.difference.as_ref().map(|part| format!("; {part}")).unwrap_or_default();
+            format!("seed {seed} gave trace {one} and then trace {other}{part}")
         });
         let seed = match (&tally.differs, &worst) {
             (Some((seed, ..)), _) => Some(*seed),

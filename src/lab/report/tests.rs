@@ -51,6 +51,7 @@ fn outcome(seed: u64, broken: &[(&str, &str)]) -> Outcome {
         disks: vec![disk("b1", 9_000, 0), disk("b2", 8_000, 40)],
         differs: None,
         untested: None,
+        difference: None,
         reached: reached(seed),
     }
 }
