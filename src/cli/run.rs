@@ -61,6 +61,12 @@ pub struct RunArgs {
     /// Shrink the worst unexpected failure of each scenario to a file in scenarios/regressions/
     #[arg(long)]
     pub(super) shrink: bool,
+    /// End the swarm at the first failure that is not known
+    #[arg(long, requires = "swarm")]
+    pub(super) stop_at_first: bool,
+    /// Count the failures that this file lists apart: a line `INVARIANT` or `INVARIANT: WORDS` each
+    #[arg(long, value_name = "FILE", requires = "swarm")]
+    pub(super) known: Option<PathBuf>,
     /// Also write each run's client history to DIR/SCENARIO-seed-S.jsonl, for `check`
     #[arg(long, value_name = "DIR", conflicts_with_all = ["time", "swarm"])]
     history: Option<PathBuf>,

@@ -13,7 +13,7 @@ use super::{refuse, say};
 use crate::base::Seed;
 use crate::lab::Verdict;
 use crate::lab::shrink::BUDGET;
-use crate::lab::swarm::{self, DIR, Found, Swarm, Watch};
+use crate::lab::swarm::{self, DIR, Failure, Found, Known, Swarm, Watch};
 use crate::scenario::Plan;
 use crate::scenario::Scenario;
 use crate::scenario::seeds::MAX_SEED;
@@ -23,6 +23,10 @@ const SEEDS: Range<u64> = 0..200;
 
 /// Runs and judges the scenarios, and writes the reports.
 pub(super) fn run(args: &RunArgs) -> ExitCode {
+    let known = match args.known.as_deref().map_or(Ok(Known::default()), read_known) {
+        Ok(known) => known,
+        Err(problem) => return refuse("run", problem),
+    };
     let all = if args.time.is_some() { 0..MAX_SEED } else { SEEDS };
     let swarm = Swarm {
         seeds: args.seeds.clone().unwrap_or(all),
@@ -30,6 +34,8 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         engine: args.engine,
         limit: args.time,
         mutates: true,
+        stop_at_first: args.stop_at_first,
+        known,
         dir: args.reports.join(DIR),
     };
     let mut screen = Screen::new(&swarm);
@@ -111,6 +117,18 @@ impl Watch for Screen {
         }
         self.failed.push(found.scenario.clone());
     }
+
+    fn failed(&mut self, failure: &Failure, known: bool) {
+        let known = if known { "known " } else { "" };
+        self.bar.suspend(|| say(format_args!("{known}{}", swarm::failure(failure).trim_end())));
+    }
+}
+
+/// Reads the file of known failures.
+fn read_known(file: &Path) -> Result<Known, String> {
+    let text = std::fs::read_to_string(file);
+    let text = text.map_err(|error| format!("{}: {error}", file.display()))?;
+    Known::read(&text).map_err(|problem| format!("{}: {problem}", file.display()))
 }
 
 /// Writes the scenario to the file that its replay command names.

@@ -12,11 +12,13 @@ use std::time::Duration;
 
 use super::corpus::Corpus;
 use super::found::{Found, Origin};
-use super::report::SwarmReport;
+use super::known::Known;
+use super::report::{Failure, SwarmReport};
+use crate::lab::difference::first_difference;
 use crate::lab::sweep::Deadline;
-use crate::run::EngineKind;
-use crate::run::caught::run_caught;
+use crate::run::caught::{caught, run_caught};
 use crate::run::outcome::{Outcome, RunVerdict};
+use crate::run::{self, EngineKind};
 use crate::scenario::{Scenario, ScenarioError};
 
 /// Number of runs per wave.
@@ -37,6 +39,10 @@ pub struct Swarm {
     pub limit: Option<Duration>,
     /// Whether schedules that reached something new are mutated further.
     pub mutates: bool,
+    /// Whether the first failure that is not known ends the swarm.
+    pub stop_at_first: bool,
+    /// Failures that are counted apart.
+    pub known: Known,
     /// Directory for the scenarios of failures.
     pub dir: PathBuf,
 }
@@ -45,6 +51,9 @@ pub struct Swarm {
 pub trait Watch {
     /// A run ended that reached `news` new features.
     fn ran(&mut self, found: &Found, news: usize);
+
+    /// It failed, as is known or not. Called after `ran`, as soon as all earlier runs are done.
+    fn failed(&mut self, _failure: &Failure, _known: bool) {}
 }
 
 /// No observer.
@@ -75,7 +84,14 @@ impl Swarm {
                 let reached = &found.outcome.reached;
                 let news = corpus.add(found.number, &found.scenario, reached, held);
                 watch.ran(&found, news);
-                report.add(&found, news, (corpus.features(), corpus.len()));
+                let covered = (corpus.features(), corpus.len());
+                let failed = report.add(&found, news, covered, &self.known);
+                let Some((failure, known)) = failed else { continue };
+                watch.failed(failure, known);
+                if self.stop_at_first && !known {
+                    next = self.seeds.end;
+                    break;
+                }
             }
         }
         report.features = corpus.all().iter().map(ToString::to_string).collect();
@@ -127,6 +143,11 @@ impl Swarm {
         if first || wrong && doubts.fetch_add(1, Ordering::Relaxed) < CONFIRMATIONS {
             let again = run_caught(scenario, seed, self.engine);
             outcome.differs = (again.trace != outcome.trace).then_some(again.trace);
+            outcome.difference = outcome.differs.map(|_| {
+                first_difference(&|watch| {
+                    caught(seed, || run::run(scenario, seed, self.engine, Some(watch)));
+                })
+            });
         }
         outcome
     }

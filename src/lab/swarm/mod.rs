@@ -11,6 +11,8 @@ mod draw;
 mod explore;
 mod faults;
 mod found;
+mod groups;
+mod known;
 mod mutate;
 mod report;
 #[cfg(test)]
@@ -20,5 +22,6 @@ pub use contract::{Contract, Loss, Terms};
 pub use draw::{DIR, draw};
 pub use explore::{Swarm, Watch};
 pub use found::{Found, Origin};
+pub use known::Known;
 pub use mutate::mutate;
-pub use report::{KIND, SwarmReport, markdown, terminal};
+pub use report::{Failure, KIND, SwarmReport, failure, markdown, terminal};

@@ -6,6 +6,7 @@
 //! | `kind`, `schema` | `swarm`, and a number that increases when a field changes its meaning or is removed |
 //! | `engine`, `first` | where it ran, and the number of the first run |
 //! | `verdict` | the worst of the runs: `held`, `broke`, `stuck`, `nondeterministic` |
+//! | `known` | the same for runs whose failure the file of known failures lists |
 //! | `failures` | runs that broke what their contract promises: `number`, `verdict`, `invariant`, `what`, `trace`, `file` (its scenario), `replay`, `mutated_from` or null, `not_promised` (reasons), `story` (its faults) |
 //! | `promises` | runs by what they did not promise: `not_promised` (reasons; none: everything must hold), `runs`, `lost` (how many of them lost an acknowledged record) |
 //! | `allowances` | each invariant that some contract let break: `invariant`, `runs` (that allowed it), `broke` (of these), `first` or null |
@@ -21,8 +22,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
+use super::Known;
 use super::contract::Contract;
 use super::found::{Found, Origin};
+use super::groups::groups;
 use crate::lab::verdict::Verdict;
 use crate::run::coverage::{RareEvent, Sightings};
 use crate::run::outcome::{Counts, RunVerdict};
@@ -46,6 +49,8 @@ pub struct SwarmReport {
     pub verdict: Verdict,
     /// Runs that broke what their contract promises.
     pub failures: Vec<Failure>,
+    /// The same that are known, and do not count.
+    pub known: Vec<Failure>,
     /// Runs grouped by what they did not promise.
     pub promises: Vec<Promise>,
     /// Invariants that contracts let break, and how often they broke.
@@ -159,6 +164,7 @@ impl SwarmReport {
             first,
             verdict: Verdict::Held,
             failures: Vec::new(),
+            known: Vec::new(),
             promises: Vec::new(),
             allowances: Vec::new(),
             growth: Vec::new(),
@@ -173,8 +179,15 @@ impl SwarmReport {
         }
     }
 
-    /// Adds the next run. `covered`: number of features reached and schedules kept so far.
-    pub(super) fn add(&mut self, found: &Found, news: usize, covered: (usize, usize)) {
+    /// Adds the next run, and gives its failure, and whether that is known. `covered`: features
+    /// reached and schedules kept by now.
+    pub(super) fn add(
+        &mut self,
+        found: &Found,
+        news: usize,
+        covered: (usize, usize),
+        known: &Known,
+    ) -> Option<(&Failure, bool)> {
         let outcome = &found.outcome;
         let verdict = found.verdict();
         let simulated_ms = u64::try_from(outcome.simulated.as_millis()).unwrap_or(u64::MAX);
@@ -196,15 +209,20 @@ impl SwarmReport {
         self.agree(found);
         self.note(found);
         self.grow(covered);
-        let gravest = [self.verdict, of(verdict)];
-        if !self.verdict.is_expected() || !of(verdict).is_expected() {
-            let code = Verdict::exit_code_of_all(gravest);
-            let same = |verdict: &Verdict| verdict.exit_code() == code;
-            self.verdict = gravest.into_iter().find(same).unwrap_or(self.verdict);
+        if as_verdict(verdict).is_expected() {
+            return None;
         }
-        if !of(verdict).is_expected() {
-            self.failures.push(Failure::of(found, verdict, self.of_engine));
+        let failure = Failure::of(found, verdict, self.of_engine);
+        if known.has(&failure) {
+            self.known.push(failure);
+            return self.known.last().map(|failure| (failure, true));
         }
+        let gravest = [self.verdict, as_verdict(verdict)];
+        let code = Verdict::exit_code_of_all(gravest);
+        let same = |verdict: &Verdict| verdict.exit_code() == code;
+        self.verdict = gravest.into_iter().find(same).unwrap_or(self.verdict);
+        self.failures.push(failure);
+        self.failures.last().map(|failure| (failure, false))
     }
 
     /// Counts what the run promised, and whether a permitted violation happened.
@@ -280,7 +298,9 @@ impl Failure {
         let Found { number, scenario, outcome, .. } = found;
         let (invariant, what) = match (outcome.differs, outcome.gravest(&scenario.expect)) {
             (Some(other), _) => {
-                ("determinism".to_owned(), format!("trace {}, then {other}", outcome.trace))
+                let part = outcome.difference.as_deref().unwrap_or_default();
+                let what = format!("trace {}, then {other}; {part}", outcome.trace);
+                ("determinism".to_owned(), what)
             }
             (None, Some(broken)) => (broken.invariant.clone(), broken.what.clone()),
             (None, None) => (String::new(), String::new()),
@@ -317,7 +337,7 @@ fn reasons(contract: &Contract) -> Vec<String> {
 }
 
 /// The overall verdict of a run. Nothing has to break, so a permitted violation counts as held.
-fn of(verdict: RunVerdict) -> Verdict {
+pub(super) fn as_verdict(verdict: RunVerdict) -> Verdict {
     match verdict {
         RunVerdict::Held | RunVerdict::BrokeAsExpected | RunVerdict::Untested => Verdict::Held,
         RunVerdict::Broke => Verdict::Broke,
@@ -327,27 +347,21 @@ fn of(verdict: RunVerdict) -> Verdict {
 }
 
 /// A failure for a terminal: what broke, the command to replay it, the witness.
-fn failure(failure: &Failure) -> String {
+pub fn failure(failure: &Failure) -> String {
     let Failure { number, invariant, what, trace, replay, verdict, .. } = failure;
     format!(
         "{} {invariant}  swarm-{number}  trace {trace}\nreplay: {replay}\nwhat:   {what}\n",
-        of(*verdict)
+        as_verdict(*verdict)
     )
 }
 
 /// The summary for a terminal.
 pub fn terminal(report: &SwarmReport) -> String {
     let mut text = String::new();
-    let mut shown: BTreeMap<(&str, String), u64> = BTreeMap::new();
-    for each in &report.failures {
-        let more = shown.entry((&each.invariant, of(each.verdict).to_string())).or_default();
-        if *more == 0 {
-            text.push_str(&failure(each));
-        }
-        *more += 1;
-    }
-    for ((invariant, verdict), runs) in shown.iter().filter(|(_, runs)| **runs > 1) {
-        let _ = writeln!(text, "{verdict} {invariant} in {runs} runs; the report lists them all");
+    groups(&report.failures).iter().for_each(|group| group.tell(&mut text));
+    if !report.known.is_empty() {
+        text.push_str("known failures, which don't count:\n");
+        groups(&report.known).iter().for_each(|group| group.tell(&mut text));
     }
     let runs = report.runs.len();
     let mutated = report.runs.iter().filter(|run| run.mutated_from.is_some()).count();
@@ -400,8 +414,8 @@ pub fn markdown(report: &SwarmReport) -> String {
     for each in &report.failures {
         let _ = writeln!(
             text,
-            "- `{}` broke in run {}, trace `{}`: {}\n\n  ```\n  {}\n  ```\n",
-            each.invariant, each.number, each.trace, each.what, each.replay
+            "- `{}` broke in run {} (`{}`), trace `{}`: {}\n\n  ```\n  {}\n  ```\n",
+            each.invariant, each.number, each.file, each.trace, each.what, each.replay
         );
     }
     text.push_str(

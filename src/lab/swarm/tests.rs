@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use super::*;
-use crate::base::Seed;
+use crate::base::{Instant, Seed};
 use crate::lab::{Verdict, matrix};
 use crate::run::outcome::RunVerdict;
 use crate::run::{self, EngineKind};
@@ -277,6 +277,8 @@ fn swarm(seeds: std::ops::Range<u64>, mutates: bool) -> (SwarmReport, Vec<Found>
         engine: EngineKind::Leap,
         limit: None,
         mutates,
+        stop_at_first: false,
+        known: Known::default(),
         dir: DIR.into(),
     };
     let report = swarm.run(&mut kept).unwrap();
@@ -317,7 +319,16 @@ fn runs_do_not_depend_on_threads_or_the_time_limit() {
     let run = |jobs: usize, limit: Option<Duration>| {
         let jobs = NonZeroUsize::new(jobs).unwrap();
         let engine = EngineKind::Leap;
-        let swarm = Swarm { seeds: 0..18, jobs, engine, limit, mutates: true, dir: DIR.into() };
+        let swarm = Swarm {
+            seeds: 0..18,
+            jobs,
+            engine,
+            limit,
+            mutates: true,
+            stop_at_first: false,
+            known: Known::default(),
+            dir: DIR.into(),
+        };
         swarm.run(&mut ()).unwrap()
     };
     let one = run(1, None);
@@ -325,4 +336,40 @@ fn runs_do_not_depend_on_threads_or_the_time_limit() {
     let some = run(2, Some(Duration::from_millis(300)));
     assert!(one.runs.starts_with(&some.runs), "the same runs, possibly fewer");
     assert!(run(1, Some(Duration::ZERO)).runs.is_empty());
+}
+
+#[test]
+fn failures_are_grouped_by_invariant_and_witness_and_known_ones_are_apart() {
+    let scenario = |number: u64| draw(number).unwrap();
+    let found = |number: u64, invariant: &str, what: &str| {
+        let mut outcome = run::caught::caught(number, || panic!("replaced below"));
+        outcome.broken = vec![run::outcome::Broken::new(invariant, Instant::START, what)];
+        Found { number, origin: Origin::Drawn, scenario: scenario(number), outcome }
+    };
+    let known =
+        Known::read("# one a line\nisr-superset: orders-1 # since the last release\n").unwrap();
+    let mut report = SwarmReport::new(EngineKind::Leap, 0);
+    let mut add = |number, invariant, what| {
+        let failed = report.add(&found(number, invariant, what), 0, (0, 0), &known);
+        failed.map(|(_, known)| known)
+    };
+    assert_eq!(add(3, "isr-superset", "orders-0 at 12.5 s"), Some(false));
+    assert_eq!(add(5, "isr-superset", "orders-1 at 9 s"), Some(true));
+    assert_eq!(add(8, "isr-superset", "orders-7 at 204.75 s"), Some(false));
+    assert_eq!(add(9, "isr-superset", "another story"), Some(false));
+    assert_eq!((report.failures.len(), report.known.len()), (3, 1));
+    let text = terminal(&report);
+    assert!(
+        text.starts_with("BROKE isr-superset in 2 runs: orders-0 at 12.5 s\n  swarm-3  "),
+        "{text}"
+    );
+    assert!(text.contains("BROKE isr-superset in 1 runs: another story\n  swarm-9  "), "{text}");
+    assert!(
+        text.contains("known failures, which don't count:\nBROKE isr-superset in 1 runs"),
+        "{text}"
+    );
+    assert_eq!(
+        Known::read("two words"),
+        Err("line 1: expected `INVARIANT` or `INVARIANT: WORDS`".into())
+    );
 }
