@@ -84,6 +84,7 @@ impl Sweep {
                 let mut text = Vec::new();
                 let outcome = caught(seed, || {
                     let history = Some(&mut text);
+                    let events = events.map(|watch| watch as &mut dyn FnMut(&str));
                     let observers = Observers { events, recorder: None, history };
                     run::watched(scenario, seed, self.engine, observers)
                 });
