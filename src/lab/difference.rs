@@ -3,7 +3,8 @@
 /// Most events that are compared. A run has a few hundred thousand.
 const MAX_EVENTS: usize = 4_000_000;
 /// What usually makes a program nondeterministic in a simulation.
-const CAUSES: &str = "usual causes: the order of a HashMap, std::time, threads, std::fs, addresses";
+const CAUSES: &str =
+    "usual causes: the order of a hash map, the system's time, threads, real files, addresses";
 
 /// Runs a seed and gives each event's text to a function.
 pub(super) type Traced<'a> = dyn Fn(&mut dyn FnMut(&str)) + 'a;
@@ -59,7 +60,7 @@ mod tests {
             said.starts_with("event 2 is `send 1` in one run and `send 2` in another; "),
             "{said}"
         );
-        assert!(said.contains("HashMap") && said.contains("std::time"), "{said}");
+        assert!(said.contains("hash map") && said.contains("the system's time"), "{said}");
         assert!(
             of([&["boot", "ack"], &["boot"]]).contains("event 2 is `ack` in one run and `the end`")
         );

@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::corpus::Corpus;
+use super::failure::Failure;
 use super::found::{Found, Origin};
 use super::known::Known;
-use super::report::{Failure, SwarmReport};
+use super::report::SwarmReport;
 use crate::lab::difference::first_difference;
 use crate::lab::sweep::Deadline;
 use crate::run::caught::{caught, run_caught};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::report::{Failure, as_verdict};
+use super::failure::{Failure, as_verdict};
 
 /// Failures that are probably one.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! Failures that are known, so that they are counted apart from new ones.
 
-use super::report::Failure;
+use super::failure::Failure;
 
 /// A list of known failures.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

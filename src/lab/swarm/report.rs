@@ -22,10 +22,10 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::Known;
-use super::contract::Contract;
-use super::found::{Found, Origin};
+use super::failure::{Failure, as_verdict, contract, parent, reasons};
+use super::found::Found;
 use super::groups::groups;
+use super::known::Known;
 use crate::lab::verdict::Verdict;
 use crate::run::coverage::{RareEvent, Sightings};
 use crate::run::outcome::{Counts, RunVerdict};
@@ -71,25 +71,6 @@ pub struct SwarmReport {
     sightings: Sightings,
     #[serde(skip)]
     of_engine: EngineKind,
-}
-
-/// A run that broke what its contract promises.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
-    pub number: u64,
-    pub verdict: RunVerdict,
-    /// The worst violation.
-    pub invariant: String,
-    /// The witness, in one sentence.
-    pub what: String,
-    pub trace: String,
-    /// The file of its scenario.
-    pub file: String,
-    /// The command that reproduces it.
-    pub replay: String,
-    mutated_from: Option<u64>,
-    not_promised: Vec<String>,
-    story: Vec<String>,
 }
 
 /// Runs that did not promise the same things.
@@ -291,68 +272,6 @@ impl SwarmReport {
         text.push('\n');
         text
     }
-}
-
-impl Failure {
-    fn of(found: &Found, verdict: RunVerdict, engine: EngineKind) -> Self {
-        let Found { number, scenario, outcome, .. } = found;
-        let (invariant, what) = match (outcome.differs, outcome.gravest(&scenario.expect)) {
-            (Some(other), _) => {
-                let part = outcome.difference.as_deref().unwrap_or_default();
-                let what = format!("trace {}, then {other}; {part}", outcome.trace);
-                ("determinism".to_owned(), what)
-            }
-            (None, Some(broken)) => (broken.invariant.clone(), broken.what.clone()),
-            (None, None) => (String::new(), String::new()),
-        };
-        Self {
-            number: *number,
-            verdict,
-            invariant,
-            what,
-            trace: outcome.trace.to_string(),
-            file: scenario.file.clone(),
-            replay: crate::lab::report::replay_command(&scenario.file, outcome.seed, engine),
-            mutated_from: parent(found),
-            not_promised: reasons(&contract(found)),
-            story: outcome.story.clone(),
-        }
-    }
-}
-
-fn parent(found: &Found) -> Option<u64> {
-    match found.origin {
-        Origin::Drawn => None,
-        Origin::Mutated(parent) => Some(parent),
-    }
-}
-
-fn contract(found: &Found) -> Contract {
-    let faults = found.scenario.schedule.as_deref().unwrap_or_default();
-    Contract::of(&found.scenario, faults)
-}
-
-fn reasons(contract: &Contract) -> Vec<String> {
-    contract.losses.iter().map(ToString::to_string).collect()
-}
-
-/// The overall verdict of a run. Nothing has to break, so a permitted violation counts as held.
-pub(super) fn as_verdict(verdict: RunVerdict) -> Verdict {
-    match verdict {
-        RunVerdict::Held | RunVerdict::BrokeAsExpected | RunVerdict::Untested => Verdict::Held,
-        RunVerdict::Broke => Verdict::Broke,
-        RunVerdict::Stuck => Verdict::Stuck,
-        RunVerdict::Nondeterministic => Verdict::Nondeterministic,
-    }
-}
-
-/// A failure for a terminal: what broke, the command to replay it, the witness.
-pub fn failure(failure: &Failure) -> String {
-    let Failure { number, invariant, what, trace, replay, verdict, .. } = failure;
-    format!(
-        "{} {invariant}  swarm-{number}  trace {trace}\nreplay: {replay}\nwhat:   {what}\n",
-        as_verdict(*verdict)
-    )
 }
 
 /// The summary for a terminal.
