@@ -222,7 +222,7 @@ fn seeds_are_deterministic_and_cover_all_kinds() {
         settings.insert((terms.replicas, terms.min_insync, terms.synced_first, terms.unclean));
     }
     // Composite kinds are expanded into their parts.
-    assert_eq!(kinds.len(), 14, "{kinds:?}");
+    assert_eq!(kinds.len(), 15, "{kinds:?}");
     assert!(settings.len() > 20, "{settings:?}");
     assert!((90..240).contains(&whole), "{whole} of 300 promise everything");
 }

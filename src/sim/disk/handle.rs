@@ -83,17 +83,24 @@ impl SimDisk {
         SimFile { open: Arc::new(OpenFile { disk, ino, losses, locks: AtomicBool::new(false) }) }
     }
 
+    /// A sync that fails at once is a step too, so that the watchdog sees one that is tried in a loop.
+    async fn step_if_failed<T>(&self, begun: io::Result<T>) -> io::Result<T> {
+        if begun.is_err() {
+            (self.sleep)(Duration::ZERO).await;
+        }
+        begun
+    }
+
     /// Waits for the platter between the two halves of a sync.
     async fn sync_file(self, ino: Ino) -> io::Result<()> {
-        // A sync that fails at once is a step too, for the watchdog.
-        (self.sleep)(Duration::ZERO).await;
-        let (snapshot, names, time) = self.operate_on(ino, |state| {
+        let begun = self.operate_on(ino, |state| {
             let file = state.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
             let snapshot = file.begin_sync();
             state.trace(Op::Sync, ino, [snapshot.pages(), 0], &[]);
             let time = state.sync_time(snapshot.pages());
             Ok((snapshot, state.tree.serial(), time))
-        })?;
+        });
+        let (snapshot, names, time) = self.step_if_failed(begun).await?;
         (self.sleep)(time).await;
         self.look(|state| {
             let failure = state.sync_fails(ino);
@@ -281,8 +288,7 @@ impl Disk for SimDisk {
     fn sync_dir(&self, dir: &Path) -> impl Future<Output = io::Result<()>> + Send + 'static {
         let (disk, dir) = (self.clone(), dir.to_owned());
         async move {
-            (disk.sleep)(Duration::ZERO).await;
-            let (changes, names, time) = disk.operate(|state| {
+            let begun = disk.operate(|state| {
                 let ino = state.tree.resolve(&dir, false)?;
                 // Syncing a file by its path is a sync of that file, not of a directory.
                 if !state.tree.is_dir(ino) {
@@ -295,7 +301,8 @@ impl Disk for SimDisk {
                 }
                 let time = state.sync_time(u64::from(!changes.is_empty()));
                 Ok((changes, state.tree.serial(), time))
-            })?;
+            });
+            let (changes, names, time) = disk.step_if_failed(begun).await?;
             (disk.sleep)(time).await;
             disk.look(|state| {
                 if !state.profile.lies {
