@@ -347,7 +347,7 @@ fn queued_requests_leave_after_the_last_handle_is_dropped() {
         let connection = connect(&world, &to).await;
         // More than the sockets take while the peer does not read: the rest of the first request and
         // the others are queued by callers that give up at once, and let go with the connection.
-        let records = Bytes::from(vec![1; 32 << 20]);
+        let records = Bytes::from(vec![1; 16 << 20]);
         for _ in 0..3 {
             let request = produce(&records, 0);
             tokio::select! {

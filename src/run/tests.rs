@@ -9,7 +9,7 @@ const TWO_TOPICS: &str = include_str!("../../scenarios/faults/two-topics.toml");
 fn each_topic_is_judged_by_its_own_promise() {
     let scenario = Scenario::parse("two-topics.toml", TWO_TOPICS).unwrap();
     let mut lost = 0;
-    for seed in 0..2 {
+    for seed in 0..20 {
         let outcome = run(&scenario, seed, EngineKind::Leap, None);
         for broken in &outcome.broken {
             assert!(broken.what.contains("clicks-"), "seed {seed}: {}", broken.what);
