@@ -16,7 +16,7 @@ const SEEDS: u64 = 15;
 /// Flaws that few runs show, with a seed shortly before one that does. The command searches as long
 /// as it takes.
 const RARE: &[(Flaw, u64)] =
-    &[(Flaw::TruncateAfterHighWatermark, 50), (Flaw::JoinBeforeEpochStart, 1250)];
+    &[(Flaw::TruncateAfterHighWatermark, 90), (Flaw::JoinBeforeEpochStart, 1250)];
 
 /// The first seed for a flaw.
 fn first_seed(flaw: Flaw) -> u64 {
