@@ -132,6 +132,12 @@ impl<S: AsyncWrite> Shared<S> {
         self.state.lock().writer.take().expect("only the writing task takes it and gives it back")
     }
 
+    /// Closes this side of the stream: the writing task ends.
+    pub fn drop_writer(&self) {
+        let writer = self.state.lock().writer.take();
+        drop(writer);
+    }
+
     /// Whether any byte of this request may have left.
     pub fn may_have_left(&self, sequence: u64) -> bool {
         sequence < self.state.lock().taken

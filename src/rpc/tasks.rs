@@ -47,6 +47,8 @@ pub(super) async fn write<W: World, S: AsyncWrite>(
         // Requests that could not be written by then are lost with the connection.
         let _ = timeout(&world, world.now() + LINGER, writing).await;
     }
+    // Callers may keep the connection for longer; the stream must not stay open with it.
+    shared.drop_writer();
 }
 
 /// Writes until the queue is closed and empty.
