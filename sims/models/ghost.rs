@@ -60,16 +60,20 @@ impl Default for Ghost {
 }
 
 impl Ghost {
-    /// A file system as found, completely durable.
-    pub fn of(found: &Found) -> Self {
+    /// A file system as found, completely durable; `same` tells whether two paths name one node.
+    pub fn of(found: &Found, same: impl Fn(&str, &str) -> bool) -> Self {
         let mut ghost = Self::default();
+        let mut known: Vec<(&str, Id)> = Vec::new();
         for (path, bytes) in found {
-            let node = match bytes {
-                Some(bytes) => Node::File(History { contents: vec![bytes.clone()], synced: 0 }),
-                None => Node::Dir { cached: BTreeMap::new(), stable: BTreeMap::new() },
-            };
-            ghost.nodes.push(node);
-            let id = ghost.nodes.len() - 1;
+            let other_name = known.iter().find(|(other, _)| same(path, other));
+            let id = other_name.map_or(ghost.nodes.len(), |(_, id)| *id);
+            if other_name.is_none() {
+                ghost.nodes.push(match bytes {
+                    Some(bytes) => Node::File(History { contents: vec![bytes.clone()], synced: 0 }),
+                    None => Node::Dir { cached: BTreeMap::new(), stable: BTreeMap::new() },
+                });
+                known.push((path, id));
+            }
             let names: Vec<&str> = path.split('/').collect();
             let (name, above) = names.split_last().unwrap();
             let dir = ghost.walk(above).unwrap();
@@ -258,7 +262,7 @@ impl Ghost {
         let (from_dir, from_name, id) = self.locate(from)?;
         let (to_dir, to_name, there) = self.locate(to)?;
         let id = id.ok_or(ErrorKind::NotFound)?;
-        if from.0 == to.0 {
+        if there == Some(id) {
             return Ok(());
         }
         if to.names().starts_with(&from.names()) {

@@ -190,6 +190,13 @@ impl SimDisk {
         self.state.lock().peek(path.as_ref(), true)
     }
 
+    /// Whether two paths name one file or directory: half of a torn rename leaves both names.
+    pub fn is_same(&self, one: impl AsRef<Path>, other: impl AsRef<Path>) -> io::Result<bool> {
+        let state = self.state.lock();
+        let one = state.tree.resolve(one.as_ref(), false)?;
+        Ok(one == state.tree.resolve(other.as_ref(), false)?)
+    }
+
     /// The paths of all files, sorted.
     pub fn files(&self) -> Vec<Arc<str>> {
         self.state.lock().tree.files().into_keys().collect()

@@ -9,9 +9,10 @@
 //!   It does nothing for the file's name, even of a new file: names need `sync_dir`.
 //! - A created, renamed or removed name is durable after a sync of its directory. Until then any
 //!   subset of such changes may survive, but each as a whole (a rename leaves the old name or the
-//!   new one, never both or none), and none before an earlier change of the same name. A rename
-//!   across directories becomes durable with the first sync of either. A directory is as durable as
-//!   its own name in its parent.
+//!   new one, never both or none), and none before an earlier change of the same name. On the
+//!   weakest file system a rename may be torn: both names of the one file are there, or none. A
+//!   rename across directories becomes durable with the first sync of either. A directory is as
+//!   durable as its own name in its parent.
 //! - A file without a name after a power loss is gone.
 //!
 //! Operations add to a debt of simulated time, which `settle` pays. The handles of a dead process

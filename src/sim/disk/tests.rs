@@ -2,6 +2,7 @@
 
 mod cache;
 mod faulty;
+mod weakest;
 
 use std::future::Future;
 use std::io;
