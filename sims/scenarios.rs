@@ -179,6 +179,11 @@ fn failed_log_dir_takes_only_its_own_replicas_offline() {
 }
 
 #[test]
+fn replaced_disk_neither_leads_nor_counts_before_it_has_caught_up() {
+    Trial::of("faults/disk-replaced").seeds(0..6).assert_as_expected();
+}
+
+#[test]
 fn corrupt_leader_serves_no_corrupt_batch_and_steps_down() {
     Trial::of("faults/rotten-segments").seeds(0..4).assert_as_expected();
     assert!(reaches_damage("faults/rotten-segments"));
