@@ -2,8 +2,8 @@
 //! `cargo run -- mutants` searches longer, from several seeds, and shrinks what it finds.
 #![cfg(any(debug_assertions, feature = "mutants"))]
 
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
+use std::ops::Range;
 
 use brokerquake::base::Flaw;
 use brokerquake::lab::mutants::{
@@ -13,25 +13,23 @@ use brokerquake::lab::mutants::{
 /// Number of seeds within which each mutant must be caught.
 const SEEDS: u64 = 15;
 
-/// Flaws that few runs show, with a seed shortly before one that does. The command searches as long
-/// as it takes.
-const RARE: &[(Flaw, u64)] =
-    &[(Flaw::TruncateAfterHighWatermark, 90), (Flaw::JoinBeforeEpochStart, 1250)];
+/// Flaws that few runs show, with seeds among which one does. The command searches as long as it
+/// takes.
+const RARE: &[(Flaw, Range<u64>)] =
+    &[(Flaw::TruncateAfterHighWatermark, 110..170), (Flaw::JoinBeforeEpochStart, 1250..1280)];
 
-/// The first seed for a flaw.
-fn first_seed(flaw: Flaw) -> u64 {
-    RARE.iter().find(|(rare, _)| *rare == flaw).map_or(0, |(_, seed)| *seed)
+/// The seeds for a flaw.
+fn seeds(flaw: Flaw) -> Range<u64> {
+    RARE.iter().find(|(rare, _)| *rare == flaw).map_or(0..SEEDS, |(_, seeds)| seeds.clone())
 }
 
 #[test]
 fn random_faults_find_every_flaw_and_hold_without_it() {
     let jobs = NonZeroUsize::new(2).unwrap();
-    let firsts: BTreeSet<u64> = MUTANTS.iter().map(|mutant| first_seed(mutant.flaw)).collect();
     let mut hunts = Vec::new();
-    for first in firsts {
-        let of_it = MUTANTS.iter().filter(|mutant| first_seed(mutant.flaw) == first);
+    for seeds in RARE.iter().map(|(_, seeds)| seeds.clone()).chain([0..SEEDS]) {
+        let of_it = MUTANTS.iter().filter(|mutant| self::seeds(mutant.flaw) == seeds);
         let of_it: Vec<_> = of_it.copied().collect();
-        let seeds = first..first + SEEDS;
         let effort = Effort { seeds, starts: NonZeroUsize::MIN, shrink: false };
         hunts.extend(hunt_all(&of_it, None, &effort, jobs, |_| {}).unwrap());
     }
@@ -44,7 +42,7 @@ fn random_faults_find_every_flaw_and_hold_without_it() {
     let (report, data) = (markdown(&hunts), json(&hunts));
     for hunt in &hunts {
         let catch = hunt.caught().unwrap();
-        assert_eq!(hunt.median_tried(), catch.seed + 1 - first_seed(hunt.mutant.flaw));
+        assert_eq!(hunt.median_tried(), catch.seed + 1 - seeds(hunt.mutant.flaw).start);
         assert!(report.contains(&catch.trace) && data.contains(&catch.trace), "{report}");
     }
     // The measurements depend on the engine and the machine.
