@@ -27,12 +27,12 @@ pub fn wait_until_ready(bootstrap: &str) {
     }
 }
 
-pub fn create_topic(bootstrap: &str, name: &str) {
+pub fn create_topic(bootstrap: &str, name: &str, partitions: u64) {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", bootstrap).create().expect("a client");
-    let topic = NewTopic::new(name, 1, TopicReplication::Fixed(1));
+    let topic = NewTopic::new(name, partitions as i32, TopicReplication::Fixed(1));
     let results = runtime.block_on(admin.create_topics(&[topic], &AdminOptions::new()));
     results.expect("an answer").into_iter().for_each(|topic| drop(topic.expect("a topic")));
 }
@@ -59,6 +59,26 @@ pub fn produce(bootstrap: &str, topic: &str, count: u64) -> f64 {
     }
     producer.flush(Duration::from_secs(120)).expect("every record is acknowledged");
     megabytes(count) / start.elapsed().as_secs_f64()
+}
+
+/// Creates a topic and sends ten small records to each of its partitions, with acks=all; seconds
+/// from the request to create it until the last record is acknowledged.
+pub fn first_writes(bootstrap: &str, topic: &str, partitions: u64) -> f64 {
+    let producer: ThreadedProducer<rdkafka::producer::DefaultProducerContext> = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("acks", "all")
+        .create()
+        .expect("a producer");
+    let start = Instant::now();
+    create_topic(bootstrap, topic, partitions);
+    for _ in 0..10 {
+        for partition in 0..partitions {
+            let record = BaseRecord::<(), [u8]>::to(topic).partition(partition as i32);
+            producer.send(record.payload(&b"first"[..])).map_err(|(error, _)| error).expect("sent");
+        }
+    }
+    producer.flush(Duration::from_secs(300)).expect("every record is acknowledged");
+    start.elapsed().as_secs_f64()
 }
 
 /// Reads `count` records from the beginning; megabytes per second.

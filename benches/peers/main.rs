@@ -1,8 +1,10 @@
 //! This broker beside Apache Kafka: the same librdkafka client, one partition, 1,000-byte records,
-//! acks=1, both brokers in turn in one run, medians and their ratio.
+//! acks=1, both brokers in turn in one run, medians and their ratio; and the first writes to many
+//! new partitions.
 //!
 //! `cargo bench --bench peers` fetches Kafka by Maven into `target/peers` and says so when it can't;
-//! then this broker is measured alone. `PEERS_ROUNDS` and `PEERS_RECORDS` change the size.
+//! then this broker is measured alone. `PEERS_ROUNDS`, `PEERS_RECORDS` and `PEERS_PARTITIONS` change
+//! the size.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -21,23 +23,25 @@ struct Figures {
     produce: f64,
     consume: f64,
     loaded_mib: f64,
+    first_writes_s: f64,
 }
 
 fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-fn measure(peer: &Peer, records: u64) -> Figures {
+fn measure(peer: &Peer, records: u64, partitions: u64) -> Figures {
     let running = Running::start(peer);
     let idle_mib = running.resident_mib();
     let bootstrap = running.bootstrap();
-    client::create_topic(&bootstrap, "peers");
+    client::create_topic(&bootstrap, "peers", 1);
     // A first, small load opens connections and warms a JIT compiler, where there is one.
     client::produce(&bootstrap, "peers", records / 10);
     let produce = client::produce(&bootstrap, "peers", records);
     let consume = client::consume(&bootstrap, "peers", records + records / 10);
     let loaded_mib = running.resident_mib();
-    Figures { ready_ms: running.ready_ms, idle_mib, produce, consume, loaded_mib }
+    let first_writes_s = client::first_writes(&bootstrap, "first-writes", partitions);
+    Figures { ready_ms: running.ready_ms, idle_mib, produce, consume, loaded_mib, first_writes_s }
 }
 
 fn median(rounds: &[Figures], pick: impl Fn(&Figures) -> f64) -> f64 {
@@ -52,6 +56,7 @@ fn main() {
         return;
     }
     let (rounds, records) = (number("PEERS_ROUNDS", 3), number("PEERS_RECORDS", 1_000_000));
+    let partitions = number("PEERS_PARTITIONS", 2_000);
     let mut peers = vec![Peer::ours()];
     match Peer::kafka() {
         Ok(kafka) => peers.push(kafka),
@@ -60,31 +65,34 @@ fn main() {
     let mut all = vec![Vec::new(); peers.len()];
     for round in 1..=rounds {
         for (peer, figures) in peers.iter().zip(&mut all) {
-            let measured = measure(peer, records);
+            let measured = measure(peer, records, partitions);
             println!(
                 "round {round}, {:12} ready {:6.0} ms, idle {:6.1} MiB, produce {:7.1} MB/s, \
-                 consume {:7.1} MB/s, loaded {:6.1} MiB",
+                 consume {:7.1} MB/s, loaded {:6.1} MiB, first writes {:6.2} s",
                 peer.name,
                 measured.ready_ms,
                 measured.idle_mib,
                 measured.produce,
                 measured.consume,
-                measured.loaded_mib
+                measured.loaded_mib,
+                measured.first_writes_s
             );
             figures.push(measured);
         }
     }
+    println!("\n{partitions} new partitions take their first writes");
     print_table(&peers, &all, records);
 }
 
 fn print_table(peers: &[Peer], all: &[Vec<Figures>], records: u64) {
     type Pick = fn(&Figures) -> f64;
-    let rows: [(&str, Pick); 5] = [
+    let rows: [(&str, Pick); 6] = [
         ("start to ready, ms", |f| f.ready_ms),
         ("resident when idle, MiB", |f| f.idle_mib),
         ("produce, MB/s", |f| f.produce),
         ("consume, MB/s", |f| f.consume),
         ("resident after the load, MiB", |f| f.loaded_mib),
+        ("first writes to partitions, s", |f| f.first_writes_s),
     ];
     println!("\nmedians of {} rounds, {records} records of 1,000 bytes", all[0].len());
     for (name, pick) in rows {
