@@ -10,7 +10,7 @@ use crate::replica::Position;
 use crate::wire::ErrorCode;
 use crate::wire::batch::BatchHeader;
 
-/// What a follower asks its leader next.
+/// The next fetch of a follower.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FollowerFetch {
     pub(crate) leader: BrokerId,
@@ -22,7 +22,7 @@ pub(crate) struct FollowerFetch {
     pub(crate) log_start: Offset,
 }
 
-/// What a leader answered for one partition.
+/// A leader's answer for one partition.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaderAnswer {
     pub(crate) error: ErrorCode,

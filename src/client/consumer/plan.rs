@@ -1,4 +1,4 @@
-//! Which questions leave now, and to which leader.
+//! The requests to send now, by leader.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,13 +13,13 @@ use crate::client::kernel::Cluster;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) partition: TopicPartition,
-    /// Epoch of the leader that is asked.
+    /// Epoch of the leader that gets the request.
     pub(super) leader_epoch: LeaderEpoch,
-    /// The application's question, if it is not asked because the partition is assigned.
+    /// The application's lookup, if the request is not for an assigned partition.
     pub(super) lookup: Option<LookupId>,
 }
 
-/// What one broker is to be asked.
+/// The requests for one broker.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     pub(super) fetch: Vec<(Asked, Position)>,
@@ -28,11 +28,11 @@ pub(super) struct Plan {
     pub(super) validate: Vec<(Asked, Position)>,
 }
 
-/// What all brokers are to be asked.
+/// The requests for all brokers.
 #[derive(Debug)]
 pub(super) struct Plans {
     pub(super) by_broker: BTreeMap<BrokerId, Plan>,
-    /// When there is more to ask.
+    /// When more requests are due.
     pub(super) wake: Instant,
     /// A partition has no leader, as far as is known.
     pub(super) leaderless: bool,

@@ -178,7 +178,7 @@ async fn records_from_too_far_in_the_past_or_the_future_are_named() {
     assert_eq!(problems.iter().map(|p| p.index).collect::<Vec<_>>(), [0, 3]);
     // A record without a timestamp is accepted.
     try_lead(&mut log, &batch(Compression::None, &[(None, NOW.0), (None, -1)])).unwrap();
-    // Where the time of the append counts, the producer's is not asked.
+    // With the time of the append, the producer's timestamps are not checked.
     let config = LogConfig { timestamp_type: TimestampType::LogAppendTime, ..config };
     log.set_config(config);
     try_lead(&mut log, &sent).unwrap();
