@@ -136,10 +136,39 @@ fn three_processes_survive_the_death_of_a_leader() {
 
     // The killed broker comes back, and is in sync again.
     cluster.revive(leader);
+    wait_until_in_sync(&cluster, "payments");
+}
+
+/// Until all three replicas of its partition are.
+fn wait_until_in_sync(cluster: &Cluster, topic: &str) {
     let deadline = Instant::now() + Duration::from_secs(30);
-    while cluster.in_sync("payments", 0).len() < 3 {
-        assert!(Instant::now() < deadline, "in sync: {:?}", cluster.in_sync("payments", 0));
+    while cluster.in_sync(topic, 0).len() < 3 {
+        assert!(Instant::now() < deadline, "in sync: {:?}", cluster.in_sync(topic, 0));
         std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn leader_whose_disk_is_replaced_fetches_everything_before_it_counts() {
+    let mut cluster = Cluster::start(3);
+    cluster.create_topic("payments", 1, 3, &[("min.insync.replicas", "2")]);
+    let load = Load {
+        topic: "payments",
+        codec: "none",
+        acks: "all",
+        first: 0,
+        count: 5_000,
+        partitions: 1,
+    };
+    let sent = produce(&cluster.bootstrap(), &load, |_| 100);
+    assert!(sent.iter().all(Sent::is_acknowledged));
+
+    // One disk after the other, so that at the end no broker has its first one.
+    for _ in 0..3 {
+        let leader = cluster.leader("payments", 0);
+        cluster.replace_disk(leader);
+        wait_until_in_sync(&cluster, "payments");
+        assert_eq!(consume_all(&cluster.bootstrap(), "payments", 1).len(), 5_000);
     }
 }
 

@@ -252,7 +252,7 @@ impl Server {
 pub struct Cluster {
     nodes: Vec<Process>,
     ports: Vec<u16>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Cluster {
@@ -271,7 +271,7 @@ impl Cluster {
             starting.push(ready);
         }
         starting.into_iter().for_each(|ready| ready.join().unwrap());
-        Self { nodes, ports, _dir: dir }
+        Self { nodes, ports, dir }
     }
 
     pub fn bootstrap(&self) -> String {
@@ -310,6 +310,15 @@ impl Cluster {
 
     pub fn kill(&mut self, id: i32) {
         self.nodes[usize::try_from(id).unwrap()].kill();
+    }
+
+    /// A broker dies and finds an empty directory in place of its own.
+    pub fn replace_disk(&mut self, id: i32) {
+        self.kill(id);
+        let data = self.dir.path().join(format!("data-{id}"));
+        std::fs::remove_dir_all(&data).unwrap();
+        std::fs::create_dir(&data).unwrap();
+        self.revive(id);
     }
 
     pub fn revive(&mut self, id: i32) {
