@@ -42,6 +42,26 @@ pub struct Link {
     pub loss: f64,
     /// Bytes per second; `None` is unlimited. `leap` only.
     pub bandwidth: Option<u64>,
+    /// Bytes that do not arrive as they were sent. `leap` only.
+    pub damage: Option<Damage>,
+}
+
+/// How a link damages bytes: as a faulty card or middlebox does whose checksum is right.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Damage {
+    pub what: Damaged,
+    /// Probability for each segment that has such bytes.
+    pub chance: f64,
+}
+
+/// Bytes that a link damages. Kafka's protocol guards record batches by a checksum and frames by
+/// nothing: other damage is not detectable, so no link does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damaged {
+    /// One bit of the records, or the checksum, of a batch.
+    Batch,
+    /// The length of a frame, which is then impossible.
+    Length,
 }
 
 impl Default for Link {
@@ -51,6 +71,7 @@ impl Default for Link {
             latency: Duration::from_micros(200)..=Duration::from_micros(1500),
             loss: 0.0,
             bandwidth: None,
+            damage: None,
         }
     }
 }

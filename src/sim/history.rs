@@ -38,6 +38,128 @@ pub enum ProducerEvent {
     },
     /// It learned the outcome of a send.
     Told { producer: u32, op: u64, outcome: Outcome },
+    /// It is about to send a record that must be refused.
+    Misbehaved {
+        producer: u32,
+        partition: TopicPartition,
+        /// The record's unique value.
+        value: u64,
+        misdeed: Misdeed,
+        /// Where the record is that it pretends to send again.
+        repeats: Option<Offset>,
+    },
+    /// A broker answered that: `error` is Kafka's name for it, `NONE` if it took the record.
+    Answered { producer: u32, value: u64, error: String, offset: Option<Offset> },
+}
+
+/// What is wrong with a request to produce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Misdeed {
+    /// The batch has a base offset other than 0.
+    BaseOffset,
+    /// It claims to be a marker.
+    ControlBit,
+    /// It is part of a transaction that there is not.
+    TransactionalBit,
+    /// It has fewer records than it says.
+    RecordCount,
+    /// Its checksum is wrong.
+    Checksum,
+    /// It is larger than `max.message.bytes`.
+    Size,
+    /// It is not alone.
+    TwoBatches,
+    /// It ends before its end.
+    HalfBatch,
+    /// `acks` is 2.
+    Acks,
+    /// Its sequence number leaves some out.
+    SequenceGap,
+    /// Its producer epoch is over.
+    OldEpoch,
+    /// Its sequence number is that of another record, which was acknowledged.
+    Repeated,
+}
+
+/// Errors with which a broker may refuse any request, before it looks at the records.
+const UNABLE: &[&str] = &[
+    "NOT_LEADER_OR_FOLLOWER",
+    "UNKNOWN_TOPIC_OR_PARTITION",
+    "LEADER_NOT_AVAILABLE",
+    "REPLICA_NOT_AVAILABLE",
+    "BROKER_NOT_AVAILABLE",
+    "KAFKA_STORAGE_ERROR",
+    "NOT_ENOUGH_REPLICAS",
+    "FENCED_LEADER_EPOCH",
+    "UNKNOWN_LEADER_EPOCH",
+    // Links may damage it further.
+    "CORRUPT_MESSAGE",
+];
+
+impl Misdeed {
+    pub const ALL: [Self; 12] = [
+        Self::BaseOffset,
+        Self::ControlBit,
+        Self::TransactionalBit,
+        Self::RecordCount,
+        Self::Checksum,
+        Self::Size,
+        Self::TwoBatches,
+        Self::HalfBatch,
+        Self::Acks,
+        Self::SequenceGap,
+        Self::OldEpoch,
+        Self::Repeated,
+    ];
+
+    /// The errors with which Kafka refuses it.
+    pub fn refusals(self) -> &'static [&'static str] {
+        match self {
+            Self::BaseOffset
+            | Self::ControlBit
+            | Self::RecordCount
+            | Self::TwoBatches
+            | Self::HalfBatch => &["INVALID_RECORD"],
+            Self::TransactionalBit => &["TRANSACTIONAL_ID_AUTHORIZATION_FAILED"],
+            Self::Checksum => &["CORRUPT_MESSAGE"],
+            Self::Size => &["MESSAGE_TOO_LARGE"],
+            Self::Acks => &["INVALID_REQUIRED_ACKS"],
+            Self::SequenceGap => &["OUT_OF_ORDER_SEQUENCE_NUMBER"],
+            Self::OldEpoch => &["INVALID_PRODUCER_EPOCH"],
+            Self::Repeated => &["DUPLICATE_SEQUENCE_NUMBER"],
+        }
+    }
+
+    /// Whether an answer is right: a refusal, or of a repetition the offset of the record that is
+    /// there.
+    pub fn is_answered_by(
+        self,
+        error: &str,
+        offset: Option<Offset>,
+        repeats: Option<Offset>,
+    ) -> bool {
+        let repeated = self == Self::Repeated && error == "NONE" && offset == repeats;
+        repeated || self.refusals().contains(&error) || UNABLE.contains(&error)
+    }
+
+    /// What is wrong, in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::BaseOffset => "a base offset that is not 0",
+            Self::ControlBit => "a control bit",
+            Self::TransactionalBit => "a transactional bit and no transaction",
+            Self::RecordCount => "a wrong number of records",
+            Self::Checksum => "a wrong checksum",
+            Self::Size => "more than max.message.bytes",
+            Self::TwoBatches => "two batches",
+            Self::HalfBatch => "half a batch",
+            Self::Acks => "acks=2",
+            Self::SequenceGap => "a gap in its sequence numbers",
+            Self::OldEpoch => "an old producer epoch",
+            Self::Repeated => "a sequence number of another record",
+        }
+    }
 }
 
 /// One step of one consumer. `consumer` is its host's number (`k1` is 1).
@@ -85,6 +207,8 @@ pub enum Lookup {
     Latest,
     /// The first record with this timestamp, in ms, or a later one.
     At(i64),
+    /// The first record.
+    Earliest,
 }
 
 impl From<ProducerEvent> for ClientEvent {

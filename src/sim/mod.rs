@@ -20,9 +20,11 @@ mod watchdog;
 mod witness;
 
 pub(crate) use clock::EPOCH_MS;
-pub use engine::{Boot, Engine, Link, SimWorld, Unsupported, block_on, run_to_end};
+pub use engine::{
+    Boot, Damage, Damaged, Engine, Link, SimWorld, Unsupported, block_on, run_to_end,
+};
 pub use film::{Film, Shot};
-pub use history::{ClientEvent, ConsumerEvent, Lookup, Outcome, ProducerEvent};
+pub use history::{ClientEvent, ConsumerEvent, Lookup, Misdeed, Outcome, ProducerEvent};
 pub use host::{HostId, Kept, Survival};
 pub use observe::{Observation, Observer, What};
 pub use trace::{SharedTrace, Trace, TraceHash};

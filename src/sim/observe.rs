@@ -65,6 +65,8 @@ pub enum What {
     Paused,
     /// The host's tasks are polled again.
     Resumed,
+    /// A link damaged bytes that are on their way to this host.
+    Damaged { from: HostId },
 }
 
 /// The queue of observations. Cloned into every part of a simulation; the driver drains it.

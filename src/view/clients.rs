@@ -63,6 +63,7 @@ impl Clients {
             ProducerEvent::Sent { producer, op, partition, .. } => {
                 self.open.insert((*producer, *op), partition.clone());
             }
+            ProducerEvent::Misbehaved { .. } | ProducerEvent::Answered { .. } => {}
             ProducerEvent::Told { producer, op, .. } => {
                 let partition = self.open.remove(&(*producer, *op));
                 changes.extend(partition.map(|partition| Change::Answered { partition }));

@@ -97,7 +97,8 @@ impl View {
             | What::Survived { .. }
             | What::Replaced { .. }
             | What::Paused
-            | What::Resumed => {}
+            | What::Resumed
+            | What::Damaged { .. } => {}
         }
     }
 

@@ -256,7 +256,8 @@ impl Ghost {
             | What::Ended
             | What::Booted
             | What::Paused
-            | What::Resumed => {}
+            | What::Resumed
+            | What::Damaged { .. } => {}
         }
         self.view.give_back(folded);
     }

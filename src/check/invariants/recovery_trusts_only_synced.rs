@@ -21,6 +21,8 @@ use crate::sim::{ClientEvent, ConsumerEvent, HostId, What};
 pub(super) struct RecoveryTrustsOnlySynced {
     /// Hosts that lost power, with the logs that they have opened since.
     opened: BTreeMap<HostId, BTreeSet<TopicPartition>>,
+    /// How often links damaged what was on its way to a host, and no consumer there complained yet.
+    on_the_way: BTreeMap<HostId, u64>,
 }
 
 impl Invariant for RecoveryTrustsOnlySynced {
@@ -30,6 +32,10 @@ impl Invariant for RecoveryTrustsOnlySynced {
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
         let (partition, log_end) = match &event.seen.what {
+            What::Damaged { .. } => {
+                *self.on_the_way.entry(event.seen.host).or_default() += 1;
+                return Ok(());
+            }
             What::PowerLost { .. } => {
                 self.opened.insert(event.seen.host, BTreeSet::new());
                 return Ok(());
@@ -43,6 +49,14 @@ impl Invariant for RecoveryTrustsOnlySynced {
                 offset,
                 served: true,
             })) => {
+                // Damaged on the way: once for each damage.
+                if let Some(left) = self.on_the_way.get_mut(&event.seen.host) {
+                    *left -= 1;
+                    if *left == 0 {
+                        self.on_the_way.remove(&event.seen.host);
+                    }
+                    return Ok(());
+                }
                 let witness =
                     ConsumerWitness::ServedDamaged { consumer: *consumer, offset: *offset };
                 return event.broke(self.name(), partition, witness);
@@ -201,6 +215,16 @@ mod tests {
         story.fired(
             "orders-0 consumer 1 was served bytes at offset 0 by 1.000 s that fail their checksum",
         );
+    }
+
+    #[test]
+    fn silent_once_for_each_damage_on_the_way_and_fires_after_that() {
+        let mut story = written();
+        story.damaged_on_the_way(1);
+        story.unreadable(1, 0, true);
+        story.silent();
+        story.unreadable(1, 0, true);
+        assert!(story.sentence().contains("fail their checksum"), "{}", story.sentence());
     }
 
     #[test]

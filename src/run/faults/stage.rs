@@ -220,10 +220,14 @@ impl<E: Engine> Stage for Floor<'_, E> {
     }
 
     fn refit_link(&mut self, from: HostId, to: HostId) -> Result<(), Unsupported> {
-        let here = self.ongoing.lasting.iter().rev();
-        let here = here.filter(|lasting| lasting.hit.links.contains(&(from, to)));
-        let link = here.filter_map(Lasting::strike).find_map(Strike::link);
-        self.engine.set_link(from, to, link.unwrap_or_default())
+        let here = || {
+            let here = self.ongoing.lasting.iter().rev();
+            here.filter(|lasting| lasting.hit.links.contains(&(from, to)))
+                .filter_map(Lasting::strike)
+        };
+        let mut link = here().find_map(Strike::link).unwrap_or_default();
+        link.damage = here().find_map(Strike::damage);
+        self.engine.set_link(from, to, link)
     }
 
     fn fail_disk(&mut self, host: HostId, what: Failing, count: u32, dir: Option<&str>) {

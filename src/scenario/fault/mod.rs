@@ -40,6 +40,7 @@ mod rolling_restart;
 mod slow_disk;
 mod slow_link;
 mod swizzle_clog;
+mod wire_damage;
 
 use std::fmt;
 use std::time::Duration;
@@ -113,6 +114,8 @@ macro_rules! kinds {
             weight: $Kind::WEIGHT,
             takes_moment: $Kind::TAKES_MOMENT,
             needs_cold_segments: $Kind::NEEDS_COLD_SEGMENTS,
+            once: $Kind::ONCE,
+            disturbs: $Kind::DISTURBS,
             parse: |section, known, problems| {
                 $Kind::parse(section, known, problems).map(Action::from)
             },
@@ -146,6 +149,7 @@ kinds! {
     disk_lies::DiskLies
     dir_failure::DirFailure
     disk_replaced::DiskReplaced
+    wire_damage::WireDamage
 }
 
 /// One fault of a schedule.
@@ -179,6 +183,10 @@ pub(crate) trait Kind: Sized {
     const TAKES_MOMENT: bool = true;
     /// Whether it strikes only where segments are rolled, so that the swarm makes them small.
     const NEEDS_COLD_SEGMENTS: bool = false;
+    /// Whether a second one would find no host to strike, so that the swarm draws one.
+    const ONCE: bool = false;
+    /// Whether a node may end, or seem to have ended, so that leaders and ISRs change.
+    const DISTURBS: bool = true;
 
     /// Reads its own keys.
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self>;
@@ -197,8 +205,8 @@ pub(crate) trait Kind: Sized {
     /// Strikes these instead. Kinds that may strike only hosts of their choice ignore it.
     fn retarget(&mut self, _roles: Roles) {}
 
-    /// Its own keys as the swarm draws them, for a cluster of `brokers`.
-    fn sample(usual: Usual, _brokers: u64, _draws: &mut Draws) -> String {
+    /// Its own keys as the swarm draws them.
+    fn sample(usual: Usual, _shape: &Shape, _draws: &mut Draws) -> String {
         usual.target
     }
 
@@ -261,6 +269,33 @@ pub(crate) struct Usual {
     pub burst: String,
 }
 
+/// The cluster for which the swarm draws a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    pub brokers: u64,
+    /// Fewest replicas of any topic's partitions.
+    pub replicas: u64,
+    /// `log.dirs`.
+    pub dirs: Vec<String>,
+}
+
+impl Shape {
+    /// One of `log.dirs`.
+    pub fn dir(&self, draws: &mut Draws) -> &str {
+        let last = self.dirs.len().saturating_sub(1) as u64;
+        let index = usize::try_from(draws.number(0, last)).unwrap_or(0);
+        self.dirs.get(index).map_or("/data", String::as_str)
+    }
+
+    /// `target` of a fault that must not strike the controller, which has the only copy of the
+    /// metadata.
+    pub fn broker(&self, draws: &mut Draws) -> String {
+        let followers = if self.replicas > 1 { 20 } else { 0 };
+        let choices = [(50, "leader"), (30, "any"), (followers, "isr-follower")];
+        format!("target = \"{}\"\n", draws.weighted(&choices))
+    }
+}
+
 /// A kind as the table has it.
 #[derive(Clone, Copy)]
 pub(crate) struct Row {
@@ -268,8 +303,10 @@ pub(crate) struct Row {
     pub weight: u64,
     pub takes_moment: bool,
     pub needs_cold_segments: bool,
+    pub once: bool,
+    pub disturbs: bool,
     parse: fn(&mut Section, &Known<'_>, &mut Problems) -> Option<Action>,
-    pub sample: fn(Usual, u64, &mut Draws) -> String,
+    pub sample: fn(Usual, &Shape, &mut Draws) -> String,
     #[cfg(test)]
     any: fn() -> proptest::strategy::BoxedStrategy<Action>,
 }

@@ -6,7 +6,8 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Begins, Cost, Drawn, Draws, Ends, Hit, Kind, Nature, Scene, Stage, Strike, Turned, Usual, keys,
+    Begins, Cost, Drawn, Draws, Ends, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Turned,
+    Usual, keys,
 };
 use crate::scenario::{Range, Roles};
 use crate::sim::{Link, Unsupported};
@@ -25,6 +26,7 @@ pub(crate) struct SlowLink {
 impl Kind for SlowLink {
     const NAME: &'static str = "slow-link";
     const WEIGHT: u64 = 5;
+    const DISTURBS: bool = false;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         let usual = Link::default().latency;
@@ -68,8 +70,10 @@ impl Kind for SlowLink {
         self.ends.from = roles;
     }
 
-    fn sample(usual: Usual, _brokers: u64, draws: &mut Draws) -> String {
-        let latency = draws.number(10, 800);
+    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
+        // Longer than it takes to elect a leader where sessions are short.
+        let (low, high) = draws.weighted(&[(70, (10, 800)), (30, (1000, 4000))]);
+        let latency = draws.number(low, high);
         let lossy = format!("loss = \"1..{}\"\n", draws.number(1, 25));
         let narrow = format!("bandwidth = \"{}..200000\"\n", draws.number(10_000, 100_000));
         let more = draws.weighted(&[(40, ""), (30, lossy.as_str()), (30, narrow.as_str())]);
@@ -115,6 +119,7 @@ impl Strike for SlowLink {
             latency: self.latency.low..=self.latency.high,
             bandwidth: self.bandwidth.map(|bytes| bytes.low),
             loss: self.loss.map_or(0.0, |percent| percent.low as f64 / 100.0),
+            damage: None,
         })
     }
 

@@ -8,7 +8,7 @@ use super::Action;
 use crate::base::{Instant, TopicPartition};
 use crate::scenario::Roles;
 use crate::sim::disk::{Corruption, DiskProfile, Failing, Place};
-use crate::sim::{HostId, Link, Survival, Unsupported};
+use crate::sim::{Damage, HostId, Link, Survival, Unsupported};
 
 /// A fault that strikes hosts or links, and what it does while it lasts.
 pub(crate) trait Strike {
@@ -58,6 +58,18 @@ pub(crate) trait Strike {
     /// Changes what a disk does while it lasts; several add up.
     fn alter_disk(&self, _disk: &mut DiskProfile) {}
 
+    /// Whether syncs succeed while it lasts, and make nothing durable.
+    fn lies(&self) -> bool {
+        let mut disk = DiskProfile::default();
+        self.alter_disk(&mut disk);
+        disk.lies
+    }
+
+    /// Whether it keeps a part of what was not synced.
+    fn tears(&self) -> bool {
+        false
+    }
+
     /// How wrong a clock is while it lasts; several add up.
     fn clock(&self) -> ClockError {
         ClockError::default()
@@ -65,6 +77,11 @@ pub(crate) trait Strike {
 
     /// How bytes travel on its links while it lasts; the last one counts.
     fn link(&self) -> Option<Link> {
+        None
+    }
+
+    /// What is damaged on its links while it lasts; the last one counts.
+    fn damage(&self) -> Option<Damage> {
         None
     }
 }

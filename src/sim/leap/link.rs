@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
+use super::damage::Damager;
 use crate::base::{Seed, Stream};
 use crate::sim::{HostId, Link};
 
@@ -17,7 +19,7 @@ const RETRY_LAST: u64 = 6_400_000_000;
 /// A host's link to itself, without a network.
 fn loopback() -> Link {
     let latency = Duration::from_micros(20)..=Duration::from_micros(50);
-    Link { latency, loss: 0.0, bandwidth: None }
+    Link { latency, loss: 0.0, bandwidth: None, damage: None }
 }
 
 /// The state of one direction.
@@ -30,6 +32,10 @@ pub(super) struct LinkState {
     bandwidth: Option<u64>,
     /// When the last byte so far leaves, if bandwidth is limited.
     busy_until: u64,
+    /// What damages bytes, if anything does.
+    damage: Option<Damager>,
+    /// The seed of its draws.
+    damage_seed: Seed,
     /// Segments do not arrive.
     pub cut: bool,
     /// Segments wait until `release`.
@@ -53,6 +59,8 @@ impl LinkState {
             loss: 0,
             bandwidth: None,
             busy_until: 0,
+            damage: None,
+            damage_seed: seed.split(Stream::numbered("leap damage", index)),
             cut: false,
             held: false,
         };
@@ -74,6 +82,13 @@ impl LinkState {
         self.loss = (link.loss.clamp(0.0, 0.99) * (1u64 << 32) as f64) as u64;
         self.bandwidth = link.bandwidth.map(|bytes| bytes.max(1));
         self.busy_until = 0;
+        let before = self.damage.take();
+        self.damage = link.damage.map(|damage| Damager::new(damage, self.damage_seed, before));
+    }
+
+    /// The bytes as they arrive, if they are damaged on the way.
+    pub fn damaged(&mut self, bytes: &Bytes) -> Option<Bytes> {
+        self.damage.as_mut()?.damaged(bytes)
     }
 
     /// Whether segments arrive.
@@ -158,7 +173,12 @@ mod tests {
 
     fn link(loss: f64, bandwidth: Option<u64>) -> LinkState {
         let latency = Duration::from_millis(1)..=Duration::from_millis(2);
-        LinkState::new(Seed(1), HostId(0), HostId(1), &Link { latency, loss, bandwidth })
+        LinkState::new(
+            Seed(1),
+            HostId(0),
+            HostId(1),
+            &Link { latency, loss, bandwidth, damage: None },
+        )
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod agenda;
 mod conn;
+mod damage;
 mod link;
 mod net;
 mod stream;

@@ -19,7 +19,7 @@ use super::conn::{
 use super::link::{Links, next_retry};
 use crate::base::{Instant, Seed};
 use crate::sim::trace::kind;
-use crate::sim::{HostId, Link, Shot};
+use crate::sim::{HostId, Link, Shot, What};
 
 /// First ephemeral port (RFC 6335).
 const EPHEMERAL: u16 = 49152;
@@ -314,7 +314,18 @@ impl Network {
     fn push(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side, payload: Payload) {
         let now = agenda.now.0;
         let Some(conn) = self.conns.get(key) else { return };
-        let link = self.links.between(conn.hosts(side));
+        let (from, to) = conn.hosts(side);
+        let link = self.links.between((from, to));
+        let payload = match payload {
+            Payload::Data(bytes) => match link.damaged(&bytes) {
+                Some(damaged) => {
+                    agenda.witness.see(agenda.now, to, What::Damaged { from });
+                    Payload::Data(damaged)
+                }
+                None => Payload::Data(bytes),
+            },
+            payload => payload,
+        };
         let pipe = conn.pipe(side);
         let (arrive, retried) = match pipe.flight.back() {
             // Segments written at the same time travel as one, unless they queue for bandwidth.
