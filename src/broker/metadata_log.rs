@@ -163,6 +163,11 @@ impl<W: World> MetadataFollower<W> {
         let Some(records) = data.records.filter(|records| !records.is_empty()) else {
             return Ok(None);
         };
+        // KAFKA-18723: what was damaged on the way is fetched again.
+        if let Err(error) = intact(&records) {
+            tracing::error!(offset = self.next.0, %error, "damaged metadata were fetched");
+            return Ok(Some(ErrorCode::CorruptMessage));
+        }
         let changes = self.replay(&records)?;
         if let Some(copy) = &self.copy {
             let now = self.broker.world.wall_clock();
@@ -210,6 +215,15 @@ impl<W: World> MetadataFollower<W> {
     fn broken(&self, reason: &str) -> NodeError {
         NodeError::Metadata { offset: self.next.0, reason: reason.to_owned() }
     }
+}
+
+/// Whether all batches are as their checksums say.
+fn intact(mut bytes: &[u8]) -> Result<(), BatchError> {
+    while !bytes.is_empty() {
+        let header = batch::check(bytes)?;
+        bytes = bytes.get(header.size()..).unwrap_or_default();
+    }
+    Ok(())
 }
 
 /// The image that a copy of the metadata log has.
