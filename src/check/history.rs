@@ -28,11 +28,13 @@
 //! | `ok` | `producer`, `op`, `offset` (not with acks=0) | acknowledged |
 //! | `fail` | `producer`, `op`, `error` | refused before it could be appended, in every attempt |
 //! | `unknown` | `producer`, `op`, `error` | anything may have happened, as after a timeout |
+//! | `misbehaved` | `producer`, `partition`, `value`, `misdeed`, `repeats` (of a `repeated` one: the offset of the other record) | about to send a record that must be refused; `misdeed` is one of `base-offset`, `control-bit`, `transactional-bit`, `record-count`, `checksum`, `size`, `two-batches`, `half-batch`, `acks`, `sequence-gap`, `old-epoch`, `repeated` |
+//! | `answered` | `producer`, `value`, `error`, `offset` (not with an error) | the answer to that |
 //! | `polled` | `consumer`, `partition`, `records`: `[offset, value]` each | what one poll returned of one partition |
 //! | `positioned` | `consumer`, `partition`, `offset` | the next offset was set: assigned, sought, reset |
 //! | `reached-end` | `consumer`, `partition`, `end` | a final read reached the end offset |
 //! | `asked` | `consumer`, `partition` | about to ask ListOffsets |
-//! | `listed` | `consumer`, `partition`, `lookup`: `"latest"` or `{"at": ms}`, `offset` (not if none matches) | the answer |
+//! | `listed` | `consumer`, `partition`, `lookup`: `"latest"`, `"earliest"` or `{"at": ms}`, `offset` (not if none matches) | the answer |
 //! | `noted` | `text` | a program's own remark; nothing is judged by it |
 //! | `ended` | | that host's process ended; the next one there is another client |
 //! | `healed` | | the last fault ended: liveness is owed from now on |
@@ -54,7 +56,7 @@ use super::{Judge, Setup, TopicPromise, Verdicts};
 use crate::base::config::{Acks, Setting};
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::sim::{
-    ClientEvent, ConsumerEvent, HostId, Lookup, Observation, Outcome, ProducerEvent, What,
+    ClientEvent, ConsumerEvent, HostId, Lookup, Misdeed, Observation, Outcome, ProducerEvent, What,
 };
 
 pub use judged::{Heard, Judged};
@@ -224,6 +226,21 @@ enum Said {
         producer: u32,
         op: u64,
         error: String,
+    },
+    Misbehaved {
+        producer: u32,
+        partition: String,
+        value: u64,
+        misdeed: Misdeed,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        repeats: Option<Offset>,
+    },
+    Answered {
+        producer: u32,
+        value: u64,
+        error: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        offset: Option<Offset>,
     },
     Polled {
         consumer: u32,
@@ -427,9 +444,9 @@ impl Hearing {
             {
                 Err(format!("send {op} of producer {producer} is there twice: count `op` up"))
             }
-            ClientEvent::Producer(ProducerEvent::Sent { value, .. })
-                if !self.values.insert(*value) =>
-            {
+            ClientEvent::Producer(
+                ProducerEvent::Sent { value, .. } | ProducerEvent::Misbehaved { value, .. },
+            ) if !self.values.insert(*value) => {
                 Err(format!("value {value} was sent before: give each record a value of its own"))
             }
             ClientEvent::Producer(ProducerEvent::Told { producer, op, .. }) => {
@@ -487,6 +504,19 @@ fn said(event: &ClientEvent) -> Said {
             Outcome::Fail { error } => Said::Fail { producer, op, error },
             Outcome::Unknown { error } => Said::Unknown { producer, op, error },
         },
+        ClientEvent::Producer(ProducerEvent::Misbehaved {
+            producer,
+            partition,
+            value,
+            misdeed,
+            repeats,
+        }) => {
+            let partition = partition.to_string();
+            Said::Misbehaved { producer, partition, value, misdeed, repeats }
+        }
+        ClientEvent::Producer(ProducerEvent::Answered { producer, value, error, offset }) => {
+            Said::Answered { producer, value, error, offset }
+        }
         ClientEvent::Consumer(ConsumerEvent::Polled { consumer, partition, records }) => {
             Said::Polled { consumer, partition: partition.to_string(), records }
         }
@@ -533,6 +563,19 @@ fn heard(said: Said) -> Result<ClientEvent, String> {
         Said::Ok { producer, op, offset } => told(producer, op, Outcome::Ok { offset }),
         Said::Fail { producer, op, error } => told(producer, op, Outcome::Fail { error }),
         Said::Unknown { producer, op, error } => told(producer, op, Outcome::Unknown { error }),
+        Said::Misbehaved { producer, partition, value, misdeed, repeats } => {
+            let partition = read_partition(&partition)?;
+            ClientEvent::Producer(ProducerEvent::Misbehaved {
+                producer,
+                partition,
+                value,
+                misdeed,
+                repeats,
+            })
+        }
+        Said::Answered { producer, value, error, offset } => {
+            ClientEvent::Producer(ProducerEvent::Answered { producer, value, error, offset })
+        }
         Said::Polled { consumer, partition, records } => {
             ClientEvent::Consumer(ConsumerEvent::Polled {
                 consumer,

@@ -16,7 +16,7 @@ use crate::base::{
     StorageProbe, Timestamp, TopicId, TopicPartition,
 };
 use crate::sim::{
-    ClientEvent, ConsumerEvent, HostId, Lookup, Observation, Outcome, ProducerEvent, What,
+    ClientEvent, ConsumerEvent, HostId, Lookup, Misdeed, Observation, Outcome, ProducerEvent, What,
 };
 use crate::wire::batch::{self, BatchBuilder, BatchHeader};
 
@@ -523,6 +523,23 @@ impl Story {
     pub fn client_killed(&mut self) {
         self.sees(100, What::Killed);
         self.sees(100, What::Booted);
+    }
+
+    /// A link damages bytes from a broker to the clients.
+    pub fn damaged_on_the_way(&mut self, broker: u16) {
+        self.sees(100, What::Damaged { from: HostId(broker) });
+    }
+
+    /// A producer sends what must be refused.
+    pub fn misbehaves(&mut self, value: u64, misdeed: Misdeed, repeats: Option<i64>) {
+        let (partition, repeats) = (self.partition.clone(), repeats.map(Offset));
+        self.client(ProducerEvent::Misbehaved { producer: 7, partition, value, misdeed, repeats });
+    }
+
+    /// And is answered.
+    pub fn answered(&mut self, value: u64, error: &str, offset: Option<i64>) {
+        let (error, offset) = (error.to_owned(), offset.map(Offset));
+        self.client(ProducerEvent::Answered { producer: 7, value, error, offset });
     }
 
     // Verdicts.

@@ -74,7 +74,9 @@ impl Subject {
             }
             RecordWitness::RefusedButRead { offset, told, .. } => (Some(*offset), told.value),
             RecordWitness::NeverSent { offset, value, .. }
+            | RecordWitness::MisbehavedRead { offset, value, .. }
             | RecordWitness::AboveHighWatermark { offset, value, .. } => (Some(*offset), *value),
+            RecordWitness::NotRefused { at, value, .. } => (*at, *value),
         };
         (self.offset, self.value) = (offset, Some(value));
     }

@@ -219,6 +219,7 @@ impl Clients {
                     gone: false,
                 });
             }
+            ProducerEvent::Misbehaved { .. } | ProducerEvent::Answered { .. } => {}
             ProducerEvent::Told { producer, op, outcome } => {
                 let send = self.by_op.get(&(*producer, *op)).and_then(|i| self.sends.get_mut(*i));
                 // The first outcome counts: a client that reports two is not to be believed.

@@ -9,6 +9,7 @@ mod compaction_keeps_latest;
 mod converges;
 mod dirty_read;
 mod duplicate;
+mod earliest_is_first;
 mod epochs_monotonic;
 mod high_watermark_monotonic;
 mod inconsistent_offset;
@@ -20,6 +21,7 @@ mod leader_completeness;
 mod metadata_catches_up;
 mod metadata_log_matches;
 mod min_insync_enforced;
+mod misbehaviour_refused;
 mod offsets_dense;
 mod one_controller_per_epoch;
 mod one_leader_per_epoch;
@@ -157,6 +159,12 @@ const TABLE: &[Row] = &[
         new::<timestamp_lookup_agrees::TimestampLookupAgrees>,
     ),
     safety(
+        "earliest-is-first",
+        "The beginning that ListOffsets tells is that of the first record.",
+        Brokers,
+        new::<earliest_is_first::EarliestIsFirst>,
+    ),
+    safety(
         "dirty-read",
         "No consumer reads uncommitted records.",
         Brokers,
@@ -203,6 +211,12 @@ const TABLE: &[Row] = &[
         "No consumer reads a record whose producer learned that it was refused.",
         Clients,
         new::<aborted_read::AbortedRead>,
+    ),
+    safety(
+        "misbehaviour-refused",
+        "A request that must be refused is, and nothing of it is read.",
+        Clients,
+        new::<misbehaviour_refused::MisbehaviourRefused>,
     ),
     safety("poll-skip", "A consumer skips nothing.", Clients, new::<poll_skip::PollSkip>),
     safety(

@@ -22,6 +22,8 @@ pub enum ConsumerWitness {
     EndFell { consumer: u32, end: Offset, exposed: Offset },
     /// ListOffsets told it a smaller end than before.
     LatestFell { consumer: u32, before: Offset, after: Offset },
+    /// ListOffsets told it a beginning above the first record that is there.
+    BeginsLate { consumer: u32, told: Offset, first: Offset },
     /// ListOffsets by timestamp did not tell it the first record at or after the time.
     FoundOther { consumer: u32, timestamp: i64, found: Option<Offset>, first: (Offset, Offset) },
     /// It was served bytes that fail their checksum.
@@ -59,6 +61,11 @@ impl ConsumerWitness {
                 f,
                 "consumer {consumer} was told that the end is offset {after} at {at}, after it was told \
                  offset {before}"
+            ),
+            Self::BeginsLate { consumer, told, first } => write!(
+                f,
+                "consumer {consumer} was told that the beginning is offset {told} by {at}, and nothing \
+                 from offset {first} on was deleted"
             ),
             Self::FoundOther { consumer, timestamp, found, first } => {
                 write!(

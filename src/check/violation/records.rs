@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{Seconds, Sighting, Told};
 use crate::base::Offset;
+use crate::sim::Misdeed;
 
 /// Evidence about the fate of single records, as clients saw it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -24,6 +25,10 @@ pub enum RecordWitness {
     RefusedButRead { offset: Offset, told: Told, error: String, consumer: u32 },
     /// A value was read that no producer sent.
     NeverSent { offset: Offset, value: u64, consumer: u32 },
+    /// A request that must be refused was not, or with another error than Kafka's.
+    NotRefused { producer: u32, misdeed: Misdeed, value: u64, error: String, at: Option<Offset> },
+    /// A record of such a request was read.
+    MisbehavedRead { producer: u32, misdeed: Misdeed, value: u64, offset: Offset, consumer: u32 },
     /// It was read before any leader had exposed it.
     AboveHighWatermark { offset: Offset, value: u64, consumer: u32, exposed: Offset },
 }
@@ -71,6 +76,19 @@ impl RecordWitness {
                     "offset {offset} read by consumer {consumer} at {at} is value {value}, which nobody sent"
                 )
             }
+            Self::NotRefused { producer, misdeed, error, at: stored, .. } => {
+                let what = misdeed.words();
+                write!(f, "p{producer} sent a request with {what} and was answered {error}")?;
+                if let Some(offset) = stored {
+                    write!(f, " at offset {offset}")?;
+                }
+                write!(f, " at {at}; Kafka answers {}", misdeed.refusals().join(" or "))
+            }
+            Self::MisbehavedRead { producer, misdeed, offset, consumer, .. } => write!(
+                f,
+                "offset {offset} read by consumer {consumer} at {at} is a record that p{producer} sent in a request with {}",
+                misdeed.words()
+            ),
             Self::AboveHighWatermark { offset, consumer, exposed, .. } => {
                 write!(
                     f,
