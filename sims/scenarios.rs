@@ -109,6 +109,11 @@ fn lookups_agree_with_the_log_while_leaders_change() {
 }
 
 #[test]
+fn seeking_consumers_read_on_from_where_they_sought() {
+    Trial::of("faults/seeks").seeds(0..6).assert_as_expected();
+}
+
+#[test]
 fn one_way_cuts_lose_nothing() {
     Trial::of("faults/one-way-cuts").seeds(0..10).assert_as_expected();
 }

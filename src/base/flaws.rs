@@ -82,6 +82,10 @@ flaws! {
     /// KAFKA-5494: only the last batch of a producer is remembered, and a producer with a gap in its
     /// sequence numbers sends all unacknowledged batches under new ones, as Kafka's does.
     OneBatchWindow = "one-batch-window",
+    /// KIP-98: a broker takes any sequence number, and any epoch, of a producer that it knows.
+    AnySequence = "any-sequence",
+    /// Brokers append batches without verifying their checksums.
+    UncheckedAppend = "unchecked-append",
 }
 
 /// The flaws of one node or client: at most one.

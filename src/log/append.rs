@@ -2,7 +2,7 @@
 
 use super::producers::Duplicate;
 use super::transactions;
-use super::validate::{Checked, Origin};
+use super::validate::{self, Checked, Origin};
 use super::{AppendError, Log, LogError};
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::io::Disk;
@@ -118,7 +118,7 @@ impl<D: Disk> Log<D> {
         let (mut expected, mut current) = (self.log_end, self.epochs.latest());
         let mut first = None;
         while at < batches.len() {
-            let header = match batch::check(&batches[at..]) {
+            let header = match validate::whole(&batches[at..], self.config.flaws) {
                 Ok(header) => header,
                 Err(BatchError::Torn { .. }) if at > 0 => break,
                 Err(problem) => return Err(AppendError::Invalid { at, problem }),

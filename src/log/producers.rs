@@ -202,7 +202,9 @@ impl Producers {
                     let (base, end) = (earlier.base_offset(), earlier.last_offset.next());
                     return Ok(Some(Duplicate { base, end }));
                 }
-                producer.check(header)?;
+                if !flaws.has(Flaw::AnySequence) {
+                    producer.check(header)?;
+                }
             }
             if index + 1 < batches.len() {
                 let mut after = current.cloned().unwrap_or(Producer::new(header.producer_epoch));

@@ -4,8 +4,8 @@
 
 use super::{AppendError, LogConfig, RecordProblem};
 use crate::base::config::{Compression, TimestampType};
-use crate::base::{Offset, Timestamp};
-use crate::wire::batch::{self, BatchHeader, Glance};
+use crate::base::{Flaw, Flaws, Offset, Timestamp};
+use crate::wire::batch::{self, BatchError, BatchHeader, Glance};
 
 /// Most records of which one answer says what is wrong with them.
 const MOST_TOLD: usize = 100;
@@ -17,6 +17,16 @@ pub(super) enum Origin {
     /// A coordinator of this broker. It may write markers, and its batches have no sequence
     /// numbers.
     Coordinator,
+}
+
+/// The header of the batch at the beginning of `bytes`, which is whole and has the right checksum.
+pub(super) fn whole(bytes: &[u8], flaws: Flaws) -> Result<BatchHeader, BatchError> {
+    if flaws.has(Flaw::UncheckedAppend)
+        && let Some(first) = batch::batches(bytes).next()
+    {
+        return first.map(|(header, _)| header);
+    }
+    batch::check(bytes)
 }
 
 /// Batches that may be appended, and what is still to be done to them.
@@ -40,7 +50,7 @@ impl Checked {
             let rest = &batches[at..];
             let header = header(rest, at, origin)?;
             check_size(header.size(), config)?;
-            batch::check(rest).map_err(|problem| AppendError::Invalid { at, problem })?;
+            whole(rest, config.flaws).map_err(|problem| AppendError::Invalid { at, problem })?;
             if let Some(problem) = refused(&header, origin) {
                 return Err(AppendError::Refused { at, problem });
             }

@@ -12,6 +12,8 @@ pub(crate) mod faults;
 pub(crate) mod guests;
 mod idle;
 #[cfg(test)]
+mod load_tests;
+#[cfg(test)]
 mod metadata_tests;
 pub(crate) mod observer;
 pub mod outcome;

@@ -76,6 +76,13 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::ServeBadCrc, "bit rot", "rot", &["recovery-trusts-only-synced"]),
     mutant(Flaw::OneBatchWindow, "KAFKA-5494", "lost-answers", &["duplicate"]),
     mutant(Flaw::EarlyTombstone, "KIP-534", "compaction", &["compaction-keeps-latest"]),
+    mutant(Flaw::AnySequence, "KIP-98", "misbehaving", &["misbehaviour-refused"]),
+    mutant(
+        Flaw::UncheckedAppend,
+        "damage on the wire",
+        "damaged-wire",
+        &["recovery-trusts-only-synced", "dirty-read", "acked-write-lost"],
+    ),
 ];
 
 /// Bugs that no scenario catches.

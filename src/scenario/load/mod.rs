@@ -7,8 +7,10 @@
 //! ```text
 //! values     unique values, by which a record is found again wherever it is read
 //! reading    a consumer that records what it reads beside itself
+//! forged     requests that must be refused
 //! ```
 
+mod forged;
 mod reading;
 mod values;
 #[cfg(test)]
@@ -16,7 +18,9 @@ mod tests;
 
 mod consumer;
 mod lookup;
+mod misbehaving;
 mod producer;
+mod seeker;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,6 +114,8 @@ kinds! {
     producer::Producer
     consumer::Consumer
     lookup::LookingUp
+    seeker::Seeker
+    misbehaving::Misbehaving
 }
 
 /// What every kind of load defines.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use rand::RngExt;
 
 use super::super::document::{At, Problems, Section};
@@ -103,6 +104,7 @@ impl Kind for Producer {
                 record_size: self.record_size,
                 config,
                 flaws: seats.flaws,
+                so_far: Arc::default(),
             };
             program(work, seats.signals.clone())
         };
@@ -202,6 +204,17 @@ struct Producing {
     record_size: Range<u64>,
     config: ProducerConfig,
     flaws: Flaws,
+    so_far: Arc<Mutex<SoFar>>,
+}
+
+/// What a client's processes have done so far: one that was killed is followed by another.
+#[derive(Debug, Default)]
+struct SoFar {
+    processes: u64,
+    /// The number of the next record.
+    next: u64,
+    /// Records sent.
+    sent: u64,
 }
 
 /// Sends records at its rate until it is told to stop.
@@ -221,11 +234,16 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignal
     let config = work.config.clone();
     let producer = crate::client::Producer::start_flawed(world.clone(), config, work.flaws);
     let Ok(producer) = producer else { return };
-    let mut random = world.random(Stream::named("producer load"));
-    let begins = world.now() + work.begins;
+    let (process, first, sent) = {
+        let mut so_far = work.so_far.lock();
+        so_far.processes += 1;
+        (so_far.processes - 1, so_far.next, so_far.sent)
+    };
+    let mut random = world.random(Stream::numbered("producer load", process));
+    let begins = if process == 0 { world.now() + work.begins } else { world.now() };
     let mut due = world.now() + work.interval.mul_f64(random.random_range(0.0..1.0));
-    let mut left = work.records.unwrap_or(u64::MAX);
-    for op in 0.. {
+    let mut left = work.records.unwrap_or(u64::MAX).saturating_sub(sent);
+    for op in first.. {
         if left == 0 {
             break;
         }
@@ -246,6 +264,10 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignal
         let partition = random.random_range(0..work.partitions);
         let size = work.record_size.draw(&mut random);
         let mut value = u64::from(work.number) << 40 | op;
+        {
+            let mut so_far = work.so_far.lock();
+            (so_far.next, so_far.sent) = (op + 1, so_far.sent + 1);
+        }
         if work.keys > 0 && random.random_range(0..TOMBSTONES) == 0 {
             value |= TopicPromise::TOMBSTONE;
         }

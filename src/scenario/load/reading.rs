@@ -64,6 +64,16 @@ impl<W: SimWorld> Reader<W> {
         }
     }
 
+    /// Continues reading at this offset.
+    pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
+        // What moved a position before comes before the seek.
+        let moved = self.log.moved(&self.consumer.take_notices());
+        moved.into_iter().for_each(|event| self.world.observe(event));
+        self.consumer.seek(partition, offset);
+        let event = self.log.positioned(partition, offset);
+        self.world.observe(event);
+    }
+
     pub fn position(&self, partition: &TopicPartition) -> Option<Offset> {
         self.consumer.position(partition)
     }
