@@ -4,8 +4,8 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Begins, ClockError, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Usual,
-    keys,
+    Begins, ClockError, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike,
+    Usual, keys,
 };
 use crate::scenario::{Range, Roles};
 use crate::sim::Unsupported;
@@ -22,6 +22,7 @@ pub(crate) struct ClockDrift {
 impl Kind for ClockDrift {
     const NAME: &'static str = "clock-drift";
     const WEIGHT: u64 = 2;
+    const DISTURBS: bool = false;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         Some(Self {
@@ -49,7 +50,7 @@ impl Kind for ClockDrift {
         self.target = roles;
     }
 
-    fn sample(usual: Usual, _brokers: u64, draws: &mut Draws) -> String {
+    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
         let ppm = draws.number(2000, 400_000);
         format!("{}ppm = \"1000..{ppm}\"\nslow = {}\n", usual.target, draws.chance(50))
     }

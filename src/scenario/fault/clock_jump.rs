@@ -6,8 +6,8 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Begins, ClockError, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Usual,
-    keys,
+    Begins, ClockError, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike,
+    Usual, keys,
 };
 use crate::scenario::{Notation, Range, Roles};
 use crate::sim::Unsupported;
@@ -27,6 +27,7 @@ pub(crate) struct ClockJump {
 impl Kind for ClockJump {
     const NAME: &'static str = "clock-jump";
     const WEIGHT: u64 = 2;
+    const DISTURBS: bool = false;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         Some(Self {
@@ -54,7 +55,7 @@ impl Kind for ClockJump {
         self.target = roles;
     }
 
-    fn sample(usual: Usual, _brokers: u64, draws: &mut Draws) -> String {
+    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
         format!("{}by = \"1s..1h\"\nback = {}\n", usual.target, draws.chance(50))
     }
 

@@ -3,7 +3,9 @@
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
-use super::{Begins, Cost, Fits, Hit, Kind, Nature, Scene, Stage, Strike, keys};
+use super::{
+    Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Usual, keys,
+};
 use crate::scenario::Roles;
 use crate::sim::Unsupported;
 use crate::sim::disk::DiskProfile;
@@ -13,31 +15,44 @@ pub(crate) struct DirFailure {
     target: Roles,
     /// One of `log.dirs`.
     dir: String,
+    /// Whether the process is started again at the end, without which it does not use the directory.
+    restart: bool,
 }
 
 impl Kind for DirFailure {
     const NAME: &'static str = "dir-failure";
-    const WEIGHT: u64 = 0;
+    const WEIGHT: u64 = 5;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         let dir = keys::log_dir(section, known, problems)?;
-        Some(Self { dir, target: keys::nodes(section, known, problems)? })
+        let restart = section.boolean("restart", problems).unwrap_or(false);
+        Some(Self { dir, restart, target: keys::nodes(section, known, problems)? })
     }
 
     fn write(&self, out: &mut Writer) {
         out.roles("target", &self.target);
         out.text("dir", &self.dir);
+        if self.restart {
+            out.plain("restart", true);
+        }
     }
 
     fn nature(&self) -> Nature<'_> {
         Nature::Strike(self)
     }
 
+    /// A broker with a failed directory never gets back into the ISR unless it is started again.
+    fn sample(_: Usual, shape: &Shape, draws: &mut Draws) -> String {
+        format!("{}dir = \"{}\"\nrestart = true\n", shape.broker(draws), shape.dir(draws))
+    }
+
     #[cfg(test)]
     fn any() -> proptest::strategy::BoxedStrategy<Self> {
         use proptest::prelude::*;
         let dir = Just("/data".to_owned());
-        (super::any::nodes(), dir).prop_map(|(target, dir)| Self { target, dir }).boxed()
+        (super::any::nodes(), dir, any::<bool>())
+            .prop_map(|(target, dir, restart)| Self { target, dir, restart })
+            .boxed()
     }
 }
 
@@ -54,10 +69,8 @@ impl Strike for DirFailure {
     }
 
     fn end(&self, stage: &mut dyn Stage, hit: &Hit, _begun: bool) {
-        for host in &hit.hosts {
-            stage.refit_disk(*host);
-            stage.revive(*host);
-        }
+        hit.hosts.iter().for_each(|host| stage.refit_disk(*host));
+        keys::start_again(stage, hit, self.restart);
     }
 
     fn alter_disk(&self, disk: &mut DiskProfile) {
@@ -65,6 +78,7 @@ impl Strike for DirFailure {
     }
 
     fn may_cost(&self) -> Cost {
-        Cost { spoils_syncs: true, ..Cost::of_hosts(&self.target) }
+        // A process without a directory that works ends by itself.
+        Cost { spoils_syncs: true, ends_uncleanly: true, ..Cost::of_hosts(&self.target) }
     }
 }

@@ -4,7 +4,7 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Begins, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Usual, keys,
+    Begins, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Usual, keys,
 };
 use crate::scenario::entries::bounded;
 use crate::scenario::{Range, Roles};
@@ -23,9 +23,6 @@ const CORRUPTIONS: [(&str, Corruption, &str); 5] = [
 /// Words of `place`.
 const PLACES: [(&str, Place); 3] =
     [("disk", Place::Disk), ("log", Place::Log), ("cold", Place::Cold)];
-
-/// Targets that the swarm draws; never a controller, which has the only copy of the metadata.
-const ROTTEN: &[(u64, &str)] = &[(60, "\"leader\""), (20, "\"any\""), (20, "\"isr-follower\"")];
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DiskCorruption {
@@ -48,7 +45,9 @@ impl DiskCorruption {
 impl Kind for DiskCorruption {
     const NAME: &'static str = "disk-corruption";
     const WEIGHT: u64 = 8;
+    const DISTURBS: bool = false;
     const NEEDS_COLD_SEGMENTS: bool = true;
+    const ONCE: bool = true;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         let target = keys::nodes(section, known, problems)?;
@@ -94,12 +93,12 @@ impl Kind for DiskCorruption {
     }
 
     /// One broker's disk rots, the others keep what they have; of a single broker nothing is left.
-    fn sample(_: Usual, brokers: u64, draws: &mut Draws) -> String {
+    fn sample(_: Usual, shape: &Shape, draws: &mut Draws) -> String {
         format!(
-            "target = {}\nwhat = \"bit-rot\"\nplace = \"cold\"\npages = \"1..{}\"\nintact = {}\n",
-            draws.weighted(ROTTEN),
+            "{}what = \"bit-rot\"\nplace = \"cold\"\npages = \"1..{}\"\nintact = {}\n",
+            shape.broker(draws),
             draws.number(1, 5),
-            brokers.saturating_sub(1)
+            shape.brokers.saturating_sub(1)
         )
     }
 

@@ -4,7 +4,8 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Begins, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Turned, Usual, keys,
+    Begins, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Turned,
+    Usual, keys,
 };
 use crate::scenario::{Range, Roles};
 use crate::sim::Unsupported;
@@ -28,6 +29,9 @@ pub(crate) struct DiskError {
     count: Range<u64>,
     /// Only those below this directory, one of `log.dirs`.
     dir: Option<String>,
+    /// Whether the process is started again at the end, without which it does not use a directory
+    /// that failed.
+    restart: bool,
 }
 
 impl DiskError {
@@ -39,7 +43,7 @@ impl DiskError {
 
 impl Kind for DiskError {
     const NAME: &'static str = "disk-error";
-    const WEIGHT: u64 = 4;
+    const WEIGHT: u64 = 9;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         let given = section.has("dir");
@@ -56,7 +60,8 @@ impl Kind for DiskError {
             }
         }
         let (what, count) = found.unwrap_or((Failing::Sync, Range::just(1)));
-        Some(Self { target, what, count, dir })
+        let restart = section.boolean("restart", problems).unwrap_or(false);
+        Some(Self { target, what, count, dir, restart })
     }
 
     fn write(&self, out: &mut Writer) {
@@ -64,6 +69,9 @@ impl Kind for DiskError {
         out.range(self.words().0, &self.count);
         if let Some(dir) = &self.dir {
             out.text("dir", dir);
+        }
+        if self.restart {
+            out.plain("restart", true);
         }
     }
 
@@ -80,8 +88,17 @@ impl Kind for DiskError {
         self.target = roles;
     }
 
-    fn sample(usual: Usual, _brokers: u64, draws: &mut Draws) -> String {
-        format!("{}syncs = \"1..{}\"\n", usual.target, draws.number(1, 3))
+    fn sample(usual: Usual, shape: &Shape, draws: &mut Draws) -> String {
+        let (key, ..) = draws.one(&KEYS);
+        let mut keys = format!("{}{key} = \"1..{}\"\n", usual.target, draws.number(1, 3));
+        // A process with another directory goes on without the one that failed.
+        if shape.dirs.len() > 1 {
+            keys.push_str("restart = true\n");
+            if draws.chance(50) {
+                keys.push_str(&format!("dir = \"{}\"\n", shape.dir(draws)));
+            }
+        }
+        keys
     }
 
     #[cfg(test)]
@@ -90,8 +107,15 @@ impl Kind for DiskError {
         use proptest::prelude::*;
         let what = proptest::sample::select(KEYS.map(|(_, what, _)| what).to_vec());
         let dir = proptest::option::of(Just("/data".to_owned()));
-        let parts = (any::nodes(), what, any::numbers(1..=1_000_000), dir);
-        let error = parts.prop_map(|(target, what, count, dir)| Self { target, what, count, dir });
+        let count = any::numbers(1..=1_000_000);
+        let parts = (any::nodes(), what, count, dir, proptest::bool::ANY);
+        let error = parts.prop_map(|(target, what, count, dir, restart)| Self {
+            target,
+            what,
+            count,
+            dir,
+            restart,
+        });
         error.boxed()
     }
 }
@@ -116,8 +140,8 @@ impl Strike for DiskError {
     fn end(&self, stage: &mut dyn Stage, hit: &Hit, _begun: bool) {
         for host in &hit.hosts {
             stage.fail_disk(*host, self.what, 0, None);
-            stage.revive(*host);
         }
+        keys::start_again(stage, hit, self.restart);
     }
 
     fn may_cost(&self) -> Cost {

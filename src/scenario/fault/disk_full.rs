@@ -3,7 +3,9 @@
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
-use super::{Begins, Cost, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Turned, keys};
+use super::{
+    Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Turned, Usual, keys,
+};
 use crate::scenario::Roles;
 use crate::sim::Unsupported;
 use crate::sim::disk::DiskProfile;
@@ -11,6 +13,9 @@ use crate::sim::disk::DiskProfile;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DiskFull {
     target: Roles,
+    /// Whether the process is started again at the end, without which it does not use a directory
+    /// that was full.
+    restart: bool,
 }
 
 impl Kind for DiskFull {
@@ -18,11 +23,15 @@ impl Kind for DiskFull {
     const WEIGHT: u64 = 3;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
-        Some(Self { target: keys::nodes(section, known, problems)? })
+        let restart = section.boolean("restart", problems).unwrap_or(false);
+        Some(Self { restart, target: keys::nodes(section, known, problems)? })
     }
 
     fn write(&self, out: &mut Writer) {
         out.roles("target", &self.target);
+        if self.restart {
+            out.plain("restart", true);
+        }
     }
 
     fn nature(&self) -> Nature<'_> {
@@ -33,10 +42,17 @@ impl Kind for DiskFull {
         self.target = roles;
     }
 
+    fn sample(usual: Usual, shape: &Shape, _draws: &mut Draws) -> String {
+        // A process with another directory goes on without the one that failed.
+        let restart = if shape.dirs.len() > 1 { "restart = true\n" } else { "" };
+        usual.target + restart
+    }
+
     #[cfg(test)]
     fn any() -> proptest::strategy::BoxedStrategy<Self> {
         use proptest::prelude::*;
-        super::any::nodes().prop_map(|target| Self { target }).boxed()
+        let parts = (super::any::nodes(), any::<bool>());
+        parts.prop_map(|(target, restart)| Self { target, restart }).boxed()
     }
 }
 
@@ -53,10 +69,8 @@ impl Strike for DiskFull {
     }
 
     fn end(&self, stage: &mut dyn Stage, hit: &Hit, _begun: bool) {
-        for host in &hit.hosts {
-            stage.refit_disk(*host);
-            stage.revive(*host);
-        }
+        hit.hosts.iter().for_each(|host| stage.refit_disk(*host));
+        keys::start_again(stage, hit, self.restart);
     }
 
     /// What is there stays there; not a page more fits.

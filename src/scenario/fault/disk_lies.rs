@@ -3,7 +3,9 @@
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
-use super::{Begins, Cost, Fits, Hit, Kind, Nature, Scene, Stage, Strike, keys};
+use super::{
+    Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Usual, keys,
+};
 use crate::scenario::Roles;
 use crate::sim::Unsupported;
 use crate::sim::disk::DiskProfile;
@@ -15,7 +17,8 @@ pub(crate) struct DiskLies {
 
 impl Kind for DiskLies {
     const NAME: &'static str = "disk-lies";
-    const WEIGHT: u64 = 0;
+    const WEIGHT: u64 = 4;
+    const DISTURBS: bool = false;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         Some(Self { target: keys::nodes(section, known, problems)? })
@@ -27,6 +30,10 @@ impl Kind for DiskLies {
 
     fn nature(&self) -> Nature<'_> {
         Nature::Strike(self)
+    }
+
+    fn sample(_: Usual, shape: &Shape, draws: &mut Draws) -> String {
+        shape.broker(draws)
     }
 
     #[cfg(test)]

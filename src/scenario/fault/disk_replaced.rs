@@ -7,7 +7,7 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Action, Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Usual, keys,
+    Action, Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Usual, keys,
 };
 use crate::base::Instant;
 use crate::scenario::Roles;
@@ -15,9 +15,6 @@ use crate::sim::Unsupported;
 
 /// A process that has not ended by now will not end: it is killed, and that is reported.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Targets that the swarm draws; never a controller, which has the only copy of the metadata.
-const REPLACED: &[(u64, &str)] = &[(50, "\"leader\""), (30, "\"any\""), (20, "\"isr-follower\"")];
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct DiskReplaced {
@@ -60,9 +57,15 @@ impl Kind for DiskReplaced {
     }
 
     /// One disk at a time.
-    fn sample(_: Usual, _brokers: u64, draws: &mut Draws) -> String {
-        let clean = if draws.chance(30) { "clean = true\n" } else { "" };
-        format!("target = {}\n{clean}", draws.weighted(REPLACED))
+    fn sample(_: Usual, shape: &Shape, draws: &mut Draws) -> String {
+        let mut keys = shape.broker(draws);
+        if draws.chance(30) {
+            keys.push_str("clean = true\n");
+        }
+        if shape.dirs.len() > 1 && draws.chance(50) {
+            keys.push_str(&format!("dir = \"{}\"\n", shape.dir(draws)));
+        }
+        keys
     }
 
     #[cfg(test)]

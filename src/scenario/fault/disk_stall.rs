@@ -5,7 +5,9 @@ use std::time::Duration;
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
-use super::{Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Usual, keys};
+use super::{
+    Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Usual, keys,
+};
 use crate::scenario::{Range, Roles};
 use crate::sim::Unsupported;
 use crate::sim::disk::DiskProfile;
@@ -24,6 +26,7 @@ pub(crate) struct DiskStall {
 impl Kind for DiskStall {
     const NAME: &'static str = "disk-stall";
     const WEIGHT: u64 = 3;
+    const DISTURBS: bool = false;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         let stall = section.range("stall", problems).map_or(STALL, |stall| stall.value);
@@ -43,7 +46,7 @@ impl Kind for DiskStall {
         self.target = roles;
     }
 
-    fn sample(usual: Usual, _brokers: u64, draws: &mut Draws) -> String {
+    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
         format!("{}stall = \"10ms..{}ms\"\n", usual.target, draws.number(100, 3000))
     }
 

@@ -5,7 +5,7 @@ use rand_chacha::ChaCha12Rng;
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
-use super::{Burst, Cluster, Draws, Ends, Fault, Kind, Nature, Partition, Series, Usual};
+use super::{Burst, Cluster, Draws, Ends, Fault, Kind, Nature, Partition, Series, Shape, Usual};
 use std::time::Duration;
 
 /// How long a link fails, unless the file says otherwise.
@@ -35,7 +35,7 @@ impl Kind for Flapping {
         Nature::Series(self)
     }
 
-    fn sample(usual: Usual, _brokers: u64, _draws: &mut Draws) -> String {
+    fn sample(usual: Usual, _shape: &Shape, _draws: &mut Draws) -> String {
         usual.link + &usual.burst
     }
 

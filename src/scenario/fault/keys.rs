@@ -2,6 +2,7 @@
 
 use super::super::document::{At, Problems, Section, unknown};
 use super::super::known::Known;
+use super::stage::{Hit, Stage};
 use crate::scenario::{Range, Role, Roles};
 
 /// A whole number or a range of such, within bounds.
@@ -100,6 +101,17 @@ pub(super) fn roles(
         }
     }
     (!roles.is_empty()).then_some(Roles(roles))
+}
+
+/// Starts the processes of hosts whose disks work again, as an operator does: those that ended, and
+/// with `restart` all.
+pub(super) fn start_again(stage: &mut dyn Stage, hit: &Hit, restart: bool) {
+    for host in &hit.hosts {
+        if restart && stage.is_running(*host) {
+            stage.kill(*host);
+        }
+        stage.revive(*host);
+    }
 }
 
 /// A count as engines take it.

@@ -3,7 +3,10 @@
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
-use super::{Action, Begins, Cost, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Turned, keys};
+use super::{
+    Action, Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Turned,
+    Usual, keys,
+};
 use crate::scenario::Roles;
 use crate::sim::Unsupported;
 
@@ -17,7 +20,7 @@ impl Kind for Kill {
     const WEIGHT: u64 = 16;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
-        Some(Self { target: keys::nodes(section, known, problems)? })
+        Some(Self { target: keys::hosts(section, known, problems)? })
     }
 
     fn write(&self, out: &mut Writer) {
@@ -32,10 +35,15 @@ impl Kind for Kill {
         self.target = roles;
     }
 
+    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
+        let clients = draws.weighted(&[(5, "clients"), (6, "producers"), (4, "consumers")]);
+        if draws.chance(15) { format!("target = \"{clients}\"\n") } else { usual.target }
+    }
+
     #[cfg(test)]
     fn any() -> proptest::strategy::BoxedStrategy<Self> {
         use proptest::prelude::*;
-        super::any::nodes().prop_map(|target| Self { target }).boxed()
+        super::any::hosts().prop_map(|target| Self { target }).boxed()
     }
 }
 

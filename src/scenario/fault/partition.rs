@@ -4,7 +4,8 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Action, Begins, Cost, Draws, Ends, Hit, Kind, Nature, Scene, Stage, Strike, Turned, Usual,
+    Action, Begins, Cost, Draws, Ends, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Turned,
+    Usual,
 };
 use crate::scenario::Roles;
 use crate::sim::Unsupported;
@@ -40,7 +41,7 @@ impl Kind for Partition {
         self.ends.from = roles;
     }
 
-    fn sample(usual: Usual, _brokers: u64, _draws: &mut Draws) -> String {
+    fn sample(usual: Usual, _shape: &Shape, _draws: &mut Draws) -> String {
         usual.link
     }
 

@@ -4,7 +4,7 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Action, Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Usual, keys,
+    Action, Begins, Cost, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Usual, keys,
 };
 use crate::scenario::Roles;
 use crate::sim::Unsupported;
@@ -34,7 +34,7 @@ impl Kind for Pause {
         self.target = roles;
     }
 
-    fn sample(usual: Usual, _brokers: u64, draws: &mut Draws) -> String {
+    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
         if draws.chance(15) { "target = \"clients\"\n".into() } else { usual.target }
     }
 

@@ -6,8 +6,8 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Action, Begins, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Turned,
-    Usual, keys,
+    Action, Begins, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike,
+    Turned, Usual, keys,
 };
 use crate::base::Instant;
 use crate::scenario::{Notation, Range, Roles};
@@ -79,7 +79,7 @@ impl Kind for PowerLoss {
         self.target = roles;
     }
 
-    fn sample(usual: Usual, _brokers: u64, draws: &mut Draws) -> String {
+    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
         let survival = draws.weighted(&[(50, "nothing"), (50, "drawn")]);
         let operation = draws.chance(30);
         let range = format!("operation = \"0..{}\"\n", draws.number(1, 400));
@@ -148,6 +148,10 @@ impl Strike for PowerLoss {
 
     fn stagger(&self) -> Option<Duration> {
         self.stagger.map(|stagger| stagger.low)
+    }
+
+    fn tears(&self) -> bool {
+        !matches!(self.survival, Survival::Nothing | Survival::Everything)
     }
 
     fn holds_down(&self) -> bool {

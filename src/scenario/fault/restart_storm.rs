@@ -8,7 +8,7 @@ use rand_chacha::ChaCha12Rng;
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
-use super::{Burst, Cluster, Draws, Fault, Kill, Kind, Nature, Series, Usual, keys};
+use super::{Burst, Cluster, Draws, Fault, Kill, Kind, Nature, Series, Shape, Usual, keys};
 use crate::scenario::Roles;
 
 /// How long a node stays down, unless the file says otherwise: less than it takes to be missed.
@@ -38,7 +38,7 @@ impl Kind for RestartStorm {
         Nature::Series(self)
     }
 
-    fn sample(usual: Usual, _brokers: u64, _draws: &mut Draws) -> String {
+    fn sample(usual: Usual, _shape: &Shape, _draws: &mut Draws) -> String {
         usual.target + &usual.burst
     }
 

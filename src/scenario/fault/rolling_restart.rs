@@ -8,7 +8,7 @@ use rand_chacha::ChaCha12Rng;
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
-use super::{Cluster, Draws, Fault, Kind, Nature, Restart, Series, Usual};
+use super::{Cluster, Draws, Fault, Kind, Nature, Restart, Series, Shape, Usual};
 use crate::scenario::{Role, Roles};
 
 /// How long a broker stays down, unless the file says otherwise.
@@ -33,7 +33,7 @@ impl Kind for RollingRestart {
         Nature::Series(self)
     }
 
-    fn sample(_: Usual, _: u64, _: &mut Draws) -> String {
+    fn sample(_: Usual, _: &Shape, _: &mut Draws) -> String {
         String::new()
     }
 

@@ -4,7 +4,7 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
-    Begins, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Stage, Strike, Usual, keys,
+    Begins, Cost, Drawn, Draws, Fits, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Usual, keys,
 };
 use crate::scenario::{Range, Roles};
 use crate::sim::Unsupported;
@@ -19,6 +19,7 @@ pub(crate) struct SlowDisk {
 impl Kind for SlowDisk {
     const NAME: &'static str = "slow-disk";
     const WEIGHT: u64 = 3;
+    const DISTURBS: bool = false;
 
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         let factor = keys::number(section, "factor", (2, 10_000), (5, 50), problems);
@@ -42,7 +43,7 @@ impl Kind for SlowDisk {
         self.target = roles;
     }
 
-    fn sample(usual: Usual, _brokers: u64, draws: &mut Draws) -> String {
+    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
         format!("{}factor = \"2..{}\"\n", usual.target, draws.number(5, 200))
     }
 

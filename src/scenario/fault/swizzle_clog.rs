@@ -9,7 +9,9 @@ use rand_chacha::ChaCha12Rng;
 use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
-use super::{Cluster, Draws, Fault, Kind, Nature, Partition, Series, Usual, burst, flapping};
+use super::{
+    Cluster, Draws, Fault, Kind, Nature, Partition, Series, Shape, Usual, burst, flapping,
+};
 use crate::scenario::{Range, Role, Roles};
 
 #[derive(Clone, Debug, PartialEq)]
@@ -34,7 +36,7 @@ impl Kind for SwizzleClog {
         Nature::Series(self)
     }
 
-    fn sample(_: Usual, _: u64, draws: &mut Draws) -> String {
+    fn sample(_: Usual, _: &Shape, draws: &mut Draws) -> String {
         format!("gap = \"50ms..{}ms\"\n", draws.number(200, 1500))
     }
 
