@@ -26,16 +26,25 @@
 //! 6. **Replaced disks**: as many, counting those that rot and all other unclean shutdowns
 //!    meanwhile. Syncs don't help.
 //!
+//! What a topic removes by itself, by age, size or key, is not lost: invariants know its retention and
+//! its keys. A client that is killed loses nothing that it was told; what it was not told is unknown.
+//! Bytes damaged on the wire cost what a slow link costs: they are refused and sent again. A failed
+//! directory costs what the failing syncs of its process cost, and with `restart` an unclean shutdown.
+//!
 //! The cluster must always recover. Only rot and replaced disks could prevent that: a record whose
 //! only copy is corrupt can't be fetched, and a log that can't be opened, or is gone, may be the only
 //! one that may lead. Schedules have neither unless [`Contract::heals`] guarantees that an intact
 //! copy is left.
+//!
+//! The contract can't judge everything that a scenario can say. [`Unjudged`] lists these
+//! combinations; the swarm leaves the faults out, and the story of the scenario names them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::time::Duration;
 
 use crate::base::config::{Acks, TopicConfig};
-use crate::scenario::fault::{Cost, Reach};
+use crate::scenario::fault::{ClockError, Cost, Reach, Strike};
 use crate::scenario::{Expect, Fault, Role, Roles, Scenario, Topic};
 
 /// A way in which the settings permit the loss of an acknowledged record.
@@ -72,6 +81,8 @@ impl Loss {
                 "inconsistent-offset",
                 "duplicate",
                 "send-reorder",
+                // The same producer state says what comes out of order.
+                "misbehaviour-refused",
             ],
         }
     }
@@ -86,6 +97,29 @@ impl fmt::Display for Loss {
             Self::PowerLoss => "power loss of records that no replica had synced",
             Self::Rot => "rot, and possibly no intact copy",
             Self::ReplacedDisk => "replaced disks, and possibly no other copy",
+        })
+    }
+}
+
+/// A fault that the contract can't judge beside the settings or the other faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unjudged {
+    /// Rot or a replaced disk may leave no copy that others can fetch, or that may lead.
+    MayNotHeal,
+    /// A disk that lies, and power losses that keep a part of what was not durable: the files of one
+    /// log may then be of different times, which no order of syncs prevents.
+    TornBehindLies,
+    /// A clock that is wrong, on a topic whose records are removed by their age: brokers judge it by
+    /// their own clocks, and invariants by the true time.
+    AgeByWrongClock,
+}
+
+impl fmt::Display for Unjudged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::MayNotHeal => "as no intact copy may be left",
+            Self::TornBehindLies => "as power losses keep a part of what was not durable",
+            Self::AgeByWrongClock => "as records are removed by their age",
         })
     }
 }
@@ -107,7 +141,12 @@ pub struct Terms {
     pub unclean: bool,
     /// The `acks` levels of its producers.
     pub acks: BTreeSet<u8>,
+    /// Whether a clock that is wrong by an hour may remove records.
+    pub ages: bool,
 }
+
+/// Retention that no error of a clock reaches.
+const LONG: Duration = Duration::from_secs(24 * 3600);
 
 impl Terms {
     /// The terms of each topic of a scenario.
@@ -135,6 +174,8 @@ impl Terms {
                 || topic.flush_messages.is_some_and(|messages| messages <= 1),
             unclean: topic.unclean_leader_election,
             acks: acks.collect(),
+            ages: topic.cleanup_policy.compact
+                || topic.cleanup_policy.delete && topic.retention_ms.is_some_and(|age| age < LONG),
         }
     }
 
@@ -204,6 +245,38 @@ impl Contract {
             let touched = mix.rotten + mix.without_power.max(mix.unclean_shutdowns);
             mix.rotten + mix.replaced == 0 || !mix.overlaps && touched < terms.replicas
         })
+    }
+
+    /// Removes the faults that it can't judge, and returns the kinds that were removed by reason.
+    pub fn without_unjudged(
+        scenario: &Scenario,
+        faults: &mut Vec<Fault>,
+    ) -> BTreeMap<Unjudged, Vec<&'static str>> {
+        let mut removed: BTreeMap<Unjudged, BTreeSet<&'static str>> = BTreeMap::new();
+        let mut remove = |faults: &mut Vec<Fault>, why, such: &dyn Fn(&dyn Strike) -> bool| {
+            faults.retain(|fault| {
+                let goes = fault.action.as_strike().is_some_and(such);
+                if goes {
+                    removed.entry(why).or_default().insert(fault.action.kind());
+                }
+                !goes
+            });
+        };
+        if Terms::of(scenario).iter().any(|terms| terms.ages) {
+            remove(faults, Unjudged::AgeByWrongClock, &|strike| {
+                strike.clock() != ClockError::default()
+            });
+        }
+        if faults.iter().filter_map(|fault| fault.action.as_strike()).any(Strike::tears) {
+            remove(faults, Unjudged::TornBehindLies, &|strike| strike.lies());
+        }
+        if !Self::heals(scenario, faults) {
+            remove(faults, Unjudged::MayNotHeal, &|strike| {
+                let cost = strike.may_cost();
+                cost.rots_all_but.is_some() || cost.replaces_disks
+            });
+        }
+        removed.into_iter().map(|(why, kinds)| (why, kinds.into_iter().collect())).collect()
     }
 
     /// Whether every invariant must hold.

@@ -14,12 +14,17 @@ mod faults;
 mod found;
 mod groups;
 mod known;
+mod load;
 mod mutate;
+mod pairs;
+mod possible;
 mod report;
+mod skipped;
+mod topic;
 #[cfg(test)]
 mod tests;
 
-pub use contract::{Contract, Loss, Terms};
+pub use contract::{Contract, Loss, Terms, Unjudged};
 pub use draw::{DIR, draw};
 pub use explore::{Swarm, Watch};
 pub use failure::{Failure, failure};

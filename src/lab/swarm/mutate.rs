@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::draw::{name, under_contract};
-use super::faults;
+use super::{faults, possible};
 use crate::base::{Seed, Stream};
 use crate::scenario::fault::{Kill, Partition, Pause, PowerLoss, Restart, Strike, Turned};
 use crate::scenario::seeds::MAX_SEED;
@@ -30,7 +30,7 @@ pub fn mutate(parent: &Scenario, beside: &Scenario, number: u64) -> Option<Scena
     }
     faults.retain(|fault| fault.at < child.duration);
     faults.truncate(MOST_FAULTS);
-    faults.sort_by_key(|fault| fault.at);
+    possible::only(&child, &mut faults);
     // Either the schedule changes and the seed stays, or both change.
     if draws.chance(40) {
         child.seed = Some(number.min(MAX_SEED));

@@ -14,6 +14,7 @@
 //! | `rare_events` | every situation there is: `name`, `about`, `runs`, `first_seed` or null |
 //! | `features` | all that were reached, in words |
 //! | `notes` | notes of runs, grouped by kind: `note`, `first`, `runs` |
+//! | `skipped` | faults that did not strike, by reason: `why`, `faults` |
 //! | `counts`, `simulated_ms` | over all runs |
 //! | `runs` | by number: `number`, `mutated_from` or null, `seed`, `trace`, `verdict`, `news` (features that no earlier run reached), `faults`, `simulated_ms`, `lost` |
 
@@ -26,6 +27,7 @@ use super::failure::{Failure, as_verdict, contract, parent, reasons};
 use super::found::Found;
 use super::groups::groups;
 use super::known::Known;
+use super::skipped::{self, Skipped};
 use crate::lab::verdict::Verdict;
 use crate::run::coverage::{RareEvent, Sightings};
 use crate::run::outcome::{Counts, RunVerdict};
@@ -62,6 +64,8 @@ pub struct SwarmReport {
     /// All features reached, in words.
     pub features: Vec<String>,
     notes: Vec<NoteLine>,
+    /// Faults that did not strike, by reason, the most frequent first.
+    pub skipped: Vec<Skipped>,
     /// Over all runs.
     pub counts: Counts,
     simulated_ms: u64,
@@ -152,6 +156,7 @@ impl SwarmReport {
             rare_events: Sightings::default().table(),
             features: Vec::new(),
             notes: Vec::new(),
+            skipped: Vec::new(),
             counts: Counts::default(),
             simulated_ms: 0,
             runs: Vec::new(),
@@ -189,6 +194,7 @@ impl SwarmReport {
         });
         self.agree(found);
         self.note(found);
+        skipped::add(&mut self.skipped, &outcome.notes);
         self.grow(covered);
         if as_verdict(verdict).is_expected() {
             return None;
@@ -286,14 +292,20 @@ pub fn terminal(report: &SwarmReport) -> String {
     let mutated = report.runs.iter().filter(|run| run.mutated_from.is_some()).count();
     let whole: u64 =
         report.promises.iter().filter(|p| p.not_promised.is_empty()).map(|p| p.runs).sum();
+    let reached = report.rare_events.iter().filter(|event| event.runs > 0).count();
     let lossy: u64 = report.promises.iter().map(|promise| promise.lost).sum();
     // Writing to a String can't fail.
     let _ = writeln!(
         text,
-        "{}  swarm  {runs} runs ({mutated} mutated)  {} s simulated",
+        "{}  swarm  {runs} runs ({mutated} mutated)  {} s simulated  {} faults  {reached} of {} \
+         situations",
         report.verdict,
-        report.simulated_ms / 1000
+        report.simulated_ms / 1000,
+        report.counts.faults,
+        report.rare_events.len()
     );
+    let (struck, did_not) = (report.counts.faults, report.counts.faults_skipped);
+    text.push_str(&skipped::tell(struck, did_not, &report.skipped));
     let _ = writeln!(
         text,
         "contract: {whole} runs promised everything; of the others, {lossy} lost what they did \
@@ -357,6 +369,10 @@ pub fn markdown(report: &SwarmReport) -> String {
     );
     for Growth { runs, features, situations, corpus } in &report.growth {
         let _ = writeln!(text, "| {runs} | {features} | {situations} | {corpus} |");
+    }
+    text.push_str("\n## Faults that did not strike\n\n| why | faults |\n|---|--:|\n");
+    for Skipped { why, faults } in &report.skipped {
+        let _ = writeln!(text, "| {why} | {faults} |");
     }
     text.push_str("\n## Rare events\n\n");
     text.push_str(&coverage::markdown(&report.rare_events, report.runs.len() as u64));

@@ -10,8 +10,8 @@ use crate::base::{Instant, Seed};
 use crate::lab::{Verdict, matrix};
 use crate::run::outcome::RunVerdict;
 use crate::run::{self, EngineKind};
-use crate::scenario::Plan;
-use crate::scenario::Scenario;
+use crate::scenario::fault::Reach;
+use crate::scenario::{Plan, Role, Scenario};
 
 /// Three brokers and a load, with the given topic, acks and faults.
 fn scenario(topic: &str, acks: &str, faults: &str) -> Scenario {
@@ -222,9 +222,149 @@ fn seeds_are_deterministic_and_cover_all_kinds() {
         settings.insert((terms.replicas, terms.min_insync, terms.synced_first, terms.unclean));
     }
     // Composite kinds are expanded into their parts.
-    assert_eq!(kinds.len(), 15, "{kinds:?}");
+    assert_eq!(kinds.len(), 18, "{kinds:?}");
     assert!(settings.len() > 20, "{settings:?}");
     assert!((90..240).contains(&whole), "{whole} of 300 promise everything");
+}
+
+/// What scenarios can say, and how a drawn file shows it.
+const FEATURES: &[(&str, fn(&str) -> bool)] = &[
+    ("several log directories", |text| text.contains("log.dirs = \"/data1,/data2")),
+    ("a metadata directory", |text| text.contains("metadata.log.dir")),
+    ("compaction with keys", |text| text.contains("\"compact\"") && text.contains("keys =")),
+    ("compaction and deletion", |text| text.contains("\"compact,delete\"")),
+    ("retention by age", |text| text.contains("\nretention.ms")),
+    ("retention by size", |text| text.contains("\nretention.bytes")),
+    ("small segments", |text| value(text, "segment.bytes").is_some_and(|bytes| bytes < 131_073)),
+    ("segments by age", |text| text.contains("segment.ms")),
+    ("full indexes", |text| text.contains("segment.index.bytes")),
+    ("flush of each record", |text| value(text, "flush.messages") == Some(1)),
+    ("flush after some records", |text| value(text, "flush.messages").is_some_and(|n| n > 1)),
+    ("flush by time", |text| text.contains("\nflush.ms")),
+    ("flush before ack", |text| text.contains("flush.before.ack = \"true\"")),
+    ("fast elections", |text| {
+        value(text, "broker.session.timeout.ms").is_some_and(|session| session < 400)
+    }),
+    ("latency of seconds", |text| {
+        let high = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("latency = \"1ms..")?.strip_suffix('"'));
+        high.into_iter().any(|high| high.ends_with('s') && !high.ends_with("ms") || high.len() > 5)
+    }),
+    ("disk-lies", |text| text.contains("kind = \"disk-lies\"")),
+    ("dir-failure", |text| text.contains("kind = \"dir-failure\"")),
+    ("disk-replaced", |text| text.contains("kind = \"disk-replaced\"")),
+    ("a replaced directory", |text| has_fault(text, "disk-replaced", "dir = ")),
+    ("failing syncs", |text| has_fault(text, "disk-error", "\nsyncs")),
+    ("syncs without space", |text| has_fault(text, "disk-error", "full-syncs")),
+    ("late syncs", |text| has_fault(text, "disk-error", "late-syncs")),
+    ("short writes", |text| has_fault(text, "disk-error", "writes")),
+    ("failing renames", |text| has_fault(text, "disk-error", "renames")),
+    ("failing reads", |text| has_fault(text, "disk-error", "reads")),
+    ("damaged batches", |text| has_fault(text, "wire-damage", "\"batches\"")),
+    ("damaged lengths", |text| has_fault(text, "wire-damage", "\"lengths\"")),
+    ("killed clients", |text| {
+        ["clients", "producers", "consumers"]
+            .iter()
+            .any(|role| has_fault(text, "kill", &format!("target = \"{role}\"")))
+    }),
+    ("a kill and then a power loss", |text| follow(text, "kill", "power-loss")),
+    ("a restart and then a power loss", |text| follow(text, "restart", "power-loss")),
+    ("a power loss after an ack while syncs hang", |text| {
+        has_fault(text, "disk-stall", "") && has_fault(text, "power-loss", "after = \"ack\"")
+    }),
+    ("lookups", |text| text.contains("kind = \"lookup\"")),
+    ("seeks", |text| text.contains("kind = \"seeker\"")),
+    ("misbehaviour", |text| text.contains("kind = \"misbehaving-producer\"")),
+    ("faults that the contract can't judge", |text| text.contains("Left out: ")),
+];
+
+/// The first value of a key.
+fn value(text: &str, key: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix(" = "));
+    lines.next()?.trim_matches('"').parse().ok()
+}
+
+fn faults_of<'a>(text: &'a str, kind: &str) -> impl Iterator<Item = &'a str> {
+    let title = format!("kind = \"{kind}\"\n");
+    text.split("[[schedule]]").filter(move |fault| fault.contains(&title))
+}
+
+fn has_fault(text: &str, kind: &str, with: &str) -> bool {
+    faults_of(text, kind).any(|fault| fault.contains(with))
+}
+
+/// Whether both strike one broker by name.
+fn follow(text: &str, first: &str, second: &str) -> bool {
+    let named = |fault: &str| {
+        fault.lines().find(|line| line.starts_with("target = \"b")).map(str::to_owned)
+    };
+    let firsts: BTreeSet<_> = faults_of(text, first).filter_map(named).collect();
+    faults_of(text, second).filter_map(named).any(|host| firsts.contains(&host))
+}
+
+#[test]
+fn the_swarm_draws_everything_that_scenarios_can_say() {
+    let texts: Vec<String> = (0..300)
+        .map(|seed| {
+            let scenario = draw(seed).unwrap();
+            let text = scenario.to_toml(&Plan::draw(&scenario, Seed(seed)));
+            assert!(Scenario::parse(&scenario.file, &text).is_ok(), "{text}");
+            text
+        })
+        .collect();
+    for (what, drawn) in FEATURES {
+        assert!(texts.iter().any(|text| drawn(text)), "never drawn: {what}");
+    }
+}
+
+#[test]
+fn schedules_have_no_fault_that_can_not_strike() {
+    let followers = [Role::Follower, Role::Followers, Role::IsrFollower, Role::OutOfSync];
+    for seed in 0..300 {
+        let scenario = draw(seed).unwrap();
+        for fault in scenario.schedule.iter().flatten() {
+            let cost = fault.action.as_strike().unwrap().may_cost();
+            let single = scenario.topic(fault.topic.as_deref()).replication_factor == 1;
+            if let (true, Reach::Hosts(target)) = (single, cost.reach) {
+                let all = target.0.iter().all(|role| followers.contains(role));
+                assert!(!all, "{seed}: {fault:?}");
+            }
+            assert!(fault.at < scenario.duration, "{seed}: {fault:?}");
+        }
+    }
+}
+
+#[test]
+fn faults_that_can_not_be_judged_are_left_out_and_named() {
+    let left = |topic: &str, faults: &str| {
+        let scenario = scenario(topic, "all", faults);
+        let mut faults = Plan::draw(&scenario, Seed(0)).faults;
+        let left: Vec<_> = Contract::without_unjudged(&scenario, &mut faults).into_iter().collect();
+        (left, faults.len())
+    };
+    let jump = settled("clock-jump", ALL) + "by = \"1h\"\n";
+    let short = format!("{RF3_MIN2}\nretention.ms = 5000");
+    assert_eq!(left(&short, &jump), (vec![(Unjudged::AgeByWrongClock, vec!["clock-jump"])], 0));
+    assert_eq!(left(RF3_MIN2, &jump), (vec![], 1));
+    let lies = settled("disk-lies", LEADER);
+    let torn = settled("power-loss", LEADER);
+    let nothing = torn.clone() + "survival = \"nothing\"\n";
+    let told = vec![(Unjudged::TornBehindLies, vec!["disk-lies"])];
+    assert_eq!(left(RF3_MIN2, &(lies.clone() + &torn)), (told, 1));
+    assert_eq!(left(RF3_MIN2, &(lies + &nothing)), (vec![], 2));
+    let rot = settled("disk-corruption", LEADER) + "pages = 2\nintact = 0\n";
+    let told = vec![(Unjudged::MayNotHeal, vec!["disk-corruption"])];
+    assert_eq!(left(RF1, &rot), (told, 0));
+}
+
+#[test]
+fn few_drawn_faults_are_skipped() {
+    let report = swarm(100..112, false).0;
+    assert_eq!(report.verdict, Verdict::Held, "{}", terminal(&report));
+    let (struck, skipped) = (report.counts.faults, report.counts.faults_skipped);
+    assert!(struck > 30, "{}", terminal(&report));
+    assert!(100 * skipped <= 6 * (struck + skipped), "{}", terminal(&report));
 }
 
 #[test]
