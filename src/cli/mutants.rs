@@ -19,7 +19,8 @@ use crate::scenario::seeds::read_seeds;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  brokerquake mutants no-min-insync unclean-on --seeds 50 --shrink\n\n\
-    Reports: reports/mutants.md and reports/mutants.json.\n\
+    Reports: reports/mutants.md and reports/mutants.json; with --table reports/mutant-table.md and \
+    .json.\n\
     A release build has no mutants: cargo run --release --features mutants -- mutants"
 )]
 #[cfg_attr(
@@ -31,8 +32,16 @@ pub struct MutantsArgs {
     #[arg(value_name = "NAME")]
     names: Vec<String>,
     /// Seeds that each start may take: a number N for 0..N, or a range whose end is excluded
-    #[arg(long, value_name = "N|A..B", value_parser = read_seeds, default_value = "200")]
-    seeds: Range<u64>,
+    /// [default: 200; with --table 5]
+    #[arg(long, value_name = "N|A..B", value_parser = read_seeds)]
+    seeds: Option<Range<u64>>,
+    /// Instead run every scenario with every mutant: who finds whom in how many seeds, and which
+    /// scenarios add nothing
+    #[arg(long, conflicts_with_all = ["starts", "shrink", "scenario"])]
+    table: bool,
+    /// Files or directories of scenarios for the table [default: smoke, faults and mutants]
+    #[arg(long, value_name = "FILE|DIR", requires = "table")]
+    scenarios: Vec<String>,
     /// Starts of each hunt, each on its own seeds; medians are reported
     #[arg(long, value_name = "K", default_value_t = NonZeroUsize::MIN)]
     starts: NonZeroUsize,
@@ -93,7 +102,8 @@ const NONE_HERE: &str =
 /// Hunts the mutants and writes the reports.
 #[cfg(any(debug_assertions, feature = "mutants"))]
 pub fn run(args: &MutantsArgs) -> ExitCode {
-    match hunt(args) {
+    let done = if args.table { table(args) } else { hunt(args) };
+    match done {
         Ok(code) => code,
         Err(problem) => refuse("mutants", problem),
     }
@@ -107,24 +117,60 @@ fn hunt(args: &MutantsArgs) -> Result<ExitCode, String> {
     let chosen = chosen(args)?;
     let elsewhere = args.scenario.as_deref().map(|path| load(path, None)).transpose()?;
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let effort = Effort { seeds: args.seeds.clone(), starts: args.starts, shrink: args.shrink };
+    let seeds = args.seeds.clone().unwrap_or(0..200);
+    let effort = Effort { seeds, starts: args.starts, shrink: args.shrink };
     let told = |hunt: &mutants::Hunt| say(mutants::line(hunt));
     let jobs = args.jobs.unwrap_or(cores);
     let hunts = mutants::hunt_all(&chosen, elsewhere.as_ref(), &effort, jobs, told);
     let hunts = hunts.map_err(|problem| problem.to_string())?;
-    let put = |name: &str, text: String| {
-        let path = args.reports.join(name);
-        std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))
-    };
-    std::fs::create_dir_all(&args.reports)
-        .map_err(|error| format!("{}: {error}", args.reports.display()))?;
-    put("mutants.md", mutants::markdown(&hunts))?;
-    put("mutants.json", mutants::json(&hunts))?;
+    put(&args.reports, "mutants.md", mutants::markdown(&hunts))?;
+    put(&args.reports, "mutants.json", mutants::json(&hunts))?;
     let caught = hunts.iter().filter(|hunt| hunt.is_as_expected()).count();
     let (hunted, all) = (hunts.len(), MUTANTS.len());
     say(format_args!("{caught} of {hunted} caught ({all} in all)"));
     say(format_args!("reports: {}", args.reports.join("mutants.md").display()));
     Ok(ExitCode::from(u8::from(caught < hunted)))
+}
+
+/// Surveys all scenarios and writes the table.
+#[cfg(any(debug_assertions, feature = "mutants"))]
+fn table(args: &MutantsArgs) -> Result<ExitCode, String> {
+    use super::say;
+    use crate::lab::mutants;
+    use crate::scenario::files::load_all;
+
+    /// Where scenarios are that are not about one run.
+    const USUAL: [&str; 3] = ["scenarios/smoke", "scenarios/faults", "scenarios/mutants"];
+    let paths = match args.scenarios.is_empty() {
+        true => USUAL.map(str::to_owned).to_vec(),
+        false => args.scenarios.clone(),
+    };
+    let scenarios = load_all(&paths).map_err(|problem| problem.to_string())?;
+    let flaws = match args.names.is_empty() {
+        true => Flaw::ALL.to_vec(),
+        false => args.names.iter().map(|name| flaw(name)).collect::<Result<_, _>>()?,
+    };
+    let seeds = args.seeds.clone().unwrap_or(0..5);
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let jobs = args.jobs.unwrap_or(cores);
+    let told = |one: &mutants::Surveyed| say(mutants::surveyed(one));
+    let survey = mutants::survey(&scenarios, &flaws, &seeds, jobs, told);
+    put(&args.reports, "mutant-table.md", survey.markdown())?;
+    put(&args.reports, "mutant-table.json", survey.json())?;
+    let redundant = survey.redundant();
+    say(format_args!("{} of {} scenarios add nothing", redundant.len(), survey.scenarios.len()));
+    redundant.iter().for_each(|file| say(format_args!("  {file}")));
+    say(format_args!("reports: {}", args.reports.join("mutant-table.md").display()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a report.
+#[cfg(any(debug_assertions, feature = "mutants"))]
+fn put(reports: &std::path::Path, name: &str, text: String) -> Result<(), String> {
+    let wrong = |path: &std::path::Path, error| format!("{}: {error}", path.display());
+    std::fs::create_dir_all(reports).map_err(|error| wrong(reports, error))?;
+    let path = reports.join(name);
+    std::fs::write(&path, text).map_err(|error| wrong(&path, error))
 }
 
 #[cfg(any(debug_assertions, feature = "mutants"))]

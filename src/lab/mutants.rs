@@ -4,6 +4,7 @@
 //! the fix, and must hold.
 
 mod report;
+mod survey;
 mod table;
 
 use std::num::NonZeroUsize;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 pub use report::{json, line, markdown};
+pub use survey::{Survey, Surveyed, survey, surveyed};
 pub use table::{INEXPRESSIBLE, Inexpressible, MUTANTS, UNCAUGHT, Uncaught};
 
 use super::shrink::{BUDGET, Size, shrink_watched};
