@@ -11,7 +11,7 @@ use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use super::*;
 use crate::base::Instant;
 use crate::io::real::{RealNet, RealStream, RealWorld};
-use crate::io::{Address, Listener, Net, World};
+use crate::io::{Address, Listener, Net, World, timeout};
 use crate::wire::Request;
 use crate::wire::api::{self, Api, key};
 use crate::wire::frame::{decode_request, encode_response};
@@ -362,22 +362,43 @@ fn queued_requests_leave_after_the_last_handle_is_dropped() {
     });
 }
 
+/// A peer that reports when it has read the end of the stream.
+async fn peer_until_the_end(world: &RealWorld) -> (Address, impl Future<Output = bool>) {
+    let (ended, end) = tokio::sync::oneshot::channel();
+    let to = peer(world, |mut peer| async move {
+        peer.negotiate().await;
+        assert!(peer.request().await.is_none());
+        ended.send(()).unwrap();
+    });
+    let to = to.await;
+    let deadline = world.now() + Duration::from_secs(5);
+    let world = world.clone();
+    (to, async move { matches!(timeout(&world, deadline, end).await, Some(Ok(()))) })
+}
+
 #[test]
 fn dropping_the_last_handle_closes_the_stream() {
     run(async {
         let world = RealWorld::new();
-        let (gone, left) = tokio::sync::oneshot::channel();
-        let to = peer(&world, |mut peer| async move {
-            peer.negotiate().await;
-            assert!(peer.request().await.is_none());
-            gone.send(()).unwrap();
-        })
-        .await;
+        let (to, ends) = peer_until_the_end(&world).await;
         let connection = connect(&world, &to).await;
         let other = connection.clone();
         drop(connection);
         assert!(!other.is_closed());
         drop(other);
-        left.await.unwrap();
+        assert!(ends.await);
+    });
+}
+
+#[test]
+fn closed_connection_closes_its_socket_although_a_handle_is_kept() {
+    run(async {
+        let world = RealWorld::new();
+        let (to, ends) = peer_until_the_end(&world).await;
+        let connection = connect(&world, &to).await;
+        let kept = connection.clone();
+        connection.close();
+        assert!(ends.await, "the peer never reads the end of the stream");
+        assert!(kept.is_closed());
     });
 }
