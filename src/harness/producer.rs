@@ -42,7 +42,7 @@ struct Recording {
 
 impl Producer {
     pub(super) fn start(host: Host, config: ProducerConfig) -> Result<Self, ConfigError> {
-        let (acks, idempotent) = (config.acks, config.idempotence);
+        let (acks, idempotent) = (config.acks, config.idempotent());
         let client = client::Producer::start(host.world().clone(), config)?;
         let recording = host.watched().map(|watched| {
             let number = {
@@ -55,7 +55,7 @@ impl Producer {
                 number,
                 sends: AtomicU64::new(0),
                 acks,
-                idempotent: idempotent && acks == Acks::All,
+                idempotent,
             })
         });
         Ok(Self { host, client, recording })

@@ -534,17 +534,20 @@ fn settings_that_contradict_each_other_are_refused_with_their_line() {
         let wrong = said(keys).unwrap_err();
         assert!(wrong.starts_with(&format!("x.toml:{line}: `{what}`: ")), "{wrong}");
     };
-    refused("acks = 1", 5, "acks=1");
     refused("enable.idempotence = true\nacks = 0", 6, "acks=0");
+    refused("enable.idempotence = true\nretries = 0", 6, "retries=0");
     refused(
         "max.in.flight.requests.per.connection = 6",
         5,
         "max.in.flight.requests.per.connection=6",
     );
-    refused("retries = 0", 5, "retries=0");
-    // Kafka names the other key, which the file need not have.
-    refused("request.timeout.ms = 130000", 5, "delivery.timeout.ms=120000");
+    let late = "request.timeout.ms = 130000\ndelivery.timeout.ms = 120000";
+    refused(late, 6, "delivery.timeout.ms=120000");
     refused("delivery.timeout.ms = 1000", 5, "delivery.timeout.ms=1000");
+    // Defaults are adapted.
+    assert_eq!(said("acks = 1"), Ok(()));
+    assert_eq!(said("retries = 0"), Ok(()));
+    assert_eq!(said("request.timeout.ms = 130000"), Ok(()));
     assert_eq!(said("acks = 1\nenable.idempotence = false\nretries = 0"), Ok(()));
 }
 

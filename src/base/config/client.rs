@@ -8,8 +8,8 @@ use super::foreign::{
     CONTROLLER_CLIENTS, Foreign, GROUPS, JAVA_CLASS, TRANSACTIONS, harmless, relied,
 };
 use super::{
-    Acks, Bounds, Compression, Config, ConfigError, GzipLevel, Kind, Lz4Level, OffsetReset,
-    ZstdLevel, security, settings,
+    Acks, Bounds, Compression, Config, ConfigError, Explicit, GzipLevel, Kind, Lz4Level,
+    OffsetReset, ZstdLevel, security, settings,
 };
 
 settings! {
@@ -21,8 +21,8 @@ settings! {
             "The name under which brokers log this client";
         acks: Acks = "all", "acks", Any,
             "How many replicas have to store a record before it is acknowledged";
-        idempotence: bool = "true", "enable.idempotence", Any,
-            "Whether retries are kept from duplicating or reordering records";
+        idempotence: Explicit<bool> = "true", "enable.idempotence", Any,
+            "Whether retries are kept from duplicating or reordering records; see `idempotent`";
         batch_size: usize = "16384", "batch.size", Between(0, INT),
             "A batch is sent at this size";
         linger: Duration = "5", "linger.ms", AtLeast(0),
@@ -55,8 +55,8 @@ settings! {
             "The longest pause before an attempt to reconnect";
         request_timeout: Duration = "30000", "request.timeout.ms", Between(0, INT),
             "A request is given up after this time";
-        delivery_timeout: Duration = "120000", "delivery.timeout.ms", Between(0, INT),
-            "A record is given up after this time, retries included";
+        delivery_timeout: Explicit<Duration> = "120000", "delivery.timeout.ms", Between(0, INT),
+            "A record is given up after this time, retries included; see `gives_up_after`";
         metadata_max_age: Duration = "300000", "metadata.max.age.ms", AtLeast(0),
             "Metadata is refreshed at this age";
     }
@@ -73,30 +73,57 @@ impl ProducerConfig {
         }
     }
 
-    /// Refuses settings that contradict each other. Source: Kafka's `ProducerConfig`,
+    /// Whether retries are kept from duplicating or reordering records: as `enable.idempotence`
+    /// says, or where it was not set, if `acks` and `retries` allow it. Source: Kafka's
+    /// `ProducerConfig.postProcessAndValidateIdempotenceConfigs`.
+    pub fn idempotent(&self) -> bool {
+        let allowed = self.acks == Acks::All && self.retries != 0;
+        self.idempotence.value && (self.idempotence.set || allowed)
+    }
+
+    /// A record is given up after this time: `delivery.timeout.ms`, or where it was not set, at
+    /// least the sum of `linger.ms` and `request.timeout.ms`. Source: Kafka's
+    /// `KafkaProducer.configureDeliveryTimeout`.
+    pub fn gives_up_after(&self) -> Duration {
+        match self.delivery_timeout {
+            Explicit { value, set: true } => value,
+            Explicit { value, set: false } => value.max(self.linger + self.request_timeout),
+        }
+    }
+
+    /// Refuses settings that contradict each other, with Kafka's messages. Source: Kafka's
+    /// `ProducerConfig.postProcessAndValidateIdempotenceConfigs`,
     /// `KafkaProducer.configureDeliveryTimeout`.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let refuse = |key: &str, problem: &str| {
+        let refuse = |key: &str, problem: String| {
             let value = self.get(key).unwrap_or_default();
-            Err(ConfigError::BadValue { key: key.into(), value, problem: problem.into() })
+            Err(ConfigError::BadValue { key: key.into(), value, problem })
         };
-        if self.idempotence {
-            let remedy = "contradicts enable.idempotence=true, which needs";
-            if self.acks != Acks::All {
-                return refuse("acks", &format!("{remedy} acks=all: set one of both"));
+        if self.idempotence.value {
+            if self.idempotence.set && self.retries == 0 {
+                let problem = "Must set retries to non-zero when using the idempotent producer.";
+                return refuse("retries", problem.into());
             }
+            if self.idempotence.set && self.acks != Acks::All {
+                let problem = "Must set acks to all in order to use the idempotent producer. \
+                               Otherwise we cannot guarantee idempotence.";
+                return refuse("acks", problem.into());
+            }
+            // Also where a default is adapted: in Kafka too only `enable.idempotence=false` helps.
             if self.max_in_flight > Self::MAX_IN_FLIGHT_IDEMPOTENT {
-                let most = Self::MAX_IN_FLIGHT_IDEMPOTENT;
                 let key = "max.in.flight.requests.per.connection";
-                return refuse(key, &format!("{remedy} at most {most}"));
-            }
-            if self.retries == 0 {
-                return refuse("retries", &format!("{remedy} at least 1"));
+                let problem = format!(
+                    "To use the idempotent producer, {key} must be set to at most 5. Current value \
+                     is {}.",
+                    self.max_in_flight
+                );
+                return refuse(key, problem);
             }
         }
-        if self.delivery_timeout < self.linger + self.request_timeout {
-            let problem = "expected at least the sum of linger.ms and request.timeout.ms";
-            return refuse("delivery.timeout.ms", problem);
+        if self.gives_up_after() < self.linger + self.request_timeout {
+            let problem = "delivery.timeout.ms should be equal to or larger than linger.ms + \
+                           request.timeout.ms";
+            return refuse("delivery.timeout.ms", problem.into());
         }
         Ok(())
     }
@@ -258,3 +285,60 @@ pub(super) const ADMIN: &[Foreign] = &[
     harmless("connections.max.idle.ms", "300000").typed(Kind::Long, Bounds::Any),
     harmless("retries", "2147483647").typed(Kind::Int, Bounds::Between(0, 2_147_483_647)),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn producer(pairs: &[(&str, &str)]) -> ProducerConfig {
+        let mut config = ProducerConfig::default();
+        config.set_all(pairs.iter().copied()).unwrap();
+        config
+    }
+
+    fn refusal(pairs: &[(&str, &str)]) -> String {
+        producer(pairs).check().unwrap_err().to_string()
+    }
+
+    const ON: (&str, &str) = ("enable.idempotence", "true");
+    const OFF: (&str, &str) = ("enable.idempotence", "false");
+    const SIX: (&str, &str) = ("max.in.flight.requests.per.connection", "6");
+
+    #[test]
+    fn idempotence_that_was_not_set_follows_acks_and_retries() {
+        assert!(producer(&[]).idempotent() && producer(&[ON]).idempotent());
+        for pair in [("acks", "0"), ("acks", "1"), ("retries", "0"), OFF] {
+            let config = producer(&[pair]);
+            assert!(config.check().is_ok() && !config.idempotent(), "{pair:?}");
+        }
+    }
+
+    #[test]
+    fn explicit_idempotence_that_is_contradicted_is_refused_with_the_words_of_kafka() {
+        assert_eq!(
+            refusal(&[ON, ("retries", "0"), ("acks", "1"), SIX]),
+            "`retries=0`: Must set retries to non-zero when using the idempotent producer."
+        );
+        assert_eq!(
+            refusal(&[("acks", "1"), ON]),
+            "`acks=1`: Must set acks to all in order to use the idempotent producer. Otherwise we \
+             cannot guarantee idempotence."
+        );
+        let in_flight = "`max.in.flight.requests.per.connection=6`: To use the idempotent producer, \
+                         max.in.flight.requests.per.connection must be set to at most 5. Current \
+                         value is 6.";
+        assert_eq!(refusal(&[SIX]), in_flight);
+        assert_eq!(refusal(&[SIX, ("acks", "1")]), in_flight, "only `false` permits it");
+        assert_eq!(producer(&[SIX, OFF]).check(), Ok(()));
+    }
+
+    #[test]
+    fn delivery_timeout_that_was_not_set_covers_one_request() {
+        let late = ("request.timeout.ms", "130000");
+        assert_eq!(producer(&[]).gives_up_after(), Duration::from_secs(120));
+        let config = producer(&[late]);
+        assert_eq!((config.check(), config.gives_up_after().as_millis()), (Ok(()), 130_005));
+        let refused = refusal(&[late, ("delivery.timeout.ms", "120000")]);
+        assert!(refused.contains("equal to or larger than linger.ms + request.timeout.ms"));
+    }
+}

@@ -15,6 +15,10 @@ pub trait Setting: Sized {
     fn read(text: &str) -> Result<Self, String>;
     /// Writes the value so that `read` returns it.
     fn show(&self) -> String;
+    /// Reads a default.
+    fn default_of(text: &str) -> Result<Self, String> {
+        Self::read(text)
+    }
 }
 
 macro_rules! numbers {
@@ -172,6 +176,38 @@ impl<T: Setting> Setting for Option<T> {
 
     fn show(&self) -> String {
         self.as_ref().map_or_else(|| "-1".into(), T::show)
+    }
+}
+
+/// A value, and whether it was set: Kafka's clients refuse what contradicts a value that was set,
+/// and adapt a default. Equal where the values are.
+#[derive(Clone, Copy, Debug)]
+pub struct Explicit<T> {
+    /// What was set, or else the default.
+    pub value: T,
+    /// Whether it was set, even to its default.
+    pub set: bool,
+}
+
+impl<T: PartialEq> PartialEq for Explicit<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Setting> Setting for Explicit<T> {
+    const KIND: Kind = T::KIND;
+
+    fn read(text: &str) -> Result<Self, String> {
+        T::read(text).map(|value| Self { value, set: true })
+    }
+
+    fn show(&self) -> String {
+        self.value.show()
+    }
+
+    fn default_of(text: &str) -> Result<Self, String> {
+        T::read(text).map(|value| Self { value, set: false })
     }
 }
 

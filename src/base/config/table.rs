@@ -86,7 +86,7 @@ macro_rules! settings {
         impl Default for $name {
             fn default() -> Self {
                 Self {
-                    $($field: <$type as $crate::base::config::Setting>::read($default)
+                    $($field: <$type as $crate::base::config::Setting>::default_of($default)
                         .unwrap_or_else(|problem| panic!("default of {}: {problem}", $key)),)*
                 }
             }

@@ -124,7 +124,7 @@ impl Core {
         };
         Ok(Self {
             kernel: Kernel::new(settings, now, random)?,
-            identity: Identity::new(config.idempotence),
+            identity: Identity::new(config.idempotent()),
             memory: Memory::new(config.buffer_memory),
             config,
             flaws: Flaws::default(),

@@ -322,7 +322,7 @@ impl Partition {
     /// Fails the batches that have waited for too long. Returns when the next one has.
     pub(super) fn expire(&mut self, now: Instant, tools: &mut Tools<'_>) -> Instant {
         while let Some(first) = self.sent.front().or(self.fresh.front()) {
-            let expires = first.created() + tools.config.delivery_timeout;
+            let expires = first.created() + tools.config.gives_up_after();
             if expires > now {
                 return expires;
             }
@@ -394,7 +394,7 @@ impl Partition {
         assert!(closed, "{name} has an open batch before its last one");
         self.sequences.check(sent);
         let outstanding = self.outstanding().count();
-        let most = match (config.max_in_flight, config.idempotence) {
+        let most = match (config.max_in_flight, config.idempotent()) {
             (1, _) => 1,
             (_, true) => Sequences::WINDOW,
             (_, false) => usize::MAX,

@@ -96,7 +96,7 @@ async fn compare_verdicts<W: World>(world: &W, toy: &Toy<W>, settings: &[(&str, 
     let mut config: ProducerConfig = config(toy, settings);
     config.retry_backoff = Duration::from_millis(1);
     config.retry_backoff_max = Duration::from_millis(5);
-    let idempotent = config.idempotence;
+    let idempotent = config.idempotent();
     let producer = Producer::start(world.clone(), config).unwrap();
     let mut deliveries = Vec::new();
     for n in 0..2000_usize {

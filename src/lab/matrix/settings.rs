@@ -154,11 +154,6 @@ pub enum SettingsError {
     /// A replication factor that a simulated cluster does not support.
     #[error("replication factor {0}: expected 1 to {MAX_COPIES}")]
     Copies(i32),
-    /// Kafka's producer rejects it too.
-    #[error(
-        "{0}: enable.idempotence=true needs acks=all; set acks=all, or enable.idempotence=false"
-    )]
-    Idempotence(String),
 }
 
 /// The text of a file and its name.
@@ -215,7 +210,6 @@ pub fn read(
 fn acks(Named { file, text }: Named<'_>) -> Result<Acks, SettingsError> {
     let wrong = |error| SettingsError::File { file: file.into(), error };
     let mut config = ProducerConfig::default();
-    let mut asked_for_idempotence = false;
     for (line, key, value) in parse_properties(text).map_err(wrong)? {
         match config.set(&key, &value) {
             // Keys of Kafka's producer that ours lacks do not affect the safety of records.
@@ -224,11 +218,7 @@ fn acks(Named { file, text }: Named<'_>) -> Result<Acks, SettingsError> {
                 set.map_err(|error| wrong(ConfigError::AtLine { line, error: Box::new(error) }))?;
             }
         }
-        asked_for_idempotence |= key == "enable.idempotence" && config.idempotence;
     }
-    // As in Kafka: acks overrides the default, but not an explicit `enable.idempotence=true`.
-    if asked_for_idempotence && config.idempotence && config.acks != Acks::All {
-        return Err(SettingsError::Idempotence(file.into()));
-    }
+    config.check().map_err(wrong)?;
     Ok(config.acks)
 }

@@ -222,7 +222,7 @@ fn invalid_settings_are_reported_with_file_and_remedy() {
     assert!(error.contains("producer.properties: line 2: unknown key `ack`"), "{error}");
     assert!(error.contains("did you mean `acks`?"), "{error}");
     let error = producer("acks=1\nenable.idempotence=true\n").unwrap_err();
-    assert!(error.contains("enable.idempotence=true needs acks=all"), "{error}");
+    assert!(error.contains("producer.properties: `acks=1`: Must set acks to all"), "{error}");
     let error = server("min.insync.replicas=2\n").unwrap_err();
     assert!(error.contains("replication factor 1: no acks=all write"), "{error}");
     for copies in ["0", "10", "100000"] {

@@ -12,7 +12,7 @@ use super::super::smaller::{TENTH, earlier, lower};
 use super::super::writer::Writer;
 use super::values::{self, MIN_RECORD};
 use super::{Kind, Promise, Seats, Settings, Share, SharedSignals, Side, Smaller, boot};
-use crate::base::config::{Acks, ProducerConfig};
+use crate::base::config::ProducerConfig;
 use crate::base::{Flaws, Stream, TopicPartition};
 use crate::check::TopicPromise;
 use crate::scenario::{Range, Rate};
@@ -85,7 +85,7 @@ impl Kind for Producer {
     fn promise(&self) -> Promise {
         let config = &self.settings.config;
         let patience = Some(config.request_timeout);
-        Promise { acks: Some(config.acks), idempotence: config.idempotence, patience }
+        Promise { acks: Some(config.acks), idempotence: config.idempotent(), patience }
     }
 
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {
@@ -229,8 +229,7 @@ fn program<W: SimWorld>(work: Producing, signals: SharedSignals) -> Boot<W> {
 }
 
 async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignals) {
-    let (acks, idempotent) = (work.config.acks, work.config.idempotence);
-    let idempotent = idempotent && acks == Acks::All;
+    let (acks, idempotent) = (work.config.acks, work.config.idempotent());
     let config = work.config.clone();
     let producer = crate::client::Producer::start_flawed(world.clone(), config, work.flaws);
     let Ok(producer) = producer else { return };

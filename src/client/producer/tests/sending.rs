@@ -227,10 +227,10 @@ fn contradicting_settings_are_refused() {
         Core::new(config, Instant::START, random).is_err()
     };
     assert!(!refused(&[]));
-    assert!(refused(&[("acks", "1")]));
-    assert!(!refused(&[("acks", "1"), ("enable.idempotence", "false")]));
+    assert!(!refused(&[("acks", "1")]));
+    assert!(refused(&[("acks", "1"), ("enable.idempotence", "true")]));
     assert!(refused(&[("max.in.flight.requests.per.connection", "6")]));
-    assert!(refused(&[("retries", "0")]));
+    assert!(refused(&[("retries", "0"), ("enable.idempotence", "true")]));
     assert!(refused(&[("delivery.timeout.ms", "1000")]));
     assert!(refused(&[("bootstrap.servers", "")]));
 }
