@@ -44,7 +44,7 @@ impl FromStr for Address {
 /// Where a node listens, or where others reach it, and what is spoken there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
-    /// For example `PLAINTEXT` or `CONTROLLER`; unique within a node.
+    /// For example `PLAINTEXT` or `CONTROLLER`; unique within a node, in upper case.
     pub name: String,
     pub address: Address,
     pub protocol: SecurityProtocol,
@@ -54,6 +54,12 @@ impl Listener {
     /// A listener without encryption or authentication.
     pub fn new(name: impl Into<String>, address: Address) -> Self {
         Self { name: name.into(), address, protocol: SecurityProtocol::PLAINTEXT }
+    }
+
+    /// A listener's name in upper case, as Kafka compares it. Source: Kafka's
+    /// `ListenerName.normalised`.
+    pub fn normalised(name: &str) -> String {
+        name.to_uppercase()
     }
 }
 
@@ -73,7 +79,10 @@ impl FromStr for Listener {
         if name.is_empty() {
             return Err(wrong("no name"));
         }
-        Ok(Self::new(name, address.parse().map_err(|error: String| wrong(&error))?))
+        Ok(Self::new(
+            Self::normalised(name),
+            address.parse().map_err(|error: String| wrong(&error))?,
+        ))
     }
 }
 
@@ -105,6 +114,7 @@ mod tests {
         for text in ["PLAINTEXT://b1:9092", "CONTROLLER://[::1]:0", "PLAINTEXT://:9092"] {
             assert_eq!(text.parse::<Listener>().unwrap().to_string(), text);
         }
+        assert_eq!("Inside://b1:9092".parse::<Listener>().unwrap().to_string(), "INSIDE://b1:9092");
         for text in ["b1:9092", "://b1:9092", "PLAINTEXT://b1"] {
             let error = text.parse::<Listener>().unwrap_err();
             assert!(error.contains(text) && error.contains("NAME://host:port"), "{error}");

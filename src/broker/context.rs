@@ -63,7 +63,7 @@ impl<W: World> Broker<W> {
             world,
             me: BrokerId(config.node.node_id),
             cluster_id,
-            inter_broker_listener: inter_broker(&config).to_owned(),
+            inter_broker_listener: inter_broker(&config),
             config,
             flaws,
             replicas,

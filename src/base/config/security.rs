@@ -45,7 +45,7 @@ impl Protocols {
     /// The protocol of the listener with this name. A name that is missing has `PLAINTEXT`, where
     /// Kafka asks for it to be mapped.
     pub fn of(&self, listener: &str) -> &str {
-        let found = self.0.iter().find(|(name, _)| name.eq_ignore_ascii_case(listener));
+        let found = self.0.iter().find(|(name, _)| *name == Listener::normalised(listener));
         found.map_or(PLAINTEXT, |(_, protocol)| protocol)
     }
 }
@@ -59,7 +59,7 @@ impl Setting for Protocols {
             let (name, protocol) = pair.split_once(':')?;
             let (name, protocol) = (name.trim(), protocol.trim().to_ascii_uppercase());
             let known = !name.is_empty() && Self::KNOWN.contains(&protocol.as_str());
-            known.then(|| (name.to_owned(), protocol))
+            known.then(|| (Listener::normalised(name), protocol))
         };
         pairs.map(read).collect::<Option<_>>().map(Self).ok_or_else(|| {
             format!("expected `NAME:PROTOCOL`, each with one of `{}`", Self::KNOWN.join("`, `"))

@@ -39,6 +39,9 @@ impl OwnListener {
 /// Reads `listeners` and `advertised.listeners`.
 pub(crate) fn listeners(config: &NodeConfig) -> Result<Vec<OwnListener>, String> {
     let (bound, advertised) = (&config.node.listeners, &config.node.advertised_listeners);
+    for (key, listeners) in [("listeners", bound), ("advertised.listeners", advertised)] {
+        check_names(key, listeners)?;
+    }
     let unknown = advertised.iter().find(|other| bound.iter().all(|own| own.name != other.name));
     if let Some(Listener { name, .. }) = unknown {
         let known = bound.iter().map(|own| own.name.as_str());
@@ -62,8 +65,8 @@ pub(crate) fn listeners(config: &NodeConfig) -> Result<Vec<OwnListener>, String>
     });
     let own: Vec<_> = own.collect();
     check_roles(config, &own)?;
-    let between = &config.node.inter_broker_listener_name;
-    if !between.is_empty() && broker_listeners(config).all(|listener| listener.name != *between) {
+    let between = Listener::normalised(&config.node.inter_broker_listener_name);
+    if !between.is_empty() && broker_listeners(config).all(|listener| listener.name != between) {
         return Err(format!(
             "`inter.broker.listener.name` is `{between}`; `listeners` has no broker's listener of \
              this name"
@@ -73,13 +76,28 @@ pub(crate) fn listeners(config: &NodeConfig) -> Result<Vec<OwnListener>, String>
 }
 
 /// The name of the listener at which brokers reach each other.
-pub(crate) fn inter_broker(config: &NodeConfig) -> &str {
-    let set = config.node.inter_broker_listener_name.as_str();
+pub(crate) fn inter_broker(config: &NodeConfig) -> String {
+    let set = Listener::normalised(&config.node.inter_broker_listener_name);
     if !set.is_empty() {
         return set;
     }
     let names = || broker_listeners(config).map(|listener| listener.name.as_str());
-    names().find(|name| *name == "PLAINTEXT").or_else(|| names().next()).unwrap_or_default()
+    let plain = names().find(|name| *name == "PLAINTEXT");
+    plain.or_else(|| names().next()).unwrap_or_default().to_owned()
+}
+
+/// Source: Kafka's `AbstractKafkaConfig.validate`.
+fn check_names(key: &str, listeners: &[Listener]) -> Result<(), String> {
+    let twice = listeners.iter().enumerate().find(|(index, listener)| {
+        listeners[..*index].iter().any(|other| other.name == listener.name)
+    });
+    match twice {
+        Some((_, Listener { name, .. })) => Err(format!(
+            "`{key}` names `{name}` twice; each listener must have a different name, in whatever \
+             case it is written"
+        )),
+        None => Ok(()),
+    }
 }
 
 fn broker_listeners(config: &NodeConfig) -> impl Iterator<Item = &Listener> {
@@ -92,8 +110,19 @@ fn check_roles(config: &NodeConfig, listeners: &[OwnListener]) -> Result<(), Str
     if config.node.is_broker() && !has(ListenerType::Broker) {
         return Err("a broker needs a listener that is not in `controller.listener.names`".into());
     }
-    if config.node.is_controller() && !has(ListenerType::Controller) {
-        return Err("a controller needs a listener named in `controller.listener.names`".into());
+    if config.node.is_controller() {
+        // Kafka's `KafkaConfig.controllerListeners` compares these names as they are written.
+        let names = &config.quorum.controller_listener_names;
+        if let Some(name) = names.iter().find(|name| Listener::normalised(name) != **name) {
+            return Err(format!(
+                "`controller.listener.names` has `{name}`, and names of listeners are in upper \
+                 case; write `{}`",
+                Listener::normalised(name)
+            ));
+        }
+        if !has(ListenerType::Controller) {
+            return Err("a controller needs a listener named in `controller.listener.names`".into());
+        }
     }
     Ok(())
 }
@@ -130,6 +159,33 @@ mod tests {
         let unknown = [both, ("inter.broker.listener.name", "B")];
         let error = super::listeners(&config(&unknown)).unwrap_err();
         assert!(error.contains("`B`"), "{error}");
+    }
+
+    #[test]
+    fn case_of_listener_names_is_ignored_where_kafka_ignores_it() {
+        let pairs = [
+            ("listeners", "controller://:9093,inside://:9091,Plaintext://:9092"),
+            ("advertised.listeners", "INSIDE://b1:9091"),
+            ("inter.broker.listener.name", "Inside"),
+            ("listener.security.protocol.map", "Controller:PLAINTEXT,inSide:plaintext"),
+        ];
+        let node = config(&pairs);
+        assert_eq!(inter_broker(&node), "INSIDE");
+        let own = listeners(&node).unwrap();
+        let names: Vec<_> = own.iter().map(|own| (own.name(), own.kind)).collect();
+        let (broker, controller) = (ListenerType::Broker, ListenerType::Controller);
+        assert_eq!(names, [("CONTROLLER", controller), ("INSIDE", broker), ("PLAINTEXT", broker)]);
+        assert_eq!(own[1].advertised.address, Address::new("b1", 9091));
+        assert!(node.check().is_ok());
+
+        let twice = [("listeners", "CONTROLLER://:9093,a://:9091,A://:9092")];
+        let error = listeners(&config(&twice)).unwrap_err();
+        assert!(error.contains("`A` twice"), "{error}");
+        let lower = [pairs[0], ("controller.listener.names", "controller")];
+        let error = listeners(&config(&lower)).unwrap_err();
+        assert!(error.contains("write `CONTROLLER`"), "{error}");
+        let tls = [pairs[0], ("listener.security.protocol.map", "inside:ssl")];
+        assert!(config(&tls).check().is_err(), "INSIDE speaks TLS");
     }
 
     #[test]
