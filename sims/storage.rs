@@ -292,6 +292,32 @@ fn two_directories() -> (tempfile::TempDir, std::path::PathBuf, std::path::PathB
 }
 
 #[test]
+fn malformed_checkpoint_takes_one_log_dir_offline_and_not_the_broker() {
+    let (_place, a, b) = two_directories();
+    let file = b.join("replication-offset-checkpoint");
+    std::fs::write(&file, "0\n7\n").unwrap();
+    one_life(async {
+        let (world, address) = serve(&[&a, &b], &[]).await.unwrap();
+        let connection = connect(&world, &address).await;
+        let written = write_where_possible(&world, &connection).await;
+        assert_eq!(written.iter().flatten().collect::<Vec<_>>(), [&1; 2], "{written:?}");
+    });
+    assert_eq!((partitions(&a).len(), partitions(&b).len()), (2, 2));
+    // With its checkpoint removed the directory is whole again; the only directory ends the start.
+    std::fs::remove_file(&file).unwrap();
+    one_life(async {
+        let (world, address) = serve(&[&a, &b], &[]).await.unwrap();
+        let connection = connect(&world, &address).await;
+        let mut written = write_where_possible(&world, &connection).await;
+        written.sort_unstable();
+        assert_eq!(written, [1, 1, 2, 2].map(Some));
+    });
+    std::fs::write(a.join("replication-offset-checkpoint"), "0\n7\n").unwrap();
+    let refused = one_life(serve(&[&a, &b], &[])).unwrap_err();
+    assert!(refused.contains("replication-offset-checkpoint:2: 7 entries announced"), "{refused}");
+}
+
+#[test]
 fn empty_directory_in_the_place_of_a_known_one_ends_the_start() {
     let (place, a, b) = two_directories();
     let former = place.path().join("former");
@@ -345,6 +371,25 @@ fn topics_of_a_replaced_directory_wait_until_it_is_back() {
         let all: Vec<_> = (0..4).map(|i| Some(if in_a(i) { 3 } else { 1 })).collect();
         assert_eq!(offsets, all);
     });
+}
+
+#[test]
+fn log_dir_can_be_taken_out_once_its_logs_were_moved() {
+    let (_place, a, b) = two_directories();
+    for name in partitions(&b) {
+        std::fs::rename(b.join(&name), a.join(&name)).unwrap();
+    }
+    // While `b` is listed, the controller learns where the logs are now; then `b` is not missed.
+    for (dirs, offset) in [(vec![&*a, &*b], 1), (vec![&*a], 2)] {
+        one_life(async {
+            let (world, address) = serve(&dirs, &[]).await.unwrap();
+            let connection = connect(&world, &address).await;
+            let written = write_where_possible(&world, &connection).await;
+            assert_eq!(written, [Some(offset); 4]);
+            world.sleep_until(world.now() + Duration::from_millis(500)).await;
+        });
+    }
+    assert_eq!((partitions(&a).len(), partitions(&b).len()), (4, 0));
 }
 
 #[test]

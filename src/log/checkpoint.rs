@@ -1,7 +1,8 @@
 //! Small files that are replaced as a whole: written aside, synced, renamed, the directory synced.
 //!
 //! The text ones have Kafka's version 0: a line with the version, one with the number of entries,
-//! then one line per entry.
+//! then one line per entry. An empty file has no entries, as in Kafka's `CheckpointFile`, which
+//! creates its file empty.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -122,7 +123,7 @@ fn write<D: Disk>(disk: &D, path: &Path, bytes: &[u8]) -> Result<D::File, LogErr
     Ok(file)
 }
 
-/// Reads a version 0 file; `None` when there is none.
+/// Reads a version 0 file; `None` when there is none, or an empty one.
 fn read<D: Disk, T>(
     disk: &D,
     path: &Path,
@@ -135,16 +136,17 @@ fn read<D: Disk, T>(
         str::from_utf8(&bytes).map_err(|_| malformed(1, "it is not UTF-8 text".to_owned()))?;
     let mut lines = text.lines();
     match lines.next().map(str::trim) {
+        None => return Ok(None),
         Some("0") => {}
-        other => {
-            let found = other.unwrap_or_default();
+        Some(found) => {
             return Err(malformed(1, format!("expected version `0`, found `{found}`")));
         }
     }
-    let count: usize = lines
-        .next()
-        .and_then(|line| line.trim().parse().ok())
-        .ok_or_else(|| malformed(2, "expected the number of entries".to_owned()))?;
+    let Some(count) = lines.next() else { return Ok(None) };
+    let count: usize = count
+        .trim()
+        .parse()
+        .map_err(|_| malformed(2, "expected the number of entries".to_owned()))?;
     let mut entries = Vec::new();
     for (index, line) in lines.enumerate() {
         let mut words = line.split_whitespace();
@@ -177,16 +179,26 @@ pub(crate) fn read_epochs<D: Disk>(disk: &D, path: &Path) -> Result<Option<Epoch
     }))
 }
 
-/// Reads a checkpoint with an offset for each partition; empty when there is none.
+/// Reads a checkpoint with an offset for each partition; empty when there is none. The inner error
+/// is an entry of three words that are not a partition and an offset: where Kafka's
+/// `OffsetCheckpointFile` throws a `NumberFormatException`, which does not cost the directory.
 pub(crate) fn read_offsets<D: Disk>(
     disk: &D,
     path: &Path,
-) -> Result<BTreeMap<TopicPartition, Offset>, LogError> {
+) -> Result<Result<BTreeMap<TopicPartition, Offset>, LogError>, LogError> {
     let entries = read(disk, path, |words| {
-        let partition = TopicPartition::new(words.next()?, word(words)?);
-        Some((partition, Offset(word(words)?)))
+        Some([words.next()?, words.next()?, words.next()?].map(str::to_owned))
     })?;
-    Ok(entries.unwrap_or_default().into_iter().collect())
+    let parse = |(index, [topic, partition, offset]): (usize, [String; 3])| -> Result<_, LogError> {
+        let number = || Some((partition.parse().ok()?, offset.parse().ok()?));
+        let (partition, offset) = number().ok_or_else(|| LogError::Malformed {
+            path: path.to_owned(),
+            line: index + 3,
+            problem: format!("`{topic} {partition} {offset}` is not a partition and an offset"),
+        })?;
+        Ok((TopicPartition::new(topic, partition), Offset(offset)))
+    };
+    Ok(entries.unwrap_or_default().into_iter().enumerate().map(parse).collect())
 }
 
 /// The text of a checkpoint with an offset for each partition.
@@ -221,7 +233,7 @@ mod tests {
         let text = offsets_text(offsets.iter().map(|(partition, offset)| (partition, *offset)));
         assert_eq!(text, "0\n2\na 1 7\nb 0 0\n");
         let (_dir, path) = written(&text);
-        assert_eq!(read_offsets(&RealDisk, &path).unwrap(), offsets);
+        assert_eq!(read_offsets(&RealDisk, &path).unwrap().unwrap(), offsets);
     }
 
     #[test]
@@ -230,9 +242,18 @@ mod tests {
         let error = read_epochs(&RealDisk, &path).unwrap_err().to_string();
         assert!(error.ends_with("checkpoint:4: `5 x` is not an entry"), "{error}");
         assert!(read_epochs(&RealDisk, &path.with_extension("none")).unwrap().is_none());
-        for text in ["", "1\n0\n", "0\n", "0\n3\n0 0\n", "0\n1\n0 0 0\n"] {
+        for text in ["\n", "1\n0\n", "0\nx\n", "0\n3\n0 0\n", "0\n1\n0 0 0\n"] {
             let (_dir, path) = written(text);
             assert!(read_epochs(&RealDisk, &path).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn checkpoint_that_ends_before_its_count_is_empty() {
+        for text in ["", "0", "0\n"] {
+            let (_dir, path) = written(text);
+            assert!(read_epochs(&RealDisk, &path).unwrap().is_none(), "{text:?}");
+            assert!(read_offsets(&RealDisk, &path).unwrap().unwrap().is_empty(), "{text:?}");
         }
     }
 

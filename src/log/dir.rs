@@ -175,7 +175,7 @@ impl<D: Disk> LogDir<D> {
     /// Looks at everything in the directory. From here on it counts as not cleanly closed: were
     /// the marker still there after a crash while logs are opened, the next start would trust
     /// what this one has half done (KAFKA-10471).
-    async fn take_stock(&self, flaws: Flaws) -> Result<Found, LogError> {
+    async fn take_stock(&self, flaws: Flaws) -> Result<Found, DirError> {
         let (disk, path) = (&self.disk, self.path());
         let mut found = Found::default();
         let marker = path.join(CLEAN);
@@ -207,14 +207,7 @@ impl<D: Disk> LogDir<D> {
                 disk.remove(&child).map_err(LogError::io("remove", &child))?;
             }
         }
-        let read = |name: &str, without: &str| {
-            let remedy = format!("remove the file to have {without}");
-            read_offsets(disk, &path.join(name)).map_err(|error| error.or_else(&remedy))
-        };
-        found.recovery_points = read(RECOVERY_POINTS, "every log examined from its beginning")?;
-        found.high_watermarks = read(HIGH_WATERMARKS, "replicas agree again on what is committed")?;
-        found.log_starts = read(LOG_STARTS, "deleted records back whose files are still there")?;
-        found.cleaner_offsets = read(CLEANER, "logs compacted from their beginnings again")?;
+        self.read_checkpoints(&mut found)?;
         let marked = |offset: &Offset| RecoveryMark { offset: *offset, number: 0 };
         *self.shared.saved.lock() = Saved {
             recovery_points: found
@@ -229,6 +222,36 @@ impl<D: Disk> LogDir<D> {
         };
         disk.settle().await;
         Ok(found)
+    }
+
+    /// Reads the checkpoints. A malformed one costs the directory, except that the start goes on
+    /// without a recovery point or log start that is no number. Source: Kafka's
+    /// `LogManager.loadLogs`, `CheckpointFileWithFailureHandler.read`.
+    fn read_checkpoints(&self, found: &mut Found) -> Result<(), DirError> {
+        let read = |name: &str, without: &str, resets: bool| {
+            let remedy = format!("remove the file to have {without}");
+            let costs = |error: LogError| DirError::Checkpoint(error.or_else(&remedy));
+            let entries = match read_offsets(&self.disk, &self.path().join(name)) {
+                Err(error) if error.is_damage() => return Err(costs(error)),
+                entries => entries?,
+            };
+            match entries {
+                Err(error) if resets => {
+                    tracing::warn!(%error, "a checkpoint is not used; this start has {without}");
+                    Ok(BTreeMap::new())
+                }
+                entries => entries.map_err(costs),
+            }
+        };
+        let every_log = "every log examined from its beginning";
+        found.recovery_points = read(RECOVERY_POINTS, every_log, true)?;
+        let agree = "replicas agree again on what is committed";
+        found.high_watermarks = read(HIGH_WATERMARKS, agree, false)?;
+        let deleted = "deleted records back whose files are still there";
+        found.log_starts = read(LOG_STARTS, deleted, true)?;
+        let again = "logs compacted from their beginnings again";
+        found.cleaner_offsets = read(CLEANER, again, false)?;
+        Ok(())
     }
 
     /// The directory of a partition.

@@ -301,7 +301,22 @@ pub enum DirError {
     /// A partition is in two directories, and it is unknown which of them is right.
     #[error("{partition} is in {} and in {}; remove the older one", .first.display(), .second.display())]
     Twice { partition: TopicPartition, first: PathBuf, second: PathBuf },
+    /// A checkpoint with an offset for each partition is malformed.
+    #[error("{0}")]
+    Checkpoint(LogError),
     /// The storage failed.
     #[error(transparent)]
     Log(#[from] LogError),
+}
+
+impl DirError {
+    /// The directory goes offline, and its node goes on with others. Source: Kafka's
+    /// `CheckpointFileWithFailureHandler` and `LogDirFailureChannel`.
+    pub fn condemns_directory(&self) -> bool {
+        match self {
+            Self::Checkpoint(_) => true,
+            Self::Log(error) => error.condemns_directory(),
+            _ => false,
+        }
+    }
 }

@@ -90,7 +90,7 @@ impl<D: Disk> Opened<D> {
         for (index, path, identity) in std::mem::take(&mut self.empty) {
             let (dir, found) = match LogDir::open(disk.clone(), path, identity).await {
                 Ok(opened) => opened,
-                Err(DirError::Log(error)) if error.condemns_directory() => {
+                Err(error) if error.condemns_directory() => {
                     tracing::error!(%error, "a directory can't be opened");
                     self.failed += 1;
                     continue;
@@ -171,7 +171,7 @@ pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>
                 let holds_replicas = config.node.log_dirs.iter().any(|of| *of == *dir.path());
                 opened.push(OpenDir { dir, found, holds_replicas, index });
             }
-            Err(DirError::Log(error)) if error.condemns_directory() => {
+            Err(error) if error.condemns_directory() => {
                 tracing::error!(%error, "a directory can't be opened");
                 failed += 1;
                 failure = failure.or(Some(error));
@@ -187,7 +187,7 @@ pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>
         (Some(metadata), _) if holds_replicas => {
             Ok(Opened { dirs: opened, metadata, failed, empty, locks })
         }
-        (_, Some(error)) => Err(LogError::into(error)),
+        (_, Some(error)) => Err(error.into()),
         (_, None) => Err(NodeError::StorageLost),
     }
 }
@@ -237,7 +237,7 @@ async fn lock<D: Disk>(disk: &D, paths: &[PathBuf]) -> Result<Vec<DirLock<D>>, D
         };
         match lock {
             Ok(lock) => locks.push(lock),
-            Err(DirError::Log(error)) if error.condemns_directory() => {}
+            Err(error) if error.condemns_directory() => {}
             Err(error) => return Err(error),
         }
     }

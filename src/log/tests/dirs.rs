@@ -172,6 +172,49 @@ async fn log_is_not_called_clean_beyond_what_was_synced() {
     assert_eq!(saved(), "0\n1\norders 2 6\n");
 }
 
+/// Writes a text into each checkpoint in turn: what it does to the directory.
+async fn with_checkpoint(text: &str) -> Vec<Result<Found, String>> {
+    let mut outcomes = Vec::new();
+    for file in ["recovery-point", "replication", "log-start", "cleaner"] {
+        let home = tempfile::tempdir().unwrap();
+        let (dir, _) = open(&home).await;
+        fs::write(dir.path().join(format!("{file}-offset-checkpoint")), text).unwrap();
+        let opened = LogDir::open(RealDisk, dir.path().to_owned(), identity("us")).await;
+        outcomes.push(opened.map(|(_, found)| found).map_err(|error| {
+            assert!(matches!(error, DirError::Checkpoint(_)), "{error}");
+            assert!(error.condemns_directory() && error.to_string().contains(file), "{error}");
+            error.to_string()
+        }));
+    }
+    outcomes
+}
+
+#[tokio::test]
+async fn malformed_checkpoint_costs_its_directory() {
+    for text in ["1\n0\n", "0\n2\norders 2 15\n", "0\n1\norders 2\n", "noise"] {
+        for outcome in with_checkpoint(text).await {
+            assert!(outcome.unwrap_err().contains("remove the file to have"), "{text:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn empty_checkpoint_is_accepted() {
+    for outcome in with_checkpoint("").await {
+        assert_eq!(outcome, Ok(Found::default()));
+    }
+}
+
+#[tokio::test]
+async fn start_goes_on_without_a_recovery_point_or_log_start_that_is_no_number() {
+    let outcomes = with_checkpoint("0\n1\norders 2 1x\n").await;
+    let [recovery_point, high_watermark, log_start, cleaner] = outcomes.try_into().unwrap();
+    assert_eq!((recovery_point, log_start), (Ok(Found::default()), Ok(Found::default())));
+    let line = ":3: `orders 2 1x` is not a partition and an offset";
+    assert!(high_watermark.unwrap_err().contains(line));
+    assert!(cleaner.unwrap_err().contains(line));
+}
+
 #[test]
 fn permission_error_names_the_user_that_needs_access() {
     let denied = std::io::ErrorKind::PermissionDenied.into();
