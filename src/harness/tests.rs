@@ -358,17 +358,25 @@ fn faults_that_turmoil_lacks_are_reported_or_refused() {
 
 #[test]
 fn program_that_spins_while_time_stands_still_is_stuck_and_named() {
-    let report = small("spins")
-        .client("spinner", |host| async move {
-            host.sleep(SECOND).await;
-            while host.name() == "spinner" {
-                host.sleep(Duration::ZERO).await;
-            }
-        })
-        .run();
-    let (invariant, what) = worst(&report);
-    assert_eq!((report.verdict, invariant), (Verdict::Stuck, ADVANCES));
-    assert!(what.contains("spinner's task `boot`"), "{what}");
+    let engines = [
+        EngineKind::Leap,
+        #[cfg(feature = "referee")]
+        EngineKind::Turmoil,
+    ];
+    for engine in engines {
+        let report = small("spins")
+            .client("spinner", |host| async move {
+                host.sleep(SECOND).await;
+                while host.name() == "spinner" {
+                    host.sleep(Duration::ZERO).await;
+                }
+            })
+            .on(engine)
+            .run();
+        let (invariant, what) = worst(&report);
+        assert_eq!((report.verdict, invariant), (Verdict::Stuck, ADVANCES), "{engine:?}");
+        assert!(what.contains("spinner's task `boot`"), "{what}");
+    }
 }
 
 #[test]

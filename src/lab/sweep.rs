@@ -267,3 +267,46 @@ impl Deadline {
         self.0.is_some_and(|end| now() >= end)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::verdict::tests::outcome;
+
+    const LIMIT: Duration = Duration::from_millis(400);
+    const RUN: Duration = Duration::from_millis(10);
+
+    fn sweep(jobs: usize) -> Sweep {
+        let scenario = |name| {
+            let text = format!("name = \"{name}\"\n[expect]\nholds = [\"*\"]\n");
+            Scenario::parse(&format!("{name}.toml"), &text).unwrap()
+        };
+        Sweep {
+            scenarios: vec![scenario("one"), scenario("two")],
+            seeds: 3..u64::MAX,
+            jobs: NonZeroUsize::new(jobs).unwrap(),
+            engine: EngineKind::Leap,
+        }
+    }
+
+    /// Runs that take wall time, and the seeds of each scenario that were run.
+    fn swept(sweep: &Sweep, limit: Duration) -> (Duration, Vec<u64>) {
+        let began = now();
+        let run = |_: &Scenario, seed: u64, _: Events<'_>| {
+            std::thread::sleep(RUN);
+            outcome(seed, &[])
+        };
+        let reports = sweep.run_until(&run, Deadline::after(Some(limit)), &mut ());
+        (now() - began, reports.iter().map(|report| report.runs.len() as u64).collect())
+    }
+
+    #[test]
+    fn no_run_starts_after_the_time_limit_and_scenarios_share_it() {
+        let (took, runs) = swept(&sweep(2), LIMIT);
+        // The first seed runs twice; a busy machine may be late, but not by as much again.
+        assert!(took >= LIMIT && took < 2 * LIMIT + 4 * RUN, "{took:?}");
+        let [one, two] = runs[..] else { panic!("{runs:?}") };
+        assert!(one > 2 && one.abs_diff(two) <= 2, "{one} runs of one, {two} of the other");
+        assert_eq!(swept(&sweep(1), Duration::ZERO).1, [0; 0], "no time, no report");
+    }
+}

@@ -250,7 +250,7 @@ impl Tally {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::base::Instant;
     use crate::run::coverage::Reached;

@@ -466,3 +466,32 @@ fn unsupported_operation_is_refused_with_its_reason() {
         assert!(refused.starts_with("the engine `turmoil` can't do"), "{refused}");
     }
 }
+
+#[test]
+fn tasks_that_spin_at_one_instant_freeze_the_simulation() {
+    let yields = boot(|world| async move {
+        world.sleep_until(at(2000)).await;
+        loop {
+            // Woken at once, and polled again.
+            tokio::task::yield_now().await;
+        }
+    });
+    let waits = boot(|world| async move {
+        world.sleep_until(at(2000)).await;
+        // Over at once: it never leaves its poll.
+        loop {
+            world.sleep_until(at(1000)).await;
+        }
+    });
+    for spinning in [yields, waits] {
+        let mut referee = referee();
+        referee.add_host("b2", spinning);
+        referee.run_until(at(1990));
+        assert_eq!(referee.spin(), None);
+        referee.run_until(at(2010));
+        let spin = referee.spin().expect("it spins");
+        assert!(spin.contains("at 2.00") && spin.contains("b2's task `boot` (100 %)"), "{spin}");
+        referee.run_until(at(3000));
+        assert!(referee.now() >= at(3000), "time passes, and nothing happens");
+    }
+}
