@@ -10,12 +10,13 @@ use crate::lab::matrix::Misfortune;
 const STYLE: &str = "\
 :root{color-scheme:light dark;--ink:#1c2430;--paper:#fcfcfa;--line:#d6d9de;--good:#1a7f4b;--bad:#c02a37;--known:#9a6700;--one:#3b6fb6;--two:#c98a2b}\
 @media(prefers-color-scheme:dark){:root{--ink:#e4e7ec;--paper:#14181d;--line:#343b45;--good:#57c08a;--bad:#ff7b84;--known:#e0b050;--one:#7aa7e6;--two:#e0ae62}}\
-body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:2rem;max-width:110rem}\
+body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:1.5rem clamp(.75rem,3vw,2rem);max-width:110rem;overflow-wrap:break-word}\
 table{border-collapse:collapse}th,td{border:1px solid var(--line);padding:.25rem .5rem;text-align:left}\
 th.inv{writing-mode:vertical-rl;transform:rotate(180deg);font-weight:400;vertical-align:bottom}\
 td.num{text-align:right}.wide{overflow-x:auto}\
 .held{color:var(--good)}.broke{color:var(--bad);font-weight:600}.known{color:var(--known)}\
-code{font:13px ui-monospace,monospace}pre{overflow-x:auto;padding:.5rem;border:1px solid var(--line)}\
+code,pre{font:13px ui-monospace,monospace}pre{overflow-x:auto;padding:.5rem;border:1px solid var(--line)}\
+li{overflow-wrap:anywhere}\
 svg text{fill:var(--ink);font:12px system-ui,sans-serif}.one{fill:var(--one)}.two{fill:var(--two)}.loss{fill:var(--bad);opacity:.75}";
 
 /// The page.
@@ -78,7 +79,11 @@ fn scenarios(page: &mut String, lines: &[Line]) {
         page.push_str("<p>No scenario was run: <code>brokerquake run</code> writes reports.</p>\n");
         return;
     }
-    let mut names: Vec<&str> = check::NAMES.to_vec();
+    // A column for each invariant that broke: one for all of them is wider than a screen.
+    let broke =
+        |name: &str| lines.iter().any(|line| line.broken.iter().any(|b| b.invariant == name));
+    let (mut names, held): (Vec<&str>, Vec<&str>) =
+        check::NAMES.iter().copied().partition(|name| broke(name));
     for broken in lines.iter().flat_map(|line| &line.broken) {
         // Checks of the run itself, and invariants of older or newer versions.
         if !names.contains(&broken.invariant.as_str()) {
@@ -121,6 +126,9 @@ fn scenarios(page: &mut String, lines: &[Line]) {
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody></table></div>\n");
+    if !held.is_empty() {
+        let _ = writeln!(page, "<p>No run broke: {}.</p>", held.join(", "));
+    }
 }
 
 fn invariant(broken: Option<&BrokenLine>, seeds: u64) -> String {
