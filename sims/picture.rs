@@ -1,5 +1,5 @@
-//! The picture in a real headless browser: it shows what happened, and no script fails. Needs
-//! Debian's `chromium` (or `CHROMIUM=path`); skipped without it.
+//! The picture and the report page in a real headless browser: they show what happened, and no
+//! script fails. Needs Debian's `chromium` (or `CHROMIUM=path`); skipped without it.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -45,11 +45,17 @@ struct Page(String);
 impl Page {
     /// Opens a file at a place in it: `step=3`.
     fn open(browser: &Path, file: &Path, place: &str, patience: &[&str]) -> Self {
+        Self::open_wide(browser, file, place, 1400, patience)
+    }
+
+    /// The same in a window of this width, in pixels.
+    fn open_wide(browser: &Path, file: &Path, place: &str, width: u32, patience: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let out = Command::new(browser)
             .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update"])
-            .args(["--disable-sync", "--window-size=1400,900", "--dump-dom"])
+            .args(["--disable-sync", "--dump-dom"])
+            .arg(format!("--window-size={width},900"))
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .args(patience)
             .arg(format!("file://{}#{place}", file.display()))
@@ -82,6 +88,21 @@ impl Page {
 }
 
 const ALL_AT_ONCE: &[&str] = &["--virtual-time-budget=3000"];
+
+/// The page with a script at its end: keys that are pressed, and what the page reports then.
+fn with_script(file: &Path, script: &str) -> PathBuf {
+    let hand = format!(
+        "<script>\
+         const set = (name, value) => document.documentElement.setAttribute('data-' + name, value);\
+         const press = (keys) => {{ for (const key of keys)\
+           document.dispatchEvent(new KeyboardEvent('keydown', {{ key, bubbles: true }})); }};\
+         {script}</script></body>"
+    );
+    let page = std::fs::read_to_string(file).unwrap();
+    let touched = file.with_extension("touched.html");
+    std::fs::write(&touched, page.replace("</body>", &hand)).unwrap();
+    touched
+}
 
 #[test]
 fn picture_of_a_minute_is_complete_small_and_opens_quickly() {
@@ -136,19 +157,14 @@ fn keys_and_wheel_walk_the_story_and_zoom() {
     let Some(browser) = browser() else { return };
     let dir = tempfile::tempdir().unwrap();
     let (file, _) = draw("scenarios/smoke/smoke-all-lose-power.toml", 0, dir.path());
-    // Keyboard input, as a script at the end of the page.
-    let hand = "<script>\
-        const press = (key) => document.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));\
-        const note = (name) => document.documentElement.setAttribute('data-' + name, Math.round(view.from) + ' ' + Math.round(view.to));\
-        for (const key of 'jjjk') press(key);\
-        flight++; look(1e6, 3e6); note('first');\
-        press('+'); note('nearer'); press('ArrowRight'); note('later'); press('-'); note('farther');\
+    let script = "\
+        const note = (name) => set(name, Math.round(view.from) + ' ' + Math.round(view.to));\
+        press('jjjk');\
+        halt(); look(1e6, 3e6); note('first');\
+        press('+'); note('nearer'); press(['ArrowRight']); note('later'); press('-'); note('farther');\
         chart.dispatchEvent(new WheelEvent('wheel', { deltaY: -200, clientX: 500, clientY: 300, cancelable: true })); note('wheeled');\
-        draw();\
-        </script></body>";
-    let page = std::fs::read_to_string(&file).unwrap();
-    let touched = dir.path().join("touched.html");
-    std::fs::write(&touched, page.replace("</body>", hand)).unwrap();
+        draw();";
+    let touched = with_script(&file, script);
     let says = Page::open(&browser, &touched, "", ALL_AT_ONCE).ready();
     assert_eq!(says["step"], "2", "j three times and k once");
     let view = |name: &str| -> (i64, i64) {
@@ -161,6 +177,185 @@ fn keys_and_wheel_walk_the_story_and_zoom() {
     assert!(view("later").0 > view("nearer").0 && width("later") == width("nearer"));
     assert_eq!(width("farther"), 2_000_000);
     assert!(width("wheeled") < width("farther"));
+}
+
+#[test]
+fn plus_and_minus_zoom_at_the_chosen_step() {
+    let Some(browser) = browser() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let (file, _) = draw("scenarios/smoke/smoke-all-lose-power.toml", 0, dir.path());
+    // `+` is pressed while the page still moves to the step. The last step is near the end of the
+    // run, so it is not in the middle.
+    let script = "\
+        const note = (name) => {\
+          const part = (DATA.steps[state.step].at - view.from) / (view.to - view.from);\
+          set(name, part.toFixed(4) + ' ' + (view.to - view.from));\
+        };\
+        press('jjjjjjjj+'); note('middle');\
+        press('+++++'); note('near'); press('-----'); note('far');\
+        for (const step of DATA.steps) press('j');\
+        arrive(); note('end'); press('+++'); note('nearer'); draw();";
+    let says = Page::open(&browser, &with_script(&file, script), "", ALL_AT_ONCE).ready();
+    let at = |name: &str| -> (f64, f64) {
+        let (part, span) = says[name].split_once(' ').unwrap();
+        (part.parse().unwrap(), span.parse().unwrap())
+    };
+    assert!((at("middle").0 - 0.5).abs() < 0.01, "{says:?}");
+    assert!(at("near").1 < at("middle").1 && at("far").1 > at("near").1, "{says:?}");
+    for (before, after) in [("middle", "near"), ("near", "far"), ("end", "nearer")] {
+        assert!((at(before).0 - at(after).0).abs() < 0.001, "{before}, {after}: {says:?}");
+    }
+}
+
+/// A cluster whose leaders are killed again and again, so that its story has many steps.
+const MANY_STEPS: &str = "# Many kills.
+name = \"many-steps\"
+duration = \"30s\"
+[cluster]
+brokers = 3
+broker.session.timeout.ms = 1000
+broker.heartbeat.interval.ms = 200
+[topic]
+partitions = 1
+replication.factor = 3
+min.insync.replicas = 1
+[[load]]
+kind = \"producer\"
+rate = \"20/s\"
+[[load]]
+kind = \"consumer\"
+[[fault]]
+kind = \"kill\"
+target = \"leader\"
+every = \"600ms..1s\"
+down = \"100ms..300ms\"
+[expect]
+holds = [\"*\"]
+";
+
+#[test]
+fn pins_keep_the_order_of_steps_and_stay_within_the_chart() {
+    let Some(browser) = browser() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let scenario = dir.path().join("many-steps.toml");
+    std::fs::write(&scenario, MANY_STEPS).unwrap();
+    let (file, _) = draw(&scenario.display().to_string(), 0, dir.path());
+    let script = "\
+        const within = () => state.pins.every((pin, i) => pin.x - pin.width / 2 >= GUTTER - 2\
+          && pin.x + pin.width / 2 <= width() - RIGHT + 3\
+          && (!i || state.pins[i - 1].x + state.pins[i - 1].width / 2 <= pin.x - pin.width / 2 + 3));\
+        const order = () => state.pins.map((pin) => pin.text).join(' ');\
+        set('sorted', DATA.steps.every((step, i) => !i || DATA.steps[i - 1].at <= step.at));\
+        look(0, END); draw(); set('whole', order()); set('whole-within', within());\
+        const apart = state.pins.find((pin) => pin.first < pin.last);\
+        openPin(apart); arrive(); draw(); set('apart', apart.text); set('opened', order());\
+        set('opened-within', within());";
+    let touched = with_script(&file, script);
+    for width in [1400, 600] {
+        let says = Page::open_wide(&browser, &touched, "", width, ALL_AT_ONCE).ready();
+        assert_eq!(says["sorted"], "true");
+        assert_eq!(
+            (says["whole-within"].as_str(), says["opened-within"].as_str()),
+            ("true", "true")
+        );
+        let ends = |text: &str| -> Vec<(u32, u32)> {
+            let ends = |pin: &str| -> Option<(u32, u32)> {
+                let (first, last) = pin.split_once('–').unwrap_or((pin, pin));
+                Some((first.parse().ok()?, last.parse().ok()?))
+            };
+            text.split(' ').map(|pin| ends(pin).unwrap()).collect()
+        };
+        // Each step once, in order.
+        let mut next = 1;
+        for (first, last) in ends(&says["whole"]) {
+            assert_eq!((first, last >= first), (next, true), "{says:?}");
+            next = last + 1;
+        }
+        assert_eq!((next - 1).to_string(), says["steps"]);
+        assert!(next > 40, "{} steps", says["steps"]);
+        let [(first, last)] = ends(&says["apart"])[..] else { panic!("{says:?}") };
+        let opened = ends(&says["opened"]);
+        assert!(opened.contains(&(first, first)) && opened.contains(&(last, last)), "{says:?}");
+    }
+}
+
+#[test]
+fn held_run_opens_on_the_partition_that_the_fault_struck() {
+    let Some(browser) = browser() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let mut shown = std::collections::BTreeSet::new();
+    for seed in 0..4 {
+        let (file, said) = draw("scenarios/smoke/smoke-one-power-loss.toml", seed, dir.path());
+        let fault = said.lines().find(|line| line.starts_with("fault:")).unwrap();
+        let named = fault.split("leader of ").nth(1).and_then(|rest| rest.split(')').next());
+        let says = Page::open(&browser, &file, "", ALL_AT_ONCE).ready();
+        assert_eq!(Some(says["partition"].as_str()), named, "{said}");
+        shown.insert(says["partition"].clone());
+    }
+    assert!(shown.len() > 1, "always {shown:?}, which proves nothing");
+}
+
+/// Reports as `run` and `matrix` leave them: long names, many invariants, one line of words that
+/// can't be broken.
+fn write_reports(dir: &Path) {
+    let invariants = ["acked-write-lost", "acked-write-unseen", "duplicate", "dirty-read"];
+    for number in 0..12 {
+        let name = format!("a-scenario-with-quite-a-long-name-for-a-table-{number}");
+        let witnesses = invariants.map(|invariant| {
+            format!(
+                r#"{{"invariant":"{invariant}","at_ms":21007,"seed":8,"seeds":1,"trace":"9f03",
+                   "expected":"holds","story":[],"what":"orders-2 offset {}"}}"#,
+                "1234567890".repeat(20)
+            )
+        });
+        let report = format!(
+            r#"{{"schema":1,"scenario":"{name}","file":"scenarios/faults/{name}.toml",
+               "engine":"leap","verdict":"broke-as-expected","replay":null,"simulated_ms":143000,
+               "counts":{{"acked":58000000,"lost":17}},"runs":[{{"seed":7}},{{"seed":8}}],
+               "witnesses":[{}]}}"#,
+            witnesses.join(",")
+        );
+        std::fs::write(dir.join(format!("{name}.json")), report).unwrap();
+    }
+    let cells = ["leader-kill", "leader-power", "two-power", "all-power", "alone-power"];
+    let cells = cells.map(|fault| {
+        format!(
+            r#"{{"name":"{fault}","acks":"all","replication_factor":3,"min_insync_replicas":2,
+               "flush":"flush.messages=1000","unclean":false,"fault":"{fault}","status":"loses",
+               "seeds":20,"seeds_lost":20,"acked":400000,"lost":100000}}"#
+        )
+    });
+    let matrix =
+        format!(r#"{{"kind":"durability-matrix","schema":1,"cells":[{}]}}"#, cells.join(","));
+    std::fs::write(dir.join("durability-matrix.json"), matrix).unwrap();
+    std::fs::write(dir.join(format!("{}.json", "x".repeat(180))), "{}").unwrap();
+}
+
+#[test]
+fn report_page_is_no_wider_than_its_window() {
+    let Some(browser) = browser() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    write_reports(dir.path());
+    let done = Command::new(env!("CARGO_BIN_EXE_brokerquake"))
+        .arg("report")
+        .arg("--reports")
+        .arg(dir.path())
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    // The table of scenarios fits as it is; what is still too wide scrolls by itself.
+    let script = "\
+        const root = document.documentElement, table = document.querySelector('.wide');\
+        set('over', root.scrollWidth - root.clientWidth);\
+        set('table-over', table.scrollWidth - table.clientWidth); set('width', root.clientWidth);";
+    let touched = with_script(&dir.path().join("index.html"), script);
+    for width in [1280, 600] {
+        let says = Page::open_wide(&browser, &touched, "", width, ALL_AT_ONCE).says();
+        assert_eq!(says["over"], "0", "at {width}: {says:?}");
+        if width == 1280 {
+            assert_eq!(says["table-over"], "0", "{says:?}");
+        }
+    }
 }
 
 #[test]

@@ -1,4 +1,4 @@
-// The chart: one canvas, drawn anew whenever something moves.
+// The chart: one canvas, drawn again whenever something moves.
 
 const chart = document.getElementById("chart");
 const strip = document.getElementById("strip");
@@ -388,54 +388,13 @@ function drawIsr(g, p, w, h, X) {
     const short = isr.length < most;
     g.globalAlpha = 0.22; g.fillStyle = short ? ink.warn : ink.good; g.fillRect(x, y, e - x, bottom - y); g.globalAlpha = 1;
     g.fillStyle = short ? ink.warn : ink.good; g.fillRect(x, y, Math.max(1, e - x), 2);
-    const text = isr.length ? names(isr) : "nobody";
+    const text = isr.length ? names(isr) : "none";
     label(g, text, x + 6, bottom - y > 11 ? (y + bottom) / 2 + 1.5 : y - 7, e - x - 10, ink.soft, "11px " + ink.sans);
   });
   g.restore();
   g.textAlign = "right";
   label(g, "in sync", GUTTER - 8, (top + bottom) / 2, GUTTER, ink.soft, "11.5px " + ink.sans);
   g.textAlign = "left";
-}
-
-const PIN_KIND = {
-  ack: "good", commit: "good", copy: "", append: "", read: "good", send: "", boot: "", isr: "lead",
-  elect: "lead", fault: "bad", gone: "gone", other: "bad", verdict: "gone",
-};
-
-const kindOf = (step) => step.kind === "verdict" && !DATA.broken.length ? "good" : PIN_KIND[step.kind] || "";
-
-function drawPins(g, w, h, X) {
-  const right = w - RIGHT, y = AXIS + PINS / 2 + 1;
-  state.pins = [];
-  let free = -1e9;
-  const shown = DATA.steps.map((step, index) => ({ step, index, x: X(step.at) })).filter((pin) => pin.x >= GUTTER - 1 && pin.x <= right + 1);
-  shown.sort((a, b) => a.step.at - b.step.at || a.index - b.index);
-  // Pushed to the right where they would cover each other, and back from the edge.
-  shown.forEach((pin) => { pin.px = Math.max(pin.x, free); free = pin.px + 21; });
-  for (let i = shown.length - 1, edge = right - 8; i >= 0; i--, edge -= 21) shown[i].px = Math.min(shown[i].px, edge);
-  for (const pin of shown) {
-    const current = pin.index === state.step, kind = kindOf(pin.step);
-    const colour = kind === "good" ? ink.good : kind === "lead" ? ink.accent : kind ? ink.bad : ink.faint;
-    const lanes = pin.step.hosts.map((host) => state.lanes[host]).filter(Boolean);
-    const until = current ? h - 6 : lanes.length ? Math.max(...lanes.map((lane) => lane.mid)) : AXIS + PINS;
-    g.strokeStyle = current ? ink.accent : colour; g.lineWidth = current ? 1.6 : 1; g.globalAlpha = current ? 1 : 0.55;
-    g.beginPath(); g.moveTo(pin.px, y + 9); g.lineTo(pin.x, AXIS + PINS + 1); g.lineTo(pin.x, until); g.stroke();
-    g.globalAlpha = 1;
-    for (const lane of lanes) {
-      g.beginPath(); g.arc(pin.x, lane.mid, current ? 5 : 3.5, 0, 7);
-      g.fillStyle = current ? ink.accent : colour; g.fill();
-      g.lineWidth = 1.5; g.strokeStyle = ink.panel; g.stroke();
-    }
-    const solid = kind === "gone" || current;
-    g.beginPath(); g.arc(pin.px, y, current ? 10.5 : 9, 0, 7);
-    g.fillStyle = current ? ink.accent : solid ? colour : ink.panel; g.fill();
-    g.lineWidth = 1.8; g.strokeStyle = current ? ink.accent : colour; g.stroke();
-    g.font = "650 10.5px " + ink.sans; g.textAlign = "center";
-    g.fillStyle = solid ? ink.panel : colour === ink.faint ? ink.soft : colour;
-    g.fillText(String(pin.index + 1), pin.px, y + 0.5);
-    g.textAlign = "left";
-    state.pins.push({ x: pin.px, y, index: pin.index });
-  }
 }
 
 function drawLabels(g, w) {

@@ -156,7 +156,7 @@ fn events(run: &Recorder, columns: &Columns) -> Vec<Happening> {
     }
     for (name, track) in &run.tracks {
         for commit in &track.commits {
-            let leader = commit.leader.map_or("nobody".into(), |id| format!("b{id}"));
+            let leader = commit.leader.map_or("no leader".into(), |id| format!("b{id}"));
             let isr: Vec<String> = commit.isr.iter().map(ToString::to_string).collect();
             let unclean = match (commit.last_known, commit.unclean) {
                 (true, _) => " LAST KNOWN",

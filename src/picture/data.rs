@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::fate::{Step, Subject, Teller, subject};
+use super::fate::Teller;
 use super::marks::{marks, spans};
 use super::messages::Message;
 use super::recorder::{Recorder, Track};
+use super::subject::{self, Subject};
 use super::thin::{self, Windows, micros};
 use crate::base::{Instant, TopicPartition};
 use crate::check::Violation;
@@ -139,25 +140,6 @@ impl Lanes {
     }
 }
 
-/// The violation that a picture is about: the gravest, and of those one that names a record.
-fn gravest<'a>(scenario: &Scenario, run: &'a Recorder) -> Option<&'a Violation> {
-    run.violations.iter().min_by_key(|violation| {
-        let expected = match scenario.expect.of(violation.invariant) {
-            Expectation::Holds => 0,
-            Expectation::Breaks => 1,
-            Expectation::Open => 2,
-        };
-        (expected, subject(run, violation).value.is_none(), violation.at)
-    })
-}
-
-/// The partition with the most commits: shown when no partition is to blame.
-fn busiest(run: &Recorder) -> Option<TopicPartition> {
-    // Of equals the first.
-    let most = run.tracks.iter().rev().max_by_key(|(_, track)| track.commits.len());
-    most.map(|(name, _)| name.clone())
-}
-
 impl Data {
     pub fn new(scenario: &Scenario, engine: EngineKind, run: &Recorder, outcome: &Outcome) -> Self {
         let mut order: Vec<_> = run.lanes.iter().collect();
@@ -165,17 +147,12 @@ impl Data {
         let lanes = order.iter().enumerate().map(|(index, lane)| (lane.host, index));
         let lanes = Lanes(lanes.collect());
 
-        let violation = gravest(scenario, run);
-        let mut subject = violation.map(|violation| subject(run, violation)).unwrap_or_default();
-        if subject.partition.is_none() {
-            subject.partition = busiest(run);
-        }
         let spans = spans(run);
+        let (violation, subject) = subject::choose(&scenario.expect, run, outcome, &spans);
         let marks = marks(run, &spans);
         let (marks, spans) = (&marks, &spans);
-        let teller = Teller { run, subject: &subject, violation, marks, spans };
-        let mut steps = teller.tell();
-        steps.extend(panicked(run, outcome));
+        let teller = Teller { run, outcome, subject: &subject, violation, marks, spans };
+        let steps = teller.tell();
         let verdict = outcome.verdict(&scenario.expect);
         let windows = Windows::around(&steps, run);
         let partitions = partitions(run, &lanes, &subject, &windows);
@@ -282,18 +259,6 @@ fn word(verdict: RunVerdict) -> &'static str {
     }
 }
 
-/// A failure that no checker found: a panic, or a cluster that did not start.
-fn panicked(run: &Recorder, outcome: &Outcome) -> Option<Step> {
-    let broken = outcome.broken.first().filter(|_| run.violations.is_empty())?;
-    Some(Step {
-        at: run.now,
-        hosts: Vec::new(),
-        kind: "verdict",
-        title: format!("{} broken", broken.invariant),
-        text: broken.what.clone(),
-    })
-}
-
 fn headline(
     run: &Recorder,
     violation: Option<&Violation>,
@@ -301,9 +266,10 @@ fn headline(
     outcome: &Outcome,
 ) -> String {
     let Some(violation) = violation else {
-        return match outcome.broken.first() {
-            Some(broken) => format!("{}: {}", broken.invariant, broken.what),
-            None => "Nothing broke in this run".into(),
+        return match (outcome.broken.first(), &outcome.untested) {
+            (Some(broken), _) => format!("{}: {}", broken.invariant, broken.what),
+            (None, Some(why)) => format!("Nothing was tested: {why}"),
+            (None, None) => "Nothing broke in this run".into(),
         };
     };
     let send = run.sends.iter().find(|send| Some(send.value) == subject.value);

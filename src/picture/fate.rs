@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use super::marks::{Mark, Span};
 use super::presence::{Copy, copies_of};
 use super::recorder::{Recorder, Send, Track};
+use super::subject::Subject;
 use super::words::{copies, list, s, seconds};
-use crate::base::{BrokerId, Instant, Offset, TopicPartition};
-use crate::check::{self, RecordWitness, ReplicaWitness, Violation, Witness};
+use crate::base::{BrokerId, Instant, Offset};
+use crate::check::{self, Violation};
 use crate::run::LaneKind;
+use crate::run::outcome::Outcome as RunOutcome;
 use crate::sim::{HostId, Outcome};
 
 /// One step of a story.
@@ -25,94 +27,13 @@ pub(super) struct Step {
     pub text: String,
 }
 
-/// The record or partition of a story.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Subject {
-    pub partition: Option<TopicPartition>,
-    pub offset: Option<Offset>,
-    /// A second place of the same record, where it was doubled.
-    pub second: Option<Offset>,
-    pub value: Option<u64>,
-}
-
 /// Most steps of one kind in the story of a run without a record to blame.
 const MOST: usize = 40;
-
-/// The subject of a violation's story.
-pub(super) fn subject(run: &Recorder, violation: &Violation) -> Subject {
-    let mut subject = Subject { partition: violation.partition().cloned(), ..Subject::default() };
-    match &*violation.witness {
-        Witness::Record(witness) => subject.of_record(witness),
-        Witness::Replica(witness) => subject.offset = offset_of(witness),
-        Witness::Consumer(_)
-        | Witness::Storage(_)
-        | Witness::Metadata(_)
-        | Witness::Liveness(_) => {}
-    }
-    if let (Some(partition), Some(offset), None) =
-        (violation.partition(), subject.offset, subject.value)
-    {
-        subject.value = value_at(run, partition, offset);
-    }
-    if let (None, Some(value)) = (subject.offset, subject.value) {
-        let read = run.reads.iter().find(|read| read.value == value);
-        subject.offset = read.map(|read| read.offset);
-    }
-    subject
-}
-
-impl Subject {
-    fn of_record(&mut self, witness: &RecordWitness) {
-        let (offset, value) = match witness {
-            RecordWitness::ReadPast { told, .. } | RecordWitness::Unseen { told, .. } => {
-                (told.offset, told.value)
-            }
-            RecordWitness::TwoValues { offset, first, .. } => (Some(*offset), first.value),
-            RecordWitness::TwoOffsets { first, second, one, .. } => {
-                self.second = Some(*second);
-                (Some(*first), one.value)
-            }
-            RecordWitness::RefusedButRead { offset, told, .. } => (Some(*offset), told.value),
-            RecordWitness::NeverSent { offset, value, .. }
-            | RecordWitness::MisbehavedRead { offset, value, .. }
-            | RecordWitness::AboveHighWatermark { offset, value, .. } => (Some(*offset), *value),
-            RecordWitness::NotRefused { at, value, .. } => (*at, *value),
-        };
-        (self.offset, self.value) = (offset, Some(value));
-    }
-}
-
-fn offset_of(witness: &ReplicaWitness) -> Option<Offset> {
-    match witness {
-        ReplicaWitness::Lacks { absence, .. } | ReplicaWitness::Disagrees { absence, .. } => {
-            Some(absence.offset)
-        }
-        ReplicaWitness::TooFewCopies { offset, .. }
-        | ReplicaWitness::TwoLeaders { offset, .. }
-        | ReplicaWitness::TwoBatches { offset, .. } => Some(*offset),
-        ReplicaWitness::TooSmallIsr { .. }
-        | ReplicaWitness::HighWatermarkFell { .. }
-        | ReplicaWitness::JoinedFenced { .. }
-        | ReplicaWitness::LeadsReplaced { .. }
-        | ReplicaWitness::NotCounted { .. } => None,
-    }
-}
-
-/// Whose record was first said to be at an offset.
-fn value_at(run: &Recorder, partition: &TopicPartition, offset: Offset) -> Option<u64> {
-    let told = run.sends.iter().filter(|send| send.partition == *partition).find(
-        |send| matches!(&send.told, Some((_, Outcome::Ok { offset: Some(at) })) if *at == offset),
-    );
-    let read = || {
-        let mut reads = run.reads.iter();
-        reads.find(|read| read.partition == *partition && read.offset == offset).map(|r| r.value)
-    };
-    told.map(|send| send.value).or_else(read)
-}
 
 /// Tells a story.
 pub(super) struct Teller<'a> {
     pub run: &'a Recorder,
+    pub outcome: &'a RunOutcome,
     pub subject: &'a Subject,
     pub violation: Option<&'a Violation>,
     pub marks: &'a [Mark],
@@ -126,11 +47,15 @@ impl Teller<'_> {
             Some(send) => self.record(send),
             None => self.events(),
         };
-        steps.extend(self.verdict());
-        // Stable: what happens at one moment stays in the order of telling.
-        // What causes comes before what follows from it at the same moment.
-        let follows = |step: &Step| step.kind != "fault";
-        steps.sort_by_key(|step| (step.kind == "verdict", step.at, follows(step)));
+        steps.push(self.verdict());
+        // Within one moment a cause comes before its effects, and the verdict after its evidence;
+        // the sort is stable for the rest.
+        let rank = |step: &Step| match step.kind {
+            "fault" => 0,
+            "verdict" => 2,
+            _ => 1,
+        };
+        steps.sort_by_key(|step| (step.at, rank(step)));
         steps
     }
 
@@ -147,7 +72,7 @@ impl Teller<'_> {
     fn called(&self, value: u64) -> String {
         let send = self.run.sends.iter().find(|send| send.value == value);
         send.map_or_else(
-            || format!("a record that nobody sent (value {value})"),
+            || format!("a record that no producer sent (value {value})"),
             |send| format!("p{}'s record {}", send.producer, send.op),
         )
     }
@@ -201,7 +126,7 @@ impl Teller<'_> {
             let isr = in_order(&state.isr);
             let leader = match state.leader {
                 Some(id) => format!("b{id} leads it in epoch {}", state.epoch),
-                None => "nobody leads it".into(),
+                None => "it has no leader".into(),
             };
             text.push_str(&format!(" {leader}; in sync: {}.", list(&isr)));
         }
@@ -462,15 +387,17 @@ impl Teller<'_> {
                 continue;
             }
             let Some(leader) = now.leader else {
-                let text =
-                    format!("Nobody may lead: the partition is offline in epoch {}.", now.epoch);
+                let text = format!(
+                    "No replica may lead: the partition is offline in epoch {}.",
+                    now.epoch
+                );
                 steps.push(step(now.at, vec![now.host], "elect", "Offline", text));
                 continue;
             };
             let mut text = format!("The controller makes b{leader} leader in epoch {}", now.epoch);
             if now.last_known {
                 text.push_str(
-                    ", the last known leader: everybody in sync had lost what it had not synced",
+                    ", the last known leader, after every in-sync replica had lost unsynced data",
                 );
             } else if now.unclean {
                 text.push_str(", though it was not in sync (an unclean election)");
@@ -510,10 +437,23 @@ impl Teller<'_> {
         steps
     }
 
-    fn verdict(&self) -> Option<Step> {
+    fn verdict(&self) -> Step {
         let Some(violation) = self.violation else {
-            let text = "Everything that must hold held.".to_owned();
-            return Some(step(self.run.now, Vec::new(), "verdict", "Nothing broke", text));
+            let at = self.run.now;
+            return match (self.outcome.broken.first(), &self.outcome.untested) {
+                // No checker found it: a panic, or a cluster that did not start.
+                (Some(broken), _) => {
+                    let title = format!("{} broken", broken.invariant);
+                    step(at, Vec::new(), "verdict", &title, broken.what.clone())
+                }
+                (None, Some(why)) => {
+                    step(at, Vec::new(), "verdict", "Nothing tested", format!("{}.", capital(why)))
+                }
+                (None, None) => {
+                    let text = "Everything that must hold held.".to_owned();
+                    step(at, Vec::new(), "verdict", "Nothing broke", text)
+                }
+            };
         };
         let promise = match check::promise(violation.invariant) {
             "" => String::new(),
@@ -522,7 +462,7 @@ impl Teller<'_> {
         let text =
             format!("{promise}The evidence, seen at {}: {violation}.", seconds(violation.at));
         let title = format!("{} broken", violation.invariant);
-        Some(step(violation.at, Vec::new(), "verdict", &title, text))
+        step(violation.at, Vec::new(), "verdict", &title, text)
     }
 }
 

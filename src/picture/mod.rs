@@ -16,6 +16,7 @@ mod messages;
 mod page;
 mod presence;
 mod recorder;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod thin;

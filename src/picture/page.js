@@ -3,7 +3,8 @@
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const dark = window.matchMedia("(prefers-color-scheme: dark)");
 const SHORTEST = 400;
-let pending = false, flight = 0;
+// `flight` counts movements: an animation ends when another one begins. `goal` is where it leads.
+let pending = false, flight = 0, goal = null;
 
 function redraw() {
   if (pending) return;
@@ -19,11 +20,26 @@ function look(from, to) {
   view.from = from; view.to = from + span;
 }
 
+/** Ends an animation where it is. */
+function halt() {
+  flight++;
+  goal = null;
+}
+
+/** Ends an animation where it leads: a key that is pressed meanwhile acts on what was chosen. */
+function arrive() {
+  const to = goal;
+  halt();
+  if (to) look(to.from, to.to);
+}
+
 /** Moves there in steps that the eye can follow. */
 function fly(from, to) {
+  halt();
   const began = { from: view.from, to: view.to };
-  const turn = ++flight;
+  const turn = flight;
   if (calm.matches || !start.done) { look(from, to); redraw(); return; }
+  goal = { from, to };
   const first = performance.now();
   // As in a map: the width shrinks evenly, the place follows.
   const frame = (now) => {
@@ -33,7 +49,7 @@ function fly(from, to) {
     const mid = (began.from + began.to) / 2 * (1 - ease) + (from + to) / 2 * ease;
     look(mid - span / 2, mid + span / 2);
     draw();
-    if (part < 1) requestAnimationFrame(frame);
+    if (part < 1) requestAnimationFrame(frame); else goal = null;
   };
   requestAnimationFrame(frame);
 }
@@ -50,7 +66,7 @@ function choose(index, jump) {
   const gaps = DATA.steps.map((other) => Math.abs(other.at - step.at)).filter((gap) => gap > 200).sort((a, b) => a - b);
   const span = Math.min(3e6, Math.max(9000, (gaps[0] ?? 1e6) * 4));
   if (state.partition !== DATA.partition) { state.partition = DATA.partition; byId("partition").value = String(DATA.partition); }
-  if (jump) { look(step.at - span / 2, step.at + span / 2); draw(); } else fly(step.at - span / 2, step.at + span / 2);
+  if (jump) { halt(); look(step.at - span / 2, step.at + span / 2); draw(); } else fly(step.at - span / 2, step.at + span / 2);
   history.replaceState(null, "", "#step=" + (index + 1));
 }
 
@@ -58,23 +74,30 @@ function choose(index, jump) {
 function fitStory() {
   const told = DATA.steps.filter((step) => step.kind !== "verdict").map((step) => step.at);
   const from = Math.min(...told), to = Math.max(...told);
-  const verdict = DATA.steps[DATA.steps.length - 1];
+  const verdict = DATA.steps.find((step) => step.kind === "verdict");
   const last = verdict && verdict.at - to < (to - from) ? Math.max(to, verdict.at) : to;
   const air = Math.max((last - from) * 0.12, 20_000);
   if (DATA.offset === null || !told.length || last - from > END * 0.7) look(0, END); else look(from - air, last + air);
 }
 
+/** Zooms so that the time `at` stays where it is. */
 function zoom(factor, at) {
-  flight++;
-  const mid = at ?? (view.from + view.to) / 2;
+  halt();
   const span = Math.min(Math.max((view.to - view.from) * factor, SHORTEST), END * 1.04);
-  const part = (mid - view.from) / (view.to - view.from);
-  look(mid - span * part, mid + span * (1 - part));
+  const part = (at - view.from) / (view.to - view.from);
+  look(at - span * part, at + span * (1 - part));
   redraw();
 }
 
+/** Zooms at the chosen step, or at the middle where the step is out of view. */
+function zoomHere(factor) {
+  arrive();
+  const step = DATA.steps[state.step], seen = step && step.at >= view.from && step.at <= view.to;
+  zoom(factor, seen ? step.at : (view.from + view.to) / 2);
+}
+
 function pan(part) {
-  flight++;
+  arrive();
   const by = (view.to - view.from) * part;
   look(view.from + by, view.to + by);
   redraw();
@@ -102,8 +125,8 @@ function distance(x, y, { x1, y1, x2, y2 }) {
 
 /** What is said of the place under the pointer. */
 function explain(x, y) {
-  const pin = state.pins.find((pin) => Math.hypot(x - pin.x, y - pin.y) < 11);
-  if (pin) return { text: `${pin.index + 1}. ${DATA.steps[pin.index].title}\n${DATA.steps[pin.index].text}`, pin };
+  const pin = state.pins.find((pin) => Math.abs(x - pin.x) < pin.width / 2 + 1 && Math.abs(y - pin.y) < 11);
+  if (pin) return { text: ofPin(pin), pin };
   let message = null, near = 6;
   for (const arrow of state.drawn || []) {
     const far = distance(x, y, arrow);
@@ -124,7 +147,7 @@ function explain(x, y) {
     const commit = p.commits[lastAt(p.commits.map((c) => c[0]), at)];
     return {
       text: `${p.name}\n` + lines.map(([name, v]) => `${name} ends at ${v}`).join("\n") + `\nhigh watermark ${valueAt(p.watermark, at) ?? "unknown"}` +
-        (commit ? `\nin sync: ${names(commit[3]) || "nobody"}` : ""),
+        (commit ? `\nin sync: ${names(commit[3]) || "none"}` : ""),
     };
   }
   return null;
@@ -185,13 +208,13 @@ function hands() {
   chart.addEventListener("pointermove", (event) => {
     if (!grip) { hover(event); return; }
     const { x } = place(event, chart), by = (grip.x - x) / (width() - GUTTER - RIGHT) * (grip.to - grip.from);
-    if (Math.abs(grip.x - x) > 3) { grip.moved = true; flight++; chart.classList.add("dragging"); byId("tip").hidden = true; state.hover = null; }
+    if (Math.abs(grip.x - x) > 3) { grip.moved = true; halt(); chart.classList.add("dragging"); byId("tip").hidden = true; state.hover = null; }
     if (grip.moved) { look(grip.from + by, grip.to + by); redraw(); }
   });
   const release = (event) => {
     if (grip && !grip.moved && event.type === "pointerup") {
       const said = explain(grip.x, grip.y);
-      if (said && said.pin) choose(said.pin.index);
+      if (said && said.pin) openPin(said.pin);
     }
     grip = null;
     chart.classList.remove("dragging");
@@ -210,7 +233,7 @@ function hands() {
   strip.addEventListener("pointermove", (event) => {
     if (mark === null) return;
     const now = stripTime(event);
-    if (Math.abs(now - mark) > END * 0.004) { flight++; look(Math.min(mark, now), Math.max(mark, now)); redraw(); }
+    if (Math.abs(now - mark) > END * 0.004) { halt(); look(Math.min(mark, now), Math.max(mark, now)); redraw(); }
   });
   strip.addEventListener("pointerup", (event) => {
     const now = stripTime(event), half = (view.to - view.from) / 2;
@@ -235,7 +258,7 @@ function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "SELECT") return;
   const does = {
     ArrowLeft: () => pan(-0.15), ArrowRight: () => pan(0.15),
-    "+": () => zoom(0.6), "=": () => zoom(0.6), "-": () => zoom(1 / 0.6), _: () => zoom(1 / 0.6),
+    "+": () => zoomHere(0.6), "=": () => zoomHere(0.6), "-": () => zoomHere(1 / 0.6), _: () => zoomHere(1 / 0.6),
     j: () => choose(Math.min(state.step + 1, DATA.steps.length - 1)), k: () => choose(Math.max(state.step - 1, 0)),
     0: () => fly(0, END), t: () => byId("theme").click(), "?": () => byId("keys").click(),
   }[event.key];
@@ -248,7 +271,7 @@ function follow(jump) {
   if (asked.get("theme")) setTheme(asked.get("theme") === "dark" ? "dark" : "light");
   const step = Number(asked.get("step")), from = Number(asked.get("from")), to = Number(asked.get("to"));
   if (step >= 1 && step <= DATA.steps.length && step - 1 !== state.step) choose(step - 1, jump);
-  else if (to > from) { look(from * 1e6, to * 1e6); redraw(); }
+  else if (to > from) { halt(); look(from * 1e6, to * 1e6); redraw(); }
 }
 
 function start() {

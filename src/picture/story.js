@@ -76,7 +76,7 @@ function tellLegend() {
   sample([line({ stroke: ink.accent }), ["path", { d: "M25 7l-6-3v6z", fill: ink.accent }]], "message; dashed: its answer");
 }
 
-/** The chart in words, for who does not see it, and for tests. */
+/** The chart in words, for readers who do not see it, and for tests. */
 function describe() {
   const shown = HOSTS.filter((_, index) => state.lanes[index]);
   const p = PARTITIONS[state.partition];
@@ -85,7 +85,7 @@ function describe() {
     `Chart from ${clock(view.from)} to ${clock(view.to)} of ${clock(END)}.`,
     `${shown.length} lanes: ${shown.map((host) => host.name).join(", ")}.`,
     `${DATA.faults.length} faults: ${DATA.faults.map((fault) => `${clock(fault.at)} ${fault.text}`).join("; ") || "none"}.`,
-    p ? `${p.name}: ${leaders.map(([at, leader, epoch]) => `${clock(at)} ${leader < 0 ? "nobody" : HOSTS[leader].name} leads epoch ${epoch}`).join("; ")}.` : "No partition.",
+    p ? `${p.name}: ${leaders.map(([at, leader, epoch]) => `${clock(at)} ${leader < 0 ? "no replica" : HOSTS[leader].name} leads epoch ${epoch}`).join("; ")}.` : "No partition.",
     `${DATA.steps.length} steps told beside.`,
     state.step >= 0 ? `Now at step ${state.step + 1}: ${DATA.steps[state.step].title}.` : "",
   ];
@@ -93,6 +93,7 @@ function describe() {
   Object.assign(document.documentElement.dataset, {
     lanes: shown.map((host) => host.name).join(" "), faults: DATA.faults.map((fault) => fault.kind).join(" "),
     steps: String(byId("steps").children.length), step: String(state.step + 1), arrows: String(state.arrows),
+    pins: [...state.pins].sort((a, b) => a.x - b.x).map((pin) => pin.text).join(" "),
     partition: p ? p.name : "", problems: problems.join("; "), state: problems.length ? "failed" : "ready",
   });
 }

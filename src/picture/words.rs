@@ -6,7 +6,7 @@ use crate::base::config::Acks;
 /// The acknowledgement that a producer waits for.
 pub(super) fn acks(acks: Acks) -> &'static str {
     match acks {
-        Acks::None => "waits for nobody (acks=0)",
+        Acks::None => "waits for no replica (acks=0)",
         Acks::Leader => "waits for the leader alone (acks=1)",
         Acks::All => "waits for every in-sync replica (acks=all)",
     }
@@ -16,7 +16,7 @@ pub(super) fn acks(acks: Acks) -> &'static str {
 pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
     let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
     match names.split_last() {
-        None => "nobody".into(),
+        None => "none".into(),
         Some((only, [])) => (*only).to_owned(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),
     }
@@ -43,7 +43,7 @@ mod tests {
 
     #[test]
     fn names_are_joined_as_people_do() {
-        assert_eq!(list::<&str>(&[]), "nobody");
+        assert_eq!(list::<&str>(&[]), "none");
         assert_eq!(list(&["b1"]), "b1");
         assert_eq!(list(&["b1", "b2", "b3"]), "b1, b2 and b3");
         assert_eq!(format!("lose{}", s(1)), "loses");

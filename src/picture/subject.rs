@@ -1,0 +1,205 @@
+//! Chooses the violation that a picture is about, and its record or partition.
+
+use super::marks::Span;
+use super::recorder::{Recorder, Track};
+use crate::base::{Instant, Offset, TopicPartition};
+use crate::check::{RecordWitness, ReplicaWitness, Violation, Witness};
+use crate::run::LaneKind;
+use crate::run::outcome::Outcome as RunOutcome;
+use crate::scenario::{Expect, Expectation};
+use crate::sim::{HostId, Outcome};
+
+/// The record or partition of a story.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Subject {
+    pub partition: Option<TopicPartition>,
+    pub offset: Option<Offset>,
+    /// A second place of the same record, where it was doubled.
+    pub second: Option<Offset>,
+    pub value: Option<u64>,
+}
+
+/// The violation that a picture is about, and its subject: of the invariant that reports name
+/// first, the first violation that names a record. Without one, the partition that faults struck.
+pub(super) fn choose<'a>(
+    expect: &Expect,
+    run: &'a Recorder,
+    outcome: &RunOutcome,
+    spans: &[Span],
+) -> (Option<&'a Violation>, Subject) {
+    let reported = outcome.gravest(expect).map(|broken| broken.invariant.as_str());
+    let violation = run.violations.iter().min_by_key(|violation| {
+        let expected = match expect.of(violation.invariant) {
+            Expectation::Holds => 0,
+            Expectation::Breaks => 1,
+            Expectation::Open => 2,
+        };
+        let first = reported != Some(violation.invariant);
+        (first, expected, subject(run, violation).value.is_none(), violation.at)
+    });
+    let mut subject = violation.map(|violation| subject(run, violation)).unwrap_or_default();
+    if subject.partition.is_none() {
+        subject.partition = struck(run, &outcome.story, spans);
+    }
+    (violation, subject)
+}
+
+/// The partition that faults struck most: named by them, or led by a host that they struck. Of
+/// equals the one with the most changes of leader and ISR.
+fn struck(run: &Recorder, faults: &[String], spans: &[Span]) -> Option<TopicPartition> {
+    // Of equals the first.
+    let most = run.tracks.iter().rev().max_by_key(|(name, track)| {
+        let name = name.to_string();
+        let named = faults.iter().filter(|fault| names(fault, &name)).count();
+        let hosts = spans.iter().filter(|span| leads(run, track, span.host, span.at)).count();
+        (named, hosts, track.commits.len())
+    });
+    most.map(|(name, _)| name.clone())
+}
+
+/// Whether a fault's description has the partition's name as a word.
+fn names(fault: &str, partition: &str) -> bool {
+    let part_of_a_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    fault.split(|c| !part_of_a_name(c)).any(|word| word == partition)
+}
+
+/// Whether a host led the partition just before a moment.
+fn leads(run: &Recorder, track: &Track, host: HostId, at: Instant) -> bool {
+    let state = track.commits.iter().rev().find(|commit| commit.at < at);
+    let leader = state.and_then(|commit| commit.leader);
+    let broker = run.lanes.iter().find(|lane| lane.host == host).map(|lane| lane.kind);
+    leader.is_some_and(|id| broker == Some(LaneKind::Broker(id)))
+}
+
+/// The subject of a violation's story.
+fn subject(run: &Recorder, violation: &Violation) -> Subject {
+    let mut subject = Subject { partition: violation.partition().cloned(), ..Subject::default() };
+    match &*violation.witness {
+        Witness::Record(witness) => subject.of_record(witness),
+        Witness::Replica(witness) => subject.offset = offset_of(witness),
+        Witness::Consumer(_)
+        | Witness::Storage(_)
+        | Witness::Metadata(_)
+        | Witness::Liveness(_) => {}
+    }
+    if let (Some(partition), Some(offset), None) =
+        (violation.partition(), subject.offset, subject.value)
+    {
+        subject.value = value_at(run, partition, offset);
+    }
+    if let (None, Some(value)) = (subject.offset, subject.value) {
+        let read = run.reads.iter().find(|read| read.value == value);
+        subject.offset = read.map(|read| read.offset);
+    }
+    subject
+}
+
+impl Subject {
+    fn of_record(&mut self, witness: &RecordWitness) {
+        let (offset, value) = match witness {
+            RecordWitness::ReadPast { told, .. } | RecordWitness::Unseen { told, .. } => {
+                (told.offset, told.value)
+            }
+            RecordWitness::TwoValues { offset, first, .. } => (Some(*offset), first.value),
+            RecordWitness::TwoOffsets { first, second, one, .. } => {
+                self.second = Some(*second);
+                (Some(*first), one.value)
+            }
+            RecordWitness::RefusedButRead { offset, told, .. } => (Some(*offset), told.value),
+            RecordWitness::NeverSent { offset, value, .. }
+            | RecordWitness::MisbehavedRead { offset, value, .. }
+            | RecordWitness::AboveHighWatermark { offset, value, .. } => (Some(*offset), *value),
+            RecordWitness::NotRefused { at, value, .. } => (*at, *value),
+        };
+        (self.offset, self.value) = (offset, Some(value));
+    }
+}
+
+fn offset_of(witness: &ReplicaWitness) -> Option<Offset> {
+    match witness {
+        ReplicaWitness::Lacks { absence, .. } | ReplicaWitness::Disagrees { absence, .. } => {
+            Some(absence.offset)
+        }
+        ReplicaWitness::TooFewCopies { offset, .. }
+        | ReplicaWitness::TwoLeaders { offset, .. }
+        | ReplicaWitness::TwoBatches { offset, .. } => Some(*offset),
+        ReplicaWitness::TooSmallIsr { .. }
+        | ReplicaWitness::HighWatermarkFell { .. }
+        | ReplicaWitness::JoinedFenced { .. }
+        | ReplicaWitness::LeadsReplaced { .. }
+        | ReplicaWitness::NotCounted { .. } => None,
+    }
+}
+
+/// Whose record was first said to be at an offset.
+fn value_at(run: &Recorder, partition: &TopicPartition, offset: Offset) -> Option<u64> {
+    let told = run.sends.iter().filter(|send| send.partition == *partition).find(
+        |send| matches!(&send.told, Some((_, Outcome::Ok { offset: Some(at) })) if *at == offset),
+    );
+    let read = || {
+        let mut reads = run.reads.iter();
+        reads.find(|read| read.partition == *partition && read.offset == offset).map(|r| r.value)
+    };
+    told.map(|send| send.value).or_else(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::{BrokerId, LeaderEpoch};
+    use crate::picture::marks::Fault;
+    use crate::picture::recorder::Commit;
+    use crate::run::Lane;
+
+    fn led(by: i32, changes: u64) -> Track {
+        let commit = |at| Commit {
+            at: Instant(at),
+            host: HostId(0),
+            leader: Some(BrokerId(by)),
+            epoch: LeaderEpoch(0),
+            isr: vec![BrokerId(by)],
+            unclean: false,
+            last_known: false,
+        };
+        Track { commits: (1..=changes).map(commit).collect(), ..Track::default() }
+    }
+
+    /// Three partitions: b1 leads the first, with most changes, b2 the others.
+    fn run() -> Recorder {
+        let mut run = Recorder::default();
+        run.lanes = (1..=2)
+            .map(|n| Lane {
+                host: HostId(n),
+                name: format!("b{n}"),
+                kind: LaneKind::Broker(BrokerId(i32::from(n))),
+            })
+            .collect();
+        for (number, track) in [(0, led(1, 9)), (1, led(2, 3)), (2, led(2, 1))] {
+            run.tracks.insert(TopicPartition::new("orders", number), track);
+        }
+        run
+    }
+
+    fn killed(host: u16) -> Span {
+        let (at, until) = (Instant(20), Instant(30));
+        Span { host: HostId(host), other: None, kind: Fault::Kill, at, until }
+    }
+
+    fn chosen(faults: &[&str], spans: &[Span]) -> String {
+        let faults: Vec<String> = faults.iter().map(|fault| (*fault).to_owned()).collect();
+        struck(&run(), &faults, spans).unwrap().to_string()
+    }
+
+    #[test]
+    fn partition_whose_leader_a_fault_struck_is_shown() {
+        assert_eq!(chosen(&[], &[]), "orders-0");
+        assert_eq!(chosen(&["1 s: kill of b2, for 9ms"], &[killed(2)]), "orders-1");
+    }
+
+    #[test]
+    fn partition_that_a_fault_names_is_shown_before_others_of_its_leader() {
+        let fault = "1.000 s: kill of b2 (leader of orders-2), for 9ms";
+        assert_eq!(chosen(&[fault], &[killed(2)]), "orders-2");
+        assert!(!names("kill of b2 (leader of orders-21), for 9ms", "orders-2"));
+    }
+}
