@@ -221,10 +221,13 @@ function drawElections(g, p, X) {
   const controller = HOSTS.findIndex((host) => host.kind === "controller");
   const lane = state.lanes[controller];
   if (!lane) return;
+  const elects = (i) => i === 0 || p.commits[i - 1][2] !== p.commits[i][2];
+  // Above the line where there is room: dots come soon after an election.
+  const y = lane.height < 24 ? lane.mid + 0.5 : lane.mid - 7;
   let free = -1e9;
   p.commits.forEach(([at, leader, epoch, , how], i) => {
     if (at < view.from || at > view.to) return;
-    const x = X(at), elected = i === 0 || p.commits[i - 1][2] !== epoch;
+    const x = X(at), elected = elects(i);
     g.fillStyle = elected ? (leader < 0 ? ink.bad : epochColour(epoch)) : ink.soft;
     g.beginPath();
     if (elected) { g.moveTo(x, lane.mid - 6); g.lineTo(x + 6, lane.mid); g.lineTo(x, lane.mid + 6); g.lineTo(x - 6, lane.mid); }
@@ -232,7 +235,9 @@ function drawElections(g, p, X) {
     g.fill();
     if (!elected || x < free) return;
     const text = leader < 0 ? "offline" : `${HOSTS[leader].name} e${epoch}` + ["", " unclean", " last known"][how];
-    if (label(g, text, x + 9, lane.mid + 0.5, 200, ink.soft)) free = x + 16 + g.measureText(text).width;
+    // Of elections in quick succession only the last has a label.
+    const next = p.commits.findIndex((_, j) => j > i && elects(j)), room = next < 0 ? 200 : X(p.commits[next][0]) - x - 14;
+    if (label(g, text, x + 9, y, Math.min(200, room), ink.soft)) free = x + 16 + g.measureText(text).width;
   });
 }
 
@@ -380,8 +385,12 @@ function drawCurves(g, p, w, h, X) {
 function drawIsr(g, p, w, h, X) {
   const bottom = h - 10, top = h - ISR + 14, right = w - RIGHT, most = Math.max(1, p.replicas.length);
   g.save(); g.beginPath(); g.rect(GUTTER, top - 12, right - GUTTER, ISR); g.clip();
+  const same = (i, j) => String(p.commits[i][3]) === String(p.commits[j][3]);
   p.commits.forEach(([at, , , isr], i) => {
-    const to = i + 1 < p.commits.length ? p.commits[i + 1][0] : END;
+    if (i && same(i, i - 1)) return;
+    let next = i + 1;
+    while (next < p.commits.length && same(i, next)) next++;
+    const to = next < p.commits.length ? p.commits[next][0] : END;
     if (to < view.from || at > view.to) return;
     const x = X(Math.max(at, view.from)), e = X(Math.min(to, view.to));
     const y = bottom - (bottom - top) * isr.length / most;

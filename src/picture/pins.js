@@ -7,6 +7,8 @@ const PIN_KIND = {
 
 const kindOf = (step) => step.kind === "verdict" && !DATA.broken.length ? "good" : PIN_KIND[step.kind] || "";
 
+const colourOf = (kind) => kind === "good" ? ink.good : kind === "lead" ? ink.accent : kind ? ink.bad : ink.faint;
+
 /** The pins in view, in the order of steps; where they would not fit, neighbours share one. */
 function pinsInView(g, right, X) {
   const seen = DATA.steps.map((step, index) => ({ first: index, last: index, x: X(step.at), end: X(step.at) }));
@@ -14,7 +16,7 @@ function pinsInView(g, right, X) {
   g.font = "650 10.5px " + ink.sans;
   const measure = (pin) => {
     pin.text = pin.first === pin.last ? String(pin.first + 1) : `${pin.first + 1}–${pin.last + 1}`;
-    pin.width = Math.max(18, g.measureText(pin.text).width + 10);
+    pin.width = Math.max(18, g.measureText(pin.text).width + (pin.first === pin.last ? 7 : 11));
     return pin;
   };
   pins.forEach(measure);
@@ -48,9 +50,8 @@ function drawPins(g, w, h, X) {
     const steps = DATA.steps.slice(pin.first, pin.last + 1), kinds = steps.map(kindOf);
     const current = pin.first <= state.step && state.step <= pin.last;
     const kind = ["gone", "bad", "lead", "good"].find((kind) => kinds.includes(kind)) || "";
-    const colour = kind === "good" ? ink.good : kind === "lead" ? ink.accent : kind ? ink.bad : ink.faint;
     for (const [i, step] of steps.entries()) {
-      const own = pin.first + i === state.step, x = X(step.at);
+      const own = pin.first + i === state.step, x = X(step.at), colour = colourOf(kinds[i]);
       const lanes = step.hosts.map((host) => state.lanes[host]).filter(Boolean);
       const until = own ? h - 6 : lanes.length ? Math.max(...lanes.map((lane) => lane.mid)) : AXIS + PINS;
       g.strokeStyle = own ? ink.accent : colour; g.lineWidth = own ? 1.6 : 1; g.globalAlpha = own ? 1 : 0.55;
@@ -62,7 +63,7 @@ function drawPins(g, w, h, X) {
         g.lineWidth = 1.5; g.strokeStyle = ink.panel; g.stroke();
       }
     }
-    const solid = kind === "gone" || current, wide = pin.width + (current ? 3 : 0), tall = current ? 21 : 18;
+    const colour = colourOf(kind), solid = kind === "gone" || current, wide = pin.width + (current ? 3 : 0), tall = current ? 21 : 18;
     round(g, pin.px - wide / 2, y - tall / 2, wide, tall, tall / 2);
     g.fillStyle = current ? ink.accent : solid ? colour : ink.panel; g.fill();
     g.lineWidth = 1.8; g.strokeStyle = current ? ink.accent : colour; g.stroke();

@@ -70,6 +70,9 @@ function tellLegend() {
   const line = (attributes) => ["line", { x1: 1, x2: 25, y1: 7, y2: 7, "stroke-width": 1.6, ...attributes }];
   sample([rect(0, 12, 2, 10, epochColour(0)), rect(14, 12, 2, 10, epochColour(1))], "leads; a colour for each epoch");
   sample([rect(0, 26, 6, 3, ink.good)], "in sync");
+  const diamond = ["path", { d: "M7 2l5 5l-5 5l-5-5z", fill: epochColour(1) }];
+  sample([diamond, ["circle", { cx: 20, cy: 7, r: 2.6, fill: ink.soft }]], "new leader; other in-sync replicas");
+  sample([rect(0, 7, 5, 8, ink.soft), rect(9, 7, 2, 11, ink.soft), rect(18, 7, 2, 11, ink.bad)], "records sent or read; red: refused or unknown");
   sample([rect(0, 26, 1, 12, ink["bad-soft"]), rect(0, 3, 1, 12, ink.bad)], "down");
   sample([rect(0, 26, 1, 12, ink["warn-soft"]), rect(0, 3, 1, 12, ink.warn)], "paused");
   sample([line({ stroke: ink.bad, "stroke-dasharray": "5 3", "stroke-width": 2 })], "cut off");

@@ -15,7 +15,7 @@ table{border-collapse:collapse}th,td{border:1px solid var(--line);padding:.25rem
 th.inv{writing-mode:vertical-rl;transform:rotate(180deg);font-weight:400;vertical-align:bottom}\
 td.num{text-align:right}.wide{overflow-x:auto}\
 .held{color:var(--good)}.broke{color:var(--bad);font-weight:600}.known{color:var(--known)}\
-code,pre{font:13px ui-monospace,monospace}pre{overflow-x:auto;padding:.5rem;border:1px solid var(--line)}\
+code,pre{font:13px ui-monospace,monospace}pre{white-space:pre-wrap;overflow-wrap:anywhere;padding:.5rem;border:1px solid var(--line)}\
 li{overflow-wrap:anywhere}\
 svg text{fill:var(--ink);font:12px system-ui,sans-serif}.one{fill:var(--one)}.two{fill:var(--two)}.loss{fill:var(--bad);opacity:.75}";
 
@@ -40,7 +40,7 @@ pub fn html(overview: &Overview) -> String {
         // Writing to a String can't fail.
         let _ = writeln!(
             page,
-            "<h2>Durability by configuration</h2>\n<p>{} cells survive, {} lose, {} other.</p>",
+            "<h2>Durability by configuration</h2>\n<p>Cells: {} survive, {} lose, {} other.</p>",
             matrix.survives, matrix.loses, matrix.other
         );
         matrix_table(&mut page, &matrix.cells);
@@ -126,6 +126,9 @@ fn scenarios(page: &mut String, lines: &[Line]) {
         page.push_str("</tr>\n");
     }
     page.push_str("</tbody></table></div>\n");
+    if !names.is_empty() {
+        page.push_str("<p>Under the name of an invariant: how many of the seeds broke it.</p>\n");
+    }
     if !held.is_empty() {
         let _ = writeln!(page, "<p>No run broke: {}.</p>", held.join(", "));
     }
