@@ -48,14 +48,7 @@ impl Teller<'_> {
             None => self.events(),
         };
         steps.push(self.verdict());
-        // Within one moment a cause comes before its effects, and the verdict after its evidence;
-        // the sort is stable for the rest.
-        let rank = |step: &Step| match step.kind {
-            "fault" => 0,
-            "verdict" => 2,
-            _ => 1,
-        };
-        steps.sort_by_key(|step| (step.at, rank(step)));
+        in_order(&mut steps);
         steps
     }
 
@@ -123,7 +116,7 @@ impl Teller<'_> {
         );
         let commits = self.track().map(|track| track.commits.as_slice()).unwrap_or_default();
         if let Some(state) = commits.iter().rev().find(|commit| commit.at <= send.at) {
-            let isr = in_order(&state.isr);
+            let isr = names_of(&state.isr);
             let leader = match state.leader {
                 Some(id) => format!("b{id} leads it in epoch {}", state.epoch),
                 None => "it has no leader".into(),
@@ -367,7 +360,7 @@ impl Teller<'_> {
             if now.at < from || now.at > until || steps.len() >= MOST {
                 continue;
             }
-            let isr = in_order(&now.isr);
+            let isr = names_of(&now.isr);
             if now.epoch == before.epoch {
                 let left: Vec<String> = before
                     .isr
@@ -466,6 +459,17 @@ impl Teller<'_> {
     }
 }
 
+/// Sorts by time. Within one moment a cause comes before its effects, and the verdict after its
+/// evidence; the sort is stable for the rest.
+fn in_order(steps: &mut [Step]) {
+    let rank = |step: &Step| match step.kind {
+        "fault" => 0,
+        "verdict" => 2,
+        _ => 1,
+    };
+    steps.sort_by_key(|step| (step.at, rank(step)));
+}
+
 /// The copies of a record over time.
 struct Copies {
     /// Of the record, the oldest first.
@@ -510,7 +514,7 @@ fn step(at: Instant, hosts: Vec<HostId>, kind: &'static str, title: &str, text: 
 }
 
 /// Their names, as lanes are ordered.
-fn in_order(ids: &[BrokerId]) -> Vec<String> {
+fn names_of(ids: &[BrokerId]) -> Vec<String> {
     let mut ids = ids.to_vec();
     ids.sort();
     ids.iter().map(|id| format!("b{id}")).collect()
@@ -528,4 +532,25 @@ fn capital(text: &str) -> String {
 /// Hosts are written small wherever they stand: `b1`.
 fn starts_with_a_name(text: &str) -> bool {
     text.chars().nth(1).is_some_and(|second| second.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_are_in_order_of_time_with_the_verdict_among_them() {
+        let at = |at, kind| step(Instant(at), Vec::new(), kind, "", String::new());
+        let mut steps = [
+            at(9, "gone"),
+            at(5, "verdict"),
+            at(5, "other"),
+            at(5, "fault"),
+            at(5, "boot"),
+            at(1, "send"),
+        ];
+        in_order(&mut steps);
+        let order = steps.map(|step| step.kind);
+        assert_eq!(order, ["send", "fault", "other", "boot", "verdict", "gone"]);
+    }
 }
