@@ -1,4 +1,4 @@
-//! The laws of the house, held by tests: which room may use which, what nobody may name, and how
+//! The laws of the house, held by tests: which room may use which, which names are banned, and how
 //! long a file may grow.
 #![allow(
     clippy::disallowed_methods,

@@ -15,7 +15,7 @@ use super::keys;
 use super::workload::{Content, NOW, Recording, block_on, boot, machine, recover, root};
 
 /// Recovers the log from a state that a crash after `calls` calls left, and judges it. With
-/// `goes_on`, the log is also written to, loses power again, and is recovered once more.
+/// `goes_on`, the log is also written to, loses power again, and is recovered again.
 pub fn judge(
     recording: &Recording,
     calls: usize,

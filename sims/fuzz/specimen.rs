@@ -271,7 +271,7 @@ impl Specimen {
             return Outcome::Told(format!("the log starts at {start}, says the checkpoint"));
         }
         panic!(
-            "{} of {} batches from {first} are gone, and nobody says so",
+            "{} of {} batches from {first} are gone without a report",
             missing.len(),
             truth.len()
         );

@@ -80,7 +80,7 @@ pub async fn fire<W: World>(world: &W, to: &Address, attack: &Attack) -> Result<
     let mut stream = match stream {
         Some(Ok(stream)) => stream,
         Some(Err(error)) => return Err(format!("can't connect: {error}")),
-        None => return Err("can't connect: nobody answers".into()),
+        None => return Err("can't connect: no answer".into()),
     };
     // A server may close while the client still writes.
     let sent = async {

@@ -39,7 +39,7 @@ pub(crate) async fn run<W: World>(
             news.push(more);
         }
         waiting.extend(news.drain(..).map(|one| ((one.topic_id, one.partition), one.directory)));
-        // What was deleted, or is known by now, is nobody's business any more.
+        // Partitions that were deleted, and directories that the controller knows by now, are done.
         let image = broker.image();
         waiting.retain(|(topic, partition), directory| {
             let state = image.partition(*topic, *partition);

@@ -488,7 +488,7 @@ impl<W: World> Start<W> {
         let fatal = self.fatal.clone();
         self.world.spawn(name, async move {
             if let Err(error) = task.await {
-                // Nobody listens any more when the node is ending anyway.
+                // The receiver is gone when the node is ending anyway.
                 let _ = fatal.send(error);
             }
         });

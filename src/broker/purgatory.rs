@@ -1,6 +1,6 @@
 //! Where requests wait: producers for the high watermark, fetches for bytes.
 //!
-//! A waiter is completed exactly once, by whoever brings about what it waits for; a deadline is the
+//! A waiter is completed exactly once, by the event that it waits for; a deadline is the
 //! waiter's own business.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +42,7 @@ impl DelayedProduce {
     ) {
         let later = self.waiting.split_off(&(high_watermark.next(), 0));
         for ((end, _), done) in std::mem::replace(&mut self.waiting, later) {
-            // A waiter that gave up has dropped its end; its verdict is nobody's loss.
+            // A waiter that gave up has dropped its end.
             let _ = done.send(verdict(end));
         }
     }

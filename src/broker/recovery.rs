@@ -36,14 +36,14 @@ pub struct RecoveryProgress {
     pub recovered_bytes: u64,
 }
 
-/// Somebody who wants to see it.
+/// Gets the progress of a recovery.
 pub trait RecoveryObserver: Send + Sync + 'static {
     /// Called at the beginning, and whenever a segment or a log is done; with no log remaining once
-    /// the directory is done. From several threads, in order; whoever is called is waited for.
+    /// the directory is done. From several threads, in order; recovery waits for the call.
     fn progressed(&self, progress: &RecoveryProgress);
 }
 
-/// Nobody looks.
+/// Ignores progress.
 impl RecoveryObserver for () {
     fn progressed(&self, _: &RecoveryProgress) {}
 }
@@ -158,7 +158,7 @@ pub(crate) async fn open_all<W: World>(
         world.spawn("recovery", async move {
             while let Some((name, config)) = work.next() {
                 let log = work.open(&name, config).await;
-                // Nobody listens any more when another log could not be opened.
+                // The receiver is gone when another log could not be opened.
                 if opened.send((name, log)).is_err() {
                     break;
                 }
@@ -205,7 +205,7 @@ impl<W: World> Work<W> {
         log
     }
 
-    /// Something is done: whoever watches hears of it, and from time to time so does the log.
+    /// Something is done: the observer hears of it, and from time to time so does the log.
     fn note(&self, change: impl FnOnce(&mut Tally)) {
         let mut tally = self.tally.lock();
         change(&mut tally);
@@ -235,7 +235,7 @@ impl Tally {
         self.recovering.insert(name.clone(), progress);
     }
 
-    /// A log is open. Of one that was cut, segments may be left that nobody will examine.
+    /// A log is open. Of one that was cut, segments may be left that will not be examined.
     fn done(&mut self, name: &TopicPartition) {
         self.opened += 1;
         let last = self.recovering.remove(name).unwrap_or_default();

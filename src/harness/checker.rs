@@ -15,7 +15,7 @@ use crate::sim::Observation;
 /// ```
 /// use brokerquake::prelude::*;
 ///
-/// /// Nobody takes a second step before the first.
+/// /// No program takes a second step before the first.
 /// #[derive(Default)]
 /// struct InStep {
 ///     last: u64,

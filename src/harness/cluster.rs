@@ -40,7 +40,7 @@ pub struct Cluster {
 pub enum FaultError {
     /// No host fits its target now, or all that fit are down already.
     #[error("no host to strike: {0}")]
-    Nobody(String),
+    NoHost(String),
     /// A word or a value of it is invalid.
     #[error("{fault}: {problem}")]
     Wrong {
@@ -79,7 +79,7 @@ impl Cluster {
         let table = fault.to_toml();
         let struck = self.order(|answer| Order::Strike(table, answer)).await?;
         struck.map_err(|refusal| match refusal {
-            Refusal::Nobody => FaultError::Nobody(fault.to_string()),
+            Refusal::NoHost => FaultError::NoHost(fault.to_string()),
             Refusal::Wrong(problem) => FaultError::Wrong { fault: fault.to_string(), problem },
             Refusal::Unsupported(why) => FaultError::Unsupported(why),
         })

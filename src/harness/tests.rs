@@ -260,7 +260,7 @@ fn driver_injects_faults_and_gets_a_description_back() {
             let struck = cluster.strike(Fault::kill("leader of orders-0")).await?;
             assert!(struck.contains(&format!("kill of {}", old.clone().unwrap())), "{struck}");
             let again = cluster.strike(Fault::kill(old.clone().unwrap())).await;
-            assert!(matches!(again, Err(FaultError::Nobody(_))), "{again:?}");
+            assert!(matches!(again, Err(FaultError::NoHost(_))), "{again:?}");
             let wrong = cluster.strike(Fault::kill("laeder")).await.unwrap_err().to_string();
             assert!(wrong.contains("did you mean `leader`?"), "{wrong}");
             while cluster.leader("orders", 0).await? == old {

@@ -205,8 +205,8 @@ impl Mutant {
 fn small(flawed: &Scenario, catch: &Catch) -> Result<Small, String> {
     let began = cpu_time();
     let invariant = Some(catch.broken.invariant.as_str());
-    let (engine, mut nobody) = (EngineKind::Leap, |_| ());
-    let shrunk = shrink_watched(flawed, catch.seed, engine, BUDGET, invariant, &mut nobody);
+    let (engine, mut silent) = (EngineKind::Leap, |_| ());
+    let shrunk = shrink_watched(flawed, catch.seed, engine, BUDGET, invariant, &mut silent);
     let shrunk = shrunk.map_err(|error| error.to_string())?;
     let cpu = cpu_time().saturating_sub(began);
     shrunk.write().map_err(|error| error.to_string())?;

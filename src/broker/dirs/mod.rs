@@ -197,7 +197,7 @@ mod tests {
             |told: u8| dirs.choose(DirectoryId([told; 16]), &hosted).map(|home| home.id().0[0]);
         assert_eq!(chosen(0), Some(3));
         assert_eq!(chosen(1), Some(1), "as the metadata says");
-        assert_eq!(chosen(9), Some(3), "its directory is gone for good: it begins anew");
+        assert_eq!(chosen(9), Some(3), "its directory is gone for good: it begins again");
         dirs.homes[2].failed(&eio());
         assert_eq!(chosen(0), Some(2));
         assert_eq!(chosen(3), None, "it is in a directory that has failed");

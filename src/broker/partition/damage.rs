@@ -2,9 +2,9 @@
 //!
 //! It is never served, and never cut. Where another replica is in sync, this one steps aside: it
 //! goes offline alone, and its broker reports it to be in no directory any more, `DirectoryId.LOST`,
-//! for which Kafka's controller lets others lead (KIP-858). Once another leads and nobody counts on
-//! this copy, it is given up and fetched anew (`Replicas::replace`). Where nobody else is in sync,
-//! it leads on: all but what is damaged can be read, and reads of that are answered by
+//! for which Kafka's controller lets others lead (KIP-858). Once another leads and no election counts
+//! on this copy, it is given up and fetched again (`Replicas::replace`). Where no other replica is in
+//! sync, it keeps leading: intact batches can be read, and reads of the others are answered by
 //! CORRUPT_MESSAGE, as Kafka's broker does where it meets what it can't parse.
 //!
 //! Kafka has no such way of its own: its broker does not look at what it serves, each consumer fails
@@ -38,7 +38,7 @@ pub(crate) fn tell<W: World>(world: &W, partition: &TopicPartition, error: &LogE
     }
 }
 
-/// Whether nobody counts on a broker's copy: another replica leads, and this one is neither in sync
+/// Whether no election counts on a broker's copy: another replica leads, and this one is neither in sync
 /// nor eligible. The leader has all that was ever committed.
 pub(crate) fn is_expendable(told: &PartitionState, me: BrokerId) -> bool {
     let counts = told.isr.contains(&me) || told.elr.contains(&me);
@@ -46,14 +46,14 @@ pub(crate) fn is_expendable(told: &PartitionState, me: BrokerId) -> bool {
 }
 
 impl<W: World> State<W> {
-    /// This replica serves nobody: its storage has failed, or it has stepped aside.
+    /// This replica serves no requests: its storage has failed, or it has stepped aside.
     pub(super) fn is_offline(&self) -> bool {
         self.failed || self.damage.is_some_and(|damage| damage.aside_since.is_some())
     }
 }
 
 impl<W: World> Partition<W> {
-    /// The log is damaged. Says so once, and steps aside if somebody else can lead.
+    /// The log is damaged. Logs it once, and steps aside if another replica can lead.
     pub(super) fn damaged(&self, state: &mut State<W>, error: &LogError) {
         if !matches!(error, LogError::Corrupt { .. }) {
             return;
@@ -103,7 +103,7 @@ impl<W: World> Partition<W> {
         told.leader_epoch > fetched_in && is_expendable(told, self.site.me)
     }
 
-    /// Comes back where it turned out that nobody else can lead. Says whether this replica is
+    /// Comes back where no other replica can lead. Says whether this replica is
     /// where its directory is.
     pub(crate) fn comes_back(&self, told: &PartitionState) -> bool {
         let Ok(mut state) = self.state() else { return true };

@@ -37,7 +37,7 @@ impl From<Retired> for Refusal {
 impl From<AppendError> for Refusal {
     fn from(error: AppendError) -> Self {
         let code = match &error {
-            // Kafka's codecs fail here with an exception that nobody expects, which becomes
+            // Kafka's codecs fail here with an unexpected exception, which becomes
             // UNKNOWN_SERVER_ERROR. What no client could read is corrupt.
             AppendError::Invalid { .. }
             | AppendError::Malformed { problem: BatchError::Compression(_), .. } => {

@@ -59,7 +59,7 @@ pub(in crate::broker) fn call<'a, R: Role, H: Handler<R>>(
 ) -> Replying<'a, R> {
     Box::pin(async move {
         let body = request.decode::<H::Request>()?;
-        // The records in the body share the frame: whoever rewrites them wants to be its only owner.
+        // The records in the body share the frame: to rewrite them in place takes its only owner.
         let Request { header, body: frame } = request;
         drop(frame);
         let context = Context { version: header.api_version, session };

@@ -117,7 +117,7 @@ impl Entry {
     }
 }
 
-/// The first place in which an index is denser or sparser than one that is built anew, and which of
+/// The first place in which an index is denser or sparser than one that is built from scratch, and which of
 /// both: an entry is due for each batch that begins more than the interval behind the last that has
 /// one. A broker that opens a log before it knows the topic takes the default for the interval, so it
 /// lies between two.
@@ -130,9 +130,9 @@ fn misplaced(
     for batch in batches {
         let is_here = |entry: &Entry| matches!(entry, Entry::Place { position, .. } if *position == batch.position);
         match kept.get(entry).is_some_and(is_here) {
-            true if since <= least => return Some((entry, "one that is built anew does not")),
+            true if since <= least => return Some((entry, "one built from scratch does not")),
             true => (entry, since) = (entry + 1, 0),
-            false if since > most => return Some((entry, "one that is built anew has more")),
+            false if since > most => return Some((entry, "one built from scratch has more")),
             false => {}
         }
         since += u64::from(batch.size);
@@ -182,7 +182,7 @@ impl IndexAgrees {
         if place.of_time {
             let last = last_moment(batches).filter(|last| kept.last() != Some(last));
             return last.map_or(Ok(()), |last| {
-                let instead = format!("one that is built anew ends so that {}", last.says());
+                let instead = format!("one built from scratch ends so that {}", last.says());
                 let index = kept.len().saturating_sub(1);
                 Self::broke(event, path, ghost, index, says(index), instead)
             });
@@ -383,7 +383,7 @@ mod tests {
     fn fires_on_a_kept_index_that_lacks_entries_or_has_too_many() {
         let (second, third) = positions();
         let more = sealed(&[(1, 0), (4, second), (5, third)], &[(0, 1)]);
-        assert!(more.sentence().ends_with("ends with offset 1; one that is built anew does not"));
+        assert!(more.sentence().ends_with("ends with offset 1; one built from scratch does not"));
         let many: Vec<u64> = (1..=1000).collect();
         let mut lacks = Story::judging("index-agrees");
         lacks.cuts_index(1, "index", 0);
@@ -394,7 +394,7 @@ mod tests {
         assert!(large > DEFAULT_INTERVAL as usize);
         lacks.fills_index(1, &[(1001, (large + batch(1000, 0, &[1001]).len()) as u32)]);
         lacks.cuts_index(1, "index", 8);
-        let said = "ends with offset 1001; one that is built anew has more";
+        let said = "ends with offset 1001; one built from scratch has more";
         assert!(lacks.sentence().ends_with(said), "{}", lacks.sentence());
         let mut early = sealed(&[(4, second), (5, third)], &[]);
         early.cuts_index(1, "timeindex", 12);

@@ -63,7 +63,7 @@ fn rival(
     name: &TopicPartition,
     batch: &Batch,
 ) -> Option<ReplicaWitness> {
-    // What was cleaned is written anew by each replica for itself.
+    // Each replica rewrites what it cleans by itself.
     if ghost.partition(name).is_some_and(|partition| batch.base < partition.cleaned_below) {
         return None;
     }

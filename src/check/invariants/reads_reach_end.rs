@@ -20,7 +20,7 @@ pub(super) struct ReadsReachEnd {
 }
 
 impl ReadsReachEnd {
-    /// The first partition whose end nobody reached in time.
+    /// The first partition whose end no consumer reached in time.
     fn unreached(since: Instant, due: Instant, ghost: &Ghost) -> Option<TopicPartition> {
         let written: BTreeSet<&TopicPartition> =
             ghost.clients().sends().map(|send| &send.partition).collect();
@@ -31,7 +31,7 @@ impl ReadsReachEnd {
         written.into_iter().find(|partition| !reached(partition)).cloned()
     }
 
-    /// Whether a read that reached the end had to do without what somebody has.
+    /// Whether a read that reached the end lacked records of which a replica has an intact copy.
     fn skips(&self, due: Instant, ghost: &Ghost) -> Result<(), Violation> {
         for (partition, _) in ghost.view().partitions() {
             let reached = ghost.clients().reached(partition);

@@ -44,7 +44,7 @@ fn a_run_with_a_failover_and_a_power_loss_that_keeps_every_promise_breaks_nothin
     for offset in 0..50 {
         one_record(&mut story, 1, 0, offset, &[2, 3]);
     }
-    // b1 writes what nobody fetches, loses power, and half of what it had.
+    // b1 writes a record that no follower fetches, then loses power and half of its log.
     story.leader_writes(1, 50, 0, &[7777]);
     story.power_loss(1, 25);
     story.commits(Some(2), 1, &[2, 3]);

@@ -196,7 +196,7 @@ fn loss_shrinks_to_the_one_fault_that_causes_it() {
     let other = shrink(&scenario, 3, EngineKind::Leap, BUDGET).unwrap();
     assert_eq!(one.to_toml(), other.to_toml());
 
-    // Whoever reads the file sees what the search saw.
+    // The saved file reproduces the run that the search saw.
     let read = Scenario::parse(&one.scenario.file, &one.to_toml()).unwrap();
     let again = run_caught(&read, read.seed.unwrap(), EngineKind::Leap);
     assert_eq!(again.trace.to_string(), one.trace);

@@ -24,7 +24,7 @@ const CLOSELY: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     /// No host fits its target now.
-    Nobody,
+    NoHost,
     /// The fault is invalid.
     Wrong(String),
     /// The engine does not support it.
@@ -179,7 +179,7 @@ impl Faults {
         {
             let (told, unable) = (self.story.len(), self.unable_count);
             if self.strike(engine, hosts, fault, now).is_err() {
-                return Err(Refusal::Nobody);
+                return Err(Refusal::NoHost);
             }
             if self.unable_count > unable {
                 let why = self.unable.last().cloned().unwrap_or_default();

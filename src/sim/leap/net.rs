@@ -586,7 +586,7 @@ impl Network {
         let pipe = conn.pipe(side);
         if let Some(since) = pipe.stalled.take() {
             if vanished {
-                // Nobody can retransmit the rest; a reset from the rebooted host still arrives.
+                // No host can retransmit the rest; a reset from the rebooted host still arrives.
                 pipe.flight.retain(|segment| matches!(segment.payload, Payload::Rst));
             }
             let again = next_retry(since, agenda.now.0).saturating_add(link.latency());

@@ -12,7 +12,7 @@ use crate::wire::messages::describe_log_dirs_response::{
 };
 use crate::wire::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, message};
 
-/// Bytes of a volume that nobody asked the file system for (KIP-827).
+/// Size of a volume where it was not determined (KIP-827).
 const UNKNOWN: i64 = -1;
 
 pub(in crate::broker) struct DescribeLogDirs;

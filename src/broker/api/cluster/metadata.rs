@@ -19,7 +19,7 @@ use crate::wire::messages::{
     CreateTopicsRequest, CreateTopicsResponse, MetadataRequest, MetadataResponse, StrBytes, message,
 };
 
-/// How long the controller may take to create a topic that somebody asked for.
+/// How long the controller may take to create a topic that a client asked for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// "Not asked for", in a bit field of authorized operations.

@@ -33,7 +33,7 @@ struct Asked<W: World> {
 enum Answer {
     /// Some replica that lives still has records below the offset.
     Waits,
-    /// Nobody has.
+    /// No replica has; this is the lowest log start offset of all.
     Done(Offset),
     Refused(ErrorCode),
 }
