@@ -30,6 +30,26 @@ fn every_scenario_has_the_same_trace_in_another_process() {
     }
 }
 
+#[test]
+fn reports_do_not_depend_on_how_the_program_was_called() {
+    let reports = tempfile::tempdir().unwrap();
+    let files = |name: &str, by_cargo: bool| {
+        let dir = reports.path().join(name);
+        let mut command = binary();
+        if by_cargo { command.env("CARGO", "cargo") } else { command.env_remove("CARGO") };
+        let seeds = ["run", "smoke/smoke-all-lose-power", "--seeds", "1", "--reports"];
+        let output = command.args(seeds).arg(&dir).output().unwrap();
+        let mut texts = vec![String::from_utf8(output.stdout).unwrap()];
+        for file in ["smoke-all-lose-power.json", "summary.md"] {
+            texts.push(std::fs::read_to_string(dir.join(file)).unwrap());
+        }
+        texts
+    };
+    let (by_path, by_cargo) = (files("one", false), files("other", true));
+    assert!(by_path[1].contains("cargo run --release -- replay "), "{}", by_path[1]);
+    assert_eq!(by_path[1..], by_cargo[1..]);
+}
+
 /// Runs every scenario of a directory here and in another process, at the same time.
 fn compare(dir: &str, seeds: u64) {
     let reports = tempfile::tempdir().unwrap();

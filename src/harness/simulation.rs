@@ -333,7 +333,7 @@ impl Simulation {
         };
         let mut reports = sweep.run_by(&one, &mut ());
         assert_eq!(reports.len(), 1, "one scenario gives one report");
-        reports.remove(0).replayed_by(|seed| report::test_command(seed, test.as_deref()))
+        reports.remove(0).replayed_in(test.as_deref())
     }
 
     /// The scenario that this is, and the programs and checkers beside it.

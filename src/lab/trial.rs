@@ -84,6 +84,6 @@ impl Trial {
         };
         let mut reports = sweep.run(&mut ());
         assert_eq!(reports.len(), 1, "one scenario gives one report");
-        reports.remove(0).replayed_by(|seed| report::test_command(seed, test.as_deref()))
+        reports.remove(0).replayed_in(test.as_deref())
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::{CellResult, Status, Table};
+use crate::lab::report::as_called;
 
 /// Lists what these settings keep and lose, with the seeds that prove it.
 pub fn answer(table: &Table) -> String {
@@ -25,7 +26,8 @@ pub fn answer(table: &Table) -> String {
     let odd = table.cells.iter();
     for result in odd.filter(|r| !matches!(r.status, Status::Survives | Status::Loses)) {
         let what = result.witness.as_ref().map_or("", |witness| witness.what.as_str());
-        let replay = result.witness.as_ref().map_or("", |witness| witness.replay.as_str());
+        let replay = result.witness.as_ref().map(|witness| as_called(&witness.replay));
+        let replay = replay.unwrap_or_default();
         let _ = writeln!(
             text,
             "\nA bug in the broker, not a consequence of your settings: when {}: {}\n    {what}\n    {replay}",
@@ -51,6 +53,11 @@ fn lost(result: &CellResult) -> String {
     let records = if witness.lost == 1 { "record" } else { "records" };
     format!(
         ", for example seed {}, which loses {} acknowledged {records} ({} of {} seeds lost some)\n    {}\n    {}",
-        witness.seed, witness.lost, result.seeds_lost, result.seeds, witness.what, witness.replay
+        witness.seed,
+        witness.lost,
+        result.seeds_lost,
+        result.seeds,
+        witness.what,
+        as_called(&witness.replay)
     )
 }

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{CellResult, Misfortune, Settings, Status, Table};
 use crate::base::config::{Acks, Setting};
+use crate::lab::report::as_called;
 
 /// Width of a column on a terminal.
 const WIDTH: usize = 15;
@@ -80,7 +81,7 @@ pub fn terminal(table: &Table) -> String {
         let what = result.witness.as_ref().map_or("", |witness| witness.what.as_str());
         let _ = writeln!(text, "\n{}: {}\n  {what}", result.cell.name(), result.text());
         if let Some(witness) = &result.witness {
-            let _ = writeln!(text, "  replay: {}", witness.replay);
+            let _ = writeln!(text, "  replay: {}", as_called(&witness.replay));
         }
     }
     if let Some((result, witness)) = worst_loss(table) {
@@ -90,7 +91,7 @@ pub fn terminal(table: &Table) -> String {
             result.cell.name(),
             result.text(),
             witness.what,
-            witness.replay
+            as_called(&witness.replay)
         );
     }
     text

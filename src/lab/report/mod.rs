@@ -10,7 +10,7 @@
 //! | `engine` | `leap` or `turmoil` |
 //! | `expect` | `holds`, `breaks`, `allows`: lists of invariants, `*` for all others |
 //! | `verdict` | `held`, `broke-as-expected`, `broke`, `did-not-break`, `stuck`, `nondeterministic`, `untested` |
-//! | `replay` | the command that replays the worst run, or null |
+//! | `replay` | the command that replays the worst run, as in a checkout of this repository (or the test), or null |
 //! | `differs` | the seed whose runs differed, with both trace hashes; or null |
 //! | `untested` | why the runs tested nothing, if none did; or null |
 //! | `witnesses` | the first run that broke each invariant: `invariant`, `at_ms`, `what`, `seed`, `trace`, `seeds` (how many broke it), `expected` (`holds`, `breaks` or `open`), `story` (its faults) |
@@ -48,6 +48,8 @@ use crate::scenario::{Expect, Plan, Scenario};
 
 /// Incremented when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
+/// This program in a checkout of its repository.
+const BY_CARGO: &str = "cargo run --release --";
 
 /// The report of one scenario.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,6 +85,9 @@ pub struct Report {
     worst: Option<Witness>,
     #[serde(skip)]
     to_replay: Option<u64>,
+    /// The replay command for the terminal.
+    #[serde(skip)]
+    hint: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -111,8 +116,10 @@ impl Report {
             (Some((seed, ..)), _) => Some(*seed),
             (None, worst) => worst.as_ref().map(|witness| witness.seed),
         };
+        let replay = seed.map(|seed| replay_command(&scenario.file, seed, engine));
         Self {
             schema: SCHEMA,
+            hint: replay.as_deref().map(as_called),
             scenario: scenario.name.clone(),
             file: scenario.file.clone(),
             story: scenario.story.clone(),
@@ -120,7 +127,7 @@ impl Report {
             expect: scenario.expect.clone(),
             verdict,
             untested: tally.untested.clone().filter(|_| verdict == Verdict::Untested),
-            replay: seed.map(|seed| replay_command(&scenario.file, seed, engine)),
+            replay,
             unbroken: tally.unbroken().into_iter().map(str::to_owned).collect(),
             witnesses: tally.witnesses.into_values().collect(),
             notes: tally
@@ -140,9 +147,11 @@ impl Report {
         }
     }
 
-    /// Replaces the replay command.
-    pub(crate) fn replayed_by(mut self, command: impl Fn(u64) -> String) -> Self {
-        self.replay = self.to_replay.map(command);
+    /// Replaces the replay command by that of a test.
+    pub(crate) fn replayed_in(mut self, test: Option<&str>) -> Self {
+        // A test's thread has its name only if tests run side by side, so files do without it.
+        self.replay = self.to_replay.map(|seed| test_command(seed, None));
+        self.hint = self.to_replay.map(|seed| test_command(seed, test));
         self
     }
 
@@ -194,21 +203,31 @@ fn losses(scenario: &Scenario, seeds: impl Iterator<Item = u64>) -> Vec<String> 
     losses.iter().map(ToString::to_string).collect()
 }
 
-/// The command that replays one run.
+/// The command that replays one run, for files: it does not depend on how this program was called.
 pub fn replay_command(file: &str, seed: u64, engine: EngineKind) -> String {
     let engine = engine.flag();
-    format!("{} replay {file} --seed {seed}{engine}", program())
+    format!("{BY_CARGO} replay {file} --seed {seed}{engine}")
+}
+
+/// The same command for a terminal: it begins with this program as the user called it.
+pub fn as_called(command: &str) -> String {
+    as_called_by(&program(), command)
+}
+
+fn as_called_by(program: &str, command: &str) -> String {
+    let arguments = command.strip_prefix(BY_CARGO);
+    arguments.map_or_else(|| command.to_owned(), |arguments| format!("{program}{arguments}"))
 }
 
 /// The command that runs one seed of a test again. The test harness names a test's thread after the
 /// test, unless it runs them one by one.
-pub(crate) fn test_command(seed: u64, test: Option<&str>) -> String {
+fn test_command(seed: u64, test: Option<&str>) -> String {
     let test = test.filter(|name| *name != "main").map_or(String::new(), |name| format!(" {name}"));
     format!("BROKERQUAKE_SEED={seed} cargo test{test}")
 }
 
 /// This program as the user called it: by its path, or through cargo.
-pub(crate) fn program() -> String {
+fn program() -> String {
     called(std::env::args().next().as_deref(), std::env::var_os("CARGO").is_some())
 }
 
@@ -220,6 +239,6 @@ fn called(path: Option<&str>, by_cargo: bool) -> String {
         Some(path) if !by_cargo && path.contains(char::is_whitespace) => format!("'{path}'"),
         Some(path) if !by_cargo => path.to_owned(),
         // Also in tests, whose binary can't replay.
-        _ => "cargo run --release --".to_owned(),
+        _ => BY_CARGO.to_owned(),
     }
 }

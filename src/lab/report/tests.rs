@@ -121,6 +121,11 @@ fn replay_command_is_the_one_that_was_called() {
     assert_eq!(called(Some("/my tools/brokerquake"), false), "'/my tools/brokerquake'");
     assert_eq!(called(Some("target/release/brokerquake"), true), "cargo run --release --");
     assert_eq!(called(Some("target/debug/deps/brokerquake-1a2b"), false), "cargo run --release --");
+    let command = replay_command("x.toml", 7, EngineKind::Leap);
+    assert_eq!(command, "cargo run --release -- replay x.toml --seed 7");
+    assert_eq!(as_called_by("/bin/brokerquake", &command), "/bin/brokerquake replay x.toml --seed 7");
+    let of_test = test_command(7, Some("a::test"));
+    assert_eq!(as_called_by("/bin/brokerquake", &of_test), of_test);
     assert_eq!(test_command(7, Some("a::test")), "BROKERQUAKE_SEED=7 cargo test a::test");
     assert_eq!(test_command(7, Some("main")), "BROKERQUAKE_SEED=7 cargo test");
 }

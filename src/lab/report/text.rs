@@ -38,7 +38,7 @@ pub fn failure(report: &Report) -> String {
     if let Some(why) = &report.untested {
         text.push_str(&format!("nothing tested  {}  {why}\n", report.scenario));
     }
-    if let Some(replay) = &report.replay {
+    if let Some(replay) = &report.hint {
         text.push_str(&format!("replay: {replay}\n"));
     }
     if let Some(worst) = &report.worst {

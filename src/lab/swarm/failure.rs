@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::contract::Contract;
 use super::found::{Found, Origin};
+use crate::lab::report::{as_called, replay_command};
 use crate::lab::verdict::Verdict;
 use crate::run::EngineKind;
 use crate::run::outcome::RunVerdict;
@@ -46,7 +47,7 @@ impl Failure {
             what,
             trace: outcome.trace.to_string(),
             file: scenario.file.clone(),
-            replay: crate::lab::report::replay_command(&scenario.file, outcome.seed, engine),
+            replay: replay_command(&scenario.file, outcome.seed, engine),
             mutated_from: parent(found),
             not_promised: reasons(&contract(found)),
             story: outcome.story.clone(),
@@ -82,7 +83,8 @@ pub(super) fn as_verdict(verdict: RunVerdict) -> Verdict {
 
 /// A failure for a terminal: what broke, the command to replay it, the witness.
 pub fn failure(failure: &Failure) -> String {
-    let Failure { number, invariant, what, trace, replay, verdict, .. } = failure;
+    let Failure { number, invariant, what, trace, verdict, .. } = failure;
+    let replay = as_called(&failure.replay);
     format!(
         "{} {invariant}  swarm-{number}  trace {trace}\nreplay: {replay}\nwhat:   {what}\n",
         as_verdict(*verdict)

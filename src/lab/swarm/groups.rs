@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use super::failure::{Failure, as_verdict};
+use crate::lab::report::as_called;
 
 /// Failures that are probably one.
 #[derive(Clone, Debug)]
@@ -43,6 +44,7 @@ impl Group<'_> {
         // Writing to a String can't fail.
         let _ = writeln!(text, "{verdict} {} in {runs} runs: {}", first.invariant, first.what);
         for Failure { number, file, replay, .. } in &self.failures {
+            let replay = as_called(replay);
             let _ = writeln!(text, "  swarm-{number}  {file}\n    replay: {replay}");
         }
     }
