@@ -25,7 +25,7 @@ pub use setup::{Setup, TopicPromise};
 pub use verdicts::Permit;
 pub use verdicts::{Note, Verdicts};
 pub use violation::{
-    Absence, Client, ConsumerWitness, LivenessWitness, MetadataWitness, RecordWitness,
+    Absence, Client, ConsumerWitness, LivenessWitness, MetadataWitness, RecordName, RecordWitness,
     ReplicaWitness, Sighting, StorageWitness, Subject, Told, Violation, Witness,
 };
 

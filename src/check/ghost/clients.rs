@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::base::config::Acks;
 use crate::base::{Instant, Offset, TopicPartition};
-use crate::check::violation::Told;
+use crate::check::violation::{RecordName, Told};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Outcome, ProducerEvent};
 use crate::view::{Change as Folded, View};
 
@@ -118,6 +118,11 @@ impl Clients {
     /// The send of a value.
     pub fn send_of(&self, value: u64) -> Option<&Send> {
         self.sends.get(*self.by_value.get(&value)?)
+    }
+
+    /// Names the record of a value.
+    pub fn name_of(&self, value: u64) -> RecordName {
+        RecordName { value, sent: self.send_of(value).map(|send| (send.producer, send.op)) }
     }
 
     /// One of a producer's sends.

@@ -19,7 +19,7 @@ impl Ghost {
         });
         match leader_end {
             Some(end) => clauses.push(format!("log end {end}")),
-            None => clauses.push(format!("nobody leads epoch {}", state.leader_epoch)),
+            None => clauses.push(format!("no leader in epoch {}", state.leader_epoch)),
         }
         clauses.push(format!("ISR {}", brokers(&state.isr)));
         let head = clauses.join(", ");
@@ -71,7 +71,10 @@ impl Ghost {
     pub(crate) fn who_reads(&self, name: &TopicPartition) -> String {
         let read = self.clients.last_pass(name).map_or_else(String::new, |pass| {
             let (reader, at) = (pass.consumer, Seconds(pass.at));
-            format!("consumer {reader} read on to offset {} at {at}, and nobody since", pass.last())
+            format!(
+                "consumer k{reader} read on to offset {} at {at}, the last to do so",
+                pass.last()
+            )
         });
         join([read, self.condition(name)])
     }
@@ -98,7 +101,7 @@ impl Ghost {
         let mut clauses = Vec::new();
         if let Some(send) = oldest {
             let (producer, op, at) = (send.producer, send.op, Seconds(send.at));
-            clauses.push(format!("p{producer} has waited for send {op} since {at}"));
+            clauses.push(format!("p{producer}'s record {op} waits since {at}"));
         }
         if let Some((at, send, error)) = latest {
             let (producer, at) = (send.producer, Seconds(at));

@@ -99,7 +99,7 @@ fn a_history_on_file_is_judged_as_it_was_when_it_happened() {
     let (header, verdicts) = judge(written().as_bytes()).unwrap();
     assert_eq!((header.scenario.as_str(), header.seed), ("a-story", 7));
     let lost = verdicts.broke("acked-write-lost").unwrap().to_string();
-    assert!(lost.starts_with("eu-orders-2 offset 7 acked to p3 at 6.000 s;"), "{lost}");
+    assert!(lost.starts_with("eu-orders-2 offset 7 (p3's record 1) acked at 6.000 s;"), "{lost}");
     assert!(verdicts.broke("inconsistent-offset").is_some());
     assert!(!verdicts.judged.contains(&"leader-completeness"));
 }

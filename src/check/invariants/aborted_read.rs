@@ -82,7 +82,7 @@ mod tests {
         story.told_fail(0, 0, "NOT_ENOUGH_REPLICAS");
         story.polled(0, &[(0, 100)]);
         story.fired(
-            "orders-0 offset 0 read by consumer 0 at 1.000 s is send 0 of p0, which was told \
+            "orders-0 offset 0 read by consumer k0 at 1.000 s is p0's record 0, which was refused with \
              NOT_ENOUGH_REPLICAS at 1.000 s",
         );
     }

@@ -112,7 +112,7 @@ mod tests {
         let mut story = acked();
         story.polled(2, &[(6, 99), (7, 555), (8, 101)]);
         story.finish_fired(
-            "orders-0 offset 7 acked to p3 at 1.000 s; absent where consumer 2 read on to offset 8 \
+            "orders-0 offset 7 (p3's record 0) acked at 1.000 s; absent where consumer k2 read on to offset 8 \
              at 1.000 s",
         );
     }
@@ -123,7 +123,7 @@ mod tests {
         story.polled(0, &[(6, 99), (7, 100), (8, 101)]);
         story.later();
         story.polled(2, &[(6, 99), (7, 555), (8, 556)]);
-        assert!(story.finish_sentence().contains("absent where consumer 2"));
+        assert!(story.finish_sentence().contains("absent where consumer k2"));
     }
 
     #[test]
@@ -143,6 +143,6 @@ mod tests {
         let mut story = acked();
         story.positioned(2, 6);
         story.polled(2, &[(6, 99), (8, 101)]);
-        assert!(story.finish_sentence().contains("absent where consumer 2"));
+        assert!(story.finish_sentence().contains("absent where consumer k2"));
     }
 }

@@ -112,7 +112,7 @@ mod tests {
         story.polled(0, &[(0, 1)]);
         story.reached_end(0, 1);
         story.finish_fired(
-            "orders-0 offset 7 acked to p3 at 1.000 s; absent where consumer 0 read to the \
+            "orders-0 offset 7 (p3's record 0) acked at 1.000 s; absent where consumer k0 read to the \
              end 1 by 1.000 s",
         );
     }
@@ -125,7 +125,7 @@ mod tests {
         story.positioned(0, 0);
         story.polled(0, &[(0, 1)]);
         story.reached_end(0, 1);
-        assert!(story.finish_sentence().contains("absent where consumer 0 read to the end 1"));
+        assert!(story.finish_sentence().contains("absent where consumer k0 read to the end 1"));
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         story.positioned(0, 0);
         story.reached_end(0, 0);
         story.finish_fired(
-            "orders-0 send 4 acked to p3 at 1.000 s; absent where consumer 0 read to the end \
+            "orders-0 p3's record 4 acked at 1.000 s; absent where consumer k0 read to the end \
              0 by 1.000 s",
         );
     }

@@ -88,7 +88,7 @@ mod tests {
         let mut story = replicated();
         story.polled(0, &[(0, 100)]);
         story.fired(
-            "orders-0 offset 0 read by consumer 0 at 1.000 s; leaders had exposed no more than \
+            "orders-0 offset 0 read by consumer k0 at 1.000 s; leaders had exposed no more than \
              offset 0",
         );
     }
@@ -101,7 +101,7 @@ mod tests {
         story.high_watermark(1, 0, 1);
         story.polled(0, &[(0, 100)]);
         story.fired(
-            "orders-0 offset 0 of epoch 0 read by consumer 0 at 1.000 s with copies on b1 only; \
+            "orders-0 offset 0 of epoch 0 read by consumer k0 at 1.000 s with copies on b1 only; \
              min.insync.replicas is 2",
         );
     }

@@ -32,7 +32,7 @@ impl Invariant for Duplicate {
             let witness = RecordWitness::TwoOffsets {
                 first: read.offset,
                 second: *offset,
-                sent_by: send.producer,
+                record: ghost.clients().name_of(*value),
                 one: seen(read.consumer, read.at),
                 other: seen(*consumer, event.seen.at),
             };
@@ -76,8 +76,8 @@ mod tests {
         let mut story = sent();
         story.polled(0, &[(7, 100), (8, 101), (9, 100)]);
         story.fired(
-            "orders-0 value 100 of p3 is at offset 7 (consumer 0 at 1.000 s) and at offset 9 \
-             (consumer 0 at 1.000 s)",
+            "orders-0 p3's record 0 is at offset 7 (consumer k0 at 1.000 s) and at offset 9 \
+             (consumer k0 at 1.000 s)",
         );
     }
 
@@ -86,6 +86,6 @@ mod tests {
         let mut story = sent();
         story.polled(0, &[(7, 100)]);
         story.polled(1, &[(9, 100)]);
-        assert!(story.sentence().contains("consumer 1"));
+        assert!(story.sentence().contains("consumer k1"));
     }
 }

@@ -118,7 +118,7 @@ mod tests {
         story.healed();
         story.reached_end(0, 1);
         story.fired(
-            "orders-0 ends at offset 1 for consumer 0 at 1.000 s, though offset 2 had been exposed",
+            "orders-0 ends at offset 1 for consumer k0 at 1.000 s, though offset 2 had been exposed",
         );
     }
 }

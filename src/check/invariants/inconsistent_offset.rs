@@ -34,7 +34,12 @@ impl Invariant for InconsistentOffset {
             })) => {
                 for (offset, value) in records {
                     let by = Client::Consumer(*consumer);
-                    self.sight(event, partition, *offset, Sighting { value: *value, by, at })?;
+                    self.sight(
+                        (event, ghost),
+                        partition,
+                        *offset,
+                        Sighting { value: *value, by, at },
+                    )?;
                 }
             }
             What::Client(ClientEvent::Producer(ProducerEvent::Told {
@@ -45,7 +50,7 @@ impl Invariant for InconsistentOffset {
                 if let Some(send) = ghost.clients().send(*producer, *op) {
                     let by = Client::Producer(*producer);
                     let sighting = Sighting { value: send.value, by, at };
-                    self.sight(event, &send.partition, *offset, sighting)?;
+                    self.sight((event, ghost), &send.partition, *offset, sighting)?;
                 }
             }
             _ => {}
@@ -57,7 +62,7 @@ impl Invariant for InconsistentOffset {
 impl InconsistentOffset {
     fn sight(
         &mut self,
-        event: &Event<'_>,
+        (event, ghost): (&Event<'_>, &Ghost),
         partition: &TopicPartition,
         offset: Offset,
         second: Sighting,
@@ -70,7 +75,9 @@ impl InconsistentOffset {
         if first.value == second.value {
             return Ok(());
         }
-        event.broke(self.name(), partition, RecordWitness::TwoValues { offset, first, second })
+        let records = [first, second].map(|sighting| ghost.clients().name_of(sighting.value));
+        let witness = RecordWitness::TwoValues { offset, first, second, records };
+        event.broke(self.name(), partition, witness)
     }
 }
 
@@ -101,11 +108,12 @@ mod tests {
     #[test]
     fn fires_when_two_consumers_see_two_values() {
         let mut story = Story::judging("inconsistent-offset");
+        story.sent(3, 9, 100, Acks::All);
         story.polled(0, &[(7, 100)]);
         story.polled(1, &[(7, 101)]);
         story.fired(
-            "orders-0 offset 7 is value 100 to consumer 0 at 1.000 s and value 101 to consumer 1 at \
-             1.000 s",
+            "orders-0 offset 7 was read as p3's record 9 by consumer k0 at 1.000 s and read as a record \
+             that no producer sent (value 101) by consumer k1 at 1.000 s",
         );
     }
 
@@ -115,7 +123,7 @@ mod tests {
         story.sent(0, 0, 100, Acks::Leader);
         story.told_ok(0, 0, Some(7));
         story.polled(1, &[(7, 101)]);
-        assert!(story.sentence().contains("value 100 to p0"));
+        assert!(story.sentence().contains("was acked as p0's record 0 at 1.000 s and read as"));
     }
 
     #[test]

@@ -72,7 +72,7 @@ mod tests {
         story.lists(1, Latest, Some(7));
         story.lists(1, Latest, Some(5));
         story.fired(
-            "orders-0 consumer 1 was told that the end is offset 5 at 1.000 s, after it was told offset 7",
+            "orders-0 consumer k1 was told that the end is offset 5 at 1.000 s, after it was told offset 7",
         );
     }
 

@@ -45,7 +45,7 @@ mod tests {
         let mut story = Story::judging("poll-backward");
         story.polled(0, &[(3, 1), (4, 2)]);
         story.polled(0, &[(4, 2)]);
-        story.fired("orders-0 consumer 0 was at offset 5 and got offset 4 at 1.000 s");
+        story.fired("orders-0 consumer k0 was at offset 5 and got offset 4 at 1.000 s");
     }
 
     #[test]

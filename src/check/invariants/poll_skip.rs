@@ -64,7 +64,7 @@ mod tests {
     fn fires_within_a_poll() {
         let mut story = Story::judging("poll-skip");
         story.polled(0, &[(3, 1), (5, 3)]);
-        story.fired("orders-0 consumer 0 was at offset 4 and got offset 5 at 1.000 s");
+        story.fired("orders-0 consumer k0 was at offset 4 and got offset 5 at 1.000 s");
     }
 
     #[test]

@@ -28,7 +28,7 @@ impl Invariant for PollSplice {
         "poll-splice"
     }
 
-    fn observe(&mut self, event: &Event<'_>, _ghost: &Ghost) -> Result<(), Violation> {
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
         for change in event.folded {
             match change {
                 Folded::Gone { partition } => {
@@ -71,7 +71,7 @@ impl Invariant for PollSplice {
                 let Some(whole) = whole else { return Ok(()) };
                 let whole: BTreeMap<Offset, u64> = whole.iter().copied().collect();
                 for (reader, stretch) in each(readers).filter(|(reader, _)| *reader != consumer) {
-                    if let Some(witness) = spliced(*reader, stretch, &whole) {
+                    if let Some(witness) = spliced(*reader, stretch, &whole, ghost) {
                         return event.broke(self.name(), partition, witness);
                     }
                 }
@@ -97,15 +97,18 @@ fn spliced(
     consumer: u32,
     stretch: &Stretch,
     whole: &BTreeMap<Offset, u64>,
+    ghost: &Ghost,
 ) -> Option<ConsumerWitness> {
     let mut known = stretch.iter().filter_map(|(at, read)| Some((*at, *read, *whole.get(at)?)));
     let (offset, value, instead) = known.find(|(_, read, now)| read != now)?;
     let (later, ..) = known.find(|(at, read, now)| *at > offset && read == now)?;
-    Some(ConsumerWitness::Spliced { consumer, offset, value, instead, later })
+    let [record, instead] = [value, instead].map(|value| ghost.clients().name_of(value));
+    Some(ConsumerWitness::Spliced { consumer, offset, record, instead, later })
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::base::config::Acks;
     use crate::check::testing::Story;
 
     /// Consumer 9 reads everything in the end.
@@ -154,11 +157,13 @@ mod tests {
     #[test]
     fn fires_when_a_consumer_reads_on_in_a_log_that_lost_what_it_read() {
         let mut story = Story::judging("poll-splice");
+        story.sent(3, 1, 101, Acks::All);
+        story.sent(4, 1, 201, Acks::All);
         story.polled(0, &[(0, 100), (1, 101)]);
         story.polled(0, &[(2, 202)]);
         ends_with(&mut story, &[(0, 100), (1, 201), (2, 202)]);
         story.fired(
-            "orders-0 offset 1 was value 101 to consumer 0 and is value 201 at 1.000 s, yet it \
+            "orders-0 offset 1 was p3's record 1 to consumer k0 and is p4's record 1 at 1.000 s, yet it \
              read on to offset 2 and was told of no truncation",
         );
     }

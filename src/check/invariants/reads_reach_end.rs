@@ -168,7 +168,7 @@ mod tests {
         story.reached_end(1, 2);
         story.long_later();
         story.finish_fired(
-            "orders-0 consumer 1 was refused offset 0 and read on to the end by 31.000 s, though b2 \
+            "orders-0 consumer k1 was refused offset 0 and read on to the end by 31.000 s, though b2 \
              holds it intact",
         );
     }

@@ -213,7 +213,7 @@ mod tests {
         story.rots(1, 0);
         story.unreadable(1, 0, true);
         story.fired(
-            "orders-0 consumer 1 was served bytes at offset 0 by 1.000 s that fail their checksum",
+            "orders-0 consumer k1 was served bytes at offset 0 by 1.000 s that fail their checksum",
         );
     }
 

@@ -129,7 +129,7 @@ mod tests {
         story.polled(0, &[(0, 100), (1, 102)]);
         story.polled(0, &[(2, 101)]);
         story.fired(
-            "orders-0 send 2 of p0 is at offset 1, before its send 1 at offset 2, as consumer 0 \
+            "orders-0 p0's record 2 is at offset 1, before its record 1 at offset 2, as consumer k0 \
              read at 1.000 s",
         );
     }

@@ -91,7 +91,7 @@ mod tests {
         story.asks(1);
         story.lists(1, At(0), Some(2));
         story.fired(
-            "orders-0 consumer 1 asked for the first record from 0 ms on and was told offset 2 at \
+            "orders-0 consumer k1 asked for the first record from 0 ms on and was told offset 2 at \
              2.000 s; it is in the batch of offsets 0 to 1",
         );
     }

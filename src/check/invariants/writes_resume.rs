@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn says_which_producer_still_waits_and_that_nobody_leads() {
+    fn says_which_record_still_waits_and_that_there_is_no_leader() {
         let mut story = Story::judging("writes-resume");
         story.healed();
         story.commits(None, 1, &[1]);
@@ -127,7 +127,7 @@ mod tests {
         story.long_later();
         let said = story.finish_sentence();
         assert!(
-            said.contains("(p4 has waited for send 7 since 1.000 s; nobody leads epoch 1, ISR b1;"),
+            said.contains("(p4's record 7 waits since 1.000 s; no leader in epoch 1, ISR b1;"),
             "{said}"
         );
     }

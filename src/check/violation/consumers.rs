@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Seconds;
+use super::{RecordName, Seconds};
 use crate::base::{BrokerId, Offset};
 
 /// Evidence about what one consumer was served, poll by poll.
@@ -15,7 +15,13 @@ pub enum ConsumerWitness {
     /// A poll continued elsewhere than where the last one ended.
     Jump { consumer: u32, expected: Offset, got: Offset },
     /// It read on in a log that had lost what it read before, without a truncation error.
-    Spliced { consumer: u32, offset: Offset, value: u64, instead: u64, later: Offset },
+    Spliced {
+        consumer: u32,
+        offset: Offset,
+        record: RecordName,
+        instead: RecordName,
+        later: Offset,
+    },
     /// It got two records of one producer in another order than they were sent.
     Reordered { producer: u32, consumer: u32, earlier: (Offset, u64), later: (Offset, u64) },
     /// After the last fault, it was told an end below what had been exposed.
@@ -39,27 +45,27 @@ impl ConsumerWitness {
             Self::Jump { consumer, expected, got } => {
                 write!(
                     f,
-                    "consumer {consumer} was at offset {expected} and got offset {got} at {at}"
+                    "consumer k{consumer} was at offset {expected} and got offset {got} at {at}"
                 )
             }
-            Self::Spliced { consumer, offset, value, instead, later } => write!(
+            Self::Spliced { consumer, offset, record, instead, later } => write!(
                 f,
-                "offset {offset} was value {value} to consumer {consumer} and is value {instead} at {at}, yet it read on to offset {later} and was told of no truncation"
+                "offset {offset} was {record} to consumer k{consumer} and is {instead} at {at}, yet it read on to offset {later} and was told of no truncation"
             ),
             Self::Reordered { producer, consumer, earlier, later } => write!(
                 f,
-                "send {} of p{producer} is at offset {}, before its send {} at offset {}, as consumer {consumer} read at {at}",
+                "p{producer}'s record {} is at offset {}, before its record {} at offset {}, as consumer k{consumer} read at {at}",
                 earlier.1, earlier.0, later.1, later.0
             ),
             Self::EndFell { consumer, end, exposed } => {
                 write!(
                     f,
-                    "ends at offset {end} for consumer {consumer} at {at}, though offset {exposed} had been exposed"
+                    "ends at offset {end} for consumer k{consumer} at {at}, though offset {exposed} had been exposed"
                 )
             }
             Self::LatestFell { consumer, before, after } => write!(
                 f,
-                "consumer {consumer} was told that the end is offset {after} at {at}, after it was told \
+                "consumer k{consumer} was told that the end is offset {after} at {at}, after it was told \
                  offset {before}"
             ),
             Self::BeginsLate { consumer, told, first } => write!(
@@ -70,7 +76,7 @@ impl ConsumerWitness {
             Self::FoundOther { consumer, timestamp, found, first } => {
                 write!(
                     f,
-                    "consumer {consumer} asked for the first record from {timestamp} ms on and was told "
+                    "consumer k{consumer} asked for the first record from {timestamp} ms on and was told "
                 )?;
                 match found {
                     Some(found) => write!(f, "offset {found}")?,
@@ -80,12 +86,15 @@ impl ConsumerWitness {
                 write!(f, " at {at}; it is in the batch of offsets {from} to {to}")
             }
             Self::ServedDamaged { consumer, offset } => {
-                write!(f, "consumer {consumer} was served bytes at offset {offset} by {at} that ")?;
+                write!(
+                    f,
+                    "consumer k{consumer} was served bytes at offset {offset} by {at} that "
+                )?;
                 f.write_str("fail their checksum")
             }
             Self::HadToSkip { consumer, offset, intact_on } => write!(
                 f,
-                "consumer {consumer} was refused offset {offset} and read on to the end by {at}, though \
+                "consumer k{consumer} was refused offset {offset} and read on to the end by {at}, though \
                  b{intact_on} holds it intact"
             ),
         }

@@ -16,6 +16,14 @@ pub struct Sighting {
     pub at: Instant,
 }
 
+/// A record, by its producer and the number of the send; by its value where no producer sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RecordName {
+    pub value: u64,
+    /// The producer, and its send.
+    pub sent: Option<(u32, u64)>,
+}
+
 /// A client, by the number it has in the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -68,18 +76,34 @@ impl fmt::Display for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Producer(number) => write!(f, "p{number}"),
-            Self::Consumer(number) => write!(f, "consumer {number}"),
+            Self::Consumer(number) => write!(f, "consumer k{number}"),
         }
+    }
+}
+
+impl fmt::Display for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.sent {
+            Some((producer, op)) => write!(f, "p{producer}'s record {op}"),
+            None => write!(f, "a record that no producer sent (value {})", self.value),
+        }
+    }
+}
+
+impl Told {
+    /// Names the record.
+    pub fn record(&self) -> RecordName {
+        RecordName { value: self.value, sent: Some((self.producer, self.op)) }
     }
 }
 
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (record, at) = (self.record(), Seconds(self.at));
         match self.offset {
-            Some(offset) => write!(f, "offset {offset}")?,
-            None => write!(f, "send {}", self.op)?,
+            Some(offset) => write!(f, "offset {offset} ({record}) acked at {at}"),
+            None => write!(f, "{record} acked at {at}"),
         }
-        write!(f, " acked to p{} at {}", self.producer, Seconds(self.at))
     }
 }
 
@@ -102,7 +126,7 @@ impl fmt::Display for Absence {
 pub(crate) fn brokers(who: &[BrokerId]) -> String {
     let names: Vec<String> = who.iter().map(|id| format!("b{id}")).collect();
     match names.split_last() {
-        None => "nobody".into(),
+        None => "none".into(),
         Some((only, [])) => only.clone(),
         Some((last, others)) => format!("{} and {last}", others.join(", ")),
     }

@@ -16,7 +16,7 @@ use std::fmt;
 use serde::{Serialize, Serializer};
 
 pub use consumers::ConsumerWitness;
-pub use evidence::{Absence, Client, Sighting, Told};
+pub use evidence::{Absence, Client, RecordName, Sighting, Told};
 pub(crate) use evidence::{Seconds, brokers};
 pub use liveness::LivenessWitness;
 pub use metadata::MetadataWitness;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{Seconds, Sighting, Told};
+use super::{Client, RecordName, Seconds, Sighting, Told};
 use crate::base::Offset;
 use crate::sim::Misdeed;
 
@@ -17,10 +17,10 @@ pub enum RecordWitness {
     ReadPast { told: Told, consumer: u32, later: Offset },
     /// It was acknowledged and never read, although a final read reached the end.
     Unseen { told: Told, consumer: u32, end: Offset },
-    /// Two values were seen at one offset.
-    TwoValues { offset: Offset, first: Sighting, second: Sighting },
-    /// One value was seen at two offsets.
-    TwoOffsets { first: Offset, second: Offset, sent_by: u32, one: Sighting, other: Sighting },
+    /// Two records were seen at one offset. `records`: their names.
+    TwoValues { offset: Offset, first: Sighting, second: Sighting, records: [RecordName; 2] },
+    /// One record was seen at two offsets.
+    TwoOffsets { record: RecordName, first: Offset, second: Offset, one: Sighting, other: Sighting },
     /// It was read, although its producer knows that it was refused.
     RefusedButRead { offset: Offset, told: Told, error: String, consumer: u32 },
     /// A value was read that no producer sent.
@@ -40,40 +40,36 @@ impl RecordWitness {
             Self::ReadPast { told, consumer, later } => {
                 write!(
                     f,
-                    "{told}; absent where consumer {consumer} read on to offset {later} at {at}"
+                    "{told}; absent where consumer k{consumer} read on to offset {later} at {at}"
                 )
             }
             Self::Unseen { told, consumer, end } => {
-                write!(f, "{told}; absent where consumer {consumer} read to the end {end} by {at}")
+                write!(f, "{told}; absent where consumer k{consumer} read to the end {end} by {at}")
             }
-            Self::TwoValues { offset, first, second } => write!(
+            Self::TwoValues { offset, first, second, records: [one, other] } => {
+                write!(f, "offset {offset} was ")?;
+                first.say(f, *one)?;
+                f.write_str(" and ")?;
+                second.say(f, *other)
+            }
+            Self::TwoOffsets { record, first, second, one, other } => write!(
                 f,
-                "offset {offset} is value {} to {} at {} and value {} to {} at {at}",
-                first.value,
-                first.by,
-                Seconds(first.at),
-                second.value,
-                second.by
-            ),
-            Self::TwoOffsets { first, second, sent_by, one, other } => write!(
-                f,
-                "value {} of p{sent_by} is at offset {first} ({} at {}) and at offset {second} ({} at {at})",
-                one.value,
+                "{record} is at offset {first} ({} at {}) and at offset {second} ({} at {at})",
                 one.by,
                 Seconds(one.at),
                 other.by
             ),
             Self::RefusedButRead { offset, told, error, consumer } => write!(
                 f,
-                "offset {offset} read by consumer {consumer} at {at} is send {} of p{}, which was told {error} at {}",
-                told.op,
-                told.producer,
+                "offset {offset} read by consumer k{consumer} at {at} is {}, which was refused with {error} at {}",
+                told.record(),
                 Seconds(told.at)
             ),
             Self::NeverSent { offset, value, consumer } => {
                 write!(
                     f,
-                    "offset {offset} read by consumer {consumer} at {at} is value {value}, which nobody sent"
+                    "offset {offset} read by consumer k{consumer} at {at} is {}",
+                    RecordName { value: *value, sent: None }
                 )
             }
             Self::NotRefused { producer, misdeed, error, at: stored, .. } => {
@@ -92,8 +88,19 @@ impl RecordWitness {
             Self::AboveHighWatermark { offset, consumer, exposed, .. } => {
                 write!(
                     f,
-                    "offset {offset} read by consumer {consumer} at {at}; leaders had exposed no more than offset {exposed}"
+                    "offset {offset} read by consumer k{consumer} at {at}; leaders had exposed no more than offset {exposed}"
                 )
+            }
+        }
+    }
+}
+
+impl Sighting {
+    fn say(&self, f: &mut fmt::Formatter<'_>, record: RecordName) -> fmt::Result {
+        match self.by {
+            Client::Producer(_) => write!(f, "acked as {record} at {}", Seconds(self.at)),
+            Client::Consumer(_) => {
+                write!(f, "read as {record} by {} at {}", self.by, Seconds(self.at))
             }
         }
     }

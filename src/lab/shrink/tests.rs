@@ -148,10 +148,9 @@ fn broken(what: &str) -> Broken {
 
 #[test]
 fn witness_shape_ignores_names_times_and_numbers() {
-    let past = "orders-2 offset 0 acked to p2 at 0.227 s; absent where consumer 3 read on to offset 158 at 15.414 s";
-    let same = "orders-0 offset 41 acked to p1 at 3.1 s; absent where consumer 1 read on to offset 42 at 9 s";
-    let send =
-        "orders-0 send 7 acked to p1 at 3.1 s; absent where consumer 1 read on to offset 42 at 9 s";
+    let past = "orders-2 offset 0 (p2's record 9) acked at 0.227 s; absent where consumer k3 read on to offset 158 at 15.414 s";
+    let same = "orders-0 offset 41 (p1's record 80) acked at 3.1 s; absent where consumer k1 read on to offset 42 at 9 s";
+    let send = "orders-0 p1's record 7 acked at 3.1 s; absent where consumer k1 read on to offset 42 at 9 s";
     assert_eq!(shape(&broken(past)), shape(&broken(same)));
     assert_ne!(shape(&broken(past)), shape(&broken(send)));
     let few = "orders-0 offset 4 is on b1 only, of 2 that are needed";
