@@ -5,6 +5,7 @@ mod flaws;
 mod ids;
 mod listener;
 mod nearest;
+mod number;
 mod probe;
 mod random;
 mod time;
@@ -16,7 +17,8 @@ pub use ids::{
     ProducerId, TopicId, TopicPartition,
 };
 pub use listener::{Address, Listener, SecurityProtocol};
-pub use nearest::nearest;
+pub use nearest::{mistyped, nearest};
+pub use number::thousands;
 pub use probe::{
     ControllerProbe, NodeProbe, PartitionCommitted, Probe, ReplicaProbe, Request, StorageProbe,
 };

@@ -2,7 +2,21 @@
 
 /// The known word closest to `word`, if any is close enough to be meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (word.len() / 3).max(2);
+    within((word.len() / 3).max(2), word, known)
+}
+
+/// The known word that `word` is almost certainly a mistyping of, if any: one edit, or up to three in
+/// a long word.
+pub fn mistyped<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    within((word.len() / 8).clamp(1, 3), word, known)
+}
+
+/// The closest of the known words, at most so many edits away.
+fn within<'a>(
+    allowed: usize,
+    word: &str,
+    known: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     known
         .into_iter()
         .map(|candidate| (distance(word, candidate), candidate))
@@ -41,5 +55,13 @@ mod tests {
         assert_eq!(nearest("klil", known), Some("kill"));
         assert_eq!(nearest("powerloss", known), Some("power-loss"));
         assert_eq!(nearest("zebra", known), None);
+    }
+
+    #[test]
+    fn foreign_word_is_not_a_mistyped_one() {
+        let known = ["acks", "min.insync.replicas", "security.providers"];
+        assert_eq!(mistyped("ack", known), Some("acks"));
+        assert_eq!(mistyped("min.insnyc.replica", known), Some("min.insync.replicas"));
+        assert_eq!(mistyped("schema.registry.url", known), None);
     }
 }
