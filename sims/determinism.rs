@@ -36,7 +36,11 @@ fn reports_do_not_depend_on_how_the_program_was_called() {
     let files = |name: &str, by_cargo: bool| {
         let dir = reports.path().join(name);
         let mut command = binary();
-        if by_cargo { command.env("CARGO", "cargo") } else { command.env_remove("CARGO") };
+        if by_cargo {
+            command.env("CARGO", "cargo")
+        } else {
+            command.env_remove("CARGO")
+        };
         let seeds = ["run", "smoke/smoke-all-lose-power", "--seeds", "1", "--reports"];
         let output = command.args(seeds).arg(&dir).output().unwrap();
         let mut texts = vec![String::from_utf8(output.stdout).unwrap()];

@@ -1,6 +1,7 @@
 //! Feeds every invariant, and collects the violations.
 
 use super::ghost::{Change, Ghost};
+use super::outages::Outages;
 use super::{Ending, Event, Invariant, Setup, Touched, Verdicts, Violation, invariants};
 use crate::base::Instant;
 use crate::sim::Observation;
@@ -10,6 +11,7 @@ pub struct Judge {
     ghost: Ghost,
     /// Those that have not broken yet.
     invariants: Vec<Box<dyn Invariant>>,
+    outages: Outages,
     verdicts: Verdicts,
     changes: Vec<Change>,
     healed: Option<Instant>,
@@ -29,6 +31,7 @@ impl Judge {
         Self {
             ghost: Ghost::new(setup),
             invariants,
+            outages: Outages::default(),
             verdicts: Verdicts { judged, ..Verdicts::default() },
             changes: Vec::new(),
             healed: None,
@@ -48,12 +51,15 @@ impl Judge {
         let (ghost, found) = (&self.ghost, &mut self.verdicts.violations);
         let event = Event { seen, folded: ghost.view().changes(), changes: &self.changes };
         self.invariants.retain_mut(|invariant| keep(found, invariant.observe(&event, ghost)));
+        self.outages.observe(&event, ghost);
         self.ghost.forget_what_is_lost(seen.at, &self.changes);
     }
 
     /// From now on, faults touch these hosts and links.
     pub fn touched(&mut self, at: Instant, touched: Touched) {
-        self.ghost.touched(at, touched);
+        if self.ghost.touched(at, touched) {
+            self.outages.touched(at, &self.ghost);
+        }
     }
 
     /// The last fault ended: from now on liveness is owed.
@@ -83,9 +89,11 @@ impl Judge {
         &self.ghost
     }
 
-    /// The run could not go on: what broke before, and nothing about what was still to come.
-    pub fn cut_short(mut self) -> Verdicts {
+    /// The run could not go on after `now`: what broke before, and nothing about what was still to
+    /// come.
+    pub fn cut_short(mut self, now: Instant) -> Verdicts {
         self.verdicts.notes = self.ghost.take_notes();
+        self.verdicts.outages = self.outages.finish(now);
         self.verdicts
     }
 
@@ -96,6 +104,7 @@ impl Judge {
         self.invariants.retain_mut(|invariant| keep(found, invariant.finish(ending, ghost)));
         let unseen = invariants::unseen(ending, &self.ghost).count();
         self.verdicts.lost = u64::try_from(unseen).unwrap_or(u64::MAX);
+        self.verdicts.outages = self.outages.finish(now);
         self.verdicts.notes = self.ghost.take_notes();
         let unjudged = self.invariants.iter().filter_map(|i| i.unjudged(ending, &self.ghost));
         self.verdicts.notes.extend(unjudged);

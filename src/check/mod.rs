@@ -12,6 +12,7 @@ mod invariants;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod outages;
 mod setup;
 #[cfg(test)]
 mod testing;
@@ -19,8 +20,9 @@ mod verdicts;
 mod violation;
 
 pub use ghost::Ghost;
-pub use invariants::{NAMES, is_liveness, promise};
+pub use invariants::{NAMES, is_liveness, is_loss, promise};
 pub use judge::Judge;
+pub use outages::{Outage, OutageKind, longest};
 pub use setup::{Setup, TopicPromise};
 pub use verdicts::Permit;
 pub use verdicts::{Note, Verdicts};

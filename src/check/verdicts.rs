@@ -6,8 +6,8 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::Violation;
 use super::violation::{Seconds, brokers, name_of};
+use super::{Outage, Violation};
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, TopicPartition};
 
 /// The outcome of a run.
@@ -19,6 +19,8 @@ pub struct Verdicts {
     pub notes: Vec<Note>,
     /// Acknowledged records that the final reads did not find.
     pub lost: u64,
+    /// When partitions could not be used, in the order of time.
+    pub outages: Vec<Outage>,
     /// Every invariant that was judged, by name.
     pub judged: Vec<&'static str>,
 }

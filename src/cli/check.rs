@@ -6,9 +6,13 @@ use std::process::ExitCode;
 
 use clap::Args;
 
+use super::replay::tell_outages;
 use super::{USAGE, refuse, say};
 use crate::check::history::{HistoryError, Judged, judge_counted};
 use crate::check::is_liveness;
+use crate::lab::report::lost_records;
+use crate::run::outcome::gravity;
+use crate::scenario::Expect;
 
 /// The arguments of `check`.
 #[derive(Args, Debug)]
@@ -43,9 +47,16 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     for note in &verdicts.notes {
         say(format_args!("note:    {note}"));
     }
-    for broken in &verdicts.violations {
+    if verdicts.lost > 0 {
+        say(format_args!("lost:    {}", lost_records(verdicts.lost, heard.acked)));
+    }
+    let mut violations: Vec<_> = verdicts.violations.iter().collect();
+    let all = Expect { holds: vec!["*".into()], ..Expect::default() };
+    violations.sort_by_key(|broken| gravity(&all, broken.invariant));
+    for broken in violations {
         say(format_args!("broke:   {}: {broken}", broken.invariant));
     }
+    tell_outages(&verdicts.outages);
     let untested = heard.untested().filter(|_| verdicts.violations.is_empty());
     if let Some(why) = untested {
         say(format_args!("tested:  nothing: {why}"));

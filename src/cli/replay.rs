@@ -8,12 +8,17 @@ use clap::Args;
 use super::mutants::load;
 use super::{refuse, say};
 use crate::base::Seed;
+use crate::check::{Outage, longest};
+use crate::lab::report;
 use crate::picture::{self, Picture};
 use crate::run::outcome::{Outcome, RunVerdict};
 use crate::run::{self, EngineKind, Observers};
 use crate::scenario::Plan;
 use crate::scenario::Scenario;
 use crate::scenario::seeds::read_seed;
+
+/// Most outages that are printed.
+const MAX_OUTAGES: usize = 10;
 
 /// The arguments of `replay`.
 #[derive(Args, Debug)]
@@ -81,9 +86,7 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     for note in &outcome.notes {
         say(format_args!("note:    {note}"));
     }
-    for broken in &outcome.broken {
-        say(format_args!("broke:   {}: {}", broken.invariant, broken.what));
-    }
+    tell_damage(&outcome, &scenario);
     let counts = outcome.counts;
     say(format_args!(
         "records: {} sent, {} acknowledged, {} refused, {} unknown, {} read; {} elections",
@@ -105,8 +108,35 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         say(format_args!("tested:  nothing: {why}"));
     }
     say(format_args!("verdict: {word} after {:.3} s", outcome.simulated.as_secs_f64()));
+    let reasons = report::not_guaranteed(&scenario, [seed]);
+    if verdict == RunVerdict::Held && !reasons.is_empty() {
+        say(format_args!("but:     {}", report::no_guarantee(&reasons)));
+    }
     say(format_args!("trace:   {}", outcome.trace));
     ExitCode::from(code)
+}
+
+/// Prints what was lost, what broke, and for how long partitions could not be used.
+fn tell_damage(outcome: &Outcome, scenario: &Scenario) {
+    let counts = outcome.counts;
+    if counts.lost > 0 {
+        say(format_args!("lost:    {}", report::lost_records(counts.lost, counts.acked)));
+    }
+    for broken in outcome.by_gravity(&scenario.expect) {
+        say(format_args!("broke:   {}: {}", broken.invariant, broken.what));
+    }
+    tell_outages(&outcome.outages);
+}
+
+/// Prints the longest outages.
+pub(super) fn tell_outages(outages: &[Outage]) {
+    let (chosen, others) = longest(outages, MAX_OUTAGES);
+    for outage in chosen {
+        say(format_args!("outage:  {outage}"));
+    }
+    if others > 0 {
+        say(format_args!("outage:  and {others} shorter ones"));
+    }
 }
 
 /// Runs the seed once, with every observer that the arguments ask for.

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::base::TopicPartition;
+use crate::check::{Outage, OutageKind};
 use crate::run::coverage::Sightings;
 use crate::run::disks::DiskLine;
-use crate::run::outcome::{Broken, Counts, Outcome, RunVerdict, expected, is_stuck};
+use crate::run::outcome::{Broken, Counts, Gravity, Outcome, RunVerdict, expected, gravity};
 use crate::scenario::{Expect, Expectation};
 use crate::sim::TraceHash;
 
@@ -86,6 +88,23 @@ pub struct RunLine {
     pub simulated_ms: u64,
     /// Acknowledged records that the final reads did not find.
     pub lost: u64,
+    /// The longest time of at least a second in which a partition had no leader, or acknowledged no
+    /// write though producers tried.
+    pub longest_outage: Option<Outage>,
+}
+
+/// The outages of one partition, over all runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OutageLine {
+    /// The longest one.
+    #[serde(flatten)]
+    pub longest: Outage,
+    /// The run that had it.
+    pub seed: u64,
+    /// How many there were of at least a second.
+    pub outages: u64,
+    /// How long all of them took, in simulated milliseconds.
+    pub total_ms: u64,
 }
 
 /// The first run, by seed, that broke an invariant.
@@ -119,6 +138,8 @@ pub struct Tally {
     pub notes: BTreeMap<String, (String, u64, u64)>,
     /// Over all runs.
     pub counts: Counts,
+    /// By partition and kind.
+    pub outages: BTreeMap<(TopicPartition, OutageKind), OutageLine>,
     /// Each broker's disk, over all runs.
     pub disks: Vec<DiskLine>,
     /// Over all runs, in simulated time.
@@ -131,6 +152,8 @@ pub struct Tally {
     pub sightings: Sightings,
     /// Why the first run that tested nothing did not.
     pub untested: Option<String>,
+    /// The gravest violation of the first run that had such a one.
+    gravest: Option<(Gravity, String)>,
 }
 
 /// Most kinds of notes that a report lists.
@@ -145,12 +168,14 @@ impl Tally {
             witnesses: BTreeMap::new(),
             notes: BTreeMap::new(),
             counts: Counts::default(),
+            outages: BTreeMap::new(),
             disks: Vec::new(),
             simulated: Duration::ZERO,
             differs: None,
             difference: None,
             sightings: Sightings::default(),
             untested: None,
+            gravest: None,
         }
     }
 
@@ -173,6 +198,13 @@ impl Tally {
             self.differs = Some((outcome.seed, outcome.trace, other));
             self.difference.clone_from(&outcome.difference);
         }
+        let gravest = self.gravest.as_ref().map(|(gravity, _)| *gravity);
+        if let Some(broken) = outcome.gravest(&self.expect) {
+            let gravity = gravity(&self.expect, &broken.invariant);
+            if gravest.is_none_or(|known| gravity < known) {
+                self.gravest = Some((gravity, broken.invariant.clone()));
+            }
+        }
         for note in outcome.notes {
             // A note is about one record; its kind, which repeats, ends at the colon.
             let kind = note.split(':').next().unwrap_or_default().to_owned();
@@ -180,6 +212,9 @@ impl Tally {
                 self.notes.entry(kind).or_insert((note, outcome.seed, 0)).2 += 1;
             }
         }
+        let longest_outage =
+            outcome.outages.iter().max_by_key(|outage| outage.length_ms()).cloned();
+        self.outages(outcome.seed, outcome.outages);
         for broken in outcome.broken {
             if let Some(witness) = self.witnesses.get_mut(&broken.invariant) {
                 witness.seeds += 1;
@@ -204,7 +239,21 @@ impl Tally {
         let simulated_ms = u64::try_from(outcome.simulated.as_millis()).unwrap_or(u64::MAX);
         let trace = outcome.trace.to_string();
         let (seed, lost) = (outcome.seed, outcome.counts.lost);
-        self.runs.push(RunLine { seed, trace, verdict, simulated_ms, lost });
+        self.runs.push(RunLine { seed, trace, verdict, simulated_ms, lost, longest_outage });
+    }
+
+    fn outages(&mut self, seed: u64, outages: Vec<Outage>) {
+        for outage in outages {
+            let length = outage.length_ms();
+            let new = || OutageLine { longest: outage.clone(), seed, outages: 0, total_ms: 0 };
+            let key = (outage.partition.clone(), outage.kind);
+            let line = self.outages.entry(key).or_insert_with(new);
+            line.outages += 1;
+            line.total_ms += length;
+            if length > line.longest.length_ms() {
+                (line.longest, line.seed) = (outage, seed);
+            }
+        }
     }
 
     /// The scenario's verdict so far.
@@ -239,13 +288,11 @@ impl Tally {
         names.filter(|name| !self.witnesses.contains_key(*name)).collect()
     }
 
-    /// The worst witness: of an unexpected break, or else of an expected one.
+    /// The witness of the gravest violation, in the first run that had one as grave: `shrink` and the
+    /// picture of that run are about the same.
     pub fn worst(&self) -> Option<&Witness> {
-        let gravity = |witness: &&Witness| {
-            let stuck = is_stuck(&witness.broken);
-            (witness.expected != "holds", witness.expected != "breaks", stuck, witness.seed)
-        };
-        self.witnesses.values().filter(|witness| witness.expected != "open").min_by_key(gravity)
+        let (_, name) = self.gravest.as_ref()?;
+        self.witnesses.get(name)
     }
 }
 
@@ -266,6 +313,7 @@ pub(super) mod tests {
             notes: Vec::new(),
             story: Vec::new(),
             counts: Counts::default(),
+            outages: Vec::new(),
             disks: Vec::new(),
             differs: None,
             untested: None,
@@ -337,6 +385,51 @@ pub(super) mod tests {
         assert_eq!(Verdict::exit_code_of_all([Verdict::Stuck, Verdict::DidNotBreak]), 1);
         assert_eq!(Verdict::exit_code_of_all([Verdict::Held, Verdict::Stuck]), 3);
         assert_eq!(Verdict::exit_code_of_all([]), 0);
+    }
+
+    #[test]
+    fn worst_witness_is_what_the_picture_of_its_run_is_about() {
+        let runs: [&[&str]; 4] = [
+            &["converges"],
+            &["inconsistent-offset", "duplicate"],
+            &["inconsistent-offset", "acked-write-lost", "converges"],
+            &["acked-write-unseen", "acked-write-lost"],
+        ];
+        let mut tally = Tally::new(&holds());
+        let worst: Vec<_> = (0..)
+            .zip(runs)
+            .map(|(seed, broken)| {
+                let outcome = outcome(seed, broken);
+                let own = outcome.gravest(&holds()).map(|broken| broken.invariant.clone());
+                tally.add(outcome);
+                let worst = tally.worst().unwrap();
+                assert!(worst.seed < seed || Some(&worst.broken.invariant) == own.as_ref());
+                (worst.seed, worst.broken.invariant.clone())
+            })
+            .collect();
+        let names = ["converges", "inconsistent-offset", "acked-write-lost", "acked-write-lost"];
+        let seeds = [0, 1, 2, 2];
+        assert_eq!(worst, seeds.into_iter().zip(names.map(str::to_owned)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn longest_outage_of_each_partition_is_kept_with_its_seed() {
+        let outage = |partition, from_ms, until_ms| Outage {
+            partition: TopicPartition::new("orders", partition),
+            kind: OutageKind::NotWritable,
+            from_ms,
+            until_ms,
+        };
+        let mut tally = Tally::new(&holds());
+        let runs = [vec![outage(0, 1000, 3000)], vec![outage(0, 0, 9000), outage(1, 0, 1500)]];
+        for (seed, outages) in (0..).zip(runs) {
+            tally.add(Outcome { outages, ..outcome(seed, &[]) });
+        }
+        let lines: Vec<_> = tally.outages.values().collect();
+        assert_eq!((lines[0].seed, lines[0].outages, lines[0].total_ms), (1, 2, 11_000));
+        assert_eq!(lines[0].longest, outage(0, 0, 9000));
+        assert_eq!(lines[1].longest, outage(1, 0, 1500));
+        assert_eq!(tally.runs[1].longest_outage, Some(outage(0, 0, 9000)));
     }
 
     #[test]

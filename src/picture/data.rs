@@ -14,11 +14,11 @@ use super::recorder::{Recorder, Track};
 use super::subject::{self, Subject};
 use super::thin::{self, Windows, micros};
 use crate::base::{Instant, TopicPartition};
-use crate::check::Violation;
-use crate::lab::report::replay_command;
+use crate::check::{Violation, longest};
+use crate::lab::report::{lost_records, no_guarantee, not_guaranteed, replay_command};
 use crate::run::EngineKind;
 use crate::run::LaneKind;
-use crate::run::outcome::{Counts, Outcome, RunVerdict};
+use crate::run::outcome::{Broken, Counts, Outcome, RunVerdict};
 use crate::scenario::{Expectation, Scenario};
 use crate::sim::HostId;
 use crate::wire::api;
@@ -124,6 +124,8 @@ struct StepData {
     text: String,
 }
 
+/// Most outages that a page lists.
+const MAX_OUTAGES: usize = 10;
 /// Parts of the run in which clients' work is counted.
 const PARTS: usize = 240;
 
@@ -169,7 +171,12 @@ impl Data {
             replay: replay_command(&scenario.file, outcome.seed, engine),
             verdict: word(verdict),
             expected: verdict.is_fine(),
-            headline: headline(run, violation, &subject, outcome),
+            headline: headline(
+                run,
+                violation,
+                &subject,
+                (outcome.gravest_of_all(&scenario.expect), outcome),
+            ),
             end: micros(run.now),
             began: run.began.map_or(0, micros),
             healed: run.healed.map(micros),
@@ -210,7 +217,7 @@ impl Data {
                     },
                 })
                 .collect(),
-            notes: outcome.notes.clone(),
+            notes: notes(scenario, outcome),
             counts: outcome.counts,
             partitions,
             partition: at,
@@ -259,14 +266,25 @@ fn word(verdict: RunVerdict) -> &'static str {
     }
 }
 
+/// What was lost and for how long, what the settings do not guarantee, and the notes of the run.
+fn notes(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
+    let Counts { lost, acked, .. } = outcome.counts;
+    let lost = (lost > 0).then(|| lost_records(lost, acked));
+    let outages = longest(&outcome.outages, MAX_OUTAGES).0.into_iter().map(ToString::to_string);
+    let reasons = not_guaranteed(scenario, [outcome.seed]);
+    let reservation = (!reasons.is_empty()).then(|| no_guarantee(&reasons));
+    let first = lost.into_iter().chain(outages).chain(reservation);
+    first.chain(outcome.notes.iter().cloned()).collect()
+}
+
 fn headline(
     run: &Recorder,
     violation: Option<&Violation>,
     subject: &Subject,
-    outcome: &Outcome,
+    (gravest, outcome): (Option<&Broken>, &Outcome),
 ) -> String {
     let Some(violation) = violation else {
-        return match (outcome.broken.first(), &outcome.untested) {
+        return match (gravest, &outcome.untested) {
             (Some(broken), _) => format!("{}: {}", broken.invariant, broken.what),
             (None, Some(why)) => format!("Nothing was tested: {why}"),
             (None, None) => "Nothing broke in this run".into(),

@@ -6,7 +6,7 @@ use crate::base::{Instant, Offset, TopicPartition};
 use crate::check::{RecordWitness, ReplicaWitness, Violation, Witness};
 use crate::run::LaneKind;
 use crate::run::outcome::Outcome as RunOutcome;
-use crate::scenario::{Expect, Expectation};
+use crate::scenario::Expect;
 use crate::sim::{HostId, Outcome};
 
 /// The record or partition of a story.
@@ -19,23 +19,16 @@ pub(super) struct Subject {
     pub value: Option<u64>,
 }
 
-/// The violation that a picture is about, and its subject: of the invariant that reports name
-/// first, the first violation that names a record. Without one, the partition that faults struck.
+/// The violation that a picture is about, the one that reports name first, and its subject. Without
+/// one, the partition that faults struck.
 pub(super) fn choose<'a>(
     expect: &Expect,
     run: &'a Recorder,
     outcome: &RunOutcome,
     spans: &[Span],
 ) -> (Option<&'a Violation>, Subject) {
-    let reported = outcome.gravest(expect).map(|broken| broken.invariant.as_str());
-    let violation = run.violations.iter().min_by_key(|violation| {
-        let expected = match expect.of(violation.invariant) {
-            Expectation::Holds => 0,
-            Expectation::Breaks => 1,
-            Expectation::Open => 2,
-        };
-        let first = reported != Some(violation.invariant);
-        (first, expected, subject(run, violation).value.is_none(), violation.at)
+    let violation = outcome.gravest_of_all(expect).and_then(|broken| {
+        run.violations.iter().find(|violation| violation.invariant == broken.invariant)
     });
     let mut subject = violation.map(|violation| subject(run, violation)).unwrap_or_default();
     if subject.partition.is_none() {

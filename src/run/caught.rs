@@ -69,6 +69,7 @@ pub(crate) fn caught(seed: u64, run: impl FnOnce() -> Outcome) -> Outcome {
         notes: Vec::new(),
         story: Vec::new(),
         counts: Counts::default(),
+        outages: Vec::new(),
         disks: Vec::new(),
         differs: None,
         reached: Reached::default(),

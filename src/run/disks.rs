@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::base::thousands;
 use crate::sim::disk::DiskStats;
 
 /// One broker's page cache and disk, in one run or in all runs.
@@ -55,19 +56,22 @@ impl DiskLine {
     pub fn summary(&self) -> String {
         let reached = self.page_hits + self.page_misses;
         let mut text = format!(
-            "{}: {} of {reached} pages from memory, {} syncs",
-            self.broker, self.page_hits, self.syncs
+            "{}: {} of {} page reads and writes missed the cache; {} fsyncs",
+            self.broker,
+            thousands(self.page_misses),
+            thousands(reached),
+            thousands(self.syncs)
         );
         let parts = [
             (self.read_ahead, "pages read ahead", None),
-            (self.evicted, "evicted", None),
-            (self.written_back, "written back", None),
+            (self.evicted, "pages evicted", None),
+            (self.written_back, "pages written back", None),
             (self.stalls, "stalls", Some(self.stalled_ms)),
             (self.throttled, "writes throttled", Some(self.throttled_ms)),
         ];
         for (count, what, ms) in parts.into_iter().filter(|(count, ..)| *count > 0) {
             let took = ms.map_or(String::new(), |ms| format!(" ({ms} ms)"));
-            text.push_str(&format!(", {count} {what}{took}"));
+            text.push_str(&format!(", {} {what}{took}", thousands(count)));
         }
         text
     }
@@ -96,10 +100,11 @@ mod tests {
     fn disk_summary_omits_zero_counters() {
         let calm = DiskStats { page_hits: 9, page_misses: 1, syncs: 4, ..DiskStats::default() };
         let mut line = DiskLine::new("b2", &calm);
-        assert_eq!(line.summary(), "b2: 9 of 10 pages from memory, 4 syncs");
+        assert_eq!(line.summary(), "b2: 1 of 10 page reads and writes missed the cache; 4 fsyncs");
         let stalled = Duration::from_millis(1500);
         line += &DiskLine::new("b2", &DiskStats { stalls: 2, stalled, evicted: 7, ..calm });
-        let text = "b2: 18 of 20 pages from memory, 8 syncs, 7 evicted, 2 stalls (1500 ms)";
+        let text = "b2: 2 of 20 page reads and writes missed the cache; 8 fsyncs, 7 pages evicted, \
+                    2 stalls (1500 ms)";
         assert_eq!(line.summary(), text);
     }
 }

@@ -45,7 +45,7 @@ use self::roles::{Hosts, Kind};
 use self::setup::{idempotence, setup};
 use crate::base::{Instant, Seed, TopicPartition};
 use crate::check::history::{Header, Writer};
-use crate::check::{Judge, Note, Setup};
+use crate::check::{Judge, Note, Outage, Setup};
 use crate::scenario::load::SharedSignals;
 use crate::scenario::{Plan, Scenario, Topic};
 use crate::sim::disk::DiskProfile;
@@ -153,6 +153,7 @@ struct Run<'a, 'w, E: Engine> {
     sent: BTreeMap<(u32, u64), TopicPartition>,
     healed: Option<Instant>,
     permitted_loss: bool,
+    outages: Vec<Outage>,
     untested: Option<String>,
     watch: Option<&'w mut dyn FnMut(&str)>,
     recorder: Option<&'w mut dyn Observer>,
@@ -200,6 +201,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             sent: BTreeMap::new(),
             healed: None,
             permitted_loss: false,
+            outages: Vec::new(),
             untested: None,
             watch,
             recorder,
@@ -284,7 +286,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             Broken::new("converges", *at, format!("{name} did not end when it was asked to"))
         }));
         let judge = std::mem::replace(&mut self.judge, Judge::new(Setup::default()));
-        let verdicts = if frozen { judge.cut_short() } else { judge.finish(now) };
+        let verdicts = if frozen { judge.cut_short(now) } else { judge.finish(now) };
         if let Some(recorder) = &mut self.recorder {
             recorder.judged(&verdicts.violations);
         }
@@ -300,6 +302,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         notes.extend(unstruck.map(|why| format!("{DID_NOT_STRIKE} {why}")));
         self.untested = self.idle_clients().or_else(|| faults.idle(load));
         self.counts.lost = verdicts.lost;
+        self.outages = verdicts.outages;
         self.counts.faults = faults.struck;
         self.counts.faults_skipped = faults.skipped();
         self.outcome(broken, notes, faults.story)
@@ -328,6 +331,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             notes,
             story,
             counts: self.counts,
+            outages: self.outages,
             differs: None,
             reached,
             untested: self.untested,

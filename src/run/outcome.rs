@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::coverage::Reached;
 use super::disks::DiskLine;
 use crate::base::Instant;
-use crate::check::is_liveness;
+use crate::check::{Outage, is_liveness, is_loss};
 use crate::scenario::{Expect, Expectation};
 use crate::sim::TraceHash;
 
@@ -22,6 +22,15 @@ pub const SUCCEEDS: &str = "succeeds";
 
 /// Our own invariant: simulated time advances, however much work there is at one instant.
 pub const ADVANCES: &str = "advances";
+
+/// Our own invariants, each in one plain sentence.
+pub const OWN: [(&str, &str); 5] = [
+    (STARTS, "The cluster comes up and creates its topics."),
+    (PANICS, "No code panics."),
+    (ENDS, "Programs that take part end."),
+    (SUCCEEDS, "No program ends with an error."),
+    (ADVANCES, "Simulated time advances, however much work there is at one instant."),
+];
 
 /// A violated invariant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -94,6 +103,8 @@ pub struct Outcome {
     pub story: Vec<String>,
     /// How often things happened.
     pub counts: Counts,
+    /// When partitions could not be used, in the order of time.
+    pub outages: Vec<Outage>,
     /// What each broker's disk did.
     pub disks: Vec<DiskLine>,
     /// The hash of a second run of the same seed, if it differs.
@@ -107,20 +118,31 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// The worst violation: unexpected before expected, loss before liveness.
+    /// The violation that headlines, `shrink` and pictures are about, unless the scenario leaves it
+    /// open.
     pub fn gravest(&self, expect: &Expect) -> Option<&Broken> {
-        let of = |broken: &Broken| expected(expect, &broken.invariant);
-        let spoken_of = self.broken.iter().filter(|broken| of(broken) != Expectation::Open);
+        let open = |broken: &Broken| expected(expect, &broken.invariant) == Expectation::Open;
+        self.gravest_of_all(expect).filter(|broken| !open(broken))
+    }
+
+    /// Like `gravest`, with those that the scenario leaves open last.
+    pub fn gravest_of_all(&self, expect: &Expect) -> Option<&Broken> {
         // The first of equals: the others may be its consequences.
-        spoken_of
-            .min_by_key(|broken| (of(broken) != Expectation::Holds, is_liveness(&broken.invariant)))
+        self.broken.iter().min_by_key(|broken| gravity(expect, &broken.invariant))
+    }
+
+    /// All violations, the gravest first.
+    pub fn by_gravity(&self, expect: &Expect) -> Vec<&Broken> {
+        let mut all: Vec<&Broken> = self.broken.iter().collect();
+        all.sort_by_key(|broken| gravity(expect, &broken.invariant));
+        all
     }
 
     /// The run's own verdict.
     pub fn verdict(&self, expect: &Expect) -> RunVerdict {
         let unexpected =
             |broken: &&Broken| expected(expect, &broken.invariant) == Expectation::Holds;
-        let live = |broken: &Broken| !is_stuck(broken);
+        let live = |broken: &Broken| !is_stuck(&broken.invariant);
         if self.differs.is_some() {
             RunVerdict::Nondeterministic
         } else if self.broken.iter().filter(unexpected).any(live) {
@@ -141,14 +163,39 @@ impl Outcome {
     }
 }
 
+/// How bad it is that an invariant broke: the least is the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Gravity {
+    expectation: u8,
+    kind: u8,
+}
+
+/// The one order of violations: what must hold before what is expected to break, and that before what
+/// is left open; among these, lost records first, and what merely did not happen in time last.
+pub(crate) fn gravity(expect: &Expect, invariant: &str) -> Gravity {
+    let expectation = match expected(expect, invariant) {
+        Expectation::Holds => 0,
+        Expectation::Breaks => 1,
+        Expectation::Open => 2,
+    };
+    let kind = if is_loss(invariant) {
+        0
+    } else if is_stuck(invariant) {
+        2
+    } else {
+        1
+    };
+    Gravity { expectation, kind }
+}
+
 /// Whether it is a liveness violation: nothing went wrong, but something did not happen.
-pub(crate) fn is_stuck(broken: &Broken) -> bool {
-    [STARTS, ENDS, ADVANCES].contains(&broken.invariant.as_str()) || is_liveness(&broken.invariant)
+pub(crate) fn is_stuck(invariant: &str) -> bool {
+    [STARTS, ENDS, ADVANCES].contains(&invariant) || is_liveness(invariant)
 }
 
 /// The expectation for an invariant; a scenario can't set one for our own invariants.
 pub(crate) fn expected(expect: &Expect, invariant: &str) -> Expectation {
-    let own = [STARTS, PANICS, ENDS, SUCCEEDS, ADVANCES].contains(&invariant);
+    let own = OWN.iter().any(|(name, _)| *name == invariant);
     if own { Expectation::Holds } else { expect.of(invariant) }
 }
 
@@ -174,5 +221,52 @@ impl RunVerdict {
     /// Whether no invariant broke against expectation.
     pub fn is_fine(self) -> bool {
         matches!(self, Self::Held | Self::BrokeAsExpected | Self::Untested)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{NAMES, promise};
+
+    fn order(expect: &Expect, mut names: Vec<&'static str>) -> Vec<&'static str> {
+        names.sort_by_key(|name| gravity(expect, name));
+        names
+    }
+
+    #[test]
+    fn lost_records_are_graver_than_other_breaks_and_those_than_waiting() {
+        let names = vec!["converges", "inconsistent-offset", "own-check", "acked-write-unseen"];
+        let all = Expect { holds: vec!["*".into()], ..Expect::default() };
+        let sorted = ["acked-write-unseen", "inconsistent-offset", "own-check", "converges"];
+        assert_eq!(order(&all, names), sorted);
+    }
+
+    #[test]
+    fn readme_names_every_invariant_with_its_sentence() {
+        let mut all: Vec<_> = NAMES.iter().map(|name| (*name, promise(name))).collect();
+        all.sort_by_key(|(name, _)| !is_loss(name));
+        let all = all.into_iter().chain(OWN);
+        let rows = all.map(|(name, sentence)| {
+            let (first, rest) = sentence.split_at(1);
+            let sentence = format!("{}{}", first.to_lowercase(), rest.trim_end_matches('.'));
+            format!("| `{name}` | {sentence} |\n")
+        });
+        let table =
+            format!("| invariant | holds when |\n|---|---|\n{}\n", rows.collect::<String>());
+        let readme = include_str!("../../README.md");
+        assert!(readme.contains(&table), "README.md needs this table:\n\n{table}");
+    }
+
+    #[test]
+    fn what_must_hold_is_graver_than_an_expected_loss() {
+        let expect = Expect {
+            holds: vec!["*".into()],
+            breaks: vec!["acked-write-lost".into()],
+            allows: vec!["acked-write-unseen".into()],
+        };
+        let names = vec!["acked-write-unseen", "acked-write-lost", PANICS, "converges"];
+        let sorted = [PANICS, "converges", "acked-write-lost", "acked-write-unseen"];
+        assert_eq!(order(&expect, names), sorted);
     }
 }

@@ -19,8 +19,11 @@ pub(crate) struct Calm {
 }
 
 impl Calm {
-    /// From now on, faults touch these hosts and links.
-    pub(super) fn set(&mut self, at: Instant, touched: Touched) {
+    /// From now on, faults touch these hosts and links. Returns whether they touched others before.
+    pub(super) fn set(&mut self, at: Instant, touched: Touched) -> bool {
+        if self.touched == touched {
+            return false;
+        }
         let before = std::mem::replace(&mut self.touched, touched);
         for host in before.hosts.difference(&self.touched.hosts) {
             self.hosts.insert(*host, at);
@@ -28,6 +31,7 @@ impl Calm {
         for link in before.links.difference(&self.touched.links) {
             self.links.insert(*link, at);
         }
+        true
     }
 
     /// A process began, ended, was stopped or lost its storage.
@@ -49,6 +53,13 @@ impl Calm {
     pub fn host_since(&self, host: HostId) -> Option<Instant> {
         let touched = self.touched.hosts.contains(&host) || self.failed.contains(&host);
         (!touched).then(|| self.hosts.get(&host).copied().unwrap_or(Instant::START))
+    }
+
+    /// Whether faults touch a host itself, or its links to all of the others.
+    pub fn is_cut_off(&self, host: HostId, mut others: impl Iterator<Item = HostId>) -> bool {
+        let Touched { hosts, links } = &self.touched;
+        let cut = |other| links.contains(&(host, other)) || links.contains(&(other, host));
+        hosts.contains(&host) || !links.is_empty() && others.all(cut)
     }
 
     /// Since when no fault has touched two hosts and the link between them, in both directions.

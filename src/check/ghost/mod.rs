@@ -112,9 +112,14 @@ impl Ghost {
         self.healed
     }
 
-    /// From now on, faults touch these hosts and links.
-    pub(super) fn touched(&mut self, at: Instant, touched: Touched) {
-        self.calm.set(at, touched);
+    /// From now on, faults touch these hosts and links. Returns whether they touched others before.
+    pub(super) fn touched(&mut self, at: Instant, touched: Touched) -> bool {
+        self.calm.set(at, touched)
+    }
+
+    /// Whether faults touch a client itself, or cut it off from every broker.
+    pub(super) fn is_cut_off(&self, client: HostId) -> bool {
+        self.calm.is_cut_off(client, self.hosts.iter().map(|(host, _)| host))
     }
 
     /// The files of compacted topics.

@@ -52,13 +52,13 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "leader-completeness",
-        "A leader has everything that was ever committed.",
+        "A leader has every record that was ever committed.",
         Brokers,
         new::<leader_completeness::LeaderCompleteness>,
     ),
     safety(
         "candidate-completeness",
-        "Every replica that can be elected has everything that was committed.",
+        "Every replica that can be elected has every record that was ever committed.",
         Brokers,
         new::<candidate_completeness::CandidateCompleteness>,
     ),
@@ -70,7 +70,7 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "offsets-dense",
-        "Offsets of a log have no gap and no repeat.",
+        "The offsets of a log have no gap and no repeat.",
         Brokers,
         new::<offsets_dense::OffsetsDense>,
     ),
@@ -82,13 +82,13 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "high-watermark-monotonic",
-        "What was exposed stays exposed.",
+        "Exposed records stay exposed.",
         Brokers,
         new::<high_watermark_monotonic::HighWatermarkMonotonic>,
     ),
     safety(
         "min-insync-enforced",
-        "acks=all is never acknowledged by too few.",
+        "acks=all is never acknowledged by too few replicas.",
         Brokers,
         new::<min_insync_enforced::MinInsyncEnforced>,
     ),
@@ -112,7 +112,8 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "recovery-trusts-only-synced",
-        "After a power loss, a log opens to a valid prefix.",
+        "A log recovers to its valid prefix, without stale batches, and no reader gets a batch with a \
+         wrong checksum.",
         Brokers,
         new::<recovery_trusts_only_synced::RecoveryTrustsOnlySynced>,
     ),
@@ -130,7 +131,7 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "index-agrees",
-        "Index entries point at the batches that they name.",
+        "An index points at batches, and equals one that is built from scratch.",
         Brokers,
         new::<index_agrees::IndexAgrees>,
     ),
@@ -166,13 +167,14 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "dirty-read",
-        "No consumer reads uncommitted records.",
+        "No consumer reads an uncommitted record.",
         Brokers,
         new::<dirty_read::DirtyRead>,
     ),
     liveness(
         "writes-progress",
-        "Writes are acknowledged while faults spare the leader and enough of its ISR.",
+        "Writes are acknowledged in bounded time while faults spare the leader and \
+         min.insync.replicas.",
         Brokers,
         |setup| Box::new(writes_progress::WritesProgress::new(setup.progress)),
     ),
@@ -202,7 +204,7 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "inconsistent-offset",
-        "One offset never shows two records.",
+        "An offset never shows two different records.",
         Clients,
         new::<inconsistent_offset::InconsistentOffset>,
     ),
@@ -251,11 +253,15 @@ const TABLE: &[Row] = &[
     ),
     liveness(
         "reads-reach-end",
-        "Once faults end, a reader reaches the end in bounded time.",
+        "Once faults end, a reader reaches the end in bounded time, and skips nothing of which an \
+         intact copy exists.",
         Clients,
         |setup| Box::new(reads_reach_end::ReadsReachEnd { within: setup.within }),
     ),
 ];
+
+/// Those whose violation means that clients lost an acknowledged record.
+const LOSSES: [&str; 2] = ["acked-write-lost", "acked-write-unseen"];
 
 /// An invariant of the table.
 struct Row {
@@ -323,6 +329,11 @@ pub fn promise(name: &str) -> &'static str {
     TABLE.iter().find(|row| row.name == name).map_or("", |row| row.promise)
 }
 
+/// Whether a violation of the invariant means that clients lost an acknowledged record.
+pub fn is_loss(name: &str) -> bool {
+    LOSSES.contains(&name)
+}
+
 /// Whether a violation of the invariant means that something did not happen in time, and not that
 /// something wrong happened.
 pub fn is_liveness(name: &str) -> bool {
@@ -352,6 +363,11 @@ mod tests {
     fn every_name_is_judged_when_everything_is_promised_and_no_other() {
         let judged: Vec<&str> = of(&testing::setup()).iter().map(|i| i.name()).collect();
         assert_eq!(judged, NAMES);
+    }
+
+    #[test]
+    fn every_loss_is_an_invariant_of_the_table() {
+        assert!(LOSSES.iter().all(|name| NAMES.contains(name) && !is_liveness(name)));
     }
 
     #[test]

@@ -40,20 +40,23 @@ fn disks(reports: &[Report]) -> String {
 pub fn summary(reports: &[Report]) -> String {
     let mut text = String::from(
         "# What held and what broke\n\n\
-         | scenario | expected | verdict | seeds | faults | acknowledged | simulated |\n\
-         |---|---|---|--:|--:|--:|--:|\n",
+         | scenario | expected | verdict | seeds | faults | acknowledged | lost | longest outage | simulated |\n\
+         |---|---|---|--:|--:|--:|--:|---|--:|\n",
     );
     for report in reports {
         // Writing to a String can't fail.
         let _ = writeln!(
             text,
-            "| [{name}]({name}.json) | {} | {} | {} | {} | {} of {} | {} s |",
+            "| [{name}]({name}.json) | {} | {}{} | {} | {} | {} of {} | {} | {} | {} s |",
             report.expect.summary(),
             report.verdict,
+            if report.reservation().is_some() { " (not guaranteed)" } else { "" },
             report.runs.len(),
             report.counts.faults,
             report.counts.acked,
             report.counts.sent,
+            report.counts.lost,
+            outage(report),
             report.simulated_seconds(),
             name = report.scenario,
         );
@@ -61,7 +64,8 @@ pub fn summary(reports: &[Report]) -> String {
     text.push_str(&disks(reports));
     for report in reports {
         let silent = report.witnesses.is_empty() && report.unbroken.is_empty();
-        if silent && report.notes.is_empty() && report.differs.is_none() {
+        let quiet = report.notes.is_empty() && report.not_guaranteed.is_empty();
+        if silent && quiet && report.differs.is_none() {
             continue;
         }
         let _ = writeln!(text, "\n## {}: {}\n", report.scenario, report.verdict);
@@ -71,6 +75,7 @@ pub fn summary(reports: &[Report]) -> String {
         if let Some(differs) = &report.differs {
             let _ = writeln!(text, "- {differs}");
         }
+        contract(report, &mut text);
         for witness in &report.witnesses {
             let _ = writeln!(
                 text,
@@ -104,6 +109,23 @@ pub fn summary(reports: &[Report]) -> String {
     }
     rare_events(reports, &mut text);
     text
+}
+
+/// The longest outage, for a cell of the table.
+fn outage(report: &Report) -> String {
+    report.longest_outage().map_or_else(|| "–".into(), |line| line.longest.to_string())
+}
+
+/// What was lost, and what the settings do not guarantee.
+fn contract(report: &Report, text: &mut String) {
+    if let Some(damage) = report.damage() {
+        let _ = writeln!(text, "- {damage}");
+    }
+    if let Some(reservation) = report.reservation() {
+        let _ = writeln!(text, "- {reservation}");
+    } else if !report.not_guaranteed.is_empty() {
+        let _ = writeln!(text, "- not guaranteed: {}", report.not_guaranteed.join("; "));
+    }
 }
 
 /// The situations that the runs reached, and those that they never did.

@@ -13,15 +13,16 @@
 //! | `replay` | the command that replays the worst run, as in a checkout of this repository (or the test), or null |
 //! | `differs` | the seed whose runs differed, with both trace hashes; or null |
 //! | `untested` | why the runs tested nothing, if none did; or null |
-//! | `witnesses` | the first run that broke each invariant: `invariant`, `at_ms`, `what`, `seed`, `trace`, `seeds` (how many broke it), `expected` (`holds`, `breaks` or `open`), `story` (its faults) |
+//! | `witnesses` | the gravest first, the first run that broke each invariant: `invariant`, `at_ms`, `what`, `seed`, `trace`, `seeds` (how many broke it), `expected` (`holds`, `breaks` or `open`), `story` (its faults) |
 //! | `unbroken` | invariants that were expected to break and did not |
 //! | `notes` | notes about runs that are not failures: `note`, `first_seed`, `runs` |
 //! | `not_guaranteed` | ways in which the settings let acknowledged records be lost, whether or not these runs did |
 //! | `counts` | over all runs: faults, records, elections |
 //! | `rare_events` | every known situation: `name`, `about`, `runs` (how many reached it), `first_seed` or null |
+//! | `outages` | by partition and `kind` (`not-writable`: producers tried, and no write was acknowledged; `no-leader`), if one took a second or more: `partition`, `kind`, `from_ms`, `until_ms` and `seed` of the longest, `outages` (how many), `total_ms` |
 //! | `disks` | by broker, over all runs: pages found in memory and waited for, evictions, read-ahead, write-back, syncs; stalls and throttled writes, and how long they took |
 //! | `simulated_ms` | over all runs |
-//! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms`, `lost` (acknowledged records that the final reads did not find) |
+//! | `runs` | by seed: `seed`, `trace`, `verdict` (as above, of this run), `simulated_ms`, `lost` (acknowledged records that the final reads did not find), `longest_outage` (`partition`, `kind`, `from_ms`, `until_ms`, or null) |
 
 #![warn(missing_docs, reason = "in the prelude")]
 
@@ -38,11 +39,11 @@ pub use markdown::summary;
 pub use text::{failure, failure_with_story, line};
 
 use super::swarm::Contract;
-use super::verdict::{RunLine, Tally, Verdict, Witness};
-use crate::base::Seed;
+use super::verdict::{OutageLine, RunLine, Tally, Verdict, Witness};
+use crate::base::{Seed, thousands};
 use crate::run::coverage::RareEvent;
 use crate::run::disks::DiskLine;
-use crate::run::outcome::Counts;
+use crate::run::outcome::{Counts, gravity};
 use crate::run::{EngineKind, LEFT_OUT};
 use crate::scenario::{Expect, Plan, Scenario};
 
@@ -66,7 +67,7 @@ pub struct Report {
     replay: Option<String>,
     differs: Option<String>,
     untested: Option<String>,
-    /// The first run, by seed, that broke each invariant, by the invariant's name.
+    /// The first run, by seed, that broke each invariant; the gravest violation first.
     pub witnesses: Vec<Witness>,
     unbroken: Vec<String>,
     notes: Vec<NoteLine>,
@@ -76,6 +77,8 @@ pub struct Report {
     pub counts: Counts,
     /// Every known situation, and the number of runs that reached it.
     pub rare_events: Vec<RareEvent>,
+    /// Partitions that could not be used for a second or more, over all runs.
+    pub outages: Vec<OutageLine>,
     /// Each broker's page cache and disk, over all runs.
     pub disks: Vec<DiskLine>,
     simulated_ms: u64,
@@ -116,6 +119,9 @@ impl Report {
             (Some((seed, ..)), _) => Some(*seed),
             (None, worst) => worst.as_ref().map(|witness| witness.seed),
         };
+        let unbroken = tally.unbroken().into_iter().map(str::to_owned).collect();
+        let mut witnesses: Vec<_> = tally.witnesses.into_values().collect();
+        witnesses.sort_by_key(|witness| gravity(&scenario.expect, &witness.broken.invariant));
         let replay = seed.map(|seed| replay_command(&scenario.file, seed, engine));
         Self {
             schema: SCHEMA,
@@ -128,16 +134,17 @@ impl Report {
             verdict,
             untested: tally.untested.clone().filter(|_| verdict == Verdict::Untested),
             replay,
-            unbroken: tally.unbroken().into_iter().map(str::to_owned).collect(),
-            witnesses: tally.witnesses.into_values().collect(),
+            unbroken,
+            witnesses,
             notes: tally
                 .notes
                 .into_values()
                 .map(|(note, first_seed, runs)| NoteLine { note, first_seed, runs })
                 .collect(),
-            not_guaranteed: losses(scenario, tally.runs.iter().map(|run| run.seed)),
+            not_guaranteed: not_guaranteed(scenario, tally.runs.iter().map(|run| run.seed)),
             counts: tally.counts,
             rare_events: tally.sightings.table(),
+            outages: tally.outages.into_values().collect(),
             disks: tally.disks,
             simulated_ms: u64::try_from(tally.simulated.as_millis()).unwrap_or(u64::MAX),
             runs: tally.runs,
@@ -171,9 +178,26 @@ impl Report {
         let held = self.verdict == Verdict::Held && !self.not_guaranteed.is_empty();
         let runs = self.runs.len();
         held.then(|| {
-            let why = self.not_guaranteed.join("; ");
-            format!("held in {runs} of {runs} seeds; these settings do not guarantee it ({why})")
+            let but = no_guarantee(&self.not_guaranteed);
+            format!("held in {runs} of {runs} seeds; {but}")
         })
+    }
+
+    /// What the runs cost clients: lost records first, then the longest outage. `None` if nothing.
+    pub fn damage(&self) -> Option<String> {
+        let Counts { lost, acked, .. } = self.counts;
+        let lost = (lost > 0).then(|| lost_records(lost, acked));
+        let outage = self
+            .longest_outage()
+            .map(|line| format!("longest outage: {} (seed {})", line.longest, line.seed));
+        let parts: Vec<_> = lost.into_iter().chain(outage).collect();
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+
+    /// The longest outage of all partitions.
+    fn longest_outage(&self) -> Option<&OutageLine> {
+        // Of equals the first partition's.
+        self.outages.iter().rev().max_by_key(|line| line.longest.length_ms())
     }
 
     /// As `reports/<scenario>.json`.
@@ -193,9 +217,23 @@ impl Report {
     }
 }
 
+/// `1,902 of 3,020 acknowledged records were lost`.
+pub(crate) fn lost_records(lost: u64, acked: u64) -> String {
+    let was = if lost == 1 { "was" } else { "were" };
+    format!("{} of {} acknowledged records {was} lost", thousands(lost), thousands(acked))
+}
+
+/// What a verdict of `held` is not worth, for these reasons.
+pub(crate) fn no_guarantee(reasons: &[String]) -> String {
+    format!("these settings do not guarantee it ({})", reasons.join("; "))
+}
+
 /// The ways in which a scenario lets acknowledged records be lost under the faults of these seeds.
-fn losses(scenario: &Scenario, seeds: impl Iterator<Item = u64>) -> Vec<String> {
-    let losses = seeds.flat_map(|seed| {
+pub(crate) fn not_guaranteed(
+    scenario: &Scenario,
+    seeds: impl IntoIterator<Item = u64>,
+) -> Vec<String> {
+    let losses = seeds.into_iter().flat_map(|seed| {
         let plan = Plan::draw(scenario, Seed(seed));
         Contract::of(scenario, &plan.faults).losses
     });

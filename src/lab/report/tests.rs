@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::*;
-use crate::base::Instant;
+use crate::base::{Instant, TopicPartition};
+use crate::check::{Outage, OutageKind};
 use crate::run::coverage::{Reached, Situation};
 use crate::run::disks::DiskLine;
 use crate::run::outcome::{Broken, Outcome, STARTS};
@@ -40,6 +41,13 @@ fn disk(broker: &str, page_hits: u64, page_misses: u64) -> DiskLine {
 
 fn outcome(seed: u64, broken: &[(&str, &str)]) -> Outcome {
     let at = Instant::from_millis(21_007);
+    let lost = if broken.contains(&LOST) { 616 } else { 0 };
+    let outage = Outage {
+        partition: TopicPartition::new("orders", 2),
+        kind: OutageKind::NotWritable,
+        from_ms: 20_210,
+        until_ms: 29_140,
+    };
     Outcome {
         seed,
         trace: TraceHash(0x9f03_c1aa_0000_0000 + seed),
@@ -47,7 +55,8 @@ fn outcome(seed: u64, broken: &[(&str, &str)]) -> Outcome {
         broken: broken.iter().map(|(name, what)| Broken::new(name, at, *what)).collect(),
         notes: Vec::new(),
         story: vec!["12.500 s: power-loss of b2 (leader of orders-2), for 3s".into()],
-        counts: Counts { faults: 7, sent: 30_000, acked: 29_000, ..Counts::default() },
+        counts: Counts { faults: 7, sent: 30_000, acked: 29_000, lost, ..Counts::default() },
+        outages: if lost > 0 { vec![outage] } else { Vec::new() },
         disks: vec![disk("b1", 9_000, 0), disk("b2", 8_000, 40)],
         differs: None,
         untested: None,
@@ -65,7 +74,7 @@ fn report(name: &str, expect: &str, outcomes: Vec<Outcome>) -> Report {
 
 const LOST: (&str, &str) = (
     "acked-write-lost",
-    "orders-2 offset 4118 acked to p3 at 12.410 s; absent on leader b2 at 21.007 s",
+    "orders-2 offset 4118 (p3's record 1999) acked at 12.410 s; absent on leader b2 at 21.007 s",
 );
 
 fn all() -> Vec<Report> {
@@ -123,7 +132,10 @@ fn replay_command_is_the_one_that_was_called() {
     assert_eq!(called(Some("target/debug/deps/brokerquake-1a2b"), false), "cargo run --release --");
     let command = replay_command("x.toml", 7, EngineKind::Leap);
     assert_eq!(command, "cargo run --release -- replay x.toml --seed 7");
-    assert_eq!(as_called_by("/bin/brokerquake", &command), "/bin/brokerquake replay x.toml --seed 7");
+    assert_eq!(
+        as_called_by("/bin/brokerquake", &command),
+        "/bin/brokerquake replay x.toml --seed 7"
+    );
     let of_test = test_command(7, Some("a::test"));
     assert_eq!(as_called_by("/bin/brokerquake", &of_test), of_test);
     assert_eq!(test_command(7, Some("a::test")), "BROKERQUAKE_SEED=7 cargo test a::test");
@@ -145,8 +157,12 @@ fn verdict_held_says_what_the_settings_do_not_guarantee() {
                 move)";
     assert_eq!(of(text).reservation().as_deref(), Some(said));
     assert!(line(&of(text), Duration::ZERO).ends_with(said));
+    let overview = summary(&[of(text)]);
+    assert!(overview.contains(&format!("\n- {said}\n")), "{overview}");
+    assert!(overview.contains("| held (not guaranteed) |"), "{overview}");
     let whole = text.replace("acks = 1\nenable.idempotence = false\n", "");
     assert_eq!(of(&whole).reservation(), None);
+    assert!(!summary(&[of(&whole)]).contains("guarantee"));
 }
 
 #[test]

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use super::Report;
+use crate::base::thousands;
 
-/// One line: verdict, scenario, seeds, times, and the worst witness if an invariant broke.
+/// One line: verdict, scenario, seeds, times, and the worst witness if an invariant broke. Indented
+/// lines below it say what was lost, and what is not guaranteed.
 pub fn line(report: &Report, wall: Duration) -> String {
     let mut line = format!(
         "{:<17}  {:<32} {:>6} seeds {:>8} s simulated {:>7.1} s",
@@ -18,13 +20,13 @@ pub fn line(report: &Report, wall: Duration) -> String {
         let (name, seed, seeds) = (&worst.broken.invariant, worst.seed, worst.seeds);
         line.push_str(&format!("  {name} in {seeds}, first seed {seed}"));
     }
-    if let Some(reservation) = report.reservation() {
-        line.push_str(&format!("\n                   {reservation}"));
+    for more in report.damage().into_iter().chain(report.reservation()) {
+        line.push_str(&format!("\n{:19}{more}", ""));
     }
     line
 }
 
-/// The details of a break: the invariant, the replay command, and the witness.
+/// The details of a break: the invariant, the replay command, the witness, and what that run cost.
 pub fn failure(report: &Report) -> String {
     let mut text = String::new();
     if let Some(differs) = &report.differs {
@@ -43,6 +45,7 @@ pub fn failure(report: &Report) -> String {
     }
     if let Some(worst) = &report.worst {
         text.push_str(&format!("what:   {}\n", worst.broken.what));
+        text.push_str(&damage_of(report, worst.seed));
     }
     if !report.unbroken.is_empty() {
         text.push_str(&format!(
@@ -51,6 +54,20 @@ pub fn failure(report: &Report) -> String {
             report.runs.len(),
             report.unbroken.join(", ")
         ));
+    }
+    text
+}
+
+/// What one run cost clients: the lost records, and the longest outage.
+fn damage_of(report: &Report, seed: u64) -> String {
+    let mut text = String::new();
+    let Some(run) = report.runs.iter().find(|run| run.seed == seed) else { return text };
+    if run.lost > 0 {
+        let records = if run.lost == 1 { "record" } else { "records" };
+        text.push_str(&format!("lost:   {} acknowledged {records}\n", thousands(run.lost)));
+    }
+    if let Some(outage) = &run.longest_outage {
+        text.push_str(&format!("outage: {outage}\n"));
     }
     text
 }
