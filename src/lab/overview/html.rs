@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::escape::escape;
-use super::{BrokenLine, Line, MatrixCell, Overview, Timing, chart, verdict_words};
+use super::{BrokenLine, Line, MatrixCell, Overview, Timing, chart};
 use crate::check;
 use crate::lab::matrix::Misfortune;
 
@@ -92,7 +92,7 @@ fn scenarios(page: &mut String, lines: &[Line]) {
     }
     page.push_str(
         "<div class=\"wide\"><table><thead><tr><th>scenario</th><th>verdict</th><th>seeds</th>\
-         <th>acknowledged</th><th>lost</th>",
+         <th>acknowledged</th><th>lost</th><th>longest outage</th>",
     );
     for name in &names {
         let _ = write!(page, "<th class=\"inv\">{}</th>", escape(name));
@@ -113,11 +113,12 @@ fn scenarios(page: &mut String, lines: &[Line]) {
         let _ = write!(
             page,
             "<tr><td>{name}</td><td class=\"{class}\">{}</td><td class=\"num\">{}</td>\
-             <td class=\"num\">{}</td><td class=\"num\">{}</td>",
-            escape(&verdict_words(&line.verdict)),
+             <td class=\"num\">{}</td><td class=\"num\">{}</td><td>{}</td>",
+            escape(&line.verdict_words()),
             line.seeds,
             line.acked,
             line.lost,
+            escape(line.longest_outage.as_deref().unwrap_or("–")),
         );
         for name in &names {
             let broken = line.broken.iter().find(|broken| broken.invariant == *name);

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use super::{Overview, verdict_words};
+use super::Overview;
 
 /// Scenarios, what they broke, and the replay commands.
 pub fn markdown(overview: &Overview) -> String {
     let mut text = String::from(
-        "# The last runs\n\n| scenario | verdict | seeds | acknowledged | lost | broken invariants |\n\
-         |---|---|--:|--:|--:|---|\n",
+        "# The last runs\n\n| scenario | verdict | seeds | acknowledged | lost | longest outage | broken invariants |\n\
+         |---|---|--:|--:|--:|---|---|\n",
     );
     for line in &overview.scenarios {
         let broken: Vec<_> = line
@@ -19,12 +19,13 @@ pub fn markdown(overview: &Overview) -> String {
         // Writing to a String can't fail.
         let _ = writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} |",
             cell(&line.scenario),
-            cell(&verdict_words(&line.verdict)),
+            cell(&line.verdict_words()),
             line.seeds,
             line.acked,
             line.lost,
+            cell(line.longest_outage.as_deref().unwrap_or("–")),
             cell(&broken.join(", ")),
         );
     }

@@ -4,7 +4,7 @@
 //! | field | what |
 //! |---|---|
 //! | `kind`, `schema` | `overview`, and a number that is incremented when a field changes its meaning or is removed |
-//! | `scenarios` | by name: `scenario`, `verdict`, `seeds`, `acked`, `lost`, `simulated_ms`, `replay`, `broken` (`invariant`, `expected`, `seeds`, `seed`, `what`, `replay`, `picture`) |
+//! | `scenarios` | by name: `scenario`, `verdict`, `seeds`, `acked`, `lost`, `longest_outage` (in words, or null), `not_guaranteed`, `simulated_ms`, `replay`, `broken` (`invariant`, `expected`, `seeds`, `seed`, `what`, `replay`, `picture`) |
 //! | `matrix` | cells of the durability matrix by their `status`, or null |
 //! | `swarm` | the swarm's result: `verdict`, `runs`, `failures`, `features`, `situations`, `never` (situations that no run reached), or null |
 //! | `skipped` | files that are not reports, with the reason |
@@ -61,12 +61,25 @@ pub struct Line {
     pub acked: u64,
     /// Acknowledged records that the final reads did not find.
     pub lost: u64,
+    /// The longest time in which a partition could not be used, in words.
+    pub longest_outage: Option<String>,
+    /// Ways in which the settings let acknowledged records be lost.
+    pub not_guaranteed: Vec<String>,
     /// Over all seeds.
     pub simulated_ms: u64,
     /// The command that replays the worst run.
     pub replay: Option<String>,
-    /// Invariants that broke, by name.
+    /// Invariants that broke, the gravest first.
     pub broken: Vec<BrokenLine>,
+}
+
+impl Line {
+    /// The verdict in words. What held without a guarantee says so.
+    fn verdict_words(&self) -> String {
+        let but = self.verdict == "held" && !self.not_guaranteed.is_empty();
+        let but = if but { " (not guaranteed)" } else { "" };
+        format!("{}{but}", verdict_words(&self.verdict))
+    }
 }
 
 /// An invariant that a scenario broke.

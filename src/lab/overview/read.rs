@@ -8,6 +8,8 @@ use super::{
     BrokenLine, KIND, Line, MatrixCell, MatrixSummary, Overview, SCHEMA, SwarmSummary, TIMINGS,
     Timings,
 };
+use crate::base::TopicPartition;
+use crate::check::{Outage, OutageKind};
 use crate::lab::report::replay_command;
 use crate::lab::{matrix, swarm};
 use crate::run::EngineKind;
@@ -42,6 +44,11 @@ struct ScenarioFile {
     replay: Option<String>,
     witnesses: Vec<WitnessLine>,
     counts: CountsLine,
+    // Both are missing in older reports.
+    #[serde(default)]
+    outages: Vec<OutageFile>,
+    #[serde(default)]
+    not_guaranteed: Vec<String>,
     simulated_ms: u64,
     runs: Vec<serde::de::IgnoredAny>,
 }
@@ -53,6 +60,23 @@ struct WitnessLine {
     seed: u64,
     seeds: u64,
     expected: String,
+}
+
+#[derive(Deserialize)]
+struct OutageFile {
+    partition: String,
+    kind: OutageKind,
+    from_ms: u64,
+    until_ms: u64,
+}
+
+impl OutageFile {
+    /// In words, if the partition has a name.
+    fn words(self) -> Option<String> {
+        let partition = TopicPartition::from_directory(&self.partition)?;
+        let Self { kind, from_ms, until_ms, .. } = self;
+        Some(Outage { partition, kind, from_ms, until_ms }.to_string())
+    }
 }
 
 #[derive(Deserialize)]
@@ -187,7 +211,11 @@ fn line(file: ScenarioFile, beside: &[String]) -> Line {
             what: witness.what,
         }
     });
+    let length = |outage: &OutageFile| outage.until_ms.saturating_sub(outage.from_ms);
+    let longest = file.outages.into_iter().rev().max_by_key(length);
     Line {
+        longest_outage: longest.and_then(OutageFile::words),
+        not_guaranteed: file.not_guaranteed,
         verdict: file.verdict,
         seeds: file.runs.len() as u64,
         acked: file.counts.acked,

@@ -7,7 +7,10 @@ use super::*;
 const SCENARIO: &str = r#"{
   "schema": 1, "scenario": "leader-power-loss", "file": "scenarios/faults/leader-power-loss.toml",
   "engine": "leap", "verdict": "broke", "replay": null, "simulated_ms": 143000,
-  "counts": { "acked": 58000, "lost": 17 },
+  "counts": { "acked": 58000, "lost": 17 }, "not_guaranteed": [ "acks=1" ],
+  "outages": [
+    { "partition": "orders-1", "kind": "no-leader", "from_ms": 100, "until_ms": 1300, "seed": 7 },
+    { "partition": "orders-2", "kind": "not-writable", "from_ms": 20210, "until_ms": 29140, "seed": 8 } ],
   "runs": [ { "seed": 7 }, { "seed": 8 } ],
   "witnesses": [ { "invariant": "acked-write-lost", "at_ms": 21007, "seed": 8, "seeds": 1,
     "trace": "9f03", "expected": "holds", "story": [],
@@ -38,6 +41,12 @@ fn overview_links_witness_replay_command_and_picture() {
     let without = gathered(&[report]);
     let line = &without.scenarios[0];
     assert_eq!((line.seeds, line.acked, line.lost), (2, 58_000, 17));
+    assert_eq!(line.longest_outage.as_deref(), Some("orders-2 not writable 20.2–29.1 s"));
+    for text in [html(&without), markdown(&without)] {
+        assert!(text.contains("orders-2 not writable 20.2–29.1 s"), "{text}");
+    }
+    let held = SCENARIO.replace("\"broke\"", "\"held\"");
+    assert!(markdown(&gathered(&[("x.json", &held)])).contains("| held (not guaranteed) |"));
     let broken = &line.broken[0];
     assert_eq!(
         broken.replay,
