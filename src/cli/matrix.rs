@@ -30,7 +30,8 @@ const MAX_FILE: u64 = 1 << 20;
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  brokerquake matrix --seeds 20\n  brokerquake matrix --config server.properties --producer producer.properties\n  brokerquake matrix --write acks-all-rf3-min2-cache-clean-all-power cell.toml\n\n\
-    Reports: reports/durability-matrix.md and .json; scenarios of cells with a witness: reports/matrix/CELL.toml."
+    Reports, in the directory of --reports: durability-matrix.md and .json; scenarios of cells with a witness:\n\
+    matrix/CELL.toml."
 )]
 pub struct MatrixArgs {
     /// Answer for this broker's settings [default with --producer: Kafka's defaults]
@@ -51,8 +52,11 @@ pub struct MatrixArgs {
     /// The engine that simulates the cluster
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
+    /// Exit with 1 if any cell loses an acknowledged record, promised or not
+    #[arg(long)]
+    fail_on_loss: bool,
     /// Directory of the reports
-    #[arg(long, value_name = "DIR", default_value = "reports")]
+    #[arg(long, value_name = "DIR", default_value = matrix::REPORTS)]
     reports: PathBuf,
     /// Write one cell's scenario to a file, without running it
     #[arg(long, num_args = 2, value_names = ["CELL", "FILE"], conflicts_with_all = ["config", "producer"])]
@@ -76,7 +80,11 @@ fn act(args: &MatrixArgs) -> Result<u8, String> {
     }
     let asked = args.config.is_some() || args.producer.is_some();
     let rows = if asked || args.replication_factor.is_some() {
-        vec![settings(args)?]
+        let asked = settings(args)?;
+        for warning in &asked.warnings {
+            eprintln!("brokerquake matrix: warning: {warning}");
+        }
+        vec![asked.settings]
     } else {
         matrix::rows()
     };
@@ -86,10 +94,10 @@ fn act(args: &MatrixArgs) -> Result<u8, String> {
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let jobs = args.jobs.unwrap_or(cores);
     let mut screen = Screen::new((seeds.end - seeds.start) * cells.len() as u64);
-    let runs = Runs { seeds, jobs, engine: args.engine };
+    let runs = Runs { seeds, jobs, engine: args.engine, reports: args.reports.clone() };
     let table = matrix::run(&cells, &runs, &mut screen).map_err(|error| error.to_string())?;
     screen.bar.finish_and_clear();
-    write_cells(&table)?;
+    write_cells(&table, &args.reports)?;
     if one {
         say(matrix::answer(&table).trim_end());
     } else {
@@ -99,10 +107,10 @@ fn act(args: &MatrixArgs) -> Result<u8, String> {
         let path = args.reports.join("durability-matrix.md");
         say(format_args!("reports: {}", path.display()));
     }
-    Ok(table.exit_code())
+    Ok(table.exit_code(args.fail_on_loss))
 }
 
-fn settings(args: &MatrixArgs) -> Result<matrix::Settings, String> {
+fn settings(args: &MatrixArgs) -> Result<matrix::Asked, String> {
     let text = |path: &Option<PathBuf>| -> Result<Option<(String, String)>, String> {
         let Some(path) = path else { return Ok(None) };
         Ok(Some((path.display().to_string(), read(path)?)))
@@ -125,9 +133,9 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 /// Writes the scenarios that replay commands name, for the cells that have a witness.
-fn write_cells(table: &Table) -> Result<(), String> {
+fn write_cells(table: &Table, reports: &Path) -> Result<(), String> {
     for result in table.cells.iter().filter(|result| result.witness.is_some()) {
-        put(Path::new(&result.cell.file()), &result.cell.to_toml())?;
+        put(Path::new(&result.cell.file(reports)), &result.cell.to_toml())?;
     }
     Ok(())
 }

@@ -78,6 +78,11 @@ pub(super) fn refusal(tables: &[&[Foreign]], key: &str, value: &str) -> Option<C
     })
 }
 
+/// The names in these tables.
+pub(super) fn names(tables: &'static [&'static [Foreign]]) -> impl Iterator<Item = &'static str> {
+    tables.iter().flat_map(|table| table.iter()).map(|row| row.name)
+}
+
 /// A key that changes nothing that a client was promised.
 pub(super) const fn harmless(name: &'static str, default: &'static str) -> Foreign {
     Foreign { name, default, kind: Kind::String, bounds: Bounds::Any, relies_on: None }

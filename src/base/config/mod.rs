@@ -63,7 +63,7 @@ pub enum ConfigError {
         problem: String,
     },
     /// Kafka has this key, and its user relies on something that is not here.
-    #[error("`{key}` asks for {thing}, which is not served here; remove the line to do without")]
+    #[error("`{key}` asks for {thing}: not supported here yet; remove it to do without")]
     NotServed { key: String, thing: &'static str },
     /// Kafka has this key; here it changes nothing that a client was promised.
     #[error("`{key}` has no effect here; remove it")]
@@ -162,6 +162,18 @@ mod tests {
             consumer.set("max.poll.records", "0").unwrap_err().to_string(),
             "`max.poll.records=0`: expected 1 to 2147483647"
         );
+    }
+
+    #[test]
+    fn key_that_kafka_has_and_this_code_does_not_is_not_called_unknown() {
+        let refused = |key| ConsumerConfig::default().set(key, "shop").unwrap_err().to_string();
+        assert_eq!(
+            refused("group.id"),
+            "`group.id` asks for consumer groups: not supported here yet; remove it to do without"
+        );
+        assert!(refused("group.instance.id").contains("not supported here yet"));
+        assert_eq!(refused("client.rack"), "`client.rack` has no effect here; remove it");
+        assert!(refused("group.ids").starts_with("unknown key `group.ids`"));
     }
 
     #[test]

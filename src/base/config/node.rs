@@ -7,7 +7,7 @@ use super::{
     BrokerConfig, Config, ConfigError, GroupConfig, Key, QuorumConfig, SecurityConfig, TopicConfig,
     TxnConfig, broker, group, quorum, security, txn,
 };
-use crate::base::nearest;
+use crate::base::{mistyped, nearest};
 
 /// All settings of a node: what a `server.properties` says.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -143,6 +143,12 @@ impl NodeConfig {
                 nearest: nearest(key, known).map(str::to_owned),
             }
         })
+    }
+
+    /// The key of Kafka's that an unknown key is probably a mistyping of.
+    pub fn mistyped(key: &str) -> Option<&'static str> {
+        let known = Self::keys().map(|key| key.name);
+        mistyped(key, known.chain(foreign::names(FOREIGN)))
     }
 
     /// Sets all pairs, in order.

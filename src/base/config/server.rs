@@ -9,6 +9,8 @@ pub struct ServerProperties {
     pub config: NodeConfig,
     /// Keys of Kafka that have no effect here, in the order of the file.
     pub passed_over: Vec<String>,
+    /// Keys that are not Kafka's, with their lines: only where they are no error.
+    pub unknown: Vec<(usize, String)>,
 }
 
 /// Why a file is read, and so which keys may have no effect.
@@ -16,7 +18,8 @@ pub struct ServerProperties {
 pub enum Purpose {
     /// To run a node: a key that its user relies on, and that is not served, is an error.
     Serve,
-    /// To judge what its settings promise about records: other keys don't matter.
+    /// To judge what its settings promise about records: other keys don't matter, nor do those that are not Kafka's.
+    /// A key that seems to be a mistyped one is an error all the same.
     Judge,
 }
 
@@ -45,10 +48,16 @@ impl ServerProperties {
             match read.take(&key, &value, purpose) {
                 Ok(true) => {}
                 Ok(false) => passed_over.push((line, key)),
+                Err(ConfigError::UnknownKey { .. })
+                    if purpose == Purpose::Judge && NodeConfig::mistyped(&key).is_none() =>
+                {
+                    read.unknown.push((line, key));
+                }
                 Err(error) => return Err(ConfigError::AtLine { line, error: Box::new(error) }),
             }
         }
         passed_over.sort_unstable();
+        read.unknown.sort_unstable();
         read.passed_over = passed_over.into_iter().map(|(_, key)| key).collect();
         Ok(read)
     }
@@ -125,7 +134,7 @@ mod tests {
         let text = "node.id=1\nssl.keystore.location=/etc/keys\n";
         assert_eq!(
             serve(text).unwrap_err(),
-            "line 2: `ssl.keystore.location` asks for TLS, which is not served here; remove the line to do without"
+            "line 2: `ssl.keystore.location` asks for TLS: not supported here yet; remove it to do without"
         );
         let listens = |protocol: &str| {
             let map = format!("listener.security.protocol.map=EXTERNAL:{protocol}\n");
@@ -135,6 +144,18 @@ mod tests {
         assert!(listens("PLAINTEXT").is_ok());
         let judged = ServerProperties::read(text, Purpose::Judge).unwrap();
         assert_eq!(judged.passed_over, ["ssl.keystore.location"]);
+    }
+
+    #[test]
+    fn foreign_key_is_an_error_only_for_a_node_and_a_mistyped_one_always() {
+        let foreign = "node.id=1\nconfluent.metadata.topic.replication.factor=3\n";
+        assert!(serve(foreign).unwrap_err().contains("line 2: unknown key"));
+        let judged = |text: &str| ServerProperties::read(text, Purpose::Judge);
+        let unknown = vec![(2, "confluent.metadata.topic.replication.factor".to_owned())];
+        assert_eq!(judged(foreign).unwrap().unknown, unknown);
+        let error = judged("default.replication.fator=3\n").unwrap_err().to_string();
+        assert!(error.contains("did you mean `default.replication.factor`?"), "{error}");
+        assert!(judged("num.netwrk.threads=3\n").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::bounds::INT;
 use super::foreign::{self, Foreign};
 use super::{Bounds, ConfigError, Kind};
-use crate::base::nearest;
+use crate::base::{mistyped, nearest};
 
 /// One key of a table.
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,12 @@ pub trait Config: Default {
             key: key.to_owned(),
             nearest: nearest(key, known).map(str::to_owned),
         }
+    }
+
+    /// The key of Kafka's that an unknown key is probably a mistyping of.
+    fn mistyped(key: &str) -> Option<&'static str> {
+        let own = Self::KEYS.iter().map(|known| known.name);
+        mistyped(key, own.chain(foreign::names(Self::FOREIGN)))
     }
 
     /// Sets all pairs, in order.

@@ -10,7 +10,7 @@ pub fn answer(table: &Table) -> String {
     let Some(first) = table.cells.first() else { return String::new() };
     let settings = first.cell.settings.sentence();
     let of = |status: Status| table.cells.iter().filter(move |result| result.status == status);
-    let mut text = format!("Your settings: {settings}.\n");
+    let mut text = format!("Your settings: {settings}.\n{}\n", table.assumptions);
     if of(Status::Survives).next().is_some() {
         text.push_str("\nWith these settings an acknowledged record survives when\n");
     }

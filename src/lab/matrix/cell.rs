@@ -1,11 +1,33 @@
 //! One cell: settings and a fault, as a scenario that can be read, run and replayed.
 
+use std::path::Path;
+
 use super::settings::Settings;
 use crate::base::config::{Acks, Setting};
-use crate::scenario::Scenario;
+use crate::scenario::{Scenario, ScenarioError};
 
-/// Directory for the scenarios of cells, relative to the current directory.
-pub const CELLS: &str = "reports/matrix";
+/// The directory for the scenarios of cells, in that of the reports.
+pub const CELLS: &str = "matrix";
+/// The directory of the reports, unless another is asked for.
+pub const REPORTS: &str = "reports";
+
+/// What every cell sets besides its row, and why: `[cluster]` keys with their values.
+const CLUSTER: [(&str, &str); 4] = [
+    ("broker.heartbeat.interval.ms", "300"),
+    ("broker.session.timeout.ms", "1500"),
+    ("replica.lag.time.max.ms", "2000"),
+    ("replica.fetch.min.bytes", "16384"),
+];
+
+/// What every cell assumes, in one sentence.
+pub fn assumptions() -> String {
+    let [heartbeat, session, lag, fetch] = CLUSTER.map(|(key, value)| format!("{key}={value}"));
+    format!(
+        "Assumed in every cell: one partition, one producer of 200 records/s; busy followers, half a \
+         second behind ({fetch}); faults noticed within seconds ({heartbeat}, {session}, {lag}); a \
+         power loss takes all that was not synced."
+    )
+}
 
 /// The faults: the columns of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -22,17 +44,23 @@ pub enum Misfortune {
     AlonePower,
     /// As `AlonePower`, but the leader's process dies and stays down for long.
     AloneKill,
+    /// The leader is cut off from followers and controller, while clients still reach it.
+    LeaderCut,
+    /// The machines of the leader and of one in-sync follower are lost with their disks.
+    RackLost,
 }
 
 impl Misfortune {
     /// All faults, in the order of columns.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 8] = [
         Self::LeaderKill,
         Self::LeaderPower,
         Self::TwoPower,
         Self::AllPower,
         Self::AlonePower,
         Self::AloneKill,
+        Self::LeaderCut,
+        Self::RackLost,
     ];
 
     /// The name used in cell names and column heads.
@@ -44,6 +72,8 @@ impl Misfortune {
             Self::AllPower => "all-power",
             Self::AlonePower => "alone-power",
             Self::AloneKill => "alone-kill",
+            Self::LeaderCut => "leader-cut",
+            Self::RackLost => "rack-lost",
         }
     }
 
@@ -60,13 +90,19 @@ impl Misfortune {
             Self::AloneKill => {
                 "the followers are cut off from the leader and fall out of sync, then the leader's process dies and stays down"
             }
+            Self::LeaderCut => {
+                "the leader is cut off from its followers and the controller, while clients still reach it"
+            }
+            Self::RackLost => {
+                "a rack with two of the replicas, the leader's among them, is lost with its disks; empty machines replace it"
+            }
         }
     }
 
     /// How many of a partition's replicas lose power.
     fn without_power(self, copies: i32) -> i32 {
         match self {
-            Self::LeaderKill | Self::AloneKill => 0,
+            Self::LeaderKill | Self::AloneKill | Self::LeaderCut | Self::RackLost => 0,
             Self::LeaderPower | Self::AlonePower => 1,
             Self::TwoPower => copies.min(2),
             Self::AllPower => copies,
@@ -78,8 +114,19 @@ impl Misfortune {
         matches!(self, Self::AlonePower | Self::AloneKill | Self::AllPower)
     }
 
-    fn needs_followers(self) -> bool {
-        matches!(self, Self::TwoPower | Self::AlonePower | Self::AloneKill)
+    /// How many of a partition's replicas lose their disks.
+    fn without_disk(self) -> i32 {
+        if self == Self::RackLost { 2 } else { 0 }
+    }
+
+    /// The smallest replication factor with which it makes sense. Of a rack with all replicas nothing
+    /// would be left.
+    fn least_copies(self) -> i16 {
+        match self {
+            Self::LeaderKill | Self::LeaderPower | Self::AllPower => 1,
+            Self::TwoPower | Self::AlonePower | Self::AloneKill | Self::LeaderCut => 2,
+            Self::RackLost => 3,
+        }
     }
 
     /// The fault rules of a scenario. All unsynced data is lost, the worst outcome of a power loss,
@@ -106,6 +153,14 @@ impl Misfortune {
             Self::AllPower => power("\"all\"", "3s..6s", "1s..3s"),
             Self::AlonePower => format!("{alone}{}", power("\"leader\"", "5s..7s", "2s..3s")),
             Self::AloneKill => format!("{alone}{}", kill("5s..7s", "4s..5s")),
+            Self::LeaderCut => "[[fault]]\nkind = \"partition\"\nfrom = \"leader\"\n\
+                 to = [\"followers\", \"controller\"]\npartition = 0\n\
+                 at = \"2s..3s\"\ndown = \"5s..7s\"\n"
+                .to_owned(),
+            Self::RackLost => "[[fault]]\nkind = \"disk-replaced\"\n\
+                 target = [\"leader\", \"isr-follower\"]\npartition = 0\n\
+                 at = \"3s..6s\"\ndown = \"2s..3s\"\n"
+                .to_owned(),
         }
     }
 }
@@ -122,7 +177,7 @@ pub struct Cell {
 impl Cell {
     /// The cell, or `None` if it makes no sense: a single copy has no followers to cut off.
     pub fn new(settings: Settings, misfortune: Misfortune) -> Option<Self> {
-        let sense = settings.replication_factor > 1 || !misfortune.needs_followers();
+        let sense = settings.replication_factor >= misfortune.least_copies();
         sense.then_some(Self { settings, misfortune })
     }
 
@@ -131,26 +186,29 @@ impl Cell {
         format!("{}-{}", self.settings.slug(), self.misfortune.name())
     }
 
-    /// The file for its scenario.
-    pub fn file(&self) -> String {
-        format!("{CELLS}/{}.toml", self.name())
+    /// The file for its scenario, in this directory of reports.
+    pub fn file(&self, reports: &Path) -> String {
+        reports.join(CELLS).join(format!("{}.toml", self.name())).display().to_string()
     }
 
     /// Whether the settings promise that every acknowledged record survives the fault.
     ///
     /// Computed from the contract: acks=all with clean elections loses records only if at least
-    /// `min.insync.replicas` replicas lose unsynced data. acks=1 promises the same for a single
+    /// `min.insync.replicas` replicas lose unsynced data, or their disks. acks=1 promises the same for a single
     /// copy. Records that are not promised may still survive: the table shows what was observed.
     pub fn promised(&self) -> bool {
-        let Settings { acks, replication_factor, min_insync, flush, unclean } = self.settings;
+        let Settings { acks, replication_factor, flush, unclean, .. } = self.settings;
         let copies = i32::from(replication_factor);
+        let min_insync = self.settings.effective_min_insync();
         let on_disk = flush.covers_acks();
         match acks {
             Acks::None => false,
             Acks::Leader => copies == 1 && (on_disk || self.misfortune.without_power(copies) == 0),
             Acks::All => {
                 let clean = !(unclean && copies > 1 && self.misfortune.leaves_nobody_in_sync());
-                clean && (on_disk || self.misfortune.without_power(copies) < min_insync)
+                clean
+                    && self.misfortune.without_disk() < min_insync
+                    && (on_disk || self.misfortune.without_power(copies) < min_insync)
             }
         }
     }
@@ -184,9 +242,7 @@ impl Cell {
              name = \"matrix-{name}\"\nduration = \"12s\"\n\n\
              # Followers are half a second behind, as busy ones are; faults are noticed within seconds,\n\
              # so that the run is short. Neither decides whether records are lost for good.\n\
-             [cluster]\nbrokers = {brokers}\nbroker.heartbeat.interval.ms = 300\n\
-             broker.session.timeout.ms = 1500\nreplica.lag.time.max.ms = 2000\n\
-             replica.fetch.min.bytes = 16384\n{scheduler}\n\
+             [cluster]\nbrokers = {brokers}\n{cluster}{scheduler}\n\
              [topic]\npartitions = 1\nreplication.factor = {copies}\n\
              min.insync.replicas = {min}\nunclean.leader.election.enable = {unclean}\n{flush}\n\
              [[load]]\nkind = \"producer\"\nclients = 1\nrate = \"200/s\"\nrecord.size = 100\n\
@@ -203,11 +259,17 @@ impl Cell {
             acks = settings.acks.show(),
             idempotence = settings.acks == Acks::All,
             rules = self.misfortune.rules(),
+            cluster = CLUSTER.map(|(key, value)| format!("{key} = {value}\n")).concat(),
         )
     }
 
     /// Its scenario.
-    pub fn scenario(&self) -> Result<Scenario, crate::scenario::ScenarioError> {
-        Scenario::parse(&self.file(), &self.to_toml())
+    pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
+        self.scenario_in(Path::new(REPORTS))
+    }
+
+    /// Its scenario, as a file in this directory of reports.
+    pub fn scenario_in(&self, reports: &Path) -> Result<Scenario, ScenarioError> {
+        Scenario::parse(&self.file(reports), &self.to_toml())
     }
 }

@@ -8,6 +8,7 @@
 //! | field | what |
 //! |---|---|
 //! | `kind`, `schema` | `durability-matrix`, and a number that increases when a field changes its meaning or is removed |
+//! | `assumptions` | what every cell assumes besides its settings, in one sentence |
 //! | `engine`, `seeds` | where it ran, and which seeds of each cell: `from`, `to` (not included) |
 //! | `cells` | by row and column: `name`, `acks`, `replication_factor`, `min_insync_replicas`, `flush`, `unclean`, `fault`, `promised` (whether the settings promise survival), `status` (`survives`, `loses`, `broke`, `stuck`, `nondeterministic`), `seeds`, `seeds_lost`, `acked`, `lost` (records, over all seeds), `witness` (`seed`, `lost` in that seed, `what`, `replay`) or null |
 //! | `beside_kafka` | what Apache Kafka lost under real power cuts, what this cell lost, and whether they agree in kind |
@@ -21,12 +22,13 @@ mod tests;
 
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 pub use answer::answer;
-pub use cell::{CELLS, Cell, Misfortune};
-pub use settings::{Flush, Named, Settings, SettingsError, read, rows};
+pub use cell::{CELLS, Cell, Misfortune, REPORTS, assumptions};
+pub use settings::{Asked, Flush, Named, Settings, SettingsError, read, rows};
 pub use table::{markdown, terminal};
 
 use super::Verdict;
@@ -121,8 +123,8 @@ pub struct CellResult {
 }
 
 impl CellResult {
-    /// Summarises the report of a cell.
-    fn new(cell: Cell, report: &Report, engine: EngineKind) -> Self {
+    /// Summarises the report of a cell, whose scenario is in this directory of reports.
+    fn new(cell: Cell, report: &Report, engine: EngineKind, reports: &Path) -> Self {
         let status = match report.verdict {
             Verdict::Nondeterministic => Status::Nondeterministic,
             Verdict::Stuck => Status::Stuck,
@@ -149,7 +151,7 @@ impl CellResult {
             what: shown.map_or_else(String::new, |witness| {
                 format!("{}: {}", witness.broken.invariant, witness.broken.what)
             }),
-            replay: replay_command(&cell.file(), seed, engine),
+            replay: replay_command(&cell.file(reports), seed, engine),
         });
         Self {
             cell,
@@ -213,6 +215,7 @@ const KAFKA_MEASURED: [(Flush, u64, u64); 2] =
 pub struct Table {
     kind: &'static str,
     schema: u32,
+    assumptions: String,
     engine: &'static str,
     seeds: Seeds,
     /// Ordered by row and column.
@@ -228,9 +231,11 @@ struct Seeds {
 }
 
 impl Table {
-    /// The exit code of the command: 1 also if Kafka behaved differently.
-    pub fn exit_code(&self) -> u8 {
+    /// The exit code of the command: 1 also if Kafka behaved differently, or, with `fail_on_loss`, if
+    /// a cell lost an acknowledged record.
+    pub fn exit_code(&self, fail_on_loss: bool) -> u8 {
         let verdicts = self.cells.iter().map(|result| match result.status {
+            Status::Loses if fail_on_loss => Verdict::Broke,
             Status::Survives | Status::Loses => Verdict::Held,
             Status::Broke => Verdict::Broke,
             Status::Stuck => Verdict::Stuck,
@@ -271,6 +276,7 @@ impl Table {
         Self {
             kind: KIND,
             schema: SCHEMA,
+            assumptions: assumptions(),
             engine: engine.name(),
             seeds: Seeds { from: seeds.start, to: seeds.end },
             beside_kafka: beside_kafka.collect(),
@@ -288,15 +294,19 @@ pub struct Runs {
     pub jobs: NonZeroUsize,
     /// The engine to run on.
     pub engine: EngineKind,
+    /// The directory of the reports, where the scenarios of cells go.
+    pub reports: PathBuf,
 }
 
 /// Runs cells, all with the same seeds.
 pub fn run(cells: &[Cell], runs: &Runs, watch: &mut dyn Watch) -> Result<Table, ScenarioError> {
-    let scenarios = cells.iter().map(Cell::scenario).collect::<Result<Vec<_>, _>>()?;
+    let scenarios = cells.iter().map(|cell| cell.scenario_in(&runs.reports));
+    let scenarios = scenarios.collect::<Result<Vec<_>, _>>()?;
     let sweep =
         Sweep { scenarios, seeds: runs.seeds.clone(), jobs: runs.jobs, engine: runs.engine };
     let reports = sweep.run(watch);
     let results = cells.iter().zip(&reports);
-    let results = results.map(|(cell, report)| CellResult::new(*cell, report, runs.engine));
+    let results =
+        results.map(|(cell, report)| CellResult::new(*cell, report, runs.engine, &runs.reports));
     Ok(Table::new(results.collect(), &runs.seeds, runs.engine))
 }

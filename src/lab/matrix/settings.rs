@@ -81,13 +81,24 @@ impl Settings {
     /// A description for reports.
     pub fn sentence(&self) -> String {
         let election = if self.unclean { "on" } else { "off" };
+        let effective = self.effective_min_insync();
+        let capped = if effective == self.min_insync {
+            String::new()
+        } else {
+            format!(" ({effective} in effect: never more than the replication factor)")
+        };
         format!(
-            "acks={}, replication factor {}, min.insync.replicas={}, {}, unclean leader election {election}",
+            "acks={}, replication factor {}, min.insync.replicas={}{capped}, {}, unclean leader election {election}",
             self.acks.show(),
             self.replication_factor,
             self.min_insync,
             self.flush.name(),
         )
+    }
+
+    /// `min.insync.replicas`, at most the replication factor. Source: `Partition.effectiveMinIsr`.
+    pub fn effective_min_insync(&self) -> i32 {
+        self.min_insync.min(i32::from(self.replication_factor))
     }
 
     /// The part of a cell's name.
@@ -103,8 +114,8 @@ impl Settings {
     }
 }
 
-/// All rows of the table. Omits settings that make no sense or no difference: `min.insync.replicas`
-/// above the replication factor, or without acks=all; unclean election with a single replica.
+/// All rows of the table. Omits settings that make no difference: `min.insync.replicas` above the
+/// replication factor, or without acks=all; unclean election with a single replica.
 pub fn rows() -> Vec<Settings> {
     let mut rows = Vec::new();
     for acks in [Acks::None, Acks::Leader, Acks::All] {
@@ -137,20 +148,6 @@ pub enum SettingsError {
         /// The error in it.
         error: ConfigError,
     },
-    /// No write could ever succeed with such settings.
-    #[error(
-        "min.insync.replicas={min} with replication factor {copies}: no acks=all write can ever be \
-         acknowledged; lower the one or raise the other (`--replication-factor N`, or \
-         `default.replication.factor` in {file})"
-    )]
-    Unreachable {
-        /// `min.insync.replicas`.
-        min: i32,
-        /// The replication factor.
-        copies: i16,
-        /// The file with the value.
-        file: String,
-    },
     /// A replication factor that a simulated cluster does not support.
     #[error("replication factor {0}: expected 1 to {MAX_COPIES}")]
     Copies(i32),
@@ -165,21 +162,38 @@ pub struct Named<'a> {
     pub text: &'a str,
 }
 
+/// One user's settings, and what is odd about the files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The settings.
+    pub settings: Settings,
+    /// Keys that are not Kafka's and were ignored, one sentence each.
+    pub warnings: Vec<String>,
+}
+
 /// One user's settings; absent files mean Kafka's defaults.
 ///
-/// For topic settings the broker's defaults are used, since no topic file is read.
+/// For topic settings the broker's defaults are used, since no topic file is read. A key that is not
+/// Kafka's is ignored with a warning, unless it seems to be a mistyped one of Kafka's.
 pub fn read(
     server: Option<Named<'_>>,
     producer: Option<Named<'_>>,
     copies: Option<i16>,
-) -> Result<Settings, SettingsError> {
-    let ServerProperties { config, .. } = match server {
+) -> Result<Asked, SettingsError> {
+    let mut warnings = Vec::new();
+    let mut warn = |file: &str, line: usize, key: &str| {
+        warnings.push(format!("{file}: line {line}: `{key}` is not a key of Kafka's: ignored"));
+    };
+    let ServerProperties { config, unknown, .. } = match server {
         Some(Named { file, text }) => ServerProperties::read(text, Purpose::Judge)
             .map_err(|error| SettingsError::File { file: file.into(), error })?,
         None => ServerProperties::default(),
     };
+    for (line, key) in &unknown {
+        warn(server.map_or("", |named| named.file), *line, key);
+    }
     let acks = match producer {
-        Some(named) => acks(named)?,
+        Some(named) => acks(named, &mut warn)?,
         None => ProducerConfig::default().acks,
     };
     let topic = &config.topics;
@@ -188,15 +202,10 @@ pub fn read(
         .ok()
         .filter(|copies| (1..=MAX_COPIES).contains(copies))
         .ok_or(SettingsError::Copies(wanted))?;
-    let min = topic.min_insync_replicas;
-    if acks == Acks::All && min > i32::from(replication_factor) {
-        let file = server.map_or("server.properties", |named| named.file).to_owned();
-        return Err(SettingsError::Unreachable { min, copies: replication_factor, file });
-    }
-    Ok(Settings {
+    let settings = Settings {
         acks,
         replication_factor,
-        min_insync: min,
+        min_insync: topic.min_insync_replicas,
         flush: Flush {
             messages: topic.flush_messages,
             ms: topic.flush_ms,
@@ -204,16 +213,23 @@ pub fn read(
             before_ack: topic.flush_before_ack,
         },
         unclean: topic.unclean_leader_election,
-    })
+    };
+    Ok(Asked { settings, warnings })
 }
 
-fn acks(Named { file, text }: Named<'_>) -> Result<Acks, SettingsError> {
+fn acks(
+    Named { file, text }: Named<'_>,
+    warn: &mut dyn FnMut(&str, usize, &str),
+) -> Result<Acks, SettingsError> {
     let wrong = |error| SettingsError::File { file: file.into(), error };
     let mut config = ProducerConfig::default();
     for (line, key, value) in parse_properties(text).map_err(wrong)? {
         match config.set(&key, &value) {
             // Keys of Kafka's producer that ours lacks do not affect the safety of records.
             Err(ConfigError::NoEffect { .. } | ConfigError::NotServed { .. }) => {}
+            Err(ConfigError::UnknownKey { .. }) if ProducerConfig::mistyped(&key).is_none() => {
+                warn(file, line, &key);
+            }
             set => {
                 set.map_err(|error| wrong(ConfigError::AtLine { line, error: Box::new(error) }))?;
             }

@@ -7,7 +7,7 @@ use crate::base::config::{Acks, Setting};
 use crate::lab::report::as_called;
 
 /// Width of a column on a terminal.
-const WIDTH: usize = 15;
+const WIDTH: usize = 13;
 
 /// A row of the table: its settings and one result per column, if the cell makes sense.
 fn by_row(table: &Table) -> Vec<(Settings, Vec<Option<&CellResult>>)> {
@@ -44,14 +44,14 @@ fn short(result: Option<&CellResult>) -> String {
 }
 
 /// Which settings the table omits, and why.
-const LEFT_OUT: &str = "Left out: min.insync.replicas above the replication factor (no acks=all write is ever acknowledged), \
+const LEFT_OUT: &str = "Left out: min.insync.replicas above the replication factor (Kafka takes it for the replication factor: Partition.effectiveMinIsr), \
 and unclean election with a single copy (there is no other replica to elect). Without acks=all, \
-min.insync.replicas has no effect. \"-\": one copy has no followers.";
+min.insync.replicas has no effect. \"-\": one copy has no followers, nor a rack with two of them.";
 
 /// Lines for a terminal.
 pub fn terminal(table: &Table) -> String {
-    let mut text =
-        format!("{:<5}{:>2} {:>4}  {:<17}{:<8}", "acks", "rf", "min", "flush", "unclean");
+    let mut text = format!("{}\n\n", table.assumptions);
+    let _ = write!(text, "{:<5}{:>2} {:>4}  {:<17}{:<8}", "acks", "rf", "min", "flush", "unclean");
     for column in Misfortune::ALL {
         let _ = write!(text, "{:<WIDTH$}", column.name());
     }
@@ -143,12 +143,13 @@ pub fn markdown(table: &Table) -> String {
         "# Which acknowledged records survive\n\n\
          Each cell: how many of {} seeds ({}..{}, {}) lost an acknowledged record, how many records in \
          all, and the first seed that shows it. What a disk had not synced when power failed is gone \
-         altogether: the worst that a power loss may do.\n\n\
+         altogether: the worst that a power loss may do.\n\n{}\n\n\
          | acks | replication factor | min.insync.replicas | flush | unclean election |",
         table.seeds.to.saturating_sub(table.seeds.from),
         table.seeds.from,
         table.seeds.to,
         table.engine,
+        table.assumptions,
     );
     for column in Misfortune::ALL {
         let _ = write!(text, " {} |", column.name());

@@ -22,7 +22,7 @@ fn seen(cell: Cell, lost: &[u64]) -> CellResult {
     let scenario = cell.scenario().unwrap();
     let mut tally = Tally::new(&scenario.expect);
     for (seed, lost) in (0..).zip(lost) {
-        let what = "orders-0 offset 7 acked to p1 at 3.000 s; absent";
+        let what = "orders-0 offset 7 (p1's record 7) acked at 3.000 s; absent";
         let broken = Broken::new("acked-write-unseen", Instant::from_secs(9), what);
         tally.add(Outcome {
             untested: None,
@@ -34,25 +34,30 @@ fn seen(cell: Cell, lost: &[u64]) -> CellResult {
             notes: Vec::new(),
             story: Vec::new(),
             counts: Counts { acked: 2000, lost: *lost, ..Counts::default() },
+            outages: Vec::new(),
             disks: Vec::new(),
             differs: None,
             reached: crate::run::coverage::Reached::default(),
         });
     }
-    CellResult::new(cell, &Report::new(&scenario, EngineKind::Leap, tally), EngineKind::Leap)
+    let report = Report::new(&scenario, EngineKind::Leap, tally);
+    CellResult::new(cell, &report, EngineKind::Leap, Path::new(REPORTS))
 }
 
 fn simulated(cells: &[Cell], seeds: Range<u64>) -> Table {
-    let runs = Runs { seeds, jobs: NonZeroUsize::MIN, engine: EngineKind::Leap };
+    let (jobs, engine, reports) = (NonZeroUsize::MIN, EngineKind::Leap, PathBuf::from(REPORTS));
+    let runs = Runs { seeds, jobs, engine, reports };
     run(cells, &runs, &mut ()).unwrap()
 }
 
 fn server(text: &str) -> Result<Settings, String> {
-    read(Some(Named { file: "server.properties", text }), None, None).map_err(|e| e.to_string())
+    let asked = read(Some(Named { file: "server.properties", text }), None, None);
+    asked.map(|asked| asked.settings).map_err(|e| e.to_string())
 }
 
 fn producer(text: &str) -> Result<Settings, String> {
-    read(None, Some(Named { file: "producer.properties", text }), None).map_err(|e| e.to_string())
+    let asked = read(None, Some(Named { file: "producer.properties", text }), None);
+    asked.map(|asked| asked.settings).map_err(|e| e.to_string())
 }
 
 #[test]
@@ -150,7 +155,7 @@ fn losing_all_power_loses_and_keeps_what_kafka_does() {
     let lost: Vec<_> = table.beside_kafka.iter().map(|beside| beside.lost > 0).collect();
     assert_eq!(lost, [true, false]);
     assert!(table.beside_kafka.iter().all(|beside| beside.agrees));
-    assert_eq!(table.exit_code(), 0);
+    assert_eq!((table.exit_code(false), table.exit_code(true)), (0, 1));
 }
 
 #[test]
@@ -159,7 +164,7 @@ fn table_marks_cells_where_kafka_behaved_differently() {
     let kept = seen(cell(row, Misfortune::AllPower), &[0, 0]);
     let table = Table::new(vec![kept], &(0..2), EngineKind::Leap);
     assert!(!table.beside_kafka[0].agrees);
-    assert_eq!(table.exit_code(), 1);
+    assert_eq!(table.exit_code(false), 1);
     assert!(terminal(&table).contains("DISAGREES"));
     assert!(markdown(&table).contains("DISAGREES"));
 }
@@ -170,7 +175,7 @@ fn loss_of_promised_records_is_reported_as_a_defect() {
         seen(cell(settings(Acks::All, 3, 2, Flush::NEVER), Misfortune::LeaderPower), &[0, 4]);
     assert_eq!(promised.text(), "BROKE, seed 1");
     let table = Table::new(vec![promised], &(0..2), EngineKind::Leap);
-    assert_eq!(table.exit_code(), 1);
+    assert_eq!(table.exit_code(false), 1);
     let told = answer(&table);
     assert!(told.contains("A bug in the broker"), "{told}");
     assert!(!told.contains("It does not survive"), "{told}");
@@ -223,13 +228,91 @@ fn invalid_settings_are_reported_with_file_and_remedy() {
     assert!(error.contains("did you mean `acks`?"), "{error}");
     let error = producer("acks=1\nenable.idempotence=true\n").unwrap_err();
     assert!(error.contains("producer.properties: `acks=1`: Must set acks to all"), "{error}");
-    let error = server("min.insync.replicas=2\n").unwrap_err();
-    assert!(error.contains("replication factor 1: no acks=all write"), "{error}");
     for copies in ["0", "10", "100000"] {
         let error = server(&format!("default.replication.factor={copies}\n")).unwrap_err();
         assert!(error.contains("expected 1 to 9"), "{error}");
     }
     assert!(server("min.insync.replicas=0\n").unwrap_err().contains("expected at least 1"));
+}
+
+#[test]
+fn min_insync_replicas_count_at_most_as_the_replication_factor() {
+    // Kafka's Partition.effectiveMinIsr.
+    let row = server("min.insync.replicas=2\ndefault.replication.factor=1\n").unwrap();
+    assert_eq!((row.min_insync, row.effective_min_insync()), (2, 1));
+    assert!(!cell(row, Misfortune::LeaderPower).promised(), "the only copy loses power");
+    assert!(cell(row, Misfortune::LeaderKill).promised());
+    let said = "min.insync.replicas=2 (1 in effect: never more than the replication factor)";
+    assert!(row.sentence().contains(said), "{}", row.sentence());
+    let kept = seen(cell(row, Misfortune::LeaderKill), &[0]);
+    let table = Table::new(vec![kept], &(0..1), EngineKind::Leap);
+    assert!(terminal(&table).contains("Kafka takes it for the replication factor"));
+}
+
+#[test]
+fn foreign_keys_are_ignored_with_a_warning_and_mistyped_ones_refused() {
+    let text = "acks=1\nschema.registry.url=http://registry:8081\n";
+    let asked = read(None, Some(Named { file: "producer.properties", text }), None).unwrap();
+    assert_eq!(asked.settings.acks, Acks::Leader);
+    assert_eq!(
+        asked.warnings,
+        ["producer.properties: line 2: `schema.registry.url` is not a key of Kafka's: ignored"]
+    );
+    let text = "min.insync.replicas=2\nconfluent.license.topic=x\n";
+    let asked = read(Some(Named { file: "server.properties", text }), None, Some(3)).unwrap();
+    assert_eq!(asked.settings.min_insync, 2);
+    assert!(asked.warnings[0].starts_with("server.properties: line 2: `confluent.license.topic`"));
+    assert!(producer("bacth.size=1\n").unwrap_err().contains("did you mean `batch.size`?"));
+}
+
+#[test]
+fn assumptions_name_what_every_cell_sets() {
+    let said = assumptions();
+    let strong = settings(Acks::All, 3, 2, Flush::NEVER);
+    for misfortune in Misfortune::ALL {
+        let text = cell(strong, misfortune).to_toml();
+        let (_, cluster) = text.split_once("[cluster]\n").unwrap();
+        let (cluster, _) = cluster.split_once("\n\n").unwrap();
+        for line in cluster.lines().filter(|line| !line.starts_with("brokers")) {
+            assert!(said.contains(&line.replace(" = ", "=")), "{line}: {said}");
+        }
+    }
+    let table =
+        Table::new(vec![seen(cell(strong, Misfortune::AllPower), &[1])], &(0..1), EngineKind::Leap);
+    for text in [terminal(&table), markdown(&table), answer(&table), table.to_json()] {
+        assert!(text.contains("replica.fetch.min.bytes=16384"), "{text}");
+    }
+}
+
+#[test]
+fn witnesses_are_in_the_directory_of_the_reports() {
+    let strong = cell(settings(Acks::All, 3, 2, Flush::NEVER), Misfortune::AllPower);
+    let scenario = strong.scenario_in(Path::new("/tmp/mine")).unwrap();
+    let file = "/tmp/mine/matrix/acks-all-rf3-min2-cache-clean-all-power.toml";
+    assert_eq!(scenario.file, file);
+    assert_eq!(strong.file(Path::new("/tmp/mine")), file);
+}
+
+#[test]
+fn cut_off_leader_loses_what_only_it_acknowledged() {
+    let rows = [settings(Acks::Leader, 3, 1, Flush::EACH), settings(Acks::All, 3, 2, Flush::NEVER)];
+    let table = simulated(&rows.map(|row| cell(row, Misfortune::LeaderCut)), 0..2);
+    let statuses: Vec<_> = table.cells.iter().map(|result| result.status).collect();
+    assert_eq!(statuses, [Status::Loses, Status::Survives]);
+}
+
+#[test]
+fn lost_rack_loses_what_only_its_two_replicas_promised() {
+    let strong = settings(Acks::All, 3, 3, Flush::NEVER);
+    let rows = [settings(Acks::Leader, 3, 1, Flush::EACH), strong];
+    let cells = rows.map(|row| cell(row, Misfortune::RackLost));
+    assert_eq!(cells.map(|cell| cell.promised()), [false, true]);
+    let two = cell(settings(Acks::All, 3, 2, Flush::EACH), Misfortune::RackLost);
+    assert!(!two.promised(), "flushing does not help");
+    assert_eq!(Cell::new(settings(Acks::All, 2, 2, Flush::NEVER), Misfortune::RackLost), None);
+    let table = simulated(&cells, 0..2);
+    let statuses: Vec<_> = table.cells.iter().map(|result| result.status).collect();
+    assert_eq!(statuses, [Status::Loses, Status::Survives]);
 }
 
 #[test]
