@@ -10,7 +10,7 @@ use super::replay::tell_outages;
 use super::{USAGE, refuse, say};
 use crate::check::history::{HistoryError, Judged, judge_counted};
 use crate::check::is_liveness;
-use crate::lab::report::lost_records;
+use crate::lab::report::share_lost;
 use crate::run::outcome::gravity;
 use crate::scenario::Expect;
 
@@ -44,11 +44,8 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     if !header.scenario.is_empty() {
         say(format_args!("{}  seed {}", header.scenario, header.seed));
     }
-    for note in &verdicts.notes {
-        say(format_args!("note:    {note}"));
-    }
     if verdicts.lost > 0 {
-        say(format_args!("lost:    {}", lost_records(verdicts.lost, heard.acked)));
+        say(format_args!("lost:    {}", share_lost(verdicts.lost, heard.acked)));
     }
     let mut violations: Vec<_> = verdicts.violations.iter().collect();
     let all = Expect { holds: vec!["*".into()], ..Expect::default() };
@@ -57,6 +54,9 @@ pub fn run(args: &CheckArgs) -> ExitCode {
         say(format_args!("broke:   {}: {broken}", broken.invariant));
     }
     tell_outages(&verdicts.outages);
+    for note in &verdicts.notes {
+        say(format_args!("note:    {note}"));
+    }
     let untested = heard.untested().filter(|_| verdicts.violations.is_empty());
     if let Some(why) = untested {
         say(format_args!("tested:  nothing: {why}"));

@@ -83,10 +83,10 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
     for line in &outcome.story {
         say(format_args!("fault:   {line}"));
     }
+    tell_damage(&outcome, &scenario);
     for note in &outcome.notes {
         say(format_args!("note:    {note}"));
     }
-    tell_damage(&outcome, &scenario);
     let counts = outcome.counts;
     say(format_args!(
         "records: {} sent, {} acknowledged, {} refused, {} unknown, {} read; {} elections",
@@ -120,7 +120,7 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
 fn tell_damage(outcome: &Outcome, scenario: &Scenario) {
     let counts = outcome.counts;
     if counts.lost > 0 {
-        say(format_args!("lost:    {}", report::lost_records(counts.lost, counts.acked)));
+        say(format_args!("lost:    {}", report::share_lost(counts.lost, counts.acked)));
     }
     for broken in outcome.by_gravity(&scenario.expect) {
         say(format_args!("broke:   {}: {}", broken.invariant, broken.what));

@@ -217,10 +217,15 @@ impl Report {
     }
 }
 
+/// `1,902 of 3,020 acknowledged records`.
+pub(crate) fn share_lost(lost: u64, acked: u64) -> String {
+    format!("{} of {} acknowledged records", thousands(lost), thousands(acked))
+}
+
 /// `1,902 of 3,020 acknowledged records were lost`.
 pub(crate) fn lost_records(lost: u64, acked: u64) -> String {
     let was = if lost == 1 { "was" } else { "were" };
-    format!("{} of {} acknowledged records {was} lost", thousands(lost), thousands(acked))
+    format!("{} {was} lost", share_lost(lost, acked))
 }
 
 /// What a verdict of `held` is not worth, for these reasons.
