@@ -108,12 +108,17 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         say(format_args!("tested:  nothing: {why}"));
     }
     say(format_args!("verdict: {word} after {:.3} s", outcome.simulated.as_secs_f64()));
-    let reasons = report::not_guaranteed(&scenario, [seed]);
-    if verdict == RunVerdict::Held && !reasons.is_empty() {
-        say(format_args!("but:     {}", report::no_guarantee(&reasons)));
+    if let Some(but) = reservation(verdict, &scenario, seed) {
+        say(format_args!("but:     {but}"));
     }
     say(format_args!("trace:   {}", outcome.trace));
     ExitCode::from(code)
+}
+
+/// What a verdict of `held` is not worth, if the settings do not guarantee it.
+fn reservation(verdict: RunVerdict, scenario: &Scenario, seed: u64) -> Option<String> {
+    let reasons = report::not_guaranteed(scenario, [seed]);
+    (verdict == RunVerdict::Held && !reasons.is_empty()).then(|| report::no_guarantee(&reasons))
 }
 
 /// Prints what was lost, what broke, and for how long partitions could not be used.
@@ -204,4 +209,23 @@ fn width() -> Option<usize> {
         Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
     };
     said.or_else(terminal)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn held_run_says_what_its_settings_do_not_guarantee() {
+        let text = "name = \"x\"\n[topic]\nreplication.factor = 3\n[[load]]\nkind = \"producer\"\n\
+                    acks = 1\nenable.idempotence = false\n[[fault]]\nkind = \"kill\"\n\
+                    target = \"leader\"\nat = \"5s\"\ndown = \"1s\"\n[expect]\nholds = [\"*\"]\n";
+        let weak = Scenario::parse("x.toml", text).unwrap();
+        let but = "these settings do not guarantee it (acks=1, and leadership may move)";
+        assert_eq!(reservation(RunVerdict::Held, &weak, 0).as_deref(), Some(but));
+        assert_eq!(reservation(RunVerdict::Broke, &weak, 0), None);
+        let strong = text.replace("acks = 1\nenable.idempotence = false\n", "");
+        let strong = Scenario::parse("x.toml", &strong).unwrap();
+        assert_eq!(reservation(RunVerdict::Held, &strong, 0), None);
+    }
 }

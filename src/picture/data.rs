@@ -415,3 +415,36 @@ fn messages(
     }
     (names, flat, windows)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::{Outage, OutageKind};
+    use crate::run::caught::caught;
+
+    #[test]
+    fn notes_begin_with_losses_outages_and_missing_guarantees() {
+        let text = "name = \"x\"\n[topic]\nreplication.factor = 3\n[[load]]\nkind = \"producer\"\n\
+                    acks = 1\nenable.idempotence = false\n[[fault]]\nkind = \"kill\"\n\
+                    target = \"leader\"\nat = \"5s\"\ndown = \"1s\"\n[expect]\nholds = [\"*\"]\n";
+        let scenario = Scenario::parse("x.toml", text).unwrap();
+        let mut outcome = caught(0, || panic!("only the rest of the outcome counts"));
+        (outcome.counts.lost, outcome.counts.acked) = (1, 2_000);
+        outcome.notes.push("a note".into());
+        outcome.outages.push(Outage {
+            partition: TopicPartition::new("orders", 2),
+            kind: OutageKind::NoLeader,
+            from_ms: 20_210,
+            until_ms: 29_140,
+        });
+        assert_eq!(
+            notes(&scenario, &outcome),
+            [
+                "1 of 2,000 acknowledged records was lost",
+                "orders-2 without a leader 20.2–29.1 s",
+                "these settings do not guarantee it (acks=1, and leadership may move)",
+                "a note",
+            ]
+        );
+    }
+}
