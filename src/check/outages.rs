@@ -133,6 +133,7 @@ impl Outages {
                     self.told(at, host, &send.partition, acked);
                 }
             }
+            ProducerEvent::Misbehaved { .. } | ProducerEvent::Answered { .. } => {}
         }
     }
 

@@ -83,7 +83,7 @@ mod tests {
         story.high_watermark(1, 0, 3);
         story.lists(1, Earliest, Some(2));
         story.finish_fired(
-            "orders-0 consumer 1 was told that the beginning is offset 2 by 1.000 s, and nothing from \
+            "orders-0 consumer k1 was told that the beginning is offset 2 by 1.000 s, and nothing from \
              offset 0 on was deleted",
         );
     }

@@ -125,7 +125,7 @@ mod tests {
         story.misbehaves(value, Misdeed::BaseOffset, None);
         story.polled(1, &[(4, value)]);
         story.fired(
-            "orders-0 offset 4 read by consumer 1 at 1.000 s is a record that p7 sent in a request \
+            "orders-0 offset 4 read by consumer k1 at 1.000 s is a record that p7 sent in a request \
              with a base offset that is not 0",
         );
     }

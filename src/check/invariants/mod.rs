@@ -216,7 +216,7 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "misbehaviour-refused",
-        "A request that must be refused is, and nothing of it is read.",
+        "A request that must be refused is, with Kafka's error, and nothing of it is read.",
         Clients,
         new::<misbehaviour_refused::MisbehaviourRefused>,
     ),

@@ -70,7 +70,7 @@ impl ConsumerWitness {
             ),
             Self::BeginsLate { consumer, told, first } => write!(
                 f,
-                "consumer {consumer} was told that the beginning is offset {told} by {at}, and nothing \
+                "consumer k{consumer} was told that the beginning is offset {told} by {at}, and nothing \
                  from offset {first} on was deleted"
             ),
             Self::FoundOther { consumer, timestamp, found, first } => {

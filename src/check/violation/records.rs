@@ -82,7 +82,7 @@ impl RecordWitness {
             }
             Self::MisbehavedRead { producer, misdeed, offset, consumer, .. } => write!(
                 f,
-                "offset {offset} read by consumer {consumer} at {at} is a record that p{producer} sent in a request with {}",
+                "offset {offset} read by consumer k{consumer} at {at} is a record that p{producer} sent in a request with {}",
                 misdeed.words()
             ),
             Self::AboveHighWatermark { offset, consumer, exposed, .. } => {
