@@ -100,7 +100,7 @@ on_every_net!(
     a_slow_reader_holds_the_writer_back,
     one_direction_may_end_while_the_other_goes_on,
     a_dropped_stream_ends_for_its_peer,
-    nobody_listening_refuses,
+    closed_port_refuses,
     a_port_has_one_listener,
     sixty_four_mebibytes_arrive_unharmed,
     slices_of_files_arrive_between_bytes,

@@ -199,14 +199,7 @@ async fn connect(world: &RealWorld, address: &str) -> Connection<RealWorld> {
 
 #[test]
 fn partitions_spread_over_log_dirs_and_are_found_again() {
-    let place = tempfile::tempdir().unwrap();
-    let (a, b) = (place.path().join("a"), place.path().join("b"));
-    one_life(async {
-        let (world, address) = serve(&[&a, &b], &[]).await.unwrap();
-        admin(&world, &address).await.create_topic("t", 4, 1, &[]).await.unwrap();
-        let connection = connect(&world, &address).await;
-        assert_eq!(write_to_all(&world, &connection).await, [0; 4]);
-    });
+    let (_place, a, b) = two_directories();
     assert_eq!((partitions(&a).len(), partitions(&b).len()), (2, 2));
     assert!(a.join("__cluster_metadata-0").exists() && !b.join("__cluster_metadata-0").exists());
     let id = |dir: &Path| {

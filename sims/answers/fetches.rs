@@ -123,24 +123,16 @@ fn older_segment(node: &mut Node) {
     for _ in 0..60 {
         assert_eq!(node.produce("fetches-rolled", large()).error_code, 0);
     }
-    let partitions = &[(0, 0, 100 << 20)];
-    let fetch = Fetch {
-        topic: "fetches-rolled",
-        partitions,
-        min: 40 << 20,
-        max: 50 << 20,
-        session: (0, -1),
-    };
-    node.note_fetch("min 40 MiB, from an older segment", &fetch);
-    let partitions = &[(0, 58, 100 << 20)];
-    let fetch = Fetch {
-        topic: "fetches-rolled",
-        partitions,
-        min: 40 << 20,
-        max: 50 << 20,
-        session: (0, -1),
-    };
-    node.note_fetch("min 40 MiB, from the active segment", &fetch);
+    for (offset, name) in [(0, "an older segment"), (58, "the active segment")] {
+        let fetch = Fetch {
+            topic: "fetches-rolled",
+            partitions: &[(0, offset, 100 << 20)],
+            min: 40 << 20,
+            max: 50 << 20,
+            session: (0, -1),
+        };
+        node.note_fetch(&format!("min 40 MiB, from {name}"), &fetch);
+    }
 }
 
 /// Partitions that an incremental request does not name have records all the same.

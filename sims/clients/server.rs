@@ -98,7 +98,7 @@ impl Process {
     fn terminate(&self) {
         self.signal(rustix::process::Signal::TERM);
         let mut child = self.child.lock().unwrap().take().unwrap();
-        assert!(child.wait().unwrap().success(), "a clean end is no failure");
+        assert!(child.wait().unwrap().success(), "a clean end is not a failure");
     }
 }
 

@@ -110,7 +110,7 @@ pub async fn a_dropped_stream_ends_for_its_peer<W: World>(world: &W, host: &str)
     }
 }
 
-pub async fn nobody_listening_refuses<W: World>(world: &W, host: &str) {
+pub async fn closed_port_refuses<W: World>(world: &W, host: &str) {
     let (listener, address) = listen(world, host).await;
     drop(listener);
     let refused = soon(world, world.net().connect(&address)).await;

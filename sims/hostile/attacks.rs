@@ -402,18 +402,6 @@ impl Values for Extreme<'_> {
 struct BadBatches<'a>(&'a mut ChaCha12Rng);
 
 impl Values for BadBatches<'_> {
-    fn number(&mut self, sane: i64) -> i64 {
-        sane
-    }
-
-    fn text(&mut self, sane: &str) -> String {
-        sane.into()
-    }
-
-    fn count(&mut self, sane: usize) -> usize {
-        sane
-    }
-
     fn records(&mut self, sane: Bytes) -> Option<Bytes> {
         let rng = &mut *self.0;
         let mut bytes = sane.to_vec();

@@ -7,38 +7,33 @@ use super::wire::messages::*;
 use super::wire::{api::key, frame};
 use bytes::Bytes;
 
-/// Chooses the values of a request's fields.
+/// Chooses the values of a request's fields: valid ones, unless it is said otherwise.
 pub trait Values {
     /// A number; `sane` is a valid one.
-    fn number(&mut self, sane: i64) -> i64;
+    fn number(&mut self, sane: i64) -> i64 {
+        sane
+    }
+
     /// A string; `sane` is a valid one.
-    fn text(&mut self, sane: &str) -> String;
+    fn text(&mut self, sane: &str) -> String {
+        sane.into()
+    }
+
     /// The length of an array; `sane` is a valid one.
-    fn count(&mut self, sane: usize) -> usize;
+    fn count(&mut self, sane: usize) -> usize {
+        sane
+    }
+
     /// The records of a Produce request for one partition; `sane` is valid.
-    fn records(&mut self, sane: Bytes) -> Option<Bytes>;
+    fn records(&mut self, sane: Bytes) -> Option<Bytes> {
+        Some(sane)
+    }
 }
 
 /// Valid values.
 pub struct Sane;
 
-impl Values for Sane {
-    fn number(&mut self, sane: i64) -> i64 {
-        sane
-    }
-
-    fn text(&mut self, sane: &str) -> String {
-        sane.into()
-    }
-
-    fn count(&mut self, sane: usize) -> usize {
-        sane
-    }
-
-    fn records(&mut self, sane: Bytes) -> Option<Bytes> {
-        Some(sane)
-    }
-}
+impl Values for Sane {}
 
 /// The topic that requests refer to.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 pub mod config;
 mod flaws;
 mod ids;
+mod list;
 mod listener;
 mod nearest;
 mod number;
@@ -16,6 +17,7 @@ pub use ids::{
     BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Offset, PartitionEpoch, ProducerEpoch,
     ProducerId, TopicId, TopicPartition,
 };
+pub use list::list;
 pub use listener::{Address, Listener, SecurityProtocol};
 pub use nearest::{mistyped, nearest};
 pub use number::thousands;

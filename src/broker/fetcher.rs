@@ -143,7 +143,7 @@ impl<W: World> Fetcher<W> {
 
     /// Decides what to fetch of the partitions that changed. A position is a promise: where the
     /// flush policy asks for a sync, what is below it has to be synced before the leader hears of
-    /// it, whoever appended it.
+    /// it, regardless of who appended it.
     async fn plan(&mut self) {
         let now = self.broker.world.now();
         let over = self.backing_off.iter().filter(|(_, until)| **until <= now);

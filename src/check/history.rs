@@ -77,7 +77,7 @@ pub enum HistoryError {
         /// Why not.
         error: io::Error,
     },
-    /// A line is no event, or an impossible one.
+    /// A line is not an event, or an impossible one.
     #[error("history line {line}: {problem}")]
     Line {
         /// Counted from 1.
@@ -460,7 +460,9 @@ impl Hearing {
             }
             ClientEvent::Consumer(ConsumerEvent::Polled { records, .. }) => {
                 match records.iter().find(|(offset, _)| !is_offset(*offset)) {
-                    Some((offset, _)) => Err(format!("{offset} is no offset: expected 0 or more")),
+                    Some((offset, _)) => {
+                        Err(format!("{offset} is not an offset: expected 0 or more"))
+                    }
                     None => Ok(()),
                 }
             }
@@ -470,7 +472,7 @@ impl Hearing {
             | ClientEvent::Consumer(ConsumerEvent::ReachedEnd { end: offset, .. })
                 if !is_offset(*offset) =>
             {
-                Err(format!("{offset} is no offset: expected 0 or more"))
+                Err(format!("{offset} is not an offset: expected 0 or more"))
             }
             _ => Ok(()),
         }
@@ -625,7 +627,7 @@ fn heard(said: Said) -> Result<ClientEvent, String> {
 
 fn read_partition(name: &str) -> Result<TopicPartition, String> {
     TopicPartition::from_directory(name)
-        .ok_or_else(|| format!("`{name}` is no partition: expected one such as `orders-2`"))
+        .ok_or_else(|| format!("`{name}` is not a partition: expected one such as `orders-2`"))
 }
 
 #[cfg(test)]

@@ -116,7 +116,10 @@ impl Controller {
 
     fn check_new(&self, plan: &Plan, name: &str) -> Result<(), Refusal> {
         if name == CLUSTER_METADATA {
-            return refusal(ErrorCode::TopicAuthorizationFailed, "The metadata log is no topic.");
+            return refusal(
+                ErrorCode::TopicAuthorizationFailed,
+                "The metadata log is not a topic.",
+            );
         }
         if plan.image().topic(name).is_some() {
             let text = format!("Topic '{name}' already exists.");

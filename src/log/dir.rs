@@ -225,7 +225,7 @@ impl<D: Disk> LogDir<D> {
     }
 
     /// Reads the checkpoints. A malformed one costs the directory, except that the start goes on
-    /// without a recovery point or log start that is no number. Source: Kafka's
+    /// without a recovery point or log start that is not a number. Source: Kafka's
     /// `LogManager.loadLogs`, `CheckpointFileWithFailureHandler.read`.
     fn read_checkpoints(&self, found: &mut Found) -> Result<(), DirError> {
         let read = |name: &str, without: &str, resets: bool| {

@@ -1,8 +1,8 @@
 //! Faults with their durations, made out of operations: a kill lasts until the boot.
 
 use super::recorder::{Operation, OperationKind, Recorder};
-use super::words::{list, s};
-use crate::base::Instant;
+use super::words::s;
+use crate::base::{Instant, list};
 use crate::run::LaneKind;
 use crate::sim::HostId;
 

@@ -287,7 +287,7 @@ function start() {
   draw();
   follow(true);
   start.done = true;
-  // How long the reader waited for it, for whoever measures.
+  // How long the reader waited for it, for measurements.
   document.documentElement.dataset.took = performance.now().toFixed(0);
 }
 

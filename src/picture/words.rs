@@ -12,16 +12,6 @@ pub(super) fn acks(acks: Acks) -> &'static str {
     }
 }
 
-/// `a, b and c`.
-pub(super) fn list<S: AsRef<str>>(names: &[S]) -> String {
-    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
-    match names.split_last() {
-        None => "none".into(),
-        Some((only, [])) => (*only).to_owned(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
-    }
-}
-
 /// `s` for one, nothing for several: `b1 loses`, `b1 and b2 lose`.
 pub(super) fn s(count: usize) -> &'static str {
     if count == 1 { "s" } else { "" }
@@ -42,10 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_joined_as_people_do() {
-        assert_eq!(list::<&str>(&[]), "none");
-        assert_eq!(list(&["b1"]), "b1");
-        assert_eq!(list(&["b1", "b2", "b3"]), "b1, b2 and b3");
+    fn verbs_follow_the_number_of_names() {
         assert_eq!(format!("lose{}", s(1)), "loses");
         assert_eq!(format!("lose{}", s(2)), "lose");
     }

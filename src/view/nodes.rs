@@ -132,7 +132,7 @@ impl Nodes {
     }
 
     /// The controller fenced a registration. Returns the host if its admitted process runs and the
-    /// report is no repetition. A controller that replays ends with what is so.
+    /// report is not a repetition. A controller that replays ends with what is so.
     pub fn fenced(&mut self, broker: BrokerId, epoch: BrokerEpoch) -> Option<HostId> {
         let host = *self.by_broker.get(&broker)?;
         let node = self.by_host.get_mut(&host)?;

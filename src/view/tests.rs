@@ -215,7 +215,7 @@ fn fencing_is_a_change_only_for_a_running_admitted_process() {
 }
 
 #[test]
-fn replayed_fencing_ends_with_the_last_state_and_is_no_change() {
+fn replayed_fencing_ends_with_the_last_state_and_changes_nothing() {
     let mut stage = Stage::running();
     stage.probes(0, ControllerProbe::BecameController { id: BrokerId(101), epoch: LeaderEpoch(2) });
     assert_eq!(stage.fences(2, 1), []);

@@ -68,7 +68,7 @@ pub enum ConfigError {
     /// Kafka has this key; here it changes nothing that a client was promised.
     #[error("`{key}` has no effect here; remove it")]
     NoEffect { key: String },
-    /// A `\u` that is no character.
+    /// A `\u` that is not a character.
     #[error("line {line}: `{text}` has a `\\u` that four hexadecimal digits do not follow")]
     BadEscape {
         /// Counted from 1.

@@ -115,7 +115,7 @@ pub(crate) struct Permit {
 
 /// Locks and opens every directory. One that can't be read is left out, as long as there are others
 /// and the metadata log is not in it. Empty ones wait for [`Opened::format`], unless all are.
-/// `ask_for_cluster` is called where none has been used before and this node is no controller: then
+/// `ask_for_cluster` is called where none has been used before and this node is not a controller: then
 /// it belongs to the cluster of its controller.
 pub(crate) async fn open<W: World, F: Future<Output = Result<String, NodeError>>>(
     world: &W,

@@ -44,7 +44,7 @@ use segment::Segment;
 pub(crate) enum Change {
     /// A batch was completed in a replica's log.
     Appended { host: HostId, partition: TopicPartition, batch: Batch, place: Place },
-    /// Bytes were written after some that are no batch.
+    /// Bytes were written after some that are not a batch.
     Unreadable { host: HostId, partition: TopicPartition, after: Offset, position: u64 },
     /// A replica's log now ends here.
     Cut { host: HostId, partition: TopicPartition, end: Offset },

@@ -81,7 +81,7 @@ impl Replica {
     }
 
     /// Compares the surviving segments with those before: an older batch in the place of a younger
-    /// one is no valid prefix, because a cut is durable before the log is written again. Batches
+    /// one is not a valid prefix, because a cut is durable before the log is written again. Batches
     /// beyond the end may be back where the cut had not reached the platter; so may deleted
     /// segments.
     pub(super) fn settle(&mut self) {

@@ -52,7 +52,7 @@ pub(crate) struct Segment {
     batches: Vec<Batch>,
     /// The beginning of a batch whose end was not written yet.
     tail: Vec<u8>,
-    /// Bytes that are batches or `tail`. The file may be longer: the rest is no batch.
+    /// Bytes that are batches or `tail`. The file may be longer: the rest is not a batch.
     readable: u64,
     len: u64,
     /// Bytes that a fault changed after they were written.

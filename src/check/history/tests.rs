@@ -117,7 +117,7 @@ fn a_history_that_another_program_wrote_needs_only_what_is_judged() {
 }
 
 #[test]
-fn a_line_that_is_no_event_is_named_with_its_remedy() {
+fn a_line_that_is_not_an_event_is_named_with_its_remedy() {
     let header = r#"{"history":1,"enable.idempotence":true,"within_ms":1000}"#;
     let sent = r#"{"at":1,"host":1,"event":"sent","producer":1,"op":0,"partition":"x-0","value":5,"acks":"all","idempotent":true}"#;
     let again = sent.replace("\"op\":0", "\"op\":1");
@@ -136,9 +136,9 @@ fn a_line_that_is_no_event_is_named_with_its_remedy() {
             "f:1: this is a history of version 2",
         ),
         (vec![header, "", r#"{"at":1,"host":0,"event":"snet"}"#], "f:3: unknown variant `snet`"),
-        (vec![header, position], "f:2: `x` is no partition"),
-        (vec![header, below], "f:2: -1 is no offset"),
-        (vec![header, last], "f:2: 9223372036854775807 is no offset"),
+        (vec![header, position], "f:2: `x` is not a partition"),
+        (vec![header, below], "f:2: -1 is not an offset"),
+        (vec![header, last], "f:2: 9223372036854775807 is not an offset"),
         (vec![header, healed, &healed.replace('1', "0")], "f:3: `at` 0 is before 1"),
         (vec![header, ok], "f:2: no line above sends 0 of producer 1"),
         (vec![header, sent, sent], "f:3: send 0 of producer 1 is there twice"),

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_when_somebody_read_it() {
+    fn silent_when_a_consumer_read_it() {
         let mut story = acked();
         story.positioned(0, 7);
         story.polled(0, &[(7, 100)]);

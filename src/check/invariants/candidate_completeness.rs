@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_when_somebody_else_cuts_it() {
+    fn silent_when_another_replica_cuts_it() {
         let mut story = exposed();
         story.writes(3, 0, 0, &[100]);
         story.cut(3, 0);
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn fires_when_somebody_joins_who_is_fenced() {
+    fn fires_when_a_fenced_replica_joins() {
         let mut story = exposed();
         story.writes(3, 0, 0, &[100]);
         story.fenced(3);

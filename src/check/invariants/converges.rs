@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn fires_when_nobody_leads() {
+    fn fires_when_no_replica_leads() {
         let mut story = running();
         story.commits(None, 1, &[1, 2, 3]);
         story.healed();

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn fires_when_somebody_joined_whom_the_leader_does_not_count() {
+    fn fires_when_a_replica_joined_that_the_leader_does_not_count() {
         let mut story = led();
         story.commits(Some(1), 0, &[1, 2]);
         story.counts(1, 0, &[1, 2]);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn fires_when_the_leader_forgets_somebody_before_the_controller_does() {
+    fn fires_when_the_leader_forgets_a_replica_before_the_controller_does() {
         let mut story = led();
         story.counts(1, 0, &[1]);
         assert!(story.sentence().contains("leader b1 of epoch 0 counts b1 at"));

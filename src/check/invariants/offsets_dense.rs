@@ -157,6 +157,6 @@ mod tests {
         story.boot(1);
         story.silent();
         story.writes(1, 0, 1, &[2]);
-        assert!(story.sentence().contains("bytes that are no batch"), "{}", story.sentence());
+        assert!(story.sentence().contains("bytes that are not a batch"), "{}", story.sentence());
     }
 }

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_when_a_leader_cuts_a_failed_append_that_nobody_fetched() {
+    fn silent_when_a_leader_cuts_a_failed_append_that_no_follower_fetched() {
         let mut story = Story::judging("one-leader-per-epoch");
         story.writes(1, 0, 0, &[10]);
         story.cut(1, 0);

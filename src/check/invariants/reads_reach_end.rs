@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn fires_on_a_record_that_is_refused_though_somebody_holds_it_intact() {
+    fn fires_on_a_refused_record_of_which_a_replica_has_an_intact_copy() {
         let mut story = refused();
         story.rots(1, 0);
         story.unreadable(1, 0, false);

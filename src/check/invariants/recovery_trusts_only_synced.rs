@@ -137,7 +137,7 @@ mod tests {
         story.became_follower(1, 1, 2);
         story.fired(
             "orders-0 log of b1 is valid below offset 2 since the power failed; at 1.000 s it was \
-             opened with bytes that are no batch, at position 0",
+             opened with bytes that are not a batch, at position 0",
         );
     }
 
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_about_what_rotted_as_long_as_nobody_is_served_it() {
+    fn silent_about_rot_that_no_reader_is_served() {
         let mut story = written();
         story.rots(1, 0);
         story.power_loss(1, 4);
@@ -208,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn fires_when_somebody_is_served_what_rotted() {
+    fn fires_when_a_reader_is_served_rot() {
         let mut story = written();
         story.rots(1, 0);
         story.unreadable(1, 0, true);

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_when_nobody_writes_or_nobody_wants_an_answer() {
+    fn silent_without_producers_that_wait_for_an_answer() {
         let mut story = Story::judging("writes-resume");
         story.sent(0, 0, 100, Acks::All);
         story.later();

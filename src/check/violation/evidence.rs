@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::base::{BrokerId, Instant, LeaderEpoch, Offset};
+use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, list};
 
 /// A client's report that a value is at an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -124,10 +124,5 @@ impl fmt::Display for Absence {
 
 /// `b1, b2 and b3`.
 pub(crate) fn brokers(who: &[BrokerId]) -> String {
-    let names: Vec<String> = who.iter().map(|id| format!("b{id}")).collect();
-    match names.split_last() {
-        None => "none".into(),
-        Some((only, [])) => only.clone(),
-        Some((last, others)) => format!("{} and {last}", others.join(", ")),
-    }
+    list(&who.iter().map(|id| format!("b{id}")).collect::<Vec<_>>())
 }

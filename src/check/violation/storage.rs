@@ -48,7 +48,7 @@ impl StorageWitness {
             Self::Unreadable { broker, after, position } => {
                 write!(
                     f,
-                    "log of b{broker} goes on at {at} after bytes that are no batch, at position {position} after offset {after}"
+                    "log of b{broker} goes on at {at} after bytes that are not a batch, at position {position} after offset {after}"
                 )
             }
             Self::Hollow { broker, offset, offsets, records } => {
@@ -70,7 +70,9 @@ impl StorageWitness {
                 )?;
                 match (position, claims, stale) {
                     (_, Some(claims), _) => write!(f, "as one that ends at offset {claims}"),
-                    (Some(at), ..) => write!(f, "with bytes that are no batch, at position {at}"),
+                    (Some(at), ..) => {
+                        write!(f, "with bytes that are not a batch, at position {at}")
+                    }
                     (.., Some(at)) => write!(f, "with an older batch than the last at offset {at}"),
                     (None, None, None) => write!(f, "with what follows a gap"),
                 }

@@ -206,7 +206,7 @@ async fn empty_checkpoint_is_accepted() {
 }
 
 #[tokio::test]
-async fn start_goes_on_without_a_recovery_point_or_log_start_that_is_no_number() {
+async fn recovery_point_or_log_start_that_is_not_a_number_is_reset() {
     let outcomes = with_checkpoint("0\n1\norders 2 1x\n").await;
     let [recovery_point, high_watermark, log_start, cleaner] = outcomes.try_into().unwrap();
     assert_eq!((recovery_point, log_start), (Ok(Found::default()), Ok(Found::default())));

@@ -28,7 +28,7 @@ enum Place {
 #[derive(Debug)]
 pub(crate) struct CoverageObserver {
     min_insync: usize,
-    /// Nothing before the load counts: the startup of a cluster is no event.
+    /// Nothing before the load counts: the startup of a cluster is not an event.
     began: bool,
     strikes: VecDeque<(Instant, &'static str)>,
     latest: BTreeMap<Place, Situation>,

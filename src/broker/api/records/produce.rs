@@ -148,7 +148,7 @@ fn owned(records: Bytes) -> BytesMut {
 }
 
 /// What Kafka asks of a request before it looks for the partition's leader: one batch, in a codec
-/// that the version knows. Returns its size; what follows and is no batch is passed over.
+/// that the version knows. Returns its size; bytes behind it that are not a batch are passed over.
 ///
 /// Source: Kafka's `ProduceRequest.validateRecords` and `UnifiedLog.trimInvalidBytes`.
 fn check_shape(records: &[u8], version: i16) -> Result<usize, Refusal> {
