@@ -133,7 +133,8 @@ fn every_invariant_judges_the_records_of_programs() {
         .seeds(0..6)
         .assert_breaks("acked-write-lost")
         .expect("a word of one broker is lost with it");
-    assert!(report.broken.what.starts_with("slips-0 offset "), "{}", report.broken.what);
+    let what = &report.broken.what;
+    assert!(what.starts_with("slips-0 offset ") && what.ends_with(" (p1 is hasty)"), "{what}");
 }
 
 #[test]

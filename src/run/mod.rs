@@ -4,6 +4,7 @@
 //! This module does not judge: every observation goes to [`check::Judge`](crate::check) in order.
 
 pub mod caught;
+mod clients;
 mod cluster;
 pub mod coverage;
 pub mod disks;
@@ -33,6 +34,7 @@ pub use self::observer::{Lane, LaneKind, Observer};
 
 pub(crate) use self::cluster::bootstrap;
 
+use self::clients::Clients;
 use self::cluster::Ends;
 use self::coverage::CoverageObserver;
 use self::disks::DiskLine;
@@ -154,6 +156,7 @@ struct Run<'a, 'w, E: Engine> {
     healed: Option<Instant>,
     permitted_loss: bool,
     outages: Vec<Outage>,
+    clients: Clients,
     untested: Option<String>,
     watch: Option<&'w mut dyn FnMut(&str)>,
     recorder: Option<&'w mut dyn Observer>,
@@ -202,6 +205,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             healed: None,
             permitted_loss: false,
             outages: Vec::new(),
+            clients: Clients::default(),
             untested: None,
             watch,
             recorder,
@@ -291,7 +295,9 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             recorder.judged(&verdicts.violations);
         }
         broken.extend(verdicts.violations.iter().map(|violation| {
-            Broken::new(violation.invariant, violation.at, violation.to_string())
+            let name = |host| self.engine.name(host);
+            let what = self.clients.explained(violation.to_string(), name);
+            Broken::new(violation.invariant, violation.at, what)
         }));
         self.permitted_loss =
             verdicts.notes.iter().any(|note| matches!(note, Note::LossWithinContract { .. }));
@@ -395,6 +401,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             self.coverage.see(&seen, view);
             if let What::Client(event) = &seen.what {
                 self.count(event);
+                self.clients.see(seen.host, event);
             }
             if let Some(recorder) = &mut self.recorder {
                 recorder.see(&seen, self.judge.ghost());
