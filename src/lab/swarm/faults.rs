@@ -87,7 +87,7 @@ struct Part<'a> {
 pub(super) fn rules(seed: Seed, shape: &Shape, topics: &[&str]) -> (String, bool) {
     let mut draws = Draws::of(seed, Stream::named("swarm mix"));
     // Sometimes none: then everything has to hold.
-    let wild = draws.number(1, 4);
+    let wild = draws.number(1, 5);
     let (manner, count) = draws.weighted(&[
         (36, (Manner::OneByOne, wild.min(3))),
         (60, (Manner::Wild, wild)),
@@ -174,7 +174,7 @@ impl Part<'_> {
         if let Some(topic) = self.topic() {
             text.push_str(&format!("topic = \"{topic}\"\n"));
         }
-        let (low, wide) = (draws.number(500, 5000), draws.number(500, 6000));
+        let (low, wide) = (draws.number(400, 3500), draws.number(300, 4000));
         let (repeats, count) = (draws.chance(80), draws.one(&[1, 2]));
         let (shortest, longer) = (draws.number(50, 2500), draws.number(0, 4000));
         let moment = self.moment(&row, &keys, &mut draws);

@@ -11,7 +11,7 @@ use crate::scenario::fault::{Reach, Strike};
 use crate::scenario::{Event, Fault, Role, Roles, Scenario};
 
 /// From the end of a fault until all replicas are in sync again, beyond the session of a broker.
-const RECOVERY: Duration = Duration::from_millis(2500);
+const RECOVERY: Duration = Duration::from_millis(800);
 /// A fault strikes at least this long before the end.
 const LEAST: Duration = Duration::from_millis(300);
 
@@ -82,9 +82,12 @@ fn one_after_another(scenario: &Scenario, faults: &mut [Fault]) {
             settled = fault.at.saturating_add(down.max(session)).saturating_add(RECOVERY);
         } else if let (true, Reach::Hosts(target)) = (strike.holds_down(), strike.may_cost().reach)
         {
+            // Another broker has the role of one that is gone once its session is over.
+            let stays = |role: &Role| matches!(role, Role::Host(..) | Role::All | Role::Controller);
+            let gone = if target.0.iter().any(stays) { down } else { down.min(session) };
             let free = up.entry(target.to_string()).or_default();
             fault.at = fault.at.max(*free);
-            *free = fault.at.saturating_add(down);
+            *free = fault.at.saturating_add(gone);
         }
     }
 }
