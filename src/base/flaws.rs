@@ -82,6 +82,8 @@ flaws! {
     /// KAFKA-5494: only the last batch of a producer is remembered, and a producer with a gap in its
     /// sequence numbers sends all unacknowledged batches under new ones, as Kafka's does.
     OneBatchWindow = "one-batch-window",
+    /// KAFKA-18635: an eligible leader that restarts uncleanly stays eligible.
+    UncleanRestartUnseen = "unclean-restart-unseen",
     /// KIP-98: a broker takes any sequence number, and any epoch, of a producer that it knows.
     AnySequence = "any-sequence",
     /// Brokers append batches without verifying their checksums.

@@ -36,6 +36,7 @@ pub(super) struct Rules {
     unclean_allowed: bool,
     elr_enabled: bool,
     forgets_lost: bool,
+    misses_restarts: bool,
     ignores_directories: bool,
 }
 
@@ -48,6 +49,7 @@ impl Rules {
             unclean_allowed: config.unclean_leader_election || settings.flaws.has(Flaw::UncleanOn),
             elr_enabled: image.feature(ELR_FEATURE) >= 1 && !forgets_lost,
             forgets_lost,
+            misses_restarts: settings.flaws.has(Flaw::UncleanRestartUnseen),
             ignores_directories: settings.flaws.has(Flaw::IgnoreDirectoryIds),
         }
     }
@@ -66,7 +68,7 @@ impl<'a> Election<'a> {
         rules: Rules,
         cause: Cause,
     ) -> Self {
-        let lost = cause.lost.filter(|_| !rules.forgets_lost);
+        let lost = cause.lost.filter(|_| !rules.forgets_lost && !rules.misses_restarts);
         Self {
             image,
             partition,

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
 
+use super::{MUTANTS, Mutant};
 use crate::base::{Flaw, Flaws};
 use crate::run::EngineKind;
 use crate::run::caught::run_caught;
 use crate::scenario::Scenario;
+use crate::scenario::files::SMOKE;
 
 /// What the scenarios find.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -39,6 +41,8 @@ pub struct Surveyed {
     pub expects: Vec<String>,
     /// Kinds of its faults and loads.
     pub kinds: BTreeSet<String>,
+    /// Mutants that are hunted there.
+    pub hunts: Vec<&'static str>,
 }
 
 /// Runs each scenario with each of these mutants on these seeds, a scenario about one run on its own;
@@ -97,8 +101,14 @@ impl Surveyed {
             finds,
             expects: scenario.expect.breaks.clone(),
             kinds: kinds(scenario),
+            hunts: hunted_in(&scenario.file),
         }
     }
+}
+
+fn hunted_in(file: &str) -> Vec<&'static str> {
+    let there = |mutant: &&Mutant| file.ends_with(&format!("{}.toml", mutant.path()));
+    MUTANTS.iter().filter(there).map(Mutant::name).collect()
 }
 
 /// The kinds of a scenario's faults and loads.
@@ -122,6 +132,9 @@ impl Survey {
             };
             let mut reasons: Vec<_> =
                 surveyed.expects.iter().map(|name| format!("expects `{name}` to break")).collect();
+            if surveyed.file.starts_with(SMOKE) {
+                reasons.push("runs when nothing is asked for".into());
+            }
             let kinds = surveyed.kinds.iter().filter(alone);
             reasons.extend(kinds.map(|kind| format!("is the only one with `{kind}`")));
             if !reasons.is_empty() {
@@ -189,8 +202,16 @@ impl Survey {
             );
         }
         text.push_str("\n## Adds nothing\n\n");
-        for file in self.redundant() {
-            let _ = writeln!(text, "- {file}");
+        for (one, _) in self.reasons().into_iter().filter(|(_, why)| why.is_empty()) {
+            let _ = match one.hunts.is_empty() {
+                true => writeln!(text, "- {}", one.file),
+                false => writeln!(
+                    text,
+                    "- {}, where {} is hunted: hunt it in another that finds it",
+                    one.file,
+                    one.hunts.join(", ")
+                ),
+            };
         }
         let failing = self.scenarios.iter().filter(|one| one.failed_without > 0);
         for (at, one) in failing.enumerate() {
@@ -246,6 +267,7 @@ mod tests {
             finds: finds.iter().copied().collect(),
             expects: expects.iter().map(|name| (*name).to_owned()).collect(),
             kinds: kinds.iter().map(|kind| (*kind).to_owned()).collect(),
+            hunts: hunted_in(file),
         }
     }
 
@@ -256,7 +278,8 @@ mod tests {
                 one("kills", &[("first", 9), ("second", 1)], &[], &["kill"]),
                 one("cuts", &[("second", 4)], &[], &["kill"]),
                 one("acks-1", &[], &["acked-write-lost"], &["kill"]),
-                one("calm", &[], &[], &["kill"]),
+                one("scenarios/mutants/kills.toml", &[], &[], &["kill"]),
+                one("scenarios/smoke/smoke-calm.toml", &[], &[], &["kill"]),
                 one("clocks", &[], &[], &["kill", "clock-jump"]),
             ],
         }
@@ -271,7 +294,7 @@ mod tests {
         assert_eq!(reasons["acks-1"], ["expects `acked-write-lost` to break"]);
         assert_eq!(reasons["clocks"], ["is the only one with `clock-jump`"]);
         // What it finds is found by another that stays anyway.
-        assert_eq!(survey.redundant(), ["cuts", "calm"]);
+        assert_eq!(survey.redundant(), ["cuts", "scenarios/mutants/kills.toml"]);
     }
 
     #[test]
@@ -280,9 +303,14 @@ mod tests {
         let text = survey.markdown();
         assert!(text.contains("| `second` | cuts 4 of 10, kills 1 of 10 |"), "{text}");
         assert!(text.contains("| `third` | none |"), "{text}");
-        assert!(text.ends_with("## Adds nothing\n\n- cuts\n- calm\n"), "{text}");
+        let redundant =
+            "## Adds nothing\n\n- cuts\n- scenarios/mutants/kills.toml, where truncate-to-hw";
+        assert!(text.contains(redundant), "{text}");
         let data: serde_json::Value = serde_json::from_str(&survey.json()).unwrap();
-        assert_eq!(data["adds_nothing"], serde_json::json!(["cuts", "calm"]));
+        assert_eq!(
+            data["adds_nothing"],
+            serde_json::json!(["cuts", "scenarios/mutants/kills.toml"])
+        );
         assert_eq!(data["scenarios"][0]["finds"]["first"], 9);
         assert_eq!(data["scenarios"][0]["stays_because_it"][0], "finds `first`");
     }

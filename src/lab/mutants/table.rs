@@ -76,6 +76,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::ServeBadCrc, "bit rot", "rot", &["recovery-trusts-only-synced"]),
     mutant(Flaw::OneBatchWindow, "KAFKA-5494", "lost-answers", &["duplicate"]),
     mutant(Flaw::EarlyTombstone, "KIP-534", "compaction", &["compaction-keeps-latest"]),
+    mutant(Flaw::UncleanRestartUnseen, "KAFKA-18635", "power", LOST),
     mutant(Flaw::AnySequence, "KIP-98", "misbehaving", &["misbehaviour-refused"]),
     mutant(
         Flaw::UncheckedAppend,
