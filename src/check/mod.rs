@@ -12,6 +12,7 @@ mod invariants;
 mod judge;
 #[cfg(test)]
 mod judge_tests;
+mod outage;
 mod outages;
 mod setup;
 #[cfg(test)]
@@ -22,7 +23,7 @@ mod violation;
 pub use ghost::Ghost;
 pub use invariants::{NAMES, is_liveness, is_loss, promise};
 pub use judge::Judge;
-pub use outages::{Outage, OutageKind, longest};
+pub use outage::{Outage, OutageKind, longest};
 pub use setup::{Setup, TopicPromise};
 pub use verdicts::Permit;
 pub use verdicts::{Note, Verdicts};
