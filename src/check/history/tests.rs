@@ -1,7 +1,8 @@
 //! Histories are read as they were written, and mistakes in them are named.
 
 use super::*;
-use crate::sim::{ConsumerEvent, ProducerEvent};
+use crate::base::TopicPartition;
+use crate::sim::{ConsumerEvent, Lookup, Outcome, ProducerEvent};
 
 fn events() -> Vec<ClientEvent> {
     let partition = TopicPartition::new("eu-orders", 2);
