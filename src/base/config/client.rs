@@ -87,7 +87,7 @@ impl ProducerConfig {
     pub fn gives_up_after(&self) -> Duration {
         match self.delivery_timeout {
             Explicit { value, set: true } => value,
-            Explicit { value, set: false } => value.max(self.linger + self.request_timeout),
+            Explicit { value, set: false } => value.max(self.one_request()),
         }
     }
 
@@ -120,12 +120,18 @@ impl ProducerConfig {
                 return refuse(key, problem);
             }
         }
-        if self.gives_up_after() < self.linger + self.request_timeout {
+        if self.gives_up_after() < self.one_request() {
             let problem = "delivery.timeout.ms should be equal to or larger than linger.ms + \
                            request.timeout.ms";
             return refuse("delivery.timeout.ms", problem.into());
         }
         Ok(())
+    }
+
+    /// How long a batch may wait and be under way once, at most Java's largest `int` of milliseconds.
+    fn one_request(&self) -> Duration {
+        let largest = Duration::from_millis(i32::MAX.unsigned_abs().into());
+        (self.linger + self.request_timeout).min(largest)
     }
 
     /// A broker remembers this many batches of a producer.
@@ -338,6 +344,9 @@ mod tests {
         assert_eq!(producer(&[]).gives_up_after(), Duration::from_secs(120));
         let config = producer(&[late]);
         assert_eq!((config.check(), config.gives_up_after().as_millis()), (Ok(()), 130_005));
+        let longest = "2147483647";
+        let both = [("request.timeout.ms", longest), ("delivery.timeout.ms", longest)];
+        assert_eq!(producer(&both).check(), Ok(()), "the sum is no larger than an int");
         let refused = refusal(&[late, ("delivery.timeout.ms", "120000")]);
         assert!(refused.contains("equal to or larger than linger.ms + request.timeout.ms"));
     }
