@@ -62,7 +62,11 @@ fn corrupt_small_file_is_reported_with_line_and_remedy() {
             ":3: `t-0 5` is not an entry; rem",
         ),
         ("replication-offset-checkpoint", Some("7\n"), ":1: expected version `0`, found `7`; rem"),
-        ("log-start-offset-checkpoint", Some("0\n"), ":2: expected the number of entries; remove"),
+        (
+            "log-start-offset-checkpoint",
+            Some("0\nx\n"),
+            ":2: expected the number of entries; remove",
+        ),
         ("cleaner-offset-checkpoint", Some("0\n2\n"), ":2: 2 entries announced, 0 found; remove"),
     ] {
         let path = place.path().join(file);
