@@ -228,6 +228,13 @@ fn files_of_the_whole_directory_are_restored_or_named() {
         let path = server.data().join(name);
         for content in [&b""[..], b"\xff\x00garbage\n"] {
             fs::write(&path, content).unwrap();
+            // As in Kafka, an empty checkpoint has no entries.
+            if content.is_empty() && name != "meta.properties" {
+                server.restart();
+                assert_eq!((read(&server, "one"), read(&server, "two")), (30, 30), "{name}");
+                server.terminate();
+                continue;
+            }
             let told = server.refusal();
             let remedy = ["; remove the file to have ", "; put the file back as it was"];
             let named = told.contains(&format!("{}:", path.display()));
