@@ -4,6 +4,8 @@
 //! Source: Kafka's `AbstractFetcherThread`; KIP-101, KIP-279, KIP-595 (truncation by epoch),
 //! KIP-320 (fencing).
 
+use std::ops::Range;
+
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset};
 
 /// The state of this log when a fetch was sent.
@@ -18,11 +20,9 @@ pub struct Position {
 /// The reaction to OFFSET_OUT_OF_RANGE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RangeRemedy {
-    /// The leader's log is shorter, which only an unclean election can cause: truncate here.
-    TruncateTo(Offset),
-    /// The leader has deleted records that old: start again here.
+    /// Nothing here agrees with the leader's log: start again where that begins.
     StartAt(Offset),
-    /// The offset is in range now.
+    /// The offset is in range now, or the leader can say where the logs diverge.
     AskAgain,
 }
 
@@ -119,16 +119,15 @@ impl Follower {
         known.max(leaders).min(log_end)
     }
 
-    /// The reaction to OFFSET_OUT_OF_RANGE, given the leader's log start and log end.
-    pub fn out_of_range(
-        &self,
-        log_end: Offset,
-        leader_start: Offset,
-        leader_end: Offset,
-    ) -> RangeRemedy {
-        if leader_end < log_end {
-            RangeRemedy::TruncateTo(leader_end)
-        } else if log_end < leader_start {
+    /// The reaction to OFFSET_OUT_OF_RANGE of a follower whose log has these offsets.
+    ///
+    /// Either the leader has deleted what comes next here, or an unclean election made its log
+    /// shorter than this one. The last epoch in the fetch lets the leader say where the logs diverge;
+    /// an empty log has none, whose records were all deleted. Source: Kafka's
+    /// `AbstractFetcherThread.handleOutOfRangeError`, which asks for the leader's end instead.
+    pub fn out_of_range(&self, log: Range<Offset>, leader_start: Offset) -> RangeRemedy {
+        let (behind, empty) = (log.end < leader_start, log.start == log.end);
+        if leader_start >= Offset::ZERO && (behind || empty) {
             RangeRemedy::StartAt(leader_start)
         } else {
             RangeRemedy::AskAgain
@@ -194,11 +193,15 @@ mod tests {
     }
 
     #[test]
-    fn out_of_range_truncates_or_starts_over() {
-        let mend = |end, from, to| follower().out_of_range(Offset(end), Offset(from), Offset(to));
-        assert_eq!(mend(10, 0, 5), RangeRemedy::TruncateTo(Offset(5)));
-        assert_eq!(mend(10, 20, 30), RangeRemedy::StartAt(Offset(20)));
-        assert_eq!(mend(10, 0, 10), RangeRemedy::AskAgain);
+    fn out_of_range_starts_over_where_nothing_agrees() {
+        let mend = |log: [i64; 2], leader_start| {
+            let [start, end] = log.map(Offset);
+            follower().out_of_range(start..end, Offset(leader_start))
+        };
+        assert_eq!(mend([0, 10], 20), RangeRemedy::StartAt(Offset(20)), "deleted");
+        assert_eq!(mend([10, 10], 3), RangeRemedy::StartAt(Offset(3)), "empty, beyond the leader");
+        assert_eq!(mend([0, 10], 0), RangeRemedy::AskAgain);
+        assert_eq!(mend([10, 10], -1), RangeRemedy::AskAgain, "a leader that does not know");
     }
 
     #[test]

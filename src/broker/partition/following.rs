@@ -6,7 +6,7 @@ use super::{Partition, Role, State};
 use crate::base::{BrokerId, Flaw, Instant, LeaderEpoch, Offset, ReplicaProbe};
 use crate::io::World;
 use crate::log::{AppendError, LogError};
-use crate::replica::Position;
+use crate::replica::{Position, RangeRemedy};
 use crate::wire::ErrorCode;
 use crate::wire::batch::BatchHeader;
 
@@ -116,11 +116,8 @@ impl<W: World> Partition<W> {
         }
     }
 
-    /// The leader has nothing at this log's end. With epochs that only happens when the leader
-    /// deleted what this follower would need next: it starts over where the leader begins. Says
-    /// whether it did.
+    /// The leader has nothing at this log's end. Says whether the log starts over.
     fn out_of_range(&self, state: &mut State<W>, answer: &LeaderAnswer) -> Result<bool, LogError> {
-        let behind = answer.log_start > state.log.log_end();
         if answer.error != ErrorCode::OffsetOutOfRange {
             return Ok(false);
         }
@@ -128,12 +125,13 @@ impl<W: World> Partition<W> {
             self.cut_at_high_watermark(state)?;
             return Ok(false);
         }
-        if !behind {
+        let Role::Follower(follower) = &state.role else { return Ok(false) };
+        let log = state.log.log_start()..state.log.log_end();
+        let RangeRemedy::StartAt(start) = follower.out_of_range(log, answer.log_start) else {
             return Ok(false);
-        }
-        state.log.truncate_fully_and_start_at(answer.log_start)?;
-        state.high_watermark = answer.log_start;
-        let start = answer.log_start;
+        };
+        state.log.truncate_fully_and_start_at(start)?;
+        state.high_watermark = start;
         self.site.world.probe(ReplicaProbe::StartedOver { partition: self.name.clone(), start });
         Ok(true)
     }

@@ -55,7 +55,7 @@ situations! {
     EpochAnswered = "OffsetForLeaderEpoch answered with an older epoch", "KIP-101, KIP-279, KIP-320";
     Truncated = "truncation on diverging epoch", "KIP-101: a follower cuts its log";
     TruncatedExposed = "truncation of exposed records", "only a permitted loss explains it";
-    StartedOver = "follower starts over at the leader's log start", "retention deleted what it had to fetch";
+    StartedOver = "follower starts over at the leader's log start", "retention deleted what it had to fetch, or all that it had";
     NotLeader = "produce refused by a non-leader", "NOT_LEADER_OR_FOLLOWER";
     NotEnough = "produce refused with too few in-sync replicas", "NOT_ENOUGH_REPLICAS";
     NotEnoughAfter = "too few replicas after the append", "NOT_ENOUGH_REPLICAS_AFTER_APPEND: stored or not";
