@@ -4,6 +4,11 @@
 //! Judged along each consumer's own reading; setting its position starts over. A producer whose
 //! process ended is another one afterwards: nothing orders the requests that both have in flight.
 //! Source: KIP-98: idempotence keeps the order with at most five requests in flight.
+//!
+//! The first record of a producer that a partition stores may overtake earlier ones: while several
+//! requests are in flight, the partition may refuse the first with NOT_ENOUGH_REPLICAS and take a
+//! later one, because a broker accepts any sequence number from a producer that it does not know
+//! (KIP-360; Kafka's `ProducerAppendInfo.checkSequence`).
 
 use std::collections::BTreeMap;
 
@@ -12,9 +17,21 @@ use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
 use crate::view::Change as Folded;
 
-/// The last of a producer's sends that a consumer came across: its place among all sends, its
-/// offset, its number. By producer and incarnation.
-type Latest = BTreeMap<(u32, u32), (usize, Offset, u64)>;
+/// What a consumer came across in a partition, by producer and incarnation.
+type Latest = BTreeMap<(u32, u32), Sent>;
+
+/// The sends of one producer.
+#[derive(Clone, Copy)]
+struct Sent {
+    /// The place of the first among all sends.
+    first: usize,
+    /// The place of the last among all sends.
+    order: usize,
+    /// The last one's offset.
+    offset: Offset,
+    /// The last one's number.
+    op: u64,
+}
 
 #[derive(Default)]
 pub(super) struct SendReorder {
@@ -55,14 +72,17 @@ impl Invariant for SendReorder {
                     let send = ghost.clients().send_of(*value).filter(|send| send.idempotent);
                     let Some(send) = send else { continue };
                     let producer = (send.producer, send.incarnation);
-                    let before = latest.insert(producer, (send.order, *offset, send.op));
-                    let Some((order, at, op)) = before else { continue };
-                    if order > send.order && at < *offset {
+                    let before = latest.get(&producer).copied();
+                    let first = before.map_or(send.order, |before| before.first);
+                    let (order, op) = (send.order, send.op);
+                    latest.insert(producer, Sent { first, order, offset: *offset, op });
+                    let Some(before) = before else { continue };
+                    if before.order > order && before.offset < *offset && order >= first {
                         let witness = ConsumerWitness::Reordered {
                             producer: send.producer,
                             consumer: *consumer,
-                            earlier: (at, op),
-                            later: (*offset, send.op),
+                            earlier: (before.offset, before.op),
+                            later: (*offset, op),
                         };
                         return event.broke(self.name(), partition, witness);
                     }
@@ -120,6 +140,14 @@ mod tests {
         story.client_killed();
         story.sent(0, 4, 104, Acks::All);
         story.polled(0, &[(0, 104), (1, 100), (2, 101)]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_the_first_record_that_is_stored_overtakes_others_in_flight() {
+        let mut story = sent();
+        story.polled(0, &[(0, 102), (1, 103), (2, 100)]);
+        story.polled(0, &[(3, 101)]);
         story.silent();
     }
 
