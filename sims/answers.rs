@@ -29,7 +29,10 @@ use answers::{batches, codecs, configs, fetches, lookups, names};
 
 type Answers = BTreeMap<String, String>;
 
-const PARTS: [(&str, fn(&mut Node)); 6] = [
+/// The name of a part, and what sends its requests.
+type Part = (&'static str, fn(&mut Node));
+
+const PARTS: [Part; 6] = [
     ("fetches", fetches::ask),
     ("batches", batches::ask),
     ("codecs", codecs::ask),

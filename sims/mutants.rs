@@ -2,6 +2,7 @@
 //! `cargo run -- mutants` searches longer, from several seeds, and shrinks what it finds.
 #![cfg(any(debug_assertions, feature = "mutants"))]
 
+use std::iter::once;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 
@@ -27,7 +28,7 @@ fn seeds(flaw: Flaw) -> Range<u64> {
 fn random_faults_find_every_flaw_and_hold_without_it() {
     let jobs = NonZeroUsize::new(2).unwrap();
     let mut hunts = Vec::new();
-    for seeds in RARE.iter().map(|(_, seeds)| seeds.clone()).chain([0..SEEDS]) {
+    for seeds in RARE.iter().map(|(_, seeds)| seeds.clone()).chain(once(0..SEEDS)) {
         let of_it = MUTANTS.iter().filter(|mutant| self::seeds(mutant.flaw) == seeds);
         let of_it: Vec<_> = of_it.copied().collect();
         let effort = Effort { seeds, starts: NonZeroUsize::MIN, shrink: false };
