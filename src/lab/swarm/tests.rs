@@ -227,8 +227,10 @@ fn seeds_are_deterministic_and_cover_all_kinds() {
     assert!((90..240).contains(&whole), "{whole} of 300 promise everything");
 }
 
-/// What scenarios can say, and how a drawn file shows it.
-const FEATURES: &[(&str, fn(&str) -> bool)] = &[
+/// What a scenario can say, and whether a drawn file says it.
+type Feature = (&'static str, fn(&str) -> bool);
+
+const FEATURES: &[Feature] = &[
     ("several log directories", |text| text.contains("log.dirs = \"/data1,/data2")),
     ("a metadata directory", |text| text.contains("metadata.log.dir")),
     ("compaction with keys", |text| text.contains("\"compact\"") && text.contains("keys =")),
