@@ -6,33 +6,27 @@ use rand::RngExt;
 
 use super::super::document::{Problems, Section};
 use super::super::writer::Writer;
-use super::{Kind, Promise, Seats, Settings, SharedSignals, Side, boot};
+use super::paced::Paced;
+use super::{Kind, Promise, Seats, SharedSignals, Side, boot};
 use crate::base::config::AdminConfig;
 use crate::base::{Stream, Timestamp, TopicPartition};
 use crate::client::{Admin, OffsetSpec};
-use crate::scenario::Rate;
 use crate::sim::{Boot, ConsumerEvent, Lookup, SimWorld};
 
+/// With the rate of its questions.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct LookingUp {
-    /// Questions of all clients together.
-    rate: Rate,
-    settings: Settings<AdminConfig>,
-}
+pub(super) struct LookingUp(Paced<AdminConfig>);
 
 impl Kind for LookingUp {
     const NAME: &'static str = "lookup";
     const SIDE: Side = Side::Consumes;
 
     fn parse(section: &mut Section, problems: &mut Problems) -> Self {
-        let rate = section.value::<Rate>("rate", problems).map(|rate| rate.value);
-        let rate = rate.unwrap_or(Rate { count: 5, per: Duration::from_secs(1) });
-        Self { rate, settings: Settings::parse(section, problems) }
+        Self(Paced::parse(section, problems, 5))
     }
 
     fn write(&self, out: &mut Writer) {
-        out.value("rate", &self.rate);
-        self.settings.write(out);
+        self.0.write(out);
     }
 
     fn promise(&self) -> Promise {
@@ -41,10 +35,10 @@ impl Kind for LookingUp {
 
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {
         let host = |number| {
-            let mut config = self.settings.config.as_ref().clone();
+            let mut config = self.0.settings.config.as_ref().clone();
             config.bootstrap_servers.clone_from(&seats.servers);
             config.client_id = format!("{}{number}", Self::SIDE.letter());
-            let interval = self.rate.interval(seats.clients.into());
+            let interval = self.0.interval(seats);
             let partitions = seats.topic.partition_names();
             program(number, (partitions, interval), config, seats.signals.clone())
         };
@@ -54,9 +48,7 @@ impl Kind for LookingUp {
     #[cfg(test)]
     fn any() -> proptest::strategy::BoxedStrategy<Self> {
         use proptest::prelude::*;
-        let rate = (1..100_000u64, proptest::sample::select(vec![1u64, 60, 3600]));
-        let rate = rate.prop_map(|(count, per)| Rate { count, per: Duration::from_secs(per) });
-        rate.prop_map(|rate| Self { rate, settings: Settings::of(Vec::new()) }).boxed()
+        Paced::any().prop_map(Self).boxed()
     }
 }
 

@@ -14,13 +14,13 @@ use rand_chacha::ChaCha12Rng;
 use super::super::document::{Problems, Section};
 use super::super::writer::Writer;
 use super::forged::{self, Identity};
-use super::{Kind, Promise, Seats, Settings, SharedSignals, Side, boot, values};
+use super::paced::Paced;
+use super::{Kind, Promise, Seats, SharedSignals, Side, boot, values};
 use crate::base::config::{Acks, AdminConfig};
 use crate::base::{BrokerId, Offset, ProducerEpoch, ProducerId, Stream, TopicPartition};
 use crate::client::Admin;
 use crate::io::Address;
 use crate::rpc::Connection;
-use crate::scenario::Rate;
 use crate::sim::{Boot, Misdeed, Outcome, ProducerEvent, SimWorld};
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
@@ -38,26 +38,20 @@ const SIZE: u64 = 60;
 /// One of this many misdeeds is a batch that is too large.
 const LARGE: u32 = 40;
 
+/// With the rate of its requests.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Misbehaving {
-    /// Requests of all clients together.
-    rate: Rate,
-    settings: Settings<AdminConfig>,
-}
+pub(super) struct Misbehaving(Paced<AdminConfig>);
 
 impl Kind for Misbehaving {
     const NAME: &'static str = "misbehaving-producer";
     const SIDE: Side = Side::Produces;
 
     fn parse(section: &mut Section, problems: &mut Problems) -> Self {
-        let rate = section.value::<Rate>("rate", problems).map(|rate| rate.value);
-        let rate = rate.unwrap_or(Rate { count: 5, per: Duration::from_secs(1) });
-        Self { rate, settings: Settings::parse(section, problems) }
+        Self(Paced::parse(section, problems, 5))
     }
 
     fn write(&self, out: &mut Writer) {
-        out.value("rate", &self.rate);
-        self.settings.write(out);
+        self.0.write(out);
     }
 
     fn promise(&self) -> Promise {
@@ -66,7 +60,7 @@ impl Kind for Misbehaving {
 
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {
         let host = |number| {
-            let mut config = self.settings.config.as_ref().clone();
+            let mut config = self.0.settings.config.as_ref().clone();
             config.bootstrap_servers.clone_from(&seats.servers);
             config.client_id = format!("{}{number}", Self::SIDE.letter());
             // It has to end when producers are told to stop.
@@ -81,7 +75,7 @@ impl Kind for Misbehaving {
                 partitions: seats.topic.partition_names(),
                 keys: seats.topic.keys,
                 limit: limit.unwrap_or(MAX_MESSAGE),
-                interval: self.rate.interval(seats.clients.into()),
+                interval: self.0.interval(seats),
                 next: Arc::default(),
             };
             program(work, seats.signals.clone())
@@ -92,9 +86,7 @@ impl Kind for Misbehaving {
     #[cfg(test)]
     fn any() -> proptest::strategy::BoxedStrategy<Self> {
         use proptest::prelude::*;
-        let rate = (1..100_000u64, proptest::sample::select(vec![1u64, 60, 3600]));
-        let rate = rate.prop_map(|(count, per)| Rate { count, per: Duration::from_secs(per) });
-        rate.prop_map(|rate| Self { rate, settings: Settings::of(Vec::new()) }).boxed()
+        Paced::any().prop_map(Self).boxed()
     }
 }
 

@@ -11,6 +11,7 @@
 //! ```
 
 mod forged;
+mod paced;
 mod reading;
 mod values;
 #[cfg(test)]

@@ -9,37 +9,31 @@ use rand_chacha::ChaCha12Rng;
 
 use super::super::document::{Problems, Section};
 use super::super::writer::Writer;
+use super::paced::Paced;
 use super::reading::Reader;
-use super::{Kind, Promise, Seats, Settings, SharedSignals, Side, boot, settle};
+use super::{Kind, Promise, Seats, SharedSignals, Side, boot, settle};
 use crate::base::config::{AdminConfig, ConsumerConfig};
 use crate::base::{Flaws, Offset, Stream, Timestamp, TopicPartition};
 use crate::client::{Admin, OffsetSpec};
-use crate::scenario::Rate;
 use crate::sim::{Boot, ConsumerEvent, Lookup, SimWorld};
 
 /// Most polls after a seek, until the next is due.
 const POLLS: u32 = 20;
 
+/// With the rate of its seeks.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Seeker {
-    /// Seeks of all clients together.
-    rate: Rate,
-    settings: Settings<ConsumerConfig>,
-}
+pub(super) struct Seeker(Paced<ConsumerConfig>);
 
 impl Kind for Seeker {
     const NAME: &'static str = "seeker";
     const SIDE: Side = Side::Consumes;
 
     fn parse(section: &mut Section, problems: &mut Problems) -> Self {
-        let rate = section.value::<Rate>("rate", problems).map(|rate| rate.value);
-        let rate = rate.unwrap_or(Rate { count: 2, per: Duration::from_secs(1) });
-        Self { rate, settings: Settings::parse(section, problems) }
+        Self(Paced::parse(section, problems, 2))
     }
 
     fn write(&self, out: &mut Writer) {
-        out.value("rate", &self.rate);
-        self.settings.write(out);
+        self.0.write(out);
     }
 
     fn promise(&self) -> Promise {
@@ -48,8 +42,8 @@ impl Kind for Seeker {
 
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {
         let host = |number| {
-            let config = settle(&self.settings.config, number, seats.servers.clone());
-            let interval = self.rate.interval(seats.clients.into());
+            let config = settle(&self.0.settings.config, number, seats.servers.clone());
+            let interval = self.0.interval(seats);
             let partitions = seats.topic.partition_names();
             let settings = (config, seats.flaws);
             program(number, (partitions, interval), settings, seats.signals.clone())
@@ -60,9 +54,7 @@ impl Kind for Seeker {
     #[cfg(test)]
     fn any() -> proptest::strategy::BoxedStrategy<Self> {
         use proptest::prelude::*;
-        let rate = (1..100_000u64, proptest::sample::select(vec![1u64, 60, 3600]));
-        let rate = rate.prop_map(|(count, per)| Rate { count, per: Duration::from_secs(per) });
-        rate.prop_map(|rate| Self { rate, settings: Settings::of(Vec::new()) }).boxed()
+        Paced::any().prop_map(Self).boxed()
     }
 }
 
