@@ -4,9 +4,9 @@ use super::super::document::{Problems, Section};
 use super::super::known::Known;
 use super::super::writer::Writer;
 use super::keys;
-use super::stage::{Fits, Hit, Scene};
+use super::stage::{Begins, Fits, Hit, Scene, Stage};
 use crate::scenario::Roles;
-use crate::sim::HostId;
+use crate::sim::{HostId, Unsupported};
 
 /// Two sides of the links that a fault strikes.
 #[derive(Clone, Debug, PartialEq)]
@@ -65,6 +65,20 @@ impl Ends {
             to,
             one_way,
         })
+    }
+}
+
+/// The links that were hit get their new properties.
+pub fn refit(stage: &mut dyn Stage, hit: &Hit) -> Result<Begins, Unsupported> {
+    hit.links.iter().try_for_each(|(from, to)| stage.refit_link(*from, *to))?;
+    Ok(Begins::Now)
+}
+
+/// The links that were hit are as before.
+pub fn restore(stage: &mut dyn Stage, hit: &Hit) {
+    for (from, to) in &hit.links {
+        // It could be changed when the fault struck.
+        let _ = stage.refit_link(*from, *to);
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::known::Known;
 use super::super::writer::Writer;
 use super::{
     Begins, Cost, Drawn, Draws, Ends, Hit, Kind, Nature, Scene, Shape, Stage, Strike, Turned,
-    Usual, keys,
+    Usual, ends, keys,
 };
 use crate::scenario::{Range, Roles};
 use crate::sim::{Link, Unsupported};
@@ -103,15 +103,11 @@ impl Strike for SlowLink {
     }
 
     fn strike(&self, stage: &mut dyn Stage, hit: &Hit) -> Result<Begins, Unsupported> {
-        hit.links.iter().try_for_each(|(from, to)| stage.refit_link(*from, *to))?;
-        Ok(Begins::Now)
+        ends::refit(stage, hit)
     }
 
     fn end(&self, stage: &mut dyn Stage, hit: &Hit, _begun: bool) {
-        for (from, to) in &hit.links {
-            // It could be changed when the fault struck.
-            let _ = stage.refit_link(*from, *to);
-        }
+        ends::restore(stage, hit);
     }
 
     fn link(&self) -> Option<Link> {
