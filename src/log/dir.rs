@@ -224,7 +224,7 @@ impl<D: Disk> LogDir<D> {
         Ok(found)
     }
 
-    /// Reads the checkpoints. A malformed one costs the directory, except that the start goes on
+    /// Reads the checkpoints. A malformed one costs the directory, except that the start continues
     /// without a recovery point or log start that is not a number. Source: Kafka's
     /// `LogManager.loadLogs`, `CheckpointFileWithFailureHandler.read`.
     fn read_checkpoints(&self, found: &mut Found) -> Result<(), DirError> {

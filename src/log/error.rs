@@ -310,7 +310,7 @@ pub enum DirError {
 }
 
 impl DirError {
-    /// The directory goes offline, and its node goes on with others. Source: Kafka's
+    /// The directory goes offline, and its node continues with others. Source: Kafka's
     /// `CheckpointFileWithFailureHandler` and `LogDirFailureChannel`.
     pub fn condemns_directory(&self) -> bool {
         match self {

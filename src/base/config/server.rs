@@ -9,7 +9,7 @@ pub struct ServerProperties {
     pub config: NodeConfig,
     /// Keys of Kafka that have no effect here, in the order of the file.
     pub passed_over: Vec<String>,
-    /// Keys that are not Kafka's, with their lines: only where they are no error.
+    /// Keys that are not Kafka's, with their lines: only where these are allowed.
     pub unknown: Vec<(usize, String)>,
 }
 
@@ -19,7 +19,7 @@ pub enum Purpose {
     /// To run a node: a key that its user relies on, and that is not served, is an error.
     Serve,
     /// To judge what its settings promise about records: other keys don't matter, nor do those that are not Kafka's.
-    /// A key that seems to be a mistyped one is an error all the same.
+    /// A key that seems to be a mistyped one is an error even then.
     Judge,
 }
 

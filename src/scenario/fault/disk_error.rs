@@ -91,7 +91,7 @@ impl Kind for DiskError {
     fn sample(usual: Usual, shape: &Shape, draws: &mut Draws) -> String {
         let (key, ..) = draws.one(&KEYS);
         let mut keys = format!("{}{key} = \"1..{}\"\n", usual.target, draws.number(1, 3));
-        // A process with another directory goes on without the one that failed.
+        // A process with another directory continues without the one that failed.
         if shape.dirs.len() > 1 {
             keys.push_str("restart = true\n");
             if draws.chance(50) {

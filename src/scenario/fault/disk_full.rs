@@ -43,7 +43,7 @@ impl Kind for DiskFull {
     }
 
     fn sample(usual: Usual, shape: &Shape, _draws: &mut Draws) -> String {
-        // A process with another directory goes on without the one that failed.
+        // A process with another directory continues without the one that failed.
         let restart = if shape.dirs.len() > 1 { "restart = true\n" } else { "" };
         usual.target + restart
     }
