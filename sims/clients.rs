@@ -107,18 +107,16 @@ fn broker_killed_under_load_keeps_acknowledged_records() {
     }
 }
 
+/// The first records of a topic with one partition.
+fn payments(count: u64) -> Load<'static> {
+    Load { topic: "payments", codec: "none", acks: "all", first: 0, count, partitions: 1 }
+}
+
 #[test]
 fn three_processes_survive_the_death_of_a_leader() {
     let mut cluster = Cluster::start(3);
     cluster.create_topic("payments", 1, 3, &[("min.insync.replicas", "2")]);
-    let load = Load {
-        topic: "payments",
-        codec: "none",
-        acks: "all",
-        first: 0,
-        count: 5_000,
-        partitions: 1,
-    };
+    let load = payments(5_000);
     let before = produce(&cluster.bootstrap(), &load, |_| 100);
     assert!(before.iter().all(Sent::is_acknowledged));
 
@@ -152,14 +150,7 @@ fn wait_until_in_sync(cluster: &Cluster, topic: &str) {
 fn leader_whose_disk_is_replaced_fetches_everything_before_it_counts() {
     let mut cluster = Cluster::start(3);
     cluster.create_topic("payments", 1, 3, &[("min.insync.replicas", "2")]);
-    let load = Load {
-        topic: "payments",
-        codec: "none",
-        acks: "all",
-        first: 0,
-        count: 5_000,
-        partitions: 1,
-    };
+    let load = payments(5_000);
     let sent = produce(&cluster.bootstrap(), &load, |_| 100);
     assert!(sent.iter().all(Sent::is_acknowledged));
 
@@ -176,14 +167,7 @@ fn leader_whose_disk_is_replaced_fetches_everything_before_it_counts() {
 fn deleted_records_are_gone_from_all_replicas() {
     let mut cluster = Cluster::start(3);
     cluster.create_topic("payments", 1, 3, &[("min.insync.replicas", "2")]);
-    let load = Load {
-        topic: "payments",
-        codec: "none",
-        acks: "all",
-        first: 0,
-        count: 1_000,
-        partitions: 1,
-    };
+    let load = payments(1_000);
     assert!(produce(&cluster.bootstrap(), &load, |_| 100).iter().all(Sent::is_acknowledged));
     assert!(delete_records(&cluster.bootstrap(), "payments", 1_001).is_err(), "beyond the end");
     assert_eq!(delete_records(&cluster.bootstrap(), "payments", 400), Ok(400));
