@@ -31,6 +31,8 @@ pub mod log;
 pub mod decide;
 // Cluster metadata and the operations that change it. Pure: no await, no clock, no I/O.
 pub mod controller;
+// The group coordinator: members, assignments, committed offsets. Pure.
+pub mod group;
 // Leader and follower of one partition: in-sync replicas, high watermark, truncation. Pure.
 pub mod replica;
 // The async shell around the state machines: accepts, dispatches (one file per API), carries out
