@@ -155,6 +155,9 @@ impl Assigned {
         if was_read && !ignores_truncation {
             self.turn(State::Validate);
         } else {
+            // Nothing was read yet, so there is nothing to validate. But what an earlier leader has
+            // sent, or is about to, may be gone: it is fetched again.
+            self.turn(State::Fetch);
             self.good_for = epoch;
         }
     }

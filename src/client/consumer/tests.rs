@@ -356,6 +356,18 @@ fn position_from_a_seek_is_not_validated() {
 }
 
 #[test]
+fn unread_records_of_a_former_leader_are_fetched_again() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 4, 5)]);
+    stage.leaders = vec![(2, 6)];
+    stage.pass(Duration::from_secs(600));
+    assert_eq!(stage.take(), Ok(Vec::new()), "they may be gone");
+    assert_eq!((stage.asks_at(), stage.orders[0].to.host.as_str()), (Some(0), "b2"));
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 2, 6)]);
+    assert_eq!(stage.offsets(), [0, 1]);
+}
+
+#[test]
 fn offset_out_of_range_causes_a_reset() {
     let mut stage = Stage::reading(1000, &[]);
     stage.fetched(ErrorCode::OffsetOutOfRange, -1, &[]);
