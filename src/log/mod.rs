@@ -18,6 +18,7 @@ mod epochs;
 mod error;
 mod flush;
 mod index;
+mod joints;
 mod lock;
 mod lookup;
 mod memory;

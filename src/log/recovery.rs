@@ -223,6 +223,7 @@ impl<D: Disk> Log<D> {
         let floor = self.segments.range(..=recovery.recovery_point).next_back();
         let first = floor.map_or(self.segments.keys().next(), |(base, _)| Some(base)).copied();
         let Some(first) = first else { return Ok(()) };
+        report.damaged = self.missing_between(recovery.log_start, first);
         // Batches tell their epochs; what the checkpoint says of them may be older or newer.
         let known = self.epochs.clone();
         self.epochs.truncate_from_end(first);

@@ -380,6 +380,28 @@ async fn hole_between_segments_hides_neither_what_is_before_nor_behind() {
 }
 
 #[tokio::test]
+async fn end_of_a_synced_segment_that_a_crash_took_is_damage() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 20, 3, 2);
+    let bases: Vec<Offset> = log.segment_bases().collect();
+    log.close().await.unwrap();
+    let whole = home.try_open(crashed(60)).await.unwrap().1;
+    assert_eq!(whole.damaged, None);
+    let path = home.file(&format!("{:020}.log", bases[1].0));
+    let bytes = fs::read(&path).unwrap();
+    // Without its last batch, and empty: a disk that lied may keep neither.
+    for (kept, end) in [(bytes.len() - batch(3).len(), bases[2].plus(-3)), (0, bases[1])] {
+        fs::write(&path, &bytes[..kept]).unwrap();
+        let (log, report) = home.try_open(crashed(60)).await.unwrap();
+        let damaged = report.damaged.unwrap();
+        let problem = format!("the segment ends here, and the next one begins at {}", bases[2]);
+        assert_eq!((damaged.offset, damaged.problem), (end, problem));
+        assert_eq!(log.log_end(), Offset(60), "what is behind stays");
+    }
+}
+
+#[tokio::test]
 async fn end_that_is_missing_after_a_clean_end_is_damage() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
