@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::election::Cause;
 use super::image::Broker;
-use super::machine::{Controller, Decision};
+use super::machine::{Controller, Decision, Effect};
 use super::record::{Feature, Record, RegisterBroker};
 use crate::base::{
     Address, BrokerEpoch, BrokerId, DirectoryId, Instant, Listener, Offset, SecurityProtocol,
@@ -38,7 +38,11 @@ impl Controller {
         match self.registered(now, next_offset, request) {
             Ok((epoch, records)) => {
                 response.broker_epoch = epoch.0;
-                Decision::new(records, response)
+                // From now on: a registration of an earlier start may still be under way.
+                let broker = BrokerId(request.broker_id);
+                let metadata = self.sessions().metadata(broker, epoch).unwrap_or(Offset::NONE);
+                let heard = Effect::Heard { broker, epoch, metadata };
+                Decision::new(records, response).with(heard)
             }
             Err(error) => {
                 response.error_code = error.code();
@@ -60,7 +64,7 @@ impl Controller {
         check_shape(request)?;
         let existing = self.image().broker(id);
         let again = existing.filter(|known| known.incarnation == request.incarnation_id);
-        if existing.is_some() && again.is_none() && self.has_session(now, id) {
+        if existing.is_some() && again.is_none() && self.lives(now, id) {
             return Err(ErrorCode::DuplicateBrokerRegistration);
         }
         self.check_directories(id, request)?;

@@ -45,7 +45,12 @@ impl Controller {
         response.should_shut_down = after == Standing::Gone;
         let metadata = Offset(request.current_metadata_offset);
         let heard = Effect::Heard { broker: id, epoch, metadata };
-        Decision::new(plan.into_records(), response).with(heard)
+        let decision = Decision::new(plan.into_records(), response).with(heard);
+        match after {
+            // Its next start need not wait until the session would have ended.
+            Standing::Gone => decision.with(Effect::SessionEnded(id)),
+            _ => decision,
+        }
     }
 
     /// Fences brokers that were silent for too long; their partitions get other leaders.
@@ -62,6 +67,16 @@ impl Controller {
         let mut decision = Decision::new(plan.into_records(), ());
         decision.effects = overdue.into_iter().map(Effect::SessionExpired).collect();
         decision
+    }
+
+    /// Whether another start of this broker is alive. A fenced one is if it was heard of lately:
+    /// it may be about to be unfenced, and a registration that was long under way must not depose it.
+    pub(super) fn lives(&self, now: Instant, id: BrokerId) -> bool {
+        let Some(broker) = self.image().broker(id) else { return false };
+        match broker.fenced {
+            true => self.sessions().is_heard_of(now, id, broker.epoch),
+            false => self.sessions().lasts(now, id, broker.epoch),
+        }
     }
 
     /// Whether a broker that takes part was heard of lately. A fenced one has no session.

@@ -76,6 +76,11 @@ impl Sessions {
         now < end.unwrap_or(self.active_since + self.timeout)
     }
 
+    /// Whether a registration was heard of, and lately.
+    pub(super) fn is_heard_of(&self, now: Instant, broker: BrokerId, epoch: BrokerEpoch) -> bool {
+        self.of(broker, epoch).is_some_and(|session| now < session.end)
+    }
+
     /// How far a registration has read the metadata, if it was heard of.
     pub(super) fn metadata(&self, broker: BrokerId, epoch: BrokerEpoch) -> Option<Offset> {
         self.of(broker, epoch).map(|session| session.metadata)

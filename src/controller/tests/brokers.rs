@@ -48,6 +48,21 @@ fn known_dead_predecessor_does_not_block_registration() {
 }
 
 #[test]
+fn late_registration_of_an_earlier_start_does_not_depose_the_next_one() {
+    let mut cluster = Cluster::of(&[1]);
+    cluster.fence(1);
+    let late = cluster.registration(1, BrokerEpoch::NONE);
+    cluster.restart_uncleanly(1);
+    let epoch = cluster.epoch(1);
+    assert_eq!(cluster.register(&late), Err(ErrorCode::DuplicateBrokerRegistration));
+    assert_eq!(cluster.epoch(1), epoch);
+    cluster.come_back(1);
+    // Once its session is over, another start may take its place.
+    cluster.fence(1);
+    assert!(cluster.register(&late).is_ok());
+}
+
+#[test]
 fn repeated_registration_keeps_epoch_and_standing() {
     let mut cluster = Cluster::of(&[2]);
     let request = cluster.registration(1, BrokerEpoch::NONE);

@@ -227,6 +227,7 @@ fn older_previous_broker_epoch_is_not_a_clean_shutdown() {
     let request = cluster.registration(1, first);
     cluster.register(&request).unwrap();
     assert_eq!(cluster.isr(), [1]);
+    cluster.after(10);
     let request = cluster.registration(1, first);
     cluster.register(&request).unwrap();
     assert_eq!(cluster.isr(), [0; 0]);
