@@ -80,7 +80,13 @@ impl Partition {
             }
         }
         self.damaged.retain(|id| !next.isr.contains(id) || self.state.isr.contains(id));
+        // The former ISR may have records that the new leader lacks: it is not eligible beside it.
+        let lossy = matches!(election, Some(Election::Unclean | Election::LastKnownLeader));
         for eligible in [&mut self.elr, &mut self.eligible] {
+            if lossy {
+                eligible.clear();
+                continue;
+            }
             for id in &self.state.isr {
                 if !eligible.contains(id) {
                     eligible.push(*id);

@@ -191,6 +191,16 @@ fn election_of_a_replica_that_crashed_or_is_damaged_is_unclean() {
 }
 
 #[test]
+fn former_isr_is_not_eligible_after_an_unclean_election() {
+    let mut stage = Stage::running();
+    stage.probes(3, StorageProbe::Damaged { partition: orders(), offset: Offset::ZERO });
+    stage.elects(1, Some(1), false, &[1, 2]);
+    assert_eq!(stage.elects(2, Some(3), true, &[3]), Some(Election::Unclean));
+    assert_eq!(stage.view.partition(&orders()).unwrap().elr(), []);
+    assert_eq!(stage.elects(3, Some(1), true, &[1]), Some(Election::Unclean));
+}
+
+#[test]
 fn last_leader_is_told_from_unclean_when_no_replica_is_eligible() {
     let mut stage = Stage::running();
     stage.elects(1, Some(1), false, &[1]);
