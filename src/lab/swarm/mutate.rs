@@ -77,7 +77,9 @@ fn change(
                     .filter(|name| scenario.topics.iter().skip(1).any(|topic| topic.name == *name));
                 let last = scenario.topic(topic.as_deref()).partitions - 1;
                 let partition = theirs[at].partition.min(last);
-                faults.push(Fault { topic, partition, ..theirs[at].clone() });
+                let mut fault = Fault { topic, partition, ..theirs[at].clone() };
+                fault.action.move_to(&scenario.cluster.log_dirs());
+                faults.push(fault);
             }
         }
         (3, Some(chosen)) => {

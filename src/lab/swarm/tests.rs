@@ -383,6 +383,19 @@ fn drawn_scenario_round_trips_through_its_file() {
     }
 }
 
+/// A broker with several directories continues without one that failed, until it is restarted.
+fn assert_restarts_after_disk_faults(child: &Scenario, number: u64) {
+    if child.cluster.log_dirs().len() == 1 {
+        return;
+    }
+    let text = child.to_toml(&Plan::draw(child, Seed(number)));
+    for fault in text.split("[[schedule]]").skip(1) {
+        let costs = ["disk-error", "disk-full", "dir-failure"];
+        let costs_a_dir = costs.iter().any(|kind| fault.contains(&format!("kind = \"{kind}\"")));
+        assert!(!costs_a_dir || fault.contains("restart = true"), "{number}: {fault}");
+    }
+}
+
 #[test]
 fn mutation_changes_the_schedule_and_recomputes_the_contract() {
     let (mut changed, mut promises) = (0, BTreeSet::new());
@@ -395,6 +408,7 @@ fn mutation_changes_the_schedule_and_recomputes_the_contract() {
         let faults = child.schedule.as_deref().unwrap();
         let contract = Contract::of(&child, faults);
         assert_eq!(contract.expect(), child.expect, "{number}");
+        assert_restarts_after_disk_faults(&child, number);
         promises.insert((
             Contract::of(&parent, parent.schedule.as_deref().unwrap()).is_whole(),
             contract.is_whole(),

@@ -42,6 +42,10 @@ impl Kind for DirFailure {
     }
 
     /// A broker with a failed directory never gets back into the ISR unless it is started again.
+    fn move_to(&mut self, dirs: &[String]) {
+        keys::move_to(dirs, Some(&mut self.dir), &mut self.restart);
+    }
+
     fn sample(_: Usual, shape: &Shape, draws: &mut Draws) -> String {
         format!("{}dir = \"{}\"\nrestart = true\n", shape.broker(draws), shape.dir(draws))
     }

@@ -88,6 +88,10 @@ impl Kind for DiskError {
         self.target = roles;
     }
 
+    fn move_to(&mut self, dirs: &[String]) {
+        keys::move_to(dirs, self.dir.as_mut(), &mut self.restart);
+    }
+
     fn sample(usual: Usual, shape: &Shape, draws: &mut Draws) -> String {
         let (key, ..) = draws.one(&KEYS);
         let mut keys = format!("{}{key} = \"1..{}\"\n", usual.target, draws.number(1, 3));

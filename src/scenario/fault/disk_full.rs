@@ -42,6 +42,10 @@ impl Kind for DiskFull {
         self.target = roles;
     }
 
+    fn move_to(&mut self, dirs: &[String]) {
+        keys::move_to(dirs, None, &mut self.restart);
+    }
+
     fn sample(usual: Usual, shape: &Shape, _draws: &mut Draws) -> String {
         // A process with another directory continues without the one that failed.
         let restart = if shape.dirs.len() > 1 { "restart = true\n" } else { "" };

@@ -103,6 +103,17 @@ pub(super) fn roles(
     (!roles.is_empty()).then_some(Roles(roles))
 }
 
+/// Fits a fault of a directory to nodes with these: one that they don't have becomes their first, and
+/// with several a process continues without the one that failed, until it is restarted.
+pub(super) fn move_to(dirs: &[String], dir: Option<&mut String>, restart: &mut bool) {
+    if let (Some(dir), Some(first)) = (dir, dirs.first())
+        && !dirs.contains(dir)
+    {
+        dir.clone_from(first);
+    }
+    *restart |= dirs.len() > 1;
+}
+
 /// Starts the processes of hosts whose disks work again, as an operator does: those that ended, and
 /// with `restart` all.
 pub(super) fn start_again(stage: &mut dyn Stage, hit: &Hit, restart: bool) {

@@ -97,6 +97,11 @@ macro_rules! kinds {
                 match &mut self.0 { $(Kinds::$Kind(kind) => kind.retarget(roles)),* }
             }
 
+            /// Comes from another scenario: these are the log directories of the nodes here.
+            pub(crate) fn move_to(&mut self, dirs: &[String]) {
+                match &mut self.0 { $(Kinds::$Kind(kind) => kind.move_to(dirs)),* }
+            }
+
             fn ranges(&mut self) -> Vec<Drawn<'_>> {
                 match &mut self.0 { $(Kinds::$Kind(kind) => kind.ranges()),* }
             }
@@ -204,6 +209,9 @@ pub(crate) trait Kind: Sized {
 
     /// Strikes these instead. Kinds that may strike only hosts of their choice ignore it.
     fn retarget(&mut self, _roles: Roles) {}
+
+    /// Comes from another scenario: these are the log directories of the nodes here.
+    fn move_to(&mut self, _dirs: &[String]) {}
 
     /// Its own keys as the swarm draws them.
     fn sample(usual: Usual, _shape: &Shape, _draws: &mut Draws) -> String {
