@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::base::TopicPartition;
+use crate::base::{Timestamp, TopicPartition};
 use crate::sim::{HostId, Observation, What};
 use crate::wire::batch::{self, Record};
 
@@ -85,6 +85,18 @@ impl CompactedFiles {
     /// Every record of a file, and the offset after its last batch.
     pub fn records_of(&self, host: HostId, path: &Arc<str>, base: i64) -> (Vec<Record>, i64) {
         self.0.get(&(host, path.clone())).map_or((Vec::new(), base), |bytes| read(bytes, base))
+    }
+
+    /// The delete horizons of a file's records, by offset (KIP-534).
+    pub fn horizons_of(&self, host: HostId, path: &Arc<str>) -> BTreeMap<i64, Timestamp> {
+        let bytes = self.0.get(&(host, path.clone()));
+        let whole = bytes.into_iter().flat_map(|bytes| batch::batches(bytes)).map_while(Result::ok);
+        let stamped = whole.filter_map(|(header, bytes)| Some((header.delete_horizon()?, bytes)));
+        let records = stamped.flat_map(|(horizon, bytes)| {
+            let records = batch::records(bytes, LARGEST).unwrap_or_default();
+            records.into_iter().map(move |record| (record.offset.0, horizon))
+        });
+        records.collect()
     }
 
     /// The records of one batch that was just written to a file.

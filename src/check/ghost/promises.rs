@@ -56,13 +56,13 @@ impl Ghost {
     ) -> Option<usize> {
         let partition = self.partitions.get(name)?;
         let replica = self.hosts.replica(host, name);
+        let may_be_gone = may_be_gone(partition, replica);
         let mut index = replica.map_or(0, |replica| replica.agreed.get());
         let found = loop {
             let Some(promised) = partition.promised.get(index) else { break None };
             if upto.is_some_and(|upto| promised.batch.next > upto) {
                 break None;
             }
-            let may_be_gone = partition.deleted_below.max(partition.cleaned_below);
             if !holds(replica, promised) && promised.batch.base >= may_be_gone {
                 break Some(index);
             }
@@ -100,9 +100,10 @@ impl Ghost {
         let index = self.first_lacking(host, name, None)?;
         let partition = self.partitions.get(name)?;
         let replica = self.hosts.replica(host, name);
+        let may_be_gone = may_be_gone(partition, replica);
         let mut missing = Missing { index, broken: None, permitted: None };
         for (index, promised) in partition.promised.iter().enumerate().skip(index) {
-            if holds(replica, promised) || promised.batch.base < partition.cleaned_below {
+            if holds(replica, promised) || promised.batch.base < may_be_gone {
                 continue;
             }
             let Some(absence) = self.absence(host, name, index) else { continue };
@@ -228,7 +229,11 @@ impl Ghost {
         let outdone = changes.iter().filter_map(|change| match change {
             Change::Promised { host, partition } => {
                 let (epoch, leader) = self.view.leader(partition)?;
-                (leader != *host).then_some((partition, epoch, leader))
+                // One that learns late of several elections passes through earlier epochs: what it
+                // promises there does not concern the leaders before it.
+                let promised_in = self.view.node(*host)?.roles.get(partition)?.epoch;
+                let is_outdone = leader != *host && epoch >= promised_in;
+                is_outdone.then_some((partition, epoch, leader))
             }
             _ => None,
         });
@@ -376,6 +381,13 @@ fn first_difference(
             (None, Some(other)) => return Some(other.base),
         }
     }
+}
+
+/// Below this, batches of a log may be missing, or have another shape, because retention or a cleaner
+/// took them. Neither shortens a log: what is beyond its end was lost, with the offsets.
+fn may_be_gone(partition: &Partition, replica: Option<&Replica>) -> Offset {
+    let taken_below = partition.deleted_below.max(partition.cleaned_below);
+    taken_below.min(replica.map_or(Offset::ZERO, Replica::end))
 }
 
 fn holds(replica: Option<&Replica>, promised: &Promised) -> bool {

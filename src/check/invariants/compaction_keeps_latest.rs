@@ -7,12 +7,15 @@
 //! count: when it is renamed from `.cleaned` to `.swap`.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+
+use bytes::Bytes;
 
 use crate::base::{BrokerId, Instant, TopicPartition};
 use crate::check::ghost::FileName;
 use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
-use crate::sim::What;
+use crate::sim::{EPOCH_MS, HostId, What};
 use crate::wire::batch::Record;
 
 /// Clocks drift, and a horizon is in whole milliseconds of one of them.
@@ -20,8 +23,11 @@ const TOLERANCE: f64 = 0.99;
 
 #[derive(Default)]
 pub(super) struct CompactionKeepsLatest {
-    /// When a tombstone was first seen in a cleaned segment.
-    waiting: BTreeMap<(TopicPartition, i64), Instant>,
+    /// When a tombstone was first seen in a cleaned segment, the latest of its key or not: what came
+    /// after it may be truncated later, and its time runs all the same.
+    waiting: BTreeMap<(TopicPartition, i64, Option<Bytes>), Instant>,
+    /// When a segment of a log was last written to: no cleaner began to clean it before.
+    written: BTreeMap<(HostId, Arc<str>), Instant>,
 }
 
 impl Invariant for CompactionKeepsLatest {
@@ -31,6 +37,10 @@ impl Invariant for CompactionKeepsLatest {
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
         match &event.seen.what {
+            What::Wrote { path, .. } if path.ends_with(".log") && ghost.is_compacted_path(path) => {
+                self.written.insert((event.seen.host, path.clone()), event.seen.at);
+                Ok(())
+            }
             What::Renamed { from, to }
                 if from.ends_with(".log.cleaned")
                     && to.ends_with(".log.swap")
@@ -70,21 +80,30 @@ impl CompactionKeepsLatest {
             }
         }
         let kept = |offset: i64| new.binary_search_by_key(&offset, |record| record.offset.0);
-        let wait = ghost.delete_retention(&partition.topic).mul_f64(TOLERANCE);
+        let retention = ghost.delete_retention(&partition.topic);
+        let wait = retention.mul_f64(TOLERANCE);
+        let sealed = self.sealed((host, directory), base..end);
+        let horizons = ghost.compacted().horizons_of(host, path);
         for record in before.range(base..end).map(|(_, record)| record) {
             let offset = record.offset.0;
-            if record.key.is_none() || latest.get(&record.key) != Some(&offset) {
-                continue;
-            }
             let there = kept(offset).is_ok();
+            let is_latest = record.key.is_some() && latest.get(&record.key) == Some(&offset);
             if record.value.is_some() {
-                if !there {
+                if is_latest && !there {
                     return broke(event, &partition, broker, record, "is gone");
                 }
                 continue;
             }
-            let seen = *self.waiting.entry((partition.clone(), offset)).or_insert(at);
-            if !there && at.since(seen) < wait {
+            let tombstone = (partition.clone(), offset, record.key.clone());
+            // Its time runs since the cleaner began, which may have taken long.
+            let began = horizons.get(&offset).map_or(at, |horizon| {
+                let until = horizon.0.saturating_sub(EPOCH_MS);
+                let until = Instant(u64::try_from(until).unwrap_or(0).saturating_mul(1_000_000));
+                let retention = u64::try_from(retention.as_nanos()).unwrap_or(u64::MAX);
+                Instant(until.0.saturating_sub(retention)).clamp(sealed.min(at), at)
+            });
+            let seen = *self.waiting.entry(tombstone).or_insert(began);
+            if is_latest && !there && at.since(seen) < wait {
                 return broke(
                     event,
                     &partition,
@@ -95,6 +114,20 @@ impl CompactionKeepsLatest {
             }
         }
         Ok(())
+    }
+}
+
+impl CompactionKeepsLatest {
+    /// When the last of a log's segments in this range was last written to.
+    fn sealed(&self, (host, directory): (HostId, &str), range: Range<i64>) -> Instant {
+        let inside = |path: &str| {
+            FileName::read(path)
+                .is_some_and(|name| name.directory == directory && range.contains(&name.base))
+        };
+        let of_host = self.written.range((host, "".into())..);
+        let of_host = of_host.take_while(|((of, _), _)| *of == host);
+        let times = of_host.filter(|((_, path), _)| inside(path)).map(|(_, at)| *at);
+        times.max().unwrap_or(Instant::START)
     }
 }
 
@@ -155,6 +188,18 @@ mod tests {
             "orders-0 compaction on b1: the record of key b at offset 2 is a tombstone, and gone \
              too early at 1.000 s",
         );
+    }
+
+    #[test]
+    fn silent_about_a_tombstone_whose_time_ran_before_a_later_record_was_truncated() {
+        let mut story = written();
+        story.writes_keyed(1, 3, "", &[(3, "b", Some("1"))], 4);
+        cleaned(&mut story, &[(1, "a", Some("2")), (2, "b", None)]);
+        story.long_later();
+        story.writes_keyed(1, 3, "", &[(3, "c", Some("1"))], 4);
+        story.writes_keyed(1, 0, CLEANED, &[(1, "a", Some("2"))], 3);
+        story.swaps(1, 0, &[]);
+        story.silent();
     }
 
     #[test]

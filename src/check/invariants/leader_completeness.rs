@@ -122,6 +122,34 @@ mod tests {
     }
 
     #[test]
+    fn silent_about_a_former_leader_when_its_successor_passes_through_earlier_epochs() {
+        let mut story = exposed();
+        story.leader_writes(1, 10, 0, &[999]);
+        story.commits(Some(2), 1, &[2]);
+        story.commits(Some(2), 2, &[2]);
+        story.became_leader(2, 1);
+        story.leader_writes(2, 10, 1, &[110]);
+        story.high_watermark(2, 1, 11);
+        story.silent();
+        story.became_leader(2, 2);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_about_the_first_record_beyond_the_end_of_a_log_although_others_were_cleaned() {
+        let mut story = Story::compacting("leader-completeness");
+        story.commits(Some(1), 0, &[1, 2]);
+        story.writes_keyed(1, 0, "", &[(0, "a", Some("1")), (1, "a", Some("2"))], 2);
+        story.writes_keyed(1, 2, "", &[(2, "b", Some("1"))], 3);
+        story.high_watermark(1, 0, 3);
+        story.writes_keyed(1, 0, ".cleaned", &[(1, "a", Some("2"))], 2);
+        story.swaps(1, 0, &[]);
+        story.writes_keyed(2, 0, "", &[(0, "a", Some("1"))], 1);
+        story.elected(2, 1, &[2]);
+        assert!(story.sentence().contains("offset 1 of epoch 0"), "{}", story.sentence());
+    }
+
+    #[test]
     fn notes_what_an_unclean_election_lost() {
         let mut story = exposed();
         story.commits_unclean(3, 1, &[3]);
