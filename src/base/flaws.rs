@@ -84,6 +84,8 @@ flaws! {
     OneBatchWindow = "one-batch-window",
     /// KAFKA-18635: an eligible leader that restarts uncleanly stays eligible.
     UncleanRestartUnseen = "unclean-restart-unseen",
+    /// KAFKA-18940: the election of an eligible leader replica counts as unclean.
+    ElrCountedAsUnclean = "elr-counted-as-unclean",
     /// KIP-98: a broker takes any sequence number, and any epoch, of a producer that it knows.
     AnySequence = "any-sequence",
     /// Brokers append batches without verifying their checksums.

@@ -38,6 +38,7 @@ pub(super) struct Rules {
     forgets_lost: bool,
     misses_restarts: bool,
     ignores_directories: bool,
+    distrusts_elr: bool,
 }
 
 impl Rules {
@@ -51,6 +52,7 @@ impl Rules {
             forgets_lost,
             misses_restarts: settings.flaws.has(Flaw::UncleanRestartUnseen),
             ignores_directories: settings.flaws.has(Flaw::IgnoreDirectoryIds),
+            distrusts_elr: settings.flaws.has(Flaw::ElrCountedAsUnclean),
         }
     }
 }
@@ -93,6 +95,7 @@ impl<'a> Election<'a> {
         let elected = self.elect(&isr, &elr);
         let mut after = before.clone();
         after.recovering = recovering;
+        let mut unclean = elected.unclean;
         if elected.unclean {
             // The former ISR has records that the new leader may lack, so it is not in sync with
             // it. This may lose data.
@@ -103,6 +106,8 @@ impl<'a> Election<'a> {
             // From the ELR: as good as an ISR member, but now alone.
             isr = vec![leader];
             elr = self.eligible(&isr);
+            unclean = self.rules.distrusts_elr;
+            after.recovering |= unclean;
         } else if isr.is_empty()
             && let Some(last) = self.last_member()
         {
@@ -113,7 +118,7 @@ impl<'a> Election<'a> {
         after.elr = elr;
         after.leader = elected.leader;
         after.last_known_elr = self.last_known(elected.leader);
-        difference(before, &after, elected.unclean).map(|change| PartitionChange {
+        difference(before, &after, unclean).map(|change| PartitionChange {
             topic,
             partition: index,
             ..change

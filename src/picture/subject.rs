@@ -120,6 +120,7 @@ fn offset_of(witness: &ReplicaWitness) -> Option<Offset> {
         | ReplicaWitness::HighWatermarkFell { .. }
         | ReplicaWitness::JoinedFenced { .. }
         | ReplicaWitness::LeadsReplaced { .. }
+        | ReplicaWitness::CalledUnclean { .. }
         | ReplicaWitness::NotCounted { .. } => None,
     }
 }

@@ -4,6 +4,7 @@ mod aborted_read;
 mod acked_write_lost;
 mod acked_write_unseen;
 mod candidate_completeness;
+mod clean_election_told;
 mod committed_prefix_agrees;
 mod compaction_keeps_latest;
 mod converges;
@@ -128,6 +129,12 @@ const TABLE: &[Row] = &[
         "A replica on a replaced disk leads only after it was in sync again.",
         Brokers,
         new::<replaced_replica_waits::ReplacedReplicaWaits>,
+    ),
+    safety(
+        "clean-election-told",
+        "The election of a replica in sync, or eligible, is not told as unclean.",
+        Brokers,
+        new::<clean_election_told::CleanElectionTold>,
     ),
     safety(
         "index-agrees",

@@ -43,6 +43,8 @@ pub enum ReplicaWitness {
     JoinedFenced { broker: BrokerId, epoch: LeaderEpoch },
     /// A replica leads whose disk was replaced since it was last in sync.
     LeadsReplaced { broker: BrokerId, epoch: LeaderEpoch },
+    /// The controller calls an election unclean, and the new leader was in sync or eligible.
+    CalledUnclean { leader: BrokerId, epoch: LeaderEpoch, in_sync: bool },
     /// A leader does not count a replica that the controller has in sync.
     NotCounted {
         leader: BrokerId,
@@ -124,6 +126,11 @@ impl ReplicaWitness {
             Self::LeadsReplaced { broker, epoch } => write!(
                 f,
                 "b{broker} leads epoch {epoch} at {at}, but its disk was replaced since it was last in sync"
+            ),
+            Self::CalledUnclean { leader, epoch, in_sync } => write!(
+                f,
+                "the election of b{leader} for epoch {epoch} is told as unclean at {at}, though it was {}",
+                if *in_sync { "in sync" } else { "eligible" }
             ),
             Self::NotCounted { leader, epoch, counted, committed } => write!(
                 f,

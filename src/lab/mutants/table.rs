@@ -77,6 +77,7 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::OneBatchWindow, "KAFKA-5494", "lost-answers", &["duplicate"]),
     mutant(Flaw::EarlyTombstone, "KIP-534", "compaction", &["compaction-keeps-latest"]),
     mutant(Flaw::UncleanRestartUnseen, "KAFKA-18635", "power", LOST),
+    mutant(Flaw::ElrCountedAsUnclean, "KAFKA-18940", "elr", &["clean-election-told"]),
     mutant(Flaw::AnySequence, "KIP-98", "misbehaving", &["misbehaviour-refused"]),
     mutant(
         Flaw::UncheckedAppend,
