@@ -11,7 +11,8 @@
 //! | `record/` | metadata records and their bytes |
 //! | `sessions` | which brokers were heard of lately |
 //! | `brokers`, `heartbeat`, `directories` | registration, heartbeats, log directories |
-//! | `topics`, `placement` | creating and deleting topics, placing replicas |
+//! | `topics/`, `placement` | creating, extending and deleting topics, placing replicas |
+//! | `configs` | changing settings of topics and brokers |
 //! | `alter_partition`, `election` | ISR, ELR and leader of a partition |
 //! | `producer_ids` | blocks of producer ids |
 //! | `plan` | a decision in the making |
@@ -22,6 +23,7 @@
 mod alter_partition;
 mod brokers;
 mod check;
+mod configs;
 mod directories;
 mod election;
 mod heartbeat;

@@ -4,15 +4,17 @@
 //! | family | APIs |
 //! |---|---|
 //! | `records` | writing, reading and deleting records; producer ids |
-//! | `topics` | creating and deleting topics |
+//! | `topics` | creating, extending and deleting topics |
 //! | `cluster` | versions, brokers, topics and their leaders |
 //! | `admin` | configuration and log directories |
+//! | `forward` | passing a request on to the controller |
 //! | `table` | one row for each API: versions, listeners, handler |
 //!
 //! To add an API, write its handler in a family and add its row to `table`.
 
 mod admin;
 mod cluster;
+mod forward;
 mod records;
 mod table;
 mod topics;

@@ -11,12 +11,14 @@
 //! | `following` | a follower fetches, cuts its log, appends |
 //! | `flushing`, `cleaning`, `damage` | syncs; old records; a corrupt or failed log |
 //! | `check` | the invariants that are asserted after each step |
+//! | `config` | settings that change while the node runs |
 //! | `site`, `refusal` | what replicas of a broker share; why records are refused |
 
 mod append;
 mod check;
 mod cleaning;
 mod commit;
+mod config;
 mod damage;
 #[allow(dead_code, reason = "coordinators are built on it")]
 mod events;

@@ -14,7 +14,7 @@ mod remove;
 
 pub(crate) use found::{Found, FoundOf};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -118,6 +118,7 @@ impl<W: World> Replicas<W> {
 
     /// Applies what has changed.
     pub(crate) async fn apply(&self, image: &Image, changes: &[Change]) -> Result<(), LogError> {
+        self.configure(image, changes);
         let mut brokers_changed = false;
         let peers = Peers::from(image);
         // A role that was over before this broker heard of it is never assumed.
@@ -147,6 +148,30 @@ impl<W: World> Replicas<W> {
         }
         self.followed_changed.notify_one();
         Ok(())
+    }
+
+    /// Settings change before the roles that were decided after them.
+    fn configure(&self, image: &Image, changes: &[Change]) {
+        let mut all = false;
+        let mut topics = BTreeSet::new();
+        for change in changes {
+            match change {
+                Change::TopicConfig { topic } => drop(topics.insert(topic.clone())),
+                Change::BrokerConfig { id } => {
+                    all |= id.is_none_or(|id| id == self.site.me());
+                }
+                _ => {}
+            }
+        }
+        if !all && topics.is_empty() {
+            return;
+        }
+        for partition in self.all() {
+            let topic = &partition.name.topic;
+            if all || topics.contains(topic) {
+                partition.configure(image.topic_config(topic, &self.topic_defaults));
+            }
+        }
     }
 
     /// The role of this broker in a partition, if it is assigned a copy.

@@ -243,6 +243,12 @@ impl Image {
         config
     }
 
+    /// The settings of a topic (2) or broker (4) as they were set, without defaults. The name of
+    /// all brokers is empty.
+    pub fn overrides(&self, resource_type: i8, resource: &str) -> &BTreeMap<String, String> {
+        self.settings(resource_type, resource)
+    }
+
     fn settings(&self, resource_type: i8, resource: &str) -> &Settings {
         static NONE: Settings = BTreeMap::new();
         self.configs

@@ -4,7 +4,9 @@
 mod alter_partition;
 mod assertions;
 mod brokers;
+mod configs;
 mod elections;
+mod partitions;
 mod random;
 mod topics;
 

@@ -115,6 +115,7 @@ impl Leader {
             LeaderInput::Refused { partition_epoch, refusal } => {
                 self.refused(now, partition_epoch, refusal);
             }
+            LeaderInput::MinInsync(replicas) => self.min_insync = replicas,
             LeaderInput::Peers(peers) => self.peers = peers,
             LeaderInput::Tick => self.retry(now, effects),
         }

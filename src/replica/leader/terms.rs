@@ -55,6 +55,8 @@ pub enum LeaderInput {
         partition_epoch: PartitionEpoch,
         refusal: Refusal,
     },
+    /// `min.insync.replicas` was changed.
+    MinInsync(usize),
     /// Brokers were registered, fenced or unfenced, or are shutting down.
     Peers(Peers),
     /// Time has passed.

@@ -6,6 +6,7 @@ use crate::base::config::{Config, Foreign, Key, Kind, NodeConfig, TopicConfig};
 use crate::base::topics;
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
+use crate::controller::{ConfigRecord, Image};
 use crate::io::World;
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_configs_request::DescribeConfigsResource;
@@ -20,6 +21,7 @@ const BROKER: i8 = 4;
 
 /// Where a value comes from. Source: Kafka's `DescribeConfigsResponse.ConfigSource`.
 const FROM_TOPIC: i8 = 1;
+const FROM_ALL_BROKERS: i8 = 3;
 const FROM_FILE: i8 = 4;
 const FROM_DEFAULT: i8 = 5;
 
@@ -170,7 +172,10 @@ fn of_topic<W: World>(broker: &Broker<W>, name: &str) -> Answer {
     let keys = TopicConfig::KEYS.iter().filter(|key| !key.name.starts_with("internal."));
     let known = keys.map(|key| {
         let of_broker = TopicConfig::synonyms().find(|(_, topic)| *topic == key.name);
-        let of_broker = of_broker.map(|(name, _)| of_file(&broker.config, name, key.default));
+        let of_broker = of_broker.map(|(name, _)| {
+            let of_file = of_file(&broker.config, name, key.default);
+            changed(&image, name).into_iter().chain(of_file).collect()
+        });
         Shown {
             name: key.name,
             value: config.get(key.name),
@@ -197,9 +202,21 @@ fn of_topic<W: World>(broker: &Broker<W>, name: &str) -> Answer {
 }
 
 fn of_broker<W: World>(broker: &Broker<W>, name: &str) -> Answer {
+    let image = broker.image();
     if name.is_empty() {
-        // Of all brokers, what was changed while they ran is shown: nothing can be, here.
-        return Ok(Vec::new());
+        // Of all brokers, what was changed while they ran is shown.
+        let keys = NodeConfig::keys().filter_map(|key| {
+            let (_, value, _) = changed(&image, key.name)?;
+            Some(Shown {
+                name: key.name,
+                synonyms: vec![(key.name, value.clone(), FROM_ALL_BROKERS)],
+                value: Some(value),
+                kind: key.kind,
+                read_only: false,
+                about: key.about,
+            })
+        });
+        return Ok(keys.collect());
     }
     if *name != *broker.me.to_string() {
         let text = format!("this is broker {}: ask {name} itself", broker.me);
@@ -207,17 +224,19 @@ fn of_broker<W: World>(broker: &Broker<W>, name: &str) -> Answer {
     }
     let config = &broker.config;
     let shown = |key: Key| {
-        let synonyms = of_file(config, key.name, key.default);
+        let changed = changed(&image, key.name);
         // Where another key has the default, this one is null until it is set.
         let is_set = config.given.get(key.name).is_some() || is_changed(config, &key);
         let value = config.get(key.name).filter(|_| is_set || has_value(&key));
+        let value = changed.as_ref().map(|(_, value, _)| value.clone()).or(value);
+        let of_file = of_file(config, key.name, key.default);
         Shown {
             name: key.name,
             value,
             kind: key.kind,
             read_only: !DYNAMIC.contains(&key.name),
             about: key.about,
-            synonyms,
+            synonyms: changed.into_iter().chain(of_file).collect(),
         }
     };
     Ok(NodeConfig::keys().map(shown).collect())
@@ -233,6 +252,12 @@ fn is_changed(config: &NodeConfig, key: &Key) -> bool {
     let by_another = RETENTION.iter().any(|name| config.given.get(name).is_some());
     let by_another = by_another && key.name == RETENTION[0];
     !by_another && config.get(key.name).as_deref() != Some(key.default)
+}
+
+/// What a key was set to for all brokers while they ran.
+fn changed(image: &Image, key: &'static str) -> Option<Synonym> {
+    let value = image.overrides(ConfigRecord::BROKER, "").get(key)?;
+    Some((key, value.clone(), FROM_ALL_BROKERS))
 }
 
 /// The values of a broker's key: as the file has it, or as it was set otherwise, and by default.

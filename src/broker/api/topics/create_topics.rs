@@ -1,18 +1,14 @@
 //! CreateTopics: the controller decides; a broker passes the request on and the answer back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use crate::broker::api::forward::{pass_on, patience};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
 use crate::broker::serve::handler::{Context, Handler, Outcome};
 use crate::io::World;
-use crate::wire::ErrorCode;
 use crate::wire::messages::create_topics_response::CreatableTopicResult;
 use crate::wire::messages::{CreateTopicsRequest, CreateTopicsResponse, message};
-
-/// A client that does not wait at all still wants the controller to hear of it.
-const LEAST_PATIENCE: Duration = Duration::from_secs(1);
 
 pub(in crate::broker) struct CreateTopics;
 
@@ -25,23 +21,19 @@ impl<W: World> Handler<Broker<W>> for CreateTopics {
         request: CreateTopicsRequest,
         _: Context<'_>,
     ) -> CreateTopicsResponse {
-        let patience = Duration::from_millis(request.timeout_ms.max(0) as u64).max(LEAST_PATIENCE);
-        let deadline = broker.world.now() + patience;
-        match broker.forward.call(&request, deadline).await {
-            Ok(response) => response,
-            Err(error) => {
-                tracing::warn!(%error, "can't pass CreateTopics on");
-                let refused = request.topics.into_iter().map(|topic| {
-                    message!(CreatableTopicResult {
-                        name: topic.name,
-                        error_code: ErrorCode::RequestTimedOut.code(),
-                        error_message: Some("the controller did not answer in time".into()),
-                        configs: Some(Vec::new()),
-                    })
-                });
-                message!(CreateTopicsResponse { topics: refused.collect() })
-            }
-        }
+        let patience = patience(request.timeout_ms);
+        pass_on(broker, request, patience, |request, error_code, text| {
+            let refused = request.topics.into_iter().map(|topic| {
+                message!(CreatableTopicResult {
+                    name: topic.name,
+                    error_code: error_code,
+                    error_message: Some(text.clone()),
+                    configs: Some(Vec::new()),
+                })
+            });
+            message!(CreateTopicsResponse { topics: refused.collect() })
+        })
+        .await
     }
 }
 
