@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use super::auto_topics::AutoTopics;
 use super::channel::ControllerChannel;
 use super::partition::Partition;
 use super::replicas::Replicas;
@@ -34,6 +35,7 @@ pub(crate) struct Broker<W: World> {
     pub(crate) forward: ControllerChannel<W>,
     /// For the metadata log alone: its fetches wait for long, and answers come in order.
     pub(crate) metadata_controller: ControllerChannel<W>,
+    pub(crate) auto_topics: AutoTopics,
     /// Ids left of the block that the controller gave last.
     pub(crate) producer_ids: Mutex<Range<i64>>,
     /// Rung when the controller should be told something before the next heartbeat is due.
@@ -70,6 +72,7 @@ impl<W: World> Broker<W> {
             controller: channel("controller"),
             forward: channel("forward"),
             metadata_controller: channel("metadata"),
+            auto_topics: AutoTopics::default(),
             producer_ids: Mutex::new(0..0),
             heartbeat_due: Notify::new(),
             leaving: AtomicBool::new(false),

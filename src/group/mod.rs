@@ -7,15 +7,18 @@
 //! | `offsets` | committed offsets: commit, fetch, delete, expiry |
 //! | `classic` | the classic protocol: join, sync, heartbeat, leave |
 //! | `consumer` | the consumer protocol (KIP-848) |
+//! | `placement` | which partition of `__consumer_offsets` has a group |
 //! | `machine` | all of it as one machine on one partition of the log |
 //!
 //! Source: Kafka's `GroupMetadataManager` and `OffsetMetadataManager`. Left to the shell
 //! (`broker/api/groups`): finding the coordinator, waiting for commits, answering.
 
 mod ids;
+mod placement;
 pub mod record;
 mod reply;
 
 pub use ids::{GroupId, MemberId};
+pub use placement::partition_of;
 pub use record::Record;
 pub use reply::{Client, Reply};

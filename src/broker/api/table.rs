@@ -1,6 +1,6 @@
 //! One row for each API: versions, listeners, handler.
 
-use super::{admin, cluster, records, topics};
+use super::{admin, cluster, groups, records, topics};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
 use crate::broker::serve::handler::{Call, Handler, Role, call};
@@ -46,6 +46,7 @@ impl<W: World> Row<W> {
         both::<W, records::Fetch>(4, 18),
         broker::<W, records::ListOffsets>(1, 11),
         broker::<W, cluster::Metadata>(0, 13),
+        broker::<W, groups::FindCoordinator>(0, 6),
         both::<W, cluster::ApiVersions>(0, 4),
         both::<W, topics::CreateTopics>(2, 7),
         both::<W, topics::DeleteTopics>(1, 6),
