@@ -13,9 +13,16 @@
 //! (`broker/api/groups`): finding the coordinator, waiting for commits, answering.
 
 mod ids;
+mod machine;
 pub mod record;
 mod reply;
+mod settings;
+mod state;
+mod stopgap;
 
 pub use ids::{GroupId, MemberId};
+pub use machine::{Decision, Effect, GroupCoordinator};
 pub use record::Record;
 pub use reply::{Client, Reply};
+pub use settings::{ConsumerSettings, GroupSettings, MigrationPolicy};
+pub use state::{Change, Group, Groups};
