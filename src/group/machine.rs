@@ -1,22 +1,18 @@
 //! The group coordinator of one partition of `__consumer_offsets`.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
 
+use super::classic::{self, At, Classic, ClassicGroup};
 use super::record::Record;
 use super::settings::GroupSettings;
-use super::state::{Change, Groups};
-use super::{Client, Reply};
-use crate::base::{Instant, Offset, Timestamp};
+use super::state::{Change, Group, Groups};
+use crate::base::{Instant, Offset, Seed, Timestamp};
 use crate::controller::Image;
-use crate::decide::{self, Machine};
-use crate::wire::ErrorCode;
-use crate::wire::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, SyncGroupRequest, SyncGroupResponse, describe_groups_response,
-    list_groups_response, message,
-};
+use crate::decide::{self, Machine, State};
 
 /// A decision of the group coordinator.
 pub type Decision<T> = decide::Decision<Record, T, Effect>;
@@ -26,94 +22,42 @@ pub type Decision<T> = decide::Decision<Record, T, Effect>;
 pub enum Effect {
     /// The cluster's metadata changed.
     Image(Arc<Image>),
+    /// A change of a classic group.
+    Classic(classic::Effect),
 }
 
 /// The group coordinator of one partition.
+///
+/// A waiting answer is a [`super::Reply`]: a handler takes it along, and an effect answers it.
+/// Machines that resign drop it.
+#[derive(Debug)]
 pub struct GroupCoordinator {
-    state: Groups,
-    settings: GroupSettings,
-    image: Arc<Image>,
+    pub(super) partition: i32,
+    pub(super) settings: GroupSettings,
+    pub(super) state: Groups,
+    pub(super) classic: Classic,
+    pub(super) image: Arc<Image>,
 }
 
 impl GroupCoordinator {
     /// A coordinator without groups. `random` decides member ids.
     pub fn new(
-        _partition: i32,
+        partition: i32,
         settings: GroupSettings,
         image: Arc<Image>,
-        _random: ChaCha12Rng,
+        mut random: ChaCha12Rng,
     ) -> Self {
-        Self { state: Groups::default(), settings, image }
+        Self {
+            partition,
+            settings,
+            state: Groups::default(),
+            classic: Classic::new(Seed(random.next_u64())),
+            image,
+        }
     }
 
-    /// JoinGroup. Answers by `reply`, at once or when the rebalance is complete.
-    pub fn join(
-        &self,
-        _now: Instant,
-        _wall: Timestamp,
-        _client: Client,
-        _version: i16,
-        _request: &JoinGroupRequest,
-        _reply: Reply<JoinGroupResponse>,
-    ) -> Decision<()> {
-        Decision::only(())
-    }
-
-    /// SyncGroup. Answers by `reply`, at once or when the leader's assignment is committed.
-    pub fn sync(
-        &self,
-        _now: Instant,
-        _wall: Timestamp,
-        _version: i16,
-        _request: &SyncGroupRequest,
-        _reply: Reply<SyncGroupResponse>,
-    ) -> Decision<()> {
-        Decision::only(())
-    }
-
-    /// Heartbeat.
-    pub fn heartbeat(
-        &self,
-        _now: Instant,
-        _request: &HeartbeatRequest,
-    ) -> Decision<HeartbeatResponse> {
-        Decision::only(message!(HeartbeatResponse {
-            error_code: ErrorCode::UnknownMemberId.code()
-        }))
-    }
-
-    /// LeaveGroup: of one member up to version 2, of several from version 3 on.
-    pub fn leave(
-        &self,
-        _now: Instant,
-        _wall: Timestamp,
-        _version: i16,
-        _request: &LeaveGroupRequest,
-    ) -> Decision<LeaveGroupResponse> {
-        Decision::only(LeaveGroupResponse::default())
-    }
-
-    /// DescribeGroups, for one group.
-    pub fn describe(
-        &self,
-        _version: i16,
-        _group: &str,
-    ) -> describe_groups_response::DescribedGroup {
-        Default::default()
-    }
-
-    /// ListGroups. Filters are compared regardless of case; without one, all groups are listed.
-    pub fn list<S: AsRef<str>>(
-        &self,
-        _states: &[S],
-        _types: &[S],
-    ) -> Vec<list_groups_response::ListedGroup> {
-        Vec::new()
-    }
-
-    /// DeleteGroups, for one group.
-    pub fn delete_group(&self, _now: Instant, _group: &str) -> Decision<ErrorCode> {
-        Decision::only(ErrorCode::GroupIdNotFound)
+    pub(super) fn at(&self, now: Instant, wall: Timestamp) -> At<'_> {
+        At { now, wall, settings: &self.settings }
     }
 }
 
@@ -130,33 +74,60 @@ impl Machine for GroupCoordinator {
         offset: Offset,
         record: &Record,
         changes: &mut Vec<Change>,
-    ) -> Result<(), std::convert::Infallible> {
-        decide::State::replay(&mut self.state, offset, record, changes)
+    ) -> Result<(), Infallible> {
+        if let Record::ClassicGroup { group, value: None } = record {
+            self.classic.removed(group);
+        }
+        self.state.replay(offset, record, changes)
     }
 
     fn reached(&mut self, offset: Offset) {
-        decide::State::reached(&mut self.state, offset);
+        self.state.reached(offset);
     }
 
     fn restore(&mut self, committed: Groups) {
         self.state = committed;
+        self.classic.clear();
     }
 
-    fn activated(&mut self, _now: Instant) {}
+    fn activated(&mut self, now: Instant) {
+        self.classic.clear();
+        self.classic.reseed(now);
+        let settings = self.settings.clone();
+        for (id, group) in self.state.iter() {
+            match group {
+                Group::Classic(value) => {
+                    let wall = value.state_since;
+                    let at = At { now, wall, settings: &settings };
+                    self.classic.loaded(at, ClassicGroup::loaded(id, value));
+                }
+            }
+        }
+    }
 
-    fn carry_out(&mut self, _now: Instant, effect: Effect) {
+    fn carry_out(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Image(image) => self.image = image,
+            Effect::Classic(effect) => self.classic.carry_out(now, effect),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        None
+        self.classic.deadline()
     }
 
-    fn expire(&self, _now: Instant, _wall: Timestamp) -> Decision<()> {
-        Decision::only(())
+    fn expire(&self, now: Instant, wall: Timestamp) -> Decision<()> {
+        self.classic.expire(self.at(now, wall)).lift(Effect::Classic)
     }
 
-    fn check(&self, _before: &Groups, _changes: &[Change]) {}
+    fn check(&self, before: &Groups, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Group(group) => {
+                    self.classic.check(group);
+                    self.state.check_group(before, group);
+                }
+            }
+        }
+    }
 }

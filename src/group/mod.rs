@@ -7,18 +7,21 @@
 //! | `offsets` | committed offsets: commit, fetch, delete, expiry |
 //! | `classic` | the classic protocol: join, sync, heartbeat, leave |
 //! | `consumer` | the consumer protocol (KIP-848) |
-//! | `machine` | all of it as one machine on one partition of the log |
+//! | `state` | what is replicated |
+//! | `machine`, `requests` | all of it as one machine on one partition of the log |
+//! | `settings` | what it needs to know beyond its log |
 //!
 //! Source: Kafka's `GroupMetadataManager` and `OffsetMetadataManager`. Left to the shell
 //! (`broker/api/groups`): finding the coordinator, waiting for commits, answering.
 
+mod classic;
 mod ids;
 mod machine;
 pub mod record;
 mod reply;
+mod requests;
 mod settings;
 mod state;
-mod stopgap;
 
 pub use ids::{GroupId, MemberId};
 pub use machine::{Decision, Effect, GroupCoordinator};
@@ -26,3 +29,8 @@ pub use record::Record;
 pub use reply::{Client, Reply};
 pub use settings::{ConsumerSettings, GroupSettings, MigrationPolicy};
 pub use state::{Change, Group, Groups};
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

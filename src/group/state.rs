@@ -1,5 +1,6 @@
 //! What a group coordinator replicates: groups, and what they have committed.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -44,6 +45,32 @@ impl Groups {
         match self.groups.get(group)? {
             Group::Classic(value) => Some(value),
         }
+    }
+}
+
+impl Groups {
+    /// Asserts what must hold of a group that a decision has changed.
+    pub(super) fn check_group(&self, before: &Groups, id: &GroupId) {
+        let Some(group) = self.classic(id.as_str()) else { return };
+        if let Some(before) = before.classic(id.as_str()) {
+            assert!(
+                before.generation <= group.generation,
+                "{id}: generation fell from {} to {}",
+                before.generation,
+                group.generation
+            );
+        }
+        let members: BTreeSet<_> = group.members.iter().map(|member| &member.member).collect();
+        assert_eq!(members.len(), group.members.len(), "{id}: a member is stored twice");
+        let instances = group.members.iter().filter_map(|member| member.instance.as_ref());
+        let unique: BTreeSet<_> = instances.clone().collect();
+        assert_eq!(unique.len(), instances.count(), "{id}: an instance is stored twice");
+        let leads = |leader: &String| members.iter().any(|member| member.as_str() == leader);
+        match &group.leader {
+            Some(leader) => assert!(leads(leader), "{id}: leader {leader} is not a member"),
+            None => assert!(members.is_empty(), "{id} is stored without a leader"),
+        }
+        assert_eq!(group.protocol.is_none(), members.is_empty(), "{id}: {:?}", group.protocol);
     }
 }
 
