@@ -8,17 +8,32 @@
 //! | `classic` | the classic protocol: join, sync, heartbeat, leave |
 //! | `consumer` | the consumer protocol (KIP-848) |
 //! | `placement` | which partition of `__consumer_offsets` has a group |
-//! | `machine` | all of it as one machine on one partition of the log |
+//! | `state` | what is replicated |
+//! | `machine`, `requests` | all of it as one machine on one partition of the log |
+//! | `settings` | what it needs to know beyond its log |
 //!
 //! Source: Kafka's `GroupMetadataManager` and `OffsetMetadataManager`. Left to the shell
 //! (`broker/api/groups`): finding the coordinator, waiting for commits, answering.
 
+mod classic;
 mod ids;
+mod machine;
 mod placement;
 pub mod record;
 mod reply;
+mod requests;
+mod settings;
+mod state;
 
 pub use ids::{GroupId, MemberId};
+pub use machine::{Decision, Effect, GroupCoordinator};
 pub use placement::partition_of;
 pub use record::Record;
 pub use reply::{Client, Reply};
+pub use settings::{ConsumerSettings, GroupSettings};
+pub use state::{Change, Group, Groups};
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

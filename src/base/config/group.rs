@@ -52,6 +52,12 @@ settings! {
             "The most members of a group with the consumer protocol";
         group_consumer_assignors: Vec<String> = "uniform,range", "group.consumer.assignors", Words(&["uniform", "range"]),
             "The assignors of the consumer protocol; the first is the default";
+        group_consumer_assignment_interval: Duration = "1000", "group.consumer.assignment.interval.ms", Between(0, INT),
+            "The shortest time between two assignments of a group";
+        group_consumer_min_assignment_interval: Duration = "0", "group.consumer.min.assignment.interval.ms", Between(0, INT),
+            "The least that a group may set as its assignment interval";
+        group_consumer_max_assignment_interval: Duration = "15000", "group.consumer.max.assignment.interval.ms", Between(0, INT),
+            "The most that a group may set as its assignment interval";
         group_consumer_migration_policy: MigrationPolicy = "bidirectional", "group.consumer.migration.policy", Any,
             "Whether a group may change between the classic and the consumer protocol while it has members";
         group_consumer_regex_refresh_interval: Duration = "600000", "group.consumer.regex.refresh.interval.ms", Between(10_000, INT),
@@ -86,6 +92,19 @@ impl GroupConfig {
         at_most(min_session, max_session)?;
         at_most(min_session, session)?;
         at_most(session, max_session)?;
+        let interval =
+            ("group.consumer.assignment.interval.ms", self.group_consumer_assignment_interval);
+        let min = (
+            "group.consumer.min.assignment.interval.ms",
+            self.group_consumer_min_assignment_interval,
+        );
+        let max = (
+            "group.consumer.max.assignment.interval.ms",
+            self.group_consumer_max_assignment_interval,
+        );
+        at_most(min, max)?;
+        at_most(min, interval)?;
+        at_most(interval, max)?;
         if heartbeat.1 < session.1 {
             return Ok(());
         }
@@ -121,10 +140,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     harmless("offsets.topic.compression.codec", "0").typed(Kind::Int, Bounds::Any),
     harmless("group.coordinator.cached.buffer.max.bytes", "1048588")
         .typed(Kind::Int, Bounds::AtLeast(524_288)),
-    harmless("group.consumer.assignment.interval.ms", "1000").typed(Kind::Int, Bounds::AtLeast(0)),
-    harmless("group.consumer.min.assignment.interval.ms", "0").typed(Kind::Int, Bounds::AtLeast(0)),
-    harmless("group.consumer.max.assignment.interval.ms", "15000")
-        .typed(Kind::Int, Bounds::AtLeast(0)),
     harmless("group.share.session.timeout.ms", "45000").typed(Kind::Int, Bounds::AtLeast(1)),
     harmless("group.share.min.session.timeout.ms", "45000").typed(Kind::Int, Bounds::AtLeast(1)),
     harmless("group.share.max.session.timeout.ms", "60000").typed(Kind::Int, Bounds::AtLeast(1)),

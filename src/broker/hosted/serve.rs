@@ -135,7 +135,8 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
         let mut phase = self.phase.lock();
         let Phase::Active { active, armed } = &mut *phase else { return Err(phase.refused()) };
         let now = self.world.now();
-        let Decision { records, response, effects } = handler(active.machine(), now, active.end());
+        let Decision { records, response, effects, after } =
+            handler(active.machine(), now, active.end());
         if !records.is_empty() {
             let batch = batch::encode(&records, self.world.wall_clock());
             let appended = match self.journal.append(batch) {
@@ -152,6 +153,7 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
             }
         }
         active.carry_out(now, effects);
+        active.defer(now, after);
         if active.deadline().is_some_and(|deadline| deadline < *armed) {
             self.stirred.notify_one();
         }
@@ -226,10 +228,14 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
     /// Everything below `end` is committed: publishes it, then answers.
     pub(crate) fn committed(&self, end: Offset) -> Result<(), ErrorOf<M>> {
         let mut phase = self.phase.lock();
-        let Phase::Active { active, .. } = &mut *phase else { return Ok(()) };
+        let Phase::Active { active, armed } = &mut *phase else { return Ok(()) };
         let commit = active.commit(end)?;
         for probe in commit.changes.iter().filter_map(M::State::probe) {
             self.world.probe(probe);
+        }
+        active.carry_out(self.world.now(), commit.after);
+        if active.deadline().is_some_and(|deadline| deadline < *armed) {
+            self.stirred.notify_one();
         }
         for waiter in commit.released {
             // A client that gave up has dropped its end.
@@ -250,7 +256,8 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
                 failed @ Phase::Failed { .. } => return Stopped::Refused(failed.refused()),
             };
             if deadline <= self.world.now() {
-                match self.decide(|machine, now, _| machine.expire(now)).await {
+                let wall = self.world.wall_clock();
+                match self.decide(|machine, now, _| machine.expire(now, wall)).await {
                     Ok(()) => {}
                     Err(refused @ Refused::NotAppended(_)) => {
                         let Some(pause) = self.journal.retry_after() else {
