@@ -9,7 +9,6 @@ use crate::broker::auto_topics;
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
 use crate::broker::serve::session::Session;
-use crate::group;
 use crate::io::World;
 use crate::wire::ErrorCode;
 use crate::wire::messages::find_coordinator_response::Coordinator;
@@ -21,6 +20,7 @@ const SEVERAL_KEYS: i16 = 4;
 /// What is coordinated, as on the wire.
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
 
 pub(in crate::broker) struct FindCoordinator;
 
@@ -40,7 +40,10 @@ impl<W: World> Handler<Broker<W>> for FindCoordinator {
         if context.version < SEVERAL_KEYS {
             return one(find(&request.key));
         }
-        let coordinators = request.coordinator_keys.iter().map(|key| named(key, find(key)));
+        let known = (GROUP..=SHARE).contains(&request.key_type);
+        let message = if known { "" } else { "unknown type of coordinator" };
+        let coordinators = request.coordinator_keys.iter();
+        let coordinators = coordinators.map(|key| named(key, find(key), message));
         message!(FindCoordinatorResponse { coordinators: coordinators.collect() })
     }
 }
@@ -50,7 +53,7 @@ fn find<W: World>(broker: &Arc<Broker<W>>, key_type: i8, key: &str, session: &Se
         GROUP => {}
         // There is no transaction coordinator yet.
         TRANSACTION => return Err(ErrorCode::CoordinatorNotAvailable),
-        // Nor are there share groups; Kafka answers so where it does not know the type.
+        // Nor are there share groups; Kafka answers so where there are none.
         _ => return Err(ErrorCode::InvalidRequest),
     }
     let image = broker.image();
@@ -58,15 +61,14 @@ fn find<W: World>(broker: &Arc<Broker<W>>, key_type: i8, key: &str, session: &Se
         auto_topics::create(broker, topics::CONSUMER_OFFSETS);
         return Err(ErrorCode::CoordinatorNotAvailable);
     };
-    let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);
-    let state = topic.partitions.get(&group::partition_of(key, count));
+    let state = topic.partitions.get(&broker.groups.partition_of(&image, key));
     let leader = state.and_then(|state| state.leader).filter(|leader| image.is_alive(*leader));
     let address = leader.and_then(|id| Some((id, image.address(id, session.listener())?)));
     let (leader, address) = address.ok_or(ErrorCode::CoordinatorNotAvailable)?;
     Ok((leader, address.host.as_str().into(), i32::from(address.port)))
 }
 
-fn named(key: &StrBytes, found: Found) -> Coordinator {
+fn named(key: &StrBytes, found: Found, message: &'static str) -> Coordinator {
     let (error, (id, host, port)) = split(found);
     message!(Coordinator {
         key: key.clone(),
@@ -74,6 +76,7 @@ fn named(key: &StrBytes, found: Found) -> Coordinator {
         host: host,
         port: port,
         error_code: error.code(),
+        error_message: Some(message.into()),
     })
 }
 
