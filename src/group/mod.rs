@@ -13,6 +13,7 @@
 //! (`broker/api/groups`): finding the coordinator, waiting for commits, answering.
 
 mod ids;
+pub mod offsets;
 pub mod record;
 mod reply;
 
