@@ -17,6 +17,7 @@
 mod classic;
 mod ids;
 mod machine;
+pub mod offsets;
 pub mod record;
 mod reply;
 mod requests;

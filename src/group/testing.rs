@@ -65,6 +65,8 @@ pub(crate) struct Shell {
     pub(crate) commits: bool,
     /// Whether appends are refused.
     pub(crate) refuses: bool,
+    /// Whether everything is checked after each step.
+    pub(crate) checks: bool,
     elections: u64,
 }
 
@@ -81,6 +83,7 @@ impl Shell {
             now,
             commits: true,
             refuses: false,
+            checks: true,
             elections: 0,
         }
     }
@@ -120,7 +123,7 @@ impl Shell {
         if self.commits {
             self.commit(self.log.len());
         }
-        self.machine().classic.check_all();
+        self.check();
         Some(decision.response)
     }
 
@@ -128,12 +131,19 @@ impl Shell {
     pub(crate) fn commit(&mut self, end: usize) {
         let commit = self.active.commit(Offset(end as i64)).unwrap();
         self.active.carry_out(self.now, commit.after);
-        self.machine().classic.check_all();
+        self.check();
     }
 
     /// Commits everything.
     pub(crate) fn commit_all(&mut self) {
         self.commit(self.log.len());
+    }
+
+    fn check(&self) {
+        if self.checks {
+            self.machine().classic.check_all();
+            self.machine().state.offsets().check();
+        }
     }
 
     /// Time passes; every deadline is kept.
@@ -161,7 +171,7 @@ impl Shell {
         self.log.truncate(kept);
         self.elections += 1;
         self.active = load(&self.settings, &self.image, &self.log, self.now, self.elections);
-        self.machine().classic.check_all();
+        self.check();
     }
 
     pub(crate) fn set(&mut self, change: impl FnOnce(&mut GroupSettings)) {
