@@ -24,6 +24,8 @@ pub enum Effect {
     Image(Arc<Image>),
     /// A change of a classic group.
     Classic(classic::Effect),
+    /// Offsets were checked for their retention.
+    OffsetsChecked,
 }
 
 /// The group coordinator of one partition.
@@ -37,6 +39,8 @@ pub struct GroupCoordinator {
     pub(super) state: Groups,
     pub(super) classic: Classic,
     pub(super) image: Arc<Image>,
+    /// When to look for offsets that have expired.
+    offsets_check: Option<Instant>,
 }
 
 impl GroupCoordinator {
@@ -53,6 +57,7 @@ impl GroupCoordinator {
             state: Groups::default(),
             classic: Classic::new(Seed(random.next_u64())),
             image,
+            offsets_check: None,
         }
     }
 
@@ -88,11 +93,13 @@ impl Machine for GroupCoordinator {
     fn restore(&mut self, committed: Groups) {
         self.state = committed;
         self.classic.clear();
+        self.offsets_check = None;
     }
 
     fn activated(&mut self, now: Instant) {
         self.classic.clear();
         self.classic.reseed(now);
+        self.offsets_check = Some(now + self.settings.offsets_retention_check_interval);
         let settings = self.settings.clone();
         for (id, group) in self.state.iter() {
             match group {
@@ -109,15 +116,25 @@ impl Machine for GroupCoordinator {
         match effect {
             Effect::Image(image) => self.image = image,
             Effect::Classic(effect) => self.classic.carry_out(now, effect),
+            Effect::OffsetsChecked => {
+                self.offsets_check = Some(now + self.settings.offsets_retention_check_interval);
+            }
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.classic.deadline()
+        self.classic.deadline().into_iter().chain(self.offsets_check).min()
     }
 
     fn expire(&self, now: Instant, wall: Timestamp) -> Decision<()> {
-        self.classic.expire(self.at(now, wall)).lift(Effect::Classic)
+        let mut decision = self.classic.expire(self.at(now, wall)).lift(Effect::Classic);
+        // Members first, and offsets next time: what expires in a group depends on its members.
+        let touched = !decision.effects.is_empty();
+        if !touched && self.offsets_check.is_some_and(|at| at <= now) {
+            decision.records = self.expire_offsets(wall);
+            decision.effects.push(Effect::OffsetsChecked);
+        }
+        decision
     }
 
     fn check(&self, before: &Groups, changes: &[Change]) {
@@ -127,6 +144,7 @@ impl Machine for GroupCoordinator {
                     self.classic.check(group);
                     self.state.check_group(before, group);
                 }
+                Change::Offset(_) => {}
             }
         }
     }

@@ -18,6 +18,7 @@
 mod classic;
 mod ids;
 mod machine;
+pub mod offsets;
 mod placement;
 pub mod record;
 mod reply;

@@ -4,10 +4,13 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::record::ClassicGroupValue;
+use super::offsets::Offsets;
+use super::record::{ClassicGroupValue, OffsetKey};
 use super::{GroupId, Record};
 use crate::base::Offset;
 use crate::decide::{SharedMap, State};
+use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use crate::wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
 
 /// A group as its records have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +23,7 @@ pub enum Group {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Groups {
     groups: SharedMap<GroupId, Group>,
+    offsets: Offsets,
 }
 
 /// What a record changed.
@@ -27,6 +31,8 @@ pub struct Groups {
 pub enum Change {
     /// A group was stored or deleted.
     Group(GroupId),
+    /// An offset was committed or deleted.
+    Offset(OffsetKey),
 }
 
 impl Groups {
@@ -38,6 +44,21 @@ impl Groups {
     /// All groups that have a record, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&GroupId, &Group)> {
         self.groups.iter()
+    }
+
+    /// What the groups have committed.
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
+    /// OffsetFetch, for one group. `stable` leaves out offsets of transactions that have not ended
+    /// (KIP-447). Asked of the committed state, it returns nothing that may be lost.
+    pub fn fetch_offsets(
+        &self,
+        stable: bool,
+        request: &OffsetFetchRequestGroup,
+    ) -> OffsetFetchResponseGroup {
+        self.offsets.fetch(None, stable, request)
     }
 
     /// A classic group as it was stored last.
@@ -82,7 +103,7 @@ impl State for Groups {
 
     fn replay(
         &mut self,
-        _offset: Offset,
+        offset: Offset,
         record: &Record,
         changes: &mut Vec<Change>,
     ) -> Result<(), Infallible> {
@@ -96,6 +117,10 @@ impl State for Groups {
                     self.groups.remove(group);
                     changes.push(Change::Group(group.clone()));
                 }
+            }
+            Record::Offset { key, value } => {
+                self.offsets.replay(offset, key, value.as_ref());
+                changes.push(Change::Offset(key.clone()));
             }
             _ => {}
         }

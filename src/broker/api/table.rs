@@ -64,6 +64,7 @@ impl<W: World> Row<W> {
         broker::<W, admin::DescribeConfigs>(1, 4),
         broker::<W, admin::DescribeLogDirs>(1, 4),
         broker::<W, groups::DeleteGroups>(0, 2),
+        broker::<W, groups::OffsetDelete>(0, 0),
         controller::<W, cluster::AlterPartition>(2, 3),
         both::<W, cluster::DescribeCluster>(0, 2),
         controller::<W, cluster::BrokerRegistration>(0, 4),

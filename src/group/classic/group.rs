@@ -184,38 +184,6 @@ impl ClassicGroup {
         Ok(found)
     }
 
-    /// Whether offsets may be committed. Without generation and member they come from an admin
-    /// client, or from a consumer that assigns partitions to itself: fine while the group is empty.
-    pub(in crate::group) fn validate_commit(
-        &self,
-        member: &str,
-        instance: Option<&str>,
-        generation: i32,
-        transactional: bool,
-    ) -> Result<(), ErrorCode> {
-        if generation < 0 && self.is_empty() {
-            return Ok(());
-        }
-        if generation >= 0 || !member.is_empty() || instance.is_some() {
-            self.validate_generation(member, instance, generation)?;
-        } else if !transactional && !self.is_empty() {
-            return Err(ErrorCode::UnknownMemberId);
-        }
-        if !transactional && self.is_completing() {
-            return Err(ErrorCode::RebalanceInProgress);
-        }
-        Ok(())
-    }
-
-    /// Whether offsets of the group may be deleted at all (KIP-496). Those of a topic that it
-    /// subscribes to may not.
-    pub(in crate::group) fn validate_offset_delete(&self) -> Result<(), ErrorCode> {
-        match self.is_empty() || self.has_consumers() {
-            true => Ok(()),
-            false => Err(ErrorCode::NonEmptyGroup),
-        }
-    }
-
     /// The topics that the members subscribe to under the protocol of their generation; none if they
     /// are no consumers, or a subscription can't be read.
     pub(super) fn subscribed_topics(&self) -> Option<Arc<BTreeSet<String>>> {
@@ -226,28 +194,6 @@ impl ClassicGroup {
         let members = self.members.values();
         let topics = topics::topics(members.map(|member| member.protocols.metadata(protocol)))?;
         Some(Arc::new(topics))
-    }
-
-    /// Whether a member may read the topic. Consumers whose subscriptions can't be read may read
-    /// any.
-    pub(in crate::group) fn is_subscribed_to(&self, topic: &str) -> bool {
-        match &self.topics {
-            Some(topics) => topics.contains(topic),
-            None => self.has_consumers(),
-        }
-    }
-
-    /// The time from which the retention of an offset counts that was committed at `committed`
-    /// (KIP-211): when the group became empty, if it is. `None` if no offset of it expires now.
-    pub(in crate::group) fn expires_since(&self, committed: Timestamp) -> Option<Timestamp> {
-        match self.phase {
-            // A simple group: it only commits offsets.
-            _ if self.protocol_type.is_none() => Some(committed),
-            Phase::Empty if self.since == Timestamp::NONE => Some(committed),
-            Phase::Empty => Some(self.since),
-            Phase::Stable if self.has_consumers() && self.topics.is_some() => Some(committed),
-            _ => None,
-        }
     }
 
     /// Adds a member. The first one leads and names the protocol type.

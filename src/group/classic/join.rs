@@ -91,6 +91,9 @@ impl Classic {
         if request.session_timeout_ms < 0 || session < min || session > max {
             return refuse(reply, ErrorCode::InvalidSessionTimeout);
         }
+        if !is_storable(client, request) {
+            return refuse(reply, ErrorCode::UnknownServerError);
+        }
         let known = self.get(&request.group_id);
         if known.is_none() && !member.is_empty() {
             return refuse(reply, ErrorCode::UnknownMemberId);
@@ -133,6 +136,18 @@ impl Classic {
             add(plan, join, id);
         }
     }
+}
+
+/// Whether a record can hold these names: a string of Kafka's records has 32767 bytes at most, and
+/// newer requests allow more. Kafka fails to write the record.
+fn is_storable(client: &Client, request: &JoinGroupRequest) -> bool {
+    const UUID: usize = 37;
+    let instance = request.group_instance_id.as_deref().unwrap_or_default();
+    let protocols = request.protocols.iter().map(|protocol| protocol.name.len());
+    let given = [instance.len() + UUID, client.id.len() + UUID, client.host.len()];
+    let names = [request.group_id.len(), request.member_id.len(), request.protocol_type.len()];
+    let mut lengths = given.into_iter().chain(names).chain(protocols);
+    lengths.all(|length| length <= i16::MAX as usize)
 }
 
 /// Whether the group has room for one that joins, or it has its place already.

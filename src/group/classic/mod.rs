@@ -12,6 +12,7 @@
 //! | `effect`, `soft` | what is not replicated: groups, waiting replies, timers |
 //! | `plan`, `rebalance` | a decision about one group in the making |
 //! | `join`, `sync`, `heartbeat`, `leave`, `expire` | one file per request, and what follows from deadlines |
+//! | `subscriber` | what committed offsets ask of a group |
 //! | `describe` | DescribeGroups and ListGroups |
 //!
 //! Source: Kafka's `ClassicGroup` and the classic half of `GroupMetadataManager`; KIP-394, KIP-345,
@@ -30,6 +31,7 @@ mod plan;
 mod rebalance;
 mod soft;
 mod stored;
+mod subscriber;
 mod sync;
 mod topics;
 mod votes;

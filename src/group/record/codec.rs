@@ -72,6 +72,11 @@ impl LogRecord for Record {
 }
 
 impl Record {
+    /// The tombstone of an offset.
+    pub fn no_offset(key: OffsetKey) -> Self {
+        Self::Offset { key, value: None }
+    }
+
     /// The tombstone of what Kafka before 4.1 stored about the topics of a consumer group. Kafka
     /// writes it when the group is deleted.
     pub fn no_partition_metadata(group: &GroupId) -> Self {

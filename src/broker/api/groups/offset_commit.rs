@@ -33,7 +33,8 @@ impl<W: World> Handler<Broker<W>> for OffsetCommit {
         let mut answers = Answers::default();
         let topics = std::mem::take(&mut request.topics);
         let image = broker.image();
-        let known = topics.into_iter().filter_map(|topic| known(&image, topic, by_id, &mut answers));
+        let known =
+            topics.into_iter().filter_map(|topic| known(&image, topic, by_id, &mut answers));
         request.topics = known.collect();
         if request.topics.is_empty() {
             return answers.into_response(by_id);

@@ -17,9 +17,7 @@ use crate::wire::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions,
     OffsetFetchResponseTopic, OffsetFetchResponseTopics,
 };
-use crate::wire::messages::{
-    OffsetFetchRequest, OffsetFetchResponse, StrBytes, Uuid, message,
-};
+use crate::wire::messages::{OffsetFetchRequest, OffsetFetchResponse, StrBytes, Uuid, message};
 
 /// From here on an error may concern all of a group.
 const GROUP_ERRORS: i16 = 2;
