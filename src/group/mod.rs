@@ -12,6 +12,7 @@
 //! Source: Kafka's `GroupMetadataManager` and `OffsetMetadataManager`. Left to the shell
 //! (`broker/api/groups`): finding the coordinator, waiting for commits, answering.
 
+pub mod consumer;
 mod ids;
 pub mod record;
 mod reply;
