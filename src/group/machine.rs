@@ -1,0 +1,151 @@
+//! The group coordinator of one partition of `__consumer_offsets`.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
+
+use super::classic::{self, At, Classic, ClassicGroup};
+use super::record::Record;
+use super::settings::GroupSettings;
+use super::state::{Change, Group, Groups};
+use crate::base::{Instant, Offset, Seed, Timestamp};
+use crate::controller::Image;
+use crate::decide::{self, Machine, State};
+
+/// A decision of the group coordinator.
+pub type Decision<T> = decide::Decision<Record, T, Effect>;
+
+/// A change of what is not replicated.
+#[derive(Debug)]
+pub enum Effect {
+    /// The cluster's metadata changed.
+    Image(Arc<Image>),
+    /// A change of a classic group.
+    Classic(classic::Effect),
+    /// Offsets were checked for their retention.
+    OffsetsChecked,
+}
+
+/// The group coordinator of one partition.
+///
+/// A waiting answer is a [`super::Reply`]: a handler takes it along, and an effect answers it.
+/// Machines that resign drop it.
+#[derive(Debug)]
+pub struct GroupCoordinator {
+    pub(super) partition: i32,
+    pub(super) settings: GroupSettings,
+    pub(super) state: Groups,
+    pub(super) classic: Classic,
+    pub(super) image: Arc<Image>,
+    /// When to look for offsets that have expired.
+    offsets_check: Option<Instant>,
+}
+
+impl GroupCoordinator {
+    /// A coordinator without groups. `random` decides member ids.
+    pub fn new(
+        partition: i32,
+        settings: GroupSettings,
+        image: Arc<Image>,
+        mut random: ChaCha12Rng,
+    ) -> Self {
+        Self {
+            partition,
+            settings,
+            state: Groups::default(),
+            classic: Classic::new(Seed(random.next_u64())),
+            image,
+            offsets_check: None,
+        }
+    }
+
+    pub(super) fn at(&self, now: Instant, wall: Timestamp) -> At<'_> {
+        At { now, wall, settings: &self.settings }
+    }
+}
+
+impl Machine for GroupCoordinator {
+    type State = Groups;
+    type Effect = Effect;
+
+    fn state(&self) -> &Groups {
+        &self.state
+    }
+
+    fn replay(
+        &mut self,
+        offset: Offset,
+        record: &Record,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Infallible> {
+        if let Record::ClassicGroup { group, value: None } = record {
+            self.classic.removed(group);
+        }
+        self.state.replay(offset, record, changes)
+    }
+
+    fn reached(&mut self, offset: Offset) {
+        self.state.reached(offset);
+    }
+
+    fn restore(&mut self, committed: Groups) {
+        self.state = committed;
+        self.classic.clear();
+        self.offsets_check = None;
+    }
+
+    fn activated(&mut self, now: Instant) {
+        self.classic.clear();
+        self.classic.reseed(now);
+        self.offsets_check = Some(now + self.settings.offsets_retention_check_interval);
+        let settings = self.settings.clone();
+        for (id, group) in self.state.iter() {
+            match group {
+                Group::Classic(value) => {
+                    let wall = value.state_since;
+                    let at = At { now, wall, settings: &settings };
+                    self.classic.loaded(at, ClassicGroup::loaded(id, value));
+                }
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: Instant, effect: Effect) {
+        match effect {
+            Effect::Image(image) => self.image = image,
+            Effect::Classic(effect) => self.classic.carry_out(now, effect),
+            Effect::OffsetsChecked => {
+                self.offsets_check = Some(now + self.settings.offsets_retention_check_interval);
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.classic.deadline().into_iter().chain(self.offsets_check).min()
+    }
+
+    fn expire(&self, now: Instant, wall: Timestamp) -> Decision<()> {
+        let mut decision = self.classic.expire(self.at(now, wall)).lift(Effect::Classic);
+        // Members first, and offsets next time: what expires in a group depends on its members.
+        let touched = !decision.effects.is_empty();
+        if !touched && self.offsets_check.is_some_and(|at| at <= now) {
+            decision.records = self.expire_offsets(wall);
+            decision.effects.push(Effect::OffsetsChecked);
+        }
+        decision
+    }
+
+    fn check(&self, before: &Groups, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::Group(group) => {
+                    self.classic.check(group);
+                    self.state.check_group(before, group);
+                }
+                Change::Offset(_) => {}
+            }
+        }
+    }
+}
