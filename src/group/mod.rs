@@ -16,6 +16,7 @@
 //! (`broker/api/groups`): finding the coordinator, waiting for commits, answering.
 
 mod classic;
+pub mod consumer;
 mod ids;
 mod machine;
 pub mod offsets;

@@ -60,6 +60,8 @@ pub(crate) struct Shell {
     settings: GroupSettings,
     pub(crate) image: Arc<Image>,
     pub(crate) log: Vec<Record>,
+    /// Where batches end.
+    ends: Vec<usize>,
     pub(crate) now: Instant,
     /// Whether what is appended is committed at once.
     pub(crate) commits: bool,
@@ -80,6 +82,7 @@ impl Shell {
             settings,
             image,
             log: Vec::new(),
+            ends: Vec::new(),
             now,
             commits: true,
             refuses: false,
@@ -116,6 +119,7 @@ impl Shell {
             assert_eq!(records, decision.records, "records are written and read alike");
             let base = self.active.end();
             self.log.extend(decision.records);
+            self.ends.push(self.log.len());
             self.active.appended(base, records).unwrap();
         }
         self.active.carry_out(self.now, decision.effects);
@@ -166,9 +170,18 @@ impl Shell {
         self.pass(Duration::from_secs(seconds));
     }
 
+    /// Where the log may end after a failover: everything that is committed is kept, and batches
+    /// are whole.
+    pub(crate) fn survivors(&self) -> Vec<usize> {
+        let committed = self.active.committed_end().0 as usize;
+        let beyond = self.ends.iter().copied().filter(|end| *end > committed);
+        std::iter::once(committed).chain(beyond).collect()
+    }
+
     /// Another coordinator takes over with the first `kept` records of the log.
     pub(crate) fn fail_over(&mut self, kept: usize) {
         self.log.truncate(kept);
+        self.ends.retain(|end| *end <= kept);
         self.elections += 1;
         self.active = load(&self.settings, &self.image, &self.log, self.now, self.elections);
         self.check();

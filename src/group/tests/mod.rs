@@ -1,9 +1,11 @@
 //! Stories of classic groups. Each decision is appended, replayed and checked as in production.
 
 mod commits;
+mod consumers;
 mod failover;
 mod joins;
 mod leaves;
+mod random;
 mod requests;
 mod scale;
 mod statics;

@@ -4,10 +4,11 @@ mod commit;
 mod expire;
 mod fetch;
 mod random;
+mod recorded;
 
 use super::*;
 use crate::base::{Offset, ProducerId, Timestamp, TopicId};
-use crate::decide::{Decision, LogRecord};
+use crate::decide::{Decision, KeyValue, LogRecord};
 use crate::group::record::{CommittedOffset, OffsetKey, Record};
 use crate::wire::ErrorCode;
 use crate::wire::messages::message;

@@ -1,0 +1,270 @@
+//! ConsumerGroupHeartbeat: joining, subscribing, and moving to the target assignment.
+//!
+//! Source: Kafka's `GroupMetadataManager.consumerGroupHeartbeat`. One difference on purpose: a static
+//! member that joins again with its own member id, because it missed a response or was fenced, gets
+//! its state back, as a dynamic one does. Kafka 4.3 answers UNRELEASED_INSTANCE_ID, which is fatal
+//! for clients (apache/kafka#23542).
+
+use std::sync::Arc;
+
+use super::effect::Effect;
+use super::fence;
+use super::group::ConsumerGroup;
+use super::hash;
+use super::member::{LEAVE, LEAVE_STATIC, Member};
+use super::plan::{Context, Plan};
+use super::reconcile::{owns_only_assigned, reconcile};
+use super::refusal::Refusal;
+use super::subscription::update_patterns;
+use super::target::update_target;
+use super::validate::validate;
+use crate::decide::Decision;
+use crate::group::record::{ConsumerGroupValue, MemberValue, Record, TargetMemberValue};
+use crate::group::{Client, GroupId, MemberId};
+use crate::wire::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
+use crate::wire::messages::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, StrBytes, message,
+};
+
+type Request = ConsumerGroupHeartbeatRequest;
+type Response = ConsumerGroupHeartbeatResponse;
+
+/// Answers a heartbeat: of a member that joins (epoch 0), leaves (-1, or -2 for a static member that
+/// comes back), or stays. `group` is `None` if there is no consumer group of this name.
+pub fn heartbeat(
+    group: Option<&ConsumerGroup>,
+    context: &Context<'_>,
+    client: &Client,
+    version: i16,
+    request: &Request,
+) -> Decision<Record, Response, Effect> {
+    decide(group, context, client, version, request).unwrap_or_else(|refusal| {
+        Decision::only(message!(Response {
+            error_code: refusal.code().code(),
+            error_message: Some(refusal.to_string().into()),
+        }))
+    })
+}
+
+fn decide(
+    group: Option<&ConsumerGroup>,
+    context: &Context<'_>,
+    client: &Client,
+    version: i16,
+    request: &Request,
+) -> Result<Decision<Record, Response, Effect>, Refusal> {
+    validate(version, request, context.settings)?;
+    let id = GroupId::from(&*request.group_id);
+    let joins = request.member_epoch == 0;
+    let group = match group {
+        Some(group) => group.clone(),
+        None if joins => ConsumerGroup::new(id),
+        None => return Err(Refusal::GroupNotFound(id)),
+    };
+    if let LEAVE | LEAVE_STATIC = request.member_epoch {
+        return fence::leave(group, context, request);
+    }
+    let max = context.settings.max_size;
+    if group.len() >= max && group.member(&request.member_id).is_none() {
+        return Err(Refusal::Full(max));
+    }
+    let member_id = match &*request.member_id {
+        "" => (context.new_member)(),
+        id => MemberId::from(id),
+    };
+    let mut plan = Plan::new(group);
+    admit(&mut plan, request, &member_id)?;
+    advance(&mut plan, context, client, request, &member_id)?;
+    Ok(answer(plan, context, request, member_id))
+}
+
+/// Finds the member, or lets it join. A static member may take the place of one that has left.
+fn admit(plan: &mut Plan, request: &Request, id: &MemberId) -> Result<(), Refusal> {
+    let group = plan.group();
+    let known = group.member(id.as_str());
+    let joins = request.member_epoch == 0;
+    let instance = request.instance_id.as_deref();
+    if joins && known.is_some_and(|member| member.info.instance.as_deref() != instance) {
+        return Err(Refusal::InstanceChanged(id.clone()));
+    }
+    let Some(instance) = instance else {
+        return match known {
+            None if joins => Ok(()),
+            None => Err(unknown(group, id)),
+            Some(member) => check_epoch(member, request),
+        };
+    };
+    let Some((owner, member)) = group.instance(instance) else {
+        let unknown = Err(Refusal::UnknownInstance(instance.to_owned()));
+        return if joins { Ok(()) } else { unknown };
+    };
+    let (member_id, instance) = (id.clone(), instance.to_owned());
+    if joins && member.epoch != LEAVE_STATIC && owner != id {
+        let owner = owner.clone();
+        return Err(Refusal::UnreleasedInstance { member: member_id, instance, owner });
+    }
+    if joins {
+        let (owner, member) = (owner.clone(), member.clone());
+        if member.epoch == LEAVE_STATIC {
+            replace(plan, &owner, member, id);
+        }
+        return Ok(());
+    }
+    if owner != id {
+        let (member, owner) = (id.to_string(), owner.clone());
+        return Err(Refusal::FencedInstance { member, instance, owner });
+    }
+    check_epoch(member, request)
+}
+
+fn unknown(group: &ConsumerGroup, id: &MemberId) -> Refusal {
+    Refusal::UnknownMember { member: id.to_string(), group: group.id().clone() }
+}
+
+/// A member that missed the last response may send the epoch before, if it owns nothing that it was
+/// not assigned. Epoch 0 is always accepted: the member owns nothing (KAFKA-19233).
+fn check_epoch(member: &Member, request: &Request) -> Result<(), Refusal> {
+    let received = request.member_epoch;
+    let missed_response = received < member.epoch
+        && received == member.previous_epoch
+        && owns_only_assigned(member, request.topic_partitions.as_deref());
+    if received == 0 || received == member.epoch || missed_response {
+        return Ok(());
+    }
+    Err(Refusal::FencedEpoch { received, known: member.epoch })
+}
+
+/// A static member comes back and takes over what it had before it left.
+fn replace(plan: &mut Plan, owner: &MemberId, mut member: Member, id: &MemberId) {
+    let group = plan.group().id().clone();
+    (member.epoch, member.previous_epoch) = (0, 0);
+    let assignment = member.assignment();
+    if owner != id {
+        let target = plan.group().target(owner.as_str()).cloned().unwrap_or_default();
+        fence::remove(plan, owner);
+        plan.then(Effect::Left { group: group.clone(), member: owner.clone() });
+        let value = Some(MemberValue::clone(&member.info));
+        plan.push(Record::Member { group: group.clone(), member: id.clone(), value });
+        let value = Some(TargetMemberValue { partitions: target.to_record() });
+        plan.push(Record::TargetMember { group: group.clone(), member: id.clone(), value });
+    }
+    plan.push(Record::CurrentAssignment { group, member: id.clone(), value: Some(assignment) });
+}
+
+/// Takes the subscription over, bumps the group epoch if that or the topics changed, computes the
+/// target if the epoch did, and moves the member towards it.
+fn advance(
+    plan: &mut Plan,
+    context: &Context<'_>,
+    client: &Client,
+    request: &Request,
+    id: &MemberId,
+) -> Result<(), Refusal> {
+    let group = plan.group().id().clone();
+    let subscribed = |plan: &Plan| plan.group().topics.clone();
+    let topics_before = subscribed(plan);
+    let before = plan.group().member(id.as_str()).cloned();
+    let known = before.is_some();
+    let before = before.unwrap_or_default();
+    let info = subscription(&before.info, client, request);
+    let names_changed = info.topics != before.info.topics;
+    let after = Member { info: Arc::new(info), ..before.clone() };
+    if !known || after.info != before.info {
+        let value = Some(MemberValue::clone(&after.info));
+        plan.push(Record::Member { group: group.clone(), member: id.clone(), value });
+    }
+    let patterns = update_patterns(plan, context, &before, &after)?;
+    let image = context.image.offset();
+    let bump = names_changed || patterns.rebalance;
+    if bump || !context.sessions.has_checked(&group, image) {
+        let same_topics = topics_before.keys().eq(plan.group().topics.keys());
+        let checked = same_topics && context.sessions.has_checked(&group, image);
+        let hash =
+            if checked { plan.group().metadata_hash } else { hash_of(plan.group(), context) };
+        if bump || hash != plan.group().metadata_hash {
+            bump_epoch(plan, hash);
+        }
+        plan.then(Effect::MetadataChecked { group, image });
+    }
+    update_target(plan, context);
+    let changed = names_changed || patterns.changed;
+    reconcile(plan, context, id, request.topic_partitions.as_deref(), changed)
+}
+
+/// The hash of the metadata of the topics that a group subscribes to.
+pub(super) fn hash_of(group: &ConsumerGroup, context: &Context<'_>) -> i64 {
+    hash::of(context.image, group.topics.keys().map(String::as_str))
+}
+
+/// A new epoch: the target assignment is out of date.
+pub(super) fn bump_epoch(plan: &mut Plan, metadata_hash: i64) {
+    let epoch = plan.group().epoch.saturating_add(1);
+    let value = Some(ConsumerGroupValue { epoch, metadata_hash });
+    plan.push(Record::ConsumerGroup { group: plan.group().id().clone(), value });
+}
+
+/// What a member subscribes to: fields that a request leaves out stay.
+fn subscription(before: &MemberValue, client: &Client, request: &Request) -> MemberValue {
+    let text = |new: &Option<StrBytes>, old: &Option<String>| match new {
+        Some(new) => Some(new.to_string()),
+        None => old.clone(),
+    };
+    let topics = match &request.subscribed_topic_names {
+        Some(names) => {
+            let mut names: Vec<String> = names.iter().map(ToString::to_string).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        }
+        None => before.topics.clone(),
+    };
+    let rebalance_timeout_ms = match request.rebalance_timeout_ms {
+        -1 => before.rebalance_timeout_ms,
+        timeout => timeout,
+    };
+    MemberValue {
+        instance: text(&request.instance_id, &before.instance),
+        rack: text(&request.rack_id, &before.rack),
+        client_id: client.id.clone(),
+        client_host: client.host.clone(),
+        topics,
+        pattern: text(&request.subscribed_topic_regex, &before.pattern),
+        rebalance_timeout_ms,
+        assignor: text(&request.server_assignor, &before.assignor),
+        classic: None,
+    }
+}
+
+fn answer(
+    mut plan: Plan,
+    context: &Context<'_>,
+    request: &Request,
+    id: MemberId,
+) -> Decision<Record, Response, Effect> {
+    let interval = context.settings.heartbeat_interval.as_millis();
+    let mut response = message!(Response {
+        member_id: Some(id.as_str().into()),
+        heartbeat_interval_ms: i32::try_from(interval).unwrap_or(i32::MAX),
+    });
+    if let Some(member) = plan.group().member(id.as_str()) {
+        response.member_epoch = member.epoch;
+        // A request with all fields comes from a member that joins or that had an error.
+        let is_full = request.rebalance_timeout_ms != -1
+            && (request.subscribed_topic_names.is_some()
+                || request.subscribed_topic_regex.is_some())
+            && request.topic_partitions.is_some();
+        if request.member_epoch == 0 || is_full || plan.changes_assignment_of(&id) {
+            response.assignment = Some(assignment(member));
+        }
+    }
+    let (group, session) = (plan.group().id().clone(), context.settings.session_timeout);
+    plan.then(Effect::Heard { group, member: id, session });
+    plan.decide(response)
+}
+
+fn assignment(member: &Member) -> Assignment {
+    let topics = member.assigned.topics().map(|(topic, partitions)| {
+        message!(TopicPartitions { topic_id: topic.into(), partitions: partitions })
+    });
+    message!(Assignment { topic_partitions: topics.collect() })
+}
