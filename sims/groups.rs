@@ -4,15 +4,16 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::groups::GroupList;
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
-use super::clients::clients::member::{Member, all_owned, wait_until};
+use super::clients::clients::member::{Member, PATIENCE, all_owned, wait_until};
 use super::clients::clients::server::{Cluster, Server};
 use super::clients::clients::traffic::{Load, Sent, produce};
 
@@ -93,7 +94,19 @@ fn committed(bootstrap: &str, group: &str, topic: &str, partitions: i32) -> Vec<
         .unwrap();
     let mut asked = TopicPartitionList::new();
     asked.add_partition_range(topic, 0, partitions - 1);
-    let found = consumer.committed_offsets(asked, Duration::from_secs(20)).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let found = loop {
+        match consumer.committed_offsets(asked.clone(), Duration::from_secs(20)) {
+            Ok(found) => break found,
+            // It is elected, and has not heard of it: this call of librdkafka does not ask again.
+            Err(error) => assert!(
+                error.rdkafka_error_code() == Some(RDKafkaErrorCode::NotCoordinator)
+                    && Instant::now() < deadline,
+                "{error}"
+            ),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    };
     let offset = |offset: Offset| match offset {
         Offset::Offset(offset) => Some(offset),
         _ => None,
