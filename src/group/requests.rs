@@ -202,6 +202,9 @@ impl GroupCoordinator {
     /// A classic group, or one that only commits offsets: Kafka shows that as an empty classic
     /// group.
     pub(super) fn classic_or_simple(&self, group: &str) -> Option<Arc<ClassicGroup>> {
+        if self.state.consumer(group).is_some() {
+            return None;
+        }
         let known = self.classic.get(group).cloned();
         known.or_else(|| {
             let simple = || Arc::new(ClassicGroup::new(group.into(), Timestamp::NONE));

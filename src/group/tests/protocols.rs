@@ -157,7 +157,7 @@ fn members_of_consumer_groups_are_fenced_by_the_new_coordinator_too() {
     shell.pass_secs(40);
     shell.fail_over(shell.log.len());
     shell.pass_secs(40);
-    let epoch = shell.consumes("b", 3.min(2));
+    let epoch = shell.consumes("b", 2);
     assert_eq!(shell.state_of(), named("consumer", "Reconciling"));
     shell.pass_secs(6);
     let described = shell.machine().consumer_describe(GROUP);
