@@ -7,10 +7,11 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
 use super::classic::{self, At, Classic, ClassicGroup};
+use super::consumer::{self, Sessions};
 use super::record::Record;
 use super::settings::GroupSettings;
 use super::state::{Change, Group, Groups};
-use crate::base::{Instant, Offset, Seed, Timestamp};
+use crate::base::{Instant, Offset, Seed, Stream, Timestamp};
 use crate::controller::Image;
 use crate::decide::{self, Machine, State};
 
@@ -24,6 +25,8 @@ pub enum Effect {
     Image(Arc<Image>),
     /// A change of a classic group.
     Classic(classic::Effect),
+    /// A change around a consumer group.
+    Consumer(consumer::Effect),
     /// Offsets were checked for their retention.
     OffsetsChecked,
 }
@@ -38,6 +41,9 @@ pub struct GroupCoordinator {
     pub(super) settings: GroupSettings,
     pub(super) state: Groups,
     pub(super) classic: Classic,
+    pub(super) consumers: Sessions,
+    /// Of the ids of members of consumer groups since this coordinator leads.
+    pub(super) seed: Seed,
     pub(super) image: Arc<Image>,
     /// When to look for offsets that have expired.
     offsets_check: Option<Instant>,
@@ -56,6 +62,8 @@ impl GroupCoordinator {
             settings,
             state: Groups::default(),
             classic: Classic::new(Seed(random.next_u64())),
+            consumers: Sessions::default(),
+            seed: Seed(random.next_u64()),
             image,
             offsets_check: None,
         }
@@ -93,12 +101,15 @@ impl Machine for GroupCoordinator {
     fn restore(&mut self, committed: Groups) {
         self.state = committed;
         self.classic.clear();
+        self.consumers.clear();
         self.offsets_check = None;
     }
 
     fn activated(&mut self, now: Instant) {
         self.classic.clear();
         self.classic.reseed(now);
+        self.consumers.clear();
+        self.seed = self.seed.split(Stream::numbered("leads", now.0));
         self.offsets_check = Some(now + self.settings.offsets_retention_check_interval);
         let settings = self.settings.clone();
         for (id, group) in self.state.iter() {
@@ -108,6 +119,9 @@ impl Machine for GroupCoordinator {
                     let at = At { now, wall, settings: &settings };
                     self.classic.loaded(at, ClassicGroup::loaded(id, value));
                 }
+                Group::Consumer(group) => {
+                    self.consumers.activated(now, group, &settings.consumer);
+                }
             }
         }
     }
@@ -116,6 +130,7 @@ impl Machine for GroupCoordinator {
         match effect {
             Effect::Image(image) => self.image = image,
             Effect::Classic(effect) => self.classic.carry_out(now, effect),
+            Effect::Consumer(effect) => self.consumers.apply(now, effect),
             Effect::OffsetsChecked => {
                 self.offsets_check = Some(now + self.settings.offsets_retention_check_interval);
             }
@@ -123,11 +138,15 @@ impl Machine for GroupCoordinator {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.classic.deadline().into_iter().chain(self.offsets_check).min()
+        let members = self.classic.deadline().into_iter().chain(self.consumers.deadline());
+        members.chain(self.offsets_check).min()
     }
 
     fn expire(&self, now: Instant, wall: Timestamp) -> Decision<()> {
         let mut decision = self.classic.expire(self.at(now, wall)).lift(Effect::Classic);
+        let consumers = self.expire_consumers(now, wall);
+        decision.records.extend(consumers.records);
+        decision.effects.extend(consumers.effects);
         // Members first, and offsets next time: what expires in a group depends on its members.
         let touched = !decision.effects.is_empty();
         if !touched && self.offsets_check.is_some_and(|at| at <= now) {
@@ -143,6 +162,12 @@ impl Machine for GroupCoordinator {
                 Change::Group(group) => {
                     self.classic.check(group);
                     self.state.check_group(before, group);
+                }
+                Change::Member(group, member) => {
+                    if let Some(after) = self.state.consumer(group.as_str()) {
+                        let before = before.consumer(group.as_str());
+                        after.check_member(before.map(|group| &**group), member);
+                    }
                 }
                 Change::Offset(_) => {}
             }

@@ -9,14 +9,15 @@
 //! | `consumer` | the consumer protocol (KIP-848) |
 //! | `placement` | which partition of `__consumer_offsets` has a group |
 //! | `state` | what is replicated |
-//! | `machine`, `requests` | all of it as one machine on one partition of the log |
+//! | `machine`, `requests`, `consumers` | all of it as one machine on one partition of the log |
 //! | `settings` | what it needs to know beyond its log |
 //!
 //! Source: Kafka's `GroupMetadataManager` and `OffsetMetadataManager`. Left to the shell
 //! (`broker/api/groups`): finding the coordinator, waiting for commits, answering.
 
 mod classic;
-pub mod consumer;
+mod consumer;
+mod consumers;
 mod ids;
 mod machine;
 pub mod offsets;
@@ -27,6 +28,7 @@ mod requests;
 mod settings;
 mod state;
 
+pub use consumer::ConsumerGroup;
 pub use ids::{GroupId, MemberId};
 pub use machine::{Decision, Effect, GroupCoordinator};
 pub use placement::partition_of;

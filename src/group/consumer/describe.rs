@@ -3,11 +3,10 @@
 use super::group::ConsumerGroup;
 use super::member::Member;
 use super::partitions::Target;
-use super::settings::ConsumerSettings;
 use super::target::assignor_of;
 use crate::base::TopicId;
 use crate::controller::Image;
-use crate::group::MemberId;
+use crate::group::{ConsumerSettings, MemberId};
 use crate::wire::messages::consumer_group_describe_response::{
     Assignment, DescribedGroup, Member as DescribedMember, TopicPartitions,
 };

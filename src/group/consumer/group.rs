@@ -199,6 +199,7 @@ impl ConsumerGroup {
             pattern: pattern.clone(),
             value: None,
         }));
+        records.push(Record::no_partition_metadata(&self.id));
         records.push(Record::ConsumerGroup { group: group(), value: None });
         records
     }

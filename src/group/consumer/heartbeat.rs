@@ -29,16 +29,26 @@ use crate::wire::messages::{
 type Request = ConsumerGroupHeartbeatRequest;
 type Response = ConsumerGroupHeartbeatResponse;
 
+/// What has the name of the group that a heartbeat is for.
+pub enum Found<'a> {
+    /// Nothing.
+    Nothing,
+    /// A consumer group.
+    Consumer(&'a ConsumerGroup),
+    /// A classic group, and the records that make it a consumer group, or why it can't be one.
+    Classic(Result<Vec<Record>, Refusal>),
+}
+
 /// Answers a heartbeat: of a member that joins (epoch 0), leaves (-1, or -2 for a static member that
-/// comes back), or stays. `group` is `None` if there is no consumer group of this name.
+/// comes back), or stays.
 pub fn heartbeat(
-    group: Option<&ConsumerGroup>,
+    found: Found<'_>,
     context: &Context<'_>,
     client: &Client,
     version: i16,
     request: &Request,
 ) -> Decision<Record, Response, Effect> {
-    decide(group, context, client, version, request).unwrap_or_else(|refusal| {
+    decide(found, context, client, version, request).unwrap_or_else(|refusal| {
         Decision::only(message!(Response {
             error_code: refusal.code().code(),
             error_message: Some(refusal.to_string().into()),
@@ -47,7 +57,7 @@ pub fn heartbeat(
 }
 
 fn decide(
-    group: Option<&ConsumerGroup>,
+    found: Found<'_>,
     context: &Context<'_>,
     client: &Client,
     version: i16,
@@ -56,15 +66,21 @@ fn decide(
     validate(version, request, context.settings)?;
     let id = GroupId::from(&*request.group_id);
     let joins = request.member_epoch == 0;
-    let group = match group {
-        Some(group) => group.clone(),
-        None if joins => ConsumerGroup::new(id),
-        None => return Err(Refusal::GroupNotFound(id)),
+    let (group, upgrade) = match found {
+        Found::Consumer(group) => (group.clone(), Vec::new()),
+        Found::Nothing if joins => (ConsumerGroup::new(id), Vec::new()),
+        Found::Nothing => return Err(Refusal::GroupNotFound(id)),
+        Found::Classic(upgrade) if joins => (ConsumerGroup::new(id), upgrade?),
+        Found::Classic(_) => return Err(Refusal::NotConsumer(id)),
     };
     if let LEAVE | LEAVE_STATIC = request.member_epoch {
         return fence::leave(group, context, request);
     }
-    let max = context.settings.max_size;
+    let mut plan = Plan::new(group);
+    for record in upgrade {
+        plan.push(record);
+    }
+    let (group, max) = (plan.group(), context.settings.max_size);
     if group.len() >= max && group.member(&request.member_id).is_none() {
         return Err(Refusal::Full(max));
     }
@@ -72,7 +88,6 @@ fn decide(
         "" => (context.new_member)(),
         id => MemberId::from(id),
     };
-    let mut plan = Plan::new(group);
     admit(&mut plan, request, &member_id)?;
     advance(&mut plan, context, client, request, &member_id)?;
     Ok(answer(plan, context, request, member_id))

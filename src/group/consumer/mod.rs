@@ -15,12 +15,11 @@
 //! | `reconcile` | the way of a member to its target |
 //! | `fence` | members that leave or miss a deadline |
 //! | `sessions`, `effect` | deadlines; not replicated |
-//! | `commit`, `describe` | checks for offsets; groups for people |
+//! | `subscriber`, `describe` | what offsets ask of a group; groups for people |
 //! | `plan`, `check` | a decision in the making; assertions |
 
 mod assignor;
 mod check;
-mod commit;
 mod describe;
 mod effect;
 mod fence;
@@ -34,24 +33,21 @@ mod reconcile;
 mod refusal;
 mod replay;
 mod sessions;
-mod settings;
+mod subscriber;
 mod subscription;
 mod target;
 mod validate;
 
-pub use assignor::Assignor;
-pub use commit::{Commit, Committer};
 pub use effect::Effect;
 pub use fence::expire;
 pub use group::{ConsumerGroup, GroupState};
-pub use heartbeat::heartbeat;
+pub use heartbeat::{Found, heartbeat};
 pub use member::{Member, MemberState};
 pub use partitions::{Owned, Target};
 pub use plan::Context;
 pub use refusal::Refusal;
 pub use replay::concerns;
 pub use sessions::{Overdue, Sessions};
-pub use settings::ConsumerSettings;
 
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,10 @@
 use super::effect::Effect;
 use super::group::ConsumerGroup;
 use super::sessions::Sessions;
-use super::settings::ConsumerSettings;
 use crate::base::{Instant, Timestamp};
 use crate::controller::Image;
 use crate::decide::Decision;
-use crate::group::{MemberId, Record};
+use crate::group::{ConsumerSettings, MemberId, Record};
 
 /// What a decision about a consumer group rests on besides the group.
 #[derive(Clone, Copy)]

@@ -23,6 +23,17 @@ pub enum Refusal {
     /// Only a member that joins creates a group.
     #[error("Consumer group {0} not found.")]
     GroupNotFound(GroupId),
+    /// The group speaks the classic protocol.
+    #[error("Group {0} is not a consumer group.")]
+    NotConsumer(GroupId),
+    /// The group speaks the classic protocol and has members that can't be in a consumer group.
+    #[error("Cannot upgrade classic group {group} to consumer group because {reason}.")]
+    NotUpgraded {
+        /// The group.
+        group: GroupId,
+        /// Why.
+        reason: &'static str,
+    },
     /// The group has `group.consumer.max.size` members.
     #[error("The consumer group has reached its maximum capacity of {0} members.")]
     Full(usize),
@@ -94,7 +105,9 @@ impl Refusal {
         match self {
             Self::InvalidRequest(_) | Self::InstanceChanged(_) => ErrorCode::InvalidRequest,
             Self::UnsupportedAssignor { .. } => ErrorCode::UnsupportedAssignor,
-            Self::GroupNotFound(_) => ErrorCode::GroupIdNotFound,
+            Self::GroupNotFound(_) | Self::NotConsumer(_) | Self::NotUpgraded { .. } => {
+                ErrorCode::GroupIdNotFound
+            }
             Self::Full(_) => ErrorCode::GroupMaxSizeReached,
             Self::UnknownMember { .. } | Self::UnknownInstance(_) => ErrorCode::UnknownMemberId,
             Self::UnreleasedInstance { .. } => ErrorCode::UnreleasedInstanceId,

@@ -8,10 +8,9 @@ use std::time::Duration;
 use super::effect::Effect;
 use super::group::ConsumerGroup;
 use super::member::MemberState;
-use super::settings::ConsumerSettings;
 use crate::base::{Instant, Offset};
 use crate::decide::Timers;
-use crate::group::{GroupId, MemberId};
+use crate::group::{ConsumerSettings, GroupId, MemberId};
 
 /// Kafka's `REGEX_BATCH_REFRESH_MIN_INTERVAL_MS`.
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(10);
@@ -50,6 +49,8 @@ pub struct Sessions {
     /// The epoch at which a member was told to give partitions up.
     revoking: BTreeMap<Key, i32>,
     looked: BTreeMap<GroupId, Looked>,
+    /// How often members were heard of: tells the ids of new members apart.
+    heard: u64,
 }
 
 impl Sessions {
@@ -77,6 +78,7 @@ impl Sessions {
     pub fn apply(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Heard { group, member, session } => {
+                self.heard += 1;
                 self.timers.set((group, member, Task::Heartbeat), now + session);
             }
             Effect::Revoking { group, member, epoch, timeout } => {
@@ -105,6 +107,11 @@ impl Sessions {
         if self.revoking.remove(&key).is_some() {
             self.timers.cancel(&(key.0, key.1, Task::Revoke));
         }
+    }
+
+    /// How often members were heard of since this coordinator leads.
+    pub fn heard(&self) -> u64 {
+        self.heard
     }
 
     /// When a member will be overdue, unless it is heard of before.

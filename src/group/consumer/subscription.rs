@@ -150,7 +150,8 @@ pub(super) fn topics_of(
 
 /// [`topics_of`] for each member, computed once for members with the same subscription.
 pub(super) fn topics_of_all(group: &ConsumerGroup, image: &Image) -> Vec<Arc<BTreeSet<TopicId>>> {
-    let mut known: BTreeMap<(&[String], Option<&str>), Arc<BTreeSet<TopicId>>> = BTreeMap::new();
+    type Subscription<'a> = (&'a [String], Option<&'a str>);
+    let mut known: BTreeMap<Subscription<'_>, Arc<BTreeSet<TopicId>>> = BTreeMap::new();
     let topics = |(_, member)| {
         let member: &Member = member;
         let key = (&member.info.topics[..], member.pattern());

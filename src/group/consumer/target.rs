@@ -6,11 +6,10 @@ use super::assignor::{Assignor, Subscriber, Subscribers};
 use super::group::ConsumerGroup;
 use super::partitions::Target;
 use super::plan::{Context, Plan};
-use super::settings::ConsumerSettings;
 use super::subscription::topics_of_all;
 use crate::controller::Image;
-use crate::group::MemberId;
 use crate::group::record::{Record, TargetEpochValue, TargetMemberValue};
+use crate::group::{ConsumerSettings, MemberId};
 
 /// Computes a new target assignment if the group has moved beyond the last one, and this one is old
 /// enough.
@@ -49,14 +48,10 @@ fn is_due(group: &ConsumerGroup, context: &Context<'_>) -> bool {
 
 /// The assignor that most members ask for; of several, the one that is configured first.
 pub(super) fn assignor_of(group: &ConsumerGroup, settings: &ConsumerSettings) -> Assignor {
-    let votes = |assignor: &Assignor| group.assignors.get(assignor.name()).copied().unwrap_or(0);
-    let mut best = settings.assignors.first().copied().unwrap_or(Assignor::Uniform);
-    for assignor in &settings.assignors {
-        if votes(assignor) > votes(&best) {
-            best = *assignor;
-        }
-    }
-    best
+    let votes = |assignor: Assignor| group.assignors.get(assignor.name()).copied().unwrap_or(0);
+    let mut known = settings.assignors.iter().filter_map(|name| Assignor::from_name(name));
+    let default = known.next().unwrap_or(Assignor::Uniform);
+    known.fold(default, |best, next| if votes(next) > votes(best) { next } else { best })
 }
 
 /// The targets that differ from those before.

@@ -1,9 +1,8 @@
 //! Requests that no correct client sends.
 
-use super::assignor::Assignor;
 use super::member::{LEAVE, LEAVE_STATIC};
 use super::refusal::Refusal;
-use super::settings::ConsumerSettings;
+use crate::group::ConsumerSettings;
 use crate::wire::messages::ConsumerGroupHeartbeatRequest;
 
 /// Since this version the client makes the member id (KIP-1082).
@@ -40,11 +39,10 @@ pub(super) fn validate(
         _ => {}
     }
     let Some(asked) = request.server_assignor.as_deref() else { return Ok(()) };
-    if settings.assignors.iter().any(|assignor| assignor.name() == asked) {
+    if settings.assignors.iter().any(|name| name == asked) {
         return Ok(());
     }
-    let supported: Vec<_> = settings.assignors.iter().copied().map(Assignor::name).collect();
-    let supported = supported.join(", ");
+    let supported = settings.assignors.join(", ");
     Err(Refusal::UnsupportedAssignor { asked: asked.to_owned(), supported })
 }
 

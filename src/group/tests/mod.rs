@@ -5,6 +5,7 @@ mod consumers;
 mod failover;
 mod joins;
 mod leaves;
+mod protocols;
 mod random;
 mod requests;
 mod scale;

@@ -122,6 +122,33 @@ fn tombstones_of_what_is_not_there_change_nothing() {
     assert_eq!(group, ConsumerGroup::new("g".into()));
 }
 
+#[test]
+fn late_record_of_a_former_owner_does_not_free_a_partition() {
+    // Compaction has removed the record with which `a` gave the partition up.
+    let mut shell = Shell::new(1, 1);
+    shell.accepted(&join("a", &["orders"]));
+    let owning = |member: &str, partitions: Named<'_>| {
+        let topic = |(topic, list): &(TopicId, &[i32])| crate::group::record::TopicPartitions {
+            topic: *topic,
+            partitions: list.to_vec(),
+            epochs: None,
+        };
+        Record::CurrentAssignment {
+            group: "g".into(),
+            member: member.into(),
+            value: Some(crate::group::record::CurrentAssignmentValue {
+                epoch: 3,
+                assigned: partitions.iter().map(topic).collect(),
+                ..Default::default()
+            }),
+        }
+    };
+    let mut group = shell.group().clone();
+    group.replay(&owning("b", &[(ORDERS, &[0])]));
+    group.replay(&owning("a", &[]));
+    assert_eq!(group.owner(ORDERS, 0), Some(&"b".into()));
+}
+
 /// What compaction keeps apart.
 fn key(record: &Record) -> String {
     match record {
@@ -136,7 +163,7 @@ fn key(record: &Record) -> String {
 }
 
 fn is_tombstone(record: &Record) -> bool {
-    !concerns(record).unwrap().1
+    concerns(record).is_some_and(|(_, creates)| !creates)
 }
 
 proptest! {

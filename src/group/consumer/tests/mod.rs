@@ -19,7 +19,7 @@ use crate::base::{BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, Partition
 use crate::base::{DirectoryId, TopicId};
 use crate::controller::{self, Image, PartitionRecord, RegisterBroker, TopicRecord};
 use crate::decide::Decision;
-use crate::group::{Client, GroupId, MemberId, Record};
+use crate::group::{Client, ConsumerSettings, GroupId, MemberId, Record};
 use crate::wire::ErrorCode;
 use crate::wire::messages::consumer_group_heartbeat_request::TopicPartitions;
 use crate::wire::messages::{
@@ -173,8 +173,10 @@ impl Shell {
 
     fn send(&mut self, version: i16, request: &Request) -> Response {
         let client = Client { id: "client".into(), host: "/10.0.0.1".into() };
-        let decision =
-            self.decide(|group, context| heartbeat(group, context, &client, version, request));
+        let decision = self.decide(|group, context| {
+            let found = group.map_or(Found::Nothing, Found::Consumer);
+            heartbeat(found, context, &client, version, request)
+        });
         self.carry_out(decision)
     }
 
@@ -233,7 +235,7 @@ impl Shell {
 
 /// The group after a record.
 fn replayed(group: Option<ConsumerGroup>, record: &Record) -> Option<ConsumerGroup> {
-    let (id, creates) = concerns(record)?;
+    let Some((id, creates)) = concerns(record) else { return group };
     let mut group = match group {
         Some(group) => group,
         None if creates => ConsumerGroup::new(id.clone()),

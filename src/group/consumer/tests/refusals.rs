@@ -53,7 +53,7 @@ fn assignor_that_is_not_configured_is_refused() {
     request.server_assignor = Some("sticky".into());
     let text = "ServerAssignor sticky is not supported. Supported assignors: uniform, range.";
     assert_eq!(shell.refused(&request), (ErrorCode::UnsupportedAssignor, text.to_owned()));
-    shell.settings.assignors = vec![Assignor::Uniform];
+    shell.settings.assignors = vec!["uniform".to_owned()];
     request.server_assignor = Some("range".into());
     assert_eq!(shell.refused(&request).0, ErrorCode::UnsupportedAssignor);
 }

@@ -10,7 +10,8 @@ fn stabilise(members: usize, partitions: i32) -> (Shell, u64) {
     let mut shell = Shell::new(partitions, 1);
     shell.settings.assignment_interval = seconds(1);
     shell.checks = false;
-    let mut consumers: BTreeMap<usize, (i32, Vec<(TopicId, Vec<i32>)>)> = BTreeMap::new();
+    type Client = (i32, Vec<(TopicId, Vec<i32>)>);
+    let mut consumers: BTreeMap<usize, Client> = BTreeMap::new();
     let step = Duration::from_micros(5_000_000 / members as u64);
     for round in 0..6 {
         for at in 0..members {
