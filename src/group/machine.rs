@@ -10,7 +10,7 @@ use super::classic::{self, At, Classic, ClassicGroup};
 use super::record::Record;
 use super::settings::GroupSettings;
 use super::state::{Change, Group, Groups};
-use crate::base::{Instant, Offset, Seed, Timestamp};
+use crate::base::{Instant, Offset, Seed, Stream, Timestamp};
 use crate::controller::Image;
 use crate::decide::{self, Machine, State};
 
@@ -34,7 +34,6 @@ pub enum Effect {
 /// Machines that resign drop it.
 #[derive(Debug)]
 pub struct GroupCoordinator {
-    pub(super) partition: i32,
     pub(super) settings: GroupSettings,
     pub(super) state: Groups,
     pub(super) classic: Classic,
@@ -51,11 +50,12 @@ impl GroupCoordinator {
         image: Arc<Image>,
         mut random: ChaCha12Rng,
     ) -> Self {
+        let partition = Stream::numbered("partition", u64::from(partition.unsigned_abs()));
+        let seed = Seed(random.next_u64()).split(partition);
         Self {
-            partition,
             settings,
             state: Groups::default(),
-            classic: Classic::new(Seed(random.next_u64())),
+            classic: Classic::new(seed),
             image,
             offsets_check: None,
         }
