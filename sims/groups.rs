@@ -254,3 +254,52 @@ fn group_outlives_the_broker_that_coordinates_it() {
     let found = committed(&cluster.bootstrap(), "movers", "moved", 3);
     assert_eq!(found.iter().map(|offset| offset.unwrap_or(0)).sum::<i64>(), 600, "{found:?}");
 }
+
+/// Members of the consumer protocol (KIP-848).
+#[test]
+fn consumer_protocol_shares_partitions_and_moves_them_one_by_one() {
+    let server = Server::start_with(
+        "group.consumer.min.heartbeat.interval.ms=200\ngroup.consumer.heartbeat.interval.ms=200\n\
+         group.consumer.min.session.timeout.ms=3000\ngroup.consumer.session.timeout.ms=3000\n",
+    );
+    server.create_topic("modern", 4, 1, &[]);
+    send(&server.bootstrap(), "modern", 0, 200, 4);
+    for assignor in ["uniform", "range"] {
+        let settings = [("group.protocol", "consumer"), ("group.remote.assignor", assignor)];
+        let join = || Member::join(&server.bootstrap(), assignor, "modern", &settings);
+        let first = join();
+        wait_until("one member owns everything", || first.owned() == [0, 1, 2, 3]);
+        let second = join();
+        wait_until("two members own half each", || {
+            first.owned().len() == 2
+                && second.owned().len() == 2
+                && all_owned(&[&first, &second]) == [0, 1, 2, 3]
+        });
+        let left = first.stop();
+        wait_until("the other takes over", || second.owned() == [0, 1, 2, 3]);
+        wait_until("everything was read", || {
+            let read = second.read();
+            (0..200).all(|key| left.contains_key(&key) || read.contains_key(&key))
+        });
+        assert_eq!(second.errors(), [""; 0]);
+    }
+}
+
+/// A classic group is upgraded by its first member of the consumer protocol, and downgraded when
+/// the last one leaves (KIP-848).
+#[test]
+fn group_changes_its_protocol_while_it_has_members() {
+    let server = Server::start_with(SETTINGS);
+    server.create_topic("online", 4, 1, &[]);
+    send(&server.bootstrap(), "online", 0, 100, 4);
+    let classic = Member::join(&server.bootstrap(), "online", "online", &SHORT);
+    wait_until("the classic member owns everything", || classic.owned() == [0, 1, 2, 3]);
+    let settings = [("group.protocol", "consumer")];
+    let modern = Member::join(&server.bootstrap(), "online", "online", &settings);
+    wait_until("both protocols share the partitions", || {
+        modern.owned().len() == 2 && all_owned(&[&classic, &modern]) == [0, 1, 2, 3]
+    });
+    modern.stop();
+    wait_until("the classic member owns everything again", || classic.owned() == [0, 1, 2, 3]);
+    wait_until("everything was read", || classic.read().len() >= 50);
+}
