@@ -1,20 +1,22 @@
 //! The consumer protocol in the coordinator: which group a request is for, and what replaces what.
 
-use crate::base::{Instant, Stream, Timestamp};
+use std::time::Duration;
+
+use rand_chacha::rand_core::Rng;
+
+use super::consumer::{self, ConsumerGroup, Context, Found, Overdue, Refusal, expire, heartbeat};
+use super::machine::{Decision, Effect, GroupCoordinator};
+use super::record::{ClassicMemberValue, Record};
+use super::{Client, GroupId, MemberId, Reply};
+use crate::base::config::MigrationPolicy;
+use crate::base::{Instant, Stream, Timestamp, TopicId};
 use crate::decide;
 use crate::wire::ErrorCode;
 use crate::wire::messages::consumer_group_describe_response::DescribedGroup;
 use crate::wire::messages::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, message,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, JoinGroupRequest,
+    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, message,
 };
-
-use rand_chacha::rand_core::Rng;
-
-use super::consumer::{Context, Found, Overdue, Refusal, expire, heartbeat};
-use super::machine::{Decision, Effect, GroupCoordinator};
-use super::record::Record;
-use super::{Client, GroupId, MemberId};
-use crate::base::TopicId;
 
 impl GroupCoordinator {
     /// ConsumerGroupHeartbeat.
@@ -74,6 +76,41 @@ impl GroupCoordinator {
         decision
     }
 
+    /// JoinGroup to a consumer group with members.
+    pub(super) fn join_consumers(
+        &self,
+        group: &ConsumerGroup,
+        (now, wall): (Instant, Timestamp),
+        client: &Client,
+        version: i16,
+        request: &JoinGroupRequest,
+        reply: Reply<JoinGroupResponse>,
+    ) -> Decision<()> {
+        let session = u64::try_from(request.session_timeout_ms).map(Duration::from_millis);
+        let (min, max) = (self.settings.min_session_timeout, self.settings.max_session_timeout);
+        if !session.is_ok_and(|session| (min..=max).contains(&session)) {
+            let error = ErrorCode::InvalidSessionTimeout;
+            return self.classic.refuse_join(request, reply, error).lift(Effect::Classic);
+        }
+        let new_member = || self.new_member();
+        let context = self.context(now, wall, &new_member);
+        let decision = consumer::join(group, &context, client, version, request, reply);
+        decision.lift(Effect::Consumer)
+    }
+
+    /// LeaveGroup to a consumer group.
+    pub(super) fn leave_consumers(
+        &self,
+        group: &ConsumerGroup,
+        (now, wall): (Instant, Timestamp),
+        version: i16,
+        request: &LeaveGroupRequest,
+    ) -> Decision<LeaveGroupResponse> {
+        let new_member = || self.new_member();
+        let context = self.context(now, wall, &new_member);
+        consumer::leave(group, &context, version, request).lift(Effect::Consumer)
+    }
+
     fn context<'a>(
         &'a self,
         now: Instant,
@@ -84,6 +121,7 @@ impl GroupCoordinator {
             now,
             wall,
             image: &self.image,
+            classic_max_size: self.settings.max_size,
             settings: &self.settings.consumer,
             sessions: &self.consumers,
             new_member,
@@ -100,8 +138,22 @@ impl GroupCoordinator {
         if classic.is_empty() {
             return Found::Classic(Ok(vec![Record::ClassicGroup { group, value: None }]));
         }
-        let reason = "its members speak the classic protocol";
-        Found::Classic(Err(Refusal::NotUpgraded { group, reason }))
+        let upgrades = matches!(
+            self.settings.consumer.migration_policy,
+            MigrationPolicy::Bidirectional | MigrationPolicy::Upgrade
+        );
+        let refuse = |reason| Err(Refusal::NotUpgraded { group: group.clone(), reason });
+        Found::Classic(if !upgrades {
+            refuse("online upgrade is disabled")
+        } else if !classic.has_consumers() {
+            refuse("the group does not use the consumer embedded protocol")
+        } else if classic.len() > self.settings.consumer.max_size {
+            refuse("the group size exceeds the consumer group maximum size")
+        } else {
+            let protocols =
+                |member: &ClassicMemberValue| classic.metadata_of(member.member.as_str());
+            consumer::upgraded(&group, &classic.snapshot(), protocols, &self.image)
+        })
     }
 
     /// An id as Kafka makes them: a UUID.
@@ -117,6 +169,5 @@ impl GroupCoordinator {
 }
 
 fn left(group: &GroupId, overdue: Overdue) -> Effect {
-    use super::consumer::Effect::Left;
-    Effect::Consumer(Left { group: group.clone(), member: overdue.member })
+    Effect::Consumer(consumer::Effect::Left { group: group.clone(), member: overdue.member })
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
+use super::GroupId;
 use super::classic::{self, At, Classic, ClassicGroup};
 use super::consumer::{self, Sessions};
 use super::record::Record;
@@ -69,6 +70,14 @@ impl GroupCoordinator {
         }
     }
 
+    /// A consumer group became a classic one: its record was replayed just now.
+    fn downgraded(&mut self, now: Instant, id: &GroupId) {
+        let Some(value) = self.state.classic(id.as_str()).cloned() else { return };
+        let settings = self.settings.clone();
+        let at = At { now, wall: value.state_since, settings: &settings };
+        self.classic.downgraded(at, ClassicGroup::loaded(id, &value));
+    }
+
     pub(super) fn at(&self, now: Instant, wall: Timestamp) -> At<'_> {
         At { now, wall, settings: &self.settings }
     }
@@ -130,7 +139,12 @@ impl Machine for GroupCoordinator {
         match effect {
             Effect::Image(image) => self.image = image,
             Effect::Classic(effect) => self.classic.carry_out(now, effect),
-            Effect::Consumer(effect) => self.consumers.apply(now, effect),
+            Effect::Consumer(effect) => {
+                if let consumer::Effect::Downgraded { group } = &effect {
+                    self.downgraded(now, group);
+                }
+                self.consumers.apply(now, effect);
+            }
             Effect::OffsetsChecked => {
                 self.offsets_check = Some(now + self.settings.offsets_retention_check_interval);
             }

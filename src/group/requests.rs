@@ -33,10 +33,8 @@ impl GroupCoordinator {
         let at = self.at(now, wall);
         let replaced = match self.state.consumer(&request.group_id) {
             Some(group) if group.is_empty() => group.tombstones(),
-            Some(_) => {
-                let error = ErrorCode::InconsistentGroupProtocol;
-                let refused = self.classic.refuse_join(request, reply, error);
-                return refused.lift(Effect::Classic);
+            Some(group) => {
+                return self.join_consumers(group, (now, wall), client, version, request, reply);
             }
             None => Vec::new(),
         };
@@ -52,6 +50,9 @@ impl GroupCoordinator {
         request: &SyncGroupRequest,
         reply: Reply<SyncGroupResponse>,
     ) -> Decision<()> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            return consumer::sync(group, &self.image, request, reply).lift(Effect::Consumer);
+        }
         self.classic.sync(self.at(now, wall), version, request, reply).lift(Effect::Classic)
     }
 
@@ -61,6 +62,9 @@ impl GroupCoordinator {
         now: Instant,
         request: &HeartbeatRequest,
     ) -> Decision<HeartbeatResponse> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            return consumer::beat(group, request).lift(Effect::Consumer);
+        }
         self.classic.heartbeat(now, request).lift(Effect::Classic)
     }
 
@@ -72,6 +76,9 @@ impl GroupCoordinator {
         version: i16,
         request: &LeaveGroupRequest,
     ) -> Decision<LeaveGroupResponse> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            return self.leave_consumers(group, (now, wall), version, request);
+        }
         self.classic.leave(self.at(now, wall), version, request).lift(Effect::Classic)
     }
 

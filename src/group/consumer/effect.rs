@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use crate::base::Offset;
-use crate::group::{GroupId, MemberId};
+use crate::group::{GroupId, MemberId, Reply};
+use crate::wire::messages::{JoinGroupResponse, SyncGroupResponse};
 
 /// A change of what is not replicated. See [`super::Sessions`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Effect {
     /// A member was heard of: its session begins again.
     Heard {
@@ -61,4 +62,52 @@ pub enum Effect {
         /// The group.
         group: GroupId,
     },
+    /// A group became a classic one. Its members join again.
+    Downgraded {
+        /// The group.
+        group: GroupId,
+    },
+    /// A member of the classic protocol was told to join again. It has this long to do so, from
+    /// when it was told first.
+    Rejoining {
+        /// Its group.
+        group: GroupId,
+        /// The member.
+        member: MemberId,
+        /// Its rebalance timeout.
+        timeout: Duration,
+    },
+    /// A member of the classic protocol has joined. It has this long to ask for its assignment.
+    Joined {
+        /// Its group.
+        group: GroupId,
+        /// The member.
+        member: MemberId,
+        /// How long its session lasts.
+        session: Duration,
+        /// Its rebalance timeout.
+        timeout: Duration,
+    },
+    /// A member of the classic protocol has asked for its assignment.
+    Synced {
+        /// Its group.
+        group: GroupId,
+        /// The member.
+        member: MemberId,
+        /// How long its session lasts.
+        session: Duration,
+    },
+    /// A member of the classic protocol was heard of.
+    Beat {
+        /// Its group.
+        group: GroupId,
+        /// The member.
+        member: MemberId,
+        /// How long its session lasts.
+        session: Duration,
+    },
+    /// Answers a JoinGroup.
+    AnswerJoin(Reply<JoinGroupResponse>, JoinGroupResponse),
+    /// Answers a SyncGroup.
+    AnswerSync(Reply<SyncGroupResponse>, SyncGroupResponse),
 }

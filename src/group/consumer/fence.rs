@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::classic::downgrade;
 use super::effect::Effect;
 use super::group::ConsumerGroup;
 use super::hash;
@@ -106,6 +107,12 @@ pub(super) fn fence(plan: &mut Plan, context: &Context<'_>, members: &BTreeSet<M
     for id in members {
         remove(plan, id);
     }
+    for id in members {
+        plan.then(Effect::Left { group: group.clone(), member: id.clone() });
+    }
+    if downgrade(plan, context) {
+        return;
+    }
     for pattern in patterns {
         drop_unused(plan, &pattern);
     }
@@ -117,10 +124,7 @@ pub(super) fn fence(plan: &mut Plan, context: &Context<'_>, members: &BTreeSet<M
     if plan.group().is_empty() {
         // KAFKA-20442: the target of a group without members is up to date.
         let value = Some(TargetEpochValue { epoch, computed: plan.group().computed });
-        plan.push(Record::TargetEpoch { group: group.clone(), value });
-    }
-    for id in members {
-        plan.then(Effect::Left { group: group.clone(), member: id.clone() });
+        plan.push(Record::TargetEpoch { group, value });
     }
 }
 

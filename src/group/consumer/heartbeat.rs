@@ -5,21 +5,18 @@
 //! its state back, as a dynamic one does. Kafka 4.3 answers UNRELEASED_INSTANCE_ID, which is fatal
 //! for clients (apache/kafka#23542).
 
-use std::sync::Arc;
-
+use super::advance::{advance, replace};
+use super::classic;
 use super::effect::Effect;
 use super::fence;
 use super::group::ConsumerGroup;
-use super::hash;
 use super::member::{LEAVE, LEAVE_STATIC, Member};
 use super::plan::{Context, Plan};
-use super::reconcile::{owns_only_assigned, reconcile};
+use super::reconcile::owns_only_assigned;
 use super::refusal::Refusal;
-use super::subscription::update_patterns;
-use super::target::update_target;
 use super::validate::validate;
 use crate::decide::Decision;
-use crate::group::record::{ConsumerGroupValue, MemberValue, Record, TargetMemberValue};
+use crate::group::record::{MemberValue, Record};
 use crate::group::{Client, GroupId, MemberId};
 use crate::wire::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use crate::wire::messages::{
@@ -77,8 +74,11 @@ fn decide(
         return fence::leave(group, context, request);
     }
     let mut plan = Plan::new(group);
-    for record in upgrade {
-        plan.push(record);
+    if !upgrade.is_empty() {
+        for record in upgrade {
+            plan.push(record);
+        }
+        classic::begin_sessions(&mut plan);
     }
     let (group, max) = (plan.group(), context.settings.max_size);
     if group.len() >= max && group.member(&request.member_id).is_none() {
@@ -89,7 +89,9 @@ fn decide(
         id => MemberId::from(id),
     };
     admit(&mut plan, request, &member_id)?;
-    advance(&mut plan, context, client, request, &member_id)?;
+    let known = plan.group().member(member_id.as_str()).cloned().unwrap_or_default();
+    let info = subscription(&known.info, client, request);
+    advance(&mut plan, context, &member_id, info, request.topic_partitions.as_deref())?;
     Ok(answer(plan, context, request, member_id))
 }
 
@@ -147,75 +149,6 @@ fn check_epoch(member: &Member, request: &Request) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(Refusal::FencedEpoch { received, known: member.epoch })
-}
-
-/// A static member comes back and takes over what it had before it left.
-fn replace(plan: &mut Plan, owner: &MemberId, mut member: Member, id: &MemberId) {
-    let group = plan.group().id().clone();
-    (member.epoch, member.previous_epoch) = (0, 0);
-    let assignment = member.assignment();
-    if owner != id {
-        let target = plan.group().target(owner.as_str()).cloned().unwrap_or_default();
-        fence::remove(plan, owner);
-        plan.then(Effect::Left { group: group.clone(), member: owner.clone() });
-        let value = Some(MemberValue::clone(&member.info));
-        plan.push(Record::Member { group: group.clone(), member: id.clone(), value });
-        let value = Some(TargetMemberValue { partitions: target.to_record() });
-        plan.push(Record::TargetMember { group: group.clone(), member: id.clone(), value });
-    }
-    plan.push(Record::CurrentAssignment { group, member: id.clone(), value: Some(assignment) });
-}
-
-/// Takes the subscription over, bumps the group epoch if that or the topics changed, computes the
-/// target if the epoch did, and moves the member towards it.
-fn advance(
-    plan: &mut Plan,
-    context: &Context<'_>,
-    client: &Client,
-    request: &Request,
-    id: &MemberId,
-) -> Result<(), Refusal> {
-    let group = plan.group().id().clone();
-    let subscribed = |plan: &Plan| plan.group().topics.clone();
-    let topics_before = subscribed(plan);
-    let before = plan.group().member(id.as_str()).cloned();
-    let known = before.is_some();
-    let before = before.unwrap_or_default();
-    let info = subscription(&before.info, client, request);
-    let names_changed = info.topics != before.info.topics;
-    let after = Member { info: Arc::new(info), ..before.clone() };
-    if !known || after.info != before.info {
-        let value = Some(MemberValue::clone(&after.info));
-        plan.push(Record::Member { group: group.clone(), member: id.clone(), value });
-    }
-    let patterns = update_patterns(plan, context, &before, &after)?;
-    let image = context.image.offset();
-    let bump = names_changed || patterns.rebalance;
-    if bump || !context.sessions.has_checked(&group, image) {
-        let same_topics = topics_before.keys().eq(plan.group().topics.keys());
-        let checked = same_topics && context.sessions.has_checked(&group, image);
-        let hash =
-            if checked { plan.group().metadata_hash } else { hash_of(plan.group(), context) };
-        if bump || hash != plan.group().metadata_hash {
-            bump_epoch(plan, hash);
-        }
-        plan.then(Effect::MetadataChecked { group, image });
-    }
-    update_target(plan, context);
-    let changed = names_changed || patterns.changed;
-    reconcile(plan, context, id, request.topic_partitions.as_deref(), changed)
-}
-
-/// The hash of the metadata of the topics that a group subscribes to.
-pub(super) fn hash_of(group: &ConsumerGroup, context: &Context<'_>) -> i64 {
-    hash::of(context.image, group.topics.keys().map(String::as_str))
-}
-
-/// A new epoch: the target assignment is out of date.
-pub(super) fn bump_epoch(plan: &mut Plan, metadata_hash: i64) {
-    let epoch = plan.group().epoch.saturating_add(1);
-    let value = Some(ConsumerGroupValue { epoch, metadata_hash });
-    plan.push(Record::ConsumerGroup { group: plan.group().id().clone(), value });
 }
 
 /// What a member subscribes to: fields that a request leaves out stay.

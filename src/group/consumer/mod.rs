@@ -9,7 +9,8 @@
 //! |---|---|
 //! | `group`, `member`, `partitions` | the replicated state |
 //! | `replay` | how records change it |
-//! | `heartbeat`, `validate`, `refusal` | ConsumerGroupHeartbeat |
+//! | `heartbeat`, `validate`, `refusal`, `advance` | ConsumerGroupHeartbeat |
+//! | `classic/` | members that speak the classic protocol, during an upgrade or a downgrade |
 //! | `subscription`, `hash` | topics that a group subscribes to, and whether they changed |
 //! | `target`, `assignor/` | who shall own what |
 //! | `reconcile` | the way of a member to its target |
@@ -18,8 +19,10 @@
 //! | `subscriber`, `describe` | what offsets ask of a group; groups for people |
 //! | `plan`, `check` | a decision in the making; assertions |
 
+mod advance;
 mod assignor;
 mod check;
+mod classic;
 mod describe;
 mod effect;
 mod fence;
@@ -38,6 +41,7 @@ mod subscription;
 mod target;
 mod validate;
 
+pub use classic::{beat, join, leave, sync, upgraded};
 pub use effect::Effect;
 pub use fence::expire;
 pub use group::{ConsumerGroup, GroupState};

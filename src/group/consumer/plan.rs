@@ -2,6 +2,7 @@
 
 use super::effect::Effect;
 use super::group::ConsumerGroup;
+use super::member::Member;
 use super::sessions::Sessions;
 use crate::base::{Instant, Timestamp};
 use crate::controller::Image;
@@ -19,6 +20,8 @@ pub struct Context<'a> {
     pub image: &'a Image,
     /// The settings of the group.
     pub settings: &'a ConsumerSettings,
+    /// `group.max.size`: members of a classic group at most.
+    pub classic_max_size: usize,
     /// The soft state of this coordinator.
     pub sessions: &'a Sessions,
     /// Makes the id of a member that brings none (version 0 only).
@@ -33,12 +36,19 @@ pub(super) struct Plan {
     before: ConsumerGroup,
     records: Vec<Record>,
     effects: Vec<Effect>,
+    after: Vec<Effect>,
 }
 
 impl Plan {
     /// Begins with everything decided before.
     pub(super) fn new(group: ConsumerGroup) -> Self {
-        Self { before: group.clone(), group, records: Vec::new(), effects: Vec::new() }
+        Self {
+            before: group.clone(),
+            group,
+            records: Vec::new(),
+            effects: Vec::new(),
+            after: Vec::new(),
+        }
     }
 
     /// Whether a member may use other partitions than before.
@@ -56,6 +66,16 @@ impl Plan {
         &self.group
     }
 
+    /// Members that were not in the group before.
+    pub(super) fn arrived(&self) -> impl Iterator<Item = (&MemberId, &Member)> {
+        self.group.members().filter(|(id, _)| self.before.member(id.as_str()).is_none())
+    }
+
+    /// Whether Kafka's format can hold all records.
+    pub(super) fn is_writable(&self) -> bool {
+        self.records.iter().all(Record::is_writable)
+    }
+
     /// Adds a record.
     pub(super) fn push(&mut self, record: Record) {
         self.group.replay(&record);
@@ -67,10 +87,15 @@ impl Plan {
         self.effects.push(effect);
     }
 
+    /// Adds an effect that waits until the records are committed.
+    pub(super) fn once_committed(&mut self, effect: Effect) {
+        self.after.push(effect);
+    }
+
     /// The decision, with its response.
     pub(super) fn decide<T>(self, response: T) -> Decision<Record, T, Effect> {
         let mut decision = Decision::new(self.records, response);
-        decision.effects = self.effects;
+        (decision.effects, decision.after) = (self.effects, self.after);
         decision
     }
 }

@@ -44,6 +44,8 @@ pub(super) fn reconcile(
         return Ok(());
     }
     let (group, member) = (group.id().clone(), id.clone());
+    // A member of the classic protocol joins again instead.
+    let is_classic = next.is_classic();
     let effect = if next.state == MemberState::UnrevokedPartitions {
         let timeout = rebalance_timeout(next.info.rebalance_timeout_ms);
         Effect::Revoking { group: group.clone(), member: id.clone(), epoch: next.epoch, timeout }
@@ -51,7 +53,9 @@ pub(super) fn reconcile(
         Effect::Revoked { group: group.clone(), member: id.clone() }
     };
     plan.push(Record::CurrentAssignment { group, member, value: Some(next.assignment()) });
-    plan.then(effect);
+    if !is_classic {
+        plan.then(effect);
+    }
     Ok(())
 }
 

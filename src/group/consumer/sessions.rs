@@ -20,6 +20,10 @@ const RESOLVE_INTERVAL: Duration = Duration::from_secs(10);
 enum Task {
     Heartbeat,
     Revoke,
+    /// Classic protocol: JoinGroup, in answer to REBALANCE_IN_PROGRESS.
+    Join,
+    /// Classic protocol: SyncGroup, after JoinGroup.
+    Sync,
 }
 
 type Key = (GroupId, MemberId);
@@ -79,6 +83,29 @@ impl Sessions {
         match effect {
             Effect::Heard { group, member, session } => {
                 self.heard += 1;
+                // It may have spoken the classic protocol before.
+                self.cancel(&group, &member, &[Task::Join, Task::Sync]);
+                self.timers.set((group, member, Task::Heartbeat), now + session);
+            }
+            Effect::Beat { group, member, session } => {
+                self.timers.set((group, member, Task::Heartbeat), now + session);
+            }
+            Effect::Rejoining { group, member, timeout } => {
+                let key = (group, member, Task::Join);
+                if self.timers.get(&key).is_none() {
+                    self.timers.set(key, now + timeout);
+                }
+            }
+            Effect::Joined { group, member, session, timeout } => {
+                self.heard += 1;
+                self.cancel(&group, &member, &[Task::Join]);
+                let key = |task| (group.clone(), member.clone(), task);
+                self.timers.set(key(Task::Heartbeat), now + session);
+                self.timers.set(key(Task::Sync), now + timeout);
+                self.revoked(group, member);
+            }
+            Effect::Synced { group, member, session } => {
+                self.cancel(&group, &member, &[Task::Sync]);
                 self.timers.set((group, member, Task::Heartbeat), now + session);
             }
             Effect::Revoking { group, member, epoch, timeout } => {
@@ -87,7 +114,7 @@ impl Sessions {
             }
             Effect::Revoked { group, member } => self.revoked(group, member),
             Effect::Left { group, member } => {
-                self.timers.cancel(&(group.clone(), member.clone(), Task::Heartbeat));
+                self.cancel(&group, &member, &[Task::Heartbeat, Task::Join, Task::Sync]);
                 self.revoked(group, member);
             }
             Effect::MetadataChecked { group, image } => {
@@ -96,9 +123,17 @@ impl Sessions {
             Effect::PatternsResolved { group, image } => {
                 self.looked.entry(group).or_default().patterns = Some((image, now));
             }
-            Effect::Deleted { group } => {
+            Effect::Deleted { group } | Effect::Downgraded { group } => {
                 self.looked.remove(&group);
             }
+            Effect::AnswerJoin(reply, response) => reply.send(response),
+            Effect::AnswerSync(reply, response) => reply.send(response),
+        }
+    }
+
+    fn cancel(&mut self, group: &GroupId, member: &MemberId, tasks: &[Task]) {
+        for task in tasks {
+            self.timers.cancel(&(group.clone(), member.clone(), *task));
         }
     }
 

@@ -139,6 +139,7 @@ impl Shell {
             wall: self.wall,
             image: &self.image,
             settings: &self.settings,
+            classic_max_size: usize::MAX,
             sessions: &self.sessions,
             new_member: &new_member,
         };
