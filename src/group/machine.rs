@@ -126,7 +126,12 @@ impl Machine for GroupCoordinator {
                 Group::Classic(value) => {
                     let wall = value.state_since;
                     let at = At { now, wall, settings: &settings };
-                    self.classic.loaded(at, ClassicGroup::loaded(id, value));
+                    let group = ClassicGroup::loaded(id, value);
+                    if value.leader.is_none() && !value.members.is_empty() {
+                        self.classic.downgraded(at, group);
+                    } else {
+                        self.classic.loaded(at, group);
+                    }
                 }
                 Group::Consumer(group) => {
                     self.consumers.activated(now, group, &settings.consumer);
