@@ -6,7 +6,9 @@ use std::sync::Arc;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
+use super::GroupId;
 use super::classic::{self, At, Classic, ClassicGroup};
+use super::consumer::{self, Sessions};
 use super::record::Record;
 use super::settings::GroupSettings;
 use super::state::{Change, Group, Groups};
@@ -24,6 +26,8 @@ pub enum Effect {
     Image(Arc<Image>),
     /// A change of a classic group.
     Classic(classic::Effect),
+    /// A change around a consumer group.
+    Consumer(consumer::Effect),
     /// Offsets were checked for their retention.
     OffsetsChecked,
 }
@@ -37,6 +41,9 @@ pub struct GroupCoordinator {
     pub(super) settings: GroupSettings,
     pub(super) state: Groups,
     pub(super) classic: Classic,
+    pub(super) consumers: Sessions,
+    /// Of the ids of members of consumer groups since this coordinator leads.
+    pub(super) seed: Seed,
     pub(super) image: Arc<Image>,
     /// When to look for offsets that have expired.
     offsets_check: Option<Instant>,
@@ -55,10 +62,20 @@ impl GroupCoordinator {
         Self {
             settings,
             state: Groups::default(),
-            classic: Classic::new(seed),
+            classic: Classic::new(seed.split(Stream::named("classic"))),
+            consumers: Sessions::default(),
+            seed: seed.split(Stream::named("consumer")),
             image,
             offsets_check: None,
         }
+    }
+
+    /// A consumer group became a classic one: its record was replayed just now.
+    fn downgraded(&mut self, now: Instant, id: &GroupId) {
+        let Some(value) = self.state.classic(id.as_str()).cloned() else { return };
+        let settings = self.settings.clone();
+        let at = At { now, wall: value.state_since, settings: &settings };
+        self.classic.downgraded(at, ClassicGroup::loaded(id, &value));
     }
 
     pub(super) fn at(&self, now: Instant, wall: Timestamp) -> At<'_> {
@@ -93,12 +110,15 @@ impl Machine for GroupCoordinator {
     fn restore(&mut self, committed: Groups) {
         self.state = committed;
         self.classic.clear();
+        self.consumers.clear();
         self.offsets_check = None;
     }
 
     fn activated(&mut self, now: Instant) {
         self.classic.clear();
         self.classic.reseed(now);
+        self.consumers.clear();
+        self.seed = self.seed.split(Stream::numbered("leads", now.0));
         self.offsets_check = Some(now + self.settings.offsets_retention_check_interval);
         let settings = self.settings.clone();
         for (id, group) in self.state.iter() {
@@ -106,7 +126,15 @@ impl Machine for GroupCoordinator {
                 Group::Classic(value) => {
                     let wall = value.state_since;
                     let at = At { now, wall, settings: &settings };
-                    self.classic.loaded(at, ClassicGroup::loaded(id, value));
+                    let group = ClassicGroup::loaded(id, value);
+                    if value.leader.is_none() && !value.members.is_empty() {
+                        self.classic.downgraded(at, group);
+                    } else {
+                        self.classic.loaded(at, group);
+                    }
+                }
+                Group::Consumer(group) => {
+                    self.consumers.activated(now, group, &settings.consumer);
                 }
             }
         }
@@ -116,6 +144,12 @@ impl Machine for GroupCoordinator {
         match effect {
             Effect::Image(image) => self.image = image,
             Effect::Classic(effect) => self.classic.carry_out(now, effect),
+            Effect::Consumer(effect) => {
+                if let consumer::Effect::Downgraded { group } = &effect {
+                    self.downgraded(now, group);
+                }
+                self.consumers.apply(now, effect);
+            }
             Effect::OffsetsChecked => {
                 self.offsets_check = Some(now + self.settings.offsets_retention_check_interval);
             }
@@ -123,11 +157,16 @@ impl Machine for GroupCoordinator {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.classic.deadline().into_iter().chain(self.offsets_check).min()
+        let members = self.classic.deadline().into_iter().chain(self.consumers.deadline());
+        members.chain(self.offsets_check).min()
     }
 
     fn expire(&self, now: Instant, wall: Timestamp) -> Decision<()> {
         let mut decision = self.classic.expire(self.at(now, wall)).lift(Effect::Classic);
+        let consumers = self.expire_consumers(now, wall);
+        decision.records.extend(consumers.records);
+        decision.effects.extend(consumers.effects);
+        decision.after.extend(consumers.after);
         // Members first, and offsets next time: what expires in a group depends on its members.
         let touched = !decision.effects.is_empty();
         if !touched && self.offsets_check.is_some_and(|at| at <= now) {
@@ -143,6 +182,12 @@ impl Machine for GroupCoordinator {
                 Change::Group(group) => {
                     self.classic.check(group);
                     self.state.check_group(before, group);
+                }
+                Change::Member(group, member) => {
+                    if let Some(after) = self.state.consumer(group.as_str()) {
+                        let before = before.consumer(group.as_str());
+                        after.check_member(before.map(|group| &**group), member);
+                    }
                 }
                 Change::Offset(_) => {}
             }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::classic::{ClassicGroup, describe_absent};
+use super::consumer::{self, ConsumerGroup};
 use super::machine::{Decision, Effect, GroupCoordinator};
 use super::offsets::{self, Subscriber};
 use super::record::Record;
@@ -30,7 +31,14 @@ impl GroupCoordinator {
         reply: Reply<JoinGroupResponse>,
     ) -> Decision<()> {
         let at = self.at(now, wall);
-        self.classic.join(at, client, version, request, reply, Vec::new()).lift(Effect::Classic)
+        let replaced = match self.state.consumer(&request.group_id) {
+            Some(group) if group.is_empty() => group.tombstones(),
+            Some(group) => {
+                return self.join_consumers(group, (now, wall), client, version, request, reply);
+            }
+            None => Vec::new(),
+        };
+        self.classic.join(at, client, version, request, reply, replaced).lift(Effect::Classic)
     }
 
     /// SyncGroup. Answers by `reply`, at once or when the leader's assignment is committed.
@@ -42,6 +50,9 @@ impl GroupCoordinator {
         request: &SyncGroupRequest,
         reply: Reply<SyncGroupResponse>,
     ) -> Decision<()> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            return consumer::sync(group, &self.image, request, reply).lift(Effect::Consumer);
+        }
         self.classic.sync(self.at(now, wall), version, request, reply).lift(Effect::Classic)
     }
 
@@ -49,8 +60,12 @@ impl GroupCoordinator {
     pub fn heartbeat(
         &self,
         now: Instant,
+        wall: Timestamp,
         request: &HeartbeatRequest,
     ) -> Decision<HeartbeatResponse> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            return self.beat_consumers(group, (now, wall), request);
+        }
         self.classic.heartbeat(now, request).lift(Effect::Classic)
     }
 
@@ -62,6 +77,9 @@ impl GroupCoordinator {
         version: i16,
         request: &LeaveGroupRequest,
     ) -> Decision<LeaveGroupResponse> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            return self.leave_consumers(group, (now, wall), version, request);
+        }
         self.classic.leave(self.at(now, wall), version, request).lift(Effect::Classic)
     }
 
@@ -79,11 +97,12 @@ impl GroupCoordinator {
             filter.is_empty()
                 || filter.iter().any(|one| one.as_ref().trim().eq_ignore_ascii_case(value))
         };
-        let groups = self.classic.iter().map(|(id, _)| id).chain(self.state.offsets().groups());
-        let groups: BTreeSet<&GroupId> = groups.collect();
-        let groups = groups.into_iter().filter_map(|id| self.classic_or_simple(id.as_str()));
+        let list = |id: &GroupId| match self.state.consumer(id.as_str()) {
+            Some(group) => Some(group.list()),
+            None => self.classic_or_simple(id.as_str()).map(|group| group.list()),
+        };
+        let groups = self.names().into_iter().filter_map(list);
         groups
-            .map(|group| group.list())
             .filter(|group| accepts(states, &group.group_state))
             .filter(|group| accepts(types, &group.group_type))
             .collect()
@@ -91,6 +110,9 @@ impl GroupCoordinator {
 
     /// DeleteGroups, for one group: tombstones for it and its offsets.
     pub fn delete_group(&self, _now: Instant, group: &str) -> Decision<ErrorCode> {
+        if let Some(known) = self.state.consumer(group) {
+            return self.delete_consumer_group(known);
+        }
         let Some(known) = self.classic_or_simple(group) else {
             return Decision::only(ErrorCode::GroupIdNotFound);
         };
@@ -103,6 +125,16 @@ impl GroupCoordinator {
         Decision::new(records, ErrorCode::None)
     }
 
+    fn delete_consumer_group(&self, group: &ConsumerGroup) -> Decision<ErrorCode> {
+        if !group.is_empty() {
+            return Decision::only(ErrorCode::NonEmptyGroup);
+        }
+        let mut records = self.state.offsets().group_deleted(group.id());
+        records.extend(group.tombstones());
+        let deleted = consumer::Effect::Deleted { group: group.id().clone() };
+        Decision::new(records, ErrorCode::None).with(Effect::Consumer(deleted))
+    }
+
     /// OffsetCommit. The shell has refused unknown topics and partitions already.
     pub fn commit_offsets(
         &self,
@@ -111,8 +143,8 @@ impl GroupCoordinator {
         version: i16,
         request: &OffsetCommitRequest,
     ) -> Decision<OffsetCommitResponse> {
-        let group = self.classic_or_simple(&request.group_id);
-        let group = group.as_deref().map(|group| group as &dyn Subscriber);
+        let group = self.subscriber(&request.group_id);
+        let group = group.as_deref();
         let longest = self.settings.offset_metadata_max_bytes;
         let mut decision = offsets::commit(group, wall, version, request, longest);
         if !decision.records.is_empty() {
@@ -128,9 +160,8 @@ impl GroupCoordinator {
         _now: Instant,
         request: &OffsetDeleteRequest,
     ) -> Decision<OffsetDeleteResponse> {
-        let group = self.classic_or_simple(&request.group_id);
-        let group = group.as_deref().map(|group| group as &dyn Subscriber);
-        self.state.offsets().delete(group, request)
+        let group = self.subscriber(&request.group_id);
+        self.state.offsets().delete(group.as_deref(), request)
     }
 
     /// Topics were deleted: so are the offsets that were committed for them.
@@ -142,22 +173,46 @@ impl GroupCoordinator {
     pub(super) fn expire_offsets(&self, wall: Timestamp) -> Vec<Record> {
         let mut records = Vec::new();
         let (offsets, retention) = (self.state.offsets(), self.settings.offsets_retention);
-        let groups = self.classic.iter().map(|(id, _)| id).chain(offsets.groups());
-        let groups: BTreeSet<&GroupId> = groups.collect();
-        for id in groups {
+        for id in self.names() {
+            let subscriber = self.subscriber(id.as_str());
+            let all_gone = offsets.expire(id, subscriber.as_deref(), wall, retention, &mut records);
+            if !all_gone {
+                continue;
+            }
             let group = self.classic.get(id.as_str());
-            let subscriber = group.map(|group| &**group as &dyn Subscriber);
-            let all_gone = offsets.expire(id, subscriber, wall, retention, &mut records);
-            if all_gone && group.is_some_and(|group| group.is_empty()) {
+            if let Some(group) = self.state.consumer(id.as_str()) {
+                if group.is_empty() {
+                    records.extend(group.tombstones());
+                }
+            } else if group.is_some_and(|group| group.is_empty()) {
                 records.push(Record::ClassicGroup { group: id.clone(), value: None });
             }
         }
         records
     }
 
+    /// Every group, in order.
+    fn names(&self) -> BTreeSet<&GroupId> {
+        let classic = self.classic.iter().map(|(id, _)| id);
+        let stored = self.state.iter().map(|(id, _)| id);
+        classic.chain(stored).chain(self.state.offsets().groups()).collect()
+    }
+
+    /// A group as its offsets see it. Those that only commit offsets are classic groups.
+    fn subscriber(&self, group: &str) -> Option<Arc<dyn Subscriber>> {
+        if let Some(group) = self.state.consumer(group) {
+            return Some(group.clone());
+        }
+        let group = self.classic_or_simple(group)?;
+        Some(group)
+    }
+
     /// A classic group, or one that only commits offsets: Kafka shows that as an empty classic
     /// group.
-    fn classic_or_simple(&self, group: &str) -> Option<Arc<ClassicGroup>> {
+    pub(super) fn classic_or_simple(&self, group: &str) -> Option<Arc<ClassicGroup>> {
+        if self.state.consumer(group).is_some() {
+            return None;
+        }
         let known = self.classic.get(group).cloned();
         known.or_else(|| {
             let simple = || Arc::new(ClassicGroup::new(group.into(), Timestamp::NONE));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Flaws;
+use crate::base::config::{GroupConfig, MigrationPolicy};
 
 /// The settings of a group coordinator. The defaults are those of Kafka's `GroupCoordinatorConfig`.
 #[derive(Clone, Debug)]
@@ -43,6 +44,37 @@ impl Default for GroupSettings {
     }
 }
 
+impl GroupSettings {
+    /// The settings of a node's configuration.
+    pub fn of(config: &GroupConfig, flaws: Flaws) -> Self {
+        let minutes = config.offsets_retention_minutes;
+        Self {
+            min_session_timeout: config.group_min_session_timeout,
+            max_session_timeout: config.group_max_session_timeout,
+            initial_rebalance_delay: config.group_initial_rebalance_delay,
+            max_size: count(config.group_max_size),
+            offset_metadata_max_bytes: count(config.offset_metadata_max_bytes),
+            offsets_retention: Duration::from_secs(60) * minutes.unsigned_abs(),
+            offsets_retention_check_interval: config.offsets_retention_check_interval,
+            consumer: ConsumerSettings {
+                session_timeout: config.group_consumer_session_timeout,
+                heartbeat_interval: config.group_consumer_heartbeat_interval,
+                max_size: count(config.group_consumer_max_size),
+                assignors: config.group_consumer_assignors.clone(),
+                assignment_interval: config.group_consumer_assignment_interval,
+                regex_refresh_interval: config.group_consumer_regex_refresh_interval,
+                migration_policy: config.group_consumer_migration_policy,
+            },
+            flaws,
+        }
+    }
+}
+
+/// A limit; Kafka accepts a negative one, which nothing meets.
+fn count(limit: i32) -> usize {
+    usize::try_from(limit).unwrap_or(0)
+}
+
 /// Settings of the consumer protocol (KIP-848).
 #[derive(Clone, Debug)]
 pub struct ConsumerSettings {
@@ -76,15 +108,13 @@ impl Default for ConsumerSettings {
     }
 }
 
-/// Which way a group may change between the classic and the consumer protocol while it has members.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MigrationPolicy {
-    /// Both ways.
-    Bidirectional,
-    /// From classic to consumer only.
-    Upgrade,
-    /// From consumer to classic only.
-    Downgrade,
-    /// Neither.
-    Disabled,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_the_configuration() {
+        let of = GroupSettings::of(&GroupConfig::default(), Flaws::default());
+        assert_eq!(format!("{of:?}"), format!("{:?}", GroupSettings::default()));
+    }
 }

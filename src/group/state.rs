@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use super::offsets::Offsets;
+use super::consumer::{ConsumerGroup, concerns};
+use super::offsets::{Offsets, Subscriber};
 use super::record::{ClassicGroupValue, OffsetKey};
-use super::{GroupId, Record};
+use super::{GroupId, MemberId, Record};
 use crate::base::Offset;
 use crate::decide::{SharedMap, State};
 use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
@@ -17,6 +18,8 @@ use crate::wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
 pub enum Group {
     /// A group of the classic protocol, as it was when its last assignment was stored.
     Classic(Arc<ClassicGroupValue>),
+    /// A group of the consumer protocol.
+    Consumer(Arc<ConsumerGroup>),
 }
 
 /// The groups of one partition of `__consumer_offsets`.
@@ -31,6 +34,8 @@ pub struct Groups {
 pub enum Change {
     /// A group was stored or deleted.
     Group(GroupId),
+    /// A member of a consumer group owns other partitions, or is in another epoch.
+    Member(GroupId, MemberId),
     /// An offset was committed or deleted.
     Offset(OffsetKey),
 }
@@ -58,14 +63,52 @@ impl Groups {
         stable: bool,
         request: &OffsetFetchRequestGroup,
     ) -> OffsetFetchResponseGroup {
-        self.offsets.fetch(None, stable, request)
+        let group = self.consumer(&request.group_id).map(|group| &**group as &dyn Subscriber);
+        self.offsets.fetch(group, stable, request)
     }
 
     /// A classic group as it was stored last.
     pub fn classic(&self, group: &str) -> Option<&Arc<ClassicGroupValue>> {
         match self.groups.get(group)? {
             Group::Classic(value) => Some(value),
+            Group::Consumer(_) => None,
         }
+    }
+
+    /// A consumer group.
+    pub fn consumer(&self, group: &str) -> Option<&Arc<ConsumerGroup>> {
+        match self.groups.get(group)? {
+            Group::Consumer(group) => Some(group),
+            Group::Classic(_) => None,
+        }
+    }
+
+    /// Applies a record that may be about a consumer group. It takes the place of a classic group
+    /// of that name: that one's tombstone is gone.
+    fn replay_consumer(&mut self, record: &Record, changes: &mut Vec<Change>) {
+        let Some((id, creates)) = concerns(record) else { return };
+        let known = match self.groups.get_mut(id) {
+            Some(Group::Consumer(group)) => Some(Arc::make_mut(group).replay(record)),
+            Some(Group::Classic(_)) | None => None,
+        };
+        match known {
+            Some(true) => {}
+            Some(false) => {
+                self.groups.remove(id);
+            }
+            None if creates => {
+                let mut group = ConsumerGroup::new(id.clone());
+                group.replay(record);
+                self.groups.insert(id.clone(), Group::Consumer(Arc::new(group)));
+            }
+            None => return,
+        }
+        changes.push(match record {
+            Record::CurrentAssignment { member, value: Some(_), .. } => {
+                Change::Member(id.clone(), member.clone())
+            }
+            _ => Change::Group(id.clone()),
+        });
     }
 }
 
@@ -87,9 +130,9 @@ impl Groups {
         let unique: BTreeSet<_> = instances.clone().collect();
         assert_eq!(unique.len(), instances.count(), "{id}: an instance is stored twice");
         let leads = |leader: &String| members.iter().any(|member| member.as_str() == leader);
-        match &group.leader {
-            Some(leader) => assert!(leads(leader), "{id}: leader {leader} is not a member"),
-            None => assert!(members.is_empty(), "{id} is stored without a leader"),
+        // Without a leader and with members: it was a consumer group, and has to rebalance.
+        if let Some(leader) = &group.leader {
+            assert!(leads(leader), "{id}: leader {leader} is not a member");
         }
         assert_eq!(group.protocol.is_none(), members.is_empty(), "{id}: {:?}", group.protocol);
     }
@@ -122,7 +165,13 @@ impl State for Groups {
                 self.offsets.replay(offset, key, value.as_ref());
                 changes.push(Change::Offset(key.clone()));
             }
-            _ => {}
+            Record::ConsumerGroup { .. }
+            | Record::Member { .. }
+            | Record::TargetEpoch { .. }
+            | Record::TargetMember { .. }
+            | Record::CurrentAssignment { .. }
+            | Record::RegularExpression { .. } => self.replay_consumer(record, changes),
+            Record::Foreign(_) => {}
         }
         Ok(())
     }

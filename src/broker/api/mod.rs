@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `records` | writing, reading and deleting records; producer ids |
 //! | `topics` | creating and deleting topics |
+//! | `groups` | coordinators, members of groups, committed offsets |
 //! | `cluster` | versions, brokers, topics and their leaders |
 //! | `admin` | configuration and log directories |
 //! | `table` | one row for each API: versions, listeners, handler |
@@ -13,6 +14,7 @@
 
 mod admin;
 mod cluster;
+mod groups;
 mod records;
 mod table;
 mod topics;

@@ -1,6 +1,6 @@
 //! One row for each API: versions, listeners, handler.
 
-use super::{admin, cluster, records, topics};
+use super::{admin, cluster, groups, records, topics};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
 use crate::broker::serve::handler::{Call, Handler, Role, call};
@@ -46,6 +46,15 @@ impl<W: World> Row<W> {
         both::<W, records::Fetch>(4, 18),
         broker::<W, records::ListOffsets>(1, 11),
         broker::<W, cluster::Metadata>(0, 13),
+        broker::<W, groups::OffsetCommit>(2, 10),
+        broker::<W, groups::OffsetFetch>(1, 10),
+        broker::<W, groups::FindCoordinator>(0, 6),
+        broker::<W, groups::JoinGroup>(0, 9),
+        broker::<W, groups::Heartbeat>(0, 4),
+        broker::<W, groups::LeaveGroup>(0, 5),
+        broker::<W, groups::SyncGroup>(0, 5),
+        broker::<W, groups::DescribeGroups>(0, 6),
+        broker::<W, groups::ListGroups>(0, 5),
         both::<W, cluster::ApiVersions>(0, 4),
         both::<W, topics::CreateTopics>(2, 7),
         both::<W, topics::DeleteTopics>(1, 6),
@@ -54,6 +63,8 @@ impl<W: World> Row<W> {
         broker::<W, records::OffsetForLeaderEpoch>(2, 4),
         broker::<W, admin::DescribeConfigs>(1, 4),
         broker::<W, admin::DescribeLogDirs>(1, 4),
+        broker::<W, groups::DeleteGroups>(0, 2),
+        broker::<W, groups::OffsetDelete>(0, 0),
         controller::<W, cluster::AlterPartition>(2, 3),
         both::<W, cluster::DescribeCluster>(0, 2),
         controller::<W, cluster::BrokerRegistration>(0, 4),

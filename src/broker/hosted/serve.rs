@@ -52,6 +52,9 @@ pub(crate) enum Refused {
     /// Decided and not appended: nothing has changed.
     #[error("can't append: {0}")]
     NotAppended(Arc<str>),
+    /// Decided and not appended, nor will it ever be: the log takes no batch of this size.
+    #[error("can't append: {0}")]
+    TooLarge(Arc<str>),
     /// Appended, and unknown whether it will be committed.
     #[error("outcome unknown: {0}")]
     Unknown(Arc<str>),
@@ -116,6 +119,14 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
         }
     }
 
+    /// The same without waiting for the commit.
+    pub(crate) fn decide_unwatched(
+        &self,
+        handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, ()>,
+    ) -> Result<(), Refused> {
+        self.decide_now(handler).map(|((), _)| ())
+    }
+
     /// The same while nothing else takes up commits, before `serve`.
     pub(crate) async fn decide_alone<T>(
         &self,
@@ -143,6 +154,9 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
                 Ok(written) => active.appended(written.base, records).map_err(|e| e.to_string()),
                 Err(AppendFailure::Refused(error)) => {
                     return Err(Refused::NotAppended(error.to_string().into()));
+                }
+                Err(AppendFailure::TooLarge(error)) => {
+                    return Err(Refused::TooLarge(error.to_string().into()));
                 }
                 Err(AppendFailure::Broken(error)) => Err(error.to_string()),
             };
@@ -177,6 +191,14 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
     pub(crate) fn read<T>(&self, see: impl FnOnce(&M::State) -> T) -> Result<T, Refused> {
         match &*self.phase.lock() {
             Phase::Active { active, .. } => Ok(see(active.committed())),
+            other => Err(other.refused()),
+        }
+    }
+
+    /// Asks the machine for what it holds, committed or not.
+    pub(crate) fn see<T>(&self, see: impl FnOnce(&M) -> T) -> Result<T, Refused> {
+        match &*self.phase.lock() {
+            Phase::Active { active, .. } => Ok(see(active.machine())),
             other => Err(other.refused()),
         }
     }
@@ -259,7 +281,7 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
                 let wall = self.world.wall_clock();
                 match self.decide(|machine, now, _| machine.expire(now, wall)).await {
                     Ok(()) => {}
-                    Err(refused @ Refused::NotAppended(_)) => {
+                    Err(refused @ (Refused::NotAppended(_) | Refused::TooLarge(_))) => {
                         let Some(pause) = self.journal.retry_after() else {
                             return Stopped::Refused(refused);
                         };

@@ -47,16 +47,26 @@ impl Classic {
     /// A group was loaded: each member has a whole session to send a heartbeat. Rebalances if the
     /// group is larger than it may be, so that the last ones to join are turned away.
     pub(in crate::group) fn loaded(&mut self, at: At<'_>, group: ClassicGroup) {
+        let size = group.len();
+        let reason = format!("the group was loaded with {size} members");
+        self.adopt(at, group, (size > at.settings.max_size).then_some(reason));
+    }
+
+    /// A consumer group became a classic group. Its members join again: one of them has left.
+    pub(in crate::group) fn downgraded(&mut self, at: At<'_>, group: ClassicGroup) {
+        self.adopt(at, group, Some("the last member of the consumer protocol left".to_owned()));
+    }
+
+    fn adopt(&mut self, at: At<'_>, group: ClassicGroup, rebalance: Option<String>) {
         let mut plan = Plan::new(at, group);
         let sessions = plan.group.members.values();
         let sessions: Vec<_> =
             sessions.map(|member| (member.id.clone(), member.session_timeout())).collect();
-        let size = sessions.len();
         for (member, session) in sessions {
             plan.extend_session(&member, session);
         }
-        if size > at.settings.max_size {
-            plan.prepare(&format!("the group was loaded with {size} members"));
+        if let Some(reason) = rebalance {
+            plan.prepare(&reason);
         }
         for effect in plan.finish(()).effects {
             self.carry_out(at.now, effect);

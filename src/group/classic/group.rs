@@ -105,6 +105,11 @@ impl ClassicGroup {
         self.phase == Phase::Empty
     }
 
+    /// The number of its members.
+    pub(in crate::group) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     pub(super) fn is_preparing(&self) -> bool {
         matches!(self.phase, Phase::PreparingRebalance { .. })
     }
@@ -126,7 +131,7 @@ impl ClassicGroup {
     }
 
     /// Whether members speak the protocol of consumers, so that their subscriptions can be read.
-    pub(super) fn has_consumers(&self) -> bool {
+    pub(in crate::group) fn has_consumers(&self) -> bool {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 

@@ -67,6 +67,17 @@ pub(super) fn reason(given: Option<&str>) -> String {
 }
 
 impl Classic {
+    /// Refuses to let a member join.
+    pub(in crate::group) fn refuse_join(
+        &self,
+        request: &JoinGroupRequest,
+        reply: Reply<JoinGroupResponse>,
+        error: ErrorCode,
+    ) -> Decision<()> {
+        let effect = Kind::ReplyJoin(reply, refused_join(&request.member_id, error));
+        Decision::only(()).with(super::Effect(effect))
+    }
+
     /// Answers by `reply`, at once or when the rebalance is complete. `replaced` are tombstones of
     /// an empty group of another kind that has the name.
     pub(in crate::group) fn join(
@@ -79,10 +90,7 @@ impl Classic {
         replaced: Vec<Record>,
     ) -> Decision<()> {
         let member = request.member_id.as_str();
-        let refuse = |reply, error| {
-            let effect = Kind::ReplyJoin(reply, refused_join(member, error));
-            Decision::only(()).with(super::Effect(effect))
-        };
+        let refuse = |reply, error| self.refuse_join(request, reply, error);
         if request.group_id.is_empty() {
             return refuse(reply, ErrorCode::InvalidGroupId);
         }

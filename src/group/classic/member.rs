@@ -34,6 +34,11 @@ impl Protocols {
         Self([(name, subscription)].into())
     }
 
+    /// Name and subscription of each.
+    pub(super) fn all(&self) -> Vec<(String, Bytes)> {
+        self.0.iter().map(|(name, metadata)| (name.to_string(), metadata.clone())).collect()
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &Name> {
         self.0.iter().map(|(name, _)| name)
     }

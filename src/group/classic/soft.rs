@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use rand_chacha::rand_core::Rng;
 
-use super::answers::{joined, synced};
+use super::answers::{joined, refused_join, refused_sync, synced};
 use super::effect::{Assignments, Effect, Kind, ReplacedAnswer, Timer};
 use super::group::{ClassicGroup, Phase};
 use crate::base::{Instant, Seed, Stream};
 use crate::decide::Timers;
 use crate::group::{GroupId, MemberId, Reply};
+use crate::wire::ErrorCode;
 use crate::wire::messages::{JoinGroupResponse, SyncGroupResponse};
 
 type Waiting<T> = BTreeMap<(GroupId, MemberId), Reply<T>>;
@@ -82,8 +83,14 @@ impl Classic {
         self.timers.cancel(&Timer::Sync(id.clone()));
         for member in group.members.keys().chain(group.pending_join.keys()) {
             let key = (id.clone(), member.clone());
-            self.joins.remove(&key);
-            self.syncs.remove(&key);
+            // Members still wait only if the group was upgraded: they join the consumer group.
+            let error = ErrorCode::RebalanceInProgress;
+            if let Some(reply) = self.joins.remove(&key) {
+                reply.send(refused_join(member.as_str(), error));
+            }
+            if let Some(reply) = self.syncs.remove(&key) {
+                reply.send(refused_sync(error));
+            }
             self.timers.cancel(&Timer::Session(key.0, key.1));
         }
     }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::group::{ClassicGroup, Phase};
 use super::member::{Member, Name, Protocols};
 use crate::base::Timestamp;
-use crate::group::record::{ClassicGroupValue, ClassicMemberValue};
+use crate::group::record::{ClassicGroupValue, ClassicMemberMetadata, ClassicMemberValue};
 use crate::group::{Client, GroupId, Record};
 
 impl ClassicGroup {
@@ -36,6 +36,23 @@ impl ClassicGroup {
             members: members.collect(),
         };
         Record::ClassicGroup { group: self.id.clone(), value: Some(value) }
+    }
+
+    /// The group as it is, whether its assignment was stored or not.
+    pub(in crate::group) fn snapshot(&self) -> ClassicGroupValue {
+        match self.record(|member| member.assignment.clone().unwrap_or_default()) {
+            Record::ClassicGroup { value: Some(value), .. } => value,
+            _ => ClassicGroupValue::default(),
+        }
+    }
+
+    /// What a member told when it joined.
+    pub(in crate::group) fn metadata_of(&self, member: &str) -> ClassicMemberMetadata {
+        let member = self.member(member);
+        ClassicMemberMetadata {
+            session_timeout_ms: member.map_or(0, |member| member.session_timeout_ms),
+            protocols: member.map(|member| member.protocols.all()).unwrap_or_default(),
+        }
     }
 
     /// The record of a group that a member asks to join, as long as it has none.
