@@ -309,8 +309,7 @@ fn legacy_offset_is_read_as_an_offset() {
     };
     assert_eq!(Record::decode(legacy).unwrap(), offset(Some(expected)));
     let newer = record("000000016700066f726465727300000003", Some("0001"));
-    let told =
-        "unknown version 1 of LegacyOffsetCommitValue: this log was written by a newer broker";
+    let told = "unknown version 1 of LegacyOffsetCommitValue in group `g`: this log was written by a newer broker";
     assert_eq!(Record::decode(newer).unwrap_err().to_string(), told);
 }
 
@@ -339,17 +338,24 @@ fn malformed_record_is_named() {
     };
     let no_key = Record::decode(KeyValue { key: None, value: None });
     assert_eq!(no_key, Err(RecordError::NoKey));
+    let damaged = |value| Record::decode(record(OFFSET_KEY, Some(value))).unwrap_err();
+    assert_eq!(damaged("00").group(), Some(&g()));
+    assert_eq!(damaged("0005").group(), Some(&g()));
+    assert_eq!(Record::decode(record("00", None)).unwrap_err().group(), None);
     assert!(error("00", None).starts_with("malformed record type: "));
     assert!(error("0001000167", None).starts_with("malformed OffsetCommitKey: "));
     assert!(error("000200016700", None).starts_with("malformed GroupMetadataKey: "));
-    assert!(error(OFFSET_KEY, Some("00")).starts_with("malformed OffsetCommitValue: "));
-    let told = "unknown version 5 of OffsetCommitValue: this log was written by a newer broker";
+    assert!(
+        error(OFFSET_KEY, Some("00")).starts_with("malformed OffsetCommitValue in group `g`: ")
+    );
+    let told = "unknown version 5 of OffsetCommitValue in group `g`: this log was written by a newer broker";
     assert_eq!(error(OFFSET_KEY, Some("0005")), told);
-    let told = "unknown version -1 of OffsetCommitValue: this log was written by a newer broker";
-    assert_eq!(error(OFFSET_KEY, Some("ffff")), told);
+    assert!(error(OFFSET_KEY, Some("ffff")).starts_with("unknown version -1 of OffsetCommitValue"));
     // Two billion members.
     let value = "0003000000000000ffffffffffffffffffffffff7fffffff";
-    assert!(error("0002000167", Some(value)).starts_with("malformed GroupMetadataValue: "));
+    assert!(
+        error("0002000167", Some(value)).starts_with("malformed GroupMetadataValue in group `g`: ")
+    );
 }
 
 #[test]
