@@ -14,8 +14,9 @@ use crate::decide;
 use crate::wire::ErrorCode;
 use crate::wire::messages::consumer_group_describe_response::DescribedGroup;
 use crate::wire::messages::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, message,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest,
+    HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
+    message,
 };
 
 impl GroupCoordinator {
@@ -96,6 +97,18 @@ impl GroupCoordinator {
         let context = self.context(now, wall, &new_member);
         let decision = consumer::join(group, &context, client, version, request, reply);
         decision.lift(Effect::Consumer)
+    }
+
+    /// Heartbeat to a consumer group.
+    pub(super) fn beat_consumers(
+        &self,
+        group: &ConsumerGroup,
+        (now, wall): (Instant, Timestamp),
+        request: &HeartbeatRequest,
+    ) -> Decision<HeartbeatResponse> {
+        let new_member = || self.new_member();
+        let context = self.context(now, wall, &new_member);
+        consumer::beat(group, &context, request).lift(Effect::Consumer)
     }
 
     /// LeaveGroup to a consumer group.
