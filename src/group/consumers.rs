@@ -172,7 +172,7 @@ impl GroupCoordinator {
     /// An id as Kafka makes them: a UUID.
     fn new_member(&self) -> MemberId {
         let mut bytes = [0u8; 16];
-        let stream = Stream::numbered("member id", self.consumers.heard());
+        let stream = Stream::numbered("member id", self.consumers.drawn());
         self.seed.stream(stream).fill_bytes(&mut bytes);
         // RFC 4122: version 4, variant 1.
         bytes[6] = bytes[6] & 0x0f | 0x40;
