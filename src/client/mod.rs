@@ -49,6 +49,7 @@
 //! ```
 
 mod admin;
+mod assignor;
 mod consumer;
 mod error;
 mod kernel;
