@@ -9,22 +9,28 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::core::{Core, Input};
 use super::driver::Driver;
 use super::position::Whence;
-use super::{ConsumerRecord, Notice};
+use super::{Committing, ConsumerRecord, Notice, RebalanceListener};
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Flaws, Offset, Stream, TopicPartition};
-use crate::client::ConsumeError;
+use crate::client::group::{Event, Subscription};
 use crate::client::kernel::connecting;
-use crate::io::World;
+use crate::client::{CommittedOffset, ConsumeError};
+use crate::io::{self, World};
 use crate::rpc::Pool;
 
-/// Reads the partitions that it is assigned.
+/// Reads the partitions that it is assigned: by hand, or by its group.
 ///
 /// It connects with the first poll or lookup. From then on it also works between calls: it keeps its
 /// metadata fresh, and fetches ahead for each partition. Positions move past records only in
 /// [`Consumer::poll`]. A call may be dropped half-way: nothing that was fetched is lost.
+///
+/// With `group.id` it has a group, in which offsets are committed. A member that subscribes heartbeats
+/// between polls; it must poll every `max.poll.interval.ms`. Close a consumer to leave its group at
+/// once: after a drop, the group waits for `session.timeout.ms`.
 pub struct Consumer<W: World> {
     world: W,
     driver: Arc<Driver<W>>,
+    listener: Option<Arc<dyn RebalanceListener<W>>>,
 }
 
 impl<W: World> Drop for Consumer<W> {
@@ -48,11 +54,62 @@ impl<W: World> Consumer<W> {
         let core = Core::new(config, world.now(), random)?.with_flaws(flaws);
         let pool = Pool::new(world.clone(), &client_id, connecting(reconnect));
         let driver = Driver::start(world.clone(), pool, core, request_timeout);
-        Ok(Self { world, driver })
+        Ok(Self { world, driver, listener: None })
     }
 
-    /// Reads these partitions from now on. Those that it read before keep their positions; the
-    /// others begin as `auto.offset.reset` says, unless they are sought.
+    /// Joins the group, with the next poll, to read a share of these topics. Replaces an earlier
+    /// subscription.
+    pub fn subscribe<T: AsRef<str>>(
+        &mut self,
+        topics: impl IntoIterator<Item = T>,
+    ) -> Result<(), ConsumeError> {
+        let topics = topics.into_iter().map(|topic| Arc::from(topic.as_ref()));
+        self.driver.with(|core| core.subscribe(Subscription::to(topics)))
+    }
+
+    /// Subscribes to all topics whose whole name matches a regular expression, and to those that are
+    /// created later.
+    pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), ConsumeError> {
+        let subscription = Subscription::matching(pattern)
+            .map_err(|error| ConsumeError::Pattern(error.to_string()))?;
+        self.driver.with(|core| core.subscribe(subscription))
+    }
+
+    /// Is told from now on which partitions come and go.
+    pub fn set_listener(&mut self, listener: Arc<dyn RebalanceListener<W>>) {
+        self.listener = Some(listener);
+    }
+
+    /// Leaves the group: its partitions go to others.
+    pub async fn unsubscribe(&mut self) {
+        self.leave("the consumer unsubscribed from all topics").await;
+    }
+
+    async fn leave(&mut self, reason: &'static str) {
+        self.driver.with(|core| core.unsubscribe(reason));
+        while let Some(event) = self.driver.with(|core| core.poll(self.world.now())) {
+            self.tell(event).await;
+        }
+        self.driver.step(Input::Tick);
+    }
+
+    /// Commits, if it does so automatically, leaves the group, and ends. All of it takes no longer
+    /// than the timeout, the listener aside.
+    pub async fn close(mut self, timeout: Duration) {
+        let deadline = self.world.now() + timeout;
+        if self.driver.with(|core| core.commits_automatically()) {
+            // There is no one to tell; what is not committed is read again by the next owner.
+            drop(self.commit_sync(timeout).await);
+        }
+        self.leave("the consumer is being closed").await;
+        while !self.driver.with(|core| core.has_left()) && self.world.now() < deadline {
+            self.driver.progress(deadline).await;
+        }
+    }
+
+    /// Reads these partitions from now on, and leaves the group. Partitions that it read before keep
+    /// their positions; the others begin at the group's committed offsets, or without any as
+    /// `auto.offset.reset` says, unless they are sought.
     pub fn assign(&mut self, partitions: Vec<TopicPartition>) {
         self.driver.with(|core| core.assign(partitions));
     }
@@ -87,15 +144,114 @@ impl<W: World> Consumer<W> {
         self.driver.step(Input::Tick);
         loop {
             let now = self.world.now();
-            let records = self.driver.with(|core| core.take(now));
-            if records.as_ref().is_ok_and(Vec::is_empty) && now < deadline {
-                self.driver.progress(deadline).await;
+            if let Some(event) = self.driver.with(|core| core.poll(now)) {
+                self.tell(event).await;
+                self.driver.step(Input::Tick);
                 continue;
             }
+            let records = self.driver.with(|core| core.take(now));
             // Asks for more while the application looks at these.
             self.driver.step(Input::Tick);
+            if records.as_ref().is_ok_and(Vec::is_empty) && now < deadline {
+                if !self.driver.with(|core| core.has_step()) {
+                    self.driver.progress(deadline).await;
+                }
+                continue;
+            }
             return records;
         }
+    }
+
+    /// Calls the listener.
+    async fn tell(&mut self, event: Event) {
+        if let Some(listener) = self.listener.clone() {
+            match &event {
+                Event::Revoked(partitions) => listener.revoked(self, partitions).await,
+                Event::Lost(partitions) => listener.lost(self, partitions).await,
+                Event::Assigned(partitions) => listener.assigned(self, partitions).await,
+            }
+        }
+        self.driver.with(|core| core.told(self.world.now()));
+    }
+
+    /// Commits what polls have returned, and waits for it. Retries what may pass.
+    pub async fn commit_sync(&mut self, timeout: Duration) -> Result<(), ConsumeError> {
+        self.commit(None, timeout).await
+    }
+
+    /// Commits these offsets, each the next one to be read, and waits for it.
+    pub async fn commit_offsets(
+        &mut self,
+        offsets: BTreeMap<TopicPartition, CommittedOffset>,
+        timeout: Duration,
+    ) -> Result<(), ConsumeError> {
+        self.commit(Some(offsets), timeout).await
+    }
+
+    async fn commit(
+        &mut self,
+        offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
+        timeout: Duration,
+    ) -> Result<(), ConsumeError> {
+        let deadline = self.world.now() + timeout;
+        let (id, outcome) = self.driver.with(|core| core.begin_commit(offsets, true))?;
+        self.driver.step(Input::Tick);
+        match io::timeout(&self.world, deadline, Committing::new(outcome)).await {
+            Some(outcome) => outcome,
+            None => {
+                self.driver.with(|core| core.abandon_commit(id));
+                Err(ConsumeError::TimedOut)
+            }
+        }
+    }
+
+    /// Commits what polls have returned, or these offsets, in the background. It is tried once: a
+    /// later commit makes up for it.
+    pub fn commit_async(
+        &mut self,
+        offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
+    ) -> Committing {
+        let begun = self.driver.with(|core| core.begin_commit(offsets, false));
+        self.driver.step(Input::Tick);
+        match begun {
+            Ok((_, outcome)) => Committing::new(outcome),
+            Err(error) => Committing::refused(error),
+        }
+    }
+
+    /// What the group has committed; `None`: nothing.
+    pub async fn committed(
+        &mut self,
+        partitions: &[TopicPartition],
+        timeout: Duration,
+    ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, ConsumeError> {
+        let deadline = self.world.now() + timeout;
+        let id = self.driver.with(|core| core.begin_committed(partitions))?;
+        self.driver.step(Input::Tick);
+        while !self.driver.with(|core| core.is_committed_known(id)) && self.world.now() < deadline {
+            self.driver.progress(deadline).await;
+        }
+        self.driver.with(|core| core.end_committed(id))
+    }
+
+    /// Returns no records of these partitions until they are resumed. They are still owned.
+    pub fn pause(&mut self, partitions: &[TopicPartition]) {
+        self.driver.with(|core| core.pause(partitions, true));
+    }
+
+    /// Returns records of these partitions again.
+    pub fn resume(&mut self, partitions: &[TopicPartition]) {
+        self.driver.with(|core| core.pause(partitions, false));
+    }
+
+    /// The partitions that it reads.
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.driver.with(|core| core.assigned().cloned().collect())
+    }
+
+    /// Those of them that are paused.
+    pub fn paused(&self) -> Vec<TopicPartition> {
+        self.driver.with(|core| core.paused().cloned().collect())
     }
 
     /// The offset after the last record that was returned; `None` until it is known.

@@ -2,21 +2,23 @@
 //!
 //! | module | role |
 //! |---|---|
-//! | `core` | the pure machine: composes the next four, and the kernel |
+//! | `core` | the pure machine: composes the next four, the kernel, and the group's membership |
 //! | `assignment`, `partition`, `position`, `buffer` | the assigned partitions: what each is about, where it is read, what is buffered |
 //! | `lookup` | offsets that the application asks for |
 //! | `plan`, `questions` | what to ask which leader now, as requests |
 //! | `sessions` | what fetches name: only what changed |
 //! | `answers` | what a response says about a partition |
 //! | `driver` | carries the core's effects out, also between polls |
-//! | `handle`, `record` | what the application sees |
+//! | `handle`, `committing`, `listener`, `record` | what the application sees |
 
 mod answers;
 mod assignment;
 mod buffer;
+mod committing;
 mod core;
 mod driver;
 mod handle;
+mod listener;
 mod lookup;
 mod partition;
 mod plan;
@@ -27,7 +29,9 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
+pub use committing::Committing;
 pub use handle::Consumer;
+pub use listener::{RebalanceListener, Told};
 pub use record::{ConsumerRecord, Notice};
 
 #[cfg(test)]
