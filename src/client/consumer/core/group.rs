@@ -412,6 +412,15 @@ impl Core {
     }
 }
 
+#[cfg(test)]
+impl Core {
+    /// The generation that it is a stable member of, as far as it knows.
+    pub(in crate::client) fn generation(&self) -> Option<i32> {
+        let membership = &self.group.as_ref()?.membership;
+        membership.stable_generation().map(|generation| generation.id)
+    }
+}
+
 /// Whether an epoch is newer than what is known of its partition (KIP-320).
 fn is_newer(epoch: LeaderEpoch, partition: &TopicPartition, cluster: &Cluster) -> bool {
     cluster.leadership(partition).is_some_and(|known| epoch > known.epoch)

@@ -190,7 +190,7 @@ impl Core {
         }
     }
 
-    pub(super) fn assigned(&self) -> impl Iterator<Item = &TopicPartition> {
+    pub(in crate::client) fn assigned(&self) -> impl Iterator<Item = &TopicPartition> {
         self.assignment.iter().map(|(partition, _)| partition)
     }
 
