@@ -85,6 +85,8 @@ impl Membership {
             ErrorCode::None => self.joined(now, answer, member, cluster, pause),
             ErrorCode::MemberIdRequired if !member.as_str().is_empty() => {
                 self.generation = Generation { member, ..Generation::none() };
+                // What a member under another id owned is lost.
+                self.is_prepared &= self.owned.is_empty();
                 self.request_rejoin("need to re-join with the given member-id");
                 self.retry_soon(now, error, pause)
             }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::leading::{shares_as_bytes, snapshot};
-use super::{Generation, Leave, Membership, Settings, State, Trouble};
+use super::{Generation, LastCommit, Leave, Membership, Settings, State, Trouble};
 use crate::base::{Instant, TopicPartition};
 use crate::client::assignor::Member;
 use crate::client::group::{Request, Subscription, payload};
@@ -53,6 +53,9 @@ impl Membership {
             self.heartbeat.renew(now);
         }
         self.has_coordinator = has_coordinator;
+        if matches!(self.last_commit, LastCommit::Begun { until } if until <= now) {
+            self.last_commit = LastCommit::Ended;
+        }
         if self.is_joined() && now >= self.heartbeat.patience_ends() {
             self.begin_leave("consumer poll timeout has expired.");
         }
@@ -111,7 +114,7 @@ impl Membership {
         if rests && self.may_join() && self.has_coordinator {
             deadline = deadline.min(self.not_before);
         }
-        if let super::LastCommit::Begun { until } = self.last_commit {
+        if let LastCommit::Begun { until } = self.last_commit {
             deadline = deadline.min(until);
         }
         deadline

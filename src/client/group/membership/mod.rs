@@ -272,6 +272,7 @@ impl Membership {
         if self.subscription.take().is_none() {
             return;
         }
+        self.arrived = None;
         if self.owned.is_empty() {
             return self.begin_leave(reason);
         }
