@@ -12,11 +12,14 @@ use super::{Members, Racks, Shares, Topics, nothing};
 use crate::base::TopicPartition;
 use crate::group::MemberId;
 
+/// A subscriber and its rack.
+type Reader<'a> = (&'a MemberId, Option<&'a Arc<str>>);
+
 /// One topic, half divided.
 struct Division<'a> {
     topic: &'a Arc<str>,
-    /// Subscribers in order, each with its rack.
-    members: Vec<(&'a MemberId, Option<&'a Arc<str>>)>,
+    /// Subscribers in order.
+    members: Vec<Reader<'a>>,
     /// Racks by partition; empty if no subscriber has one.
     racks: &'a [Racks],
     rack_aware: bool,
@@ -123,11 +126,11 @@ fn match_racks<'a>(divisions: &mut [Division<'a>], shares: &mut Shares) {
 fn match_together<'a>(
     divisions: &mut [Division<'a>],
     together: &[usize],
-    (mut members, count): (Vec<(&'a MemberId, Option<&'a Arc<str>>)>, usize),
+    (mut members, count): (Vec<Reader<'a>>, usize),
     shares: &mut Shares,
 ) {
     for partition in 0..count as i32 {
-        let fits = |(member, rack): &(&MemberId, Option<&Arc<str>>)| {
+        let fits = |(member, rack): &Reader<'_>| {
             let mut topics = together.iter().map(|index| &divisions[*index]);
             topics.all(|topic| topic.is_near(*rack, partition) && topic.room(member) > 0)
         };

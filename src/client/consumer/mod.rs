@@ -9,16 +9,14 @@
 //! | `sessions` | what fetches name: only what changed |
 //! | `answers` | what a response says about a partition |
 //! | `driver` | carries the core's effects out, also between polls |
-//! | `handle`, `committing`, `listener`, `record` | what the application sees |
+//! | `handle`, `record` | what the application sees |
 
 mod answers;
 mod assignment;
 mod buffer;
-mod committing;
 mod core;
 mod driver;
 mod handle;
-mod listener;
 mod lookup;
 mod partition;
 mod plan;
@@ -29,9 +27,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
-pub use committing::Committing;
-pub use handle::Consumer;
-pub use listener::{RebalanceListener, Told};
+pub use handle::{Committing, Consumer, RebalanceListener, Told};
 pub use record::{ConsumerRecord, Notice};
 
 #[cfg(test)]

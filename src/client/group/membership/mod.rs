@@ -387,7 +387,7 @@ impl Membership {
     pub(in crate::client) fn told(&mut self) {
         let Some((event, then)) = self.telling.take() else { return };
         match then {
-            Then::Nothing => return,
+            Then::Nothing => {}
             Then::Join => {
                 self.owned.retain(|partition| !event.partitions().contains(partition));
                 self.prepared();

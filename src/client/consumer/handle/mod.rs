@@ -1,4 +1,7 @@
-//! The consumer as an application has it.
+//! The consumer as an application has it, with what it awaits (`committing`) and is told (`listener`).
+
+mod committing;
+mod listener;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::core::{Core, Input};
 use super::driver::Driver;
 use super::position::Whence;
-use super::{Committing, ConsumerRecord, Notice, RebalanceListener};
+use super::{ConsumerRecord, Notice};
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Flaws, Offset, Stream, TopicPartition};
 use crate::client::group::{Event, Subscription};
@@ -17,6 +20,9 @@ use crate::client::kernel::connecting;
 use crate::client::{CommittedOffset, ConsumeError};
 use crate::io::{self, World};
 use crate::rpc::Pool;
+
+pub use committing::Committing;
+pub use listener::{RebalanceListener, Told};
 
 /// Reads the partitions that it is assigned: by hand, or by its group.
 ///
