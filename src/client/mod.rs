@@ -40,11 +40,22 @@
 //!     let mut config = ConsumerConfig::default();
 //!     config.set("bootstrap.servers", "127.0.0.1:9092")?;
 //!     config.set("auto.offset.reset", "earliest")?;
-//!     let mut consumer = Consumer::new(world, config)?;
+//!     let mut consumer = Consumer::new(world.clone(), config)?;
 //!     consumer.assign(vec![TopicPartition::new("orders", 0)]);
 //!     for record in consumer.poll(Duration::from_secs(1)).await? {
 //!         println!("{} {}: {:?}", record.partition, record.offset, record.value);
 //!     }
+//!
+//!     let mut config = ConsumerConfig::default();
+//!     config.set_all([("bootstrap.servers", "127.0.0.1:9092"), ("group.id", "shop")])?;
+//!     config.set("enable.auto.commit", "false")?;
+//!     let mut member = Consumer::new(world, config)?;
+//!     member.subscribe(["orders"])?;
+//!     for record in member.poll(Duration::from_secs(1)).await? {
+//!         println!("{} {}: {:?}", record.partition, record.offset, record.value);
+//!     }
+//!     member.commit_sync(Duration::from_secs(5)).await?;
+//!     member.close(Duration::from_secs(5)).await;
 //!     Ok(())
 //! }
 //! ```

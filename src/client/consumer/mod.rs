@@ -16,6 +16,8 @@ mod assignment;
 mod buffer;
 mod core;
 mod driver;
+#[cfg(test)]
+mod group_tests;
 mod handle;
 mod lookup;
 mod partition;

@@ -106,10 +106,6 @@ impl Commits {
         }
     }
 
-    pub(in crate::client) fn is_idle(&self) -> bool {
-        self.open.is_empty()
-    }
-
     /// Whether a commit waits to be sent.
     pub(in crate::client) fn needs_coordinator(&self) -> bool {
         self.open.values().any(|open| open.asked.is_none())

@@ -27,7 +27,7 @@ mod tests;
 pub use commits::CommittedOffset;
 pub(in crate::client) use commits::{Commit, CommitId, Commits, Offsets};
 pub(in crate::client) use committed::{Committed, CommittedId, Found};
-pub(in crate::client) use membership::{Event, Generation, Membership, Step, Trouble};
+pub(in crate::client) use membership::{Event, Membership, Step, Trouble};
 pub(in crate::client) use request::{Request, Response};
 pub(in crate::client) use settings::Settings;
 pub(in crate::client) use subscription::Subscription;

@@ -120,11 +120,6 @@ impl Core {
         self.group.as_ref().is_none_or(|group| group.membership.has_left())
     }
 
-    /// Whether it reads what the group assigns.
-    pub(in crate::client) fn is_subscribed(&self) -> bool {
-        self.group.as_ref().is_some_and(|group| group.is_subscribed())
-    }
-
     /// The application polls: what earlier polls returned is processed. Returns what its listener has
     /// to be told before anything else; [`Core::told`] follows.
     pub(in crate::client) fn poll(&mut self, now: Instant) -> Option<Event> {

@@ -10,9 +10,10 @@
 //!
 //! # Calling contract
 //!
-//! - The application's calls ([`Core::assign`], [`Core::seek`], [`Core::seek_to`],
-//!   [`Core::begin_lookup`], [`Core::poll`], [`Core::take`]) change what the consumer wants; questions leave in the
-//!   next [`Core::step`], for which [`Input::Tick`] is enough.
+//! - The application's calls ([`Core::assign`], [`Core::subscribe`], [`Core::seek`],
+//!   [`Core::seek_to`], [`Core::begin_lookup`], [`Core::begin_commit`], [`Core::poll`],
+//!   [`Core::take`]) change what the consumer wants; questions leave in the next [`Core::step`], for
+//!   which [`Input::Tick`] is enough.
 //! - Each [`Effect`] is answered by exactly one [`Input`], in any order.
 //! - [`Core::deadline`] is valid after each step: step with [`Input::Tick`] then at the latest,
 //!   whether or not the application polls.

@@ -48,7 +48,11 @@ impl Membership {
         if matches!(self.leave, Leave::Asked(asked) if asked == request) {
             // The session ends by itself if this did not help.
             self.leave = Leave::No;
-            return ErrorCode::None;
+            return match answer {
+                Ok(Response::Leave(answer)) => ErrorCode::from_code(answer.error_code),
+                Ok(_) => ErrorCode::None,
+                Err(error) => error,
+            };
         }
         match (&self.state, answer) {
             (State::Joining(asked), _) if *asked == request => {

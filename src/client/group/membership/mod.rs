@@ -229,10 +229,6 @@ impl Membership {
         matches!(self.state, State::Stable).then_some(&self.generation)
     }
 
-    pub(super) fn generation(&self) -> &Generation {
-        &self.generation
-    }
-
     /// Whether a rebalance is under way that it takes part in.
     pub(in crate::client) fn is_rebalancing(&self) -> bool {
         match self.state {
