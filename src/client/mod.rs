@@ -6,6 +6,7 @@
 //!
 //! | module | role |
 //! |---|---|
+//! | `group`, `assignor` | a consumer's membership in its group, and who reads which partition |
 //! | `kernel` | shared by the three: the cluster as a client knows it, coordinators, request ids |
 //! | `producer`, `consumer`, `admin` | the three, each with its core and driver |
 //! | `error` | their errors |
@@ -39,18 +40,31 @@
 //!     let mut config = ConsumerConfig::default();
 //!     config.set("bootstrap.servers", "127.0.0.1:9092")?;
 //!     config.set("auto.offset.reset", "earliest")?;
-//!     let mut consumer = Consumer::new(world, config)?;
+//!     let mut consumer = Consumer::new(world.clone(), config)?;
 //!     consumer.assign(vec![TopicPartition::new("orders", 0)]);
 //!     for record in consumer.poll(Duration::from_secs(1)).await? {
 //!         println!("{} {}: {:?}", record.partition, record.offset, record.value);
 //!     }
+//!
+//!     let mut config = ConsumerConfig::default();
+//!     config.set_all([("bootstrap.servers", "127.0.0.1:9092"), ("group.id", "shop")])?;
+//!     config.set("enable.auto.commit", "false")?;
+//!     let mut member = Consumer::new(world, config)?;
+//!     member.subscribe(["orders"])?;
+//!     for record in member.poll(Duration::from_secs(1)).await? {
+//!         println!("{} {}: {:?}", record.partition, record.offset, record.value);
+//!     }
+//!     member.commit_sync(Duration::from_secs(5)).await?;
+//!     member.close(Duration::from_secs(5)).await;
 //!     Ok(())
 //! }
 //! ```
 
 mod admin;
+mod assignor;
 mod consumer;
 mod error;
+mod group;
 mod kernel;
 mod producer;
 #[cfg(test)]
@@ -63,6 +77,7 @@ pub use admin::{
     Admin, BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, ListedOffset,
     OffsetSpec, PartitionDescription, TopicDescription,
 };
-pub use consumer::{Consumer, ConsumerRecord, Notice};
+pub use consumer::{Committing, Consumer, ConsumerRecord, Notice, RebalanceListener, Told};
 pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
+pub use group::CommittedOffset;
 pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata, partition_of};
