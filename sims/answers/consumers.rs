@@ -219,7 +219,7 @@ fn static_member(node: &mut Node, known: &mut Known) {
     let request = message!(ConsumerGroupDescribeRequest { group_ids: vec!["fixed".into()] });
     known.ask(node, "describe: static, away", 1, &request);
     known.ask(node, "beat: static, its successor", 1, &instance("second", 0));
-    known.ask(node, "beat: static, fenced", 1, &instance("first", 1));
+    known.ask(node, "beat: static, fenced", 1, &instance("first", 2));
     known.ask(node, "beat: static, leaves for good", 1, &instance("second", -1));
 }
 

@@ -38,7 +38,6 @@ pub enum Effect {
 /// Machines that resign drop it.
 #[derive(Debug)]
 pub struct GroupCoordinator {
-    pub(super) partition: i32,
     pub(super) settings: GroupSettings,
     pub(super) state: Groups,
     pub(super) classic: Classic,
@@ -58,13 +57,14 @@ impl GroupCoordinator {
         image: Arc<Image>,
         mut random: ChaCha12Rng,
     ) -> Self {
+        let partition = Stream::numbered("partition", u64::from(partition.unsigned_abs()));
+        let seed = Seed(random.next_u64()).split(partition);
         Self {
-            partition,
             settings,
             state: Groups::default(),
-            classic: Classic::new(Seed(random.next_u64())),
+            classic: Classic::new(seed),
             consumers: Sessions::default(),
-            seed: Seed(random.next_u64()),
+            seed: seed.split(Stream::named("consumer groups")),
             image,
             offsets_check: None,
         }

@@ -70,6 +70,8 @@ impl<W: World> Row<W> {
         controller::<W, cluster::BrokerRegistration>(0, 4),
         controller::<W, cluster::BrokerHeartbeat>(0, 1),
         controller::<W, cluster::AllocateProducerIds>(0, 0),
+        broker::<W, groups::ConsumerGroupHeartbeat>(0, 1),
+        broker::<W, groups::ConsumerGroupDescribe>(0, 1),
         controller::<W, cluster::AssignReplicasToDirs>(0, 0),
     ];
 

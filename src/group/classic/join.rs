@@ -11,7 +11,7 @@ use super::plan::{At, Plan};
 use super::soft::Classic;
 use crate::group::{Client, GroupId, MemberId, Record, Reply};
 use crate::wire::ErrorCode;
-use crate::wire::messages::{JoinGroupRequest, JoinGroupResponse, message};
+use crate::wire::messages::{JoinGroupRequest, JoinGroupResponse};
 
 /// How long a member waits for its first answer at most. It can't send heartbeats before.
 /// Source: Kafka's `CLASSIC_GROUP_NEW_MEMBER_JOIN_TIMEOUT_MS`.

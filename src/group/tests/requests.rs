@@ -61,7 +61,7 @@ fn groups_are_listed_by_state_and_type() {
 #[test]
 fn only_empty_groups_are_deleted() {
     let mut shell = shell();
-    let mut delete = |shell: &mut Shell| {
+    let delete = |shell: &mut Shell| {
         shell.decide(|machine, now, _| machine.delete_group(now, GROUP)).unwrap()
     };
     assert_eq!(delete(&mut shell), ErrorCode::GroupIdNotFound);

@@ -79,12 +79,14 @@ fn assignment_of_an_earlier_generation_changes_nothing() {
     let waiter = shell.sync(&assign(&ids[0], 1, &ids));
     let mut joining = shell.join(3, &join(""));
     assert_sync(waiter, ErrorCode::RebalanceInProgress);
-    shell.commit_all();
     joining.assert_waits();
     assert_eq!(shell.state(), "PreparingRebalance");
     let rejoined = assert_join(shell.join(9, &join(&ids[0])), ErrorCode::None);
     assert_eq!(rejoined.generation_id, 2);
     assert_eq!(joining.get().generation_id, 2);
+    let mut waiter = shell.sync(&sync(&ids[0], 2));
+    shell.commit_all();
+    waiter.assert_waits();
     assert_eq!(shell.state(), "CompletingRebalance");
 }
 

@@ -29,6 +29,8 @@ impl<W: World> Handler<Broker<W>> for JoinGroup {
         });
         if context.version < NULL_PROTOCOL {
             response.protocol_name.get_or_insert_default();
+        } else {
+            response.protocol_name.take_if(|name| name.is_empty());
         }
         response
     }

@@ -3,6 +3,8 @@
 //! Each request goes to the coordinator of its group (`broker/groups`), which is a machine in `group`.
 //! Source of the checks before that: Kafka's `KafkaApis` and `GroupCoordinatorService`.
 
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod delete_groups;
 mod describe_groups;
 mod find_coordinator;
@@ -15,6 +17,8 @@ mod offset_delete;
 mod offset_fetch;
 mod sync_group;
 
+pub(in crate::broker) use consumer_group_describe::ConsumerGroupDescribe;
+pub(in crate::broker) use consumer_group_heartbeat::ConsumerGroupHeartbeat;
 pub(in crate::broker) use delete_groups::DeleteGroups;
 pub(in crate::broker) use describe_groups::DescribeGroups;
 pub(in crate::broker) use find_coordinator::FindCoordinator;
