@@ -146,6 +146,7 @@ impl Shell {
     fn check(&self) {
         if self.checks {
             self.machine().classic.check_all();
+            self.machine().check_consumers();
             self.machine().state.offsets().check();
         }
     }

@@ -186,6 +186,7 @@ impl Sessions {
     }
 
     /// Asserts that each timer belongs to what it is for.
+    #[cfg(test)]
     pub fn check(&self) {
         self.timers.check();
         for (group, member) in self.revoking.keys() {
@@ -196,6 +197,7 @@ impl Sessions {
 
     /// Asserts that each member of a group has a session, and the rebalance timeout that its state
     /// asks for.
+    #[cfg(test)]
     pub fn check_group(&self, group: &ConsumerGroup) {
         for (id, member) in group.members() {
             let key = |task| (group.id().clone(), id.clone(), task);
