@@ -73,7 +73,7 @@ impl<W: World> Broker<W> {
             forward: channel("forward"),
             metadata_controller: channel("metadata"),
             auto_topics: AutoTopics::default(),
-            groups: Groups::new(world.clone(), &config.group, flaws),
+            groups: Groups::new(world.clone(), BrokerId(config.node.node_id), &config.group, flaws),
             producer_ids: Mutex::new(0..0),
             heartbeat_due: Notify::new(),
             leaving: AtomicBool::new(false),
