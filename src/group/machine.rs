@@ -62,9 +62,9 @@ impl GroupCoordinator {
         Self {
             settings,
             state: Groups::default(),
-            classic: Classic::new(seed),
+            classic: Classic::new(seed.split(Stream::named("classic"))),
             consumers: Sessions::default(),
-            seed: seed.split(Stream::named("consumer groups")),
+            seed: seed.split(Stream::named("consumer")),
             image,
             offsets_check: None,
         }
@@ -126,7 +126,12 @@ impl Machine for GroupCoordinator {
                 Group::Classic(value) => {
                     let wall = value.state_since;
                     let at = At { now, wall, settings: &settings };
-                    self.classic.loaded(at, ClassicGroup::loaded(id, value));
+                    let group = ClassicGroup::loaded(id, value);
+                    if value.leader.is_none() && !value.members.is_empty() {
+                        self.classic.downgraded(at, group);
+                    } else {
+                        self.classic.loaded(at, group);
+                    }
                 }
                 Group::Consumer(group) => {
                     self.consumers.activated(now, group, &settings.consumer);
@@ -161,6 +166,7 @@ impl Machine for GroupCoordinator {
         let consumers = self.expire_consumers(now, wall);
         decision.records.extend(consumers.records);
         decision.effects.extend(consumers.effects);
+        decision.after.extend(consumers.after);
         // Members first, and offsets next time: what expires in a group depends on its members.
         let touched = !decision.effects.is_empty();
         if !touched && self.offsets_check.is_some_and(|at| at <= now) {

@@ -60,10 +60,11 @@ impl GroupCoordinator {
     pub fn heartbeat(
         &self,
         now: Instant,
+        wall: Timestamp,
         request: &HeartbeatRequest,
     ) -> Decision<HeartbeatResponse> {
         if let Some(group) = self.state.consumer(&request.group_id) {
-            return consumer::beat(group, request).lift(Effect::Consumer);
+            return self.beat_consumers(group, (now, wall), request);
         }
         self.classic.heartbeat(now, request).lift(Effect::Classic)
     }

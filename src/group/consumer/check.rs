@@ -65,6 +65,7 @@ impl ConsumerGroup {
 
     /// Asserts everything that must hold between decisions. Not for a log that was loaded: that may
     /// have gaps.
+    #[cfg(test)]
     pub fn check(&self) {
         let mut owners: BTreeMap<(TopicId, i32), &MemberId> = BTreeMap::new();
         for (id, member) in self.members() {

@@ -106,6 +106,8 @@ pub enum Effect {
         /// How long its session lasts.
         session: Duration,
     },
+    /// A member id was given out, before its member is in the group.
+    Drawn,
     /// Answers a JoinGroup.
     AnswerJoin(Reply<JoinGroupResponse>, JoinGroupResponse),
     /// Answers a SyncGroup.

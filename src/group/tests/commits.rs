@@ -152,6 +152,21 @@ fn offsets_expire_once_the_group_is_empty_for_the_retention() {
 }
 
 #[test]
+fn retention_of_an_empty_group_counts_from_its_last_member() {
+    let mut shell = shell();
+    let id = shell.subscribed(&["t"]);
+    shell.leaves(&id);
+    shell.pass_secs(60);
+    shell.commit_offset("", -1, "reset");
+    shell.pass_days(6);
+    // As in Kafka: a commit does not extend it.
+    shell.commit_offset("", -1, "late");
+    assert_eq!(shell.committed_topics(), ["late", "reset"]);
+    shell.pass_secs(24 * 60 * 60 + 600);
+    assert!(shell.committed_topics().is_empty());
+}
+
+#[test]
 fn offsets_of_members_expire_for_topics_that_none_subscribes_to() {
     let mut shell = shell();
     let mut request = subscribing(&["t"]);
