@@ -119,7 +119,7 @@ fn partition(leader: BrokerId, epoch: i32) -> Record {
 /// Lets the tasks of the coordinators run.
 async fn settle() {
     for _ in 0..50 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::task::yield_now().await;
     }
 }
 
