@@ -1,15 +1,14 @@
 //! A consumer group becomes a classic group.
 
-use super::super::effect::Effect;
-use super::super::plan::{Context, Plan};
-use super::session_of;
-use super::sync::assignment;
+use super::effect::Effect;
+use super::embedded::{assignment, session_of};
+use super::plan::{Context, Plan};
 use crate::base::config::MigrationPolicy;
 use crate::group::record::{ClassicGroupValue, ClassicMemberValue, Record};
 
 /// Makes the group a classic one if only members of the classic protocol are left, and if the
 /// policy allows it. Returns whether it did. Its members then join again.
-pub(in super::super) fn downgrade(plan: &mut Plan, context: &Context<'_>) -> bool {
+pub(super) fn downgrade(plan: &mut Plan, context: &Context<'_>) -> bool {
     let group = plan.group();
     let allowed = matches!(
         context.settings.migration_policy,
