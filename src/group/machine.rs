@@ -100,6 +100,9 @@ impl Machine for GroupCoordinator {
         if let Record::ClassicGroup { group, value: None } = record {
             self.classic.removed(group);
         }
+        if let Record::ConsumerGroup { group, value: None } = record {
+            self.consumers.removed(group);
+        }
         self.state.replay(offset, record, changes)
     }
 

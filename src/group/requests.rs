@@ -131,8 +131,7 @@ impl GroupCoordinator {
         }
         let mut records = self.state.offsets().group_deleted(group.id());
         records.extend(group.tombstones());
-        let deleted = consumer::Effect::Deleted { group: group.id().clone() };
-        Decision::new(records, ErrorCode::None).with(Effect::Consumer(deleted))
+        Decision::new(records, ErrorCode::None)
     }
 
     /// OffsetCommit. The shell has refused unknown topics and partitions already.
