@@ -177,6 +177,13 @@ impl Shell {
         std::iter::once(committed).chain(beyond).collect()
     }
 
+    /// How many records each batch has that was appended from `start` on.
+    pub(crate) fn batches_since(&self, start: usize) -> Vec<usize> {
+        let ends = self.ends.iter().copied().filter(|end| *end > start);
+        let mut last = start;
+        ends.map(|end| end - std::mem::replace(&mut last, end)).collect()
+    }
+
     /// Another coordinator takes over with the first `kept` records of the log.
     pub(crate) fn fail_over(&mut self, kept: usize) {
         self.log.truncate(kept);
