@@ -60,8 +60,9 @@ mod tests;
 
 pub use crate::wire::batch::Header;
 pub use admin::{
-    Admin, BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, ListedOffset,
-    OffsetSpec, PartitionDescription, TopicDescription,
+    Admin, BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, GroupDescription,
+    GroupListing, GroupOffset, ListedOffset, MemberDescription, OffsetSpec, PartitionDescription,
+    TopicDescription,
 };
 pub use consumer::{Consumer, ConsumerRecord, Notice};
 pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
