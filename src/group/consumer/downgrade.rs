@@ -20,7 +20,8 @@ pub(super) fn downgrade(plan: &mut Plan, context: &Context<'_>) -> bool {
     let Some(protocol) = protocol else { return false };
     let members = group.members().map(|(id, member)| {
         let protocols = member.info.classic.iter().flat_map(|classic| &classic.protocols);
-        let subscription = protocols.filter(|(name, _)| *name == protocol).map(|(_, bytes)| bytes);
+        let mut subscription =
+            protocols.filter(|(name, _)| *name == protocol).map(|(_, bytes)| bytes);
         ClassicMemberValue {
             member: id.clone(),
             instance: member.info.instance.clone(),
@@ -28,7 +29,7 @@ pub(super) fn downgrade(plan: &mut Plan, context: &Context<'_>) -> bool {
             client_host: member.info.client_host.clone(),
             rebalance_timeout_ms: member.info.rebalance_timeout_ms,
             session_timeout_ms: i32::try_from(session_of(member).as_millis()).unwrap_or(i32::MAX),
-            subscription: subscription.cloned().next().unwrap_or_default(),
+            subscription: subscription.next().cloned().unwrap_or_default(),
             assignment: assignment(member, context.image),
         }
     });

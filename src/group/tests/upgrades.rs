@@ -278,7 +278,8 @@ fn classic(cooperates: bool) -> (Shell, Vec<Consumer>) {
 fn group_is_upgraded_and_downgraded_one_member_after_the_other() {
     for cooperates in [false, true] {
         let (mut shell, mut consumers) = classic(cooperates);
-        let stages: [&dyn Fn(&mut Shell, &mut Vec<Consumer>); 5] = [
+        type Stage<'a> = &'a dyn Fn(&mut Shell, &mut Vec<Consumer>);
+        let stages: [Stage<'_>; 5] = [
             &|_, all| all[2].start_new("n2"),
             &|shell, all| {
                 all[0].stop(shell);
@@ -397,8 +398,8 @@ fn member_of_the_classic_protocol_that_does_not_come_back_is_fenced() {
     for _ in 0..58 {
         shell.pass_secs(1);
         consumers[2].step(&mut shell);
-        for at in 0..2 {
-            let error = shell.beat(&consumers[at].id, None, consumers[at].epoch);
+        for classic in &consumers[..2] {
+            let error = shell.beat(&classic.id, None, classic.epoch);
             assert_eq!(error, ErrorCode::RebalanceInProgress);
         }
     }
