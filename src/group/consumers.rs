@@ -7,6 +7,8 @@ use rand_chacha::rand_core::Rng;
 use super::consumer::{self, ConsumerGroup, Context, Found, Overdue, Refusal, expire, heartbeat};
 use super::machine::{Decision, Effect, GroupCoordinator};
 use super::record::{ClassicMemberValue, Record};
+#[cfg(test)]
+use super::state::Group;
 use super::{Client, GroupId, MemberId, Reply};
 use crate::base::config::MigrationPolicy;
 use crate::base::{Instant, Stream, Timestamp, TopicId};
@@ -167,6 +169,18 @@ impl GroupCoordinator {
                 |member: &ClassicMemberValue| classic.metadata_of(member.member.as_str());
             consumer::upgraded(&group, &classic.snapshot(), protocols, &self.image)
         })
+    }
+
+    /// Asserts what must hold of all consumer groups: costs as much as they are large.
+    #[cfg(test)]
+    pub(super) fn check_consumers(&self) {
+        self.consumers.check();
+        for (_, group) in self.state.iter() {
+            if let Group::Consumer(group) = group {
+                group.check();
+                self.consumers.check_group(group);
+            }
+        }
     }
 
     /// An id as Kafka makes them: a UUID.

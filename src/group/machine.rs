@@ -100,6 +100,9 @@ impl Machine for GroupCoordinator {
         if let Record::ClassicGroup { group, value: None } = record {
             self.classic.removed(group);
         }
+        if let Record::ConsumerGroup { group, value: None } = record {
+            self.consumers.removed(group);
+        }
         self.state.replay(offset, record, changes)
     }
 
@@ -170,8 +173,10 @@ impl Machine for GroupCoordinator {
         // Members first, and offsets next time: what expires in a group depends on its members.
         let touched = !decision.effects.is_empty();
         if !touched && self.offsets_check.is_some_and(|at| at <= now) {
-            decision.records = self.expire_offsets(wall);
-            decision.effects.push(Effect::OffsetsChecked);
+            let (records, complete) = self.expire_offsets(wall);
+            decision.records.extend(records);
+            // Otherwise the deadline stays: the rest follows at once.
+            decision.effects.extend(complete.then_some(Effect::OffsetsChecked));
         }
         decision
     }

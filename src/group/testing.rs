@@ -144,6 +144,7 @@ impl Shell {
     fn check(&self) {
         if self.checks {
             self.machine().classic.check_all();
+            self.machine().check_consumers();
             self.machine().state.offsets().check();
         }
     }
@@ -174,6 +175,13 @@ impl Shell {
         let committed = self.active.committed_end().0 as usize;
         let beyond = self.ends.iter().copied().filter(|end| *end > committed);
         std::iter::once(committed).chain(beyond).collect()
+    }
+
+    /// How many records each batch has that was appended from `start` on.
+    pub(crate) fn batches_since(&self, start: usize) -> Vec<usize> {
+        let ends = self.ends.iter().copied().filter(|end| *end > start);
+        let mut last = start;
+        ends.map(|end| end - std::mem::replace(&mut last, end)).collect()
     }
 
     /// Another coordinator takes over with the first `kept` records of the log.

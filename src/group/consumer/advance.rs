@@ -39,8 +39,9 @@ pub(super) fn advance(
         plan.push(Record::Member { group: group.clone(), member: id.clone(), value });
     }
     let patterns = update_patterns(plan, context, &before, &after)?;
-    let same_topics = topics_before.keys().eq(plan.group().topics.keys());
-    refresh(plan, context, names_changed || patterns.rebalance, same_topics);
+    let bump = names_changed || patterns.rebalance;
+    let same_topics = !bump || topics_before.keys().eq(plan.group().topics.keys());
+    refresh(plan, context, bump, same_topics);
     let changed = names_changed || patterns.changed;
     reconcile(plan, context, id, owned, changed)
 }

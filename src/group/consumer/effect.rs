@@ -57,11 +57,6 @@ pub enum Effect {
         /// The offset of the image.
         image: Option<Offset>,
     },
-    /// A group was deleted.
-    Deleted {
-        /// The group.
-        group: GroupId,
-    },
     /// A group became a classic one. Its members join again.
     Downgraded {
         /// The group.

@@ -198,6 +198,33 @@ fn offsets_of_a_simple_group_expire_by_their_commit() {
 }
 
 #[test]
+fn offsets_expire_in_batches_that_a_log_accepts() {
+    let mut shell = shell();
+    let topics: Vec<_> = (0..40).map(|number| format!("{number:0>249}")).collect();
+    for topic in &topics {
+        let partition =
+            |partition| message!(OffsetCommitRequestPartition { partition_index: partition });
+        let topic = message!(OffsetCommitRequestTopic {
+            name: topic.as_str().into(),
+            partitions: (0..50).map(partition).collect(),
+        });
+        let request = message!(OffsetCommitRequest {
+            group_id: GROUP.into(),
+            generation_id_or_member_epoch: -1,
+            topics: vec![topic],
+        });
+        shell.decide(|machine, now, wall| machine.commit_offsets(now, wall, 8, &request));
+    }
+    assert_eq!(shell.machine().state.offsets().len(), 2000);
+    let appended = shell.log.len();
+    shell.pass_days(8);
+    assert!(shell.machine().state.offsets().is_empty());
+    assert_eq!(shell.log.len(), appended + 2000);
+    let batches = shell.batches_since(appended);
+    assert!(batches.len() > 1 && batches.iter().all(|records| *records < 1000), "{batches:?}");
+}
+
+#[test]
 fn empty_group_without_offsets_is_removed_by_the_next_check() {
     let mut shell = shell();
     shell.given_id();
