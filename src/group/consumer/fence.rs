@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::classic::downgrade;
+use super::downgrade::downgrade;
 use super::effect::Effect;
 use super::group::ConsumerGroup;
 use super::hash;

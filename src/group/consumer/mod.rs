@@ -10,7 +10,7 @@
 //! | `group`, `member`, `partitions` | the replicated state |
 //! | `replay` | how records change it |
 //! | `heartbeat`, `validate`, `refusal`, `advance` | ConsumerGroupHeartbeat |
-//! | `classic/` | members that speak the classic protocol, during an upgrade or a downgrade |
+//! | `classic/`, `embedded`, `downgrade` | members that speak the classic protocol, and groups that change theirs |
 //! | `subscription`, `hash` | topics that a group subscribes to, and whether they changed |
 //! | `target`, `assignor/` | who shall own what |
 //! | `reconcile` | the way of a member to its target |
@@ -24,7 +24,9 @@ mod assignor;
 mod check;
 mod classic;
 mod describe;
+mod downgrade;
 mod effect;
+mod embedded;
 mod fence;
 mod group;
 mod hash;

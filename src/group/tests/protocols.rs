@@ -11,6 +11,7 @@ use crate::wire::messages::offset_commit_request::{
 use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use crate::wire::messages::{
     ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, OffsetCommitRequest,
+    consumer_group_heartbeat_request,
 };
 
 pub(super) const TOPIC: TopicId = TopicId([7; 16]);
@@ -241,4 +242,38 @@ fn empty_consumer_group_without_offsets_expires() {
     assert_eq!(shell.state_of(), named("consumer", "Empty"));
     shell.pass_secs(2 * 24 * 3_600);
     assert!(shell.state_of().is_empty());
+}
+
+#[test]
+fn thousand_members_of_the_consumer_protocol_stabilise_in_little_time() {
+    let mut shell = shell(1_000);
+    shell.checks = false;
+    let mut epochs = vec![0; 1_000];
+    let mut owned: Vec<Vec<i32>> = vec![Vec::new(); 1_000];
+    // All within five seconds, and then every five seconds: Kafka's defaults.
+    for _ in 0..6 {
+        for at in 0..1_000 {
+            shell.pass(std::time::Duration::from_millis(5));
+            let mut request = consume(&format!("member-{at:04}"), epochs[at]);
+            if epochs[at] > 0 {
+                let topic = message!(consumer_group_heartbeat_request::TopicPartitions {
+                    topic_id: TOPIC.into(),
+                    partitions: owned[at].clone(),
+                });
+                request.topic_partitions = Some(vec![topic]);
+            }
+            let response = shell.consume(&request);
+            epochs[at] = response.member_epoch;
+            if let Some(assigned) = response.assignment {
+                let topics = assigned.topic_partitions.into_iter();
+                owned[at] = topics.flat_map(|topic| topic.partitions).collect();
+            }
+        }
+        if shell.state_of() == named("consumer", "Stable") {
+            assert!(owned.iter().all(|owned| owned.len() == 1));
+            assert!(shell.log.len() < 20_000, "{} records", shell.log.len());
+            return;
+        }
+    }
+    panic!("not stable after 30 s: {:?}", shell.state_of());
 }

@@ -278,7 +278,8 @@ fn classic(cooperates: bool) -> (Shell, Vec<Consumer>) {
 fn group_is_upgraded_and_downgraded_one_member_after_the_other() {
     for cooperates in [false, true] {
         let (mut shell, mut consumers) = classic(cooperates);
-        let stages: [&dyn Fn(&mut Shell, &mut Vec<Consumer>); 5] = [
+        type Stage<'a> = &'a dyn Fn(&mut Shell, &mut Vec<Consumer>);
+        let stages: [Stage<'_>; 5] = [
             &|_, all| all[2].start_new("n2"),
             &|shell, all| {
                 all[0].stop(shell);
@@ -397,8 +398,8 @@ fn member_of_the_classic_protocol_that_does_not_come_back_is_fenced() {
     for _ in 0..58 {
         shell.pass_secs(1);
         consumers[2].step(&mut shell);
-        for at in 0..2 {
-            let error = shell.beat(&consumers[at].id, None, consumers[at].epoch);
+        for classic in &consumers[..2] {
+            let error = shell.beat(&classic.id, None, classic.epoch);
             assert_eq!(error, ErrorCode::RebalanceInProgress);
         }
     }
@@ -409,6 +410,54 @@ fn member_of_the_classic_protocol_that_does_not_come_back_is_fenced() {
     assert_eq!(shell.beat(&consumers[0].id, None, 1), ErrorCode::UnknownMemberId);
     live(&mut shell, &mut consumers[2..], 10);
     check_shared(&consumers[2..]);
+}
+
+/// A stable group of both protocols whose next target assignment takes `interval` seconds.
+fn mixed(interval: u64) -> (Shell, Vec<Consumer>) {
+    let (mut shell, mut consumers) = classic(true);
+    shell.set(|settings| {
+        settings.consumer.assignment_interval = std::time::Duration::from_secs(interval);
+    });
+    consumers[2].start_new("n");
+    live(&mut shell, &mut consumers, 40);
+    assert_eq!(kind(&shell), ("consumer".to_owned(), "Stable".to_owned()));
+    (shell, consumers)
+}
+
+#[test]
+fn member_of_the_classic_protocol_joins_again_only_for_a_new_target() {
+    // KAFKA-20272.
+    let (mut shell, consumers) = mixed(100);
+    let (id, epoch) = (&consumers[0].id, consumers[0].epoch);
+    shell.consume(&consume("m", 0));
+    assert_eq!(kind(&shell).1, "Assigning");
+    assert_eq!(shell.beat(id, None, epoch), ErrorCode::None);
+    shell.set(|settings| settings.consumer.assignment_interval = std::time::Duration::ZERO);
+    assert_eq!(shell.beat(id, None, epoch), ErrorCode::RebalanceInProgress);
+}
+
+#[test]
+fn member_that_is_behind_joins_again_instead_of_syncing() {
+    let (mut shell, consumers) = mixed(0);
+    let (id, epoch) = (&consumers[0].id, consumers[0].epoch);
+    assert_sync(shell.sync(&sync(id, epoch)), ErrorCode::None);
+    shell.consume(&consume("m", 0));
+    assert_sync(shell.sync(&sync(id, epoch)), ErrorCode::RebalanceInProgress);
+}
+
+#[test]
+fn member_that_joins_and_does_not_sync_is_fenced() {
+    let (mut shell, mut consumers) = mixed(0);
+    let id = consumers[0].id.clone();
+    let mut request = join(&id);
+    request.protocols[0].metadata = subscription(&consumers[0].owns);
+    let epoch = assert_join(shell.join(9, &request), ErrorCode::None).generation_id;
+    for _ in 0..59 {
+        live(&mut shell, &mut consumers[1..], 1);
+        assert_eq!(shell.beat(&id, None, epoch), ErrorCode::None);
+    }
+    live(&mut shell, &mut consumers[1..], 1);
+    assert_eq!(shell.beat(&id, None, epoch), ErrorCode::UnknownMemberId, "after a minute");
 }
 
 #[test]

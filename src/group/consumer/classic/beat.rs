@@ -2,11 +2,12 @@
 
 use super::super::advance::refresh;
 use super::super::effect::Effect;
+use super::super::embedded::session_of;
 use super::super::group::ConsumerGroup;
 use super::super::member::{Member, MemberState};
 use super::super::plan::{Context, Plan};
 use super::super::sessions::rebalance_timeout;
-use super::{sender, session_of};
+use super::sender;
 use crate::decide::Decision;
 use crate::group::{MemberId, Record};
 use crate::wire::ErrorCode;

@@ -2,12 +2,11 @@
 
 use super::super::advance::{advance, replace};
 use super::super::effect::Effect;
+use super::super::embedded::{Subscription, protocol_of, read_subscription};
 use super::super::group::ConsumerGroup;
 use super::super::plan::{Context, Plan};
 use super::super::refusal::Refusal;
 use super::super::sessions::rebalance_timeout;
-use super::protocol::{Subscription, read_subscription};
-use super::protocol_of;
 use crate::decide::Decision;
 use crate::group::record::{ClassicMemberMetadata, MemberValue, Record};
 use crate::group::{Client, MemberId, Reply};

@@ -9,47 +9,30 @@
 //!
 //! | file | contents |
 //! |---|---|
-//! | `protocol` | subscriptions and assignments as the classic protocol embeds them |
 //! | `join`, `sync`, `beat`, `leave` | one file per request |
-//! | `upgrade`, `downgrade` | groups that change their protocol |
+//! | `upgrade` | a classic group becomes a consumer group |
+//!
+//! `embedded` and `downgrade` beside this directory belong to it.
 //!
 //! Left out: Kafka also downgrades when a static member of the classic protocol takes the place of
 //! the last one of the new protocol; here the group stays until a member leaves.
 
 mod beat;
-mod downgrade;
 mod join;
 mod leave;
-mod protocol;
 mod sync;
 mod upgrade;
 
 pub use beat::beat;
-pub(super) use downgrade::downgrade;
 pub use join::join;
 pub use leave::leave;
 pub use sync::sync;
 pub(super) use upgrade::begin_sessions;
 pub use upgrade::upgraded;
 
-use std::time::Duration;
-
 use super::group::ConsumerGroup;
 use super::member::Member;
-use super::sessions::rebalance_timeout;
 use crate::wire::ErrorCode;
-
-/// The session timeout that a member of the classic protocol asked for.
-fn session_of(member: &Member) -> Duration {
-    let classic = member.info.classic.as_ref();
-    rebalance_timeout(classic.map_or(0, |classic| classic.session_timeout_ms))
-}
-
-/// The protocol that a member of the classic protocol uses: the first that it supports.
-fn protocol_of(member: &Member) -> &str {
-    let protocols = member.info.classic.iter().flat_map(|classic| &classic.protocols);
-    protocols.map(|(name, _)| name.as_str()).next().unwrap_or_default()
-}
 
 /// The member that sends a request, if it speaks the classic protocol.
 fn sender<'a>(

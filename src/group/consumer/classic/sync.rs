@@ -1,13 +1,11 @@
 //! SyncGroup to a consumer group.
 
-use bytes::Bytes;
-
 use super::super::effect::Effect;
+use super::super::embedded::{assignment, protocol_of, session_of};
 use super::super::group::ConsumerGroup;
 use super::super::member::{Member, MemberState};
 use super::super::sessions::rebalance_timeout;
-use super::protocol::{read_subscription, write_assignment};
-use super::{protocol_of, sender, session_of};
+use super::sender;
 use crate::controller::Image;
 use crate::decide::Decision;
 use crate::group::{MemberId, Record, Reply};
@@ -52,14 +50,4 @@ pub fn sync(
     });
     let effect = Effect::Synced { group: group_id, member: id, session: session_of(member) };
     Decision::only(()).with(effect).then(Effect::AnswerSync(reply, response))
-}
-
-/// What a member may use, in the version that it understands.
-pub(super) fn assignment(member: &Member, image: &Image) -> Bytes {
-    let protocols = member.info.classic.iter().flat_map(|classic| &classic.protocols);
-    let subscription = protocols.map(|(_, metadata)| metadata).next();
-    match subscription.and_then(|metadata| read_subscription(metadata, image)) {
-        Some(subscription) => write_assignment(&member.assigned, subscription.version, image),
-        None => Bytes::new(),
-    }
 }

@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::super::effect::Effect;
+use super::super::embedded::{Subscription, read_assignment, read_subscription, session_of};
 use super::super::partitions::{Owned, Target};
 use super::super::plan::Plan;
 use super::super::refusal::Refusal;
-use super::protocol::{Subscription, read_assignment, read_subscription};
-use super::session_of;
 use crate::base::TopicId;
 use crate::controller::Image;
 use crate::group::GroupId;

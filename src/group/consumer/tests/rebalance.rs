@@ -144,6 +144,14 @@ fn rebalances_in_quick_succession_share_one_target_assignment() {
 }
 
 #[test]
+fn first_target_assignment_does_not_wait_whatever_the_date_is() {
+    let mut shell = Shell::new(2, 1);
+    shell.settings.assignment_interval = seconds(1);
+    shell.wall = Timestamp(10);
+    assert_eq!(assigned(&shell.accepted(&join("a", &["orders"]))), orders(&[0, 1]));
+}
+
+#[test]
 fn clock_that_went_back_does_not_hold_the_target_assignment_back() {
     let mut shell = Shell::new(2, 1);
     shell.settings.assignment_interval = seconds(1);

@@ -1,15 +1,14 @@
 //! A consumer group becomes a classic group.
 
-use super::super::effect::Effect;
-use super::super::plan::{Context, Plan};
-use super::session_of;
-use super::sync::assignment;
+use super::effect::Effect;
+use super::embedded::{assignment, session_of};
+use super::plan::{Context, Plan};
 use crate::base::config::MigrationPolicy;
 use crate::group::record::{ClassicGroupValue, ClassicMemberValue, Record};
 
 /// Makes the group a classic one if only members of the classic protocol are left, and if the
 /// policy allows it. Returns whether it did. Its members then join again.
-pub(in super::super) fn downgrade(plan: &mut Plan, context: &Context<'_>) -> bool {
+pub(super) fn downgrade(plan: &mut Plan, context: &Context<'_>) -> bool {
     let group = plan.group();
     let allowed = matches!(
         context.settings.migration_policy,
@@ -21,7 +20,8 @@ pub(in super::super) fn downgrade(plan: &mut Plan, context: &Context<'_>) -> boo
     let Some(protocol) = protocol else { return false };
     let members = group.members().map(|(id, member)| {
         let protocols = member.info.classic.iter().flat_map(|classic| &classic.protocols);
-        let subscription = protocols.filter(|(name, _)| *name == protocol).map(|(_, bytes)| bytes);
+        let mut subscription =
+            protocols.filter(|(name, _)| *name == protocol).map(|(_, bytes)| bytes);
         ClassicMemberValue {
             member: id.clone(),
             instance: member.info.instance.clone(),
@@ -29,7 +29,7 @@ pub(in super::super) fn downgrade(plan: &mut Plan, context: &Context<'_>) -> boo
             client_host: member.info.client_host.clone(),
             rebalance_timeout_ms: member.info.rebalance_timeout_ms,
             session_timeout_ms: i32::try_from(session_of(member).as_millis()).unwrap_or(i32::MAX),
-            subscription: subscription.cloned().next().unwrap_or_default(),
+            subscription: subscription.next().cloned().unwrap_or_default(),
             assignment: assignment(member, context.image),
         }
     });

@@ -1,9 +1,13 @@
 //! Subscriptions and assignments as the classic protocol embeds them: bytes that only consumers
-//! used to read.
+//! used to read. What the coordinator knows of members of that protocol.
+
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::super::partitions::Owned;
+use super::member::Member;
+use super::partitions::Owned;
+use super::sessions::rebalance_timeout;
 use crate::base::TopicId;
 use crate::controller::Image;
 use crate::wire::messages::consumer_group_heartbeat_request::TopicPartitions as Reported;
@@ -61,7 +65,7 @@ pub(super) fn read_assignment(bytes: &Bytes, image: &Image) -> Option<Vec<(Topic
 }
 
 /// An assignment as bytes of this version. Topics that no longer exist are left out.
-pub(super) fn write_assignment(owned: &Owned, version: ApiVersion, image: &Image) -> Bytes {
+fn write_assignment(owned: &Owned, version: ApiVersion, image: &Image) -> Bytes {
     let topics = owned.topics().filter_map(|(topic, partitions)| {
         let name = &image.topic_by_id(topic)?.name;
         Some(message!(TopicPartition { topic: (&**name).into(), partitions: partitions }))
@@ -73,4 +77,26 @@ pub(super) fn write_assignment(owned: &Owned, version: ApiVersion, image: &Image
         Ok(_) => bytes.freeze(),
         Err(_) => Bytes::new(),
     }
+}
+
+/// What a member may use, in the version that it understands.
+pub(super) fn assignment(member: &Member, image: &Image) -> Bytes {
+    let protocols = member.info.classic.iter().flat_map(|classic| &classic.protocols);
+    let subscription = protocols.map(|(_, metadata)| metadata).next();
+    match subscription.and_then(|metadata| read_subscription(metadata, image)) {
+        Some(subscription) => write_assignment(&member.assigned, subscription.version, image),
+        None => Bytes::new(),
+    }
+}
+
+/// The session timeout that a member of the classic protocol asked for.
+pub(super) fn session_of(member: &Member) -> Duration {
+    let classic = member.info.classic.as_ref();
+    rebalance_timeout(classic.map_or(0, |classic| classic.session_timeout_ms))
+}
+
+/// The protocol that a member of the classic protocol uses: the first that it supports.
+pub(super) fn protocol_of(member: &Member) -> &str {
+    let protocols = member.info.classic.iter().flat_map(|classic| &classic.protocols);
+    protocols.map(|(name, _)| name.as_str()).next().unwrap_or_default()
 }
