@@ -429,7 +429,7 @@ impl Epochs {
     fn heartbeat(&mut self) -> ConsumerGroupHeartbeatRequest {
         let topics = self.topics().cloned().collect();
         let says = Told { topics, owned: self.owned_ids.clone() };
-        let known = self.said.take().filter(|_| self.epoch != JOIN);
+        let known = self.said.take();
         let is_new = known.is_none();
         let topics_changed = known.as_ref().is_none_or(|said| said.topics != says.topics);
         let owned_changed = known.as_ref().is_none_or(|said| said.owned != says.owned);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::classic::Classic;
 use super::epochs::Epochs;
 use super::step::Identity;
-use super::{Event, Request, Response, Settings, Step, Subscription, Trouble};
+use super::{Request, Response, Settings, Step, Subscription, Trouble};
 use crate::base::config::GroupProtocol;
 use crate::base::{Instant, TopicPartition};
 use crate::client::kernel::{Cluster, RequestId};

@@ -229,6 +229,19 @@ fn topic_without_a_known_name_waits_for_metadata() {
 }
 
 #[test]
+fn target_of_which_nothing_more_can_be_taken_is_acknowledged_as_far_as_it_is() {
+    let mut stage = Stage::stable(&[BY_HAND], 0..2);
+    stage.pass(5);
+    stage.accept_topics(2, Some(vec![(ORDERS, [0, 1].into()), (UNKNOWN, [5].into())]));
+    assert!(stage.poll().is_empty());
+    let acknowledgement = stage.accept(2, None);
+    assert_eq!(acknowledgement.member_epoch, 2);
+    assert_eq!(owned_in(&acknowledgement), Some(vec![0, 1]));
+    stage.poll();
+    assert!(stage.asked.is_empty(), "once is enough");
+}
+
+#[test]
 fn fenced_member_loses_its_partitions_and_joins_again() {
     for error in [ErrorCode::FencedMemberEpoch, ErrorCode::UnknownMemberId] {
         let mut stage = Stage::stable(&[], 0..3);

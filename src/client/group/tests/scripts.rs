@@ -112,6 +112,13 @@ fn commit_before_a_revocation_is_bounded_by_the_rebalance_timeout() {
     assert!(matches!(stage.member.poll(stage.now), Some(Step::Commit { .. })));
     stage.now = stage.now + Duration::from_secs(1);
     assert_eq!(stage.member.poll(stage.now), Some(Step::Tell(Event::Revoked(orders(0..3)))));
+    let mut stage = Stage::stable(&[("max.poll.interval.ms", "10000")], 0..3);
+    stage.heartbeat(ErrorCode::RebalanceInProgress);
+    for _ in 0..2 {
+        assert!(matches!(stage.member.poll(stage.now), Some(Step::Commit { .. })));
+        stage.pass(6000);
+    }
+    assert!(stage.member.deadline() > stage.now, "without a poll, no one waits for it");
 }
 
 #[test]
@@ -262,6 +269,27 @@ fn interrupted_sync_leads_to_another_join() {
     assert_eq!(rejoins(ErrorCode::NotCoordinator), "m");
     assert_eq!(rejoins(ErrorCode::IllegalGeneration), "m");
     assert_eq!(rejoins(ErrorCode::UnknownMemberId), "");
+}
+
+#[test]
+fn cooperative_member_that_is_expelled_in_a_rebalance_loses_what_it_kept() {
+    for (error, lost) in [
+        (ErrorCode::RebalanceInProgress, false),
+        (ErrorCode::CoordinatorNotAvailable, false),
+        (ErrorCode::IllegalGeneration, true),
+        (ErrorCode::UnknownMemberId, true),
+    ] {
+        let mut stage = Stage::stable(&[COOPERATIVE, BY_HAND], 0..3);
+        stage.heartbeat(ErrorCode::RebalanceInProgress);
+        stage.poll();
+        stage.joined();
+        stage.refuse_sync(error);
+        let told = if lost { vec![Event::Lost(orders(0..3))] } else { vec![] };
+        assert_eq!(stage.poll(), told, "{error}");
+        stage.pass(1000);
+        let keeps = if lost { vec![] } else { orders(0..3) };
+        assert_eq!(subscription_of(&stage.join().1).owned, keeps, "{error}");
+    }
 }
 
 #[test]
