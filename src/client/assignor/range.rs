@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::member::{in_order, looks_at_racks, partitions, rack_of};
+use super::member::{in_order, looks_at_racks, rack_of};
 use super::{Members, Racks, Shares, Topics, nothing};
 use crate::base::TopicPartition;
 use crate::group::MemberId;

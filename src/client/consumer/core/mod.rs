@@ -119,7 +119,11 @@ impl Core {
             metadata_max_age: config.metadata_max_age,
             may_create: false,
         };
-        let group = Settings::new(&config)?.map(|settings| Box::new(Group::new(settings, now)));
+        let mut random = random;
+        let group = Settings::new(&config)?.map(|settings| {
+            let id = settings.draw_member_id(&mut random);
+            Box::new(Group::new(settings, id, now))
+        });
         Ok(Self {
             kernel: Kernel::new(settings, now, random)?,
             group,
@@ -480,7 +484,7 @@ impl Core {
     /// Asks for metadata if something is amiss, or it is old.
     fn ask_kernel(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let mut looked_up: BTreeSet<Arc<str>> = self.lookups.topics().collect();
-        looked_up.extend(self.group_topics().cloned());
+        looked_up.extend(self.group_topics());
         looked_up.retain(|topic| !self.assignment.topics().contains(topic));
         let topics = || self.assignment.topics().iter().chain(&looked_up);
         if topics().any(|topic| self.kernel.cluster().topic(topic).is_none()) {

@@ -112,6 +112,13 @@ fn commit_before_a_revocation_is_bounded_by_the_rebalance_timeout() {
     assert!(matches!(stage.member.poll(stage.now), Some(Step::Commit { .. })));
     stage.now = stage.now + Duration::from_secs(1);
     assert_eq!(stage.member.poll(stage.now), Some(Step::Tell(Event::Revoked(orders(0..3)))));
+    let mut stage = Stage::stable(&[("max.poll.interval.ms", "10000")], 0..3);
+    stage.heartbeat(ErrorCode::RebalanceInProgress);
+    for _ in 0..2 {
+        assert!(matches!(stage.member.poll(stage.now), Some(Step::Commit { .. })));
+        stage.pass(6000);
+    }
+    assert!(stage.member.deadline() > stage.now, "without a poll, no one waits for it");
 }
 
 #[test]
@@ -142,7 +149,7 @@ fn expelled_member_loses_its_partitions_and_joins_as_told() {
             let mut stage = Stage::stable(settings, 0..3);
             stage.heartbeat(error);
             assert!(stage.asked.is_empty());
-            assert!(stage.member.stable_generation().is_none(), "nothing can be committed");
+            assert!(stage.member.identity().is_none(), "nothing can be committed");
             assert_eq!(stage.poll(), [Event::Lost(orders(0..3))], "{error}");
             let (_, join) = stage.join();
             assert_eq!(join.member_id.as_str(), id);
@@ -265,6 +272,27 @@ fn interrupted_sync_leads_to_another_join() {
 }
 
 #[test]
+fn cooperative_member_that_is_expelled_in_a_rebalance_loses_what_it_kept() {
+    for (error, lost) in [
+        (ErrorCode::RebalanceInProgress, false),
+        (ErrorCode::CoordinatorNotAvailable, false),
+        (ErrorCode::IllegalGeneration, true),
+        (ErrorCode::UnknownMemberId, true),
+    ] {
+        let mut stage = Stage::stable(&[COOPERATIVE, BY_HAND], 0..3);
+        stage.heartbeat(ErrorCode::RebalanceInProgress);
+        stage.poll();
+        stage.joined();
+        stage.refuse_sync(error);
+        let told = if lost { vec![Event::Lost(orders(0..3))] } else { vec![] };
+        assert_eq!(stage.poll(), told, "{error}");
+        stage.pass(1000);
+        let keeps = if lost { vec![] } else { orders(0..3) };
+        assert_eq!(subscription_of(&stage.join().1).owned, keeps, "{error}");
+    }
+}
+
+#[test]
 fn answers_of_an_earlier_generation_change_nothing() {
     let mut stage = Stage::stable(&[BY_HAND], 0..3);
     stage.pass(3000);
@@ -275,7 +303,7 @@ fn answers_of_an_earlier_generation_change_nothing() {
     stage.follow(0..3);
     let answer = message!(HeartbeatResponse { error_code: ErrorCode::UnknownMemberId.code() });
     stage.answer(late, &Response::Heartbeat(answer));
-    assert!(stage.member.stable_generation().is_some());
+    assert!(stage.member.identity().is_some());
 }
 
 #[test]
