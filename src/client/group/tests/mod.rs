@@ -114,18 +114,6 @@ impl Stage {
         self.ask()
     }
 
-    /// Lets time pass with heartbeats that succeed, and polls.
-    fn pass_quietly(&mut self, seconds: u64) {
-        for _ in 0..seconds {
-            self.pass(1000);
-            self.poll();
-            for (id, request) in std::mem::take(&mut self.asked) {
-                assert!(matches!(request, Request::Heartbeat(_)), "{request:?}");
-                self.answer(id, &Response::Heartbeat(HeartbeatResponse::default()));
-            }
-        }
-    }
-
     fn answer(&mut self, id: RequestId, answer: &Response) -> ErrorCode {
         let Self { member, cluster, .. } = self;
         let error = member.answered(self.now, id, Ok(answer), cluster, &mut pause);

@@ -23,7 +23,7 @@ use crate::base::{BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, Partition
 use crate::base::{DirectoryId, TopicId};
 use crate::controller::{self, Image, PartitionRecord, RegisterBroker, TopicRecord};
 use crate::decide::Decision;
-use crate::group::{Client, ConsumerSettings, GroupId, MemberId, Record};
+use crate::group::{Client, ConsumerSettings, MemberId, Record};
 use crate::wire::ErrorCode;
 use crate::wire::messages::consumer_group_heartbeat_request::TopicPartitions;
 use crate::wire::messages::{
