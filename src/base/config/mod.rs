@@ -12,9 +12,11 @@ mod broker;
 mod client;
 mod foreign;
 mod group;
+mod iso;
 mod kind;
 mod node;
 mod properties;
+mod protocol;
 mod quorum;
 mod security;
 mod server;
@@ -32,12 +34,13 @@ pub use group::GroupConfig;
 pub use kind::Kind;
 pub use node::{Given, NodeConfig};
 pub use properties::parse_properties;
+pub use protocol::GroupProtocol;
 pub use quorum::QuorumConfig;
 pub use security::{Protocols, SecurityConfig};
 pub use server::{Purpose, ServerProperties};
 pub use setting::{
-    Acks, CleanupPolicy, Compression, Explicit, GroupProtocol, MaxConnectionsOverrides,
-    MigrationPolicy, OffsetReset, Setting,
+    Acks, CleanupPolicy, Compression, Explicit, MaxConnectionsOverrides, MigrationPolicy,
+    OffsetReset, Setting,
 };
 pub use storage::{GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel};
 use table::settings;
