@@ -58,8 +58,11 @@ pub mod key {
     pub const INIT_PRODUCER_ID: i16 = InitProducerIdRequest::API_KEY.value();
     pub const OFFSET_FOR_LEADER_EPOCH: i16 = OffsetForLeaderEpochRequest::API_KEY.value();
     pub const DESCRIBE_CONFIGS: i16 = DescribeConfigsRequest::API_KEY.value();
+    pub const ALTER_CONFIGS: i16 = AlterConfigsRequest::API_KEY.value();
     pub const DESCRIBE_LOG_DIRS: i16 = DescribeLogDirsRequest::API_KEY.value();
+    pub const CREATE_PARTITIONS: i16 = CreatePartitionsRequest::API_KEY.value();
     pub const DELETE_GROUPS: i16 = DeleteGroupsRequest::API_KEY.value();
+    pub const INCREMENTAL_ALTER_CONFIGS: i16 = IncrementalAlterConfigsRequest::API_KEY.value();
     pub const OFFSET_DELETE: i16 = OffsetDeleteRequest::API_KEY.value();
     pub const CONSUMER_GROUP_HEARTBEAT: i16 = ConsumerGroupHeartbeatRequest::API_KEY.value();
     pub const CONSUMER_GROUP_DESCRIBE: i16 = ConsumerGroupDescribeRequest::API_KEY.value();
