@@ -3,7 +3,7 @@
 use super::super::effect::Effect;
 use super::super::embedded::{assignment, protocol_of, session_of};
 use super::super::group::ConsumerGroup;
-use super::super::member::{Member, MemberState};
+use super::super::member::MemberState;
 use super::super::sessions::rebalance_timeout;
 use super::sender;
 use crate::controller::Image;
