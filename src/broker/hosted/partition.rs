@@ -105,6 +105,9 @@ pub(crate) struct Coordinators<W: World, M: Machine> {
     hosted: Mutex<Led<W, M>>,
 }
 
+/// A partition with its leader epoch and its machine.
+type LedOne<W, M> = (i32, LeaderEpoch, Arc<OnPartition<W, M>>);
+
 /// Called as soon as the machine of a partition has loaded its log, and decides.
 type Loaded<W, M> = dyn Fn(i32, &Arc<OnPartition<W, M>>) + Send + Sync;
 
@@ -120,7 +123,7 @@ impl<W: World, M: Machine> Coordinators<W, M> {
 
     /// The machines of all partitions that this broker leads, each with its leader epoch, loaded or
     /// not.
-    pub(crate) fn all(&self) -> Vec<(i32, LeaderEpoch, Arc<OnPartition<W, M>>)> {
+    pub(crate) fn all(&self) -> Vec<LedOne<W, M>> {
         let hosted = self.hosted.lock();
         hosted.iter().map(|(of, (epoch, host))| (*of, *epoch, host.clone())).collect()
     }
