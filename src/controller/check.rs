@@ -17,7 +17,7 @@ pub(super) fn check(image: &Image, before: &Image, changes: &[Change], flaws: Fl
             let key = (*topic_id, *partition);
             let earlier = states.insert(key, state);
             if let Some(earlier) = earlier.or_else(|| before.partition(*topic_id, *partition)) {
-                check_step(&name, earlier, state, *unclean);
+                check_step(&name, earlier, state, *unclean, flaws);
             }
         }
     }
@@ -48,7 +48,13 @@ pub(super) fn check(image: &Image, before: &Image, changes: &[Change], flaws: Fl
 }
 
 /// One change of a partition.
-fn check_step(name: &str, before: &PartitionState, after: &PartitionState, unclean: bool) {
+fn check_step(
+    name: &str,
+    before: &PartitionState,
+    after: &PartitionState,
+    unclean: bool,
+    flaws: Flaws,
+) {
     let (old, new) = (before.partition_epoch, after.partition_epoch);
     assert!(new > old, "{name}: partition epoch went from {old} to {new}");
     let (old, new) = (before.leader_epoch, after.leader_epoch);
@@ -59,8 +65,9 @@ fn check_step(name: &str, before: &PartitionState, after: &PartitionState, uncle
     assert!(new > old, "{name}: another leader in the same leader epoch {new}");
     if let Some(leader) = after.leader {
         let eligible = before.isr.contains(&leader) || before.elr.contains(&leader);
+        let mistaken = unclean && before.elr.contains(&leader);
         assert!(
-            eligible != unclean,
+            eligible != unclean || mistaken && flaws.has(Flaw::ElrCountedAsUnclean),
             "{name}: leader {leader} elected {} from ISR {:?} and ELR {:?}",
             if unclean { "uncleanly" } else { "cleanly" },
             before.isr,
