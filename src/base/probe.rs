@@ -24,6 +24,8 @@ pub enum Probe {
 pub enum NodeProbe {
     /// The node answers requests from now on.
     Ready,
+    /// The node ends because of an error: it has not closed all its logs.
+    Failed,
 }
 
 /// A transition of the active controller. All but `BecameController` are committed to the metadata

@@ -140,7 +140,16 @@ impl<W: World> Node<W> {
     }
 
     /// Serves until this host is asked to end, or until something breaks for good.
-    pub async fn run(mut self) -> Result<(), NodeError> {
+    pub async fn run(self) -> Result<(), NodeError> {
+        let world = self.world.clone();
+        let ended = self.serve().await;
+        if ended.is_err() {
+            world.probe(NodeProbe::Failed);
+        }
+        ended
+    }
+
+    async fn serve(mut self) -> Result<(), NodeError> {
         tokio::select! {
             biased;
             failure = self.fatal.recv() => match failure {

@@ -70,9 +70,10 @@ impl View {
             What::Probe(Probe::Node(NodeProbe::Ready)) => self.nodes.ready(host),
             What::Probe(Probe::Controller(probe)) => self.controller(seen, probe),
             What::Probe(Probe::Replica(probe)) => self.replica(host, probe),
-            What::Probe(Probe::Storage(StorageProbe::Failed { full: false, .. })) => {
-                self.nodes.storage_failed(host);
-            }
+            What::Probe(
+                Probe::Node(NodeProbe::Failed)
+                | Probe::Storage(StorageProbe::Failed { full: false, .. }),
+            ) => self.nodes.failed(host),
             What::Probe(Probe::Storage(StorageProbe::Damaged { partition, .. })) => {
                 if let Some(broker) = self.nodes.get(host).and_then(|node| node.broker) {
                     self.partitions.damaged(partition, broker);

@@ -32,7 +32,7 @@ pub(crate) struct Node {
     pub up: bool,
     /// It has reported that it answers requests.
     pub ready: bool,
-    /// Its storage failed for good.
+    /// It is about to end because of an error, or its storage failed for good.
     pub failed: bool,
     /// The controller has admitted it since its process began. Before that, it may well be in an
     /// ISR that the controller is about to take it from.
@@ -105,7 +105,7 @@ impl Nodes {
         self.replaying.take_if(|controller| *controller == host);
     }
 
-    pub fn storage_failed(&mut self, host: HostId) {
+    pub fn failed(&mut self, host: HostId) {
         self.by_host.entry(host).or_default().failed = true;
     }
 
@@ -115,8 +115,8 @@ impl Nodes {
     }
 
     /// A process is gone, by a power loss, a kill, or as it decided itself. Returns it as it was, and
-    /// how it ended: a broker that stopped before it was ready, or whose storage failed, has not closed
-    /// all its logs.
+    /// how it ended: a broker that stopped before it was ready, or that failed, has not closed all its
+    /// logs.
     pub fn died(&mut self, host: HostId, stopped: bool) -> (Node, End) {
         let node = self.by_host.entry(host).or_default();
         let closed = stopped && node.ready && !node.failed;

@@ -177,6 +177,16 @@ fn election_of_an_eligible_replica_is_clean_whatever_the_controller_says() {
 }
 
 #[test]
+fn election_of_a_replica_whose_node_ended_in_an_error_is_unclean() {
+    let mut stage = Stage::running();
+    stage.probes(2, NodeProbe::Ready);
+    stage.elects(1, Some(1), false, &[1]);
+    stage.probes(2, NodeProbe::Failed);
+    stage.sees(2, What::Ended);
+    assert_eq!(stage.elects(2, Some(2), true, &[2]), Some(Election::Unclean));
+}
+
+#[test]
 fn election_of_a_replica_that_crashed_or_is_damaged_is_unclean() {
     let mut crashed = Stage::running();
     crashed.elects(1, Some(1), false, &[1]);
