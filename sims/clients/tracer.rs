@@ -37,7 +37,10 @@ impl Tracer {
             .map_err(|error| format!("no strace: {error}"))?;
         let mut told = String::new();
         let stderr = strace.stderr.take().ok_or("no standard error")?;
-        BufReader::new(stderr).read_line(&mut told).map_err(|error| error.to_string())?;
+        let mut stderr = BufReader::new(stderr);
+        stderr.read_line(&mut told).map_err(|error| error.to_string())?;
+        // It says so of each thread that begins later, and would die of a closed pipe.
+        std::thread::spawn(move || std::io::copy(&mut stderr, &mut std::io::sink()));
         let tracer = Self { strace, dir };
         if told.contains("attached") { Ok(tracer) } else { Err(told) }
     }

@@ -79,11 +79,11 @@ fn answer(frame: BytesMut, listener: ListenerType) -> Result<BytesMut, FrameErro
         key::ALLOCATE_PRODUCER_IDS => empty::<AllocateProducerIdsRequest>(&request),
         key::DESCRIBE_LOG_DIRS => empty::<DescribeLogDirsRequest>(&request),
         key::ASSIGN_REPLICAS_TO_DIRS => empty::<AssignReplicasToDirsRequest>(&request),
-        _ => of_groups(&request),
+        _ => unheeded(&request),
     }
 }
 
-fn of_groups(request: &Request) -> Result<BytesMut, FrameError> {
+fn unheeded(request: &Request) -> Result<BytesMut, FrameError> {
     match request.header.api_key {
         key::OFFSET_COMMIT => empty::<OffsetCommitRequest>(request),
         key::OFFSET_FETCH => empty::<OffsetFetchRequest>(request),
@@ -94,6 +94,9 @@ fn of_groups(request: &Request) -> Result<BytesMut, FrameError> {
         key::SYNC_GROUP => empty::<SyncGroupRequest>(request),
         key::DESCRIBE_GROUPS => empty::<DescribeGroupsRequest>(request),
         key::LIST_GROUPS => empty::<ListGroupsRequest>(request),
+        key::CREATE_PARTITIONS => empty::<CreatePartitionsRequest>(request),
+        key::ALTER_CONFIGS => empty::<AlterConfigsRequest>(request),
+        key::INCREMENTAL_ALTER_CONFIGS => empty::<IncrementalAlterConfigsRequest>(request),
         key::DELETE_GROUPS => empty::<DeleteGroupsRequest>(request),
         key::OFFSET_DELETE => empty::<OffsetDeleteRequest>(request),
         key::CONSUMER_GROUP_HEARTBEAT => empty::<ConsumerGroupHeartbeatRequest>(request),
