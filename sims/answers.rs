@@ -13,10 +13,13 @@ mod answers {
     pub mod batches;
     pub mod codecs;
     pub mod configs;
+    pub mod consumers;
     pub mod fetches;
+    pub mod groups;
     pub mod kafka;
     pub mod lookups;
     pub mod names;
+    pub mod offsets;
 }
 
 use std::collections::BTreeMap;
@@ -25,20 +28,23 @@ use std::path::{Path, PathBuf};
 use super::clients::clients::server::Server;
 use answers::ask::Node;
 use answers::kafka::{Kafka, SETTINGS};
-use answers::{batches, codecs, configs, fetches, lookups, names};
+use answers::{batches, codecs, configs, consumers, fetches, groups, lookups, names, offsets};
 
 type Answers = BTreeMap<String, String>;
 
-/// The name of a part, and what sends its requests.
-type Part = (&'static str, fn(&mut Node));
+/// The name of a part, settings of its node, and what sends its requests.
+type Part = (&'static str, &'static str, fn(&mut Node));
 
-const PARTS: [Part; 6] = [
-    ("fetches", fetches::ask),
-    ("batches", batches::ask),
-    ("codecs", codecs::ask),
-    ("lookups", lookups::ask),
-    ("names", names::ask),
-    ("configs", configs::ask),
+const PARTS: [Part; 9] = [
+    ("fetches", "", fetches::ask),
+    ("batches", "", batches::ask),
+    ("codecs", "", codecs::ask),
+    ("lookups", "", lookups::ask),
+    ("names", "", names::ask),
+    ("configs", "", configs::ask),
+    ("groups", groups::SETTINGS, groups::ask),
+    ("offsets", groups::SETTINGS, offsets::ask),
+    ("consumers", groups::SETTINGS, consumers::ask),
 ];
 
 fn file(part: &str) -> PathBuf {
@@ -69,8 +75,9 @@ fn differences(ours: &Answers, kafka: &Answers) -> Vec<String> {
         .collect()
 }
 
-fn ours(part: &str, ask: fn(&mut Node)) {
-    let server = Server::start_with(SETTINGS);
+fn ours(part: &str) {
+    let (_, settings, ask) = PARTS.into_iter().find(|(name, ..)| *name == part).unwrap();
+    let server = Server::start_with(&format!("{SETTINGS}{settings}"));
     let mut node = Node::new(&server.bootstrap());
     ask(&mut node);
     let mut expected = read(part);
@@ -96,40 +103,59 @@ fn ours(part: &str, ask: fn(&mut Node)) {
 
 #[test]
 fn fetches_wait_as_apache_kafkas() {
-    ours("fetches", fetches::ask);
+    ours("fetches");
 }
 
 #[test]
 fn batches_are_judged_as_by_apache_kafka() {
-    ours("batches", batches::ask);
+    ours("batches");
 }
 
 #[test]
 fn codecs_are_read_as_by_apache_kafka() {
-    ours("codecs", codecs::ask);
+    ours("codecs");
 }
 
 #[test]
 fn offsets_are_looked_up_as_in_apache_kafka() {
-    ours("lookups", lookups::ask);
+    ours("lookups");
 }
 
 #[test]
 fn names_are_null_or_empty_as_in_apache_kafka() {
-    ours("names", names::ask);
+    ours("names");
 }
 
 #[test]
 fn settings_are_judged_and_shown_as_by_apache_kafka() {
-    ours("configs", configs::ask);
+    ours("configs");
+}
+
+#[test]
+fn groups_are_answered_as_by_apache_kafka() {
+    ours("groups");
+}
+
+#[test]
+fn committed_offsets_are_answered_as_by_apache_kafka() {
+    ours("offsets");
+}
+
+#[test]
+fn consumer_protocol_is_answered_as_by_apache_kafka() {
+    ours("consumers");
 }
 
 /// Records them where `BROKERQUAKE_RECORD` is set.
 #[test]
 fn apache_kafka_answers_as_recorded() {
-    let Some(kafka) = Kafka::start() else { return };
+    let Some(libs) = Kafka::jars() else { return };
+    let plain = Kafka::start(&libs, "");
     let mut wrong = Vec::new();
-    for (part, ask) in PARTS {
+    for (part, settings, ask) in PARTS {
+        // Groups outlive the part that made them: each part has a node of its own.
+        let own = (!settings.is_empty()).then(|| Kafka::start(&libs, settings));
+        let kafka = own.as_ref().unwrap_or(&plain);
         let mut node = Node::new(&kafka.address());
         ask(&mut node);
         if std::env::var_os("BROKERQUAKE_RECORD").is_some() {

@@ -5,6 +5,7 @@
 )]
 
 pub mod clients {
+    pub mod member;
     pub mod server;
     pub mod tracer;
     pub mod traffic;

@@ -249,6 +249,8 @@ fn full_disk_refuses_writes_and_loses_nothing() {
     };
     let mut server = Server::start_in(disk.0.path());
     server.create_topic("full", 1, 1, &[]);
+    // The first consumer asks for it, and then there is no room for its partitions.
+    server.create_topic("__consumer_offsets", 1, 1, &[("cleanup.policy", "compact")]);
     let load =
         Load { topic: "full", codec: "none", acks: "all", first: 0, count: 40_000, partitions: 1 };
     let sent = produce(&server.bootstrap(), &load, |_| 1_000);

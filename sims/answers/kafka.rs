@@ -24,30 +24,35 @@ fn free_port() -> u16 {
 
 impl Kafka {
     /// `BROKERQUAKE_KAFKA` says where Kafka's jars are; without it, says why nothing is asked.
-    pub fn start() -> Option<Self> {
-        let Ok(libs) = std::env::var("BROKERQUAKE_KAFKA") else {
+    pub fn jars() -> Option<String> {
+        let libs = std::env::var("BROKERQUAKE_KAFKA").ok();
+        if libs.is_none() {
             println!("skipped: BROKERQUAKE_KAFKA names no directory of Kafka's jars (.ci/slow)");
-            return None;
-        };
+        }
+        libs
+    }
+
+    /// Starts a node with further settings.
+    pub fn start(libs: &str, settings: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let (port, controller) = (free_port(), free_port());
         let file = dir.path().join("server.properties");
         let text = format!(
             "controller.quorum.voters=1@127.0.0.1:{controller}\n\
              listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-             log.dirs={}\n{SETTINGS}",
+             log.dirs={}\n{SETTINGS}{settings}",
             dir.path().join("data").display()
         );
         fs::write(&file, text).unwrap();
-        let format = java(&libs, "kafka.tools.StorageTool")
+        let format = java(libs, "kafka.tools.StorageTool")
             .args(["format", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c"])
             .arg(&file)
             .status();
         assert!(format.expect("java runs").success(), "Kafka's formatter");
-        let child = java(&libs, "kafka.Kafka").arg(&file).spawn().expect("java runs");
+        let child = java(libs, "kafka.Kafka").arg(&file).spawn().expect("java runs");
         let mut kafka = Self { child, port, _dir: dir };
         kafka.wait(&file);
-        Some(kafka)
+        kafka
     }
 
     fn wait(&mut self, file: &Path) {

@@ -304,6 +304,12 @@ impl Cluster {
         self.partition(topic, partition, |leader, _| leader)
     }
 
+    /// The broker that coordinates a group: the leader of its partition of the offsets topic.
+    pub fn coordinator(&self, group: &str) -> i32 {
+        let partition = brokerquake::group::partition_of(group, 50);
+        self.leader("__consumer_offsets", partition)
+    }
+
     pub fn in_sync(&self, topic: &str, partition: i32) -> Vec<i32> {
         self.partition(topic, partition, |_, isr| isr.to_vec())
     }

@@ -2,6 +2,9 @@
 //!
 //! Also included by the library's own tests, where `wire` has another path.
 
+#[path = "samples/groups.rs"]
+mod groups;
+
 use super::wire::batch::BatchBuilder;
 use super::wire::messages::*;
 use super::wire::{api::key, frame};
@@ -72,7 +75,7 @@ pub fn request(key: i16, version: i16, target: &Target, values: &mut dyn Values)
         key::ALLOCATE_PRODUCER_IDS => sample.allocate_producer_ids(),
         key::DESCRIBE_LOG_DIRS => sample.describe_log_dirs(),
         key::ASSIGN_REPLICAS_TO_DIRS => sample.assign_replicas_to_dirs(),
-        _ => None,
+        _ => groups::request(key, sample),
     }
 }
 

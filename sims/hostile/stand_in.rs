@@ -79,6 +79,25 @@ fn answer(frame: BytesMut, listener: ListenerType) -> Result<BytesMut, FrameErro
         key::ALLOCATE_PRODUCER_IDS => empty::<AllocateProducerIdsRequest>(&request),
         key::DESCRIBE_LOG_DIRS => empty::<DescribeLogDirsRequest>(&request),
         key::ASSIGN_REPLICAS_TO_DIRS => empty::<AssignReplicasToDirsRequest>(&request),
+        _ => of_groups(&request),
+    }
+}
+
+fn of_groups(request: &Request) -> Result<BytesMut, FrameError> {
+    match request.header.api_key {
+        key::OFFSET_COMMIT => empty::<OffsetCommitRequest>(request),
+        key::OFFSET_FETCH => empty::<OffsetFetchRequest>(request),
+        key::FIND_COORDINATOR => empty::<FindCoordinatorRequest>(request),
+        key::JOIN_GROUP => empty::<JoinGroupRequest>(request),
+        key::HEARTBEAT => empty::<HeartbeatRequest>(request),
+        key::LEAVE_GROUP => empty::<LeaveGroupRequest>(request),
+        key::SYNC_GROUP => empty::<SyncGroupRequest>(request),
+        key::DESCRIBE_GROUPS => empty::<DescribeGroupsRequest>(request),
+        key::LIST_GROUPS => empty::<ListGroupsRequest>(request),
+        key::DELETE_GROUPS => empty::<DeleteGroupsRequest>(request),
+        key::OFFSET_DELETE => empty::<OffsetDeleteRequest>(request),
+        key::CONSUMER_GROUP_HEARTBEAT => empty::<ConsumerGroupHeartbeatRequest>(request),
+        key::CONSUMER_GROUP_DESCRIBE => empty::<ConsumerGroupDescribeRequest>(request),
         other => panic!("request {other} is served and not handled here"),
     }
 }

@@ -10,6 +10,8 @@ mod answers;
 mod clients;
 #[path = "../damaged.rs"]
 mod damaged;
+#[path = "../groups.rs"]
+mod groups;
 #[path = "../hostile.rs"]
 mod hostile;
 

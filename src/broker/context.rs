@@ -7,14 +7,16 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::Notify;
 
+use super::auto_topics::AutoTopics;
 use super::channel::ControllerChannel;
+use super::groups::Groups;
 use super::partition::Partition;
 use super::replicas::Replicas;
 use super::serve::listeners::inter_broker;
 use super::sessions::FetchSessions;
 use crate::base::config::NodeConfig;
 use crate::base::{Address, BrokerEpoch, BrokerId, Flaws, Stream};
-use crate::controller::{Image, Topic};
+use crate::controller::{Change, Image, Topic};
 use crate::io::World;
 use crate::wire::ErrorCode;
 
@@ -34,6 +36,8 @@ pub(crate) struct Broker<W: World> {
     pub(crate) forward: ControllerChannel<W>,
     /// For the metadata log alone: its fetches wait for long, and answers come in order.
     pub(crate) metadata_controller: ControllerChannel<W>,
+    pub(crate) auto_topics: AutoTopics,
+    pub(crate) groups: Arc<Groups<W>>,
     /// Ids left of the block that the controller gave last.
     pub(crate) producer_ids: Mutex<Range<i64>>,
     /// Rung when the controller should be told something before the next heartbeat is due.
@@ -60,22 +64,24 @@ impl<W: World> Broker<W> {
         let slots = config.node.fetch_session_slots as usize;
         Arc::new(Self {
             fetch_sessions: FetchSessions::new(slots, random),
-            world,
             me: BrokerId(config.node.node_id),
             cluster_id,
             inter_broker_listener: inter_broker(&config),
-            config,
             flaws,
             replicas,
             controller: channel("controller"),
             forward: channel("forward"),
             metadata_controller: channel("metadata"),
+            auto_topics: AutoTopics::default(),
+            groups: Groups::new(world.clone(), &config.group, flaws),
             producer_ids: Mutex::new(0..0),
             heartbeat_due: Notify::new(),
             leaving: AtomicBool::new(false),
             epoch: AtomicI64::new(BrokerEpoch::NONE.0),
             image: RwLock::new(Arc::default()),
             image_changed: Notify::new(),
+            config,
+            world,
         })
     }
 
@@ -89,9 +95,10 @@ impl<W: World> Broker<W> {
         self.image.read().clone()
     }
 
-    /// Replaces it.
-    pub(crate) fn set_image(&self, image: Arc<Image>) {
-        *self.image.write() = image;
+    /// Replaces it; `changes` lead from one to the other.
+    pub(crate) fn set_image(&self, image: Arc<Image>, changes: &[Change]) {
+        *self.image.write() = image.clone();
+        self.groups.metadata_changed(&image, changes);
         self.image_changed.notify_waiters();
     }
 

@@ -92,7 +92,7 @@ impl<W: World> MetadataFollower<W> {
             }
         }
         follower.copy = copy;
-        follower.broker.set_image(Arc::new(follower.image.clone()));
+        follower.broker.set_image(Arc::new(follower.image.clone()), &[]);
         Ok(follower)
     }
 
@@ -177,7 +177,7 @@ impl<W: World> MetadataFollower<W> {
             }
         }
         let image = Arc::new(self.image.clone());
-        self.broker.set_image(image.clone());
+        self.broker.set_image(image.clone(), &changes);
         if self.in_charge {
             self.broker.replicas.apply(&image, &changes).await?;
         }

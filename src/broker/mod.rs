@@ -12,6 +12,8 @@
 //! | `fetcher`, `sessions` | following leaders; what each fetch session asks and was sent |
 //! | `timers` | replicas are stepped at their own deadlines |
 //! | `outbox`, `isr`, `assignments` | what replicas have for the controller, and how it gets there |
+//! | `groups` | the group coordinators of this broker |
+//! | `auto_topics` | topics that are created on demand |
 //! | `metadata_log`, `lifecycle`, `channel` | following the controller; standing with it |
 //! | `upkeep`, `cleanup` | flushing, checkpoints, lag; retention and compaction |
 //! | `hosted/` | the shell of a decided log: load, append, commit, answer |
@@ -19,6 +21,7 @@
 
 mod api;
 mod assignments;
+mod auto_topics;
 mod channel;
 mod cleanup;
 mod context;
@@ -27,6 +30,7 @@ mod dir_failures;
 mod dirs;
 mod error;
 mod fetcher;
+mod groups;
 mod hosted;
 mod isr;
 mod lifecycle;

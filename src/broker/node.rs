@@ -342,6 +342,7 @@ impl<W: World> Start<W> {
         let (outbox, undelivered) = Outbox::new();
         let (lag, flaws) = (self.config.node.replica_lag_time_max, self.options.flaws);
         let site = Site::new(self.world.clone(), me, lag, flaws, outbox);
+        let elections = site.elections_of(topics::CONSUMER_OFFSETS);
         let replicas = Replicas::new(site, dirs, self.config.topics.clone(), logs);
         let channel = |purpose: &str| {
             let name = format!("broker-{me}-{purpose}");
@@ -359,6 +360,7 @@ impl<W: World> Start<W> {
             Metadata::Controllers(_) => None,
             Metadata::Copy(copy) => Some(copy.clone()),
         };
+        self.world.spawn("group coordinators", broker.groups.clone().run(elections));
         let follower = MetadataFollower::new(broker.clone(), copy)?;
         self.supervise("metadata", follower.run());
         self.world.spawn("fetchers", Fetchers::run(broker.clone()));

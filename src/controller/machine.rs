@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::record::{FeatureLevel, Record};
 use super::sessions::Sessions;
 use crate::base::config::{NodeConfig, TopicConfig};
-use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, Offset, Seed, Stream};
+use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, Offset, Seed, Stream, Timestamp};
 use crate::decide::{self, Machine};
 use crate::wire::ErrorCode;
 
@@ -194,7 +194,7 @@ impl Machine for Controller {
         self.sessions.deadline()
     }
 
-    fn expire(&self, now: Instant) -> Decision<()> {
+    fn expire(&self, now: Instant, _wall: Timestamp) -> Decision<()> {
         self.fence_overdue(now)
     }
 

@@ -15,19 +15,24 @@ pub struct Active<M: Machine, P> {
     prefix: Prefix<M::State>,
     /// Responses, each with the offset below which everything must be committed before it leaves.
     held: VecDeque<(Offset, P)>,
+    /// Effects that wait for a commit in the same way.
+    deferred: VecDeque<(Offset, M::Effect)>,
 }
 
 /// What a commit brings about.
 pub struct Commit<M: Machine, P> {
     /// What the committed records changed. To be published before any response leaves.
     pub changes: Vec<ChangeOf<M>>,
+    /// Effects that waited for the commit, in the order of their decisions. To be carried out before
+    /// any response leaves.
+    pub after: Vec<M::Effect>,
     /// Responses that may leave, in the order of their decisions.
     pub released: Vec<P>,
 }
 
 impl<M: Machine, P> Active<M, P> {
     pub(super) fn new(machine: M, prefix: Prefix<M::State>) -> Self {
-        Self { machine, prefix, held: VecDeque::new() }
+        Self { machine, prefix, held: VecDeque::new(), deferred: VecDeque::new() }
     }
 
     /// The machine, to decide with.
@@ -85,6 +90,17 @@ impl<M: Machine, P> Active<M, P> {
         }
     }
 
+    /// Keeps effects until everything appended so far is committed. Carries them out at once if that
+    /// is the case already.
+    pub fn defer(&mut self, now: Instant, effects: impl IntoIterator<Item = M::Effect>) {
+        let end = self.prefix.end();
+        if self.prefix.committed_end() >= end {
+            self.carry_out(now, effects);
+        } else {
+            self.deferred.extend(effects.into_iter().map(|effect| (end, effect)));
+        }
+    }
+
     /// Holds a response back until everything appended so far is committed: its decision may rest
     /// on any of it. Returns the response if that is the case already.
     #[must_use]
@@ -102,6 +118,10 @@ impl<M: Machine, P> Active<M, P> {
         let mut changes = Vec::new();
         self.prefix.commit(end, &mut changes)?;
         let committed = self.prefix.committed_end();
+        let mut after = Vec::new();
+        while self.deferred.front().is_some_and(|(end, _)| *end <= committed) {
+            after.extend(self.deferred.pop_front().map(|(_, effect)| effect));
+        }
         let mut released = Vec::new();
         while self.held.front().is_some_and(|(end, _)| *end <= committed) {
             released.extend(self.held.pop_front().map(|(_, response)| response));
@@ -109,7 +129,7 @@ impl<M: Machine, P> Active<M, P> {
         if cfg!(debug_assertions) {
             self.check();
         }
-        Ok(Commit { changes, released })
+        Ok(Commit { changes, after, released })
     }
 
     /// When to call `expire`, unless something else happens before.
@@ -128,13 +148,17 @@ impl<M: Machine, P> Active<M, P> {
 
     fn check(&self) {
         self.prefix.check();
-        let ends = self.held.iter().map(|(end, _)| *end);
-        assert!(ends.clone().is_sorted(), "held responses are out of order");
+        self.check_waiting("responses", self.held.iter().map(|(end, _)| *end));
+        self.check_waiting("effects", self.deferred.iter().map(|(end, _)| *end));
+    }
+
+    fn check_waiting(&self, kind: &str, ends: impl Iterator<Item = Offset> + Clone) {
+        assert!(ends.clone().is_sorted(), "waiting {kind} are out of order");
         if let (Some(first), Some(last)) = (ends.clone().next(), ends.last()) {
             let (committed, end) = (self.prefix.committed_end(), self.prefix.end());
             assert!(
                 committed < first && last <= end,
-                "responses wait for {first} to {last}, committed up to {committed} of {end}"
+                "{kind} wait for {first} to {last}, committed up to {committed} of {end}"
             );
         }
     }

@@ -9,12 +9,14 @@ pub struct Decision<R, T, E> {
     pub response: T,
     /// Carried out once the records are appended; they are not replicated.
     pub effects: Vec<E>,
+    /// Carried out once the records are committed, before the response leaves.
+    pub after: Vec<E>,
 }
 
 impl<R, T, E> Decision<R, T, E> {
     /// Appends records and answers.
     pub fn new(records: Vec<R>, response: T) -> Self {
-        Self { records, response, effects: Vec::new() }
+        Self { records, response, effects: Vec::new(), after: Vec::new() }
     }
 
     /// Answers without changing anything.
@@ -27,5 +29,28 @@ impl<R, T, E> Decision<R, T, E> {
     pub fn with(mut self, effect: E) -> Self {
         self.effects.push(effect);
         self
+    }
+
+    /// Adds an effect that waits until the records are committed. A machine that resigns before
+    /// drops it.
+    #[must_use]
+    pub fn then(mut self, effect: E) -> Self {
+        self.after.push(effect);
+        self
+    }
+
+    /// The same decision as one of a machine that is made of several parts.
+    pub fn lift<F>(self, lift: impl Fn(E) -> F) -> Decision<R, T, F> {
+        Decision {
+            records: self.records,
+            response: self.response,
+            effects: self.effects.into_iter().map(&lift).collect(),
+            after: self.after.into_iter().map(&lift).collect(),
+        }
+    }
+
+    /// The same decision with another response.
+    pub fn answering<U>(self, response: U) -> Decision<R, U, E> {
+        Decision { records: self.records, response, effects: self.effects, after: self.after }
     }
 }

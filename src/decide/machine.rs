@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 
 use super::Decision;
-use crate::base::{Instant, Offset, Probe};
+use crate::base::{Instant, Offset, Probe, Timestamp};
 
 /// A record of a decided log as bytes. A record without a value is a tombstone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -99,8 +99,9 @@ pub trait Machine: Send + 'static {
     /// When to call `expire`, unless something else happens before.
     fn deadline(&self) -> Option<Instant>;
 
-    /// Decides what follows from deadlines that have passed. Its effects must move them.
-    fn expire(&self, now: Instant) -> Decision<RecordOf<Self>, (), Self::Effect>;
+    /// Decides what follows from deadlines that have passed. Its effects must move them. `wall` is
+    /// what the host believes the date to be.
+    fn expire(&self, now: Instant, wall: Timestamp) -> Decision<RecordOf<Self>, (), Self::Effect>;
 
     /// Asserts what must hold after a batch of its own decisions was replayed on `before`. Called
     /// in tests and simulations only. Not called for what was loaded: that comes from a file.

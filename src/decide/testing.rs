@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{Decision, KeyValue, LogRecord, Machine, SharedMap, State, Timers};
-use crate::base::{Instant, Offset};
+use crate::base::{Instant, Offset, Timestamp};
 
 /// How long a counter lives without being used.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(10);
@@ -83,6 +83,8 @@ impl State for Values {
 pub(crate) enum Effect {
     Used(String),
     Expired(String),
+    /// An addition is committed.
+    Settled,
 }
 
 /// The machine.
@@ -90,6 +92,8 @@ pub(crate) enum Effect {
 pub(crate) struct Counters {
     values: Values,
     timers: Timers<String>,
+    /// Additions known to be committed, since this machine leads.
+    pub(crate) settled: usize,
 }
 
 impl Counters {
@@ -104,7 +108,8 @@ impl Counters {
             return Decision::only(Err("too little"));
         }
         let record = Set { name: name.to_owned(), value: Some(value) };
-        Decision::new(vec![record], Ok(value)).with(Effect::Used(name.to_owned()))
+        let used = Effect::Used(name.to_owned());
+        Decision::new(vec![record], Ok(value)).with(used).then(Effect::Settled)
     }
 
     /// Sets a counter without looking: to make mistakes with.
@@ -143,6 +148,7 @@ impl Machine for Counters {
     fn restore(&mut self, committed: Values) {
         self.values = committed;
         self.timers.clear();
+        self.settled = 0;
     }
 
     fn activated(&mut self, now: Instant) {
@@ -157,6 +163,7 @@ impl Machine for Counters {
             Effect::Expired(name) => {
                 self.timers.cancel(&name);
             }
+            Effect::Settled => self.settled += 1,
         }
     }
 
@@ -164,7 +171,7 @@ impl Machine for Counters {
         self.timers.deadline()
     }
 
-    fn expire(&self, now: Instant) -> Decision<Set, (), Effect> {
+    fn expire(&self, now: Instant, _wall: Timestamp) -> Decision<Set, (), Effect> {
         let mut decision = Decision::only(());
         for name in self.timers.expired(now) {
             decision.records.push(Set { name: name.clone(), value: None });

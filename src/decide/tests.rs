@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::testing::{Counters, LIFETIME, Set, Values};
+use super::testing::{Counters, Effect, LIFETIME, Set, Values};
 use super::{Active, Loading, LogRecord, Machine, State};
-use crate::base::{Instant, Offset};
+use crate::base::{Instant, Offset, Timestamp};
 
 /// A response that is held: the decision's number, and the log's end when it was made.
 type Held = (usize, usize);
@@ -25,6 +25,8 @@ struct Stage {
     /// Responses that left, in order.
     left: Vec<usize>,
     refused: Vec<usize>,
+    /// Where the additions since the last election end.
+    additions: Vec<usize>,
 }
 
 fn values(log: &[Set]) -> Values {
@@ -58,6 +60,7 @@ impl Stage {
             decisions: 0,
             left: Vec::new(),
             refused: Vec::new(),
+            additions: Vec::new(),
         }
     }
 
@@ -73,8 +76,10 @@ impl Stage {
         let decision = self.active.machine().add(name, amount);
         if !decision.records.is_empty() {
             self.append(decision.records);
+            self.additions.push(self.log.len());
         }
         self.active.carry_out(self.now, decision.effects);
+        self.active.defer(self.now, decision.after);
         let number = self.decisions;
         self.decisions += 1;
         if let Some((number, end)) = self.active.hold((number, self.log.len())) {
@@ -91,6 +96,7 @@ impl Stage {
         let commit = self.active.commit(Offset(end.min(self.log.len()) as i64)).unwrap();
         let changed = self.log[before.0 as usize..self.committed].iter().map(|set| &set.name);
         assert!(commit.changes.iter().eq(changed), "each change is published once, in order");
+        self.active.carry_out(self.now, commit.after);
         for (number, end) in commit.released {
             assert!(end <= self.committed, "decision {number} left before it was committed");
             self.left.push(number);
@@ -109,6 +115,7 @@ impl Stage {
             "a machine that resigned waits for nothing"
         );
         self.refused.extend(refused.into_iter().map(|(number, _)| number));
+        self.additions.clear();
         self.log.truncate(self.committed + kept);
         self.ends = (1..=self.log.len()).collect();
         let mut loading = Loading::after(resigned);
@@ -120,7 +127,7 @@ impl Stage {
     }
 
     fn expire(&mut self) {
-        let decision = self.active.machine().expire(self.now);
+        let decision = self.active.machine().expire(self.now, Timestamp::NONE);
         if !decision.records.is_empty() {
             self.append(decision.records);
         }
@@ -130,6 +137,8 @@ impl Stage {
     fn check(&self) {
         assert_eq!(self.active.machine().state(), &values(&self.log));
         assert_eq!(self.active.committed(), &values(&self.log[..self.committed]));
+        let settled = self.additions.iter().filter(|end| **end <= self.committed).count();
+        assert_eq!(self.active.machine().settled, settled, "effects wait for their commit");
         assert!(self.left.is_sorted(), "responses left out of order: {:?}", self.left);
     }
 }
@@ -207,6 +216,19 @@ fn response_without_records_waits_for_what_it_saw() {
     assert_eq!(stage.left, [0, refused]);
     stage.add("a", -9);
     assert_eq!(stage.left, [0, refused, 2], "nothing is uncommitted: it leaves at once");
+}
+
+#[test]
+fn deferred_effects_of_a_resigned_machine_are_dropped() {
+    let mut stage = Stage::new();
+    stage.add("a", 1);
+    assert_eq!(stage.active.machine().settled, 0, "not committed yet");
+    stage.resign(1);
+    stage.commit(1);
+    assert_eq!(stage.active.machine().settled, 0, "decided by an earlier leader");
+    let refused = stage.active.machine().add("a", -5).then(Effect::Settled);
+    stage.active.defer(stage.now, refused.after);
+    assert_eq!(stage.active.machine().settled, 1, "nothing is uncommitted: carried out at once");
 }
 
 #[test]

@@ -42,6 +42,15 @@ pub mod key {
     pub const FETCH: i16 = FetchRequest::API_KEY.value();
     pub const LIST_OFFSETS: i16 = ListOffsetsRequest::API_KEY.value();
     pub const METADATA: i16 = MetadataRequest::API_KEY.value();
+    pub const OFFSET_COMMIT: i16 = OffsetCommitRequest::API_KEY.value();
+    pub const OFFSET_FETCH: i16 = OffsetFetchRequest::API_KEY.value();
+    pub const FIND_COORDINATOR: i16 = FindCoordinatorRequest::API_KEY.value();
+    pub const JOIN_GROUP: i16 = JoinGroupRequest::API_KEY.value();
+    pub const HEARTBEAT: i16 = HeartbeatRequest::API_KEY.value();
+    pub const LEAVE_GROUP: i16 = LeaveGroupRequest::API_KEY.value();
+    pub const SYNC_GROUP: i16 = SyncGroupRequest::API_KEY.value();
+    pub const DESCRIBE_GROUPS: i16 = DescribeGroupsRequest::API_KEY.value();
+    pub const LIST_GROUPS: i16 = ListGroupsRequest::API_KEY.value();
     pub const API_VERSIONS: i16 = ApiVersionsRequest::API_KEY.value();
     pub const CREATE_TOPICS: i16 = CreateTopicsRequest::API_KEY.value();
     pub const DELETE_TOPICS: i16 = DeleteTopicsRequest::API_KEY.value();
@@ -50,6 +59,10 @@ pub mod key {
     pub const OFFSET_FOR_LEADER_EPOCH: i16 = OffsetForLeaderEpochRequest::API_KEY.value();
     pub const DESCRIBE_CONFIGS: i16 = DescribeConfigsRequest::API_KEY.value();
     pub const DESCRIBE_LOG_DIRS: i16 = DescribeLogDirsRequest::API_KEY.value();
+    pub const DELETE_GROUPS: i16 = DeleteGroupsRequest::API_KEY.value();
+    pub const OFFSET_DELETE: i16 = OffsetDeleteRequest::API_KEY.value();
+    pub const CONSUMER_GROUP_HEARTBEAT: i16 = ConsumerGroupHeartbeatRequest::API_KEY.value();
+    pub const CONSUMER_GROUP_DESCRIBE: i16 = ConsumerGroupDescribeRequest::API_KEY.value();
     pub const ALTER_PARTITION: i16 = AlterPartitionRequest::API_KEY.value();
     pub const DESCRIBE_CLUSTER: i16 = DescribeClusterRequest::API_KEY.value();
     pub const BROKER_REGISTRATION: i16 = BrokerRegistrationRequest::API_KEY.value();

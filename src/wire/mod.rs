@@ -7,6 +7,7 @@ pub mod compression;
 pub mod crc32c;
 mod error;
 pub mod fetch;
+pub(crate) mod fields;
 pub mod frame;
 pub mod messages;
 pub mod produce;

@@ -36,7 +36,8 @@ pub use quorum::QuorumConfig;
 pub use security::{Protocols, SecurityConfig};
 pub use server::{Purpose, ServerProperties};
 pub use setting::{
-    Acks, CleanupPolicy, Compression, Explicit, MaxConnectionsOverrides, OffsetReset, Setting,
+    Acks, CleanupPolicy, Compression, Explicit, MaxConnectionsOverrides, MigrationPolicy,
+    OffsetReset, Setting,
 };
 pub use storage::{GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel};
 use table::settings;

@@ -209,6 +209,7 @@ impl NodeConfig {
             return refuse("max.connections.per.ip", problem.to_owned());
         }
         self.check_cleaner()?;
+        self.group.check()?;
         self.topics.check()?;
         self.security.check(&node.listeners)
     }
@@ -313,6 +314,28 @@ mod tests {
             ("log.cleaner.max.compaction.lag.ms", "7"),
         ];
         assert!(refused(&ages).contains("max.compaction.lag.ms"));
+    }
+
+    #[test]
+    fn consumer_groups_that_could_not_keep_their_sessions_are_refused() {
+        let refused = |pairs: &[(&str, &str)]| checked(pairs).unwrap_err();
+        assert_eq!(
+            refused(&[("group.consumer.session.timeout.ms", "44999")]),
+            "`group.consumer.min.session.timeout.ms=45000`: expected at most \
+             group.consumer.session.timeout.ms=44999"
+        );
+        let slow = [
+            ("group.consumer.heartbeat.interval.ms", "45000"),
+            ("group.consumer.max.heartbeat.interval.ms", "45000"),
+        ];
+        assert!(
+            refused(&slow).ends_with("expected less than group.consumer.session.timeout.ms=45000")
+        );
+        let short = [
+            ("group.consumer.min.session.timeout.ms", "10000"),
+            ("group.consumer.session.timeout.ms", "10000"),
+        ];
+        assert_eq!(checked(&short), Ok(()));
     }
 
     #[test]

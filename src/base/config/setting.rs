@@ -373,3 +373,52 @@ impl Setting for OffsetReset {
         .into()
     }
 }
+
+/// Whether a group may change between the classic and the consumer protocol while it has members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// Only an empty group changes.
+    Disabled,
+    /// From the classic to the consumer protocol.
+    Upgrade,
+    /// From the consumer to the classic protocol.
+    Downgrade,
+    /// In both directions.
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// Whether a classic group becomes a consumer group when a consumer member joins it.
+    pub const fn upgrades(self) -> bool {
+        matches!(self, Self::Upgrade | Self::Bidirectional)
+    }
+
+    /// Whether a consumer group becomes a classic group when its last consumer member leaves it.
+    pub const fn downgrades(self) -> bool {
+        matches!(self, Self::Downgrade | Self::Bidirectional)
+    }
+}
+
+impl Setting for MigrationPolicy {
+    const KIND: Kind = Kind::String;
+
+    fn read(text: &str) -> Result<Self, String> {
+        match text.to_ascii_lowercase().as_str() {
+            "disabled" => Ok(Self::Disabled),
+            "upgrade" => Ok(Self::Upgrade),
+            "downgrade" => Ok(Self::Downgrade),
+            "bidirectional" => Ok(Self::Bidirectional),
+            _ => Err("expected `disabled`, `upgrade`, `downgrade` or `bidirectional`".into()),
+        }
+    }
+
+    fn show(&self) -> String {
+        match self {
+            Self::Disabled => "disabled",
+            Self::Upgrade => "upgrade",
+            Self::Downgrade => "downgrade",
+            Self::Bidirectional => "bidirectional",
+        }
+        .into()
+    }
+}

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `records` | writing, reading and deleting records; producer ids |
 //! | `topics` | creating, extending and deleting topics |
+//! | `groups` | coordinators, members of groups, committed offsets |
 //! | `cluster` | versions, brokers, topics and their leaders |
 //! | `admin` | configuration and log directories |
 //! | `forward` | passing a request on to the controller |
@@ -15,6 +16,7 @@
 mod admin;
 mod cluster;
 mod forward;
+mod groups;
 mod records;
 mod table;
 mod topics;

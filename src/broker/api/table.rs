@@ -1,6 +1,6 @@
 //! One row for each API: versions, listeners, handler.
 
-use super::{admin, cluster, records, topics};
+use super::{admin, cluster, groups, records, topics};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
 use crate::broker::serve::handler::{Call, Handler, Role, call};
@@ -46,6 +46,15 @@ impl<W: World> Row<W> {
         both::<W, records::Fetch>(4, 18),
         broker::<W, records::ListOffsets>(1, 11),
         broker::<W, cluster::Metadata>(0, 13),
+        broker::<W, groups::OffsetCommit>(2, 10),
+        broker::<W, groups::OffsetFetch>(1, 10),
+        broker::<W, groups::FindCoordinator>(0, 6),
+        broker::<W, groups::JoinGroup>(0, 9),
+        broker::<W, groups::Heartbeat>(0, 4),
+        broker::<W, groups::LeaveGroup>(0, 5),
+        broker::<W, groups::SyncGroup>(0, 5),
+        broker::<W, groups::DescribeGroups>(0, 6),
+        broker::<W, groups::ListGroups>(0, 5),
         both::<W, cluster::ApiVersions>(0, 4),
         both::<W, topics::CreateTopics>(2, 7),
         both::<W, topics::DeleteTopics>(1, 6),
@@ -57,11 +66,15 @@ impl<W: World> Row<W> {
         broker::<W, admin::DescribeLogDirs>(1, 4),
         both::<W, topics::CreatePartitions>(0, 3),
         both::<W, admin::IncrementalAlterConfigs>(0, 1),
+        broker::<W, groups::DeleteGroups>(0, 2),
+        broker::<W, groups::OffsetDelete>(0, 0),
         controller::<W, cluster::AlterPartition>(2, 3),
         both::<W, cluster::DescribeCluster>(0, 2),
         controller::<W, cluster::BrokerRegistration>(0, 4),
         controller::<W, cluster::BrokerHeartbeat>(0, 1),
         controller::<W, cluster::AllocateProducerIds>(0, 0),
+        broker::<W, groups::ConsumerGroupHeartbeat>(0, 1),
+        broker::<W, groups::ConsumerGroupDescribe>(0, 1),
         controller::<W, cluster::AssignReplicasToDirs>(0, 0),
     ];
 

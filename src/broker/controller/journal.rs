@@ -67,7 +67,9 @@ impl<W: World> MetadataJournal<W> {
         save.await?;
         let batch = encode(&[Record::NoOp], self.world.wall_clock());
         self.append(batch).map_err(|failure| match failure {
-            AppendFailure::Refused(error) | AppendFailure::Broken(error) => error,
+            AppendFailure::Refused(error)
+            | AppendFailure::TooLarge(error)
+            | AppendFailure::Broken(error) => error,
         })?;
         let plan = self.state()?.log.flush_plan();
         let flushed = plan.run().await?;

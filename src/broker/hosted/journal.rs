@@ -63,6 +63,8 @@ pub(crate) struct Written {
 pub(crate) enum AppendFailure<E> {
     /// The log is as it was: only this batch is refused.
     Refused(E),
+    /// The log is as it was: it takes no batch of this size.
+    TooLarge(E),
     /// The log may have the batch, or is not led any more: the machine must resign.
     Broken(E),
 }

@@ -9,19 +9,19 @@
 //! | `serve` | decisions, commits, deadlines, and the end |
 //! | `partition` | a partition of an internal topic as a journal, and a machine for each one led |
 //!
-//! The pure part, what leaves when, is in `decide`. The controller runs on this, and so will the
-//! group and the transaction coordinators.
+//! The pure part, what leaves when, is in `decide`. The controller and the group
+//! coordinators run on this.
 
 mod batch;
 mod journal;
 mod load;
-#[allow(dead_code, reason = "coordinators are built on it")]
 mod partition;
 mod serve;
 
 pub(crate) use batch::{BadBatch, decode, encode};
 pub(crate) use journal::{AppendFailure, Extent, Journal, Written};
 pub(crate) use load::LoadError;
+pub(crate) use partition::{Coordinators, OnPartition};
 pub(crate) use serve::{Hosted, Refused, Stopped};
 
 #[cfg(test)]

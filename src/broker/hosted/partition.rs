@@ -60,6 +60,9 @@ impl<W: World> Journal for PartitionJournal<W> {
                 code @ (ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError) => {
                     AppendFailure::Broken(code)
                 }
+                code @ (ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge) => {
+                    AppendFailure::TooLarge(code)
+                }
                 code => AppendFailure::Refused(code),
             }),
         }
@@ -81,6 +84,7 @@ impl Refused {
         match self {
             Self::Loading => ErrorCode::CoordinatorLoadInProgress,
             Self::NotAppended(_) => ErrorCode::CoordinatorNotAvailable,
+            Self::TooLarge(_) => ErrorCode::UnknownServerError,
             Self::Failed(_) | Self::Unknown(_) => ErrorCode::NotCoordinator,
         }
     }
@@ -95,14 +99,29 @@ type Led<W, M> = BTreeMap<i32, (LeaderEpoch, Arc<OnPartition<W, M>>)>;
 /// The machines of this broker on the partitions of one internal topic that it leads.
 pub(crate) struct Coordinators<W: World, M: Machine> {
     world: W,
-    /// An empty machine for a partition.
-    create: Box<dyn Fn(i32) -> M + Send + Sync>,
+    /// An empty machine for a partition, elected in an epoch.
+    create: Box<dyn Fn(i32, LeaderEpoch) -> M + Send + Sync>,
+    loaded: Box<Loaded<W, M>>,
     hosted: Mutex<Led<W, M>>,
 }
 
+/// Called as soon as the machine of a partition has loaded its log, and decides.
+type Loaded<W, M> = dyn Fn(i32, &Arc<OnPartition<W, M>>) + Send + Sync;
+
 impl<W: World, M: Machine> Coordinators<W, M> {
-    pub(crate) fn new(world: W, create: impl Fn(i32) -> M + Send + Sync + 'static) -> Arc<Self> {
-        Arc::new(Self { world, create: Box::new(create), hosted: Mutex::default() })
+    pub(crate) fn new(
+        world: W,
+        create: impl Fn(i32, LeaderEpoch) -> M + Send + Sync + 'static,
+        loaded: impl Fn(i32, &Arc<OnPartition<W, M>>) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let (create, loaded) = (Box::new(create), Box::new(loaded));
+        Arc::new(Self { world, create, loaded, hosted: Mutex::default() })
+    }
+
+    /// The machines of all partitions that this broker leads, loaded or not.
+    pub(crate) fn all(&self) -> Vec<(i32, Arc<OnPartition<W, M>>)> {
+        let hosted = self.hosted.lock();
+        hosted.iter().map(|(partition, (_, host))| (*partition, host.clone())).collect()
     }
 
     /// The machine of a partition that this broker leads, loaded or not.
@@ -132,12 +151,13 @@ impl<W: World, M: Machine> Coordinators<W, M> {
         let Ok(journal) = PartitionJournal::new(partition, epoch) else { return };
         let host = Hosted::new(self.world.clone(), journal);
         self.hosted.lock().insert(name.partition, (epoch, host.clone()));
-        let machine = (self.create)(name.partition);
-        let world = self.world.clone();
+        let machine = (self.create)(name.partition, epoch);
+        let (world, coordinators) = (self.world.clone(), self.clone());
         self.world.spawn("coordinator", async move {
             match host.load(machine).await {
                 Ok(loading) => {
                     host.activate(loading, world.now());
+                    (coordinators.loaded)(name.partition, &host);
                     drop(host.serve().await);
                 }
                 Err(error) => {

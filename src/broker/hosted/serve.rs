@@ -52,6 +52,9 @@ pub(crate) enum Refused {
     /// Decided and not appended: nothing has changed.
     #[error("can't append: {0}")]
     NotAppended(Arc<str>),
+    /// Decided and not appended, nor will it ever be: the log takes no batch of this size.
+    #[error("can't append: {0}")]
+    TooLarge(Arc<str>),
     /// Appended, and unknown whether it will be committed.
     #[error("outcome unknown: {0}")]
     Unknown(Arc<str>),
@@ -116,6 +119,14 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
         }
     }
 
+    /// The same without waiting for the commit.
+    pub(crate) fn decide_unwatched(
+        &self,
+        handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, ()>,
+    ) -> Result<(), Refused> {
+        self.decide_now(handler).map(|((), _)| ())
+    }
+
     /// The same while nothing else takes up commits, before `serve`.
     pub(crate) async fn decide_alone<T>(
         &self,
@@ -135,13 +146,17 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
         let mut phase = self.phase.lock();
         let Phase::Active { active, armed } = &mut *phase else { return Err(phase.refused()) };
         let now = self.world.now();
-        let Decision { records, response, effects } = handler(active.machine(), now, active.end());
+        let Decision { records, response, effects, after } =
+            handler(active.machine(), now, active.end());
         if !records.is_empty() {
             let batch = batch::encode(&records, self.world.wall_clock());
             let appended = match self.journal.append(batch) {
                 Ok(written) => active.appended(written.base, records).map_err(|e| e.to_string()),
                 Err(AppendFailure::Refused(error)) => {
                     return Err(Refused::NotAppended(error.to_string().into()));
+                }
+                Err(AppendFailure::TooLarge(error)) => {
+                    return Err(Refused::TooLarge(error.to_string().into()));
                 }
                 Err(AppendFailure::Broken(error)) => Err(error.to_string()),
             };
@@ -152,6 +167,7 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
             }
         }
         active.carry_out(now, effects);
+        active.defer(now, after);
         if active.deadline().is_some_and(|deadline| deadline < *armed) {
             self.stirred.notify_one();
         }
@@ -175,6 +191,14 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
     pub(crate) fn read<T>(&self, see: impl FnOnce(&M::State) -> T) -> Result<T, Refused> {
         match &*self.phase.lock() {
             Phase::Active { active, .. } => Ok(see(active.committed())),
+            other => Err(other.refused()),
+        }
+    }
+
+    /// Asks the machine for what it holds, committed or not.
+    pub(crate) fn see<T>(&self, see: impl FnOnce(&M) -> T) -> Result<T, Refused> {
+        match &*self.phase.lock() {
+            Phase::Active { active, .. } => Ok(see(active.machine())),
             other => Err(other.refused()),
         }
     }
@@ -226,10 +250,14 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
     /// Everything below `end` is committed: publishes it, then answers.
     pub(crate) fn committed(&self, end: Offset) -> Result<(), ErrorOf<M>> {
         let mut phase = self.phase.lock();
-        let Phase::Active { active, .. } = &mut *phase else { return Ok(()) };
+        let Phase::Active { active, armed } = &mut *phase else { return Ok(()) };
         let commit = active.commit(end)?;
         for probe in commit.changes.iter().filter_map(M::State::probe) {
             self.world.probe(probe);
+        }
+        active.carry_out(self.world.now(), commit.after);
+        if active.deadline().is_some_and(|deadline| deadline < *armed) {
+            self.stirred.notify_one();
         }
         for waiter in commit.released {
             // A client that gave up has dropped its end.
@@ -250,9 +278,10 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
                 failed @ Phase::Failed { .. } => return Stopped::Refused(failed.refused()),
             };
             if deadline <= self.world.now() {
-                match self.decide(|machine, now, _| machine.expire(now)).await {
+                let wall = self.world.wall_clock();
+                match self.decide(|machine, now, _| machine.expire(now, wall)).await {
                     Ok(()) => {}
-                    Err(refused @ Refused::NotAppended(_)) => {
+                    Err(refused @ (Refused::NotAppended(_) | Refused::TooLarge(_))) => {
                         let Some(pause) = self.journal.retry_after() else {
                             return Stopped::Refused(refused);
                         };

@@ -66,7 +66,6 @@ impl<W: World> Site<W> {
 
     /// Subscribes to the elections of a topic's replicas on this broker. Those that lead already
     /// are not announced: subscribe before roles are assumed.
-    #[allow(dead_code, reason = "coordinators are built on it")]
     pub(crate) fn elections_of(&self, topic: &str) -> mpsc::UnboundedReceiver<Leadership<W>> {
         self.elections.subscribe(topic)
     }

@@ -27,6 +27,16 @@ impl Session {
         &self.listener
     }
 
+    /// The client id of the latest request; empty if it has none.
+    pub(crate) fn client_id(&self) -> &str {
+        self.client_id.as_deref().unwrap_or_default()
+    }
+
+    /// Where the client connected from.
+    pub(crate) fn peer(&self) -> &Address {
+        &self.peer
+    }
+
     /// Remembers the client id of a request. It is copied: a slice would keep the whole frame.
     pub(super) fn set_client_id(&mut self, client_id: Option<&str>) {
         if self.client_id.as_deref() != client_id {

@@ -3,7 +3,6 @@
 
 use bytes::Bytes;
 
-use super::fields::{Read, Reader, Writer};
 use super::{
     BrokerChange, ConfigRecord, Feature, FeatureLevel, Fencing, PartitionChange, PartitionRecord,
     ProducerIds, Record, RegisterBroker, TopicRecord,
@@ -13,6 +12,7 @@ use crate::base::{
     SecurityProtocol, TopicId,
 };
 use crate::decide::{KeyValue, LogRecord};
+use crate::wire::fields::{Read, Reader, Writer};
 use crate::wire::messages::DecodeError;
 use crate::wire::schema::{Family, Schema};
 

@@ -6,7 +6,6 @@
 #![allow(missing_docs)]
 
 mod codec;
-mod fields;
 
 pub use codec::RecordError;
 

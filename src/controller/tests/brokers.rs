@@ -153,7 +153,7 @@ fn silent_broker_is_fenced_exactly_when_its_session_ends() {
     let end = cluster.now + SESSION;
     assert_eq!(cluster.controller.deadline(), Some(end));
     cluster.now = Instant(end.0 - 1);
-    assert!(cluster.controller.expire(cluster.now).records.is_empty());
+    assert!(cluster.controller.expire(cluster.now, Timestamp::NONE).records.is_empty());
     cluster.now = end;
     cluster.tick();
     assert_eq!(
@@ -168,7 +168,7 @@ fn new_controller_grants_every_broker_a_whole_session() {
     let mut cluster = Cluster::of(&[1]);
     cluster.after(100);
     cluster.controller.activated(cluster.now);
-    assert!(cluster.controller.expire(cluster.now).records.is_empty());
+    assert!(cluster.controller.expire(cluster.now, Timestamp::NONE).records.is_empty());
     assert_eq!(cluster.controller.deadline(), Some(cluster.now + SESSION));
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::config::TopicConfig;
 use crate::base::{
-    BrokerEpoch, BrokerId, DirectoryId, Flaws, Instant, Offset, Seed, Stream, TopicId,
+    BrokerEpoch, BrokerId, DirectoryId, Flaws, Instant, Offset, Seed, Stream, Timestamp, TopicId,
 };
 use crate::decide::Machine;
 use crate::wire::ErrorCode;
@@ -173,7 +173,7 @@ impl Cluster {
     }
 
     fn tick(&mut self) {
-        let decision = self.controller.expire(self.now);
+        let decision = self.controller.expire(self.now, Timestamp::NONE);
         self.commit(decision);
     }
 

@@ -5,7 +5,15 @@
 
 #![allow(missing_docs, reason = "the fields are those of Kafka's schemas")]
 
+mod codec;
+mod kind;
+#[cfg(test)]
+mod tests;
+mod values;
+
 use bytes::Bytes;
+
+pub use kind::RecordError;
 
 use super::{GroupId, MemberId};
 use crate::base::{Offset, Timestamp, TopicId};
@@ -45,13 +53,14 @@ pub struct OffsetKey {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {
     pub offset: Offset,
-    /// -1 if the client named none.
+    /// -1 if the client named none, and where `expires` is set.
     pub leader_epoch: i32,
     pub metadata: String,
     pub committed: Timestamp,
-    /// Only in version 1; -1 otherwise.
+    /// Set by a client that names a retention time (OffsetCommit 2 to 4); -1 otherwise. Such an
+    /// offset is written in version 1, which has neither a leader epoch nor a topic id.
     pub expires: Timestamp,
-    /// Zero if unknown (before version 4, and from clients that speak of names).
+    /// Zero if unknown: before version 4, and in a transaction.
     pub topic_id: TopicId,
 }
 
@@ -72,6 +81,7 @@ pub struct ClassicMemberValue {
     pub instance: Option<String>,
     pub client_id: String,
     pub client_host: String,
+    /// -1 in version 0: Kafka takes the session timeout.
     pub rebalance_timeout_ms: i32,
     pub session_timeout_ms: i32,
     pub subscription: Bytes,
@@ -122,7 +132,9 @@ pub struct TargetMemberValue {
 pub struct TopicPartitions {
     pub topic: TopicId,
     pub partitions: Vec<i32>,
-    /// The assignment epoch of each partition, where Kafka stores them (current assignments).
+    /// In a current assignment, the assignment epoch of each partition. Kafka ignores a list that
+    /// is not as long as `partitions`: before 4.3 it wrote none, which is read as an empty list.
+    /// `None` in a target assignment.
     pub epochs: Option<Vec<i32>>,
 }
 

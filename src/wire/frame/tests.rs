@@ -116,6 +116,29 @@ fn serve(frame: Vec<u8>) -> Result<(), FrameError> {
         api::key::ASSIGN_REPLICAS_TO_DIRS => {
             request.decode::<AssignReplicasToDirsRequest>().map(drop)
         }
+        key => serve_groups(key, &request),
+    }
+}
+
+fn serve_groups(key: i16, request: &Request) -> Result<(), FrameError> {
+    match key {
+        api::key::OFFSET_COMMIT => request.decode::<OffsetCommitRequest>().map(drop),
+        api::key::OFFSET_FETCH => request.decode::<OffsetFetchRequest>().map(drop),
+        api::key::FIND_COORDINATOR => request.decode::<FindCoordinatorRequest>().map(drop),
+        api::key::JOIN_GROUP => request.decode::<JoinGroupRequest>().map(drop),
+        api::key::HEARTBEAT => request.decode::<HeartbeatRequest>().map(drop),
+        api::key::LEAVE_GROUP => request.decode::<LeaveGroupRequest>().map(drop),
+        api::key::SYNC_GROUP => request.decode::<SyncGroupRequest>().map(drop),
+        api::key::DESCRIBE_GROUPS => request.decode::<DescribeGroupsRequest>().map(drop),
+        api::key::LIST_GROUPS => request.decode::<ListGroupsRequest>().map(drop),
+        api::key::DELETE_GROUPS => request.decode::<DeleteGroupsRequest>().map(drop),
+        api::key::OFFSET_DELETE => request.decode::<OffsetDeleteRequest>().map(drop),
+        api::key::CONSUMER_GROUP_HEARTBEAT => {
+            request.decode::<ConsumerGroupHeartbeatRequest>().map(drop)
+        }
+        api::key::CONSUMER_GROUP_DESCRIBE => {
+            request.decode::<ConsumerGroupDescribeRequest>().map(drop)
+        }
         _ => Ok(()),
     }
 }

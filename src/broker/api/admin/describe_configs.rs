@@ -31,6 +31,7 @@ const DYNAMIC: &[&str] = &[
     "compression.lz4.level",
     "compression.type",
     "compression.zstd.level",
+    "group.consumer.assignment.interval.ms",
     "listener.security.protocol.map",
     "log.cleaner.backoff.ms",
     "log.cleaner.dedupe.buffer.size",
@@ -63,6 +64,9 @@ const DYNAMIC: &[&str] = &[
     "num.recovery.threads.per.data.dir",
     "unclean.leader.election.enable",
 ];
+
+/// Keys of a broker that Kafka does not show.
+const INTERNAL: &[&str] = &["group.consumer.regex.refresh.interval.ms"];
 
 /// The broker's keys for a topic's defaults that have no effect here.
 const FOREIGN_SYNONYMS: &[(&str, &str)] = &[
@@ -239,7 +243,7 @@ fn of_broker<W: World>(broker: &Broker<W>, name: &str) -> Answer {
             synonyms: changed.into_iter().chain(of_file).collect(),
         }
     };
-    Ok(NodeConfig::keys().map(shown).collect())
+    Ok(NodeConfig::keys().filter(|key| !INTERNAL.contains(&key.name)).map(shown).collect())
 }
 
 /// Whether a key that is not set has a value: its default, or one that every node has.

@@ -2,25 +2,19 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::base::{BrokerId, TopicId, topics};
+use crate::broker::auto_topics;
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
 use crate::controller::{Image, Topic};
 use crate::io::World;
 use crate::wire::ErrorCode;
-use crate::wire::messages::create_topics_request::CreatableTopic;
 use crate::wire::messages::metadata_request::MetadataRequestTopic;
 use crate::wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
-use crate::wire::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, MetadataRequest, MetadataResponse, StrBytes, message,
-};
-
-/// How long the controller may take to create a topic that a client asked for.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::wire::messages::{MetadataRequest, MetadataResponse, StrBytes, message};
 
 /// "Not asked for", in a bit field of authorized operations.
 const NO_OPERATIONS: i32 = i32::MIN;
@@ -53,7 +47,7 @@ impl<W: World> Handler<Broker<W>> for Metadata {
                 for MetadataRequestTopic { name, .. } in asked {
                     if seen.insert(name.clone()) {
                         let may_create = request.allow_auto_topic_creation;
-                        topics.push(by_name(broker, &image, name, may_create).await);
+                        topics.push(by_name(broker, &image, name, may_create));
                     }
                 }
                 topics
@@ -97,7 +91,7 @@ fn by_id(
     ids.map(topic).collect()
 }
 
-async fn by_name<W: World>(
+fn by_name<W: World>(
     broker: &Arc<Broker<W>>,
     image: &Image,
     name: Option<StrBytes>,
@@ -111,37 +105,17 @@ async fn by_name<W: World>(
     if topics::check_name(&name).is_err() {
         return unknown(Some(name), TopicId::ZERO, ErrorCode::InvalidTopicException);
     }
-    let mut error = ErrorCode::UnknownTopicOrPartition;
     if may_create && broker.config.node.auto_create_topics {
-        // Once it is created the client asks again: retriable, as in Kafka.
-        error = create(broker, name.clone()).await;
+        auto_topics::create(broker, &name);
     }
-    unknown(Some(name), TopicId::ZERO, error)
-}
-
-async fn create<W: World>(broker: &Arc<Broker<W>>, name: StrBytes) -> ErrorCode {
-    let replication = broker.config.node.default_replication_factor;
-    let request = message!(CreateTopicsRequest {
-        topics: vec![message!(CreatableTopic {
-            name: name,
-            num_partitions: broker.config.node.num_partitions,
-            replication_factor: i16::try_from(replication).unwrap_or(i16::MAX),
-        })],
-        timeout_ms: PATIENCE.as_millis() as i32,
-    });
-    let answer: Result<CreateTopicsResponse, _> =
-        broker.forward.call(&request, broker.world.now() + PATIENCE).await;
-    let code = answer.map(|response| response.topics.first().map_or(0, |topic| topic.error_code));
-    match code.map(ErrorCode::from_code) {
-        Ok(ErrorCode::InvalidTopicException) => ErrorCode::InvalidTopicException,
-        Ok(ErrorCode::InvalidReplicationFactor) => ErrorCode::InvalidReplicationFactor,
-        Ok(_) | Err(_) => ErrorCode::UnknownTopicOrPartition,
-    }
+    // Once the topic is created the client finds it: retriable, as in Kafka.
+    unknown(Some(name), TopicId::ZERO, ErrorCode::UnknownTopicOrPartition)
 }
 
 fn unknown(name: Option<StrBytes>, id: TopicId, error: ErrorCode) -> MetadataResponseTopic {
     message!(MetadataResponseTopic {
         error_code: error.code(),
+        is_internal: name.as_deref().is_some_and(topics::is_internal),
         name: name,
         topic_id: id.into(),
         topic_authorized_operations: NO_OPERATIONS,

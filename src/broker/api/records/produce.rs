@@ -7,10 +7,11 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::base::config::{Acks, Compression};
-use crate::base::{Address, BrokerId, Instant, Offset, Timestamp, TopicId};
+use crate::base::{Address, BrokerId, Instant, Offset, Timestamp, TopicId, topics};
 use crate::broker::context::Broker;
 use crate::broker::partition::{Partition, Produced, Refusal};
 use crate::broker::serve::handler::{Context, Handler, Outcome};
+use crate::controller::Topic;
 use crate::io::{Disk, World, timeout};
 use crate::log::RecordProblem;
 use crate::wire::ErrorCode;
@@ -31,6 +32,9 @@ const ZSTD: i16 = 7;
 /// From here on topics are named by id (KIP-516).
 const TOPIC_IDS: i16 = 13;
 
+/// Source: Kafka's `AdminUtils.ADMIN_CLIENT_ID`.
+const ADMIN_CLIENT: &str = "__admin_client";
+
 pub(in crate::broker) struct Produce;
 
 impl<W: World> Handler<Broker<W>> for Produce {
@@ -42,7 +46,6 @@ impl<W: World> Handler<Broker<W>> for Produce {
         request: ProduceRequest,
         context: Context<'_>,
     ) -> Outcome<ProduceResponse> {
-        let version = context.version;
         let acks = match request.acks {
             0 => Ok(Acks::None),
             1 => Ok(Acks::Leader),
@@ -55,20 +58,20 @@ impl<W: World> Handler<Broker<W>> for Produce {
         };
         let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
 
-        let mut topics = Vec::with_capacity(request.topic_data.len());
+        let mut written = Vec::with_capacity(request.topic_data.len());
         for topic in once(request.topic_data) {
-            topics.push(append(broker, topic, acks, version).await);
+            written.push(append(broker, topic, acks, &context).await);
         }
         broker.world.disk().settle().await;
         if acks == Ok(Acks::None) {
-            let mut results = topics.iter().flat_map(|topic| &topic.partitions);
+            let mut results = written.iter().flat_map(|topic| &topic.partitions);
             let refusal = results.find_map(|(_, result)| result.as_ref().err());
             return refusal.map_or(Outcome::Silence, |refusal| {
                 Outcome::Close(format!("a write with acks=0 failed: {}", refusal.code))
             });
         }
-        acknowledge(broker, &mut topics, deadline).await;
-        Outcome::Respond(respond(broker, topics, &context))
+        acknowledge(broker, &mut written, deadline).await;
+        Outcome::Respond(respond(broker, written, &context))
     }
 }
 
@@ -84,8 +87,9 @@ async fn append<W: World>(
     broker: &Arc<Broker<W>>,
     topic: TopicProduceData,
     acks: Result<Acks, ErrorCode>,
-    version: i16,
+    context: &Context<'_>,
 ) -> Appended {
+    let version = context.version;
     let image = broker.image();
     let found = if version < TOPIC_IDS {
         image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition)
@@ -95,7 +99,7 @@ async fn append<W: World>(
     let topic_id = found.map_or_else(|_| topic.topic_id.into(), |found| found.id);
     let mut results = Vec::with_capacity(topic.partition_data.len());
     for data in topic.partition_data {
-        let partition = found.and_then(|found| broker.replica_of(found, data.index));
+        let partition = found.and_then(|found| writable(broker, found, data.index, context));
         let result = match (acks, partition, data.records) {
             (Err(error), _, _) | (_, Err(error), _) => Err(error.into()),
             (Ok(_), Ok(_), None) => Err(ErrorCode::InvalidRecord.into()),
@@ -110,6 +114,24 @@ async fn append<W: World>(
         results.push((data.index, result));
     }
     Appended { name: topic.name, id: topic_id, partitions: results }
+}
+
+/// The replica to which a client may write. An internal topic's records are its coordinator's; as
+/// in Kafka, only clients that call themselves by one reserved name may write them.
+fn writable<W: World>(
+    broker: &Arc<Broker<W>>,
+    topic: &Topic,
+    partition: i32,
+    context: &Context<'_>,
+) -> Result<Arc<Partition<W>>, ErrorCode> {
+    let replica = broker.replica_of(topic, partition);
+    let protected = topics::is_internal(&topic.name) && context.session.client_id() != ADMIN_CLIENT;
+    match replica {
+        Ok(_) | Err(ErrorCode::NotLeaderOrFollower) if protected => {
+            Err(ErrorCode::InvalidTopicException)
+        }
+        replica => replica,
+    }
 }
 
 /// Why the request's transactional records have no transaction to be written in. Like Kafka, looks

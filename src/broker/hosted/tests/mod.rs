@@ -259,6 +259,33 @@ async fn response_leaves_when_its_records_are_committed() {
     assert_eq!(seen, Ok(Some(7)), "nothing is pending: answered at once");
 }
 
+/// The additions that the machine knows to be committed.
+async fn settled(hosted: &Host) -> usize {
+    let seen = std::cell::Cell::new(0);
+    let handler = |counters: &Counters, _, _| {
+        seen.set(counters.settled);
+        counters.get("a")
+    };
+    // Its own response may wait; what it saw counts.
+    waits(pin!(hosted.decide(handler))).await;
+    seen.get()
+}
+
+#[tokio::test]
+async fn deferred_effect_is_carried_out_when_its_records_are_committed() {
+    let (world, log) = (SetWorld::new(), MemoryLog::new());
+    let hosted = lead(&world, &log).await;
+    let mut first = pin!(add(&hosted, "a", 3));
+    assert!(waits(first.as_mut()).await);
+    assert_eq!(settled(&hosted).await, 0, "appended, not committed");
+    log.commit(1);
+    assert_eq!(first.await, Ok(3));
+    assert_eq!(settled(&hosted).await, 1);
+    log.next_append(Next::IsRefused);
+    assert!(add(&hosted, "a", 1).await.is_err());
+    assert_eq!(settled(&hosted).await, 1, "a refused append has no effects");
+}
+
 #[tokio::test]
 async fn deposed_leader_refuses_pending_decisions_and_its_successor_has_the_prefix() {
     let (world, log) = (SetWorld::new(), MemoryLog::new());

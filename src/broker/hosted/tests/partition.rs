@@ -15,7 +15,7 @@ type OnReplicas = Arc<Coordinators<RealWorld, Counters>>;
 async fn stage() -> (Replica, OnReplicas) {
     let replica = Replica::new(TopicConfig::default()).await;
     let world = RealWorld::new();
-    let coordinators = Coordinators::new(world.clone(), |_| Counters::default());
+    let coordinators = Coordinators::new(world.clone(), |_, _| Counters::default(), |_, _| ());
     let elections = replica.site.elections_of(&replica.partition.name.topic);
     world.spawn("elections", coordinators.clone().run(elections));
     (replica, coordinators)
@@ -81,7 +81,7 @@ async fn decision_below_min_insync_replicas_is_refused_and_the_coordinator_stays
     let config = TopicConfig { min_insync_replicas: 2, ..TopicConfig::default() };
     let replica = Replica::new(config).await;
     let world = RealWorld::new();
-    let coordinators = Coordinators::new(world.clone(), |_| Counters::default());
+    let coordinators = Coordinators::new(world.clone(), |_, _| Counters::default(), |_, _| ());
     let elections = replica.site.elections_of(&replica.partition.name.topic);
     world.spawn("elections", coordinators.clone().run(elections));
     replica.elect(ME, 5, &[ME]).await;

@@ -1,0 +1,117 @@
+//! Topics that a request asks for and that do not exist: the controller is asked to create them,
+//! and the client asks again.
+//!
+//! Source: Kafka's `DefaultAutoTopicCreationManager`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::context::Broker;
+use crate::base::config::NodeConfig;
+use crate::base::topics;
+use crate::io::World;
+use crate::wire::ErrorCode;
+use crate::wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
+use crate::wire::messages::{CreateTopicsRequest, message};
+
+/// How long the controller may take. Source: Kafka's default of `request.timeout.ms`.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The topics of which the controller was asked, and has not answered.
+#[derive(Debug, Default)]
+pub(crate) struct AutoTopics(Mutex<BTreeSet<String>>);
+
+/// Asks the controller to create a topic, unless that is under way. Returns at once.
+pub(crate) fn create<W: World>(broker: &Arc<Broker<W>>, name: &str) {
+    if !broker.auto_topics.0.lock().insert(name.to_owned()) {
+        return;
+    }
+    let request = message!(CreateTopicsRequest {
+        topics: vec![creatable(name, &broker.config)],
+        timeout_ms: PATIENCE.as_millis() as i32,
+    });
+    let (broker, name) = (broker.clone(), name.to_owned());
+    let world = broker.world.clone();
+    world.spawn("auto topic", async move {
+        let answer = broker.forward.call(&request, broker.world.now() + PATIENCE).await;
+        match answer {
+            Ok(answer) => {
+                let created = answer.topics.first();
+                let error = ErrorCode::from_code(created.map_or(0, |topic| topic.error_code));
+                let why = created.and_then(|topic| topic.error_message.as_deref()).unwrap_or("");
+                match error {
+                    ErrorCode::None => tracing::info!(topic = name, "created on demand"),
+                    // Another broker was faster.
+                    ErrorCode::TopicAlreadyExists => {}
+                    _ => {
+                        tracing::warn!(topic = name, %error, why, "can't create a topic on demand")
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(topic = name, %error, "can't create a topic on demand"),
+        }
+        broker.auto_topics.0.lock().remove(&name);
+    });
+}
+
+/// The topic as it is created: an internal one has its own partitions, replicas and settings.
+fn creatable(name: &str, config: &NodeConfig) -> CreatableTopic {
+    let group = &config.group;
+    if name == topics::CONSUMER_OFFSETS {
+        let configs = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", "producer".to_owned()),
+            ("segment.bytes", group.offsets_topic_segment_bytes.to_string()),
+        ];
+        let config = |(name, value): (&str, String)| {
+            message!(CreatableTopicConfig { name: name.into(), value: Some(value.into()) })
+        };
+        return message!(CreatableTopic {
+            name: name.into(),
+            num_partitions: group.offsets_topic_num_partitions,
+            replication_factor: group.offsets_topic_replication_factor,
+            configs: configs.into_iter().map(config).collect(),
+        });
+    }
+    let copies = config.node.default_replication_factor;
+    message!(CreatableTopic {
+        name: name.into(),
+        num_partitions: config.node.num_partitions,
+        replication_factor: i16::try_from(copies).unwrap_or(i16::MAX),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn offsets_topic_has_its_own_shape_and_others_that_of_the_node() {
+        let mut config = NodeConfig::default();
+        let pairs = [
+            ("offsets.topic.num.partitions", "7"),
+            ("offsets.topic.replication.factor", "2"),
+            ("offsets.topic.segment.bytes", "2097152"),
+            ("num.partitions", "4"),
+            ("default.replication.factor", "3"),
+        ];
+        config.set_all(pairs).unwrap();
+        let internal = creatable("__consumer_offsets", &config);
+        assert_eq!((internal.num_partitions, internal.replication_factor), (7, 2));
+        let configs = internal.configs.iter();
+        let configs: Vec<_> =
+            configs.map(|c| (&*c.name, c.value.as_deref().unwrap_or_default())).collect();
+        let expected = [
+            ("cleanup.policy", "compact"),
+            ("compression.type", "producer"),
+            ("segment.bytes", "2097152"),
+        ];
+        assert_eq!(configs, expected);
+        let other = creatable("orders", &config);
+        assert_eq!((other.num_partitions, other.replication_factor), (4, 3));
+        assert!(other.configs.is_empty());
+    }
+}

@@ -1,0 +1,221 @@
+//! The requests that the coordinator serves, each passed on to the protocol of its group.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::classic::{ClassicGroup, describe_absent};
+use super::consumer::{self, ConsumerGroup};
+use super::machine::{Decision, Effect, GroupCoordinator};
+use super::offsets::{self, Subscriber};
+use super::record::Record;
+use super::{Client, GroupId, Reply};
+use crate::base::{Instant, Timestamp, TopicId};
+use crate::wire::ErrorCode;
+use crate::wire::messages::describe_groups_response::DescribedGroup;
+use crate::wire::messages::list_groups_response::ListedGroup;
+use crate::wire::messages::{
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
+    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
+};
+
+impl GroupCoordinator {
+    /// JoinGroup. Answers by `reply`, at once or when the rebalance is complete.
+    pub fn join(
+        &self,
+        now: Instant,
+        wall: Timestamp,
+        client: &Client,
+        version: i16,
+        request: &JoinGroupRequest,
+        reply: Reply<JoinGroupResponse>,
+    ) -> Decision<()> {
+        let at = self.at(now, wall);
+        let replaced = match self.state.consumer(&request.group_id) {
+            Some(group) if group.is_empty() => group.tombstones(),
+            Some(group) => {
+                return self.join_consumers(group, (now, wall), client, version, request, reply);
+            }
+            None => Vec::new(),
+        };
+        self.classic.join(at, client, version, request, reply, replaced).lift(Effect::Classic)
+    }
+
+    /// SyncGroup. Answers by `reply`, at once or when the leader's assignment is committed.
+    pub fn sync(
+        &self,
+        now: Instant,
+        wall: Timestamp,
+        version: i16,
+        request: &SyncGroupRequest,
+        reply: Reply<SyncGroupResponse>,
+    ) -> Decision<()> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            return consumer::sync(group, &self.image, request, reply).lift(Effect::Consumer);
+        }
+        self.classic.sync(self.at(now, wall), version, request, reply).lift(Effect::Classic)
+    }
+
+    /// Heartbeat. While the coordinator loads, Kafka answers it without an error.
+    pub fn heartbeat(
+        &self,
+        now: Instant,
+        request: &HeartbeatRequest,
+    ) -> Decision<HeartbeatResponse> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            return consumer::beat(group, request).lift(Effect::Consumer);
+        }
+        self.classic.heartbeat(now, request).lift(Effect::Classic)
+    }
+
+    /// LeaveGroup: of one member up to version 2, of several from version 3 on.
+    pub fn leave(
+        &self,
+        now: Instant,
+        wall: Timestamp,
+        version: i16,
+        request: &LeaveGroupRequest,
+    ) -> Decision<LeaveGroupResponse> {
+        if let Some(group) = self.state.consumer(&request.group_id) {
+            return self.leave_consumers(group, (now, wall), version, request);
+        }
+        self.classic.leave(self.at(now, wall), version, request).lift(Effect::Classic)
+    }
+
+    /// DescribeGroups, for one group.
+    pub fn describe(&self, version: i16, group: &str) -> DescribedGroup {
+        match self.classic_or_simple(group) {
+            Some(group) => group.describe(),
+            None => describe_absent(version, group),
+        }
+    }
+
+    /// ListGroups. Filters are compared regardless of case; without one, all groups are listed.
+    pub fn list<S: AsRef<str>>(&self, states: &[S], types: &[S]) -> Vec<ListedGroup> {
+        let accepts = |filter: &[S], value: &str| {
+            filter.is_empty()
+                || filter.iter().any(|one| one.as_ref().trim().eq_ignore_ascii_case(value))
+        };
+        let list = |id: &GroupId| match self.state.consumer(id.as_str()) {
+            Some(group) => Some(group.list()),
+            None => self.classic_or_simple(id.as_str()).map(|group| group.list()),
+        };
+        let groups = self.names().into_iter().filter_map(list);
+        groups
+            .filter(|group| accepts(states, &group.group_state))
+            .filter(|group| accepts(types, &group.group_type))
+            .collect()
+    }
+
+    /// DeleteGroups, for one group: tombstones for it and its offsets.
+    pub fn delete_group(&self, _now: Instant, group: &str) -> Decision<ErrorCode> {
+        if let Some(known) = self.state.consumer(group) {
+            return self.delete_consumer_group(known);
+        }
+        let Some(known) = self.classic_or_simple(group) else {
+            return Decision::only(ErrorCode::GroupIdNotFound);
+        };
+        if !known.is_empty() {
+            return Decision::only(ErrorCode::NonEmptyGroup);
+        }
+        let group = GroupId::from(group);
+        let mut records = self.state.offsets().group_deleted(&group);
+        records.push(Record::ClassicGroup { group, value: None });
+        Decision::new(records, ErrorCode::None)
+    }
+
+    fn delete_consumer_group(&self, group: &ConsumerGroup) -> Decision<ErrorCode> {
+        if !group.is_empty() {
+            return Decision::only(ErrorCode::NonEmptyGroup);
+        }
+        let mut records = self.state.offsets().group_deleted(group.id());
+        records.extend(group.tombstones());
+        let deleted = consumer::Effect::Deleted { group: group.id().clone() };
+        Decision::new(records, ErrorCode::None).with(Effect::Consumer(deleted))
+    }
+
+    /// OffsetCommit. The shell has refused unknown topics and partitions already.
+    pub fn commit_offsets(
+        &self,
+        now: Instant,
+        wall: Timestamp,
+        version: i16,
+        request: &OffsetCommitRequest,
+    ) -> Decision<OffsetCommitResponse> {
+        let group = self.subscriber(&request.group_id);
+        let group = group.as_deref();
+        let longest = self.settings.offset_metadata_max_bytes;
+        let mut decision = offsets::commit(group, wall, version, request, longest);
+        if !decision.records.is_empty() {
+            let alive = self.classic.committed(now, &request.group_id, &request.member_id);
+            decision.effects.extend(alive.map(Effect::Classic));
+        }
+        decision
+    }
+
+    /// OffsetDelete.
+    pub fn delete_offsets(
+        &self,
+        _now: Instant,
+        request: &OffsetDeleteRequest,
+    ) -> Decision<OffsetDeleteResponse> {
+        let group = self.subscriber(&request.group_id);
+        self.state.offsets().delete(group.as_deref(), request)
+    }
+
+    /// Topics were deleted: so are the offsets that were committed for them.
+    pub fn topics_deleted(&self, topics: &[(String, TopicId)]) -> Decision<()> {
+        Decision::new(self.state.offsets().topics_deleted(topics), ())
+    }
+
+    /// Tombstones for offsets that have expired, and for empty groups that have none left.
+    pub(super) fn expire_offsets(&self, wall: Timestamp) -> Vec<Record> {
+        let mut records = Vec::new();
+        let (offsets, retention) = (self.state.offsets(), self.settings.offsets_retention);
+        for id in self.names() {
+            let subscriber = self.subscriber(id.as_str());
+            let all_gone = offsets.expire(id, subscriber.as_deref(), wall, retention, &mut records);
+            if !all_gone {
+                continue;
+            }
+            let group = self.classic.get(id.as_str());
+            if let Some(group) = self.state.consumer(id.as_str()) {
+                if group.is_empty() {
+                    records.extend(group.tombstones());
+                }
+            } else if group.is_some_and(|group| group.is_empty()) {
+                records.push(Record::ClassicGroup { group: id.clone(), value: None });
+            }
+        }
+        records
+    }
+
+    /// Every group, in order.
+    fn names(&self) -> BTreeSet<&GroupId> {
+        let classic = self.classic.iter().map(|(id, _)| id);
+        let stored = self.state.iter().map(|(id, _)| id);
+        classic.chain(stored).chain(self.state.offsets().groups()).collect()
+    }
+
+    /// A group as its offsets see it. Those that only commit offsets are classic groups.
+    fn subscriber(&self, group: &str) -> Option<Arc<dyn Subscriber>> {
+        if let Some(group) = self.state.consumer(group) {
+            return Some(group.clone());
+        }
+        let group = self.classic_or_simple(group)?;
+        Some(group)
+    }
+
+    /// A classic group, or one that only commits offsets: Kafka shows that as an empty classic
+    /// group.
+    pub(super) fn classic_or_simple(&self, group: &str) -> Option<Arc<ClassicGroup>> {
+        if self.state.consumer(group).is_some() {
+            return None;
+        }
+        let known = self.classic.get(group).cloned();
+        known.or_else(|| {
+            let simple = || Arc::new(ClassicGroup::new(group.into(), Timestamp::NONE));
+            self.state.offsets().has_group(group).then(simple)
+        })
+    }
+}

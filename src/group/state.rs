@@ -1,0 +1,178 @@
+//! What a group coordinator replicates: groups, and what they have committed.
+
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use super::consumer::{ConsumerGroup, concerns};
+use super::offsets::{Offsets, Subscriber};
+use super::record::{ClassicGroupValue, OffsetKey};
+use super::{GroupId, MemberId, Record};
+use crate::base::Offset;
+use crate::decide::{SharedMap, State};
+use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
+use crate::wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
+
+/// A group as its records have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// A group of the classic protocol, as it was when its last assignment was stored.
+    Classic(Arc<ClassicGroupValue>),
+    /// A group of the consumer protocol.
+    Consumer(Arc<ConsumerGroup>),
+}
+
+/// The groups of one partition of `__consumer_offsets`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Groups {
+    groups: SharedMap<GroupId, Group>,
+    offsets: Offsets,
+}
+
+/// What a record changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A group was stored or deleted.
+    Group(GroupId),
+    /// A member of a consumer group owns other partitions, or is in another epoch.
+    Member(GroupId, MemberId),
+    /// An offset was committed or deleted.
+    Offset(OffsetKey),
+}
+
+impl Groups {
+    /// A group that has a record.
+    pub fn get(&self, group: &str) -> Option<&Group> {
+        self.groups.get(group)
+    }
+
+    /// All groups that have a record, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&GroupId, &Group)> {
+        self.groups.iter()
+    }
+
+    /// What the groups have committed.
+    pub fn offsets(&self) -> &Offsets {
+        &self.offsets
+    }
+
+    /// OffsetFetch, for one group. `stable` leaves out offsets of transactions that have not ended
+    /// (KIP-447). Asked of the committed state, it returns nothing that may be lost.
+    pub fn fetch_offsets(
+        &self,
+        stable: bool,
+        request: &OffsetFetchRequestGroup,
+    ) -> OffsetFetchResponseGroup {
+        let group = self.consumer(&request.group_id).map(|group| &**group as &dyn Subscriber);
+        self.offsets.fetch(group, stable, request)
+    }
+
+    /// A classic group as it was stored last.
+    pub fn classic(&self, group: &str) -> Option<&Arc<ClassicGroupValue>> {
+        match self.groups.get(group)? {
+            Group::Classic(value) => Some(value),
+            Group::Consumer(_) => None,
+        }
+    }
+
+    /// A consumer group.
+    pub fn consumer(&self, group: &str) -> Option<&Arc<ConsumerGroup>> {
+        match self.groups.get(group)? {
+            Group::Consumer(group) => Some(group),
+            Group::Classic(_) => None,
+        }
+    }
+
+    /// Applies a record that may be about a consumer group. It takes the place of a classic group
+    /// of that name: that one's tombstone is gone.
+    fn replay_consumer(&mut self, record: &Record, changes: &mut Vec<Change>) {
+        let Some((id, creates)) = concerns(record) else { return };
+        let known = match self.groups.get_mut(id) {
+            Some(Group::Consumer(group)) => Some(Arc::make_mut(group).replay(record)),
+            Some(Group::Classic(_)) | None => None,
+        };
+        match known {
+            Some(true) => {}
+            Some(false) => {
+                self.groups.remove(id);
+            }
+            None if creates => {
+                let mut group = ConsumerGroup::new(id.clone());
+                group.replay(record);
+                self.groups.insert(id.clone(), Group::Consumer(Arc::new(group)));
+            }
+            None => return,
+        }
+        changes.push(match record {
+            Record::CurrentAssignment { member, value: Some(_), .. } => {
+                Change::Member(id.clone(), member.clone())
+            }
+            _ => Change::Group(id.clone()),
+        });
+    }
+}
+
+impl Groups {
+    /// Asserts what must hold of a group that a decision has changed.
+    pub(super) fn check_group(&self, before: &Groups, id: &GroupId) {
+        let Some(group) = self.classic(id.as_str()) else { return };
+        if let Some(before) = before.classic(id.as_str()) {
+            assert!(
+                before.generation <= group.generation,
+                "{id}: generation fell from {} to {}",
+                before.generation,
+                group.generation
+            );
+        }
+        let members: BTreeSet<_> = group.members.iter().map(|member| &member.member).collect();
+        assert_eq!(members.len(), group.members.len(), "{id}: a member is stored twice");
+        let instances = group.members.iter().filter_map(|member| member.instance.as_ref());
+        let unique: BTreeSet<_> = instances.clone().collect();
+        assert_eq!(unique.len(), instances.count(), "{id}: an instance is stored twice");
+        let leads = |leader: &String| members.iter().any(|member| member.as_str() == leader);
+        match &group.leader {
+            Some(leader) => assert!(leads(leader), "{id}: leader {leader} is not a member"),
+            None => assert!(members.is_empty(), "{id} is stored without a leader"),
+        }
+        assert_eq!(group.protocol.is_none(), members.is_empty(), "{id}: {:?}", group.protocol);
+    }
+}
+
+impl State for Groups {
+    type Record = Record;
+    type Change = Change;
+    /// Kafka's replay is tolerant: after compaction, records may come in any order.
+    type Error = Infallible;
+
+    fn replay(
+        &mut self,
+        offset: Offset,
+        record: &Record,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Infallible> {
+        match record {
+            Record::ClassicGroup { group, value: Some(value) } => {
+                self.groups.insert(group.clone(), Group::Classic(Arc::new(value.clone())));
+                changes.push(Change::Group(group.clone()));
+            }
+            Record::ClassicGroup { group, value: None } => {
+                if self.classic(group.as_str()).is_some() {
+                    self.groups.remove(group);
+                    changes.push(Change::Group(group.clone()));
+                }
+            }
+            Record::Offset { key, value } => {
+                self.offsets.replay(offset, key, value.as_ref());
+                changes.push(Change::Offset(key.clone()));
+            }
+            Record::ConsumerGroup { .. }
+            | Record::Member { .. }
+            | Record::TargetEpoch { .. }
+            | Record::TargetMember { .. }
+            | Record::CurrentAssignment { .. }
+            | Record::RegularExpression { .. } => self.replay_consumer(record, changes),
+            Record::Foreign(_) => {}
+        }
+        Ok(())
+    }
+}
