@@ -114,6 +114,44 @@ pub enum ConsumeError {
         /// The broker's error.
         error: ErrorCode,
     },
+    /// A broker refuses a topic of the subscription.
+    #[error("{error}: topic {topic}")]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// The broker's error.
+        error: ErrorCode,
+    },
+    /// The coordinator refused. After FENCED_INSTANCE_ID, nothing helps: another consumer has this
+    /// `group.instance.id`. After any other, the next poll tries again.
+    #[error("{error}: group {group}")]
+    Group {
+        /// The group.
+        group: String,
+        /// The coordinator's error.
+        error: ErrorCode,
+    },
+    /// Another member of the group sent something that can't be read.
+    #[error("INCONSISTENT_GROUP_PROTOCOL: group {group}: {problem}")]
+    Unreadable {
+        /// The group.
+        group: String,
+        /// The defect.
+        problem: String,
+    },
+    /// The consumer was expelled from its group, and its partitions may have other owners: these
+    /// offsets can no longer be committed.
+    #[error("COMMIT_FAILED: the consumer is no longer in its group: poll to join it again")]
+    CommitFailed,
+    /// The group rebalances: poll until that is over, then commit what is still owned.
+    #[error("REBALANCE_IN_PROGRESS: poll, then commit again")]
+    RebalanceInProgress,
+    /// The consumer has no `group.id`.
+    #[error("INVALID_GROUP_ID: set group.id to subscribe or commit")]
+    NoGroup,
+    /// The pattern of a subscription is no regular expression.
+    #[error("INVALID_REGULAR_EXPRESSION: {0}")]
+    Pattern(String),
     /// No answer in time.
     #[error("TIMED_OUT: no answer within the given time")]
     TimedOut,
@@ -127,8 +165,26 @@ impl ConsumeError {
             Self::OutOfRange { .. } => "OFFSET_OUT_OF_RANGE",
             Self::Truncated { .. } => "LOG_TRUNCATION",
             Self::Corrupt { .. } => "CORRUPT_MESSAGE",
-            Self::Broker { error, .. } => error.name(),
+            Self::Broker { error, .. } | Self::Topic { error, .. } | Self::Group { error, .. } => {
+                error.name()
+            }
+            Self::Unreadable { .. } => "INCONSISTENT_GROUP_PROTOCOL",
+            Self::CommitFailed => "COMMIT_FAILED",
+            Self::RebalanceInProgress => "REBALANCE_IN_PROGRESS",
+            Self::NoGroup => "INVALID_GROUP_ID",
+            Self::Pattern(_) => "INVALID_REGULAR_EXPRESSION",
             Self::TimedOut => "TIMED_OUT",
+        }
+    }
+
+    /// Whether the same call may succeed later.
+    pub const fn is_retriable(&self) -> bool {
+        match self {
+            Self::Broker { error, .. } | Self::Topic { error, .. } | Self::Group { error, .. } => {
+                error.is_retriable()
+            }
+            Self::TimedOut | Self::RebalanceInProgress => true,
+            _ => false,
         }
     }
 }

@@ -6,6 +6,7 @@
 //!
 //! | module | role |
 //! |---|---|
+//! | `group`, `assignor` | a consumer's membership in its group, and who reads which partition |
 //! | `kernel` | shared by the three: the cluster as a client knows it, coordinators, request ids |
 //! | `producer`, `consumer`, `admin` | the three, each with its core and driver |
 //! | `error` | their errors |
@@ -49,8 +50,10 @@
 //! ```
 
 mod admin;
+mod assignor;
 mod consumer;
 mod error;
+mod group;
 mod kernel;
 mod producer;
 #[cfg(test)]
@@ -63,6 +66,7 @@ pub use admin::{
     Admin, BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, ListedOffset,
     OffsetSpec, PartitionDescription, TopicDescription,
 };
-pub use consumer::{Consumer, ConsumerRecord, Notice};
+pub use consumer::{Committing, Consumer, ConsumerRecord, Notice, RebalanceListener, Told};
 pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
+pub use group::CommittedOffset;
 pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata, partition_of};

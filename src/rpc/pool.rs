@@ -28,6 +28,8 @@ pub(crate) enum Purpose {
     Records,
     /// Everything else.
     Questions,
+    /// The coordinator of a group, which holds a JoinGroup back for a whole rebalance.
+    Coordinator,
 }
 
 /// How a pool connects.

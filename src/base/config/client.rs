@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bounds::Bounds::{Any, AtLeast, Between, OneOf};
 use super::bounds::INT;
 use super::foreign::{
-    CONTROLLER_CLIENTS, Foreign, GROUPS, JAVA_CLASS, TRANSACTIONS, harmless, relied,
+    CONSUMER_PROTOCOL, CONTROLLER_CLIENTS, Foreign, JAVA_CLASS, TRANSACTIONS, harmless, relied,
 };
 use super::{
     Acks, Bounds, Compression, Config, ConfigError, Explicit, GzipLevel, Kind, Lz4Level,
@@ -146,7 +146,32 @@ settings! {
         client_id: String = "", "client.id", Any,
             "The name under which brokers log this client";
         auto_offset_reset: OffsetReset = "latest", "auto.offset.reset", Any,
-            "Where a consumer begins without a position: `earliest`, `latest`, or `none` for an error";
+            "Where a consumer begins without a position: `earliest`, `latest`, `by_duration:PT1H` for \
+             an hour ago, or `none` for an error";
+        group_id: String = "", "group.id", Any,
+            "The group whose members share partitions, and for which offsets are committed";
+        group_instance_id: String = "", "group.instance.id", Any,
+            "A name that makes this a static member, whose partitions wait for it over a restart";
+        session_timeout: Duration = "45000", "session.timeout.ms", Between(0, INT),
+            "A member without a heartbeat for this long is expelled from its group";
+        heartbeat_interval: Duration = "3000", "heartbeat.interval.ms", Between(0, INT),
+            "The time between two heartbeats";
+        max_poll_interval: Duration = "300000", "max.poll.interval.ms", Between(1, INT),
+            "A member whose application does not poll for this long leaves its group; others wait \
+             this long for it in a rebalance";
+        partition_assignment_strategy: Vec<String> =
+            "class org.apache.kafka.clients.consumer.RangeAssignor,class org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
+            "partition.assignment.strategy", Any,
+            "The assignors that a member can use, the preferred one first: `range`, `roundrobin`, \
+             `sticky`, `cooperative-sticky`, or Kafka's classes of them";
+        enable_auto_commit: Explicit<bool> = "true", "enable.auto.commit", Any,
+            "Whether polls commit what earlier ones returned; without a group, nothing is committed";
+        auto_commit_interval: Duration = "5000", "auto.commit.interval.ms", Between(0, INT),
+            "The time between two such commits";
+        exclude_internal_topics: bool = "true", "exclude.internal.topics", Any,
+            "Whether a pattern never matches internal topics";
+        client_rack: String = "", "client.rack", Any,
+            "The rack of this client: some assignors prefer partitions with a replica there";
         isolation_level: String = "read_uncommitted", "isolation.level",
             OneOf(&["read_uncommitted", "read_committed"]),
             "`read_committed` hides the records of open and aborted transactions";
@@ -254,17 +279,6 @@ pub(super) const PRODUCER: &[Foreign] = &[
 
 /// Keys of Kafka's consumer.
 pub(super) const CONSUMER: &[Foreign] = &[
-    relied("group.id", "", GROUPS),
-    relied("group.instance.id", "", GROUPS),
-    harmless("session.timeout.ms", "45000").typed(Kind::Int, Bounds::Any),
-    harmless("heartbeat.interval.ms", "3000").typed(Kind::Int, Bounds::Any),
-    harmless(
-        "partition.assignment.strategy",
-        "class org.apache.kafka.clients.consumer.RangeAssignor,class org.apache.kafka.clients.consumer.CooperativeStickyAssignor",
-    ).typed(Kind::List, Bounds::Any),
-    harmless("enable.auto.commit", "true").typed(Kind::Boolean, Bounds::Any),
-    harmless("auto.commit.interval.ms", "5000").typed(Kind::Int, Bounds::AtLeast(0)),
-    harmless("client.rack", ""),
     harmless("receive.buffer.bytes", "65536").typed(Kind::Int, Bounds::AtLeast(-1)),
     harmless("enable.metrics.push", "true").typed(Kind::Boolean, Bounds::Any),
     harmless("key.deserializer", "").typed(Kind::Class, Bounds::Any),
@@ -272,11 +286,10 @@ pub(super) const CONSUMER: &[Foreign] = &[
     harmless("default.api.timeout.ms", "60000").typed(Kind::Int, Bounds::AtLeast(0)),
     harmless("connections.max.idle.ms", "540000").typed(Kind::Long, Bounds::Any),
     relied("interceptor.classes", "", JAVA_CLASS).typed(Kind::List, Bounds::Any),
-    harmless("max.poll.interval.ms", "300000").typed(Kind::Int, Bounds::AtLeast(1)),
-    harmless("exclude.internal.topics", "true").typed(Kind::Boolean, Bounds::Any),
-    harmless("internal.throw.on.fetch.stable.offset.unsupported", "false").typed(Kind::Boolean, Bounds::Any),
+    harmless("internal.throw.on.fetch.stable.offset.unsupported", "false")
+        .typed(Kind::Boolean, Bounds::Any),
     harmless("allow.auto.create.topics", "true").typed(Kind::Boolean, Bounds::Any),
-    harmless("group.protocol", "classic"),
+    relied("group.protocol", "classic", CONSUMER_PROTOCOL),
     harmless("group.remote.assignor", ""),
     harmless("share.acknowledgement.mode", "implicit"),
     harmless("share.acquire.mode", "BATCH_OPTIMIZED"),

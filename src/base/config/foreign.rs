@@ -98,10 +98,10 @@ pub(super) const fn relied(
 }
 
 pub(super) const AUTHORIZATION: &str = "authorization";
+pub(super) const CONSUMER_PROTOCOL: &str = "the consumer protocol of groups (KIP-848)";
 pub(super) const CONNECTION_LIMITS: &str = "a limit on new connections";
 pub(super) const CONTROLLER_CLIENTS: &str = "requests to controllers";
 pub(super) const CORDONED: &str = "cordoned log directories";
-pub(super) const GROUPS: &str = "consumer groups";
 pub(super) const JAVA_CLASS: &str = "a Java class";
 pub(super) const NEAREST_REPLICA: &str = "fetching from the nearest replica";
 pub(super) const NO_DELETION: &str = "topics that cannot be deleted";

@@ -169,11 +169,14 @@ mod tests {
     fn key_that_kafka_has_and_this_code_does_not_is_not_called_unknown() {
         let refused = |key| ConsumerConfig::default().set(key, "shop").unwrap_err().to_string();
         assert_eq!(
-            refused("group.id"),
-            "`group.id` asks for consumer groups: not supported here yet; remove it to do without"
+            refused("interceptor.classes"),
+            "`interceptor.classes` asks for a Java class: not supported here yet; remove it to do without"
         );
-        assert!(refused("group.instance.id").contains("not supported here yet"));
-        assert_eq!(refused("client.rack"), "`client.rack` has no effect here; remove it");
+        assert!(refused("group.protocol").contains("not supported here yet"));
+        assert_eq!(
+            refused("group.remote.assignor"),
+            "`group.remote.assignor` has no effect here; remove it"
+        );
         assert!(refused("group.ids").starts_with("unknown key `group.ids`"));
     }
 

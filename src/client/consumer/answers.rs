@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 
 use crate::base::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use crate::client::group;
 use crate::client::kernel::Cluster;
 use crate::wire::ErrorCode;
 use crate::wire::messages::fetch_response::PartitionData;
@@ -16,6 +17,8 @@ pub(in crate::client) enum Answer {
     Fetch(Box<FetchResponse>),
     List(Box<ListOffsetsResponse>),
     Validate(Box<OffsetForLeaderEpochResponse>),
+    /// Of the coordinator of the group.
+    Group(Box<group::Response>),
     None(ErrorCode),
 }
 
@@ -95,6 +98,7 @@ impl Replies<'_> {
             },
             Answer::List(answer) => listed(answer, partition),
             Answer::Validate(answer) => validated(answer, partition),
+            Answer::Group(_) => None,
             Answer::None(error) => Some(Reply::Refused(*error)),
         };
         reply.unwrap_or(Reply::Nothing)

@@ -4,8 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::ConsumerRecord;
-use super::partition::Assigned;
-use super::position::Whence;
+use super::partition::{Assigned, Start};
 use crate::base::TopicPartition;
 use crate::client::ConsumeError;
 
@@ -20,14 +19,14 @@ pub(super) struct Assignment {
 
 impl Assignment {
     /// Replaces the assignment; partitions that are kept keep their positions.
-    pub(super) fn assign(&mut self, partitions: Vec<TopicPartition>, policy: Option<Whence>) {
+    pub(super) fn assign(&mut self, partitions: Vec<TopicPartition>, start: Start) {
         let mut before = std::mem::take(&mut self.partitions);
         for name in partitions {
             if self.partitions.contains_key(&name) {
                 continue;
             }
             let kept = before.remove(&name);
-            let assigned = kept.unwrap_or_else(|| Assigned::new(name.clone(), policy));
+            let assigned = kept.unwrap_or_else(|| Assigned::new(name.clone(), start));
             self.partitions.insert(name, assigned);
         }
         self.topics = self.partitions.keys().map(|partition| partition.topic.clone()).collect();
@@ -84,8 +83,13 @@ impl Assignment {
         limit: usize,
     ) -> (Vec<ConsumerRecord>, Vec<(TopicPartition, ConsumeError)>) {
         let (mut records, mut corrupt) = (Vec::new(), Vec::new());
+        let mut paused = 0;
         while records.len() < limit {
-            let Some(partition) = self.ready.front().cloned() else { break };
+            let Some(partition) = self.ready.get(paused).cloned() else { break };
+            if self.get(&partition).is_some_and(Assigned::is_paused) {
+                paused += 1;
+                continue;
+            }
             let room = limit - records.len();
             let taken = self.change(&partition, |assigned| assigned.take(room, &mut records));
             if let Some(Err(problem)) = taken {

@@ -14,13 +14,17 @@ use super::answers::Answer;
 use super::core::{Core, Effect, Input, Order};
 use super::questions::Question;
 use crate::base::Instant;
+use crate::client::group::{Request, Response};
 use crate::client::kernel::{self, question_deadline};
-use crate::io::World;
-use crate::rpc::{Pool, Purpose};
+use crate::io::{Address, World};
+use crate::rpc::{Pool, Purpose, RpcError};
 use crate::wire::ErrorCode;
 
-/// Before this version of Fetch, topics go by name (KIP-516).
+/// Up to this version of Fetch, topics go by name (KIP-516).
 const LAST_VERSION_BY_NAME: i16 = 12;
+
+/// Up to this version of OffsetCommit and OffsetFetch, topics go by name (KIP-848).
+const LAST_COMMIT_BY_NAME: i16 = 9;
 
 /// A consumer's core, and what it takes to carry its effects out.
 pub(super) struct Driver<W: World> {
@@ -62,7 +66,7 @@ impl<W: World> Driver<W> {
         driver
     }
 
-    /// Steps the core at its deadline, until the consumer is dropped.
+    /// Steps the core at its deadline, until the consumer is dropped. Heartbeats leave here.
     async fn run(self: Arc<Self>) {
         loop {
             let alarm = {
@@ -103,6 +107,7 @@ impl<W: World> Driver<W> {
             if state.closed {
                 return;
             }
+            state.core.set_date(self.world.wall_clock());
             state.core.step(now, input, &mut effects);
             state.core.deadline() < state.alarm
         };
@@ -164,6 +169,10 @@ async fn answer<W: World>(pool: &Pool<W>, order: Order) -> Answer {
             let answer = pool.call(&to, questions, &message, None, deadline).await;
             answer.map(|answer| Answer::Validate(Box::new(answer)))
         }
+        Question::Group(request) => {
+            let answer = ask_coordinator(pool, &to, request, deadline).await;
+            answer.map(|answer| Answer::Group(Box::new(answer)))
+        }
     };
     answer.unwrap_or_else(|error| {
         tracing::debug!(%to, %error, "no answer");
@@ -171,5 +180,37 @@ async fn answer<W: World>(pool: &Pool<W>, order: Order) -> Answer {
             true => ErrorCode::UnsupportedVersion,
             false => ErrorCode::NetworkException,
         })
+    })
+}
+
+/// Asks the coordinator of the group, on a connection of its own.
+async fn ask_coordinator<W: World>(
+    pool: &Pool<W>,
+    to: &Address,
+    request: Request,
+    deadline: Instant,
+) -> Result<Response, RpcError> {
+    let purpose = Purpose::Coordinator;
+    Ok(match request {
+        Request::Join(message) => {
+            Response::Join(pool.call(to, purpose, &message, None, deadline).await?)
+        }
+        Request::Sync(message) => {
+            Response::Sync(pool.call(to, purpose, &message, None, deadline).await?)
+        }
+        Request::Heartbeat(message) => {
+            Response::Heartbeat(pool.call(to, purpose, &message, None, deadline).await?)
+        }
+        Request::Leave(message) => {
+            Response::Leave(pool.call(to, purpose, &message, None, deadline).await?)
+        }
+        Request::Commit(message) => {
+            let version = Some(LAST_COMMIT_BY_NAME);
+            Response::Commit(pool.call(to, purpose, &message, version, deadline).await?)
+        }
+        Request::Committed(message) => {
+            let version = Some(LAST_COMMIT_BY_NAME);
+            Response::Committed(pool.call(to, purpose, &message, version, deadline).await?)
+        }
     })
 }

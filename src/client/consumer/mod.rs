@@ -2,7 +2,7 @@
 //!
 //! | module | role |
 //! |---|---|
-//! | `core` | the pure machine: composes the next four, and the kernel |
+//! | `core` | the pure machine: composes the next four, the kernel, and the group's membership |
 //! | `assignment`, `partition`, `position`, `buffer` | the assigned partitions: what each is about, where it is read, what is buffered |
 //! | `lookup` | offsets that the application asks for |
 //! | `plan`, `questions` | what to ask which leader now, as requests |
@@ -27,7 +27,7 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
-pub use handle::Consumer;
+pub use handle::{Committing, Consumer, RebalanceListener, Told};
 pub use record::{ConsumerRecord, Notice};
 
 #[cfg(test)]

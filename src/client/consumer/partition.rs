@@ -1,6 +1,6 @@
 //! One assigned partition: where it is read, and what is asked about it next.
 //!
-//! A partition without a position is *reset*: ListOffsets says where to begin. Then it is *fetched*,
+//! A partition of a group first asks for its *committed* offset. One without a position is *reset*: ListOffsets says where to begin. Then it is *fetched*,
 //! until its leader changes: then it is *validated*, because what was read may be gone (KIP-320). If
 //! only the application can decide how to go on, it is *stuck* until a seek.
 
@@ -17,6 +17,8 @@ use crate::wire::batch::BatchError;
 /// What is to be done about a partition.
 #[derive(Clone, Debug, PartialEq)]
 enum State {
+    /// Find out what the group has committed.
+    Committed,
     /// Find out where to read. `announce`: the application did not ask for it.
     Reset {
         whence: Whence,
@@ -41,6 +43,15 @@ pub(super) enum Want {
     },
 }
 
+/// How a partition finds its first position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// From the group's committed offset.
+    Committed,
+    /// As `auto.offset.reset` says; `None`: the application decides.
+    Reset(Option<Whence>),
+}
+
 /// One assigned partition.
 #[derive(Debug)]
 pub(super) struct Assigned {
@@ -57,16 +68,26 @@ pub(super) struct Assigned {
     failures: u32,
     buffered: Option<Buffered>,
     high_watermark: Option<Offset>,
+    /// The application does not want its records now.
+    paused: bool,
+}
+
+/// The state of a partition without any position.
+fn initial(name: &TopicPartition, policy: Option<Whence>) -> State {
+    match policy {
+        Some(whence) => State::Reset { whence, announce: true },
+        None => State::Stuck(ConsumeError::NoOffset(name.clone())),
+    }
 }
 
 impl Assigned {
-    /// A partition to be read from where `auto.offset.reset` says; `None`: the application decides.
-    pub(super) fn new(name: TopicPartition, policy: Option<Whence>) -> Self {
-        let state = match policy {
-            Some(whence) => State::Reset { whence, announce: true },
-            None => State::Stuck(ConsumeError::NoOffset(name.clone())),
+    pub(super) fn new(name: TopicPartition, start: Start) -> Self {
+        let state = match start {
+            Start::Committed => State::Committed,
+            Start::Reset(policy) => initial(&name, policy),
         };
         Self {
+            paused: false,
             name,
             state,
             position: None,
@@ -82,6 +103,27 @@ impl Assigned {
 
     pub(super) fn position(&self) -> Option<Offset> {
         self.position.map(|position| position.offset())
+    }
+
+    /// The position to commit, and the epoch of the record before it: it counts only while it is
+    /// certain.
+    pub(super) fn consumed(&self) -> Option<(Offset, LeaderEpoch)> {
+        let is_certain = matches!(self.state, State::Fetch | State::Validate);
+        let position = self.position.filter(|_| is_certain)?;
+        Some((position.offset(), position.epoch()))
+    }
+
+    /// Whether it waits for the group's committed offset.
+    pub(super) fn wants_committed(&self) -> bool {
+        self.state == State::Committed
+    }
+
+    pub(super) fn pause(&mut self, paused: bool) {
+        self.paused = paused;
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
     }
 
     pub(super) fn high_watermark(&self) -> Option<Offset> {
@@ -108,7 +150,9 @@ impl Assigned {
         let want = match (&self.state, self.position) {
             (State::Reset { whence, .. }, _) => Want::Offset(*whence),
             (State::Validate, Some(position)) => Want::EpochEnd(position),
-            (State::Fetch, Some(position)) if self.buffered.is_none() => Want::Records(position),
+            (State::Fetch, Some(position)) if self.buffered.is_none() && !self.paused => {
+                Want::Records(position)
+            }
             _ => return Want::Nothing { before: Instant::NEVER },
         };
         if self.not_before > now { Want::Nothing { before: self.not_before } } else { want }
@@ -143,6 +187,20 @@ impl Assigned {
     pub(super) fn seek_to(&mut self, whence: Whence) {
         self.turn(State::Reset { whence, announce: false });
         self.position = None;
+    }
+
+    /// The group has committed this, or nothing.
+    pub(super) fn begin(&mut self, at: Option<(Offset, LeaderEpoch)>, policy: Option<Whence>) {
+        if self.state != State::Committed {
+            return;
+        }
+        match at {
+            Some((offset, epoch)) => {
+                self.turn(State::Fetch);
+                self.place(Position::new(offset, epoch));
+            }
+            None => self.turn(initial(&self.name, policy)),
+        }
     }
 
     /// Another leader may lack what was read: a position is good only for the leader for which it

@@ -6,7 +6,7 @@ use super::assignment::Assignment;
 use super::lookup::{LookupId, Lookups};
 use super::partition::Want;
 use super::position::Position;
-use crate::base::{BrokerId, Instant, LeaderEpoch, TopicPartition};
+use crate::base::{BrokerId, Instant, LeaderEpoch, Timestamp, TopicPartition};
 use crate::client::kernel::Cluster;
 
 /// A partition in a request.
@@ -38,11 +38,12 @@ pub(super) struct Plans {
     pub(super) leaderless: bool,
     /// A broker refuses a partition that occurs twice in a request: the second waits its turn.
     listed: BTreeSet<TopicPartition>,
+    today: Timestamp,
 }
 
 impl Plans {
     pub(super) fn new(
-        now: Instant,
+        (now, today): (Instant, Timestamp),
         assignment: &Assignment,
         lookups: &Lookups,
         cluster: &Cluster,
@@ -52,6 +53,7 @@ impl Plans {
             wake: Instant::NEVER,
             leaderless: false,
             listed: BTreeSet::new(),
+            today,
         };
         for (partition, assigned) in assignment.iter() {
             match assigned.wants(now) {
@@ -88,7 +90,7 @@ impl Plans {
         match want {
             Want::Offset(whence) => {
                 self.listed.insert(partition.clone());
-                plan.list.push((asked, whence.timestamp()));
+                plan.list.push((asked, whence.timestamp(self.today)));
             }
             Want::EpochEnd(position) => plan.validate.push((asked, position)),
             Want::Records(position) => plan.fetch.push((asked, position)),

@@ -1,6 +1,8 @@
 //! Where a consumer reads next in one partition.
 
-use crate::base::{LeaderEpoch, Offset};
+use std::time::Duration;
+
+use crate::base::{LeaderEpoch, Offset, Timestamp};
 
 /// The next offset to read, and the epoch of the record before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,14 +55,20 @@ impl Position {
 pub(super) enum Whence {
     Earliest,
     Latest,
+    /// At the first record that is no older than this.
+    Ago(Duration),
 }
 
 impl Whence {
     /// The timestamp of ListOffsets.
-    pub(super) fn timestamp(self) -> i64 {
+    pub(super) fn timestamp(self, today: Timestamp) -> i64 {
         match self {
             Self::Latest => -1,
             Self::Earliest => -2,
+            Self::Ago(age) => {
+                let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                today.0.saturating_sub(age).max(0)
+            }
         }
     }
 }

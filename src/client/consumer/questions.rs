@@ -8,6 +8,7 @@ use super::position::Position;
 use super::sessions::{Fetching, Key};
 use crate::base::LeaderEpoch;
 use crate::base::config::ConsumerConfig;
+use crate::client::group;
 use crate::rpc::SessionRequest;
 use crate::wire::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use crate::wire::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -21,12 +22,14 @@ use crate::wire::messages::{
 /// "A consumer, not a replica."
 const NO_REPLICA: i32 = -1;
 
-/// A question to a partition's leader.
+/// A question to a broker.
 #[derive(Debug)]
 pub(in crate::client) enum Question {
     Fetch(FetchRequest),
     List(ListOffsetsRequest),
     Validate(OffsetForLeaderEpochRequest),
+    /// To the coordinator of the group.
+    Group(group::Request),
 }
 
 pub(super) fn fetch(

@@ -1,6 +1,6 @@
 //! The cluster as a client knows it: brokers, topics and leaders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{BrokerId, LeaderEpoch, TopicId, TopicPartition};
@@ -23,12 +23,25 @@ pub(crate) struct KnownTopic {
     /// `ZERO` when the broker does not report it (Metadata before version 10).
     pub(crate) id: TopicId,
     pub(crate) partitions: BTreeMap<i32, Leadership>,
+    /// Racks with a replica, of partitions that have such.
+    racks: BTreeMap<i32, BTreeSet<Arc<str>>>,
+    is_internal: bool,
+}
+
+impl KnownTopic {
+    /// The racks with a replica of each partition, from 0.
+    pub(crate) fn racks(&self) -> Vec<BTreeSet<Arc<str>>> {
+        let racks = self.partitions.keys().map(|index| self.racks.get(index).cloned());
+        racks.map(Option::unwrap_or_default).collect()
+    }
 }
 
 /// Brokers, topics and leaders, as far as they were asked about.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cluster {
     brokers: BTreeMap<BrokerId, Address>,
+    /// The racks of brokers that have one.
+    racks: BTreeMap<BrokerId, Arc<str>>,
     topics: BTreeMap<Arc<str>, KnownTopic>,
     names: BTreeMap<TopicId, Arc<str>>,
 }
@@ -41,8 +54,12 @@ impl Cluster {
     pub(crate) fn update(&mut self, answer: &MetadataResponse) -> Vec<(Arc<str>, ErrorCode)> {
         if !answer.brokers.is_empty() {
             self.brokers.clear();
+            self.racks.clear();
         }
         for broker in &answer.brokers {
+            if let Some(rack) = &broker.rack {
+                self.racks.insert(BrokerId(broker.node_id), rack.as_str().into());
+            }
             let port = u16::try_from(broker.port).unwrap_or(0);
             let address = Address::new(broker.host.as_str(), port);
             self.brokers.insert(BrokerId(broker.node_id), address);
@@ -62,7 +79,11 @@ impl Cluster {
                 problems.push((name, error));
                 continue;
             }
-            let mut topic = KnownTopic { id: told.topic_id.into(), partitions: BTreeMap::new() };
+            let mut topic = KnownTopic {
+                id: told.topic_id.into(),
+                is_internal: told.is_internal,
+                ..KnownTopic::default()
+            };
             let before = self.topics.get(&name).filter(|before| before.id == topic.id);
             for partition in &told.partitions {
                 let leader = BrokerId(partition.leader_id);
@@ -76,6 +97,12 @@ impl Cluster {
                     now = *known;
                 }
                 topic.partitions.insert(partition.partition_index, now);
+                let replicas = partition.replica_nodes.iter().map(|node| BrokerId(*node));
+                let racks = replicas.filter_map(|broker| self.racks.get(&broker).cloned());
+                let racks: BTreeSet<_> = racks.collect();
+                if !racks.is_empty() {
+                    topic.racks.insert(partition.partition_index, racks);
+                }
             }
             if topic.id != TopicId::ZERO {
                 self.names.insert(topic.id, Arc::clone(&name));
@@ -83,6 +110,16 @@ impl Cluster {
             self.topics.insert(name, topic);
         }
         problems
+    }
+
+    /// Forgets topics that an answer about all topics does not name.
+    pub(crate) fn forget_all_but(&mut self, answer: &MetadataResponse) {
+        let named = answer.topics.iter().filter_map(|topic| topic.name.as_ref());
+        let named: BTreeSet<&str> = named.map(|name| name.as_str()).collect();
+        let gone = self.topics.keys().filter(|topic| !named.contains(&***topic));
+        for topic in gone.cloned().collect::<Vec<_>>() {
+            self.forget(&topic);
+        }
     }
 
     /// Forgets where brokers are, and keeps what is known about topics.
@@ -125,6 +162,11 @@ impl Cluster {
 
     pub(crate) fn topic(&self, name: &str) -> Option<&KnownTopic> {
         self.topics.get(name)
+    }
+
+    /// All known topics, and whether each is internal, as `__consumer_offsets` is.
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&Arc<str>, bool)> {
+        self.topics.iter().map(|(name, topic)| (name, topic.is_internal))
     }
 
     pub(crate) fn name(&self, id: TopicId) -> Option<&Arc<str>> {

@@ -59,13 +59,12 @@ pub(crate) enum Effect {
     Metadata {
         ask: Address,
         topics: Vec<Arc<str>>,
+        /// All topics are asked for, those named or not.
+        all: bool,
         may_create: bool,
     },
     /// All keys are of one type.
-    Coordinators {
-        ask: Address,
-        keys: Vec<CoordinatorKey>,
-    },
+    Coordinators { ask: Address, keys: Vec<CoordinatorKey> },
 }
 
 /// What a step changed.
@@ -73,6 +72,10 @@ pub(crate) enum Effect {
 pub(crate) struct Changes {
     /// Whether new metadata was accepted.
     pub(crate) metadata: bool,
+    /// Whether the metadata name all topics that there are.
+    pub(crate) is_complete: bool,
+    /// Topics with an error: about these, nothing can be known now.
+    pub(crate) unknown: Vec<Arc<str>>,
     /// Topics that a broker refuses for good.
     pub(crate) refused: Vec<(Arc<str>, ErrorCode)>,
 }
@@ -81,6 +84,9 @@ pub(crate) struct Changes {
 #[derive(Debug)]
 pub(crate) struct Kernel {
     may_create: bool,
+    /// Whether the owner needs to know all topics, and whether the question under way asks for them.
+    wants_all: bool,
+    asked_all: bool,
     backoff: Backoff,
     random: ChaCha12Rng,
     cluster: Cluster,
@@ -101,6 +107,8 @@ impl Kernel {
         let Settings { bootstrap_servers, backoff, metadata_max_age, may_create } = settings;
         Ok(Self {
             may_create,
+            wants_all: false,
+            asked_all: false,
             backoff,
             random,
             cluster: Cluster::default(),
@@ -148,9 +156,13 @@ impl Kernel {
         self.silent_since = None;
         self.contacts.answered(from);
         let mut refused = self.cluster.update(answer);
+        let unknown = refused.iter().map(|(topic, _)| topic.clone()).collect();
         refused.retain(|(_, error)| !error.is_retriable());
+        if self.asked_all {
+            self.cluster.forget_all_but(answer);
+        }
         self.refresh.succeeded(now, &mut self.random);
-        Changes { metadata: true, refused }
+        Changes { metadata: true, is_complete: self.asked_all, unknown, refused }
     }
 
     fn metadata_failed(&mut self, now: Instant, from: &Address) -> Changes {
@@ -178,10 +190,12 @@ impl Kernel {
     ) {
         let mut topics = topics.into_iter().peekable();
         self.wake = Instant::NEVER;
-        if topics.peek().is_some() {
+        if topics.peek().is_some() || self.wants_all {
             if self.refresh.is_due(now) {
                 let (ask, topics) = (self.next_contact(now), topics.cloned().collect());
-                emit(Effect::Metadata { ask, topics, may_create: self.may_create });
+                let (all, may_create) = (self.wants_all, self.may_create);
+                emit(Effect::Metadata { ask, topics, all, may_create });
+                self.asked_all = all;
                 self.refresh.began();
             }
             self.wake = self.refresh.deadline();
@@ -195,6 +209,14 @@ impl Kernel {
     /// When to step again though nothing came back.
     pub(crate) fn deadline(&self) -> Instant {
         self.wake
+    }
+
+    /// Whether the owner needs to know all topics: those that it uses depend on it.
+    pub(crate) fn want_all_topics(&mut self, all: bool) {
+        if all && !self.wants_all {
+            self.refresh.want();
+        }
+        self.wants_all = all;
     }
 
     /// Something is amiss that newer metadata may explain.
@@ -254,6 +276,14 @@ impl Kernel {
         self.backoff.pause(failures, &mut self.random)
     }
 
+    /// The cluster, and pauses as [`Kernel::pause`] returns them.
+    pub(crate) fn cluster_and_pauses(
+        &mut self,
+    ) -> (&Cluster, impl FnMut(u32) -> Duration + use<'_>) {
+        let Self { cluster, backoff, random, .. } = self;
+        (cluster, move |failures| backoff.pause(failures, random))
+    }
+
     pub(crate) fn random(&mut self) -> &mut ChaCha12Rng {
         &mut self.random
     }
@@ -267,7 +297,6 @@ impl Kernel {
     }
 }
 
-#[cfg_attr(not(test), allow(dead_code, reason = "for the clients of groups and transactions"))]
 impl Kernel {
     /// The owner needs the coordinator of this group or transactional id.
     pub(crate) fn want_coordinator(&mut self, key: CoordinatorKey) {

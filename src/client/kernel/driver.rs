@@ -40,8 +40,9 @@ pub(crate) async fn carry_out<W: World>(
     deadline: Instant,
 ) -> Input {
     match effect {
-        Effect::Metadata { ask, topics, may_create } => {
-            let answer = ask_metadata(pool, &ask, &topics, may_create, deadline).await;
+        Effect::Metadata { ask, topics, all, may_create } => {
+            let topics = (!all).then_some(&topics[..]);
+            let answer = ask_metadata(pool, &ask, topics, may_create, deadline).await;
             Input::Metadata { from: ask, answer: answer.ok().map(Box::new) }
         }
         Effect::Coordinators { ask, keys } => {
@@ -54,14 +55,14 @@ pub(crate) async fn carry_out<W: World>(
 async fn ask_metadata<W: World>(
     pool: &Pool<W>,
     ask: &Address,
-    topics: &[Arc<str>],
+    topics: Option<&[Arc<str>]>,
     may_create: bool,
     deadline: Instant,
 ) -> Result<MetadataResponse, RpcError> {
     let topic = |name: &Arc<str>| message!(MetadataRequestTopic { name: Some((&**name).into()) });
     let request = message!(MetadataRequest {
         allow_auto_topic_creation: may_create,
-        topics: Some(topics.iter().map(topic).collect()),
+        topics: topics.map(|topics| topics.iter().map(topic).collect()),
     });
     pool.call(ask, Purpose::Questions, &request, None, deadline).await
 }

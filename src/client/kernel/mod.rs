@@ -12,7 +12,6 @@
 
 mod cluster;
 mod contacts;
-#[cfg_attr(not(test), allow(dead_code, reason = "for the clients of groups and transactions"))]
 mod coordinators;
 mod core;
 mod driver;
@@ -24,7 +23,6 @@ mod tests;
 #[cfg(test)]
 pub(crate) use cluster::tests::metadata;
 pub(crate) use cluster::{Cluster, KnownTopic};
-#[cfg(test)]
 pub(crate) use coordinators::{CoordinatorKey, CoordinatorType};
 pub(crate) use core::{Effect, Input, Kernel, Settings};
 pub(crate) use driver::{carry_out, connecting, question_deadline};

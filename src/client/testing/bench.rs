@@ -353,6 +353,7 @@ impl Bench {
             Question::Validate(request) => {
                 Answer::Validate(Box::new(self.model.epoch_ends(at, request)))
             }
+            Question::Group(request) => panic!("this consumer has no group: {request:?}"),
         };
         self.answer(time, &order, answer);
     }

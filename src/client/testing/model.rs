@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use super::ModelLog;
-use crate::base::{LeaderEpoch, Offset};
+use crate::base::config::Compression;
+use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::client::kernel::{CoordinatorKey, metadata};
 use crate::wire::ErrorCode;
+use crate::wire::batch::BatchBuilder;
 use crate::wire::messages::*;
 
 /// The id of `orders`.
@@ -54,6 +58,18 @@ impl Model {
 
     pub(crate) fn log(&self, partition: i32) -> &ModelLog {
         &self.partitions[partition as usize].log
+    }
+
+    /// Appends so many records, whose values are their offsets, in batches of three.
+    pub(crate) fn fill(&mut self, partition: i32, records: i64) {
+        let ModelPartition { log, epoch, .. } = &mut self.partitions[partition as usize];
+        while log.end().0 < records {
+            let mut builder = BatchBuilder::new(Compression::None, Timestamp(1));
+            for offset in log.end().0..records.min(log.end().0 + 3) {
+                builder.append(Timestamp(1), None, Some(offset.to_string().as_bytes()), &[]);
+            }
+            log.append(&Bytes::copy_from_slice(&builder.finish_plain()), *epoch).unwrap();
+        }
     }
 
     /// Elects another leader in a new epoch.

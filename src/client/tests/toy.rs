@@ -1,5 +1,6 @@
 //! The model of a cluster behind a real socket: one broker, with troubles of its own.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI16, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -9,9 +10,11 @@ use parking_lot::Mutex;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::oneshot;
 
+use crate::client::group::{Request as ToCoordinator, Response};
 use crate::client::kernel::{CoordinatorKey, CoordinatorType};
-use crate::client::testing::Model;
+use crate::client::testing::{Model, ModelCoordinator};
 use crate::io::{Address, Listener, Net, Stream, World};
 use crate::rpc::Frames;
 use crate::wire::api::{self, Api, key};
@@ -24,6 +27,13 @@ const ME: i32 = 1;
 
 const FIND_COORDINATOR: i16 = FindCoordinatorRequest::API_KEY.value();
 
+const JOIN: i16 = JoinGroupRequest::API_KEY.value();
+const SYNC: i16 = SyncGroupRequest::API_KEY.value();
+const HEARTBEAT: i16 = HeartbeatRequest::API_KEY.value();
+const LEAVE: i16 = LeaveGroupRequest::API_KEY.value();
+const COMMIT: i16 = OffsetCommitRequest::API_KEY.value();
+const COMMITTED: i16 = OffsetFetchRequest::API_KEY.value();
+
 const SERVED: &[Api] = &[
     Api::of::<ProduceRequest>(3, 13),
     Api::of::<FetchRequest>(4, 18),
@@ -31,7 +41,20 @@ const SERVED: &[Api] = &[
     Api::of::<MetadataRequest>(0, 13),
     Api::of::<CreateTopicsRequest>(2, 7),
     Api::of::<InitProducerIdRequest>(0, 5),
+    Api::of::<JoinGroupRequest>(0, 9),
+    Api::of::<SyncGroupRequest>(0, 5),
+    Api::of::<HeartbeatRequest>(0, 4),
+    Api::of::<LeaveGroupRequest>(0, 5),
+    Api::of::<OffsetCommitRequest>(2, 10),
+    Api::of::<OffsetFetchRequest>(1, 10),
 ];
+
+/// Answers of the coordinator, and who waits for them.
+#[derive(Default)]
+struct Waiting {
+    last: u64,
+    open: BTreeMap<u64, oneshot::Sender<Response>>,
+}
 
 /// The only broker of a cluster with one topic, `orders`.
 pub(super) struct Toy<W> {
@@ -44,6 +67,9 @@ pub(super) struct Toy<W> {
     pub(super) find_coordinator: AtomicI16,
     pub(super) metadata_asked: AtomicUsize,
     pub(super) fetched: AtomicUsize,
+    /// The group `shop`.
+    pub(super) coordinator: Mutex<ModelCoordinator>,
+    waiting: Mutex<Waiting>,
 }
 
 impl<W: World> Toy<W> {
@@ -63,6 +89,16 @@ impl<W: World> Toy<W> {
             find_coordinator: AtomicI16::new(6),
             metadata_asked: AtomicUsize::new(0),
             fetched: AtomicUsize::new(0),
+            coordinator: Mutex::new(ModelCoordinator::new()),
+            waiting: Mutex::default(),
+        });
+        let toy3 = Arc::clone(&toy);
+        world.spawn("toy coordinator", async move {
+            loop {
+                toy3.world.sleep_until(toy3.world.now() + Duration::from_millis(50)).await;
+                toy3.coordinator.lock().advance(toy3.world.now());
+                toy3.deliver();
+            }
         });
         let (toy2, world2) = (Arc::clone(&toy), world.clone());
         world.spawn("toy", async move {
@@ -118,7 +154,46 @@ impl<W: World> Toy<W> {
                 answer.topics.push(created);
                 Some(response(asked, &answer))
             }
+            _ => self.ask_coordinator(asked).await,
+        }
+    }
+
+    /// Hands a request to the coordinator, and waits for the answer, perhaps for a whole rebalance.
+    async fn ask_coordinator(&self, asked: &Request) -> Option<BytesMut> {
+        let request = match asked.header.api_key {
+            JOIN => ToCoordinator::Join(asked.decode().unwrap()),
+            SYNC => ToCoordinator::Sync(asked.decode().unwrap()),
+            HEARTBEAT => ToCoordinator::Heartbeat(asked.decode().unwrap()),
+            LEAVE => ToCoordinator::Leave(asked.decode().unwrap()),
+            COMMIT => ToCoordinator::Commit(asked.decode().unwrap()),
+            COMMITTED => ToCoordinator::Committed(asked.decode().unwrap()),
             other => panic!("the toy does not know API {other}"),
+        };
+        let (sender, answer) = oneshot::channel();
+        let token = {
+            let mut waiting = self.waiting.lock();
+            waiting.last += 1;
+            let token = waiting.last;
+            waiting.open.insert(token, sender);
+            token
+        };
+        self.coordinator.lock().handle(self.world.now(), token, &request);
+        self.deliver();
+        Some(match answer.await.ok()? {
+            Response::Join(answer) => response(asked, &answer),
+            Response::Sync(answer) => response(asked, &answer),
+            Response::Heartbeat(answer) => response(asked, &answer),
+            Response::Leave(answer) => response(asked, &answer),
+            Response::Commit(answer) => response(asked, &answer),
+            Response::Committed(answer) => response(asked, &answer),
+        })
+    }
+
+    fn deliver(&self) {
+        for (token, answer) in self.coordinator.lock().take_answers() {
+            if let Some(sender) = self.waiting.lock().open.remove(&token) {
+                drop(sender.send(answer));
+            }
         }
     }
 
@@ -128,6 +203,11 @@ impl<W: World> Toy<W> {
         let ids = if names_one { vec![request.key] } else { request.coordinator_keys };
         let keys = ids.iter().map(|id| CoordinatorKey::new(CoordinatorType::Group, id.as_str()));
         let mut answer = self.model.lock().coordinators(&keys.collect::<Vec<_>>());
+        for named in answer.coordinators.iter_mut().filter(|named| named.error_code == 0) {
+            // The model's brokers have no real addresses.
+            named.host = self.address.host.as_str().into();
+            named.port = i32::from(self.address.port);
+        }
         if names_one {
             let only = answer.coordinators.remove(0);
             (answer.error_code, answer.node_id) = (only.error_code, only.node_id);

@@ -5,33 +5,41 @@
 //! KIP-227). One fetch at a time is on its way to each broker, for the partitions of which
 //! nothing is buffered.
 //!
+//! With a `group.id` it is a member of a group (`group`): it joins, reads what it is assigned from the
+//! committed offsets on, and commits what was returned.
+//!
 //! # Calling contract
 //!
 //! - The application's calls ([`Core::assign`], [`Core::seek`], [`Core::seek_to`],
-//!   [`Core::begin_lookup`], [`Core::take`]) change what the consumer wants; questions leave in the
+//!   [`Core::begin_lookup`], [`Core::poll`], [`Core::take`]) change what the consumer wants; questions leave in the
 //!   next [`Core::step`], for which [`Input::Tick`] is enough.
 //! - Each [`Effect`] is answered by exactly one [`Input`], in any order.
 //! - [`Core::deadline`] is valid after each step: step with [`Input::Tick`] then at the latest,
 //!   whether or not the application polls.
+
+mod group;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 
+use self::group::Group;
 use super::answers::{Answer, Reply};
 use super::assignment::Assignment;
 use super::lookup::{LookupId, Lookups};
 #[cfg(test)]
 use super::partition::Assigned;
+use super::partition::Start;
 use super::plan::{Asked, Plan, Plans};
 use super::position::Whence;
 use super::questions::{self, Question};
 use super::sessions::Sessions;
 use super::{ConsumerRecord, Notice};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, OffsetReset};
-use crate::base::{BrokerId, Flaw, Flaws, Instant, Offset, TopicId, TopicPartition};
+use crate::base::{BrokerId, Flaw, Flaws, Instant, Offset, Timestamp, TopicId, TopicPartition};
 use crate::client::ConsumeError;
+use crate::client::group::Settings;
 use crate::client::kernel::{self, Kernel, RequestId, Requests};
 use crate::io::Address;
 use crate::rpc::Backoff;
@@ -72,6 +80,7 @@ pub(in crate::client) struct Order {
 #[derive(Debug)]
 struct InFlight {
     is_fetch: bool,
+    is_group: bool,
     asked: Vec<Asked>,
 }
 
@@ -86,6 +95,10 @@ pub(in crate::client) struct Core {
     lookups: Lookups,
     requests: Requests<InFlight>,
     sessions: Sessions,
+    /// With a `group.id`.
+    group: Option<Box<Group>>,
+    /// What this host believes the date to be.
+    today: Timestamp,
     /// To be returned to the application once.
     problems: VecDeque<ConsumeError>,
     notices: Vec<Notice>,
@@ -105,8 +118,11 @@ impl Core {
             metadata_max_age: config.metadata_max_age,
             may_create: false,
         };
+        let group = Settings::new(&config)?.map(|settings| Box::new(Group::new(settings, now)));
         Ok(Self {
             kernel: Kernel::new(settings, now, random)?,
+            group,
+            today: Timestamp(0),
             config,
             flaws: Flaws::default(),
             read_committed,
@@ -142,15 +158,45 @@ impl Core {
             Input::Answered { request, answer } => self.take_answer(now, request, &answer),
         }
         self.ask(now, effects);
+        self.ask_group(now, effects);
         self.ask_kernel(now, effects);
         if cfg!(debug_assertions) {
             self.check();
         }
     }
 
+    /// The date, by which `auto.offset.reset=by_duration` goes.
+    pub(in crate::client) fn set_date(&mut self, today: Timestamp) {
+        self.today = today;
+    }
+
     /// Reads these partitions from now on; those that are kept keep their positions.
     pub(in crate::client) fn assign(&mut self, partitions: Vec<TopicPartition>) {
-        self.assignment.assign(partitions, self.policy());
+        self.end_subscription();
+        self.assignment.assign(partitions, self.start());
+    }
+
+    fn start(&self) -> Start {
+        match &self.group {
+            Some(_) => Start::Committed,
+            None => Start::Reset(self.policy()),
+        }
+    }
+
+    /// Returns no more records of these partitions, or returns them again.
+    pub(super) fn pause(&mut self, partitions: &[TopicPartition], paused: bool) {
+        for partition in partitions {
+            self.assignment.change(partition, |assigned| assigned.pause(paused));
+        }
+    }
+
+    pub(in crate::client) fn assigned(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.assignment.iter().map(|(partition, _)| partition)
+    }
+
+    pub(super) fn paused(&self) -> impl Iterator<Item = &TopicPartition> {
+        let paused = self.assignment.iter().filter(|(_, assigned)| assigned.is_paused());
+        paused.map(|(partition, _)| partition)
     }
 
     pub(super) fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
@@ -185,6 +231,12 @@ impl Core {
         &mut self,
         now: Instant,
     ) -> Result<Vec<ConsumerRecord>, ConsumeError> {
+        if let Some(problem) = self.group_problem() {
+            return Err(problem);
+        }
+        if self.holds_back() {
+            return Ok(Vec::new());
+        }
         let (records, corrupt) = self.assignment.take(self.config.max_poll_records);
         for (partition, problem) in corrupt {
             self.postpone(now, &partition);
@@ -219,6 +271,7 @@ impl Core {
             OffsetReset::Earliest => Some(Whence::Earliest),
             OffsetReset::Latest => Some(Whence::Latest),
             OffsetReset::None => None,
+            OffsetReset::ByDuration(age) => Some(Whence::Ago(age)),
         }
     }
 
@@ -230,10 +283,14 @@ impl Core {
             if let Some(partition) = partitions.find(|partition| partition.topic == topic).cloned()
             {
                 self.problems.push_back(ConsumeError::Broker { partition, error });
+            } else {
+                let topic = topic.to_string();
+                self.problems.push_back(ConsumeError::Topic { topic, error });
             }
         }
         if changes.metadata {
             self.doubt_positions();
+            self.tell_group(changes.is_complete, &changes.unknown);
         }
     }
 
@@ -241,6 +298,9 @@ impl Core {
         let Some((broker, in_flight)) = self.requests.end(request) else { return };
         if matches!(answer, Answer::None(_)) {
             self.kernel.broker_failed(now, broker);
+        }
+        if in_flight.is_group {
+            return self.take_group_answer(now, request, answer);
         }
         let as_before = in_flight.is_fetch && self.sessions.answered(broker, answer.fetched());
         let replies: Vec<Reply> = {
@@ -358,7 +418,8 @@ impl Core {
 
     /// Asks every leader what there is to ask.
     fn ask(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let plans = Plans::new(now, &self.assignment, &self.lookups, self.kernel.cluster());
+        let plans =
+            Plans::new((now, self.today), &self.assignment, &self.lookups, self.kernel.cluster());
         self.wake = plans.wake;
         if plans.leaderless {
             self.kernel.want_metadata_unless_asked();
@@ -409,7 +470,7 @@ impl Core {
             }
         }
         let is_fetch = matches!(question, Question::Fetch(_));
-        self.requests.began(request, broker, InFlight { is_fetch, asked });
+        self.requests.began(request, broker, InFlight { is_fetch, is_group: false, asked });
         let deadline = now + self.config.request_timeout;
         let order = Order { request, to, question, by_name, deadline };
         effects.push(Effect::Ask(Box::new(order)));
@@ -418,6 +479,7 @@ impl Core {
     /// Asks for metadata if something is amiss, or it is old.
     fn ask_kernel(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let mut looked_up: BTreeSet<Arc<str>> = self.lookups.topics().collect();
+        looked_up.extend(self.group_topics().cloned());
         looked_up.retain(|topic| !self.assignment.topics().contains(topic));
         let topics = || self.assignment.topics().iter().chain(&looked_up);
         if topics().any(|topic| self.kernel.cluster().topic(topic).is_none()) {
@@ -433,6 +495,9 @@ impl Core {
         self.assignment.check();
         self.lookups.check();
         self.requests.check();
+        if let Some(group) = &self.group {
+            group.check();
+        }
         let mut fetched_from = BTreeSet::new();
         for (request, broker, in_flight) in self.requests.iter() {
             let first = !in_flight.is_fetch || fetched_from.insert(broker);

@@ -1,0 +1,36 @@
+//! A consumer's side of its group: membership, and committed offsets. Pure: the consumer's core owns
+//! it, sends its requests to the coordinator, and hands the answers back.
+//!
+//! | module | role |
+//! |---|---|
+//! | `settings`, `subscription` | what the configuration and the application want |
+//! | `payload` | subscriptions and assignments as members exchange them |
+//! | `request` | the requests to a coordinator, and their answers |
+//! | `heartbeat` | when to heartbeat, and when the session or the patience with the application ends |
+//! | `membership` | joins, assigns, syncs, revokes, leaves: the classic protocol |
+//! | `commits` | offsets on their way to the coordinator |
+//! | `committed` | offsets that are asked for |
+//!
+//! Source: Kafka's `AbstractCoordinator` and `ConsumerCoordinator`.
+
+mod commits;
+mod committed;
+mod heartbeat;
+mod membership;
+mod payload;
+mod request;
+mod settings;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+pub use commits::CommittedOffset;
+pub(in crate::client) use commits::{Commit, CommitId, Commits, Offsets};
+pub(in crate::client) use committed::{Committed, CommittedId, Found};
+pub(in crate::client) use membership::{Event, Generation, Membership, Step, Trouble};
+pub(in crate::client) use request::{Request, Response};
+pub(in crate::client) use settings::Settings;
+pub(in crate::client) use subscription::Subscription;
+
+#[cfg(test)]
+pub(in crate::client) use payload::{read_assignment, read_subscription};

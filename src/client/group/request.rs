@@ -1,0 +1,29 @@
+//! The requests to a coordinator, and their answers.
+
+use crate::wire::messages::{
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
+    LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+};
+
+/// A request to the coordinator of the group.
+#[derive(Debug)]
+pub(in crate::client) enum Request {
+    Join(JoinGroupRequest),
+    Sync(SyncGroupRequest),
+    Heartbeat(HeartbeatRequest),
+    Leave(LeaveGroupRequest),
+    Commit(OffsetCommitRequest),
+    Committed(OffsetFetchRequest),
+}
+
+/// Its answer.
+#[derive(Debug)]
+pub(in crate::client) enum Response {
+    Join(JoinGroupResponse),
+    Sync(SyncGroupResponse),
+    Heartbeat(HeartbeatResponse),
+    Leave(LeaveGroupResponse),
+    Commit(OffsetCommitResponse),
+    Committed(OffsetFetchResponse),
+}
