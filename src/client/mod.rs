@@ -66,7 +66,9 @@ pub use admin::{
     Admin, BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, ListedOffset,
     OffsetSpec, PartitionDescription, TopicDescription,
 };
-pub use consumer::{Committing, Consumer, ConsumerRecord, Notice, RebalanceListener, Told};
+pub use consumer::{
+    Committing, Consumer, ConsumerRecord, GroupMetadata, Notice, RebalanceListener, Told,
+};
 pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
-pub use group::CommittedOffset;
+pub use group::{CommittedOffset, check_consumer};
 pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata, partition_of};

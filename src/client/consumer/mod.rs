@@ -28,7 +28,7 @@ mod sessions;
 mod tests;
 
 pub use handle::{Committing, Consumer, RebalanceListener, Told};
-pub use record::{ConsumerRecord, Notice};
+pub use record::{ConsumerRecord, GroupMetadata, Notice};
 
 #[cfg(test)]
 pub(in crate::client) use self::answers::Answer;

@@ -30,6 +30,7 @@ pub(in crate::client) use committed::{Committed, CommittedId, Found};
 pub(in crate::client) use membership::{Event, Generation, Membership, Step, Trouble};
 pub(in crate::client) use request::{Request, Response};
 pub(in crate::client) use settings::Settings;
+pub use settings::check_consumer;
 pub(in crate::client) use subscription::Subscription;
 
 #[cfg(test)]

@@ -394,6 +394,7 @@ impl Terms {
             | Role::OutOfSync
             | Role::Any
             | Role::Recovering
+            | Role::Coordinator
             | Role::LeaderOf(_)
             | Role::Host('b', _) => 1,
             Role::Followers => self.most_replicas.saturating_sub(1),

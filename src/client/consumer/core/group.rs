@@ -9,12 +9,12 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Core, Effect, InFlight, Order, Question};
 use crate::base::{Instant, LeaderEpoch, TopicPartition};
-use crate::client::ConsumeError;
 use crate::client::group::{
     Commit, CommitId, Commits, Committed, CommittedId, CommittedOffset, Event, Found, Membership,
     Offsets, Request, Response, Settings, Step, Subscription, Trouble,
 };
 use crate::client::kernel::{Cluster, CoordinatorKey, CoordinatorType, RequestId};
+use crate::client::{ConsumeError, GroupMetadata};
 use crate::wire::ErrorCode;
 
 type Outcome = Result<(), ConsumeError>;
@@ -255,6 +255,17 @@ impl Core {
     pub(in crate::client) fn commits_automatically(&self) -> bool {
         let group = self.group.as_ref();
         group.is_some_and(|group| group.membership.settings().auto_commit.is_some())
+    }
+
+    /// The consumer as its group knows it; `None` without `group.id`.
+    pub(in crate::client) fn group_metadata(&self) -> Option<GroupMetadata> {
+        let membership = &self.group.as_ref()?.membership;
+        let generation = membership.generation();
+        Some(GroupMetadata {
+            group: Arc::clone(&membership.settings().group),
+            generation: generation.id,
+            member: generation.member.as_str().into(),
+        })
     }
 
     /// Asks what is committed.

@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::core::{Core, Input};
 use super::driver::Driver;
 use super::position::Whence;
-use super::{ConsumerRecord, Notice};
+use super::{ConsumerRecord, GroupMetadata, Notice};
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Flaws, Offset, Stream, TopicPartition};
 use crate::client::group::{Event, Subscription};
@@ -238,6 +238,11 @@ impl<W: World> Consumer<W> {
             self.driver.progress(deadline).await;
         }
         self.driver.with(|core| core.end_committed(id))
+    }
+
+    /// The consumer as its group knows it; `None` without `group.id`.
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        self.driver.with(|core| core.group_metadata())
     }
 
     /// Returns no records of these partitions until they are resumed. They are still owned.

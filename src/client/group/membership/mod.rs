@@ -229,7 +229,8 @@ impl Membership {
         matches!(self.state, State::Stable).then_some(&self.generation)
     }
 
-    pub(super) fn generation(&self) -> &Generation {
+    /// The generation of the last JoinGroup, whatever became of it since.
+    pub(in crate::client) fn generation(&self) -> &Generation {
         &self.generation
     }
 
