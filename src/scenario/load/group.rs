@@ -10,7 +10,7 @@ use super::super::document::{At, Problems, Section};
 use super::super::entries::MAX_DURATION;
 use super::super::writer::Writer;
 use super::member::{self, Commit, Habits, Task, Turns};
-use super::{Kind, Promise, Seats, Settings, Share, Side, Smaller, settle};
+use super::{Kind, Processing, Promise, Seats, Settings, Share, Side, Smaller, settle};
 use crate::base::config::ConsumerConfig;
 use crate::client::check_consumer;
 use crate::scenario::Range;
@@ -75,7 +75,11 @@ impl Kind for Group {
     }
 
     fn promise(&self) -> Promise {
-        Promise::default()
+        let processing = match self.habits.commit {
+            Commit::Before => Processing::AtMostOnce,
+            Commit::Auto | Commit::After | Commit::Each | Commit::Async => Processing::AtLeastOnce,
+        };
+        Promise { processing: Some(processing), ..Promise::default() }
     }
 
     fn group(&self) -> Option<&str> {

@@ -283,6 +283,15 @@ pub(crate) struct Promise {
     pub idempotence: bool,
     /// How long it waits for a broker that does not answer, if it writes.
     pub patience: Option<Duration>,
+    /// How often a record is processed, if it is in a group.
+    pub processing: Option<Processing>,
+}
+
+/// How often the records of a group are processed when something fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Processing {
+    AtMostOnce,
+    AtLeastOnce,
 }
 
 /// How a load may become smaller.
