@@ -35,7 +35,7 @@
 //! | `reached-end` | `consumer`, `partition`, `end` | a final read reached the end offset |
 //! | `asked` | `consumer`, `partition` | about to ask ListOffsets |
 //! | `listed` | `consumer`, `partition`, `lookup`: `"latest"`, `"earliest"` or `{"at": ms}`, `offset` (not if none matches) | the answer |
-//! | `subscribed` | `consumer`, `group`, `topics`, `is_static`, `session_ms` | a member is about to join its group, as a new process or after it left |
+//! | `subscribed` | `consumer`, `group`, `topics`, `is_static`, `protocol`: `classic` or `consumer`, `session_ms` | a member is about to join its group, as a new process or after it left |
 //! | `joined` | `consumer`, `generation`, `member` (its id), `owned`: partitions | it took its share of a generation over |
 //! | `revoked` | `consumer`, `partitions` | it gives them up, as a member |
 //! | `lost` | `consumer`, `partitions` | it learned that others may own them already |

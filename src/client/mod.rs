@@ -40,11 +40,22 @@
 //!     let mut config = ConsumerConfig::default();
 //!     config.set("bootstrap.servers", "127.0.0.1:9092")?;
 //!     config.set("auto.offset.reset", "earliest")?;
-//!     let mut consumer = Consumer::new(world, config)?;
+//!     let mut consumer = Consumer::new(world.clone(), config)?;
 //!     consumer.assign(vec![TopicPartition::new("orders", 0)]);
 //!     for record in consumer.poll(Duration::from_secs(1)).await? {
 //!         println!("{} {}: {:?}", record.partition, record.offset, record.value);
 //!     }
+//!
+//!     let mut config = ConsumerConfig::default();
+//!     config.set_all([("bootstrap.servers", "127.0.0.1:9092"), ("group.id", "shop")])?;
+//!     config.set("enable.auto.commit", "false")?;
+//!     let mut member = Consumer::new(world, config)?;
+//!     member.subscribe(["orders"])?;
+//!     for record in member.poll(Duration::from_secs(1)).await? {
+//!         println!("{} {}: {:?}", record.partition, record.offset, record.value);
+//!     }
+//!     member.commit_sync(Duration::from_secs(5)).await?;
+//!     member.close(Duration::from_secs(5)).await;
 //!     Ok(())
 //! }
 //! ```
@@ -66,9 +77,7 @@ pub use admin::{
     Admin, BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, ListedOffset,
     OffsetSpec, PartitionDescription, TopicDescription,
 };
-pub use consumer::{
-    Committing, Consumer, ConsumerRecord, GroupMetadata, Notice, RebalanceListener, Told,
-};
+pub use consumer::{Committing, Consumer, ConsumerRecord, Notice, RebalanceListener, Told};
 pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
-pub use group::{CommittedOffset, check_consumer};
+pub use group::{CommittedOffset, GroupMetadata, check_consumer};
 pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata, partition_of};

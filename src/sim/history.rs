@@ -211,6 +211,8 @@ pub enum MemberEvent {
         topics: Vec<Arc<str>>,
         /// Whether it has a `group.instance.id`.
         is_static: bool,
+        /// `group.protocol`. In the consumer protocol, a generation is the member's own epoch.
+        protocol: Arc<str>,
         session_ms: u64,
     },
     /// It took its share of a generation over: it owns exactly these partitions.

@@ -4,12 +4,10 @@ use std::time::Duration;
 
 use super::bounds::Bounds::{Any, AtLeast, Between, OneOf};
 use super::bounds::INT;
-use super::foreign::{
-    CONSUMER_PROTOCOL, CONTROLLER_CLIENTS, Foreign, JAVA_CLASS, TRANSACTIONS, harmless, relied,
-};
+use super::foreign::{CONTROLLER_CLIENTS, Foreign, JAVA_CLASS, TRANSACTIONS, harmless, relied};
 use super::{
-    Acks, Bounds, Compression, Config, ConfigError, Explicit, GzipLevel, Kind, Lz4Level,
-    OffsetReset, ZstdLevel, security, settings,
+    Acks, Bounds, Compression, Config, ConfigError, Explicit, GroupProtocol, GzipLevel, Kind,
+    Lz4Level, OffsetReset, ZstdLevel, security, settings,
 };
 
 settings! {
@@ -150,6 +148,10 @@ settings! {
              an hour ago, or `none` for an error";
         group_id: String = "", "group.id", Any,
             "The group whose members share partitions, and for which offsets are committed";
+        group_protocol: GroupProtocol = "classic", "group.protocol", Any,
+            "`consumer` if the coordinator assigns partitions (KIP-848), `classic` if a member does";
+        group_remote_assignor: String = "", "group.remote.assignor", Any,
+            "The coordinator's assignor that a member prefers, with `group.protocol=consumer`";
         group_instance_id: String = "", "group.instance.id", Any,
             "A name that makes this a static member, whose partitions wait for it over a restart";
         session_timeout: Duration = "45000", "session.timeout.ms", Between(0, INT),
@@ -289,8 +291,6 @@ pub(super) const CONSUMER: &[Foreign] = &[
     harmless("internal.throw.on.fetch.stable.offset.unsupported", "false")
         .typed(Kind::Boolean, Bounds::Any),
     harmless("allow.auto.create.topics", "true").typed(Kind::Boolean, Bounds::Any),
-    relied("group.protocol", "classic", CONSUMER_PROTOCOL),
-    harmless("group.remote.assignor", ""),
     harmless("share.acknowledgement.mode", "implicit"),
     harmless("share.acquire.mode", "BATCH_OPTIMIZED"),
 ];

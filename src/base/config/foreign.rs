@@ -98,7 +98,6 @@ pub(super) const fn relied(
 }
 
 pub(super) const AUTHORIZATION: &str = "authorization";
-pub(super) const CONSUMER_PROTOCOL: &str = "the consumer protocol of groups (KIP-848)";
 pub(super) const CONNECTION_LIMITS: &str = "a limit on new connections";
 pub(super) const CONTROLLER_CLIENTS: &str = "requests to controllers";
 pub(super) const CORDONED: &str = "cordoned log directories";

@@ -36,8 +36,8 @@ pub use quorum::QuorumConfig;
 pub use security::{Protocols, SecurityConfig};
 pub use server::{Purpose, ServerProperties};
 pub use setting::{
-    Acks, CleanupPolicy, Compression, Explicit, MaxConnectionsOverrides, MigrationPolicy,
-    OffsetReset, Setting,
+    Acks, CleanupPolicy, Compression, Explicit, GroupProtocol, MaxConnectionsOverrides,
+    MigrationPolicy, OffsetReset, Setting,
 };
 pub use storage::{GzipLevel, Lz4Level, TimestampType, TopicCompression, ZstdLevel};
 use table::settings;
@@ -172,10 +172,9 @@ mod tests {
             refused("interceptor.classes"),
             "`interceptor.classes` asks for a Java class: not supported here yet; remove it to do without"
         );
-        assert!(refused("group.protocol").contains("not supported here yet"));
         assert_eq!(
-            refused("group.remote.assignor"),
-            "`group.remote.assignor` has no effect here; remove it"
+            refused("share.acquire.mode"),
+            "`share.acquire.mode` has no effect here; remove it"
         );
         assert!(refused("group.ids").starts_with("unknown key `group.ids`"));
     }

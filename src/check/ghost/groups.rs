@@ -8,6 +8,9 @@ use crate::base::{Instant, TopicPartition};
 use crate::sim::{HostId, MemberEvent};
 use crate::view::View;
 
+/// The protocol in which all members of a group share a generation.
+const CLASSIC: &str = "classic";
+
 /// A member, from the moment it begins to join until its process ends or it leaves.
 #[derive(Clone, Debug)]
 pub(crate) struct Member {
@@ -85,6 +88,8 @@ pub(crate) struct Groups {
     /// Members whose process ended, until the next one begins.
     dead: BTreeMap<u32, (Instant, Member)>,
     newest: BTreeMap<Arc<str>, i32>,
+    /// Groups that have had members of the consumer protocol, each with an epoch of its own.
+    by_epochs: BTreeSet<Arc<str>>,
     /// Why a group was not stable when the final reads began.
     at_reading: Option<Unstable>,
 }
@@ -101,6 +106,11 @@ impl Groups {
     /// The newest generation that a member has reported; -1 before the first.
     pub fn newest(&self, group: &str) -> i32 {
         self.newest.get(group).copied().unwrap_or(-1)
+    }
+
+    /// Whether all members of a group share one generation.
+    pub fn has_generations(&self, group: &str) -> bool {
+        !self.by_epochs.contains(group)
     }
 
     /// Why a group was not stable when the final reads began.
@@ -122,7 +132,7 @@ impl Groups {
                 return Some(Unstable::Behind { group, consumer, generation: None, newest });
             };
             let generation = joined.generation;
-            if generation < newest {
+            if generation < newest && self.has_generations(&group) {
                 let generation = Some(generation);
                 return Some(Unstable::Behind { group, consumer, generation, newest });
             }
@@ -138,7 +148,18 @@ impl Groups {
     }
 
     pub(super) fn observe(&mut self, at: Instant, host: HostId, event: &MemberEvent) {
-        if let MemberEvent::Subscribed { consumer, group, topics, is_static, session_ms } = event {
+        if let MemberEvent::Subscribed {
+            consumer,
+            group,
+            topics,
+            is_static,
+            protocol,
+            session_ms,
+        } = event
+        {
+            if **protocol != *CLASSIC {
+                self.by_epochs.insert(group.clone());
+            }
             let before = self.dead.remove(consumer).and_then(|(ended, dead)| {
                 let generation =
                     dead.joined.filter(|_| *is_static && dead.group == *group)?.generation;

@@ -100,6 +100,7 @@ pub(super) enum Said {
         group: String,
         topics: Vec<String>,
         is_static: bool,
+        protocol: String,
         session_ms: u64,
     },
     Joined {
@@ -326,9 +327,10 @@ fn read_partition(name: &str) -> Result<TopicPartition, String> {
 /// The line of a member's event.
 fn said_of_member(event: MemberEvent) -> Said {
     match event {
-        MemberEvent::Subscribed { consumer, group, topics, is_static, session_ms } => {
+        MemberEvent::Subscribed { consumer, group, topics, is_static, protocol, session_ms } => {
             let topics = topics.iter().map(|topic| topic.to_string()).collect();
-            Said::Subscribed { consumer, group: group.to_string(), topics, is_static, session_ms }
+            let (group, protocol) = (group.to_string(), protocol.to_string());
+            Said::Subscribed { consumer, group, topics, is_static, protocol, session_ms }
         }
         MemberEvent::Joined { consumer, generation, member, owned } => {
             let (member, owned) = (member.to_string(), names(&owned));
@@ -369,9 +371,10 @@ fn said_of_member(event: MemberEvent) -> Said {
 /// The event of a member's line.
 fn heard_of_member(said: Said) -> Result<MemberEvent, String> {
     Ok(match said {
-        Said::Subscribed { consumer, group, topics, is_static, session_ms } => {
+        Said::Subscribed { consumer, group, topics, is_static, protocol, session_ms } => {
             let topics = topics.iter().map(|topic| topic.as_str().into()).collect();
-            MemberEvent::Subscribed { consumer, group: group.into(), topics, is_static, session_ms }
+            let (group, protocol) = (group.into(), protocol.into());
+            MemberEvent::Subscribed { consumer, group, topics, is_static, protocol, session_ms }
         }
         Said::Joined { consumer, generation, member, owned } => {
             let (member, owned) = (member.into(), partitions_of(&owned)?);

@@ -81,6 +81,7 @@ fn of_a_member() -> Vec<ClientEvent> {
             group: "shop".into(),
             topics,
             is_static: true,
+            protocol: "classic".into(),
             session_ms: 6000,
         },
         MemberEvent::Joined {

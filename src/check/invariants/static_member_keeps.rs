@@ -4,7 +4,8 @@
 //! Judged only if nothing else can have caused a rebalance: the other members and all brokers were
 //! left alone for a session timeout before it ended, and no other member came or went. Its session
 //! began with its last heartbeat: back within two thirds of the timeout is in time.
-//! Source: KIP-345.
+//! In the consumer protocol a member's place is free only after its session, so that nothing is promised.
+//! Source: KIP-345; KIP-848.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,9 @@ impl StaticMemberKeeps {
     ) -> Result<(), Violation> {
         let (at, generation) = (event.seen.at, member.joined.as_ref().map(|j| j.generation));
         let away = at.since(before.ended);
+        if !ghost.groups().has_generations(&member.group) {
+            return Ok(());
+        }
         let in_time = away * 3 < member.session * 2;
         let quiet = self.is_quiet(ghost, consumer, member, before.ended);
         let after = generation.filter(|generation| *generation != before.generation);

@@ -3,6 +3,7 @@
 //!
 //! A commit that waits for its coordinator is sent in the generation of that moment, so that only one
 //! whose member stayed in its generation until the outcome is judged.
+//! In the consumer protocol each member has an epoch of its own, and others' say nothing.
 //! Source: Kafka's ILLEGAL_GENERATION.
 
 use std::collections::BTreeMap;
@@ -36,7 +37,8 @@ impl Invariant for ZombieFenced {
                     return Ok(());
                 };
                 let acknowledged = matches!(outcome, Outcome::Ok { .. });
-                if acknowledged && generation < newest && !ghost.has_lost_offsets() {
+                let judged = ghost.groups().has_generations(&member.group);
+                if acknowledged && judged && generation < newest && !ghost.has_lost_offsets() {
                     let (consumer, op) = (*consumer, *op);
                     let witness =
                         GroupWitness::ZombieCommitted { consumer, generation, newest, op };

@@ -17,7 +17,9 @@ impl Story {
     fn subscribes_as(&mut self, consumer: u32, group: &str, is_static: bool) {
         let (group, topics) = (group.into(), vec![self.partition.topic.clone()]);
         let session_ms = SESSION;
-        let event = MemberEvent::Subscribed { consumer, group, topics, is_static, session_ms };
+        let protocol = "classic".into();
+        let event =
+            MemberEvent::Subscribed { consumer, group, topics, is_static, protocol, session_ms };
         self.member(consumer, event);
     }
 

@@ -233,9 +233,12 @@ proptest! {
         }
         // Each time, owners give up what they were not assigned, and others get it the next time.
         let case = Case { all: case.all, members };
+        // With racks and different subscriptions, Kafka's algorithm may go on for ever: it releases
+        // what is far each time, and moves it back for the balance.
         let mut shares = shares;
         let mut rounds = 1;
-        while !unowned(&case, &shares).is_empty() {
+        let ends = case.members.values().all(|member| member.rack.is_none());
+        while ends && !unowned(&case, &shares).is_empty() {
             rounds += 1;
             prop_assert!(rounds < 10, "{:?} stay without an owner", unowned(&case, &shares));
             let members = after(Assignor::CooperativeSticky, &case.members, &shares, 8 + rounds);

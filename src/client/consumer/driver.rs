@@ -204,6 +204,9 @@ async fn ask_coordinator<W: World>(
         Request::Leave(message) => {
             Response::Leave(pool.call(to, purpose, &message, None, deadline).await?)
         }
+        Request::ConsumerHeartbeat(message) => {
+            Response::ConsumerHeartbeat(pool.call(to, purpose, &message, None, deadline).await?)
+        }
         Request::Commit(message) => {
             let version = Some(LAST_COMMIT_BY_NAME);
             Response::Commit(pool.call(to, purpose, &message, version, deadline).await?)

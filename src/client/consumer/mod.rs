@@ -16,6 +16,8 @@ mod assignment;
 mod buffer;
 mod core;
 mod driver;
+#[cfg(test)]
+mod group_tests;
 mod handle;
 mod lookup;
 mod partition;
@@ -28,7 +30,7 @@ mod sessions;
 mod tests;
 
 pub use handle::{Committing, Consumer, RebalanceListener, Told};
-pub use record::{ConsumerRecord, GroupMetadata, Notice};
+pub use record::{ConsumerRecord, Notice};
 
 #[cfg(test)]
 pub(in crate::client) use self::answers::Answer;

@@ -2,23 +2,10 @@
 
 #![warn(missing_docs, reason = "in the prelude")]
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 
 use crate::base::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use crate::client::Header;
-
-/// A consumer as its group knows it. Source: Kafka's `ConsumerGroupMetadata`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupMetadata {
-    /// `group.id`.
-    pub group: Arc<str>,
-    /// The generation that it joined last; -1 in none.
-    pub generation: i32,
-    /// The id that the coordinator gave it; empty before that.
-    pub member: Arc<str>,
-}
 
 /// A record as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]

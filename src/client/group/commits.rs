@@ -7,8 +7,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::membership::{Generation, Membership};
+use super::membership::Membership;
 use super::request::Request;
+use super::step::Identity;
 use crate::base::{Instant, LeaderEpoch, Offset, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::kernel::RequestId;
@@ -54,7 +55,7 @@ pub(in crate::client) struct Commit {
 struct Open {
     commit: Commit,
     /// The request under way, and the generation that it names.
-    asked: Option<(RequestId, Option<Generation>)>,
+    asked: Option<(RequestId, Option<Identity>)>,
     not_before: Instant,
     failures: u32,
 }
@@ -106,10 +107,6 @@ impl Commits {
         }
     }
 
-    pub(in crate::client) fn is_idle(&self) -> bool {
-        self.open.is_empty()
-    }
-
     /// Whether a commit waits to be sent.
     pub(in crate::client) fn needs_coordinator(&self) -> bool {
         self.open.values().any(|open| open.asked.is_none())
@@ -139,8 +136,8 @@ impl Commits {
         for id in due {
             let generation = match membership.subscription() {
                 None => None,
-                Some(_) => match membership.stable_generation() {
-                    Some(generation) => Some(generation.clone()),
+                Some(_) => match membership.identity() {
+                    Some(identity) => Some(identity),
                     None if membership.is_rebalancing() => {
                         self.end(id, Err(ConsumeError::RebalanceInProgress));
                         continue;
@@ -177,7 +174,8 @@ impl Commits {
             self.end(id, Ok(()));
             return Some(ErrorCode::None);
         };
-        let passes = error.is_retriable() || error == ErrorCode::RequestTimedOut;
+        // With another epoch, the next attempt names it (KIP-848).
+        let passes = error.is_retriable() || error == ErrorCode::StaleMemberEpoch;
         if passes && open.commit.retries {
             open.failures = open.failures.saturating_add(1);
             open.not_before = now + pause(open.failures);
@@ -211,7 +209,7 @@ impl Commits {
     }
 }
 
-fn request(membership: &Membership, generation: Option<&Generation>, offsets: &Offsets) -> Request {
+fn request(membership: &Membership, generation: Option<&Identity>, offsets: &Offsets) -> Request {
     let settings = membership.settings();
     let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
     for (partition, committed) in offsets {
@@ -232,8 +230,8 @@ fn request(membership: &Membership, generation: Option<&Generation>, offsets: &O
     let instance = settings.instance.as_ref().filter(|_| generation.is_some());
     Request::Commit(message!(OffsetCommitRequest {
         group_id: (&*settings.group).into(),
-        generation_id_or_member_epoch: generation.map_or(-1, |generation| generation.id),
-        member_id: generation.map_or("".into(), |generation| generation.member.as_str().into()),
+        generation_id_or_member_epoch: generation.map_or(-1, |identity| identity.epoch),
+        member_id: generation.map_or("".into(), |identity| identity.member.as_str().into()),
         group_instance_id: instance.map(|instance| (&**instance).into()),
         topics: topics,
     }))

@@ -13,7 +13,7 @@ use crate::base::TopicPartition;
 use crate::client::assignor::Member;
 use crate::wire::messages::{
     ApiVersion, ConsumerProtocolAssignment, ConsumerProtocolSubscription, DecodeError,
-    DecodeLimits, Decoder, EncodeError, KafkaDecode, KafkaEncode, consumer_protocol_assignment,
+    DecodeLimits, Decoder, EncodeError, KafkaDecode, consumer_protocol_assignment,
     consumer_protocol_subscription, encode_consumer_protocol_assignment,
     encode_consumer_protocol_subscription, message,
 };

@@ -1,9 +1,10 @@
 //! The requests to a coordinator, and their answers.
 
 use crate::wire::messages::{
-    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
-    LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
-    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest,
+    HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse,
+    SyncGroupRequest, SyncGroupResponse,
 };
 
 /// A request to the coordinator of the group.
@@ -13,6 +14,7 @@ pub(in crate::client) enum Request {
     Sync(SyncGroupRequest),
     Heartbeat(HeartbeatRequest),
     Leave(LeaveGroupRequest),
+    ConsumerHeartbeat(ConsumerGroupHeartbeatRequest),
     Commit(OffsetCommitRequest),
     Committed(OffsetFetchRequest),
 }
@@ -24,6 +26,7 @@ pub(in crate::client) enum Response {
     Sync(SyncGroupResponse),
     Heartbeat(HeartbeatResponse),
     Leave(LeaveGroupResponse),
+    ConsumerHeartbeat(ConsumerGroupHeartbeatResponse),
     Commit(OffsetCommitResponse),
     Committed(OffsetFetchResponse),
 }

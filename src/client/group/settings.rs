@@ -3,14 +3,21 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::TopicPartition;
-use crate::base::config::{Config, ConfigError, ConsumerConfig};
+use rand_chacha::ChaCha12Rng;
+use rand_chacha::rand_core::Rng;
+
+use crate::base::config::{Config, ConfigError, ConsumerConfig, GroupProtocol};
+use crate::base::{TopicId, TopicPartition};
 use crate::client::assignor::{Assignor, Rebalancing};
+use crate::group::MemberId;
 
 /// The settings of a member.
 #[derive(Clone, Debug)]
 pub(in crate::client) struct Settings {
     pub(in crate::client) group: Arc<str>,
+    pub(in crate::client) protocol: GroupProtocol,
+    /// `group.remote.assignor`: the coordinator's assignor that the member prefers.
+    pub(in crate::client) remote_assignor: Option<Arc<str>>,
     /// `group.instance.id`: a static member, which keeps its place over a restart (KIP-345).
     pub(in crate::client) instance: Option<Arc<str>>,
     pub(in crate::client) rack: Option<Arc<str>>,
@@ -43,6 +50,7 @@ impl Settings {
             }
             return Ok(None);
         }
+        Self::check_protocol(config)?;
         if config.heartbeat_interval >= config.session_timeout {
             return refuse("heartbeat.interval.ms", "expected less than session.timeout.ms");
         }
@@ -68,6 +76,8 @@ impl Settings {
         }
         Ok(Some(Self {
             group: config.group_id.as_str().into(),
+            protocol: config.group_protocol,
+            remote_assignor: some(&config.group_remote_assignor),
             instance,
             rack: some(&config.client_rack),
             session_timeout: config.session_timeout,
@@ -78,6 +88,41 @@ impl Settings {
             excludes_internal: config.exclude_internal_topics,
             auto_commit: commits.value.then_some(config.auto_commit_interval),
         }))
+    }
+
+    /// Refuses settings that the other protocol has. Source: Kafka's
+    /// `ConsumerConfig.checkUnsupportedConfigsPostProcess`.
+    fn check_protocol(config: &ConsumerConfig) -> Result<(), ConfigError> {
+        let (others, name): (&[&str], _) = match config.group_protocol {
+            GroupProtocol::Classic => (&["group.remote.assignor"], "classic"),
+            GroupProtocol::Consumer => (
+                &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"],
+                "consumer",
+            ),
+        };
+        for key in others {
+            let value = config.get(key).unwrap_or_default();
+            if ConsumerConfig::default().get(key).as_ref() != Some(&value) {
+                let problem = format!("can't be set with group.protocol={name}");
+                return Err(ConfigError::BadValue { key: (*key).into(), value, problem });
+            }
+        }
+        Ok(())
+    }
+
+    /// An id for the member, where members choose their own (KIP-1082).
+    pub(in crate::client) fn draw_member_id(&self, random: &mut ChaCha12Rng) -> MemberId {
+        match self.protocol {
+            GroupProtocol::Classic => MemberId::default(),
+            GroupProtocol::Consumer => {
+                let mut bytes = [0; 16];
+                random.fill_bytes(&mut bytes);
+                // Version 4, variant 1: Kafka prints any UUID as it prints a topic id.
+                bytes[6] = bytes[6] & 0x0f | 0x40;
+                bytes[8] = bytes[8] & 0x3f | 0x80;
+                MemberId::from(TopicId(bytes).to_string())
+            }
+        }
     }
 
     /// When partitions are given up: cooperatively if all assignors can. Source: Kafka's
@@ -137,6 +182,16 @@ mod tests {
         assert_eq!(rebalancing("cooperative-sticky,sticky"), Rebalancing::Eager);
         assert!(strategy("org.example.Mine").unwrap_err().contains("expected a list of `range`"));
         assert!(strategy("range,range").unwrap_err().contains("each assignor once"));
+    }
+
+    #[test]
+    fn settings_of_the_other_protocol_are_refused() {
+        let protocol =
+            |name, key, value| settings(&[GROUP, ("group.protocol", name), (key, value)]);
+        let refused = protocol("consumer", "session.timeout.ms", "1000").unwrap_err();
+        assert_eq!(refused, "`session.timeout.ms=1000`: can't be set with group.protocol=consumer");
+        assert!(protocol("classic", "group.remote.assignor", "uniform").is_err());
+        assert!(protocol("Consumer", "group.remote.assignor", "uniform").is_ok());
     }
 
     #[test]

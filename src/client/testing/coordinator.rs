@@ -103,6 +103,7 @@ impl ModelCoordinator {
                 }
                 Some(Response::Leave(LeaveGroupResponse::default()))
             }
+            Request::ConsumerHeartbeat(_) => panic!("this is a classic group"),
             Request::Commit(commit) => Some(Response::Commit(self.commit(now, commit))),
             Request::Committed(fetch) => Some(Response::Committed(self.fetch(fetch))),
         };
@@ -329,6 +330,11 @@ pub(super) fn refused(request: &Request, error: ErrorCode) -> Response {
         }
         Request::Leave(_) => {
             Response::Leave(message!(LeaveGroupResponse { error_code: error_code }))
+        }
+        Request::ConsumerHeartbeat(_) => {
+            Response::ConsumerHeartbeat(message!(ConsumerGroupHeartbeatResponse {
+                error_code: error_code
+            }))
         }
         Request::Commit(commit) => {
             let topics = commit.topics.iter().map(|topic| {

@@ -185,6 +185,7 @@ impl<W: World> Toy<W> {
             Response::Heartbeat(answer) => response(asked, &answer),
             Response::Leave(answer) => response(asked, &answer),
             Response::Commit(answer) => response(asked, &answer),
+            Response::ConsumerHeartbeat(answer) => response(asked, &answer),
             Response::Committed(answer) => response(asked, &answer),
         })
     }

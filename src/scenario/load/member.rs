@@ -10,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use super::reading::ReadingLog;
 use super::values::number_of;
 use super::{SharedSignals, boot};
-use crate::base::config::ConsumerConfig;
+use crate::base::config::{ConsumerConfig, Setting};
 use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
 use crate::client::{
     CommittedOffset, ConsumeError, Consumer, ConsumerRecord, RebalanceListener, Told,
@@ -166,6 +166,7 @@ impl<'a, W: SimWorld> Application<'a, W> {
             group: task.config.group_id.as_str().into(),
             topics: task.topics.clone(),
             is_static: !task.config.group_instance_id.is_empty(),
+            protocol: task.config.group_protocol.show().into(),
             session_ms: u64::try_from(session).unwrap_or(u64::MAX),
         });
         let next_stall = task.habits.stalls.as_ref();
@@ -395,7 +396,9 @@ impl<W: SimWorld> RebalanceListener<W> for Listener<W> {
         partitions: &'a [TopicPartition],
     ) -> Told<'a> {
         Box::pin(async move {
-            let Some(group) = consumer.group_metadata() else { return };
+            // An assignment of a generation that is over is lost at once.
+            let group = consumer.group_metadata().filter(|group| group.generation >= 0);
+            let Some(group) = group else { return };
             {
                 let mut notes = self.notes.lock();
                 notes.generation = group.generation;
@@ -405,7 +408,7 @@ impl<W: SimWorld> RebalanceListener<W> for Listener<W> {
             self.world.observe(MemberEvent::Joined {
                 consumer: self.task.number,
                 generation: group.generation,
-                member: group.member,
+                member: group.member.into(),
                 owned: consumer.assignment(),
             });
         })

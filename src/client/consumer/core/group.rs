@@ -9,12 +9,13 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Core, Effect, InFlight, Order, Question};
 use crate::base::{Instant, LeaderEpoch, TopicPartition};
+use crate::client::ConsumeError;
 use crate::client::group::{
-    Commit, CommitId, Commits, Committed, CommittedId, CommittedOffset, Event, Found, Membership,
-    Offsets, Request, Response, Settings, Step, Subscription, Trouble,
+    Commit, CommitId, Commits, Committed, CommittedId, CommittedOffset, Event, Found,
+    GroupMetadata, Membership, Offsets, Request, Response, Settings, Step, Subscription, Trouble,
 };
 use crate::client::kernel::{Cluster, CoordinatorKey, CoordinatorType, RequestId};
-use crate::client::{ConsumeError, GroupMetadata};
+use crate::group::MemberId;
 use crate::wire::ErrorCode;
 
 type Outcome = Result<(), ConsumeError>;
@@ -40,11 +41,11 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(settings: Settings, now: Instant) -> Self {
+    pub(super) fn new(settings: Settings, id: MemberId, now: Instant) -> Self {
         let next_auto = settings.auto_commit.map_or(Instant::NEVER, |interval| now + interval);
         Self {
             key: CoordinatorKey::new(CoordinatorType::Group, Arc::clone(&settings.group)),
-            membership: Membership::new(settings, now),
+            membership: Membership::new(settings, id, now),
             follows: false,
             commits: Commits::default(),
             committed: Committed::default(),
@@ -118,11 +119,6 @@ impl Core {
     /// Whether it has left its group, or is in none.
     pub(in crate::client) fn has_left(&self) -> bool {
         self.group.as_ref().is_none_or(|group| group.membership.has_left())
-    }
-
-    /// Whether it reads what the group assigns.
-    pub(in crate::client) fn is_subscribed(&self) -> bool {
-        self.group.as_ref().is_some_and(|group| group.is_subscribed())
     }
 
     /// The application polls: what earlier polls returned is processed. Returns what its listener has
@@ -205,16 +201,19 @@ impl Core {
     }
 
     fn commit_automatically(&mut self, now: Instant) {
+        let is_due = |group: &Group| {
+            // One that waits for the coordinator says the same, or less.
+            let may = !group.is_subscribed() || group.membership.identity().is_some();
+            may && now >= group.next_auto && !group.commits.needs_coordinator()
+        };
+        if !self.group.as_ref().is_some_and(|group| is_due(group)) {
+            return;
+        }
         let offsets = self.consumed();
         let Some(group) = &mut self.group else { return };
         let Some(interval) = group.membership.settings().auto_commit else { return };
-        let may = !group.is_subscribed() || group.membership.stable_generation().is_some();
-        if now < group.next_auto || !may {
-            return;
-        }
         group.next_auto = now + interval;
-        // One that waits for the coordinator says the same, or less.
-        if !offsets.is_empty() && !group.commits.needs_coordinator() {
+        if !offsets.is_empty() {
             group.auto = Some(group.commits.begin(Commit { offsets, retries: false }));
         }
     }
@@ -257,17 +256,6 @@ impl Core {
         group.is_some_and(|group| group.membership.settings().auto_commit.is_some())
     }
 
-    /// The consumer as its group knows it; `None` without `group.id`.
-    pub(in crate::client) fn group_metadata(&self) -> Option<GroupMetadata> {
-        let membership = &self.group.as_ref()?.membership;
-        let generation = membership.generation();
-        Some(GroupMetadata {
-            group: Arc::clone(&membership.settings().group),
-            generation: generation.id,
-            member: generation.member.as_str().into(),
-        })
-    }
-
     /// Asks what is committed.
     pub(in crate::client) fn begin_committed(
         &mut self,
@@ -304,8 +292,13 @@ impl Core {
     }
 
     /// Topics whose metadata the membership needs.
-    pub(super) fn group_topics(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.group.iter().flat_map(|group| group.membership.topics())
+    pub(super) fn group_topics(&self) -> Vec<Arc<str>> {
+        self.group.as_ref().map_or_else(Vec::new, |group| group.membership.topics())
+    }
+
+    /// The application's member, as the coordinator knows it.
+    pub(in crate::client) fn group_metadata(&self) -> Option<GroupMetadata> {
+        self.group.as_ref().map(|group| group.membership.metadata())
     }
 
     /// There are new metadata.
@@ -326,6 +319,9 @@ impl Core {
             beginning.map(|(partition, _)| partition.clone())
         };
         let begins = beginning().next().is_some();
+        if group.membership.needs_metadata() {
+            kernel.want_metadata_unless_asked();
+        }
         let needs_coordinator = group.membership.needs_coordinator()
             || group.commits.needs_coordinator()
             || group.committed.needs_coordinator(begins);
@@ -428,7 +424,7 @@ impl Core {
     /// The generation that it is a stable member of, as far as it knows.
     pub(in crate::client) fn generation(&self) -> Option<i32> {
         let membership = &self.group.as_ref()?.membership;
-        membership.stable_generation().map(|generation| generation.id)
+        membership.identity().map(|identity| identity.epoch)
     }
 }
 

@@ -10,9 +10,10 @@
 //!
 //! # Calling contract
 //!
-//! - The application's calls ([`Core::assign`], [`Core::seek`], [`Core::seek_to`],
-//!   [`Core::begin_lookup`], [`Core::poll`], [`Core::take`]) change what the consumer wants; questions leave in the
-//!   next [`Core::step`], for which [`Input::Tick`] is enough.
+//! - The application's calls ([`Core::assign`], [`Core::subscribe`], [`Core::seek`],
+//!   [`Core::seek_to`], [`Core::begin_lookup`], [`Core::begin_commit`], [`Core::poll`],
+//!   [`Core::take`]) change what the consumer wants; questions leave in the next [`Core::step`], for
+//!   which [`Input::Tick`] is enough.
 //! - Each [`Effect`] is answered by exactly one [`Input`], in any order.
 //! - [`Core::deadline`] is valid after each step: step with [`Input::Tick`] then at the latest,
 //!   whether or not the application polls.
@@ -118,7 +119,11 @@ impl Core {
             metadata_max_age: config.metadata_max_age,
             may_create: false,
         };
-        let group = Settings::new(&config)?.map(|settings| Box::new(Group::new(settings, now)));
+        let mut random = random;
+        let group = Settings::new(&config)?.map(|settings| {
+            let id = settings.draw_member_id(&mut random);
+            Box::new(Group::new(settings, id, now))
+        });
         Ok(Self {
             kernel: Kernel::new(settings, now, random)?,
             group,
@@ -479,7 +484,7 @@ impl Core {
     /// Asks for metadata if something is amiss, or it is old.
     fn ask_kernel(&mut self, now: Instant, effects: &mut Vec<Effect>) {
         let mut looked_up: BTreeSet<Arc<str>> = self.lookups.topics().collect();
-        looked_up.extend(self.group_topics().cloned());
+        looked_up.extend(self.group_topics());
         looked_up.retain(|topic| !self.assignment.topics().contains(topic));
         let topics = || self.assignment.topics().iter().chain(&looked_up);
         if topics().any(|topic| self.kernel.cluster().topic(topic).is_none()) {

@@ -17,7 +17,7 @@ use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Flaws, Offset, Stream, TopicPartition};
 use crate::client::group::{Event, Subscription};
 use crate::client::kernel::connecting;
-use crate::client::{CommittedOffset, ConsumeError};
+use crate::client::{CommittedOffset, ConsumeError, GroupMetadata};
 use crate::io::{self, World};
 use crate::rpc::Pool;
 
@@ -240,11 +240,6 @@ impl<W: World> Consumer<W> {
         self.driver.with(|core| core.end_committed(id))
     }
 
-    /// The consumer as its group knows it; `None` without `group.id`.
-    pub fn group_metadata(&self) -> Option<GroupMetadata> {
-        self.driver.with(|core| core.group_metadata())
-    }
-
     /// Returns no records of these partitions until they are resumed. They are still owned.
     pub fn pause(&mut self, partitions: &[TopicPartition]) {
         self.driver.with(|core| core.pause(partitions, true));
@@ -253,6 +248,18 @@ impl<W: World> Consumer<W> {
     /// Returns records of these partitions again.
     pub fn resume(&mut self, partitions: &[TopicPartition]) {
         self.driver.with(|core| core.pause(partitions, false));
+    }
+
+    /// Its member in its group, as the coordinator knows it; `None` without `group.id`.
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        self.driver.with(|core| core.group_metadata())
+    }
+
+    /// How many records are still to be read of a partition, as far as the last fetch knew; `None`
+    /// until that and the position are known.
+    pub fn current_lag(&self, partition: &TopicPartition) -> Option<u64> {
+        let (position, end) = (self.position(partition)?, self.high_watermark(partition)?);
+        Some(u64::try_from(end.0 - position.0).unwrap_or(0))
     }
 
     /// The partitions that it reads.

@@ -73,7 +73,7 @@ impl Stage {
             }
             Act::Unsubscribe => self.member.unsubscribe("closed"),
             Act::RefuseCommit(error) => {
-                let sent = self.member.stable_generation().cloned();
+                let sent = self.member.identity();
                 self.member.commit_refused(sent.as_ref(), *error);
             }
         }

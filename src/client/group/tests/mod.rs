@@ -1,13 +1,14 @@
-//! The membership machine against answers made by hand (`scripts`), and against arbitrary ones
-//! (`arbitrary`).
+//! The machine of the classic protocol against answers made by hand (`scripts`), and against arbitrary ones
+//! (`arbitrary`); in `epochs`, the machine of the consumer protocol.
 
 mod arbitrary;
+mod epochs;
 mod scripts;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::membership::{Event, Membership, Step};
+use super::classic::Classic;
 use super::*;
 use crate::base::config::{Config, ConsumerConfig};
 use crate::base::{BrokerId, Instant, TopicPartition};
@@ -19,7 +20,7 @@ use bytes::Bytes;
 
 /// A member, its clock, and what it has asked.
 struct Stage {
-    member: Membership,
+    member: Classic,
     now: Instant,
     cluster: Cluster,
     ids: Requests<()>,
@@ -49,7 +50,7 @@ impl Stage {
         let settings = Settings::new(&config).unwrap().unwrap();
         let now = Instant::from_secs(1);
         let mut stage = Self {
-            member: Membership::new(settings, now),
+            member: Classic::new(settings, now),
             now,
             cluster: Cluster::default(),
             ids: Requests::default(),

@@ -142,7 +142,7 @@ fn expelled_member_loses_its_partitions_and_joins_as_told() {
             let mut stage = Stage::stable(settings, 0..3);
             stage.heartbeat(error);
             assert!(stage.asked.is_empty());
-            assert!(stage.member.stable_generation().is_none(), "nothing can be committed");
+            assert!(stage.member.identity().is_none(), "nothing can be committed");
             assert_eq!(stage.poll(), [Event::Lost(orders(0..3))], "{error}");
             let (_, join) = stage.join();
             assert_eq!(join.member_id.as_str(), id);
@@ -275,7 +275,7 @@ fn answers_of_an_earlier_generation_change_nothing() {
     stage.follow(0..3);
     let answer = message!(HeartbeatResponse { error_code: ErrorCode::UnknownMemberId.code() });
     stage.answer(late, &Response::Heartbeat(answer));
-    assert!(stage.member.stable_generation().is_some());
+    assert!(stage.member.identity().is_some());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::leading::{shares_as_bytes, snapshot};
-use super::{Generation, LastCommit, Leave, Membership, Settings, State, Trouble};
+use super::{Classic, Generation, LastCommit, Leave, Settings, State, Trouble};
 use crate::base::{Instant, TopicPartition};
 use crate::client::assignor::Member;
 use crate::client::group::{Request, Subscription, payload};
@@ -39,7 +39,7 @@ pub(super) fn leave(settings: &Settings, member: &MemberId, reason: &str) -> Lea
     message!(LeaveGroupRequest { group_id: (&*settings.group).into(), members: vec![member] })
 }
 
-impl Membership {
+impl Classic {
     /// Asks what is due; `has_coordinator`: there is one to ask. Returns whether the coordinator has
     /// been silent for a session, so that another one should be looked for.
     pub(in crate::client) fn ask(

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Between two polls the application works on what the last one returned. So partitions are taken
-//! away and handed over in [`Membership::poll`] only; requests leave and heartbeats go on in between.
+//! away and handed over in [`Classic::poll`] only; requests leave and heartbeats go on in between.
 //! Before a JoinGroup of a member that has partitions, [`Step::Commit`] commits what was returned,
 //! and [`Step::Tell`] lets the application's listener finish.
 //!
@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use self::leading::Leading;
 use super::heartbeat::Heartbeat;
+use super::step::{Event, Identity, LastCommit, Step, Trouble};
 use super::{Settings, Subscription};
 use crate::base::{Instant, TopicPartition};
 use crate::client::assignor::{Assignor, Rebalancing, Topics};
@@ -56,44 +57,6 @@ impl Generation {
     }
 }
 
-/// What the application's rebalance listener is told.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Event {
-    /// They will be taken away; offsets may still be committed.
-    Revoked(Vec<TopicPartition>),
-    /// They were taken away; others may read them already.
-    Lost(Vec<TopicPartition>),
-    /// They are read from now on, besides those that were kept.
-    Assigned(Vec<TopicPartition>),
-}
-
-impl Event {
-    pub(in crate::client) fn partitions(&self) -> &[TopicPartition] {
-        match self {
-            Self::Revoked(partitions) | Self::Lost(partitions) | Self::Assigned(partitions) => {
-                partitions
-            }
-        }
-    }
-}
-
-/// What the application's poll has to do before the rebalance can go on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Step {
-    /// Commit what was returned, until this time at the latest, then [`Membership::committed`].
-    Commit { until: Instant },
-    /// Call the listener, then [`Membership::told`].
-    Tell(Event),
-}
-
-/// An error that the application has to see.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::client) enum Trouble {
-    Refused(ErrorCode),
-    /// What another member or the coordinator sent can't be read.
-    Unreadable(String),
-}
-
 #[derive(Debug)]
 enum State {
     Unjoined,
@@ -115,17 +78,6 @@ enum Then {
     Nothing,
 }
 
-/// The commit before a revocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LastCommit {
-    NotBegun,
-    /// KAFKA-14024: a rebalance must not wait longer than others wait for this member.
-    Begun {
-        until: Instant,
-    },
-    Ended,
-}
-
 #[derive(Debug)]
 enum Leave {
     No,
@@ -135,7 +87,7 @@ enum Leave {
 
 /// The state machine of a member.
 #[derive(Debug)]
-pub(in crate::client) struct Membership {
+pub(in crate::client) struct Classic {
     settings: Settings,
     rebalancing: Rebalancing,
     /// `None`: not in the group, or leaving.
@@ -175,7 +127,7 @@ pub(in crate::client) struct Membership {
     has_coordinator: bool,
 }
 
-impl Membership {
+impl Classic {
     pub(in crate::client) fn new(settings: Settings, now: Instant) -> Self {
         Self {
             rebalancing: settings.rebalancing(),
@@ -225,13 +177,10 @@ impl Membership {
     }
 
     /// The generation in which offsets can be committed, if there is one now.
-    pub(in crate::client) fn stable_generation(&self) -> Option<&Generation> {
-        matches!(self.state, State::Stable).then_some(&self.generation)
-    }
-
-    /// The generation of the last JoinGroup, whatever became of it since.
-    pub(in crate::client) fn generation(&self) -> &Generation {
-        &self.generation
+    pub(in crate::client) fn identity(&self) -> Option<Identity> {
+        let Generation { id, member, .. } = &self.generation;
+        let is_stable = matches!(self.state, State::Stable);
+        is_stable.then(|| Identity { epoch: *id, member: member.clone() })
     }
 
     /// Whether a rebalance is under way that it takes part in.

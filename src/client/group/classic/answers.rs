@@ -13,7 +13,7 @@
 //! | any other | report it to the application, whose next poll tries again |
 
 use super::leading::Leading;
-use super::{Generation, Membership, Pause, State, Trouble};
+use super::{Classic, Generation, Identity, Pause, State, Trouble};
 use crate::base::Instant;
 use crate::client::assignor::Assignor;
 use crate::client::group::{Response, payload};
@@ -30,7 +30,7 @@ fn is_foreign(protocol_type: Option<&StrBytes>) -> bool {
     protocol_type.is_some_and(|kind| kind.as_str() != PROTOCOL_TYPE)
 }
 
-impl Membership {
+impl Classic {
     /// Takes an answer; `Err`: there is none, because of this. Returns the coordinator's error, for
     /// the caller to see whether the coordinator has moved. Answers to requests of an earlier
     /// generation change nothing.
@@ -48,7 +48,11 @@ impl Membership {
         if matches!(self.leave, Leave::Asked(asked) if asked == request) {
             // The session ends by itself if this did not help.
             self.leave = Leave::No;
-            return ErrorCode::None;
+            return match answer {
+                Ok(Response::Leave(answer)) => ErrorCode::from_code(answer.error_code),
+                Ok(_) => ErrorCode::None,
+                Err(error) => error,
+            };
         }
         match (&self.state, answer) {
             (State::Joining(asked), _) if *asked == request => {
@@ -261,12 +265,13 @@ impl Membership {
     /// than overtaken by another rebalance.
     pub(in crate::client) fn commit_refused(
         &mut self,
-        sent: Option<&Generation>,
+        sent: Option<&Identity>,
         error: ErrorCode,
     ) -> bool {
         // A consumer of assigned partitions commits in no generation.
         let Some(sent) = sent else { return false };
-        let is_current = *sent == self.generation;
+        let Generation { id, member, .. } = &self.generation;
+        let is_current = sent.epoch == *id && sent.member == *member;
         match error {
             ErrorCode::RebalanceInProgress => {
                 if is_current && matches!(self.state, State::Stable) {
