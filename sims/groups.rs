@@ -303,3 +303,76 @@ fn group_changes_its_protocol_while_it_has_members() {
     wait_until("the classic member owns everything again", || classic.owned() == [0, 1, 2, 3]);
     wait_until("everything was read", || classic.read().len() >= 50);
 }
+
+/// What `brokerquake groups` prints, on both streams, and whether it succeeded.
+fn command(bootstrap: &str, arguments: &[&str]) -> (String, bool) {
+    let ran = std::process::Command::new(env!("CARGO_BIN_EXE_brokerquake"))
+        .args(["groups", "--bootstrap-server", bootstrap])
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = [ran.stdout, ran.stderr].concat();
+    (String::from_utf8(text).unwrap(), ran.status.success())
+}
+
+/// The cells of a table's rows, without its line of heads.
+fn rows(printed: &str) -> Vec<Vec<String>> {
+    let lines = printed.lines().filter(|line| !line.starts_with("brokerquake")).skip(1);
+    lines.map(|line| line.split_whitespace().map(str::to_owned).collect()).collect()
+}
+
+#[test]
+fn command_lists_describes_resets_and_deletes_groups() {
+    let server = Server::start_with(SETTINGS);
+    let bootstrap = server.bootstrap();
+    server.create_topic("told", 2, 1, &[]);
+    send(&bootstrap, "told", 0, 40, 2);
+    for (group, settings) in [("classic", vec![]), ("modern", vec![("group.protocol", "consumer")])]
+    {
+        let member = Member::join(&bootstrap, group, "told", &settings);
+        wait_until("everything was read", || member.read().len() == 40);
+        let (members, _) =
+            command(&bootstrap, &["--describe", "--group", group, "--members", "--verbose"]);
+        let row = &rows(&members)[0];
+        assert_eq!((&*row[0], &*row[2], &*row[5]), (group, "/127.0.0.1", "told-0,told-1"));
+        let (refused, ok) = command(
+            &bootstrap,
+            &["--reset-offsets", "--group", group, "--topic", "told", "--to-earliest", "--execute"],
+        );
+        assert!(!ok && refused.contains("while it has no members"), "{refused}");
+        assert!(!command(&bootstrap, &["--delete", "--group", group]).1, "it has a member");
+        member.stop();
+        let offsets = || {
+            let (offsets, ok) = command(&bootstrap, &["--describe", "--group", group]);
+            assert!(ok, "{offsets}");
+            let row = |row: &Vec<String>| (row[3].clone(), row[4].clone(), row[5].clone());
+            rows(&offsets).iter().map(row).collect::<Vec<_>>()
+        };
+        let of = |at: &str, lag: &str| (at.to_owned(), "20".to_owned(), lag.to_owned());
+        wait_until("the member has left", || {
+            command(&bootstrap, &["--describe", "--group", group, "--state"]).0.contains("Empty")
+        });
+        assert_eq!(offsets(), [of("20", "0"), of("20", "0")]);
+        let reset = |arguments: &[&str]| {
+            let all = [&["--reset-offsets", "--group", group], arguments].concat();
+            let (printed, ok) = command(&bootstrap, &all);
+            assert!(ok, "{printed}");
+            rows(&printed).iter().map(|row| row[3].clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(reset(&["--topic", "told:1", "--shift-by", "-5"]), ["15"]);
+        assert_eq!(offsets(), [of("20", "0"), of("20", "0")], "that was a dry run");
+        assert_eq!(reset(&["--topic", "told:1", "--shift-by", "-5", "--execute"]), ["15"]);
+        assert_eq!(reset(&["--topic", "told:0", "--to-offset", "99", "--execute"]), ["20"]);
+        assert_eq!(offsets(), [of("20", "0"), of("15", "5")]);
+        assert_eq!(reset(&["--all-topics", "--by-duration", "PT1H", "--execute"]), ["0", "0"]);
+        assert_eq!(reset(&["--all-topics", "--to-latest"]), ["20", "20"]);
+        assert_eq!(reset(&["--all-topics", "--to-current"]), ["0", "0"]);
+        assert_eq!(reset(&["--all-topics", "--to-datetime", "2999-01-01T00:00:00"]), ["20", "20"]);
+    }
+    let (listed, _) = command(&bootstrap, &["--list"]);
+    assert_eq!(listed.lines().collect::<Vec<_>>(), ["classic", "modern"]);
+    assert!(command(&bootstrap, &["--delete", "--all-groups"]).1);
+    assert_eq!(command(&bootstrap, &["--list"]).0, "");
+    let (usage, ok) = command(&bootstrap, &["--describe"]);
+    assert!(!ok && usage.contains("--group"), "{usage}");
+}

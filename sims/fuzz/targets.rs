@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use brokerquake::base::config::{Compression, Purpose, ServerProperties, parse_properties};
 use brokerquake::base::{Offset, Timestamp};
 use brokerquake::check::history;
+use brokerquake::decide::{KeyValue, LogRecord};
+use brokerquake::group::Record as GroupRecord;
 use brokerquake::log::dump::{Decoder, Dump, DumpOptions};
 use brokerquake::log::{Log, Recovery};
 use brokerquake::scenario::Scenario;
@@ -128,6 +130,11 @@ pub fn meta_properties(data: &[u8]) {
 pub fn internal_records(data: &[u8]) {
     let Some((at, rest)) = data.split_first() else { return };
     let (key, value) = rest.split_at(rest.len().min(usize::from(*at)));
+    let of = |bytes: &[u8]| Some(Bytes::copy_from_slice(bytes));
+    if let Ok(record) = GroupRecord::decode(KeyValue { key: of(key), value: of(value) }) {
+        let again = GroupRecord::decode(record.encode());
+        assert!(!record.is_writable() || again.as_ref() == Ok(&record), "{record:?}: {again:?}");
+    }
     for control in [false, true] {
         let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
         if control {

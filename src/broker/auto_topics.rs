@@ -9,52 +9,69 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::context::Broker;
+use super::channel::ControllerChannel;
 use crate::base::config::NodeConfig;
 use crate::base::topics;
 use crate::io::World;
+use crate::rpc::RpcError;
 use crate::wire::ErrorCode;
 use crate::wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use crate::wire::messages::{CreateTopicsRequest, message};
+use crate::wire::messages::{CreateTopicsRequest, CreateTopicsResponse, message};
 
 /// How long the controller may take. Source: Kafka's default of `request.timeout.ms`.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The topics of which the controller was asked, and has not answered.
-#[derive(Debug, Default)]
-pub(crate) struct AutoTopics(Mutex<BTreeSet<String>>);
+/// Asks the controller for topics.
+pub(crate) struct AutoTopics<W: World> {
+    world: W,
+    controller: ControllerChannel<W>,
+    config: NodeConfig,
+    /// Those of which the controller was asked, and has not answered.
+    asked: Mutex<BTreeSet<String>>,
+}
 
-/// Asks the controller to create a topic, unless that is under way. Returns at once.
-pub(crate) fn create<W: World>(broker: &Arc<Broker<W>>, name: &str) {
-    if !broker.auto_topics.0.lock().insert(name.to_owned()) {
-        return;
+impl<W: World> AutoTopics<W> {
+    pub(crate) fn new(
+        world: W,
+        controller: ControllerChannel<W>,
+        config: &NodeConfig,
+    ) -> Arc<Self> {
+        let (config, asked) = (config.clone(), Mutex::default());
+        Arc::new(Self { world, controller, config, asked })
     }
-    let request = message!(CreateTopicsRequest {
-        topics: vec![creatable(name, &broker.config)],
-        timeout_ms: PATIENCE.as_millis() as i32,
-    });
-    let (broker, name) = (broker.clone(), name.to_owned());
-    let world = broker.world.clone();
-    world.spawn("auto topic", async move {
-        let answer = broker.forward.call(&request, broker.world.now() + PATIENCE).await;
-        match answer {
-            Ok(answer) => {
-                let created = answer.topics.first();
-                let error = ErrorCode::from_code(created.map_or(0, |topic| topic.error_code));
-                let why = created.and_then(|topic| topic.error_message.as_deref()).unwrap_or("");
-                match error {
-                    ErrorCode::None => tracing::info!(topic = name, "created on demand"),
-                    // Another broker was faster.
-                    ErrorCode::TopicAlreadyExists => {}
-                    _ => {
-                        tracing::warn!(topic = name, %error, why, "can't create a topic on demand")
-                    }
-                }
-            }
-            Err(error) => tracing::warn!(topic = name, %error, "can't create a topic on demand"),
+
+    /// Asks the controller to create a topic, unless that is under way. Returns at once.
+    pub(crate) fn create(self: &Arc<Self>, name: &str) {
+        if !self.asked.lock().insert(name.to_owned()) {
+            return;
         }
-        broker.auto_topics.0.lock().remove(&name);
-    });
+        let request = message!(CreateTopicsRequest {
+            topics: vec![creatable(name, &self.config)],
+            timeout_ms: PATIENCE.as_millis() as i32,
+        });
+        let (topics, name) = (self.clone(), name.to_owned());
+        self.world.spawn("auto topic", async move {
+            let deadline = topics.world.now() + PATIENCE;
+            report(&name, topics.controller.call(&request, deadline).await);
+            topics.asked.lock().remove(&name);
+        });
+    }
+}
+
+fn report(topic: &str, answer: Result<CreateTopicsResponse, RpcError>) {
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return tracing::warn!(topic, %error, "can't create a topic on demand"),
+    };
+    let created = answer.topics.first();
+    let error = ErrorCode::from_code(created.map_or(0, |topic| topic.error_code));
+    let why = created.and_then(|topic| topic.error_message.as_deref()).unwrap_or_default();
+    match error {
+        ErrorCode::None => tracing::info!(topic, "created on demand"),
+        // Another broker was faster.
+        ErrorCode::TopicAlreadyExists => {}
+        _ => tracing::warn!(topic, %error, why, "can't create a topic on demand"),
+    }
 }
 
 /// The topic as it is created: an internal one has its own partitions, replicas and settings.

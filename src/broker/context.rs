@@ -36,7 +36,7 @@ pub(crate) struct Broker<W: World> {
     pub(crate) forward: ControllerChannel<W>,
     /// For the metadata log alone: its fetches wait for long, and answers come in order.
     pub(crate) metadata_controller: ControllerChannel<W>,
-    pub(crate) auto_topics: AutoTopics,
+    pub(crate) auto_topics: Arc<AutoTopics<W>>,
     pub(crate) groups: Arc<Groups<W>>,
     /// Ids left of the block that the controller gave last.
     pub(crate) producer_ids: Mutex<Range<i64>>,
@@ -72,8 +72,8 @@ impl<W: World> Broker<W> {
             controller: channel("controller"),
             forward: channel("forward"),
             metadata_controller: channel("metadata"),
-            auto_topics: AutoTopics::default(),
-            groups: Groups::new(world.clone(), &config.group, flaws),
+            auto_topics: AutoTopics::new(world.clone(), channel("auto-topics"), &config),
+            groups: Groups::new(world.clone(), BrokerId(config.node.node_id), &config.group, flaws),
             producer_ids: Mutex::new(0..0),
             heartbeat_due: Notify::new(),
             leaving: AtomicBool::new(false),

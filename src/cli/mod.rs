@@ -2,6 +2,7 @@
 
 mod check;
 mod dump_log;
+mod groups;
 mod matrix;
 mod mutants;
 mod recovering;
@@ -56,6 +57,8 @@ enum Command {
     Mutants(mutants::MutantsArgs),
     /// Print the files of a log in the format of Kafka's own tool
     DumpLog(dump_log::DumpLogArgs),
+    /// List, describe, delete and reset groups, as Kafka's kafka-consumer-groups does
+    Groups(groups::GroupsArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -74,6 +77,7 @@ pub fn main() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::DumpLog(args) => dump_log::run(&args),
+        Command::Groups(args) => groups::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

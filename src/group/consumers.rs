@@ -7,6 +7,8 @@ use rand_chacha::rand_core::Rng;
 use super::consumer::{self, ConsumerGroup, Context, Found, Overdue, Refusal, expire, heartbeat};
 use super::machine::{Decision, Effect, GroupCoordinator};
 use super::record::{ClassicMemberValue, Record};
+#[cfg(test)]
+use super::state::Group;
 use super::{Client, GroupId, MemberId, Reply};
 use crate::base::config::MigrationPolicy;
 use crate::base::{Instant, Stream, Timestamp, TopicId};
@@ -14,8 +16,9 @@ use crate::decide;
 use crate::wire::ErrorCode;
 use crate::wire::messages::consumer_group_describe_response::DescribedGroup;
 use crate::wire::messages::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, JoinGroupRequest,
-    JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, message,
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, HeartbeatRequest,
+    HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
+    message,
 };
 
 impl GroupCoordinator {
@@ -98,6 +101,18 @@ impl GroupCoordinator {
         decision.lift(Effect::Consumer)
     }
 
+    /// Heartbeat to a consumer group.
+    pub(super) fn beat_consumers(
+        &self,
+        group: &ConsumerGroup,
+        (now, wall): (Instant, Timestamp),
+        request: &HeartbeatRequest,
+    ) -> Decision<HeartbeatResponse> {
+        let new_member = || self.new_member();
+        let context = self.context(now, wall, &new_member);
+        consumer::beat(group, &context, request).lift(Effect::Consumer)
+    }
+
     /// LeaveGroup to a consumer group.
     pub(super) fn leave_consumers(
         &self,
@@ -156,10 +171,22 @@ impl GroupCoordinator {
         })
     }
 
+    /// Asserts what must hold of all consumer groups: costs as much as they are large.
+    #[cfg(test)]
+    pub(super) fn check_consumers(&self) {
+        self.consumers.check();
+        for (_, group) in self.state.iter() {
+            if let Group::Consumer(group) = group {
+                group.check();
+                self.consumers.check_group(group);
+            }
+        }
+    }
+
     /// An id as Kafka makes them: a UUID.
     fn new_member(&self) -> MemberId {
         let mut bytes = [0u8; 16];
-        let stream = Stream::numbered("member id", self.consumers.heard());
+        let stream = Stream::numbered("member id", self.consumers.drawn());
         self.seed.stream(stream).fill_bytes(&mut bytes);
         // RFC 4122: version 4, variant 1.
         bytes[6] = bytes[6] & 0x0f | 0x40;

@@ -62,9 +62,9 @@ impl GroupCoordinator {
         Self {
             settings,
             state: Groups::default(),
-            classic: Classic::new(seed),
+            classic: Classic::new(seed.split(Stream::named("classic"))),
             consumers: Sessions::default(),
-            seed: seed.split(Stream::named("consumer groups")),
+            seed: seed.split(Stream::named("consumer")),
             image,
             offsets_check: None,
         }
@@ -100,6 +100,9 @@ impl Machine for GroupCoordinator {
         if let Record::ClassicGroup { group, value: None } = record {
             self.classic.removed(group);
         }
+        if let Record::ConsumerGroup { group, value: None } = record {
+            self.consumers.removed(group);
+        }
         self.state.replay(offset, record, changes)
     }
 
@@ -126,7 +129,12 @@ impl Machine for GroupCoordinator {
                 Group::Classic(value) => {
                     let wall = value.state_since;
                     let at = At { now, wall, settings: &settings };
-                    self.classic.loaded(at, ClassicGroup::loaded(id, value));
+                    let group = ClassicGroup::loaded(id, value);
+                    if value.leader.is_none() && !value.members.is_empty() {
+                        self.classic.downgraded(at, group);
+                    } else {
+                        self.classic.loaded(at, group);
+                    }
                 }
                 Group::Consumer(group) => {
                     self.consumers.activated(now, group, &settings.consumer);
@@ -161,11 +169,14 @@ impl Machine for GroupCoordinator {
         let consumers = self.expire_consumers(now, wall);
         decision.records.extend(consumers.records);
         decision.effects.extend(consumers.effects);
+        decision.after.extend(consumers.after);
         // Members first, and offsets next time: what expires in a group depends on its members.
         let touched = !decision.effects.is_empty();
         if !touched && self.offsets_check.is_some_and(|at| at <= now) {
-            decision.records = self.expire_offsets(wall);
-            decision.effects.push(Effect::OffsetsChecked);
+            let (records, complete) = self.expire_offsets(wall);
+            decision.records.extend(records);
+            // Otherwise the deadline stays: the rest follows at once.
+            decision.effects.extend(complete.then_some(Effect::OffsetsChecked));
         }
         decision
     }

@@ -19,6 +19,18 @@ use crate::wire::messages::{
     OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
 };
 
+/// Bytes of the tombstones that are appended at once, about. Source: a quarter of Kafka's default
+/// `max.message.bytes`.
+const BATCH_OF_TOMBSTONES: usize = 256 * 1024;
+
+/// The bytes of a tombstone of an offset, about.
+fn size(record: &Record) -> usize {
+    match record {
+        Record::Offset { key, .. } => key.group.as_str().len() + key.topic.len() + 32,
+        _ => 0,
+    }
+}
+
 impl GroupCoordinator {
     /// JoinGroup. Answers by `reply`, at once or when the rebalance is complete.
     pub fn join(
@@ -60,10 +72,11 @@ impl GroupCoordinator {
     pub fn heartbeat(
         &self,
         now: Instant,
+        wall: Timestamp,
         request: &HeartbeatRequest,
     ) -> Decision<HeartbeatResponse> {
         if let Some(group) = self.state.consumer(&request.group_id) {
-            return consumer::beat(group, request).lift(Effect::Consumer);
+            return self.beat_consumers(group, (now, wall), request);
         }
         self.classic.heartbeat(now, request).lift(Effect::Classic)
     }
@@ -130,8 +143,7 @@ impl GroupCoordinator {
         }
         let mut records = self.state.offsets().group_deleted(group.id());
         records.extend(group.tombstones());
-        let deleted = consumer::Effect::Deleted { group: group.id().clone() };
-        Decision::new(records, ErrorCode::None).with(Effect::Consumer(deleted))
+        Decision::new(records, ErrorCode::None)
     }
 
     /// OffsetCommit. The shell has refused unknown topics and partitions already.
@@ -168,13 +180,25 @@ impl GroupCoordinator {
         Decision::new(self.state.offsets().topics_deleted(topics), ())
     }
 
-    /// Tombstones for offsets that have expired, and for empty groups that have none left.
-    pub(super) fn expire_offsets(&self, wall: Timestamp) -> Vec<Record> {
+    /// Tombstones for offsets that have expired, and for empty groups that have none left; and
+    /// whether that is all of them. More than a batch holds would be refused as a whole.
+    pub(super) fn expire_offsets(&self, wall: Timestamp) -> (Vec<Record>, bool) {
         let mut records = Vec::new();
+        let mut budget = BATCH_OF_TOMBSTONES;
         let (offsets, retention) = (self.state.offsets(), self.settings.offsets_retention);
         for id in self.names() {
             let subscriber = self.subscriber(id.as_str());
+            let first = records.len();
             let all_gone = offsets.expire(id, subscriber.as_deref(), wall, retention, &mut records);
+            for (number, record) in records.iter().enumerate().skip(first) {
+                match budget.checked_sub(size(record)) {
+                    Some(left) => budget = left,
+                    None => {
+                        records.truncate(number.max(1));
+                        return (records, false);
+                    }
+                }
+            }
             if !all_gone {
                 continue;
             }
@@ -184,10 +208,11 @@ impl GroupCoordinator {
                     records.extend(group.tombstones());
                 }
             } else if group.is_some_and(|group| group.is_empty()) {
+                budget = budget.saturating_sub(id.as_str().len());
                 records.push(Record::ClassicGroup { group: id.clone(), value: None });
             }
         }
-        records
+        (records, true)
     }
 
     /// Every group, in order.

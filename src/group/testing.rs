@@ -69,14 +69,13 @@ pub(crate) struct Shell {
     pub(crate) refuses: bool,
     /// Whether everything is checked after each step.
     pub(crate) checks: bool,
-    elections: u64,
 }
 
 impl Shell {
     pub(crate) fn new(settings: GroupSettings) -> Self {
         let image = Arc::new(Image::default());
         let now = Instant::from_secs(1000);
-        let active = load(&settings, &image, &[], now, 0);
+        let active = load(&settings, &image, &[], now);
         Self {
             active,
             settings,
@@ -87,7 +86,6 @@ impl Shell {
             commits: true,
             refuses: false,
             checks: true,
-            elections: 0,
         }
     }
 
@@ -146,6 +144,7 @@ impl Shell {
     fn check(&self) {
         if self.checks {
             self.machine().classic.check_all();
+            self.machine().check_consumers();
             self.machine().state.offsets().check();
         }
     }
@@ -178,12 +177,20 @@ impl Shell {
         std::iter::once(committed).chain(beyond).collect()
     }
 
+    /// How many records each batch has that was appended from `start` on.
+    pub(crate) fn batches_since(&self, start: usize) -> Vec<usize> {
+        let ends = self.ends.iter().copied().filter(|end| *end > start);
+        let mut last = start;
+        ends.map(|end| end - std::mem::replace(&mut last, end)).collect()
+    }
+
     /// Another coordinator takes over with the first `kept` records of the log.
     pub(crate) fn fail_over(&mut self, kept: usize) {
         self.log.truncate(kept);
         self.ends.retain(|end| *end <= kept);
-        self.elections += 1;
-        self.active = load(&self.settings, &self.image, &self.log, self.now, self.elections);
+        // An election takes time.
+        self.now = self.now + Duration::from_millis(1);
+        self.active = load(&self.settings, &self.image, &self.log, self.now);
         self.check();
     }
 
@@ -198,9 +205,8 @@ fn load(
     image: &Arc<Image>,
     log: &[Record],
     now: Instant,
-    election: u64,
 ) -> Active<GroupCoordinator, ()> {
-    let random = Seed(7).stream(Stream::numbered("coordinator", election));
+    let random = Seed(7).stream(Stream::named("coordinator"));
     let machine = GroupCoordinator::new(3, settings.clone(), image.clone(), random);
     let mut loading = Loading::new(machine, Offset::ZERO);
     for (offset, record) in (0..).map(Offset).zip(log) {

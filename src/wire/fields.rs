@@ -125,24 +125,32 @@ impl Writer {
         })
     }
 
+    pub(crate) fn strings(&mut self, value: &[String]) -> &mut Self {
+        self.array(value, |w, text| {
+            w.string(text);
+        })
+    }
+
+    pub(crate) fn i32s(&mut self, value: &[i32]) -> &mut Self {
+        self.array(value, |w, number| {
+            w.i32(*number);
+        })
+    }
+
+    /// Numbers that may be null. Only as a tagged field, which is always flexible.
+    pub(crate) fn maybe_i32s(&mut self, value: Option<&[i32]>) -> &mut Self {
+        match value {
+            Some(value) => self.i32s(value),
+            None => self.varint(0),
+        }
+    }
+
     pub(crate) fn array<T>(&mut self, value: &[T], write: impl Fn(&mut Self, &T)) -> &mut Self {
         self.length(value.len());
         for element in value {
             write(self, element);
         }
         self
-    }
-
-    /// An array that may be null. Only as a tagged field, which is always flexible.
-    pub(crate) fn maybe_array<T>(
-        &mut self,
-        value: Option<&[T]>,
-        write: impl Fn(&mut Self, &T),
-    ) -> &mut Self {
-        match value {
-            Some(value) => self.array(value, write),
-            None => self.varint(0),
-        }
     }
 
     /// Adds a tagged field if there is something to say. Call in ascending order of tags.

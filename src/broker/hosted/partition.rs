@@ -118,10 +118,11 @@ impl<W: World, M: Machine> Coordinators<W, M> {
         Arc::new(Self { world, create, loaded, hosted: Mutex::default() })
     }
 
-    /// The machines of all partitions that this broker leads, loaded or not.
-    pub(crate) fn all(&self) -> Vec<(i32, Arc<OnPartition<W, M>>)> {
+    /// The machines of all partitions that this broker leads, each with its leader epoch, loaded or
+    /// not.
+    pub(crate) fn all(&self) -> Vec<(i32, LeaderEpoch, Arc<OnPartition<W, M>>)> {
         let hosted = self.hosted.lock();
-        hosted.iter().map(|(partition, (_, host))| (*partition, host.clone())).collect()
+        hosted.iter().map(|(of, (epoch, host))| (*of, *epoch, host.clone())).collect()
     }
 
     /// The machine of a partition that this broker leads, loaded or not.

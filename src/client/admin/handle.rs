@@ -49,6 +49,11 @@ impl<W: World> Admin<W> {
         Ok(Self { world, pool, config, kernel })
     }
 
+    /// The world in which it runs.
+    pub fn world(&self) -> &W {
+        &self.world
+    }
+
     /// Creates a topic. `-1` partitions or replicas: the cluster's default.
     pub async fn create_topic(
         &self,

@@ -6,6 +6,7 @@
 //! | `handle` | the [`Admin`]: asks any broker, until one gives a final answer |
 //! | `leaders` | asks the leaders of partitions, each about its own |
 //! | `cluster`, `topics` | requests and responses of operations that any broker takes |
+//! | `groups` | groups, from their coordinators |
 //! | `offsets`, `deletion` | operations that only leaders take |
 //! | `description` | what operations return |
 
@@ -13,6 +14,7 @@ mod attempts;
 mod cluster;
 mod deletion;
 mod description;
+mod groups;
 mod handle;
 mod leaders;
 mod offsets;
@@ -22,4 +24,5 @@ pub use description::{
     BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, ListedOffset, OffsetSpec,
     PartitionDescription, TopicDescription,
 };
+pub use groups::{GroupDescription, GroupListing, GroupOffset, MemberDescription};
 pub use handle::Admin;

@@ -39,21 +39,27 @@ pub(super) fn advance(
         plan.push(Record::Member { group: group.clone(), member: id.clone(), value });
     }
     let patterns = update_patterns(plan, context, &before, &after)?;
-    let image = context.image.offset();
     let bump = names_changed || patterns.rebalance;
-    if bump || !context.sessions.has_checked(&group, image) {
-        let same_topics = topics_before.keys().eq(plan.group().topics.keys());
-        let checked = same_topics && context.sessions.has_checked(&group, image);
-        let hash =
-            if checked { plan.group().metadata_hash } else { hash_of(plan.group(), context) };
-        if bump || hash != plan.group().metadata_hash {
+    let same_topics = !bump || topics_before.keys().eq(plan.group().topics.keys());
+    refresh(plan, context, bump, same_topics);
+    let changed = names_changed || patterns.changed;
+    reconcile(plan, context, id, owned, changed)
+}
+
+/// Bumps the group epoch if that is necessary, or if the metadata of its topics changed, and computes
+/// the target if the epoch did. `same_topics`: the group subscribes to the same topics as before.
+pub(super) fn refresh(plan: &mut Plan, context: &Context<'_>, bump: bool, same_topics: bool) {
+    let (group, image) = (plan.group().id().clone(), context.image.offset());
+    let checked = context.sessions.has_checked(&group, image);
+    if bump || !checked {
+        let known = plan.group().metadata_hash;
+        let hash = if checked && same_topics { known } else { hash_of(plan.group(), context) };
+        if bump || hash != known {
             bump_epoch(plan, hash);
         }
         plan.then(Effect::MetadataChecked { group, image });
     }
     update_target(plan, context);
-    let changed = names_changed || patterns.changed;
-    reconcile(plan, context, id, owned, changed)
 }
 
 /// The hash of the metadata of the topics that a group subscribes to.

@@ -57,11 +57,6 @@ pub enum Effect {
         /// The offset of the image.
         image: Option<Offset>,
     },
-    /// A group was deleted.
-    Deleted {
-        /// The group.
-        group: GroupId,
-    },
     /// A group became a classic one. Its members join again.
     Downgraded {
         /// The group.
@@ -106,6 +101,8 @@ pub enum Effect {
         /// How long its session lasts.
         session: Duration,
     },
+    /// A member id was given out, before its member is in the group.
+    Drawn,
     /// Answers a JoinGroup.
     AnswerJoin(Reply<JoinGroupResponse>, JoinGroupResponse),
     /// Answers a SyncGroup.

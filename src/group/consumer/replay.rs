@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use super::group::{ConsumerGroup, Pattern, Subscriptions};
+use super::group::{ConsumerGroup, Pattern};
 use super::member::Member;
 use super::partitions::{Owned, Target};
 use crate::base::{Timestamp, TopicId};

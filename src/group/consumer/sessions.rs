@@ -53,8 +53,8 @@ pub struct Sessions {
     /// The epoch at which a member was told to give partitions up.
     revoking: BTreeMap<Key, i32>,
     looked: BTreeMap<GroupId, Looked>,
-    /// How often members were heard of: tells the ids of new members apart.
-    heard: u64,
+    /// Grows with each member id that is given out: tells them apart.
+    drawn: u64,
 }
 
 impl Sessions {
@@ -78,11 +78,16 @@ impl Sessions {
         }
     }
 
+    /// A group's tombstone was replayed.
+    pub fn removed(&mut self, group: &GroupId) {
+        self.looked.remove(group);
+    }
+
     /// Carries an effect out.
     pub fn apply(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Heard { group, member, session } => {
-                self.heard += 1;
+                self.drawn += 1;
                 // It may have spoken the classic protocol before.
                 self.cancel(&group, &member, &[Task::Join, Task::Sync]);
                 self.timers.set((group, member, Task::Heartbeat), now + session);
@@ -97,7 +102,7 @@ impl Sessions {
                 }
             }
             Effect::Joined { group, member, session, timeout } => {
-                self.heard += 1;
+                self.drawn += 1;
                 self.cancel(&group, &member, &[Task::Join]);
                 let key = |task| (group.clone(), member.clone(), task);
                 self.timers.set(key(Task::Heartbeat), now + session);
@@ -123,9 +128,9 @@ impl Sessions {
             Effect::PatternsResolved { group, image } => {
                 self.looked.entry(group).or_default().patterns = Some((image, now));
             }
-            Effect::Deleted { group } | Effect::Downgraded { group } => {
-                self.looked.remove(&group);
-            }
+            // The machine turns it into a classic group.
+            Effect::Downgraded { .. } => {}
+            Effect::Drawn => self.drawn += 1,
             Effect::AnswerJoin(reply, response) => reply.send(response),
             Effect::AnswerSync(reply, response) => reply.send(response),
         }
@@ -144,9 +149,9 @@ impl Sessions {
         }
     }
 
-    /// How often members were heard of since this coordinator leads.
-    pub fn heard(&self) -> u64 {
-        self.heard
+    /// A number that no member id was drawn with since this coordinator leads.
+    pub fn drawn(&self) -> u64 {
+        self.drawn
     }
 
     /// When a member will be overdue, unless it is heard of before.
@@ -185,6 +190,7 @@ impl Sessions {
     }
 
     /// Asserts that each timer belongs to what it is for.
+    #[cfg(test)]
     pub fn check(&self) {
         self.timers.check();
         for (group, member) in self.revoking.keys() {
@@ -195,6 +201,7 @@ impl Sessions {
 
     /// Asserts that each member of a group has a session, and the rebalance timeout that its state
     /// asks for.
+    #[cfg(test)]
     pub fn check_group(&self, group: &ConsumerGroup) {
         for (id, member) in group.members() {
             let key = |task| (group.id().clone(), id.clone(), task);

@@ -24,49 +24,52 @@ impl LogRecord for Record {
         self.write().0
     }
 
-    fn decode(bytes: KeyValue) -> Result<Self, RecordError> {
-        let Some(key) = &bytes.key else { return Err(RecordError::NoKey) };
-        let malformed = |error| RecordError::Malformed { name: "record type", error };
-        let mut key = Reader::plain(key.clone()).map_err(malformed)?;
+    fn decode(KeyValue { key, value }: KeyValue) -> Result<Self, RecordError> {
+        let bytes = key.ok_or(RecordError::NoKey)?;
+        let malformed = |error| RecordError::Key { name: "record type", error };
+        let mut key = Reader::plain(bytes.clone()).map_err(malformed)?;
         match key.i16().map_err(malformed)? {
-            0 => Self::read_offset(&LEGACY_OFFSET, key, bytes.value),
-            1 => Self::read_offset(&OFFSET, key, bytes.value),
-            2 => Ok(Self::ClassicGroup {
-                group: CLASSIC_GROUP.read_key(key, group)?,
-                value: CLASSIC_GROUP.read_value(bytes.value, ClassicGroupValue::read)?,
-            }),
-            3 => Ok(Self::ConsumerGroup {
-                group: CONSUMER_GROUP.read_key(key, group)?,
-                value: CONSUMER_GROUP.read_value(bytes.value, ConsumerGroupValue::read)?,
-            }),
+            0 => Self::read_offset(&LEGACY_OFFSET, key, value),
+            1 => Self::read_offset(&OFFSET, key, value),
+            2 => {
+                let group = CLASSIC_GROUP.read_key(key, group)?;
+                let value = CLASSIC_GROUP.read_value(&group, value, ClassicGroupValue::read)?;
+                Ok(Self::ClassicGroup { group, value })
+            }
+            3 => {
+                let group = CONSUMER_GROUP.read_key(key, group)?;
+                let value = CONSUMER_GROUP.read_value(&group, value, ConsumerGroupValue::read)?;
+                Ok(Self::ConsumerGroup { group, value })
+            }
             5 => {
                 let (group, member) = MEMBER.read_key(key, member)?;
-                let value = MEMBER.read_value(bytes.value, MemberValue::read)?;
+                let value = MEMBER.read_value(&group, value, MemberValue::read)?;
                 Ok(Self::Member { group, member, value })
             }
-            6 => Ok(Self::TargetEpoch {
-                group: TARGET_EPOCH.read_key(key, group)?,
-                value: TARGET_EPOCH.read_value(bytes.value, TargetEpochValue::read)?,
-            }),
+            6 => {
+                let group = TARGET_EPOCH.read_key(key, group)?;
+                let value = TARGET_EPOCH.read_value(&group, value, TargetEpochValue::read)?;
+                Ok(Self::TargetEpoch { group, value })
+            }
             7 => {
                 let (group, member) = TARGET_MEMBER.read_key(key, member)?;
-                let value = TARGET_MEMBER.read_value(bytes.value, TargetMemberValue::read)?;
+                let value = TARGET_MEMBER.read_value(&group, value, TargetMemberValue::read)?;
                 Ok(Self::TargetMember { group, member, value })
             }
             8 => {
                 let (group, member) = CURRENT_ASSIGNMENT.read_key(key, member)?;
-                let value =
-                    CURRENT_ASSIGNMENT.read_value(bytes.value, CurrentAssignmentValue::read)?;
+                let read = CurrentAssignmentValue::read;
+                let value = CURRENT_ASSIGNMENT.read_value(&group, value, read)?;
                 Ok(Self::CurrentAssignment { group, member, value })
             }
             16 => {
-                let key =
-                    REGULAR_EXPRESSION.read_key(key, |key| Ok((group(key)?, key.string()?)))?;
-                let value =
-                    REGULAR_EXPRESSION.read_value(bytes.value, RegularExpressionValue::read)?;
-                Ok(Self::RegularExpression { group: key.0, pattern: key.1, value })
+                let read = |key: &mut Reader| Ok((group(key)?, key.string()?));
+                let (group, pattern) = REGULAR_EXPRESSION.read_key(key, read)?;
+                let read = RegularExpressionValue::read;
+                let value = REGULAR_EXPRESSION.read_value(&group, value, read)?;
+                Ok(Self::RegularExpression { group, pattern, value })
             }
-            _ => Ok(Self::Foreign(bytes)),
+            _ => Ok(Self::Foreign(KeyValue { key: Some(bytes), value })),
         }
     }
 }
@@ -138,7 +141,8 @@ impl Record {
         let key = kind.read_key(key, |key| {
             Ok(OffsetKey { group: group(key)?, topic: key.string()?, partition: key.i32()? })
         })?;
-        Ok(Self::Offset { key, value: kind.read_value(value, CommittedOffset::read)? })
+        let value = kind.read_value(&key.group, value, CommittedOffset::read)?;
+        Ok(Self::Offset { key, value })
     }
 }
 

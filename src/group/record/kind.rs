@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::group::GroupId;
 use crate::wire::fields::{Read, Reader, Writer};
 use crate::wire::messages::DecodeError;
 
@@ -11,22 +12,47 @@ pub enum RecordError {
     /// No record of Kafka's lacks a key.
     #[error("record without a key; every record of __consumer_offsets has one")]
     NoKey,
+    /// The key ends early, or contradicts itself.
+    #[error("malformed {name}: {error}")]
+    Key {
+        /// Kafka's name of the key.
+        name: &'static str,
+        /// What is wrong with the bytes.
+        error: DecodeError,
+    },
     /// A version of a value that 4.3.1 does not know.
-    #[error("unknown version {version} of {name}: this log was written by a newer broker")]
+    #[error(
+        "unknown version {version} of {name} in group `{group}`: this log was written by a newer \
+         broker"
+    )]
     Version {
+        /// Whose value it is.
+        group: GroupId,
         /// Kafka's name of the value.
         name: &'static str,
         /// Which version.
         version: i16,
     },
-    /// The bytes end early, or contradict themselves.
-    #[error("malformed {name}: {error}")]
-    Malformed {
-        /// Kafka's name of the key or value.
+    /// The value ends early, or contradicts itself.
+    #[error("malformed {name} in group `{group}`: {error}")]
+    Value {
+        /// Whose value it is.
+        group: GroupId,
+        /// Kafka's name of the value.
         name: &'static str,
         /// What is wrong with the bytes.
         error: DecodeError,
     },
+}
+
+impl RecordError {
+    /// The group that the record belongs to, if its key can be read.
+    pub fn group(&self) -> Option<&GroupId> {
+        match self {
+            Self::NoKey | Self::Key { .. } => None,
+            Self::Version { group, .. } | Self::Value { group, .. } => Some(group),
+        }
+    }
 }
 
 /// How one type of record is written.
@@ -103,21 +129,23 @@ impl Kind {
         read: impl Fn(&mut Reader) -> Read<T>,
     ) -> Decoded<T> {
         let fields = read(&mut key).and_then(|fields| key.finish().map(|()| fields));
-        fields.map_err(|error| RecordError::Malformed { name: self.key, error })
+        fields.map_err(|error| RecordError::Key { name: self.key, error })
     }
 
-    /// Reads the value, unless the record is a tombstone. `read` gets the version.
+    /// Reads a value of the group, unless the record is a tombstone. `read` gets the version.
     pub(super) fn read_value<T>(
         &self,
+        group: &GroupId,
         value: Option<Bytes>,
         read: impl Fn(&mut Reader, i16) -> Read<T>,
     ) -> Decoded<Option<T>> {
         let Some(bytes) = value else { return Ok(None) };
-        let malformed = |error| RecordError::Malformed { name: self.value, error };
+        let name = self.value;
+        let malformed = |error| RecordError::Value { group: group.clone(), name, error };
         let mut input = Reader::plain(bytes).map_err(malformed)?;
         let version = input.i16().map_err(malformed)?;
         if !(0..=self.newest).contains(&version) {
-            return Err(RecordError::Version { name: self.value, version });
+            return Err(RecordError::Version { group: group.clone(), name, version });
         }
         input.flexible(version >= self.flexible);
         let fields = read(&mut input, version).and_then(|fields| input.finish().map(|()| fields));

@@ -18,14 +18,6 @@ fn i32s(input: &mut Reader) -> Read<Vec<i32>> {
     input.array(Reader::i32)
 }
 
-fn write_i32(out: &mut Writer, value: &i32) {
-    out.i32(*value);
-}
-
-fn write_string(out: &mut Writer, value: &String) {
-    out.string(value);
-}
-
 impl CommittedOffset {
     pub(super) fn write(&self) -> Writer {
         let expires = self.expires != Timestamp::NONE;
@@ -136,7 +128,7 @@ impl MemberValue {
             .maybe_string(self.rack.as_deref())
             .string(&self.client_id)
             .string(&self.client_host)
-            .array(&self.topics, write_string)
+            .strings(&self.topics)
             .maybe_string(self.pattern.as_deref())
             .i32(self.rebalance_timeout_ms)
             .maybe_string(self.assignor.as_deref())
@@ -203,7 +195,7 @@ impl TargetMemberValue {
     pub(super) fn write(&self) -> Writer {
         let mut out = TARGET_MEMBER.begin(TARGET_MEMBER.written);
         out.array(&self.partitions, |out, of| {
-            out.uuid(&of.topic.0).array(&of.partitions, write_i32).end();
+            out.uuid(&of.topic.0).i32s(&of.partitions).end();
         });
         out.end();
         out
@@ -250,10 +242,7 @@ impl TopicPartitions {
     fn write(out: &mut Writer, of: &Self) {
         // The default is not null, but an empty list: null is written.
         let epochs = Some(of.epochs.as_deref()).filter(|epochs| *epochs != Some(&[]));
-        out.uuid(&of.topic.0)
-            .array(&of.partitions, write_i32)
-            .tag(0, epochs, |out, epochs| out.maybe_array(epochs, write_i32))
-            .end();
+        out.uuid(&of.topic.0).i32s(&of.partitions).tag(0, epochs, Writer::maybe_i32s).end();
     }
 
     pub(super) fn read(input: &mut Reader) -> Read<Self> {
@@ -266,7 +255,7 @@ impl TopicPartitions {
 impl RegularExpressionValue {
     pub(super) fn write(&self) -> Writer {
         let mut out = REGULAR_EXPRESSION.begin(REGULAR_EXPRESSION.written);
-        out.array(&self.topics, write_string).i64(self.version).i64(self.resolved.0).end();
+        out.strings(&self.topics).i64(self.version).i64(self.resolved.0).end();
         out
     }
 

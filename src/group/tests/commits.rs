@@ -152,6 +152,21 @@ fn offsets_expire_once_the_group_is_empty_for_the_retention() {
 }
 
 #[test]
+fn retention_of_an_empty_group_counts_from_its_last_member() {
+    let mut shell = shell();
+    let id = shell.subscribed(&["t"]);
+    shell.leaves(&id);
+    shell.pass_secs(60);
+    shell.commit_offset("", -1, "reset");
+    shell.pass_days(6);
+    // As in Kafka: a commit does not extend it.
+    shell.commit_offset("", -1, "late");
+    assert_eq!(shell.committed_topics(), ["late", "reset"]);
+    shell.pass_secs(24 * 60 * 60 + 600);
+    assert!(shell.committed_topics().is_empty());
+}
+
+#[test]
 fn offsets_of_members_expire_for_topics_that_none_subscribes_to() {
     let mut shell = shell();
     let mut request = subscribing(&["t"]);
@@ -180,6 +195,33 @@ fn offsets_of_a_simple_group_expire_by_their_commit() {
     assert_eq!(shell.committed_topics(), ["u"]);
     shell.pass_days(4);
     assert_eq!(shell.state(), "Dead");
+}
+
+#[test]
+fn offsets_expire_in_batches_that_a_log_accepts() {
+    let mut shell = shell();
+    let topics: Vec<_> = (0..40).map(|number| format!("{number:0>249}")).collect();
+    for topic in &topics {
+        let partition =
+            |partition| message!(OffsetCommitRequestPartition { partition_index: partition });
+        let topic = message!(OffsetCommitRequestTopic {
+            name: topic.as_str().into(),
+            partitions: (0..50).map(partition).collect(),
+        });
+        let request = message!(OffsetCommitRequest {
+            group_id: GROUP.into(),
+            generation_id_or_member_epoch: -1,
+            topics: vec![topic],
+        });
+        shell.decide(|machine, now, wall| machine.commit_offsets(now, wall, 8, &request));
+    }
+    assert_eq!(shell.machine().state.offsets().len(), 2000);
+    let appended = shell.log.len();
+    shell.pass_days(8);
+    assert!(shell.machine().state.offsets().is_empty());
+    assert_eq!(shell.log.len(), appended + 2000);
+    let batches = shell.batches_since(appended);
+    assert!(batches.len() > 1 && batches.iter().all(|records| *records < 1000), "{batches:?}");
 }
 
 #[test]

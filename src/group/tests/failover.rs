@@ -54,6 +54,7 @@ fn assignment_that_was_lost_is_answered_by_nobody() {
 fn new_coordinator_draws_other_ids() {
     let mut shell = shell();
     let mut ids: Vec<_> = (0..3).map(|_| shell.given_id()).collect();
+    shell.pass_secs(1);
     shell.fail_over(1);
     ids.extend((0..3).map(|_| shell.given_id()));
     shell.pass_secs(1);
@@ -75,6 +76,25 @@ fn loaded_group_that_is_too_large_makes_a_rebalance() {
     shell.pass_secs(60);
     assert!(waiters.into_iter().all(|waiter| waiter.get().error_code == 0));
     assert_eq!(shell.members().len(), 2);
+}
+
+#[test]
+fn member_of_an_old_record_has_its_session_to_join_again() {
+    let mut shell = shell();
+    let ids = shell.stable(2);
+    let Some(Record::ClassicGroup { value: Some(value), .. }) = shell.log.last_mut() else {
+        panic!("the last record is the group's")
+    };
+    value.members.iter_mut().for_each(|member| member.rebalance_timeout_ms = -1);
+    shell.fail_over(shell.log.len());
+    let mut hasty = join(&ids[0]);
+    hasty.rebalance_timeout_ms = 1_000;
+    let mut waiter = shell.join(9, &hasty);
+    shell.pass_secs(9);
+    waiter.assert_waits();
+    assert_eq!(shell.beat(&ids[1], None, 1), ErrorCode::RebalanceInProgress);
+    shell.pass_secs(1);
+    assert_eq!(assert_join(waiter, ErrorCode::None).members.len(), 1);
 }
 
 #[test]

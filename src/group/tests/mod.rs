@@ -106,7 +106,7 @@ impl Shell {
             member_id: member.into(),
             group_instance_id: instance.map(Into::into),
         });
-        let response = self.decide(|machine, now, _| machine.heartbeat(now, &request));
+        let response = self.decide(|machine, now, wall| machine.heartbeat(now, wall, &request));
         ErrorCode::from_code(response.expect("a heartbeat appends nothing").error_code)
     }
 

@@ -12,8 +12,8 @@ use crate::group::testing::Answer;
 use crate::wire::messages::{
     ApiVersion, ConsumerProtocolAssignment, ConsumerProtocolSubscription, DecodeLimits,
     consumer_group_heartbeat_request, consumer_protocol_assignment, consumer_protocol_subscription,
-    decode_consumer_protocol_assignment, encode_consumer_protocol_assignment,
-    encode_consumer_protocol_subscription,
+    decode_consumer_protocol_assignment, decode_consumer_protocol_subscription,
+    encode_consumer_protocol_assignment, encode_consumer_protocol_subscription,
 };
 
 const PARTITIONS: i32 = 6;
@@ -30,6 +30,12 @@ fn subscription(owned: &[i32]) -> Bytes {
     let mut bytes = BytesMut::new();
     encode_consumer_protocol_subscription(&mut bytes, &subscription, ApiVersion::new(3)).unwrap();
     bytes.freeze()
+}
+
+fn owned(bytes: &Bytes) -> Vec<i32> {
+    let limits = DecodeLimits::default();
+    let (_, read) = decode_consumer_protocol_subscription(bytes.clone(), limits).unwrap();
+    read.owned_partitions.into_iter().flat_map(|topic| topic.partitions).collect()
 }
 
 fn assignment(partitions: Vec<i32>) -> Bytes {
@@ -157,11 +163,18 @@ impl Consumer {
         let mut request = sync(&self.id, self.epoch);
         if answer.leader == answer.member_id {
             let members = answer.members.len() as i32;
+            let owned: Vec<_> =
+                answer.members.iter().map(|member| owned(&member.metadata)).collect();
             let assigned = answer.members.iter().zip(0..).map(|(member, at)| {
                 let share = (0..PARTITIONS).filter(|partition| partition % members == at);
+                // A cooperative leader leaves out what another member has to give up first.
+                let is_free = |partition: &i32| {
+                    let mut others = owned.iter().zip(0..).filter(|(_, other)| *other != at);
+                    !self.cooperates || others.all(|(owned, _)| !owned.contains(partition))
+                };
                 message!(SyncGroupRequestAssignment {
                     member_id: member.member_id.clone(),
-                    assignment: assignment(share.collect()),
+                    assignment: assignment(share.filter(is_free).collect()),
                 })
             });
             request.assignments = assigned.collect();
@@ -294,6 +307,27 @@ fn group_is_upgraded_and_downgraded_one_member_after_the_other() {
 }
 
 #[test]
+fn group_is_upgraded_at_any_moment_of_a_rebalance() {
+    // In the middle of one, a cooperative member uses more than its leader assigned last.
+    for (cooperates, moment) in [false, true].into_iter().flat_map(|c| (0..16).map(move |m| (c, m)))
+    {
+        let mut shell = coordinator(PARTITIONS);
+        let mut consumers: Vec<_> = (0..3).map(|_| Consumer::new(cooperates)).collect();
+        consumers[0].start_classic();
+        live(&mut shell, &mut consumers, 12);
+        consumers[1].start_classic();
+        live(&mut shell, &mut consumers, moment);
+        consumers[2].start_new("n");
+        for _ in 0..90 {
+            live(&mut shell, &mut consumers, 1);
+            check_owners(&shell, &consumers);
+        }
+        assert_eq!(kind(&shell), ("consumer".to_owned(), "Stable".to_owned()));
+        check_shared(&consumers);
+    }
+}
+
+#[test]
 fn upgraded_group_survives_a_failover_at_once() {
     let (mut shell, mut consumers) = classic(true);
     consumers[2].start_new("n");
@@ -334,6 +368,13 @@ fn policy_decides_whether_a_group_in_use_changes_its_protocol() {
     live(&mut shell, &mut consumers, 40);
     assert_eq!(kind(&shell), ("consumer".to_owned(), "Stable".to_owned()));
     check_shared(&consumers);
+}
+
+#[test]
+fn each_member_of_the_classic_protocol_is_given_an_id_of_its_own() {
+    let mut shell = coordinator(PARTITIONS);
+    shell.consume(&consume("n", 0));
+    assert_ne!(shell.given_id(), shell.given_id());
 }
 
 #[test]

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::base::{BrokerId, TopicId, topics};
-use crate::broker::auto_topics;
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
 use crate::controller::{Image, Topic};
@@ -106,7 +105,7 @@ fn by_name<W: World>(
         return unknown(Some(name), TopicId::ZERO, ErrorCode::InvalidTopicException);
     }
     if may_create && broker.config.node.auto_create_topics {
-        auto_topics::create(broker, &name);
+        broker.auto_topics.create(&name);
     }
     // Once the topic is created the client finds it: retriable, as in Kafka.
     unknown(Some(name), TopicId::ZERO, ErrorCode::UnknownTopicOrPartition)

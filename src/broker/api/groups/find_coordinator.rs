@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use crate::base::{BrokerId, topics};
-use crate::broker::auto_topics;
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
 use crate::broker::serve::session::Session;
@@ -58,7 +57,7 @@ fn find<W: World>(broker: &Arc<Broker<W>>, key_type: i8, key: &str, session: &Se
     }
     let image = broker.image();
     let Some(topic) = image.topic(topics::CONSUMER_OFFSETS) else {
-        auto_topics::create(broker, topics::CONSUMER_OFFSETS);
+        broker.auto_topics.create(topics::CONSUMER_OFFSETS);
         return Err(ErrorCode::CoordinatorNotAvailable);
     };
     let state = topic.partitions.get(&broker.groups.partition_of(&image, key));

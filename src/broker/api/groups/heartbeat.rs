@@ -25,7 +25,7 @@ impl<W: World> Handler<Broker<W>> for Heartbeat {
             false => {
                 broker
                     .groups
-                    .decide(group, |machine, now, _| machine.heartbeat(now, &request))
+                    .decide(group, |machine, now, wall| machine.heartbeat(now, wall, &request))
                     .await
             }
         };

@@ -1,8 +1,10 @@
 //! Heartbeat to a consumer group.
 
+use super::super::advance::refresh;
 use super::super::effect::Effect;
 use super::super::group::ConsumerGroup;
 use super::super::member::{Member, MemberState};
+use super::super::plan::{Context, Plan};
 use super::super::sessions::rebalance_timeout;
 use super::{sender, session_of};
 use crate::decide::Decision;
@@ -11,8 +13,12 @@ use crate::wire::ErrorCode;
 use crate::wire::messages::{HeartbeatRequest, HeartbeatResponse, message};
 
 /// A member of the classic protocol is alive, and learns whether it has to join again.
+///
+/// Like a heartbeat of the new protocol, it brings the target up to date: there may be no other
+/// members.
 pub fn beat(
     group: &ConsumerGroup,
+    context: &Context<'_>,
     request: &HeartbeatRequest,
 ) -> Decision<Record, HeartbeatResponse, Effect> {
     let (id, instance) = (&*request.member_id, request.group_instance_id.as_deref());
@@ -21,15 +27,17 @@ pub fn beat(
         Ok(member) => member,
         Err(error) => return Decision::only(answer(error)),
     };
-    let (group_id, id) = (group.id().clone(), MemberId::from(id));
-    let (group, session) = (group, session_of(member));
-    let alive = Effect::Beat { group: group_id.clone(), member: id.clone(), session };
-    if !has_work(group, &id, member) {
-        return Decision::only(answer(ErrorCode::None)).with(alive);
+    let mut plan = Plan::new(group.clone());
+    refresh(&mut plan, context, false, true);
+    let (group, id) = (group.id().clone(), MemberId::from(id));
+    let session = session_of(member);
+    plan.then(Effect::Beat { group: group.clone(), member: id.clone(), session });
+    if !has_work(plan.group(), &id, member) {
+        return plan.decide(answer(ErrorCode::None));
     }
     let timeout = rebalance_timeout(member.info.rebalance_timeout_ms);
-    let rejoining = Effect::Rejoining { group: group_id, member: id, timeout };
-    Decision::only(answer(ErrorCode::RebalanceInProgress)).with(alive).with(rejoining)
+    plan.then(Effect::Rejoining { group, member: id, timeout });
+    plan.decide(answer(ErrorCode::RebalanceInProgress))
 }
 
 /// Whether the member can take a step: there is a newer target, it has to revoke partitions, or all

@@ -39,7 +39,9 @@ pub(in super::super) fn downgrade(plan: &mut Plan, context: &Context<'_>) -> boo
         protocol_type: "consumer".to_owned(),
         generation: group.epoch(),
         protocol: Some(protocol),
-        leader: members.first().map(|member| member.member.to_string()),
+        // The rebalance that follows is not in the log: a group with members and without a leader
+        // tells the next coordinator that it is due.
+        leader: None,
         state_since: context.wall,
         members,
     };

@@ -50,7 +50,12 @@ pub fn join(
                 member_id: if named { id.as_str().into() } else { Default::default() },
                 error_code: error.code(),
             });
-            Decision::only(()).with(Effect::AnswerJoin(reply, response))
+            let decision = Decision::only(()).with(Effect::AnswerJoin(reply, response));
+            if error == ErrorCode::MemberIdRequired {
+                decision.with(Effect::Drawn)
+            } else {
+                decision
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! A coordinator of one group without a broker around it: every decision is replayed, as in
 //! production, and checked.
 
+mod check;
 mod failover;
 mod members;
 mod offsets;
@@ -14,6 +15,9 @@ use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::group::GroupState;
+use super::member::MemberState;
+use super::partitions::Target;
 use super::*;
 use crate::base::{BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Timestamp};
 use crate::base::{DirectoryId, TopicId};

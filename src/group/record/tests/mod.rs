@@ -108,8 +108,16 @@ fn current_assignment() -> CurrentAssignmentValue {
     }
 }
 
-/// Records with the key and value that Kafka writes.
-fn as_kafka_writes_them() -> Vec<(Record, &'static str, Option<&'static str>)> {
+/// A record with the key and value that Kafka writes.
+type Golden = (Record, &'static str, Option<&'static str>);
+
+fn as_kafka_writes_them() -> impl Iterator<Item = Golden> {
+    let groups = classic_groups().into_iter().chain(consumer_groups());
+    groups.chain(members()).chain(assignments())
+}
+
+/// Offsets and groups of the classic protocol.
+fn classic_groups() -> Vec<Golden> {
     let bare = CommittedOffset {
         leader_epoch: -1,
         metadata: String::new(),
@@ -124,26 +132,6 @@ fn as_kafka_writes_them() -> Vec<(Record, &'static str, Option<&'static str>)> {
     };
     let empty = ClassicGroupValue { state_since: Timestamp::NONE, ..ClassicGroupValue::default() };
     let group = |value| Record::ClassicGroup { group: g(), value };
-    let consumer = |epoch, metadata_hash| Record::ConsumerGroup {
-        group: g(),
-        value: Some(ConsumerGroupValue { epoch, metadata_hash }),
-    };
-    let member_of = |value| Record::Member { group: g(), member: m(), value };
-    let classic_default =
-        MemberValue { classic: Some(ClassicMemberMetadata::default()), ..member() };
-    let epoch = |epoch, computed| Record::TargetEpoch {
-        group: g(),
-        value: Some(TargetEpochValue { epoch, computed: Timestamp(computed) }),
-    };
-    let target = |value| Record::TargetMember { group: g(), member: m(), value };
-    let owned = TargetMemberValue { partitions: vec![partitions(&[0, 2], None)] };
-    let current = |value| Record::CurrentAssignment { group: g(), member: m(), value };
-    let pattern = |value| Record::RegularExpression { group: g(), pattern: "or.*".into(), value };
-    let resolved = RegularExpressionValue {
-        topics: vec!["a".into(), "orders".into()],
-        version: 12,
-        resolved: Timestamp(77),
-    };
     vec![
         (
             offset(Some(committed())),
@@ -172,10 +160,46 @@ fn as_kafka_writes_them() -> Vec<(Record, &'static str, Option<&'static str>)> {
             Some("0003000000000000ffffffffffffffffffffffff00000000"),
         ),
         (group(None), "0002000167", None),
+    ]
+}
+
+fn consumer_groups() -> Vec<Golden> {
+    let consumer = |epoch, metadata_hash| Record::ConsumerGroup {
+        group: g(),
+        value: Some(ConsumerGroupValue { epoch, metadata_hash }),
+    };
+    let epoch = |epoch, computed| Record::TargetEpoch {
+        group: g(),
+        value: Some(TargetEpochValue { epoch, computed: Timestamp(computed) }),
+    };
+    let pattern = |value| Record::RegularExpression { group: g(), pattern: "or.*".into(), value };
+    let resolved = RegularExpressionValue {
+        topics: vec!["a".into(), "orders".into()],
+        version: 12,
+        resolved: Timestamp(77),
+    };
+    vec![
         (consumer(9, -5), "0003000167", Some("000000000009010008fffffffffffffffb")),
         (consumer(9, 0), "0003000167", Some("00000000000900")),
         (Record::ConsumerGroup { group: g(), value: None }, "0003000167", None),
         (Record::no_partition_metadata(&g()), "0004000167", None),
+        (epoch(4, 99), "0006000167", Some("0000000000040100080000000000000063")),
+        (epoch(4, 0), "0006000167", Some("00000000000400")),
+        (Record::TargetEpoch { group: g(), value: None }, "0006000167", None),
+        (
+            pattern(Some(resolved)),
+            "001000016700046f722e2a",
+            Some("0000030261076f7264657273000000000000000c000000000000004d00"),
+        ),
+        (pattern(None), "001000016700046f722e2a", None),
+    ]
+}
+
+fn members() -> Vec<Golden> {
+    let member_of = |value| Record::Member { group: g(), member: m(), value };
+    let classic_default =
+        MemberValue { classic: Some(ClassicMemberMetadata::default()), ..member() };
+    vec![
         (
             member_of(Some(member())),
             "000500016700016d",
@@ -194,9 +218,14 @@ fn as_kafka_writes_them() -> Vec<(Record, &'static str, Option<&'static str>)> {
             ),
         ),
         (member_of(None), "000500016700016d", None),
-        (epoch(4, 99), "0006000167", Some("0000000000040100080000000000000063")),
-        (epoch(4, 0), "0006000167", Some("00000000000400")),
-        (Record::TargetEpoch { group: g(), value: None }, "0006000167", None),
+    ]
+}
+
+fn assignments() -> Vec<Golden> {
+    let target = |value| Record::TargetMember { group: g(), member: m(), value };
+    let owned = TargetMemberValue { partitions: vec![partitions(&[0, 2], None)] };
+    let current = |value| Record::CurrentAssignment { group: g(), member: m(), value };
+    vec![
         (
             target(Some(owned)),
             "000700016700016d",
@@ -211,12 +240,6 @@ fn as_kafka_writes_them() -> Vec<(Record, &'static str, Option<&'static str>)> {
             ),
         ),
         (current(None), "000800016700016d", None),
-        (
-            pattern(Some(resolved)),
-            "001000016700046f722e2a",
-            Some("0000030261076f7264657273000000000000000c000000000000004d00"),
-        ),
-        (pattern(None), "001000016700046f722e2a", None),
     ]
 }
 
@@ -286,8 +309,7 @@ fn legacy_offset_is_read_as_an_offset() {
     };
     assert_eq!(Record::decode(legacy).unwrap(), offset(Some(expected)));
     let newer = record("000000016700066f726465727300000003", Some("0001"));
-    let told =
-        "unknown version 1 of LegacyOffsetCommitValue: this log was written by a newer broker";
+    let told = "unknown version 1 of LegacyOffsetCommitValue in group `g`: this log was written by a newer broker";
     assert_eq!(Record::decode(newer).unwrap_err().to_string(), told);
 }
 
@@ -316,17 +338,24 @@ fn malformed_record_is_named() {
     };
     let no_key = Record::decode(KeyValue { key: None, value: None });
     assert_eq!(no_key, Err(RecordError::NoKey));
+    let damaged = |value| Record::decode(record(OFFSET_KEY, Some(value))).unwrap_err();
+    assert_eq!(damaged("00").group(), Some(&g()));
+    assert_eq!(damaged("0005").group(), Some(&g()));
+    assert_eq!(Record::decode(record("00", None)).unwrap_err().group(), None);
     assert!(error("00", None).starts_with("malformed record type: "));
     assert!(error("0001000167", None).starts_with("malformed OffsetCommitKey: "));
     assert!(error("000200016700", None).starts_with("malformed GroupMetadataKey: "));
-    assert!(error(OFFSET_KEY, Some("00")).starts_with("malformed OffsetCommitValue: "));
-    let told = "unknown version 5 of OffsetCommitValue: this log was written by a newer broker";
+    assert!(
+        error(OFFSET_KEY, Some("00")).starts_with("malformed OffsetCommitValue in group `g`: ")
+    );
+    let told = "unknown version 5 of OffsetCommitValue in group `g`: this log was written by a newer broker";
     assert_eq!(error(OFFSET_KEY, Some("0005")), told);
-    let told = "unknown version -1 of OffsetCommitValue: this log was written by a newer broker";
-    assert_eq!(error(OFFSET_KEY, Some("ffff")), told);
+    assert!(error(OFFSET_KEY, Some("ffff")).starts_with("unknown version -1 of OffsetCommitValue"));
     // Two billion members.
     let value = "0003000000000000ffffffffffffffffffffffff7fffffff";
-    assert!(error("0002000167", Some(value)).starts_with("malformed GroupMetadataValue: "));
+    assert!(
+        error("0002000167", Some(value)).starts_with("malformed GroupMetadataValue in group `g`: ")
+    );
 }
 
 #[test]

@@ -326,7 +326,9 @@ proptest! {
             key: Some(key.into()),
             value: Some(value.into()),
         };
-        let _ = Record::decode(of(key.clone(), value.clone()));
+        if let Ok(record) = Record::decode(of(key.clone(), value.clone())) {
+            prop_assert_eq!(Record::decode(record.encode()), Ok(record));
+        }
         // An intact key, so that the value is read.
         let short_strings = [0, api_key, 0, 1, b'g', 0, 1, b'm'];
         let key = match api_key {
@@ -336,6 +338,9 @@ proptest! {
         };
         let value = [&[0, version][..], &value].concat();
         let read = Record::decode(of(key.clone(), value));
+        if let Ok(record) = &read {
+            prop_assert_eq!(&Record::decode(record.encode()).unwrap(), record);
+        }
         let is_value = |error: &RecordError| error.to_string().contains("Value");
         prop_assert!(read.as_ref().err().is_none_or(is_value), "{:?} for key {:?}", read, key);
     }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::hosted::{Coordinators, OnPartition, Refused};
 use super::partition::Leadership;
 use crate::base::config::GroupConfig;
-use crate::base::{Flaws, Instant, LeaderEpoch, Stream, Timestamp, TopicId, topics};
+use crate::base::{BrokerId, Flaws, Instant, LeaderEpoch, Stream, Timestamp, TopicId, topics};
 use crate::controller::{Change, Image};
 use crate::group::{self, Decision, Effect, GroupCoordinator, GroupSettings};
 use crate::io::{World, timeout};
@@ -28,6 +28,7 @@ const RETRY: Duration = Duration::from_millis(500);
 /// The group coordinators of a broker.
 pub(crate) struct Groups<W: World> {
     world: W,
+    me: BrokerId,
     coordinators: Arc<Coordinators<W, GroupCoordinator>>,
     metadata: Arc<Mutex<Metadata>>,
     /// `offsets.commit.timeout.ms`.
@@ -40,14 +41,15 @@ pub(crate) struct Groups<W: World> {
 #[derive(Default)]
 struct Metadata {
     image: Arc<Image>,
-    /// Topics that were deleted while the coordinator of a partition was loading.
+    /// Topics that were deleted while the coordinator of a partition was not there yet: it was
+    /// elected, and loads its log.
     missed: BTreeMap<i32, Vec<Deleted>>,
 }
 
 type Host<W> = Arc<OnPartition<W, GroupCoordinator>>;
 
 impl<W: World> Groups<W> {
-    pub(crate) fn new(world: W, config: &GroupConfig, flaws: Flaws) -> Arc<Self> {
+    pub(crate) fn new(world: W, me: BrokerId, config: &GroupConfig, flaws: Flaws) -> Arc<Self> {
         let metadata: Arc<Mutex<Metadata>> = Arc::default();
         let settings = GroupSettings::of(config, flaws);
         let (of_machine, known) = (world.clone(), metadata.clone());
@@ -56,22 +58,21 @@ impl<W: World> Groups<W> {
             let stream =
                 u64::from(partition.unsigned_abs()) << 32 | u64::from(epoch.0.unsigned_abs());
             let random = of_machine.random(Stream::numbered("group coordinator", stream));
-            let mut metadata = known.lock();
-            metadata.missed.remove(&partition);
-            GroupCoordinator::new(partition, settings.clone(), metadata.image.clone(), random)
+            let image = known.lock().image.clone();
+            GroupCoordinator::new(partition, settings.clone(), image, random)
         };
         let (of_loaded, known) = (world.clone(), metadata.clone());
         let loaded = move |partition: i32, host: &Host<W>| {
             let mut metadata = known.lock();
             let _ = host.affect(Effect::Image(metadata.image.clone()));
             if let Some(missed) = metadata.missed.remove(&partition) {
-                delete(&of_loaded, host, missed);
+                let _ = delete(&of_loaded, host, &missed);
             }
         };
         let coordinators = Coordinators::new(world.clone(), create, loaded);
         let (patience, partitions) =
             (config.offsets_commit_timeout, config.offsets_topic_num_partitions);
-        Arc::new(Self { world, coordinators, metadata, patience, partitions })
+        Arc::new(Self { world, me, coordinators, metadata, patience, partitions })
     }
 
     /// Follows elections for as long as the node lives.
@@ -83,21 +84,30 @@ impl<W: World> Groups<W> {
     pub(crate) fn metadata_changed(&self, image: &Arc<Image>, changes: &[Change]) {
         let mut metadata = self.metadata.lock();
         metadata.image = image.clone();
+        let hosts = self.coordinators.all();
+        for (_, _, host) in &hosts {
+            // One that loads is given the image once it has loaded; one that has resigned needs none.
+            let _ = host.affect(Effect::Image(image.clone()));
+        }
         let deleted = changes.iter().filter_map(|change| match change {
             Change::TopicDeleted { topic, topic_id } => Some((topic.to_string(), *topic_id)),
             _ => None,
         });
         let deleted: Vec<Deleted> = deleted.collect();
-        for (partition, host) in self.coordinators.all() {
-            // One that loads is given the image once it has loaded; one that has resigned needs none.
-            let told = host.affect(Effect::Image(image.clone()));
-            match told {
-                _ if deleted.is_empty() => {}
-                Ok(()) => delete(&self.world, &host, deleted.clone()),
-                Err(Refused::Loading) => {
-                    metadata.missed.entry(partition).or_default().extend(deleted.iter().cloned());
-                }
-                Err(_) => {}
+        if deleted.is_empty() {
+            return;
+        }
+        let Some(topic) = image.topic(topics::CONSUMER_OFFSETS) else { return };
+        let led = topic.partitions.iter().filter(|(_, state)| state.leader == Some(self.me));
+        let led: BTreeMap<i32, LeaderEpoch> =
+            led.map(|(partition, state)| (*partition, state.leader_epoch)).collect();
+        metadata.missed.retain(|partition, _| led.contains_key(partition));
+        for (partition, epoch) in led {
+            let host =
+                hosts.iter().find(|(of, in_epoch, _)| (*of, *in_epoch) == (partition, epoch));
+            let told = host.map(|(_, _, host)| delete(&self.world, host, &deleted));
+            if matches!(told, None | Some(Err(Refused::Loading))) {
+                metadata.missed.entry(partition).or_default().extend(deleted.iter().cloned());
             }
         }
     }
@@ -154,7 +164,7 @@ impl<W: World> Groups<W> {
         see: impl Fn(&GroupCoordinator) -> T,
     ) -> Result<Vec<T>, ErrorCode> {
         let mut seen = Vec::new();
-        for (_, host) in self.coordinators.all() {
+        for (_, _, host) in self.coordinators.all() {
             match host.see(&see).map_err(|refused| refused.code()) {
                 Ok(one) => seen.push(one),
                 // Resigned a moment ago.
@@ -167,17 +177,22 @@ impl<W: World> Groups<W> {
 }
 
 /// Deletes the offsets of topics that were deleted. Nobody waits for it.
-fn delete<W: World>(world: &W, host: &Host<W>, deleted: Vec<Deleted>) {
+fn delete<W: World>(world: &W, host: &Host<W>, deleted: &[Deleted]) -> Result<(), Refused> {
     let decide = |host: &Host<W>, deleted: &[Deleted]| {
         host.decide_unwatched(|machine, _, _| machine.topics_deleted(deleted))
     };
-    if !matches!(decide(host, &deleted), Err(Refused::NotAppended(_))) {
-        return;
+    let decided = decide(host, deleted);
+    if let Err(Refused::NotAppended(_)) = decided {
+        let (of_task, host, deleted) = (world.clone(), host.clone(), deleted.to_vec());
+        world.spawn("deleted topics", async move {
+            while let Err(Refused::NotAppended(_)) = decide(&host, &deleted) {
+                of_task.sleep_until(of_task.now() + RETRY).await;
+            }
+        });
+        return Ok(());
     }
-    let (of_task, host) = (world.clone(), host.clone());
-    world.spawn("deleted topics", async move {
-        while let Err(Refused::NotAppended(_)) = decide(&host, &deleted) {
-            of_task.sleep_until(of_task.now() + RETRY).await;
-        }
-    });
+    decided
 }
+
+#[cfg(test)]
+mod tests;
