@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::core::{Core, Input};
 use super::driver::Driver;
 use super::position::Whence;
-use super::{ConsumerRecord, GroupMetadata, Notice};
+use super::{ConsumerRecord, Notice};
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Flaws, Offset, Stream, TopicPartition};
 use crate::client::group::{Event, Subscription};
