@@ -10,6 +10,8 @@ pub mod coverage;
 pub mod disks;
 mod engine;
 pub(crate) mod faults;
+#[cfg(test)]
+mod group_tests;
 pub(crate) mod guests;
 mod idle;
 #[cfg(test)]

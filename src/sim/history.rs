@@ -225,7 +225,8 @@ pub enum MemberEvent {
     Left { consumer: u32 },
     /// It is about to commit. `op` counts its process's commits, `generation` is the one it is in.
     Committing { consumer: u32, op: u64, generation: i32, offsets: Vec<(TopicPartition, Offset)> },
-    /// It learned the outcome of a commit. `generation`: the one that it is in by now.
+    /// It learned the outcome of a commit. `generation`: the one that it is in by now; -1 if the
+    /// commit may have been sent in another.
     Committed { consumer: u32, op: u64, generation: i32, outcome: Outcome },
     /// It is about to ask what its group has committed.
     Recalling { consumer: u32 },

@@ -5,7 +5,7 @@
 //! judged after records of the partition, or of the coordinator's log, were lost within the contract.
 //! Source: KIP-211; Kafka's OffsetMetadataManager.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Instant, Offset, TopicPartition};
@@ -27,10 +27,8 @@ pub(super) struct CommitRewound {
     floors: BTreeMap<Place, Floor>,
     /// The floors when a member asked.
     asked: BTreeMap<u32, BTreeMap<TopicPartition, Floor>>,
-    /// Commits under way, or without a known outcome.
-    open: BTreeMap<(u32, u64), Vec<(TopicPartition, Offset)>>,
-    /// The offsets that commits without a known outcome may have stored.
-    possible: BTreeMap<Place, BTreeSet<Offset>>,
+    /// Commits under way, and those without a known outcome.
+    open: BTreeMap<(u32, u64), (Arc<str>, Vec<(TopicPartition, Offset)>)>,
 }
 
 impl CommitRewound {
@@ -42,9 +40,10 @@ impl CommitRewound {
     }
 
     /// Whether a commit of this offset may have taken effect after the one that is known.
-    fn is_possible(&self, place: &Place, offset: Option<Offset>) -> bool {
-        let possible = self.possible.get(place);
-        offset.is_some_and(|offset| possible.is_some_and(|all| all.contains(&offset)))
+    fn is_possible(&self, (group, partition): &Place, offset: Option<Offset>) -> bool {
+        let stores =
+            |(name, at): &(TopicPartition, Offset)| name == partition && Some(*at) == offset;
+        self.open.values().any(|(of, offsets)| of == group && offsets.iter().any(stores))
     }
 }
 
@@ -64,17 +63,12 @@ impl Invariant for CommitRewound {
         let place = |partition: &TopicPartition| (Arc::clone(&member.group), partition.clone());
         match said {
             MemberEvent::Committing { op, offsets, .. } => {
-                for (partition, offset) in offsets {
-                    self.possible.entry(place(partition)).or_default().insert(*offset);
-                }
-                self.open.insert((consumer, *op), offsets.clone());
+                let commit = (Arc::clone(&member.group), offsets.clone());
+                self.open.insert((consumer, *op), commit);
             }
             MemberEvent::Committed { op, outcome: Outcome::Ok { .. }, .. } => {
-                let offsets = self.open.remove(&(consumer, *op)).unwrap_or_default();
-                for (partition, offset) in offsets {
-                    if let Some(possible) = self.possible.get_mut(&place(&partition)) {
-                        possible.remove(&offset);
-                    }
+                let offsets = self.open.remove(&(consumer, *op)).map(|(_, offsets)| offsets);
+                for (partition, offset) in offsets.unwrap_or_default() {
                     self.raise(place(&partition), Floor { offset, by: consumer, at });
                 }
             }

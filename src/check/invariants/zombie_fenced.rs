@@ -2,7 +2,7 @@
 //! newer one.
 //!
 //! A commit that waits for its coordinator is sent in the generation of that moment, so that only one
-//! whose member stayed in its generation until the outcome is judged.
+//! whose member was in one generation from the beginning to the outcome is judged.
 //! In the consumer protocol each member has an epoch of its own, and others' say nothing.
 //! Source: Kafka's ILLEGAL_GENERATION.
 
@@ -33,7 +33,9 @@ impl Invariant for ZombieFenced {
             }
             MemberEvent::Committed { consumer, op, generation: still, outcome } => {
                 let open = self.open.remove(&(*consumer, *op));
-                let Some((generation, newest)) = open.filter(|(began, _)| began == still) else {
+                let Some((generation, newest)) =
+                    open.filter(|(began, _)| began == still && *began >= 0)
+                else {
                     return Ok(());
                 };
                 let acknowledged = matches!(outcome, Outcome::Ok { .. });

@@ -40,7 +40,7 @@ impl Kind for Group {
         let habits = Habits {
             commit: commit.map_or(Commit::Auto, |commit| commit.value),
             processing: processing.unwrap_or(Range::just(Duration::ZERO)),
-            stalls: turns(section, ("stall.every", "stall"), problems),
+            stalls: turns(section, ("stall.every", "stall.lasts"), problems),
             waves: turns(section, ("stays", "away"), problems),
         };
         if let Some(line) = section.line_of(AUTO) {
@@ -65,7 +65,7 @@ impl Kind for Group {
         }
         if let Some(Turns { every, lasts }) = stalls {
             out.range("stall.every", every);
-            out.range("stall", lasts);
+            out.range("stall.lasts", lasts);
         }
         if let Some(Turns { every, lasts }) = waves {
             out.range("stays", every);

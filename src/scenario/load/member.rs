@@ -29,6 +29,8 @@ const COMMIT: Duration = Duration::from_secs(5);
 const RECALL: Duration = Duration::from_secs(2);
 /// How long a member that leaves waits for the coordinator.
 const CLOSE: Duration = Duration::from_secs(3);
+/// In no generation, or in one that is not known.
+const NO_GENERATION: i32 = -1;
 
 /// When offsets are committed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +123,6 @@ async fn rest<W: SimWorld>(world: &W, signals: &SharedSignals, until: Instant) {
 /// What a member and its listener both know.
 struct Notes {
     log: ReadingLog,
-    /// The generation that it is in.
-    generation: i32,
     /// Partitions that it was assigned since it asked what is committed.
     fresh: BTreeSet<TopicPartition>,
     /// The next offset to be processed of each partition that it owns.
@@ -152,7 +152,6 @@ impl<'a, W: SimWorld> Application<'a, W> {
         let mut consumer = Consumer::flawed(world.clone(), task.config.clone(), task.flaws).ok()?;
         let notes = Arc::new(Mutex::new(Notes {
             log: ReadingLog::new(task.number),
-            generation: -1,
             fresh: BTreeSet::new(),
             next: BTreeMap::new(),
         }));
@@ -268,17 +267,17 @@ impl<'a, W: SimWorld> Application<'a, W> {
     }
 
     async fn commit(&mut self, offsets: BTreeMap<TopicPartition, Offset>) -> bool {
-        commit(self.world, self.task, &self.notes, &mut self.consumer, offsets).await
+        commit(self.world, self.task, &mut self.consumer, offsets).await
     }
 
     fn commit_later(&mut self, offsets: BTreeMap<TopicPartition, Offset>) {
-        let op = committing(self.world, self.task, &self.notes, &offsets);
+        let op = committing(self.world, self.task, &self.consumer, &offsets);
         let committing = self.consumer.commit_async(Some(at(offsets)));
-        let (world, notes) = (self.world.clone(), Arc::clone(&self.notes));
-        let number = self.task.number;
+        let (world, number) = (self.world.clone(), self.task.number);
         self.world.spawn("commit", async move {
             let told = committing.await;
-            committed(&world, number, &notes, op, told);
+            // It may have waited for its coordinator, and been sent in a later generation.
+            committed(&world, number, (op, NO_GENERATION), told);
         });
     }
 
@@ -307,22 +306,27 @@ fn at(offsets: BTreeMap<TopicPartition, Offset>) -> BTreeMap<TopicPartition, Com
 async fn commit<W: SimWorld>(
     world: &W,
     task: &Task,
-    notes: &SharedNotes,
     consumer: &mut Consumer<W>,
     offsets: BTreeMap<TopicPartition, Offset>,
 ) -> bool {
-    let op = committing(world, task, notes, &offsets);
+    let op = committing(world, task, consumer, &offsets);
     let told = consumer.commit_offsets(at(offsets), COMMIT).await;
     let is_committed = told.is_ok();
-    committed(world, task.number, notes, op, told);
+    committed(world, task.number, (op, generation(consumer)), told);
     is_committed
+}
+
+/// The generation that a member is in, as its consumer knows it. Its application may not have taken the
+/// assignment over yet.
+fn generation<W: SimWorld>(consumer: &Consumer<W>) -> i32 {
+    consumer.group_metadata().map_or(NO_GENERATION, |group| group.generation)
 }
 
 /// Records that it commits; returns the number of the commit.
 fn committing<W: SimWorld>(
     world: &W,
     task: &Task,
-    notes: &SharedNotes,
+    consumer: &Consumer<W>,
     offsets: &BTreeMap<TopicPartition, Offset>,
 ) -> u64 {
     let op = {
@@ -330,9 +334,9 @@ fn committing<W: SimWorld>(
         *commits += 1;
         *commits
     };
-    let (consumer, generation) = (task.number, notes.lock().generation);
+    let generation = generation(consumer);
     let offsets = offsets.iter().map(|(name, offset)| (name.clone(), *offset)).collect();
-    world.observe(MemberEvent::Committing { consumer, op, generation, offsets });
+    world.observe(MemberEvent::Committing { consumer: task.number, op, generation, offsets });
     op
 }
 
@@ -340,11 +344,9 @@ fn committing<W: SimWorld>(
 fn committed<W: SimWorld>(
     world: &W,
     consumer: u32,
-    notes: &SharedNotes,
-    op: u64,
+    (op, generation): (u64, i32),
     told: Result<(), ConsumeError>,
 ) {
-    let generation = notes.lock().generation;
     let outcome = match told {
         Ok(()) => Outcome::Ok { offset: None },
         Err(error) => Outcome::Unknown { error: error.name().into() },
@@ -379,7 +381,7 @@ impl<W: SimWorld> RebalanceListener<W> for Listener<W> {
                 let mut offsets = self.notes.lock().next.clone();
                 offsets.retain(|partition, _| partitions.contains(partition));
                 if !offsets.is_empty() {
-                    commit(&self.world, &self.task, &self.notes, consumer, offsets).await;
+                    commit(&self.world, &self.task, consumer, offsets).await;
                 }
             }
             let partitions = self.gone(partitions);
@@ -401,7 +403,6 @@ impl<W: SimWorld> RebalanceListener<W> for Listener<W> {
             let Some(group) = group else { return };
             {
                 let mut notes = self.notes.lock();
-                notes.generation = group.generation;
                 notes.fresh.extend(partitions.iter().cloned());
                 notes.log.sought(partitions);
             }
