@@ -14,7 +14,8 @@ use brokerquake::scenario::files::load_all;
 
 /// Seeds for each scenario of a directory. The long ones take a second or two each, twice; set
 /// `BROKERQUAKE_SEEDS` to compare more of them.
-const SEEDS: [(&str, u64); 2] = [("scenarios/smoke", 10), ("scenarios/faults", 2)];
+const SEEDS: [(&str, u64); 3] =
+    [("scenarios/smoke", 10), ("scenarios/faults", 2), ("scenarios/groups", 2)];
 
 fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brokerquake"));

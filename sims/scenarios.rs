@@ -6,6 +6,8 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
+use std::collections::BTreeSet;
+
 use brokerquake::check::history;
 use brokerquake::lab::Trial;
 use brokerquake::run::outcome::{Broken, Outcome};
@@ -364,6 +366,68 @@ fn compacted_log_keeps_each_keys_latest_record_under_kills() {
 #[test]
 fn retention_deletes_only_expired_records_under_kills() {
     Trial::of("faults/retention-kills").seeds(0..6).assert_as_expected();
+}
+
+#[test]
+fn calm_group_processes_each_record_once() {
+    Trial::of("groups/calm-group").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn automatic_commits_lose_nothing_when_members_are_killed() {
+    Trial::of("groups/auto-commit-crashes").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn commit_before_processing_loses_records_of_killed_members() {
+    Trial::of("groups/commit-before-processing").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn commit_after_processing_only_repeats_records() {
+    Trial::of("groups/commit-after-processing").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn rebalance_storm_loses_nothing_and_ends_stable() {
+    Trial::of("groups/rebalance-storm").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn cooperative_storm_loses_nothing_and_ends_stable() {
+    Trial::of("groups/cooperative-storm").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn members_that_poll_too_late_are_fenced() {
+    Trial::of("groups/slow-polls").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn coordinator_killed_in_a_rebalance_forgets_nothing() {
+    Trial::of("groups/coordinator-kills").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn rolling_restart_of_static_members_causes_no_rebalance() {
+    Trial::of("groups/rolling-restart-static").seeds(0..5).assert_as_expected();
+    let seen = generations("groups/rolling-restart-static");
+    assert_eq!(seen.len(), 1, "{seen:?}");
+}
+
+#[test]
+fn rolling_restart_of_dynamic_members_rebalances_each_time() {
+    Trial::of("groups/rolling-restart-dynamic").seeds(0..5).assert_as_expected();
+    let seen = generations("groups/rolling-restart-dynamic");
+    assert!(seen.len() >= 6, "{seen:?}");
+}
+
+/// The generations that members of a scenario's group joined in its first run.
+fn generations(scenario: &str) -> BTreeSet<i64> {
+    let (_, text) = with_history(&Scenario::load(scenario).unwrap());
+    let lines = lines(&text);
+    let joined = lines.iter().filter(|line| line["event"] == "joined");
+    joined.filter_map(|line| line["generation"].as_i64()).collect()
 }
 
 #[test]

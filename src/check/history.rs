@@ -35,6 +35,16 @@
 //! | `reached-end` | `consumer`, `partition`, `end` | a final read reached the end offset |
 //! | `asked` | `consumer`, `partition` | about to ask ListOffsets |
 //! | `listed` | `consumer`, `partition`, `lookup`: `"latest"`, `"earliest"` or `{"at": ms}`, `offset` (not if none matches) | the answer |
+//! | `subscribed` | `consumer`, `group`, `topics`, `is_static`, `protocol`: `classic` or `consumer`, `session_ms` | a member is about to join its group, as a new process or after it left |
+//! | `joined` | `consumer`, `generation`, `member` (its id), `owned`: partitions | it took its share of a generation over |
+//! | `revoked` | `consumer`, `partitions` | it gives them up, as a member |
+//! | `lost` | `consumer`, `partitions` | it learned that others may own them already |
+//! | `left` | `consumer` | it leaves its group |
+//! | `committing` | `consumer`, `op`, `generation`, `offsets`: `[partition, offset]` each | about to commit |
+//! | `committed` | `consumer`, `op`, `generation` (by now), `outcome`: `ok`, `fail` or `unknown`, `error` | the outcome |
+//! | `recalling` | `consumer` | about to ask what its group has committed |
+//! | `recalled` | `consumer`, `offsets`: `[partition, offset or null]` each | the answer |
+//! | `processed` | `consumer`, `partition`, `offset`, `value` | it processed a record |
 //! | `noted` | `text` | a program's own remark; nothing is judged by it |
 //! | `ended` | | that host's process ended; the next one there is another client |
 //! | `healed` | | the last fault ended: liveness is owed from now on |

@@ -71,12 +71,18 @@ impl Judge {
     /// The final reads begin. Without this call their time counts from the heal.
     pub fn reading(&mut self, at: Instant) {
         self.reading = Some(at);
+        self.ghost.reading();
     }
 
     /// Why the cluster has not converged yet; `None` when every partition has its leader, a full
-    /// ISR and equal logs.
+    /// ISR and equal logs, and every group its members in one generation.
     pub fn unsettled(&self) -> Option<String> {
-        self.ghost.unsettled(false).map(|(partition, why)| format!("{partition} {why}"))
+        let partition = self.ghost.unsettled(false);
+        let partition = partition.map(|(partition, why)| format!("{partition} {why}"));
+        partition.or_else(|| {
+            let unstable = self.ghost.groups().unstable(self.ghost.view())?;
+            Some(format!("group {}: {unstable}", unstable.group()))
+        })
     }
 
     /// The first violation so far.

@@ -28,8 +28,8 @@ pub use setup::{Setup, TopicPromise};
 pub use verdicts::Permit;
 pub use verdicts::{Note, Verdicts};
 pub use violation::{
-    Absence, Client, ConsumerWitness, LivenessWitness, MetadataWitness, RecordName, RecordWitness,
-    ReplicaWitness, Sighting, StorageWitness, Subject, Told, Violation, Witness,
+    Absence, Client, ConsumerWitness, GroupWitness, LivenessWitness, MetadataWitness, RecordName,
+    RecordWitness, ReplicaWitness, Sighting, StorageWitness, Subject, Told, Violation, Witness,
 };
 
 use std::collections::BTreeSet;

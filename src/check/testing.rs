@@ -2,6 +2,7 @@
 //! are in sync, one second has passed.
 
 mod clients;
+mod groups;
 mod metadata;
 mod storage;
 
@@ -17,7 +18,8 @@ use crate::base::{
     StorageProbe, Timestamp, TopicId, TopicPartition,
 };
 use crate::sim::{
-    ClientEvent, ConsumerEvent, HostId, Lookup, Misdeed, Observation, Outcome, ProducerEvent, What,
+    ClientEvent, ConsumerEvent, HostId, Lookup, MemberEvent, Misdeed, Observation, Outcome,
+    ProducerEvent, What,
 };
 use crate::wire::batch::{self, BatchBuilder, BatchHeader};
 

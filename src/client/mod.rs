@@ -80,5 +80,5 @@ pub use admin::{
 };
 pub use consumer::{Committing, Consumer, ConsumerRecord, Notice, RebalanceListener, Told};
 pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
-pub use group::{CommittedOffset, GroupMetadata};
+pub use group::{CommittedOffset, GroupMetadata, check_consumer};
 pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata, partition_of};

@@ -3,7 +3,7 @@
 use super::marks::Span;
 use super::recorder::{Recorder, Track};
 use crate::base::{Instant, Offset, TopicPartition};
-use crate::check::{RecordWitness, ReplicaWitness, Violation, Witness};
+use crate::check::{GroupWitness, RecordWitness, ReplicaWitness, Violation, Witness};
 use crate::run::LaneKind;
 use crate::run::outcome::Outcome as RunOutcome;
 use crate::scenario::Expect;
@@ -70,6 +70,7 @@ fn subject(run: &Recorder, violation: &Violation) -> Subject {
     match &*violation.witness {
         Witness::Record(witness) => subject.of_record(witness),
         Witness::Replica(witness) => subject.offset = offset_of(witness),
+        Witness::Group(witness) => subject.of_group(witness),
         Witness::Consumer(_)
         | Witness::Storage(_)
         | Witness::Metadata(_)
@@ -88,6 +89,15 @@ fn subject(run: &Recorder, violation: &Violation) -> Subject {
 }
 
 impl Subject {
+    fn of_group(&mut self, witness: &GroupWitness) {
+        self.partition = witness.partition().cloned();
+        if let GroupWitness::NeverProcessed { offset, record, .. }
+        | GroupWitness::ProcessedTwice { offset, record, .. } = witness
+        {
+            (self.offset, self.value) = (Some(*offset), Some(record.value));
+        }
+    }
+
     fn of_record(&mut self, witness: &RecordWitness) {
         let (offset, value) = match witness {
             RecordWitness::ReadPast { told, .. } | RecordWitness::Unseen { told, .. } => {

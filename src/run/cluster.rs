@@ -36,6 +36,7 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
         })
         .collect();
     let base = NodeConfig {
+        group: scenario.group_config(),
         node: BrokerConfig {
             log_dirs: cluster.log_dirs(),
             advertised_listeners: Vec::new(),

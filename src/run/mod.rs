@@ -10,6 +10,8 @@ pub mod coverage;
 pub mod disks;
 mod engine;
 pub(crate) mod faults;
+#[cfg(test)]
+mod group_tests;
 pub(crate) mod guests;
 mod idle;
 #[cfg(test)]
@@ -183,7 +185,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         if scenario.disk != DiskProfile::default() {
             hosts.iter().for_each(|host| engine.set_disk(host.id, scenario.disk.clone()));
         }
-        let hosts = Hosts::new(hosts);
+        let mut hosts = Hosts::new(hosts);
+        hosts.coordinator = scenario.coordinator();
         let setup = setup(scenario, idempotence(scenario), &hosts);
         let least = setup.promise(&scenario.topic(None).name).min_insync_replicas;
         let coverage = CoverageObserver::new(least);
@@ -467,6 +470,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
         let now = self.engine.now();
         self.healed = Some(now);
+        self.signals().lock().settling = true;
         self.judge.healed(now);
         if let Some(recorder) = &mut self.recorder {
             recorder.healed(now);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::part::Part;
 use crate::base::{BrokerId, Instant, NodeProbe, Probe, TopicPartition};
 use crate::scenario::{Event, Role, Roles};
-use crate::sim::{ClientEvent, HostId, Observation, Outcome, ProducerEvent, What};
+use crate::sim::{ClientEvent, HostId, MemberEvent, Observation, Outcome, ProducerEvent, What};
 use crate::view::{Change, Committed, Election, State, View};
 
 /// A host of the scenario.
@@ -41,6 +41,8 @@ pub(super) enum Kind {
 pub(super) struct Hosts {
     pub all: Vec<Host>,
     partitions: BTreeMap<TopicPartition, Arc<State>>,
+    /// The partition whose leader is the coordinator of the scenario's group.
+    pub coordinator: Option<TopicPartition>,
     pub elections: u64,
     /// Events that faults can wait for, since the last call; those of nodes have no partition.
     pub moments: Vec<(Instant, Event, Option<TopicPartition>)>,
@@ -81,6 +83,9 @@ impl Hosts {
                     host.paused = false;
                     host.ready = false;
                 });
+            }
+            What::Client(ClientEvent::Member(MemberEvent::Revoked { .. })) => {
+                self.moments.push((seen.at, Event::Rebalance, None));
             }
             What::Paused => self.change(seen.host, |host| host.paused = true),
             What::Resumed => self.change(seen.host, |host| host.paused = false),
@@ -202,6 +207,11 @@ impl Hosts {
                 (brokers, most)
             }
             Role::Recovering => (self.nodes().filter(|host| host.up && !host.ready).collect(), ONE),
+            Role::Coordinator => {
+                let state = self.coordinator.as_ref().and_then(|name| self.partitions.get(name));
+                let leader = state.and_then(|state| state.leader);
+                (leader.and_then(|leader| self.of_broker(leader)).into_iter().collect(), ONE)
+            }
             Role::Controller => (kinds(&|kind| kind == Kind::Controller), ALL),
             Role::Producers => (kinds(&|kind| kind == Kind::Producer), ALL),
             Role::Consumers => (kinds(&|kind| kind == Kind::Consumer), ALL),

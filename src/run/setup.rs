@@ -1,10 +1,13 @@
 //! What the judge of a run needs to know before it begins.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::WITHIN;
 use super::roles::{Hosts, Kind};
 use crate::base::config::{Config, TopicConfig};
+use crate::base::topics;
 use crate::check::{Setup, TopicPromise};
 use crate::scenario::Scenario;
 
@@ -28,6 +31,7 @@ pub(super) fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Se
         Kind::Broker(id) => Some((host.id, id)),
         _ => None,
     });
+    let defaults = &scenario.cluster.config.topics;
     let promises = scenario.topics.iter().map(|topic| {
         let mut config: TopicConfig = scenario.cluster.config.topics.clone();
         for (key, value) in &topic.config {
@@ -48,9 +52,21 @@ pub(super) fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Se
         };
         (topic.name.as_str().into(), promise)
     });
+    let mut by_topic: BTreeMap<Arc<str>, _> = promises.collect();
+    if scenario.coordinator().is_some() {
+        let promise = TopicPromise {
+            min_insync_replicas: usize::try_from(defaults.min_insync_replicas).unwrap_or(1),
+            unclean_election: defaults.unclean_leader_election,
+            compacted: true,
+            delete_retention: defaults.delete_retention_ms,
+            index_interval: u64::try_from(defaults.index_interval_bytes).ok(),
+            ..TopicPromise::default()
+        };
+        by_topic.insert(topics::CONSUMER_OFFSETS.into(), promise);
+    }
     Setup {
         brokers: brokers.collect(),
-        topics: promises.collect(),
+        topics: by_topic,
         idempotence,
         within: WITHIN,
         progress: progress(scenario),

@@ -15,6 +15,8 @@ pub enum Event {
     Ack,
     /// A node boots: until it answers, it is recovering.
     Recovery,
+    /// A member of a group gives partitions up: the group rebalances.
+    Rebalance,
 }
 
 /// The keys, each with its words: `on = "leader-elected"`, `after = "ack"`, `during = "recovery"`.
@@ -28,7 +30,7 @@ pub(super) const EVENTS: [(&str, &[(&str, Event)]); 3] = [
         ],
     ),
     ("after", &[("ack", Event::Ack)]),
-    ("during", &[("recovery", Event::Recovery)]),
+    ("during", &[("recovery", Event::Recovery), ("rebalance", Event::Rebalance)]),
 ];
 
 impl Event {

@@ -46,9 +46,13 @@ pub use value::{Notation, Range, Rate};
 
 use self::load::Side;
 use crate::base::Flaws;
-use crate::base::TopicPartition;
-use crate::base::config::{BrokerConfig, NodeConfig};
+use crate::base::config::{BrokerConfig, GroupConfig, NodeConfig};
+use crate::base::{TopicPartition, topics};
+use crate::group;
 use crate::sim::disk::DiskProfile;
+
+/// Partitions of `__consumer_offsets`, unless the file says otherwise.
+const OFFSETS_PARTITIONS: i32 = 4;
 
 /// One scenario file, parsed and checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -111,6 +115,30 @@ impl Scenario {
             loads.any(|load| load.work.side() == Side::Produces && load.topic == topic.name)
         };
         self.topics.iter().filter(writes)
+    }
+
+    /// The settings of the group coordinator. Where the file says nothing, `__consumer_offsets` has few
+    /// partitions: most of fifty would never be used, and cost more than everything else.
+    pub(crate) fn group_config(&self) -> GroupConfig {
+        let mut config = self.cluster.config.group.clone();
+        let sets = |name: &str| self.written.cluster.iter().any(|(key, _)| key == name);
+        if !sets("offsets.topic.num.partitions") {
+            config.offsets_topic_num_partitions = OFFSETS_PARTITIONS;
+        }
+        if !sets("offsets.topic.replication.factor") {
+            let brokers = i16::try_from(self.cluster.brokers).unwrap_or(i16::MAX);
+            let copies = config.offsets_topic_replication_factor;
+            config.offsets_topic_replication_factor = copies.min(brokers.max(1));
+        }
+        config
+    }
+
+    /// The partition whose leader coordinates the first group of the file.
+    pub(crate) fn coordinator(&self) -> Option<TopicPartition> {
+        let group = self.loads.iter().find_map(|load| load.work.group())?;
+        let partitions = self.group_config().offsets_topic_num_partitions;
+        let index = group::partition_of(group, partitions);
+        Some(TopicPartition::new(topics::CONSUMER_OFFSETS, index))
     }
 
     /// The flaws of every node and client.

@@ -27,6 +27,8 @@ pub enum Role {
     Majority,
     /// One node that boots and does not yet answer.
     Recovering,
+    /// The broker that coordinates the first group of the scenario.
+    Coordinator,
     /// All controllers.
     Controller,
     /// All clients.
@@ -50,7 +52,7 @@ const LEADER_OF: &str = "leader of ";
 
 impl Role {
     /// Every word but the names of hosts.
-    pub const WORDS: [(&str, Self); 15] = [
+    pub const WORDS: [(&str, Self); 16] = [
         ("leader", Self::Leader),
         ("follower", Self::Follower),
         ("followers", Self::Followers),
@@ -61,6 +63,7 @@ impl Role {
         ("minority", Self::Minority),
         ("majority", Self::Majority),
         ("recovering", Self::Recovering),
+        ("coordinator", Self::Coordinator),
         ("controller", Self::Controller),
         ("clients", Self::Clients),
         ("producers", Self::Producers),

@@ -16,6 +16,7 @@ use crate::base::{Offset, TopicPartition};
 pub enum ClientEvent {
     Producer(ProducerEvent),
     Consumer(ConsumerEvent),
+    Member(MemberEvent),
     /// A program's own remark. Only invariants of the program itself use it.
     Noted {
         text: Arc<str>,
@@ -199,6 +200,60 @@ pub enum ConsumerEvent {
     Skipped { consumer: u32, partition: TopicPartition, offset: Offset },
 }
 
+/// One step of one member of a group. `consumer` is its host's number (`k1` is 1). It is in one group
+/// at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MemberEvent {
+    /// A new process, or one that had left, is about to join.
+    Subscribed {
+        consumer: u32,
+        group: Arc<str>,
+        topics: Vec<Arc<str>>,
+        /// Whether it has a `group.instance.id`.
+        is_static: bool,
+        /// `group.protocol`. In the consumer protocol, a generation is the member's own epoch.
+        protocol: Arc<str>,
+        session_ms: u64,
+    },
+    /// It took its share of a generation over: it owns exactly these partitions.
+    Joined { consumer: u32, generation: i32, member: Arc<str>, owned: Vec<TopicPartition> },
+    /// It gives these partitions up, as a member of its group.
+    Revoked { consumer: u32, partitions: Vec<TopicPartition> },
+    /// It learned that these partitions may have other owners already.
+    Lost { consumer: u32, partitions: Vec<TopicPartition> },
+    /// It leaves the group.
+    Left { consumer: u32 },
+    /// It is about to commit. `op` counts its process's commits, `generation` is the one it is in.
+    Committing { consumer: u32, op: u64, generation: i32, offsets: Vec<(TopicPartition, Offset)> },
+    /// It learned the outcome of a commit. `generation`: the one that it is in by now; -1 if the
+    /// commit may have been sent in another.
+    Committed { consumer: u32, op: u64, generation: i32, outcome: Outcome },
+    /// It is about to ask what its group has committed.
+    Recalling { consumer: u32 },
+    /// The answer to what it asked last; `None`: nothing is committed.
+    Recalled { consumer: u32, offsets: Vec<(TopicPartition, Option<Offset>)> },
+    /// It processed a record.
+    Processed { consumer: u32, partition: TopicPartition, offset: Offset, value: u64 },
+}
+
+impl MemberEvent {
+    /// The number of the member's host.
+    pub fn consumer(&self) -> u32 {
+        match self {
+            Self::Subscribed { consumer, .. }
+            | Self::Joined { consumer, .. }
+            | Self::Revoked { consumer, .. }
+            | Self::Lost { consumer, .. }
+            | Self::Left { consumer }
+            | Self::Committing { consumer, .. }
+            | Self::Committed { consumer, .. }
+            | Self::Recalling { consumer }
+            | Self::Recalled { consumer, .. }
+            | Self::Processed { consumer, .. } => *consumer,
+        }
+    }
+}
+
 /// A question of ListOffsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -220,6 +275,12 @@ impl From<ProducerEvent> for ClientEvent {
 impl From<ConsumerEvent> for ClientEvent {
     fn from(event: ConsumerEvent) -> Self {
         Self::Consumer(event)
+    }
+}
+
+impl From<MemberEvent> for ClientEvent {
+    fn from(event: MemberEvent) -> Self {
+        Self::Member(event)
     }
 }
 

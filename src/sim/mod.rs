@@ -24,7 +24,9 @@ pub use engine::{
     Boot, Damage, Damaged, Engine, Link, SimWorld, Unsupported, block_on, run_to_end,
 };
 pub use film::{Film, Shot};
-pub use history::{ClientEvent, ConsumerEvent, Lookup, Misdeed, Outcome, ProducerEvent};
+pub use history::{
+    ClientEvent, ConsumerEvent, Lookup, MemberEvent, Misdeed, Outcome, ProducerEvent,
+};
 pub use host::{HostId, Kept, Survival};
 pub use observe::{Observation, Observer, What};
 pub use trace::{SharedTrace, Trace, TraceHash};

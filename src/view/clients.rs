@@ -54,7 +54,7 @@ impl Clients {
         match event {
             ClientEvent::Producer(event) => self.producer(event, changes),
             ClientEvent::Consumer(event) => self.consumer(at, host, event, changes),
-            ClientEvent::Noted { .. } => {}
+            ClientEvent::Member(_) | ClientEvent::Noted { .. } => {}
         }
     }
 

@@ -198,7 +198,7 @@ impl Clients {
         match event {
             ClientEvent::Producer(event) => self.producer(at, on, event),
             ClientEvent::Consumer(event) => self.consumer(at, event, view, folded),
-            ClientEvent::Noted { .. } => {}
+            ClientEvent::Member(_) | ClientEvent::Noted { .. } => {}
         }
     }
 

@@ -8,6 +8,7 @@ mod clients;
 mod compacted;
 mod fields;
 mod files;
+mod groups;
 mod hosts;
 mod image;
 mod metadata;
@@ -25,6 +26,7 @@ pub(crate) use calm::Calm;
 pub(crate) use clients::{Clients, Reached, Send};
 pub(crate) use compacted::{CompactedFiles, FileName};
 pub(crate) use files::{is_inside, partition_of as partition_of_directory};
+pub(crate) use groups::{Before, Groups, Member, Unstable};
 pub(crate) use hosts::Host;
 pub(crate) use metadata::Metadata;
 pub(crate) use partition::{Partition, Promised};
@@ -32,7 +34,7 @@ pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
 
 use super::{Note, Setup, TopicPromise, Touched};
-use crate::base::{Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
+use crate::base::{Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition, topics};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use crate::view::{self, Change as Folded, View};
 use hosts::{Crew, Hosts};
@@ -67,6 +69,7 @@ pub struct Ghost {
     partitions: BTreeMap<TopicPartition, Partition>,
     metadata: Metadata,
     clients: Clients,
+    groups: Groups,
     compacted: CompactedFiles,
     calm: Calm,
     healed: bool,
@@ -87,6 +90,7 @@ impl Ghost {
             partitions: BTreeMap::new(),
             metadata: Metadata::default(),
             clients: Clients::default(),
+            groups: Groups::default(),
             compacted: CompactedFiles::default(),
             calm: Calm::default(),
             healed: false,
@@ -100,6 +104,34 @@ impl Ghost {
     /// Clients' operations and outcomes.
     pub(crate) fn clients(&self) -> &Clients {
         &self.clients
+    }
+
+    /// Members of groups.
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.groups
+    }
+
+    /// The final reads begin: from now on, members leave their groups.
+    pub(super) fn reading(&mut self) {
+        self.groups.reading(&self.view);
+    }
+
+    /// Whether committed records of a partition were lost within the contract.
+    pub(crate) fn has_lost(&self, name: &TopicPartition) -> bool {
+        self.notes.iter().any(|note| match note {
+            Note::LossWithinContract { partition, .. } => partition == name,
+            Note::EndedEarly { .. } => false,
+        })
+    }
+
+    /// Whether what a coordinator had committed was lost within the contract.
+    pub(crate) fn has_lost_offsets(&self) -> bool {
+        self.notes.iter().any(|note| match note {
+            Note::LossWithinContract { partition, .. } => {
+                *partition.topic == *topics::CONSUMER_OFFSETS
+            }
+            Note::EndedEarly { .. } => false,
+        })
     }
 
     /// Since when faults have left hosts and links alone.
@@ -223,6 +255,9 @@ impl Ghost {
         }
         match what {
             What::Client(event) => {
+                if let ClientEvent::Member(event) = event {
+                    self.groups.observe(*at, *host, event);
+                }
                 self.clients.observe((*at, *host), event, &self.view, &folded);
                 self.keyed(event);
             }
@@ -287,6 +322,7 @@ impl Ghost {
             Folded::Gone { partition } => self.gone(partition),
             Folded::Down(down) => {
                 self.clients.ended(on);
+                self.groups.died(at, on);
                 if let Some(host) = self.hosts.get_mut(on) {
                     host.eligible_at_end.clone_from(&down.eligible);
                 }

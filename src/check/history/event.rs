@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::config::{Acks, Setting};
 use crate::base::{Instant, Offset, TopicPartition};
-use crate::sim::{ClientEvent, ConsumerEvent, HostId, Lookup, Misdeed, Outcome, ProducerEvent};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, HostId, Lookup, MemberEvent, Misdeed, Outcome, ProducerEvent,
+};
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Line {
@@ -93,6 +95,58 @@ pub(super) enum Said {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         offset: Option<Offset>,
     },
+    Subscribed {
+        consumer: u32,
+        group: String,
+        topics: Vec<String>,
+        is_static: bool,
+        protocol: String,
+        session_ms: u64,
+    },
+    Joined {
+        consumer: u32,
+        generation: i32,
+        member: String,
+        owned: Vec<String>,
+    },
+    Revoked {
+        consumer: u32,
+        partitions: Vec<String>,
+    },
+    Lost {
+        consumer: u32,
+        partitions: Vec<String>,
+    },
+    Left {
+        consumer: u32,
+    },
+    Committing {
+        consumer: u32,
+        op: u64,
+        generation: i32,
+        offsets: Vec<(String, Offset)>,
+    },
+    Committed {
+        consumer: u32,
+        op: u64,
+        generation: i32,
+        outcome: Told,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    Recalling {
+        consumer: u32,
+    },
+    Recalled {
+        consumer: u32,
+        offsets: Vec<(String, Option<Offset>)>,
+    },
+    Processed {
+        consumer: u32,
+        partition: String,
+        offset: Offset,
+        value: u64,
+    },
     Noted {
         text: String,
     },
@@ -100,6 +154,15 @@ pub(super) enum Said {
     Healed,
     Reading,
     Over,
+}
+
+/// The outcome of a commit.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Told {
+    Ok,
+    Fail,
+    Unknown,
 }
 
 /// The line of an event.
@@ -162,6 +225,7 @@ pub(super) fn said(event: &ClientEvent) -> Said {
         ClientEvent::Consumer(ConsumerEvent::Listed { consumer, partition, lookup, offset }) => {
             Said::Listed { consumer, partition: partition.to_string(), lookup, offset }
         }
+        ClientEvent::Member(event) => said_of_member(event),
         ClientEvent::Noted { text } => Said::Noted { text: text.to_string() },
     }
 }
@@ -238,6 +302,16 @@ pub(super) fn heard(said: Said) -> Result<ClientEvent, String> {
             let partition = read_partition(&partition)?;
             ClientEvent::Consumer(ConsumerEvent::Listed { consumer, partition, lookup, offset })
         }
+        Said::Subscribed { .. }
+        | Said::Joined { .. }
+        | Said::Revoked { .. }
+        | Said::Lost { .. }
+        | Said::Left { .. }
+        | Said::Committing { .. }
+        | Said::Committed { .. }
+        | Said::Recalling { .. }
+        | Said::Recalled { .. }
+        | Said::Processed { .. } => ClientEvent::Member(heard_of_member(said)?),
         Said::Noted { text } => ClientEvent::Noted { text: text.into() },
         Said::Ended | Said::Healed | Said::Reading | Said::Over => {
             return Err("not a client's event".into());
@@ -248,4 +322,102 @@ pub(super) fn heard(said: Said) -> Result<ClientEvent, String> {
 fn read_partition(name: &str) -> Result<TopicPartition, String> {
     TopicPartition::from_directory(name)
         .ok_or_else(|| format!("`{name}` is not a partition: expected one such as `orders-2`"))
+}
+
+/// The line of a member's event.
+fn said_of_member(event: MemberEvent) -> Said {
+    match event {
+        MemberEvent::Subscribed { consumer, group, topics, is_static, protocol, session_ms } => {
+            let topics = topics.iter().map(|topic| topic.to_string()).collect();
+            let (group, protocol) = (group.to_string(), protocol.to_string());
+            Said::Subscribed { consumer, group, topics, is_static, protocol, session_ms }
+        }
+        MemberEvent::Joined { consumer, generation, member, owned } => {
+            let (member, owned) = (member.to_string(), names(&owned));
+            Said::Joined { consumer, generation, member, owned }
+        }
+        MemberEvent::Revoked { consumer, partitions } => {
+            Said::Revoked { consumer, partitions: names(&partitions) }
+        }
+        MemberEvent::Lost { consumer, partitions } => {
+            Said::Lost { consumer, partitions: names(&partitions) }
+        }
+        MemberEvent::Left { consumer } => Said::Left { consumer },
+        MemberEvent::Committing { consumer, op, generation, offsets } => {
+            let offsets =
+                offsets.iter().map(|(partition, offset)| (partition.to_string(), *offset));
+            Said::Committing { consumer, op, generation, offsets: offsets.collect() }
+        }
+        MemberEvent::Committed { consumer, op, generation, outcome } => {
+            let (outcome, error) = match outcome {
+                Outcome::Ok { .. } => (Told::Ok, None),
+                Outcome::Fail { error } => (Told::Fail, Some(error)),
+                Outcome::Unknown { error } => (Told::Unknown, Some(error)),
+            };
+            Said::Committed { consumer, op, generation, outcome, error }
+        }
+        MemberEvent::Recalling { consumer } => Said::Recalling { consumer },
+        MemberEvent::Recalled { consumer, offsets } => {
+            let offsets =
+                offsets.iter().map(|(partition, offset)| (partition.to_string(), *offset));
+            Said::Recalled { consumer, offsets: offsets.collect() }
+        }
+        MemberEvent::Processed { consumer, partition, offset, value } => {
+            Said::Processed { consumer, partition: partition.to_string(), offset, value }
+        }
+    }
+}
+
+/// The event of a member's line.
+fn heard_of_member(said: Said) -> Result<MemberEvent, String> {
+    Ok(match said {
+        Said::Subscribed { consumer, group, topics, is_static, protocol, session_ms } => {
+            let topics = topics.iter().map(|topic| topic.as_str().into()).collect();
+            let (group, protocol) = (group.into(), protocol.into());
+            MemberEvent::Subscribed { consumer, group, topics, is_static, protocol, session_ms }
+        }
+        Said::Joined { consumer, generation, member, owned } => {
+            let (member, owned) = (member.into(), partitions_of(&owned)?);
+            MemberEvent::Joined { consumer, generation, member, owned }
+        }
+        Said::Revoked { consumer, partitions } => {
+            MemberEvent::Revoked { consumer, partitions: partitions_of(&partitions)? }
+        }
+        Said::Lost { consumer, partitions } => {
+            MemberEvent::Lost { consumer, partitions: partitions_of(&partitions)? }
+        }
+        Said::Left { consumer } => MemberEvent::Left { consumer },
+        Said::Committing { consumer, op, generation, offsets } => {
+            let offsets = offsets.iter().map(|(name, offset)| Ok((read_partition(name)?, *offset)));
+            let offsets = offsets.collect::<Result<_, String>>()?;
+            MemberEvent::Committing { consumer, op, generation, offsets }
+        }
+        Said::Committed { consumer, op, generation, outcome, error } => {
+            let error = error.unwrap_or_default();
+            let outcome = match outcome {
+                Told::Ok => Outcome::Ok { offset: None },
+                Told::Fail => Outcome::Fail { error },
+                Told::Unknown => Outcome::Unknown { error },
+            };
+            MemberEvent::Committed { consumer, op, generation, outcome }
+        }
+        Said::Recalling { consumer } => MemberEvent::Recalling { consumer },
+        Said::Recalled { consumer, offsets } => {
+            let offsets = offsets.iter().map(|(name, offset)| Ok((read_partition(name)?, *offset)));
+            MemberEvent::Recalled { consumer, offsets: offsets.collect::<Result<_, String>>()? }
+        }
+        Said::Processed { consumer, partition, offset, value } => {
+            let partition = read_partition(&partition)?;
+            MemberEvent::Processed { consumer, partition, offset, value }
+        }
+        _ => return Err("not an event of a member".into()),
+    })
+}
+
+fn names(partitions: &[TopicPartition]) -> Vec<String> {
+    partitions.iter().map(TopicPartition::to_string).collect()
+}
+
+fn partitions_of(names: &[String]) -> Result<Vec<TopicPartition>, String> {
+    names.iter().map(|name| read_partition(name)).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::TopicPartition;
-use crate::sim::{ConsumerEvent, Lookup, Outcome, ProducerEvent};
+use crate::sim::{ConsumerEvent, Lookup, MemberEvent, Outcome, ProducerEvent};
 
 fn events() -> Vec<ClientEvent> {
     let partition = TopicPartition::new("eu-orders", 2);
@@ -64,8 +64,57 @@ fn events() -> Vec<ClientEvent> {
             offset,
         }));
     }
+    events.extend(of_a_member());
     events.push(ClientEvent::Noted { text: "\"as it said\"".into() });
     events
+}
+
+fn of_a_member() -> Vec<ClientEvent> {
+    let (consumer, partition) = (3, TopicPartition::new("eu-orders", 2));
+    let partitions = vec![partition.clone(), TopicPartition::new("orders", 0)];
+    let topics = vec!["eu-orders".into(), "orders".into()];
+    let told = |op, outcome| MemberEvent::Committed { consumer, op, generation: 7, outcome };
+    let fail = Outcome::Fail { error: "ILLEGAL_GENERATION".into() };
+    let events = [
+        MemberEvent::Subscribed {
+            consumer,
+            group: "shop".into(),
+            topics,
+            is_static: true,
+            protocol: "classic".into(),
+            session_ms: 6000,
+        },
+        MemberEvent::Joined {
+            consumer,
+            generation: 7,
+            member: "k3-1".into(),
+            owned: partitions.clone(),
+        },
+        MemberEvent::Recalling { consumer },
+        MemberEvent::Recalled {
+            consumer,
+            offsets: vec![(partition.clone(), Some(Offset(5))), (partition.clone(), None)],
+        },
+        MemberEvent::Processed {
+            consumer,
+            partition: partition.clone(),
+            offset: Offset(5),
+            value: 99,
+        },
+        MemberEvent::Committing {
+            consumer,
+            op: 1,
+            generation: 7,
+            offsets: vec![(partition, Offset(6))],
+        },
+        told(1, Outcome::Ok { offset: None }),
+        told(2, fail),
+        told(3, Outcome::Unknown { error: "TIMED_OUT".into() }),
+        MemberEvent::Revoked { consumer, partitions: partitions.clone() },
+        MemberEvent::Lost { consumer, partitions },
+        MemberEvent::Left { consumer },
+    ];
+    events.map(ClientEvent::Member).into()
 }
 
 fn written() -> String {
@@ -75,7 +124,7 @@ fn written() -> String {
         let (at, what) = (Instant::from_secs(second), What::Client(event));
         writer.observe(&Observation { at, host: HostId(9), what }).unwrap();
     }
-    let at = Instant::from_secs(20);
+    let at = Instant::from_secs(40);
     writer.observe(&Observation { at, host: HostId(1), what: What::Killed }).unwrap();
     writer.observe(&Observation { at, host: HostId(9), what: What::Killed }).unwrap();
     writer.healed(at).unwrap();

@@ -3,8 +3,10 @@
 mod aborted_read;
 mod acked_write_lost;
 mod acked_write_unseen;
+mod assignment_complete;
 mod candidate_completeness;
 mod clean_election_told;
+mod commit_rewound;
 mod committed_prefix_agrees;
 mod compaction_keeps_latest;
 mod converges;
@@ -12,6 +14,8 @@ mod dirty_read;
 mod duplicate;
 mod earliest_is_first;
 mod epochs_monotonic;
+mod generation_monotonic;
+mod group_stabilises;
 mod high_watermark_monotonic;
 mod inconsistent_offset;
 mod index_agrees;
@@ -26,17 +30,22 @@ mod misbehaviour_refused;
 mod offsets_dense;
 mod one_controller_per_epoch;
 mod one_leader_per_epoch;
+mod one_owner;
 mod poll_backward;
 mod poll_skip;
 mod poll_splice;
+mod processed_at_least_once;
+mod processed_at_most_once;
 mod reads_reach_end;
 mod recovery_point_kept;
 mod recovery_trusts_only_synced;
 mod replaced_replica_waits;
 mod send_reorder;
+mod static_member_keeps;
 mod timestamp_lookup_agrees;
 mod writes_progress;
 mod writes_resume;
+mod zombie_fenced;
 
 pub(super) use acked_write_unseen::unseen;
 
@@ -196,6 +205,61 @@ const TABLE: &[Row] = &[
         "Once faults end, brokers get all metadata in bounded time.",
         Brokers,
         |setup| Box::new(metadata_catches_up::MetadataCatchesUp { within: setup.within }),
+    ),
+    safety(
+        "one-owner",
+        "No partition has two owners in a generation, and a member processes only what it owns.",
+        Brokers,
+        new::<one_owner::OneOwner>,
+    ),
+    safety(
+        "assignment-complete",
+        "The members of a stable group own every partition of their topics.",
+        Brokers,
+        new::<assignment_complete::AssignmentComplete>,
+    ),
+    safety(
+        "generation-monotonic",
+        "The generations of a group never fall.",
+        Brokers,
+        new::<generation_monotonic::GenerationMonotonic>,
+    ),
+    safety(
+        "zombie-fenced",
+        "A commit of an old generation is not acknowledged after a newer one began.",
+        Brokers,
+        new::<zombie_fenced::ZombieFenced>,
+    ),
+    safety(
+        "commit-rewound",
+        "A committed offset never goes back or vanishes.",
+        Brokers,
+        new::<commit_rewound::CommitRewound>,
+    ),
+    safety(
+        "static-member-keeps",
+        "A static member that is back within its session timeout causes no rebalance.",
+        Brokers,
+        new::<static_member_keeps::StaticMemberKeeps>,
+    ),
+    safety(
+        "processed-at-least-once",
+        "Every record below a group's committed offset was processed.",
+        Clients,
+        new::<processed_at_least_once::ProcessedAtLeastOnce>,
+    ),
+    safety(
+        "processed-at-most-once",
+        "No record is processed twice in a group.",
+        Clients,
+        new::<processed_at_most_once::ProcessedAtMostOnce>,
+    ),
+    liveness(
+        "group-stabilises",
+        "Once faults end, the members of a group share all partitions in one generation in bounded \
+         time.",
+        Brokers,
+        |setup| Box::new(group_stabilises::GroupStabilises { within: setup.within }),
     ),
     safety(
         "acked-write-lost",

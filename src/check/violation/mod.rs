@@ -5,6 +5,7 @@
 
 mod consumers;
 mod evidence;
+mod groups;
 mod liveness;
 mod metadata;
 mod records;
@@ -12,12 +13,14 @@ mod replicas;
 mod storage;
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
 pub use consumers::ConsumerWitness;
 pub use evidence::{Absence, Client, RecordName, Sighting, Told};
 pub(crate) use evidence::{Seconds, brokers};
+pub use groups::GroupWitness;
 pub use liveness::LivenessWitness;
 pub use metadata::MetadataWitness;
 pub use records::RecordWitness;
@@ -49,6 +52,8 @@ pub enum Subject {
     Partition(TopicPartition),
     /// One broker, whatever the partition.
     Node(BrokerId),
+    /// One group of consumers.
+    Group(String),
 }
 
 /// The evidence of a violation, by family.
@@ -61,6 +66,7 @@ pub enum Witness {
     Replica(ReplicaWitness),
     Storage(StorageWitness),
     Metadata(MetadataWitness),
+    Group(GroupWitness),
     Liveness(LivenessWitness),
 }
 
@@ -80,7 +86,7 @@ impl Violation {
     pub fn partition(&self) -> Option<&TopicPartition> {
         match &self.subject {
             Subject::Partition(partition) => Some(partition),
-            Subject::Node(_) => None,
+            Subject::Node(_) | Subject::Group(_) => None,
         }
     }
 }
@@ -94,6 +100,12 @@ impl From<&TopicPartition> for Subject {
 impl From<BrokerId> for Subject {
     fn from(broker: BrokerId) -> Self {
         Self::Node(broker)
+    }
+}
+
+impl From<Arc<str>> for Subject {
+    fn from(group: Arc<str>) -> Self {
+        Self::Group(group.to_string())
     }
 }
 
@@ -123,6 +135,7 @@ families!(
     Replica(ReplicaWitness),
     Storage(StorageWitness),
     Metadata(MetadataWitness),
+    Group(GroupWitness),
     Liveness(LivenessWitness)
 );
 
@@ -136,6 +149,7 @@ impl fmt::Display for Subject {
         match self {
             Self::Partition(partition) => write!(f, "{partition}"),
             Self::Node(broker) => write!(f, "b{broker}"),
+            Self::Group(group) => write!(f, "group {group}"),
         }
     }
 }

@@ -37,6 +37,7 @@ pub use membership::GroupMetadata;
 pub(in crate::client) use membership::Membership;
 pub(in crate::client) use request::{Request, Response};
 pub(in crate::client) use settings::Settings;
+pub use settings::check_consumer;
 pub(in crate::client) use step::{Event, Step, Trouble};
 pub(in crate::client) use subscription::Subscription;
 

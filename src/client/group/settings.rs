@@ -135,6 +135,11 @@ impl Settings {
     }
 }
 
+/// Refuses settings that contradict each other, as a consumer does when it starts.
+pub fn check_consumer(config: &ConsumerConfig) -> Result<(), ConfigError> {
+    Settings::new(config).map(drop)
+}
+
 fn some(text: &str) -> Option<Arc<str>> {
     (!text.is_empty()).then(|| text.into())
 }

@@ -26,6 +26,10 @@
 //! 6. **Replaced disks**: as many, counting those that rot and all other unclean shutdowns
 //!    meanwhile. Syncs don't help.
 //!
+//! A group processes records more than once if it commits afterwards, and leaves some out if it commits
+//! before and a fault strikes in between. Where records may be lost, it passes by the lost ones, and reads
+//! others again when its committed offset is no longer in the log.
+//!
 //! What a topic removes by itself, by age, size or key, is not lost: invariants know its retention and
 //! its keys. A client that is killed loses nothing that it was told; what it was not told is unknown.
 //! Bytes damaged on the wire cost what a slow link costs: they are refused and sent again. A failed
@@ -45,6 +49,7 @@ use std::time::Duration;
 
 use crate::base::config::{Acks, TopicConfig};
 use crate::scenario::fault::{ClockError, Cost, Reach, Strike};
+use crate::scenario::load::Processing;
 use crate::scenario::{Expect, Fault, Role, Roles, Scenario, Topic};
 
 /// A way in which the settings permit the loss of an acknowledged record.
@@ -62,6 +67,12 @@ pub enum Loss {
     Rot,
     /// All copies may be on disks that were replaced.
     ReplacedDisk,
+    /// A group commits what it has processed: the next owner may process it again.
+    Repeated,
+    /// A group commits before it processes, and may fail in between.
+    CommittedFirst,
+    /// A group reads a log that may lose records.
+    FollowedLoss,
 }
 
 impl Loss {
@@ -84,6 +95,9 @@ impl Loss {
                 // The same producer state says what comes out of order.
                 "misbehaviour-refused",
             ],
+            Self::Repeated => &["processed-at-most-once"],
+            Self::CommittedFirst => &["processed-at-least-once"],
+            Self::FollowedLoss => &["processed-at-least-once", "processed-at-most-once"],
         }
     }
 }
@@ -97,6 +111,9 @@ impl fmt::Display for Loss {
             Self::PowerLoss => "power loss of records that no replica had synced",
             Self::Rot => "rot, and possibly no intact copy",
             Self::ReplacedDisk => "replaced disks, and possibly no other copy",
+            Self::Repeated => "a group commits after it processes",
+            Self::CommittedFirst => "a group commits before it processes, under any fault",
+            Self::FollowedLoss => "a group reads what may be lost",
         })
     }
 }
@@ -204,7 +221,20 @@ impl Contract {
     /// The contract of a scenario under a schedule.
     pub fn of(scenario: &Scenario, faults: &[Fault]) -> Self {
         let topics = Terms::of(scenario).into_iter();
-        let losses = topics.flat_map(|terms| Self::from_terms(&terms, faults).losses).collect();
+        let losses = topics.flat_map(|terms| Self::from_terms(&terms, faults).losses);
+        let mut losses: BTreeSet<Loss> = losses.collect();
+        let groups = scenario.loads.iter().filter_map(|load| load.work.promise().processing);
+        let groups: Vec<_> = groups.collect();
+        if groups.contains(&Processing::AtLeastOnce) {
+            losses.insert(Loss::Repeated);
+        }
+        if groups.contains(&Processing::AtMostOnce) && !faults.is_empty() {
+            losses.insert(Loss::CommittedFirst);
+        }
+        let keeps = [Loss::Repeated, Loss::CommittedFirst];
+        if !groups.is_empty() && losses.iter().any(|loss| !keeps.contains(loss)) {
+            losses.insert(Loss::FollowedLoss);
+        }
         Self { losses }
     }
 
@@ -394,6 +424,7 @@ impl Terms {
             | Role::OutOfSync
             | Role::Any
             | Role::Recovering
+            | Role::Coordinator
             | Role::LeaderOf(_)
             | Role::Host('b', _) => 1,
             Role::Followers => self.most_replicas.saturating_sub(1),

@@ -55,6 +55,21 @@ fn without_faults_every_acks_level_promises_everything() {
 }
 
 #[test]
+fn commit_mode_says_how_often_a_group_processes_a_record() {
+    let group = |commit: &str| {
+        format!("[[load]]\nkind = \"group\"\ncommit = \"{commit}\"\ngroup.id = \"shop\"\n")
+    };
+    let kill = wild("kill", LEADER);
+    let beside = |commit, fault: &str| contract(RF3_MIN2, "all", &(group(commit) + fault));
+    assert_eq!(beside("before", ""), []);
+    assert_eq!(beside("before", &kill), [Loss::CommittedFirst]);
+    assert_eq!(beside("after", &kill), [Loss::Repeated]);
+    assert_eq!(beside("auto", ""), [Loss::Repeated]);
+    let lost = beside("before", &settled("power-loss", ALL));
+    assert_eq!(lost, [Loss::PowerLoss, Loss::CommittedFirst, Loss::FollowedLoss]);
+}
+
+#[test]
 fn acks_all_with_three_replicas_survives_single_power_losses() {
     for target in [LEADER, "\"any\"", "\"b2\"", BOTH] {
         let one = settled("power-loss", target);

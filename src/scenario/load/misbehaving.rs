@@ -55,7 +55,8 @@ impl Kind for Misbehaving {
     }
 
     fn promise(&self) -> Promise {
-        Promise { acks: Some(Acks::All), idempotence: false, patience: Some(PATIENCE) }
+        let (acks, patience) = (Some(Acks::All), Some(PATIENCE));
+        Promise { acks, patience, ..Promise::default() }
     }
 
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {

@@ -7,10 +7,12 @@
 //! ```text
 //! values     unique values, by which a record is found again wherever it is read
 //! reading    a consumer that records what it reads beside itself
+//! member     a member of a group, and what its application does
 //! forged     requests that must be refused
 //! ```
 
 mod forged;
+mod member;
 mod paced;
 mod reading;
 mod values;
@@ -18,6 +20,7 @@ mod values;
 mod tests;
 
 mod consumer;
+mod group;
 mod lookup;
 mod misbehaving;
 mod producer;
@@ -74,6 +77,11 @@ macro_rules! kinds {
                 match &self.0 { $(Kinds::$Kind(kind) => kind.promise()),* }
             }
 
+            /// The group that its clients are in.
+            pub(crate) fn group(&self) -> Option<&str> {
+                match &self.0 { $(Kinds::$Kind(kind) => kind.group()),* }
+            }
+
             /// What each of its clients runs when it boots.
             pub(crate) fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {
                 match &self.0 { $(Kinds::$Kind(kind) => kind.hosts(seats)),* }
@@ -114,6 +122,7 @@ macro_rules! kinds {
 kinds! {
     producer::Producer
     consumer::Consumer
+    group::Group
     lookup::LookingUp
     seeker::Seeker
     misbehaving::Misbehaving
@@ -137,6 +146,11 @@ trait Kind: Sized {
 
     /// What each of its clients runs when it boots.
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>>;
+
+    /// The group that its clients are in.
+    fn group(&self) -> Option<&str> {
+        None
+    }
 
     /// Smaller loads, boldest first.
     fn smaller(&self, _way: Smaller, _share: Share) -> Vec<Self> {
@@ -269,6 +283,15 @@ pub(crate) struct Promise {
     pub idempotence: bool,
     /// How long it waits for a broker that does not answer, if it writes.
     pub patience: Option<Duration>,
+    /// How often a record is processed, if it is in a group.
+    pub processing: Option<Processing>,
+}
+
+/// How often the records of a group are processed when something fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Processing {
+    AtMostOnce,
+    AtLeastOnce,
 }
 
 /// How a load may become smaller.
@@ -318,6 +341,8 @@ pub(crate) struct Signals {
     pub stop_producing: bool,
     /// Clients of the producing side that have ended.
     pub produced: u64,
+    /// The last fault has ended: from now on groups have to stabilise.
+    pub settling: bool,
     /// No new polls.
     pub stop_consuming: bool,
 }

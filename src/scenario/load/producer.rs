@@ -85,7 +85,12 @@ impl Kind for Producer {
     fn promise(&self) -> Promise {
         let config = &self.settings.config;
         let patience = Some(config.request_timeout);
-        Promise { acks: Some(config.acks), idempotence: config.idempotent(), patience }
+        Promise {
+            acks: Some(config.acks),
+            idempotence: config.idempotent(),
+            patience,
+            ..Promise::default()
+        }
     }
 
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {

@@ -1,0 +1,217 @@
+//! Members of groups, as they reported it: who is in which generation, and who owns what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::base::{Instant, TopicPartition};
+use crate::sim::{HostId, MemberEvent};
+use crate::view::View;
+
+/// The protocol in which all members of a group share a generation.
+const CLASSIC: &str = "classic";
+
+/// A member, from the moment it begins to join until its process ends or it leaves.
+#[derive(Clone, Debug)]
+pub(crate) struct Member {
+    pub host: HostId,
+    pub group: Arc<str>,
+    pub topics: Vec<Arc<str>>,
+    pub is_static: bool,
+    pub session: Duration,
+    /// The newest generation of the group that any member had reported when this one last began to
+    /// join.
+    pub begun_after: i32,
+    pub joined: Option<Joined>,
+    /// How many generations it has taken over.
+    pub joins: u64,
+    /// The static member that it was before its process ended.
+    pub before: Option<Before>,
+    /// What it owns now.
+    pub owned: BTreeSet<TopicPartition>,
+}
+
+/// What a static member was when its process ended.
+#[derive(Clone, Debug)]
+pub(crate) struct Before {
+    pub ended: Instant,
+    pub generation: i32,
+}
+
+/// A member's share of a generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Joined {
+    pub generation: i32,
+    /// The id that the coordinator gave it.
+    pub member: Arc<str>,
+    pub at: Instant,
+    pub assigned: BTreeSet<TopicPartition>,
+}
+
+/// Why a group is not stable.
+#[derive(Clone, Debug)]
+pub(crate) enum Unstable {
+    /// A member is in no generation, or in an older one than another.
+    Behind { group: Arc<str>, consumer: u32, generation: Option<i32>, newest: i32 },
+    /// All are in one generation, since this time, but no member owns a partition.
+    Unowned { group: Arc<str>, partition: TopicPartition, generation: i32, since: Instant },
+}
+
+impl Unstable {
+    pub(crate) fn group(&self) -> &Arc<str> {
+        match self {
+            Self::Behind { group, .. } | Self::Unowned { group, .. } => group,
+        }
+    }
+}
+
+impl std::fmt::Display for Unstable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Behind { consumer, generation: None, newest, .. } => {
+                write!(f, "k{consumer} has not joined, and others are in generation {newest}")
+            }
+            Self::Behind { consumer, generation: Some(own), newest, .. } => {
+                write!(f, "k{consumer} is in generation {own}, and others are in {newest}")
+            }
+            Self::Unowned { partition, generation, .. } => {
+                write!(f, "no member of generation {generation} owns {partition}")
+            }
+        }
+    }
+}
+
+/// All groups.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    members: BTreeMap<u32, Member>,
+    /// Members whose process ended, until the next one begins.
+    dead: BTreeMap<u32, (Instant, Member)>,
+    newest: BTreeMap<Arc<str>, i32>,
+    /// Groups that have had members of the consumer protocol, each with an epoch of its own.
+    by_epochs: BTreeSet<Arc<str>>,
+    /// Why a group was not stable when the final reads began.
+    at_reading: Option<Unstable>,
+}
+
+impl Groups {
+    pub fn members(&self) -> impl Iterator<Item = (u32, &Member)> {
+        self.members.iter().map(|(consumer, member)| (*consumer, member))
+    }
+
+    pub fn member(&self, consumer: u32) -> Option<&Member> {
+        self.members.get(&consumer)
+    }
+
+    /// The newest generation that a member has reported; -1 before the first.
+    pub fn newest(&self, group: &str) -> i32 {
+        self.newest.get(group).copied().unwrap_or(-1)
+    }
+
+    /// Whether all members of a group share one generation.
+    pub fn has_generations(&self, group: &str) -> bool {
+        !self.by_epochs.contains(group)
+    }
+
+    /// Why a group was not stable when the final reads began.
+    pub fn at_reading(&self) -> Option<&Unstable> {
+        self.at_reading.as_ref()
+    }
+
+    pub(super) fn reading(&mut self, view: &View) {
+        self.at_reading = self.unstable(view);
+    }
+
+    /// Why some group is not stable; `None` if each has its members in one generation, in which they
+    /// own all partitions of their topics.
+    pub fn unstable(&self, view: &View) -> Option<Unstable> {
+        self.members.iter().find_map(|(consumer, member)| {
+            let (group, newest) = (member.group.clone(), self.newest(&member.group));
+            let consumer = *consumer;
+            let Some(joined) = &member.joined else {
+                return Some(Unstable::Behind { group, consumer, generation: None, newest });
+            };
+            let generation = joined.generation;
+            if generation < newest && self.has_generations(&group) {
+                let generation = Some(generation);
+                return Some(Unstable::Behind { group, consumer, generation, newest });
+            }
+            let of_group = || self.members.values().filter(|other| other.group == group);
+            let is_owned = |name| of_group().any(|other| other.owned.contains(name));
+            let mut all = view.partitions().map(|(name, _)| name);
+            let partition =
+                all.find(|name| member.topics.contains(&name.topic) && !is_owned(name)).cloned()?;
+            let joins = of_group().filter_map(|other| other.joined.as_ref());
+            let since = joins.map(|joined| joined.at).max().unwrap_or(joined.at);
+            Some(Unstable::Unowned { group, partition, generation, since })
+        })
+    }
+
+    pub(super) fn observe(&mut self, at: Instant, host: HostId, event: &MemberEvent) {
+        if let MemberEvent::Subscribed {
+            consumer,
+            group,
+            topics,
+            is_static,
+            protocol,
+            session_ms,
+        } = event
+        {
+            if **protocol != *CLASSIC {
+                self.by_epochs.insert(group.clone());
+            }
+            let before = self.dead.remove(consumer).and_then(|(ended, dead)| {
+                let generation =
+                    dead.joined.filter(|_| *is_static && dead.group == *group)?.generation;
+                (generation == self.newest(group)).then_some(Before { ended, generation })
+            });
+            let member = Member {
+                host,
+                group: group.clone(),
+                topics: topics.clone(),
+                is_static: *is_static,
+                session: Duration::from_millis(*session_ms),
+                begun_after: self.newest(group),
+                joined: None,
+                joins: 0,
+                before,
+                owned: BTreeSet::new(),
+            };
+            self.members.insert(*consumer, member);
+            return;
+        }
+        let Some(member) = self.members.get_mut(&event.consumer()) else { return };
+        match event {
+            MemberEvent::Joined { generation, member: id, owned, .. } => {
+                let assigned: BTreeSet<_> = owned.iter().cloned().collect();
+                let (generation, id) = (*generation, id.clone());
+                member.joins += 1;
+                member.owned.clone_from(&assigned);
+                member.joined = Some(Joined { generation, member: id, at, assigned });
+                let newest = self.newest.entry(member.group.clone()).or_insert(generation);
+                *newest = generation.max(*newest);
+            }
+            MemberEvent::Revoked { partitions, .. } => {
+                member.owned.retain(|partition| !partitions.contains(partition));
+            }
+            MemberEvent::Lost { partitions, .. } => {
+                member.owned.retain(|partition| !partitions.contains(partition));
+                member.joined = None;
+                member.begun_after = self.newest.get(&member.group).copied().unwrap_or(-1);
+            }
+            MemberEvent::Left { consumer } => drop(self.members.remove(consumer)),
+            MemberEvent::Subscribed { .. }
+            | MemberEvent::Committing { .. }
+            | MemberEvent::Committed { .. }
+            | MemberEvent::Recalling { .. }
+            | MemberEvent::Recalled { .. }
+            | MemberEvent::Processed { .. } => {}
+        }
+    }
+
+    /// A process ended, with the member that it was.
+    pub(super) fn died(&mut self, at: Instant, host: HostId) {
+        let dead = self.members.extract_if(.., |_, member| member.host == host);
+        self.dead.extend(dead.map(|(consumer, member)| (consumer, (at, member))));
+    }
+}

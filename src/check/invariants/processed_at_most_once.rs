@@ -1,0 +1,80 @@
+//! `processed-at-most-once`: no record is processed twice in a group.
+//!
+//! Of the commit modes, only a commit before the processing promises that. Nothing is judged after the
+//! coordinator's log lost records within the contract.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::{Offset, TopicPartition};
+use crate::check::{Event, Ghost, GroupWitness, Invariant, Violation};
+use crate::sim::{ClientEvent, MemberEvent, What};
+
+#[derive(Default)]
+pub(super) struct ProcessedAtMostOnce {
+    /// The first member that processed a record, by group and place.
+    processed: BTreeMap<(Arc<str>, TopicPartition), BTreeMap<(Offset, u64), u32>>,
+}
+
+impl Invariant for ProcessedAtMostOnce {
+    fn name(&self) -> &'static str {
+        "processed-at-most-once"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for gone in event.gone() {
+            self.processed.retain(|(_, partition), _| partition != gone);
+        }
+        let What::Client(ClientEvent::Member(said)) = &event.seen.what else { return Ok(()) };
+        let MemberEvent::Processed { consumer, partition, offset, value } = said else {
+            return Ok(());
+        };
+        let Some(member) = ghost.groups().member(*consumer) else { return Ok(()) };
+        let place = (Arc::clone(&member.group), partition.clone());
+        let records = self.processed.entry(place).or_default();
+        let Some(first) = records.insert((*offset, *value), *consumer) else { return Ok(()) };
+        if ghost.has_lost_offsets() {
+            return Ok(());
+        }
+        let witness = GroupWitness::ProcessedTwice {
+            partition: partition.clone(),
+            offset: *offset,
+            record: ghost.clients().name_of(*value),
+            members: [first, *consumer],
+        };
+        event.broke(self.name(), Arc::clone(&member.group), witness)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+
+    fn processed_once() -> Story {
+        let mut story = Story::judging("processed-at-most-once");
+        story.subscribes(1, "shop");
+        story.processes(1, 0, 7);
+        story
+    }
+
+    #[test]
+    fn silent_about_other_records_and_other_groups() {
+        let mut story = processed_once();
+        story.processes(1, 0, 8);
+        story.processes(1, 1, 7);
+        story.subscribes(2, "audit");
+        story.processes(2, 0, 7);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_another_member_processes_a_record_again() {
+        let mut story = processed_once();
+        story.subscribes(2, "shop");
+        story.processes(2, 0, 7);
+        story.fired(
+            "group shop processed offset 7 of orders-0 (a record that no producer sent (value 7)) twice: \
+             k1, and k2 at 1.000 s",
+        );
+    }
+}

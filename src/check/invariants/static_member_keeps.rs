@@ -1,0 +1,152 @@
+//! `static-member-keeps`: a static member whose process comes back within its session timeout joins the
+//! generation that it was in, and the group does not rebalance.
+//!
+//! Judged only if nothing else can have caused a rebalance: the other members and all brokers were
+//! left alone for a session timeout before it ended, and no other member came or went. Its session
+//! began with its last heartbeat: back within two thirds of the timeout is in time.
+//! In the consumer protocol a member's place is free only after its session, so that nothing is promised.
+//! Source: KIP-345; KIP-848.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::Instant;
+use crate::check::ghost::{Before, Member};
+use crate::check::{Event, Ghost, GroupWitness, Invariant, Violation};
+use crate::sim::{ClientEvent, HostId, MemberEvent, What};
+
+#[derive(Default)]
+pub(super) struct StaticMemberKeeps {
+    /// When a member last came, went or was expelled, by group.
+    disturbed: BTreeMap<Arc<str>, Instant>,
+}
+
+impl StaticMemberKeeps {
+    fn judge(
+        &self,
+        event: &Event<'_>,
+        ghost: &Ghost,
+        (consumer, member): (u32, &Member),
+        before: &Before,
+    ) -> Result<(), Violation> {
+        let (at, generation) = (event.seen.at, member.joined.as_ref().map(|j| j.generation));
+        let away = at.since(before.ended);
+        if !ghost.groups().has_generations(&member.group) {
+            return Ok(());
+        }
+        let in_time = away * 3 < member.session * 2;
+        let quiet = self.is_quiet(ghost, consumer, member, before.ended);
+        let after = generation.filter(|generation| *generation != before.generation);
+        let Some(after) = after.filter(|_| in_time && quiet) else { return Ok(()) };
+        let before = before.generation;
+        let witness = GroupWitness::StaticMemberMoved { consumer, away, before, after };
+        event.broke("static-member-keeps", Arc::clone(&member.group), witness)
+    }
+
+    /// Whether nothing else happened to the group for a session timeout before this time.
+    fn is_quiet(&self, ghost: &Ghost, consumer: u32, member: &Member, ended: Instant) -> bool {
+        let quiet = |since: Instant| since + member.session <= ended;
+        let mut others = ghost
+            .groups()
+            .members()
+            .filter(|(other, its)| *other != consumer && its.group == member.group);
+        let brokers: Vec<HostId> = ghost.hosts().map(|(host, _)| host).collect();
+        let is_calm = |host| {
+            let mut pairs = brokers.iter().map(|broker| ghost.calm().pair_since(host, *broker));
+            pairs.all(|since| since.is_some_and(quiet))
+        };
+        let undisturbed = self.disturbed.get(&member.group).copied().is_none_or(quiet);
+        undisturbed && others.all(|(_, other)| is_calm(other.host))
+    }
+}
+
+impl Invariant for StaticMemberKeeps {
+    fn name(&self) -> &'static str {
+        "static-member-keeps"
+    }
+
+    fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        let What::Client(ClientEvent::Member(said)) = &event.seen.what else { return Ok(()) };
+        let (consumer, at) = (said.consumer(), event.seen.at);
+        if let MemberEvent::Left { .. } = said {
+            // Which group it was of is no longer known.
+            self.disturbed.values_mut().for_each(|last| *last = at);
+        }
+        let Some(member) = ghost.groups().member(consumer) else { return Ok(()) };
+        match said {
+            MemberEvent::Subscribed { .. } if member.before.is_none() => {
+                self.disturbed.insert(Arc::clone(&member.group), at);
+            }
+            MemberEvent::Lost { .. } => {
+                self.disturbed.insert(Arc::clone(&member.group), at);
+            }
+            MemberEvent::Joined { .. } if member.joins == 1 => {
+                if let Some(before) = &member.before {
+                    return self.judge(event, ghost, (consumer, member), before);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+
+    /// Two static members with a session timeout of ten seconds.
+    fn stable() -> Story {
+        let mut story = Story::judging("static-member-keeps");
+        story.subscribes_static(1, "shop");
+        story.subscribes_static(2, "shop");
+        story.joins(1, 3, &[0]);
+        story.joins(2, 3, &[1]);
+        story.long_later();
+        story
+    }
+
+    fn bounced(story: &mut Story) {
+        story.member_dies(1);
+        story.later();
+        story.subscribes_static(1, "shop");
+    }
+
+    #[test]
+    fn silent_when_the_member_gets_its_generation_back() {
+        let mut story = stable();
+        bounced(&mut story);
+        story.joins(1, 3, &[0]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_a_member_that_was_away_for_too_long() {
+        let mut story = stable();
+        story.member_dies(1);
+        story.long_later();
+        story.subscribes_static(1, "shop");
+        story.joins(1, 5, &[0]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_another_member_comes_meanwhile() {
+        let mut story = stable();
+        bounced(&mut story);
+        story.subscribes(3, "shop");
+        story.joins(1, 4, &[0]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_the_group_rebalances_without_another_reason() {
+        let mut story = stable();
+        bounced(&mut story);
+        story.joins(1, 4, &[0]);
+        story.fired(
+            "group shop went from generation 3 to 4 by 62.000 s because k1, a static member, was away for \
+             1.000 s, within its session timeout",
+        );
+    }
+}

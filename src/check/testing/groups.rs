@@ -1,0 +1,98 @@
+//! What members of groups do in hand-made histories. Their partitions are those of the story's topic.
+
+use super::*;
+
+/// The session timeout of every member.
+const SESSION: u64 = 10_000;
+
+impl Story {
+    pub fn subscribes(&mut self, consumer: u32, group: &str) {
+        self.subscribes_as(consumer, group, false);
+    }
+
+    pub fn subscribes_static(&mut self, consumer: u32, group: &str) {
+        self.subscribes_as(consumer, group, true);
+    }
+
+    fn subscribes_as(&mut self, consumer: u32, group: &str, is_static: bool) {
+        let (group, topics) = (group.into(), vec![self.partition.topic.clone()]);
+        let session_ms = SESSION;
+        let protocol = "classic".into();
+        let event =
+            MemberEvent::Subscribed { consumer, group, topics, is_static, protocol, session_ms };
+        self.member(consumer, event);
+    }
+
+    pub fn joins(&mut self, consumer: u32, generation: i32, owned: &[i32]) {
+        let (owned, member) = (self.partitions(owned), format!("k{consumer}-id").into());
+        self.member(consumer, MemberEvent::Joined { consumer, generation, member, owned });
+    }
+
+    pub fn revokes(&mut self, consumer: u32, gone: &[i32]) {
+        let partitions = self.partitions(gone);
+        self.member(consumer, MemberEvent::Revoked { consumer, partitions });
+    }
+
+    pub fn loses(&mut self, consumer: u32, gone: &[i32]) {
+        let partitions = self.partitions(gone);
+        self.member(consumer, MemberEvent::Lost { consumer, partitions });
+    }
+
+    pub fn leaves(&mut self, consumer: u32) {
+        self.member(consumer, MemberEvent::Left { consumer });
+    }
+
+    /// A member's process ends.
+    pub fn member_dies(&mut self, consumer: u32) {
+        self.sees(host_of(consumer), What::Killed);
+    }
+
+    /// A record whose value is its offset.
+    pub fn processes(&mut self, consumer: u32, partition: i32, offset: i64) {
+        let partition = self.partitions(&[partition]).remove(0);
+        let value = u64::try_from(offset).unwrap();
+        let offset = Offset(offset);
+        self.member(consumer, MemberEvent::Processed { consumer, partition, offset, value });
+    }
+
+    pub fn commits_offset(&mut self, consumer: u32, op: u64, generation: i32, offset: i64) {
+        let offsets = vec![(self.partition.clone(), Offset(offset))];
+        self.member(consumer, MemberEvent::Committing { consumer, op, generation, offsets });
+    }
+
+    /// The outcome of a commit: acknowledged, or unknown.
+    pub fn committed(&mut self, consumer: u32, op: u64, generation: i32, acknowledged: bool) {
+        let outcome = match acknowledged {
+            true => Outcome::Ok { offset: None },
+            false => Outcome::Unknown { error: "TIMED_OUT".into() },
+        };
+        self.member(consumer, MemberEvent::Committed { consumer, op, generation, outcome });
+    }
+
+    pub fn recalling(&mut self, consumer: u32) {
+        self.member(consumer, MemberEvent::Recalling { consumer });
+    }
+
+    pub fn recalled(&mut self, consumer: u32, offset: Option<i64>) {
+        let offsets = vec![(self.partition.clone(), offset.map(Offset))];
+        self.member(consumer, MemberEvent::Recalled { consumer, offsets });
+    }
+
+    pub fn recalls(&mut self, consumer: u32, offset: Option<i64>) {
+        self.recalling(consumer);
+        self.recalled(consumer, offset);
+    }
+
+    fn member(&mut self, consumer: u32, event: MemberEvent) {
+        self.sees(host_of(consumer), What::Client(event.into()));
+    }
+
+    fn partitions(&self, indexes: &[i32]) -> Vec<TopicPartition> {
+        let name = &self.partition.topic;
+        indexes.iter().map(|index| TopicPartition::new(name.clone(), *index)).collect()
+    }
+}
+
+fn host_of(consumer: u32) -> u16 {
+    200 + u16::try_from(consumer).unwrap()
+}

@@ -1,0 +1,75 @@
+//! Groups in simulated clusters: members report what they do, in both protocols, and a seed decides all
+//! of it.
+
+use crate::check::history;
+use crate::run::outcome::RunVerdict;
+use crate::run::{EngineKind, Observers, run, watched};
+use crate::scenario::Scenario;
+
+/// Three members, of which one comes and goes and one is killed, and a coordinator that is killed.
+fn scenario(protocol: &str, keys: &str) -> Scenario {
+    let text = format!(
+        "name = \"group\"\nduration = \"25s\"\n[cluster]\nbrokers = 3\ncontrollers = 1\n\
+         broker.heartbeat.interval.ms = 300\nbroker.session.timeout.ms = 1500\n\
+         replica.lag.time.max.ms = 3000\ngroup.initial.rebalance.delay.ms = 500\n\
+         group.consumer.min.session.timeout.ms = 3000\ngroup.consumer.session.timeout.ms = 6000\n\
+         group.consumer.min.heartbeat.interval.ms = 500\ngroup.consumer.heartbeat.interval.ms = 500\n\
+         [topic]\nname = \"orders\"\npartitions = 4\nreplication.factor = 3\n\
+         [[load]]\nkind = \"producer\"\nrate = \"40/s\"\nacks = \"all\"\nrequest.timeout.ms = 4000\n\
+         [[load]]\nkind = \"group\"\nclients = 2\ncommit = \"async\"\ngroup.id = \"shop\"\n\
+         group.protocol = \"{protocol}\"\n{keys}\
+         [[load]]\nkind = \"group\"\ncommit = \"after\"\nstays = \"4s\"\naway = \"2s\"\n\
+         group.id = \"shop\"\ngroup.protocol = \"{protocol}\"\n{keys}\
+         [[schedule]]\nkind = \"kill\"\ntarget = \"k1\"\nat = \"9s\"\ndown = \"2s\"\n\
+         [[schedule]]\nkind = \"kill\"\ntarget = \"coordinator\"\nat = \"15s\"\ndown = \"3s\"\n\
+         [expect]\nholds = [\"*\"]\nallows = [\"processed-at-most-once\"]\n"
+    );
+    Scenario::parse("group.toml", &text).unwrap()
+}
+
+const CLASSIC: &str = "session.timeout.ms = 6000\nheartbeat.interval.ms = 500\n";
+
+fn reports_what_it_does(scenario: &Scenario) {
+    let mut bytes = Vec::new();
+    let observers = Observers { history: Some(&mut bytes), ..Observers::default() };
+    let outcome = watched(scenario, 0, EngineKind::Leap, observers);
+    let fine = [RunVerdict::Held, RunVerdict::BrokeAsExpected];
+    assert!(fine.contains(&outcome.verdict(&scenario.expect)), "{:?}", outcome.broken);
+    assert!(outcome.story.iter().any(|fault| fault.contains("kill of b")), "{:?}", outcome.story);
+    let text = String::from_utf8(bytes).unwrap();
+    for event in [
+        "subscribed",
+        "joined",
+        "revoked",
+        "left",
+        "committing",
+        "committed",
+        "recalling",
+        "recalled",
+        "processed",
+    ] {
+        assert!(text.contains(&format!("\"event\":\"{event}\"")), "never reported: {event}");
+    }
+    let (_, verdicts) = history::judge(text.as_bytes()).unwrap();
+    assert!(verdicts.judged.contains(&"processed-at-least-once"));
+    assert!(verdicts.broke("processed-at-least-once").is_none(), "{:?}", verdicts.violations);
+}
+
+#[test]
+fn members_of_the_classic_protocol_report_what_they_do() {
+    reports_what_it_does(&scenario("classic", CLASSIC));
+}
+
+#[test]
+fn members_of_the_consumer_protocol_report_what_they_do() {
+    reports_what_it_does(&scenario("consumer", ""));
+}
+
+#[test]
+fn run_of_a_group_has_the_same_trace_twice() {
+    for (protocol, keys) in [("classic", CLASSIC), ("consumer", "")] {
+        let scenario = scenario(protocol, keys);
+        let trace = || run(&scenario, 1, EngineKind::Leap, None).trace;
+        assert_eq!(trace(), trace(), "{protocol}");
+    }
+}
