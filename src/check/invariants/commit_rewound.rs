@@ -55,7 +55,9 @@ impl Invariant for CommitRewound {
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
         for gone in event.gone() {
             self.floors.retain(|(_, partition), _| partition != gone);
-            self.asked.values_mut().for_each(|floors| drop(floors.remove(gone)));
+            for floors in self.asked.values_mut() {
+                floors.remove(gone);
+            }
         }
         let What::Client(ClientEvent::Member(said)) = &event.seen.what else { return Ok(()) };
         let (consumer, at) = (said.consumer(), event.seen.at);
