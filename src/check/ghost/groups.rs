@@ -211,7 +211,9 @@ impl Groups {
 
     /// A process ended, with the member that it was.
     pub(super) fn died(&mut self, at: Instant, host: HostId) {
-        let dead = self.members.extract_if(.., |_, member| member.host == host);
-        self.dead.extend(dead.map(|(consumer, member)| (consumer, (at, member))));
+        let members = std::mem::take(&mut self.members).into_iter();
+        let (dead, alive): (Vec<_>, Vec<_>) = members.partition(|(_, member)| member.host == host);
+        self.members = alive.into_iter().collect();
+        self.dead.extend(dead.into_iter().map(|(consumer, member)| (consumer, (at, member))));
     }
 }

@@ -22,13 +22,16 @@ struct Floor {
     at: Instant,
 }
 
+/// The offsets of a commit, and their group.
+type Commit = (Arc<str>, Vec<(TopicPartition, Offset)>);
+
 #[derive(Default)]
 pub(super) struct CommitRewound {
     floors: BTreeMap<Place, Floor>,
     /// The floors when a member asked.
     asked: BTreeMap<u32, BTreeMap<TopicPartition, Floor>>,
     /// Commits under way, and those without a known outcome.
-    open: BTreeMap<(u32, u64), (Arc<str>, Vec<(TopicPartition, Offset)>)>,
+    open: BTreeMap<(u32, u64), Commit>,
 }
 
 impl CommitRewound {

@@ -10,10 +10,13 @@ use crate::base::{Offset, TopicPartition};
 use crate::check::{Event, Ghost, GroupWitness, Invariant, Violation};
 use crate::sim::{ClientEvent, MemberEvent, What};
 
+/// Members by what they processed: its offset and value.
+type First = BTreeMap<(Offset, u64), u32>;
+
 #[derive(Default)]
 pub(super) struct ProcessedAtMostOnce {
     /// The first member that processed a record, by group and place.
-    processed: BTreeMap<(Arc<str>, TopicPartition), BTreeMap<(Offset, u64), u32>>,
+    processed: BTreeMap<(Arc<str>, TopicPartition), First>,
 }
 
 impl Invariant for ProcessedAtMostOnce {

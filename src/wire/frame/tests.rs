@@ -106,6 +106,11 @@ fn serve(frame: Vec<u8>) -> Result<(), FrameError> {
         api::key::OFFSET_FOR_LEADER_EPOCH => {
             request.decode::<OffsetForLeaderEpochRequest>().map(drop)
         }
+        api::key::CREATE_PARTITIONS => request.decode::<CreatePartitionsRequest>().map(drop),
+        api::key::ALTER_CONFIGS => request.decode::<AlterConfigsRequest>().map(drop),
+        api::key::INCREMENTAL_ALTER_CONFIGS => {
+            request.decode::<IncrementalAlterConfigsRequest>().map(drop)
+        }
         api::key::DESCRIBE_CONFIGS => request.decode::<DescribeConfigsRequest>().map(drop),
         api::key::ALTER_PARTITION => request.decode::<AlterPartitionRequest>().map(drop),
         api::key::DESCRIBE_CLUSTER => request.decode::<DescribeClusterRequest>().map(drop),
