@@ -4,6 +4,8 @@
     reason = "a suite's file has its helpers in a directory of the same name"
 )]
 
+#[path = "../alterations.rs"]
+mod alterations;
 #[path = "../answers.rs"]
 mod answers;
 #[path = "../clients.rs"]
