@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::machine::{Controller, Decision};
 use super::plan::Plan;
 use super::record::{ConfigRecord, PartitionChange, Record};
+use super::refusal::{Refusal, refusal};
 use crate::base::config::{Config, ConfigError, Kind, TopicConfig};
 use crate::base::{Instant, topics};
 use crate::wire::ErrorCode;
@@ -22,12 +23,6 @@ pub(super) const LONGEST_VALUE: usize = 1000;
 
 /// The setting with which the meaning of an ELR changes (KIP-966).
 const MIN_INSYNC: &str = "min.insync.replicas";
-
-type Refusal = (ErrorCode, String);
-
-fn refusal<T>(error: ErrorCode, text: impl Into<String>) -> Result<T, Refusal> {
-    Err((error, text.into()))
-}
 
 /// What is to be done to one setting. Source: Kafka's `AlterConfigOp.OpType`.
 enum Operation<'a> {

@@ -15,7 +15,7 @@
 //! | `configs` | changing settings of topics and brokers |
 //! | `alter_partition`, `election` | ISR, ELR and leader of a partition |
 //! | `producer_ids` | blocks of producer ids |
-//! | `plan` | a decision in the making |
+//! | `plan`, `refusal` | a decision in the making; why a part of a request is refused |
 //! | `check` | assertions about every decision |
 //!
 //! Left to the shell: appending and committing records, answering, finding the active controller.
@@ -33,6 +33,7 @@ mod placement;
 mod plan;
 mod producer_ids;
 mod record;
+mod refusal;
 mod sessions;
 mod topics;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::{Refusal, check_replicas, check_size, new_partition, refusal};
+use super::{check_replicas, check_size, new_partition};
 use crate::base::config::{Config, ConfigError, TopicConfig};
 use crate::base::topics::{self, CLUSTER_METADATA};
 use crate::base::{BrokerId, Instant, TopicId};
@@ -14,6 +14,7 @@ use crate::controller::machine::{Controller, Decision};
 use crate::controller::placement::Placer;
 use crate::controller::plan::Plan;
 use crate::controller::record::{ConfigRecord, Record, TopicRecord};
+use crate::controller::refusal::{Refusal, refusal};
 use crate::wire::ErrorCode;
 use crate::wire::messages::create_topics_request::CreatableTopic;
 use crate::wire::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Refusal, check_size, refusal};
+use super::check_size;
 use crate::base::{Instant, TopicId};
 use crate::controller::image::Topic;
 use crate::controller::machine::{Controller, Decision};
 use crate::controller::plan::Plan;
 use crate::controller::record::Record;
+use crate::controller::refusal::{Refusal, refusal};
 use crate::wire::ErrorCode;
 use crate::wire::messages::delete_topics_response::DeletableTopicResult;
 use crate::wire::messages::{DeleteTopicsRequest, DeleteTopicsResponse, StrBytes};

@@ -9,17 +9,12 @@ mod partitions;
 
 use super::plan::Plan;
 use super::record::PartitionRecord;
+use super::refusal::{Refusal, refusal};
 use crate::base::{BrokerId, DirectoryId, LeaderEpoch, PartitionEpoch, TopicId};
 use crate::wire::ErrorCode;
 
 /// Source: Kafka's `QuorumController.MAX_RECORDS_PER_USER_OP`.
 const MOST_RECORDS: usize = 10_000;
-
-type Refusal = (ErrorCode, String);
-
-fn refusal<T>(error: ErrorCode, text: impl Into<String>) -> Result<T, Refusal> {
-    Err((error, text.into()))
-}
 
 /// Limits one operation: its records are one batch, and every node keeps them in memory.
 fn check_size(plan: &Plan, more: usize) -> Result<(), Refusal> {

@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 
 use rand_chacha::ChaCha12Rng;
 
-use super::{Refusal, check_replicas, check_size, new_partition, refusal};
+use super::{check_replicas, check_size, new_partition};
 use crate::base::{BrokerId, Instant};
 use crate::controller::image::Topic;
 use crate::controller::machine::{Controller, Decision};
 use crate::controller::placement::Placer;
 use crate::controller::plan::Plan;
 use crate::controller::record::Record;
+use crate::controller::refusal::{Refusal, refusal};
 use crate::wire::ErrorCode;
 use crate::wire::messages::create_partitions_request::{
     CreatePartitionsAssignment, CreatePartitionsTopic,
