@@ -28,7 +28,7 @@ impl<T> Reply<T> {
         drop(self.0.send(answer));
     }
 
-    /// Whether nobody waits any more.
+    /// Whether no one waits any more.
     pub fn is_abandoned(&self) -> bool {
         self.0.is_closed()
     }

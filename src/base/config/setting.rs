@@ -351,7 +351,7 @@ pub enum OffsetReset {
     Latest,
     /// With an error.
     None,
-    /// The first record that is no older than this (KIP-1106).
+    /// The first record that is at least as young as this (KIP-1106).
     ByDuration(Duration),
 }
 

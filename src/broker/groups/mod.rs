@@ -33,7 +33,7 @@ pub(crate) struct Groups<W: World> {
     metadata: Arc<Mutex<Metadata>>,
     /// `offsets.commit.timeout.ms`.
     patience: Duration,
-    /// `offsets.topic.num.partitions`, as long as there is no such topic.
+    /// `offsets.topic.num.partitions`, as long as the topic does not exist.
     partitions: i32,
 }
 
@@ -176,7 +176,7 @@ impl<W: World> Groups<W> {
     }
 }
 
-/// Deletes the offsets of topics that were deleted. Nobody waits for it.
+/// Deletes the offsets of topics that were deleted. No request waits for it.
 fn delete<W: World>(world: &W, host: &Host<W>, deleted: &[Deleted]) -> Result<(), Refused> {
     let decide = |host: &Host<W>, deleted: &[Deleted]| {
         host.decide_unwatched(|machine, _, _| machine.topics_deleted(deleted))

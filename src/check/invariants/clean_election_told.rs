@@ -1,7 +1,7 @@
 //! `clean-election-told`: the election of a replica that was in sync, or eligible, is not told as
 //! unclean.
 //!
-//! Whoever trusts the controller's word takes the loss of records after such an election for
+//! A reader that trusts the controller's word takes the loss of records after such an election for
 //! permitted, and brokers give up what they need not. Source: KAFKA-18940 (an ELR member), KIP-966.
 
 use crate::check::{Event, Ghost, Invariant, ReplicaWitness, Violation};

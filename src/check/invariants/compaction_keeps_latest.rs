@@ -24,7 +24,7 @@ const TOLERANCE: f64 = 0.99;
 #[derive(Default)]
 pub(super) struct CompactionKeepsLatest {
     /// When a tombstone was first seen in a cleaned segment, the latest of its key or not: what came
-    /// after it may be truncated later, and its time runs all the same.
+    /// after it may be truncated later, and its time runs on.
     waiting: BTreeMap<(TopicPartition, i64, Option<Bytes>), Instant>,
     /// When a segment of a log was last written to: no cleaner began to clean it before.
     written: BTreeMap<(HostId, Arc<str>), Instant>,

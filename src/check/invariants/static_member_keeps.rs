@@ -69,7 +69,7 @@ impl Invariant for StaticMemberKeeps {
         let What::Client(ClientEvent::Member(said)) = &event.seen.what else { return Ok(()) };
         let (consumer, at) = (said.consumer(), event.seen.at);
         if let MemberEvent::Left { .. } = said {
-            // Which group it was of is no longer known.
+            // Which group it was of is not known any more.
             self.disturbed.values_mut().for_each(|last| *last = at);
         }
         let Some(member) = ghost.groups().member(consumer) else { return Ok(()) };

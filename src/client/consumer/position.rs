@@ -55,7 +55,7 @@ impl Position {
 pub(super) enum Whence {
     Earliest,
     Latest,
-    /// At the first record that is no older than this.
+    /// At the first record that is at least as young as this.
     Ago(Duration),
 }
 

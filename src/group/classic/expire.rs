@@ -77,7 +77,7 @@ impl Classic {
 impl Plan<'_> {
     fn session_expired(&mut self, id: &MemberId) {
         let Some(member) = self.group.member(id.as_str()).map(Arc::clone) else {
-            // An id that was given out, and nobody joined with.
+            // An id that was given out, and that no member joined with.
             self.remove(id.as_str());
             self.cancel_timer(self.session_timer(id));
             return self.complete_if_all_joined();

@@ -106,7 +106,7 @@ impl<'a> Plan<'a> {
         self.push(Kind::AnswerSync { group, member, response });
     }
 
-    /// Removes a member, or an id that was given out. Whoever waits under it is told to join as a
+    /// Removes a member, or an id that was given out. A request that waits under it is told to join as a
     /// new member.
     pub(super) fn remove(&mut self, id: &str) {
         let unknown = ErrorCode::UnknownMemberId;
@@ -144,7 +144,7 @@ impl<'a> Plan<'a> {
                 None => Kind::CancelTimer(timer),
             });
         }
-        // Before the replies: whoever is answered finds the group as the answer says.
+        // Before the replies: a member that is answered finds the group as the answer says.
         let mut effects = vec![Effect(Kind::Put(Arc::new(self.group)))];
         effects.append(&mut self.effects);
         Decision { records: self.records, response, effects, after: self.after }

@@ -73,7 +73,7 @@ impl Plan<'_> {
         }
     }
 
-    /// The same though it is the first: nobody is left to wait for.
+    /// The same though it is the first: there is no member left to wait for.
     pub(super) fn complete_if_all_joined(&mut self) {
         if self.group.is_preparing() && self.group.all_joined() {
             self.complete_join();

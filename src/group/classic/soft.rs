@@ -50,7 +50,7 @@ impl Classic {
         self.groups.iter()
     }
 
-    /// Forgets everything. Whoever waits learns that this coordinator does not answer any more.
+    /// Forgets everything. A request that waits learns that this coordinator does not answer any more.
     pub(in crate::group) fn clear(&mut self) {
         self.groups.clear();
         self.joins.clear();

@@ -16,7 +16,7 @@ use crate::wire::messages::offset_commit_response::{
 /// The version since which a group that does not exist has an error of its own.
 const GROUP_ID_NOT_FOUND_VERSION: i16 = 9;
 
-/// Decides a commit of offsets for a group, or for a simple one if there is no such group.
+/// Decides a commit of offsets for a group, or for a simple one if the group does not exist.
 ///
 /// Topics have their names and, as far as the broker knows them, their ids, whatever the client
 /// named. `longest_metadata` is `offset.metadata.max.bytes`: Kafka counts UTF-16 units. A commit by

@@ -19,7 +19,7 @@ use super::{GroupId, MemberId};
 use crate::base::{Offset, Timestamp, TopicId};
 use crate::decide::KeyValue;
 
-/// One fact about a group. Without a value it is a tombstone: the fact is no longer true.
+/// One fact about a group. Without a value it is a tombstone: the fact is not true any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
     /// Types 0 and 1: a group has read a partition up to an offset.

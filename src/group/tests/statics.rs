@@ -135,7 +135,7 @@ fn group_of_absent_static_members_waits_for_their_sessions() {
     let waiter = shell.join(9, &join(&pending));
     assert_eq!(shell.leaves(&pending), ErrorCode::None);
     assert_join(waiter, ErrorCode::UnknownMemberId);
-    // Nobody has joined whenever the time to join is over: there is nobody to lead.
+    // No member has joined whenever the time to join is over: there is none to lead.
     shell.pass_secs(130);
     assert_eq!(shell.state(), "PreparingRebalance");
     assert_eq!(shell.members(), [id]);

@@ -109,7 +109,7 @@ fn listed(answer: &ListGroupsResponse) -> Verdict<Vec<GroupListing>> {
     Verdict::Done(groups.collect())
 }
 
-/// `None` if there is no such group of the consumer protocol.
+/// `None` without a group of this name and of the consumer protocol.
 fn described(answer: &ConsumerGroupDescribeResponse) -> Verdict<Option<GroupDescription>> {
     let Some(group) = answer.groups.first() else {
         return Verdict::Refused(AdminError::Incomplete("a group".into()));

@@ -118,7 +118,7 @@ impl Subscribers<'_> {
     }
 }
 
-/// How many of `count` things each of `members` gets: all the same, and some of them one more.
+/// How many of `count` things each of `members` gets: as many each, and some of them one more.
 fn shares(count: usize, members: usize) -> (usize, usize) {
     (count / members, count % members)
 }

@@ -25,7 +25,7 @@ fn partition_is_handed_over_only_once_it_is_revoked() {
     assert_eq!((told.member_epoch, assigned(&told)), (2, orders(&[0, 1])));
     shell.expect("a", 2, MemberState::UnrevokedPartitions, &[(ORDERS, &[0, 1])]);
 
-    // While it still uses them, nobody else gets them.
+    // While it still uses them, no other member gets them.
     let busy = shell.accepted(&beat_owning("a", 2, &[(ORDERS, &[0, 1, 2, 3])]));
     assert_eq!((busy.member_epoch, assigned(&busy)), (2, None));
     assert_eq!(assigned(&shell.accepted(&beat("b", 3))), None);
