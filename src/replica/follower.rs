@@ -111,6 +111,21 @@ impl Follower {
         cut
     }
 
+    /// Where a log has to start over whose truncation at `cut` would leave nothing of it.
+    ///
+    /// No record is left that both logs have, so nothing shows that the records deleted below the
+    /// own start are those that the leader still has: after an unclean election its log may be
+    /// shorter and reach further back. An empty log at the cut would count as in sync without them.
+    pub fn begins_again(
+        &self,
+        cut: Offset,
+        own_start: Offset,
+        leader_start: Offset,
+    ) -> Option<Offset> {
+        let reaches_back = leader_start >= Offset::ZERO && leader_start < cut;
+        (cut <= own_start && reaches_back).then_some(leader_start)
+    }
+
     /// The high watermark after a response with the leader's. A new leader may not know yet how far
     /// an earlier one had advanced it; committed records stay committed.
     ///
@@ -202,6 +217,21 @@ mod tests {
         assert_eq!(mend([10, 10], 3), RangeRemedy::StartAt(Offset(3)), "empty, beyond the leader");
         assert_eq!(mend([0, 10], 0), RangeRemedy::AskAgain);
         assert_eq!(mend([10, 10], -1), RangeRemedy::AskAgain, "a leader that does not know");
+    }
+
+    #[test]
+    fn log_that_loses_everything_starts_where_the_leader_starts() {
+        let begins_again = |cut, own_start, leader_start| {
+            let [cut, own_start, leader_start] = [cut, own_start, leader_start].map(Offset);
+            follower().begins_again(cut, own_start, leader_start)
+        };
+        assert_eq!(begins_again(202, 395, 0), Some(Offset(0)), "below the own start");
+        assert_eq!(begins_again(395, 395, 138), Some(Offset(138)), "at the own start");
+        assert_eq!(begins_again(396, 395, 0), None, "a common record is left");
+        assert_eq!(begins_again(202, 395, 202), None, "the leader starts at the cut");
+        assert_eq!(begins_again(202, 395, 300), None, "the leader starts above the cut");
+        assert_eq!(begins_again(202, 395, -1), None, "a leader that does not know its start");
+        assert_eq!(begins_again(0, 0, 0), None, "an empty log that starts at 0 stays");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl<W: World> Partition<W> {
                     if self.site.flaws.has(Flaw::TruncateAfterHighWatermark) {
                         self.raise_high_watermark(&mut state, answer);
                     }
-                    self.truncate(&mut state, epoch, end)?;
+                    self.truncate(&mut state, (epoch, end), answer.log_start)?;
                     (None, true)
                 }
                 None => self.take_records(&mut state, answer, retry_at)?,
@@ -130,21 +130,32 @@ impl<W: World> Partition<W> {
         let RangeRemedy::StartAt(start) = follower.out_of_range(log, answer.log_start) else {
             return Ok(false);
         };
-        state.log.truncate_fully_and_start_at(start)?;
-        state.high_watermark = start;
-        self.site.world.probe(ReplicaProbe::StartedOver { partition: self.name.clone(), start });
+        self.start_over(state, start)?;
         Ok(true)
     }
 
+    /// Removes all records, to fetch from `start` on.
+    fn start_over(&self, state: &mut State<W>, start: Offset) -> Result<(), LogError> {
+        state.log.truncate_fully_and_start_at(start)?;
+        state.high_watermark = start;
+        self.site.world.probe(ReplicaProbe::StartedOver { partition: self.name.clone(), start });
+        Ok(())
+    }
+
+    /// Truncates where the leader's answer says that the logs diverge: its largest epoch that is not
+    /// above ours, and its end there.
     fn truncate(
         &self,
         state: &mut State<W>,
-        epoch: LeaderEpoch,
-        end: Offset,
+        diverging: (LeaderEpoch, Offset),
+        leader_start: Offset,
     ) -> Result<(), LogError> {
-        let local = state.log.end_offset_for(epoch);
+        let local = state.log.end_offset_for(diverging.0);
         let Role::Follower(follower) = &state.role else { return Ok(()) };
-        let cut = follower.truncation((epoch, end), local, state.log.log_end());
+        let cut = follower.truncation(diverging, local, state.log.log_end());
+        if let Some(start) = follower.begins_again(cut, state.log.log_start(), leader_start) {
+            return self.start_over(state, start);
+        }
         let cut = self.cut(state, cut)?;
         self.site.world.probe(ReplicaProbe::Truncated { partition: self.name.clone(), end: cut });
         Ok(())
@@ -236,5 +247,62 @@ impl<W: World> Partition<W> {
             self.site.world.probe(ReplicaProbe::Truncated { partition: self.name.clone(), end });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::config::{Compression, TopicConfig};
+    use crate::broker::partition::tests::{ME, OTHER, Replica};
+    use crate::io::real::RealWorld;
+    use crate::wire::batch::BatchBuilder;
+
+    impl Replica {
+        /// Broker 2, the leader, answers the next fetch.
+        async fn answered(&self, answer: LeaderAnswer) -> FollowerFetch {
+            let asked = self.partition.next_fetch(OTHER).expect("this replica follows");
+            self.partition.fetched(&asked, &answer, Instant(0)).await.unwrap();
+            self.partition.next_fetch(OTHER).expect("this replica still follows")
+        }
+    }
+
+    /// The leader's log begins at `log_start`, and it has nothing to send.
+    fn empty_answer(log_start: i64) -> LeaderAnswer {
+        LeaderAnswer {
+            error: ErrorCode::None,
+            high_watermark: Offset(log_start),
+            log_start: Offset(log_start),
+            diverging: None,
+            records: None,
+        }
+    }
+
+    fn record_at(base: i64, epoch: i32) -> Bytes {
+        let now = RealWorld::new().wall_clock();
+        let mut builder = BatchBuilder::new(Compression::None, now);
+        builder.append(now, Some(b"k"), Some(b"v"), &[]);
+        let mut batch = builder.finish_plain().to_vec();
+        // The checksum covers neither.
+        batch[..8].copy_from_slice(&base.to_be_bytes());
+        batch[12..16].copy_from_slice(&epoch.to_be_bytes());
+        batch.into()
+    }
+
+    #[tokio::test]
+    async fn follower_without_a_common_record_fetches_from_the_leaders_start() {
+        let replica = Replica::new(TopicConfig::default()).await;
+        replica.elect(OTHER, 0, &[ME, OTHER]).await;
+        // Retention deleted everything below offset 395 here.
+        let deleted = LeaderAnswer { error: ErrorCode::OffsetOutOfRange, ..empty_answer(395) };
+        assert_eq!(replica.answered(deleted).await.offset, Offset(395));
+        let records = Some(record_at(395, 0));
+        let next = replica.answered(LeaderAnswer { records, ..empty_answer(395) }).await;
+        assert_eq!((next.log_start, next.offset), (Offset(395), Offset(396)));
+        // An unclean election: the new leader's log is shorter, and begins at 138.
+        replica.elect(OTHER, 2, &[OTHER]).await;
+        let diverging = Some((LeaderEpoch(0), Offset(202)));
+        let next = replica.answered(LeaderAnswer { diverging, ..empty_answer(138) }).await;
+        assert_eq!((next.log_start, next.offset), (Offset(138), Offset(138)));
     }
 }
