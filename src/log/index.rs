@@ -14,6 +14,9 @@ use crate::io::{Disk, File, Map, Open};
 /// large, nor any usual `index.interval.bytes`.
 const LONGEST_WAY: u64 = 16 << 20;
 
+/// Bytes of an entry of the time index.
+const MOMENT: u64 = 12;
+
 /// Entries of `N` bytes in a mapped file that may be longer than what is used of it.
 pub(crate) struct Table<D: Disk, const N: usize> {
     disk: D,
@@ -144,7 +147,7 @@ impl<D: Disk> Indexes<D> {
         bytes: u64,
     ) -> io::Result<Self> {
         let places = Table::create(disk, index, bytes)?;
-        let moments = Table::create(disk, time_index, bytes)?;
+        let moments = Table::create(disk, time_index, bytes.max(MOMENT))?;
         Ok(Self { base, places, moments })
     }
 
@@ -223,8 +226,16 @@ impl<D: Disk> Indexes<D> {
         self.places.push(&bytes)
     }
 
-    /// Adds a moment, if it is later than all before it.
+    /// Adds a moment, if it is later than all before it. Leaves room for the segment's last one.
     pub(crate) fn push_moment(&mut self, moment: Moment) -> io::Result<()> {
+        match self.moments.used + 1 < self.moments.capacity {
+            true => self.push_last_moment(moment),
+            false => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+
+    /// Adds the segment's last moment, if it is later than all before it.
+    pub(crate) fn push_last_moment(&mut self, moment: Moment) -> io::Result<()> {
         let before = self.last_moment();
         if before.is_some_and(|b| moment.timestamp <= b.timestamp || moment.last <= b.last) {
             return Ok(());
@@ -296,13 +307,19 @@ impl<D: Disk> Indexes<D> {
         });
     }
 
-    /// Gives the files room for `bytes` each; 0 cuts them to what is used.
-    pub(crate) fn resize(
+    /// Gives the files room for `bytes` each, and for what they hold and the segment's last moment.
+    pub(crate) fn preallocate(
         &mut self,
         (index, time_index): (&Path, &Path),
         bytes: u64,
     ) -> io::Result<()> {
         self.places.resize(index, bytes)?;
-        self.moments.resize(time_index, bytes)
+        self.moments.resize(time_index, bytes.max((self.moments.used + 1) * MOMENT))
+    }
+
+    /// Cuts the files to what is used.
+    pub(crate) fn cut(&mut self, (index, time_index): (&Path, &Path)) -> io::Result<()> {
+        self.places.resize(index, 0)?;
+        self.moments.resize(time_index, 0)
     }
 }

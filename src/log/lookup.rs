@@ -263,8 +263,8 @@ impl<D: Disk> Segment<D> {
                 Err(stop) => return Err(stop.into_error(&self.path, at, self.base)),
             }
         }
-        tracker.push_latest(&mut indexes);
-        let _ = indexes.resize(paths, 0);
+        tracker.push_last(&mut indexes);
+        let _ = indexes.cut(paths);
         Ok(indexes)
     }
 

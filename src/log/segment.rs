@@ -94,15 +94,17 @@ impl Tracker {
         let due = self.since_entry > self.interval;
         if due && indexes.push_place(Place { last: header.last_offset(), position }).is_ok() {
             self.since_entry = 0;
-            self.push_latest(indexes);
+            if let Some(latest) = self.latest {
+                let _ = indexes.push_moment(latest);
+            }
         }
         self.since_entry += header.size() as u64;
         due
     }
 
-    pub(super) fn push_latest<D: Disk>(&self, indexes: &mut Indexes<D>) {
+    pub(super) fn push_last<D: Disk>(&self, indexes: &mut Indexes<D>) {
         if let Some(latest) = self.latest {
-            let _ = indexes.push_moment(latest);
+            let _ = indexes.push_last_moment(latest);
         }
     }
 }
@@ -314,10 +316,10 @@ impl<D: Disk> Segment<D> {
         self.vouched.get_mut().forget();
         let state = self.indexes.get_mut();
         let Some(mut indexes) = state.open.take() else { return };
-        self.tracker.push_latest(&mut indexes);
+        self.tracker.push_last(&mut indexes);
         state.unsynced = true;
         // An index that keeps its preallocated room is found to be wrong later, and rebuilt.
-        let _ = indexes.resize((&index, &time_index), 0);
+        let _ = indexes.cut((&index, &time_index));
     }
 
     /// Makes a segment the last one, with room in its indexes, whatever it was before.
@@ -331,7 +333,7 @@ impl<D: Disk> Segment<D> {
         let state = self.indexes.get_mut();
         if let Some(indexes) = &mut state.open {
             state.unsynced = true;
-            let resized = indexes.resize((&index, &time_index), config.segment_index_bytes);
+            let resized = indexes.preallocate((&index, &time_index), config.segment_index_bytes);
             resized.map_err(LogError::io("preallocate", &index))?;
             self.tracker.latest = indexes.last_moment();
         }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use crate::base::{Offset, Timestamp};
-use crate::log::testing::{Home, RealLog, batch_at, lead, read_all, tiny};
+use crate::log::LogConfig;
+use crate::log::testing::{Home, NOW, RealLog, batch_at, lead, read_all, tiny};
 use crate::wire::batch::{BatchHeader, batches};
 
 /// Batches of different sizes and times.
@@ -127,4 +128,40 @@ async fn index_that_lost_its_entries_is_built_anew() {
     fs::write(&path, b"").unwrap();
     home.reopen().await.close().await.unwrap();
     assert_eq!(fs::metadata(&path).unwrap().len(), 19 * 8);
+}
+
+#[tokio::test]
+async fn time_index_ends_with_the_last_moment_where_one_append_fills_it() {
+    let roomy = LogConfig { segment_bytes: 1 << 20, index_interval_bytes: 0, ..tiny() };
+    let leader = Home::new(roomy);
+    let mut log = leader.open().await;
+    (0..10).for_each(|at| _ = lead(&mut log, batch_at(1, 9, at), 0));
+    log.close().await.unwrap();
+    let file = format!("{:020}", 0);
+    let fetched = fs::read(leader.file(&format!("{file}.log"))).unwrap();
+    // Room for four moments; a follower appends ten batches at once.
+    let follower = Home::new(LogConfig { segment_index_bytes: 48, ..roomy });
+    let mut log = follower.open().await;
+    log.append_as_follower(&fetched, NOW).unwrap();
+    log.close().await.unwrap();
+    let entries = fs::read(follower.file(&format!("{file}.timeindex"))).unwrap();
+    let times: Vec<i64> =
+        entries.chunks(12).map(|e| i64::from_be_bytes(e[..8].try_into().unwrap())).collect();
+    assert_eq!(times, [1, 2, 3, 9]);
+}
+
+#[tokio::test]
+async fn reopened_time_index_has_room_for_the_last_moment() {
+    let roomy = LogConfig { segment_bytes: 1 << 20, index_interval_bytes: 0, ..tiny() };
+    let mut home = Home::new(roomy);
+    let mut log = home.open().await;
+    (0..5).for_each(|at| _ = lead(&mut log, batch_at(1, 9, at), 0));
+    log.close().await.unwrap();
+    // Room for two moments, of which the segment has four: it is sealed at the next append.
+    home.config.segment_index_bytes = 24;
+    let mut log = home.reopen().await;
+    let rolled: Vec<bool> = (5..8).map(|at| lead(&mut log, batch_at(1, 9, at), 0).rolled).collect();
+    assert_eq!(rolled, [true, false, true]);
+    log.close().await.unwrap();
+    assert_eq!(assert_agrees(&home.path(), 0), 4);
 }
