@@ -103,6 +103,8 @@ pub enum ReplicaProbe {
     Truncated { partition: TopicPartition, end: Offset },
     /// A follower has nothing that its leader still has: its log is now empty and begins at `start`.
     StartedOver { partition: TopicPartition, start: Offset },
+    /// Retention raised the log start to `start`. The files below it go later.
+    Expired { partition: TopicPartition, start: Offset },
     /// A request about the partition was refused with this Kafka error.
     Refused { partition: TopicPartition, request: Request, error: &'static str },
     /// An idempotent producer sent a batch that is in the log already (KIP-98); it ends at `end`.

@@ -346,6 +346,12 @@ impl Story {
         self.sees(broker, What::Removed { path: path(base) });
     }
 
+    /// Retention raises the log start; the files below are still there.
+    pub fn expires(&mut self, broker: u16, start: i64) {
+        let (partition, start) = (self.partition.clone(), Offset(start));
+        self.probe(broker, Probe::Replica(ReplicaProbe::Expired { partition, start }));
+    }
+
     /// Cuts the last segment so that it ends at an offset.
     pub fn cut(&mut self, broker: u16, end: i64) {
         let segments = self.disks.entry(broker).or_default();

@@ -174,6 +174,7 @@ impl View {
             | ReplicaProbe::MayBeInSync { .. }
             | ReplicaProbe::Truncated { .. }
             | ReplicaProbe::StartedOver { .. }
+            | ReplicaProbe::Expired { .. }
             | ReplicaProbe::Refused { .. }
             | ReplicaProbe::Duplicate { .. }
             | ReplicaProbe::EpochAnswered { .. } => {}

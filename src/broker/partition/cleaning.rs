@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::{Partition, Role, State};
-use crate::base::{BrokerId, Offset};
+use crate::base::{BrokerId, Offset, ReplicaProbe};
 use crate::io::{Disk, World};
 use crate::log::{Keeper, Log, LogError, Pace, Retired};
 use crate::wire::ErrorCode;
@@ -27,6 +27,8 @@ impl<W: World> Partition<W> {
             Ok(None) => Ok(None),
             Ok(Some((start, due))) => {
                 tracing::info!(partition = %self.name, %start, ?due, "deleting old segments");
+                let partition = self.name.clone();
+                self.site.world.probe(ReplicaProbe::Expired { partition, start });
                 Ok(Some(start))
             }
             Err(error) => {

@@ -123,20 +123,38 @@ impl Ghost {
         }
     }
 
-    /// Whether retention was due for a replica's first segment: its records are too old, or the
-    /// others have enough bytes.
+    /// Retention raised a log's start: the records below are deleted, if it was due for each of
+    /// their segments. Their files go later.
+    pub(super) fn expired(
+        &mut self,
+        at: Instant,
+        on: HostId,
+        name: &TopicPartition,
+        start: Offset,
+    ) {
+        let Some(replica) = self.hosts.replica(on, name) else { return };
+        let mut below = replica.segments.range(..start.0).map(|(base, _)| *base);
+        if below.all(|base| self.was_due(at, name, replica, base))
+            && let Some(partition) = self.partitions.get_mut(name)
+        {
+            partition.deleted_below = partition.deleted_below.max(start);
+        }
+    }
+
+    /// Whether retention was due for one of a replica's segments: its records are too old, or those
+    /// behind it have enough bytes.
     fn was_due(&self, at: Instant, name: &TopicPartition, replica: &Replica, base: i64) -> bool {
         let promise = self.setup.promise(&name.topic);
         let Some(segment) = replica.segments.get(&base) else { return false };
-        let latest = segment.batches().iter().map(|batch| batch.latest).max();
+        let Some(latest) = segment.batches().iter().map(|batch| batch.latest).max() else {
+            return true;
+        };
         let now = i128::from(at.0 / 1_000_000) + i128::from(crate::sim::EPOCH_MS);
-        let old = promise
-            .retention
-            .zip(latest)
-            .is_some_and(|(keep, latest)| now - i128::from(latest.0) > keep.as_millis() as i128);
-        let others = replica.segments.iter().filter(|(other, _)| **other != base);
-        let others: u64 = others.map(|(_, segment)| segment.readable()).sum();
-        old || promise.retention_bytes.is_some_and(|keep| others >= keep)
+        let age = now - i128::from(latest.0);
+        let old = promise.retention.is_some_and(|keep| age > keep.as_millis() as i128);
+        let behind = replica.segments.range(base + 1..);
+        let behind: u64 = behind.map(|(_, segment)| segment.readable()).sum();
+        old || promise.retention_bytes.is_some_and(|keep| behind >= keep)
     }
 
     fn remove_segment(

@@ -270,6 +270,9 @@ impl Ghost {
                     replica.topic_id = Some(*topic_id);
                 }
             }
+            What::Probe(Probe::Replica(ReplicaProbe::Expired { partition, start })) => {
+                self.expired(*at, *host, partition, *start);
+            }
             What::Wrote { path, offset, bytes } => {
                 self.wrote(*host, path, *offset, bytes, changes);
             }

@@ -121,4 +121,31 @@ mod tests {
         gone.lists(1, At(0), Some(5));
         gone.silent();
     }
+    /// A topic that keeps a thousand bytes: the first segment is followed by as many or not.
+    fn expiring(values: &[u64]) -> Story {
+        let mut story = Story::expiring("timestamp-lookup-agrees");
+        story.leader_writes(1, 0, 0, &[1, 2]);
+        story.rolls(1, 2);
+        story.leader_writes(1, 2, 0, values);
+        story.high_watermark(1, 0, 2 + values.len() as i64);
+        story.later();
+        story.expires(1, 2);
+        story.asks(1);
+        story.lists(1, At(0), Some(2));
+        story
+    }
+
+    #[test]
+    fn silent_once_retention_has_raised_the_log_start() {
+        let values: Vec<u64> = (3..103).collect();
+        expiring(&values).silent();
+    }
+
+    #[test]
+    fn fires_when_the_log_start_rose_though_no_retention_was_due() {
+        expiring(&[3]).fired(
+            "orders-0 consumer k1 asked for the first record from 0 ms on and was told offset 2 at \
+             2.000 s; it is in the batch of offsets 0 to 1",
+        );
+    }
 }
