@@ -49,10 +49,11 @@ fn document(seed: u64) -> String {
     };
     let (rules, cold) = faults::rules(Seed(seed), &shape, &names);
     format!(
-        "name = \"{}\"\n{}{}{}{}[expect]\nholds = [\"*\"]\n",
+        "name = \"{}\"\n{}{}{}{}{}[expect]\nholds = [\"*\"]\n",
         name(seed),
         timing(seed),
         cluster_and_topics(Seed(seed), cold, &topics),
+        disk(Seed(seed)),
         load::loads(Seed(seed), &topics),
         rules,
     )
@@ -105,6 +106,38 @@ fn dirs(seed: Seed) -> &'static [&'static str] {
         (18, &["/data1", "/data2"]),
         (7, &["/data1", "/data2", "/data3"]),
     ])
+}
+
+/// `[disk]` of some: a page cache that is soon full, written back early or late, on a fast or a slow
+/// device.
+fn disk(seed: Seed) -> String {
+    let mut draws = Draws::of(seed, Stream::named("swarm disk"));
+    if !draws.chance(30) {
+        return String::new();
+    }
+    let mut text = String::from("[disk]\n");
+    if draws.chance(60) {
+        let background = draws.number(0, 30);
+        let dirty = draws.number(background + 1, 60);
+        text.push_str(&format!(
+            "memory.pages = {}\nvm.dirty_background_ratio = {background}\n\
+             vm.dirty_ratio = {dirty}\nread_ahead_kb = {}\n",
+            draws.number(64, 2048),
+            draws.weighted(&[(1, 0), (2, 16), (2, 128)]),
+        ));
+    }
+    if draws.chance(60) {
+        text.push_str(&format!(
+            "vm.dirty_writeback_centisecs = {}\nvm.dirty_expire_centisecs = {}\n",
+            draws.number(5, 300),
+            draws.number(5, 1500),
+        ));
+    }
+    if draws.chance(40) {
+        let (write, read) = (draws.number(1, 200), draws.number(20, 2000));
+        text.push_str(&format!("page.write.us = {write}\npage.read.us = {read}\n"));
+    }
+    text
 }
 
 /// The heartbeats of brokers, in milliseconds, and how long the controller waits for one. With the

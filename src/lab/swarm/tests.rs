@@ -259,6 +259,11 @@ const FEATURES: &[Feature] = &[
     ("flush after some records", |text| value(text, "flush.messages").is_some_and(|n| n > 1)),
     ("flush by time", |text| text.contains("\nflush.ms")),
     ("flush before ack", |text| text.contains("flush.before.ack = \"true\"")),
+    ("a small page cache", |text| value(text, "memory.pages").is_some_and(|pages| pages < 1024)),
+    ("early writeback", |text| {
+        value(text, "vm.dirty_expire_centisecs").is_some_and(|expire| expire < 300)
+    }),
+    ("slow pages", |text| value(text, "page.read.us").is_some_and(|micros| micros > 1000)),
     ("fast elections", |text| {
         value(text, "broker.session.timeout.ms").is_some_and(|session| session < 400)
     }),
