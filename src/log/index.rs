@@ -14,6 +14,8 @@ use crate::io::{Disk, File, Map, Open};
 /// large, nor any usual `index.interval.bytes`.
 const LONGEST_WAY: u64 = 16 << 20;
 
+/// Bytes of an entry of the offset index.
+const PLACE: u64 = 8;
 /// Bytes of an entry of the time index.
 const MOMENT: u64 = 12;
 
@@ -313,8 +315,10 @@ impl<D: Disk> Indexes<D> {
         (index, time_index): (&Path, &Path),
         bytes: u64,
     ) -> io::Result<()> {
-        self.places.resize(index, bytes)?;
-        self.moments.resize(time_index, bytes.max((self.moments.used + 1) * MOMENT))
+        // Never less than before: a file that shrinks ends with entries that a truncation removed.
+        let moments = self.moments.capacity.max(self.moments.used + 1);
+        self.places.resize(index, bytes.max(self.places.capacity * PLACE))?;
+        self.moments.resize(time_index, bytes.max(moments * MOMENT))
     }
 
     /// Cuts the files to what is used.

@@ -165,3 +165,22 @@ async fn reopened_time_index_has_room_for_the_last_moment() {
     log.close().await.unwrap();
     assert_eq!(assert_agrees(&home.path(), 0), 4);
 }
+
+#[tokio::test]
+async fn truncation_leaves_the_room_of_an_index_as_it_is() {
+    let config = LogConfig { segment_bytes: 1 << 20, index_interval_bytes: 0, ..tiny() };
+    let mut home = Home::new(config);
+    let mut log = home.open().await;
+    (0..5).for_each(|at| _ = lead(&mut log, batch_at(1, 9, at), 0));
+    log.close().await.unwrap();
+    home.config.segment_index_bytes = 24;
+    let mut log = home.reopen().await;
+    let len =
+        |extension: &str| fs::metadata(home.file(&format!("{:020}.{extension}", 0))).unwrap().len();
+    let before = (len("index"), len("timeindex"));
+    // A file that shrank now would end with an entry of a batch that is gone.
+    log.truncate_to(Offset(3)).unwrap();
+    assert_eq!((len("index"), len("timeindex")), before);
+    log.close().await.unwrap();
+    assert_eq!(assert_agrees(&home.path(), 0), 2);
+}
