@@ -47,42 +47,42 @@ fn smoke_leader_cut_off_loses_nothing() {
 
 #[test]
 fn acks_0_loses_records_when_leaders_are_killed() {
-    Trial::of("faults/acks-0-leader-kill").seeds(0..10).assert_as_expected();
+    Trial::of("faults/acks-0-leader-kill").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn acks_1_loses_records_when_leaders_are_killed() {
-    Trial::of("faults/acks-1-leader-kill").seeds(0..10).assert_as_expected();
+    Trial::of("faults/acks-1-leader-kill").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn each_topic_is_judged_by_its_own_promise() {
-    Trial::of("faults/two-topics").seeds(0..20).assert_as_expected();
+    Trial::of("faults/two-topics").seeds(0..8).assert_as_expected();
 }
 
 #[test]
 fn acks_all_loses_nothing_when_processes_are_killed() {
-    Trial::of("faults/acks-all-kills").seeds(0..10).assert_as_expected();
+    Trial::of("faults/acks-all-kills").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn controller_kills_lose_no_committed_metadata() {
-    Trial::of("faults/acks-all-controller-kills").seeds(0..10).assert_as_expected();
+    Trial::of("faults/acks-all-controller-kills").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn one_power_loss_at_a_time_loses_nothing() {
-    Trial::of("faults/one-power-loss-at-a-time").seeds(0..10).assert_as_expected();
+    Trial::of("faults/one-power-loss-at-a-time").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn rack_power_loss_loses_unflushed_records() {
-    Trial::of("faults/all-lose-power-unflushed").seeds(0..10).assert_as_expected();
+    Trial::of("faults/all-lose-power-unflushed").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn rack_power_loss_keeps_flushed_records() {
-    Trial::of("faults/all-lose-power-flushed").seeds(0..10).assert_as_expected();
+    Trial::of("faults/all-lose-power-flushed").seeds(0..5).assert_as_expected();
 }
 
 #[test]
@@ -92,17 +92,17 @@ fn rack_power_losses_keep_records_flushed_before_ack() {
 
 #[test]
 fn min_insync_1_loses_records_of_a_lone_leader() {
-    Trial::of("faults/min-insync-1-alone-without-power").seeds(0..10).assert_as_expected();
+    Trial::of("faults/min-insync-1-alone-without-power").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn min_insync_2_loses_no_records_of_a_lone_leader() {
-    Trial::of("faults/min-insync-2-alone-without-power").seeds(0..10).assert_as_expected();
+    Trial::of("faults/min-insync-2-alone-without-power").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn leader_cut_off_from_the_cluster_loses_nothing() {
-    Trial::of("faults/leader-cut-off").seeds(0..10).assert_as_expected();
+    Trial::of("faults/leader-cut-off").seeds(0..5).assert_as_expected();
 }
 
 #[test]
@@ -117,67 +117,67 @@ fn seeking_consumers_read_on_from_where_they_sought() {
 
 #[test]
 fn one_way_cuts_lose_nothing() {
-    Trial::of("faults/one-way-cuts").seeds(0..10).assert_as_expected();
+    Trial::of("faults/one-way-cuts").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn paused_leader_is_fenced_when_it_wakes() {
-    Trial::of("faults/paused-leader").seeds(0..10).assert_as_expected();
+    Trial::of("faults/paused-leader").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn unclean_election_loses_acknowledged_records() {
-    Trial::of("faults/unclean-election-on").seeds(0..10).assert_as_expected();
+    Trial::of("faults/unclean-election-on").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn partition_without_unclean_election_waits_and_loses_nothing() {
-    Trial::of("faults/unclean-election-off").seeds(0..10).assert_as_expected();
+    Trial::of("faults/unclean-election-off").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn rolling_restart_loses_nothing() {
-    Trial::of("faults/rolling-restart").seeds(0..10).assert_as_expected();
+    Trial::of("faults/rolling-restart").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn swizzle_clogged_links_lose_nothing() {
-    Trial::of("faults/swizzle-clog").seeds(0..10).assert_as_expected();
+    Trial::of("faults/swizzle-clog").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn flapping_links_lose_nothing() {
-    Trial::of("faults/flapping-links").seeds(0..10).assert_as_expected();
+    Trial::of("faults/flapping-links").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn restart_storm_during_recovery_loses_nothing() {
-    Trial::of("faults/restart-storm").seeds(0..10).assert_as_expected();
+    Trial::of("faults/restart-storm").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn slow_narrow_and_lossy_links_lose_nothing() {
-    Trial::of("faults/slow-links").seeds(0..10).assert_as_expected();
+    Trial::of("faults/slow-links").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn stalled_disks_delay_acknowledgements_and_lose_nothing() {
-    Trial::of("faults/slow-disks").seeds(0..10).assert_as_expected();
+    Trial::of("faults/slow-disks").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn wrong_clocks_lose_nothing() {
-    Trial::of("faults/wrong-clocks").seeds(0..10).assert_as_expected();
+    Trial::of("faults/wrong-clocks").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn full_disk_keeps_its_records() {
-    Trial::of("faults/disk-full").seeds(0..10).assert_as_expected();
+    Trial::of("faults/disk-full").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn failed_sync_acknowledges_nothing() {
-    Trial::of("faults/disk-errors").seeds(0..10).assert_as_expected();
+    Trial::of("faults/disk-errors").seeds(0..5).assert_as_expected();
 }
 
 #[test]
@@ -350,12 +350,12 @@ fn tail_latencies(text: &[u8]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
 
 #[test]
 fn kills_at_the_worst_moments_lose_nothing() {
-    Trial::of("faults/at-the-worst-moment").seeds(0..10).assert_as_expected();
+    Trial::of("faults/at-the-worst-moment").seeds(0..5).assert_as_expected();
 }
 
 #[test]
 fn minority_side_of_a_split_brain_acknowledges_nothing() {
-    Trial::of("faults/split-brain").seeds(0..10).assert_as_expected();
+    Trial::of("faults/split-brain").seeds(0..5).assert_as_expected();
 }
 
 #[test]
