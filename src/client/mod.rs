@@ -9,6 +9,7 @@
 //! | `group`, `assignor` | a consumer's membership in its group, and who reads which partition |
 //! | `kernel` | shared by the three: the cluster as a client knows it, coordinators, request ids |
 //! | `producer`, `consumer`, `admin` | the three, each with its core and driver |
+//! | `metrics` | what they measure, under Kafka's names |
 //! | `error` | their errors |
 //! | `testing` | in unit tests: a model of a cluster, and a bench for cores by value |
 //!
@@ -66,6 +67,7 @@ mod consumer;
 mod error;
 mod group;
 mod kernel;
+mod metrics;
 mod producer;
 #[cfg(test)]
 mod testing;
@@ -78,7 +80,12 @@ pub use admin::{
     GroupListing, GroupOffset, ListedOffset, MemberDescription, OffsetSpec, PartitionDescription,
     TopicDescription,
 };
-pub use consumer::{Committing, Consumer, ConsumerRecord, Notice, RebalanceListener, Told};
-pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
+pub use consumer::{
+    BytesDeserializer, Committing, Consumer, ConsumerInterceptor, ConsumerRecord, DeserializeError,
+    Deserializer, Deserializers, InterceptError, LongDeserializer, Notice, OffsetAndTimestamp,
+    RebalanceListener, RecordStream, StringDeserializer, Told,
+};
+pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError, RecordPart};
 pub use group::{CommittedOffset, GroupMetadata, check_consumer};
+pub use metrics::{MetricName, Metrics};
 pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata, partition_of};

@@ -9,6 +9,7 @@
 //! | `sessions` | what fetches name: only what changed |
 //! | `answers` | what a response says about a partition |
 //! | `driver` | carries the core's effects out, also between polls |
+//! | `metrics` | what it measures |
 //! | `handle`, `record` | what the application sees |
 
 mod answers;
@@ -20,6 +21,7 @@ mod driver;
 mod group_tests;
 mod handle;
 mod lookup;
+mod metrics;
 mod partition;
 mod plan;
 mod position;
@@ -29,7 +31,12 @@ mod sessions;
 #[cfg(test)]
 mod tests;
 
-pub use handle::{Committing, Consumer, RebalanceListener, Told};
+pub use handle::{
+    BytesDeserializer, Committing, Consumer, ConsumerInterceptor, DeserializeError, Deserializer,
+    Deserializers, InterceptError, LongDeserializer, RebalanceListener, RecordStream,
+    StringDeserializer, Told,
+};
+pub use lookup::OffsetAndTimestamp;
 pub use record::{ConsumerRecord, Notice};
 
 #[cfg(test)]

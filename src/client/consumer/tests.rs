@@ -417,12 +417,13 @@ fn each_broker_gets_one_fetch_at_a_time() {
 fn lookup_runs_beside_reading() {
     let mut stage = Stage::reading(0, &[]);
     stage.orders.clear();
-    let id = stage.core.begin_lookup(Whence::Latest, &[orders(0)]);
+    let id = stage.core.begin_lookup([(orders(0), Whence::Latest)]);
     stage.tick();
     assert!(!stage.core.is_looked_up(id));
     assert_eq!(stage.listed(77), -1);
     assert!(stage.core.is_looked_up(id));
-    assert_eq!(stage.core.end_lookup(id).unwrap()[&orders(0)], Offset(77));
+    let found = stage.core.end_lookup(id).unwrap();
+    assert_eq!(found[&orders(0)].map(|place| place.offset), Some(Offset(77)));
     assert_eq!(stage.core.position(&orders(0)), Some(Offset(0)));
 }
 
