@@ -29,6 +29,8 @@ mod questions;
 mod record;
 mod sessions;
 #[cfg(test)]
+mod measuring_tests;
+#[cfg(test)]
 mod tests;
 
 pub use handle::{

@@ -101,6 +101,8 @@ pub(in crate::client) struct Epochs {
     telling: Option<(Event, Then)>,
     /// `None`: the next heartbeat says everything.
     said: Option<Told>,
+    /// Whether the coordinator may have a pattern of this member.
+    has_said_regex: bool,
     in_flight: Option<RequestId>,
     next: Instant,
     interval: Duration,
@@ -130,6 +132,7 @@ impl Epochs {
             last_commit: LastCommit::NotBegun,
             telling: None,
             said: None,
+            has_said_regex: false,
             in_flight: None,
             next: now,
             failures: 0,
@@ -240,6 +243,7 @@ impl Epochs {
     /// Joins as a new member: the coordinator does not count what an earlier one owned.
     fn join(&mut self) {
         (self.state, self.epoch, self.said) = (State::Joining, JOIN, None);
+        self.has_said_regex = false;
         (self.target, self.is_reconciled, self.acknowledges) = (None, true, false);
         self.reconciling = None;
     }
@@ -440,7 +444,9 @@ impl Epochs {
         let is_new = known.is_none();
         let topics_changed = known.as_ref().is_none_or(|said| said.topics != says.topics);
         let regex_before = known.as_ref().and_then(|said| said.regex.as_ref());
-        let regex_changed = regex_before != says.regex.as_ref();
+        let takes_back = is_new && self.has_said_regex;
+        let says_regex = takes_back || regex_before != says.regex.as_ref();
+        self.has_said_regex |= says.regex.is_some();
         // An empty one takes an earlier one back.
         let regex = says.regex.as_deref().unwrap_or_default();
         let owned_changed = known.as_ref().is_none_or(|said| said.owned != says.owned);
@@ -461,7 +467,7 @@ impl Epochs {
             rack_id: rack.map(|rack| (&**rack).into()),
             rebalance_timeout_ms: if is_new { rebalance_timeout } else { -1 },
             subscribed_topic_names: topics_changed.then(|| names.collect()),
-            subscribed_topic_regex: regex_changed.then(|| regex.into()),
+            subscribed_topic_regex: says_regex.then(|| regex.into()),
             server_assignor: assignor.map(|assignor| (&**assignor).into()),
             topic_partitions: (owned_changed || self.acknowledges).then(|| owned.collect()),
         });

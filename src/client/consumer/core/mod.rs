@@ -23,7 +23,7 @@ mod lookups;
 mod measuring;
 mod replies;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
