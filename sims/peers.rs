@@ -112,10 +112,9 @@ fn come_and_go(bootstrap: &str, topic: &str, partitions: i32, joins: &[&dyn Fn()
         send(bootstrap, topic, sent, records, partitions);
         sent += records;
         wait_until("what was sent is read", &members, |all| {
-            let keys = |key: &u64| {
-                read.contains_key(key) || all.iter().any(|m| m.read().contains_key(key))
-            };
-            (0..sent).all(|key| keys(&key))
+            let now: Vec<_> = all.iter().map(Peer::read).collect();
+            let is_read = |key| read.contains_key(&key) || now.iter().any(|n| n.contains_key(&key));
+            (0..sent).all(is_read)
         });
         for (key, times) in members.remove(0).leave() {
             *read.entry(key).or_default() += times;

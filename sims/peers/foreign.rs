@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Who speaks to the broker.
@@ -76,12 +77,12 @@ impl Clients {
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{language:?}: {error}"));
         let said = Arc::new(Mutex::new(Said::default()));
         let (mine, lines) = (said.clone(), BufReader::new(child.stdout.take().unwrap()).lines());
-        std::thread::spawn(move || {
+        let listener = std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 mine.lock().unwrap().take(&line);
             }
         });
-        Foreign { child, said }
+        Foreign { child, said, listener: Some(listener) }
     }
 }
 
@@ -119,6 +120,7 @@ impl Said {
 pub struct Foreign {
     child: Child,
     pub said: Arc<Mutex<Said>>,
+    listener: Option<JoinHandle<()>>,
 }
 
 impl Foreign {
@@ -128,6 +130,10 @@ impl Foreign {
         let deadline = Instant::now() + Duration::from_secs(30);
         while self.child.try_wait().unwrap().is_none() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));
+        }
+        let _ = self.child.kill();
+        if let Some(listener) = self.listener.take() {
+            listener.join().unwrap();
         }
         self.said.lock().unwrap().owned.clear();
         let others = self.said.lock().unwrap().others.clone();
