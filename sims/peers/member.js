@@ -8,8 +8,8 @@ const [bootstrap, groupId, topic, ...rest] = process.argv.slice(2)
 const settings = Object.fromEntries(rest.map(pair => pair.split(/=(.*)/s).slice(0, 2)))
 const say = line => console.log(line)
 
-// kafkajs calls its only assigner by a name that no other client has. This one is Java's `range` for
-// one topic, under its name.
+// kafkajs calls its only assigner by a name that no other client has. This one is Java's `range`, or a round
+// robin, for one topic, under the name that others know.
 const assigner = name => ({ cluster }) => ({
   name,
   version: 0,

@@ -40,7 +40,7 @@ impl<W: World, K, V> Consumer<W, K, V> {
         self.driver.with(|core| core.subscribe_regex(subscription))
     }
 
-    /// Joins the group again with the next poll, so that partitions are assigned anew, though nothing
+    /// Joins the group again with the next poll, so that partitions are assigned again, though nothing
     /// has changed that the group knows of (KIP-568). The reason is for the coordinator's log. With
     /// `group.protocol=consumer` it does nothing: the coordinator alone decides.
     pub fn enforce_rebalance(&mut self, reason: Option<&str>) -> Result<(), ConsumeError> {
