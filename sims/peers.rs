@@ -98,7 +98,7 @@ fn send(bootstrap: &str, topic: &str, first: u64, count: u64, partitions: i32) {
     assert!(sent.iter().all(Sent::is_acknowledged), "every record is acknowledged");
 }
 
-/// Members join one after the other, and leave in the same order: whoever joined first leads, and its
+/// Members join one after the other, and leave in the same order: the first one leads, and its
 /// assignor works for all. Every record is read, and none twice.
 fn come_and_go(bootstrap: &str, topic: &str, partitions: i32, joins: &[&dyn Fn() -> Peer]) {
     let (records, mut members) = (20 * partitions as u64, Vec::new());

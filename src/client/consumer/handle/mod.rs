@@ -175,11 +175,12 @@ impl<W: World, K, V> Consumer<W, K, V> {
                 continue;
             }
             let records = self.take(now, limit);
+            let nothing = records.as_ref().is_ok_and(Vec::is_empty);
             // Asks for more while the application looks at these.
-            if self.driver.with(asks) {
+            if nothing || self.driver.with(asks) {
                 self.driver.step(Input::Tick);
             }
-            if records.as_ref().is_ok_and(Vec::is_empty) && now < deadline {
+            if nothing && now < deadline {
                 if !self.driver.with(|core| core.has_step()) {
                     self.driver.progress(deadline).await;
                 }
