@@ -8,7 +8,7 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
-mod answers {
+pub mod answers {
     pub mod ask;
     pub mod batches;
     pub mod codecs;

@@ -16,6 +16,8 @@ mod damaged;
 mod groups;
 #[path = "../hostile.rs"]
 mod hostile;
+#[path = "../peers.rs"]
+mod peers;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -2,7 +2,10 @@
 
 #![warn(missing_docs, reason = "in the prelude")]
 
-use crate::base::{Offset, TopicPartition};
+use std::fmt;
+
+use super::ConsumerRecord;
+use crate::base::{Offset, Timestamp, TopicPartition};
 use crate::wire::ErrorCode;
 
 /// The reason why a record was not acknowledged.
@@ -75,6 +78,24 @@ impl ProduceError {
     }
 }
 
+/// The part of a record that can't be deserialized.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordPart {
+    /// Its key.
+    Key,
+    /// Its value.
+    Value,
+}
+
+impl fmt::Display for RecordPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Key => "key",
+            Self::Value => "value",
+        })
+    }
+}
+
 /// The reason why a consumer needs its application.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConsumeError {
@@ -113,6 +134,29 @@ pub enum ConsumeError {
         offset: Offset,
         /// The defect.
         problem: String,
+    },
+    /// A record can't be deserialized. The position stays in front of it.
+    #[error(
+        "RECORD_DESERIALIZATION: the {part} of {} at offset {} can't be deserialized: {problem}; seek \
+         past it to continue",
+        record.partition,
+        record.offset
+    )]
+    Deserialization {
+        /// The record, with the bytes of its key and value.
+        record: Box<ConsumerRecord>,
+        /// Its key or its value.
+        part: RecordPart,
+        /// The deserializer's error.
+        problem: String,
+    },
+    /// A record is looked up by a timestamp that none can have.
+    #[error("INVALID_TIMESTAMP: {partition}: the timestamp {timestamp} is negative")]
+    NegativeTimestamp {
+        /// The partition.
+        partition: TopicPartition,
+        /// The timestamp.
+        timestamp: Timestamp,
     },
     /// A broker refused, and a retry can't succeed.
     #[error("{error}: {partition}")]
@@ -160,6 +204,12 @@ pub enum ConsumeError {
     /// The pattern of a subscription is no regular expression.
     #[error("INVALID_REGULAR_EXPRESSION: {0}")]
     Pattern(String),
+    /// A pattern for the coordinator, but the group has the classic protocol.
+    #[error(
+        "UNSUPPORTED_VERSION: only with group.protocol=consumer does the coordinator evaluate a \
+         pattern: set it, or use a pattern that the consumer evaluates"
+    )]
+    NeedsConsumerProtocol,
     /// No answer in time.
     #[error("TIMED_OUT: no answer within the given time")]
     TimedOut,
@@ -173,6 +223,8 @@ impl ConsumeError {
             Self::OutOfRange { .. } => "OFFSET_OUT_OF_RANGE",
             Self::Truncated { .. } => "LOG_TRUNCATION",
             Self::Corrupt { .. } => "CORRUPT_MESSAGE",
+            Self::Deserialization { .. } => "RECORD_DESERIALIZATION",
+            Self::NegativeTimestamp { .. } => "INVALID_TIMESTAMP",
             Self::Broker { error, .. } | Self::Topic { error, .. } | Self::Group { error, .. } => {
                 error.name()
             }
@@ -181,6 +233,7 @@ impl ConsumeError {
             Self::RebalanceInProgress => "REBALANCE_IN_PROGRESS",
             Self::NoGroup => "INVALID_GROUP_ID",
             Self::Pattern(_) => "INVALID_REGULAR_EXPRESSION",
+            Self::NeedsConsumerProtocol => "UNSUPPORTED_VERSION",
             Self::TimedOut => "TIMED_OUT",
         }
     }

@@ -9,6 +9,7 @@
 //! | `group`, `assignor` | a consumer's membership in its group, and who reads which partition |
 //! | `kernel` | shared by the three: the cluster as a client knows it, coordinators, request ids |
 //! | `producer`, `consumer`, `admin` | the three, each with its core and driver |
+//! | `metrics` | what they measure, under Kafka's names |
 //! | `error` | their errors |
 //! | `offline` | producer and consumer without a network, for benchmarks |
 //! | `testing` | in unit tests: a model of a cluster, and a bench for cores by value |
@@ -67,6 +68,7 @@ mod consumer;
 mod error;
 mod group;
 mod kernel;
+mod metrics;
 pub mod offline;
 mod producer;
 #[cfg(test)]
@@ -80,9 +82,14 @@ pub use admin::{
     GroupListing, GroupOffset, ListedOffset, MemberDescription, OffsetSpec, PartitionDescription,
     TopicDescription,
 };
-pub use consumer::{Committing, Consumer, ConsumerRecord, Notice, RebalanceListener, Told};
-pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
+pub use consumer::{
+    BytesDeserializer, Committing, Consumer, ConsumerInterceptor, ConsumerRecord, DeserializeError,
+    Deserializer, Deserializers, InterceptError, LongDeserializer, Notice, OffsetAndTimestamp,
+    RebalanceListener, RecordStream, StringDeserializer, Told,
+};
+pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError, RecordPart};
 pub use group::{CommittedOffset, GroupMetadata, check_consumer};
+pub use metrics::{MetricName, Metrics};
 pub use producer::{
     Acknowledgement, ByteArraySerializer, Delivery, IntegerSerializer, Interceptor, LongSerializer,
     Partitioner, Partitions, Producer, ProducerMetrics, ProducerRecord, RecordMetadata,

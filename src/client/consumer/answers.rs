@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::base::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use crate::base::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
 use crate::client::group;
 use crate::client::kernel::Cluster;
 use crate::wire::ErrorCode;
@@ -22,6 +22,21 @@ pub(in crate::client) enum Answer {
     None(ErrorCode),
 }
 
+/// The bounds of a log, as far as a fetch knew them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// The offset of the oldest record.
+    pub(super) start: Option<Offset>,
+    /// Up to here `read_committed` reads.
+    pub(super) last_stable: Option<Offset>,
+    pub(super) high_watermark: Option<Offset>,
+}
+
+/// An offset; the protocol has -1 for an unknown one.
+fn known(offset: i64) -> Option<Offset> {
+    Some(Offset(offset)).filter(|offset| *offset >= Offset::ZERO)
+}
+
 /// What it says about one partition.
 #[derive(Debug)]
 pub(super) enum Reply {
@@ -36,12 +51,15 @@ pub(super) enum Reply {
     },
     Fetched {
         records: Option<Bytes>,
-        high_watermark: Offset,
+        bounds: Bounds,
     },
     Listed {
         offset: Offset,
+        timestamp: Timestamp,
         epoch: LeaderEpoch,
     },
+    /// No record has the timestamp or a later one, or the leader does not know its own end yet.
+    NotListed,
     /// Where the leader's log of an epoch ends; `None`: it has neither the epoch nor one before it.
     EpochEnd(Option<(LeaderEpoch, Offset)>),
 }
@@ -109,7 +127,11 @@ fn fetched(data: &PartitionData) -> Reply {
     match ErrorCode::from_code(data.error_code) {
         ErrorCode::None => Reply::Fetched {
             records: data.records.clone(),
-            high_watermark: Offset(data.high_watermark),
+            bounds: Bounds {
+                start: known(data.log_start_offset),
+                last_stable: known(data.last_stable_offset),
+                high_watermark: known(data.high_watermark),
+            },
         },
         error => Reply::FetchRefused {
             error,
@@ -124,11 +146,14 @@ fn listed(answer: &ListOffsetsResponse, asked: &TopicPartition) -> Option<Reply>
     let mut partitions = topic.partitions.iter();
     let listed = partitions.find(|listed| listed.partition_index == asked.partition)?;
     Some(match ErrorCode::from_code(listed.error_code) {
-        ErrorCode::None if listed.offset >= 0 => {
-            Reply::Listed { offset: Offset(listed.offset), epoch: LeaderEpoch(listed.leader_epoch) }
-        }
-        // The log is being loaded, or its leader does not know its own end yet.
-        ErrorCode::None => Reply::Nothing,
+        ErrorCode::None if listed.offset >= 0 => Reply::Listed {
+            offset: Offset(listed.offset),
+            timestamp: Timestamp(listed.timestamp),
+            epoch: LeaderEpoch(listed.leader_epoch),
+        },
+        ErrorCode::None => Reply::NotListed,
+        // A log in a format without timestamps has no record with one.
+        ErrorCode::UnsupportedForMessageFormat => Reply::NotListed,
         error => Reply::Refused(error),
     })
 }

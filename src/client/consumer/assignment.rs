@@ -8,6 +8,23 @@ use super::partition::{Assigned, Start};
 use crate::base::TopicPartition;
 use crate::client::ConsumeError;
 
+/// What is returned to the application.
+#[derive(Debug, Default)]
+pub(super) struct Taken {
+    pub(super) records: Vec<ConsumerRecord>,
+    /// How much of it is of which partition.
+    pub(super) shares: Vec<(TopicPartition, Share)>,
+    /// The partitions that turned out to be corrupt on the way.
+    pub(super) corrupt: Vec<(TopicPartition, ConsumeError)>,
+}
+
+/// How much was taken of a partition.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) records: usize,
+    pub(super) bytes: usize,
+}
+
 /// The partitions that a consumer reads.
 #[derive(Debug, Default)]
 pub(super) struct Assignment {
@@ -76,13 +93,16 @@ impl Assignment {
         }
     }
 
-    /// Up to `limit` buffered records, oldest fetch first, and the partitions that turned out to be
-    /// corrupt on the way.
-    pub(super) fn take(
-        &mut self,
-        limit: usize,
-    ) -> (Vec<ConsumerRecord>, Vec<(TopicPartition, ConsumeError)>) {
+    /// Whether records of a partition that is not paused are buffered.
+    pub(super) fn is_ready(&self) -> bool {
+        let mut ready = self.ready.iter().filter_map(|partition| self.get(partition));
+        ready.any(|assigned| !assigned.is_paused())
+    }
+
+    /// Up to `limit` buffered records, oldest fetch first.
+    pub(super) fn take(&mut self, limit: usize) -> Taken {
         let (mut records, mut corrupt) = (Vec::new(), Vec::new());
+        let mut shares = Vec::new();
         let mut paused = 0;
         while records.len() < limit {
             let Some(partition) = self.ready.get(paused).cloned() else { break };
@@ -90,13 +110,17 @@ impl Assignment {
                 paused += 1;
                 continue;
             }
-            let room = limit - records.len();
+            let before = records.len();
+            let room = limit - before;
             let taken = self.change(&partition, |assigned| assigned.take(room, &mut records));
+            let bytes = self.get(&partition).map_or(0, Assigned::taken_bytes);
+            let share = Share { records: records.len() - before, bytes };
+            shares.push((partition.clone(), share));
             if let Some(Err(problem)) = taken {
                 corrupt.push((partition, problem));
             }
         }
-        (records, corrupt)
+        Taken { records, shares, corrupt }
     }
 
     /// Panics if an invariant is broken.

@@ -15,6 +15,8 @@ const MAX_DECOMPRESSED: usize = 128 << 20;
 pub(super) struct Buffered {
     rest: Bytes,
     current: Option<Records>,
+    /// The size of the records that were taken, in the uncompressed batch.
+    bytes_taken: usize,
 }
 
 impl Buffered {
@@ -22,11 +24,15 @@ impl Buffered {
     pub(super) fn new(bytes: Bytes) -> Result<Option<Self>, BatchError> {
         match BatchHeader::parse(&bytes) {
             Ok(header) if header.size() <= bytes.len() => {
-                Ok(Some(Self { rest: bytes, current: None }))
+                Ok(Some(Self { rest: bytes, current: None, bytes_taken: 0 }))
             }
             Ok(_) | Err(BatchError::Torn { .. }) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) fn bytes_taken(&self) -> usize {
+        self.bytes_taken
     }
 
     /// Moves up to `limit` records at or after the position into `into`, and the position past them.
@@ -47,9 +53,11 @@ impl Buffered {
                 continue;
             };
             let epoch = records.header().leader_epoch;
+            let before = records.bytes_read();
             match records.next() {
                 Some(record) => {
                     let record = record?;
+                    let size = records.bytes_read() - before;
                     if record.offset < position.offset() {
                         continue;
                     }
@@ -63,6 +71,7 @@ impl Buffered {
                         headers: record.headers,
                         leader_epoch: epoch,
                     });
+                    self.bytes_taken += size;
                     taken += 1;
                 }
                 None => {

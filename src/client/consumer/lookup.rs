@@ -4,12 +4,27 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::position::Whence;
-use crate::base::{Instant, Offset, TopicPartition};
+use crate::base::{Instant, LeaderEpoch, Offset, Timestamp, TopicPartition};
+use crate::client::ConsumeError;
 use crate::client::kernel::RequestId;
 
 /// One question of the application.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LookupId(u64);
+
+/// A record's place, as it was looked up by time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OffsetAndTimestamp {
+    /// The record's offset.
+    pub offset: Offset,
+    /// The record's timestamp.
+    pub timestamp: Timestamp,
+    /// Epoch of the leader that wrote it; `NONE` if it is not known.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// What was found of each partition; `None`: no record has the timestamp or a later one.
+pub(super) type Places = BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>;
 
 /// The application's questions. A new one replaces the one before: the call that asked it was
 /// dropped.
@@ -21,23 +36,34 @@ pub(super) struct Lookups {
 
 #[derive(Debug)]
 struct Lookup {
-    whence: Whence,
     missing: BTreeMap<TopicPartition, Missing>,
-    found: BTreeMap<TopicPartition, Offset>,
+    found: Places,
+    failed: Option<ConsumeError>,
 }
 
 /// A partition whose offset is not known yet.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Missing {
+    whence: Whence,
     asked: Option<RequestId>,
     not_before: Instant,
     failures: u32,
 }
 
+impl Missing {
+    fn new(whence: Whence) -> Self {
+        Self { whence, asked: None, not_before: Instant::START, failures: 0 }
+    }
+}
+
 impl Lookups {
-    pub(super) fn begin(&mut self, whence: Whence, partitions: &[TopicPartition]) -> LookupId {
-        let missing = partitions.iter().map(|p| (p.clone(), Missing::default())).collect();
-        self.open = Some(Lookup { whence, missing, found: BTreeMap::new() });
+    pub(super) fn begin(
+        &mut self,
+        places: impl IntoIterator<Item = (TopicPartition, Whence)>,
+    ) -> LookupId {
+        let missing = places.into_iter().map(|(name, whence)| (name, Missing::new(whence)));
+        let missing = missing.collect();
+        self.open = Some(Lookup { missing, found: Places::new(), failed: None });
         self.last = LookupId(self.last.0 + 1);
         self.last
     }
@@ -46,32 +72,39 @@ impl Lookups {
         self.open.as_mut().filter(|_| self.last == id)
     }
 
-    /// Whether nothing is missing any more.
+    /// Whether nothing is missing any more, or nothing more can be found.
     pub(super) fn is_complete(&self, id: LookupId) -> bool {
         let lookup = self.open.as_ref().filter(|_| self.last == id);
-        lookup.is_none_or(|lookup| lookup.missing.is_empty())
+        lookup.is_none_or(|lookup| lookup.missing.is_empty() || lookup.failed.is_some())
     }
 
-    /// Ends a lookup. Returns the offsets if none is missing.
-    pub(super) fn finish(&mut self, id: LookupId) -> Option<BTreeMap<TopicPartition, Offset>> {
-        self.get_mut(id)?;
-        let lookup = self.open.take()?;
-        lookup.missing.is_empty().then_some(lookup.found)
+    /// Ends a lookup. Returns what was found if nothing is missing.
+    pub(super) fn finish(&mut self, id: LookupId) -> Result<Places, ConsumeError> {
+        let lookup = self.open.take_if(|_| self.last == id);
+        let lookup = lookup.ok_or(ConsumeError::TimedOut)?;
+        match lookup.failed {
+            Some(problem) => Err(problem),
+            None if lookup.missing.is_empty() => Ok(lookup.found),
+            None => Err(ConsumeError::TimedOut),
+        }
+    }
+
+    /// What is still to be found.
+    fn missing(&self) -> impl Iterator<Item = (&TopicPartition, &Missing)> {
+        let open = self.open.iter().filter(|lookup| lookup.failed.is_none());
+        open.flat_map(|lookup| &lookup.missing)
     }
 
     pub(super) fn topics(&self) -> impl Iterator<Item = Arc<str>> + '_ {
-        let missing = self.open.iter().flat_map(|lookup| lookup.missing.keys());
-        missing.map(|partition| partition.topic.clone())
+        self.missing().map(|(partition, _)| partition.topic.clone())
     }
 
     /// Partitions to ask about, with the time before which not to.
     pub(super) fn wants(
         &self,
     ) -> impl Iterator<Item = (&TopicPartition, LookupId, Whence, Instant)> {
-        self.open.iter().flat_map(|lookup| {
-            let unasked = lookup.missing.iter().filter(|(_, missing)| missing.asked.is_none());
-            unasked.map(|(name, missing)| (name, self.last, lookup.whence, missing.not_before))
-        })
+        let unasked = self.missing().filter(|(_, missing)| missing.asked.is_none());
+        unasked.map(|(name, missing)| (name, self.last, missing.whence, missing.not_before))
     }
 
     pub(super) fn asked(&mut self, id: LookupId, partition: &TopicPartition, request: RequestId) {
@@ -106,11 +139,52 @@ impl Lookups {
         }
     }
 
-    pub(super) fn found(&mut self, id: LookupId, partition: &TopicPartition, offset: Offset) {
+    pub(super) fn found(
+        &mut self,
+        id: LookupId,
+        partition: &TopicPartition,
+        place: OffsetAndTimestamp,
+    ) {
+        self.learn(id, partition, Some(place));
+    }
+
+    /// There is no record with the timestamp. Returns whether that is an answer: the oldest and the
+    /// newest offset exist, so they are asked for again.
+    pub(super) fn not_found(&mut self, id: LookupId, partition: &TopicPartition) -> bool {
+        let missing = self.missing_mut(id, partition);
+        let by_time = missing.is_some_and(|missing| matches!(missing.whence, Whence::Time(_)));
+        if by_time {
+            self.learn(id, partition, None);
+        }
+        by_time
+    }
+
+    fn learn(
+        &mut self,
+        id: LookupId,
+        partition: &TopicPartition,
+        place: Option<OffsetAndTimestamp>,
+    ) {
         if let Some(lookup) = self.get_mut(id) {
             lookup.missing.remove(partition);
-            lookup.found.insert(partition.clone(), offset);
+            lookup.found.insert(partition.clone(), place);
         }
+    }
+
+    /// A retry can't find what is missing.
+    pub(super) fn fail(&mut self, id: LookupId, problem: ConsumeError) {
+        if let Some(lookup) = self.get_mut(id) {
+            lookup.failed.get_or_insert(problem);
+        }
+    }
+
+    /// A broker refuses a topic for good. Returns whether a partition of it is missing.
+    pub(super) fn refuse(&mut self, topic: &str, problem: &ConsumeError) -> bool {
+        let is_missing = self.missing().any(|(partition, _)| &*partition.topic == topic);
+        if is_missing {
+            self.fail(self.last, problem.clone());
+        }
+        is_missing
     }
 
     fn missing_mut(&mut self, id: LookupId, partition: &TopicPartition) -> Option<&mut Missing> {

@@ -9,6 +9,7 @@
 //! | `sessions` | what fetches name: only what changed |
 //! | `answers` | what a response says about a partition |
 //! | `driver` | carries the core's effects out, also between polls |
+//! | `metrics` | what it measures |
 //! | `handle`, `record` | what the application sees |
 
 mod answers;
@@ -20,6 +21,7 @@ mod driver;
 mod group_tests;
 mod handle;
 mod lookup;
+mod metrics;
 mod partition;
 mod plan;
 mod position;
@@ -27,9 +29,16 @@ mod questions;
 mod record;
 mod sessions;
 #[cfg(test)]
+mod measuring_tests;
+#[cfg(test)]
 mod tests;
 
-pub use handle::{Committing, Consumer, RebalanceListener, Told};
+pub use handle::{
+    BytesDeserializer, Committing, Consumer, ConsumerInterceptor, DeserializeError, Deserializer,
+    Deserializers, InterceptError, LongDeserializer, RebalanceListener, RecordStream,
+    StringDeserializer, Told,
+};
+pub use lookup::OffsetAndTimestamp;
 pub use record::{ConsumerRecord, Notice};
 
 pub(in crate::client) use self::answers::Answer;

@@ -6,6 +6,7 @@
 
 use bytes::Bytes;
 
+use super::answers::Bounds;
 use super::buffer::Buffered;
 use super::position::{Position, Whence};
 use super::{ConsumerRecord, Notice};
@@ -67,7 +68,11 @@ pub(super) struct Assigned {
     not_before: Instant,
     failures: u32,
     buffered: Option<Buffered>,
-    high_watermark: Option<Offset>,
+    /// The position before the last records were taken.
+    taken_from: Option<Position>,
+    /// The size of the last records that were taken.
+    taken_bytes: usize,
+    bounds: Bounds,
     /// The application does not want its records now.
     paused: bool,
 }
@@ -97,7 +102,9 @@ impl Assigned {
             not_before: Instant::START,
             failures: 0,
             buffered: None,
-            high_watermark: None,
+            taken_from: None,
+            bounds: Bounds::default(),
+            taken_bytes: 0,
         }
     }
 
@@ -127,7 +134,24 @@ impl Assigned {
     }
 
     pub(super) fn high_watermark(&self) -> Option<Offset> {
-        self.high_watermark
+        self.bounds.high_watermark
+    }
+
+    /// The number of offsets from the position to the last one that can be read.
+    pub(super) fn lag(&self, read_committed: bool) -> Option<u64> {
+        let Bounds { last_stable, high_watermark, .. } = self.bounds;
+        let end = if read_committed { last_stable } else { high_watermark };
+        Some(u64::try_from(end?.0 - self.position()?.0).unwrap_or(0))
+    }
+
+    /// The number of offsets from the log's start to the position.
+    pub(super) fn lead(&self) -> Option<u64> {
+        Some(u64::try_from(self.position()?.0 - self.bounds.start?.0).unwrap_or(0))
+    }
+
+    /// The size in bytes of what was taken last.
+    pub(super) fn taken_bytes(&self) -> usize {
+        self.taken_bytes
     }
 
     pub(super) fn has_buffered(&self) -> bool {
@@ -224,10 +248,10 @@ impl Assigned {
     pub(super) fn fetched(
         &mut self,
         records: Option<Bytes>,
-        high_watermark: Offset,
+        bounds: Bounds,
     ) -> Result<(), ConsumeError> {
         self.failures = 0;
-        self.high_watermark = Some(high_watermark).filter(|offset| *offset >= Offset::ZERO);
+        self.bounds = bounds;
         let Some(bytes) = records.filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
         let problem = match Buffered::new(bytes) {
             Ok(Some(buffered)) => {
@@ -249,7 +273,10 @@ impl Assigned {
         let (Some(buffered), Some(position)) = (&mut self.buffered, &mut self.position) else {
             return Ok(());
         };
+        self.taken_from = Some(*position);
+        let before = buffered.bytes_taken();
         let taken = buffered.take(&self.name, position, limit, into);
+        self.taken_bytes = buffered.bytes_taken() - before;
         self.floor = position.offset();
         match taken {
             Ok(true) => Ok(()),
@@ -261,6 +288,23 @@ impl Assigned {
                 self.buffered = None;
                 Err(self.corrupt(BatchError::to_string(&problem)))
             }
+        }
+    }
+
+    /// The application can't read what was taken last, except for the records that are `kept`: the
+    /// position goes back behind those, and the rest is fetched again.
+    pub(super) fn give_back(&mut self, kept: &mut dyn Iterator<Item = (Offset, LeaderEpoch)>) {
+        let (Some(now), Some(mut position)) = (self.position, self.taken_from.take()) else {
+            return;
+        };
+        for (offset, epoch) in kept {
+            position.advance(offset, offset.next(), epoch);
+        }
+        // A seek, reset or truncation since then has moved it for another reason.
+        let reads = matches!(self.state, State::Fetch | State::Validate);
+        if reads && position.offset() < now.offset() {
+            self.turn(self.state.clone());
+            self.place(position);
         }
     }
 

@@ -57,6 +57,8 @@ pub(super) enum Whence {
     Latest,
     /// At the first record that is at least as young as this.
     Ago(Duration),
+    /// At the first record that has this timestamp or a later one.
+    Time(Timestamp),
 }
 
 impl Whence {
@@ -69,6 +71,7 @@ impl Whence {
                 let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
                 today.0.saturating_sub(age).max(0)
             }
+            Self::Time(timestamp) => timestamp.0,
         }
     }
 }

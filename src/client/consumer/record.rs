@@ -7,9 +7,9 @@ use bytes::Bytes;
 use crate::base::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use crate::client::Header;
 
-/// A record as it was read.
+/// A record as it was read. Its key and value are bytes, or what a deserializer made of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConsumerRecord {
+pub struct ConsumerRecord<K = Bytes, V = Bytes> {
     /// The partition it was read from.
     pub partition: TopicPartition,
     /// Its offset in the partition.
@@ -17,9 +17,9 @@ pub struct ConsumerRecord {
     /// Its timestamp.
     pub timestamp: Timestamp,
     /// Its key.
-    pub key: Option<Bytes>,
+    pub key: Option<K>,
     /// `None` is a tombstone.
-    pub value: Option<Bytes>,
+    pub value: Option<V>,
     /// In order.
     pub headers: Vec<Header>,
     /// Epoch of the leader that wrote it.

@@ -27,20 +27,20 @@ use crate::wire::messages::{
     FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Uuid,
 };
 
-struct Stage {
-    core: Core,
-    now: Instant,
-    orders: VecDeque<Order>,
+pub(super) struct Stage {
+    pub(super) core: Core,
+    pub(super) now: Instant,
+    pub(super) orders: VecDeque<Order>,
     refreshes: usize,
     leaders: Vec<(i32, i32)>,
 }
 
-fn orders(partition: i32) -> TopicPartition {
+pub(super) fn orders(partition: i32) -> TopicPartition {
     TopicPartition::new("orders", partition)
 }
 
 /// A batch of records whose values are their offsets, written in `epoch`.
-fn batch(base: i64, count: i64, epoch: i32) -> Bytes {
+pub(super) fn batch(base: i64, count: i64, epoch: i32) -> Bytes {
     let mut builder = BatchBuilder::new(Compression::None, Timestamp(1));
     for n in 0..count {
         builder.append(Timestamp(1), None, Some((base + n).to_string().as_bytes()), &[]);
@@ -56,7 +56,7 @@ fn placed(builder: BatchBuilder, base: i64, epoch: i32) -> Bytes {
 
 impl Stage {
     /// Partition 0 of `orders` is assigned; broker 1 leads it in epoch 5.
-    fn new(settings: &[(&str, &str)]) -> Self {
+    pub(super) fn new(settings: &[(&str, &str)]) -> Self {
         let mut config = ConsumerConfig::default();
         config.set("bootstrap.servers", "b1:9092").unwrap();
         config.set("auto.offset.reset", "earliest").unwrap();
@@ -74,18 +74,18 @@ impl Stage {
     }
 
     /// One that reads at `offset` and has asked for records there.
-    fn reading(offset: i64, settings: &[(&str, &str)]) -> Self {
+    pub(super) fn reading(offset: i64, settings: &[(&str, &str)]) -> Self {
         let mut stage = Self::new(settings);
         stage.core.seek(&orders(0), Offset(offset));
         stage.tick();
         stage
     }
 
-    fn tick(&mut self) {
+    pub(super) fn tick(&mut self) {
         self.step(Input::Tick);
     }
 
-    fn step(&mut self, input: Input) {
+    pub(super) fn step(&mut self, input: Input) {
         let mut inputs = VecDeque::from([input]);
         while let Some(input) = inputs.pop_front() {
             let mut effects = Vec::new();
@@ -104,12 +104,12 @@ impl Stage {
         }
     }
 
-    fn pass(&mut self, time: Duration) {
+    pub(super) fn pass(&mut self, time: Duration) {
         self.now = self.now + time;
         self.tick();
     }
 
-    fn take(&mut self) -> Result<Vec<ConsumerRecord>, ConsumeError> {
+    pub(super) fn take(&mut self) -> Result<Vec<ConsumerRecord>, ConsumeError> {
         let taken = self.core.take(self.now);
         self.tick();
         taken
@@ -119,11 +119,11 @@ impl Stage {
         self.take().unwrap().iter().map(|record| record.offset.0).collect()
     }
 
-    fn order(&mut self) -> Order {
+    pub(super) fn order(&mut self) -> Order {
         self.orders.pop_front().expect("a question")
     }
 
-    fn fetched(&mut self, error: ErrorCode, high_watermark: i64, batches: &[Bytes]) {
+    pub(super) fn fetched(&mut self, error: ErrorCode, high_watermark: i64, batches: &[Bytes]) {
         let order = self.order();
         assert!(matches!(order.question, Question::Fetch(_)), "{order:?}");
         let mut data = PartitionData::default();
@@ -140,11 +140,18 @@ impl Stage {
     }
 
     fn listed(&mut self, offset: i64) -> i64 {
+        self.listed_with(ErrorCode::None, offset)
+    }
+
+    /// The leader answers the lookup under way. Returns the timestamp that was asked for.
+    fn listed_with(&mut self, error: ErrorCode, offset: i64) -> i64 {
         let order = self.order();
         let Question::List(message) = &order.question else { panic!("{order:?}") };
         let mut partition = ListOffsetsPartitionResponse::default();
         partition.partition_index = message.topics[0].partitions[0].partition_index;
+        partition.error_code = error.code();
         partition.offset = offset;
+        partition.timestamp = offset + 1_000;
         partition.leader_epoch = 5;
         let asked = message.topics[0].partitions[0].timestamp;
         let mut topic = ListOffsetsTopicResponse::default();
@@ -417,13 +424,65 @@ fn each_broker_gets_one_fetch_at_a_time() {
 fn lookup_runs_beside_reading() {
     let mut stage = Stage::reading(0, &[]);
     stage.orders.clear();
-    let id = stage.core.begin_lookup(Whence::Latest, &[orders(0)]);
+    let id = stage.core.begin_lookup([(orders(0), Whence::Latest)]);
     stage.tick();
     assert!(!stage.core.is_looked_up(id));
     assert_eq!(stage.listed(77), -1);
     assert!(stage.core.is_looked_up(id));
-    assert_eq!(stage.core.end_lookup(id).unwrap()[&orders(0)], Offset(77));
+    let found = stage.core.end_lookup(id).unwrap();
+    assert_eq!(found[&orders(0)].map(|place| place.offset), Some(Offset(77)));
     assert_eq!(stage.core.position(&orders(0)), Some(Offset(0)));
+}
+
+#[test]
+fn lookup_by_time_finds_a_record_or_learns_that_there_is_none() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.orders.clear();
+    let time = Whence::Time(Timestamp(1_050));
+    let mut look_up = |offset| {
+        let id = stage.core.begin_lookup([(orders(0), time)]);
+        stage.tick();
+        assert_eq!(stage.listed(offset), 1_050);
+        stage.core.end_lookup(id).unwrap()[&orders(0)]
+    };
+    let found = look_up(60).unwrap();
+    assert_eq!((found.offset, found.timestamp), (Offset(60), Timestamp(1_060)));
+    assert_eq!(found.leader_epoch, LeaderEpoch(5));
+    assert_eq!(look_up(-1), None);
+    // There is always a newest offset: a leader that does not know it yet is asked again.
+    let id = stage.core.begin_lookup([(orders(0), Whence::Latest)]);
+    stage.tick();
+    stage.listed(-1);
+    assert!(!stage.core.is_looked_up(id));
+}
+
+#[test]
+fn refused_lookup_fails_its_call_and_no_poll() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.orders.clear();
+    let id = stage.core.begin_lookup([(orders(0), Whence::Latest)]);
+    stage.tick();
+    stage.listed_with(ErrorCode::TopicAuthorizationFailed, -1);
+    assert!(stage.core.is_looked_up(id));
+    let (partition, error) = (orders(0), ErrorCode::TopicAuthorizationFailed);
+    assert_eq!(stage.core.end_lookup(id), Err(ConsumeError::Broker { partition, error }));
+    assert_eq!(stage.take(), Ok(vec![]));
+}
+
+#[test]
+fn records_that_are_given_back_are_read_again_with_their_epochs() {
+    let mut stage = Stage::reading(0, &[]);
+    stage.fetched(ErrorCode::None, 9, &[batch(0, 2, 3), batch(2, 2, 5)]);
+    assert_eq!(stage.core.take(stage.now).unwrap().len(), 4);
+    let mut kept = [(Offset(0), LeaderEpoch(3)), (Offset(1), LeaderEpoch(3))].into_iter();
+    stage.core.give_back(&orders(0), &mut kept);
+    assert_eq!(stage.core.position(&orders(0)), Some(Offset(2)));
+    stage.tick();
+    assert_eq!(stage.asks_at(), Some(2));
+    // The epoch of the last record that was kept counts for truncation (KIP-320).
+    stage.elect(2, 6);
+    assert_eq!(stage.validated(3, 2), 3);
+    assert_eq!(stage.core.position(&orders(0)), Some(Offset(2)));
 }
 
 #[test]

@@ -65,7 +65,7 @@ struct Open {
 pub(in crate::client) struct Commits {
     last: CommitId,
     open: BTreeMap<CommitId, Open>,
-    ended: VecDeque<(CommitId, Result<(), ConsumeError>)>,
+    ended: VecDeque<(CommitId, Result<Offsets, ConsumeError>)>,
 }
 
 impl Commits {
@@ -73,7 +73,7 @@ impl Commits {
         self.supersede();
         self.last = CommitId(self.last.0 + 1);
         if commit.offsets.is_empty() {
-            self.ended.push_back((self.last, Ok(())));
+            self.ended.push_back((self.last, Ok(commit.offsets)));
             return self.last;
         }
         let open = Open { commit, asked: None, not_before: Instant::START, failures: 0 };
@@ -91,10 +91,10 @@ impl Commits {
         self.open.values_mut().for_each(|open| open.commit.retries = false);
     }
 
-    /// Commits that have ended since the last call, in order.
+    /// Commits that have ended since the last call, in order, with the offsets that are committed.
     pub(in crate::client) fn take_ended(
         &mut self,
-    ) -> VecDeque<(CommitId, Result<(), ConsumeError>)> {
+    ) -> VecDeque<(CommitId, Result<Offsets, ConsumeError>)> {
         std::mem::take(&mut self.ended)
     }
 
@@ -119,8 +119,8 @@ impl Commits {
     }
 
     fn end(&mut self, id: CommitId, result: Result<(), ConsumeError>) {
-        self.open.remove(&id);
-        self.ended.push_back((id, result));
+        let offsets = self.open.remove(&id).map(|open| open.commit.offsets);
+        self.ended.push_back((id, result.map(|()| offsets.unwrap_or_default())));
     }
 
     /// Sends what is due, in order.

@@ -72,6 +72,7 @@ struct Resolved {
 #[derive(Debug, Default, PartialEq)]
 struct Told {
     topics: BTreeSet<Arc<str>>,
+    regex: Option<Arc<str>>,
     owned: ByTopic,
 }
 
@@ -100,6 +101,8 @@ pub(in crate::client) struct Epochs {
     telling: Option<(Event, Then)>,
     /// `None`: the next heartbeat says everything.
     said: Option<Told>,
+    /// Whether the coordinator may have a pattern of this member.
+    has_said_regex: bool,
     in_flight: Option<RequestId>,
     next: Instant,
     interval: Duration,
@@ -129,6 +132,7 @@ impl Epochs {
             last_commit: LastCommit::NotBegun,
             telling: None,
             said: None,
+            has_said_regex: false,
             in_flight: None,
             next: now,
             failures: 0,
@@ -162,6 +166,11 @@ impl Epochs {
     pub(super) fn identity(&self) -> Option<Identity> {
         let is_member = self.state == State::Member && self.leave == Leave::No;
         is_member.then(|| Identity { epoch: self.epoch, member: self.id.clone() })
+    }
+
+    /// Whether it joins, or has not taken over its target yet.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.state == State::Joining || !self.is_reconciled || self.reconciling.is_some()
     }
 
     pub(super) fn holds_back(&self) -> bool {
@@ -234,6 +243,7 @@ impl Epochs {
     /// Joins as a new member: the coordinator does not count what an earlier one owned.
     fn join(&mut self) {
         (self.state, self.epoch, self.said) = (State::Joining, JOIN, None);
+        self.has_said_regex = false;
         (self.target, self.is_reconciled, self.acknowledges) = (None, true, false);
         self.reconciling = None;
     }
@@ -428,10 +438,17 @@ impl Epochs {
 
     fn heartbeat(&mut self) -> ConsumerGroupHeartbeatRequest {
         let topics = self.topics().cloned().collect();
-        let says = Told { topics, owned: self.owned_ids.clone() };
+        let regex = self.subscription.as_ref().and_then(|s| s.regex().cloned());
+        let says = Told { topics, regex, owned: self.owned_ids.clone() };
         let known = self.said.take();
         let is_new = known.is_none();
         let topics_changed = known.as_ref().is_none_or(|said| said.topics != says.topics);
+        let regex_before = known.as_ref().and_then(|said| said.regex.as_ref());
+        let takes_back = is_new && self.has_said_regex;
+        let says_regex = takes_back || regex_before != says.regex.as_ref();
+        self.has_said_regex |= says.regex.is_some();
+        // An empty one takes an earlier one back.
+        let regex = says.regex.as_deref().unwrap_or_default();
         let owned_changed = known.as_ref().is_none_or(|said| said.owned != says.owned);
         let rebalance_timeout = self.settings.max_poll_interval.as_millis();
         let rebalance_timeout = i32::try_from(rebalance_timeout).unwrap_or(i32::MAX);
@@ -450,6 +467,7 @@ impl Epochs {
             rack_id: rack.map(|rack| (&**rack).into()),
             rebalance_timeout_ms: if is_new { rebalance_timeout } else { -1 },
             subscribed_topic_names: topics_changed.then(|| names.collect()),
+            subscribed_topic_regex: says_regex.then(|| regex.into()),
             server_assignor: assignor.map(|assignor| (&**assignor).into()),
             topic_partitions: (owned_changed || self.acknowledges).then(|| owned.collect()),
         });

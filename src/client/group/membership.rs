@@ -79,6 +79,25 @@ impl Membership {
         }
     }
 
+    /// Whether a rebalance is under way, in either protocol.
+    pub(in crate::client) fn is_unsettled(&self) -> bool {
+        match self {
+            Self::Classic(member) => member.is_rebalancing(),
+            Self::Epochs(member) => member.is_unsettled(),
+        }
+    }
+
+    /// Joins again with the next poll, for this reason. Members of the consumer protocol can't: the
+    /// coordinator alone decides when to assign.
+    pub(in crate::client) fn enforce_rebalance(&mut self, reason: Option<&str>) {
+        match self {
+            Self::Classic(member) => member.enforce_rebalance(reason),
+            Self::Epochs(_) => {
+                tracing::warn!("a rebalance can't be enforced with group.protocol=consumer");
+            }
+        }
+    }
+
     /// Whether nothing may be returned now.
     pub(in crate::client) fn holds_back(&self) -> bool {
         either!(self, member => member.holds_back())
@@ -203,6 +222,8 @@ pub struct GroupMetadata {
     pub generation: i32,
     /// The member's id; empty: none yet.
     pub member: String,
+    /// `group.instance.id`, of a static member.
+    pub instance: Option<String>,
 }
 
 impl Membership {
@@ -212,6 +233,7 @@ impl Membership {
             group: self.settings().group.to_string(),
             generation: identity.as_ref().map_or(-1, |identity| identity.epoch),
             member: identity.map_or_else(String::new, |identity| identity.member.to_string()),
+            instance: self.settings().instance.as_deref().map(str::to_owned),
         }
     }
 }

@@ -9,6 +9,8 @@ use regex::Regex;
 #[derive(Clone, Debug)]
 pub(in crate::client) struct Subscription {
     pattern: Option<Regex>,
+    /// A pattern that the coordinator evaluates (KIP-848): an RE2J expression.
+    regex: Option<Arc<str>>,
     topics: BTreeSet<Arc<str>>,
     /// Whether the topics are known: those of a pattern are not before the first metadata.
     is_known: bool,
@@ -16,13 +18,31 @@ pub(in crate::client) struct Subscription {
 
 impl Subscription {
     pub(in crate::client) fn to(topics: impl IntoIterator<Item = Arc<str>>) -> Self {
-        Self { pattern: None, topics: topics.into_iter().collect(), is_known: true }
+        let topics = topics.into_iter().collect();
+        Self { pattern: None, regex: None, topics, is_known: true }
     }
 
     /// All topics whose whole name matches.
     pub(in crate::client) fn matching(pattern: &str) -> Result<Self, regex::Error> {
         let whole = Regex::new(&format!("^(?:{pattern})$"))?;
-        Ok(Self { pattern: Some(whole), topics: BTreeSet::new(), is_known: false })
+        let topics = BTreeSet::new();
+        Ok(Self { pattern: Some(whole), regex: None, topics, is_known: false })
+    }
+
+    /// All topics whose whole name matches, as the coordinator sees it.
+    pub(in crate::client) fn evaluated_by_coordinator(regex: &str) -> Self {
+        let regex = Some(regex.into());
+        Self { pattern: None, regex, topics: BTreeSet::new(), is_known: true }
+    }
+
+    /// The pattern for the coordinator.
+    pub(super) fn regex(&self) -> Option<&Arc<str>> {
+        self.regex.as_ref()
+    }
+
+    /// Whether metadata of all topics are needed: names that match are not known before.
+    pub(in crate::client) fn needs_all_topics(&self) -> bool {
+        self.pattern.is_some() || self.regex.is_some()
     }
 
     pub(in crate::client) fn has_pattern(&self) -> bool {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::base::{LeaderEpoch, Offset};
+use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::wire::ErrorCode;
 use crate::wire::batch::{BatchHeader, add_to_sequence, assign, check, records};
 
@@ -37,6 +37,14 @@ impl ModelLog {
     pub(crate) fn values(&self) -> Vec<(Offset, Bytes)> {
         let records = self.batches.iter().flat_map(|(_, batch)| records(batch, 1 << 20).unwrap());
         records.map(|record| (record.offset, record.value.unwrap())).collect()
+    }
+
+    /// The first record that has this timestamp or a later one.
+    pub(crate) fn at_time(&self, time: Timestamp) -> Option<(Offset, Timestamp)> {
+        let mut records =
+            self.batches.iter().flat_map(|(_, batch)| records(batch, 1 << 20).unwrap());
+        let found = records.find(|record| record.timestamp >= time)?;
+        Some((found.offset, found.timestamp))
     }
 
     /// Appends a batch in `epoch`, unless its producer's numbers forbid it. Returns its offset; of

@@ -223,14 +223,19 @@ impl Model {
             let listed = topic.partitions.iter().map(|asked| {
                 let led = self.led(at, asked.partition_index, asked.current_leader_epoch);
                 let listed = led.map(|led| match asked.timestamp {
-                    -1 => (led.log.end().0, led.epoch.0),
-                    _ => (0, led.epoch.0),
+                    -1 => (led.log.end().0, -1, led.epoch.0),
+                    0.. => match led.log.at_time(Timestamp(asked.timestamp)) {
+                        Some((offset, timestamp)) => (offset.0, timestamp.0, led.epoch.0),
+                        None => (-1, -1, -1),
+                    },
+                    _ => (0, -1, led.epoch.0),
                 });
                 message!(list_offsets_response::ListOffsetsPartitionResponse {
                     partition_index: asked.partition_index,
                     error_code: listed.map_or_else(ErrorCode::code, |_| 0),
-                    offset: listed.map_or(-1, |(offset, _)| offset),
-                    leader_epoch: listed.map_or(-1, |(_, epoch)| epoch),
+                    offset: listed.map_or(-1, |(offset, ..)| offset),
+                    timestamp: listed.map_or(-1, |(_, timestamp, _)| timestamp),
+                    leader_epoch: listed.map_or(-1, |(.., epoch)| epoch),
                 })
             });
             answer.topics.push(message!(list_offsets_response::ListOffsetsTopicResponse {

@@ -86,6 +86,11 @@ impl Records {
         &self.header
     }
 
+    /// Bytes of the records so far, uncompressed.
+    pub fn bytes_read(&self) -> usize {
+        self.at
+    }
+
     fn decode(&mut self) -> Result<Record, BatchError> {
         let length = varint::read_int(&self.body, &mut self.at)?;
         let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use super::{Answer, Core, Effect, InFlight, Order, Question};
+use super::{Answer, Core, Effect, Errand, InFlight, Order, Question};
+use crate::base::config::GroupProtocol;
 use crate::base::{Instant, LeaderEpoch, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::group::{
@@ -38,6 +39,8 @@ pub(super) struct Group {
     next_auto: Instant,
     /// No coordinator can be had: the next poll tries again.
     refused: bool,
+    /// What was committed, for interceptors; `None`: there are none.
+    kept: Option<Vec<Offsets>>,
 }
 
 impl Group {
@@ -54,6 +57,7 @@ impl Group {
             auto: None,
             next_auto,
             refused: false,
+            kept: None,
         }
     }
 
@@ -64,6 +68,12 @@ impl Group {
     /// Tells those who wait about commits that have ended.
     fn settle(&mut self, now: Instant, retry_backoff: Duration) {
         for (id, outcome) in self.commits.take_ended() {
+            if let (Some(kept), Ok(offsets)) = (&mut self.kept, &outcome)
+                && !offsets.is_empty()
+            {
+                kept.push(offsets.clone());
+            }
+            let outcome = outcome.map(drop);
             if let Some((last, ended)) = &mut self.last_commit {
                 *ended |= *last == id;
             }
@@ -76,6 +86,12 @@ impl Group {
                 drop(waiting.send(outcome));
             }
         }
+    }
+
+    /// Whether a rebalance is under way, or else whether it is a member.
+    pub(super) fn rebalances(&self) -> (bool, bool) {
+        let is_member = self.membership.identity().is_some();
+        (self.is_subscribed() && self.membership.is_unsettled(), is_member)
     }
 
     pub(super) fn check(&self) {
@@ -99,6 +115,40 @@ impl Core {
         group.membership.subscribe(subscription);
         group.follows = true;
         Ok(())
+    }
+
+    /// The same, with a pattern that the coordinator evaluates.
+    pub(in crate::client) fn subscribe_regex(
+        &mut self,
+        subscription: Subscription,
+    ) -> Result<(), ConsumeError> {
+        let protocol = self.group_mut()?.membership.settings().protocol;
+        match protocol {
+            GroupProtocol::Consumer => self.subscribe(subscription),
+            GroupProtocol::Classic => Err(ConsumeError::NeedsConsumerProtocol),
+        }
+    }
+
+    /// Joins again with the next poll, though nothing has changed.
+    pub(in crate::client) fn enforce_rebalance(
+        &mut self,
+        reason: Option<&str>,
+    ) -> Result<(), ConsumeError> {
+        self.group_mut()?.membership.enforce_rebalance(reason);
+        Ok(())
+    }
+
+    /// Keeps what is committed from now on, for [`Core::take_committed`].
+    pub(in crate::client) fn keep_committed(&mut self) {
+        if let Some(group) = &mut self.group {
+            group.kept.get_or_insert_default();
+        }
+    }
+
+    /// What was committed since the last call, in order.
+    pub(in crate::client) fn take_committed(&mut self) -> Vec<Offsets> {
+        let kept = self.group.as_mut().and_then(|group| group.kept.as_mut());
+        kept.map(std::mem::take).unwrap_or_default()
     }
 
     /// Partitions are assigned by hand: leaves the group without a word to the listener.
@@ -310,10 +360,11 @@ impl Core {
 
     /// Asks the coordinator what there is to ask.
     pub(super) fn ask_group(&mut self, now: Instant, effects: &mut Vec<Effect>) {
-        let Self { group, kernel, requests, assignment, config, problems, wake, .. } = self;
+        let Self { group, kernel, requests, assignment, config, problems, wake, measured, .. } =
+            self;
         let Some(group) = group.as_deref_mut() else { return };
         let subscription = group.membership.subscription();
-        kernel.want_all_topics(subscription.is_some_and(Subscription::has_pattern));
+        kernel.want_all_topics(subscription.is_some_and(Subscription::needs_all_topics));
         let beginning = || {
             let beginning = assignment.iter().filter(|(_, assigned)| assigned.wants_committed());
             beginning.map(|(partition, _)| partition.clone())
@@ -341,7 +392,12 @@ impl Core {
         let mut send = |request: Request, timeout| {
             let id = requests.next_id();
             let Some(node) = &coordinator else { return id };
-            let in_flight = InFlight { is_fetch: false, is_group: true, asked: Vec::new() };
+            let errand = Errand::of(&request);
+            if errand == Errand::Heartbeat {
+                measured.heartbeat_sent(now);
+            }
+            let errand = Some(errand);
+            let in_flight = InFlight { sent: now, is_fetch: false, errand, asked: Vec::new() };
             requests.began(id, node.broker, in_flight);
             let question = Question::Group(request);
             let (to, deadline) = (node.address.clone(), now + timeout);
@@ -366,11 +422,16 @@ impl Core {
         group.settle(now, config.retry_backoff);
     }
 
-    /// Takes an answer of the coordinator.
-    pub(super) fn take_group_answer(&mut self, now: Instant, request: RequestId, answer: &Answer) {
+    /// Takes an answer of the coordinator. Returns its error.
+    pub(super) fn take_group_answer(
+        &mut self,
+        now: Instant,
+        request: RequestId,
+        answer: &Answer,
+    ) -> ErrorCode {
         let policy = self.policy();
         let Self { group, kernel, assignment, config, problems, .. } = self;
-        let Some(group) = group.as_deref_mut() else { return };
+        let Some(group) = group.as_deref_mut() else { return ErrorCode::None };
         let answer = match answer {
             Answer::Group(answer) => Ok(&**answer),
             Answer::None(error) => Err(*error),
@@ -416,6 +477,7 @@ impl Core {
         kernel.coordinator_refused(&group.key, error);
         group.settle(now, config.retry_backoff);
         self.doubt_positions();
+        error
     }
 }
 

@@ -19,16 +19,20 @@
 //!   whether or not the application polls.
 
 mod group;
+mod lookups;
+mod measuring;
+mod replies;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use rand_chacha::ChaCha12Rng;
 
 use self::group::Group;
 use super::answers::{Answer, Reply};
-use super::assignment::Assignment;
-use super::lookup::{LookupId, Lookups};
+use super::assignment::{Assignment, Share, Taken};
+use super::lookup::Lookups;
+use super::metrics::{Errand, Measured};
 #[cfg(test)]
 use super::partition::Assigned;
 use super::partition::Start;
@@ -38,7 +42,9 @@ use super::questions::{self, Question};
 use super::sessions::Sessions;
 use super::{ConsumerRecord, Notice};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, OffsetReset};
-use crate::base::{BrokerId, Flaw, Flaws, Instant, Offset, Timestamp, TopicId, TopicPartition};
+use crate::base::{
+    BrokerId, Flaws, Instant, LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition,
+};
 use crate::client::ConsumeError;
 use crate::client::group::Settings;
 use crate::client::kernel::{self, Kernel, RequestId, Requests};
@@ -80,8 +86,10 @@ pub(in crate::client) struct Order {
 /// A request without an answer.
 #[derive(Debug)]
 struct InFlight {
+    sent: Instant,
     is_fetch: bool,
-    is_group: bool,
+    /// For the coordinator of the group.
+    errand: Option<Errand>,
     asked: Vec<Asked>,
 }
 
@@ -103,6 +111,9 @@ pub(in crate::client) struct Core {
     /// To be returned to the application once.
     problems: VecDeque<ConsumeError>,
     notices: Vec<Notice>,
+    measured: Measured,
+    /// What the last poll returned, until it is measured.
+    shares: Vec<(TopicPartition, Share)>,
     wake: Instant,
 }
 
@@ -137,6 +148,8 @@ impl Core {
             sessions: Sessions::default(),
             problems: VecDeque::new(),
             notices: Vec::new(),
+            measured: Measured::default(),
+            shares: Vec::new(),
             wake: Instant::NEVER,
         })
     }
@@ -164,6 +177,7 @@ impl Core {
         }
         self.ask(now, effects);
         self.ask_group(now, effects);
+        self.measure_rebalance(now);
         self.ask_kernel(now, effects);
         if cfg!(debug_assertions) {
             self.check();
@@ -212,29 +226,19 @@ impl Core {
         self.assignment.change(partition, |assigned| assigned.seek_to(whence));
     }
 
-    /// Asks for offsets besides what is read. Replaces the lookup before.
-    pub(super) fn begin_lookup(
-        &mut self,
-        whence: Whence,
-        partitions: &[TopicPartition],
-    ) -> LookupId {
-        self.lookups.begin(whence, partitions)
-    }
-
-    /// Whether the offsets of a lookup are known.
-    pub(super) fn is_looked_up(&self, id: LookupId) -> bool {
-        self.lookups.is_complete(id)
-    }
-
-    /// Ends a lookup. Returns the offsets if all are known.
-    pub(super) fn end_lookup(&mut self, id: LookupId) -> Option<BTreeMap<TopicPartition, Offset>> {
-        self.lookups.finish(id)
-    }
-
     /// Records that were fetched, up to `max.poll.records`; else a problem, if there is one.
     pub(in crate::client) fn take(
         &mut self,
         now: Instant,
+    ) -> Result<Vec<ConsumerRecord>, ConsumeError> {
+        self.take_up_to(now, self.config.max_poll_records)
+    }
+
+    /// The same, up to `limit` records.
+    pub(super) fn take_up_to(
+        &mut self,
+        now: Instant,
+        limit: usize,
     ) -> Result<Vec<ConsumerRecord>, ConsumeError> {
         if let Some(problem) = self.group_problem() {
             return Err(problem);
@@ -242,7 +246,9 @@ impl Core {
         if self.holds_back() {
             return Ok(Vec::new());
         }
-        let (records, corrupt) = self.assignment.take(self.config.max_poll_records);
+        self.count_consumed(now);
+        let Taken { records, shares, corrupt } = self.assignment.take(limit);
+        self.shares = shares;
         for (partition, problem) in corrupt {
             self.postpone(now, &partition);
             self.problems.push_back(problem);
@@ -255,6 +261,28 @@ impl Core {
         }
         let stuck = self.assignment.iter().find_map(|(_, assigned)| assigned.stuck());
         stuck.map_or(Ok(records), |problem| Err(problem.clone()))
+    }
+
+    /// Whether records of a partition that is not paused are buffered.
+    pub(super) fn is_ready(&self) -> bool {
+        self.assignment.is_ready()
+    }
+
+    /// The application can't read what the last [`Core::take_up_to`] returned of a partition, except
+    /// for the records that are `kept`: its position goes back behind those.
+    pub(super) fn give_back(
+        &mut self,
+        partition: &TopicPartition,
+        kept: &mut dyn Iterator<Item = (Offset, LeaderEpoch)>,
+    ) {
+        let mut count = 0;
+        let mut kept = kept.inspect(|_| count += 1);
+        self.assignment.change(partition, |assigned| assigned.give_back(&mut kept));
+        if let Some((_, share)) = self.shares.iter_mut().find(|(name, _)| name == partition) {
+            // Sizes are not known one by one: all records of a poll count the same.
+            share.bytes = share.bytes * count / share.records.max(1);
+            share.records = count;
+        }
     }
 
     /// What moved positions since the last call, in order.
@@ -289,136 +317,16 @@ impl Core {
             {
                 self.problems.push_back(ConsumeError::Broker { partition, error });
             } else {
-                let topic = topic.to_string();
-                self.problems.push_back(ConsumeError::Topic { topic, error });
+                let problem = ConsumeError::Topic { topic: topic.to_string(), error };
+                if !self.lookups.refuse(&topic, &problem) {
+                    self.problems.push_back(problem);
+                }
             }
         }
         if changes.metadata {
             self.doubt_positions();
             self.tell_group(changes.is_complete, &changes.unknown);
         }
-    }
-
-    fn take_answer(&mut self, now: Instant, request: RequestId, answer: &Answer) {
-        let Some((broker, in_flight)) = self.requests.end(request) else { return };
-        if matches!(answer, Answer::None(_)) {
-            self.kernel.broker_failed(now, broker);
-        }
-        if in_flight.is_group {
-            return self.take_group_answer(now, request, answer);
-        }
-        let as_before = in_flight.is_fetch && self.sessions.answered(broker, answer.fetched());
-        let replies: Vec<Reply> = {
-            let answer = answer.by_partition(self.kernel.cluster());
-            in_flight.asked.iter().map(|asked| answer.about(&asked.partition)).collect()
-        };
-        for (asked, reply) in in_flight.asked.iter().zip(replies) {
-            let unchanged = as_before && matches!(reply, Reply::Nothing);
-            if self.settle(request, asked) && !unchanged {
-                self.take_reply(now, asked, reply);
-            }
-        }
-        self.doubt_positions();
-    }
-
-    /// Whether the answer is still waited for. It no longer is, in any case.
-    fn settle(&mut self, request: RequestId, asked: &Asked) -> bool {
-        let Asked { partition, lookup, .. } = asked;
-        match lookup {
-            Some(id) => self.lookups.settle(*id, partition, request),
-            None => {
-                let settled = self.assignment.change(partition, |a| a.settle(request));
-                settled == Some(true)
-            }
-        }
-    }
-
-    fn take_reply(&mut self, now: Instant, asked: &Asked, reply: Reply) {
-        let partition = &asked.partition;
-        let policy = self.policy();
-        match reply {
-            Reply::Nothing => self.again(now, asked),
-            Reply::Refused(error) => self.take_error(now, asked, error),
-            Reply::FetchRefused { error, leader, epoch } => match error {
-                ErrorCode::OffsetOutOfRange => {
-                    self.assignment.change(partition, |assigned| assigned.out_of_range(policy));
-                }
-                // Kafka's consumer throws, and keeps its position; to read on, seek past it.
-                ErrorCode::CorruptMessage => {
-                    let partition = partition.clone();
-                    self.problems.push_back(ConsumeError::Broker { partition, error });
-                    self.postpone(now, &asked.partition);
-                }
-                error => {
-                    self.kernel.learn_leader(partition, leader, epoch);
-                    self.take_error(now, asked, error);
-                }
-            },
-            Reply::Fetched { records, high_watermark } => {
-                let fetched =
-                    self.assignment.change(partition, |a| a.fetched(records, high_watermark));
-                if let Some(Err(problem)) = fetched {
-                    self.problems.push_back(problem);
-                    self.postpone(now, partition);
-                }
-            }
-            Reply::Listed { offset, epoch } => match asked.lookup {
-                Some(id) => self.lookups.found(id, partition, offset),
-                None => {
-                    let listed = self
-                        .assignment
-                        .change(partition, |a| a.listed(offset, epoch, asked.leader_epoch));
-                    self.notices.extend(listed.flatten());
-                }
-            },
-            Reply::EpochEnd(end) => {
-                let validated = self
-                    .assignment
-                    .change(partition, |a| a.validated(end, asked.leader_epoch, policy));
-                self.notices.extend(validated.flatten());
-            }
-        }
-    }
-
-    /// Takes an error: most pass with time and new metadata, some only with the application's help.
-    fn take_error(&mut self, now: Instant, asked: &Asked, error: ErrorCode) {
-        if error.is_stale_metadata() || error == ErrorCode::UnknownLeaderEpoch {
-            self.kernel.want_metadata();
-        }
-        let passes = error.is_retriable() || matches!(error, ErrorCode::UnknownServerError);
-        if !passes {
-            let partition = asked.partition.clone();
-            self.problems.push_back(ConsumeError::Broker { partition, error });
-        }
-        self.again(now, asked);
-    }
-
-    /// Asks again after a pause.
-    fn again(&mut self, now: Instant, asked: &Asked) {
-        let Some(id) = asked.lookup else { return self.postpone(now, &asked.partition) };
-        let failures = self.lookups.failed(id, &asked.partition);
-        let time = now + self.kernel.pause(failures);
-        self.lookups.pause_until(id, &asked.partition, time);
-    }
-
-    /// Lets a partition rest for a while after a failure.
-    fn postpone(&mut self, now: Instant, partition: &TopicPartition) {
-        let kernel = &mut self.kernel;
-        self.assignment.change(partition, |assigned| {
-            let pause = kernel.pause(assigned.failed());
-            assigned.pause_until(now + pause);
-        });
-    }
-
-    /// After a change of leader, what was read may be gone (KIP-320).
-    fn doubt_positions(&mut self) {
-        let ignores_truncation = self.flaws.has(Flaw::ConsumerIgnoresTruncation);
-        let cluster = self.kernel.cluster();
-        self.assignment.change_all(|partition, assigned| {
-            if let Some((_, epoch)) = cluster.leader(partition) {
-                assigned.doubt(epoch, ignores_truncation);
-            }
-        });
     }
 
     /// Asks every leader what there is to ask.
@@ -475,7 +383,7 @@ impl Core {
             }
         }
         let is_fetch = matches!(question, Question::Fetch(_));
-        self.requests.began(request, broker, InFlight { is_fetch, is_group: false, asked });
+        self.requests.began(request, broker, InFlight { sent: now, is_fetch, errand: None, asked });
         let deadline = now + self.config.request_timeout;
         let order = Order { request, to, question, by_name, deadline };
         effects.push(Effect::Ask(Box::new(order)));

@@ -3,6 +3,8 @@
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
+
 use super::Consumer;
 use crate::base::TopicPartition;
 use crate::io::World;
@@ -15,11 +17,11 @@ pub type Told<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 /// them. If the call that they come from is dropped half-way, the next poll repeats them.
 ///
 /// Source: Kafka's `ConsumerRebalanceListener`.
-pub trait RebalanceListener<W: World>: Send + Sync {
+pub trait RebalanceListener<W: World, K = Bytes, V = Bytes>: Send + Sync {
     /// These partitions will have other owners: the last chance to commit what was read of them.
     fn revoked<'a>(
         &'a self,
-        consumer: &'a mut Consumer<W>,
+        consumer: &'a mut Consumer<W, K, V>,
         partitions: &'a [TopicPartition],
     ) -> Told<'a> {
         let _ = (consumer, partitions);
@@ -29,7 +31,7 @@ pub trait RebalanceListener<W: World>: Send + Sync {
     /// These partitions are read from now on, besides those that were kept.
     fn assigned<'a>(
         &'a self,
-        consumer: &'a mut Consumer<W>,
+        consumer: &'a mut Consumer<W, K, V>,
         partitions: &'a [TopicPartition],
     ) -> Told<'a> {
         let _ = (consumer, partitions);
@@ -40,7 +42,7 @@ pub trait RebalanceListener<W: World>: Send + Sync {
     /// is written, the same as `revoked`.
     fn lost<'a>(
         &'a self,
-        consumer: &'a mut Consumer<W>,
+        consumer: &'a mut Consumer<W, K, V>,
         partitions: &'a [TopicPartition],
     ) -> Told<'a> {
         self.revoked(consumer, partitions)

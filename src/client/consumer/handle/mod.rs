@@ -1,12 +1,25 @@
-//! The consumer as an application has it, with what it awaits (`committing`) and is told (`listener`).
+//! The consumer as an application has it.
+//!
+//! | module | role |
+//! |---|---|
+//! | `groups`, `committing` | membership in its group, and commits |
+//! | `offsets` | offsets that are looked up |
+//! | `stream` | records one by one |
+//! | `deserializer`, `interceptor`, `listener` | what the application brings |
 
 mod committing;
+mod deserializer;
+mod groups;
+mod interceptor;
 mod listener;
+mod offsets;
+mod stream;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::core::{Core, Input};
@@ -14,15 +27,20 @@ use super::driver::Driver;
 use super::position::Whence;
 use super::{ConsumerRecord, Notice};
 use crate::base::config::{ConfigError, ConsumerConfig};
-use crate::base::{Flaws, Offset, Stream, TopicPartition};
-use crate::client::group::{Event, Subscription};
+use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
 use crate::client::kernel::connecting;
-use crate::client::{CommittedOffset, ConsumeError, GroupMetadata};
-use crate::io::{self, World};
+use crate::client::{ConsumeError, Metrics};
+use crate::io::World;
 use crate::rpc::Pool;
 
 pub use committing::Committing;
+pub use deserializer::{
+    BytesDeserializer, DeserializeError, Deserializer, Deserializers, LongDeserializer,
+    StringDeserializer,
+};
+pub use interceptor::{ConsumerInterceptor, InterceptError};
 pub use listener::{RebalanceListener, Told};
+pub use stream::RecordStream;
 
 /// Reads the partitions that it is assigned: by hand, or by its group.
 ///
@@ -33,13 +51,17 @@ pub use listener::{RebalanceListener, Told};
 /// With `group.id` it has a group, in which offsets are committed. A member that subscribes heartbeats
 /// between polls; it must poll every `max.poll.interval.ms`. Close a consumer to leave its group at
 /// once: after a drop, the group waits for `session.timeout.ms`.
-pub struct Consumer<W: World> {
+///
+/// Keys and values are bytes, unless it is made with [`Consumer::deserializing`].
+pub struct Consumer<W: World, K = Bytes, V = Bytes> {
     world: W,
     driver: Arc<Driver<W>>,
-    listener: Option<Arc<dyn RebalanceListener<W>>>,
+    deserializers: Deserializers<K, V>,
+    interceptors: Vec<Arc<dyn ConsumerInterceptor<K, V>>>,
+    listener: Option<Arc<dyn RebalanceListener<W, K, V>>>,
 }
 
-impl<W: World> Drop for Consumer<W> {
+impl<W: World, K, V> Drop for Consumer<W, K, V> {
     fn drop(&mut self) {
         self.driver.close();
     }
@@ -53,6 +75,31 @@ impl<W: World> Consumer<W> {
 
     /// A consumer that has historical bugs.
     pub fn flawed(world: W, config: ConsumerConfig, flaws: Flaws) -> Result<Self, ConfigError> {
+        let bytes = Deserializers::new(BytesDeserializer, BytesDeserializer);
+        Self::start(world, config, flaws, bytes)
+    }
+}
+
+impl<W: World, K, V> Consumer<W, K, V> {
+    /// A consumer of nothing yet, whose records have keys and values of other types than bytes.
+    ///
+    /// A record that can't be deserialized fails the poll that would return it first, and the position
+    /// stays in front of it: [`ConsumeError::Deserialization`] has the record, so that the application
+    /// can put it aside and seek past it.
+    pub fn deserializing(
+        world: W,
+        config: ConsumerConfig,
+        deserializers: Deserializers<K, V>,
+    ) -> Result<Self, ConfigError> {
+        Self::start(world, config, Flaws::default(), deserializers)
+    }
+
+    fn start(
+        world: W,
+        config: ConsumerConfig,
+        flaws: Flaws,
+        deserializers: Deserializers<K, V>,
+    ) -> Result<Self, ConfigError> {
         let client_id = config.client_id.clone();
         let random = world.random(Stream::numbered("consumer", xxh3_64(client_id.as_bytes())));
         let reconnect = (config.reconnect_backoff, config.reconnect_backoff_max);
@@ -60,57 +107,7 @@ impl<W: World> Consumer<W> {
         let core = Core::new(config, world.now(), random)?.with_flaws(flaws);
         let pool = Pool::new(world.clone(), &client_id, connecting(reconnect));
         let driver = Driver::start(world.clone(), pool, core, request_timeout);
-        Ok(Self { world, driver, listener: None })
-    }
-
-    /// Joins the group, with the next poll, to read a share of these topics. Replaces an earlier
-    /// subscription.
-    pub fn subscribe<T: AsRef<str>>(
-        &mut self,
-        topics: impl IntoIterator<Item = T>,
-    ) -> Result<(), ConsumeError> {
-        let topics = topics.into_iter().map(|topic| Arc::from(topic.as_ref()));
-        self.driver.with(|core| core.subscribe(Subscription::to(topics)))
-    }
-
-    /// Subscribes to all topics whose whole name matches a regular expression, and to those that are
-    /// created later.
-    pub fn subscribe_pattern(&mut self, pattern: &str) -> Result<(), ConsumeError> {
-        let subscription = Subscription::matching(pattern)
-            .map_err(|error| ConsumeError::Pattern(error.to_string()))?;
-        self.driver.with(|core| core.subscribe(subscription))
-    }
-
-    /// Is told from now on which partitions come and go.
-    pub fn set_listener(&mut self, listener: Arc<dyn RebalanceListener<W>>) {
-        self.listener = Some(listener);
-    }
-
-    /// Leaves the group: its partitions go to others.
-    pub async fn unsubscribe(&mut self) {
-        self.leave("the consumer unsubscribed from all topics").await;
-    }
-
-    async fn leave(&mut self, reason: &'static str) {
-        self.driver.with(|core| core.unsubscribe(reason));
-        while let Some(event) = self.driver.with(|core| core.poll(self.world.now())) {
-            self.tell(event).await;
-        }
-        self.driver.step(Input::Tick);
-    }
-
-    /// Commits, if it does so automatically, leaves the group, and ends. All of it takes no longer
-    /// than the timeout, the listener aside.
-    pub async fn close(mut self, timeout: Duration) {
-        let deadline = self.world.now() + timeout;
-        if self.driver.with(|core| core.commits_automatically()) {
-            // There is no one to tell; what is not committed is read again by the next owner.
-            drop(self.commit_sync(timeout).await);
-        }
-        self.leave("the consumer is being closed").await;
-        while !self.driver.with(|core| core.has_left()) && self.world.now() < deadline {
-            self.driver.progress(deadline).await;
-        }
+        Ok(Self { world, driver, deserializers, interceptors: Vec::new(), listener: None })
     }
 
     /// Reads these partitions from now on, and leaves the group. Partitions that it read before keep
@@ -145,99 +142,130 @@ impl<W: World> Consumer<W> {
     ///
     /// Those of one partition come in order, without a gap unless the log has one. What moved a
     /// position since the last call is in [`Consumer::take_notices`].
-    pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<ConsumerRecord>, ConsumeError> {
+    pub async fn poll(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Vec<ConsumerRecord<K, V>>, ConsumeError> {
         let deadline = self.world.now() + timeout;
-        self.driver.step(Input::Tick);
-        loop {
+        self.records(None, deadline).await
+    }
+
+    /// Records one by one: a loop over them does the same as one over polls.
+    pub fn stream(&mut self) -> RecordStream<'_, W, K, V> {
+        RecordStream::new(self)
+    }
+
+    /// Up to `limit` records, or `max.poll.records`, as soon as there are any.
+    async fn records(
+        &mut self,
+        limit: Option<usize>,
+        deadline: Instant,
+    ) -> Result<Vec<ConsumerRecord<K, V>>, ConsumeError> {
+        self.driver.with(|core| core.poll_begins(self.world.now()));
+        // With one record of many there is nothing to ask for yet.
+        let asks = |core: &mut Core| limit.is_none() || !core.is_ready();
+        if self.driver.with(asks) {
+            self.driver.step(Input::Tick);
+        }
+        let records = loop {
             let now = self.world.now();
             if let Some(event) = self.driver.with(|core| core.poll(now)) {
                 self.tell(event).await;
                 self.driver.step(Input::Tick);
                 continue;
             }
-            let records = self.driver.with(|core| core.take(now));
+            let records = self.take(now, limit);
+            let nothing = records.as_ref().is_ok_and(Vec::is_empty);
             // Asks for more while the application looks at these.
-            self.driver.step(Input::Tick);
-            if records.as_ref().is_ok_and(Vec::is_empty) && now < deadline {
+            if nothing || self.driver.with(asks) {
+                self.driver.step(Input::Tick);
+            }
+            if nothing && now < deadline {
                 if !self.driver.with(|core| core.has_step()) {
                     self.driver.progress(deadline).await;
                 }
                 continue;
             }
+            break records;
+        };
+        self.driver.with(|core| core.poll_ends(self.world.now()));
+        self.report_commits();
+        Ok(self.intercept(records?))
+    }
+
+    /// Takes records that were fetched, and deserializes them.
+    fn take(
+        &self,
+        now: Instant,
+        limit: Option<usize>,
+    ) -> Result<Vec<ConsumerRecord<K, V>>, ConsumeError> {
+        let mut taken = self
+            .driver
+            .with(|core| match limit {
+                Some(limit) => core.take_up_to(now, limit),
+                None => core.take(now),
+            })?
+            .into_iter();
+        let mut records = Vec::with_capacity(taken.len());
+        while let Some(record) = taken.next() {
+            let partition = record.partition.clone();
+            match self.deserializers.read(record) {
+                Ok(record) => records.push(record),
+                Err(problem) => {
+                    let mut unread: BTreeSet<_> = taken.map(|record| record.partition).collect();
+                    unread.insert(partition);
+                    self.give_back(&unread, &records);
+                    // Those before it come first; the next poll fails.
+                    return if records.is_empty() { Err(problem) } else { Ok(records) };
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// What was taken of these partitions is read again, except for records that are `kept`.
+    fn give_back(&self, partitions: &BTreeSet<TopicPartition>, kept: &[ConsumerRecord<K, V>]) {
+        self.driver.with(|core| {
+            for partition in partitions {
+                let kept = kept.iter().filter(|record| record.partition == *partition);
+                let mut kept = kept.map(|record| (record.offset, record.leader_epoch));
+                core.give_back(partition, &mut kept);
+            }
+        });
+    }
+
+    /// Shows it records and commits from now on, after the interceptors that it has.
+    pub fn add_interceptor(&mut self, interceptor: Arc<dyn ConsumerInterceptor<K, V>>) {
+        self.driver.with(Core::keep_committed);
+        self.interceptors.push(interceptor);
+    }
+
+    fn intercept(&self, mut records: Vec<ConsumerRecord<K, V>>) -> Vec<ConsumerRecord<K, V>> {
+        if records.is_empty() {
             return records;
         }
-    }
-
-    /// Calls the listener.
-    async fn tell(&mut self, event: Event) {
-        if let Some(listener) = self.listener.clone() {
-            match &event {
-                Event::Revoked(partitions) => listener.revoked(self, partitions).await,
-                Event::Lost(partitions) => listener.lost(self, partitions).await,
-                Event::Assigned(partitions) => listener.assigned(self, partitions).await,
+        for interceptor in &self.interceptors {
+            match interceptor.on_consume(&records) {
+                Ok(None) => {}
+                Ok(Some(others)) => records = others,
+                Err(error) => tracing::warn!(%error, "an interceptor failed at records"),
             }
         }
-        self.driver.with(|core| core.told(self.world.now()));
+        records
     }
 
-    /// Commits what polls have returned, and waits for it. Retries what may pass.
-    pub async fn commit_sync(&mut self, timeout: Duration) -> Result<(), ConsumeError> {
-        self.commit(None, timeout).await
-    }
-
-    /// Commits these offsets, each the next one to be read, and waits for it.
-    pub async fn commit_offsets(
-        &mut self,
-        offsets: BTreeMap<TopicPartition, CommittedOffset>,
-        timeout: Duration,
-    ) -> Result<(), ConsumeError> {
-        self.commit(Some(offsets), timeout).await
-    }
-
-    async fn commit(
-        &mut self,
-        offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
-        timeout: Duration,
-    ) -> Result<(), ConsumeError> {
-        let deadline = self.world.now() + timeout;
-        let (id, outcome) = self.driver.with(|core| core.begin_commit(offsets, true))?;
-        self.driver.step(Input::Tick);
-        match io::timeout(&self.world, deadline, Committing::new(outcome)).await {
-            Some(outcome) => outcome,
-            None => {
-                self.driver.with(|core| core.abandon_commit(id));
-                Err(ConsumeError::TimedOut)
+    /// Shows the interceptors what was committed since the last call.
+    fn report_commits(&self) {
+        if self.interceptors.is_empty() {
+            return;
+        }
+        for offsets in self.driver.with(Core::take_committed) {
+            for interceptor in &self.interceptors {
+                if let Err(error) = interceptor.on_commit(&offsets) {
+                    tracing::warn!(%error, "an interceptor failed at a commit");
+                }
             }
         }
-    }
-
-    /// Commits what polls have returned, or these offsets, in the background. It is tried once: a
-    /// later commit makes up for it.
-    pub fn commit_async(
-        &mut self,
-        offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
-    ) -> Committing {
-        let begun = self.driver.with(|core| core.begin_commit(offsets, false));
-        self.driver.step(Input::Tick);
-        match begun {
-            Ok((_, outcome)) => Committing::new(outcome),
-            Err(error) => Committing::refused(error),
-        }
-    }
-
-    /// What the group has committed; `None`: nothing.
-    pub async fn committed(
-        &mut self,
-        partitions: &[TopicPartition],
-        timeout: Duration,
-    ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, ConsumeError> {
-        let deadline = self.world.now() + timeout;
-        let id = self.driver.with(|core| core.begin_committed(partitions))?;
-        self.driver.step(Input::Tick);
-        while !self.driver.with(|core| core.is_committed_known(id)) && self.world.now() < deadline {
-            self.driver.progress(deadline).await;
-        }
-        self.driver.with(|core| core.end_committed(id))
     }
 
     /// Returns no records of these partitions until they are resumed. They are still owned.
@@ -250,16 +278,11 @@ impl<W: World> Consumer<W> {
         self.driver.with(|core| core.pause(partitions, false));
     }
 
-    /// Its member in its group, as the coordinator knows it; `None` without `group.id`.
-    pub fn group_metadata(&self) -> Option<GroupMetadata> {
-        self.driver.with(|core| core.group_metadata())
-    }
-
     /// How many records are still to be read of a partition, as far as the last fetch knew; `None`
-    /// until that and the position are known.
+    /// until that and the position are known. With `read_committed`, those of open transactions do not
+    /// count.
     pub fn current_lag(&self, partition: &TopicPartition) -> Option<u64> {
-        let (position, end) = (self.position(partition)?, self.high_watermark(partition)?);
-        Some(u64::try_from(end.0 - position.0).unwrap_or(0))
+        self.driver.with(|core| core.lag(partition))
     }
 
     /// The partitions that it reads.
@@ -277,6 +300,12 @@ impl<W: World> Consumer<W> {
         self.driver.with(|core| core.position(partition))
     }
 
+    /// What it has measured so far, under Kafka's names: averages, maxima and rates of the last minute,
+    /// and totals.
+    pub fn metrics(&self) -> Metrics {
+        self.driver.with(|core| core.metrics(self.world.now()))
+    }
+
     /// The high watermark that the last fetch returned.
     pub fn high_watermark(&self, partition: &TopicPartition) -> Option<Offset> {
         self.driver.with(|core| core.high_watermark(partition))
@@ -285,38 +314,5 @@ impl<W: World> Consumer<W> {
     /// What moved positions since the last call, in order.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         self.driver.with(Core::take_notices)
-    }
-
-    /// The offset after the last record that can be read, of each.
-    pub async fn end_offsets(
-        &mut self,
-        partitions: &[TopicPartition],
-        timeout: Duration,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ConsumeError> {
-        self.look_up(Whence::Latest, partitions, timeout).await
-    }
-
-    /// The offset of the oldest record, of each.
-    pub async fn beginning_offsets(
-        &mut self,
-        partitions: &[TopicPartition],
-        timeout: Duration,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ConsumeError> {
-        self.look_up(Whence::Earliest, partitions, timeout).await
-    }
-
-    async fn look_up(
-        &mut self,
-        whence: Whence,
-        partitions: &[TopicPartition],
-        timeout: Duration,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ConsumeError> {
-        let deadline = self.world.now() + timeout;
-        let id = self.driver.with(|core| core.begin_lookup(whence, partitions));
-        self.driver.step(Input::Tick);
-        while !self.driver.with(|core| core.is_looked_up(id)) && self.world.now() < deadline {
-            self.driver.progress(deadline).await;
-        }
-        self.driver.with(|core| core.end_lookup(id)).ok_or(ConsumeError::TimedOut)
     }
 }

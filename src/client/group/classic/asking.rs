@@ -152,7 +152,7 @@ impl Classic {
             group_instance_id: instance(&self.settings),
             protocol_type: PROTOCOL_TYPE.into(),
             protocols: protocols,
-            reason: self.rejoin.map(Into::into),
+            reason: self.rejoin.as_deref().map(Into::into),
         });
         let patience = self.settings.max_poll_interval + JOIN_LAPSE;
         let timeout = patience.max(self.settings.request_timeout);

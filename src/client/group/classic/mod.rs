@@ -21,6 +21,7 @@ mod answers;
 mod asking;
 mod leading;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +36,9 @@ use crate::client::kernel::{Cluster, RequestId};
 use crate::group::MemberId;
 use crate::wire::ErrorCode;
 use crate::wire::messages::LeaveGroupRequest;
+
+/// The most characters of a reason to join. Source: Kafka's `JoinGroupRequest.maybeTruncateReason`.
+const LONGEST_REASON: usize = 255;
 
 /// A member's place in the history of its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,7 +99,7 @@ pub(in crate::client) struct Classic {
     state: State,
     generation: Generation,
     /// Why it has to join (again).
-    rejoin: Option<&'static str>,
+    rejoin: Option<Cow<'static, str>>,
     /// Whether JoinGroup may leave: what has to be given up is given up.
     is_prepared: bool,
     last_commit: LastCommit,
@@ -212,7 +216,7 @@ impl Classic {
     /// Subscribes; the next poll joins the group, or joins it again.
     pub(in crate::client) fn subscribe(&mut self, subscription: Subscription) {
         if self.subscription.is_none() {
-            self.rejoin = Some("initialized");
+            self.rejoin = Some("initialized".into());
         }
         self.subscription = Some(subscription);
     }
@@ -390,7 +394,16 @@ impl Classic {
     }
 
     fn request_rejoin(&mut self, reason: &'static str) {
-        self.rejoin = Some(reason);
+        self.rejoin = Some(reason.into());
+    }
+
+    /// The application wants a rebalance (KIP-568). The reason is cut where Kafka cuts it.
+    pub(in crate::client) fn enforce_rebalance(&mut self, reason: Option<&str>) {
+        if self.subscription.is_some() {
+            let reason = reason.filter(|reason| !reason.is_empty());
+            let reason = reason.unwrap_or("rebalance enforced by user");
+            self.rejoin = Some(reason.chars().take(LONGEST_REASON).collect::<String>().into());
+        }
     }
 
     /// Metadata have changed: a pattern may match more or fewer topics, and a leader may have to

@@ -180,6 +180,43 @@ fn member_joins_takes_its_target_and_acknowledges_it() {
     assert_eq!((owned_in(&quiet), quiet.rebalance_timeout_ms), (None, -1));
 }
 
+/// The pattern in the heartbeat under way, which is accepted.
+fn pattern_said(stage: &mut Stage, epoch: i32) -> Option<String> {
+    let heartbeat = stage.accept(epoch, None);
+    heartbeat.subscribed_topic_regex.map(|regex| regex.as_str().to_owned())
+}
+
+#[test]
+fn pattern_for_the_coordinator_is_said_once_and_taken_back() {
+    let mut stage = Stage::new(&[]);
+    stage.member.subscribe(Subscription::evaluated_by_coordinator("ord.*"));
+    stage.poll();
+    assert!(stage.member.topics().next().is_none(), "the coordinator knows the topics");
+    assert_eq!(pattern_said(&mut stage, 1).as_deref(), Some("ord.*"));
+    stage.pass(5);
+    assert_eq!(pattern_said(&mut stage, 1), None);
+    stage.member.subscribe(Subscription::to(["orders".into()]));
+    stage.pass(5);
+    let (id, heartbeat) = stage.heartbeat();
+    assert_eq!(heartbeat.subscribed_topic_regex.as_ref().map(|regex| regex.as_str()), Some(""));
+    // Whether it arrived is not known: it is said again with everything else.
+    stage.answer(id, Err(ErrorCode::NetworkException));
+    stage.pass(5);
+    assert_eq!(pattern_said(&mut stage, 1).as_deref(), Some(""));
+    stage.pass(5);
+    assert_eq!(pattern_said(&mut stage, 1), None);
+}
+
+#[test]
+fn invalid_pattern_is_an_error_for_the_application() {
+    let mut stage = Stage::new(&[]);
+    stage.member.subscribe(Subscription::evaluated_by_coordinator("("));
+    stage.poll();
+    stage.refuse(ErrorCode::InvalidRegularExpression);
+    let refused = Trouble::Refused(ErrorCode::InvalidRegularExpression);
+    assert_eq!(stage.member.take_trouble(), Some(refused));
+}
+
 #[test]
 fn what_is_not_in_the_target_is_committed_revoked_and_acknowledged() {
     let mut stage = Stage::stable(&[], 0..3);

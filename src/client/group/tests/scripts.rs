@@ -400,3 +400,20 @@ fn unreadable_assignment_is_reported() {
     stage.pass(1000);
     stage.join();
 }
+
+#[test]
+fn enforced_rebalance_joins_again_with_its_reason() {
+    let mut stage = Stage::stable(&[COOPERATIVE, BY_HAND], 0..3);
+    stage.poll();
+    assert!(stage.asked.is_empty(), "nothing has changed");
+    for (reason, said) in [(None, "rebalance enforced by user"), (Some("new rack"), "new rack")] {
+        stage.member.enforce_rebalance(reason);
+        stage.poll();
+        let (_, join) = stage.join();
+        assert_eq!(join.reason.as_ref().map(|reason| reason.as_str()), Some(said));
+        stage.member = Stage::stable(&[COOPERATIVE, BY_HAND], 0..3).member;
+    }
+    stage.member.enforce_rebalance(Some(&"x".repeat(300)));
+    stage.poll();
+    assert_eq!(stage.join().1.reason.map(|reason| reason.as_str().len()), Some(255));
+}

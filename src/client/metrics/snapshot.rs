@@ -1,0 +1,82 @@
+//! What an application reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::base::TopicPartition;
+
+/// A metric's name, as Kafka has it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MetricName {
+    /// Its group, such as `consumer-fetch-manager-metrics`.
+    pub group: &'static str,
+    /// Its name, such as `records-lag-max`.
+    pub name: &'static str,
+    /// The topic that it is about, if it is about one.
+    pub topic: Option<Arc<str>>,
+    /// The partition of the topic that it is about, if it is about one.
+    pub partition: Option<i32>,
+}
+
+/// The metrics of a client at one time. An average or maximum of nothing is not a number, as in Kafka.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    values: BTreeMap<MetricName, f64>,
+}
+
+impl Metrics {
+    /// A metric of the whole client; `None`: there is no such metric.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.find(name, None, None)
+    }
+
+    /// A metric of one topic.
+    pub fn of_topic(&self, name: &str, topic: &str) -> Option<f64> {
+        self.find(name, Some(topic), None)
+    }
+
+    /// A metric of one partition.
+    pub fn of_partition(&self, name: &str, partition: &TopicPartition) -> Option<f64> {
+        self.find(name, Some(&partition.topic), Some(partition.partition))
+    }
+
+    /// All metrics, by group, name, topic and partition.
+    pub fn iter(&self) -> impl Iterator<Item = (&MetricName, f64)> {
+        self.values.iter().map(|(name, value)| (name, *value))
+    }
+
+    fn find(&self, name: &str, topic: Option<&str>, partition: Option<i32>) -> Option<f64> {
+        let is_wanted = |metric: &MetricName| {
+            metric.name == name && metric.topic.as_deref() == topic && metric.partition == partition
+        };
+        self.values.iter().find(|(metric, _)| is_wanted(metric)).map(|(_, value)| *value)
+    }
+
+    pub(in crate::client) fn add(&mut self, group: &'static str, name: &'static str, value: f64) {
+        let name = MetricName { group, name, topic: None, partition: None };
+        self.values.insert(name, value);
+    }
+
+    pub(in crate::client) fn add_of_topic(
+        &mut self,
+        group: &'static str,
+        name: &'static str,
+        topic: &Arc<str>,
+        value: f64,
+    ) {
+        let name = MetricName { group, name, topic: Some(topic.clone()), partition: None };
+        self.values.insert(name, value);
+    }
+
+    pub(in crate::client) fn add_of_partition(
+        &mut self,
+        group: &'static str,
+        name: &'static str,
+        partition: &TopicPartition,
+        value: f64,
+    ) {
+        let (topic, index) = (partition.topic.clone(), partition.partition);
+        let name = MetricName { group, name, topic: Some(topic), partition: Some(index) };
+        self.values.insert(name, value);
+    }
+}
