@@ -12,7 +12,7 @@ use super::consumer::{self, Sessions};
 use super::record::Record;
 use super::settings::GroupSettings;
 use super::state::{Change, Group, Groups};
-use crate::base::{Instant, Offset, Seed, Stream, Timestamp};
+use crate::base::{Instant, Offset, ProducerId, Seed, Stream, Timestamp};
 use crate::controller::Image;
 use crate::decide::{self, Machine, State};
 
@@ -104,6 +104,27 @@ impl Machine for GroupCoordinator {
             self.consumers.removed(group);
         }
         self.state.replay(offset, record, changes)
+    }
+
+    fn replay_in_transaction(
+        &mut self,
+        (offset, producer): (Offset, ProducerId),
+        record: &Record,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Infallible> {
+        if let Record::Offset { .. } = record {
+            return self.state.replay_in_transaction((offset, producer), record, changes);
+        }
+        self.replay(offset, record, changes)
+    }
+
+    fn end_transaction(
+        &mut self,
+        producer: ProducerId,
+        is_committed: bool,
+        changes: &mut Vec<Change>,
+    ) {
+        self.state.end_transaction(producer, is_committed, changes);
     }
 
     fn reached(&mut self, offset: Offset) {
