@@ -24,6 +24,8 @@ pub type Decision<T> = decide::Decision<Record, T, Effect>;
 pub enum Effect {
     /// The cluster's metadata changed.
     Image(Arc<Image>),
+    /// The settings of the coordinator changed.
+    Settings(Box<GroupSettings>),
     /// A change of a classic group.
     Classic(classic::Effect),
     /// A change around a consumer group.
@@ -158,7 +160,8 @@ impl Machine for GroupCoordinator {
                     }
                 }
                 Group::Consumer(group) => {
-                    self.consumers.activated(now, group, &settings.consumer);
+                    let settings = self.settings_of(id.as_str()).into_owned();
+                    self.consumers.activated(now, group, &settings);
                 }
             }
         }
@@ -167,6 +170,7 @@ impl Machine for GroupCoordinator {
     fn carry_out(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Image(image) => self.image = image,
+            Effect::Settings(settings) => self.settings = *settings,
             Effect::Classic(effect) => self.classic.carry_out(now, effect),
             Effect::Consumer(effect) => {
                 if let consumer::Effect::Downgraded { group } = &effect {
