@@ -143,14 +143,13 @@ fn connections_are_limited_from_the_change_on() {
     });
 }
 
-/// A member of the consumer protocol that has its partitions.
+/// A member that has its partitions.
 async fn member(server: &Server, group: &str) -> Consumer<RealWorld> {
     let mut config = ConsumerConfig::default();
-    let (bootstrap, protocol) = (server.bootstrap(), "consumer");
+    let bootstrap = server.bootstrap();
     let pairs = [
         ("bootstrap.servers", bootstrap.as_str()),
         ("group.id", group),
-        ("group.protocol", protocol),
         ("auto.offset.reset", "earliest"),
     ];
     config.set_all(pairs).unwrap();
@@ -164,7 +163,9 @@ async fn member(server: &Server, group: &str) -> Consumer<RealWorld> {
 
 #[test]
 fn member_is_removed_and_its_group_has_settings_of_its_own() {
-    let server = Server::start_with("group.consumer.min.heartbeat.interval.ms=1000\n");
+    let server = Server::start_with(
+        "group.consumer.min.heartbeat.interval.ms=1000\ngroup.initial.rebalance.delay.ms=0\n",
+    );
     server.create_topic("orders", 1, 1, &[]);
     run(async {
         let admin = admin(&server);
@@ -177,16 +178,18 @@ fn member_is_removed_and_its_group_has_settings_of_its_own() {
         assert_eq!(shown.value.as_deref(), Some("1000"));
 
         let consumer = member(&server, "shop").await;
-        let described = admin.describe_group("shop").await.unwrap();
-        let id = described.members[0].id.clone();
+        let members = async || admin.describe_group("shop").await.unwrap().members;
+        let id = members().await[0].id.clone();
         let unknown = [MemberToRemove::Instance("none".into())];
         let none = admin.remove_members_from_group("shop", Some(&unknown), "test").await;
         assert_eq!(refused(none), ErrorCode::UnknownMemberId);
-        consumer.close(Duration::from_secs(5)).await;
-        let gone = [MemberToRemove::Id(id)];
-        let none = admin.remove_members_from_group("shop", Some(&gone), "test").await;
-        assert_eq!(refused(none), ErrorCode::UnknownMemberId, "it has left by itself");
+        let removed = [MemberToRemove::Id(id)];
+        admin.remove_members_from_group("shop", Some(&removed), "test").await.unwrap();
+        assert!(members().await.is_empty());
+        let none = admin.remove_members_from_group("shop", Some(&removed), "test").await;
+        assert_eq!(refused(none), ErrorCode::UnknownMemberId, "it is gone");
         assert_eq!(admin.remove_members_from_group("shop", None, "test").await, Ok(()));
+        drop(consumer);
     });
 }
 
