@@ -110,6 +110,18 @@ impl Running {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// The time that the process has had on cores.
+    pub fn cpu_seconds(&self) -> f64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.unwrap_or_default();
+        // The name may have spaces; the fields behind its parenthesis don't.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        let ticks: f64 = ticks.filter_map(|field| field.parse::<f64>().ok()).sum();
+        // `USER_HZ`, which is the same on every Linux.
+        ticks / 100.0
+    }
+
     /// Resident memory that is the process's own: mapped files are the page cache's.
     pub fn resident_mib(&self) -> f64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));

@@ -1,10 +1,11 @@
 //! This broker beside Apache Kafka: the same librdkafka client, one partition, 1,000-byte records,
-//! acks=1, both brokers in turn in one run, medians and their ratio; and the first writes to many
-//! new partitions.
+//! acks=1, both brokers in turn in one run, medians and their ratio; the first writes to many new
+//! partitions; members of groups and their commits.
 //!
 //! `cargo bench --bench peers` fetches Kafka by Maven into `target/peers` and says so when it can't;
-//! then this broker is measured alone. `PEERS_ROUNDS`, `PEERS_RECORDS` and `PEERS_PARTITIONS` change
-//! the size.
+//! then this broker is measured alone. `cargo bench --bench peers -- records` and `-- groups` measure
+//! one part. `PEERS_ROUNDS`, `PEERS_RECORDS`, `PEERS_PARTITIONS`, `PEERS_MEMBERS`, `PEERS_SECONDS` and
+//! `PEERS_RATE` change the size.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -12,6 +13,7 @@
 
 mod broker;
 mod client;
+mod groups;
 
 use broker::{Peer, Running};
 
@@ -44,7 +46,7 @@ fn measure(peer: &Peer, records: u64, partitions: u64) -> Figures {
     Figures { ready_ms: running.ready_ms, idle_mib, produce, consume, loaded_mib, first_writes_s }
 }
 
-fn median(rounds: &[Figures], pick: impl Fn(&Figures) -> f64) -> f64 {
+fn median<F>(rounds: &[F], pick: impl Fn(&F) -> f64) -> f64 {
     let mut values: Vec<f64> = rounds.iter().map(pick).collect();
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
@@ -55,13 +57,28 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let (rounds, records) = (number("PEERS_ROUNDS", 3), number("PEERS_RECORDS", 1_000_000));
-    let partitions = number("PEERS_PARTITIONS", 2_000);
+    let part = |name: &str| {
+        let mut named = std::env::args().skip(1).filter(|argument| !argument.starts_with('-'));
+        let all = named.next().is_none();
+        all || std::env::args().any(|argument| argument == name)
+    };
+    let rounds = number("PEERS_ROUNDS", 3);
     let mut peers = vec![Peer::ours()];
     match Peer::kafka() {
         Ok(kafka) => peers.push(kafka),
         Err(reason) => println!("Apache Kafka is left out: {reason}"),
     }
+    if part("records") {
+        compare_records(&peers, rounds);
+    }
+    if part("groups") {
+        compare_groups(&peers, rounds);
+    }
+}
+
+fn compare_records(peers: &[Peer], rounds: u64) {
+    let records = number("PEERS_RECORDS", 1_000_000);
+    let partitions = number("PEERS_PARTITIONS", 2_000);
     let mut all = vec![Vec::new(); peers.len()];
     for round in 1..=rounds {
         for (peer, figures) in peers.iter().zip(&mut all) {
@@ -81,12 +98,8 @@ fn main() {
         }
     }
     println!("\n{partitions} new partitions take their first writes");
-    print_table(&peers, &all, records);
-}
-
-fn print_table(peers: &[Peer], all: &[Vec<Figures>], records: u64) {
-    type Pick = fn(&Figures) -> f64;
-    let rows: [(&str, Pick); 6] = [
+    println!("\nmedians of {rounds} rounds, {records} records of 1,000 bytes");
+    let rows: [Row<Figures>; 6] = [
         ("start to ready, ms", |f| f.ready_ms),
         ("resident when idle, MiB", |f| f.idle_mib),
         ("produce, MB/s", |f| f.produce),
@@ -94,7 +107,47 @@ fn print_table(peers: &[Peer], all: &[Vec<Figures>], records: u64) {
         ("resident after the load, MiB", |f| f.loaded_mib),
         ("first writes to partitions, s", |f| f.first_writes_s),
     ];
-    println!("\nmedians of {} rounds, {records} records of 1,000 bytes", all[0].len());
+    print_table(peers, &all, &rows);
+}
+
+fn compare_groups(peers: &[Peer], rounds: u64) {
+    let size = groups::Size {
+        members: number("PEERS_MEMBERS", 1000) as usize,
+        seconds: number("PEERS_SECONDS", 20),
+        rate: number("PEERS_RATE", 5000),
+    };
+    let mut all = vec![Vec::new(); peers.len()];
+    for round in 1..=rounds {
+        for (peer, figures) in peers.iter().zip(&mut all) {
+            let measured = groups::measure(&Running::start(peer), &size);
+            println!(
+                "round {round}, {:12} {:9.0} commits/s, p99 {:6.2} ms at {} commits/s, {:5.2} % of \
+                 a core for {} classic members, {:5.2} % for as many of the consumer protocol",
+                peer.name,
+                measured.commits,
+                measured.p99_ms,
+                size.rate,
+                measured.classic,
+                size.members,
+                measured.modern
+            );
+            figures.push(measured);
+        }
+    }
+    println!("\nmedians of {rounds} rounds");
+    let rows: [Row<groups::Figures>; 4] = [
+        ("commits per second", |f| f.commits),
+        ("commit p99 at a fixed rate, ms", |f| f.p99_ms),
+        ("classic members, % of a core", |f| f.classic),
+        ("consumer members, % of a core", |f| f.modern),
+    ];
+    print_table(peers, &all, &rows);
+}
+
+/// A figure and its name.
+type Row<F> = (&'static str, fn(&F) -> f64);
+
+fn print_table<F>(peers: &[Peer], all: &[Vec<F>], rows: &[Row<F>]) {
     for (name, pick) in rows {
         let values: Vec<f64> = all.iter().map(|figures| median(figures, pick)).collect();
         let shown: Vec<String> =

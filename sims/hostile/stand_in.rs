@@ -100,6 +100,7 @@ fn unheeded(request: &Request) -> Result<BytesMut, FrameError> {
         key::DELETE_GROUPS => empty::<DeleteGroupsRequest>(request),
         key::OFFSET_DELETE => empty::<OffsetDeleteRequest>(request),
         key::CONSUMER_GROUP_HEARTBEAT => empty::<ConsumerGroupHeartbeatRequest>(request),
+        key::DESCRIBE_TOPIC_PARTITIONS => empty::<DescribeTopicPartitionsRequest>(request),
         key::CONSUMER_GROUP_DESCRIBE => empty::<ConsumerGroupDescribeRequest>(request),
         other => panic!("request {other} is served and not handled here"),
     }

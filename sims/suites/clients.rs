@@ -4,6 +4,8 @@
     reason = "a suite's file has its helpers in a directory of the same name"
 )]
 
+#[path = "../administration.rs"]
+mod administration;
 #[path = "../alterations.rs"]
 mod alterations;
 #[path = "../answers.rs"]

@@ -74,15 +74,20 @@ pub(crate) async fn checkpoint_log_starts<W: World>(broker: Arc<Broker<W>>) {
     }
 }
 
-/// Compacts the dirtiest logs, `log.cleaner.threads` at a time, while the node lives.
-pub(crate) fn compact<W: World>(broker: &Arc<Broker<W>>) {
-    let threads = match broker.config.node.log_cleaner_enable {
-        true => usize::try_from(broker.config.node.log_cleaner_threads).unwrap_or(0),
-        false => 0,
-    };
-    let cleaners = Arc::new(Cleaners::new(broker.clone(), threads));
-    for _ in 0..threads {
-        broker.world.spawn("cleaner", cleaners.clone().run());
+/// Compacts the dirtiest logs, `log.cleaner.threads` at a time, while the node lives. Their number may
+/// change at any time.
+pub(crate) async fn compact<W: World>(broker: Arc<Broker<W>>) {
+    if !broker.config.node.log_cleaner_enable {
+        return;
+    }
+    let cleaners = Arc::new(Cleaners::new(broker.clone()));
+    loop {
+        for number in 0..cleaners.threads() {
+            if cleaners.running.lock().insert(number) {
+                broker.world.spawn("cleaner", cleaners.clone().run(number));
+            }
+        }
+        broker.settings_changed().await;
     }
 }
 
@@ -92,9 +97,9 @@ type Key = (TopicId, i32);
 /// State shared by the cleaners of a node. Source: Kafka's `LogCleanerManager`.
 struct Cleaners<W: World> {
     broker: Arc<Broker<W>>,
-    /// Bytes for the keys of one log, and the maximum load factor.
-    memory: (usize, f64),
     budget: Budget<W>,
+    /// The numbers of the cleaners that run: a cleaner ends when there are to be fewer.
+    running: Mutex<BTreeSet<usize>>,
     logs: Mutex<Logs>,
 }
 
@@ -110,20 +115,35 @@ struct Logs {
 }
 
 impl<W: World> Cleaners<W> {
-    fn new(broker: Arc<Broker<W>>, threads: usize) -> Self {
-        let memory =
-            usize::try_from(broker.config.node.log_cleaner_dedupe_buffer_size).unwrap_or(0);
-        // As in Kafka, all threads have equal shares.
-        let memory = (memory / threads.max(1), broker.config.node.log_cleaner_load_factor);
+    fn new(broker: Arc<Broker<W>>) -> Self {
         let budget = Budget::new(&broker);
-        Self { broker, memory, budget, logs: Mutex::default() }
+        Self { broker, budget, running: Mutex::default(), logs: Mutex::default() }
     }
 
-    async fn run(self: Arc<Self>) {
+    fn threads(&self) -> usize {
+        usize::try_from(self.broker.settings().node.log_cleaner_threads).unwrap_or(0)
+    }
+
+    /// Bytes for the keys of one log, and the maximum load factor. As in Kafka, all cleaners have
+    /// equal shares.
+    fn memory(&self) -> (usize, f64) {
+        let settings = self.broker.settings();
+        let memory = usize::try_from(settings.node.log_cleaner_dedupe_buffer_size).unwrap_or(0);
+        (memory / self.threads().max(1), settings.node.log_cleaner_load_factor)
+    }
+
+    async fn run(self: Arc<Self>, number: usize) {
         let world = &self.broker.world;
         loop {
+            {
+                let mut running = self.running.lock();
+                if number >= self.threads() {
+                    running.remove(&number);
+                    return;
+                }
+            }
             let Some(partition) = self.take_dirtiest() else {
-                let backoff = self.broker.config.node.log_cleaner_backoff;
+                let backoff = self.broker.settings().node.log_cleaner_backoff;
                 world.sleep_until(world.now() + backoff).await;
                 continue;
             };
@@ -136,7 +156,7 @@ impl<W: World> Cleaners<W> {
     }
 
     async fn clean(&self, partition: &Partition<W>) {
-        match partition.compact(self.memory, &mut &self.budget).await {
+        match partition.compact(self.memory(), &mut &self.budget).await {
             Ok(Some(until)) if self.logs.lock().stands_still(key(partition), until) => {
                 let reason = "a batch has more keys than fit into memory";
                 tracing::error!(partition = %partition.name, %until, reason, "compaction is stuck");
@@ -212,8 +232,7 @@ fn key<W: World>(partition: &Partition<W>) -> Key {
 
 /// `log.cleaner.io.max.bytes.per.second`, shared by all cleaners.
 struct Budget<W: World> {
-    world: W,
-    bytes_per_second: f64,
+    broker: Arc<Broker<W>>,
     spent: Mutex<Spent>,
 }
 
@@ -225,10 +244,9 @@ struct Spent {
 }
 
 impl<W: World> Budget<W> {
-    fn new(broker: &Broker<W>) -> Self {
-        let bytes_per_second = broker.config.node.log_cleaner_max_bytes_per_second;
+    fn new(broker: &Arc<Broker<W>>) -> Self {
         let spent = Spent { owed: Duration::ZERO, paid: broker.world.now() };
-        Self { world: broker.world.clone(), bytes_per_second, spent: Mutex::new(spent) }
+        Self { broker: broker.clone(), spent: Mutex::new(spent) }
     }
 }
 
@@ -247,9 +265,10 @@ impl Spent {
 
 impl<W: World> Pace for &Budget<W> {
     async fn spent(&mut self, bytes: u64) {
-        let seconds = bytes as f64 / self.bytes_per_second.max(1.0);
-        let until = self.spent.lock().more(self.world.now(), seconds);
-        self.world.sleep_until(until).await;
+        let (world, node) = (&self.broker.world, &self.broker.settings().node);
+        let seconds = bytes as f64 / node.log_cleaner_max_bytes_per_second.max(1.0);
+        let until = self.spent.lock().more(world.now(), seconds);
+        world.sleep_until(until).await;
     }
 }
 

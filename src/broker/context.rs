@@ -12,6 +12,7 @@ use super::channel::ControllerChannel;
 use super::groups::Groups;
 use super::partition::Partition;
 use super::replicas::Replicas;
+use super::serve::limits::ConnectionLimits;
 use super::serve::listeners::inter_broker;
 use super::sessions::FetchSessions;
 use crate::base::config::NodeConfig;
@@ -25,6 +26,7 @@ pub(crate) struct Broker<W: World> {
     pub(crate) world: W,
     pub(crate) me: BrokerId,
     pub(crate) cluster_id: String,
+    /// As its file has them: what can change at run time is in `settings`.
     pub(crate) config: NodeConfig,
     /// The name of the listener at which brokers reach each other.
     pub(crate) inter_broker_listener: String,
@@ -38,6 +40,8 @@ pub(crate) struct Broker<W: World> {
     pub(crate) metadata_controller: ControllerChannel<W>,
     pub(crate) auto_topics: Arc<AutoTopics<W>>,
     pub(crate) groups: Arc<Groups<W>>,
+    /// Of the listeners for clients and brokers.
+    pub(crate) limits: Arc<ConnectionLimits>,
     /// Ids left of the block that the controller gave last.
     pub(crate) producer_ids: Mutex<Range<i64>>,
     /// Rung when the controller should be told something before the next heartbeat is due.
@@ -49,6 +53,9 @@ pub(crate) struct Broker<W: World> {
     /// Committed metadata, as far as it was fetched. Replaced whole, so that a handler sees one state.
     image: RwLock<Arc<Image>>,
     image_changed: Notify,
+    /// The settings as they are now.
+    settings: RwLock<Arc<NodeConfig>>,
+    settings_changed: Notify,
 }
 
 impl<W: World> Broker<W> {
@@ -74,12 +81,15 @@ impl<W: World> Broker<W> {
             metadata_controller: channel("metadata"),
             auto_topics: AutoTopics::new(world.clone(), channel("auto-topics"), &config),
             groups: Groups::new(world.clone(), BrokerId(config.node.node_id), &config.group, flaws),
+            limits: ConnectionLimits::new(&config.node),
             producer_ids: Mutex::new(0..0),
             heartbeat_due: Notify::new(),
             leaving: AtomicBool::new(false),
             epoch: AtomicI64::new(BrokerEpoch::NONE.0),
             image: RwLock::new(Arc::default()),
             image_changed: Notify::new(),
+            settings: RwLock::new(Arc::new(config.clone())),
+            settings_changed: Notify::new(),
             config,
             world,
         })
@@ -97,9 +107,29 @@ impl<W: World> Broker<W> {
 
     /// Replaces it; `changes` lead from one to the other.
     pub(crate) fn set_image(&self, image: Arc<Image>, changes: &[Change]) {
-        *self.image.write() = image.clone();
+        let before = std::mem::replace(&mut *self.image.write(), image.clone());
+        if before.broker_overrides(self.me) != image.broker_overrides(self.me) {
+            self.configure(image.node_config(self.me, &self.config));
+        }
         self.groups.metadata_changed(&image, changes);
         self.image_changed.notify_waiters();
+    }
+
+    /// The settings of this broker as they are now (KIP-226).
+    pub(crate) fn settings(&self) -> Arc<NodeConfig> {
+        self.settings.read().clone()
+    }
+
+    /// Returns once they have changed.
+    pub(crate) async fn settings_changed(&self) {
+        self.settings_changed.notified().await;
+    }
+
+    fn configure(&self, settings: NodeConfig) {
+        self.limits.configure(&settings.node);
+        self.groups.configure(&settings.group);
+        *self.settings.write() = Arc::new(settings);
+        self.settings_changed.notify_one();
     }
 
     /// Returns once committed metadata says that this registration takes part in the cluster.

@@ -18,6 +18,7 @@ use super::partition::Site;
 use super::recovery::RecoveryObserver;
 use super::replicas::{Found, FoundOf, Replicas};
 use super::serve::connection::Server;
+use super::serve::limits::ConnectionLimits;
 use super::serve::listeners::{ListenerType, OwnListener, listeners, voters};
 use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
 use crate::base::config::NodeConfig;
@@ -329,7 +330,9 @@ impl<W: World> Start<W> {
         }
         self.supervise("controller", shell.clone().serve());
         if let Some((spec, socket)) = listener {
-            let server = Server::new(self.world.clone(), shell.clone(), None, &self.config.node);
+            let limits = ConnectionLimits::new(&self.config.node);
+            let world = self.world.clone();
+            let server = Server::new(world, shell.clone(), None, limits, &self.config.node);
             self.world.spawn("controller listener", server.serve(spec.name().into(), socket));
         }
         Ok(shell)
@@ -389,12 +392,13 @@ impl<W: World> Start<W> {
         self.world.spawn("expiry", upkeep::expire_producers(broker.clone()));
         self.world.spawn("retention", cleanup::expire(broker.clone()));
         self.world.spawn("log starts", cleanup::checkpoint_log_starts(broker.clone()));
-        cleanup::compact(&broker);
+        self.world.spawn("cleaners", cleanup::compact(broker.clone()));
         let protected = Some(broker.inter_broker_listener.as_str()).filter(|_| listeners.len() > 1);
         let server = Server::new(
             self.world.clone(),
             broker.clone(),
             protected.map(Into::into),
+            broker.limits.clone(),
             &self.config.node,
         );
         for (spec, socket) in listeners {
@@ -411,8 +415,9 @@ impl<W: World> Start<W> {
         opened: &Opened<W::Disk>,
         image: &Image,
     ) -> Result<BTreeMap<TopicPartition, FoundOf<W>>, NodeError> {
-        let threads =
-            usize::try_from(self.config.node.num_recovery_threads_per_data_dir).unwrap_or(1);
+        let me = BrokerId(self.config.node.node_id);
+        let threads = image.node_config(me, &self.config).node.num_recovery_threads_per_data_dir;
+        let threads = usize::try_from(threads).unwrap_or(1);
         let mut logs: BTreeMap<TopicPartition, FoundOf<W>> = BTreeMap::new();
         for home in dirs.of_replicas() {
             let open = opened.dirs.iter().find(|open| open.dir.id() == home.id());
@@ -420,7 +425,7 @@ impl<W: World> Start<W> {
             let names =
                 found.partitions.keys().filter(|name| &*name.topic != topics::CLUSTER_METADATA);
             let config = |name: &TopicPartition| {
-                recovery::config_of(name, found, image, &self.config.topics, self.options.flaws)
+                recovery::config_of(name, found, image, &self.config, self.options.flaws)
             };
             let wanted = names.map(|name| (name.clone(), config(name))).collect();
             let observer = self.options.observer.clone();
@@ -446,7 +451,7 @@ impl<W: World> Start<W> {
                 let of_name = logs.entry(name.clone()).or_default();
                 of_name.push(found);
                 if let [before, ..] = &of_name[..of_name.len() - 1]
-                    && !image.names_directory(&name, BrokerId(self.config.node.node_id))
+                    && !image.names_directory(&name, me)
                 {
                     let (first, second) = (before.home.dir.path(), dir.path());
                     return Err(DirError::Twice {

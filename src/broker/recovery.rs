@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::partition::tell_damage;
-use crate::base::config::TopicConfig;
-use crate::base::{Flaws, Instant, Offset, StorageProbe, TopicPartition};
+use crate::base::config::NodeConfig;
+use crate::base::{BrokerId, Flaws, Instant, Offset, StorageProbe, TopicPartition};
 use crate::controller::Image;
 use crate::io::{Disk, World};
 use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
@@ -99,12 +99,13 @@ pub(crate) fn config_of(
     name: &TopicPartition,
     found: &log::Found,
     image: &Image,
-    defaults: &TopicConfig,
+    node: &NodeConfig,
     flaws: Flaws,
 ) -> LogConfig {
     let id = found.partitions.get(name).copied().flatten();
     let known = image.topic(&name.topic).filter(|topic| id.is_none_or(|id| id == topic.id));
-    let config = known.map(|topic| image.topic_config(&topic.name, defaults));
+    let (me, defaults) = (BrokerId(node.node.node_id), &node.topics);
+    let config = known.map(|topic| image.topic_config(&topic.name, me, defaults));
     let was_compacted = found.cleaner_offsets.contains_key(name);
     LogConfig { was_compacted, ..LogConfig::new(config.as_ref().unwrap_or(defaults), flaws) }
 }
@@ -263,7 +264,7 @@ mod tests {
     fn a_log_whose_policy_does_not_say_so_may_have_gaps_only_where_a_cleaner_was() {
         let name = TopicPartition::new("orders", 3);
         let (mut found, image) = (log::Found::default(), Image::default());
-        let defaults = TopicConfig::default();
+        let defaults = NodeConfig::default();
         assert!(!config_of(&name, &found, &image, &defaults, Flaws::default()).may_have_gaps());
         found.cleaner_offsets.insert(name.clone(), Offset(157));
         let config = config_of(&name, &found, &image, &defaults, Flaws::default());

@@ -78,9 +78,9 @@ mod tests;
 
 pub use crate::wire::batch::Header;
 pub use admin::{
-    Admin, BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, GroupDescription,
-    GroupListing, GroupOffset, ListedOffset, MemberDescription, OffsetSpec, PartitionDescription,
-    TopicDescription,
+    Admin, BrokerDescription, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource,
+    ConfigSource, ConfigSynonym, GroupDescription, GroupListing, GroupOffset, ListedOffset,
+    MemberDescription, MemberToRemove, OffsetSpec, PartitionDescription, TopicDescription,
 };
 pub use consumer::{
     BytesDeserializer, Committing, Consumer, ConsumerInterceptor, ConsumerRecord, DeserializeError,

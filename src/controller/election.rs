@@ -43,7 +43,7 @@ pub(super) struct Rules {
 
 impl Rules {
     pub(super) fn new(image: &Image, topic: &Topic, settings: &ControllerSettings) -> Self {
-        let config = image.topic_config(&topic.name, &settings.topic_defaults);
+        let config = image.topic_config(&topic.name, settings.me, &settings.topic_defaults);
         let forgets_lost = settings.flaws.has(Flaw::ForgetLastInSync);
         Self {
             min_insync: usize::try_from(config.min_insync_replicas).unwrap_or(1),

@@ -10,7 +10,7 @@ use super::image::{Change, Image, ReplayError};
 use super::plan::Plan;
 use super::record::{FeatureLevel, Record};
 use super::sessions::Sessions;
-use crate::base::config::{NodeConfig, TopicConfig};
+use crate::base::config::{GroupConfig, NodeConfig, TopicConfig};
 use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, Offset, Seed, Stream, Timestamp};
 use crate::decide::{self, Machine};
 use crate::wire::ErrorCode;
@@ -25,6 +25,8 @@ const FEATURES: [(&str, i16); 2] = [("metadata.version", 25), (ELR_FEATURE, 1)];
 /// What a controller needs to know beyond the metadata log.
 #[derive(Clone, Debug)]
 pub struct ControllerSettings {
+    /// The node of this controller.
+    pub me: BrokerId,
     /// Brokers of another cluster are rejected.
     pub cluster_id: String,
     /// Silence after which a broker is fenced.
@@ -35,6 +37,8 @@ pub struct ControllerSettings {
     pub default_replication_factor: i32,
     /// Settings of a topic where none are set.
     pub topic_defaults: TopicConfig,
+    /// Settings of a group where none are set, and their limits.
+    pub groups: GroupConfig,
     /// The historical bugs of this controller.
     pub flaws: Flaws,
 }
@@ -43,11 +47,13 @@ impl ControllerSettings {
     /// The settings of a node's configuration.
     pub fn of(cluster_id: &str, config: &NodeConfig, flaws: Flaws) -> Self {
         Self {
+            me: BrokerId(config.node.node_id),
             cluster_id: cluster_id.to_owned(),
             session_timeout: config.node.broker_session_timeout,
             num_partitions: config.node.num_partitions,
             default_replication_factor: config.node.default_replication_factor,
             topic_defaults: config.topics.clone(),
+            groups: config.group.clone(),
             flaws,
         }
     }

@@ -12,7 +12,7 @@
 //! | `sessions` | which brokers were heard of lately |
 //! | `brokers`, `heartbeat`, `directories` | registration, heartbeats, log directories |
 //! | `topics/`, `placement` | creating, extending and deleting topics, placing replicas |
-//! | `configs` | changing settings of topics and brokers |
+//! | `configs/` | changing settings of topics, brokers and groups |
 //! | `alter_partition`, `election` | ISR, ELR and leader of a partition |
 //! | `producer_ids` | blocks of producer ids |
 //! | `plan`, `refusal` | a decision in the making; why a part of a request is refused |

@@ -49,6 +49,12 @@ impl<R, T, E> Decision<R, T, E> {
         }
     }
 
+    /// The same decision with its response as another message.
+    pub fn map<U>(self, map: impl FnOnce(T) -> U) -> Decision<R, U, E> {
+        let Self { records, response, effects, after } = self;
+        Decision { records, response: map(response), effects, after }
+    }
+
     /// The same decision with another response.
     pub fn answering<U>(self, response: U) -> Decision<R, U, E> {
         Decision { records: self.records, response, effects: self.effects, after: self.after }

@@ -2,7 +2,7 @@
 
 use super::machine::ErrorOf;
 use super::prefix::Prefix;
-use super::{Active, ChangeOf, Machine, RecordOf, Resigned};
+use super::{Active, ChangeOf, Content, Machine, RecordOf, Resigned};
 use crate::base::{Instant, Offset};
 
 /// The first phase: the log is replayed, nothing is decided.
@@ -34,15 +34,30 @@ impl<M: Machine> Loading<M> {
     pub fn replay(
         &mut self,
         end: Offset,
-        records: Vec<(Offset, RecordOf<M>)>,
+        content: impl Into<Content<RecordOf<M>>>,
     ) -> Result<(), ErrorOf<M>> {
+        let content = content.into();
         let mut ignored = Vec::new();
-        for (offset, record) in &records {
-            self.machine.replay(*offset, record, &mut ignored)?;
-            ignored.clear();
+        match &content {
+            Content::Records(records) => {
+                for (offset, record) in records {
+                    self.machine.replay(*offset, record, &mut ignored)?;
+                    ignored.clear();
+                }
+            }
+            Content::InTransaction(producer, records) => {
+                for (offset, record) in records {
+                    let at = (*offset, *producer);
+                    self.machine.replay_in_transaction(at, record, &mut ignored)?;
+                    ignored.clear();
+                }
+            }
+            Content::EndOfTransaction { producer, is_committed } => {
+                self.machine.end_transaction(*producer, *is_committed, &mut ignored);
+            }
         }
         self.machine.reached(end.plus(-1));
-        self.prefix.push(end, records);
+        self.prefix.push(end, content);
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use std::fmt::Debug;
 use bytes::Bytes;
 
 use super::Decision;
-use crate::base::{Instant, Offset, Probe, Timestamp};
+use crate::base::{Instant, Offset, Probe, ProducerId, Timestamp};
 
 /// A record of a decided log as bytes. A record without a value is a tombstone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +50,28 @@ pub trait State: Clone + Send + 'static {
         changes: &mut Vec<Self::Change>,
     ) -> Result<(), Self::Error>;
 
+    /// Applies a record of a producer's transaction. A state whose log has no transactions takes it for
+    /// one that counts.
+    fn replay_in_transaction(
+        &mut self,
+        (offset, producer): (Offset, ProducerId),
+        record: &Self::Record,
+        changes: &mut Vec<Self::Change>,
+    ) -> Result<(), Self::Error> {
+        let _ = producer;
+        self.replay(offset, record, changes)
+    }
+
+    /// Applies the marker that ends a producer's transaction.
+    fn end_transaction(
+        &mut self,
+        producer: ProducerId,
+        is_committed: bool,
+        changes: &mut Vec<Self::Change>,
+    ) {
+        let _ = (producer, is_committed, changes);
+    }
+
     /// A batch ends at `offset`; after a batch without records of this state, such as a control
     /// batch, it is the only call.
     fn reached(&mut self, offset: Offset) {
@@ -83,6 +105,27 @@ pub trait Machine: Send + 'static {
         record: &RecordOf<Self>,
         changes: &mut Vec<ChangeOf<Self>>,
     ) -> Result<(), ErrorOf<Self>>;
+
+    /// See [`State::replay_in_transaction`].
+    fn replay_in_transaction(
+        &mut self,
+        (offset, producer): (Offset, ProducerId),
+        record: &RecordOf<Self>,
+        changes: &mut Vec<ChangeOf<Self>>,
+    ) -> Result<(), ErrorOf<Self>> {
+        let _ = producer;
+        self.replay(offset, record, changes)
+    }
+
+    /// See [`State::end_transaction`].
+    fn end_transaction(
+        &mut self,
+        producer: ProducerId,
+        is_committed: bool,
+        changes: &mut Vec<ChangeOf<Self>>,
+    ) {
+        let _ = (producer, is_committed, changes);
+    }
 
     /// See [`State::reached`].
     fn reached(&mut self, offset: Offset);

@@ -10,6 +10,7 @@
 //! | `machine` | the traits of a machine, its state and its records |
 //! | `decision` | what a handler returns |
 //! | `loading`, `active`, `resigned` | the life of a machine, one type per phase; a transition consumes the former phase |
+//! | `content` | the content of a batch: records, those of a transaction, or a marker |
 //! | `prefix` | what is committed, and what is appended beyond it |
 //! | `timers` | deadlines by key |
 //! | `map` | an ordered map that is cheap to clone, for states |
@@ -18,6 +19,7 @@
 //! (`broker/hosted`): appending, waiting for commits, answering.
 
 mod active;
+mod content;
 mod decision;
 mod loading;
 mod machine;
@@ -27,6 +29,7 @@ mod resigned;
 mod timers;
 
 pub use active::{Active, Commit};
+pub use content::Content;
 pub use decision::Decision;
 pub use loading::Loading;
 pub use machine::{ChangeOf, ErrorOf, KeyValue, LogRecord, Machine, RecordOf, State};

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::State;
+use super::{Content, State};
 use crate::base::Offset;
 
 /// A batch that is appended and may still be lost.
@@ -10,7 +10,7 @@ use crate::base::Offset;
 struct Batch<R> {
     /// The offset after its last record.
     end: Offset,
-    records: Vec<(Offset, R)>,
+    content: Content<R>,
 }
 
 /// A committed state and how to continue it.
@@ -46,9 +46,9 @@ impl<S: State> Prefix<S> {
     }
 
     /// A batch was appended. It may have no records of this state.
-    pub(super) fn push(&mut self, end: Offset, records: Vec<(Offset, S::Record)>) {
+    pub(super) fn push(&mut self, end: Offset, content: impl Into<Content<S::Record>>) {
         assert!(end >= self.end, "a batch that ends at {end} was appended at {}", self.end);
-        self.pending.push_back(Batch { end, records });
+        self.pending.push_back(Batch { end, content: content.into() });
         self.end = end;
     }
 
@@ -60,8 +60,21 @@ impl<S: State> Prefix<S> {
     ) -> Result<(), S::Error> {
         while self.pending.front().is_some_and(|batch| batch.end <= end) {
             let Some(batch) = self.pending.pop_front() else { break };
-            for (offset, record) in &batch.records {
-                self.committed.replay(*offset, record, changes)?;
+            match &batch.content {
+                Content::Records(records) => {
+                    for (offset, record) in records {
+                        self.committed.replay(*offset, record, changes)?;
+                    }
+                }
+                Content::InTransaction(producer, records) => {
+                    for (offset, record) in records {
+                        let at = (*offset, *producer);
+                        self.committed.replay_in_transaction(at, record, changes)?;
+                    }
+                }
+                Content::EndOfTransaction { producer, is_committed } => {
+                    self.committed.end_transaction(*producer, *is_committed, changes);
+                }
             }
             self.committed.reached(batch.end.plus(-1));
             self.committed_end = batch.end;

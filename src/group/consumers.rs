@@ -1,5 +1,6 @@
 //! The consumer protocol in the coordinator: which group a request is for, and what replaces what.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use rand_chacha::rand_core::Rng;
@@ -9,9 +10,10 @@ use super::machine::{Decision, Effect, GroupCoordinator};
 use super::record::{ClassicMemberValue, Record};
 #[cfg(test)]
 use super::state::Group;
-use super::{Client, GroupId, MemberId, Reply};
+use super::{Client, ConsumerSettings, GroupId, MemberId, Reply};
 use crate::base::config::MigrationPolicy;
 use crate::base::{Instant, Stream, Timestamp, TopicId};
+use crate::controller::ConfigRecord;
 use crate::decide;
 use crate::wire::ErrorCode;
 use crate::wire::messages::consumer_group_describe_response::DescribedGroup;
@@ -32,7 +34,8 @@ impl GroupCoordinator {
         request: &ConsumerGroupHeartbeatRequest,
     ) -> Decision<ConsumerGroupHeartbeatResponse> {
         let new_member = || self.new_member();
-        let context = self.context(now, wall, &new_member);
+        let settings = self.settings_of(&request.group_id);
+        let context = self.context(&settings, (now, wall), &new_member);
         let found = self.find(&request.group_id);
         let decision = heartbeat(found, &context, client, version, request);
         if decision.records.iter().all(Record::is_writable) {
@@ -61,11 +64,12 @@ impl GroupCoordinator {
     /// Fences members of consumer groups that missed a deadline.
     pub(super) fn expire_consumers(&self, now: Instant, wall: Timestamp) -> Decision<()> {
         let new_member = || self.new_member();
-        let context = self.context(now, wall, &new_member);
         let mut decision = decide::Decision::only(());
         for (id, overdue) in self.consumers.overdue(now) {
             match self.state.consumer(id.as_str()) {
                 Some(group) => {
+                    let settings = self.settings_of(id.as_str());
+                    let context = self.context(&settings, (now, wall), &new_member);
                     let fenced = expire(group, &context, &overdue).lift(Effect::Consumer);
                     decision.records.extend(fenced.records);
                     decision.effects.extend(fenced.effects);
@@ -96,7 +100,8 @@ impl GroupCoordinator {
             return self.classic.refuse_join(request, reply, error).lift(Effect::Classic);
         }
         let new_member = || self.new_member();
-        let context = self.context(now, wall, &new_member);
+        let settings = self.settings_of(group.id().as_str());
+        let context = self.context(&settings, (now, wall), &new_member);
         let decision = consumer::join(group, &context, client, version, request, reply);
         decision.lift(Effect::Consumer)
     }
@@ -109,7 +114,8 @@ impl GroupCoordinator {
         request: &HeartbeatRequest,
     ) -> Decision<HeartbeatResponse> {
         let new_member = || self.new_member();
-        let context = self.context(now, wall, &new_member);
+        let settings = self.settings_of(group.id().as_str());
+        let context = self.context(&settings, (now, wall), &new_member);
         consumer::beat(group, &context, request).lift(Effect::Consumer)
     }
 
@@ -122,14 +128,24 @@ impl GroupCoordinator {
         request: &LeaveGroupRequest,
     ) -> Decision<LeaveGroupResponse> {
         let new_member = || self.new_member();
-        let context = self.context(now, wall, &new_member);
+        let settings = self.settings_of(group.id().as_str());
+        let context = self.context(&settings, (now, wall), &new_member);
         consumer::leave(group, &context, version, request).lift(Effect::Consumer)
+    }
+
+    /// The settings of a group: its own, over those of all groups.
+    pub(super) fn settings_of(&self, group: &str) -> Cow<'_, ConsumerSettings> {
+        let own = self.image.overrides(ConfigRecord::GROUP, group);
+        match own.is_empty() {
+            true => Cow::Borrowed(&self.settings.consumer),
+            false => Cow::Owned(self.settings.consumer.with(own, &self.settings.config)),
+        }
     }
 
     fn context<'a>(
         &'a self,
-        now: Instant,
-        wall: Timestamp,
+        settings: &'a ConsumerSettings,
+        (now, wall): (Instant, Timestamp),
         new_member: &'a dyn Fn() -> MemberId,
     ) -> Context<'a> {
         Context {
@@ -137,7 +153,7 @@ impl GroupCoordinator {
             wall,
             image: &self.image,
             classic_max_size: self.settings.max_size,
-            settings: &self.settings.consumer,
+            settings,
             sessions: &self.consumers,
             new_member,
         }

@@ -12,7 +12,7 @@ use super::consumer::{self, Sessions};
 use super::record::Record;
 use super::settings::GroupSettings;
 use super::state::{Change, Group, Groups};
-use crate::base::{Instant, Offset, Seed, Stream, Timestamp};
+use crate::base::{Instant, Offset, ProducerId, Seed, Stream, Timestamp};
 use crate::controller::Image;
 use crate::decide::{self, Machine, State};
 
@@ -24,6 +24,8 @@ pub type Decision<T> = decide::Decision<Record, T, Effect>;
 pub enum Effect {
     /// The cluster's metadata changed.
     Image(Arc<Image>),
+    /// The settings of the coordinator changed.
+    Settings(Box<GroupSettings>),
     /// A change of a classic group.
     Classic(classic::Effect),
     /// A change around a consumer group.
@@ -106,6 +108,27 @@ impl Machine for GroupCoordinator {
         self.state.replay(offset, record, changes)
     }
 
+    fn replay_in_transaction(
+        &mut self,
+        (offset, producer): (Offset, ProducerId),
+        record: &Record,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Infallible> {
+        if let Record::Offset { .. } = record {
+            return self.state.replay_in_transaction((offset, producer), record, changes);
+        }
+        self.replay(offset, record, changes)
+    }
+
+    fn end_transaction(
+        &mut self,
+        producer: ProducerId,
+        is_committed: bool,
+        changes: &mut Vec<Change>,
+    ) {
+        self.state.end_transaction(producer, is_committed, changes);
+    }
+
     fn reached(&mut self, offset: Offset) {
         self.state.reached(offset);
     }
@@ -137,7 +160,8 @@ impl Machine for GroupCoordinator {
                     }
                 }
                 Group::Consumer(group) => {
-                    self.consumers.activated(now, group, &settings.consumer);
+                    let settings = self.settings_of(id.as_str()).into_owned();
+                    self.consumers.activated(now, group, &settings);
                 }
             }
         }
@@ -146,6 +170,7 @@ impl Machine for GroupCoordinator {
     fn carry_out(&mut self, now: Instant, effect: Effect) {
         match effect {
             Effect::Image(image) => self.image = image,
+            Effect::Settings(settings) => self.settings = *settings,
             Effect::Classic(effect) => self.classic.carry_out(now, effect),
             Effect::Consumer(effect) => {
                 if let consumer::Effect::Downgraded { group } = &effect {

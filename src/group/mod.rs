@@ -32,7 +32,7 @@ pub use consumer::ConsumerGroup;
 pub use ids::{GroupId, MemberId};
 pub use machine::{Decision, Effect, GroupCoordinator};
 pub use placement::partition_of;
-pub use record::Record;
+pub use record::{CommittedOffset, OffsetKey, Record};
 pub use reply::{Client, Reply};
 pub use settings::{ConsumerSettings, GroupSettings};
 pub use state::{Change, Group, Groups};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::classic::{ClassicGroup, describe_absent};
-use super::consumer::{self, ConsumerGroup};
+use super::consumer;
 use super::machine::{Decision, Effect, GroupCoordinator};
 use super::offsets::{self, Subscriber};
 use super::record::Record;
@@ -29,6 +29,19 @@ fn size(record: &Record) -> usize {
         Record::Offset { key, .. } => key.group.as_str().len() + key.topic.len() + 32,
         _ => 0,
     }
+}
+
+/// As many tombstones as a batch holds, and whether that is all of them: a larger batch would be
+/// refused as a whole.
+fn one_batch(mut records: Vec<Record>) -> (Vec<Record>, bool) {
+    let mut bytes = 0;
+    let fits = records.iter().take_while(|record| {
+        bytes += size(record);
+        bytes <= BATCH_OF_TOMBSTONES
+    });
+    let (count, all) = (fits.count().max(1), records.len());
+    records.truncate(count);
+    (records, count >= all)
 }
 
 impl GroupCoordinator {
@@ -120,30 +133,28 @@ impl GroupCoordinator {
             .collect()
     }
 
-    /// DeleteGroups, for one group: tombstones for it and its offsets.
-    pub fn delete_group(&self, _now: Instant, group: &str) -> Decision<ErrorCode> {
-        if let Some(known) = self.state.consumer(group) {
-            return self.delete_consumer_group(known);
-        }
-        let Some(known) = self.classic_or_simple(group) else {
-            return Decision::only(ErrorCode::GroupIdNotFound);
+    /// DeleteGroups, for one group: tombstones for it and its offsets. `None`: it has more of them than
+    /// a batch holds, and is to be asked again.
+    pub fn delete_group(&self, _now: Instant, group: &str) -> Decision<Option<ErrorCode>> {
+        let (is_empty, tombstones) = match self.state.consumer(group) {
+            Some(known) => (known.is_empty(), known.tombstones()),
+            None => {
+                let Some(known) = self.classic_or_simple(group) else {
+                    return Decision::only(Some(ErrorCode::GroupIdNotFound));
+                };
+                let tombstone = Record::ClassicGroup { group: group.into(), value: None };
+                (known.is_empty(), vec![tombstone])
+            }
         };
-        if !known.is_empty() {
-            return Decision::only(ErrorCode::NonEmptyGroup);
+        if !is_empty {
+            return Decision::only(Some(ErrorCode::NonEmptyGroup));
         }
-        let group = GroupId::from(group);
-        let mut records = self.state.offsets().group_deleted(&group);
-        records.push(Record::ClassicGroup { group, value: None });
-        Decision::new(records, ErrorCode::None)
-    }
-
-    fn delete_consumer_group(&self, group: &ConsumerGroup) -> Decision<ErrorCode> {
-        if !group.is_empty() {
-            return Decision::only(ErrorCode::NonEmptyGroup);
+        let (mut records, complete) =
+            one_batch(self.state.offsets().group_deleted(&GroupId::from(group)));
+        if complete {
+            records.extend(tombstones);
         }
-        let mut records = self.state.offsets().group_deleted(group.id());
-        records.extend(group.tombstones());
-        Decision::new(records, ErrorCode::None)
+        Decision::new(records, complete.then_some(ErrorCode::None))
     }
 
     /// OffsetCommit. The shell has refused unknown topics and partitions already.
@@ -175,9 +186,11 @@ impl GroupCoordinator {
         self.state.offsets().delete(group.as_deref(), request)
     }
 
-    /// Topics were deleted: so are the offsets that were committed for them.
-    pub fn topics_deleted(&self, topics: &[(String, TopicId)]) -> Decision<()> {
-        Decision::new(self.state.offsets().topics_deleted(topics), ())
+    /// Topics were deleted: so are the offsets that were committed for them. Returns whether that is all
+    /// of them: otherwise it is to be called again.
+    pub fn topics_deleted(&self, topics: &[(String, TopicId)]) -> Decision<bool> {
+        let (records, complete) = one_batch(self.state.offsets().topics_deleted(topics));
+        Decision::new(records, complete)
     }
 
     /// Tombstones for offsets that have expired, and for empty groups that have none left; and

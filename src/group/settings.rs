@@ -1,9 +1,10 @@
 //! What a group coordinator needs to know beyond its log.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::base::Flaws;
-use crate::base::config::{GroupConfig, MigrationPolicy};
+use crate::base::config::{GroupConfig, MigrationPolicy, OwnGroupConfig};
 
 /// The settings of a group coordinator. The defaults are those of Kafka's `GroupCoordinatorConfig`.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct GroupSettings {
     pub offsets_retention_check_interval: Duration,
     /// Settings of the consumer protocol (`group.consumer.*`).
     pub consumer: ConsumerSettings,
+    /// All settings, with the limits of those that a group has of its own.
+    pub config: GroupConfig,
     /// The historical bugs of this coordinator.
     pub flaws: Flaws,
 }
@@ -39,6 +42,7 @@ impl Default for GroupSettings {
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             offsets_retention_check_interval: Duration::from_secs(600),
             consumer: ConsumerSettings::default(),
+            config: GroupConfig::default(),
             flaws: Flaws::default(),
         }
     }
@@ -65,6 +69,7 @@ impl GroupSettings {
                 regex_refresh_interval: config.group_consumer_regex_refresh_interval,
                 migration_policy: config.group_consumer_migration_policy,
             },
+            config: config.clone(),
             flaws,
         }
     }
@@ -92,6 +97,20 @@ pub struct ConsumerSettings {
     pub regex_refresh_interval: Duration,
     /// `group.consumer.migration.policy`.
     pub migration_policy: MigrationPolicy,
+}
+
+impl ConsumerSettings {
+    /// The settings of a group that sets these itself.
+    #[must_use]
+    pub fn with(&self, own: &BTreeMap<String, String>, all: &GroupConfig) -> Self {
+        let own = OwnGroupConfig::with(own, all);
+        Self {
+            session_timeout: own.session_timeout,
+            heartbeat_interval: own.heartbeat_interval,
+            assignment_interval: own.assignment_interval,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for ConsumerSettings {

@@ -8,7 +8,7 @@ use super::consumer::{ConsumerGroup, concerns};
 use super::offsets::{Offsets, Subscriber};
 use super::record::{ClassicGroupValue, OffsetKey};
 use super::{GroupId, MemberId, Record};
-use crate::base::Offset;
+use crate::base::{Offset, ProducerId};
 use crate::decide::{SharedMap, State};
 use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use crate::wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
@@ -174,5 +174,32 @@ impl State for Groups {
             Record::Foreign(_) => {}
         }
         Ok(())
+    }
+
+    /// Only offsets are pending until the transaction ends; Kafka replays other records as they come.
+    fn replay_in_transaction(
+        &mut self,
+        (offset, producer): (Offset, ProducerId),
+        record: &Record,
+        changes: &mut Vec<Change>,
+    ) -> Result<(), Infallible> {
+        let Record::Offset { key, value } = record else {
+            return self.replay(offset, record, changes);
+        };
+        self.offsets.replay_in_transaction(offset, producer, key, value.as_ref());
+        if value.is_none() {
+            changes.push(Change::Offset(key.clone()));
+        }
+        Ok(())
+    }
+
+    fn end_transaction(
+        &mut self,
+        producer: ProducerId,
+        is_committed: bool,
+        changes: &mut Vec<Change>,
+    ) {
+        let counted = self.offsets.end_transaction(producer, is_committed);
+        changes.extend(counted.into_iter().map(Change::Offset));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use super::{Client, Decision, GroupCoordinator, GroupSettings, Record, Reply};
+use super::{Client, Decision, Effect, GroupCoordinator, GroupSettings, Record, Reply};
 use crate::base::{Instant, Offset, Seed, Stream, Timestamp};
 use crate::controller::Image;
 use crate::decide::{Active, Loading, LogRecord, Machine};
@@ -127,6 +127,12 @@ impl Shell {
         }
         self.check();
         Some(decision.response)
+    }
+
+    /// Something outside of the log changes.
+    pub(crate) fn affect(&mut self, effect: Effect) {
+        self.active.carry_out(self.now, [effect]);
+        self.check();
     }
 
     /// Commits the log up to here.

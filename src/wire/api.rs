@@ -72,6 +72,7 @@ pub mod key {
     pub const BROKER_HEARTBEAT: i16 = BrokerHeartbeatRequest::API_KEY.value();
     pub const ALLOCATE_PRODUCER_IDS: i16 = AllocateProducerIdsRequest::API_KEY.value();
     pub const ASSIGN_REPLICAS_TO_DIRS: i16 = AssignReplicasToDirsRequest::API_KEY.value();
+    pub const DESCRIBE_TOPIC_PARTITIONS: i16 = DescribeTopicPartitionsRequest::API_KEY.value();
 }
 
 /// `Produce` for `ProduceRequest`.

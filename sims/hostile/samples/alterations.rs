@@ -1,4 +1,5 @@
-//! Requests that change topics and settings: validated only, so that the target stays as it is.
+//! Requests that change topics and settings, validated only, so that the target stays as it is; and the
+//! one that describes topics page by page.
 
 use bytes::Bytes;
 
@@ -12,6 +13,7 @@ pub(super) fn request(key: i16, sample: Sample<'_>) -> Option<Bytes> {
         key::CREATE_PARTITIONS => sample.create_partitions(),
         key::ALTER_CONFIGS => sample.alter_configs(),
         key::INCREMENTAL_ALTER_CONFIGS => sample.incremental_alter_configs(),
+        key::DESCRIBE_TOPIC_PARTITIONS => sample.describe_topic_partitions(),
         _ => None,
     }
 }
@@ -33,6 +35,23 @@ impl Sample<'_> {
             }));
             topic
         });
+        self.frame(&request)
+    }
+
+    fn describe_topic_partitions(mut self) -> Option<Bytes> {
+        let mut request = DescribeTopicPartitionsRequest::default();
+        request.response_partition_limit = self.int(2);
+        request.topics = self.many(2, |sample| {
+            let mut topic = describe_topic_partitions_request::TopicRequest::default();
+            topic.name = sample.topic();
+            topic
+        });
+        if self.flag(true) {
+            let mut cursor = describe_topic_partitions_request::Cursor::default();
+            cursor.topic_name = self.topic();
+            cursor.partition_index = self.int(0);
+            request.cursor = Some(cursor);
+        }
         self.frame(&request)
     }
 

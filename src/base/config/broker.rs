@@ -50,6 +50,8 @@ settings! {
             "The most connections at a time from some addresses, as `address:number`";
         fetch_max_bytes: i32 = "57671680", "fetch.max.bytes", AtLeast(1024),
             "The most bytes in a consumer's fetch; a larger first batch is sent whole";
+        max_request_partition_size_limit: i32 = "2000", "max.request.partition.size.limit", AtLeast(1),
+            "The most partitions in one answer to DescribeTopicPartitions";
         fetch_session_slots: u32 = "1000", "max.incremental.fetch.session.cache.slots", Between(0, INT),
             "The most incremental fetch sessions that the broker keeps";
         replica_lag_time_max: Duration = "30000", "replica.lag.time.max.ms", Any,
@@ -173,7 +175,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     harmless("early.start.listeners", "").typed(Kind::List, Bounds::Any),
     harmless("controlled.shutdown.enable", "true").typed(Kind::Boolean, Bounds::Any),
     relied("delete.topic.enable", "true", NO_DELETION).typed(Kind::Boolean, Bounds::Any),
-    harmless("max.request.partition.size.limit", "2000").typed(Kind::Int, Bounds::AtLeast(1)),
     harmless("unstable.api.versions.enable", "false").typed(Kind::Boolean, Bounds::Any),
     harmless("unstable.feature.versions.enable", "false").typed(Kind::Boolean, Bounds::Any),
     harmless("server.max.startup.time.ms", "9223372036854775807")

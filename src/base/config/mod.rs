@@ -1,7 +1,8 @@
 //! Kafka's configuration: its keys, defaults, bounds and units, as typed structs.
 //!
 //! There is one table per owner, each in its own file: `broker` (a node by itself), `topic`,
-//! `group`, `txn`, `quorum` and `security` compose a [`NodeConfig`]; `client` has those of clients.
+//! `group`, `txn`, `quorum` and `security` compose a [`NodeConfig`]; `own_group` has those of one
+//! group, `client` those of clients. `dynamic` has the keys that can change while a node runs.
 //! A key is declared once, with its field, its type, its default as Kafka writes it, its bounds and
 //! its meaning; `foreign` judges the keys that this code does not have. Every table reads
 //! `key=value` pairs from a file, a scenario or a builder alike. An error names the key and the
@@ -10,11 +11,13 @@
 mod bounds;
 mod broker;
 mod client;
+mod dynamic;
 mod foreign;
 mod group;
 mod iso;
 mod kind;
 mod node;
+mod own_group;
 mod partitioner;
 mod properties;
 mod protocol;
@@ -34,6 +37,7 @@ pub use foreign::Foreign;
 pub use group::GroupConfig;
 pub use kind::Kind;
 pub use node::{Given, NodeConfig};
+pub use own_group::OwnGroupConfig;
 pub use partitioner::PartitionerChoice;
 pub use properties::parse_properties;
 pub use protocol::GroupProtocol;

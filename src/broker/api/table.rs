@@ -76,6 +76,7 @@ impl<W: World> Row<W> {
         broker::<W, groups::ConsumerGroupHeartbeat>(0, 1),
         broker::<W, groups::ConsumerGroupDescribe>(0, 1),
         controller::<W, cluster::AssignReplicasToDirs>(0, 0),
+        broker::<W, cluster::DescribeTopicPartitions>(0, 0),
     ];
 
     const fn advertised_from(mut self, min: i16) -> Self {

@@ -38,34 +38,56 @@ pub(crate) struct Groups<W: World> {
 }
 
 /// What coordinators are told of the cluster.
-#[derive(Default)]
 struct Metadata {
     image: Arc<Image>,
-    /// Topics that were deleted while the coordinator of a partition was not there yet: it was
+    settings: GroupSettings,
+    /// Topics that were deleted and of which the coordinator of a partition has not heard yet: it was
     /// elected, and loads its log.
     missed: BTreeMap<i32, Vec<Deleted>>,
+}
+
+impl Metadata {
+    /// Topics were deleted while this broker leads these partitions.
+    fn miss(&mut self, led: &BTreeMap<i32, LeaderEpoch>, deleted: &[Deleted]) {
+        self.missed.retain(|partition, _| led.contains_key(partition));
+        for partition in led.keys() {
+            self.missed.entry(*partition).or_default().extend_from_slice(deleted);
+        }
+    }
+
+    /// The coordinator of a partition has heard of them.
+    fn told(&mut self, partition: i32, deleted: &[Deleted]) {
+        if let Some(missed) = self.missed.get_mut(&partition) {
+            missed.retain(|topic| !deleted.contains(topic));
+        }
+    }
 }
 
 type Host<W> = Arc<OnPartition<W, GroupCoordinator>>;
 
 impl<W: World> Groups<W> {
     pub(crate) fn new(world: W, me: BrokerId, config: &GroupConfig, flaws: Flaws) -> Arc<Self> {
-        let metadata: Arc<Mutex<Metadata>> = Arc::default();
+        let (image, missed) = Default::default();
         let settings = GroupSettings::of(config, flaws);
+        let metadata = Arc::new(Mutex::new(Metadata { image, settings, missed }));
         let (of_machine, known) = (world.clone(), metadata.clone());
         let create = move |partition: i32, epoch: LeaderEpoch| {
             // Each election has a stream of its own: a member id must not be drawn again.
             let stream =
                 u64::from(partition.unsigned_abs()) << 32 | u64::from(epoch.0.unsigned_abs());
             let random = of_machine.random(Stream::numbered("group coordinator", stream));
-            let image = known.lock().image.clone();
-            GroupCoordinator::new(partition, settings.clone(), image, random)
+            let known = known.lock();
+            GroupCoordinator::new(partition, known.settings.clone(), known.image.clone(), random)
         };
         let (of_loaded, known) = (world.clone(), metadata.clone());
         let loaded = move |partition: i32, host: &Host<W>| {
             let mut metadata = known.lock();
+            // Under the lock: an older image must not follow a newer one.
             let _ = host.affect(Effect::Image(metadata.image.clone()));
-            if let Some(missed) = metadata.missed.remove(&partition) {
+            let _ = host.affect(Effect::Settings(Box::new(metadata.settings.clone())));
+            let missed = metadata.missed.remove(&partition).unwrap_or_default();
+            drop(metadata);
+            if !missed.is_empty() {
                 let _ = delete(&of_loaded, host, &missed);
             }
         };
@@ -80,35 +102,54 @@ impl<W: World> Groups<W> {
         self.coordinators.clone().run(elections).await;
     }
 
-    /// There is a new image; `changes` lead to it.
+    /// There is a new image; `changes` lead to it. Called by one task, so that images keep their
+    /// order. Coordinators are told without a lock: one may be in the middle of a long decision.
     pub(crate) fn metadata_changed(&self, image: &Arc<Image>, changes: &[Change]) {
-        let mut metadata = self.metadata.lock();
-        metadata.image = image.clone();
-        let hosts = self.coordinators.all();
-        for (_, _, host) in &hosts {
-            // One that loads is given the image once it has loaded; one that has resigned needs none.
-            let _ = host.affect(Effect::Image(image.clone()));
-        }
         let deleted = changes.iter().filter_map(|change| match change {
             Change::TopicDeleted { topic, topic_id } => Some((topic.to_string(), *topic_id)),
             _ => None,
         });
         let deleted: Vec<Deleted> = deleted.collect();
-        if deleted.is_empty() {
-            return;
+        let led = if deleted.is_empty() { BTreeMap::new() } else { self.led(image) };
+        {
+            let mut metadata = self.metadata.lock();
+            metadata.image = image.clone();
+            if !deleted.is_empty() {
+                metadata.miss(&led, &deleted);
+            }
         }
-        let Some(topic) = image.topic(topics::CONSUMER_OFFSETS) else { return };
-        let led = topic.partitions.iter().filter(|(_, state)| state.leader == Some(self.me));
-        let led: BTreeMap<i32, LeaderEpoch> =
-            led.map(|(partition, state)| (*partition, state.leader_epoch)).collect();
-        metadata.missed.retain(|partition, _| led.contains_key(partition));
+        let hosts = self.coordinators.all();
+        for (_, _, host) in &hosts {
+            // One that loads is given the image once it has loaded; one that has resigned needs none.
+            let _ = host.affect(Effect::Image(image.clone()));
+        }
         for (partition, epoch) in led {
             let host =
                 hosts.iter().find(|(of, in_epoch, _)| (*of, *in_epoch) == (partition, epoch));
             let told = host.map(|(_, _, host)| delete(&self.world, host, &deleted));
-            if matches!(told, None | Some(Err(Refused::Loading))) {
-                metadata.missed.entry(partition).or_default().extend(deleted.iter().cloned());
+            if !matches!(told, None | Some(Err(Refused::Loading))) {
+                self.metadata.lock().told(partition, &deleted);
             }
+        }
+    }
+
+    /// The partitions of `__consumer_offsets` that this broker leads.
+    fn led(&self, image: &Image) -> BTreeMap<i32, LeaderEpoch> {
+        let topic = image.topic(topics::CONSUMER_OFFSETS);
+        let partitions = topic.into_iter().flat_map(|topic| topic.partitions.iter());
+        let led = partitions.filter(|(_, state)| state.leader == Some(self.me));
+        led.map(|(partition, state)| (*partition, state.leader_epoch)).collect()
+    }
+
+    /// The coordinators have these settings from now on.
+    pub(crate) fn configure(&self, config: &GroupConfig) {
+        let settings = {
+            let mut metadata = self.metadata.lock();
+            metadata.settings = GroupSettings::of(config, metadata.settings.flaws);
+            metadata.settings.clone()
+        };
+        for (_, _, host) in self.coordinators.all() {
+            let _ = host.affect(Effect::Settings(Box::new(settings.clone())));
         }
     }
 
@@ -176,10 +217,11 @@ impl<W: World> Groups<W> {
     }
 }
 
-/// Deletes the offsets of topics that were deleted. No request waits for it.
+/// Deletes the offsets of topics that were deleted, one batch after another. No request waits for it.
 fn delete<W: World>(world: &W, host: &Host<W>, deleted: &[Deleted]) -> Result<(), Refused> {
     let decide = |host: &Host<W>, deleted: &[Deleted]| {
-        host.decide_unwatched(|machine, _, _| machine.topics_deleted(deleted))
+        while !host.decide_unwatched(|machine, _, _| machine.topics_deleted(deleted))? {}
+        Ok(())
     };
     let decided = decide(host, deleted);
     if let Err(Refused::NotAppended(_)) = decided {

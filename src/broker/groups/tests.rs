@@ -1,5 +1,7 @@
 //! Group coordinators on a real partition: elected, loading, resigned, and told of the cluster.
 
+mod log;
+
 use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
 
@@ -26,7 +28,12 @@ struct Stage {
 
 impl Stage {
     async fn new(settings: &[(&str, &str)]) -> Self {
-        let replica = Replica::new(TopicConfig::default()).await;
+        Self::on(TopicConfig::default(), settings).await
+    }
+
+    /// The same with settings of `__consumer_offsets`.
+    async fn on(config: TopicConfig, settings: &[(&str, &str)]) -> Self {
+        let replica = Replica::new(config).await;
         let world = RealWorld::new();
         let mut config = GroupConfig::default();
         config.set_all(settings.iter().copied()).unwrap();

@@ -4,7 +4,8 @@ use bytes::BytesMut;
 
 use crate::base::config::Compression;
 use crate::base::{Offset, Timestamp};
-use crate::decide::{KeyValue, LogRecord};
+use crate::decide::{Content, KeyValue, LogRecord};
+use crate::log::Marker;
 use crate::wire::batch::{self, BatchBuilder, BatchError, BatchHeader};
 
 /// One decision is one batch: all of it is in the log, or none.
@@ -26,6 +27,31 @@ pub(crate) enum BadBatch<E> {
     /// A record that its machine does not know.
     #[error("at offset {offset}: {error}")]
     Record { offset: Offset, error: E },
+}
+
+/// The content of one batch, `max` bytes at most when decompressed. A control batch that is about no
+/// transaction, or whose marker a cleaner took, has none.
+pub(crate) fn content<R: LogRecord>(
+    header: &BatchHeader,
+    bytes: &[u8],
+    max: usize,
+) -> Result<Content<R>, BadBatch<R::Error>> {
+    let producer = header.producer_id;
+    if !header.is_control() {
+        let records = decode(header, bytes, max)?;
+        return Ok(match header.is_transactional() {
+            true => Content::InTransaction(producer, records),
+            false => Content::Records(records),
+        });
+    }
+    let marker =
+        Marker::of(bytes).map_err(|error| BadBatch::Batch { offset: header.base_offset, error })?;
+    let end = |is_committed| Content::EndOfTransaction { producer, is_committed };
+    Ok(match marker {
+        Some(Marker::Commit) => end(true),
+        Some(Marker::Abort) => end(false),
+        Some(Marker::Other) | None => Content::Records(Vec::new()),
+    })
 }
 
 /// The records of one batch, `max` bytes at most when decompressed. A control batch has none.

@@ -69,8 +69,8 @@ fn replay<M: Machine, E>(loading: &mut Loading<M>, piece: &[u8]) -> Result<(), L
         if header.next_offset() <= loading.next() {
             continue;
         }
-        let records = batch::decode(&header, bytes, MAX_BATCH).map_err(LoadError::Batch)?;
-        loading.replay(header.next_offset(), records).map_err(LoadError::Replay)?;
+        let content = batch::content(&header, bytes, MAX_BATCH).map_err(LoadError::Batch)?;
+        loading.replay(header.next_offset(), content).map_err(LoadError::Replay)?;
     }
     Ok(())
 }

@@ -120,11 +120,11 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
     }
 
     /// The same without waiting for the commit.
-    pub(crate) fn decide_unwatched(
+    pub(crate) fn decide_unwatched<T>(
         &self,
-        handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, ()>,
-    ) -> Result<(), Refused> {
-        self.decide_now(handler).map(|((), _)| ())
+        handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, T>,
+    ) -> Result<T, Refused> {
+        self.decide_now(handler).map(|(response, _)| response)
     }
 
     /// The same while nothing else takes up commits, before `serve`.

@@ -169,7 +169,8 @@ impl<W: World> Replicas<W> {
         for partition in self.all() {
             let topic = &partition.name.topic;
             if all || topics.contains(topic) {
-                partition.configure(image.topic_config(topic, &self.topic_defaults));
+                let (me, defaults) = (self.site.me(), &self.topic_defaults);
+                partition.configure(image.topic_config(topic, me, defaults));
             }
         }
     }

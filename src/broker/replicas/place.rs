@@ -38,7 +38,7 @@ impl<W: World> Replicas<W> {
         if let Some(known) = known.as_ref().filter(|known| !known.may_be_replaced(state)) {
             return Ok(Place::Hosted(known.clone()));
         }
-        let config = image.topic_config(&name.topic, &self.topic_defaults);
+        let config = image.topic_config(&name.topic, self.site.me(), &self.topic_defaults);
         let new = |config, place| {
             let new = NewLog { name: name.clone(), topic_id: *topic_id, config, place };
             Place::Missing(Box::new(new))

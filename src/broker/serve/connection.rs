@@ -43,12 +43,13 @@ impl<R: Role> Server<R> {
         world: R::World,
         role: Arc<R>,
         protected: Option<Arc<str>>,
+        limits: Arc<ConnectionLimits>,
         config: &BrokerConfig,
     ) -> Arc<Self> {
         Arc::new(Self {
             world,
             role,
-            limits: ConnectionLimits::new(config),
+            limits,
             protected,
             max_frame: usize::try_from(config.socket_request_max_bytes).unwrap_or(0),
             max_idle: config.connections_max_idle,

@@ -39,6 +39,19 @@ impl ConnectionLimits {
         Arc::new(Self { connections: Mutex::new(connections), released: Notify::new() })
     }
 
+    /// The limits are these from now on. Connections that are too many stay, as in Kafka.
+    pub(crate) fn configure(&self, config: &BrokerConfig) {
+        let mut connections = self.connections.lock();
+        connections.lowered |= config.max_connections < connections.max
+            || config.max_connections_per_ip < connections.max_per_host
+            || config.max_connections_per_ip_overrides != connections.overrides;
+        connections.max = config.max_connections;
+        connections.max_per_host = config.max_connections_per_ip;
+        connections.overrides = config.max_connections_per_ip_overrides.clone();
+        drop(connections);
+        self.released.notify_waiters();
+    }
+
     /// Waits until there is room, and takes it. A `protected` connection does not wait.
     pub(crate) async fn admit(
         self: &Arc<Self>,
@@ -103,6 +116,8 @@ struct Connections {
     max: u32,
     max_per_host: u32,
     overrides: MaxConnectionsOverrides,
+    /// A limit was lowered: there may be connections from before.
+    lowered: bool,
     /// By the order in which they were admitted.
     open: BTreeMap<u64, Open>,
     per_host: BTreeMap<Arc<str>, u32>,
@@ -127,7 +142,7 @@ struct Admitted {
 impl Connections {
     fn new(max: u32, max_per_host: u32, overrides: MaxConnectionsOverrides) -> Self {
         let (open, per_host) = Default::default();
-        Self { max, max_per_host, overrides, open, per_host, next: 0 }
+        Self { max, max_per_host, overrides, lowered: false, open, per_host, next: 0 }
     }
 
     fn has_room(&self, protected: bool) -> bool {
@@ -198,6 +213,9 @@ impl Connections {
         }
         let counted = self.per_host.iter().map(|(host, count)| (&**host, *count));
         assert!(counted.eq(per_host.clone()), "{:?}, counted {:?}", per_host, self.per_host);
+        if self.lowered {
+            return;
+        }
         for (host, count) in per_host {
             assert!(count <= self.max_of(host), "{count} connections from {host}");
         }
@@ -219,6 +237,30 @@ mod tests {
 
     fn run<T>(test: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
+    }
+
+    #[test]
+    fn limits_that_change_count_for_the_next_connection() {
+        run(async {
+            let limits = limits(&[("max.connections.per.ip", "1")]);
+            let first = limits.admit("a", false, Instant::START).await.unwrap();
+            assert!(limits.admit("a", false, Instant::START).await.is_err());
+            let mut config = BrokerConfig::default();
+            config.set("max.connections.per.ip", "2").unwrap();
+            limits.configure(&config);
+            let second = limits.admit("a", false, Instant::START).await.unwrap();
+            config.set("max.connections", "1").unwrap();
+            limits.configure(&config);
+            drop(first);
+            let waits = tokio::select! {
+                biased;
+                _ = limits.admit("b", false, Instant::START) => false,
+                () = std::future::ready(()) => true,
+            };
+            assert!(waits, "one is open");
+            drop(second);
+            assert!(limits.admit("b", false, Instant::START).await.is_ok());
+        });
     }
 
     async fn is_evicted(slot: &mut Slot) -> bool {

@@ -49,6 +49,10 @@ pub struct PartitionDescription {
     pub replicas: Vec<BrokerId>,
     /// In-sync replicas.
     pub isr: Vec<BrokerId>,
+    /// Eligible leader replicas (KIP-966), if they were asked for.
+    pub elr: Vec<BrokerId>,
+    /// The last leader while there is none, if it was asked for.
+    pub last_known_elr: Vec<BrokerId>,
 }
 
 /// The owner of settings.
@@ -58,6 +62,53 @@ pub enum ConfigResource {
     Topic(String),
     /// A broker's.
     Broker(BrokerId),
+    /// What was set for all brokers while they run.
+    AllBrokers,
+    /// A group's (KIP-848).
+    Group(String),
+}
+
+/// A change of one setting (KIP-339).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigChange {
+    /// Sets it.
+    Set(String),
+    /// Returns it to its default.
+    Delete,
+    /// Adds entries to a list.
+    Append(String),
+    /// Removes entries from a list.
+    Subtract(String),
+}
+
+/// Where the value of a setting comes from. Source: Kafka's `ConfigEntry.ConfigSource`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigSource {
+    /// Set for the topic.
+    Topic,
+    /// Set for the broker while it runs.
+    Broker,
+    /// Set for all brokers while they run.
+    AllBrokers,
+    /// In the broker's file.
+    File,
+    /// The default.
+    Default,
+    /// Set for the group.
+    Group,
+    /// None of these.
+    Other,
+}
+
+/// A key that decides about a setting, with its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigSynonym {
+    /// The key.
+    pub name: String,
+    /// `None` when it is a secret.
+    pub value: Option<String>,
+    /// Where it is set.
+    pub source: ConfigSource,
 }
 
 /// One setting.
@@ -69,10 +120,14 @@ pub struct ConfigEntry {
     pub read_only: bool,
     /// Whether it has its default because no one set it.
     pub is_default: bool,
+    /// Where the value comes from.
+    pub source: ConfigSource,
+    /// All values that it could have, the one that counts first.
+    pub synonyms: Vec<ConfigSynonym>,
 }
 
 /// Names an offset of a partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OffsetSpec {
     /// The oldest record's.
     Earliest,
@@ -80,6 +135,14 @@ pub enum OffsetSpec {
     Latest,
     /// The first record's with this timestamp or a later one.
     At(Timestamp),
+    /// The record's with the latest timestamp (KIP-734).
+    MaxTimestamp,
+    /// The oldest one that the leader has on its own disks (KIP-405).
+    EarliestLocal,
+    /// The newest one in remote storage (KIP-1005); none without tiered storage.
+    LatestTiered,
+    /// The oldest one that is yet to be copied to remote storage (KIP-1023); none without tiered storage.
+    EarliestPendingUpload,
 }
 
 /// An offset, and what else is known of the record there.

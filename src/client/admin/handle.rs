@@ -1,6 +1,5 @@
 //! The administrator as an application has it.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use parking_lot::Mutex;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::attempts::{Attempts, Next, Verdict};
-use super::description::{ClusterDescription, ConfigEntry, ConfigResource, TopicDescription};
+use super::description::{ClusterDescription, TopicDescription};
 use super::{cluster, topics};
 use crate::base::config::{AdminConfig, ConfigError};
 use crate::base::{BrokerId, Instant, Stream};
@@ -67,6 +66,12 @@ impl<W: World> Admin<W> {
         self.ask_any(&request, |answer, in_doubt| topics::created(name, answer, in_doubt)).await
     }
 
+    /// Extends a topic to this many partitions.
+    pub async fn create_partitions(&self, name: &str, count: i32) -> Result<(), AdminError> {
+        let request = topics::extension(name, count, self.timeout_ms());
+        self.ask_any(&request, |answer, in_doubt| topics::extended(name, answer, in_doubt)).await
+    }
+
     /// Deletes a topic.
     pub async fn delete_topic(&self, name: &str) -> Result<(), AdminError> {
         let request = topics::deletion(name, self.timeout_ms());
@@ -76,25 +81,6 @@ impl<W: World> Admin<W> {
     /// Describes the cluster: its id and brokers.
     pub async fn describe_cluster(&self) -> Result<ClusterDescription, AdminError> {
         self.ask_any(&cluster::question(), |answer, _| cluster::described(answer)).await
-    }
-
-    /// All settings of a topic or broker, by name.
-    pub async fn describe_configs(
-        &self,
-        resource: &ConfigResource,
-    ) -> Result<BTreeMap<String, ConfigEntry>, AdminError> {
-        let request = cluster::configs_question(resource);
-        match resource {
-            ConfigResource::Topic(_) => {
-                self.ask_any(&request, |a, _| cluster::configs_read(a)).await
-            }
-            // A broker knows its own settings only.
-            ConfigResource::Broker(id) => {
-                let mut attempts = self.attempts();
-                let to = self.address_of(*id).await?;
-                self.ask(&mut attempts, Some(&to), &request, |a, _| cluster::configs_read(a)).await
-            }
-        }
     }
 
     /// These topics, or all of them, by name. A topic that does not exist is an error.
@@ -110,7 +96,7 @@ impl<W: World> Admin<W> {
         .await
     }
 
-    async fn address_of(&self, broker: BrokerId) -> Result<Address, AdminError> {
+    pub(super) async fn address_of(&self, broker: BrokerId) -> Result<Address, AdminError> {
         self.metadata(Some(&[])).await?;
         let address = self.kernel.lock().cluster().address(broker).cloned();
         address.ok_or_else(|| AdminError::Incomplete(format!("broker {broker}")))
@@ -126,7 +112,7 @@ impl<W: World> Admin<W> {
         Attempts::new(deadline)
     }
 
-    async fn ask_any<R: RequestResponsePair + Sync + 'static, T>(
+    pub(super) async fn ask_any<R: RequestResponsePair + Sync + 'static, T>(
         &self,
         request: &R,
         judge: impl Fn(&R::Response, bool) -> Verdict<T>,

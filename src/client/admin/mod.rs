@@ -6,23 +6,27 @@
 //! | `handle` | the [`Admin`]: asks any broker, until one gives a final answer |
 //! | `leaders` | asks the leaders of partitions, each about its own |
 //! | `cluster`, `topics` | requests and responses of operations that any broker takes |
+//! | `configs` | settings of topics, brokers and groups |
+//! | `pages` | topics with their ELR, page by page |
 //! | `groups` | groups, from their coordinators |
 //! | `offsets`, `deletion` | operations that only leaders take |
 //! | `description` | what operations return |
 
 mod attempts;
 mod cluster;
+mod configs;
 mod deletion;
 mod description;
 mod groups;
 mod handle;
 mod leaders;
 mod offsets;
+mod pages;
 mod topics;
 
 pub use description::{
-    BrokerDescription, ClusterDescription, ConfigEntry, ConfigResource, ListedOffset, OffsetSpec,
-    PartitionDescription, TopicDescription,
+    BrokerDescription, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
+    ConfigSynonym, ListedOffset, OffsetSpec, PartitionDescription, TopicDescription,
 };
-pub use groups::{GroupDescription, GroupListing, GroupOffset, MemberDescription};
+pub use groups::{GroupDescription, GroupListing, GroupOffset, MemberDescription, MemberToRemove};
 pub use handle::Admin;

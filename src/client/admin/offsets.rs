@@ -40,6 +40,10 @@ fn question(asked: &[Asked<OffsetSpec>]) -> ListOffsetsRequest {
             OffsetSpec::Latest => -1,
             OffsetSpec::Earliest => -2,
             OffsetSpec::At(timestamp) => timestamp.0,
+            OffsetSpec::MaxTimestamp => -3,
+            OffsetSpec::EarliestLocal => -4,
+            OffsetSpec::LatestTiered => -5,
+            OffsetSpec::EarliestPendingUpload => -6,
         };
         if let Some(topic) = request.topics.last_mut() {
             topic.partitions.push(told);

@@ -1,17 +1,18 @@
-//! Creation, deletion and description of topics: messages built and read.
+//! Creation, extension, deletion and description of topics: messages built and read.
 
 use super::attempts::Verdict;
 use super::description::{PartitionDescription, TopicDescription};
 use crate::base::{BrokerId, LeaderEpoch};
 use crate::client::AdminError;
 use crate::wire::ErrorCode;
+use crate::wire::messages::create_partitions_request::CreatePartitionsTopic;
 use crate::wire::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use crate::wire::messages::delete_topics_request::DeleteTopicState;
 use crate::wire::messages::metadata_request::MetadataRequestTopic;
 use crate::wire::messages::metadata_response::MetadataResponseTopic;
 use crate::wire::messages::{
-    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    MetadataRequest, MetadataResponse,
+    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, MetadataRequest, MetadataResponse, message,
 };
 
 pub(super) fn creation(
@@ -47,6 +48,40 @@ pub(super) fn created(name: &str, answer: &CreateTopicsResponse, in_doubt: bool)
         ErrorCode::TopicAlreadyExists if in_doubt => Verdict::Done(()),
         error => Verdict::from_error(error, told.error_message.as_ref().map(|m| m.to_string())),
     }
+}
+
+/// A topic is to have this many partitions.
+pub(super) fn extension(name: &str, count: i32, timeout_ms: i32) -> CreatePartitionsRequest {
+    let topic = message!(CreatePartitionsTopic { name: name.into(), count: count });
+    message!(CreatePartitionsRequest { topics: vec![topic], timeout_ms: timeout_ms })
+}
+
+/// A topic that has as many partitions after an attempt without an answer was extended by it.
+pub(super) fn extended(
+    name: &str,
+    answer: &CreatePartitionsResponse,
+    in_doubt: bool,
+) -> Verdict<()> {
+    let Some(told) = answer.results.iter().find(|topic| topic.name.as_str() == name) else {
+        return Verdict::Refused(AdminError::Incomplete(format!("topic `{name}`")));
+    };
+    let message = told.error_message.as_ref().map(|message| message.to_string());
+    match ErrorCode::from_code(told.error_code) {
+        ErrorCode::None => Verdict::Done(()),
+        ErrorCode::InvalidPartitions if in_doubt && already(message.as_deref()) => {
+            Verdict::Done(())
+        }
+        // The controller says so, not a stale broker: the topic does not exist.
+        error @ ErrorCode::UnknownTopicOrPartition => {
+            Verdict::Refused(AdminError::Broker { error, message })
+        }
+        error => Verdict::from_error(error, message),
+    }
+}
+
+/// Whether the controller refuses because the topic has this number of partitions, not a larger one.
+fn already(message: Option<&str>) -> bool {
+    message.is_some_and(|message| message.contains("already has"))
 }
 
 pub(super) fn deletion(name: &str, timeout_ms: i32) -> DeleteTopicsRequest {
@@ -125,6 +160,8 @@ fn topic(name: &str, told: &MetadataResponseTopic) -> TopicDescription {
         leader_epoch: LeaderEpoch(told.leader_epoch),
         replicas: brokers(&told.replica_nodes),
         isr: brokers(&told.isr_nodes),
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
     });
     let mut partitions: Vec<_> = partitions.collect();
     partitions.sort_by_key(|partition| partition.partition);

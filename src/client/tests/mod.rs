@@ -1,5 +1,6 @@
 //! The drivers, over real sockets, against a toy broker.
 
+mod admin;
 mod consuming;
 mod groups;
 mod toy;

@@ -1,5 +1,7 @@
 //! The model of a cluster behind a real socket: one broker, with troubles of its own.
 
+mod admin;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI16, AtomicUsize, Ordering};
@@ -47,6 +49,10 @@ const SERVED: &[Api] = &[
     Api::of::<LeaveGroupRequest>(0, 5),
     Api::of::<OffsetCommitRequest>(2, 10),
     Api::of::<OffsetFetchRequest>(1, 10),
+    Api::of::<CreatePartitionsRequest>(0, 3),
+    Api::of::<DescribeConfigsRequest>(1, 4),
+    Api::of::<IncrementalAlterConfigsRequest>(0, 1),
+    Api::of::<DescribeTopicPartitionsRequest>(0, 0),
 ];
 
 /// Answers of the coordinator, and who waits for them.
@@ -70,6 +76,7 @@ pub(super) struct Toy<W> {
     /// The group `shop`.
     pub(super) coordinator: Mutex<ModelCoordinator>,
     waiting: Mutex<Waiting>,
+    pub(super) managed: Mutex<admin::Managed>,
 }
 
 impl<W: World> Toy<W> {
@@ -91,6 +98,7 @@ impl<W: World> Toy<W> {
             fetched: AtomicUsize::new(0),
             coordinator: Mutex::new(ModelCoordinator::new()),
             waiting: Mutex::default(),
+            managed: Mutex::default(),
         });
         let toy3 = Arc::clone(&toy);
         world.spawn("toy coordinator", async move {
@@ -153,6 +161,18 @@ impl<W: World> Toy<W> {
                 let mut answer = CreateTopicsResponse::default();
                 answer.topics.push(created);
                 Some(response(asked, &answer))
+            }
+            key::CREATE_PARTITIONS => {
+                Some(response(asked, &self.managed.lock().extend(&asked.decode().unwrap())))
+            }
+            key::INCREMENTAL_ALTER_CONFIGS => {
+                Some(response(asked, &self.managed.lock().alter(&asked.decode().unwrap())))
+            }
+            key::DESCRIBE_CONFIGS => {
+                Some(response(asked, &self.managed.lock().describe(&asked.decode().unwrap())))
+            }
+            key::DESCRIBE_TOPIC_PARTITIONS => {
+                Some(response(asked, &self.managed.lock().page(&asked.decode().unwrap())))
             }
             _ => self.ask_coordinator(asked).await,
         }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use self::index::Index;
 use super::record::Feature;
-use crate::base::config::{Config, TopicConfig};
+use crate::base::config::{Config, NodeConfig, TopicConfig};
 use crate::base::{
     Address, BrokerEpoch, BrokerId, DirectoryId, LeaderEpoch, Listener, Offset, PartitionEpoch,
     ProducerId, TopicId, TopicPartition,
@@ -228,14 +228,22 @@ impl Image {
         self.settings(super::record::ConfigRecord::TOPIC, name)
     }
 
-    /// A topic's settings: its own, over those set for all brokers, over the node's defaults.
+    /// A topic's settings on a broker: its own, over those set for the broker, over those set for
+    /// all brokers, over the node's defaults.
     ///
     /// A key or value that this version does not know has no effect; the controller that set it
     /// knew and checked it.
-    pub fn topic_config(&self, name: &str, defaults: &TopicConfig) -> TopicConfig {
+    pub fn topic_config(
+        &self,
+        name: &str,
+        broker: BrokerId,
+        defaults: &TopicConfig,
+    ) -> TopicConfig {
         let mut config = defaults.clone();
-        for (key, value) in self.settings(super::record::ConfigRecord::BROKER, "") {
-            let _ = config.set_default(key, value);
+        for settings in self.broker_overrides(broker) {
+            for (key, value) in settings {
+                let _ = config.set_default(key, value);
+            }
         }
         for (key, value) in self.topic_overrides(name) {
             let _ = config.set(key, value);
@@ -243,8 +251,20 @@ impl Image {
         config
     }
 
-    /// The settings of a topic (2) or broker (4) as they were set, without defaults. The name of
-    /// all brokers is empty.
+    /// A node's settings as they are now: what was set while it runs, over its file.
+    pub fn node_config(&self, broker: BrokerId, file: &NodeConfig) -> NodeConfig {
+        let [all, own] = self.broker_overrides(broker);
+        file.with(all).with(own)
+    }
+
+    /// What was set for all brokers and for this one, in the order in which they count.
+    pub fn broker_overrides(&self, broker: BrokerId) -> [&BTreeMap<String, String>; 2] {
+        let kind = super::record::ConfigRecord::BROKER;
+        [self.settings(kind, ""), self.settings(kind, &broker.to_string())]
+    }
+
+    /// The settings of a topic (2), broker (4) or group (32) as they were set, without defaults. The
+    /// name of all brokers is empty.
     pub fn overrides(&self, resource_type: i8, resource: &str) -> &BTreeMap<String, String> {
         self.settings(resource_type, resource)
     }

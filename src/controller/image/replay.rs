@@ -345,7 +345,7 @@ impl Image {
                 let id = record.resource.parse().ok().map(BrokerId);
                 changes.push(Change::BrokerConfig { id });
             }
-            // Client metrics, groups: nothing here uses them.
+            // A group's are read from the image when they are needed; client metrics are not served.
             _ => {}
         }
     }

@@ -133,9 +133,9 @@ pub struct PartitionChange {
 /// A setting of a topic or broker.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigRecord {
-    /// [`ConfigRecord::TOPIC`] or [`ConfigRecord::BROKER`].
+    /// [`ConfigRecord::TOPIC`], [`ConfigRecord::BROKER`] or [`ConfigRecord::GROUP`].
     pub resource_type: i8,
-    /// The topic's name or the broker's id; empty for all brokers.
+    /// The topic's name, the broker's id or the group's; empty for all brokers.
     pub resource: String,
     pub name: String,
     /// `None` restores the default.
@@ -147,6 +147,8 @@ impl ConfigRecord {
     pub const TOPIC: i8 = 2;
     /// A broker's setting.
     pub const BROKER: i8 = 4;
+    /// A group's setting (KIP-848).
+    pub const GROUP: i8 = 32;
 }
 
 /// The registration that is fenced or unfenced.

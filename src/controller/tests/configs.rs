@@ -10,6 +10,7 @@ use crate::wire::messages::{
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 const SET: i8 = 0;
 const DELETE: i8 = 1;
 const APPEND: i8 = 2;
@@ -49,7 +50,7 @@ fn topic_t(changes: &[(&str, i8, Option<&str>)]) -> Vec<AlterConfigsResource> {
 }
 
 fn config(cluster: &Cluster) -> TopicConfig {
-    cluster.image().topic_config("t", &TopicConfig::default())
+    cluster.image().topic_config("t", BrokerId(0), &TopicConfig::default())
 }
 
 #[test]
@@ -119,19 +120,81 @@ fn changes_that_are_wrong_are_refused_whole() {
 }
 
 #[test]
-fn defaults_of_all_brokers_change_and_those_of_one_are_refused() {
+fn setting_of_a_broker_counts_between_its_topics_and_all_brokers() {
+    let mut cluster = Cluster::of(&[1, 2]);
+    cluster.topic(&[1], &[]);
+    let bytes = |cluster: &Cluster, broker| {
+        let defaults = TopicConfig::default();
+        cluster.image().topic_config("t", BrokerId(broker), &defaults).retention_bytes
+    };
+    let mut set = |kind, name: &str, key, value| {
+        let done = alter(&mut cluster, vec![resource(kind, name, &[(key, SET, Some(value))])]);
+        assert_eq!(done[0].0, ErrorCode::None, "{done:?}");
+        (bytes(&cluster, 1), bytes(&cluster, 2))
+    };
+    assert_eq!(set(BROKER, "", "log.retention.bytes", "5"), (Some(5), Some(5)));
+    assert_eq!(set(BROKER, "1", "log.retention.bytes", "6"), (Some(6), Some(5)));
+    assert_eq!(set(TOPIC, "t", "retention.bytes", "7"), (Some(7), Some(7)));
+    let gone = [("log.retention.bytes", DELETE, None)];
+    alter(&mut cluster, vec![resource(BROKER, "1", &gone)]);
+    alter(&mut cluster, topic_t(&[("retention.bytes", DELETE, None)]));
+    assert_eq!((bytes(&cluster, 1), bytes(&cluster, 2)), (Some(5), Some(5)));
+}
+
+#[test]
+fn setting_of_a_broker_that_cannot_change_is_refused() {
     let mut cluster = Cluster::of(&[1]);
     cluster.topic(&[1], &[]);
-    let change = [("log.retention.bytes", SET, Some("5"))];
-    assert_eq!(alter(&mut cluster, vec![resource(BROKER, "", &change)])[0].0, ErrorCode::None);
-    assert_eq!(config(&cluster).retention_bytes, Some(5));
-    let one = alter(&mut cluster, vec![resource(BROKER, "1", &change)]).remove(0);
-    assert!(one.0 == ErrorCode::InvalidRequest && one.1.contains("name no broker"), "{one:?}");
-    let other = [("num.io.threads", SET, Some("5"))];
-    let other = alter(&mut cluster, vec![resource(BROKER, "", &other)]).remove(0);
-    assert!(other.1.contains("Cannot update these configs dynamically"), "{other:?}");
-    let kind = alter(&mut cluster, vec![resource(9, "", &change)]).remove(0);
+    let before = cluster.image().clone();
+    for (name, key, value, error, text) in [
+        ("1", "num.partitions", "5", ErrorCode::InvalidRequest, "dynamically: {num.partitions}"),
+        ("", "node.id", "5", ErrorCode::InvalidRequest, "dynamically: {node.id}"),
+        ("1", "log.cleaner.threads", "-1", ErrorCode::InvalidRequest, "at least 0"),
+        ("1", "log.cleaner.thread", "1", ErrorCode::InvalidRequest, "log.cleaner.thread"),
+        ("7", "log.cleaner.threads", "1", ErrorCode::BrokerIdNotRegistered, "id 7"),
+        ("one", "log.cleaner.threads", "1", ErrorCode::InvalidRequest, "'one'"),
+        ("-1", "log.cleaner.threads", "1", ErrorCode::InvalidRequest, "'-1'"),
+        ("1", "min.insync.replicas", "2", ErrorCode::InvalidConfig, "while ELR is enabled"),
+    ] {
+        let change = [(key, SET, Some(value))];
+        let (found, said) = alter(&mut cluster, vec![resource(BROKER, name, &change)]).remove(0);
+        assert!(found == error && said.contains(text), "{name} {key}: {found:?} {said}");
+    }
+    let kind = alter(&mut cluster, vec![resource(9, "", &[("a", SET, Some("1"))])]).remove(0);
     assert_eq!(kind.0, ErrorCode::InvalidRequest);
+    assert_eq!(*cluster.image(), before);
+}
+
+#[test]
+fn min_insync_of_all_brokers_stays_while_elr_is_on() {
+    let mut cluster = Cluster::of(&[1]);
+    let set = [("min.insync.replicas", SET, Some("2"))];
+    assert_eq!(alter(&mut cluster, vec![resource(BROKER, "", &set)])[0].0, ErrorCode::None);
+    let gone = [("min.insync.replicas", DELETE, None)];
+    let (error, text) = alter(&mut cluster, vec![resource(BROKER, "", &gone)]).remove(0);
+    assert!(error == ErrorCode::InvalidConfig && text.contains("cannot be removed"), "{text}");
+}
+
+#[test]
+fn settings_of_a_group_are_kept_within_limits() {
+    let mut cluster = Cluster::of(&[1]);
+    let change = |key, value| [(key, SET, Some(value))];
+    let heartbeat = "consumer.heartbeat.interval.ms";
+    let done = alter(&mut cluster, vec![resource(GROUP, "shop", &change(heartbeat, "6000"))]);
+    assert_eq!(done[0].0, ErrorCode::None);
+    assert_eq!(cluster.image().overrides(GROUP, "shop")[heartbeat], "6000");
+    for (group, key, value, error, text) in [
+        ("shop", heartbeat, "4999", ErrorCode::InvalidConfig, "at least"),
+        ("shop", heartbeat, "soon", ErrorCode::InvalidConfig, "soon"),
+        ("shop", "consumer.heartbeat.ms", "6000", ErrorCode::InvalidConfig, "unknown key"),
+        ("", heartbeat, "6000", ErrorCode::InvalidRequest, "Default group resources"),
+    ] {
+        let changes = vec![resource(GROUP, group, &change(key, value))];
+        let (found, said) = alter(&mut cluster, changes).remove(0);
+        assert!(found == error && said.contains(text), "{group} {key}: {found:?} {said}");
+    }
+    alter(&mut cluster, vec![resource(GROUP, "shop", &[(heartbeat, DELETE, None)])]);
+    assert!(cluster.image().overrides(GROUP, "shop").is_empty());
 }
 
 #[test]

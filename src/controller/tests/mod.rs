@@ -13,7 +13,7 @@ mod topics;
 use std::time::Duration;
 
 use super::*;
-use crate::base::config::TopicConfig;
+use crate::base::config::{GroupConfig, TopicConfig};
 use crate::base::{
     BrokerEpoch, BrokerId, DirectoryId, Flaws, Instant, Offset, Seed, Stream, Timestamp, TopicId,
 };
@@ -49,11 +49,13 @@ impl Cluster {
     /// A new cluster without brokers.
     fn new() -> Self {
         let settings = ControllerSettings {
+            me: BrokerId(0),
             cluster_id: "quake".into(),
             session_timeout: SESSION,
             num_partitions: 1,
             default_replication_factor: 1,
             topic_defaults: TopicConfig::default(),
+            groups: GroupConfig::default(),
             flaws: Flaws::default(),
         };
         let random = Seed(7).stream(Stream::named("controller"));

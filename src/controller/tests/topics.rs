@@ -162,7 +162,7 @@ fn topic_settings_are_checked_stored_and_returned() {
     let configs = answer.topics[0].configs.as_ref().unwrap();
     let found = configs.iter().find(|entry| &*entry.name == "min.insync.replicas").unwrap();
     assert_eq!((found.value.as_deref(), found.config_source), (Some("2"), 1));
-    let config = cluster.image().topic_config("orders", &TopicConfig::default());
+    let config = cluster.image().topic_config("orders", BrokerId(0), &TopicConfig::default());
     assert_eq!(config.min_insync_replicas, 2);
     assert_eq!(cluster.image().topic_overrides("orders").len(), 1);
 }
@@ -185,7 +185,7 @@ fn settings_for_all_brokers_are_topic_defaults() {
         value: Some("3".into()),
     };
     cluster.commit(Decision::new(vec![Record::Config(record)], ()));
-    let config = cluster.image().topic_config("orders", &TopicConfig::default());
+    let config = cluster.image().topic_config("orders", BrokerId(0), &TopicConfig::default());
     assert_eq!(config.min_insync_replicas, 3);
 }
 

@@ -118,7 +118,8 @@ impl Controller {
     }
 
     fn check_configs(&self, topic: &CreatableTopic) -> Result<TopicConfig, Refusal> {
-        let mut config = self.image().topic_config("", &self.settings().topic_defaults);
+        let settings = self.settings();
+        let mut config = self.image().topic_config("", settings.me, &settings.topic_defaults);
         for entry in &topic.configs {
             let Some(value) = &entry.value else {
                 let text = format!("Null value not supported for topic configs: {}", entry.name);

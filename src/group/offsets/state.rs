@@ -89,17 +89,21 @@ impl Offsets {
         }
     }
 
-    /// Replays the marker that ends a producer's transaction.
+    /// Replays the marker that ends a producer's transaction. Returns the partitions whose committed
+    /// offsets that changed.
     ///
     /// A committed offset replaces only one whose record is before its own: the order of the
     /// records counts, not that of the markers, since compaction keeps the last record.
-    pub fn end_transaction(&mut self, producer: ProducerId, is_committed: bool) {
+    pub fn end_transaction(&mut self, producer: ProducerId, is_committed: bool) -> Vec<OffsetKey> {
+        let mut changed = Vec::new();
         for (key, value) in self.pending.end(producer) {
             let newest = self.committed.get(key.group.as_str(), &key.topic, key.partition);
             if is_committed && newest.is_none_or(|newest| newest.at < value.at) {
                 self.committed.insert(&key, value);
+                changed.push(key);
             }
         }
+        changed
     }
 
     /// Tombstones for everything that a group has: it is being deleted.

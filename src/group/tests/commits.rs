@@ -197,31 +197,73 @@ fn offsets_of_a_simple_group_expire_by_their_commit() {
     assert_eq!(shell.state(), "Dead");
 }
 
+impl Shell {
+    /// Commits 2,000 offsets, of topics whose names are as long as they may be.
+    fn commit_many(&mut self) -> Vec<String> {
+        let topics: Vec<_> = (0..40).map(|number| format!("{number:0>249}")).collect();
+        for topic in &topics {
+            let partition =
+                |partition| message!(OffsetCommitRequestPartition { partition_index: partition });
+            let topic = message!(OffsetCommitRequestTopic {
+                name: topic.as_str().into(),
+                partitions: (0..50).map(partition).collect(),
+            });
+            let request = message!(OffsetCommitRequest {
+                group_id: GROUP.into(),
+                generation_id_or_member_epoch: -1,
+                topics: vec![topic],
+            });
+            self.decide(|machine, now, wall| machine.commit_offsets(now, wall, 8, &request));
+        }
+        assert_eq!(self.machine().state.offsets().len(), 2000);
+        topics
+    }
+
+    /// All offsets were deleted since then, and no batch is larger than a log accepts.
+    #[track_caller]
+    fn assert_deleted_in_batches(&self, since: usize, records: usize) {
+        assert!(self.machine().state.offsets().is_empty());
+        assert_eq!(self.log.len(), since + records);
+        let batches = self.batches_since(since);
+        assert!(batches.len() > 1 && batches.iter().all(|count| *count < 1000), "{batches:?}");
+    }
+}
+
 #[test]
 fn offsets_expire_in_batches_that_a_log_accepts() {
     let mut shell = shell();
-    let topics: Vec<_> = (0..40).map(|number| format!("{number:0>249}")).collect();
-    for topic in &topics {
-        let partition =
-            |partition| message!(OffsetCommitRequestPartition { partition_index: partition });
-        let topic = message!(OffsetCommitRequestTopic {
-            name: topic.as_str().into(),
-            partitions: (0..50).map(partition).collect(),
-        });
-        let request = message!(OffsetCommitRequest {
-            group_id: GROUP.into(),
-            generation_id_or_member_epoch: -1,
-            topics: vec![topic],
-        });
-        shell.decide(|machine, now, wall| machine.commit_offsets(now, wall, 8, &request));
-    }
-    assert_eq!(shell.machine().state.offsets().len(), 2000);
+    shell.commit_many();
     let appended = shell.log.len();
     shell.pass_days(8);
-    assert!(shell.machine().state.offsets().is_empty());
-    assert_eq!(shell.log.len(), appended + 2000);
-    let batches = shell.batches_since(appended);
-    assert!(batches.len() > 1 && batches.iter().all(|records| *records < 1000), "{batches:?}");
+    shell.assert_deleted_in_batches(appended, 2000);
+}
+
+#[test]
+fn offsets_of_a_deleted_group_go_in_batches_that_a_log_accepts() {
+    let mut shell = shell();
+    shell.commit_many();
+    let appended = shell.log.len();
+    let delete = |shell: &mut Shell| {
+        shell.decide(|machine, now, _| machine.delete_group(now, GROUP)).unwrap()
+    };
+    let mut answers = vec![delete(&mut shell)];
+    while answers.last() == Some(&None) {
+        assert_eq!(shell.state(), "Empty", "it is there until its last offset is gone");
+        answers.push(delete(&mut shell));
+    }
+    assert_eq!(answers.last(), Some(&Some(ErrorCode::None)));
+    shell.assert_deleted_in_batches(appended, 2001);
+    assert_eq!(shell.state(), "Dead");
+}
+
+#[test]
+fn offsets_of_many_deleted_topics_go_in_batches_that_a_log_accepts() {
+    let mut shell = shell();
+    let topics: Vec<_> =
+        shell.commit_many().into_iter().map(|name| (name, TopicId::ZERO)).collect();
+    let appended = shell.log.len();
+    while shell.decide(|machine, _, _| machine.topics_deleted(&topics)) == Some(false) {}
+    shell.assert_deleted_in_batches(appended, 2000);
 }
 
 #[test]
@@ -268,7 +310,7 @@ fn deleted_group_takes_its_offsets_along() {
     let mut shell = shell();
     shell.commit_offset("", -1, "t");
     let deleted = shell.decide(|machine, now, _| machine.delete_group(now, GROUP));
-    assert_eq!(deleted, Some(ErrorCode::None));
+    assert_eq!(deleted, Some(Some(ErrorCode::None)));
     assert!(shell.committed_topics().is_empty());
     assert_eq!(shell.state(), "Dead");
 }
@@ -278,6 +320,7 @@ fn offsets_of_deleted_topics_are_removed() {
     let mut shell = shell();
     shell.commit_offset("", -1, "t");
     shell.commit_offset("", -1, "u");
-    shell.decide(|machine, _, _| machine.topics_deleted(&[("t".to_owned(), TopicId::ZERO)]));
+    let topics = [("t".to_owned(), TopicId::ZERO)];
+    assert_eq!(shell.decide(|machine, _, _| machine.topics_deleted(&topics)), Some(true));
     assert_eq!(shell.committed_topics(), ["u"]);
 }

@@ -104,7 +104,7 @@ fn tombstone_removes_the_group_on_every_coordinator() {
     shell.leaves(&ids[0]);
     shell.given_id();
     let deleted = shell.decide(|machine, now, _| machine.delete_group(now, GROUP));
-    assert_eq!(deleted, Some(ErrorCode::None));
+    assert_eq!(deleted, Some(Some(ErrorCode::None)));
     assert_eq!(shell.state(), "Dead");
     shell.fail_over(shell.log.len());
     assert_eq!(shell.state(), "Dead");

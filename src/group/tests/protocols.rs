@@ -1,10 +1,12 @@
 //! Consumer groups in the coordinator, beside classic groups and their offsets.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::*;
 use crate::base::{BrokerId, LeaderEpoch, Offset, PartitionEpoch, TopicId};
-use crate::controller::{self, Image, PartitionRecord, TopicRecord};
+use crate::controller::{self, ConfigRecord, Image, PartitionRecord, TopicRecord};
+use crate::group::Effect;
 use crate::wire::messages::offset_commit_request::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -110,7 +112,7 @@ impl Shell {
     }
 
     fn delete(&mut self) -> ErrorCode {
-        self.decide(|machine, now, _| machine.delete_group(now, GROUP)).unwrap()
+        self.decide(|machine, now, _| machine.delete_group(now, GROUP)).unwrap().unwrap()
     }
 }
 
@@ -148,6 +150,60 @@ fn consumer_group_is_served_beside_its_offsets() {
     assert_eq!(shell.state_of(), named("consumer", "Empty"));
     assert_eq!(shell.delete(), ErrorCode::None);
     assert!(shell.state_of().is_empty() && shell.machine().state.offsets().is_empty());
+}
+
+/// The image with settings of a group.
+fn with_settings(image: &Image, group: &str, pairs: &[(&str, &str)]) -> Arc<Image> {
+    let mut image = image.clone();
+    for (name, value) in pairs {
+        let record = controller::Record::Config(ConfigRecord {
+            resource_type: ConfigRecord::GROUP,
+            resource: group.to_owned(),
+            name: (*name).to_owned(),
+            value: Some((*value).to_owned()),
+        });
+        let at = image.offset().map_or(Offset::ZERO, Offset::next);
+        image.replay(at, &record, &mut Vec::new()).unwrap();
+    }
+    Arc::new(image)
+}
+
+#[test]
+fn settings_of_a_group_count_from_the_next_heartbeat() {
+    let mut shell = shell(2);
+    let epoch = shell.consumes("a", 0);
+    let interval = |shell: &mut Shell| shell.consume(&consume("a", epoch)).heartbeat_interval_ms;
+    assert_eq!(interval(&mut shell), 5000);
+    let pairs =
+        [("consumer.heartbeat.interval.ms", "9000"), ("consumer.session.timeout.ms", "60000")];
+    let others = with_settings(&shell.image, "other", &pairs);
+    shell.affect(Effect::Image(others));
+    assert_eq!(interval(&mut shell), 5000, "they are another group's");
+    let own = with_settings(&shell.image, GROUP, &pairs);
+    shell.affect(Effect::Image(own.clone()));
+    assert_eq!(interval(&mut shell), 9000);
+    shell.pass_secs(59);
+    assert_eq!(shell.state_of(), named("consumer", "Stable"), "its session is longer now");
+    shell.pass_secs(1);
+    assert_eq!(shell.state_of(), named("consumer", "Empty"));
+    // A coordinator that takes over knows them too.
+    shell.image = own;
+    shell.consumes("b", 0);
+    shell.fail_over(shell.log.len());
+    shell.pass_secs(59);
+    assert_eq!(shell.state_of(), named("consumer", "Stable"));
+    shell.pass_secs(1);
+    assert_eq!(shell.state_of(), named("consumer", "Empty"));
+}
+
+#[test]
+fn changed_settings_count_for_groups_without_their_own() {
+    let mut shell = shell(2);
+    let epoch = shell.consumes("a", 0);
+    let mut settings = GroupSettings::default();
+    settings.consumer.heartbeat_interval = Duration::from_secs(7);
+    shell.affect(Effect::Settings(Box::new(settings)));
+    assert_eq!(shell.consume(&consume("a", epoch)).heartbeat_interval_ms, 7000);
 }
 
 #[test]

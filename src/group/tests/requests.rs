@@ -62,7 +62,7 @@ fn groups_are_listed_by_state_and_type() {
 fn only_empty_groups_are_deleted() {
     let mut shell = shell();
     let delete = |shell: &mut Shell| {
-        shell.decide(|machine, now, _| machine.delete_group(now, GROUP)).unwrap()
+        shell.decide(|machine, now, _| machine.delete_group(now, GROUP)).unwrap().unwrap()
     };
     assert_eq!(delete(&mut shell), ErrorCode::GroupIdNotFound);
     let ids = shell.stable(1);

@@ -118,6 +118,9 @@ fn serve(frame: Vec<u8>) -> Result<(), FrameError> {
         api::key::BROKER_HEARTBEAT => request.decode::<BrokerHeartbeatRequest>().map(drop),
         api::key::ALLOCATE_PRODUCER_IDS => request.decode::<AllocateProducerIdsRequest>().map(drop),
         api::key::DESCRIBE_LOG_DIRS => request.decode::<DescribeLogDirsRequest>().map(drop),
+        api::key::DESCRIBE_TOPIC_PARTITIONS => {
+            request.decode::<DescribeTopicPartitionsRequest>().map(drop)
+        }
         api::key::ASSIGN_REPLICAS_TO_DIRS => {
             request.decode::<AssignReplicasToDirsRequest>().map(drop)
         }

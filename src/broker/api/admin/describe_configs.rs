@@ -1,8 +1,9 @@
-//! DescribeConfigs: settings of topics and of this broker, and where each comes from.
+//! DescribeConfigs: settings of topics, groups and of this broker, and where each comes from.
 
 use std::sync::Arc;
 
-use crate::base::config::{Config, Foreign, Key, Kind, NodeConfig, TopicConfig};
+use crate::base::BrokerId;
+use crate::base::config::{Config, Foreign, Key, Kind, NodeConfig, OwnGroupConfig, TopicConfig};
 use crate::base::topics;
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
@@ -18,52 +19,15 @@ use crate::wire::messages::{DescribeConfigsRequest, DescribeConfigsResponse, mes
 /// Resource types. Source: Kafka's `ConfigResource.Type`.
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
+const GROUP: i8 = 32;
 
 /// Where a value comes from. Source: Kafka's `DescribeConfigsResponse.ConfigSource`.
 const FROM_TOPIC: i8 = 1;
+const FROM_BROKER: i8 = 2;
 const FROM_ALL_BROKERS: i8 = 3;
 const FROM_FILE: i8 = 4;
 const FROM_DEFAULT: i8 = 5;
-
-/// Keys of a broker that Kafka can change while it runs. Source: Kafka's `DynamicBrokerConfig`.
-const DYNAMIC: &[&str] = &[
-    "compression.gzip.level",
-    "compression.lz4.level",
-    "compression.type",
-    "compression.zstd.level",
-    "group.consumer.assignment.interval.ms",
-    "listener.security.protocol.map",
-    "log.cleaner.backoff.ms",
-    "log.cleaner.dedupe.buffer.size",
-    "log.cleaner.delete.retention.ms",
-    "log.cleaner.io.buffer.load.factor",
-    "log.cleaner.io.max.bytes.per.second",
-    "log.cleaner.max.compaction.lag.ms",
-    "log.cleaner.min.cleanable.ratio",
-    "log.cleaner.min.compaction.lag.ms",
-    "log.cleaner.threads",
-    "log.cleanup.policy",
-    "log.flush.interval.messages",
-    "log.flush.interval.ms",
-    "log.index.interval.bytes",
-    "log.index.size.max.bytes",
-    "log.message.timestamp.after.max.ms",
-    "log.message.timestamp.before.max.ms",
-    "log.message.timestamp.type",
-    "log.retention.bytes",
-    "log.retention.ms",
-    "log.roll.jitter.ms",
-    "log.roll.ms",
-    "log.segment.bytes",
-    "log.segment.delete.delay.ms",
-    "max.connections",
-    "max.connections.per.ip",
-    "max.connections.per.ip.overrides",
-    "message.max.bytes",
-    "min.insync.replicas",
-    "num.recovery.threads.per.data.dir",
-    "unclean.leader.election.enable",
-];
+const FROM_GROUP: i8 = 8;
 
 /// Keys of a broker that Kafka does not show.
 const INTERNAL: &[&str] = &["group.consumer.regex.refresh.interval.ms"];
@@ -95,8 +59,10 @@ impl<W: World> Handler<Broker<W>> for DescribeConfigs {
             let settings = match resource.resource_type {
                 TOPIC => of_topic(broker, &resource.resource_name),
                 BROKER => of_broker(broker, &resource.resource_name),
+                GROUP => of_group(broker, &resource.resource_name),
                 _ => {
-                    Err((ErrorCode::InvalidRequest, "expected a topic (2) or a broker (4)".into()))
+                    let text = "expected a topic (2), a broker (4) or a group (32)";
+                    Err((ErrorCode::InvalidRequest, text.into()))
                 }
             };
             // As Kafka's, a message is empty where there is none.
@@ -167,7 +133,7 @@ fn of_topic<W: World>(broker: &Broker<W>, name: &str) -> Answer {
         .topic(name)
         .ok_or_else(|| (ErrorCode::UnknownTopicOrPartition, format!("no topic `{name}`")))?;
     let own = image.topic_overrides(&topic.name);
-    let config = image.topic_config(&topic.name, &broker.config.topics);
+    let config = image.topic_config(&topic.name, broker.me, &broker.config.topics);
     let synonyms = |key: &'static str, of_broker: Vec<Synonym>| {
         let set = own.get(key).map(|value| (key, value.to_string(), FROM_TOPIC));
         set.into_iter().chain(of_broker).collect::<Vec<_>>()
@@ -178,7 +144,7 @@ fn of_topic<W: World>(broker: &Broker<W>, name: &str) -> Answer {
         let of_broker = TopicConfig::synonyms().find(|(_, topic)| *topic == key.name);
         let of_broker = of_broker.map(|(name, _)| {
             let of_file = of_file(&broker.config, name, key.default);
-            changed(&image, name).into_iter().chain(of_file).collect()
+            changed(&image, broker.me, name).into_iter().chain(of_file).collect()
         });
         Shown {
             name: key.name,
@@ -210,7 +176,7 @@ fn of_broker<W: World>(broker: &Broker<W>, name: &str) -> Answer {
     if name.is_empty() {
         // Of all brokers, what was changed while they ran is shown.
         let keys = NodeConfig::keys().filter_map(|key| {
-            let (_, value, _) = changed(&image, key.name)?;
+            let value = image.overrides(ConfigRecord::BROKER, "").get(key.name)?.clone();
             Some(Shown {
                 name: key.name,
                 synonyms: vec![(key.name, value.clone(), FROM_ALL_BROKERS)],
@@ -228,17 +194,17 @@ fn of_broker<W: World>(broker: &Broker<W>, name: &str) -> Answer {
     }
     let config = &broker.config;
     let shown = |key: Key| {
-        let changed = changed(&image, key.name);
+        let changed = changed(&image, broker.me, key.name);
         // Where another key has the default, this one is null until it is set.
         let is_set = config.given.get(key.name).is_some() || is_changed(config, &key);
         let value = config.get(key.name).filter(|_| is_set || has_value(&key));
-        let value = changed.as_ref().map(|(_, value, _)| value.clone()).or(value);
+        let value = changed.first().map(|(_, value, _)| value.clone()).or(value);
         let of_file = of_file(config, key.name, key.default);
         Shown {
             name: key.name,
             value,
             kind: key.kind,
-            read_only: !DYNAMIC.contains(&key.name),
+            read_only: !is_dynamic(key.name),
             about: key.about,
             synonyms: changed.into_iter().chain(of_file).collect(),
         }
@@ -258,10 +224,51 @@ fn is_changed(config: &NodeConfig, key: &Key) -> bool {
     !by_another && config.get(key.name).as_deref() != Some(key.default)
 }
 
-/// What a key was set to for all brokers while they ran.
-fn changed(image: &Image, key: &'static str) -> Option<Synonym> {
-    let value = image.overrides(ConfigRecord::BROKER, "").get(key)?;
-    Some((key, value.clone(), FROM_ALL_BROKERS))
+/// What a key was set to while brokers ran: for this one, and for all of them.
+fn changed(image: &Image, broker: BrokerId, key: &'static str) -> Vec<Synonym> {
+    let [all, own] = image.broker_overrides(broker);
+    let own = own.get(key).map(|value| (key, value.clone(), FROM_BROKER));
+    let all = all.get(key).map(|value| (key, value.clone(), FROM_ALL_BROKERS));
+    own.into_iter().chain(all).collect()
+}
+
+/// Whether Kafka can change a key while a broker runs. The addresses of listeners can't change here.
+fn is_dynamic(key: &str) -> bool {
+    key == "listener.security.protocol.map" || NodeConfig::is_dynamic(key)
+}
+
+fn of_group<W: World>(broker: &Broker<W>, name: &str) -> Answer {
+    if name.is_empty() {
+        return Err((ErrorCode::InvalidRequest, "Group name must not be empty".into()));
+    }
+    let image = broker.image();
+    let own = image.overrides(ConfigRecord::GROUP, name);
+    let config = OwnGroupConfig::with(own, &broker.settings().group);
+    let shown = |name: &'static str, value: Option<String>, kind, about, default: &str| {
+        let set = own.get(name).map(|value| (name, value.clone(), FROM_GROUP));
+        let of_broker = match OwnGroupConfig::synonym(name) {
+            Some(key) if NodeConfig::keys().any(|known| known.name == key) => {
+                let of_file = of_file(&broker.config, key, key_default(key));
+                changed(&image, broker.me, key).into_iter().chain(of_file).collect()
+            }
+            Some(key) => vec![(key, default.to_owned(), FROM_DEFAULT)],
+            None => vec![(name, default.to_owned(), FROM_DEFAULT)],
+        };
+        let synonyms = set.into_iter().chain(of_broker).collect();
+        Shown { name, value, kind, read_only: false, about, synonyms }
+    };
+    let known = OwnGroupConfig::KEYS
+        .iter()
+        .map(|key| shown(key.name, config.get(key.name), key.kind, key.about, key.default));
+    let foreign = OwnGroupConfig::FOREIGN.iter().flat_map(|rows| rows.iter()).map(|row| {
+        let value = own.get(row.name).cloned().unwrap_or_else(|| row.default.to_owned());
+        shown(row.name, Some(value), row.kind, "Has no effect here", row.default)
+    });
+    Ok(known.chain(foreign).collect())
+}
+
+fn key_default(name: &str) -> &'static str {
+    NodeConfig::keys().find(|key| key.name == name).map_or("", |key| key.default)
 }
 
 /// The values of a broker's key: as the file has it, or as it was set otherwise, and by default.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::{CLUSTER_OPERATIONS, NO_OPERATIONS};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
 use crate::broker::serve::handler::{Context, Handler};
@@ -13,9 +14,6 @@ use crate::wire::messages::{DescribeClusterRequest, DescribeClusterResponse, mes
 /// `endpoint_type` (KIP-919).
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
-
-/// "Not asked for", in a bit field of authorized operations.
-const NO_OPERATIONS: i32 = i32::MIN;
 
 pub(in crate::broker) struct DescribeCluster;
 
@@ -30,12 +28,8 @@ impl<W: World> Handler<Broker<W>> for DescribeCluster {
     ) -> DescribeClusterResponse {
         let version = context.version;
         if version >= 1 && request.endpoint_type != BROKERS {
-            return message!(DescribeClusterResponse {
-                error_code: ErrorCode::MismatchedEndpointType.code(),
-                error_message: Some("this is a broker's listener: ask for brokers (type 1)".into()),
-                endpoint_type: BROKERS,
-                cluster_authorized_operations: NO_OPERATIONS,
-            });
+            let text = "this is a broker's listener: ask for brokers (type 1)";
+            return refused(request.endpoint_type, CONTROLLERS, BROKERS, text);
         }
         let image = broker.image();
         let brokers = image.brokers().filter(|(_, b)| request.include_fenced_brokers || !b.fenced);
@@ -49,12 +43,16 @@ impl<W: World> Handler<Broker<W>> for DescribeCluster {
                 is_fenced: registered.fenced,
             }))
         });
+        let operations = match request.include_cluster_authorized_operations {
+            true => CLUSTER_OPERATIONS,
+            false => NO_OPERATIONS,
+        };
         message!(DescribeClusterResponse {
             endpoint_type: BROKERS,
             cluster_id: broker.cluster_id.as_str().into(),
             controller_id: broker.some_broker(&image).0,
             brokers: brokers.collect(),
-            cluster_authorized_operations: NO_OPERATIONS,
+            cluster_authorized_operations: operations,
         })
     }
 }
@@ -71,11 +69,8 @@ impl<W: World> Handler<ControllerShell<W>> for DescribeCluster {
         // Version 0 has no endpoint types: its response can only have that of brokers.
         let endpoint_type = if context.version == 0 { BROKERS } else { CONTROLLERS };
         if request.endpoint_type != CONTROLLERS {
-            return message!(DescribeClusterResponse {
-                error_code: ErrorCode::MismatchedEndpointType.code(),
-                error_message: Some("this is a controller's listener: ask for type 2".into()),
-                endpoint_type: endpoint_type,
-            });
+            let text = "this is a controller's listener: ask for controllers (type 2)";
+            return refused(request.endpoint_type, BROKERS, endpoint_type, text);
         }
         message!(DescribeClusterResponse {
             endpoint_type: endpoint_type,
@@ -84,4 +79,18 @@ impl<W: World> Handler<ControllerShell<W>> for DescribeCluster {
             cluster_authorized_operations: NO_OPERATIONS,
         })
     }
+}
+
+/// A request for endpoints of another kind, or of none that there is.
+fn refused(asked: i8, other: i8, endpoint_type: i8, text: &'static str) -> DescribeClusterResponse {
+    let error = match asked == other {
+        true => ErrorCode::MismatchedEndpointType,
+        false => ErrorCode::UnsupportedEndpointType,
+    };
+    message!(DescribeClusterResponse {
+        error_code: error.code(),
+        error_message: Some(text.into()),
+        endpoint_type: endpoint_type,
+        cluster_authorized_operations: NO_OPERATIONS,
+    })
 }

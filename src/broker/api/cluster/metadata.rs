@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::{CLUSTER_OPERATIONS, NO_OPERATIONS, TOPIC_OPERATIONS};
 use crate::base::{BrokerId, TopicId, topics};
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
@@ -14,9 +15,6 @@ use crate::wire::messages::metadata_response::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use crate::wire::messages::{MetadataRequest, MetadataResponse, StrBytes, message};
-
-/// "Not asked for", in a bit field of authorized operations.
-const NO_OPERATIONS: i32 = i32::MIN;
 
 /// From here on a topic's name in the response may be null.
 const NULL_NAMES: i16 = 12;
@@ -36,7 +34,7 @@ impl<W: World> Handler<Broker<W>> for Metadata {
         // Version 0 has no way to ask for no topic: an empty list asks for all, as null does later.
         let asked = request.topics.filter(|topics| version > 0 || !topics.is_empty());
         let image = broker.image();
-        let topics = match asked {
+        let mut topics: Vec<MetadataResponseTopic> = match asked {
             None => image.topics().map(|topic| known(&image, topic)).collect(),
             Some(asked) if asked.iter().any(|topic| topic.topic_id != TopicId::ZERO.into()) => {
                 by_id(&image, asked, version)
@@ -51,6 +49,14 @@ impl<W: World> Handler<Broker<W>> for Metadata {
                 }
                 topics
             }
+        };
+        if request.include_topic_authorized_operations {
+            let known = topics.iter_mut().filter(|topic| topic.error_code == 0);
+            known.for_each(|topic| topic.topic_authorized_operations = TOPIC_OPERATIONS);
+        }
+        let cluster_operations = match request.include_cluster_authorized_operations {
+            true => CLUSTER_OPERATIONS,
+            false => NO_OPERATIONS,
         };
         let alive = image.brokers().filter(|(_, registered)| !registered.fenced);
         let brokers = alive.filter_map(|(id, registered)| {
@@ -67,7 +73,7 @@ impl<W: World> Handler<Broker<W>> for Metadata {
             cluster_id: Some(broker.cluster_id.as_str().into()),
             controller_id: broker.some_broker(&image).0,
             topics: topics,
-            cluster_authorized_operations: NO_OPERATIONS,
+            cluster_authorized_operations: cluster_operations,
         })
     }
 }

@@ -25,9 +25,15 @@ impl<W: World> Handler<Broker<W>> for DeleteGroups {
             if !seen.insert(group.clone()) {
                 continue;
             }
-            let deleted =
-                broker.groups.decide(&group, |machine, now, _| machine.delete_group(now, &group));
-            let error = deleted.await.unwrap_or_else(|error| error);
+            let error = loop {
+                let deleted = broker
+                    .groups
+                    .decide(&group, |machine, now, _| machine.delete_group(now, &group));
+                match deleted.await {
+                    Ok(Some(error)) | Err(error) => break error,
+                    Ok(None) => {}
+                }
+            };
             results
                 .push(message!(DeletableGroupResult { error_code: error.code(), group_id: group }));
         }

@@ -1,5 +1,6 @@
 //! A machine of counters on a log in memory whose commits and failures the test decides.
 
+mod kafka;
 mod partition;
 
 use std::pin::pin;

@@ -3,12 +3,15 @@
 //! | file | contents |
 //! |---|---|
 //! | `describe` | listing and describing groups of both protocols |
+//! | `members` | removing members |
 //! | `offsets` | offsets that groups have committed |
 
 mod describe;
+mod members;
 mod offsets;
 
 pub use describe::{GroupDescription, GroupListing, MemberDescription};
+pub use members::MemberToRemove;
 pub use offsets::GroupOffset;
 
 use super::Admin;
