@@ -7,6 +7,10 @@
 
 #[path = "../examples/bookkeeper/main.rs"]
 mod bookkeeper;
+#[path = "../examples/dead_letter/main.rs"]
+mod dead_letter;
+#[path = "../examples/delayed_delivery/main.rs"]
+mod delayed_delivery;
 #[path = "../determinism.rs"]
 mod determinism;
 #[path = "../harness.rs"]
