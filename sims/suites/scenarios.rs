@@ -5,6 +5,8 @@
     reason = "a suite's file has its helpers in a directory of the same name"
 )]
 
+#[path = "../examples/billing.rs"]
+mod billing;
 #[path = "../examples/bookkeeper/main.rs"]
 mod bookkeeper;
 #[path = "../examples/dead_letter/main.rs"]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Host;
-use super::membership::{RebalanceListener, Recorder, Relay, committed, generation};
+use super::membership::{NO_GENERATION, RebalanceListener, Recorder, Relay, committed, generation};
 use super::world::AnyWorld;
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Offset, TopicPartition};
@@ -247,7 +247,8 @@ impl Consumer {
         self.commit(offsets, timeout).await
     }
 
-    /// Commits these offsets, each the next one to be read, and waits for it.
+    /// Commits these offsets, each the next one to be read, and waits for it. A program that commits
+    /// smaller ones than before on purpose needs `.allow("commit-rewound")`.
     ///
     /// # Errors
     /// When the coordinator refuses it, or the timeout passes: it may be committed all the same.
@@ -284,7 +285,7 @@ impl Consumer {
             let told = committing.await;
             if let Some((recorder, op)) = op {
                 // It may have waited for its coordinator, and been sent in a later generation.
-                recorder.committed(op, -1, &told);
+                recorder.committed(op, NO_GENERATION, &told);
             }
         });
     }

@@ -15,7 +15,7 @@ use crate::scenario::load::ReadingLog;
 use crate::sim::{MemberEvent, Outcome};
 
 /// In no generation, or in one that is not known.
-const NO_GENERATION: i32 = -1;
+pub(super) const NO_GENERATION: i32 = -1;
 
 /// Hears which partitions a consumer gets and has to give up while its group rebalances. Calls come
 /// from inside [`Consumer::poll`], [`Consumer::unsubscribe`] and [`Consumer::close`], and the rebalance

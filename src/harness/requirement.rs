@@ -183,9 +183,7 @@ impl Requirement {
 
     fn remedy(&self) -> &'static str {
         match &self.counted {
-            Counted::Acknowledged(_) | Counted::Stored(_) => {
-                "let a program send more, or its errors show in the report"
-            }
+            Counted::Acknowledged(_) | Counted::Stored(_) => "let a program send more",
             Counted::Read(_) => "let a program read to the end before it ends",
             Counted::Struck(_) | Counted::Faults => {
                 "let faults strike earlier (`at`), more often (`every`) or for longer (`duration`), \

@@ -115,7 +115,7 @@ fn order_per_key_can_go_by_a_part_of_the_record() {
 fn nothing_lost_finds_an_acknowledged_record_that_is_gone() {
     assert_eq!(said(&[("in", "a", "1"), ("in", "a", "1")], nothing_lost("in")), None);
     let report = small("deleted")
-        .topic("short", |topic| topic.replication_factor(3).set("cleanup.policy", "compact"))
+        .topic("short", |topic| topic.replication_factor(3))
         .client("app", |host| async move {
             let producer = host.producer(&[])?;
             for value in ["1", "2"] {

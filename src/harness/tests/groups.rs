@@ -98,6 +98,7 @@ fn program_that_restarts_continues_at_its_committed_offset() {
             let mut committed = BTreeMap::new();
             while committed.values().map(|offset: &Offset| offset.0).sum::<i64>() < 40 {
                 for record in consumer.poll(SECOND).await? {
+                    host.sleep(SECOND / 10).await;
                     let next = CommittedOffset::at(record.offset.next());
                     consumer.commit_offsets([(record.partition, next)], 30 * SECOND).await?;
                     host.note("read");
@@ -120,6 +121,7 @@ fn program_that_restarts_continues_at_its_committed_offset() {
                 Err(format!("{read} read, {kills} kills"))
             }
         })
+        .duration("10s")
         .seeds(0..3)
         .run();
     assert_eq!(report.verdict, Verdict::Held, "{:?}", report.worst());

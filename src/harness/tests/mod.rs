@@ -430,5 +430,5 @@ fn nondeterminism_of_a_program_is_named_by_its_first_event() {
     assert_eq!(report.verdict, Verdict::Nondeterministic);
     let said = report::failure(&report);
     assert!(said.contains("run 2") && said.contains("run 3"), "the event of both runs: {said}");
-    assert!(said.contains("hash map"), "a hint: {said}");
+    assert!(said.contains("hash map") && said.contains("`host.now`"), "cause and remedy: {said}");
 }

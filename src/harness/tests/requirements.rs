@@ -19,8 +19,7 @@ fn run_that_lacks_what_is_required_fails_with_count_and_remedy() {
     assert_eq!((report.verdict, invariant), (Verdict::Broke, REQUIRES));
     let expected = format!(
         "3 records of `orders` were acknowledged, at least 50 are required \
-         (src/harness/tests/requirements.rs:{line}:10): let a program send more, or its errors show \
-         in the report, or require less"
+         (src/harness/tests/requirements.rs:{line}:10): let a program send more, or require less"
     );
     assert_eq!(what, expected);
 }
