@@ -29,6 +29,9 @@ fn throws() -> Simulation {
         .seeds(0..30)
 }
 
+/// The line of the assertion below.
+const ASSERTS: u32 = line!() + 5;
+
 #[test]
 fn a_six_is_thrown() {
     if std::env::var_os(WITHIN).is_some() {
@@ -50,6 +53,8 @@ fn within(variables: &[(&str, &str)]) -> (bool, String) {
 fn failure_names_a_replay_command_that_explains_it() {
     let (passed, said) = within(&[]);
     assert!(!passed, "{said}");
+    let place = format!("panicked at sims/harness.rs:{ASSERTS}:18:");
+    assert!(said.contains(&place), "the test's own line, `{place}`:\n{said}");
     let line = |said: &str, start: &str| {
         let found = said.lines().find_map(|line| line.strip_prefix(start).map(str::to_owned));
         found.unwrap_or_else(|| panic!("no `{start}` in\n{said}"))

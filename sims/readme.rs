@@ -35,6 +35,19 @@ fn readme_shows_what_the_commands_print() {
     Assert::new().action_env("SNAPSHOTS").eq(fresh, Data::read_from(&path, None).raw());
 }
 
+#[test]
+fn readme_shows_the_example_that_is_tested() {
+    let path = Path::new(ROOT).join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let example = Path::new(ROOT).join("sims/examples/billing.rs");
+    let example = std::fs::read_to_string(example).unwrap();
+    let (_, code) = example.split_once("\n\n").expect("a header, then the code");
+    let (before, rest) = readme.split_once("```rust\n").expect("the example begins");
+    let (_, after) = rest.split_once("```").expect("the example ends");
+    let fresh = format!("{before}```rust\n{code}```{after}");
+    Assert::new().action_env("SNAPSHOTS").eq(fresh, Data::read_from(&path, None).raw());
+}
+
 /// The output of a command in `directory`.
 fn print(directory: &Path, arguments: &str) -> String {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_brokerquake"));

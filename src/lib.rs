@@ -66,12 +66,16 @@ pub mod cli;
 pub mod prelude {
     pub use crate::base::{Instant, Offset, Timestamp, TopicPartition};
     pub use crate::client::{
-        AdminError, ConsumeError, ConsumerRecord, Header, ProduceError, ProducerRecord,
-        RecordMetadata,
+        AdminError, CommittedOffset, ConsumeError, ConsumerRecord, GroupMetadata, Header, Notice,
+        ProduceError, ProducerRecord, RecordMetadata, Told,
     };
     pub use crate::harness::{
-        Admin, Checker, Cluster, Consumer, Delivery, Event, Fault, FaultError, Happening, History,
-        Host, Producer, Read, Sent, Simulation, Topic, run_for_real,
+        Admin, Checker, Cluster, Consumer, Count, Delivery, Ending, Event, Fault, FaultError,
+        Happening, History, Host, Member, Mismatch, Moment, Numbers, Producer, Read,
+        RebalanceListener, Requirement, Sent, Simulation, Target, Times, Topic, Unsynced,
+        acknowledged, assigned, at_least_one_output_per_input, every_record_read, faults,
+        in_order_per_key, in_order_per_key_by, noted, nothing_lost, one_output_per_input, read,
+        run_for_real, stored, struck,
     };
     pub use crate::lab::verdict::Witness;
     pub use crate::lab::{Report, Verdict};

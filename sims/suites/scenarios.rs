@@ -5,8 +5,14 @@
     reason = "a suite's file has its helpers in a directory of the same name"
 )]
 
+#[path = "../examples/billing.rs"]
+mod billing;
 #[path = "../examples/bookkeeper/main.rs"]
 mod bookkeeper;
+#[path = "../examples/dead_letter/main.rs"]
+mod dead_letter;
+#[path = "../examples/delayed_delivery/main.rs"]
+mod delayed_delivery;
 #[path = "../determinism.rs"]
 mod determinism;
 #[path = "../harness.rs"]

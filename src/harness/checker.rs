@@ -1,13 +1,16 @@
 //! What a test checks besides the invariants of this crate.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
+
+use super::draft::Place;
 use super::history::{Event, Historian, History};
-use crate::base::Instant;
-use crate::client::ConsumerRecord;
-use crate::run::guests::{Audience, Book};
-use crate::run::outcome::Broken;
+use super::requirement::Requirement;
+use crate::run::guests::{Audience, Book, Over};
+use crate::run::outcome::{Broken, REQUIRES};
 use crate::sim::Observation;
 
 /// Something that must hold in every run, told as a sentence where it does not.
@@ -104,20 +107,67 @@ where
     }
 }
 
+/// Everything that a test asks of each run.
+#[derive(Clone, Default)]
+pub(super) struct Exam {
+    pub checks: Vec<Check>,
+    pub requirements: Vec<(Requirement, Place)>,
+    /// What was counted of each requirement in each run, by seed and in their order: for those over all
+    /// runs. A run that is repeated counts once.
+    tally: Arc<Mutex<BTreeMap<u64, Vec<u64>>>>,
+}
+
+/// A check of the test's own.
+#[derive(Clone)]
+pub(super) struct Check {
+    pub name: String,
+    pub make: Makes,
+    pub place: Place,
+}
+
+impl Exam {
+    /// What all runs together lack, with the remedy.
+    pub fn lacks(&self) -> Vec<String> {
+        let tally = self.tally.lock();
+        let in_total = self.requirements.iter().enumerate();
+        let in_total = in_total.filter(|(_, (requirement, _))| requirement.is_in_total());
+        let lacks = in_total.filter_map(|(index, (requirement, place))| {
+            let counts = tally.values().filter_map(|counts| counts.get(index));
+            requirement.unmet(counts.sum(), place)
+        });
+        lacks.collect()
+    }
+
+    /// What a run of this seed lacks by itself.
+    fn missing(&self, seed: u64, history: &History) -> Vec<String> {
+        let requirements = self.requirements.iter();
+        let counts: Vec<u64> =
+            requirements.clone().map(|(requirement, _)| requirement.count(history)).collect();
+        let own = requirements.zip(&counts).filter(|((one, _), _)| !one.is_in_total());
+        let missing = own.filter_map(|((one, place), count)| one.unmet(*count, place));
+        let missing = missing.collect();
+        self.tally.lock().insert(seed, counts);
+        missing
+    }
+}
+
 /// All checkers of one run.
 pub(super) struct Checkers {
     historian: Historian,
     /// Those that have found nothing yet.
     checkers: Vec<(String, Box<dyn AnyChecker>)>,
+    exam: Exam,
+    seed: u64,
     found: Vec<Broken>,
     /// Whether events are printed.
     told: bool,
 }
 
 impl Checkers {
-    pub fn new(makes: &[(String, Makes)], told: bool) -> Self {
-        let checkers = makes.iter().map(|(name, makes)| (name.clone(), makes())).collect();
-        Self { historian: Historian::default(), checkers, found: Vec::new(), told }
+    pub fn new(exam: &Exam, historian: Historian, seed: u64, told: bool) -> Self {
+        let checks = exam.checks.iter();
+        let checkers = checks.map(|check| (check.name.clone(), (check.make)())).collect();
+        Self { historian, checkers, exam: exam.clone(), seed, found: Vec::new(), told }
     }
 }
 
@@ -138,13 +188,17 @@ impl Audience for Checkers {
         }
     }
 
-    fn finish(&mut self, now: Instant, read: Vec<ConsumerRecord>) -> Vec<Broken> {
-        self.historian.found(read);
+    fn finish(&mut self, over: Over) -> Vec<Broken> {
+        let Over { now, read, struck } = over;
+        self.historian.end(read, struck);
+        let history = &self.historian.history;
         for (name, checker) in &mut self.checkers {
-            if let Err(what) = checker.finish(&self.historian.history) {
+            if let Err(what) = checker.finish(history) {
                 self.found.push(Broken::new(name, now, what));
             }
         }
+        let missing = self.exam.missing(self.seed, history).into_iter();
+        self.found.extend(missing.map(|what| Broken::new(REQUIRES, now, what)));
         std::mem::take(&mut self.found)
     }
 }

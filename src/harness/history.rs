@@ -9,7 +9,9 @@ use bytes::Bytes;
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::client::ConsumerRecord;
 use crate::run::guests::Book;
-use crate::sim::{ClientEvent, ConsumerEvent, Observation, Outcome, ProducerEvent, What};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, MemberEvent, Observation, Outcome, ProducerEvent, What,
+};
 
 /// Something that happened to a host, or that a program did or saw.
 #[derive(Clone, Debug)]
@@ -48,6 +50,27 @@ pub enum Happening {
     InDoubt(Arc<Sent>, String),
     /// A poll returned the record.
     Read(Read),
+    /// A member of a group took over its share: it reads exactly these partitions.
+    Assigned {
+        /// `group.id`.
+        group: Arc<str>,
+        /// All that it reads now.
+        partitions: Vec<TopicPartition>,
+    },
+    /// A member of a group gave partitions up, or learned that others may have them already.
+    Revoked {
+        /// `group.id`.
+        group: Arc<str>,
+        /// Those that it no longer reads.
+        partitions: Vec<TopicPartition>,
+    },
+    /// A commit was acknowledged.
+    Committed {
+        /// `group.id`.
+        group: Arc<str>,
+        /// The next offset to be read of each partition.
+        offsets: Vec<(TopicPartition, Offset)>,
+    },
     /// The program's own remark: [`Host::note`](super::Host::note).
     Noted(Arc<str>),
 }
@@ -92,6 +115,17 @@ impl fmt::Display for Event {
                 write!(f, "is told {error} about {sent}, perhaps stored")
             }
             Happening::Read(read) => write!(f, "reads {read}"),
+            Happening::Assigned { group, partitions } => {
+                write!(f, "owns {} of group {group}", list(partitions))
+            }
+            Happening::Revoked { group, partitions } => {
+                write!(f, "no longer owns {} of group {group}", list(partitions))
+            }
+            Happening::Committed { group, offsets } => {
+                let ends: Vec<_> =
+                    offsets.iter().map(|(name, at)| format!("{name} {at}")).collect();
+                write!(f, "is told: group {group} committed {}", ends.join(", "))
+            }
             Happening::Noted(text) => write!(f, "notes: {text}"),
         }
     }
@@ -119,10 +153,15 @@ impl fmt::Display for Read {
     }
 }
 
+fn list(partitions: &[TopicPartition]) -> String {
+    let names: Vec<_> = partitions.iter().map(ToString::to_string).collect();
+    if names.is_empty() { "nothing".into() } else { names.join(", ") }
+}
+
 /// Longest piece of a record that is shown.
 const SHOWN: usize = 40;
 
-fn text(bytes: Option<&Bytes>) -> String {
+pub(super) fn text(bytes: Option<&Bytes>) -> String {
     let Some(bytes) = bytes else { return "-".into() };
     let text = String::from_utf8_lossy(bytes);
     let mut shown: String = text.chars().take(SHOWN).flat_map(char::escape_default).collect();
@@ -137,6 +176,11 @@ fn text(bytes: Option<&Bytes>) -> String {
 pub struct History {
     events: Vec<Event>,
     read_last: Vec<ConsumerRecord>,
+    /// The program of each host that is one of several instances.
+    programs: BTreeMap<String, String>,
+    topics: Vec<String>,
+    /// The hosts that each fault struck.
+    struck: Vec<Vec<String>>,
 }
 
 impl History {
@@ -151,14 +195,37 @@ impl History {
         self.read_last.iter().filter(move |record| *record.partition.topic == *name)
     }
 
-    /// The remarks of a program, in order.
+    /// What happened to a program, or one of its instances, and what it did and saw, in order.
+    pub fn of(&self, program: &str) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(move |event| self.is_of(&event.host, program))
+    }
+
+    /// The remarks of a program, of all its instances, in order.
     pub fn notes(&self, program: &str) -> impl Iterator<Item = (Instant, &str)> {
-        self.events.iter().filter(move |event| *event.host == *program).filter_map(|event| {
-            match &event.what {
-                Happening::Noted(text) => Some((event.at, &**text)),
-                _ => None,
-            }
+        self.of(program).filter_map(|event| match &event.what {
+            Happening::Noted(text) => Some((event.at, &**text)),
+            _ => None,
         })
+    }
+
+    /// The number of faults that struck a host, any instance of a program, or a link to either.
+    pub fn struck(&self, host: &str) -> usize {
+        let hits = self.struck.iter();
+        hits.filter(|hosts| hosts.iter().any(|one| self.is_of(one, host))).count()
+    }
+
+    /// The number of faults that struck.
+    pub fn faults(&self) -> usize {
+        self.struck.len()
+    }
+
+    /// The topics that the simulation declares.
+    pub fn topics(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().map(String::as_str)
+    }
+
+    fn is_of(&self, host: &str, program: &str) -> bool {
+        host == program || self.programs.get(host).is_some_and(|of| of == program)
     }
 
     /// Every record of a topic of which a program was told that it is stored, in the order of
@@ -179,9 +246,18 @@ pub(super) struct Historian {
     /// By the number of producer and send.
     sends: BTreeMap<(u32, u64), Arc<Sent>>,
     by_value: BTreeMap<u64, Arc<Sent>>,
+    /// By the number of the consumer.
+    groups: BTreeMap<u32, Arc<str>>,
+    /// By the number of the consumer and the commit.
+    commits: BTreeMap<(u32, u64), Vec<(TopicPartition, Offset)>>,
 }
 
 impl Historian {
+    pub fn new(topics: Vec<String>, programs: BTreeMap<String, String>) -> Self {
+        let history = History { topics, programs, ..History::default() };
+        Self { history, ..Self::default() }
+    }
+
     /// Writes down what happened; gives what was written.
     pub fn see(&mut self, seen: &Observation, host: &str, book: &Book) -> &[Event] {
         let from = self.history.events.len();
@@ -236,7 +312,34 @@ impl Historian {
                     Outcome::Unknown { error } => Happening::InDoubt(sent, error.clone()),
                 })
             }
+            ClientEvent::Member(event) => self.member(event),
             ClientEvent::Noted { text } => Some(Happening::Noted(Arc::clone(text))),
+            _ => None,
+        }
+    }
+
+    fn member(&mut self, event: &MemberEvent) -> Option<Happening> {
+        let consumer = event.consumer();
+        if let MemberEvent::Subscribed { group, .. } = event {
+            self.groups.insert(consumer, Arc::clone(group));
+        }
+        let group = Arc::clone(self.groups.get(&consumer)?);
+        match event {
+            MemberEvent::Joined { owned, .. } => {
+                Some(Happening::Assigned { group, partitions: owned.clone() })
+            }
+            MemberEvent::Revoked { partitions, .. } | MemberEvent::Lost { partitions, .. } => {
+                Some(Happening::Revoked { group, partitions: partitions.clone() })
+            }
+            MemberEvent::Committing { op, offsets, .. } => {
+                self.commits.insert((consumer, *op), offsets.clone());
+                None
+            }
+            MemberEvent::Committed { op, outcome, .. } => {
+                let offsets = self.commits.remove(&(consumer, *op))?;
+                let stored = matches!(outcome, Outcome::Ok { .. });
+                stored.then_some(Happening::Committed { group, offsets })
+            }
             _ => None,
         }
     }
@@ -246,8 +349,9 @@ impl Historian {
         self.history.events.push(Event { at: seen.at, host: Arc::clone(name), what });
     }
 
-    /// What the final reads found.
-    pub fn found(&mut self, mut read: Vec<ConsumerRecord>) {
+    /// What the final reads found, and which hosts each fault struck.
+    pub fn end(&mut self, mut read: Vec<ConsumerRecord>, struck: Vec<Vec<String>>) {
+        self.history.struck = struck;
         read.sort_by(|one, other| {
             (&one.partition, one.offset).cmp(&(&other.partition, other.offset))
         });

@@ -2,26 +2,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
+use super::misuse::caught;
 use super::world::{AnyDisk, AnyWorld};
 use super::{Admin, Cluster, Consumer, Producer};
 use crate::base::config::{AdminConfig, Config, ConfigError, ConsumerConfig, ProducerConfig};
-use crate::base::{Instant, Stream, Timestamp};
+use crate::base::{Instant, Stream, Timestamp, TopicPartition};
 use crate::io::{Disk, File, Open, World, timeout};
-use crate::run::caught;
 use crate::run::guests::SharedBook;
 use crate::run::outcome::{PANICS, SUCCEEDS};
 use crate::scenario::load::boot;
@@ -43,12 +41,22 @@ pub struct Host {
 
 struct Inner {
     world: AnyWorld,
-    name: Arc<str>,
+    identity: Identity,
     bootstrap: String,
     dir: PathBuf,
     random: Mutex<ChaCha12Rng>,
     /// Where a simulation learns what the program does; reality has none.
     watched: Option<Watched>,
+}
+
+/// Which host of which program it is.
+#[derive(Clone)]
+pub(super) struct Identity {
+    /// The host's name.
+    pub name: Arc<str>,
+    pub program: Arc<str>,
+    /// Which of the program's instances, counted from 1.
+    pub instance: u32,
 }
 
 /// What ties a program to the run that it takes part in.
@@ -99,23 +107,36 @@ impl<T, E: Display> Ending for Result<T, E> {
 impl Host {
     pub(super) fn new(
         world: AnyWorld,
-        name: impl Into<Arc<str>>,
+        identity: Identity,
         bootstrap: String,
         dir: PathBuf,
         watched: Option<Watched>,
     ) -> Self {
         let random = Mutex::new(world.random(Stream::named("program")));
-        let name = name.into();
-        Self { inner: Arc::new(Inner { world, name, bootstrap, dir, random, watched }) }
+        Self { inner: Arc::new(Inner { world, identity, bootstrap, dir, random, watched }) }
     }
 
-    /// The name under which the program was added; other hosts reach it by this name.
+    /// This machine's name, by which other hosts reach it: the program's, or of several instances
+    /// `app-1`, `app-2`, …. The same after each boot, as `group.instance.id` has to be.
     pub fn name(&self) -> &str {
-        &self.inner.name
+        &self.inner.identity.name
+    }
+
+    /// The name under which the program was added.
+    pub fn program(&self) -> &str {
+        &self.inner.identity.program
+    }
+
+    /// Which instance of its program this is, counted from 1.
+    pub fn instance(&self) -> u32 {
+        self.inner.identity.instance
     }
 
     /// A producer with these settings, by Kafka's names. `bootstrap.servers` and `client.id` are
     /// there already.
+    ///
+    /// # Errors
+    /// When a setting is unknown, invalid or not supported; it says what would be right.
     pub fn producer(&self, settings: &[(&str, &str)]) -> Result<Producer, ConfigError> {
         let mut config = ProducerConfig::default();
         config.set_all(self.found_at())?;
@@ -123,8 +144,11 @@ impl Host {
         Producer::start(self.clone(), config)
     }
 
-    /// A consumer with these settings, by Kafka's names. It reads what it is assigned; consumer
-    /// groups do not exist yet, so a program keeps its own positions.
+    /// A consumer with these settings, by Kafka's names. With `group.id` it subscribes and commits,
+    /// in either protocol (`group.protocol`); without, it reads what it is assigned.
+    ///
+    /// # Errors
+    /// When a setting is unknown, invalid or not supported; it says what would be right.
     pub fn consumer(&self, settings: &[(&str, &str)]) -> Result<Consumer, ConfigError> {
         let mut config = ConsumerConfig::default();
         config.set_all(self.found_at())?;
@@ -133,6 +157,9 @@ impl Host {
     }
 
     /// An administrator with these settings, by Kafka's names.
+    ///
+    /// # Errors
+    /// When a setting is unknown, invalid or not supported; it says what would be right.
     pub fn admin(&self, settings: &[(&str, &str)]) -> Result<Admin, ConfigError> {
         let mut config = AdminConfig::default();
         config.set_all(self.found_at())?;
@@ -178,7 +205,10 @@ impl Host {
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let host = self.clone();
         self.inner.world.spawn("program", async move {
-            if let Err(panic) = caught(task).await {
+            let reporter = host.clone();
+            let misused = move |what| reporter.failed((SUCCEEDS, what));
+            let misused = host.watched().is_some().then_some(misused);
+            if let Err(panic) = caught(task, misused).await {
                 host.go_on().await;
                 host.failed((PANICS, panic));
             }
@@ -204,7 +234,9 @@ impl Host {
     ///
     /// # Panics
     /// When the range is empty.
+    #[track_caller]
     pub fn draw(&self, range: Range<u64>) -> u64 {
+        assert!(!range.is_empty(), "host.draw({range:?}): the range is empty");
         self.inner.random.lock().random_range(range)
     }
 
@@ -269,10 +301,35 @@ impl Host {
         self.inner.watched.as_ref()
     }
 
+    /// The program uses a topic: one that was not declared fails the run, unless a program creates it.
+    pub(super) fn names(&self, topic: &str, how: &str) {
+        let Some(watched) = self.watched() else { return };
+        if !watched.partitions.contains_key(topic) {
+            let said = || format!("{} {how}", self.name());
+            watched.book.lock().undeclared.entry(topic.to_owned()).or_insert_with(said);
+        }
+    }
+
+    /// The program reads a partition: of a declared topic, it has to exist.
+    pub(super) fn names_partition(&self, partition: &TopicPartition) {
+        let Some(watched) = self.watched() else { return };
+        let Some(count) = watched.partitions.get(&*partition.topic) else {
+            return self.names(&partition.topic, "was assigned a partition of");
+        };
+        if !(0..*count).contains(&partition.partition) {
+            let how = format!(
+                "was assigned {partition}, but `{}` has {count} partitions: declare more with \
+                 `topic.partitions(…)`",
+                partition.topic
+            );
+            self.failed((SUCCEEDS, how));
+        }
+    }
+
     /// Notes down what the program waits for, until the value that this gives is dropped.
     pub(super) fn waits(&self, what: impl FnOnce() -> String) -> Option<Waits> {
         let watched = self.watched()?;
-        let (at, name) = (self.inner.world.true_now(), Arc::clone(&self.inner.name));
+        let (at, name) = (self.inner.world.true_now(), Arc::clone(&self.inner.identity.name));
         let number = watched.book.lock().waits(at, &name, what());
         Some(Waits { book: watched.book.clone(), name, number })
     }
@@ -334,18 +391,19 @@ where
 /// What a simulated host runs each time it boots.
 pub(super) fn booting<W: SimWorld + Into<AnyWorld>>(
     run: Program,
-    name: &str,
+    identity: Identity,
     bootstrap: &str,
     watched: &Watched,
 ) -> Boot<W> {
-    let (name, bootstrap, watched) = (Arc::from(name), bootstrap.to_owned(), watched.clone());
+    let (bootstrap, watched) = (bootstrap.to_owned(), watched.clone());
     boot(move |world: W| {
-        let (name, bootstrap) = (Arc::clone(&name), bootstrap.clone());
+        let (identity, bootstrap) = (identity.clone(), bootstrap.clone());
         let dir = PathBuf::from("/data");
-        let host = Host::new(world.into(), name, bootstrap, dir, Some(watched.clone()));
+        let host = Host::new(world.into(), identity, bootstrap, dir, Some(watched.clone()));
         let run = run.clone();
         async move {
-            let ended = caught(async { run(host.clone()).await }).await;
+            let misused = |what| host.failed((SUCCEEDS, what));
+            let ended = caught(async { run(host.clone()).await }, Some(misused)).await;
             host.go_on().await;
             match ended {
                 Ok(Ok(())) => {}
@@ -355,17 +413,4 @@ pub(super) fn booting<W: SimWorld + Into<AnyWorld>>(
             host.ended();
         }
     })
-}
-
-/// What a future comes to, or where it panicked and what it said.
-async fn caught<T>(future: impl Future<Output = T>) -> Result<T, String> {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        let poll = AssertUnwindSafe(|| future.as_mut().poll(context));
-        match catch_unwind(poll) {
-            Ok(poll) => poll.map(Ok),
-            Err(_) => Poll::Ready(Err(format!("panicked at {}", caught::said_by_panic()))),
-        }
-    })
-    .await
 }

@@ -9,27 +9,40 @@
 #![warn(missing_docs, reason = "in the prelude")]
 
 mod checker;
+mod checks;
 mod cluster;
 mod company;
 mod consumer;
+mod draft;
 mod fault;
 mod history;
 mod host;
+mod membership;
+mod misuse;
 mod producer;
 mod real;
+mod requirement;
 mod simulation;
 #[cfg(test)]
 mod tests;
 pub mod world;
 
 pub use checker::Checker;
+pub use checks::{
+    Mismatch, at_least_one_output_per_input, every_record_read, in_order_per_key,
+    in_order_per_key_by, nothing_lost, one_output_per_input,
+};
 pub use cluster::{Cluster, FaultError};
 pub use consumer::Consumer;
-pub use fault::{Fault, Target};
+pub use fault::{Fault, Moment, Numbers, Target, Times, Unsynced};
 pub use history::{Event, Happening, History, Read, Sent};
 pub use host::{Ending, Host};
+pub use membership::{Member, RebalanceListener};
 pub use producer::{Delivery, Producer};
 pub use real::run_for_real;
+pub use requirement::{
+    Count, Requirement, acknowledged, assigned, faults, noted, read, stored, struck,
+};
 pub use simulation::{Simulation, Topic};
 
 /// Makes and asks: topics, brokers, settings, offsets.

@@ -121,9 +121,7 @@ impl Producer {
     /// are not recorded.
     fn place(&self, recording: &Recording, record: &ProducerRecord) -> Option<TopicPartition> {
         let Some(count) = recording.watched.partitions.get(&*record.topic).copied() else {
-            let mut book = recording.watched.book.lock();
-            let host = || self.host.name().to_owned();
-            book.undeclared.entry(record.topic.to_string()).or_insert_with(host);
+            self.host.names(&record.topic, "sent to");
             return None;
         };
         let partition = match (record.partition, &record.key) {

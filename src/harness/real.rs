@@ -2,8 +2,10 @@
 
 use std::future::Future;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::Host;
+use super::host::Identity;
 use super::world::AnyWorld;
 use crate::io::real::RealWorld;
 
@@ -39,6 +41,8 @@ pub fn run_for_real<F: Future>(
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let world = AnyWorld::from(RealWorld::new());
     let dir = dir.as_ref().to_owned();
-    let host = Host::new(world, "program", bootstrap_servers.to_owned(), dir, None);
+    let name: Arc<str> = "program".into();
+    let identity = Identity { name: Arc::clone(&name), program: name, instance: 1 };
+    let host = Host::new(world, identity, bootstrap_servers.to_owned(), dir, None);
     Ok(runtime.block_on(program(host)))
 }

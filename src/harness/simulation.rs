@@ -4,28 +4,31 @@ use std::fmt::Display;
 use std::future::Future;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::panic::Location;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use super::checker::{Makes, Whole};
+use super::checker::{Check, Exam, Whole};
 use super::company::{Company, Member};
-use super::fault::{Fault, quoted};
+use super::draft::{Draft, Place, check_checks, check_programs, slug};
+use super::fault::Fault;
 use super::host::{Ending, Host, program};
+use super::requirement::{Names, Requirement};
 use super::{Checker, Cluster, History};
-use crate::base::nearest;
-use crate::check;
 use crate::lab::sweep::Sweep;
 use crate::lab::verdict::Witness;
 use crate::lab::{Report, Verdict, report};
 use crate::run::caught::caught;
 use crate::run::part::Part;
 use crate::run::{self, EngineKind};
+use crate::scenario::Scenario;
 use crate::scenario::seeds::{asks_for_one_seed, chosen_seeds};
-use crate::scenario::{Role, Scenario};
 
 /// How long faults last by default.
 const DURATION: &str = "20s";
+/// Most instances of a program: runs with more take very long.
+const MAX_INSTANCES: u32 = 1000;
 /// How long after the last fault clients may take to end by default.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -68,18 +71,20 @@ pub struct Simulation {
     name: String,
     brokers: u16,
     duration: String,
-    cluster: Vec<(String, String)>,
+    cluster: Vec<(String, String, Place)>,
     topics: Vec<Topic>,
     faults: Vec<Fault>,
-    tables: String,
+    tables: Vec<(String, Place)>,
     members: Vec<Member>,
-    checkers: Vec<(String, Makes)>,
-    breaks: Vec<String>,
-    allows: Vec<String>,
+    exam: Exam,
+    breaks: Vec<(String, Place)>,
+    allows: Vec<(String, Place)>,
     patience: Duration,
     seeds: Range<u64>,
     jobs: NonZeroUsize,
     engine: EngineKind,
+    /// Where the test makes it.
+    place: Place,
 }
 
 /// A topic as a simulation creates it.
@@ -90,6 +95,7 @@ pub struct Topic {
     partitions: i32,
     replication_factor: i16,
     settings: Vec<(String, String)>,
+    place: Place,
 }
 
 impl Topic {
@@ -119,17 +125,19 @@ impl Topic {
 
 impl Simulation {
     /// A cluster of three brokers and a controller, without topics, programs and faults.
+    #[track_caller]
     pub fn new(name: &str) -> Self {
         Self {
+            place: Location::caller(),
             name: name.to_owned(),
             brokers: 3,
             duration: DURATION.to_owned(),
             cluster: Vec::new(),
             topics: Vec::new(),
             faults: Vec::new(),
-            tables: String::new(),
+            tables: Vec::new(),
             members: Vec::new(),
-            checkers: Vec::new(),
+            exam: Exam::default(),
             breaks: Vec::new(),
             allows: Vec::new(),
             patience: PATIENCE,
@@ -146,18 +154,21 @@ impl Simulation {
     }
 
     /// A setting of every broker and controller, by Kafka's name and in Kafka's unit.
+    #[track_caller]
     pub fn set(mut self, key: &str, value: impl Display) -> Self {
-        self.cluster.push((key.to_owned(), value.to_string()));
+        self.cluster.push((key.to_owned(), value.to_string(), Location::caller()));
         self
     }
 
     /// A topic. Faults that name no `topic` are about the first one: its leader, its followers.
+    #[track_caller]
     pub fn topic(mut self, name: &str, describe: impl FnOnce(Topic) -> Topic) -> Self {
         let topic = Topic {
             name: name.to_owned(),
             partitions: 1,
             replication_factor: 1,
             settings: Vec::new(),
+            place: Location::caller(),
         };
         self.topics.push(describe(topic));
         self
@@ -168,6 +179,7 @@ impl Simulation {
     ///
     /// It restarts each time its host boots, so it can be killed and lose power like a
     /// broker where a fault names it. What it saved is still there then.
+    #[track_caller]
     pub fn client<F, R>(self, name: &str, run: impl Fn(Host) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = R> + Send + 'static,
@@ -178,6 +190,7 @@ impl Simulation {
 
     /// A program that continues until it is asked to end: once all clients have ended and everything
     /// is healed. What has not ended 30 seconds later is killed, as its supervisor would.
+    #[track_caller]
     pub fn service<F, R>(self, name: &str, run: impl Fn(Host) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = R> + Send + 'static,
@@ -187,6 +200,7 @@ impl Simulation {
     }
 
     /// A driver: the test's own actions on the cluster, step by step. Faults continue until it ends.
+    #[track_caller]
     pub fn driver<F, R>(self, drive: impl Fn(Cluster) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = R> + Send + 'static,
@@ -197,6 +211,7 @@ impl Simulation {
         self.member(Part::Driver, &name, move |host| drive(host.cluster()))
     }
 
+    #[track_caller]
     fn member<F, R>(
         mut self,
         part: Part,
@@ -207,7 +222,30 @@ impl Simulation {
         F: Future<Output = R> + Send + 'static,
         R: Ending,
     {
-        self.members.push(Member { name: name.to_owned(), part, run: program(run) });
+        let (name, place) = (name.to_owned(), Location::caller());
+        self.members.push(Member { name, part, run: program(run), instances: None, place });
+        self
+    }
+
+    /// Runs the program that was added last on this many hosts, each with its own disk and clock:
+    /// `app-1`, `app-2`, …. A fault that names `app` strikes one of them, `all of app` all;
+    /// [`History::notes`] of `app` has the remarks of all.
+    ///
+    /// # Panics
+    /// When no client or service was added before, or the number is not 1 to 1000.
+    #[track_caller]
+    pub fn instances(mut self, instances: u32) -> Self {
+        assert!(
+            (1..=MAX_INSTANCES).contains(&instances),
+            "`.instances({instances})`: expected 1 to {MAX_INSTANCES}"
+        );
+        match self.members.last_mut() {
+            Some(member) if member.part != Part::Driver => member.instances = Some(instances),
+            _ => panic!(
+                "`.instances({instances})` comes after the program that it is about: add \
+                 `.client(…)` or `.service(…)` before it"
+            ),
+        }
         self
     }
 
@@ -219,13 +257,15 @@ impl Simulation {
 
     /// Faults and loads as scenario files write them: `[[fault]]`, `[[schedule]]` and `[[load]]`
     /// tables. Loads that name no `topic` go to the first.
+    #[track_caller]
     pub fn tables(mut self, toml: &str) -> Self {
-        self.tables.push('\n');
-        self.tables.push_str(toml);
+        self.tables.push((toml.to_owned(), Location::caller()));
         self
     }
 
-    /// A check that must hold when a run is over.
+    /// A check that must hold when a run is over: a function of the test's own, or a ready-made one such
+    /// as [`one_output_per_input`](super::one_output_per_input).
+    #[track_caller]
     pub fn check<V: Display + 'static>(
         self,
         name: &str,
@@ -239,18 +279,28 @@ impl Simulation {
     }
 
     /// A check that sees every event. Each run has a checker of its own.
+    #[track_caller]
     pub fn checker<C: Checker>(
         mut self,
         name: &str,
         make: impl Fn() -> C + Send + Sync + 'static,
     ) -> Self {
-        self.checkers.push((name.to_owned(), Arc::new(move || Box::new(make()))));
+        let (name, place) = (name.to_owned(), Location::caller());
+        self.exam.checks.push(Check { name, make: Arc::new(move || Box::new(make())), place });
+        self
+    }
+
+    /// Fails a run that tests less than this, though all its checks hold. See [`Requirement`].
+    #[track_caller]
+    pub fn require(mut self, requirement: Requirement) -> Self {
+        self.exam.requirements.push((requirement, Location::caller()));
         self
     }
 
     /// An invariant or check that may break: the settings do not guarantee it.
+    #[track_caller]
     pub fn allow(mut self, invariant: &str) -> Self {
-        self.allows.push(invariant.to_owned());
+        self.allows.push((invariant.to_owned(), Location::caller()));
         self
     }
 
@@ -287,8 +337,8 @@ impl Simulation {
     /// Runs every seed, and fails the test unless everything held in all of them.
     ///
     /// # Panics
-    /// With the witness and the command that replays it, when something broke; or when the
-    /// simulation itself can't be understood.
+    /// With the witness and the command that replays it, when something broke; when all runs together
+    /// lack what is [required](Self::require); or when the simulation itself can't be understood.
     #[track_caller]
     pub fn assert_holds(self) {
         let report = self.run();
@@ -305,7 +355,7 @@ impl Simulation {
     /// With the witness and the command that replays it, when something else broke, or nothing.
     #[track_caller]
     pub fn assert_breaks(mut self, invariant: &str) -> Option<Witness> {
-        self.breaks.push(invariant.to_owned());
+        self.breaks.push((invariant.to_owned(), Location::caller()));
         let report = self.run();
         let few = chosen_seeds().is_some();
         let expected =
@@ -318,7 +368,8 @@ impl Simulation {
     /// run twice, and must go the same way.
     ///
     /// # Panics
-    /// When the simulation itself can't be understood.
+    /// When the simulation itself can't be understood, or when all runs together lack what is
+    /// [required over all seeds](Requirement::over_all_seeds).
     #[track_caller]
     pub fn run(self) -> Report {
         let test = std::thread::current().name().map(str::to_owned);
@@ -333,116 +384,101 @@ impl Simulation {
         };
         let mut reports = sweep.run_by(&one, &mut ());
         assert_eq!(reports.len(), 1, "one scenario gives one report");
+        let lacks = company.exam.lacks();
+        assert!(lacks.is_empty() || chosen_seeds().is_some(), "\n{}", lacks.join("\n"));
         reports.remove(0).replayed_in(test.as_deref())
     }
 
     /// The scenario that this is, and the programs and checkers beside it.
     fn understood(&self) -> Result<(Scenario, Company), String> {
         if self.topics.is_empty() {
-            return Err(
-                "it has no topic: add `.topic(\"orders\", |topic| topic.partitions(3))`".into()
-            );
+            let remedy = "add `.topic(\"orders\", |topic| topic.partitions(3))`";
+            return Err(format!("  {}: it has no topic: {remedy}", self.place));
         }
-        self.check_names()?;
         // A driver is outside of the cluster: no fault is about it.
         let inside = self.members.iter().filter(|member| member.part != Part::Driver);
-        let programs: Vec<&str> = inside.map(|member| member.name.as_str()).collect();
-        let text = self.to_toml();
-        let parsed = Scenario::parse_among(&self.name, &text, Some(&programs));
-        let mut scenario = parsed.map_err(|wrong| said(&wrong, &text))?;
+        let names = inside.clone().map(|member| member.name.clone());
+        let hosts = inside.clone().flat_map(|member| member.hosts());
+        let mut programs: Vec<String> = hosts.map(|host| host.name.to_string()).collect();
+        programs.extend(names);
+        programs.sort();
+        programs.dedup();
+        self.check_names(&programs)?;
+        let draft = self.draft();
+        let names: Vec<&str> = programs.iter().map(String::as_str).collect();
+        let parsed = Scenario::parse_among(&self.name, &draft.text, Some(&names));
+        let mut scenario = parsed.map_err(|wrong| draft.explain(&wrong))?;
         scenario.story.clone_from(&self.name);
-        scenario.expect.breaks.clone_from(&self.breaks);
-        scenario.expect.allows.clone_from(&self.allows);
-        let (members, checkers) = (self.members.clone(), self.checkers.clone());
-        let tells = AtomicBool::new(asks_for_one_seed());
-        let company = Company { members, checkers, patience: self.patience, tells };
+        let names =
+            |named: &[(String, Place)]| named.iter().map(|(name, _)| name.clone()).collect();
+        scenario.expect.breaks = names(&self.breaks);
+        scenario.expect.allows = names(&self.allows);
+        let company = Company {
+            members: self.members.clone(),
+            exam: self.exam.clone(),
+            patience: self.patience,
+            tells: AtomicBool::new(asks_for_one_seed()),
+        };
         Ok((scenario, company))
     }
 
-    fn check_names(&self) -> Result<(), String> {
-        let fits = |name: &str| {
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-            let word =
-                name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(plain);
-            word && Role::read(name).is_none() && !name.starts_with("driver-") && name != "a1"
-        };
-        for (index, member) in self.members.iter().enumerate() {
-            let name = &member.name;
-            if member.part != Part::Driver && !fits(name) {
-                let rule = "a host's name is of `a`–`z`, `0`–`9` and `-`, begins with a letter, and \
-                            is no other host's and no role";
-                return Err(format!("no program can be called `{name}`: {rule}"));
-            }
-            if self.members.iter().take(index).any(|other| other.name == *name) {
-                return Err(format!("two programs are called `{name}`"));
-            }
-        }
-        let own = self.checkers.iter().map(|(name, _)| name.as_str());
-        let known = check::NAMES.iter().copied().chain(own);
-        for (index, (name, _)) in self.checkers.iter().enumerate() {
-            let before = self.checkers.iter().take(index);
-            if check::NAMES.contains(&name.as_str())
-                || before.clone().any(|(other, _)| other == name)
-            {
-                return Err(format!("two checks are called `{name}`"));
-            }
-        }
-        for name in self.breaks.iter().chain(&self.allows) {
-            if !known.clone().any(|known| known == name) {
-                let near = nearest(name, known.clone());
-                let hint = near.map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-                return Err(format!("there is no invariant or check `{name}`{hint}"));
-            }
+    fn check_names(&self, programs: &[String]) -> Result<(), String> {
+        let members = self.members.iter();
+        check_programs(members.map(|one| (one.name.as_str(), one.part, one.place)))?;
+        let hosts: Vec<_> = self
+            .members
+            .iter()
+            .flat_map(|member| {
+                let hosts = member.hosts().into_iter();
+                hosts.map(|host| (host.name, member.part, member.place))
+            })
+            .collect();
+        check_programs(hosts.iter().map(|(name, part, place)| (&**name, *part, *place)))?;
+        let own = self.exam.checks.iter().map(|check| (check.name.as_str(), check.place));
+        let named = self.breaks.iter().chain(&self.allows);
+        check_checks(own, named.map(|(name, place)| (name.as_str(), *place)))?;
+        let topics: Vec<_> = self.topics.iter().map(|topic| topic.name.clone()).collect();
+        let brokers = (1..=self.brokers).map(|number| format!("b{number}"));
+        let nodes = brokers.chain(["c1".to_owned()]).chain(programs.iter().cloned());
+        let hosts: Vec<_> = nodes.collect();
+        let names = Names { topics: &topics, hosts: &hosts, programs };
+        for (requirement, place) in &self.exam.requirements {
+            requirement.check(&names).map_err(|wrong| format!("  {place}: {wrong}"))?;
         }
         Ok(())
     }
 
     /// As a scenario file.
-    fn to_toml(&self) -> String {
-        let mut text = format!("name = {}\n", quoted(&slug(&self.name)));
-        text.push_str(&format!("duration = {}\n", quoted(&self.duration)));
-        text.push_str(&format!("[cluster]\nbrokers = {}\n", self.brokers));
-        text.push_str(&pairs(&self.cluster));
+    fn draft(&self) -> Draft {
+        let mut draft = Draft::new(self.place);
+        draft.pair("name", &slug(&self.name));
+        draft.pair("duration", &self.duration);
+        draft.line("[cluster]");
+        draft.line(&format!("brokers = {}", self.brokers));
+        for (key, value, place) in &self.cluster {
+            draft.at(place);
+            draft.pair(key, value);
+        }
         let title = if self.topics.len() > 1 { "[[topic]]" } else { "[topic]" };
         for topic in &self.topics {
-            text.push_str(&format!("{title}\nname = {}\n", quoted(&topic.name)));
-            text.push_str(&format!("partitions = {}\n", topic.partitions));
-            text.push_str(&format!("replication.factor = {}\n", topic.replication_factor));
-            text.push_str(&pairs(&topic.settings));
+            draft.at(topic.place);
+            draft.line(title);
+            draft.pair("name", &topic.name);
+            draft.line(&format!("partitions = {}", topic.partitions));
+            draft.line(&format!("replication.factor = {}", topic.replication_factor));
+            topic.settings.iter().for_each(|(key, value)| draft.pair(key, value));
         }
-        self.faults.iter().for_each(|fault| text.push_str(&fault.to_toml()));
-        text.push_str(&self.tables);
-        text.push_str(EXPECT);
-        text
-    }
-}
-
-const EXPECT: &str = "\n[expect]\nholds = [\"*\"]\n";
-
-fn pairs(settings: &[(String, String)]) -> String {
-    let line = |(key, value): &(String, String)| format!("{} = {}\n", quoted(key), quoted(value));
-    settings.iter().map(line).collect()
-}
-
-/// A name as scenarios have them.
-fn slug(name: &str) -> String {
-    let mut slug = String::new();
-    for c in name.chars().map(|c| c.to_ascii_lowercase()).take(80) {
-        if c.is_ascii_lowercase() || c.is_ascii_digit() {
-            slug.push(c);
-        } else if !slug.is_empty() && !slug.ends_with('-') {
-            slug.push('-');
+        for fault in &self.faults {
+            draft.at(fault.place());
+            draft.line(fault.to_toml().trim_end());
         }
+        for (tables, place) in &self.tables {
+            draft.at(place);
+            draft.line(tables);
+        }
+        draft.at(self.place);
+        draft.line("[expect]");
+        draft.line("holds = [\"*\"]");
+        draft
     }
-    let slug = slug.trim_end_matches('-');
-    if slug.is_empty() { "simulation".into() } else { slug.into() }
-}
-
-/// The problems, each with its line of text: the user has not seen the file that it is from.
-fn said(wrong: &crate::scenario::ScenarioError, text: &str) -> String {
-    let problems = wrong.problems.iter().map(|problem| {
-        let line = text.lines().nth(problem.line.saturating_sub(1)).unwrap_or_default();
-        format!("  {} (at `{line}`)", problem.message)
-    });
-    problems.collect::<Vec<_>>().join("\n")
 }

@@ -3,8 +3,9 @@
 /// Most events that are compared. A run has a few hundred thousand.
 const MAX_EVENTS: usize = 4_000_000;
 /// What usually makes a program nondeterministic in a simulation.
-const CAUSES: &str =
-    "usual causes: the order of a hash map, the system's time, threads, real files, addresses";
+const CAUSES: &str = "usual causes: the order of a hash map, the system's time, threads, real files, addresses; a \
+     program has `BTreeMap`, `host.now`, `host.wall_clock`, `host.draw`, `host.spawn` and `host.load` \
+     instead";
 
 /// Runs a seed and gives each event's text to a function.
 pub(super) type Traced<'a> = dyn Fn(&mut dyn FnMut(&str)) + 'a;

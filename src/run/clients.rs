@@ -14,6 +14,7 @@ impl Clients {
         let client = match event {
             ClientEvent::Producer(ProducerEvent::Sent { producer, .. }) => ('p', *producer),
             ClientEvent::Consumer(ConsumerEvent::Polled { consumer, .. }) => ('k', *consumer),
+            ClientEvent::Member(event) => ('k', event.consumer()),
             _ => return,
         };
         self.0.insert(client, host);

@@ -21,7 +21,7 @@ use crate::scenario::{Scenario, schedule};
 use crate::sim::leap::LeapWorld;
 #[cfg(feature = "referee")]
 use crate::sim::turmoil::TurmoilWorld;
-use crate::sim::{Boot, Engine, Observation, SimWorld};
+use crate::sim::{Boot, Engine, HostId, Observation, SimWorld};
 
 /// A service that ignores SIGTERM is killed after this (Kubernetes'
 /// `terminationGracePeriodSeconds`).
@@ -67,6 +67,8 @@ impl<P: Programs<LeapWorld>> ProgramsAnywhere for P {}
 pub(crate) struct Guest<W> {
     /// The host's name.
     pub name: String,
+    /// The program's name, if it has several instances.
+    pub program: Option<String>,
     /// When it is expected to end.
     pub part: Part,
     /// What the host runs each time it boots.
@@ -77,8 +79,17 @@ pub(crate) struct Guest<W> {
 pub(crate) trait Audience {
     /// The next observation, and the name of its host.
     fn see(&mut self, seen: &Observation, host: &str, book: &Book);
-    /// The run is over; `read` is what the final reads found.
-    fn finish(&mut self, now: Instant, read: Vec<ConsumerRecord>) -> Vec<Broken>;
+    /// The run is over.
+    fn finish(&mut self, over: Over) -> Vec<Broken>;
+}
+
+/// The end of a run.
+pub(crate) struct Over {
+    pub now: Instant,
+    /// What the final reads found.
+    pub read: Vec<ConsumerRecord>,
+    /// The names of the hosts that each fault struck.
+    pub struck: Vec<Vec<String>>,
 }
 
 /// Communication between programs and the run. Accessed between and within steps of one thread
@@ -98,7 +109,7 @@ pub(crate) struct Book {
     waits: BTreeMap<(Arc<str>, u64), (Instant, String)>,
     last_wait: u64,
     orders: VecDeque<Order>,
-    /// Topics that were sent to and not declared, with the first host that did.
+    /// Topics that were used and not declared, with the first use: `shop sent to`.
     pub undeclared: BTreeMap<String, String>,
     /// Whether a program has an admin client, and may create topics itself.
     pub administers: bool,
@@ -200,6 +211,9 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         for guest in &guests.hosts {
             let id = self.engine.add_host(&guest.name, guest.boot.clone());
             let (name, kind) = (guest.name.clone(), Kind::Program(guest.part));
+            if let Some(program) = &guest.program {
+                self.hosts.instances.entry(program.clone()).or_default().push(id);
+            }
             self.hosts.all.push(Host { id, name, kind, up: true, paused: false, ready: false });
         }
     }
@@ -233,7 +247,9 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
             // The program that asked may be dead by now; then the response is dropped.
             match (order, &mut faults) {
                 (Order::Strike(table, answer), Some(faults)) => {
-                    let programs: Vec<_> = guests.hosts.iter().map(|guest| &*guest.name).collect();
+                    let names = guests.hosts.iter().map(|guest| &*guest.name);
+                    let programs = names.chain(self.hosts.instances.keys().map(String::as_str));
+                    let programs: Vec<_> = programs.collect();
                     let rule = self.scenario.rule_of(&table, &programs);
                     let struck = rule.map_err(Refusal::Wrong).and_then(|rule| {
                         let drawn = schedule::draw_now(&rule, self.scenario, &mut guests.random);
@@ -317,8 +333,10 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
     }
 
     /// Violations by the guests, and by their checkers.
-    pub(super) fn dismiss_guests(&mut self) -> Vec<Broken> {
+    pub(super) fn dismiss_guests(&mut self, faults: &Faults) -> Vec<Broken> {
         let now = self.engine.now();
+        let name = |id: &HostId| self.engine.name(*id).to_owned();
+        let struck = faults.hits.iter().map(|hosts| hosts.iter().map(name).collect()).collect();
         let Some(guests) = &mut self.guests else { return Vec::new() };
         let failures = std::mem::take(&mut guests.book.lock().failures);
         let read = std::mem::take(&mut self.control.lock().read_last);
@@ -328,7 +346,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
                 Broken::new(invariant, at, format!("{what} at {:.3} s", at.as_secs_f64()))
             })
             .collect();
-        broken.extend(guests.audience.finish(now, read));
+        broken.extend(guests.audience.finish(Over { now, read, struck }));
         broken
     }
 }

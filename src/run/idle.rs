@@ -37,8 +37,8 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         of_loads(self.scenario, &self.counts, programs)
     }
 
-    /// Topics that programs sent to and that neither the test declared nor a program created: most
-    /// are mistyped, and what was sent there, to a topic that the broker made up, was not judged.
+    /// Topics that programs used and that neither the test declared nor a program created: most are
+    /// mistyped, and what was sent there, to a topic that the broker made up, was not judged.
     pub(super) fn undeclared_topics(&self) -> Vec<Broken> {
         let Some(guests) = &self.guests else { return Vec::new() };
         let names = self.scenario.topics.iter().map(|topic| topic.name.as_str());
@@ -48,10 +48,10 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         };
         let created = |topic: &str| may_create && self.hosts.has_topic(topic);
         let missing = undeclared.into_iter().filter(|(topic, _)| !created(topic));
-        let broken = missing.map(|(topic, host)| {
+        let broken = missing.map(|(topic, used)| {
             let near = nearest(&topic, names.clone()).map(|near| format!("did you mean `{near}`?"));
             let remedy = near.unwrap_or_else(|| format!("declare it: `.topic(\"{topic}\", …)`"));
-            let what = format!("{host} sent to `{topic}`, which is not declared; {remedy}");
+            let what = format!("{used} `{topic}`, which is not declared; {remedy}");
             Broken::new(SUCCEEDS, self.engine.now(), what)
         });
         broken.collect()

@@ -46,7 +46,7 @@ use self::guests::{Guests, ProgramsAnywhere};
 use self::outcome::{ADVANCES, Broken, Counts, Outcome, STARTS};
 use self::own::Shared;
 use self::roles::{Hosts, Kind};
-use self::setup::{idempotence, setup};
+use self::setup::setup;
 use crate::base::{Instant, Seed, TopicPartition};
 use crate::check::history::{Header, Writer};
 use crate::check::{Judge, Note, Outage, Setup};
@@ -122,7 +122,7 @@ pub fn watched(
 /// Begins the history of a run.
 fn writer(scenario: &Scenario, seed: u64) -> io::Result<Writer<Vec<u8>>> {
     let acks = scenario.loads.iter().filter_map(|load| load.work.promise().acks);
-    let setup = setup(scenario, idempotence(scenario), &Hosts::default());
+    let setup = setup(scenario, false, &Hosts::default());
     Writer::new(Vec::new(), &Header::new(&setup, &scenario.name, seed, acks))
 }
 
@@ -187,7 +187,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
         let mut hosts = Hosts::new(hosts);
         hosts.coordinator = scenario.coordinator();
-        let setup = setup(scenario, idempotence(scenario), &hosts);
+        let setup = setup(scenario, false, &hosts);
         let least = setup.promise(&scenario.topic(None).name).min_insync_replicas;
         let coverage = CoverageObserver::new(least);
         let judge = Judge::new(setup);
@@ -219,9 +219,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
 
     /// A judge for all hosts and clients of the run.
     fn new_judge(&self) -> Judge {
-        // Whether a guest is idempotent shows in its sends.
-        let idempotence = self.guests.is_some() || idempotence(self.scenario);
-        Judge::new(setup(self.scenario, idempotence, &self.hosts))
+        Judge::new(setup(self.scenario, self.guests.is_some(), &self.hosts))
     }
 
     fn recorded(mut self, history: Option<&'a mut Writer<Vec<u8>>>) -> Self {
@@ -286,7 +284,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             // What was still to come did not fail: it could not happen.
             broken = vec![Broken::new(ADVANCES, now, spin)];
         } else {
-            broken.extend(self.dismiss_guests());
+            broken.extend(self.dismiss_guests(&faults));
             broken.extend(self.undeclared_topics());
         }
         broken.extend(faults.deaf().iter().map(|(at, name)| {

@@ -19,16 +19,19 @@ pub const PANICS: &str = "panics";
 pub const ENDS: &str = "ends";
 /// Our own invariant: no program ended with an error.
 pub const SUCCEEDS: &str = "succeeds";
+/// Our own invariant: a run does what its test requires of it.
+pub const REQUIRES: &str = "requires";
 
 /// Our own invariant: simulated time advances, however much work there is at one instant.
 pub const ADVANCES: &str = "advances";
 
 /// Our own invariants, each in one plain sentence.
-pub const OWN: [(&str, &str); 5] = [
+pub const OWN: [(&str, &str); 6] = [
     (STARTS, "The cluster comes up and creates its topics."),
     (PANICS, "No code panics."),
     (ENDS, "Programs that take part end."),
     (SUCCEEDS, "No program ends with an error."),
+    (REQUIRES, "A run does what its test requires of it, so that it tests something."),
     (ADVANCES, "Simulated time advances, however much work there is at one instant."),
 ];
 
@@ -180,7 +183,7 @@ pub(crate) fn gravity(expect: &Expect, invariant: &str) -> Gravity {
     };
     let kind = if is_loss(invariant) {
         0
-    } else if is_stuck(invariant) {
+    } else if is_stuck(invariant) || invariant == REQUIRES {
         2
     } else {
         1

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::part::Part;
-use crate::base::{BrokerId, Instant, NodeProbe, Probe, TopicPartition};
+use crate::base::{BrokerId, Instant, NodeProbe, Probe, TopicPartition, topics};
+use crate::group;
 use crate::scenario::{Event, Role, Roles};
 use crate::sim::{ClientEvent, HostId, MemberEvent, Observation, Outcome, ProducerEvent, What};
 use crate::view::{Change, Committed, Election, State, View};
@@ -43,6 +44,8 @@ pub(super) struct Hosts {
     partitions: BTreeMap<TopicPartition, Arc<State>>,
     /// The partition whose leader is the coordinator of the scenario's group.
     pub coordinator: Option<TopicPartition>,
+    /// The hosts of each program that has several instances.
+    pub instances: BTreeMap<String, Vec<HostId>>,
     pub elections: u64,
     /// Events that faults can wait for, since the last call; those of nodes have no partition.
     pub moments: Vec<(Instant, Event, Option<TopicPartition>)>,
@@ -207,11 +210,8 @@ impl Hosts {
                 (brokers, most)
             }
             Role::Recovering => (self.nodes().filter(|host| host.up && !host.ready).collect(), ONE),
-            Role::Coordinator => {
-                let state = self.coordinator.as_ref().and_then(|name| self.partitions.get(name));
-                let leader = state.and_then(|state| state.leader);
-                (leader.and_then(|leader| self.of_broker(leader)).into_iter().collect(), ONE)
-            }
+            Role::Coordinator => (self.led(self.coordinator.as_ref()), ONE),
+            Role::CoordinatorOf(group) => (self.led(self.place_of(group).as_ref()), ONE),
             Role::Controller => (kinds(&|kind| kind == Kind::Controller), ALL),
             Role::Producers => (kinds(&|kind| kind == Kind::Producer), ALL),
             Role::Consumers => (kinds(&|kind| kind == Kind::Consumer), ALL),
@@ -224,18 +224,38 @@ impl Hosts {
                 let outside = [Kind::Admin, Kind::Program(Part::Driver)];
                 (kinds(&|kind| !outside.contains(&kind)), ALL)
             }
-            Role::Program(name) => {
-                (self.all.iter().filter(|host| host.name == *name).collect(), ALL)
-            }
-            Role::LeaderOf(other) => {
-                let leader = self.partitions.get(other).and_then(|state| state.leader);
-                (leader.and_then(|leader| self.of_broker(leader)).into_iter().collect(), ONE)
-            }
+            Role::Program(name) => (self.of_program(name), ONE),
+            Role::AllOf(program) => (self.of_program(program), ALL),
+            Role::LeaderOf(other) => (self.led(Some(other)), ONE),
             Role::Host(..) => {
                 let name = role.to_string();
                 (self.all.iter().filter(|host| host.name == name).collect(), ALL)
             }
         }
+    }
+
+    /// The leader of a partition, if there is one.
+    fn led(&self, partition: Option<&TopicPartition>) -> Vec<&Host> {
+        let leader = partition.and_then(|name| self.partitions.get(name)?.leader);
+        leader.and_then(|leader| self.of_broker(leader)).into_iter().collect()
+    }
+
+    /// The partition whose leader coordinates a group, once the cluster has it.
+    fn place_of(&self, group: &str) -> Option<TopicPartition> {
+        let offsets = |name: &&TopicPartition| *name.topic == *topics::CONSUMER_OFFSETS;
+        let count = self.partitions.keys().filter(offsets).count();
+        let count = i32::try_from(count).ok().filter(|count| *count > 0)?;
+        Some(TopicPartition::new(topics::CONSUMER_OFFSETS, group::partition_of(group, count)))
+    }
+
+    /// The host of a program, or of each of its instances.
+    fn of_program(&self, name: &str) -> Vec<&Host> {
+        let instances = self.instances.get(name);
+        let is_it = |host: &&Host| match instances {
+            Some(ids) => ids.contains(&host.id),
+            None => host.name == *name,
+        };
+        self.all.iter().filter(is_it).collect()
     }
 
     /// A host by name, with what it leads of a partition: `b2 (leader of orders-1)`.

@@ -12,7 +12,7 @@ use crate::check::{Setup, TopicPromise};
 use crate::scenario::Scenario;
 
 /// Whether any producer of the scenario is idempotent.
-pub(super) fn idempotence(scenario: &Scenario) -> bool {
+fn idempotence(scenario: &Scenario) -> bool {
     scenario.loads.iter().any(|load| load.work.promise().idempotence)
 }
 
@@ -25,8 +25,8 @@ fn progress(scenario: &Scenario) -> Duration {
     node.replica_lag_time_max + node.broker_session_timeout + patience + Duration::from_secs(10)
 }
 
-/// The judge's configuration.
-pub(super) fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Setup {
+/// The judge's configuration. `programs`: whether programs take part, which may do anything.
+pub(super) fn setup(scenario: &Scenario, programs: bool, hosts: &Hosts) -> Setup {
     let brokers = hosts.all.iter().filter_map(|host| match host.kind {
         Kind::Broker(id) => Some((host.id, id)),
         _ => None,
@@ -53,7 +53,7 @@ pub(super) fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Se
         (topic.name.as_str().into(), promise)
     });
     let mut by_topic: BTreeMap<Arc<str>, _> = promises.collect();
-    if scenario.coordinator().is_some() {
+    if programs || scenario.coordinator().is_some() {
         let promise = TopicPromise {
             min_insync_replicas: usize::try_from(defaults.min_insync_replicas).unwrap_or(1),
             unclean_election: defaults.unclean_leader_election,
@@ -67,7 +67,8 @@ pub(super) fn setup(scenario: &Scenario, idempotence: bool, hosts: &Hosts) -> Se
     Setup {
         brokers: brokers.collect(),
         topics: by_topic,
-        idempotence,
+        // Whether a program is idempotent shows in its sends.
+        idempotence: programs || idempotence(scenario),
         within: WITHIN,
         progress: progress(scenario),
     }

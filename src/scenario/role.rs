@@ -29,6 +29,8 @@ pub enum Role {
     Recovering,
     /// The broker that coordinates the first group of the scenario.
     Coordinator,
+    /// The broker that coordinates a group: `coordinator of billing`.
+    CoordinatorOf(String),
     /// All controllers.
     Controller,
     /// All clients.
@@ -43,12 +45,19 @@ pub enum Role {
     Host(char, u16),
     /// The leader of a partition that is not the fault's: `leader of invoices-0`.
     LeaderOf(TopicPartition),
-    /// The host of a program that is not of the scenario, by its name.
+    /// The host of a program that is not of the scenario, by its name; one of its instances, if it has
+    /// several.
     Program(String),
+    /// All instances of such a program: `all of app`.
+    AllOf(String),
 }
 
 /// The words before the partition of [`Role::LeaderOf`].
 const LEADER_OF: &str = "leader of ";
+/// The words before the group of [`Role::CoordinatorOf`].
+const COORDINATOR_OF: &str = "coordinator of ";
+/// The words before the program of [`Role::AllOf`].
+pub(super) const ALL_OF: &str = "all of ";
 
 impl Role {
     /// Every word but the names of hosts.
@@ -79,6 +88,9 @@ impl Role {
         if let Some(partition) = text.strip_prefix(LEADER_OF) {
             return TopicPartition::from_directory(partition).map(Self::LeaderOf);
         }
+        if let Some(group) = text.strip_prefix(COORDINATOR_OF) {
+            return (!group.is_empty()).then(|| Self::CoordinatorOf(group.to_owned()));
+        }
         let kind = text.chars().next().filter(|kind| "bcpk".contains(*kind))?;
         let number = text.get(1..)?.parse().ok().filter(|number| *number > 0)?;
         Some(Self::Host(kind, number))
@@ -94,6 +106,7 @@ impl Role {
                 | Self::Everyone
                 | Self::Host('p' | 'k', _)
                 | Self::Program(_)
+                | Self::AllOf(_)
         )
     }
 }
@@ -103,6 +116,8 @@ impl fmt::Display for Role {
         match self {
             Self::Host(kind, number) => return write!(f, "{kind}{number}"),
             Self::LeaderOf(partition) => return write!(f, "{LEADER_OF}{partition}"),
+            Self::CoordinatorOf(group) => return write!(f, "{COORDINATOR_OF}{group}"),
+            Self::AllOf(program) => return write!(f, "{ALL_OF}{program}"),
             Self::Program(name) => return f.write_str(name),
             _ => {}
         }
@@ -173,6 +188,10 @@ mod tests {
         let invoices = Role::LeaderOf(TopicPartition::new("invoices", 4));
         assert_eq!(Role::read("leader of invoices-4"), Some(invoices.clone()));
         assert_eq!(invoices.to_string(), "leader of invoices-4");
+        let billing = Role::CoordinatorOf("billing".into());
+        assert_eq!(Role::read("coordinator of billing"), Some(billing.clone()));
+        assert_eq!(billing.to_string(), "coordinator of billing");
+        assert_eq!(Role::read("coordinator of "), None);
         for wrong in ["", "b", "b0", "x1", "b-1", "leaders"] {
             assert_eq!(Role::read(wrong), None, "{wrong}");
         }

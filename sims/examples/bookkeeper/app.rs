@@ -3,6 +3,10 @@
 //! The bookkeeper stores two things on its disk: how far it has read, and the balances.
 //! [`TwoFiles`] saves them one after the other: a bookkeeper that is killed in between skips
 //! payments that are in no balance. [`OneFile`] saves both at once, and is correct.
+//!
+//! [`member`] is the same bookkeeper with a consumer group, which keeps the offsets: it commits them after
+//! the books are saved. A bookkeeper that dies in between reads payments again that are in the books:
+//! [`Trusting`] enters them twice, [`Careful`] knows them by their offsets.
 //! payments that are in no balance. [`OneFile`] saves both at once, and is correct.
 
 use std::collections::BTreeMap;
@@ -119,6 +123,63 @@ pub async fn bookkeeper(host: Host, shelf: impl Shelf) -> Result<(), Box<dyn Err
     for (account, balance) in &books.balances {
         host.note(format!("{account} {balance}"));
     }
+    Ok(())
+}
+
+/// What a member of a group makes of a payment that it reads again.
+pub trait Memory: Copy + Send + Sync + 'static {
+    /// Whether the payment is in the books.
+    fn has(self, books: &Books, payment: &ConsumerRecord) -> bool;
+}
+
+/// Trusts the group that no payment comes twice.
+#[derive(Clone, Copy)]
+pub struct Trusting;
+
+impl Memory for Trusting {
+    fn has(self, _: &Books, _: &ConsumerRecord) -> bool {
+        false
+    }
+}
+
+/// Remembers the offset up to which payments were entered.
+#[derive(Clone, Copy)]
+pub struct Careful;
+
+impl Memory for Careful {
+    fn has(self, books: &Books, payment: &ConsumerRecord) -> bool {
+        let next = books.next.get(&payment.partition.partition);
+        next.is_some_and(|next| payment.offset.0 < *next)
+    }
+}
+
+/// Reads payments as the one member of a group, and commits what is in the saved books.
+pub async fn member(host: Host, memory: impl Memory) -> Result<(), Box<dyn Error>> {
+    let mut books = OneFile.load(&host).await?;
+    let mut consumer = host.consumer(&[
+        ("group.id", "bookkeeping"),
+        // After a crash it comes back as the same member, which still owns its partitions.
+        ("group.instance.id", host.name()),
+        ("auto.offset.reset", "earliest"),
+        ("enable.auto.commit", "false"),
+    ])?;
+    consumer.subscribe(["payments"])?;
+    while books.closed < PARTITIONS {
+        let records = consumer.poll(Duration::from_millis(500)).await?;
+        let records: Vec<_> =
+            records.into_iter().filter(|record| !memory.has(&books, record)).collect();
+        if !records.is_empty() {
+            records.iter().for_each(|record| books.enter(record));
+            OneFile.save(&host, &books).await?;
+            // Killed here, the bookkeeper reads these payments again. A later commit makes up for one
+            // that fails.
+            let _ = consumer.commit_sync(Duration::from_secs(5)).await;
+        }
+    }
+    for (account, balance) in &books.balances {
+        host.note(format!("{account} {balance}"));
+    }
+    consumer.close(Duration::from_secs(5)).await;
     Ok(())
 }
 

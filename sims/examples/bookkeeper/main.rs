@@ -8,8 +8,11 @@
 pub mod app;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use app::{OneFile, PARTITIONS, Shelf, TwoFiles, bookkeeper, shop};
+use app::{
+    Careful, Memory, OneFile, PARTITIONS, Shelf, Trusting, TwoFiles, bookkeeper, member, shop,
+};
 use brokerquake::prelude::*;
 
 /// Every payment that is in the topic is in a balance, once.
@@ -35,25 +38,44 @@ fn books_balance(history: &History) -> Result<(), String> {
     }
 }
 
-/// A shop, a bookkeeper whose machine often loses power just before one of its next disk
-/// operations, and a cluster with its own faults.
-pub fn payments(shelf: impl Shelf) -> Simulation {
+/// A shop, and a cluster with its own faults.
+fn payments_of_a_shop() -> Simulation {
     Simulation::new("payments are booked once")
         .topic("payments", |topic| {
             topic.partitions(PARTITIONS).replication_factor(3).min_insync_replicas(2)
         })
         .client("shop", shop)
-        .client("bookkeeper", move |host| bookkeeper(host, shelf))
-        .fault(
-            Fault::power_loss("bookkeeper")
-                .every("1s..3s")
-                .down("100ms..500ms")
-                .with("operation", "0..40"),
-        )
-        .fault(Fault::kill("leader").at("3s..6s").down("1s..3s"))
         .check("books-balance", books_balance)
         .duration("10s")
         .seeds(0..20)
+}
+
+/// The machine of the bookkeeper often loses power just before one of its next disk operations.
+fn power_cuts() -> Fault {
+    let (second, ms) = (Duration::from_secs(1), Duration::from_millis(100));
+    Fault::power_loss("bookkeeper")
+        .every(second..3 * second)
+        .down(ms..5 * ms)
+        .before_disk_operation(0..=40)
+}
+
+/// A bookkeeper that keeps its own offsets.
+pub fn payments(shelf: impl Shelf) -> Simulation {
+    payments_of_a_shop()
+        .client("bookkeeper", move |host| bookkeeper(host, shelf))
+        .fault(power_cuts())
+        .fault(Fault::kill("leader").at("3s..6s").down("1s..3s"))
+}
+
+/// A bookkeeper whose group keeps its offsets, and which also dies between its disk and its commit.
+fn payments_in_a_group(memory: impl Memory) -> Simulation {
+    payments_of_a_shop()
+        .client("bookkeeper", move |host| member(host, memory))
+        .fault(power_cuts())
+        .fault(Fault::kill("bookkeeper").every("300ms..1s").down("100ms..500ms"))
+        .fault(Fault::kill("coordinator of bookkeeping").at("3s..6s").down("1s..3s"))
+        .require(acknowledged("payments").at_least(200))
+        .require(struck("bookkeeper").at_least(3))
 }
 
 #[test]
@@ -69,4 +91,17 @@ fn bookkeeper_that_saves_offsets_first_loses_payments() {
 #[test]
 fn bookkeeper_that_saves_atomically_books_each_payment_once() {
     payments(OneFile).assert_holds();
+}
+
+#[test]
+fn member_that_trusts_its_group_books_payments_twice() {
+    let witness = payments_in_a_group(Trusting).assert_breaks("books-balance");
+    if let Some(witness) = witness {
+        assert!(witness.broken.what.contains("was paid"), "{}", witness.broken.what);
+    }
+}
+
+#[test]
+fn member_that_remembers_offsets_books_each_payment_once() {
+    payments_in_a_group(Careful).assert_holds();
 }

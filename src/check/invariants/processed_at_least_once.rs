@@ -2,7 +2,8 @@
 //! its group committed, was processed by a member of the group.
 //!
 //! It is judged when the run is over: a member may commit first and process afterwards. Records that
-//! were deleted, superseded in a compacted topic, or lost within the contract are left out.
+//! were deleted, superseded in a compacted topic, or lost within the contract are left out, and so are
+//! groups that report nothing of what they process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -62,7 +63,8 @@ impl Invariant for ProcessedAtLeastOnce {
 
     fn finish(&mut self, ending: Ending, ghost: &Ghost) -> Result<(), Violation> {
         for ((group, partition), committed) in &self.committed {
-            if ghost.has_lost(partition) {
+            let reports = self.processed.keys().any(|(other, _)| other == group);
+            if ghost.has_lost(partition) || !reports {
                 continue;
             }
             let processed = self.processed.get(&(Arc::clone(group), partition.clone()));
@@ -114,6 +116,14 @@ mod tests {
     fn silent_about_records_that_are_not_committed() {
         let mut story = one_of_two();
         commits(&mut story, 1);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_a_group_that_reports_nothing() {
+        let mut story = one_of_two();
+        story.subscribes(2, "audit");
+        story.recalls(2, Some(2));
         story.finish_silent();
     }
 

@@ -19,7 +19,7 @@ use crate::wire::messages::offset_commit_request::{
 };
 use crate::wire::messages::{OffsetCommitRequest, OffsetCommitResponse, message};
 
-/// How far a partition was read.
+/// How far a partition was read: `CommittedOffset::at(record.offset.next())` commits a record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {
     /// The next offset to read.

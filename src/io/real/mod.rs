@@ -8,9 +8,11 @@ mod blocking;
 mod disk;
 mod map;
 mod net;
+mod reads;
 mod world;
 
 pub use disk::{RealDisk, RealFile};
 pub use map::RealMap;
 pub use net::{RealListener, RealNet, RealStream};
+pub use reads::Mark;
 pub use world::RealWorld;

@@ -425,6 +425,7 @@ impl Terms {
             | Role::Any
             | Role::Recovering
             | Role::Coordinator
+            | Role::CoordinatorOf(_)
             | Role::LeaderOf(_)
             | Role::Host('b', _) => 1,
             Role::Followers => self.most_replicas.saturating_sub(1),
@@ -436,6 +437,7 @@ impl Terms {
             | Role::Producers
             | Role::Consumers
             | Role::Program(_)
+            | Role::AllOf(_)
             | Role::Host(..) => 0,
         }
     }

@@ -14,8 +14,8 @@ use crate::base::{Instant, TopicPartition};
 use crate::check::Touched;
 use crate::scenario::fault::Begins;
 use crate::scenario::{Fault, Moment, Notation};
-use crate::sim::Engine;
 use crate::sim::disk::DiskProfile;
+use crate::sim::{Engine, HostId};
 
 /// How often to check for an event that a fault waits for.
 const CLOSELY: Duration = Duration::from_millis(1);
@@ -57,6 +57,8 @@ pub(super) struct Faults {
     ongoing: Ongoing,
     /// Time and kind of each strike since the last call of `drain`.
     pub strikes: Vec<(Instant, &'static str)>,
+    /// The hosts that each strike hit, and those at the ends of links.
+    pub hits: Vec<BTreeSet<HostId>>,
     /// One line per fault that struck.
     pub story: Vec<String>,
     pub struck: u64,
@@ -75,6 +77,7 @@ impl Faults {
             to_come: faults.into_iter().map(Pending::new).collect(),
             ongoing: Ongoing::default(),
             strikes: Vec::new(),
+            hits: Vec::new(),
             story: Vec::new(),
             struck: 0,
             unable: BTreeSet::new(),
@@ -298,6 +301,8 @@ impl Faults {
         });
         self.story.push(format!("{:.3} s: {what}, {lasts}{when}", now.as_secs_f64()));
         self.strikes.push((now, fault.action.kind()));
+        let ends = hit.links.iter().flat_map(|(from, to)| [*from, *to]);
+        self.hits.push(hit.hosts.iter().copied().chain(ends).collect());
         self.struck += 1;
         Ok(())
     }

@@ -3,7 +3,7 @@
 use super::super::document::{At, Problems, Section, unknown};
 use super::super::known::Known;
 use super::stage::{Hit, Stage};
-use crate::scenario::{Range, Role, Roles};
+use crate::scenario::{Range, Role, Roles, role};
 
 /// A whole number or a range of such, within bounds.
 pub(super) fn number(
@@ -77,6 +77,14 @@ pub(super) fn roles(
         let words = words.chain(known.programs.iter().copied());
         if known.programs.contains(&value.as_str()) {
             roles.push(Role::Program(value));
+            continue;
+        }
+        if let Some(program) = value.strip_prefix(role::ALL_OF) {
+            let programs = known.programs.iter().copied();
+            match programs.clone().find(|name| *name == program) {
+                Some(_) => roles.push(Role::AllOf(program.to_owned())),
+                None => problems.add(line, unknown("program", program, programs)),
+            }
             continue;
         }
         match Role::read(&value) {

@@ -269,7 +269,7 @@ impl Core {
     }
 
     /// What was returned, of all partitions.
-    fn consumed(&self) -> Offsets {
+    pub(in crate::client) fn consumed(&self) -> Offsets {
         let consumed = self.assignment.iter().filter_map(|(partition, assigned)| {
             let (offset, leader_epoch) = assigned.consumed()?;
             let committed = CommittedOffset { offset, leader_epoch, metadata: String::new() };

@@ -68,6 +68,11 @@ impl<W: World, K, V> Consumer<W, K, V> {
     /// Commits, if it does so automatically, leaves the group, and ends. All of it takes no longer
     /// than the timeout, the listener aside.
     pub async fn close(mut self, timeout: Duration) {
+        self.end(timeout).await;
+    }
+
+    /// Like `close`, for an owner that can't give the consumer away. Nothing is read afterwards.
+    pub(crate) async fn end(&mut self, timeout: Duration) {
         let deadline = self.world.now() + timeout;
         if self.driver.with(|core| core.commits_automatically()) {
             // There is no one to tell; what is not committed is read again by the next owner.
@@ -144,6 +149,11 @@ impl<W: World, K, V> Consumer<W, K, V> {
             Ok((_, outcome)) => Committing::new(outcome),
             Err(error) => Committing::refused(error),
         }
+    }
+
+    /// What a commit of everything that polls have returned would commit.
+    pub fn consumed(&self) -> BTreeMap<TopicPartition, CommittedOffset> {
+        self.driver.with(|core| core.consumed())
     }
 
     /// What the group has committed; `None`: nothing.

@@ -1,5 +1,11 @@
 //! Programs in the simulation: what is recorded of them, what fails them, what they command.
 
+mod checks;
+mod groups;
+mod instances;
+mod misuse;
+mod requirements;
+
 use std::time::Duration;
 
 use super::*;
@@ -147,7 +153,7 @@ fn panic_in_program_or_task_is_reported_with_its_location() {
         .run();
     let (invariant, what) = worst(&report);
     assert_eq!((report.verdict, invariant), (Verdict::Broke, PANICS));
-    assert!(what.starts_with("careless panicked at src/harness/tests.rs:"), "{what}");
+    assert!(what.starts_with("careless panicked at src/harness/tests/mod.rs:"), "{what}");
     assert!(what.contains("sums") && what.contains(" s"), "{what}");
     assert_ne!(report.runs[0].trace, "0000000000000000", "the rest of the run went on");
 
@@ -301,6 +307,16 @@ fn invalid_simulation_is_rejected_with_a_remedy() {
     for (simulation, expected) in [
         (Simulation::new("x"), "it has no topic: add"),
         (
+            small("x").fault(Fault::kill("all of shopp")).client("shop", nothing),
+            "did you mean `shop`?",
+        ),
+        (
+            small("x").fault(Fault::kill("leader").before_disk_operation(0..40)),
+            "unknown [[fault]] key `operation`",
+        ),
+        (small("x").fault(Fault::power_loss("leader").before_disk_operation(5..5)), "smaller end"),
+        (small("x").fault(Fault::slow_link("b1", "b2")), "what is slow about this link?"),
+        (
             small("x").set("broker.sesion.timeout.ms", 1),
             "did you mean `broker.session.timeout.ms`?",
         ),
@@ -414,5 +430,5 @@ fn nondeterminism_of_a_program_is_named_by_its_first_event() {
     assert_eq!(report.verdict, Verdict::Nondeterministic);
     let said = report::failure(&report);
     assert!(said.contains("run 2") && said.contains("run 3"), "the event of both runs: {said}");
-    assert!(said.contains("hash map"), "a hint: {said}");
+    assert!(said.contains("hash map") && said.contains("`host.now`"), "cause and remedy: {said}");
 }
