@@ -22,8 +22,10 @@ function pinsInView(g, right, X) {
   pins.forEach(measure);
   let wanted = pins.reduce((sum, pin) => sum + pin.width + 3, 0);
   while (wanted > right - GUTTER && pins.length > 1) {
+    // The pair that spans least, not the nearest: else even steps chain into one pin for all of them.
     let best = 1;
-    for (let i = 2; i < pins.length; i++) if (pins[i].x - pins[i - 1].end < pins[best].x - pins[best - 1].end) best = i;
+    const spans = (i) => pins[i].end - pins[i - 1].x;
+    for (let i = 2; i < pins.length; i++) if (spans(i) < spans(best)) best = i;
     const [pin] = pins.splice(best, 1), into = pins[best - 1];
     wanted -= pin.width + into.width + 3;
     into.last = pin.last; into.end = pin.end;
