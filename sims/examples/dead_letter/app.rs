@@ -137,9 +137,8 @@ async fn attempt(
     Ok(())
 }
 
-fn with(mut record: ProducerRecord, key: &str, value: u64) -> ProducerRecord {
-    record.headers.push(Header { key: key.into(), value: Some(value.to_string().into()) });
-    record
+fn with(record: ProducerRecord, key: &'static str, value: u64) -> ProducerRecord {
+    record.with_header(key, value.to_string())
 }
 
 fn number(record: &ConsumerRecord, key: &str) -> Option<u64> {
