@@ -99,15 +99,19 @@ impl Accumulator {
                 partitions.len() - 1
             });
             let partition = &mut partitions[place];
-            let mut added = match is_any && partition.is_full() && topic.batch_is_full(batch_size) {
-                true => continue,
-                false => partition.try_add(offer),
-            };
-            if added.is_some() {
+            if is_any && partition.is_full() && topic.batch_is_full(batch_size) {
+                continue;
+            }
+            // A record that waited brings memory, which its batch may lack.
+            let spare = if let Owned::Held(bytes) = owned { bytes } else { 0 };
+            let (delivery, grown);
+            if let Some(added) = partition.try_add(offer, spare, batch_size as u64) {
+                let used;
+                (delivery, grown, used) = added;
                 match owned {
                     Owned::Nothing => {}
                     Owned::Granted(bytes) => tools.memory.give_back(bytes),
-                    Owned::Held(bytes) => tools.memory.release(bytes),
+                    Owned::Held(bytes) => tools.memory.release(bytes - used),
                 }
             } else {
                 leaves = leaves.min(partition.leaves(offer.now, tools.config.linger));
@@ -127,11 +131,10 @@ impl Accumulator {
                     }
                     Owned::Held(bytes) => tools.memory.grow(bytes, wanted),
                 };
-                added = Some(partition.add_batch(offer, memory, tools.config));
+                (delivery, grown) = partition.add_batch(offer, memory, tools.config);
                 active.insert(place);
                 leaves = leaves.min(partition.leaves(offer.now, tools.config.linger));
             }
-            let Some((delivery, grown)) = added else { unreachable!("it is in a batch") };
             if partition.is_full() {
                 leaves = offer.now;
             }
