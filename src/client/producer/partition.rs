@@ -1,7 +1,6 @@
 //! The batches of one partition: gathered, sent, judged.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use super::ProducerRecord;
 use super::availability::Availability;
@@ -160,15 +159,6 @@ impl Partition {
         self.fresh.push_back(batch);
         let Some(added) = added else { unreachable!("the first record always fits") };
         added
-    }
-
-    /// When the last batch leaves, if nothing else makes it leave earlier.
-    pub(super) fn leaves(&self, now: Instant, linger: Duration) -> Instant {
-        match self.fresh.back() {
-            Some(last) if self.fresh.len() == 1 && !last.is_full() => last.created() + linger,
-            Some(_) => now,
-            None => Instant::NEVER,
-        }
     }
 
     /// Whether a batch may leave, to a leader of this epoch. `urgent`: nothing lingers.
