@@ -99,39 +99,38 @@ impl Accumulator {
                 partitions.len() - 1
             });
             let partition = &mut partitions[place];
-            let mut added = match is_any && partition.is_full() && topic.batch_is_full(batch_size) {
-                true => continue,
-                false => partition.try_add(offer),
-            };
-            if added.is_some() {
-                match owned {
-                    Owned::Nothing => {}
-                    Owned::Granted(bytes) => tools.memory.give_back(bytes),
-                    Owned::Held(bytes) => tools.memory.release(bytes),
+            if is_any && partition.is_full() && topic.batch_is_full(batch_size) {
+                continue;
+            }
+            let was_open = !partition.is_full();
+            // A record that waited brings memory, which its batch may lack.
+            let spare = if let Owned::Held(bytes) = owned { bytes } else { 0 };
+            let (delivery, grown) = match partition.try_add(offer, spare, batch_size as u64) {
+                Some((delivery, grown, used)) => {
+                    match owned {
+                        Owned::Nothing => {}
+                        Owned::Granted(bytes) => tools.memory.give_back(bytes),
+                        Owned::Held(bytes) => tools.memory.release(bytes - used),
+                    }
+                    (delivery, grown)
                 }
-            } else {
-                leaves = leaves.min(partition.leaves(offer.now, tools.config.linger));
-                if is_any && topic.batch_is_full(batch_size) {
-                    continue;
-                }
-                let wanted = offer.most.max(batch_size) as u64;
-                let memory = match owned {
-                    Owned::Nothing if tools.memory.try_take(wanted) => wanted,
-                    Owned::Nothing => {
+                None => {
+                    if was_open {
+                        leaves = offer.now;
+                    }
+                    if is_any && topic.batch_is_full(batch_size) {
+                        continue;
+                    }
+                    let wanted = offer.most.max(batch_size) as u64;
+                    let Some(memory) = take(tools.memory, owned, wanted) else {
                         let partition = (!is_any).then_some(chosen);
                         return (Added::NoMemory { bytes: wanted, partition }, leaves);
-                    }
-                    Owned::Granted(bytes) => {
-                        tools.memory.take_reserved(bytes);
-                        bytes
-                    }
-                    Owned::Held(bytes) => tools.memory.grow(bytes, wanted),
-                };
-                added = Some(partition.add_batch(offer, memory, tools.config));
-                active.insert(place);
-                leaves = leaves.min(partition.leaves(offer.now, tools.config.linger));
-            }
-            let Some((delivery, grown)) = added else { unreachable!("it is in a batch") };
+                    };
+                    active.insert(place);
+                    leaves = leaves.min(offer.now + tools.config.linger);
+                    partition.add_batch(offer, memory, tools.config)
+                }
+            };
             if partition.is_full() {
                 leaves = offer.now;
             }
@@ -308,4 +307,16 @@ fn any_partition(
         })
     });
     topic.any(queues.flatten().as_ref(), tools.kernel.random())
+}
+
+/// Memory for a batch of up to `wanted` bytes; `None`: its first record has to wait for it.
+fn take(memory: &mut Memory, owned: Owned, wanted: u64) -> Option<u64> {
+    match owned {
+        Owned::Nothing => memory.try_take(wanted).then_some(wanted),
+        Owned::Granted(bytes) => {
+            memory.take_reserved(bytes);
+            Some(bytes)
+        }
+        Owned::Held(bytes) => Some(memory.grow(bytes, wanted)),
+    }
 }

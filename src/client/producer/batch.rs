@@ -105,32 +105,32 @@ impl Batch {
         }
     }
 
-    /// Adds a record, unless the batch is full or gets larger than its memory by it. The first one
-    /// always fits. Returns the record's verdict to come, and the bytes by which the batch grew.
+    /// Adds a record, unless the batch would get larger than `room` by it; the first always fits. The
+    /// batch takes more memory if it needs that. Returns the record's verdict to come, and the bytes by
+    /// which the batch grew.
     pub(super) fn try_append(
         &mut self,
         timestamp: Timestamp,
         record: &ProducerRecord,
         most: usize,
+        room: u64,
     ) -> Option<(Delivery, usize)> {
-        if self.is_full() {
-            return None;
-        }
         let Content::Open(builder) = &mut self.content else { return None };
         let headers = header_refs(&record.headers);
         let before = builder.estimated_size();
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let is_first = self.count == 0;
         // Only near the end is the exact size of interest.
-        if !is_first
-            && (before + most) as u64 > self.memory
-            && builder.estimated_size_with(timestamp, key, value, &headers) as u64 > self.memory
-        {
+        let fits = is_first
+            || (before + most) as u64 <= room
+            || builder.estimated_size_with(timestamp, key, value, &headers) as u64 <= room;
+        if self.closed || !fits {
             return None;
         }
         let place = builder.append(timestamp, key, value, &headers);
         self.count += 1;
         self.uncompressed = builder.estimated_size();
+        self.memory = self.memory.max(self.uncompressed as u64);
         self.largest_record = self.largest_record.max(most);
         let delivery = self.promise.delivery(place as u32, timestamp);
         // The header counts with the first record, as in Kafka.

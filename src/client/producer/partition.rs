@@ -1,7 +1,6 @@
 //! The batches of one partition: gathered, sent, judged.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use super::ProducerRecord;
 use super::availability::Availability;
@@ -123,18 +122,30 @@ impl Partition {
         self.fresh.len() + again.count()
     }
 
-    /// Adds a record to the last batch, or closes that if it has no room. Returns the record's verdict
-    /// to come, and the bytes by which the batch grew.
-    pub(super) fn try_add(&mut self, offer: &Offer<'_>) -> Option<(Delivery, usize)> {
+    /// Adds a record to the last batch, or closes that if it has no room. A batch smaller than `limit`
+    /// may take up to `spare` bytes more memory. Returns the record's verdict to come, the bytes by
+    /// which the batch grew, and the memory that it took.
+    pub(super) fn try_add(
+        &mut self,
+        offer: &Offer<'_>,
+        spare: u64,
+        limit: u64,
+    ) -> Option<(Delivery, usize, u64)> {
         let last = self.fresh.back_mut()?;
-        let added = last.try_append(offer.timestamp, offer.record, offer.most);
-        if added.is_none() {
-            last.close();
+        let before = last.memory();
+        let room = before.max(limit.min(before + spare));
+        let added = last.try_append(offer.timestamp, offer.record, offer.most, room);
+        match added {
+            Some((delivery, grown)) => Some((delivery, grown, last.memory() - before)),
+            None => {
+                last.close();
+                None
+            }
         }
-        added
     }
 
-    /// Adds a record to a new batch, which takes so much memory. Returns the same.
+    /// Adds a record to a new batch, which takes so much memory. Returns the record's verdict to come,
+    /// and the bytes of the batch.
     pub(super) fn add_batch(
         &mut self,
         offer: &Offer<'_>,
@@ -144,19 +155,10 @@ impl Partition {
         let builder = BatchBuilder::new(config.compression, offer.timestamp)
             .at_level(config.compression_level());
         let mut batch = Batch::new(builder, offer.now, memory);
-        let added = batch.try_append(offer.timestamp, offer.record, offer.most);
+        let added = batch.try_append(offer.timestamp, offer.record, offer.most, memory);
         self.fresh.push_back(batch);
         let Some(added) = added else { unreachable!("the first record always fits") };
         added
-    }
-
-    /// When the last batch leaves, if nothing else makes it leave earlier.
-    pub(super) fn leaves(&self, now: Instant, linger: Duration) -> Instant {
-        match self.fresh.back() {
-            Some(last) if self.fresh.len() == 1 && !last.is_full() => last.created() + linger,
-            Some(_) => now,
-            None => Instant::NEVER,
-        }
     }
 
     /// Whether a batch may leave, to a leader of this epoch. `urgent`: nothing lingers.

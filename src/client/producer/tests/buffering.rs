@@ -129,6 +129,24 @@ fn records_that_wait_for_metadata_get_batches_of_what_memory_there_is() {
 }
 
 #[test]
+fn records_that_wait_for_metadata_share_batches_though_memory_is_exhausted() {
+    let mut stage = Stage::new(&SMALL);
+    stage.leaders = None;
+    let deliveries: Vec<_> = (0..8).map(|_| stage.hand_over(to(0, 100))).collect();
+    stage.step(Input::Tick);
+    let (mut granted, _) = stage.core.wait_for_memory(1000);
+    assert!(granted.try_recv().is_err());
+    stage.step(told("b1:9092".parse().unwrap(), &[(1, 5); 3]));
+    let order = stage.order();
+    assert_eq!(values(&order).len(), 8, "in 61 + 8 * 109 bytes");
+    assert!(granted.try_recv().is_ok());
+    assert_eq!(available(&stage), 2000.0 - 1000.0 - 933.0);
+    stage.stored(&order, 0);
+    assert_eq!(available(&stage), 1000.0);
+    drop(deliveries);
+}
+
+#[test]
 fn max_block_ms_covers_the_wait_for_memory_and_for_metadata() {
     let mut stage = Stage::new(&[("max.block.ms", "5000")]);
     stage.leaders = Some(Vec::new());
