@@ -50,7 +50,6 @@ use crate::client::group::Settings;
 use crate::client::kernel::{self, Kernel, RequestId, Requests};
 use crate::io::Address;
 use crate::rpc::Backoff;
-use crate::wire::ErrorCode;
 
 /// What happened.
 #[derive(Debug)]
