@@ -109,7 +109,9 @@ async fn offsets_of_a_transaction_survive_compaction() {
     stage.end(2, false).await;
     stage.produce(4, 0, 1, 1).await;
     stage.replica.replicated_to(6);
-    let compacted = stage.replica.partition.compact((1 << 20, 0.9), &mut Unbounded).await;
+    let partition = &stage.replica.partition;
+    partition.sync_to(partition.log_end()).await.unwrap();
+    let compacted = partition.compact((1 << 20, 0.9), &mut Unbounded).await;
     assert_eq!(compacted.unwrap(), Some(Offset(5)), "up to the open transaction");
     stage.elect(ME, 6).await;
     settle().await;
