@@ -55,10 +55,9 @@ pub(crate) struct Company {
 }
 
 impl Company {
-    /// The program of each host that is one of several instances.
+    /// The program of each of their hosts.
     fn programs(&self) -> BTreeMap<String, String> {
-        let several = self.members.iter().filter(|member| member.instances.is_some());
-        let hosts = several.flat_map(Member::hosts);
+        let hosts = self.members.iter().flat_map(Member::hosts);
         hosts.map(|host| (host.name.to_string(), host.program.to_string())).collect()
     }
 }

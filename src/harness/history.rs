@@ -176,7 +176,7 @@ pub(super) fn text(bytes: Option<&Bytes>) -> String {
 pub struct History {
     events: Vec<Event>,
     read_last: Vec<ConsumerRecord>,
-    /// The program of each host that is one of several instances.
+    /// The program of each host that runs one.
     programs: BTreeMap<String, String>,
     topics: Vec<String>,
     /// The hosts that each fault struck.
@@ -222,6 +222,11 @@ impl History {
     /// The topics that the simulation declares.
     pub fn topics(&self) -> impl Iterator<Item = &str> {
         self.topics.iter().map(String::as_str)
+    }
+
+    /// Whether a host runs a program of the test, and no load of a scenario or reader of the run.
+    pub(super) fn is_program(&self, host: &str) -> bool {
+        self.programs.contains_key(host)
     }
 
     fn is_of(&self, host: &str, program: &str) -> bool {

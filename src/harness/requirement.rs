@@ -121,21 +121,23 @@ impl Requirement {
 
     /// How much of it a run has.
     pub(super) fn count(&self, history: &History) -> u64 {
-        let count = |fits: &dyn Fn(&Happening) -> bool| {
-            history.events().iter().filter(|event| fits(&event.what)).count()
-        };
+        let events = history.events().iter();
         let counted = match &self.counted {
             Counted::Acknowledged(topic) => history.acknowledged(topic).count(),
-            Counted::Read(topic) => count(
-                &|what| matches!(what, Happening::Read(read) if *read.partition.topic == **topic),
-            ),
+            Counted::Read(topic) => {
+                // The run itself reads every topic to its end.
+                let programs = events.filter(|event| history.is_program(&event.host));
+                let is_of = |what: &Happening| matches!(what, Happening::Read(read) if *read.partition.topic == **topic);
+                programs.filter(|event| is_of(&event.what)).count()
+            }
             Counted::Stored(topic) => history.topic(topic).count(),
             Counted::Struck(host) => history.struck(host),
             Counted::Faults => history.faults(),
             Counted::Noted(program) => history.notes(program).count(),
-            Counted::Assigned(group) => count(
-                &|what| matches!(what, Happening::Assigned { group: of, .. } if **of == **group),
-            ),
+            Counted::Assigned(group) => {
+                let is_of = |what: &Happening| matches!(what, Happening::Assigned { group: of, .. } if **of == **group);
+                events.filter(|event| is_of(&event.what)).count()
+            }
         };
         u64::try_from(counted).unwrap_or(u64::MAX)
     }
