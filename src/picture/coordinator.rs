@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::recorder::partition_in;
 use crate::base::{Instant, TopicPartition};
 use crate::decide::{KeyValue, LogRecord};
 use crate::group::record::Record;
@@ -90,6 +89,12 @@ fn fact(record: Record) -> Option<(GroupId, Fact)> {
         Record::Member { group, member, value: None } => (group, Fact::Removed { member }),
         _ => return None,
     })
+}
+
+/// The partition whose directory a path names.
+pub(super) fn partition_in(path: &str) -> Option<TopicPartition> {
+    let (topic, number) = path.rsplit('/').nth(1)?.rsplit_once('-')?;
+    (!topic.is_empty()).then(|| number.parse().ok().map(|n| TopicPartition::new(topic, n)))?
 }
 
 #[cfg(test)]

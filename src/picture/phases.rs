@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn rebalance_is_prepared_until_joins_are_answered_and_complete_once_stored() {
+    fn rebalance_is_prepared_until_joins_are_answered_then_completed() {
         let none = ErrorCode::None;
         let messages = [
             exchange(1, api::JOIN_GROUP, 98, 200, none),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::coordinator::Coordinators;
+use super::coordinator::{Coordinators, partition_in};
 use super::messages::{Message, Messages};
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::{Ghost, Violation};
@@ -360,10 +360,4 @@ impl Recorder {
             _ => {}
         }
     }
-}
-
-/// The partition whose directory a path names.
-pub(super) fn partition_in(path: &str) -> Option<TopicPartition> {
-    let (topic, number) = path.rsplit('/').nth(1)?.rsplit_once('-')?;
-    (!topic.is_empty()).then(|| number.parse().ok().map(|n| TopicPartition::new(topic, n)))?
 }

@@ -130,7 +130,7 @@ fn record_that_was_processed_twice_is_told_from_owner_to_owner() {
 }
 
 #[test]
-fn record_that_was_never_processed_is_told_from_its_commit_to_the_next_owner() {
+fn record_that_was_never_processed_is_told_up_to_the_next_owner() {
     let story = group_story("groups/commit-before-processing", "processed-at-least-once");
     tells(&story, &["Sent:", "Polled:", "Committed: k", "Taken over:", "broken:"]);
     tells(&story, &["starts behind the record"]);
