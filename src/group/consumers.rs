@@ -139,6 +139,7 @@ impl GroupCoordinator {
             classic_max_size: self.settings.max_size,
             settings: &self.settings.consumer,
             sessions: &self.consumers,
+            flaws: self.settings.flaws,
             new_member,
         }
     }

@@ -101,7 +101,12 @@ impl<W: World> Consumer<W> {
 
     /// Commits, if it does so automatically, leaves the group, and ends. All of it takes no longer
     /// than the timeout, the listener aside.
-    pub async fn close(mut self, timeout: Duration) {
+    pub async fn close(self, timeout: Duration) {
+        self.depart(timeout).await;
+    }
+
+    /// Closes. Returns whether the coordinator has confirmed that it left its group.
+    pub(crate) async fn depart(mut self, timeout: Duration) -> bool {
         let deadline = self.world.now() + timeout;
         if self.driver.with(|core| core.commits_automatically()) {
             // There is no one to tell; what is not committed is read again by the next owner.
@@ -111,6 +116,7 @@ impl<W: World> Consumer<W> {
         while !self.driver.with(|core| core.has_left()) && self.world.now() < deadline {
             self.driver.progress(deadline).await;
         }
+        self.driver.with(|core| core.is_dismissed())
     }
 
     /// Reads these partitions from now on, and leaves the group. Partitions that it read before keep
@@ -147,6 +153,7 @@ impl<W: World> Consumer<W> {
     /// position since the last call is in [`Consumer::take_notices`].
     pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<ConsumerRecord>, ConsumeError> {
         let deadline = self.world.now() + timeout;
+        self.driver.with(Core::begin_poll);
         self.driver.step(Input::Tick);
         loop {
             let now = self.world.now();
