@@ -7,6 +7,8 @@
 //!   second, checkers on): 0.9 s of CPU time at most, 0.45 s as the aim, below 64 MiB resident.
 //! - 30 simulated seconds with 3 brokers, one kill and 400 records a second in all: 1,000 partitions
 //!   within 15 s, at most 1.5 times as much per partition as with 100.
+//! - `classic` and `consumer`: 1,000 members of one group, in either protocol, on a topic of 1,000
+//!   partitions. All have joined within 30 simulated seconds, and a run takes 60 s of wall time at most.
 //!
 //! Each run is a process of its own, with one thread that never sleeps: its CPU time is the time
 //! that a run takes on an idle core, and its peak resident size is the cluster's.
@@ -15,17 +17,25 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
-use std::process::Command;
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::time::Instant;
 
-use brokerquake::run::{self, EngineKind};
+use brokerquake::run::{self, EngineKind, Observers};
 use brokerquake::scenario::Scenario;
 
 /// Runs of the kills scenario, with different seeds.
 const SEEDS: u64 = 5;
 /// Partitions of the topic.
 const SIZES: [u32; 4] = [10, 100, 300, 1000];
+/// Members of the large group, and of each of its loads.
+const MEMBERS: usize = 1000;
+const LOAD: usize = 100;
 /// Asks this program to be the process of one run.
 const CHILD: &str = "BROKERQUAKE_SCALE_RUN";
+
+/// The protocols of the large group.
+const PROTOCOLS: [&str; 2] = ["classic", "consumer"];
 
 const KILLS: &str = "scenarios/faults/acks-all-kills.toml";
 
@@ -45,6 +55,39 @@ fn topic_of(partitions: u32) -> String {
     )
 }
 
+/// A group of `MEMBERS` members, in one of the protocols, on as many partitions.
+fn group_of(protocol: &str) -> String {
+    let load = format!(
+        "[[load]]\nkind = \"group\"\nclients = {LOAD}\ncommit = \"after\"\ngroup.id = \"shop\"\n\
+        group.protocol = \"{protocol}\"\n"
+    );
+    let loads = load.repeat(MEMBERS / LOAD);
+    format!(
+        "name = \"{protocol}\"\nduration = \"30s\"\n[cluster]\nbrokers = 3\ncontrollers = 1\n\
+        [topic]\npartitions = {MEMBERS}\nreplication.factor = 3\nmin.insync.replicas = 2\n\
+        [[load]]\nkind = \"producer\"\nrate = \"100/s\"\nacks = \"all\"\n{loads}\
+        [expect]\nholds = [\"*\"]\n"
+    )
+}
+
+/// When each member last took a share over, in simulated seconds after the first of them began to
+/// join: the time at which the group was stable.
+fn stable_after(history: &str) -> (f64, usize) {
+    let (mut began, mut joined) = (None, BTreeMap::new());
+    for line in history.lines() {
+        let event: serde_json::Value =
+            serde_json::from_str(line).expect("a history has JSON lines");
+        let at = event["at"].as_u64().unwrap_or(0) as f64 / 1e9;
+        match event["event"].as_str() {
+            Some("subscribed") => began = began.or(Some(at)),
+            Some("joined") => drop(joined.insert(event["consumer"].as_u64(), at)),
+            _ => {}
+        }
+    }
+    let last = joined.values().copied().fold(0.0, f64::max);
+    (last - began.unwrap_or(0.0), joined.len())
+}
+
 /// What one run cost.
 #[derive(Clone, Copy)]
 struct Cost {
@@ -58,12 +101,25 @@ fn child(task: &str) {
     let (what, seed) = task.split_once(' ').expect("what and seed");
     let (file, text) = match what.parse() {
         Ok(partitions) => (what.to_owned(), topic_of(partitions)),
+        Err(_) if PROTOCOLS.contains(&what) => (what.to_owned(), group_of(what)),
         Err(_) => (what.to_owned(), std::fs::read_to_string(what).expect("the scenario exists")),
     };
     let scenario = Scenario::parse(&file, &text).expect("the scenario is valid");
-    let outcome = run::run(&scenario, seed.parse().expect("a seed"), EngineKind::Leap, None);
+    let (mut history, began) = (Vec::new(), Instant::now());
+    let is_group = PROTOCOLS.contains(&what);
+    let observers = Observers { history: is_group.then_some(&mut history), ..Observers::default() };
+    let seed_number = seed.parse().expect("a seed");
+    let outcome = run::watched(&scenario, seed_number, EngineKind::Leap, observers);
     assert!(outcome.broken.is_empty(), "{file} with seed {seed} broke: {:?}", outcome.broken);
     let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    if is_group {
+        let (stable, members) = stable_after(&String::from_utf8_lossy(&history));
+        eprintln!(
+            "{what}: {members} members were stable after {stable:.1} simulated seconds; the run took \
+            {:.0} s",
+            began.elapsed().as_secs_f64()
+        );
+    }
     println!(
         "{} {} {}",
         cpu.tv_sec as f64 + cpu.tv_nsec as f64 / 1e9,
@@ -83,12 +139,13 @@ fn measure(what: &str, seed: u64) -> Cost {
     let program = std::env::current_exe().expect("this program");
     let output = Command::new(program)
         .env(CHILD, format!("{what} {seed}"))
+        .stderr(Stdio::inherit())
         .output()
         .expect("this program starts again");
     let text = String::from_utf8_lossy(&output.stdout);
     let numbers: Vec<f64> = text.split_whitespace().filter_map(|word| word.parse().ok()).collect();
     let [cpu_s, resident_kib, records] = numbers[..] else {
-        panic!("{what} with seed {seed}: {text}{}", String::from_utf8_lossy(&output.stderr));
+        panic!("{what} with seed {seed}: {text}");
     };
     Cost { cpu_s, resident_mib: resident_kib / 1024.0, records: records as u64 }
 }
@@ -109,6 +166,13 @@ fn main() {
             "kills: {cpu_s:.2} s of CPU time per run (mean of {runs} seeds), {:.1} µs per record, \
             {resident:.0} MiB resident at most",
             cpu_s / records * 1e6
+        );
+    }
+    for protocol in PROTOCOLS.into_iter().filter(|protocol| wanted(protocol)) {
+        let cost = measure(protocol, 0);
+        println!(
+            "{protocol} group of {MEMBERS}: {:.1} s of CPU time, {:.0} MiB resident",
+            cost.cpu_s, cost.resident_mib
         );
     }
     let mut hundred = None;

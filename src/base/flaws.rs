@@ -90,6 +90,34 @@ flaws! {
     AnySequence = "any-sequence",
     /// Brokers append batches without verifying their checksums.
     UncheckedAppend = "unchecked-append",
+    /// KAFKA-2942: an automatic commit takes the end of what was fetched, not of what was returned.
+    CommitPrefetched = "commit-prefetched",
+    /// KAFKA-18641: the commit before a revocation takes the end of what was fetched.
+    CommitFromBuffer = "commit-from-buffer",
+    /// KAFKA-14639: a member whose claim is of an older generation than another's owns nothing.
+    OwnedWithoutGeneration = "owned-without-generation",
+    /// KAFKA-8831: the coordinator waits for members that do not join for as long as they heartbeat,
+    /// and a member heartbeats for as long as its listener takes.
+    EndlessCooperative = "endless-cooperative",
+    /// KAFKA-14024: each poll begins the commit before a rebalance again, without a limit.
+    SlowCommitExpels = "slow-commit-expels",
+    /// KAFKA-10284: the new member id of a static member is not stored.
+    ForgetStaticMember = "forget-static-member",
+    /// KIP-211: offsets expire though their group has members.
+    WrongOffsetExpiry = "wrong-offset-expiry",
+    /// KAFKA-16147: a partition that a member had to give up and gets back has no owner.
+    EpochLostOnReturn = "epoch-lost-on-return",
+    /// KAFKA-16555: a heartbeat counts as answered if one before it was answered at the same time; a
+    /// member without an id is then another one with each.
+    PhantomMembers = "phantom-members",
+    /// KAFKA-19233: a member that the coordinator knows may not join again with epoch 0.
+    EpochZeroRefused = "epoch-zero-refused",
+    /// KAFKA-20442: the assignment epoch of a group stays behind when its last member goes.
+    FencedLastMember = "fenced-last-member",
+    /// KAFKA-16215: a heartbeat that was answered with an error counts as being under way.
+    ErrorKeepsInFlight = "error-keeps-in-flight",
+    /// KAFKA-16639: a member that leaves while a heartbeat is under way does not say so.
+    LeaveDropped = "leave-dropped",
 }
 
 /// The flaws of one node or client: at most one.

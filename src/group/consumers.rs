@@ -155,6 +155,7 @@ impl GroupCoordinator {
             classic_max_size: self.settings.max_size,
             settings,
             sessions: &self.consumers,
+            flaws: self.settings.flaws,
             new_member,
         }
     }

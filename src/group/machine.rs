@@ -62,8 +62,8 @@ impl GroupCoordinator {
         let partition = Stream::numbered("partition", u64::from(partition.unsigned_abs()));
         let seed = Seed(random.next_u64()).split(partition);
         Self {
+            state: Groups::flawed(settings.flaws),
             settings,
-            state: Groups::default(),
             classic: Classic::new(seed.split(Stream::named("classic"))),
             consumers: Sessions::default(),
             seed: seed.split(Stream::named("consumer")),

@@ -9,7 +9,7 @@ use super::machine::{Decision, Effect, GroupCoordinator};
 use super::offsets::{self, Subscriber};
 use super::record::Record;
 use super::{Client, GroupId, Reply};
-use crate::base::{Instant, Timestamp, TopicId};
+use crate::base::{Flaw, Instant, Timestamp, TopicId};
 use crate::wire::ErrorCode;
 use crate::wire::messages::describe_groups_response::DescribedGroup;
 use crate::wire::messages::list_groups_response::ListedGroup;
@@ -201,6 +201,8 @@ impl GroupCoordinator {
         let (offsets, retention) = (self.state.offsets(), self.settings.offsets_retention);
         for id in self.names() {
             let subscriber = self.subscriber(id.as_str());
+            let subscriber =
+                subscriber.filter(|_| !self.settings.flaws.has(Flaw::WrongOffsetExpiry));
             let first = records.len();
             let all_gone = offsets.expire(id, subscriber.as_deref(), wall, retention, &mut records);
             for (number, record) in records.iter().enumerate().skip(first) {

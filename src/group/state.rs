@@ -8,7 +8,7 @@ use super::consumer::{ConsumerGroup, concerns};
 use super::offsets::{Offsets, Subscriber};
 use super::record::{ClassicGroupValue, OffsetKey};
 use super::{GroupId, MemberId, Record};
-use crate::base::{Offset, ProducerId};
+use crate::base::{Flaws, Offset, ProducerId};
 use crate::decide::{SharedMap, State};
 use crate::wire::messages::offset_fetch_request::OffsetFetchRequestGroup;
 use crate::wire::messages::offset_fetch_response::OffsetFetchResponseGroup;
@@ -27,6 +27,7 @@ pub enum Group {
 pub struct Groups {
     groups: SharedMap<GroupId, Group>,
     offsets: Offsets,
+    flaws: Flaws,
 }
 
 /// What a record changed.
@@ -41,6 +42,11 @@ pub enum Change {
 }
 
 impl Groups {
+    /// No groups, of a coordinator with these flaws.
+    pub fn flawed(flaws: Flaws) -> Self {
+        Self { flaws, ..Self::default() }
+    }
+
     /// A group that has a record.
     pub fn get(&self, group: &str) -> Option<&Group> {
         self.groups.get(group)
@@ -97,7 +103,7 @@ impl Groups {
                 self.groups.remove(id);
             }
             None if creates => {
-                let mut group = ConsumerGroup::new(id.clone());
+                let mut group = ConsumerGroup::new(id.clone()).with_flaws(self.flaws);
                 group.replay(record);
                 self.groups.insert(id.clone(), Group::Consumer(Arc::new(group)));
             }

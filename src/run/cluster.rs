@@ -137,6 +137,7 @@ pub(super) fn clients<E: Engine<World: SimWorld>>(
             first: seated.take(side, clients),
             clients,
             topic: scenario.topic(Some(&load.topic)),
+            topics: &scenario.topics,
             servers: bootstrap(scenario),
             signals: signals.clone(),
             flaws: scenario.flaws(),

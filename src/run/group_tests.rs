@@ -73,3 +73,26 @@ fn run_of_a_group_has_the_same_trace_twice() {
         assert_eq!(trace(), trace(), "{protocol}");
     }
 }
+
+#[cfg(feature = "referee")]
+#[test]
+fn turmoil_and_leap_agree_about_groups() {
+    for (protocol, keys) in [("classic", CLASSIC), ("consumer", "")] {
+        let scenario = scenario(protocol, keys);
+        for seed in 0..2 {
+            let verdict = |engine| {
+                let outcome = run(&scenario, seed, engine, None);
+                assert!(outcome.counts.faults > 0, "{engine:?} {seed}: no fault struck");
+                let broken: Vec<_> = outcome.broken.iter().map(|broken| &broken.what).collect();
+                let verdict = outcome.verdict(&scenario.expect);
+                assert_ne!(
+                    verdict,
+                    RunVerdict::Broke,
+                    "{protocol}, {engine:?}, {seed}: {broken:?}"
+                );
+                verdict == RunVerdict::Held || verdict == RunVerdict::BrokeAsExpected
+            };
+            assert!(verdict(EngineKind::Leap) && verdict(EngineKind::Turmoil), "{protocol} {seed}");
+        }
+    }
+}

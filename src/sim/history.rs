@@ -217,10 +217,18 @@ pub enum MemberEvent {
     },
     /// It took its share of a generation over: it owns exactly these partitions.
     Joined { consumer: u32, generation: i32, member: Arc<str>, owned: Vec<TopicPartition> },
+    /// It is in another generation, in which it owns what it owned before.
+    Entered { consumer: u32, generation: i32 },
     /// It gives these partitions up, as a member of its group.
     Revoked { consumer: u32, partitions: Vec<TopicPartition> },
     /// It learned that these partitions may have other owners already.
     Lost { consumer: u32, partitions: Vec<TopicPartition> },
+    /// It does not give these partitions up, though it was asked to.
+    Withholds { consumer: u32, partitions: Vec<TopicPartition> },
+    /// It was told that another process with its `group.instance.id` has its place.
+    Fenced { consumer: u32 },
+    /// The coordinator confirmed that it leaves; `Left` follows.
+    Dismissed { consumer: u32 },
     /// It leaves the group.
     Left { consumer: u32 },
     /// It is about to commit. `op` counts its process's commits, `generation` is the one it is in.
@@ -242,8 +250,12 @@ impl MemberEvent {
         match self {
             Self::Subscribed { consumer, .. }
             | Self::Joined { consumer, .. }
+            | Self::Entered { consumer, .. }
             | Self::Revoked { consumer, .. }
             | Self::Lost { consumer, .. }
+            | Self::Withholds { consumer, .. }
+            | Self::Fenced { consumer }
+            | Self::Dismissed { consumer }
             | Self::Left { consumer }
             | Self::Committing { consumer, .. }
             | Self::Committed { consumer, .. }

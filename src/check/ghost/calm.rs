@@ -64,7 +64,13 @@ impl Calm {
 
     /// Since when no fault has touched two hosts and the link between them, in both directions.
     pub fn pair_since(&self, one: HostId, other: HostId) -> Option<Instant> {
-        let mut since = self.host_since(one)?.max(self.host_since(other)?);
+        let hosts = self.host_since(one)?.max(self.host_since(other)?);
+        Some(self.link_since(one, other)?.max(hosts))
+    }
+
+    /// Since when no fault has touched the link between two hosts, in both directions.
+    pub fn link_since(&self, one: HostId, other: HostId) -> Option<Instant> {
+        let mut since = Instant::START;
         for link in [(one, other), (other, one)] {
             if self.touched.links.contains(&link) {
                 return None;

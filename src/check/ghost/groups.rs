@@ -29,6 +29,8 @@ pub(crate) struct Member {
     pub before: Option<Before>,
     /// What it owns now.
     pub owned: BTreeSet<TopicPartition>,
+    /// Its application does not give partitions up: its group has to do without it.
+    pub withholds: bool,
 }
 
 /// What a static member was when its process ended.
@@ -125,7 +127,8 @@ impl Groups {
     /// Why some group is not stable; `None` if each has its members in one generation, in which they
     /// own all partitions of their topics.
     pub fn unstable(&self, view: &View) -> Option<Unstable> {
-        self.members.iter().find_map(|(consumer, member)| {
+        let members = || self.members.iter().filter(|(_, member)| !member.withholds);
+        members().find_map(|(consumer, member)| {
             let (group, newest) = (member.group.clone(), self.newest(&member.group));
             let consumer = *consumer;
             let Some(joined) = &member.joined else {
@@ -136,7 +139,8 @@ impl Groups {
                 let generation = Some(generation);
                 return Some(Unstable::Behind { group, consumer, generation, newest });
             }
-            let of_group = || self.members.values().filter(|other| other.group == group);
+            let of_group =
+                || members().map(|(_, other)| other).filter(|other| other.group == group);
             let is_owned = |name| of_group().any(|other| other.owned.contains(name));
             let mut all = view.partitions().map(|(name, _)| name);
             let partition =
@@ -176,6 +180,7 @@ impl Groups {
                 joins: 0,
                 before,
                 owned: BTreeSet::new(),
+                withholds: false,
             };
             self.members.insert(*consumer, member);
             return;
@@ -191,7 +196,14 @@ impl Groups {
                 let newest = self.newest.entry(member.group.clone()).or_insert(generation);
                 *newest = generation.max(*newest);
             }
+            // Without a share, it does not take one over.
+            MemberEvent::Entered { generation, .. } if member.joined.is_none() => {
+                let (generation, assigned) = (*generation, member.owned.clone());
+                member.joined = Some(Joined { generation, member: "".into(), at, assigned });
+            }
+            MemberEvent::Withholds { .. } => member.withholds = true,
             MemberEvent::Revoked { partitions, .. } => {
+                member.withholds = false;
                 member.owned.retain(|partition| !partitions.contains(partition));
             }
             MemberEvent::Lost { partitions, .. } => {
@@ -201,6 +213,9 @@ impl Groups {
             }
             MemberEvent::Left { consumer } => drop(self.members.remove(consumer)),
             MemberEvent::Subscribed { .. }
+            | MemberEvent::Entered { .. }
+            | MemberEvent::Fenced { .. }
+            | MemberEvent::Dismissed { .. }
             | MemberEvent::Committing { .. }
             | MemberEvent::Committed { .. }
             | MemberEvent::Recalling { .. }

@@ -109,6 +109,10 @@ pub(super) enum Said {
         member: String,
         owned: Vec<String>,
     },
+    Entered {
+        consumer: u32,
+        generation: i32,
+    },
     Revoked {
         consumer: u32,
         partitions: Vec<String>,
@@ -116,6 +120,16 @@ pub(super) enum Said {
     Lost {
         consumer: u32,
         partitions: Vec<String>,
+    },
+    Withholds {
+        consumer: u32,
+        partitions: Vec<String>,
+    },
+    Fenced {
+        consumer: u32,
+    },
+    Dismissed {
+        consumer: u32,
     },
     Left {
         consumer: u32,
@@ -304,8 +318,12 @@ pub(super) fn heard(said: Said) -> Result<ClientEvent, String> {
         }
         Said::Subscribed { .. }
         | Said::Joined { .. }
+        | Said::Entered { .. }
         | Said::Revoked { .. }
         | Said::Lost { .. }
+        | Said::Withholds { .. }
+        | Said::Fenced { .. }
+        | Said::Dismissed { .. }
         | Said::Left { .. }
         | Said::Committing { .. }
         | Said::Committed { .. }
@@ -342,6 +360,12 @@ fn said_of_member(event: MemberEvent) -> Said {
         MemberEvent::Lost { consumer, partitions } => {
             Said::Lost { consumer, partitions: names(&partitions) }
         }
+        MemberEvent::Withholds { consumer, partitions } => {
+            Said::Withholds { consumer, partitions: names(&partitions) }
+        }
+        MemberEvent::Entered { consumer, generation } => Said::Entered { consumer, generation },
+        MemberEvent::Fenced { consumer } => Said::Fenced { consumer },
+        MemberEvent::Dismissed { consumer } => Said::Dismissed { consumer },
         MemberEvent::Left { consumer } => Said::Left { consumer },
         MemberEvent::Committing { consumer, op, generation, offsets } => {
             let offsets =
@@ -386,6 +410,12 @@ fn heard_of_member(said: Said) -> Result<MemberEvent, String> {
         Said::Lost { consumer, partitions } => {
             MemberEvent::Lost { consumer, partitions: partitions_of(&partitions)? }
         }
+        Said::Withholds { consumer, partitions } => {
+            MemberEvent::Withholds { consumer, partitions: partitions_of(&partitions)? }
+        }
+        Said::Entered { consumer, generation } => MemberEvent::Entered { consumer, generation },
+        Said::Fenced { consumer } => MemberEvent::Fenced { consumer },
+        Said::Dismissed { consumer } => MemberEvent::Dismissed { consumer },
         Said::Left { consumer } => MemberEvent::Left { consumer },
         Said::Committing { consumer, op, generation, offsets } => {
             let offsets = offsets.iter().map(|(name, offset)| Ok((read_partition(name)?, *offset)));

@@ -111,7 +111,11 @@ fn of_a_member() -> Vec<ClientEvent> {
         told(2, fail),
         told(3, Outcome::Unknown { error: "TIMED_OUT".into() }),
         MemberEvent::Revoked { consumer, partitions: partitions.clone() },
+        MemberEvent::Withholds { consumer, partitions: partitions.clone() },
         MemberEvent::Lost { consumer, partitions },
+        MemberEvent::Entered { consumer, generation: 8 },
+        MemberEvent::Fenced { consumer },
+        MemberEvent::Dismissed { consumer },
         MemberEvent::Left { consumer },
     ];
     events.map(ClientEvent::Member).into()

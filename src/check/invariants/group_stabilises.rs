@@ -1,5 +1,6 @@
 //! `group-stabilises`: within a bounded time after the heal, the members of each group are in one
-//! generation, in which they own every partition.
+//! generation, in which they own every partition. A member that does not give partitions up is not waited
+//! for.
 //!
 //! It is judged when the final reads begin: from then on members leave.
 
@@ -63,12 +64,45 @@ mod tests {
     }
 
     #[test]
+    fn silent_about_a_member_for_which_there_is_no_partition() {
+        let mut story = healed();
+        story.enters(2, 3);
+        story.long_later();
+        story.reading();
+        story.finish_silent();
+    }
+
+    #[test]
     fn silent_about_a_member_that_left_or_died() {
         let mut story = healed();
         story.leaves(2);
         story.long_later();
         story.reading();
         story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_a_member_that_never_gives_partitions_up() {
+        let mut story = healed();
+        story.joins(2, 3, &[]);
+        story.withholds(1, &[0]);
+        story.joins(2, 4, &[0]);
+        story.long_later();
+        story.reading();
+        story.finish_silent();
+    }
+
+    #[test]
+    fn fires_when_the_others_wait_for_a_member_that_never_gives_partitions_up() {
+        let mut story = healed();
+        story.joins(2, 3, &[]);
+        story.withholds(1, &[0]);
+        story.long_later();
+        story.reading();
+        story.finish_fired(
+            "group shop not stable 30 s after the heal at 1.000 s: no member of generation 3 owns \
+             orders-0",
+        );
     }
 
     #[test]

@@ -220,7 +220,7 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "generation-monotonic",
-        "The generations of a group never fall.",
+        "The generations of a group never fall, and rise when all its members have left.",
         Brokers,
         new::<generation_monotonic::GenerationMonotonic>,
     ),
@@ -238,7 +238,7 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "static-member-keeps",
-        "A static member that is back within its session timeout causes no rebalance.",
+        "A static member that is back within its session timeout causes no rebalance, and is not fenced.",
         Brokers,
         new::<static_member_keeps::StaticMemberKeeps>,
     ),

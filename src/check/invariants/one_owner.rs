@@ -56,10 +56,14 @@ impl OneOwner {
             }
         }
         let revoked = self.revoked.remove(&consumer).unwrap_or_default();
-        let as_member = revoked.into_iter().filter(|gone| {
-            gone.member == joined.member && !member.is_static && gone.generation < generation
-        });
-        for gone in as_member {
+        let as_member = |gone: &Revocation| gone.member == joined.member && !member.is_static;
+        // In the consumer protocol, a member confirms what it gave up before it is in the next epoch.
+        let (revoked, waiting): (Vec<_>, Vec<_>) =
+            revoked.into_iter().filter(as_member).partition(|gone| gone.generation < generation);
+        if !waiting.is_empty() {
+            self.revoked.insert(consumer, waiting);
+        }
+        for gone in revoked {
             let gains = self.gains.get(&(subject(), gone.partition.clone()));
             let early = gains.into_iter().flatten().find(|gain| {
                 let between = gone.generation < gain.generation && gain.generation <= generation;
@@ -196,6 +200,34 @@ mod tests {
             "group shop assigned orders-0 to k2 in generation 2 at 1.000 s, though k1, a member since \
              generation 1, had not given it up",
         );
+    }
+
+    #[test]
+    fn fires_when_the_owner_confirms_in_the_epoch_before_that_it_gave_it_up() {
+        let mut story = two_members();
+        story.joins(1, 1, &[0, 1]);
+        story.joins(2, 2, &[1]);
+        story.later();
+        story.revokes(1, &[1]);
+        story.joins(1, 1, &[0]);
+        story.joins(1, 2, &[0]);
+        assert!(
+            story
+                .sentence()
+                .contains("though k1, a member since generation 1, had not given it up")
+        );
+    }
+
+    #[test]
+    fn silent_when_the_next_owner_waits_until_it_is_confirmed() {
+        let mut story = two_members();
+        story.joins(1, 1, &[0, 1]);
+        story.revokes(1, &[1]);
+        story.joins(1, 1, &[0]);
+        story.later();
+        story.joins(2, 2, &[1]);
+        story.joins(1, 2, &[0]);
+        story.silent();
     }
 
     #[test]

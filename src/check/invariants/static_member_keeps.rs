@@ -1,9 +1,12 @@
 //! `static-member-keeps`: a static member whose process comes back within its session timeout joins the
-//! generation that it was in, and the group does not rebalance.
+//! generation that it was in, and the group does not rebalance. No other process has its place: it is not
+//! fenced.
 //!
 //! Judged only if nothing else can have caused a rebalance: the other members and all brokers were
 //! left alone for a session timeout before it ended, and no other member came or went. Its session
 //! began with its last heartbeat: back within two thirds of the timeout is in time.
+//! A request of an earlier process may be on its way for at most a session timeout, and only where a fault
+//! touched the links.
 //! In the consumer protocol a member's place is free only after its session, so that nothing is promised.
 //! Source: KIP-345; KIP-848.
 
@@ -60,6 +63,15 @@ impl StaticMemberKeeps {
     }
 }
 
+/// Whether a request that an earlier process sent before this one joined may arrive only now.
+fn may_be_late(ghost: &Ghost, member: &Member, joined: Instant, now: Instant) -> bool {
+    let calm = |broker| {
+        let since = ghost.calm().link_since(member.host, broker);
+        since.is_some_and(|since| since == Instant::START || since + member.session <= joined)
+    };
+    now.since(joined) < member.session && !ghost.hosts().all(|(broker, _)| calm(broker))
+}
+
 impl Invariant for StaticMemberKeeps {
     fn name(&self) -> &'static str {
         "static-member-keeps"
@@ -79,6 +91,13 @@ impl Invariant for StaticMemberKeeps {
             }
             MemberEvent::Lost { .. } => {
                 self.disturbed.insert(Arc::clone(&member.group), at);
+            }
+            MemberEvent::Fenced { .. } if member.is_static => {
+                let since = member.joined.as_ref().map(|joined| joined.at);
+                if let Some(since) = since.filter(|since| !may_be_late(ghost, member, *since, at)) {
+                    let witness = GroupWitness::StaticMemberFenced { consumer, since };
+                    return event.broke(self.name(), Arc::clone(&member.group), witness);
+                }
             }
             MemberEvent::Joined { .. } if member.joins == 1 => {
                 if let Some(before) = &member.before {
@@ -137,6 +156,30 @@ mod tests {
         story.subscribes(3, "shop");
         story.joins(1, 4, &[0]);
         story.silent();
+    }
+
+    #[test]
+    fn silent_about_a_member_that_a_late_request_of_its_instance_may_have_fenced() {
+        let mut story = stable();
+        story.touches(&[], &[(201, 1)]);
+        bounced(&mut story);
+        story.joins(1, 3, &[0]);
+        story.later();
+        story.instance_fenced(1);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_member_is_fenced_and_no_other_process_ran() {
+        let mut story = stable();
+        bounced(&mut story);
+        story.joins(1, 3, &[0]);
+        story.later();
+        story.instance_fenced(1);
+        story.fired(
+            "group shop refused k1, a static member since 62.000 s, at 63.000 s in favour of another \
+             process, though no other ran",
+        );
     }
 
     #[test]

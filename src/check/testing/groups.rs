@@ -38,6 +38,23 @@ impl Story {
         self.member(consumer, MemberEvent::Lost { consumer, partitions });
     }
 
+    pub fn withholds(&mut self, consumer: u32, kept: &[i32]) {
+        let partitions = self.partitions(kept);
+        self.member(consumer, MemberEvent::Withholds { consumer, partitions });
+    }
+
+    pub fn instance_fenced(&mut self, consumer: u32) {
+        self.member(consumer, MemberEvent::Fenced { consumer });
+    }
+
+    pub fn enters(&mut self, consumer: u32, generation: i32) {
+        self.member(consumer, MemberEvent::Entered { consumer, generation });
+    }
+
+    pub fn dismissed(&mut self, consumer: u32) {
+        self.member(consumer, MemberEvent::Dismissed { consumer });
+    }
+
     pub fn leaves(&mut self, consumer: u32) {
         self.member(consumer, MemberEvent::Left { consumer });
     }

@@ -46,6 +46,8 @@ pub enum GroupWitness {
     },
     /// A member joined a generation older than one that had been reported when it began to join.
     GenerationFell { consumer: u32, generation: i32, before: i32 },
+    /// A member of a group that all others had left got a generation that these had had.
+    GenerationAgain { consumer: u32, generation: i32, newest: i32 },
     /// A commit of an old generation was acknowledged.
     ZombieCommitted { consumer: u32, generation: i32, newest: i32, op: u64 },
     /// A member was told less than had been committed.
@@ -60,6 +62,8 @@ pub enum GroupWitness {
     },
     /// A static member came back in time, and the group had to rebalance.
     StaticMemberMoved { consumer: u32, away: Duration, before: i32, after: i32 },
+    /// A static member was refused in favour of another process, and there was none.
+    StaticMemberFenced { consumer: u32, since: Instant },
     /// A group did not become stable in time.
     NotStable { why: String, healed: Instant, within: Duration },
     /// An acknowledged record was committed, and no member processed it.
@@ -92,6 +96,8 @@ impl GroupWitness {
             | Self::NeverProcessed { partition, .. }
             | Self::ProcessedTwice { partition, .. } => Some(partition),
             Self::GenerationFell { .. }
+            | Self::GenerationAgain { .. }
+            | Self::StaticMemberFenced { .. }
             | Self::ZombieCommitted { .. }
             | Self::StaticMemberMoved { .. }
             | Self::NotStable { .. } => None,
@@ -126,6 +132,11 @@ impl GroupWitness {
                 f,
                 "gave k{consumer} generation {generation} at {at}, after generation {before}"
             ),
+            Self::GenerationAgain { consumer, generation, newest } => write!(
+                f,
+                "gave k{consumer} generation {generation} at {at}, though the members of generation \
+                 {newest} had all left before it came"
+            ),
             Self::ZombieCommitted { consumer, generation, newest, op } => write!(
                 f,
                 "acknowledged k{consumer}'s commit {op} of generation {generation} at {at}, though \
@@ -148,6 +159,12 @@ impl GroupWitness {
                 "went from generation {before} to {after} by {at} because k{consumer}, a static member, \
                  was away for {:.3} s, within its session timeout",
                 away.as_secs_f64()
+            ),
+            Self::StaticMemberFenced { consumer, since } => write!(
+                f,
+                "refused k{consumer}, a static member since {}, at {at} in favour of another process, \
+                 though no other ran",
+                Seconds(*since)
             ),
             Self::NotStable { why, healed, within } => write!(
                 f,

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::ConsumerRecord;
 use super::position::Position;
-use crate::base::TopicPartition;
+use crate::base::{Offset, TopicPartition};
 use crate::wire::batch::{BatchError, BatchHeader, Records, records_of};
 
 /// The most that one batch may grow to when it is decompressed.
@@ -33,6 +33,19 @@ impl Buffered {
 
     pub(super) fn bytes_taken(&self) -> usize {
         self.bytes_taken
+    }
+
+    /// The offset after the last whole batch.
+    pub(super) fn end(&self) -> Option<Offset> {
+        let mut end = self.current.as_ref().map(|records| records.header().next_offset());
+        let mut rest = &self.rest[..];
+        while let Ok(header) = BatchHeader::parse(rest)
+            && let Some(next) = rest.get(header.size()..)
+        {
+            end = Some(header.next_offset());
+            rest = next;
+        }
+        end
     }
 
     /// Moves up to `limit` records at or after the position into `into`, and the position past them.

@@ -25,6 +25,8 @@ const LAST_VERSION_BY_NAME: i16 = 12;
 
 /// Up to this version of OffsetCommit and OffsetFetch, topics go by name (KIP-848).
 const LAST_COMMIT_BY_NAME: i16 = 9;
+/// The last version of ConsumerGroupHeartbeat in which a member may join without an id (KIP-1082).
+const LAST_WITHOUT_ID: i16 = 0;
 
 /// A consumer's core, and what it takes to carry its effects out.
 pub(super) struct Driver<W: World> {
@@ -205,7 +207,8 @@ async fn ask_coordinator<W: World>(
             Response::Leave(pool.call(to, purpose, &message, None, deadline).await?)
         }
         Request::ConsumerHeartbeat(message) => {
-            Response::ConsumerHeartbeat(pool.call(to, purpose, &message, None, deadline).await?)
+            let version = message.member_id.is_empty().then_some(LAST_WITHOUT_ID);
+            Response::ConsumerHeartbeat(pool.call(to, purpose, &message, version, deadline).await?)
         }
         Request::Commit(message) => {
             let version = Some(LAST_COMMIT_BY_NAME);

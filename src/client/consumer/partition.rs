@@ -120,6 +120,11 @@ impl Assigned {
         Some((position.offset(), position.epoch()))
     }
 
+    /// The end of the records that are buffered, if there are any.
+    pub(super) fn fetched_end(&self) -> Option<Offset> {
+        self.buffered.as_ref()?.end()
+    }
+
     /// Whether it waits for the group's committed offset.
     pub(super) fn wants_committed(&self) -> bool {
         self.state == State::Committed

@@ -7,21 +7,20 @@
 //!
 //! Source: Kafka's `ConsumerMembershipManager` and `ConsumerHeartbeatRequestManager`.
 
+mod messages;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::messages::by_topic;
 use super::step::{Identity, LastCommit};
 use super::{Event, Request, Response, Settings, Step, Subscription, Trouble};
-use crate::base::{Instant, TopicId, TopicPartition};
+use crate::base::{Flaw, Flaws, Instant, TopicId, TopicPartition};
 use crate::client::kernel::{Cluster, RequestId};
 use crate::group::MemberId;
 use crate::wire::ErrorCode;
-use crate::wire::messages::consumer_group_heartbeat_request::TopicPartitions;
-use crate::wire::messages::consumer_group_heartbeat_response::Assignment;
-use crate::wire::messages::{
-    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, StrBytes, message,
-};
+use crate::wire::messages::ConsumerGroupHeartbeatResponse;
 
 /// The epoch with which a member joins, leaves, and leaves for a while (a static one).
 const JOIN: i32 = 0;
@@ -109,6 +108,9 @@ pub(in crate::client) struct Epochs {
     failures: u32,
     patience_ends: Instant,
     leave: Leave,
+    is_dismissed: bool,
+    /// When the last heartbeat was sent, and when one was answered.
+    sent_and_answered: (Option<Instant>, Option<Instant>),
     has_coordinator: bool,
 }
 
@@ -137,12 +139,23 @@ impl Epochs {
             next: now,
             failures: 0,
             leave: Leave::No,
+            is_dismissed: false,
+            sent_and_answered: (None, None),
             has_coordinator: false,
         }
     }
 
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(super) fn set_flaws(&mut self, flaws: Flaws) {
+        self.settings.flaws = flaws;
+    }
+
+    /// Whether the coordinator has confirmed that it left.
+    pub(super) fn is_dismissed(&self) -> bool {
+        self.is_dismissed
     }
 
     pub(super) fn subscription(&self) -> Option<&Subscription> {
@@ -257,7 +270,7 @@ impl Epochs {
         if self.settings.auto_commit.is_some() && !self.owned.is_empty() {
             match self.last_commit {
                 LastCommit::NotBegun => {
-                    let until = now + self.settings.max_poll_interval;
+                    let until = self.settings.last_commit_ends(now);
                     self.last_commit = LastCommit::Begun { until };
                     return;
                 }
@@ -332,7 +345,9 @@ impl Epochs {
 
     /// Leaves; what it owns is lost with the next poll, if there is one.
     fn begin_leave(&mut self) {
-        if matches!(self.state, State::Member | State::Joining) {
+        // KAFKA-16639: also while a heartbeat is under way.
+        let drops = self.in_flight.is_some() && self.settings.flaws.has(Flaw::LeaveDropped);
+        if matches!(self.state, State::Member | State::Joining) && !drops {
             self.leave = Leave::Wanted;
         }
         if !matches!(self.state, State::Failed(_)) {
@@ -391,6 +406,7 @@ impl Epochs {
         if self.is_due(now) {
             let request = Request::ConsumerHeartbeat(self.heartbeat());
             self.in_flight = Some(send(request, timeout));
+            self.sent_and_answered.0 = Some(now);
             self.next = now + self.interval;
         }
     }
@@ -405,7 +421,15 @@ impl Epochs {
     fn may_heartbeat(&self) -> bool {
         let is_in = matches!(self.state, State::Member | State::Joining);
         let is_known = self.subscription.as_ref().is_some_and(Subscription::is_known);
-        is_in && is_known && self.in_flight.is_none() && self.leave == Leave::No
+        is_in && is_known && !self.is_in_flight() && self.leave == Leave::No
+    }
+
+    /// Whether a heartbeat is under way.
+    fn is_in_flight(&self) -> bool {
+        let (sent, answered) = self.sent_and_answered;
+        // KAFKA-16555: times don't tell apart what happens at the same time.
+        let looks_answered = sent == answered && self.settings.flaws.has(Flaw::PhantomMembers);
+        self.in_flight.is_some() && !looks_answered
     }
 
     pub(super) fn deadline(&self) -> Instant {
@@ -420,60 +444,6 @@ impl Epochs {
             deadline = deadline.min(until);
         }
         deadline
-    }
-
-    fn instance(&self) -> Option<StrBytes> {
-        self.settings.instance.as_ref().map(|instance| (&**instance).into())
-    }
-
-    fn farewell(&self) -> ConsumerGroupHeartbeatRequest {
-        message!(ConsumerGroupHeartbeatRequest {
-            group_id: (&*self.settings.group).into(),
-            member_id: self.id.as_str().into(),
-            member_epoch: if self.settings.instance.is_some() { LEAVE_FOR_A_WHILE } else { LEAVE },
-            instance_id: self.instance(),
-            rebalance_timeout_ms: -1,
-        })
-    }
-
-    fn heartbeat(&mut self) -> ConsumerGroupHeartbeatRequest {
-        let topics = self.topics().cloned().collect();
-        let regex = self.subscription.as_ref().and_then(|s| s.regex().cloned());
-        let says = Told { topics, regex, owned: self.owned_ids.clone() };
-        let known = self.said.take();
-        let is_new = known.is_none();
-        let topics_changed = known.as_ref().is_none_or(|said| said.topics != says.topics);
-        let regex_before = known.as_ref().and_then(|said| said.regex.as_ref());
-        let takes_back = is_new && self.has_said_regex;
-        let says_regex = takes_back || regex_before != says.regex.as_ref();
-        self.has_said_regex |= says.regex.is_some();
-        // An empty one takes an earlier one back.
-        let regex = says.regex.as_deref().unwrap_or_default();
-        let owned_changed = known.as_ref().is_none_or(|said| said.owned != says.owned);
-        let rebalance_timeout = self.settings.max_poll_interval.as_millis();
-        let rebalance_timeout = i32::try_from(rebalance_timeout).unwrap_or(i32::MAX);
-        let assignor = self.settings.remote_assignor.as_ref().filter(|_| is_new);
-        let rack = self.settings.rack.as_ref().filter(|_| is_new);
-        let owned = says.owned.iter().map(|(id, indexes)| {
-            let indexes = indexes.iter().copied().collect();
-            message!(TopicPartitions { topic_id: (*id).into(), partitions: indexes })
-        });
-        let names = says.topics.iter().map(|topic| (&**topic).into());
-        let request = message!(ConsumerGroupHeartbeatRequest {
-            group_id: (&*self.settings.group).into(),
-            member_id: self.id.as_str().into(),
-            member_epoch: self.epoch,
-            instance_id: self.instance(),
-            rack_id: rack.map(|rack| (&**rack).into()),
-            rebalance_timeout_ms: if is_new { rebalance_timeout } else { -1 },
-            subscribed_topic_names: topics_changed.then(|| names.collect()),
-            subscribed_topic_regex: says_regex.then(|| regex.into()),
-            server_assignor: assignor.map(|assignor| (&**assignor).into()),
-            topic_partitions: (owned_changed || self.acknowledges).then(|| owned.collect()),
-        });
-        self.said = Some(says);
-        self.acknowledges = false;
-        request
     }
 
     pub(super) fn answered(
@@ -492,12 +462,14 @@ impl Epochs {
             Err(error) => Err(error),
         };
         if self.leave == Leave::Asked(request) {
-            self.leave = Leave::No;
+            (self.leave, self.sent_and_answered.1) = (Leave::No, Some(now));
+            self.is_dismissed = result.is_ok();
             return result.err().unwrap_or(ErrorCode::None);
         }
         if self.in_flight.take_if(|asked| *asked == request).is_none() {
             return ErrorCode::None;
         }
+        self.sent_and_answered.1 = Some(now);
         match result {
             Ok(answer) => {
                 self.accept(answer, cluster);
@@ -508,6 +480,12 @@ impl Epochs {
                 self.next = now + pause(self.failures);
                 self.said = None;
                 self.refused(error);
+                if answer.is_ok() && self.settings.flaws.has(Flaw::ErrorKeepsInFlight) {
+                    self.in_flight = Some(request);
+                }
+                if self.settings.flaws.has(Flaw::PhantomMembers) {
+                    (self.failures, self.next) = (0, now);
+                }
                 error
             }
         }
@@ -523,6 +501,11 @@ impl Epochs {
         }
         if answer.member_epoch <= JOIN {
             return self.fail(ErrorCode::UnknownServerError);
+        }
+        if self.settings.flaws.has(Flaw::PhantomMembers)
+            && let Some(id) = answer.member_id.as_ref().filter(|_| self.state == State::Joining)
+        {
+            self.id = id.as_str().into();
         }
         (self.state, self.epoch) = (State::Member, answer.member_epoch);
         if let Some(assignment) = &answer.assignment {
@@ -561,15 +544,10 @@ impl Epochs {
         let is_idle = self.subscription.is_none() && self.telling.is_none();
         assert!(!is_idle || owned.is_empty(), "owns {owned:?} without a subscription");
         let is_in = matches!(state, State::Member | State::Joining);
-        assert!(is_in || self.in_flight.is_none(), "a heartbeat is under way in {state:?}");
+        let keeps = self.settings.flaws.has(Flaw::ErrorKeepsInFlight);
+        assert!(
+            is_in || self.in_flight.is_none() || keeps,
+            "a heartbeat is under way in {state:?}"
+        );
     }
-}
-
-fn by_topic(assignment: &Assignment) -> ByTopic {
-    let mut target = ByTopic::new();
-    for topic in &assignment.topic_partitions {
-        target.entry(topic.topic_id.into()).or_default().extend(topic.partitions.iter().copied());
-    }
-    target.retain(|_, indexes| !indexes.is_empty());
-    target
 }

@@ -9,7 +9,7 @@ use super::epochs::Epochs;
 use super::step::Identity;
 use super::{Request, Response, Settings, Step, Subscription, Trouble};
 use crate::base::config::GroupProtocol;
-use crate::base::{Instant, TopicPartition};
+use crate::base::{Flaws, Instant, TopicPartition};
 use crate::client::kernel::{Cluster, RequestId};
 use crate::group::MemberId;
 use crate::wire::ErrorCode;
@@ -42,6 +42,16 @@ impl Membership {
 
     pub(in crate::client) fn settings(&self) -> &Settings {
         either!(self, member => member.settings())
+    }
+
+    /// The same membership with these flaws.
+    pub(in crate::client) fn set_flaws(&mut self, flaws: Flaws) {
+        either!(self, member => member.set_flaws(flaws));
+    }
+
+    /// Whether the coordinator has confirmed that it left.
+    pub(in crate::client) fn is_dismissed(&self) -> bool {
+        either!(self, member => member.is_dismissed())
     }
 
     pub(in crate::client) fn subscription(&self) -> Option<&Subscription> {

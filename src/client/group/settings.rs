@@ -7,7 +7,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
 use crate::base::config::{Config, ConfigError, ConsumerConfig, GroupProtocol};
-use crate::base::{TopicId, TopicPartition};
+use crate::base::{Flaw, Flaws, Instant, TopicId, TopicPartition};
 use crate::client::assignor::{Assignor, Rebalancing};
 use crate::group::MemberId;
 
@@ -32,6 +32,8 @@ pub(in crate::client) struct Settings {
     pub(in crate::client) excludes_internal: bool,
     /// `auto.commit.interval.ms`; `None`: the application commits.
     pub(in crate::client) auto_commit: Option<Duration>,
+    /// Historical bugs of the member.
+    pub(in crate::client) flaws: Flaws,
 }
 
 impl Settings {
@@ -87,6 +89,7 @@ impl Settings {
             assignors,
             excludes_internal: config.exclude_internal_topics,
             auto_commit: commits.value.then_some(config.auto_commit_interval),
+            flaws: Flaws::default(),
         }))
     }
 
@@ -110,18 +113,35 @@ impl Settings {
         Ok(())
     }
 
-    /// An id for the member, where members choose their own (KIP-1082).
-    pub(in crate::client) fn draw_member_id(&self, random: &mut ChaCha12Rng) -> MemberId {
+    /// An id for the member, where members choose their own (KIP-1082). Consumers that one process
+    /// starts one after the other may draw alike: the time tells them apart.
+    pub(in crate::client) fn draw_member_id(
+        &self,
+        now: Instant,
+        random: &mut ChaCha12Rng,
+    ) -> MemberId {
         match self.protocol {
             GroupProtocol::Classic => MemberId::default(),
             GroupProtocol::Consumer => {
                 let mut bytes = [0; 16];
                 random.fill_bytes(&mut bytes);
+                for (byte, of_time) in bytes.iter_mut().rev().zip(now.0.to_le_bytes()) {
+                    *byte ^= of_time;
+                }
                 // Version 4, variant 1: Kafka prints any UUID as it prints a topic id.
                 bytes[6] = bytes[6] & 0x0f | 0x40;
                 bytes[8] = bytes[8] & 0x3f | 0x80;
                 MemberId::from(TopicId(bytes).to_string())
             }
+        }
+    }
+
+    /// How long the commit before a revocation may take from now on: no longer than others wait for
+    /// this member (KAFKA-14024).
+    pub(super) fn last_commit_ends(&self, now: Instant) -> Instant {
+        match self.flaws.has(Flaw::SlowCommitExpels) {
+            true => Instant::NEVER,
+            false => now + self.max_poll_interval,
         }
     }
 

@@ -9,6 +9,7 @@ use super::group::{ClassicGroup, Phase};
 use super::member::{Member, Name, Protocols, millis};
 use super::plan::{At, Plan};
 use super::soft::Classic;
+use crate::base::Flaw;
 use crate::group::{Client, GroupId, MemberId, Record, Reply};
 use crate::wire::ErrorCode;
 use crate::wire::messages::{JoinGroupRequest, JoinGroupResponse};
@@ -260,8 +261,10 @@ fn replace_static(plan: &mut Plan<'_>, join: Join<'_>, former: &MemberId, id: &M
     update(plan, join, id);
     match plan.group.phase {
         Phase::Stable if plan.group.select_protocol() == plan.group.protocol => {
-            let record = plan.group.record(|member| member.assignment.clone().unwrap_or_default());
-            plan.records.push(record);
+            if !plan.at.settings.flaws.has(Flaw::ForgetStaticMember) {
+                let assigned = |member: &Member| member.assignment.clone().unwrap_or_default();
+                plan.records.push(plan.group.record(assigned));
+            }
             let answer = match version >= SKIPS_ASSIGNMENT {
                 true => ReplacedAnswer::Skipping,
                 false => ReplacedAnswer::Naming { leader },

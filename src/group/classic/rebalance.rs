@@ -6,6 +6,7 @@ use super::answers::{joined, refused_sync};
 use super::effect::Kind;
 use super::group::{Initial, Phase};
 use super::plan::Plan;
+use crate::base::Flaw;
 use crate::group::MemberId;
 use crate::wire::ErrorCode;
 
@@ -105,6 +106,9 @@ impl Plan<'_> {
         let absent = self.group.members.values().filter(|member| !member.awaits_join);
         let absent = absent.filter(|member| member.instance.is_none());
         let absent: Vec<MemberId> = absent.map(|member| member.id.clone()).collect();
+        if !absent.is_empty() && self.at.settings.flaws.has(Flaw::EndlessCooperative) {
+            return self.await_joins();
+        }
         for member in absent {
             self.remove(member.as_str());
         }

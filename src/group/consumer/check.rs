@@ -2,6 +2,7 @@
 
 use super::group::ConsumerGroup;
 use super::member::{LEAVE_STATIC, Member, MemberState};
+use crate::base::Flaw;
 use crate::group::MemberId;
 
 impl ConsumerGroup {
@@ -23,6 +24,9 @@ impl ConsumerGroup {
         let Some(member) = self.member(id.as_str()) else { return };
         let old = before.and_then(|before| before.member(id.as_str()));
         self.check_epochs(id, member, old);
+        if self.flaws.has(Flaw::EpochLostOnReturn) {
+            return;
+        }
         let owned = member.assigned.iter().chain(member.pending.iter());
         for (topic, partition, _) in owned {
             let owner = self.owner(topic, partition);

@@ -12,6 +12,7 @@ use super::plan::{Context, Plan};
 use super::refusal::Refusal;
 use super::sessions::Overdue;
 use super::subscription::drop_unused;
+use crate::base::Flaw;
 use crate::decide::Decision;
 use crate::group::MemberId;
 use crate::group::record::{ConsumerGroupValue, Record, TargetEpochValue};
@@ -121,7 +122,7 @@ pub(super) fn fence(plan: &mut Plan, context: &Context<'_>, members: &BTreeSet<M
     let metadata_hash = hash::of(context.image, names);
     let value = Some(ConsumerGroupValue { epoch, metadata_hash });
     plan.push(Record::ConsumerGroup { group: group.clone(), value });
-    if plan.group().is_empty() {
+    if plan.group().is_empty() && !context.flaws.has(Flaw::FencedLastMember) {
         // KAFKA-20442: the target of a group without members is up to date.
         let value = Some(TargetEpochValue { epoch, computed: plan.group().computed });
         plan.push(Record::TargetEpoch { group, value });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::member::Member;
 use super::partitions::Target;
-use crate::base::{Timestamp, TopicId};
+use crate::base::{Flaws, Timestamp, TopicId};
 use crate::decide::SharedMap;
 use crate::group::record::{Record, RegularExpressionValue};
 use crate::group::{GroupId, MemberId};
@@ -79,6 +79,8 @@ pub struct ConsumerGroup {
     pub(super) patterns: SharedMap<String, Pattern>,
     /// Members that ask for each assignor.
     pub(super) assignors: SharedMap<String, usize>,
+    /// Historical bugs of the coordinator that replays it.
+    pub(super) flaws: Flaws,
 }
 
 impl ConsumerGroup {
@@ -97,7 +99,13 @@ impl ConsumerGroup {
             topics: SharedMap::default(),
             patterns: SharedMap::default(),
             assignors: SharedMap::default(),
+            flaws: Flaws::default(),
         }
+    }
+
+    /// The same group, replayed by a coordinator with these flaws.
+    pub fn with_flaws(self, flaws: Flaws) -> Self {
+        Self { flaws, ..self }
     }
 
     /// Its name.

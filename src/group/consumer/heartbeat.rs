@@ -15,6 +15,7 @@ use super::plan::{Context, Plan};
 use super::reconcile::owns_only_assigned;
 use super::refusal::Refusal;
 use super::validate::validate;
+use crate::base::{Flaw, Flaws};
 use crate::decide::Decision;
 use crate::group::record::{MemberValue, Record};
 use crate::group::{Client, GroupId, MemberId};
@@ -88,7 +89,7 @@ fn decide(
         "" => (context.new_member)(),
         id => MemberId::from(id),
     };
-    admit(&mut plan, request, &member_id)?;
+    admit(&mut plan, request, &member_id, context.flaws)?;
     let known = plan.group().member(member_id.as_str()).cloned().unwrap_or_default();
     let info = subscription(&known.info, client, request);
     advance(&mut plan, context, &member_id, info, request.topic_partitions.as_deref())?;
@@ -96,7 +97,7 @@ fn decide(
 }
 
 /// Finds the member, or lets it join. A static member may take the place of one that has left.
-fn admit(plan: &mut Plan, request: &Request, id: &MemberId) -> Result<(), Refusal> {
+fn admit(plan: &mut Plan, request: &Request, id: &MemberId, flaws: Flaws) -> Result<(), Refusal> {
     let group = plan.group();
     let known = group.member(id.as_str());
     let joins = request.member_epoch == 0;
@@ -108,7 +109,7 @@ fn admit(plan: &mut Plan, request: &Request, id: &MemberId) -> Result<(), Refusa
         return match known {
             None if joins => Ok(()),
             None => Err(unknown(group, id)),
-            Some(member) => check_epoch(member, request),
+            Some(member) => check_epoch(member, request, flaws),
         };
     };
     let Some((owner, member)) = group.instance(instance) else {
@@ -131,7 +132,7 @@ fn admit(plan: &mut Plan, request: &Request, id: &MemberId) -> Result<(), Refusa
         let (member, owner) = (id.to_string(), owner.clone());
         return Err(Refusal::FencedInstance { member, instance, owner });
     }
-    check_epoch(member, request)
+    check_epoch(member, request, flaws)
 }
 
 fn unknown(group: &ConsumerGroup, id: &MemberId) -> Refusal {
@@ -140,12 +141,13 @@ fn unknown(group: &ConsumerGroup, id: &MemberId) -> Refusal {
 
 /// A member that missed the last response may send the epoch before, if it owns nothing that it was
 /// not assigned. Epoch 0 is always accepted: the member owns nothing (KAFKA-19233).
-fn check_epoch(member: &Member, request: &Request) -> Result<(), Refusal> {
+fn check_epoch(member: &Member, request: &Request, flaws: Flaws) -> Result<(), Refusal> {
     let received = request.member_epoch;
     let missed_response = received < member.epoch
         && received == member.previous_epoch
         && owns_only_assigned(member, request.topic_partitions.as_deref());
-    if received == 0 || received == member.epoch || missed_response {
+    let joins_again = received == 0 && !flaws.has(Flaw::EpochZeroRefused);
+    if joins_again || received == member.epoch || missed_response {
         return Ok(());
     }
     Err(Refusal::FencedEpoch { received, known: member.epoch })

@@ -4,7 +4,7 @@ use super::effect::Effect;
 use super::group::ConsumerGroup;
 use super::member::Member;
 use super::sessions::Sessions;
-use crate::base::{Instant, Timestamp};
+use crate::base::{Flaws, Instant, Timestamp};
 use crate::controller::Image;
 use crate::decide::Decision;
 use crate::group::{ConsumerSettings, MemberId, Record};
@@ -24,6 +24,8 @@ pub struct Context<'a> {
     pub classic_max_size: usize,
     /// The soft state of this coordinator.
     pub sessions: &'a Sessions,
+    /// Historical bugs of this coordinator.
+    pub flaws: Flaws,
     /// Makes the id of a member that brings none (version 0 only).
     pub new_member: &'a dyn Fn() -> MemberId,
 }

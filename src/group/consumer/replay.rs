@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::group::{ConsumerGroup, Pattern};
 use super::member::Member;
 use super::partitions::{Owned, Target};
-use crate::base::{Timestamp, TopicId};
+use crate::base::{Flaw, Timestamp, TopicId};
 use crate::decide::SharedMap;
 use crate::group::record::{
     CurrentAssignmentValue, MemberValue, Record, RegularExpressionValue, TargetEpochValue,
@@ -95,10 +95,15 @@ impl ConsumerGroup {
             Some(before) => self.release(id, before),
             None => self.count(id, &Member::default()),
         }
+        let flawed = before.as_ref().filter(|_| self.flaws.has(Flaw::EpochLostOnReturn));
+        let forgotten = flawed.map(|before| before.pending.clone()).unwrap_or_default();
         let mut member = before.unwrap_or_default();
         Arc::make_mut(&mut member).assign(value);
         for (topic, partition) in partitions(&member.assigned, &member.pending) {
             self.owners.insert((topic, partition), id.clone());
+        }
+        for (topic, partition, _) in forgotten.iter() {
+            self.owners.remove(&(topic, partition));
         }
         self.members.insert(id.clone(), member);
     }

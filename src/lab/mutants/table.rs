@@ -43,6 +43,12 @@ const LOST: &[&str] = &["leader-completeness", "candidate-completeness", "acked-
 /// `acks=1` promises nothing to producers, but records exposed to consumers are promised.
 const INCOMPLETE: &[&str] = &["leader-completeness", "candidate-completeness"];
 
+/// A group that passes by records.
+const LEFT_OUT: &[&str] = &["processed-at-least-once"];
+
+/// A group that waits for a member, or has one that no process is.
+const UNSTABLE: &[&str] = &["group-stabilises"];
+
 /// A node that can't start again, because its files are inconsistent.
 const NEVER_BACK: &str = "converges";
 
@@ -85,6 +91,19 @@ pub const MUTANTS: &[Mutant] = &[
         "damaged-wire",
         &["recovery-trusts-only-synced", "dirty-read", "acked-write-lost"],
     ),
+    mutant(Flaw::CommitPrefetched, "KAFKA-2942", "auto-commit", LEFT_OUT),
+    mutant(Flaw::CommitFromBuffer, "KAFKA-18641", "auto-commit", LEFT_OUT),
+    mutant(Flaw::OwnedWithoutGeneration, "KAFKA-14639", "lost-joins", &["one-owner"]),
+    mutant(Flaw::EndlessCooperative, "KAFKA-8831", "never-revokes", UNSTABLE),
+    mutant(Flaw::SlowCommitExpels, "KAFKA-14024", "short-polls", UNSTABLE),
+    mutant(Flaw::ForgetStaticMember, "KAFKA-10284", "static-members", &["static-member-keeps"]),
+    mutant(Flaw::WrongOffsetExpiry, "KIP-211", "late-clocks", &["commit-rewound"]),
+    mutant(Flaw::EpochLostOnReturn, "KAFKA-16147", "slow-revocations", &["one-owner"]),
+    mutant(Flaw::PhantomMembers, "KAFKA-16555", "slow-leaves", &["assignment-complete"]),
+    mutant(Flaw::EpochZeroRefused, "KAFKA-19233", "lost-leaves", UNSTABLE),
+    mutant(Flaw::FencedLastMember, "KAFKA-20442", "lone-members", &["generation-monotonic"]),
+    mutant(Flaw::ErrorKeepsInFlight, "KAFKA-16215", "fenced-members", UNSTABLE),
+    mutant(Flaw::LeaveDropped, "KAFKA-16639", "slow-leaves", UNSTABLE),
 ];
 
 /// Bugs that no scenario catches.
@@ -139,10 +158,4 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
     missing("no-epoch-bump", "there are no transactions"),
     missing("no-generation-fence", "there are no transactions"),
     missing("zombie-end-txn", "there are no transactions"),
-    missing("commit-prefetched", "there are no groups"),
-    missing("owned-without-generation", "there are no groups"),
-    missing("endless-cooperative", "there are no groups"),
-    missing("slow-commit-expels", "there are no groups"),
-    missing("forget-static-member", "there are no groups"),
-    missing("wrong-offset-expiry", "there are no groups"),
 ];

@@ -27,7 +27,8 @@
 //!    meanwhile. Syncs don't help.
 //!
 //! A group processes records more than once if it commits afterwards, and leaves some out if it commits
-//! before and a fault strikes in between. Where records may be lost, it passes by the lost ones, and reads
+//! before and a fault strikes in between. What a coordinator has stored can be lost like a record of
+//! `__consumer_offsets` with acks=all: the group processes again what it had committed. Where records may be lost, it passes by the lost ones, and reads
 //! others again when its committed offset is no longer in the log.
 //!
 //! What a topic removes by itself, by age, size or key, is not lost: invariants know its retention and
@@ -73,6 +74,8 @@ pub enum Loss {
     CommittedFirst,
     /// A group reads a log that may lose records.
     FollowedLoss,
+    /// A coordinator's log may lose what groups have committed: they process it again.
+    ForgottenCommits,
 }
 
 impl Loss {
@@ -95,7 +98,7 @@ impl Loss {
                 // The same producer state says what comes out of order.
                 "misbehaviour-refused",
             ],
-            Self::Repeated => &["processed-at-most-once"],
+            Self::Repeated | Self::ForgottenCommits => &["processed-at-most-once"],
             Self::CommittedFirst => &["processed-at-least-once"],
             Self::FollowedLoss => &["processed-at-least-once", "processed-at-most-once"],
         }
@@ -114,6 +117,7 @@ impl fmt::Display for Loss {
             Self::Repeated => "a group commits after it processes",
             Self::CommittedFirst => "a group commits before it processes, under any fault",
             Self::FollowedLoss => "a group reads what may be lost",
+            Self::ForgottenCommits => "what groups have committed may be lost",
         })
     }
 }
@@ -196,6 +200,25 @@ impl Terms {
         }
     }
 
+    /// The terms of `__consumer_offsets`, to which coordinators write as producers with acks=all.
+    fn of_offsets(scenario: &Scenario) -> Self {
+        let (group, topic) = (&scenario.cluster.config.group, &scenario.cluster.config.topics);
+        let replicas = usize::try_from(group.offsets_topic_replication_factor).unwrap_or(1).max(1);
+        let replicas = replicas.min(usize::from(scenario.cluster.brokers));
+        let least = usize::try_from(topic.min_insync_replicas).unwrap_or(1).max(1);
+        Self {
+            brokers: usize::from(scenario.cluster.brokers),
+            replicas,
+            most_replicas: replicas,
+            min_insync: least.min(replicas),
+            synced_first: topic.flush_before_ack
+                || topic.flush_messages.is_some_and(|messages| messages <= 1),
+            unclean: topic.unclean_leader_election,
+            acks: BTreeSet::from([level(Acks::All)]),
+            ages: false,
+        }
+    }
+
     fn waits(&self, acks: Acks) -> bool {
         self.acks.contains(&level(acks))
     }
@@ -231,7 +254,11 @@ impl Contract {
         if groups.contains(&Processing::AtMostOnce) && !faults.is_empty() {
             losses.insert(Loss::CommittedFirst);
         }
-        let keeps = [Loss::Repeated, Loss::CommittedFirst];
+        let keeps = [Loss::Repeated, Loss::CommittedFirst, Loss::ForgottenCommits];
+        if !groups.is_empty() && !Self::from_terms(&Terms::of_offsets(scenario), faults).is_whole()
+        {
+            losses.insert(Loss::ForgottenCommits);
+        }
         if !groups.is_empty() && losses.iter().any(|loss| !keeps.contains(loss)) {
             losses.insert(Loss::FollowedLoss);
         }

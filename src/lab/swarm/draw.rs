@@ -3,7 +3,7 @@
 
 use super::contract::Contract;
 use super::topic::{self, AUDIT, ORDERS, Topic};
-use super::{faults, load, possible};
+use super::{faults, load, members, possible};
 use crate::base::{Seed, Stream};
 use crate::scenario::fault::Shape;
 use crate::scenario::{Draws, Plan, Range, Scenario, ScenarioError};
@@ -46,6 +46,7 @@ fn document(seed: u64) -> String {
         brokers,
         replicas: replicas.min().unwrap_or(1),
         dirs: dirs.iter().map(|dir| (*dir).to_owned()).collect(),
+        groups: members::has_groups(Seed(seed)),
     };
     let (rules, cold) = faults::rules(Seed(seed), &shape, &names);
     format!(
@@ -54,7 +55,7 @@ fn document(seed: u64) -> String {
         timing(seed),
         cluster_and_topics(Seed(seed), cold, &topics),
         disk(Seed(seed)),
-        load::loads(Seed(seed), &topics),
+        load::loads(Seed(seed), &topics) + &members::loads(Seed(seed), &topics),
         rules,
     )
 }
@@ -181,6 +182,7 @@ fn cluster_and_topics(seed: Seed, cold: bool, topics: &[Topic]) -> String {
     }
     let drawn: Vec<_> = topics.iter().map(|of| topic::topic(seed, of, brokers, cold)).collect();
     text.push_str(&topic::node_keys(seed, &drawn));
+    text.push_str(&members::node_keys(seed, brokers));
     for (of, topic) in topics.iter().zip(&drawn) {
         if drawn.len() > 1 {
             text.push_str(&format!("[[topic]]\nname = \"{}\"\n{}", of.name, topic.text));

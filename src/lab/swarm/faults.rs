@@ -28,6 +28,8 @@ enum Takes {
     Brokers,
     /// A replica that fell behind.
     Lag,
+    /// Clients in groups.
+    Groups,
 }
 
 /// Targets of faults that strike hosts.
@@ -44,6 +46,7 @@ const TARGETS: &[(u64, Takes, &str)] = &[
     (5, Takes::Nothing, "\"all\""),
     (5, Takes::Nothing, "\"controller\""),
     (3, Takes::Nothing, "[\"leader\", \"controller\"]"),
+    (20, Takes::Groups, "\"coordinator\""),
 ];
 
 /// Few partitions have such a replica at any time: a fault that strikes one waits until there is one.
@@ -60,6 +63,9 @@ const LINKS: &[(u64, Takes, (&str, &str))] = &[
     (8, Takes::Nothing, ("\"clients\"", "\"leader\"")),
     (6, Takes::Nothing, ("\"controller\"", "\"all\"")),
     (6, Takes::Nothing, ("\"producers\"", "\"all\"")),
+    (14, Takes::Groups, ("\"consumers\"", "\"coordinator\"")),
+    (8, Takes::Groups, ("\"coordinator\"", "\"all\"")),
+    (8, Takes::Groups, ("\"consumers\"", "\"all\"")),
 ];
 
 const MOMENTS: &[(Takes, &str)] = &[
@@ -68,6 +74,7 @@ const MOMENTS: &[(Takes, &str)] = &[
     (Takes::Lag, "on = \"isr-shrunk\""),
     (Takes::Lag, "on = \"isr-grown\""),
     (Takes::Brokers, "during = \"recovery\""),
+    (Takes::Groups, "during = \"rebalance\""),
 ];
 
 /// What a rule is drawn for.
@@ -118,6 +125,7 @@ fn shape_of(scenario: &Scenario) -> Shape {
         brokers: u64::from(scenario.cluster.brokers),
         replicas: replicas.and_then(|replicas| u64::try_from(replicas).ok()).unwrap_or(1),
         dirs: scenario.cluster.log_dirs(),
+        groups: scenario.coordinator().is_some(),
     }
 }
 
@@ -149,6 +157,7 @@ impl Part<'_> {
             Takes::Nothing => true,
             Takes::Follower => self.shape.replicas > 1,
             Takes::Brokers => self.shape.brokers > 1,
+            Takes::Groups => self.shape.groups,
             Takes::Lag => self.shape.replicas > 1 && self.disturbed && self.manner == Manner::Wild,
         }
     }
@@ -198,7 +207,8 @@ impl Part<'_> {
         let (wanted, delay) = (draws.chance(20), draws.one(&[0, 20, 100, 1000]));
         let fit = MOMENTS
             .iter()
-            .filter(|(takes, _)| self.has(*takes) && (*takes == Takes::Nothing || self.disturbed));
+            .filter(|(takes, _)| self.has(*takes))
+            .filter(|(takes, _)| matches!(takes, Takes::Nothing | Takes::Groups) || self.disturbed);
         let fit: Vec<_> = fit.map(|(_, moment)| *moment).collect();
         let drawn = draws.one(&fit);
         let lags = keys.contains(OUT_OF_SYNC);

@@ -15,6 +15,7 @@ mod found;
 mod groups;
 mod known;
 mod load;
+mod members;
 mod mutate;
 mod pairs;
 mod possible;

@@ -35,8 +35,11 @@ impl Kind for Kill {
         self.target = roles;
     }
 
-    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
+    fn sample(usual: Usual, shape: &Shape, draws: &mut Draws) -> String {
         let clients = draws.weighted(&[(5, "clients"), (6, "producers"), (4, "consumers")]);
+        if shape.groups && draws.chance(35) {
+            return format!("target = \"{}\"\n", draws.one(&["k2", "k2", "consumers"]));
+        }
         if draws.chance(15) { format!("target = \"{clients}\"\n") } else { usual.target }
     }
 

@@ -285,6 +285,8 @@ pub(crate) struct Shape {
     pub replicas: u64,
     /// `log.dirs`.
     pub dirs: Vec<String>,
+    /// Whether clients are in groups.
+    pub groups: bool,
 }
 
 impl Shape {

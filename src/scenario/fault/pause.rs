@@ -34,7 +34,11 @@ impl Kind for Pause {
         self.target = roles;
     }
 
-    fn sample(usual: Usual, _shape: &Shape, draws: &mut Draws) -> String {
+    fn sample(usual: Usual, shape: &Shape, draws: &mut Draws) -> String {
+        // The first is a consumer without a group.
+        if shape.groups && draws.chance(35) {
+            return format!("target = \"{}\"\n", draws.one(&["k2", "consumers"]));
+        }
         if draws.chance(15) { "target = \"clients\"\n".into() } else { usual.target }
     }
 

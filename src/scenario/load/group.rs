@@ -3,6 +3,7 @@
 //! Several loads may be of one group: members that subscribe to other topics, that stay while others
 //! come and go in waves, or that are slow.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,10 @@ use crate::client::check_consumer;
 use crate::scenario::Range;
 use crate::sim::{Boot, SimWorld};
 
+/// How long a poll waits for records, unless the file says so; and the least that it may say: a poll that
+/// waits for nothing returns at once, forever.
+const POLL: Duration = Duration::from_millis(500);
+const SHORTEST_POLL: Duration = Duration::from_millis(1);
 /// How long a member stays or is away, or does not poll, where the file gives only the other half.
 const TURN: Duration = Duration::from_secs(5);
 /// What says when offsets are committed.
@@ -25,6 +30,8 @@ const AUTO: &str = "enable.auto.commit";
 pub(super) struct Group {
     /// Whether each has a `group.instance.id`.
     is_static: bool,
+    /// Whether each also subscribes to the other topics of the scenario.
+    all_topics: bool,
     habits: Habits,
     settings: Settings<ConsumerConfig>,
 }
@@ -35,6 +42,7 @@ impl Kind for Group {
 
     fn parse(section: &mut Section, problems: &mut Problems) -> Self {
         let is_static = section.boolean("static", problems).unwrap_or(false);
+        let all_topics = section.boolean("all-topics", problems).unwrap_or(false);
         let commit = section.word("commit", &Commit::WORDS, problems);
         let processing = durations(section, "processing", problems);
         let habits = Habits {
@@ -42,6 +50,9 @@ impl Kind for Group {
             processing: processing.unwrap_or(Range::just(Duration::ZERO)),
             stalls: turns(section, ("stall.every", "stall.lasts"), problems),
             waves: turns(section, ("stays", "away"), problems),
+            pauses: turns(section, ("pause.every", "pause.lasts"), problems),
+            never_revokes: section.boolean("never-revokes", problems).unwrap_or(false),
+            poll: poll(section, problems),
         };
         if let Some(line) = section.line_of(AUTO) {
             problems.add(line, format!("`{AUTO}`: say `commit = \"auto\"`, or when to commit"));
@@ -51,14 +62,18 @@ impl Kind for Group {
         if settings.config.group_id.is_empty() {
             problems.add(line, "`group.id` is missing: a name, such as `\"shop\"`");
         }
-        Self { is_static, habits, settings }
+        Self { is_static, all_topics, habits, settings }
     }
 
     fn write(&self, out: &mut Writer) {
         if self.is_static {
             out.plain("static", true);
         }
-        let Habits { commit, processing, stalls, waves } = &self.habits;
+        if self.all_topics {
+            out.plain("all-topics", true);
+        }
+        let Habits { commit, processing, stalls, waves, pauses, never_revokes, poll } =
+            &self.habits;
         out.text("commit", commit.word());
         if processing.high > Duration::ZERO {
             out.range("processing", processing);
@@ -70,6 +85,16 @@ impl Kind for Group {
         if let Some(Turns { every, lasts }) = waves {
             out.range("stays", every);
             out.range("away", lasts);
+        }
+        if let Some(Turns { every, lasts }) = pauses {
+            out.range("pause.every", every);
+            out.range("pause.lasts", lasts);
+        }
+        if *never_revokes {
+            out.plain("never-revokes", true);
+        }
+        if *poll != POLL {
+            out.value("poll", poll);
         }
         self.settings.write(out);
     }
@@ -87,6 +112,10 @@ impl Kind for Group {
     }
 
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {
+        let all = seats.topics.iter().filter(|_| self.all_topics);
+        let topics: BTreeSet<Arc<str>> =
+            all.chain([seats.topic]).map(|topic| topic.name.as_str().into()).collect();
+        let topics: Vec<_> = topics.into_iter().collect();
         let host = |number| {
             let mut config = settle(&self.settings.config, number, seats.servers.clone());
             config.enable_auto_commit.value = self.habits.commit == Commit::Auto;
@@ -96,7 +125,7 @@ impl Kind for Group {
             }
             let task = Task {
                 number,
-                topics: vec![seats.topic.name.as_str().into()],
+                topics: topics.clone(),
                 habits: self.habits.clone(),
                 config,
                 flaws: seats.flaws,
@@ -111,7 +140,7 @@ impl Kind for Group {
         if way != Smaller::LowerRate {
             return Vec::new();
         }
-        let Habits { processing, stalls, waves, .. } = &self.habits;
+        let Habits { processing, stalls, waves, pauses, .. } = &self.habits;
         let none = Range::just(Duration::ZERO);
         let mut ways = Vec::new();
         let mut push = |wanted: bool, habits: Habits| {
@@ -121,6 +150,8 @@ impl Kind for Group {
         };
         push(waves.is_some(), Habits { waves: None, ..self.habits.clone() });
         push(stalls.is_some(), Habits { stalls: None, ..self.habits.clone() });
+        push(pauses.is_some(), Habits { pauses: None, ..self.habits.clone() });
+        push(self.habits.never_revokes, Habits { never_revokes: false, ..self.habits.clone() });
         push(*processing != none, Habits { processing: none, ..self.habits.clone() });
         ways
     }
@@ -142,18 +173,36 @@ impl Kind for Group {
         let commit = proptest::sample::select(Commit::WORDS.map(|(_, commit)| commit).to_vec());
         let processing = proptest::option::of(range());
         let processing = processing.prop_map(|range| range.unwrap_or(Range::just(Duration::ZERO)));
-        let habits = (commit, processing, turns(), turns()).prop_map(
-            |(commit, processing, stalls, waves)| Habits { commit, processing, stalls, waves },
-        );
+        let poll = (1..2_000u64).prop_map(Duration::from_millis);
+        let habits = (commit, processing, [turns(), turns(), turns()], any::<bool>(), poll);
+        let habits = habits.prop_map(|(commit, processing, turns, never_revokes, poll)| {
+            let [stalls, waves, pauses] = turns;
+            Habits { commit, processing, stalls, waves, pauses, never_revokes, poll }
+        });
         let session = proptest::option::of(6_000..60_000u32);
         let settings = session.prop_map(|session| {
             let mut pairs = vec![("group.id".to_owned(), "shop".to_owned())];
             pairs.extend(session.map(|ms| ("session.timeout.ms".to_owned(), ms.to_string())));
             Settings::of(pairs)
         });
-        let all = (any::<bool>(), habits, settings);
-        all.prop_map(|(is_static, habits, settings)| Self { is_static, habits, settings }).boxed()
+        let all = (any::<bool>(), any::<bool>(), habits, settings);
+        let group = |(is_static, all_topics, habits, settings)| Self {
+            is_static,
+            all_topics,
+            habits,
+            settings,
+        };
+        all.prop_map(group).boxed()
     }
+}
+
+/// How long a poll waits for records.
+fn poll(section: &mut Section, problems: &mut Problems) -> Duration {
+    let Some(At { line, value }) = section.value::<Duration>("poll", problems) else { return POLL };
+    if !(SHORTEST_POLL..=MAX_DURATION).contains(&value) {
+        problems.add(line, "`poll`: expected 1ms to a day");
+    }
+    value.clamp(SHORTEST_POLL, MAX_DURATION)
 }
 
 /// A time, or a range of times, of at most a day.

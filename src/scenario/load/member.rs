@@ -19,8 +19,6 @@ use crate::scenario::Range;
 use crate::sim::{Boot, MemberEvent, Outcome, SimWorld};
 use crate::wire::ErrorCode;
 
-/// How long a poll may wait.
-const POLL: Duration = Duration::from_millis(500);
 /// Pause after an error that comes at once; how often a waiting member looks at the signals.
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long a commit may take.
@@ -78,6 +76,12 @@ pub(super) struct Habits {
     pub stalls: Option<Turns>,
     /// How long it stays in the group, and how long it is away.
     pub waves: Option<Turns>,
+    /// When it wants no records of the partitions that it has, though it polls.
+    pub pauses: Option<Turns>,
+    /// Whether it does not give partitions up: its listener does not return.
+    pub never_revokes: bool,
+    /// How long a poll waits for records.
+    pub poll: Duration,
 }
 
 /// Everything that one member needs to know.
@@ -125,6 +129,8 @@ struct Notes {
     log: ReadingLog,
     /// Partitions that it was assigned since it asked what is committed.
     fresh: BTreeSet<TopicPartition>,
+    /// The generation that it was in when it said so last.
+    generation: i32,
     /// The next offset to be processed of each partition that it owns.
     next: BTreeMap<TopicPartition, Offset>,
 }
@@ -140,6 +146,9 @@ struct Application<'a, W: SimWorld> {
     consumer: Consumer<W>,
     notes: SharedNotes,
     next_stall: Instant,
+    next_pause: Instant,
+    /// When it wants the records of paused partitions again.
+    resumes: Option<Instant>,
 }
 
 impl<'a, W: SimWorld> Application<'a, W> {
@@ -153,10 +162,16 @@ impl<'a, W: SimWorld> Application<'a, W> {
         let notes = Arc::new(Mutex::new(Notes {
             log: ReadingLog::new(task.number),
             fresh: BTreeSet::new(),
+            generation: NO_GENERATION,
             next: BTreeMap::new(),
         }));
         let (notes_too, task_too) = (Arc::clone(&notes), task.clone());
-        let listener = Listener { world: world.clone(), task: task_too, notes: notes_too };
+        let listener = Listener {
+            world: world.clone(),
+            task: task_too,
+            notes: notes_too,
+            signals: signals.clone(),
+        };
         consumer.set_listener(Arc::new(listener));
         consumer.subscribe(&task.topics).ok()?;
         let session = task.config.session_timeout.as_millis();
@@ -168,10 +183,23 @@ impl<'a, W: SimWorld> Application<'a, W> {
             protocol: task.config.group_protocol.show().into(),
             session_ms: u64::try_from(session).unwrap_or(u64::MAX),
         });
-        let next_stall = task.habits.stalls.as_ref();
-        let next_stall =
-            next_stall.map_or(Instant::NEVER, |turns| world.now() + turns.every.draw(random));
-        Some(Self { world, task, signals, random, consumer, notes, next_stall })
+        let mut first = |turns: &Option<Turns>| {
+            let turns = turns.as_ref();
+            turns.map_or(Instant::NEVER, |turns| world.now() + turns.every.draw(random))
+        };
+        let (next_stall, next_pause) = (first(&task.habits.stalls), first(&task.habits.pauses));
+        let resumes = None;
+        Some(Self {
+            world,
+            task,
+            signals,
+            random,
+            consumer,
+            notes,
+            next_stall,
+            next_pause,
+            resumes,
+        })
     }
 
     async fn run(mut self, until: Instant) {
@@ -183,9 +211,10 @@ impl<'a, W: SimWorld> Application<'a, W> {
             if leaves {
                 break;
             }
-            let polled = self.consumer.poll(POLL).await;
+            let polled = self.consumer.poll(self.task.habits.poll).await;
             let moved = self.notes.lock().log.moved(&self.consumer.take_notices());
             moved.into_iter().for_each(|event| self.world.observe(event));
+            self.look_at_generation();
             match polled {
                 Ok(records) => {
                     let read = self.notes.lock().log.read(&records);
@@ -193,13 +222,29 @@ impl<'a, W: SimWorld> Application<'a, W> {
                     self.recall().await;
                     self.take(records).await;
                 }
-                Err(ConsumeError::Group { error: ErrorCode::FencedInstanceId, .. }) => break,
+                Err(ConsumeError::Group { error: ErrorCode::FencedInstanceId, .. }) => {
+                    self.world.observe(MemberEvent::Fenced { consumer: self.task.number });
+                    break;
+                }
                 Err(_) => self.world.sleep_until(self.world.now() + PAUSE).await,
             }
             self.stall().await;
+            self.pause();
         }
-        self.consumer.close(CLOSE).await;
-        self.world.observe(MemberEvent::Left { consumer: self.task.number });
+        let consumer = self.task.number;
+        if self.consumer.end(CLOSE).await {
+            self.world.observe(MemberEvent::Dismissed { consumer });
+        }
+        self.world.observe(MemberEvent::Left { consumer });
+    }
+
+    /// Says so if it is in another generation and its share is as before.
+    fn look_at_generation(&mut self) {
+        let (consumer, generation) = (self.task.number, generation(&self.consumer));
+        let known = std::mem::replace(&mut self.notes.lock().generation, generation);
+        if generation > NO_GENERATION && generation != known {
+            self.world.observe(MemberEvent::Entered { consumer, generation });
+        }
     }
 
     /// Asks what is committed of the partitions that it was just assigned.
@@ -281,6 +326,22 @@ impl<'a, W: SimWorld> Application<'a, W> {
         });
     }
 
+    /// Pauses the partitions that it has, or resumes them, if it is time for that.
+    fn pause(&mut self) {
+        let Some(turns) = self.task.habits.pauses.as_ref() else { return };
+        let (now, settling) = (self.world.now(), self.signals.lock().settling);
+        if self.resumes.is_some_and(|at| at <= now || settling) {
+            let paused = self.consumer.paused();
+            self.consumer.resume(&paused);
+            self.next_pause = now + turns.every.draw(self.random);
+            self.resumes = None;
+        } else if self.resumes.is_none() && now >= self.next_pause && !settling {
+            let all = self.consumer.assignment();
+            self.consumer.pause(&all);
+            self.resumes = Some(now + turns.lasts.draw(self.random));
+        }
+    }
+
     /// Does not poll for a while, if it is time for that.
     async fn stall(&mut self) {
         let Some(turns) = self.task.habits.stalls.as_ref() else { return };
@@ -359,9 +420,19 @@ struct Listener<W: SimWorld> {
     world: W,
     task: Task,
     notes: SharedNotes,
+    signals: SharedSignals,
 }
 
 impl<W: SimWorld> Listener<W> {
+    /// Keeps partitions until the run is over, though others wait for them.
+    async fn withhold(&self, partitions: &[TopicPartition]) {
+        let (consumer, partitions) = (self.task.number, partitions.to_vec());
+        self.world.observe(MemberEvent::Withholds { consumer, partitions });
+        while !self.signals.lock().stop_consuming {
+            self.world.sleep_until(self.world.now() + PAUSE).await;
+        }
+    }
+
     fn gone(&self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
         let mut notes = self.notes.lock();
         notes.next.retain(|partition, _| !partitions.contains(partition));
@@ -377,6 +448,9 @@ impl<W: SimWorld> RebalanceListener<W> for Listener<W> {
         partitions: &'a [TopicPartition],
     ) -> Told<'a> {
         Box::pin(async move {
+            if self.task.habits.never_revokes && !partitions.is_empty() {
+                self.withhold(partitions).await;
+            }
             if self.task.habits.commit == Commit::Async {
                 let mut offsets = self.notes.lock().next.clone();
                 offsets.retain(|partition, _| partitions.contains(partition));
@@ -405,6 +479,7 @@ impl<W: SimWorld> RebalanceListener<W> for Listener<W> {
                 let mut notes = self.notes.lock();
                 notes.fresh.extend(partitions.iter().cloned());
                 notes.log.sought(partitions);
+                notes.generation = group.generation;
             }
             self.world.observe(MemberEvent::Joined {
                 consumer: self.task.number,

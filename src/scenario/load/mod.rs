@@ -321,6 +321,8 @@ pub(crate) struct Seats<'a> {
     pub first: u32,
     pub clients: u32,
     pub topic: &'a Topic,
+    /// All topics of the scenario.
+    pub topics: &'a [Topic],
     /// Where the cluster is found.
     pub servers: Vec<String>,
     pub signals: SharedSignals,

@@ -57,3 +57,32 @@ proptest! {
         }
     }
 }
+
+/// What is wrong with a group that has these keys.
+fn wrong_with_group(keys: &str) -> String {
+    let text =
+        format!("[[load]]\nkind = \"group\"\ntopic = \"audit\"\ngroup.id = \"shop\"\n{keys}\n");
+    let mut problems = Problems::default();
+    let document = Document::parse(&text, &[], &["load"], &mut problems);
+    let section = document.unwrap().array("load").remove(0);
+    Load::parse(section, &topics(), Choice::Named, &mut problems);
+    problems.finish("load", ()).unwrap_err().to_string()
+}
+
+#[test]
+fn mistakes_in_a_group_name_the_line_and_the_remedy() {
+    for (keys, says) in [
+        (
+            "never-revoke = true",
+            "load:5: unknown [[load]] key `never-revoke`; did you mean `never-revokes`?",
+        ),
+        ("pause.evry = \"2s\"", "did you mean `pause.every`?"),
+        ("all-topic = true", "did you mean `all-topics`?"),
+        ("poll = \"0ms\"", "load:5: `poll`: expected 1ms to a day"),
+        ("pause.lasts = \"1s..2d\"", "load:5: `pause.lasts = "),
+        ("never-revokes = \"yes\"", "load:5: "),
+    ] {
+        let wrong = wrong_with_group(keys);
+        assert!(wrong.contains(says), "{keys}: {wrong}");
+    }
+}

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Core, Effect, Errand, InFlight, Order, Question};
 use crate::base::config::GroupProtocol;
-use crate::base::{Instant, LeaderEpoch, TopicPartition};
+use crate::base::{Flaw, Flaws, Instant, LeaderEpoch, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::group::{
     Commit, CommitId, Commits, Committed, CommittedId, CommittedOffset, Event, Found,
@@ -63,6 +63,10 @@ impl Group {
 
     fn is_subscribed(&self) -> bool {
         self.membership.subscription().is_some()
+    }
+
+    pub(super) fn set_flaws(&mut self, flaws: Flaws) {
+        self.membership.set_flaws(flaws);
     }
 
     /// Tells those who wait about commits that have ended.
@@ -166,6 +170,11 @@ impl Core {
         }
     }
 
+    /// Whether the coordinator has confirmed that it left its group.
+    pub(in crate::client) fn is_dismissed(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.membership.is_dismissed())
+    }
+
     /// Whether it has left its group, or is in none.
     pub(in crate::client) fn has_left(&self) -> bool {
         self.group.as_ref().is_none_or(|group| group.membership.has_left())
@@ -196,6 +205,17 @@ impl Core {
                     return None;
                 }
             }
+        }
+    }
+
+    /// A call of the application's poll begins. KAFKA-14024: what an earlier one has begun to commit
+    /// counts.
+    pub(super) fn forget_begun_commits(&mut self) {
+        if self.flaws.has(Flaw::SlowCommitExpels)
+            && let Some(group) = self.group.as_deref_mut()
+            && let Some((id, _)) = group.last_commit.take()
+        {
+            group.commits.abandon(id);
         }
     }
 
@@ -233,7 +253,10 @@ impl Core {
 
     /// Commits for the last time before partitions are given up. Returns whether that has ended.
     fn commit_last(&mut self, now: Instant, until: Instant) -> bool {
-        let offsets = self.consumed();
+        let offsets = match self.flaws.has(Flaw::CommitFromBuffer) {
+            true => self.fetched(),
+            false => self.consumed(),
+        };
         let Some(group) = &mut self.group else { return true };
         if group.last_commit.is_none() {
             let id = group.commits.begin(Commit { offsets, retries: true });
@@ -259,7 +282,10 @@ impl Core {
         if !self.group.as_ref().is_some_and(|group| is_due(group)) {
             return;
         }
-        let offsets = self.consumed();
+        let offsets = match self.flaws.has(Flaw::CommitPrefetched) {
+            true => self.fetched(),
+            false => self.consumed(),
+        };
         let Some(group) = &mut self.group else { return };
         let Some(interval) = group.membership.settings().auto_commit else { return };
         group.next_auto = now + interval;
@@ -276,6 +302,16 @@ impl Core {
             Some((partition.clone(), committed))
         });
         consumed.collect()
+    }
+
+    /// What was fetched, returned or not: too much to commit (KAFKA-2942).
+    fn fetched(&self) -> Offsets {
+        let mut offsets = self.consumed();
+        for (partition, committed) in &mut offsets {
+            let end = self.assignment.get(partition).and_then(|assigned| assigned.fetched_end());
+            committed.offset = end.unwrap_or(committed.offset).max(committed.offset);
+        }
+        offsets
     }
 
     /// Commits these offsets, or what was returned. The outcome arrives at the receiver.

@@ -9,8 +9,9 @@ use crate::client::metrics::Metrics;
 
 impl Core {
     /// The application polls.
-    pub(in crate::client::consumer) fn poll_begins(&mut self, now: Instant) {
+    pub(in crate::client::consumer) fn begin_poll(&mut self, now: Instant) {
         self.measured.poll_begins(now);
+        self.forget_begun_commits();
     }
 
     /// The poll returns.

@@ -131,7 +131,7 @@ impl Core {
         };
         let mut random = random;
         let group = Settings::new(&config)?.map(|settings| {
-            let id = settings.draw_member_id(&mut random);
+            let id = settings.draw_member_id(now, &mut random);
             Box::new(Group::new(settings, id, now))
         });
         Ok(Self {
@@ -154,8 +154,12 @@ impl Core {
     }
 
     /// The same core with these flaws.
-    pub(in crate::client) fn with_flaws(self, flaws: Flaws) -> Self {
-        Self { flaws, ..self }
+    pub(in crate::client) fn with_flaws(mut self, flaws: Flaws) -> Self {
+        self.flaws = flaws;
+        if let Some(group) = &mut self.group {
+            group.set_flaws(flaws);
+        }
+        self
     }
 
     /// The earliest time at which `step` wants [`Input::Tick`], though nothing else happened.

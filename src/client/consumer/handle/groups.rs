@@ -72,7 +72,8 @@ impl<W: World, K, V> Consumer<W, K, V> {
     }
 
     /// Like `close`, for an owner that can't give the consumer away. Nothing is read afterwards.
-    pub(crate) async fn end(&mut self, timeout: Duration) {
+    /// Returns whether the coordinator has confirmed that it left its group.
+    pub(crate) async fn end(&mut self, timeout: Duration) -> bool {
         let deadline = self.world.now() + timeout;
         if self.driver.with(|core| core.commits_automatically()) {
             // There is no one to tell; what is not committed is read again by the next owner.
@@ -84,6 +85,7 @@ impl<W: World, K, V> Consumer<W, K, V> {
         }
         self.report_commits();
         self.interceptors.iter().for_each(|interceptor| interceptor.close());
+        self.driver.with(|core| core.is_dismissed())
     }
 
     /// Calls the listener.

@@ -161,7 +161,7 @@ impl<W: World, K, V> Consumer<W, K, V> {
         limit: Option<usize>,
         deadline: Instant,
     ) -> Result<Vec<ConsumerRecord<K, V>>, ConsumeError> {
-        self.driver.with(|core| core.poll_begins(self.world.now()));
+        self.driver.with(|core| core.begin_poll(self.world.now()));
         // With one record of many there is nothing to ask for yet.
         let asks = |core: &mut Core| limit.is_none() || !core.is_ready();
         if self.driver.with(asks) {

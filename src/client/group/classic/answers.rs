@@ -48,11 +48,13 @@ impl Classic {
         if matches!(self.leave, Leave::Asked(asked) if asked == request) {
             // The session ends by itself if this did not help.
             self.leave = Leave::No;
-            return match answer {
+            let error = match answer {
                 Ok(Response::Leave(answer)) => ErrorCode::from_code(answer.error_code),
-                Ok(_) => ErrorCode::None,
+                Ok(_) => ErrorCode::UnknownServerError,
                 Err(error) => error,
             };
+            self.is_dismissed = error.is_none();
+            return error;
         }
         match (&self.state, answer) {
             (State::Joining(asked), _) if *asked == request => {

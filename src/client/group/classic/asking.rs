@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::leading::{shares_as_bytes, snapshot};
 use super::{Classic, Generation, LastCommit, Leave, Settings, State, Trouble};
-use crate::base::{Instant, TopicPartition};
+use crate::base::{Flaw, Instant, TopicPartition};
 use crate::client::assignor::Member;
 use crate::client::group::{Request, Subscription, payload};
 use crate::client::kernel::{Cluster, RequestId};
@@ -56,7 +56,7 @@ impl Classic {
         if matches!(self.last_commit, LastCommit::Begun { until } if until <= now) {
             self.last_commit = LastCommit::Ended;
         }
-        if self.is_joined() && now >= self.heartbeat.patience_ends() {
+        if self.is_joined() && now >= self.heartbeat.patience_ends() && !self.waits_for_listener() {
             self.begin_leave("consumer poll timeout has expired.");
         }
         if !has_coordinator {
@@ -91,6 +91,11 @@ impl Classic {
         matches!(self.state, State::Assigning(_) | State::Syncing(_) | State::Stable)
     }
 
+    /// Whether the listener may take as long as it wants (KAFKA-8831).
+    fn waits_for_listener(&self) -> bool {
+        self.telling.is_some() && self.settings.flaws.has(Flaw::EndlessCooperative)
+    }
+
     fn may_join(&self) -> bool {
         let is_free = self.arrived.is_none() && self.telling.is_none() && !self.fenced;
         self.subscription.as_ref().is_some_and(Subscription::is_known)
@@ -104,7 +109,9 @@ impl Classic {
     pub(in crate::client) fn deadline(&self) -> Instant {
         let mut deadline = Instant::NEVER;
         if self.is_joined() {
-            deadline = self.heartbeat.patience_ends();
+            if !self.waits_for_listener() {
+                deadline = self.heartbeat.patience_ends();
+            }
             if self.has_coordinator {
                 let heartbeat = self.heartbeat.next().min(self.heartbeat.session_ends());
                 deadline = deadline.min(heartbeat);
@@ -166,7 +173,7 @@ impl Classic {
         let State::Assigning(Some(leading)) = &self.state else {
             return self.sync(Vec::new(), send);
         };
-        let shares = leading.assign(cluster);
+        let shares = leading.assign(cluster, self.settings.flaws);
         let mut assignments = Vec::new();
         for (member, share) in shares_as_bytes(&shares) {
             match share {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::{Settings, Trouble};
-use crate::base::TopicPartition;
+use crate::base::{Flaw, Flaws, TopicPartition};
 use crate::client::assignor::{Assignor, Members, Racks, Shares, Topics};
 use crate::client::group::payload;
 use crate::client::kernel::Cluster;
@@ -51,7 +51,7 @@ impl Leading {
         self.missing.is_empty()
     }
 
-    pub(super) fn assign(&self, cluster: &Cluster) -> Shares {
+    pub(super) fn assign(&self, cluster: &Cluster, flaws: Flaws) -> Shares {
         if self.skips {
             return Shares::new();
         }
@@ -59,7 +59,21 @@ impl Leading {
             let known = cluster.topic(topic)?;
             Some((topic.clone(), known.racks()))
         });
-        self.assignor.assign(&topics.collect(), &self.members)
+        let topics = topics.collect();
+        if flaws.has(Flaw::OwnedWithoutGeneration) {
+            return self.assignor.assign(&topics, &self.without_older_claims());
+        }
+        self.assignor.assign(&topics, &self.members)
+    }
+
+    /// The members, of which only those of the newest generation own anything (KAFKA-14639).
+    fn without_older_claims(&self) -> Members {
+        let newest = self.members.values().filter_map(|member| member.generation).max();
+        let mut members = self.members.clone();
+        for member in members.values_mut().filter(|member| member.generation < newest) {
+            member.owned.clear();
+        }
+        members
     }
 }
 

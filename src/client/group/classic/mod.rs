@@ -30,7 +30,7 @@ use self::leading::Leading;
 use super::heartbeat::Heartbeat;
 use super::step::{Event, Identity, LastCommit, Step, Trouble};
 use super::{Settings, Subscription};
-use crate::base::{Instant, TopicPartition};
+use crate::base::{Flaws, Instant, TopicPartition};
 use crate::client::assignor::{Assignor, Rebalancing, Topics};
 use crate::client::kernel::{Cluster, RequestId};
 use crate::group::MemberId;
@@ -120,6 +120,7 @@ pub(in crate::client) struct Classic {
     /// Heartbeats under way, of this generation.
     heartbeats: BTreeSet<RequestId>,
     leave: Leave,
+    is_dismissed: bool,
     /// Failed attempts to join in a row, and before when not to try again.
     failures: u32,
     not_before: Instant,
@@ -152,6 +153,7 @@ impl Classic {
             snapshot: None,
             heartbeats: BTreeSet::new(),
             leave: Leave::No,
+            is_dismissed: false,
             failures: 0,
             not_before: Instant::START,
             waits_for_poll: false,
@@ -163,6 +165,15 @@ impl Classic {
 
     pub(in crate::client) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub(in crate::client) fn set_flaws(&mut self, flaws: Flaws) {
+        self.settings.flaws = flaws;
+    }
+
+    /// Whether the coordinator has confirmed that it left.
+    pub(in crate::client) fn is_dismissed(&self) -> bool {
+        self.is_dismissed
     }
 
     pub(in crate::client) fn subscription(&self) -> Option<&Subscription> {
@@ -293,7 +304,7 @@ impl Classic {
         {
             match self.last_commit {
                 LastCommit::NotBegun => {
-                    let until = now + self.settings.max_poll_interval;
+                    let until = self.settings.last_commit_ends(now);
                     self.last_commit = LastCommit::Begun { until };
                     return;
                 }

@@ -20,7 +20,7 @@ use super::member::MemberState;
 use super::partitions::Target;
 use super::*;
 use crate::base::{BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, PartitionEpoch, Timestamp};
-use crate::base::{DirectoryId, TopicId};
+use crate::base::{DirectoryId, Flaws, TopicId};
 use crate::controller::{self, Image, PartitionRecord, RegisterBroker, TopicRecord};
 use crate::decide::Decision;
 use crate::group::{Client, ConsumerSettings, MemberId, Record};
@@ -54,6 +54,7 @@ struct Shell {
     made: Cell<u32>,
     /// Whether everything is checked after each decision: not in large groups.
     checks: bool,
+    flaws: Flaws,
 }
 
 impl Shell {
@@ -79,6 +80,7 @@ impl Shell {
             log: Vec::new(),
             made: Cell::new(0),
             checks: true,
+            flaws: Flaws::default(),
         }
     }
 
@@ -145,6 +147,7 @@ impl Shell {
             settings: &self.settings,
             classic_max_size: usize::MAX,
             sessions: &self.sessions,
+            flaws: self.flaws,
             new_member: &new_member,
         };
         handler(self.group.as_ref(), &context)
