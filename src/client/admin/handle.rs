@@ -9,7 +9,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::attempts::{Attempts, Next, Verdict};
 use super::description::{ClusterDescription, ConfigEntry, ConfigResource, TopicDescription};
-use super::{cluster, topics};
+use super::{cluster, partitions, topics};
 use crate::base::config::{AdminConfig, ConfigError};
 use crate::base::{BrokerId, Instant, Stream};
 use crate::client::AdminError;
@@ -65,6 +65,12 @@ impl<W: World> Admin<W> {
         let timeout_ms = self.timeout_ms();
         let request = topics::creation(name, partitions, replication_factor, configs, timeout_ms);
         self.ask_any(&request, |answer, in_doubt| topics::created(name, answer, in_doubt)).await
+    }
+
+    /// Gives a topic more partitions, `total` in all.
+    pub async fn create_partitions(&self, name: &str, total: i32) -> Result<(), AdminError> {
+        let request = partitions::growth(name, total, self.timeout_ms());
+        self.ask_any(&request, |answer, in_doubt| partitions::grown(name, answer, in_doubt)).await
     }
 
     /// Deletes a topic.

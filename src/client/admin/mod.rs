@@ -5,7 +5,7 @@
 //! | `attempts` | when an operation is retried, and what its answers mean for it: pure |
 //! | `handle` | the [`Admin`]: asks any broker, until one gives a final answer |
 //! | `leaders` | asks the leaders of partitions, each about its own |
-//! | `cluster`, `topics` | requests and responses of operations that any broker takes |
+//! | `cluster`, `topics`, `partitions` | requests and responses of operations that any broker takes |
 //! | `groups` | groups, from their coordinators |
 //! | `offsets`, `deletion` | operations that only leaders take |
 //! | `description` | what operations return |
@@ -18,6 +18,7 @@ mod groups;
 mod handle;
 mod leaders;
 mod offsets;
+mod partitions;
 mod topics;
 
 pub use description::{
