@@ -62,6 +62,15 @@ pub enum GroupWitness {
     StaticMemberMoved { consumer: u32, away: Duration, before: i32, after: i32 },
     /// A group did not become stable in time.
     NotStable { why: String, healed: Instant, within: Duration },
+    /// A group did not read a partition to its end in time.
+    Behind {
+        #[serde(serialize_with = "name_of")]
+        partition: TopicPartition,
+        read: Offset,
+        end: Offset,
+        healed: Instant,
+        within: Duration,
+    },
     /// An acknowledged record was committed, and no member processed it.
     NeverProcessed {
         #[serde(serialize_with = "name_of")]
@@ -89,6 +98,7 @@ impl GroupWitness {
             | Self::ProcessedUnowned { partition, .. }
             | Self::Unowned { partition, .. }
             | Self::CommitRewound { partition, .. }
+            | Self::Behind { partition, .. }
             | Self::NeverProcessed { partition, .. }
             | Self::ProcessedTwice { partition, .. } => Some(partition),
             Self::GenerationFell { .. }
@@ -152,6 +162,12 @@ impl GroupWitness {
             Self::NotStable { why, healed, within } => write!(
                 f,
                 "not stable {} s after the heal at {}: {why}",
+                within.as_secs_f64(),
+                Seconds(*healed)
+            ),
+            Self::Behind { partition, read, end, healed, within } => write!(
+                f,
+                "had read {partition} only up to offset {read} of {end} {} s after the heal at {}",
                 within.as_secs_f64(),
                 Seconds(*healed)
             ),
