@@ -390,6 +390,7 @@ fn wrong_path_is_a_usage_error_that_names_it() {
         &["check", &empty],
         &["matrix", "--config", &dir],
         &["matrix", "--config", &none],
+        &["rebalances", "--reports", &file],
         &["report", "--reports", &file],
         &["report", "--reports", &none],
         &["serve", "--config", &dir],
@@ -403,5 +404,19 @@ fn wrong_path_is_a_usage_error_that_names_it() {
     for data in [&file, &inside] {
         let (code, words) = ended(&["serve", "--listen", "127.0.0.1:0", "--data", data]);
         assert!(code == Some(1) && words.contains(&file), "{data}: {words}");
+    }
+}
+
+#[test]
+fn cells_of_rebalances_are_chosen_by_names_that_exist() {
+    for (arguments, told) in [
+        (["rebalances", "--storm", "wavs"], "a similar value exists: 'waves'"),
+        (["rebalances", "--strategy", "waves,eager"], "[possible values: eager, cooperative,"),
+        (["rebalances", "--storm", ""], "[possible values: waves, rolling-restart,"),
+        (["rebalances", "--seeds", "3..3"], "that is no seed at all"),
+        (["rebalances", "--seeds", "many"], "expected a number such as `100`"),
+    ] {
+        let (code, words) = ended(&arguments);
+        assert!(code == Some(2) && words.contains(told), "{arguments:?}: {words}");
     }
 }

@@ -285,7 +285,7 @@ fn lagging_consumer_slows_down_the_tail_consumer() {
 }
 
 /// The run of a scenario's first seed, and the history of its clients.
-fn with_history(scenario: &Scenario) -> (Outcome, Vec<u8>) {
+pub(super) fn with_history(scenario: &Scenario) -> (Outcome, Vec<u8>) {
     let mut text = Vec::new();
     let observers = Observers { history: Some(&mut text), ..Observers::default() };
     let outcome = watched(scenario, 0, EngineKind::Leap, observers);
@@ -299,7 +299,7 @@ fn median(values: &[u64]) -> u64 {
 }
 
 /// The lines of a history.
-fn lines(text: &[u8]) -> Vec<serde_json::Value> {
+pub(super) fn lines(text: &[u8]) -> Vec<serde_json::Value> {
     let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
 }
@@ -493,7 +493,7 @@ fn turmoil_and_leap_agree_on_every_smoke_verdict() {
 
 #[test]
 fn every_scenario_has_a_test_here() {
-    let told = include_str!("scenarios.rs");
+    let told = concat!(include_str!("scenarios.rs"), include_str!("storms.rs"));
     for scenario in load_all(&["scenarios".into()]).unwrap() {
         // Regressions have one test, above; mutants are in `sims/mutants.rs`.
         let elsewhere = ["scenarios/regressions/", "scenarios/mutants/"];

@@ -25,6 +25,8 @@ mod picture;
 mod readme;
 #[path = "../scenarios.rs"]
 mod scenarios;
+#[path = "../storms.rs"]
+mod storms;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -22,7 +22,8 @@ pub use listener::{Address, Listener, SecurityProtocol};
 pub use nearest::{mistyped, nearest};
 pub use number::thousands;
 pub use probe::{
-    ControllerProbe, NodeProbe, PartitionCommitted, Probe, ReplicaProbe, Request, StorageProbe,
+    ControllerProbe, GroupProbe, NodeProbe, PartitionCommitted, Probe, ReplicaProbe, Request,
+    StorageProbe,
 };
 pub use random::{Seed, Stream};
 pub use time::{Instant, Timestamp};

@@ -17,6 +17,7 @@ pub enum Probe {
     Controller(ControllerProbe),
     Replica(ReplicaProbe),
     Storage(StorageProbe),
+    Group(GroupProbe),
 }
 
 /// A transition of a whole process.
@@ -135,6 +136,15 @@ pub enum StorageProbe {
     Failed { partition: TopicPartition, full: bool },
 }
 
+/// A step of a classic group's rebalance, as its coordinator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum GroupProbe {
+    /// A member joins: the group prepares a rebalance, unless it is a stable one's static member.
+    Joining { group: String },
+    /// A member has joined a generation, and the assignment is awaited.
+    Joined { group: String, generation: i32 },
+}
+
 /// A request that a partition's replica, or the controller, refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Request {
@@ -162,5 +172,6 @@ families!(
     Node(NodeProbe),
     Controller(ControllerProbe),
     Replica(ReplicaProbe),
-    Storage(StorageProbe)
+    Storage(StorageProbe),
+    Group(GroupProbe)
 );

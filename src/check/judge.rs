@@ -75,13 +75,17 @@ impl Judge {
     }
 
     /// Why the cluster has not converged yet; `None` when every partition has its leader, a full
-    /// ISR and equal logs, and every group its members in one generation.
+    /// ISR and equal logs, and every group its members in one generation and nothing left to read.
     pub fn unsettled(&self) -> Option<String> {
         let partition = self.ghost.unsettled(false);
         let partition = partition.map(|(partition, why)| format!("{partition} {why}"));
-        partition.or_else(|| {
+        let unstable = partition.or_else(|| {
             let unstable = self.ghost.groups().unstable(self.ghost.view())?;
             Some(format!("group {}: {unstable}", unstable.group()))
+        });
+        unstable.or_else(|| {
+            let lagging = self.ghost.lagging()?;
+            Some(format!("group {}: {lagging}", lagging.group))
         })
     }
 

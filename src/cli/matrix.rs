@@ -1,22 +1,16 @@
 //! `matrix`: shows which settings survive which faults.
 
-use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
-use indicatif::ProgressBar;
 
+use super::progress::{Progress, put};
 use super::{refuse, say};
-use crate::lab::Report;
 use crate::lab::matrix::{self, Named, Runs, Table};
-use crate::lab::sweep::Watch;
 use crate::run::EngineKind;
-use crate::run::outcome::RunVerdict;
-use crate::scenario::Scenario;
 use crate::scenario::seeds::read_seeds;
 
 /// Seeds of each cell of the whole table.
@@ -93,10 +87,10 @@ fn act(args: &MatrixArgs) -> Result<u8, String> {
     let seeds = args.seeds.clone().unwrap_or(0..if one { SEEDS_OF_ONE } else { SEEDS });
     let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let jobs = args.jobs.unwrap_or(cores);
-    let mut screen = Screen::new((seeds.end - seeds.start) * cells.len() as u64);
+    let mut progress = Progress::new((seeds.end - seeds.start) * cells.len() as u64);
     let runs = Runs { seeds, jobs, engine: args.engine, reports: args.reports.clone() };
-    let table = matrix::run(&cells, &runs, &mut screen).map_err(|error| error.to_string())?;
-    screen.bar.finish_and_clear();
+    let table = matrix::run(&cells, &runs, &mut progress).map_err(|error| error.to_string())?;
+    progress.finish();
     write_cells(&table, &args.reports)?;
     if one {
         say(matrix::answer(&table).trim_end());
@@ -138,32 +132,4 @@ fn write_cells(table: &Table, reports: &Path) -> Result<(), String> {
         put(Path::new(&result.cell.file(reports)), &result.cell.to_toml())?;
     }
     Ok(())
-}
-
-fn put(path: &Path, text: &str) -> Result<(), String> {
-    let wrong = |error| format!("{}: {error}", path.display());
-    if let Some(dir) = path.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-        std::fs::create_dir_all(dir).map_err(wrong)?;
-    }
-    std::fs::write(path, text).map_err(wrong)
-}
-
-/// Shows a progress bar on a terminal.
-struct Screen {
-    bar: ProgressBar,
-}
-
-impl Screen {
-    fn new(runs: u64) -> Self {
-        let terminal = std::io::stderr().is_terminal();
-        Self { bar: if terminal { ProgressBar::new(runs) } else { ProgressBar::hidden() } }
-    }
-}
-
-impl Watch for Screen {
-    fn ran(&mut self, _: &Scenario, _: RunVerdict) {
-        self.bar.inc(1);
-    }
-
-    fn done(&mut self, _: &Report, _: Duration) {}
 }

@@ -5,6 +5,8 @@ mod dump_log;
 mod groups;
 mod matrix;
 mod mutants;
+mod progress;
+mod rebalances;
 mod recovering;
 mod replay;
 mod report;
@@ -51,6 +53,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Show which settings survive which faults
     Matrix(matrix::MatrixArgs),
+    /// Compare what rebalances cost, by group protocol and assignor
+    Rebalances(rebalances::RebalancesArgs),
     /// Write one page about the last runs
     Report(report::ReportArgs),
     /// Re-enable one historical Kafka bug at a time, and prove that it is found
@@ -74,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Shrink(args) => shrink::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Matrix(args) => matrix::run(&args),
+        Command::Rebalances(args) => rebalances::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Mutants(args) => mutants::run(&args),
         Command::DumpLog(args) => dump_log::run(&args),

@@ -7,17 +7,22 @@
 //! | `verdict`, `report/` | what the runs of a scenario came to, and how it is printed |
 //! | `shrink/` | a failing run, cut down to what it needs |
 //! | `matrix/` | settings against faults |
+//! | `rebalances/` | ways to be a member of a group against storms |
 //! | `mutants` | historical bugs switched on again, to prove that they are found |
 //! | `swarm/` | scenarios drawn from seeds and mutated, judged by what they promise |
 //! | `overview/` | the last runs on one page |
 
 mod difference;
 #[cfg(feature = "cli")]
+mod escape;
+#[cfg(feature = "cli")]
 pub mod matrix;
 #[cfg(all(feature = "cli", any(debug_assertions, feature = "mutants")))]
 pub mod mutants;
 #[cfg(feature = "cli")]
 pub mod overview;
+#[cfg(feature = "cli")]
+pub mod rebalances;
 pub mod report;
 pub mod shrink;
 pub mod swarm;

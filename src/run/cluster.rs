@@ -121,6 +121,17 @@ pub(super) fn admin<E: Engine<World: SimWorld>>(
     host(engine, "a1".into(), Kind::Admin, boot)
 }
 
+/// Adds the host that changes topics.
+pub(super) fn operator<E: Engine<World: SimWorld>>(
+    engine: &mut E,
+    scenario: &Scenario,
+    control: &Shared,
+) -> Host {
+    let config = AdminConfig { bootstrap_servers: bootstrap(scenario), ..AdminConfig::default() };
+    let boot = own::operator(scenario.topics.clone(), config, control.clone());
+    host(engine, "a2".into(), Kind::Admin, boot)
+}
+
 /// Adds the clients of all loads.
 pub(super) fn clients<E: Engine<World: SimWorld>>(
     engine: &mut E,

@@ -19,6 +19,7 @@ mod load_tests;
 #[cfg(test)]
 mod metadata_tests;
 pub(crate) mod observer;
+mod operator;
 pub mod outcome;
 mod own;
 pub(crate) mod part;
@@ -145,6 +146,8 @@ struct Run<'a, 'w, E: Engine> {
     plan: Plan,
     engine: E,
     hosts: Hosts,
+    /// Whether there is a host that changes topics.
+    has_operator: bool,
     judge: Judge,
     coverage: CoverageObserver,
     judged: bool,
@@ -174,7 +177,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         recorder: Option<&'w mut dyn Observer>,
     ) -> Self {
         let mut engine = E::new(Seed(seed), Link::default());
-        if recorder.is_some() {
+        if recorder.as_ref().is_some_and(|recorder| recorder.films()) {
             engine.record_film();
         }
         if watch.is_some() {
@@ -197,6 +200,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
             plan: Plan::draw(scenario, Seed(seed)),
             engine,
             hosts,
+            has_operator: false,
             judge,
             coverage,
             judged: true,
@@ -259,9 +263,11 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let mut faults = Faults::new(&self.scenario.topic(None).name, faults, began)
             .on(self.scenario.disk.clone())
             .and_late(std::mem::take(&mut self.plan.late));
+        faults.lay(&self.scenario.links, &mut self.engine, &self.hosts);
         let end = began + self.scenario.duration;
         while self.before(end) || self.is_directed(end) {
             faults.step(&mut self.engine, &mut self.hosts);
+            self.administer(&mut faults);
             self.judge.touched(self.engine.now(), faults.touched());
             for (at, kind) in faults.strikes.drain(..) {
                 self.coverage.struck(at, kind);
@@ -459,6 +465,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     fn heal(&mut self, faults: &mut Faults) {
         self.end_orders();
         faults.heal(&mut self.engine, &mut self.hosts);
+        self.administer(faults);
         let down: Vec<_> =
             self.hosts.all.iter().filter(|host| faults::is_node(host.kind)).collect();
         for host in down {
@@ -480,14 +487,15 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
     fn converge(&mut self) {
         let limit = self.engine.now() + WITHIN + REVIVAL;
         let producers = self.plan.producers(self.scenario);
-        let partitions = self.scenario.written_topics().map(|topic| topic.partitions);
-        let all = usize::try_from(partitions.sum::<i32>()).unwrap_or(0);
         while self.before(limit) {
             self.advance(limit);
             self.revive();
+            let partitions = self.scenario.written_topics().map(|topic| self.partitions_of(topic));
+            let all = usize::try_from(partitions.sum::<i32>()).unwrap_or(0);
             // Producers that have sent all their records write no more.
             let produces = self.produced() < producers;
-            if self.hosts.settled() && (!produces || self.written.len() == all) {
+            let settled = self.hosts.settled() && self.is_administered();
+            if settled && (!produces || self.written.len() == all) {
                 return;
             }
         }
@@ -540,9 +548,14 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let number = consumers.max(others) + 1;
         let now = self.engine.now();
         self.judge.reading(now);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.reading(now);
+        }
         self.note(|history| history.reading(now));
-        let topics = self.scenario.topics.iter();
-        let partitions = topics.flat_map(Topic::partition_names).collect();
+        let now_has =
+            |topic: &Topic| Topic { partitions: self.partitions_of(topic), ..topic.clone() };
+        let topics = self.scenario.topics.iter().map(now_has);
+        let partitions = topics.flat_map(|topic| topic.partition_names()).collect();
         let (engine, control) = (&mut self.engine, &self.control);
         let reader = cluster::final_reader(engine, self.scenario, partitions, number, control);
         self.hosts.all.push(reader);

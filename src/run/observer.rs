@@ -27,6 +27,11 @@ pub enum LaneKind {
 
 /// Observes everything in a run, in order. The trace hash is the same with and without it.
 pub trait Observer {
+    /// Whether it needs what the engine films.
+    fn films(&self) -> bool {
+        true
+    }
+
     /// Number of hosts that it knows.
     fn lanes(&self) -> usize;
 
@@ -38,6 +43,9 @@ pub trait Observer {
 
     /// The last fault ended.
     fn healed(&mut self, at: Instant);
+
+    /// The final reads begin: members leave their groups.
+    fn reading(&mut self, _at: Instant) {}
 
     /// The next observation. The ghost has already seen it.
     fn see(&mut self, seen: &Observation, ghost: &Ghost);

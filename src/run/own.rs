@@ -1,5 +1,6 @@
-//! Clients of the run itself: the admin that creates the topics, and the reader of the final reads.
+//! Clients of the run itself: admins that create and change topics, and the reader of the final reads.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,11 +10,14 @@ use crate::base::config::{AdminConfig, ConsumerConfig, OffsetReset};
 use crate::base::{Flaws, TopicPartition};
 use crate::client::{Admin, ConsumerRecord};
 use crate::scenario::Topic;
+use crate::scenario::fault::TopicChange;
 use crate::scenario::load::{Reader, SharedSignals, boot, unnumber};
 use crate::sim::{Boot, SimWorld};
 
 /// Delay after an immediate error.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How often the operator looks for something to do.
+const IDLE: Duration = Duration::from_millis(20);
 
 /// Communication between the run and its own clients. Accessed between and within steps of one
 /// thread only.
@@ -23,6 +27,10 @@ pub(super) struct Control {
     pub signals: SharedSignals,
     /// The result of creating the topics.
     pub created: Option<Result<(), String>>,
+    /// Changes of topics that faults ordered, in order.
+    pub changes: VecDeque<TopicChange>,
+    /// Whether a change is under way.
+    pub changing: bool,
     /// The final reads reached the end of every partition.
     pub read: bool,
     /// Whether to keep the records that the final reads find.
@@ -74,6 +82,71 @@ async fn create<W: SimWorld>(
             Err(error) => control.lock().created = Some(Err(error.to_string())),
         }
         world.sleep_until(world.now() + PAUSE).await;
+    }
+}
+
+/// Makes the changes of topics that faults order, one after the other, and retries each.
+pub(super) fn operator<W: SimWorld>(
+    topics: Vec<Topic>,
+    config: AdminConfig,
+    control: Shared,
+) -> Boot<W> {
+    boot(move |world: W| {
+        let (topics, config, control) = (topics.clone(), config.clone(), control.clone());
+        async move {
+            loop {
+                let change = {
+                    let mut control = control.lock();
+                    let change = control.changes.pop_front();
+                    control.changing = change.is_some();
+                    change
+                };
+                match change {
+                    Some(change) => make(&world, &topics, &config, &control, change).await,
+                    None => world.sleep_until(world.now() + IDLE).await,
+                }
+            }
+        }
+    })
+}
+
+/// Changes a topic; tries again until it is changed.
+async fn make<W: SimWorld>(
+    world: &W,
+    topics: &[Topic],
+    config: &AdminConfig,
+    control: &Shared,
+    change: TopicChange,
+) {
+    let Ok(admin) = Admin::new(world.clone(), config.clone()) else { return };
+    loop {
+        let made = match &change {
+            TopicChange::Delete(name) => admin.delete_topic(name).await,
+            TopicChange::Create(name) => {
+                let Some(topic) = topics.iter().find(|topic| topic.name == *name) else { return };
+                let (partitions, copies) = (topic.partitions, topic.replication_factor);
+                admin.create_topic(name, partitions, copies, &topic.requested()).await
+            }
+            TopicChange::Grow(name, partitions) => admin.create_partitions(name, *partitions).await,
+        };
+        // An earlier attempt may have made it, and its answer was lost.
+        let names = match &change {
+            TopicChange::Delete(_) => "UNKNOWN_TOPIC_OR_PARTITION",
+            TopicChange::Create(_) => "TOPIC_ALREADY_EXISTS",
+            TopicChange::Grow(..) => "INVALID_PARTITIONS",
+        };
+        if made.is_ok() || made.is_err_and(|error| error.name() == names) {
+            break;
+        }
+        world.sleep_until(world.now() + PAUSE).await;
+    }
+    let signals = control.lock().signals.clone();
+    match change {
+        TopicChange::Grow(name, partitions) => {
+            signals.lock().partitions.insert(name, partitions);
+        }
+        TopicChange::Create(name) => drop(signals.lock().partitions.remove(&name)),
+        TopicChange::Delete(_) => {}
     }
 }
 

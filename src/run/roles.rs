@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::part::Part;
-use crate::base::{BrokerId, Instant, NodeProbe, Probe, TopicPartition, topics};
+use crate::base::{BrokerId, GroupProbe, Instant, NodeProbe, Probe, TopicPartition, topics};
 use crate::group;
 use crate::scenario::{Event, Role, Roles};
 use crate::sim::{ClientEvent, HostId, MemberEvent, Observation, Outcome, ProducerEvent, What};
@@ -89,6 +89,13 @@ impl Hosts {
             }
             What::Client(ClientEvent::Member(MemberEvent::Revoked { .. })) => {
                 self.moments.push((seen.at, Event::Rebalance, None));
+            }
+            What::Probe(Probe::Group(probe)) => {
+                let event = match probe {
+                    GroupProbe::Joining { .. } => Event::Joining,
+                    GroupProbe::Joined { .. } => Event::Syncing,
+                };
+                self.moments.push((seen.at, event, None));
             }
             What::Paused => self.change(seen.host, |host| host.paused = true),
             What::Resumed => self.change(seen.host, |host| host.paused = false),

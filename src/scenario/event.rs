@@ -17,6 +17,10 @@ pub enum Event {
     Recovery,
     /// A member of a group gives partitions up: the group rebalances.
     Rebalance,
+    /// A member of a classic group joins: the coordinator prepares a rebalance.
+    Joining,
+    /// A member of a classic group has joined a generation whose assignment is awaited.
+    Syncing,
 }
 
 /// The keys, each with its words: `on = "leader-elected"`, `after = "ack"`, `during = "recovery"`.
@@ -30,7 +34,15 @@ pub(super) const EVENTS: [(&str, &[(&str, Event)]); 3] = [
         ],
     ),
     ("after", &[("ack", Event::Ack)]),
-    ("during", &[("recovery", Event::Recovery), ("rebalance", Event::Rebalance)]),
+    (
+        "during",
+        &[
+            ("recovery", Event::Recovery),
+            ("rebalance", Event::Rebalance),
+            ("joining", Event::Joining),
+            ("syncing", Event::Syncing),
+        ],
+    ),
 ];
 
 impl Event {

@@ -24,6 +24,12 @@ impl<'a> Known<'a> {
         u64::try_from(topic_of(self.topics, topic).partitions).unwrap_or(1).max(1)
     }
 
+    /// How many partitions the smallest topic has.
+    pub(super) fn fewest_partitions(&self) -> u64 {
+        let counts = self.topics.iter().map(|topic| u64::try_from(topic.partitions).unwrap_or(1));
+        counts.min().unwrap_or(1)
+    }
+
     pub(super) fn has(&self, partition: &TopicPartition) -> bool {
         let mut topics = self.topics.iter().filter(|topic| topic.name == *partition.topic);
         topics.any(|topic| (0..topic.partitions).contains(&partition.partition))

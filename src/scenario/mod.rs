@@ -3,7 +3,7 @@
 //! ```text
 //! document, value, role, event   TOML with line numbers, and the notations of values
 //! entries, writer                keys that several sections read, and how they are written
-//! fault/ load/                   one file for each kind
+//! fault/ load/ link              one file for each kind; links that are slow without a fault
 //! disk, rule, parse, known       reading a file: everything that is wrong with it at once
 //! write                          a scenario with its schedule spelled out, as a file
 //! schedule                       the faults that a seed draws, before the run begins
@@ -19,6 +19,7 @@ mod event;
 pub(crate) mod fault;
 pub mod files;
 mod known;
+mod link;
 pub(crate) mod load;
 mod parse;
 mod role;
@@ -75,6 +76,8 @@ pub struct Scenario {
     pub topics: Vec<Topic>,
     /// Producers and consumers.
     pub loads: Vec<Load>,
+    /// Links that are slow all the time, after the last fault too.
+    pub(crate) links: Vec<fault::SlowLink>,
     /// The rules that the schedule is drawn from.
     pub rules: Vec<Rule>,
     /// The schedule itself, if the file spells it out; rules are ignored then.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::document::{At, Document, Problems, ScenarioError, Section, unknown};
 use super::entries::{MAX_DURATION, MAX_HOSTS, bounded, kafka_keys};
 use super::known::Known;
+use super::link::link;
 use super::load::Choice;
 use super::rule::{planned_fault, rule};
 use super::{Cluster, Expect, Load, Rule, Scenario, Topic, Written, accepted_key, disk};
@@ -33,7 +34,7 @@ impl Scenario {
             return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
         }
         let tables = ["cluster", "topic", "disk", "expect"];
-        let arrays = ["topic", "load", "fault", "schedule"];
+        let arrays = ["topic", "link", "load", "fault", "schedule"];
         let Some(mut document) = Document::parse(text, &tables, &arrays, &mut problems) else {
             return problems.finish(file, ()).map(|()| unreachable!("a problem was added"));
         };
@@ -55,6 +56,8 @@ impl Scenario {
             document.array("load").into_iter().filter_map(|table| load(table, p)).collect();
         let programs = programs.unwrap_or_default();
         let known = Known { cluster: &cluster, topics: &topics, loads: &loads, programs };
+        let links = document.array("link").into_iter().filter_map(|table| link(table, &known, p));
+        let links = links.collect();
         let rules = document
             .array("fault")
             .into_iter()
@@ -82,6 +85,7 @@ impl Scenario {
                 disk,
                 topics,
                 loads,
+                links,
                 rules,
                 schedule,
                 expect,

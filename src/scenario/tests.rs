@@ -394,6 +394,13 @@ pages = "1..9"
 intact = 2
 
 [[fault]]
+kind = "topic-recreated"
+
+[[fault]]
+kind = "partitions-added"
+partitions = 12
+
+[[fault]]
 kind = "clock-jump"
 target = "any"
 by = "1s..1h"
@@ -415,7 +422,7 @@ fn every_drawn_fault_round_trips_through_a_schedule() {
     let rules =
         faulty(&FAULTS.replace("\n\n[[fault]]", "\nat = \"1s..5s\"\ndown = \"2s\"\n\n[[fault]]"));
     let scenario = Scenario::parse("x.toml", &rules).unwrap_or_else(|error| panic!("{error}"));
-    assert_eq!(scenario.rules.len(), 24);
+    assert_eq!(scenario.rules.len(), 26);
     for seed in 0..20 {
         let plan = Plan::draw(&scenario, Seed(seed));
         let text = scenario.to_toml(&plan);
@@ -426,8 +433,10 @@ fn every_drawn_fault_round_trips_through_a_schedule() {
             plan.faults.iter().map(|fault| fault.action.kind()).collect();
         let all = ["clock-drift", "clock-jump", "dir-failure", "disk-corruption", "disk-error"];
         let more = ["disk-full", "disk-lies", "disk-replaced", "disk-stall", "isolate", "kill"];
-        let rest = ["partition", "pause", "power-loss", "restart", "slow-disk", "slow-link"];
-        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [&all[..], &more, &rest].concat());
+        let rest = ["partition", "partitions-added", "pause", "power-loss", "restart"];
+        let last = ["slow-disk", "slow-link", "topic-recreated"];
+        let all = [&all[..], &more, &rest, &last].concat();
+        assert_eq!(kinds.into_iter().collect::<Vec<_>>(), all);
         let moments = plan.faults.iter().filter_map(|fault| fault.moment);
         assert_eq!(
             moments.map(|moment| moment.event).collect::<std::collections::BTreeSet<_>>().len(),
@@ -447,6 +456,12 @@ fn invalid_fault_is_rejected_with_a_remedy() {
         ("after = \"ack\"", "", "`delay` counts from a moment"),
         ("after = \"ack\"", "after = \"ack\"\nduring = \"recovery\"", "waits for one moment"),
         ("during = \"recovery\"", "during = \"recovery\"\nwhen = \"settled\"", "either until all"),
+        (
+            "partitions = 12",
+            "partitions = 1",
+            "expected more than the 1 that there are, up to 1000",
+        ),
+        ("partitions = 12", "", "how many are there then?"),
         ("target = \"c1\"", "target = \"clients\"", "expected brokers or controllers"),
         ("kind = \"swizzle-clog\"", "kind = \"swizle-clog\"", "did you mean `swizzle-clog`?"),
     ] {

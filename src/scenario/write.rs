@@ -1,5 +1,6 @@
 //! Writes a scenario with its schedule spelled out: a file that anyone can read, edit and run.
 
+use super::fault::Kind;
 use super::writer::Writer;
 use super::{Expect, Fault, Moment, Plan, Scenario, Topic};
 
@@ -30,6 +31,10 @@ impl Scenario {
         }
         for (load, clients) in self.loads.iter().zip(&plan.clients) {
             load.write(*clients, self.topics.len() > 1, &mut out);
+        }
+        for link in &self.links {
+            out.title("[[link]]");
+            link.write(&mut out);
         }
         plan.faults.iter().for_each(|fault| fault.write(&mut out));
         self.expect.write(&mut out);

@@ -88,7 +88,7 @@ impl View {
                 changes.push(Change::Down(Down { up, ready, failed, eligible }));
                 self.clients.died(host, changes);
             }
-            What::Probe(Probe::Storage(_))
+            What::Probe(Probe::Storage(_) | Probe::Group(_))
             | What::Wrote { .. }
             | What::Cut { .. }
             | What::Renamed { .. }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Instant, TopicPartition};
+use crate::base::{Instant, Offset, TopicPartition};
 use crate::sim::{HostId, MemberEvent};
 use crate::view::View;
 
@@ -83,6 +83,22 @@ impl std::fmt::Display for Unstable {
     }
 }
 
+/// A partition that its group has not read to the end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lagging {
+    pub group: Arc<str>,
+    pub partition: TopicPartition,
+    /// The next offset that a member would read.
+    pub read: Offset,
+    pub end: Offset,
+}
+
+impl std::fmt::Display for Lagging {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} is read up to offset {}, and ends at {}", self.partition, self.read, self.end)
+    }
+}
+
 /// All groups.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
@@ -92,8 +108,12 @@ pub(crate) struct Groups {
     newest: BTreeMap<Arc<str>, i32>,
     /// Groups that have had members of the consumer protocol, each with an epoch of its own.
     by_epochs: BTreeSet<Arc<str>>,
+    /// The next offset that a member would read, by group.
+    read: BTreeMap<(Arc<str>, TopicPartition), Offset>,
     /// Why a group was not stable when the final reads began.
     at_reading: Option<Unstable>,
+    /// What a group had not read when the final reads began.
+    lag_at_reading: Option<Lagging>,
 }
 
 impl Groups {
@@ -120,8 +140,44 @@ impl Groups {
         self.at_reading.as_ref()
     }
 
-    pub(super) fn reading(&mut self, view: &View) {
+    /// What a group had not read when the final reads began.
+    pub fn lag_at_reading(&self) -> Option<&Lagging> {
+        self.lag_at_reading.as_ref()
+    }
+
+    pub(super) fn reading(&mut self, view: &View, lag: Option<Lagging>) {
         self.at_reading = self.unstable(view);
+        self.lag_at_reading = lag;
+    }
+
+    /// The first partition with records below `end` that the members of its group have not read.
+    pub(super) fn lagging(
+        &self,
+        view: &View,
+        end: impl Fn(&TopicPartition) -> Option<Offset>,
+    ) -> Option<Lagging> {
+        self.members.values().find_map(|member| {
+            let mut all = view.partitions().map(|(name, _)| name);
+            all.find_map(|name| {
+                let end = end(name).filter(|_| member.topics.contains(&name.topic))?;
+                let (group, partition) = (member.group.clone(), name.clone());
+                let read = self.read.get(&(group.clone(), partition.clone()));
+                let read = read.copied().unwrap_or(Offset::ZERO);
+                (read < end).then_some(Lagging { group, partition, read, end })
+            })
+        })
+    }
+
+    /// A consumer read a partition up to this offset.
+    pub(super) fn read(&mut self, consumer: u32, partition: &TopicPartition, upto: Offset) {
+        let Some(member) = self.members.get(&consumer) else { return };
+        let read = self.read.entry((member.group.clone(), partition.clone())).or_insert(upto);
+        *read = upto.max(*read);
+    }
+
+    /// A partition's topic was deleted.
+    pub(super) fn gone(&mut self, partition: &TopicPartition) {
+        self.read.retain(|(_, name), _| name != partition);
     }
 
     /// Why some group is not stable; `None` if each has its members in one generation, in which they

@@ -26,7 +26,7 @@ pub(crate) use calm::Calm;
 pub(crate) use clients::{Clients, Reached, Send};
 pub(crate) use compacted::{CompactedFiles, FileName};
 pub(crate) use files::{is_inside, partition_of as partition_of_directory};
-pub(crate) use groups::{Before, Groups, Member, Unstable};
+pub(crate) use groups::{Before, Groups, Lagging, Member, Unstable};
 pub(crate) use hosts::Host;
 pub(crate) use metadata::Metadata;
 pub(crate) use partition::{Partition, Promised};
@@ -113,7 +113,19 @@ impl Ghost {
 
     /// The final reads begin: from now on, members leave their groups.
     pub(super) fn reading(&mut self) {
-        self.groups.reading(&self.view);
+        let lag = self.lagging();
+        self.groups.reading(&self.view, lag);
+    }
+
+    /// The first partition that its group has not read to the end, as far as there is something to
+    /// read. Compaction may have taken the last records of a topic.
+    pub(crate) fn lagging(&self) -> Option<Lagging> {
+        self.groups.lagging(&self.view, |name| {
+            let (_, leader) = self.view.leader(name).filter(|_| !self.is_compacted(&name.topic))?;
+            let log = self.hosts.replica(leader, name)?;
+            let end = self.view.exposed_below(name).min(log.end());
+            (end > log.start().max(self.deleted_below(name))).then_some(end)
+        })
     }
 
     /// Whether committed records of a partition were lost within the contract.
@@ -255,8 +267,18 @@ impl Ghost {
         }
         match what {
             What::Client(event) => {
-                if let ClientEvent::Member(event) = event {
-                    self.groups.observe(*at, *host, event);
+                match event {
+                    ClientEvent::Member(event) => self.groups.observe(*at, *host, event),
+                    ClientEvent::Consumer(ConsumerEvent::Polled {
+                        consumer,
+                        partition,
+                        records,
+                    }) => {
+                        if let Some((last, _)) = records.last() {
+                            self.groups.read(*consumer, partition, last.next());
+                        }
+                    }
+                    _ => {}
                 }
                 self.clients.observe((*at, *host), event, &self.view, &folded);
                 self.keyed(event);
@@ -386,6 +408,7 @@ impl Ghost {
     fn gone(&mut self, name: &TopicPartition) {
         self.partitions.remove(name);
         self.clients.forget(name);
+        self.groups.gone(name);
         for host in self.hosts.iter_mut() {
             if let Some(replica) = host.replicas.get_mut(name) {
                 replica.agreed.set(0);

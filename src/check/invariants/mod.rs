@@ -15,6 +15,7 @@ mod duplicate;
 mod earliest_is_first;
 mod epochs_monotonic;
 mod generation_monotonic;
+mod group_catches_up;
 mod group_stabilises;
 mod high_watermark_monotonic;
 mod inconsistent_offset;
@@ -260,6 +261,12 @@ const TABLE: &[Row] = &[
          time.",
         Brokers,
         |setup| Box::new(group_stabilises::GroupStabilises { within: setup.within }),
+    ),
+    liveness(
+        "group-catches-up",
+        "Once faults end, the members of a group read every partition to its end in bounded time.",
+        Brokers,
+        |setup| Box::new(group_catches_up::GroupCatchesUp { within: setup.within }),
     ),
     safety(
         "acked-write-lost",

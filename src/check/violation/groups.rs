@@ -66,6 +66,15 @@ pub enum GroupWitness {
     StaticMemberFenced { consumer: u32, since: Instant },
     /// A group did not become stable in time.
     NotStable { why: String, healed: Instant, within: Duration },
+    /// A group did not read a partition to its end in time.
+    Behind {
+        #[serde(serialize_with = "name_of")]
+        partition: TopicPartition,
+        read: Offset,
+        end: Offset,
+        healed: Instant,
+        within: Duration,
+    },
     /// An acknowledged record was committed, and no member processed it.
     NeverProcessed {
         #[serde(serialize_with = "name_of")]
@@ -93,6 +102,7 @@ impl GroupWitness {
             | Self::ProcessedUnowned { partition, .. }
             | Self::Unowned { partition, .. }
             | Self::CommitRewound { partition, .. }
+            | Self::Behind { partition, .. }
             | Self::NeverProcessed { partition, .. }
             | Self::ProcessedTwice { partition, .. } => Some(partition),
             Self::GenerationFell { .. }
@@ -169,6 +179,12 @@ impl GroupWitness {
             Self::NotStable { why, healed, within } => write!(
                 f,
                 "not stable {} s after the heal at {}: {why}",
+                within.as_secs_f64(),
+                Seconds(*healed)
+            ),
+            Self::Behind { partition, read, end, healed, within } => write!(
+                f,
+                "had read {partition} only up to offset {read} of {end} {} s after the heal at {}",
                 within.as_secs_f64(),
                 Seconds(*healed)
             ),

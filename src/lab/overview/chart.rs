@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::escape::escape;
 use super::{MatrixCell, Timing};
+use crate::lab::escape::escape;
 
 /// The height of a bar and the gap below it, in pixels.
 const ROW: usize = 22;

@@ -2,9 +2,9 @@
 
 use std::fmt::Write;
 
-use super::escape::escape;
 use super::{BrokenLine, Line, MatrixCell, Overview, Timing, chart};
 use crate::check;
+use crate::lab::escape::escape;
 use crate::lab::matrix::Misfortune;
 
 const STYLE: &str = "\

@@ -10,7 +10,6 @@
 //! | `skipped` | files that are not reports, with the reason |
 
 mod chart;
-mod escape;
 mod html;
 mod markdown;
 mod read;

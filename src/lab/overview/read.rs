@@ -11,9 +11,11 @@ use super::{
 use crate::base::TopicPartition;
 use crate::check::{Outage, OutageKind};
 use crate::lab::report::replay_command;
-use crate::lab::{matrix, swarm};
+use crate::lab::{matrix, rebalances, swarm};
 use crate::run::EngineKind;
 
+/// Kinds of reports that the page has a place for, or that are known to need none.
+const KINDS: [&str; 5] = [matrix::KIND, swarm::KIND, rebalances::KIND, KIND, "timings"];
 /// The largest report that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 
@@ -154,11 +156,8 @@ fn add(overview: &mut Overview, dir: &Path, name: &str, beside: &[String]) -> Re
     let broken = |error: serde_json::Error| format!("not a whole report: {error}");
     let head: Head = serde_json::from_str(&text).map_err(broken)?;
     let foreign = "not one of our reports: it has neither `scenario` nor a `kind` that is known";
-    let known = head.scenario.is_some()
-        || head
-            .kind
-            .as_deref()
-            .is_some_and(|kind| [matrix::KIND, swarm::KIND, KIND, "timings"].contains(&kind));
+    let known =
+        head.scenario.is_some() || head.kind.as_deref().is_some_and(|kind| KINDS.contains(&kind));
     if !known {
         return Err(foreign.into());
     }
@@ -167,8 +166,8 @@ fn add(overview: &mut Overview, dir: &Path, name: &str, beside: &[String]) -> Re
         return Err(format!("schema {schema}, and schema 1 is what can be read: run it again"));
     }
     match head.kind.as_deref() {
-        // This page's own.
-        Some(KIND) => {}
+        // This page's own, and one that has a page of its own.
+        Some(KIND | rebalances::KIND) => {}
         Some("timings") if name == TIMINGS => overview.timings = Timings::parse(&text)?,
         Some(kind) if kind == matrix::KIND => {
             let file: MatrixFile = serde_json::from_str(&text).map_err(broken)?;

@@ -5,7 +5,7 @@
 //! don't depend on this contract: the ghost sees run by run which losses were permitted. This
 //! contract predicts losses before the run, for promises that only clients can check.
 //!
-//! A record can be lost in six ways:
+//! A record can be lost in seven ways:
 //!
 //! 1. **acks=0**: no broker confirmed that it was stored. Any fault may lose it.
 //! 2. **acks=1**: only the leader confirmed it, and another replica takes over. That needs a second
@@ -25,6 +25,7 @@
 //! 5. **Rot** on as many disks, counting those that lose power meanwhile.
 //! 6. **Replaced disks**: as many, counting those that rot and all other unclean shutdowns
 //!    meanwhile. Syncs don't help.
+//! 7. **Deletion** of its topic.
 //!
 //! A group processes records more than once if it commits afterwards, and leaves some out if it commits
 //! before and a fault strikes in between. What a coordinator has stored can be lost like a record of
@@ -68,6 +69,8 @@ pub enum Loss {
     Rot,
     /// All copies may be on disks that were replaced.
     ReplacedDisk,
+    /// A topic is deleted, and created again with its name.
+    DeletedTopic,
     /// A group commits what it has processed: the next owner may process it again.
     Repeated,
     /// A group commits before it processes, and may fail in between.
@@ -89,7 +92,11 @@ impl Loss {
             // A record that was read is lost too: its producer may still retry and store it again.
             // So is the producer state: a broker accepts any sequence number from an unknown
             // producer (KIP-360), such as the second of two batches in flight before the first.
-            Self::UncleanElection | Self::PowerLoss | Self::Rot | Self::ReplacedDisk => &[
+            Self::UncleanElection
+            | Self::PowerLoss
+            | Self::Rot
+            | Self::ReplacedDisk
+            | Self::DeletedTopic => &[
                 "acked-write-lost",
                 "acked-write-unseen",
                 "inconsistent-offset",
@@ -114,6 +121,7 @@ impl fmt::Display for Loss {
             Self::PowerLoss => "power loss of records that no replica had synced",
             Self::Rot => "rot, and possibly no intact copy",
             Self::ReplacedDisk => "replaced disks, and possibly no other copy",
+            Self::DeletedTopic => "a topic is deleted while it is used",
             Self::Repeated => "a group commits after it processes",
             Self::CommittedFirst => "a group commits before it processes, under any fault",
             Self::FollowedLoss => "a group reads what may be lost",
@@ -246,6 +254,10 @@ impl Contract {
         let topics = Terms::of(scenario).into_iter();
         let losses = topics.flat_map(|terms| Self::from_terms(&terms, faults).losses);
         let mut losses: BTreeSet<Loss> = losses.collect();
+        let deletes = |strike: &dyn Strike| strike.may_cost().deletes_topic;
+        if faults.iter().filter_map(|fault| fault.action.as_strike()).any(deletes) {
+            losses.insert(Loss::DeletedTopic);
+        }
         let groups = scenario.loads.iter().filter_map(|load| load.work.promise().processing);
         let groups: Vec<_> = groups.collect();
         if groups.contains(&Processing::AtLeastOnce) {

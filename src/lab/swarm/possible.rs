@@ -58,7 +58,7 @@ fn without_vain_moments(scenario: &Scenario, faults: &mut [Fault]) {
         let followed = scenario.topic(fault.topic.as_deref()).replication_factor > 1;
         let comes = fault.moment.is_none_or(|moment| match moment.event {
             Event::Ack => true,
-            Event::Rebalance => scenario.coordinator().is_some(),
+            Event::Rebalance | Event::Joining | Event::Syncing => scenario.coordinator().is_some(),
             Event::Recovery => ends,
             Event::LeaderElected => moves,
             Event::IsrShrunk | Event::IsrGrown => moves && followed,

@@ -12,7 +12,7 @@ use self::stage::{Floor, Lasting, Ongoing, View};
 use super::roles::{Hosts, Kind};
 use crate::base::{Instant, TopicPartition};
 use crate::check::Touched;
-use crate::scenario::fault::Begins;
+use crate::scenario::fault::{Begins, SlowLink, Strike, TopicChange};
 use crate::scenario::{Fault, Moment, Notation};
 use crate::sim::disk::DiskProfile;
 use crate::sim::{Engine, HostId};
@@ -98,9 +98,29 @@ impl Faults {
         self
     }
 
+    /// Lays links that are slow all the time between hosts that have these roles now.
+    pub fn lay<E: Engine>(&mut self, links: &[SlowLink], engine: &mut E, hosts: &Hosts) {
+        let partition = TopicPartition::new(self.topic.as_str(), 0);
+        for slow in links {
+            let view = View { hosts, ongoing: &self.ongoing, partition: &partition, pick: 0 };
+            let (hit, link) = (slow.aim(&view), slow.link().unwrap_or_default());
+            for (from, to) in hit.links {
+                match engine.set_link(from, to, link.clone()) {
+                    Ok(()) => drop(self.ongoing.links.insert((from, to), link.clone())),
+                    Err(why) => self.unable(why.to_string()),
+                }
+            }
+        }
+    }
+
     /// Processes that ignored SIGTERM.
     pub fn deaf(&self) -> &[(Instant, String)] {
         &self.ongoing.deaf
+    }
+
+    /// What an admin client has to do to topics since the last call, in order.
+    pub fn take_changes(&mut self) -> Vec<TopicChange> {
+        std::mem::take(&mut self.ongoing.changes)
     }
 
     /// The hosts and links that faults touch now.

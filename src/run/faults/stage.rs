@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use crate::base::{Instant, TopicPartition};
 use crate::run::roles::{Host, Hosts, Kind};
-use crate::scenario::fault::{Fits, Hit, Scene, Stage, Strike};
+use crate::scenario::fault::{Fits, Hit, Scene, Stage, Strike, TopicChange};
 use crate::scenario::{Action, Roles};
 use crate::sim::disk::{Corruption, DiskProfile, Failing, Place};
-use crate::sim::{Engine, HostId, Survival, Unsupported};
+use crate::sim::{Engine, HostId, Link, Survival, Unsupported};
 
 /// An active fault.
 #[derive(Clone, Debug)]
@@ -40,8 +40,12 @@ pub(super) struct Ongoing {
     pub lasting: Vec<Lasting>,
     /// The profile of a disk without faults.
     pub disk: DiskProfile,
+    /// Links that are slow without a fault.
+    pub links: BTreeMap<(HostId, HostId), Link>,
     /// Processes that ignored SIGTERM.
     pub deaf: Vec<(Instant, String)>,
+    /// What an admin client has to do, in order.
+    pub changes: Vec<TopicChange>,
     /// Brokers whose platters were corrupted.
     corrupted: BTreeSet<HostId>,
     /// How many faults cut each direction.
@@ -225,7 +229,8 @@ impl<E: Engine> Stage for Floor<'_, E> {
             here.filter(|lasting| lasting.hit.links.contains(&(from, to)))
                 .filter_map(Lasting::strike)
         };
-        let mut link = here().find_map(Strike::link).unwrap_or_default();
+        let without = || self.ongoing.links.get(&(from, to)).cloned().unwrap_or_default();
+        let mut link = here().find_map(Strike::link).unwrap_or_else(without);
         link.damage = here().find_map(Strike::damage);
         self.engine.set_link(from, to, link)
     }
@@ -239,7 +244,12 @@ impl<E: Engine> Stage for Floor<'_, E> {
             self.ongoing.corrupted.insert(host);
         }
     }
+
     fn replace_disk(&mut self, host: HostId, dir: Option<&str>) {
         self.engine.replace_disk(host, dir);
+    }
+
+    fn administer(&mut self, change: TopicChange) {
+        self.ongoing.changes.push(change);
     }
 }

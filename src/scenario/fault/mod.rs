@@ -32,6 +32,7 @@ mod flapping;
 mod isolate;
 mod kill;
 mod partition;
+mod partitions_added;
 mod pause;
 mod power_loss;
 mod restart;
@@ -40,6 +41,7 @@ mod rolling_restart;
 mod slow_disk;
 mod slow_link;
 mod swizzle_clog;
+mod topic_recreated;
 mod wire_damage;
 
 use std::fmt;
@@ -53,7 +55,9 @@ use super::known::Known;
 use super::writer::Writer;
 use super::{Cluster, Moment, Notation, Range, Roles};
 
-pub(crate) use stage::{Begins, ClockError, Cost, Fits, Hit, Reach, Scene, Stage, Strike, Turned};
+pub(crate) use stage::{
+    Begins, ClockError, Cost, Fits, Hit, Reach, Scene, Stage, Strike, TopicChange, Turned,
+};
 
 use burst::Burst;
 use ends::Ends;
@@ -155,6 +159,8 @@ kinds! {
     dir_failure::DirFailure
     disk_replaced::DiskReplaced
     wire_damage::WireDamage
+    topic_recreated::TopicRecreated
+    partitions_added::PartitionsAdded
 }
 
 /// One fault of a schedule.

@@ -23,6 +23,13 @@ pub(crate) struct SlowLink {
     loss: Option<Range<u64>>,
 }
 
+impl SlowLink {
+    /// The first key that is still a range though it should be one value.
+    pub fn undrawn(&self) -> Option<&'static str> {
+        self.clone().ranges().into_iter().find_map(Drawn::open)
+    }
+}
+
 impl Kind for SlowLink {
     const NAME: &'static str = "slow-link";
     const WEIGHT: u64 = 5;
@@ -31,11 +38,12 @@ impl Kind for SlowLink {
     fn parse(section: &mut Section, known: &Known<'_>, problems: &mut Problems) -> Option<Self> {
         let usual = Link::default().latency;
         let latency = section.range("latency", problems).map(|latency| latency.value);
-        let bandwidth = section
-            .has("bandwidth")
-            .then(|| keys::number(section, "bandwidth", (1000, u64::MAX), (1000, 1000), problems));
-        let loss =
-            section.has("loss").then(|| keys::number(section, "loss", (1, 90), (1, 1), problems));
+        let has = ["bandwidth", "loss"].map(|key| section.has(key));
+        // Read even if it is absent: a mistyped key is told what it is near to.
+        let bandwidth =
+            keys::number(section, "bandwidth", (1000, u64::MAX), (1000, 1000), problems);
+        let loss = keys::number(section, "loss", (1, 90), (1, 1), problems);
+        let (bandwidth, loss) = (has[0].then_some(bandwidth), has[1].then_some(loss));
         if latency.is_none() && bandwidth.is_none() && loss.is_none() {
             let keys =
                 "`latency` (of a segment), `bandwidth` (bytes per second) or `loss` (percent)";

@@ -151,6 +151,18 @@ pub(crate) trait Stage {
     fn corrupt_disk(&mut self, host: HostId, what: Corruption, pages: u32, at: (Place, &str));
     /// Puts an empty disk, or directory, in the place of the one of a host that is down.
     fn replace_disk(&mut self, host: HostId, dir: Option<&str>);
+    /// Has an admin client change a topic, after all that it was told before.
+    fn administer(&mut self, change: TopicChange);
+}
+
+/// What an admin client does to a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum TopicChange {
+    Delete(String),
+    /// Creates it as the scenario has it.
+    Create(String),
+    /// Gives it this many partitions.
+    Grow(String, i32),
 }
 
 /// The hosts or links that a fault hits, and how the report says it.
@@ -161,19 +173,28 @@ pub(crate) struct Hit {
     pub links: Vec<(HostId, HostId)>,
     pub partition: TopicPartition,
     pub what: String,
+    /// Whether it hits neither, but a topic.
+    pub is_topic: bool,
 }
 
 impl Hit {
     pub fn hosts(scene: &dyn Scene, hosts: Vec<HostId>, what: String) -> Self {
-        Self { hosts, links: Vec::new(), partition: scene.partition().clone(), what }
+        let partition = scene.partition().clone();
+        Self { hosts, links: Vec::new(), partition, what, is_topic: false }
     }
 
     pub fn links(scene: &dyn Scene, links: Vec<(HostId, HostId)>, what: String) -> Self {
-        Self { hosts: Vec::new(), links, partition: scene.partition().clone(), what }
+        let partition = scene.partition().clone();
+        Self { hosts: Vec::new(), links, partition, what, is_topic: false }
+    }
+
+    /// The topic of the fault.
+    pub fn topic(scene: &dyn Scene, what: String) -> Self {
+        Self { is_topic: true, ..Self::hosts(scene, Vec::new(), what) }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.hosts.is_empty() && self.links.is_empty()
+        self.hosts.is_empty() && self.links.is_empty() && !self.is_topic
     }
 }
 
@@ -218,6 +239,8 @@ pub(crate) struct Cost {
     pub spoils_syncs: bool,
     /// Everything on the disk is gone, synced or not.
     pub replaces_disks: bool,
+    /// A topic's records are gone, whoever has them.
+    pub deletes_topic: bool,
     /// Disks are corrupted, of all brokers but this many.
     pub rots_all_but: Option<u64>,
 }
@@ -249,6 +272,7 @@ impl Cost {
             ends_uncleanly: false,
             spoils_syncs: false,
             replaces_disks: false,
+            deletes_topic: false,
             rots_all_but: None,
         }
     }

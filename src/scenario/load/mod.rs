@@ -26,6 +26,7 @@ mod misbehaving;
 mod producer;
 mod seeker;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -347,6 +348,8 @@ pub(crate) struct Signals {
     pub settling: bool,
     /// No new polls.
     pub stop_consuming: bool,
+    /// How many partitions topics have by now, if not as many as at the beginning.
+    pub partitions: BTreeMap<String, i32>,
 }
 
 /// A handle on them.

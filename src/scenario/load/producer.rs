@@ -265,7 +265,8 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignal
         }
         // A producer that was held up sends what it owes, but not all at once.
         due = (due + work.interval).max(world.now() - 100 * work.interval);
-        let partition = random.random_range(0..work.partitions);
+        let partitions = signals.lock().partitions.get(&*work.topic).copied();
+        let partition = random.random_range(0..partitions.unwrap_or(work.partitions));
         let size = work.record_size.draw(&mut random);
         let mut value = u64::from(work.number) << 40 | op;
         {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::client;
+use crate::base::GroupProbe;
 use crate::broker::context::Broker;
 use crate::broker::serve::handler::{Context, Handler};
 use crate::group::Reply;
@@ -45,10 +46,16 @@ async fn join<W: World>(
         return Err(ErrorCode::InvalidGroupId);
     }
     let client = client(context.session);
+    let group = request.group_id.to_string();
+    broker.world.probe(GroupProbe::Joining { group: group.clone() });
     let (reply, answer) = Reply::new();
     let joined = broker.groups.decide(&request.group_id, |machine, now, wall| {
         machine.join(now, wall, &client, context.version, request, reply)
     });
     joined.await?;
-    answer.await.map_err(|_| ErrorCode::NotCoordinator)
+    let response = answer.await.map_err(|_| ErrorCode::NotCoordinator)?;
+    if response.error_code == ErrorCode::None.code() {
+        broker.world.probe(GroupProbe::Joined { group, generation: response.generation_id });
+    }
+    Ok(response)
 }

@@ -1,0 +1,127 @@
+//! `group-catches-up`: within a bounded time after the heal, the members of each group have read every
+//! partition of their topics to its end.
+//!
+//! It is judged when the final reads begin, by which time producers have stopped. Compacted topics are
+//! left out: their last records may be gone. So are partitions with records that no broker can serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::check::{Ending, Event, Ghost, GroupWitness, Invariant, Note, Violation};
+
+pub(super) struct GroupCatchesUp {
+    pub within: Duration,
+}
+
+impl Invariant for GroupCatchesUp {
+    fn name(&self) -> &'static str {
+        "group-catches-up"
+    }
+
+    fn observe(&mut self, _event: &Event<'_>, _ghost: &Ghost) -> Result<(), Violation> {
+        Ok(())
+    }
+
+    fn finish(&mut self, ending: Ending, ghost: &Ghost) -> Result<(), Violation> {
+        let (Some(reading), Some(healed)) = (ending.reading, ending.healed) else { return Ok(()) };
+        let Some(lag) = ghost.groups().lag_at_reading() else { return Ok(()) };
+        let (due, within, partition) = (healed + self.within, self.within, lag.partition.clone());
+        let is_unreadable = !ghost.clients().skipped(&partition).is_empty();
+        // A group that is not stable has that for a reason.
+        if reading < due || is_unreadable || ghost.groups().at_reading().is_some() {
+            return Ok(());
+        }
+        let (read, end) = (lag.read, lag.end);
+        let witness = GroupWitness::Behind { partition, read, end, healed, within };
+        Violation::found(self.name(), due, Arc::clone(&lag.group), witness)
+    }
+
+    fn unjudged(&self, ending: Ending, ghost: &Ghost) -> Option<Note> {
+        let (reading, healed) = (ending.reading?, ending.healed?);
+        ghost.groups().lag_at_reading()?;
+        (reading < healed + self.within).then_some(Note::EndedEarly { invariant: self.name() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::Story;
+
+    /// Two records, of which a leader has exposed both, and a member that has read the first.
+    fn half_read() -> Story {
+        let mut story = Story::judging("group-catches-up");
+        story.elected(1, 1, &[1, 2]);
+        story.leader_writes(1, 0, 1, &[100]);
+        story.leader_writes(1, 1, 1, &[101]);
+        story.high_watermark(1, 1, 2);
+        story.subscribes(1, "shop");
+        story.joins(1, 1, &[0]);
+        story.polled(1, &[(0, 100)]);
+        story.healed();
+        story
+    }
+
+    #[test]
+    fn silent_when_the_end_is_read_in_time() {
+        let mut story = half_read();
+        story.later();
+        story.polled(1, &[(1, 101)]);
+        story.long_later();
+        story.reading();
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_when_another_member_reads_the_rest() {
+        let mut story = half_read();
+        story.subscribes(2, "shop");
+        story.joins(1, 2, &[]);
+        story.joins(2, 2, &[0]);
+        story.polled(2, &[(1, 101)]);
+        story.long_later();
+        story.reading();
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_a_record_that_is_not_exposed_and_a_group_without_members() {
+        let mut story = half_read();
+        story.polled(1, &[(1, 101)]);
+        story.leader_writes(1, 2, 1, &[102]);
+        story.long_later();
+        story.reading();
+        story.finish_silent();
+        let mut story = half_read();
+        story.leaves(1);
+        story.long_later();
+        story.reading();
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_a_record_that_is_refused_everywhere() {
+        let mut story = half_read();
+        story.long_later();
+        story.reading();
+        story.skips(9, 1);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn notes_a_run_that_ended_before_the_time_was_over() {
+        let mut story = half_read();
+        story.later();
+        story.reading();
+        assert_eq!(story.finish().notes.len(), 1);
+    }
+
+    #[test]
+    fn fires_when_a_member_stops_reading() {
+        let mut story = half_read();
+        story.long_later();
+        story.reading();
+        story.finish_fired(
+            "group shop had read orders-0 only up to offset 1 of 2 30 s after the heal at 1.000 s",
+        );
+    }
+}
