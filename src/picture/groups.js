@@ -175,7 +175,7 @@ function drawCommits(g, group, member, { y, h }, X) {
   });
 }
 
-const BADGES = { evicted: "evicted", fenced: "fenced", lost: "lost", leave: "leaves", join: "joins", moved: "" };
+const BADGES = { evicted: "evicted", fenced: "fenced", withhold: "keeps", lost: "lost", leave: "leaves", join: "joins", moved: "" };
 
 /** What happened to a member: it came, left, was evicted, or learned that it is no member. */
 function drawEvents(g, member, { y, h }, X) {

@@ -180,6 +180,15 @@ impl Member {
                 happened("join", format!("{k} starts, and asks to join {group}"));
             }
             MemberEvent::Joined { generation, owned, .. } => self.joined(at, *generation, owned),
+            MemberEvent::Entered { generation, .. } => self.entered(at, *generation),
+            MemberEvent::Withholds { partitions, .. } => {
+                let what = names(partitions);
+                happened("withhold", format!("{k} does not give {what} up, though it was asked to"));
+            }
+            MemberEvent::Fenced { .. } => {
+                let text = format!("{k} is told that another process has its group.instance.id");
+                happened("fenced", text);
+            }
             MemberEvent::Revoked { partitions, .. } => self.end(at, partitions, End::Revoked),
             MemberEvent::Lost { partitions, .. } => {
                 let what = match partitions.len() {
@@ -208,13 +217,14 @@ impl Member {
                     commit.told = Some((at, outcome.clone()));
                 }
             }
-            MemberEvent::Recalling { .. }
+            MemberEvent::Dismissed { .. }
+            | MemberEvent::Recalling { .. }
             | MemberEvent::Recalled { .. }
             | MemberEvent::Processed { .. } => {}
         }
     }
 
-    fn joined(&mut self, at: Instant, generation: i32, owned: &[TopicPartition]) {
+    fn entered(&mut self, at: Instant, generation: i32) {
         let same =
             self.in_generation && self.shares.last().map(|s| s.generation) == Some(generation);
         if !same {
@@ -222,6 +232,10 @@ impl Member {
             self.shares.push(Share { generation, from: at, until: Instant::NEVER });
             self.in_generation = true;
         }
+    }
+
+    fn joined(&mut self, at: Instant, generation: i32, owned: &[TopicPartition]) {
+        self.entered(at, generation);
         let gone: Vec<_> =
             self.owned.keys().filter(|name| !owned.contains(name)).cloned().collect();
         self.end(at, &gone, End::Unassigned);

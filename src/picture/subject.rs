@@ -107,8 +107,11 @@ impl Subject {
             GroupWitness::ProcessedUnowned { consumer, .. }
             | GroupWitness::GenerationFell { consumer, .. }
             | GroupWitness::ZombieCommitted { consumer, .. }
+            | GroupWitness::GenerationAgain { consumer, .. }
+            | GroupWitness::StaticMemberFenced { consumer, .. }
             | GroupWitness::StaticMemberMoved { consumer, .. } => vec![*consumer],
             GroupWitness::Unowned { .. }
+            | GroupWitness::Behind { .. }
             | GroupWitness::NotStable { .. }
             | GroupWitness::NeverProcessed { .. } => Vec::new(),
         };

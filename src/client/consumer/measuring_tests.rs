@@ -13,7 +13,7 @@ impl Stage {
     }
 
     fn polls(&mut self, takes: Duration) {
-        self.core.poll_begins(self.now);
+        self.core.begin_poll(self.now);
         self.now = self.now + takes;
         self.core.take_up_to(self.now, 3).unwrap();
         self.core.poll_ends(self.now);

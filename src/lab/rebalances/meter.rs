@@ -61,7 +61,7 @@ impl Meter {
                 }
                 false
             }
-            MemberEvent::Joined { generation, .. } => {
+            MemberEvent::Joined { generation, .. } | MemberEvent::Entered { generation, .. } => {
                 let is_new = self.seen.insert(*generation);
                 if is_new && self.first.is_some() && self.healed.is_none() {
                     self.figures.rebalances += 1;
@@ -71,8 +71,11 @@ impl Meter {
             MemberEvent::Subscribed { .. }
             | MemberEvent::Revoked { .. }
             | MemberEvent::Lost { .. }
+            | MemberEvent::Fenced { .. }
             | MemberEvent::Left { .. } => true,
-            MemberEvent::Committing { .. }
+            MemberEvent::Withholds { .. }
+            | MemberEvent::Dismissed { .. }
+            | MemberEvent::Committing { .. }
             | MemberEvent::Committed { .. }
             | MemberEvent::Recalling { .. }
             | MemberEvent::Recalled { .. } => false,
