@@ -223,7 +223,7 @@ impl Node {
             group_id: group.into(),
             member_id: "m1".into(),
             rebalance_timeout_ms: 60_000,
-            subscribed_topic_names: Some(vec!["admin-inherits".into()][..]),
+            subscribed_topic_names: Some(vec!["admin-inherits".into()]),
             topic_partitions: Some(Vec::new()),
         });
         wait_for(self, group);
