@@ -9,7 +9,6 @@
 )]
 
 pub mod answers {
-    pub mod admin;
     pub mod ask;
     pub mod batches;
     pub mod codecs;
@@ -29,16 +28,14 @@ use std::path::{Path, PathBuf};
 use super::clients::clients::server::Server;
 use answers::ask::Node;
 use answers::kafka::{Kafka, SETTINGS};
-use answers::{
-    admin, batches, codecs, configs, consumers, fetches, groups, lookups, names, offsets,
-};
+use answers::{batches, codecs, configs, consumers, fetches, groups, lookups, names, offsets};
 
 type Answers = BTreeMap<String, String>;
 
 /// The name of a part, settings of its node, and what sends its requests.
 type Part = (&'static str, &'static str, fn(&mut Node));
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 9] = [
     ("fetches", "", fetches::ask),
     ("batches", "", batches::ask),
     ("codecs", "", codecs::ask),
@@ -48,7 +45,6 @@ const PARTS: [Part; 10] = [
     ("groups", groups::SETTINGS, groups::ask),
     ("offsets", groups::SETTINGS, offsets::ask),
     ("consumers", groups::SETTINGS, consumers::ask),
-    ("admin", groups::SETTINGS, admin::ask),
 ];
 
 fn file(part: &str) -> PathBuf {
@@ -148,11 +144,6 @@ fn committed_offsets_are_answered_as_by_apache_kafka() {
 #[test]
 fn consumer_protocol_is_answered_as_by_apache_kafka() {
     ours("consumers");
-}
-
-#[test]
-fn administration_is_answered_as_by_apache_kafka() {
-    ours("admin");
 }
 
 /// Records them where `BROKERQUAKE_RECORD` is set.

@@ -137,7 +137,7 @@ impl Node {
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 
-pub fn shown(config: &DescribeConfigsResourceResult) -> String {
+fn shown(config: &DescribeConfigsResourceResult) -> String {
     let text = |value: &Option<StrBytes>| {
         value.as_ref().map_or_else(|| "null".to_owned(), |value| format!("{:?}", &**value))
     };
