@@ -138,7 +138,9 @@ async fn attempt(
 }
 
 fn with(mut record: ProducerRecord, key: &str, value: u64) -> ProducerRecord {
-    record.headers.push(Header { key: key.to_owned().into(), value: Some(value.to_string().into()) });
+    record
+        .headers
+        .push(Header { key: key.to_owned().into(), value: Some(value.to_string().into()) });
     record
 }
 
