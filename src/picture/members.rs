@@ -183,7 +183,10 @@ impl Member {
             MemberEvent::Entered { generation, .. } => self.entered(at, *generation),
             MemberEvent::Withholds { partitions, .. } => {
                 let what = names(partitions);
-                happened("withhold", format!("{k} does not give {what} up, though it was asked to"));
+                happened(
+                    "withhold",
+                    format!("{k} does not give {what} up, though it was asked to"),
+                );
             }
             MemberEvent::Fenced { .. } => {
                 let text = format!("{k} is told that another process has its group.instance.id");
