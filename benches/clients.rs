@@ -132,7 +132,9 @@ fn decode(log: &Bytes, count: usize) -> usize {
         while !rest.is_empty() {
             let batch = records_of(&rest, usize::MAX).expect("the batches are valid");
             let size = batch.header().size();
-            black_box(batch.map(|record| record.expect("it is valid")).count());
+            for record in batch {
+                black_box(record.expect("it is valid"));
+            }
             rest = rest.split_off(size);
         }
         records += count;

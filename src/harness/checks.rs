@@ -59,9 +59,9 @@ pub enum Mismatch {
         /// The key, shortened.
         key: String,
         /// The input that came first, and its output last.
-        earlier: String,
+        earlier: Box<str>,
         /// The input that came last, and its output first.
-        later: String,
+        later: Box<str>,
         /// The topic that is read.
         input: String,
         /// Where the early output is.
@@ -203,8 +203,8 @@ where
                 if let Some((_, later, early)) = highest.as_ref().filter(|(last, ..)| last > at) {
                     return Err(Mismatch::Order {
                         key: text(Some(key)),
-                        earlier: id,
-                        later: later.clone(),
+                        earlier: id.into(),
+                        later: later.as_str().into(),
                         input: input.clone(),
                         partition: early.partition.clone(),
                         at: early.offset,
