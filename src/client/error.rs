@@ -29,6 +29,12 @@ pub enum ProduceCause {
     /// The broker supports no usable version of a request.
     #[error("UNSUPPORTED_VERSION")]
     UnsupportedVersion,
+    /// The record, or a partitioner, names a negative partition.
+    #[error("INVALID_PARTITION")]
+    InvalidPartition,
+    /// The key or value could not be serialized.
+    #[error("SERIALIZATION_FAILED")]
+    Serialization,
     /// The producer is closed, or was dropped.
     #[error("PRODUCER_CLOSED")]
     Closed,
@@ -45,6 +51,8 @@ impl ProduceCause {
             Self::BufferExhausted => "BUFFER_EXHAUSTED",
             Self::UnknownTopic => "UNKNOWN_TOPIC_OR_PARTITION",
             Self::UnsupportedVersion => "UNSUPPORTED_VERSION",
+            Self::InvalidPartition => "INVALID_PARTITION",
+            Self::Serialization => "SERIALIZATION_FAILED",
             Self::Closed => "PRODUCER_CLOSED",
         }
     }

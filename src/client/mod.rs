@@ -10,6 +10,7 @@
 //! | `kernel` | shared by the three: the cluster as a client knows it, coordinators, request ids |
 //! | `producer`, `consumer`, `admin` | the three, each with its core and driver |
 //! | `error` | their errors |
+//! | `offline` | producer and consumer without a network, for benchmarks |
 //! | `testing` | in unit tests: a model of a cluster, and a bench for cores by value |
 //!
 //! ```no_run
@@ -66,6 +67,7 @@ mod consumer;
 mod error;
 mod group;
 mod kernel;
+pub mod offline;
 mod producer;
 #[cfg(test)]
 mod testing;
@@ -81,4 +83,8 @@ pub use admin::{
 pub use consumer::{Committing, Consumer, ConsumerRecord, Notice, RebalanceListener, Told};
 pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError};
 pub use group::{CommittedOffset, GroupMetadata, check_consumer};
-pub use producer::{Delivery, Producer, ProducerRecord, RecordMetadata, partition_of};
+pub use producer::{
+    Acknowledgement, ByteArraySerializer, Delivery, IntegerSerializer, Interceptor, LongSerializer,
+    Partitioner, Partitions, Producer, ProducerMetrics, ProducerRecord, RecordMetadata,
+    SerializationError, Serializer, StringSerializer, TypedProducer, partition_of,
+};

@@ -7,7 +7,7 @@ use super::bounds::INT;
 use super::foreign::{CONTROLLER_CLIENTS, Foreign, JAVA_CLASS, TRANSACTIONS, harmless, relied};
 use super::{
     Acks, Bounds, Compression, Config, ConfigError, Explicit, GroupProtocol, GzipLevel, Kind,
-    Lz4Level, OffsetReset, ZstdLevel, security, settings,
+    Lz4Level, OffsetReset, PartitionerChoice, ZstdLevel, security, settings,
 };
 
 settings! {
@@ -57,6 +57,15 @@ settings! {
             "A record is given up after this time, retries included; see `gives_up_after`";
         metadata_max_age: Duration = "300000", "metadata.max.age.ms", AtLeast(0),
             "Metadata is refreshed at this age";
+        partitioner: PartitionerChoice = "", "partitioner.class", Any,
+            "How partitions are chosen: empty for the built-in partitioner (KIP-794), or `roundrobin`";
+        adaptive_partitioning: bool = "true", "partitioner.adaptive.partitioning.enable", Any,
+            "Whether the built-in partitioner prefers partitions with short queues";
+        availability_timeout: Duration = "0", "partitioner.availability.timeout.ms", AtLeast(0),
+            "The built-in partitioner avoids partitions whose broker took no request for this long, \
+             if it is more than 0";
+        ignore_keys: bool = "false", "partitioner.ignore.keys", Any,
+            "Whether the built-in partitioner treats records with a key as those without";
     }
 }
 
@@ -122,6 +131,14 @@ impl ProducerConfig {
             let problem = "delivery.timeout.ms should be equal to or larger than linger.ms + \
                            request.timeout.ms";
             return refuse("delivery.timeout.ms", problem.into());
+        }
+        // Kafka's producer starts, and then fails every send.
+        if self.batch_size as u64 > self.buffer_memory {
+            let problem = format!(
+                "expected at most buffer.memory={}, of which each batch takes as much",
+                self.buffer_memory
+            );
+            return refuse("batch.size", problem);
         }
         Ok(())
     }
@@ -262,16 +279,12 @@ pub(super) const SHARED: &[Foreign] = &[
 
 /// Keys of Kafka's producer.
 pub(super) const PRODUCER: &[Foreign] = &[
-    harmless("partitioner.adaptive.partitioning.enable", "true").typed(Kind::Boolean, Bounds::Any),
-    harmless("partitioner.availability.timeout.ms", "0").typed(Kind::Long, Bounds::AtLeast(0)),
-    harmless("partitioner.ignore.keys", "false").typed(Kind::Boolean, Bounds::Any),
     harmless("receive.buffer.bytes", "32768").typed(Kind::Int, Bounds::AtLeast(-1)),
     harmless("enable.metrics.push", "true").typed(Kind::Boolean, Bounds::Any),
     harmless("metadata.max.idle.ms", "300000").typed(Kind::Long, Bounds::AtLeast(5000)),
     harmless("key.serializer", "").typed(Kind::Class, Bounds::Any),
     harmless("value.serializer", "").typed(Kind::Class, Bounds::Any),
     harmless("connections.max.idle.ms", "540000").typed(Kind::Long, Bounds::Any),
-    relied("partitioner.class", "", JAVA_CLASS).typed(Kind::Class, Bounds::Any),
     relied("interceptor.classes", "", JAVA_CLASS).typed(Kind::List, Bounds::Any),
     harmless("transaction.timeout.ms", "60000").typed(Kind::Int, Bounds::Any),
     relied("transactional.id", "", TRANSACTIONS),
@@ -349,6 +362,39 @@ mod tests {
         assert_eq!(refusal(&[SIX]), in_flight);
         assert_eq!(refusal(&[SIX, ("acks", "1")]), in_flight, "only `false` permits it");
         assert_eq!(producer(&[SIX, OFF]).check(), Ok(()));
+    }
+
+    #[test]
+    fn batch_that_no_memory_could_hold_is_refused() {
+        let small = ("buffer.memory", "16383");
+        assert_eq!(
+            refusal(&[small]),
+            "`batch.size=16384`: expected at most buffer.memory=16383, of which each batch takes as \
+             much"
+        );
+        assert_eq!(producer(&[small, ("batch.size", "16383")]).check(), Ok(()));
+    }
+
+    #[test]
+    fn partitioner_is_built_in_or_named() {
+        let class = "org.apache.kafka.clients.producer.RoundRobinPartitioner";
+        for (text, choice) in [
+            ("", PartitionerChoice::BuiltIn),
+            ("roundrobin", PartitionerChoice::RoundRobin),
+            (class, PartitionerChoice::RoundRobin),
+        ] {
+            assert_eq!(producer(&[("partitioner.class", text)]).partitioner, choice);
+        }
+        let other = ProducerConfig::default().set("partitioner.class", "com.shop.Partitioner");
+        let text = other.unwrap_err().to_string();
+        assert!(text.contains("`roundrobin`") && text.contains("Producer::start_with"), "{text}");
+    }
+
+    #[test]
+    fn mistyped_key_names_the_one_that_was_meant() {
+        let mistyped = ProducerConfig::default().set("partitioner.ignore.key", "true");
+        let text = mistyped.unwrap_err().to_string();
+        assert!(text.contains("did you mean `partitioner.ignore.keys`"), "{text}");
     }
 
     #[test]

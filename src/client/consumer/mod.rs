@@ -32,9 +32,8 @@ mod tests;
 pub use handle::{Committing, Consumer, RebalanceListener, Told};
 pub use record::{ConsumerRecord, Notice};
 
-#[cfg(test)]
 pub(in crate::client) use self::answers::Answer;
 #[cfg(test)]
-pub(in crate::client) use self::core::{Core, Effect, Input, Order};
-#[cfg(test)]
+pub(in crate::client) use self::core::Order;
+pub(in crate::client) use self::core::{Core, Effect, Input};
 pub(in crate::client) use self::questions::Question;

@@ -6,14 +6,39 @@ use std::sync::Arc;
 use super::ProducerRecord;
 use super::delivery::{Delivery, Settled};
 use super::memory::Memory;
-use super::partition::{Partition, Tools};
-use super::topic::Topic;
+use super::partition::{Offer, Partition, Tools};
+use super::record::upper_bound;
+use super::topic::{Choice, Topic};
 use crate::base::config::ProducerConfig;
 use crate::base::{Instant, Timestamp, TopicPartition};
 use crate::client::ProduceCause;
 
-/// A record that was added: its verdict to come, and when its batch leaves, if that is decided.
-type Added = (Delivery, Option<Instant>);
+/// What became of a record that was to be added.
+#[derive(Debug)]
+pub(super) enum Added {
+    /// It is in a batch.
+    Yes(Delivery),
+    /// Its partition is not known, or not yet its turn.
+    Unknown,
+    /// It has to wait for this much memory.
+    NoMemory {
+        bytes: u64,
+        /// The partition, unless it may go to any.
+        partition: Option<i32>,
+    },
+    /// Its partition is negative.
+    Invalid,
+}
+
+/// Memory that a record has before it gets into a batch.
+#[derive(Clone, Copy)]
+enum Owned {
+    Nothing,
+    /// It waited for it.
+    Granted(u64),
+    /// It takes it while it waits for its partition.
+    Held(u64),
+}
 
 /// Topics, and their partitions in the order in which records came for them.
 #[derive(Debug, Default)]
@@ -25,79 +50,154 @@ pub(super) struct Accumulator {
 }
 
 impl Accumulator {
-    /// Adds a record to a batch. Gives it back while its partition is not known.
-    #[allow(clippy::result_large_err, reason = "the record comes back as it went in")]
+    /// Adds a record to a batch, unless that is not possible now. `granted`: memory for which it
+    /// waited, which is used up unless there is something else to wait for. Also returns when a batch
+    /// leaves because of it.
     pub(super) fn add(
         &mut self,
-        now: Instant,
-        timestamp: Timestamp,
-        record: ProducerRecord,
-        memory: u64,
+        offer: &Offer<'_>,
+        granted: Option<u64>,
         tools: &mut Tools<'_>,
-    ) -> Result<Added, ProducerRecord> {
-        let topic = self.topics.get_mut(&record.topic);
-        let random = tools.kernel.random();
-        let Some(chosen) = topic.and_then(|topic| topic.choose_in_turn(&record, random)) else {
-            return Err(record);
-        };
-        Ok(self.add_to(now, chosen, timestamp, &record, memory, tools.config))
+    ) -> (Added, Instant) {
+        let ignore_keys = tools.config.ignore_keys;
+        let topic = self.topics.get(&offer.record.topic);
+        let choice = topic.map_or(Choice::Unknown, |topic| {
+            topic.choose_in_turn(offer.record, tools.partitioner, ignore_keys)
+        });
+        match choice {
+            Choice::Unknown => (Added::Unknown, Instant::NEVER),
+            Choice::Invalid => (Added::Invalid, Instant::NEVER),
+            Choice::This(_) | Choice::Any => {
+                let owned = granted.map_or(Owned::Nothing, Owned::Granted);
+                self.add_to(offer, choice, owned, tools)
+            }
+        }
     }
 
+    /// Adds a record to its partition, or to any. Source: Kafka's `RecordAccumulator.append`.
     fn add_to(
         &mut self,
-        now: Instant,
-        chosen: i32,
-        timestamp: Timestamp,
-        record: &ProducerRecord,
-        memory: u64,
-        config: &ProducerConfig,
-    ) -> Added {
-        let topic = self.topics.entry(Arc::clone(&record.topic)).or_default();
-        let place = topic.place(chosen, || {
-            let name = TopicPartition::new(Arc::clone(&record.topic), chosen);
-            self.partitions.push(Partition::new(name));
-            self.partitions.len() - 1
-        });
-        let added = self.partitions[place].add(now, timestamp, record, memory, config);
-        self.active.insert(place);
-        topic.gave(record, added.grown, config.batch_size, added.batch_ended);
-        (added.delivery, added.leaves)
+        offer: &Offer<'_>,
+        choice: Choice,
+        owned: Owned,
+        tools: &mut Tools<'_>,
+    ) -> (Added, Instant) {
+        let Self { topics, partitions, active } = self;
+        let Some(topic) = topics.get_mut(&offer.record.topic) else {
+            return (Added::Unknown, Instant::NEVER);
+        };
+        let (batch_size, is_any) = (tools.config.batch_size, choice == Choice::Any);
+        let mut leaves = Instant::NEVER;
+        loop {
+            let chosen = match choice {
+                Choice::This(chosen) => chosen,
+                _ => any_partition(topic, partitions, offer, tools),
+            };
+            let place = topic.place(chosen, || {
+                let name = TopicPartition::new(Arc::clone(&offer.record.topic), chosen);
+                partitions.push(Partition::new(name));
+                partitions.len() - 1
+            });
+            let partition = &mut partitions[place];
+            if is_any && partition.is_full() && topic.batch_is_full(batch_size) {
+                continue;
+            }
+            let was_open = !partition.is_full();
+            // A record that waited brings memory, which its batch may lack.
+            let spare = if let Owned::Held(bytes) = owned { bytes } else { 0 };
+            let (delivery, grown) = match partition.try_add(offer, spare, batch_size as u64) {
+                Some((delivery, grown, used)) => {
+                    match owned {
+                        Owned::Nothing => {}
+                        Owned::Granted(bytes) => tools.memory.give_back(bytes),
+                        Owned::Held(bytes) => tools.memory.release(bytes - used),
+                    }
+                    (delivery, grown)
+                }
+                None => {
+                    if was_open {
+                        leaves = offer.now;
+                    }
+                    if is_any && topic.batch_is_full(batch_size) {
+                        continue;
+                    }
+                    let wanted = offer.most.max(batch_size) as u64;
+                    let Some(memory) = take(tools.memory, owned, wanted) else {
+                        let partition = (!is_any).then_some(chosen);
+                        return (Added::NoMemory { bytes: wanted, partition }, leaves);
+                    };
+                    active.insert(place);
+                    leaves = leaves.min(offer.now + tools.config.linger);
+                    partition.add_batch(offer, memory, tools.config)
+                }
+            };
+            if partition.is_full() {
+                leaves = offer.now;
+            }
+            if is_any {
+                topic.gave(grown, batch_size, partition.is_full());
+            }
+            return (Added::Yes(delivery), leaves);
+        }
     }
 
-    /// Keeps a record until its partition is known.
+    /// Keeps a record, which was sent at `since`, until its partition is known.
     pub(super) fn wait(
         &mut self,
-        now: Instant,
+        since: Instant,
         timestamp: Timestamp,
         record: ProducerRecord,
         memory: u64,
     ) -> Delivery {
         let topic = self.topics.entry(Arc::clone(&record.topic)).or_default();
-        topic.wait(now, timestamp, record, memory)
+        topic.wait(since, timestamp, record, memory)
     }
 
     /// Takes over new metadata: records that waited for it get their places, as far as it allows.
     /// Returns whether some still wait.
     pub(super) fn update(&mut self, now: Instant, tools: &mut Tools<'_>) -> bool {
-        let mut placed = Vec::new();
-        for (name, topic) in &mut self.topics {
-            topic.update(tools.kernel.cluster().topic(name));
-            while let Some(next) = topic.next_placed(tools.kernel.random()) {
-                placed.push(next);
+        let ignore_keys = tools.config.ignore_keys;
+        for name in self.topics.keys().cloned().collect::<Vec<_>>() {
+            if let Some(topic) = self.topics.get_mut(&name) {
+                topic.update(tools.kernel.cluster().topic(&name));
             }
-        }
-        for (chosen, pending) in placed {
-            let (record, timestamp, memory, promise) = pending.parts();
-            let (delivery, _) = self.add_to(now, chosen, timestamp, &record, memory, tools.config);
-            promise.moved_to(&delivery);
+            while let Some((choice, pending)) = self
+                .topics
+                .get_mut(&name)
+                .and_then(|topic| topic.next_placed(tools.partitioner, ignore_keys))
+            {
+                tools.metrics.metadata_waited(pending.waited(now));
+                if choice == Choice::Invalid {
+                    tools.metrics.refused(now);
+                    pending.fail(ProduceCause::InvalidPartition, tools.memory);
+                    continue;
+                }
+                let (record, timestamp, memory, promise) = pending.parts();
+                let most = upper_bound(&record);
+                let offer = Offer { now, timestamp, record: &record, most };
+                let added = self.add_to(&offer, choice, Owned::Held(memory), tools).0;
+                // What has memory gets into a batch.
+                let Added::Yes(delivery) = added else { continue };
+                promise.moved_to(&delivery);
+            }
         }
         self.topics.values().any(Topic::is_waiting)
     }
 
     /// Fails the records that wait for a topic that can't be had.
-    pub(super) fn refuse(&mut self, topic: &str, cause: ProduceCause, memory: &mut Memory) {
+    pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        topic: &str,
+        cause: ProduceCause,
+        tools: &mut Tools<'_>,
+    ) {
         if let Some(topic) = self.topics.get_mut(topic) {
-            topic.fail(cause, memory);
+            for pending in topic.waiting() {
+                tools.metrics.metadata_waited(pending.waited(now));
+                tools.metrics.refused(now);
+            }
+            topic.fail(cause, tools.memory);
         }
     }
 
@@ -108,9 +208,8 @@ impl Accumulator {
             let expires = self.change(place, |partition| partition.expire(now, tools));
             next = next.min(expires);
         }
-        let patience = tools.config.max_block;
         for topic in self.topics.values_mut() {
-            next = next.min(topic.expire(now, patience, tools.memory));
+            next = next.min(topic.expire(now, tools));
         }
         next
     }
@@ -184,5 +283,40 @@ impl Accumulator {
                 partition.check(config);
             }
         }
+    }
+}
+
+/// The partition that takes any record of a topic now.
+fn any_partition(
+    topic: &mut Topic,
+    partitions: &[Partition],
+    offer: &Offer<'_>,
+    tools: &mut Tools<'_>,
+) -> i32 {
+    if let Some(chosen) = topic.chosen() {
+        return chosen;
+    }
+    let queues = tools.config.adaptive_partitioning.then(|| {
+        topic.queues(|place| {
+            let partition = &partitions[place];
+            let length = partition.queued();
+            let leader = tools.kernel.cluster().leader(partition.name());
+            let is_slow =
+                leader.is_some_and(|(broker, _)| tools.availability.is_slow(offer.now, broker));
+            (length == 0 || !is_slow).then_some(length)
+        })
+    });
+    topic.any(queues.flatten().as_ref(), tools.kernel.random())
+}
+
+/// Memory for a batch of up to `wanted` bytes; `None`: its first record has to wait for it.
+fn take(memory: &mut Memory, owned: Owned, wanted: u64) -> Option<u64> {
+    match owned {
+        Owned::Nothing => memory.try_take(wanted).then_some(wanted),
+        Owned::Granted(bytes) => {
+            memory.take_reserved(bytes);
+            Some(bytes)
+        }
+        Owned::Held(bytes) => Some(memory.grow(bytes, wanted)),
     }
 }

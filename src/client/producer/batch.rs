@@ -60,11 +60,15 @@ enum Content {
 pub(super) struct Batch {
     content: Content,
     promise: Promise,
-    /// Bytes of `buffer.memory`.
+    /// Bytes of `buffer.memory`, to which it may grow.
     memory: u64,
     /// `delivery.timeout.ms` counts from here.
     created: Instant,
     count: i32,
+    /// The most bytes that one of its records may take in a batch of its own.
+    largest_record: usize,
+    /// Its size before compression.
+    uncompressed: usize,
     /// No record may be added.
     closed: bool,
     number: Number,
@@ -80,14 +84,17 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    pub(super) fn new(builder: BatchBuilder, created: Instant) -> Self {
-        let count = builder.count();
+    /// A batch that takes so much of `buffer.memory`.
+    pub(super) fn new(builder: BatchBuilder, created: Instant, memory: u64) -> Self {
+        let (count, uncompressed) = (builder.count(), builder.estimated_size());
         Self {
             content: Content::Open(Box::new(builder)),
             promise: Promise::new(),
-            memory: 0,
+            memory,
             created,
             count,
+            largest_record: 0,
+            uncompressed,
             closed: false,
             number: Number::NONE,
             attempt: Attempt::Waiting(Instant::START),
@@ -98,36 +105,41 @@ impl Batch {
         }
     }
 
-    /// Whether this record still fits into `limit` bytes; the first always does.
-    pub(super) fn has_room(
-        &self,
-        timestamp: Timestamp,
-        record: &ProducerRecord,
-        limit: usize,
-    ) -> bool {
-        let Content::Open(builder) = &self.content else { return false };
-        let headers = header_refs(&record.headers);
-        let (key, value) = (record.key.as_deref(), record.value.as_deref());
-        !self.closed && builder.estimated_size_with(timestamp, key, value, &headers) <= limit
-    }
-
-    /// Adds a record that takes so much memory. Only while it is open. Returns the record's verdict
-    /// to come, and the bytes by which the batch grew.
-    pub(super) fn append(
+    /// Adds a record, unless the batch would get larger than `room` by it; the first always fits. The
+    /// batch takes more memory if it needs that. Returns the record's verdict to come, and the bytes by
+    /// which the batch grew.
+    pub(super) fn try_append(
         &mut self,
         timestamp: Timestamp,
         record: &ProducerRecord,
-        memory: u64,
-    ) -> (Delivery, usize) {
-        let Content::Open(builder) = &mut self.content else { unreachable!("it is sealed") };
+        most: usize,
+        room: u64,
+    ) -> Option<(Delivery, usize)> {
+        let Content::Open(builder) = &mut self.content else { return None };
         let headers = header_refs(&record.headers);
         let before = builder.estimated_size();
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
+        let is_first = self.count == 0;
+        // Only near the end is the exact size of interest.
+        let fits = is_first
+            || (before + most) as u64 <= room
+            || builder.estimated_size_with(timestamp, key, value, &headers) as u64 <= room;
+        if self.closed || !fits {
+            return None;
+        }
         let place = builder.append(timestamp, key, value, &headers);
         self.count += 1;
-        self.memory += memory;
+        self.uncompressed = builder.estimated_size();
+        self.memory = self.memory.max(self.uncompressed as u64);
+        self.largest_record = self.largest_record.max(most);
         let delivery = self.promise.delivery(place as u32, timestamp);
-        (delivery, builder.estimated_size() - before)
+        // The header counts with the first record, as in Kafka.
+        Some((delivery, self.uncompressed - if is_first { 0 } else { before }))
+    }
+
+    /// Whether no record may be added.
+    pub(super) fn is_full(&self) -> bool {
+        self.closed || (self.count > 0 && self.uncompressed as u64 >= self.memory)
     }
 
     /// No record may be added any more.
@@ -135,8 +147,15 @@ impl Batch {
         self.closed = true;
     }
 
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed
+    /// Its size on the wire as a share of its size before compression.
+    pub(super) fn compression_rate(&self) -> f64 {
+        let records = |size: usize| size.saturating_sub(HEADER_LEN).max(1) as f64;
+        records(self.size()) / records(self.uncompressed)
+    }
+
+    /// See [`upper_bound`](super::record::upper_bound).
+    pub(super) fn largest_record(&self) -> usize {
+        self.largest_record
     }
 
     /// Its size on the wire; before it is sealed, without compression.
@@ -288,6 +307,7 @@ impl Batch {
         let mut heirs = Vec::with_capacity(parts.len());
         for (nth, (from, mut part)) in parts.into_iter().enumerate() {
             part.seal(number);
+            part.largest_record = self.largest_record;
             number = number.after(part.count);
             part.memory = if nth == last { memory } else { memory / 2 };
             memory -= part.memory;
@@ -315,12 +335,12 @@ impl Batch {
             let grown = builder.estimated_size_with(record.timestamp, key, value, &headers);
             if !builder.is_empty() && grown > limit {
                 let next = BatchBuilder::new(compression, record.timestamp);
-                parts.push((from, Self::new(mem::replace(&mut builder, next), self.created)));
+                parts.push((from, Self::new(mem::replace(&mut builder, next), self.created, 0)));
                 from = index;
             }
             builder.append(record.timestamp, key, value, &headers);
         }
-        parts.push((from, Self::new(builder, self.created)));
+        parts.push((from, Self::new(builder, self.created, 0)));
         Ok((parts.len() > 1).then_some(parts))
     }
 
@@ -372,7 +392,7 @@ mod tests {
         for n in 0..records {
             builder.append(Timestamp(100 + n as i64), None, Some(&[n as u8; 100]), &[]);
         }
-        Batch::new(builder, Instant::START)
+        Batch::new(builder, Instant::START, 16384)
     }
 
     #[test]

@@ -198,6 +198,12 @@ impl Delivery {
         delivery
     }
 
+    /// The same record's verdict, for another one who waits for it.
+    pub(super) fn again(&self) -> Self {
+        let Self { index, timestamp, .. } = *self;
+        Self { cell: Arc::clone(&self.cell), index, timestamp, place: None }
+    }
+
     /// Calls `callback` with the verdict, without a task that waits for it. It runs in the middle of
     /// a step of the producer, or at once if the verdict is known, and so must not use the producer.
     pub(crate) fn on_completion(

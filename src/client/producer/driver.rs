@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+use super::callbacks::Callbacks;
 use super::core::{Core, Effect, Input, Order};
 use super::lane::lane;
 use crate::base::{Instant, ProducerEpoch, ProducerId};
@@ -24,6 +25,7 @@ pub(super) struct Shared<W: World> {
     pub(super) request_timeout: Duration,
     /// The core has something to do before its deadline.
     pub(super) wake: Notify,
+    pub(super) callbacks: Arc<Callbacks>,
 }
 
 /// The task behind a producer.
@@ -48,6 +50,7 @@ impl<W: World> Driver<W> {
         loop {
             let (deadline, is_over) = self.step(input.take().unwrap_or(Input::Tick));
             self.carry_out();
+            self.shared.callbacks.run();
             if is_over {
                 return;
             }

@@ -7,14 +7,13 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::core::{Core, Taken};
+use super::core::{Core, Granted, Taken};
 use super::driver::{Driver, Shared};
-use super::topic::memory_of;
-use super::{Delivery, ProducerRecord};
+use super::{Delivery, Partitioner, ProducerMetrics, ProducerRecord, RecordMetadata};
 use crate::base::config::{ConfigError, ProducerConfig};
-use crate::base::{Flaws, Stream};
-use crate::client::ProduceCause;
+use crate::base::{Flaws, Instant, Stream};
 use crate::client::kernel::connecting;
+use crate::client::{ProduceCause, ProduceError};
 use crate::io::{World, timeout};
 use crate::rpc::Pool;
 
@@ -33,6 +32,7 @@ impl<W: World> Drop for Handle<W> {
     fn drop(&mut self) {
         self.shared.core.lock().abandon(ProduceCause::Closed);
         self.shared.wake.notify_one();
+        self.shared.callbacks.run();
     }
 }
 
@@ -43,20 +43,38 @@ impl<W: World> Producer<W> {
         Self::start_flawed(world, config, Flaws::default())
     }
 
+    /// Starts a producer that chooses partitions by `partitioner`, whatever `partitioner.class` says.
+    pub fn start_with(
+        world: W,
+        config: ProducerConfig,
+        partitioner: Box<dyn Partitioner>,
+    ) -> Result<Self, ConfigError> {
+        Self::start_as(world, config, |core| core.with_partitioner(partitioner))
+    }
+
     /// Starts a producer that has historical bugs.
     pub fn start_flawed(
         world: W,
         config: ProducerConfig,
         flaws: Flaws,
     ) -> Result<Self, ConfigError> {
+        Self::start_as(world, config, |core| core.with_flaws(flaws))
+    }
+
+    fn start_as(
+        world: W,
+        config: ProducerConfig,
+        change: impl FnOnce(Core) -> Core,
+    ) -> Result<Self, ConfigError> {
         let client_id = config.client_id.clone();
         let random = world.random(Stream::numbered("producer", xxh3_64(client_id.as_bytes())));
         let request_timeout = config.request_timeout;
         let reconnect = (config.reconnect_backoff, config.reconnect_backoff_max);
-        let core = Mutex::new(Core::new(config, world.now(), random)?.with_flaws(flaws));
+        let core = Mutex::new(change(Core::new(config, world.now(), random)?));
         let pool = Pool::new(world.clone(), &client_id, connecting(reconnect));
-        let wake = Notify::new();
-        let shared = Arc::new(Shared { world: world.clone(), core, wake, request_timeout });
+        let (wake, callbacks) = (Notify::new(), Arc::default());
+        let shared = Shared { world: world.clone(), core, wake, request_timeout, callbacks };
+        let shared = Arc::new(shared);
         let driver = Driver::new(Arc::clone(&shared), pool);
         world.spawn("producer", driver.run());
         Ok(Self { handle: Arc::new(Handle { shared }) })
@@ -65,29 +83,47 @@ impl<W: World> Producer<W> {
     /// Hands a record over. Waits only while `buffer.memory` is exhausted, up to `max.block.ms`.
     /// Records keep the order of these calls, as far as the settings promise one.
     pub async fn send(&self, record: ProducerRecord) -> Delivery {
-        match self.try_send(record) {
-            Ok(delivery) => delivery,
-            Err(record) => self.send_when_there_is_room(record).await,
+        match self.append(record, None) {
+            Taken::Yes(delivery) => delivery,
+            Taken::NoMemory { mut record, bytes, partition } => {
+                record.partition = record.partition.or(partition);
+                self.send_when_there_is_room(record, bytes).await
+            }
         }
+    }
+
+    /// Hands a record over, and calls `callback` with its verdict. Callbacks of one partition are
+    /// called in the order of its records, one at a time and on the producer's task: they may send,
+    /// but must not block. The returned delivery need not be awaited.
+    pub async fn send_with(
+        &self,
+        record: ProducerRecord,
+        callback: impl FnOnce(Result<RecordMetadata, ProduceError>) + Send + 'static,
+    ) -> Delivery {
+        let delivery = self.send(record).await;
+        let callbacks = Arc::clone(&self.handle.shared.callbacks);
+        delivery.again().on_completion(move |outcome| callbacks.push(move || callback(outcome)));
+        self.handle.shared.callbacks.run();
+        delivery
     }
 
     /// Hands a record over, or gives it back when `buffer.memory` is exhausted.
     #[allow(clippy::result_large_err, reason = "the record comes back as it went in")]
     pub fn try_send(&self, record: ProducerRecord) -> Result<Delivery, ProducerRecord> {
-        match self.append(record, false) {
+        match self.append(record, None) {
             Taken::Yes(delivery) => Ok(delivery),
-            Taken::NoMemory(record) => Err(record),
+            Taken::NoMemory { record, .. } => Err(record),
         }
     }
 
-    fn append(&self, record: ProducerRecord, reserved: bool) -> Taken {
+    fn append(&self, record: ProducerRecord, granted: Option<Granted>) -> Taken {
         let shared = &self.handle.shared;
         let timestamp = record.timestamp.unwrap_or_else(|| shared.world.wall_clock());
         let now = shared.world.now();
         let (taken, wake) = {
             let mut core = shared.core.lock();
             let before = core.deadline();
-            let taken = core.append(now, timestamp, record, reserved);
+            let taken = core.append(now, timestamp, record, granted);
             (taken, core.deadline() < before)
         };
         if wake {
@@ -96,24 +132,41 @@ impl<W: World> Producer<W> {
         taken
     }
 
-    async fn send_when_there_is_room(&self, record: ProducerRecord) -> Delivery {
+    async fn send_when_there_is_room(&self, record: ProducerRecord, bytes: u64) -> Delivery {
         let shared = &self.handle.shared;
-        let bytes = memory_of(&record);
         let (granted, patience) = shared.core.lock().wait_for_memory(bytes);
         // Batches leave at once, lingering or not.
         shared.wake.notify_one();
-        let mut place = Place { shared, bytes, granted: Some(granted) };
-        let deadline = shared.world.now() + patience;
+        let since = shared.world.now();
+        let mut place = Place { shared, bytes, since, granted: Some(granted) };
         let Some(granted) = &mut place.granted else { unreachable!("it was just set") };
-        match timeout(&shared.world, deadline, granted).await {
+        match timeout(&shared.world, since + patience, granted).await {
             Some(Ok(())) => place.granted = None,
             Some(Err(_)) => return Delivery::refused(ProduceCause::Closed),
-            None => return Delivery::refused(ProduceCause::BufferExhausted),
+            None => {
+                // Also counts how long it waited.
+                place.is_exhausted();
+                return Delivery::refused(ProduceCause::BufferExhausted);
+            }
         }
-        match self.append(record, true) {
+        let now = shared.world.now();
+        shared.core.lock().memory_waited(now, now.since(since), false);
+        match self.append(record, Some(Granted { bytes, since })) {
             Taken::Yes(delivery) => delivery,
-            Taken::NoMemory(_) => Delivery::refused(ProduceCause::BufferExhausted),
+            Taken::NoMemory { .. } => Delivery::refused(ProduceCause::BufferExhausted),
         }
+    }
+
+    /// The producer's metrics, by Kafka's names.
+    pub fn metrics(&self) -> ProducerMetrics {
+        let shared = &self.handle.shared;
+        shared.core.lock().metrics(shared.world.now())
+    }
+
+    /// A record could not be serialized.
+    pub(super) fn not_serialized(&self) {
+        let shared = &self.handle.shared;
+        shared.core.lock().not_serialized(shared.world.now());
     }
 
     /// Waits until every record that was handed over has its verdict. Nothing lingers meanwhile.
@@ -122,9 +175,11 @@ impl<W: World> Producer<W> {
         let unsettled = shared.core.lock().begin_flush();
         let _flushing = Flushing { shared };
         shared.wake.notify_one();
+        let began = shared.world.now();
         for settled in unsettled {
             settled.await;
         }
+        shared.core.lock().flushed(shared.world.now().since(began));
     }
 
     /// Flushes for up to `patience`, then gives up what is left. Nothing can be sent afterwards.
@@ -142,6 +197,7 @@ impl<W: World> Producer<W> {
             shared.core.lock().abandon(ProduceCause::Closed);
         }
         shared.wake.notify_one();
+        shared.callbacks.run();
     }
 }
 
@@ -149,7 +205,16 @@ impl<W: World> Producer<W> {
 struct Place<'a, W: World> {
     shared: &'a Shared<W>,
     bytes: u64,
+    since: Instant,
     granted: Option<oneshot::Receiver<()>>,
+}
+
+impl<W: World> Place<'_, W> {
+    /// `max.block.ms` passed.
+    fn is_exhausted(&self) {
+        let now = self.shared.world.now();
+        self.shared.core.lock().memory_waited(now, now.since(self.since), true);
+    }
 }
 
 impl<W: World> Drop for Place<'_, W> {

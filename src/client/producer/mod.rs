@@ -6,37 +6,53 @@
 //! | `accumulator`, `topic`, `partition`, `batch` | records that have no verdict yet, by topic and partition |
 //! | `identity`, `sequences` | idempotence: the producer's id, and the numbers of a partition's batches |
 //! | `memory` | `buffer.memory` |
-//! | `partitioner` | which partition a record goes to |
+//! | `partitioner`, `availability` | which partition a record goes to, and which brokers take requests |
+//! | `metrics`, `window` | what is measured, by Kafka's names |
 //! | `outcome` | what a response means for the batches in its request |
 //! | `delivery` | how a verdict reaches the application |
 //! | `driver`, `lane` | carry the core's effects out |
-//! | `handle`, `record` | what the application sees |
+//! | `handle`, `record`, `callbacks` | what the application sees |
+//! | `typed`, `serializer`, `interceptor` | a producer of keys and values of other types than bytes |
 
 mod accumulator;
+mod availability;
 mod batch;
+mod callbacks;
 mod core;
 mod delivery;
 mod driver;
 mod handle;
 mod identity;
+mod interceptor;
 mod lane;
 mod memory;
+mod metrics;
 mod outcome;
 mod partition;
 mod partitioner;
 mod record;
 mod sequences;
+mod serializer;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod typed;
+mod window;
 
 pub use delivery::Delivery;
 pub use handle::Producer;
-pub use partitioner::partition_of;
+pub use interceptor::{Acknowledgement, Interceptor};
+pub use metrics::ProducerMetrics;
+pub use partitioner::{Partitioner, Partitions, partition_of};
 pub use record::{ProducerRecord, RecordMetadata};
+pub use serializer::{
+    ByteArraySerializer, IntegerSerializer, LongSerializer, SerializationError, Serializer,
+    StringSerializer,
+};
+pub use typed::TypedProducer;
 
 #[cfg(test)]
-pub(in crate::client) use self::core::{Core, Effect, Input, Order, Taken};
-#[cfg(test)]
+pub(in crate::client) use self::core::Order;
+pub(in crate::client) use self::core::{Core, Effect, Input, Taken};
 pub(in crate::client) use self::outcome::Outcome;
 use super::Header;

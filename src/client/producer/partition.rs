@@ -3,11 +3,14 @@
 use std::collections::VecDeque;
 
 use super::ProducerRecord;
+use super::availability::Availability;
 use super::batch::{Batch, Number};
 use super::delivery::{Delivery, Settled};
 use super::identity::Identity;
 use super::memory::Memory;
+use super::metrics::{Leaving, Metrics};
 use super::outcome::{Fate, Sent};
+use super::partitioner::Partitioner;
 use super::sequences::Sequences;
 use crate::base::config::ProducerConfig;
 use crate::base::{Flaw, Flaws, Instant, LeaderEpoch, Timestamp, TopicPartition};
@@ -25,6 +28,19 @@ pub(super) struct Tools<'a> {
     pub(super) kernel: &'a mut Kernel,
     pub(super) identity: &'a mut Identity,
     pub(super) memory: &'a mut Memory,
+    pub(super) metrics: &'a mut Metrics,
+    pub(super) availability: &'a Availability,
+    pub(super) partitioner: &'a mut Option<Box<dyn Partitioner>>,
+}
+
+/// A record that is to get into a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Offer<'a> {
+    pub(super) now: Instant,
+    pub(super) timestamp: Timestamp,
+    pub(super) record: &'a ProducerRecord,
+    /// See [`upper_bound`](super::record::upper_bound).
+    pub(super) most: usize,
 }
 
 /// Whether a batch of a partition may leave.
@@ -46,17 +62,6 @@ pub(super) enum Next {
     Again(usize),
     /// The first of those never sent.
     Fresh,
-}
-
-/// What adding a record did.
-pub(super) struct Added {
-    pub(super) delivery: Delivery,
-    /// Bytes by which a batch grew.
-    pub(super) grown: usize,
-    /// A batch is full.
-    pub(super) batch_ended: bool,
-    /// When the record leaves, if nothing else makes it leave earlier; `None`: with its batch.
-    pub(super) leaves: Option<Instant>,
 }
 
 /// One partition that records were sent to.
@@ -106,39 +111,54 @@ impl Partition {
         self.batches().map(Batch::settled)
     }
 
-    /// Adds a record to the last batch, or to a new one.
-    pub(super) fn add(
+    /// Whether no batch takes another record.
+    pub(super) fn is_full(&self) -> bool {
+        self.fresh.back().is_none_or(Batch::is_full)
+    }
+
+    /// Batches that wait to be sent.
+    pub(super) fn queued(&self) -> usize {
+        let again = self.sent.iter().filter(|batch| !batch.is_outstanding());
+        self.fresh.len() + again.count()
+    }
+
+    /// Adds a record to the last batch, or closes that if it has no room. A batch smaller than `limit`
+    /// may take up to `spare` bytes more memory. Returns the record's verdict to come, the bytes by
+    /// which the batch grew, and the memory that it took.
+    pub(super) fn try_add(
         &mut self,
-        now: Instant,
-        timestamp: Timestamp,
-        record: &ProducerRecord,
+        offer: &Offer<'_>,
+        spare: u64,
+        limit: u64,
+    ) -> Option<(Delivery, usize, u64)> {
+        let last = self.fresh.back_mut()?;
+        let before = last.memory();
+        let room = before.max(limit.min(before + spare));
+        let added = last.try_append(offer.timestamp, offer.record, offer.most, room);
+        match added {
+            Some((delivery, grown)) => Some((delivery, grown, last.memory() - before)),
+            None => {
+                last.close();
+                None
+            }
+        }
+    }
+
+    /// Adds a record to a new batch, which takes so much memory. Returns the record's verdict to come,
+    /// and the bytes of the batch.
+    pub(super) fn add_batch(
+        &mut self,
+        offer: &Offer<'_>,
         memory: u64,
         config: &ProducerConfig,
-    ) -> Added {
-        let limit = config.batch_size;
-        let mut batch_ended = false;
-        if let Some(last) = self.fresh.back_mut()
-            && !last.is_closed()
-            && !last.has_room(timestamp, record, limit)
-        {
-            last.close();
-            batch_ended = true;
-        }
-        let mut leaves = None;
-        if self.fresh.back().is_none_or(Batch::is_closed) {
-            let builder = BatchBuilder::new(config.compression, timestamp)
-                .at_level(config.compression_level());
-            self.fresh.push_back(Batch::new(builder, now));
-            leaves = Some(if batch_ended { now } else { now + config.linger });
-        }
-        let Some(batch) = self.fresh.back_mut() else { unreachable!("one was just added") };
-        let (delivery, grown) = batch.append(timestamp, record, memory);
-        if batch.size() >= limit {
-            batch.close();
-            batch_ended = true;
-            leaves = Some(now);
-        }
-        Added { delivery, grown, batch_ended, leaves }
+    ) -> (Delivery, usize) {
+        let builder = BatchBuilder::new(config.compression, offer.timestamp)
+            .at_level(config.compression_level());
+        let mut batch = Batch::new(builder, offer.now, memory);
+        let added = batch.try_append(offer.timestamp, offer.record, offer.most, memory);
+        self.fresh.push_back(batch);
+        let Some(added) = added else { unreachable!("the first record always fits") };
+        added
     }
 
     /// Whether a batch may leave, to a leader of this epoch. `urgent`: nothing lingers.
@@ -165,7 +185,7 @@ impl Partition {
         }
         let Some(first) = self.fresh.front() else { return Readiness::Blocked };
         let lingers = first.created() + config.linger;
-        let is_due = first.is_closed() || self.fresh.len() > 1 || now >= lingers || urgent;
+        let is_due = first.is_full() || self.fresh.len() > 1 || now >= lingers || urgent;
         if config.max_in_flight == 1 && self.has_outstanding() {
             return Readiness::Blocked;
         }
@@ -197,10 +217,11 @@ impl Partition {
     /// another partition raised the producer's epoch since it was found ready.
     pub(super) fn begin_attempt(
         &mut self,
+        now: Instant,
         request: RequestId,
         next: Next,
         epoch: LeaderEpoch,
-        identity: &mut Identity,
+        (identity, metrics): (&mut Identity, &mut Metrics),
     ) -> Option<(Number, i32, PartitionProduceData)> {
         let place = match next {
             Next::Again(place) => place,
@@ -217,6 +238,17 @@ impl Partition {
         };
         let batch = self.sent.get_mut(place)?;
         batch.begin_attempt(request, epoch);
+        metrics.leaves(
+            now,
+            &self.name.topic,
+            Leaving {
+                size: batch.size(),
+                records: batch.count().unsigned_abs().into(),
+                waited: now.since(batch.created()),
+                compression_rate: batch.compression_rate(),
+                largest_record: batch.largest_record(),
+            },
+        );
         let data = message!(PartitionProduceData {
             index: self.name.partition,
             records: Some(batch.bytes()),
@@ -246,6 +278,7 @@ impl Partition {
         let Some(place) = place else { return };
         let batch = &mut self.sent[place];
         let certain_before = !batch.may_be_stored();
+        let mut left = true;
         let retriable = match fate {
             Fate::Stored { .. } => return,
             Fate::Unsupported => {
@@ -254,6 +287,7 @@ impl Partition {
             }
             Fate::Lost { may_have_reached: false } => {
                 batch.never_left();
+                left = false;
                 true
             }
             Fate::Lost { may_have_reached: true } => {
@@ -263,7 +297,7 @@ impl Partition {
             Fate::Refused { error, before_append } => {
                 batch.attempt_failed(ProduceCause::Broker(error), !before_append);
                 if error == ErrorCode::MessageTooLarge && certain_before && batch.count() > 1 {
-                    return self.split(place, tools);
+                    return self.split(now, place, tools);
                 }
                 self.may_retry(place, error, tools.identity.is_idempotent())
             }
@@ -273,8 +307,11 @@ impl Partition {
         if retriable && batch.attempts() <= retries {
             let pause = tools.kernel.pause(batch.next_failure());
             batch.wait_until(now + pause);
+            if left {
+                tools.metrics.retries(now, &self.name.topic, batch.count());
+            }
         } else {
-            self.give_up(place, tools.memory);
+            self.give_up(now, place, tools);
         }
     }
 
@@ -295,26 +332,28 @@ impl Partition {
     }
 
     /// Fails a batch that has no attempt under way any more.
-    fn give_up(&mut self, place: usize, memory: &mut Memory) {
+    fn give_up(&mut self, now: Instant, place: usize, tools: &mut Tools<'_>) {
         let Some(mut batch) = self.sent.remove(place) else { return };
         batch.wait_until(Instant::NEVER);
         self.sequences.lost(&batch);
-        memory.release(batch.give_up());
+        tools.metrics.fails(now, &self.name.topic, batch.count());
+        tools.memory.release(batch.give_up());
     }
 
     /// Cuts a batch that is too large for its topic, and sends the parts under its numbers.
-    fn split(&mut self, place: usize, tools: &mut Tools<'_>) {
+    fn split(&mut self, now: Instant, place: usize, tools: &mut Tools<'_>) {
         let Some(mut batch) = self.sent.remove(place) else { return };
         batch.wait_until(Instant::START);
         match batch.split(tools.config.batch_size) {
             Ok(parts) => {
+                tools.metrics.splits(now);
                 for (nth, part) in parts.into_iter().enumerate() {
                     self.sent.insert(place + nth, part);
                 }
             }
             Err(whole) => {
                 self.sent.insert(place, *whole);
-                self.give_up(place, tools.memory);
+                self.give_up(now, place, tools);
             }
         }
     }
@@ -334,6 +373,7 @@ impl Partition {
                 None => self.fresh.pop_front(),
             };
             if let Some(batch) = expired {
+                tools.metrics.fails(now, &self.name.topic, batch.count());
                 tools.memory.release(batch.abandon(ProduceCause::TimedOut));
             }
         }
@@ -342,7 +382,7 @@ impl Partition {
 
     /// Settles what is open about the numbers, as far as that is possible now. Returns whether
     /// batches that have a number may be sent.
-    pub(super) fn settle_numbers(&mut self, tools: &mut Tools<'_>) -> bool {
+    pub(super) fn settle_numbers(&mut self, now: Instant, tools: &mut Tools<'_>) -> bool {
         if !tools.identity.is_idempotent() {
             return true;
         }
@@ -365,6 +405,7 @@ impl Partition {
             // Kafka's producer renumbers all.
             let renumbers_all = tools.flaws.has(Flaw::OneBatchWindow);
             if batch.may_be_stored() && !renumbers_all {
+                tools.metrics.fails(now, &self.name.topic, batch.count());
                 tools.memory.release(batch.give_up());
                 continue;
             }
@@ -390,7 +431,7 @@ impl Partition {
         for batch in &self.fresh {
             batch.check(false);
         }
-        let closed = self.fresh.iter().rev().skip(1).all(Batch::is_closed);
+        let closed = self.fresh.iter().rev().skip(1).all(Batch::is_full);
         assert!(closed, "{name} has an open batch before its last one");
         self.sequences.check(sent);
         let outstanding = self.outstanding().count();

@@ -141,7 +141,7 @@ mod tests {
     fn batch(number: Number) -> Batch {
         let mut builder = BatchBuilder::new(Compression::None, Timestamp(1));
         builder.append(Timestamp(1), None, Some(b"x"), &[]);
-        let mut batch = Batch::new(builder, Instant::START);
+        let mut batch = Batch::new(builder, Instant::START, 16384);
         batch.seal(number);
         batch
     }

@@ -1,27 +1,30 @@
 //! One topic that records are sent to: which partition each goes to, and which wait for that.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
 
+use super::ProducerRecord;
 use super::delivery::{Delivery, Promise, Settled};
 use super::memory::Memory;
-use super::partitioner::{Sticky, partition_of};
-use super::{Header, ProducerRecord};
+use super::partition::Tools;
+use super::partitioner::{Partitioner, Partitions, Queues, Sticky, partition_of};
 use crate::base::{Instant, Timestamp};
 use crate::client::ProduceCause;
 use crate::client::kernel::KnownTopic;
 
-/// What a record takes besides its key, value and headers, at most: length, attributes, deltas
-/// and lengths (KIP-98).
-const RECORD_OVERHEAD: usize = 21;
-
-/// What a record takes of `buffer.memory`.
-pub(super) fn memory_of(record: &ProducerRecord) -> u64 {
-    let len = |field: &Option<bytes::Bytes>| field.as_ref().map_or(0, bytes::Bytes::len);
-    let headers: usize =
-        record.headers.iter().map(|h: &Header| 10 + h.key.len() + len(&h.value)).sum();
-    (RECORD_OVERHEAD + len(&record.key) + len(&record.value) + headers) as u64
+/// Where a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// To this partition, which exists.
+    This(i32),
+    /// To any: see [`Sticky`].
+    Any,
+    /// The topic or partition is not known yet.
+    Unknown,
+    /// Nowhere: the partition is negative.
+    Invalid,
 }
 
 /// One topic that records were sent to.
@@ -53,7 +56,12 @@ impl Pending {
         (self.record, self.timestamp, self.memory, self.promise)
     }
 
-    fn fail(self, cause: ProduceCause, memory: &mut Memory) {
+    /// How long it has waited.
+    pub(super) fn waited(&self, now: Instant) -> Duration {
+        now.since(self.since)
+    }
+
+    pub(super) fn fail(self, cause: ProduceCause, memory: &mut Memory) {
         memory.release(self.memory);
         self.promise.failed(cause);
     }
@@ -69,41 +77,99 @@ impl Topic {
         self.available.extend(led.map(|(index, _)| *index));
     }
 
-    /// The partition for a record; `None` while the topic or partition is not known.
-    fn choose(&mut self, record: &ProducerRecord, random: &mut ChaCha12Rng) -> Option<i32> {
-        if self.count == 0 {
-            return None;
+    /// Where a record goes.
+    fn choose(
+        &self,
+        record: &ProducerRecord,
+        partitioner: &mut Option<Box<dyn Partitioner>>,
+        ignore_keys: bool,
+    ) -> Choice {
+        if record.partition.is_some_and(|partition| partition < 0) {
+            return Choice::Invalid;
         }
-        let chosen = match (record.partition, &record.key) {
-            (Some(partition), _) => partition,
-            (None, Some(key)) => partition_of(key, self.count),
-            (None, None) => self.sticky.choose(&self.available, self.count, random),
+        if self.count == 0 {
+            return Choice::Unknown;
+        }
+        let chosen = match (record.partition, partitioner, &record.key) {
+            (Some(partition), ..) => partition,
+            (None, Some(partitioner), _) => partitioner.partition(record, self.partitions()),
+            (None, None, Some(key)) if !ignore_keys => partition_of(key, self.count),
+            (None, None, _) => return Choice::Any,
         };
-        let index = usize::try_from(chosen).ok();
-        let exists = index.is_some_and(|index| index < self.count);
-        (exists || self.places.contains_key(&chosen)).then_some(chosen)
+        match usize::try_from(chosen) {
+            Err(_) => Choice::Invalid,
+            Ok(index) if index < self.count || self.places.contains_key(&chosen) => {
+                Choice::This(chosen)
+            }
+            Ok(_) => Choice::Unknown,
+        }
     }
 
-    /// The partition for a new record; `None` also while earlier records wait for theirs.
+    /// Where a new record goes; `Unknown` also while earlier records wait for their partition.
     pub(super) fn choose_in_turn(
-        &mut self,
+        &self,
         record: &ProducerRecord,
-        random: &mut ChaCha12Rng,
-    ) -> Option<i32> {
-        if self.pending.is_empty() { self.choose(record, random) } else { None }
+        partitioner: &mut Option<Box<dyn Partitioner>>,
+        ignore_keys: bool,
+    ) -> Choice {
+        match self.pending.is_empty() {
+            true => self.choose(record, partitioner, ignore_keys),
+            false if record.partition.is_some_and(|partition| partition < 0) => Choice::Invalid,
+            false => Choice::Unknown,
+        }
     }
 
     /// The next waiting record whose partition is known by now. The first that has none yet holds
     /// back those after it, so that they do not overtake it.
-    pub(super) fn next_placed(&mut self, random: &mut ChaCha12Rng) -> Option<(i32, Pending)> {
-        let first = self.pending.pop_front()?;
-        match self.choose(&first.record, random) {
-            Some(chosen) => Some((chosen, first)),
-            None => {
-                self.pending.push_front(first);
-                None
-            }
+    pub(super) fn next_placed(
+        &mut self,
+        partitioner: &mut Option<Box<dyn Partitioner>>,
+        ignore_keys: bool,
+    ) -> Option<(Choice, Pending)> {
+        let choice = self.choose(&self.pending.front()?.record, partitioner, ignore_keys);
+        if choice == Choice::Unknown {
+            return None;
         }
+        Some((choice, self.pending.pop_front()?))
+    }
+
+    fn partitions(&self) -> Partitions<'_> {
+        Partitions { count: self.count, available: &self.available }
+    }
+
+    /// The partition that takes records which may go to any; chooses another one, by `queues`, if that
+    /// is due.
+    pub(super) fn any(&mut self, queues: Option<&Queues>, random: &mut ChaCha12Rng) -> i32 {
+        let partitions = Partitions { count: self.count, available: &self.available };
+        match self.chosen() {
+            Some(chosen) => chosen,
+            None => self.sticky.choose(partitions, queues, random),
+        }
+    }
+
+    /// The partition that takes any record, if it is chosen and still exists.
+    pub(super) fn chosen(&self) -> Option<i32> {
+        let exists = |chosen: &i32| usize::try_from(*chosen).is_ok_and(|nth| nth < self.count);
+        self.sticky.chosen().filter(exists)
+    }
+
+    /// The batch that takes any record is full. Returns whether another partition is to be chosen.
+    pub(super) fn batch_is_full(&mut self, batch_size: usize) -> bool {
+        let has_enough = self.sticky.has_enough(batch_size);
+        if has_enough {
+            self.sticky.switch();
+        }
+        has_enough
+    }
+
+    /// The batches that wait in each partition; `None` if some partition never had one (KIP-794).
+    pub(super) fn queues(&self, length: impl Fn(usize) -> Option<usize>) -> Option<Queues> {
+        if self.count < 2 || self.places.len() < self.count {
+            return None;
+        }
+        let led = self.places.iter().filter(|(index, _)| self.available.contains(index));
+        let lengths = led.filter_map(|(index, place)| Some((*index, length(*place)?)));
+        Some(Queues::new(lengths.collect(), self.places.len()))
     }
 
     /// The place of a partition, which `add` makes if there is none.
@@ -111,30 +177,22 @@ impl Topic {
         *self.places.entry(partition).or_insert_with(add)
     }
 
-    /// A record went to a partition.
-    pub(super) fn gave(
-        &mut self,
-        record: &ProducerRecord,
-        grown: usize,
-        batch_size: usize,
-        batch_ended: bool,
-    ) {
-        if record.partition.is_none() && record.key.is_none() {
-            self.sticky.gave(grown, batch_size, batch_ended);
-        }
+    /// A record that may go to any partition got into a batch.
+    pub(super) fn gave(&mut self, grown: usize, batch_size: usize, batch_ended: bool) {
+        self.sticky.gave(grown, batch_size, batch_ended);
     }
 
-    /// Keeps a record until its partition is known.
+    /// Keeps a record, which was sent at `since`, until its partition is known.
     pub(super) fn wait(
         &mut self,
-        now: Instant,
+        since: Instant,
         timestamp: Timestamp,
         record: ProducerRecord,
         memory: u64,
     ) -> Delivery {
         let promise = Promise::new();
         let delivery = promise.delivery(0, timestamp);
-        self.pending.push_back(Pending { record, timestamp, memory, since: now, promise });
+        self.pending.push_back(Pending { record, timestamp, memory, since, promise });
         delivery
     }
 
@@ -147,19 +205,22 @@ impl Topic {
         self.pending.drain(..).for_each(|pending| pending.fail(cause, memory));
     }
 
+    /// The records that wait.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter()
+    }
+
     /// Fails the records that have waited since before `now - patience`. Returns when the next has.
-    pub(super) fn expire(
-        &mut self,
-        now: Instant,
-        patience: std::time::Duration,
-        memory: &mut Memory,
-    ) -> Instant {
+    pub(super) fn expire(&mut self, now: Instant, tools: &mut Tools<'_>) -> Instant {
+        let patience = tools.config.max_block;
         while let Some(first) = self.pending.front() {
             if first.since + patience > now {
                 return first.since + patience;
             }
             if let Some(first) = self.pending.pop_front() {
-                first.fail(ProduceCause::UnknownTopic, memory);
+                tools.metrics.metadata_waited(first.waited(now));
+                tools.metrics.refused(now);
+                first.fail(ProduceCause::UnknownTopic, tools.memory);
             }
         }
         Instant::NEVER

@@ -181,7 +181,7 @@ impl Bench {
 
     fn send(&mut self, record: ProducerRecord) {
         let value = record.value.as_ref().unwrap().to_vec();
-        let taken = self.producer.append(self.now, Timestamp(1000), record, false);
+        let taken = self.producer.append(self.now, Timestamp(1000), record, None);
         let Taken::Yes(delivery) = taken else { panic!("no memory") };
         self.sent.push(SentRecord { value, verdict: None, delivery: Some(delivery) });
         self.step_producer(producer::Input::Tick);

@@ -2,6 +2,7 @@
 
 mod groups;
 mod toy;
+mod typed;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -156,7 +157,7 @@ fn full_buffer_makes_senders_wait_until_memory_is_released() {
     run(async {
         let world = RealWorld::new();
         let toy = toy(&world, 1).await;
-        let settings = [("buffer.memory", "2000"), ("linger.ms", "10000")];
+        let settings = [("buffer.memory", "2000"), ("batch.size", "1000"), ("linger.ms", "10000")];
         let producer =
             Producer::start(world.clone(), config::<_, ProducerConfig>(&toy, &settings)).unwrap();
         let mut deliveries = Vec::new();

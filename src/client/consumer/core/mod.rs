@@ -204,7 +204,7 @@ impl Core {
         paused.map(|(partition, _)| partition)
     }
 
-    pub(super) fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
+    pub(in crate::client) fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
         self.assignment.change(partition, |assigned| assigned.seek(offset));
     }
 

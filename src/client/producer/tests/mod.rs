@@ -1,6 +1,10 @@
 //! The core without a network: a clock that is set by hand, and answers as a broker would give them.
 
+mod arbitrary;
+mod buffering;
+mod measuring;
 mod numbers;
+mod partitioning;
 mod sending;
 
 use std::collections::VecDeque;
@@ -9,6 +13,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use super::core::Granted;
 use super::{Core, Delivery, Effect, Input, Order, Outcome, ProducerRecord, RecordMetadata, Taken};
 use crate::base::config::{Config, ProducerConfig};
 use crate::base::{Instant, Offset, ProducerEpoch, ProducerId, Seed, Stream, Timestamp};
@@ -96,9 +101,9 @@ impl Stage {
     }
 
     fn hand_over(&mut self, record: ProducerRecord) -> Delivery {
-        match self.core.append(self.now, Timestamp(1000), record, false) {
+        match self.core.append(self.now, Timestamp(1000), record, None) {
             Taken::Yes(delivery) => delivery,
-            Taken::NoMemory(_) => panic!("no memory"),
+            Taken::NoMemory { .. } => panic!("no memory"),
         }
     }
 

@@ -193,14 +193,14 @@ fn unknown_topic_fails_after_max_block_ms() {
 
 #[test]
 fn buffer_memory_is_bounded_and_released() {
-    let mut stage = Stage::new(&[("buffer.memory", "1000")]);
+    let mut stage = Stage::new(&[("buffer.memory", "1000"), ("batch.size", "0")]);
     let _first = stage.send(&"x".repeat(900));
     let record = ProducerRecord::new("orders", "y".repeat(100));
-    let taken = stage.core.append(stage.now, Timestamp(0), record.clone(), false);
-    assert!(matches!(taken, Taken::NoMemory(_)));
+    let taken = stage.core.append(stage.now, Timestamp(0), record.clone(), None);
+    assert!(matches!(taken, Taken::NoMemory { .. }));
     let order = stage.order();
     stage.stored(&order, 0);
-    let taken = stage.core.append(stage.now, Timestamp(0), record, false);
+    let taken = stage.core.append(stage.now, Timestamp(0), record, None);
     assert!(matches!(taken, Taken::Yes(_)));
 }
 

@@ -6,37 +6,39 @@
 //! # Calling contract
 //!
 //! - [`Core::append`] takes a record, or says that `buffer.memory` is exhausted: then the sender
-//!   waits for [`Core::wait_for_memory`], and appends with `reserved`. Memory that was granted and
-//!   is not used is given back.
+//!   waits for [`Core::wait_for_memory`], and appends with what it was granted. Memory that was
+//!   granted and is not used is given back.
 //! - If [`Core::deadline`] moves closer by an append, the driver steps at the new deadline.
 //! - [`Core::step`] is the only source of effects. Each [`Effect`] is answered by exactly one
 //!   [`Input`]; [`Effect::Send`]s to one broker reach its stream in the order of the effects.
 //! - [`Core::deadline`] is valid after each step: step with [`Input::Tick`] then at the latest.
 //! - After [`Core::close`], the driver steps until [`Core::is_over`].
 
-use std::collections::BTreeMap;
+mod intake;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
-use tokio::sync::oneshot;
 
-use super::ProducerRecord;
+pub(in crate::client) use self::intake::{Granted, Taken};
 use super::accumulator::Accumulator;
-use super::delivery::{Delivery, Settled};
-use super::identity::{Granted, Identity};
+use super::availability::Availability;
+use super::delivery::Settled;
+use super::identity::{self, Identity};
 use super::memory::Memory;
+use super::metrics::{Gauges, Metrics, ProducerMetrics};
 use super::outcome::{Outcome, Sent, learn_leaders};
 use super::partition::{Next, Readiness, Tools};
-use super::topic::memory_of;
-use crate::base::config::{ConfigError, ProducerConfig};
-use crate::base::{BrokerId, Flaws, Instant, LeaderEpoch, Timestamp, TopicId};
+use super::partitioner::{Partitioner, RoundRobin};
+use crate::base::config::{ConfigError, PartitionerChoice, ProducerConfig};
+use crate::base::{BrokerId, Flaws, Instant, LeaderEpoch, TopicId};
 use crate::client::ProduceCause;
 use crate::client::kernel::{self, Kernel, RequestId, Requests};
 use crate::io::Address;
 use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
-use crate::wire::batch::HEADER_LEN;
 use crate::wire::messages::produce_request::TopicProduceData;
 use crate::wire::messages::{ProduceRequest, message};
 
@@ -51,7 +53,7 @@ pub(in crate::client) enum Input {
     /// What became of [`Effect::Kernel`].
     Kernel(kernel::Input),
     /// An answer to [`Effect::Identify`].
-    Identity { from: Address, answer: Result<Granted, ErrorCode> },
+    Identity { from: Address, answer: Result<identity::Granted, ErrorCode> },
     /// None came.
     NoIdentity { from: Address },
     /// What became of [`Effect::Send`].
@@ -80,13 +82,11 @@ pub(in crate::client) struct Order {
     pub(in crate::client) deadline: Instant,
 }
 
-/// Whether a record could be taken.
+/// A request under way.
 #[derive(Debug)]
-pub(in crate::client) enum Taken {
-    /// It was, or was refused for good: its verdict will come.
-    Yes(Delivery),
-    /// `buffer.memory` is exhausted.
-    NoMemory(ProducerRecord),
+struct InFlight {
+    sent: Vec<Sent>,
+    began: Instant,
 }
 
 /// Batches to put into one request: places of partitions, and which batch of each.
@@ -101,7 +101,11 @@ pub(in crate::client) struct Core {
     identity: Identity,
     memory: Memory,
     accumulator: Accumulator,
-    requests: Requests<Vec<Sent>>,
+    requests: Requests<InFlight>,
+    metrics: Metrics,
+    availability: Availability,
+    /// Instead of the built-in one.
+    partitioner: Option<Box<dyn Partitioner>>,
     /// Flushes under way: nothing lingers meanwhile.
     flushing: usize,
     /// Nothing more is accepted, and nothing lingers.
@@ -126,6 +130,12 @@ impl Core {
             kernel: Kernel::new(settings, now, random)?,
             identity: Identity::new(config.idempotent()),
             memory: Memory::new(config.buffer_memory),
+            metrics: Metrics::default(),
+            availability: Availability::new(config.availability_timeout),
+            partitioner: match config.partitioner {
+                PartitionerChoice::BuiltIn => None,
+                PartitionerChoice::RoundRobin => Some(Box::new(RoundRobin::default())),
+            },
             config,
             flaws: Flaws::default(),
             accumulator: Accumulator::default(),
@@ -139,6 +149,11 @@ impl Core {
     /// The same core with these flaws.
     pub(in crate::client) fn with_flaws(self, flaws: Flaws) -> Self {
         Self { flaws, ..self }
+    }
+
+    /// The same core with another partitioner than the configuration names.
+    pub(in crate::client) fn with_partitioner(self, partitioner: Box<dyn Partitioner>) -> Self {
+        Self { partitioner: Some(partitioner), ..self }
     }
 
     /// The earliest time at which `step` wants [`Input::Tick`], though nothing else happened.
@@ -179,63 +194,32 @@ impl Core {
 
     /// The accumulator, and what it uses of the producer.
     fn parts(&mut self) -> (&mut Accumulator, Tools<'_>) {
-        let Self { config, flaws, kernel, identity, memory, accumulator, .. } = self;
-        (accumulator, Tools { config, flaws: *flaws, kernel, identity, memory })
+        let Self { config, kernel, identity, memory, accumulator, metrics, .. } = self;
+        let Self { flaws, availability, partitioner, .. } = self;
+        let flaws = *flaws;
+        let tools =
+            Tools { config, flaws, kernel, identity, memory, metrics, availability, partitioner };
+        (accumulator, tools)
     }
 
-    /// Takes a record. `reserved`: its memory was granted before.
-    pub(in crate::client) fn append(
-        &mut self,
-        now: Instant,
-        timestamp: Timestamp,
-        record: ProducerRecord,
-        reserved: bool,
-    ) -> Taken {
-        let memory = memory_of(&record);
-        let size = usize::try_from(memory).unwrap_or(usize::MAX).saturating_add(HEADER_LEN);
-        let too_large = size > self.config.max_request_size || !self.memory.could_hold(memory);
-        if self.closing || too_large {
-            if reserved {
-                self.memory.give_back(memory);
-            }
-            return Taken::Yes(Delivery::refused(match self.closing {
-                true => ProduceCause::Closed,
-                false => ProduceCause::RecordTooLarge,
-            }));
-        }
-        if reserved {
-            self.memory.take_reserved(memory);
-        } else if !self.memory.try_take(memory) {
-            return Taken::NoMemory(record);
-        }
-        let (accumulator, mut tools) = self.parts();
-        match accumulator.add(now, timestamp, record, memory, &mut tools) {
-            Ok((delivery, leaves)) => {
-                self.wake = self.wake.min(leaves.unwrap_or(Instant::NEVER));
-                Taken::Yes(delivery)
-            }
-            Err(record) => {
-                let delivery = self.accumulator.wait(now, timestamp, record, memory);
-                self.kernel.want_metadata_unless_asked();
-                self.wake = now;
-                Taken::Yes(delivery)
-            }
-        }
+    /// A record could not be serialized.
+    pub(super) fn not_serialized(&mut self, now: Instant) {
+        self.metrics.refused(now);
     }
 
-    /// Memory for a record, later: when the receiver gets its message. Also returns how long to wait.
-    pub(super) fn wait_for_memory(&mut self, bytes: u64) -> (oneshot::Receiver<()>, Duration) {
-        (self.memory.wait_for(bytes), self.config.max_block)
+    /// A flush took this long.
+    pub(super) fn flushed(&mut self, time: Duration) {
+        self.metrics.flushed(time);
     }
 
-    /// Gives back memory that was granted for a record.
-    pub(super) fn give_back(&mut self, bytes: u64) {
-        self.memory.give_back(bytes);
-    }
-
-    /// Forgets a sender that no longer waits for memory.
-    pub(super) fn stopped_waiting(&mut self) {
-        self.memory.grant();
+    pub(in crate::client) fn metrics(&self, now: Instant) -> ProducerMetrics {
+        let gauges = Gauges {
+            buffer_total: self.memory.limit(),
+            buffer_available: self.memory.available(),
+            waiting: self.memory.waiting(),
+            in_flight: self.requests.iter().count(),
+        };
+        self.metrics.at(now, gauges)
     }
 
     /// Lets nothing linger until [`Core::end_flush`]. Returns what has no verdict yet.
@@ -268,16 +252,21 @@ impl Core {
 
     fn take_news(&mut self, now: Instant, input: kernel::Input) {
         let changes = self.kernel.step(now, input);
-        for (topic, error) in changes.refused {
-            self.accumulator.refuse(&topic, ProduceCause::Broker(error), &mut self.memory);
-        }
         let (accumulator, mut tools) = self.parts();
+        for (topic, error) in changes.refused {
+            accumulator.refuse(now, &topic, ProduceCause::Broker(error), &mut tools);
+        }
         if changes.metadata && accumulator.update(now, &mut tools) {
             self.kernel.want_metadata();
         }
     }
 
-    fn take_identity(&mut self, now: Instant, from: &Address, answer: Result<Granted, ErrorCode>) {
+    fn take_identity(
+        &mut self,
+        now: Instant,
+        from: &Address,
+        answer: Result<identity::Granted, ErrorCode>,
+    ) {
         match answer {
             Ok(granted) => {
                 self.kernel.contact_answered(from);
@@ -294,9 +283,15 @@ impl Core {
     }
 
     fn take_outcome(&mut self, now: Instant, request: RequestId, outcome: &Outcome) {
-        let Some((broker, sent)) = self.requests.end(request) else { return };
+        let Some((broker, InFlight { sent, began })) = self.requests.end(request) else { return };
+        let lost = matches!(outcome, Outcome::Lost { .. });
+        self.availability.ended(broker, !lost);
         match outcome {
-            Outcome::Answered(answer) => learn_leaders(answer, &mut self.kernel),
+            Outcome::Answered(answer) => {
+                let throttled = u64::try_from(answer.throttle_time_ms).unwrap_or(0);
+                self.metrics.answered(now, now.since(began), Duration::from_millis(throttled));
+                learn_leaders(answer, &mut self.kernel);
+            }
             Outcome::Lost { .. } => {
                 self.kernel.want_metadata();
                 self.kernel.broker_failed(now, broker);
@@ -322,7 +317,9 @@ impl Core {
             let (due, mut along) = self.candidates(now);
             let mut sent = false;
             for (broker, mut batches) in due {
-                if self.requests.in_flight(broker) < self.config.max_in_flight {
+                let may_send = self.requests.in_flight(broker) < self.config.max_in_flight;
+                self.availability.ready(now, broker, may_send);
+                if may_send {
                     // So that those at the end of the list get into a request, too.
                     let rotation = self.requests.rotation(batches.len());
                     batches.rotate_left(rotation);
@@ -344,12 +341,12 @@ impl Core {
         let (mut due, mut along): (BTreeMap<_, Candidates>, BTreeMap<_, Candidates>) =
             Default::default();
         let urgent = self.flushing > 0 || self.closing || self.memory.is_exhausted();
-        let mut wake = self.wake;
+        let (mut wake, mut blocked) = (self.wake, BTreeSet::new());
         let (accumulator, mut tools) = self.parts();
         for place in accumulator.active() {
             let leader = tools.kernel.cluster().leader(accumulator.partition(place).name());
             let readiness = accumulator.change(place, |partition| {
-                let may_send = partition.settle_numbers(&mut tools);
+                let may_send = partition.settle_numbers(now, &mut tools);
                 let (broker, epoch) = leader?;
                 let readiness = match may_send {
                     true => partition.readiness(now, epoch, urgent, &mut tools),
@@ -366,11 +363,19 @@ impl Core {
                     along.entry(broker).or_default().push((place, Next::Fresh));
                 }
                 Some((_, Readiness::NotBefore(time))) => wake = wake.min(time),
-                Some((_, Readiness::Blocked)) => {}
+                Some((broker, Readiness::Blocked)) => {
+                    if accumulator.partition(place).queued() > 0 {
+                        blocked.insert(broker);
+                    }
+                }
                 None => tools.kernel.want_metadata_unless_asked(),
             }
         }
         self.wake = wake;
+        for broker in blocked {
+            let may_send = self.requests.in_flight(broker) < self.config.max_in_flight;
+            self.availability.ready(now, broker, may_send);
+        }
         (due, along)
     }
 
@@ -390,7 +395,7 @@ impl Core {
             acks: self.config.acks.code(),
             timeout_ms: i32::try_from(timeout).unwrap_or(i32::MAX),
         });
-        let mut by_name = false;
+        let (mut by_name, mut records) = (false, 0);
         let mut sent = Vec::new();
         let mut room = self.config.max_request_size.saturating_sub(REQUEST_OVERHEAD);
         let mut topics: BTreeMap<Arc<str>, usize> = BTreeMap::new();
@@ -402,11 +407,12 @@ impl Core {
             }
             let epoch = self.kernel.cluster().leader(&name).map(|(_, epoch)| epoch);
             let epoch = epoch.unwrap_or(LeaderEpoch::NONE);
-            let identity = &mut self.identity;
+            let tools = (&mut self.identity, &mut self.metrics);
             let attempt = self.accumulator.change(*place, |partition| {
-                partition.begin_attempt(request, *next, epoch, identity)
+                partition.begin_attempt(now, request, *next, epoch, tools)
             });
             let Some((number, count, data)) = attempt else { continue };
+            records += u64::from(count.unsigned_abs());
             sent.push(Sent { partition: *place, number, count });
             room = room.saturating_sub(size);
             let at = *topics.entry(name.topic.clone()).or_insert_with(|| {
@@ -423,7 +429,8 @@ impl Core {
         if sent.is_empty() {
             return false;
         }
-        self.requests.began(request, broker, sent);
+        self.metrics.request(now, records);
+        self.requests.began(request, broker, InFlight { sent, began: now });
         let deadline = now + self.config.request_timeout;
         effects.push(Effect::Send(Order { request, to, message, by_name, deadline }));
         true
@@ -438,7 +445,7 @@ impl Core {
         self.memory.check(self.accumulator.memory());
         let (mut in_requests, mut outstanding) = (0, 0);
         let most = self.config.max_in_flight;
-        for (_, broker, sent) in self.requests.iter() {
+        for (_, broker, InFlight { sent, .. }) in self.requests.iter() {
             let in_flight = self.requests.in_flight(broker);
             assert!(in_flight <= most, "{in_flight} requests to broker {broker}, at most {most}");
             in_requests += sent.len();
