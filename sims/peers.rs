@@ -113,7 +113,8 @@ fn come_and_go(bootstrap: &str, topic: &str, partitions: i32, joins: &[&dyn Fn()
         sent += records;
         wait_until("what was sent is read", &members, |all| {
             let now: Vec<_> = all.iter().map(Peer::read).collect();
-            let is_read = |key| read.contains_key(&key) || now.iter().any(|n| n.contains_key(&key));
+            let is_read =
+                |key: u64| read.contains_key(&key) || now.iter().any(|n| n.contains_key(&key));
             (0..sent).all(is_read)
         });
         for (key, times) in members.remove(0).leave() {
@@ -185,7 +186,7 @@ fn joins<'a>(
             };
             let name = if language == Some(Language::Java) { class } else { assignor };
             let classic = [STEADY[0], STEADY[1], ("partition.assignment.strategy", name)];
-            let settings = if assignor == "consumer" { &[MODERN][..] } else { &classic };
+            let settings = if assignor == "consumer" { &[MODERN][..] } else { &classic[..] };
             match language {
                 Some(language) => {
                     let place = [bootstrap, topic, topic];
