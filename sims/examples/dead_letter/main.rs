@@ -107,7 +107,7 @@ fn orders(version: Version) -> Simulation {
         .require(assigned("retries").at_least(2))
         .duration("12s")
         .patience(Duration::from_secs(120))
-        .seeds(0..10)
+        .seeds(0..6)
 }
 
 #[test]

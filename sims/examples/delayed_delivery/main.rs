@@ -48,7 +48,7 @@ fn reminders(version: Version) -> Simulation {
         .require(assigned("schedulers").at_least(3))
         .duration("15s")
         .patience(Duration::from_secs(120))
-        .seeds(0..10)
+        .seeds(0..6)
 }
 
 #[test]
