@@ -5,6 +5,9 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
+#[path = "picture/groups.rs"]
+mod groups;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;

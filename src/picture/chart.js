@@ -4,7 +4,7 @@ const chart = document.getElementById("chart");
 const strip = document.getElementById("strip");
 const GUTTER = 76, RIGHT = 62, AXIS = 26, PINS = 34, ISR = 46;
 const view = { from: 0, to: END };
-const state = { partition: DATA.partition, step: -1, hover: null, arrows: 0, pins: [], lanes: [], curves: null };
+const state = { partition: DATA.partition, group: DATA.group, step: -1, hover: null, arrows: 0, pins: [], lanes: [], marks: [], curves: null };
 let ink = {};
 
 const EPOCHS = {
@@ -16,7 +16,7 @@ const epochColour = (epoch) => EPOCHS[themeNow()][((epoch % 8) + 8) % 8];
 
 function readInk() {
   const style = getComputedStyle(document.documentElement);
-  for (const name of ["bg", "panel", "ink", "soft", "faint", "line", "grid", "lane", "accent", "bad", "good", "warn", "bad-soft", "warn-soft"]) {
+  for (const name of ["bg", "panel", "ink", "soft", "faint", "line", "grid", "lane", "accent", "bad", "good", "warn", "bad-soft", "good-soft", "warn-soft", "join", "sync", "onphase"]) {
     ink[name] = style.getPropertyValue("--" + name).trim();
   }
   ink.sans = style.getPropertyValue("--sans").trim();
@@ -39,6 +39,7 @@ function fitCanvas(canvas) {
 
 /** Heights of lanes: brokers get most, for they have most to show. */
 function layout(h) {
+  if (groupNow()) { layoutGroup(groupNow(), h); return; }
   const want = (host) => host.kind === "broker" ? 46 : host.kind === "admin" ? 0 : 26;
   const shown = HOSTS.map((host, index) => ({ index, host, height: want(host) })).filter((lane) => lane.height);
   const wanted = shown.reduce((sum, lane) => sum + lane.height, 0);
@@ -89,24 +90,39 @@ function round(g, x, y, w, h, r) {
   g.roundRect(x, y, Math.max(w, 1), h, Math.min(r, Math.max(w, 1) / 2, h / 2));
 }
 
+/** The partition whose leaders are shown: that of the coordinator, where a group is shown. */
+function shownPartition() {
+  const group = groupNow();
+  return PARTITIONS[group ? group.coordinator ?? -1 : state.partition];
+}
+
 function draw() {
   const { g, w, h } = fitCanvas(chart);
   layout(h);
-  const X = scaleX(w), p = PARTITIONS[state.partition];
+  const X = scaleX(w), group = groupNow(), p = shownPartition();
+  state.marks = [];
   drawGrid(g, w, h, X);
   g.save();
   g.beginPath(); g.rect(GUTTER, 0, w - GUTTER - RIGHT, h); g.clip();
   HOSTS.forEach((host, index) => {
     const lane = state.lanes[index];
     if (!lane) return;
+    const member = group && memberOn(group, index);
     if (host.kind === "broker" && p) drawBroker(g, p, index, lane, X);
+    if (member) {
+      // A member that is paused still owns what it owned: that is drawn over its fault.
+      drawSpans(g, index, lane, X);
+      drawMember(g, group, member, lane, X);
+      return;
+    }
     if (host.done.length) drawWork(g, host, lane, X);
     drawSpans(g, index, lane, X);
   });
   if (p) drawElections(g, p, X);
   drawMessages(g, X);
   g.restore();
-  if (p) drawCurves(g, p, w, h, X);
+  if (group) drawBand(g, group, w, X);
+  else if (p) drawCurves(g, p, w, h, X);
   drawPins(g, w, h, X);
   drawLabels(g, w);
   drawHover(g, w, h, X);
@@ -120,7 +136,7 @@ function drawGrid(g, w, h, X) {
     const lane = state.lanes[index];
     if (!lane) return;
     g.fillStyle = ink.lane;
-    if (host.kind === "broker") g.fillRect(GUTTER, lane.y + 3, w - GUTTER - RIGHT, lane.height - 6);
+    if (host.kind === "broker" || groupNow() && memberOn(groupNow(), index)) g.fillRect(GUTTER, lane.y + 3, w - GUTTER - RIGHT, lane.height - 6);
     g.strokeStyle = ink.line; g.lineWidth = 1;
     g.beginPath(); g.moveTo(GUTTER, Math.round(lane.mid) + 0.5); g.lineTo(w - RIGHT, Math.round(lane.mid) + 0.5); g.stroke();
   });
@@ -138,7 +154,7 @@ function drawGrid(g, w, h, X) {
     const x = Math.round(X(at)) + 0.5;
     g.save(); g.setLineDash([2, 3]); g.strokeStyle = ink.faint;
     g.beginPath(); g.moveTo(x, AXIS + PINS); g.lineTo(x, h - 6); g.stroke(); g.restore();
-    const y = state.curves.top + 6, wide = x + 90 < w - RIGHT;
+    const y = state.curves ? state.curves.top + 6 : state.band.notes, wide = x + 90 < w - RIGHT;
     g.textAlign = wide ? "left" : "right";
     label(g, text, x + (wide ? 5 : -5), y, 200, ink.faint, "11px " + ink.sans);
     g.textAlign = "left";
@@ -146,7 +162,7 @@ function drawGrid(g, w, h, X) {
 }
 
 function drawBroker(g, p, index, lane, X) {
-  const bar = Math.min(22, lane.height - 18), top = lane.mid - bar / 2 - 2;
+  const group = groupNow(), bar = Math.min(22, lane.height - (group ? 14 : 18)), top = lane.mid - bar / 2 - 2;
   for (const { from, to } of p.inSync[index]) {
     if (to < view.from || from > view.to) continue;
     const x = X(Math.max(from, view.from)), e = X(Math.min(to, view.to));
@@ -156,12 +172,12 @@ function drawBroker(g, p, index, lane, X) {
   for (const { from, to, epoch } of p.reigns[index]) {
     if (to < view.from || from > view.to) continue;
     const x = X(Math.max(from, view.from)), e = X(Math.min(to, view.to));
-    g.fillStyle = epochColour(epoch);
+    g.fillStyle = group ? ink.accent : epochColour(epoch);
     round(g, x, top, e - x, bar, 5); g.fill();
     const on = themeNow() === "dark" ? "#10141a" : "#ffffff";
     const font = "600 11.5px " + ink.sans;
-    label(g, "leads, epoch " + epoch, x + 12, top + bar / 2 + 0.5, e - x - 18, on, font)
-      || label(g, "e" + epoch, x + 4, top + bar / 2 + 0.5, e - x - 6, on, font);
+    label(g, group ? `coordinates ${group.name}` : "leads, epoch " + epoch, x + 12, top + bar / 2 + 0.5, e - x - 18, on, font)
+      || label(g, group ? "coordinates" : "e" + epoch, x + 4, top + bar / 2 + 0.5, e - x - 6, on, font);
   }
 }
 
@@ -203,6 +219,7 @@ function drawSpans(g, index, lane, X) {
     g.fillStyle = soft ? ink["warn-soft"] : ink["bad-soft"]; g.fillRect(x, top, e - x, tall);
     g.fillStyle = hatch(g, colour); g.fillRect(x, top, e - x, tall);
     g.fillStyle = colour; g.fillRect(x, top, 2.5, tall);
+    if (groupNow() && memberOn(groupNow(), index)) continue;
     const text = ACTION[span.kind] + " " + lasting(span.until - span.at);
     g.font = "600 11.5px " + ink.sans;
     for (const said of [text, ACTION[span.kind]]) {
@@ -412,15 +429,15 @@ function drawLabels(g, w) {
   HOSTS.forEach((host, index) => {
     const lane = state.lanes[index];
     if (!lane) return;
-    const strong = host.kind === "broker";
+    const member = groupNow() && memberOn(groupNow(), index), strong = host.kind === "broker" || member;
     const on = state.step >= 0 && DATA.steps[state.step].hosts.includes(index);
     g.font = `${strong || on ? "650" : "500"} ${strong ? 13 : 12}px ${ink.sans}`;
     g.fillStyle = on ? ink.accent : strong ? ink.ink : ink.soft;
     g.fillText(host.name, GUTTER - 12, lane.mid - (strong && lane.height > 34 ? 6 : 0));
     if (strong && lane.height > 34) {
       g.font = "10.5px " + ink.sans; g.fillStyle = ink.faint;
-      g.fillText("broker", GUTTER - 12, lane.mid + 9);
-    } else if (lane.height > 17 && host.kind !== "broker") {
+      g.fillText(member ? "member" : "broker", GUTTER - 12, lane.mid + 9);
+    } else if (lane.height > 17 && !strong) {
       g.font = `${on ? "650" : "500"} 12px ${ink.sans}`;
       const own = g.measureText(host.name).width;
       g.font = "10px " + ink.sans; g.fillStyle = ink.faint;
@@ -452,9 +469,13 @@ function drawHover(g, w, h, X) {
 /** The whole run in one strip: faults, leaders, steps, and where the chart looks. */
 function drawStrip() {
   const { g, w, h } = fitCanvas(strip);
-  const X = (t) => GUTTER + t / END * (w - GUTTER - RIGHT), p = PARTITIONS[state.partition];
+  const X = (t) => GUTTER + t / END * (w - GUTTER - RIGHT), group = groupNow(), p = PARTITIONS[state.partition];
   g.fillStyle = ink.lane; g.fillRect(GUTTER, 12, w - GUTTER - RIGHT, h - 24);
-  if (p) p.commits.forEach(([at, leader, epoch], i) => {
+  if (group) group.states.forEach(([at, phase], i) => {
+    const to = i + 1 < group.states.length ? group.states[i + 1][0] : END;
+    g.fillStyle = phaseColour(phase); g.fillRect(X(at), h / 2 - 4, Math.max(1, X(to) - X(at)), 8);
+  });
+  else if (p) p.commits.forEach(([at, leader, epoch], i) => {
     const to = i + 1 < p.commits.length ? p.commits[i + 1][0] : END;
     g.globalAlpha = 0.75; g.fillStyle = leader < 0 ? ink.line : epochColour(epoch);
     g.fillRect(X(at), h / 2 - 4, Math.max(1, X(to) - X(at)), 8); g.globalAlpha = 1;

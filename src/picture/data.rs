@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::fate::Teller;
-use super::marks::{marks, spans};
+use super::groups::{Around, GroupData, opens_on};
+use super::marks::{Span, marks, spans};
+use super::members::Members;
 use super::messages::Message;
 use super::recorder::{Recorder, Track};
 use super::subject::{self, Subject};
@@ -51,6 +53,9 @@ pub(super) struct Data {
     partitions: Vec<PartitionData>,
     /// Index of the one that the story is about.
     partition: usize,
+    groups: Vec<GroupData>,
+    /// Index of the one that the page opens on; otherwise it opens on the partition.
+    group: Option<usize>,
     offset: Option<i64>,
     steps: Vec<StepData>,
     /// Names of APIs; messages name them by index.
@@ -150,14 +155,21 @@ impl Data {
         let lanes = Lanes(lanes.collect());
 
         let spans = spans(run);
-        let (violation, subject) = subject::choose(&scenario.expect, run, outcome, &spans);
+        let members = &Members::of(run);
+        let (violation, mut subject) = subject::choose(&scenario.expect, run, outcome, &spans);
+        if violation.is_none() {
+            // Nothing broke: a group's rebalances are the story.
+            subject.group = members.groups.keys().next().cloned();
+        }
         let marks = marks(run, &spans);
         let (marks, spans) = (&marks, &spans);
-        let teller = Teller { run, outcome, subject: &subject, violation, marks, spans };
+        let teller = Teller { run, outcome, subject: &subject, violation, marks, spans, members };
         let steps = teller.tell();
         let verdict = outcome.verdict(&scenario.expect);
         let windows = Windows::around(&steps, run);
         let partitions = partitions(run, &lanes, &subject, &windows);
+        let lane = &|host| lanes.of(host);
+        let groups = Around { run, subject: &subject, windows: &windows, lane }.groups(members);
         let wanted = subject.partition.as_ref();
         let at = run.tracks.keys().position(|name| Some(name) == wanted).unwrap_or(0);
         let (apis, messages, windows) = messages(run.messages(), &lanes, &windows);
@@ -181,18 +193,7 @@ impl Data {
             began: run.began.map_or(0, micros),
             healed: run.healed.map(micros),
             hosts: order.iter().map(|lane| host(run, lane.host, &lane.name, lane.kind)).collect(),
-            spans: spans
-                .iter()
-                .filter_map(|span| {
-                    Some(SpanData {
-                        host: lanes.of(span.host)?,
-                        other: span.other.and_then(|other| lanes.of(other)),
-                        kind: span.kind.name(),
-                        at: micros(span.at),
-                        until: micros(span.until),
-                    })
-                })
-                .collect(),
+            spans: span_data(spans, &lanes),
             faults: marks
                 .iter()
                 .map(|mark| MarkData {
@@ -203,24 +204,13 @@ impl Data {
                     text: mark.text.clone(),
                 })
                 .collect(),
-            broken: outcome
-                .broken
-                .iter()
-                .map(|broken| BrokenData {
-                    invariant: broken.invariant.clone(),
-                    at: broken.at_ms * 1000,
-                    what: broken.what.clone(),
-                    expected: match scenario.expect.of(&broken.invariant) {
-                        Expectation::Holds => "must hold",
-                        Expectation::Breaks => "expected to break",
-                        Expectation::Open => "allowed",
-                    },
-                })
-                .collect(),
+            broken: broken(scenario, outcome),
             notes: notes(scenario, outcome),
             counts: outcome.counts,
             partitions,
             partition: at,
+            groups,
+            group: opens_on(members, &subject),
             offset: subject.offset.map(|offset| offset.0),
             steps: steps
                 .iter()
@@ -253,6 +243,33 @@ impl Data {
     pub fn headline(&self) -> &str {
         &self.headline
     }
+}
+
+fn span_data(spans: &[Span], lanes: &Lanes) -> Vec<SpanData> {
+    let one = |span: &Span| {
+        Some(SpanData {
+            host: lanes.of(span.host)?,
+            other: span.other.and_then(|other| lanes.of(other)),
+            kind: span.kind.name(),
+            at: micros(span.at),
+            until: micros(span.until),
+        })
+    };
+    spans.iter().filter_map(one).collect()
+}
+
+fn broken(scenario: &Scenario, outcome: &Outcome) -> Vec<BrokenData> {
+    let one = |broken: &Broken| BrokenData {
+        invariant: broken.invariant.clone(),
+        at: broken.at_ms * 1000,
+        what: broken.what.clone(),
+        expected: match scenario.expect.of(&broken.invariant) {
+            Expectation::Holds => "must hold",
+            Expectation::Breaks => "expected to break",
+            Expectation::Open => "allowed",
+        },
+    };
+    outcome.broken.iter().map(one).collect()
 }
 
 fn word(verdict: RunVerdict) -> &'static str {
@@ -303,6 +320,8 @@ fn headline(
                 }
                 "duplicate" => format!("{who} is stored twice"),
                 "inconsistent-offset" => format!("{who} was replaced by another record"),
+                "processed-at-most-once" => format!("{who} was processed twice"),
+                "processed-at-least-once" => format!("{who} was committed, and never processed"),
                 name => format!("{who}: {name} does not hold"),
             }
         }

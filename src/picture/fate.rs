@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use super::marks::{Mark, Span};
-use super::presence::{Copy, copies_of};
+use super::members::Members;
+use super::presence::{Copies, copies_of};
 use super::recorder::{Recorder, Send, Track};
 use super::subject::Subject;
 use super::words::{copies, s, seconds};
@@ -28,7 +29,7 @@ pub(super) struct Step {
 }
 
 /// Most steps of one kind in the story of a run without a record to blame.
-const MOST: usize = 40;
+pub(super) const MOST: usize = 40;
 
 /// Tells a story.
 pub(super) struct Teller<'a> {
@@ -38,14 +39,18 @@ pub(super) struct Teller<'a> {
     pub violation: Option<&'a Violation>,
     pub marks: &'a [Mark],
     pub spans: &'a [Span],
+    pub members: &'a Members,
 }
 
 impl Teller<'_> {
     /// All steps, in order of time.
     pub fn tell(&self) -> Vec<Step> {
-        let mut steps = match self.sent() {
-            Some(send) => self.record(send),
-            None => self.events(),
+        let group = self.subject.group.as_ref().and_then(|name| self.members.groups.get(name));
+        let mut steps = match (group, self.sent()) {
+            (Some(group), Some(send)) => self.in_group(group, send),
+            (Some(group), None) => self.rebalanced(group),
+            (None, Some(send)) => self.record(send),
+            (None, None) => self.events(),
         };
         steps.push(self.verdict());
         in_order(&mut steps);
@@ -74,20 +79,37 @@ impl Teller<'_> {
         list(&hosts.iter().map(|host| self.run.name(*host)).collect::<Vec<_>>())
     }
 
-    fn broker(&self, id: BrokerId) -> Option<HostId> {
+    pub(super) fn broker(&self, id: BrokerId) -> Option<HostId> {
         let lane = self.run.lanes.iter().find(|lane| lane.kind == LaneKind::Broker(id));
         lane.map(|lane| lane.host)
     }
 
     // A record's way
 
-    fn record(&self, send: &Send) -> Vec<Step> {
-        let mut steps = vec![self.send(send)];
-        let found = self.subject.offset.zip(self.track()).map(|(offset, track)| {
+    /// Where the record was, and when, if its offset is known.
+    fn found(&self, send: &Send) -> Option<(Offset, &Track, Copies)> {
+        self.subject.offset.zip(self.track()).map(|(offset, track)| {
             let ends = track.ends.iter();
             let all = ends.map(|(host, ends)| (*host, copies_of(offset, ends))).collect();
             (offset, track, Copies::of(all, send.at))
-        });
+        })
+    }
+
+    /// How the record came into the log, for a story that continues in a group.
+    pub(super) fn stored(&self, send: &Send) -> Vec<Step> {
+        let mut steps = vec![self.send(send)];
+        let found = self.found(send);
+        if let Some((offset, track, held)) = &found {
+            steps.extend(self.copied(*offset, track, held).into_iter().take(1));
+            steps.extend(self.committed(*offset, track, held));
+        }
+        steps.extend(self.told(send, found.as_ref().map(|(_, _, held)| held)));
+        steps
+    }
+
+    fn record(&self, send: &Send) -> Vec<Step> {
+        let mut steps = vec![self.send(send)];
+        let found = self.found(send);
         let Some((offset, track, held)) = found else {
             steps.extend(self.told(send, None));
             let until = self.violation.map_or(self.run.now, |violation| violation.at);
@@ -313,7 +335,7 @@ impl Teller<'_> {
     // What goes on around it
 
     /// Faults that strike meanwhile, and the boots after them.
-    fn faults(&self, from: Instant, until: Instant) -> Vec<Step> {
+    pub(super) fn faults(&self, from: Instant, until: Instant) -> Vec<Step> {
         let mut steps = Vec::new();
         let mut boots: BTreeMap<Instant, Vec<HostId>> = BTreeMap::new();
         for mark in self.marks.iter().filter(|mark| mark.at <= until && mark.until >= from) {
@@ -470,46 +492,13 @@ fn in_order(steps: &mut [Step]) {
     steps.sort_by_key(|step| (step.at, rank(step)));
 }
 
-/// The copies of a record over time.
-struct Copies {
-    /// Of the record, the oldest first.
-    own: Vec<(HostId, Copy)>,
-    /// Of other records at the same offset, later.
-    others: Vec<(HostId, Copy)>,
-}
-
-impl Copies {
-    /// The record's are those of the epoch in which it was first written.
-    fn of(all: BTreeMap<HostId, Vec<Copy>>, sent: Instant) -> Self {
-        let mut found: Vec<(HostId, Copy)> = all
-            .into_iter()
-            .flat_map(|(host, copies)| copies.into_iter().map(move |copy| (host, copy)))
-            .filter(|(_, copy)| copy.from >= sent)
-            .collect();
-        found.sort_by_key(|(host, copy)| (copy.from, *host));
-        let epoch = found.first().map(|(_, copy)| copy.epoch);
-        let (own, others) = found.into_iter().partition(|(_, copy)| Some(copy.epoch) == epoch);
-        Self { own, others }
-    }
-
-    /// The hosts that have a copy right after a moment.
-    fn at(&self, at: Instant) -> Vec<HostId> {
-        let there = |copy: &Copy| copy.from <= at && copy.until.is_none_or(|(until, _)| until > at);
-        let mut hosts: Vec<_> =
-            self.own.iter().filter(|(_, copy)| there(copy)).map(|(host, _)| *host).collect();
-        hosts.sort();
-        hosts
-    }
-
-    /// When the last copy was gone, if it is.
-    fn over(&self) -> Option<Instant> {
-        let ends: Option<Vec<Instant>> =
-            self.own.iter().map(|(_, copy)| copy.until.map(|(at, _)| at)).collect();
-        ends?.into_iter().max()
-    }
-}
-
-fn step(at: Instant, hosts: Vec<HostId>, kind: &'static str, title: &str, text: String) -> Step {
+pub(super) fn step(
+    at: Instant,
+    hosts: Vec<HostId>,
+    kind: &'static str,
+    title: &str,
+    text: String,
+) -> Step {
     Step { at, hosts, kind, title: title.to_owned(), text }
 }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::base::Instant;
 use crate::sim::{HostId, Shot};
+use crate::wire::ErrorCode;
+use crate::wire::api::key as api;
 
 /// Bytes of a frame that identify it: length, API key, version, correlation id.
 const HEAD: usize = 12;
@@ -22,6 +24,8 @@ pub(super) struct Message {
     pub key: i16,
     pub answer: bool,
     pub bytes: u32,
+    /// Of a response that a coordinator gives to a member about its membership.
+    pub error: Option<ErrorCode>,
 }
 
 /// One direction of a connection.
@@ -34,8 +38,41 @@ struct Reading {
     rest: usize,
     /// The message that the frame is.
     message: Option<Message>,
+    /// The first bytes of the body, as far as the error code, and where that is.
+    body: Vec<u8>,
+    error_at: Option<usize>,
     /// Frames that can't be told apart any more are left out.
     lost: bool,
+}
+
+impl Reading {
+    /// Takes the next bytes of the body in.
+    fn take(&mut self, bytes: &[u8]) {
+        self.rest -= bytes.len();
+        let wanted = self.error_at.map_or(0, |at| (at + 2).saturating_sub(self.body.len()));
+        self.body.extend_from_slice(&bytes[..wanted.min(bytes.len())]);
+    }
+
+    /// The message, once its last byte has arrived.
+    fn finish(&mut self, at: Instant) -> Option<Message> {
+        let message = self.message.take_if(|_| self.rest == 0)?;
+        let code = self.error_at.and_then(|at| self.body.get(at..at + 2)?.try_into().ok());
+        self.body.clear();
+        let error = code.map(|code| ErrorCode::from_code(i16::from_be_bytes(code)));
+        Some(Message { at, error, ..message })
+    }
+}
+
+/// Where a response of this version has its error code: after the tags of its header, which are
+/// empty, and the throttle time.
+fn error_at(key: i16, version: i16) -> Option<usize> {
+    let (throttled, flexible) = match key {
+        api::JOIN_GROUP => (2, 6),
+        api::SYNC_GROUP | api::HEARTBEAT => (1, 4),
+        api::CONSUMER_GROUP_HEARTBEAT => (0, 0),
+        _ => return None,
+    };
+    Some(usize::from(version >= flexible) + if version >= throttled { 4 } else { 0 })
 }
 
 /// All messages of a run.
@@ -43,13 +80,18 @@ struct Reading {
 pub(super) struct Messages {
     all: Vec<Message>,
     readings: BTreeMap<(u64, bool), Reading>,
-    /// Open requests, by connection and correlation id.
-    asked: BTreeMap<(u64, i32), i16>,
+    /// API and version of open requests, by connection and correlation id.
+    asked: BTreeMap<(u64, i32), (i16, i16)>,
 }
 
 impl Messages {
     pub fn all(&self) -> &[Message] {
         &self.all
+    }
+
+    #[cfg(test)]
+    pub fn of(all: Vec<Message>) -> Self {
+        Self { all, ..Self::default() }
     }
 
     /// The next bytes of a connection.
@@ -79,11 +121,15 @@ impl Messages {
                     return;
                 };
                 let key = if *asks {
-                    let key = (number(4) >> 16) as i16;
-                    self.asked.insert((*connection, number(8)), key);
+                    let (key, version) = ((number(4) >> 16) as i16, number(4) as i16);
+                    self.asked.insert((*connection, number(8)), (key, version));
+                    reading.error_at = None;
                     key
                 } else {
-                    self.asked.remove(&(*connection, number(4))).unwrap_or(-1)
+                    let of = self.asked.remove(&(*connection, number(4)));
+                    let (key, version) = of.unwrap_or((-1, 0));
+                    reading.error_at = error_at(key, version);
+                    key
                 };
                 reading.rest = rest;
                 reading.message = Some(Message {
@@ -94,17 +140,14 @@ impl Messages {
                     key,
                     answer: !asks,
                     bytes: u32::try_from(length).unwrap_or(u32::MAX),
+                    error: None,
                 });
                 reading.head.clear();
             }
-            let passed = reading.rest.min(bytes.len());
-            bytes = &bytes[passed..];
-            reading.rest -= passed;
-            if reading.rest == 0
-                && let Some(message) = reading.message.take()
-            {
-                self.all.push(Message { at: *at, ..message });
-            }
+            let (body, after) = bytes.split_at(reading.rest.min(bytes.len()));
+            reading.take(body);
+            bytes = after;
+            self.all.extend(reading.finish(*at));
         }
     }
 }
@@ -151,6 +194,31 @@ mod tests {
                 (key::PRODUCE, true, 19, 20, 10),
             ]
         );
+    }
+
+    #[test]
+    fn answers_about_a_membership_have_their_error_in_every_version() {
+        let versions = [
+            (api::JOIN_GROUP, [(1, 0), (2, 4), (6, 5)]),
+            (api::HEARTBEAT, [(0, 0), (1, 4), (4, 5)]),
+            (api::SYNC_GROUP, [(0, 0), (3, 4), (5, 5)]),
+            (api::CONSUMER_GROUP_HEARTBEAT, [(0, 5), (1, 5), (1, 5)]),
+        ];
+        for (key, versions) in versions {
+            for (version, before) in versions {
+                let mut messages = Messages::default();
+                let head = [0, 0, 0, 8, 0, key as u8, 0, version, 0, 0, 0, 1];
+                messages.arrived(&shot(10, true, &head));
+                let body = [vec![0; before], vec![0, 25, 7, 7, 7]].concat();
+                let length = u8::try_from(body.len() + 4).unwrap();
+                let answer = [&[0, 0, 0, length, 0, 0, 0, 1][..], &body].concat();
+                let (first, second) = answer.split_at(9 + before);
+                messages.arrived(&shot(20, false, first));
+                messages.arrived(&shot(21, false, second));
+                let error = messages.all().last().unwrap().error;
+                assert_eq!(error, Some(ErrorCode::UnknownMemberId), "{key} {version}");
+            }
+        }
     }
 
     #[test]

@@ -2,18 +2,24 @@
 //!
 //! Time runs across; every controller, broker and client has a lane; leadership is coloured by
 //! epoch; log ends, high watermark and in-sync replicas are curves; messages are arrows once one is
-//! near enough; and the fate of the record that a failure is about is told beside, step by step.
+//! near enough; and the fate of the record that a failure is about is told beside, step by step. Of a
+//! group, each member has a lane with what it owned, and the phases of rebalances are below.
 //!
 //! A [`Recorder`] watches the run and changes nothing of it: the trace hash is the same. What it
 //! kept is thinned out (`thin`), told (`fate`), and put into a page (`page`). The same seed gives
 //! the same bytes.
 
 mod columns;
+mod coordinator;
 mod data;
 mod fate;
+mod group_fate;
+mod groups;
 mod marks;
+mod members;
 mod messages;
 mod page;
+mod phases;
 mod presence;
 mod recorder;
 mod subject;

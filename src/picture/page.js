@@ -65,7 +65,7 @@ function choose(index, jump) {
   byId("step-" + (index + 1)).scrollIntoView({ block: "nearest" });
   const gaps = DATA.steps.map((other) => Math.abs(other.at - step.at)).filter((gap) => gap > 200).sort((a, b) => a - b);
   const span = Math.min(3e6, Math.max(9000, (gaps[0] ?? 1e6) * 4));
-  if (state.partition !== DATA.partition) { state.partition = DATA.partition; byId("partition").value = String(DATA.partition); }
+  show(DATA.partition, DATA.group);
   if (jump) { halt(); look(step.at - span / 2, step.at + span / 2); draw(); } else fly(step.at - span / 2, step.at + span / 2);
   history.replaceState(null, "", "#step=" + (index + 1));
 }
@@ -139,10 +139,12 @@ function explain(x, y) {
       text: `${DATA.apis[MESSAGES.api[i]]} ${kind}\n${HOSTS[MESSAGES.from[i]].name} to ${HOSTS[MESSAGES.to[i]].name}, ${MESSAGES.bytes[i]} bytes\nsent ${clock(MESSAGES.sent[i], 1e4)}, ${lasting(MESSAGES.at[i] - MESSAGES.sent[i])} under way`,
     };
   }
-  const at = timeAt(x, width()), p = PARTITIONS[state.partition];
+  const asked = markAt(x, y);
+  if (asked) return { text: textOf(asked) };
+  const at = timeAt(x, width()), p = shownPartition();
   const host = state.lanes.findIndex((lane) => lane && y >= lane.y && y < lane.y + lane.height);
   if (host >= 0) return { text: ofHost(host, at, p) };
-  if (p && state.curves.Y && y >= state.curves.top - 20) {
+  if (p && state.curves && state.curves.Y && y >= state.curves.top - 20) {
     const lines = p.replicas.map((replica, i) => [HOSTS[replica].name, valueAt(p.ends[i], at)]).filter(([, v]) => v !== null);
     const commit = p.commits[lastAt(p.commits.map((c) => c[0]), at)];
     return {
@@ -160,6 +162,8 @@ function ofHost(host, at, p) {
     const other = span.other === null ? "" : ` to ${HOSTS[span.other].name}`;
     lines.push(`${ACTION[span.kind]}${other}, ${clock(span.at)} to ${clock(span.until)} (${lasting(span.until - span.at)})`);
   }
+  const member = groupNow() && memberOn(groupNow(), host);
+  if (member) lines.push(...ofMember(groupNow(), member, at));
   if (p) {
     const reign = p.reigns[host].find((r) => at >= r.from && at <= r.to);
     if (reign) lines.push(`leads ${p.name} in epoch ${reign.epoch}`);
@@ -170,7 +174,7 @@ function ofHost(host, at, p) {
       if (end !== null) lines.push(`its log ends at ${end}`);
     }
   }
-  if (HOSTS[host].done.length) {
+  if (HOSTS[host].done.length && !member) {
     const part = Math.min(HOSTS[host].done.length - 1, Math.max(0, Math.floor(at / END * HOSTS[host].done.length)));
     const word = HOSTS[host].kind === "producer" ? "acknowledged" : "read";
     lines.push(`${HOSTS[host].done[part]} records ${word}` + (HOSTS[host].failed[part] ? `, ${HOSTS[host].failed[part]} not` : "") + ` in ${lasting(END / HOSTS[host].done.length)}`);
@@ -250,7 +254,7 @@ function hands() {
     redraw();
   });
   dark.addEventListener("change", () => setTheme(dark.matches ? "dark" : "light"));
-  window.addEventListener("resize", redraw);
+  window.addEventListener("resize", () => { fitFrame(); redraw(); });
   window.addEventListener("hashchange", () => follow(false));
 }
 
@@ -263,6 +267,30 @@ function key(event) {
     0: () => fly(0, END), t: () => byId("theme").click(), "?": () => byId("keys").click(),
   }[event.key];
   if (does) { event.preventDefault(); does(); }
+}
+
+/** Shows a partition, or a group where one is given. */
+function show(partition, group) {
+  if (state.partition === partition && state.group === group) return;
+  state.partition = partition; state.group = group;
+  byId("partition").value = choice();
+  tellLegend(); fitFrame(); redraw();
+}
+
+const choice = () => state.group === null ? "p" + state.partition : "g" + state.group;
+
+/** Groups and partitions to choose from. Those of the groups' own topic have no records to show. */
+function tellChoices() {
+  const pick = byId("partition"), option = (value, text) => element("option", { value }, text);
+  const groups = GROUPS.map((group, index) => option("g" + index, group.name));
+  const partitions = PARTITIONS.map((p, index) => p.name.startsWith("__") ? null : option("p" + index, p.name + (index === DATA.partition && DATA.offset !== null ? " (the record's)" : "")));
+  if (groups.length) pick.append(element("optgroup", { label: "Groups" }, ...groups), element("optgroup", { label: "Partitions" }, ...partitions.filter(Boolean)));
+  else pick.append(...partitions.filter(Boolean));
+  pick.value = choice();
+  pick.addEventListener("change", () => {
+    const index = Number(pick.value.slice(1));
+    if (pick.value[0] === "g") show(state.partition, index); else show(index, null);
+  });
 }
 
 /** What the address asks for: a step, a time in seconds, a theme. */
@@ -278,11 +306,9 @@ function start() {
   document.documentElement.dataset.theme = dark.matches ? "dark" : "light";
   readInk();
   tellHead(); tellSteps(); tellRest(); tellLegend();
-  const pick = byId("partition");
-  PARTITIONS.forEach((p, index) => pick.append(element("option", { value: String(index) }, p.name + (index === DATA.partition && DATA.offset !== null ? " (the record's)" : ""))));
-  pick.value = String(state.partition);
-  pick.addEventListener("change", () => { state.partition = Number(pick.value); redraw(); });
+  tellChoices();
   hands();
+  fitFrame();
   fitStory();
   draw();
   follow(true);

@@ -1,7 +1,10 @@
 //! When a replica had a record at an offset, read off its log's ends.
 
+use std::collections::BTreeMap;
+
 use super::recorder::End;
 use crate::base::{Instant, LeaderEpoch, Offset};
+use crate::sim::HostId;
 
 /// A record at an offset in one replica's log, for a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +33,45 @@ pub(super) fn copies_of(offset: Offset, ends: &[End]) -> Vec<Copy> {
         there = now;
     }
     found
+}
+
+/// The copies of a record over time.
+pub(super) struct Copies {
+    /// Of the record, the oldest first.
+    pub own: Vec<(HostId, Copy)>,
+    /// Of other records at the same offset, later.
+    pub others: Vec<(HostId, Copy)>,
+}
+
+impl Copies {
+    /// The record's are those of the epoch in which it was first written.
+    pub fn of(all: BTreeMap<HostId, Vec<Copy>>, sent: Instant) -> Self {
+        let mut found: Vec<(HostId, Copy)> = all
+            .into_iter()
+            .flat_map(|(host, copies)| copies.into_iter().map(move |copy| (host, copy)))
+            .filter(|(_, copy)| copy.from >= sent)
+            .collect();
+        found.sort_by_key(|(host, copy)| (copy.from, *host));
+        let epoch = found.first().map(|(_, copy)| copy.epoch);
+        let (own, others) = found.into_iter().partition(|(_, copy)| Some(copy.epoch) == epoch);
+        Self { own, others }
+    }
+
+    /// The hosts that have a copy right after a moment.
+    pub fn at(&self, at: Instant) -> Vec<HostId> {
+        let there = |copy: &Copy| copy.from <= at && copy.until.is_none_or(|(until, _)| until > at);
+        let mut hosts: Vec<_> =
+            self.own.iter().filter(|(_, copy)| there(copy)).map(|(host, _)| *host).collect();
+        hosts.sort();
+        hosts
+    }
+
+    /// When the last copy was gone, if it is.
+    pub fn over(&self) -> Option<Instant> {
+        let ends: Option<Vec<Instant>> =
+            self.own.iter().map(|(_, copy)| copy.until.map(|(at, _)| at)).collect();
+        ends?.into_iter().max()
+    }
 }
 
 #[cfg(test)]

@@ -4,12 +4,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::coordinator::{Coordinators, partition_in};
 use super::messages::{Message, Messages};
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::{Ghost, Violation};
 use crate::run::{Lane, Observer};
 use crate::sim::{
-    ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, Shot, What,
+    ClientEvent, ConsumerEvent, HostId, MemberEvent, Observation, Outcome, ProducerEvent, Shot,
+    What,
 };
 use crate::view::{Change, View};
 
@@ -94,6 +96,14 @@ pub(super) struct Read {
     pub value: u64,
 }
 
+/// What a member of a group reported.
+#[derive(Clone, Debug)]
+pub(super) struct Said {
+    pub at: Instant,
+    pub host: HostId,
+    pub event: MemberEvent,
+}
+
 /// Watches one run.
 #[derive(Debug, Default)]
 pub struct Recorder {
@@ -107,8 +117,11 @@ pub struct Recorder {
     pub(super) sends: Vec<Send>,
     by_op: BTreeMap<(u32, u64), usize>,
     pub(super) reads: Vec<Read>,
+    /// Everything that members of groups reported, in order.
+    pub(super) said: Vec<Said>,
+    pub(super) coordinators: Coordinators,
     pub(super) violations: Vec<Violation>,
-    messages: Messages,
+    pub(super) messages: Messages,
     paths: BTreeMap<Arc<str>, Option<TopicPartition>>,
     /// Hosts whose logs are not yet known after a power loss, and since when.
     powerless: Vec<(HostId, Instant)>,
@@ -160,6 +173,7 @@ impl Observer for Recorder {
     fn see(&mut self, seen: &Observation, ghost: &Ghost) {
         self.now = seen.at;
         self.find_survivors(seen, ghost);
+        self.coordinated(seen, ghost.view());
         let (at, host) = (seen.at, seen.host);
         for change in ghost.view().changes() {
             if let Change::Committed(committed) = change {
@@ -213,13 +227,18 @@ impl Recorder {
         if let Some(known) = self.paths.get(path) {
             return known.clone();
         }
-        let dir = path.rsplit('/').nth(1).unwrap_or_default();
-        let named = dir.rsplit_once('-').and_then(|(topic, number)| {
-            let client = !topic.starts_with("__") && !topic.is_empty();
-            client.then(|| number.parse().ok().map(|number| TopicPartition::new(topic, number)))?
-        });
+        let named = partition_in(path).filter(|name| !name.topic.starts_with("__"));
         self.paths.insert(path.clone(), named.clone());
         named
+    }
+
+    /// What a coordinator writes to its log is the state of its groups.
+    fn coordinated(&mut self, seen: &Observation, view: &View) {
+        let What::Wrote { path, bytes, .. } = &seen.what else { return };
+        let Some(partition) = Coordinators::partition_of(path) else { return };
+        if view.leader(&partition).is_some_and(|(_, leader)| leader == seen.host) {
+            self.coordinators.wrote(seen.at, seen.host, &partition, bytes);
+        }
     }
 
     fn measure(&mut self, at: Instant, host: HostId, partition: &TopicPartition, ghost: &Ghost) {
@@ -334,6 +353,9 @@ impl Recorder {
                     offset: *offset,
                     value: *value,
                 }));
+            }
+            ClientEvent::Member(event) => {
+                self.said.push(Said { at, host, event: event.clone() });
             }
             _ => {}
         }

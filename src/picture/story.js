@@ -50,6 +50,7 @@ function tellRest() {
   part("Faults", DATA.faults.map((f) => `${clock(f.at)}: ${f.text}` + (f.until > f.at ? `, for ${lasting(f.until - f.at)}` : "")));
   part("Notes", DATA.notes);
   const c = DATA.counts;
+  tellGroups();
   part("Counts", [`${c.sent} records sent, ${c.acked} acknowledged, ${c.refused} refused, ${c.unknown} unknown, ${c.read} read`, `${c.elections} elections`]);
 }
 
@@ -68,6 +69,12 @@ function tellLegend() {
   legend.replaceChildren();
   const rect = (x, width, y, height, fill) => ["rect", { x, width, y, height, fill, rx: 2 }];
   const line = (attributes) => ["line", { x1: 1, x2: 25, y1: 7, y2: 7, "stroke-width": 1.6, ...attributes }];
+  if (groupNow()) {
+    groupLegend(sample, rect);
+    sample([rect(0, 26, 1, 12, ink["bad-soft"]), rect(0, 3, 1, 12, ink.bad)], "down");
+    sample([rect(0, 26, 1, 12, ink["warn-soft"]), rect(0, 3, 1, 12, ink.warn)], "paused");
+    return;
+  }
   sample([rect(0, 12, 2, 10, epochColour(0)), rect(14, 12, 2, 10, epochColour(1))], "leads; a colour for each epoch");
   sample([rect(0, 26, 6, 3, ink.good)], "in sync");
   const diamond = ["path", { d: "M7 2l5 5l-5 5l-5-5z", fill: epochColour(1) }];
@@ -82,13 +89,14 @@ function tellLegend() {
 /** The chart in words, for readers who do not see it, and for tests. */
 function describe() {
   const shown = HOSTS.filter((_, index) => state.lanes[index]);
-  const p = PARTITIONS[state.partition];
+  const group = groupNow(), p = shownPartition();
   const leaders = p ? p.commits.filter((commit, i) => i === 0 || p.commits[i - 1][2] !== commit[2]) : [];
   const words = [
     `Chart from ${clock(view.from)} to ${clock(view.to)} of ${clock(END)}.`,
     `${shown.length} lanes: ${shown.map((host) => host.name).join(", ")}.`,
     `${DATA.faults.length} faults: ${DATA.faults.map((fault) => `${clock(fault.at)} ${fault.text}`).join("; ") || "none"}.`,
     p ? `${p.name}: ${leaders.map(([at, leader, epoch]) => `${clock(at)} ${leader < 0 ? "no replica" : HOSTS[leader].name} leads epoch ${epoch}`).join("; ")}.` : "No partition.",
+    group ? groupInWords(group) : "",
     `${DATA.steps.length} steps told beside.`,
     state.step >= 0 ? `Now at step ${state.step + 1}: ${DATA.steps[state.step].title}.` : "",
   ];
@@ -97,6 +105,6 @@ function describe() {
     lanes: shown.map((host) => host.name).join(" "), faults: DATA.faults.map((fault) => fault.kind).join(" "),
     steps: String(byId("steps").children.length), step: String(state.step + 1), arrows: String(state.arrows),
     pins: [...state.pins].sort((a, b) => a.x - b.x).map((pin) => pin.text).join(" "),
-    partition: p ? p.name : "", problems: problems.join("; "), state: problems.length ? "failed" : "ready",
+    partition: p ? p.name : "", group: group ? group.name : "", marks: String(state.marks.length), problems: problems.join("; "), state: problems.length ? "failed" : "ready",
   });
 }

@@ -1,9 +1,11 @@
 //! Chooses the violation that a picture is about, and its record or partition.
 
+use std::sync::Arc;
+
 use super::marks::Span;
 use super::recorder::{Recorder, Track};
 use crate::base::{Instant, Offset, TopicPartition};
-use crate::check::{GroupWitness, RecordWitness, ReplicaWitness, Violation, Witness};
+use crate::check::{self, GroupWitness, RecordWitness, ReplicaWitness, Violation, Witness};
 use crate::run::LaneKind;
 use crate::run::outcome::Outcome as RunOutcome;
 use crate::scenario::Expect;
@@ -17,6 +19,9 @@ pub(super) struct Subject {
     /// A second place of the same record, where it was doubled.
     pub second: Option<Offset>,
     pub value: Option<u64>,
+    /// The group that it is about, and its members that the evidence names.
+    pub group: Option<Arc<str>>,
+    pub members: Vec<u32>,
 }
 
 /// The violation that a picture is about, the one that reports name first, and its subject. Without
@@ -70,7 +75,7 @@ fn subject(run: &Recorder, violation: &Violation) -> Subject {
     match &*violation.witness {
         Witness::Record(witness) => subject.of_record(witness),
         Witness::Replica(witness) => subject.offset = offset_of(witness),
-        Witness::Group(witness) => subject.of_group(witness),
+        Witness::Group(witness) => subject.of_group(violation, witness),
         Witness::Consumer(_)
         | Witness::Storage(_)
         | Witness::Metadata(_)
@@ -89,8 +94,24 @@ fn subject(run: &Recorder, violation: &Violation) -> Subject {
 }
 
 impl Subject {
-    fn of_group(&mut self, witness: &GroupWitness) {
+    fn of_group(&mut self, violation: &Violation, witness: &GroupWitness) {
+        if let check::Subject::Group(name) = &violation.subject {
+            self.group = Some(name.as_str().into());
+        }
         self.partition = witness.partition().cloned();
+        self.members = match witness {
+            GroupWitness::TwoOwners { members, .. }
+            | GroupWitness::ProcessedTwice { members, .. } => members.to_vec(),
+            GroupWitness::NotGivenUp { owner, next, .. } => vec![*owner, *next],
+            GroupWitness::CommitRewound { consumer, by, .. } => vec![*consumer, *by],
+            GroupWitness::ProcessedUnowned { consumer, .. }
+            | GroupWitness::GenerationFell { consumer, .. }
+            | GroupWitness::ZombieCommitted { consumer, .. }
+            | GroupWitness::StaticMemberMoved { consumer, .. } => vec![*consumer],
+            GroupWitness::Unowned { .. }
+            | GroupWitness::NotStable { .. }
+            | GroupWitness::NeverProcessed { .. } => Vec::new(),
+        };
         if let GroupWitness::NeverProcessed { offset, record, .. }
         | GroupWitness::ProcessedTwice { offset, record, .. } = witness
         {

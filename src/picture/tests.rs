@@ -100,3 +100,39 @@ fn columns_fit_into_any_width_that_holds_them_and_are_refused_below() {
     assert_eq!(row.matches("POWER LOST").count(), 3, "{row}");
     assert!(wide.iter().any(|line| line.contains(">>") && line.contains("Power lost")));
 }
+
+/// The titles of a group's story about the first record that breaks this invariant.
+fn group_story(name: &str, invariant: &str) -> Vec<String> {
+    let scenario = scenario(name);
+    let seed = (0..10).find(|seed| {
+        let outcome = run::run(&scenario, *seed, EngineKind::Leap, None);
+        outcome.broken.iter().any(|broken| broken.invariant == invariant)
+    });
+    Picture::draw(&scenario, seed.unwrap(), EngineKind::Leap).story()
+}
+
+/// Whether lines with these texts follow each other in this order, with others between them.
+fn tells(story: &[String], texts: &[&str]) {
+    let mut lines = story.iter();
+    for text in texts {
+        assert!(lines.any(|line| line.contains(text)), "no {text:?} in order: {story:#?}");
+    }
+}
+
+#[test]
+fn record_that_was_processed_twice_is_told_from_owner_to_owner() {
+    let story = group_story("groups/auto-commit-crashes", "processed-at-most-once");
+    tells(
+        &story,
+        &["Sent:", "Polled:", "Processed:", "Taken over:", "Processed again:", "broken:"],
+    );
+    tells(&story, &["Ended:", "The committed offset is", "Polled:"]);
+}
+
+#[test]
+fn record_that_was_never_processed_is_told_up_to_the_next_owner() {
+    let story = group_story("groups/commit-before-processing", "processed-at-least-once");
+    tells(&story, &["Sent:", "Polled:", "Committed: k", "Taken over:", "broken:"]);
+    tells(&story, &["starts behind the record"]);
+    assert!(!story.iter().any(|line| line.contains("Processed:")), "{story:#?}");
+}

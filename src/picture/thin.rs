@@ -46,7 +46,7 @@ impl Windows {
         Self(merged)
     }
 
-    fn contains(&self, at: u64) -> bool {
+    pub fn contains(&self, at: u64) -> bool {
         let after = self.0.partition_point(|(from, _)| *from <= at);
         after.checked_sub(1).and_then(|i| self.0.get(i)).is_some_and(|(_, to)| at <= *to)
     }
@@ -156,6 +156,7 @@ mod tests {
             key,
             answer: false,
             bytes: 1,
+            error: None,
         };
         let mut all: Vec<_> = (0..100_000).map(|at| message(at, key::FETCH)).collect();
         all.push(message(99_999, key::BROKER_HEARTBEAT));

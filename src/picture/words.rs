@@ -1,5 +1,7 @@
 //! Plain words for the parts of a story.
 
+use std::time::Duration;
+
 use crate::base::Instant;
 use crate::base::config::Acks;
 
@@ -27,6 +29,14 @@ pub(super) fn seconds(at: Instant) -> String {
     format!("{:.3} s", at.as_secs_f64())
 }
 
+/// A time, with as many digits as matter: `12 ms`, `3.25 s`.
+pub(super) fn lasting(time: Duration) -> String {
+    match time.as_millis() {
+        0..1000 => format!("{} ms", time.as_millis()),
+        1000.. => format!("{:.2} s", time.as_secs_f64()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +45,11 @@ mod tests {
     fn verbs_follow_the_number_of_names() {
         assert_eq!(format!("lose{}", s(1)), "loses");
         assert_eq!(format!("lose{}", s(2)), "lose");
+    }
+
+    #[test]
+    fn durations_have_as_many_digits_as_matter() {
+        assert_eq!(lasting(Duration::from_micros(12_900)), "12 ms");
+        assert_eq!(lasting(Duration::from_millis(3_254)), "3.25 s");
     }
 }
