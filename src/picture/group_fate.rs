@@ -375,7 +375,8 @@ impl Fate<'_> {
         let upto = commits.filter(acknowledged).filter_map(|commit| commit.upto(self.partition));
         match upto.max() {
             Some(upto) => format!(" It had committed up to offset {upto}."),
-            None => " It had committed nothing of it.".to_owned(),
+            // A consumer does not report what it commits by itself.
+            None => String::new(),
         }
     }
 

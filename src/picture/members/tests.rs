@@ -72,7 +72,7 @@ fn ownership_ends_as_its_member_reports_or_with_its_process() {
             (0, 10, 20, End::Revoked),
             (1, 10, 40, End::Lost),
             (2, 10, 30, End::Unassigned),
-            (3, 30, 55, End::Died),
+            (3, 30, 50, End::Unassigned),
             (1, 50, 55, End::Died),
             (2, 70, 100, End::Open),
         ]
