@@ -162,8 +162,8 @@ fn exhausted_buffer_pool_fails_sends_before_they_have_an_offset() {
     for error in seen.events("fail").filter_map(|line| line["error"].as_str()) {
         *errors.entry(error).or_default() += 1;
     }
-    println!("{errors:?}");
-    assert!(seen.outcome.counts.refused > 5, "{errors:?}");
+    assert!(errors.get("BUFFER_EXHAUSTED").is_some_and(|count| *count > 20), "{errors:?}");
+    assert!(seen.outcome.counts.acked > 1000);
 }
 
 #[test]
