@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn count_that_is_not_larger_is_refused_unless_an_attempt_may_have_grown_it() {
+    fn count_that_is_not_larger_is_refused_unless_in_doubt() {
         let there = answer(ErrorCode::InvalidPartitions);
         assert!(matches!(grown("orders", &there, false), Verdict::Refused(_)));
         assert!(matches!(grown("orders", &there, true), Verdict::Done(())));
