@@ -117,11 +117,11 @@ fn large_fetch_over_a_narrow_link_never_completes() {
     let seen = Seen::of("groups/narrow-link-large-fetch");
     let processed = seen.count("processed");
     assert!((1..250).contains(&processed), "{processed} records");
-    // It tried until the end, and its heartbeats kept it in the group.
-    let left: Vec<_> = seen.events("left").map(ms).collect();
-    assert_eq!(left.len(), 1);
+    // Its heartbeats kept it in the group, and it tried for another minute.
+    assert_eq!((seen.count("joined"), seen.count("lost")), (1, 0));
     let last = seen.events("processed").map(ms).max().unwrap();
-    assert!(left[0] > last + 30_000, "read at {last} ms, left at {left:?}");
+    let lasted = seen.outcome.simulated.as_millis();
+    assert!(lasted > u128::from(last) + 60_000, "read at {last} ms of {lasted} ms");
 }
 
 #[test]
@@ -162,8 +162,8 @@ fn exhausted_buffer_pool_fails_sends_before_they_have_an_offset() {
     for error in seen.events("fail").filter_map(|line| line["error"].as_str()) {
         *errors.entry(error).or_default() += 1;
     }
-    println!("{errors:?}");
-    assert!(seen.outcome.counts.refused > 5, "{errors:?}");
+    assert!(errors.get("BUFFER_EXHAUSTED").is_some_and(|count| *count > 20), "{errors:?}");
+    assert!(seen.outcome.counts.acked > 1000);
 }
 
 #[test]

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn silent_about_a_record_that_is_not_exposed_and_a_group_without_members() {
+    fn silent_about_records_not_exposed_and_groups_without_members() {
         let mut story = half_read();
         story.polled(1, &[(1, 101)]);
         story.leader_writes(1, 2, 1, &[102]);

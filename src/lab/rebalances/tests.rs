@@ -171,7 +171,7 @@ fn dead_member_leaves_its_partitions_without_an_owner() {
 }
 
 #[test]
-fn disturbance_that_outlasts_the_storm_counts_to_its_end_and_no_later_one() {
+fn disturbance_that_outlasts_the_storm_counts_to_its_end() {
     let mut story = alone();
     story.revokes(1000, 1, &[0, 1]);
     story.heals(400);
