@@ -141,21 +141,6 @@ fn exhausted_buffer_pool_fails_sends_and_loses_nothing() {
 }
 
 #[test]
-fn exhausted_buffer_pool_fails_sends_and_loses_nothing() {
-    Trial::of("faults/exhausted-buffer-pool").seeds(0..5).assert_as_expected();
-    let failed = |scenario: &Scenario| {
-        let lines = lines(&with_history(scenario).1);
-        lines.iter().filter(|line| line["error"] == "BUFFER_EXHAUSTED").count()
-    };
-    let scenario = Scenario::load("faults/exhausted-buffer-pool").unwrap();
-    let scarce = failed(&scenario);
-    let text = include_str!("../scenarios/faults/exhausted-buffer-pool.toml");
-    let text = text.replace("buffer.memory = 65536", "buffer.memory = 33554432");
-    let ample = failed(&Scenario::parse("ample", &text).unwrap());
-    assert!(scarce > 0 && ample == 0, "{scarce} sends failed, with ample memory {ample}");
-}
-
-#[test]
 fn unclean_election_loses_acknowledged_records() {
     Trial::of("faults/unclean-election-on").seeds(0..5).assert_as_expected();
 }
