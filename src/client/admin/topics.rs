@@ -52,7 +52,8 @@ pub(super) fn created(name: &str, answer: &CreateTopicsResponse, in_doubt: bool)
 
 /// A topic is to have this many partitions.
 pub(super) fn extension(name: &str, count: i32, timeout_ms: i32) -> CreatePartitionsRequest {
-    let topic = message!(CreatePartitionsTopic { name: name.into(), count: count });
+    let topic =
+        message!(CreatePartitionsTopic { name: name.into(), count: count, assignments: None });
     message!(CreatePartitionsRequest { topics: vec![topic], timeout_ms: timeout_ms })
 }
 
