@@ -24,7 +24,7 @@ struct EachOrderEnds {
 enum Wrong {
     Lost { order: String, attempts: u64 },
     Early { order: String, attempt: u64, after: Duration },
-    WrongEnd { order: String, ended: String, fails: u64 },
+    Elsewhere { order: String, ended: String, fails: u64 },
 }
 
 impl std::fmt::Display for Wrong {
@@ -37,7 +37,7 @@ impl std::fmt::Display for Wrong {
                 let due = backoff(attempt - 1);
                 write!(f, "attempt {attempt} of {order} came after {after:?}, not after {due:?}")
             }
-            Self::WrongEnd { order, ended, fails } => {
+            Self::Elsewhere { order, ended, fails } => {
                 write!(f, "{order} is in `{ended}`, and {fails} of {ATTEMPTS} attempts fail")
             }
         }
@@ -73,7 +73,7 @@ impl Checker for EachOrderEnds {
                 false => (&dead, ("fulfilled", &fulfilled)),
             };
             if bad.1.contains(&order) {
-                return Err(Wrong::WrongEnd { order, ended: bad.0.to_owned(), fails });
+                return Err(Wrong::Elsewhere { order, ended: bad.0.to_owned(), fails });
             }
             if !good.contains(&order) {
                 let attempts = self.attempts.keys().filter(|(name, _)| *name == order).count();
