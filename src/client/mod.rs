@@ -11,6 +11,7 @@
 //! | `producer`, `consumer`, `admin` | the three, each with its core and driver |
 //! | `metrics` | what they measure, under Kafka's names |
 //! | `error` | their errors |
+//! | `record` | what a consumer returns |
 //! | `offline` | producer and consumer without a network, for benchmarks |
 //! | `testing` | in unit tests: a model of a cluster, and a bench for cores by value |
 //!
@@ -71,6 +72,7 @@ mod kernel;
 mod metrics;
 pub mod offline;
 mod producer;
+mod record;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -83,9 +85,9 @@ pub use admin::{
     MemberDescription, MemberToRemove, OffsetSpec, PartitionDescription, TopicDescription,
 };
 pub use consumer::{
-    BytesDeserializer, Committing, Consumer, ConsumerInterceptor, ConsumerRecord, DeserializeError,
-    Deserializer, Deserializers, InterceptError, LongDeserializer, Notice, OffsetAndTimestamp,
-    RebalanceListener, RecordStream, StringDeserializer, Told,
+    BytesDeserializer, Committing, Consumer, ConsumerInterceptor, DeserializeError, Deserializer,
+    Deserializers, InterceptError, LongDeserializer, Notice, OffsetAndTimestamp, RebalanceListener,
+    RecordStream, StringDeserializer, Told,
 };
 pub use error::{AdminError, ConsumeError, ProduceCause, ProduceError, RecordPart};
 pub use group::{CommittedOffset, GroupMetadata, check_consumer};
@@ -95,3 +97,4 @@ pub use producer::{
     Partitioner, Partitions, Producer, ProducerMetrics, ProducerRecord, RecordMetadata,
     SerializationError, Serializer, StringSerializer, TypedProducer, partition_of,
 };
+pub use record::ConsumerRecord;

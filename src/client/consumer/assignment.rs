@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::ConsumerRecord;
 use super::partition::{Assigned, Start};
 use crate::base::TopicPartition;
 use crate::client::ConsumeError;
+use crate::client::ConsumerRecord;
 
 /// What is returned to the application.
 #[derive(Debug, Default)]

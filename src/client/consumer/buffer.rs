@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
-use super::ConsumerRecord;
 use super::position::Position;
 use crate::base::{Offset, TopicPartition};
+use crate::client::ConsumerRecord;
 use crate::wire::batch::{BatchError, BatchHeader, Records, records_of};
 
 /// The most that one batch may grow to when it is decompressed.

@@ -10,7 +10,7 @@
 //! | `answers` | what a response says about a partition |
 //! | `driver` | carries the core's effects out, also between polls |
 //! | `metrics` | what it measures |
-//! | `handle`, `record` | what the application sees |
+//! | `handle`, `notice` | what the application sees |
 
 mod answers;
 mod assignment;
@@ -22,11 +22,11 @@ mod group_tests;
 mod handle;
 mod lookup;
 mod metrics;
+mod notice;
 mod partition;
 mod plan;
 mod position;
 mod questions;
-mod record;
 mod sessions;
 #[cfg(test)]
 mod measuring_tests;
@@ -39,7 +39,7 @@ pub use handle::{
     StringDeserializer, Told,
 };
 pub use lookup::OffsetAndTimestamp;
-pub use record::{ConsumerRecord, Notice};
+pub use notice::Notice;
 
 pub(in crate::client) use self::answers::Answer;
 #[cfg(test)]

@@ -6,12 +6,13 @@
 
 use bytes::Bytes;
 
+use super::Notice;
 use super::answers::Bounds;
 use super::buffer::Buffered;
 use super::position::{Position, Whence};
-use super::{ConsumerRecord, Notice};
 use crate::base::{Instant, LeaderEpoch, Offset, TopicPartition};
 use crate::client::ConsumeError;
+use crate::client::ConsumerRecord;
 use crate::client::kernel::RequestId;
 use crate::wire::batch::BatchError;
 

@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::position::Whence;
-use super::{Answer, ConsumerRecord, Core, Effect, Input, Notice, Order, Question};
+use super::{Answer, Core, Effect, Input, Notice, Order, Question};
 use crate::base::config::{Compression, Config, ConsumerConfig};
 use crate::base::{
     Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Seed, Stream, Timestamp,
     TopicPartition,
 };
 use crate::client::ConsumeError;
+use crate::client::ConsumerRecord;
 use crate::client::kernel::{self, metadata};
 use crate::wire::ErrorCode;
 use crate::wire::batch::{BatchBuilder, assign};

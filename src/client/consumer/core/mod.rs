@@ -29,6 +29,7 @@ use std::sync::Arc;
 use rand_chacha::ChaCha12Rng;
 
 use self::group::Group;
+use super::Notice;
 use super::answers::{Answer, Reply};
 use super::assignment::{Assignment, Share, Taken};
 use super::lookup::Lookups;
@@ -40,12 +41,12 @@ use super::plan::{Asked, Plan, Plans};
 use super::position::Whence;
 use super::questions::{self, Question};
 use super::sessions::Sessions;
-use super::{ConsumerRecord, Notice};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, OffsetReset};
 use crate::base::{
     BrokerId, Flaws, Instant, LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition,
 };
 use crate::client::ConsumeError;
+use crate::client::ConsumerRecord;
 use crate::client::group::Settings;
 use crate::client::kernel::{self, Kernel, RequestId, Requests};
 use crate::io::Address;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::client::consumer::ConsumerRecord;
+use crate::client::ConsumerRecord;
 use crate::client::{ConsumeError, Header, RecordPart};
 
 /// The reason why a deserializer can't read a key or value.

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::base::TopicPartition;
 use crate::client::CommittedOffset;
-use crate::client::consumer::ConsumerRecord;
+use crate::client::ConsumerRecord;
 
 /// The reason why an interceptor failed.
 pub type InterceptError = Box<dyn Error + Send + Sync>;

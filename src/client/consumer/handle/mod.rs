@@ -22,12 +22,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::Notice;
 use super::core::{Core, Input};
 use super::driver::Driver;
 use super::position::Whence;
-use super::{ConsumerRecord, Notice};
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
+use crate::client::ConsumerRecord;
 use crate::client::kernel::connecting;
 use crate::client::{ConsumeError, Metrics};
 use crate::io::World;

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::Consumer;
 use crate::base::Instant;
 use crate::client::ConsumeError;
-use crate::client::consumer::ConsumerRecord;
+use crate::client::ConsumerRecord;
 use crate::io::World;
 
 /// The records of a consumer, one by one, without an end.
