@@ -53,7 +53,7 @@ fn within(variables: &[(&str, &str)]) -> (bool, String) {
 fn failure_names_a_replay_command_that_explains_it() {
     let (passed, said) = within(&[]);
     assert!(!passed, "{said}");
-    let place = format!("panicked at sims/harness.rs:{ASSERTS}:18:");
+    let place = format!("panicked at {}:{ASSERTS}:18:", file!());
     assert!(said.contains(&place), "the test's own line, `{place}`:\n{said}");
     let line = |said: &str, start: &str| {
         let found = said.lines().find_map(|line| line.strip_prefix(start).map(str::to_owned));

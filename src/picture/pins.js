@@ -31,8 +31,8 @@ function pinsInView(g, right, X) {
     into.last = pin.last; into.end = pin.end;
     wanted += measure(into).width;
   }
-  // Pushed to the right where they would cover each other, and back from the edge.
-  let free = -1e9;
+  // Pushed to the right of the left edge and of each other, and back from the right edge.
+  let free = GUTTER;
   for (const pin of pins) {
     pin.px = Math.max((pin.x + pin.end) / 2, free + pin.width / 2);
     free = pin.px + pin.width / 2 + 3;

@@ -88,6 +88,8 @@ impl Checker for EachOrderEnds {
 fn orders(version: Version) -> Simulation {
     let replicated = |topic: Topic| topic.replication_factor(3).min_insync_replicas(2);
     Simulation::new("each order ends")
+        // Both groups share out their partitions at once: the faults are to strike while they work.
+        .set("group.initial.rebalance.delay.ms", 200)
         .topic("orders", |topic| replicated(topic).partitions(3))
         .topic("orders-retry", |topic| replicated(topic).partitions(3))
         .topic("fulfilled", replicated)
@@ -105,7 +107,7 @@ fn orders(version: Version) -> Simulation {
         .require(acknowledged("orders").at_least(ORDERS))
         .require(struck("fulfilment").at_least(1))
         .require(assigned("retries").at_least(2))
-        .duration("12s")
+        .duration("20s")
         .patience(Duration::from_secs(120))
         .seeds(0..6)
 }

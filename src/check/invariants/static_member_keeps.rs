@@ -22,6 +22,8 @@ use crate::sim::{ClientEvent, HostId, MemberEvent, What};
 pub(super) struct StaticMemberKeeps {
     /// When a member last came, went or was expelled, by group.
     disturbed: BTreeMap<Arc<str>, Instant>,
+    /// When each process last joined. A member that is fenced has lost its partitions before.
+    joined: BTreeMap<u32, Instant>,
 }
 
 impl StaticMemberKeeps {
@@ -86,21 +88,25 @@ impl Invariant for StaticMemberKeeps {
         }
         let Some(member) = ghost.groups().member(consumer) else { return Ok(()) };
         match said {
-            MemberEvent::Subscribed { .. } if member.before.is_none() => {
-                self.disturbed.insert(Arc::clone(&member.group), at);
+            MemberEvent::Subscribed { .. } => {
+                self.joined.remove(&consumer);
+                if member.before.is_none() {
+                    self.disturbed.insert(Arc::clone(&member.group), at);
+                }
             }
             MemberEvent::Lost { .. } => {
                 self.disturbed.insert(Arc::clone(&member.group), at);
             }
             MemberEvent::Fenced { .. } if member.is_static => {
-                let since = member.joined.as_ref().map(|joined| joined.at);
+                let since = self.joined.get(&consumer).copied();
                 if let Some(since) = since.filter(|since| !may_be_late(ghost, member, *since, at)) {
                     let witness = GroupWitness::StaticMemberFenced { consumer, since };
                     return event.broke(self.name(), Arc::clone(&member.group), witness);
                 }
             }
-            MemberEvent::Joined { .. } if member.joins == 1 => {
-                if let Some(before) = &member.before {
+            MemberEvent::Joined { .. } => {
+                self.joined.insert(consumer, at);
+                if let Some(before) = member.before.as_ref().filter(|_| member.joins == 1) {
                     return self.judge(event, ghost, (consumer, member), before);
                 }
             }
@@ -165,6 +171,7 @@ mod tests {
         bounced(&mut story);
         story.joins(1, 3, &[0]);
         story.later();
+        story.loses(1, &[0]);
         story.instance_fenced(1);
         story.silent();
     }
@@ -175,6 +182,7 @@ mod tests {
         bounced(&mut story);
         story.joins(1, 3, &[0]);
         story.later();
+        story.loses(1, &[0]);
         story.instance_fenced(1);
         story.fired(
             "group shop refused k1, a static member since 62.000 s, at 63.000 s in favour of another \
