@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::scenarios::{lines, with_history};
 
-const SEEDS: std::ops::Range<u64> = 0..5;
+const SEEDS: std::ops::Range<u64> = 0..3;
 
 /// The first run of a scenario, with the events of its clients.
 struct Seen {
