@@ -1,6 +1,6 @@
 //! Every client's operations and their outcomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::base::config::Acks;
 use crate::base::{Instant, Offset, TopicPartition};
@@ -99,6 +99,8 @@ pub(crate) struct Clients {
     sends: Vec<Send>,
     by_op: BTreeMap<(u32, u64), usize>,
     by_value: BTreeMap<u64, usize>,
+    /// Values that were sent to a topic before it was deleted, or deleted and created again.
+    former: BTreeSet<u64>,
     /// How often each client's process has ended.
     incarnations: BTreeMap<HostId, u32>,
     passes: BTreeMap<TopicPartition, Vec<Pass>>,
@@ -118,6 +120,11 @@ impl Clients {
     /// The send of a value.
     pub fn send_of(&self, value: u64) -> Option<&Send> {
         self.sends.get(*self.by_value.get(&value)?)
+    }
+
+    /// Whether a value was sent to a topic that is gone: a read that began before may still return it.
+    pub fn is_former(&self, value: u64) -> bool {
+        self.former.contains(&value)
     }
 
     /// Names the record of a value.
@@ -172,6 +179,7 @@ impl Clients {
     pub fn forget(&mut self, partition: &TopicPartition) {
         for send in self.sends.iter_mut().filter(|send| send.partition == *partition) {
             self.by_value.remove(&send.value);
+            self.former.insert(send.value);
             self.by_op.remove(&(send.producer, send.op));
             send.gone = true;
         }
