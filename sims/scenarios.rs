@@ -17,7 +17,7 @@ use brokerquake::scenario::files::load_all;
 
 #[test]
 fn smoke_calm_loses_nothing() {
-    Trial::of("smoke/smoke-calm").seeds(0..5).assert_as_expected();
+    Trial::of("smoke/smoke-calm").seeds(0..3).assert_as_expected();
 }
 
 #[test]
@@ -27,12 +27,12 @@ fn smoke_acks_1_leader_kill_loses_acknowledged_records() {
 
 #[test]
 fn smoke_acks_all_leader_kill_loses_nothing() {
-    Trial::of("smoke/smoke-acks-all-leader-kill").seeds(0..5).assert_as_expected();
+    Trial::of("smoke/smoke-acks-all-leader-kill").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn smoke_one_power_loss_loses_nothing() {
-    Trial::of("smoke/smoke-one-power-loss").seeds(0..5).assert_as_expected();
+    Trial::of("smoke/smoke-one-power-loss").seeds(0..3).assert_as_expected();
 }
 
 #[test]
@@ -42,7 +42,7 @@ fn smoke_all_lose_power_loses_unflushed_records() {
 
 #[test]
 fn smoke_leader_cut_off_loses_nothing() {
-    Trial::of("smoke/smoke-leader-cut-off").seeds(0..5).assert_as_expected();
+    Trial::of("smoke/smoke-leader-cut-off").seeds(0..3).assert_as_expected();
 }
 
 #[test]
@@ -62,17 +62,17 @@ fn each_topic_is_judged_by_its_own_promise() {
 
 #[test]
 fn acks_all_loses_nothing_when_processes_are_killed() {
-    Trial::of("faults/acks-all-kills").seeds(0..5).assert_as_expected();
+    Trial::of("faults/acks-all-kills").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn controller_kills_lose_no_committed_metadata() {
-    Trial::of("faults/acks-all-controller-kills").seeds(0..5).assert_as_expected();
+    Trial::of("faults/acks-all-controller-kills").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn one_power_loss_at_a_time_loses_nothing() {
-    Trial::of("faults/one-power-loss-at-a-time").seeds(0..5).assert_as_expected();
+    Trial::of("faults/one-power-loss-at-a-time").seeds(0..3).assert_as_expected();
 }
 
 #[test]
@@ -82,12 +82,12 @@ fn rack_power_loss_loses_unflushed_records() {
 
 #[test]
 fn rack_power_loss_keeps_flushed_records() {
-    Trial::of("faults/all-lose-power-flushed").seeds(0..5).assert_as_expected();
+    Trial::of("faults/all-lose-power-flushed").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn rack_power_losses_keep_records_flushed_before_ack() {
-    Trial::of("faults/all-lose-power-before-ack").seeds(0..5).assert_as_expected();
+    Trial::of("faults/all-lose-power-before-ack").seeds(0..3).assert_as_expected();
 }
 
 #[test]
@@ -97,32 +97,32 @@ fn min_insync_1_loses_records_of_a_lone_leader() {
 
 #[test]
 fn min_insync_2_loses_no_records_of_a_lone_leader() {
-    Trial::of("faults/min-insync-2-alone-without-power").seeds(0..5).assert_as_expected();
+    Trial::of("faults/min-insync-2-alone-without-power").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn leader_cut_off_from_the_cluster_loses_nothing() {
-    Trial::of("faults/leader-cut-off").seeds(0..5).assert_as_expected();
+    Trial::of("faults/leader-cut-off").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn lookups_agree_with_the_log_while_leaders_change() {
-    Trial::of("faults/lookups").seeds(0..6).assert_as_expected();
+    Trial::of("faults/lookups").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn seeking_consumers_read_on_from_where_they_sought() {
-    Trial::of("faults/seeks").seeds(0..6).assert_as_expected();
+    Trial::of("faults/seeks").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn one_way_cuts_lose_nothing() {
-    Trial::of("faults/one-way-cuts").seeds(0..5).assert_as_expected();
+    Trial::of("faults/one-way-cuts").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn paused_leader_is_fenced_when_it_wakes() {
-    Trial::of("faults/paused-leader").seeds(0..5).assert_as_expected();
+    Trial::of("faults/paused-leader").seeds(0..3).assert_as_expected();
 }
 
 #[test]
@@ -147,67 +147,67 @@ fn unclean_election_loses_acknowledged_records() {
 
 #[test]
 fn partition_without_unclean_election_waits_and_loses_nothing() {
-    Trial::of("faults/unclean-election-off").seeds(0..5).assert_as_expected();
+    Trial::of("faults/unclean-election-off").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn rolling_restart_loses_nothing() {
-    Trial::of("faults/rolling-restart").seeds(0..5).assert_as_expected();
+    Trial::of("faults/rolling-restart").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn swizzle_clogged_links_lose_nothing() {
-    Trial::of("faults/swizzle-clog").seeds(0..5).assert_as_expected();
+    Trial::of("faults/swizzle-clog").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn flapping_links_lose_nothing() {
-    Trial::of("faults/flapping-links").seeds(0..5).assert_as_expected();
+    Trial::of("faults/flapping-links").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn restart_storm_during_recovery_loses_nothing() {
-    Trial::of("faults/restart-storm").seeds(0..5).assert_as_expected();
+    Trial::of("faults/restart-storm").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn slow_narrow_and_lossy_links_lose_nothing() {
-    Trial::of("faults/slow-links").seeds(0..5).assert_as_expected();
+    Trial::of("faults/slow-links").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn stalled_disks_delay_acknowledgements_and_lose_nothing() {
-    Trial::of("faults/slow-disks").seeds(0..5).assert_as_expected();
+    Trial::of("faults/slow-disks").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn wrong_clocks_lose_nothing() {
-    Trial::of("faults/wrong-clocks").seeds(0..5).assert_as_expected();
+    Trial::of("faults/wrong-clocks").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn full_disk_keeps_its_records() {
-    Trial::of("faults/disk-full").seeds(0..5).assert_as_expected();
+    Trial::of("faults/disk-full").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn failed_sync_acknowledges_nothing() {
-    Trial::of("faults/disk-errors").seeds(0..5).assert_as_expected();
+    Trial::of("faults/disk-errors").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn failed_log_dir_takes_only_its_own_replicas_offline() {
-    Trial::of("faults/dead-directory").seeds(0..5).assert_as_expected();
+    Trial::of("faults/dead-directory").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn replaced_disk_neither_leads_nor_counts_before_it_has_caught_up() {
-    Trial::of("faults/disk-replaced").seeds(0..6).assert_as_expected();
+    Trial::of("faults/disk-replaced").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn corrupt_leader_serves_no_corrupt_batch_and_steps_down() {
-    Trial::of("faults/rotten-segments").seeds(0..4).assert_as_expected();
+    Trial::of("faults/rotten-segments").seeds(0..3).assert_as_expected();
     assert!(reaches_damage("faults/rotten-segments"));
 }
 
@@ -226,7 +226,7 @@ fn corruption_of_the_only_copy_costs_only_the_corrupt_batch() {
 
 #[test]
 fn corruption_before_a_rack_power_loss_is_not_served_or_cut() {
-    Trial::of("faults/rot-before-all-lose-power").seeds(0..4).assert_as_expected();
+    Trial::of("faults/rot-before-all-lose-power").seeds(0..3).assert_as_expected();
     assert!(reaches_damage("faults/rot-before-all-lose-power"));
 }
 
@@ -246,7 +246,7 @@ fn lying_disk_loses_acknowledged_records() {
 
 #[test]
 fn stalled_sync_acknowledges_nothing_early() {
-    Trial::of("faults/fsync-stalls").seeds(0..4).assert_as_expected();
+    Trial::of("faults/fsync-stalls").seeds(0..3).assert_as_expected();
     let report = Trial::of("faults/fsync-stalls").seeds(0..1).run();
     let stalled: u64 = report.disks.iter().map(|disk| disk.stalled_ms).sum();
     let stalls: u64 = report.disks.iter().map(|disk| disk.stalls).sum();
@@ -365,27 +365,27 @@ fn tail_latencies(text: &[u8]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
 
 #[test]
 fn kills_at_the_worst_moments_lose_nothing() {
-    Trial::of("faults/at-the-worst-moment").seeds(0..5).assert_as_expected();
+    Trial::of("faults/at-the-worst-moment").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn minority_side_of_a_split_brain_acknowledges_nothing() {
-    Trial::of("faults/split-brain").seeds(0..5).assert_as_expected();
+    Trial::of("faults/split-brain").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn compacted_log_keeps_each_keys_latest_record_under_kills() {
-    Trial::of("faults/compaction-kills").seeds(0..6).assert_as_expected();
+    Trial::of("faults/compaction-kills").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn retention_deletes_only_expired_records_under_kills() {
-    Trial::of("faults/retention-kills").seeds(0..6).assert_as_expected();
+    Trial::of("faults/retention-kills").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn calm_group_processes_each_record_once() {
-    Trial::of("groups/calm-group").seeds(0..5).assert_as_expected();
+    Trial::of("groups/calm-group").seeds(0..3).assert_as_expected();
 }
 
 #[test]
@@ -405,34 +405,34 @@ fn commit_after_processing_only_repeats_records() {
 
 #[test]
 fn rebalance_storm_loses_nothing_and_ends_stable() {
-    Trial::of("groups/rebalance-storm").seeds(0..5).assert_as_expected();
+    Trial::of("groups/rebalance-storm").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn cooperative_storm_loses_nothing_and_ends_stable() {
-    Trial::of("groups/cooperative-storm").seeds(0..5).assert_as_expected();
+    Trial::of("groups/cooperative-storm").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn members_that_poll_too_late_are_fenced() {
-    Trial::of("groups/slow-polls").seeds(0..5).assert_as_expected();
+    Trial::of("groups/slow-polls").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn coordinator_killed_in_a_rebalance_forgets_nothing() {
-    Trial::of("groups/coordinator-kills").seeds(0..5).assert_as_expected();
+    Trial::of("groups/coordinator-kills").seeds(0..3).assert_as_expected();
 }
 
 #[test]
 fn rolling_restart_of_static_members_causes_no_rebalance() {
-    Trial::of("groups/rolling-restart-static").seeds(0..5).assert_as_expected();
+    Trial::of("groups/rolling-restart-static").seeds(0..3).assert_as_expected();
     let seen = generations("groups/rolling-restart-static");
     assert_eq!(seen.len(), 1, "{seen:?}");
 }
 
 #[test]
 fn rolling_restart_of_dynamic_members_rebalances_each_time() {
-    Trial::of("groups/rolling-restart-dynamic").seeds(0..5).assert_as_expected();
+    Trial::of("groups/rolling-restart-dynamic").seeds(0..3).assert_as_expected();
     // One for each restart: it ends when the session of the former member does.
     let seen = generations("groups/rolling-restart-dynamic");
     assert_eq!(seen, BTreeSet::from([1, 2, 3, 4]));
