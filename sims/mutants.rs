@@ -8,34 +8,42 @@ use std::ops::Range;
 
 use brokerquake::base::Flaw;
 use brokerquake::lab::mutants::{
-    Effort, INEXPRESSIBLE, MUTANTS, UNCAUGHT, hunt_all, json, line, markdown,
+    Effort, INEXPRESSIBLE, MUTANTS, Mutant, UNCAUGHT, hunt_all, json, line, markdown,
 };
+use brokerquake::scenario::Scenario;
 
 /// Number of seeds within which each mutant must be caught.
 const SEEDS: u64 = 15;
 
-/// Flaws that few runs show, with seeds among which one does. The command searches as long as it
-/// takes.
-const RARE: &[(Flaw, Range<u64>)] =
-    &[(Flaw::TruncateAfterHighWatermark, 110..170), (Flaw::JoinBeforeEpochStart, 1250..1280)];
+/// Flaws that few runs show, with a scenario in the place of the usual one, and seeds among which one
+/// does. The command searches as long as it takes.
+const RARE: &[(Flaw, Option<&str>, Range<u64>)] = &[
+    (Flaw::TruncateAfterHighWatermark, None, 110..170),
+    (Flaw::JoinBeforeEpochStart, Some("mutants/late-watermarks"), 20..40),
+];
 
-/// The seeds for a flaw.
-fn seeds(flaw: Flaw) -> Range<u64> {
-    RARE.iter().find(|(rare, _)| *rare == flaw).map_or(0..SEEDS, |(_, seeds)| seeds.clone())
+/// The scenario and the seeds for a flaw.
+fn place(flaw: Flaw) -> (Option<&'static str>, Range<u64>) {
+    let rare = RARE.iter().find(|(rare, ..)| *rare == flaw);
+    rare.map_or((None, 0..SEEDS), |(_, scenario, seeds)| (*scenario, seeds.clone()))
 }
 
 #[test]
 fn random_faults_find_every_flaw_and_hold_without_it() {
     let jobs = NonZeroUsize::new(2).unwrap();
     let mut hunts = Vec::new();
-    for seeds in RARE.iter().map(|(_, seeds)| seeds.clone()).chain(once(0..SEEDS)) {
-        let of_it = MUTANTS.iter().filter(|mutant| self::seeds(mutant.flaw) == seeds);
-        let of_it: Vec<_> = of_it.copied().collect();
+    let rare = RARE.iter().map(|(flaw, ..)| place(*flaw));
+    for (scenario, seeds) in rare.chain(once((None, 0..SEEDS))) {
+        let of_it = MUTANTS.iter().filter(|mutant| place(mutant.flaw) == (scenario, seeds.clone()));
+        // In another scenario, any invariant that it expects to hold may catch it.
+        let breaks = |mutant: &Mutant| if scenario.is_some() { &[] } else { mutant.breaks };
+        let of_it: Vec<_> = of_it.map(|it| Mutant { breaks: breaks(it), ..*it }).collect();
+        let elsewhere = scenario.map(|scenario| Scenario::load(scenario).unwrap());
         let effort = Effort { seeds, starts: NonZeroUsize::MIN, shrink: false };
-        hunts.extend(hunt_all(&of_it, None, &effort, jobs, |_| {}).unwrap());
+        hunts.extend(hunt_all(&of_it, elsewhere.as_ref(), &effort, jobs, |_| {}).unwrap());
     }
-    let place = |flaw: Flaw| MUTANTS.iter().position(|mutant| mutant.flaw == flaw);
-    hunts.sort_by_key(|hunt| place(hunt.mutant.flaw));
+    let order = |flaw: Flaw| MUTANTS.iter().position(|mutant| mutant.flaw == flaw);
+    hunts.sort_by_key(|hunt| order(hunt.mutant.flaw));
     let failed = hunts.iter().filter(|hunt| !hunt.is_as_expected()).map(line);
     let failed: Vec<_> = failed.collect();
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
@@ -43,7 +51,7 @@ fn random_faults_find_every_flaw_and_hold_without_it() {
     let (report, data) = (markdown(&hunts), json(&hunts));
     for hunt in &hunts {
         let catch = hunt.caught().unwrap();
-        assert_eq!(hunt.median_tried(), catch.seed + 1 - seeds(hunt.mutant.flaw).start);
+        assert_eq!(hunt.median_tried(), catch.seed + 1 - place(hunt.mutant.flaw).1.start);
         assert!(report.contains(&catch.trace) && data.contains(&catch.trace), "{report}");
     }
     // The measurements depend on the engine and the machine.

@@ -11,8 +11,9 @@ use crate::scenario::{Event, Notation};
 /// Roles are resolved when the fault strikes: `"leader"`, `"follower"`, `"followers"`,
 /// `"isr-follower"`, `"out-of-sync"`, `"any"`, `"all"`, `"minority"`, `"majority"`, `"recovering"`,
 /// `"controller"`, `"clients"`, `"everyone"`, `"leader of orders-0"`, `"coordinator of GROUP"`. Names:
-/// `"b1"`, `"c1"`, or as a program was called: of several [instances](super::Simulation::instances)
-/// the program's name means one, drawn from the seed, `"app-2"` that one, and `"all of app"` all.
+/// `"b1"`, `"c1"`, or as a program was called: of several
+/// [instances](crate::harness::Simulation::instances) the program's name means one, drawn from the
+/// seed, `"app-2"` that one, and `"all of app"` all.
 pub struct Target(pub(super) Vec<String>);
 
 impl From<&str> for Target {
