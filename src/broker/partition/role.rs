@@ -101,7 +101,8 @@ impl<W: World> Partition<W> {
     }
 
     fn follow(&self, state: &mut State<W>, told: &PartitionState) {
-        state.role = Role::Follower(Follower::new(told.leader_epoch, told.leader));
+        let follower = Follower::new(told.leader_epoch, told.leader);
+        state.role = Role::Follower(follower.in_sync(told.isr.contains(&self.site.me)));
         // Fetches of a deposed leader end here, with an error that makes their clients look again.
         state.wake_readers();
         state.delete.wake();
