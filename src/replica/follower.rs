@@ -31,22 +31,22 @@ pub enum RangeRemedy {
 pub struct Follower {
     epoch: LeaderEpoch,
     leader: Option<BrokerId>,
-    /// Whether the ISR had this replica when it began to follow: then it has held everything that is
-    /// committed, and whatever it lacks of that was deleted.
-    in_sync: bool,
+    /// Whether this replica was in the ISR or ELR when it began to follow: then it has held everything
+    /// that is committed, whatever it lacks of that was deleted, and it may be elected.
+    eligible: bool,
     retry_at: Option<Instant>,
 }
 
 impl Follower {
     /// Follows `leader` in `epoch`; `None` while there is no leader.
     pub fn new(epoch: LeaderEpoch, leader: Option<BrokerId>) -> Self {
-        Self { epoch, leader, in_sync: false, retry_at: None }
+        Self { epoch, leader, eligible: false, retry_at: None }
     }
 
-    /// The same, as a member of the ISR or not.
+    /// The same, as a member of the ISR or ELR, or of neither.
     #[must_use]
-    pub fn in_sync(self, in_sync: bool) -> Self {
-        Self { in_sync, ..self }
+    pub fn eligible(self, eligible: bool) -> Self {
+        Self { eligible, ..self }
     }
 
     /// Asserts the invariants that hold between steps.
@@ -125,7 +125,7 @@ impl Follower {
     /// No record is left that both logs have, so nothing shows that the records deleted below the
     /// own start are those that the leader still has: after an unclean election its log may be
     /// shorter and reach further back. An empty log at the cut would count as in sync without them.
-    /// A member of the ISR deleted only what was committed, and must not fall below that.
+    /// A member of the ISR or ELR deleted only what was committed, and must not fall below that.
     pub fn begins_again(
         &self,
         cut: Offset,
@@ -133,7 +133,7 @@ impl Follower {
         leader_start: Offset,
     ) -> Option<Offset> {
         let reaches_back = leader_start >= Offset::ZERO && leader_start < cut;
-        (!self.in_sync && cut <= own_start && reaches_back).then_some(leader_start)
+        (!self.eligible && cut <= own_start && reaches_back).then_some(leader_start)
     }
 
     /// The high watermark after a response with the leader's. A new leader may not know yet how far
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(begins_again(202, 395, 300), None, "the leader starts above the cut");
         assert_eq!(begins_again(202, 395, -1), None, "a leader that does not know its start");
         assert_eq!(begins_again(0, 0, 0), None, "an empty log that starts at 0 stays");
-        let member = follower().in_sync(true);
+        let member = follower().eligible(true);
         assert_eq!(member.begins_again(Offset(202), Offset(395), Offset(0)), None, "in the ISR");
     }
 

@@ -102,7 +102,9 @@ impl<W: World> Partition<W> {
 
     fn follow(&self, state: &mut State<W>, told: &PartitionState) {
         let follower = Follower::new(told.leader_epoch, told.leader);
-        state.role = Role::Follower(follower.in_sync(told.isr.contains(&self.site.me)));
+        let me = self.site.me;
+        let is_eligible = told.isr.contains(&me) || told.elr.contains(&me);
+        state.role = Role::Follower(follower.eligible(is_eligible));
         // Fetches of a deposed leader end here, with an error that makes their clients look again.
         state.wake_readers();
         state.delete.wake();
