@@ -34,7 +34,7 @@ public class Member {
             try {
                 while (System.in.read() >= 0) { }
             } catch (Exception e) {
-                // The other end is gone all the same.
+                // The other end is gone anyway.
             }
             stop.set(true);
         });

@@ -141,7 +141,7 @@ impl Consumer {
         }
     }
 
-    /// Records that it is no member any more.
+    /// Records that it left its group.
     fn leaves(&mut self) {
         if std::mem::take(&mut self.subscribed)
             && let Some(recorder) = self.recorder()
@@ -241,7 +241,7 @@ impl Consumer {
     /// Commits what polls have returned, and waits for it. Retries what may pass.
     ///
     /// # Errors
-    /// When the coordinator refuses it, or the timeout passes: it may be committed all the same.
+    /// When the coordinator refuses it, or the timeout passes: it may be committed anyway.
     pub async fn commit_sync(&mut self, timeout: Duration) -> Result<(), ConsumeError> {
         let offsets = self.client.consumed();
         self.commit(offsets, timeout).await
@@ -251,7 +251,7 @@ impl Consumer {
     /// smaller ones than before on purpose needs `.allow("commit-rewound")`.
     ///
     /// # Errors
-    /// When the coordinator refuses it, or the timeout passes: it may be committed all the same.
+    /// When the coordinator refuses it, or the timeout passes: it may be committed anyway.
     pub async fn commit_offsets(
         &mut self,
         offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,

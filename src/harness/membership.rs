@@ -75,7 +75,7 @@ impl Member<'_> {
     /// Commits what polls have returned, and waits for it.
     ///
     /// # Errors
-    /// When the coordinator refuses it, or the timeout passes: it may be committed all the same.
+    /// When the coordinator refuses it, or the timeout passes: it may be committed anyway.
     pub async fn commit_sync(&mut self, timeout: Duration) -> Result<(), ConsumeError> {
         let offsets = self.client.consumed();
         self.commit(offsets, timeout).await
@@ -84,7 +84,7 @@ impl Member<'_> {
     /// Commits these offsets, each the next one to be read, and waits for it.
     ///
     /// # Errors
-    /// When the coordinator refuses it, or the timeout passes: it may be committed all the same.
+    /// When the coordinator refuses it, or the timeout passes: it may be committed anyway.
     pub async fn commit_offsets(
         &mut self,
         offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,

@@ -9,7 +9,7 @@ use std::task::Poll;
 use crate::io::real::Mark;
 use crate::run::caught;
 
-/// What Tokio says where there is no runtime.
+/// The panic message of Tokio outside a runtime.
 const NO_RUNTIME: [&str; 2] = ["there is no reactor running", "there is no timer running"];
 /// What reading the number of cores takes, which libraries may ask for: std reads files of the kernel.
 static CORES: OnceLock<u64> = OnceLock::new();

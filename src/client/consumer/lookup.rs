@@ -148,8 +148,8 @@ impl Lookups {
         self.learn(id, partition, Some(place));
     }
 
-    /// There is no record with the timestamp. Returns whether that is an answer: the oldest and the
-    /// newest offset exist, so they are asked for again.
+    /// The partition has no record with the timestamp. Returns whether that is an answer: the
+    /// oldest and the newest offset exist, so they are asked for again.
     pub(super) fn not_found(&mut self, id: LookupId, partition: &TopicPartition) -> bool {
         let missing = self.missing_mut(id, partition);
         let by_time = missing.is_some_and(|missing| matches!(missing.whence, Whence::Time(_)));

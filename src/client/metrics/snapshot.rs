@@ -25,7 +25,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// A metric of the whole client; `None`: there is no such metric.
+    /// A metric of the whole client; `None` if it has none of that name.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.find(name, None, None)
     }

@@ -66,7 +66,7 @@ impl Memory {
         there
     }
 
-    /// Turns memory that is held into up to `wanted` bytes, as far as nobody waits for them, and never
+    /// Turns memory that is held into up to `wanted` bytes, as far as no send waits for them, and never
     /// into less than it is. Returns the new size.
     pub(super) fn grow(&mut self, held: u64, wanted: u64) -> u64 {
         let more = wanted.saturating_sub(held).min(self.available());

@@ -239,7 +239,7 @@ pub(crate) struct Cost {
     pub spoils_syncs: bool,
     /// Everything on the disk is gone, synced or not.
     pub replaces_disks: bool,
-    /// A topic's records are gone, whoever has them.
+    /// A topic's records are gone, on every replica.
     pub deletes_topic: bool,
     /// Disks are corrupted, of all brokers but this many.
     pub rots_all_but: Option<u64>,

@@ -76,7 +76,7 @@ impl<W: World, K, V> Consumer<W, K, V> {
     pub(crate) async fn end(&mut self, timeout: Duration) -> bool {
         let deadline = self.world.now() + timeout;
         if self.driver.with(|core| core.commits_automatically()) {
-            // There is no one to tell; what is not committed is read again by the next owner.
+            // The caller gets no result: what is not committed is read again by the next owner.
             drop(self.commit_sync(timeout).await);
         }
         self.leave("the consumer is being closed").await;
