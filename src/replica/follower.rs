@@ -31,8 +31,8 @@ pub enum RangeRemedy {
 pub struct Follower {
     epoch: LeaderEpoch,
     leader: Option<BrokerId>,
-    /// Whether this replica was in the ISR or ELR when it began to follow: then it has held everything
-    /// that is committed, whatever it lacks of that was deleted, and it may be elected.
+    /// Whether this replica is in the ISR or ELR: then it has held everything that is committed,
+    /// whatever it lacks of that was deleted, and it may be elected.
     eligible: bool,
     retry_at: Option<Instant>,
 }
@@ -43,10 +43,9 @@ impl Follower {
         Self { epoch, leader, eligible: false, retry_at: None }
     }
 
-    /// The same, as a member of the ISR or ELR, or of neither.
-    #[must_use]
-    pub fn eligible(self, eligible: bool) -> Self {
-        Self { eligible, ..self }
+    /// It is a member of the ISR or ELR, or of neither; that changes within an epoch.
+    pub fn set_eligible(&mut self, eligible: bool) {
+        self.eligible = eligible;
     }
 
     /// Asserts the invariants that hold between steps.
@@ -148,11 +147,14 @@ impl Follower {
     ///
     /// Either the leader has deleted what comes next here, or an unclean election made its log
     /// shorter than this one. The last epoch in the fetch lets the leader say where the logs diverge;
-    /// an empty log has none, whose records were all deleted. Source: Kafka's
+    /// an empty log has none, whose records were all deleted. As in [`Follower::begins_again`], a
+    /// member of the ISR or ELR does not fall below what it deleted: it waits until the leader has
+    /// that much, or until it is a member no more. Source: Kafka's
     /// `AbstractFetcherThread.handleOutOfRangeError`, which asks for the leader's end instead.
     pub fn out_of_range(&self, log: Range<Offset>, leader_start: Offset) -> RangeRemedy {
-        let (behind, empty) = (log.end < leader_start, log.start == log.end);
-        if leader_start >= Offset::ZERO && (behind || empty) {
+        let behind = log.end < leader_start;
+        let nothing_agrees = log.start == log.end && !self.eligible;
+        if leader_start >= Offset::ZERO && (behind || nothing_agrees) {
             RangeRemedy::StartAt(leader_start)
         } else {
             RangeRemedy::AskAgain
@@ -242,8 +244,25 @@ mod tests {
         assert_eq!(begins_again(202, 395, 300), None, "the leader starts above the cut");
         assert_eq!(begins_again(202, 395, -1), None, "a leader that does not know its start");
         assert_eq!(begins_again(0, 0, 0), None, "an empty log that starts at 0 stays");
-        let member = follower().eligible(true);
-        assert_eq!(member.begins_again(Offset(202), Offset(395), Offset(0)), None, "in the ISR");
+    }
+
+    #[test]
+    fn member_of_the_isr_never_falls_below_what_it_deleted() {
+        let mut follower = follower();
+        let empty = Offset(395)..Offset(395);
+        for (eligible, restart) in
+            [(false, Some(Offset(0))), (true, None), (false, Some(Offset(0)))]
+        {
+            follower.set_eligible(eligible);
+            let begins = follower.begins_again(Offset(202), Offset(395), Offset(0));
+            assert_eq!(begins, restart, "diverging, eligible: {eligible}");
+            let remedy = restart.map_or(RangeRemedy::AskAgain, RangeRemedy::StartAt);
+            let answer = follower.out_of_range(empty.clone(), Offset(0));
+            assert_eq!(answer, remedy, "out of range, eligible: {eligible}");
+        }
+        follower.set_eligible(true);
+        let behind = follower.out_of_range(empty, Offset(400));
+        assert_eq!(behind, RangeRemedy::StartAt(Offset(400)), "the leader deleted what comes next");
     }
 
     #[test]

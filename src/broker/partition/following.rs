@@ -305,4 +305,20 @@ mod tests {
         let next = replica.answered(LeaderAnswer { diverging, ..empty_answer(138) }).await;
         assert_eq!((next.log_start, next.offset), (Offset(138), Offset(138)));
     }
+    #[tokio::test]
+    async fn empty_follower_starts_over_only_once_it_has_left_the_isr() {
+        let replica = Replica::new(TopicConfig::default()).await;
+        replica.elect(OTHER, 0, &[ME, OTHER]).await;
+        let out_of_range = |log_start| LeaderAnswer {
+            error: ErrorCode::OffsetOutOfRange,
+            ..empty_answer(log_start)
+        };
+        assert_eq!(replica.answered(out_of_range(395)).await.offset, Offset(395));
+        // The leader comes back with less than what was committed and deleted here.
+        replica.elect(OTHER, 1, &[ME, OTHER]).await;
+        assert_eq!(replica.answered(out_of_range(0)).await.offset, Offset(395));
+        // The leader removes this replica from the ISR; the epoch stays.
+        replica.elect(OTHER, 1, &[OTHER]).await;
+        assert_eq!(replica.answered(out_of_range(0)).await.offset, Offset(0));
+    }
 }

@@ -1,7 +1,7 @@
 //! Roles: how committed metadata makes this replica lead or follow.
 
 use super::{Partition, Role, State};
-use crate::base::{Flaw, ReplicaProbe};
+use crate::base::{BrokerId, Flaw, ReplicaProbe};
 use crate::controller::PartitionState;
 use crate::io::World;
 use crate::log::LogError;
@@ -55,12 +55,15 @@ impl<W: World> Partition<W> {
 
     /// The leader epoch is the same; the ISR may be another.
     fn refresh(&self, state: &mut State<W>, told: &PartitionState) {
-        if matches!(state.role, Role::Leader(_)) {
-            let input = LeaderInput::Committed {
-                partition_epoch: told.partition_epoch,
-                isr: told.isr.clone(),
-            };
-            self.step(state, input);
+        match &mut state.role {
+            Role::Leader(_) => {
+                let input = LeaderInput::Committed {
+                    partition_epoch: told.partition_epoch,
+                    isr: told.isr.clone(),
+                };
+                self.step(state, input);
+            }
+            Role::Follower(follower) => follower.set_eligible(is_eligible(told, self.site.me)),
         }
     }
 
@@ -101,10 +104,9 @@ impl<W: World> Partition<W> {
     }
 
     fn follow(&self, state: &mut State<W>, told: &PartitionState) {
-        let follower = Follower::new(told.leader_epoch, told.leader);
-        let me = self.site.me;
-        let is_eligible = told.isr.contains(&me) || told.elr.contains(&me);
-        state.role = Role::Follower(follower.eligible(is_eligible));
+        let mut follower = Follower::new(told.leader_epoch, told.leader);
+        follower.set_eligible(is_eligible(told, self.site.me));
+        state.role = Role::Follower(follower);
         // Fetches of a deposed leader end here, with an error that makes their clients look again.
         state.wake_readers();
         state.delete.wake();
@@ -115,4 +117,8 @@ impl<W: World> Partition<W> {
             leader: told.leader,
         });
     }
+}
+
+fn is_eligible(told: &PartitionState, replica: BrokerId) -> bool {
+    told.isr.contains(&replica) || told.elr.contains(&replica)
 }
