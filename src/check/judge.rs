@@ -80,7 +80,7 @@ impl Judge {
         let partition = self.ghost.unsettled(false);
         let partition = partition.map(|(partition, why)| format!("{partition} {why}"));
         let unstable = partition.or_else(|| {
-            let unstable = self.ghost.groups().unstable(self.ghost.view())?;
+            let unstable = self.ghost.unstable()?;
             Some(format!("group {}: {unstable}", unstable.group()))
         });
         unstable.or_else(|| {

@@ -130,6 +130,12 @@ impl Groups {
         self.newest.get(group).copied().unwrap_or(-1)
     }
 
+    /// The newest generation that a member is in; -1 if none is in any.
+    fn newest_now(&self, group: &str) -> i32 {
+        let members = self.members.values().filter(|member| *member.group == *group);
+        members.filter_map(|member| Some(member.joined.as_ref()?.generation)).max().unwrap_or(-1)
+    }
+
     /// Whether all members of a group share one generation.
     pub fn has_generations(&self, group: &str) -> bool {
         !self.by_epochs.contains(group)
@@ -145,9 +151,8 @@ impl Groups {
         self.lag_at_reading.as_ref()
     }
 
-    pub(super) fn reading(&mut self, view: &View, lag: Option<Lagging>) {
-        self.at_reading = self.unstable(view);
-        self.lag_at_reading = lag;
+    pub(super) fn reading(&mut self, unstable: Option<Unstable>, lag: Option<Lagging>) {
+        (self.at_reading, self.lag_at_reading) = (unstable, lag);
     }
 
     /// The first partition with records below `end` that the members of its group have not read.
@@ -181,11 +186,16 @@ impl Groups {
     }
 
     /// Why some group is not stable; `None` if each has its members in one generation, in which they
-    /// own all partitions of their topics.
-    pub fn unstable(&self, view: &View) -> Option<Unstable> {
+    /// own all partitions of their topics. `has_lost_offsets`: a coordinator that lost its log counts
+    /// generations again, so that earlier ones don't count.
+    pub(super) fn unstable(&self, view: &View, has_lost_offsets: bool) -> Option<Unstable> {
         let members = || self.members.iter().filter(|(_, member)| !member.withholds);
         members().find_map(|(consumer, member)| {
-            let (group, newest) = (member.group.clone(), self.newest(&member.group));
+            let group = member.group.clone();
+            let newest = match has_lost_offsets {
+                true => self.newest_now(&group),
+                false => self.newest(&group),
+            };
             let consumer = *consumer;
             let Some(joined) = &member.joined else {
                 return Some(Unstable::Behind { group, consumer, generation: None, newest });
@@ -286,5 +296,43 @@ impl Groups {
         let (dead, alive): (Vec<_>, Vec<_>) = members.partition(|(_, member)| member.host == host);
         self.members = alive.into_iter().collect();
         self.dead.extend(dead.into_iter().map(|(consumer, member)| (consumer, (at, member))));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn group(generations: &[i32]) -> Groups {
+        let mut groups = Groups::default();
+        let mut event = |event| groups.observe(Instant::START, HostId(0), &event);
+        for (consumer, generation) in (1..).zip(generations.iter().copied()) {
+            event(MemberEvent::Subscribed {
+                consumer,
+                group: "shop".into(),
+                topics: vec!["orders".into()],
+                is_static: false,
+                protocol: CLASSIC.into(),
+                session_ms: 9000,
+            });
+            let (member, owned) = ("id".into(), Vec::new());
+            event(MemberEvent::Joined { consumer, generation, member, owned });
+        }
+        groups
+    }
+
+    fn why(groups: &Groups, has_lost_offsets: bool) -> Option<String> {
+        let view = View::new(&BTreeMap::new(), BTreeMap::new());
+        groups.unstable(&view, has_lost_offsets).map(|unstable| unstable.to_string())
+    }
+
+    #[test]
+    fn generations_of_a_lost_log_count_only_while_a_member_is_in_them() {
+        let mut groups = group(&[1, 1, 6]);
+        let behind = Some("k1 is in generation 1, and others are in 6".to_owned());
+        assert_eq!(why(&groups, true), behind);
+        groups.observe(Instant::START, HostId(0), &MemberEvent::Left { consumer: 3 });
+        assert_eq!(why(&groups, false), behind, "the log is there: the group has to move on");
+        assert_eq!(why(&groups, true), None);
     }
 }

@@ -113,8 +113,13 @@ impl Ghost {
 
     /// The final reads begin: from now on, members leave their groups.
     pub(super) fn reading(&mut self) {
-        let lag = self.lagging();
-        self.groups.reading(&self.view, lag);
+        let (unstable, lag) = (self.unstable(), self.lagging());
+        self.groups.reading(unstable, lag);
+    }
+
+    /// Why some group is not stable now.
+    pub(crate) fn unstable(&self) -> Option<Unstable> {
+        self.groups.unstable(&self.view, self.has_lost_offsets())
     }
 
     /// The first partition that its group has not read to the end, as far as there is something to

@@ -2,7 +2,8 @@
 //! generation, in which they own every partition. A member that does not give partitions up is not waited
 //! for.
 //!
-//! It is judged when the final reads begin: from then on members leave.
+//! It is judged when the final reads begin: from then on members leave. A coordinator whose log lost
+//! records within the contract may count generations again.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -85,7 +85,7 @@ impl Meter {
     /// Compares the group with what it was.
     fn compare(&mut self, at: Instant, ghost: &Ghost) {
         let groups = ghost.groups();
-        let stable = groups.members().next().is_some() && groups.unstable(ghost.view()).is_none();
+        let stable = groups.members().next().is_some() && ghost.unstable().is_none();
         if self.first.is_none() && !stable {
             return;
         }
