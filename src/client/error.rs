@@ -175,7 +175,8 @@ pub enum ConsumeError {
         error: ErrorCode,
     },
     /// The coordinator refused. After FENCED_INSTANCE_ID, nothing helps: another consumer has this
-    /// `group.instance.id`. After any other, the next poll tries again.
+    /// `group.instance.id`. After any other, the next poll tries again. With
+    /// `group.protocol=consumer`, all are final: only a new consumer can join, as in Kafka.
     #[error("{error}: group {group}")]
     Group {
         /// The group.

@@ -66,6 +66,26 @@ fn members_of_the_consumer_protocol_report_what_they_do() {
 }
 
 #[test]
+fn static_member_is_started_again_until_its_instance_is_released() {
+    // The coordinator keeps the place of the killed process for a session, and refuses the next one.
+    let scenario = Scenario::parse(
+        "group.toml",
+        "name = \"group\"\nduration = \"6s\"\n[cluster]\nbrokers = 1\ncontrollers = 1\n\
+         group.consumer.min.session.timeout.ms = 3000\ngroup.consumer.session.timeout.ms = 6000\n\
+         [topic]\nname = \"orders\"\npartitions = 2\nreplication.factor = 1\n\
+         [[load]]\nkind = \"producer\"\nrate = \"20/s\"\n\
+         [[load]]\nkind = \"group\"\nclients = 2\nstatic = true\ncommit = \"after\"\n\
+         group.id = \"shop\"\ngroup.protocol = \"consumer\"\n\
+         [[schedule]]\nkind = \"kill\"\ntarget = \"k1\"\nat = \"4s\"\ndown = \"1s\"\n\
+         [expect]\nholds = [\"*\"]\nallows = [\"processed-at-most-once\"]\n",
+    );
+    let scenario = scenario.unwrap();
+    let outcome = run(&scenario, 0, EngineKind::Leap, None);
+    let fine = [RunVerdict::Held, RunVerdict::BrokeAsExpected];
+    assert!(fine.contains(&outcome.verdict(&scenario.expect)), "{:?}", outcome.broken);
+}
+
+#[test]
 fn run_of_a_group_has_the_same_trace_twice() {
     for (protocol, keys) in [("classic", CLASSIC), ("consumer", "")] {
         let scenario = scenario(protocol, keys);

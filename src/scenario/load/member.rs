@@ -10,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use super::reading::ReadingLog;
 use super::values::number_of;
 use super::{SharedSignals, boot};
-use crate::base::config::{ConsumerConfig, Setting};
+use crate::base::config::{ConsumerConfig, GroupProtocol, Setting};
 use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
 use crate::client::{
     CommittedOffset, ConsumeError, Consumer, ConsumerRecord, RebalanceListener, Told,
@@ -27,6 +27,8 @@ const COMMIT: Duration = Duration::from_secs(5);
 const RECALL: Duration = Duration::from_secs(2);
 /// How long a member that leaves waits for the coordinator.
 const CLOSE: Duration = Duration::from_secs(3);
+/// How long it takes to start an application again whose consumer failed for good.
+const RESTART: Duration = Duration::from_secs(1);
 /// In no generation, or in one that is not known.
 const NO_GENERATION: i32 = -1;
 
@@ -108,7 +110,10 @@ pub(super) fn program<W: SimWorld>(task: Task, signals: SharedSignals) -> Boot<W
                     .map_or(Instant::NEVER, |turns| world.now() + turns.every.draw(&mut random));
                 let application = Application::start(&world, &task, &signals, &mut random);
                 let Some(application) = application else { return };
-                application.run(until).await;
+                let end = application.run(until).await;
+                if end == End::Failed && !signals.lock().stop_consuming {
+                    continue;
+                }
                 let Some(turns) = waves.filter(|_| !signals.lock().stop_consuming) else { return };
                 let back = world.now() + turns.lasts.draw(&mut random);
                 rest(&world, &signals, back).await;
@@ -136,6 +141,15 @@ struct Notes {
 }
 
 type SharedNotes = Arc<Mutex<Notes>>;
+
+/// Why a stay in the group ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// It was time to leave, or another process has its place.
+    Left,
+    /// The consumer failed for good: only another one can join.
+    Failed,
+}
 
 /// One stay in the group.
 struct Application<'a, W: SimWorld> {
@@ -202,7 +216,8 @@ impl<'a, W: SimWorld> Application<'a, W> {
         })
     }
 
-    async fn run(mut self, until: Instant) {
+    async fn run(mut self, until: Instant) -> End {
+        let mut end = End::Left;
         loop {
             let leaves = {
                 let signals = self.signals.lock();
@@ -226,6 +241,11 @@ impl<'a, W: SimWorld> Application<'a, W> {
                     self.world.observe(MemberEvent::Fenced { consumer: self.task.number });
                     break;
                 }
+                Err(error) if self.is_final(&error) => {
+                    end = End::Failed;
+                    self.world.sleep_until(self.world.now() + RESTART).await;
+                    break;
+                }
                 Err(_) => self.world.sleep_until(self.world.now() + PAUSE).await,
             }
             self.stall().await;
@@ -236,6 +256,14 @@ impl<'a, W: SimWorld> Application<'a, W> {
             self.world.observe(MemberEvent::Dismissed { consumer });
         }
         self.world.observe(MemberEvent::Left { consumer });
+        end
+    }
+
+    /// Whether the consumer never joins again. In the consumer protocol, whatever a coordinator refuses
+    /// is final: above all UNRELEASED_INSTANCE_ID, until the session of the process before has ended.
+    fn is_final(&self, error: &ConsumeError) -> bool {
+        let of_group = matches!(error, ConsumeError::Group { .. }) && !error.is_retriable();
+        of_group && self.task.config.group_protocol == GroupProtocol::Consumer
     }
 
     /// Says so if it is in another generation and its share is as before.
