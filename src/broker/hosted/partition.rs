@@ -56,15 +56,7 @@ impl<W: World> Journal for PartitionJournal<W> {
     fn append(&self, batch: BytesMut) -> Result<Written, AppendFailure<ErrorCode>> {
         match self.partition.append_decided(self.epoch, batch) {
             Ok(written) => Ok(Written { base: written.base, end: written.end }),
-            Err(refusal) => Err(match refusal.code {
-                code @ (ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError) => {
-                    AppendFailure::Broken(code)
-                }
-                code @ (ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge) => {
-                    AppendFailure::TooLarge(code)
-                }
-                code => AppendFailure::Refused(code),
-            }),
+            Err(refusal) => Err(not_appended(refusal.code, self.extent().is_ok())),
         }
     }
 
@@ -75,6 +67,18 @@ impl<W: World> Journal for PartitionJournal<W> {
 
     fn retry_after(&self) -> Option<Duration> {
         Some(RETRY)
+    }
+}
+
+/// What a refused append means to the machine; `leads`: whether this replica still leads in its epoch.
+fn not_appended(code: ErrorCode, leads: bool) -> AppendFailure<ErrorCode> {
+    match code {
+        ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => AppendFailure::TooLarge(code),
+        ErrorCode::NotLeaderOrFollower => AppendFailure::Broken(code),
+        // A full disk leaves the log as it was, and no other replica is elected: there may be room
+        // again later. After any other failure of its storage, a replica leads no longer.
+        ErrorCode::KafkaStorageError if !leads => AppendFailure::Broken(code),
+        _ => AppendFailure::Refused(code),
     }
 }
 
@@ -179,5 +183,19 @@ impl<W: World, M: Machine> Coordinators<W, M> {
         {
             host.resign("this replica leads no longer");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_disk_refuses_an_append_and_a_failed_one_ends_the_machine() {
+        let failed = ErrorCode::KafkaStorageError;
+        assert!(matches!(not_appended(failed, true), AppendFailure::Refused(_)));
+        assert!(matches!(not_appended(failed, false), AppendFailure::Broken(_)));
+        let deposed = not_appended(ErrorCode::NotLeaderOrFollower, false);
+        assert!(matches!(deposed, AppendFailure::Broken(_)));
     }
 }
