@@ -15,7 +15,7 @@ use crate::base::config::{Acks, Compression};
 use crate::base::{
     BrokerEpoch, BrokerId, ControllerProbe, Instant, LeaderEpoch, NodeProbe, Offset,
     PartitionCommitted, PartitionEpoch, Probe, ProducerEpoch, ProducerId, ReplicaProbe,
-    StorageProbe, Timestamp, TopicId, TopicPartition,
+    StorageProbe, Timestamp, TopicId, TopicPartition, topics,
 };
 use crate::sim::{
     ClientEvent, ConsumerEvent, HostId, Lookup, MemberEvent, Misdeed, Observation, Outcome,
@@ -133,15 +133,17 @@ impl Story {
             let last = one(until - 1, "", None);
             file.extend(batch::emptied(&BatchHeader::parse(&last).unwrap()));
         }
-        let path: Arc<str> = format!("{}{suffix}", path(base)).into();
+        let path: Arc<str> = format!("{}{suffix}", path(&self.partition, base)).into();
         self.sees(broker, What::Cut { path: path.clone(), len: 0 });
         self.sees(broker, What::Wrote { path, offset: 0, bytes: file.into() });
     }
 
     /// A cleaned segment takes the place of those of its base and of `others`.
     pub fn swaps(&mut self, broker: u16, base: i64, others: &[i64]) {
-        let named =
-            |base: i64, suffix: &str| -> Arc<str> { format!("{}{suffix}", path(base)).into() };
+        let partition = self.partition.clone();
+        let named = |base: i64, suffix: &str| -> Arc<str> {
+            format!("{}{suffix}", path(&partition, base)).into()
+        };
         let rename = |from, to| What::Renamed { from, to };
         self.sees(broker, rename(named(base, ".cleaned"), named(base, ".swap")));
         for old in [base].iter().chain(others) {
@@ -320,7 +322,7 @@ impl Story {
             segments.insert(0, Vec::new());
         }
         let (segment, file) = segments.iter_mut().next_back().unwrap();
-        let (path, offset) = (path(*segment), file.len() as u64);
+        let (path, offset) = (path(&self.partition, *segment), file.len() as u64);
         file.extend_from_slice(&bytes);
         self.sees(broker, What::Wrote { path, offset, bytes: bytes.into() });
     }
@@ -338,12 +340,12 @@ impl Story {
 
     pub fn rolls(&mut self, broker: u16, base: i64) {
         self.disks.entry(broker).or_default().insert(base, Vec::new());
-        self.sees(broker, What::Cut { path: path(base), len: 0 });
+        self.sees(broker, What::Cut { path: path(&self.partition, base), len: 0 });
     }
 
     pub fn removes_segment(&mut self, broker: u16, base: i64) {
         self.disks.get_mut(&broker).unwrap().remove(&base);
-        self.sees(broker, What::Removed { path: path(base) });
+        self.sees(broker, What::Removed { path: path(&self.partition, base) });
     }
 
     /// Retention raises the log start; the files below are still there.
@@ -357,7 +359,7 @@ impl Story {
         let segments = self.disks.entry(broker).or_default();
         let Some((base, file)) = segments.iter_mut().next_back() else { return };
         file.truncate(position_of(file, end));
-        let (path, len) = (path(*base), file.len() as u64);
+        let (path, len) = (path(&self.partition, *base), file.len() as u64);
         self.sees(broker, What::Cut { path, len });
     }
 
@@ -406,7 +408,10 @@ impl Story {
     fn loses_power(&mut self, broker: u16) {
         self.sees(broker, What::PowerLost { lost_pages: 1 });
         for (base, file) in self.disks.get(&broker).cloned().unwrap_or_default() {
-            self.sees(broker, What::Survived { path: path(base), bytes: file.into() });
+            self.sees(
+                broker,
+                What::Survived { path: path(&self.partition, base), bytes: file.into() },
+            );
         }
     }
 
@@ -424,7 +429,7 @@ impl Story {
         let at = position_of(file, offset) + 61;
         file[at] ^= 1;
         let range = at as u64..at as u64 + 1;
-        let path = path(*base);
+        let path = path(&self.partition, *base);
         self.sees(broker, What::Corrupted { path, range });
     }
 
@@ -437,7 +442,7 @@ impl Story {
     pub fn disk_replaced(&mut self, broker: u16) {
         self.killed(broker);
         let segments = std::mem::take(self.disks.entry(broker).or_default());
-        let files: Vec<_> = segments.keys().map(|base| path(*base)).collect();
+        let files: Vec<_> = segments.keys().map(|base| path(&self.partition, *base)).collect();
         self.sees(broker, What::Replaced { files: files.clone().into() });
         files.into_iter().for_each(|path| self.sees(broker, What::Removed { path }));
     }
@@ -506,8 +511,8 @@ impl Story {
     }
 }
 
-fn path(base: i64) -> Arc<str> {
-    format!("/data/orders-0/{base:020}.log").into()
+fn path(partition: &TopicPartition, base: i64) -> Arc<str> {
+    format!("/data/{partition}/{base:020}.log").into()
 }
 
 /// Where the first batch at or after an offset begins.

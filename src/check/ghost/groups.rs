@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::{Instant, Offset, TopicPartition};
+use crate::base::{Instant, Offset, TopicPartition, topics};
+use crate::group;
 use crate::sim::{HostId, MemberEvent};
 use crate::view::View;
 
@@ -19,6 +20,8 @@ pub(crate) struct Member {
     pub topics: Vec<Arc<str>>,
     pub is_static: bool,
     pub session: Duration,
+    /// When it last began to join.
+    pub begun: Instant,
     /// The newest generation of the group that any member had reported when this one last began to
     /// join.
     pub begun_after: i32,
@@ -108,6 +111,8 @@ pub(crate) struct Groups {
     newest: BTreeMap<Arc<str>, i32>,
     /// Groups that have had members of the consumer protocol, each with an epoch of its own.
     by_epochs: BTreeSet<Arc<str>>,
+    /// When a partition of `__consumer_offsets` last lost committed records within the contract.
+    forgot: BTreeMap<i32, Instant>,
     /// The next offset that a member would read, by group.
     read: BTreeMap<(Arc<str>, TopicPartition), Offset>,
     /// Why a group was not stable when the final reads began.
@@ -139,6 +144,20 @@ impl Groups {
     /// Whether all members of a group share one generation.
     pub fn has_generations(&self, group: &str) -> bool {
         !self.by_epochs.contains(group)
+    }
+
+    /// Whether the coordinator of a group lost what it had committed, within the contract, at this time
+    /// or later. It then counts generations again that members have been in.
+    pub fn forgotten_since(&self, view: &View, group: &str, since: Instant) -> bool {
+        let names = view.partitions().map(|(name, _)| name);
+        let count = names.filter(|name| *name.topic == *topics::CONSUMER_OFFSETS).count();
+        let partition = group::partition_of(group, i32::try_from(count).unwrap_or(i32::MAX));
+        self.forgot.get(&partition).is_some_and(|at| *at >= since)
+    }
+
+    /// A partition of `__consumer_offsets` lost committed records within the contract.
+    pub(super) fn forgot(&mut self, partition: i32, at: Instant) {
+        self.forgot.insert(partition, at);
     }
 
     /// Why a group was not stable when the final reads began.
@@ -241,6 +260,7 @@ impl Groups {
                 topics: topics.clone(),
                 is_static: *is_static,
                 session: Duration::from_millis(*session_ms),
+                begun: at,
                 begun_after: self.newest(group),
                 joined: None,
                 joins: 0,
@@ -275,6 +295,7 @@ impl Groups {
             MemberEvent::Lost { partitions, .. } => {
                 member.owned.retain(|partition| !partitions.contains(partition));
                 member.joined = None;
+                member.begun = at;
                 member.begun_after = self.newest.get(&member.group).copied().unwrap_or(-1);
             }
             MemberEvent::Left { consumer } => drop(self.members.remove(consumer)),

@@ -252,6 +252,9 @@ impl Ghost {
         for (name, epoch, missing) in in_doubt {
             if let Some((absence, permit)) = missing.permitted {
                 self.note_loss(at, &name, epoch, &absence, permit);
+                if *name.topic == *topics::CONSUMER_OFFSETS {
+                    self.groups.forgot(name.partition, at);
+                }
             }
             let Some(partition) = self.partitions.get_mut(&name) else { continue };
             partition.lose(missing.index, epoch);

@@ -3,7 +3,8 @@
 //!
 //! A member that was expelled may process on until it learns of that: only what it itself knows is
 //! held against it. A static member can miss a generation and stay a member, so its late revocations
-//! say nothing.
+//! say nothing. A coordinator whose log lost records within the contract counts generations again: a
+//! member that began to join after that is not compared with one that began before.
 //! Source: KIP-429; KAFKA-14639.
 
 use std::collections::BTreeMap;
@@ -19,6 +20,8 @@ struct Gain {
     consumer: u32,
     generation: i32,
     at: Instant,
+    /// When this member began to join.
+    begun: Instant,
 }
 
 /// A partition that a member gave up, and as whom.
@@ -44,11 +47,16 @@ impl OneOwner {
         let Some(joined) = &member.joined else { return Ok(()) };
         let (group, generation) = (&member.group, joined.generation);
         let subject = || Arc::clone(group);
+        let forgotten = |begun: Instant| {
+            let since = begun.min(member.begun);
+            ghost.groups().forgotten_since(ghost.view(), group, since)
+        };
         for (other, its) in ghost.groups().members() {
             let Some(theirs) = its.joined.as_ref().filter(|_| other != consumer) else { continue };
             if its.group == *group
                 && theirs.generation == generation
                 && let Some(both) = theirs.assigned.intersection(&joined.assigned).next()
+                && !forgotten(its.begun)
             {
                 let (partition, members) = (both.clone(), [other, consumer]);
                 let witness = GroupWitness::TwoOwners { partition, generation, members };
@@ -67,7 +75,8 @@ impl OneOwner {
             let gains = self.gains.get(&(subject(), gone.partition.clone()));
             let early = gains.into_iter().flatten().find(|gain| {
                 let between = gone.generation < gain.generation && gain.generation <= generation;
-                gain.consumer != consumer && between && gain.at < gone.at
+                let early = between && gain.at < gone.at;
+                gain.consumer != consumer && early && !forgotten(gain.begun)
             });
             if let Some(early) = early {
                 let witness = GroupWitness::NotGivenUp {
@@ -83,7 +92,7 @@ impl OneOwner {
         }
         let before = self.owned.remove(&consumer).unwrap_or_default();
         for partition in joined.assigned.iter().filter(|name| !before.contains(name)) {
-            let gain = Gain { consumer, generation, at: joined.at };
+            let gain = Gain { consumer, generation, at: joined.at, begun: member.begun };
             self.gains.entry((subject(), partition.clone())).or_default().push(gain);
         }
         self.owned.insert(consumer, joined.assigned.iter().cloned().collect());
@@ -186,6 +195,45 @@ mod tests {
         story.joins(2, 4, &[1]);
         story
             .fired("group shop assigned orders-1 to both k1 and k2 in generation 4, as of 1.000 s");
+    }
+
+    #[test]
+    fn silent_when_a_coordinator_that_forgot_a_generation_gives_it_again() {
+        let mut story = two_members();
+        story.joins(1, 4, &[0]);
+        story.later();
+        story.coordinator_forgets();
+        story.subscribes(2, "shop");
+        story.joins(2, 4, &[0]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_an_owner_whom_its_coordinator_forgot() {
+        let mut story = two_members();
+        story.joins(2, 2, &[0]);
+        story.later();
+        story.coordinator_forgets();
+        story.subscribes(1, "shop");
+        story.joins(1, 1, &[0]);
+        story.later();
+        story.revokes(1, &[0]);
+        story.joins(1, 2, &[]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_about_members_that_began_after_their_coordinator_forgot() {
+        let mut story = two_members();
+        story.joins(1, 4, &[0]);
+        story.coordinator_forgets();
+        story.later();
+        story.loses(1, &[0]);
+        story.subscribes(2, "shop");
+        story.joins(1, 1, &[0]);
+        story.joins(2, 1, &[0]);
+        story
+            .fired("group shop assigned orders-0 to both k1 and k2 in generation 1, as of 2.000 s");
     }
 
     #[test]

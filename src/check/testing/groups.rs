@@ -100,6 +100,21 @@ impl Story {
         self.recalled(consumer, offset);
     }
 
+    /// The only copy of the coordinator's log was not synced, and the power fails.
+    pub fn coordinator_forgets(&mut self) {
+        let orders = (self.partition.clone(), self.topic_id, std::mem::take(&mut self.disks));
+        self.partition = TopicPartition::new(topics::CONSUMER_OFFSETS, 0);
+        self.topic_id = TopicId([3; 16]);
+        self.commits(Some(1), 0, &[1]);
+        self.became_leader(1, 0);
+        self.leader_writes(1, 0, 0, &[1]);
+        self.high_watermark(1, 0, 1);
+        self.power_loss(1, 0);
+        self.boot(1);
+        self.elected(1, 1, &[1]);
+        (self.partition, self.topic_id, self.disks) = orders;
+    }
+
     fn member(&mut self, consumer: u32, event: MemberEvent) {
         self.sees(host_of(consumer), What::Client(event.into()));
     }
