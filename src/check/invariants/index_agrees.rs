@@ -5,7 +5,8 @@
 //! Entries are judged when they are written, and again, with those that are missing, when the file
 //! is cut to its used size: when its segment is sealed, its log closed, or the index rebuilt. A
 //! time index may have more entries than a rebuilt one: closing a log adds its latest timestamp. On
-//! a full disk entries are left out. The remains of an index after a crash are not judged: the log
+//! a full disk entries are left out, and so is an entry that the disk refused: an index that ends too
+//! early is rebuilt before it is searched. The remains of an index after a crash are not judged: the log
 //! treats them as hints and reads the batch before it believes the entry. Nor is the index of a
 //! segment in which a fault damaged a batch.
 
@@ -20,7 +21,15 @@ use crate::sim::{HostId, What};
 #[derive(Default)]
 pub(super) struct IndexAgrees {
     /// What is in files that were written from their beginning on since the power was last off.
-    kept: BTreeMap<(HostId, Arc<str>), Vec<u8>>,
+    kept: BTreeMap<(HostId, Arc<str>), Kept>,
+}
+
+/// What is in a file.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    /// The disk refused an entry: some may be missing.
+    is_sparse: bool,
 }
 
 /// Kafka's default, `ServerLogConfigs.LOG_INDEX_INTERVAL_BYTES_DEFAULT`.
@@ -155,7 +164,7 @@ fn last_moment(batches: &[Batch]) -> Option<Entry> {
 impl IndexAgrees {
     /// A file was cut to what is used of it.
     fn ended(&self, event: &Event<'_>, path: &Arc<str>, ghost: &Ghost) -> Result<(), Violation> {
-        let Some(bytes) = self.kept.get(&(event.seen.host, path.clone())) else { return Ok(()) };
+        let Some(file) = self.kept.get(&(event.seen.host, path.clone())) else { return Ok(()) };
         let Some(place) = Place::read(path) else { return Ok(()) };
         let Some(log) = ghost.replica(event.seen.host, &place.partition) else { return Ok(()) };
         let promise = ghost.promise(&place.partition.topic);
@@ -165,7 +174,7 @@ impl IndexAgrees {
         let batches = log.batches_of(place.base);
         let size = place.size();
         let kept: Vec<Entry> =
-            bytes.chunks_exact(size).filter_map(|bytes| place.entry(bytes)).collect();
+            file.bytes.chunks_exact(size).filter_map(|bytes| place.entry(bytes)).collect();
         let mut latest = Timestamp::NONE;
         let before = batches.iter().map(|batch| {
             let before = latest;
@@ -177,6 +186,9 @@ impl IndexAgrees {
             if let Some(instead) = entry.instead(batches, &before) {
                 return Self::broke(event, path, ghost, index, entry.says(), instead);
             }
+        }
+        if file.is_sparse {
+            return Ok(());
         }
         let says = |index: usize| kept.get(index).map_or("nothing".into(), |entry| entry.says());
         if place.of_time {
@@ -216,15 +228,16 @@ impl IndexAgrees {
         (path, offset, bytes): (&Arc<str>, u64, &[u8]),
         ghost: &Ghost,
     ) -> Result<(), Violation> {
+        let Some(place) = Place::read(path) else { return Ok(()) };
         if let Some(kept) = self.kept.get_mut(&(event.seen.host, path.clone())) {
             // An index grows at its end; what lies behind is left from before a cut.
             let at = usize::try_from(offset).unwrap_or(usize::MAX);
-            kept.truncate(at);
-            if kept.len() == at {
-                kept.extend_from_slice(bytes);
+            kept.bytes.truncate(at);
+            if kept.bytes.len() == at {
+                kept.bytes.extend_from_slice(bytes);
             }
+            kept.is_sparse |= bytes.len() < place.size();
         }
-        let Some(place) = Place::read(path) else { return Ok(()) };
         let Some(log) = ghost.replica(event.seen.host, &place.partition) else { return Ok(()) };
         if log.is_damaged(place.base) {
             return Ok(());
@@ -256,13 +269,13 @@ impl Invariant for IndexAgrees {
             What::Cut { path, len } if path.ends_with("index") => {
                 let key = (host, path.clone());
                 if *len == 0 {
-                    self.kept.insert(key, Vec::new());
+                    self.kept.insert(key, Kept::default());
                     return Ok(());
                 }
                 let Some(kept) = self.kept.get_mut(&key) else { return Ok(()) };
                 let len = usize::try_from(*len).unwrap_or(usize::MAX);
-                kept.truncate(len);
-                if kept.len() == len { self.ended(event, path, ghost) } else { Ok(()) }
+                kept.bytes.truncate(len);
+                if kept.bytes.len() == len { self.ended(event, path, ghost) } else { Ok(()) }
             }
             What::Removed { path } | What::Renamed { from: path, .. } => {
                 match path.ends_with("index") {
@@ -384,21 +397,41 @@ mod tests {
         let (second, third) = positions();
         let more = sealed(&[(1, 0), (4, second), (5, third)], &[(0, 1)]);
         assert!(more.sentence().ends_with("ends with offset 1; one built from scratch does not"));
-        let many: Vec<u64> = (1..=1000).collect();
-        let mut lacks = Story::judging("index-agrees");
-        lacks.cuts_index(1, "index", 0);
-        lacks.writes(1, 0, 0, &many);
-        lacks.writes(1, 1000, 0, &[1001]);
-        lacks.writes(1, 1001, 0, &[1002]);
-        let large = batch(0, 0, &many).len();
-        assert!(large > DEFAULT_INTERVAL as usize);
-        lacks.fills_index(1, &[(1001, (large + batch(1000, 0, &[1001]).len()) as u32)]);
+        let mut lacks = sparse(false);
         lacks.cuts_index(1, "index", 8);
         let said = "ends with offset 1001; one built from scratch has more";
         assert!(lacks.sentence().ends_with(said), "{}", lacks.sentence());
         let mut early = sealed(&[(4, second), (5, third)], &[]);
         early.cuts_index(1, "timeindex", 12);
         early.silent();
+    }
+
+    /// The second of three batches is due for an entry, and only the third has one.
+    fn sparse(refused: bool) -> Story {
+        let many: Vec<u64> = (1..=1000).collect();
+        let mut story = Story::judging("index-agrees");
+        story.cuts_index(1, "index", 0);
+        story.writes(1, 0, 0, &many);
+        story.writes(1, 1000, 0, &[1001]);
+        story.writes(1, 1001, 0, &[1002]);
+        let large = batch(0, 0, &many).len();
+        assert!(large > DEFAULT_INTERVAL as usize);
+        if refused {
+            story.refuses_place(1);
+        }
+        story.fills_index(1, &[(1001, (large + batch(1000, 0, &[1001]).len()) as u32)]);
+        story
+    }
+
+    #[test]
+    fn silent_about_an_entry_that_the_disk_refused() {
+        let mut story = sparse(true);
+        story.cuts_index(1, "index", 8);
+        story.silent();
+        let mut wrong = sparse(true);
+        wrong.fills_index(1, &[(1002, 0)]);
+        wrong.cuts_index(1, "index", 8);
+        assert!(wrong.sentence().ends_with("the batch there ends with offset 999"));
     }
 
     #[test]

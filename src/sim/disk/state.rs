@@ -287,7 +287,7 @@ impl State {
         self.stats.writes += 1;
         self.stats.bytes_written += written.len() as u64;
         self.trace(op, ino, [offset, written.len() as u64], written);
-        if let Some(path) = self.log_path(ino).filter(|_| changes) {
+        if let Some(path) = self.log_path(ino).filter(|_| changes || short) {
             self.see(What::Wrote { path, offset, bytes: Bytes::copy_from_slice(written) });
         }
         match refused.is_empty() {
