@@ -188,6 +188,8 @@ impl Consumer {
 
     /// Reads on at this offset.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
+        // What moved a position before comes before the seek.
+        self.keep_notices();
         self.client.seek(partition, offset);
         if let Some(recorder) = self.recorder() {
             recorder.positioned(partition, offset);
@@ -196,12 +198,14 @@ impl Consumer {
 
     /// Reads on at the oldest record.
     pub fn seek_to_beginning(&mut self, partitions: &[TopicPartition]) {
+        self.keep_notices();
         self.client.seek_to_beginning(partitions);
         self.sought(partitions);
     }
 
     /// Reads on after the newest record.
     pub fn seek_to_end(&mut self, partitions: &[TopicPartition]) {
+        self.keep_notices();
         self.client.seek_to_end(partitions);
         self.sought(partitions);
     }
@@ -223,19 +227,23 @@ impl Consumer {
         let mut polled = self.client.poll(timeout).await;
         drop(waits);
         // What moved a position comes before what was read from there.
+        self.keep_notices();
+        if let (Some(recorder), Ok(records)) = (&self.relay.recorder, &mut polled) {
+            let events = recorder.log.lock().read(records);
+            records.iter_mut().for_each(load::unnumber);
+            events.into_iter().for_each(|event| self.host.world().observe(event));
+        }
+        polled
+    }
+
+    /// Records what moved positions since the last call, and keeps it for the program.
+    fn keep_notices(&mut self) {
         let notices = self.client.take_notices();
         if let Some(recorder) = &self.relay.recorder {
-            let mut log = recorder.log.lock();
-            let mut events = log.moved(&notices);
-            if let Ok(records) = &mut polled {
-                events.extend(log.read(records));
-                records.iter_mut().for_each(load::unnumber);
-            }
-            drop(log);
+            let events = recorder.log.lock().moved(&notices);
             events.into_iter().for_each(|event| self.host.world().observe(event));
         }
         self.notices.extend(notices);
-        polled
     }
 
     /// Commits what polls have returned, and waits for it. Retries what may pass.

@@ -227,8 +227,7 @@ impl<'a, W: SimWorld> Application<'a, W> {
                 break;
             }
             let polled = self.consumer.poll(self.task.habits.poll).await;
-            let moved = self.notes.lock().log.moved(&self.consumer.take_notices());
-            moved.into_iter().for_each(|event| self.world.observe(event));
+            self.say_what_moved();
             self.look_at_generation();
             match polled {
                 Ok(records) => {
@@ -264,6 +263,12 @@ impl<'a, W: SimWorld> Application<'a, W> {
     fn is_final(&self, error: &ConsumeError) -> bool {
         let of_group = matches!(error, ConsumeError::Group { .. }) && !error.is_retriable();
         of_group && self.task.config.group_protocol == GroupProtocol::Consumer
+    }
+
+    /// Says what moved positions since the last call.
+    fn say_what_moved(&mut self) {
+        let moved = self.notes.lock().log.moved(&self.consumer.take_notices());
+        moved.into_iter().for_each(|event| self.world.observe(event));
     }
 
     /// Says so if it is in another generation and its share is as before.
@@ -327,6 +332,8 @@ impl<'a, W: SimWorld> Application<'a, W> {
 
     /// Nothing is committed: what was read is read again.
     fn give_back(&mut self, records: &[ConsumerRecord]) {
+        // What moved a position before comes before the seek.
+        self.say_what_moved();
         let mut first = BTreeMap::new();
         for record in records {
             first.entry(record.partition.clone()).or_insert(record.offset);
