@@ -6,6 +6,7 @@
 
 mod follower;
 mod leader;
+mod nearest;
 mod peers;
 mod progress;
 mod starts;
@@ -15,10 +16,22 @@ pub use leader::{
     EpochMismatch, Leader, LeaderEffect, LeaderInput, LeaderStart, NotEnoughReplicas, Progress,
     Proposal, Refusal,
 };
+pub use nearest::{Readable, nearest};
 pub use peers::{Peer, Peers};
 pub use starts::LogStarts;
 
 use crate::base::{LeaderEpoch, Offset};
+
+/// KIP-320: whether a request names this replica's leader epoch. `-1` is not checked.
+pub fn check_epoch(ours: LeaderEpoch, theirs: LeaderEpoch) -> Result<(), EpochMismatch> {
+    if theirs == LeaderEpoch::NONE || theirs == ours {
+        Ok(())
+    } else if theirs < ours {
+        Err(EpochMismatch::Fenced)
+    } else {
+        Err(EpochMismatch::Unknown)
+    }
+}
 
 /// Where a reader's log diverges from this one, if it does: the largest epoch here that is not
 /// above the reader's last one, and its end (KIP-101, KIP-279, KIP-595).

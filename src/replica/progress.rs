@@ -60,6 +60,11 @@ impl FollowerProgress {
         self.position
     }
 
+    /// The latest time at which it is known to have had everything that the leader had then.
+    pub(super) fn caught_up_at(&self) -> Option<Instant> {
+        self.caught_up_at
+    }
+
     /// The broker epoch of its fetches in this epoch.
     pub(super) fn broker_epoch(&self) -> Option<BrokerEpoch> {
         self.broker_epoch

@@ -22,6 +22,11 @@ impl LogStarts {
         self.heard.get_mut(&follower).is_some_and(|known| std::mem::replace(known, start) != start)
     }
 
+    /// Whether a follower's log begins at `offset` or before, as far as is known.
+    pub fn begins_before(&self, follower: BrokerId, offset: Offset) -> bool {
+        self.heard.get(&follower).is_some_and(|start| *start <= offset)
+    }
+
     /// The low watermark: the lowest of the leader's own start and those of live followers. A
     /// follower that is down can't be waited for; it learns of the deletion when it fetches again.
     pub fn low_watermark(&self, own: Offset, lives: impl Fn(BrokerId) -> bool) -> Offset {

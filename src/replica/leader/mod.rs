@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use check::Before;
 
+use super::check_epoch;
+use super::nearest::Readable;
 use super::peers::Peers;
 use super::progress::FollowerProgress;
 use crate::base::{
@@ -376,13 +378,7 @@ impl Leader {
 
     /// KIP-320: rejects requests of another epoch. `-1` is not checked.
     pub fn check_epoch(&self, theirs: LeaderEpoch) -> Result<(), EpochMismatch> {
-        if theirs == LeaderEpoch::NONE || theirs == self.epoch {
-            Ok(())
-        } else if theirs < self.epoch {
-            Err(EpochMismatch::Fenced)
-        } else {
-            Err(EpochMismatch::Unknown)
-        }
+        check_epoch(self.epoch, theirs)
     }
 
     /// Everything below is committed.
@@ -414,6 +410,17 @@ impl Leader {
     /// The committed ISR.
     pub fn isr(&self) -> impl Iterator<Item = BrokerId> {
         self.isr.iter().copied()
+    }
+
+    /// The followers from which a consumer may read at `offset`. Those outside of the ISR may lag ever
+    /// further, and take the consumer with them (KIP-392).
+    pub fn readable_at(&self, offset: Offset) -> impl Iterator<Item = Readable> {
+        let in_sync = self.followers.iter().filter(|(id, _)| self.isr.contains(id));
+        let readable = in_sync.filter_map(|(id, follower)| {
+            let (log_end, caught_up_at) = (follower.position()?, follower.caught_up_at());
+            Some(Readable { id: *id, log_end, caught_up_at })
+        });
+        readable.filter(move |follower| follower.log_end >= offset)
     }
 
     /// Whether a broker is registered and not fenced.
