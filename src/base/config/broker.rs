@@ -5,10 +5,9 @@ use std::time::Duration;
 use super::bounds::Bounds::{Any, AtLeast, Between, NotEmpty, Words};
 use super::bounds::INT;
 use super::foreign::{
-    CONNECTION_LIMITS, CORDONED, Foreign, JAVA_CLASS, NEAREST_REPLICA, NO_DELETION, QUOTAS, TIERED,
-    harmless, relied,
+    CONNECTION_LIMITS, CORDONED, Foreign, JAVA_CLASS, NO_DELETION, QUOTAS, TIERED, harmless, relied,
 };
-use super::{Bounds, Kind, MaxConnectionsOverrides, settings};
+use super::{Bounds, Kind, MaxConnectionsOverrides, ReplicaSelector, settings};
 use crate::base::Listener;
 
 settings! {
@@ -30,7 +29,10 @@ settings! {
         log_dir_failure_timeout: Duration = "30000", "log.dir.failure.timeout.ms", AtLeast(1),
             "A broker shuts down if it cannot report a failed directory to the controller within this time";
         broker_rack: String = "", "broker.rack", Any,
-            "The rack of this broker, for the placement of replicas";
+            "The rack of this broker, for the placement of replicas and for consumers with a `client.rack`";
+        replica_selector: ReplicaSelector = "", "replica.selector.class", Any,
+            "From which replica consumers read (KIP-392): the leader, or with \
+             `org.apache.kafka.common.replica.RackAwareReplicaSelector` one in their rack";
         num_partitions: i32 = "1", "num.partitions", AtLeast(1),
             "The number of partitions of a topic that is created without one";
         default_replication_factor: i32 = "1", "default.replication.factor", Any,
@@ -196,7 +198,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     harmless("leader.imbalance.check.interval.seconds", "300")
         .typed(Kind::Long, Bounds::AtLeast(1)),
     harmless("unclean.leader.election.interval.ms", "300000").typed(Kind::Long, Bounds::AtLeast(1)),
-    relied("replica.selector.class", "", NEAREST_REPLICA),
     harmless("follower.fetch.last.tiered.offset.enable", "false").typed(Kind::Boolean, Bounds::Any),
     harmless("log.cleaner.io.buffer.size", "524288").typed(Kind::Int, Bounds::AtLeast(0)),
     relied("cordoned.log.dirs", "", CORDONED).typed(Kind::List, Bounds::Any),

@@ -57,6 +57,10 @@ settings! {
             "A record is given up after this time, retries included; see `gives_up_after`";
         metadata_max_age: Duration = "300000", "metadata.max.age.ms", AtLeast(0),
             "Metadata is refreshed at this age";
+        metrics_samples: usize = "2", "metrics.num.samples", Between(1, INT),
+            "Averages, maxima and rates are of this many samples";
+        metrics_window: Duration = "30000", "metrics.sample.window.ms", AtLeast(0),
+            "A sample of metrics lasts this long";
         partitioner: PartitionerChoice = "", "partitioner.class", Any,
             "How partitions are chosen: empty for the built-in partitioner (KIP-794), or `roundrobin`";
         adaptive_partitioning: bool = "true", "partitioner.adaptive.partitioning.enable", Any,
@@ -190,7 +194,8 @@ settings! {
         exclude_internal_topics: bool = "true", "exclude.internal.topics", Any,
             "Whether a pattern never matches internal topics";
         client_rack: String = "", "client.rack", Any,
-            "The rack of this client: some assignors prefer partitions with a replica there";
+            "The rack of this client: brokers may let it read from a replica there (KIP-392), and some \
+             assignors prefer partitions with such a replica";
         isolation_level: String = "read_uncommitted", "isolation.level",
             OneOf(&["read_uncommitted", "read_committed"]),
             "`read_committed` hides the records of open and aborted transactions";
@@ -208,6 +213,10 @@ settings! {
             "Whether the checksum of each batch is verified";
         request_timeout: Duration = "30000", "request.timeout.ms", Between(0, INT),
             "A request is given up after this time";
+        default_api_timeout: Duration = "60000", "default.api.timeout.ms", Between(0, INT),
+            "A call that waits for a broker is given up after this time, unless it names another";
+        allow_auto_create: bool = "true", "allow.auto.create.topics", Any,
+            "Whether brokers may create a topic that is subscribed to or assigned, and does not exist";
         retry_backoff: Duration = "100", "retry.backoff.ms", AtLeast(0),
             "The pause before the first retry; it doubles with each further one";
         retry_backoff_max: Duration = "1000", "retry.backoff.max.ms", AtLeast(0),
@@ -218,6 +227,10 @@ settings! {
             "The longest pause before an attempt to reconnect";
         metadata_max_age: Duration = "300000", "metadata.max.age.ms", AtLeast(0),
             "Metadata is refreshed at this age";
+        metrics_samples: usize = "2", "metrics.num.samples", Between(1, INT),
+            "Averages, maxima and rates are of this many samples";
+        metrics_window: Duration = "30000", "metrics.sample.window.ms", AtLeast(0),
+            "A sample of metrics lasts this long";
     }
 }
 
@@ -240,6 +253,10 @@ settings! {
             "The pause before the first attempt to reconnect; it doubles with each further one";
         reconnect_backoff_max: Duration = "1000", "reconnect.backoff.max.ms", AtLeast(0),
             "The longest pause before an attempt to reconnect";
+        metrics_samples: usize = "2", "metrics.num.samples", Between(1, INT),
+            "Averages, maxima and rates are of this many samples";
+        metrics_window: Duration = "30000", "metrics.sample.window.ms", AtLeast(0),
+            "A sample of metrics lasts this long";
     }
 }
 
@@ -264,8 +281,6 @@ impl AdminConfig {
 pub(super) const SHARED: &[Foreign] = &[
     harmless("client.dns.lookup", "use_all_dns_ips"),
     harmless("send.buffer.bytes", "131072").typed(Kind::Int, Bounds::AtLeast(-1)),
-    harmless("metrics.sample.window.ms", "30000").typed(Kind::Long, Bounds::AtLeast(0)),
-    harmless("metrics.num.samples", "2").typed(Kind::Int, Bounds::AtLeast(1)),
     harmless("metrics.recording.level", "INFO"),
     harmless("metric.reporters", "org.apache.kafka.common.metrics.JmxReporter")
         .typed(Kind::List, Bounds::Any),
@@ -298,12 +313,10 @@ pub(super) const CONSUMER: &[Foreign] = &[
     harmless("enable.metrics.push", "true").typed(Kind::Boolean, Bounds::Any),
     harmless("key.deserializer", "").typed(Kind::Class, Bounds::Any),
     harmless("value.deserializer", "").typed(Kind::Class, Bounds::Any),
-    harmless("default.api.timeout.ms", "60000").typed(Kind::Int, Bounds::AtLeast(0)),
     harmless("connections.max.idle.ms", "540000").typed(Kind::Long, Bounds::Any),
     relied("interceptor.classes", "", JAVA_CLASS).typed(Kind::List, Bounds::Any),
     harmless("internal.throw.on.fetch.stable.offset.unsupported", "false")
         .typed(Kind::Boolean, Bounds::Any),
-    harmless("allow.auto.create.topics", "true").typed(Kind::Boolean, Bounds::Any),
     harmless("share.acknowledgement.mode", "implicit"),
     harmless("share.acquire.mode", "BATCH_OPTIMIZED"),
 ];

@@ -102,7 +102,6 @@ pub(super) const CONNECTION_LIMITS: &str = "a limit on new connections";
 pub(super) const CONTROLLER_CLIENTS: &str = "requests to controllers";
 pub(super) const CORDONED: &str = "cordoned log directories";
 pub(super) const JAVA_CLASS: &str = "a Java class";
-pub(super) const NEAREST_REPLICA: &str = "fetching from the nearest replica";
 pub(super) const NO_DELETION: &str = "topics that cannot be deleted";
 pub(super) const PRODUCER_EXPIRATION: &str = "another expiration of idle producers than one day";
 pub(super) const QUOTAS: &str = "quotas";

@@ -23,6 +23,7 @@ mod properties;
 mod protocol;
 mod quorum;
 mod security;
+mod selector;
 mod server;
 mod setting;
 mod storage;
@@ -43,6 +44,7 @@ pub use properties::parse_properties;
 pub use protocol::GroupProtocol;
 pub use quorum::QuorumConfig;
 pub use security::{Protocols, SecurityConfig};
+pub use selector::ReplicaSelector;
 pub use server::{Purpose, ServerProperties};
 pub use setting::{
     Acks, CleanupPolicy, Compression, Explicit, MaxConnectionsOverrides, MigrationPolicy,

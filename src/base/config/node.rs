@@ -57,6 +57,7 @@ const WITHOUT_DEFAULT: &[&str] = &[
     "node.id",
     "controller.listener.names",
     "broker.rack",
+    "replica.selector.class",
     "metadata.log.dir",
     "advertised.listeners",
     "inter.broker.listener.name",
