@@ -37,6 +37,7 @@ mod refusal;
 mod sessions;
 mod topics;
 
+pub use configs::Alteration;
 pub use image::{Broker, Change, Image, PartitionState, ReplayError, Topic};
 pub use machine::{Controller, ControllerSettings, Decision, Effect};
 pub use record::{

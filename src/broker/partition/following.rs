@@ -138,6 +138,7 @@ impl<W: World> Partition<W> {
     fn start_over(&self, state: &mut State<W>, start: Offset) -> Result<(), LogError> {
         state.log.truncate_fully_and_start_at(start)?;
         state.high_watermark = start;
+        state.consume.wake();
         self.site.world.probe(ReplicaProbe::StartedOver { partition: self.name.clone(), start });
         Ok(())
     }
@@ -167,6 +168,7 @@ impl<W: World> Partition<W> {
         // The high watermark moves only after the cut (KAFKA-14704), and never above the log end,
         // also where the cut failed midway.
         state.high_watermark = state.high_watermark.min(state.log.log_end());
+        state.consume.wake();
         Ok(cut?.end)
     }
 
@@ -230,6 +232,7 @@ impl<W: World> Partition<W> {
         let high_watermark = follower.high_watermark(known, answer.high_watermark, log_end);
         if high_watermark > state.high_watermark {
             state.high_watermark = high_watermark;
+            state.consume.wake();
             self.site.world.probe(ReplicaProbe::HighWatermark {
                 partition: self.name.clone(),
                 epoch: state.leader_epoch,

@@ -8,7 +8,7 @@ use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, ReplicaProbe
 use crate::broker::purgatory::FetchWatch;
 use crate::io::{Disk, Slice, World};
 use crate::log::{Aborted, Available, Fetched, Log, LogError, ReadError};
-use crate::replica::{EpochMismatch, Leader, LeaderInput, diverging};
+use crate::replica::{EpochMismatch, Leader, LeaderInput, check_epoch, diverging, nearest};
 use crate::wire::ErrorCode;
 
 /// How far a consumer reads: `isolation.level`.
@@ -41,8 +41,12 @@ pub(crate) enum Reader {
 
 /// One partition of a fetch request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct FetchRead {
+pub(crate) struct FetchRead<'a> {
     pub(crate) reader: Reader,
+    /// Whether a follower may answer (KIP-392).
+    pub(crate) from_follower: bool,
+    /// The live replicas in the reader's rack, if the leader may name one of them instead of answering.
+    pub(crate) near: &'a [BrokerId],
     /// The leader epoch that the reader believes in (KIP-320); `NONE` before v9.
     pub(crate) current_epoch: LeaderEpoch,
     pub(crate) offset: Offset,
@@ -71,6 +75,8 @@ pub(crate) struct FetchAnswer<W: World> {
     pub(crate) aborted: Option<Vec<Aborted>>,
     /// Where the reader's log parts from this one.
     pub(crate) diverging: Option<(LeaderEpoch, Offset)>,
+    /// The replica to read from instead (KIP-392).
+    pub(crate) preferred: Option<BrokerId>,
     /// Leader and epoch as known here, for a reader that believes otherwise.
     pub(crate) leader: Option<BrokerId>,
     pub(crate) leader_epoch: LeaderEpoch,
@@ -91,6 +97,7 @@ impl<W: World> FetchAnswer<W> {
             available: Available::default(),
             aborted: None,
             diverging: None,
+            preferred: None,
             leader: None,
             leader_epoch: LeaderEpoch::NONE,
             may_join: false,
@@ -123,7 +130,7 @@ impl<W: World> Partition<W> {
     /// on `watch` learns of each change, under the number `slot`.
     pub(crate) fn read(
         &self,
-        read: &FetchRead,
+        read: &FetchRead<'_>,
         first: bool,
         watch: &Arc<FetchWatch>,
         slot: u32,
@@ -149,6 +156,7 @@ impl<W: World> Partition<W> {
             available: Available::default(),
             aborted: None,
             diverging: None,
+            preferred: None,
             leader,
             leader_epoch,
             may_join,
@@ -161,6 +169,7 @@ impl<W: World> Partition<W> {
                 self.answers_epoch(false, read.last_fetched_epoch, (epoch, end));
                 result.diverging = Some((epoch, end));
             }
+            Ok(Found::Nearer(replica)) => result.preferred = Some(replica),
             Err(error) => {
                 self.refused(Request::Fetch, error);
                 result.error = error;
@@ -176,20 +185,32 @@ impl<W: World> Partition<W> {
     fn try_read(
         &self,
         state: &mut State<W>,
-        read: &FetchRead,
+        read: &FetchRead<'_>,
         first: bool,
     ) -> Result<Found<W>, ErrorCode> {
         let flaws = self.site.flaws;
-        let leads = state.leader()?;
-        let of_this_epoch = check_epoch(leads, read.current_epoch);
+        let of_this_epoch = match state.leader() {
+            Err(ErrorCode::NotLeaderOrFollower) if read.from_follower => {
+                refuse_epoch(check_epoch(state.leader_epoch, read.current_epoch))
+            }
+            leads => check_leader_epoch(leads?, read.current_epoch),
+        };
         if matches!(read.reader, Reader::Consumer(_)) || !flaws.has(Flaw::UnfencedFetch) {
             of_this_epoch?;
         }
-        if let Reader::Replica { id, .. } = read.reader
-            && !leads.is_replica(id)
-        {
+        match (&state.role, read.reader) {
             // The leader has not heard of this replica yet; it will, from the metadata log.
-            return Err(ErrorCode::UnknownLeaderEpoch);
+            (Role::Leader(leader), Reader::Replica { id, .. }) if !leader.is_replica(id) => {
+                return Err(ErrorCode::UnknownLeaderEpoch);
+            }
+            (Role::Leader(leader), Reader::Consumer(_)) if !read.near.is_empty() => {
+                let begins = |id| state.starts.begins_before(id, read.offset);
+                let readable = leader.readable_at(read.offset).filter(|one| begins(one.id));
+                if let Some(replica) = nearest(self.site.me, readable, read.near) {
+                    return Ok(Found::Nearer(replica));
+                }
+            }
+            _ => {}
         }
         // Only with a flaw is one of another epoch taken: before KIP-320 its word was all there was.
         if read.last_fetched_epoch != LeaderEpoch::NONE && of_this_epoch.is_ok() {
@@ -259,16 +280,18 @@ impl<W: World> Partition<W> {
     }
 
     /// Reads what comes after a missing segment, as Kafka does, unless another replica may have it
-    /// and leads instead. Followers don't skip: their logs would miss it, too.
+    /// and leads instead. Followers don't skip: their logs would miss it, too; nor do consumers of a
+    /// follower, whose leader has it.
     fn read_beyond_hole(
         &self,
         state: &mut State<W>,
-        read: &FetchRead,
+        read: &FetchRead<'_>,
         until: Offset,
         error: LogError,
     ) -> Result<Fetched<<W::Disk as Disk>::File>, ErrorCode> {
         let refusal = self.read_failed(state, error.into());
-        if matches!(read.reader, Reader::Replica { .. }) || state.is_offline() {
+        let follows = matches!(state.role, Role::Follower(_));
+        if matches!(read.reader, Reader::Replica { .. }) || follows || state.is_offline() {
             return Err(refusal);
         }
         let next = state.log.beyond_hole(read.offset).ok_or(refusal)?;
@@ -290,7 +313,7 @@ impl<W: World> Partition<W> {
     }
 
     /// Lets the leader know a follower's position.
-    fn heard(&self, state: &mut State<W>, read: &FetchRead) {
+    fn heard(&self, state: &mut State<W>, read: &FetchRead<'_>) {
         if let Reader::Replica { id, epoch } = read.reader {
             let input =
                 LeaderInput::Fetched { replica: id, broker_epoch: epoch, position: read.offset };
@@ -306,7 +329,7 @@ impl<W: World> Partition<W> {
         asked: LeaderEpoch,
     ) -> Result<(LeaderEpoch, Offset), ErrorCode> {
         let answer = self.state().map_err(ErrorCode::from).and_then(|mut state| {
-            check_epoch(state.leader()?, current)?;
+            check_leader_epoch(state.leader()?, current)?;
             Ok(state.log.end_offset_for(asked))
         });
         match answer {
@@ -326,7 +349,7 @@ impl<W: World> Partition<W> {
     ) -> Result<T, ErrorCode> {
         let mut state = self.state()?;
         let last_stable = state.last_stable();
-        check_epoch(state.leader()?, current)?;
+        check_leader_epoch(state.leader()?, current)?;
         match &state.role {
             Role::Leader(leader) => ask(&state.log, leader, last_stable),
             Role::Follower(_) => Err(ErrorCode::NotLeaderOrFollower),
@@ -348,11 +371,17 @@ enum Found<W: World> {
         aborted: Option<Vec<Aborted>>,
     },
     Diverging(LeaderEpoch, Offset),
+    /// A replica in the reader's rack has it.
+    Nearer(BrokerId),
 }
 
 /// KIP-320: a request from another epoch is answered by an error that says which side is behind.
-fn check_epoch(leader: &Leader, theirs: LeaderEpoch) -> Result<(), ErrorCode> {
-    leader.check_epoch(theirs).map_err(|mismatch| match mismatch {
+fn check_leader_epoch(leader: &Leader, theirs: LeaderEpoch) -> Result<(), ErrorCode> {
+    refuse_epoch(leader.check_epoch(theirs))
+}
+
+fn refuse_epoch(checked: Result<(), EpochMismatch>) -> Result<(), ErrorCode> {
+    checked.map_err(|mismatch| match mismatch {
         EpochMismatch::Fenced => ErrorCode::FencedLeaderEpoch,
         EpochMismatch::Unknown => ErrorCode::UnknownLeaderEpoch,
     })

@@ -88,6 +88,8 @@ impl<W: World> Partition<W> {
         state.role = Role::Leader(Box::new(leader));
         let others = told.replicas.iter().copied().filter(|id| *id != self.site.me);
         state.starts = LogStarts::of(others);
+        // Consumers that read from it as a follower have to learn of the new epoch.
+        state.consume.wake();
         self.site.world.probe(ReplicaProbe::BecameLeader {
             partition: self.name.clone(),
             topic_id: self.topic_id,

@@ -94,6 +94,8 @@ impl Replica {
     ) -> FetchAnswer<RealWorld> {
         let read = FetchRead {
             reader,
+            from_follower: true,
+            near: &[],
             current_epoch: LeaderEpoch::NONE,
             offset: Offset(offset),
             last_fetched_epoch: LeaderEpoch::NONE,
@@ -425,6 +427,8 @@ async fn fetch_after_an_epoch_that_no_leader_has_begun_is_out_of_range() {
     let ask = |last_fetched: i32| {
         let read = FetchRead {
             reader: Reader::Replica { id: OTHER, epoch: Some(BrokerEpoch(2)) },
+            from_follower: false,
+            near: &[],
             current_epoch: LeaderEpoch(3),
             offset: Offset::ZERO,
             last_fetched_epoch: LeaderEpoch(last_fetched),

@@ -5,17 +5,20 @@
 //!
 //! | file | contents |
 //! |---|---|
+//! | `alteration` | both requests as one |
 //! | `operation` | operations as requests have them, and what they make of a value |
 //! | `resource` | what may be set for a topic, a broker, all brokers, a group |
 //!
 //! Source of checks and texts: Kafka's `ConfigurationControlManager`, `ConfigAdminManager`,
 //! `ControllerConfigurationValidator`; KIP-226, KIP-339, KIP-848.
 
+mod alteration;
 mod operation;
 mod resource;
 
 use std::collections::BTreeSet;
 
+pub use self::alteration::Alteration;
 use self::operation::{Operation, operations, repeated};
 use self::resource::Resource;
 use super::machine::{Controller, Decision};
@@ -24,11 +27,6 @@ use super::record::{ConfigRecord, PartitionChange, Record};
 use super::refusal::{Refusal, refusal};
 use crate::base::Instant;
 use crate::wire::ErrorCode;
-use crate::wire::messages::{
-    AlterConfigsRequest, AlterConfigsResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, StrBytes, alter_configs_response,
-    incremental_alter_configs_response, message,
-};
 
 /// Longest value of a setting: all values go into every node's log.
 pub(super) const LONGEST_VALUE: usize = 1000;
@@ -36,108 +34,40 @@ pub(super) const LONGEST_VALUE: usize = 1000;
 /// The setting with which the meaning of an ELR changes (KIP-966).
 const MIN_INSYNC: &str = "min.insync.replicas";
 
-/// What a request wants of one resource.
-struct Asked<'a> {
-    resource: (i8, &'a str),
-    /// Name, operation and value.
-    configs: Vec<(&'a str, i8, Option<&'a str>)>,
-    /// Whether settings that are not named return to their defaults.
-    replaces: bool,
-}
-
-/// What became of it.
-struct Altered<'a> {
-    resource: (i8, &'a str),
-    error: i16,
-    text: Option<StrBytes>,
-}
-
 impl Controller {
-    /// Changes single settings, each resource by itself.
-    pub fn incremental_alter_configs(
+    /// Changes settings, of each resource by itself.
+    pub fn alter_configs<R: Alteration>(
         &self,
         _now: Instant,
-        request: &IncrementalAlterConfigsRequest,
-    ) -> Decision<IncrementalAlterConfigsResponse> {
-        let asked = request.resources.iter().map(|asked| Asked {
-            resource: (asked.resource_type, &*asked.resource_name),
-            configs: asked
-                .configs
-                .iter()
-                .map(|config| (&*config.name, config.config_operation, config.value.as_deref()))
-                .collect(),
-            replaces: false,
-        });
-        self.alter(request.validate_only, asked.collect()).map(|altered| {
-            use incremental_alter_configs_response::AlterConfigsResourceResponse;
-            let responses = altered.into_iter().map(|altered| {
-                message!(AlterConfigsResourceResponse {
-                    resource_type: altered.resource.0,
-                    resource_name: altered.resource.1.into(),
-                    error_code: altered.error,
-                    error_message: altered.text,
-                })
-            });
-            message!(IncrementalAlterConfigsResponse { responses: responses.collect() })
-        })
-    }
-
-    /// Replaces all settings of each resource: those that are not named return to their defaults.
-    pub fn alter_configs(
-        &self,
-        _now: Instant,
-        request: &AlterConfigsRequest,
-    ) -> Decision<AlterConfigsResponse> {
-        let asked = request.resources.iter().map(|asked| Asked {
-            resource: (asked.resource_type, &*asked.resource_name),
-            configs: asked
-                .configs
-                .iter()
-                .map(|config| (&*config.name, operation::SET, config.value.as_deref()))
-                .collect(),
-            replaces: true,
-        });
-        self.alter(request.validate_only, asked.collect()).map(|altered| {
-            use alter_configs_response::AlterConfigsResourceResponse;
-            let responses = altered.into_iter().map(|altered| {
-                message!(AlterConfigsResourceResponse {
-                    resource_type: altered.resource.0,
-                    resource_name: altered.resource.1.into(),
-                    error_code: altered.error,
-                    error_message: altered.text,
-                })
-            });
-            message!(AlterConfigsResponse { responses: responses.collect() })
-        })
-    }
-
-    fn alter<'a>(&self, validate_only: bool, all: Vec<Asked<'a>>) -> Decision<Vec<Altered<'a>>> {
+        request: &R,
+    ) -> Decision<R::Response> {
         let mut plan = self.plan();
-        let twice = repeated(all.iter().map(|asked| asked.resource));
-        let altered = all.into_iter().map(|asked| {
-            let done = match twice.contains(&asked.resource) {
+        let twice = repeated(request.resources().iter().map(R::name));
+        let mut response = R::Response::default();
+        for of in request.resources() {
+            let resource = R::name(of);
+            let done = match twice.contains(&resource) {
                 true => {
                     refusal(ErrorCode::InvalidRequest, "Each resource must appear at most once.")
                 }
-                false => self.change(&mut plan, &asked),
+                false => self.change::<R>(&mut plan, of),
             };
             let (error, text) = match done {
                 Ok(()) => (ErrorCode::None, None),
                 Err((error, text)) => (error, Some(text.into())),
             };
-            Altered { resource: asked.resource, error: error.code(), text }
-        });
-        let altered = altered.collect();
-        let records = if validate_only { Vec::new() } else { plan.into_records() };
-        Decision::new(records, altered)
+            R::answers(&mut response).push(R::answer(resource, error.code(), text));
+        }
+        let records = if request.validates_only() { Vec::new() } else { plan.into_records() };
+        Decision::new(records, response)
     }
 
-    fn change(&self, plan: &mut Plan, asked: &Asked<'_>) -> Result<(), Refusal> {
-        let mut operations = operations(&asked.configs)?;
-        let resource = Resource::find(plan.image(), asked.resource)?;
-        let (kind, name) = asked.resource;
+    fn change<R: Alteration>(&self, plan: &mut Plan, of: &R::Resource) -> Result<(), Refusal> {
+        let mut operations = operations(&R::changes(of))?;
+        let (kind, name) = R::name(of);
+        let resource = Resource::find(plan.image(), (kind, name))?;
         let before = plan.image().overrides(kind, name).clone();
-        if asked.replaces {
+        if R::REPLACES {
             let named: BTreeSet<&str> = operations.iter().map(|(name, _)| *name).collect();
             let left_out = before.keys().filter(|key| !named.contains(key.as_str()));
             operations.extend(left_out.map(|key| (key.as_str(), Operation::Delete)));

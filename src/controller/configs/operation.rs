@@ -7,9 +7,12 @@ use crate::controller::refusal::{Refusal, refusal};
 use crate::wire::ErrorCode;
 
 pub(super) const SET: i8 = 0;
-const DELETE: i8 = 1;
+pub(super) const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
+
+/// The name of a setting, what is to be done to it, and the value for that.
+pub type Change<'a> = (&'a str, i8, Option<&'a str>);
 
 /// What is to be done to one setting.
 pub(super) enum Operation<'a> {
@@ -31,7 +34,7 @@ pub(super) fn repeated<'a>(
 
 /// Reads the operations on one resource: name, operation and value of each.
 pub(super) fn operations<'a>(
-    configs: &[(&'a str, i8, Option<&'a str>)],
+    configs: &[Change<'a>],
 ) -> Result<Vec<(&'a str, Operation<'a>)>, Refusal> {
     let mut seen = BTreeSet::new();
     let mut operations = Vec::with_capacity(configs.len());

@@ -36,7 +36,7 @@ fn resource(kind: i8, name: &str, changes: &[(&str, i8, Option<&str>)]) -> Alter
 fn alter(cluster: &mut Cluster, resources: Vec<AlterConfigsResource>) -> Vec<(ErrorCode, String)> {
     let mut request = IncrementalAlterConfigsRequest::default();
     request.resources = resources;
-    let decision = cluster.controller.incremental_alter_configs(cluster.now, &request);
+    let decision = cluster.controller.alter_configs(cluster.now, &request);
     let response = cluster.commit(decision);
     let told = response.responses.iter().map(|told| {
         let text = told.error_message.as_ref().map(ToString::to_string);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::config::ReplicaSelector;
 use crate::base::{BrokerEpoch, BrokerId, TopicId};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
@@ -22,14 +23,14 @@ use crate::wire::messages::{FetchRequest, FetchResponse, StrBytes, message};
 
 /// From here on what comes may be zstd (KIP-110).
 const ZSTD: i16 = 10;
+/// From here on a consumer names its rack, and may read from a follower (KIP-392).
+const RACK: i16 = 11;
 /// From here on a replica sends its epoch, and its id in another field (KIP-903).
 const REPLICA_STATE: i16 = 15;
 /// From here on a partition's answer tells diverging epochs and the current leader (KIP-595).
 const LEADER_HINTS: i16 = 12;
 /// From here on the answer tells where leaders are found (KIP-951).
 const NODE_ENDPOINTS: i16 = 16;
-/// "No preferred read replica."
-const NO_REPLICA: i32 = -1;
 
 pub(in crate::broker) struct Fetch;
 
@@ -57,8 +58,16 @@ impl<W: World> Handler<Broker<W>> for Fetch {
         let max_bytes = largest(broker, &request, reader);
         // More than the largest answer never comes. Source: Kafka's `KafkaApis.handleFetchRequest`.
         let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0).min(max_bytes as u64);
-        let mut look =
-            Look { broker, session: &session, reader, version, max_bytes, found: Found::default() };
+        let mut look = Look {
+            broker,
+            session: &session,
+            reader,
+            version,
+            rack: rack(broker, &request, reader, version),
+            listener: context.session.listener(),
+            max_bytes,
+            found: Found::default(),
+        };
         let mut first = true;
         loop {
             look.again(first);
@@ -102,6 +111,19 @@ fn largest<W: World>(broker: &Broker<W>, request: &FetchRequest, reader: Reader)
     usize::try_from(most).unwrap_or(0)
 }
 
+/// The consumer's rack, if the leader may name a replica there.
+fn rack<'a, W: World>(
+    broker: &Broker<W>,
+    request: &'a FetchRequest,
+    reader: Reader,
+    version: i16,
+) -> Option<&'a str> {
+    let selects = broker.config.node.replica_selector == ReplicaSelector::Rack;
+    let consumes = matches!(reader, Reader::Consumer(_));
+    let rack = Some(request.rack_id.as_str()).filter(|rack| !rack.is_empty());
+    rack.filter(|_| selects && consumes && version >= RACK)
+}
+
 fn reader(request: &FetchRequest, version: i16) -> Reader {
     let (id, epoch) = if version >= REPLICA_STATE {
         let state = &request.replica_state;
@@ -140,6 +162,7 @@ impl<W: World> Found<W> {
         let urgent = |answer: &FetchAnswer<W>| {
             answer.error != ErrorCode::None
                 || answer.diverging.is_some()
+                || answer.preferred.is_some()
                 || answer.available.in_next_segment
         };
         self.answers.values().any(urgent)
@@ -152,6 +175,9 @@ struct Look<'a, W: World> {
     session: &'a FetchSession,
     reader: Reader,
     version: i16,
+    /// The reader's, if the leader may name a replica there.
+    rack: Option<&'a str>,
+    listener: &'a str,
     max_bytes: usize,
     found: Found<W>,
 }
@@ -173,9 +199,13 @@ impl<W: World> Look<'_, W> {
             let Some(asked) = fetched.get(slot) else { continue };
             let left = self.max_bytes.saturating_sub(bytes);
             // KIP-74: the first batch of the first partition that has one is always sent.
-            let read = self.read(asked, asked.max_bytes.min(left), bytes == 0);
+            let limits = (asked.max_bytes.min(left), bytes == 0);
             let answer = match self.replica(&image, asked) {
-                Ok(partition) => partition.read(&read, first, &self.session.watch, slot),
+                Ok(partition) => {
+                    let near = self.near(&image, partition.topic_id, asked.partition);
+                    let read = self.read(asked, limits, &near);
+                    partition.read(&read, first, &self.session.watch, slot)
+                }
                 Err(error) => FetchAnswer::refusal(error),
             };
             if left < asked.max_bytes {
@@ -189,9 +219,29 @@ impl<W: World> Look<'_, W> {
         }
     }
 
-    fn read(&self, asked: &Slot, max_bytes: usize, at_least_one: bool) -> FetchRead {
+    /// The live replicas in the reader's rack that its listener reaches.
+    fn near(&self, image: &Image, topic: TopicId, index: i32) -> Vec<BrokerId> {
+        let Some(rack) = self.rack else { return Vec::new() };
+        let partition = image.partition(topic, index);
+        let replicas = partition.into_iter().flat_map(|partition| partition.replicas.iter());
+        let is_near = |id: BrokerId| {
+            let in_rack = image.broker(id).is_some_and(|it| it.rack.as_deref() == Some(rack));
+            in_rack && image.is_alive(id) && image.address(id, self.listener).is_some()
+        };
+        replicas.copied().filter(|id| is_near(*id)).collect()
+    }
+
+    fn read<'b>(
+        &self,
+        asked: &Slot,
+        (max_bytes, at_least_one): (usize, bool),
+        near: &'b [BrokerId],
+    ) -> FetchRead<'b> {
+        let consumes = matches!(self.reader, Reader::Consumer(_));
         FetchRead {
             reader: self.reader,
+            from_follower: consumes && self.version >= RACK,
+            near,
             current_epoch: asked.current_epoch,
             offset: asked.offset,
             last_fetched_epoch: asked.last_fetched_epoch,
@@ -242,7 +292,8 @@ fn respond<W: World>(
     for (slot, answer) in found.answers {
         let failed = answer.error != ErrorCode::None || answer.diverging.is_some();
         let marks = (!failed).then_some((answer.high_watermark, answer.log_start));
-        let news = fetched.note(slot, marks) || answer.slice.is_some();
+        let changed = fetched.note(slot, marks);
+        let news = changed || answer.slice.is_some() || answer.preferred.is_some();
         // Also what had no room in this answer: the next one has to look at it.
         if failed || answer.available.bytes > 0 || answer.may_join {
             again.insert(slot);
@@ -299,7 +350,7 @@ fn partition_data<W: World>(index: i32, answer: &FetchAnswer<W>, version: i16) -
         high_watermark: answer.high_watermark.0,
         last_stable_offset: answer.last_stable.0,
         log_start_offset: answer.log_start.0,
-        preferred_read_replica: NO_REPLICA,
+        preferred_read_replica: answer.preferred.unwrap_or(BrokerId::NONE).0,
         aborted_transactions: answer.aborted.as_ref().map(|aborted| {
             let transaction = |aborted: &Aborted| {
                 message!(AbortedTransaction {
