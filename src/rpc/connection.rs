@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::{mpsc, oneshot};
 
 use super::shared::{Queued, Shared};
-use super::{RpcError, tasks};
+use super::{Meter, RpcError, tasks};
 use crate::base::Instant;
 use crate::io::{Address, Net, World, timeout};
 use crate::wire::messages::{
@@ -22,6 +22,9 @@ use crate::wire::{ErrorCode, FrameError, api, frame, produce};
 /// Asked first: the oldest version that names the client (KIP-511).
 const API_VERSIONS_ASKED: i16 = 3;
 
+/// Bytes of a frame's length before it.
+const LENGTH: usize = 4;
+
 /// A connection that knows which versions the other side serves. A clone is another handle on it;
 /// it ends with the last one, once what was queued has been written.
 pub struct Connection<W: World> {
@@ -30,6 +33,7 @@ pub struct Connection<W: World> {
     handle: Arc<Handle<StreamOf<W>>>,
     /// The versions of each request that the other side serves.
     versions: Arc<BTreeMap<i16, (i16, i16)>>,
+    meter: Option<Arc<dyn Meter>>,
 }
 
 type StreamOf<W> = <<W as World>::Net as Net>::Stream;
@@ -50,6 +54,7 @@ impl<W: World> Clone for Connection<W> {
             client_id: Arc::clone(&self.client_id),
             handle: Arc::clone(&self.handle),
             versions: Arc::clone(&self.versions),
+            meter: self.meter.clone(),
         }
     }
 }
@@ -70,6 +75,17 @@ impl<W: World> Connection<W> {
         to: &Address,
         client_id: &str,
         deadline: Instant,
+    ) -> Result<Self, RpcError> {
+        Self::open_metered(world, to, client_id, deadline, None).await
+    }
+
+    /// The same, and tells `meter` of every request and response.
+    pub(crate) async fn open_metered(
+        world: &W,
+        to: &Address,
+        client_id: &str,
+        deadline: Instant,
+        meter: Option<Arc<dyn Meter>>,
     ) -> Result<Self, RpcError> {
         let failed = |reason: &str| RpcError::Connect { to: to.clone(), reason: reason.into() };
         let stream = match timeout(world, deadline, world.net().connect(to)).await {
@@ -92,6 +108,7 @@ impl<W: World> Connection<W> {
             client_id: client_id.into(),
             handle: Arc::new(Handle(shared)),
             versions: Arc::default(),
+            meter,
         };
         // If the negotiation fails, no request of the caller was sent.
         let versions = connection.negotiate(deadline).await;
@@ -131,7 +148,10 @@ impl<W: World> Connection<W> {
     ) -> Result<(), RpcError> {
         let version = self.version::<R>(max_version)?;
         let buffers = self.encode(0, request, version)?;
-        self.wait::<R, ()>(self.shared().send(buffers)?, deadline).await
+        let bytes = buffers.iter().map(Bytes::len).sum();
+        let queued = self.shared().send(buffers)?;
+        self.measure(|meter, now, peer| meter.sent(now, peer, bytes));
+        self.wait::<R, ()>(queued, deadline).await
     }
 
     /// The version of `R` that [`Connection::call`] uses.
@@ -180,7 +200,18 @@ impl<W: World> Connection<W> {
     ) -> Result<Bytes, RpcError> {
         let id = self.shared().next_id();
         let buffers = self.encode(id, request, version)?;
-        self.wait::<R, Bytes>(self.shared().call(id, buffers)?, deadline).await
+        let bytes = buffers.iter().map(Bytes::len).sum();
+        let queued = self.shared().call(id, buffers)?;
+        self.measure(|meter, now, peer| meter.sent(now, peer, bytes));
+        let frame = self.wait::<R, Bytes>(queued, deadline).await?;
+        self.measure(|meter, now, peer| meter.received(now, peer, LENGTH + frame.len()));
+        Ok(frame)
+    }
+
+    fn measure(&self, tell: impl FnOnce(&dyn Meter, Instant, &Address)) {
+        if let Some(meter) = &self.meter {
+            tell(&**meter, self.world.now(), self.peer());
+        }
     }
 
     async fn wait<R: KafkaMessage, T>(

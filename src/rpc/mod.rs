@@ -14,6 +14,7 @@ mod connection;
 mod error;
 pub(crate) mod fetch_session;
 mod frames;
+mod meter;
 mod pool;
 mod shared;
 mod tasks;
@@ -23,6 +24,7 @@ pub use connection::Connection;
 pub use error::RpcError;
 pub(crate) use fetch_session::{FetchSession, SessionRequest};
 pub use frames::Frames;
+pub(crate) use meter::Meter;
 pub(crate) use pool::{Connecting, Pool, Purpose};
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use rand_chacha::ChaCha12Rng;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Backoff, Connection, RpcError};
+use super::{Backoff, Connection, Meter, RpcError};
 use crate::base::{Instant, Stream};
 use crate::io::{Address, World, timeout};
 use crate::wire::messages::RequestResponsePair;
@@ -55,6 +55,7 @@ struct Inner<W: World> {
     connecting: Connecting,
     random: Mutex<ChaCha12Rng>,
     lines: Mutex<Lines<W>>,
+    meter: Option<Arc<dyn Meter>>,
 }
 
 /// The place for one connection. Callers that wait for it get it in the order of asking.
@@ -80,10 +81,20 @@ struct Reconnect {
 
 impl<W: World> Pool<W> {
     pub(crate) fn new(world: W, client_id: &str, connecting: Connecting) -> Self {
+        Self::metered(world, client_id, connecting, None)
+    }
+
+    /// A pool that tells `meter` of every request and response.
+    pub(crate) fn metered(
+        world: W,
+        client_id: &str,
+        connecting: Connecting,
+        meter: Option<Arc<dyn Meter>>,
+    ) -> Self {
         let stream = Stream::numbered("reconnect", xxh3_64(client_id.as_bytes()));
         let random = Mutex::new(world.random(stream));
         let (client_id, lines) = (client_id.to_owned(), Mutex::default());
-        Self { inner: Arc::new(Inner { world, client_id, connecting, random, lines }) }
+        Self { inner: Arc::new(Inner { world, client_id, connecting, random, lines, meter }) }
     }
 
     /// Sends a request and waits for its response, connecting first if necessary. Requests of one
@@ -97,7 +108,13 @@ impl<W: World> Pool<W> {
         deadline: Instant,
     ) -> Result<R::Response, RpcError> {
         let connection = self.connection(to, purpose, deadline).await?;
-        connection.call(request, max_version, deadline).await
+        let began = self.inner.world.now();
+        let answer = connection.call(request, max_version, deadline).await?;
+        if let Some(meter) = self.inner.meter.as_ref().filter(|_| purpose == Purpose::Records) {
+            let now = self.inner.world.now();
+            meter.answered(now, to, now.since(began));
+        }
+        Ok(answer)
     }
 
     /// Sends a request that has no response, in order with calls.
@@ -139,7 +156,8 @@ impl<W: World> Pool<W> {
             return Err(error);
         }
         let soon = deadline.min(world.now() + self.inner.connecting.setup_timeout);
-        match Connection::open(world, to, &self.inner.client_id, soon).await {
+        let (client_id, meter) = (&self.inner.client_id, self.inner.meter.clone());
+        match Connection::open_metered(world, to, client_id, soon, meter).await {
             Ok(connection) => {
                 slot.reconnect.succeeded();
                 slot.connection = Some(connection.clone());
