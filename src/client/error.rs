@@ -1,4 +1,5 @@
-//! Errors of producers, consumers and administrators. Names are Kafka's.
+//! Errors of producers, consumers and administrators. Names are Kafka's: a broker's error code, or the
+//! exception of its clients, as `TIMEOUT` for `TimeoutException`.
 
 #![warn(missing_docs, reason = "in the prelude")]
 
@@ -15,7 +16,7 @@ pub enum ProduceCause {
     #[error("{0}")]
     Broker(ErrorCode),
     /// `delivery.timeout.ms` passed, or `close` gave up.
-    #[error("TIMED_OUT")]
+    #[error("TIMEOUT")]
     TimedOut,
     /// The connection broke, or could not be made, and there are no retries left.
     #[error("NETWORK_EXCEPTION")]
@@ -48,7 +49,7 @@ impl ProduceCause {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Broker(code) => code.name(),
-            Self::TimedOut => "TIMED_OUT",
+            Self::TimedOut => "TIMEOUT",
             Self::Disconnected => "NETWORK_EXCEPTION",
             Self::RecordTooLarge => "RECORD_TOO_LARGE",
             Self::BufferExhausted => "BUFFER_EXHAUSTED",
@@ -212,7 +213,7 @@ pub enum ConsumeError {
     )]
     NeedsConsumerProtocol,
     /// No answer in time.
-    #[error("TIMED_OUT: no answer within the given time")]
+    #[error("TIMEOUT: no answer within the time of the call, or default.api.timeout.ms")]
     TimedOut,
 }
 
@@ -235,7 +236,7 @@ impl ConsumeError {
             Self::NoGroup => "INVALID_GROUP_ID",
             Self::Pattern(_) => "INVALID_REGULAR_EXPRESSION",
             Self::NeedsConsumerProtocol => "UNSUPPORTED_VERSION",
-            Self::TimedOut => "TIMED_OUT",
+            Self::TimedOut => "TIMEOUT",
         }
     }
 
@@ -263,7 +264,7 @@ pub enum AdminError {
         message: Option<String>,
     },
     /// `default.api.timeout.ms` passed. The operation may have been done.
-    #[error("TIMED_OUT: no answer within default.api.timeout.ms; the last obstacle: {last}")]
+    #[error("TIMEOUT: no answer within default.api.timeout.ms; the last obstacle: {last}")]
     TimedOut {
         /// Why the last attempt failed.
         last: String,
@@ -281,7 +282,7 @@ impl AdminError {
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Broker { error, .. } => error.name(),
-            Self::TimedOut { .. } => "TIMED_OUT",
+            Self::TimedOut { .. } => "TIMEOUT",
             Self::UnsupportedVersion(_) => "UNSUPPORTED_VERSION",
             Self::Incomplete(_) => "INVALID_RESPONSE",
         }

@@ -94,7 +94,7 @@ pub use group::{CommittedOffset, GroupMetadata, check_consumer};
 pub use metrics::{MetricName, Metrics};
 pub use producer::{
     Acknowledgement, ByteArraySerializer, Delivery, IntegerSerializer, Interceptor, LongSerializer,
-    Partitioner, Partitions, Producer, ProducerMetrics, ProducerRecord, RecordMetadata,
-    SerializationError, Serializer, StringSerializer, TypedProducer, partition_of,
+    Partitioner, Partitions, Producer, ProducerRecord, RecordMetadata, SerializationError,
+    Serializer, StringSerializer, TypedProducer, partition_of,
 };
 pub use record::ConsumerRecord;

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::consumer::{self, Answer, Question};
 use super::kernel;
 use super::producer::{self, Outcome, Taken};
-use super::{ConsumerRecord, ProducerMetrics, ProducerRecord};
+use super::{ConsumerRecord, Metrics, ProducerRecord};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, ProducerConfig};
 use crate::base::{
     Instant, Offset, ProducerEpoch, ProducerId, Seed, Stream, Timestamp, TopicPartition,
@@ -109,7 +109,7 @@ impl OfflineProducer {
     }
 
     /// See [`Producer::metrics`](super::Producer::metrics).
-    pub fn metrics(&self) -> ProducerMetrics {
+    pub fn metrics(&self) -> Metrics {
         self.core.metrics(self.now)
     }
 
@@ -127,7 +127,12 @@ impl OfflineProducer {
                     producer::Effect::Kernel(kernel::Effect::Coordinators { .. }) => {}
                     producer::Effect::Identify { ask } => {
                         let granted = Ok((ProducerId(1), ProducerEpoch(0)));
-                        inputs.push_back(producer::Input::Identity { from: ask, answer: granted });
+                        let granted = producer::Input::Identity {
+                            from: ask,
+                            answer: granted,
+                            throttle_ms: 0,
+                        };
+                        inputs.push_back(granted);
                     }
                     producer::Effect::Send(order) => {
                         let (answer, bytes) = stored(&order.message, self.next_offset);
@@ -303,7 +308,7 @@ mod tests {
         producer.flush();
         let metrics = producer.metrics();
         assert_eq!(metrics.get("record-send-total"), Some(1000.0));
-        assert_eq!(metrics.of_topic(TOPIC, "byte-total"), Some(producer.acknowledged() as f64));
+        assert_eq!(metrics.of_topic("byte-total", TOPIC), Some(producer.acknowledged() as f64));
         let available = metrics.get("buffer-available-bytes");
         assert_eq!(available, Some(33_554_432.0), "nothing is left");
         assert!(producer.acknowledged() > 100 * 1000);

@@ -1,24 +1,21 @@
 //! The administrator as an application has it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::attempts::{Attempts, Next, Verdict};
 use super::description::{ClusterDescription, TopicDescription};
+use super::throttle::Throttling;
 use super::{cluster, topics};
 use crate::base::config::{AdminConfig, ConfigError};
-use crate::base::{BrokerId, Instant, Stream};
-use crate::client::AdminError;
-use crate::client::kernel::{Kernel, Settings, connecting};
+use crate::base::{BrokerId, Instant};
+use crate::client::kernel::{ClientSettings, Kernel, Node};
+use crate::client::metrics::Nodes;
+use crate::client::{AdminError, Metrics};
 use crate::io::{Address, World};
-use crate::rpc::{Backoff, Pool, Purpose};
+use crate::rpc::{Pool, Purpose, RpcError};
 use crate::wire::messages::RequestResponsePair;
-
-/// Kafka's default of `metadata.max.age.ms`. An administrator asks for metadata when it needs it.
-const METADATA_MAX_AGE: Duration = Duration::from_secs(300);
 
 /// Creates, deletes and describes. A clone is another handle on the same connections.
 ///
@@ -27,6 +24,7 @@ const METADATA_MAX_AGE: Duration = Duration::from_secs(300);
 pub struct Admin<W: World> {
     pub(super) world: W,
     pub(super) pool: Pool<W>,
+    nodes: Arc<Nodes>,
     config: Arc<AdminConfig>,
     pub(super) kernel: Arc<Mutex<Kernel>>,
 }
@@ -34,23 +32,26 @@ pub struct Admin<W: World> {
 impl<W: World> Admin<W> {
     /// An administrator, which connects with its first operation.
     pub fn new(world: W, config: AdminConfig) -> Result<Self, ConfigError> {
-        let stream = Stream::numbered("admin", xxh3_64(config.client_id.as_bytes()));
-        let settings = Settings {
-            bootstrap_servers: &config.bootstrap_servers,
-            backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
-            metadata_max_age: METADATA_MAX_AGE,
-            may_create: false,
-        };
-        let kernel = Kernel::new(settings, world.now(), world.random(stream))?;
-        let reconnect = (config.reconnect_backoff, config.reconnect_backoff_max);
-        let pool = Pool::new(world.clone(), &config.client_id, connecting(reconnect));
+        let settings = ClientSettings::from(&config);
+        let (random, (pool, nodes)) = (settings.random(&world), settings.pool(&world));
+        let kernel = settings.kernel(world.now(), random)?;
         let (config, kernel) = (Arc::new(config), Arc::new(Mutex::new(kernel)));
-        Ok(Self { world, pool, config, kernel })
+        Ok(Self { world, pool, nodes, config, kernel })
     }
 
     /// The world in which it runs.
     pub fn world(&self) -> &W {
         &self.world
+    }
+
+    /// What it has measured so far, under Kafka's names: averages, maxima and rates of the last minute,
+    /// and totals.
+    pub fn metrics(&self) -> Metrics {
+        let (kernel, mut metrics) = (self.kernel.lock(), Metrics::default());
+        let groups = ("admin-client-metrics", "admin-client-node-metrics");
+        let id = |address: &Address| kernel.node_id(address);
+        self.nodes.write(self.world.now(), groups, id, &mut metrics);
+        metrics
     }
 
     /// Creates a topic. `-1` partitions or replicas: the cluster's default.
@@ -112,27 +113,34 @@ impl<W: World> Admin<W> {
         Attempts::new(deadline)
     }
 
-    pub(super) async fn ask_any<R: RequestResponsePair + Sync + 'static, T>(
+    pub(super) async fn ask_any<R, T>(
         &self,
         request: &R,
         judge: impl Fn(&R::Response, bool) -> Verdict<T>,
-    ) -> Result<T, AdminError> {
+    ) -> Result<T, AdminError>
+    where
+        R: RequestResponsePair + Sync + 'static,
+        R::Response: Throttling,
+    {
         self.ask(&mut self.attempts(), None, request, judge).await
     }
 
     /// Asks `only` this broker, or one after another, until one gives a final answer.
-    pub(super) async fn ask<R: RequestResponsePair + Sync + 'static, T>(
+    pub(super) async fn ask<R, T>(
         &self,
         attempts: &mut Attempts,
         only: Option<&Address>,
         request: &R,
         judge: impl Fn(&R::Response, bool) -> Verdict<T>,
-    ) -> Result<T, AdminError> {
+    ) -> Result<T, AdminError>
+    where
+        R: RequestResponsePair + Sync + 'static,
+        R::Response: Throttling,
+    {
         loop {
             let next = || self.kernel.lock().next_contact(self.world.now());
             let to = only.cloned().unwrap_or_else(next);
-            let deadline = self.request_deadline(attempts);
-            let answer = self.pool.call(&to, Purpose::Questions, request, None, deadline).await;
+            let answer = self.call(&to, request, None, attempts).await;
             let verdict = answer.map(|answer| judge(&answer, attempts.is_in_doubt()));
             let next = attempts.judge(self.world.now(), &to, verdict, &mut self.kernel.lock());
             match next {
@@ -140,6 +148,29 @@ impl<W: World> Admin<W> {
                 Next::Again(time) => self.world.sleep_until(time).await,
             }
         }
+    }
+
+    /// Asks a broker once, when the pause is over for which it asked. `newest` is the newest version of the request that is asked.
+    pub(super) async fn call<R>(
+        &self,
+        to: &Address,
+        request: &R,
+        newest: Option<i16>,
+        attempts: &Attempts,
+    ) -> Result<R::Response, RpcError>
+    where
+        R: RequestResponsePair + Sync + 'static,
+        R::Response: Throttling,
+    {
+        let now = self.world.now();
+        let muted_until = self.kernel.lock().muted_until(now, to, Node::Broker);
+        if let Some(until) = muted_until {
+            self.world.sleep_until(until.min(attempts.deadline())).await;
+        }
+        let deadline = self.request_deadline(attempts);
+        let answer = self.pool.call(to, Purpose::Questions, request, newest, deadline).await?;
+        self.kernel.lock().throttled(self.world.now(), to, answer.throttle_ms());
+        Ok(answer)
     }
 
     pub(super) fn request_deadline(&self, attempts: &Attempts) -> Instant {

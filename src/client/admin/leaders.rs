@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use super::Admin;
 use super::attempts::{Attempts, Verdict};
+use super::throttle::Throttling;
 use super::topics;
 use crate::base::{BrokerId, LeaderEpoch, TopicPartition};
 use crate::client::AdminError;
 use crate::io::World;
-use crate::rpc::Purpose;
 use crate::wire::ErrorCode;
 use crate::wire::messages::RequestResponsePair;
 
@@ -25,12 +25,16 @@ impl<W: World> Admin<W> {
     /// Asks the leaders, each about its own partitions, until all are answered or time runs out.
     /// `question` gets the time left for its answer; `read` finds a partition's error code and value
     /// in an answer.
-    pub(super) async fn ask_leaders<A: Copy, R: RequestResponsePair + Sync + 'static, V>(
+    pub(super) async fn ask_leaders<A: Copy, R, V>(
         &self,
         mut missing: BTreeMap<TopicPartition, A>,
         question: impl Fn(&[Asked<A>], Duration) -> R,
         read: impl Fn(&TopicPartition, &R::Response) -> Option<(i16, V)>,
-    ) -> Result<BTreeMap<TopicPartition, V>, AdminError> {
+    ) -> Result<BTreeMap<TopicPartition, V>, AdminError>
+    where
+        R: RequestResponsePair + Sync + 'static,
+        R::Response: Throttling,
+    {
         let mut found = BTreeMap::new();
         let mut attempts = self.attempts();
         while !missing.is_empty() {
@@ -41,9 +45,7 @@ impl<W: World> Admin<W> {
                 };
                 let deadline = self.request_deadline(&attempts);
                 let request = question(&asked, deadline.since(self.world.now()));
-                let answer =
-                    self.pool.call(&to, Purpose::Questions, &request, None, deadline).await;
-                let answer = match answer {
+                let answer = match self.call(&to, &request, None, &attempts).await {
                     Ok(answer) => answer,
                     Err(error) => {
                         attempts.lost(self.world.now(), error, &mut self.kernel.lock())?;

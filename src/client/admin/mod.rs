@@ -3,7 +3,7 @@
 //! | module | role |
 //! |---|---|
 //! | `attempts` | when an operation is retried, and what its answers mean for it: pure |
-//! | `handle` | the [`Admin`]: asks any broker, until one gives a final answer |
+//! | `handle`, `throttle` | the [`Admin`]: asks any broker, until one gives a final answer |
 //! | `leaders` | asks the leaders of partitions, each about its own |
 //! | `cluster`, `topics` | requests and responses of operations that any broker takes |
 //! | `configs` | settings of topics, brokers and groups |
@@ -22,6 +22,7 @@ mod handle;
 mod leaders;
 mod offsets;
 mod pages;
+mod throttle;
 mod topics;
 
 pub use description::{

@@ -52,6 +52,8 @@ pub(super) enum Reply {
     Fetched {
         records: Option<Bytes>,
         bounds: Bounds,
+        /// The replica to read from instead (KIP-392).
+        preferred: Option<BrokerId>,
     },
     Listed {
         offset: Offset,
@@ -79,6 +81,17 @@ impl Answer {
         match self {
             Self::Fetch(answer) => Some(answer),
             _ => None,
+        }
+    }
+
+    /// The pause for which it asks before the next request.
+    pub(super) fn throttle_ms(&self) -> i32 {
+        match self {
+            Self::Fetch(answer) => answer.throttle_time_ms,
+            Self::List(answer) => answer.throttle_time_ms,
+            Self::Validate(answer) => answer.throttle_time_ms,
+            Self::Group(answer) => answer.throttle_ms(),
+            Self::None(_) => 0,
         }
     }
 
@@ -132,6 +145,7 @@ fn fetched(data: &PartitionData) -> Reply {
                 last_stable: known(data.last_stable_offset),
                 high_watermark: known(data.high_watermark),
             },
+            preferred: Some(BrokerId(data.preferred_read_replica)).filter(|replica| replica.0 >= 0),
         },
         error => Reply::FetchRefused {
             error,

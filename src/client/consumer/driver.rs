@@ -142,6 +142,9 @@ impl<W: World> Driver<W> {
             }
             Effect::Ask(order) => self.world.spawn("consumer question", async move {
                 let request = order.request;
+                if order.not_before > driver.world.now() {
+                    driver.world.sleep_until(order.not_before).await;
+                }
                 let answer = answer(&driver.pool, *order).await;
                 driver.arrived(Input::Answered { request, answer });
             }),

@@ -9,13 +9,13 @@ use bytes::{Buf, Bytes};
 
 use crate::base::{Instant, TopicPartition};
 use crate::client::group::{Event, Request};
-use crate::client::metrics::{Count, Gauge, Latency, Metrics, Sampled};
+use crate::client::metrics::{Count, Gauge, Latency, Metrics, Now, Sampled, Sampling};
 use crate::wire::batch::BatchHeader;
 use crate::wire::messages::FetchResponse;
 
-const FETCH: &str = "consumer-fetch-manager-metrics";
+pub(super) const FETCH: &str = "consumer-fetch-manager-metrics";
 const COORDINATOR: &str = "consumer-coordinator-metrics";
-const CONSUMER: &str = "consumer-metrics";
+pub(super) const CONSUMER: &str = "consumer-metrics";
 
 /// What a request to the coordinator is for, as far as it is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,16 +111,23 @@ struct Polls {
 }
 
 /// The measurements of a consumer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Measured {
+    sampling: Sampling,
     fetches: Fetches,
     group: Coordination,
     polls: Polls,
 }
 
 impl Measured {
+    pub(super) fn new(sampling: Sampling) -> Self {
+        let (fetches, group, polls) = Default::default();
+        Self { sampling, fetches, group, polls }
+    }
+
     /// A fetch was answered. Its size is that of all its batches, whatever the application gets.
     pub(super) fn fetched(&mut self, now: Instant, took: Duration, answer: &FetchResponse) {
+        let now = self.sampling.at(now);
         let partitions = answer.responses.iter().flat_map(|topic| &topic.partitions);
         let (mut bytes, mut records) = (0, 0);
         for batches in partitions.filter_map(|partition| partition.records.as_ref()) {
@@ -141,6 +148,7 @@ impl Measured {
         records: usize,
         bytes: usize,
     ) {
+        let now = self.sampling.at(now);
         let fetches = &mut self.fetches;
         let of_topic = fetches.by_topic.entry(topic.clone()).or_default();
         for consumed in [&mut fetches.consumed, of_topic] {
@@ -157,6 +165,7 @@ impl Measured {
         lag: Option<u64>,
         lead: Option<u64>,
     ) {
+        let now = self.sampling.at(now);
         let fetches = &mut self.fetches;
         let distance = fetches.distances.entry(partition.clone()).or_default();
         if let Some(lag) = lag {
@@ -181,6 +190,7 @@ impl Measured {
 
     /// The coordinator answered; `refused`: with an error.
     pub(super) fn answered(&mut self, now: Instant, errand: Errand, took: Duration, refused: bool) {
+        let now = self.sampling.at(now);
         let group = &mut self.group;
         match errand {
             Errand::Join | Errand::Sync if refused => group.failed_rebalances.add(now, 1.0),
@@ -200,7 +210,7 @@ impl Measured {
             // A failed attempt is part of the rebalance that succeeds in the end.
             (Some(began), false) if succeeded => {
                 group.rebalance_began = None;
-                group.rebalances.record(now, now.since(began));
+                group.rebalances.record(self.sampling.at(now), now.since(began));
                 group.last_rebalance = Some(now);
             }
             _ => {}
@@ -209,6 +219,7 @@ impl Measured {
 
     /// The listener's call has ended.
     pub(super) fn told(&mut self, now: Instant, callback: Callback, took: Duration) {
+        let now = self.sampling.at(now);
         let group = &mut self.group;
         match callback {
             Callback::Revoked => group.revoked.record(now, took),
@@ -221,7 +232,7 @@ impl Measured {
     pub(super) fn poll_begins(&mut self, now: Instant) {
         let polls = &mut self.polls;
         let between = polls.began.map_or(Duration::ZERO, |last| now.since(last));
-        polls.between.record(now, between.as_secs_f64() * 1_000.0);
+        polls.between.record(self.sampling.at(now), between.as_secs_f64() * 1_000.0);
         polls.began = Some(now);
     }
 
@@ -232,7 +243,7 @@ impl Measured {
         let inside = now.since(began).as_secs_f64();
         let outside = polls.ended.map_or(0.0, |last| began.since(last).as_secs_f64());
         if inside + outside > 0.0 {
-            polls.idle.record(now, inside / (inside + outside));
+            polls.idle.record(self.sampling.at(now), inside / (inside + outside));
         }
         polls.ended = Some(now);
     }
@@ -249,7 +260,7 @@ impl Measured {
 
     /// All metrics now; `assigned`: the number of assigned partitions.
     pub(super) fn snapshot(&self, now: Instant, assigned: usize, has_group: bool) -> Metrics {
-        let mut metrics = Metrics::default();
+        let (now, mut metrics) = (self.sampling.at(now), Metrics::default());
         self.fetches.write(now, &mut metrics);
         self.polls.write(now, &mut metrics);
         if has_group {
@@ -274,7 +285,7 @@ fn records_in(mut batches: Bytes) -> u64 {
 }
 
 impl Fetches {
-    fn write(&self, now: Instant, into: &mut Metrics) {
+    fn write(&self, now: Now, into: &mut Metrics) {
         let mut add = |name, value| into.add(FETCH, name, value);
         add("fetch-latency-avg", self.latency.avg(now));
         add("fetch-latency-max", self.latency.max(now));
@@ -311,12 +322,12 @@ impl Fetches {
 }
 
 /// Seconds since a time, or -1 if there is none.
-fn seconds_ago(now: Instant, time: Option<Instant>) -> f64 {
-    time.map_or(-1.0, |time| now.since(time).as_secs() as f64)
+fn seconds_ago(now: Now, time: Option<Instant>) -> f64 {
+    time.map_or(-1.0, |time| now.time.since(time).as_secs() as f64)
 }
 
 impl Coordination {
-    fn write(&self, now: Instant, into: &mut Metrics) {
+    fn write(&self, now: Now, into: &mut Metrics) {
         const HOUR: f64 = 3_600.0;
         let mut add = |name, value| into.add(COORDINATOR, name, value);
         add("commit-latency-avg", self.commits.avg(now));
@@ -353,7 +364,7 @@ impl Coordination {
 }
 
 impl Polls {
-    fn write(&self, now: Instant, into: &mut Metrics) {
+    fn write(&self, now: Now, into: &mut Metrics) {
         let mut add = |name, value| into.add(CONSUMER, name, value);
         add("last-poll-seconds-ago", seconds_ago(now, self.began));
         add("time-between-poll-avg", self.between.avg(now));

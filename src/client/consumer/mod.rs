@@ -31,6 +31,10 @@ mod sessions;
 #[cfg(test)]
 mod measuring_tests;
 #[cfg(test)]
+mod nearest_tests;
+#[cfg(test)]
+mod settings_tests;
+#[cfg(test)]
 mod tests;
 
 pub use handle::{

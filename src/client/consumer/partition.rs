@@ -10,7 +10,7 @@ use super::Notice;
 use super::answers::Bounds;
 use super::buffer::Buffered;
 use super::position::{Position, Whence};
-use crate::base::{Instant, LeaderEpoch, Offset, TopicPartition};
+use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::ConsumerRecord;
 use crate::client::kernel::RequestId;
@@ -76,6 +76,8 @@ pub(super) struct Assigned {
     bounds: Bounds,
     /// The application does not want its records now.
     paused: bool,
+    /// The replica that its leader has named to read from, and until when (KIP-392).
+    preferred: Option<(BrokerId, Instant)>,
 }
 
 /// The state of a partition without any position.
@@ -106,7 +108,30 @@ impl Assigned {
             taken_from: None,
             bounds: Bounds::default(),
             taken_bytes: 0,
+            preferred: None,
         }
+    }
+
+    /// The replica to fetch from instead of the leader.
+    pub(super) fn preferred_replica(&self) -> Option<BrokerId> {
+        self.preferred.map(|(replica, _)| replica)
+    }
+
+    /// The leader prefers that this replica is read, until a time that is set when it is first named.
+    pub(super) fn prefer(&mut self, replica: BrokerId, until: Instant) {
+        if self.preferred_replica() != Some(replica) {
+            self.preferred = Some((replica, until));
+        }
+    }
+
+    /// Goes back to the leader if the time is over.
+    pub(super) fn expire_preferred(&mut self, now: Instant) {
+        self.preferred.take_if(|(_, until)| now > *until);
+    }
+
+    /// Goes back to the leader. Returns whether another replica was read.
+    pub(super) fn return_to_leader(&mut self) -> bool {
+        self.preferred.take().is_some()
     }
 
     pub(super) fn position(&self) -> Option<Offset> {
@@ -239,6 +264,7 @@ impl Assigned {
         if epoch <= self.good_for || self.state != State::Fetch {
             return;
         }
+        self.preferred = None;
         let was_read = self.position.is_some_and(|at| at.epoch() != LeaderEpoch::NONE);
         if was_read && !ignores_truncation {
             self.turn(State::Validate);

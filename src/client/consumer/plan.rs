@@ -13,8 +13,10 @@ use crate::client::kernel::Cluster;
 #[derive(Debug)]
 pub(super) struct Asked {
     pub(super) partition: TopicPartition,
-    /// Epoch of the leader that gets the request.
+    /// Epoch of the leader that gets the request, or that the replica follows.
     pub(super) leader_epoch: LeaderEpoch,
+    /// Whether a follower gets the request, which the leader has named (KIP-392).
+    pub(super) from_follower: bool,
     /// The application's lookup, if the request is not for an assigned partition.
     pub(super) lookup: Option<LookupId>,
 }
@@ -58,7 +60,11 @@ impl Plans {
         for (partition, assigned) in assignment.iter() {
             match assigned.wants(now) {
                 Want::Nothing { before } => plans.wake = plans.wake.min(before),
-                want => plans.add(partition, want, None, cluster),
+                want @ Want::Records(_) => {
+                    let replica = assigned.preferred_replica();
+                    plans.add(partition, want, replica, None, cluster);
+                }
+                want => plans.add(partition, want, None, None, cluster),
             }
         }
         for (partition, id, whence, not_before) in lookups.wants() {
@@ -68,7 +74,7 @@ impl Plans {
             if not_before > now {
                 plans.wake = plans.wake.min(not_before);
             } else {
-                plans.add(partition, Want::Offset(whence), Some(id), cluster);
+                plans.add(partition, Want::Offset(whence), None, Some(id), cluster);
             }
         }
         plans
@@ -78,15 +84,17 @@ impl Plans {
         &mut self,
         partition: &TopicPartition,
         want: Want,
+        replica: Option<BrokerId>,
         lookup: Option<LookupId>,
         cluster: &Cluster,
     ) {
-        let Some((broker, leader_epoch)) = cluster.leader(partition) else {
+        let Some((leader, leader_epoch)) = cluster.leader(partition) else {
             self.leaderless = true;
             return;
         };
-        let plan = self.by_broker.entry(broker).or_default();
-        let asked = Asked { partition: partition.clone(), leader_epoch, lookup };
+        let from_follower = replica.is_some_and(|replica| replica != leader);
+        let plan = self.by_broker.entry(replica.unwrap_or(leader)).or_default();
+        let asked = Asked { partition: partition.clone(), leader_epoch, from_follower, lookup };
         match want {
             Want::Offset(whence) => {
                 self.listed.insert(partition.clone());

@@ -78,6 +78,7 @@ pub(super) fn fetch(
         session_epoch: request.session_epoch,
         topics: topics,
         forgotten_topics_data: forgotten,
+        rack_id: config.client_rack.as_str().into(),
     }))
 }
 

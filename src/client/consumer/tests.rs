@@ -33,7 +33,13 @@ pub(super) struct Stage {
     pub(super) now: Instant,
     pub(super) orders: VecDeque<Order>,
     refreshes: usize,
-    leaders: Vec<(i32, i32)>,
+    pub(super) leaders: Vec<(i32, i32)>,
+    /// Brokers that are down, as far as metadata say.
+    pub(super) offline: Vec<i32>,
+    /// Of answers to fetches.
+    pub(super) throttle_ms: i32,
+    /// Whether the last question for metadata lets brokers create topics.
+    pub(super) may_create: bool,
 }
 
 pub(super) fn orders(partition: i32) -> TopicPartition {
@@ -69,6 +75,9 @@ impl Stage {
             orders: VecDeque::new(),
             refreshes: 0,
             leaders: vec![(1, 5)],
+            offline: Vec::new(),
+            throttle_ms: 0,
+            may_create: false,
         };
         stage.core.assign(vec![orders(0)]);
         stage
@@ -94,9 +103,12 @@ impl Stage {
             for effect in effects {
                 match effect {
                     Effect::Ask(order) => self.orders.push_back(*order),
-                    Effect::Kernel(kernel::Effect::Metadata { ask: from, .. }) => {
+                    Effect::Kernel(kernel::Effect::Metadata { ask: from, may_create, .. }) => {
                         self.refreshes += 1;
-                        let answer = Some(Box::new(metadata(3, "orders", 7, &self.leaders)));
+                        self.may_create = may_create;
+                        let mut answer = metadata(3, "orders", 7, &self.leaders);
+                        answer.topics[0].partitions[0].offline_replicas = self.offline.clone();
+                        let answer = Some(Box::new(answer));
                         inputs.push_back(Input::Kernel(kernel::Input::Metadata { from, answer }));
                     }
                     Effect::Kernel(other) => panic!("unexpected {other:?}"),
@@ -116,7 +128,7 @@ impl Stage {
         taken
     }
 
-    fn offsets(&mut self) -> Vec<i64> {
+    pub(super) fn offsets(&mut self) -> Vec<i64> {
         self.take().unwrap().iter().map(|record| record.offset.0).collect()
     }
 
@@ -125,16 +137,29 @@ impl Stage {
     }
 
     pub(super) fn fetched(&mut self, error: ErrorCode, high_watermark: i64, batches: &[Bytes]) {
+        self.fetched_with(error, high_watermark, batches, -1);
+    }
+
+    /// The same, and the leader names a replica to read from.
+    pub(super) fn fetched_with(
+        &mut self,
+        error: ErrorCode,
+        high_watermark: i64,
+        batches: &[Bytes],
+        preferred: i32,
+    ) {
         let order = self.order();
         assert!(matches!(order.question, Question::Fetch(_)), "{order:?}");
         let mut data = PartitionData::default();
         data.error_code = error.code();
         data.high_watermark = high_watermark;
+        data.preferred_read_replica = preferred;
         data.records = Some(Bytes::from(batches.concat()));
         let mut topic = FetchableTopicResponse::default();
         topic.topic_id = Uuid::from_bytes([7; 16]);
         topic.partitions.push(data);
         let mut answer = FetchResponse::default();
+        answer.throttle_time_ms = self.throttle_ms;
         answer.responses.push(topic);
         let answer = Answer::Fetch(Box::new(answer));
         self.step(Input::Answered { request: order.request, answer });
@@ -184,7 +209,7 @@ impl Stage {
     }
 
     /// Elects another leader, of which the consumer learns by a refused fetch.
-    fn elect(&mut self, leader: i32, epoch: i32) {
+    pub(super) fn elect(&mut self, leader: i32, epoch: i32) {
         self.leaders = vec![(leader, epoch)];
         self.now = self.now + Duration::from_secs(60);
         self.fetched(ErrorCode::FencedLeaderEpoch, -1, &[]);

@@ -30,3 +30,18 @@ pub(in crate::client) enum Response {
     Commit(OffsetCommitResponse),
     Committed(OffsetFetchResponse),
 }
+
+impl Response {
+    /// The pause for which it asks before the next request.
+    pub(in crate::client) fn throttle_ms(&self) -> i32 {
+        match self {
+            Self::Join(answer) => answer.throttle_time_ms,
+            Self::Sync(answer) => answer.throttle_time_ms,
+            Self::Heartbeat(answer) => answer.throttle_time_ms,
+            Self::Leave(answer) => answer.throttle_time_ms,
+            Self::ConsumerHeartbeat(answer) => answer.throttle_time_ms,
+            Self::Commit(answer) => answer.throttle_time_ms,
+            Self::Committed(answer) => answer.throttle_time_ms,
+        }
+    }
+}

@@ -25,6 +25,8 @@ pub(crate) struct KnownTopic {
     pub(crate) partitions: BTreeMap<i32, Leadership>,
     /// Racks with a replica, of partitions that have such.
     racks: BTreeMap<i32, BTreeSet<Arc<str>>>,
+    /// The replicas of each partition that are online.
+    online: BTreeMap<i32, Box<[BrokerId]>>,
     is_internal: bool,
 }
 
@@ -97,6 +99,10 @@ impl Cluster {
                     now = *known;
                 }
                 topic.partitions.insert(partition.partition_index, now);
+                let online = partition.replica_nodes.iter();
+                let online = online.filter(|node| !partition.offline_replicas.contains(node));
+                let online = online.map(|node| BrokerId(*node)).collect();
+                topic.online.insert(partition.partition_index, online);
                 let replicas = partition.replica_nodes.iter().map(|node| BrokerId(*node));
                 let racks = replicas.filter_map(|broker| self.racks.get(&broker).cloned());
                 let racks: BTreeSet<_> = racks.collect();
@@ -156,6 +162,12 @@ impl Cluster {
         self.brokers.get(&broker)
     }
 
+    /// The broker at an address.
+    pub(crate) fn broker_at(&self, address: &Address) -> Option<BrokerId> {
+        let found = self.brokers.iter().find(|(_, known)| *known == address);
+        found.map(|(broker, _)| *broker)
+    }
+
     pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
         self.brokers.values()
     }
@@ -188,6 +200,13 @@ impl Cluster {
         let leadership = self.leadership(partition)?;
         let leader = leadership.leader.filter(|leader| self.brokers.contains_key(leader))?;
         Some((leader, leadership.epoch))
+    }
+
+    /// Whether a broker has a replica of a partition that is online, and its address is known.
+    pub(crate) fn is_online(&self, partition: &TopicPartition, broker: BrokerId) -> bool {
+        let topic = self.topics.get(&partition.topic);
+        let online = topic.and_then(|topic| topic.online.get(&partition.partition));
+        self.brokers.contains_key(&broker) && online.is_some_and(|online| online.contains(&broker))
     }
 
     /// Panics if an invariant is broken.
@@ -234,6 +253,7 @@ pub(crate) mod tests {
             partition.partition_index = index as i32;
             partition.leader_id = *leader;
             partition.leader_epoch = *epoch;
+            partition.replica_nodes = (1..=brokers).collect();
             told.partitions.push(partition);
         }
         answer.topics.push(told);

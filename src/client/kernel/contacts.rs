@@ -41,15 +41,23 @@ impl Contacts {
         Ok(Self { bootstrap, round: Vec::new(), avoided: BTreeMap::new() })
     }
 
-    /// The broker to ask now.
+    /// All brokers and bootstrap servers.
+    pub(crate) fn all<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = &'a Address> {
+        cluster.addresses().chain(&self.bootstrap)
+    }
+
+    /// The broker to ask now; one that is muted only if all are.
     pub(crate) fn next(
         &mut self,
         now: Instant,
         cluster: &Cluster,
+        is_muted: impl Fn(&Address) -> bool,
         random: &mut ChaCha12Rng,
     ) -> Address {
         self.avoided.retain(|_, until| *until > now);
-        if !self.round.iter().any(|address| !self.avoided.contains_key(address)) {
+        let passed_over =
+            |address: &Address| self.avoided.contains_key(address) || is_muted(address);
+        if self.round.iter().all(passed_over) {
             self.round.clear();
             self.round.extend(cluster.addresses().cloned());
             for address in &self.bootstrap {
@@ -58,16 +66,24 @@ impl Contacts {
                 }
             }
         }
-        let open = |address: &&Address| !self.avoided.contains_key(*address);
-        let some_open = self.round.iter().any(|address| open(&address));
+        let open = |address: &Address| !self.avoided.contains_key(address) && !is_muted(address);
+        let some_open = self.round.iter().any(open);
+        // One that did not answer is asked again before one that asked for a pause.
+        let some_audible = self.round.iter().any(|address| !is_muted(address));
         let mut candidates = Vec::new();
         for (place, address) in self.round.iter().enumerate() {
-            if !some_open || open(&address) {
+            if open(address) || !some_open && (!is_muted(address) || !some_audible) {
                 candidates.push(place);
             }
         }
         let draw = random.next_u32() as usize % candidates.len();
         self.round.swap_remove(candidates[draw])
+    }
+
+    /// -1 for the first of `bootstrap.servers`, -2 for the second, as Kafka's clients name them.
+    pub(crate) fn bootstrap_id(&self, address: &Address) -> Option<i32> {
+        let place = self.bootstrap.iter().position(|bootstrap| bootstrap == address)?;
+        i32::try_from(place).ok().map(|place| -1 - place)
     }
 
     /// Starts over with the bootstrap servers, once the owner has forgotten the brokers.
@@ -121,7 +137,9 @@ mod tests {
 
         fn ask(&mut self, now: Instant, times: usize) -> Vec<String> {
             let mut asked: Vec<_> = (0..times)
-                .map(|_| self.contacts.next(now, &self.cluster, &mut self.random).to_string())
+                .map(|_| {
+                    self.contacts.next(now, &self.cluster, |_| false, &mut self.random).to_string()
+                })
                 .collect();
             asked.sort();
             asked

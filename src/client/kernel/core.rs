@@ -17,8 +17,9 @@ use rand_chacha::ChaCha12Rng;
 
 use super::cluster::Cluster;
 use super::contacts::Contacts;
-use super::coordinators::{CoordinatorKey, Coordinators, Node};
+use super::coordinators::{self, CoordinatorKey, Coordinators};
 use super::refresh::Refresh;
+use super::throttle::{Node, Throttles};
 use crate::base::config::ConfigError;
 use crate::base::{BrokerId, Instant, LeaderEpoch, TopicPartition};
 use crate::io::Address;
@@ -93,6 +94,7 @@ pub(crate) struct Kernel {
     contacts: Contacts,
     refresh: Refresh,
     coordinators: Coordinators,
+    throttles: Throttles,
     /// Since when every question for metadata failed.
     silent_since: Option<Instant>,
     wake: Instant,
@@ -115,6 +117,7 @@ impl Kernel {
             contacts: Contacts::new(bootstrap_servers)?,
             refresh: Refresh::new(backoff, metadata_max_age, now),
             coordinators: Coordinators::default(),
+            throttles: Throttles::default(),
             silent_since: None,
             wake: Instant::NEVER,
         })
@@ -124,6 +127,8 @@ impl Kernel {
     pub(crate) fn step(&mut self, now: Instant, input: Input) -> Changes {
         match input {
             Input::Metadata { from, answer } => {
+                let millis = answer.as_ref().map_or(0, |answer| answer.throttle_time_ms);
+                self.throttled(now, &from, millis);
                 let error = answer.as_ref().map(|answer| ErrorCode::from_code(answer.error_code));
                 if error == Some(ErrorCode::RebootstrapRequired) {
                     self.rebootstrap();
@@ -136,6 +141,8 @@ impl Kernel {
                 }
             }
             Input::Coordinators { from, keys, answer } => {
+                let millis = answer.as_ref().map_or(0, |answer| answer.throttle_time_ms);
+                self.throttled(now, &from, millis);
                 match &answer {
                     Some(_) => self.contacts.answered(&from),
                     None => self.contacts.failed(now, &from),
@@ -189,21 +196,25 @@ impl Kernel {
         mut emit: impl FnMut(Effect),
     ) {
         let mut topics = topics.into_iter().peekable();
+        let muted = self.contacts_muted_until(now);
         self.wake = Instant::NEVER;
         if topics.peek().is_some() || self.wants_all {
-            if self.refresh.is_due(now) {
+            if self.refresh.is_due(now) && muted.is_none() {
                 let (ask, topics) = (self.next_contact(now), topics.cloned().collect());
                 let (all, may_create) = (self.wants_all, self.may_create);
                 emit(Effect::Metadata { ask, topics, all, may_create });
                 self.asked_all = all;
                 self.refresh.began();
             }
-            self.wake = self.refresh.deadline();
+            self.wake = self.refresh.deadline().max(muted.unwrap_or(Instant::START));
         }
-        while let Some(keys) = self.coordinators.begin_due(now) {
+        while muted.is_none()
+            && let Some(keys) = self.coordinators.begin_due(now)
+        {
             emit(Effect::Coordinators { ask: self.next_contact(now), keys });
         }
-        self.wake = self.wake.min(self.coordinators.deadline());
+        let coordinators = self.coordinators.deadline().max(muted.unwrap_or(Instant::START));
+        self.wake = self.wake.min(coordinators);
     }
 
     /// When to step again though nothing came back.
@@ -256,9 +267,60 @@ impl Kernel {
         &self.cluster
     }
 
+    /// The id of the broker at an address; -1 and less, by its place, for another one of
+    /// `bootstrap.servers`.
+    pub(crate) fn node_id(&self, address: &Address) -> Option<i32> {
+        let known = self.cluster.broker_at(address).map(|broker| broker.0);
+        known.or_else(|| self.contacts.bootstrap_id(address))
+    }
+
     /// The broker to ask next, for a question that any broker can answer.
     pub(crate) fn next_contact(&mut self, now: Instant) -> Address {
-        self.contacts.next(now, &self.cluster, &mut self.random)
+        let Self { contacts, cluster, random, throttles, .. } = self;
+        let muted = |address: &Address| throttles.until(now, address, Node::Broker).is_some();
+        contacts.next(now, cluster, muted, random)
+    }
+
+    /// Until when no broker at all may be asked, if that is so now.
+    pub(crate) fn contacts_muted_until(&self, now: Instant) -> Option<Instant> {
+        let addresses = self.contacts.all(&self.cluster);
+        let until = |address| self.throttles.until(now, address, Node::Broker);
+        addresses.map(until).min().flatten()
+    }
+
+    /// A broker's answer asks for a pause of so many milliseconds.
+    pub(crate) fn throttled(&mut self, now: Instant, by: &Address, millis: i32) {
+        self.throttles.answered(now, by, Node::Broker, millis);
+    }
+
+    /// The same, of a broker by its id.
+    pub(crate) fn throttled_by(&mut self, now: Instant, by: BrokerId, millis: i32) {
+        if let Some(address) = self.cluster.address(by) {
+            self.throttles.answered(now, address, Node::Broker, millis);
+        }
+    }
+
+    /// The same, of this coordinator.
+    pub(crate) fn coordinator_throttled(
+        &mut self,
+        now: Instant,
+        key: &CoordinatorKey,
+        millis: i32,
+    ) {
+        if let Ok(Some(by)) = self.coordinators.get(key) {
+            self.throttles.answered(now, &by.address, Node::Coordinator, millis);
+        }
+    }
+
+    /// Until when a node is sent nothing, if that is so now.
+    pub(crate) fn muted_until(&self, now: Instant, to: &Address, node: Node) -> Option<Instant> {
+        self.throttles.until(now, to, node)
+    }
+
+    /// Until when a broker is sent nothing, if that is so now.
+    pub(crate) fn broker_muted_until(&self, now: Instant, broker: BrokerId) -> Option<Instant> {
+        let address = self.cluster.address(broker)?;
+        self.throttles.until(now, address, Node::Broker)
     }
 
     /// This contact answered.
@@ -304,7 +366,10 @@ impl Kernel {
     }
 
     /// The coordinator, once it is known; an error if it can't be had.
-    pub(crate) fn coordinator(&self, key: &CoordinatorKey) -> Result<Option<&Node>, ErrorCode> {
+    pub(crate) fn coordinator(
+        &self,
+        key: &CoordinatorKey,
+    ) -> Result<Option<&coordinators::Node>, ErrorCode> {
         self.coordinators.get(key)
     }
 

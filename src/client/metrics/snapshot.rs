@@ -1,12 +1,14 @@
 //! What an application reads.
 
+#![warn(missing_docs, reason = "in the prelude")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::TopicPartition;
 
 /// A metric's name, as Kafka has it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct MetricName {
     /// Its group, such as `consumer-fetch-manager-metrics`.
     pub group: &'static str,
@@ -16,6 +18,9 @@ pub struct MetricName {
     pub topic: Option<Arc<str>>,
     /// The partition of the topic that it is about, if it is about one.
     pub partition: Option<i32>,
+    /// The broker that it is about, if it is about one: its id, or -1 and less for an address of
+    /// `bootstrap.servers` that is no known broker's.
+    pub node: Option<i32>,
 }
 
 /// The metrics of a client at one time. An average or maximum of nothing is not a number, as in Kafka.
@@ -27,34 +32,38 @@ pub struct Metrics {
 impl Metrics {
     /// A metric of the whole client; `None` if it has none of that name.
     pub fn get(&self, name: &str) -> Option<f64> {
-        self.find(name, None, None)
+        self.find(name, (None, None, None))
     }
 
     /// A metric of one topic.
     pub fn of_topic(&self, name: &str, topic: &str) -> Option<f64> {
-        self.find(name, Some(topic), None)
+        self.find(name, (Some(topic), None, None))
     }
 
     /// A metric of one partition.
     pub fn of_partition(&self, name: &str, partition: &TopicPartition) -> Option<f64> {
-        self.find(name, Some(&partition.topic), Some(partition.partition))
+        self.find(name, (Some(&partition.topic), Some(partition.partition), None))
     }
 
-    /// All metrics, by group, name, topic and partition.
+    /// A metric of one broker.
+    pub fn of_node(&self, name: &str, node: i32) -> Option<f64> {
+        self.find(name, (None, None, Some(node)))
+    }
+
+    /// All metrics, by group, name, topic, partition and broker.
     pub fn iter(&self) -> impl Iterator<Item = (&MetricName, f64)> {
         self.values.iter().map(|(name, value)| (name, *value))
     }
 
-    fn find(&self, name: &str, topic: Option<&str>, partition: Option<i32>) -> Option<f64> {
+    fn find(&self, name: &str, about: (Option<&str>, Option<i32>, Option<i32>)) -> Option<f64> {
         let is_wanted = |metric: &MetricName| {
-            metric.name == name && metric.topic.as_deref() == topic && metric.partition == partition
+            metric.name == name && (metric.topic.as_deref(), metric.partition, metric.node) == about
         };
         self.values.iter().find(|(metric, _)| is_wanted(metric)).map(|(_, value)| *value)
     }
 
     pub(in crate::client) fn add(&mut self, group: &'static str, name: &'static str, value: f64) {
-        let name = MetricName { group, name, topic: None, partition: None };
-        self.values.insert(name, value);
+        self.values.insert(MetricName { group, name, ..MetricName::default() }, value);
     }
 
     pub(in crate::client) fn add_of_topic(
@@ -64,8 +73,8 @@ impl Metrics {
         topic: &Arc<str>,
         value: f64,
     ) {
-        let name = MetricName { group, name, topic: Some(topic.clone()), partition: None };
-        self.values.insert(name, value);
+        let topic = Some(topic.clone());
+        self.values.insert(MetricName { group, name, topic, ..MetricName::default() }, value);
     }
 
     pub(in crate::client) fn add_of_partition(
@@ -76,7 +85,18 @@ impl Metrics {
         value: f64,
     ) {
         let (topic, index) = (partition.topic.clone(), partition.partition);
-        let name = MetricName { group, name, topic: Some(topic), partition: Some(index) };
-        self.values.insert(name, value);
+        let about = MetricName { topic: Some(topic), partition: Some(index), ..Default::default() };
+        self.values.insert(MetricName { group, name, ..about }, value);
+    }
+
+    pub(in crate::client) fn add_of_node(
+        &mut self,
+        group: &'static str,
+        name: &'static str,
+        node: i32,
+        value: f64,
+    ) {
+        let node = Some(node);
+        self.values.insert(MetricName { group, name, node, ..MetricName::default() }, value);
     }
 }

@@ -128,7 +128,7 @@ impl Accumulator {
                     };
                     active.insert(place);
                     leaves = leaves.min(offer.now + tools.config.linger);
-                    partition.add_batch(offer, memory, tools.config)
+                    partition.add_batch(offer, memory, (tools.config, tools.ratios))
                 }
             };
             if partition.is_full() {

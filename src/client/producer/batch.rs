@@ -5,6 +5,7 @@ use std::mem;
 use bytes::{Bytes, BytesMut};
 
 use super::delivery::{Delivery, Promise, Settled};
+use super::ratio::Ratio;
 use super::{Header, ProducerRecord};
 use crate::base::{Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use crate::base::{Timestamp, TopicPartition};
@@ -69,6 +70,8 @@ pub(super) struct Batch {
     largest_record: usize,
     /// Its size before compression.
     uncompressed: usize,
+    /// How well it probably compresses, if it is to be compressed.
+    expected: Option<Ratio>,
     /// No record may be added.
     closed: bool,
     number: Number,
@@ -95,6 +98,7 @@ impl Batch {
             count,
             largest_record: 0,
             uncompressed,
+            expected: None,
             closed: false,
             number: Number::NONE,
             attempt: Attempt::Waiting(Instant::START),
@@ -103,6 +107,12 @@ impl Batch {
             leader_epoch: LeaderEpoch::NONE,
             last_problem: ProduceCause::TimedOut,
         }
+    }
+
+    /// The same, for a batch that is to be compressed, and probably so well.
+    pub(super) fn expecting(mut self, ratio: Ratio) -> Self {
+        self.expected = Some(ratio);
+        self
     }
 
     /// Adds a record, unless the batch would get larger than `room` by it; the first always fits. The
@@ -117,29 +127,36 @@ impl Batch {
     ) -> Option<(Delivery, usize)> {
         let Content::Open(builder) = &mut self.content else { return None };
         let headers = header_refs(&record.headers);
-        let before = builder.estimated_size();
+        let estimate = |uncompressed| match self.expected {
+            Some(ratio) => ratio.of(uncompressed),
+            None => uncompressed,
+        };
+        let before = estimate(self.uncompressed);
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let is_first = self.count == 0;
+        // The new record counts as it is, for it may compress badly.
+        let exact = || {
+            builder.estimated_size_with(timestamp, key, value, &headers) - builder.estimated_size()
+        };
         // Only near the end is the exact size of interest.
-        let fits = is_first
-            || (before + most) as u64 <= room
-            || builder.estimated_size_with(timestamp, key, value, &headers) as u64 <= room;
+        let fits = is_first || (before + most) as u64 <= room || (before + exact()) as u64 <= room;
         if self.closed || !fits {
             return None;
         }
         let place = builder.append(timestamp, key, value, &headers);
         self.count += 1;
         self.uncompressed = builder.estimated_size();
-        self.memory = self.memory.max(self.uncompressed as u64);
+        let size = estimate(self.uncompressed);
+        self.memory = self.memory.max(room.min(size as u64));
         self.largest_record = self.largest_record.max(most);
         let delivery = self.promise.delivery(place as u32, timestamp);
         // The header counts with the first record, as in Kafka.
-        Some((delivery, self.uncompressed - if is_first { 0 } else { before }))
+        Some((delivery, size - if is_first { 0 } else { before }))
     }
 
     /// Whether no record may be added.
     pub(super) fn is_full(&self) -> bool {
-        self.closed || (self.count > 0 && self.uncompressed as u64 >= self.memory)
+        self.closed || (self.count > 0 && self.size() as u64 >= self.memory)
     }
 
     /// No record may be added any more.
@@ -148,9 +165,13 @@ impl Batch {
     }
 
     /// Its size on the wire as a share of its size before compression.
-    pub(super) fn compression_rate(&self) -> f64 {
-        let records = |size: usize| size.saturating_sub(HEADER_LEN).max(1) as f64;
-        records(self.size()) / records(self.uncompressed)
+    pub(super) fn ratio(&self) -> Ratio {
+        Ratio::observed(self.size(), self.uncompressed)
+    }
+
+    /// How well it has compressed, if it is compressed.
+    pub(super) fn observed(&self) -> Option<Ratio> {
+        self.expected.map(|_| self.ratio())
     }
 
     /// See [`upper_bound`](super::record::upper_bound).
@@ -158,10 +179,13 @@ impl Batch {
         self.largest_record
     }
 
-    /// Its size on the wire; before it is sealed, without compression.
+    /// Its size on the wire; before it is sealed, as it is expected.
     pub(super) fn size(&self) -> usize {
         match &self.content {
-            Content::Open(builder) => builder.estimated_size(),
+            Content::Open(_) => match self.expected {
+                Some(ratio) => ratio.of(self.uncompressed),
+                None => self.uncompressed,
+            },
             Content::Sealed(bytes) => bytes.len(),
             Content::Gone => 0,
         }
@@ -308,6 +332,7 @@ impl Batch {
         for (nth, (from, mut part)) in parts.into_iter().enumerate() {
             part.seal(number);
             part.largest_record = self.largest_record;
+            part.expected = self.expected;
             number = number.after(part.count);
             part.memory = if nth == last { memory } else { memory / 2 };
             memory -= part.memory;

@@ -13,6 +13,7 @@ use super::core::{Core, Effect, Input, Order};
 use super::lane::lane;
 use crate::base::{Instant, ProducerEpoch, ProducerId};
 use crate::client::kernel::{self, question_deadline};
+use crate::client::metrics::Nodes;
 use crate::io::{Address, World};
 use crate::rpc::{Pool, Purpose};
 use crate::wire::ErrorCode;
@@ -23,6 +24,7 @@ pub(super) struct Shared<W: World> {
     pub(super) world: W,
     pub(super) core: Mutex<Core>,
     pub(super) request_timeout: Duration,
+    pub(super) nodes: Arc<Nodes>,
     /// The core has something to do before its deadline.
     pub(super) wake: Notify,
     pub(super) callbacks: Arc<Callbacks>,
@@ -124,7 +126,9 @@ async fn identify<W: World>(pool: &Pool<W>, ask: Address, deadline: Instant) -> 
         Ok(answer) => {
             let error = ErrorCode::from_code(answer.error_code);
             let identity = (ProducerId(answer.producer_id), ProducerEpoch(answer.producer_epoch));
-            Input::Identity { from: ask, answer: error.check().map(|()| identity) }
+            let answered = error.check().map(|()| identity);
+            let throttle_ms = answer.throttle_time_ms;
+            Input::Identity { from: ask, answer: answered, throttle_ms }
         }
         Err(_) => Input::NoIdentity { from: ask },
     }

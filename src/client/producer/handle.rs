@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::core::{Core, Granted, Taken};
 use super::driver::{Driver, Shared};
-use super::{Delivery, Partitioner, ProducerMetrics, ProducerRecord, RecordMetadata};
+use super::{Delivery, Partitioner, ProducerRecord, RecordMetadata};
 use crate::base::config::{ConfigError, ProducerConfig};
-use crate::base::{Flaws, Instant, Stream};
-use crate::client::kernel::connecting;
-use crate::client::{ProduceCause, ProduceError};
+use crate::base::{Flaws, Instant};
+use crate::client::kernel::ClientSettings;
+use crate::client::{Metrics, ProduceCause, ProduceError};
 use crate::io::{World, timeout};
-use crate::rpc::Pool;
 
 /// Sends records in batches. A clone is another handle on the same producer; when the last one is
 /// dropped without [`Producer::close`], records that are not acknowledged yet are given up.
@@ -66,14 +64,12 @@ impl<W: World> Producer<W> {
         config: ProducerConfig,
         change: impl FnOnce(Core) -> Core,
     ) -> Result<Self, ConfigError> {
-        let client_id = config.client_id.clone();
-        let random = world.random(Stream::numbered("producer", xxh3_64(client_id.as_bytes())));
+        let settings = ClientSettings::from(&config);
+        let (random, (pool, nodes)) = (settings.random(&world), settings.pool(&world));
         let request_timeout = config.request_timeout;
-        let reconnect = (config.reconnect_backoff, config.reconnect_backoff_max);
         let core = Mutex::new(change(Core::new(config, world.now(), random)?));
-        let pool = Pool::new(world.clone(), &client_id, connecting(reconnect));
         let (wake, callbacks) = (Notify::new(), Arc::default());
-        let shared = Shared { world: world.clone(), core, wake, request_timeout, callbacks };
+        let shared = Shared { world: world.clone(), core, wake, request_timeout, nodes, callbacks };
         let shared = Arc::new(shared);
         let driver = Driver::new(Arc::clone(&shared), pool);
         world.spawn("producer", driver.run());
@@ -158,9 +154,9 @@ impl<W: World> Producer<W> {
     }
 
     /// The producer's metrics, by Kafka's names.
-    pub fn metrics(&self) -> ProducerMetrics {
+    pub fn metrics(&self) -> Metrics {
         let shared = &self.handle.shared;
-        shared.core.lock().metrics(shared.world.now())
+        shared.core.lock().metrics_with(shared.world.now(), &shared.nodes)
     }
 
     /// A record could not be serialized.

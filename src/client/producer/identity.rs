@@ -50,6 +50,10 @@ impl Identity {
         if !self.wanted || self.outstanding || now < self.not_before {
             return None;
         }
+        if let Some(until) = kernel.contacts_muted_until(now) {
+            self.not_before = until;
+            return None;
+        }
         self.outstanding = true;
         Some(kernel.next_contact(now))
     }

@@ -5,9 +5,9 @@
 //! | `core` | the pure machine: composes the next three, and the kernel |
 //! | `accumulator`, `topic`, `partition`, `batch` | records that have no verdict yet, by topic and partition |
 //! | `identity`, `sequences` | idempotence: the producer's id, and the numbers of a partition's batches |
-//! | `memory` | `buffer.memory` |
+//! | `memory`, `ratio` | `buffer.memory`; how well the records of a topic compress |
 //! | `partitioner`, `availability` | which partition a record goes to, and which brokers take requests |
-//! | `metrics`, `window` | what is measured, by Kafka's names |
+//! | `metrics` | what it measures |
 //! | `outcome` | what a response means for the batches in its request |
 //! | `delivery` | how a verdict reaches the application |
 //! | `driver`, `lane` | carry the core's effects out |
@@ -30,6 +30,7 @@ mod metrics;
 mod outcome;
 mod partition;
 mod partitioner;
+mod ratio;
 mod record;
 mod sequences;
 mod serializer;
@@ -37,12 +38,10 @@ mod serializer;
 mod tests;
 mod topic;
 mod typed;
-mod window;
 
 pub use delivery::Delivery;
 pub use handle::Producer;
 pub use interceptor::{Acknowledgement, Interceptor};
-pub use metrics::ProducerMetrics;
 pub use partitioner::{Partitioner, Partitions, partition_of};
 pub use record::{ProducerRecord, RecordMetadata};
 pub use serializer::{

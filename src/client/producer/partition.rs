@@ -8,11 +8,12 @@ use super::batch::{Batch, Number};
 use super::delivery::{Delivery, Settled};
 use super::identity::Identity;
 use super::memory::Memory;
-use super::metrics::{Leaving, Metrics};
+use super::metrics::{Leaving, Measured};
 use super::outcome::{Fate, Sent};
 use super::partitioner::Partitioner;
+use super::ratio::Ratios;
 use super::sequences::Sequences;
-use crate::base::config::ProducerConfig;
+use crate::base::config::{Compression, ProducerConfig};
 use crate::base::{Flaw, Flaws, Instant, LeaderEpoch, Timestamp, TopicPartition};
 use crate::client::ProduceCause;
 use crate::client::kernel::{Kernel, RequestId};
@@ -28,7 +29,8 @@ pub(super) struct Tools<'a> {
     pub(super) kernel: &'a mut Kernel,
     pub(super) identity: &'a mut Identity,
     pub(super) memory: &'a mut Memory,
-    pub(super) metrics: &'a mut Metrics,
+    pub(super) metrics: &'a mut Measured,
+    pub(super) ratios: &'a mut Ratios,
     pub(super) availability: &'a Availability,
     pub(super) partitioner: &'a mut Option<Box<dyn Partitioner>>,
 }
@@ -150,11 +152,14 @@ impl Partition {
         &mut self,
         offer: &Offer<'_>,
         memory: u64,
-        config: &ProducerConfig,
+        (config, ratios): (&ProducerConfig, &Ratios),
     ) -> (Delivery, usize) {
         let builder = BatchBuilder::new(config.compression, offer.timestamp)
             .at_level(config.compression_level());
         let mut batch = Batch::new(builder, offer.now, memory);
+        if config.compression != Compression::None {
+            batch = batch.expecting(ratios.estimate(&self.name.topic));
+        }
         let added = batch.try_append(offer.timestamp, offer.record, offer.most, memory);
         self.fresh.push_back(batch);
         let Some(added) = added else { unreachable!("the first record always fits") };
@@ -221,7 +226,7 @@ impl Partition {
         request: RequestId,
         next: Next,
         epoch: LeaderEpoch,
-        (identity, metrics): (&mut Identity, &mut Metrics),
+        (identity, metrics, ratios): (&mut Identity, &mut Measured, &mut Ratios),
     ) -> Option<(Number, i32, PartitionProduceData)> {
         let place = match next {
             Next::Again(place) => place,
@@ -232,6 +237,9 @@ impl Partition {
                     Some(current) => self.sequences.number(current, batch.count()),
                     None => Number::NONE,
                 });
+                if let Some(ratio) = batch.observed() {
+                    ratios.observed(&self.name.topic, ratio);
+                }
                 self.sent.push_back(batch);
                 self.sent.len() - 1
             }
@@ -245,7 +253,7 @@ impl Partition {
                 size: batch.size(),
                 records: batch.count().unsigned_abs().into(),
                 waited: now.since(batch.created()),
-                compression_rate: batch.compression_rate(),
+                compression_rate: batch.ratio().as_f64(),
                 largest_record: batch.largest_record(),
             },
         );
@@ -344,6 +352,9 @@ impl Partition {
     fn split(&mut self, now: Instant, place: usize, tools: &mut Tools<'_>) {
         let Some(mut batch) = self.sent.remove(place) else { return };
         batch.wait_until(Instant::START);
+        if let Some(ratio) = batch.observed() {
+            tools.ratios.too_large(&self.name.topic, ratio);
+        }
         match batch.split(tools.config.batch_size) {
             Ok(parts) => {
                 tools.metrics.splits(now);

@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use super::interceptor::{Acknowledgement, Interceptors};
 use super::{
-    Delivery, Interceptor, Producer, ProducerMetrics, ProducerRecord, RecordMetadata,
-    SerializationError, Serializer,
+    Delivery, Interceptor, Producer, ProducerRecord, RecordMetadata, SerializationError, Serializer,
 };
-use crate::client::{Header, ProduceCause, ProduceError};
+use crate::client::{Header, Metrics, ProduceCause, ProduceError};
 use crate::io::World;
 
 /// Serializes keys and values, and sends them with a [`Producer`]. A clone is another handle on the
@@ -126,7 +125,7 @@ impl<W: World, K: 'static, V: 'static> TypedProducer<W, K, V> {
     }
 
     /// See [`Producer::metrics`].
-    pub fn metrics(&self) -> ProducerMetrics {
+    pub fn metrics(&self) -> Metrics {
         self.producer.metrics()
     }
 

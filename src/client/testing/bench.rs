@@ -213,7 +213,7 @@ impl Bench {
                         false => {
                             let id = ProducerId(self.model.init_producer_id());
                             let answer = Ok((id, ProducerEpoch(0)));
-                            producer::Input::Identity { from: ask, answer }
+                            producer::Input::Identity { from: ask, answer, throttle_ms: 0 }
                         }
                     };
                     let time = self.now + self.delay();

@@ -114,3 +114,22 @@ fn change_of_settings_is_asked_again_after_a_timeout() {
         );
     });
 }
+
+#[test]
+fn throttled_broker_is_asked_again_only_after_its_pause() {
+    run(async {
+        let world = RealWorld::new();
+        let (toy, admin) = start(&world).await;
+        toy.managed.lock().throttle_ms = 300;
+        let topic = ConfigResource::Topic("orders".into());
+        admin.describe_configs(&topic).await.unwrap();
+        let began = world.now();
+        toy.managed.lock().throttle_ms = 0;
+        admin.describe_configs(&topic).await.unwrap();
+        let took = world.now().since(began);
+        assert!(took >= Duration::from_millis(290), "{took:?}");
+        let began = world.now();
+        admin.describe_configs(&topic).await.unwrap();
+        assert!(world.now().since(began) < Duration::from_millis(290));
+    });
+}

@@ -3,6 +3,7 @@
 mod admin;
 mod consuming;
 mod groups;
+mod measuring;
 mod toy;
 mod typed;
 

@@ -16,9 +16,9 @@ pub use offsets::GroupOffset;
 
 use super::Admin;
 use super::attempts::Verdict;
+use super::throttle::Throttling;
 use crate::client::AdminError;
 use crate::io::{Address, World};
-use crate::rpc::Purpose;
 use crate::wire::ErrorCode;
 use crate::wire::messages::{
     DeleteGroupsRequest, DeleteGroupsResponse, FindCoordinatorRequest, FindCoordinatorResponse,
@@ -37,13 +37,17 @@ impl<W: World> Admin<W> {
 
     /// Asks the coordinator of a group, and finds it again when it has moved. `newest` is the newest
     /// version of the request that is asked.
-    pub(super) async fn ask_coordinator<R: RequestResponsePair + Sync + 'static, T>(
+    pub(super) async fn ask_coordinator<R, T>(
         &self,
         group: &str,
         request: &R,
         newest: Option<i16>,
         judge: impl Fn(&R::Response) -> Verdict<T>,
-    ) -> Result<T, AdminError> {
+    ) -> Result<T, AdminError>
+    where
+        R: RequestResponsePair + Sync + 'static,
+        R::Response: Throttling,
+    {
         let find = message!(FindCoordinatorRequest {
             key_type: GROUP,
             coordinator_keys: vec![group.into()],
@@ -51,8 +55,7 @@ impl<W: World> Admin<W> {
         let mut attempts = self.attempts();
         loop {
             let to = self.ask(&mut attempts, None, &find, |answer, _| coordinator(answer)).await?;
-            let deadline = self.request_deadline(&attempts);
-            let answer = self.pool.call(&to, Purpose::Questions, request, newest, deadline).await;
+            let answer = self.call(&to, request, newest, &attempts).await;
             let now = self.world.now();
             let again = match answer.map(|answer| judge(&answer)) {
                 Ok(Verdict::Done(value)) => return Ok(value),

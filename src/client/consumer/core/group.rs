@@ -15,7 +15,7 @@ use crate::client::group::{
     Commit, CommitId, Commits, Committed, CommittedId, CommittedOffset, Event, Found,
     GroupMetadata, Membership, Offsets, Request, Response, Settings, Step, Subscription, Trouble,
 };
-use crate::client::kernel::{Cluster, CoordinatorKey, CoordinatorType, RequestId};
+use crate::client::kernel::{Cluster, CoordinatorKey, CoordinatorType, Node, RequestId};
 use crate::group::MemberId;
 use crate::wire::ErrorCode;
 
@@ -425,6 +425,9 @@ impl Core {
                 None
             }
         };
+        let muted_until = coordinator
+            .as_ref()
+            .and_then(|node| kernel.muted_until(now, &node.address, Node::Coordinator));
         let mut send = |request: Request, timeout| {
             let id = requests.next_id();
             let Some(node) = &coordinator else { return id };
@@ -437,7 +440,8 @@ impl Core {
             requests.began(id, node.broker, in_flight);
             let question = Question::Group(request);
             let (to, deadline) = (node.address.clone(), now + timeout);
-            let order = Order { request: id, to, question, by_name: false, deadline };
+            let not_before = muted_until.unwrap_or(Instant::START);
+            let order = Order { request: id, to, question, by_name: false, not_before, deadline };
             effects.push(Effect::Ask(Box::new(order)));
             id
         };
@@ -456,6 +460,13 @@ impl Core {
         }
         *wake = (*wake).min(group.membership.deadline());
         group.settle(now, config.retry_backoff);
+    }
+
+    /// The coordinator's answer asks for a pause of so many milliseconds.
+    pub(super) fn throttle_coordinator(&mut self, now: Instant, millis: i32) {
+        if let Some(group) = &self.group {
+            self.kernel.coordinator_throttled(now, &group.key, millis);
+        }
     }
 
     /// Takes an answer of the coordinator. Returns its error.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use super::Core;
-use crate::base::{Instant, TopicPartition};
-use crate::client::consumer::metrics::Callback;
-use crate::client::metrics::Metrics;
+use crate::base::{BrokerId, Instant, TopicPartition};
+use crate::client::consumer::metrics::{CONSUMER, Callback, FETCH};
+use crate::client::metrics::{Metrics, Nodes};
 
 impl Core {
     /// The application polls.
@@ -66,11 +66,29 @@ impl Core {
         self.measured.rebalances(now, rebalances, succeeded);
     }
 
+    /// All metrics now, with those of connections.
+    pub(in crate::client::consumer) fn metrics_with(
+        &mut self,
+        now: Instant,
+        nodes: &Nodes,
+    ) -> Metrics {
+        let mut metrics = self.metrics(now);
+        let groups = (CONSUMER, "consumer-node-metrics");
+        nodes.write(now, groups, |address| self.kernel.node_id(address), &mut metrics);
+        metrics
+    }
+
     /// All metrics now.
     pub(in crate::client) fn metrics(&mut self, now: Instant) -> Metrics {
         let assignment = &self.assignment;
         self.measured.retain(|partition| assignment.get(partition).is_some());
         let assigned = assignment.iter().count();
-        self.measured.snapshot(now, assigned, self.group.is_some())
+        let mut metrics = self.measured.snapshot(now, assigned, self.group.is_some());
+        for (partition, assigned) in assignment.iter() {
+            let replica = assigned.preferred_replica().unwrap_or(BrokerId::NONE).0;
+            let name = "preferred-read-replica";
+            metrics.add_of_partition(FETCH, name, partition, replica.into());
+        }
+        metrics
     }
 }

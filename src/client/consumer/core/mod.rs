@@ -21,6 +21,7 @@
 mod group;
 mod lookups;
 mod measuring;
+mod nearest;
 mod replies;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -48,9 +49,8 @@ use crate::base::{
 use crate::client::ConsumeError;
 use crate::client::ConsumerRecord;
 use crate::client::group::Settings;
-use crate::client::kernel::{self, Kernel, RequestId, Requests};
+use crate::client::kernel::{self, ClientSettings, Kernel, RequestId, Requests};
 use crate::io::Address;
-use crate::rpc::Backoff;
 
 /// What happened.
 #[derive(Debug)]
@@ -80,6 +80,8 @@ pub(in crate::client) struct Order {
     pub(in crate::client) question: Question,
     /// Whether there are topics whose id is not known, so that names must be sent.
     pub(in crate::client) by_name: bool,
+    /// It leaves no sooner: the coordinator asked for a pause.
+    pub(in crate::client) not_before: Instant,
     pub(in crate::client) deadline: Instant,
 }
 
@@ -124,22 +126,17 @@ impl Core {
         random: ChaCha12Rng,
     ) -> Result<Self, ConfigError> {
         let read_committed = validate(&config)?;
-        let settings = kernel::Settings {
-            bootstrap_servers: &config.bootstrap_servers,
-            backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
-            metadata_max_age: config.metadata_max_age,
-            may_create: false,
-        };
         let mut random = random;
         let group = Settings::new(&config)?.map(|settings| {
             let id = settings.draw_member_id(now, &mut random);
             Box::new(Group::new(settings, id, now))
         });
+        let settings = ClientSettings::from(&config);
+        let sampling = settings.sampling();
         Ok(Self {
-            kernel: Kernel::new(settings, now, random)?,
+            kernel: settings.kernel(now, random)?,
             group,
             today: Timestamp(0),
-            config,
             flaws: Flaws::default(),
             read_committed,
             assignment: Assignment::default(),
@@ -148,9 +145,10 @@ impl Core {
             sessions: Sessions::default(),
             problems: VecDeque::new(),
             notices: Vec::new(),
-            measured: Measured::default(),
+            measured: Measured::new(sampling),
             shares: Vec::new(),
             wake: Instant::NEVER,
+            config,
         })
     }
 
@@ -335,6 +333,7 @@ impl Core {
 
     /// Asks every leader what there is to ask.
     fn ask(&mut self, now: Instant, effects: &mut Vec<Effect>) {
+        self.look_at_preferred_replicas(now);
         let plans =
             Plans::new((now, self.today), &self.assignment, &self.lookups, self.kernel.cluster());
         self.wake = plans.wake;
@@ -342,6 +341,10 @@ impl Core {
             self.kernel.want_metadata_unless_asked();
         }
         for (broker, plan) in plans.by_broker {
+            if let Some(until) = self.kernel.broker_muted_until(now, broker) {
+                self.wake = self.wake.min(until);
+                continue;
+            }
             let Plan { mut fetch, list, validate } = plan;
             if !fetch.is_empty() && !self.is_fetching(broker) {
                 // Those at the end of a full answer come first the next time.
@@ -389,7 +392,8 @@ impl Core {
         let is_fetch = matches!(question, Question::Fetch(_));
         self.requests.began(request, broker, InFlight { sent: now, is_fetch, errand: None, asked });
         let deadline = now + self.config.request_timeout;
-        let order = Order { request, to, question, by_name, deadline };
+        let not_before = Instant::START;
+        let order = Order { request, to, question, by_name, not_before, deadline };
         effects.push(Effect::Ask(Box::new(order)));
     }
 

@@ -13,6 +13,10 @@ impl Core {
         if matches!(answer, Answer::None(_)) {
             self.kernel.broker_failed(now, broker);
         }
+        match in_flight.errand {
+            Some(_) => self.throttle_coordinator(now, answer.throttle_ms()),
+            None => self.kernel.throttled_by(now, broker, answer.throttle_ms()),
+        }
         let took = now.since(in_flight.sent);
         if let Some(errand) = in_flight.errand {
             let refused = !self.take_group_answer(now, request, answer).is_none();
@@ -56,6 +60,11 @@ impl Core {
         match reply {
             Reply::Nothing => self.again(now, asked),
             Reply::Refused(error) => self.take_error(now, asked, error),
+            // The leader may have what a follower does not have yet, or no longer.
+            Reply::FetchRefused {
+                error: ErrorCode::OffsetOutOfRange | ErrorCode::CorruptMessage,
+                ..
+            } if asked.from_follower => self.return_to_leader(partition),
             Reply::FetchRefused { error, leader, epoch } => match error {
                 ErrorCode::OffsetOutOfRange => {
                     self.assignment.change(partition, |assigned| assigned.out_of_range(policy));
@@ -71,7 +80,8 @@ impl Core {
                     self.take_error(now, asked, error);
                 }
             },
-            Reply::Fetched { records, bounds } => {
+            Reply::Fetched { records, bounds, preferred } => {
+                self.prefer(now, partition, preferred);
                 let fetched = self.assignment.change(partition, |a| a.fetched(records, bounds));
                 if let Some(Err(problem)) = fetched {
                     self.problems.push_back(problem);
@@ -109,6 +119,9 @@ impl Core {
     fn take_error(&mut self, now: Instant, asked: &Asked, error: ErrorCode) {
         if error.is_stale_metadata() || error == ErrorCode::UnknownLeaderEpoch {
             self.kernel.want_metadata();
+        }
+        if asked.from_follower {
+            self.return_to_leader(&asked.partition);
         }
         let passes = error.is_retriable() || matches!(error, ErrorCode::UnknownServerError);
         if !passes {

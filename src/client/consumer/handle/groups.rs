@@ -105,26 +105,28 @@ impl<W: World, K, V> Consumer<W, K, V> {
     }
 
     /// Commits what polls have returned, and waits for it. Retries what may pass.
-    pub async fn commit_sync(&mut self, timeout: Duration) -> Result<(), ConsumeError> {
-        self.commit(None, timeout).await
+    pub async fn commit_sync(
+        &mut self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(), ConsumeError> {
+        self.commit(None, timeout.into()).await
     }
 
     /// Commits these offsets, each the next one to be read, and waits for it.
     pub async fn commit_offsets(
         &mut self,
         offsets: BTreeMap<TopicPartition, CommittedOffset>,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<(), ConsumeError> {
-        self.commit(Some(offsets), timeout).await
+        self.commit(Some(offsets), timeout.into()).await
     }
 
     async fn commit(
         &mut self,
         offsets: Option<BTreeMap<TopicPartition, CommittedOffset>>,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Result<(), ConsumeError> {
-        let began = self.world.now();
-        let deadline = began + timeout;
+        let (began, deadline) = (self.world.now(), self.deadline(timeout));
         let (id, outcome) = self.driver.with(|core| core.begin_commit(offsets, true))?;
         self.driver.step(Input::Tick);
         let outcome = io::timeout(&self.world, deadline, Committing::new(outcome)).await;
@@ -162,10 +164,9 @@ impl<W: World, K, V> Consumer<W, K, V> {
     pub async fn committed(
         &mut self,
         partitions: &[TopicPartition],
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, ConsumeError> {
-        let began = self.world.now();
-        let deadline = began + timeout;
+        let (began, deadline) = (self.world.now(), self.deadline(timeout.into()));
         let id = self.driver.with(|core| core.begin_committed(partitions))?;
         self.driver.step(Input::Tick);
         while !self.driver.with(|core| core.is_committed_known(id)) && self.world.now() < deadline {

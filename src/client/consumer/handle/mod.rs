@@ -20,19 +20,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::Notice;
 use super::core::{Core, Input};
 use super::driver::Driver;
 use super::position::Whence;
 use crate::base::config::{ConfigError, ConsumerConfig};
-use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
+use crate::base::{Flaws, Instant, Offset, TopicPartition};
 use crate::client::ConsumerRecord;
-use crate::client::kernel::connecting;
+use crate::client::kernel::ClientSettings;
+use crate::client::metrics::Nodes;
 use crate::client::{ConsumeError, Metrics};
 use crate::io::World;
-use crate::rpc::Pool;
 
 pub use committing::Committing;
 pub use deserializer::{
@@ -57,6 +56,9 @@ pub use stream::RecordStream;
 pub struct Consumer<W: World, K = Bytes, V = Bytes> {
     world: W,
     driver: Arc<Driver<W>>,
+    nodes: Arc<Nodes>,
+    /// `default.api.timeout.ms`.
+    api_timeout: Duration,
     deserializers: Deserializers<K, V>,
     interceptors: Vec<Arc<dyn ConsumerInterceptor<K, V>>>,
     listener: Option<Arc<dyn RebalanceListener<W, K, V>>>,
@@ -101,14 +103,18 @@ impl<W: World, K, V> Consumer<W, K, V> {
         flaws: Flaws,
         deserializers: Deserializers<K, V>,
     ) -> Result<Self, ConfigError> {
-        let client_id = config.client_id.clone();
-        let random = world.random(Stream::numbered("consumer", xxh3_64(client_id.as_bytes())));
-        let reconnect = (config.reconnect_backoff, config.reconnect_backoff_max);
-        let request_timeout = config.request_timeout;
+        let settings = ClientSettings::from(&config);
+        let (random, (pool, nodes)) = (settings.random(&world), settings.pool(&world));
+        let (request_timeout, api_timeout) = (config.request_timeout, config.default_api_timeout);
         let core = Core::new(config, world.now(), random)?.with_flaws(flaws);
-        let pool = Pool::new(world.clone(), &client_id, connecting(reconnect));
         let driver = Driver::start(world.clone(), pool, core, request_timeout);
-        Ok(Self { world, driver, deserializers, interceptors: Vec::new(), listener: None })
+        let interceptors = Vec::new();
+        Ok(Self { world, driver, nodes, api_timeout, deserializers, interceptors, listener: None })
+    }
+
+    /// When a call is given up that names this timeout, or none: then `default.api.timeout.ms` counts.
+    fn deadline(&self, timeout: Option<Duration>) -> Instant {
+        self.world.now() + timeout.unwrap_or(self.api_timeout)
     }
 
     /// Reads these partitions from now on, and leaves the group. Partitions that it read before keep
@@ -304,7 +310,7 @@ impl<W: World, K, V> Consumer<W, K, V> {
     /// What it has measured so far, under Kafka's names: averages, maxima and rates of the last minute,
     /// and totals.
     pub fn metrics(&self) -> Metrics {
-        self.driver.with(|core| core.metrics(self.world.now()))
+        self.driver.with(|core| core.metrics_with(self.world.now(), &self.nodes))
     }
 
     /// The high watermark that the last fetch returned.

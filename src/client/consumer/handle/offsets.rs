@@ -17,18 +17,18 @@ impl<W: World, K, V> Consumer<W, K, V> {
     pub async fn end_offsets(
         &mut self,
         partitions: &[TopicPartition],
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ConsumeError> {
-        self.bounds(Whence::Latest, partitions, timeout).await
+        self.bounds(Whence::Latest, partitions, timeout.into()).await
     }
 
     /// The offset of the oldest record, of each.
     pub async fn beginning_offsets(
         &mut self,
         partitions: &[TopicPartition],
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ConsumeError> {
-        self.bounds(Whence::Earliest, partitions, timeout).await
+        self.bounds(Whence::Earliest, partitions, timeout.into()).await
     }
 
     /// The first record of each partition that has this timestamp or a later one; `None`: there is
@@ -36,7 +36,7 @@ impl<W: World, K, V> Consumer<W, K, V> {
     pub async fn offsets_for_times(
         &mut self,
         timestamps: &BTreeMap<TopicPartition, Timestamp>,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>, ConsumeError> {
         // ListOffsets gives negative timestamps meanings of their own.
         if let Some((partition, time)) = timestamps.iter().find(|(_, time)| time.0 < 0) {
@@ -44,14 +44,14 @@ impl<W: World, K, V> Consumer<W, K, V> {
             return Err(ConsumeError::NegativeTimestamp { partition, timestamp });
         }
         let places = timestamps.iter().map(|(name, time)| (name.clone(), Whence::Time(*time)));
-        self.look_up(places, timeout).await
+        self.look_up(places, timeout.into()).await
     }
 
     async fn bounds(
         &mut self,
         whence: Whence,
         partitions: &[TopicPartition],
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ConsumeError> {
         let places = partitions.iter().map(|name| (name.clone(), whence));
         let found = self.look_up(places, timeout).await?.into_iter();
@@ -61,9 +61,9 @@ impl<W: World, K, V> Consumer<W, K, V> {
     async fn look_up(
         &mut self,
         places: impl IntoIterator<Item = (TopicPartition, Whence)>,
-        timeout: Duration,
+        timeout: Option<Duration>,
     ) -> Result<Places, ConsumeError> {
-        let deadline = self.world.now() + timeout;
+        let deadline = self.deadline(timeout);
         let id = self.driver.with(|core| core.begin_lookup(places));
         self.driver.step(Input::Tick);
         while !self.driver.with(|core| core.is_looked_up(id)) && self.world.now() < deadline {

@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 
 pub(in crate::client) use self::intake::{Granted, Taken};
@@ -28,16 +29,17 @@ use super::availability::Availability;
 use super::delivery::Settled;
 use super::identity::{self, Identity};
 use super::memory::Memory;
-use super::metrics::{Gauges, Metrics, ProducerMetrics};
+use super::metrics::{Gauges, Measured, PRODUCER};
 use super::outcome::{Outcome, Sent, learn_leaders};
 use super::partition::{Next, Readiness, Tools};
 use super::partitioner::{Partitioner, RoundRobin};
+use super::ratio::Ratios;
 use crate::base::config::{ConfigError, PartitionerChoice, ProducerConfig};
 use crate::base::{BrokerId, Flaws, Instant, LeaderEpoch, TopicId};
 use crate::client::ProduceCause;
-use crate::client::kernel::{self, Kernel, RequestId, Requests};
+use crate::client::kernel::{self, ClientSettings, Kernel, RequestId, Requests};
+use crate::client::metrics::{Metrics, Nodes};
 use crate::io::Address;
-use crate::rpc::Backoff;
 use crate::wire::ErrorCode;
 use crate::wire::messages::produce_request::TopicProduceData;
 use crate::wire::messages::{ProduceRequest, message};
@@ -53,7 +55,7 @@ pub(in crate::client) enum Input {
     /// What became of [`Effect::Kernel`].
     Kernel(kernel::Input),
     /// An answer to [`Effect::Identify`].
-    Identity { from: Address, answer: Result<identity::Granted, ErrorCode> },
+    Identity { from: Address, answer: Result<identity::Granted, ErrorCode>, throttle_ms: i32 },
     /// None came.
     NoIdentity { from: Address },
     /// What became of [`Effect::Send`].
@@ -102,7 +104,8 @@ pub(in crate::client) struct Core {
     memory: Memory,
     accumulator: Accumulator,
     requests: Requests<InFlight>,
-    metrics: Metrics,
+    metrics: Measured,
+    ratios: Ratios,
     availability: Availability,
     /// Instead of the built-in one.
     partitioner: Option<Box<dyn Partitioner>>,
@@ -120,17 +123,14 @@ impl Core {
         random: ChaCha12Rng,
     ) -> Result<Self, ConfigError> {
         config.check()?;
-        let settings = kernel::Settings {
-            bootstrap_servers: &config.bootstrap_servers,
-            backoff: Backoff::new(config.retry_backoff, config.retry_backoff_max),
-            metadata_max_age: config.metadata_max_age,
-            may_create: true,
-        };
+        let settings = ClientSettings::from(&config);
+        let sampling = settings.sampling();
         Ok(Self {
-            kernel: Kernel::new(settings, now, random)?,
+            kernel: settings.kernel(now, random)?,
             identity: Identity::new(config.idempotent()),
             memory: Memory::new(config.buffer_memory),
-            metrics: Metrics::default(),
+            metrics: Measured::new(sampling),
+            ratios: Ratios::default(),
             availability: Availability::new(config.availability_timeout),
             partitioner: match config.partitioner {
                 PartitionerChoice::BuiltIn => None,
@@ -170,7 +170,10 @@ impl Core {
         match input {
             Input::Tick => {}
             Input::Kernel(input) => self.take_news(now, input),
-            Input::Identity { from, answer } => self.take_identity(now, &from, answer),
+            Input::Identity { from, answer, throttle_ms } => {
+                self.kernel.throttled(now, &from, throttle_ms);
+                self.take_identity(now, &from, answer);
+            }
             Input::NoIdentity { from } => {
                 self.kernel.contact_failed(now, &from);
                 self.identity.failed(now, &mut self.kernel);
@@ -195,10 +198,18 @@ impl Core {
     /// The accumulator, and what it uses of the producer.
     fn parts(&mut self) -> (&mut Accumulator, Tools<'_>) {
         let Self { config, kernel, identity, memory, accumulator, metrics, .. } = self;
-        let Self { flaws, availability, partitioner, .. } = self;
-        let flaws = *flaws;
-        let tools =
-            Tools { config, flaws, kernel, identity, memory, metrics, availability, partitioner };
+        let Self { flaws, availability, partitioner, ratios, .. } = self;
+        let tools = Tools {
+            config,
+            flaws: *flaws,
+            kernel,
+            identity,
+            memory,
+            metrics,
+            ratios,
+            availability,
+            partitioner,
+        };
         (accumulator, tools)
     }
 
@@ -212,14 +223,23 @@ impl Core {
         self.metrics.flushed(time);
     }
 
-    pub(in crate::client) fn metrics(&self, now: Instant) -> ProducerMetrics {
+    /// All metrics now, with those of connections.
+    pub(super) fn metrics_with(&self, now: Instant, nodes: &Nodes) -> Metrics {
+        let mut metrics = self.metrics(now);
+        let groups = (PRODUCER, "producer-node-metrics");
+        nodes.write(now, groups, |address| self.kernel.node_id(address), &mut metrics);
+        metrics
+    }
+
+    /// All metrics now.
+    pub(in crate::client) fn metrics(&self, now: Instant) -> Metrics {
         let gauges = Gauges {
             buffer_total: self.memory.limit(),
             buffer_available: self.memory.available(),
             waiting: self.memory.waiting(),
             in_flight: self.requests.iter().count(),
         };
-        self.metrics.at(now, gauges)
+        self.metrics.snapshot(now, gauges)
     }
 
     /// Lets nothing linger until [`Core::end_flush`]. Returns what has no verdict yet.
@@ -288,8 +308,9 @@ impl Core {
         self.availability.ended(broker, !lost);
         match outcome {
             Outcome::Answered(answer) => {
-                let throttled = u64::try_from(answer.throttle_time_ms).unwrap_or(0);
-                self.metrics.answered(now, now.since(began), Duration::from_millis(throttled));
+                let throttle_ms = answer.throttle_time_ms;
+                self.metrics.answered(now, now.since(began), throttle_ms);
+                self.kernel.throttled_by(now, broker, throttle_ms);
                 learn_leaders(answer, &mut self.kernel);
             }
             Outcome::Lost { .. } => {
@@ -317,7 +338,7 @@ impl Core {
             let (due, mut along) = self.candidates(now);
             let mut sent = false;
             for (broker, mut batches) in due {
-                let may_send = self.requests.in_flight(broker) < self.config.max_in_flight;
+                let may_send = self.may_send(now, broker);
                 self.availability.ready(now, broker, may_send);
                 if may_send {
                     // So that those at the end of the list get into a request, too.
@@ -373,10 +394,17 @@ impl Core {
         }
         self.wake = wake;
         for broker in blocked {
-            let may_send = self.requests.in_flight(broker) < self.config.max_in_flight;
+            let may_send = self.may_send(now, broker);
             self.availability.ready(now, broker, may_send);
         }
         (due, along)
+    }
+
+    /// Whether a broker takes another request. If it does after a pause, that ends the wait.
+    fn may_send(&mut self, now: Instant, broker: BrokerId) -> bool {
+        let muted_until = self.kernel.broker_muted_until(now, broker);
+        self.wake = self.wake.min(muted_until.unwrap_or(Instant::NEVER));
+        muted_until.is_none() && self.requests.in_flight(broker) < self.config.max_in_flight
     }
 
     /// Puts one batch of each partition into a request, as far as there is room. Returns whether any
@@ -407,14 +435,15 @@ impl Core {
             }
             let epoch = self.kernel.cluster().leader(&name).map(|(_, epoch)| epoch);
             let epoch = epoch.unwrap_or(LeaderEpoch::NONE);
-            let tools = (&mut self.identity, &mut self.metrics);
+            let tools = (&mut self.identity, &mut self.metrics, &mut self.ratios);
             let attempt = self.accumulator.change(*place, |partition| {
                 partition.begin_attempt(now, request, *next, epoch, tools)
             });
             let Some((number, count, data)) = attempt else { continue };
             records += u64::from(count.unsigned_abs());
             sent.push(Sent { partition: *place, number, count });
-            room = room.saturating_sub(size);
+            // It may have compressed worse than expected.
+            room = room.saturating_sub(data.records.as_ref().map_or(size, Bytes::len));
             let at = *topics.entry(name.topic.clone()).or_insert_with(|| {
                 let id = self.kernel.cluster().id(&name.topic);
                 by_name |= id == TopicId::ZERO;

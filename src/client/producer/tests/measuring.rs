@@ -7,7 +7,7 @@ fn metric(stage: &Stage, name: &str) -> f64 {
 }
 
 fn of_topic(stage: &Stage, name: &str) -> f64 {
-    stage.core.metrics(stage.now).of_topic("orders", name).expect("it was sent to")
+    stage.core.metrics(stage.now).of_topic(name, "orders").expect("it was sent to")
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 mod arbitrary;
 mod buffering;
+mod compressing;
 mod measuring;
 mod numbers;
 mod partitioning;
 mod sending;
+mod throttling;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -35,6 +37,8 @@ struct Stage {
     /// Answers questions for metadata and identity at once, as they stand here.
     leaders: Option<Vec<(i32, i32)>>,
     next_id: i64,
+    /// Of answers.
+    throttle_ms: i32,
 }
 
 impl Stage {
@@ -52,6 +56,7 @@ impl Stage {
             identified: 0,
             leaders: Some(vec![(1, 5)]),
             next_id: 70,
+            throttle_ms: 0,
         }
     }
 
@@ -73,7 +78,7 @@ impl Stage {
                     Effect::Identify { ask } => {
                         self.identified += 1;
                         let answer = Ok((ProducerId(self.next_id), ProducerEpoch(0)));
-                        inputs.push_back(Input::Identity { from: ask, answer });
+                        inputs.push_back(Input::Identity { from: ask, answer, throttle_ms: 0 });
                         self.next_id += 1;
                     }
                 }
@@ -120,6 +125,7 @@ impl Stage {
 
     fn answer(&mut self, order: &Order, error: ErrorCode, base: i64) {
         let mut answer = ProduceResponse::default();
+        answer.throttle_time_ms = self.throttle_ms;
         for topic in &order.message.topic_data {
             let mut told = TopicProduceResponse::default();
             told.name = topic.name.clone();

@@ -23,12 +23,14 @@ pub(in crate::client::tests) struct Managed {
     pub(in crate::client::tests) pages: usize,
     /// The next change is answered with this error, though it is made.
     pub(in crate::client::tests) lies: Option<ErrorCode>,
+    /// Answers to DescribeConfigs ask for this pause.
+    pub(in crate::client::tests) throttle_ms: i32,
 }
 
 impl Default for Managed {
     fn default() -> Self {
         let topics = BTreeMap::from([("orders", 5), ("payments", 2)]);
-        Self { settings: BTreeMap::new(), topics, pages: 0, lies: None }
+        Self { settings: BTreeMap::new(), topics, pages: 0, lies: None, throttle_ms: 0 }
     }
 }
 
@@ -96,7 +98,10 @@ impl Managed {
             })
         });
         let result = message!(DescribeConfigsResult { configs: configs.collect() });
-        message!(DescribeConfigsResponse { results: vec![result] })
+        message!(DescribeConfigsResponse {
+            results: vec![result],
+            throttle_time_ms: self.throttle_ms,
+        })
     }
 
     pub(super) fn page(
