@@ -109,7 +109,7 @@ fn of_a_member() -> Vec<ClientEvent> {
         },
         told(1, Outcome::Ok { offset: None }),
         told(2, fail),
-        told(3, Outcome::Unknown { error: "TIMED_OUT".into() }),
+        told(3, Outcome::Unknown { error: "TIMEOUT".into() }),
         MemberEvent::Revoked { consumer, partitions: partitions.clone() },
         MemberEvent::Withholds { consumer, partitions: partitions.clone() },
         MemberEvent::Lost { consumer, partitions },

@@ -81,7 +81,7 @@ impl Story {
     pub fn committed(&mut self, consumer: u32, op: u64, generation: i32, acknowledged: bool) {
         let outcome = match acknowledged {
             true => Outcome::Ok { offset: None },
-            false => Outcome::Unknown { error: "TIMED_OUT".into() },
+            false => Outcome::Unknown { error: "TIMEOUT".into() },
         };
         self.member(consumer, MemberEvent::Committed { consumer, op, generation, outcome });
     }
