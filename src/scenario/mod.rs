@@ -157,11 +157,19 @@ pub struct Cluster {
     pub brokers: u16,
     /// `c1`, ….
     pub controllers: u16,
+    /// Brokers are in racks `r1`, `r2`, …, in turn; 0: in those that the file names, or in none.
+    pub racks: u16,
     /// Settings that all nodes share.
     pub config: NodeConfig,
 }
 
 impl Cluster {
+    /// The rack of the broker with this number, unless all are where the file says.
+    pub(crate) fn rack_of(&self, number: u16) -> Option<String> {
+        let rack = number.checked_sub(1)?.checked_rem(self.racks)? + 1;
+        Some(format!("r{rack}"))
+    }
+
     /// The nodes' `log.dirs`, on disks of their own: `/data` unless a scenario asks for more.
     pub fn log_dirs(&self) -> Vec<String> {
         match self.config.node.log_dirs == BrokerConfig::default().log_dirs {

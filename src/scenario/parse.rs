@@ -164,6 +164,7 @@ fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems)
         }
         _ => 1,
     };
+    let racks = bounded(&mut section, "racks", (0, brokers), 0, problems);
     let mut config = NodeConfig::default();
     written.cluster = kafka_keys(&mut section, problems, |key, value| match key {
         "log.segment.bytes" => config.topics.set(accepted_key("segment.bytes", value), value),
@@ -178,7 +179,8 @@ fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems)
         }
         problems.add(section.line, format!("`{dir}` is no directory of a node: expected `/{dir}`"));
     }
-    Cluster { brokers: u16::try_from(brokers).unwrap_or(1), controllers, config }
+    let brokers = u16::try_from(brokers).unwrap_or(1);
+    Cluster { brokers, controllers, racks: u16::try_from(racks).unwrap_or(0), config }
 }
 
 /// All of `[[topic]]`, or the one of `[topic]`; a file that says nothing has one with defaults.

@@ -18,6 +18,9 @@ impl Scenario {
         out.title("[cluster]");
         out.plain("brokers", self.cluster.brokers);
         out.plain("controllers", self.cluster.controllers);
+        if self.cluster.racks > 0 {
+            out.plain("racks", self.cluster.racks);
+        }
         out.keys(&self.written.cluster);
         for topic in &self.topics {
             out.title(if self.topics.len() > 1 { "[[topic]]" } else { "[topic]" });

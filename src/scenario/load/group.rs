@@ -10,7 +10,9 @@ use std::time::Duration;
 use super::super::document::{At, Problems, Section};
 use super::super::entries::MAX_DURATION;
 use super::super::writer::Writer;
-use super::member::{self, Commit, Habits, Task, Turns};
+use super::effects::Effect;
+use super::habits::{Commit, Habits, Shows, Task, Turns};
+use super::member;
 use super::{Kind, Processing, Promise, Seats, Settings, Share, Side, Smaller, settle};
 use crate::base::config::ConsumerConfig;
 use crate::client::check_consumer;
@@ -52,6 +54,7 @@ impl Kind for Group {
             waves: turns(section, ("stays", "away"), problems),
             pauses: turns(section, ("pause.every", "pause.lasts"), problems),
             never_revokes: section.boolean("never-revokes", problems).unwrap_or(false),
+            worker: section.boolean("worker", problems).unwrap_or(false),
             poll: poll(section, problems),
         };
         if let Some(line) = section.line_of(AUTO) {
@@ -72,7 +75,7 @@ impl Kind for Group {
         if self.all_topics {
             out.plain("all-topics", true);
         }
-        let Habits { commit, processing, stalls, waves, pauses, never_revokes, poll } =
+        let Habits { commit, processing, stalls, waves, pauses, never_revokes, worker, poll } =
             &self.habits;
         out.text("commit", commit.word());
         if processing.high > Duration::ZERO {
@@ -92,6 +95,9 @@ impl Kind for Group {
         }
         if *never_revokes {
             out.plain("never-revokes", true);
+        }
+        if *worker {
+            out.plain("worker", true);
         }
         if *poll != POLL {
             out.value("poll", poll);
@@ -116,6 +122,11 @@ impl Kind for Group {
         let topics: BTreeSet<Arc<str>> =
             all.chain([seats.topic]).map(|topic| topic.name.as_str().into()).collect();
         let topics: Vec<_> = topics.into_iter().collect();
+        let shows = self.shows(seats);
+        if self.all_topics && topics.len() == 1 {
+            let why = "the scenario has no other topic";
+            seats.expects(Self::SIDE.letter(), "all-topics", why);
+        }
         let host = |number| {
             let mut config = settle(&self.settings.config, number, seats.servers.clone());
             config.enable_auto_commit.value = self.habits.commit == Commit::Auto;
@@ -127,6 +138,7 @@ impl Kind for Group {
                 number,
                 topics: topics.clone(),
                 habits: self.habits.clone(),
+                shows: shows.clone(),
                 config,
                 flaws: seats.flaws,
                 commits: Arc::default(),
@@ -152,6 +164,7 @@ impl Kind for Group {
         push(stalls.is_some(), Habits { stalls: None, ..self.habits.clone() });
         push(pauses.is_some(), Habits { pauses: None, ..self.habits.clone() });
         push(self.habits.never_revokes, Habits { never_revokes: false, ..self.habits.clone() });
+        push(self.habits.worker, Habits { worker: false, ..self.habits.clone() });
         push(*processing != none, Habits { processing: none, ..self.habits.clone() });
         ways
     }
@@ -174,10 +187,11 @@ impl Kind for Group {
         let processing = proptest::option::of(range());
         let processing = processing.prop_map(|range| range.unwrap_or(Range::just(Duration::ZERO)));
         let poll = (1..2_000u64).prop_map(Duration::from_millis);
-        let habits = (commit, processing, [turns(), turns(), turns()], any::<bool>(), poll);
-        let habits = habits.prop_map(|(commit, processing, turns, never_revokes, poll)| {
-            let [stalls, waves, pauses] = turns;
-            Habits { commit, processing, stalls, waves, pauses, never_revokes, poll }
+        let turns = [turns(), turns(), turns()];
+        let habits = (commit, processing, turns, any::<[bool; 2]>(), poll);
+        let habits = habits.prop_map(|(commit, processing, turns, words, poll)| {
+            let ([stalls, waves, pauses], [never_revokes, worker]) = (turns, words);
+            Habits { commit, processing, stalls, waves, pauses, never_revokes, worker, poll }
         });
         let session = proptest::option::of(6_000..60_000u32);
         let settings = session.prop_map(|session| {
@@ -193,6 +207,54 @@ impl Kind for Group {
             settings,
         };
         all.prop_map(group).boxed()
+    }
+}
+
+impl Group {
+    /// What its members are to be seen doing.
+    fn shows(&self, seats: &Seats<'_>) -> Shows {
+        let Habits { processing, stalls, waves, pauses, never_revokes, .. } = &self.habits;
+        let expects = |is_set: bool, option, otherwise: &str| match is_set {
+            true => seats.expects(Self::SIDE.letter(), option, otherwise),
+            false => Effect::default(),
+        };
+        Shows {
+            processes: expects(
+                processing.high > Duration::ZERO,
+                "processing",
+                "no record was processed before the load ended",
+            ),
+            stalls: expects(
+                stalls.is_some(),
+                "stall.every",
+                "no member was due to stall before the load ended",
+            ),
+            leaves: expects(
+                waves.is_some(),
+                "stays",
+                "no member was due to leave before the load ended",
+            ),
+            returns: expects(
+                waves.is_some(),
+                "away",
+                "no member was due to return before the load ended",
+            ),
+            pauses: expects(
+                pauses.is_some(),
+                "pause.every",
+                "no member with partitions was due to pause them before the load ended",
+            ),
+            withholds: expects(
+                *never_revokes,
+                "never-revokes",
+                "no member was asked to give partitions up",
+            ),
+            polls_on: expects(
+                self.habits.worker,
+                "worker",
+                "no member polled while its worker processed",
+            ),
+        }
     }
 }
 

@@ -7,96 +7,27 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand_chacha::ChaCha12Rng;
 
+use super::habits::{
+    Commit, NO_GENERATION, Notes, PAUSE, SharedNotes, Task, Turns, at, commit, committed,
+    committing, generation,
+};
+use super::listener::Listener;
 use super::reading::ReadingLog;
 use super::values::number_of;
+use super::worker::Worker;
 use super::{SharedSignals, boot};
-use crate::base::config::{ConsumerConfig, GroupProtocol, Setting};
-use crate::base::{Flaws, Instant, Offset, Stream, TopicPartition};
-use crate::client::{
-    CommittedOffset, ConsumeError, Consumer, ConsumerRecord, RebalanceListener, Told,
-};
-use crate::scenario::Range;
-use crate::sim::{Boot, MemberEvent, Outcome, SimWorld};
+use crate::base::config::{GroupProtocol, Setting};
+use crate::base::{Instant, Offset, Stream, TopicPartition};
+use crate::client::{CommittedOffset, ConsumeError, Consumer, ConsumerRecord};
+use crate::sim::{Boot, MemberEvent, SimWorld};
 use crate::wire::ErrorCode;
 
-/// Pause after an error that comes at once; how often a waiting member looks at the signals.
-const PAUSE: Duration = Duration::from_millis(100);
-/// How long a commit may take.
-const COMMIT: Duration = Duration::from_secs(5);
 /// How long a question about committed offsets may take.
 const RECALL: Duration = Duration::from_secs(2);
 /// How long a member that leaves waits for the coordinator.
 const CLOSE: Duration = Duration::from_secs(3);
 /// How long it takes to start an application again whose consumer failed for good.
 const RESTART: Duration = Duration::from_secs(1);
-/// In no generation, or in one that is not known.
-const NO_GENERATION: i32 = -1;
-
-/// When offsets are committed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Commit {
-    /// By the consumer, which commits in a poll what earlier polls returned.
-    Auto,
-    /// Before the records of a poll are processed.
-    Before,
-    /// After they are.
-    After,
-    /// After each record.
-    Each,
-    /// After the records of a poll, without waiting; before a revocation with waiting.
-    Async,
-}
-
-impl Commit {
-    pub const WORDS: [(&'static str, Self); 5] = [
-        ("auto", Self::Auto),
-        ("before", Self::Before),
-        ("after", Self::After),
-        ("each", Self::Each),
-        ("async", Self::Async),
-    ];
-
-    pub fn word(self) -> &'static str {
-        Self::WORDS.iter().find(|(_, commit)| *commit == self).map_or("", |(word, _)| word)
-    }
-}
-
-/// Something that begins every so often, and lasts.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Turns {
-    pub every: Range<Duration>,
-    pub lasts: Range<Duration>,
-}
-
-/// What an application does.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Habits {
-    pub commit: Commit,
-    /// How long it works on one record.
-    pub processing: Range<Duration>,
-    /// When it does not poll.
-    pub stalls: Option<Turns>,
-    /// How long it stays in the group, and how long it is away.
-    pub waves: Option<Turns>,
-    /// When it wants no records of the partitions that it has, though it polls.
-    pub pauses: Option<Turns>,
-    /// Whether it does not give partitions up: its listener does not return.
-    pub never_revokes: bool,
-    /// How long a poll waits for records.
-    pub poll: Duration,
-}
-
-/// Everything that one member needs to know.
-#[derive(Clone)]
-pub(super) struct Task {
-    pub number: u32,
-    pub topics: Vec<Arc<str>>,
-    pub habits: Habits,
-    pub config: ConsumerConfig,
-    pub flaws: Flaws,
-    /// The number of commits by all its processes.
-    pub commits: Arc<Mutex<u64>>,
-}
 
 /// Is a member until it is told to stop. Once the last fault has ended, it neither stalls nor leaves.
 pub(super) fn program<W: SimWorld>(task: Task, signals: SharedSignals) -> Boot<W> {
@@ -115,8 +46,14 @@ pub(super) fn program<W: SimWorld>(task: Task, signals: SharedSignals) -> Boot<W
                     continue;
                 }
                 let Some(turns) = waves.filter(|_| !signals.lock().stop_consuming) else { return };
+                if world.now() >= until {
+                    task.shows.leaves.happened();
+                }
                 let back = world.now() + turns.lasts.draw(&mut random);
                 rest(&world, &signals, back).await;
+                if world.now() >= back {
+                    task.shows.returns.happened();
+                }
             }
         }
     })
@@ -128,19 +65,6 @@ async fn rest<W: SimWorld>(world: &W, signals: &SharedSignals, until: Instant) {
         world.sleep_until(until.min(world.now() + PAUSE)).await;
     }
 }
-
-/// What a member and its listener both know.
-struct Notes {
-    log: ReadingLog,
-    /// Partitions that it was assigned since it asked what is committed.
-    fresh: BTreeSet<TopicPartition>,
-    /// The generation that it was in when it said so last.
-    generation: i32,
-    /// The next offset to be processed of each partition that it owns.
-    next: BTreeMap<TopicPartition, Offset>,
-}
-
-type SharedNotes = Arc<Mutex<Notes>>;
 
 /// Why a stay in the group ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -159,6 +83,9 @@ struct Application<'a, W: SimWorld> {
     random: &'a mut ChaCha12Rng,
     consumer: Consumer<W>,
     notes: SharedNotes,
+    worker: Option<Worker>,
+    /// What it has committed of what its worker has processed.
+    committed: BTreeMap<TopicPartition, Offset>,
     next_stall: Instant,
     next_pause: Instant,
     /// When it wants the records of paused partitions again.
@@ -180,11 +107,13 @@ impl<'a, W: SimWorld> Application<'a, W> {
             next: BTreeMap::new(),
         }));
         let (notes_too, task_too) = (Arc::clone(&notes), task.clone());
+        let worker = task.habits.worker.then(|| Worker::start(world, task, signals, &notes));
         let listener = Listener {
             world: world.clone(),
             task: task_too,
             notes: notes_too,
             signals: signals.clone(),
+            worker: worker.clone(),
         };
         consumer.set_listener(Arc::new(listener));
         consumer.subscribe(&task.topics).ok()?;
@@ -210,6 +139,8 @@ impl<'a, W: SimWorld> Application<'a, W> {
             random,
             consumer,
             notes,
+            worker,
+            committed: BTreeMap::new(),
             next_stall,
             next_pause,
             resumes,
@@ -234,7 +165,10 @@ impl<'a, W: SimWorld> Application<'a, W> {
                     let read = self.notes.lock().log.read(&records);
                     read.into_iter().for_each(|event| self.world.observe(event));
                     self.recall().await;
-                    self.take(records).await;
+                    match self.worker.clone() {
+                        Some(worker) => self.hand_over(&worker, records).await,
+                        None => self.take(records).await,
+                    }
                 }
                 Err(ConsumeError::Group { error: ErrorCode::FencedInstanceId, .. }) => {
                     self.world.observe(MemberEvent::Fenced { consumer: self.task.number });
@@ -251,6 +185,7 @@ impl<'a, W: SimWorld> Application<'a, W> {
             self.pause();
         }
         let consumer = self.task.number;
+        self.worker.iter().for_each(Worker::close);
         if self.consumer.end(CLOSE).await {
             self.world.observe(MemberEvent::Dismissed { consumer });
         }
@@ -295,6 +230,34 @@ impl<'a, W: SimWorld> Application<'a, W> {
         }
     }
 
+    /// Gives the worker what a poll returned, and commits what it has processed.
+    async fn hand_over(&mut self, worker: &Worker, records: Vec<ConsumerRecord>) {
+        let commit = self.task.habits.commit;
+        if commit == Commit::Before
+            && !records.is_empty()
+            && !self.commit(read_up_to(&records)).await
+        {
+            return self.give_back(&records);
+        }
+        if worker.is_busy() {
+            self.task.shows.polls_on.happened();
+        }
+        worker.give(records);
+        let done = self.notes.lock().next.clone();
+        let mut news = done.clone();
+        news.retain(|partition, next| self.committed.get(partition) != Some(next));
+        if matches!(commit, Commit::Auto | Commit::Before) || news.is_empty() {
+            return;
+        }
+        match commit {
+            Commit::Async => self.commit_later(news),
+            // A later commit makes up for one that fails.
+            _ if !self.commit(news).await => return,
+            _ => {}
+        }
+        self.committed = done;
+    }
+
     /// Processes what a poll returned, and commits.
     async fn take(&mut self, records: Vec<ConsumerRecord>) {
         let commit = self.task.habits.commit;
@@ -309,6 +272,7 @@ impl<'a, W: SimWorld> Application<'a, W> {
             if self.task.habits.processing.high > Duration::ZERO {
                 let works = self.task.habits.processing.draw(self.random);
                 if !self.signals.lock().settling {
+                    self.task.shows.processes.happened();
                     self.world.sleep_until(self.world.now() + works).await;
                 }
             }
@@ -317,7 +281,7 @@ impl<'a, W: SimWorld> Application<'a, W> {
                 let partition = partition.clone();
                 self.world.observe(MemberEvent::Processed { consumer, partition, offset, value });
             }
-            self.notes.lock().next.insert(partition.clone(), offset.next());
+            self.notes.lock().processed(&partition, offset);
             if commit == Commit::Each {
                 self.commit([(partition, offset.next())].into()).await;
             }
@@ -373,6 +337,9 @@ impl<'a, W: SimWorld> Application<'a, W> {
         } else if self.resumes.is_none() && now >= self.next_pause && !settling {
             let all = self.consumer.assignment();
             self.consumer.pause(&all);
+            if !all.is_empty() {
+                self.task.shows.pauses.happened();
+            }
             self.resumes = Some(now + turns.lasts.draw(self.random));
         }
     }
@@ -382,6 +349,9 @@ impl<'a, W: SimWorld> Application<'a, W> {
         let Some(turns) = self.task.habits.stalls.as_ref() else { return };
         if self.world.now() >= self.next_stall {
             let until = self.world.now() + turns.lasts.draw(self.random);
+            if !self.signals.lock().settling {
+                self.task.shows.stalls.happened();
+            }
             rest(self.world, self.signals, until).await;
             self.next_stall = self.world.now() + turns.every.draw(self.random);
         }
@@ -392,148 +362,4 @@ impl<'a, W: SimWorld> Application<'a, W> {
 fn read_up_to(records: &[ConsumerRecord]) -> BTreeMap<TopicPartition, Offset> {
     let next = records.iter().map(|record| (record.partition.clone(), record.offset.next()));
     next.collect()
-}
-
-fn at(offsets: BTreeMap<TopicPartition, Offset>) -> BTreeMap<TopicPartition, CommittedOffset> {
-    offsets.into_iter().map(|(name, offset)| (name, CommittedOffset::at(offset))).collect()
-}
-
-/// Commits, and waits for the outcome. Returns whether it is committed for sure.
-async fn commit<W: SimWorld>(
-    world: &W,
-    task: &Task,
-    consumer: &mut Consumer<W>,
-    offsets: BTreeMap<TopicPartition, Offset>,
-) -> bool {
-    let op = committing(world, task, consumer, &offsets);
-    let told = consumer.commit_offsets(at(offsets), COMMIT).await;
-    let is_committed = told.is_ok();
-    committed(world, task.number, (op, generation(consumer)), told);
-    is_committed
-}
-
-/// The generation that a member is in, as its consumer knows it. Its application may not have taken the
-/// assignment over yet.
-fn generation<W: SimWorld>(consumer: &Consumer<W>) -> i32 {
-    consumer.group_metadata().map_or(NO_GENERATION, |group| group.generation)
-}
-
-/// Records that it commits; returns the number of the commit.
-fn committing<W: SimWorld>(
-    world: &W,
-    task: &Task,
-    consumer: &Consumer<W>,
-    offsets: &BTreeMap<TopicPartition, Offset>,
-) -> u64 {
-    let op = {
-        let mut commits = task.commits.lock();
-        *commits += 1;
-        *commits
-    };
-    let generation = generation(consumer);
-    let offsets = offsets.iter().map(|(name, offset)| (name.clone(), *offset)).collect();
-    world.observe(MemberEvent::Committing { consumer: task.number, op, generation, offsets });
-    op
-}
-
-/// Records the outcome. After an error, an attempt may have been stored whose answer was lost.
-fn committed<W: SimWorld>(
-    world: &W,
-    consumer: u32,
-    (op, generation): (u64, i32),
-    told: Result<(), ConsumeError>,
-) {
-    let outcome = match told {
-        Ok(()) => Outcome::Ok { offset: None },
-        Err(error) => Outcome::Unknown { error: error.name().into() },
-    };
-    world.observe(MemberEvent::Committed { consumer, op, generation, outcome });
-}
-
-/// Hears what the member is assigned and has to give up.
-struct Listener<W: SimWorld> {
-    world: W,
-    task: Task,
-    notes: SharedNotes,
-    signals: SharedSignals,
-}
-
-impl<W: SimWorld> Listener<W> {
-    /// Keeps partitions until the run is over, though others wait for them.
-    async fn withhold(&self, partitions: &[TopicPartition]) {
-        let (consumer, partitions) = (self.task.number, partitions.to_vec());
-        self.world.observe(MemberEvent::Withholds { consumer, partitions });
-        while !self.signals.lock().stop_consuming {
-            self.world.sleep_until(self.world.now() + PAUSE).await;
-        }
-    }
-
-    fn gone(&self, partitions: &[TopicPartition]) -> Vec<TopicPartition> {
-        let mut notes = self.notes.lock();
-        notes.next.retain(|partition, _| !partitions.contains(partition));
-        notes.fresh.retain(|partition| !partitions.contains(partition));
-        partitions.to_vec()
-    }
-}
-
-impl<W: SimWorld> RebalanceListener<W> for Listener<W> {
-    fn revoked<'a>(
-        &'a self,
-        consumer: &'a mut Consumer<W>,
-        partitions: &'a [TopicPartition],
-    ) -> Told<'a> {
-        Box::pin(async move {
-            if self.task.habits.never_revokes && !partitions.is_empty() {
-                self.withhold(partitions).await;
-            }
-            if self.task.habits.commit == Commit::Async {
-                let mut offsets = self.notes.lock().next.clone();
-                offsets.retain(|partition, _| partitions.contains(partition));
-                if !offsets.is_empty() {
-                    commit(&self.world, &self.task, consumer, offsets).await;
-                }
-            }
-            let partitions = self.gone(partitions);
-            if !partitions.is_empty() {
-                let consumer = self.task.number;
-                self.world.observe(MemberEvent::Revoked { consumer, partitions });
-            }
-        })
-    }
-
-    fn assigned<'a>(
-        &'a self,
-        consumer: &'a mut Consumer<W>,
-        partitions: &'a [TopicPartition],
-    ) -> Told<'a> {
-        Box::pin(async move {
-            // An assignment of a generation that is over is lost at once.
-            let group = consumer.group_metadata().filter(|group| group.generation >= 0);
-            let Some(group) = group else { return };
-            {
-                let mut notes = self.notes.lock();
-                notes.fresh.extend(partitions.iter().cloned());
-                notes.log.sought(partitions);
-                notes.generation = group.generation;
-            }
-            self.world.observe(MemberEvent::Joined {
-                consumer: self.task.number,
-                generation: group.generation,
-                member: group.member.into(),
-                owned: consumer.assignment(),
-            });
-        })
-    }
-
-    fn lost<'a>(
-        &'a self,
-        _consumer: &'a mut Consumer<W>,
-        partitions: &'a [TopicPartition],
-    ) -> Told<'a> {
-        Box::pin(async move {
-            let partitions = self.gone(partitions);
-            let consumer = self.task.number;
-            self.world.observe(MemberEvent::Lost { consumer, partitions });
-        })
-    }
 }

@@ -8,16 +8,24 @@
 //! values     unique values, by which a record is found again wherever it is read
 //! reading    a consumer that records what it reads beside itself
 //! member     a member of a group, and what its application does
+//! listener   what a member does when its partitions come and go
+//! effects    options that are to show in a run, and whether they did
+//! worker     a worker that processes while its member polls on
+//! habits     what the application of a member does, and what its parts record
 //! forged     requests that must be refused
 //! ```
 
+mod effects;
 mod forged;
+mod habits;
+mod listener;
 mod member;
 mod paced;
 mod reading;
-mod values;
 #[cfg(test)]
 mod tests;
+mod values;
+mod worker;
 
 mod consumer;
 mod group;
@@ -350,6 +358,8 @@ pub(crate) struct Signals {
     pub stop_consuming: bool,
     /// How many partitions topics have by now, if not as many as at the beginning.
     pub partitions: BTreeMap<String, i32>,
+    /// Options of loads, and whether they showed.
+    pub effects: effects::Effects,
 }
 
 /// A handle on them.

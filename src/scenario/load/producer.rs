@@ -10,12 +10,13 @@ use super::super::document::{At, Problems, Section};
 use super::super::entries::MAX_DURATION;
 use super::super::smaller::{TENTH, earlier, lower};
 use super::super::writer::Writer;
+use super::effects::Effect;
 use super::values::{self, MIN_RECORD};
 use super::{Kind, Promise, Seats, Settings, Share, SharedSignals, Side, Smaller, boot};
 use crate::base::config::ProducerConfig;
 use crate::base::{Flaws, Stream, TopicPartition};
 use crate::check::TopicPromise;
-use crate::scenario::{Range, Rate};
+use crate::scenario::{Notation, Range, Rate};
 use crate::sim::{Boot, Outcome, ProducerEvent, SimWorld};
 
 /// Largest record that a scenario may ask for.
@@ -94,6 +95,15 @@ impl Kind for Producer {
     }
 
     fn hosts<W: SimWorld>(&self, seats: &Seats<'_>) -> Vec<Boot<W>> {
+        let expects = |is_set: bool, option, otherwise: String| match is_set {
+            true => seats.expects(Self::SIDE.letter(), option, otherwise),
+            false => Effect::default(),
+        };
+        let nothing = format!("nothing was due between {} and the end", self.begins.show());
+        let sends = expects(!self.begins.is_zero(), "begins", nothing);
+        let limit = self.records.unwrap_or_default();
+        let unreached = format!("no client came to {limit} records before the load ended");
+        let stops = expects(self.records.is_some(), "records", unreached);
         let host = |number| {
             let mut config = self.settings.config.as_ref().clone();
             config.bootstrap_servers.clone_from(&seats.servers);
@@ -106,6 +116,7 @@ impl Kind for Producer {
                 interval: self.rate.interval(seats.clients.into()),
                 begins: self.begins,
                 records: self.records,
+                shows: (sends.clone(), stops.clone()),
                 record_size: self.record_size,
                 config,
                 flaws: seats.flaws,
@@ -206,6 +217,8 @@ struct Producing {
     interval: Duration,
     begins: Duration,
     records: Option<u64>,
+    /// That it sends after its beginning, and stops at its limit.
+    shows: (Effect, Effect),
     record_size: Range<u64>,
     config: ProducerConfig,
     flaws: Flaws,
@@ -249,6 +262,7 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignal
     let mut left = work.records.unwrap_or(u64::MAX).saturating_sub(sent);
     for op in first.. {
         if left == 0 {
+            work.shows.1.happened();
             break;
         }
         if due < begins {
@@ -262,6 +276,9 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignal
         world.sleep_until(due).await;
         if signals.lock().stop_producing {
             break;
+        }
+        if !signals.lock().settling {
+            work.shows.0.happened();
         }
         // A producer that was held up sends what it owes, but not all at once.
         due = (due + work.interval).max(world.now() - 100 * work.interval);
