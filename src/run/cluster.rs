@@ -68,6 +68,7 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
             node_id: i32::from(number),
             process_roles: vec!["broker".into()],
             listeners: vec![listener("PLAINTEXT", &name, BROKER_PORT)],
+            broker_rack: cluster.rack_of(number).unwrap_or_else(|| base.node.broker_rack.clone()),
             ..base.node.clone()
         };
         let config = NodeConfig { node: own, ..base.clone() };

@@ -116,3 +116,54 @@ fn turmoil_and_leap_agree_about_groups() {
         }
     }
 }
+
+/// A cluster without faults, with this much of one group beside a producer.
+fn calm(producer: &str, group: &str) -> Scenario {
+    let text = format!(
+        "name = \"calm\"\nduration = \"8s\"\n[cluster]\nbrokers = 1\ncontrollers = 1\n\
+         group.initial.rebalance.delay.ms = 500\n\
+         [topic]\nname = \"orders\"\npartitions = 4\nreplication.factor = 1\n\
+         [[load]]\nkind = \"producer\"\nrate = \"40/s\"\n{producer}\
+         [[load]]\nkind = \"group\"\nclients = 2\ncommit = \"after\"\ngroup.id = \"shop\"\n\
+         {CLASSIC}{group}[expect]\nholds = [\"*\"]\n"
+    );
+    Scenario::parse("calm.toml", &text).unwrap()
+}
+
+/// The notes about options that never showed.
+fn idle(scenario: &Scenario) -> Vec<String> {
+    let outcome = run(scenario, 0, EngineKind::Leap, None);
+    assert_eq!(outcome.broken, []);
+    outcome.notes.into_iter().filter(|note| note.contains("had no effect")).collect()
+}
+
+#[test]
+fn options_that_never_showed_are_noted_with_the_reason() {
+    let group = "pause.every = \"9s\"\nstall.every = \"9s\"\nstays = \"9s\"\nnever-revokes = true\n\
+                 all-topics = true\n";
+    let expected = [
+        "`begins` of p1 had no effect: nothing was due between 9s and the end",
+        "`records` of p1 had no effect: no client came to 5000 records before the load ended",
+        "`stall.every` of k1 to k2 had no effect: no member was due to stall before the load ended",
+        "`stays` of k1 to k2 had no effect: no member was due to leave before the load ended",
+        "`away` of k1 to k2 had no effect: no member was due to return before the load ended",
+        "`pause.every` of k1 to k2 had no effect: no member with partitions was due to pause them \
+         before the load ended",
+        "`never-revokes` of k1 to k2 had no effect: no member was asked to give partitions up",
+        "`all-topics` of k1 to k2 had no effect: the scenario has no other topic",
+    ];
+    let notes = idle(&calm("begins = \"9s\"\nrecords = 5000\n", group));
+    for note in expected {
+        assert!(notes.iter().any(|found| found == note), "{note}: {notes:#?}");
+    }
+}
+
+#[test]
+fn options_that_showed_are_not_noted() {
+    let group = "pause.every = \"1s\"\npause.lasts = \"500ms\"\nstall.every = \"2s\"\n\
+                 stall.lasts = \"300ms\"\nstays = \"2s\"\naway = \"1s\"\nprocessing = \"1ms\"\n\
+                 worker = true\n";
+    let notes = idle(&calm("begins = \"1s\"\nrecords = 20\n", group));
+    let others: Vec<_> = notes.iter().filter(|note| !note.starts_with("`worker`")).collect();
+    assert_eq!(others, [""; 0]);
+}

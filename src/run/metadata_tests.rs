@@ -3,7 +3,7 @@
 use super::*;
 use crate::base::{ControllerProbe, Probe};
 use crate::check::{Ghost, Violation};
-use crate::sim::{Observation, Shot};
+use crate::sim::{Observation, Shot, What};
 
 /// Compares every decision that a controller reports with the bytes of the log.
 #[derive(Default)]

@@ -3,6 +3,7 @@
 //!
 //! This module does not judge: every observation goes to [`check::Judge`](crate::check) in order.
 
+mod advance;
 pub mod caught;
 mod clients;
 mod cluster;
@@ -23,6 +24,7 @@ mod operator;
 pub mod outcome;
 mod own;
 pub(crate) mod part;
+mod phases;
 mod roles;
 mod setup;
 #[cfg(test)]
@@ -52,9 +54,9 @@ use crate::base::{Instant, Seed, TopicPartition};
 use crate::check::history::{Header, Writer};
 use crate::check::{Judge, Note, Outage, Setup};
 use crate::scenario::load::SharedSignals;
-use crate::scenario::{Plan, Scenario, Topic};
+use crate::scenario::{Plan, Scenario};
 use crate::sim::disk::DiskProfile;
-use crate::sim::{ClientEvent, ConsumerEvent, Engine, Link, ProducerEvent, SimWorld, What};
+use crate::sim::{Engine, Link, SimWorld};
 
 /// Prefix of a note about a fault that the engine does not support.
 pub(crate) const LEFT_OUT: &str = "faults left out";
@@ -64,14 +66,8 @@ pub(crate) const DID_NOT_STRIKE: &str = "did not strike";
 const STEP: Duration = Duration::from_millis(100);
 /// The same while programs may order faults.
 const CLOSELY: Duration = Duration::from_millis(1);
-/// Time limit for the start of a cluster without faults.
-const STARTUP: Duration = Duration::from_secs(60);
 /// The cluster must be live within this time after the heal.
 const WITHIN: Duration = Duration::from_secs(60);
-/// Time limit for producers to stop: their close timeout, and some slack.
-const STOPPING: Duration = Duration::from_secs(35);
-/// Delay before a supervisor reboots a node that ended.
-const REVIVAL: Duration = Duration::from_secs(1);
 
 /// Observers of a run. They do not affect it.
 #[derive(Default)]
@@ -313,6 +309,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         let load = self.scenario.duration;
         let unstruck = faults.unstruck(load).into_iter();
         notes.extend(unstruck.map(|why| format!("{DID_NOT_STRIKE} {why}")));
+        notes.extend(self.signals().lock().effects.notes());
         self.untested = self.idle_clients().or_else(|| faults.idle(load));
         self.counts.lost = verdicts.lost;
         self.outages = verdicts.outages;
@@ -352,229 +349,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
     }
 
-    /// Boots the cluster and creates the topic.
-    fn start(&mut self) -> Result<(), String> {
-        let limit = self.engine.now() + STARTUP;
-        let mut asked = false;
-        loop {
-            self.advance(limit);
-            // Leaders are spread over the brokers that are up when the topic is created.
-            if !asked && self.hosts.nodes().all(|host| host.ready) {
-                let topics = self.scenario.topics.clone();
-                let admin = cluster::admin(&mut self.engine, self.scenario, topics, &self.control);
-                self.hosts.all.push(admin);
-                asked = true;
-            }
-            let created = self.control.lock().created.clone();
-            if matches!(created, Some(Ok(()))) && self.hosts.settled() {
-                return Ok(());
-            }
-            if !self.before(limit) {
-                let idle = self.hosts.nodes().filter(|host| !host.ready);
-                let idle: Vec<_> = idle.map(|host| host.name.as_str()).collect();
-                let why = match created {
-                    Some(Ok(())) => "the topic is created but not all replicas are in sync".into(),
-                    Some(Err(error)) => format!("the topic can't be created: {error}"),
-                    None if asked => "the request to create the topic is not answered".to_owned(),
-                    None => "the topic could not be created yet".to_owned(),
-                };
-                let ready = if idle.is_empty() {
-                    String::new()
-                } else {
-                    format!("; not ready: {}", idle.join(", "))
-                };
-                return Err(format!("after {} s {why}{ready}", STARTUP.as_secs()));
-            }
-        }
-    }
-
-    /// Whether time is left until `limit`; none is left in a frozen simulation.
-    fn before(&self, limit: Instant) -> bool {
-        self.engine.now() < limit && self.engine.spin().is_none()
-    }
-
-    /// Runs for a step, or until `limit` if that is sooner, and processes the observations.
-    fn advance(&mut self, limit: Instant) {
-        let until = (self.engine.now() + self.step()).min(limit);
-        self.engine.run_until(until);
-        for seen in self.engine.drain() {
-            if self.judged {
-                self.judge.observe(&seen);
-            } else {
-                self.judge.fold(&seen);
-            }
-            let view = self.judge.ghost().view();
-            self.hosts.see(&seen, view);
-            self.coverage.see(&seen, view);
-            if let What::Client(event) = &seen.what {
-                self.count(event);
-                self.clients.see(seen.host, event);
-            }
-            if let Some(recorder) = &mut self.recorder {
-                recorder.see(&seen, self.judge.ghost());
-            }
-            self.note(|history| history.observe(&seen));
-            if let Some(Guests { book, audience, .. }) = &mut self.guests {
-                audience.see(&seen, self.engine.name(seen.host), &book.lock());
-            }
-        }
-        if let Some(recorder) = &mut self.recorder {
-            recorder.roll(self.engine.now(), self.engine.take_film());
-            if recorder.lanes() < self.hosts.all.len() {
-                recorder.hosts(self.hosts.all.iter().map(lane).collect());
-            }
-        }
-        if let Some(watch) = &mut self.watch {
-            self.engine.take_trace().iter().for_each(|line| watch(line));
-        }
-    }
-
-    fn count(&mut self, event: &ClientEvent) {
-        match event {
-            ClientEvent::Producer(ProducerEvent::Sent { producer, op, partition, .. }) => {
-                self.counts.sent += 1;
-                if self.healed.is_some() {
-                    self.sent.insert((*producer, *op), partition.clone());
-                }
-            }
-            ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }) => {
-                let partition = self.sent.remove(&(*producer, *op));
-                match outcome {
-                    crate::sim::Outcome::Ok { .. } => {
-                        self.counts.acked += 1;
-                        let ours = |partition: &TopicPartition| {
-                            let mut topics = self.scenario.written_topics();
-                            topics.any(|topic| topic.name == *partition.topic)
-                        };
-                        if let Some(partition) = partition.filter(ours) {
-                            self.written.insert(partition, true);
-                        }
-                    }
-                    crate::sim::Outcome::Fail { .. } => self.counts.refused += 1,
-                    crate::sim::Outcome::Unknown { .. } => self.counts.unknown += 1,
-                }
-            }
-            ClientEvent::Consumer(ConsumerEvent::Polled { records, .. }) => {
-                self.counts.read += records.len() as u64
-            }
-            _ => {}
-        }
-    }
-
-    /// Ends every fault, and boots nodes that are down.
-    fn heal(&mut self, faults: &mut Faults) {
-        self.end_orders();
-        faults.heal(&mut self.engine, &mut self.hosts);
-        self.administer(faults);
-        let down: Vec<_> =
-            self.hosts.all.iter().filter(|host| faults::is_node(host.kind)).collect();
-        for host in down {
-            if !self.engine.is_running(host.id) {
-                self.engine.boot(host.id);
-            }
-        }
-        let now = self.engine.now();
-        self.healed = Some(now);
-        self.signals().lock().settling = true;
-        self.judge.healed(now);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.healed(now);
-        }
-        self.note(|history| history.healed(now));
-    }
-
-    /// Gives the cluster time to converge. Writes continue, because they must resume.
-    fn converge(&mut self) {
-        let limit = self.engine.now() + WITHIN + REVIVAL;
-        let producers = self.plan.producers(self.scenario);
-        while self.before(limit) {
-            self.advance(limit);
-            self.revive();
-            let partitions = self.scenario.written_topics().map(|topic| self.partitions_of(topic));
-            let all = usize::try_from(partitions.sum::<i32>()).unwrap_or(0);
-            // Producers that have sent all their records write no more.
-            let produces = self.produced() < producers;
-            let settled = self.hosts.settled() && self.is_administered();
-            if settled && (!produces || self.written.len() == all) {
-                return;
-            }
-        }
-    }
-
-    /// Boots nodes that ended by themselves, as a supervisor would.
-    fn revive(&mut self) {
-        let second = REVIVAL.as_nanos();
-        // Once per second: a node that can't start would be booted all the time.
-        if u128::from(self.engine.now().0) % second >= STEP.as_nanos() {
-            return;
-        }
-        for host in self.hosts.all.iter().filter(|host| faults::is_node(host.kind)) {
-            if !self.engine.is_running(host.id) {
-                self.engine.boot(host.id);
-            }
-        }
-    }
-
     fn signals(&self) -> SharedSignals {
         self.control.lock().signals.clone()
     }
-
-    /// How many producers have ended.
-    fn produced(&self) -> u64 {
-        self.signals().lock().produced
-    }
-
-    /// Lets producers end, and waits until the logs are equal.
-    fn stop_producers(&mut self) {
-        self.signals().lock().stop_producing = true;
-        let producers = self.plan.producers(self.scenario);
-        let limit = self.engine.now() + STOPPING;
-        while self.before(limit) && self.produced() < producers {
-            self.advance(limit);
-        }
-        let limit = limit.max(self.healed.unwrap_or(limit) + WITHIN + STEP);
-        while self.before(limit) && self.judge.unsettled().is_some() {
-            self.advance(limit);
-            self.revive();
-        }
-    }
-
-    /// A fresh consumer reads every partition from its beginning to its end.
-    fn read_everything(&mut self) {
-        self.signals().lock().stop_consuming = true;
-        let consumers = self.hosts.all.iter().filter(|host| host.kind == Kind::Consumer).count();
-        let consumers = u32::try_from(consumers).unwrap_or(u32::MAX - 1);
-        let others = self.guests.as_ref().map_or(0, |guests| guests.book.lock().consumers);
-        let number = consumers.max(others) + 1;
-        let now = self.engine.now();
-        self.judge.reading(now);
-        if let Some(recorder) = &mut self.recorder {
-            recorder.reading(now);
-        }
-        self.note(|history| history.reading(now));
-        let now_has =
-            |topic: &Topic| Topic { partitions: self.partitions_of(topic), ..topic.clone() };
-        let topics = self.scenario.topics.iter().map(now_has);
-        let partitions = topics.flat_map(|topic| topic.partition_names()).collect();
-        let (engine, control) = (&mut self.engine, &self.control);
-        let reader = cluster::final_reader(engine, self.scenario, partitions, number, control);
-        self.hosts.all.push(reader);
-        let limit = self.engine.now() + WITHIN + STEP;
-        while self.before(limit) && !self.control.lock().read {
-            self.advance(limit);
-        }
-    }
-}
-
-/// A host for a picture.
-fn lane(host: &roles::Host) -> Lane {
-    let kind = match host.kind {
-        Kind::Controller => LaneKind::Controller,
-        Kind::Broker(id) => LaneKind::Broker(id),
-        Kind::Producer => LaneKind::Producer,
-        Kind::Consumer => LaneKind::Consumer,
-        Kind::Admin => LaneKind::Admin,
-        Kind::Program(_) => LaneKind::Producer,
-    };
-    Lane { host: host.id, name: host.name.clone(), kind }
 }

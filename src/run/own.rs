@@ -157,7 +157,12 @@ pub(super) fn final_reader<W: SimWorld>(
     config: ConsumerConfig,
     control: Shared,
 ) -> Boot<W> {
-    let config = ConsumerConfig { auto_offset_reset: OffsetReset::Earliest, ..config };
+    let config = ConsumerConfig {
+        auto_offset_reset: OffsetReset::Earliest,
+        // It reads what is there, and makes nothing.
+        allow_auto_create: false,
+        ..config
+    };
     boot(move |world: W| {
         let (partitions, config) = (partitions.clone(), config.clone());
         let control = control.clone();
