@@ -66,8 +66,8 @@ pub mod cli;
 pub mod prelude {
     pub use crate::base::{Instant, Offset, Timestamp, TopicPartition};
     pub use crate::client::{
-        AdminError, CommittedOffset, ConsumeError, ConsumerRecord, GroupMetadata, Header, Notice,
-        ProduceError, ProducerRecord, RecordMetadata, Told,
+        AdminError, CommittedOffset, ConsumeError, ConsumerRecord, GroupMetadata, Header,
+        MetricName, Metrics, Notice, ProduceError, ProducerRecord, RecordMetadata, Told,
     };
     pub use crate::harness::{
         Admin, Checker, Cluster, Consumer, Count, Delivery, Ending, Event, Fault, FaultError,

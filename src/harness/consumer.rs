@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Host;
-use super::membership::{NO_GENERATION, RebalanceListener, Recorder, Relay, committed, generation};
+use super::host::Waits;
+use super::membership::{Member, NO_GENERATION, RebalanceListener, Recorder, Relay, generation};
 use super::world::AnyWorld;
 use crate::base::config::{ConfigError, ConsumerConfig};
 use crate::base::{Offset, TopicPartition};
-use crate::client::{self, CommittedOffset, ConsumeError, ConsumerRecord, GroupMetadata, Notice};
+use crate::client::{
+    self, CommittedOffset, ConsumeError, ConsumerRecord, GroupMetadata, Metrics, Notice,
+};
 use crate::scenario::load;
 
 /// Reads the partitions that it is assigned, by hand or by its group. What it reads is recorded, and
@@ -246,13 +249,17 @@ impl Consumer {
         self.notices.extend(notices);
     }
 
-    /// Commits what polls have returned, and waits for it. Retries what may pass.
+    /// Commits what polls have returned, and waits for it. Retries what may pass. Without a timeout,
+    /// `default.api.timeout.ms` counts.
     ///
     /// # Errors
     /// When the coordinator refuses it, or the timeout passes: it may be committed anyway.
-    pub async fn commit_sync(&mut self, timeout: Duration) -> Result<(), ConsumeError> {
-        let offsets = self.client.consumed();
-        self.commit(offsets, timeout).await
+    pub async fn commit_sync(
+        &mut self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(), ConsumeError> {
+        let _waits = self.waits_for_commit();
+        self.member().commit_sync(timeout).await
     }
 
     /// Commits these offsets, each the next one to be read, and waits for it. A program that commits
@@ -263,20 +270,18 @@ impl Consumer {
     pub async fn commit_offsets(
         &mut self,
         offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<(), ConsumeError> {
-        self.commit(offsets.into_iter().collect(), timeout).await
+        let _waits = self.waits_for_commit();
+        self.member().commit_offsets(offsets, timeout).await
     }
 
-    async fn commit(
-        &mut self,
-        offsets: BTreeMap<TopicPartition, CommittedOffset>,
-        timeout: Duration,
-    ) -> Result<(), ConsumeError> {
-        let group = &self.config.group_id;
-        let _waits = self.host.waits(|| format!("a commit of group `{group}`"));
-        let recorder = self.relay.recorder.as_deref();
-        committed(&mut self.client, recorder, offsets, timeout).await
+    fn waits_for_commit(&self) -> Option<Waits> {
+        self.host.waits(|| format!("a commit of group `{}`", self.config.group_id))
+    }
+
+    fn member(&mut self) -> Member<'_> {
+        Member::new(&mut self.client, self.relay.recorder.as_deref())
     }
 
     /// Commits what polls have returned in the background. It is tried once: a later commit makes up
@@ -305,7 +310,7 @@ impl Consumer {
     pub async fn committed(
         &mut self,
         partitions: &[TopicPartition],
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BTreeMap<TopicPartition, Option<CommittedOffset>>, ConsumeError> {
         let _waits = self.host.waits(|| "its group's committed offsets".into());
         if let Some(recorder) = self.recorder() {
@@ -354,6 +359,11 @@ impl Consumer {
         self.client.current_lag(partition)
     }
 
+    /// What it has measured so far, under Kafka's names.
+    pub fn metrics(&self) -> Metrics {
+        self.client.metrics()
+    }
+
     /// Positions that moved without a seek since the last call, in order.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         std::mem::take(&mut self.notices)
@@ -366,7 +376,7 @@ impl Consumer {
     pub async fn end_offsets(
         &mut self,
         partitions: &[TopicPartition],
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ConsumeError> {
         let _waits = self.host.waits(|| "the ends of partitions".into());
         self.client.end_offsets(partitions, timeout).await
@@ -379,7 +389,7 @@ impl Consumer {
     pub async fn beginning_offsets(
         &mut self,
         partitions: &[TopicPartition],
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BTreeMap<TopicPartition, Offset>, ConsumeError> {
         let _waits = self.host.waits(|| "the beginnings of partitions".into());
         self.client.beginning_offsets(partitions, timeout).await

@@ -71,14 +71,25 @@ pub struct Member<'a> {
     recorder: Option<&'a Recorder>,
 }
 
-impl Member<'_> {
-    /// Commits what polls have returned, and waits for it.
+impl<'a> Member<'a> {
+    pub(super) fn new(
+        client: &'a mut client::Consumer<AnyWorld>,
+        recorder: Option<&'a Recorder>,
+    ) -> Self {
+        Self { client, recorder }
+    }
+
+    /// Commits what polls have returned, and waits for it. Without a timeout, `default.api.timeout.ms`
+    /// counts.
     ///
     /// # Errors
     /// When the coordinator refuses it, or the timeout passes: it may be committed anyway.
-    pub async fn commit_sync(&mut self, timeout: Duration) -> Result<(), ConsumeError> {
+    pub async fn commit_sync(
+        &mut self,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(), ConsumeError> {
         let offsets = self.client.consumed();
-        self.commit(offsets, timeout).await
+        self.commit_offsets(offsets, timeout).await
     }
 
     /// Commits these offsets, each the next one to be read, and waits for it.
@@ -88,9 +99,17 @@ impl Member<'_> {
     pub async fn commit_offsets(
         &mut self,
         offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<(), ConsumeError> {
-        self.commit(offsets.into_iter().collect(), timeout).await
+        let (offsets, timeout): (BTreeMap<_, _>, _) =
+            (offsets.into_iter().collect(), timeout.into());
+        let generation_now = generation(self.client);
+        let op = self.recorder.map(|recorder| recorder.committing(generation_now, &offsets));
+        let told = self.client.commit_offsets(offsets, timeout).await;
+        if let (Some(recorder), Some(op)) = (self.recorder, op) {
+            recorder.committed(op, generation(self.client), &told);
+        }
+        told
     }
 
     /// Continues reading at this offset.
@@ -110,29 +129,6 @@ impl Member<'_> {
     pub fn assignment(&self) -> Vec<TopicPartition> {
         self.client.assignment()
     }
-
-    async fn commit(
-        &mut self,
-        offsets: BTreeMap<TopicPartition, CommittedOffset>,
-        timeout: Duration,
-    ) -> Result<(), ConsumeError> {
-        committed(self.client, self.recorder, offsets, timeout).await
-    }
-}
-
-/// Commits and waits, and records both.
-pub(super) async fn committed(
-    client: &mut client::Consumer<AnyWorld>,
-    recorder: Option<&Recorder>,
-    offsets: BTreeMap<TopicPartition, CommittedOffset>,
-    timeout: Duration,
-) -> Result<(), ConsumeError> {
-    let op = recorder.map(|recorder| recorder.committing(generation(client), &offsets));
-    let told = client.commit_offsets(offsets, timeout).await;
-    if let (Some(recorder), Some(op)) = (recorder, op) {
-        recorder.committed(op, generation(client), &told);
-    }
-    told
 }
 
 /// The generation that a member is in, as its consumer knows it.
@@ -226,7 +222,7 @@ impl Relay {
     }
 
     fn member<'a>(&'a self, client: &'a mut client::Consumer<AnyWorld>) -> Member<'a> {
-        Member { client, recorder: self.recorder.as_deref() }
+        Member::new(client, self.recorder.as_deref())
     }
 
     fn observe(&self, event: impl FnOnce(u32) -> MemberEvent) {

@@ -26,6 +26,16 @@ fn is_excused(bytes: u64) -> bool {
     bytes <= 1 || bytes.checked_rem(cores).is_some_and(|rest| rest <= 1)
 }
 
+/// What a thread did with files between two moments, if anything. A file that was written outlives crashes
+/// and runs, and the next one may find it.
+fn reached_around(before: Mark, after: Mark) -> Option<String> {
+    let (read, written) = (before.read_until(after), before.written_until(after));
+    if !is_excused(read) {
+        return Some(format!("read {read} bytes from"));
+    }
+    (written > 0).then(|| format!("wrote {written} bytes to"))
+}
+
 /// What a future comes to, or where it panicked and what it said. `misused` hears once, in words, that
 /// it did what a simulated program can't do; a real one may.
 pub(super) async fn caught<T>(
@@ -41,13 +51,13 @@ pub(super) async fn caught<T>(
             Ok(poll) => poll.map(Ok),
             Err(_) => Poll::Ready(Err(explained(caught::said_by_panic()))),
         };
-        let read = before.and_then(|before| Some(before.read_until(Mark::now()?)));
-        if let Some(bytes) = read.filter(|bytes| !is_excused(*bytes))
+        if let Some(around) = before.and_then(|before| Some(reached_around(before, Mark::now()?)))
+            && let Some(what) = around
             && let Some(misused) = misused.take()
         {
             misused(format!(
-                "read {bytes} bytes from files of the machine that runs the test: a program has \
-                 `host.load`, `host.save` and `host.disk()` instead of `std::fs`"
+                "{what} files of the machine that runs the test: a program has `host.load`, \
+                 `host.save` and `host.disk()` instead of `std::fs`"
             ));
         }
         poll

@@ -14,7 +14,7 @@ use super::host::{Waits, Watched};
 use super::world::AnyWorld;
 use crate::base::TopicPartition;
 use crate::base::config::{Acks, ConfigError, ProducerConfig};
-use crate::client::{self, ProduceError, ProducerRecord, RecordMetadata, partition_of};
+use crate::client::{self, Metrics, ProduceError, ProducerRecord, RecordMetadata, partition_of};
 use crate::run::guests::Content;
 use crate::scenario::load;
 use crate::sim::{Outcome, ProducerEvent};
@@ -109,6 +109,11 @@ impl Producer {
     pub async fn flush(&self) {
         let _waits = self.host.waits(|| "a flush of its producer".into());
         self.client.flush().await;
+    }
+
+    /// What it has measured so far, under Kafka's names.
+    pub fn metrics(&self) -> Metrics {
+        self.client.metrics()
     }
 
     /// Flushes for up to `patience`, then gives up the rest. Nothing can be sent afterwards.

@@ -58,6 +58,27 @@ fn program_that_reads_real_files_fails_with_a_remedy() {
 }
 
 #[test]
+fn program_that_writes_real_files_fails_with_a_remedy() {
+    let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+    let Some(before) = crate::io::real::Mark::now() else { return };
+    std::fs::write(dir.path().join("probe"), [7; 100]).unwrap();
+    if before.written_until(crate::io::real::Mark::now().unwrap()) == 0 {
+        return;
+    }
+    let path = dir.path().join("state");
+    let (invariant, what) = fails(move |host| {
+        let path = path.clone();
+        async move {
+            host.sleep(SECOND).await;
+            std::fs::write(&path, b"offset 42")
+        }
+    });
+    assert_eq!(invariant, SUCCEEDS);
+    assert!(what.starts_with("app wrote 9 bytes to files of the machine that runs the"), "{what}");
+    assert!(what.contains("`host.load`, `host.save` and `host.disk()` instead of `std::fs`"));
+}
+
+#[test]
 fn undeclared_topic_fails_a_program_that_reads_it() {
     let (invariant, what) = fails(|host| async move {
         let mut consumer = host.consumer(&[("group.id", "audit")])?;

@@ -4,6 +4,7 @@ mod checks;
 mod groups;
 mod instances;
 mod misuse;
+mod racks;
 mod requirements;
 
 use std::time::Duration;
