@@ -16,7 +16,7 @@ th:first-child,td:first-child{text-align:left}.wide{overflow-x:auto}\
 code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}\
 svg{max-width:100%;height:auto}svg text{fill:var(--ink);font:12px system-ui,sans-serif}\
 .eager{fill:var(--eager)}.cooperative{fill:var(--cooperative)}.static{fill:var(--static)}.consumer{fill:var(--consumer)}\
-.axis{stroke:var(--line)}";
+figure{margin:0 0 1rem}figcaption{font-size:13px;max-width:50rem}.axis{stroke:var(--line)}";
 
 /// The height of a strategy's row in a chart, in pixels.
 const ROW: usize = 26;
@@ -24,6 +24,12 @@ const ROW: usize = 26;
 const LEFT: f64 = 120.0;
 const LONGEST: f64 = 480.0;
 const WIDTH: usize = 800;
+
+/// What a chart shows, below it.
+const CAPTION: &str = "One bar for each strategy: how long a partition had no owner, each time that it \
+    lost one, in seconds of simulated time. The thick part of a bar ends at the median, the thinner one at \
+    the 99th percentile and the line at the longest; the numbers behind it are these three. The axis goes \
+    from 0 to the longest of this chart, so each chart has a scale of its own.";
 
 /// The page.
 pub fn html(table: &Table) -> String {
@@ -44,7 +50,8 @@ pub fn html(table: &Table) -> String {
     for (storm, rows) in table.by_storm() {
         let _ = writeln!(
             page,
-            "<h2 id=\"{name}\">{name}</h2>\n<p>{}</p>\n<div class=\"wide\">{}</div>",
+            "<h2 id=\"{name}\">{name}</h2>\n<p>{}</p>\n<figure class=\"wide\">{}\
+             <figcaption>{CAPTION}</figcaption></figure>",
             escape(storm.what()),
             chart(storm.name(), &rows),
             name = storm.name(),

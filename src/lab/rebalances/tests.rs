@@ -278,6 +278,7 @@ fn cell_that_breaks_a_promise_is_told_with_its_witness() {
     let text = markdown(&table);
     assert!(text.contains("**consumer: BROKE**, seed 3: one-owner: two owners <of> orders-0\n`"));
     assert!(html(&table).contains("two owners &lt;of&gt; orders-0<br><code>"));
+    assert!(html(&table).contains("in seconds of simulated time"), "charts name their unit");
 }
 
 /// Snapshots are in `reports/golden`, where readers of the repository look for reports.
