@@ -10,16 +10,16 @@ use std::sync::Arc;
 use crate::wire::batch::HEADER_LEN;
 
 /// By how much an estimate falls at most when a batch compresses better than expected.
-const IMPROVING_STEP: f32 = 0.005;
+const IMPROVING_STEP: f64 = 0.005;
 /// By how much it rises at least when a batch compresses worse than expected.
-const DETERIORATE_STEP: f32 = 0.05;
+const DETERIORATE_STEP: f64 = 0.05;
 /// The estimate of a batch's size is this much larger: a batch above `batch.size` costs more than one
 /// below it.
-const FACTOR: f32 = 1.05;
+const FACTOR: f64 = 1.05;
 
 /// The size of a batch on the wire as a share of its size before compression; without the header.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Ratio(f32);
+pub(super) struct Ratio(f64);
 
 impl Ratio {
     /// Nothing is known yet, or nothing is compressed.
@@ -27,18 +27,18 @@ impl Ratio {
 
     /// What a batch shows, from its sizes with the header.
     pub(super) fn observed(compressed: usize, uncompressed: usize) -> Self {
-        let records = |size: usize| size.saturating_sub(HEADER_LEN).max(1) as f32;
+        let records = |size: usize| size.saturating_sub(HEADER_LEN).max(1) as f64;
         Self(records(compressed) / records(uncompressed))
     }
 
     pub(super) fn as_f64(self) -> f64 {
-        self.0.into()
+        self.0
     }
 
     /// The size that a batch of `uncompressed` bytes probably has.
     pub(super) fn of(self, uncompressed: usize) -> usize {
         let records = uncompressed.saturating_sub(HEADER_LEN);
-        HEADER_LEN + (records as f32 * self.0 * FACTOR) as usize
+        HEADER_LEN + (records as f64 * self.0 * FACTOR) as usize
     }
 }
 

@@ -69,7 +69,8 @@ fn calls_without_a_timeout_end_after_the_default_one() {
         let took = world.now().since(began);
         assert!((200..2000).contains(&took.as_millis()), "{took:?}");
         assert_eq!(error.name(), "TIMEOUT");
-        let error = consumer.commit_sync(None).await.unwrap_err();
+        let offsets = [(orders.clone(), CommittedOffset::at(Offset(1)))].into();
+        let error = consumer.commit_offsets(offsets, None).await.unwrap_err();
         assert_eq!((error.name(), error.is_retriable()), ("TIMEOUT", true));
         let ends = consumer.end_offsets(&[orders], None).await.unwrap();
         assert_eq!(ends.len(), 1);

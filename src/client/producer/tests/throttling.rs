@@ -14,7 +14,7 @@ fn throttled_broker_is_sent_nothing_until_its_pause_is_over() {
     assert!(stage.orders.is_empty());
     stage.pass(Duration::from_millis(1));
     let order = stage.order();
-    assert_eq!(values(&order), ["b"]);
+    assert_eq!(values(&order), ["b", "c"]);
     assert_eq!(stage.core.metrics(stage.now).get("produce-throttle-time-max"), Some(500.0));
 }
 
