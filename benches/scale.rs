@@ -65,7 +65,7 @@ fn group_of(protocol: &str) -> String {
     format!(
         "name = \"{protocol}\"\nduration = \"30s\"\n[cluster]\nbrokers = 3\ncontrollers = 1\n\
         [topic]\npartitions = {MEMBERS}\nreplication.factor = 3\nmin.insync.replicas = 2\n\
-        [[load]]\nkind = \"producer\"\nrate = \"100/s\"\nacks = \"all\"\n{loads}\
+        [[load]]\nkind = \"producer\"\nrate = \"500/s\"\nacks = \"all\"\n{loads}\
         [expect]\nholds = [\"*\"]\n"
     )
 }
