@@ -164,13 +164,13 @@ impl Setting for Duration {
     }
 }
 
-/// A limit that may be absent: `-1`, empty, `null` and Kafka's `Long.MAX_VALUE` mean "none".
+/// A limit that may be absent: `-1` and Kafka's `Long.MAX_VALUE` mean "none".
 impl<T: Setting> Setting for Option<T> {
     const KIND: Kind = T::KIND;
 
     fn read(text: &str) -> Result<Self, String> {
         match text {
-            "" | "-1" | "null" | "9223372036854775807" => Ok(None),
+            "-1" | "9223372036854775807" => Ok(None),
             _ => T::read(text).map(Some),
         }
     }
@@ -270,7 +270,10 @@ impl Setting for CleanupPolicy {
 
     fn read(text: &str) -> Result<Self, String> {
         let mut policy = Self { compact: false, delete: false };
-        for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
+        if text.is_empty() {
+            return Ok(policy);
+        }
+        for word in text.split(',').map(str::trim) {
             match word {
                 "compact" => policy.compact = true,
                 "delete" => policy.delete = true,
