@@ -65,7 +65,7 @@ impl Controller {
     fn change<R: Alteration>(&self, plan: &mut Plan, of: &R::Resource) -> Result<(), Refusal> {
         let mut operations = operations(&R::changes(of))?;
         let (kind, name) = R::name(of);
-        let resource = Resource::find(plan.image(), (kind, name))?;
+        let resource = Resource::named((kind, name))?;
         let before = plan.image().overrides(kind, name).clone();
         if R::REPLACES {
             let named: BTreeSet<&str> = operations.iter().map(|(name, _)| *name).collect();
@@ -76,7 +76,9 @@ impl Controller {
         for (key, operation) in &operations {
             operation.apply(&mut after, key, || self.list_before(resource, key))?;
         }
+        // As in Kafka, a value is judged first.
         self.check_settings(resource, &before, &after)?;
+        resource.check_exists(plan.image(), name)?;
         let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
         let changed: Vec<_> =
             keys.into_iter().filter(|k| before.get(*k) != after.get(*k)).collect();

@@ -95,20 +95,18 @@ impl Operation<'_> {
     }
 }
 
-/// A list with entries added or removed, each in it once.
+/// A list with entries added or removed. As in Kafka, entries are what is between commas, spaces and all,
+/// and an entry that is removed is removed once.
 fn merged(present: &str, value: &str, appends: bool) -> String {
-    let entries = |text: &'_ str| -> Vec<String> {
-        text.split(',').map(|e| e.trim().to_owned()).filter(|e| !e.is_empty()).collect()
-    };
-    let (mut list, given) = (entries(present), entries(value));
-    if appends {
-        for entry in given {
-            if !list.contains(&entry) {
-                list.push(entry);
-            }
+    let mut list: Vec<&str> =
+        if present.is_empty() { Vec::new() } else { present.split(',').collect() };
+    for entry in value.split(',') {
+        let at = list.iter().position(|known| *known == entry);
+        match at {
+            None if appends => list.push(entry),
+            Some(at) if !appends => drop(list.remove(at)),
+            _ => {}
         }
-    } else {
-        list.retain(|entry| !given.contains(entry));
     }
     list.join(",")
 }

@@ -15,36 +15,31 @@ use crate::wire::ErrorCode;
 #[derive(Clone, Copy)]
 pub(super) enum Resource {
     Topic,
-    Broker,
+    Broker(BrokerId),
     AllBrokers,
     Group,
 }
 
 impl Resource {
-    /// The resource of a type and a name. A topic has to exist; a group need not.
-    pub(super) fn find(image: &Image, (kind, name): (i8, &str)) -> Result<Self, Refusal> {
+    /// The resource of a type and a name, which need not exist.
+    pub(super) fn named((kind, name): (i8, &str)) -> Result<Self, Refusal> {
         match kind {
+            ConfigRecord::TOPIC if name.is_empty() => {
+                refusal(ErrorCode::InvalidRequest, "Default topic resources are not allowed.")
+            }
             ConfigRecord::TOPIC => {
                 topics::check_name(name)
                     .map_err(|text| (ErrorCode::InvalidTopicException, text))?;
-                if image.topic(name).is_none() {
-                    let text = format!("The topic '{name}' does not exist.");
-                    return refusal(ErrorCode::UnknownTopicOrPartition, text);
-                }
                 Ok(Self::Topic)
             }
             ConfigRecord::BROKER if name.is_empty() => Ok(Self::AllBrokers),
-            ConfigRecord::BROKER => {
-                let Some(id) = name.parse().ok().filter(|id| *id >= 0) else {
+            ConfigRecord::BROKER => match name.parse::<i32>().ok().filter(|id| *id >= 0) {
+                Some(id) => Ok(Self::Broker(BrokerId(id))),
+                None => {
                     let text = format!("Broker '{name}': expected the id of a broker, or no name.");
-                    return refusal(ErrorCode::InvalidRequest, text);
-                };
-                if image.broker(BrokerId(id)).is_none() {
-                    let text = format!("No broker with id {id} found.");
-                    return refusal(ErrorCode::BrokerIdNotRegistered, text);
+                    refusal(ErrorCode::InvalidRequest, text)
                 }
-                Ok(Self::Broker)
-            }
+            },
             ConfigRecord::GROUP if name.is_empty() => {
                 refusal(ErrorCode::InvalidRequest, "Default group resources are not allowed.")
             }
@@ -56,6 +51,20 @@ impl Resource {
                 );
                 refusal(ErrorCode::InvalidRequest, text)
             }
+        }
+    }
+
+    /// A topic and a broker have to exist; a group need not.
+    pub(super) fn check_exists(self, image: &Image, name: &str) -> Result<(), Refusal> {
+        match self {
+            Self::Topic if image.topic(name).is_none() => {
+                let text = format!("The topic '{name}' does not exist.");
+                refusal(ErrorCode::UnknownTopicOrPartition, text)
+            }
+            Self::Broker(id) if image.broker(id).is_none() => {
+                refusal(ErrorCode::BrokerIdNotRegistered, format!("No broker with id {id} found."))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -70,7 +79,7 @@ impl Controller {
                 known.filter(|known| known.kind == Kind::List)?;
                 image.topic_config("", settings.me, &settings.topic_defaults).get(key)
             }
-            Resource::Broker | Resource::AllBrokers => {
+            Resource::Broker(_) | Resource::AllBrokers => {
                 NodeConfig::keys().find(|known| known.name == key && known.kind == Kind::List)?;
                 // Only the defaults of topics have lists that are dynamic.
                 let (_, own) = TopicConfig::synonyms().find(|(broker, _)| *broker == key)?;
@@ -89,7 +98,7 @@ impl Controller {
     ) -> Result<(), Refusal> {
         match resource {
             Resource::Topic => self.check_topic(after),
-            Resource::Broker | Resource::AllBrokers => {
+            Resource::Broker(_) | Resource::AllBrokers => {
                 self.check_broker(after)?;
                 self.check_min_insync(resource, before, after)
             }
@@ -137,7 +146,7 @@ impl Controller {
         }
         let (was, will) = (before.get(MIN_INSYNC), after.get(MIN_INSYNC));
         match resource {
-            Resource::Broker if was != will => refusal(
+            Resource::Broker(_) if was != will => refusal(
                 ErrorCode::InvalidConfig,
                 "Broker-level min.insync.replicas cannot be altered while ELR is enabled.",
             ),

@@ -86,6 +86,39 @@ fn lists_are_appended_to_and_subtracted_from() {
 }
 
 #[test]
+fn entries_of_a_list_are_what_is_between_commas_as_in_kafka() {
+    let mut cluster = Cluster::of(&[1]);
+    cluster.topic(&[1], &[]);
+    let mut ask = |operation: i8, value: &str| {
+        let change = [("cleanup.policy", operation, Some(value))];
+        let (error, _) = alter(&mut cluster, topic_t(&change)).remove(0);
+        let own = cluster.image().overrides(TOPIC, "t").get("cleanup.policy");
+        (error, own.cloned().unwrap_or_default())
+    };
+    let spaced = " compact , delete ".to_owned();
+    assert_eq!(ask(SET, &spaced), (ErrorCode::None, spaced.clone()));
+    assert_eq!(ask(SUBTRACT, "delete"), (ErrorCode::None, spaced));
+    assert_eq!(ask(SET, "compact"), (ErrorCode::None, "compact".into()));
+    assert_eq!(ask(APPEND, ""), (ErrorCode::InvalidConfig, "compact".into()));
+    assert_eq!(ask(APPEND, "delete"), (ErrorCode::None, "compact,delete".into()));
+    assert_eq!(ask(SUBTRACT, "compact,delete"), (ErrorCode::None, String::new()));
+}
+
+#[test]
+fn a_value_is_judged_before_its_topic_is_looked_for() {
+    let mut cluster = Cluster::of(&[1]);
+    let mut ask = |name: &str, value: &str| {
+        let asked = resource(TOPIC, name, &[("retention.ms", SET, Some(value))]);
+        alter(&mut cluster, vec![asked]).remove(0).0
+    };
+    assert_eq!(ask("none", "-2"), ErrorCode::InvalidConfig);
+    assert_eq!(ask("none", ""), ErrorCode::InvalidConfig);
+    assert_eq!(ask("none", "5"), ErrorCode::UnknownTopicOrPartition);
+    assert_eq!(ask("a b", "-2"), ErrorCode::InvalidTopicException);
+    assert_eq!(ask("", "5"), ErrorCode::InvalidRequest);
+}
+
+#[test]
 fn changes_that_are_wrong_are_refused_whole() {
     let mut cluster = Cluster::of(&[1]);
     cluster.topic(&[1], &[]);
