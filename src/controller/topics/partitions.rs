@@ -47,7 +47,7 @@ impl Controller {
             result.error_message = None;
             if let Err((error, text)) = added {
                 result.error_code = error.code();
-                result.error_message = Some(text.into());
+                result.error_message = (!text.is_empty()).then(|| text.into());
             }
             response.results.push(result);
         }
@@ -62,8 +62,8 @@ fn add(
     asked: &CreatePartitionsTopic,
 ) -> Result<(), Refusal> {
     let Some(topic) = plan.image().topic(&asked.name) else {
-        let text = format!("There is no topic '{}'.", asked.name);
-        return refusal(ErrorCode::UnknownTopicOrPartition, text);
+        // Kafka has no text for it.
+        return refusal(ErrorCode::UnknownTopicOrPartition, "");
     };
     let (id, first) = (topic.id, i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX));
     let placed = place(plan, random, topic, asked)?;
