@@ -82,11 +82,29 @@ fn check_own<W: World, R: Alteration>(
         false => broker.config.with(all).with(&R::after(resource, own)),
     };
     let before: NodeConfig = image.node_config(broker.me, &broker.config);
+    check_threads(&before, &config)?;
     match config.check() {
         // What does not fit already is not the fault of this request.
         Err(error) if before.check().is_ok() => Err(error.to_string()),
         _ => Ok(()),
     }
+}
+
+/// While a broker runs, a number of threads can at most double or halve. Source: Kafka's
+/// `DynamicThreadPool` and `LogCleaner`.
+fn check_threads(before: &NodeConfig, after: &NodeConfig) -> Result<(), String> {
+    let cleaners = |config: &NodeConfig| config.node.log_cleaner_threads;
+    let recovery = |config: &NodeConfig| config.node.num_recovery_threads_per_data_dir;
+    for (key, was, will) in [
+        ("log.cleaner.threads", cleaners(before), cleaners(after)),
+        ("num.recovery.threads.per.data.dir", recovery(before), recovery(after)),
+    ] {
+        let (least, most) = ((was / 2).max(1), was.saturating_mul(2).max(1));
+        if was != will && !(least..=most).contains(&will) {
+            return Err(format!("`{key}={will}`: expected {least} to {most}, as it is {was} now"));
+        }
+    }
+    Ok(())
 }
 
 impl<W: World, R: Alteration> Handler<ControllerShell<W>> for Altering<R> {
@@ -112,4 +130,30 @@ fn refuse<R: Alteration>(
     let answers = R::answers(response);
     let at = at.min(answers.len());
     answers.insert(at, R::answer(R::name(of), error.code(), Some(text)));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_at_most_double_or_halve_while_a_broker_runs() {
+        let with = |key: &str, number: &str| {
+            let mut config = NodeConfig::default();
+            config.set(key, number).unwrap();
+            config
+        };
+        let cleaners = |was: &str, will: &str| {
+            let key = "log.cleaner.threads";
+            check_threads(&with(key, was), &with(key, will)).is_ok()
+        };
+        assert!(cleaners("1", "2") && cleaners("4", "2") && cleaners("4", "8"));
+        assert!(!cleaners("1", "0") && !cleaners("1", "3") && !cleaners("4", "1"));
+        assert!(cleaners("0", "0"), "one that the file has stays");
+        let key = "num.recovery.threads.per.data.dir";
+        assert_eq!(
+            check_threads(&with(key, "2"), &with(key, "5")).unwrap_err(),
+            "`num.recovery.threads.per.data.dir=5`: expected 1 to 4, as it is 2 now"
+        );
+    }
 }

@@ -146,13 +146,19 @@ fn of_topic<W: World>(broker: &Broker<W>, name: &str) -> Answer {
             let of_file = of_file(&broker.config, name, key.default);
             changed(&image, broker.me, name).into_iter().chain(of_file).collect()
         });
+        let synonyms = synonyms(key.name, of_broker.unwrap_or_default());
+        // The entries of a list are shown in the order in which they were set.
+        let value = match synonyms.first() {
+            Some((_, text, _)) if key.kind == Kind::List => Some(entries(text)),
+            _ => config.get(key.name),
+        };
         Shown {
             name: key.name,
-            value: config.get(key.name),
+            value,
             kind: key.kind,
             read_only: false,
             about: key.about,
-            synonyms: synonyms(key.name, of_broker.unwrap_or_default()),
+            synonyms,
         }
     });
     let foreign = TopicConfig::FOREIGN.iter().flat_map(|rows| rows.iter());
@@ -169,6 +175,17 @@ fn of_topic<W: World>(broker: &Broker<W>, name: &str) -> Answer {
         }
     });
     Ok(known.chain(foreign).collect())
+}
+
+/// The entries of a list, each once.
+fn entries(text: &str) -> String {
+    let mut entries: Vec<&str> = Vec::new();
+    for entry in text.split(',').map(str::trim) {
+        if !entries.contains(&entry) {
+            entries.push(entry);
+        }
+    }
+    entries.join(",")
 }
 
 fn of_broker<W: World>(broker: &Broker<W>, name: &str) -> Answer {
@@ -188,7 +205,7 @@ fn of_broker<W: World>(broker: &Broker<W>, name: &str) -> Answer {
         });
         return Ok(keys.collect());
     }
-    if *name != *broker.me.to_string() {
+    if name.parse() != Ok(broker.me.0) {
         let text = format!("this is broker {}: ask {name} itself", broker.me);
         return Err((ErrorCode::InvalidRequest, text));
     }
