@@ -42,7 +42,10 @@ impl<W: World> Handler<Broker<W>> for OffsetDelete {
             Ok(response) => return response,
             Err(error) => return message!(OffsetDeleteResponse { error_code: error.code() }),
         };
-        // What was refused here comes first, as in Kafka.
+        // What was refused here comes first, as in Kafka, and only then are topics merged.
+        if unknown.is_empty() {
+            return response;
+        }
         let mut topics = unknown;
         for topic in std::mem::take(&mut response.topics) {
             match topics.iter_mut().find(|known| known.name == topic.name) {

@@ -1,12 +1,13 @@
 //! DeleteRecords: the log's start moves up, and the answer waits until every replica that lives
 //! has moved its own (KIP-107).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::base::Offset;
+use crate::base::{Offset, topics};
 use crate::broker::context::Broker;
 use crate::broker::partition::Partition;
 use crate::broker::serve::handler::{Context, Handler};
@@ -16,7 +17,7 @@ use crate::wire::messages::delete_records_request::{DeleteRecordsPartition, Dele
 use crate::wire::messages::delete_records_response::{
     DeleteRecordsPartitionResult, DeleteRecordsTopicResult,
 };
-use crate::wire::messages::{DeleteRecordsRequest, DeleteRecordsResponse, message};
+use crate::wire::messages::{DeleteRecordsRequest, DeleteRecordsResponse, StrBytes, message};
 
 /// "All that is committed." Source: Kafka's `DeleteRecordsRequest.HIGH_WATERMARK`.
 const HIGH_WATERMARK: i64 = -1;
@@ -50,10 +51,9 @@ impl<W: World> Handler<Broker<W>> for DeleteRecords {
         _: Context<'_>,
     ) -> DeleteRecordsResponse {
         let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
-        let topics: Vec<(_, Vec<Asked<W>>)> = request
-            .topics
-            .iter()
-            .map(|topic| (topic.name.clone(), delete(broker, topic)))
+        let topics: Vec<(_, Vec<Asked<W>>)> = merged(request.topics)
+            .into_iter()
+            .map(|topic| (topic.name.clone(), delete(broker, &topic)))
             .collect();
         let bell = Arc::new(Notify::new());
         loop {
@@ -77,12 +77,38 @@ impl<W: World> Handler<Broker<W>> for DeleteRecords {
     }
 }
 
+/// Each topic and partition once, with the last of its offsets: Kafka reads them into a map.
+fn merged(asked: Vec<DeleteRecordsTopic>) -> Vec<DeleteRecordsTopic> {
+    let mut at: BTreeMap<StrBytes, usize> = BTreeMap::new();
+    let mut topics: Vec<DeleteRecordsTopic> = Vec::new();
+    let mut partitions: BTreeMap<(usize, i32), usize> = BTreeMap::new();
+    for topic in asked.into_iter().filter(|topic| !topic.partitions.is_empty()) {
+        let next = topics.len();
+        let index = *at.entry(topic.name.clone()).or_insert(next);
+        if index == next {
+            topics.push(message!(DeleteRecordsTopic { name: topic.name }));
+        }
+        let all = &mut topics[index].partitions;
+        for partition in topic.partitions {
+            let next = all.len();
+            match *partitions.entry((index, partition.partition_index)).or_insert(next) {
+                known if known < next => all[known].offset = partition.offset,
+                _ => all.push(partition),
+            }
+        }
+    }
+    topics
+}
+
 /// Moves the leaders' log starts.
 fn delete<W: World>(broker: &Broker<W>, topic: &DeleteRecordsTopic) -> Vec<Asked<W>> {
     let image = broker.image();
     let found = image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition);
     let delete = |asked: &DeleteRecordsPartition| {
         let partition = broker.replica_of(found?, asked.partition_index)?;
+        if topics::is_internal(&topic.name) {
+            return Err(ErrorCode::InvalidTopicException);
+        }
         let offset = Some(asked.offset).filter(|offset| *offset != HIGH_WATERMARK).map(Offset);
         let below = partition.delete_records(offset)?;
         Ok((partition, below))
@@ -114,4 +140,31 @@ fn result(index: i32, answer: Answer) -> DeleteRecordsPartitionResult {
         low_watermark: low.0,
         error_code: error.code(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str, partitions: &[(i32, i64)]) -> DeleteRecordsTopic {
+        let partition = |(index, offset): &(i32, i64)| {
+            message!(DeleteRecordsPartition { partition_index: *index, offset: *offset })
+        };
+        message!(DeleteRecordsTopic {
+            name: name.into(),
+            partitions: partitions.iter().map(partition).collect(),
+        })
+    }
+
+    #[test]
+    fn a_partition_that_is_named_twice_counts_once_with_its_last_offset() {
+        let asked = vec![
+            topic("a", &[(1, 5), (0, 2), (1, 6)]),
+            topic("none", &[]),
+            topic("b", &[(0, 1)]),
+            topic("a", &[(0, 3), (2, 4)]),
+        ];
+        let expected = vec![topic("a", &[(1, 6), (0, 3), (2, 4)]), topic("b", &[(0, 1)])];
+        assert_eq!(merged(asked), expected);
+    }
 }

@@ -61,6 +61,8 @@ impl<W: World> Handler<Broker<W>> for ListOffsets {
         let version = context.version;
         let consumer = request.replica_id == CONSUMER;
         let isolation = consumer.then(|| Isolation::from_level(request.isolation_level));
+        // Kafka answers UNKNOWN_SERVER_ERROR.
+        let unknown_isolation = consumer && !(0..=1).contains(&request.isolation_level);
         let mut times = BTreeMap::new();
         for topic in &request.topics {
             for partition in &topic.partitions {
@@ -78,7 +80,7 @@ impl<W: World> Handler<Broker<W>> for ListOffsets {
                 let since = known_since(asked.timestamp);
                 let mut answer = if since.is_none_or(|since| version < since) {
                     answered(asked, Err(ErrorCode::UnsupportedVersion))
-                } else if times > 1 {
+                } else if times > 1 || unknown_isolation {
                     answered(asked, Err(ErrorCode::InvalidRequest))
                 } else {
                     partition_answer(broker, &topic, asked, isolation)
