@@ -9,6 +9,7 @@
 )]
 
 pub mod answers {
+    pub mod alterations;
     pub mod ask;
     pub mod batches;
     pub mod codecs;
@@ -20,6 +21,7 @@ pub mod answers {
     pub mod lookups;
     pub mod names;
     pub mod offsets;
+    pub mod topics;
 }
 
 use std::collections::BTreeMap;
@@ -28,14 +30,17 @@ use std::path::{Path, PathBuf};
 use super::clients::clients::server::Server;
 use answers::ask::Node;
 use answers::kafka::{Kafka, SETTINGS};
-use answers::{batches, codecs, configs, consumers, fetches, groups, lookups, names, offsets};
+use answers::{
+    alterations, batches, codecs, configs, consumers, fetches, groups, lookups, names, offsets,
+    topics,
+};
 
 type Answers = BTreeMap<String, String>;
 
 /// The name of a part, settings of its node, and what sends its requests.
 type Part = (&'static str, &'static str, fn(&mut Node));
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 11] = [
     ("fetches", "", fetches::ask),
     ("batches", "", batches::ask),
     ("codecs", "", codecs::ask),
@@ -45,6 +50,8 @@ const PARTS: [Part; 9] = [
     ("groups", groups::SETTINGS, groups::ask),
     ("offsets", groups::SETTINGS, offsets::ask),
     ("consumers", groups::SETTINGS, consumers::ask),
+    ("topics", groups::SETTINGS, topics::ask),
+    ("alterations", groups::SETTINGS, alterations::ask),
 ];
 
 fn file(part: &str) -> PathBuf {
@@ -146,19 +153,31 @@ fn consumer_protocol_is_answered_as_by_apache_kafka() {
     ours("consumers");
 }
 
-/// Records them where `BROKERQUAKE_RECORD` is set.
+#[test]
+fn topics_are_grown_and_shown_as_by_apache_kafka() {
+    ours("topics");
+}
+
+#[test]
+fn settings_are_altered_as_by_apache_kafka() {
+    ours("alterations");
+}
+
+/// Records them where `BROKERQUAKE_RECORD` is set: to the name of a part, or to `all`.
 #[test]
 fn apache_kafka_answers_as_recorded() {
     let Some(libs) = Kafka::jars() else { return };
+    let recorded = std::env::var("BROKERQUAKE_RECORD").ok();
+    let is_asked = |part: &str| recorded.as_ref().is_none_or(|name| name == "all" || name == part);
     let plain = Kafka::start(&libs, "");
     let mut wrong = Vec::new();
-    for (part, settings, ask) in PARTS {
+    for (part, settings, ask) in PARTS.into_iter().filter(|(part, ..)| is_asked(part)) {
         // Groups outlive the part that made them: each part has a node of its own.
         let own = (!settings.is_empty()).then(|| Kafka::start(&libs, settings));
         let kafka = own.as_ref().unwrap_or(&plain);
         let mut node = Node::new(&kafka.address());
         ask(&mut node);
-        if std::env::var_os("BROKERQUAKE_RECORD").is_some() {
+        if recorded.is_some() {
             let text = serde_json::to_string_pretty(&node.answers).unwrap();
             std::fs::create_dir_all(file(part).parent().unwrap()).unwrap();
             std::fs::write(file(part), text + "\n").unwrap();

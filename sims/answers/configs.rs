@@ -134,10 +134,10 @@ impl Node {
     }
 }
 
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+pub const TOPIC: i8 = 2;
+pub const BROKER: i8 = 4;
 
-fn shown(config: &DescribeConfigsResourceResult) -> String {
+pub fn shown(config: &DescribeConfigsResourceResult) -> String {
     let text = |value: &Option<StrBytes>| {
         value.as_ref().map_or_else(|| "null".to_owned(), |value| format!("{:?}", &**value))
     };

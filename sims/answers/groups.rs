@@ -31,6 +31,11 @@ impl Known {
         }
     }
 
+    /// The same, unless the id has a name.
+    pub fn learn_new(&mut self, drawn: &str, name: &str) {
+        self.0.entry(drawn.to_owned()).or_insert_with(|| format!("<{name}>"));
+    }
+
     /// An answer as text, without what differs from run to run.
     pub fn show(&self, answer: &impl Debug) -> String {
         let mut text = format!("{answer:?}");
@@ -186,7 +191,7 @@ pub fn join(group: &str, member: &str, instance: Option<&str>) -> JoinGroupReque
     })
 }
 
-fn sync(group: &str, generation: i32, member: &str) -> SyncGroupRequest {
+pub fn sync(group: &str, generation: i32, member: &str) -> SyncGroupRequest {
     let assignment = message!(SyncGroupRequestAssignment {
         member_id: member.into(),
         assignment: vec![1, 2, 3].into(),
@@ -201,7 +206,7 @@ fn sync(group: &str, generation: i32, member: &str) -> SyncGroupRequest {
     })
 }
 
-fn heartbeat(group: &str, generation: i32, member: &str) -> HeartbeatRequest {
+pub fn heartbeat(group: &str, generation: i32, member: &str) -> HeartbeatRequest {
     message!(HeartbeatRequest {
         group_id: group.into(),
         generation_id: generation,
@@ -247,7 +252,7 @@ fn refused(node: &mut Node, known: &Known) {
     }
 }
 
-fn leave(version: i16, group: &str, members: &[(&str, Option<&str>)]) -> LeaveGroupRequest {
+pub fn leave(version: i16, group: &str, members: &[(&str, Option<&str>)]) -> LeaveGroupRequest {
     if version < 3 {
         let member = members.first().map_or("", |(member, _)| *member);
         return message!(LeaveGroupRequest { group_id: group.into(), member_id: member.into() });
