@@ -1,4 +1,4 @@
-//! The replica from which a consumer reads that has one in its rack.
+//! Chooses the replica in a consumer's rack.
 //!
 //! Source: Kafka's `ReplicaManager.findPreferredReadReplica` and `RackAwareReplicaSelector`; KIP-392.
 

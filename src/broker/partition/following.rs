@@ -308,6 +308,7 @@ mod tests {
         let next = replica.answered(LeaderAnswer { diverging, ..empty_answer(138) }).await;
         assert_eq!((next.log_start, next.offset), (Offset(138), Offset(138)));
     }
+
     #[tokio::test]
     async fn empty_follower_starts_over_only_once_it_has_left_the_isr() {
         let replica = Replica::new(TopicConfig::default()).await;

@@ -1,4 +1,4 @@
-//! Reading from a leader's log: fetches of consumers and replicas, and lookups of offsets.
+//! Reading from a replica's log: fetches of consumers and replicas, and lookups of offsets.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! Consumers that read from the replica in their rack (KIP-392).
 
 use super::*;
+use crate::base::Instant;
 
 const SELECTOR: &str = "org.apache.kafka.common.replica.RackAwareReplicaSelector";
 
@@ -40,6 +41,26 @@ fn consumer_with_a_rack_reads_from_the_replica_there() {
                 history.notes("reader").filter(|(_, note)| note.matches("-1.0").count() < 2);
             // Each of two partitions has two racks without its leader.
             if followers.count() < 2 { Err("only leaders were read") } else { Ok(()) }
+        })
+        .run();
+    assert_eq!(report.verdict, Verdict::Held, "{:?}", report.worst());
+}
+
+#[test]
+fn consumer_whose_nearest_replica_died_reads_on_from_the_leader() {
+    let simulation = small("gone").set("racks", 3).set("replica.selector.class", SELECTOR);
+    let report = simulation
+        .duration("20s")
+        .fault(Fault::kill("b3").at(Duration::from_secs(3)).down(Duration::from_secs(12)))
+        .client("shop", |host| shop(host, 20))
+        .client("reader", |host| async move {
+            host.sleep(Duration::from_millis(3100)).await;
+            // The leader still names the dead one. Nothing is written any more that would make it look
+            // at the partitions again.
+            read_in(&host, "r3", 20).await?;
+            let took = host.now();
+            assert!(took < Instant::from_secs(12), "it had read everything after {took:?}");
+            Ok::<(), Failure>(())
         })
         .run();
     assert_eq!(report.verdict, Verdict::Held, "{:?}", report.worst());

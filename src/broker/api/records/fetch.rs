@@ -294,8 +294,10 @@ fn respond<W: World>(
         let marks = (!failed).then_some((answer.high_watermark, answer.log_start));
         let changed = fetched.note(slot, marks);
         let news = changed || answer.slice.is_some() || answer.preferred.is_some();
-        // Also what had no room in this answer: the next one has to look at it.
-        if failed || answer.available.bytes > 0 || answer.may_join {
+        // Also what had no room in this answer: the next one has to look at it. And a consumer that was
+        // sent elsewhere may be back, with nothing that a session names.
+        let sent_away = answer.preferred.is_some();
+        if failed || sent_away || answer.available.bytes > 0 || answer.may_join {
             again.insert(slot);
         }
         let Some(asked) = fetched.get(slot).filter(|_| full || news) else { continue };
