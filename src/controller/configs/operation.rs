@@ -96,11 +96,13 @@ impl Operation<'_> {
 }
 
 /// A list with entries added or removed. As in Kafka, entries are what is between commas, spaces and all,
-/// and an entry that is removed is removed once.
+/// and an entry that is removed is removed once. Commas at the end of `value` add no entries, as Java's
+/// `split` drops them; a value that is empty is one empty entry.
 fn merged(present: &str, value: &str, appends: bool) -> String {
-    let mut list: Vec<&str> =
-        if present.is_empty() { Vec::new() } else { present.split(',').collect() };
-    for entry in value.split(',') {
+    let mut list: Vec<&str> = present.split(',').filter(|entry| !entry.is_empty()).collect();
+    let entries = value.trim_end_matches(',');
+    let nothing = entries.is_empty() && !value.is_empty();
+    for entry in entries.split(',').filter(|_| !nothing) {
         let at = list.iter().position(|known| *known == entry);
         match at {
             None if appends => list.push(entry),

@@ -100,7 +100,8 @@ fn entries_of_a_list_are_what_is_between_commas_as_in_kafka() {
     assert_eq!(ask(SUBTRACT, "delete"), (ErrorCode::None, spaced));
     assert_eq!(ask(SET, "compact"), (ErrorCode::None, "compact".into()));
     assert_eq!(ask(APPEND, ""), (ErrorCode::InvalidConfig, "compact".into()));
-    assert_eq!(ask(APPEND, "delete"), (ErrorCode::None, "compact,delete".into()));
+    assert_eq!(ask(APPEND, ","), (ErrorCode::None, "compact".into()));
+    assert_eq!(ask(APPEND, "delete,"), (ErrorCode::None, "compact,delete".into()));
     assert_eq!(ask(SUBTRACT, "compact,delete"), (ErrorCode::None, String::new()));
 }
 

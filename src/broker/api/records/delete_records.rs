@@ -105,10 +105,12 @@ fn delete<W: World>(broker: &Broker<W>, topic: &DeleteRecordsTopic) -> Vec<Asked
     let image = broker.image();
     let found = image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition);
     let delete = |asked: &DeleteRecordsPartition| {
-        let partition = broker.replica_of(found?, asked.partition_index)?;
-        if topics::is_internal(&topic.name) {
+        let found = found?;
+        let exists = found.partitions.contains_key(&asked.partition_index);
+        if exists && topics::is_internal(&topic.name) {
             return Err(ErrorCode::InvalidTopicException);
         }
+        let partition = broker.replica_of(found, asked.partition_index)?;
         let offset = Some(asked.offset).filter(|offset| *offset != HIGH_WATERMARK).map(Offset);
         let below = partition.delete_records(offset)?;
         Ok((partition, below))
