@@ -146,13 +146,13 @@ impl Groups {
         !self.by_epochs.contains(group)
     }
 
-    /// Whether the coordinator of a group lost what it had committed, within the contract, at this time
-    /// or later. It then counts generations again that members have been in.
-    pub fn forgotten_since(&self, view: &View, group: &str, since: Instant) -> bool {
+    /// When the coordinator of a group last lost what it had committed, within the contract. It then
+    /// counts generations again that members have been in.
+    pub fn last_loss(&self, view: &View, group: &str) -> Option<Instant> {
         let names = view.partitions().map(|(name, _)| name);
         let count = names.filter(|name| *name.topic == *topics::CONSUMER_OFFSETS).count();
         let partition = group::partition_of(group, i32::try_from(count).unwrap_or(i32::MAX));
-        self.forgot.get(&partition).is_some_and(|at| *at >= since)
+        self.forgot.get(&partition).copied()
     }
 
     /// A partition of `__consumer_offsets` lost committed records within the contract.
@@ -205,15 +205,15 @@ impl Groups {
     }
 
     /// Why some group is not stable; `None` if each has its members in one generation, in which they
-    /// own all partitions of their topics. `has_lost_offsets`: a coordinator that lost its log counts
-    /// generations again, so that earlier ones don't count.
-    pub(super) fn unstable(&self, view: &View, has_lost_offsets: bool) -> Option<Unstable> {
+    /// own all partitions of their topics. A coordinator that lost records of its log counts generations
+    /// again, so that earlier ones of its groups don't count.
+    pub(super) fn unstable(&self, view: &View) -> Option<Unstable> {
         let members = || self.members.iter().filter(|(_, member)| !member.withholds);
         members().find_map(|(consumer, member)| {
             let group = member.group.clone();
-            let newest = match has_lost_offsets {
-                true => self.newest_now(&group),
-                false => self.newest(&group),
+            let newest = match self.last_loss(view, &group) {
+                Some(_) => self.newest_now(&group),
+                None => self.newest(&group),
             };
             let consumer = *consumer;
             let Some(joined) = &member.joined else {
@@ -342,18 +342,28 @@ mod tests {
         groups
     }
 
-    fn why(groups: &Groups, has_lost_offsets: bool) -> Option<String> {
+    fn why(groups: &Groups) -> Option<String> {
         let view = View::new(&BTreeMap::new(), BTreeMap::new());
-        groups.unstable(&view, has_lost_offsets).map(|unstable| unstable.to_string())
+        groups.unstable(&view).map(|unstable| unstable.to_string())
     }
 
     #[test]
     fn generations_of_a_lost_log_count_only_while_a_member_is_in_them() {
         let mut groups = group(&[1, 1, 6]);
         let behind = Some("k1 is in generation 1, and others are in 6".to_owned());
-        assert_eq!(why(&groups, true), behind);
         groups.observe(Instant::START, HostId(0), &MemberEvent::Left { consumer: 3 });
-        assert_eq!(why(&groups, false), behind, "the log is there: the group has to move on");
-        assert_eq!(why(&groups, true), None);
+        assert_eq!(why(&groups), behind, "the log is there: the group has to move on");
+        groups.forgot(1, Instant::START);
+        assert_eq!(why(&groups), behind, "another coordinator's log");
+        groups.forgot(0, Instant::START);
+        assert_eq!(why(&groups), None);
+    }
+
+    #[test]
+    fn members_share_a_generation_also_after_a_loss() {
+        let mut groups = group(&[1, 1, 6]);
+        groups.forgot(0, Instant::START);
+        let behind = "k1 is in generation 1, and others are in 6";
+        assert_eq!(why(&groups).as_deref(), Some(behind));
     }
 }

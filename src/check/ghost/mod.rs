@@ -34,7 +34,7 @@ pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
 
 use super::{Note, Setup, TopicPromise, Touched};
-use crate::base::{Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition, topics};
+use crate::base::{Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use crate::view::{self, Change as Folded, View};
 use hosts::{Crew, Hosts};
@@ -119,7 +119,7 @@ impl Ghost {
 
     /// Why some group is not stable now.
     pub(crate) fn unstable(&self) -> Option<Unstable> {
-        self.groups.unstable(&self.view, self.has_lost_offsets())
+        self.groups.unstable(&self.view)
     }
 
     /// The first partition that its group has not read to the end, as far as there is something to
@@ -141,14 +141,9 @@ impl Ghost {
         })
     }
 
-    /// Whether what a coordinator had committed was lost within the contract.
-    pub(crate) fn has_lost_offsets(&self) -> bool {
-        self.notes.iter().any(|note| match note {
-            Note::LossWithinContract { partition, .. } => {
-                *partition.topic == *topics::CONSUMER_OFFSETS
-            }
-            Note::EndedEarly { .. } => false,
-        })
+    /// Whether the coordinator of a group has lost what it had committed, within the contract.
+    pub(crate) fn has_forgotten(&self, group: &str) -> bool {
+        self.groups.last_loss(&self.view, group).is_some()
     }
 
     /// Since when faults have left hosts and links alone.

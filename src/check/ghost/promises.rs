@@ -1,7 +1,7 @@
 //! Promises of leaders, replicas that lack promised records, and permitted losses.
 
 use super::*;
-use crate::base::BrokerId;
+use crate::base::{BrokerId, topics};
 use crate::check::verdicts::Permit;
 use crate::check::violation::{Absence, brokers};
 

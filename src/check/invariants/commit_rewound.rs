@@ -85,7 +85,7 @@ impl Invariant for CommitRewound {
             MemberEvent::Recalled { offsets, .. } => {
                 let floors = self.asked.remove(&consumer).unwrap_or_default();
                 for (partition, found) in offsets {
-                    let excused = ghost.has_lost_offsets() || ghost.has_lost(partition);
+                    let excused = ghost.has_forgotten(&member.group) || ghost.has_lost(partition);
                     let floor = floors.get(partition).filter(|floor| *found < Some(floor.offset));
                     if let Some(Floor { offset, by, at }) = floor
                         && !excused
@@ -179,6 +179,25 @@ mod tests {
         let mut story = Story::judging("commit-rewound");
         story.subscribes(1, "shop");
         story.recalls(1, Some(4));
+        story.recalls(1, None);
+        assert!(story.sentence().contains("nothing of orders-0 is committed"));
+    }
+
+    #[test]
+    fn silent_when_its_coordinator_forgot_the_commit() {
+        let mut story = committed(10);
+        story.coordinator_forgets();
+        story.recalls(2, None);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_only_the_coordinator_of_other_groups_forgot_commits() {
+        let mut story = Story::judging("commit-rewound");
+        story.coordinator_of_audit();
+        story.subscribes(1, "audit");
+        story.recalls(1, Some(4));
+        story.coordinator_forgets();
         story.recalls(1, None);
         assert!(story.sentence().contains("nothing of orders-0 is committed"));
     }

@@ -54,7 +54,7 @@ impl GenerationMonotonic {
         let newest = self.alone.remove(&consumer);
         let known = self.newest.entry(Arc::clone(&member.group)).or_insert(generation);
         *known = generation.max(*known);
-        if ghost.has_lost_offsets() {
+        if ghost.has_forgotten(&member.group) {
             return Ok(());
         }
         let before = last.max(member.begun_after);
@@ -143,6 +143,26 @@ mod tests {
         story.joins(1, 5, &[0]);
         story.joins(1, 4, &[0]);
         story.fired("group shop gave k1 generation 4 at 1.000 s, after generation 5");
+    }
+
+    #[test]
+    fn silent_when_its_coordinator_forgot_generations() {
+        let mut story = member();
+        story.joins(1, 5, &[0]);
+        story.coordinator_forgets();
+        story.joins(1, 4, &[0]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_only_the_coordinator_of_other_groups_forgot_generations() {
+        let mut story = Story::judging("generation-monotonic");
+        story.coordinator_of_audit();
+        story.subscribes(1, "audit");
+        story.joins(1, 5, &[0]);
+        story.coordinator_forgets();
+        story.joins(1, 4, &[0]);
+        story.fired("group audit gave k1 generation 4 at 1.000 s, after generation 5");
     }
 
     #[test]

@@ -125,6 +125,34 @@ mod tests {
         );
     }
 
+    /// A member stays in generation 3 when another leaves generation 6; then the coordinator of `shop`
+    /// loses its log.
+    fn left_behind(group: &str) -> Vec<String> {
+        let mut story = Story::judging("group-stabilises");
+        story.coordinator_of_audit();
+        story.subscribes(1, group);
+        story.subscribes(2, group);
+        story.joins(2, 6, &[]);
+        story.joins(1, 3, &[0]);
+        story.leaves(2);
+        story.coordinator_forgets();
+        story.healed();
+        story.long_later();
+        story.reading();
+        story.finish().violations.iter().map(|violation| violation.to_string()).collect()
+    }
+
+    #[test]
+    fn silent_when_its_coordinator_counts_generations_again() {
+        assert_eq!(left_behind("shop"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn fires_when_only_the_coordinator_of_other_groups_counts_again() {
+        let said = left_behind("audit");
+        assert!(said[0].ends_with("k1 is in generation 3, and others are in 6"), "{said:?}");
+    }
+
     #[test]
     fn fires_when_a_member_stays_behind() {
         let mut story = healed();

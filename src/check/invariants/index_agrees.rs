@@ -236,7 +236,8 @@ impl IndexAgrees {
             if kept.bytes.len() == at {
                 kept.bytes.extend_from_slice(bytes);
             }
-            kept.is_sparse |= bytes.len() < place.size();
+            // A full disk may refuse an entry as a whole.
+            kept.is_sparse |= bytes.is_empty() || !bytes.len().is_multiple_of(place.size());
         }
         let Some(log) = ghost.replica(event.seen.host, &place.partition) else { return Ok(()) };
         if log.is_damaged(place.base) {
@@ -397,7 +398,7 @@ mod tests {
         let (second, third) = positions();
         let more = sealed(&[(1, 0), (4, second), (5, third)], &[(0, 1)]);
         assert!(more.sentence().ends_with("ends with offset 1; one built from scratch does not"));
-        let mut lacks = sparse(false);
+        let mut lacks = sparse(None);
         lacks.cuts_index(1, "index", 8);
         let said = "ends with offset 1001; one built from scratch has more";
         assert!(lacks.sentence().ends_with(said), "{}", lacks.sentence());
@@ -407,7 +408,8 @@ mod tests {
     }
 
     /// The second of three batches is due for an entry, and only the third has one.
-    fn sparse(refused: bool) -> Story {
+    /// The disk may have refused the first after so many bytes.
+    fn sparse(refused: Option<usize>) -> Story {
         let many: Vec<u64> = (1..=1000).collect();
         let mut story = Story::judging("index-agrees");
         story.cuts_index(1, "index", 0);
@@ -416,8 +418,8 @@ mod tests {
         story.writes(1, 1001, 0, &[1002]);
         let large = batch(0, 0, &many).len();
         assert!(large > DEFAULT_INTERVAL as usize);
-        if refused {
-            story.refuses_place(1);
+        if let Some(written) = refused {
+            story.refuses_place(1, written);
         }
         story.fills_index(1, &[(1001, (large + batch(1000, 0, &[1001]).len()) as u32)]);
         story
@@ -425,10 +427,12 @@ mod tests {
 
     #[test]
     fn silent_about_an_entry_that_the_disk_refused() {
-        let mut story = sparse(true);
-        story.cuts_index(1, "index", 8);
-        story.silent();
-        let mut wrong = sparse(true);
+        for written in [3, 0] {
+            let mut story = sparse(Some(written));
+            story.cuts_index(1, "index", 8);
+            story.silent();
+        }
+        let mut wrong = sparse(Some(0));
         wrong.fills_index(1, &[(1002, 0)]);
         wrong.cuts_index(1, "index", 8);
         assert!(wrong.sentence().ends_with("the batch there ends with offset 999"));

@@ -3,14 +3,17 @@
 //!
 //! A member that was expelled may process on until it learns of that: only what it itself knows is
 //! held against it. A static member can miss a generation and stay a member, so its late revocations
-//! say nothing. A coordinator whose log lost records within the contract counts generations again: a
-//! member that began to join after that is not compared with one that began before.
+//! say nothing. A coordinator whose log lost records within the contract counts generations again: an
+//! assignment that it may have given before the loss is not compared with any other. Assignments that
+//! two members were given after it are compared, whenever the members began to join. An answer is in
+//! flight for at most a session timeout, unless a fault holds up its host or its links.
 //! Source: KIP-429; KAFKA-14639.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Instant, TopicPartition};
+use crate::check::ghost::Member;
 use crate::check::{Event, Ghost, GroupWitness, Invariant, Violation};
 use crate::sim::{ClientEvent, MemberEvent, What};
 
@@ -20,8 +23,8 @@ struct Gain {
     consumer: u32,
     generation: i32,
     at: Instant,
-    /// When this member began to join.
-    begun: Instant,
+    /// The earliest time at which the member may have been given it.
+    given: Instant,
 }
 
 /// A partition that a member gave up, and as whom.
@@ -30,6 +33,8 @@ struct Revocation {
     member: Arc<str>,
     generation: i32,
     at: Instant,
+    /// The earliest time at which the member may have been given the partition in that generation.
+    given: Instant,
 }
 
 #[derive(Default)]
@@ -39,6 +44,22 @@ pub(super) struct OneOwner {
     revoked: BTreeMap<u32, Vec<Revocation>>,
     /// What each was assigned last, as the ghost knew it before.
     owned: BTreeMap<u32, Vec<TopicPartition>>,
+    /// The earliest time at which each may have been given its present assignment.
+    given: BTreeMap<u32, Instant>,
+    /// When a paused host last ran again.
+    resumed: Instant,
+}
+
+/// The earliest time at which a coordinator may have given the assignment that a member reports at
+/// `at`. An answer that a fault held up may be as old as the member.
+fn given(ghost: &Ghost, member: &Member, resumed: Instant, at: Instant) -> Instant {
+    let held_up = ghost.hosts().try_fold(resumed, |latest, (broker, _)| {
+        Some(latest.max(ghost.calm().link_since(member.host, broker)?))
+    });
+    match held_up {
+        Some(until) if until + member.session < at => member.begun.max(at - member.session),
+        _ => member.begun,
+    }
 }
 
 impl OneOwner {
@@ -47,16 +68,17 @@ impl OneOwner {
         let Some(joined) = &member.joined else { return Ok(()) };
         let (group, generation) = (&member.group, joined.generation);
         let subject = || Arc::clone(group);
-        let forgotten = |begun: Instant| {
-            let since = begun.min(member.begun);
-            ghost.groups().forgotten_since(ghost.view(), group, since)
-        };
+        let loss = ghost.groups().last_loss(ghost.view(), group);
+        let forgotten =
+            |one: Instant, other: Instant| loss.is_some_and(|loss| one.min(other) <= loss);
+        let own = given(ghost, member, self.resumed, joined.at);
+        self.given.insert(consumer, own);
         for (other, its) in ghost.groups().members() {
             let Some(theirs) = its.joined.as_ref().filter(|_| other != consumer) else { continue };
             if its.group == *group
                 && theirs.generation == generation
                 && let Some(both) = theirs.assigned.intersection(&joined.assigned).next()
-                && !forgotten(its.begun)
+                && !forgotten(own, self.given.get(&other).copied().unwrap_or(its.begun))
             {
                 let (partition, members) = (both.clone(), [other, consumer]);
                 let witness = GroupWitness::TwoOwners { partition, generation, members };
@@ -76,7 +98,7 @@ impl OneOwner {
             let early = gains.into_iter().flatten().find(|gain| {
                 let between = gone.generation < gain.generation && gain.generation <= generation;
                 let early = between && gain.at < gone.at;
-                gain.consumer != consumer && early && !forgotten(gain.begun)
+                gain.consumer != consumer && early && !forgotten(gain.given, gone.given)
             });
             if let Some(early) = early {
                 let witness = GroupWitness::NotGivenUp {
@@ -92,7 +114,7 @@ impl OneOwner {
         }
         let before = self.owned.remove(&consumer).unwrap_or_default();
         for partition in joined.assigned.iter().filter(|name| !before.contains(name)) {
-            let gain = Gain { consumer, generation, at: joined.at, begun: member.begun };
+            let gain = Gain { consumer, generation, at: joined.at, given: own };
             self.gains.entry((subject(), partition.clone())).or_default().push(gain);
         }
         self.owned.insert(consumer, joined.assigned.iter().cloned().collect());
@@ -100,14 +122,15 @@ impl OneOwner {
     }
 
     fn revoked(&mut self, at: Instant, ghost: &Ghost, consumer: u32, gone: &[TopicPartition]) {
-        let Some(joined) = ghost.groups().member(consumer).and_then(|m| m.joined.as_ref()) else {
-            return;
-        };
+        let Some(member) = ghost.groups().member(consumer) else { return };
+        let Some(joined) = &member.joined else { return };
+        let given = self.given.get(&consumer).copied().unwrap_or(member.begun);
         let revocations = gone.iter().map(|partition| Revocation {
             partition: partition.clone(),
             member: joined.member.clone(),
             generation: joined.generation,
             at,
+            given,
         });
         self.revoked.entry(consumer).or_default().extend(revocations);
         self.gives_up(consumer, gone);
@@ -126,11 +149,19 @@ impl Invariant for OneOwner {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
-        let What::Client(ClientEvent::Member(said)) = &event.seen.what else { return Ok(()) };
+        let said = match &event.seen.what {
+            What::Client(ClientEvent::Member(said)) => said,
+            What::Resumed => {
+                self.resumed = event.seen.at;
+                return Ok(());
+            }
+            _ => return Ok(()),
+        };
         match said {
             MemberEvent::Subscribed { consumer, .. } => {
                 self.revoked.remove(consumer);
                 self.owned.remove(consumer);
+                self.given.remove(consumer);
             }
             MemberEvent::Joined { consumer, .. } => return self.joined(event, ghost, *consumer),
             MemberEvent::Revoked { consumer, partitions } => {
@@ -138,6 +169,7 @@ impl Invariant for OneOwner {
             }
             MemberEvent::Lost { consumer, partitions } => {
                 self.revoked.remove(consumer);
+                self.given.remove(consumer);
                 self.gives_up(*consumer, partitions);
             }
             MemberEvent::Processed { consumer, partition, offset, .. } => {
@@ -234,6 +266,80 @@ mod tests {
         story.joins(2, 1, &[0]);
         story
             .fired("group shop assigned orders-0 to both k1 and k2 in generation 1, as of 2.000 s");
+    }
+
+    #[test]
+    fn fires_about_two_assignments_given_after_their_coordinator_forgot() {
+        let mut story = two_members();
+        story.joins(1, 7, &[0]);
+        story.joins(2, 7, &[1]);
+        story.later();
+        story.coordinator_forgets();
+        story.long_later();
+        story.joins(1, 8, &[0]);
+        story.joins(2, 8, &[0]);
+        story.fired(
+            "group shop assigned orders-0 to both k1 and k2 in generation 8, as of 62.000 s",
+        );
+    }
+
+    #[test]
+    fn silent_about_an_owner_from_before_its_coordinator_forgot() {
+        let mut story = two_members();
+        story.joins(1, 8, &[0]);
+        story.later();
+        story.coordinator_forgets();
+        story.long_later();
+        story.joins(2, 8, &[0]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_an_answer_in_flight_when_its_coordinator_forgot() {
+        let mut story = two_members();
+        story.joins(2, 7, &[1]);
+        story.later();
+        story.coordinator_forgets();
+        story.later();
+        story.joins(1, 8, &[0]);
+        story.long_later();
+        story.joins(2, 8, &[0]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_about_an_old_answer_that_a_pause_or_a_cut_link_held_up() {
+        for paused in [true, false] {
+            let mut story = two_members();
+            story.later();
+            story.coordinator_forgets();
+            story.long_later();
+            match paused {
+                true => story.member_resumes(1),
+                false => story.touches(&[], &[(201, 1)]),
+            }
+            story.joins(1, 8, &[0]);
+            story.long_later();
+            story.joins(2, 8, &[0]);
+            story.silent();
+        }
+    }
+
+    #[test]
+    fn fires_when_an_owner_is_not_asked_after_their_coordinator_forgot() {
+        let mut story = two_members();
+        story.later();
+        story.coordinator_forgets();
+        story.long_later();
+        story.joins(1, 8, &[0]);
+        story.joins(2, 9, &[0]);
+        story.later();
+        story.revokes(1, &[0]);
+        story.joins(1, 9, &[]);
+        story.fired(
+            "group shop assigned orders-0 to k2 in generation 9 at 62.000 s, though k1, a member since \
+             generation 8, had not given it up",
+        );
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `processed-at-most-once`: no record is processed twice in a group.
 //!
-//! Of the commit modes, only a commit before the processing promises that. Nothing is judged after the
-//! coordinator's log lost records within the contract.
+//! Of the commit modes, only a commit before the processing promises that. A group is not judged after
+//! its coordinator's log lost records within the contract.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ impl Invariant for ProcessedAtMostOnce {
         let place = (Arc::clone(&member.group), partition.clone());
         let records = self.processed.entry(place).or_default();
         let Some(first) = records.insert((*offset, *value), *consumer) else { return Ok(()) };
-        if ghost.has_lost_offsets() {
+        if ghost.has_forgotten(&member.group) {
             return Ok(());
         }
         let witness = GroupWitness::ProcessedTwice {
@@ -68,6 +68,26 @@ mod tests {
         story.subscribes(2, "audit");
         story.processes(2, 0, 7);
         story.silent();
+    }
+
+    #[test]
+    fn silent_when_its_coordinator_forgot_the_commit() {
+        let mut story = processed_once();
+        story.coordinator_forgets();
+        story.processes(1, 0, 7);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_only_the_coordinator_of_other_groups_forgot_commits() {
+        let mut story = Story::judging("processed-at-most-once");
+        story.coordinator_of_audit();
+        story.subscribes(1, "audit");
+        story.processes(1, 0, 7);
+        story.coordinator_forgets();
+        story.processes(1, 0, 7);
+        let said = "group audit processed offset 7 of orders-0";
+        assert!(story.sentence().starts_with(said), "{}", story.sentence());
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //!
 //! A commit that waits for its coordinator is sent in the generation of that moment, so that only one
 //! whose member was in one generation from the beginning to the outcome is judged.
-//! In the consumer protocol each member has an epoch of its own, and others' say nothing.
+//! In the consumer protocol each member has an epoch of its own, and others' say nothing. A group is not
+//! judged after its coordinator's log lost records within the contract.
 //! Source: Kafka's ILLEGAL_GENERATION.
 
 use std::collections::BTreeMap;
@@ -40,7 +41,8 @@ impl Invariant for ZombieFenced {
                 };
                 let acknowledged = matches!(outcome, Outcome::Ok { .. });
                 let judged = ghost.groups().has_generations(&member.group);
-                if acknowledged && judged && generation < newest && !ghost.has_lost_offsets() {
+                let forgotten = ghost.has_forgotten(&member.group);
+                if acknowledged && judged && generation < newest && !forgotten {
                     let (consumer, op) = (*consumer, *op);
                     let witness =
                         GroupWitness::ZombieCommitted { consumer, generation, newest, op };
@@ -83,6 +85,21 @@ mod tests {
         story.joins(1, 6, &[]);
         story.committed(1, 3, 6, true);
         story.silent();
+    }
+
+    #[test]
+    fn fires_when_only_the_coordinator_of_other_groups_forgot_generations() {
+        let mut story = Story::judging("zombie-fenced");
+        story.coordinator_of_audit();
+        story.subscribes(1, "audit");
+        story.subscribes(2, "audit");
+        story.joins(1, 4, &[0]);
+        story.joins(2, 5, &[0]);
+        story.coordinator_forgets();
+        story.commits_offset(1, 1, 4, 10);
+        story.committed(1, 1, 4, true);
+        let said = "group audit acknowledged k1's commit 1 of generation 4";
+        assert!(story.sentence().starts_with(said), "{}", story.sentence());
     }
 
     #[test]

@@ -100,7 +100,21 @@ impl Story {
         self.recalled(consumer, offset);
     }
 
-    /// The only copy of the coordinator's log was not synced, and the power fails.
+    /// A member's process was paused, and runs again.
+    pub fn member_resumes(&mut self, consumer: u32) {
+        self.sees(host_of(consumer), What::Resumed);
+    }
+
+    /// `__consumer_offsets` has two partitions: group `shop` is in the first, and `audit` in the second.
+    pub fn coordinator_of_audit(&mut self) {
+        let orders = (self.partition.clone(), self.topic_id);
+        self.partition = TopicPartition::new(topics::CONSUMER_OFFSETS, 1);
+        self.topic_id = TopicId([3; 16]);
+        self.commits(Some(2), 0, &[2]);
+        (self.partition, self.topic_id) = orders;
+    }
+
+    /// The only copy of the log of `shop`'s coordinator was not synced, and the power fails.
     pub fn coordinator_forgets(&mut self) {
         let orders = (self.partition.clone(), self.topic_id, std::mem::take(&mut self.disks));
         self.partition = TopicPartition::new(topics::CONSUMER_OFFSETS, 0);

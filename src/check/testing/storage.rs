@@ -35,10 +35,10 @@ impl Story {
         }
     }
 
-    /// The disk writes a part of the first entry of segment 0's index, and refuses the rest.
-    pub fn refuses_place(&mut self, broker: u16) {
+    /// The disk writes the first bytes of the first entry of segment 0's index, and refuses the rest.
+    pub fn refuses_place(&mut self, broker: u16, written: usize) {
         let path = format!("/data/orders-0/{:020}.index", 0).into();
-        self.sees(broker, What::Wrote { path, offset: 0, bytes: vec![0; 3].into() });
+        self.sees(broker, What::Wrote { path, offset: 0, bytes: vec![0; written].into() });
     }
 
     pub fn cuts_index(&mut self, broker: u16, which: &str, len: u64) {

@@ -287,7 +287,8 @@ impl State {
         self.stats.writes += 1;
         self.stats.bytes_written += written.len() as u64;
         self.trace(op, ino, [offset, written.len() as u64], written);
-        if let Some(path) = self.log_path(ino).filter(|_| changes || short) {
+        // A refused write is observed even if nothing of it was written: its bytes are missing.
+        if let Some(path) = self.log_path(ino).filter(|_| changes || !refused.is_empty()) {
             self.see(What::Wrote { path, offset, bytes: Bytes::copy_from_slice(written) });
         }
         match refused.is_empty() {
