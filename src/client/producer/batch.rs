@@ -16,6 +16,22 @@ use crate::wire::batch::{
 };
 use crate::wire::crc32c::crc32c;
 
+/// A batch counts as at least this share of its bytes before compression, however well its topic
+/// has compressed. Kafka compresses while it appends, so a batch holds no more than it counts; here
+/// it holds its records uncompressed until it first leaves.
+const LEAST_SHARE: usize = 8;
+/// The most bytes of records that a batch collects before compression, unless it may take that much
+/// memory: a broker decompresses up to 100 MiB.
+const MOST_UNCOMPRESSED: u64 = 16 << 20;
+
+/// The size of a batch whose records are not compressed yet; an estimate if they will be.
+fn expected_size(expected: Option<Ratio>, uncompressed: usize) -> usize {
+    match expected {
+        Some(ratio) => ratio.of(uncompressed).max(uncompressed.div_ceil(LEAST_SHARE)),
+        None => uncompressed,
+    }
+}
+
 /// Producer id, epoch and sequence of a batch, by which a broker recognizes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Number {
@@ -127,26 +143,26 @@ impl Batch {
     ) -> Option<(Delivery, usize)> {
         let Content::Open(builder) = &mut self.content else { return None };
         let headers = header_refs(&record.headers);
-        let estimate = |uncompressed| match self.expected {
-            Some(ratio) => ratio.of(uncompressed),
-            None => uncompressed,
-        };
-        let before = estimate(self.uncompressed);
+        let (held, before) = (self.uncompressed, expected_size(self.expected, self.uncompressed));
         let (key, value) = (record.key.as_deref(), record.value.as_deref());
         let is_first = self.count == 0;
         // The new record counts as it is, for it may compress badly.
         let exact = || {
             builder.estimated_size_with(timestamp, key, value, &headers) - builder.estimated_size()
         };
+        let has_room = |grown: usize| {
+            let uncompressed = (held + grown) as u64;
+            (before + grown) as u64 <= room && uncompressed <= room.max(MOST_UNCOMPRESSED)
+        };
         // Only near the end is the exact size of interest.
-        let fits = is_first || (before + most) as u64 <= room || (before + exact()) as u64 <= room;
+        let fits = is_first || has_room(most) || has_room(exact());
         if self.closed || !fits {
             return None;
         }
         let place = builder.append(timestamp, key, value, &headers);
         self.count += 1;
         self.uncompressed = builder.estimated_size();
-        let size = estimate(self.uncompressed);
+        let size = expected_size(self.expected, self.uncompressed);
         self.memory = self.memory.max(room.min(size as u64));
         self.largest_record = self.largest_record.max(most);
         let delivery = self.promise.delivery(place as u32, timestamp);
@@ -156,7 +172,9 @@ impl Batch {
 
     /// Whether no record may be added.
     pub(super) fn is_full(&self) -> bool {
-        self.closed || (self.count > 0 && self.size() as u64 >= self.memory)
+        let most = self.memory.max(MOST_UNCOMPRESSED);
+        let has_enough = self.size() as u64 >= self.memory || self.uncompressed as u64 >= most;
+        self.closed || (self.count > 0 && has_enough)
     }
 
     /// No record may be added any more.
@@ -182,10 +200,7 @@ impl Batch {
     /// Its size on the wire; before it is sealed, as it is expected.
     pub(super) fn size(&self) -> usize {
         match &self.content {
-            Content::Open(_) => match self.expected {
-                Some(ratio) => ratio.of(self.uncompressed),
-                None => self.uncompressed,
-            },
+            Content::Open(_) => expected_size(self.expected, self.uncompressed),
             Content::Sealed(bytes) => bytes.len(),
             Content::Gone => 0,
         }
@@ -408,6 +423,7 @@ const AT_CHECKED: usize = 21;
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::upper_bound;
     use super::*;
     use crate::base::config::Compression;
     use crate::wire::batch::check;
@@ -418,6 +434,33 @@ mod tests {
             builder.append(Timestamp(100 + n as i64), None, Some(&[n as u8; 100]), &[]);
         }
         Batch::new(builder, Instant::START, 16384)
+    }
+
+    /// The bytes before compression of a batch that takes as much memory as this, and is full of
+    /// records of `size` bytes that are expected to compress to a hundredth.
+    fn filled(memory: u64, size: usize) -> u64 {
+        let builder = BatchBuilder::new(Compression::Lz4, Timestamp(100));
+        let ratio = Ratio::observed(HEADER_LEN + 10, HEADER_LEN + 1000);
+        let mut batch = Batch::new(builder, Instant::START, memory).expecting(ratio);
+        let record = ProducerRecord::new("orders", vec![0_u8; size]);
+        let most = upper_bound(&record);
+        while batch.try_append(Timestamp(100), &record, most, memory).is_some() {}
+        assert_eq!(batch.memory(), memory);
+        batch.uncompressed as u64
+    }
+
+    #[test]
+    fn batch_holds_at_most_eight_times_what_it_counts() {
+        let uncompressed = filled(16384, 1000);
+        assert!((7 * 16384..=8 * 16384).contains(&uncompressed), "{uncompressed}");
+    }
+
+    #[test]
+    fn batch_collects_at_most_16_mib_before_compression() {
+        let uncompressed = filled(8 << 20, 1 << 20);
+        assert!((15 << 20..=16 << 20).contains(&uncompressed), "{uncompressed}");
+        let uncompressed = filled(20 << 20, 1 << 20);
+        assert!((19 << 20..=20 << 20).contains(&uncompressed), "batch.size is larger");
     }
 
     #[test]

@@ -4,6 +4,10 @@
 //! what its first record needs if that is more. A record whose partition is not known yet takes what
 //! it needs by itself.
 //!
+//! A batch that is to be compressed takes what it is expected to have on the wire, but holds its
+//! records uncompressed until it first leaves: up to 8 times as many bytes. So `buffer.memory`
+//! bounds the process's memory only up to that factor. Kafka compresses while it appends.
+//!
 //! Source: Kafka's `BufferPool`. There a sender that finds memory may overtake one that waits; here
 //! it never does.
 
