@@ -44,8 +44,8 @@ impl<W: World> Admin<W> {
         &self.world
     }
 
-    /// What it has measured so far, under Kafka's names: averages, maxima and rates of the last minute,
-    /// and totals.
+    /// What it has measured so far, under Kafka's names: totals, and averages, maxima and rates
+    /// over `metrics.num.samples` windows of `metrics.sample.window.ms`: a minute unless set.
     pub fn metrics(&self) -> Metrics {
         let (kernel, mut metrics) = (self.kernel.lock(), Metrics::default());
         let groups = ("admin-client-metrics", "admin-client-node-metrics");
@@ -150,7 +150,8 @@ impl<W: World> Admin<W> {
         }
     }
 
-    /// Asks a broker once, when the pause is over for which it asked. `newest` is the newest version of the request that is asked.
+    /// Asks a broker once, after any pause that it asked for (KIP-219). `newest` is the newest
+    /// version of the request that is asked.
     pub(super) async fn call<R>(
         &self,
         to: &Address,

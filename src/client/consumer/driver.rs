@@ -142,13 +142,33 @@ impl<W: World> Driver<W> {
             }
             Effect::Ask(order) => self.world.spawn("consumer question", async move {
                 let request = order.request;
-                if order.not_before > driver.world.now() {
-                    driver.world.sleep_until(order.not_before).await;
+                if !driver.pause(order.not_before).await {
+                    return;
                 }
                 let answer = answer(&driver.pool, *order).await;
                 driver.arrived(Input::Answered { request, answer });
             }),
         }
+    }
+
+    /// Waits until then; returns false if the consumer was dropped meanwhile. A pause may last 24
+    /// days, but keeps a dropped consumer's driver alive no longer than `request.timeout.ms`.
+    async fn pause(&self, until: Instant) -> bool {
+        // The setting may be 0.
+        let slice = self.request_timeout.max(Duration::from_secs(1));
+        let mut now = self.world.now();
+        while now < until {
+            self.world.sleep_until(until.min(now + slice)).await;
+            now = self.world.now();
+            if now < until && self.is_closed() {
+                return false;
+            }
+        }
+        true
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state.lock().closed
     }
 
     fn arrived(self: &Arc<Self>, input: Input) {

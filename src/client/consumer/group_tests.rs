@@ -282,6 +282,32 @@ fn later_commit_is_not_overtaken_by_one_that_is_retried() {
 }
 
 #[test]
+fn timeout_of_a_throttled_commit_begins_after_the_pause() {
+    let settings = [("enable.auto.commit", "false"), ("request.timeout.ms", "3000")];
+    let mut stage = Stage::new(&settings);
+    stage.committed(3, -1, ErrorCode::None);
+    let commit = |stage: &mut Stage| {
+        drop(stage.core.begin_commit(None, false).unwrap());
+        stage.step(Input::Tick);
+        let order = stage.orders.pop_back().expect("a commit");
+        assert!(matches!(order.question, Question::Group(Request::Commit(_))), "{order:?}");
+        order
+    };
+    let first = commit(&mut stage);
+    assert_eq!(first.deadline, stage.now + Duration::from_secs(3));
+    let row = message!(offset_commit_response::OffsetCommitResponsePartition { error_code: 0 });
+    let topic = message!(offset_commit_response::OffsetCommitResponseTopic {
+        name: "orders".into(),
+        partitions: vec![row],
+    });
+    let answer = message!(OffsetCommitResponse { throttle_time_ms: 10_000, topics: vec![topic] });
+    stage.answer(&first, Answer::Group(Box::new(Response::Commit(answer))));
+    let second = commit(&mut stage);
+    assert_eq!(second.not_before, stage.now + Duration::from_secs(10));
+    assert_eq!(second.deadline, stage.now + Duration::from_secs(13));
+}
+
+#[test]
 fn refused_commits_say_why() {
     let outcome = |error| {
         let mut stage = Stage::new(&[("enable.auto.commit", "false")]);

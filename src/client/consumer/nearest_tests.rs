@@ -60,17 +60,30 @@ fn leader_is_asked_again_after_the_maximal_age_of_metadata() {
 
 #[test]
 fn offset_out_of_a_followers_range_is_asked_of_the_leader_and_resets_nothing() {
-    for error in [ErrorCode::OffsetOutOfRange, ErrorCode::CorruptMessage] {
-        let mut stage = near(&[]);
-        stage.fetched(error, -1, &[]);
-        assert_eq!(stage.fetches(), at(1, 0));
-        assert_eq!(stage.take(), Ok(Vec::new()));
-        assert_eq!(stage.core.take_notices(), []);
-    }
+    let mut stage = near(&[]);
+    stage.fetched(ErrorCode::OffsetOutOfRange, -1, &[]);
+    assert_eq!(stage.fetches(), at(1, 0));
+    assert_eq!(stage.take(), Ok(Vec::new()));
+    assert_eq!(stage.core.take_notices(), []);
     let mut stage = near(&[]);
     stage.fetched(ErrorCode::OffsetOutOfRange, -1, &[]);
     stage.fetched(ErrorCode::OffsetOutOfRange, -1, &[]);
     assert!(matches!(stage.orders[0].question, Question::List(_)), "the leader's word counts");
+}
+
+#[test]
+fn corrupt_batch_of_a_follower_is_asked_of_the_leader_after_a_pause() {
+    let mut stage = near(&[]);
+    for _ in 0..2 {
+        stage.fetched(ErrorCode::CorruptMessage, -1, &[]);
+        assert_eq!(stage.take(), Ok(Vec::new()));
+        assert!(stage.orders.is_empty(), "a leader that names it again makes no loop");
+        stage.pass(Duration::from_secs(2));
+        assert_eq!(stage.fetches(), at(1, 0));
+        stage.fetched_with(ErrorCode::None, 9, &[], 2);
+        assert_eq!(stage.fetches(), at(2, 0));
+    }
+    assert_eq!(stage.core.take_notices(), []);
 }
 
 #[test]

@@ -113,11 +113,11 @@ impl Sampled {
     fn span(&self, now: Now) -> Duration {
         let Sampling { samples, window } = now.sampling;
         let oldest = self.current(now).map(|sample| sample.began).min().unwrap_or(now.time);
-        let mut elapsed = now.time.since(oldest);
+        let elapsed = now.time.since(oldest);
         let full = elapsed.as_nanos().checked_div(window.as_nanos()).unwrap_or(u128::MAX);
         let missing = (samples.saturating_sub(1) as u128).saturating_sub(full);
-        elapsed += window.saturating_mul(u32::try_from(missing).unwrap_or(u32::MAX));
-        elapsed.max(Duration::from_millis(1))
+        let missing = window.saturating_mul(u32::try_from(missing).unwrap_or(u32::MAX));
+        elapsed.saturating_add(missing).max(Duration::from_millis(1))
     }
 
     /// Values summed per second.
@@ -256,6 +256,18 @@ mod tests {
         let none = Sampling { samples: 1, window: Duration::ZERO }.at(Instant::from_secs(10));
         sampled.record(none, 1.0);
         assert!(sampled.avg(none).is_nan() && sampled.rate(none) == 0.0);
+    }
+
+    #[test]
+    fn longest_windows_do_not_overflow() {
+        let window = Duration::from_millis(i64::MAX.unsigned_abs());
+        let longest = Sampling { samples: 3000, window };
+        let at = |seconds| longest.at(Instant::from_secs(seconds));
+        let mut sampled = Sampled::default();
+        sampled.record(at(10), 6.0);
+        assert_eq!(sampled.avg(at(20)), 6.0);
+        assert!((0.0..1e-9).contains(&sampled.rate(at(20))));
+        assert!((0.0..1e-9).contains(&sampled.event_rate(at(20))));
     }
 
     #[test]

@@ -436,11 +436,13 @@ impl Core {
                 measured.heartbeat_sent(now);
             }
             let errand = Some(errand);
-            let in_flight = InFlight { sent: now, is_fetch: false, errand, asked: Vec::new() };
+            // Neither the timeout nor the latency includes the pause (KIP-219).
+            let not_before = muted_until.unwrap_or(Instant::START);
+            let sent = now.max(not_before);
+            let in_flight = InFlight { sent, is_fetch: false, errand, asked: Vec::new() };
             requests.began(id, node.broker, in_flight);
             let question = Question::Group(request);
-            let (to, deadline) = (node.address.clone(), now + timeout);
-            let not_before = muted_until.unwrap_or(Instant::START);
+            let (to, deadline) = (node.address.clone(), sent + timeout);
             let order = Order { request: id, to, question, by_name: false, not_before, deadline };
             effects.push(Effect::Ask(Box::new(order)));
             id

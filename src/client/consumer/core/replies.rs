@@ -62,9 +62,15 @@ impl Core {
             Reply::Refused(error) => self.take_error(now, asked, error),
             // The leader may have what a follower does not have yet, or no longer.
             Reply::FetchRefused {
-                error: ErrorCode::OffsetOutOfRange | ErrorCode::CorruptMessage,
+                error: error @ (ErrorCode::OffsetOutOfRange | ErrorCode::CorruptMessage),
                 ..
-            } if asked.from_follower => self.return_to_leader(partition),
+            } if asked.from_follower => {
+                self.return_to_leader(partition);
+                // The leader may name the same follower again.
+                if error == ErrorCode::CorruptMessage {
+                    self.postpone(now, partition);
+                }
+            }
             Reply::FetchRefused { error, leader, epoch } => match error {
                 ErrorCode::OffsetOutOfRange => {
                     self.assignment.change(partition, |assigned| assigned.out_of_range(policy));

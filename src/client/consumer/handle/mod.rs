@@ -307,8 +307,8 @@ impl<W: World, K, V> Consumer<W, K, V> {
         self.driver.with(|core| core.position(partition))
     }
 
-    /// What it has measured so far, under Kafka's names: averages, maxima and rates of the last minute,
-    /// and totals.
+    /// What it has measured so far, under Kafka's names: totals, and averages, maxima and rates
+    /// over `metrics.num.samples` windows of `metrics.sample.window.ms`: a minute unless set.
     pub fn metrics(&self) -> Metrics {
         self.driver.with(|core| core.metrics_with(self.world.now(), &self.nodes))
     }
