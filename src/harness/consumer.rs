@@ -71,7 +71,6 @@ pub struct Consumer {
     subscribed: bool,
     /// Records of what it waits for: partitions by hand, or topics.
     reads: Reads,
-    notices: Vec<Notice>,
 }
 
 enum Reads {
@@ -96,7 +95,7 @@ impl Consumer {
         let relay = Relay { recorder, ..Relay::default() };
         client.set_listener(Arc::new(relay.clone()));
         let reads = Reads::Partitions(Vec::new());
-        Ok(Self { host, client, config, relay, subscribed: false, reads, notices: Vec::new() })
+        Ok(Self { host, client, config, relay, subscribed: false, reads })
     }
 
     fn recorder(&self) -> Option<&Recorder> {
@@ -241,12 +240,7 @@ impl Consumer {
 
     /// Records what moved positions since the last call, and keeps it for the program.
     fn keep_notices(&mut self) {
-        let notices = self.client.take_notices();
-        if let Some(recorder) = &self.relay.recorder {
-            let events = recorder.log.lock().moved(&notices);
-            events.into_iter().for_each(|event| self.host.world().observe(event));
-        }
-        self.notices.extend(notices);
+        self.relay.keep_notices(&mut self.client);
     }
 
     /// Commits what polls have returned, and waits for it. Retries what may pass. Without a timeout,
@@ -281,7 +275,7 @@ impl Consumer {
     }
 
     fn member(&mut self) -> Member<'_> {
-        Member::new(&mut self.client, self.relay.recorder.as_deref())
+        Member::new(&mut self.client, &self.relay)
     }
 
     /// Commits what polls have returned in the background. It is tried once: a later commit makes up
@@ -366,7 +360,7 @@ impl Consumer {
 
     /// Positions that moved without a seek since the last call, in order.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        std::mem::take(&mut *self.relay.notices.lock())
     }
 
     /// The offset after the last record that can be read, of each.

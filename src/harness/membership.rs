@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use super::world::AnyWorld;
 use crate::base::config::{ConsumerConfig, Setting};
 use crate::base::{Offset, TopicPartition};
-use crate::client::{self, CommittedOffset, ConsumeError, Told};
+use crate::client::{self, CommittedOffset, ConsumeError, Notice, Told};
 use crate::scenario::load::ReadingLog;
 use crate::sim::{MemberEvent, Outcome};
 
@@ -68,15 +68,12 @@ pub trait RebalanceListener: Send + Sync {
 /// A consumer as its [`RebalanceListener`] may use it during a rebalance.
 pub struct Member<'a> {
     client: &'a mut client::Consumer<AnyWorld>,
-    recorder: Option<&'a Recorder>,
+    relay: &'a Relay,
 }
 
 impl<'a> Member<'a> {
-    pub(super) fn new(
-        client: &'a mut client::Consumer<AnyWorld>,
-        recorder: Option<&'a Recorder>,
-    ) -> Self {
-        Self { client, recorder }
+    pub(super) fn new(client: &'a mut client::Consumer<AnyWorld>, relay: &'a Relay) -> Self {
+        Self { client, relay }
     }
 
     /// Commits what polls have returned, and waits for it. Without a timeout, `default.api.timeout.ms`
@@ -104,9 +101,10 @@ impl<'a> Member<'a> {
         let (offsets, timeout): (BTreeMap<_, _>, _) =
             (offsets.into_iter().collect(), timeout.into());
         let generation_now = generation(self.client);
-        let op = self.recorder.map(|recorder| recorder.committing(generation_now, &offsets));
+        let recorder = self.relay.recorder.as_deref();
+        let op = recorder.map(|recorder| recorder.committing(generation_now, &offsets));
         let told = self.client.commit_offsets(offsets, timeout).await;
-        if let (Some(recorder), Some(op)) = (self.recorder, op) {
+        if let (Some(recorder), Some(op)) = (recorder, op) {
             recorder.committed(op, generation(self.client), &told);
         }
         told
@@ -114,8 +112,10 @@ impl<'a> Member<'a> {
 
     /// Continues reading at this offset.
     pub fn seek(&mut self, partition: &TopicPartition, offset: Offset) {
+        // What moved a position before comes before the seek.
+        self.relay.keep_notices(self.client);
         self.client.seek(partition, offset);
-        if let Some(recorder) = self.recorder {
+        if let Some(recorder) = &self.relay.recorder {
             recorder.positioned(partition, offset);
         }
     }
@@ -214,6 +214,8 @@ impl Recorder {
 pub(super) struct Relay {
     pub recorder: Option<Arc<Recorder>>,
     pub listener: Arc<Mutex<Option<Arc<dyn RebalanceListener>>>>,
+    /// What moved positions, until the program takes it.
+    pub notices: Arc<Mutex<Vec<Notice>>>,
 }
 
 impl Relay {
@@ -222,7 +224,17 @@ impl Relay {
     }
 
     fn member<'a>(&'a self, client: &'a mut client::Consumer<AnyWorld>) -> Member<'a> {
-        Member::new(client, self.recorder.as_deref())
+        Member::new(client, self)
+    }
+
+    /// Records what moved positions since the last call, and keeps it for the program.
+    pub fn keep_notices(&self, client: &mut client::Consumer<AnyWorld>) {
+        let notices = client.take_notices();
+        if let Some(recorder) = &self.recorder {
+            let events = recorder.log.lock().moved(&notices);
+            events.into_iter().for_each(|event| recorder.world.observe(event));
+        }
+        self.notices.lock().extend(notices);
     }
 
     fn observe(&self, event: impl FnOnce(u32) -> MemberEvent) {
