@@ -244,6 +244,9 @@ fn offsets(node: &mut Node, known: &Known) {
     known.ask(node, "offset: no topics", 10, &message!(ListOffsetsRequest { replica_id: -1 }));
 }
 
+/// Topics, with partitions and the offsets below which records are deleted.
+type Deletions<'a> = &'a [(&'a str, &'a [(i32, i64)])];
+
 fn deletions(node: &mut Node, known: &Known) {
     node.create("topics-compacted", 1, &[("cleanup.policy", "compact")]);
     node.create("topics-both", 1, &[("cleanup.policy", "compact,delete")]);
@@ -252,7 +255,7 @@ fn deletions(node: &mut Node, known: &Known) {
         assert_eq!(produced.error_code, 0);
     }
     wait_for(node, "any");
-    let cases: &[(&str, &[(&str, &[(i32, i64)])])] = &[
+    let cases: &[(&str, Deletions<'_>)] = &[
         ("below an offset", &[("topics-offsets", &[(0, 1)])]),
         ("below an earlier one", &[("topics-offsets", &[(0, 0)])]),
         ("beyond the end", &[("topics-offsets", &[(0, 5)])]),

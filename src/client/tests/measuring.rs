@@ -65,7 +65,7 @@ fn calls_without_a_timeout_end_after_the_default_one() {
         let orders = TopicPartition::new("orders", 0);
         let began = world.now();
         // No broker coordinates this group.
-        let error = consumer.committed(&[orders.clone()], None).await.unwrap_err();
+        let error = consumer.committed(std::slice::from_ref(&orders), None).await.unwrap_err();
         let took = world.now().since(began);
         assert!((200..2000).contains(&took.as_millis()), "{took:?}");
         assert_eq!(error.name(), "TIMEOUT");
