@@ -126,6 +126,11 @@ fn paused_leader_is_fenced_when_it_wakes() {
 }
 
 #[test]
+fn nearest_replica_serves_only_what_is_committed() {
+    Trial::of("faults/nearest-replica").seeds(0..3).assert_as_expected();
+}
+
+#[test]
 fn exhausted_buffer_pool_fails_sends_and_loses_nothing() {
     Trial::of("faults/exhausted-buffer-pool").seeds(0..2).assert_as_expected();
     let failed = |scenario: &Scenario| {
@@ -401,6 +406,16 @@ fn commit_before_processing_loses_records_of_killed_members() {
 #[test]
 fn commit_after_processing_only_repeats_records() {
     Trial::of("groups/commit-after-processing").seeds(0..5).assert_as_expected();
+}
+
+#[test]
+fn automatic_commits_lose_what_a_worker_still_processes() {
+    Trial::of("groups/auto-commit-with-worker").seeds(0..3).assert_as_expected();
+}
+
+#[test]
+fn commits_after_a_worker_processed_lose_nothing() {
+    Trial::of("groups/commit-after-worker").seeds(0..3).assert_as_expected();
 }
 
 #[test]
