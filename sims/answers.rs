@@ -21,7 +21,6 @@ pub mod answers {
     pub mod lookups;
     pub mod names;
     pub mod offsets;
-    pub mod rebalances;
     pub mod topics;
 }
 
@@ -33,7 +32,7 @@ use answers::ask::Node;
 use answers::kafka::{Kafka, SETTINGS};
 use answers::{
     alterations, batches, codecs, configs, consumers, fetches, groups, lookups, names, offsets,
-    rebalances, topics,
+    topics,
 };
 
 type Answers = BTreeMap<String, String>;
@@ -41,7 +40,7 @@ type Answers = BTreeMap<String, String>;
 /// The name of a part, settings of its node, and what sends its requests.
 type Part = (&'static str, &'static str, fn(&mut Node));
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 11] = [
     ("fetches", "", fetches::ask),
     ("batches", "", batches::ask),
     ("codecs", "", codecs::ask),
@@ -51,7 +50,6 @@ const PARTS: [Part; 12] = [
     ("groups", groups::SETTINGS, groups::ask),
     ("offsets", groups::SETTINGS, offsets::ask),
     ("consumers", groups::SETTINGS, consumers::ask),
-    ("rebalances", rebalances::SETTINGS, rebalances::ask),
     ("topics", groups::SETTINGS, topics::ask),
     ("alterations", groups::SETTINGS, alterations::ask),
 ];
@@ -153,11 +151,6 @@ fn committed_offsets_are_answered_as_by_apache_kafka() {
 #[test]
 fn consumer_protocol_is_answered_as_by_apache_kafka() {
     ours("consumers");
-}
-
-#[test]
-fn rebalances_and_odd_groups_are_answered_as_by_apache_kafka() {
-    ours("rebalances");
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub fn ask(node: &mut Node) {
     classic(node, &mut known);
 }
 
-pub fn heartbeat(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
+fn heartbeat(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
     message!(ConsumerGroupHeartbeatRequest {
         group_id: group.into(),
         member_id: member.into(),
@@ -42,7 +42,7 @@ pub fn heartbeat(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbea
 }
 
 /// A first heartbeat, with everything that it needs.
-pub fn joining(group: &str, member: &str) -> ConsumerGroupHeartbeatRequest {
+fn joining(group: &str, member: &str) -> ConsumerGroupHeartbeatRequest {
     let mut request = heartbeat(group, member, 0);
     request.rebalance_timeout_ms = 300_000;
     request.subscribed_topic_names = Some(vec!["consumers-topic".into()]);
