@@ -1,6 +1,7 @@
 //! AlterConfigs and IncrementalAlterConfigs: settings of topics, brokers and groups, legal and illegal, and
 //! how they are shown afterwards.
 
+use std::fmt::Display;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -54,6 +55,13 @@ fn refused(kind: i8, name: &str, code: i16, text: Option<&StrBytes>) -> String {
     format!("{kind} {name:?} {} {text}", error(code))
 }
 
+/// The answers of all resources: a broker may give them in any order.
+fn in_order(answers: impl Iterator<Item = String>) -> String {
+    let mut answers: Vec<String> = answers.collect();
+    answers.sort();
+    answers.join(", ")
+}
+
 impl Node {
     fn alter(&mut self, version: i16, validate_only: bool, resources: &[Resource<'_>]) -> String {
         let config = |(name, operation, value): &Operation<'_>| {
@@ -75,16 +83,11 @@ impl Node {
             validate_only: validate_only,
         });
         let Some(answer) = self.try_ask(version, &request) else { return "closed".to_owned() };
-        let mut answers: Vec<_> = answer
-            .responses
-            .iter()
-            .map(|of| {
-                let text = of.error_message.as_ref();
-                refused(of.resource_type, &of.resource_name, of.error_code, text)
-            })
-            .collect();
-        answers.sort();
-        answers.join(", ")
+        let answers = answer.responses.iter().map(|of| {
+            let text = of.error_message.as_ref();
+            refused(of.resource_type, &of.resource_name, of.error_code, text)
+        });
+        in_order(answers)
     }
 
     fn replace(&mut self, version: i16, validate_only: bool, resources: &[Resource<'_>]) -> String {
@@ -103,36 +106,31 @@ impl Node {
             validate_only: validate_only,
         });
         let Some(answer) = self.try_ask(version, &request) else { return "closed".to_owned() };
-        let mut answers: Vec<_> = answer
-            .responses
-            .iter()
-            .map(|of| {
-                let text = of.error_message.as_ref();
-                refused(of.resource_type, &of.resource_name, of.error_code, text)
-            })
-            .collect();
-        answers.sort();
-        answers.join(", ")
+        let answers = answer.responses.iter().map(|of| {
+            let text = of.error_message.as_ref();
+            refused(of.resource_type, &of.resource_name, of.error_code, text)
+        });
+        in_order(answers)
     }
 
     /// Alters one resource, and notes the answer and what it sets itself from then on.
     fn note_alteration(&mut self, what: &str, resource: Resource<'_>) {
         let answer = self.alter(1, false, &[resource]);
-        if answer.contains("NONE") {
-            self.settle(resource.0);
-        }
-        let settings = self.settings(resource);
-        self.note(format_args!("alter {what}"), format!("{answer}; {settings}"));
+        self.note_change(format_args!("alter {what}"), &answer, resource);
     }
 
     /// The same for AlterConfigs.
     fn note_replacement(&mut self, what: &str, resource: Resource<'_>) {
         let answer = self.replace(2, false, &[resource]);
+        self.note_change(format_args!("replace {what}"), &answer, resource);
+    }
+
+    fn note_change(&mut self, what: impl Display, answer: &str, resource: Resource<'_>) {
         if answer.contains("NONE") {
             self.settle(resource.0);
         }
         let settings = self.settings(resource);
-        self.note(format_args!("replace {what}"), format!("{answer}; {settings}"));
+        self.note(what, format!("{answer}; {settings}"));
     }
 
     /// What a resource sets itself.

@@ -37,7 +37,7 @@ pub fn ask(node: &mut Node) {
 }
 
 fn pages(node: &mut Node, known: &Known) {
-    // There is no other topic than these in a node of its own.
+    // A node of its own has only these topics.
     let all: &[&str] = &[];
     for (what, topics, limit, cursor) in [
         ("all", all, 2000, None),
