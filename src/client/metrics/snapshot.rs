@@ -19,7 +19,7 @@ pub struct MetricName {
     /// The partition of the topic that it is about, if it is about one.
     pub partition: Option<i32>,
     /// The broker that it is about, if it is about one: its id, or -1 and less for an address of
-    /// `bootstrap.servers` that is no known broker's.
+    /// `bootstrap.servers` whose broker is not known.
     pub node: Option<i32>,
 }
 
