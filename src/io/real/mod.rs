@@ -4,15 +4,15 @@
 //! network, file system and clock.
 #![allow(clippy::disallowed_methods, reason = "this is the real world")]
 
+mod account;
 mod blocking;
 mod disk;
 mod map;
 mod net;
-mod reads;
 mod world;
 
+pub use account::Mark;
 pub use disk::{RealDisk, RealFile};
 pub use map::RealMap;
 pub use net::{RealListener, RealNet, RealStream};
-pub use reads::Mark;
 pub use world::RealWorld;

@@ -11,12 +11,12 @@ use super::Seats;
 /// How a note ends its first half that names an option without an effect.
 const HAD_NO_EFFECT: &str = "had no effect";
 
-/// An option of a load that is to show.
+/// An option of a load that is to have an effect.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Effect(Arc<AtomicBool>);
 
 impl Effect {
-    /// It showed.
+    /// It had its effect.
     pub fn happened(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
@@ -27,7 +27,7 @@ struct Expected {
     /// The option, and whose it is.
     what: String,
     effect: Effect,
-    /// Why, if it did not show.
+    /// Why, if it had none.
     otherwise: String,
 }
 
