@@ -21,6 +21,7 @@ pub mod answers {
     pub mod lookups;
     pub mod names;
     pub mod offsets;
+    pub mod rebalances;
     pub mod topics;
 }
 
@@ -32,7 +33,7 @@ use answers::ask::Node;
 use answers::kafka::{Kafka, SETTINGS};
 use answers::{
     alterations, batches, codecs, configs, consumers, fetches, groups, lookups, names, offsets,
-    topics,
+    rebalances, topics,
 };
 
 type Answers = BTreeMap<String, String>;
@@ -40,7 +41,7 @@ type Answers = BTreeMap<String, String>;
 /// The name of a part, settings of its node, and what sends its requests.
 type Part = (&'static str, &'static str, fn(&mut Node));
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("fetches", "", fetches::ask),
     ("batches", "", batches::ask),
     ("codecs", "", codecs::ask),
@@ -50,6 +51,7 @@ const PARTS: [Part; 11] = [
     ("groups", groups::SETTINGS, groups::ask),
     ("offsets", groups::SETTINGS, offsets::ask),
     ("consumers", groups::SETTINGS, consumers::ask),
+    ("rebalances", rebalances::SETTINGS, rebalances::ask),
     ("topics", groups::SETTINGS, topics::ask),
     ("alterations", groups::SETTINGS, alterations::ask),
 ];
@@ -151,6 +153,11 @@ fn committed_offsets_are_answered_as_by_apache_kafka() {
 #[test]
 fn consumer_protocol_is_answered_as_by_apache_kafka() {
     ours("consumers");
+}
+
+#[test]
+fn rebalances_and_odd_groups_are_answered_as_by_apache_kafka() {
+    ours("rebalances");
 }
 
 #[test]

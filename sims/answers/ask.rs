@@ -53,6 +53,10 @@ impl Node {
         Self { address: address.to_owned(), stream, answers: BTreeMap::new() }
     }
 
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// Notes an answer.
     pub fn note(&mut self, request: impl Display, answer: impl Display) {
         let before = self.answers.insert(request.to_string(), answer.to_string());

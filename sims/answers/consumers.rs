@@ -32,7 +32,7 @@ pub fn ask(node: &mut Node) {
     classic(node, &mut known);
 }
 
-fn heartbeat(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
+pub fn heartbeat(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatRequest {
     message!(ConsumerGroupHeartbeatRequest {
         group_id: group.into(),
         member_id: member.into(),
@@ -42,7 +42,7 @@ fn heartbeat(group: &str, member: &str, epoch: i32) -> ConsumerGroupHeartbeatReq
 }
 
 /// A first heartbeat, with everything that it needs.
-fn joining(group: &str, member: &str) -> ConsumerGroupHeartbeatRequest {
+pub fn joining(group: &str, member: &str) -> ConsumerGroupHeartbeatRequest {
     let mut request = heartbeat(group, member, 0);
     request.rebalance_timeout_ms = 300_000;
     request.subscribed_topic_names = Some(vec!["consumers-topic".into()]);

@@ -31,6 +31,11 @@ impl Known {
         }
     }
 
+    /// The same, unless the id has a name.
+    pub fn learn_new(&mut self, drawn: &str, name: &str) {
+        self.0.entry(drawn.to_owned()).or_insert_with(|| format!("<{name}>"));
+    }
+
     /// An answer as text, without what differs from run to run.
     pub fn show(&self, answer: &impl Debug) -> String {
         let mut text = format!("{answer:?}");
