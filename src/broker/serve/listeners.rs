@@ -1,5 +1,8 @@
 //! Where a node listens and what it tells others about that.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use crate::base::config::NodeConfig;
 use crate::base::{Address, BrokerId, Listener, nearest};
 
@@ -42,6 +45,7 @@ pub(crate) fn listeners(config: &NodeConfig) -> Result<Vec<OwnListener>, String>
     for (key, listeners) in [("listeners", bound), ("advertised.listeners", advertised)] {
         check_names(key, listeners)?;
     }
+    check_ports(bound)?;
     let unknown = advertised.iter().find(|other| bound.iter().all(|own| own.name != other.name));
     if let Some(Listener { name, .. }) = unknown {
         let known = bound.iter().map(|own| own.name.as_str());
@@ -98,6 +102,31 @@ fn check_names(key: &str, listeners: &[Listener]) -> Result<(), String> {
         )),
         None => Ok(()),
     }
+}
+
+/// Each listener has a port of its own, or one that the system chooses. One at an IPv4 address and one at
+/// an IPv6 address may share theirs (KIP-797). Source: Kafka's `SocketServerConfigs`.
+fn check_ports(listeners: &[Listener]) -> Result<(), String> {
+    let mut by_port: BTreeMap<u16, Vec<&Listener>> = BTreeMap::new();
+    for listener in listeners.iter().filter(|listener| listener.address.port != 0) {
+        by_port.entry(listener.address.port).or_default().push(listener);
+    }
+    for (port, sharing) in by_port {
+        let mut hosts: Vec<Option<IpAddr>> = Vec::with_capacity(sharing.len());
+        hosts.extend(sharing.iter().map(|listener| listener.address.host.parse().ok()));
+        hosts.sort_unstable();
+        let is_pair =
+            matches!(hosts[..], [Some(IpAddr::V4(_)), Some(IpAddr::V6(_))]) || sharing.len() == 1;
+        if !is_pair {
+            let names: Vec<&str> = sharing.iter().map(|listener| listener.name.as_str()).collect();
+            return Err(format!(
+                "`listeners` gives port {port} to {}; each listener must have a different port, \
+                 unless one has an IPv4 address and another an IPv6 address",
+                names.join(" and ")
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn broker_listeners(config: &NodeConfig) -> impl Iterator<Item = &Listener> {
@@ -186,6 +215,32 @@ mod tests {
         assert!(error.contains("write `CONTROLLER`"), "{error}");
         let tls = [pairs[0], ("listener.security.protocol.map", "inside:ssl")];
         assert!(config(&tls).check().is_err(), "INSIDE speaks TLS");
+    }
+
+    #[test]
+    fn listeners_share_a_port_only_as_an_ipv4_and_an_ipv6_address() {
+        let refusal = |text: &str| listeners(&config(&[("listeners", text)])).err();
+        let with = |others: &str| refusal(&format!("CONTROLLER://:9093,{others}"));
+        for fine in [
+            "A://:9091,B://:9092",
+            "A://:0,B://:0",
+            "A://127.0.0.1:9092,B://[::1]:9092",
+            "A://[::]:9092,B://0.0.0.0:9092",
+        ] {
+            assert_eq!(with(fine), None, "{fine}");
+        }
+        for shared in [
+            "A://:9092,B://:9092",
+            "A://:9092,B://127.0.0.1:9092",
+            "A://127.0.0.1:9092,B://127.0.0.2:9092",
+            "A://b1:9092,B://[::1]:9092",
+            "A://127.0.0.1:9092,B://[::1]:9092,C://127.0.0.2:9092",
+        ] {
+            let error = with(shared).unwrap();
+            assert!(error.contains("port 9092 to A and B"), "{error}");
+        }
+        let error = with("A://:9093").unwrap();
+        assert!(error.contains("port 9093 to CONTROLLER and A"), "{error}");
     }
 
     #[test]
