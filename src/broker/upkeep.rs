@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::context::Broker;
 use super::dirs::Home;
+use super::error::NodeError;
 use super::partition::Partition;
-use crate::base::TopicPartition;
+use crate::base::{NodeProbe, TopicPartition};
 use crate::io::{Disk, World};
 use crate::log::LogError;
 
@@ -82,25 +83,31 @@ pub(crate) async fn expire_producers<W: World>(broker: Arc<Broker<W>>) {
 }
 
 /// Clean shutdown: closes every log and saves every checkpoint. A directory that fails is skipped;
-/// the first error is returned if none could be closed. A directory whose metadata log could not be
-/// closed is not marked as clean.
+/// if none could be closed, the first error is returned, or that all had failed before. A directory
+/// whose metadata log could not be closed is not marked as clean.
 pub(crate) async fn close<W: World>(
     broker: &Arc<Broker<W>>,
     metadata_closed: bool,
-) -> Result<(), LogError> {
-    let (mut closed, mut first) = (false, Ok(()));
+) -> Result<(), NodeError> {
+    let (mut closed, mut first) = (false, None);
     for home in broker.replicas.dirs().online() {
         let marked = metadata_closed || !broker.replicas.dirs().has_metadata(home);
         match close_one(broker, home, marked).await {
             Ok(()) => closed = true,
             Err(error) => {
                 home.failed(&error);
-                first = first.and(Err(error));
+                // Also where other directories are closed: this one has no marker.
+                broker.world.probe(NodeProbe::Failed);
+                first.get_or_insert(error);
             }
         }
     }
     broker.world.disk().settle().await;
-    if closed { Ok(()) } else { first }
+    match first {
+        _ if closed => Ok(()),
+        Some(error) => Err(error.into()),
+        None => Err(NodeError::StorageLost),
+    }
 }
 
 async fn close_one<W: World>(

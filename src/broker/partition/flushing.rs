@@ -181,6 +181,10 @@ impl<W: World> Partition<W> {
     /// The directory of this replica has failed, and so has the replica.
     pub(crate) fn directory_failed(&self) {
         if let Ok(mut state) = self.state() {
+            if !state.failed {
+                let partition = self.name.clone();
+                self.site.world.probe(StorageProbe::Failed { partition, full: false });
+            }
             self.go_offline(&mut state);
         }
         self.flush_ended.notify_waiters();
