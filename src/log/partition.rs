@@ -75,6 +75,10 @@ impl<D: Disk> Log<D> {
     pub fn set_config(&mut self, config: LogConfig) {
         let was_compacted = config.was_compacted || self.config.may_have_gaps();
         self.config = LogConfig { was_compacted, ..config };
+        if self.config.may_have_gaps() {
+            // What a compacted leader sends next may begin behind a gap, in any of them after a truncation.
+            self.segments.values_mut().for_each(|segment| segment.dense = false);
+        }
     }
 
     /// Raises the log start, at most to the log end: records below can no longer be read. Returns

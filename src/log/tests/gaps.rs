@@ -147,6 +147,16 @@ async fn gaps_are_accepted_after_the_cleanup_policy_changes() {
 }
 
 #[tokio::test]
+async fn gap_is_read_over_where_a_topic_is_compacted_only_since_the_log_was_opened() {
+    let mut log = Home::new(tiny()).open().await;
+    log.set_config(compacted());
+    copy(&mut log, [5, 10]);
+    let found = read_all(&log, Offset(0), 1 << 20);
+    let bases: Vec<i64> = found.iter().map(|header| header.base_offset.0).collect();
+    assert_eq!(bases, [5, 10]);
+}
+
+#[tokio::test]
 async fn truncation_at_a_gap_lowers_the_recovery_point_to_the_log_end() {
     // Offset 4 is missing: the batch before it ends at 3. At 5 and in the middle of the batch that
     // begins there, the gap goes with the batch.
