@@ -79,6 +79,9 @@ impl<W: SimWorld> RebalanceListener<W> for Listener<W> {
             // An assignment of a generation that is over is lost at once.
             let group = consumer.group_metadata().filter(|group| group.generation >= 0);
             let Some(group) = group else { return };
+            // What moved positions of an earlier assignment comes before this one begins.
+            let moved = self.notes.lock().log.moved(&consumer.take_notices());
+            moved.into_iter().for_each(|event| self.world.observe(event));
             {
                 let mut notes = self.notes.lock();
                 notes.fresh.extend(partitions.iter().cloned());
