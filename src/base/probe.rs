@@ -23,6 +23,11 @@ pub enum Probe {
 /// A transition of a whole process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum NodeProbe {
+    /// The controller has registered this process, under this epoch.
+    Registered {
+        /// Later ones are higher.
+        epoch: BrokerEpoch,
+    },
     /// The node answers requests from now on.
     Ready,
     /// The node ends because of an error: it has not closed all its logs.

@@ -10,7 +10,7 @@ use super::context::Broker;
 use super::dir_failures;
 use super::error::NodeError;
 use super::serve::listeners::{ListenerType, OwnListener};
-use crate::base::{BrokerEpoch, Offset, Stream};
+use crate::base::{BrokerEpoch, NodeProbe, Offset, Stream};
 use crate::io::{World, timeout};
 use crate::wire::ErrorCode;
 use crate::wire::messages::broker_registration_request::{Feature, Listener};
@@ -42,7 +42,9 @@ pub(crate) async fn register<W: World>(
         let deadline = end.min(broker.world.now() + PATIENCE);
         match broker.controller.call(&request, deadline).await {
             Ok(answer) if answer.error_code == 0 => {
-                broker.set_epoch(BrokerEpoch(answer.broker_epoch));
+                let epoch = BrokerEpoch(answer.broker_epoch);
+                broker.set_epoch(epoch);
+                broker.world.probe(NodeProbe::Registered { epoch });
                 return Ok(());
             }
             Ok(answer) => match ErrorCode::from_code(answer.error_code) {

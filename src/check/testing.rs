@@ -251,7 +251,9 @@ impl Story {
     }
 
     pub fn admitted_as(&mut self, broker: i32, epoch: i64) {
-        let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
+        let (host, epoch) = (u16::try_from(broker).unwrap(), BrokerEpoch(epoch));
+        self.probe(host, NodeProbe::Registered { epoch });
+        let broker = BrokerId(broker);
         self.probe(0, ControllerProbe::BrokerUnfenced { broker, epoch });
     }
 

@@ -67,6 +67,9 @@ impl View {
         self.changes.clear();
         let (host, changes) = (seen.host, &mut self.changes);
         match &seen.what {
+            What::Probe(Probe::Node(NodeProbe::Registered { epoch })) => {
+                self.nodes.registered(host, *epoch);
+            }
             What::Probe(Probe::Node(NodeProbe::Ready)) => self.nodes.ready(host),
             What::Probe(Probe::Controller(probe)) => self.controller(seen, probe),
             What::Probe(Probe::Replica(probe)) => self.replica(host, probe),

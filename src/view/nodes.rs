@@ -43,6 +43,9 @@ pub(crate) struct Node {
     pub ended: Option<End>,
     /// The registration that the controller admitted last.
     admitted_as: Option<BrokerEpoch>,
+    /// The registration of the process that runs. The controller may admit one of an earlier process, by a
+    /// heartbeat that outlived it.
+    registered_as: Option<BrokerEpoch>,
     /// Since its process began.
     pub roles: BTreeMap<TopicPartition, Role>,
 }
@@ -100,6 +103,10 @@ impl Nodes {
         self.by_host.entry(host).or_default().up = true;
     }
 
+    pub fn registered(&mut self, host: HostId, epoch: BrokerEpoch) {
+        self.by_host.entry(host).or_default().registered_as = Some(epoch);
+    }
+
     pub fn ready(&mut self, host: HostId) {
         self.by_host.entry(host).or_default().ready = true;
         self.replaying.take_if(|controller| *controller == host);
@@ -154,7 +161,7 @@ impl Nodes {
             return None;
         }
         node.admitted_as = Some(epoch);
-        if !node.up {
+        if !node.up || node.registered_as != Some(epoch) {
             return None;
         }
         node.admitted = true;

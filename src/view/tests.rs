@@ -92,6 +92,16 @@ impl Stage {
     }
 
     fn unfences(&mut self, broker: i32, epoch: i64) -> Vec<Change> {
+        self.registers(broker, epoch);
+        self.unfences_only(broker, epoch)
+    }
+
+    fn registers(&mut self, broker: i32, epoch: i64) {
+        let host = u16::try_from(broker).unwrap();
+        self.probes(host, NodeProbe::Registered { epoch: BrokerEpoch(epoch) });
+    }
+
+    fn unfences_only(&mut self, broker: i32, epoch: i64) -> Vec<Change> {
         let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
         self.probes(0, ControllerProbe::BrokerUnfenced { broker, epoch })
     }
@@ -250,9 +260,21 @@ fn replayed_admission_does_not_admit_a_restarted_process() {
     let mut stage = Stage::running();
     stage.sees(3, What::Killed);
     stage.sees(3, What::Booted);
-    assert_eq!(stage.unfences(3, 1), []);
+    assert_eq!(stage.unfences_only(3, 1), []);
     assert!(!stage.view.node(HostId(3)).unwrap().admitted);
     assert_eq!(stage.unfences(3, 2), [Change::Admitted { host: HostId(3) }]);
+}
+
+#[test]
+fn heartbeat_that_outlived_its_process_does_not_admit_the_next_one() {
+    let mut stage = Stage::running();
+    stage.sees(3, What::Killed);
+    stage.sees(3, What::Booted);
+    stage.registers(3, 2);
+    stage.sees(3, What::Killed);
+    stage.sees(3, What::Booted);
+    assert_eq!(stage.unfences_only(3, 2), []);
+    assert_eq!(stage.unfences(3, 3), [Change::Admitted { host: HostId(3) }]);
 }
 
 #[test]

@@ -150,6 +150,7 @@ fn only_a_running_registered_broker_is_fenced_alive() {
         |story: &mut Story, epoch| story.probes(0, ControllerProbe::BrokerFenced { broker, epoch });
     let admitted = || {
         let mut story = Story::new();
+        story.probes(1, NodeProbe::Registered { epoch });
         story.probes(0, ControllerProbe::BrokerUnfenced { broker, epoch });
         story
     };
