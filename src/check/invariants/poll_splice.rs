@@ -1,21 +1,33 @@
 //! `poll-splice`: everything that a consumer reads without an error or a jump is a piece of one
 //! log.
 //!
-//! Two logs that diverge stay apart, because no value is sent twice. So a stretch that differs from
-//! the partition's final content agrees with it nowhere later: a consumer that continues in another
-//! log than it began in has missed records, and has read some that are gone. An unclean election
-//! may take away records that were read; consumers must still learn of it (KIP-320). Judged against
-//! the final read of the whole partition.
+//! Two logs that diverge stay apart. So a stretch that differs from the partition's final content agrees
+//! with it nowhere later: a consumer that continues in another log than it began in has missed records,
+//! and has read some that are gone. An unclean election may take away records that were read; consumers
+//! must still learn of it (KIP-320). Judged against the final read of the whole partition.
+//!
+//! A producer that was not answered sends the same batches to the next leader, which may put one of
+//! them where another log has it. Who read it in that log read it under another leader epoch.
 
 use std::collections::BTreeMap;
 
-use crate::base::{Offset, TopicPartition};
+use crate::base::{LeaderEpoch, Offset, TopicPartition};
+use crate::check::ghost::{Batch, Replica};
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
 use crate::view::Change as Folded;
 
-/// Offsets and values, in the order in which they were read.
-type Stretch = Vec<(Offset, u64)>;
+/// One record of a stretch.
+#[derive(Clone, Copy)]
+struct Read {
+    offset: Offset,
+    value: u64,
+    /// Under which it was in the leader's log at that moment.
+    epoch: Option<LeaderEpoch>,
+}
+
+/// In the order in which they were read.
+type Stretch = Vec<Read>;
 
 #[derive(Default)]
 pub(super) struct PollSplice {
@@ -55,10 +67,15 @@ impl Invariant for PollSplice {
                 partition,
                 records,
             })) => {
+                let mut epochs = Epochs::of(ghost, partition);
+                let read = records.iter().map(|&(offset, value)| {
+                    let epoch = epochs.at(offset);
+                    Read { offset, value, epoch }
+                });
                 let stretches = self.stretches(partition, *consumer);
                 match stretches.last_mut() {
-                    Some(last) => last.extend(records),
-                    None => stretches.push(records.clone()),
+                    Some(last) => last.extend(read),
+                    None => stretches.push(read.collect()),
                 }
             }
             What::Client(ClientEvent::Consumer(ConsumerEvent::ReachedEnd {
@@ -69,9 +86,10 @@ impl Invariant for PollSplice {
                 let Some(readers) = self.read.get(partition) else { return Ok(()) };
                 let whole = readers.get(consumer).and_then(|stretches| stretches.last());
                 let Some(whole) = whole else { return Ok(()) };
-                let whole: BTreeMap<Offset, u64> = whole.iter().copied().collect();
+                let whole: Whole = whole.iter().map(|read| (read.offset, read.value)).collect();
                 for (reader, stretch) in each(readers).filter(|(reader, _)| *reader != consumer) {
-                    if let Some(witness) = spliced(*reader, stretch, &whole, ghost) {
+                    let epochs = Epochs::of(ghost, partition);
+                    if let Some(witness) = spliced(*reader, stretch, &whole, epochs, ghost) {
                         return event.broke(self.name(), partition, witness);
                     }
                 }
@@ -88,6 +106,30 @@ impl PollSplice {
     }
 }
 
+/// The leader epochs in the log of a partition's leader, asked in the order of offsets.
+struct Epochs<'a> {
+    log: Option<&'a Replica>,
+    last: Option<&'a Batch>,
+}
+
+impl<'a> Epochs<'a> {
+    fn of(ghost: &'a Ghost, partition: &TopicPartition) -> Self {
+        let leader = ghost.view().leader(partition);
+        let log = leader.and_then(|(_, leader)| ghost.replica(leader, partition));
+        Self { log, last: None }
+    }
+
+    fn at(&mut self, offset: Offset) -> Option<LeaderEpoch> {
+        if self.last.is_none_or(|batch| offset < batch.base || offset >= batch.next) {
+            self.last = self.log.and_then(|log| log.batch_at(offset));
+        }
+        self.last.map(|batch| batch.epoch)
+    }
+}
+
+/// The final content of a partition.
+type Whole = BTreeMap<Offset, u64>;
+
 fn each(readers: &BTreeMap<u32, Vec<Stretch>>) -> impl Iterator<Item = (&u32, &Stretch)> {
     readers.iter().flat_map(|(reader, all)| all.iter().map(move |stretch| (reader, stretch)))
 }
@@ -96,12 +138,17 @@ fn each(readers: &BTreeMap<u32, Vec<Stretch>>) -> impl Iterator<Item = (&u32, &S
 fn spliced(
     consumer: u32,
     stretch: &Stretch,
-    whole: &BTreeMap<Offset, u64>,
+    whole: &Whole,
+    mut epochs: Epochs<'_>,
     ghost: &Ghost,
 ) -> Option<ConsumerWitness> {
-    let mut known = stretch.iter().filter_map(|(at, read)| Some((*at, *read, *whole.get(at)?)));
-    let (offset, value, instead) = known.find(|(_, read, now)| read != now)?;
-    let (later, ..) = known.find(|(at, read, now)| *at > offset && read == now)?;
+    let mut known = stretch.iter().filter_map(|read| Some((*read, *whole.get(&read.offset)?)));
+    let (Read { offset, value, .. }, instead) = known.find(|(read, now)| read.value != *now)?;
+    let continues = |(read, now): &(Read, u64)| {
+        let mut is_same = || read.epoch.is_none_or(|epoch| epochs.at(read.offset) == Some(epoch));
+        read.offset > offset && read.value == *now && is_same()
+    };
+    let (Read { offset: later, .. }, _) = known.find(continues)?;
     let [record, instead] = [value, instead].map(|value| ghost.clients().name_of(value));
     Some(ConsumerWitness::Spliced { consumer, offset, record, instead, later })
 }
@@ -152,6 +199,42 @@ mod tests {
         story.polled(0, &[(2, 202)]);
         ends_with(&mut story, &[(0, 100), (1, 201), (2, 202)]);
         story.silent();
+    }
+
+    /// Three batches are read and lost, and sent again in another order: the last one is where it was.
+    fn sent_again(reads_on: bool) -> Story {
+        let mut story = Story::judging("poll-splice");
+        story.became_leader(1, 0);
+        story.leader_writes(1, 0, 0, &[100]);
+        story.leader_writes(1, 1, 0, &[101]);
+        story.leader_writes(1, 2, 0, &[102]);
+        let last = [(2, 102)];
+        story.polled(0, &[(0, 100), (1, 101)]);
+        if !reads_on {
+            story.polled(0, &last);
+        }
+        story.later();
+        story.commits_unclean(2, 1, &[2]);
+        story.became_leader(2, 1);
+        story.leader_writes(2, 0, 1, &[101]);
+        story.leader_writes(2, 1, 1, &[100]);
+        story.leader_writes(2, 2, 1, &[102]);
+        if reads_on {
+            story.polled(0, &last);
+        }
+        ends_with(&mut story, &[(0, 101), (1, 100), (2, 102)]);
+        story
+    }
+
+    #[test]
+    fn silent_when_a_batch_that_was_read_and_lost_is_sent_again_to_where_it_was() {
+        sent_again(false).silent();
+    }
+
+    #[test]
+    fn fires_when_a_batch_that_was_sent_again_is_read_after_what_is_gone() {
+        let story = sent_again(true);
+        assert!(story.sentence().contains("read on to offset 2"), "{}", story.sentence());
     }
 
     #[test]
