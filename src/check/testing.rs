@@ -400,6 +400,12 @@ impl Story {
         self.loses_power(broker);
     }
 
+    /// A sync of one segment made nothing durable.
+    pub fn lies(&mut self, broker: u16, segment: i64) {
+        let path = path(&self.partition, segment);
+        self.sees(broker, What::Lied { path });
+    }
+
     /// The last byte is another.
     pub fn power_loss_tearing(&mut self, broker: u16) {
         let (_, file) = self.disks.get_mut(&broker).unwrap().iter_mut().next_back().unwrap();

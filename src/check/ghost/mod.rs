@@ -34,7 +34,9 @@ pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
 
 use super::{Note, Setup, TopicPromise, Touched};
-use crate::base::{Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
+use crate::base::{
+    Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, StorageProbe, TopicPartition,
+};
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use crate::view::{self, Change as Folded, View};
 use hosts::{Crew, Hosts};
@@ -292,6 +294,18 @@ impl Ghost {
                     replica.topic_id = Some(*topic_id);
                 }
             }
+            What::Probe(Probe::Storage(StorageProbe::Damaged { partition, offset })) => {
+                if let Some(host) = self.hosts.get_mut(*host)
+                    && let Some(replica) = host.replicas.get_mut(partition)
+                {
+                    replica.told_damage.insert(*offset);
+                }
+            }
+            What::Booted => {
+                if let Some(host) = self.hosts.get_mut(*host) {
+                    host.replicas.values_mut().for_each(|replica| replica.told_damage.clear());
+                }
+            }
             What::Probe(Probe::Replica(ReplicaProbe::Expired { partition, start })) => {
                 self.expired(*at, *host, partition, *start);
             }
@@ -319,7 +333,6 @@ impl Ghost {
             | What::PowerLost { .. }
             | What::Killed
             | What::Ended
-            | What::Booted
             | What::Paused
             | What::Resumed
             | What::Damaged { .. } => {}

@@ -25,6 +25,8 @@ pub(crate) struct Replica {
     pub(super) before: BTreeMap<i64, Segment>,
     /// A batch that came back in the place of a younger one at the last power loss.
     pub(super) stale: Option<Batch>,
+    /// Where the process that runs has found the log damaged, as it told.
+    pub(super) told_damage: BTreeSet<Offset>,
 }
 
 /// A power loss that took part of the log, which was only in the page cache.
@@ -150,13 +152,14 @@ impl Replica {
     }
 
     /// The first break of the log, read from its beginning: where it ends, and the offset that
-    /// follows instead (`None`: bytes that are not a batch). Segments meet in a compacted log too.
+    /// follows instead (`None`: bytes that are not a batch). Segments meet in a compacted log too. A gap
+    /// that the node has told of counts for none: it does not believe its log to be whole.
     pub fn first_break(&self) -> Option<(Offset, Option<Offset>, u64)> {
         let mut end: Option<Offset> = None;
         let mut segments = self.segments.iter().peekable();
         while let Some((base, segment)) = segments.next() {
             let expected = end.unwrap_or(Offset(*base));
-            if expected != Offset(*base) {
+            if expected != Offset(*base) && !self.told_damage.contains(&expected) {
                 return Some((expected, Some(Offset(*base)), 0));
             }
             let after = segment.batches().last().map_or(Offset(*base), |last| last.next);
@@ -183,10 +186,19 @@ impl Replica {
     /// Where the log ends when it is read from its beginning up to the first break. `gaps`: offsets
     /// may be missing within a segment.
     pub fn contiguous_end(&self, gaps: bool) -> Offset {
+        self.end_of_run(gaps, |_| false)
+    }
+
+    /// The same, on beyond gaps that the node has told of.
+    pub fn claimed_end(&self, gaps: bool) -> Offset {
+        self.end_of_run(gaps, |end| self.told_damage.contains(&end))
+    }
+
+    fn end_of_run(&self, gaps: bool, is_known: impl Fn(Offset) -> bool) -> Offset {
         let goes_on = |end: Offset, at: Offset| at == end || gaps && at > end;
         let mut end = self.start();
         for (base, segment) in &self.segments {
-            if end != Offset(*base) {
+            if end != Offset(*base) && !is_known(end) {
                 break;
             }
             end = Offset(*base);

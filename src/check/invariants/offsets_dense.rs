@@ -126,6 +126,44 @@ mod tests {
         story.fired("orders-0 log of b1 goes from offset 0 to offset 2 at 1.000 s");
     }
 
+    /// The first segment is lost, and the node tells so or not.
+    fn hole(is_told: bool) -> Story {
+        let mut story = Story::judging("offsets-dense");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.rolls(1, 2);
+        story.writes(1, 2, 0, &[3]);
+        story.rolls(1, 3);
+        story.writes(1, 3, 0, &[4]);
+        story.power_loss_keeping(1, 0, 0);
+        story.boot(1);
+        if is_told {
+            story.calls_damaged(1, 0);
+        }
+        story.became_follower(1, 1, 2);
+        story
+    }
+
+    #[test]
+    fn silent_about_a_hole_that_the_node_has_told_of_and_fires_on_the_next() {
+        let mut story = hole(true);
+        story.silent();
+        story.power_loss_keeping(1, 2, 0);
+        story.boot(1);
+        story.calls_damaged(1, 0);
+        story.became_follower(1, 2, 2);
+        story.fired("orders-0 log of b1 goes from offset 2 to offset 3 at 1.000 s");
+    }
+
+    #[test]
+    fn fires_on_a_hole_that_an_earlier_process_has_told_of() {
+        let mut story = hole(true);
+        story.killed(1);
+        story.boot(1);
+        story.became_follower(1, 2, 2);
+        story.fired("orders-0 log of b1 goes from offset 0 to offset 2 at 1.000 s");
+        hole(false).fired("orders-0 log of b1 goes from offset 0 to offset 2 at 1.000 s");
+    }
+
     #[test]
     fn silent_about_what_is_missing_within_the_segments_of_a_compacted_log() {
         let mut story = Story::compacting("offsets-dense");

@@ -83,8 +83,8 @@ impl Invariant for RecoveryTrustsOnlySynced {
         opened.insert(partition.clone());
         let Some(host) = ghost.host(event.seen.host) else { return Ok(()) };
         let log = host.replicas.get(partition);
-        let valid = log
-            .map_or(Offset::ZERO, |log| log.contiguous_end(ghost.is_compacted(&partition.topic)));
+        let valid =
+            log.map_or(Offset::ZERO, |log| log.claimed_end(ghost.is_compacted(&partition.topic)));
         let claims = log_end.filter(|end| *end > valid);
         let position = log.and_then(|log| log.first_garbage());
         let gap = log.is_some_and(|log| log.end() > valid);
@@ -148,6 +148,17 @@ mod tests {
         story.boot(1);
         story.became_follower(1, 1, 2);
         assert!(story.sentence().ends_with("it was opened with what follows a gap"));
+    }
+
+    #[test]
+    fn silent_about_a_gap_that_the_node_has_told_of() {
+        let mut story = written();
+        story.lies(1, 0);
+        story.power_loss_keeping(1, 0, 0);
+        story.boot(1);
+        story.calls_damaged(1, 0);
+        story.leads_with_log_end(1, 1, 3);
+        story.silent();
     }
 
     #[test]
