@@ -118,6 +118,23 @@ flaws! {
     ErrorKeepsInFlight = "error-keeps-in-flight",
     /// KAFKA-16639: a member that leaves while a heartbeat is under way does not say so.
     LeaveDropped = "leave-dropped",
+    /// KIP-360: a producer is forgotten when retention deletes its last batch.
+    ForgetProducer = "forget-producer",
+    /// KIP-890: a partition takes the first batch of a transaction without asking its coordinator.
+    UnverifiedTransaction = "unverified-transaction",
+    /// KAFKA-19446: under transaction version 2, a marker with the epoch of the open transaction ends it,
+    /// though it is the late marker of the transaction before.
+    LateMarkerOfAnEarlierTransaction = "late-marker-of-an-earlier-transaction",
+    /// KAFKA-19999: under transaction version 2, a marker that is written again is refused.
+    StrictMarker = "strict-marker",
+    /// KIP-447: offsets in a transaction are taken from any member, of any generation.
+    NoGenerationFence = "no-generation-fence",
+    /// KAFKA-15784: the generation of offsets in a transaction is checked before the transaction is
+    /// verified, and not after.
+    CommitCheckedTooEarly = "commit-checked-too-early",
+    /// KAFKA-17507: a marker in `__consumer_offsets` is acknowledged before the group coordinator has
+    /// committed the offsets of the transaction.
+    MarkersBeforeCache = "markers-before-cache",
 }
 
 /// The flaws of one node or client: at most one.

@@ -128,6 +128,9 @@ impl<W: World> Broker<W> {
     fn configure(&self, settings: NodeConfig) {
         self.limits.configure(&settings.node);
         self.groups.configure(&settings.group);
+        if self.settings().txn != settings.txn {
+            self.replicas.configure_producers(&settings.txn);
+        }
         *self.settings.write() = Arc::new(settings);
         self.settings_changed.notify_one();
     }

@@ -354,6 +354,7 @@ impl<W: World> Start<W> {
         let (outbox, undelivered) = Outbox::new();
         let (lag, flaws) = (self.config.node.replica_lag_time_max, self.options.flaws);
         let site = Site::new(self.world.clone(), me, lag, flaws, outbox);
+        site.configure(&image.node_config(me, &self.config).txn);
         let elections = site.elections_of(topics::CONSUMER_OFFSETS);
         let replicas = Replicas::new(site, dirs, self.config.topics.clone(), logs);
         let channel = |purpose: &str| {

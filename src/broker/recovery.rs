@@ -107,7 +107,8 @@ pub(crate) fn config_of(
     let (me, defaults) = (BrokerId(node.node.node_id), &node.topics);
     let config = known.map(|topic| image.topic_config(&topic.name, me, defaults));
     let was_compacted = found.cleaner_offsets.contains_key(name);
-    LogConfig { was_compacted, ..LogConfig::new(config.as_ref().unwrap_or(defaults), flaws) }
+    let log = LogConfig::new(config.as_ref().unwrap_or(defaults), flaws);
+    LogConfig { was_compacted, ..log.on_node(&node.txn) }
 }
 
 /// A log, if it could be opened, and what is damaged in it.

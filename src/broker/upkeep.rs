@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::context::Broker;
 use super::dirs::Home;
@@ -71,14 +70,12 @@ pub(super) fn note<D: Disk>(home: &Home<D>, what: &str, saved: Result<(), LogErr
     }
 }
 
-/// Drops expired idempotent producers, while the node lives. Source of the interval: Kafka's
-/// `producer.id.expiration.check.interval.ms`.
+/// Drops expired producers, while the node lives.
 pub(crate) async fn expire_producers<W: World>(broker: Arc<Broker<W>>) {
     loop {
-        broker.world.sleep_until(broker.world.now() + Duration::from_secs(600)).await;
-        for partition in broker.replicas.all() {
-            partition.expire_producers();
-        }
+        let interval = broker.config.txn.producer_id_expiration_check_interval;
+        broker.world.sleep_until(broker.world.now() + interval).await;
+        broker.replicas.expire_producers();
     }
 }
 

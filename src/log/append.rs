@@ -1,8 +1,9 @@
 //! Appends batches: checks them, assigns offsets and epochs, and writes them.
 
+use super::admission::Writer;
 use super::producers::Duplicate;
-use super::transactions;
-use super::validate::{self, Checked, Origin};
+use super::validate::{self, Checked};
+use super::verification::Guard;
 use super::{AppendError, Log, LogError};
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::io::Disk;
@@ -37,39 +38,27 @@ impl<D: Disk> Log<D> {
         epoch: LeaderEpoch,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
-        self.append(batches, epoch, now, Origin::Client)
+        self.append_as(batches, epoch, now, Writer::Client(Guard::NONE))
     }
 
-    /// Appends what a coordinator of this broker decided: records of an internal topic, or a
-    /// transaction marker. As [`Log::append_as_leader`], but without sequence numbers; a batch
-    /// of a fenced producer or of a fenced transaction coordinator is refused.
-    pub fn append_as_coordinator(
+    /// Appends what this broker's coordinators decided, or what a client sent whose transaction was
+    /// verified: see [`Writer`]. As [`Log::append_as_leader`], but a coordinator's batches have no
+    /// sequence numbers; those of a fenced producer or of a fenced transaction coordinator are
+    /// refused.
+    pub fn append_as(
         &mut self,
         batches: &mut [u8],
         epoch: LeaderEpoch,
         now: Timestamp,
-    ) -> Result<Appended, AppendError> {
-        self.append(batches, epoch, now, Origin::Coordinator)
-    }
-
-    fn append(
-        &mut self,
-        batches: &mut [u8],
-        epoch: LeaderEpoch,
-        now: Timestamp,
-        origin: Origin,
+        writer: Writer,
     ) -> Result<Appended, AppendError> {
         self.durability.check_online()?;
         if epoch < self.epochs.latest() {
             return Err(AppendError::EpochFell { current: self.epochs.latest(), found: epoch });
         }
         let config = self.config;
-        let mut checked = Checked::new(batches, &config, now, origin)?;
-        let before = match origin {
-            Origin::Client => self.producers.check(&checked.headers, config.flaws)?,
-            Origin::Coordinator => self.check_decided(batches, &checked.headers)?,
-        };
-        if let Some(Duplicate { base, end }) = before {
+        let mut checked = Checked::new(batches, &config, now, writer.origin())?;
+        if let Some(Duplicate { base, end }) = self.admit(batches, &checked.headers, writer)? {
             return Ok(Appended {
                 base,
                 end,
@@ -90,20 +79,6 @@ impl<D: Disk> Log<D> {
             next = header.next_offset();
         }
         Ok(Appended { append_time, ..self.write(batches, &checked.headers, now)? })
-    }
-
-    /// Checks the batches of a coordinator, which are never duplicates.
-    fn check_decided(
-        &self,
-        mut batches: &[u8],
-        headers: &[BatchHeader],
-    ) -> Result<Option<Duplicate>, AppendError> {
-        for header in headers {
-            let marker = header.is_control().then(|| transactions::coordinator_epoch(batches));
-            self.producers.check_decided(header, marker.flatten())?;
-            batches = &batches[header.size()..];
-        }
-        Ok(None)
     }
 
     /// Appends what a leader sent, which must begin where the log ends. A torn batch at the end,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::base::Flaws;
-use crate::base::config::{Compression, TimestampType, TopicCompression, TopicConfig};
+use crate::base::config::{Compression, TimestampType, TopicCompression, TopicConfig, TxnConfig};
 
 /// A log's settings, in the types that it computes with.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -52,6 +52,9 @@ pub struct LogConfig {
     pub delete_retention: Duration,
     /// `producer.id.expiration.ms`: a silent producer is forgotten after this.
     pub producer_expiration: Duration,
+    /// `transaction.partition.verification.enable`: the first batch of a transaction is taken only
+    /// with the guard of a verification (KIP-890).
+    pub verified_transactions: bool,
     /// Fixes that are switched off.
     pub flaws: Flaws,
 }
@@ -106,7 +109,19 @@ impl LogConfig {
             max_compaction_lag: topic.max_compaction_lag_ms,
             delete_retention: topic.delete_retention_ms,
             producer_expiration: Self::PRODUCER_EXPIRATION,
+            verified_transactions: false,
             flaws,
+        }
+    }
+
+    /// The same under a node's settings for producers and transactions. Without them, a log takes
+    /// transactions that no coordinator has verified.
+    #[must_use]
+    pub fn on_node(self, txn: &TxnConfig) -> Self {
+        Self {
+            producer_expiration: txn.producer_id_expiration,
+            verified_transactions: txn.transaction_partition_verification_enable,
+            ..self
         }
     }
 }

@@ -204,6 +204,13 @@ pub enum AppendError {
         current: i32,
         found: i32,
     },
+    /// The first batch of a transaction, and its coordinator has not verified that this partition
+    /// belongs to it (KIP-890).
+    #[error("producer {producer}: the record is not part of an ongoing transaction")]
+    NotInTransaction { producer: ProducerId },
+    /// A batch outside of its producer's transaction, which is open.
+    #[error("producer {producer}: a transaction is open, and the batch is not part of it")]
+    OutsideTransaction { producer: ProducerId },
     /// Replicated batches do not begin where the log ends.
     #[error("batch begins at offset {found}, the log ends at {expected}")]
     NotContinuous {

@@ -64,6 +64,7 @@ impl<D: Disk> Log<D> {
             }
         }
         self.unreplicated.clear();
+        self.idle_since = None;
         let floor = self.segments.range(..=from).next_back().map_or(from, |(base, _)| *base);
         for segment in self.segments.range(floor..).map(|(_, segment)| segment) {
             let mut walk = segment.headers_from(from)?;
@@ -87,6 +88,7 @@ impl<D: Disk> Log<D> {
                 segment.set_aborted(&aborted, false)?;
             }
         }
+        self.idle_since = self.producers.longest_silent();
         Ok(())
     }
 
@@ -94,6 +96,12 @@ impl<D: Disk> Log<D> {
     pub(super) fn remember(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<(), LogError> {
         let ended = self.producers.apply(header);
         note_coordinator(&mut self.producers, header, batch);
+        if header.has_producer() {
+            self.note_idle_since(header.max_timestamp);
+            if header.is_transactional() {
+                self.verifications.end(header.producer_id);
+            }
+        }
         let Some(ended) = ended else { return Ok(()) };
         self.unreplicated.push_back(ended);
         match aborted_by(&self.producers, ended, batch) {
@@ -105,10 +113,14 @@ impl<D: Disk> Log<D> {
     /// Below it every transaction has ended, and its end is committed. Source: Kafka's
     /// `UnifiedLog.lastStableOffset`.
     pub fn last_stable_offset(&mut self, high_watermark: Offset) -> Offset {
-        self.unreplicated.retain(|ended| ended.marker >= high_watermark);
+        let floor = high_watermark.max(self.log_start);
+        self.unreplicated.retain(|ended| ended.marker >= floor);
         let undecided = self.unreplicated.iter().map(|ended| ended.first).min();
         let open = self.producers.first_open_transaction();
-        undecided.into_iter().chain(open).fold(high_watermark, Offset::min)
+        let stable = undecided.into_iter().chain(open).fold(high_watermark, Offset::min);
+        // Records of an open transaction may have been deleted. Source: Kafka's
+        // `UnifiedLog.maybeIncrementFirstUnstableOffset`.
+        stable.max(self.log_start.min(high_watermark))
     }
 
     /// A snapshot has only the last batch of a producer, but it may have had more in flight, and

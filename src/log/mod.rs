@@ -6,6 +6,7 @@
 //! plan that owns its files, so that no lock is held over an await.
 
 mod aborted;
+mod admission;
 mod again;
 mod append;
 mod check;
@@ -36,6 +37,7 @@ mod torn;
 mod transactions;
 mod truncate;
 mod validate;
+mod verification;
 mod vouched;
 
 #[cfg(test)]
@@ -43,6 +45,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use admission::Writer;
 pub use append::Appended;
 pub use cleaner::{Cleaned, Cleaning, Dirtiness, Keeper, Pace};
 pub use config::LogConfig;
@@ -60,3 +63,4 @@ pub use retention::{Due, Retired};
 pub use torn::refuse_damage;
 pub use transactions::{Aborted, Marker, TransactionEnd};
 pub use truncate::Truncated;
+pub use verification::{Guard, TransactionalWrite};

@@ -8,8 +8,9 @@ use super::checkpoint::Saver;
 use super::flush::Durability;
 use super::producers::{Ended, Producers};
 use super::segment::Segment;
+use super::verification::Verifications;
 use super::{Epochs, LogConfig, LogError};
-use crate::base::{LeaderEpoch, Offset, Timestamp};
+use crate::base::{Flaw, LeaderEpoch, Offset, Timestamp};
 use crate::io::Disk;
 
 /// One partition's log.
@@ -30,6 +31,10 @@ pub struct Log<D: Disk> {
     pub(super) producers: Producers,
     /// Transactions whose marker may not be committed yet, in the order of markers.
     pub(super) unreplicated: VecDeque<Ended>,
+    /// Transactions that are being verified before their first batch. Not replicated.
+    pub(super) verifications: Verifications,
+    /// No producer that may expire is silent, and no verification pending, since before this time.
+    pub(super) idle_since: Option<Timestamp>,
     /// The log is clean below this offset: it has only the latest record of each key.
     pub(super) cleaned_to: Offset,
     /// Offsets for which there is a producer snapshot.
@@ -89,6 +94,9 @@ impl<D: Disk> Log<D> {
             return false;
         }
         self.log_start = to;
+        if self.config.flaws.has(Flaw::ForgetProducer) {
+            self.producers.forget_below(to);
+        }
         if self.epochs.truncate_from_start(to) {
             self.durability.epochs_changed();
         }
@@ -143,9 +151,26 @@ impl<D: Disk> Log<D> {
         &self.producers
     }
 
-    /// Forgets idempotent producers that have been silent for too long.
+    /// Forgets idempotent producers that have been silent for too long, and verifications that came
+    /// to nothing.
     pub fn expire_producers(&mut self, now: Timestamp) {
-        self.producers.expire(now, self.config.producer_expiration);
+        let after = self.config.producer_expiration;
+        self.producers.expire(now, after);
+        self.verifications.expire(now, after);
+        let idle = self.producers.longest_silent().into_iter().chain(self.verifications.oldest());
+        self.idle_since = idle.min();
+    }
+
+    /// The earliest time at which [`Log::expire_producers`] may find something, if nothing else is
+    /// appended; `None` without producers.
+    pub fn producers_expire_at(&self) -> Option<Timestamp> {
+        let after = i64::try_from(self.config.producer_expiration.as_millis()).unwrap_or(i64::MAX);
+        Some(Timestamp(self.idle_since?.0.saturating_add(after)))
+    }
+
+    /// A producer has written at this time, by its own clock, or is being verified since.
+    pub(super) fn note_idle_since(&mut self, time: Timestamp) {
+        self.idle_since = Some(self.idle_since.map_or(time, |since| since.min(time)));
     }
 
     /// The segment that is appended to.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::AppendError;
-use crate::base::{Flaw, Flaws, Offset, ProducerEpoch, ProducerId, Timestamp};
+use super::verification::is_past;
+use crate::base::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::wire::batch::{BatchHeader, add_to_sequence};
 
 /// Batches remembered per producer: as many as a producer may have in flight (KAFKA-5494).
@@ -52,7 +53,7 @@ pub struct Producer {
 }
 
 impl Producer {
-    fn new(epoch: ProducerEpoch) -> Self {
+    pub(super) fn new(epoch: ProducerEpoch) -> Self {
         Self {
             epoch,
             batches: VecDeque::new(),
@@ -62,21 +63,19 @@ impl Producer {
         }
     }
 
-    fn duplicate_of(&self, header: &BatchHeader, window: usize) -> Option<&Remembered> {
+    /// Where an earlier batch is that this one repeats, among the last `window`.
+    pub(super) fn duplicate_of(&self, header: &BatchHeader, window: usize) -> Option<Duplicate> {
         let same = |batch: &&Remembered| {
             batch.last_sequence == header.last_sequence()
                 && batch.offset_delta == header.last_offset_delta
         };
-        self.batches
-            .iter()
-            .rev()
-            .take(window)
-            .find(same)
-            .filter(|_| self.epoch == header.producer_epoch)
+        let remembered = self.batches.iter().rev().take(window).find(same);
+        let earlier = remembered.filter(|_| self.epoch == header.producer_epoch)?;
+        Some(Duplicate { base: earlier.base_offset(), end: earlier.last_offset.next() })
     }
 
-    /// What has to come next, unless everything may.
-    fn check(&self, header: &BatchHeader) -> Result<(), AppendError> {
+    /// Whether a batch is of this epoch or a newer one.
+    pub(super) fn check_epoch(&self, header: &BatchHeader) -> Result<(), AppendError> {
         if header.producer_epoch < self.epoch {
             return Err(AppendError::InvalidProducerEpoch {
                 producer: header.producer_id,
@@ -84,6 +83,12 @@ impl Producer {
                 found: header.producer_epoch,
             });
         }
+        Ok(())
+    }
+
+    /// Whether a batch is the one that has to come next.
+    pub(super) fn check_sequence(&self, header: &BatchHeader) -> Result<(), AppendError> {
+        self.check_epoch(header)?;
         let last = self.batches.back().filter(|_| header.producer_epoch == self.epoch);
         let expected = last.map_or(0, |last| add_to_sequence(last.last_sequence, 1));
         if header.base_sequence == expected {
@@ -97,8 +102,31 @@ impl Producer {
         })
     }
 
+    /// While a transaction is open, its producer writes nothing outside of it.
+    pub(super) fn check_transaction(&self, header: &BatchHeader) -> Result<(), AppendError> {
+        let outside = !header.is_transactional() && self.transaction_start.is_some();
+        match outside {
+            true => Err(AppendError::OutsideTransaction { producer: header.producer_id }),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether the coordinator that ends a transaction is the newest that did; `None` where a cleaner
+    /// took the record that says it.
+    pub(super) fn check_coordinator(
+        &self,
+        header: &BatchHeader,
+        coordinator: Option<i32>,
+    ) -> Result<(), AppendError> {
+        let (producer, current) = (header.producer_id, self.coordinator_epoch);
+        match coordinator.filter(|found| *found < current) {
+            Some(found) => Err(AppendError::CoordinatorFenced { producer, current, found }),
+            None => Ok(()),
+        }
+    }
+
     /// Returns the transaction that ends, if one does.
-    fn apply(&mut self, header: &BatchHeader) -> Option<Ended> {
+    pub(super) fn apply(&mut self, header: &BatchHeader) -> Option<Ended> {
         if header.producer_epoch != self.epoch {
             self.epoch = header.producer_epoch;
             self.batches.clear();
@@ -120,9 +148,7 @@ impl Producer {
     }
 
     fn is_expired(&self, now: Timestamp, after: Duration) -> bool {
-        let silent = i128::from(now.0) - i128::from(self.last_timestamp.0);
-        self.transaction_start.is_none()
-            && u128::try_from(silent).is_ok_and(|silent| silent >= after.as_millis())
+        self.transaction_start.is_none() && is_past(self.last_timestamp, now, after)
     }
 }
 
@@ -185,36 +211,6 @@ impl Producers {
         self.open.clear();
     }
 
-    /// Whether a client may append these batches. A producer that is not remembered may begin
-    /// with any sequence number (KIP-360): its earlier batches may be gone by retention.
-    pub(crate) fn check(
-        &self,
-        batches: &[BatchHeader],
-        flaws: Flaws,
-    ) -> Result<Option<Duplicate>, AppendError> {
-        let window = if flaws.has(Flaw::OneBatchWindow) { 1 } else { REMEMBERED };
-        let mut seen: BTreeMap<ProducerId, Producer> = BTreeMap::new();
-        for (index, header) in batches.iter().enumerate().filter(|(_, h)| h.has_producer()) {
-            let id = header.producer_id;
-            let current = seen.get(&id).or_else(|| self.known.get(&id));
-            if let Some(producer) = current {
-                if let Some(earlier) = producer.duplicate_of(header, window) {
-                    let (base, end) = (earlier.base_offset(), earlier.last_offset.next());
-                    return Ok(Some(Duplicate { base, end }));
-                }
-                if !flaws.has(Flaw::AnySequence) {
-                    producer.check(header)?;
-                }
-            }
-            if index + 1 < batches.len() {
-                let mut after = current.cloned().unwrap_or(Producer::new(header.producer_epoch));
-                after.apply(header);
-                seen.insert(id, after);
-            }
-        }
-        Ok(None)
-    }
-
     /// Remembers a batch that is in the log; returns which transaction it ends, if it does.
     pub(crate) fn apply(&mut self, header: &BatchHeader) -> Option<Ended> {
         if !header.has_producer() {
@@ -234,29 +230,6 @@ impl Producers {
         if before != after {
             before.map(|start| self.open.remove(&(start, id)));
             after.map(|start| self.open.insert((start, id)));
-        }
-    }
-
-    /// Whether a coordinator may append a batch for a producer. Sequence numbers are the
-    /// coordinator's own business; a newer epoch of the producer, or of its transaction
-    /// coordinator, fences the batch. `marker` is the coordinator epoch of a marker.
-    pub(crate) fn check_decided(
-        &self,
-        header: &BatchHeader,
-        marker: Option<i32>,
-    ) -> Result<(), AppendError> {
-        let id = header.producer_id;
-        let Some(known) = self.known.get(&id).filter(|_| header.has_producer()) else {
-            return Ok(());
-        };
-        if header.producer_epoch < known.epoch {
-            let (current, found) = (known.epoch, header.producer_epoch);
-            return Err(AppendError::InvalidProducerEpoch { producer: id, current, found });
-        }
-        let current = known.coordinator_epoch;
-        match marker.filter(|found| *found < current) {
-            Some(found) => Err(AppendError::CoordinatorFenced { producer: id, current, found }),
-            None => Ok(()),
         }
     }
 
@@ -313,104 +286,18 @@ impl Producers {
     pub(crate) fn expire(&mut self, now: Timestamp, after: Duration) {
         self.known.retain(|_, producer| !producer.is_expired(now, after));
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::base::config::Compression;
-    use crate::wire::batch::BatchBuilder;
-
-    /// A batch of `count` records that begins with `sequence`, at the offset `base`.
-    fn batch(epoch: i16, sequence: i32, count: i32, base: i64) -> BatchHeader {
-        let mut builder = BatchBuilder::new(Compression::None, Timestamp(1000));
-        for _ in 0..count {
-            builder.append(Timestamp(1000), None, Some(b"v"), &[]);
-        }
-        let bytes = builder.finish(ProducerId(7), ProducerEpoch(epoch), sequence);
-        BatchHeader { base_offset: Offset(base), ..BatchHeader::parse(&bytes).unwrap() }
+    /// Since when the producer is silent that expires first. One whose transaction is open does not.
+    pub(crate) fn longest_silent(&self) -> Option<Timestamp> {
+        let idle = self.known.values().filter(|producer| producer.transaction_start.is_none());
+        idle.map(|producer| producer.last_timestamp).min()
     }
 
-    fn after(batches: &[BatchHeader]) -> Producers {
-        let mut producers = Producers::default();
-        batches.iter().for_each(|header| {
-            producers.apply(header);
+    /// Forgets producers whose last batch is below `start`, as Kafka did before KIP-360.
+    pub(crate) fn forget_below(&mut self, start: Offset) {
+        self.known.retain(|_, producer| {
+            let last = producer.batches.back().map(|last| last.last_offset);
+            producer.transaction_start.is_some() || last.is_none_or(|last| last >= start)
         });
-        producers
-    }
-
-    fn expected_by(producers: &Producers, header: BatchHeader) -> i32 {
-        match producers.check(&[header], Flaws::default()) {
-            Err(AppendError::OutOfOrderSequence { expected, .. }) => expected,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    #[test]
-    fn last_five_batches_are_duplicates_the_sixth_is_out_of_order() {
-        let batches: Vec<_> =
-            (0..6).map(|i| batch(0, i * 10, 10, 100 + i64::from(i) * 10)).collect();
-        let producers = after(&batches);
-        for header in &batches[1..] {
-            let found = producers.check(&[*header], Flaws::default()).unwrap().unwrap();
-            assert_eq!((found.base, found.end), (header.base_offset, header.next_offset()));
-        }
-        assert_eq!(expected_by(&producers, batches[0]), 60);
-    }
-
-    #[test]
-    fn gap_is_out_of_order_and_what_follows_is_welcome() {
-        let producers = after(&[batch(0, 0, 10, 0)]);
-        assert_eq!(producers.check(&[batch(0, 10, 1, 10)], Flaws::default()).unwrap(), None);
-        assert_eq!(expected_by(&producers, batch(0, 11, 1, 10)), 10);
-        assert_eq!(expected_by(&producers, batch(0, 5, 5, 10)), 10, "part of an earlier batch");
-    }
-
-    #[test]
-    fn new_epoch_begins_at_zero_and_fences_the_old_one() {
-        let producers = after(&[batch(3, 0, 10, 0)]);
-        assert_eq!(expected_by(&producers, batch(4, 10, 1, 10)), 0);
-        assert_eq!(producers.check(&[batch(4, 0, 1, 10)], Flaws::default()).unwrap(), None);
-        let fenced = producers.check(&[batch(2, 10, 1, 10)], Flaws::default());
-        assert!(matches!(fenced, Err(AppendError::InvalidProducerEpoch { .. })), "{fenced:?}");
-        let next = after(&[batch(3, 0, 10, 0), batch(4, 0, 1, 10)]);
-        assert!(
-            next.check(&[batch(3, 0, 10, 0)], Flaws::default()).is_err(),
-            "not taken for a duplicate"
-        );
-    }
-
-    #[test]
-    fn unknown_producer_may_begin_anywhere() {
-        assert_eq!(
-            Producers::default().check(&[batch(5, 123, 1, 0)], Flaws::default()).unwrap(),
-            None
-        );
-    }
-
-    #[test]
-    fn after_the_largest_sequence_number_comes_zero() {
-        let producers = after(&[batch(0, i32::MAX - 4, 5, 0)]);
-        assert_eq!(producers.check(&[batch(0, 0, 1, 5)], Flaws::default()).unwrap(), None);
-        let across = after(&[batch(0, i32::MAX - 1, 5, 0)]);
-        assert_eq!(across.check(&[batch(0, 3, 1, 5)], Flaws::default()).unwrap(), None);
-        assert!(across.check(&[batch(0, i32::MAX - 1, 5, 5)], Flaws::default()).unwrap().is_some());
-    }
-
-    #[test]
-    fn batches_of_one_append_follow_each_other() {
-        let producers = Producers::default();
-        let (first, second) = (batch(0, 0, 2, 0), batch(0, 2, 2, 2));
-        assert_eq!(producers.check(&[first, second], Flaws::default()).unwrap(), None);
-        assert!(producers.check(&[first, batch(0, 3, 2, 2)], Flaws::default()).is_err());
-    }
-
-    #[test]
-    fn idle_producer_expires_unless_its_transaction_is_open() {
-        let mut producers = after(&[batch(0, 0, 1, 0)]);
-        producers.expire(Timestamp(1999), Duration::from_secs(1));
-        assert!(producers.get(ProducerId(7)).is_some());
-        producers.expire(Timestamp(2000), Duration::from_secs(1));
-        assert!(producers.get(ProducerId(7)).is_none());
     }
 }

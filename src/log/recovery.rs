@@ -25,6 +25,7 @@ use super::names::{self, Kind};
 use super::producers::Producers;
 use super::scan::{FAR, NEAR, Stop, Walk};
 use super::segment::{LARGEST, Segment};
+use super::verification::Verifications;
 use super::{Epochs, Log, LogConfig, LogError};
 use crate::base::{Flaw, LeaderEpoch, Offset, Timestamp};
 use crate::io::{Disk, File};
@@ -159,6 +160,8 @@ impl<D: Disk> Log<D> {
             epochs: epochs.clone().unwrap_or_default(),
             producers: Producers::default(),
             unreplicated: VecDeque::new(),
+            verifications: Verifications::default(),
+            idle_since: None,
             cleaned_to: Offset::NONE,
             snapshots: files.snapshots,
             tail: None,

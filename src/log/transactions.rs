@@ -63,6 +63,9 @@ pub struct TransactionEnd {
     pub coordinator_epoch: i32,
     /// Whether the transaction's records may be read.
     pub commit: bool,
+    /// `transaction.version` of the transaction (KIP-1228): from 2 on, `producer_epoch` is the one
+    /// after that of its records. The marker does not have it.
+    pub version: i8,
 }
 
 impl TransactionEnd {

@@ -44,6 +44,8 @@ const DYNAMIC: &[&str] = &[
     "message.max.bytes",
     "min.insync.replicas",
     "num.recovery.threads.per.data.dir",
+    "producer.id.expiration.ms",
+    "transaction.partition.verification.enable",
     "unclean.leader.election.enable",
 ];
 

@@ -103,7 +103,6 @@ pub(super) const CONTROLLER_CLIENTS: &str = "requests to controllers";
 pub(super) const CORDONED: &str = "cordoned log directories";
 pub(super) const JAVA_CLASS: &str = "a Java class";
 pub(super) const NO_DELETION: &str = "topics that cannot be deleted";
-pub(super) const PRODUCER_EXPIRATION: &str = "another expiration of idle producers than one day";
 pub(super) const QUOTAS: &str = "quotas";
 pub(super) const SASL: &str = "SASL";
 pub(super) const TIERED: &str = "tiered storage";

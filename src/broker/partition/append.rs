@@ -3,23 +3,13 @@
 use bytes::BytesMut;
 use tokio::sync::oneshot;
 
-use super::{Partition, Refusal, State};
+use super::{Partition, Refusal, State, Verifying};
 use crate::base::config::Acks;
 use crate::base::{LeaderEpoch, Offset, ReplicaProbe, Request, Timestamp};
 use crate::io::World;
-use crate::log::AppendError;
+use crate::log::{AppendError, Writer};
 use crate::replica::{LeaderInput, Progress};
 use crate::wire::ErrorCode;
-
-/// Who wrote the records that are appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Origin {
-    /// A client: producers' epochs and sequence numbers are checked, markers are refused.
-    Client,
-    /// A coordinator of a broker.
-    #[allow(dead_code, reason = "coordinators are built on it")]
-    Coordinator,
-}
 
 /// Records that were appended to a partition.
 pub(crate) struct Produced {
@@ -39,8 +29,17 @@ pub(crate) struct Produced {
 impl<W: World> Partition<W> {
     /// Appends a client's records and waits for what `acks` asks short of replication: the sync
     /// that the topic's flush policy demands. Then [`Self::acknowledged`] waits for the replicas.
-    pub(crate) async fn produce(&self, records: BytesMut, acks: Acks) -> Result<Produced, Refusal> {
-        let produced = self.append(records, Origin::Client, acks).await;
+    /// `verified` is set for the first batch of a transaction.
+    pub(crate) async fn produce(
+        &self,
+        records: BytesMut,
+        acks: Acks,
+        verified: Option<Verifying>,
+    ) -> Result<Produced, Refusal> {
+        let produced = match self.guard_of(verified) {
+            Ok(guard) => self.append(records, Writer::Client(guard), acks).await,
+            Err(error) => Err(error.into()),
+        };
         produced.inspect_err(|refusal| self.refused(Request::Produce, refusal.code))
     }
 
@@ -48,7 +47,7 @@ impl<W: World> Partition<W> {
     pub(super) async fn append(
         &self,
         mut records: BytesMut,
-        origin: Origin,
+        writer: Writer,
         acks: Acks,
     ) -> Result<Produced, Refusal> {
         let (mut produced, sync) = {
@@ -56,7 +55,7 @@ impl<W: World> Partition<W> {
             if acks == Acks::All {
                 state.check_min_insync()?;
             }
-            let (mut produced, sync) = self.write(&mut state, &mut records, origin, acks)?;
+            let (mut produced, sync) = self.write(&mut state, &mut records, writer, acks)?;
             if !sync {
                 self.count(&mut state, &mut produced)?;
             }
@@ -74,15 +73,12 @@ impl<W: World> Partition<W> {
         &self,
         state: &mut State<W>,
         records: &mut [u8],
-        origin: Origin,
+        writer: Writer,
         acks: Acks,
     ) -> Result<(Produced, bool), Refusal> {
         let epoch = state.leader()?.epoch();
         let now = self.site.world.wall_clock();
-        let appended = match origin {
-            Origin::Client => state.log.append_as_leader(records, epoch, now),
-            Origin::Coordinator => state.log.append_as_coordinator(records, epoch, now),
-        };
+        let appended = state.log.append_as(records, epoch, now, writer);
         let appended = appended.map_err(|error| self.append_failed(state, error))?;
         let (base, end) = (appended.base, appended.end);
         let partition = self.name.clone();
@@ -90,6 +86,7 @@ impl<W: World> Partition<W> {
             true => ReplicaProbe::Duplicate { partition, end },
             false => ReplicaProbe::LeaderAppended { partition, epoch, base, end },
         });
+        self.note_producers(state);
         if appended.rolled {
             self.sync_older_segments(state);
         }

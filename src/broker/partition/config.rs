@@ -3,7 +3,6 @@
 use super::{Partition, Role};
 use crate::base::config::TopicConfig;
 use crate::io::World;
-use crate::log::LogConfig;
 use crate::replica::LeaderInput;
 
 impl<W: World> Partition<W> {
@@ -13,18 +12,20 @@ impl<W: World> Partition<W> {
         if state.config == config {
             return;
         }
-        let was = state.log.config();
-        // What the checkpoints and the node say of this log stays.
-        let log = LogConfig {
-            producer_expiration: was.producer_expiration,
-            ..LogConfig::new(&config, self.site.flaws)
-        };
-        state.log.set_config(log);
+        state.log.set_config(self.site.log_config(&config));
         let min_insync = usize::try_from(config.min_insync_replicas).unwrap_or(1);
         state.config = config;
         if matches!(state.role, Role::Leader(_)) && !state.is_offline() {
             self.step(&mut state, LeaderInput::MinInsync(min_insync));
         }
         state.check(&self.name);
+    }
+
+    /// The node has other settings for producers and transactions.
+    pub(crate) fn configure_producers(&self) {
+        let Ok(mut state) = self.state() else { return };
+        let config = self.site.log_config(&state.config);
+        state.log.set_config(config);
+        self.note_producers(&mut state);
     }
 }

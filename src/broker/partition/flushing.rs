@@ -210,13 +210,6 @@ impl<W: World> Partition<W> {
         })
     }
 
-    /// Drops idempotent producers that have expired.
-    pub(crate) fn expire_producers(&self) {
-        if let Ok(mut state) = self.state() {
-            state.log.expire_producers(self.site.world.wall_clock());
-        }
-    }
-
     /// High watermark and log start, for the checkpoints.
     pub(crate) fn marks(&self) -> Option<(Offset, Offset)> {
         let state = self.state().ok()?;

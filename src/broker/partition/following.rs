@@ -214,6 +214,7 @@ impl<W: World> Partition<W> {
                     return Ok((None, false));
                 }
             };
+            self.note_producers(state);
             new_epoch = appended.new_epoch;
             sync = state.sync_is_due().then_some(appended.end);
             if appended.rolled {

@@ -12,6 +12,8 @@
 //! | `flushing`, `cleaning`, `damage` | syncs; old records; a corrupt or failed log |
 //! | `check` | the invariants that are asserted after each step |
 //! | `config` | settings that change while the node runs |
+//! | `verify` | transactions are verified before their first batch |
+//! | `expiry` | silent producers are forgotten |
 //! | `site`, `refusal` | what replicas of a broker share; why records are refused |
 
 mod append;
@@ -22,6 +24,7 @@ mod config;
 mod damage;
 #[allow(dead_code, reason = "coordinators are built on it")]
 mod events;
+mod expiry;
 mod flushing;
 mod following;
 #[allow(dead_code, reason = "coordinators are built on it")]
@@ -30,6 +33,7 @@ mod read;
 mod refusal;
 mod role;
 mod site;
+mod verify;
 #[cfg(test)]
 pub(super) mod tests;
 
@@ -40,10 +44,12 @@ pub(crate) use events::Deposed;
 pub(crate) use events::{Commits, Leadership};
 pub(crate) use following::{FollowerFetch, LeaderAnswer};
 #[allow(unused_imports, reason = "coordinators are built on it")]
-pub(crate) use ports::{Extent, Written};
+pub(crate) use ports::Extent;
+pub(crate) use ports::Written;
 pub(crate) use read::{FetchAnswer, FetchRead, Isolation, Reader};
 pub(crate) use refusal::Refusal;
 pub(crate) use site::Site;
+pub(crate) use verify::Verifying;
 
 use std::sync::{Arc, Weak};
 
@@ -55,7 +61,9 @@ use tokio::sync::Notify;
 use super::dirs::Home;
 use super::purgatory::{DelayedFetch, DelayedProduce, Watched};
 use crate::base::config::TopicConfig;
-use crate::base::{Instant, LeaderEpoch, Offset, ReplicaProbe, Request, TopicId, TopicPartition};
+use crate::base::{
+    Instant, LeaderEpoch, Offset, ReplicaProbe, Request, Timestamp, TopicId, TopicPartition,
+};
 use crate::io::World;
 use crate::log::Log;
 use crate::replica::{Follower, Leader, LogStarts};
@@ -104,6 +112,8 @@ struct State<W: World> {
     starts: LogStarts,
     /// When this replica is stepped next, if nothing else happens.
     due: Option<Instant>,
+    /// When this replica is looked at for silent producers, as the broker's queue has it.
+    producers_due: Option<Timestamp>,
     /// When a sync last ended well, or the log was opened.
     flushed_at: Instant,
     /// At most one sync of a log runs at a time; later ones share the next.
@@ -170,6 +180,7 @@ impl<W: World> Partition<W> {
             delete: DelayedFetch::default(),
             starts: LogStarts::default(),
             due: None,
+            producers_due: None,
             flushed_at: site.world.now(),
             flush_running: false,
             failed: false,
@@ -177,7 +188,7 @@ impl<W: World> Partition<W> {
             announced: None,
             watchers: Watchers::default(),
         };
-        Arc::new_cyclic(|this| Self {
+        let partition = Arc::new_cyclic(|this| Self {
             name,
             topic_id,
             site,
@@ -185,7 +196,11 @@ impl<W: World> Partition<W> {
             this: this.clone(),
             state: Mutex::new(Some(state)),
             flush_ended: Notify::new(),
-        })
+        });
+        if let Ok(mut state) = partition.state() {
+            partition.note_producers(&mut state);
+        }
+        partition
     }
 
     /// The directory that holds its log.
@@ -202,6 +217,7 @@ impl<W: World> Partition<W> {
     pub(crate) fn retire(&self) -> Option<Log<W::Disk>> {
         let mut state = self.state.lock().take()?;
         self.announce_resignation(&mut state);
+        self.forget_producers(&state);
         state.produce.fail(ErrorCode::NotLeaderOrFollower);
         state.wake_readers();
         state.delete.wake();

@@ -21,12 +21,11 @@
 
 use bytes::{Bytes, BytesMut};
 
-use super::append::Origin;
-use super::{Commits, Partition, Produced, Refusal, Role};
+use super::{Commits, Partition, Produced, Refusal, Role, Verifying};
 use crate::base::config::Acks;
 use crate::base::{LeaderEpoch, Offset};
 use crate::io::{File, World};
-use crate::log::{LogError, TransactionEnd};
+use crate::log::{Guard, LogError, TransactionEnd, Writer};
 use crate::wire::ErrorCode;
 
 /// Where an appended decision is.
@@ -62,14 +61,43 @@ impl<W: World> Partition<W> {
     pub(crate) fn append_decided(
         &self,
         epoch: LeaderEpoch,
+        batch: BytesMut,
+    ) -> Result<Written, Refusal> {
+        self.append_in(epoch, batch, Writer::Coordinator(Guard::NONE))
+    }
+
+    /// Appends a decision that is part of a transaction, which was verified if it had to be.
+    pub(crate) fn append_in_transaction(
+        &self,
+        epoch: LeaderEpoch,
+        batch: BytesMut,
+        verified: Option<Verifying>,
+    ) -> Result<Written, Refusal> {
+        let guard = self.guard_of(verified)?;
+        self.append_in(epoch, batch, Writer::Coordinator(guard))
+    }
+
+    /// Ends a transaction in a coordinator's log, in order with its decisions.
+    pub(crate) fn append_decided_marker(
+        &self,
+        epoch: LeaderEpoch,
+        end: &TransactionEnd,
+    ) -> Result<Written, Refusal> {
+        let marker = end.batch(self.site.world.wall_clock());
+        self.append_in(epoch, marker, Writer::Marker { version: end.version })
+    }
+
+    fn append_in(
+        &self,
+        epoch: LeaderEpoch,
         mut batch: BytesMut,
+        writer: Writer,
     ) -> Result<Written, Refusal> {
         let mut state = self.state()?;
         state.leader_in(epoch)?;
         state.check_min_insync()?;
         // A coordinator watches the high watermark; it does not wait as a producer does.
-        let (mut produced, sync) =
-            self.write(&mut state, &mut batch, Origin::Coordinator, Acks::Leader)?;
+        let (mut produced, sync) = self.write(&mut state, &mut batch, writer, Acks::Leader)?;
         let written = Written { base: produced.base, end: produced.end };
         match sync {
             true => self.count_once_synced(produced),
@@ -96,7 +124,7 @@ impl<W: World> Partition<W> {
     /// with `acks=all`: [`Self::acknowledged`] waits for the replicas.
     pub(crate) async fn append_marker(&self, end: &TransactionEnd) -> Result<Produced, Refusal> {
         let marker = end.batch(self.site.world.wall_clock());
-        self.append(marker, Origin::Coordinator, Acks::All).await
+        self.append(marker, Writer::Marker { version: end.version }, Acks::All).await
     }
 
     /// Subscribes to the high watermark, for as long as this replica leads in `epoch`.

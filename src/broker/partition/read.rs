@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use super::{Partition, Role, State};
 use crate::base::config::{Compression, TopicCompression};
-use crate::base::{BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, ReplicaProbe, Request};
+use crate::base::{
+    BrokerEpoch, BrokerId, Flaw, LeaderEpoch, Offset, ProducerId, ReplicaProbe, Request,
+};
 use crate::broker::purgatory::FetchWatch;
 use crate::io::{Disk, Slice, World};
-use crate::log::{Aborted, Available, Fetched, Log, LogError, ReadError};
+use crate::log::{Aborted, Available, Fetched, Log, LogError, Producer, ReadError};
 use crate::replica::{EpochMismatch, Leader, LeaderInput, check_epoch, diverging, nearest};
 use crate::wire::ErrorCode;
 
@@ -338,6 +340,16 @@ impl<W: World> Partition<W> {
             Err(error) => self.refused(Request::OffsetForLeaderEpoch, error),
         }
         answer
+    }
+
+    /// The producers that this replica remembers, by id.
+    pub(crate) fn producers(&self) -> Result<Vec<(ProducerId, Producer)>, ErrorCode> {
+        let state = self.state()?;
+        if state.is_offline() {
+            return Err(ErrorCode::KafkaStorageError);
+        }
+        let all = state.log.producers().iter();
+        Ok(all.map(|(id, producer)| (id, producer.clone())).collect())
     }
 
     /// Looks something up in a leader's log, for ListOffsets. The closure gets the log, the leader

@@ -53,6 +53,9 @@ impl From<AppendError> for Refusal {
             AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
             AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
             AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+            AppendError::NotInTransaction { .. } | AppendError::OutsideTransaction { .. } => {
+                ErrorCode::InvalidTxnState
+            }
             AppendError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
             // Only replicated batches can be so.
             AppendError::NotContinuous { .. } | AppendError::EpochFell { .. } => {

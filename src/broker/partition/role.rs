@@ -30,6 +30,7 @@ impl<W: World> Partition<W> {
             }
             self.announce_resignation(&mut state);
             state.leader_epoch = told.leader_epoch;
+            state.log.abandon_verifications();
             state.produce.fail(ErrorCode::NotLeaderOrFollower);
             let damage = state.log.epoch_above(told.leader_epoch);
             let new_epoch = if told.leader == Some(self.site.me) {

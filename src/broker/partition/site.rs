@@ -3,14 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::RwLock;
 use tokio::sync::mpsc;
 
 use super::Leadership;
 use super::events::Elections;
+use super::expiry::Expiring;
+use crate::base::config::{TopicConfig, TxnConfig};
 use crate::base::{BrokerId, Flaws, TopicId};
 use crate::broker::outbox::Outbox;
 use crate::broker::timers::Timers;
 use crate::io::{World, timeout};
+use crate::log::LogConfig;
 
 /// The broker as its replicas see it.
 pub(crate) struct Site<W: World> {
@@ -22,6 +26,9 @@ pub(crate) struct Site<W: World> {
     pub(super) outbox: Outbox,
     pub(super) elections: Elections<W>,
     pub(super) timers: Timers,
+    pub(super) expiring: Expiring,
+    /// The node's settings for producers and transactions, as they are now.
+    txn: RwLock<TxnConfig>,
 }
 
 impl<W: World> Site<W> {
@@ -32,8 +39,33 @@ impl<W: World> Site<W> {
         flaws: Flaws,
         outbox: Outbox,
     ) -> Arc<Self> {
-        let (elections, timers) = (Elections::default(), Timers::default());
-        Arc::new(Self { world, me, lag_time_max, flaws, outbox, elections, timers })
+        Arc::new(Self {
+            world,
+            me,
+            lag_time_max,
+            flaws,
+            outbox,
+            elections: Elections::default(),
+            timers: Timers::default(),
+            expiring: Expiring::default(),
+            txn: RwLock::default(),
+        })
+    }
+
+    /// The node has these settings for producers and transactions from now on. Logs have them once
+    /// they are configured again.
+    pub(crate) fn configure(&self, txn: &TxnConfig) {
+        *self.txn.write() = txn.clone();
+    }
+
+    /// The settings of a log with these topic settings, on this node.
+    pub(crate) fn log_config(&self, topic: &TopicConfig) -> LogConfig {
+        LogConfig::new(topic, self.flaws).on_node(&self.txn.read())
+    }
+
+    /// The replicas, by topic and partition, that may have a producer to forget.
+    pub(crate) fn take_expiring(&self) -> Vec<(TopicId, i32)> {
+        self.expiring.take(self.world.wall_clock())
     }
 
     /// Returns the replicas, by topic and partition, whose deadlines are reached; waits for the

@@ -1,5 +1,7 @@
 //! The ports of a partition, and what its readers see of transactions, on a real disk.
 
+mod transactions;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -115,7 +117,8 @@ impl Replica {
     }
 
     async fn produce(&self, producer: i64, sequence: i32) -> Offset {
-        let produced = self.partition.produce(transactional(producer, sequence), Acks::Leader);
+        let produced =
+            self.partition.produce(transactional(producer, sequence), Acks::Leader, None);
         produced.await.map_err(|refusal| refusal.code).unwrap().base
     }
 
@@ -143,7 +146,7 @@ fn decision() -> BytesMut {
 
 fn end(producer: i64, epoch: i16, commit: bool, coordinator_epoch: i32) -> TransactionEnd {
     let (producer, producer_epoch) = (ProducerId(producer), ProducerEpoch(epoch));
-    TransactionEnd { producer, producer_epoch, coordinator_epoch, commit }
+    TransactionEnd { producer, producer_epoch, coordinator_epoch, commit, version: 1 }
 }
 
 const UNCOMMITTED: Reader = Reader::Consumer(Isolation::ReadUncommitted);
@@ -390,7 +393,7 @@ async fn markers_of_fenced_producers_and_coordinators_are_refused() {
     assert_eq!(append(end(7, 1, true, 4)).await, Err(ErrorCode::InvalidProducerEpoch));
     assert_eq!(append(end(7, 2, true, 5)).await, Ok(2), "a repeated end changes nothing");
     let mut marker = end(9, 0, true, 1).batch(Timestamp(1000));
-    let client = replica.partition.produce(std::mem::take(&mut marker), Acks::Leader).await;
+    let client = replica.partition.produce(std::mem::take(&mut marker), Acks::Leader, None).await;
     assert_eq!(client.err().map(|refusal| refusal.code), Some(ErrorCode::InvalidRecord));
 }
 
@@ -403,7 +406,7 @@ async fn transactional_offsets_need_no_sequence_numbers() {
         partition.append_decided(LeaderEpoch(1), transactional(7, -1)).unwrap();
     }
     assert_eq!(replica.fetch(COMMITTED, 0).last_stable, Offset(0));
-    let client = partition.produce(transactional(7, -1), Acks::Leader).await;
+    let client = partition.produce(transactional(7, -1), Acks::Leader, None).await;
     assert_eq!(client.err().map(|refusal| refusal.code), Some(ErrorCode::InvalidRecord));
     replica.end(7, true).await.unwrap();
     assert_eq!(replica.fetch(COMMITTED, 0).last_stable, Offset(3));

@@ -14,7 +14,7 @@ use crate::broker::dirs::Home;
 use crate::broker::partition::Partition;
 use crate::controller::PartitionState;
 use crate::io::{World, together};
-use crate::log::{Log, LogConfig, LogError, Recovery};
+use crate::log::{Log, LogError, Recovery};
 
 /// A log that is to be created.
 pub(super) struct NewLog {
@@ -89,7 +89,7 @@ impl<W: World> Replicas<W> {
         let world = self.site.world();
         let created = logs.iter().zip(prepared).map(|((new, _), prepare)| {
             let (disk, now) = (world.disk().clone(), world.wall_clock());
-            let config = LogConfig::new(&new.config, self.site.flaws());
+            let config = self.site.log_config(&new.config);
             async move {
                 let path = prepare.await?;
                 let empty = Recovery { clean: true, ..Recovery::default() };

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use super::dirs::{Dirs, Home};
 use super::partition::{Partition, Site};
-use crate::base::config::TopicConfig;
+use crate::base::config::{TopicConfig, TxnConfig};
 use crate::base::{Stream, TopicId, TopicPartition};
 use crate::controller::{Change, Image, PartitionState};
 use crate::io::{World, together};
@@ -171,6 +171,23 @@ impl<W: World> Replicas<W> {
             if all || topics.contains(topic) {
                 let (me, defaults) = (self.site.me(), &self.topic_defaults);
                 partition.configure(image.topic_config(topic, me, defaults));
+            }
+        }
+    }
+
+    /// The node has other settings for producers and transactions.
+    pub(crate) fn configure_producers(&self, txn: &TxnConfig) {
+        self.site.configure(txn);
+        for partition in self.all() {
+            partition.configure_producers();
+        }
+    }
+
+    /// Removes silent producers from the replicas that may have some.
+    pub(crate) fn expire_producers(&self) {
+        for (topic, partition) in self.site.take_expiring() {
+            if let Some(partition) = self.find(topic, partition) {
+                partition.expire_producers();
             }
         }
     }

@@ -10,7 +10,7 @@ use crate::broker::dirs::Home;
 use crate::broker::partition::{Partition, is_expendable};
 use crate::controller::{Image, PartitionState};
 use crate::io::World;
-use crate::log::{Log, LogConfig, LogError};
+use crate::log::{Log, LogError};
 
 /// Where the log of a replica is.
 pub(super) enum Place<W: World> {
@@ -174,7 +174,7 @@ impl<W: World> Replicas<W> {
         high_watermark: Offset,
     ) -> Arc<Partition<W>> {
         // A log that was found at start was opened with the defaults.
-        log.set_config(LogConfig::new(&config, self.site.flaws()));
+        log.set_config(self.site.log_config(&config));
         let key = (topic_id, name.partition);
         let (site, ids) = (self.site.clone(), (name, topic_id));
         let partition = Partition::new(site, ids, (log, config), high_watermark, home);

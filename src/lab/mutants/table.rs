@@ -106,6 +106,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::LeaveDropped, "KAFKA-16639", "slow-leaves", UNSTABLE),
 ];
 
+const UNLOADED: &str = "no load writes transactions; a test of the broker shows what goes wrong";
+
 /// Bugs that no scenario catches.
 pub const UNCAUGHT: &[Uncaught] = &[
     uncaught(
@@ -114,6 +116,16 @@ pub const UNCAUGHT: &[Uncaught] = &[
          arrives before that, or the leader is fenced too; only a broker that dies during its shutdown, \
          or while it is fenced and its leader does not know, registers sooner",
     ),
+    uncaught(
+        Flaw::ForgetProducer,
+        "no scenario retries a batch after retention has deleted it; a test of the log shows the duplicate",
+    ),
+    uncaught(Flaw::UnverifiedTransaction, UNLOADED),
+    uncaught(Flaw::LateMarkerOfAnEarlierTransaction, UNLOADED),
+    uncaught(Flaw::StrictMarker, UNLOADED),
+    uncaught(Flaw::NoGenerationFence, UNLOADED),
+    uncaught(Flaw::CommitCheckedTooEarly, UNLOADED),
+    uncaught(Flaw::MarkersBeforeCache, UNLOADED),
     uncaught(
         Flaw::DropMarkers,
         "no load writes transactions; a test of the log shows that it leaves a transaction open forever",
@@ -147,15 +159,12 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
         "stale-control-request",
         "no controller sends requests to brokers: they fetch the metadata log",
     ),
-    missing("forget-producer", "no switch lets retention remove producer state"),
     missing("no-fsync-before-ack", "there is no quorum of controllers"),
     missing("commit-old-epoch", "there is no quorum of controllers"),
     missing("no-check-quorum", "there is no quorum of controllers"),
     missing("no-pre-vote", "there is no quorum of controllers"),
     missing("two-controllers", "there is no quorum of controllers"),
     missing("stale-alter-partition", "there is no change of controller"),
-    missing("unverified-transaction", "there are no transactions"),
     missing("no-epoch-bump", "there are no transactions"),
-    missing("no-generation-fence", "there are no transactions"),
     missing("zombie-end-txn", "there are no transactions"),
 ];

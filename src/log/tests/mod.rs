@@ -9,5 +9,6 @@ mod model;
 mod recovering;
 mod retaining;
 mod torn;
+mod transacting;
 mod truncating;
 mod validating;

@@ -107,7 +107,7 @@ async fn append<W: World>(
                 Err(refusal) => Err(refusal),
                 Ok(size) => {
                     records.truncate(size);
-                    partition.produce(owned(records), acks).await
+                    partition.produce(owned(records), acks, None).await
                 }
             },
         };

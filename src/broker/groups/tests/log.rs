@@ -39,13 +39,15 @@ impl Stage {
         let mut builder = BatchBuilder::new(Compression::None, now).transactional();
         builder.append(now, key.as_deref(), value.as_deref(), &[]);
         let batch = builder.finish(ProducerId(producer), ProducerEpoch(0), sequence);
-        let produced = self.replica.partition.produce(BytesMut::from(&batch[..]), Acks::Leader);
+        let produced =
+            self.replica.partition.produce(BytesMut::from(&batch[..]), Acks::Leader, None);
         assert!(produced.await.is_ok());
     }
 
     async fn end(&self, producer: i64, commit: bool) {
         let (producer, producer_epoch) = (ProducerId(producer), ProducerEpoch(0));
-        let end = TransactionEnd { producer, producer_epoch, coordinator_epoch: 1, commit };
+        let end =
+            TransactionEnd { producer, producer_epoch, coordinator_epoch: 1, commit, version: 1 };
         assert!(self.replica.partition.append_marker(&end).await.is_ok());
     }
 
