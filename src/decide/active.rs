@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::machine::{ChangeOf, ErrorOf};
 use super::prefix::Prefix;
-use super::{Machine, RecordOf, Resigned};
-use crate::base::{Instant, Offset};
+use super::{Content, Machine, RecordOf, Resigned};
+use crate::base::{Instant, Offset, ProducerId};
 
 /// The second phase: decisions are appended and replayed at once, and answered once they are
 /// committed.
@@ -59,6 +59,40 @@ impl<M: Machine, P> Active<M, P> {
     ///
     /// An error means that the machine decided what contradicts its state. It must resign.
     pub fn appended(&mut self, base: Offset, records: Vec<RecordOf<M>>) -> Result<(), ErrorOf<M>> {
+        self.appended_by(base, None, records)
+    }
+
+    /// The same for records that are part of a producer's transaction.
+    pub fn appended_in_transaction(
+        &mut self,
+        base: Offset,
+        producer: ProducerId,
+        records: Vec<RecordOf<M>>,
+    ) -> Result<(), ErrorOf<M>> {
+        self.appended_by(base, Some(producer), records)
+    }
+
+    /// The marker that ends a producer's transaction was appended; the log ends at `end` now.
+    pub fn transaction_ended(&mut self, end: Offset, producer: ProducerId, is_committed: bool) {
+        let before = cfg!(debug_assertions).then(|| self.machine.state().clone());
+        let mut changes = Vec::new();
+        self.machine.end_transaction(producer, is_committed, &mut changes);
+        // A marker that is replayed late is behind what was appended after it.
+        let end = end.max(self.prefix.end());
+        self.machine.reached(end.plus(-1));
+        self.prefix.push(end, Content::EndOfTransaction { producer, is_committed });
+        if let Some(before) = before {
+            self.machine.check(&before, &changes);
+            self.check();
+        }
+    }
+
+    fn appended_by(
+        &mut self,
+        base: Offset,
+        producer: Option<ProducerId>,
+        records: Vec<RecordOf<M>>,
+    ) -> Result<(), ErrorOf<M>> {
         assert!(
             base >= self.prefix.end(),
             "appended at {base}, though the log ends at {}",
@@ -70,12 +104,23 @@ impl<M: Machine, P> Active<M, P> {
         let mut end = base;
         let mut replayed = Vec::with_capacity(records.len());
         for record in records {
-            self.machine.replay(end, &record, &mut changes)?;
+            match producer {
+                None => self.machine.replay(end, &record, &mut changes)?,
+                Some(producer) => {
+                    self.machine.replay_in_transaction((end, producer), &record, &mut changes)?;
+                }
+            }
             replayed.push((end, record));
             end = end.next();
         }
         self.machine.reached(end.plus(-1));
-        self.prefix.push(end, replayed);
+        self.prefix.push(
+            end,
+            match producer {
+                None => Content::Records(replayed),
+                Some(producer) => Content::InTransaction(producer, replayed),
+            },
+        );
         if let Some(before) = before {
             self.machine.check(&before, &changes);
             self.check();

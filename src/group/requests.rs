@@ -16,7 +16,8 @@ use crate::wire::messages::list_groups_response::ListedGroup;
 use crate::wire::messages::{
     HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
     LeaveGroupResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest,
-    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse,
+    OffsetDeleteResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
 
 /// Bytes of the tombstones that are appended at once, about. Source: a quarter of Kafka's default
@@ -174,6 +175,41 @@ impl GroupCoordinator {
             decision.effects.extend(alive.map(Effect::Classic));
         }
         decision
+    }
+
+    /// Whether the client of a TxnOffsetCommit may commit offsets for its group now.
+    pub fn check_transactional_commit(
+        &self,
+        version: i16,
+        request: &TxnOffsetCommitRequest,
+    ) -> Result<(), ErrorCode> {
+        if self.settings.flaws.has(Flaw::NoGenerationFence) {
+            return Ok(());
+        }
+        let group = self.subscriber(&request.group_id);
+        offsets::check_transactional(group.as_deref(), version, request)
+    }
+
+    /// TxnOffsetCommit, after its transaction was verified. Only now the generation is checked: the
+    /// group may have rebalanced meanwhile (KAFKA-15784). The shell has refused unknown topics and
+    /// partitions already.
+    pub fn commit_transactional_offsets(
+        &self,
+        wall: Timestamp,
+        version: i16,
+        request: &TxnOffsetCommitRequest,
+    ) -> Decision<TxnOffsetCommitResponse> {
+        let checked = match self.settings.flaws.has(Flaw::CommitCheckedTooEarly) {
+            true => Ok(()),
+            false => self.check_transactional_commit(version, request),
+        };
+        match checked {
+            Ok(()) => {
+                let longest = self.settings.offset_metadata_max_bytes;
+                offsets::commit_transactional(wall, request, longest)
+            }
+            Err(error) => Decision::only(offsets::refuse_transactional(request, error)),
+        }
     }
 
     /// OffsetDelete.

@@ -3,6 +3,8 @@
 //!
 //! Source: Kafka's `GroupCoordinatorService`.
 
+mod transactions;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -139,6 +141,10 @@ impl<W: World> Groups<W> {
         let partitions = topic.into_iter().flat_map(|topic| topic.partitions.iter());
         let led = partitions.filter(|(_, state)| state.leader == Some(self.me));
         led.map(|(partition, state)| (*partition, state.leader_epoch)).collect()
+    }
+
+    fn flaws(&self) -> Flaws {
+        self.metadata.lock().settings.flaws
     }
 
     /// The coordinators have these settings from now on.

@@ -1,6 +1,7 @@
 //! Group coordinators on a real partition: elected, loading, resigned, and told of the cluster.
 
 mod log;
+mod transactions;
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Waker};
@@ -33,11 +34,15 @@ impl Stage {
 
     /// The same with settings of `__consumer_offsets`.
     async fn on(config: TopicConfig, settings: &[(&str, &str)]) -> Self {
+        Self::flawed(config, settings, Flaws::default()).await
+    }
+
+    async fn flawed(config: TopicConfig, settings: &[(&str, &str)], flaws: Flaws) -> Self {
         let replica = Replica::new(config).await;
         let world = RealWorld::new();
         let mut config = GroupConfig::default();
         config.set_all(settings.iter().copied()).unwrap();
-        let groups = Groups::new(world.clone(), ME, &config, Flaws::default());
+        let groups = Groups::new(world.clone(), ME, &config, flaws);
         let elections = replica.site.elections_of(&replica.partition.name.topic);
         world.spawn("elections", groups.clone().run(elections));
         let mut stage = Self { replica, groups, image: Image::default() };

@@ -3,19 +3,41 @@
 use bytes::BytesMut;
 
 use crate::base::config::Compression;
-use crate::base::{Offset, Timestamp};
+use crate::base::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::decide::{Content, KeyValue, LogRecord};
 use crate::log::Marker;
 use crate::wire::batch::{self, BatchBuilder, BatchError, BatchHeader};
 
+/// The sequence number of batches that have none. Source: Kafka's `RecordBatch.NO_SEQUENCE`.
+const NO_SEQUENCE: i32 = -1;
+
 /// One decision is one batch: all of it is in the log, or none.
 pub(crate) fn encode<R: LogRecord>(records: &[R], now: Timestamp) -> BytesMut {
-    let mut builder = BatchBuilder::new(Compression::None, now);
+    let builder = with_records(BatchBuilder::new(Compression::None, now), records, now);
+    BytesMut::from(&builder.finish_plain()[..])
+}
+
+/// The same for a decision that is part of a producer's transaction. It has no sequence numbers.
+pub(super) fn encode_in_transaction<R: LogRecord>(
+    records: &[R],
+    producer: (ProducerId, ProducerEpoch),
+    now: Timestamp,
+) -> BytesMut {
+    let builder = BatchBuilder::new(Compression::None, now).transactional();
+    let builder = with_records(builder, records, now);
+    BytesMut::from(&builder.finish(producer.0, producer.1, NO_SEQUENCE)[..])
+}
+
+fn with_records<R: LogRecord>(
+    mut builder: BatchBuilder,
+    records: &[R],
+    now: Timestamp,
+) -> BatchBuilder {
     for record in records {
         let KeyValue { key, value } = record.encode();
         builder.append(now, key.as_deref(), value.as_deref(), &[]);
     }
-    BytesMut::from(&builder.finish_plain()[..])
+    builder
 }
 
 /// A batch of a decided log that can't be read.

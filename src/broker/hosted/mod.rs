@@ -7,6 +7,7 @@
 //! | `batch` | decided records as a batch, and back |
 //! | `load` | replaying the log |
 //! | `serve` | decisions, commits, deadlines, and the end |
+//! | `transactions` | decisions in a producer's transaction, and the markers that end it |
 //! | `partition` | a partition of an internal topic as a journal, and a machine for each one led |
 //!
 //! The pure part, what leaves when, is in `decide`. The controller and the group
@@ -17,12 +18,14 @@ mod journal;
 mod load;
 mod partition;
 mod serve;
+mod transactions;
 
 pub(crate) use batch::{BadBatch, decode, encode};
 pub(crate) use journal::{AppendFailure, Extent, Journal, Written};
 pub(crate) use load::LoadError;
 pub(crate) use partition::{Coordinators, OnPartition};
 pub(crate) use serve::{Hosted, Refused, Stopped};
+pub(crate) use transactions::InTransaction;
 
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,12 @@ use tokio::sync::mpsc;
 use super::journal::{AppendFailure, Extent, Journal, Written};
 use super::serve::{Hosted, Refused};
 use crate::base::{LeaderEpoch, Offset};
-use crate::broker::partition::{Commits, Leadership, Partition};
+use crate::broker::partition::{
+    Commits, Leadership, Partition, Refusal, Verifying, Written as WrittenTo,
+};
 use crate::decide::Machine;
 use crate::io::World;
+use crate::log::TransactionEnd;
 use crate::wire::ErrorCode;
 
 /// Bytes that one read of the log returns, about. Source: Kafka's `offsets.load.buffer.size`.
@@ -35,6 +38,37 @@ impl<W: World> PartitionJournal<W> {
         let commits = partition.on_committed(epoch)?;
         Ok(Self { partition, epoch, commits })
     }
+
+    pub(super) fn partition(&self) -> &Partition<W> {
+        &self.partition
+    }
+
+    /// Appends a batch that is part of a transaction.
+    pub(super) fn append_in_transaction(
+        &self,
+        batch: BytesMut,
+        verified: Option<Verifying>,
+    ) -> Result<Written, AppendFailure<ErrorCode>> {
+        self.written(self.partition.append_in_transaction(self.epoch, batch, verified))
+    }
+
+    /// Appends the marker that ends a transaction.
+    pub(super) fn append_marker(
+        &self,
+        end: &TransactionEnd,
+    ) -> Result<Written, AppendFailure<ErrorCode>> {
+        self.written(self.partition.append_decided_marker(self.epoch, end))
+    }
+
+    fn written(
+        &self,
+        appended: Result<WrittenTo, Refusal>,
+    ) -> Result<Written, AppendFailure<ErrorCode>> {
+        match appended {
+            Ok(written) => Ok(Written { base: written.base, end: written.end }),
+            Err(refusal) => Err(not_appended(refusal.code, self.extent().is_ok())),
+        }
+    }
 }
 
 impl<W: World> Journal for PartitionJournal<W> {
@@ -54,10 +88,7 @@ impl<W: World> Journal for PartitionJournal<W> {
     }
 
     fn append(&self, batch: BytesMut) -> Result<Written, AppendFailure<ErrorCode>> {
-        match self.partition.append_decided(self.epoch, batch) {
-            Ok(written) => Ok(Written { base: written.base, end: written.end }),
-            Err(refusal) => Err(not_appended(refusal.code, self.extent().is_ok())),
-        }
+        self.written(self.partition.append_decided(self.epoch, batch))
     }
 
     async fn committed(&self, beyond: Offset) -> Result<Offset, ErrorCode> {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::BytesMut;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::batch;
-use super::journal::{AppendFailure, Journal};
+use super::journal::{AppendFailure, Journal, Written};
 use super::load::{self, LoadError};
-use crate::base::{Instant, Offset};
+use crate::base::{Instant, Offset, ProducerEpoch, ProducerId};
 use crate::decide::{Active, Decision, ErrorOf, Loading, Machine, RecordOf, State};
 use crate::io::{World, timeout};
 
@@ -72,7 +73,17 @@ pub(crate) enum Stopped<M: Machine, E> {
 }
 
 /// Completed once the records of a decision are committed, or will not be.
-type Committed = oneshot::Receiver<Result<(), Arc<str>>>;
+pub(super) type Committed = oneshot::Receiver<Result<(), Arc<str>>>;
+
+/// Waits for the commit of a decision.
+pub(super) async fn committed(waiter: Committed) -> Result<(), Refused> {
+    match waiter.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(reason)) => Err(Refused::Unknown(reason)),
+        // The sender only goes when the node does.
+        Err(_) => std::future::pending().await,
+    }
+}
 
 impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
     pub(crate) fn new(world: W, journal: J) -> Arc<Self> {
@@ -111,12 +122,7 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
         handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, T>,
     ) -> Result<T, Refused> {
         let (response, waiter) = self.decide_now(handler)?;
-        match waiter.await {
-            Ok(Ok(())) => Ok(response),
-            Ok(Err(reason)) => Err(Refused::Unknown(reason)),
-            // The sender only goes when the node does.
-            Err(_) => std::future::pending().await,
-        }
+        committed(waiter).await.map(|()| response)
     }
 
     /// The same without waiting for the commit.
@@ -143,15 +149,36 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
         &self,
         handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, T>,
     ) -> Result<(T, Committed), Refused> {
+        self.decide_by(None, |journal, batch| journal.append(batch), handler)
+    }
+
+    /// The same, as part of this producer's transaction, if there is one. `append` is called with the
+    /// batch, if there is anything to append.
+    pub(super) fn decide_by<T>(
+        &self,
+        producer: Option<(ProducerId, ProducerEpoch)>,
+        append: impl FnOnce(&J, BytesMut) -> Result<Written, AppendFailure<J::Error>>,
+        handler: impl FnOnce(&M, Instant, Offset) -> DecisionOf<M, T>,
+    ) -> Result<(T, Committed), Refused> {
         let mut phase = self.phase.lock();
         let Phase::Active { active, armed } = &mut *phase else { return Err(phase.refused()) };
         let now = self.world.now();
         let Decision { records, response, effects, after } =
             handler(active.machine(), now, active.end());
         if !records.is_empty() {
-            let batch = batch::encode(&records, self.world.wall_clock());
-            let appended = match self.journal.append(batch) {
-                Ok(written) => active.appended(written.base, records).map_err(|e| e.to_string()),
+            let wall = self.world.wall_clock();
+            let batch = match producer {
+                None => batch::encode(&records, wall),
+                Some(producer) => batch::encode_in_transaction(&records, producer, wall),
+            };
+            let appended = match append(&self.journal, batch) {
+                Ok(written) => {
+                    let replayed = match producer {
+                        None => active.appended(written.base, records),
+                        Some((id, _)) => active.appended_in_transaction(written.base, id, records),
+                    };
+                    replayed.map_err(|e| e.to_string())
+                }
                 Err(AppendFailure::Refused(error)) => {
                     return Err(Refused::NotAppended(error.to_string().into()));
                 }
@@ -176,6 +203,36 @@ impl<W: World, M: Machine, J: Journal> Hosted<W, M, J> {
             let _ = waiter.send(Ok(()));
         }
         Ok((response, answered))
+    }
+
+    /// Ends a producer's transaction: `append` appends its marker, in order with the decisions.
+    pub(super) fn end_by(
+        &self,
+        producer: ProducerId,
+        is_committed: bool,
+        append: impl FnOnce(&J) -> Result<Written, AppendFailure<J::Error>>,
+    ) -> Result<Committed, Refused> {
+        let mut phase = self.phase.lock();
+        let Phase::Active { active, .. } = &mut *phase else { return Err(phase.refused()) };
+        match append(&self.journal) {
+            Ok(written) => active.transaction_ended(written.end, producer, is_committed),
+            Err(AppendFailure::Refused(error)) => {
+                return Err(Refused::NotAppended(error.to_string().into()));
+            }
+            Err(AppendFailure::TooLarge(error)) => {
+                return Err(Refused::TooLarge(error.to_string().into()));
+            }
+            Err(AppendFailure::Broken(error)) => {
+                let reason: Arc<str> = error.to_string().into();
+                self.fail(&mut phase, &reason);
+                return Err(Refused::Unknown(reason));
+            }
+        }
+        let (waiter, answered) = oneshot::channel();
+        if let Some(waiter) = active.hold(waiter) {
+            let _ = waiter.send(Ok(()));
+        }
+        Ok(answered)
     }
 
     /// Carries an effect out that no decision asked for.

@@ -33,7 +33,8 @@ pub fn commit<E>(
         Ok(records) => Decision::new(
             records,
             response(request, |partition| {
-                let too_large = is_too_large(partition, longest_metadata);
+                let too_large =
+                    is_too_large(partition.committed_metadata.as_deref(), longest_metadata);
                 if too_large { ErrorCode::OffsetMetadataTooLarge } else { ErrorCode::None }
             }),
         ),
@@ -67,7 +68,7 @@ fn records(
     for topic in &request.topics {
         let id = TopicId::from(topic.topic_id);
         for partition in &topic.partitions {
-            if is_too_large(partition, longest_metadata) {
+            if is_too_large(partition.committed_metadata.as_deref(), longest_metadata) {
                 continue;
             }
             if let (Some(group), Scope::Partitions) = (group, scope) {
@@ -117,8 +118,8 @@ fn expires(now: Timestamp, retention_ms: i64) -> Timestamp {
     }
 }
 
-fn is_too_large(partition: &OffsetCommitRequestPartition, longest: usize) -> bool {
-    let metadata = partition.committed_metadata.as_deref().unwrap_or_default();
+pub(super) fn is_too_large(metadata: Option<&str>, longest: usize) -> bool {
+    let metadata = metadata.unwrap_or_default();
     // Never fewer bytes than UTF-16 units.
     metadata.len() > longest && metadata.encode_utf16().count() > longest
 }

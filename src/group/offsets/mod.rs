@@ -6,7 +6,7 @@
 //! | `store` | a map by group, topic and partition |
 //! | `pending` | offsets of transactions that have not ended |
 //! | `state` | the replicated state, and how records change it |
-//! | `commit`, `fetch`, `delete`, `expire` | the decisions |
+//! | `commit`, `transactional`, `fetch`, `delete`, `expire` | the decisions |
 //!
 //! Source: Kafka's `OffsetMetadataManager`; KIP-211 (expiry), KIP-447 (stable offsets), KIP-496
 //! (deletion), KIP-848, KIP-1251 (commits in an older epoch). Left to the shell: authorization,
@@ -20,9 +20,11 @@ mod pending;
 mod state;
 mod store;
 mod subscriber;
+mod transactional;
 #[cfg(test)]
 mod tests;
 
 pub use commit::commit;
 pub use state::{Committed, Offsets};
 pub use subscriber::{Committer, Scope, Subscriber};
+pub use transactional::{check_transactional, commit_transactional, refuse_transactional};

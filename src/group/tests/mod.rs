@@ -11,6 +11,7 @@ mod requests;
 mod scale;
 mod statics;
 mod syncs;
+mod transactions;
 mod upgrades;
 
 use bytes::Bytes;
