@@ -6,6 +6,8 @@
 mod alterations;
 #[path = "samples/groups.rs"]
 mod groups;
+#[path = "samples/partitions.rs"]
+mod partitions;
 
 use super::wire::batch::BatchBuilder;
 use super::wire::messages::*;
@@ -81,6 +83,9 @@ pub fn request(key: i16, version: i16, target: &Target, values: &mut dyn Values)
         | key::ALTER_CONFIGS
         | key::INCREMENTAL_ALTER_CONFIGS
         | key::DESCRIBE_TOPIC_PARTITIONS => alterations::request(key, sample),
+        key::WRITE_TXN_MARKERS | key::TXN_OFFSET_COMMIT | key::DESCRIBE_PRODUCERS => {
+            partitions::request(key, sample)
+        }
         _ => groups::request(key, sample),
     }
 }

@@ -15,6 +15,7 @@ use super::replicas::Replicas;
 use super::serve::limits::ConnectionLimits;
 use super::serve::listeners::inter_broker;
 use super::sessions::FetchSessions;
+use super::verifying::{Question, Unverified, Verifier};
 use crate::base::config::NodeConfig;
 use crate::base::{Address, BrokerEpoch, BrokerId, Flaws, Stream};
 use crate::controller::{Change, Image, Topic};
@@ -40,6 +41,8 @@ pub(crate) struct Broker<W: World> {
     pub(crate) metadata_controller: ControllerChannel<W>,
     pub(crate) auto_topics: Arc<AutoTopics<W>>,
     pub(crate) groups: Arc<Groups<W>>,
+    /// Asks the coordinators of transactions.
+    verifier: Arc<Verifier<W>>,
     /// Of the listeners for clients and brokers.
     pub(crate) limits: Arc<ConnectionLimits>,
     /// Ids left of the block that the controller gave last.
@@ -81,6 +84,7 @@ impl<W: World> Broker<W> {
             metadata_controller: channel("metadata"),
             auto_topics: AutoTopics::new(world.clone(), channel("auto-topics"), &config),
             groups: Groups::new(world.clone(), BrokerId(config.node.node_id), &config.group, flaws),
+            verifier: Verifier::new(world.clone(), BrokerId(config.node.node_id)),
             limits: ConnectionLimits::new(&config.node),
             producer_ids: Mutex::new(0..0),
             heartbeat_due: Notify::new(),
@@ -98,6 +102,11 @@ impl<W: World> Broker<W> {
     /// Where another broker is reached by this one.
     pub(crate) fn address_of(&self, id: BrokerId) -> Option<Address> {
         self.image().address(id, &self.inter_broker_listener).cloned()
+    }
+
+    /// Asks the coordinator of a transaction about partitions of this broker.
+    pub(crate) async fn verify(&self, question: Question) -> Unverified {
+        self.verifier.ask(&self.image(), &self.inter_broker_listener, question).await
     }
 
     /// The newest committed metadata known here.

@@ -13,6 +13,7 @@
 //! | `timers` | replicas are stepped at their own deadlines |
 //! | `outbox`, `isr`, `assignments` | what replicas have for the controller, and how it gets there |
 //! | `groups` | the group coordinators of this broker |
+//! | `verifying` | asking the coordinators of transactions |
 //! | `auto_topics` | topics that are created on demand |
 //! | `metadata_log`, `lifecycle`, `channel` | following the controller; standing with it |
 //! | `upkeep`, `cleanup` | flushing, checkpoints, lag; retention and compaction |
@@ -45,6 +46,7 @@ mod serve;
 mod sessions;
 mod timers;
 mod upkeep;
+mod verifying;
 
 pub use api::served;
 pub use error::NodeError;

@@ -57,6 +57,9 @@ pub mod key {
     pub const DELETE_RECORDS: i16 = DeleteRecordsRequest::API_KEY.value();
     pub const INIT_PRODUCER_ID: i16 = InitProducerIdRequest::API_KEY.value();
     pub const OFFSET_FOR_LEADER_EPOCH: i16 = OffsetForLeaderEpochRequest::API_KEY.value();
+    pub const WRITE_TXN_MARKERS: i16 = WriteTxnMarkersRequest::API_KEY.value();
+    pub const TXN_OFFSET_COMMIT: i16 = TxnOffsetCommitRequest::API_KEY.value();
+    pub const DESCRIBE_PRODUCERS: i16 = DescribeProducersRequest::API_KEY.value();
     pub const DESCRIBE_CONFIGS: i16 = DescribeConfigsRequest::API_KEY.value();
     pub const ALTER_CONFIGS: i16 = AlterConfigsRequest::API_KEY.value();
     pub const DESCRIBE_LOG_DIRS: i16 = DescribeLogDirsRequest::API_KEY.value();

@@ -19,6 +19,8 @@ mod forward;
 mod groups;
 mod records;
 mod table;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 pub use table::served;

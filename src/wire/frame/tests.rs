@@ -141,6 +141,9 @@ fn serve_groups(key: i16, request: &Request) -> Result<(), FrameError> {
         api::key::LIST_GROUPS => request.decode::<ListGroupsRequest>().map(drop),
         api::key::DELETE_GROUPS => request.decode::<DeleteGroupsRequest>().map(drop),
         api::key::OFFSET_DELETE => request.decode::<OffsetDeleteRequest>().map(drop),
+        api::key::WRITE_TXN_MARKERS => request.decode::<WriteTxnMarkersRequest>().map(drop),
+        api::key::TXN_OFFSET_COMMIT => request.decode::<TxnOffsetCommitRequest>().map(drop),
+        api::key::DESCRIBE_PRODUCERS => request.decode::<DescribeProducersRequest>().map(drop),
         api::key::CONSUMER_GROUP_HEARTBEAT => {
             request.decode::<ConsumerGroupHeartbeatRequest>().map(drop)
         }

@@ -16,6 +16,7 @@ mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
 mod sync_group;
+mod txn_offset_commit;
 
 pub(in crate::broker) use consumer_group_describe::ConsumerGroupDescribe;
 pub(in crate::broker) use consumer_group_heartbeat::ConsumerGroupHeartbeat;
@@ -30,6 +31,7 @@ pub(in crate::broker) use offset_commit::OffsetCommit;
 pub(in crate::broker) use offset_delete::OffsetDelete;
 pub(in crate::broker) use offset_fetch::OffsetFetch;
 pub(in crate::broker) use sync_group::SyncGroup;
+pub(in crate::broker) use txn_offset_commit::TxnOffsetCommit;
 
 use crate::broker::serve::session::Session;
 use crate::group::Client;

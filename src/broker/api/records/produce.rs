@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use super::produce_verified::{self, Prepared, Ready};
 use crate::base::config::{Acks, Compression};
 use crate::base::{Address, BrokerId, Instant, Offset, Timestamp, TopicId, topics};
 use crate::broker::context::Broker;
 use crate::broker::partition::{Partition, Produced, Refusal};
 use crate::broker::serve::handler::{Context, Handler, Outcome};
-use crate::controller::Topic;
+use crate::controller;
 use crate::io::{Disk, World, timeout};
 use crate::log::RecordProblem;
 use crate::wire::ErrorCode;
@@ -56,11 +57,18 @@ impl<W: World> Handler<Broker<W>> for Produce {
             Some(error) => Err(error),
             None => acks,
         };
+        let transactional_id = request.transactional_id.clone();
         let deadline = broker.world.now() + Duration::from_millis(request.timeout_ms.max(0) as u64);
 
-        let mut written = Vec::with_capacity(request.topic_data.len());
-        for topic in once(request.topic_data) {
-            written.push(append(broker, topic, acks, &context).await);
+        let topics = once(request.topic_data).into_iter();
+        let mut topics: Vec<Topic<Prepared<W>>> =
+            topics.map(|topic| prepare(broker, topic, acks, &context)).collect();
+        let mut all: Vec<_> = topics.iter_mut().flat_map(Topic::results).collect();
+        let id = transactional_id.as_deref();
+        produce_verified::verify(broker, context.version, id, &mut all).await;
+        let mut written = Vec::with_capacity(topics.len());
+        for topic in topics {
+            written.push(append(topic, acks).await);
         }
         broker.world.disk().settle().await;
         if acks == Ok(Acks::None) {
@@ -76,19 +84,27 @@ impl<W: World> Handler<Broker<W>> for Produce {
 }
 
 /// One topic of the request, with what became of each partition's records.
-struct Appended {
+struct Topic<T> {
     name: StrBytes,
     id: TopicId,
-    partitions: Vec<(i32, Result<Produced, Refusal>)>,
+    partitions: Vec<(i32, T)>,
 }
 
-/// Appends one topic's records, partition by partition.
-async fn append<W: World>(
+impl<T> Topic<T> {
+    fn results(&mut self) -> impl Iterator<Item = &mut T> {
+        self.partitions.iter_mut().map(|(_, result)| result)
+    }
+}
+
+type Appended = Topic<Result<Produced, Refusal>>;
+
+/// Makes sure of what can be known before records are appended.
+fn prepare<W: World>(
     broker: &Arc<Broker<W>>,
     topic: TopicProduceData,
     acks: Result<Acks, ErrorCode>,
     context: &Context<'_>,
-) -> Appended {
+) -> Topic<Prepared<W>> {
     let version = context.version;
     let image = broker.image();
     let found = if version < TOPIC_IDS {
@@ -103,24 +119,39 @@ async fn append<W: World>(
         let result = match (acks, partition, data.records) {
             (Err(error), _, _) | (_, Err(error), _) => Err(error.into()),
             (Ok(_), Ok(_), None) => Err(ErrorCode::InvalidRecord.into()),
-            (Ok(acks), Ok(partition), Some(mut records)) => match check_shape(&records, version) {
-                Err(refusal) => Err(refusal),
-                Ok(size) => {
+            (Ok(_), Ok(partition), Some(mut records)) => {
+                check_shape(&records, version).map(|size| {
                     records.truncate(size);
-                    partition.produce(owned(records), acks, None).await
-                }
-            },
+                    Ready::new(partition, records)
+                })
+            }
         };
         results.push((data.index, result));
     }
-    Appended { name: topic.name, id: topic_id, partitions: results }
+    Topic { name: topic.name, id: topic_id, partitions: results }
+}
+
+/// Appends one topic's records, partition by partition.
+async fn append<W: World>(topic: Topic<Prepared<W>>, acks: Result<Acks, ErrorCode>) -> Appended {
+    let mut results = Vec::with_capacity(topic.partitions.len());
+    for (index, prepared) in topic.partitions {
+        let result = match (acks, prepared) {
+            (Err(error), _) => Err(error.into()),
+            (_, Err(refusal)) => Err(refusal),
+            (Ok(acks), Ok(Ready { partition, records, verified })) => {
+                partition.produce(owned(records), acks, verified).await
+            }
+        };
+        results.push((index, result));
+    }
+    Topic { name: topic.name, id: topic.id, partitions: results }
 }
 
 /// The replica to which a client may write. An internal topic's records are its coordinator's; as
 /// in Kafka, only clients that call themselves by one reserved name may write them.
 fn writable<W: World>(
     broker: &Arc<Broker<W>>,
-    topic: &Topic,
+    topic: &controller::Topic,
     partition: i32,
     context: &Context<'_>,
 ) -> Result<Arc<Partition<W>>, ErrorCode> {
@@ -134,18 +165,15 @@ fn writable<W: World>(
     }
 }
 
-/// Why the request's transactional records have no transaction to be written in. Like Kafka, looks
-/// at the first batch of each partition.
+/// Why the request's transactional records have no transaction to be written in: it does not name
+/// one. Like Kafka, looks at the first batch of each partition.
 fn without_transaction(request: &ProduceRequest) -> Option<ErrorCode> {
     let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
     let mut records = partitions.filter_map(|data| data.records.as_ref());
     let transactional =
         |records: &Bytes| BatchHeader::read(records).is_ok_and(|header| header.is_transactional());
-    records.any(transactional).then_some(match request.transactional_id {
-        None => ErrorCode::TransactionalIdAuthorizationFailed,
-        // Transactions are not served.
-        Some(_) => ErrorCode::InvalidTxnState,
-    })
+    let nameless = request.transactional_id.is_none() && records.any(transactional);
+    nameless.then_some(ErrorCode::TransactionalIdAuthorizationFailed)
 }
 
 /// Each partition once: of one that is named again, the last records count, as in Kafka.
