@@ -1,9 +1,9 @@
 //! Asks the coordinators of transactions on behalf of this broker's partitions: whether a partition
 //! belongs to a transaction, or to add it.
 //!
-//! One request at a time is under way to each coordinator; what is to be asked meanwhile is sent
+//! One request at a time is in flight to each coordinator; questions that come meanwhile are sent
 //! together in the next one. Each transactional id is in a request once: a producer that asks again
-//! has given up what it asked before.
+//! has given up its earlier question.
 //!
 //! Source: Kafka's `AddPartitionsToTxnManager` (KIP-890).
 
@@ -35,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const SETUP_TIMEOUT: Duration = Duration::from_secs(10);
 const BACKOFF: Duration = Duration::from_millis(50);
 
-/// What a client's request implies. Source: Kafka's `TransactionSupportedOperation`.
+/// The operation that a client's request implies. Source: Kafka's `TransactionSupportedOperation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     /// To verify; the client does not know TRANSACTION_ABORTABLE.
@@ -81,7 +81,7 @@ pub(crate) struct Question {
     pub(crate) partitions: Vec<TopicPartition>,
 }
 
-/// The partitions that do not belong to the transaction, or of which nobody could tell.
+/// The partitions that are not verified, or not added, each with its error.
 pub(crate) type Unverified = BTreeMap<TopicPartition, ErrorCode>;
 
 impl Question {
@@ -106,7 +106,7 @@ impl Question {
         })
     }
 
-    /// What a producer of this version is told instead of a coordinator's error.
+    /// Maps the error of a coordinator to one that this producer knows.
     fn error(&self, code: i16) -> ErrorCode {
         match ErrorCode::from_code(code) {
             ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
@@ -136,7 +136,7 @@ impl Asked {
     }
 }
 
-/// What waits for a coordinator, by transactional id.
+/// Questions that wait for a coordinator, by transactional id.
 type Waiting = BTreeMap<String, Asked>;
 
 /// A coordinator to which a request is under way.
@@ -192,7 +192,7 @@ impl<W: World> Verifier<W> {
         answered.await.unwrap_or(lost)
     }
 
-    /// Sends what waits for a coordinator, until nothing does.
+    /// Sends the questions that wait for a coordinator, until none does.
     async fn drain(self: Arc<Self>, id: BrokerId) {
         loop {
             let (address, batch) = {
@@ -256,7 +256,7 @@ fn deliver(mut batch: Waiting, called: Result<AddPartitionsToTxnResponse, RpcErr
     };
     let response = match called {
         Ok(response) => response,
-        // A coordinator of an older release can't verify: as in Kafka, what it does not know passes.
+        // A coordinator of an older release can't verify: as in Kafka, the batch passes.
         Err(RpcError::Unsupported { .. }) => {
             return batch.into_values().for_each(|asked| asked.answer(Unverified::new()));
         }
@@ -275,7 +275,7 @@ fn deliver(mut batch: Waiting, called: Result<AddPartitionsToTxnResponse, RpcErr
     }
     for result in response.results_by_transaction {
         let Some(asked) = batch.remove(result.transactional_id.as_str()) else { continue };
-        // What the answer does not name is not verified.
+        // A partition that the answer leaves out is not verified.
         let mut unverified = asked.question.refused(ErrorCode::CoordinatorNotAvailable);
         for topic in result.topic_results {
             let name: StrBytes = topic.name;

@@ -1,5 +1,5 @@
-//! What a leader makes sure of about the producers of a batch before it takes it: duplicates,
-//! epochs, sequence numbers, and transactions.
+//! Checks of a batch's producer before a leader appends it: duplicates, epochs, sequence numbers, and
+//! transactions.
 //!
 //! Source: Kafka's `UnifiedLog.analyzeAndValidateProducerState` and `ProducerAppendInfo`.
 
@@ -16,7 +16,7 @@ use crate::wire::batch::BatchHeader;
 /// has the epoch after that of the batches (KIP-890).
 const EPOCH_PER_TRANSACTION: i8 = 2;
 
-/// Who wrote what a leader appends. Source: Kafka's `AppendOrigin`.
+/// The writer of a batch that a leader appends. Source: Kafka's `AppendOrigin`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Writer {
     /// A client, with the guard of the verification that its transaction passed.
@@ -94,7 +94,7 @@ impl<D: Disk> Log<D> {
     }
 }
 
-/// What decides whether a batch is taken.
+/// The state that decides whether a batch is appended.
 #[derive(Clone, Copy)]
 struct Admission<'a> {
     producers: &'a Producers,
@@ -166,7 +166,7 @@ impl Admission<'_> {
         }
     }
 
-    /// What a verification says about the sequence number of a batch that is appended after it.
+    /// Checks the sequence number of a batch against the verification that it was appended after.
     fn check_first_sequence(
         &self,
         header: &BatchHeader,

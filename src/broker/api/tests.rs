@@ -66,9 +66,13 @@ impl Served {
         let request = message!(CreateTopicsRequest { topics: vec![topic], timeout_ms: 20_000 });
         assert_eq!(served.ask(7, &request).await.topics[0].error_code, 0);
         while served.stable().await.is_err() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            served.pause().await;
         }
         served
+    }
+
+    async fn pause(&self) {
+        self.world.sleep_until(self.world.now() + Duration::from_millis(5)).await;
     }
 
     async fn ask<R: RequestResponsePair + Sync + 'static>(
@@ -241,10 +245,10 @@ async fn offsets_of_a_transaction_are_pending_until_its_marker() {
     let served = Served::new("false").await;
     let find = message!(FindCoordinatorRequest { coordinator_keys: vec!["workers".into()] });
     while found(served.ask(4, &find).await.coordinators[0].error_code).is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        served.pause().await;
     }
     while served.committed().await.is_err() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        served.pause().await;
     }
     assert_eq!(served.commit("orders", 3).await, ErrorCode::IllegalGeneration);
     assert_eq!(served.commit("orders", -1).await, ErrorCode::None);

@@ -50,7 +50,7 @@ impl<W: World> Groups<W> {
     }
 
     /// Ends a transaction in one partition of `__consumer_offsets`. Returns once its offsets are
-    /// committed, or given up: who fetches them then sees them (KAFKA-17507).
+    /// committed, or given up: a fetch that follows sees that (KAFKA-17507).
     pub(crate) async fn end_transaction(
         &self,
         partition: i32,

@@ -2,7 +2,7 @@
 //! the markers that end it.
 //!
 //! A marker is replayed by the machine in order with its decisions, and acknowledged once it is
-//! committed: whoever asks the coordinator then sees what the transaction has changed (KAFKA-17507).
+//! committed: a request that follows sees what the transaction has changed (KAFKA-17507).
 //! Source: Kafka's `CoordinatorRuntime.scheduleTransactionalWriteOperation` and
 //! `scheduleTransactionCompletion`.
 
@@ -86,8 +86,8 @@ fn noted(
     })
 }
 
-/// What the one who writes to a transaction is told. What is wrong with it comes from the log;
-/// anything else is what a coordinator answers.
+/// Maps a refused decision to the error of the request: an error of the transaction comes from the log,
+/// any other is a coordinator's.
 fn told(refused: &Refused, refusal: Option<ErrorCode>) -> ErrorCode {
     let of_transaction = refusal.filter(|code| {
         matches!(

@@ -1,4 +1,4 @@
-//! Who waits for which answer, and what is made of a coordinator's errors.
+//! Questions that replace each other, and the mapping of a coordinator's errors.
 
 use super::*;
 use crate::wire::messages::add_partitions_to_txn_response::{

@@ -1,5 +1,4 @@
-//! Who may commit offsets in a transaction (KIP-447): members in their generation, and clients that are
-//! no members.
+//! Offsets in a transaction are fenced by member and generation (KIP-447).
 
 use super::*;
 use crate::base::{Flaw, Flaws};

@@ -1,5 +1,5 @@
-//! Duplicates, sequence numbers, transactions and their markers, each rule of them; and producers that
-//! send whatever they like against a naive model.
+//! Each rule for duplicates, sequence numbers, transactions and their markers; and arbitrary sequences of
+//! one producer against a naive model.
 
 use proptest::prelude::*;
 

@@ -155,8 +155,8 @@ impl Transaction<'_> {
     }
 }
 
-/// What a producer is told about a partition that is not verified. Some errors of coordinators are not
-/// known to older producers: they retry when they are told of replicas instead.
+/// Maps the error of a verification to the one in the response. Older producers don't know some errors of
+/// coordinators: they retry NOT_ENOUGH_REPLICAS instead.
 fn refusal(error: ErrorCode, operation: Operation) -> Refusal {
     let unknown = |error: ErrorCode| {
         let message = format!("can't verify that the transaction has the partition: {error}");

@@ -4,6 +4,12 @@ use super::*;
 use crate::base::config::TxnConfig;
 use crate::log::TransactionalWrite;
 
+/// Lets a few milliseconds pass.
+async fn pause() {
+    let world = RealWorld::new();
+    world.sleep_until(world.now() + Duration::from_millis(5)).await;
+}
+
 /// A leader whose log takes verified transactions only.
 async fn leader() -> Replica {
     let replica = Replica::new(TopicConfig::default()).await;
@@ -105,13 +111,13 @@ async fn silent_producer_is_forgotten_at_the_first_check_after_its_time() {
         TxnConfig { producer_id_expiration: Duration::from_millis(1), ..TxnConfig::default() };
     replica.site.configure(&soon);
     replica.partition.configure_producers();
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    pause().await;
     assert_eq!(replica.site.take_expiring(), [key]);
     replica.partition.expire_producers();
     assert_eq!(known(), Ok(1), "its transaction is open");
     assert_eq!(replica.site.take_expiring(), [], "and costs no check");
     replica.end(7, true).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(5)).await;
+    pause().await;
     assert_eq!(replica.site.take_expiring(), [key]);
     replica.partition.expire_producers();
     assert_eq!(known(), Ok(0));

@@ -5,6 +5,7 @@ mod expire;
 mod fetch;
 mod random;
 mod recorded;
+mod transactional;
 
 use super::*;
 use crate::base::{Offset, ProducerId, Timestamp, TopicId};
@@ -37,6 +38,8 @@ enum Since {
 /// A group that answers as it is told.
 #[derive(Clone, Debug)]
 struct Fake {
+    /// Whether offsets are committed in a transaction.
+    transactional: bool,
     commit: Result<Scope, ErrorCode>,
     /// The only partition that may be committed, if it is asked.
     partition: i32,
@@ -49,6 +52,7 @@ struct Fake {
 impl Default for Fake {
     fn default() -> Self {
         Self {
+            transactional: false,
             commit: Ok(Scope::Everything),
             partition: 0,
             fetch: Ok(()),
@@ -61,7 +65,7 @@ impl Default for Fake {
 
 impl Subscriber for Fake {
     fn validate_commit(&self, committer: &Committer<'_>) -> Result<Scope, ErrorCode> {
-        assert!(!committer.is_transactional);
+        assert_eq!(committer.is_transactional, self.transactional);
         self.commit
     }
 
