@@ -5,6 +5,7 @@ mod flaws;
 mod ids;
 mod list;
 mod listener;
+mod name;
 mod nearest;
 mod number;
 mod probe;
@@ -19,6 +20,7 @@ pub use ids::{
 };
 pub use list::list;
 pub use listener::{Address, Listener, SecurityProtocol};
+pub(crate) use name::name;
 pub use nearest::{mistyped, nearest};
 pub use number::thousands;
 pub use probe::{

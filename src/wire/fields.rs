@@ -153,6 +153,19 @@ impl Writer {
         self
     }
 
+    /// An array that may be null.
+    pub(crate) fn maybe_array<T>(
+        &mut self,
+        value: Option<&[T]>,
+        write: impl Fn(&mut Self, &T),
+    ) -> &mut Self {
+        match value {
+            Some(value) => self.array(value, write),
+            None if self.is_plain => self.i32(-1),
+            None => self.varint(0),
+        }
+    }
+
     /// Adds a tagged field if there is something to say. Call in ascending order of tags.
     pub(crate) fn tag<T>(
         &mut self,
@@ -305,12 +318,16 @@ impl Reader {
         self.elements(count.get(), read)
     }
 
-    /// An array that may be null. Only as a tagged field, which is always flexible.
+    /// An array that may be null.
     pub(crate) fn maybe_array<T>(
         &mut self,
         read: impl Fn(&mut Self) -> Read<T>,
     ) -> Read<Option<Vec<T>>> {
-        match self.input.read_compact_nullable_array_len()? {
+        let count = match self.is_plain {
+            true => self.input.read_nullable_array_len()?,
+            false => self.input.read_compact_nullable_array_len()?,
+        };
+        match count {
             Some(count) => self.elements(count.get(), read).map(Some),
             None => Ok(None),
         }
