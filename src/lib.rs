@@ -33,6 +33,8 @@ pub mod decide;
 pub mod controller;
 // The group coordinator: members, assignments, committed offsets. Pure.
 pub mod group;
+// The transaction coordinator: transactional ids, their epochs, and the outcome of transactions. Pure.
+pub mod txn;
 // Leader and follower of one partition: in-sync replicas, high watermark, truncation. Pure.
 pub mod replica;
 // The async shell around the state machines: accepts, dispatches (one file per API), carries out

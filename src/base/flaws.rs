@@ -135,6 +135,17 @@ flaws! {
     /// KAFKA-17507: a marker in `__consumer_offsets` is acknowledged before the group coordinator has
     /// committed the offsets of the transaction.
     MarkersBeforeCache = "markers-before-cache",
+    /// KIP-890, part 2: all transactions of a producer have one epoch.
+    NoEpochBump = "no-epoch-bump",
+    /// KAFKA-9600: a transaction may be ended with any epoch of its producer id.
+    ZombieEndTxn = "zombie-end-txn",
+    /// KAFKA-18575: the next transaction may begin while the markers of the last one travel.
+    NextWhileCompleting = "next-while-completing",
+    /// KAFKA-18660: when the epochs are exhausted, the answer to EndTxn names the former producer id.
+    WrongIdAtOverflow = "wrong-id-at-overflow",
+    /// KAFKA-20090: a fence that exhausts the epochs does not change the producer id, and a
+    /// transaction in the last epoch can't be ended.
+    NoRotationAtFence = "no-rotation-at-fence",
 }
 
 /// The flaws of one node or client: at most one.

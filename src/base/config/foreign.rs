@@ -109,6 +109,7 @@ pub(super) const TIERED: &str = "tiered storage";
 pub(super) const TLS: &str = "TLS";
 pub(super) const TLS_OR_SASL: &str = "TLS or SASL";
 pub(super) const TRANSACTIONS: &str = "transactions";
+pub(super) const TWO_PHASE_COMMIT: &str = "transactions in two phases";
 
 #[cfg(test)]
 mod tests {

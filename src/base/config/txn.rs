@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use super::bounds::Bounds::{Any, AtLeast, Between};
 use super::bounds::INT;
-use super::foreign::{Foreign, TRANSACTIONS, harmless, relied};
+use super::foreign::{Foreign, TWO_PHASE_COMMIT, harmless, relied};
 use super::{Bounds, Kind, settings};
 
 settings! {
     /// The settings of the transaction coordinator, and of partitions with producers. Source: Kafka's
-    /// `TransactionLogConfig`, `ProducerStateManagerConfig` and `AddPartitionsToTxnConfig`.
+    /// `TransactionLogConfig`, `TransactionStateManagerConfig`, `ProducerStateManagerConfig` and
+    /// `AddPartitionsToTxnConfig`.
     pub struct TxnConfig, foreign [FOREIGN] {
         transaction_state_log_replication_factor: i16 = "3", "transaction.state.log.replication.factor", AtLeast(1),
             "The replication factor of `__transaction_state`";
@@ -25,6 +26,16 @@ settings! {
             "The time after which a partition forgets a silent producer";
         producer_id_expiration_check_interval: Duration = "600000", "producer.id.expiration.check.interval.ms", Between(1, INT),
             "The time between two searches for silent producers";
+        transaction_state_log_num_partitions: i32 = "50", "transaction.state.log.num.partitions", AtLeast(1),
+            "The number of partitions of `__transaction_state`";
+        transaction_state_log_segment_bytes: i32 = "104857600", "transaction.state.log.segment.bytes", AtLeast(1),
+            "The `segment.bytes` of `__transaction_state`";
+        transaction_max_timeout: Duration = "900000", "transaction.max.timeout.ms", Between(1, INT),
+            "The longest timeout that a transactional producer may ask for";
+        transactional_id_expiration: Duration = "604800000", "transactional.id.expiration.ms", Between(1, INT),
+            "A transactional id without a transaction is kept for this time";
+        transaction_remove_expired_interval: Duration = "3600000", "transaction.remove.expired.transaction.cleanup.interval.ms", Between(1, INT),
+            "The time between two searches for expired transactional ids";
     }
 }
 
@@ -32,15 +43,8 @@ settings! {
 pub(super) const FOREIGN: &[Foreign] = &[
     harmless("transaction.state.log.load.buffer.size", "5242880")
         .typed(Kind::Int, Bounds::AtLeast(1)),
-    harmless("transaction.state.log.num.partitions", "50").typed(Kind::Int, Bounds::AtLeast(1)),
-    harmless("transaction.state.log.segment.bytes", "104857600")
-        .typed(Kind::Int, Bounds::AtLeast(1)),
-    harmless("transactional.id.expiration.ms", "604800000").typed(Kind::Int, Bounds::AtLeast(1)),
-    harmless("transaction.max.timeout.ms", "900000").typed(Kind::Int, Bounds::AtLeast(1)),
     harmless("transaction.abort.timed.out.transaction.cleanup.interval.ms", "10000")
         .typed(Kind::Int, Bounds::AtLeast(1)),
-    harmless("transaction.remove.expired.transaction.cleanup.interval.ms", "3600000")
-        .typed(Kind::Int, Bounds::AtLeast(1)),
-    relied("transaction.two.phase.commit.enable", "false", TRANSACTIONS)
+    relied("transaction.two.phase.commit.enable", "false", TWO_PHASE_COMMIT)
         .typed(Kind::Boolean, Bounds::Any),
 ];
