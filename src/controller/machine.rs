@@ -18,9 +18,30 @@ use crate::wire::ErrorCode;
 /// The feature that switches eligible leader replicas on (KIP-966).
 pub(super) const ELR_FEATURE: &str = "eligible.leader.replicas.version";
 
-/// Features of a new cluster and their levels: those of Kafka 4.0 that this controller has.
-/// Source: Kafka's `MetadataVersion.IBP_4_0_IV3`, `EligibleLeaderReplicasVersion.ELRV_1`.
-const FEATURES: [(&str, i16); 2] = [("metadata.version", 25), (ELR_FEATURE, 1)];
+/// The feature that says which records the metadata log has.
+pub(super) const METADATA_FEATURE: &str = "metadata.version";
+
+/// The features that this controller has, each with the levels that it may have, and that of a new
+/// cluster: those of Kafka 4.0. Source: Kafka's `MetadataVersion.IBP_4_0_IV3`,
+/// `EligibleLeaderReplicasVersion.ELRV_1`, `TransactionVersion.TV_2`.
+pub const FEATURES: [SupportedFeature; 3] = [
+    SupportedFeature { name: METADATA_FEATURE, min: 7, max: 25, initial: 25 },
+    SupportedFeature { name: ELR_FEATURE, min: 0, max: 1, initial: 1 },
+    SupportedFeature { name: "transaction.version", min: 0, max: 2, initial: 2 },
+];
+
+/// A feature that this code has.
+#[derive(Clone, Copy, Debug)]
+pub struct SupportedFeature {
+    /// Its name.
+    pub name: &'static str,
+    /// The lowest level; 0 if the feature can be off.
+    pub min: i16,
+    /// The highest level.
+    pub max: i16,
+    /// The level in a new cluster.
+    pub initial: i16,
+}
 
 /// What a controller needs to know beyond the metadata log.
 #[derive(Clone, Debug)]
@@ -120,8 +141,8 @@ impl Controller {
     pub fn bootstrap(&self) -> Decision<()> {
         let mut records = Vec::new();
         if self.image.features().next().is_none() {
-            for (name, level) in FEATURES {
-                let record = FeatureLevel { name: name.to_owned(), level };
+            for SupportedFeature { name, initial, .. } in FEATURES {
+                let record = FeatureLevel { name: name.to_owned(), level: initial };
                 records.push(Record::FeatureLevel(record));
             }
         }

@@ -26,6 +26,7 @@ mod check;
 mod configs;
 mod directories;
 mod election;
+mod features;
 mod heartbeat;
 mod image;
 mod machine;
@@ -39,7 +40,7 @@ mod topics;
 
 pub use configs::Alteration;
 pub use image::{Broker, Change, Image, PartitionState, ReplayError, Topic};
-pub use machine::{Controller, ControllerSettings, Decision, Effect};
+pub use machine::{Controller, ControllerSettings, Decision, Effect, FEATURES, SupportedFeature};
 pub use record::{
     BrokerChange, ConfigRecord, Feature, FeatureLevel, Fencing, PartitionChange, PartitionRecord,
     ProducerIds, Record, RecordError, RegisterBroker, TopicRecord,

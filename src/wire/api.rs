@@ -1,7 +1,10 @@
 //! APIs by key: their names, and the versions in which they are served or asked.
 
 use super::ErrorCode;
-use super::messages::{API_DESCRIPTORS, ApiVersionsResponse, KafkaRequest, api_versions_response};
+use super::messages::api_versions_response::{FinalizedFeatureKey, SupportedFeatureKey};
+use super::messages::{
+    API_DESCRIPTORS, ApiVersionsResponse, KafkaRequest, api_versions_response, message,
+};
 
 /// One API that a node serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,9 @@ pub mod key {
     pub const WRITE_TXN_MARKERS: i16 = WriteTxnMarkersRequest::API_KEY.value();
     pub const TXN_OFFSET_COMMIT: i16 = TxnOffsetCommitRequest::API_KEY.value();
     pub const DESCRIBE_PRODUCERS: i16 = DescribeProducersRequest::API_KEY.value();
+    pub const ADD_PARTITIONS_TO_TXN: i16 = AddPartitionsToTxnRequest::API_KEY.value();
+    pub const ADD_OFFSETS_TO_TXN: i16 = AddOffsetsToTxnRequest::API_KEY.value();
+    pub const END_TXN: i16 = EndTxnRequest::API_KEY.value();
     pub const DESCRIBE_CONFIGS: i16 = DescribeConfigsRequest::API_KEY.value();
     pub const ALTER_CONFIGS: i16 = AlterConfigsRequest::API_KEY.value();
     pub const DESCRIBE_LOG_DIRS: i16 = DescribeLogDirsRequest::API_KEY.value();
@@ -70,9 +76,12 @@ pub mod key {
     pub const CONSUMER_GROUP_HEARTBEAT: i16 = ConsumerGroupHeartbeatRequest::API_KEY.value();
     pub const CONSUMER_GROUP_DESCRIBE: i16 = ConsumerGroupDescribeRequest::API_KEY.value();
     pub const ALTER_PARTITION: i16 = AlterPartitionRequest::API_KEY.value();
+    pub const UPDATE_FEATURES: i16 = UpdateFeaturesRequest::API_KEY.value();
     pub const DESCRIBE_CLUSTER: i16 = DescribeClusterRequest::API_KEY.value();
     pub const BROKER_REGISTRATION: i16 = BrokerRegistrationRequest::API_KEY.value();
     pub const BROKER_HEARTBEAT: i16 = BrokerHeartbeatRequest::API_KEY.value();
+    pub const DESCRIBE_TRANSACTIONS: i16 = DescribeTransactionsRequest::API_KEY.value();
+    pub const LIST_TRANSACTIONS: i16 = ListTransactionsRequest::API_KEY.value();
     pub const ALLOCATE_PRODUCER_IDS: i16 = AllocateProducerIdsRequest::API_KEY.value();
     pub const ASSIGN_REPLICAS_TO_DIRS: i16 = AssignReplicasToDirsRequest::API_KEY.value();
     pub const DESCRIBE_TOPIC_PARTITIONS: i16 = DescribeTopicPartitionsRequest::API_KEY.value();
@@ -97,12 +106,36 @@ pub fn common_versions<R: KafkaRequest>(theirs: (i16, i16)) -> Option<(i16, i16)
     (range.0 <= range.1).then_some(range)
 }
 
-/// The response to ApiVersions. It has no features and so no tags, which librdkafka before 2.2
+/// The response to ApiVersions, without features: so it has no tags, which librdkafka before 2.2
 /// can't skip.
 pub fn versions<'a>(served: impl IntoIterator<Item = &'a Api>) -> ApiVersionsResponse {
     let mut response = ApiVersionsResponse::default();
     response.api_keys = served.into_iter().map(advertised).collect();
     response
+}
+
+/// Adds features to a response to ApiVersions (KIP-584): the levels that this node supports, and those
+/// that the cluster uses as of `epoch`, the offset of its metadata. A feature at level 0 is off, and
+/// not named.
+pub fn add_features<'a>(
+    response: &mut ApiVersionsResponse,
+    supported: impl IntoIterator<Item = (&'a str, i16, i16)>,
+    finalized: impl IntoIterator<Item = (&'a str, i16)>,
+    epoch: i64,
+) {
+    let supported = supported.into_iter().map(|(name, min, max)| {
+        message!(SupportedFeatureKey { name: name.into(), min_version: min, max_version: max })
+    });
+    let finalized = finalized.into_iter().filter(|(_, level)| *level != 0).map(|(name, level)| {
+        message!(FinalizedFeatureKey {
+            name: name.into(),
+            min_version_level: level,
+            max_version_level: level,
+        })
+    });
+    response.supported_features = supported.collect();
+    response.finalized_features = finalized.collect();
+    response.finalized_features_epoch = epoch;
 }
 
 /// The response to a version of ApiVersions that is not served: the versions that are. It is

@@ -1,10 +1,13 @@
 //! One row for each API: versions, listeners, handler.
 
+use std::sync::Arc;
+
 use super::{admin, cluster, groups, records, topics};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
 use crate::broker::serve::handler::{Call, Handler, Role, call};
 use crate::broker::serve::listeners::ListenerType;
+use crate::controller::Image;
 use crate::io::World;
 use crate::io::real::RealWorld;
 use crate::wire::api::Api;
@@ -71,6 +74,7 @@ impl<W: World> Row<W> {
         both::<W, admin::IncrementalAlterConfigs>(0, 1),
         broker::<W, groups::OffsetDelete>(0, 0),
         controller::<W, cluster::AlterPartition>(2, 3),
+        both::<W, cluster::UpdateFeatures>(0, 2),
         both::<W, cluster::DescribeCluster>(0, 2),
         broker::<W, records::DescribeProducers>(0, 0),
         controller::<W, cluster::BrokerRegistration>(0, 4),
@@ -100,6 +104,10 @@ impl<W: World> Role for Broker<W> {
         Row::<W>::ALL.iter().filter(|row| row.broker.is_some()).map(|row| &row.api)
     }
 
+    fn metadata(&self) -> Option<Arc<Image>> {
+        Some(self.image())
+    }
+
     fn find(key: i16) -> Option<(&'static Api, Call<Self>)> {
         Row::<W>::find(key).and_then(|row| Some((&row.api, row.broker?)))
     }
@@ -110,6 +118,10 @@ impl<W: World> Role for ControllerShell<W> {
 
     fn apis() -> impl Iterator<Item = &'static Api> {
         Row::<W>::ALL.iter().filter(|row| row.controller.is_some()).map(|row| &row.api)
+    }
+
+    fn metadata(&self) -> Option<Arc<Image>> {
+        self.image().ok().map(Arc::new)
     }
 
     fn find(key: i16) -> Option<(&'static Api, Call<Self>)> {

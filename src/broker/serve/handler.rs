@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::session::Session;
+use crate::controller::Image;
 use crate::io::{Disk, Part, Slice, World};
 use crate::wire::api::Api;
 use crate::wire::frame::{self, FrameError, Request, RequestHeader};
@@ -19,6 +20,9 @@ pub(crate) trait Role: Send + Sync + 'static {
 
     /// Every API that this role serves, by key.
     fn apis() -> impl Iterator<Item = &'static Api>;
+
+    /// The cluster's metadata as of now; `None` if this role has ended.
+    fn metadata(&self) -> Option<Arc<Image>>;
 
     /// Answers a request in a version that [`Role::apis`] names.
     fn find(key: i16) -> Option<(&'static Api, Call<Self>)>;

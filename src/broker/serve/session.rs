@@ -44,6 +44,14 @@ impl Session {
         }
     }
 
+    /// Whether the other side runs librdkafka, itself or under another language. It reads no features,
+    /// and before version 2.2 it can't skip the tags that have them. Bindings name it in their version:
+    /// `2.0.2-rdkafka-2.0.2`.
+    pub(crate) fn is_librdkafka(&self) -> bool {
+        let software = self.software.as_ref();
+        software.is_some_and(|one| one.name.contains("rdkafka") || one.version.contains("rdkafka"))
+    }
+
     /// Remembers which client library the other side runs.
     pub(crate) fn set_software(&mut self, software: Software) {
         self.software = Some(software);
@@ -89,6 +97,21 @@ impl Software {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn librdkafka_is_recognised_under_any_language() {
+        for (name, version, expected) in [
+            ("librdkafka", "2.0.2", true),
+            ("confluent-kafka-python", "2.0.2-rdkafka-2.0.2", true),
+            ("confluent-kafka-go", "v2.3.0-librdkafka-2.3.0", true),
+            ("apache-kafka-java", "4.3.1", false),
+        ] {
+            let mut session = Session::new("PLAINTEXT".into(), Address::new("client", 1));
+            assert!(!session.is_librdkafka(), "it has not said so yet");
+            session.set_software(Software::new(name, version).unwrap());
+            assert_eq!(session.is_librdkafka(), expected, "{name} {version}");
+        }
+    }
 
     #[test]
     fn software_names_are_accepted_as_kafka_accepts_them() {

@@ -6,6 +6,7 @@ mod assertions;
 mod brokers;
 mod configs;
 mod elections;
+mod features;
 mod partitions;
 mod random;
 mod topics;

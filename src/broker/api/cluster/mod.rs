@@ -21,6 +21,7 @@ mod broker_registration;
 mod describe_cluster;
 mod describe_topic_partitions;
 mod metadata;
+mod update_features;
 
 pub(in crate::broker) use allocate_producer_ids::AllocateProducerIds;
 pub(in crate::broker) use alter_partition::AlterPartition;
@@ -31,3 +32,4 @@ pub(in crate::broker) use broker_registration::BrokerRegistration;
 pub(in crate::broker) use describe_cluster::DescribeCluster;
 pub(in crate::broker) use describe_topic_partitions::DescribeTopicPartitions;
 pub(in crate::broker) use metadata::Metadata;
+pub(in crate::broker) use update_features::UpdateFeatures;
