@@ -76,28 +76,42 @@ fn report(topic: &str, answer: Result<CreateTopicsResponse, RpcError>) {
 
 /// The topic as it is created: an internal one has its own partitions, replicas and settings.
 fn creatable(name: &str, config: &NodeConfig) -> CreatableTopic {
-    let group = &config.group;
-    if name == topics::CONSUMER_OFFSETS {
-        let configs = [
-            ("cleanup.policy", "compact".to_owned()),
-            ("compression.type", "producer".to_owned()),
-            ("segment.bytes", group.offsets_topic_segment_bytes.to_string()),
-        ];
-        let config = |(name, value): (&str, String)| {
-            message!(CreatableTopicConfig { name: name.into(), value: Some(value.into()) })
-        };
-        return message!(CreatableTopic {
-            name: name.into(),
-            num_partitions: group.offsets_topic_num_partitions,
-            replication_factor: group.offsets_topic_replication_factor,
-            configs: configs.into_iter().map(config).collect(),
-        });
-    }
-    let copies = config.node.default_replication_factor;
+    let (group, txn) = (&config.group, &config.txn);
+    let (partitions, copies, configs) = match name {
+        topics::CONSUMER_OFFSETS => (
+            group.offsets_topic_num_partitions,
+            group.offsets_topic_replication_factor,
+            vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("compression.type", "producer".to_owned()),
+                ("segment.bytes", group.offsets_topic_segment_bytes.to_string()),
+            ],
+        ),
+        topics::TRANSACTION_STATE => (
+            txn.transaction_state_log_num_partitions,
+            txn.transaction_state_log_replication_factor,
+            vec![
+                ("cleanup.policy", "compact".to_owned()),
+                ("compression.type", "uncompressed".to_owned()),
+                ("min.insync.replicas", txn.transaction_state_log_min_isr.to_string()),
+                ("segment.bytes", txn.transaction_state_log_segment_bytes.to_string()),
+                ("unclean.leader.election.enable", "false".to_owned()),
+            ],
+        ),
+        _ => {
+            let copies = config.node.default_replication_factor;
+            let copies = i16::try_from(copies).unwrap_or(i16::MAX);
+            (config.node.num_partitions, copies, Vec::new())
+        }
+    };
+    let config = |(name, value): (&str, String)| {
+        message!(CreatableTopicConfig { name: name.into(), value: Some(value.into()) })
+    };
     message!(CreatableTopic {
         name: name.into(),
-        num_partitions: config.node.num_partitions,
-        replication_factor: i16::try_from(copies).unwrap_or(i16::MAX),
+        num_partitions: partitions,
+        replication_factor: copies,
+        configs: configs.into_iter().map(config).collect(),
     })
 }
 
@@ -130,5 +144,25 @@ mod tests {
         let other = creatable("orders", &config);
         assert_eq!((other.num_partitions, other.replication_factor), (4, 3));
         assert!(other.configs.is_empty());
+    }
+
+    #[test]
+    fn transaction_topic_is_never_led_by_a_replica_that_lacks_records() {
+        let mut config = NodeConfig::default();
+        let pairs = [
+            ("transaction.state.log.num.partitions", "5"),
+            ("transaction.state.log.replication.factor", "2"),
+            ("transaction.state.log.min.isr", "1"),
+        ];
+        config.set_all(pairs).unwrap();
+        let internal = creatable("__transaction_state", &config);
+        assert_eq!((internal.num_partitions, internal.replication_factor), (5, 2));
+        let value = |name: &str| {
+            let config = internal.configs.iter().find(|config| *config.name == *name);
+            config.and_then(|config| config.value.as_deref()).unwrap_or_default().to_owned()
+        };
+        assert_eq!(value("min.insync.replicas"), "1");
+        assert_eq!(value("unclean.leader.election.enable"), "false");
+        assert_eq!(value("cleanup.policy"), "compact");
     }
 }

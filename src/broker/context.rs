@@ -1,21 +1,22 @@
 //! What every handler of a broker shares.
 
-use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 use tokio::sync::Notify;
 
 use super::auto_topics::AutoTopics;
 use super::channel::ControllerChannel;
 use super::groups::Groups;
 use super::partition::Partition;
+use super::producer_ids::ProducerIds;
 use super::replicas::Replicas;
 use super::serve::limits::ConnectionLimits;
 use super::serve::listeners::inter_broker;
 use super::sessions::FetchSessions;
 use super::verifying::{Question, Unverified, Verifier};
+use super::txn::TxnCoordinators;
 use crate::base::config::NodeConfig;
 use crate::base::{Address, BrokerEpoch, BrokerId, Flaws, Stream};
 use crate::controller::{Change, Image, Topic};
@@ -43,10 +44,10 @@ pub(crate) struct Broker<W: World> {
     pub(crate) groups: Arc<Groups<W>>,
     /// Asks the coordinators of transactions.
     verifier: Arc<Verifier<W>>,
+    pub(crate) txns: Arc<TxnCoordinators<W>>,
     /// Of the listeners for clients and brokers.
     pub(crate) limits: Arc<ConnectionLimits>,
-    /// Ids left of the block that the controller gave last.
-    pub(crate) producer_ids: Mutex<Range<i64>>,
+    pub(crate) producer_ids: ProducerIds,
     /// Rung when the controller should be told something before the next heartbeat is due.
     pub(crate) heartbeat_due: Notify,
     /// A controlled shutdown has begun.
@@ -85,8 +86,9 @@ impl<W: World> Broker<W> {
             auto_topics: AutoTopics::new(world.clone(), channel("auto-topics"), &config),
             groups: Groups::new(world.clone(), BrokerId(config.node.node_id), &config.group, flaws),
             verifier: Verifier::new(world.clone(), BrokerId(config.node.node_id)),
+            txns: TxnCoordinators::new(world.clone(), &config, flaws),
             limits: ConnectionLimits::new(&config.node),
-            producer_ids: Mutex::new(0..0),
+            producer_ids: ProducerIds::default(),
             heartbeat_due: Notify::new(),
             leaving: AtomicBool::new(false),
             epoch: AtomicI64::new(BrokerEpoch::NONE.0),
@@ -121,6 +123,7 @@ impl<W: World> Broker<W> {
             self.configure(image.node_config(self.me, &self.config));
         }
         self.groups.metadata_changed(&image, changes);
+        self.txns.metadata_changed(&image);
         self.image_changed.notify_waiters();
     }
 
@@ -140,6 +143,7 @@ impl<W: World> Broker<W> {
         if self.settings().txn != settings.txn {
             self.replicas.configure_producers(&settings.txn);
         }
+        self.txns.configure(&settings.txn);
         *self.settings.write() = Arc::new(settings);
         self.settings_changed.notify_one();
     }

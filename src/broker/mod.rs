@@ -14,6 +14,7 @@
 //! | `outbox`, `isr`, `assignments` | what replicas have for the controller, and how it gets there |
 //! | `groups` | the group coordinators of this broker |
 //! | `verifying` | asking the coordinators of transactions |
+//! | `txn/`, `producer_ids` | its transaction coordinators, and the markers that they send; ids for producers |
 //! | `auto_topics` | topics that are created on demand |
 //! | `metadata_log`, `lifecycle`, `channel` | following the controller; standing with it |
 //! | `upkeep`, `cleanup` | flushing, checkpoints, lag; retention and compaction |
@@ -39,12 +40,14 @@ mod metadata_log;
 mod node;
 mod outbox;
 mod partition;
+mod producer_ids;
 mod purgatory;
 mod recovery;
 mod replicas;
 mod serve;
 mod sessions;
 mod timers;
+mod txn;
 mod upkeep;
 mod verifying;
 

@@ -20,7 +20,7 @@ use super::replicas::{Found, FoundOf, Replicas};
 use super::serve::connection::Server;
 use super::serve::limits::ConnectionLimits;
 use super::serve::listeners::{ListenerType, OwnListener, listeners, voters};
-use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, upkeep};
+use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, txn, upkeep};
 use crate::base::config::NodeConfig;
 use crate::base::{
     BrokerId, Flaw, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition, topics,
@@ -356,6 +356,7 @@ impl<W: World> Start<W> {
         let site = Site::new(self.world.clone(), me, lag, flaws, outbox);
         site.configure(&image.node_config(me, &self.config).txn);
         let elections = site.elections_of(topics::CONSUMER_OFFSETS);
+        let txn_elections = site.elections_of(topics::TRANSACTION_STATE);
         let replicas = Replicas::new(site, dirs, self.config.topics.clone(), logs);
         let channel = |purpose: &str| {
             let name = format!("broker-{me}-{purpose}");
@@ -374,6 +375,7 @@ impl<W: World> Start<W> {
             Metadata::Copy(copy) => Some(copy.clone()),
         };
         self.world.spawn("group coordinators", broker.groups.clone().run(elections));
+        txn::start(&broker, txn_elections);
         let follower = MetadataFollower::new(broker.clone(), copy)?;
         self.supervise("metadata", follower.run());
         self.world.spawn("fetchers", Fetchers::run(broker.clone()));

@@ -1,5 +1,7 @@
 //! InitProducerId: a producer takes over a transactional id, and fences the one before it.
 
+use std::time::Duration;
+
 use super::TransactionalId;
 use super::machine::{Asked, Decision, Fresh, TxnCoordinator, check_id, refuse};
 use super::soft::SoftEffect;
@@ -23,6 +25,24 @@ pub struct InitRequest<'a> {
     pub keep_prepared: bool,
 }
 
+impl InitRequest<'_> {
+    /// Checks what takes no coordinator: the id and the timeout.
+    pub fn check(&self, max_timeout: Duration) -> Result<TransactionalId, ErrorCode> {
+        let id = check_id(self.id)?;
+        if self.two_phase {
+            return Err(ErrorCode::TransactionalIdAuthorizationFailed);
+        }
+        if self.keep_prepared {
+            return Err(ErrorCode::UnsupportedVersion);
+        }
+        let timeout = u128::try_from(self.timeout_ms).unwrap_or(0);
+        match timeout == 0 || timeout > max_timeout.as_millis() {
+            true => Err(ErrorCode::InvalidTransactionTimeout),
+            false => Ok(id),
+        }
+    }
+}
+
 /// The producer id and epoch of a producer.
 pub type Initialised = (ProducerId, ProducerEpoch);
 
@@ -40,7 +60,9 @@ impl TxnCoordinator {
         request: InitRequest<'_>,
         fresh: Fresh,
     ) -> InitDecision {
-        let (id, known) = match self.check_init(&request) {
+        let checked = request.check(self.settings.max_timeout);
+        let found = checked.and_then(|id| Ok((id, self.state.get(request.id)?)));
+        let (id, known) = match found {
             Ok(found) => found,
             Err(error) => return refuse(error),
         };
@@ -67,26 +89,6 @@ impl TxnCoordinator {
             return fenced.map(|done| done.map(wait));
         }
         self.initialise(wall, &id, known, &request, fresh)
-    }
-
-    fn check_init<'a>(
-        &'a self,
-        request: &InitRequest<'_>,
-    ) -> Result<(TransactionalId, Option<&'a Transaction>), ErrorCode> {
-        let id = check_id(request.id)?;
-        if request.two_phase {
-            return Err(ErrorCode::TransactionalIdAuthorizationFailed);
-        }
-        if request.keep_prepared {
-            return Err(ErrorCode::UnsupportedVersion);
-        }
-        let longest = self.settings.max_timeout.as_millis();
-        let timeout = u128::try_from(request.timeout_ms).unwrap_or(0);
-        if timeout == 0 || timeout > longest {
-            return Err(ErrorCode::InvalidTransactionTimeout);
-        }
-        let known = self.state.get(request.id)?;
-        Ok((id, known))
     }
 
     /// The epoch of a producer whose id has no transaction.

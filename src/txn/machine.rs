@@ -12,6 +12,7 @@ use super::settings::TxnSettings;
 use super::soft::{Soft, SoftEffect};
 use super::state::{Change, Transactions};
 use super::transaction::Transaction;
+use super::version::TransactionVersion;
 use crate::base::{Instant, LeaderEpoch, Offset, ProducerId, Timestamp};
 use crate::decide::{self, Machine, State};
 use crate::wire::ErrorCode;
@@ -55,6 +56,11 @@ impl TxnCoordinator {
     ) -> Self {
         let soft = Soft::new(partition, coordinator, outgoing);
         Self { settings, state: Transactions::default(), soft }
+    }
+
+    /// The level of `transaction.version` at which this coordinator decides.
+    pub fn version(&self) -> TransactionVersion {
+        self.settings.version
     }
 
     /// A decision that stores a transactional id.

@@ -1,7 +1,6 @@
 //! What a coordinator knows beyond its log: deadlines, markers under way, and the last epochs.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -11,9 +10,6 @@ use super::state::Transactions;
 use super::transaction::Transaction;
 use crate::base::{Instant, LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition};
 use crate::decide::Timers;
-
-/// How long a timeout waits for a producer id before it is tried again.
-const RETRY: Duration = Duration::from_millis(500);
 
 /// What a deadline is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +86,8 @@ pub(super) struct Soft {
     spare: Option<ProducerId>,
     /// The shell was asked for a producer id.
     asked: bool,
+    /// Transactions that have timed out, and wait for that.
+    starved: BTreeSet<TransactionalId>,
 }
 
 impl Soft {
@@ -108,6 +106,7 @@ impl Soft {
             resuming: Vec::new(),
             spare: None,
             asked: false,
+            starved: BTreeSet::new(),
         }
     }
 
@@ -181,7 +180,8 @@ impl Soft {
                 self.timers.cancel(&Timer::Resume);
             }
             SoftEffect::NeedsProducerId(id) => {
-                self.timers.set(Timer::Timeout(id), now + RETRY);
+                self.timers.set(Timer::Timeout(id.clone()), Instant::NEVER);
+                self.starved.insert(id);
                 if !std::mem::replace(&mut self.asked, true) {
                     let (partition, epoch) = (self.partition, self.coordinator);
                     self.send(Outgoing::NeedsProducerId { partition, epoch });
@@ -191,6 +191,13 @@ impl Soft {
             SoftEffect::ProducerId(id) => {
                 self.spare = Some(id);
                 self.asked = false;
+                for id in std::mem::take(&mut self.starved) {
+                    let timer = Timer::Timeout(id);
+                    // Otherwise it has ended, and another transaction may have begun.
+                    if self.timers.get(&timer) == Some(Instant::NEVER) {
+                        self.timers.set(timer, now);
+                    }
+                }
             }
             SoftEffect::Written { coordinator, id, producer, partitions } => {
                 if coordinator == self.coordinator {

@@ -56,6 +56,8 @@ pub(crate) struct Shell {
     pub(crate) next_producer: i64,
     /// Whether producer ids can be had.
     pub(crate) has_producers: bool,
+    /// The coordinator waits for a producer id.
+    waits_for_producer: bool,
     /// Markers that were to be sent, and are not written yet.
     pub(crate) markers: Vec<Markers>,
 }
@@ -91,6 +93,7 @@ impl Shell {
             refuses: false,
             next_producer: 1000,
             has_producers: true,
+            waits_for_producer: false,
             markers: Vec::new(),
         };
         shell.pass(Duration::ZERO);
@@ -197,13 +200,20 @@ impl Shell {
                 }
                 Outgoing::NeedsProducerId { partition, epoch } => {
                     assert_eq!((partition, epoch), (3, self.epoch));
-                    if self.has_producers {
-                        let fresh = self.fresh();
-                        self.affect(SoftEffect::ProducerId(fresh));
-                    }
+                    self.waits_for_producer = true;
                 }
             }
         }
+        if self.has_producers && std::mem::take(&mut self.waits_for_producer) {
+            let fresh = self.fresh();
+            self.affect(SoftEffect::ProducerId(fresh));
+        }
+    }
+
+    /// Whether producer ids can be had, from now on.
+    pub(crate) fn set_producers(&mut self, has: bool) {
+        self.has_producers = has;
+        self.receive();
     }
 
     fn affect(&mut self, effect: SoftEffect) {
@@ -265,6 +275,7 @@ impl Shell {
         self.now = self.now + Duration::from_millis(1);
         self.epoch = LeaderEpoch(self.epoch.0 + 1);
         self.markers.clear();
+        self.waits_for_producer = false;
         let (settings, outgoing) = (&self.settings, &self.outgoing);
         let log = (&self.log[..], committed);
         self.active = load(settings, self.epoch, outgoing, log, self.now);

@@ -3,7 +3,8 @@
 //!
 //! | family | APIs |
 //! |---|---|
-//! | `records` | writing, reading and deleting records; producer ids |
+//! | `records` | writing, reading and deleting records |
+//! | `txn` | producer ids and transactions |
 //! | `topics` | creating, extending and deleting topics |
 //! | `groups` | coordinators, members of groups, committed offsets |
 //! | `cluster` | versions, brokers, topics and their leaders |
@@ -22,5 +23,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod topics;
+mod txn;
 
 pub use table::served;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{admin, cluster, groups, records, topics};
+use super::{admin, cluster, groups, records, topics, txn};
 use crate::broker::context::Broker;
 use crate::broker::controller::ControllerShell;
 use crate::broker::serve::handler::{Call, Handler, Role, call};
@@ -62,8 +62,11 @@ impl<W: World> Row<W> {
         both::<W, topics::CreateTopics>(2, 7),
         both::<W, topics::DeleteTopics>(1, 6),
         broker::<W, records::DeleteRecords>(0, 2),
-        broker::<W, records::InitProducerId>(0, 5),
+        broker::<W, txn::InitProducerId>(0, 5),
         broker::<W, records::OffsetForLeaderEpoch>(2, 4),
+        broker::<W, txn::AddPartitionsToTxn>(0, 5),
+        broker::<W, txn::AddOffsetsToTxn>(0, 4),
+        broker::<W, txn::EndTxn>(0, 5),
         broker::<W, records::WriteTxnMarkers>(1, 2),
         broker::<W, groups::TxnOffsetCommit>(0, 5),
         broker::<W, admin::DescribeConfigs>(1, 4),
@@ -79,6 +82,8 @@ impl<W: World> Row<W> {
         broker::<W, records::DescribeProducers>(0, 0),
         controller::<W, cluster::BrokerRegistration>(0, 4),
         controller::<W, cluster::BrokerHeartbeat>(0, 1),
+        broker::<W, txn::DescribeTransactions>(0, 0),
+        broker::<W, txn::ListTransactions>(0, 2),
         controller::<W, cluster::AllocateProducerIds>(0, 0),
         broker::<W, groups::ConsumerGroupHeartbeat>(0, 1),
         broker::<W, groups::ConsumerGroupDescribe>(0, 1),

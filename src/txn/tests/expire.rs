@@ -72,10 +72,8 @@ fn timeout_in_the_last_epoch_waits_for_a_producer_id() {
     shell.has_producers = false;
     shell.pass_secs(TIMEOUT + 1);
     assert_eq!(shell.state(), TransactionState::Ongoing);
-    // The coordinator asks once, and the shell tries until it has one: here, the next coordinator.
-    shell.has_producers = true;
-    shell.fail_over(shell.log.len());
-    shell.pass_secs(1);
+    shell.set_producers(true);
+    shell.pass(Duration::ZERO);
     assert_eq!(shell.state(), TransactionState::PrepareAbort);
     assert_eq!(shell.stored().next, ProducerId(1000));
     shell.write_markers();

@@ -167,7 +167,7 @@ impl Chaos {
                 }
             }
             Step::Refuses(refuses) => self.shell.refuses = *refuses,
-            Step::HasProducers(has) => self.shell.has_producers = *has,
+            Step::HasProducers(has) => self.shell.set_producers(*has),
             Step::Level(level) => {
                 let version = TransactionVersion::of(*level).unwrap();
                 self.shell.configure(|settings| settings.version = version);
@@ -202,7 +202,7 @@ impl Chaos {
     fn settle(&mut self) {
         self.shell.refuses = false;
         self.shell.commits = true;
-        self.shell.has_producers = true;
+        self.shell.set_producers(true);
         self.shell.commit_all();
         self.shell.fail_over(self.shell.log.len());
         self.shell.write_markers();

@@ -1,4 +1,5 @@
-//! FindCoordinator: which broker coordinates a group; several at once since version 4 (KIP-699).
+//! FindCoordinator: which broker coordinates a group or a transactional id; several at once since
+//! version 4 (KIP-699).
 //!
 //! Source: Kafka's `KafkaApis.handleFindCoordinatorRequest`.
 
@@ -48,19 +49,18 @@ impl<W: World> Handler<Broker<W>> for FindCoordinator {
 }
 
 fn find<W: World>(broker: &Arc<Broker<W>>, key_type: i8, key: &str, session: &Session) -> Found {
-    match key_type {
-        GROUP => {}
-        // There is no transaction coordinator yet.
-        TRANSACTION => return Err(ErrorCode::CoordinatorNotAvailable),
-        // Nor are there share groups; Kafka answers so where there are none.
-        _ => return Err(ErrorCode::InvalidRequest),
-    }
     let image = broker.image();
-    let Some(topic) = image.topic(topics::CONSUMER_OFFSETS) else {
-        broker.auto_topics.create(topics::CONSUMER_OFFSETS);
+    let (name, partition) = match key_type {
+        GROUP => (topics::CONSUMER_OFFSETS, broker.groups.partition_of(&image, key)),
+        TRANSACTION => (topics::TRANSACTION_STATE, broker.txns.partition_of(&image, key)),
+        // There are no share groups; Kafka answers so where there are none.
+        _ => return Err(ErrorCode::InvalidRequest),
+    };
+    let Some(topic) = image.topic(name) else {
+        broker.auto_topics.create(name);
         return Err(ErrorCode::CoordinatorNotAvailable);
     };
-    let state = topic.partitions.get(&broker.groups.partition_of(&image, key));
+    let state = topic.partitions.get(&partition);
     let leader = state.and_then(|state| state.leader).filter(|leader| image.is_alive(*leader));
     let address = leader.and_then(|id| Some((id, image.address(id, session.listener())?)));
     let (leader, address) = address.ok_or(ErrorCode::CoordinatorNotAvailable)?;

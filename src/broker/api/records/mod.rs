@@ -3,7 +3,6 @@
 mod delete_records;
 mod describe_producers;
 mod fetch;
-mod init_producer_id;
 mod list_offsets;
 mod offset_for_leader_epoch;
 mod produce;
@@ -13,7 +12,6 @@ mod write_txn_markers;
 pub(in crate::broker) use delete_records::DeleteRecords;
 pub(in crate::broker) use describe_producers::DescribeProducers;
 pub(in crate::broker) use fetch::Fetch;
-pub(in crate::broker) use init_producer_id::InitProducerId;
 pub(in crate::broker) use list_offsets::ListOffsets;
 pub(in crate::broker) use offset_for_leader_epoch::OffsetForLeaderEpoch;
 pub(in crate::broker) use produce::Produce;
