@@ -20,6 +20,8 @@ mod groups;
 mod hostile;
 #[path = "../peers.rs"]
 mod peers;
+#[path = "../transactions.rs"]
+mod transactions;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -223,7 +223,7 @@ impl MarkerQueues {
         for partition in &*markers.partitions {
             match self.leader_of(partition) {
                 Some(leader) => {
-                    drop(by_leader.entry(leader).or_default().insert(partition.clone()))
+                    by_leader.entry(leader).or_default().insert(partition.clone());
                 }
                 None => gone.push(partition.clone()),
             }
