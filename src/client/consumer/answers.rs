@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::aborted::Aborted;
 use crate::base::{BrokerId, LeaderEpoch, Offset, Timestamp, TopicPartition};
 use crate::client::group;
 use crate::client::kernel::Cluster;
@@ -52,6 +53,7 @@ pub(super) enum Reply {
     Fetched {
         records: Option<Bytes>,
         bounds: Bounds,
+        aborted: Aborted,
         /// The replica to read from instead (KIP-392).
         preferred: Option<BrokerId>,
     },
@@ -145,6 +147,7 @@ fn fetched(data: &PartitionData) -> Reply {
                 last_stable: known(data.last_stable_offset),
                 high_watermark: known(data.high_watermark),
             },
+            aborted: Aborted::of(data),
             preferred: Some(BrokerId(data.preferred_read_replica)).filter(|replica| replica.0 >= 0),
         },
         error => Reply::FetchRefused {

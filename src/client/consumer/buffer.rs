@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::aborted::Aborted;
 use super::position::Position;
 use crate::base::{Offset, TopicPartition};
 use crate::client::ConsumerRecord;
@@ -14,6 +15,7 @@ const MAX_DECOMPRESSED: usize = 128 << 20;
 #[derive(Debug)]
 pub(super) struct Buffered {
     rest: Bytes,
+    aborted: Aborted,
     current: Option<Records>,
     /// The size of the records that were taken, in the uncompressed batch.
     bytes_taken: usize,
@@ -21,10 +23,10 @@ pub(super) struct Buffered {
 
 impl Buffered {
     /// The batches of a fetch; `None` if there is no whole one. A fetch may end inside a batch.
-    pub(super) fn new(bytes: Bytes) -> Result<Option<Self>, BatchError> {
+    pub(super) fn new(bytes: Bytes, aborted: Aborted) -> Result<Option<Self>, BatchError> {
         match BatchHeader::parse(&bytes) {
             Ok(header) if header.size() <= bytes.len() => {
-                Ok(Some(Self { rest: bytes, current: None, bytes_taken: 0 }))
+                Ok(Some(Self { rest: bytes, aborted, current: None, bytes_taken: 0 }))
             }
             Ok(_) | Err(BatchError::Torn { .. }) => Ok(None),
             Err(error) => Err(error),
@@ -111,8 +113,9 @@ impl Buffered {
         if header.next_offset() <= position.offset() {
             return Ok(true);
         }
-        if header.is_control() {
-            // Markers are not for applications, but have offsets of their own.
+        let is_aborted = self.aborted.leaves_out(&header, &batch)?;
+        if header.is_control() || is_aborted {
+            // Neither markers nor aborted records are for applications, but they have offsets.
             crate::wire::batch::check(&batch)?;
             position.advance(header.base_offset, header.next_offset(), header.leader_epoch);
         } else {

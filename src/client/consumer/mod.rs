@@ -7,11 +7,13 @@
 //! | `lookup` | offsets that the application asks for |
 //! | `plan`, `questions` | what to ask which leader now, as requests |
 //! | `sessions` | what fetches name: only what changed |
+//! | `aborted` | what a `read_committed` reader leaves out |
 //! | `answers` | what a response says about a partition |
 //! | `driver` | carries the core's effects out, also between polls |
 //! | `metrics` | what it measures |
 //! | `handle`, `notice` | what the application sees |
 
+mod aborted;
 mod answers;
 mod assignment;
 mod buffer;

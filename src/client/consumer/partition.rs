@@ -7,6 +7,7 @@
 use bytes::Bytes;
 
 use super::Notice;
+use super::aborted::Aborted;
 use super::answers::Bounds;
 use super::buffer::Buffered;
 use super::position::{Position, Whence};
@@ -281,11 +282,12 @@ impl Assigned {
         &mut self,
         records: Option<Bytes>,
         bounds: Bounds,
+        aborted: Aborted,
     ) -> Result<(), ConsumeError> {
         self.failures = 0;
         self.bounds = bounds;
         let Some(bytes) = records.filter(|bytes| !bytes.is_empty()) else { return Ok(()) };
-        let problem = match Buffered::new(bytes) {
+        let problem = match Buffered::new(bytes, aborted) {
             Ok(Some(buffered)) => {
                 self.buffered = Some(buffered);
                 return Ok(());

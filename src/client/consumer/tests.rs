@@ -15,9 +15,12 @@ use crate::base::{
 use crate::client::ConsumeError;
 use crate::client::ConsumerRecord;
 use crate::client::kernel::{self, metadata};
+use crate::log::TransactionEnd;
 use crate::wire::ErrorCode;
 use crate::wire::batch::{BatchBuilder, assign};
-use crate::wire::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use crate::wire::messages::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, PartitionData,
+};
 use crate::wire::messages::list_offsets_response::{
     ListOffsetsPartitionResponse, ListOffsetsTopicResponse,
 };
@@ -25,7 +28,7 @@ use crate::wire::messages::offset_for_leader_epoch_response::{
     EpochEndOffset, OffsetForLeaderTopicResult,
 };
 use crate::wire::messages::{
-    FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Uuid,
+    FetchResponse, ListOffsetsResponse, OffsetForLeaderEpochResponse, Uuid, message,
 };
 
 pub(super) struct Stage {
@@ -140,6 +143,15 @@ impl Stage {
         self.fetched_with(error, high_watermark, batches, -1);
     }
 
+    /// The same without an error, and the leader names aborted transactions.
+    fn fetched_aborted(&mut self, batches: &[Bytes], aborted: Vec<AbortedTransaction>) {
+        let mut data = PartitionData::default();
+        data.high_watermark = 9;
+        data.records = Some(Bytes::from(batches.concat()));
+        data.aborted_transactions = Some(aborted);
+        self.fetched_data(data);
+    }
+
     /// The same, and the leader names a replica to read from.
     pub(super) fn fetched_with(
         &mut self,
@@ -148,13 +160,17 @@ impl Stage {
         batches: &[Bytes],
         preferred: i32,
     ) {
-        let order = self.order();
-        assert!(matches!(order.question, Question::Fetch(_)), "{order:?}");
         let mut data = PartitionData::default();
         data.error_code = error.code();
         data.high_watermark = high_watermark;
         data.preferred_read_replica = preferred;
         data.records = Some(Bytes::from(batches.concat()));
+        self.fetched_data(data);
+    }
+
+    fn fetched_data(&mut self, data: PartitionData) {
+        let order = self.order();
+        assert!(matches!(order.question, Question::Fetch(_)), "{order:?}");
         let mut topic = FetchableTopicResponse::default();
         topic.topic_id = Uuid::from_bytes([7; 16]);
         topic.partitions.push(data);
@@ -532,4 +548,48 @@ fn position_that_falls_without_a_reason_trips_the_check() {
     assert_eq!(stage.offsets(), [0, 1, 2, 3]);
     stage.core.assigned_mut(&orders(0), |assigned| assigned.misplace(Offset(1)));
     stage.tick();
+}
+
+/// A batch of a producer's transaction, with one record.
+fn of_transaction(producer: i64, offset: i64) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None, Timestamp(1)).transactional();
+    builder.append(Timestamp(1), None, Some(b"v"), &[]);
+    let bytes = builder.finish(ProducerId(producer), ProducerEpoch(0), 0);
+    let mut bytes = BytesMut::from(&bytes[..]);
+    assign(&mut bytes, Offset(offset), LeaderEpoch(5));
+    bytes.freeze()
+}
+
+fn marker(producer: i64, offset: i64, commit: bool) -> Bytes {
+    let (producer, producer_epoch) = (ProducerId(producer), ProducerEpoch(0));
+    let end = TransactionEnd { producer, producer_epoch, coordinator_epoch: 0, commit };
+    let mut bytes = end.batch(Timestamp(1));
+    assign(&mut bytes, Offset(offset), LeaderEpoch(5));
+    bytes.freeze()
+}
+
+/// Offsets that a reader gets of two interleaved transactions of producer 7, the first of them aborted,
+/// and one of producer 8.
+fn read_of_transactions(isolation: &str) -> Vec<i64> {
+    let mut stage = Stage::reading(0, &[("isolation.level", isolation)]);
+    let batches = [
+        of_transaction(7, 0),
+        of_transaction(8, 1),
+        batch(2, 1, 5),
+        marker(7, 3, false),
+        of_transaction(7, 4),
+        marker(8, 5, true),
+        marker(7, 6, true),
+    ];
+    let aborted = message!(AbortedTransaction { producer_id: 7, first_offset: 0 });
+    stage.fetched_aborted(&batches, vec![aborted]);
+    let offsets = stage.offsets();
+    assert_eq!(stage.core.position(&orders(0)), Some(Offset(7)), "nothing is read twice");
+    offsets
+}
+
+#[test]
+fn committed_reader_leaves_out_aborted_records_up_to_their_marker() {
+    assert_eq!(read_of_transactions("read_committed"), [1, 2, 4]);
+    assert_eq!(read_of_transactions("read_uncommitted"), [0, 1, 2, 4]);
 }

@@ -3,6 +3,7 @@
 use super::{Answer, Asked, Core, Reply};
 use crate::base::{Flaw, Instant, TopicPartition};
 use crate::client::ConsumeError;
+use crate::client::consumer::aborted::Aborted;
 use crate::client::consumer::lookup::OffsetAndTimestamp;
 use crate::client::kernel::RequestId;
 use crate::wire::ErrorCode;
@@ -86,9 +87,11 @@ impl Core {
                     self.take_error(now, asked, error);
                 }
             },
-            Reply::Fetched { records, bounds, preferred } => {
+            Reply::Fetched { records, bounds, aborted, preferred } => {
                 self.prefer(now, partition, preferred);
-                let fetched = self.assignment.change(partition, |a| a.fetched(records, bounds));
+                let aborted = if self.read_committed { aborted } else { Aborted::default() };
+                let fetched =
+                    self.assignment.change(partition, |a| a.fetched(records, bounds, aborted));
                 if let Some(Err(problem)) = fetched {
                     self.problems.push_back(problem);
                     self.postpone(now, partition);
