@@ -80,9 +80,11 @@ mod tests;
 
 pub use crate::wire::batch::Header;
 pub use admin::{
-    Admin, BrokerDescription, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource,
-    ConfigSource, ConfigSynonym, GroupDescription, GroupListing, GroupOffset, ListedOffset,
-    MemberDescription, MemberToRemove, OffsetSpec, PartitionDescription, TopicDescription,
+    AbortSpec, Admin, BrokerDescription, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource,
+    ConfigSource, ConfigSynonym, GroupDescription, GroupListing, GroupOffset,
+    HangingTransaction, ListedOffset,
+    MemberDescription, MemberToRemove, OffsetSpec, PartitionDescription, ProducerDescription,
+    TopicDescription, TransactionDescription, TransactionFilter, TransactionListing,
 };
 pub use consumer::{
     BytesDeserializer, Committing, Consumer, ConsumerInterceptor, DeserializeError, Deserializer,

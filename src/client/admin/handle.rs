@@ -103,7 +103,7 @@ impl<W: World> Admin<W> {
         address.ok_or_else(|| AdminError::Incomplete(format!("broker {broker}")))
     }
 
-    fn timeout_ms(&self) -> i32 {
+    pub(super) fn timeout_ms(&self) -> i32 {
         i32::try_from(self.config.request_timeout.as_millis()).unwrap_or(i32::MAX)
     }
 

@@ -9,6 +9,7 @@
 //! | `configs` | settings of topics, brokers and groups |
 //! | `pages` | topics with their ELR, page by page |
 //! | `groups` | groups, from their coordinators |
+//! | `transactions` | transactions and their producers, from coordinators and leaders |
 //! | `offsets`, `deletion` | operations that only leaders take |
 //! | `description` | what operations return |
 
@@ -24,6 +25,7 @@ mod offsets;
 mod pages;
 mod throttle;
 mod topics;
+mod transactions;
 
 pub use description::{
     BrokerDescription, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
@@ -31,3 +33,7 @@ pub use description::{
 };
 pub use groups::{GroupDescription, GroupListing, GroupOffset, MemberDescription, MemberToRemove};
 pub use handle::Admin;
+pub use transactions::{
+    AbortSpec, HangingTransaction, ProducerDescription, TransactionDescription, TransactionFilter,
+    TransactionListing,
+};

@@ -27,14 +27,25 @@ throttling! {
     DescribeClusterResponse
     DescribeConfigsResponse
     DescribeGroupsResponse
+    DescribeProducersResponse
     DescribeTopicPartitionsResponse
+    DescribeTransactionsResponse
     FindCoordinatorResponse
     IncrementalAlterConfigsResponse
+    InitProducerIdResponse
     LeaveGroupResponse
     ListGroupsResponse
     ListOffsetsResponse
+    ListTransactionsResponse
     MetadataResponse
     OffsetCommitResponse
     OffsetDeleteResponse
     OffsetFetchResponse
+}
+
+/// It has no such field: brokers send it to each other.
+impl Throttling for WriteTxnMarkersResponse {
+    fn throttle_ms(&self) -> i32 {
+        0
+    }
 }

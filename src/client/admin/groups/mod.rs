@@ -48,9 +48,24 @@ impl<W: World> Admin<W> {
         R: RequestResponsePair + Sync + 'static,
         R::Response: Throttling,
     {
+        self.ask_coordinator_of((GROUP, group), request, newest, judge).await
+    }
+
+    /// The same, of a coordinator of another kind.
+    pub(in crate::client::admin) async fn ask_coordinator_of<R, T>(
+        &self,
+        (key_type, id): (i8, &str),
+        request: &R,
+        newest: Option<i16>,
+        judge: impl Fn(&R::Response) -> Verdict<T>,
+    ) -> Result<T, AdminError>
+    where
+        R: RequestResponsePair + Sync + 'static,
+        R::Response: Throttling,
+    {
         let find = message!(FindCoordinatorRequest {
-            key_type: GROUP,
-            coordinator_keys: vec![group.into()],
+            key_type: key_type,
+            coordinator_keys: vec![id.into()],
         });
         let mut attempts = self.attempts();
         loop {
