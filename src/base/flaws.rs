@@ -82,6 +82,9 @@ flaws! {
     /// KAFKA-5494: only the last batch of a producer is remembered, and a producer with a gap in its
     /// sequence numbers sends all unacknowledged batches under new ones, as Kafka's does.
     OneBatchWindow = "one-batch-window",
+    /// KAFKA-12152: a producer that raises its epoch numbers the batches of all partitions from 0, also
+    /// where batches of the old epoch are under way.
+    ResetAllSequences = "reset-all-sequences",
     /// KAFKA-18635: an eligible leader that restarts uncleanly stays eligible.
     UncleanRestartUnseen = "unclean-restart-unseen",
     /// KAFKA-18940: the election of an eligible leader replica counts as unclean.

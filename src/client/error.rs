@@ -39,6 +39,12 @@ pub enum ProduceCause {
     /// The key or value could not be serialized.
     #[error("SERIALIZATION_FAILED")]
     Serialization,
+    /// The record's transaction is, or can only be, aborted.
+    #[error("TRANSACTION_ABORTED")]
+    TransactionAborted,
+    /// The producer has a `transactional.id`, and no transaction is open: begin one first.
+    #[error("INVALID_STATE: no transaction is open: begin_transaction first")]
+    NoTransaction,
     /// The producer is closed, or was dropped.
     #[error("PRODUCER_CLOSED")]
     Closed,
@@ -57,6 +63,8 @@ impl ProduceCause {
             Self::UnsupportedVersion => "UNSUPPORTED_VERSION",
             Self::InvalidPartition => "INVALID_PARTITION",
             Self::Serialization => "SERIALIZATION_FAILED",
+            Self::TransactionAborted => "TRANSACTION_ABORTED",
+            Self::NoTransaction => "INVALID_STATE",
             Self::Closed => "PRODUCER_CLOSED",
         }
     }

@@ -10,7 +10,7 @@
 //! | `kernel` | shared by the three: the cluster as a client knows it, coordinators, request ids |
 //! | `producer`, `consumer`, `admin` | the three, each with its core and driver |
 //! | `metrics` | what they measure, under Kafka's names |
-//! | `error` | their errors |
+//! | `error`, `transaction_error` | their errors |
 //! | `record` | what a consumer returns |
 //! | `offline` | producer and consumer without a network, for benchmarks |
 //! | `testing` | in unit tests: a model of a cluster, and a bench for cores by value |
@@ -77,14 +77,15 @@ mod record;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod transaction_error;
 
 pub use crate::wire::batch::Header;
 pub use admin::{
-    AbortSpec, Admin, BrokerDescription, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource,
-    ConfigSource, ConfigSynonym, GroupDescription, GroupListing, GroupOffset,
-    HangingTransaction, ListedOffset,
-    MemberDescription, MemberToRemove, OffsetSpec, PartitionDescription, ProducerDescription,
-    TopicDescription, TransactionDescription, TransactionFilter, TransactionListing,
+    AbortSpec, Admin, BrokerDescription, ClusterDescription, ConfigChange, ConfigEntry,
+    ConfigResource, ConfigSource, ConfigSynonym, GroupDescription, GroupListing, GroupOffset,
+    HangingTransaction, ListedOffset, MemberDescription, MemberToRemove, OffsetSpec,
+    PartitionDescription, ProducerDescription, TopicDescription, TransactionDescription,
+    TransactionFilter, TransactionListing,
 };
 pub use consumer::{
     BytesDeserializer, Committing, Consumer, ConsumerInterceptor, DeserializeError, Deserializer,
@@ -100,3 +101,4 @@ pub use producer::{
     Serializer, StringSerializer, TypedProducer, partition_of,
 };
 pub use record::ConsumerRecord;
+pub use transaction_error::{ErrorClass, TransactionCause, TransactionError};

@@ -134,6 +134,8 @@ impl OfflineProducer {
                         };
                         inputs.push_back(granted);
                     }
+                    // It has no transactions.
+                    producer::Effect::Transact(_) => {}
                     producer::Effect::Send(order) => {
                         let (answer, bytes) = stored(&order.message, self.next_offset);
                         self.acknowledged += bytes;

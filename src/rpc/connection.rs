@@ -10,7 +10,7 @@ use tokio::io::AsyncWrite;
 use tokio::sync::{mpsc, oneshot};
 
 use super::shared::{Queued, Shared};
-use super::{Meter, RpcError, tasks};
+use super::{Finalized, Meter, RpcError, tasks};
 use crate::base::Instant;
 use crate::io::{Address, Net, World, timeout};
 use crate::wire::messages::{
@@ -32,9 +32,13 @@ pub struct Connection<W: World> {
     client_id: Arc<str>,
     handle: Arc<Handle<StreamOf<W>>>,
     /// The versions of each request that the other side serves.
-    versions: Arc<BTreeMap<i16, (i16, i16)>>,
+    versions: Arc<Versions>,
+    finalized: Arc<Finalized>,
     meter: Option<Arc<dyn Meter>>,
 }
+
+/// The first and last version of each request, by its key.
+type Versions = BTreeMap<i16, (i16, i16)>;
 
 type StreamOf<W> = <<W as World>::Net as Net>::Stream;
 
@@ -54,6 +58,7 @@ impl<W: World> Clone for Connection<W> {
             client_id: Arc::clone(&self.client_id),
             handle: Arc::clone(&self.handle),
             versions: Arc::clone(&self.versions),
+            finalized: Arc::clone(&self.finalized),
             meter: self.meter.clone(),
         }
     }
@@ -108,11 +113,14 @@ impl<W: World> Connection<W> {
             client_id: client_id.into(),
             handle: Arc::new(Handle(shared)),
             versions: Arc::default(),
+            finalized: Arc::default(),
             meter,
         };
         // If the negotiation fails, no request of the caller was sent.
         let versions = connection.negotiate(deadline).await;
-        connection.versions = Arc::new(versions.map_err(|error| failed(&error.to_string()))?);
+        let (versions, finalized) = versions.map_err(|error| failed(&error.to_string()))?;
+        connection.versions = Arc::new(versions);
+        connection.finalized = Arc::new(finalized);
         Ok(connection)
     }
 
@@ -166,6 +174,11 @@ impl<W: World> Connection<W> {
             by: self.shared().peer.clone(),
             request: R::NAME,
         })
+    }
+
+    /// The features of the cluster, as the other side knew them when the connection was made.
+    pub(crate) fn finalized(&self) -> &Arc<Finalized> {
+        &self.finalized
     }
 
     /// The address of the other side, as given when connecting.
@@ -241,7 +254,7 @@ impl<W: World> Connection<W> {
     }
 
     /// Asks in a version that names the client; brokers that don't know it answer in version 0.
-    async fn negotiate(&self, deadline: Instant) -> Result<BTreeMap<i16, (i16, i16)>, RpcError> {
+    async fn negotiate(&self, deadline: Instant) -> Result<(Versions, Finalized), RpcError> {
         let malformed = |error| RpcError::Answer { from: self.shared().peer.clone(), error };
         let mut request = ApiVersionsRequest::default();
         request.client_software_name = StrBytes::from("brokerquake");
@@ -256,7 +269,9 @@ impl<W: World> Connection<W> {
         let (_, response) =
             frame::decode_response::<ApiVersionsResponse>(answer, version).map_err(malformed)?;
         let ranges = response.api_keys.iter();
-        Ok(ranges.map(|range| (range.api_key, (range.min_version, range.max_version))).collect())
+        let versions =
+            ranges.map(|range| (range.api_key, (range.min_version, range.max_version))).collect();
+        Ok((versions, Finalized::of(&response)))
     }
 }
 

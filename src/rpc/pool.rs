@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use rand_chacha::ChaCha12Rng;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Backoff, Connection, Meter, RpcError};
+use super::{Backoff, Connection, Finalized, Meter, RpcError};
 use crate::base::{Instant, Stream};
 use crate::io::{Address, World, timeout};
 use crate::wire::messages::RequestResponsePair;
@@ -56,6 +56,7 @@ struct Inner<W: World> {
     random: Mutex<ChaCha12Rng>,
     lines: Mutex<Lines<W>>,
     meter: Option<Arc<dyn Meter>>,
+    finalized: Mutex<Finalized>,
 }
 
 /// The place for one connection. Callers that wait for it get it in the order of asking.
@@ -94,7 +95,15 @@ impl<W: World> Pool<W> {
         let stream = Stream::numbered("reconnect", xxh3_64(client_id.as_bytes()));
         let random = Mutex::new(world.random(stream));
         let (client_id, lines) = (client_id.to_owned(), Mutex::default());
-        Self { inner: Arc::new(Inner { world, client_id, connecting, random, lines, meter }) }
+        let finalized = Mutex::default();
+        let inner = Inner { world, client_id, connecting, random, lines, meter, finalized };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The level of a feature of the cluster, by the newest that any node said when a connection to it
+    /// was made; 0 if no node named it.
+    pub(crate) fn finalized_level(&self, feature: &str) -> i16 {
+        self.inner.finalized.lock().level(feature)
     }
 
     /// Sends a request and waits for its response, connecting first if necessary. Requests of one
@@ -160,6 +169,7 @@ impl<W: World> Pool<W> {
         match Connection::open_metered(world, to, client_id, soon, meter).await {
             Ok(connection) => {
                 slot.reconnect.succeeded();
+                self.inner.finalized.lock().learn(connection.finalized());
                 slot.connection = Some(connection.clone());
                 Ok(connection)
             }

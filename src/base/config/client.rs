@@ -68,6 +68,10 @@ settings! {
         availability_timeout: Duration = "0", "partitioner.availability.timeout.ms", AtLeast(0),
             "The built-in partitioner avoids partitions whose broker took no request for this long, \
              if it is more than 0";
+        transactional_id: String = "", "transactional.id", Any,
+            "A name that is this producer's alone, under which it has transactions";
+        transaction_timeout_ms: i32 = "60000", "transaction.timeout.ms", Any,
+            "The coordinator aborts a transaction that is open for more milliseconds than this";
         ignore_keys: bool = "false", "partitioner.ignore.keys", Any,
             "Whether the built-in partitioner treats records with a key as those without";
     }
@@ -90,6 +94,11 @@ impl ProducerConfig {
     pub fn idempotent(&self) -> bool {
         let allowed = self.acks == Acks::All && self.retries != 0;
         self.idempotence.value && (self.idempotence.set || allowed)
+    }
+
+    /// Whether its records are parts of transactions: it has a `transactional.id`.
+    pub fn is_transactional(&self) -> bool {
+        !self.transactional_id.is_empty()
     }
 
     /// A record is given up after this time: `delivery.timeout.ms`, or where it was not set, at
@@ -130,6 +139,10 @@ impl ProducerConfig {
                 );
                 return refuse(key, problem);
             }
+        }
+        if self.is_transactional() && !self.idempotent() {
+            let problem = "Cannot set a transactional.id without also enabling idempotence.";
+            return refuse("transactional.id", problem.into());
         }
         if self.gives_up_after() < self.one_request() {
             let problem = "delivery.timeout.ms should be equal to or larger than linger.ms + \
@@ -301,8 +314,6 @@ pub(super) const PRODUCER: &[Foreign] = &[
     harmless("value.serializer", "").typed(Kind::Class, Bounds::Any),
     harmless("connections.max.idle.ms", "540000").typed(Kind::Long, Bounds::Any),
     relied("interceptor.classes", "", JAVA_CLASS).typed(Kind::List, Bounds::Any),
-    harmless("transaction.timeout.ms", "60000").typed(Kind::Int, Bounds::Any),
-    relied("transactional.id", "", TRANSACTIONS),
     relied("transaction.two.phase.commit.enable", "false", TRANSACTIONS)
         .typed(Kind::Boolean, Bounds::Any),
 ];

@@ -180,7 +180,8 @@ mod tests {
             not_served("remote.storage.enable", TIERED)
         );
         let producer = |key, value| ProducerConfig::default().set(key, value).unwrap_err();
-        assert_eq!(producer("transactional.id", "t"), not_served("transactional.id", TRANSACTIONS));
+        let two_phases = "transaction.two.phase.commit.enable";
+        assert_eq!(producer(two_phases, "true"), not_served(two_phases, TRANSACTIONS));
         assert_eq!(producer("sasl.jaas.config", "x"), not_served("sasl.jaas.config", SASL));
     }
 

@@ -16,7 +16,6 @@ use crate::wire::messages::FindCoordinatorResponse;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CoordinatorType {
     Group = 0,
-    #[cfg_attr(not(test), allow(dead_code, reason = "for the clients of transactions"))]
     Transaction = 1,
 }
 

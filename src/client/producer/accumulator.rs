@@ -188,14 +188,18 @@ impl Accumulator {
     pub(super) fn refuse(
         &mut self,
         now: Instant,
-        topic: &str,
+        name: &str,
         cause: ProduceCause,
         tools: &mut Tools<'_>,
     ) {
-        if let Some(topic) = self.topics.get_mut(topic) {
+        if let Some(topic) = self.topics.get_mut(name) {
             for pending in topic.waiting() {
                 tools.metrics.metadata_waited(pending.waited(now));
                 tools.metrics.refused(now);
+            }
+            if topic.is_waiting() {
+                let nowhere = TopicPartition::new(Arc::from(name), -1);
+                tools.identity.record_failed(&nowhere, cause, false);
             }
             topic.fail(cause, tools.memory);
         }
@@ -208,10 +212,30 @@ impl Accumulator {
             let expires = self.change(place, |partition| partition.expire(now, tools));
             next = next.min(expires);
         }
-        for topic in self.topics.values_mut() {
-            next = next.min(topic.expire(now, tools));
+        for (name, topic) in &mut self.topics {
+            next = next.min(topic.expire(now, name, tools));
         }
         next
+    }
+
+    /// Fails what its transaction or the whole producer gives up: what was never sent, or `all`.
+    pub(super) fn drop_records(
+        &mut self,
+        now: Instant,
+        cause: ProduceCause,
+        all: bool,
+        tools: &mut Tools<'_>,
+    ) {
+        for place in self.active() {
+            self.change(place, |partition| match all {
+                true => partition.drop_all(now, cause, tools),
+                false => partition.drop_fresh(now, cause, tools),
+            });
+        }
+        for topic in self.topics.values_mut() {
+            topic.waiting().for_each(|_| tools.metrics.refused(now));
+            topic.fail(cause, tools.memory);
+        }
     }
 
     /// Fails everything.

@@ -307,6 +307,11 @@ impl Batch {
         }
     }
 
+    /// Why the last attempt failed.
+    pub(super) fn last_problem(&self) -> ProduceCause {
+        self.last_problem
+    }
+
     /// It is acknowledged. Returns the memory that is free again.
     pub(super) fn stored(
         self,
@@ -363,10 +368,15 @@ impl Batch {
         // The producer made these bytes itself and held them uncompressed.
         let records: Vec<_> = records_of(&bytes, usize::MAX)?.collect::<Result<_, _>>()?;
         let compression = BatchHeader::parse(&bytes)?.compression();
+        let is_transactional = BatchHeader::parse(&bytes)?.is_transactional();
         let (Some(first), true) = (records.first(), records.len() > 1) else { return Ok(None) };
         // A smaller limit than the batch itself has, so that something is gained.
         let limit = size.min(bytes.len() / 2).max(HEADER_LEN + 1);
-        let mut builder = BatchBuilder::new(compression, first.timestamp);
+        let begin = |timestamp| match BatchBuilder::new(compression, timestamp) {
+            builder if is_transactional => builder.transactional(),
+            builder => builder,
+        };
+        let mut builder = begin(first.timestamp);
         let mut parts = Vec::new();
         let mut from = 0;
         for (index, record) in (0u32..).zip(&records) {
@@ -374,7 +384,7 @@ impl Batch {
             let (key, value) = (record.key.as_deref(), record.value.as_deref());
             let grown = builder.estimated_size_with(record.timestamp, key, value, &headers);
             if !builder.is_empty() && grown > limit {
-                let next = BatchBuilder::new(compression, record.timestamp);
+                let next = begin(record.timestamp);
                 parts.push((from, Self::new(mem::replace(&mut builder, next), self.created, 0)));
                 from = index;
             }

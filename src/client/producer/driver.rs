@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::callbacks::Callbacks;
 use super::core::{Core, Effect, Input, Order};
 use super::lane::lane;
+use super::transactions::{self, Answer, Request};
 use crate::base::{Instant, ProducerEpoch, ProducerId};
 use crate::client::kernel::{self, question_deadline};
 use crate::client::metrics::Nodes;
@@ -18,6 +19,9 @@ use crate::io::{Address, World};
 use crate::rpc::{Pool, Purpose};
 use crate::wire::ErrorCode;
 use crate::wire::messages::InitProducerIdRequest;
+
+/// The feature whose level says which version of the protocol of transactions brokers want.
+const TRANSACTION_VERSION: &str = "transaction.version";
 
 /// What handles and driver share.
 pub(super) struct Shared<W: World> {
@@ -67,7 +71,9 @@ impl<W: World> Driver<W> {
 
     fn step(&mut self, input: Input) -> (Instant, bool) {
         let now = self.shared.world.now();
+        let level = self.pool.finalized_level(TRANSACTION_VERSION);
         let mut core = self.shared.core.lock();
+        core.learn_transaction_level(level);
         core.step(now, input, &mut self.effects);
         // One step for each of several answers, but one look at the clock and one lock.
         while let Ok(input) = self.inputs.try_recv() {
@@ -86,6 +92,13 @@ impl<W: World> Driver<W> {
                     self.shared.world.spawn("producer metadata", async move {
                         let news = kernel::carry_out(&pool, effect, deadline).await;
                         let _ = input.send(Input::Kernel(news));
+                    });
+                }
+                Effect::Transact(order) => {
+                    let (pool, input) = (self.pool.clone(), self.input.clone());
+                    let deadline = self.shared.world.now() + self.shared.request_timeout;
+                    self.shared.world.spawn("producer transaction", async move {
+                        let _ = input.send(transact(&pool, order, deadline).await);
                     });
                 }
                 Effect::Identify { ask } => {
@@ -114,6 +127,37 @@ impl<W: World> Driver<W> {
         // A lane outlives its driver only.
         let _ = lane.send(order);
     }
+}
+
+async fn transact<W: World>(
+    pool: &Pool<W>,
+    order: transactions::Order,
+    deadline: Instant,
+) -> Input {
+    let transactions::Order { ticket, to, request, max_version } = order;
+    let (to, purpose) = (&to, Purpose::Coordinator);
+    let answer = match request {
+        Request::Init(request) => {
+            pool.call(to, purpose, &request, max_version, deadline).await.map(Answer::Init)
+        }
+        Request::AddPartitions(request) => {
+            pool.call(to, purpose, &request, max_version, deadline).await.map(Answer::AddPartitions)
+        }
+        Request::AddOffsets(request) => {
+            pool.call(to, purpose, &request, max_version, deadline).await.map(Answer::AddOffsets)
+        }
+        Request::CommitOffsets(request) => {
+            pool.call(to, purpose, &request, max_version, deadline).await.map(Answer::CommitOffsets)
+        }
+        Request::End(request) => {
+            pool.call(to, purpose, &request, max_version, deadline).await.map(Answer::End)
+        }
+    };
+    let answer = answer.unwrap_or_else(|error| match error.is_final() {
+        true => Answer::Unsupported,
+        false => Answer::Lost { may_have_reached: error.may_have_reached() },
+    });
+    Input::Transacted { ticket, answer }
 }
 
 async fn identify<W: World>(pool: &Pool<W>, ask: Address, deadline: Instant) -> Input {

@@ -141,16 +141,21 @@ impl<W: World> Producer<W> {
             Some(Err(_)) => return Delivery::refused(ProduceCause::Closed),
             None => {
                 // Also counts how long it waited.
-                place.is_exhausted();
+                place.is_exhausted(&record.topic);
                 return Delivery::refused(ProduceCause::BufferExhausted);
             }
         }
         let now = shared.world.now();
-        shared.core.lock().memory_waited(now, now.since(since), false);
+        shared.core.lock().memory_waited(now, now.since(since), None);
         match self.append(record, Some(Granted { bytes, since })) {
             Taken::Yes(delivery) => delivery,
             Taken::NoMemory { .. } => Delivery::refused(ProduceCause::BufferExhausted),
         }
+    }
+
+    /// What handles and driver share.
+    pub(super) fn shared(&self) -> &Shared<W> {
+        &self.handle.shared
     }
 
     /// The producer's metrics, by Kafka's names.
@@ -178,15 +183,20 @@ impl<W: World> Producer<W> {
         shared.core.lock().flushed(shared.world.now().since(began));
     }
 
-    /// Flushes for up to `patience`, then gives up what is left. Nothing can be sent afterwards.
+    /// Flushes for up to `patience`, then gives up what is left. Nothing can be sent afterwards. A
+    /// transaction that is open is aborted.
     pub async fn close(&self, patience: Duration) {
         let shared = &self.handle.shared;
-        let unsettled = shared.core.lock().close();
+        let (unsettled, aborting) = shared.core.lock().close();
         shared.wake.notify_one();
         let deadline = shared.world.now() + patience;
         let all = async {
             for settled in unsettled {
                 settled.await;
+            }
+            if let Some(aborting) = aborting {
+                // The caller can't do anything about a failure: its successor will abort it.
+                let _ = aborting.await;
             }
         };
         if timeout(&shared.world, deadline, all).await.is_none() {
@@ -207,9 +217,9 @@ struct Place<'a, W: World> {
 
 impl<W: World> Place<'_, W> {
     /// `max.block.ms` passed.
-    fn is_exhausted(&self) {
+    fn is_exhausted(&self, topic: &Arc<str>) {
         let now = self.shared.world.now();
-        self.shared.core.lock().memory_waited(now, now.since(self.since), true);
+        self.shared.core.lock().memory_waited(now, now.since(self.since), Some(topic));
     }
 }
 

@@ -1,6 +1,9 @@
-//! The producer's id and epoch, and how it gets them (KIP-98).
+//! The producer's id and epoch, and how it gets them (KIP-98): from any broker or, with a transactional
+//! id, from the coordinator of its transactions.
 
-use crate::base::{Instant, ProducerEpoch, ProducerId};
+use super::transactions::Transactions;
+use crate::base::{Instant, ProducerEpoch, ProducerId, TopicPartition};
+use crate::client::ProduceCause;
 use crate::client::kernel::Kernel;
 use crate::io::Address;
 
@@ -17,10 +20,11 @@ pub(super) struct Identity {
     outstanding: bool,
     not_before: Instant,
     failures: u32,
+    transactions: Option<Box<Transactions>>,
 }
 
 impl Identity {
-    pub(super) fn new(idempotent: bool) -> Self {
+    pub(super) fn new(idempotent: bool, transactions: Option<Transactions>) -> Self {
         Self {
             idempotent,
             current: None,
@@ -28,6 +32,50 @@ impl Identity {
             outstanding: false,
             not_before: Instant::START,
             failures: 0,
+            transactions: transactions.map(Box::new),
+        }
+    }
+
+    pub(super) fn transactions(&self) -> Option<&Transactions> {
+        self.transactions.as_deref()
+    }
+
+    pub(super) fn transactions_mut(&mut self) -> Option<&mut Transactions> {
+        self.transactions.as_deref_mut()
+    }
+
+    pub(super) fn is_transactional(&self) -> bool {
+        self.transactions.is_some()
+    }
+
+    /// Whether a first batch may leave for this partition.
+    pub(super) fn admits(&mut self, partition: &TopicPartition) -> bool {
+        self.transactions.as_mut().is_none_or(|transactions| transactions.admits(partition))
+    }
+
+    /// A batch of this partition leaves.
+    pub(super) fn leaves(&mut self, partition: &TopicPartition) {
+        if let Some(transactions) = &mut self.transactions {
+            transactions.leaves(partition);
+        }
+    }
+
+    /// A batch is stored.
+    pub(super) fn stored(&mut self) {
+        if let Some(transactions) = &mut self.transactions {
+            transactions.stored();
+        }
+    }
+
+    /// A record or batch failed. `numbered`: its number may be lost.
+    pub(super) fn record_failed(
+        &mut self,
+        partition: &TopicPartition,
+        cause: ProduceCause,
+        numbered: bool,
+    ) {
+        if let Some(transactions) = &mut self.transactions {
+            transactions.record_failed(partition, cause, numbered);
         }
     }
 
@@ -36,13 +84,16 @@ impl Identity {
     }
 
     pub(super) fn current(&self) -> Option<Granted> {
-        self.current
+        match &self.transactions {
+            Some(transactions) => transactions.producer(),
+            None => self.current,
+        }
     }
 
-    /// The current identity; if there is none, it is asked for.
+    /// The current identity; if there is none, it is asked for, unless transactions do that.
     pub(super) fn require(&mut self) -> Option<Granted> {
-        self.wanted |= self.current.is_none();
-        self.current
+        self.wanted |= self.current.is_none() && self.transactions.is_none();
+        self.current()
     }
 
     /// The broker to ask now, if an identity is needed.
@@ -76,7 +127,8 @@ impl Identity {
         self.not_before = now + kernel.pause(self.failures);
     }
 
-    /// Raises the epoch (KIP-360); after the last one, the producer needs another id.
+    /// Raises the epoch (KIP-360); after the last one, the producer needs another id. Not for
+    /// transactions: their coordinator raises it.
     pub(super) fn raise(&mut self) {
         self.current = self.current.and_then(|(id, epoch)| {
             epoch.0.checked_add(1).filter(|e| *e < i16::MAX).map(|e| (id, ProducerEpoch(e)))
@@ -89,6 +141,11 @@ impl Identity {
         assert!(*idempotent || current.is_none(), "not idempotent, but has {current:?}");
         assert!(*idempotent || !wanted, "not idempotent, but asks for an id");
         assert!(!outstanding || *wanted, "an id is asked for that is not wanted");
+        if let Some(transactions) = &self.transactions {
+            assert!(*idempotent, "transactions without idempotence");
+            assert!(current.is_none() && !wanted, "a transactional producer has {current:?}");
+            transactions.check();
+        }
         if let Some((id, epoch)) = current {
             assert!(id.0 >= 0 && epoch.0 >= 0, "brokers granted {id:?} in {epoch:?}");
         }

@@ -15,6 +15,9 @@ use crate::rpc::{Pool, Purpose};
 /// Before this version of Produce, topics go by name (KIP-516).
 const LAST_VERSION_BY_NAME: i16 = 12;
 
+/// From the version after this one on, leaders add partitions to transactions (KIP-890).
+const LAST_VERSION_WITHOUT_ADDING: i16 = 11;
+
 type Running = Pin<Box<dyn Future<Output = Input> + Send>>;
 
 enum Event {
@@ -50,8 +53,12 @@ pub(super) async fn lane<W: World>(
 }
 
 async fn carry_out<W: World>(pool: Pool<W>, order: Order) -> Input {
-    let Order { request, to, message, by_name, deadline } = order;
-    let max_version = by_name.then_some(LAST_VERSION_BY_NAME);
+    let Order { request, to, message, by_name, explicit, deadline } = order;
+    let max_version = match (explicit, by_name) {
+        (true, _) => Some(LAST_VERSION_WITHOUT_ADDING),
+        (false, true) => Some(LAST_VERSION_BY_NAME),
+        (false, false) => None,
+    };
     let records = Purpose::Records;
     let outcome = if message.acks == 0 {
         let sent = pool.send_only(&to, records, &message, max_version, deadline).await;

@@ -64,6 +64,31 @@ struct OfClient {
     memory_exhausted: Count,
     metadata_waited: Duration,
     flushed: Duration,
+    transacted: BTreeMap<Call, Duration>,
+}
+
+/// A transactional call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Call {
+    Init,
+    Begin,
+    SendOffsets,
+    Commit,
+    Abort,
+}
+
+impl Call {
+    const ALL: [Self; 5] = [Self::Init, Self::Begin, Self::SendOffsets, Self::Commit, Self::Abort];
+
+    const fn metric(self) -> &'static str {
+        match self {
+            Self::Init => "txn-init-time-ns-total",
+            Self::Begin => "txn-begin-time-ns-total",
+            Self::SendOffsets => "txn-send-offsets-time-ns-total",
+            Self::Commit => "txn-commit-time-ns-total",
+            Self::Abort => "txn-abort-time-ns-total",
+        }
+    }
 }
 
 /// The measurements of a producer.
@@ -158,6 +183,11 @@ impl Measured {
         self.client.flushed += time;
     }
 
+    /// A transactional call succeeded after this long.
+    pub(super) fn transacted(&mut self, call: Call, time: Duration) {
+        *self.client.transacted.entry(call).or_default() += time;
+    }
+
     /// All metrics now.
     pub(super) fn snapshot(&self, now: Instant, gauges: Gauges) -> Metrics {
         let (now, mut metrics) = (self.sampling.at(now), Metrics::default());
@@ -212,6 +242,10 @@ impl OfClient {
         add("buffer-exhausted-total", self.memory_exhausted.total);
         add("metadata-wait-time-ns-total", self.metadata_waited.as_nanos() as f64);
         add("flush-time-ns-total", self.flushed.as_nanos() as f64);
+        for call in Call::ALL {
+            let time = self.transacted.get(&call).copied().unwrap_or_default();
+            add(call.metric(), time.as_nanos() as f64);
+        }
         add("buffer-total-bytes", gauges.buffer_total as f64);
         add("buffer-available-bytes", gauges.buffer_available as f64);
         add("waiting-threads", gauges.waiting as f64);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `core` | the pure machine: composes the next three, and the kernel |
 //! | `accumulator`, `topic`, `partition`, `batch` | records that have no verdict yet, by topic and partition |
+//! | `transactions` | the producer's side of transactions |
 //! | `identity`, `sequences` | idempotence: the producer's id, and the numbers of a partition's batches |
 //! | `memory`, `ratio` | `buffer.memory`; how well the records of a topic compress |
 //! | `partitioner`, `availability` | which partition a record goes to, and which brokers take requests |
@@ -11,7 +12,7 @@
 //! | `outcome` | what a response means for the batches in its request |
 //! | `delivery` | how a verdict reaches the application |
 //! | `driver`, `lane` | carry the core's effects out |
-//! | `handle`, `record`, `callbacks` | what the application sees |
+//! | `handle`, `transacting`, `record`, `callbacks` | what the application sees |
 //! | `typed`, `serializer`, `interceptor` | a producer of keys and values of other types than bytes |
 
 mod accumulator;
@@ -37,6 +38,8 @@ mod serializer;
 #[cfg(test)]
 mod tests;
 mod topic;
+mod transacting;
+mod transactions;
 mod typed;
 
 pub use delivery::Delivery;

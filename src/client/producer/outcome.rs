@@ -129,6 +129,9 @@ fn refused_before_append(error: ErrorCode) -> bool {
             | ErrorCode::OutOfOrderSequenceNumber
             | ErrorCode::InvalidProducerEpoch
             | ErrorCode::InvalidTxnState
+            | ErrorCode::ConcurrentTransactions
+            | ErrorCode::TransactionAbortable
+            | ErrorCode::TransactionalIdAuthorizationFailed
             | ErrorCode::InvalidProducerIdMapping
             | ErrorCode::UnknownProducerId
             | ErrorCode::UnsupportedCompressionType

@@ -154,8 +154,11 @@ impl Partition {
         memory: u64,
         (config, ratios): (&ProducerConfig, &Ratios),
     ) -> (Delivery, usize) {
-        let builder = BatchBuilder::new(config.compression, offer.timestamp)
+        let mut builder = BatchBuilder::new(config.compression, offer.timestamp)
             .at_level(config.compression_level());
+        if config.is_transactional() {
+            builder = builder.transactional();
+        }
         let mut batch = Batch::new(builder, offer.now, memory);
         if config.compression != Compression::None {
             batch = batch.expecting(ratios.estimate(&self.name.topic));
@@ -206,7 +209,8 @@ impl Partition {
             return true;
         }
         let current = identity.require();
-        current.is_some_and(|current| self.sequences.may_number(current, self.sent.len()))
+        let may_number = |current| self.sequences.may_number(current, self.sent.len());
+        current.is_some_and(may_number) && identity.admits(&self.name)
     }
 
     /// The size of the next batch.
@@ -246,6 +250,7 @@ impl Partition {
         };
         let batch = self.sent.get_mut(place)?;
         batch.begin_attempt(request, epoch);
+        identity.leaves(&self.name);
         metrics.leaves(
             now,
             &self.name.topic,
@@ -278,6 +283,7 @@ impl Partition {
         if let Fate::Stored { base, append_time } = fate {
             self.sequences.acknowledge(sent.number, sent.count);
             if let Some(batch) = place.and_then(|place| self.sent.remove(place)) {
+                tools.identity.stored();
                 tools.memory.release(batch.stored(self.name.clone(), base, append_time));
             }
             return;
@@ -307,7 +313,7 @@ impl Partition {
                 if error == ErrorCode::MessageTooLarge && certain_before && batch.count() > 1 {
                     return self.split(now, place, tools);
                 }
-                self.may_retry(place, error, tools.identity.is_idempotent())
+                self.may_retry(place, error, tools.identity)
             }
         };
         let batch = &mut self.sent[place];
@@ -325,18 +331,19 @@ impl Partition {
 
     /// Whether a refused batch may be sent again. Where a broker misses a number, it may if that
     /// number is still to come, or if all can be renumbered.
-    fn may_retry(&mut self, place: usize, error: ErrorCode, idempotent: bool) -> bool {
+    fn may_retry(&mut self, place: usize, error: ErrorCode, identity: &Identity) -> bool {
         let misses_number =
             matches!(error, ErrorCode::OutOfOrderSequenceNumber | ErrorCode::UnknownProducerId);
-        if !idempotent || !misses_number {
+        if !identity.is_idempotent() || !misses_number {
             return error.is_retriable();
         }
         let number_may_come = place > 0 && error == ErrorCode::OutOfOrderSequenceNumber;
         if !number_may_come {
             self.sequences.set_broken();
         }
-        // One that may be stored under its number must not get another: it could be stored twice.
-        number_may_come || !self.sent[place].may_be_stored()
+        // One that may be stored under its number must not get another: it could be stored twice. In
+        // a transaction there is no other before the abort.
+        number_may_come || !(identity.is_transactional() || self.sent[place].may_be_stored())
     }
 
     /// Fails a batch that has no attempt under way any more.
@@ -344,6 +351,7 @@ impl Partition {
         let Some(mut batch) = self.sent.remove(place) else { return };
         batch.wait_until(Instant::NEVER);
         self.sequences.lost(&batch);
+        tools.identity.record_failed(&self.name, batch.last_problem(), true);
         tools.metrics.fails(now, &self.name.topic, batch.count());
         tools.memory.release(batch.give_up());
     }
@@ -379,11 +387,12 @@ impl Partition {
             let expired = match self.sent.pop_front() {
                 Some(batch) => {
                     self.sequences.lost(&batch);
-                    Some(batch)
+                    Some((batch, true))
                 }
-                None => self.fresh.pop_front(),
+                None => self.fresh.pop_front().map(|batch| (batch, false)),
             };
-            if let Some(batch) = expired {
+            if let Some((batch, numbered)) = expired {
+                tools.identity.record_failed(&self.name, ProduceCause::TimedOut, numbered);
                 tools.metrics.fails(now, &self.name.topic, batch.count());
                 tools.memory.release(batch.abandon(ProduceCause::TimedOut));
             }
@@ -397,6 +406,9 @@ impl Partition {
         if !tools.identity.is_idempotent() {
             return true;
         }
+        if tools.flaws.has(Flaw::ResetAllSequences) {
+            self.reset_sequences(tools.identity);
+        }
         if self.sent.is_empty() {
             self.sequences.resolve();
         }
@@ -405,6 +417,9 @@ impl Partition {
         }
         if self.has_outstanding() {
             return false;
+        }
+        if tools.identity.is_transactional() {
+            return self.settle_in_transaction(now, tools);
         }
         if tools.identity.current() == Some(self.sequences.owner()) {
             tools.identity.raise();
@@ -424,6 +439,61 @@ impl Partition {
             self.sent.push_back(batch);
         }
         true
+    }
+
+    /// What a flawed producer does once its epoch was raised because of any partition.
+    fn reset_sequences(&mut self, identity: &Identity) {
+        let owner = self.sequences.owner();
+        let Some(current) = identity.current().filter(|_| owner != Sequences::new().owner()) else {
+            return;
+        };
+        if owner != current {
+            self.sequences.start_over(current);
+        }
+        for batch in self.sent.iter_mut().filter(|batch| !batch.is_outstanding()) {
+            if !self.sequences.is_ours(batch.number()) {
+                batch.seal(self.sequences.number(current, batch.count()));
+            }
+        }
+    }
+
+    /// The same in a transaction, which can only be aborted: batches that have a number fail, and the
+    /// next epoch begins with 0. Returns whether that is the case.
+    fn settle_in_transaction(&mut self, now: Instant, tools: &mut Tools<'_>) -> bool {
+        if tools.identity.current() == Some(self.sequences.owner())
+            && let Some(transactions) = tools.identity.transactions_mut()
+        {
+            transactions.numbers_broken(&self.name);
+        }
+        for batch in std::mem::take(&mut self.sent) {
+            tools.metrics.fails(now, &self.name.topic, batch.count());
+            tools.memory.release(batch.give_up());
+        }
+        match tools.identity.current() {
+            Some(current) if current != self.sequences.owner() => {
+                self.sequences = Sequences::of(current);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Fails what was never sent: its transaction is aborted.
+    pub(super) fn drop_fresh(&mut self, now: Instant, cause: ProduceCause, tools: &mut Tools<'_>) {
+        for batch in std::mem::take(&mut self.fresh) {
+            tools.metrics.fails(now, &self.name.topic, batch.count());
+            tools.memory.release(batch.abandon(cause));
+        }
+    }
+
+    /// Fails everything: the producer can't go on.
+    pub(super) fn drop_all(&mut self, now: Instant, cause: ProduceCause, tools: &mut Tools<'_>) {
+        for batch in std::mem::take(&mut self.sent) {
+            self.sequences.lost(&batch);
+            tools.metrics.fails(now, &self.name.topic, batch.count());
+            tools.memory.release(batch.abandon(cause));
+        }
+        self.drop_fresh(now, cause, tools);
     }
 
     /// Fails everything at once.

@@ -27,6 +27,8 @@ pub(super) struct Sequences {
     unresolved: bool,
     /// A number will never be used: no batch after it would be accepted.
     broken: bool,
+    /// It started over beside batches of an earlier epoch, which only a flawed producer does.
+    mixed: bool,
 }
 
 impl Sequences {
@@ -40,7 +42,7 @@ impl Sequences {
 
     /// From 0 on, under this identity.
     pub(super) fn of(owner: Granted) -> Self {
-        Self { owner, next: 0, acknowledged: 0, unresolved: false, broken: false }
+        Self { owner, next: 0, acknowledged: 0, unresolved: false, broken: false, mixed: false }
     }
 
     pub(super) fn owner(&self) -> Granted {
@@ -68,7 +70,12 @@ impl Sequences {
         number
     }
 
-    fn is_ours(&self, number: Number) -> bool {
+    /// Starts over under this identity, whatever is under way.
+    pub(super) fn start_over(&mut self, identity: Granted) {
+        *self = Self { mixed: true, ..Self::of(identity) };
+    }
+
+    pub(super) fn is_ours(&self, number: Number) -> bool {
         number.sequence >= 0 && (number.producer, number.epoch) == self.owner
     }
 
@@ -109,6 +116,9 @@ impl Sequences {
     /// Panics unless the batches that were sent have numbers in order, of one identity, and below the
     /// next one.
     pub(super) fn check(&self, sent: &VecDeque<Batch>) {
+        if self.mixed {
+            return;
+        }
         let mut next: Option<Number> = None;
         for batch in sent {
             let number = batch.number();

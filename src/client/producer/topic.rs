@@ -1,6 +1,7 @@
 //! One topic that records are sent to: which partition each goes to, and which wait for that.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -10,7 +11,7 @@ use super::delivery::{Delivery, Promise, Settled};
 use super::memory::Memory;
 use super::partition::Tools;
 use super::partitioner::{Partitioner, Partitions, Queues, Sticky, partition_of};
-use crate::base::{Instant, Timestamp};
+use crate::base::{Instant, Timestamp, TopicPartition};
 use crate::client::ProduceCause;
 use crate::client::kernel::KnownTopic;
 
@@ -211,7 +212,12 @@ impl Topic {
     }
 
     /// Fails the records that have waited since before `now - patience`. Returns when the next has.
-    pub(super) fn expire(&mut self, now: Instant, tools: &mut Tools<'_>) -> Instant {
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        name: &Arc<str>,
+        tools: &mut Tools<'_>,
+    ) -> Instant {
         let patience = tools.config.max_block;
         while let Some(first) = self.pending.front() {
             if first.since + patience > now {
@@ -220,6 +226,8 @@ impl Topic {
             if let Some(first) = self.pending.pop_front() {
                 tools.metrics.metadata_waited(first.waited(now));
                 tools.metrics.refused(now);
+                let nowhere = TopicPartition::new(Arc::clone(name), -1);
+                tools.identity.record_failed(&nowhere, ProduceCause::UnknownTopic, false);
                 first.fail(ProduceCause::UnknownTopic, tools.memory);
             }
         }

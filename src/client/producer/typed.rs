@@ -119,6 +119,11 @@ impl<W: World, K: 'static, V: 'static> TypedProducer<W, K, V> {
         Ok(self.producer.send_with(record, told).await)
     }
 
+    /// The producer of bytes, for its transactions.
+    pub fn producer(&self) -> &Producer<W> {
+        &self.producer
+    }
+
     /// See [`Producer::flush`].
     pub async fn flush(&self) {
         self.producer.flush().await;

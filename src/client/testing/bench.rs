@@ -220,6 +220,7 @@ impl Bench {
                     self.schedule(time, Event::Producer(input));
                 }
                 producer::Effect::Send(order) => self.dispatch_produce(order),
+                producer::Effect::Transact(order) => panic!("this producer has none: {order:?}"),
             }
         }
         self.collect_verdicts();

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::base::{LeaderEpoch, Offset, Timestamp};
+use crate::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
+use crate::log::TransactionEnd;
 use crate::wire::ErrorCode;
 use crate::wire::batch::{BatchHeader, add_to_sequence, assign, check, records};
+use crate::wire::messages::fetch_response::AbortedTransaction;
+use crate::wire::messages::message;
 
 /// Batches of a producer that a broker recognizes. Source: Kafka's
 /// `ProducerStateEntry.NUM_BATCHES_TO_RETAIN`.
@@ -18,6 +21,10 @@ pub(crate) struct ModelLog {
     batches: Vec<(BatchHeader, Bytes)>,
     end: Offset,
     producers: BTreeMap<i64, ModelProducer>,
+    /// Where the open transaction of each producer begins.
+    open: BTreeMap<i64, Offset>,
+    /// Producer, first offset and marker of each aborted transaction.
+    aborted: Vec<(i64, Offset, Offset)>,
 }
 
 #[derive(Debug)]
@@ -35,7 +42,8 @@ impl ModelLog {
 
     /// Offsets and values of all records, in order.
     pub(crate) fn values(&self) -> Vec<(Offset, Bytes)> {
-        let records = self.batches.iter().flat_map(|(_, batch)| records(batch, 1 << 20).unwrap());
+        let batches = self.batches.iter().filter(|(header, _)| !header.is_control());
+        let records = batches.flat_map(|(_, batch)| records(batch, 1 << 20).unwrap());
         records.map(|record| (record.offset, record.value.unwrap())).collect()
     }
 
@@ -64,9 +72,79 @@ impl ModelLog {
         let mut bytes = BytesMut::from(&records[..]);
         assign(&mut bytes, base, epoch);
         let header = BatchHeader::parse(&bytes).map_err(|_| ErrorCode::CorruptMessage)?;
+        if header.is_transactional() {
+            self.open.entry(header.producer_id.0).or_insert(base);
+        }
         self.end = header.next_offset();
         self.batches.push((header, bytes.freeze()));
         Ok(base)
+    }
+
+    /// Appends the marker of a transaction. One of a later epoch fences the earlier ones.
+    pub(crate) fn mark(&mut self, producer: i64, epoch: i16, commit: bool) {
+        let base = self.end;
+        let (id, epoch_of) = (ProducerId(producer), ProducerEpoch(epoch));
+        let end =
+            TransactionEnd { producer: id, producer_epoch: epoch_of, coordinator_epoch: 0, commit };
+        let mut bytes = end.batch(Timestamp(1));
+        assign(&mut bytes, base, LeaderEpoch(0));
+        let header = BatchHeader::parse(&bytes).unwrap();
+        self.end = header.next_offset();
+        self.batches.push((header, bytes.freeze()));
+        if let Some(first) = self.open.remove(&producer)
+            && !commit
+        {
+            self.aborted.push((producer, first, base));
+        }
+        let fresh = ModelProducer { epoch, last: VecDeque::new() };
+        let known = self.producers.entry(producer).or_insert(fresh);
+        if known.epoch < epoch {
+            *known = ModelProducer { epoch, last: VecDeque::new() };
+        }
+    }
+
+    /// The first offset that may still be aborted.
+    pub(crate) fn last_stable(&self) -> Offset {
+        self.open.values().copied().min().unwrap_or(self.end)
+    }
+
+    /// As a `read_committed` fetch: whole batches below the last stable offset, and the aborted
+    /// transactions among them.
+    pub(crate) fn read_committed(
+        &self,
+        from: Offset,
+        max: usize,
+    ) -> (Bytes, Vec<AbortedTransaction>) {
+        let (all, stable) = (self.read(from, max), self.last_stable());
+        let mut end = 0;
+        while let Ok(header) = BatchHeader::parse(&all[end..])
+            && header.base_offset < stable
+        {
+            end += header.size();
+        }
+        let aborted =
+            self.aborted.iter().filter(|(_, first, last)| *last >= from && *first < stable);
+        let aborted = aborted.map(|(producer, first, _)| {
+            message!(AbortedTransaction { producer_id: *producer, first_offset: first.0 })
+        });
+        (all.slice(..end), aborted.collect())
+    }
+
+    /// Offsets and values of the records of committed transactions, and of none, in order.
+    pub(crate) fn committed_values(&self) -> Vec<(Offset, Bytes)> {
+        let is_aborted = |header: &BatchHeader| {
+            let (producer, base) = (header.producer_id.0, header.base_offset);
+            let of = |(by, first, last): &(i64, Offset, Offset)| {
+                *by == producer && (*first..*last).contains(&base)
+            };
+            header.is_transactional() && self.aborted.iter().any(of)
+        };
+        let stable = self.last_stable();
+        let batches = self.batches.iter().filter(|(header, _)| {
+            !header.is_control() && header.base_offset < stable && !is_aborted(header)
+        });
+        let records = batches.flat_map(|(_, batch)| records(batch, 1 << 20).unwrap());
+        records.map(|record| (record.offset, record.value.unwrap())).collect()
     }
 
     /// Checks whether a batch is the next of its producer (KIP-98, KIP-360). Returns the offset of
@@ -129,5 +207,6 @@ impl ModelLog {
         self.batches.truncate(kept);
         self.end = self.batches.last().map_or(Offset::ZERO, |(header, _)| header.next_offset());
         self.producers.clear();
+        self.open.clear();
     }
 }

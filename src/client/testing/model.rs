@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::ModelLog;
+use super::transactions::ModelTransactions;
 use crate::base::config::Compression;
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::client::kernel::{CoordinatorKey, metadata};
@@ -23,6 +24,7 @@ pub(crate) struct Model {
     partitions: Vec<ModelPartition>,
     coordinators: BTreeMap<String, Result<i32, ErrorCode>>,
     last_producer_id: i64,
+    pub(super) transactions: ModelTransactions,
 }
 
 #[derive(Debug)]
@@ -45,6 +47,7 @@ impl Model {
             partitions: leaders.iter().map(partition).collect(),
             coordinators: BTreeMap::new(),
             last_producer_id: 0,
+            transactions: ModelTransactions::default(),
         }
     }
 
@@ -58,6 +61,10 @@ impl Model {
 
     pub(crate) fn log(&self, partition: i32) -> &ModelLog {
         &self.partitions[partition as usize].log
+    }
+
+    pub(super) fn log_mut(&mut self, partition: i32) -> &mut ModelLog {
+        &mut self.partitions[partition as usize].log
     }
 
     /// Appends so many records, whose values are their offsets, in batches of three.
@@ -160,11 +167,29 @@ impl Model {
     }
 
     pub(crate) fn produce(&mut self, at: i32, request: &ProduceRequest) -> ProduceResponse {
+        self.produce_in(at, request, false)
+    }
+
+    /// The same; `implicit`: the leaders add partitions to transactions, as from version 12 on.
+    pub(crate) fn produce_in(
+        &mut self,
+        at: i32,
+        request: &ProduceRequest,
+        implicit: bool,
+    ) -> ProduceResponse {
         let mut answer = ProduceResponse::default();
         for topic in &request.topic_data {
             let stored = topic.partition_data.iter().map(|data| {
+                let verified = match (&request.transactional_id, &data.records) {
+                    (Some(id), Some(records)) if self.led(at, data.index, -1).is_ok() => {
+                        self.verify(id.as_str(), data.index, records, implicit)
+                    }
+                    _ => Ok(()),
+                };
                 let stored = match (&data.records, self.led(at, data.index, -1)) {
-                    (Some(records), Ok(led)) => led.log.append(records, led.epoch),
+                    (Some(records), Ok(led)) => {
+                        verified.and_then(|()| led.log.append(records, led.epoch))
+                    }
                     (None, Ok(_)) => Err(ErrorCode::InvalidRequest),
                     (_, Err(error)) => Err(error),
                 };
@@ -198,8 +223,16 @@ impl Model {
                     }
                     Ok(led) => {
                         let max = asked.partition_max_bytes as usize;
-                        data.records = Some(led.log.read(Offset(asked.fetch_offset), max));
+                        let from = Offset(asked.fetch_offset);
                         data.high_watermark = led.log.end().0;
+                        data.last_stable_offset = led.log.last_stable().0;
+                        if request.isolation_level == 1 {
+                            let (records, aborted) = led.log.read_committed(from, max);
+                            data.records = Some(records);
+                            data.aborted_transactions = Some(aborted);
+                        } else {
+                            data.records = Some(led.log.read(from, max));
+                        }
                     }
                 }
                 data

@@ -148,6 +148,32 @@ fn flaw_that_renumbers_every_batch_doubles_records() {
     assert!(found, "this bench finds a producer that doubles records");
 }
 
+#[cfg(debug_assertions)]
+#[test]
+fn flaw_that_resets_all_sequences_reorders_or_doubles_records() {
+    let faults = Faults {
+        lost_request: 10,
+        lost_response: 15,
+        refused: 10,
+        election: 0,
+        delay: Duration::from_millis(50),
+    };
+    let is_broken = |seed, flaws| {
+        let settings = [
+            ("batch.size", "90"),
+            // Batches expire in doubt, so that the epoch is raised now and then.
+            ("request.timeout.ms", "200"),
+            ("delivery.timeout.ms", "300"),
+        ];
+        let mut bench = flawed_bench(seed, producer_config(&settings), 2, 100, flaws);
+        run(&mut bench, faults, 100);
+        problem(&bench, 2).is_some()
+    };
+    let found = (0..200).find(|seed| is_broken(*seed, Flaws::only(Flaw::ResetAllSequences)));
+    let found = found.expect("this bench finds a producer that resets all sequences");
+    assert!(!is_broken(found, Flaws::default()));
+}
+
 /// Elects a leader that lacks what follows offset 20, after all was read. Returns how far the log
 /// reached before, and how far it reaches now.
 fn lose_the_tail(bench: &mut Bench) -> (Offset, Offset) {

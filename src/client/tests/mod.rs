@@ -5,6 +5,7 @@ mod consuming;
 mod groups;
 mod measuring;
 mod toy;
+mod transacting;
 mod typed;
 
 use std::future::Future;

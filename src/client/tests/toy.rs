@@ -21,6 +21,7 @@ use crate::io::{Address, Listener, Net, Stream, World};
 use crate::rpc::Frames;
 use crate::wire::api::{self, Api, key};
 use crate::wire::frame::{decode_request, encode_response};
+use crate::wire::messages::api_versions_response::FinalizedFeatureKey;
 use crate::wire::messages::*;
 use crate::wire::{ErrorCode, Request};
 
@@ -34,6 +35,10 @@ const SYNC: i16 = SyncGroupRequest::API_KEY.value();
 const HEARTBEAT: i16 = HeartbeatRequest::API_KEY.value();
 const LEAVE: i16 = LeaveGroupRequest::API_KEY.value();
 const COMMIT: i16 = OffsetCommitRequest::API_KEY.value();
+const ADD_PARTITIONS: i16 = AddPartitionsToTxnRequest::API_KEY.value();
+const ADD_OFFSETS: i16 = AddOffsetsToTxnRequest::API_KEY.value();
+const COMMIT_OFFSETS: i16 = TxnOffsetCommitRequest::API_KEY.value();
+const END: i16 = EndTxnRequest::API_KEY.value();
 const COMMITTED: i16 = OffsetFetchRequest::API_KEY.value();
 
 const SERVED: &[Api] = &[
@@ -43,6 +48,10 @@ const SERVED: &[Api] = &[
     Api::of::<MetadataRequest>(0, 13),
     Api::of::<CreateTopicsRequest>(2, 7),
     Api::of::<InitProducerIdRequest>(0, 5),
+    Api::of::<AddPartitionsToTxnRequest>(0, 3),
+    Api::of::<AddOffsetsToTxnRequest>(0, 4),
+    Api::of::<TxnOffsetCommitRequest>(0, 5),
+    Api::of::<EndTxnRequest>(0, 5),
     Api::of::<JoinGroupRequest>(0, 9),
     Api::of::<SyncGroupRequest>(0, 5),
     Api::of::<HeartbeatRequest>(0, 4),
@@ -71,6 +80,8 @@ pub(super) struct Toy<W> {
     chaos: Option<Mutex<ChaCha12Rng>>,
     /// The newest version of FindCoordinator that it serves.
     pub(super) find_coordinator: AtomicI16,
+    /// Of the feature `transaction.version`.
+    pub(super) transaction_level: AtomicI16,
     pub(super) metadata_asked: AtomicUsize,
     pub(super) fetched: AtomicUsize,
     /// The group `shop`.
@@ -94,6 +105,7 @@ impl<W: World> Toy<W> {
             address: Address::new(at.host, port),
             chaos: chaos.map(Mutex::new),
             find_coordinator: AtomicI16::new(6),
+            transaction_level: AtomicI16::new(0),
             metadata_asked: AtomicUsize::new(0),
             fetched: AtomicUsize::new(0),
             coordinator: Mutex::new(ModelCoordinator::new()),
@@ -139,14 +151,19 @@ impl<W: World> Toy<W> {
                 let newest = self.find_coordinator.load(Ordering::Relaxed);
                 let coordinators = Api::of::<FindCoordinatorRequest>(0, newest);
                 let served = SERVED.iter().chain([&coordinators]);
-                Some(response(asked, &api::versions(served)))
+                let mut answer = api::versions(served);
+                answer.finalized_features_epoch = 1;
+                answer.finalized_features.push(message!(FinalizedFeatureKey {
+                    name: "transaction.version".into(),
+                    min_version_level: 0,
+                    max_version_level: self.transaction_level.load(Ordering::Relaxed),
+                }));
+                Some(response(asked, &answer))
             }
             FIND_COORDINATOR => Some(response(asked, &self.coordinators(asked))),
             key::METADATA => Some(response(asked, &self.metadata())),
-            key::INIT_PRODUCER_ID => {
-                let producer_id = self.model.lock().init_producer_id();
-                let answer = message!(InitProducerIdResponse { producer_id: producer_id });
-                Some(response(asked, &answer))
+            key::INIT_PRODUCER_ID | ADD_PARTITIONS | ADD_OFFSETS | COMMIT_OFFSETS | END => {
+                self.transact(asked)
             }
             key::PRODUCE => self.produce(asked),
             key::FETCH => Some(self.fetch(asked).await),
@@ -245,6 +262,26 @@ impl<W: World> Toy<W> {
         answer
     }
 
+    /// Carries a request of a transaction out, perhaps, and answers, perhaps.
+    fn transact(&self, asked: &Request) -> Option<BytesMut> {
+        let (before, after) = (self.trouble(10) == Some(0), self.trouble(10) == Some(0));
+        if before {
+            return None;
+        }
+        let (mut model, version) = (self.model.lock(), asked.header.api_version);
+        let answer = match asked.header.api_key {
+            ADD_PARTITIONS => response(asked, &model.add_partitions(&asked.decode().unwrap())),
+            ADD_OFFSETS => response(asked, &model.add_offsets(&asked.decode().unwrap())),
+            COMMIT_OFFSETS => {
+                let request = asked.decode().unwrap();
+                response(asked, &model.commit_in_transaction(&request, version >= 5))
+            }
+            END => response(asked, &model.end(&asked.decode().unwrap(), version >= 5)),
+            _ => response(asked, &model.init(&asked.decode().unwrap())),
+        };
+        (!after).then_some(answer)
+    }
+
     /// A number below `sides`, if there are to be faults at all.
     fn trouble(&self, sides: u32) -> Option<usize> {
         let mut chaos = self.chaos.as_ref()?.lock();
@@ -267,7 +304,8 @@ impl<W: World> Toy<W> {
         let answer = match trouble.and_then(|which| before.get(which)) {
             Some(error) => Model::refused(&request, *error),
             None => {
-                let answer = self.model.lock().produce(ME, &request);
+                let implicit = asked.header.api_version >= 12;
+                let answer = self.model.lock().produce_in(ME, &request, implicit);
                 let error = trouble.and_then(|which| after.get(which.wrapping_sub(before.len())));
                 error.map_or(answer, |error| Model::refused(&request, *error))
             }

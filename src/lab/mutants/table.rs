@@ -114,6 +114,11 @@ const UNLOADED: &str = "no load writes transactions; a test of the broker shows 
 /// Bugs that no scenario catches.
 pub const UNCAUGHT: &[Uncaught] = &[
     uncaught(
+        Flaw::ResetAllSequences,
+        "no scenario raises a producer's epoch because of one partition while batches of another are \
+         under way; a unit test of the producer does",
+    ),
+    uncaught(
         Flaw::NoBrokerEpochInIsr,
         "a dead broker can't register again before its session times out, and a leader's AlterPartition \
          arrives before that, or the leader is fenced too; only a broker that dies during its shutdown, \
@@ -159,10 +164,6 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
         "replicas are not reassigned, and a leader starts every epoch without follower state",
     ),
     missing("no-topic-id", "no fault deletes a topic and creates it again"),
-    missing(
-        "reset-all-sequences",
-        "a producer keeps sequence numbers and epochs per partition: no code resets all of them",
-    ),
     missing(
         "stale-control-request",
         "no controller sends requests to brokers: they fetch the metadata log",

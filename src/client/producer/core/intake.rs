@@ -1,15 +1,17 @@
 //! How records get in: into a batch, or into the queue for memory or metadata.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use super::Core;
-use crate::base::{Instant, Timestamp};
+use crate::base::{Instant, Timestamp, TopicPartition};
 use crate::client::ProduceCause;
 use crate::client::producer::accumulator::Added;
 use crate::client::producer::partition::Offer;
 use crate::client::producer::record::upper_bound;
+use crate::client::producer::transactions::Transactions;
 use crate::client::producer::{Delivery, ProducerRecord};
 
 /// Whether a record could be taken.
@@ -51,7 +53,11 @@ impl Core {
                 true => ProduceCause::Closed,
                 false => ProduceCause::RecordTooLarge,
             };
-            return self.refuse(now, cause, granted);
+            return self.refuse(now, &record.topic, cause, granted);
+        }
+        let transactions = self.identity.transactions();
+        if let Some(cause) = transactions.and_then(Transactions::refuses_records) {
+            return self.refuse(now, &record.topic, cause, granted);
         }
         let (accumulator, mut tools) = self.parts();
         let offer = Offer { now, timestamp, record: &record, most };
@@ -61,12 +67,23 @@ impl Core {
         match added {
             Added::Yes(delivery) => Taken::Yes(delivery),
             Added::NoMemory { bytes, partition } => Taken::NoMemory { record, bytes, partition },
-            Added::Invalid => self.refuse(now, ProduceCause::InvalidPartition, granted),
+            Added::Invalid => {
+                self.refuse(now, &record.topic, ProduceCause::InvalidPartition, granted)
+            }
             Added::Unknown => self.wait_for_partition(now, timestamp, record, granted),
         }
     }
 
-    fn refuse(&mut self, now: Instant, cause: ProduceCause, granted: Option<Granted>) -> Taken {
+    fn refuse(
+        &mut self,
+        now: Instant,
+        topic: &Arc<str>,
+        cause: ProduceCause,
+        granted: Option<Granted>,
+    ) -> Taken {
+        if cause == ProduceCause::RecordTooLarge {
+            self.lacks(topic, cause);
+        }
         if let Some(granted) = granted {
             self.memory.give_back(granted.bytes);
         }
@@ -75,6 +92,11 @@ impl Core {
             self.metrics.refused(now);
         }
         Taken::Yes(Delivery::refused(cause))
+    }
+
+    /// A transaction lacks a record that was to be part of it.
+    fn lacks(&mut self, topic: &Arc<str>, cause: ProduceCause) {
+        self.identity.record_failed(&TopicPartition::new(Arc::clone(topic), -1), cause, false);
     }
 
     /// Keeps a record until its partition is known.
@@ -122,15 +144,16 @@ impl Core {
         self.memory.grant();
     }
 
-    /// A sender waited for memory this long, and got it or gave up.
+    /// A sender waited for memory this long, and got it or gave up on a record for this topic.
     pub(in crate::client::producer) fn memory_waited(
         &mut self,
         now: Instant,
         time: Duration,
-        exhausted: bool,
+        exhausted: Option<&Arc<str>>,
     ) {
-        self.metrics.memory_waited(now, time, exhausted);
-        if exhausted {
+        self.metrics.memory_waited(now, time, exhausted.is_some());
+        if let Some(topic) = exhausted {
+            self.lacks(topic, ProduceCause::BufferExhausted);
             self.metrics.refused(now);
         }
     }

@@ -13,8 +13,10 @@
 //!   [`Input`]; [`Effect::Send`]s to one broker reach its stream in the order of the effects.
 //! - [`Core::deadline`] is valid after each step: step with [`Input::Tick`] then at the latest.
 //! - After [`Core::close`], the driver steps until [`Core::is_over`].
+//! - A transactional call is made on [`Core::transactions`], and followed by a step.
 
 mod intake;
+mod transacting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,18 +24,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
+use tokio::sync::oneshot;
 
 pub(in crate::client) use self::intake::{Granted, Taken};
+use self::transacting::transactions_of;
 use super::accumulator::Accumulator;
 use super::availability::Availability;
 use super::delivery::Settled;
 use super::identity::{self, Identity};
 use super::memory::Memory;
-use super::metrics::{Gauges, Measured, PRODUCER};
+use super::metrics::{Call, Gauges, Measured, PRODUCER};
 use super::outcome::{Outcome, Sent, learn_leaders};
 use super::partition::{Next, Readiness, Tools};
 use super::partitioner::{Partitioner, RoundRobin};
 use super::ratio::Ratios;
+use super::transactions::{self, Told, Transactions};
 use crate::base::config::{ConfigError, PartitionerChoice, ProducerConfig};
 use crate::base::{BrokerId, Flaws, Instant, LeaderEpoch, TopicId};
 use crate::client::ProduceCause;
@@ -60,6 +65,8 @@ pub(in crate::client) enum Input {
     NoIdentity { from: Address },
     /// What became of [`Effect::Send`].
     Produced { request: RequestId, outcome: Outcome },
+    /// What became of [`Effect::Transact`].
+    Transacted { ticket: u64, answer: transactions::Answer },
 }
 
 /// What is to be done.
@@ -71,6 +78,8 @@ pub(in crate::client) enum Effect {
     Identify { ask: Address },
     /// Send records.
     Send(Order),
+    /// Ask a coordinator.
+    Transact(transactions::Order),
 }
 
 /// A request for records.
@@ -81,6 +90,8 @@ pub(in crate::client) struct Order {
     pub(in crate::client) message: ProduceRequest,
     /// Whether there are topics whose id is not known, so that names must be sent.
     pub(in crate::client) by_name: bool,
+    /// Whether its coordinator was told of the partitions: their leaders must not be (KIP-890).
+    pub(in crate::client) explicit: bool,
     pub(in crate::client) deadline: Instant,
 }
 
@@ -127,7 +138,7 @@ impl Core {
         let sampling = settings.sampling();
         Ok(Self {
             kernel: settings.kernel(now, random)?,
-            identity: Identity::new(config.idempotent()),
+            identity: Identity::new(config.idempotent(), transactions_of(&config)),
             memory: Memory::new(config.buffer_memory),
             metrics: Measured::new(sampling),
             ratios: Ratios::default(),
@@ -179,10 +190,14 @@ impl Core {
                 self.identity.failed(now, &mut self.kernel);
             }
             Input::Produced { request, outcome } => self.take_outcome(now, request, &outcome),
+            Input::Transacted { ticket, answer } => self.take_answer(now, ticket, &answer),
         }
         let (accumulator, mut tools) = self.parts();
         self.wake = accumulator.expire(now, &mut tools);
+        self.drop_records(now);
         self.drain(now, effects);
+        self.drop_records(now);
+        self.transact(now, effects);
         if let Some(ask) = self.identity.begin_due(now, &mut self.kernel) {
             effects.push(Effect::Identify { ask });
         }
@@ -223,6 +238,16 @@ impl Core {
         self.metrics.flushed(time);
     }
 
+    /// A transactional call succeeded after this long.
+    pub(super) fn transacted(&mut self, call: Call, time: Duration) {
+        self.metrics.transacted(call, time);
+    }
+
+    /// `max.block.ms`.
+    pub(super) fn max_block(&self) -> Duration {
+        self.config.max_block
+    }
+
     /// All metrics now, with those of connections.
     pub(super) fn metrics_with(&self, now: Instant, nodes: &Nodes) -> Metrics {
         let mut metrics = self.metrics(now);
@@ -252,22 +277,28 @@ impl Core {
         self.flushing -= 1;
     }
 
-    /// Accepts nothing more, and lets nothing linger. Returns what has no verdict yet.
-    pub(super) fn close(&mut self) -> Vec<Settled> {
+    /// Accepts nothing more, and lets nothing linger. Returns what has no verdict yet, and the abort of
+    /// the transaction that was open.
+    pub(super) fn close(&mut self) -> (Vec<Settled>, Option<oneshot::Receiver<Told>>) {
         self.closing = true;
-        self.accumulator.unsettled()
+        let aborting = self.abort_at_close();
+        (self.accumulator.unsettled(), aborting)
     }
 
     /// Gives up everything at once.
     pub(super) fn abandon(&mut self, cause: ProduceCause) {
         self.closing = true;
+        if let Some(transactions) = self.identity.transactions_mut() {
+            transactions.abandon();
+        }
         self.accumulator.abandon(cause, &mut self.memory);
         self.memory.close();
     }
 
     /// Whether it is closed, and every record has its verdict.
     pub(super) fn is_over(&self) -> bool {
-        self.closing && self.accumulator.is_idle()
+        let settled = self.identity.transactions().is_none_or(Transactions::is_settled);
+        self.closing && self.accumulator.is_idle() && settled
     }
 
     fn take_news(&mut self, now: Instant, input: kernel::Input) {
@@ -361,7 +392,10 @@ impl Core {
     ) -> (BTreeMap<BrokerId, Candidates>, BTreeMap<BrokerId, Candidates>) {
         let (mut due, mut along): (BTreeMap<_, Candidates>, BTreeMap<_, Candidates>) =
             Default::default();
-        let urgent = self.flushing > 0 || self.closing || self.memory.is_exhausted();
+        let urgent = self.flushing > 0
+            || self.closing
+            || self.memory.is_exhausted()
+            || self.identity.transactions().is_some_and(Transactions::is_completing);
         let (mut wake, mut blocked) = (self.wake, BTreeSet::new());
         let (accumulator, mut tools) = self.parts();
         for place in accumulator.active() {
@@ -461,7 +495,14 @@ impl Core {
         self.metrics.request(now, records);
         self.requests.began(request, broker, InFlight { sent, began: now });
         let deadline = now + self.config.request_timeout;
-        effects.push(Effect::Send(Order { request, to, message, by_name, deadline }));
+        let explicit = match self.identity.transactions() {
+            Some(transactions) => {
+                message.transactional_id = Some(transactions.id().into());
+                !transactions.is_implicit()
+            }
+            None => false,
+        };
+        effects.push(Effect::Send(Order { request, to, message, by_name, explicit, deadline }));
         true
     }
 
@@ -469,6 +510,7 @@ impl Core {
     pub(in crate::client) fn check(&self) {
         self.kernel.check();
         self.identity.check();
+        self.check_transactions();
         self.requests.check();
         self.accumulator.check(&self.config);
         self.memory.check(self.accumulator.memory());

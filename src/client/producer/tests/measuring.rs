@@ -105,8 +105,8 @@ fn waits_for_memory_and_metadata_are_added_up() {
     stage.step(told("b1:9092".parse().unwrap(), &[(1, 0)]));
     assert_eq!(metric(&stage, "metadata-wait-time-ns-total"), 30e6);
     let now = stage.now;
-    stage.core.memory_waited(now, Duration::from_secs(6), false);
-    stage.core.memory_waited(now, Duration::from_secs(3), true);
+    stage.core.memory_waited(now, Duration::from_secs(6), None);
+    stage.core.memory_waited(now, Duration::from_secs(3), Some(&"orders".into()));
     assert_eq!(metric(&stage, "bufferpool-wait-time-ns-total"), 9e9);
     assert_eq!(metric(&stage, "bufferpool-wait-ratio"), 0.3, "of a sample of 30 s");
     assert_eq!(metric(&stage, "buffer-exhausted-total"), 1.0);

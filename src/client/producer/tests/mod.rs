@@ -3,11 +3,13 @@
 mod arbitrary;
 mod buffering;
 mod compressing;
+mod exactly_once;
 mod measuring;
 mod numbers;
 mod partitioning;
 mod sending;
 mod throttling;
+mod transacting;
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,22 +18,26 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::core::Granted;
+use super::transactions;
 use super::{Core, Delivery, Effect, Input, Order, Outcome, ProducerRecord, RecordMetadata, Taken};
 use crate::base::config::{Config, ProducerConfig};
 use crate::base::{Instant, Offset, ProducerEpoch, ProducerId, Seed, Stream, Timestamp};
-use crate::client::kernel::{self, metadata};
+use crate::client::kernel::{self, CoordinatorKey, metadata};
 use crate::client::{ProduceCause, ProduceError};
 use crate::io::Address;
 use crate::wire::ErrorCode;
 use crate::wire::batch::{BatchHeader, check, records};
-use crate::wire::messages::ProduceResponse;
+use crate::wire::messages::find_coordinator_response::Coordinator;
 use crate::wire::messages::produce_response::{PartitionProduceResponse, TopicProduceResponse};
+use crate::wire::messages::{FindCoordinatorResponse, ProduceResponse, message};
 
 /// A producer's core, its clock, and what it wants sent.
 struct Stage {
     core: Core,
     now: Instant,
     orders: VecDeque<Order>,
+    /// Requests to coordinators.
+    asked: VecDeque<transactions::Order>,
     refreshes: usize,
     identified: usize,
     /// Answers questions for metadata and identity at once, as they stand here.
@@ -52,6 +58,7 @@ impl Stage {
             core: Core::new(config, Instant::from_secs(1), random).unwrap(),
             now: Instant::from_secs(1),
             orders: VecDeque::new(),
+            asked: VecDeque::new(),
             refreshes: 0,
             identified: 0,
             leaders: Some(vec![(1, 5)]),
@@ -68,13 +75,16 @@ impl Stage {
             for effect in effects {
                 match effect {
                     Effect::Send(order) => self.orders.push_back(order),
+                    Effect::Transact(order) => self.asked.push_back(order),
+                    Effect::Kernel(kernel::Effect::Coordinators { ask, keys }) => {
+                        inputs.push_back(coordinated(ask, keys));
+                    }
                     Effect::Kernel(kernel::Effect::Metadata { ask, .. }) => {
                         self.refreshes += 1;
                         if let Some(leaders) = &self.leaders {
                             inputs.push_back(told(ask, leaders));
                         }
                     }
-                    Effect::Kernel(other) => panic!("unexpected {other:?}"),
                     Effect::Identify { ask } => {
                         self.identified += 1;
                         let answer = Ok((ProducerId(self.next_id), ProducerEpoch(0)));
@@ -161,6 +171,15 @@ impl Stage {
 fn told(from: Address, leaders: &[(i32, i32)]) -> Input {
     let answer = Some(Box::new(metadata(3, "orders", 7, leaders)));
     Input::Kernel(kernel::Input::Metadata { from, answer })
+}
+
+/// Broker 1 coordinates everything.
+fn coordinated(from: Address, keys: Vec<CoordinatorKey>) -> Input {
+    let named = keys.iter().map(|key| {
+        message!(Coordinator { key: (&*key.id).into(), node_id: 1, host: "b1".into(), port: 9092 })
+    });
+    let answer = message!(FindCoordinatorResponse { coordinators: named.collect() });
+    Input::Kernel(kernel::Input::Coordinators { from, keys, answer: Some(Box::new(answer)) })
 }
 
 fn verdict(delivery: &mut Delivery) -> Option<Result<RecordMetadata, ProduceError>> {
