@@ -14,6 +14,8 @@ mod run;
 mod serve;
 mod shrink;
 mod swarm;
+mod table;
+mod transactions;
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -63,6 +65,8 @@ enum Command {
     DumpLog(dump_log::DumpLogArgs),
     /// List, describe, delete and reset groups, as Kafka's kafka-consumer-groups does
     Groups(groups::GroupsArgs),
+    /// List, describe, abort and find transactions, as Kafka's kafka-transactions does
+    Transactions(transactions::TransactionsArgs),
     /// Run a real broker on this machine
     Serve(serve::ServeArgs),
 }
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Mutants(args) => mutants::run(&args),
         Command::DumpLog(args) => dump_log::run(&args),
         Command::Groups(args) => groups::run(&args),
+        Command::Transactions(args) => transactions::run(&args),
         Command::Serve(args) => serve::run(&args),
     }
 }

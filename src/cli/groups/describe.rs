@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::super::say;
 use super::GroupsArgs;
-use super::table::Table;
 use crate::base::TopicPartition;
+use crate::cli::table::Table;
 use crate::client::{Admin, AdminError, GroupDescription, MemberDescription, OffsetSpec};
 use crate::io::real::RealWorld;
 

@@ -4,11 +4,9 @@
 //! |---|---|
 //! | `describe` | offsets, members and states of groups, as tables |
 //! | `reset` | where offsets are reset to |
-//! | `table` | columns as wide as their contents |
 
 mod describe;
 mod reset;
-mod table;
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -16,7 +14,7 @@ use std::process::ExitCode;
 use clap::{ArgGroup, Args};
 
 use self::reset::Target;
-use self::table::Table;
+use super::table::Table;
 use super::{refuse, say};
 use crate::base::config::{AdminConfig, Config};
 use crate::base::{Offset, TopicPartition};
