@@ -68,16 +68,17 @@ pub mod cli;
 pub mod prelude {
     pub use crate::base::{Instant, Offset, Timestamp, TopicPartition};
     pub use crate::client::{
-        AdminError, CommittedOffset, ConsumeError, ConsumerRecord, GroupMetadata, Header,
-        MetricName, Metrics, Notice, ProduceError, ProducerRecord, RecordMetadata, Told,
+        AdminError, CommittedOffset, ConsumeError, ConsumerRecord, ErrorClass, GroupMetadata,
+        Header, MetricName, Metrics, Notice, ProduceError, ProducerRecord, RecordMetadata, Told,
+        TransactionCause, TransactionError,
     };
     pub use crate::harness::{
         Admin, Checker, Cluster, Consumer, Count, Delivery, Ending, Event, Fault, FaultError,
-        Happening, History, Host, Member, Mismatch, Moment, Numbers, Producer, Read,
-        RebalanceListener, Requirement, Sent, Simulation, Target, Times, Topic, Unsynced,
-        acknowledged, assigned, at_least_one_output_per_input, every_record_read, faults,
-        in_order_per_key, in_order_per_key_by, noted, nothing_lost, one_output_per_input, read,
-        run_for_real, stored, struck,
+        Happening, History, Host, Member, Mismatch, Moment, Numbers, Passed, Producer, Read,
+        RebalanceListener, Requirement, Sent, Simulation, Target, Times, Topic, TransformError,
+        Transformer, Unsynced, acknowledged, assigned, at_least_one_output_per_input,
+        every_record_read, faults, in_order_per_key, in_order_per_key_by, noted, nothing_lost,
+        one_output_per_input, read, run_for_real, stored, struck,
     };
     pub use crate::lab::verdict::Witness;
     pub use crate::lab::{Report, Verdict};

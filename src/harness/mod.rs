@@ -25,6 +25,7 @@ mod requirement;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod transform;
 pub mod world;
 
 pub use checker::Checker;
@@ -44,6 +45,7 @@ pub use requirement::{
     Count, Requirement, acknowledged, assigned, faults, noted, read, stored, struck,
 };
 pub use simulation::{Simulation, Topic};
+pub use transform::{Passed, TransformError, Transformer};
 
 /// Makes and asks: topics, brokers, settings, offsets.
 pub type Admin = crate::client::Admin<world::AnyWorld>;

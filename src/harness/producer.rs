@@ -14,7 +14,10 @@ use super::host::{Waits, Watched};
 use super::world::AnyWorld;
 use crate::base::TopicPartition;
 use crate::base::config::{Acks, ConfigError, ProducerConfig};
-use crate::client::{self, Metrics, ProduceError, ProducerRecord, RecordMetadata, partition_of};
+use crate::client::{
+    self, CommittedOffset, GroupMetadata, Metrics, ProduceError, ProducerRecord, RecordMetadata,
+    TransactionError, partition_of,
+};
 use crate::run::guests::Content;
 use crate::scenario::load;
 use crate::sim::{Outcome, ProducerEvent};
@@ -23,6 +26,27 @@ use crate::sim::{Outcome, ProducerEvent};
 ///
 /// What it sends to declared topics is recorded, and judged: each such record travels with a header
 /// of a few bytes by which it is recognised, which [`Consumer`](super::Consumer) takes off again.
+///
+/// With `transactional.id`, its records are parts of transactions:
+///
+/// ```no_run
+/// use brokerquake::prelude::*;
+///
+/// async fn till(host: Host) -> Result<(), Box<dyn std::error::Error>> {
+///     let producer = host.producer(&[("transactional.id", host.name())])?;
+///     producer.init_transactions().await?;
+///     producer.begin_transaction()?;
+///     for topic in ["orders", "invoices"] {
+///         let _ = producer.send(ProducerRecord::new(topic, "three apples")).await;
+///     }
+///     match producer.commit_transaction().await {
+///         Err(error) if error.is_abortable() => producer.abort_transaction().await?,
+///         told => told?,
+///     }
+///     Ok(())
+/// }
+/// # let _ = till;
+/// ```
 #[derive(Clone)]
 pub struct Producer {
     host: Host,
@@ -103,6 +127,60 @@ impl Producer {
         record: ProducerRecord,
     ) -> Result<RecordMetadata, ProduceError> {
         self.send(record).await.await
+    }
+
+    /// Gets the producer id of its `transactional.id`. Fences every earlier producer that has it, and
+    /// waits until what that left open is completed or aborted. To be called once, before any
+    /// transaction.
+    ///
+    /// # Errors
+    /// Its [class](crate::client::ErrorClass) says what to do next. After a timeout (`max.block.ms`),
+    /// make the same call again: it goes on.
+    pub async fn init_transactions(&self) -> Result<(), TransactionError> {
+        let _waits = self.host.waits(|| "its producer's transactional id".into());
+        self.client.init_transactions().await
+    }
+
+    /// Begins a transaction. Nothing is sent before its first record or offsets.
+    ///
+    /// # Errors
+    /// Without `transactional.id`, before [`Self::init_transactions`], and in the middle of another
+    /// transaction.
+    pub fn begin_transaction(&self) -> Result<(), TransactionError> {
+        self.client.begin_transaction()
+    }
+
+    /// Makes consumed offsets, each the next one to be read, part of the transaction: they are committed
+    /// with it, if the consumer is still a member of its group in that generation. Take `group` after
+    /// the poll that returned the records. [`Transformer`](super::Transformer) does all of that.
+    ///
+    /// # Errors
+    /// See [`Self::init_transactions`].
+    pub async fn send_offsets_to_transaction(
+        &self,
+        offsets: impl IntoIterator<Item = (TopicPartition, CommittedOffset)>,
+        group: GroupMetadata,
+    ) -> Result<(), TransactionError> {
+        let _waits = self.host.waits(|| format!("offsets of `{}` in a transaction", group.group));
+        self.client.send_offsets_to_transaction(offsets, group).await
+    }
+
+    /// Waits until every record of the transaction is stored, and commits it.
+    ///
+    /// # Errors
+    /// See [`Self::init_transactions`]. If a record failed, the transaction has to be aborted.
+    pub async fn commit_transaction(&self) -> Result<(), TransactionError> {
+        let _waits = self.host.waits(|| "the commit of a transaction".into());
+        self.client.commit_transaction().await
+    }
+
+    /// Gives up the records of the transaction that were not sent, waits for the others, and aborts it.
+    ///
+    /// # Errors
+    /// See [`Self::init_transactions`].
+    pub async fn abort_transaction(&self) -> Result<(), TransactionError> {
+        let _waits = self.host.waits(|| "the abort of a transaction".into());
+        self.client.abort_transaction().await
     }
 
     /// Waits until every record that was handed over has its verdict. Nothing lingers meanwhile.
