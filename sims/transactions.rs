@@ -203,6 +203,7 @@ fn transform(bootstrap: &str, count: usize) {
         let group = consumer.group_metadata().unwrap();
         producer.send_offsets_to_transaction(&offsets, &group, PATIENCE).unwrap();
         turn += 1;
+        producer.flush(PATIENCE).unwrap();
         if turn % 3 == 0 {
             producer.abort_transaction(PATIENCE).unwrap();
             let committed = consumer.committed(PATIENCE).unwrap();
