@@ -24,7 +24,7 @@
 //!
 //! | event | fields | says |
 //! |---|---|---|
-//! | `sent` | `producer`, `op`, `partition`, `value`, `acks`, `idempotent` | about to send; no two sends have one `value`, nor one `producer` and `op` |
+//! | `sent` | `producer`, `op`, `partition`, `value`, `acks`, `idempotent`, `txn` (in a transaction: its number) | about to send; no two sends have one `value`, nor one `producer` and `op` |
 //! | `ok` | `producer`, `op`, `offset` (not with acks=0) | acknowledged |
 //! | `fail` | `producer`, `op`, `error` | refused before it could be appended, in every attempt |
 //! | `unknown` | `producer`, `op`, `error` | anything may have happened, as after a timeout |
@@ -45,11 +45,29 @@
 //! | `recalling` | `consumer` | about to ask what its group has committed |
 //! | `recalled` | `consumer`, `offsets`: `[partition, offset or null]` each | the answer |
 //! | `processed` | `consumer`, `partition`, `offset`, `value` | it processed a record |
+//! | `isolated` | `consumer`, `isolation`: `read_committed` or `read_uncommitted` | how it reads from now on; `read_uncommitted` until then |
+//! | `identified` | `producer`, `transactional_id` (not if only idempotent), `producer_id`, `epoch` | what InitProducerId gave it |
+//! | `bumped` | `producer`, `producer_id`, `epoch` | what EndTxn gave it for its next transaction |
+//! | `transaction-began` | `producer`, `txn`: counts its transactions | it begins one |
+//! | `transformed` | `producer`, `txn` (in a transaction), `group`, `partition`, `offset`, `value`, `key` (if it has one), `outputs`: values | about to send what it made of one input |
+//! | `sending-offsets` | `producer`, `txn`, `group`, `generation` (-1: unknown), `offsets`: `[partition, offset]` each | about to send offsets in its transaction |
+//! | `sent-offsets` | `producer`, `txn`, `group`, `outcome`: `ok`, `fail` or `unknown`, `error` | the outcome |
+//! | `transaction-ending` | `producer`, `txn`, `commit`: `true`, or `false` for an abort | about to ask for it |
+//! | `transaction-ended` | `producer`, `txn`, `outcome`: `committed`, `aborted`, `unknown` or `fenced`, `error` | the outcome |
 //! | `noted` | `text` | a program's own remark; nothing is judged by it |
 //! | `ended` | | that host's process ended; the next one there is another client |
 //! | `healed` | | the last fault ended: liveness is owed from now on |
 //! | `reading` | | the final reads begin |
 //! | `over` | | the run is over |
+//!
+//! # Transactions
+//! A record of a transaction counts as acknowledged when its transaction is `committed`, and must not be
+//! read by a `read_committed` consumer when it is `aborted`, or when no commit was asked for. After a
+//! commit was asked for, `unknown`, `fenced` or no outcome at all leave both open. All records of a
+//! transaction are visible to such consumers, or none is. Jepsen's names for what is found: lost write
+//! is `acked-write-lost`, G1a (aborted read) is `aborted-read`, G0, G1b and G1c are `g0`, `g1b` and
+//! `g1c`. Cycles that Kafka permits, because records of several producers may interleave in a partition,
+//! are notes.
 //!
 //! A send that was never answered simply has no second line. `partition` is topic, `-`, number.
 //! What topics lost by deletion or retention a history can't say: leave such topics out.
@@ -67,7 +85,9 @@ use self::event::{Line, Said, heard, said};
 use super::{Judge, Setup, TopicPromise, Verdicts};
 use crate::base::config::{Acks, Setting};
 use crate::base::{Instant, Offset};
-use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, ProducerEvent, What};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, Ended, HostId, Observation, ProducerEvent, TransactionEvent, What,
+};
 
 pub use judged::{Heard, Judged};
 
@@ -372,6 +392,10 @@ impl Hearing {
                     Some(_) => Ok(()),
                 }
             }
+            ClientEvent::Producer(ProducerEvent::Sent { producer, txn: Some(txn), .. }) => {
+                self.is_begun(*producer, *txn)
+            }
+            ClientEvent::Transaction(event) => self.make_sense_of(event),
             ClientEvent::Consumer(ConsumerEvent::Polled { records, .. }) => {
                 records.iter().try_for_each(|(offset, _)| check_offset(*offset))
             }
@@ -382,6 +406,54 @@ impl Hearing {
                 | ConsumerEvent::ReachedEnd { end: offset, .. },
             ) => check_offset(*offset),
             _ => Ok(()),
+        }
+    }
+}
+
+impl Hearing {
+    /// A transaction must have begun before anything happens in it.
+    fn is_begun(&self, producer: u32, txn: u64) -> Result<(), String> {
+        match self.judge.ghost().transactions().get(producer, txn) {
+            Some(_) => Ok(()),
+            None => Err(format!(
+                "no line above begins transaction {txn} of producer {producer}: add \
+                 `transaction-began`"
+            )),
+        }
+    }
+
+    fn make_sense_of(&self, event: &TransactionEvent) -> Result<(), String> {
+        let transactions = self.judge.ghost().transactions();
+        match event {
+            TransactionEvent::Began { producer, txn } => {
+                match transactions.get(*producer, *txn) {
+                    None => Ok(()),
+                    Some(_) => Err(format!(
+                        "transaction {txn} of producer {producer} began before: count `txn` up"
+                    )),
+                }
+            }
+            TransactionEvent::Ended { producer, txn, outcome: Ended::Committed } => {
+                self.is_begun(*producer, *txn)?;
+                let asked = transactions.get(*producer, *txn).and_then(|one| one.commit_asked);
+                match asked {
+                    Some(_) => Ok(()),
+                    None => Err(format!(
+                        "transaction {txn} of producer {producer} is committed, and no line above \
+                         asks for that: add `transaction-ending`"
+                    )),
+                }
+            }
+            TransactionEvent::Transformed { producer, txn: Some(txn), offset, .. } => {
+                check_offset(*offset)?;
+                self.is_begun(*producer, *txn)
+            }
+            TransactionEvent::Transformed { txn: None, offset, .. } => check_offset(*offset),
+            TransactionEvent::SendingOffsets { producer, txn, .. }
+            | TransactionEvent::SentOffsets { producer, txn, .. }
+            | TransactionEvent::Ending { producer, txn, .. }
+            | TransactionEvent::Ended { producer, txn, .. } => self.is_begun(*producer, *txn),
+            TransactionEvent::Identified { .. } | TransactionEvent::Bumped { .. } => Ok(()),
         }
     }
 }

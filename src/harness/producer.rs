@@ -236,6 +236,7 @@ impl Recording {
             value,
             acks: self.acks,
             idempotent: self.idempotent,
+            txn: None,
         });
         load::number(&mut record, value);
         record.to_partition(partition.partition)

@@ -51,6 +51,7 @@ mod tests {
                 value: 7,
                 acks: Acks::All,
                 idempotent: true,
+                txn: None,
             };
             clients.see(HostId(9), &sent.into());
         }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::config::Acks;
-use crate::base::{Offset, TopicPartition};
+use crate::base::{Offset, ProducerEpoch, ProducerId, TopicPartition};
 
 /// One step of one client. Values are unique in a run, so that a record can be recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,6 +17,7 @@ pub enum ClientEvent {
     Producer(ProducerEvent),
     Consumer(ConsumerEvent),
     Member(MemberEvent),
+    Transaction(TransactionEvent),
     /// A program's own remark. Only invariants of the program itself use it.
     Noted {
         text: Arc<str>,
@@ -36,6 +37,8 @@ pub enum ProducerEvent {
         acks: Acks,
         /// Whether idempotence promises that the record is stored once and in order.
         idempotent: bool,
+        /// The transaction of its producer that it belongs to.
+        txn: Option<u64>,
     },
     /// It learned the outcome of a send.
     Told { producer: u32, op: u64, outcome: Outcome },
@@ -198,6 +201,97 @@ pub enum ConsumerEvent {
     },
     /// The consumer gave up on an unreadable record, and continues after it.
     Skipped { consumer: u32, partition: TopicPartition, offset: Offset },
+    /// From now on it reads with this `isolation.level`; until then with `read_uncommitted`.
+    Isolated { consumer: u32, isolation: Isolation },
+}
+
+/// Which records of transactions a consumer gets. Source: Kafka's IsolationLevel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// All below the high watermark.
+    #[default]
+    ReadUncommitted,
+    /// Those of committed transactions, below the last stable offset.
+    ReadCommitted,
+}
+
+/// One step of one transactional producer. `producer` is its host's number, `txn` counts its
+/// transactions over restarts of its process.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TransactionEvent {
+    /// InitProducerId gave it an id and an epoch. `transactional_id`: `None` if it is only idempotent.
+    Identified {
+        producer: u32,
+        transactional_id: Option<Arc<str>>,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+    },
+    /// EndTxn gave it the id and epoch of its next transaction (KIP-890).
+    Bumped { producer: u32, id: ProducerId, epoch: ProducerEpoch },
+    /// It begins a transaction.
+    Began { producer: u32, txn: u64 },
+    /// It made outputs of one input, and is about to send them. `txn`: `None` without transactions.
+    Transformed {
+        producer: u32,
+        txn: Option<u64>,
+        /// The group in which it read the input.
+        group: Arc<str>,
+        partition: TopicPartition,
+        offset: Offset,
+        /// The input's unique value.
+        value: u64,
+        /// Inputs of one key are in one partition, and so are their outputs.
+        key: Option<u64>,
+        /// The outputs' unique values.
+        outputs: Vec<u64>,
+    },
+    /// It is about to send offsets of a group in a transaction. `generation`: of its member; -1 if
+    /// unknown.
+    SendingOffsets {
+        producer: u32,
+        txn: u64,
+        group: Arc<str>,
+        generation: i32,
+        offsets: Vec<(TopicPartition, Offset)>,
+    },
+    /// It learned the outcome of that.
+    SentOffsets { producer: u32, txn: u64, group: Arc<str>, outcome: Outcome },
+    /// It is about to ask for a commit, or for an abort.
+    Ending { producer: u32, txn: u64, commit: bool },
+    /// It learned the outcome.
+    Ended { producer: u32, txn: u64, outcome: Ended },
+}
+
+impl TransactionEvent {
+    /// The number of the producer's host.
+    pub fn producer(&self) -> u32 {
+        match self {
+            Self::Identified { producer, .. }
+            | Self::Bumped { producer, .. }
+            | Self::Began { producer, .. }
+            | Self::Transformed { producer, .. }
+            | Self::SendingOffsets { producer, .. }
+            | Self::SentOffsets { producer, .. }
+            | Self::Ending { producer, .. }
+            | Self::Ended { producer, .. } => *producer,
+        }
+    }
+}
+
+/// The outcome of a transaction, as its producer learned it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Ended {
+    Committed,
+    Aborted,
+    /// It may be either, as after a timeout.
+    Unknown {
+        error: String,
+    },
+    /// Another producer has its transactional id. A commit that it asked for before may be either.
+    Fenced {
+        error: String,
+    },
 }
 
 /// One step of one member of a group. `consumer` is its host's number (`k1` is 1). It is in one group
@@ -287,6 +381,12 @@ impl From<ProducerEvent> for ClientEvent {
 impl From<ConsumerEvent> for ClientEvent {
     fn from(event: ConsumerEvent) -> Self {
         Self::Consumer(event)
+    }
+}
+
+impl From<TransactionEvent> for ClientEvent {
+    fn from(event: TransactionEvent) -> Self {
+        Self::Transaction(event)
     }
 }
 

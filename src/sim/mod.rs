@@ -14,6 +14,7 @@ pub mod leap;
 mod observe;
 mod process;
 mod trace;
+mod transactions;
 #[cfg(feature = "referee")]
 pub mod turmoil;
 mod watchdog;
@@ -25,8 +26,10 @@ pub use engine::{
 };
 pub use film::{Film, Shot};
 pub use history::{
-    ClientEvent, ConsumerEvent, Lookup, MemberEvent, Misdeed, Outcome, ProducerEvent,
+    ClientEvent, ConsumerEvent, Ended, Isolation, Lookup, MemberEvent, Misdeed, Outcome,
+    ProducerEvent, TransactionEvent,
 };
 pub use host::{HostId, Kept, Survival};
 pub use observe::{Observation, Observer, What};
 pub use trace::{SharedTrace, Trace, TraceHash};
+pub use transactions::{Input, TransactionRecorder, isolated};

@@ -54,7 +54,7 @@ impl Clients {
         match event {
             ClientEvent::Producer(event) => self.producer(event, changes),
             ClientEvent::Consumer(event) => self.consumer(at, host, event, changes),
-            ClientEvent::Member(_) | ClientEvent::Noted { .. } => {}
+            ClientEvent::Member(_) | ClientEvent::Transaction(_) | ClientEvent::Noted { .. } => {}
         }
     }
 
@@ -115,7 +115,8 @@ impl Clients {
             ConsumerEvent::ReachedEnd { .. }
             | ConsumerEvent::Unreadable { .. }
             | ConsumerEvent::Asked { .. }
-            | ConsumerEvent::Listed { .. } => {}
+            | ConsumerEvent::Listed { .. }
+            | ConsumerEvent::Isolated { .. } => {}
         }
     }
 

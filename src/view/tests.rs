@@ -336,6 +336,7 @@ fn an_outcome_is_joined_with_its_send_once() {
         value: 3,
         acks: Acks::All,
         idempotent: true,
+        txn: None,
     };
     assert_eq!(stage.client(sent), []);
     let told = ProducerEvent::Told { producer, op, outcome: Outcome::Ok { offset: None } };

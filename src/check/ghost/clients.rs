@@ -1,11 +1,15 @@
 //! Every client's operations and their outcomes.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::transactions::{Fate, Read, Transactions, Visible};
 use crate::base::config::Acks;
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::check::violation::{RecordName, Told};
-use crate::sim::{ClientEvent, ConsumerEvent, HostId, Outcome, ProducerEvent};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, Ended, HostId, Outcome, ProducerEvent, TransactionEvent,
+};
 use crate::view::{Change as Folded, View};
 
 /// One record, as clients know it.
@@ -21,6 +25,10 @@ pub(crate) struct Send {
     pub value: u64,
     pub acks: Acks,
     pub idempotent: bool,
+    /// The number of the transaction that it belongs to, of its producer's.
+    pub txn: Option<u64>,
+    /// When its producer learned that this transaction is committed.
+    pub(super) committed: Option<Instant>,
     pub at: Instant,
     /// The outcome that its producer learned, and when.
     pub told: Option<(Instant, Outcome)>,
@@ -28,16 +36,12 @@ pub(crate) struct Send {
     pub read: Option<Read>,
     /// When it was last read.
     pub last_read: Option<Instant>,
+    /// Where it was first read by a reader of committed records.
+    pub stable: Option<Read>,
+    /// When it was last read by one.
+    pub last_stable: Option<Instant>,
     /// Its topic was deleted since.
     gone: bool,
-}
-
-/// Where a record was read.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Read {
-    pub offset: Offset,
-    pub consumer: u32,
-    pub at: Instant,
 }
 
 impl Send {
@@ -56,12 +60,26 @@ impl Send {
         self.as_told().offset.or(self.read.map(|read| read.offset))
     }
 
-    /// When it was acknowledged, if it was.
-    pub fn acknowledged(&self) -> Option<Instant> {
+    /// When its producer learned that it is stored, if it did.
+    pub fn stored(&self) -> Option<Instant> {
         match &self.told {
             Some((at, Outcome::Ok { .. })) => Some(*at),
             _ => None,
         }
+    }
+
+    /// When it was acknowledged, if it was. A record of a transaction is when the commit is, too.
+    pub fn acknowledged(&self) -> Option<Instant> {
+        let stored = self.stored()?;
+        match self.txn {
+            None => Some(stored),
+            Some(_) => Some(self.committed?.max(stored)),
+        }
+    }
+
+    /// Where it was first read by whoever gets nothing that may still be aborted.
+    pub fn visible(&self) -> Option<Read> {
+        if self.txn.is_some() { self.stable } else { self.read }
     }
 }
 
@@ -71,6 +89,8 @@ pub(crate) struct Pass {
     pub from: Offset,
     pub to: Offset,
     pub consumer: u32,
+    /// Whether it reads only committed records.
+    pub stable: bool,
     pub at: Instant,
 }
 
@@ -86,6 +106,8 @@ impl Pass {
 pub(crate) struct Reached {
     pub end: Offset,
     pub consumer: u32,
+    /// Whether it reads only committed records.
+    pub stable: bool,
     /// When that consumer's position was last set.
     pub since: Instant,
     /// To which offset it was set.
@@ -109,6 +131,8 @@ pub(crate) struct Clients {
     reached: BTreeMap<TopicPartition, Vec<Reached>>,
     /// Records that a consumer gave up, because it was refused to read them.
     skipped: BTreeMap<TopicPartition, Vec<(u32, Offset)>>,
+    /// Topics that got records of transactions.
+    transactional: BTreeSet<Arc<str>>,
 }
 
 impl Clients {
@@ -149,6 +173,19 @@ impl Clients {
         later.iter().find(|pass| pass.from <= offset && offset < pass.last()).copied()
     }
 
+    /// Like [`Clients::passed`], of consumers that read only committed records.
+    pub fn passed_stable(
+        &self,
+        partition: &TopicPartition,
+        offset: Offset,
+        since: Instant,
+    ) -> Option<Pass> {
+        let passes = self.passes.get(partition)?;
+        let later = passes.get(passes.partition_point(|pass| pass.at < since)..)?;
+        let over = |pass: &&Pass| pass.from <= offset && offset < pass.last();
+        later.iter().find(|pass| pass.stable && over(pass)).copied()
+    }
+
     /// The last poll of a partition.
     pub fn last_pass(&self, partition: &TopicPartition) -> Option<Pass> {
         self.passes.get(partition)?.last().copied()
@@ -162,6 +199,11 @@ impl Clients {
     /// Records that a consumer gave up, because it was refused to read them.
     pub fn skipped(&self, partition: &TopicPartition) -> &[(u32, Offset)] {
         self.skipped.get(partition).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether a topic got records of transactions: markers then have offsets of their own.
+    pub fn is_transactional(&self, topic: &str) -> bool {
+        self.transactional.contains(topic)
     }
 
     /// A record of a key is at an offset.
@@ -202,17 +244,52 @@ impl Clients {
         event: &ClientEvent,
         view: &View,
         folded: &[Folded],
+        transactions: &mut Transactions,
     ) {
         match event {
-            ClientEvent::Producer(event) => self.producer(at, on, event),
-            ClientEvent::Consumer(event) => self.consumer(at, event, view, folded),
+            ClientEvent::Producer(event) => self.producer(at, on, event, transactions),
+            ClientEvent::Consumer(event) => self.consumer(at, event, view, folded, transactions),
+            ClientEvent::Transaction(event) => self.transaction(at, on, event, transactions),
             ClientEvent::Member(_) | ClientEvent::Noted { .. } => {}
         }
     }
 
-    fn producer(&mut self, at: Instant, on: HostId, event: &ProducerEvent) {
+    fn transaction(
+        &mut self,
+        at: Instant,
+        on: HostId,
+        event: &TransactionEvent,
+        transactions: &mut Transactions,
+    ) {
+        transactions.observe(at, on, event);
+        let TransactionEvent::Ended { producer, txn, outcome: Ended::Committed } = event else {
+            return;
+        };
+        let Some(ended) = transactions.get(*producer, *txn) else { return };
+        if ended.fate() != Fate::Committed(at) {
+            return;
+        }
+        for value in &ended.sends {
+            let send = self.by_value.get(value).and_then(|index| self.sends.get_mut(*index));
+            if let Some(send) = send {
+                send.committed = Some(at);
+            }
+        }
+    }
+
+    fn producer(
+        &mut self,
+        at: Instant,
+        on: HostId,
+        event: &ProducerEvent,
+        transactions: &mut Transactions,
+    ) {
         match event {
-            ProducerEvent::Sent { producer, op, partition, value, acks, idempotent } => {
+            ProducerEvent::Sent { producer, op, partition, value, acks, idempotent, txn } => {
+                if let Some(txn) = txn {
+                    transactions.sent(*producer, *txn, *value);
+                    self.transactional.insert(Arc::clone(&partition.topic));
+                }
                 let index = self.sends.len();
                 self.by_op.insert((*producer, *op), index);
                 self.by_value.insert(*value, index);
@@ -225,10 +302,14 @@ impl Clients {
                     value: *value,
                     acks: *acks,
                     idempotent: *idempotent,
+                    txn: *txn,
+                    committed: None,
                     at,
                     told: None,
                     read: None,
                     last_read: None,
+                    stable: None,
+                    last_stable: None,
                     gone: false,
                 });
             }
@@ -243,19 +324,35 @@ impl Clients {
         }
     }
 
-    fn consumer(&mut self, at: Instant, event: &ConsumerEvent, view: &View, folded: &[Folded]) {
+    fn consumer(
+        &mut self,
+        at: Instant,
+        event: &ConsumerEvent,
+        view: &View,
+        folded: &[Folded],
+        transactions: &mut Transactions,
+    ) {
         match event {
             ConsumerEvent::Polled { consumer, partition, records } => {
                 let consumer = *consumer;
+                let stable = transactions.reads_committed(consumer);
                 for (offset, value) in records {
                     let send = self.by_value.get(value).and_then(|i| self.sends.get_mut(*i));
-                    if let Some(send) = send {
-                        send.read.get_or_insert(Read { offset: *offset, consumer, at });
-                        send.last_read = Some(at);
+                    let Some(send) = send else { continue };
+                    let read = Read { offset: *offset, consumer, at };
+                    send.read.get_or_insert(read);
+                    send.last_read = Some(at);
+                    if stable {
+                        send.stable.get_or_insert(read);
+                        send.last_stable = Some(at);
+                    }
+                    if let Some(txn) = send.txn.filter(|_| stable) {
+                        let visible = Visible { value: *value, read };
+                        transactions.read(send.producer, txn, visible);
                     }
                 }
                 if let Some(Folded::Passed { from, to }) = folded.last() {
-                    let pass = Pass { from: *from, to: *to, consumer, at };
+                    let pass = Pass { from: *from, to: *to, consumer, stable, at };
                     match self.passes.get_mut(partition) {
                         Some(passes) => passes.push(pass),
                         None => drop(self.passes.insert(partition.clone(), vec![pass])),
@@ -266,11 +363,16 @@ impl Clients {
                 let position = view.position(*consumer, partition);
                 let since = position.map_or(at, |position| position.since);
                 let from = position.map_or(*end, |position| position.from);
-                let reached = Reached { end: *end, consumer: *consumer, since, from, at };
+                let (end, consumer) = (*end, *consumer);
+                let stable = transactions.reads_committed(consumer);
+                let reached = Reached { end, consumer, stable, since, from, at };
                 self.reached.entry(partition.clone()).or_default().push(reached);
             }
             ConsumerEvent::Skipped { consumer, partition, offset } => {
                 self.skipped.entry(partition.clone()).or_default().push((*consumer, *offset));
+            }
+            ConsumerEvent::Isolated { consumer, isolation } => {
+                transactions.isolated(*consumer, *isolation);
             }
             ConsumerEvent::Positioned { .. }
             | ConsumerEvent::Unreadable { .. }

@@ -87,6 +87,19 @@ impl<'a> Fields<'a> {
         (0..length).map(|_| read(self)).collect()
     }
 
+    /// A string with a length of 16 bits, as versions before the flexible ones have it; null is empty.
+    pub fn short_string(&mut self) -> Option<&'a str> {
+        let length = usize::try_from(self.i16()?.max(0)).ok()?;
+        std::str::from_utf8(self.take(length)?).ok()
+    }
+
+    /// An array with a length of 32 bits, as versions before the flexible ones have it; null is empty.
+    pub fn long_array<T>(&mut self, read: impl Fn(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let length = self.i32()?.max(0);
+        // A wrong length ends where the bytes end.
+        (0..length).map(|_| read(self)).collect()
+    }
+
     pub fn brokers(&mut self) -> Option<Vec<BrokerId>> {
         self.array(|fields| fields.i32().map(BrokerId))
     }

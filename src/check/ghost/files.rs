@@ -71,6 +71,11 @@ impl Ghost {
             if let Some(partition) = partition.as_deref_mut() {
                 partition.copied(&batch, crew);
             }
+            if *name.topic == *topics::TRANSACTION_STATE {
+                let place = batch.position..batch.position + u64::from(batch.size);
+                let records = self.compacted.records_in(on, path, place);
+                self.transaction_log.wrote(name.partition, &batch, records);
+            }
             changes.push(Change::Appended { host: on, partition: name.clone(), batch, place });
         }
     }

@@ -16,6 +16,10 @@ mod partition;
 mod promises;
 mod replica;
 mod segment;
+mod stability;
+mod stamp;
+mod transaction_log;
+mod transactions;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,10 +36,13 @@ pub(crate) use metadata::Metadata;
 pub(crate) use partition::{Partition, Promised};
 pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
+pub(crate) use stability::{Open, Settled, Step};
+pub(crate) use transaction_log::{Entry, Logged, State, TransactionLog};
+pub(crate) use transactions::{Fate, Identity, Transaction, Transactions};
 
 use super::{Note, Setup, TopicPromise, Touched};
 use crate::base::{
-    Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, StorageProbe, TopicPartition,
+    Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, StorageProbe, TopicPartition, topics,
 };
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use crate::view::{self, Change as Folded, View};
@@ -58,6 +65,11 @@ pub(crate) enum Change {
     Undecided { host: HostId, end: Offset },
     /// A leader on this host exposed batches that no leader had exposed before.
     Promised { host: HostId, partition: TopicPartition },
+    /// One of these batches was part of a transaction, or a marker.
+    Transaction { partition: TopicPartition, step: Step },
+    /// One of these batches had an entry of a transaction coordinator. `before`: what was known of the
+    /// transactional id.
+    Logged { entry: Entry, before: Option<Logged> },
 }
 
 /// A `*.log` file that matters: of which partition, from which offset on.
@@ -72,6 +84,8 @@ pub struct Ghost {
     metadata: Metadata,
     clients: Clients,
     groups: Groups,
+    transactions: Transactions,
+    transaction_log: TransactionLog,
     compacted: CompactedFiles,
     calm: Calm,
     healed: bool,
@@ -93,6 +107,8 @@ impl Ghost {
             metadata: Metadata::default(),
             clients: Clients::default(),
             groups: Groups::default(),
+            transactions: Transactions::default(),
+            transaction_log: TransactionLog::default(),
             compacted: CompactedFiles::default(),
             calm: Calm::default(),
             healed: false,
@@ -111,6 +127,16 @@ impl Ghost {
     /// Members of groups.
     pub(crate) fn groups(&self) -> &Groups {
         &self.groups
+    }
+
+    /// Clients' transactions.
+    pub(crate) fn transactions(&self) -> &Transactions {
+        &self.transactions
+    }
+
+    /// What transaction coordinators have committed.
+    pub(crate) fn transaction_log(&self) -> &TransactionLog {
+        &self.transaction_log
     }
 
     /// The final reads begin: from now on, members leave their groups.
@@ -282,7 +308,8 @@ impl Ghost {
                     }
                     _ => {}
                 }
-                self.clients.observe((*at, *host), event, &self.view, &folded);
+                let known = &mut self.transactions;
+                self.clients.observe((*at, *host), event, &self.view, &folded, known);
                 self.keyed(event);
             }
             What::Probe(Probe::Replica(
@@ -361,6 +388,7 @@ impl Ghost {
             Folded::Down(down) => {
                 self.clients.ended(on);
                 self.groups.died(at, on);
+                self.transactions.ended(on);
                 if let Some(host) = self.hosts.get_mut(on) {
                     host.eligible_at_end.clone_from(&down.eligible);
                 }
@@ -431,9 +459,12 @@ impl Ghost {
     }
 }
 
-/// Whether a path is of a compacted topic's log.
+/// Whether a path is of a compacted topic's log; `__transaction_state` always is one.
 fn is_compacted_path(setup: &Setup, path: &str) -> bool {
-    path.contains(".log")
-        && setup.topics.values().any(|promise| promise.compacted)
-        && files::partition_of_file(path).is_some_and(|name| setup.promise(&name.topic).compacted)
+    if !path.contains(".log") {
+        return false;
+    }
+    let any = setup.topics.values().any(|promise| promise.compacted);
+    path.contains(topics::TRANSACTION_STATE)
+        || any && files::partition_of_file(path).is_some_and(|name| setup.promise(&name.topic).compacted)
 }

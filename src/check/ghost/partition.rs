@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::hosts::Crew;
 use super::segment::Batch;
+use super::stability::{Stability, Step};
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset};
 
 /// A batch that a leader has exposed: no later leader may lack it.
@@ -35,6 +36,8 @@ pub(crate) struct Loss {
     pub from: Offset,
     /// Of the leader without them.
     pub(super) epoch: LeaderEpoch,
+    /// When that leader was found to lack them.
+    pub at: Instant,
 }
 
 /// Identity of a batch that was not promised yet.
@@ -53,6 +56,8 @@ pub(crate) struct Partition {
     pub cleaned_below: Offset,
     /// Everything that was lost, by permission or not, in order of time.
     pub losses: Vec<Loss>,
+    /// Its transactions.
+    pub stability: Stability,
     /// Brokers that have ever held the batches at or above the frontier.
     copies: BTreeMap<Copied, Crew>,
 }
@@ -84,9 +89,10 @@ impl Partition {
         in_epoch: LeaderEpoch,
         at: Instant,
         isr: Crew,
-    ) {
+    ) -> Option<Step> {
         let holders = self.copies.remove(&copied(&batch)).unwrap_or_default();
         self.promised.push(Promised { batch, by, in_epoch, at, isr, holders });
+        self.stability.promise(at, &batch)
     }
 
     /// Batches below the frontier that were not promised are of no interest any more.
@@ -98,12 +104,16 @@ impl Partition {
     }
 
     /// The leader of `epoch` lacks everything from this promise on: they are promises no more.
-    pub fn lose(&mut self, index: usize, epoch: LeaderEpoch) {
+    pub fn lose(&mut self, index: usize, epoch: LeaderEpoch, at: Instant) {
         let Some(first) = self.promised.get(index) else { return };
         let from = first.batch.base;
-        self.losses.push(Loss { from, epoch });
+        self.losses.push(Loss { from, epoch, at });
         for lost in self.promised.drain(index..) {
             self.copies.insert(copied(&lost.batch), lost.holders);
+        }
+        self.stability.restart();
+        for kept in &self.promised {
+            self.stability.promise(kept.at, &kept.batch);
         }
         if let Some(exposed) = &mut self.exposed_at_heal {
             *exposed = (*exposed).min(from);

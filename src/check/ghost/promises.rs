@@ -1,7 +1,7 @@
 //! Promises of leaders, replicas that lack promised records, and permitted losses.
 
 use super::*;
-use crate::base::{BrokerId, topics};
+use crate::base::BrokerId;
 use crate::check::verdicts::Permit;
 use crate::check::violation::{Absence, brokers};
 
@@ -38,12 +38,20 @@ impl Ghost {
         }
         let isr = self.view.partition(name).map_or(&[][..], |known| known.isr_of(epoch));
         let isr = self.hosts.crew(isr);
+        let mut logged = Vec::new();
         for batch in replica.batches_from(frontier).take_while(|batch| batch.next <= upto) {
-            partition.promise(*batch, host.broker, epoch, at, isr);
+            let step = partition.promise(*batch, host.broker, epoch, at, isr);
+            changes.extend(step.map(|step| Change::Transaction { partition: name.clone(), step }));
+            if *name.topic == *topics::TRANSACTION_STATE {
+                logged.push(*batch);
+            }
         }
         if partition.frontier() > frontier {
             partition.forget_rivals();
             changes.push(Change::Promised { host: on, partition: name.clone() });
+        }
+        for batch in &logged {
+            self.transaction_log.commit(at, name.partition, batch, changes);
         }
     }
 
@@ -256,8 +264,13 @@ impl Ghost {
                     self.groups.forgot(name.partition, at);
                 }
             }
+            let permitted = missing.broken.is_none();
             let Some(partition) = self.partitions.get_mut(&name) else { continue };
-            partition.lose(missing.index, epoch);
+            partition.lose(missing.index, epoch, at);
+            if *name.topic == *topics::TRANSACTION_STATE {
+                let from = partition.frontier();
+                self.transaction_log.lose(at, name.partition, from, permitted);
+            }
             let (frontier, kept) = (partition.frontier(), partition.promised.len());
             for host in self.hosts.iter_mut() {
                 let crew = Crew::one(host.rank);

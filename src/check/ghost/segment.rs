@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use xxhash_rust::xxh3::xxh3_64;
 
+use super::stamp::Stamp;
 use crate::base::{LeaderEpoch, Offset, Timestamp};
 use crate::wire::batch::{self, BatchError, BatchHeader};
 
@@ -26,6 +27,8 @@ pub(crate) struct Batch {
     pub size: u32,
     /// The latest timestamp of its records.
     pub latest: Timestamp,
+    /// Its part in transactions.
+    pub stamp: Stamp,
 }
 
 impl Batch {
@@ -219,6 +222,7 @@ impl Segment {
             position: self.readable,
             size: u32::try_from(bytes.len()).unwrap_or(u32::MAX),
             latest: header.max_timestamp,
+            stamp: Stamp::of(header, bytes),
         });
         self.readable += bytes.len() as u64;
     }

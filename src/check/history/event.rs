@@ -5,8 +5,11 @@ use serde::{Deserialize, Serialize};
 use crate::base::config::{Acks, Setting};
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::sim::{
-    ClientEvent, ConsumerEvent, HostId, Lookup, MemberEvent, Misdeed, Outcome, ProducerEvent,
+    ClientEvent, ConsumerEvent, HostId, Isolation, Lookup, MemberEvent, Misdeed, Outcome,
+    ProducerEvent,
 };
+
+mod transaction;
 
 #[derive(Serialize, Deserialize)]
 pub(super) struct Line {
@@ -26,6 +29,8 @@ pub(super) enum Said {
         value: u64,
         acks: String,
         idempotent: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        txn: Option<u64>,
     },
     Ok {
         producer: u32,
@@ -161,6 +166,65 @@ pub(super) enum Said {
         offset: Offset,
         value: u64,
     },
+    Isolated {
+        consumer: u32,
+        isolation: Isolation,
+    },
+    Identified {
+        producer: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        transactional_id: Option<String>,
+        producer_id: i64,
+        epoch: i16,
+    },
+    Bumped {
+        producer: u32,
+        producer_id: i64,
+        epoch: i16,
+    },
+    TransactionBegan {
+        producer: u32,
+        txn: u64,
+    },
+    Transformed {
+        producer: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        txn: Option<u64>,
+        group: String,
+        partition: String,
+        offset: Offset,
+        value: u64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key: Option<u64>,
+        outputs: Vec<u64>,
+    },
+    SendingOffsets {
+        producer: u32,
+        txn: u64,
+        group: String,
+        generation: i32,
+        offsets: Vec<(String, Offset)>,
+    },
+    SentOffsets {
+        producer: u32,
+        txn: u64,
+        group: String,
+        outcome: Told,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    TransactionEnding {
+        producer: u32,
+        txn: u64,
+        commit: bool,
+    },
+    TransactionEnded {
+        producer: u32,
+        txn: u64,
+        outcome: End,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
     Noted {
         text: String,
     },
@@ -168,6 +232,16 @@ pub(super) enum Said {
     Healed,
     Reading,
     Over,
+}
+
+/// The outcome of a transaction.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum End {
+    Committed,
+    Aborted,
+    Unknown,
+    Fenced,
 }
 
 /// The outcome of a commit.
@@ -189,6 +263,7 @@ pub(super) fn said(event: &ClientEvent) -> Said {
             value,
             acks,
             idempotent,
+            txn,
         }) => Said::Sent {
             producer,
             op,
@@ -196,6 +271,7 @@ pub(super) fn said(event: &ClientEvent) -> Said {
             value,
             acks: acks.show(),
             idempotent,
+            txn,
         },
         ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }) => match outcome {
             Outcome::Ok { offset } => Said::Ok { producer, op, offset },
@@ -239,7 +315,11 @@ pub(super) fn said(event: &ClientEvent) -> Said {
         ClientEvent::Consumer(ConsumerEvent::Listed { consumer, partition, lookup, offset }) => {
             Said::Listed { consumer, partition: partition.to_string(), lookup, offset }
         }
+        ClientEvent::Consumer(ConsumerEvent::Isolated { consumer, isolation }) => {
+            Said::Isolated { consumer, isolation }
+        }
         ClientEvent::Member(event) => said_of_member(event),
+        ClientEvent::Transaction(event) => transaction::said(event),
         ClientEvent::Noted { text } => Said::Noted { text: text.to_string() },
     }
 }
@@ -250,7 +330,7 @@ pub(super) fn heard(said: Said) -> Result<ClientEvent, String> {
         ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome })
     };
     Ok(match said {
-        Said::Sent { producer, op, partition, value, acks, idempotent } => {
+        Said::Sent { producer, op, partition, value, acks, idempotent, txn } => {
             ClientEvent::Producer(ProducerEvent::Sent {
                 producer,
                 op,
@@ -258,6 +338,7 @@ pub(super) fn heard(said: Said) -> Result<ClientEvent, String> {
                 value,
                 acks: Acks::read(&acks).map_err(|problem| format!("`acks`: {problem}"))?,
                 idempotent,
+                txn,
             })
         }
         Said::Ok { producer, op, offset } => told(producer, op, Outcome::Ok { offset }),
@@ -330,11 +411,41 @@ pub(super) fn heard(said: Said) -> Result<ClientEvent, String> {
         | Said::Recalling { .. }
         | Said::Recalled { .. }
         | Said::Processed { .. } => ClientEvent::Member(heard_of_member(said)?),
+        Said::Isolated { consumer, isolation } => {
+            ClientEvent::Consumer(ConsumerEvent::Isolated { consumer, isolation })
+        }
+        Said::Identified { .. }
+        | Said::Bumped { .. }
+        | Said::TransactionBegan { .. }
+        | Said::Transformed { .. }
+        | Said::SendingOffsets { .. }
+        | Said::SentOffsets { .. }
+        | Said::TransactionEnding { .. }
+        | Said::TransactionEnded { .. } => ClientEvent::Transaction(transaction::heard(said)?),
         Said::Noted { text } => ClientEvent::Noted { text: text.into() },
         Said::Ended | Said::Healed | Said::Reading | Said::Over => {
             return Err("not a client's event".into());
         }
     })
+}
+
+/// The outcome of a commit, as its line has it.
+fn told(outcome: Outcome) -> (Told, Option<String>) {
+    match outcome {
+        Outcome::Ok { .. } => (Told::Ok, None),
+        Outcome::Fail { error } => (Told::Fail, Some(error)),
+        Outcome::Unknown { error } => (Told::Unknown, Some(error)),
+    }
+}
+
+/// The outcome of a commit by its line.
+fn outcome_of(told: Told, error: Option<String>) -> Outcome {
+    let error = error.unwrap_or_default();
+    match told {
+        Told::Ok => Outcome::Ok { offset: None },
+        Told::Fail => Outcome::Fail { error },
+        Told::Unknown => Outcome::Unknown { error },
+    }
 }
 
 fn read_partition(name: &str) -> Result<TopicPartition, String> {
@@ -373,11 +484,7 @@ fn said_of_member(event: MemberEvent) -> Said {
             Said::Committing { consumer, op, generation, offsets: offsets.collect() }
         }
         MemberEvent::Committed { consumer, op, generation, outcome } => {
-            let (outcome, error) = match outcome {
-                Outcome::Ok { .. } => (Told::Ok, None),
-                Outcome::Fail { error } => (Told::Fail, Some(error)),
-                Outcome::Unknown { error } => (Told::Unknown, Some(error)),
-            };
+            let (outcome, error) = told(outcome);
             Said::Committed { consumer, op, generation, outcome, error }
         }
         MemberEvent::Recalling { consumer } => Said::Recalling { consumer },
@@ -423,12 +530,7 @@ fn heard_of_member(said: Said) -> Result<MemberEvent, String> {
             MemberEvent::Committing { consumer, op, generation, offsets }
         }
         Said::Committed { consumer, op, generation, outcome, error } => {
-            let error = error.unwrap_or_default();
-            let outcome = match outcome {
-                Told::Ok => Outcome::Ok { offset: None },
-                Told::Fail => Outcome::Fail { error },
-                Told::Unknown => Outcome::Unknown { error },
-            };
+            let outcome = outcome_of(outcome, error);
             MemberEvent::Committed { consumer, op, generation, outcome }
         }
         Said::Recalling { consumer } => MemberEvent::Recalling { consumer },

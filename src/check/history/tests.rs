@@ -19,6 +19,7 @@ fn events() -> Vec<ClientEvent> {
             value,
             acks,
             idempotent,
+            txn: None,
         }));
     }
     events.push(told(0, Outcome::Ok { offset: None }));

@@ -25,7 +25,7 @@ impl WritesResume {
         let mut attempts = std::collections::BTreeMap::new();
         for send in ghost.clients().sends() {
             let known = attempts.get_mut(&send.partition);
-            let acked = send.acknowledged().filter(|at| *at >= healed);
+            let acked = send.stored().filter(|at| *at >= healed);
             if send.acks == Acks::None || send.at < healed && acked.is_none() {
                 continue;
             }

@@ -421,6 +421,7 @@ fn faults_can_wait_for_isr_changes_and_acknowledgements() {
         value: 7,
         acks: crate::base::config::Acks::All,
         idempotent: true,
+        txn: None,
     });
     let told = ClientEvent::Producer(ProducerEvent::Told {
         producer: 1,

@@ -202,6 +202,7 @@ impl<W: SimWorld> Client<W> {
             acks: Acks::All,
             // It is sent once.
             idempotent: false,
+            txn: None,
         });
         let record = values::record(&self.work.topic, self.work.keys, value, SIZE);
         let records = forged::batch(&record, self.world.wall_clock(), identity, 0);

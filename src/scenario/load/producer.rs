@@ -300,6 +300,7 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignal
             value,
             acks,
             idempotent,
+            txn: None,
         });
         let record = values::record(&work.topic, work.keys, value, size);
         let delivery = producer.send(record.to_partition(partition)).await;

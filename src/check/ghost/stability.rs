@@ -1,0 +1,172 @@
+//! The transactions of one partition, as its committed batches say: which are open, where each was
+//! settled, and so the last stable offset.
+//!
+//! Source: Kafka's `ProducerStateManager` and `UnifiedLog.fetchLastStableOffsetMetadata`. The ghost
+//! counts a marker only when it is below the high watermark, as Kafka does.
+
+use std::collections::BTreeMap;
+
+use super::segment::Batch;
+use super::stamp::Stamp;
+use crate::base::{Instant, Offset, ProducerEpoch, ProducerId};
+
+/// A transaction without a marker yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Open {
+    pub producer: ProducerId,
+    /// Of its last batch.
+    pub epoch: ProducerEpoch,
+    pub first: Offset,
+    /// When its first batch was exposed.
+    pub since: Instant,
+}
+
+/// A marker, and the records that it settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub producer: ProducerId,
+    /// Of the marker.
+    pub epoch: ProducerEpoch,
+    pub commit: bool,
+    /// The marker's own offset.
+    pub marker: Offset,
+    /// When the marker was exposed.
+    pub at: Instant,
+    /// The transaction that was open; `None` if none was.
+    pub open: Option<Open>,
+}
+
+/// The effect of a committed batch on the transactions of its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Records of a transaction. `newest`: the newest epoch of their producer in this partition.
+    Wrote { producer: ProducerId, epoch: ProducerEpoch, newest: ProducerEpoch, base: Offset },
+    /// A marker. `newest`: as above.
+    Marked { settled: Settled, newest: ProducerEpoch },
+}
+
+/// The transactions of one partition.
+#[derive(Debug, Default)]
+pub(crate) struct Stability {
+    open: BTreeMap<ProducerId, Open>,
+    /// By producer, and then by the marker's offset.
+    settled: BTreeMap<(ProducerId, Offset), Settled>,
+    /// The newest epoch of each producer in a transaction.
+    epochs: BTreeMap<ProducerId, ProducerEpoch>,
+    /// Every last stable offset that there ever was is at or below this.
+    stable: Offset,
+}
+
+impl Stability {
+    /// Takes a committed batch in, in order.
+    pub fn promise(&mut self, at: Instant, batch: &Batch) -> Option<Step> {
+        let step = match batch.stamp {
+            Stamp::Plain | Stamp::Control => None,
+            Stamp::Data { producer, epoch } => {
+                let open = Open { producer, epoch, first: batch.base, since: at };
+                self.open.entry(producer).or_insert(open).epoch = epoch;
+                let newest = self.seen(producer, epoch);
+                Some(Step::Wrote { producer, epoch, newest, base: batch.base })
+            }
+            Stamp::Marker { producer, epoch, commit } => {
+                let (marker, open) = (batch.base, self.open.remove(&producer));
+                let settled = Settled { producer, epoch, commit, marker, at, open };
+                self.settled.insert((producer, marker), settled);
+                let newest = self.seen(producer, epoch);
+                Some(Step::Marked { settled, newest })
+            }
+        };
+        self.stable = self.stable.max(self.last_stable(batch.next));
+        step
+    }
+
+    /// Notes an epoch of a producer, and returns the newest before.
+    fn seen(&mut self, producer: ProducerId, epoch: ProducerEpoch) -> ProducerEpoch {
+        let newest = self.epochs.entry(producer).or_insert(epoch);
+        let before = *newest;
+        *newest = before.max(epoch);
+        before
+    }
+
+    /// Begins over with what is still promised. What was stable once stays known.
+    pub fn restart(&mut self) {
+        *self = Self { stable: self.stable, ..Self::default() };
+    }
+
+    /// The last stable offset, if everything below `end` is committed.
+    pub fn last_stable(&self, end: Offset) -> Offset {
+        self.open.values().map(|open| open.first).min().unwrap_or(end)
+    }
+
+    /// No last stable offset was ever above this.
+    pub fn ever_stable(&self) -> Offset {
+        self.stable
+    }
+
+    /// Transactions without a marker, by their producers.
+    pub fn open(&self) -> impl Iterator<Item = &Open> {
+        self.open.values()
+    }
+
+    /// What became of the records of a batch: the marker after them.
+    pub fn fate(&self, batch: &Batch) -> Option<&Settled> {
+        let Stamp::Data { producer, .. } = batch.stamp else { return None };
+        let after = (producer, batch.base)..=(producer, Offset(i64::MAX));
+        self.settled.range(after).next().map(|(_, settled)| settled)
+    }
+
+    /// Whether readers of committed records get none of a batch.
+    pub fn is_hidden(&self, batch: &Batch) -> bool {
+        batch.stamp.is_control() || self.fate(batch).is_some_and(|settled| !settled.commit)
+    }
+
+    /// The markers of a producer.
+    pub fn markers(&self, producer: ProducerId) -> impl Iterator<Item = &Settled> {
+        let all = (producer, Offset::ZERO)..=(producer, Offset(i64::MAX));
+        self.settled.range(all).map(|(_, settled)| settled)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::ghost::segment::Segment;
+
+    fn payments() -> Stability {
+        const LOG: [&[u8]; 2] = [
+            include_bytes!("../../../sims/fixtures/kafka/data/payments-0/00000000000000000000.log"),
+            include_bytes!("../../../sims/fixtures/kafka/data/payments-0/00000000000000000005.log"),
+        ];
+        let mut stability = Stability::default();
+        for file in LOG {
+            let segment = Segment::survived(file, None);
+            for batch in segment.batches() {
+                stability.promise(Instant::from_secs(1), batch);
+            }
+        }
+        stability
+    }
+
+    #[test]
+    fn log_that_kafka_wrote_has_one_open_transaction_and_two_aborted_ones() {
+        let stability = payments();
+        let open: Vec<_> = stability.open().map(|open| (open.producer.0, open.first.0)).collect();
+        assert_eq!(open, [(7, 24)]);
+        assert_eq!(stability.last_stable(Offset(26)), Offset(24));
+        let aborted = stability.settled.values().filter(|settled| !settled.commit);
+        let aborted: Vec<_> = aborted
+            .map(|settled| (settled.producer.0, settled.open.unwrap().first.0, settled.marker.0))
+            .collect();
+        // As its .txnindex says.
+        assert_eq!(aborted, [(5, 6, 9), (6, 12, 18)]);
+    }
+
+    #[test]
+    fn last_stable_offset_never_falls_while_nothing_is_lost() {
+        let stability = payments();
+        assert_eq!(stability.ever_stable(), Offset(24));
+        let mut lost = stability;
+        lost.restart();
+        assert_eq!((lost.last_stable(Offset(5)), lost.ever_stable()), (Offset(5), Offset(24)));
+    }
+}
