@@ -425,14 +425,12 @@ impl Hearing {
     fn make_sense_of(&self, event: &TransactionEvent) -> Result<(), String> {
         let transactions = self.judge.ghost().transactions();
         match event {
-            TransactionEvent::Began { producer, txn } => {
-                match transactions.get(*producer, *txn) {
-                    None => Ok(()),
-                    Some(_) => Err(format!(
-                        "transaction {txn} of producer {producer} began before: count `txn` up"
-                    )),
-                }
-            }
+            TransactionEvent::Began { producer, txn } => match transactions.get(*producer, *txn) {
+                None => Ok(()),
+                Some(_) => Err(format!(
+                    "transaction {txn} of producer {producer} began before: count `txn` up"
+                )),
+            },
             TransactionEvent::Ended { producer, txn, outcome: Ended::Committed } => {
                 self.is_begun(*producer, *txn)?;
                 let asked = transactions.get(*producer, *txn).and_then(|one| one.commit_asked);

@@ -466,5 +466,7 @@ fn is_compacted_path(setup: &Setup, path: &str) -> bool {
     }
     let any = setup.topics.values().any(|promise| promise.compacted);
     path.contains(topics::TRANSACTION_STATE)
-        || any && files::partition_of_file(path).is_some_and(|name| setup.promise(&name.topic).compacted)
+        || any
+            && files::partition_of_file(path)
+                .is_some_and(|name| setup.promise(&name.topic).compacted)
 }

@@ -60,9 +60,8 @@ mod tests {
     use super::*;
 
     /// Two transactions that overlap among others, and one that is open.
-    const PAYMENTS: &[u8] = include_bytes!(
-        "../../../sims/fixtures/kafka/data/payments-0/00000000000000000005.log"
-    );
+    const PAYMENTS: &[u8] =
+        include_bytes!("../../../sims/fixtures/kafka/data/payments-0/00000000000000000005.log");
 
     #[test]
     fn stamps_of_a_log_that_kafka_wrote_show_its_transactions() {

@@ -220,11 +220,7 @@ impl TransactionLog {
 }
 
 /// Takes an entry in. Returns the decision that it is, if it is one.
-fn fold(
-    logged: &mut BTreeMap<Arc<str>, Logged>,
-    at: Instant,
-    entry: &Entry,
-) -> Option<Decision> {
+fn fold(logged: &mut BTreeMap<Arc<str>, Logged>, at: Instant, entry: &Entry) -> Option<Decision> {
     let Some(value) = entry.value.clone() else {
         logged.remove(&entry.id);
         return None;
