@@ -7,6 +7,8 @@
 //! began with its last heartbeat: back within two thirds of the timeout is in time.
 //! A request of an earlier process may be on its way for at most a session timeout, and only where a fault
 //! touched the links.
+//! A coordinator that loses what it had committed, within the contract, knows the member's earlier process
+//! again, and generations that were over.
 //! In the consumer protocol a member's place is free only after its session, so that nothing is promised.
 //! Source: KIP-345; KIP-848.
 
@@ -60,8 +62,11 @@ impl StaticMemberKeeps {
             let mut pairs = brokers.iter().map(|broker| ghost.calm().pair_since(host, *broker));
             pairs.all(|since| since.is_some_and(quiet))
         };
-        let undisturbed = self.disturbed.get(&member.group).copied().is_none_or(quiet);
-        undisturbed && others.all(|(_, other)| is_calm(other.host))
+        let loss = ghost.groups().last_loss(ghost.view(), &member.group);
+        let disturbed = self.disturbed.get(&member.group).copied();
+        loss.is_none_or(quiet)
+            && disturbed.is_none_or(quiet)
+            && others.all(|(_, other)| is_calm(other.host))
     }
 }
 
@@ -98,8 +103,11 @@ impl Invariant for StaticMemberKeeps {
                 self.disturbed.insert(Arc::clone(&member.group), at);
             }
             MemberEvent::Fenced { .. } if member.is_static => {
-                let since = self.joined.get(&consumer).copied();
-                if let Some(since) = since.filter(|since| !may_be_late(ghost, member, *since, at)) {
+                let loss = ghost.groups().last_loss(ghost.view(), &member.group);
+                let is_sure = |since: &Instant| {
+                    loss.is_none_or(|loss| loss < *since) && !may_be_late(ghost, member, *since, at)
+                };
+                if let Some(since) = self.joined.get(&consumer).copied().filter(is_sure) {
                     let witness = GroupWitness::StaticMemberFenced { consumer, since };
                     return event.broke(self.name(), Arc::clone(&member.group), witness);
                 }
@@ -174,6 +182,37 @@ mod tests {
         story.loses(1, &[0]);
         story.instance_fenced(1);
         story.silent();
+    }
+
+    /// A member is fenced. Its coordinator lost its log before it joined, or later.
+    fn fenced_around_a_loss(joins_first: bool) -> Story {
+        let mut story = stable();
+        bounced(&mut story);
+        if joins_first {
+            story.joins(1, 3, &[0]);
+            story.later();
+        }
+        story.coordinator_forgets();
+        story.later();
+        if !joins_first {
+            story.long_later();
+            story.joins(1, 3, &[0]);
+        }
+        story.later();
+        story.loses(1, &[0]);
+        story.instance_fenced(1);
+        story
+    }
+
+    #[test]
+    fn silent_about_a_member_whose_coordinator_lost_its_log_since_it_joined() {
+        fenced_around_a_loss(true).silent();
+    }
+
+    #[test]
+    fn fires_when_a_member_is_fenced_that_joined_after_its_coordinator_had_lost_its_log() {
+        let said = fenced_around_a_loss(false).sentence();
+        assert!(said.contains("in favour of another process"), "{said}");
     }
 
     #[test]
