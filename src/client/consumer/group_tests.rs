@@ -180,6 +180,13 @@ fn committed_offset_with_an_epoch_is_validated_first() {
 }
 
 #[test]
+fn leader_from_before_a_committed_epoch_is_not_asked() {
+    let mut stage = Stage::new(&[]);
+    stage.committed(7, 6, ErrorCode::None);
+    assert!(stage.orders.is_empty(), "{:?}", stage.orders);
+}
+
+#[test]
 fn reset_policy_applies_where_nothing_is_committed() {
     let listed = |policy| {
         let mut stage = Stage::new(&[("auto.offset.reset", policy)]);

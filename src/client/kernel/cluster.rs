@@ -158,6 +158,18 @@ impl Cluster {
         true
     }
 
+    /// There is a record of this leader epoch. Where that is newer than the leader that is known, the leader
+    /// was deposed, and the next one is not known (KIP-320). Returns whether that is so.
+    pub(crate) fn saw_epoch(&mut self, partition: &TopicPartition, epoch: LeaderEpoch) -> bool {
+        let known = self.topics.get_mut(&partition.topic);
+        let known = known.and_then(|topic| topic.partitions.get_mut(&partition.partition));
+        // A broker that reports no epochs can't be behind one.
+        let deposed = known.filter(|known| known.epoch != LeaderEpoch::NONE && epoch > known.epoch);
+        let is_newer = deposed.is_some();
+        deposed.into_iter().for_each(|known| *known = Leadership { leader: None, epoch });
+        is_newer
+    }
+
     pub(crate) fn address(&self, broker: BrokerId) -> Option<&Address> {
         self.brokers.get(&broker)
     }
@@ -289,6 +301,22 @@ pub(crate) mod tests {
         assert!(!cluster.learn_leader(&orders, BrokerId(1), LeaderEpoch(5)));
         assert!(!cluster.learn_leader(&orders, BrokerId(9), LeaderEpoch(6)));
         assert!(cluster.learn_leader(&orders, BrokerId(1), LeaderEpoch(6)));
+        assert_eq!(cluster.leader(&orders), Some((BrokerId(1), LeaderEpoch(6))));
+    }
+
+    #[test]
+    fn leader_before_an_epoch_that_was_seen_is_one_no_more() {
+        let orders = TopicPartition::new("orders", 0);
+        let mut cluster = Cluster::default();
+        assert!(!cluster.saw_epoch(&orders, LeaderEpoch(5)), "nothing is known of it");
+        cluster.update(&metadata(2, "orders", 7, &[(2, 5)]));
+        assert!(!cluster.saw_epoch(&orders, LeaderEpoch(5)));
+        assert_eq!(cluster.leader(&orders), Some((BrokerId(2), LeaderEpoch(5))));
+        assert!(cluster.saw_epoch(&orders, LeaderEpoch(6)));
+        assert_eq!(cluster.leader(&orders), None);
+        cluster.update(&metadata(2, "orders", 7, &[(2, 5)]));
+        assert_eq!(cluster.leader(&orders), None, "this broker has not heard of it");
+        cluster.update(&metadata(2, "orders", 7, &[(1, 6)]));
         assert_eq!(cluster.leader(&orders), Some((BrokerId(1), LeaderEpoch(6))));
     }
 

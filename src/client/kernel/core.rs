@@ -258,6 +258,13 @@ impl Kernel {
         self.cluster.learn_leader(partition, leader, epoch);
     }
 
+    /// There is a record of this leader epoch (KIP-320). If it is news, its leader is asked for.
+    pub(crate) fn saw_epoch(&mut self, partition: &TopicPartition, epoch: LeaderEpoch) {
+        if self.cluster.saw_epoch(partition, epoch) {
+            self.want_metadata();
+        }
+    }
+
     /// Takes over metadata that the owner asked for itself. Returns the topics with errors.
     pub(crate) fn learn(&mut self, answer: &MetadataResponse) -> Vec<(Arc<str>, ErrorCode)> {
         self.cluster.update(answer)

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 use super::effects::Effect;
 use super::reading::ReadingLog;
 use crate::base::config::ConsumerConfig;
-use crate::base::{Flaws, Offset, TopicPartition};
-use crate::client::{CommittedOffset, ConsumeError, Consumer};
+use crate::base::{Flaws, TopicPartition};
+use crate::client::{CommittedOffset, ConsumeError, Consumer, ConsumerRecord};
 use crate::scenario::Range;
 use crate::sim::{MemberEvent, Outcome, SimWorld};
 
@@ -110,33 +110,39 @@ pub(super) struct Notes {
     /// The generation that it was in when it said so last.
     pub generation: i32,
     /// The next offset to be processed of each partition that it owns.
-    pub next: BTreeMap<TopicPartition, Offset>,
+    pub next: Offsets,
 }
 
 impl Notes {
     /// A record was processed.
-    pub fn processed(&mut self, partition: &TopicPartition, offset: Offset) {
-        self.next.insert(partition.clone(), offset.next());
+    pub fn processed(&mut self, record: &ConsumerRecord) {
+        self.next.insert(record.partition.clone(), after(record));
+    }
+}
+
+/// Offsets to commit.
+pub(super) type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
+
+/// The offset to commit once a record is processed. With the epoch of the record, its next reader does not
+/// ask a leader that was deposed before (KIP-320).
+pub(super) fn after(record: &ConsumerRecord) -> CommittedOffset {
+    CommittedOffset {
+        leader_epoch: record.leader_epoch,
+        ..CommittedOffset::at(record.offset.next())
     }
 }
 
 pub(super) type SharedNotes = Arc<Mutex<Notes>>;
-
-pub(super) fn at(
-    offsets: BTreeMap<TopicPartition, Offset>,
-) -> BTreeMap<TopicPartition, CommittedOffset> {
-    offsets.into_iter().map(|(name, offset)| (name, CommittedOffset::at(offset))).collect()
-}
 
 /// Commits, and waits for the outcome. Returns whether it is committed for sure.
 pub(super) async fn commit<W: SimWorld>(
     world: &W,
     task: &Task,
     consumer: &mut Consumer<W>,
-    offsets: BTreeMap<TopicPartition, Offset>,
+    offsets: Offsets,
 ) -> bool {
     let op = committing(world, task, consumer, &offsets);
-    let told = consumer.commit_offsets(at(offsets), COMMIT).await;
+    let told = consumer.commit_offsets(offsets, COMMIT).await;
     let is_committed = told.is_ok();
     committed(world, task.number, (op, generation(consumer)), told);
     is_committed
@@ -153,7 +159,7 @@ pub(super) fn committing<W: SimWorld>(
     world: &W,
     task: &Task,
     consumer: &Consumer<W>,
-    offsets: &BTreeMap<TopicPartition, Offset>,
+    offsets: &Offsets,
 ) -> u64 {
     let op = {
         let mut commits = task.commits.lock();
@@ -161,7 +167,7 @@ pub(super) fn committing<W: SimWorld>(
         *commits
     };
     let generation = generation(consumer);
-    let offsets = offsets.iter().map(|(name, offset)| (name.clone(), *offset)).collect();
+    let offsets = offsets.iter().map(|(name, at)| (name.clone(), at.offset)).collect();
     world.observe(MemberEvent::Committing { consumer: task.number, op, generation, offsets });
     op
 }

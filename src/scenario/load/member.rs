@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use rand_chacha::ChaCha12Rng;
 
 use super::habits::{
-    Commit, NO_GENERATION, Notes, PAUSE, SharedNotes, Task, Turns, at, commit, committed,
-    committing, generation,
+    Commit, NO_GENERATION, Notes, Offsets, PAUSE, SharedNotes, Task, Turns, after, commit,
+    committed, committing, generation,
 };
 use super::listener::Listener;
 use super::reading::ReadingLog;
@@ -17,7 +17,7 @@ use super::values::number_of;
 use super::worker::Worker;
 use super::{SharedSignals, boot};
 use crate::base::config::{GroupProtocol, Setting};
-use crate::base::{Instant, Offset, Stream, TopicPartition};
+use crate::base::{Instant, Stream};
 use crate::client::{CommittedOffset, ConsumeError, Consumer, ConsumerRecord};
 use crate::sim::{Boot, MemberEvent, SimWorld};
 use crate::wire::ErrorCode;
@@ -85,7 +85,7 @@ struct Application<'a, W: SimWorld> {
     notes: SharedNotes,
     worker: Option<Worker>,
     /// What it has committed of what its worker has processed.
-    committed: BTreeMap<TopicPartition, Offset>,
+    committed: Offsets,
     next_stall: Instant,
     next_pause: Instant,
     /// When it wants the records of paused partitions again.
@@ -276,14 +276,13 @@ impl<'a, W: SimWorld> Application<'a, W> {
                     self.world.sleep_until(self.world.now() + works).await;
                 }
             }
-            let (partition, offset) = (record.partition.clone(), record.offset);
             if let Some(value) = number_of(record) {
-                let partition = partition.clone();
+                let (partition, offset) = (record.partition.clone(), record.offset);
                 self.world.observe(MemberEvent::Processed { consumer, partition, offset, value });
             }
-            self.notes.lock().processed(&partition, offset);
+            self.notes.lock().processed(record);
             if commit == Commit::Each {
-                self.commit([(partition, offset.next())].into()).await;
+                self.commit(read_up_to(std::slice::from_ref(record))).await;
             }
         }
         match commit {
@@ -310,13 +309,13 @@ impl<'a, W: SimWorld> Application<'a, W> {
         }
     }
 
-    async fn commit(&mut self, offsets: BTreeMap<TopicPartition, Offset>) -> bool {
+    async fn commit(&mut self, offsets: Offsets) -> bool {
         commit(self.world, self.task, &mut self.consumer, offsets).await
     }
 
-    fn commit_later(&mut self, offsets: BTreeMap<TopicPartition, Offset>) {
+    fn commit_later(&mut self, offsets: Offsets) {
         let op = committing(self.world, self.task, &self.consumer, &offsets);
-        let committing = self.consumer.commit_async(Some(at(offsets)));
+        let committing = self.consumer.commit_async(Some(offsets));
         let (world, number) = (self.world.clone(), self.task.number);
         self.world.spawn("commit", async move {
             let told = committing.await;
@@ -359,7 +358,6 @@ impl<'a, W: SimWorld> Application<'a, W> {
 }
 
 /// The offsets behind these records.
-fn read_up_to(records: &[ConsumerRecord]) -> BTreeMap<TopicPartition, Offset> {
-    let next = records.iter().map(|record| (record.partition.clone(), record.offset.next()));
-    next.collect()
+fn read_up_to(records: &[ConsumerRecord]) -> Offsets {
+    records.iter().map(|record| (record.partition.clone(), after(record))).collect()
 }

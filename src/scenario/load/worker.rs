@@ -113,7 +113,7 @@ impl Worker {
             if !self.done(&partition, offset) {
                 continue;
             }
-            notes.lock().processed(&partition, offset);
+            notes.lock().processed(&record);
             if let Some(value) = number_of(&record) {
                 let consumer = task.number;
                 world.observe(MemberEvent::Processed { consumer, partition, offset, value });

@@ -9,13 +9,13 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Core, Effect, Errand, InFlight, Order, Question};
 use crate::base::config::GroupProtocol;
-use crate::base::{Flaw, Flaws, Instant, LeaderEpoch, TopicPartition};
+use crate::base::{Flaw, Flaws, Instant, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::group::{
     Commit, CommitId, Commits, Committed, CommittedId, CommittedOffset, Event, Found,
     GroupMetadata, Membership, Offsets, Request, Response, Settings, Step, Subscription, Trouble,
 };
-use crate::client::kernel::{Cluster, CoordinatorKey, CoordinatorType, Node, RequestId};
+use crate::client::kernel::{CoordinatorKey, CoordinatorType, Node, RequestId};
 use crate::group::MemberId;
 use crate::wire::ErrorCode;
 
@@ -487,7 +487,7 @@ impl Core {
             _ => Err(ErrorCode::UnknownServerError),
         };
         let (cluster, mut pause) = kernel.cluster_and_pauses();
-        let mut stale = false;
+        let mut seen = Vec::new();
         let commit = match answer {
             Ok(Response::Commit(answer)) => Ok(answer),
             Ok(_) => Err(ErrorCode::UnknownServerError),
@@ -512,7 +512,7 @@ impl Core {
                 error = Some(refused);
                 for (partition, committed) in found {
                     let at = committed.map(|at| (at.offset, at.leader_epoch));
-                    stale |= at.is_some_and(|(_, epoch)| is_newer(epoch, &partition, cluster));
+                    seen.extend(at.map(|(_, epoch)| (partition.clone(), epoch)));
                     assignment.change(&partition, |assigned| assigned.begin(at, policy));
                 }
             }
@@ -520,8 +520,8 @@ impl Core {
         let error =
             error.unwrap_or_else(|| membership.answered(now, request, answer, cluster, &mut pause));
         drop(pause);
-        if stale {
-            kernel.want_metadata();
+        for (partition, epoch) in seen {
+            kernel.saw_epoch(&partition, epoch);
         }
         kernel.coordinator_refused(&group.key, error);
         group.settle(now, config.retry_backoff);
@@ -537,9 +537,4 @@ impl Core {
         let membership = &self.group.as_ref()?.membership;
         membership.identity().map(|identity| identity.epoch)
     }
-}
-
-/// Whether an epoch is newer than what is known of its partition (KIP-320).
-fn is_newer(epoch: LeaderEpoch, partition: &TopicPartition, cluster: &Cluster) -> bool {
-    cluster.leadership(partition).is_some_and(|known| epoch > known.epoch)
 }
