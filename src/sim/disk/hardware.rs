@@ -164,9 +164,13 @@ impl SimDisk {
     }
 
     /// The next `count` operations of a kind fail, anywhere or only below a directory; 0 cancels
-    /// pending failures.
+    /// pending failures. Of failed writes to the platter that no sync has reported yet, whoever repaired
+    /// the disk has heard: no process will.
     pub fn fail(&self, what: Failing, count: u32, dir: Option<&str>) {
         let mut state = self.state.lock();
+        if count == 0 && what == Failing::WriteBack {
+            state.tree.forget_due_errors();
+        }
         match count {
             0 => state.failing.remove(&what),
             left => state.failing.insert(what, Fails { left, dir: dir.map(Arc::from) }),

@@ -387,6 +387,11 @@ impl Pages {
         count
     }
 
+    /// The next sync does not report a background write that failed before.
+    pub fn forget_due_error(&mut self) {
+        self.wounds.error_is_due = false;
+    }
+
     /// Pages that a sync would write.
     pub fn dirty(&self) -> impl Iterator<Item = u64> {
         let dirty =

@@ -457,6 +457,15 @@ impl Tree {
         self.waiting.keys().copied().collect()
     }
 
+    /// The next syncs report no background write that failed before.
+    pub fn forget_due_errors(&mut self) {
+        for node in self.nodes.values_mut() {
+            if let Body::File(pages) = &mut node.body {
+                pages.forget_due_error();
+            }
+        }
+    }
+
     /// Files with a name, ordered by path.
     pub fn files(&self) -> BTreeMap<Arc<str>, Ino> {
         let files = self.nodes.iter().filter(|(_, node)| matches!(node.body, Body::File(_)));

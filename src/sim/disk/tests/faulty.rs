@@ -51,6 +51,23 @@ fn writeback_error_is_reported_once_by_the_next_sync() {
 }
 
 #[test]
+fn writeback_error_is_reported_to_no_process_once_the_fault_is_over() {
+    let rig = Rig::new(1);
+    let writeback = Some(Writeback::default());
+    rig.disk.set_profile(DiskProfile { writeback, ..DiskProfile::default() });
+    let disk = rig.boot();
+    let file = durable(&disk, "/a", b"old");
+    file.write_at(b"new", 0).unwrap();
+    rig.disk.fail(Failing::WriteBack, 1, None);
+    rig.clock.fetch_add(60_000_000_000, Ordering::Relaxed);
+    disk.exists(path("/")).unwrap();
+    rig.disk.fail(Failing::WriteBack, 0, None);
+    finish(file.sync()).unwrap();
+    rig.disk.power_loss(&Survival::Everything);
+    assert_eq!(read(&rig.boot(), "/a").unwrap(), b"old", "and the page is still lost");
+}
+
+#[test]
 fn short_write_leaves_some_bytes_and_fails() {
     let mut parts = std::collections::BTreeSet::new();
     for seed in 0..40 {
