@@ -48,6 +48,8 @@ impl Served {
             ("listeners", "PLAINTEXT://127.0.0.1:0,CONTROLLER://127.0.0.1:0"),
             ("offsets.topic.num.partitions", "1"),
             ("offsets.topic.replication.factor", "1"),
+            ("transaction.state.log.replication.factor", "1"),
+            ("transaction.state.log.min.isr", "1"),
             ("transaction.partition.verification.enable", verifies),
         ];
         config.set_all(settings).unwrap();

@@ -170,7 +170,7 @@ fn metadata(address: &Address, fenced: bool) -> Image {
         listeners: vec![Listener {
             name: LISTENER.into(),
             address: address.clone(),
-            protocol: SecurityProtocol::Plaintext,
+            protocol: SecurityProtocol::PLAINTEXT,
         }],
         features: Vec::new(),
         rack: None,
