@@ -18,7 +18,7 @@ use super::sessions::FetchSessions;
 use super::txn::TxnCoordinators;
 use super::verifying::{Question, Unverified, Verifier};
 use crate::base::config::NodeConfig;
-use crate::base::{Address, BrokerEpoch, BrokerId, Flaws, Stream};
+use crate::base::{Address, BrokerEpoch, BrokerId, Flaws, ProducerId, Stream};
 use crate::controller::{Change, Image, Topic};
 use crate::io::World;
 use crate::wire::ErrorCode;
@@ -47,7 +47,7 @@ pub(crate) struct Broker<W: World> {
     pub(crate) txns: Arc<TxnCoordinators<W>>,
     /// Of the listeners for clients and brokers.
     pub(crate) limits: Arc<ConnectionLimits>,
-    pub(crate) producer_ids: ProducerIds,
+    producer_ids: ProducerIds<W>,
     /// Rung when the controller should be told something before the next heartbeat is due.
     pub(crate) heartbeat_due: Notify,
     /// A controlled shutdown has begun.
@@ -88,7 +88,7 @@ impl<W: World> Broker<W> {
             verifier: Verifier::new(world.clone(), BrokerId(config.node.node_id)),
             txns: TxnCoordinators::new(world.clone(), &config, flaws),
             limits: ConnectionLimits::new(&config.node),
-            producer_ids: ProducerIds::default(),
+            producer_ids: ProducerIds::new(world.clone(), BrokerId(config.node.node_id)),
             heartbeat_due: Notify::new(),
             leaving: AtomicBool::new(false),
             epoch: AtomicI64::new(BrokerEpoch::NONE.0),
@@ -109,6 +109,11 @@ impl<W: World> Broker<W> {
     /// Asks the coordinator of a transaction about partitions of this broker.
     pub(crate) async fn verify(&self, question: Question) -> Unverified {
         self.verifier.ask(&self.image(), &self.inter_broker_listener, question).await
+    }
+
+    /// A producer id that nobody has used. A client may ask again after an error.
+    pub(crate) async fn next_producer_id(&self) -> Result<ProducerId, ErrorCode> {
+        self.producer_ids.next(&self.controller, self.epoch()).await
     }
 
     /// The newest committed metadata known here.

@@ -14,7 +14,7 @@
 //! | `outbox`, `isr`, `assignments` | what replicas have for the controller, and how it gets there |
 //! | `groups` | the group coordinators of this broker |
 //! | `verifying` | asking the coordinators of transactions |
-//! | `txn/`, `producer_ids` | its transaction coordinators, and the markers that they send; ids for producers |
+//! | `txn/`, `txn_work`, `producer_ids` | its transaction coordinators, what they ask for, and ids for producers |
 //! | `auto_topics` | topics that are created on demand |
 //! | `metadata_log`, `lifecycle`, `channel` | following the controller; standing with it |
 //! | `upkeep`, `cleanup` | flushing, checkpoints, lag; retention and compaction |
@@ -48,6 +48,7 @@ mod serve;
 mod sessions;
 mod timers;
 mod txn;
+mod txn_work;
 mod upkeep;
 mod verifying;
 

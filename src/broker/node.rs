@@ -20,7 +20,7 @@ use super::replicas::{Found, FoundOf, Replicas};
 use super::serve::connection::Server;
 use super::serve::limits::ConnectionLimits;
 use super::serve::listeners::{ListenerType, OwnListener, listeners, voters};
-use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, txn, upkeep};
+use super::{assignments, cleanup, dir_failures, isr, lifecycle, recovery, txn_work, upkeep};
 use crate::base::config::NodeConfig;
 use crate::base::{
     BrokerId, Flaw, Flaws, NodeProbe, Offset, Stream, TopicId, TopicPartition, topics,
@@ -375,7 +375,9 @@ impl<W: World> Start<W> {
             Metadata::Copy(copy) => Some(copy.clone()),
         };
         self.world.spawn("group coordinators", broker.groups.clone().run(elections));
-        txn::start(&broker, txn_elections);
+        let coordinators = broker.txns.clone().run(txn_elections);
+        self.world.spawn("transaction coordinators", coordinators);
+        self.world.spawn("transactions", txn_work::run(broker.clone()));
         let follower = MetadataFollower::new(broker.clone(), copy)?;
         self.supervise("metadata", follower.run());
         self.world.spawn("fetchers", Fetchers::run(broker.clone()));

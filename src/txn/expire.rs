@@ -1,11 +1,11 @@
 //! What follows from deadlines: completion, timeouts, and the expiry of transactional ids.
 
 use super::TransactionalId;
-use super::machine::{Decision, Effect, TxnCoordinator};
+use super::machine::{Decision, TxnCoordinator};
 use super::record::Record;
 use super::soft::{SoftEffect, Timer};
 use super::status::TransactionState;
-use crate::base::{Instant, Timestamp};
+use crate::base::{Instant, ProducerId, Timestamp};
 
 /// Bytes of the records that are appended at once, about. Source: a quarter of Kafka's default
 /// `max.message.bytes`: a larger batch would be refused as a whole.
@@ -18,55 +18,50 @@ fn add(decision: &mut Decision<()>, more: Decision<()>) {
     decision.after.extend(more.after);
 }
 
-fn uses_spare(effect: &Effect) -> bool {
-    matches!(effect, Effect::Soft(SoftEffect::ProducerIdUsed))
-}
-
 impl TxnCoordinator {
     /// Decides what is overdue. What is left over follows at once: its deadline stays.
     pub(super) fn overdue(&self, now: Instant, wall: Timestamp) -> Decision<()> {
         let mut decision = Decision::only(());
+        let mut spare = self.soft.spare();
+        let mut bytes = 0;
         for timer in self.soft.expired(now) {
             let more = match timer {
                 Timer::Resume => self.resume(now, wall),
                 Timer::Complete(id) => self.complete(wall, id),
-                Timer::Timeout(id) => {
-                    let used = decision.effects.iter().any(uses_spare);
-                    self.time_out(now, wall, id, used)
-                }
+                Timer::Timeout(id) => self.time_out(now, wall, id, &mut spare),
                 Timer::Expiry => self.expire_ids(now, wall),
             };
+            bytes += more.records.iter().map(Record::size).sum::<usize>();
             add(&mut decision, more);
-            if decision.records.iter().map(Record::size).sum::<usize>() >= BATCH {
+            if bytes >= BATCH {
                 break;
             }
         }
         decision
     }
 
-    /// Aborts a transaction that takes too long. `used`: the spare producer id is taken.
+    /// Aborts a transaction that takes too long. It takes the spare producer id if its epochs are
+    /// exhausted.
     fn time_out(
         &self,
         now: Instant,
         wall: Timestamp,
         id: &TransactionalId,
-        used: bool,
+        spare: &mut Option<ProducerId>,
     ) -> Decision<()> {
         let ended = || SoftEffect::Ended(id.clone()).into();
         let known = self.state.stored(id.as_str());
         let ongoing = known.filter(|known| known.state == TransactionState::Ongoing);
         let Some(known) = ongoing else { return Decision::only(()).with(ended()) };
-        let spare = self.soft.spare().filter(|_| !used);
-        let fenced = self.fence(now, wall, id, known, spare);
+        let fenced = self.fence(now, wall, id, known, *spare);
         match &fenced.response {
             None => Decision::only(()).with(SoftEffect::NeedsProducerId(id.clone()).into()),
             Some(Err(_)) => Decision::only(()).with(ended()),
             Some(Ok(())) => {
-                let takes = spare.is_some() && known.is_exhausted();
                 let fenced = fenced.answering(());
-                match takes {
-                    true => fenced.with(SoftEffect::ProducerIdUsed.into()),
-                    false => fenced,
+                match known.is_exhausted().then(|| spare.take()).flatten() {
+                    Some(_) => fenced.with(SoftEffect::ProducerIdUsed.into()),
+                    None => fenced,
                 }
             }
         }

@@ -289,4 +289,4 @@ fn errors(response: &WriteTxnMarkersResponse) -> BTreeMap<(ProducerId, TopicPart
 
 #[cfg(test)]
 #[path = "markers_tests.rs"]
-mod tests;
+pub(crate) mod tests;

@@ -12,19 +12,24 @@ const ORDERS: TopicId = TopicId([5; 16]);
 
 /// The metadata of a topic with a leader for each partition; brokers 1 and 2 are alive.
 fn image(leaders: &[Option<i32>]) -> Arc<Image> {
+    image_at(&[Address::new("broker1", 9092), Address::new("broker2", 9092)], leaders)
+}
+
+/// The same with brokers at these addresses, from id 1 on.
+pub(crate) fn image_at(brokers: &[Address], leaders: &[Option<i32>]) -> Arc<Image> {
     let mut image = Image::default();
     let mut replay = |record: Record| {
         let at = image.offset().map_or(crate::base::Offset::ZERO, crate::base::Offset::next);
         image.replay(at, &record, &mut Vec::new()).unwrap();
     };
-    for id in [1, 2] {
+    for (id, address) in (1..).zip(brokers) {
         replay(Record::RegisterBroker(RegisterBroker {
             broker: BrokerId(id),
             incarnation: Default::default(),
             epoch: crate::base::BrokerEpoch(i64::from(id)),
             listeners: vec![Listener {
                 name: "PLAINTEXT".into(),
-                address: Address::new(format!("broker{id}"), 9092),
+                address: address.clone(),
                 protocol: SecurityProtocol(0),
             }],
             features: Vec::new(),
@@ -63,7 +68,7 @@ fn queues(leaders: &[Option<i32>]) -> MarkerQueues {
     queues
 }
 
-fn markers(id: &str, producer: i64, partitions: &[i32]) -> Markers {
+pub(crate) fn markers(id: &str, producer: i64, partitions: &[i32]) -> Markers {
     let partitions = partitions.iter().map(|one| TopicPartition::new("orders", *one));
     Markers {
         partition: 3,
@@ -78,7 +83,7 @@ fn markers(id: &str, producer: i64, partitions: &[i32]) -> Markers {
 }
 
 /// A response in which each partition has the error of its place.
-fn response(producer: i64, errors: &[(i32, ErrorCode)]) -> WriteTxnMarkersResponse {
+pub(crate) fn response(producer: i64, errors: &[(i32, ErrorCode)]) -> WriteTxnMarkersResponse {
     let partitions = errors.iter().map(|(partition, error)| {
         message!(WritableTxnMarkerPartitionResult {
             partition_index: *partition,

@@ -19,17 +19,15 @@ use tokio::sync::mpsc;
 
 use self::markers::Written;
 use self::sender::MarkerSender;
-use super::context::Broker;
 use super::hosted::{Coordinators, OnPartition};
 use super::partition::Leadership;
-use super::producer_ids;
 use super::serve::listeners::inter_broker;
 use crate::base::config::{NodeConfig, TxnConfig};
 use crate::base::{BrokerId, Flaws, Instant, LeaderEpoch, ProducerId, Timestamp, topics};
 use crate::controller::Image;
 use crate::io::{World, timeout};
 use crate::txn::{
-    self, Asked, Decision, Effect, Found, Outgoing, SoftEffect, TRANSACTION_VERSION,
+    self, Asked, Decision, Effect, Found, Markers, Outgoing, SoftEffect, TRANSACTION_VERSION,
     TransactionVersion, Transactions, TxnCoordinator, TxnSettings,
 };
 use crate::wire::ErrorCode;
@@ -37,9 +35,6 @@ use crate::wire::ErrorCode;
 /// How long a request waits for the replicas of `__transaction_state`. Source: Kafka's default of
 /// `request.timeout.ms`; Kafka itself waits for as long as the transaction may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The pause after the controller gave no producer id.
-const RETRY: Duration = Duration::from_millis(500);
 
 type Host<W> = Arc<OnPartition<W, TxnCoordinator>>;
 
@@ -162,18 +157,18 @@ impl<W: World> TxnCoordinators<W> {
         }
     }
 
-    /// The same for an answer that may take a producer id that nobody has used.
+    /// The same for an answer that may take a producer id that nobody has used: `fresh` gets one.
     pub(crate) async fn ask<T>(
         &self,
-        broker: &Broker<W>,
         id: &str,
+        fresh: impl AsyncFnOnce() -> Result<ProducerId, ErrorCode>,
         handler: impl Fn(&TxnCoordinator, Instant, Timestamp, Option<ProducerId>) -> Decision<Asked<T>>,
     ) -> Result<T, ErrorCode> {
         let asked = self.decide(id, |machine, now, wall| handler(machine, now, wall, None)).await?;
         if let Some(answer) = asked {
             return answer;
         }
-        let fresh = producer_ids::next(broker).await?;
+        let fresh = fresh().await?;
         let asked = self.decide(id, |machine, now, wall| handler(machine, now, wall, Some(fresh)));
         // With a producer id there is an answer.
         asked.await?.unwrap_or(Err(ErrorCode::UnknownServerError))
@@ -214,51 +209,43 @@ impl<W: World> TxnCoordinators<W> {
         Ok(seen)
     }
 
-    /// The coordinator of a partition, elected in this epoch.
+    /// Follows elections for as long as the node lives.
+    pub(crate) async fn run(self: Arc<Self>, elections: mpsc::UnboundedReceiver<Leadership<W>>) {
+        self.coordinators.clone().run(elections).await;
+    }
+
+    /// What coordinators ask for. The task that takes it is the only one.
+    pub(crate) fn asked(&self) -> Option<mpsc::UnboundedReceiver<Outgoing>> {
+        self.asked.lock().take()
+    }
+
+    /// Sends markers until they are written, or their coordinator resigns.
+    pub(crate) fn send(&self, markers: Markers) {
+        self.sender.send(markers);
+    }
+
+    /// A coordinator has resigned: its markers are not sent any more.
+    pub(crate) fn resigned(&self, partition: i32, epoch: LeaderEpoch) {
+        self.sender.resigned(partition, epoch);
+    }
+
+    /// Whether a coordinator that was elected in this epoch is still here.
+    pub(crate) fn leads(&self, partition: i32, epoch: LeaderEpoch) -> bool {
+        self.elected_in(partition, epoch).is_some()
+    }
+
+    /// Brings a producer id to a coordinator that asked for one.
+    pub(crate) fn bring(&self, partition: i32, epoch: LeaderEpoch, id: ProducerId) {
+        if let Some(host) = self.elected_in(partition, epoch) {
+            let _ = host.affect(Effect::Soft(SoftEffect::ProducerId(id)));
+        }
+    }
+
     fn elected_in(&self, partition: i32, epoch: LeaderEpoch) -> Option<Host<W>> {
         let mut all = self.coordinators.all().into_iter();
         let found = all.find(|(of, in_epoch, _)| (*of, *in_epoch) == (partition, epoch));
         found.map(|(_, _, host)| host)
     }
-
-    /// Brings a producer id to a coordinator, for as long as it leads.
-    async fn bring_producer_id(self: Arc<Self>, broker: Arc<Broker<W>>, of: (i32, LeaderEpoch)) {
-        while let Some(host) = self.elected_in(of.0, of.1) {
-            match producer_ids::next(&broker).await {
-                Ok(id) => {
-                    let _ = host.affect(Effect::Soft(SoftEffect::ProducerId(id)));
-                    return;
-                }
-                Err(_) => self.world.sleep_until(self.world.now() + RETRY).await,
-            }
-        }
-    }
-}
-
-/// Follows elections, and carries out what coordinators ask for, as long as the node lives.
-pub(super) fn start<W: World>(
-    broker: &Arc<Broker<W>>,
-    elections: mpsc::UnboundedReceiver<Leadership<W>>,
-) {
-    let coordinators = broker.txns.coordinators.clone();
-    broker.world.spawn("transaction coordinators", coordinators.run(elections));
-    let Some(mut asked) = broker.txns.asked.lock().take() else { return };
-    let of_task = broker.clone();
-    broker.world.spawn("transactions", async move {
-        while let Some(outgoing) = asked.recv().await {
-            match outgoing {
-                Outgoing::Markers(markers) => of_task.txns.sender.send(markers),
-                Outgoing::Resigned { partition, epoch } => {
-                    of_task.txns.sender.resigned(partition, epoch);
-                }
-                Outgoing::NeedsProducerId { partition, epoch } => {
-                    let (txns, broker) = (of_task.txns.clone(), of_task.clone());
-                    let brought = txns.bring_producer_id(broker, (partition, epoch));
-                    of_task.world.spawn("producer id", brought);
-                }
-            }
-        }
-    });
 }
 
 /// Tells a coordinator what was written. One that has resigned does not hear of it.

@@ -125,3 +125,7 @@ impl<W: World> MarkerSender<W> {
         self.pool.call(&address, Purpose::Questions, request, None, deadline).await
     }
 }
+
+#[cfg(test)]
+#[path = "sender_tests.rs"]
+mod tests;

@@ -28,8 +28,8 @@ impl Stage {
         config.set_all([("transaction.state.log.num.partitions", "1")]).unwrap();
         let txns = TxnCoordinators::new(world.clone(), &config, Flaws::default());
         let elections = replica.site.elections_of(&replica.partition.name.topic);
-        world.spawn("elections", txns.coordinators.clone().run(elections));
-        let asked = txns.asked.lock().take().unwrap();
+        world.spawn("elections", txns.clone().run(elections));
+        let asked = txns.asked().unwrap();
         txns.metadata_changed(&image(2));
         Self { replica, txns, asked }
     }
@@ -113,7 +113,7 @@ async fn transaction_is_decided_told_and_completed() {
     let Some(Outgoing::Markers(markers)) = stage.asked.recv().await else { panic!("no markers") };
     assert_eq!((markers.coordinator, markers.partitions.len()), (LeaderEpoch(5), 1));
     // The metadata has no such partition: it was deleted.
-    stage.txns.sender.send(markers);
+    stage.txns.send(markers);
     settle().await;
     stage.replica.replicated_to(4);
     settle().await;

@@ -36,9 +36,10 @@ impl<W: World> Handler<Broker<W>> for EndTxn {
             outcome: Outcome::of(request.committed),
             version,
         };
+        let fresh = async || broker.next_producer_id().await;
         let ended = broker
             .txns
-            .ask(broker, id, |machine, now, wall, fresh| machine.end(now, wall, end, fresh));
+            .ask(id, fresh, |machine, now, wall, fresh| machine.end(now, wall, end, fresh));
         let nobody = (ProducerId::NONE, ProducerEpoch::NONE);
         let (error, (id, epoch)) = match ended.await {
             Ok(next) if version.bumps_epoch() => (ErrorCode::None, next),

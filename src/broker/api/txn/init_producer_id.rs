@@ -8,7 +8,6 @@ use std::sync::Arc;
 use super::known_to;
 use crate::base::{ProducerEpoch, ProducerId};
 use crate::broker::context::Broker;
-use crate::broker::producer_ids;
 use crate::broker::serve::handler::{Context, Handler};
 use crate::io::World;
 use crate::txn::{InitRequest, Initialised};
@@ -55,7 +54,7 @@ async fn init<W: World>(
     let Some(id) = request.transactional_id.as_deref() else {
         return match expected {
             Some(producer) => bump(producer),
-            None => producer_ids::next(broker).await.map(|id| (id, ProducerEpoch(0))),
+            None => broker.next_producer_id().await.map(|id| (id, ProducerEpoch(0))),
         };
     };
     let request = InitRequest {
@@ -70,7 +69,7 @@ async fn init<W: World>(
     let decide = |machine: &crate::txn::TxnCoordinator, now, wall, fresh| {
         machine.init(now, wall, request, fresh)
     };
-    broker.txns.ask(broker, id, decide).await
+    broker.txns.ask(id, async || broker.next_producer_id().await, decide).await
 }
 
 /// KIP-360: a producer that lost track begins a new epoch of the id it has.
