@@ -204,6 +204,12 @@ pub fn request_frame(data: &[u8]) {
         BROKER_HEARTBEAT => BrokerHeartbeatRequest,
         ALLOCATE_PRODUCER_IDS => AllocateProducerIdsRequest,
         ASSIGN_REPLICAS_TO_DIRS => AssignReplicasToDirsRequest,
+        ADD_PARTITIONS_TO_TXN => AddPartitionsToTxnRequest,
+        ADD_OFFSETS_TO_TXN => AddOffsetsToTxnRequest,
+        END_TXN => EndTxnRequest,
+        DESCRIBE_TRANSACTIONS => DescribeTransactionsRequest,
+        LIST_TRANSACTIONS => ListTransactionsRequest,
+        UPDATE_FEATURES => UpdateFeaturesRequest,
     }
 }
 

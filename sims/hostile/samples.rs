@@ -8,6 +8,8 @@ mod alterations;
 mod groups;
 #[path = "samples/partitions.rs"]
 mod partitions;
+#[path = "samples/txn.rs"]
+mod txn;
 
 use super::wire::batch::BatchBuilder;
 use super::wire::messages::*;
@@ -86,6 +88,12 @@ pub fn request(key: i16, version: i16, target: &Target, values: &mut dyn Values)
         key::WRITE_TXN_MARKERS | key::TXN_OFFSET_COMMIT | key::DESCRIBE_PRODUCERS => {
             partitions::request(key, sample)
         }
+        key::ADD_PARTITIONS_TO_TXN
+        | key::ADD_OFFSETS_TO_TXN
+        | key::END_TXN
+        | key::DESCRIBE_TRANSACTIONS
+        | key::LIST_TRANSACTIONS
+        | key::UPDATE_FEATURES => txn::request(key, sample),
         _ => groups::request(key, sample),
     }
 }

@@ -105,6 +105,12 @@ fn unheeded(request: &Request) -> Result<BytesMut, FrameError> {
         key::CONSUMER_GROUP_HEARTBEAT => empty::<ConsumerGroupHeartbeatRequest>(request),
         key::DESCRIBE_TOPIC_PARTITIONS => empty::<DescribeTopicPartitionsRequest>(request),
         key::CONSUMER_GROUP_DESCRIBE => empty::<ConsumerGroupDescribeRequest>(request),
+        key::ADD_PARTITIONS_TO_TXN => empty::<AddPartitionsToTxnRequest>(request),
+        key::ADD_OFFSETS_TO_TXN => empty::<AddOffsetsToTxnRequest>(request),
+        key::END_TXN => empty::<EndTxnRequest>(request),
+        key::DESCRIBE_TRANSACTIONS => empty::<DescribeTransactionsRequest>(request),
+        key::LIST_TRANSACTIONS => empty::<ListTransactionsRequest>(request),
+        key::UPDATE_FEATURES => empty::<UpdateFeaturesRequest>(request),
         other => panic!("request {other} is served and not handled here"),
     }
 }
