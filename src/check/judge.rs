@@ -118,6 +118,8 @@ impl Judge {
         self.verdicts.notes = self.ghost.take_notes();
         let unjudged = self.invariants.iter().filter_map(|i| i.unjudged(ending, &self.ghost));
         self.verdicts.notes.extend(unjudged);
+        let remarks = self.invariants.iter().filter_map(|i| i.remark(ending, &self.ghost));
+        self.verdicts.notes.extend(remarks);
         self.verdicts
     }
 }

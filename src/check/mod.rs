@@ -5,7 +5,32 @@
 //! here asks the cluster anything.
 //!
 //! One invariant, one file, one name: the name is the same in scenario files and in reports.
+//!
+//! # Exactly once
+//! Three accounts of each transaction are kept apart, and invariants compare them:
+//! - what its client asked for and was told (`ghost::Transactions`), with the fate that follows from it:
+//!   committed, aborted, never asked for, or unknown;
+//! - what its coordinator decided: entries of `__transaction_state` below the high watermark, decoded by
+//!   the ghost (`ghost::TransactionLog`);
+//! - what its partitions hold: batches and markers below the high watermark, and so the last stable
+//!   offset (`ghost::Stability`).
+//!
+//! | invariant | compares |
+//! |---|---|
+//! | `producer-epoch-unique`, `zombie-producer-fenced` | ids and epochs of clients, of entries, and of batches in each partition |
+//! | `decision-durable` | entries of one transactional id with each other, and with what clients are told |
+//! | `markers-complete` | decisions with markers |
+//! | `no-hanging-transaction`, `transactions-complete` | each account with the time since the heal |
+//! | `aborted-read`, `dirty-read`, `torn-transaction`, `g1b` | what `read_committed` consumers got with all three |
+//! | `g0`, `g1c` | committed transactions with each other (`dependencies`) |
+//! | `input-output-mismatch`, `commit-rewound`, `zombie-fenced` | inputs, outputs and offsets of consume-transform-produce |
+//!
+//! A permitted loss (unclean election, or power loss of `min.insync.replicas` unsynced copies) excuses
+//! only what it took: entries of a coordinator excuse their own transactional ids
+//! (`TransactionLog::has_forgotten`), records of a partition excuse offsets and markers of that partition
+//! from then on (`Partition::losses`).
 
+mod dependencies;
 mod ghost;
 pub mod history;
 mod invariants;
@@ -28,8 +53,9 @@ pub use setup::{Setup, TopicPromise};
 pub use verdicts::Permit;
 pub use verdicts::{Note, Verdicts};
 pub use violation::{
-    Absence, Client, ConsumerWitness, GroupWitness, LivenessWitness, MetadataWitness, RecordName,
-    RecordWitness, ReplicaWitness, Sighting, StorageWitness, Subject, Told, Violation, Witness,
+    Absence, Client, ConsumerWitness, Dependency, GroupWitness, LivenessWitness, MetadataWitness,
+    RecordName, RecordWitness, ReplicaWitness, Sighting, StorageWitness, Subject, Told,
+    TransactionName, TransactionWitness, Violation, Witness,
 };
 
 use std::collections::BTreeSet;
@@ -101,6 +127,11 @@ pub(crate) trait Invariant: Send {
 
     /// A note for a run that ended before it could be judged.
     fn unjudged(&self, _ending: Ending, _ghost: &Ghost) -> Option<Note> {
+        None
+    }
+
+    /// A note about something that is permitted.
+    fn remark(&self, _ending: Ending, _ghost: &Ghost) -> Option<Note> {
         None
     }
 }

@@ -5,6 +5,7 @@ mod clients;
 mod groups;
 mod metadata;
 mod storage;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,12 +70,24 @@ pub(crate) struct Story {
     partition: TopicPartition,
     topic_id: TopicId,
     partition_epoch: i32,
+    /// In which b1 leads, as stories of transactions have it.
+    epoch: i32,
     registrations: i64,
     /// Each broker's segments.
     disks: BTreeMap<u16, BTreeMap<i64, Vec<u8>>>,
     /// Each node's metadata log.
     metadata: BTreeMap<u16, Vec<u8>>,
     verdicts: Verdicts,
+    /// Partitions to which the story may turn again.
+    others: BTreeMap<TopicPartition, Other>,
+}
+
+/// A partition that the story has left.
+struct Other {
+    topic_id: TopicId,
+    partition_epoch: i32,
+    epoch: i32,
+    disks: BTreeMap<u16, BTreeMap<i64, Vec<u8>>>,
 }
 
 impl Story {
@@ -163,10 +176,12 @@ impl Story {
             partition: TopicPartition::new("orders", 0),
             topic_id: TopicId([1; 16]),
             partition_epoch: 0,
+            epoch: 0,
             registrations: 0,
             disks: BTreeMap::new(),
             metadata: BTreeMap::new(),
             verdicts: Verdicts::default(),
+            others: BTreeMap::new(),
         };
         story.commits(Some(1), 0, &[1, 2, 3]);
         story.became_leader(1, 0);
@@ -415,11 +430,16 @@ impl Story {
 
     fn loses_power(&mut self, broker: u16) {
         self.sees(broker, What::PowerLost { lost_pages: 1 });
-        for (base, file) in self.disks.get(&broker).cloned().unwrap_or_default() {
-            self.sees(
-                broker,
-                What::Survived { path: path(&self.partition, base), bytes: file.into() },
-            );
+        let own = (&self.partition, self.disks.get(&broker));
+        let others = self.others.iter().map(|(name, other)| (name, other.disks.get(&broker)));
+        let mut survived = Vec::new();
+        for (name, files) in std::iter::once(own).chain(others) {
+            for (base, file) in files.into_iter().flatten() {
+                survived.push((path(name, *base), file.clone()));
+            }
+        }
+        for (path, bytes) in survived {
+            self.sees(broker, What::Survived { path, bytes: bytes.into() });
         }
     }
 

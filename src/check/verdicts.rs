@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::violation::{Seconds, brokers, name_of};
+use super::violation::{Dependency, Seconds, brokers, name_of, say_cycle};
 use super::{Outage, Violation};
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, TopicPartition};
 
@@ -52,6 +52,13 @@ pub enum Note {
     },
     /// A liveness invariant could not be judged: the run ended before its time was over.
     EndedEarly { invariant: &'static str },
+    /// Transactions of several producers depend on each other in a cycle. Kafka permits that: their
+    /// records may interleave in a partition.
+    PermittedCycle {
+        /// `G0` or `G1c`.
+        anomaly: &'static str,
+        cycle: Vec<Dependency>,
+    },
 }
 
 /// The reason why a loss of committed records is permitted.
@@ -99,6 +106,10 @@ impl fmt::Display for Note {
             }
             Self::EndedEarly { invariant } => {
                 write!(f, "{invariant} not judged: the run ended before its time was over")
+            }
+            Self::PermittedCycle { anomaly, cycle } => {
+                write!(f, "{anomaly} that Kafka permits: ")?;
+                say_cycle(f, cycle)
             }
         }
     }

@@ -24,7 +24,7 @@ use crate::scenario::Expect;
     {\"at\":12410000000,\"host\":9,\"event\":\"sent\",\"producer\":3,\"op\":17,\"partition\":\"orders-2\",\"value\":71,\"acks\":\"all\",\"idempotent\":true}\n  \
     {\"at\":12415000000,\"host\":9,\"event\":\"ok\",\"producer\":3,\"op\":17,\"offset\":4118}\n  \
     {\"at\":21007000000,\"host\":12,\"event\":\"polled\",\"consumer\":0,\"partition\":\"orders-2\",\"records\":[[4118,71]]}\n\
-    The documentation of `brokerquake::check::history` has every event.\n\n\
+    The documentation of `brokerquake::check::history` has every event, also those of transactions.\n\n\
     Exit codes: 0 held, 1 broke, 2 the history can't be read or has nothing to judge, 3 stuck.")]
 pub struct CheckArgs {
     /// The history file

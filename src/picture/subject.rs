@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::marks::Span;
 use super::recorder::{Recorder, Track};
 use crate::base::{Instant, Offset, TopicPartition};
-use crate::check::{self, GroupWitness, RecordWitness, ReplicaWitness, Violation, Witness};
+use crate::check::{self, Client, GroupWitness, RecordWitness, ReplicaWitness, Violation, Witness};
 use crate::run::LaneKind;
 use crate::run::outcome::Outcome as RunOutcome;
 use crate::scenario::Expect;
@@ -79,7 +79,8 @@ fn subject(run: &Recorder, violation: &Violation) -> Subject {
         Witness::Consumer(_)
         | Witness::Storage(_)
         | Witness::Metadata(_)
-        | Witness::Liveness(_) => {}
+        | Witness::Liveness(_)
+        | Witness::Transaction(_) => {}
     }
     if let (Some(partition), Some(offset), None) =
         (violation.partition(), subject.offset, subject.value)
@@ -103,14 +104,19 @@ impl Subject {
             GroupWitness::TwoOwners { members, .. }
             | GroupWitness::ProcessedTwice { members, .. } => members.to_vec(),
             GroupWitness::NotGivenUp { owner, next, .. } => vec![*owner, *next],
-            GroupWitness::CommitRewound { consumer, by, .. } => vec![*consumer, *by],
-            GroupWitness::ProcessedUnowned { consumer, .. }
+            GroupWitness::CommitRewound { consumer, by: Client::Consumer(by), .. } => {
+                vec![*consumer, *by]
+            }
+            GroupWitness::CommitRewound { consumer, .. }
+            | GroupWitness::Uncommitted { consumer, .. }
+            | GroupWitness::ProcessedUnowned { consumer, .. }
             | GroupWitness::GenerationFell { consumer, .. }
             | GroupWitness::ZombieCommitted { consumer, .. }
             | GroupWitness::GenerationAgain { consumer, .. }
             | GroupWitness::StaticMemberFenced { consumer, .. }
             | GroupWitness::StaticMemberMoved { consumer, .. } => vec![*consumer],
             GroupWitness::Unowned { .. }
+            | GroupWitness::ZombieSentOffsets { .. }
             | GroupWitness::Behind { .. }
             | GroupWitness::NotStable { .. }
             | GroupWitness::NeverProcessed { .. } => Vec::new(),

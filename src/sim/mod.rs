@@ -32,4 +32,4 @@ pub use history::{
 pub use host::{HostId, Kept, Survival};
 pub use observe::{Observation, Observer, What};
 pub use trace::{SharedTrace, Trace, TraceHash};
-pub use transactions::{Input, TransactionRecorder, isolated};
+pub use transactions::{TransactionRecorder, TransformedInput, isolated};

@@ -1,7 +1,9 @@
 //! Records what a transactional producer does: what a load says beside its client's calls.
 //!
 //! The order of the calls is part of what is recorded: each `…ing` comes before the client's call, and
-//! the outcome after it.
+//! the outcome after it. `transformed` is recorded for each input, also for one of which nothing is made,
+//! before its outputs are sent; an input may be transformed again after an abort, with outputs of other
+//! values. (`MemberEvent::Processed` is for applications without outputs: it counts every attempt.)
 //!
 //! ```text
 //! let mut log = TransactionRecorder::new(number);             // kept over restarts of the process
@@ -23,7 +25,7 @@ use crate::base::{Offset, ProducerEpoch, ProducerId, TopicPartition};
 
 /// A record that is transformed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Input {
+pub struct TransformedInput {
     pub partition: TopicPartition,
     pub offset: Offset,
     /// Its unique value.
@@ -77,8 +79,13 @@ impl TransactionRecorder {
     }
 
     /// It makes outputs of an input, in a transaction or without.
-    pub fn transformed(&self, group: &str, input: &Input, outputs: &[u64]) -> ClientEvent {
-        let Input { partition, offset, value, key } = input.clone();
+    pub fn transformed(
+        &self,
+        group: &str,
+        input: &TransformedInput,
+        outputs: &[u64],
+    ) -> ClientEvent {
+        let TransformedInput { partition, offset, value, key } = input.clone();
         TransactionEvent::Transformed {
             producer: self.producer,
             txn: self.current,

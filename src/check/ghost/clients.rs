@@ -38,8 +38,6 @@ pub(crate) struct Send {
     pub last_read: Option<Instant>,
     /// Where it was first read by a reader of committed records.
     pub stable: Option<Read>,
-    /// When it was last read by one.
-    pub last_stable: Option<Instant>,
     /// Its topic was deleted since.
     gone: bool,
 }
@@ -133,6 +131,8 @@ pub(crate) struct Clients {
     skipped: BTreeMap<TopicPartition, Vec<(u32, Offset)>>,
     /// Topics that got records of transactions.
     transactional: BTreeSet<Arc<str>>,
+    /// Sends to these topics, by the offsets at which they are stored.
+    by_offset: BTreeMap<TopicPartition, BTreeMap<Offset, usize>>,
 }
 
 impl Clients {
@@ -206,6 +206,17 @@ impl Clients {
         self.transactional.contains(topic)
     }
 
+    /// Sends to a topic with transactions that are stored in a range of offsets.
+    pub fn stored_in(
+        &self,
+        partition: &TopicPartition,
+        range: std::ops::Range<Offset>,
+    ) -> impl Iterator<Item = &Send> {
+        let known = self.by_offset.get(partition);
+        let found = known.into_iter().flat_map(move |known| known.range(range.clone()));
+        found.filter_map(|(_, index)| self.sends.get(*index))
+    }
+
     /// A record of a key is at an offset.
     pub fn keyed(&mut self, partition: &TopicPartition, key: u64, offset: Offset) {
         let latest = self.latest.entry((partition.clone(), key)).or_insert(offset);
@@ -226,9 +237,15 @@ impl Clients {
             send.gone = true;
         }
         self.passes.remove(partition);
+        self.by_offset.remove(partition);
         self.latest.retain(|(of, _), _| of != partition);
         self.reached.remove(partition);
         self.skipped.remove(partition);
+    }
+
+    /// How often the process on a client's host has ended.
+    pub fn incarnation(&self, host: HostId) -> u32 {
+        self.incarnations.get(&host).copied().unwrap_or_default()
     }
 
     /// A process ended. If it was a client's, the next one is another client: its producer has a
@@ -309,7 +326,6 @@ impl Clients {
                     read: None,
                     last_read: None,
                     stable: None,
-                    last_stable: None,
                     gone: false,
                 });
             }
@@ -319,6 +335,12 @@ impl Clients {
                 // The first outcome counts: a client that reports two is not to be believed.
                 if let Some(send) = send.filter(|send| send.told.is_none()) {
                     send.told = Some((at, outcome.clone()));
+                    if let Outcome::Ok { offset: Some(offset) } = outcome
+                        && self.transactional.contains(&send.partition.topic)
+                    {
+                        let known = self.by_offset.entry(send.partition.clone()).or_default();
+                        known.insert(*offset, send.order);
+                    }
                 }
             }
         }
@@ -344,7 +366,6 @@ impl Clients {
                     send.last_read = Some(at);
                     if stable {
                         send.stable.get_or_insert(read);
-                        send.last_stable = Some(at);
                     }
                     if let Some(txn) = send.txn.filter(|_| stable) {
                         let visible = Visible { value: *value, read };

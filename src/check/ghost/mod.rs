@@ -20,6 +20,7 @@ mod stability;
 mod stamp;
 mod transaction_log;
 mod transactions;
+mod visible;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,8 +38,8 @@ pub(crate) use partition::{Partition, Promised};
 pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
 pub(crate) use stability::{Open, Settled, Step};
-pub(crate) use transaction_log::{Entry, Logged, State, TransactionLog};
-pub(crate) use transactions::{Fate, Identity, Transaction, Transactions};
+pub(crate) use transaction_log::{Decision, Entry, Logged, State, TransactionLog};
+pub(crate) use transactions::{Fate, Identity, Read, Transaction, Transactions};
 
 use super::{Note, Setup, TopicPromise, Touched};
 use crate::base::{
@@ -129,6 +130,16 @@ impl Ghost {
         &self.groups
     }
 
+    /// Whether brokers are observed, and not only clients.
+    pub(crate) fn observes_brokers(&self) -> bool {
+        !self.setup.brokers.is_empty()
+    }
+
+    /// Whether the logs of transaction coordinators are observed.
+    pub(crate) fn observes_coordinators(&self) -> bool {
+        self.view.partitions().any(|(name, _)| *name.topic == *topics::TRANSACTION_STATE)
+    }
+
     /// Clients' transactions.
     pub(crate) fn transactions(&self) -> &Transactions {
         &self.transactions
@@ -157,6 +168,7 @@ impl Ghost {
             let (_, leader) = self.view.leader(name).filter(|_| !self.is_compacted(&name.topic))?;
             let log = self.hosts.replica(leader, name)?;
             let end = self.view.exposed_below(name).min(log.end());
+            let end = self.readable_below(name, end);
             (end > log.start().max(self.deleted_below(name))).then_some(end)
         })
     }
@@ -165,7 +177,7 @@ impl Ghost {
     pub(crate) fn has_lost(&self, name: &TopicPartition) -> bool {
         self.notes.iter().any(|note| match note {
             Note::LossWithinContract { partition, .. } => partition == name,
-            Note::EndedEarly { .. } => false,
+            Note::EndedEarly { .. } | Note::PermittedCycle { .. } => false,
         })
     }
 

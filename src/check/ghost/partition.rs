@@ -50,6 +50,8 @@ pub(crate) struct Partition {
     pub promised: Vec<Promised>,
     /// The frontier when the last fault ended, less what was lost since.
     pub exposed_at_heal: Option<Offset>,
+    /// The last stable offset when the last fault ended, less what was lost since.
+    pub stable_at_heal: Option<Offset>,
     /// Below this, records were deleted because retention was due.
     pub deleted_below: Offset,
     /// Below this, some replica has cleaned its log: batches may be there in another shape.
@@ -115,8 +117,8 @@ impl Partition {
         for kept in &self.promised {
             self.stability.promise(kept.at, &kept.batch);
         }
-        if let Some(exposed) = &mut self.exposed_at_heal {
-            *exposed = (*exposed).min(from);
+        for known in [&mut self.exposed_at_heal, &mut self.stable_at_heal].into_iter().flatten() {
+            *known = from.min(*known);
         }
     }
 }

@@ -318,7 +318,9 @@ impl Ghost {
     pub(crate) fn healed(&mut self) {
         self.healed = true;
         for partition in self.partitions.values_mut() {
-            partition.exposed_at_heal = Some(partition.frontier());
+            let exposed = partition.frontier();
+            partition.exposed_at_heal = Some(exposed);
+            partition.stable_at_heal = Some(partition.stability.last_stable(exposed));
         }
     }
 

@@ -283,7 +283,8 @@ fn value(bytes: &[u8]) -> Option<Value> {
         })?,
     };
     // The last update, and the start.
-    (fields.i64()?, fields.i64()?);
+    fields.i64()?;
+    fields.i64()?;
     if flexible {
         fields.tags()?;
     }

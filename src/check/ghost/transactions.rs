@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::base::{Instant, Offset, ProducerEpoch, ProducerId, TopicPartition};
+use crate::check::violation::TransactionName;
 use crate::sim::{Ended, HostId, Isolation, Outcome, TransactionEvent};
 
 /// Who a transactional producer is.
@@ -79,6 +80,11 @@ pub(crate) struct Transaction {
 }
 
 impl Transaction {
+    /// Its name in evidence.
+    pub fn name(&self) -> TransactionName {
+        TransactionName { producer: self.producer, number: self.number }
+    }
+
     /// What is known of its outcome from its producer alone.
     pub fn fate(&self) -> Fate {
         match &self.ended {

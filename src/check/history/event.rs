@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::base::config::{Acks, Setting};
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::sim::{
-    ClientEvent, ConsumerEvent, HostId, Isolation, Lookup, MemberEvent, Misdeed, Outcome,
-    ProducerEvent,
+    ClientEvent, HostId, Isolation, Lookup, MemberEvent, Misdeed, Outcome, ProducerEvent,
 };
 
+mod consumer;
 mod transaction;
 
 #[derive(Serialize, Deserialize)]
@@ -291,33 +291,7 @@ pub(super) fn said(event: &ClientEvent) -> Said {
         ClientEvent::Producer(ProducerEvent::Answered { producer, value, error, offset }) => {
             Said::Answered { producer, value, error, offset }
         }
-        ClientEvent::Consumer(ConsumerEvent::Polled { consumer, partition, records }) => {
-            Said::Polled { consumer, partition: partition.to_string(), records }
-        }
-        ClientEvent::Consumer(ConsumerEvent::Positioned { consumer, partition, offset }) => {
-            Said::Positioned { consumer, partition: partition.to_string(), offset }
-        }
-        ClientEvent::Consumer(ConsumerEvent::ReachedEnd { consumer, partition, end }) => {
-            Said::ReachedEnd { consumer, partition: partition.to_string(), end }
-        }
-        ClientEvent::Consumer(ConsumerEvent::Unreadable {
-            consumer,
-            partition,
-            offset,
-            served,
-        }) => Said::Unreadable { consumer, partition: partition.to_string(), offset, served },
-        ClientEvent::Consumer(ConsumerEvent::Skipped { consumer, partition, offset }) => {
-            Said::Skipped { consumer, partition: partition.to_string(), offset }
-        }
-        ClientEvent::Consumer(ConsumerEvent::Asked { consumer, partition }) => {
-            Said::Asked { consumer, partition: partition.to_string() }
-        }
-        ClientEvent::Consumer(ConsumerEvent::Listed { consumer, partition, lookup, offset }) => {
-            Said::Listed { consumer, partition: partition.to_string(), lookup, offset }
-        }
-        ClientEvent::Consumer(ConsumerEvent::Isolated { consumer, isolation }) => {
-            Said::Isolated { consumer, isolation }
-        }
+        ClientEvent::Consumer(event) => consumer::said(event),
         ClientEvent::Member(event) => said_of_member(event),
         ClientEvent::Transaction(event) => transaction::said(event),
         ClientEvent::Noted { text } => Said::Noted { text: text.to_string() },
@@ -357,46 +331,14 @@ pub(super) fn heard(said: Said) -> Result<ClientEvent, String> {
         Said::Answered { producer, value, error, offset } => {
             ClientEvent::Producer(ProducerEvent::Answered { producer, value, error, offset })
         }
-        Said::Polled { consumer, partition, records } => {
-            ClientEvent::Consumer(ConsumerEvent::Polled {
-                consumer,
-                partition: read_partition(&partition)?,
-                records,
-            })
-        }
-        Said::Positioned { consumer, partition, offset } => {
-            ClientEvent::Consumer(ConsumerEvent::Positioned {
-                consumer,
-                partition: read_partition(&partition)?,
-                offset,
-            })
-        }
-        Said::ReachedEnd { consumer, partition, end } => {
-            ClientEvent::Consumer(ConsumerEvent::ReachedEnd {
-                consumer,
-                partition: read_partition(&partition)?,
-                end,
-            })
-        }
-        Said::Unreadable { consumer, partition, offset, served } => {
-            let partition = read_partition(&partition)?;
-            ClientEvent::Consumer(ConsumerEvent::Unreadable { consumer, partition, offset, served })
-        }
-        Said::Skipped { consumer, partition, offset } => {
-            ClientEvent::Consumer(ConsumerEvent::Skipped {
-                consumer,
-                partition: read_partition(&partition)?,
-                offset,
-            })
-        }
-        Said::Asked { consumer, partition } => {
-            let partition = read_partition(&partition)?;
-            ClientEvent::Consumer(ConsumerEvent::Asked { consumer, partition })
-        }
-        Said::Listed { consumer, partition, lookup, offset } => {
-            let partition = read_partition(&partition)?;
-            ClientEvent::Consumer(ConsumerEvent::Listed { consumer, partition, lookup, offset })
-        }
+        Said::Polled { .. }
+        | Said::Positioned { .. }
+        | Said::ReachedEnd { .. }
+        | Said::Unreadable { .. }
+        | Said::Skipped { .. }
+        | Said::Asked { .. }
+        | Said::Listed { .. }
+        | Said::Isolated { .. } => ClientEvent::Consumer(consumer::heard(said)?),
         Said::Subscribed { .. }
         | Said::Joined { .. }
         | Said::Entered { .. }
@@ -411,9 +353,6 @@ pub(super) fn heard(said: Said) -> Result<ClientEvent, String> {
         | Said::Recalling { .. }
         | Said::Recalled { .. }
         | Said::Processed { .. } => ClientEvent::Member(heard_of_member(said)?),
-        Said::Isolated { consumer, isolation } => {
-            ClientEvent::Consumer(ConsumerEvent::Isolated { consumer, isolation })
-        }
         Said::Identified { .. }
         | Said::Bumped { .. }
         | Said::TransactionBegan { .. }

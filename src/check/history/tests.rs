@@ -1,5 +1,7 @@
 //! Histories are read as they were written, and mistakes in them are named.
 
+mod transactions;
+
 use super::*;
 use crate::base::TopicPartition;
 use crate::sim::{ConsumerEvent, Lookup, MemberEvent, Outcome, ProducerEvent};

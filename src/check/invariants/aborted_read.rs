@@ -1,20 +1,27 @@
-//! `aborted-read`: a consumer read a record whose send certainly failed.
+//! `aborted-read`: a consumer read a record whose send certainly failed, or a `read_committed` one read
+//! a record of a transaction that is not committed.
 //!
-//! Without transactions, only sends can fail: a record that was refused before it could enter a log
-//! must not be in one. A producer that reports a timeout as a failure is found here too.
-
-use crate::check::{Event, Ghost, Invariant, RecordWitness, Violation};
-use crate::sim::{ClientEvent, ConsumerEvent, Outcome, ProducerEvent, What};
+//! A record that was refused before it could enter a log must not be in one. A transaction is not
+//! committed if its producer was told that it is aborted, or never asked for a commit; nor are records
+//! that an abort marker follows in the committed log. A producer that reports a timeout as a failure is
+//! found here too. A record that was read before its commit was asked for is judged by `g1b`.
+//! Source: Adya's G1a; Jepsen's Kafka workload, aborted-read.
 
 use crate::base::{Offset, TopicPartition};
-use crate::check::ghost::Send;
+use crate::check::ghost::{Fate, Send, Transaction};
+use crate::check::{Ending, Event, Ghost, Invariant, RecordWitness, TransactionWitness, Violation};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, Ended, Outcome, ProducerEvent, TransactionEvent, What,
+};
+
+const NAME: &str = "aborted-read";
 
 #[derive(Default)]
 pub(super) struct AbortedRead;
 
 impl Invariant for AbortedRead {
     fn name(&self) -> &'static str {
-        "aborted-read"
+        NAME
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
@@ -24,9 +31,14 @@ impl Invariant for AbortedRead {
                 partition,
                 records,
             })) => {
+                let stable = ghost.transactions().reads_committed(*consumer);
                 for (offset, value) in records {
                     if let Some(send) = ghost.clients().send_of(*value) {
                         ask(event, partition, send, *offset, *consumer)?;
+                    }
+                    if stable {
+                        ask_client(event, ghost, partition, (*offset, *value), *consumer)?;
+                        ask_log(event, ghost, partition, (*offset, *value), *consumer)?;
                     }
                 }
                 Ok(())
@@ -40,8 +52,31 @@ impl Invariant for AbortedRead {
                 let Some(read) = send.read else { return Ok(()) };
                 ask(event, &send.partition, send, read.offset, read.consumer)
             }
+            What::Client(ClientEvent::Transaction(TransactionEvent::Ended {
+                producer,
+                txn,
+                outcome: Ended::Aborted,
+            })) => match ghost.transactions().get(*producer, *txn) {
+                Some(transaction) if matches!(transaction.fate(), Fate::Aborted(_)) => {
+                    read_of(ghost, transaction).map_or(Ok(()), |(partition, witness)| {
+                        event.broke(NAME, &partition, witness)
+                    })
+                }
+                _ => Ok(()),
+            },
             _ => Ok(()),
         }
+    }
+
+    fn finish(&mut self, ending: Ending, ghost: &Ghost) -> Result<(), Violation> {
+        for transaction in ghost.transactions().all() {
+            if transaction.fate() == Fate::NeverAsked
+                && let Some((partition, witness)) = read_of(ghost, transaction)
+            {
+                return Violation::found(NAME, ending.now, &partition, witness);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -55,7 +90,77 @@ fn ask(
     let Some((_, Outcome::Fail { error })) = &send.told else { return Ok(()) };
     let (told, error) = (send.as_told(), error.clone());
     let witness = RecordWitness::RefusedButRead { offset, told, error, consumer };
-    event.broke("aborted-read", partition, witness)
+    event.broke(NAME, partition, witness)
+}
+
+/// Whether its producer knows that its transaction is aborted.
+fn ask_client(
+    event: &Event<'_>,
+    ghost: &Ghost,
+    partition: &TopicPartition,
+    (offset, value): (Offset, u64),
+    consumer: u32,
+) -> Result<(), Violation> {
+    let send = ghost.clients().send_of(value);
+    let of = send.and_then(|send| ghost.transactions().get(send.producer, send.txn?));
+    let Some((transaction, Fate::Aborted(at))) = of.map(|of| (of, of.fate())) else {
+        return Ok(());
+    };
+    let witness = TransactionWitness::ReadAborted {
+        offset,
+        record: ghost.clients().name_of(value),
+        transaction: transaction.name(),
+        consumer,
+        aborted: Some(at),
+    };
+    event.broke(NAME, partition, witness)
+}
+
+/// Whether an abort marker follows it in the committed log.
+fn ask_log(
+    event: &Event<'_>,
+    ghost: &Ghost,
+    name: &TopicPartition,
+    (offset, value): (Offset, u64),
+    consumer: u32,
+) -> Result<(), Violation> {
+    let Some(partition) = ghost.partition(name) else { return Ok(()) };
+    let Some(promised) = partition.promise_of(offset) else { return Ok(()) };
+    let fate = partition.stability.fate(&promised.batch).filter(|settled| !settled.commit);
+    // A record that was read before it was lost may have another at its offset now.
+    let lost = partition.losses.iter().any(|loss| loss.from <= offset);
+    let Some(settled) = fate.filter(|_| !lost) else { return Ok(()) };
+    let (producer_id, epoch, marker) = (settled.producer, settled.epoch, settled.marker);
+    let witness = TransactionWitness::ReadMarkedAborted {
+        offset,
+        value,
+        consumer,
+        producer_id,
+        epoch,
+        marker,
+    };
+    event.broke(NAME, name, witness)
+}
+
+/// The first record of a transaction that a reader of committed records got.
+fn read_of(
+    ghost: &Ghost,
+    transaction: &Transaction,
+) -> Option<(TopicPartition, TransactionWitness)> {
+    let visible = transaction.visible?;
+    let partition = ghost.clients().send_of(visible.value)?.partition.clone();
+    let aborted = match transaction.fate() {
+        Fate::Aborted(at) => Some(at),
+        _ => None,
+    };
+    let witness = TransactionWitness::ReadAborted {
+        offset: visible.read.offset,
+        record: ghost.clients().name_of(visible.value),
+        transaction: transaction.name(),
+        consumer: visible.read.consumer,
+        aborted,
+    };
+    Some((partition, witness))
 }
 
 #[cfg(test)]
@@ -94,5 +199,122 @@ mod tests {
         story.polled(0, &[(0, 100)]);
         story.told_fail(0, 0, "MESSAGE_TOO_LARGE");
         assert!(story.sentence().contains("MESSAGE_TOO_LARGE"));
+    }
+
+    /// Consumer 0 reads what is committed; one record is stored in a transaction.
+    fn in_transaction() -> Story {
+        let mut story = Story::judging("aborted-read");
+        story.reads_committed(0);
+        story.begins(3, 1);
+        story.stored_in(3, 1, 100, 7);
+        story
+    }
+
+    #[test]
+    fn silent_about_committed_and_unknown_transactions() {
+        for known in [true, false] {
+            let mut story = in_transaction();
+            if known {
+                story.commits_transaction(3, 1);
+            } else {
+                story.commits_in_doubt(3, 1);
+            }
+            story.polled(0, &[(7, 100)]);
+            story.finish_silent();
+        }
+    }
+
+    #[test]
+    fn silent_when_a_fenced_producer_asked_for_the_commit_before() {
+        let mut story = in_transaction();
+        story.ending(3, 1, true);
+        story.told_fenced(3, 1);
+        story.polled(0, &[(7, 100)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn silent_about_a_reader_that_reads_everything() {
+        let mut story = in_transaction();
+        story.aborts_transaction(3, 1);
+        story.polled(1, &[(7, 100)]);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn fires_when_a_record_of_an_aborted_transaction_is_read() {
+        let mut story = in_transaction();
+        story.aborts_transaction(3, 1);
+        story.polled(0, &[(7, 100)]);
+        story.fired(
+            "orders-0 offset 7 read by read_committed consumer k0 is p3's record 100 of p3's \
+             transaction 1, which was aborted at 1.000 s",
+        );
+    }
+
+    #[test]
+    fn fires_when_it_was_read_before_the_abort() {
+        let mut story = in_transaction();
+        story.polled(0, &[(7, 100)]);
+        story.silent();
+        story.aborts_transaction(3, 1);
+        assert!(story.sentence().contains("which was aborted at"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn fires_when_no_commit_was_ever_asked_for() {
+        let mut story = in_transaction();
+        story.told_fenced(3, 1);
+        story.polled(0, &[(7, 100)]);
+        story.later();
+        story.finish_fired(
+            "orders-0 offset 7 read by read_committed consumer k0 is p3's record 100 of p3's \
+             transaction 1, for which no commit was asked by 2.000 s",
+        );
+    }
+
+    #[test]
+    fn fires_when_an_abort_marker_follows_whatever_the_producer_knows() {
+        let mut story = Story::judging("aborted-read");
+        story.reads_committed(0);
+        story.writes_in(7, 0, &[100]);
+        story.writes_plain(&[5]);
+        story.marks(7, 1, false);
+        story.polled(0, &[(1, 5)]);
+        story.silent();
+        story.polled(0, &[(0, 100)]);
+        story.fired(
+            "orders-0 offset 0 read by read_committed consumer k0 at 1.000 s is a record of producer id \
+             7, whose abort marker of epoch 1 is at offset 2",
+        );
+    }
+
+    #[test]
+    fn silent_about_the_next_transaction_of_a_producer_that_aborted() {
+        let mut story = Story::judging("aborted-read");
+        story.reads_committed(0);
+        story.writes_in(7, 0, &[100]);
+        story.marks(7, 1, false);
+        story.writes_in(7, 1, &[101]);
+        story.marks(7, 2, true);
+        story.polled(0, &[(2, 101)]);
+        story.silent();
+    }
+
+    #[test]
+    fn marker_counts_only_for_offsets_that_were_not_lost_within_the_contract() {
+        for (offset, fires) in [(0, true), (2, false)] {
+            let mut story = Story::judging("aborted-read");
+            story.reads_committed(0);
+            story.writes_in(7, 0, &[100]);
+            story.marks(7, 1, false);
+            story.writes_plain(&[5]);
+            story.loses_committed(2);
+            story.writes_in(7, 1, &[101]);
+            story.marks(7, 2, false);
+            // The second was the other record when it was read.
+            story.polled(0, &[(offset, 100)]);
+            assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! An earlier read does not excuse the loss. Judged at the end, because a later read may still find
 //! the record. Whether the configuration promises anything is for the scenario to expect: acks=1 is
 //! an acknowledgement too. A record that retention deleted, or that compaction may have removed, is
-//! not lost.
+//! not lost. A record of a transaction is acknowledged when its commit is, too: one that is aborted or in
+//! doubt need not be there.
 //! Source: Jepsen's Kafka workload, lost-write.
 
 use crate::base::Instant;
@@ -144,5 +145,30 @@ mod tests {
         story.positioned(2, 6);
         story.polled(2, &[(6, 99), (8, 101)]);
         assert!(story.finish_sentence().contains("absent where consumer k2"));
+    }
+
+    /// A record in a transaction at offset 7, which a reader of committed records passes.
+    fn passed_in(end: impl Fn(&mut Story)) -> Story {
+        let mut story = Story::judging("acked-write-lost");
+        story.reads_committed(2);
+        story.begins(3, 1);
+        story.stored_in(3, 1, 100, 7);
+        end(&mut story);
+        story.later();
+        story.polled(2, &[(6, 99), (9, 101), (10, 102)]);
+        story
+    }
+
+    #[test]
+    fn silent_about_a_transaction_that_is_aborted_open_or_in_doubt() {
+        passed_in(|story| story.aborts_transaction(3, 1)).finish_silent();
+        passed_in(|_| {}).finish_silent();
+        passed_in(|story| story.commits_in_doubt(3, 1)).finish_silent();
+    }
+
+    #[test]
+    fn fires_when_a_record_of_a_committed_transaction_is_passed() {
+        let mut story = passed_in(|story| story.commits_transaction(3, 1));
+        assert!(story.finish_sentence().contains("absent where consumer k2 read on"));
     }
 }

@@ -4,6 +4,8 @@
 //! Judged against each final read: a record that was acknowledged before that read began, at or
 //! after its first offset, must have been read since. Acknowledgements with acks=0 have no offset,
 //! and count as well.
+//! A record of a transaction is acknowledged with its commit; that the last stable offset reaches it is
+//! for `no-hanging-transaction`.
 //! Source: Jepsen's Kafka workload, unseen.
 
 use crate::check::ghost::{Reached, Send};
@@ -49,7 +51,10 @@ pub(in crate::check) fn unseen(
             let began = ending.reading.filter(|at| *at <= read.at).unwrap_or(read.since);
             let seen = send.last_read.is_some_and(|seen| seen >= read.since);
             let skipped = send.offset().is_some_and(|offset| offset < read.from);
-            acked <= began && !seen && !skipped
+            // A marker may come later than the answer: until then the record is above the end.
+            let unstable = read.stable && send.txn.is_some();
+            let above = unstable && send.offset().is_some_and(|offset| offset >= read.end);
+            acked <= began && !seen && !skipped && !above
         });
         Some((send, read?))
     })
@@ -150,5 +155,33 @@ mod tests {
             "orders-0 p3's record 4 acked at 1.000 s; absent where consumer k0 read to the end \
              0 by 1.000 s",
         );
+    }
+
+    #[test]
+    fn silent_about_transactions_that_are_aborted_in_doubt_or_unstable() {
+        let mut story = Story::judging("acked-write-unseen");
+        story.reads_committed(0);
+        for txn in 1..=3 {
+            story.begins(3, txn);
+            story.stored_in(3, txn, 100 + txn, txn as i64);
+        }
+        story.aborts_transaction(3, 1);
+        story.commits_in_doubt(3, 2);
+        story.commits_transaction(3, 3);
+        story.positioned(0, 0);
+        story.reached_end(0, 3);
+        story.finish_silent();
+    }
+
+    #[test]
+    fn fires_when_the_final_read_lacks_a_record_of_a_committed_transaction() {
+        let mut story = Story::judging("acked-write-unseen");
+        story.reads_committed(0);
+        story.begins(3, 1);
+        story.stored_in(3, 1, 100, 7);
+        story.commits_transaction(3, 1);
+        story.positioned(0, 0);
+        story.reached_end(0, 9);
+        assert!(story.finish_sentence().contains("absent where consumer k0 read to the end 9"));
     }
 }

@@ -3,22 +3,29 @@
 //! What a member asks for must be at least what was acknowledged, or told to any member, before it
 //! asked. A commit whose outcome is unknown may take effect late and explains what is found. Nothing is
 //! judged after records of the partition, or of the coordinator's log, were lost within the contract.
-//! Source: KIP-211; Kafka's OffsetMetadataManager.
+//!
+//! Offsets that a transaction sent are committed with it. A member that asks after the commit was
+//! acknowledged must be told them, markers or not: the coordinator answers when they are there (KIP-447,
+//! UNSTABLE_OFFSET_COMMIT). Offsets of a transaction that is aborted, or of which no commit was asked for,
+//! are told to no member. What a transaction commits is not owed after the log of its own coordinator
+//! lost entries of its transactional id within the contract.
+//! Source: KIP-98, KIP-211, KIP-447; Kafka's OffsetMetadataManager.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{Instant, Offset, TopicPartition};
-use crate::check::{Event, Ghost, GroupWitness, Invariant, Violation};
-use crate::sim::{ClientEvent, MemberEvent, Outcome, What};
+use crate::check::ghost::{Fate, Transaction};
+use crate::check::{Client, Event, Ghost, GroupWitness, Invariant, Violation};
+use crate::sim::{ClientEvent, Ended, MemberEvent, Outcome, TransactionEvent, What};
 
 type Place = (Arc<str>, TopicPartition);
 
-/// The largest offset that is known to be committed.
+/// The largest offset that is known to be committed. `by`: the member, or the producer.
 #[derive(Clone, Copy)]
 struct Floor {
     offset: Offset,
-    by: u32,
+    by: Client,
     at: Instant,
 }
 
@@ -32,6 +39,8 @@ pub(super) struct CommitRewound {
     asked: BTreeMap<u32, BTreeMap<TopicPartition, Floor>>,
     /// Commits under way, and those without a known outcome.
     open: BTreeMap<(u32, u64), Commit>,
+    /// Every offset that a known commit stored.
+    stored: BTreeSet<(Place, Offset)>,
 }
 
 impl CommitRewound {
@@ -43,11 +52,91 @@ impl CommitRewound {
     }
 
     /// Whether a commit of this offset may have taken effect after the one that is known.
-    fn is_possible(&self, (group, partition): &Place, offset: Option<Offset>) -> bool {
+    fn is_possible(&self, ghost: &Ghost, place: &Place, offset: Option<Offset>) -> bool {
+        let (group, partition) = place;
         let stores =
             |(name, at): &(TopicPartition, Offset)| name == partition && Some(*at) == offset;
+        let pending = |one: &&Transaction| one.fate() == Fate::Unknown;
         self.open.values().any(|(of, offsets)| of == group && offsets.iter().any(stores))
+            || offset.is_some_and(|offset| {
+                let mut pending = ghost.transactions().all().filter(pending);
+                pending.any(|one| sends(one, place, offset))
+            })
     }
+
+    /// A transaction is committed, and the offsets that it sent with it.
+    fn commit(&mut self, at: Instant, transaction: &Transaction) {
+        for sent in transaction.offsets.iter().filter(|sent| !sent.refused) {
+            for (partition, offset) in &sent.offsets {
+                let place = (Arc::clone(&sent.group), partition.clone());
+                let by = Client::Producer(transaction.producer);
+                self.stored.insert((place.clone(), *offset));
+                self.raise(place, Floor { offset: *offset, by, at });
+            }
+        }
+    }
+
+    /// Whether a member was told less than is committed, or what is not.
+    fn judge(
+        &self,
+        ghost: &Ghost,
+        consumer: u32,
+        place: &Place,
+        found: Option<Offset>,
+        floors: &BTreeMap<TopicPartition, Floor>,
+    ) -> Option<GroupWitness> {
+        let (group, partition) = place;
+        if ghost.has_forgotten(group) || ghost.has_lost(partition) {
+            return None;
+        }
+        let floor = floors.get(partition).copied();
+        if let Some(offset) = found
+            && floor.is_none_or(|floor| floor.offset < offset)
+            && let Some(sender) = self.uncommitted(ghost, place, offset)
+        {
+            let (partition, transaction) = (partition.clone(), sender.name());
+            return Some(GroupWitness::Uncommitted { partition, consumer, offset, transaction });
+        }
+        let Floor { offset: committed, by, at } =
+            floor.filter(|floor| found < Some(floor.offset))?;
+        let forgotten = match by {
+            Client::Producer(producer) => is_forgotten(ghost, producer),
+            Client::Consumer(_) => false,
+        };
+        let partition = partition.clone();
+        (!forgotten && !self.is_possible(ghost, place, found)).then_some(
+            GroupWitness::CommitRewound { partition, consumer, found, committed, by, at },
+        )
+    }
+
+    /// The transaction that sent this offset, if no commit explains that a member was told of it.
+    fn uncommitted<'a>(
+        &self,
+        ghost: &'a Ghost,
+        place: &Place,
+        offset: Offset,
+    ) -> Option<&'a Transaction> {
+        let never = |one: &&Transaction| {
+            matches!(one.fate(), Fate::NeverAsked | Fate::Aborted(_)) && sends(one, place, offset)
+        };
+        let sender = ghost.transactions().all().find(never)?;
+        let stored = self.stored.contains(&(place.clone(), offset));
+        (!stored && !self.is_possible(ghost, place, Some(offset))).then_some(sender)
+    }
+}
+
+/// Whether the coordinator of a producer's transactional id lost entries of it.
+fn is_forgotten(ghost: &Ghost, producer: u32) -> bool {
+    let identity = ghost.transactions().identity(producer);
+    let id = identity.and_then(|identity| identity.transactional_id.as_ref());
+    id.is_some_and(|id| ghost.transaction_log().has_forgotten(id))
+}
+
+/// Whether a transaction sent this offset.
+fn sends(transaction: &Transaction, (group, partition): &Place, offset: Offset) -> bool {
+    let of_group = transaction.offsets.iter().filter(|sent| sent.group == *group);
+    let mut all = of_group.flat_map(|sent| &sent.offsets);
+    all.any(|(name, at)| name == partition && *at == offset)
 }
 
 impl Invariant for CommitRewound {
@@ -62,6 +151,15 @@ impl Invariant for CommitRewound {
                 floors.remove(gone);
             }
         }
+        if let What::Client(ClientEvent::Transaction(TransactionEvent::Ended {
+            producer,
+            txn,
+            outcome: Ended::Committed,
+        })) = &event.seen.what
+            && let Some(transaction) = ghost.transactions().get(*producer, *txn)
+        {
+            self.commit(event.seen.at, transaction);
+        }
         let What::Client(ClientEvent::Member(said)) = &event.seen.what else { return Ok(()) };
         let (consumer, at) = (said.consumer(), event.seen.at);
         let Some(member) = ghost.groups().member(consumer) else { return Ok(()) };
@@ -73,8 +171,10 @@ impl Invariant for CommitRewound {
             }
             MemberEvent::Committed { op, outcome: Outcome::Ok { .. }, .. } => {
                 let offsets = self.open.remove(&(consumer, *op)).map(|(_, offsets)| offsets);
+                let by = Client::Consumer(consumer);
                 for (partition, offset) in offsets.unwrap_or_default() {
-                    self.raise(place(&partition), Floor { offset, by: consumer, at });
+                    self.stored.insert((place(&partition), offset));
+                    self.raise(place(&partition), Floor { offset, by, at });
                 }
             }
             MemberEvent::Recalling { .. } => {
@@ -85,24 +185,12 @@ impl Invariant for CommitRewound {
             MemberEvent::Recalled { offsets, .. } => {
                 let floors = self.asked.remove(&consumer).unwrap_or_default();
                 for (partition, found) in offsets {
-                    let excused = ghost.has_forgotten(&member.group) || ghost.has_lost(partition);
-                    let floor = floors.get(partition).filter(|floor| *found < Some(floor.offset));
-                    if let Some(Floor { offset, by, at }) = floor
-                        && !excused
-                        && !self.is_possible(&place(partition), *found)
-                    {
-                        let witness = GroupWitness::CommitRewound {
-                            partition: partition.clone(),
-                            consumer,
-                            found: *found,
-                            committed: *offset,
-                            by: *by,
-                            at: *at,
-                        };
+                    let place = place(partition);
+                    if let Some(witness) = self.judge(ghost, consumer, &place, *found, &floors) {
                         return event.broke(self.name(), Arc::clone(&member.group), witness);
                     }
                     if let Some(offset) = *found {
-                        self.raise(place(partition), Floor { offset, by: consumer, at });
+                        self.raise(place, Floor { offset, by: Client::Consumer(consumer), at });
                     }
                 }
             }
@@ -200,5 +288,79 @@ mod tests {
         story.coordinator_forgets();
         story.recalls(1, None);
         assert!(story.sentence().contains("nothing of orders-0 is committed"));
+    }
+
+    /// Producer 3 sends offset 10 of group `shop` in a transaction.
+    fn in_transaction() -> Story {
+        let mut story = Story::judging("commit-rewound");
+        story.subscribes(1, "shop");
+        story.identified(3, "till", 7, 0);
+        story.begins(3, 1);
+        story.sends_offset(3, 1, ("shop", 1), 10);
+        story.offset_sent(3, 1, "shop", true);
+        story
+    }
+
+    #[test]
+    fn silent_about_pending_offsets_and_those_of_a_commit_in_doubt() {
+        let mut story = in_transaction();
+        story.recalls(1, None);
+        story.commits_in_doubt(3, 1);
+        story.recalls(1, None);
+        story.recalls(1, Some(10));
+        story.silent();
+        let mut story = in_transaction();
+        story.commits_transaction(3, 1);
+        story.recalls(1, Some(10));
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_an_offset_is_not_there_after_its_transaction_was_committed() {
+        let mut story = in_transaction();
+        story.commits_transaction(3, 1);
+        story.later();
+        story.recalls(1, Some(4));
+        story.fired(
+            "group shop told k1 that offset 4 of orders-0 is committed at 2.000 s, though p3 knew offset \
+             10 to be committed at 1.000 s",
+        );
+    }
+
+    #[test]
+    fn fires_when_an_offset_of_an_open_or_aborted_transaction_is_told() {
+        let mut story = in_transaction();
+        story.recalls(1, Some(10));
+        story.fired(
+            "group shop told k1 that offset 10 of orders-0 is committed at 1.000 s, which only p3's \
+             transaction 1 sent, and that is not",
+        );
+        let mut story = in_transaction();
+        story.aborts_transaction(3, 1);
+        story.recalls(1, Some(10));
+        assert!(!story.sentence().is_empty());
+    }
+
+    #[test]
+    fn silent_when_an_aborted_offset_is_committed_again() {
+        let mut story = in_transaction();
+        story.aborts_transaction(3, 1);
+        story.begins(3, 2);
+        story.sends_offset(3, 2, ("shop", 1), 10);
+        story.commits_transaction(3, 2);
+        story.recalls(1, Some(10));
+        story.silent();
+    }
+
+    #[test]
+    fn transactional_commit_is_excused_only_by_its_own_lost_entries() {
+        for (id, fires) in [("till", false), ("desk", true)] {
+            let mut story = in_transaction();
+            story.logs(id, (9, 0), 0, &[]);
+            story.commits_transaction(3, 1);
+            story.coordinator_loses(0);
+            story.recalls(1, None);
+            assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
+        }
     }
 }

@@ -1,10 +1,14 @@
-//! `dirty-read`: a consumer read a record at or above the high watermark.
+//! `dirty-read`: a consumer read a record at or above the high watermark, or a `read_committed` one
+//! read a record at or above the last stable offset.
 //!
 //! There are two ways to find it: no leader had exposed the offset yet; or a leader had, but fewer
 //! brokers than `min.insync.replicas` had ever held the record, so that its high watermark was not
-//! a true one (KIP-966: it does not advance while the ISR is that small).
+//! a true one (KIP-966: it does not advance while the ISR is that small). The last stable offset is the
+//! ghost's own: the first record of a transaction without a marker below the high watermark.
 
-use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, ReplicaWitness, Violation};
+use crate::check::{
+    Client, Event, Ghost, Invariant, RecordWitness, ReplicaWitness, TransactionWitness, Violation,
+};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
 
 #[derive(Default)]
@@ -26,7 +30,18 @@ impl Invariant for DirtyRead {
         };
         let Some(partition) = ghost.partition(name) else { return Ok(()) };
         let (needed, exposed) = (ghost.copies_needed(name), ghost.view().exposed_below(name));
+        let stable = partition.stability.ever_stable();
+        let committed = ghost.transactions().reads_committed(*consumer);
         for (offset, value) in records {
+            if committed && *offset < exposed && *offset >= stable {
+                let witness = TransactionWitness::AboveLastStable {
+                    offset: *offset,
+                    value: *value,
+                    consumer: *consumer,
+                    stable,
+                };
+                return event.broke(self.name(), name, witness);
+            }
             if *offset >= exposed {
                 let witness = RecordWitness::AboveHighWatermark {
                     offset: *offset,
@@ -104,5 +119,37 @@ mod tests {
             "orders-0 offset 0 of epoch 0 read by consumer k0 at 1.000 s with copies on b1 only; \
              min.insync.replicas is 2",
         );
+    }
+
+    #[test]
+    fn silent_below_the_last_stable_offset_and_about_other_readers_above_it() {
+        let mut story = Story::judging("dirty-read");
+        story.reads_committed(0);
+        story.writes_plain(&[1]);
+        story.writes_in(7, 0, &[100]);
+        story.writes_plain(&[2]);
+        story.polled(0, &[(0, 1)]);
+        story.polled(1, &[(0, 1), (1, 100), (2, 2)]);
+        story.marks(7, 0, true);
+        story.polled(0, &[(1, 100), (2, 2)]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_above_a_transaction_without_a_replicated_marker() {
+        for marked in [false, true] {
+            let mut story = Story::judging("dirty-read");
+            story.reads_committed(0);
+            story.writes_in(7, 0, &[100]);
+            story.writes_plain(&[2]);
+            if marked {
+                story.marks_hidden(7, 0, true);
+            }
+            story.polled(0, &[(1, 2)]);
+            story.fired(
+                "orders-0 offset 1 read by read_committed consumer k0 at 1.000 s; the last stable offset \
+                 had never been above 0",
+            );
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! `duplicate`: one value was read at more than one offset, although its producer is idempotent.
 //!
-//! Reading one offset twice is harmless: a consumer that was reset does that.
+//! Reading one offset twice is harmless: a consumer that was reset does that. Records of transactions
+//! count whatever became of them: each is stored at most once, and an application that tries again after
+//! an abort sends another value.
 //! Source: Jepsen's Kafka workload, duplicate; KIP-98.
 
 use crate::check::{Client, Event, Ghost, Invariant, RecordWitness, Sighting, Violation};
@@ -87,5 +89,28 @@ mod tests {
         story.polled(0, &[(7, 100)]);
         story.polled(1, &[(9, 100)]);
         assert!(story.sentence().contains("consumer k1"));
+    }
+
+    #[test]
+    fn fires_also_within_an_aborted_transaction() {
+        let mut story = Story::judging("duplicate");
+        story.begins(3, 1);
+        story.sent_in(3, 1, 100);
+        story.aborts_transaction(3, 1);
+        story.polled(1, &[(7, 100), (8, 100)]);
+        assert!(story.sentence().contains("is at offset 7"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn silent_when_an_aborted_input_is_tried_again_with_another_value() {
+        let mut story = Story::judging("duplicate");
+        story.begins(3, 1);
+        story.sent_in(3, 1, 100);
+        story.aborts_transaction(3, 1);
+        story.begins(3, 2);
+        story.sent_in(3, 2, 101);
+        story.commits_transaction(3, 2);
+        story.polled(1, &[(7, 100), (9, 101)]);
+        story.silent();
     }
 }

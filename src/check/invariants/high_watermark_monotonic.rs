@@ -3,7 +3,8 @@
 //!
 //! A new leader's own high watermark may begin behind its predecessor's, as in Kafka; only readers
 //! must not see it go back. So across elections the end offset that a final read gets, after the
-//! heal, is compared with everything that had been exposed by then and was not lost by permission.
+//! heal, is compared with everything that had been exposed by then and was not lost by permission. A
+//! `read_committed` reader's end is compared with the last stable offset.
 //! Source: KIP-207.
 
 use std::collections::BTreeMap;
@@ -40,7 +41,11 @@ impl Invariant for HighWatermarkMonotonic {
                 partition,
                 end,
             })) => {
-                let exposed = ghost.partition(partition).and_then(|p| p.exposed_at_heal);
+                let stable = ghost.transactions().reads_committed(*consumer);
+                let exposed = ghost.partition(partition).and_then(|partition| match stable {
+                    true => partition.stable_at_heal,
+                    false => partition.exposed_at_heal,
+                });
                 let Some(exposed) = exposed.filter(|exposed| end < exposed) else { return Ok(()) };
                 let witness = ConsumerWitness::EndFell { consumer: *consumer, end: *end, exposed };
                 event.broke(self.name(), partition, witness)
@@ -120,5 +125,18 @@ mod tests {
         story.fired(
             "orders-0 ends at offset 1 for consumer k0 at 1.000 s, though offset 2 had been exposed",
         );
+    }
+
+    #[test]
+    fn end_of_a_committed_reader_is_compared_with_the_last_stable_offset() {
+        for (end, fires) in [(1, false), (0, true)] {
+            let mut story = Story::judging("high-watermark-monotonic");
+            story.reads_committed(9);
+            story.writes_plain(&[1]);
+            story.writes_in(7, 0, &[100]);
+            story.healed();
+            story.reached_end(9, end);
+            assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
+        }
     }
 }

@@ -10,24 +10,31 @@ mod commit_rewound;
 mod committed_prefix_agrees;
 mod compaction_keeps_latest;
 mod converges;
+mod decision_durable;
 mod dirty_read;
 mod duplicate;
 mod earliest_is_first;
 mod epochs_monotonic;
+mod g0;
+mod g1b;
+mod g1c;
 mod generation_monotonic;
 mod group_catches_up;
 mod group_stabilises;
 mod high_watermark_monotonic;
 mod inconsistent_offset;
 mod index_agrees;
+mod input_output_mismatch;
 mod isr_superset;
 mod latest_monotonic;
 mod latest_value_survives;
 mod leader_completeness;
+mod markers_complete;
 mod metadata_catches_up;
 mod metadata_log_matches;
 mod min_insync_enforced;
 mod misbehaviour_refused;
+mod no_hanging_transaction;
 mod offsets_dense;
 mod one_controller_per_epoch;
 mod one_leader_per_epoch;
@@ -37,6 +44,7 @@ mod poll_skip;
 mod poll_splice;
 mod processed_at_least_once;
 mod processed_at_most_once;
+mod producer_epoch_unique;
 mod reads_reach_end;
 mod recovery_point_kept;
 mod recovery_trusts_only_synced;
@@ -44,9 +52,12 @@ mod replaced_replica_waits;
 mod send_reorder;
 mod static_member_keeps;
 mod timestamp_lookup_agrees;
+mod torn_transaction;
+mod transactions_complete;
 mod writes_progress;
 mod writes_resume;
 mod zombie_fenced;
+mod zombie_producer_fenced;
 
 pub(super) use acked_write_unseen::unseen;
 
@@ -184,7 +195,8 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "dirty-read",
-        "No consumer reads an uncommitted record.",
+        "No consumer reads a record above the high watermark, nor above the last stable offset if it reads \
+         only committed ones.",
         Brokers,
         new::<dirty_read::DirtyRead>,
     ),
@@ -233,7 +245,7 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "commit-rewound",
-        "A committed offset never goes back or vanishes.",
+        "A committed offset never goes back or vanishes, and no other is told.",
         Brokers,
         new::<commit_rewound::CommitRewound>,
     ),
@@ -269,6 +281,72 @@ const TABLE: &[Row] = &[
         |setup| Box::new(group_catches_up::GroupCatchesUp { within: setup.within }),
     ),
     safety(
+        "producer-epoch-unique",
+        "No two clients get one producer id and epoch.",
+        Clients,
+        new::<producer_epoch_unique::ProducerEpochUnique>,
+    ),
+    safety(
+        "zombie-producer-fenced",
+        "Once another producer has a transactional id, nothing that the one before begins succeeds.",
+        Clients,
+        new::<zombie_producer_fenced::ZombieProducerFenced>,
+    ),
+    safety(
+        "decision-durable",
+        "Once the outcome of a transaction is decided, it never changes.",
+        Brokers,
+        new::<decision_durable::DecisionDurable>,
+    ),
+    safety(
+        "markers-complete",
+        "Each participant of a transaction gets the decided marker and no other.",
+        Brokers,
+        new::<markers_complete::MarkersComplete>,
+    ),
+    liveness(
+        "no-hanging-transaction",
+        "Once faults end, no transaction holds the last stable offset down beyond its timeout.",
+        Brokers,
+        |setup| Box::new(no_hanging_transaction::NoHangingTransaction { within: setup.within }),
+    ),
+    liveness(
+        "transactions-complete",
+        "Once faults end, commits and aborts complete in bounded time.",
+        Clients,
+        |setup| Box::new(transactions_complete::TransactionsComplete { within: setup.within }),
+    ),
+    safety(
+        "torn-transaction",
+        "Readers of committed records get all of a transaction, or nothing.",
+        Clients,
+        new::<torn_transaction::TornTransaction>,
+    ),
+    safety(
+        "input-output-mismatch",
+        "Each input that a group committed has exactly one visible output, in order per key.",
+        Clients,
+        new::<input_output_mismatch::InputOutputMismatch>,
+    ),
+    safety(
+        "g0",
+        "Transactions of one transactional id are in one order in all partitions (G0).",
+        Clients,
+        new::<g0::G0>,
+    ),
+    safety(
+        "g1b",
+        "No reader of committed records gets one before its commit was asked for (G1b).",
+        Clients,
+        new::<g1b::G1b>,
+    ),
+    safety(
+        "g1c",
+        "Committed transactions do not read each other's records in a cycle (G1c).",
+        Clients,
+        new::<g1c::G1c>,
+    ),
+    safety(
         "acked-write-lost",
         "No acknowledged record is missing where a later one was read.",
         Clients,
@@ -288,7 +366,7 @@ const TABLE: &[Row] = &[
     ),
     safety(
         "aborted-read",
-        "No consumer reads a record whose producer learned that it was refused.",
+        "No consumer reads a refused record, and no reader of committed records an aborted one (G1a).",
         Clients,
         new::<aborted_read::AbortedRead>,
     ),

@@ -1,6 +1,7 @@
 //! `poll-skip`: offsets are missing within one poll, or between polls of one assignment.
 //!
-//! A gap in a compacted topic is allowed. Setting the position (assign, seek, reset after a
+//! A gap in a compacted topic is allowed. So is one of markers, and for a `read_committed` consumer one
+//! of aborted records; where brokers are not observed, one without a record that must be visible. Setting the position (assign, seek, reset after a
 //! truncation) starts a new assignment.
 //! Source: Jepsen's Kafka workload, poll-skip and int-poll-skip.
 
@@ -18,7 +19,7 @@ impl Invariant for PollSkip {
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
         for change in event.folded {
             let Folded::Jumped { consumer, partition, expected, got } = change else { continue };
-            if got > expected && !ghost.is_compacted(&partition.topic) {
+            if got > expected && !ghost.explains_gap(*consumer, partition, *expected..*got) {
                 let witness =
                     ConsumerWitness::Jump { consumer: *consumer, expected: *expected, got: *got };
                 return event.broke(self.name(), partition, witness);
@@ -77,5 +78,51 @@ mod tests {
         story.positioned(0, 3);
         story.polled(0, &[(4, 2)]);
         assert!(story.sentence().contains("was at offset 3"));
+    }
+
+    #[test]
+    fn silent_over_markers_and_aborted_records() {
+        let mut story = Story::judging("poll-skip");
+        story.reads_committed(0);
+        story.writes_plain(&[1]);
+        story.writes_in(7, 0, &[100, 101]);
+        story.marks(7, 0, false);
+        story.writes_plain(&[2]);
+        story.polled(0, &[(0, 1), (4, 2)]);
+        story.polled(1, &[(0, 1), (1, 100), (2, 101), (4, 2)]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_over_records_that_the_reader_must_get() {
+        for (committed, marker) in [(false, false), (true, true)] {
+            let mut story = Story::judging("poll-skip");
+            if committed {
+                story.reads_committed(0);
+            }
+            story.writes_plain(&[1]);
+            story.writes_in(7, 0, &[100, 101]);
+            story.marks(7, 0, marker);
+            story.writes_plain(&[2]);
+            story.polled(0, &[(0, 1), (4, 2)]);
+            story.fired("orders-0 consumer k0 was at offset 1 and got offset 4 at 1.000 s");
+        }
+    }
+
+    #[test]
+    fn fires_over_a_committed_record_where_only_clients_are_observed() {
+        for committed in [true, false] {
+            let mut story = Story::judging("poll-skip");
+            story.reads_committed(0);
+            story.begins(3, 1);
+            story.stored_in(3, 1, 100, 1);
+            if committed {
+                story.commits_transaction(3, 1);
+            } else {
+                story.aborts_transaction(3, 1);
+            }
+            story.polled(0, &[(0, 1), (3, 2)]);
+            assert_eq!(!story.sentence().is_empty(), committed, "{}", story.sentence());
+        }
     }
 }

@@ -4,19 +4,53 @@
 //! A commit that waits for its coordinator is sent in the generation of that moment, so that only one
 //! whose member was in one generation from the beginning to the outcome is judged.
 //! In the consumer protocol each member has an epoch of its own, and others' say nothing. A group is not
-//! judged after its coordinator's log lost records within the contract.
+//! judged after its coordinator's log lost records within the contract. Offsets that a transaction sends
+//! with the generation of its member are judged alike (KIP-447).
 //! Source: Kafka's ILLEGAL_GENERATION.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::check::{Event, Ghost, GroupWitness, Invariant, Violation};
-use crate::sim::{ClientEvent, MemberEvent, Outcome, What};
+use crate::check::{Event, Ghost, GroupWitness, Invariant, TransactionName, Violation};
+use crate::sim::{ClientEvent, MemberEvent, Outcome, TransactionEvent, What};
 
 #[derive(Default)]
 pub(super) struct ZombieFenced {
     /// Commits under way: the generation of each, and the newest of its group when it began.
     open: BTreeMap<(u32, u64), (i32, i32)>,
+    /// Offsets that transactions send, in the same way, by producer, transaction and group.
+    sending: BTreeMap<(u32, u64, Arc<str>), (i32, i32)>,
+}
+
+impl ZombieFenced {
+    fn transaction(
+        &mut self,
+        event: &Event<'_>,
+        ghost: &Ghost,
+        said: &TransactionEvent,
+    ) -> Result<(), Violation> {
+        match said {
+            TransactionEvent::SendingOffsets { producer, txn, group, generation, .. } => {
+                let newest = ghost.groups().newest(group);
+                let key = (*producer, *txn, Arc::clone(group));
+                self.sending.insert(key, (*generation, newest));
+            }
+            TransactionEvent::SentOffsets { producer, txn, group, outcome } => {
+                let sent = self.sending.remove(&(*producer, *txn, Arc::clone(group)));
+                let Some((generation, newest)) = sent else { return Ok(()) };
+                let accepted = matches!(outcome, Outcome::Ok { .. });
+                let judged = ghost.groups().has_generations(group) && !ghost.has_forgotten(group);
+                if accepted && judged && (0..newest).contains(&generation) {
+                    let transaction = TransactionName { producer: *producer, number: *txn };
+                    let witness =
+                        GroupWitness::ZombieSentOffsets { transaction, generation, newest };
+                    return event.broke("zombie-fenced", Arc::clone(group), witness);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
 }
 
 impl Invariant for ZombieFenced {
@@ -25,6 +59,9 @@ impl Invariant for ZombieFenced {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        if let What::Client(ClientEvent::Transaction(said)) = &event.seen.what {
+            return self.transaction(event, ghost, said);
+        }
         let What::Client(ClientEvent::Member(said)) = &event.seen.what else { return Ok(()) };
         let Some(member) = ghost.groups().member(said.consumer()) else { return Ok(()) };
         match said {
@@ -110,6 +147,32 @@ mod tests {
         story.fired(
             "group shop acknowledged k1's commit 2 of generation 4 at 1.000 s, though generation 5 had \
              begun before it was sent",
+        );
+    }
+
+    #[test]
+    fn silent_about_offsets_that_are_refused_or_of_the_newest_generation() {
+        let mut story = overtaken();
+        story.begins(3, 1);
+        story.sends_offset(3, 1, ("shop", 4), 10);
+        story.offset_sent(3, 1, "shop", false);
+        story.sends_offset(3, 1, ("shop", 5), 10);
+        story.joins(1, 6, &[]);
+        story.offset_sent(3, 1, "shop", true);
+        story.sends_offset(3, 1, ("shop", -1), 10);
+        story.offset_sent(3, 1, "shop", true);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_a_transaction_sends_offsets_of_an_old_generation() {
+        let mut story = overtaken();
+        story.begins(3, 1);
+        story.sends_offset(3, 1, ("shop", 4), 10);
+        story.offset_sent(3, 1, "shop", true);
+        story.fired(
+            "group shop accepted offsets of generation 4 in p3's transaction 1 at 1.000 s, though \
+             generation 5 had begun before they were sent",
         );
     }
 }

@@ -12,8 +12,8 @@ impl Story {
     }
 
     fn sends(&mut self, producer: u32, op: u64, value: u64, acks: Acks, idempotent: bool) {
-        let partition = self.partition.clone();
-        self.client(ProducerEvent::Sent { producer, op, partition, value, acks, idempotent });
+        let (partition, txn) = (self.partition.clone(), None);
+        self.client(ProducerEvent::Sent { producer, op, partition, value, acks, idempotent, txn });
     }
 
     /// A consumer can't read on at an offset.

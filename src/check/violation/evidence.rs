@@ -32,6 +32,16 @@ pub enum Client {
     Consumer(u32),
 }
 
+impl Client {
+    /// Its name alone: `p1` or `k1`.
+    pub(crate) fn short(self) -> String {
+        match self {
+            Self::Producer(number) => format!("p{number}"),
+            Self::Consumer(number) => format!("k{number}"),
+        }
+    }
+}
+
 /// A send, and its outcome as its producer learned it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Told {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{RecordName, Seconds, name_of};
+use super::{Client, RecordName, Seconds, TransactionName, name_of};
 use crate::base::{Instant, Offset, TopicPartition};
 
 /// Evidence about the members of a group, and about what they commit and process.
@@ -57,9 +57,19 @@ pub enum GroupWitness {
         consumer: u32,
         found: Option<Offset>,
         committed: Offset,
-        by: u32,
+        by: Client,
         at: Instant,
     },
+    /// A member was told an offset that only a transaction sent that is not committed.
+    Uncommitted {
+        #[serde(serialize_with = "name_of")]
+        partition: TopicPartition,
+        consumer: u32,
+        offset: Offset,
+        transaction: TransactionName,
+    },
+    /// A transactional commit of an old generation was accepted.
+    ZombieSentOffsets { transaction: TransactionName, generation: i32, newest: i32 },
     /// A static member came back in time, and the group had to rebalance.
     StaticMemberMoved { consumer: u32, away: Duration, before: i32, after: i32 },
     /// A static member was refused in favour of another process, and there was none.
@@ -102,6 +112,7 @@ impl GroupWitness {
             | Self::ProcessedUnowned { partition, .. }
             | Self::Unowned { partition, .. }
             | Self::CommitRewound { partition, .. }
+            | Self::Uncommitted { partition, .. }
             | Self::Behind { partition, .. }
             | Self::NeverProcessed { partition, .. }
             | Self::ProcessedTwice { partition, .. } => Some(partition),
@@ -109,6 +120,7 @@ impl GroupWitness {
             | Self::GenerationAgain { .. }
             | Self::StaticMemberFenced { .. }
             | Self::ZombieCommitted { .. }
+            | Self::ZombieSentOffsets { .. }
             | Self::StaticMemberMoved { .. }
             | Self::NotStable { .. } => None,
         }
@@ -160,10 +172,21 @@ impl GroupWitness {
                 }
                 write!(
                     f,
-                    " at {at}, though k{by} knew offset {committed} to be committed at {}",
+                    " at {at}, though {} knew offset {committed} to be committed at {}",
+                    by.short(),
                     Seconds(*when)
                 )
             }
+            Self::Uncommitted { partition, consumer, offset, transaction } => write!(
+                f,
+                "told k{consumer} that offset {offset} of {partition} is committed at {at}, which only \
+                 {transaction} sent, and that is not"
+            ),
+            Self::ZombieSentOffsets { transaction, generation, newest } => write!(
+                f,
+                "accepted offsets of generation {generation} in {transaction} at {at}, though generation \
+                 {newest} had begun before they were sent"
+            ),
             Self::StaticMemberMoved { consumer, away, before, after } => write!(
                 f,
                 "went from generation {before} to {after} by {at} because k{consumer}, a static member, \

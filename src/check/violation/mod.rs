@@ -11,6 +11,7 @@ mod metadata;
 mod records;
 mod replicas;
 mod storage;
+mod transactions;
 
 use std::fmt;
 use std::sync::Arc;
@@ -26,6 +27,8 @@ pub use metadata::MetadataWitness;
 pub use records::RecordWitness;
 pub use replicas::ReplicaWitness;
 pub use storage::StorageWitness;
+pub(crate) use transactions::say_cycle;
+pub use transactions::{Dependency, TransactionName, TransactionWitness};
 
 use crate::base::{BrokerId, Instant, TopicPartition};
 
@@ -54,6 +57,10 @@ pub enum Subject {
     Node(BrokerId),
     /// One group of consumers.
     Group(String),
+    /// One transactional id.
+    TransactionalId(String),
+    /// One producer, by its number.
+    Producer(u32),
 }
 
 /// The evidence of a violation, by family.
@@ -68,6 +75,7 @@ pub enum Witness {
     Metadata(MetadataWitness),
     Group(GroupWitness),
     Liveness(LivenessWitness),
+    Transaction(TransactionWitness),
 }
 
 impl Violation {
@@ -86,7 +94,10 @@ impl Violation {
     pub fn partition(&self) -> Option<&TopicPartition> {
         match &self.subject {
             Subject::Partition(partition) => Some(partition),
-            Subject::Node(_) | Subject::Group(_) => None,
+            Subject::Node(_)
+            | Subject::Group(_)
+            | Subject::TransactionalId(_)
+            | Subject::Producer(_) => None,
         }
     }
 }
@@ -136,7 +147,8 @@ families!(
     Storage(StorageWitness),
     Metadata(MetadataWitness),
     Group(GroupWitness),
-    Liveness(LivenessWitness)
+    Liveness(LivenessWitness),
+    Transaction(TransactionWitness)
 );
 
 /// A partition as a report writes it.
@@ -150,6 +162,8 @@ impl fmt::Display for Subject {
             Self::Partition(partition) => write!(f, "{partition}"),
             Self::Node(broker) => write!(f, "b{broker}"),
             Self::Group(group) => write!(f, "group {group}"),
+            Self::TransactionalId(id) => write!(f, "transactional id {id}"),
+            Self::Producer(producer) => write!(f, "p{producer}"),
         }
     }
 }
