@@ -1,6 +1,7 @@
 //! Whole runs, judged by all invariants.
 
 mod model;
+mod transactions;
 
 use model::Flaw;
 
