@@ -562,7 +562,7 @@ fn of_transaction(producer: i64, offset: i64) -> Bytes {
 
 fn marker(producer: i64, offset: i64, commit: bool) -> Bytes {
     let (producer, producer_epoch) = (ProducerId(producer), ProducerEpoch(0));
-    let end = TransactionEnd { producer, producer_epoch, coordinator_epoch: 0, commit };
+    let end = TransactionEnd { producer, producer_epoch, coordinator_epoch: 0, commit, version: 1 };
     let mut bytes = end.batch(Timestamp(1));
     assign(&mut bytes, Offset(offset), LeaderEpoch(5));
     bytes.freeze()

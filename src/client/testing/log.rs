@@ -84,8 +84,13 @@ impl ModelLog {
     pub(crate) fn mark(&mut self, producer: i64, epoch: i16, commit: bool) {
         let base = self.end;
         let (id, epoch_of) = (ProducerId(producer), ProducerEpoch(epoch));
-        let end =
-            TransactionEnd { producer: id, producer_epoch: epoch_of, coordinator_epoch: 0, commit };
+        let end = TransactionEnd {
+            producer: id,
+            producer_epoch: epoch_of,
+            coordinator_epoch: 0,
+            commit,
+            version: 1,
+        };
         let mut bytes = end.batch(Timestamp(1));
         assign(&mut bytes, base, LeaderEpoch(0));
         let header = BatchHeader::parse(&bytes).unwrap();
