@@ -16,7 +16,7 @@ use rand_chacha::ChaCha12Rng;
 
 use super::misuse::caught;
 use super::world::{AnyDisk, AnyWorld};
-use super::{Admin, Cluster, Consumer, Producer, Transformer};
+use super::{Admin, Cluster, Consumer, Producer};
 use crate::base::config::{AdminConfig, Config, ConfigError, ConsumerConfig, ProducerConfig};
 use crate::base::{Instant, Stream, Timestamp, TopicPartition};
 use crate::io::{Disk, File, Open, World, timeout};
@@ -156,26 +156,6 @@ impl Host {
         Consumer::new(self.clone(), config)
     }
 
-    /// A consumer in a group and a transactional producer, with these settings by Kafka's names, that
-    /// read, transform and write exactly once. It reads committed records only, unless
-    /// `isolation.level` is set.
-    ///
-    /// # Errors
-    /// When a setting is missing, unknown, invalid or not supported; it says what would be right.
-    pub fn transformer(
-        &self,
-        reads: &[(&str, &str)],
-        writes: &[(&str, &str)],
-    ) -> Result<Transformer, ConfigError> {
-        let (mut consumer, mut producer) = (ConsumerConfig::default(), ProducerConfig::default());
-        consumer.set_all(self.found_at())?;
-        consumer.set("isolation.level", "read_committed")?;
-        consumer.set_all(reads.iter().copied())?;
-        producer.set_all(self.found_at())?;
-        producer.set_all(writes.iter().copied())?;
-        Transformer::new(self.clone(), consumer, producer)
-    }
-
     /// An administrator with these settings, by Kafka's names.
     ///
     /// # Errors
@@ -190,7 +170,7 @@ impl Host {
         Admin::new(self.inner.world.clone(), config)
     }
 
-    fn found_at(&self) -> [(&str, &str); 2] {
+    pub(super) fn found_at(&self) -> [(&str, &str); 2] {
         [("bootstrap.servers", self.inner.bootstrap.as_str()), ("client.id", self.name())]
     }
 

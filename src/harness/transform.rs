@@ -85,6 +85,28 @@ pub struct Transformer {
     unsettled: BTreeMap<TopicPartition, Offset>,
 }
 
+impl Host {
+    /// A consumer in a group and a transactional producer, with these settings by Kafka's names, that
+    /// read, transform and write exactly once. It reads committed records only, unless
+    /// `isolation.level` is set.
+    ///
+    /// # Errors
+    /// When a setting is missing, unknown, invalid or not supported; it says what would be right.
+    pub fn transformer(
+        &self,
+        reads: &[(&str, &str)],
+        writes: &[(&str, &str)],
+    ) -> Result<Transformer, ConfigError> {
+        let (mut consumer, mut producer) = (ConsumerConfig::default(), ProducerConfig::default());
+        consumer.set_all(self.found_at())?;
+        consumer.set("isolation.level", "read_committed")?;
+        consumer.set_all(reads.iter().copied())?;
+        producer.set_all(self.found_at())?;
+        producer.set_all(writes.iter().copied())?;
+        Transformer::new(self.clone(), consumer, producer)
+    }
+}
+
 impl Transformer {
     pub(super) fn new(
         host: Host,

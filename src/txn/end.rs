@@ -163,7 +163,7 @@ impl TxnCoordinator {
         known: &Transaction,
         fresh: Fresh,
     ) -> Decision<Asked<()>> {
-        // Nobody asks in a version of its own: that of the cluster decides.
+        // No client asks for this: the level of the cluster decides.
         let bumps = self.settings.version.bumps_epoch();
         if bumps && !self.settings.flaws.has(Flaw::NoRotationAtFence) {
             let ended = self.prepare_with_epoch(wall, (id, known), Outcome::Abort, fresh);
@@ -196,7 +196,7 @@ impl TxnCoordinator {
         };
         let epoch = match known.epoch.0.checked_add(1) {
             Some(epoch) => ProducerEpoch(epoch),
-            // No client has this epoch, unless there was a bug: it may abort, and begin anew.
+            // No client has this epoch, unless there was a bug: it may abort, and begin again.
             None if outcome == Outcome::Abort
                 && !self.settings.flaws.has(Flaw::NoRotationAtFence) =>
             {

@@ -9,7 +9,7 @@ use crate::base::{LeaderEpoch, ProducerEpoch, ProducerId, TopicPartition};
 /// A request of a coordinator to the shell. Those of one coordinator come in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outgoing {
-    /// An outcome is committed: the partitions of the transaction are to be told.
+    /// An outcome is committed: the partitions of the transaction need their markers.
     Markers(Markers),
     /// The coordinator of this partition of `__transaction_state` has resigned, in this epoch: its
     /// markers are not sent any more.
@@ -46,6 +46,6 @@ pub struct Markers {
     /// The protocol of the client: in version 2, a partition refuses a marker whose epoch is not
     /// above that of the records (KAFKA-19446).
     pub version: TransactionVersion,
-    /// Who is told.
+    /// The partitions that get a marker.
     pub partitions: Arc<BTreeSet<TopicPartition>>,
 }

@@ -13,7 +13,7 @@ use crate::wire::ErrorCode;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transactions {
     of: SharedMap<TransactionalId, Found>,
-    /// Where records are that belong to no transactional id, with what is wrong with them.
+    /// Offsets of records that belong to no transactional id, and what is wrong with each.
     unreadable: SharedMap<Offset, RecordError>,
 }
 

@@ -1,6 +1,8 @@
 //! A partition's side of transactions, asked over a socket of a node of its own. Its coordinator is not
 //! asked where the node does not verify transactions.
 
+mod end_to_end;
+
 use std::time::Duration;
 
 use bytes::Bytes;

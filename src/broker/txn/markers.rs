@@ -27,7 +27,7 @@ pub(crate) struct Written {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Written,
-    /// It is sent again, to whoever leads the partition then.
+    /// It is sent again, to the leader of the partition at that time.
     Retry,
     /// A later coordinator has taken over: none of the transaction's markers is sent any more.
     Fenced,
@@ -43,8 +43,8 @@ impl Fate {
             ErrorCode::InvalidProducerEpoch | ErrorCode::TransactionCoordinatorFenced => {
                 Self::Fenced
             }
-            // Kafka's sender dies of an error that it does not expect, and leaves the transaction
-            // open; here it is tried again too.
+            // An unexpected error ends Kafka's sender, and leaves the transaction open; here it is
+            // retried.
             _ => Self::Retry,
         }
     }

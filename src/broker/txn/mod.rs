@@ -50,7 +50,7 @@ pub(crate) struct TxnCoordinators<W: World> {
     partitions: i32,
 }
 
-/// What coordinators are told.
+/// What every coordinator needs to know.
 struct Known {
     image: Arc<Image>,
     settings: TxnSettings,
@@ -99,7 +99,7 @@ impl<W: World> TxnCoordinators<W> {
             changed
         };
         if changed {
-            self.tell();
+            self.push_settings();
         }
         self.sender.image_changed(image);
     }
@@ -110,10 +110,10 @@ impl<W: World> TxnCoordinators<W> {
             let settings = &mut self.known.lock().settings;
             *settings = TxnSettings::of(config, settings.version, settings.flaws);
         }
-        self.tell();
+        self.push_settings();
     }
 
-    fn tell(&self) {
+    fn push_settings(&self) {
         let settings = self.settings();
         for (_, _, host) in self.coordinators.all() {
             // One that loads is given them once it has loaded; one that has resigned needs none.
@@ -248,7 +248,7 @@ impl<W: World> TxnCoordinators<W> {
     }
 }
 
-/// Tells a coordinator what was written. One that has resigned does not hear of it.
+/// Reports to a coordinator what was written; one that has resigned needs no report.
 fn report<W: World>(coordinators: &Coordinators<W, TxnCoordinator>, written: Written) {
     let Written { partition, coordinator, id, producer, partitions } = written;
     let Ok(host) = coordinators.find(partition) else { return };

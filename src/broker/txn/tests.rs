@@ -101,7 +101,7 @@ fn is_pending<F: Future>(future: Pin<&mut F>) -> bool {
 }
 
 #[tokio::test]
-async fn transaction_is_decided_told_and_completed() {
+async fn transaction_is_decided_marked_and_completed() {
     let mut stage = Stage::new().await;
     assert_eq!(stage.init().await, Err(ErrorCode::NotCoordinator));
     stage.elect(ME, 5).await;

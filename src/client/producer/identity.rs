@@ -1,20 +1,18 @@
 //! The producer's id and epoch, and how it gets them (KIP-98): from any broker or, with a transactional
 //! id, from the coordinator of its transactions.
 
+use super::granted::GrantedId;
 use super::transactions::Transactions;
-use crate::base::{Instant, ProducerEpoch, ProducerId, TopicPartition};
+use crate::base::{Instant, ProducerEpoch, TopicPartition};
 use crate::client::ProduceCause;
 use crate::client::kernel::Kernel;
 use crate::io::Address;
-
-/// Producer id and epoch, as a broker granted them.
-pub(super) type Granted = (ProducerId, ProducerEpoch);
 
 /// The identity of an idempotent producer; other producers have none.
 #[derive(Debug)]
 pub(super) struct Identity {
     idempotent: bool,
-    current: Option<Granted>,
+    current: Option<GrantedId>,
     /// A batch waits for it.
     wanted: bool,
     outstanding: bool,
@@ -83,7 +81,7 @@ impl Identity {
         self.idempotent
     }
 
-    pub(super) fn current(&self) -> Option<Granted> {
+    pub(super) fn current(&self) -> Option<GrantedId> {
         match &self.transactions {
             Some(transactions) => transactions.producer(),
             None => self.current,
@@ -91,7 +89,7 @@ impl Identity {
     }
 
     /// The current identity; if there is none, it is asked for, unless transactions do that.
-    pub(super) fn require(&mut self) -> Option<Granted> {
+    pub(super) fn require(&mut self) -> Option<GrantedId> {
         self.wanted |= self.current.is_none() && self.transactions.is_none();
         self.current()
     }
@@ -114,7 +112,7 @@ impl Identity {
         if self.wanted && !self.outstanding { self.not_before } else { Instant::NEVER }
     }
 
-    pub(super) fn granted(&mut self, granted: Granted) {
+    pub(super) fn granted(&mut self, granted: GrantedId) {
         self.current = Some(granted);
         self.wanted = false;
         self.outstanding = false;

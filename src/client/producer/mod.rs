@@ -5,7 +5,7 @@
 //! | `core` | the pure machine: composes the next three, and the kernel |
 //! | `accumulator`, `topic`, `partition`, `batch` | records that have no verdict yet, by topic and partition |
 //! | `transactions` | the producer's side of transactions |
-//! | `identity`, `sequences` | idempotence: the producer's id, and the numbers of a partition's batches |
+//! | `identity`, `granted`, `sequences` | idempotence: the producer's id, and the numbers of a partition's batches |
 //! | `memory`, `ratio` | `buffer.memory`; how well the records of a topic compress |
 //! | `partitioner`, `availability` | which partition a record goes to, and which brokers take requests |
 //! | `metrics` | what it measures |
@@ -22,6 +22,7 @@ mod callbacks;
 mod core;
 mod delivery;
 mod driver;
+mod granted;
 mod handle;
 mod identity;
 mod interceptor;

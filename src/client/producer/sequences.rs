@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 
 use super::batch::{Batch, Number};
-use super::identity::Granted;
+use super::granted::GrantedId;
 use crate::base::{ProducerEpoch, ProducerId};
 use crate::wire::batch::add_to_sequence;
 
@@ -17,7 +17,7 @@ use crate::wire::batch::add_to_sequence;
 #[derive(Debug)]
 pub(super) struct Sequences {
     /// Under which identity; another than the producer's until the partition's batches are judged.
-    owner: Granted,
+    owner: GrantedId,
     /// Of the next batch.
     next: i32,
     /// After the last batch that was acknowledged.
@@ -41,11 +41,11 @@ impl Sequences {
     }
 
     /// From 0 on, under this identity.
-    pub(super) fn of(owner: Granted) -> Self {
+    pub(super) fn of(owner: GrantedId) -> Self {
         Self { owner, next: 0, acknowledged: 0, unresolved: false, broken: false, mixed: false }
     }
 
-    pub(super) fn owner(&self) -> Granted {
+    pub(super) fn owner(&self) -> GrantedId {
         self.owner
     }
 
@@ -54,13 +54,13 @@ impl Sequences {
     }
 
     /// Whether a new batch may get a number under `identity`, besides `sent` that have one.
-    pub(super) fn may_number(&self, identity: Granted, sent: usize) -> bool {
+    pub(super) fn may_number(&self, identity: GrantedId, sent: usize) -> bool {
         let is_open = !self.unresolved && !self.broken;
         is_open && sent < Self::WINDOW && (self.owner == identity || sent == 0)
     }
 
     /// The number for a batch of `count` records under `identity`.
-    pub(super) fn number(&mut self, identity: Granted, count: i32) -> Number {
+    pub(super) fn number(&mut self, identity: GrantedId, count: i32) -> Number {
         if self.owner != identity {
             *self = Self::of(identity);
         }
@@ -71,7 +71,7 @@ impl Sequences {
     }
 
     /// Starts over under this identity, whatever is under way.
-    pub(super) fn start_over(&mut self, identity: Granted) {
+    pub(super) fn start_over(&mut self, identity: GrantedId) {
         *self = Self { mixed: true, ..Self::of(identity) };
     }
 
@@ -146,7 +146,7 @@ mod tests {
     use crate::base::{Instant, Timestamp};
     use crate::wire::batch::BatchBuilder;
 
-    const OWNER: Granted = (ProducerId(7), ProducerEpoch(0));
+    const OWNER: GrantedId = (ProducerId(7), ProducerEpoch(0));
 
     fn batch(number: Number) -> Batch {
         let mut builder = BatchBuilder::new(Compression::None, Timestamp(1));

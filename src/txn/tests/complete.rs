@@ -71,7 +71,10 @@ fn new_coordinator_sends_the_markers_of_every_prepared_transaction() {
         shell.written(&markers, &partitions(["orders-0"]));
         shell.fail_over(shell.log.len());
         assert_eq!(shell.markers.len(), 1);
-        assert_eq!(shell.markers[0].partitions, markers.partitions, "also to who has it already");
+        assert_eq!(
+            shell.markers[0].partitions, markers.partitions,
+            "partitions that have written theirs get it too"
+        );
         shell.write_markers();
         assert_eq!(shell.state(), outcome.completed());
         assert_eq!(shell.add(next, &["orders-0"]), ErrorCode::None);

@@ -70,7 +70,7 @@ fn unknown_id_takes_any_producer_that_wants_to_go_on() {
 }
 
 #[test]
-fn producer_waits_while_markers_travel_whoever_it_says_it_is() {
+fn producer_with_any_id_and_epoch_waits_while_markers_travel() {
     for outcome in [Outcome::Commit, Outcome::Abort] {
         let (mut shell, first) = ongoing();
         let next = shell.end(first, outcome).unwrap();

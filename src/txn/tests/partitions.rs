@@ -83,7 +83,7 @@ fn next_transaction_waits_for_the_markers_of_the_last_one() {
 }
 
 #[test]
-fn verification_tells_which_partitions_are_in_the_transaction() {
+fn verification_names_the_partitions_outside_the_transaction() {
     let (mut shell, first) = ongoing();
     let verified = shell.verify(first, &["orders-0", "pay-0"]).unwrap();
     let errors: Vec<_> = verified.into_iter().map(|(_, error)| error).collect();

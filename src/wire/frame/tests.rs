@@ -144,6 +144,14 @@ fn serve_groups(key: i16, request: &Request) -> Result<(), FrameError> {
         api::key::WRITE_TXN_MARKERS => request.decode::<WriteTxnMarkersRequest>().map(drop),
         api::key::TXN_OFFSET_COMMIT => request.decode::<TxnOffsetCommitRequest>().map(drop),
         api::key::DESCRIBE_PRODUCERS => request.decode::<DescribeProducersRequest>().map(drop),
+        api::key::ADD_PARTITIONS_TO_TXN => request.decode::<AddPartitionsToTxnRequest>().map(drop),
+        api::key::ADD_OFFSETS_TO_TXN => request.decode::<AddOffsetsToTxnRequest>().map(drop),
+        api::key::END_TXN => request.decode::<EndTxnRequest>().map(drop),
+        api::key::DESCRIBE_TRANSACTIONS => {
+            request.decode::<DescribeTransactionsRequest>().map(drop)
+        }
+        api::key::LIST_TRANSACTIONS => request.decode::<ListTransactionsRequest>().map(drop),
+        api::key::UPDATE_FEATURES => request.decode::<UpdateFeaturesRequest>().map(drop),
         api::key::CONSUMER_GROUP_HEARTBEAT => {
             request.decode::<ConsumerGroupHeartbeatRequest>().map(drop)
         }

@@ -31,7 +31,8 @@ use self::transacting::transactions_of;
 use super::accumulator::Accumulator;
 use super::availability::Availability;
 use super::delivery::Settled;
-use super::identity::{self, Identity};
+use super::granted::GrantedId;
+use super::identity::Identity;
 use super::memory::Memory;
 use super::metrics::{Call, Gauges, Measured, PRODUCER};
 use super::outcome::{Outcome, Sent, learn_leaders};
@@ -60,7 +61,7 @@ pub(in crate::client) enum Input {
     /// What became of [`Effect::Kernel`].
     Kernel(kernel::Input),
     /// An answer to [`Effect::Identify`].
-    Identity { from: Address, answer: Result<identity::Granted, ErrorCode>, throttle_ms: i32 },
+    Identity { from: Address, answer: Result<GrantedId, ErrorCode>, throttle_ms: i32 },
     /// None came.
     NoIdentity { from: Address },
     /// What became of [`Effect::Send`].
@@ -316,7 +317,7 @@ impl Core {
         &mut self,
         now: Instant,
         from: &Address,
-        answer: Result<identity::Granted, ErrorCode>,
+        answer: Result<GrantedId, ErrorCode>,
     ) {
         match answer {
             Ok(granted) => {

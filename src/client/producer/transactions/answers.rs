@@ -6,7 +6,7 @@ use super::messages::Answer;
 use super::{Asking, Began, Kind, State, Transactions, Version};
 use crate::base::Instant;
 use crate::client::kernel::Kernel;
-use crate::client::producer::identity::Granted;
+use crate::client::producer::granted::GrantedId;
 use crate::client::{ErrorClass, TransactionCause, TransactionError};
 use crate::wire::ErrorCode;
 
@@ -103,7 +103,7 @@ impl Transactions {
         }
     }
 
-    fn succeeded(&mut self, asked: Asking, granted: Option<Granted>) {
+    fn succeeded(&mut self, asked: Asking, granted: Option<GrantedId>) {
         if matches!(self.state, State::Fatal(_)) {
             return;
         }

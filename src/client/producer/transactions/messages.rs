@@ -6,7 +6,7 @@ use super::{Asking, Kind};
 use crate::base::{ProducerEpoch, ProducerId, TopicPartition};
 use crate::client::GroupMetadata;
 use crate::client::group::Offsets;
-use crate::client::producer::identity::Granted;
+use crate::client::producer::granted::GrantedId;
 use crate::io::Address;
 use crate::wire::ErrorCode;
 use crate::wire::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
@@ -81,7 +81,7 @@ impl Answer {
 
     /// The error that decides what becomes of a request of this kind, or the grant of an id; an
     /// answer that lacks a partition, or is of another kind, is as good as none.
-    pub(super) fn read(&self, kind: Kind, asked: &Asking) -> Result<Option<Granted>, ErrorCode> {
+    pub(super) fn read(&self, kind: Kind, asked: &Asking) -> Result<Option<GrantedId>, ErrorCode> {
         let granted = |id: i64, epoch: i16| {
             (id >= 0 && epoch >= 0).then_some((ProducerId(id), ProducerEpoch(epoch)))
         };
@@ -145,7 +145,7 @@ fn committed(answer: &TxnOffsetCommitResponse, partition: &TopicPartition) -> Op
 }
 
 /// Asks for the id and epoch; `current`: those that are to be followed by a newer epoch (KIP-360).
-pub(super) fn init(id: &str, timeout_ms: i32, current: Option<Granted>) -> Request {
+pub(super) fn init(id: &str, timeout_ms: i32, current: Option<GrantedId>) -> Request {
     let (producer, epoch) = current.unwrap_or((ProducerId::NONE, ProducerEpoch::NONE));
     Request::Init(message!(InitProducerIdRequest {
         transactional_id: Some(id.into()),
@@ -157,7 +157,7 @@ pub(super) fn init(id: &str, timeout_ms: i32, current: Option<Granted>) -> Reque
 
 pub(super) fn add_partitions(
     id: &str,
-    (producer, epoch): Granted,
+    (producer, epoch): GrantedId,
     partitions: &BTreeSet<TopicPartition>,
 ) -> (Request, Option<i16>) {
     let mut topics: Vec<AddPartitionsToTxnTopic> = Vec::new();
@@ -179,7 +179,7 @@ pub(super) fn add_partitions(
     (Request::AddPartitions(request), Some(ADD_PARTITIONS_OF_CLIENTS))
 }
 
-pub(super) fn add_offsets(id: &str, (producer, epoch): Granted, group: &str) -> Request {
+pub(super) fn add_offsets(id: &str, (producer, epoch): GrantedId, group: &str) -> Request {
     Request::AddOffsets(message!(AddOffsetsToTxnRequest {
         transactional_id: id.into(),
         producer_id: producer.0,
@@ -191,7 +191,7 @@ pub(super) fn add_offsets(id: &str, (producer, epoch): Granted, group: &str) -> 
 /// `implicit`: the coordinator of the group adds them to the transaction itself (KIP-890).
 pub(super) fn commit_offsets(
     id: &str,
-    (producer, epoch): Granted,
+    (producer, epoch): GrantedId,
     group: &GroupMetadata,
     offsets: &Offsets,
     implicit: bool,
@@ -229,7 +229,7 @@ pub(super) fn commit_offsets(
 /// `bumps`: the answer carries the next id and epoch.
 pub(super) fn end(
     id: &str,
-    (producer, epoch): Granted,
+    (producer, epoch): GrantedId,
     commits: bool,
     bumps: bool,
 ) -> (Request, Option<i16>) {

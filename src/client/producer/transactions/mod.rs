@@ -34,7 +34,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 pub(in crate::client) use self::messages::{Answer, Order, Request};
-use super::identity::Granted;
+use super::granted::GrantedId;
 use crate::base::{Instant, TopicPartition};
 use crate::client::group::Offsets;
 use crate::client::kernel::CoordinatorKey;
@@ -170,7 +170,7 @@ pub(in crate::client) struct Transactions {
     version: Version,
     /// As brokers say it; it counts from the next transaction on.
     newest: Version,
-    producer: Option<Granted>,
+    producer: Option<GrantedId>,
     /// The current transaction, or the next, counted from 1.
     transaction: u64,
     began: Began,
@@ -224,7 +224,7 @@ impl Transactions {
     }
 
     /// Producer id and epoch of the current transaction.
-    pub(super) fn producer(&self) -> Option<Granted> {
+    pub(super) fn producer(&self) -> Option<GrantedId> {
         self.producer
     }
 
@@ -433,7 +433,7 @@ impl Transactions {
     }
 
     /// The transaction is over. `next`: the id and epoch of the next one, if the coordinator said.
-    fn finish(&mut self, next: Option<Granted>) {
+    fn finish(&mut self, next: Option<GrantedId>) {
         if let Some(next) = next {
             self.bump &= self.producer == Some(next);
             self.producer = Some(next);
