@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 use super::Producer;
 use super::metrics::Call;
 use super::transactions::{Operation, Told, Transactions};
-use crate::base::{Instant, TopicPartition};
+use crate::base::{Instant, ProducerEpoch, ProducerId, TopicPartition};
 use crate::client::{CommittedOffset, GroupMetadata, TransactionError};
 use crate::io::{World, timeout};
 
@@ -70,6 +70,12 @@ impl<W: World> Producer<W> {
         let told = self.operate(Operation::Abort, Transactions::abort).await;
         self.measure(&told, Call::Abort, begun);
         told
+    }
+
+    /// Producer id and epoch of the current transaction, or of the next one. `None` before it has an id,
+    /// and when it is closed.
+    pub(crate) fn identity(&self) -> Option<(ProducerId, ProducerEpoch)> {
+        self.shared().core.lock().transactions("identity").ok()?.producer()
     }
 
     fn now(&self) -> Instant {
