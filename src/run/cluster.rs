@@ -37,6 +37,7 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
         .collect();
     let base = NodeConfig {
         group: scenario.group_config(),
+        txn: scenario.txn_config(),
         node: BrokerConfig {
             log_dirs: cluster.log_dirs(),
             advertised_listeners: Vec::new(),
@@ -202,7 +203,11 @@ pub(super) fn final_reader<E: Engine<World: SimWorld>>(
     number: u32,
     control: &Shared,
 ) -> Host {
-    let config = load::settle(&ConsumerConfig::default(), number, bootstrap(scenario));
+    let mut config = load::settle(&ConsumerConfig::default(), number, bootstrap(scenario));
+    if scenario.loads.iter().any(|load| load.work.transactional_id().is_some()) {
+        // Records of aborted transactions are there, and none that a reader should get.
+        config.isolation_level = load::READ_COMMITTED.into();
+    }
     let name = config.client_id.clone();
     let boot = own::final_reader(number, partitions, config, control.clone());
     host(engine, name, Kind::Consumer, boot)

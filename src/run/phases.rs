@@ -14,6 +14,8 @@ use crate::sim::{Engine, SimWorld};
 const STARTUP: Duration = Duration::from_secs(60);
 /// Time limit for producers to stop: their close timeout, and some slack.
 const STOPPING: Duration = Duration::from_secs(35);
+/// A chain of transforming clients has come to the end of its inputs if it was idle for this time.
+const TRANSFORMED: Duration = Duration::from_secs(3);
 /// Delay before a supervisor reboots a node that ended.
 const REVIVAL: Duration = Duration::from_secs(1);
 
@@ -127,10 +129,18 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
             self.advance(limit);
         }
         let limit = limit.max(self.healed.unwrap_or(limit) + WITHIN + STEP);
-        while self.before(limit) && self.judge.unsettled().is_some() {
+        while self.before(limit) && (self.transforms() || self.judge.unsettled().is_some()) {
             self.advance(limit);
             self.revive();
         }
+    }
+
+    /// Whether any client has just transformed records: more of them may be outputs of those.
+    fn transforms(&self) -> bool {
+        let signals = self.signals();
+        let signals = signals.lock();
+        let last = signals.transformed.values().max();
+        last.is_some_and(|last| self.engine.now() < *last + TRANSFORMED)
     }
 
     /// A fresh consumer reads every partition from its beginning to its end.

@@ -53,7 +53,8 @@ pub(super) fn setup(scenario: &Scenario, programs: bool, hosts: &Hosts) -> Setup
         (topic.name.as_str().into(), promise)
     });
     let mut by_topic: BTreeMap<Arc<str>, _> = promises.collect();
-    if programs || scenario.coordinator().is_some() {
+    let coordinates = scenario.coordinator().or_else(|| scenario.transaction_coordinator());
+    if programs || coordinates.is_some() {
         let promise = TopicPromise {
             min_insync_replicas: usize::try_from(defaults.min_insync_replicas).unwrap_or(1),
             unclean_election: defaults.unclean_leader_election,

@@ -47,10 +47,11 @@ pub use value::{Notation, Range, Rate};
 
 use self::load::Side;
 use crate::base::Flaws;
-use crate::base::config::{BrokerConfig, GroupConfig, NodeConfig};
+use crate::base::config::{BrokerConfig, GroupConfig, NodeConfig, TxnConfig};
 use crate::base::{TopicPartition, topics};
 use crate::group;
 use crate::sim::disk::DiskProfile;
+use crate::txn;
 
 /// Partitions of `__consumer_offsets`, unless the file says otherwise.
 const OFFSETS_PARTITIONS: i32 = 4;
@@ -134,6 +135,34 @@ impl Scenario {
             config.offsets_topic_replication_factor = copies.min(brokers.max(1));
         }
         config
+    }
+
+    /// The settings of the transaction coordinator, where `__transaction_state` has as few partitions.
+    pub(crate) fn txn_config(&self) -> TxnConfig {
+        let mut config = self.cluster.config.txn.clone();
+        let sets = |name: &str| self.written.cluster.iter().any(|(key, _)| key == name);
+        if !sets("transaction.state.log.num.partitions") {
+            config.transaction_state_log_num_partitions = OFFSETS_PARTITIONS;
+        }
+        if !sets("transaction.state.log.replication.factor") {
+            let brokers = i16::try_from(self.cluster.brokers).unwrap_or(i16::MAX);
+            let copies = config.transaction_state_log_replication_factor;
+            config.transaction_state_log_replication_factor = copies.min(brokers.max(1));
+        }
+        if !sets("transaction.state.log.min.isr") {
+            let copies = i32::from(config.transaction_state_log_replication_factor);
+            let least = config.transaction_state_log_min_isr;
+            config.transaction_state_log_min_isr = least.min(copies.max(1));
+        }
+        config
+    }
+
+    /// The partition whose leader coordinates the first transactional id of the file.
+    pub(crate) fn transaction_coordinator(&self) -> Option<TopicPartition> {
+        let id = self.loads.iter().find_map(|load| load.work.transactional_id())?;
+        let partitions = self.txn_config().transaction_state_log_num_partitions;
+        let index = txn::partition_of(&id, partitions);
+        Some(TopicPartition::new(topics::TRANSACTION_STATE, index))
     }
 
     /// The partition whose leader coordinates the first group of the file.

@@ -7,7 +7,7 @@ use crate::base::Seed;
 use crate::scenario::fault::Strike;
 use crate::scenario::load::{Share, Smaller};
 use crate::scenario::smaller::{MILLISECOND, SECOND, TENTH, earlier, floor, lower};
-use crate::scenario::{Fault, Moment, Plan, Range, Scenario, ScenarioError};
+use crate::scenario::{Fault, Load, Moment, Plan, Range, Scenario, ScenarioError};
 
 /// One kind of step: every way in which it can be taken.
 pub(super) type Step = fn(&Scenario) -> Vec<Scenario>;
@@ -178,7 +178,8 @@ fn fewer_topics(scenario: &Scenario) -> Vec<Scenario> {
     let without = |index: usize| {
         with(scenario, |scenario| {
             let gone = scenario.topics.remove(index).name;
-            scenario.loads.retain(|load| load.topic != gone);
+            let uses = |load: &Load| load.topic == gone || load.work.output() == Some(&*gone);
+            scenario.loads.retain(|load| !uses(load));
             let first = scenario.topic(None).name.clone();
             for fault in scenario.schedule.iter_mut().flatten() {
                 fault.topic.take_if(|topic| *topic == gone || *topic == first);

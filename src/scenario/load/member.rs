@@ -12,7 +12,7 @@ use super::habits::{
     committed, committing, generation,
 };
 use super::listener::Listener;
-use super::reading::ReadingLog;
+use super::reading::{ReadingLog, report_isolation};
 use super::values::number_of;
 use super::worker::Worker;
 use super::{SharedSignals, boot};
@@ -117,6 +117,7 @@ impl<'a, W: SimWorld> Application<'a, W> {
         };
         consumer.set_listener(Arc::new(listener));
         consumer.subscribe(&task.topics).ok()?;
+        report_isolation(world, task.number, &task.config);
         let session = task.config.session_timeout.as_millis();
         world.observe(MemberEvent::Subscribed {
             consumer: task.number,

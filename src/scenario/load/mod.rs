@@ -12,6 +12,7 @@
 //! effects    options that are to show in a run, and whether they did
 //! worker     a worker that processes while its member polls on
 //! habits     what the application of a member does, and what its parts record
+//! transacting  a transactional producer that records its transactions beside itself
 //! forged     requests that must be refused
 //! ```
 
@@ -24,6 +25,7 @@ mod paced;
 mod reading;
 #[cfg(test)]
 mod tests;
+mod transacting;
 mod values;
 mod worker;
 
@@ -33,6 +35,8 @@ mod lookup;
 mod misbehaving;
 mod producer;
 mod seeker;
+mod transactional;
+mod transform;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,12 +48,12 @@ use super::document::{At, Problems, Section, unknown};
 use super::entries::{MAX_HOSTS, kafka_keys};
 use super::writer::Writer;
 use super::{Range, Topic, topic_of};
-use crate::base::Flaws;
 use crate::base::config::{Acks, Config, ConfigError};
+use crate::base::{Flaws, Instant};
 use crate::sim::{Boot, SimWorld};
 
 pub(crate) use consumer::settle;
-pub(crate) use reading::{Reader, ReadingLog};
+pub(crate) use reading::{READ_COMMITTED, Reader, ReadingLog};
 pub(crate) use values::{number, unnumber};
 
 /// Builds everything that has to know all kinds from the list of them.
@@ -89,6 +93,16 @@ macro_rules! kinds {
             /// The group that its clients are in.
             pub(crate) fn group(&self) -> Option<&str> {
                 match &self.0 { $(Kinds::$Kind(kind) => kind.group()),* }
+            }
+
+            /// The transactional id of its first client.
+            pub(crate) fn transactional_id(&self) -> Option<String> {
+                match &self.0 { $(Kinds::$Kind(kind) => kind.transactional_id()),* }
+            }
+
+            /// The topic that it writes to, if that is not the one that it is about.
+            pub(crate) fn output(&self) -> Option<&str> {
+                match &self.0 { $(Kinds::$Kind(kind) => kind.output()),* }
             }
 
             /// What each of its clients runs when it boots.
@@ -135,6 +149,8 @@ kinds! {
     lookup::LookingUp
     seeker::Seeker
     misbehaving::Misbehaving
+    transactional::Transactional
+    transform::Transform
 }
 
 /// What every kind of load defines.
@@ -158,6 +174,16 @@ trait Kind: Sized {
 
     /// The group that its clients are in.
     fn group(&self) -> Option<&str> {
+        None
+    }
+
+    /// The transactional id of its first client.
+    fn transactional_id(&self) -> Option<String> {
+        None
+    }
+
+    /// The topic that it writes to, if that is not the one that it is about.
+    fn output(&self) -> Option<&str> {
         None
     }
 
@@ -215,7 +241,17 @@ impl Load {
             value
         });
         let topic = topic(&mut section, topics, choice, problems);
+        let line = section.line_of("output").unwrap_or(section.line);
         let work = (row.parse)(&mut section, problems);
+        if let Some(output) = work.output() {
+            let others = topics.iter().map(|topic| topic.name.as_str());
+            let others = others.filter(|other| *other != topic);
+            if output == topic {
+                problems.add(line, format!("`output = \"{output}\"`: it is what the load reads"));
+            } else if !others.clone().any(|other| other == output) {
+                problems.add(line, unknown("topic", output, others));
+            }
+        }
         section.finish(problems);
         Some(Self { clients, topic, work })
     }
@@ -358,6 +394,8 @@ pub(crate) struct Signals {
     pub stop_consuming: bool,
     /// How many partitions topics have by now, if not as many as at the beginning.
     pub partitions: BTreeMap<String, i32>,
+    /// When a client last transformed records, by its number.
+    pub transformed: BTreeMap<u32, Instant>,
     /// Options of loads, and whether they showed.
     pub effects: effects::Effects,
 }

@@ -11,13 +11,14 @@ use super::super::entries::MAX_DURATION;
 use super::super::smaller::{TENTH, earlier, lower};
 use super::super::writer::Writer;
 use super::effects::Effect;
+use super::transacting::outcome_of;
 use super::values::{self, MIN_RECORD};
 use super::{Kind, Promise, Seats, Settings, Share, SharedSignals, Side, Smaller, boot};
 use crate::base::config::ProducerConfig;
 use crate::base::{Flaws, Stream, TopicPartition};
 use crate::check::TopicPromise;
 use crate::scenario::{Notation, Range, Rate};
-use crate::sim::{Boot, Outcome, ProducerEvent, SimWorld};
+use crate::sim::{Boot, ProducerEvent, SimWorld};
 
 /// Largest record that a scenario may ask for.
 const MAX_RECORD: u64 = 16 << 20;
@@ -306,14 +307,7 @@ async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignal
         let delivery = producer.send(record.to_partition(partition)).await;
         let (told, producer) = (world.clone(), work.number);
         delivery.on_completion(move |outcome| {
-            let outcome = match outcome {
-                Ok(stored) => Outcome::Ok { offset: stored.offset },
-                Err(error) if error.may_be_stored => {
-                    Outcome::Unknown { error: error.name().into() }
-                }
-                Err(error) => Outcome::Fail { error: error.name().into() },
-            };
-            told.observe(ProducerEvent::Told { producer, op, outcome });
+            told.observe(ProducerEvent::Told { producer, op, outcome: outcome_of(outcome) });
         });
     }
     producer.close(CLOSE).await;

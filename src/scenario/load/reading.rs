@@ -7,9 +7,11 @@ use super::values::number_of;
 use crate::base::config::ConsumerConfig;
 use crate::base::{Flaws, Instant, Offset, TopicPartition};
 use crate::client::{ConsumeError, Consumer, ConsumerRecord, Notice};
-use crate::sim::{ClientEvent, ConsumerEvent, SimWorld};
+use crate::sim::{ClientEvent, ConsumerEvent, Isolation, SimWorld, isolated};
 use crate::wire::ErrorCode;
 
+/// The `isolation.level` of consumers that get only records of committed transactions.
+pub(crate) const READ_COMMITTED: &str = "read_committed";
 /// How long a poll may wait.
 const POLL: Duration = Duration::from_millis(500);
 /// Pause after an error that comes at once.
@@ -37,6 +39,7 @@ impl<W: SimWorld> Reader<W> {
         partitions: Vec<TopicPartition>,
         (config, flaws): (ConsumerConfig, Flaws),
     ) -> Option<Self> {
+        report_isolation(&world, number, &config);
         let mut consumer = Consumer::flawed(world.clone(), config, flaws).ok()?;
         consumer.assign(partitions.clone());
         consumer.seek_to_beginning(&partitions);
@@ -133,6 +136,13 @@ impl<W: SimWorld> Reader<W> {
             return;
         }
         self.world.sleep_until(now + PAUSE).await;
+    }
+}
+
+/// Records that a consumer gets only records of committed transactions, if it does.
+pub(super) fn report_isolation<W: SimWorld>(world: &W, consumer: u32, config: &ConsumerConfig) {
+    if config.isolation_level == READ_COMMITTED {
+        world.observe(isolated(consumer, Isolation::ReadCommitted));
     }
 }
 

@@ -60,8 +60,12 @@ proptest! {
 
 /// What is wrong with a group that has these keys.
 fn wrong_with_group(keys: &str) -> String {
-    let text =
-        format!("[[load]]\nkind = \"group\"\ntopic = \"audit\"\ngroup.id = \"shop\"\n{keys}\n");
+    wrong_with("group", &format!("group.id = \"shop\"\n{keys}"))
+}
+
+/// What is wrong with a load that has these keys.
+fn wrong_with(kind: &str, keys: &str) -> String {
+    let text = format!("[[load]]\nkind = \"{kind}\"\ntopic = \"audit\"\n{keys}\n");
     let mut problems = Problems::default();
     let document = Document::parse(&text, &[], &["load"], &mut problems);
     let section = document.unwrap().array("load").remove(0);
@@ -84,5 +88,38 @@ fn mistakes_in_a_group_name_the_line_and_the_remedy() {
     ] {
         let wrong = wrong_with_group(keys);
         assert!(wrong.contains(says), "{keys}: {wrong}");
+    }
+}
+
+#[test]
+fn mistakes_in_transactions_name_the_line_and_the_remedy() {
+    const TILL: &str = "transactional.id = \"till\"";
+    const BILLING: &str = "group.id = \"billing\"";
+    for (kind, first, second, says) in [
+        (
+            "transactional",
+            "",
+            "",
+            "load:1: `transactional.id` is missing: a name, such as `\"till\"`",
+        ),
+        ("transactional", TILL, "aborts = 101", "load:5: `aborts = 101`: expected 0 to 100"),
+        ("transactional", TILL, "ids = 0", "load:5: `ids = 0`: expected 1 to 100"),
+        ("transactional", TILL, "transaction.records = \"0..3\"", "expected 1 to 10000"),
+        ("transactional", TILL, "hold = \"2d\"", "load:5: `hold = "),
+        ("transactional", TILL, "enable.idempotence = false", "load:4: `transactional.id="),
+        ("transactional", TILL, "transaction.record = 3", "did you mean `transaction.records`?"),
+        ("transform", BILLING, "", "load:1: `output` is missing: the topic to write to"),
+        ("transform", BILLING, "output = \"audit\"", "load:5: `output = \"audit\"`: it is what"),
+        ("transform", BILLING, "output = \"ordres\"", "load:5: unknown topic `ordres`"),
+        ("transform", "output = \"orders\"", "", "load:1: `group.id` is missing: a name"),
+        (
+            "transform",
+            BILLING,
+            "enable.auto.commit = true",
+            "load:5: `enable.auto.commit`: offsets",
+        ),
+    ] {
+        let wrong = wrong_with(kind, &format!("{first}\n{second}"));
+        assert!(wrong.contains(says), "{kind}, {second}: {wrong}");
     }
 }
