@@ -186,6 +186,7 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         }
         let mut hosts = Hosts::new(hosts);
         hosts.coordinator = scenario.coordinator();
+        hosts.transaction_coordinator = scenario.transaction_coordinator();
         let setup = setup(scenario, false, &hosts);
         let least = setup.promise(&scenario.topic(None).name).min_insync_replicas;
         let coverage = CoverageObserver::new(least);

@@ -8,7 +8,9 @@ use super::part::Part;
 use crate::base::{BrokerId, GroupProbe, Instant, NodeProbe, Probe, TopicPartition, topics};
 use crate::group;
 use crate::scenario::{Event, Role, Roles};
-use crate::sim::{ClientEvent, HostId, MemberEvent, Observation, Outcome, ProducerEvent, What};
+use crate::sim::{
+    ClientEvent, HostId, MemberEvent, Observation, Outcome, ProducerEvent, TransactionEvent, What,
+};
 use crate::view::{Change, Committed, Election, State, View};
 
 /// A host of the scenario.
@@ -44,6 +46,8 @@ pub(super) struct Hosts {
     partitions: BTreeMap<TopicPartition, Arc<State>>,
     /// The partition whose leader is the coordinator of the scenario's group.
     pub coordinator: Option<TopicPartition>,
+    /// The partition whose leader is the coordinator of the scenario's first transactional id.
+    pub transaction_coordinator: Option<TopicPartition>,
     /// The hosts of each program that has several instances.
     pub instances: BTreeMap<String, Vec<HostId>>,
     pub elections: u64,
@@ -89,6 +93,9 @@ impl Hosts {
             }
             What::Client(ClientEvent::Member(MemberEvent::Revoked { .. })) => {
                 self.moments.push((seen.at, Event::Rebalance, None));
+            }
+            What::Client(ClientEvent::Transaction(TransactionEvent::Ending { .. })) => {
+                self.moments.push((seen.at, Event::Commit, None));
             }
             What::Probe(Probe::Group(probe)) => {
                 let event = match probe {
@@ -218,6 +225,7 @@ impl Hosts {
             }
             Role::Recovering => (self.nodes().filter(|host| host.up && !host.ready).collect(), ONE),
             Role::Coordinator => (self.led(self.coordinator.as_ref()), ONE),
+            Role::TransactionCoordinator => (self.led(self.transaction_coordinator.as_ref()), ONE),
             Role::CoordinatorOf(group) => (self.led(self.place_of(group).as_ref()), ONE),
             Role::Controller => (kinds(&|kind| kind == Kind::Controller), ALL),
             Role::Producers => (kinds(&|kind| kind == Kind::Producer), ALL),

@@ -21,6 +21,8 @@ pub enum Event {
     Joining,
     /// A member of a classic group has joined a generation whose assignment is awaited.
     Syncing,
+    /// A producer is about to commit or abort its transaction.
+    Commit,
 }
 
 /// The keys, each with its words: `on = "leader-elected"`, `after = "ack"`, `during = "recovery"`.
@@ -41,6 +43,7 @@ pub(super) const EVENTS: [(&str, &[(&str, Event)]); 3] = [
             ("rebalance", Event::Rebalance),
             ("joining", Event::Joining),
             ("syncing", Event::Syncing),
+            ("commit", Event::Commit),
         ],
     ),
 ];

@@ -31,6 +31,8 @@ pub enum Role {
     Coordinator,
     /// The broker that coordinates a group: `coordinator of billing`.
     CoordinatorOf(String),
+    /// The broker that coordinates the first transactional id of the scenario.
+    TransactionCoordinator,
     /// All controllers.
     Controller,
     /// All clients.
@@ -61,7 +63,7 @@ pub(super) const ALL_OF: &str = "all of ";
 
 impl Role {
     /// Every word but the names of hosts.
-    pub const WORDS: [(&str, Self); 16] = [
+    pub const WORDS: [(&str, Self); 17] = [
         ("leader", Self::Leader),
         ("follower", Self::Follower),
         ("followers", Self::Followers),
@@ -73,6 +75,7 @@ impl Role {
         ("majority", Self::Majority),
         ("recovering", Self::Recovering),
         ("coordinator", Self::Coordinator),
+        ("transaction-coordinator", Self::TransactionCoordinator),
         ("controller", Self::Controller),
         ("clients", Self::Clients),
         ("producers", Self::Producers),

@@ -464,6 +464,7 @@ impl Terms {
             | Role::Any
             | Role::Recovering
             | Role::Coordinator
+            | Role::TransactionCoordinator
             | Role::CoordinatorOf(_)
             | Role::LeaderOf(_)
             | Role::Host('b', _) => 1,

@@ -59,6 +59,7 @@ fn without_vain_moments(scenario: &Scenario, faults: &mut [Fault]) {
         let comes = fault.moment.is_none_or(|moment| match moment.event {
             Event::Ack => true,
             Event::Rebalance | Event::Joining | Event::Syncing => scenario.coordinator().is_some(),
+            Event::Commit => scenario.transaction_coordinator().is_some(),
             Event::Recovery => ends,
             Event::LeaderElected => moves,
             Event::IsrShrunk | Event::IsrGrown => moves && followed,
