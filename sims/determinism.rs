@@ -14,8 +14,12 @@ use brokerquake::scenario::files::load_all;
 
 /// Seeds for each scenario of a directory. The long ones take a second or two each, twice; set
 /// `BROKERQUAKE_SEEDS` to compare more of them, as `.ci/slow` does.
-const SEEDS: [(&str, u64); 3] =
-    [("scenarios/smoke", 3), ("scenarios/faults", 1), ("scenarios/groups", 1)];
+const SEEDS: [(&str, u64); 4] = [
+    ("scenarios/smoke", 3),
+    ("scenarios/faults", 1),
+    ("scenarios/groups", 1),
+    ("scenarios/eos", 1),
+];
 
 fn binary() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_brokerquake"));

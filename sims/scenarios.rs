@@ -508,7 +508,8 @@ fn turmoil_and_leap_agree_on_every_smoke_verdict() {
 
 #[test]
 fn every_scenario_has_a_test_here() {
-    let told = concat!(include_str!("scenarios.rs"), include_str!("storms.rs"));
+    let told =
+        concat!(include_str!("scenarios.rs"), include_str!("storms.rs"), include_str!("eos.rs"));
     for scenario in load_all(&["scenarios".into()]).unwrap() {
         // Regressions have one test, above; mutants are in `sims/mutants.rs`.
         let elsewhere = ["scenarios/regressions/", "scenarios/mutants/"];

@@ -15,6 +15,8 @@ mod dead_letter;
 mod delayed_delivery;
 #[path = "../determinism.rs"]
 mod determinism;
+#[path = "../eos.rs"]
+mod eos;
 #[path = "../harness.rs"]
 mod harness;
 #[path = "../mutants.rs"]

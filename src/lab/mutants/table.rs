@@ -53,7 +53,7 @@ const UNSTABLE: &[&str] = &["group-stabilises"];
 const NEVER_BACK: &str = "converges";
 
 /// Why a flaw of the transaction coordinator is not caught yet. `txn/tests/flaws.rs` shows its harm.
-const NO_TRANSACTIONS: &str = "no load writes transactions";
+const NO_TRANSACTIONS: &str = "no scenario of transactions hunts it";
 
 /// The mutants that are hunted.
 pub const MUTANTS: &[Mutant] = &[
@@ -109,7 +109,8 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::LeaveDropped, "KAFKA-16639", "slow-leaves", UNSTABLE),
 ];
 
-const UNLOADED: &str = "no load writes transactions; a test of the broker shows what goes wrong";
+const UNLOADED: &str =
+    "no scenario of transactions hunts it; a test of the broker shows what goes wrong";
 
 /// Bugs that no scenario catches.
 pub const UNCAUGHT: &[Uncaught] = &[
@@ -136,7 +137,7 @@ pub const UNCAUGHT: &[Uncaught] = &[
     uncaught(Flaw::MarkersBeforeCache, UNLOADED),
     uncaught(
         Flaw::DropMarkers,
-        "no load writes transactions; a test of the log shows that it leaves a transaction open forever",
+        "no scenario of transactions hunts it; a test of the log shows that it leaves a transaction open forever",
     ),
     uncaught(Flaw::NoEpochBump, NO_TRANSACTIONS),
     uncaught(Flaw::ZombieEndTxn, NO_TRANSACTIONS),

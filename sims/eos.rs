@@ -1,0 +1,64 @@
+//! Scenarios of transactions, as named tests of what each shows.
+//!
+//! Each also counts what its story is about in its first run: a storm in which no transaction met a fault
+//! shows nothing.
+
+use std::ops::Range;
+
+use brokerquake::lab::Trial;
+use brokerquake::run::outcome::Outcome;
+use brokerquake::scenario::Scenario;
+use serde_json::Value;
+
+use super::scenarios::{lines, with_history};
+
+const SEEDS: Range<u64> = 0..3;
+
+/// The first run of a scenario, with the events of its clients.
+struct Seen {
+    outcome: Outcome,
+    lines: Vec<Value>,
+}
+
+impl Seen {
+    fn of(scenario: &str) -> Self {
+        let (outcome, text) = with_history(&Scenario::load(scenario).unwrap());
+        Self { outcome, lines: lines(&text) }
+    }
+
+    /// How many transactions ended so, as far as their producers know.
+    fn ended(&self, outcome: &str) -> usize {
+        let ended = self.lines.iter().filter(|line| line["event"] == "transaction-ended");
+        ended.filter(|line| line["outcome"] == outcome).count()
+    }
+
+    /// How many faults struck that are told with these words.
+    fn strikes(&self, words: &str) -> usize {
+        self.outcome.story.iter().filter(|line| line.contains(words)).count()
+    }
+}
+
+#[test]
+fn committed_transactions_are_visible_and_aborted_ones_are_not() {
+    Trial::of("eos/calm-transactions").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/calm-transactions");
+    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    assert!(committed > 50 && aborted > 10, "{committed} committed, {aborted} aborted");
+}
+
+#[test]
+fn zombie_producer_is_fenced_and_changes_nothing() {
+    Trial::of("eos/zombie-producers").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/zombie-producers");
+    assert!(seen.strikes("pause of p") >= 4, "{:?}", seen.outcome.story);
+    let (committed, fenced) = (seen.ended("committed"), seen.ended("fenced"));
+    assert!(committed > 10 && fenced > 3, "{committed} committed, {fenced} fenced");
+}
+
+#[test]
+fn decided_transactions_are_completed_by_the_next_coordinator() {
+    Trial::of("eos/coordinator-dies-while-completing").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/coordinator-dies-while-completing");
+    assert!(seen.strikes("kill of b") >= 3, "{:?}", seen.outcome.story);
+    assert!(seen.ended("committed") > 50, "{} committed", seen.ended("committed"));
+}
