@@ -62,3 +62,12 @@ fn decided_transactions_are_completed_by_the_next_coordinator() {
     assert!(seen.strikes("kill of b") >= 3, "{:?}", seen.outcome.story);
     assert!(seen.ended("committed") > 50, "{} committed", seen.ended("committed"));
 }
+
+#[test]
+fn transactions_that_are_open_too_long_are_aborted() {
+    Trial::of("eos/transactions-time-out").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/transactions-time-out");
+    let over: usize = ["fenced", "unknown", "aborted"].iter().map(|end| seen.ended(end)).sum();
+    let committed = seen.ended("committed");
+    assert!(committed > 50 && over > 5, "{committed} committed, {over} timed out");
+}
