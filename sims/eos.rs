@@ -26,6 +26,10 @@ impl Seen {
         Self { outcome, lines: lines(&text) }
     }
 
+    fn count(&self, name: &str) -> usize {
+        self.lines.iter().filter(|line| line["event"] == name).count()
+    }
+
     /// How many transactions ended so, as far as their producers know.
     fn ended(&self, outcome: &str) -> usize {
         let ended = self.lines.iter().filter(|line| line["event"] == "transaction-ended");
@@ -70,4 +74,12 @@ fn transactions_that_are_open_too_long_are_aborted() {
     let over: usize = ["fenced", "unknown", "aborted"].iter().map(|end| seen.ended(end)).sum();
     let committed = seen.ended("committed");
     assert!(committed > 50 && over > 5, "{committed} committed, {over} timed out");
+}
+
+#[test]
+fn zombie_transformer_can_not_commit_what_another_one_reads() {
+    Trial::of("eos/zombie-transformers").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/zombie-transformers");
+    assert!(seen.strikes("pause of k") >= 4, "{:?}", seen.outcome.story);
+    assert!(seen.count("transformed") > 200, "{} inputs", seen.count("transformed"));
 }
