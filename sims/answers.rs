@@ -23,6 +23,9 @@ pub mod answers {
     pub mod offsets;
     pub mod rebalances;
     pub mod topics;
+    pub mod transactional;
+    pub mod transactions;
+    pub mod written;
 }
 
 use std::collections::BTreeMap;
@@ -33,7 +36,7 @@ use answers::ask::Node;
 use answers::kafka::{Kafka, SETTINGS};
 use answers::{
     alterations, batches, codecs, configs, consumers, fetches, groups, lookups, names, offsets,
-    rebalances, topics,
+    rebalances, topics, transactions, written,
 };
 
 type Answers = BTreeMap<String, String>;
@@ -41,7 +44,7 @@ type Answers = BTreeMap<String, String>;
 /// The name of a part, settings of its node, and what sends its requests.
 type Part = (&'static str, &'static str, fn(&mut Node));
 
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 15] = [
     ("fetches", "", fetches::ask),
     ("batches", "", batches::ask),
     ("codecs", "", codecs::ask),
@@ -54,6 +57,9 @@ const PARTS: [Part; 12] = [
     ("rebalances", rebalances::SETTINGS, rebalances::ask),
     ("topics", groups::SETTINGS, topics::ask),
     ("alterations", groups::SETTINGS, alterations::ask),
+    ("transactions", transactions::SETTINGS, transactions::ask),
+    ("written", transactions::SETTINGS, written::ask),
+    ("written_1", transactions::SETTINGS, written::ask_old),
 ];
 
 fn file(part: &str) -> PathBuf {
@@ -168,6 +174,21 @@ fn topics_are_grown_and_shown_as_by_apache_kafka() {
 #[test]
 fn settings_are_altered_as_by_apache_kafka() {
     ours("alterations");
+}
+
+#[test]
+fn transactions_are_coordinated_as_by_apache_kafka() {
+    ours("transactions");
+}
+
+#[test]
+fn transactional_batches_are_judged_and_read_as_by_apache_kafka() {
+    ours("written");
+}
+
+#[test]
+fn transactional_batches_of_version_1_are_judged_as_by_apache_kafka() {
+    ours("written_1");
 }
 
 /// Records them where `BROKERQUAKE_RECORD` is set: to the name of a part, or to `all`.

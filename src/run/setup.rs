@@ -64,7 +64,7 @@ pub(super) fn setup(scenario: &Scenario, programs: bool, hosts: &Hosts) -> Setup
             ..TopicPromise::default()
         };
         by_topic.insert(topics::CONSUMER_OFFSETS.into(), promise);
-        let least = scenario.cluster.config.txn.transaction_state_log_min_isr;
+        let least = scenario.txn_config().transaction_state_log_min_isr;
         // Kafka never elects uncleanly there, whatever the default of other topics.
         let promise = TopicPromise {
             min_insync_replicas: usize::try_from(least).unwrap_or(1),

@@ -61,9 +61,13 @@ impl<W: World> Handler<Broker<W>> for AddPartitionsToTxn {
         let distinct = request.transactions.iter().filter(|one| seen.insert(&one.transactional_id));
         let answers = distinct.map(|transaction| async {
             let errors = one(broker, transaction, context.version).await;
+            let mut topics = results(&transaction.topics, &errors);
+            // Kafka's verification answers by partition: a topic without any is not in it.
+            topics
+                .retain(|topic| !transaction.verify_only || !topic.results_by_partition.is_empty());
             message!(AddPartitionsToTxnResult {
                 transactional_id: transaction.transactional_id.clone(),
-                topic_results: results(&transaction.topics, &errors),
+                topic_results: topics,
             })
         });
         let answers = all(answers.collect()).await;

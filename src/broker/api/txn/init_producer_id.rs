@@ -52,10 +52,8 @@ async fn init<W: World>(
         named => Some(named),
     };
     let Some(id) = request.transactional_id.as_deref() else {
-        return match expected {
-            Some(producer) => bump(producer),
-            None => broker.next_producer_id().await.map(|id| (id, ProducerEpoch(0))),
-        };
+        // Another id, even for one that names its own: such a producer bumps its epoch by itself.
+        return broker.next_producer_id().await.map(|id| (id, ProducerEpoch(0)));
     };
     let request = InitRequest {
         id,
@@ -70,12 +68,4 @@ async fn init<W: World>(
         machine.init(now, wall, request, fresh)
     };
     broker.txns.ask(id, async || broker.next_producer_id().await, decide).await
-}
-
-/// KIP-360: a producer that lost track begins a new epoch of the id it has.
-fn bump((id, epoch): Initialised) -> Result<Initialised, ErrorCode> {
-    match epoch.0.checked_add(1) {
-        Some(epoch) if epoch < i16::MAX && id.0 >= 0 => Ok((id, ProducerEpoch(epoch))),
-        _ => Err(ErrorCode::InvalidProducerEpoch),
-    }
 }
