@@ -44,7 +44,7 @@ type Answers = BTreeMap<String, String>;
 /// The name of a part, settings of its node, and what sends its requests.
 type Part = (&'static str, &'static str, fn(&mut Node));
 
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     ("fetches", "", fetches::ask),
     ("batches", "", batches::ask),
     ("codecs", "", codecs::ask),
@@ -58,6 +58,7 @@ const PARTS: [Part; 15] = [
     ("topics", groups::SETTINGS, topics::ask),
     ("alterations", groups::SETTINGS, alterations::ask),
     ("transactions", transactions::SETTINGS, transactions::ask),
+    ("transactions_1", transactions::SETTINGS, transactions::ask_old),
     ("written", transactions::SETTINGS, written::ask),
     ("written_1", transactions::SETTINGS, written::ask_old),
 ];
@@ -179,6 +180,11 @@ fn settings_are_altered_as_by_apache_kafka() {
 #[test]
 fn transactions_are_coordinated_as_by_apache_kafka() {
     ours("transactions");
+}
+
+#[test]
+fn transactions_of_version_1_are_coordinated_as_by_apache_kafka() {
+    ours("transactions_1");
 }
 
 #[test]

@@ -354,7 +354,7 @@ impl Txns<'_> {
                     shown,
                 );
             }
-            for time in [-1, -2, -3, 0] {
+            for time in [-1, -2, 0] {
                 let asked = message!(ListOffsetsPartition {
                     partition_index: 1,
                     current_leader_epoch: -1,
