@@ -140,7 +140,7 @@ impl Txns<'_> {
         }
         let answer = self.node.try_ask(version, &request).map(|mut answer| {
             let answer = answer.responses.remove(0).partition_responses.remove(0);
-            let at = answer.base_offset.min(0).max(-1);
+            let at = answer.base_offset.clamp(-1, 0);
             format!("{} {}", error(answer.error_code), if at < 0 { "nowhere" } else { "appended" })
         });
         self.note(

@@ -43,9 +43,11 @@ pub fn ask_old(node: &mut Node) {
     txns.groups();
 }
 
-/// Sequence numbers that a producer without a transactional id sends: its id, epoch, the first number
-/// and how many records.
-const SEQUENCES: &[(&str, &[(i64, i16, i32, i32)])] = &[
+/// A producer's id, its epoch, the first sequence number and how many records.
+type Numbers = (i64, i16, i32, i32);
+
+/// What a producer without a transactional id sends.
+const SEQUENCES: &[(&str, &[Numbers])] = &[
     ("a gap", &[(1, 0, 0, 1), (1, 0, 2, 1), (1, 0, 1, 1)]),
     (
         "duplicates",
@@ -152,10 +154,9 @@ impl Txns<'_> {
         for version in [3, 5, 7, 8, 9, 10, 11, 12, 13] {
             let producer = self.ongoing(&format!("batches {version}"));
             let id = producer.name.clone();
-            let mut send =
-                |txns: &mut Self, what: &str, id: Option<&str>, at: i32, bytes: Vec<u8>| {
-                    txns.produce(format_args!("batch {what}"), version, id, (at, bytes));
-                };
+            let send = |txns: &mut Self, what: &str, id: Option<&str>, at: i32, bytes: Vec<u8>| {
+                txns.produce(format_args!("batch {what}"), version, id, (at, bytes));
+            };
             let batch = |producer: &Producer, sequence| written(producer, sequence, 1, true);
             let older = Producer { epoch: producer.epoch - 1, ..producer.clone() };
             let newer = Producer { epoch: producer.epoch + 1, ..producer.clone() };

@@ -142,6 +142,25 @@ async fn epochs_of_markers_and_open_transactions_survive_restarts() {
 }
 
 #[tokio::test]
+async fn marker_of_a_transaction_that_wrote_nothing_is_in_no_index() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    end(&mut log, 0, false, 1).unwrap();
+    produce(&mut log, 0, 0, Guard::NONE).unwrap();
+    for _ in 0..2 {
+        end(&mut log, 0, false, 1).unwrap();
+    }
+    flush(&mut log).await;
+    drop(log);
+    let log = home.open().await;
+    let aborted = log.aborted_transactions(Offset(0), log.log_end()).unwrap();
+    assert_eq!(
+        aborted.iter().map(|of| (of.first, of.last)).collect::<Vec<_>>(),
+        [(Offset(1), Offset(2))]
+    );
+}
+
+#[tokio::test]
 async fn follower_learns_the_epoch_of_a_marker() {
     let (home, other) = (Home::new(verified()), Home::new(verified()));
     let (mut leader, mut follower) = (home.open().await, other.open().await);
