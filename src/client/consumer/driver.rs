@@ -19,6 +19,7 @@ use crate::client::kernel::{self, question_deadline};
 use crate::io::{Address, World};
 use crate::rpc::{Pool, Purpose, RpcError};
 use crate::wire::ErrorCode;
+use crate::wire::messages::Uuid;
 
 /// Up to this version of Fetch, topics go by name (KIP-516).
 const LAST_VERSION_BY_NAME: i16 = 12;
@@ -234,7 +235,8 @@ async fn ask_coordinator<W: World>(
             Response::ConsumerHeartbeat(pool.call(to, purpose, &message, version, deadline).await?)
         }
         Request::Commit(message) => {
-            let version = Some(LAST_COMMIT_BY_NAME);
+            let by_name = message.topics.iter().any(|topic| topic.topic_id == Uuid::ZERO);
+            let version = by_name.then_some(LAST_COMMIT_BY_NAME);
             Response::Commit(pool.call(to, purpose, &message, version, deadline).await?)
         }
         Request::Committed(message) => {

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use super::{Answer, Core, Effect, Input, Order, Question};
 use crate::base::config::{Config, ConsumerConfig};
-use crate::base::{Instant, LeaderEpoch, Offset, Seed, Stream, Timestamp, TopicPartition};
+use crate::base::{Instant, LeaderEpoch, Offset, Seed, Stream, Timestamp, TopicId, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::group::{Request, Response};
 use crate::client::kernel::{self, metadata};
 use crate::client::testing::Model;
+use crate::io::Address;
 use crate::wire::ErrorCode;
 use crate::wire::messages::*;
 
@@ -312,6 +313,29 @@ fn timeout_of_a_throttled_commit_begins_after_the_pause() {
     let second = commit(&mut stage);
     assert_eq!(second.not_before, stage.now + Duration::from_secs(10));
     assert_eq!(second.deadline, stage.now + Duration::from_secs(13));
+}
+
+#[test]
+fn commit_that_is_repeated_names_the_topic_that_was_read() {
+    let mut stage = Stage::new(&[("enable.auto.commit", "false")]);
+    stage.committed(3, -1, ErrorCode::None);
+    drop(stage.core.begin_commit(None, true).unwrap());
+    stage.step(Input::Tick);
+    let asked = |stage: &Stage| {
+        stage.orders.iter().find_map(|order| match &order.question {
+            Question::Group(Request::Commit(commit)) => Some(commit.topics[0].topic_id.into()),
+            _ => None,
+        })
+    };
+    let read = Some(TopicId([7; 16]));
+    assert_eq!(asked(&stage), read);
+    stage.commit(ErrorCode::UnknownTopicId);
+    // Another topic has its name by now.
+    let from = Address::new("b1", 9092);
+    let answer = Some(Box::new(metadata(1, "orders", 8, &[(1, 0)])));
+    stage.step(Input::Kernel(kernel::Input::Metadata { from, answer }));
+    stage.pass(Duration::from_secs(1));
+    assert_eq!(asked(&stage), read);
 }
 
 #[test]

@@ -5,12 +5,13 @@
 //! any other is sent once: a later one supersedes it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::membership::Membership;
 use super::request::Request;
 use super::step::Identity;
-use crate::base::{Instant, LeaderEpoch, Offset, TopicPartition};
+use crate::base::{Instant, LeaderEpoch, Offset, TopicId, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::kernel::RequestId;
 use crate::wire::ErrorCode;
@@ -39,6 +40,9 @@ impl CommittedOffset {
 
 pub(in crate::client) type Offsets = BTreeMap<TopicPartition, CommittedOffset>;
 
+/// Topics by name.
+pub(in crate::client) type TopicIds = BTreeMap<Arc<str>, TopicId>;
+
 /// One commit, counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::client) struct CommitId(u64);
@@ -47,8 +51,17 @@ pub(in crate::client) struct CommitId(u64);
 #[derive(Clone, Debug)]
 pub(in crate::client) struct Commit {
     pub(in crate::client) offsets: Offsets,
+    /// The ids of their topics; none unless all are known. A topic that was created again is another one:
+    /// offsets of the former must not be committed to it.
+    pub(in crate::client) ids: TopicIds,
     /// Whether it is sent again after a failure that may pass.
     pub(in crate::client) retries: bool,
+}
+
+impl Commit {
+    fn id_of(&self, partition: &TopicPartition) -> TopicId {
+        self.ids.get(&partition.topic).copied().unwrap_or(TopicId::ZERO)
+    }
 }
 
 #[derive(Debug)]
@@ -149,7 +162,7 @@ impl Commits {
                 },
             };
             let Some(open) = self.open.get_mut(&id) else { continue };
-            let request = request(membership, generation.as_ref(), &open.commit.offsets);
+            let request = request(membership, generation.as_ref(), &open.commit);
             open.asked = Some((send(request), generation));
         }
     }
@@ -167,7 +180,7 @@ impl Commits {
         let (id, open) = self.open.iter_mut().find(|(_, open)| asked(open))?;
         let (id, sent) = (*id, open.asked.take().and_then(|(_, generation)| generation));
         let refused = match answer {
-            Ok(answer) => refused(answer, &open.commit.offsets),
+            Ok(answer) => refused(answer, &open.commit),
             Err(error) => Some((error, None)),
         };
         let Some((error, partition)) = refused else {
@@ -209,10 +222,10 @@ impl Commits {
     }
 }
 
-fn request(membership: &Membership, generation: Option<&Identity>, offsets: &Offsets) -> Request {
+fn request(membership: &Membership, generation: Option<&Identity>, commit: &Commit) -> Request {
     let settings = membership.settings();
     let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
-    for (partition, committed) in offsets {
+    for (partition, committed) in &commit.offsets {
         let row = message!(OffsetCommitRequestPartition {
             partition_index: partition.partition,
             committed_offset: committed.offset.0,
@@ -223,6 +236,7 @@ fn request(membership: &Membership, generation: Option<&Identity>, offsets: &Off
             Some(topic) => topic.partitions.push(row),
             None => topics.push(message!(OffsetCommitRequestTopic {
                 name: (&*partition.topic).into(),
+                topic_id: commit.id_of(partition).into(),
                 partitions: vec![row],
             })),
         }
@@ -241,10 +255,15 @@ fn request(membership: &Membership, generation: Option<&Identity>, offsets: &Off
 /// does not mention a partition has not committed it.
 fn refused(
     answer: &OffsetCommitResponse,
-    offsets: &Offsets,
+    commit: &Commit,
 ) -> Option<(ErrorCode, Option<TopicPartition>)> {
-    for partition in offsets.keys() {
-        let topic = answer.topics.iter().find(|topic| topic.name.as_str() == &*partition.topic);
+    for partition in commit.offsets.keys() {
+        let id = commit.id_of(partition);
+        // By id from version 10 on.
+        let topic = answer.topics.iter().find(|topic| {
+            topic.name.as_str() == &*partition.topic
+                || id != TopicId::ZERO && TopicId::from(topic.topic_id) == id
+        });
         let row = topic.and_then(|topic| {
             topic.partitions.iter().find(|row| row.partition_index == partition.partition)
         });
@@ -254,6 +273,7 @@ fn refused(
             error,
             ErrorCode::TopicAuthorizationFailed
                 | ErrorCode::UnknownTopicOrPartition
+                | ErrorCode::UnknownTopicId
                 | ErrorCode::OffsetMetadataTooLarge
         );
         if !error.is_none() {

@@ -31,7 +31,7 @@ mod subscription;
 mod tests;
 
 pub use commits::CommittedOffset;
-pub(in crate::client) use commits::{Commit, CommitId, Commits, Offsets};
+pub(in crate::client) use commits::{Commit, CommitId, Commits, Offsets, TopicIds};
 pub(in crate::client) use committed::{Committed, CommittedId, Found};
 pub use membership::GroupMetadata;
 pub(in crate::client) use membership::Membership;

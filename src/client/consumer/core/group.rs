@@ -9,11 +9,12 @@ use tokio::sync::oneshot;
 
 use super::{Answer, Core, Effect, Errand, InFlight, Order, Question};
 use crate::base::config::GroupProtocol;
-use crate::base::{Flaw, Flaws, Instant, TopicPartition};
+use crate::base::{Flaw, Flaws, Instant, TopicId, TopicPartition};
 use crate::client::ConsumeError;
 use crate::client::group::{
     Commit, CommitId, Commits, Committed, CommittedId, CommittedOffset, Event, Found,
-    GroupMetadata, Membership, Offsets, Request, Response, Settings, Step, Subscription, Trouble,
+    GroupMetadata, Membership, Offsets, Request, Response, Settings, Step, Subscription, TopicIds,
+    Trouble,
 };
 use crate::client::kernel::{CoordinatorKey, CoordinatorType, Node, RequestId};
 use crate::group::MemberId;
@@ -257,9 +258,10 @@ impl Core {
             true => self.fetched(),
             false => self.consumed(),
         };
+        let ids = self.ids_of(&offsets);
         let Some(group) = &mut self.group else { return true };
         if group.last_commit.is_none() {
-            let id = group.commits.begin(Commit { offsets, retries: true });
+            let id = group.commits.begin(Commit { offsets, ids, retries: true });
             group.last_commit = Some((id, false));
             group.settle(now, self.config.retry_backoff);
         }
@@ -286,11 +288,12 @@ impl Core {
             true => self.fetched(),
             false => self.consumed(),
         };
+        let ids = self.ids_of(&offsets);
         let Some(group) = &mut self.group else { return };
         let Some(interval) = group.membership.settings().auto_commit else { return };
         group.next_auto = now + interval;
         if !offsets.is_empty() {
-            group.auto = Some(group.commits.begin(Commit { offsets, retries: false }));
+            group.auto = Some(group.commits.begin(Commit { offsets, ids, retries: false }));
         }
     }
 
@@ -302,6 +305,15 @@ impl Core {
             Some((partition.clone(), committed))
         });
         consumed.collect()
+    }
+
+    /// The ids of the topics of these offsets; none unless all are known.
+    fn ids_of(&self, offsets: &Offsets) -> TopicIds {
+        let known = |partition: &TopicPartition| {
+            let id = self.kernel.cluster().id(&partition.topic);
+            (id != TopicId::ZERO).then(|| (Arc::clone(&partition.topic), id))
+        };
+        offsets.keys().map(known).collect::<Option<_>>().unwrap_or_default()
     }
 
     /// What was fetched, returned or not: too much to commit (KAFKA-2942).
@@ -321,8 +333,9 @@ impl Core {
         retries: bool,
     ) -> Result<(CommitId, oneshot::Receiver<Outcome>), ConsumeError> {
         let offsets = offsets.unwrap_or_else(|| self.consumed());
+        let ids = self.ids_of(&offsets);
         let group = self.group_mut()?;
-        let id = group.commits.begin(Commit { offsets, retries });
+        let id = group.commits.begin(Commit { offsets, ids, retries });
         let (sender, receiver) = oneshot::channel();
         group.waiting.insert(id, sender);
         Ok((id, receiver))
