@@ -204,10 +204,10 @@ impl Kind for Transactional {
         );
         let any = parts.prop_map(|(sizes, times, (aborts, ids, timeout))| {
             let ((records, partitions, record_size), (hold, think, restart)) = (sizes, times);
-            let mut pairs = vec![(ID.to_owned(), "till".to_owned())];
+            // As they are written: in alphabetical order.
             let timeout = timeout.map(|ms| ("transaction.timeout.ms".to_owned(), ms.to_string()));
-            pairs.extend(timeout);
-            let settings = Settings::of(pairs);
+            let id = (ID.to_owned(), "till".to_owned());
+            let settings = Settings::of(timeout.into_iter().chain([id]).collect());
             Self { records, partitions, record_size, hold, think, aborts, ids, restart, settings }
         });
         any.boxed()
