@@ -9,6 +9,7 @@ use crate::base::{Instant, Offset, TopicPartition};
 use crate::client::group::{Request, Response};
 use crate::wire::ErrorCode;
 use crate::wire::messages::join_group_response::JoinGroupResponseMember;
+use crate::wire::messages::offset_commit_request::OffsetCommitRequestTopic;
 use crate::wire::messages::offset_commit_response::{
     OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -280,7 +281,8 @@ impl ModelCoordinator {
         let topics = commit.topics.iter().map(|topic| {
             let rows = topic.partitions.iter().map(|row| {
                 if error.is_none() {
-                    let partition = TopicPartition::new(topic.name.as_str(), row.partition_index);
+                    let name = name_of(topic);
+                    let partition = TopicPartition::new(name.as_str(), row.partition_index);
                     self.committed.insert(partition, Offset(row.committed_offset));
                 }
                 message!(OffsetCommitResponsePartition {
@@ -288,8 +290,7 @@ impl ModelCoordinator {
                     error_code: error.code(),
                 })
             });
-            let rows = rows.collect();
-            message!(OffsetCommitResponseTopic { name: topic.name.clone(), partitions: rows })
+            answered(topic, rows.collect())
         });
         message!(OffsetCommitResponse { topics: topics.collect() })
     }
@@ -344,8 +345,7 @@ pub(super) fn refused(request: &Request, error: ErrorCode) -> Response {
                         error_code: error_code,
                     })
                 });
-                let rows = rows.collect();
-                message!(OffsetCommitResponseTopic { name: topic.name.clone(), partitions: rows })
+                answered(topic, rows.collect())
             });
             Response::Commit(message!(OffsetCommitResponse { topics: topics.collect() }))
         }
@@ -359,4 +359,20 @@ pub(super) fn refused(request: &Request, error: ErrorCode) -> Response {
             Response::Committed(message!(OffsetFetchResponse { groups: groups.collect() }))
         }
     }
+}
+
+/// The name of a topic. From OffsetCommit 10 on it goes by its id only; the model has no other topic.
+fn name_of(topic: &OffsetCommitRequestTopic) -> StrBytes {
+    if topic.name.is_empty() { "orders".into() } else { topic.name.clone() }
+}
+
+fn answered(
+    topic: &OffsetCommitRequestTopic,
+    rows: Vec<OffsetCommitResponsePartition>,
+) -> OffsetCommitResponseTopic {
+    message!(OffsetCommitResponseTopic {
+        name: topic.name.clone(),
+        topic_id: topic.topic_id,
+        partitions: rows,
+    })
 }
