@@ -38,6 +38,8 @@ pub use resigned::Resigned;
 pub use timers::Timers;
 
 #[cfg(test)]
+pub(crate) mod on_log;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
-//! A small shell for the coordinator: a log in memory, commits when a test says so, time that a test
-//! moves, and partitions that write markers when a test says so.
+//! A small shell for the coordinator on a log in memory, and partitions that write markers when a
+//! test says so.
 
 use std::collections::BTreeSet;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -13,13 +14,17 @@ use super::{
     TxnCoordinator, TxnSettings, Verified,
 };
 use crate::base::{
-    Flaw, Flaws, Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp, TopicPartition,
+    Flaw, Flaws, Instant, LeaderEpoch, ProducerEpoch, ProducerId, Timestamp, TopicPartition,
 };
-use crate::decide::{Active, KeyValue, Loading, LogRecord, Machine};
+use crate::decide::on_log::OnLog;
+use crate::decide::{KeyValue, LogRecord, Machine};
 use crate::wire::ErrorCode;
 
 /// The transactional id of most tests.
 pub(crate) const ID: &str = "transfers";
+
+/// The coordinator's partition of `__transaction_state`.
+const PARTITION: i32 = 3;
 
 /// The timeout that producers of the tests ask for, in seconds.
 pub(crate) const TIMEOUT: u64 = 60;
@@ -37,21 +42,11 @@ pub(crate) fn partitions<'a>(names: impl IntoIterator<Item = &'a str>) -> BTreeS
 
 /// A coordinator on its log.
 pub(crate) struct Shell {
-    active: Active<TxnCoordinator, ()>,
+    on_log: OnLog<TxnCoordinator>,
     settings: TxnSettings,
     outgoing: mpsc::UnboundedSender<Outgoing>,
     received: mpsc::UnboundedReceiver<Outgoing>,
     epoch: LeaderEpoch,
-    pub(crate) log: Vec<KeyValue>,
-    /// Where batches end.
-    ends: Vec<usize>,
-    pub(crate) now: Instant,
-    /// Added to the host's clock.
-    pub(crate) clock_offset: i64,
-    /// Whether what is appended is committed at once.
-    pub(crate) commits: bool,
-    /// Whether appends are refused.
-    pub(crate) refuses: bool,
     /// The next producer id that the shell brings.
     pub(crate) next_producer: i64,
     /// Whether producer ids can be had.
@@ -60,6 +55,20 @@ pub(crate) struct Shell {
     waits_for_producer: bool,
     /// Markers that were to be sent, and are not written yet.
     pub(crate) markers: Vec<Markers>,
+}
+
+impl Deref for Shell {
+    type Target = OnLog<TxnCoordinator>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.on_log
+    }
+}
+
+impl DerefMut for Shell {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.on_log
+    }
 }
 
 impl Shell {
@@ -77,20 +86,14 @@ impl Shell {
 
     pub(crate) fn with(settings: TxnSettings) -> Self {
         let (outgoing, received) = mpsc::unbounded_channel();
-        let (now, epoch) = (Instant::from_secs(1000), LeaderEpoch(0));
-        let active = load(&settings, epoch, &outgoing, (&[], 0), now);
+        let epoch = LeaderEpoch(0);
+        let machine = TxnCoordinator::new((PARTITION, epoch), settings.clone(), outgoing.clone());
         let mut shell = Self {
-            active,
+            on_log: OnLog::new(machine, Instant::from_secs(1000)),
             settings,
             outgoing,
             received,
             epoch,
-            log: Vec::new(),
-            ends: Vec::new(),
-            now,
-            clock_offset: 0,
-            commits: true,
-            refuses: false,
             next_producer: 1000,
             has_producers: true,
             waits_for_producer: false,
@@ -100,20 +103,8 @@ impl Shell {
         shell
     }
 
-    pub(crate) fn wall(&self) -> Timestamp {
-        Timestamp((self.now.0 / 1_000_000) as i64 + 1_700_000_000_000 + self.clock_offset)
-    }
-
-    pub(crate) fn committed(&self) -> &Transactions {
-        self.active.committed()
-    }
-
     pub(crate) fn speculative(&self) -> &Transactions {
-        self.active.machine().state()
-    }
-
-    pub(crate) fn machine(&self) -> &TxnCoordinator {
-        self.active.machine()
+        self.machine().state()
     }
 
     /// Decides; the answer is none if the append was refused.
@@ -121,27 +112,9 @@ impl Shell {
         &mut self,
         handler: impl FnOnce(&TxnCoordinator, Instant, Timestamp) -> Decision<T>,
     ) -> Option<T> {
-        let wall = self.wall();
-        let decision = handler(self.active.machine(), self.now, wall);
-        if !decision.records.is_empty() {
-            if self.refuses {
-                return None;
-            }
-            let read = |record: &Record| Record::decode(record.encode()).unwrap();
-            let records: Vec<_> = decision.records.iter().map(read).collect();
-            assert_eq!(records, decision.records, "records are written and read alike");
-            let base = self.active.end();
-            self.log.extend(decision.records.iter().map(LogRecord::encode));
-            self.ends.push(self.log.len());
-            self.active.appended(base, records).unwrap();
-        }
-        self.active.carry_out(self.now, decision.effects);
-        self.active.defer(self.now, decision.after);
-        if self.commits {
-            self.commit(self.log.len());
-        }
+        let answer = self.on_log.decide(handler);
         self.receive();
-        Some(decision.response)
+        answer
     }
 
     /// The same, with a producer id if the answer takes one.
@@ -172,8 +145,7 @@ impl Shell {
 
     /// Commits the log up to here.
     pub(crate) fn commit(&mut self, end: usize) {
-        let commit = self.active.commit(Offset(end as i64)).unwrap();
-        self.active.carry_out(self.now, commit.after);
+        self.on_log.commit(end);
         self.receive();
     }
 
@@ -187,7 +159,7 @@ impl Shell {
         while let Ok(outgoing) = self.received.try_recv() {
             match outgoing {
                 Outgoing::Markers(markers) => {
-                    let stored = self.active.committed().stored(markers.id.as_str()).unwrap();
+                    let stored = self.committed().stored(markers.id.as_str()).unwrap();
                     assert_eq!(
                         (stored.state.pending(), stored.producer, stored.epoch),
                         (Some(markers.outcome), markers.producer, markers.epoch),
@@ -196,10 +168,10 @@ impl Shell {
                     self.markers.push(markers);
                 }
                 Outgoing::Resigned { partition, epoch } => {
-                    assert_eq!((partition, epoch), (3, self.epoch));
+                    assert_eq!((partition, epoch), (PARTITION, self.epoch));
                 }
                 Outgoing::NeedsProducerId { partition, epoch } => {
-                    assert_eq!((partition, epoch), (3, self.epoch));
+                    assert_eq!((partition, epoch), (PARTITION, self.epoch));
                     self.waits_for_producer = true;
                 }
             }
@@ -217,7 +189,7 @@ impl Shell {
     }
 
     fn affect(&mut self, effect: SoftEffect) {
-        self.active.carry_out(self.now, [Effect::Soft(effect)]);
+        self.on_log.affect(Effect::Soft(effect));
     }
 
     /// The partitions have written these markers.
@@ -242,8 +214,7 @@ impl Shell {
     pub(crate) fn pass(&mut self, time: Duration) {
         let end = self.now + time;
         let mut decisions = 0;
-        while let Some(deadline) = self.active.deadline().filter(|at| *at <= end) {
-            self.now = self.now.max(deadline);
+        while self.reach_deadline(end) {
             if self.decide(|machine, now, wall| machine.expire(now, wall)).is_none() {
                 break;
             }
@@ -257,28 +228,16 @@ impl Shell {
         self.pass(Duration::from_secs(seconds));
     }
 
-    /// Where the log may end after a failover: everything that is committed is kept, and batches
-    /// are whole.
-    pub(crate) fn survivors(&self) -> Vec<usize> {
-        let committed = self.active.committed_end().0 as usize;
-        let beyond = self.ends.iter().copied().filter(|end| *end > committed);
-        std::iter::once(committed).chain(beyond).collect()
-    }
-
     /// Another coordinator takes over with the first `kept` records of the log. What it is to do at
     /// once follows with [`Shell::pass`].
     pub(crate) fn elect(&mut self, kept: usize) {
-        let committed = self.active.committed_end().0 as usize;
-        self.log.truncate(kept);
-        self.ends.retain(|end| *end <= kept);
-        // An election takes time.
-        self.now = self.now + Duration::from_millis(1);
         self.epoch = LeaderEpoch(self.epoch.0 + 1);
         self.markers.clear();
         self.waits_for_producer = false;
-        let (settings, outgoing) = (&self.settings, &self.outgoing);
-        let log = (&self.log[..], committed);
-        self.active = load(settings, self.epoch, outgoing, log, self.now);
+        let at = (PARTITION, self.epoch);
+        let machine = TxnCoordinator::new(at, self.settings.clone(), self.outgoing.clone());
+        let committed = self.committed_end();
+        self.on_log.elect(machine, kept, committed);
     }
 
     /// The same, and it has begun.
@@ -287,17 +246,16 @@ impl Shell {
         self.pass(Duration::ZERO);
     }
 
-    /// Adds a record of someone else to the log, which a failover loads.
-    pub(crate) fn inject(&mut self, record: KeyValue) {
-        self.log.push(record);
-        self.ends.push(self.log.len());
+    /// Adds the record of another writer to the log, which a failover loads.
+    pub(crate) fn inject(&mut self, bytes: KeyValue) {
+        self.on_log.inject(Record::decode(bytes).unwrap());
         self.fail_over(self.log.len());
     }
 
     pub(crate) fn configure(&mut self, change: impl FnOnce(&mut TxnSettings)) {
         change(&mut self.settings);
         let settings = Box::new(self.settings.clone());
-        self.active.carry_out(self.now, [Effect::Settings(settings)]);
+        self.on_log.affect(Effect::Settings(settings));
     }
 
     // Requests, as a well-meaning client of version 2 would send them.
@@ -373,21 +331,4 @@ pub(crate) fn init() -> InitRequest<'static> {
         two_phase: false,
         keep_prepared: false,
     }
-}
-
-fn load(
-    settings: &TxnSettings,
-    epoch: LeaderEpoch,
-    outgoing: &mpsc::UnboundedSender<Outgoing>,
-    (log, committed): (&[KeyValue], usize),
-    now: Instant,
-) -> Active<TxnCoordinator, ()> {
-    let machine = TxnCoordinator::new((3, epoch), settings.clone(), outgoing.clone());
-    let mut loading = Loading::new(machine, Offset::ZERO);
-    for (offset, record) in (0..).map(Offset).zip(log) {
-        let records = vec![(offset, Record::decode(record.clone()).unwrap())];
-        loading.replay(offset.next(), records).unwrap();
-    }
-    loading.commit(Offset(committed as i64)).unwrap();
-    loading.activate(now)
 }

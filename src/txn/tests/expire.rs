@@ -106,7 +106,7 @@ fn idle_transactional_id_expires_with_a_tombstone() {
         assert_eq!(shell.state(), state);
         shell.pass_secs(2 * 60 * 60);
         assert_eq!(shell.committed().stored(ID), None);
-        assert_eq!(shell.log.last().unwrap().value, None);
+        assert_eq!(shell.log.last(), Some(&Record::Expired(ID.into())));
         assert_eq!(shell.add(producer(7, 5), &["a-0"]), ErrorCode::InvalidProducerIdMapping);
         assert_eq!(shell.init(Some(producer(7, 5))), Ok(producer(1000, 0)));
     }

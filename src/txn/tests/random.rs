@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 
 use super::*;
-use crate::decide::LogRecord;
 
 const IDS: [&str; 2] = ["transfers", "payments"];
 
@@ -113,7 +112,7 @@ impl Chaos {
         }
     }
 
-    /// A producer was answered; `is_new`: nobody may have had it before.
+    /// A producer was answered; `is_new`: no producer may have had it before.
     fn answered(&mut self, id: usize, who: Producer, is_new: bool) {
         self.waiting.push((self.shell.log.len(), id, who, is_new));
     }
@@ -219,8 +218,8 @@ impl Chaos {
         let mut states: std::collections::BTreeMap<TransactionalId, Transaction> =
             Default::default();
         let mut used = BTreeSet::new();
-        for bytes in &self.shell.log {
-            match Record::decode(bytes.clone()).unwrap() {
+        for record in &self.shell.log {
+            match record {
                 Record::Stored { id, transaction, .. } => {
                     let before = states.insert(id.clone(), transaction.clone());
                     let now = (transaction.producer, transaction.epoch);
@@ -236,7 +235,7 @@ impl Chaos {
                     assert!(!used.contains(&now), "{now:?} is used again");
                 }
                 Record::Expired(id) => {
-                    let before = states.remove(&id).unwrap();
+                    let before = states.remove(id).unwrap();
                     assert!(before.state.is_idle());
                     used.insert((before.producer, before.epoch));
                 }
