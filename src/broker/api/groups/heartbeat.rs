@@ -31,7 +31,7 @@ impl<W: World> Handler<Broker<W>> for Heartbeat {
         };
         match kept {
             Ok(response) => response,
-            // As in Kafka: sessions begin anew once the group is loaded.
+            // As in Kafka: sessions begin again once the group is loaded.
             Err(ErrorCode::CoordinatorLoadInProgress) => HeartbeatResponse::default(),
             Err(error) => message!(HeartbeatResponse { error_code: error.code() }),
         }

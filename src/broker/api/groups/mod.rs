@@ -3,6 +3,7 @@
 //! Each request goes to the coordinator of its group (`broker/groups`), which is a machine in `group`.
 //! Source of the checks before that: Kafka's `KafkaApis` and `GroupCoordinatorService`.
 
+mod committing;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
 mod delete_groups;
@@ -36,7 +37,7 @@ pub(in crate::broker) use txn_offset_commit::TxnOffsetCommit;
 use crate::broker::serve::session::Session;
 use crate::group::Client;
 
-/// What anybody may do with a group where nothing is forbidden: read, delete, describe, and both for
+/// What every client may do with a group where nothing is forbidden: read, delete, describe, and both for
 /// its settings. Source: the operations of a group in Kafka's `AclEntry`.
 const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 

@@ -1,9 +1,9 @@
 //! TxnOffsetCommit: how far a group has read, committed together with a transaction (KIP-447). Since
 //! version 5 it also adds the group's partition to the transaction (KIP-890).
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::committing::{Answer, Answers};
 use crate::base::{Flaw, ProducerEpoch, ProducerId, TopicPartition, topics};
 use crate::broker::context::Broker;
 use crate::broker::hosted::InTransaction;
@@ -14,11 +14,13 @@ use crate::controller::Image;
 use crate::io::World;
 use crate::log::TransactionalWrite;
 use crate::wire::ErrorCode;
-use crate::wire::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
+use crate::wire::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use crate::wire::messages::txn_offset_commit_response::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
-use crate::wire::messages::{StrBytes, TxnOffsetCommitRequest, TxnOffsetCommitResponse, message};
+use crate::wire::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse, Uuid, message};
 
 /// Older clients take a coordinator that loads for a fatal error (KAFKA-7296).
 const KNOWS_LOADING: i16 = 2;
@@ -44,10 +46,10 @@ impl<W: World> Handler<Broker<W>> for TxnOffsetCommit {
         request.topics =
             topics.into_iter().filter_map(|topic| known(&image, topic, &mut answers)).collect();
         if request.topics.is_empty() {
-            return answers.into_response();
+            return response(answers);
         }
         match commit(broker, version, &request).await {
-            Ok(response) => answers.merge(response.topics),
+            Ok(response) => answers.merge(response.topics.into_iter().map(answer)),
             Err(error) => {
                 let error = match error {
                     ErrorCode::CoordinatorLoadInProgress if version < KNOWS_LOADING => {
@@ -55,10 +57,10 @@ impl<W: World> Handler<Broker<W>> for TxnOffsetCommit {
                     }
                     error => error,
                 };
-                request.topics.iter().for_each(|topic| answers.refuse(topic, error));
+                request.topics.iter().for_each(|topic| refuse(&mut answers, topic, error));
             }
         }
-        answers.into_response()
+        response(answers)
     }
 }
 
@@ -141,57 +143,43 @@ fn known(
     answers: &mut Answers,
 ) -> Option<TxnOffsetCommitRequestTopic> {
     let Some(found) = image.topic(&topic.name) else {
-        answers.refuse(&topic, ErrorCode::UnknownTopicOrPartition);
+        refuse(answers, &topic, ErrorCode::UnknownTopicOrPartition);
         return None;
     };
     topic.topic_id = found.id.into();
-    let exists = |index: i32| found.partitions.contains_key(&index);
-    let (partitions, missing) =
-        std::mem::take(&mut topic.partitions).into_iter().partition(|p| exists(p.partition_index));
-    topic.partitions = missing;
-    answers.refuse(&topic, ErrorCode::UnknownTopicOrPartition);
-    topic.partitions = partitions;
+    let partitions = std::mem::take(&mut topic.partitions);
+    topic.partitions = answers.existing(
+        found,
+        (&topic.name, Uuid::ZERO),
+        partitions,
+        |partition: &TxnOffsetCommitRequestPartition| partition.partition_index,
+    );
     (!topic.partitions.is_empty()).then_some(topic)
 }
 
-/// The answers to the partitions of a request, by topic in the order in which these were answered
-/// first.
-#[derive(Default)]
-struct Answers {
-    topics: Vec<TxnOffsetCommitResponseTopic>,
-    at: BTreeMap<StrBytes, usize>,
+fn refuse(answers: &mut Answers, topic: &TxnOffsetCommitRequestTopic, error: ErrorCode) {
+    let partitions = topic.partitions.iter().map(|partition| partition.partition_index);
+    answers.refuse((&topic.name, Uuid::ZERO), partitions, error);
 }
 
-impl Answers {
-    fn of(&mut self, name: &StrBytes) -> &mut TxnOffsetCommitResponseTopic {
-        let next = self.topics.len();
-        let at = *self.at.entry(name.clone()).or_insert(next);
-        if at == next {
-            self.topics.push(message!(TxnOffsetCommitResponseTopic { name: name.clone() }));
-        }
-        &mut self.topics[at]
+fn answer(topic: TxnOffsetCommitResponseTopic) -> Answer {
+    let partitions = topic.partitions.iter();
+    Answer {
+        name: topic.name,
+        id: Uuid::ZERO,
+        partitions: partitions.map(|it| (it.partition_index, it.error_code)).collect(),
     }
+}
 
-    fn refuse(&mut self, topic: &TxnOffsetCommitRequestTopic, error: ErrorCode) {
-        if topic.partitions.is_empty() {
-            return;
-        }
-        let partitions = topic.partitions.iter().map(|partition| {
-            message!(TxnOffsetCommitResponsePartition {
-                partition_index: partition.partition_index,
-                error_code: error.code(),
-            })
+fn response(answers: Answers) -> TxnOffsetCommitResponse {
+    let topics = answers.into_topics().into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|(index, error)| {
+            message!(TxnOffsetCommitResponsePartition { partition_index: index, error_code: error })
         });
-        self.of(&topic.name).partitions.extend(partitions);
-    }
-
-    fn merge(&mut self, topics: Vec<TxnOffsetCommitResponseTopic>) {
-        for topic in topics {
-            self.of(&topic.name).partitions.extend(topic.partitions);
-        }
-    }
-
-    fn into_response(self) -> TxnOffsetCommitResponse {
-        message!(TxnOffsetCommitResponse { topics: self.topics })
-    }
+        message!(TxnOffsetCommitResponseTopic {
+            name: topic.name,
+            partitions: partitions.collect(),
+        })
+    });
+    message!(TxnOffsetCommitResponse { topics: topics.collect() })
 }
