@@ -191,12 +191,11 @@ impl<W: World> Partition<W> {
         first: bool,
     ) -> Result<Found<W>, ErrorCode> {
         let flaws = self.site.flaws;
-        let of_this_epoch = match state.leader() {
-            Err(ErrorCode::NotLeaderOrFollower) if read.from_follower => {
-                refuse_epoch(check_epoch(state.leader_epoch, read.current_epoch))
-            }
-            leads => check_leader_epoch(leads?, read.current_epoch),
+        let ours = match state.leader() {
+            Err(ErrorCode::NotLeaderOrFollower) if read.from_follower => state.leader_epoch,
+            leads => leads?.epoch(),
         };
+        let of_this_epoch = check_leader_epoch(ours, read.current_epoch);
         if matches!(read.reader, Reader::Consumer(_)) || !flaws.has(Flaw::UnfencedFetch) {
             of_this_epoch?;
         }
@@ -331,7 +330,7 @@ impl<W: World> Partition<W> {
         asked: LeaderEpoch,
     ) -> Result<(LeaderEpoch, Offset), ErrorCode> {
         let answer = self.state().map_err(ErrorCode::from).and_then(|mut state| {
-            check_leader_epoch(state.leader()?, current)?;
+            check_leader_epoch(state.leader()?.epoch(), current)?;
             Ok(state.log.end_offset_for(asked))
         });
         match answer {
@@ -361,7 +360,7 @@ impl<W: World> Partition<W> {
     ) -> Result<T, ErrorCode> {
         let mut state = self.state()?;
         let last_stable = state.last_stable();
-        check_leader_epoch(state.leader()?, current)?;
+        check_leader_epoch(state.leader()?.epoch(), current)?;
         match &state.role {
             Role::Leader(leader) => ask(&state.log, leader, last_stable),
             Role::Follower(_) => Err(ErrorCode::NotLeaderOrFollower),
@@ -388,12 +387,8 @@ enum Found<W: World> {
 }
 
 /// KIP-320: a request from another epoch is answered by an error that says which side is behind.
-fn check_leader_epoch(leader: &Leader, theirs: LeaderEpoch) -> Result<(), ErrorCode> {
-    refuse_epoch(leader.check_epoch(theirs))
-}
-
-fn refuse_epoch(checked: Result<(), EpochMismatch>) -> Result<(), ErrorCode> {
-    checked.map_err(|mismatch| match mismatch {
+fn check_leader_epoch(ours: LeaderEpoch, theirs: LeaderEpoch) -> Result<(), ErrorCode> {
+    check_epoch(ours, theirs).map_err(|mismatch| match mismatch {
         EpochMismatch::Fenced => ErrorCode::FencedLeaderEpoch,
         EpochMismatch::Unknown => ErrorCode::UnknownLeaderEpoch,
     })

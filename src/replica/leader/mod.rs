@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use check::Before;
 
-use super::check_epoch;
 use super::nearest::Readable;
 use super::peers::Peers;
 use super::progress::FollowerProgress;
@@ -374,11 +373,6 @@ impl Leader {
         } else {
             Progress::NotEnoughAfterAppend
         }
-    }
-
-    /// KIP-320: rejects requests of another epoch. `-1` is not checked.
-    pub fn check_epoch(&self, theirs: LeaderEpoch) -> Result<(), EpochMismatch> {
-        check_epoch(self.epoch, theirs)
     }
 
     /// Everything below is committed.
