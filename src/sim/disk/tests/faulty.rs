@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::sim::Kept;
-use crate::sim::disk::{Corruption, Memory, Place};
+use crate::sim::disk::{Corruption, Memory, Place, SimFile};
 
 const EIO: Option<i32> = Some(5);
 
@@ -32,9 +32,8 @@ fn power_loss_loses_all_syncs_of_a_lying_disk() {
     assert_eq!(rig.disk.peek_stable("/a").unwrap(), b"new");
 }
 
-#[test]
-fn writeback_error_is_reported_once_by_the_next_sync() {
-    let rig = Rig::new(1);
+/// A file whose second write was lost when the kernel wrote it back.
+fn failed_writeback(rig: &Rig) -> (SimDisk, SimFile) {
     let writeback = Some(Writeback::default());
     rig.disk.set_profile(DiskProfile { writeback, ..DiskProfile::default() });
     let disk = rig.boot();
@@ -43,6 +42,13 @@ fn writeback_error_is_reported_once_by_the_next_sync() {
     rig.disk.fail(Failing::WriteBack, 1, None);
     rig.clock.fetch_add(60_000_000_000, Ordering::Relaxed);
     disk.exists(path("/")).unwrap();
+    (disk, file)
+}
+
+#[test]
+fn writeback_error_is_reported_once_by_the_next_sync() {
+    let rig = Rig::new(1);
+    let (disk, file) = failed_writeback(&rig);
     assert_eq!(finish(file.sync()).unwrap_err().raw_os_error(), EIO);
     finish(file.sync()).unwrap();
     assert_eq!(read(&disk, "/a").unwrap(), b"new");
@@ -53,14 +59,7 @@ fn writeback_error_is_reported_once_by_the_next_sync() {
 #[test]
 fn writeback_error_is_reported_to_no_process_once_the_fault_is_over() {
     let rig = Rig::new(1);
-    let writeback = Some(Writeback::default());
-    rig.disk.set_profile(DiskProfile { writeback, ..DiskProfile::default() });
-    let disk = rig.boot();
-    let file = durable(&disk, "/a", b"old");
-    file.write_at(b"new", 0).unwrap();
-    rig.disk.fail(Failing::WriteBack, 1, None);
-    rig.clock.fetch_add(60_000_000_000, Ordering::Relaxed);
-    disk.exists(path("/")).unwrap();
+    let (_, file) = failed_writeback(&rig);
     rig.disk.fail(Failing::WriteBack, 0, None);
     finish(file.sync()).unwrap();
     rig.disk.power_loss(&Survival::Everything);
