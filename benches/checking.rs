@@ -3,7 +3,7 @@
 //! `cargo bench --bench checking`. The figures to reach: judging takes at most 40 % of the wall time
 //! of a run of 60 simulated seconds with 3 brokers and 500 records a second, and that run takes less
 //! than a second. A run has one thread and never sleeps, so the time that it has of its core is the
-//! wall time that it takes where nobody else wants that core.
+//! wall time that it takes if no other process wants that core.
 
 use std::hint::black_box;
 use std::time::Duration;

@@ -69,7 +69,7 @@ fn append_all(bytes: &mut [u8], count: usize) -> Duration {
     timed(|| (0..count).for_each(append)).0
 }
 
-/// Appends beside plain writes of the same bytes into a file that is as new. Whoever comes second
+/// Appends beside plain writes of the same bytes into a file that is as new. The second one
 /// finds the kernel busy with what the first left, so they take turns.
 pub fn append() {
     for size in [16 << 10, 1 << 20] {
@@ -235,7 +235,7 @@ pub fn open() {
     told("memory of an idle partition", figure, "under 4,096 bytes", each < 4096);
 }
 
-/// Recovers a log that nobody closed, beside the checksum of the same bytes in memory.
+/// Recovers a log that was not closed, beside the checksum of the same bytes in memory.
 pub fn recovery() {
     for size in [16 << 10, 1 << 20] {
         let place = place();

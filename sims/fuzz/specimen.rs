@@ -343,7 +343,7 @@ pub fn served<D: Disk>(
             let before = found.insert(header.base_offset, bytes.to_vec());
             assert!(before.is_none_or(|before| before == bytes), "served at {at}: another batch");
         }
-        assert!(fetched.next > at, "a read at {at} goes on at {}", fetched.next);
+        assert!(fetched.next > at, "a read at {at} continues at {}", fetched.next);
         next = Some(fetched.next);
     }
     (found, None)

@@ -111,7 +111,7 @@ impl<W: World> Broker<W> {
         self.verifier.ask(&self.image(), &self.inter_broker_listener, question).await
     }
 
-    /// A producer id that nobody has used. A client may ask again after an error.
+    /// A producer id that was never used. A client may ask again after an error.
     pub(crate) async fn next_producer_id(&self) -> Result<ProducerId, ErrorCode> {
         self.producer_ids.next(&self.controller, self.epoch()).await
     }

@@ -1,4 +1,4 @@
-//! Producer ids that nobody has used, from blocks that the controller gives (KIP-730).
+//! Producer ids that were never used, from blocks that the controller gives (KIP-730).
 //!
 //! Source: Kafka's `RPCProducerIdManager`.
 
@@ -28,7 +28,7 @@ impl<W: World> ProducerIds<W> {
         Self { world, me, left: Mutex::new(0..0) }
     }
 
-    /// A producer id that nobody has used. A client may ask again after an error.
+    /// A producer id that was never used. A client may ask again after an error.
     pub(crate) async fn next(
         &self,
         controller: &ControllerChannel<W>,

@@ -100,8 +100,8 @@ pub enum TransactionCause {
         /// The coordinator's error.
         error: ErrorCode,
     },
-    /// `max.block.ms` passed. The call goes on, and its outcome is open.
-    #[error("TIMEOUT: {call} did not end within max.block.ms; it goes on")]
+    /// `max.block.ms` passed. The call continues, and its outcome is open.
+    #[error("TIMEOUT: {call} did not end within max.block.ms; it continues")]
     TimedOut {
         /// The call.
         call: &'static str,
@@ -158,7 +158,7 @@ impl TransactionError {
         matches!(self.class, ErrorClass::Retriable | ErrorClass::RefreshRetriable)
     }
 
-    /// Whether the transaction has to be aborted, and the producer goes on.
+    /// Whether the transaction has to be aborted; the producer can continue.
     pub const fn is_abortable(&self) -> bool {
         matches!(self.class, ErrorClass::Abortable)
     }

@@ -70,7 +70,7 @@ impl Sessions {
         self.ends.cancel(&broker);
     }
 
-    /// Whether the session of a registration goes on.
+    /// Whether the session of a registration continues.
     pub(super) fn lasts(&self, now: Instant, broker: BrokerId, epoch: BrokerEpoch) -> bool {
         let end = self.of(broker, epoch).map(|session| session.end);
         now < end.unwrap_or(self.active_since + self.timeout)

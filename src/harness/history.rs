@@ -106,7 +106,7 @@ impl fmt::Display for Event {
             Happening::Killed => f.write_str("was killed"),
             Happening::PowerLost => f.write_str("lost power"),
             Happening::Paused => f.write_str("was paused"),
-            Happening::Resumed => f.write_str("goes on"),
+            Happening::Resumed => f.write_str("resumes"),
             Happening::Sent(sent) => write!(f, "sends {sent}"),
             Happening::Acknowledged(sent, Some(at)) => write!(f, "is told: {sent} is at {at}"),
             Happening::Acknowledged(sent, None) => write!(f, "is told: {sent} is stored"),

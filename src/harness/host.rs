@@ -334,8 +334,8 @@ impl Host {
         Some(Waits { book: watched.book.clone(), name, number })
     }
 
-    /// Goes on only where the machine does: what a program still comes to in the very moment in
-    /// which its power fails (an error of its disk, a panic about that) is void.
+    /// Returns only if the machine still runs: a program's last steps in the instant in which its
+    /// power fails (an error of its disk, a panic about that) are void.
     pub(super) async fn go_on(&self) {
         self.inner.world.sleep_until(self.now()).await;
     }

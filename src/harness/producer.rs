@@ -135,7 +135,7 @@ impl Producer {
     ///
     /// # Errors
     /// Its [class](crate::client::ErrorClass) says what to do next. After a timeout (`max.block.ms`),
-    /// make the same call again: it goes on.
+    /// make the same call again: it continues.
     pub async fn init_transactions(&self) -> Result<(), TransactionError> {
         let _waits = self.host.waits(|| "its producer's transactional id".into());
         self.client.init_transactions().await

@@ -332,7 +332,7 @@ impl Teller<'_> {
         steps
     }
 
-    // What goes on around it
+    // What happens around it
 
     /// Faults that strike meanwhile, and the boots after them.
     pub(super) fn faults(&self, from: Instant, until: Instant) -> Vec<Step> {

@@ -93,7 +93,7 @@ pub(super) fn check_id(id: &str) -> Result<TransactionalId, ErrorCode> {
     }
 }
 
-/// A producer id that nobody has used: that of the shell, if it has brought one.
+/// A producer id that was never used: the shell's, if it has brought one.
 pub(super) type Fresh = Option<ProducerId>;
 
 impl Machine for TxnCoordinator {

@@ -157,7 +157,7 @@ impl<W: World> TxnCoordinators<W> {
         }
     }
 
-    /// The same for an answer that may take a producer id that nobody has used: `fresh` gets one.
+    /// The same for an answer that may take a producer id that was never used: `fresh` gets one.
     pub(crate) async fn ask<T>(
         &self,
         id: &str,

@@ -75,7 +75,7 @@ impl Send {
         }
     }
 
-    /// Where it was first read by whoever gets nothing that may still be aborted.
+    /// Where it was first read by a reader that gets nothing that may still be aborted.
     pub fn visible(&self) -> Option<Read> {
         if self.txn.is_some() { self.stable } else { self.read }
     }

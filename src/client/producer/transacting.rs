@@ -17,7 +17,7 @@ type Waiting = Result<oneshot::Receiver<Told>, TransactionError>;
 /// For producers with a `transactional.id`. Each error has a [class](crate::client::ErrorClass): what to
 /// do next.
 ///
-/// A call that waits gives up after `max.block.ms`, and goes on in the background. The same call has
+/// A call that waits gives up after `max.block.ms`, and continues in the background. The same call has
 /// to be made again for its outcome; so after its future was dropped. Any other is refused meanwhile.
 impl<W: World> Producer<W> {
     /// Gets the producer id of the `transactional.id`. Fences every earlier producer that has it, and

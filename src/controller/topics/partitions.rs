@@ -100,7 +100,7 @@ fn place(
         return manual(plan, (has, more, copies), assignments);
     }
     let mut placer = Placer::new(plan.image(), random.clone());
-    // The striping goes on where the present partitions end.
+    // The striping continues where the present partitions end.
     for _ in 0..has {
         let _ = placer.place(copies);
     }

@@ -227,7 +227,7 @@ impl Classic {
             };
             replies += group.members.values().map(awaits).sum::<usize>();
         }
-        assert_eq!(replies, self.joins.len() + self.syncs.len(), "nobody else waits");
+        assert_eq!(replies, self.joins.len() + self.syncs.len(), "no other member waits");
         for timer in self.timers.expired(Instant::NEVER) {
             let Some(group) = self.groups.get(timer.group()) else {
                 panic!("{timer:?} of a group that is not there")

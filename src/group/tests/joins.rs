@@ -32,7 +32,11 @@ fn ids_differ_and_old_clients_join_without_one() {
     let mut old = shell.join(3, &join(""));
     old.assert_waits();
     shell.pass_secs(60);
-    assert_eq!(assert_join(old, ErrorCode::None).members.len(), 1, "ids nobody joined with");
+    assert_eq!(
+        assert_join(old, ErrorCode::None).members.len(),
+        1,
+        "ids that no member joined with"
+    );
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl RealWorld {
         }
     }
 
-    /// Listens for SIGTERM and SIGINT from now on, before anybody is told that this process is
+    /// Listens for SIGTERM and SIGINT from now on, before it is announced that this process is
     /// ready; [`World::terminated`] then waits for them. Needs a tokio runtime around it.
     pub fn listen_for_signals(&self) -> std::io::Result<()> {
         *self.signals.lock() = Some(Signals::listen()?);

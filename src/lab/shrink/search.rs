@@ -35,7 +35,7 @@ impl<'a> Search<'a> {
         Self { best: whole, seen, left: budget, shows, asked: BTreeSet::new() }
     }
 
-    /// Goes on until nothing more can go. False when the budget ended first.
+    /// Shrinks until nothing more can go. False when the budget ended first.
     pub fn run(&mut self) -> bool {
         loop {
             let before = self.best.clone();

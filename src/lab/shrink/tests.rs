@@ -231,7 +231,7 @@ fn nothing_to_shrink_is_an_error() {
     assert!(other.contains("`acked-write-lost`"), "{other}");
 }
 
-/// The leader is cut off from its followers and goes on alone.
+/// The leader is cut off from its followers and continues alone.
 #[cfg(any(debug_assertions, feature = "mutants"))]
 const ALONE: &str = "name = \"alone\"\nduration = \"9s\"\n[cluster]\n\
     broker.session.timeout.ms = 3000\nbroker.heartbeat.interval.ms = 500\n\

@@ -335,7 +335,7 @@ impl<'a, W: SimWorld> Stay<'a, W> {
         self.world.observe(MemberEvent::Left { consumer });
     }
 
-    /// Reads once, and transforms that in one transaction. Returns whether the stay goes on.
+    /// Reads once, and transforms that in one transaction. Returns whether the stay continues.
     async fn pass(&mut self, random: &mut ChaCha12Rng) -> bool {
         if self.producer.is_none() {
             self.producer = Transacting::start(self.world, &self.client.desk).await;

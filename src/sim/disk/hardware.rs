@@ -164,8 +164,8 @@ impl SimDisk {
     }
 
     /// The next `count` operations of a kind fail, anywhere or only below a directory; 0 cancels
-    /// pending failures. Of failed writes to the platter that no sync has reported yet, whoever repaired
-    /// the disk has heard: no process will.
+    /// pending failures. Failed writes to the platter that no sync has reported yet are then never
+    /// reported: the repair has found them.
     pub fn fail(&self, what: Failing, count: u32, dir: Option<&str>) {
         let mut state = self.state.lock();
         if count == 0 && what == Failing::WriteBack {

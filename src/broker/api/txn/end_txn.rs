@@ -40,11 +40,11 @@ impl<W: World> Handler<Broker<W>> for EndTxn {
         let ended = broker
             .txns
             .ask(id, fresh, |machine, now, wall, fresh| machine.end(now, wall, end, fresh));
-        let nobody = (ProducerId::NONE, ProducerEpoch::NONE);
+        let none = (ProducerId::NONE, ProducerEpoch::NONE);
         let (error, (id, epoch)) = match ended.await {
             Ok(next) if version.bumps_epoch() => (ErrorCode::None, next),
-            Ok(_) => (ErrorCode::None, nobody),
-            Err(error) => (known_to(context.version, FENCED, error), nobody),
+            Ok(_) => (ErrorCode::None, none),
+            Err(error) => (known_to(context.version, FENCED, error), none),
         };
         message!(EndTxnResponse {
             error_code: error.code(),

@@ -28,10 +28,10 @@ impl<W: World> Handler<Broker<W>> for InitProducerId {
         request: InitProducerIdRequest,
         context: Context<'_>,
     ) -> InitProducerIdResponse {
-        let nobody = (ProducerId::NONE, ProducerEpoch::NONE);
+        let none = (ProducerId::NONE, ProducerEpoch::NONE);
         let (error, (id, epoch)) = match init(broker, &request).await {
             Ok(given) => (ErrorCode::None, given),
-            Err(error) => (known_to(context.version, FENCED, error), nobody),
+            Err(error) => (known_to(context.version, FENCED, error), none),
         };
         message!(InitProducerIdResponse {
             error_code: error.code(),

@@ -125,7 +125,7 @@ fn commit_before_a_revocation_is_bounded_by_the_rebalance_timeout() {
 fn cooperative_member_revokes_only_what_it_is_not_assigned_again() {
     let mut stage = Stage::stable(&[COOPERATIVE, BY_HAND], 0..3);
     stage.heartbeat(ErrorCode::RebalanceInProgress);
-    assert!(stage.poll().is_empty(), "it goes on reading");
+    assert!(stage.poll().is_empty(), "it continues to read");
     let join = stage.joined();
     let told = subscription_of(&join);
     assert_eq!((told.owned, told.generation), (orders(0..3), Some(1)));
@@ -345,7 +345,7 @@ fn changed_partitions_make_the_leader_assign_again() {
 fn changed_subscription_leads_to_another_join() {
     let mut stage = Stage::stable(&[COOPERATIVE, BY_HAND], 0..2);
     stage.member.subscribe(Subscription::to(["payments".into()]));
-    assert_eq!(stage.poll(), [Event::Revoked(orders(0..2))], "nobody reads it here any more");
+    assert_eq!(stage.poll(), [Event::Revoked(orders(0..2))], "it is not read here any more");
     assert_eq!(subscription_of(&stage.join().1).topics, ["payments".into()].into());
 }
 

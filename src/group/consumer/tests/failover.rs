@@ -81,9 +81,9 @@ fn new_coordinator_gives_members_whole_timeouts() {
     shell.wait(seconds(29));
     assert_eq!(shell.group().len(), 2);
     shell.wait(seconds(1));
-    assert_eq!(shell.group().len(), 1, "a had 30 s to revoke once more");
+    assert_eq!(shell.group().len(), 1, "a had 30 s again to revoke");
     shell.wait(seconds(15));
-    assert!(shell.group().is_empty(), "b had a session of 45 s once more");
+    assert!(shell.group().is_empty(), "b had a session of 45 s again");
 }
 
 #[test]

@@ -205,7 +205,7 @@ impl World {
     fn check_stable(&mut self) -> Result<(), TestCaseError> {
         let running = self.consumers.iter().filter(|consumer| consumer.runs);
         let Some(group) = &self.shell.group else {
-            prop_assert_eq!(running.count(), 0, "nobody is in a group");
+            prop_assert_eq!(running.count(), 0, "no member is in a group");
             return Ok(());
         };
         let expected = if group.is_empty() { GroupState::Empty } else { GroupState::Stable };
