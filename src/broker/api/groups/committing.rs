@@ -77,3 +77,36 @@ impl Answers {
         self.topics
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(name: &str, partition: i32) -> Answer {
+        Answer { name: name.into(), id: Uuid::ZERO, partitions: vec![(partition, 0)] }
+    }
+
+    fn shown(answers: Answers) -> Vec<(String, Vec<(i32, i16)>)> {
+        let shown = answers.into_topics().into_iter();
+        shown.map(|answer| (answer.name.to_string(), answer.partitions)).collect()
+    }
+
+    #[test]
+    fn topic_named_twice_is_answered_twice_if_nothing_was_refused() {
+        let mut answers = Answers::default();
+        answers.merge([answer("a", 0), answer("b", 0), answer("a", 1)].into_iter());
+        let of = |name: &str, partition| (name.to_owned(), vec![(partition, 0)]);
+        assert_eq!(shown(answers), [of("a", 0), of("b", 0), of("a", 1)]);
+    }
+
+    #[test]
+    fn answers_of_a_topic_follow_its_refused_partitions() {
+        let mut answers = Answers::default();
+        let unknown = ErrorCode::UnknownTopicOrPartition;
+        answers.refuse((&"a".into(), Uuid::ZERO), [7], unknown);
+        answers.refuse((&"c".into(), Uuid::ZERO), [], unknown);
+        answers.merge([answer("b", 0), answer("a", 1)].into_iter());
+        let a = ("a".to_owned(), vec![(7, unknown.code()), (1, 0)]);
+        assert_eq!(shown(answers), [a, ("b".to_owned(), vec![(0, 0)])]);
+    }
+}
