@@ -44,6 +44,35 @@ pub struct Link {
     pub bandwidth: Option<u64>,
     /// Bytes that do not arrive as they were sent. `leap` only.
     pub damage: Option<Damage>,
+    /// What happens to messages of certain APIs. `leap` only.
+    pub mishaps: Vec<Mishap>,
+}
+
+/// What happens to messages of one API on a link.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mishap {
+    /// Kafka's key of the API.
+    pub api: i16,
+    pub part: Part,
+    pub fate: Fate,
+    /// Probability for each such message.
+    pub chance: f64,
+}
+
+/// The two sorts of messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    Requests,
+    Answers,
+}
+
+/// What happens to a message.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// It arrives later by this, and what its connection carries behind it with it.
+    Late(RangeInclusive<Duration>),
+    /// Its connection is reset, and it does not arrive: TCP loses nothing in the middle of a stream.
+    Lost,
 }
 
 /// How a link damages bytes: as a faulty card or middlebox does whose checksum is right.
@@ -72,6 +101,7 @@ impl Default for Link {
             loss: 0.0,
             bandwidth: None,
             damage: None,
+            mishaps: Vec::new(),
         }
     }
 }

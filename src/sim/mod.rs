@@ -22,7 +22,8 @@ mod witness;
 
 pub(crate) use clock::EPOCH_MS;
 pub use engine::{
-    Boot, Damage, Damaged, Engine, Link, SimWorld, Unsupported, block_on, run_to_end,
+    Boot, Damage, Damaged, Engine, Fate, Link, Mishap, Part, SimWorld, Unsupported, block_on,
+    run_to_end,
 };
 pub use film::{Film, Shot};
 pub use history::{

@@ -98,6 +98,11 @@ pub fn name(key: i16) -> Option<&'static str> {
     found.map(|api| short(api.request.name))
 }
 
+/// Kafka's names of all APIs, with their keys.
+pub fn names() -> Vec<(&'static str, i16)> {
+    API_DESCRIPTORS.iter().map(|api| (short(api.request.name), api.api_key.value())).collect()
+}
+
 /// The versions of `R` that both this code and a peer's ApiVersions know, as a range.
 pub fn common_versions<R: KafkaRequest>(theirs: (i16, i16)) -> Option<(i16, i16)> {
     let supported = R::SUPPORTED_VERSIONS;

@@ -232,6 +232,7 @@ impl<E: Engine> Stage for Floor<'_, E> {
         let without = || self.ongoing.links.get(&(from, to)).cloned().unwrap_or_default();
         let mut link = here().find_map(Strike::link).unwrap_or_else(without);
         link.damage = here().find_map(Strike::damage);
+        link.mishaps = here().filter_map(Strike::mishap).collect();
         self.engine.set_link(from, to, link)
     }
 

@@ -124,6 +124,7 @@ impl Strike for SlowLink {
             bandwidth: self.bandwidth.map(|bytes| bytes.low),
             loss: self.loss.map_or(0.0, |percent| percent.low as f64 / 100.0),
             damage: None,
+            mishaps: Vec::new(),
         })
     }
 

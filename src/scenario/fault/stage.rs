@@ -8,7 +8,7 @@ use super::Action;
 use crate::base::{Instant, TopicPartition};
 use crate::scenario::Roles;
 use crate::sim::disk::{Corruption, DiskProfile, Failing, Place};
-use crate::sim::{Damage, HostId, Link, Survival, Unsupported};
+use crate::sim::{Damage, HostId, Link, Mishap, Survival, Unsupported};
 
 /// A fault that strikes hosts or links, and what it does while it lasts.
 pub(crate) trait Strike {
@@ -82,6 +82,11 @@ pub(crate) trait Strike {
 
     /// What is damaged on its links while it lasts; the last one counts.
     fn damage(&self) -> Option<Damage> {
+        None
+    }
+
+    /// What happens to messages on its links while it lasts; the last one that strikes counts.
+    fn mishap(&self) -> Option<Mishap> {
         None
     }
 }

@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
+use super::messages::Messages;
 use crate::sim::HostId;
 
 /// Bytes that a sender may be ahead of its reader.
@@ -211,6 +212,7 @@ pub(super) struct Conn {
     pub ends: [End; 2],
     /// By the sending side.
     pub pipes: [Pipe; 2],
+    pub messages: Messages,
 }
 
 impl Conn {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
+use super::conn::Side;
 use super::damage::Damager;
+use super::messages::{Happens, Mishaps};
 use crate::base::{Seed, Stream};
 use crate::sim::{HostId, Link};
 
@@ -19,7 +21,7 @@ const RETRY_LAST: u64 = 6_400_000_000;
 /// A host's link to itself, without a network.
 fn loopback() -> Link {
     let latency = Duration::from_micros(20)..=Duration::from_micros(50);
-    Link { latency, loss: 0.0, bandwidth: None, damage: None }
+    Link { latency, loss: 0.0, bandwidth: None, damage: None, mishaps: Vec::new() }
 }
 
 /// The state of one direction.
@@ -36,6 +38,8 @@ pub(super) struct LinkState {
     damage: Option<Damager>,
     /// The seed of its draws.
     damage_seed: Seed,
+    mishaps: Mishaps,
+    mishap_seed: Seed,
     /// Segments do not arrive.
     pub cut: bool,
     /// Segments wait until `release`.
@@ -61,6 +65,8 @@ impl LinkState {
             busy_until: 0,
             damage: None,
             damage_seed: seed.split(Stream::numbered("leap damage", index)),
+            mishaps: Mishaps::default(),
+            mishap_seed: seed.split(Stream::numbered("leap mishaps", index)),
             cut: false,
             held: false,
         };
@@ -84,6 +90,12 @@ impl LinkState {
         self.busy_until = 0;
         let before = self.damage.take();
         self.damage = link.damage.map(|damage| Damager::new(damage, self.damage_seed, before));
+        self.mishaps.set(link.mishaps.clone(), self.mishap_seed);
+    }
+
+    /// What happens to a message of this API, from this side of its connection.
+    pub fn mishap(&mut self, api: i16, side: Side) -> Option<Happens> {
+        self.mishaps.strike(api, side)
     }
 
     /// The bytes as they arrive, if they are damaged on the way.
@@ -177,7 +189,7 @@ mod tests {
             Seed(1),
             HostId(0),
             HostId(1),
-            &Link { latency, loss, bandwidth, damage: None },
+            &Link { latency, loss, bandwidth, damage: None, mishaps: Vec::new() },
         )
     }
 

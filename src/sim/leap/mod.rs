@@ -9,6 +9,7 @@ mod agenda;
 mod conn;
 mod damage;
 mod link;
+mod messages;
 mod net;
 mod stream;
 mod task;

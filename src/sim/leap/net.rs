@@ -19,6 +19,7 @@ use super::conn::{
     Conn, ConnKey, End, Payload, Phase, Pipe, SEGMENT, Segment, Side, Table, WINDOW, park,
 };
 use super::link::Links;
+use super::messages::{Happens, Messages};
 use crate::base::{Instant, Seed};
 use crate::sim::trace::kind;
 use crate::sim::{HostId, Link, Shot, What};
@@ -167,7 +168,8 @@ impl Network {
         let server = End::new(to, port, Phase::Absent);
         self.serial += 1;
         let pipes = [Pipe::default(), Pipe::default()];
-        let conn = Conn { serial: self.serial, ends: [client, server], pipes };
+        let messages = Messages::default();
+        let conn = Conn { serial: self.serial, ends: [client, server], pipes, messages };
         let key = self.conns.add(conn);
         self.push(agenda, key, Side::Client, Payload::Syn);
         key
@@ -254,8 +256,10 @@ impl Network {
 
     /// Writes bytes for which there is room.
     pub fn write(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side, bytes: Bytes) {
+        // Behind a reset nothing arrives.
         if let Some(conn) = self.conns.get(key)
             && !bytes.is_empty()
+            && !conn.pipe(side).disowned
         {
             conn.pipe(side).ahead += bytes.len();
             self.push(agenda, key, side, Payload::Data(bytes));
@@ -299,6 +303,12 @@ impl Network {
         }
     }
 
+    /// Something between the hosts has dropped a connection: each end gets a reset.
+    fn break_off(&mut self, agenda: &mut Agenda, key: ConnKey) {
+        self.disown(agenda, key, Side::Client);
+        self.disown(agenda, key, Side::Server);
+    }
+
     fn let_go(&mut self, key: ConnKey, side: Side, phase: Phase) {
         let Some(conn) = self.conns.get(key) else { return };
         let end = conn.end(side);
@@ -318,6 +328,15 @@ impl Network {
         let Some(conn) = self.conns.get(key) else { return };
         let (from, to) = conn.hosts(side);
         let link = self.links.between((from, to));
+        let api = match &payload {
+            Payload::Data(bytes) => conn.messages.pass(side, bytes),
+            _ => None,
+        };
+        let late = match api.and_then(|api| link.mishap(api, side)) {
+            Some(Happens::Lost) => return self.break_off(agenda, key),
+            Some(Happens::Late(by)) => by,
+            None => 0,
+        };
         let payload = match payload {
             Payload::Data(bytes) => match link.damaged(&bytes) {
                 Some(damaged) => {
@@ -338,6 +357,7 @@ impl Network {
                 (transit.arrive.max(after), transit.retried)
             }
         };
+        let arrive = arrive.saturating_add(late);
         pipe.sent_at = now;
         pipe.flight.push_back(Segment { sent: now, arrive, retried, payload });
         if link.cut {
