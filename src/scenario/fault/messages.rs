@@ -98,3 +98,27 @@ impl Messages {
         parts.prop_map(|(target, api, part, share)| Self { target, api, part, share })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::scenario::Scenario;
+
+    #[test]
+    fn messages_are_named_by_their_api_and_mistakes_are_refused() {
+        let scenario =
+            Scenario::parse("x.toml", "name = \"x\"\n[expect]\nholds = [\"*\"]\n").unwrap();
+        let fault = "[[fault]]\nkind = \"late-messages\"\ntarget = \"b1\"\napi = \"EndTxn\"\n\
+                     what = \"answers\"\nshare = 50\nlatency = \"1s..2s\"\n";
+        assert!(scenario.rule_of(fault, &[]).is_ok());
+        for (old, new, message) in [
+            ("\"EndTxn\"", "\"EndTx\"", "unknown API `EndTx`; did you mean `EndTxn`?"),
+            ("api = \"EndTxn\"\n", "", "`api` is missing: which messages? Such as `\"EndTxn\"`"),
+            ("latency = \"1s..2s\"\n", "", "`latency` is missing: how late?"),
+            ("answers", "answer", "did you mean `answers`?"),
+            ("share = 50", "share = 0", "`share = 0`: expected 1 to 100"),
+        ] {
+            let wrong = scenario.rule_of(&fault.replacen(old, new, 1), &[]).unwrap_err();
+            assert!(wrong.to_string().contains(message), "{new}: {wrong}");
+        }
+    }
+}

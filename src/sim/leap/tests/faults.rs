@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::*;
 use crate::io::{Disk, File, Open, timeout};
-use crate::sim::{HostId, Survival, What};
+use crate::sim::{Fate, HostId, Mishap, Part, Survival, What};
 
 /// A client that notes each echo, every 10 ms, and how its connection ended.
 fn pinger(diary: &Diary, to: &'static str) -> Boot<LeapWorld> {
@@ -411,4 +411,79 @@ fn network_error_repeats_its_kind_on_later_calls() {
     leap.run_until(at(2_000));
     let errors = diary.between(1_100, 2_000);
     assert!(!errors.is_empty() && errors.iter().all(|text| text == "BrokenPipe"), "{errors:?}");
+}
+
+/// A client that asks once a second, with API key 26 and 27 in turn, and notes each answer.
+fn asker(diary: &Diary) -> Boot<LeapWorld> {
+    let notes = diary.clone();
+    boot(move |world| {
+        let notes = notes.clone();
+        async move {
+            for count in 0u8.. {
+                let mut stream = connect(&world, "server").await;
+                let key = 26 + count % 2;
+                let frame = [0, 0, 0, 8, 0, key, 0, 4, 0, 0, 0, count];
+                stream.write_all(&frame).await.unwrap();
+                match stream.read_exact(&mut [0; 8]).await {
+                    Ok(_) => notes.note(&world, format!("answer {key}")),
+                    Err(error) => notes.note(&world, format!("{key} {:?}", error.kind())),
+                }
+                sleep(&world, ms(1_000)).await;
+            }
+        }
+    })
+}
+
+/// Answers each request, and notes it.
+fn answers(diary: &Diary) -> Boot<LeapWorld> {
+    let notes = diary.clone();
+    server(move |world, mut stream| {
+        let notes = notes.clone();
+        async move {
+            let mut frame = [0; 12];
+            while stream.read_exact(&mut frame).await.is_ok() {
+                notes.note(&world, format!("request {}", frame[5]));
+                let answer = [&[0, 0, 0, 4], &frame[8..]].concat();
+                if let Err(error) = stream.write_all(&answer).await {
+                    notes.note(&world, format!("server {:?}", error.kind()));
+                }
+            }
+        }
+    })
+}
+
+/// What a client and its server note in the four seconds in which this befalls messages with key 26.
+fn with_mishap(part: Part, fate: Fate) -> (Vec<String>, Diary) {
+    let (mut leap, diary) = (leap(), Diary::default());
+    let server = leap.add_host("server", answers(&diary));
+    let client = leap.add_host("client", asker(&diary));
+    let mishaps = vec![Mishap { api: 26, part, fate, chance: 1.0 }];
+    for (from, to) in [(client, server), (server, client)] {
+        let link = Link { mishaps: mishaps.clone(), ..Link::default() };
+        leap.set_link(from, to, link).unwrap();
+    }
+    leap.run_until(at(3_900));
+    (diary.texts(), diary)
+}
+
+#[test]
+fn late_messages_are_those_of_one_api_and_direction() {
+    let late = || Fate::Late(ms(1_500)..=ms(1_500));
+    let (told, diary) = with_mishap(Part::Requests, late());
+    assert_eq!(told, ["request 26", "answer 26", "request 27", "answer 27"]);
+    assert!((1_500..1_600).contains(&diary.when("request 26").unwrap()));
+    assert!(diary.when("answer 26").unwrap() < diary.when("request 26").unwrap() + 10);
+    assert!(diary.when("answer 27").unwrap() < diary.when("request 27").unwrap() + 10);
+    let (told, diary) = with_mishap(Part::Answers, late());
+    assert_eq!(told, ["request 26", "answer 26", "request 27", "answer 27"]);
+    assert!(diary.when("request 26").unwrap() < 10);
+    assert!((1_500..1_600).contains(&diary.when("answer 26").unwrap()));
+}
+
+#[test]
+fn lost_message_takes_its_connection_with_it() {
+    let (told, _) = with_mishap(Part::Requests, Fate::Lost);
+    assert_eq!(told[..3], ["26 ConnectionReset", "request 27", "answer 27"]);
+    let (told, _) = with_mishap(Part::Answers, Fate::Lost);
+    assert_eq!(told[..4], ["request 26", "26 ConnectionReset", "request 27", "answer 27"]);
 }
