@@ -55,13 +55,20 @@ pub struct NodeOptions {
     /// Whether an empty log directory is used in the place of one that is missing. What was in that
     /// one is given up, as by `kafka-storage.sh format`.
     pub format: bool,
+    /// Levels of features in a new cluster, where not the newest: `kafka-storage.sh format --feature`.
+    pub features: BTreeMap<&'static str, i16>,
     /// The historical bugs that this node has.
     pub flaws: Flaws,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { observer: Arc::new(()), format: false, flaws: Flaws::default() }
+        Self {
+            observer: Arc::new(()),
+            format: false,
+            features: BTreeMap::new(),
+            flaws: Flaws::default(),
+        }
     }
 }
 
@@ -319,7 +326,8 @@ impl<W: World> Start<W> {
         listener: Option<(&OwnListener, ListenerOf<W>)>,
     ) -> Result<Arc<ControllerShell<W>>, NodeError> {
         let log = self.open_metadata(dir).await?;
-        let settings = ControllerSettings::of(&cluster_id, &self.config, self.options.flaws);
+        let settings = ControllerSettings::of(&cluster_id, &self.config, self.options.flaws)
+            .with_features(self.options.features.clone());
         let random = self.world.random(Stream::named("controller"));
         let machine = Controller::new(self.world.now(), settings, random);
         let me = BrokerId(self.config.node.node_id);

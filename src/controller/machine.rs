@@ -1,5 +1,6 @@
 //! The controller: its image, its settings, and the sessions of brokers.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rand_chacha::ChaCha12Rng;
@@ -60,6 +61,8 @@ pub struct ControllerSettings {
     pub topic_defaults: TopicConfig,
     /// Settings of a group where none are set, and their limits.
     pub groups: GroupConfig,
+    /// Levels of features in a new cluster, where not those of Kafka 4.0.
+    pub features: BTreeMap<&'static str, i16>,
     /// The historical bugs of this controller.
     pub flaws: Flaws,
 }
@@ -75,8 +78,15 @@ impl ControllerSettings {
             default_replication_factor: config.node.default_replication_factor,
             topic_defaults: config.topics.clone(),
             groups: config.group.clone(),
+            features: BTreeMap::new(),
             flaws,
         }
+    }
+
+    /// The same for a new cluster whose features have these levels.
+    #[must_use]
+    pub fn with_features(self, features: BTreeMap<&'static str, i16>) -> Self {
+        Self { features, ..self }
     }
 }
 
@@ -141,8 +151,10 @@ impl Controller {
     pub fn bootstrap(&self) -> Decision<()> {
         let mut records = Vec::new();
         if self.image.features().next().is_none() {
-            for SupportedFeature { name, initial, .. } in FEATURES {
-                let record = FeatureLevel { name: name.to_owned(), level: initial };
+            for SupportedFeature { name, min, max, initial } in FEATURES {
+                let asked = self.settings.features.get(name).copied();
+                let level = asked.unwrap_or(initial).clamp(min, max);
+                let record = FeatureLevel { name: name.to_owned(), level };
                 records.push(Record::FeatureLevel(record));
             }
         }

@@ -1,5 +1,6 @@
 //! The hosts of a scenario, and the software on each.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -7,11 +8,12 @@ use parking_lot::Mutex;
 use super::own::{self, Shared};
 use super::roles::{Host, Kind};
 use crate::base::config::{AdminConfig, BrokerConfig, ConsumerConfig, NodeConfig, QuorumConfig};
-use crate::base::{Address, BrokerId, Flaws, Instant, Listener, TopicPartition};
+use crate::base::{Address, BrokerId, Instant, Listener, TopicPartition};
 use crate::broker::{Node, NodeOptions};
 use crate::scenario::load::{self, Seats, SharedSignals, Side};
 use crate::scenario::{Plan, Scenario, Topic};
 use crate::sim::{Boot, Engine, HostId, SimWorld};
+use crate::txn::TRANSACTION_VERSION;
 
 const BROKER_PORT: u16 = 9092;
 const CONTROLLER_PORT: u16 = 9093;
@@ -60,7 +62,7 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
             ..base.node.clone()
         };
         let config = NodeConfig { node: own, ..base.clone() };
-        let boot = node(config, scenario.flaws(), ends);
+        let boot = node(config, scenario, ends);
         hosts.push(host(engine, name, Kind::Controller, boot));
     }
     for number in 1..=cluster.brokers {
@@ -73,7 +75,7 @@ pub(super) fn nodes<E: Engine<World: SimWorld>>(
             ..base.node.clone()
         };
         let config = NodeConfig { node: own, ..base.clone() };
-        let boot = node(config, scenario.flaws(), ends);
+        let boot = node(config, scenario, ends);
         hosts.push(host(engine, name, Kind::Broker(BrokerId(i32::from(number))), boot));
     }
     hosts
@@ -83,13 +85,16 @@ fn listener(name: &str, host: &str, port: u16) -> Listener {
     Listener::new(name, Address::new(host, port))
 }
 
-fn node<W: SimWorld>(config: NodeConfig, flaws: Flaws, ends: &Ends) -> Boot<W> {
-    let ends = ends.clone();
+fn node<W: SimWorld>(config: NodeConfig, scenario: &Scenario, ends: &Ends) -> Boot<W> {
+    let (flaws, ends) = (scenario.flaws(), ends.clone());
+    let level = scenario.cluster.transaction_version;
+    let features: BTreeMap<_, _> =
+        level.into_iter().map(|level| (TRANSACTION_VERSION, level)).collect();
     load::boot(move |world: W| {
-        let (config, ends) = (config.clone(), ends.clone());
+        let (config, features, ends) = (config.clone(), features.clone(), ends.clone());
         async move {
             // An operator who replaces a disk formats it.
-            let options = NodeOptions { flaws, format: true, ..NodeOptions::default() };
+            let options = NodeOptions { flaws, format: true, features, ..NodeOptions::default() };
             let ended = match Node::start_with(world.clone(), config, options).await {
                 Ok(node) => node.run().await,
                 Err(error) => Err(error),

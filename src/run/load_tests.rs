@@ -22,6 +22,20 @@ fn broken(scenario: &Scenario, flaw: Flaw, seed: u64) -> Vec<String> {
 }
 
 #[test]
+fn producers_get_an_epoch_per_transaction_from_version_2_on() {
+    let bumps = |level: i16| {
+        let mut scenario = Scenario::load("eos/calm-transactions").unwrap();
+        scenario.cluster.transaction_version = Some(level);
+        let lines = history_of(&scenario, 0);
+        let count = |event: &str| lines.iter().filter(|line| line.contains(event)).count();
+        assert!(count("\"event\":\"ended\"") > 50);
+        count("\"event\":\"bumped\"")
+    };
+    assert_eq!((bumps(0), bumps(1)), (0, 0));
+    assert!(bumps(2) > 50);
+}
+
+#[test]
 fn misbehaviour_of_each_kind_is_refused_and_found_where_it_is_not() {
     let scenario = Scenario::load("mutants/misbehaving").unwrap();
     let lines = history_of(&scenario, 0);

@@ -188,6 +188,8 @@ pub struct Cluster {
     pub controllers: u16,
     /// Brokers are in racks `r1`, `r2`, …, in turn; 0: in those that the file names, or in none.
     pub racks: u16,
+    /// The level of `transaction.version` with which the cluster begins; the newest unless set.
+    pub transaction_version: Option<i16>,
     /// Settings that all nodes share.
     pub config: NodeConfig,
 }

@@ -12,6 +12,7 @@ use super::{Cluster, Expect, Load, Rule, Scenario, Topic, Written, accepted_key,
 use crate::base::config::{Config, NodeConfig, TopicConfig};
 use crate::base::{Flaws, TopicPartition};
 use crate::scenario::seeds::MAX_SEED;
+use crate::txn::{TRANSACTION_VERSION, TransactionVersion};
 
 /// More partitions than a scenario may have.
 const MAX_PARTITIONS: u64 = 1000;
@@ -165,6 +166,7 @@ fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems)
         _ => 1,
     };
     let racks = bounded(&mut section, "racks", (0, brokers), 0, problems);
+    let transaction_version = transaction_version(&mut section, problems);
     let mut config = NodeConfig::default();
     written.cluster = kafka_keys(&mut section, problems, |key, value| match key {
         "log.segment.bytes" => config.topics.set(accepted_key("segment.bytes", value), value),
@@ -180,7 +182,18 @@ fn cluster(mut section: Section, written: &mut Written, problems: &mut Problems)
         problems.add(section.line, format!("`{dir}` is no directory of a node: expected `/{dir}`"));
     }
     let brokers = u16::try_from(brokers).unwrap_or(1);
-    Cluster { brokers, controllers, racks: u16::try_from(racks).unwrap_or(0), config }
+    let racks = u16::try_from(racks).unwrap_or(0);
+    Cluster { brokers, controllers, racks, transaction_version, config }
+}
+
+/// The level of the feature `transaction.version` in the new cluster.
+fn transaction_version(section: &mut Section, problems: &mut Problems) -> Option<i16> {
+    let At { line, value } = section.value::<u64>(TRANSACTION_VERSION, problems)?;
+    let version = i16::try_from(value).ok().and_then(TransactionVersion::of);
+    if version.is_none() {
+        problems.add(line, format!("`{TRANSACTION_VERSION} = {value}`: expected 0, 1 or 2"));
+    }
+    version.map(TransactionVersion::level)
 }
 
 /// All of `[[topic]]`, or the one of `[topic]`; a file that says nothing has one with defaults.

@@ -3,6 +3,7 @@
 use super::fault::Kind;
 use super::writer::Writer;
 use super::{Expect, Fault, Moment, Plan, Scenario, Topic};
+use crate::txn::TRANSACTION_VERSION;
 
 impl Scenario {
     /// The scenario as a file, with the faults and client counts of `plan` in the place of what
@@ -20,6 +21,9 @@ impl Scenario {
         out.plain("controllers", self.cluster.controllers);
         if self.cluster.racks > 0 {
             out.plain("racks", self.cluster.racks);
+        }
+        if let Some(level) = self.cluster.transaction_version {
+            out.plain(TRANSACTION_VERSION, level);
         }
         out.keys(&self.written.cluster);
         for topic in &self.topics {

@@ -38,6 +38,15 @@ fn new_cluster_has_the_levels_of_kafka() {
 }
 
 #[test]
+fn new_cluster_may_begin_at_another_level() {
+    let cluster = Cluster::with_features([(TRANSACTIONS, 1), ("metadata.version", 99)].into());
+    let image = cluster.controller.image();
+    assert_eq!(image.feature(TRANSACTIONS), 1);
+    assert_eq!(image.feature("metadata.version"), 25, "no higher than this code can read");
+    assert_eq!(image.feature("eligible.leader.replicas.version"), 1);
+}
+
+#[test]
 fn feature_is_downgraded_and_upgraded_when_that_is_what_is_asked() {
     let mut cluster = Cluster::new();
     let invalid = ErrorCode::InvalidUpdateVersion;

@@ -11,6 +11,7 @@ mod partitions;
 mod random;
 mod topics;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
@@ -49,6 +50,11 @@ fn directory(broker: i32) -> DirectoryId {
 impl Cluster {
     /// A new cluster without brokers.
     fn new() -> Self {
+        Self::with_features(BTreeMap::new())
+    }
+
+    /// The same with other levels of features.
+    fn with_features(features: BTreeMap<&'static str, i16>) -> Self {
         let settings = ControllerSettings {
             me: BrokerId(0),
             cluster_id: "quake".into(),
@@ -57,6 +63,7 @@ impl Cluster {
             default_replication_factor: 1,
             topic_defaults: TopicConfig::default(),
             groups: GroupConfig::default(),
+            features,
             flaws: Flaws::default(),
         };
         let random = Seed(7).stream(Stream::named("controller"));

@@ -212,6 +212,24 @@ fn disk_section_round_trips() {
 }
 
 #[test]
+fn cluster_may_begin_with_an_older_transaction_version() {
+    assert_eq!(Scenario::parse("x.toml", GOOD).unwrap().cluster.transaction_version, None);
+    let text = with("brokers = 3\n", "brokers = 3\ntransaction.version = 1\n");
+    let scenario = Scenario::parse("x.toml", &text).unwrap();
+    assert_eq!(scenario.cluster.transaction_version, Some(1));
+    let saved = scenario.to_toml(&Plan::draw(&scenario, Seed(0)));
+    assert_eq!(Scenario::parse("x.toml", &saved).unwrap().cluster, scenario.cluster, "{saved}");
+    for (wrong, message) in [
+        ("transaction.version = 3", "x.toml:8: `transaction.version = 3`: expected 0, 1 or 2"),
+        ("transaction.version = -1", "x.toml:8: "),
+        ("transaction.verison = 1", "did you mean `transaction.version`?"),
+    ] {
+        let said = complaints(&with("brokers = 3\n", &format!("brokers = 3\n{wrong}\n")));
+        assert!(said.contains(message), "{wrong}: {said}");
+    }
+}
+
+#[test]
 fn file_may_name_its_seed() {
     let text = with("duration = \"60s\"", "duration = \"60s\"\nseed = 3053");
     let scenario = Scenario::parse("x.toml", &text).unwrap();
