@@ -92,6 +92,9 @@ impl Consumer {
             book.consumers += 1;
             Arc::new(Recorder::new(host.world().clone(), book.consumers))
         });
+        if let Some(recorder) = recorder.as_ref().filter(|_| reads_committed(&config)) {
+            recorder.isolated();
+        }
         let relay = Relay { recorder, ..Relay::default() };
         client.set_listener(Arc::new(relay.clone()));
         let reads = Reads::Partitions(Vec::new());
@@ -225,17 +228,32 @@ impl Consumer {
     /// When the program has to decide: a position that is not in the log with
     /// `auto.offset.reset=none`, a corrupt record, a group that refuses the member.
     pub async fn poll(&mut self, timeout: Duration) -> Result<Vec<ConsumerRecord>, ConsumeError> {
+        let polled = self.poll_numbered(timeout).await?;
+        Ok(polled.into_iter().map(|(record, _)| record).collect())
+    }
+
+    /// Polls; each record comes with its unique value, if it was recorded when it was sent.
+    pub(super) async fn poll_numbered(
+        &mut self,
+        timeout: Duration,
+    ) -> Result<Vec<(ConsumerRecord, Option<u64>)>, ConsumeError> {
         let waits = self.host.waits(|| format!("records of {}", self.wanted()));
-        let mut polled = self.client.poll(timeout).await;
+        let polled = self.client.poll(timeout).await;
         drop(waits);
         // What moved a position comes before what was read from there.
         self.keep_notices();
-        if let (Some(recorder), Ok(records)) = (&self.relay.recorder, &mut polled) {
-            let events = recorder.log.lock().read(records);
-            records.iter_mut().for_each(load::unnumber);
-            events.into_iter().for_each(|event| self.host.world().observe(event));
-        }
-        polled
+        let records = polled?;
+        let Some(recorder) = &self.relay.recorder else {
+            return Ok(records.into_iter().map(|record| (record, None)).collect());
+        };
+        let events = recorder.log.lock().read(&records);
+        events.into_iter().for_each(|event| self.host.world().observe(event));
+        let numbered = records.into_iter().map(|mut record| {
+            let number = load::number_of(&record);
+            load::unnumber(&mut record);
+            (record, number)
+        });
+        Ok(numbered.collect())
     }
 
     /// Records what moved positions since the last call, and keeps it for the program.
@@ -404,4 +422,8 @@ impl Consumer {
             }
         }
     }
+}
+
+fn reads_committed(config: &ConsumerConfig) -> bool {
+    config.isolation_level == load::READ_COMMITTED
 }

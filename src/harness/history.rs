@@ -1,6 +1,6 @@
 //! What happened in a run, as a checker reads it: in the programs' own terms.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use crate::base::{Instant, Offset, TopicPartition};
 use crate::client::ConsumerRecord;
 use crate::run::guests::Book;
 use crate::sim::{
-    ClientEvent, ConsumerEvent, MemberEvent, Observation, Outcome, ProducerEvent, What,
+    ClientEvent, ConsumerEvent, Ended, MemberEvent, Observation, Outcome, ProducerEvent,
+    TransactionEvent, What,
 };
 
 /// Something that happened to a host, or that a program did or saw.
@@ -71,6 +72,14 @@ pub enum Happening {
         /// The next offset to be read of each partition.
         offsets: Vec<(TopicPartition, Offset)>,
     },
+    /// The producer with this `transactional.id` began a transaction.
+    TransactionBegan(Arc<str>),
+    /// A transaction was committed: what it sent counts as acknowledged from now on.
+    TransactionCommitted(Arc<str>),
+    /// A transaction was aborted: no reader of committed records gets what it sent.
+    TransactionAborted(Arc<str>),
+    /// The program was not told what became of a transaction, or not yet.
+    TransactionInDoubt(Arc<str>, String),
     /// The program's own remark: [`Host::note`](super::Host::note).
     Noted(Arc<str>),
 }
@@ -126,6 +135,16 @@ impl fmt::Display for Event {
                     offsets.iter().map(|(name, at)| format!("{name} {at}")).collect();
                 write!(f, "is told: group {group} committed {}", ends.join(", "))
             }
+            Happening::TransactionBegan(id) => write!(f, "begins a transaction of {id}"),
+            Happening::TransactionCommitted(id) => {
+                write!(f, "is told: the transaction of {id} is committed")
+            }
+            Happening::TransactionAborted(id) => {
+                write!(f, "is told: the transaction of {id} is aborted")
+            }
+            Happening::TransactionInDoubt(id, error) => {
+                write!(f, "is told {error} about the transaction of {id}")
+            }
             Happening::Noted(text) => write!(f, "notes: {text}"),
         }
     }
@@ -175,6 +194,8 @@ pub(super) fn text(bytes: Option<&Bytes>) -> String {
 #[derive(Clone, Debug, Default)]
 pub struct History {
     events: Vec<Event>,
+    /// In the order of being told; those of a transaction once it is committed.
+    acknowledged: Vec<Arc<Sent>>,
     read_last: Vec<ConsumerRecord>,
     /// The program of each host that runs one.
     programs: BTreeMap<String, String>,
@@ -234,12 +255,11 @@ impl History {
     }
 
     /// Every record of a topic of which a program was told that it is stored, in the order of
-    /// being told.
+    /// being told. A record that was sent in a transaction is one of them if the program was told that
+    /// the transaction is committed.
     pub fn acknowledged(&self, topic: &str) -> impl Iterator<Item = &Sent> {
-        self.events.iter().filter_map(move |event| match &event.what {
-            Happening::Acknowledged(sent, _) if *sent.partition.topic == *topic => Some(&**sent),
-            _ => None,
-        })
+        let of_topic = move |sent: &&Arc<Sent>| *sent.partition.topic == *topic;
+        self.acknowledged.iter().filter(of_topic).map(|sent| &**sent)
     }
 }
 
@@ -248,8 +268,14 @@ impl History {
 pub(super) struct Historian {
     pub history: History,
     names: BTreeMap<u16, Arc<str>>,
-    /// By the number of producer and send.
-    sends: BTreeMap<(u32, u64), Arc<Sent>>,
+    /// By the number of producer and send; each with its transaction.
+    sends: BTreeMap<(u32, u64), (Arc<Sent>, Option<u64>)>,
+    /// Stored records of transactions that are not committed, by producer and transaction.
+    stored: BTreeMap<(u32, u64), Vec<Arc<Sent>>>,
+    /// Committed transactions. A producer may hear of one before it hears of its last records.
+    committed: BTreeSet<(u32, u64)>,
+    /// By the number of the producer.
+    transactional_ids: BTreeMap<u32, Arc<str>>,
     by_value: BTreeMap<u64, Arc<Sent>>,
     /// By the number of the consumer.
     groups: BTreeMap<u32, Arc<str>>,
@@ -297,7 +323,12 @@ impl Historian {
     fn client(&mut self, event: &ClientEvent, book: &Book) -> Option<Happening> {
         match event {
             ClientEvent::Producer(ProducerEvent::Sent {
-                producer, op, partition, value, ..
+                producer,
+                op,
+                partition,
+                value,
+                txn,
+                ..
             }) => {
                 let content = book.contents.get(value)?;
                 let sent = Arc::new(Sent {
@@ -305,20 +336,54 @@ impl Historian {
                     key: content.key.clone(),
                     value: content.value.clone(),
                 });
-                self.sends.insert((*producer, *op), Arc::clone(&sent));
+                self.sends.insert((*producer, *op), (Arc::clone(&sent), *txn));
                 self.by_value.insert(*value, Arc::clone(&sent));
                 Some(Happening::Sent(sent))
             }
             ClientEvent::Producer(ProducerEvent::Told { producer, op, outcome }) => {
-                let sent = self.sends.remove(&(*producer, *op))?;
+                let (sent, txn) = self.sends.remove(&(*producer, *op))?;
+                if matches!(outcome, Outcome::Ok { .. }) {
+                    let open = txn.map(|txn| (*producer, txn));
+                    let open = open.filter(|open| !self.committed.contains(open));
+                    let told = match open {
+                        Some(open) => self.stored.entry(open).or_default(),
+                        None => &mut self.history.acknowledged,
+                    };
+                    told.push(Arc::clone(&sent));
+                }
                 Some(match outcome {
                     Outcome::Ok { offset } => Happening::Acknowledged(sent, *offset),
                     Outcome::Fail { error } => Happening::Refused(sent, error.clone()),
                     Outcome::Unknown { error } => Happening::InDoubt(sent, error.clone()),
                 })
             }
+            ClientEvent::Transaction(event) => self.transaction(event),
             ClientEvent::Member(event) => self.member(event),
             ClientEvent::Noted { text } => Some(Happening::Noted(Arc::clone(text))),
+            _ => None,
+        }
+    }
+
+    fn transaction(&mut self, event: &TransactionEvent) -> Option<Happening> {
+        let producer = event.producer();
+        if let TransactionEvent::Identified { transactional_id: Some(id), .. } = event {
+            self.transactional_ids.insert(producer, Arc::clone(id));
+        }
+        let id = Arc::clone(self.transactional_ids.get(&producer)?);
+        match event {
+            TransactionEvent::Began { .. } => Some(Happening::TransactionBegan(id)),
+            TransactionEvent::Ended { txn, outcome, .. } => Some(match outcome {
+                Ended::Committed => {
+                    self.committed.insert((producer, *txn));
+                    let stored = self.stored.remove(&(producer, *txn)).unwrap_or_default();
+                    self.history.acknowledged.extend(stored);
+                    Happening::TransactionCommitted(id)
+                }
+                Ended::Aborted => Happening::TransactionAborted(id),
+                Ended::Unknown { error } | Ended::Fenced { error } => {
+                    Happening::TransactionInDoubt(id, error.clone())
+                }
+            }),
             _ => None,
         }
     }

@@ -12,7 +12,7 @@ use crate::base::config::{ConsumerConfig, Setting};
 use crate::base::{Offset, TopicPartition};
 use crate::client::{self, CommittedOffset, ConsumeError, Notice, Told};
 use crate::scenario::load::ReadingLog;
-use crate::sim::{MemberEvent, Outcome};
+use crate::sim::{Isolation, MemberEvent, Outcome, isolated};
 
 /// In no generation, or in one that is not known.
 pub(super) const NO_GENERATION: i32 = -1;
@@ -150,6 +150,11 @@ impl Recorder {
     pub fn new(world: AnyWorld, number: u32) -> Self {
         let log = Mutex::new(ReadingLog::new(number));
         Self { world, number, log, commits: AtomicU64::new(0) }
+    }
+
+    /// It gets only records of committed transactions.
+    pub fn isolated(&self) {
+        self.world.observe(isolated(self.number, Isolation::ReadCommitted));
     }
 
     pub fn positioned(&self, partition: &TopicPartition, offset: Offset) {

@@ -25,6 +25,7 @@ mod requirement;
 mod simulation;
 #[cfg(test)]
 mod tests;
+mod transacting;
 mod transform;
 pub mod world;
 

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 
 use super::Host;
 use super::host::{Waits, Watched};
+use super::transacting::{Asked, Input, Transactions};
 use super::world::AnyWorld;
 use crate::base::TopicPartition;
 use crate::base::config::{Acks, ConfigError, ProducerConfig};
@@ -26,6 +27,7 @@ use crate::sim::{Outcome, ProducerEvent};
 ///
 /// What it sends to declared topics is recorded, and judged: each such record travels with a header
 /// of a few bytes by which it is recognised, which [`Consumer`](super::Consumer) takes off again.
+/// Its transactions are recorded and judged, too.
 ///
 /// With `transactional.id`, its records are parts of transactions:
 ///
@@ -62,24 +64,31 @@ struct Recording {
     sends: AtomicU64,
     acks: Acks,
     idempotent: bool,
+    transactions: Option<Arc<Transactions>>,
 }
+
+/// Where a record goes, and its number among the sends of its producer.
+type Placed = (TopicPartition, u64);
 
 impl Producer {
     pub(super) fn start(host: Host, config: ProducerConfig) -> Result<Self, ConfigError> {
         let (acks, idempotent) = (config.acks, config.idempotent());
-        let client = client::Producer::start(host.world().clone(), config)?;
+        let client = client::Producer::start(host.world().clone(), config.clone())?;
         let recording = host.watched().map(|watched| {
             let number = {
                 let mut book = watched.book.lock();
                 book.producers += 1;
+                book.transacts |= config.is_transactional();
                 book.producers
             };
+            let transactions = Transactions::of(host.world(), number, &config);
             Arc::new(Recording {
                 watched: watched.clone(),
                 number,
                 sends: AtomicU64::new(0),
                 acks,
                 idempotent,
+                transactions,
             })
         });
         Ok(Self { host, client, recording })
@@ -91,13 +100,36 @@ impl Producer {
     /// In a simulation a record that has neither partition nor key goes to a drawn partition, each
     /// on its own, and not to one partition for a batch.
     pub async fn send(&self, record: ProducerRecord) -> Delivery {
-        let recording = self.recording.as_ref();
-        let placed =
-            recording.and_then(|recording| Some((recording, self.place(recording, &record)?)));
-        let Some((recording, partition)) = placed else {
+        let placed = self.number(&record);
+        self.send_placed(record, placed).await
+    }
+
+    /// Sends what a program made of an input, in a transaction of which its group's offset is a part.
+    pub(super) async fn transform(
+        &self,
+        group: &str,
+        input: Option<Input>,
+        outputs: Vec<ProducerRecord>,
+    ) {
+        let placed = outputs.into_iter().map(|output| (self.number(&output), output));
+        let placed: Vec<_> = placed.collect();
+        if let (Some(recording), Some(input)) = (&self.recording, input)
+            && let Some(transactions) = &recording.transactions
+        {
+            let ops = placed.iter().filter_map(|(placed, _)| placed.as_ref().map(|(_, op)| *op));
+            let values = ops.map(|op| recording.value(op)).collect();
+            transactions.transformed(group, input, values);
+        }
+        for (placed, output) in placed {
+            // The commit waits for it, and fails if it does.
+            drop(self.send_placed(output, placed).await);
+        }
+    }
+
+    async fn send_placed(&self, record: ProducerRecord, placed: Option<Placed>) -> Delivery {
+        let (Some(recording), Some((partition, op))) = (&self.recording, placed) else {
             return Delivery(Awaits::Client(self.client.send(record).await));
         };
-        let op = recording.sends.fetch_add(1, Ordering::Relaxed);
         let record = recording.record(&self.host, record, &partition, op);
         let waits = self.host.waits(|| format!("room for its send {op} to {partition}"));
         let delivery = self.client.send(record).await;
@@ -138,7 +170,11 @@ impl Producer {
     /// make the same call again: it continues.
     pub async fn init_transactions(&self) -> Result<(), TransactionError> {
         let _waits = self.host.waits(|| "its producer's transactional id".into());
-        self.client.init_transactions().await
+        self.client.init_transactions().await?;
+        if let Some(transactions) = self.transactions() {
+            transactions.identified(self.client.identity());
+        }
+        Ok(())
     }
 
     /// Begins a transaction. Nothing is sent before its first record or offsets.
@@ -147,7 +183,14 @@ impl Producer {
     /// Without `transactional.id`, before [`Self::init_transactions`], and in the middle of another
     /// transaction.
     pub fn begin_transaction(&self) -> Result<(), TransactionError> {
-        self.client.begin_transaction()
+        if let Some(transactions) = self.transactions() {
+            transactions.look_at(self.client.identity());
+        }
+        self.client.begin_transaction()?;
+        if let Some(transactions) = self.transactions() {
+            transactions.began();
+        }
+        Ok(())
     }
 
     /// Makes consumed offsets, each the next one to be read, part of the transaction: they are committed
@@ -162,7 +205,16 @@ impl Producer {
         group: GroupMetadata,
     ) -> Result<(), TransactionError> {
         let _waits = self.host.waits(|| format!("offsets of `{}` in a transaction", group.group));
-        self.client.send_offsets_to_transaction(offsets, group).await
+        let offsets: Vec<_> = offsets.into_iter().collect();
+        let Some(transactions) = self.transactions() else {
+            return self.client.send_offsets_to_transaction(offsets, group).await;
+        };
+        let at = |(name, at): &(TopicPartition, CommittedOffset)| (name.clone(), at.offset);
+        transactions.sending_offsets(&group, offsets.iter().map(at).collect());
+        let name = group.group.clone();
+        let told = self.client.send_offsets_to_transaction(offsets, group).await;
+        transactions.sent_offsets(&name, &told);
+        told
     }
 
     /// Waits until every record of the transaction is stored, and commits it.
@@ -171,7 +223,10 @@ impl Producer {
     /// See [`Self::init_transactions`]. If a record failed, the transaction has to be aborted.
     pub async fn commit_transaction(&self) -> Result<(), TransactionError> {
         let _waits = self.host.waits(|| "the commit of a transaction".into());
-        self.client.commit_transaction().await
+        let asked = self.transactions().and_then(|transactions| transactions.asks(true));
+        let told = self.client.commit_transaction().await;
+        self.ended(asked, &told);
+        told
     }
 
     /// Gives up the records of the transaction that were not sent, waits for the others, and aborts it.
@@ -180,7 +235,10 @@ impl Producer {
     /// See [`Self::init_transactions`].
     pub async fn abort_transaction(&self) -> Result<(), TransactionError> {
         let _waits = self.host.waits(|| "the abort of a transaction".into());
-        self.client.abort_transaction().await
+        let asked = self.transactions().and_then(|transactions| transactions.asks(false));
+        let told = self.client.abort_transaction().await;
+        self.ended(asked, &told);
+        told
     }
 
     /// Waits until every record that was handed over has its verdict. Nothing lingers meanwhile.
@@ -198,6 +256,27 @@ impl Producer {
     pub async fn close(&self, patience: Duration) {
         let _waits = self.host.waits(|| "the end of its producer".into());
         self.client.close(patience).await;
+    }
+
+    fn transactions(&self) -> Option<&Arc<Transactions>> {
+        self.recording.as_ref()?.transactions.as_ref()
+    }
+
+    /// Records the outcome of a transaction, and the epoch of the next one.
+    fn ended(&self, asked: Option<Asked>, told: &Result<(), TransactionError>) {
+        if let Some(asked) = asked {
+            asked.told(told);
+        }
+        if let Some(transactions) = self.transactions() {
+            transactions.look_at(self.client.identity());
+        }
+    }
+
+    /// Numbers a record that is recorded.
+    fn number(&self, record: &ProducerRecord) -> Option<Placed> {
+        let recording = self.recording.as_ref()?;
+        let partition = self.place(recording, record)?;
+        Some((partition, recording.sends.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// Where a record goes; `None` for a topic or partition that was not declared, whose records
@@ -218,6 +297,11 @@ impl Producer {
 }
 
 impl Recording {
+    /// The unique value of a send.
+    fn value(&self, op: u64) -> u64 {
+        u64::from(self.number) << 40 | op
+    }
+
     /// Records that this is about to be sent, and numbers it.
     fn record(
         &self,
@@ -226,7 +310,8 @@ impl Recording {
         partition: &TopicPartition,
         op: u64,
     ) -> ProducerRecord {
-        let value = u64::from(self.number) << 40 | op;
+        let value = self.value(op);
+        let txn = self.transactions.as_ref().and_then(|transactions| transactions.current());
         let content = Content { key: record.key.clone(), value: record.value.clone() };
         self.watched.book.lock().contents.insert(value, content);
         host.world().observe(ProducerEvent::Sent {
@@ -236,7 +321,7 @@ impl Recording {
             value,
             acks: self.acks,
             idempotent: self.idempotent,
-            txn: None,
+            txn,
         });
         load::number(&mut record, value);
         record.to_partition(partition.partition)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::transacting::Input;
 use super::{Consumer, Host, Producer};
 use crate::base::config::{Config, ConfigError, ConsumerConfig, ProducerConfig};
 use crate::base::{Offset, TopicPartition};
@@ -83,6 +84,14 @@ pub struct Transformer {
     settings: ProducerConfig,
     /// The first records of a pass that was not committed, or perhaps was.
     unsettled: BTreeMap<TopicPartition, Offset>,
+}
+
+/// A record that was read, and what is made of it.
+struct Made {
+    record: ConsumerRecord,
+    /// Its unique value, if it was recorded when it was sent.
+    value: Option<u64>,
+    outputs: Vec<ProducerRecord>,
 }
 
 impl Host {
@@ -168,10 +177,10 @@ impl Transformer {
             }
         }
         self.rewind().await?;
-        let records = self.consumer.poll(timeout).await?;
-        let Some(first) = records.first() else { return Ok(Passed::Nothing) };
+        let records = self.consumer.poll_numbered(timeout).await?;
+        let Some((first, _)) = records.first() else { return Ok(Passed::Nothing) };
         let topic = first.partition.topic.to_string();
-        for record in records.iter().rev() {
+        for (record, _) in records.iter().rev() {
             self.unsettled.insert(record.partition.clone(), record.offset);
         }
         // Of the generation in which they were read: a later one proves nothing (KIP-447).
@@ -181,11 +190,15 @@ impl Transformer {
             self.unsettled.clear();
             return Ok(Passed::Nothing);
         };
-        let outputs = records.iter().flat_map(&mut transform).collect();
-        match self.transact(&records, outputs, group).await {
+        let count = records.len();
+        let made = records.into_iter().map(|(record, value)| {
+            let outputs = transform(&record);
+            Made { record, value, outputs }
+        });
+        match self.transact(made.collect(), group).await {
             Ok(()) => {
                 self.unsettled.clear();
-                Ok(Passed::Committed(records.len()))
+                Ok(Passed::Committed(count))
             }
             Err(error) => self.settle(error).await,
         }
@@ -212,17 +225,18 @@ impl Transformer {
 
     async fn transact(
         &self,
-        records: &[ConsumerRecord],
-        outputs: Vec<ProducerRecord>,
+        made: Vec<Made>,
         group: GroupMetadata,
     ) -> Result<(), TransactionError> {
         let Some(producer) = &self.producer else { return Err(TransactionError::closed()) };
         producer.begin_transaction()?;
-        for output in outputs {
-            // The commit waits for it, and fails if it does.
-            drop(producer.send(output).await);
+        let offsets = next_offsets(made.iter().map(|made| &made.record));
+        for Made { record, value, outputs } in made {
+            let (partition, offset) = (record.partition, record.offset);
+            let input = value.map(|value| Input { partition, offset, value });
+            producer.transform(&group.group, input, outputs).await;
         }
-        producer.send_offsets_to_transaction(next_offsets(records), group).await?;
+        producer.send_offsets_to_transaction(offsets, group).await?;
         loop {
             match producer.commit_transaction().await {
                 Err(error) if error.is_retriable() => {}
@@ -276,11 +290,13 @@ impl Transformer {
 }
 
 /// After the last record of each partition.
-fn next_offsets(records: &[ConsumerRecord]) -> BTreeMap<TopicPartition, CommittedOffset> {
+fn next_offsets<'a>(
+    records: impl Iterator<Item = &'a ConsumerRecord>,
+) -> BTreeMap<TopicPartition, CommittedOffset> {
     let next = |record: &ConsumerRecord| CommittedOffset {
         offset: record.offset.next(),
         leader_epoch: record.leader_epoch,
         metadata: String::new(),
     };
-    records.iter().map(|record| (record.partition.clone(), next(record))).collect()
+    records.map(|record| (record.partition.clone(), next(record))).collect()
 }

@@ -200,16 +200,16 @@ impl Seated {
     }
 }
 
-/// Adds the reader of the final reads.
+/// Adds the reader of the final reads, which reads only committed records if anyone transacts.
 pub(super) fn final_reader<E: Engine<World: SimWorld>>(
     engine: &mut E,
     scenario: &Scenario,
-    partitions: Vec<TopicPartition>,
+    (partitions, transacts): (Vec<TopicPartition>, bool),
     number: u32,
     control: &Shared,
 ) -> Host {
     let mut config = load::settle(&ConsumerConfig::default(), number, bootstrap(scenario));
-    if scenario.loads.iter().any(|load| load.work.transactional_id().is_some()) {
+    if transacts {
         // Records of aborted transactions are there, and none that a reader should get.
         config.isolation_level = load::READ_COMMITTED.into();
     }

@@ -99,6 +99,8 @@ pub(crate) struct Book {
     /// The last number given to a producer or consumer.
     pub producers: u32,
     pub consumers: u32,
+    /// Whether a program has a transactional producer.
+    pub transacts: bool,
     /// Sent records, by the unique value that identifies them in the history.
     pub contents: BTreeMap<u64, Content>,
     /// Hosts whose programs ended by themselves.

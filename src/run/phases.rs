@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::faults::{self, Faults};
+use super::guests::Guests;
 use super::roles::Kind;
 use super::{Run, STEP, WITHIN, cluster};
 use crate::base::Instant;
@@ -148,7 +149,12 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         self.signals().lock().stop_consuming = true;
         let consumers = self.hosts.all.iter().filter(|host| host.kind == Kind::Consumer).count();
         let consumers = u32::try_from(consumers).unwrap_or(u32::MAX - 1);
-        let others = self.guests.as_ref().map_or(0, |guests| guests.book.lock().consumers);
+        let of_guests = |guests: &Guests<E::World>| {
+            let book = guests.book.lock();
+            (book.consumers, book.transacts)
+        };
+        let (others, transacts) = self.guests.as_ref().map(of_guests).unwrap_or_default();
+        let transacts = transacts || self.scenario.transacts();
         let number = consumers.max(others) + 1;
         let now = self.engine.now();
         self.judge.reading(now);
@@ -161,7 +167,8 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         let topics = self.scenario.topics.iter().map(now_has);
         let partitions = topics.flat_map(|topic| topic.partition_names()).collect();
         let (engine, control) = (&mut self.engine, &self.control);
-        let reader = cluster::final_reader(engine, self.scenario, partitions, number, control);
+        let reader =
+            cluster::final_reader(engine, self.scenario, (partitions, transacts), number, control);
         self.hosts.all.push(reader);
         let limit = self.engine.now() + WITHIN + STEP;
         while self.before(limit) && !self.control.lock().read {

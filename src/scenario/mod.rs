@@ -165,6 +165,11 @@ impl Scenario {
         Some(TopicPartition::new(topics::TRANSACTION_STATE, index))
     }
 
+    /// Whether any load writes in transactions.
+    pub(crate) fn transacts(&self) -> bool {
+        self.loads.iter().any(|load| load.work.transactional_id().is_some())
+    }
+
     /// The partition whose leader coordinates the first group of the file.
     pub(crate) fn coordinator(&self) -> Option<TopicPartition> {
         let group = self.loads.iter().find_map(|load| load.work.group())?;

@@ -6,6 +6,7 @@ mod instances;
 mod misuse;
 mod racks;
 mod requirements;
+mod transactions;
 
 use std::time::Duration;
 

@@ -29,8 +29,19 @@
 //!
 //! A group processes records more than once if it commits afterwards, and leaves some out if it commits
 //! before and a fault strikes in between. What a coordinator has stored can be lost like a record of
-//! `__consumer_offsets` with acks=all: the group processes again what it had committed. Where records may be lost, it passes by the lost ones, and reads
-//! others again when its committed offset is no longer in the log.
+//! `__consumer_offsets` with acks=all: the group processes again what it had committed. Where records may
+//! be lost, it passes by the lost ones, and reads others again when its committed offset is no longer in
+//! the log.
+//!
+//! Transactions need more than one log. A record in one is acknowledged with its commit; that commit is a
+//! record of `__transaction_state` with acks=all, never elected uncleanly, with a `min.insync.replicas` of
+//! its own. Where that record can be lost, so can be the records of a transaction whose producer was told
+//! of its commit: its coordinator forgets the decision, and aborts what is open. A group that transforms in
+//! transactions makes one set of outputs of each input, however often its members fail or are fenced;
+//! only a loss of inputs, outputs, committed offsets or decisions makes it another number. Aborts,
+//! timeouts, fencing by another producer with the same `transactional.id`, and the level of
+//! `transaction.version` cost no promise. Of aborted transactions, `read_uncommitted` readers are promised
+//! no more than that no record is there twice.
 //!
 //! What a topic removes by itself, by age, size or key, is not lost: invariants know its retention and
 //! its keys. A client that is killed loses nothing that it was told; what it was not told is unknown.
@@ -79,6 +90,8 @@ pub enum Loss {
     FollowedLoss,
     /// A coordinator's log may lose what groups have committed: they process it again.
     ForgottenCommits,
+    /// A coordinator's log may lose outcomes of transactions: what was committed may be aborted.
+    ForgottenTransactions,
 }
 
 impl Loss {
@@ -107,7 +120,12 @@ impl Loss {
             ],
             Self::Repeated | Self::ForgottenCommits => &["processed-at-most-once"],
             Self::CommittedFirst => &["processed-at-least-once"],
-            Self::FollowedLoss => &["processed-at-least-once", "processed-at-most-once"],
+            // Another input at the offset of a lost one has outputs of its own.
+            Self::FollowedLoss => {
+                &["processed-at-least-once", "processed-at-most-once", "input-output-mismatch"]
+            }
+            // Readers of committed records pass by what is aborted after all.
+            Self::ForgottenTransactions => &["acked-write-lost", "acked-write-unseen"],
         }
     }
 }
@@ -126,6 +144,7 @@ impl fmt::Display for Loss {
             Self::CommittedFirst => "a group commits before it processes, under any fault",
             Self::FollowedLoss => "a group reads what may be lost",
             Self::ForgottenCommits => "what groups have committed may be lost",
+            Self::ForgottenTransactions => "outcomes of transactions may be lost",
         })
     }
 }
@@ -211,9 +230,27 @@ impl Terms {
     /// The terms of `__consumer_offsets`, to which coordinators write as producers with acks=all.
     fn of_offsets(scenario: &Scenario) -> Self {
         let (group, topic) = (&scenario.cluster.config.group, &scenario.cluster.config.topics);
-        let replicas = usize::try_from(group.offsets_topic_replication_factor).unwrap_or(1).max(1);
+        let terms = Self::of_log(
+            scenario,
+            group.offsets_topic_replication_factor,
+            topic.min_insync_replicas,
+        );
+        Self { unclean: topic.unclean_leader_election, ..terms }
+    }
+
+    /// The terms of `__transaction_state`, which is written in the same way.
+    fn of_transactions(scenario: &Scenario) -> Self {
+        let txn = scenario.txn_config();
+        let copies = txn.transaction_state_log_replication_factor;
+        Self::of_log(scenario, copies, txn.transaction_state_log_min_isr)
+    }
+
+    /// The terms of a coordinator's log, without unclean elections.
+    fn of_log(scenario: &Scenario, copies: i16, least: i32) -> Self {
+        let topic = &scenario.cluster.config.topics;
+        let replicas = usize::try_from(copies).unwrap_or(1).max(1);
         let replicas = replicas.min(usize::from(scenario.cluster.brokers));
-        let least = usize::try_from(topic.min_insync_replicas).unwrap_or(1).max(1);
+        let least = usize::try_from(least).unwrap_or(1).max(1);
         Self {
             brokers: usize::from(scenario.cluster.brokers),
             replicas,
@@ -221,7 +258,7 @@ impl Terms {
             min_insync: least.min(replicas),
             synced_first: topic.flush_before_ack
                 || topic.flush_messages.is_some_and(|messages| messages <= 1),
-            unclean: topic.unclean_leader_election,
+            unclean: false,
             acks: BTreeSet::from([level(Acks::All)]),
             ages: false,
         }
@@ -266,6 +303,10 @@ impl Contract {
         if groups.contains(&Processing::AtMostOnce) && !faults.is_empty() {
             losses.insert(Loss::CommittedFirst);
         }
+        let transactions = || Self::from_terms(&Terms::of_transactions(scenario), faults);
+        if scenario.transacts() && !transactions().is_whole() {
+            losses.insert(Loss::ForgottenTransactions);
+        }
         let keeps = [Loss::Repeated, Loss::CommittedFirst, Loss::ForgottenCommits];
         if !groups.is_empty() && !Self::from_terms(&Terms::of_offsets(scenario), faults).is_whole()
         {
@@ -309,7 +350,8 @@ impl Contract {
     /// a log that may lead. That holds if each fault waits until all replicas are in sync again,
     /// and leaves at least one of them.
     pub fn heals(scenario: &Scenario, faults: &[Fault]) -> bool {
-        Terms::of(scenario).iter().all(|terms| {
+        let coordinators = scenario.transacts().then(|| Terms::of_transactions(scenario));
+        Terms::of(scenario).iter().chain(&coordinators).all(|terms| {
             let mix = Mix::of(terms, faults);
             let touched = mix.rotten + mix.without_power.max(mix.unclean_shutdowns);
             mix.rotten + mix.replaced == 0 || !mix.overlaps && touched < terms.replicas

@@ -54,7 +54,7 @@ use crate::sim::{Boot, SimWorld};
 
 pub(crate) use consumer::settle;
 pub(crate) use reading::{READ_COMMITTED, Reader, ReadingLog};
-pub(crate) use values::{number, unnumber};
+pub(crate) use values::{number, number_of, unnumber};
 
 /// Builds everything that has to know all kinds from the list of them.
 macro_rules! kinds {
@@ -337,6 +337,8 @@ pub(crate) struct Promise {
 pub(crate) enum Processing {
     AtMostOnce,
     AtLeastOnce,
+    /// In transactions with its outputs.
+    ExactlyOnce,
 }
 
 /// How a load may become smaller.

@@ -22,7 +22,7 @@ use super::reading::{READ_COMMITTED, ReadingLog, report_isolation};
 use super::transacting::{Desk, Fate, Input, Past, Transacting};
 use super::transactional::pause;
 use super::values::{self, number_of};
-use super::{Kind, Promise, Seats, Settings, Share, Side, Smaller, boot, settle};
+use super::{Kind, Processing, Promise, Seats, Settings, Share, Side, Smaller, boot, settle};
 use crate::base::config::{
     Acks, Config, ConfigError, ConsumerConfig, Foreign, Key, ProducerConfig, Setting,
 };
@@ -130,7 +130,7 @@ impl Kind for Transform {
             acks: Some(Acks::All),
             idempotence: true,
             patience: Some(config.request_timeout),
-            ..Promise::default()
+            processing: Some(Processing::ExactlyOnce),
         }
     }
 

@@ -47,7 +47,7 @@ pub(crate) fn unnumber(record: &mut ConsumerRecord) {
 }
 
 /// The unique number of a record; `None` for bytes that no producer of ours sent.
-pub(super) fn number_of(record: &ConsumerRecord) -> Option<u64> {
+pub(crate) fn number_of(record: &ConsumerRecord) -> Option<u64> {
     let beside = record.headers.iter().find(|header| header.key == NUMBER);
     let number = beside.map_or(record.value.as_ref(), |header| header.value.as_ref());
     number?.get(..8)?.try_into().ok().map(u64::from_be_bytes)
