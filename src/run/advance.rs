@@ -19,7 +19,7 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
             }
             let view = self.judge.ghost().view();
             self.hosts.see(&seen, view);
-            self.coverage.see(&seen, view);
+            self.coverage.see(&seen, self.judge.ghost());
             if let What::Client(event) = &seen.what {
                 self.count(event);
                 self.clients.see(seen.host, event);

@@ -7,6 +7,7 @@
 
 mod observer;
 mod situation;
+mod transactions;
 #[cfg(test)]
 mod tests;
 

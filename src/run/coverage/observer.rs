@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::transactions::Coordinated;
 use super::{Feature, Reached, Situation};
 use crate::base::{
     ControllerProbe, Instant, LeaderEpoch, Probe, ReplicaProbe, Request, StorageProbe,
     TopicPartition,
 };
+use crate::check::Ghost;
 use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
 use crate::view::{Change, Committed, Down, Election, Partition, View};
 
@@ -32,6 +34,7 @@ pub(crate) struct CoverageObserver {
     began: bool,
     strikes: VecDeque<(Instant, &'static str)>,
     latest: BTreeMap<Place, Situation>,
+    transactions: Coordinated,
     reached: Reached,
 }
 
@@ -43,6 +46,7 @@ impl CoverageObserver {
             began: false,
             strikes: VecDeque::new(),
             latest: BTreeMap::new(),
+            transactions: Coordinated::default(),
             reached: Reached::default(),
         }
     }
@@ -65,8 +69,12 @@ impl CoverageObserver {
         self.reached
     }
 
-    /// Takes the next observation, which the view has folded.
-    pub fn see(&mut self, seen: &Observation, view: &View) {
+    /// Takes the next observation, which the ghost has seen.
+    pub fn see(&mut self, seen: &Observation, ghost: &Ghost) {
+        let view = ghost.view();
+        for (situation, place) in self.transactions.see(seen, ghost) {
+            self.note(seen.at, situation, place.map(Place::Partition));
+        }
         for change in view.changes() {
             self.changed(seen, change, view);
         }

@@ -79,6 +79,17 @@ situations! {
     SyncFailed = "sync failed", "EIO: the log directory goes offline";
     ControllerRestart = "controller restart", "it reads its log again and takes a new epoch";
     FencedAlive = "broker fenced while it runs", "its session timed out";
+    TransactionAborted = "transaction aborted by its producer", "it asked for that, or its commit failed";
+    TransactionTimedOut = "transaction timed out", "its coordinator aborts what is open for transaction.timeout.ms";
+    TransactionTakenOver = "open transaction of a transactional id that was taken over", "KIP-360: the coordinator aborts it for the new producer";
+    TransactionFenced = "transactional producer fenced", "another one has its transactional id, or its coordinator aborted it";
+    TransactionInDoubt = "outcome of a transaction unknown to its producer", "the answer to EndTxn was lost or came too late";
+    OffsetsInTransaction = "offsets committed in a transaction", "KIP-447: with the outputs, or not at all";
+    OffsetsRefused = "offsets in a transaction refused", "KIP-447: of a generation that is over, or of a coordinator that moved";
+    CoordinatorMovedOpen = "transaction coordinator moved with a transaction open", "its successor reads the state of it";
+    CoordinatorMovedCompleting = "transaction coordinator moved while completing", "its successor writes the markers that were decided";
+    ParticipantDown = "participant down before its marker", "the decision waits for its leader";
+    TransactionForgotten = "transaction forgotten within the contract", "its coordinator's log lost committed entries";
     PermittedLoss = "loss within the contract", "committed records are gone, and the configuration permits it";
 }
 

@@ -9,7 +9,11 @@ use crate::base::{
     TopicPartition,
 };
 use crate::check::{Judge, Setup, TopicPromise};
-use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, What};
+use crate::run::EngineKind;
+use crate::scenario::Scenario;
+use crate::sim::{
+    ClientEvent, ConsumerEvent, Ended, HostId, Observation, Outcome, TransactionEvent, What,
+};
 
 /// Brokers 1 to 3 on hosts of the same numbers, one partition, min.insync.replicas 2.
 struct Story {
@@ -47,7 +51,7 @@ impl Story {
     fn sees(&mut self, host: i32, what: What) {
         let seen = Observation { at: self.now, host: HostId(host as u16), what };
         self.judge.observe(&seen);
-        self.coverage.see(&seen, self.judge.ghost().view());
+        self.coverage.see(&seen, self.judge.ghost());
     }
 
     fn probes(&mut self, host: i32, probe: impl Into<Probe>) {
@@ -297,6 +301,56 @@ fn consumer_reset_counts_only_below_its_last_read() {
 }
 
 #[test]
+fn answers_to_a_transactional_producer_are_classified() {
+    let told = |event: TransactionEvent| {
+        let mut story = Story::new();
+        story.sees(9, What::Client(event.into()));
+        story.situations()
+    };
+    let ended = |outcome| told(TransactionEvent::Ended { producer: 1, txn: 1, outcome });
+    let error = || "TIMEOUT".to_owned();
+    assert_eq!(ended(Ended::Committed), [""; 0]);
+    assert_eq!(ended(Ended::Aborted), ["transaction aborted by its producer"]);
+    assert_eq!(ended(Ended::Fenced { error: error() }), ["transactional producer fenced"]);
+    let doubt = "outcome of a transaction unknown to its producer";
+    assert_eq!(ended(Ended::Unknown { error: error() }), [doubt]);
+    let sent = |outcome| {
+        let group = "billing".into();
+        told(TransactionEvent::SentOffsets { producer: 1, txn: 1, group, outcome })
+    };
+    assert_eq!(sent(Outcome::Ok { offset: None }), ["offsets committed in a transaction"]);
+    assert_eq!(sent(Outcome::Unknown { error: error() }), ["offsets in a transaction refused"]);
+}
+
+/// The situations of runs of a scenario.
+fn reached_in(scenario: &str, seeds: std::ops::Range<u64>) -> Vec<&'static str> {
+    let scenario = Scenario::load(scenario).unwrap();
+    let run = |seed| crate::run::run(&scenario, seed, EngineKind::Leap, None).reached.situations;
+    let all: BTreeSet<Situation> = seeds.flat_map(run).collect();
+    all.into_iter().map(Situation::name).collect()
+}
+
+#[test]
+fn what_coordinators_log_is_classified() {
+    let calm = reached_in("eos/calm-transactions", 0..1);
+    let coordinated = |name: &&&str| name.contains("coordinator") || name.contains("timed out");
+    assert_eq!(calm.iter().find(coordinated), None);
+    let dies = reached_in("eos/coordinator-dies-while-completing", 0..2);
+    for name in [
+        "transaction coordinator moved while completing",
+        "transaction coordinator moved with a transaction open",
+        "participant down before its marker",
+    ] {
+        assert!(dies.contains(&name), "{name}: {dies:?}");
+    }
+    let slow = reached_in("eos/transactions-time-out", 0..1);
+    assert!(slow.contains(&"transaction timed out"), "{slow:?}");
+    let zombies = reached_in("eos/zombie-producers", 0..1);
+    let taken = "open transaction of a transactional id that was taken over";
+    assert!(zombies.contains(&taken), "{zombies:?}");
+}
+
+#[test]
 fn feature_is_a_situation_under_a_fault_or_after_another() {
     let mut story = Story::new();
     story.coverage.struck(story.now, "kill");
@@ -332,5 +386,5 @@ fn table_starts_with_unreached_situations() {
     assert_eq!(last[0].split_whitespace().next(), Some("2"));
     assert!(last[1].contains("truncation on diverging epoch") && last[1].ends_with("first 4"));
     assert!(terminal(&table).starts_with("  never  election from the ELR\n"));
-    assert!(markdown(&table, 2).ends_with("\n2 of 45 situations in 2 runs.\n"));
+    assert!(markdown(&table, 2).ends_with("\n2 of 56 situations in 2 runs.\n"));
 }
