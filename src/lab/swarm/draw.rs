@@ -2,8 +2,8 @@
 //! streams, so that a change in one does not shift the others.
 
 use super::contract::Contract;
-use super::topic::{self, AUDIT, ORDERS, Topic};
-use super::{faults, load, members, possible};
+use super::topic::{self, AUDIT, INVOICES, ORDERS, Topic};
+use super::{faults, load, members, possible, transactions};
 use crate::base::{Seed, Stream};
 use crate::scenario::fault::Shape;
 use crate::scenario::{Draws, Plan, Range, Scenario, ScenarioError};
@@ -46,8 +46,11 @@ fn document(seed: u64) -> String {
         brokers,
         replicas: replicas.min().unwrap_or(1),
         dirs: dirs.iter().map(|dir| (*dir).to_owned()).collect(),
-        groups: members::has_groups(Seed(seed)),
+        groups: members::has_groups(Seed(seed)) || transactions::transforms(Seed(seed)),
+        transactions: transactions::has_any(Seed(seed)),
     };
+    let loads = [load::loads, members::loads, transactions::loads];
+    let loads: String = loads.iter().map(|of| of(Seed(seed), &topics)).collect();
     let (rules, cold) = faults::rules(Seed(seed), &shape, &names);
     format!(
         "name = \"{}\"\n{}{}{}{}{}[expect]\nholds = [\"*\"]\n",
@@ -55,7 +58,7 @@ fn document(seed: u64) -> String {
         timing(seed),
         cluster_and_topics(Seed(seed), cold, &topics),
         disk(Seed(seed)),
-        load::loads(Seed(seed), &topics) + &members::loads(Seed(seed), &topics),
+        loads,
         rules,
     )
 }
@@ -93,10 +96,12 @@ fn cluster(seed: Seed) -> (Draws, u64) {
     (draws, brokers)
 }
 
-/// Most scenarios have one topic.
+/// Most scenarios have one topic; a group that transforms needs another one.
 fn topics(seed: Seed) -> Vec<Topic> {
     let mut draws = Draws::of(seed, Stream::named("swarm topics"));
-    if draws.chance(15) { vec![ORDERS, AUDIT] } else { vec![ORDERS] }
+    let mut topics = if draws.chance(15) { vec![ORDERS, AUDIT] } else { vec![ORDERS] };
+    topics.extend(transactions::transforms(seed).then_some(INVOICES));
+    topics
 }
 
 /// The log directories of each node.
@@ -183,6 +188,7 @@ fn cluster_and_topics(seed: Seed, cold: bool, topics: &[Topic]) -> String {
     let drawn: Vec<_> = topics.iter().map(|of| topic::topic(seed, of, brokers, cold)).collect();
     text.push_str(&topic::node_keys(seed, &drawn));
     text.push_str(&members::node_keys(seed, brokers));
+    text.push_str(&transactions::node_keys(seed, brokers));
     for (of, topic) in topics.iter().zip(&drawn) {
         if drawn.len() > 1 {
             text.push_str(&format!("[[topic]]\nname = \"{}\"\n{}", of.name, topic.text));

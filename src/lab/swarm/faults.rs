@@ -30,6 +30,15 @@ enum Takes {
     Lag,
     /// Clients in groups.
     Groups,
+    /// Clients that write in transactions.
+    Transactions,
+}
+
+impl Takes {
+    /// Whether it needs no other fault.
+    fn is_there(self) -> bool {
+        matches!(self, Self::Nothing | Self::Groups | Self::Transactions)
+    }
 }
 
 /// Targets of faults that strike hosts.
@@ -47,6 +56,8 @@ const TARGETS: &[(u64, Takes, &str)] = &[
     (5, Takes::Nothing, "\"controller\""),
     (3, Takes::Nothing, "[\"leader\", \"controller\"]"),
     (20, Takes::Groups, "\"coordinator\""),
+    (25, Takes::Transactions, "\"transaction-coordinator\""),
+    (6, Takes::Transactions, "[\"leader\", \"transaction-coordinator\"]"),
 ];
 
 /// Few partitions have such a replica at any time: a fault that strikes one waits until there is one.
@@ -66,6 +77,9 @@ const LINKS: &[(u64, Takes, (&str, &str))] = &[
     (14, Takes::Groups, ("\"consumers\"", "\"coordinator\"")),
     (8, Takes::Groups, ("\"coordinator\"", "\"all\"")),
     (8, Takes::Groups, ("\"consumers\"", "\"all\"")),
+    (12, Takes::Transactions, ("\"producers\"", "\"transaction-coordinator\"")),
+    (10, Takes::Transactions, ("\"transaction-coordinator\"", "\"all\"")),
+    (10, Takes::Transactions, ("\"transaction-coordinator\"", "\"leader\"")),
 ];
 
 const MOMENTS: &[(Takes, &str)] = &[
@@ -75,6 +89,8 @@ const MOMENTS: &[(Takes, &str)] = &[
     (Takes::Lag, "on = \"isr-grown\""),
     (Takes::Brokers, "during = \"recovery\""),
     (Takes::Groups, "during = \"rebalance\""),
+    (Takes::Transactions, "during = \"commit\""),
+    (Takes::Transactions, "during = \"commit\""),
 ];
 
 /// What a rule is drawn for.
@@ -126,6 +142,7 @@ fn shape_of(scenario: &Scenario) -> Shape {
         replicas: replicas.and_then(|replicas| u64::try_from(replicas).ok()).unwrap_or(1),
         dirs: scenario.cluster.log_dirs(),
         groups: scenario.coordinator().is_some(),
+        transactions: scenario.transacts(),
     }
 }
 
@@ -158,6 +175,7 @@ impl Part<'_> {
             Takes::Follower => self.shape.replicas > 1,
             Takes::Brokers => self.shape.brokers > 1,
             Takes::Groups => self.shape.groups,
+            Takes::Transactions => self.shape.transactions,
             Takes::Lag => self.shape.replicas > 1 && self.disturbed && self.manner == Manner::Wild,
         }
     }
@@ -208,7 +226,7 @@ impl Part<'_> {
         let fit = MOMENTS
             .iter()
             .filter(|(takes, _)| self.has(*takes))
-            .filter(|(takes, _)| matches!(takes, Takes::Nothing | Takes::Groups) || self.disturbed);
+            .filter(|(takes, _)| takes.is_there() || self.disturbed);
         let fit: Vec<_> = fit.map(|(_, moment)| *moment).collect();
         let drawn = draws.one(&fit);
         let lags = keys.contains(OUT_OF_SYNC);

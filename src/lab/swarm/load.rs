@@ -1,7 +1,7 @@
 //! Draws the loads: producers and consumers of each topic, and sometimes clients that look up
 //! offsets, seek, or send what must be refused.
 
-use super::topic::Topic;
+use super::topic::{INVOICES, Topic};
 use crate::base::{Seed, Stream};
 use crate::scenario::Draws;
 
@@ -12,7 +12,8 @@ pub(super) fn loads(seed: Seed, topics: &[Topic]) -> String {
         let key = if topics.len() > 1 { key.as_str() } else { "" };
         load(seed, topic.loads, key) + &others(seed, topic.loads, key)
     };
-    topics.iter().map(of).collect()
+    // Only a group writes what it makes, and its readers are drawn with it.
+    topics.iter().filter(|topic| topic.name != INVOICES.name).map(of).collect()
 }
 
 /// Producers, usually all alike, and consumers of one topic.

@@ -2,7 +2,8 @@
 //!
 //! Few scenarios have any, so that the others stay as they are.
 
-use super::topic::Topic;
+use super::topic::{INVOICES, Topic};
+use super::transactions;
 use crate::base::{Seed, Stream};
 use crate::scenario::Draws;
 
@@ -18,7 +19,7 @@ pub(super) fn has_groups(seed: Seed) -> bool {
 
 /// Keys of nodes that coordinate groups.
 pub(super) fn node_keys(seed: Seed, brokers: u64) -> String {
-    if !has_groups(seed) {
+    if !has_groups(seed) && !transactions::transforms(seed) {
         return String::new();
     }
     let mut draws = Draws::of(seed, Stream::named("swarm coordinators"));
@@ -51,16 +52,19 @@ pub(super) fn loads(seed: Seed, topics: &[Topic]) -> String {
 }
 
 /// One group: members that stay, and often some that come and go.
-fn group(seed: Seed, index: u64, name: &str, topics: &[Topic]) -> String {
+fn group(seed: Seed, index: u64, name: &str, all: &[Topic]) -> String {
     let mut draws = Draws::of(seed, Stream::numbered("swarm group", index));
-    let topic = match topics {
-        [_] => String::new(),
+    let topics: Vec<_> = all.iter().filter(|topic| topic.name != INVOICES.name).collect();
+    let topic = match topics.as_slice() {
+        [_] if all.len() == 1 => String::new(),
+        [one] => format!("topic = \"{}\"\n", one.name),
         several => {
             let name = several[draws.number(0, several.len() as u64 - 1) as usize].name;
             format!("topic = \"{name}\"\nall-topics = {}\n", draws.chance(40))
         }
     };
     let shared = format!("group.id = \"{name}\"\n{}", protocol(&mut draws));
+    let shared = shared + isolation(seed, index);
     let is_static = draws.chance(20);
     let modes = [(30, "auto"), (10, "before"), (30, "after"), (10, "each"), (20, "async")];
     let commit = draws.weighted(&modes);
@@ -92,12 +96,21 @@ fn group(seed: Seed, index: u64, name: &str, topics: &[Topic]) -> String {
     text
 }
 
+/// Half of the groups beside transactions get only records of committed ones.
+fn isolation(seed: Seed, index: u64) -> &'static str {
+    let mut draws = Draws::of(seed, Stream::numbered("swarm group isolation", index));
+    match transactions::has_any(seed) && draws.chance(50) {
+        true => "isolation.level = \"read_committed\"\n",
+        false => "",
+    }
+}
+
 fn load(clients: u64, common: &str, habits: &str, shared: &str) -> String {
     format!("[[load]]\nkind = \"group\"\nclients = {clients}\n{common}{habits}{shared}")
 }
 
 /// The protocol, with the keys that only it has.
-fn protocol(draws: &mut Draws) -> String {
+pub(super) fn protocol(draws: &mut Draws) -> String {
     if draws.chance(45) {
         let assignor = draws.one(&["", "uniform", "range"]);
         let assignor = match assignor {

@@ -22,6 +22,7 @@ mod possible;
 mod report;
 mod skipped;
 mod topic;
+mod transactions;
 #[cfg(test)]
 mod tests;
 

@@ -123,26 +123,28 @@ fn alter(fault: &mut Fault, scenario: &Scenario, draws: &mut Draws) {
             fault.moment = None;
         }
         4 => {
-            let events = [
+            let mut events = vec![
                 Event::LeaderElected,
                 Event::IsrShrunk,
                 Event::IsrGrown,
                 Event::Ack,
                 Event::Recovery,
             ];
+            events.extend(scenario.transacts().then_some(Event::Commit));
             let (event, delay) = (draws.one(&events), draws.one(&[0, 5, 50, 500]));
             let delay = Duration::from_millis(delay);
             fault.moment = draws.chance(70).then_some(Moment { event, delay });
             fault.settled = false;
         }
-        5 => retarget(&mut fault.action, draws),
+        5 => retarget(&mut fault.action, scenario.transacts(), draws),
         _ => transform(&mut fault.action, draws),
     }
 }
 
 /// Changes the target.
-fn retarget(action: &mut Action, draws: &mut Draws) {
+fn retarget(action: &mut Action, transacts: bool, draws: &mut Draws) {
     let role = draws.weighted(&[
+        (if transacts { 4 } else { 0 }, "transaction-coordinator"),
         (4, "leader"),
         (2, "follower"),
         (2, "isr-follower"),

@@ -21,6 +21,14 @@ pub(super) const AUDIT: Topic = Topic {
     loads: "swarm audit load",
 };
 
+/// Where a group writes what it makes of `orders`. No other load writes to it.
+pub(super) const INVOICES: Topic = Topic {
+    name: "invoices",
+    stream: "swarm invoices",
+    cleanup: "swarm invoices cleanup",
+    loads: "swarm invoices load",
+};
+
 /// Smallest segment: no batch that loads send is larger.
 const SMALLEST: u64 = 32_768;
 

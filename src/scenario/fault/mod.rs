@@ -300,6 +300,8 @@ pub(crate) struct Shape {
     pub dirs: Vec<String>,
     /// Whether clients are in groups.
     pub groups: bool,
+    /// Whether clients write in transactions.
+    pub transactions: bool,
 }
 
 impl Shape {

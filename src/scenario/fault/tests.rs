@@ -71,7 +71,7 @@ fn the_swarm_draws_keys_that_every_kind_can_read() {
         };
         for _ in 0..20 {
             let dirs = vec!["/data".into()];
-            let shape = Shape { brokers: 3, replicas: 3, dirs, groups: true };
+            let shape = Shape { brokers: 3, replicas: 3, dirs, groups: true, transactions: true };
             let keys = (row.sample)(usual(), &shape, &mut draws);
             let text = format!("[[fault]]\nkind = \"{}\"\n{keys}", row.name);
             let read = scenario.rule_of(&text, &[]);
