@@ -80,10 +80,14 @@ impl Config for Both {
 pub(super) struct Transform {
     /// The topic that it writes to.
     output: String,
+    /// How long it works on what it read, before it sends offsets.
+    processing: Range<Duration>,
     /// How long a transaction stays open after its records are stored.
     hold: Range<Duration>,
     /// The share of transactions that are aborted, in percent.
     aborts: u64,
+    /// Whether offsets are sent with the member's id and generation (KIP-447).
+    generation: bool,
     settings: Settings<Both>,
 }
 
@@ -97,8 +101,10 @@ impl Kind for Transform {
         if output.is_none() {
             problems.add(line, "`output` is missing: the topic to write to");
         }
+        let processing = pause(section, "processing", Range::just(Duration::ZERO), problems);
         let hold = pause(section, "hold", Range::just(Duration::ZERO), problems);
         let aborts = bounded(section, "aborts", (0, PERCENT), 0, problems);
+        let generation = section.boolean("generation", problems).unwrap_or(true);
         if let Some(line) = section.line_of("enable.auto.commit") {
             let why = "offsets are committed in transactions: leave it out";
             problems.add(line, format!("`enable.auto.commit`: {why}"));
@@ -110,16 +116,22 @@ impl Kind for Transform {
         if settings.config.reads.group_id.is_empty() {
             problems.add(line, "`group.id` is missing: a name, such as `\"billing\"`");
         }
-        Self { output: output.unwrap_or_default(), hold, aborts, settings }
+        Self { output: output.unwrap_or_default(), processing, hold, aborts, generation, settings }
     }
 
     fn write(&self, out: &mut Writer) {
         out.text("output", &self.output);
+        if self.processing != Range::just(Duration::ZERO) {
+            out.range("processing", &self.processing);
+        }
         if self.hold != Range::just(Duration::ZERO) {
             out.range("hold", &self.hold);
         }
         if self.aborts > 0 {
             out.plain("aborts", self.aborts);
+        }
+        if !self.generation {
+            out.plain("generation", false);
         }
         self.settings.write(out);
     }
@@ -199,6 +211,9 @@ impl Kind for Transform {
             if self.aborts > 0 {
                 ways.push(Self { aborts: 0, ..self.clone() });
             }
+            if self.processing.high > Duration::ZERO {
+                ways.push(Self { processing: Range::just(Duration::ZERO), ..self.clone() });
+            }
             if self.hold.high > Duration::ZERO {
                 ways.push(Self { hold: Range::just(Duration::ZERO), ..self.clone() });
             }
@@ -212,11 +227,12 @@ impl Kind for Transform {
         use proptest::prelude::*;
         let keys = [("max.poll.records", "7"), ("transaction.timeout.ms", "9000")];
         let keys = proptest::option::of(proptest::sample::select(keys.to_vec()));
-        let parts = (any::times(), 0..=PERCENT, keys);
-        let any = parts.prop_map(|(hold, aborts, pair)| {
+        let parts = ((any::times(), any::times()), 0..=PERCENT, any::<bool>(), keys);
+        let any = parts.prop_map(|((processing, hold), aborts, generation, pair)| {
             let mut pairs = vec![("group.id".to_owned(), "billing".to_owned())];
             pairs.extend(pair.map(|(key, value)| (key.to_owned(), value.to_owned())));
-            Self { output: "orders".into(), hold, aborts, settings: Settings::of(pairs) }
+            let settings = Settings::of(pairs);
+            Self { output: "orders".into(), processing, hold, aborts, generation, settings }
         });
         any.boxed()
     }
@@ -386,9 +402,11 @@ impl<'a, W: SimWorld> Stay<'a, W> {
         let commits = random.random_range(0..PERCENT) >= self.client.load.aborts;
         let hold = self.client.load.hold.draw(random);
         let Some(mut producer) = self.producer.take() else { return };
+        let sender = if self.client.load.generation { group.clone() } else { anonymous(&group) };
         let fate = if producer.begin().is_ok() {
             self.send(&producer, records, &group).await;
-            let part = producer.send_offsets(next_offsets(records), group).await;
+            self.process(random).await;
+            let part = producer.send_offsets(next_offsets(records), sender).await;
             if !hold.is_zero() || !commits {
                 producer.flush().await;
                 self.world.sleep_until(self.world.now() + hold).await;
@@ -404,6 +422,14 @@ impl<'a, W: SimWorld> Stay<'a, W> {
             Some(Fate::Over(_)) | None => return producer.close(Duration::ZERO).await,
         }
         self.producer = Some(producer);
+    }
+
+    /// Works on what it read. A member that does not draws nothing.
+    async fn process(&self, random: &mut ChaCha12Rng) {
+        let processing = self.client.load.processing;
+        if processing.high > Duration::ZERO {
+            self.world.sleep_until(self.world.now() + processing.draw(random)).await;
+        }
     }
 
     /// Sends one output for each record. Those of one partition stay together, in their order.
@@ -466,6 +492,12 @@ impl<'a, W: SimWorld> Stay<'a, W> {
             self.world.observe(MemberEvent::Entered { consumer, generation });
         }
     }
+}
+
+/// The group without the member: a coordinator can't tell whether it still has its place.
+fn anonymous(group: &GroupMetadata) -> GroupMetadata {
+    let (generation, member) = (NO_GENERATION, String::new());
+    GroupMetadata { group: group.group.clone(), generation, member, instance: None }
 }
 
 /// After the last record of each partition.
