@@ -114,6 +114,9 @@ impl Judge {
         self.invariants.retain_mut(|invariant| keep(found, invariant.finish(ending, ghost)));
         let unseen = invariants::unseen(ending, &self.ghost).count();
         self.verdicts.lost = u64::try_from(unseen).unwrap_or(u64::MAX);
+        let amiss = self.ghost.clients().read_amiss(self.ghost.transactions());
+        self.verdicts.doubled = u64::try_from(amiss.0).unwrap_or(u64::MAX);
+        self.verdicts.uncommitted = u64::try_from(amiss.1).unwrap_or(u64::MAX);
         self.verdicts.outages = self.outages.finish(now);
         self.verdicts.notes = self.ghost.take_notes();
         let unjudged = self.invariants.iter().filter_map(|i| i.unjudged(ending, &self.ghost));

@@ -19,6 +19,12 @@ pub struct Verdicts {
     pub notes: Vec<Note>,
     /// Acknowledged records that the final reads did not find.
     pub lost: u64,
+    /// Records that consumers found at more than one offset.
+    #[serde(skip)]
+    pub doubled: u64,
+    /// Records of transactions that were not committed, and that consumers got all the same.
+    #[serde(skip)]
+    pub uncommitted: u64,
     /// When partitions could not be used, in the order of time.
     pub outages: Vec<Outage>,
     /// Every invariant that was judged, by name.

@@ -55,9 +55,14 @@ impl Verdict {
 
     /// The exit code for several scenarios: the worst of theirs.
     pub fn exit_code_of_all(verdicts: impl IntoIterator<Item = Self>) -> u8 {
+        Self::worst_exit_code(verdicts.into_iter().map(Self::exit_code))
+    }
+
+    /// The worst of several exit codes.
+    pub fn worst_exit_code(codes: impl IntoIterator<Item = u8>) -> u8 {
         // Nondeterminism makes every result doubtful; a broken invariant outweighs a stuck run.
         let gravity = |code: &u8| [0, 2, 3, 1, 4].iter().position(|other| other == code);
-        verdicts.into_iter().map(Self::exit_code).max_by_key(gravity).unwrap_or(0)
+        codes.into_iter().max_by_key(gravity).unwrap_or(0)
     }
 }
 
@@ -88,6 +93,12 @@ pub struct RunLine {
     pub simulated_ms: u64,
     /// Acknowledged records that the final reads did not find.
     pub lost: u64,
+    /// Records that consumers found at more than one offset.
+    #[serde(skip)]
+    pub doubled: u64,
+    /// Records of transactions that were not committed, and that consumers got all the same.
+    #[serde(skip)]
+    pub uncommitted: u64,
     /// The longest time of at least a second in which a partition had no leader, or acknowledged no
     /// write though producers tried.
     pub longest_outage: Option<Outage>,
@@ -238,8 +249,17 @@ impl Tally {
         }
         let simulated_ms = u64::try_from(outcome.simulated.as_millis()).unwrap_or(u64::MAX);
         let trace = outcome.trace.to_string();
-        let (seed, lost) = (outcome.seed, outcome.counts.lost);
-        self.runs.push(RunLine { seed, trace, verdict, simulated_ms, lost, longest_outage });
+        let (seed, Counts { lost, doubled, uncommitted, .. }) = (outcome.seed, outcome.counts);
+        self.runs.push(RunLine {
+            seed,
+            trace,
+            verdict,
+            simulated_ms,
+            lost,
+            doubled,
+            uncommitted,
+            longest_outage,
+        });
     }
 
     fn outages(&mut self, seed: u64, outages: Vec<Outage>) {

@@ -313,6 +313,8 @@ impl<'a, 'w, E: Engine<World: SimWorld>> Run<'a, 'w, E> {
         notes.extend(self.signals().lock().effects.notes());
         self.untested = self.idle_clients().or_else(|| faults.idle(load));
         self.counts.lost = verdicts.lost;
+        self.counts.doubled = verdicts.doubled;
+        self.counts.uncommitted = verdicts.uncommitted;
         self.outages = verdicts.outages;
         self.counts.faults = faults.struck;
         self.counts.faults_skipped = faults.skipped();

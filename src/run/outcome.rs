@@ -70,6 +70,12 @@ pub struct Counts {
     pub unknown: u64,
     /// Acknowledged records that the final reads did not find.
     pub lost: u64,
+    /// Records that consumers found at more than one offset.
+    #[serde(skip)]
+    pub doubled: u64,
+    /// Records of transactions that were not committed, and that consumers got all the same.
+    #[serde(skip)]
+    pub uncommitted: u64,
     /// Records that consumers read, including the final reads.
     pub read: u64,
     /// Elections of a partition's leader, as the controller committed them.
@@ -85,6 +91,8 @@ impl std::ops::AddAssign for Counts {
         self.refused += other.refused;
         self.unknown += other.unknown;
         self.lost += other.lost;
+        self.doubled += other.doubled;
+        self.uncommitted += other.uncommitted;
         self.read += other.read;
         self.elections += other.elections;
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::transactions::{Fate, Read, Transactions, Visible};
+use super::transactions::{Fate, Read, Transaction, Transactions, Visible};
 use crate::base::config::Acks;
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::check::violation::{RecordName, Told};
@@ -38,6 +38,8 @@ pub(crate) struct Send {
     pub last_read: Option<Instant>,
     /// Where it was first read by a reader of committed records.
     pub stable: Option<Read>,
+    /// Whether it was read at another offset, too.
+    pub doubled: bool,
     /// Its topic was deleted since.
     gone: bool,
 }
@@ -201,6 +203,18 @@ impl Clients {
         self.skipped.get(partition).map_or(&[], Vec::as_slice)
     }
 
+    /// How many records were read at several offsets, and how many were read though their transaction
+    /// is not committed.
+    pub fn read_amiss(&self, transactions: &Transactions) -> (usize, usize) {
+        let failed = |send: &&Send| {
+            let of = send.txn.and_then(|txn| transactions.get(send.producer, txn));
+            let fate = of.map(Transaction::fate);
+            matches!(fate, Some(Fate::Aborted(_) | Fate::NeverAsked)) && send.read.is_some()
+        };
+        let doubled = self.sends().filter(|send| send.doubled).count();
+        (doubled, self.sends().filter(failed).count())
+    }
+
     /// Whether a topic got records of transactions: markers then have offsets of their own.
     pub fn is_transactional(&self, topic: &str) -> bool {
         self.transactional.contains(topic)
@@ -326,6 +340,7 @@ impl Clients {
                     read: None,
                     last_read: None,
                     stable: None,
+                    doubled: false,
                     gone: false,
                 });
             }
@@ -362,7 +377,8 @@ impl Clients {
                     let send = self.by_value.get(value).and_then(|i| self.sends.get_mut(*i));
                     let Some(send) = send else { continue };
                     let read = Read { offset: *offset, consumer, at };
-                    send.read.get_or_insert(read);
+                    let first = send.read.get_or_insert(read).offset;
+                    send.doubled |= first != *offset;
                     send.last_read = Some(at);
                     if stable {
                         send.stable.get_or_insert(read);

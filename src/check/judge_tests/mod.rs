@@ -119,3 +119,32 @@ fn a_protocol_with_a_rule_left_out_is_found_out() {
         assert!(found, "{flaw:?} breaks {breaks} in no seed");
     }
 }
+
+#[test]
+fn records_found_twice_are_counted_also_without_idempotence() {
+    let mut story = Story::judging("duplicate");
+    story.sent_plain(3, 0, 100, Acks::All);
+    story.sent_plain(3, 1, 101, Acks::All);
+    story.polled(0, &[(7, 100), (8, 101), (9, 100)]);
+    story.polled(1, &[(7, 100), (8, 101)]);
+    let verdicts = story.finish();
+    assert_eq!((verdicts.doubled, verdicts.uncommitted), (1, 0));
+    assert!(verdicts.violations.is_empty(), "nothing was promised");
+}
+
+#[test]
+fn records_of_transactions_that_were_not_committed_are_counted_if_they_are_read() {
+    let mut story = Story::judging("aborted-read");
+    for (txn, value) in [(1, 100), (2, 101), (3, 102), (4, 103)] {
+        story.begins(3, txn);
+        story.stored_in(3, txn, value, i64::try_from(value).unwrap());
+    }
+    story.aborts_transaction(3, 1);
+    story.commits_transaction(3, 2);
+    story.aborts_transaction(3, 3);
+    // The third is not read, and the fourth may be committed for all that is known.
+    story.commits_in_doubt(3, 4);
+    story.polled(1, &[(100, 100), (101, 101), (103, 103)]);
+    let verdicts = story.finish();
+    assert_eq!((verdicts.doubled, verdicts.uncommitted), (0, 1));
+}
