@@ -7,6 +7,8 @@
 
 #[path = "picture/groups.rs"]
 mod groups;
+#[path = "picture/transactions.rs"]
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -46,7 +46,7 @@ mod verdicts;
 mod violation;
 
 pub use ghost::Ghost;
-pub(crate) use ghost::State as TransactionState;
+pub(crate) use ghost::{Stamp, State as TransactionState};
 pub use invariants::{NAMES, is_liveness, is_loss, promise};
 pub use judge::Judge;
 pub use outage::{Outage, OutageKind, longest};

@@ -4,7 +4,7 @@ const chart = document.getElementById("chart");
 const strip = document.getElementById("strip");
 const GUTTER = 76, RIGHT = 62, AXIS = 26, PINS = 34, ISR = 46;
 const view = { from: 0, to: END };
-const state = { partition: DATA.partition, group: DATA.group, step: -1, hover: null, arrows: 0, pins: [], lanes: [], marks: [], curves: null };
+const state = { partition: DATA.partition, group: DATA.group, txns: DATA.opens_on_transactions, step: -1, hover: null, arrows: 0, pins: [], lanes: [], marks: [], curves: null };
 let ink = {};
 
 const EPOCHS = {
@@ -39,6 +39,7 @@ function fitCanvas(canvas) {
 
 /** Heights of lanes: brokers get most, for they have most to show. */
 function layout(h) {
+  if (txnsNow()) { layoutTransactions(h); return; }
   if (groupNow()) { layoutGroup(groupNow(), h); return; }
   const want = (host) => host.kind === "broker" ? 46 : host.kind === "admin" ? 0 : 26;
   const shown = HOSTS.map((host, index) => ({ index, host, height: want(host) })).filter((lane) => lane.height);
@@ -93,13 +94,14 @@ function round(g, x, y, w, h, r) {
 /** The partition whose leaders are shown: that of the coordinator, where a group is shown. */
 function shownPartition() {
   const group = groupNow();
+  if (txnsNow()) return undefined;
   return PARTITIONS[group ? group.coordinator ?? -1 : state.partition];
 }
 
 function draw() {
   const { g, w, h } = fitCanvas(chart);
   layout(h);
-  const X = scaleX(w), group = groupNow(), p = shownPartition();
+  const X = scaleX(w), group = groupNow(), txns = txnsNow(), p = shownPartition();
   state.marks = [];
   drawGrid(g, w, h, X);
   g.save();
@@ -115,13 +117,17 @@ function draw() {
       drawMember(g, group, member, lane, X);
       return;
     }
-    if (host.done.length) drawWork(g, host, lane, X);
+    if (txns && host.kind === "broker") drawCoordinators(g, index, lane, X);
+    if (host.done.length && !(txns && txnsOn(index).length)) drawWork(g, host, lane, X);
     drawSpans(g, index, lane, X);
+    // A paused producer still has its transaction: that is drawn over its fault.
+    if (txns && txnsOn(index).length) drawTransactionsOn(g, index, lane, X);
   });
   if (p) drawElections(g, p, X);
   drawMessages(g, X);
   g.restore();
-  if (group) drawBand(g, group, w, X);
+  if (txns) drawTransactionRows(g, w, X);
+  else if (group) drawBand(g, group, w, X);
   else if (p) drawCurves(g, p, w, h, X);
   drawPins(g, w, h, X);
   drawLabels(g, w);
@@ -136,7 +142,7 @@ function drawGrid(g, w, h, X) {
     const lane = state.lanes[index];
     if (!lane) return;
     g.fillStyle = ink.lane;
-    if (host.kind === "broker" || groupNow() && memberOn(groupNow(), index)) g.fillRect(GUTTER, lane.y + 3, w - GUTTER - RIGHT, lane.height - 6);
+    if (host.kind === "broker" || groupNow() && memberOn(groupNow(), index) || txnsNow() && txnsOn(index).length) g.fillRect(GUTTER, lane.y + 3, w - GUTTER - RIGHT, lane.height - 6);
     g.strokeStyle = ink.line; g.lineWidth = 1;
     g.beginPath(); g.moveTo(GUTTER, Math.round(lane.mid) + 0.5); g.lineTo(w - RIGHT, Math.round(lane.mid) + 0.5); g.stroke();
   });
@@ -220,14 +226,15 @@ function drawSpans(g, index, lane, X) {
     g.fillStyle = hatch(g, colour); g.fillRect(x, top, e - x, tall);
     g.fillStyle = colour; g.fillRect(x, top, 2.5, tall);
     if (groupNow() && memberOn(groupNow(), index)) continue;
+    const low = txnsNow() && (HOSTS[index].kind === "broker" || txnsOn(index).length) ? lane.y + lane.height - 11 : lane.mid;
     const text = ACTION[span.kind] + " " + lasting(span.until - span.at);
     g.font = "600 11.5px " + ink.sans;
     for (const said of [text, ACTION[span.kind]]) {
       const width = g.measureText(said).width;
       if (width + 22 > e - x) continue;
       g.fillStyle = soft ? ink["warn-soft"] : ink["bad-soft"];
-      round(g, x + 7, lane.mid - 9, width + 10, 18, 5); g.fill();
-      g.fillStyle = colour; g.fillText(said, x + 12, lane.mid + 0.5);
+      round(g, x + 7, low - 9, width + 10, 18, 5); g.fill();
+      g.fillStyle = colour; g.fillText(said, x + 12, low + 0.5);
       break;
     }
   }
@@ -338,7 +345,7 @@ function drawCurves(g, p, w, h, X) {
   g.fillStyle = ink.soft; g.font = "600 11.5px " + ink.sans;
   g.fillText(p.name, GUTTER + 4, top - 12);
   const wide = g.measureText(p.name).width;
-  label(g, "log end of each replica; shaded: below the high watermark", GUTTER + 12 + wide, top - 12, right - GUTTER - wide - 10, ink.faint, "11.5px " + ink.sans);
+  label(g, "log end of each replica; shaded: below the high watermark" + (p.stable.t.length ? "; dotted: last stable offset" : ""), GUTTER + 12 + wide, top - 12, right - GUTTER - wide - 10, ink.faint, "11.5px " + ink.sans);
   g.textAlign = "right"; g.font = "11px " + ink.sans; g.fillStyle = ink.faint;
   if (state.hint && right - GUTTER > 560) g.fillText(state.hint, right - 2, top - 12);
   const step = ticks(high - low, 4);
@@ -365,6 +372,11 @@ function drawCurves(g, p, w, h, X) {
     g.lineTo(X(view.to), bottom); g.lineTo(area.begin, bottom); g.closePath();
     g.globalAlpha = 0.13; g.fillStyle = ink.good; g.fill(); g.globalAlpha = 1;
     g.beginPath(); path(p.watermark, view.from, view.to); g.strokeStyle = ink.good; g.lineWidth = 1; g.stroke();
+  }
+  if (p.stable.t.length) {
+    // What readers of committed records may get ends at the last stable offset.
+    g.beginPath(); path(p.stable, view.from, view.to);
+    g.strokeStyle = ink.warn; g.lineWidth = 2; g.setLineDash([1, 2]); g.stroke(); g.setLineDash([]);
   }
   const dashes = [[], [6, 3], [2, 3], [9, 3, 2, 3]];
   p.ends.forEach((curve, i) => {
@@ -429,14 +441,14 @@ function drawLabels(g, w) {
   HOSTS.forEach((host, index) => {
     const lane = state.lanes[index];
     if (!lane) return;
-    const member = groupNow() && memberOn(groupNow(), index), strong = host.kind === "broker" || member;
+    const member = groupNow() && memberOn(groupNow(), index), strong = host.kind === "broker" || member || txnsNow() && txnsOn(index).length > 0;
     const on = state.step >= 0 && DATA.steps[state.step].hosts.includes(index);
     g.font = `${strong || on ? "650" : "500"} ${strong ? 13 : 12}px ${ink.sans}`;
     g.fillStyle = on ? ink.accent : strong ? ink.ink : ink.soft;
     g.fillText(host.name, GUTTER - 12, lane.mid - (strong && lane.height > 34 ? 6 : 0));
     if (strong && lane.height > 34) {
       g.font = "10.5px " + ink.sans; g.fillStyle = ink.faint;
-      g.fillText(member ? "member" : "broker", GUTTER - 12, lane.mid + 9);
+      g.fillText(member ? "member" : host.kind, GUTTER - 12, lane.mid + 9);
     } else if (lane.height > 17 && !strong) {
       g.font = `${on ? "650" : "500"} 12px ${ink.sans}`;
       const own = g.measureText(host.name).width;
@@ -471,7 +483,11 @@ function drawStrip() {
   const { g, w, h } = fitCanvas(strip);
   const X = (t) => GUTTER + t / END * (w - GUTTER - RIGHT), group = groupNow(), p = PARTITIONS[state.partition];
   g.fillStyle = ink.lane; g.fillRect(GUTTER, 12, w - GUTTER - RIGHT, h - 24);
-  if (group) group.states.forEach(([at, phase], i) => {
+  if (txnsNow()) TXNS.list.forEach((txn) => {
+    g.globalAlpha = 0.7; g.fillStyle = fateColour(txn.fate);
+    g.fillRect(X(txn.at), h / 2 - (txn.fate === 1 ? 2 : 5), Math.max(1, X(txn.until) - X(txn.at)), txn.fate === 1 ? 6 : 4); g.globalAlpha = 1;
+  });
+  else if (group) group.states.forEach(([at, phase], i) => {
     const to = i + 1 < group.states.length ? group.states[i + 1][0] : END;
     g.fillStyle = phaseColour(phase); g.fillRect(X(at), h / 2 - 4, Math.max(1, X(to) - X(at)), 8);
   });

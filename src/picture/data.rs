@@ -15,6 +15,8 @@ use super::messages::Message;
 use super::recorder::{Recorder, Track};
 use super::subject::{self, Subject};
 use super::thin::{self, Windows, micros};
+use super::transactions::Transactions;
+use super::txn_spans::{self, TransactionsData};
 use crate::base::{Instant, TopicPartition};
 use crate::check::{Violation, longest};
 use crate::lab::report::{lost_records, no_guarantee, not_guaranteed, replay_command};
@@ -56,6 +58,9 @@ pub(super) struct Data {
     groups: Vec<GroupData>,
     /// Index of the one that the page opens on; otherwise it opens on the partition.
     group: Option<usize>,
+    transactions: Option<TransactionsData>,
+    /// Whether the page opens on the transactions.
+    opens_on_transactions: bool,
     offset: Option<i64>,
     steps: Vec<StepData>,
     /// Names of APIs; messages name them by index.
@@ -118,6 +123,8 @@ struct PartitionData {
     ends: Vec<Vec<i64>>,
     /// The leader's high watermark, likewise.
     watermark: Vec<i64>,
+    /// The last stable offset, likewise; empty without transactions.
+    stable: Vec<i64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -156,20 +163,35 @@ impl Data {
 
         let spans = spans(run);
         let members = &Members::of(run);
-        let (violation, mut subject) = subject::choose(&scenario.expect, run, outcome, &spans);
+        let transactions = &Transactions::of(&run.ledger, run.verified());
+        let (violation, mut subject) =
+            subject::choose(&scenario.expect, run, outcome, &spans, transactions);
         if violation.is_none() {
             // Nothing broke: a group's rebalances are the story.
             subject.group = members.groups.keys().next().cloned();
         }
         let marks = marks(run, &spans);
         let (marks, spans) = (&marks, &spans);
-        let teller = Teller { run, outcome, subject: &subject, violation, marks, spans, members };
+        let teller = Teller {
+            run,
+            outcome,
+            subject: &subject,
+            violation,
+            marks,
+            spans,
+            members,
+            transactions,
+        };
         let steps = teller.tell();
         let verdict = outcome.verdict(&scenario.expect);
         let windows = Windows::around(&steps, run);
         let partitions = partitions(run, &lanes, &subject, &windows);
         let lane = &|host| lanes.of(host);
         let groups = Around { run, subject: &subject, windows: &windows, lane }.groups(members);
+        let around = txn_spans::Around { run, subject: &subject, windows: &windows, lane };
+        let txn_data = around.transactions(transactions);
+        let opens_on_transactions =
+            txn_data.is_some() && (violation.is_none() || !subject.transactions.is_empty());
         let wanted = subject.partition.as_ref();
         let at = run.tracks.keys().position(|name| Some(name) == wanted).unwrap_or(0);
         let (apis, messages, windows) = messages(run.messages(), &lanes, &windows);
@@ -210,7 +232,9 @@ impl Data {
             partitions,
             partition: at,
             groups,
-            group: opens_on(members, &subject),
+            group: opens_on(members, &subject).filter(|_| !opens_on_transactions),
+            transactions: txn_data,
+            opens_on_transactions,
             offset: subject.offset.map(|offset| offset.0),
             steps: steps
                 .iter()
@@ -392,6 +416,8 @@ fn partitions(
             thin::curve(ends.iter().map(|end| (micros(end.at), end.end.0)), bin, windows)
         });
         let marks = track.watermarks.iter().map(|(at, _, mark)| (micros(*at), mark.0));
+        let stable = run.ledger.stable.get(name).map_or(&[][..], Vec::as_slice);
+        let stable = stable.iter().map(|(at, offset)| (micros(*at), offset.0));
         PartitionData {
             name: name.to_string(),
             commits: commits.collect(),
@@ -399,6 +425,7 @@ fn partitions(
             replicas: track.ends.keys().filter_map(|host| lanes.of(*host)).collect(),
             ends: ends.collect(),
             watermark: thin::curve(marks, bin, windows),
+            stable: thin::curve(stable, bin, windows),
         }
     };
     run.tracks.iter().map(one).collect()

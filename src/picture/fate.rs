@@ -8,6 +8,7 @@ use super::members::Members;
 use super::presence::{Copies, copies_of};
 use super::recorder::{Recorder, Send, Track};
 use super::subject::Subject;
+use super::transactions::Transactions;
 use super::words::{copies, s, seconds};
 use crate::base::{BrokerId, Instant, Offset, list};
 use crate::check::{self, Violation};
@@ -40,13 +41,19 @@ pub(super) struct Teller<'a> {
     pub marks: &'a [Mark],
     pub spans: &'a [Span],
     pub members: &'a Members,
+    pub transactions: &'a Transactions,
 }
 
 impl Teller<'_> {
     /// All steps, in order of time.
     pub fn tell(&self) -> Vec<Step> {
         let group = self.subject.group.as_ref().and_then(|name| self.members.groups.get(name));
+        let own = !self.subject.transactions.is_empty();
         let mut steps = match (group, self.sent()) {
+            _ if own => self.of_transactions(),
+            _ if self.violation.is_none() && !self.transactions.all.is_empty() => {
+                self.struck_transactions()
+            }
             (Some(group), Some(send)) => self.in_group(group, send),
             (Some(group), None) => self.rebalanced(group),
             (None, Some(send)) => self.record(send),

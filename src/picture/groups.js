@@ -7,7 +7,7 @@ const PHASES = ["empty", "preparing rebalance", "completing rebalance", "stable"
 const ENDS = ["", "revoked", "lost", "left the group", "its process ended", "assigned away"];
 const WAITS = ["JoinGroup", "SyncGroup"];
 
-const groupNow = () => state.group === null ? undefined : GROUPS[state.group];
+const groupNow = () => state.group === null || state.txns ? undefined : GROUPS[state.group];
 
 /** The word for the number that a rebalance raises. */
 const numbered = (group) => group.protocol === "consumer" ? "epoch" : "generation";
@@ -41,7 +41,7 @@ function groupHeights(group) {
 /** Makes the chart so high that every member can be seen. */
 function fitFrame() {
   const group = groupNow();
-  const least = group ? AXIS + PINS + BAND + groupHeights(group).reduce((sum, lane) => sum + lane.least, 0) : 0;
+  const least = txnsNow() ? txnLeast() : group ? AXIS + PINS + BAND + groupHeights(group).reduce((sum, lane) => sum + lane.least, 0) : 0;
   const frame = chart.parentElement, main = document.querySelector("main");
   frame.style.minHeight = least ? `max(480px, ${least}px)` : "";
   const around = strip.getBoundingClientRect().height + byId("legend").getBoundingClientRect().height + 24;

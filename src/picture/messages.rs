@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::ledger::{Verified, verified};
 use crate::base::Instant;
 use crate::sim::{HostId, Shot};
 use crate::wire::ErrorCode;
@@ -41,6 +42,8 @@ struct Reading {
     /// The first bytes of the body, as far as the error code, and where that is.
     body: Vec<u8>,
     error_at: Option<usize>,
+    /// The frame so far, without its length, if it is a request that may name transactions.
+    whole: Option<Vec<u8>>,
     /// Frames that can't be told apart any more are left out.
     lost: bool,
 }
@@ -49,6 +52,9 @@ impl Reading {
     /// Takes the next bytes of the body in.
     fn take(&mut self, bytes: &[u8]) {
         self.rest -= bytes.len();
+        if let Some(whole) = &mut self.whole {
+            whole.extend_from_slice(bytes);
+        }
         let wanted = self.error_at.map_or(0, |at| (at + 2).saturating_sub(self.body.len()));
         self.body.extend_from_slice(&bytes[..wanted.min(bytes.len())]);
     }
@@ -79,6 +85,8 @@ fn error_at(key: i16, version: i16) -> Option<usize> {
 #[derive(Debug, Default)]
 pub(super) struct Messages {
     all: Vec<Message>,
+    /// What leaders asked coordinators of transactions.
+    verified: Vec<Verified>,
     readings: BTreeMap<(u64, bool), Reading>,
     /// API and version of open requests, by connection and correlation id.
     asked: BTreeMap<(u64, i32), (i16, i16)>,
@@ -87,6 +95,11 @@ pub(super) struct Messages {
 impl Messages {
     pub fn all(&self) -> &[Message] {
         &self.all
+    }
+
+    /// What leaders asked coordinators of transactions, in the order of arrival.
+    pub fn verified(&self) -> &[Verified] {
+        &self.verified
     }
 
     #[cfg(test)]
@@ -124,6 +137,8 @@ impl Messages {
                     let (key, version) = ((number(4) >> 16) as i16, number(4) as i16);
                     self.asked.insert((*connection, number(8)), (key, version));
                     reading.error_at = None;
+                    let names = key == api::ADD_PARTITIONS_TO_TXN;
+                    reading.whole = names.then(|| reading.head.get(4..).unwrap_or(&[]).to_vec());
                     key
                 } else {
                     let of = self.asked.remove(&(*connection, number(4)));
@@ -147,7 +162,12 @@ impl Messages {
             let (body, after) = bytes.split_at(reading.rest.min(bytes.len()));
             reading.take(body);
             bytes = after;
-            self.all.extend(reading.finish(*at));
+            if let Some(message) = reading.finish(*at) {
+                self.all.push(message);
+                if let Some(frame) = reading.whole.take() {
+                    self.verified.extend(verified(*at, (*from, *to), frame));
+                }
+            }
         }
     }
 }

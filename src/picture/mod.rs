@@ -3,7 +3,8 @@
 //! Time runs across; every controller, broker and client has a lane; leadership is coloured by
 //! epoch; log ends, high watermark and in-sync replicas are curves; messages are arrows once one is
 //! near enough; and the fate of the record that a failure is about is told beside, step by step. Of a
-//! group, each member has a lane with what it owned, and the phases of rebalances are below.
+//! group, each member has a lane with what it owned, and the phases of rebalances are below. Transactions
+//! are spans on the lanes of their producers and in a row for each partition that they touch.
 //!
 //! A [`Recorder`] watches the run and changes nothing of it: the trace hash is the same. What it
 //! kept is thinned out (`thin`), told (`fate`), and put into a page (`page`). The same seed gives
@@ -15,6 +16,7 @@ mod data;
 mod fate;
 mod group_fate;
 mod groups;
+mod ledger;
 mod marks;
 mod members;
 mod messages;
@@ -22,10 +24,14 @@ mod page;
 mod phases;
 mod presence;
 mod recorder;
+
 mod subject;
 #[cfg(test)]
 mod tests;
 mod thin;
+mod transactions;
+mod txn_fate;
+mod txn_spans;
 mod words;
 
 use std::path::{Path, PathBuf};

@@ -93,6 +93,7 @@ const PARTITIONS = DATA.partitions.map((partition) => ({
   commits: partition.commits,
   ends: partition.ends.map(uncurve),
   watermark: uncurve(partition.watermark),
+  stable: uncurve(partition.stable),
   reigns: reigns(partition),
   inSync: inSync(partition),
 }));

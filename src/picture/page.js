@@ -65,7 +65,7 @@ function choose(index, jump) {
   byId("step-" + (index + 1)).scrollIntoView({ block: "nearest" });
   const gaps = DATA.steps.map((other) => Math.abs(other.at - step.at)).filter((gap) => gap > 200).sort((a, b) => a - b);
   const span = Math.min(3e6, Math.max(9000, (gaps[0] ?? 1e6) * 4));
-  show(DATA.partition, DATA.group);
+  show(DATA.partition, DATA.group, DATA.opens_on_transactions);
   if (jump) { halt(); look(step.at - span / 2, step.at + span / 2); draw(); } else fly(step.at - span / 2, step.at + span / 2);
   history.replaceState(null, "", "#step=" + (index + 1));
 }
@@ -144,6 +144,8 @@ function explain(x, y) {
   const at = timeAt(x, width()), p = shownPartition();
   const host = state.lanes.findIndex((lane) => lane && y >= lane.y && y < lane.y + lane.height);
   if (host >= 0) return { text: ofHost(host, at, p) };
+  const row = txnsNow() ? state.rows.findIndex((row) => y >= row.y && y < row.y + row.height) : -1;
+  if (row >= 0) return { text: txnRows()[row].name };
   if (p && state.curves && state.curves.Y && y >= state.curves.top - 20) {
     const lines = p.replicas.map((replica, i) => [HOSTS[replica].name, valueAt(p.ends[i], at)]).filter(([, v]) => v !== null);
     const commit = p.commits[lastAt(p.commits.map((c) => c[0]), at)];
@@ -269,27 +271,30 @@ function key(event) {
   if (does) { event.preventDefault(); does(); }
 }
 
-/** Shows a partition, or a group where one is given. */
-function show(partition, group) {
-  if (state.partition === partition && state.group === group) return;
-  state.partition = partition; state.group = group;
+/** Shows a partition, or a group where one is given, or transactions. */
+function show(partition, group, txns) {
+  if (state.partition === partition && state.group === group && state.txns === txns) return;
+  state.partition = partition; state.group = group; state.txns = txns;
   byId("partition").value = choice();
   tellLegend(); fitFrame(); redraw();
 }
 
-const choice = () => state.group === null ? "p" + state.partition : "g" + state.group;
+const choice = () => state.txns ? "t" : state.group === null ? "p" + state.partition : "g" + state.group;
 
 /** Groups and partitions to choose from. Those of the groups' own topic have no records to show. */
 function tellChoices() {
   const pick = byId("partition"), option = (value, text) => element("option", { value }, text);
   const groups = GROUPS.map((group, index) => option("g" + index, group.name));
   const partitions = PARTITIONS.map((p, index) => p.name.startsWith("__") ? null : option("p" + index, p.name + (index === DATA.partition && DATA.offset !== null ? " (the record's)" : "")));
+  if (TXNS) pick.append(option("t", "all transactions"));
   if (groups.length) pick.append(element("optgroup", { label: "Groups" }, ...groups), element("optgroup", { label: "Partitions" }, ...partitions.filter(Boolean)));
   else pick.append(...partitions.filter(Boolean));
   pick.value = choice();
   pick.addEventListener("change", () => {
     const index = Number(pick.value.slice(1));
-    if (pick.value[0] === "g") show(state.partition, index); else show(index, null);
+    if (pick.value === "t") show(state.partition, null, true);
+    else if (pick.value[0] === "g") show(state.partition, index, false);
+    else show(index, null, false);
   });
 }
 

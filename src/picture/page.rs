@@ -6,10 +6,11 @@ use super::data::Data;
 const TEMPLATE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("page.css");
 /// In the order in which the page runs them.
-const SCRIPTS: [&str; 6] = [
+const SCRIPTS: [&str; 7] = [
     include_str!("model.js"),
     include_str!("chart.js"),
     include_str!("groups.js"),
+    include_str!("transactions.js"),
     include_str!("pins.js"),
     include_str!("story.js"),
     include_str!("page.js"),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::coordinator::{Coordinators, partition_in};
+use super::ledger::{Fact, Ledger, Verified, is_of_coordinator};
 use super::messages::{Message, Messages};
 use crate::base::{BrokerId, Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, TopicPartition};
 use crate::check::{Ghost, Violation};
@@ -83,6 +84,8 @@ pub(super) struct Send {
     pub partition: TopicPartition,
     pub value: u64,
     pub acks: &'static str,
+    /// The number of its transaction, of its producer's.
+    pub txn: Option<u64>,
     pub told: Option<(Instant, Outcome)>,
 }
 
@@ -120,6 +123,7 @@ pub struct Recorder {
     /// Everything that members of groups reported, in order.
     pub(super) said: Vec<Said>,
     pub(super) coordinators: Coordinators,
+    pub(super) ledger: Ledger,
     pub(super) violations: Vec<Violation>,
     pub(super) messages: Messages,
     paths: BTreeMap<Arc<str>, Option<TopicPartition>>,
@@ -181,6 +185,9 @@ impl Observer for Recorder {
             }
         }
         let mut operation = |what| self.operations.push(Operation { at, host, other: None, what });
+        if matches!(seen.what, What::Killed | What::Ended | What::PowerLost { .. }) {
+            self.ledger.add(at, host, Fact::Ended);
+        }
         match &seen.what {
             What::Killed => operation(OperationKind::Killed),
             What::Ended => operation(OperationKind::Ended),
@@ -193,10 +200,22 @@ impl Observer for Recorder {
             }
             What::Wrote { path, .. } | What::Cut { path, .. } | What::Removed { path } => {
                 if let Some(partition) = self.partition_of(path) {
-                    self.measure(at, host, &partition, ghost);
+                    self.ledger.wrote(at, host, &partition, ghost);
+                    // Only clients' data are drawn as curves.
+                    if !partition.topic.starts_with("__") {
+                        self.measure(at, host, &partition, ghost);
+                    }
                 }
             }
-            What::Probe(probe) => self.probe(at, host, probe),
+            What::Probe(probe) => {
+                self.probe(at, host, probe);
+                if let Probe::Replica(ReplicaProbe::HighWatermark {
+                    partition, leads: true, ..
+                }) = probe
+                {
+                    self.ledger.exposed(at, partition, ghost);
+                }
+            }
             What::Client(event) => self.client(at, host, event),
             _ => {}
         }
@@ -204,6 +223,11 @@ impl Observer for Recorder {
 }
 
 impl Recorder {
+    /// What leaders asked coordinators of transactions.
+    pub(super) fn verified(&self) -> &[Verified] {
+        self.messages.verified()
+    }
+
     /// Everything that was said between hosts.
     pub(super) fn messages(&self) -> &[Message] {
         self.messages.all()
@@ -222,22 +246,34 @@ impl Recorder {
         }
     }
 
-    /// Whether the path is a segment of clients' data, and of which partition.
+    /// The partition whose log a path belongs to, unless it is that of the metadata, or of
+    /// coordinators of transactions, whose records are in none.
     fn partition_of(&mut self, path: &Arc<str>) -> Option<TopicPartition> {
         if let Some(known) = self.paths.get(path) {
             return known.clone();
         }
-        let named = partition_in(path).filter(|name| !name.topic.starts_with("__"));
+        let named = partition_in(path).filter(|name| {
+            name.topic.as_ref() != "__cluster_metadata"
+                && name.topic.as_ref() != "__transaction_state"
+        });
         self.paths.insert(path.clone(), named.clone());
         named
     }
 
-    /// What a coordinator writes to its log is the state of its groups.
+    /// What a coordinator writes to its log is the state of its groups, or of its transactional ids.
     fn coordinated(&mut self, seen: &Observation, view: &View) {
         let What::Wrote { path, bytes, .. } = &seen.what else { return };
-        let Some(partition) = Coordinators::partition_of(path) else { return };
-        if view.leader(&partition).is_some_and(|(_, leader)| leader == seen.host) {
+        let of_groups = Coordinators::partition_of(path);
+        let of =
+            of_groups.clone().or_else(|| is_of_coordinator(path).then(|| partition_in(path))?);
+        let Some(partition) = of else { return };
+        if view.leader(&partition).is_none_or(|(_, leader)| leader != seen.host) {
+            return;
+        }
+        if of_groups.is_some() {
             self.coordinators.wrote(seen.at, seen.host, &partition, bytes);
+        } else {
+            self.ledger.decided(seen.at, seen.host, &partition, bytes);
         }
     }
 
@@ -325,8 +361,12 @@ impl Recorder {
                 partition,
                 value,
                 acks,
+                txn,
                 ..
             }) => {
+                if let (producer, Some(txn)) = (*producer, *txn) {
+                    self.ledger.add(at, host, Fact::Sent { producer, txn });
+                }
                 self.by_op.insert((*producer, *op), self.sends.len());
                 self.sends.push(Send {
                     at,
@@ -336,6 +376,7 @@ impl Recorder {
                     partition: partition.clone(),
                     value: *value,
                     acks: super::words::acks(*acks),
+                    txn: *txn,
                     told: None,
                 });
             }
@@ -353,6 +394,9 @@ impl Recorder {
                     offset: *offset,
                     value: *value,
                 }));
+            }
+            ClientEvent::Transaction(event) => {
+                self.ledger.add(at, host, Fact::Said(event.clone()));
             }
             ClientEvent::Member(event) => {
                 self.said.push(Said { at, host, event: event.clone() });

@@ -50,6 +50,7 @@ function tellRest() {
   part("Faults", DATA.faults.map((f) => `${clock(f.at)}: ${f.text}` + (f.until > f.at ? `, for ${lasting(f.until - f.at)}` : "")));
   part("Notes", DATA.notes);
   const c = DATA.counts;
+  tellTransactions();
   tellGroups();
   part("Counts", [`${c.sent} records sent, ${c.acked} acknowledged, ${c.refused} refused, ${c.unknown} unknown, ${c.read} read`, `${c.elections} elections`]);
 }
@@ -69,6 +70,12 @@ function tellLegend() {
   legend.replaceChildren();
   const rect = (x, width, y, height, fill) => ["rect", { x, width, y, height, fill, rx: 2 }];
   const line = (attributes) => ["line", { x1: 1, x2: 25, y1: 7, y2: 7, "stroke-width": 1.6, ...attributes }];
+  if (txnsNow()) {
+    txnLegend(sample, rect);
+    sample([rect(0, 26, 1, 12, ink["bad-soft"]), rect(0, 3, 1, 12, ink.bad)], "down");
+    sample([rect(0, 26, 1, 12, ink["warn-soft"]), rect(0, 3, 1, 12, ink.warn)], "paused");
+    return;
+  }
   if (groupNow()) {
     groupLegend(sample, rect);
     sample([rect(0, 26, 1, 12, ink["bad-soft"]), rect(0, 3, 1, 12, ink.bad)], "down");
@@ -83,6 +90,7 @@ function tellLegend() {
   sample([rect(0, 26, 1, 12, ink["bad-soft"]), rect(0, 3, 1, 12, ink.bad)], "down");
   sample([rect(0, 26, 1, 12, ink["warn-soft"]), rect(0, 3, 1, 12, ink.warn)], "paused");
   sample([line({ stroke: ink.bad, "stroke-dasharray": "5 3", "stroke-width": 2 })], "cut off");
+  if (TXNS) sample([line({ stroke: ink.warn, "stroke-dasharray": "1 2", "stroke-width": 2 })], "last stable offset");
   sample([line({ stroke: ink.accent }), ["path", { d: "M25 7l-6-3v6z", fill: ink.accent }]], "message; dashed: its answer");
 }
 
@@ -95,8 +103,9 @@ function describe() {
     `Chart from ${clock(view.from)} to ${clock(view.to)} of ${clock(END)}.`,
     `${shown.length} lanes: ${shown.map((host) => host.name).join(", ")}.`,
     `${DATA.faults.length} faults: ${DATA.faults.map((fault) => `${clock(fault.at)} ${fault.text}`).join("; ") || "none"}.`,
-    p ? `${p.name}: ${leaders.map(([at, leader, epoch]) => `${clock(at)} ${leader < 0 ? "no replica" : HOSTS[leader].name} leads epoch ${epoch}`).join("; ")}.` : "No partition.",
+    p ? `${p.name}: ${leaders.map(([at, leader, epoch]) => `${clock(at)} ${leader < 0 ? "no replica" : HOSTS[leader].name} leads epoch ${epoch}`).join("; ")}.` : txnsNow() ? "" : "No partition.",
     group ? groupInWords(group) : "",
+    txnsNow() ? txnsInWords() : "",
     `${DATA.steps.length} steps told beside.`,
     state.step >= 0 ? `Now at step ${state.step + 1}: ${DATA.steps[state.step].title}.` : "",
   ];
@@ -105,6 +114,6 @@ function describe() {
     lanes: shown.map((host) => host.name).join(" "), faults: DATA.faults.map((fault) => fault.kind).join(" "),
     steps: String(byId("steps").children.length), step: String(state.step + 1), arrows: String(state.arrows),
     pins: [...state.pins].sort((a, b) => a.x - b.x).map((pin) => pin.text).join(" "),
-    partition: p ? p.name : "", group: group ? group.name : "", marks: String(state.marks.length), problems: problems.join("; "), state: problems.length ? "failed" : "ready",
+    partition: p ? p.name : "", group: group ? group.name : "", transactions: txnsNow() ? String(TXNS.list.length) : "", marks: String(state.marks.length), problems: problems.join("; "), state: problems.length ? "failed" : "ready",
   });
 }

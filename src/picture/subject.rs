@@ -4,8 +4,12 @@ use std::sync::Arc;
 
 use super::marks::Span;
 use super::recorder::{Recorder, Track};
+use super::transactions::Transactions;
 use crate::base::{Instant, Offset, TopicPartition};
-use crate::check::{self, Client, GroupWitness, RecordWitness, ReplicaWitness, Violation, Witness};
+use crate::check::{
+    self, Client, GroupWitness, RecordWitness, ReplicaWitness, TransactionName, TransactionWitness,
+    Violation, Witness,
+};
 use crate::run::LaneKind;
 use crate::run::outcome::Outcome as RunOutcome;
 use crate::scenario::Expect;
@@ -22,6 +26,8 @@ pub(super) struct Subject {
     /// The group that it is about, and its members that the evidence names.
     pub group: Option<Arc<str>>,
     pub members: Vec<u32>,
+    /// The transactions that it is about, by their places among all.
+    pub transactions: Vec<usize>,
 }
 
 /// The violation that a picture is about, the one that reports name first, and its subject. Without
@@ -31,11 +37,15 @@ pub(super) fn choose<'a>(
     run: &'a Recorder,
     outcome: &RunOutcome,
     spans: &[Span],
+    transactions: &Transactions,
 ) -> (Option<&'a Violation>, Subject) {
     let violation = outcome.gravest_of_all(expect).and_then(|broken| {
         run.violations.iter().find(|violation| violation.invariant == broken.invariant)
     });
     let mut subject = violation.map(|violation| subject(run, violation)).unwrap_or_default();
+    if let Some(violation) = violation {
+        subject.transactions = of_transactions(run, violation, transactions);
+    }
     if subject.partition.is_none() {
         subject.partition = struck(run, &outcome.story, spans);
     }
@@ -146,6 +156,70 @@ impl Subject {
         };
         (self.offset, self.value) = (offset, Some(value));
     }
+}
+
+/// The transactions that a violation is about.
+fn of_transactions(run: &Recorder, violation: &Violation, all: &Transactions) -> Vec<usize> {
+    let named = |name: &TransactionName| all.of_client(name.producer, name.number);
+    let of_value = |value: u64| {
+        let send = run.sends.iter().find(|send| send.value == value)?;
+        all.of_client(send.producer, send.txn?)
+    };
+    let partition = violation.partition();
+    let at = |offset| partition.and_then(|partition| all.at(partition, offset));
+    let of_id = |before| match &violation.subject {
+        check::Subject::TransactionalId(id) => all.of_id(id, before),
+        _ => None,
+    };
+    let witness = match &*violation.witness {
+        Witness::Transaction(witness) => witness,
+        Witness::Group(
+            GroupWitness::Uncommitted { transaction, .. }
+            | GroupWitness::ZombieSentOffsets { transaction, .. },
+        ) => return named(transaction).into_iter().collect(),
+        _ => return Vec::new(),
+    };
+    use TransactionWitness as W;
+    let found = match witness {
+        W::ReadAborted { transaction, .. }
+        | W::ReadEarly { transaction, .. }
+        | W::Torn { transaction, .. }
+        | W::ZombieCommitted { transaction, .. }
+        | W::NotDecided { transaction, .. }
+        | W::NotTold { transaction, .. } => vec![named(transaction)],
+        W::ReadMarkedAborted { marker, .. } => {
+            vec![partition.and_then(|partition| all.ended_at(partition, *marker))]
+        }
+        W::AboveLastStable { offset, stable, .. } => vec![at(*stable), at(*offset)],
+        W::Cycle { cycle, .. } => cycle.iter().map(|step| named(&step.from)).collect(),
+        W::TwoOutputs { outputs, .. } => outputs.iter().map(|one| of_value(one.value)).collect(),
+        W::PartOfOutputs { seen, missing, .. } => {
+            vec![of_value(seen.value), of_value(missing.value)]
+        }
+        W::ZombieStored { record, .. } => vec![of_value(record.value)],
+        W::Hanging { producer_id, first, .. } => {
+            vec![partition.and_then(|name| all.beginning_at(name, *producer_id, *first))]
+        }
+        W::OldEpoch { offset, .. }
+        | W::WrongMarker { offset, .. }
+        | W::NoDecision { offset, .. } => {
+            let ended = partition.and_then(|partition| all.ended_at(partition, *offset));
+            vec![ended.or_else(|| at(*offset))]
+        }
+        W::NoMarker { decided, .. }
+        | W::DecisionChanged { decided, .. }
+        | W::NotCompleted { decided, .. } => vec![of_id(*decided)],
+        W::NoOutput { .. }
+        | W::OutputsReordered { .. }
+        | W::EpochTwice { .. }
+        | W::IdTwice { .. }
+        | W::EpochFell { .. }
+        | W::UnreadableEntry { .. } => Vec::new(),
+    };
+    let mut found: Vec<usize> = found.into_iter().flatten().collect();
+    found.sort_unstable();
+    found.dedup();
+    found
 }
 
 fn offset_of(witness: &ReplicaWitness) -> Option<Offset> {

@@ -38,6 +38,7 @@ pub(crate) use partition::{Partition, Promised};
 pub(crate) use replica::Replica;
 pub(crate) use segment::Batch;
 pub(crate) use stability::{Open, Settled, Step};
+pub(crate) use stamp::Stamp;
 pub(crate) use transaction_log::{Decision, Entry, Logged, State, TransactionLog};
 pub(crate) use transactions::{Fate, Identity, Read, Transaction, Transactions};
 
