@@ -27,6 +27,9 @@ const WAVE: u64 = 16;
 /// Maximum number of failed runs that are run again to check determinism.
 const CONFIRMATIONS: usize = 5;
 
+/// Runs a scenario with a seed.
+type Runner<'a> = &'a (dyn Fn(&Scenario, u64, EngineKind) -> Outcome + Sync);
+
 /// The runs of a swarm.
 #[derive(Clone, Debug)]
 pub struct Swarm {
@@ -68,6 +71,15 @@ impl Swarm {
     /// # Errors
     /// When a drawn scenario is invalid: a bug in the drawing.
     pub fn run(&self, watch: &mut dyn Watch) -> Result<SwarmReport, ScenarioError> {
+        self.run_by(&run_caught, watch)
+    }
+
+    /// The same with another way to run a scenario.
+    pub(super) fn run_by(
+        &self,
+        runner: Runner<'_>,
+        watch: &mut dyn Watch,
+    ) -> Result<SwarmReport, ScenarioError> {
         let deadline = Deadline::after(self.limit);
         let mut corpus = Corpus::default();
         let mut report = SwarmReport::new(self.engine, self.seeds.start);
@@ -77,7 +89,7 @@ impl Swarm {
             let end = next.saturating_add(WAVE).min(self.seeds.end);
             let chosen: Vec<_> =
                 (next..end).map(|number| self.choose(&corpus, number)).collect::<Result<_, _>>()?;
-            let wave = self.wave(chosen, deadline, &doubts);
+            let wave = self.wave(runner, chosen, deadline, &doubts);
             next += wave.len() as u64;
             for found in wave {
                 // Mutations of a failure would only fail again.
@@ -107,7 +119,13 @@ impl Swarm {
     }
 
     /// Runs a wave, and returns the runs that were started in time, in order.
-    fn wave(&self, chosen: Vec<Chosen>, deadline: Deadline, doubts: &AtomicUsize) -> Vec<Found> {
+    fn wave(
+        &self,
+        runner: Runner<'_>,
+        chosen: Vec<Chosen>,
+        deadline: Deadline,
+        doubts: &AtomicUsize,
+    ) -> Vec<Found> {
         let next = AtomicUsize::new(0);
         let done = Mutex::new(Vec::new());
         std::thread::scope(|scope| {
@@ -117,7 +135,7 @@ impl Swarm {
                     while !deadline.is_over() {
                         let index = next.fetch_add(1, Ordering::Relaxed);
                         let Some(chosen) = chosen.get(index) else { return };
-                        let outcome = self.confirmed(chosen, doubts);
+                        let outcome = self.confirmed(runner, chosen, doubts);
                         let mut done = done.lock().unwrap_or_else(|poison| poison.into_inner());
                         done.push((index, outcome));
                     }
@@ -134,15 +152,15 @@ impl Swarm {
     }
 
     /// One run, repeated if there is reason to check its determinism.
-    fn confirmed(&self, chosen: &Chosen, doubts: &AtomicUsize) -> Outcome {
+    fn confirmed(&self, runner: Runner<'_>, chosen: &Chosen, doubts: &AtomicUsize) -> Outcome {
         let scenario = &chosen.scenario;
         let seed = scenario.seed.unwrap_or(chosen.number);
-        let mut outcome = run_caught(scenario, seed, self.engine);
+        let mut outcome = runner(scenario, seed, self.engine);
         let verdict = outcome.verdict(&scenario.expect);
         let wrong = !verdict.is_fine();
         let first = chosen.number == self.seeds.start;
         if first || wrong && doubts.fetch_add(1, Ordering::Relaxed) < CONFIRMATIONS {
-            let again = run_caught(scenario, seed, self.engine);
+            let again = runner(scenario, seed, self.engine);
             outcome.differs = (again.trace != outcome.trace).then_some(again.trace);
             outcome.difference = outcome.differs.map(|_| {
                 first_difference(&|watch| {
