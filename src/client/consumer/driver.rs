@@ -3,12 +3,19 @@
 //! Every answer steps the core where it arrives, and a task in the background steps it at its
 //! deadline. So metadata is refreshed and records are fetched ahead between two polls, up to one
 //! fetch for each partition.
+//!
+//! Requests to a coordinator leave in the order in which the core decided them, whichever way an
+//! executor runs its tasks: the later one of two commits must take effect last.
 
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::answers::Answer;
 use super::core::{Core, Effect, Input, Order};
@@ -41,8 +48,13 @@ pub(super) struct Driver<W: World> {
     progress: Notify,
 }
 
+/// The way to each coordinator, by address.
+type Lanes = BTreeMap<Address, UnboundedSender<Box<Order>>>;
+
 struct State {
     core: Core,
+    /// The requests to each coordinator that have not left.
+    lanes: Lanes,
     /// When the background task wakes up.
     alarm: Instant,
     closed: bool,
@@ -56,7 +68,8 @@ impl<W: World> Driver<W> {
         core: Core,
         request_timeout: Duration,
     ) -> Arc<Self> {
-        let state = State { core, alarm: Instant::NEVER, closed: false };
+        let lanes = BTreeMap::new();
+        let state = State { core, lanes, alarm: Instant::NEVER, closed: false };
         let driver = Arc::new(Self {
             world,
             pool,
@@ -92,7 +105,11 @@ impl<W: World> Driver<W> {
     }
 
     pub(super) fn close(&self) {
-        self.state.lock().closed = true;
+        {
+            let mut state = self.state.lock();
+            state.closed = true;
+            state.lanes.clear();
+        }
         self.sooner.notify_one();
     }
 
@@ -112,6 +129,8 @@ impl<W: World> Driver<W> {
             }
             state.core.set_date(self.world.wall_clock());
             state.core.step(now, input, &mut effects);
+            // Under the lock, so that no later decision comes before them.
+            self.ask_coordinators(&mut state.lanes, &mut effects);
             state.core.deadline() < state.alarm
         };
         for effect in effects {
@@ -120,6 +139,45 @@ impl<W: World> Driver<W> {
         if is_sooner {
             self.sooner.notify_one();
         }
+    }
+
+    /// Sends the requests to coordinators on their way, and leaves the other effects.
+    fn ask_coordinators(self: &Arc<Self>, lanes: &mut Lanes, effects: &mut Vec<Effect>) {
+        for effect in std::mem::take(effects) {
+            match effect {
+                Effect::Ask(order) if matches!(order.question, Question::Group(_)) => {
+                    let lane = lanes.entry(order.to.clone()).or_insert_with(|| {
+                        let (orders, receiver) = unbounded_channel();
+                        self.world.spawn("consumer lane", Arc::clone(self).lane(receiver));
+                        orders
+                    });
+                    // A lane outlives its sender, unless the host dies.
+                    let _ = lane.send(order);
+                }
+                other => effects.push(other),
+            }
+        }
+    }
+
+    /// Carries the requests to one coordinator out. They leave in order, and several are in flight.
+    async fn lane(self: Arc<Self>, mut orders: UnboundedReceiver<Box<Order>>) {
+        while let Some(order) = orders.recv().await {
+            if !self.pause(order.not_before).await {
+                continue;
+            }
+            let mut call = Box::pin(Arc::clone(&self).ask(order));
+            // With its first poll a call has its place in the stream.
+            let polled = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+            if polled.is_pending() {
+                self.world.spawn("consumer question", call);
+            }
+        }
+    }
+
+    async fn ask(self: Arc<Self>, order: Box<Order>) {
+        let request = order.request;
+        let answer = answer(&self.pool, *order).await;
+        self.arrived(Input::Answered { request, answer });
     }
 
     /// Waits until something happens that a waiting call may want to see.
@@ -142,12 +200,9 @@ impl<W: World> Driver<W> {
                 });
             }
             Effect::Ask(order) => self.world.spawn("consumer question", async move {
-                let request = order.request;
-                if !driver.pause(order.not_before).await {
-                    return;
+                if driver.pause(order.not_before).await {
+                    driver.ask(order).await;
                 }
-                let answer = answer(&driver.pool, *order).await;
-                driver.arrived(Input::Answered { request, answer });
             }),
         }
     }

@@ -127,6 +127,42 @@ fn program_that_restarts_continues_at_its_committed_offset() {
     assert_eq!(report.verdict, Verdict::Held, "{:?}", report.worst());
 }
 
+#[test]
+fn commits_in_the_background_take_effect_in_their_order() {
+    let report = small("ordered")
+        .client("shop", slow_shop)
+        .client("audit", |host| async move {
+            // All records are there, so that polls, and commits, follow each other at one instant.
+            host.sleep(8 * SECOND).await;
+            let mut consumer = host.consumer(&[
+                ("group.id", "audit"),
+                ("auto.offset.reset", "earliest"),
+                ("enable.auto.commit", "false"),
+                ("max.poll.records", "1"),
+            ])?;
+            consumer.subscribe(["orders"])?;
+            let mut read = 0;
+            while read < ORDERS {
+                read += consumer.poll(SECOND).await?.len() as u64;
+                consumer.commit_async();
+            }
+            host.sleep(SECOND).await;
+            let found = consumer.committed(&all(), 5 * SECOND).await?;
+            let committed = found.into_values().flatten().map(|next| next.offset.0);
+            host.note(committed.sum::<i64>().to_string());
+            consumer.close(SECOND).await;
+            Ok::<(), Failure>(())
+        })
+        .check("all-committed", |history: &History| {
+            let notes: Vec<_> = history.notes("audit").map(|(_, note)| note).collect();
+            if notes == ["40"] { Ok(()) } else { Err(format!("{notes:?}")) }
+        })
+        .duration("10s")
+        .seeds(0..3)
+        .run();
+    assert_eq!(report.verdict, Verdict::Held, "{:?}", report.worst());
+}
+
 /// Commits in the last moment, and counts what it hears.
 struct Hears {
     assigned: Arc<AtomicU64>,
