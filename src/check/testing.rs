@@ -115,6 +115,14 @@ impl Story {
         Self::judging_under(promising(promise), name)
     }
 
+    /// The logs of group coordinators allow unclean elections.
+    pub fn unclean_coordinators(name: &str) -> Self {
+        let promise = TopicPromise { unclean_election: true, ..TopicPromise::default() };
+        let mut setup = setup();
+        setup.topics.insert(topics::CONSUMER_OFFSETS.into(), promise);
+        Self::judging_under(setup, name)
+    }
+
     fn judging_under(setup: Setup, name: &str) -> Self {
         let mut chosen = invariants::of(&setup);
         chosen.retain(|invariant| invariant.name() == name);

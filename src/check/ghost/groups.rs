@@ -111,7 +111,8 @@ pub(crate) struct Groups {
     newest: BTreeMap<Arc<str>, i32>,
     /// Groups that have had members of the consumer protocol, each with an epoch of its own.
     by_epochs: BTreeSet<Arc<str>>,
-    /// When a partition of `__consumer_offsets` last lost committed records within the contract.
+    /// When a leader of a partition of `__consumer_offsets` was last found to lack committed records
+    /// within the contract.
     forgot: BTreeMap<i32, Instant>,
     /// The next offset that a member would read, by group.
     read: BTreeMap<(Arc<str>, TopicPartition), Offset>,

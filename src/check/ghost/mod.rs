@@ -8,6 +8,7 @@ mod clients;
 mod compacted;
 mod fields;
 mod files;
+mod forgetting;
 mod groups;
 mod hosts;
 mod image;
@@ -326,12 +327,15 @@ impl Ghost {
                 self.keyed(event);
             }
             What::Probe(Probe::Replica(
-                ReplicaProbe::BecameLeader { partition, topic_id, .. }
-                | ReplicaProbe::BecameFollower { partition, topic_id, .. },
+                probe @ (ReplicaProbe::BecameLeader { partition, topic_id, .. }
+                | ReplicaProbe::BecameFollower { partition, topic_id, .. }),
             )) => {
                 if let Some(host) = self.hosts.get_mut(*host) {
                     let replica = host.replicas.entry(partition.clone()).or_default();
                     replica.topic_id = Some(*topic_id);
+                }
+                if matches!(probe, ReplicaProbe::BecameLeader { .. }) {
+                    self.began_to_lead(*at, *host, partition);
                 }
             }
             What::Probe(Probe::Storage(StorageProbe::Damaged { partition, offset })) => {

@@ -46,12 +46,16 @@ impl Ghost {
                 logged.push(*batch);
             }
         }
-        if partition.frontier() > frontier {
+        let promises = partition.frontier() > frontier;
+        if promises {
             partition.forget_rivals();
             changes.push(Change::Promised { host: on, partition: name.clone() });
         }
         for batch in &logged {
             self.transaction_log.commit(at, name.partition, batch, changes);
+        }
+        if promises {
+            self.outdone(at, on, name, epoch);
         }
     }
 
@@ -124,6 +128,25 @@ impl Ghost {
             }
         }
         Some(missing)
+    }
+
+    /// Whether a host lacks, within the contract, something that was promised before a leader epoch.
+    pub(super) fn lacks_within_contract(
+        &self,
+        host: HostId,
+        name: &TopicPartition,
+        epoch: LeaderEpoch,
+    ) -> bool {
+        let first = self.first_lacking(host, name, None);
+        let Some((index, partition)) = first.zip(self.partitions.get(name)) else { return false };
+        let replica = self.hosts.replica(host, name);
+        let may_be_gone = may_be_gone(partition, replica);
+        partition.promised[index..].iter().any(|promised| {
+            promised.in_epoch < epoch
+                && promised.batch.base >= may_be_gone
+                && !holds(replica, promised)
+                && self.permit(name, promised).is_some()
+        })
     }
 
     /// Why the configuration permits the loss of a promised batch, if it does: an unclean election
@@ -260,9 +283,6 @@ impl Ghost {
         for (name, epoch, missing) in in_doubt {
             if let Some((absence, permit)) = missing.permitted {
                 self.note_loss(at, &name, epoch, &absence, permit);
-                if *name.topic == *topics::CONSUMER_OFFSETS {
-                    self.groups.forgot(name.partition, at);
-                }
             }
             let permitted = missing.broken.is_none();
             let Some(partition) = self.partitions.get_mut(&name) else { continue };

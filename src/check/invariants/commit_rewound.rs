@@ -3,6 +3,7 @@
 //! What a member asks for must be at least what was acknowledged, or told to any member, before it
 //! asked. A commit whose outcome is unknown may take effect late and explains what is found. Nothing is
 //! judged after records of the partition, or of the coordinator's log, were lost within the contract.
+//! Commits of one consumer take effect in the order in which it began them: that is its client's duty.
 //!
 //! Offsets that a transaction sent are committed with it. A member that asks after the commit was
 //! acknowledged must be told them, markers or not: the coordinator answers when they are there (KIP-447,
@@ -277,6 +278,18 @@ mod tests {
         story.coordinator_forgets();
         story.recalls(2, None);
         story.silent();
+    }
+
+    #[test]
+    fn only_a_permitted_loss_excuses_a_coordinator_of_an_epoch_that_was_over() {
+        let mut story = committed(10);
+        story.coordinator_forgets_in_passing();
+        story.recalls(2, None);
+        story.silent();
+        let mut story = committed(10);
+        story.coordinator_drops_its_log_in_passing();
+        story.recalls(2, None);
+        assert!(story.sentence().contains("nothing of orders-0 is committed"));
     }
 
     #[test]

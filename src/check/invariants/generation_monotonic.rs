@@ -155,6 +155,34 @@ mod tests {
     }
 
     #[test]
+    fn silent_when_it_forgot_them_in_an_epoch_that_was_over() {
+        let mut story = member();
+        story.joins(1, 5, &[0]);
+        story.coordinator_forgets_in_passing();
+        story.joins(1, 4, &[0]);
+        story.silent();
+    }
+
+    #[test]
+    fn silent_when_the_deposed_coordinator_commits_what_its_successor_lacks() {
+        let mut story = Story::unclean_coordinators("generation-monotonic");
+        story.subscribes(1, "shop");
+        story.deposed_coordinator_commits();
+        story.joins(1, 5, &[0]);
+        story.joins(1, 4, &[0]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_no_fault_explains_what_it_forgot_in_an_epoch_that_was_over() {
+        let mut story = member();
+        story.joins(1, 5, &[0]);
+        story.coordinator_drops_its_log_in_passing();
+        story.joins(1, 4, &[0]);
+        story.fired("group shop gave k1 generation 4 at 1.000 s, after generation 5");
+    }
+
+    #[test]
     fn fires_when_only_the_coordinator_of_other_groups_forgot_generations() {
         let mut story = Story::judging("generation-monotonic");
         story.coordinator_of_audit();

@@ -116,16 +116,68 @@ impl Story {
 
     /// The only copy of the log of `shop`'s coordinator was not synced, and the power fails.
     pub fn coordinator_forgets(&mut self) {
-        let orders = (self.partition.clone(), self.topic_id, std::mem::take(&mut self.disks));
-        self.partition = TopicPartition::new(topics::CONSUMER_OFFSETS, 0);
-        self.topic_id = TopicId([3; 16]);
+        self.as_coordinator(|story| {
+            story.has_one_copy();
+            story.power_loss(1, 0);
+            story.boot(1);
+            story.elected(1, 1, &[1]);
+        });
+    }
+
+    /// The same. The controller has elected it twice when it learns of the first time.
+    pub fn coordinator_forgets_in_passing(&mut self) {
+        self.as_coordinator(|story| {
+            story.has_one_copy();
+            story.power_loss(1, 0);
+            story.boot(1);
+            story.elected_in_passing(1);
+        });
+    }
+
+    /// No fault explains that its log is empty.
+    pub fn coordinator_drops_its_log_in_passing(&mut self) {
+        self.as_coordinator(|story| {
+            story.has_one_copy();
+            story.cut(1, 0);
+            story.elected_in_passing(1);
+        });
+    }
+
+    /// b2 coordinates after an unclean election, although the controller has elected it again since. The
+    /// coordinator before it does not know, and commits another record.
+    pub fn deposed_coordinator_commits(&mut self) {
+        self.as_coordinator(|story| {
+            story.has_one_copy();
+            story.writes(2, 0, 0, &[1]);
+            story.commits_unclean(2, 1, &[2]);
+            story.commits(Some(2), 2, &[2]);
+            story.became_leader(2, 1);
+            story.leader_writes(1, 1, 0, &[2]);
+            story.high_watermark(1, 0, 2);
+        });
+    }
+
+    fn elected_in_passing(&mut self, broker: u16) {
+        let leader = i32::from(broker);
+        self.commits(Some(leader), 1, &[leader]);
+        self.commits(Some(leader), 2, &[leader]);
+        self.became_leader(broker, 1);
+    }
+
+    /// b1 has one record, and is alone in sync.
+    fn has_one_copy(&mut self) {
         self.commits(Some(1), 0, &[1]);
         self.became_leader(1, 0);
         self.leader_writes(1, 0, 0, &[1]);
         self.high_watermark(1, 0, 1);
-        self.power_loss(1, 0);
-        self.boot(1);
-        self.elected(1, 1, &[1]);
+    }
+
+    /// Turns to the partition of `shop`'s coordinator for a while.
+    fn as_coordinator(&mut self, tell: impl FnOnce(&mut Self)) {
+        let orders = (self.partition.clone(), self.topic_id, std::mem::take(&mut self.disks));
+        self.partition = TopicPartition::new(topics::CONSUMER_OFFSETS, 0);
+        self.topic_id = TopicId([3; 16]);
+        tell(self);
         (self.partition, self.topic_id, self.disks) = orders;
     }
 
