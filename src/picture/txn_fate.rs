@@ -44,7 +44,7 @@ impl Teller<'_> {
             steps.extend(self.moves(home, from, until));
         }
         steps.extend(self.faults(from, until));
-        steps.sort_by(|one, other| one.at.cmp(&other.at));
+        steps.sort_by_key(|step| step.at);
         steps.dedup();
         steps
     }
@@ -72,7 +72,7 @@ impl Teller<'_> {
         for home in homes {
             steps.extend(self.moves(home, from, until));
         }
-        steps.sort_by(|one, other| one.at.cmp(&other.at));
+        steps.sort_by_key(|step| step.at);
         steps.dedup();
         steps
     }
