@@ -9,7 +9,8 @@ use clap::Args;
 
 use super::progress::{Progress, put};
 use super::{refuse, say};
-use crate::lab::matrix::{self, Named, Runs, Table};
+use crate::lab::Verdict;
+use crate::lab::matrix::{self, Named, Runs, Table, once};
 use crate::run::EngineKind;
 use crate::scenario::seeds::read_seeds;
 
@@ -23,9 +24,11 @@ const MAX_FILE: u64 = 1 << 20;
 /// The arguments of `matrix`.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "Examples:\n  brokerquake matrix --seeds 20\n  brokerquake matrix --config server.properties --producer producer.properties\n  brokerquake matrix --write acks-all-rf3-min2-cache-clean-all-power cell.toml\n\n\
-    Reports, in the directory of --reports: durability-matrix.md and .json; scenarios of cells with a witness:\n\
-    matrix/CELL.toml."
+    after_help = "Examples:\n  brokerquake matrix --seeds 20\n  brokerquake matrix --config server.properties --producer producer.properties\n  brokerquake matrix --exactly-once --seeds 5\n  brokerquake matrix --write acks-all-rf3-min2-cache-clean-all-power cell.toml\n\n\
+    Without --config and --producer there are two tables: which acknowledged records survive, and which way\n\
+    of delivering records is exactly once, with a column for zombies.\n\n\
+    Reports, in the directory of --reports: durability-matrix.md and .json, exactly-once-matrix.md and .json;\n\
+    scenarios of cells with a witness: matrix/CELL.toml."
 )]
 pub struct MatrixArgs {
     /// Answer for this broker's settings [default with --producer: Kafka's defaults]
@@ -46,7 +49,10 @@ pub struct MatrixArgs {
     /// The engine that simulates the cluster
     #[arg(long, value_enum, default_value_t)]
     engine: EngineKind,
-    /// Exit with 1 if any cell loses an acknowledged record, promised or not
+    /// Show only the table about idempotence, transactions and zombies
+    #[arg(long, conflicts_with_all = ["config", "producer", "replication_factor"])]
+    exactly_once: bool,
+    /// Exit with 1 if any cell loses an acknowledged record or is not exactly once, promised or not
     #[arg(long)]
     fail_on_loss: bool,
     /// Directory of the reports
@@ -67,12 +73,14 @@ pub fn run(args: &MatrixArgs) -> ExitCode {
 
 fn act(args: &MatrixArgs) -> Result<u8, String> {
     if let Some([cell, file]) = args.write.as_deref() {
-        let cell = matrix::find(cell)?;
-        put(Path::new(file), &cell.to_toml())?;
+        put(Path::new(file), &matrix::find(cell)?)?;
         say(format_args!("{file}"));
         return Ok(0);
     }
     let asked = args.config.is_some() || args.producer.is_some();
+    if args.exactly_once {
+        return exactly_once(args);
+    }
     let rows = if asked || args.replication_factor.is_some() {
         let asked = settings(args)?;
         for warning in &asked.warnings {
@@ -85,10 +93,8 @@ fn act(args: &MatrixArgs) -> Result<u8, String> {
     let one = rows.len() == 1;
     let cells = matrix::cells(&rows);
     let seeds = args.seeds.clone().unwrap_or(0..if one { SEEDS_OF_ONE } else { SEEDS });
-    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
-    let jobs = args.jobs.unwrap_or(cores);
     let mut progress = Progress::new((seeds.end - seeds.start) * cells.len() as u64);
-    let runs = Runs { seeds, jobs, engine: args.engine, reports: args.reports.clone() };
+    let runs = runs(args, seeds);
     let table = matrix::run(&cells, &runs, &mut progress).map_err(|error| error.to_string())?;
     progress.finish();
     write_cells(&table, &args.reports)?;
@@ -99,9 +105,34 @@ fn act(args: &MatrixArgs) -> Result<u8, String> {
         put(&args.reports.join("durability-matrix.md"), &matrix::markdown(&table))?;
         put(&args.reports.join("durability-matrix.json"), &table.to_json())?;
         let path = args.reports.join("durability-matrix.md");
-        say(format_args!("reports: {}", path.display()));
+        say(format_args!("reports: {}\n", path.display()));
     }
+    let code = table.exit_code(args.fail_on_loss);
+    Ok(if one { code } else { Verdict::worst_exit_code([code, exactly_once(args)?]) })
+}
+
+/// Runs the table about exactly once.
+fn exactly_once(args: &MatrixArgs) -> Result<u8, String> {
+    let (cells, seeds) = (once::cells(), args.seeds.clone().unwrap_or(0..SEEDS));
+    let mut progress = Progress::new((seeds.end - seeds.start) * cells.len() as u64);
+    let table = once::run(&cells, &runs(args, seeds), &mut progress);
+    let table = table.map_err(|error| error.to_string())?;
+    progress.finish();
+    for result in table.cells.iter().filter(|result| result.witness.is_some()) {
+        put(Path::new(&result.cell.file(&args.reports)), &result.cell.to_toml())?;
+    }
+    say(once::terminal(&table).trim_end());
+    let path = args.reports.join("exactly-once-matrix.md");
+    put(&path, &once::markdown(&table))?;
+    put(&args.reports.join("exactly-once-matrix.json"), &table.to_json())?;
+    say(format_args!("reports: {}", path.display()));
     Ok(table.exit_code(args.fail_on_loss))
+}
+
+fn runs(args: &MatrixArgs, seeds: Range<u64>) -> Runs {
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let jobs = args.jobs.unwrap_or(cores);
+    Runs { seeds, jobs, engine: args.engine, reports: args.reports.clone() }
 }
 
 fn settings(args: &MatrixArgs) -> Result<matrix::Asked, String> {

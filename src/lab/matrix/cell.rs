@@ -131,7 +131,7 @@ impl Misfortune {
 
     /// The fault rules of a scenario. All unsynced data is lost, the worst outcome of a power loss,
     /// so that a row shows what is promised and not what survived by chance.
-    fn rules(self) -> String {
+    pub(super) fn rules(self) -> String {
         let power = |target: &str, at: &str, down: &str| {
             format!(
                 "[[fault]]\nkind = \"power-loss\"\ntarget = {target}\npartition = 0\n\

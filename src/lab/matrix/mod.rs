@@ -15,6 +15,7 @@
 
 mod answer;
 mod cell;
+pub mod once;
 mod settings;
 mod table;
 #[cfg(test)]
@@ -50,13 +51,18 @@ pub fn cells(rows: &[Settings]) -> Vec<Cell> {
     rows.iter().flat_map(columns).flatten().collect()
 }
 
-/// Finds a cell of the whole table by name; the error suggests the nearest name.
-pub fn find(name: &str) -> Result<Cell, String> {
-    let all = cells(&rows());
-    if let Some(cell) = all.iter().find(|cell| cell.name() == name) {
-        return Ok(*cell);
+/// Finds a cell of either table by name, and returns the text of its scenario; the error suggests the
+/// nearest name.
+pub fn find(name: &str) -> Result<String, String> {
+    let (durability, exactly_once) = (cells(&rows()), once::cells());
+    if let Some(cell) = durability.iter().find(|cell| cell.name() == name) {
+        return Ok(cell.to_toml());
     }
-    let names: Vec<_> = all.iter().map(Cell::name).collect();
+    if let Some(cell) = exactly_once.iter().find(|cell| cell.name() == name) {
+        return Ok(cell.to_toml());
+    }
+    let names = durability.iter().map(Cell::name);
+    let names: Vec<_> = names.chain(exactly_once.iter().map(once::Cell::name)).collect();
     let near = nearest(name, names.iter().map(String::as_str));
     let near = near.map_or_else(
         || "; such as `acks-all-rf3-min2-cache-clean-all-power`".to_owned(),

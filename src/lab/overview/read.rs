@@ -15,7 +15,8 @@ use crate::lab::{matrix, rebalances, swarm};
 use crate::run::EngineKind;
 
 /// Kinds of reports that the page has a place for, or that are known to need none.
-const KINDS: [&str; 5] = [matrix::KIND, swarm::KIND, rebalances::KIND, KIND, "timings"];
+const KINDS: [&str; 6] =
+    [matrix::KIND, matrix::once::KIND, swarm::KIND, rebalances::KIND, KIND, "timings"];
 /// The largest report that is read, in bytes.
 const MAX_FILE: u64 = 256 << 20;
 
