@@ -119,6 +119,8 @@ pub(crate) struct TransactionLog {
     decisions: BTreeMap<Arc<str>, Vec<Decision>>,
     /// The transactional id to which a producer id was given first.
     owners: BTreeMap<ProducerId, Arc<str>>,
+    /// The order in which producer ids were given.
+    ranks: BTreeMap<ProducerId, usize>,
     /// When committed entries of a transactional id were last lost within the contract.
     forgot: BTreeMap<Arc<str>, Instant>,
     /// The first committed batch with an entry that can't be read.
@@ -144,6 +146,11 @@ impl TransactionLog {
     /// The transactional id of a producer id.
     pub fn owner(&self, producer: ProducerId) -> Option<&Arc<str>> {
         self.owners.get(&producer)
+    }
+
+    /// A number that is higher for a producer id that was given later.
+    pub fn rank(&self, producer: ProducerId) -> Option<usize> {
+        self.ranks.get(&producer).copied()
     }
 
     /// Whether committed entries of a transactional id were lost within the contract.
@@ -191,6 +198,7 @@ impl TransactionLog {
                 && !self.owners.contains_key(&value.producer)
             {
                 self.owners.insert(value.producer, Arc::clone(&entry.id));
+                self.ranks.insert(value.producer, self.ranks.len());
             }
             let before = self.logged.get(&entry.id).cloned();
             if let Some(decision) = fold(&mut self.logged, at, &entry) {

@@ -1,5 +1,6 @@
 //! `producer-epoch-unique`: a producer id and epoch belong to one client, a producer id to one
-//! transactional id, and the epochs of a transactional id never fall.
+//! transactional id, and the epochs of a transactional id never fall. No client gets the last one, which
+//! is left to fence it.
 //!
 //! Clients report what InitProducerId and EndTxn gave them; coordinators log it. A transactional id is
 //! not judged after its coordinator lost entries of it within the contract.
@@ -81,6 +82,9 @@ impl ProducerEpochUnique {
         if identity.transactional_id.as_ref().is_some_and(of) {
             return None;
         }
+        if identity.transactional_id.is_some() && epoch == ProducerEpoch(i16::MAX) {
+            return Some(TransactionWitness::FencingEpoch { producer_id, epoch });
+        }
         let known =
             self.ids.entry(producer_id).or_insert_with(|| identity.transactional_id.clone());
         if *known != identity.transactional_id {
@@ -161,6 +165,19 @@ mod tests {
         story.logs("desk", (7, 1), 0, &[]);
         story.fired(
             "transactional id desk got producer id 7 at 1.000 s, which belongs to transactional id till",
+        );
+    }
+
+    #[test]
+    fn fires_when_a_client_gets_the_epoch_that_fences() {
+        let mut story = judging();
+        story.identified(3, "till", 7, i16::MAX - 1);
+        story.identified_plainly(6, 9, i16::MAX);
+        story.silent();
+        story.bumped(3, 7, i16::MAX);
+        story.fired(
+            "p3 got epoch 32767 of producer id 7 at 1.000 s: the last one fences producers, and no \
+             transaction can be ended with it",
         );
     }
 

@@ -1,8 +1,8 @@
 //! `zombie-producer-fenced`: once another producer has a transactional id, nothing that the one before
 //! begins is acknowledged, and no partition takes a batch or a marker of an older epoch than it has seen.
 //!
-//! A client is a zombie when another one's InitProducerId gave it a newer epoch of the same producer id.
-//! Sends and commits that the zombie began before that may succeed. A transactional id is not judged after
+//! A client is a zombie when another one's InitProducerId gave it a newer epoch, or the producer id that
+//! replaced one whose epochs were exhausted: coordinators log which came first. Sends and commits that the zombie began before that may succeed. A transactional id is not judged after
 //! its coordinator lost entries of it within the contract.
 //! Source: KIP-98, KIP-360; Kafka's ProducerAppendInfo.checkProducerEpoch.
 
@@ -96,7 +96,7 @@ impl ZombieProducerFenced {
                 let next = Newest { producer, host, incarnation, id, epoch, since };
                 let known = self.newest.entry(Arc::clone(transactional_id)).or_insert(next);
                 // An answer may come late: the other's epoch is newer then.
-                if known.id != id || known.epoch < epoch {
+                if is_older(ghost, (known.id, known.epoch), (id, epoch)) {
                     *known = next;
                 }
                 Ok(())
@@ -144,9 +144,28 @@ impl ZombieProducerFenced {
         let own = newest.producer == transaction.producer
             && newest.host == transaction.host
             && self.begun.get(&key) == Some(&newest.incarnation);
-        let older = newest.id == identity.id && identity.epoch < newest.epoch;
+        let own_epoch = (identity.id, identity.epoch);
+        let older = is_older(ghost, own_epoch, (newest.id, newest.epoch));
         let fenced = older && !own && newest.since < began;
         (fenced && !ghost.transaction_log().has_forgotten(id)).then_some((identity.epoch, *newest))
+    }
+}
+
+/// Whether one producer id and epoch of a transactional id came before another one.
+fn is_older(
+    ghost: &Ghost,
+    one: (ProducerId, ProducerEpoch),
+    other: (ProducerId, ProducerEpoch),
+) -> bool {
+    if one.0 == other.0 {
+        return one.1 < other.1;
+    }
+    let log = ghost.transaction_log();
+    match (log.rank(one.0), log.rank(other.0)) {
+        (Some(one), Some(other)) => one < other,
+        // The other one was given, and is not logged as far as the ghost knows.
+        (Some(_), None) => true,
+        (None, _) => false,
     }
 }
 
@@ -234,6 +253,40 @@ mod tests {
         story.fired(
             "transactional id till committed p3's transaction 1 of epoch 0 at 3.000 s, though p4 had had \
              epoch 1 since 2.000 s before that was asked for",
+        );
+    }
+
+    /// Producer 3 is in a transaction with the last epoch, and producer 4 got the next producer id.
+    fn replaced() -> Story {
+        let mut story = Story::judging("zombie-producer-fenced");
+        story.logs("till", (9, 32_766), 1, &[]);
+        story.identified(3, "till", 9, 32_766);
+        story.begins(3, 1);
+        story.later();
+        story.logs("till", (7, 0), 0, &[]);
+        story.identified(4, "till", 7, 0);
+        story.later();
+        story
+    }
+
+    #[test]
+    fn silent_about_the_client_that_has_the_next_producer_id() {
+        let mut story = replaced();
+        story.identified(5, "till", 9, 32_766);
+        story.later();
+        story.begins(4, 1);
+        story.stored_in(4, 1, 200, 1);
+        story.commits_transaction(4, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_the_client_of_the_producer_id_before_commits() {
+        let mut story = replaced();
+        story.commits_transaction(3, 1);
+        story.fired(
+            "transactional id till committed p3's transaction 1 of epoch 32766 at 3.000 s, though p4 had \
+             had epoch 0 since 2.000 s before that was asked for",
         );
     }
 

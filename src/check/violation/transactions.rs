@@ -106,6 +106,8 @@ pub enum TransactionWitness {
     OutputsReordered { group: String, key: u64, first: (Offset, Offset), second: (Offset, Offset) },
     /// Two clients got one producer id and epoch.
     EpochTwice { producer_id: ProducerId, epoch: ProducerEpoch, first: u32, since: Instant },
+    /// A client got the epoch that is left to fence the last client of a producer id.
+    FencingEpoch { producer_id: ProducerId, epoch: ProducerEpoch },
     /// One producer id belongs to two transactional ids.
     IdTwice { producer_id: ProducerId, other: String },
     /// The epoch of a transactional id fell.
@@ -199,6 +201,7 @@ impl TransactionWitness {
             | Self::PartOfOutputs { .. }
             | Self::OutputsReordered { .. } => self.say_of_outputs(f, at),
             Self::EpochTwice { .. }
+            | Self::FencingEpoch { .. }
             | Self::IdTwice { .. }
             | Self::EpochFell { .. }
             | Self::OldEpoch { .. }
@@ -310,6 +313,11 @@ impl TransactionWitness {
                 f,
                 "got epoch {epoch} of producer id {producer_id} at {at}, which p{first} has had since {}",
                 Seconds(*since)
+            ),
+            Self::FencingEpoch { producer_id, epoch } => write!(
+                f,
+                "got epoch {epoch} of producer id {producer_id} at {at}: the last one fences producers, and \
+                 no transaction can be ended with it"
             ),
             Self::IdTwice { producer_id, other } => write!(
                 f,
