@@ -166,6 +166,7 @@ const OF_THE_PLACE: &[&str] = &[
     "log.dir",
     // Beyond Kafka.
     "log.flush.before.ack",
+    "transaction.first.producer.epoch",
     "controller.quorum.voters",
     "controller.quorum.bootstrap.servers",
 ];

@@ -1,17 +1,18 @@
 //! Which transitions are legal: what Kafka's `TransactionMetadata.completeTransitionTo` asserts.
 
 use super::TransactionalId;
+use super::settings::TxnSettings;
 use super::state::Transactions;
 use super::status::TransactionState;
 use super::transaction::Transaction;
-use crate::base::{Flaw, Flaws, ProducerEpoch, ProducerId};
+use crate::base::{Flaw, ProducerEpoch, ProducerId};
 
 /// Asserts what must hold after a decision has changed a transactional id.
 pub(super) fn transition(
     id: &TransactionalId,
     before: &Transactions,
     after: &Transactions,
-    flaws: Flaws,
+    settings: &TxnSettings,
 ) {
     let before = before.stored(id.as_str());
     let Some(after) = after.stored(id.as_str()) else {
@@ -21,10 +22,10 @@ pub(super) fn transition(
     };
     let Some(before) = before else {
         assert_eq!(after.state, TransactionState::Empty, "{id} begins with {after:?}");
-        assert_eq!(after.epoch, ProducerEpoch(0), "{id} begins with {after:?}");
+        assert_eq!(after.epoch, settings.first_epoch, "{id} begins with {after:?}");
         return;
     };
-    if flaws.has(Flaw::NextWhileCompleting) && before.state.pending().is_some() {
+    if settings.flaws.has(Flaw::NextWhileCompleting) && before.state.pending().is_some() {
         return;
     }
     assert!(before.state.may_become(after.state), "{id}: from {before:?} to {after:?}");

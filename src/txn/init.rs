@@ -128,7 +128,10 @@ impl TxnCoordinator {
         known: &Transaction,
         expected: Option<ProducerEpoch>,
     ) -> Result<(ProducerEpoch, ProducerEpoch), ErrorCode> {
-        let next = ProducerEpoch(known.epoch.0.saturating_add(1));
+        let next = match known.epoch {
+            ProducerEpoch::NONE => self.settings.first_epoch,
+            epoch => ProducerEpoch(epoch.0.saturating_add(1)),
+        };
         let last = self.soft.last_epoch(id.as_str());
         match expected {
             None => Ok((next, ProducerEpoch::NONE)),

@@ -144,7 +144,7 @@ impl Machine for TxnCoordinator {
 
     fn check(&self, before: &Transactions, changes: &[Change]) {
         for Change(id) in changes {
-            check::transition(id, before, &self.state, self.settings.flaws);
+            check::transition(id, before, &self.state, &self.settings);
         }
         self.soft.check();
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::version::TransactionVersion;
-use crate::base::Flaws;
 use crate::base::config::TxnConfig;
+use crate::base::{Flaws, ProducerEpoch};
 
 /// The settings of a transaction coordinator. The defaults are those of Kafka's
 /// `TransactionStateManagerConfig`.
@@ -16,6 +16,8 @@ pub struct TxnSettings {
     pub id_expiration: Duration,
     /// `transaction.remove.expired.transaction.cleanup.interval.ms`.
     pub expiration_interval: Duration,
+    /// The epoch that a new transactional id begins with.
+    pub first_epoch: ProducerEpoch,
     /// The level of `transaction.version`.
     pub version: TransactionVersion,
     /// The historical bugs of this coordinator.
@@ -28,6 +30,7 @@ impl Default for TxnSettings {
             max_timeout: Duration::from_secs(15 * 60),
             id_expiration: Duration::from_secs(7 * 24 * 60 * 60),
             expiration_interval: Duration::from_secs(60 * 60),
+            first_epoch: ProducerEpoch(0),
             version: TransactionVersion::V2,
             flaws: Flaws::default(),
         }
@@ -41,6 +44,9 @@ impl TxnSettings {
             max_timeout: config.transaction_max_timeout,
             id_expiration: config.transactional_id_expiration,
             expiration_interval: config.transaction_remove_expired_interval,
+            first_epoch: ProducerEpoch(
+                i16::try_from(config.transaction_first_producer_epoch).unwrap_or(0),
+            ),
             version,
             flaws,
         }

@@ -20,8 +20,9 @@ const OTHER_DEFAULTS: &[(&str, &str)] = &[
     ("internal.segment.bytes", "-1 stands for null"),
 ];
 
-/// Keys of ours that Kafka does not have.
+/// Keys of ours that Kafka does not have: of topics, and of transactions.
 const BEYOND: [&str; 1] = ["flush.before.ack"];
+const BEYOND_TXN: [&str; 1] = ["transaction.first.producer.epoch"];
 
 /// Keys that stand for another one in a file.
 const OVERRIDDEN: [&str; 6] = [
@@ -199,7 +200,7 @@ fn no_key_is_invented() {
     let none = [""; 0];
     assert_eq!(invented::<BrokerConfig>("server"), none);
     assert_eq!(invented::<GroupConfig>("server"), none);
-    assert_eq!(invented::<TxnConfig>("server"), none);
+    assert_eq!(invented::<TxnConfig>("server"), BEYOND_TXN);
     assert_eq!(invented::<QuorumConfig>("server"), none);
     assert_eq!(invented::<SecurityConfig>("server"), none);
     assert_eq!(invented::<ProducerConfig>("producer"), none);

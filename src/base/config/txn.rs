@@ -36,6 +36,8 @@ settings! {
             "A transactional id without a transaction is kept for this time";
         transaction_remove_expired_interval: Duration = "3600000", "transaction.remove.expired.transaction.cleanup.interval.ms", Between(1, INT),
             "The time between two searches for expired transactional ids";
+        transaction_first_producer_epoch: i32 = "0", "transaction.first.producer.epoch", Between(0, 32_766),
+            "The epoch that a new transactional id begins with (beyond Kafka): what happens when epochs run out is seen near 32766";
     }
 }
 

@@ -11,6 +11,16 @@ fn new_transactional_id_gets_a_producer_with_epoch_0() {
 }
 
 #[test]
+fn new_transactional_id_may_begin_near_the_end_of_its_epochs() {
+    let mut shell =
+        Shell::with(TxnSettings { first_epoch: ProducerEpoch(LAST), ..TxnSettings::default() });
+    let first = shell.init(None).unwrap();
+    assert_eq!(first, producer(1000, LAST));
+    assert_eq!(shell.add(first, &["orders-0"]), ErrorCode::None);
+    assert_eq!(shell.end(first, Outcome::Commit), Ok(producer(1001, 0)), "another id, from 0 on");
+}
+
+#[test]
 fn producer_that_starts_again_gets_the_next_epoch_and_fences_the_one_before() {
     let (mut shell, first) = started();
     assert_eq!(shell.init(None), Ok(producer(1000, 1)));
