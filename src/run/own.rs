@@ -128,12 +128,15 @@ async fn make<W: SimWorld>(
                 admin.create_topic(name, partitions, copies, &topic.requested()).await
             }
             TopicChange::Grow(name, partitions) => admin.create_partitions(name, *partitions).await,
+            TopicChange::Feature(name, level) => admin.update_feature(name, *level).await,
         };
         // An earlier attempt may have made it, and its answer was lost.
         let names = match &change {
             TopicChange::Delete(_) => "UNKNOWN_TOPIC_OR_PARTITION",
             TopicChange::Create(_) => "TOPIC_ALREADY_EXISTS",
             TopicChange::Grow(..) => "INVALID_PARTITIONS",
+            // An update to the level that a feature has succeeds; one that is refused is not made.
+            TopicChange::Feature(..) => "INVALID_UPDATE_VERSION",
         };
         if made.is_ok() || made.is_err_and(|error| error.name() == names) {
             break;
@@ -146,7 +149,7 @@ async fn make<W: SimWorld>(
             signals.lock().partitions.insert(name, partitions);
         }
         TopicChange::Create(name) => drop(signals.lock().partitions.remove(&name)),
-        TopicChange::Delete(_) => {}
+        TopicChange::Delete(_) | TopicChange::Feature(..) => {}
     }
 }
 

@@ -84,6 +84,19 @@ impl<W: World> Admin<W> {
         self.ask_any(&cluster::question(), |answer, _| cluster::described(answer)).await
     }
 
+    /// Gives a feature of the cluster, such as `transaction.version`, another level (KIP-584): a higher
+    /// one, or a lower one where the feature may fall.
+    pub async fn update_feature(&self, name: &str, level: i16) -> Result<(), AdminError> {
+        let ask = async |upgrades| {
+            let request = cluster::update(name, level, upgrades, self.timeout_ms());
+            self.ask_any(&request, |answer, _| cluster::updated(answer)).await
+        };
+        match ask(true).await {
+            Err(error) if error.name() == "INVALID_UPDATE_VERSION" => ask(false).await,
+            told => told,
+        }
+    }
+
     /// These topics, or all of them, by name. A topic that does not exist is an error.
     pub async fn metadata(
         &self,

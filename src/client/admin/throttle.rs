@@ -41,6 +41,7 @@ throttling! {
     OffsetCommitResponse
     OffsetDeleteResponse
     OffsetFetchResponse
+    UpdateFeaturesResponse
 }
 
 /// It has no such field: brokers send it to each other.

@@ -118,7 +118,7 @@ mod tests {
             ("share = 50", "share = 0", "`share = 0`: expected 1 to 100"),
         ] {
             let wrong = scenario.rule_of(&fault.replacen(old, new, 1), &[]).unwrap_err();
-            assert!(wrong.to_string().contains(message), "{new}: {wrong}");
+            assert!(wrong.contains(message), "{new}: {wrong}");
         }
     }
 }

@@ -30,6 +30,7 @@ mod disk_full;
 mod disk_lies;
 mod disk_replaced;
 mod disk_stall;
+mod feature_updated;
 mod flapping;
 mod isolate;
 mod kill;
@@ -168,6 +169,7 @@ kinds! {
     partitions_added::PartitionsAdded
     late_messages::LateMessages
     lost_messages::LostMessages
+    feature_updated::FeatureUpdated
 }
 
 /// One fault of a schedule.

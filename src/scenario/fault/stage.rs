@@ -160,7 +160,7 @@ pub(crate) trait Stage {
     fn administer(&mut self, change: TopicChange);
 }
 
-/// What an admin client does to a topic.
+/// What an admin client does to a topic, or to the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TopicChange {
     Delete(String),
@@ -168,6 +168,8 @@ pub(crate) enum TopicChange {
     Create(String),
     /// Gives it this many partitions.
     Grow(String, i32),
+    /// Gives a feature this level.
+    Feature(String, i16),
 }
 
 /// The hosts or links that a fault hits, and how the report says it.
@@ -178,7 +180,7 @@ pub(crate) struct Hit {
     pub links: Vec<(HostId, HostId)>,
     pub partition: TopicPartition,
     pub what: String,
-    /// Whether it hits neither, but a topic.
+    /// Whether it hits neither, but a topic or the cluster.
     pub is_topic: bool,
 }
 
