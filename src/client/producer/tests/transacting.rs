@@ -172,20 +172,28 @@ fn version_2_sends_at_once_and_numbers_each_transaction_from_0() {
 }
 
 #[test]
-fn change_of_version_waits_for_the_next_transaction() {
+fn first_transaction_of_version_2_has_an_epoch_of_its_own() {
     let mut stage = Stage::begun(1, &[]);
     stage.core.learn_transaction_level(2);
     drop(stage.send("a"));
     assert_eq!(stage.coordinate(NONE, (-1, -1)), "AddPartitions");
     let order = stage.order();
     stage.stored(&order, 0);
-    drop(stage.call(Transactions::commit).unwrap());
+    let mut commit = stage.call(Transactions::commit).unwrap();
     assert_eq!(stage.coordinate(NONE, (-1, -1)), "Commit");
-    drop(stage.call(Transactions::commit).unwrap());
+    let Request::Init(request) = &stage.asked[0].request else { panic!("no new epoch") };
+    assert_eq!((request.producer_id, request.producer_epoch), (9, 0));
+    assert_eq!(outcome(&mut commit), None);
+    stage.coordinate(NONE, (9, 1));
+    assert_eq!(outcome(&mut commit), Some(Ok(())));
     stage.acknowledge(Operation::Commit);
+    stage.core.learn_transaction_level(1);
     stage.call(Transactions::begin).unwrap();
     drop(stage.send("b"));
-    assert!(!stage.order().explicit);
+    let order = stage.order();
+    assert!(!order.explicit, "a transaction keeps the version in which it begins");
+    let header = batch(&order);
+    assert_eq!((header.producer_epoch.0, header.base_sequence), (1, 0));
 }
 
 #[test]

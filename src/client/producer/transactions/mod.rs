@@ -168,7 +168,7 @@ pub(in crate::client) struct Transactions {
     timeout_ms: i32,
     state: State,
     version: Version,
-    /// As brokers say it; it counts from the next transaction on.
+    /// As brokers say it; it counts once the current transaction is over.
     newest: Version,
     producer: Option<GrantedId>,
     /// The current transaction, or the next, counted from 1.
@@ -258,7 +258,6 @@ impl Transactions {
         self.refuse_after_error()?;
         let problem = match self.state {
             State::Ready => {
-                self.version = self.newest;
                 self.state = State::InTransaction;
                 return Ok(());
             }
@@ -438,6 +437,10 @@ impl Transactions {
             self.bump &= self.producer == Some(next);
             self.producer = Some(next);
         }
+        // The last transaction of version 1 leaves its epoch behind: a marker of it that arrives late
+        // would end the first one of version 2 (KIP-890).
+        self.bump |= self.version == Version::One && self.newest == Version::Two;
+        self.version = self.newest;
         self.transaction += 1;
         self.began = Began::No;
         self.wanted.clear();
