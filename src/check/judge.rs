@@ -2,7 +2,7 @@
 
 use super::ghost::{Change, Ghost};
 use super::outages::Outages;
-use super::{Ending, Event, Invariant, Setup, Touched, Verdicts, Violation, invariants};
+use super::{Ending, Event, Invariant, Note, Setup, Touched, Verdicts, Violation, invariants};
 use crate::base::Instant;
 use crate::sim::Observation;
 
@@ -87,6 +87,16 @@ impl Judge {
             let lagging = self.ghost.lagging()?;
             Some(format!("group {}: {lagging}", lagging.group))
         })
+    }
+
+    /// Whether transactions are open or not complete that may yet be judged: their time is not over.
+    pub fn awaits_transactions(&self, now: Instant) -> bool {
+        let ending = Ending { now, healed: self.healed, reading: self.reading };
+        let mut notes = self.invariants.iter().filter_map(|one| one.unjudged(ending, &self.ghost));
+        let awaited = invariants::OF_OPEN_TRANSACTIONS;
+        notes.any(
+            |note| matches!(note, Note::EndedEarly { invariant } if awaited.contains(&invariant)),
+        )
     }
 
     /// The first violation so far.

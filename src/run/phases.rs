@@ -17,6 +17,9 @@ const STARTUP: Duration = Duration::from_secs(60);
 const STOPPING: Duration = Duration::from_secs(35);
 /// A chain of transforming clients has come to the end of its inputs if it was idle for this time.
 const TRANSFORMED: Duration = Duration::from_secs(3);
+/// How long after the heal a run waits for open transactions: most have Kafka's timeout of a minute, and
+/// their coordinators as long again.
+const TRANSACTIONS: Duration = Duration::from_secs(3 * 60);
 /// Delay before a supervisor reboots a node that ended.
 const REVIVAL: Duration = Duration::from_secs(1);
 
@@ -133,6 +136,10 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
         while self.before(limit) && (self.transforms() || self.judge.unsettled().is_some()) {
             self.advance(limit);
             self.revive();
+        }
+        let limit = limit.max(self.healed.unwrap_or(limit) + TRANSACTIONS);
+        while self.before(limit) && self.judge.awaits_transactions(self.engine.now()) {
+            self.advance(limit);
         }
     }
 

@@ -64,6 +64,10 @@ pub(super) use acked_write_unseen::unseen;
 use super::{Invariant, Setup};
 use Needs::{Brokers, Clients, Idempotence};
 
+/// Those for whose time a run waits while a transaction is open: nothing else tells that it hangs.
+pub(super) const OF_OPEN_TRANSACTIONS: [&str; 2] =
+    ["no-hanging-transaction", "transactions-complete"];
+
 /// Every invariant, in the order in which they are asked. Adding one takes a file, and a row here.
 const TABLE: &[Row] = &[
     safety(
