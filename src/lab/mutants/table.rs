@@ -49,11 +49,25 @@ const LEFT_OUT: &[&str] = &["processed-at-least-once"];
 /// A group that waits for a member, or has one that no process is.
 const UNSTABLE: &[&str] = &["group-stabilises"];
 
+/// Part of a transaction has another outcome than the rest.
+const TORN: &[&str] =
+    &["torn-transaction", "aborted-read", "g1b", "acked-write-lost", "markers-complete"];
+
+/// The outcome of another producer's transaction, or one that a zombie is told of.
+const BY_ZOMBIE: &[&str] = &["zombie-producer-fenced", "torn-transaction", "aborted-read", "g1b"];
+
+/// A transaction that no coordinator ends, or that is shown to readers who are told of its abort.
+const LEFT_OPEN: &[&str] = &["no-hanging-transaction", "aborted-read"];
+
+/// A client has an epoch with which no transaction can be ended.
+const UNROTATED: &[&str] = &["producer-epoch-unique", "no-hanging-transaction"];
+
+/// A transaction that is decided, or should be, and never complete.
+const UNFINISHED: &[&str] =
+    &["no-hanging-transaction", "transactions-complete", "decision-durable", "markers-complete"];
+
 /// A node that can't start again, because its files are inconsistent.
 const NEVER_BACK: &str = "converges";
-
-/// Why a flaw of the transaction coordinator is not caught yet. `txn/tests/flaws.rs` shows its harm.
-const NO_TRANSACTIONS: &str = "no scenario of transactions hunts it";
 
 /// The mutants that are hunted.
 pub const MUTANTS: &[Mutant] = &[
@@ -107,6 +121,14 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::FencedLastMember, "KAFKA-20442", "lone-members", &["generation-monotonic"]),
     mutant(Flaw::ErrorKeepsInFlight, "KAFKA-16215", "fenced-members", UNSTABLE),
     mutant(Flaw::LeaveDropped, "KAFKA-16639", "slow-leaves", UNSTABLE),
+    mutant(Flaw::UnverifiedTransaction, "KIP-890", "late-batches", LEFT_OPEN),
+    mutant(Flaw::NoEpochBump, "KIP-890", "late-ends", TORN),
+    mutant(Flaw::ZombieEndTxn, "KAFKA-9600", "zombie-producers", BY_ZOMBIE),
+    mutant(Flaw::LateMarkerOfAnEarlierTransaction, "KAFKA-19446", "late-markers", TORN),
+    mutant(Flaw::StrictMarker, "KAFKA-19999", "lost-markers", UNFINISHED),
+    mutant(Flaw::NextWhileCompleting, "KAFKA-18575", "slow-markers", UNFINISHED),
+    mutant(Flaw::WrongIdAtOverflow, "KAFKA-18660", "last-epochs", &["producer-epoch-unique"]),
+    mutant(Flaw::NoRotationAtFence, "KAFKA-20090", "last-fences", UNROTATED),
 ];
 
 const UNLOADED: &str =
@@ -129,9 +151,6 @@ pub const UNCAUGHT: &[Uncaught] = &[
         Flaw::ForgetProducer,
         "no scenario retries a batch after retention has deleted it; a test of the log shows the duplicate",
     ),
-    uncaught(Flaw::UnverifiedTransaction, UNLOADED),
-    uncaught(Flaw::LateMarkerOfAnEarlierTransaction, UNLOADED),
-    uncaught(Flaw::StrictMarker, UNLOADED),
     uncaught(Flaw::NoGenerationFence, UNLOADED),
     uncaught(Flaw::CommitCheckedTooEarly, UNLOADED),
     uncaught(Flaw::MarkersBeforeCache, UNLOADED),
@@ -139,11 +158,6 @@ pub const UNCAUGHT: &[Uncaught] = &[
         Flaw::DropMarkers,
         "no scenario of transactions hunts it; a test of the log shows that it leaves a transaction open forever",
     ),
-    uncaught(Flaw::NoEpochBump, NO_TRANSACTIONS),
-    uncaught(Flaw::ZombieEndTxn, NO_TRANSACTIONS),
-    uncaught(Flaw::NextWhileCompleting, NO_TRANSACTIONS),
-    uncaught(Flaw::WrongIdAtOverflow, NO_TRANSACTIONS),
-    uncaught(Flaw::NoRotationAtFence, NO_TRANSACTIONS),
 ];
 
 /// Mutants of the catalogue that can't be expressed yet.
