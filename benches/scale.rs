@@ -17,7 +17,7 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -36,6 +36,11 @@ const CHILD: &str = "BROKERQUAKE_SCALE_RUN";
 
 /// The protocols of the large group.
 const PROTOCOLS: [&str; 2] = ["classic", "consumer"];
+
+/// Transactional ids, their producers in one load, and the transactions per simulated second.
+const IDS: [u32; 2] = [1_000, 10_000];
+const PRODUCERS: u32 = 100;
+const TRANSACTIONS: u32 = 1_000;
 
 const KILLS: &str = "scenarios/faults/acks-all-kills.toml";
 
@@ -70,6 +75,46 @@ fn group_of(protocol: &str) -> String {
     )
 }
 
+/// Transactional producers, each with an id of its own, that make `TRANSACTIONS` a second in all.
+fn transactions_of(ids: u32) -> String {
+    let pause = f64::from(ids) / f64::from(TRANSACTIONS);
+    let (low, high) = ((pause * 900.0) as u32, (pause * 1100.0) as u32);
+    let load = |number: u32| {
+        format!(
+            "[[load]]\nkind = \"transactional\"\nclients = {PRODUCERS}\nthink = \"{low}ms..{high}ms\"\n\
+            transaction.records = \"1..10\"\ntransaction.partitions = \"1..3\"\naborts = 5\n\
+            transactional.id = \"load-{number}\"\n"
+        )
+    };
+    let loads: String = (0..ids / PRODUCERS).map(load).collect();
+    format!(
+        "name = \"transactions\"\nduration = \"30s\"\n[cluster]\nbrokers = 3\ncontrollers = 1\n\
+        [topic]\npartitions = 50\nreplication.factor = 3\nmin.insync.replicas = 2\n\
+        {loads}[expect]\nholds = [\"*\"]\n"
+    )
+}
+
+/// The transactional ids of a run, if it is one of transactions.
+fn ids_of(what: &str) -> Option<u32> {
+    what.strip_prefix("transactions-")?.parse().ok()
+}
+
+/// The transactions that clients were told to be committed or aborted, and the producers that had any.
+fn ended(history: &str) -> (usize, usize) {
+    let (mut count, mut producers) = (0, BTreeSet::new());
+    for line in history.lines() {
+        let event: serde_json::Value =
+            serde_json::from_str(line).expect("a history has JSON lines");
+        let outcome = event["outcome"].as_str();
+        if event["event"] == "transaction-ended" && matches!(outcome, Some("committed" | "aborted"))
+        {
+            count += 1;
+            producers.insert(event["producer"].as_u64());
+        }
+    }
+    (count, producers.len())
+}
+
 /// When each member last took a share over, in simulated seconds after the first of them began to
 /// join: the time at which the group was stable.
 fn stable_after(history: &str) -> (f64, usize) {
@@ -101,13 +146,18 @@ fn child(task: &str) {
     let (what, seed) = task.split_once(' ').expect("what and seed");
     let (file, text) = match what.parse() {
         Ok(partitions) => (what.to_owned(), topic_of(partitions)),
+        Err(_) if ids_of(what).is_some() => {
+            (what.to_owned(), transactions_of(ids_of(what).unwrap_or(1)))
+        }
         Err(_) if PROTOCOLS.contains(&what) => (what.to_owned(), group_of(what)),
         Err(_) => (what.to_owned(), std::fs::read_to_string(what).expect("the scenario exists")),
     };
     let scenario = Scenario::parse(&file, &text).expect("the scenario is valid");
     let (mut history, began) = (Vec::new(), Instant::now());
     let is_group = PROTOCOLS.contains(&what);
-    let observers = Observers { history: is_group.then_some(&mut history), ..Observers::default() };
+    let wants_history = is_group || ids_of(what).is_some();
+    let observers =
+        Observers { history: wants_history.then_some(&mut history), ..Observers::default() };
     let seed_number = seed.parse().expect("a seed");
     let outcome = run::watched(&scenario, seed_number, EngineKind::Leap, observers);
     assert!(outcome.broken.is_empty(), "{file} with seed {seed} broke: {:?}", outcome.broken);
@@ -119,6 +169,10 @@ fn child(task: &str) {
             {:.0} s",
             began.elapsed().as_secs_f64()
         );
+    }
+    if ids_of(what).is_some() {
+        let (transactions, producers) = ended(&String::from_utf8_lossy(&history));
+        eprintln!("{what}: {transactions} transactions of {producers} producers have ended");
     }
     println!(
         "{} {} {}",
@@ -174,6 +228,16 @@ fn main() {
             "{protocol} group of {MEMBERS}: {:.1} s of CPU time, {:.0} MiB resident",
             cost.cpu_s, cost.resident_mib
         );
+    }
+    if wanted("transactions") {
+        for ids in IDS {
+            let cost = measure(&format!("transactions-{ids}"), 0);
+            println!(
+                "{TRANSACTIONS} transactions a second of {ids} ids for 30 simulated seconds: {:.1} s of CPU \
+                time, {:.0} MiB resident",
+                cost.cpu_s, cost.resident_mib
+            );
+        }
     }
     let mut hundred = None;
     for partitions in SIZES.into_iter().filter(|size| wanted(&size.to_string())) {

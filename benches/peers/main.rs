@@ -1,11 +1,11 @@
 //! This broker beside Apache Kafka: the same librdkafka client, one partition, 1,000-byte records,
 //! acks=1, both brokers in turn in one run, medians and their ratio; the first writes to many new
-//! partitions; members of groups and their commits.
+//! partitions; members of groups and their commits; transactions.
 //!
 //! `cargo bench --bench peers` fetches Kafka by Maven into `target/peers` and says so when it can't;
-//! then this broker is measured alone. `cargo bench --bench peers -- records` and `-- groups` measure
-//! one part. `PEERS_ROUNDS`, `PEERS_RECORDS`, `PEERS_PARTITIONS`, `PEERS_MEMBERS`, `PEERS_SECONDS` and
-//! `PEERS_RATE` change the size.
+//! then this broker is measured alone. `cargo bench --bench peers -- records`, `-- groups` and
+//! `-- transactions` measure one part. `PEERS_ROUNDS`, `PEERS_RECORDS`, `PEERS_PARTITIONS`,
+//! `PEERS_MEMBERS`, `PEERS_SECONDS` and `PEERS_RATE` change the size.
 #![allow(
     clippy::disallowed_methods,
     reason = "tests and benchmarks look at the real world from outside"
@@ -14,6 +14,7 @@
 mod broker;
 mod client;
 mod groups;
+mod transactions;
 
 use broker::{Peer, Running};
 
@@ -73,6 +74,9 @@ fn main() {
     }
     if part("groups") {
         compare_groups(&peers, rounds);
+    }
+    if part("transactions") {
+        compare_transactions(&peers, rounds);
     }
 }
 
@@ -140,6 +144,28 @@ fn compare_groups(peers: &[Peer], rounds: u64) {
         ("commit p99 at a fixed rate, ms", |f| f.p99_ms),
         ("classic members, % of a core", |f| f.classic),
         ("consumer members, % of a core", |f| f.modern),
+    ];
+    print_table(peers, &all, &rows);
+}
+
+fn compare_transactions(peers: &[Peer], rounds: u64) {
+    let seconds = number("PEERS_SECONDS", 20);
+    let mut all = vec![Vec::new(); peers.len()];
+    for round in 1..=rounds {
+        for (peer, figures) in peers.iter().zip(&mut all) {
+            let measured = transactions::measure(&Running::start(peer), seconds);
+            println!(
+                "round {round}, {:12} {:6.1} transactions/s, commit p50 {:6.2} ms, p99 {:6.2} ms",
+                peer.name, measured.rate, measured.commit_p50_ms, measured.commit_p99_ms
+            );
+            figures.push(measured);
+        }
+    }
+    println!("\nmedians of {rounds} rounds, {seconds} s each, 100 records per transaction");
+    let rows: [Row<transactions::Figures>; 3] = [
+        ("transactions per second", |f| f.rate),
+        ("commit p50, ms", |f| f.commit_p50_ms),
+        ("commit p99, ms", |f| f.commit_p99_ms),
     ];
     print_table(peers, &all, &rows);
 }
