@@ -18,6 +18,8 @@ mod damaged;
 mod groups;
 #[path = "../hostile.rs"]
 mod hostile;
+#[path = "../java_transactions.rs"]
+mod java_transactions;
 #[path = "../peers.rs"]
 mod peers;
 #[path = "../transactions.rs"]
