@@ -14,12 +14,19 @@ mod server;
 #[path = "clients/traffic.rs"]
 mod traffic;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use brokerquake::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
-use brokerquake::wire::batch::{Record, TimestampType};
+use brokerquake::decide::{KeyValue, LogRecord};
+use brokerquake::txn;
+use brokerquake::wire::batch::{self, Record, TimestampType};
 use bytes::Bytes;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use rdkafka::{ClientConfig, TopicPartitionList};
 
 use kafka_logs::kafka::{self, Dump};
 use kafka_logs::recorded::{Recorded, clean, crashed};
@@ -274,6 +281,112 @@ fn kafkas_tool_reads_our_logs_without_complaint() {
     server.restart();
     server.terminate();
     check(&server.data());
+}
+
+/// The coordinators' logs of librdkafka's transactions: committed, aborted, with offsets, and one that
+/// SIGTERM finds open. Kafka's tool prints of each record what is decoded here.
+#[test]
+fn kafkas_tool_decodes_our_transaction_state() {
+    let Some(kafka) = kafka::Tool::at_hand() else { return };
+    let mut server = Server::start();
+    server.create_topic("payments", 2, 1, &[]);
+    transact(&server.bootstrap());
+    server.terminate();
+    let data = server.data();
+    let of = |pattern| kafka::matching(&data, pattern);
+    let logs = of("__transaction_state-*/*.log");
+    let dumps = [
+        Dump::of("transactions", &["--transaction-log-decoder"], &logs),
+        Dump::of("offsets", &["--offsets-decoder"], &of("__consumer_offsets-*/*.log")),
+        Dump::of("payments", &["--deep-iteration"], &of("payments-*/*")),
+    ];
+    let shown = dumps.map(|dump| kafka.compare(&dump, &data));
+    assert!(shown.iter().all(|shown| shown.problems.is_empty() && shown.ended_well));
+    let mut stored = Vec::new();
+    for log in &logs {
+        let bytes = fs::read(data.join(log)).unwrap();
+        for found in batch::batches(&bytes) {
+            for record in batch::records(found.unwrap().1, 1 << 20).unwrap() {
+                stored.push(in_kafkas_words(&record));
+            }
+        }
+    }
+    let printed: Vec<&str> =
+        shown[0].text.lines().filter_map(|line| Some(line.split_once(" key: ")?.1)).collect();
+    assert_eq!(printed.len(), stored.len());
+    for (printed, words) in printed.iter().zip(&stored) {
+        for word in words {
+            assert!(printed.contains(word), "{word} is not in {printed}");
+        }
+    }
+    // Each is stored when it is initialised, begun, decided and completed.
+    let states = |id: &str| {
+        let named = format!("\"transactionalId\":\"{id}\"");
+        let of_id = stored.iter().filter(|words| words.contains(&named));
+        let mut states: Vec<_> = of_id.map(|words| words[2].rsplit(':').next().unwrap()).collect();
+        // More partitions are stored with the same state.
+        states.dedup();
+        states.concat()
+    };
+    assert_eq!([states("commits"), states("aborts"), states("open")], ["0124", "0135", "01"]);
+}
+
+/// One transaction for each transactional id.
+fn transact(bootstrap: &str) {
+    const PATIENCE: Duration = Duration::from_secs(30);
+    for id in ["commits", "aborts", "open"] {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("transactional.id", id)
+            .create()
+            .unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        producer.begin_transaction().unwrap();
+        for partition in 0..2 {
+            let record = BaseRecord::<(), str>::to("payments").partition(partition).payload(id);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        producer.flush(PATIENCE).unwrap();
+        match id {
+            "commits" => {
+                let consumer: BaseConsumer = ClientConfig::new()
+                    .set("bootstrap.servers", bootstrap)
+                    .set("group.id", "shop")
+                    .create()
+                    .unwrap();
+                let group = consumer.group_metadata().unwrap();
+                let mut offsets = TopicPartitionList::new();
+                offsets.add_partition_offset("payments", 0, rdkafka::Offset::Offset(1)).unwrap();
+                producer.send_offsets_to_transaction(&offsets, &group, PATIENCE).unwrap();
+                producer.commit_transaction(PATIENCE).unwrap();
+            }
+            "aborts" => producer.abort_transaction(PATIENCE).unwrap(),
+            _ => {}
+        }
+    }
+}
+
+/// What Kafka's tool is to print of a record of `__transaction_state`, as it is decoded here.
+fn in_kafkas_words(record: &Record) -> [String; 5] {
+    let bytes = KeyValue { key: record.key.clone(), value: record.value.clone() };
+    let read = txn::Record::decode(bytes).unwrap();
+    let txn::Record::Stored { id, transaction, .. } = read else { panic!("{read:?}") };
+    let mut topics: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for name in &*transaction.partitions {
+        topics.entry(&name.topic).or_default().push(name.partition.to_string());
+    }
+    let topics = topics.into_iter().map(|(topic, partitions)| {
+        format!("{{\"topic\":\"{topic}\",\"partitionIds\":[{}]}}", partitions.join(","))
+    });
+    let topics: Vec<String> = topics.collect();
+    let (producer, epoch) = (transaction.producer, transaction.epoch);
+    [
+        format!("\"transactionalId\":\"{id}\""),
+        format!("\"producerId\":{producer},"),
+        format!("\"transactionStatus\":{}", transaction.state.id()),
+        format!("\"producerEpoch\":{epoch},\"transactionTimeoutMs\":{}", transaction.timeout_ms),
+        topics.join(","),
+    ]
 }
 
 /// Findings that Kafka's tool also reports for its own logs: a segment above 0 follows -1.

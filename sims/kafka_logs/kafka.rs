@@ -75,7 +75,7 @@ pub fn listed_dumps() -> Vec<Dump> {
 }
 
 /// Files of a data directory by a pattern with `*` wildcards, sorted.
-fn matching(data: &Path, pattern: &str) -> Vec<String> {
+pub fn matching(data: &Path, pattern: &str) -> Vec<String> {
     let files = files(data);
     files.into_iter().filter(|file| matches(file, pattern)).collect()
 }
