@@ -1,6 +1,7 @@
 //! Connections over real sockets, to peers that play a script.
 
 mod pool;
+mod timeless;
 
 use std::future::Future;
 use std::time::Duration;
@@ -16,13 +17,14 @@ use crate::wire::Request;
 use crate::wire::api::{self, Api, key};
 use crate::wire::frame::{decode_request, encode_response};
 use crate::wire::messages::*;
+use timeless::Timeless;
 
 fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(test)
 }
 
-fn soon(world: &RealWorld) -> Instant {
+fn soon(world: &impl World) -> Instant {
     world.now() + Duration::from_secs(20)
 }
 
@@ -67,7 +69,10 @@ impl Peer {
 }
 
 /// Listens, and plays `script` for the first connection.
-async fn peer<F>(world: &RealWorld, script: impl FnOnce(Peer) -> F + Send + 'static) -> Address
+async fn peer<F>(
+    world: &impl World<Net = RealNet>,
+    script: impl FnOnce(Peer) -> F + Send + 'static,
+) -> Address
 where
     F: Future<Output = ()> + Send,
 {
@@ -82,7 +87,7 @@ where
     address
 }
 
-async fn connect(world: &RealWorld, to: &Address) -> Connection<RealWorld> {
+async fn connect<W: World>(world: &W, to: &Address) -> Connection<W> {
     Connection::open(world, to, "test", soon(world)).await.unwrap()
 }
 
@@ -329,7 +334,7 @@ fn large_batches_arrive_whole_between_other_requests() {
 #[test]
 fn queued_requests_leave_after_the_last_handle_is_dropped() {
     run(async {
-        let world = RealWorld::new();
+        let world = Timeless::new();
         let (arrived, received) = tokio::sync::oneshot::channel();
         let (read, begins) = tokio::sync::oneshot::channel();
         let to = peer(&world, |mut peer| async move {
