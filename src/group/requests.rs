@@ -253,7 +253,7 @@ impl GroupCoordinator {
             if !all_gone {
                 continue;
             }
-            let group = self.classic.get(id.as_str());
+            let group = self.classic_or_simple(id.as_str());
             if let Some(group) = self.state.consumer(id.as_str()) {
                 if group.is_empty() {
                     records.extend(group.tombstones());
@@ -269,8 +269,7 @@ impl GroupCoordinator {
     /// Every group, in order.
     fn names(&self) -> BTreeSet<&GroupId> {
         let classic = self.classic.iter().map(|(id, _)| id);
-        let stored = self.state.iter().map(|(id, _)| id);
-        classic.chain(stored).chain(self.state.offsets().groups()).collect()
+        classic.chain(self.state.names()).collect()
     }
 
     /// A group as its offsets see it. Those that only commit offsets are classic groups.
@@ -291,7 +290,7 @@ impl GroupCoordinator {
         let known = self.classic.get(group).cloned();
         known.or_else(|| {
             let simple = || Arc::new(ClassicGroup::new(group.into(), Timestamp::NONE));
-            self.state.offsets().has_group(group).then(simple)
+            self.state.is_simple(group).then(simple)
         })
     }
 }

@@ -26,6 +26,9 @@ pub enum Group {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Groups {
     groups: SharedMap<GroupId, Group>,
+    /// Groups that only commit offsets. Each is known from its first offset on, also one of a
+    /// transaction that is aborted, until a tombstone. Source: Kafka's `OffsetMetadataManager.replay`.
+    simple: SharedMap<GroupId, ()>,
     offsets: Offsets,
     flaws: Flaws,
 }
@@ -55,6 +58,24 @@ impl Groups {
     /// All groups that have a record, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&GroupId, &Group)> {
         self.groups.iter()
+    }
+
+    /// Whether the group has no record, and commits offsets, or did.
+    pub fn is_simple(&self, group: &str) -> bool {
+        let known = self.simple.contains_key(group) || self.offsets.has_group(group);
+        known && !self.groups.contains_key(group)
+    }
+
+    /// All groups that have a record, or offsets, or had offsets. A group may come twice.
+    pub fn names(&self) -> impl Iterator<Item = &GroupId> {
+        self.groups.keys().chain(self.simple.keys()).chain(self.offsets.groups())
+    }
+
+    /// An offset of a group was replayed.
+    fn has_offset(&mut self, group: &GroupId) {
+        if !self.groups.contains_key(group) && !self.simple.contains_key(group) {
+            self.simple.insert(group.clone(), ());
+        }
     }
 
     /// What the groups have committed.
@@ -105,6 +126,7 @@ impl Groups {
             None if creates => {
                 let mut group = ConsumerGroup::new(id.clone()).with_flaws(self.flaws);
                 group.replay(record);
+                self.simple.remove(id);
                 self.groups.insert(id.clone(), Group::Consumer(Arc::new(group)));
             }
             None => return,
@@ -158,16 +180,21 @@ impl State for Groups {
     ) -> Result<(), Infallible> {
         match record {
             Record::ClassicGroup { group, value: Some(value) } => {
+                self.simple.remove(group);
                 self.groups.insert(group.clone(), Group::Classic(Arc::new(value.clone())));
                 changes.push(Change::Group(group.clone()));
             }
             Record::ClassicGroup { group, value: None } => {
+                self.simple.remove(group);
                 if self.classic(group.as_str()).is_some() {
                     self.groups.remove(group);
                     changes.push(Change::Group(group.clone()));
                 }
             }
             Record::Offset { key, value } => {
+                if value.is_some() {
+                    self.has_offset(&key.group);
+                }
                 self.offsets.replay(offset, key, value.as_ref());
                 changes.push(Change::Offset(key.clone()));
             }
@@ -192,6 +219,9 @@ impl State for Groups {
         let Record::Offset { key, value } = record else {
             return self.replay(offset, record, changes);
         };
+        if value.is_some() {
+            self.has_offset(&key.group);
+        }
         self.offsets.replay_in_transaction(offset, producer, key, value.as_ref());
         if value.is_none() {
             changes.push(Change::Offset(key.clone()));

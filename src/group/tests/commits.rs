@@ -197,6 +197,19 @@ fn offsets_of_a_simple_group_expire_by_their_commit() {
     assert_eq!(shell.state(), "Dead");
 }
 
+#[test]
+fn simple_group_without_offsets_exists_until_the_next_check() {
+    let mut shell = shell();
+    shell.commit_offset("", -1, "t");
+    assert_eq!(shell.delete_offset("t"), ErrorCode::None);
+    shell.fail_over(shell.log.len());
+    assert_eq!(shell.state(), "Empty");
+    assert_eq!(shell.commit_offset("m", 3, "t"), ErrorCode::UnknownMemberId);
+    shell.pass_secs(600);
+    assert_eq!(shell.state(), "Dead");
+    assert_eq!(shell.commit_offset("m", 3, "t"), ErrorCode::IllegalGeneration);
+}
+
 impl Shell {
     /// Commits 2,000 offsets, of topics whose names are as long as they may be.
     fn commit_many(&mut self) -> Vec<String> {
@@ -235,7 +248,8 @@ fn offsets_expire_in_batches_that_a_log_accepts() {
     shell.commit_many();
     let appended = shell.log.len();
     shell.pass_days(8);
-    shell.assert_deleted_in_batches(appended, 2000);
+    shell.assert_deleted_in_batches(appended, 2001);
+    assert_eq!(shell.state(), "Dead");
 }
 
 #[test]

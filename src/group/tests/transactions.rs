@@ -1,7 +1,9 @@
 //! Offsets in a transaction are fenced by member and generation (KIP-447).
 
 use super::*;
-use crate::base::{Flaw, Flaws};
+use crate::base::{Flaw, Flaws, Offset, ProducerId};
+use crate::decide::State;
+use crate::group::{Groups, Record};
 use crate::wire::messages::TxnOffsetCommitRequest;
 use crate::wire::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -88,4 +90,23 @@ fn zombie_commits_without_the_fence() {
     let members = shell.stable(2);
     assert_eq!(commit(&shell, &request(&members[1], 0)), taken());
     assert_eq!(shell.machine().check_transactional_commit(3, &request("gone", 7)), Ok(()));
+}
+
+#[test]
+fn group_whose_only_offsets_were_aborted_exists_until_its_tombstone() {
+    let shell = Shell::new(GroupSettings::default());
+    let commits = request("", -1);
+    let decision = shell.machine().commit_transactional_offsets(shell.wall(), 3, &commits);
+    let (mut groups, mut changes) = (Groups::default(), Vec::new());
+    let producer = ProducerId(7);
+    for record in &decision.records {
+        let replayed = groups.replay_in_transaction((Offset(0), producer), record, &mut changes);
+        replayed.unwrap();
+    }
+    groups.end_transaction(producer, false, &mut changes);
+    assert!(!groups.offsets().has_group(GROUP));
+    assert!(groups.is_simple(GROUP), "Kafka answers UNKNOWN_MEMBER_ID to a member of it");
+    let tombstone = Record::ClassicGroup { group: GROUP.into(), value: None };
+    groups.replay(Offset(2), &tombstone, &mut changes).unwrap();
+    assert!(!groups.is_simple(GROUP));
 }
