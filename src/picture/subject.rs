@@ -212,6 +212,7 @@ fn of_transactions(run: &Recorder, violation: &Violation, all: &Transactions) ->
         W::NoOutput { .. }
         | W::OutputsReordered { .. }
         | W::EpochTwice { .. }
+        | W::FencingEpoch { .. }
         | W::IdTwice { .. }
         | W::EpochFell { .. }
         | W::UnreadableEntry { .. } => Vec::new(),
