@@ -201,7 +201,10 @@ impl CellResult {
     pub fn text(&self) -> String {
         let seed = self.witness.as_ref().map_or_else(String::new, |w| format!(", seed {}", w.seed));
         let said = match self.status {
-            Status::ExactlyOnce => return format!("exactly once (0 of {})", self.seeds),
+            Status::ExactlyOnce => {
+                let promised = if self.promised { "" } else { ", not promised" };
+                return format!("exactly once (0 of {}){promised}", self.seeds);
+            }
             Status::Untested => return "nothing tested".to_owned(),
             Status::Fails => {
                 let one =
@@ -215,10 +218,11 @@ impl CellResult {
         said + &seed
     }
 
-    /// A short form, so that all columns fit on a line; `+`: there are more anomalies.
+    /// A short form, so that all columns fit on a line; `+`: there are more anomalies; `*`: not promised.
     pub(super) fn short(&self) -> String {
         match (self.status, self.anomalies.first()) {
-            (Status::ExactlyOnce, _) => "once".to_owned(),
+            (Status::ExactlyOnce, _) if self.promised => "once".to_owned(),
+            (Status::ExactlyOnce, _) => "once*".to_owned(),
             (Status::Fails, Some(shown)) => {
                 let more = if self.anomalies.len() > 1 { "+" } else { "" };
                 format!("{} {}/{}{more}", shown.kind.verb(), shown.seeds, self.seeds)

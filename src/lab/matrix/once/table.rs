@@ -10,7 +10,7 @@ const WIDTH: usize = 14;
 const NAME: usize = 18;
 
 /// What a zombie is.
-const ZOMBIE: &str = "\"-\": without a transactional.id or a group no client takes the place of another, \
+const ZOMBIE: &str = "\"*\": not promised, though no seed showed anything else. \"-\": without a transactional.id or a group no client takes the place of another, \
 and nothing fences a producer that comes back. What a zombie can do, by row:";
 
 /// The rows that were run, with one result per column if the cell makes sense.
