@@ -19,8 +19,8 @@ const CLUSTER: [(&str, &str); 6] = [
 ];
 
 /// What clients may see broken once committed records are lost: also the state of producers, of
-/// transactions and of groups.
-const AFTER_LOSS: [&str; 13] = [
+/// transactions and of groups. Other transactions take the offsets of lost ones, which looks like G0.
+const AFTER_LOSS: [&str; 14] = [
     "acked-write-lost",
     "acked-write-unseen",
     "inconsistent-offset",
@@ -30,6 +30,7 @@ const AFTER_LOSS: [&str; 13] = [
     "send-reorder",
     "torn-transaction",
     "aborted-read",
+    "g0",
     "input-output-mismatch",
     "commit-rewound",
     "processed-at-least-once",
