@@ -83,6 +83,10 @@ fn zombie_transformer_can_not_commit_what_another_one_reads() {
     let seen = Seen::of("eos/zombie-transformers");
     assert!(seen.strikes("pause of k") >= 4, "{:?}", seen.outcome.story);
     assert!(seen.count("transformed") > 200, "{} inputs", seen.count("transformed"));
+    let refused =
+        |line: &&Value| line["event"] == "sent-offsets" && line["error"] == "COMMIT_FAILED";
+    let refused = seen.lines.iter().filter(refused).count();
+    assert!(refused > 0, "no zombie sent offsets after its place was taken");
 }
 
 #[test]
@@ -107,4 +111,47 @@ fn chain_of_two_stages_makes_one_output_of_each_input() {
     let seen = Seen::of("eos/two-stages");
     assert!(seen.strikes("kill of k") >= 2, "{:?}", seen.outcome.story);
     assert!(seen.count("transformed") > 200, "{} inputs", seen.count("transformed"));
+}
+
+#[test]
+fn coordinator_that_dies_at_any_step_leaves_nothing_behind() {
+    Trial::of("eos/coordinator-dies-at-each-step").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/coordinator-dies-at-each-step");
+    assert!(seen.strikes("kill of b") >= 5, "{:?}", seen.outcome.story);
+}
+
+#[test]
+fn late_end_of_a_transaction_changes_nothing_in_the_next_one() {
+    Trial::of("eos/late-end-of-a-transaction").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/late-end-of-a-transaction");
+    assert!(seen.strikes("EndTxn requests of p") >= 3, "{:?}", seen.outcome.story);
+    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    assert!(committed > 20 && aborted > 20, "{committed} committed, {aborted} aborted");
+}
+
+#[test]
+fn late_end_of_a_transaction_tears_the_next_one_in_version_1() {
+    Trial::of("eos/late-end-tears-version-1").seeds(SEEDS).assert_as_expected();
+}
+
+#[test]
+fn late_batch_of_an_aborted_transaction_is_refused_if_it_is_verified() {
+    Trial::of("eos/late-batch-is-verified").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/late-batch-is-verified");
+    assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
+    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    assert!(committed > 20 && aborted > 3, "{committed} committed, {aborted} aborted");
+}
+
+#[test]
+fn producers_go_on_with_other_ids_when_their_epochs_run_out() {
+    Trial::of("eos/epochs-run-out").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/epochs-run-out");
+    let got =
+        |line: &&Value| ["identified", "bumped"].contains(&line["event"].as_str().unwrap_or(""));
+    let epochs = seen.lines.iter().filter(got).filter_map(|line| line["epoch"].as_i64());
+    let epochs: Vec<i64> = epochs.collect();
+    let (last, first) = (epochs.contains(&32_766), epochs.contains(&0));
+    assert!(last && first, "epochs of clients: {epochs:?}");
+    assert!(seen.ended("committed") > 20, "{} committed", seen.ended("committed"));
 }
