@@ -155,3 +155,14 @@ fn producers_go_on_with_other_ids_when_their_epochs_run_out() {
     assert!(last && first, "epochs of clients: {epochs:?}");
     assert!(seen.ended("committed") > 20, "{} committed", seen.ended("committed"));
 }
+
+#[test]
+fn transactions_survive_the_switch_to_version_2() {
+    Trial::of("eos/version-2-comes-under-load").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/version-2-comes-under-load");
+    assert_eq!(seen.strikes("update of transaction.version to level 2"), 1);
+    let bumps = || seen.lines.iter().filter(|line| line["event"] == "bumped");
+    let before = bumps().filter(|line| line["at"].as_u64().is_some_and(|at| at < 16_000_000_000));
+    let (before, all) = (before.count(), bumps().count());
+    assert!(all > 50 && before < all / 4, "{before} of {all} epochs before the switch");
+}
