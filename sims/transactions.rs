@@ -5,6 +5,7 @@
 )]
 
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -259,4 +260,51 @@ fn transactions_go_on_after_a_broker_is_killed() {
     assert!(expected.len() >= 5, "{expected:?}");
     let committed = read(&bootstrap, "read_committed", "payments", 1);
     assert_eq!(committed, [(0, expected)].into());
+}
+
+/// What `brokerquake transactions` answers on a server: its exit code, and both streams.
+fn command(server: &Server, words: &str) -> (Option<i32>, String) {
+    let ran = Command::new(env!("CARGO_BIN_EXE_brokerquake"))
+        .args(["transactions", "--bootstrap-server", &server.bootstrap()])
+        .args(words.split(' '))
+        .output()
+        .unwrap();
+    (ran.status.code(), String::from_utf8([ran.stdout, ran.stderr].concat()).unwrap())
+}
+
+#[test]
+fn command_names_what_does_not_exist_and_changes_nothing() {
+    let server = Server::start_with(SETTINGS);
+    server.create_topic("payments", 3, 1, &[]);
+    // The topics of coordinators exist from the first transactional id on.
+    drop(producer(&server.bootstrap(), "till"));
+    let started = Instant::now();
+    for (words, named) in [
+        ("describe-producers --topic paymnts --partition 0", "topic `paymnts`"),
+        ("describe-producers --topic payments --partition 3", "has partitions 0, 1, 2"),
+        ("describe-producers --topic payments --partition=-1", "no partition -1"),
+        ("describe-producers --broker-id 7 --topic payments --partition 0", "those are on brokers 1"),
+        ("find-hanging --topic paymnts", "topic `paymnts`"),
+        ("find-hanging --topic payments --partition 9", "no partition 9"),
+        ("find-hanging --broker-id 7", "the brokers of the cluster are 1"),
+        ("abort --topic paymnts --partition 0 --start-offset 0", "topic `paymnts`"),
+        (
+            "abort --topic paymnts --partition 0 --producer-id 1 --producer-epoch 0 --coordinator-epoch 0",
+            "topic `paymnts`",
+        ),
+        ("describe --transactional-id til", "TRANSACTIONAL_ID_NOT_FOUND: til"),
+        ("force-terminate --transactional-id til", "TRANSACTIONAL_ID_NOT_FOUND: til"),
+    ] {
+        let (code, told) = command(&server, words);
+        assert!(code == Some(1) && told.contains(named), "{words}: {code:?} {told}");
+    }
+    // Each asks for what is there before it looks for a leader of what is not.
+    assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
+    let (code, told) = command(&server, "list");
+    assert!(code == Some(0) && told.contains("till "), "{told}");
+    assert_eq!(told.lines().count(), 2, "no other id was created: {told}");
+    let (code, told) = command(&server, "describe-producers --topic payments --partition 2");
+    assert!(code == Some(0) && told.contains("LatestCoordinatorEpoch"), "{told}");
+    let (code, told) = command(&server, "abort --topic payments --partition 0 --start-offset 5");
+    assert!(code == Some(2) && told.contains("describe-producers"), "{told}");
 }

@@ -9,7 +9,9 @@ use super::table::Table;
 use super::{refuse, say};
 use crate::base::config::{AdminConfig, Config};
 use crate::base::{BrokerId, Offset, ProducerEpoch, ProducerId, TopicPartition};
-use crate::client::{AbortSpec, Admin, AdminError, ProducerDescription, TransactionFilter};
+use crate::client::{
+    AbortSpec, Admin, AdminError, PartitionDescription, ProducerDescription, TransactionFilter,
+};
 use crate::io::World;
 use crate::io::real::RealWorld;
 
@@ -17,6 +19,9 @@ use crate::io::real::RealWorld;
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  \
     brokerquake transactions --bootstrap-server 127.0.0.1:9092 list\n  \
+    brokerquake transactions --bootstrap-server 127.0.0.1:9092 describe --transactional-id till\n  \
+    brokerquake transactions --bootstrap-server 127.0.0.1:9092 describe-producers --topic orders \\\n    \
+    --partition 0\n  \
     brokerquake transactions --bootstrap-server 127.0.0.1:9092 find-hanging --topic orders\n  \
     brokerquake transactions --bootstrap-server 127.0.0.1:9092 abort --topic orders \\\n    \
     --partition 0 --start-offset 42\n\n\
@@ -112,6 +117,8 @@ struct AbortArgs {
 enum Problem {
     #[error("{0}")]
     Usage(String),
+    #[error("{0}")]
+    Unknown(String),
     #[error(transparent)]
     Cluster(#[from] AdminError),
 }
@@ -152,8 +159,15 @@ async fn act(admin: &Admin<RealWorld>, action: &Action) -> Result<(), Problem> {
         }
         Action::Describe { transactional_id } => describe(admin, transactional_id).await?,
         Action::DescribeProducers { broker_id, topic, partition } => {
+            let described = existing(admin, topic, *partition).await?;
             let partition = TopicPartition::new(topic.as_str(), *partition);
             let known = match broker_id {
+                Some(broker) if !described.replicas.contains(&BrokerId(*broker)) => {
+                    let replicas = listed(described.replicas.iter().map(|replica| replica.0));
+                    return Err(Problem::Unknown(format!(
+                        "broker {broker} has no replica of {partition}: those are on brokers {replicas}"
+                    )));
+                }
                 Some(broker) => admin.describe_producers_at(BrokerId(*broker), &partition).await?,
                 None => known_at_leader(admin, &partition).await?,
             };
@@ -169,6 +183,8 @@ async fn act(admin: &Admin<RealWorld>, action: &Action) -> Result<(), Problem> {
             find_hanging(admin, &partitions, Duration::from_secs(minutes)).await?;
         }
         Action::ForceTerminate { transactional_id } => {
+            // A coordinator would create an id that it does not know.
+            admin.describe_transaction(transactional_id).await?;
             admin.fence_producer(transactional_id).await?;
         }
     }
@@ -246,8 +262,37 @@ async fn known_at_leader(
     Ok(known.into_values().flatten().collect())
 }
 
+/// A partition as the cluster has it; an error if it has no such topic or partition: the leader of one
+/// that does not exist would be looked for until `default.api.timeout.ms` is over.
+async fn existing(
+    admin: &Admin<RealWorld>,
+    topic: &str,
+    partition: i32,
+) -> Result<PartitionDescription, Problem> {
+    let partitions: Vec<PartitionDescription> =
+        admin.metadata(Some(&[topic])).await?.into_iter().flat_map(|it| it.partitions).collect();
+    let found = partitions.iter().find(|described| described.partition == partition);
+    found.cloned().ok_or_else(|| {
+        let known = listed(partitions.iter().map(|described| described.partition));
+        Problem::Unknown(format!(
+            "topic `{topic}` has no partition {partition}: it has partitions {known}"
+        ))
+    })
+}
+
+/// Numbers as a user reads them; of many, the first and the last.
+fn listed(numbers: impl Iterator<Item = i32>) -> String {
+    const SHOWN: usize = 8;
+    let numbers: Vec<String> = numbers.map(|number| number.to_string()).collect();
+    match &numbers[..] {
+        [first, .., last] if numbers.len() > SHOWN => format!("{first} to {last}"),
+        all => all.join(", "),
+    }
+}
+
 /// The transaction to abort, which the leader knows by its first offset.
 async fn spec(admin: &Admin<RealWorld>, args: &AbortArgs) -> Result<AbortSpec, Problem> {
+    existing(admin, &args.topic, args.partition).await?;
     let partition = TopicPartition::new(args.topic.as_str(), args.partition);
     if let (Some(producer), Some(epoch), Some(coordinator_epoch)) =
         (args.producer_id, args.producer_epoch, args.coordinator_epoch)
@@ -282,6 +327,9 @@ async fn candidates(
     topic: Option<&str>,
     partition: Option<i32>,
 ) -> Result<Vec<TopicPartition>, Problem> {
+    if let (Some(topic), Some(partition)) = (topic, partition) {
+        existing(admin, topic, partition).await?;
+    }
     let wanted = topic.map(|topic| vec![topic]);
     let mut found = Vec::new();
     for described in admin.metadata(wanted.as_deref()).await? {
@@ -294,7 +342,19 @@ async fn candidates(
             }
         }
     }
-    Ok(found)
+    match broker {
+        Some(broker) if found.is_empty() => {
+            let of = match (topic, partition) {
+                (Some(topic), Some(partition)) => format!(" of {topic}-{partition}"),
+                (Some(topic), None) => format!(" of topic `{topic}`"),
+                _ => String::new(),
+            };
+            let brokers = listed(admin.describe_cluster().await?.brokers.iter().map(|b| b.id.0));
+            let known = format!("the brokers of the cluster are {brokers}");
+            Err(Problem::Unknown(format!("broker {broker} has no replica{of}: {known}")))
+        }
+        _ => Ok(found),
+    }
 }
 
 async fn find_hanging(
