@@ -51,9 +51,12 @@ fn describe<W: World>(
     topic: &TopicRequest,
     index: i32,
 ) -> PartitionResponse {
-    let found = image.topic(&topic.name).ok_or(ErrorCode::UnknownTopicOrPartition);
-    let replica = found.and_then(|found| broker.replica_of(found, index));
-    match replica.and_then(|replica| replica.producers()) {
+    let Some(found) = image.topic(&topic.name) else {
+        let mut refused = refusal(index, ErrorCode::UnknownTopicOrPartition);
+        refused.error_message = Some("This server does not host this topic-partition.".into());
+        return refused;
+    };
+    match broker.replica_of(found, index).and_then(|replica| replica.producers()) {
         Ok(producers) => {
             let producers = producers.into_iter().map(|(id, producer)| state(id.0, &producer));
             message!(PartitionResponse {
