@@ -125,11 +125,16 @@ impl<W: World> Partition<W> {
             self.cut_at_high_watermark(state)?;
             return Ok(false);
         }
-        let Role::Follower(follower) = &state.role else { return Ok(false) };
+        let Role::Follower(follower) = &mut state.role else { return Ok(false) };
         let log = state.log.log_start()..state.log.log_end();
+        let end = log.end;
         let RangeRemedy::StartAt(start) = follower.out_of_range(log, answer.log_start) else {
             return Ok(false);
         };
+        if start > end {
+            // At once: retention may delete a record here faster than a pause passes.
+            follower.answered();
+        }
         self.start_over(state, start)?;
         Ok(true)
     }
@@ -308,6 +313,20 @@ mod tests {
         let diverging = Some((LeaderEpoch(0), Offset(202)));
         let next = replica.answered(LeaderAnswer { diverging, ..empty_answer(138) }).await;
         assert_eq!((next.log_start, next.offset), (Offset(138), Offset(138)));
+    }
+
+    #[tokio::test]
+    async fn follower_that_starts_over_further_on_fetches_at_once() {
+        let replica = Replica::new(TopicConfig::default()).await;
+        replica.elect(OTHER, 0, &[ME, OTHER]).await;
+        let deleted = LeaderAnswer { error: ErrorCode::OffsetOutOfRange, ..empty_answer(395) };
+        let asked = replica.partition.next_fetch(OTHER).unwrap();
+        replica.partition.fetched(&asked, &deleted, Instant::NEVER).await.unwrap();
+        let asked = replica.partition.next_fetch(OTHER).expect("no pause");
+        assert_eq!(asked.offset, Offset(395));
+        // The same answer again is none that it can use: it asks later.
+        replica.partition.fetched(&asked, &deleted, Instant::NEVER).await.unwrap();
+        assert!(replica.partition.next_fetch(OTHER).is_none());
     }
 
     #[tokio::test]
