@@ -159,6 +159,41 @@ impl Story {
         self.sees(broker, What::Wrote { path, offset: 0, bytes: file.into() });
     }
 
+    /// The same with records that belong to transactions of a producer, and with a marker at the end:
+    /// its offset, its producer, and whether it commits.
+    pub fn writes_keyed_in(
+        &mut self,
+        broker: u16,
+        base: i64,
+        suffix: &str,
+        records: &[(i64, Option<i64>, &str)],
+        marker: Option<(i64, i64, bool)>,
+    ) {
+        let mut file = Vec::new();
+        let mut add = |offset: i64, builder: BatchBuilder, producer: Option<i64>| {
+            let mut bytes = match producer {
+                Some(id) => builder.finish(ProducerId(id), ProducerEpoch(0), 0).to_vec(),
+                None => builder.finish_plain().to_vec(),
+            };
+            batch::assign(&mut bytes, Offset(offset), LeaderEpoch(0));
+            file.extend(bytes);
+        };
+        let builder = || BatchBuilder::new(Compression::None, Timestamp(0));
+        for (offset, producer, key) in records {
+            let mut one = if producer.is_some() { builder().transactional() } else { builder() };
+            one.append(Timestamp(0), Some(key.as_bytes()), Some(b"1"), &[]);
+            add(*offset, one, *producer);
+        }
+        if let Some((offset, producer, commit)) = marker {
+            let mut one = builder().transactional().control();
+            one.append(Timestamp(0), Some(&[0, 0, 0, u8::from(commit)]), Some(&[0; 6]), &[]);
+            add(offset, one, Some(producer));
+        }
+        let path: Arc<str> = format!("{}{suffix}", path(&self.partition, base)).into();
+        self.sees(broker, What::Cut { path: path.clone(), len: 0 });
+        self.sees(broker, What::Wrote { path, offset: 0, bytes: file.into() });
+    }
+
     /// A cleaned segment takes the place of those of its base and of `others`.
     pub fn swaps(&mut self, broker: u16, base: i64, others: &[i64]) {
         let partition = self.partition.clone();

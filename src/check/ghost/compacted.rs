@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::base::{Timestamp, TopicPartition};
+use super::stamp::Stamp;
+use crate::base::{Offset, ProducerId, Timestamp, TopicPartition};
 use crate::sim::{HostId, Observation, What};
 use crate::wire::batch::{self, Record};
 
@@ -15,6 +16,72 @@ const LARGEST: usize = 64 << 20;
 /// Every host's files with batches of compacted topics.
 #[derive(Debug, Default)]
 pub(crate) struct CompactedFiles(BTreeMap<(HostId, Arc<str>), Vec<u8>>);
+
+/// What a log says about the transaction of one of its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// It belongs to none, or to one that is committed.
+    Counts,
+    Aborted,
+    /// No marker follows it.
+    Open,
+}
+
+/// A batch of a log, with its records.
+#[derive(Clone, Debug)]
+struct Whole {
+    base: Offset,
+    stamp: Stamp,
+    records: Vec<Record>,
+}
+
+/// The batches of a log or of one of its files, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Batches(Vec<Whole>);
+
+impl Batches {
+    /// Every record that is not of a control batch.
+    pub fn records(&self) -> impl Iterator<Item = (&Record, Standing)> {
+        let mut ends: BTreeMap<ProducerId, Standing> = BTreeMap::new();
+        let mut standings = Vec::new();
+        for batch in self.0.iter().rev() {
+            standings.push(match batch.stamp {
+                Stamp::Plain => Some(Standing::Counts),
+                Stamp::Data { producer, .. } => {
+                    Some(ends.get(&producer).copied().unwrap_or(Standing::Open))
+                }
+                Stamp::Marker { producer, commit, .. } => {
+                    let standing = if commit { Standing::Counts } else { Standing::Aborted };
+                    ends.insert(producer, standing);
+                    None
+                }
+                Stamp::Control => None,
+            });
+        }
+        let known = self.0.iter().zip(standings.into_iter().rev());
+        let known = known.filter_map(|(batch, standing)| Some((batch, standing?)));
+        known.flat_map(|(batch, standing)| {
+            batch.records.iter().map(move |record| (record, standing))
+        })
+    }
+
+    /// Every marker: its producer and its offset.
+    pub fn markers(&self) -> impl Iterator<Item = (ProducerId, Offset)> {
+        self.0.iter().filter_map(|batch| match batch.stamp {
+            Stamp::Marker { producer, .. } => Some((producer, batch.base)),
+            _ => None,
+        })
+    }
+
+    /// The first record of a producer's transaction, within these offsets.
+    pub fn in_transaction(&self, producer: ProducerId, within: Range<Offset>) -> Option<Offset> {
+        let of_it = self.0.iter().filter(
+            |batch| matches!(batch.stamp, Stamp::Data { producer: other, .. } if other == producer),
+        );
+        let mut offsets = of_it.flat_map(|batch| &batch.records).map(|record| record.offset);
+        offsets.find(|offset| within.contains(offset))
+    }
+}
 
 /// A file of batches, read from its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,9 +149,13 @@ impl CompactedFiles {
         }
     }
 
-    /// Every record of a file, and the offset after its last batch.
-    pub fn records_of(&self, host: HostId, path: &Arc<str>, base: i64) -> (Vec<Record>, i64) {
-        self.0.get(&(host, path.clone())).map_or((Vec::new(), base), |bytes| read(bytes, base))
+    /// The batches of a file, and the offset after the last one.
+    pub fn file(&self, host: HostId, path: &Arc<str>, base: i64) -> (Batches, i64) {
+        let (found, end) = self
+            .0
+            .get(&(host, path.clone()))
+            .map_or_else(|| (Vec::new(), base), |bytes| read(bytes, base));
+        (Batches(found), end)
     }
 
     /// The delete horizons of a file's records, by offset (KIP-534).
@@ -107,34 +178,38 @@ impl CompactedFiles {
         bytes.and_then(|bytes| batch::records(bytes, LARGEST).ok()).unwrap_or_default()
     }
 
-    /// Every record in the segments of a log: in `directory`, or in whichever has the partition's
-    /// name.
+    /// The batches in the segments of a log: in `directory`, or in whichever has the partition's name.
     pub fn log(
         &self,
         host: HostId,
         partition: &TopicPartition,
         directory: Option<&str>,
-    ) -> impl Iterator<Item = Record> {
-        let own = self.0.range((host, "".into())..).take_while(move |((of, _), _)| *of == host);
-        own.flat_map(move |((_, path), bytes)| {
+    ) -> Batches {
+        let own = self.0.range((host, "".into())..).take_while(|((of, _), _)| *of == host);
+        let segments = own.filter_map(|((_, path), bytes)| {
             let name = FileName::read(path).filter(|name| {
                 let here = directory.is_none_or(|directory| name.directory == directory);
                 let counts =
                     name.suffix.is_empty() || directory.is_none() && name.suffix == ".swap";
                 here && counts && name.partition == *partition
             });
-            name.map_or(Vec::new(), |name| read(bytes, name.base).0)
-        })
+            name.map(|name| read(bytes, name.base).0)
+        });
+        Batches(segments.flatten().collect())
     }
 }
 
-/// Every record of a file, and the offset after its last batch.
-fn read(bytes: &[u8], base: i64) -> (Vec<Record>, i64) {
+/// Every batch of a file, and the offset after the last one.
+fn read(bytes: &[u8], base: i64) -> (Vec<Whole>, i64) {
     let (mut found, mut end) = (Vec::new(), base);
     for each in batch::batches(bytes) {
         let Ok((header, whole)) = each else { break };
         end = header.next_offset().0;
-        found.extend(batch::records(whole, LARGEST).unwrap_or_default());
+        found.push(Whole {
+            base: header.base_offset,
+            stamp: Stamp::of(&header, whole),
+            records: batch::records(whole, LARGEST).unwrap_or_default(),
+        });
     }
     (found, end)
 }

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 pub(crate) use calm::Calm;
 pub(crate) use clients::{Clients, Reached, Send};
-pub(crate) use compacted::{CompactedFiles, FileName};
+pub(crate) use compacted::{Batches, CompactedFiles, FileName, Standing};
 pub(crate) use files::{is_inside, partition_of as partition_of_directory};
 pub(crate) use groups::{Before, Groups, Lagging, Member, Unstable};
 pub(crate) use hosts::Host;

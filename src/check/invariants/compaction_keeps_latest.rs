@@ -1,19 +1,20 @@
 //! `compaction-keeps-latest`: a cleaned segment has the latest record of each key in the segments
 //! that it replaces, and no other record; a latest tombstone is missing only when
 //! `delete.retention.ms` has passed since it was first seen in a cleaned segment anywhere
-//! (KIP-534).
+//! (KIP-534). A marker is there as long as any record of its transaction is (KAFKA-14055).
 //!
+//! Records of aborted transactions may be gone, and supersede no other; nor do those of open ones.
 //! Read from the bytes of the files of compacted topics. Judged when a cleaned segment begins to
 //! count: when it is renamed from `.cleaned` to `.swap`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::base::{BrokerId, Instant, TopicPartition};
-use crate::check::ghost::FileName;
+use crate::base::{BrokerId, Instant, Offset, TopicPartition};
+use crate::check::ghost::{Batches, FileName, Standing};
 use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
 use crate::sim::{EPOCH_MS, HostId, What};
 use crate::wire::batch::Record;
@@ -65,26 +66,35 @@ impl CompactionKeepsLatest {
         let Some(name) = FileName::read(path) else { return Ok(()) };
         let Some(broker) = ghost.host(host).map(|host| host.broker) else { return Ok(()) };
         let FileName { partition, directory, base, .. } = name;
-        let (new, end) = ghost.compacted().records_of(host, path, base);
+        let (cleaned, end) = ghost.compacted().file(host, path, base);
+        let log = ghost.compacted().log(host, &partition, Some(directory));
         let mut before = BTreeMap::new();
         let mut latest = BTreeMap::new();
-        for record in ghost.compacted().log(host, &partition, Some(directory)) {
-            latest.insert(record.key.clone(), record.offset.0);
-            before.insert(record.offset.0, record);
+        for (record, standing) in log.records() {
+            if standing == Standing::Counts {
+                latest.insert(record.key.clone(), record.offset.0);
+            }
+            before.insert(record.offset.0, (record, standing));
         }
         let mut last = None;
+        let new: Vec<_> = cleaned.records().map(|(record, _)| record).collect();
         for record in &new {
             let rises = last.replace(record.offset).is_none_or(|last| last < record.offset);
-            if !rises || before.get(&record.offset.0) != Some(record) {
+            let was = before.get(&record.offset.0).map(|(record, _)| *record);
+            if !rises || was != Some(*record) {
                 return broke(event, &partition, broker, record, "is not what was there");
             }
+        }
+        if let Some(witness) = lost_marker(broker, &log, &cleaned, Offset(base)..Offset(end)) {
+            return event.broke(self.name(), &partition, witness);
         }
         let kept = |offset: i64| new.binary_search_by_key(&offset, |record| record.offset.0);
         let retention = ghost.delete_retention(&partition.topic);
         let wait = retention.mul_f64(TOLERANCE);
         let sealed = self.sealed((host, directory), base..end);
         let horizons = ghost.compacted().horizons_of(host, path);
-        for record in before.range(base..end).map(|(_, record)| record) {
+        let judged = before.range(base..end).map(|(_, known)| known);
+        for (record, _) in judged.filter(|(_, standing)| *standing != Standing::Aborted) {
             let offset = record.offset.0;
             let there = kept(offset).is_ok();
             let is_latest = record.key.is_some() && latest.get(&record.key) == Some(&offset);
@@ -129,6 +139,30 @@ impl CompactionKeepsLatest {
         let times = of_host.filter(|((_, path), _)| inside(path)).map(|(_, at)| *at);
         times.max().unwrap_or(Instant::START)
     }
+}
+
+/// A marker that cleaning removed though a record of its transaction is left.
+fn lost_marker(
+    broker: BrokerId,
+    log: &Batches,
+    cleaned: &Batches,
+    range: Range<Offset>,
+) -> Option<StorageWitness> {
+    let left: BTreeSet<_> = cleaned.markers().collect();
+    let mut begins = BTreeMap::new();
+    for (producer, marker) in log.markers() {
+        let begin = begins.insert(producer, marker).unwrap_or(Offset::ZERO);
+        if !range.contains(&marker) || left.contains(&(producer, marker)) {
+            continue;
+        }
+        // Below the cleaned segment, the log is as it was.
+        let below = log.in_transaction(producer, begin..marker.min(range.start));
+        let record = below.or_else(|| cleaned.in_transaction(producer, begin..marker));
+        if let Some(record) = record {
+            return Some(StorageWitness::MarkerGone { broker, producer, marker, record });
+        }
+    }
+    None
 }
 
 fn broke(
@@ -234,5 +268,57 @@ mod tests {
         let mut story = written();
         cleaned(&mut story, &[(1, "a", Some("9")), (2, "b", None)]);
         assert!(story.sentence().contains("is not what was there"), "{}", story.sentence());
+    }
+
+    /// A transaction of key a and its marker, which another segment follows.
+    fn with_transaction(commit: bool) -> Story {
+        let mut story = Story::compacting("compaction-keeps-latest");
+        let committed = [(0, Some(7), "a"), (1, None, "a"), (2, Some(7), "b")];
+        story.writes_keyed_in(1, 0, "", &committed, Some((3, 7, commit)));
+        story.writes_keyed(1, 4, "", &[(4, "c", Some("1"))], 5);
+        story
+    }
+
+    #[test]
+    fn silent_when_records_of_an_aborted_transaction_are_gone_and_supersede_nothing() {
+        let mut story = with_transaction(false);
+        story.writes_keyed_in(1, 0, CLEANED, &[(1, None, "a")], Some((3, 7, false)));
+        story.swaps(1, 0, &[]);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_when_an_aborted_record_superseded_another() {
+        let mut story = Story::compacting("compaction-keeps-latest");
+        story.writes_keyed_in(1, 0, "", &[(0, None, "a"), (1, Some(7), "a")], Some((2, 7, false)));
+        story.writes_keyed(1, 3, "", &[(3, "c", Some("1"))], 4);
+        story.writes_keyed_in(1, 0, CLEANED, &[], Some((2, 7, false)));
+        story.swaps(1, 0, &[]);
+        story
+            .fired("orders-0 compaction on b1: the record of key a at offset 0 is gone at 1.000 s");
+    }
+
+    #[test]
+    fn fires_when_a_marker_is_gone_before_the_records_of_its_transaction() {
+        let mut story = with_transaction(true);
+        // The segment ends with another marker, so that it reaches as far as before.
+        let left = [(1, None, "a"), (2, Some(7), "b")];
+        story.writes_keyed_in(1, 0, CLEANED, &left, Some((3, 8, true)));
+        story.swaps(1, 0, &[]);
+        story.fired(
+            "orders-0 compaction on b1: the marker of producer id 7 at offset 3 is gone at 1.000 s, \
+             though the record at offset 2 of its transaction is left",
+        );
+    }
+
+    #[test]
+    fn silent_when_a_marker_goes_with_the_last_record_of_its_transaction() {
+        let mut story = Story::compacting("compaction-keeps-latest");
+        story.writes_keyed_in(1, 0, "", &[(0, Some(7), "a")], Some((1, 7, true)));
+        story.writes_keyed(1, 2, "", &[(2, "a", Some("2"))], 3);
+        story.writes_keyed(1, 3, "", &[(3, "c", Some("1"))], 4);
+        story.writes_keyed(1, 0, CLEANED, &[(2, "a", Some("2"))], 3);
+        story.swaps(1, 0, &[2]);
+        story.silent();
     }
 }

@@ -4,14 +4,15 @@
 //! Each replica compacts its own log, so `leader-completeness` can't compare batches below a cleaned
 //! point. This invariant compares records: it keeps, from the bytes that leaders exposed, the latest
 //! record of each key, and reads the whole log of each leader that takes over. A tombstone may be
-//! gone. A loss that is within the contract ends what is known of a key.
+//! gone. A loss that is within the contract ends what is known of a key. A record in a transaction counts
+//! once the transaction is committed.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
 use crate::base::{LeaderEpoch, Offset, TopicPartition};
-use crate::check::ghost::Change;
+use crate::check::ghost::{Change, Standing};
 use crate::check::{Event, Ghost, Invariant, StorageWitness, Violation};
 use crate::sim::{HostId, What};
 
@@ -92,14 +93,20 @@ impl Keys {
         self.losses = partition.losses.len();
         let promised = &partition.promised;
         let new = promised.partition_point(|promised| promised.batch.base < self.upto);
-        for promised in promised.iter().skip(new) {
+        // What becomes of records above is not known.
+        let stable = partition.stability.last_stable(partition.frontier());
+        let new = promised.iter().skip(new);
+        for promised in new.take_while(|promised| promised.batch.base < stable) {
             let batch = &promised.batch;
+            if partition.stability.is_hidden(batch) {
+                continue;
+            }
             let records = self.written.get(&(batch.base, batch.epoch, batch.hash));
             for (key, offset, tombstone) in records.into_iter().flatten() {
                 self.latest.insert(key.clone(), (*offset, *tombstone));
             }
         }
-        self.upto = partition.frontier();
+        self.upto = stable;
     }
 
     /// A leader has every latest value.
@@ -112,8 +119,10 @@ impl Keys {
     ) -> Result<(), Violation> {
         let Some(broker) = ghost.host(host).map(|host| host.broker) else { return Ok(()) };
         let mut there: BTreeMap<Bytes, Offset> = BTreeMap::new();
-        for record in ghost.compacted().log(host, name, None) {
-            let Some(key) = record.key else { continue };
+        let log = ghost.compacted().log(host, name, None);
+        let counting = log.records().filter(|(_, standing)| *standing == Standing::Counts);
+        for (record, _) in counting {
+            let Some(key) = record.key.clone() else { continue };
             let latest = there.entry(key).or_insert(record.offset);
             *latest = record.offset.max(*latest);
         }

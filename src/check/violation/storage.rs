@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::Seconds;
-use crate::base::{BrokerId, LeaderEpoch, Offset};
+use crate::base::{BrokerId, LeaderEpoch, Offset, ProducerId};
 
 /// Evidence about the files of one replica.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -34,6 +34,8 @@ pub enum StorageWitness {
     CalledDamaged { broker: BrokerId, offset: Offset },
     /// A cleaned segment lacks or keeps the wrong records.
     Stale { broker: BrokerId, key: String, offset: Offset, why: &'static str },
+    /// A cleaned segment lacks the marker of a transaction of which records are left.
+    MarkerGone { broker: BrokerId, producer: ProducerId, marker: Offset, record: Offset },
     /// An index entry points at something else than it claims.
     IndexDisagrees { broker: BrokerId, file: String, entry: u64, says: String, instead: String },
 }
@@ -90,6 +92,11 @@ impl StorageWitness {
             Self::Stale { broker, key, offset, why } => write!(
                 f,
                 "compaction on b{broker}: the record of key {key} at offset {offset} {why} at {at}"
+            ),
+            Self::MarkerGone { broker, producer, marker, record } => write!(
+                f,
+                "compaction on b{broker}: the marker of producer id {producer} at offset {marker} is gone \
+                 at {at}, though the record at offset {record} of its transaction is left"
             ),
             Self::IndexDisagrees { broker, file, entry, says, instead } => {
                 write!(
