@@ -13,6 +13,7 @@
 //! worker     a worker that processes while its member polls on
 //! habits     what the application of a member does, and what its parts record
 //! transacting  a transactional producer that records its transactions beside itself
+//! transforming  a member that makes records of what it reads, in transactions or not
 //! forged     requests that must be refused
 //! ```
 
@@ -26,6 +27,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 mod transacting;
+mod transforming;
 mod values;
 mod worker;
 
@@ -334,6 +336,7 @@ pub(crate) struct Promise {
 
 /// How often the records of a group are processed when something fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::enum_variant_names, reason = "the field's own terms")]
 pub(crate) enum Processing {
     AtMostOnce,
     AtLeastOnce,

@@ -30,6 +30,7 @@ const CLOSE: Duration = Duration::from_secs(30);
 const FAREWELL: Duration = Duration::from_millis(100);
 /// This few records anyone can follow: how late the load begins is of no interest then.
 const FEW: u64 = 20;
+const JUDGED: &str = "judged-as-idempotent";
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Producer {
@@ -41,6 +42,9 @@ pub(super) struct Producer {
     records: Option<u64>,
     /// Bytes of a record's value, drawn for each record.
     record_size: Range<u64>,
+    /// Whether its records are judged as those of an idempotent producer, to show what another one doubles
+    /// and reorders.
+    judged_as_idempotent: bool,
     settings: Settings<ProducerConfig>,
 }
 
@@ -67,9 +71,10 @@ impl Kind for Producer {
             value.min(MAX_DURATION)
         });
         let records = section.value::<u64>("records", problems).map(|records| records.value);
+        let judged_as_idempotent = section.boolean(JUDGED, problems).unwrap_or(false);
         let rate = rate.unwrap_or(Rate { count: 100, per: Duration::from_secs(1) });
         let settings = Settings::parse_checked(section, problems, ProducerConfig::check);
-        Self { rate, begins, records, record_size, settings }
+        Self { rate, begins, records, record_size, judged_as_idempotent, settings }
     }
 
     fn write(&self, out: &mut Writer) {
@@ -81,6 +86,9 @@ impl Kind for Producer {
             out.plain("records", records);
         }
         out.range("record.size", &self.record_size);
+        if self.judged_as_idempotent {
+            out.plain(JUDGED, true);
+        }
         self.settings.write(out);
     }
 
@@ -89,7 +97,7 @@ impl Kind for Producer {
         let patience = Some(config.request_timeout);
         Promise {
             acks: Some(config.acks),
-            idempotence: config.idempotent(),
+            idempotence: config.idempotent() || self.judged_as_idempotent,
             patience,
             ..Promise::default()
         }
@@ -119,6 +127,7 @@ impl Kind for Producer {
                 records: self.records,
                 shows: (sends.clone(), stops.clone()),
                 record_size: self.record_size,
+                judged_as_idempotent: self.judged_as_idempotent,
                 config,
                 flaws: seats.flaws,
                 so_far: Arc::default(),
@@ -166,12 +175,14 @@ impl Kind for Producer {
         });
         let begins = (0..=86_400_000u64).prop_map(Duration::from_millis);
         let sizes = any::numbers(MIN_RECORD..=MAX_RECORD);
-        let parts = (rate, begins, proptest::option::of(0..u64::MAX / 2), sizes, keys);
-        let any = parts.prop_map(|(rate, begins, records, record_size, settings)| Self {
+        let records = proptest::option::of(0..u64::MAX / 2);
+        let parts = (rate, begins, records, sizes, proptest::bool::ANY, keys);
+        let any = parts.prop_map(|(rate, begins, records, record_size, judged, settings)| Self {
             rate,
             begins,
             records,
             record_size,
+            judged_as_idempotent: judged,
             settings,
         });
         any.boxed()
@@ -221,6 +232,7 @@ struct Producing {
     /// That it sends after its beginning, and stops at its limit.
     shows: (Effect, Effect),
     record_size: Range<u64>,
+    judged_as_idempotent: bool,
     config: ProducerConfig,
     flaws: Flaws,
     so_far: Arc<Mutex<SoFar>>,
@@ -248,7 +260,8 @@ fn program<W: SimWorld>(work: Producing, signals: SharedSignals) -> Boot<W> {
 }
 
 async fn produce<W: SimWorld>(world: &W, work: Producing, signals: &SharedSignals) {
-    let (acks, idempotent) = (work.config.acks, work.config.idempotent());
+    let acks = work.config.acks;
+    let idempotent = work.config.idempotent() || work.judged_as_idempotent;
     let config = work.config.clone();
     let producer = crate::client::Producer::start_flawed(world.clone(), config, work.flaws);
     let Ok(producer) = producer else { return };

@@ -118,6 +118,19 @@ fn mistakes_in_transactions_name_the_line_and_the_remedy() {
             "enable.auto.commit = true",
             "load:5: `enable.auto.commit`: offsets",
         ),
+        ("transform", BILLING, "commit = \"first\"", "load:5: "),
+        (
+            "transform",
+            "commit = \"before\"\ngroup.id = \"billing\"",
+            "output = \"orders\"\nhold = \"1s\"",
+            "load:7: `hold` beside `commit = \"before\"`: it is of transactions: leave it out",
+        ),
+        (
+            "transform",
+            "commit = \"after\"\ngroup.id = \"billing\"",
+            "output = \"orders\"\ntransactional.id = \"till\"",
+            "load:7: `transactional.id` beside `commit = \"after\"`",
+        ),
     ] {
         let wrong = wrong_with(kind, &format!("{first}\n{second}"));
         assert!(wrong.contains(says), "{kind}, {second}: {wrong}");

@@ -1,4 +1,5 @@
-//! A transactional producer that records what it does beside itself.
+//! A transactional producer that records what it does beside itself. One without a transactional id
+//! sends the same way, outside transactions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,14 +89,17 @@ pub(super) struct Transacting<W: SimWorld> {
     desk: Desk,
     producer: Producer<W>,
     identity: Option<(ProducerId, ProducerEpoch)>,
+    /// Records that may not be stored, since the last look.
+    failures: Arc<Mutex<u64>>,
 }
 
 impl<W: SimWorld> Transacting<W> {
-    /// Starts a producer and waits for its id. `None` if it does not get one, or is to stop.
+    /// Starts a producer and waits for its id, if it is transactional. `None` if it does not get one, or
+    /// is to stop.
     pub async fn start(world: &W, desk: &Desk) -> Option<Self> {
         let config = desk.config.clone();
         let producer = Producer::start_flawed(world.clone(), config, desk.flaws).ok()?;
-        loop {
+        while !desk.config.transactional_id.is_empty() {
             match producer.init_transactions().await {
                 Ok(()) => break,
                 Err(error) if error.is_retriable() && !desk.stops() => {
@@ -107,13 +111,14 @@ impl<W: SimWorld> Transacting<W> {
                 }
             }
         }
-        let identity = producer.identity();
+        let is_transactional = !desk.config.transactional_id.is_empty();
+        let identity = producer.identity().filter(|_| is_transactional);
         if let Some((id, epoch)) = identity {
             let name = desk.config.transactional_id.as_str().into();
             world.observe(desk.past.lock().log.identified(Some(name), id, epoch));
         }
         let (world, desk) = (world.clone(), desk.clone());
-        Some(Self { world, desk, producer, identity })
+        Some(Self { world, desk, producer, identity, failures: Arc::default() })
     }
 
     /// The value of the next record.
@@ -166,14 +171,22 @@ impl<W: SimWorld> Transacting<W> {
             partition: TopicPartition::new(record.topic.clone(), partition),
             value,
             acks: self.desk.config.acks,
-            idempotent: true,
+            idempotent: self.desk.config.idempotent(),
             txn,
         });
         let delivery = self.producer.send(record).await;
-        let told = self.world.clone();
+        let (told, failures) = (self.world.clone(), Arc::clone(&self.failures));
         delivery.on_completion(move |outcome| {
+            if outcome.is_err() {
+                *failures.lock() += 1;
+            }
             told.observe(ProducerEvent::Told { producer, op, outcome: outcome_of(outcome) });
         });
+    }
+
+    /// The number of records that may not be stored, since the last call.
+    pub fn take_failures(&self) -> u64 {
+        std::mem::take(&mut *self.failures.lock())
     }
 
     /// Waits until all records have an outcome.

@@ -149,7 +149,7 @@ impl Delivery {
         let stage = |generation: &str| {
             format!(
                 "[[load]]\nkind = \"transform\"\ntopic = \"payments\"\noutput = \"invoices\"\n\
-                 clients = 2\nprocessing = \"100ms..300ms\"\n{generation}{MEMBER}{PATIENCE}\n"
+                 clients = 2\nprocessing = \"2ms..6ms\"\n{generation}{MEMBER}{PATIENCE}\n"
             )
         };
         match self {
