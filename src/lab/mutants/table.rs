@@ -69,6 +69,9 @@ const UNFINISHED: &[&str] =
 /// A node that can't start again, because its files are inconsistent.
 const NEVER_BACK: &str = "converges";
 
+/// A stage whose inputs have two outputs, or none, though it commits both in one transaction.
+const STAGED: &[&str] = &["input-output-mismatch", "zombie-fenced"];
+
 /// The mutants that are hunted.
 pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::TruncateToHighWatermark, "KIP-101", "kills", LOST),
@@ -129,34 +132,31 @@ pub const MUTANTS: &[Mutant] = &[
     mutant(Flaw::NextWhileCompleting, "KAFKA-18575", "slow-markers", UNFINISHED),
     mutant(Flaw::WrongIdAtOverflow, "KAFKA-18660", "last-epochs", &["producer-epoch-unique"]),
     mutant(Flaw::NoRotationAtFence, "KAFKA-20090", "last-fences", UNROTATED),
+    mutant(Flaw::ForgetProducer, "KIP-360", "retained-away", &["duplicate"]),
+    mutant(
+        Flaw::ResetAllSequences,
+        "KAFKA-12152",
+        "epochs-in-flight",
+        &["send-reorder", "duplicate"],
+    ),
+    mutant(Flaw::NoGenerationFence, "KIP-447", "zombie-members", STAGED),
+    mutant(Flaw::CommitCheckedTooEarly, "KAFKA-15784", "slow-verification", STAGED),
+    mutant(
+        Flaw::MarkersBeforeCache,
+        "KAFKA-17507",
+        "aborts-after-commits",
+        &["commit-rewound", "input-output-mismatch"],
+    ),
+    mutant(Flaw::DropMarkers, "KAFKA-14055", "compacted-markers", &["compaction-keeps-latest"]),
 ];
-
-const UNLOADED: &str =
-    "no scenario of transactions hunts it; a test of the broker shows what goes wrong";
 
 /// Bugs that no scenario catches.
 pub const UNCAUGHT: &[Uncaught] = &[
-    uncaught(
-        Flaw::ResetAllSequences,
-        "no scenario raises a producer's epoch because of one partition while batches of another are \
-         under way; a unit test of the producer does",
-    ),
     uncaught(
         Flaw::NoBrokerEpochInIsr,
         "a dead broker can't register again before its session times out, and a leader's AlterPartition \
          arrives before that, or the leader is fenced too; only a broker that dies during its shutdown, \
          or while it is fenced and its leader does not know, registers sooner",
-    ),
-    uncaught(
-        Flaw::ForgetProducer,
-        "no scenario retries a batch after retention has deleted it; a test of the log shows the duplicate",
-    ),
-    uncaught(Flaw::NoGenerationFence, UNLOADED),
-    uncaught(Flaw::CommitCheckedTooEarly, UNLOADED),
-    uncaught(Flaw::MarkersBeforeCache, UNLOADED),
-    uncaught(
-        Flaw::DropMarkers,
-        "no scenario of transactions hunts it; a test of the log shows that it leaves a transaction open forever",
     ),
 ];
 
@@ -177,6 +177,11 @@ pub const INEXPRESSIBLE: &[Inexpressible] = &[
     missing(
         "join-without-epoch-fetch",
         "replicas are not reassigned, and a leader starts every epoch without follower state",
+    ),
+    missing(
+        "reused-buffer",
+        "a batch in flight is immutable and shared with its request: safe Rust can't write into it, and \
+         it is freed when the last of both is gone",
     ),
     missing("no-topic-id", "no fault deletes a topic and creates it again"),
     missing(
