@@ -5,12 +5,14 @@
 
 use std::ops::Range;
 
+#[cfg(any(debug_assertions, feature = "mutants"))]
+use brokerquake::base::{Flaw, Flaws};
 use brokerquake::lab::Trial;
 use brokerquake::run::outcome::Outcome;
 use brokerquake::scenario::Scenario;
 use serde_json::Value;
 
-use super::scenarios::{lines, with_history};
+use super::scenarios::{lines, waits, with_history};
 
 /// The slow lane takes twenty.
 const SEEDS: Range<u64> = 0..1;
@@ -41,6 +43,19 @@ impl Seen {
     fn strikes(&self, words: &str) -> usize {
         self.outcome.story.iter().filter(|line| line.contains(words)).count()
     }
+}
+
+/// Records that were acknowledged later than a request may take: they were sent again.
+fn sent_again(seen: &Seen, patience_ms: u64) -> usize {
+    waits(&seen.lines).into_iter().filter(|wait| *wait > patience_ms * 1000).count()
+}
+
+/// What breaks in the first run of a scenario without a fix: the story that the fix is about happens.
+#[cfg(any(debug_assertions, feature = "mutants"))]
+fn broken_by(flaw: Flaw, scenario: &str) -> Vec<String> {
+    let flawed = Scenario::load(scenario).unwrap().with_flaws(Flaws::only(flaw));
+    let (outcome, _) = with_history(&flawed);
+    outcome.broken.into_iter().map(|broken| broken.invariant).collect()
 }
 
 #[test]
@@ -144,7 +159,7 @@ fn late_batch_of_an_aborted_transaction_is_refused_if_it_is_verified() {
 }
 
 #[test]
-fn producers_go_on_with_other_ids_when_their_epochs_run_out() {
+fn producers_continue_with_other_ids_when_their_epochs_run_out() {
     Trial::of("eos/epochs-run-out").seeds(SEEDS).assert_as_expected();
     let seen = Seen::of("eos/epochs-run-out");
     let got =
@@ -165,4 +180,60 @@ fn transactions_survive_the_switch_to_version_2() {
     let before = bumps().filter(|line| line["at"].as_u64().is_some_and(|at| at < 16_000_000_000));
     let (before, all) = (before.count(), bumps().count());
     assert!(all > 50 && before < all / 4, "{before} of {all} epochs before the switch");
+}
+
+#[test]
+fn five_batches_in_flight_are_sent_again_without_duplicates_or_reordering() {
+    const SCENARIO: &str = "eos/lost-answers-five-in-flight";
+    Trial::of(SCENARIO).seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of(SCENARIO);
+    let again = sent_again(&seen, 1500);
+    assert!(again > 500, "{again} records were sent again");
+    #[cfg(any(debug_assertions, feature = "mutants"))]
+    assert!(broken_by(Flaw::OneBatchWindow, SCENARIO).contains(&"duplicate".into()));
+}
+
+#[test]
+fn six_batches_in_flight_without_idempotence_are_doubled_and_reordered() {
+    Trial::of("eos/lost-answers-six-in-flight").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/lost-answers-six-in-flight");
+    let again = sent_again(&seen, 1500);
+    assert!(again > 100, "{again} records were sent again");
+    // An idempotent producer refuses a sixth, and says so.
+    let text = std::fs::read_to_string("scenarios/eos/lost-answers-six-in-flight.toml").unwrap();
+    let refused = text.replace("enable.idempotence = false", "enable.idempotence = true");
+    let refused = Scenario::parse("six.toml", &refused).unwrap_err().to_string();
+    assert!(refused.contains("max.in.flight.requests.per.connection"), "{refused}");
+}
+
+#[test]
+fn leader_changes_with_batches_in_flight_double_and_reorder_nothing() {
+    const SCENARIO: &str = "eos/leaders-change-with-batches-in-flight";
+    Trial::of(SCENARIO).seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of(SCENARIO);
+    let struck = ["kill of b", "restart of b", "pause of b"].map(|words| seen.strikes(words));
+    assert!(struck.iter().all(|count| *count >= 2), "{:?}", seen.outcome.story);
+    let again = sent_again(&seen, 3000);
+    assert!(again > 200, "{again} records were sent again");
+}
+
+#[test]
+fn retry_of_a_batch_that_retention_deleted_is_recognised() {
+    const SCENARIO: &str = "eos/retention-over-the-last-batch";
+    Trial::of(SCENARIO).seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of(SCENARIO);
+    assert!(seen.strikes("restart of b") >= 2, "{:?}", seen.outcome.story);
+    #[cfg(any(debug_assertions, feature = "mutants"))]
+    assert!(broken_by(Flaw::ForgetProducer, SCENARIO).contains(&"duplicate".into()));
+}
+
+#[test]
+fn outcome_of_transactions_survives_compaction() {
+    const SCENARIO: &str = "eos/compaction-over-markers";
+    Trial::of(SCENARIO).seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of(SCENARIO);
+    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    assert!(committed > 50 && aborted > 10, "{committed} committed, {aborted} aborted");
+    #[cfg(any(debug_assertions, feature = "mutants"))]
+    assert!(!broken_by(Flaw::DropMarkers, SCENARIO).is_empty());
 }

@@ -311,8 +311,13 @@ pub(super) fn lines(text: &[u8]) -> Vec<serde_json::Value> {
 
 /// How long each producer waited for each acknowledgement, in microseconds.
 fn waits_for_acks(text: &[u8]) -> Vec<u64> {
+    waits(&lines(text))
+}
+
+/// The same, of the lines of a history.
+pub(super) fn waits(lines: &[serde_json::Value]) -> Vec<u64> {
     let (mut sent, mut waits) = (std::collections::BTreeMap::new(), Vec::new());
-    for line in lines(text) {
+    for line in lines {
         let key = (line["producer"].as_u64(), line["op"].as_u64());
         let at = line["at"].as_u64().unwrap_or(0);
         match line["event"].as_str() {

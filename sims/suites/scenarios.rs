@@ -17,6 +17,8 @@ mod delayed_delivery;
 mod determinism;
 #[path = "../eos.rs"]
 mod eos;
+#[path = "../guarantees.rs"]
+mod guarantees;
 #[path = "../harness.rs"]
 mod harness;
 #[path = "../mutants.rs"]
