@@ -28,7 +28,7 @@ fn producers_get_an_epoch_per_transaction_from_version_2_on() {
         scenario.cluster.transaction_version = Some(level);
         let lines = history_of(&scenario, 0);
         let count = |event: &str| lines.iter().filter(|line| line.contains(event)).count();
-        assert!(count("\"event\":\"ended\"") > 50);
+        assert!(count("\"event\":\"transaction-ended\"") > 50);
         count("\"event\":\"bumped\"")
     };
     assert_eq!((bumps(0), bumps(1)), (0, 0));

@@ -22,10 +22,11 @@ impl Scenario {
         if self.cluster.racks > 0 {
             out.plain("racks", self.cluster.racks);
         }
+        out.keys(&self.written.cluster);
+        // After other keys that begin as it does: a table keeps them together.
         if let Some(level) = self.cluster.transaction_version {
             out.plain(TRANSACTION_VERSION, level);
         }
-        out.keys(&self.written.cluster);
         for topic in &self.topics {
             out.title(if self.topics.len() > 1 { "[[topic]]" } else { "[topic]" });
             topic.write(&mut out);

@@ -80,7 +80,12 @@ fn transactions_of_a_program_hold_through_deaths_of_brokers_and_of_itself() {
 
 /// Reads payments and writes one receipt for each, exactly once.
 async fn receipts(host: Host) -> Result<(), Failure> {
-    let reads = [("group.id", "receipts"), ("auto.offset.reset", "earliest")];
+    let reads = [
+        ("group.id", "receipts"),
+        ("auto.offset.reset", "earliest"),
+        ("session.timeout.ms", "6000"),
+        ("heartbeat.interval.ms", "500"),
+    ];
     let mut transformer = host.transformer(&reads, &[("transactional.id", host.name())])?;
     transformer.subscribe(["orders"])?;
     let receipt = |order: &crate::client::ConsumerRecord| {
@@ -102,6 +107,8 @@ async fn meddler(host: Host) -> Result<(), Failure> {
         ("enable.auto.commit", "false"),
         ("isolation.level", "read_committed"),
     ])?;
+    // By then, inputs of both partitions have had their outputs.
+    host.sleep(8 * SECOND).await;
     consumer.subscribe(["orders"])?;
     while let Some(polled) = host.unless_terminated(consumer.poll(SECOND)).await {
         if !polled?.is_empty() {
@@ -117,7 +124,7 @@ fn with_receipts(name: &str) -> Simulation {
     small(name)
         .topic("receipts", |topic| topic.partitions(2).replication_factor(3))
         .client("shop", |host| async move {
-            shop(host.clone(), 200).await?;
+            shop(host.clone(), 600).await?;
             host.sleep(15 * SECOND).await;
             Ok::<(), Failure>(())
         })

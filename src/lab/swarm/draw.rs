@@ -3,7 +3,7 @@
 
 use super::contract::Contract;
 use super::topic::{self, AUDIT, INVOICES, ORDERS, Topic};
-use super::{faults, load, members, possible, transactions};
+use super::{faults, load, members, possible, transactions, users};
 use crate::base::{Seed, Stream};
 use crate::scenario::fault::Shape;
 use crate::scenario::{Draws, Plan, Range, Scenario, ScenarioError};
@@ -46,8 +46,8 @@ fn document(seed: u64) -> String {
         brokers,
         replicas: replicas.min().unwrap_or(1),
         dirs: dirs.iter().map(|dir| (*dir).to_owned()).collect(),
-        groups: members::has_groups(Seed(seed)) || transactions::transforms(Seed(seed)),
-        transactions: transactions::has_any(Seed(seed)),
+        groups: members::has_groups(Seed(seed)) || users::transform(Seed(seed)),
+        transactions: users::transact(Seed(seed)),
     };
     let loads = [load::loads, members::loads, transactions::loads];
     let loads: String = loads.iter().map(|of| of(Seed(seed), &topics)).collect();
@@ -100,7 +100,7 @@ fn cluster(seed: Seed) -> (Draws, u64) {
 fn topics(seed: Seed) -> Vec<Topic> {
     let mut draws = Draws::of(seed, Stream::named("swarm topics"));
     let mut topics = if draws.chance(15) { vec![ORDERS, AUDIT] } else { vec![ORDERS] };
-    topics.extend(transactions::transforms(seed).then_some(INVOICES));
+    topics.extend(users::transform(seed).then_some(INVOICES));
     topics
 }
 

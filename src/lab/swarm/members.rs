@@ -3,7 +3,7 @@
 //! Few scenarios have any, so that the others stay as they are.
 
 use super::topic::{INVOICES, Topic};
-use super::transactions;
+use super::users;
 use crate::base::{Seed, Stream};
 use crate::scenario::Draws;
 
@@ -19,7 +19,7 @@ pub(super) fn has_groups(seed: Seed) -> bool {
 
 /// Keys of nodes that coordinate groups.
 pub(super) fn node_keys(seed: Seed, brokers: u64) -> String {
-    if !has_groups(seed) && !transactions::transforms(seed) {
+    if !has_groups(seed) && !users::transform(seed) {
         return String::new();
     }
     let mut draws = Draws::of(seed, Stream::named("swarm coordinators"));
@@ -99,7 +99,7 @@ fn group(seed: Seed, index: u64, name: &str, all: &[Topic]) -> String {
 /// Half of the groups beside transactions get only records of committed ones.
 fn isolation(seed: Seed, index: u64) -> &'static str {
     let mut draws = Draws::of(seed, Stream::numbered("swarm group isolation", index));
-    match transactions::has_any(seed) && draws.chance(50) {
+    match users::transact(seed) && draws.chance(50) {
         true => "isolation.level = \"read_committed\"\n",
         false => "",
     }

@@ -23,6 +23,7 @@ mod report;
 mod skipped;
 mod topic;
 mod transactions;
+mod users;
 #[cfg(test)]
 mod tests;
 

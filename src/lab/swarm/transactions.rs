@@ -1,47 +1,17 @@
 //! Draws transactions: clients that write in them, groups that transform in them, readers of committed
 //! records, and what the coordinators need for them.
-//!
-//! A part of the scenarios has any, so that the others stay as they are.
 
-use super::members;
 use super::topic::{INVOICES, Topic};
+use super::{members, users};
 use crate::base::{Seed, Stream};
 use crate::scenario::Draws;
 
-/// Percentage of scenarios with transactions.
-const SHARE: u64 = 25;
 /// The group that transforms.
 const GROUP: &str = "billing";
 
-/// Who uses transactions in a scenario.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Users {
-    /// Clients that write in transactions.
-    writers: bool,
-    /// A group that writes to `invoices` what it makes of `orders`.
-    transformers: bool,
-}
-
-fn users(seed: Seed) -> Option<Users> {
-    let mut draws = Draws::of(seed, Stream::named("swarm transactions"));
-    let users = draws.weighted(&[(55, (true, false)), (20, (false, true)), (25, (true, true))]);
-    let (writers, transformers) = users;
-    draws.chance(SHARE).then_some(Users { writers, transformers })
-}
-
-/// Whether a scenario has transactions.
-pub(super) fn has_any(seed: Seed) -> bool {
-    users(seed).is_some()
-}
-
-/// Whether a group transforms, so that there is a topic for what it makes.
-pub(super) fn transforms(seed: Seed) -> bool {
-    users(seed).is_some_and(|users| users.transformers)
-}
-
 /// Keys of nodes that coordinate transactions.
 pub(super) fn node_keys(seed: Seed, brokers: u64) -> String {
-    if !has_any(seed) {
+    if users::of(seed).is_none() {
         return String::new();
     }
     let mut draws = Draws::of(seed, Stream::numbered("swarm transactions", 1));
@@ -59,7 +29,7 @@ pub(super) fn node_keys(seed: Seed, brokers: u64) -> String {
         level => text.push_str(&format!("transaction.version = {level}\n")),
     }
     // Otherwise few schedules with a power loss promise that decisions are kept.
-    if draws.chance(35) {
+    if draws.chance(60) {
         text.push_str("log.flush.before.ack = true\n");
     }
     text
@@ -67,7 +37,7 @@ pub(super) fn node_keys(seed: Seed, brokers: u64) -> String {
 
 /// The loads of all transactions, and readers of what they commit.
 pub(super) fn loads(seed: Seed, topics: &[Topic]) -> String {
-    let Some(users) = users(seed) else { return String::new() };
+    let Some(users) = users::of(seed) else { return String::new() };
     let mut draws = Draws::of(seed, Stream::numbered("swarm transactions", 2));
     let key = |topic: &str| match topics {
         [_] => String::new(),

@@ -336,12 +336,11 @@ pub(crate) struct Promise {
 
 /// How often the records of a group are processed when something fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::enum_variant_names, reason = "the field's own terms")]
 pub(crate) enum Processing {
     AtMostOnce,
     AtLeastOnce,
-    /// In transactions with its outputs.
-    ExactlyOnce,
+    /// Once: offsets are committed in transactions with outputs.
+    InTransactions,
 }
 
 /// How a load may become smaller.

@@ -140,7 +140,7 @@ impl Kind for Transform {
             idempotence: config.idempotent(),
             patience: Some(config.request_timeout),
             processing: Some(match self.commits {
-                Commits::InTransaction => Processing::ExactlyOnce,
+                Commits::InTransaction => Processing::InTransactions,
                 Commits::Before => Processing::AtMostOnce,
                 Commits::After => Processing::AtLeastOnce,
             }),
