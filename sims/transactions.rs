@@ -283,7 +283,10 @@ fn command_names_what_does_not_exist_and_changes_nothing() {
         ("describe-producers --topic paymnts --partition 0", "topic `paymnts`"),
         ("describe-producers --topic payments --partition 3", "has partitions 0, 1, 2"),
         ("describe-producers --topic payments --partition=-1", "no partition -1"),
-        ("describe-producers --broker-id 7 --topic payments --partition 0", "those are on brokers 1"),
+        (
+            "describe-producers --broker-id 7 --topic payments --partition 0",
+            "those are on brokers 1",
+        ),
         ("find-hanging --topic paymnts", "topic `paymnts`"),
         ("find-hanging --topic payments --partition 9", "no partition 9"),
         ("find-hanging --broker-id 7", "the brokers of the cluster are 1"),

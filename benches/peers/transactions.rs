@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::broker::Running;
@@ -33,7 +33,7 @@ pub struct Figures {
 pub fn measure(running: &Running, seconds: u64) -> Figures {
     let bootstrap = running.bootstrap();
     crate::client::create_topic(&bootstrap, TOPIC, PARTITIONS);
-    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+    let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", &bootstrap)
         .set("transactional.id", "peers")
         .create()
@@ -55,7 +55,7 @@ pub fn measure(running: &Running, seconds: u64) -> Figures {
 }
 
 /// Commits one transaction. Returns how long the call to commit took.
-fn transaction(producer: &ThreadedProducer<DefaultProducerContext>) -> Duration {
+fn transaction(producer: &BaseProducer) -> Duration {
     let value = [b'x'; SIZE];
     producer.begin_transaction().expect("a transaction begins");
     for number in 0..RECORDS {
@@ -63,6 +63,10 @@ fn transaction(producer: &ThreadedProducer<DefaultProducerContext>) -> Duration 
         producer.send(record.payload(&value[..])).map_err(|(error, _)| error).expect("sent");
     }
     let start = Instant::now();
+    // A commit flushes first, and librdkafka's flush looks for reports of delivery every 100 ms only.
+    while producer.in_flight_count() > 0 {
+        producer.poll(Duration::from_millis(10));
+    }
     producer.commit_transaction(TIMEOUT).expect("the transaction is committed");
     start.elapsed()
 }
