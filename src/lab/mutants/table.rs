@@ -151,14 +151,12 @@ pub const MUTANTS: &[Mutant] = &[
 ];
 
 /// Bugs that no scenario catches.
-pub const UNCAUGHT: &[Uncaught] = &[
-    uncaught(
-        Flaw::NoBrokerEpochInIsr,
-        "a dead broker can't register again before its session times out, and a leader's AlterPartition \
+pub const UNCAUGHT: &[Uncaught] = &[uncaught(
+    Flaw::NoBrokerEpochInIsr,
+    "a dead broker can't register again before its session times out, and a leader's AlterPartition \
          arrives before that, or the leader is fenced too; only a broker that dies during its shutdown, \
          or while it is fenced and its leader does not know, registers sooner",
-    ),
-];
+)];
 
 /// Mutants of the catalogue that can't be expressed yet.
 pub const INEXPRESSIBLE: &[Inexpressible] = &[
