@@ -99,7 +99,8 @@ impl<D: Disk> Log<D> {
         if header.has_producer() {
             self.note_idle_since(header.max_timestamp);
             if header.is_transactional() {
-                self.verifications.end(header.producer_id);
+                let (producer, epoch) = (header.producer_id, header.producer_epoch);
+                self.verifications.end(producer, epoch, header.is_control());
             }
         }
         let Some(ended) = ended else { return Ok(()) };

@@ -104,9 +104,14 @@ impl Verifications {
         guard != Guard::NONE && self.get(producer).is_some_and(|of| of.guard == guard)
     }
 
-    /// A batch or a marker of the producer's transaction is in the log.
-    pub(crate) fn end(&mut self, producer: ProducerId) {
-        self.pending.remove(&producer);
+    /// A batch or a marker of the producer's transaction is in the log. In version 2, the marker that
+    /// ends a transaction has the epoch of the next one, which may be verified already: Kafka ends
+    /// that verification too, and answers INVALID_TXN_STATE to a client that was quick.
+    pub(crate) fn end(&mut self, producer: ProducerId, epoch: ProducerEpoch, is_marker: bool) {
+        let of_next = |of: &Verification| is_marker && of.bumps_epoch && of.epoch == epoch;
+        if !self.pending.get(&producer).is_some_and(of_next) {
+            self.pending.remove(&producer);
+        }
     }
 
     /// Ends all: this log has another leader, or is led in another epoch.
@@ -170,10 +175,25 @@ mod tests {
         assert!(verifications.passes(ProducerId(7), guard));
         assert!(!verifications.passes(ProducerId(8), guard), "another producer");
         assert!(!verifications.passes(ProducerId(7), Guard::NONE));
-        verifications.end(ProducerId(7));
+        verifications.end(ProducerId(7), ProducerEpoch(0), false);
         assert!(!verifications.passes(ProducerId(7), guard));
         let next = verifications.begin(&write(7, 0, 5), NOW);
         assert!(next != guard && !verifications.passes(ProducerId(7), guard), "an earlier answer");
+    }
+
+    #[test]
+    fn marker_ends_the_verification_of_its_transaction_and_not_of_the_next_one() {
+        let mut verifications = Verifications::default();
+        let next = TransactionalWrite { bumps_epoch: true, ..write(7, 5, 0) };
+        let guard = verifications.begin(&next, NOW);
+        // Of the transaction in epoch 4: the marker has the epoch that follows it.
+        verifications.end(ProducerId(7), ProducerEpoch(5), true);
+        assert!(verifications.passes(ProducerId(7), guard));
+        verifications.end(ProducerId(7), ProducerEpoch(6), true);
+        assert!(!verifications.passes(ProducerId(7), guard), "its own");
+        let guard = verifications.begin(&write(7, 6, 0), NOW);
+        verifications.end(ProducerId(7), ProducerEpoch(6), true);
+        assert!(!verifications.passes(ProducerId(7), guard), "in version 1, an epoch has them all");
     }
 
     #[test]
@@ -243,7 +263,7 @@ mod tests {
                         prop_assert!(verifications.passes(ProducerId(producer), guard));
                     }
                     Step::End { producer } => {
-                        verifications.end(ProducerId(producer));
+                        verifications.end(ProducerId(producer), ProducerEpoch(i16::MAX), false);
                         ended.extend(current.remove(&producer).map(|guard| (producer, guard)));
                     }
                     Step::Clear => {

@@ -56,7 +56,8 @@ impl Stage {
     fn apply(&mut self, header: &BatchHeader) {
         self.producers.apply(header);
         if header.is_transactional() {
-            self.verifications.end(header.producer_id);
+            let (producer, epoch) = (header.producer_id, header.producer_epoch);
+            self.verifications.end(producer, epoch, header.is_control());
         }
     }
 
