@@ -219,6 +219,11 @@ impl InputOutputMismatch {
             });
         }
         let (committed, since) = known?;
+        // An aborted attempt is not repeated after retention deleted the input.
+        let is_deleted = offset < ghost.deleted_below(&stage.1);
+        if is_deleted && !input.attempts.iter().any(|attempt| is_committed(ghost, attempt)) {
+            return None;
+        }
         let made = |attempt: &Attempt| {
             let absent = |value: &u64| is_absent(ending, ghost, *value, since);
             !attempt.outputs.is_empty()
@@ -277,6 +282,12 @@ fn is_forgotten(ghost: &Ghost, attempt: &Attempt) -> bool {
     let txn = attempt.txn.and_then(|txn| ghost.transactions().get(attempt.producer, txn));
     let id = txn.and_then(|transaction| transaction.transactional_id());
     id.is_some_and(|id| ghost.transaction_log().has_forgotten(id))
+}
+
+/// Whether the transaction of an attempt is committed for sure.
+fn is_committed(ghost: &Ghost, attempt: &Attempt) -> bool {
+    let txn = attempt.txn.and_then(|txn| ghost.transactions().get(attempt.producer, txn));
+    txn.is_some_and(|txn| txn.is_committed())
 }
 
 fn is_visible(ghost: &Ghost, value: u64) -> bool {
@@ -522,6 +533,27 @@ mod tests {
         }
         reads_bills(&mut story, &[(0, 200), (1, 201)], 2);
         assert!(story.finish_sentence().contains("two visible outputs"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn deleted_input_excuses_only_attempts_that_were_aborted() {
+        for (commits, fires) in [(false, false), (true, true)] {
+            let mut story = judging();
+            story.leader_writes(1, 0, 0, &[100]);
+            stage(&mut story, (3, 1), 0, 200, 0);
+            match commits {
+                true => story.commits_transaction(3, 1),
+                false => story.aborts_transaction(3, 1),
+            }
+            story.rolls(1, 1);
+            story.leader_writes(1, 1, 0, &[101]);
+            story.removes_segment(1, 0);
+            input(&mut story, 1);
+            stage(&mut story, (3, 2), 1, 201, 2);
+            story.commits_transaction(3, 2);
+            reads_bills(&mut story, &[(2, 201)], 4);
+            assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
+        }
     }
 
     #[test]
