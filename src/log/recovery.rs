@@ -453,8 +453,9 @@ impl<D: Disk> Log<D> {
         let synced = if recovery.clean { self.log_end } else { recovery.recovery_point };
         let known = synced.min(self.log_end);
         self.durability = Durability::new(self.dir.clone(), known, recovery.recovery_point);
-        // A snapshot above what was synced may be from before a cut.
-        self.forget_snapshots(|at| at > known)?;
+        // A snapshot above what was synced may be from before a cut. No cut ends below the log's start.
+        let uncut = known.max(recovery.log_start);
+        self.forget_snapshots(|at| at > uncut)?;
         // Producers are still known by records below the log's start, while these are there.
         self.load_producers()?;
         self.drop_segments_below(recovery.log_start)?;

@@ -149,6 +149,21 @@ async fn producer_outlives_its_records() {
 }
 
 #[tokio::test]
+async fn producer_outlives_its_records_when_a_crash_follows() {
+    // All of it was deleted before a recovery point was saved: only the snapshot knows the producer.
+    let home = Home::new(keeping(10));
+    let mut log = home.open().await;
+    lead(&mut log, batch_of(7, 0, 0, 3), 1);
+    let (start, _) = log.expire(Offset(3), Timestamp(NOW.0 + 90_000)).unwrap().unwrap();
+    log.retire_segments(start).unwrap().remove(&RealDisk);
+    drop(log);
+    let recovery = Recovery { log_start: start, ..Recovery::default() };
+    let (mut log, _) = home.try_open(recovery).await.unwrap();
+    assert_eq!((log.log_start(), log.log_end()), (Offset(3), Offset(3)));
+    assert!(lead(&mut log, batch_of(7, 0, 0, 3), 1).duplicate);
+}
+
+#[tokio::test]
 async fn segments_of_one_age_roll_at_times_of_their_own() {
     let config = LogConfig {
         segment_span: Duration::from_secs(100),
