@@ -126,8 +126,8 @@ pub(crate) struct Clients {
     /// How often each client's process has ended.
     incarnations: BTreeMap<HostId, u32>,
     passes: BTreeMap<TopicPartition, Vec<Pass>>,
-    /// Where the latest record of each key is known to be, of topics that have keys.
-    latest: BTreeMap<(TopicPartition, u64), Offset>,
+    /// Where records of each key are known to be, with their values, of compacted topics.
+    keyed: BTreeMap<(TopicPartition, u64), BTreeMap<Offset, u64>>,
     reached: BTreeMap<TopicPartition, Vec<Reached>>,
     /// Records that a consumer gave up, because it was refused to read them.
     skipped: BTreeMap<TopicPartition, Vec<(u32, Offset)>>,
@@ -232,14 +232,19 @@ impl Clients {
     }
 
     /// A record of a key is at an offset.
-    pub fn keyed(&mut self, partition: &TopicPartition, key: u64, offset: Offset) {
-        let latest = self.latest.entry((partition.clone(), key)).or_insert(offset);
-        *latest = offset.max(*latest);
+    pub fn keyed(&mut self, partition: &TopicPartition, key: u64, (offset, value): (Offset, u64)) {
+        self.keyed.entry((partition.clone(), key)).or_default().insert(offset, value);
     }
 
-    /// Where the latest record of a key is known to be.
-    pub fn latest_of(&self, partition: &TopicPartition, key: u64) -> Option<Offset> {
-        self.latest.get(&(partition.clone(), key)).copied()
+    /// Values of a key's records behind an offset, the latest first.
+    pub fn later_of(
+        &self,
+        partition: &TopicPartition,
+        key: u64,
+        offset: Offset,
+    ) -> impl Iterator<Item = u64> {
+        let known = self.keyed.get(&(partition.clone(), key)).into_iter();
+        known.flat_map(move |known| known.range(offset.next()..).rev()).map(|(_, value)| *value)
     }
 
     /// A topic is gone, with everything that was reported about it.
@@ -252,7 +257,7 @@ impl Clients {
         }
         self.passes.remove(partition);
         self.by_offset.remove(partition);
-        self.latest.retain(|(of, _), _| of != partition);
+        self.keyed.retain(|(of, _), _| of != partition);
         self.reached.remove(partition);
         self.skipped.remove(partition);
     }

@@ -270,15 +270,23 @@ impl Ghost {
         self.setup.promise(topic).delete_retention
     }
 
-    /// Whether compaction may have removed a record: its key has a later one, or it is a tombstone.
+    /// Whether compaction may have removed a record: its key has a later one that was not aborted, or
+    /// it is a tombstone.
     pub(crate) fn is_superseded(&self, send: &Send) -> bool {
-        let promise = self.setup.promise(&send.partition.topic);
+        let (promise, name) = (self.setup.promise(&send.partition.topic), &send.partition);
         let Some(key) = promise.key_of(send.value).filter(|_| promise.compacted) else {
             return false;
         };
-        let latest = self.clients.latest_of(&send.partition, key);
-        send.value & TopicPromise::TOMBSTONE != 0
-            || send.offset().is_some_and(|offset| latest.is_some_and(|latest| offset < latest))
+        let mut later =
+            send.offset().into_iter().flat_map(|at| self.clients.later_of(name, key, at));
+        send.value & TopicPromise::TOMBSTONE != 0 || later.any(|value| !self.is_aborted(value))
+    }
+
+    /// Whether a record is of a transaction that is not committed for sure.
+    fn is_aborted(&self, value: u64) -> bool {
+        let send = self.clients.send_of(value);
+        let txn = send.and_then(|send| self.transactions.get(send.producer, send.txn?));
+        txn.is_some_and(|txn| matches!(txn.fate(), Fate::Aborted(_) | Fate::NeverAsked))
     }
 
     /// Copies that a partition's acknowledged records must have: `min.insync.replicas`, as far as
@@ -457,7 +465,7 @@ impl Ghost {
         for (partition, value, offset) in found {
             let promise = self.setup.promise(&partition.topic);
             if let Some(key) = promise.key_of(value).filter(|_| promise.compacted) {
-                self.clients.keyed(&partition, key, offset);
+                self.clients.keyed(&partition, key, (offset, value));
             }
         }
     }

@@ -119,6 +119,23 @@ mod tests {
     }
 
     #[test]
+    fn later_record_of_its_key_excuses_its_absence_unless_it_was_aborted() {
+        for commits in [true, false] {
+            let mut story = Story::compacting("acked-write-lost");
+            story.sent(3, 0, 100, Acks::All);
+            story.told_ok(3, 0, Some(7));
+            story.begins(4, 1);
+            story.stored_in(4, 1, 110, 8);
+            match commits {
+                true => story.commits_transaction(4, 1),
+                false => story.aborts_transaction(4, 1),
+            }
+            story.polled(2, &[(6, 99), (10, 101)]);
+            assert_eq!(story.finish_sentence().is_empty(), commits, "{}", story.sentence());
+        }
+    }
+
+    #[test]
     fn fires_when_it_was_read_once_and_is_gone_later() {
         let mut story = acked();
         story.polled(0, &[(6, 99), (7, 100), (8, 101)]);

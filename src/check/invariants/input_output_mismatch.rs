@@ -219,9 +219,11 @@ impl InputOutputMismatch {
             });
         }
         let (committed, since) = known?;
-        // An aborted attempt is not repeated after retention deleted the input.
-        let is_deleted = offset < ghost.deleted_below(&stage.1);
-        if is_deleted && !input.attempts.iter().any(|attempt| is_committed(ghost, attempt)) {
+        // An aborted attempt is not repeated after retention or compaction removed the input.
+        let send = ghost.clients().send_of(input.value);
+        let is_removed = offset < ghost.deleted_below(&stage.1)
+            || send.is_some_and(|send| ghost.is_superseded(send));
+        if is_removed && !input.attempts.iter().any(|attempt| is_committed(ghost, attempt)) {
             return None;
         }
         let made = |attempt: &Attempt| {
