@@ -485,7 +485,8 @@ impl Transactions {
         let open = pending.as_ref().filter(|pending| pending.outcome.is_none());
         let fits = match open.map(|pending| pending.operation) {
             Some(Operation::Init) => *state == State::Initialising,
-            Some(Operation::Commit) => *state == State::Committing,
+            // The next transaction may need another epoch first.
+            Some(Operation::Commit) => matches!(state, State::Committing | State::Initialising),
             Some(Operation::Abort) => matches!(state, State::Aborting | State::Initialising),
             None => {
                 outside && *state != State::Initialising
