@@ -68,14 +68,6 @@ fn group_that_transforms_in_transactions_does_so_once_unless_something_is_lost()
 }
 
 #[test]
-fn no_topic_is_compacted_beside_transactions() {
-    for seed in (0..300).filter(|seed| draw(*seed).unwrap().transacts()) {
-        let scenario = draw(seed).unwrap();
-        assert!(scenario.topics.iter().all(|topic| topic.keys == 0), "{seed}");
-    }
-}
-
-#[test]
 fn about_a_quarter_of_the_scenarios_has_transactions() {
     let with = (0..300).filter(|seed| draw(*seed).unwrap().transacts()).count();
     assert!((55..95).contains(&with), "{with} of 300");
