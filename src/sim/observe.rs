@@ -27,7 +27,8 @@ pub enum What {
     Probe(Probe),
     /// A client's operation or result.
     Client(ClientEvent),
-    /// A write changed the page cache. Only `*.log`, `*.index` and `*.timeindex` files are
+    /// A write changed the page cache, or the disk refused a write that would have: then `bytes` are
+    /// those that were written before the error, none if they changed nothing. Only `*.log`, `*.index` and `*.timeindex` files are
     /// observed, `*.log.cleaned` and `*.log.swap`, which become logs, and
     /// `recovery-point-offset-checkpoint`.
     Wrote { path: Arc<str>, offset: u64, bytes: Bytes },

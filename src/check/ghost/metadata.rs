@@ -68,7 +68,8 @@ impl Metadata {
     pub(super) fn observe(&mut self, seen: &Observation, changes: &mut Vec<Change>) {
         let host = seen.host;
         match &seen.what {
-            What::Wrote { path, offset, bytes } => {
+            // Without bytes, a refused write left the file as it was.
+            What::Wrote { path, offset, bytes } if !bytes.is_empty() => {
                 let Some(base) = segment_of(path) else { return };
                 self.written(host, base, *offset, bytes, changes);
             }
@@ -176,4 +177,30 @@ fn segment_of(path: &str) -> Option<i64> {
         return None;
     }
     file.strip_suffix(".log")?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::batch;
+
+    #[test]
+    fn a_refused_write_that_wrote_nothing_leaves_the_log() {
+        let path = "/data/__cluster_metadata-0/00000000000000000000.log";
+        let mut metadata = Metadata::default();
+        let mut write = |bytes: &[u8]| {
+            let bytes = bytes.to_vec().into();
+            let what = What::Wrote { path: path.into(), offset: 0, bytes };
+            let mut changes = Vec::new();
+            let seen = Observation { at: Instant(0), host: HostId(1), what };
+            metadata.observe(&seen, &mut changes);
+            (changes, metadata.files[&HostId(1)][&0].clone())
+        };
+        let whole = batch(0, 1, &[1, 2]);
+        let (changes, _) = write(&whole);
+        assert!(matches!(changes[..], [Change::Decided { .. }]), "{changes:?}");
+        let (changes, file) = write(&[]);
+        assert!(changes.is_empty(), "{changes:?}");
+        assert_eq!(file, whole);
+    }
 }

@@ -137,11 +137,14 @@ impl Segment {
 
     /// Bytes were written at a position.
     pub fn write(&mut self, position: u64, bytes: &[u8]) -> Written {
-        let mut written = Written::default();
+        let mut written = Written { first: self.batches.len(), ..Written::default() };
+        if bytes.is_empty() {
+            // A refused write left the file as it was.
+            return written;
+        }
         let end = position + bytes.len() as u64;
         if position > self.readable {
             self.len = self.len.max(end);
-            written.first = self.batches.len();
             written.after_garbage = true;
             return written;
         }
@@ -294,6 +297,18 @@ mod tests {
         let torn = Segment::survived(&found, Some(&before));
         assert_eq!(torn.batches(), &before.batches()[..2]);
         assert!(torn.has_garbage());
+    }
+
+    #[test]
+    fn a_refused_write_that_wrote_nothing_leaves_all_batches() {
+        let mut segment = Segment::default();
+        segment.write(0, &[batch(0, 1, &[1]), batch(1, 1, &[2])].concat());
+        let nothing = Written { first: 2, replaced: false, after_garbage: false };
+        for position in [0, 1, segment.readable(), segment.readable() + 1] {
+            assert_eq!(segment.write(position, &[]), nothing, "at {position}");
+        }
+        assert_eq!(segment.batches().len(), 2);
+        assert!(!segment.has_garbage());
     }
 
     #[test]

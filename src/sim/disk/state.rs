@@ -274,6 +274,9 @@ impl State {
         let warm = self.losses;
         let file = self.tree.file_mut(ino).ok_or(io::ErrorKind::IsADirectory)?;
         let changes = file.differs(offset, written);
+        // A refused write is observed, without bytes if it changed none: its bytes are missing. They
+        // are not if they were there before, as when recovery rewrites a log.
+        let misses = !changes && !refused.is_empty() && file.differs(offset, bytes);
         let touched = file.write(offset, written, warm);
         if let Some(pool) = &self.pool {
             let end = offset + written.len() as u64;
@@ -287,9 +290,9 @@ impl State {
         self.stats.writes += 1;
         self.stats.bytes_written += written.len() as u64;
         self.trace(op, ino, [offset, written.len() as u64], written);
-        // A refused write is observed even if nothing of it was written: its bytes are missing.
-        if let Some(path) = self.log_path(ino).filter(|_| changes || !refused.is_empty()) {
-            self.see(What::Wrote { path, offset, bytes: Bytes::copy_from_slice(written) });
+        if let Some(path) = self.log_path(ino).filter(|_| changes || misses) {
+            let bytes = Bytes::copy_from_slice(if changes { written } else { &[] });
+            self.see(What::Wrote { path, offset, bytes });
         }
         match refused.is_empty() {
             true => Ok(()),

@@ -85,6 +85,37 @@ fn short_write_leaves_some_bytes_and_fails() {
 }
 
 #[test]
+fn refused_write_is_observed_with_what_it_changed_and_only_if_bytes_are_missing() {
+    for seed in 0..40 {
+        let rig = Rig::new(seed);
+        let disk = rig.boot();
+        let log = disk.open(path("/0.log"), Open::New).unwrap();
+        log.write_at(&[7; 9000], 0).unwrap();
+        rig.seen();
+        let refused = |bytes: &[u8], offset| {
+            rig.disk.fail(Failing::Write, 1, None);
+            assert_eq!(log.write_at(bytes, offset).unwrap_err().raw_os_error(), EIO);
+            let seen = rig.seen().into_iter();
+            let seen = seen.map(|what| match what {
+                What::Wrote { bytes, .. } => bytes.len(),
+                other => panic!("saw {other:?}"),
+            });
+            seen.collect::<Vec<_>>()
+        };
+        assert!(refused(&[7; 5000], 4000).is_empty(), "the file has all of them already");
+        assert_eq!(refused(&[&[7; 4999][..], &[8]].concat(), 4001), [0], "the last is missing");
+        assert_eq!(read(&disk, "/0.log").unwrap(), [7; 9000]);
+        let longer = refused(&[8; 100], 9000);
+        let len = log.len().unwrap() as usize;
+        assert_eq!(longer, [len - 9000]);
+        log.set_len(9000).unwrap();
+        rig.seen();
+        log.write_at(&[7; 5000], 4000).unwrap();
+        assert!(rig.seen().is_empty());
+    }
+}
+
+#[test]
 fn sync_and_rename_fail_without_space_then_succeed() {
     let rig = Rig::new(1);
     let disk = rig.boot();
