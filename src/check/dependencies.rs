@@ -3,7 +3,8 @@
 //! One depends on another if it wrote after it in a partition (write-write), or read a record of it
 //! (write-read). Source: Adya, *Weak Consistency*; Jepsen's Elle and its Kafka workload. Records of
 //! different producers may interleave in a partition: KIP-98 promises no order of their transactions, so
-//! that only write-write dependencies within one transactional id are owed.
+//! that only write-write dependencies within one transactional id are owed. What a partition lost within
+//! the contract has no place in its order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -83,7 +84,9 @@ impl Dependencies {
             let writer = Some(writer).filter(|_| writes == Writes::OwnOnly);
             for value in &transaction.sends {
                 let Some(send) = ghost.clients().send_of(*value) else { continue };
-                let Some(offset) = send.offset() else { continue };
+                let Some(offset) = send.offset().filter(|_| !ghost.was_lost_since(send)) else {
+                    continue;
+                };
                 let place = (&send.partition, writer.clone());
                 written.entry(place).or_default().push((offset, *name));
             }

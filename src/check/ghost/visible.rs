@@ -51,6 +51,14 @@ impl Ghost {
         losses.iter().any(|loss| offset.is_none_or(|offset| loss.from <= offset))
     }
 
+    /// Whether a record was sent before its partition lost committed records from its offset on. Another
+    /// record may have that offset now.
+    pub(crate) fn was_lost_since(&self, send: &Send) -> bool {
+        let losses = self.partitions.get(&send.partition).map(|partition| &partition.losses);
+        let offset = send.offset();
+        losses.into_iter().flatten().any(|loss| send.at < loss.at && offset >= Some(loss.from))
+    }
+
     /// Where the records end that readers of committed ones get, below an offset.
     pub(crate) fn readable_below(&self, name: &TopicPartition, end: Offset) -> Offset {
         let Some(partition) = self.partitions.get(name) else { return end };

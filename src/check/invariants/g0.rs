@@ -92,6 +92,30 @@ mod tests {
     }
 
     #[test]
+    fn offsets_are_written_again_only_after_a_loss_within_the_contract() {
+        for loses in [true, false] {
+            let mut story = Story::judging("g0");
+            story.identified(3, "till", 7, 0);
+            story.has_one_copy();
+            story.begins(3, 1);
+            story.stored_in(3, 1, 100, 0);
+            story.stored_in(3, 1, 101, 1);
+            story.commits_transaction(3, 1);
+            story.later();
+            if loses {
+                story.power_loss(1, 0);
+                story.boot(1);
+                story.elected(1, 1, &[1]);
+            }
+            story.later();
+            story.begins(3, 2);
+            story.stored_in(3, 2, 102, 0);
+            story.commits_transaction(3, 2);
+            assert_eq!(story.finish_sentence().is_empty(), loses, "{}", story.sentence());
+        }
+    }
+
+    #[test]
     fn history_notes_a_cycle_of_two_producers_that_kafka_permits() {
         let mut lines = vec![
             r#"{"history":1,"enable.idempotence":true,"within_ms":1000}"#.to_owned(),

@@ -165,7 +165,7 @@ impl Story {
     }
 
     /// b1 has one record, and is alone in sync.
-    fn has_one_copy(&mut self) {
+    pub fn has_one_copy(&mut self) {
         self.commits(Some(1), 0, &[1]);
         self.became_leader(1, 0);
         self.leader_writes(1, 0, 0, &[1]);
