@@ -18,9 +18,9 @@ const SEEDS: Range<u64> = 0..3;
 
 /// A scenario, and what its clients do.
 const WAYS: [(&str, &str); 3] = [
-    ("at-most-once", "commit, then send"),
-    ("at-least-once", "send, then commit"),
-    ("exactly-once", "both in a transaction"),
+    ("eos/at-most-once", "commit, then send"),
+    ("eos/at-least-once", "send, then commit"),
+    ("eos/exactly-once", "both in a transaction"),
 ];
 
 /// Measures one run: payments, the invoices that are visible of each, and what was sent for them.
@@ -160,9 +160,8 @@ of a payment to the first read of its invoice; bytes are all that travelled betw
 #[test]
 fn exactly_once_alone_neither_loses_nor_doubles() {
     let all = WAYS.map(|(name, _)| {
-        let scenario = format!("eos/{name}");
-        Trial::of(&scenario).seeds(SEEDS).assert_as_expected();
-        Figures::of(&scenario)
+        Trial::of(name).seeds(SEEDS).assert_as_expected();
+        Figures::of(name)
     });
     let rows = WAYS.into_iter().zip(&all).map(|(way, figures)| figures.row(way));
     let table: String = [HEAD.to_owned()].into_iter().chain(rows).collect();
