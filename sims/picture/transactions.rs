@@ -84,7 +84,7 @@ fn decision_of_a_dead_coordinator_is_completed_by_another_and_told() {
          const wrong = TXNS.list.filter((txn) => txn.parts.some((part) => part[3] !== 3 && part[2] >= 0 && txn.decided && part[3] !== (txn.decided[2] ? 1 : 2)));\
          set('wrong', late.length + ' ' + wrong.length);\
          const txn = TXNS.list.find((txn) => {moved});\
-         set('steps', DATA.steps.filter((step) => step.text.includes(txn.name)).map((step) => step.title).join(';'));\
+         set('fate', DATA.steps.filter((step) => step.text.includes(txn.name)).map((step) => step.title).join(';'));\
          show(PARTITIONS.findIndex((p) => p.name === 'payments-0'), null, false); draw();\
          set('stable', PARTITIONS[state.partition].stable.t.length);"
     );
@@ -97,7 +97,7 @@ fn decision_of_a_dead_coordinator_is_completed_by_another_and_told() {
     });
     let says = found.expect("no coordinator died between decision and completion");
     assert_eq!(says["wrong"], "0 0", "{says:?}");
-    assert!(says["steps"].contains("Prepared to"), "{}", says["steps"]);
-    assert!(says["steps"].contains("Completed"), "{}", says["steps"]);
+    assert!(says["fate"].contains("Prepared to"), "{}", says["fate"]);
+    assert!(says["fate"].contains("Completed"), "{}", says["fate"]);
     assert!(says["stable"].parse::<u32>().unwrap() > 10, "{says:?}");
 }
