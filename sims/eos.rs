@@ -3,6 +3,9 @@
 //! Each also counts what its story is about in its first run: a storm in which no transaction met a fault
 //! shows nothing.
 
+#[path = "eos/hanging.rs"]
+mod hanging;
+
 use std::ops::Range;
 
 #[cfg(any(debug_assertions, feature = "mutants"))]
@@ -153,6 +156,15 @@ fn late_end_of_a_transaction_tears_the_next_one_in_version_1() {
 fn late_batch_of_an_aborted_transaction_is_refused_if_it_is_verified() {
     Trial::of("eos/late-batch-is-verified").seeds(SEEDS).assert_as_expected();
     let seen = Seen::of("eos/late-batch-is-verified");
+    assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
+    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    assert!(committed > 20 && aborted > 3, "{committed} committed, {aborted} aborted");
+}
+
+#[test]
+fn late_batch_of_an_aborted_transaction_hangs_if_it_is_not_verified() {
+    Trial::of("eos/late-batch-hangs-unverified").seeds(SEEDS).assert_as_expected();
+    let seen = Seen::of("eos/late-batch-hangs-unverified");
     assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
     let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
     assert!(committed > 20 && aborted > 3, "{committed} committed, {aborted} aborted");
