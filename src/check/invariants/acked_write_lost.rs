@@ -130,7 +130,7 @@ mod tests {
                 true => story.commits_transaction(4, 1),
                 false => story.aborts_transaction(4, 1),
             }
-            story.polled(2, &[(6, 99), (10, 101)]);
+            story.polled(2, &[(6, 99), (8, 110), (10, 101)]);
             assert_eq!(story.finish_sentence().is_empty(), commits, "{}", story.sentence());
         }
     }

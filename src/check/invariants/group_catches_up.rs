@@ -2,11 +2,14 @@
 //! partition of their topics to its end.
 //!
 //! It is judged when the final reads begin, by which time producers have stopped. Compacted topics are
-//! left out: their last records may be gone. So are partitions with records that no broker can serve.
+//! left out: their last records may be gone. So are partitions with records that no broker can serve, and
+//! groups whose transactions a coordinator forgot within the contract: a member may wait for the completion
+//! of a transaction that its partitions know to be over.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::check::ghost::Transaction;
 use crate::check::{Ending, Event, Ghost, GroupWitness, Invariant, Note, Violation};
 
 pub(super) struct GroupCatchesUp {
@@ -28,7 +31,9 @@ impl Invariant for GroupCatchesUp {
         let (due, within, partition) = (healed + self.within, self.within, lag.partition.clone());
         let is_unreadable = !ghost.clients().skipped(&partition).is_empty();
         // A group that is not stable has that for a reason.
-        if reading < due || is_unreadable || ghost.groups().at_reading().is_some() {
+        let is_excused =
+            ghost.groups().at_reading().is_some() || forgets_transactions(ghost, &lag.group);
+        if reading < due || is_unreadable || is_excused {
             return Ok(());
         }
         let (read, end) = (lag.read, lag.end);
@@ -43,6 +48,13 @@ impl Invariant for GroupCatchesUp {
     }
 }
 
+/// Whether a transaction coordinator lost what it had committed of a member that sent offsets of a group.
+fn forgets_transactions(ghost: &Ghost, group: &str) -> bool {
+    let sent = |one: &&Transaction| one.offsets.iter().any(|sent| &*sent.group == group);
+    let ids = ghost.transactions().all().filter(sent).filter_map(Transaction::transactional_id);
+    ids.into_iter().any(|id| ghost.transaction_log().has_forgotten(id))
+}
+
 #[cfg(test)]
 mod tests {
     use crate::check::testing::Story;
@@ -50,6 +62,11 @@ mod tests {
     /// Two records, of which a leader has exposed both, and a member that has read the first.
     fn half_read() -> Story {
         let mut story = Story::judging("group-catches-up");
+        half_read_in(&mut story);
+        story
+    }
+
+    fn half_read_in(story: &mut Story) {
         story.elected(1, 1, &[1, 2]);
         story.leader_writes(1, 0, 1, &[100]);
         story.leader_writes(1, 1, 1, &[101]);
@@ -58,7 +75,6 @@ mod tests {
         story.joins(1, 1, &[0]);
         story.polled(1, &[(0, 100)]);
         story.healed();
-        story
     }
 
     #[test]
@@ -105,6 +121,22 @@ mod tests {
         story.reading();
         story.skips(9, 1);
         story.finish_silent();
+    }
+
+    #[test]
+    fn excused_only_if_transactions_of_the_group_were_forgotten() {
+        for (id, fires) in [("till", false), ("another", true)] {
+            let mut story = Story::judging("group-catches-up");
+            story.logs(id, (9, 0), 0, &[]);
+            story.identified(3, "till", 7, 0);
+            story.begins(3, 1);
+            story.sends_offset(3, 1, ("shop", 1), 1);
+            story.coordinator_loses(0);
+            half_read_in(&mut story);
+            story.long_later();
+            story.reading();
+            assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
+        }
     }
 
     #[test]

@@ -71,7 +71,7 @@ fn writers(topic: &str, draws: &mut Draws) -> String {
         if shared { clients.max(2) } else { clients },
         low + draws.number(0, 600),
         think + draws.number(0, 150),
-        endings(draws),
+        endings(draws, 50, 1500),
     );
     if shared {
         text.push_str("ids = 1\nrestart = \"500ms..3s\"\n");
@@ -80,8 +80,8 @@ fn writers(topic: &str, draws: &mut Draws) -> String {
 }
 
 /// How transactions end, and whether they stay open for a while.
-fn endings(draws: &mut Draws) -> String {
-    let (aborts, longest) = (draws.number(5, 50), draws.number(50, 1500));
+fn endings(draws: &mut Draws, most_aborts: u64, longest_hold: u64) -> String {
+    let (aborts, longest) = (draws.number(5, most_aborts), draws.number(50, longest_hold));
     let mut text = String::new();
     if draws.chance(60) {
         text.push_str(&format!("aborts = {aborts}\n"));
@@ -108,7 +108,8 @@ fn producer(draws: &mut Draws) -> String {
     )
 }
 
-/// Members that transform `orders`.
+/// Members that transform `orders`. One alone keeps pace with what all producers send, and catches up
+/// with what they sent while it was down.
 fn transformers(topic: &str, draws: &mut Draws) -> String {
     let sees_all = draws.chance(15);
     let isolation = if sees_all { "isolation.level = \"read_uncommitted\"\n" } else { "" };
@@ -117,9 +118,9 @@ fn transformers(topic: &str, draws: &mut Draws) -> String {
          group.id = \"{GROUP}\"\n{}max.poll.records = {}\nmax.poll.interval.ms = {}\n{}",
         draws.number(1, 3),
         INVOICES.name,
-        endings(draws),
+        endings(draws, 30, 300),
         members::protocol(draws),
-        draws.number(1, 100),
+        draws.number(50, 200),
         draws.number(4000, 12_000),
         producer(draws),
     )
