@@ -2,7 +2,9 @@
 //! and every producer that asked for a commit or an abort knows the outcome.
 //!
 //! Time counts from the heal, or from the decision or the question if that came later. A producer whose
-//! process ended asks no more.
+//! process ended asks no more. Nothing is judged of a transactional id after its coordinator lost committed
+//! entries within the contract: an earlier decision may be the last that is left, and partitions refuse its
+//! markers if they have had those of later ones. As in Kafka, it is then never complete.
 //! Source: KIP-98; KIP-890.
 
 use std::time::Duration;
@@ -23,8 +25,8 @@ impl TransactionsComplete {
         ghost: &Ghost,
     ) -> Vec<(Instant, Subject, TransactionWitness)> {
         let within = self.within;
-        let mut found = Vec::new();
-        for (id, logged) in ghost.transaction_log().all() {
+        let (mut found, log) = (Vec::new(), ghost.transaction_log());
+        for (id, logged) in log.all().filter(|(id, _)| !log.has_forgotten(id)) {
             let State::Prepared { commit } = logged.value.state else { continue };
             let decided = logged.at;
             let subject = Subject::TransactionalId(id.to_string());
@@ -32,7 +34,8 @@ impl TransactionsComplete {
             found.push((healed.max(decided) + within, subject, witness));
         }
         for transaction in ghost.transactions().all() {
-            let open = transaction.ended.is_none() && !transaction.orphaned;
+            let forgotten = transaction.transactional_id().is_some_and(|id| log.has_forgotten(id));
+            let open = transaction.ended.is_none() && !transaction.orphaned && !forgotten;
             let Some((asked, commit)) = transaction.asked.filter(|_| open) else { continue };
             let subject = Subject::Producer(transaction.producer);
             let transaction = transaction.name();
@@ -117,6 +120,19 @@ mod tests {
         story.later();
         assert_eq!(story.finish().notes.len(), 1);
         story.silent();
+    }
+
+    #[test]
+    fn excused_only_if_its_own_coordinator_forgot_committed_entries() {
+        for (id, fires) in [("till", false), ("another", true)] {
+            let mut story = Story::judging("transactions-complete");
+            story.logs("till", (7, 1), 3, &[("orders", 0)]);
+            story.logs(id, (7, 2), 5, &[]);
+            story.coordinator_loses(1);
+            story.healed();
+            story.long_later();
+            assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
+        }
     }
 
     #[test]
