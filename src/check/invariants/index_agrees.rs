@@ -8,7 +8,8 @@
 //! a full disk entries are left out, and so is an entry that the disk refused: an index that ends too
 //! early is rebuilt before it is searched. The remains of an index after a crash are not judged: the log
 //! treats them as hints and reads the batch before it believes the entry. Nor is the index of a
-//! segment in which a fault damaged a batch.
+//! segment in which a fault damaged a batch, nor one that is renamed into place with room behind its
+//! entries: its log was cut while the segment was swapped in, and the remains of the cut are in front.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -229,6 +230,11 @@ impl IndexAgrees {
         ghost: &Ghost,
     ) -> Result<(), Violation> {
         let Some(place) = Place::read(path) else { return Ok(()) };
+        let has_room = bytes.len() > place.size() && bytes.ends_with(&[0; 12][..place.size()]);
+        if has_room {
+            self.kept.remove(&(event.seen.host, path.clone()));
+            return Ok(());
+        }
         if let Some(kept) = self.kept.get_mut(&(event.seen.host, path.clone())) {
             // An index grows at its end; what lies behind is left from before a cut.
             let at = usize::try_from(offset).unwrap_or(usize::MAX);
@@ -357,6 +363,16 @@ mod tests {
         story.indexes_time(1, 0, (0, 5));
         let said = "that the batch of 0 ends with offset 5; no batch does";
         assert!(story.sentence().ends_with(said), "{}", story.sentence());
+    }
+
+    #[test]
+    fn silent_about_remains_of_a_cut_while_the_segment_was_swapped_in() {
+        let (mut story, _) = written();
+        story.swaps_index_in(1, &[(9, 7), (0, 0)]);
+        story.silent();
+        let (mut story, _) = written();
+        story.swaps_index_in(1, &[(9, 7)]);
+        assert!(story.sentence().ends_with("no batch begins there"), "{}", story.sentence());
     }
 
     #[test]

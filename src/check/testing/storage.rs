@@ -22,6 +22,16 @@ impl Story {
         self.fills(broker, "index", entries.collect());
     }
 
+    /// An index is renamed into place, with these entries.
+    pub fn swaps_index_in(&mut self, broker: u16, places: &[(u32, u32)]) {
+        let path: Arc<str> = format!("/data/orders-0/{:020}.index", 0).into();
+        let entries =
+            places.iter().map(|(last, at)| [last.to_be_bytes(), at.to_be_bytes()].concat());
+        let bytes = entries.collect::<Vec<_>>().concat().into();
+        self.sees(broker, What::Cut { path: path.clone(), len: 0 });
+        self.sees(broker, What::Wrote { path, offset: 0, bytes });
+    }
+
     pub fn fills_time_index(&mut self, broker: u16, moments: &[(i64, u32)]) {
         let entry = |(at, last): &(i64, u32)| [&at.to_be_bytes()[..], &last.to_be_bytes()].concat();
         self.fills(broker, "timeindex", moments.iter().map(entry).collect());
