@@ -4,7 +4,8 @@ use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 use std::task::Waker;
 
-use super::conn::{ConnKey, Side};
+use super::conn::ConnKey;
+use super::side::Side;
 use crate::base::Instant;
 use crate::sim::HostId;
 use crate::sim::trace::kind;

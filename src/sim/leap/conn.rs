@@ -8,6 +8,7 @@ use bytes::{Buf, Bytes};
 use tokio::io::ReadBuf;
 
 use super::messages::Messages;
+use super::side::Side;
 use crate::sim::HostId;
 
 /// Bytes that a sender may be ahead of its reader.
@@ -20,24 +21,6 @@ pub(super) const SEGMENT: usize = 64 * 1024;
 pub(super) struct ConnKey {
     pub slot: u32,
     pub generation: u32,
-}
-
-/// One of the two ends; also the direction that starts there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Side {
-    /// The end that connected.
-    Client,
-    /// The end that accepted.
-    Server,
-}
-
-impl Side {
-    pub fn other(self) -> Self {
-        match self {
-            Self::Client => Self::Server,
-            Self::Server => Self::Client,
-        }
-    }
 }
 
 /// State of one end at its host.

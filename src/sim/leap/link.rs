@@ -6,9 +6,9 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::Rng;
 
-use super::conn::Side;
 use super::damage::Damager;
 use super::messages::{Happens, Mishaps};
+use super::side::Side;
 use crate::base::{Seed, Stream};
 use crate::sim::{HostId, Link};
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
-use super::conn::Side;
+use super::side::Side;
 use crate::base::{Seed, Stream};
 use crate::sim::{Fate, Mishap, Part};
 use crate::wire::frame::LENGTH_LEN;

@@ -11,6 +11,7 @@ mod damage;
 mod link;
 mod messages;
 mod net;
+mod side;
 mod stream;
 mod task;
 #[cfg(test)]

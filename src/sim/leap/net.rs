@@ -16,10 +16,11 @@ use tokio::io::ReadBuf;
 
 use super::agenda::{Agenda, Event};
 use super::conn::{
-    Conn, ConnKey, End, Payload, Phase, Pipe, SEGMENT, Segment, Side, Table, WINDOW, park,
+    Conn, ConnKey, End, Payload, Phase, Pipe, SEGMENT, Segment, Table, WINDOW, park,
 };
 use super::link::Links;
 use super::messages::{Happens, Messages};
+use super::side::Side;
 use crate::base::{Instant, Seed};
 use crate::sim::trace::kind;
 use crate::sim::{HostId, Link, Shot, What};

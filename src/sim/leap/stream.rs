@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::conn::{ConnKey, Side};
+use super::conn::ConnKey;
+use super::side::Side;
 use super::world::Shared;
 use crate::io::{Address, File, Listener, Net, Part, Stream};
 use crate::sim::process::Process;
