@@ -22,7 +22,7 @@ pub struct Verdicts {
     /// Records that consumers found at more than one offset.
     #[serde(skip)]
     pub doubled: u64,
-    /// Records of transactions that were not committed, and that consumers got all the same.
+    /// Records that consumers got although their transactions were not committed.
     #[serde(skip)]
     pub uncommitted: u64,
     /// When partitions could not be used, in the order of time.

@@ -96,7 +96,7 @@ pub struct RunLine {
     /// Records that consumers found at more than one offset.
     #[serde(skip)]
     pub doubled: u64,
-    /// Records of transactions that were not committed, and that consumers got all the same.
+    /// Records that consumers got although their transactions were not committed.
     #[serde(skip)]
     pub uncommitted: u64,
     /// The longest time of at least a second in which a partition had no leader, or acknowledged no

@@ -73,7 +73,7 @@ pub struct Counts {
     /// Records that consumers found at more than one offset.
     #[serde(skip)]
     pub doubled: u64,
-    /// Records of transactions that were not committed, and that consumers got all the same.
+    /// Records that consumers got although their transactions were not committed.
     #[serde(skip)]
     pub uncommitted: u64,
     /// Records that consumers read, including the final reads.

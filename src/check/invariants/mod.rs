@@ -64,7 +64,7 @@ pub(super) use acked_write_unseen::unseen;
 use super::{Invariant, Setup};
 use Needs::{Brokers, Clients, Idempotence};
 
-/// Those for whose time a run waits while a transaction is open: nothing else tells that it hangs.
+/// Those for whose time a run waits while a transaction is open: nothing else shows that it hangs.
 pub(super) const OF_OPEN_TRANSACTIONS: [&str; 2] =
     ["no-hanging-transaction", "transactions-complete"];
 

@@ -20,7 +20,7 @@ pub(super) fn question() -> DescribeClusterRequest {
     message!(DescribeClusterRequest { endpoint_type: 1 })
 }
 
-/// Gives a feature a level. `upgrades`: it is no lower than the one before.
+/// Gives a feature a level. `upgrades`: the level is at least the one before.
 pub(super) fn update(
     name: &str,
     level: i16,

@@ -64,7 +64,7 @@ struct Frames {
     seen: usize,
     /// How much of the frame follows its head.
     left: usize,
-    /// What was sent is no frame: no message is found any more.
+    /// The bytes are not a frame: no message is found after them.
     lost: bool,
 }
 
