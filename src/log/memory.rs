@@ -70,7 +70,8 @@ impl<D: Disk> Log<D> {
             let mut walk = segment.headers_from(from)?;
             let known = segment.aborted()?;
             let mut aborted = known.clone();
-            aborted.retain(|aborted| aborted.last < from);
+            // Of the others, what a power loss left is as good as nothing.
+            aborted.retain(|aborted| (segment.base..from).contains(&aborted.last));
             let (producers, unreplicated) = (&mut self.producers, &mut self.unreplicated);
             each_header(segment, &mut walk, |position, header| {
                 let ended = producers.apply(header);

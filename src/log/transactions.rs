@@ -96,6 +96,7 @@ pub struct Aborted {
     pub producer: ProducerId,
     /// Its first record.
     pub first: Offset,
+    /// Its marker, behind the first record.
     pub last: Offset,
     /// Where the oldest transaction begins that was open when the marker was written, or the
     /// offset after the marker.
@@ -121,7 +122,8 @@ impl Aborted {
         let producer = ProducerId(entry.get_i64());
         let (first, last) = (Offset(entry.get_i64()), Offset(entry.get_i64()));
         let last_stable = Offset(entry.get_i64());
-        let ordered = first >= Offset::ZERO && first <= last;
+        // Its marker has an offset of its own. So zeros, which a power loss leaves, are no entry.
+        let ordered = first >= Offset::ZERO && first < last;
         // Behind the marker only what comes after it can be undecided.
         let stable = last < Offset(i64::MAX) && (Offset::ZERO..=last.next()).contains(&last_stable);
         (ordered && stable).then_some(Self { producer, first, last, last_stable })
@@ -213,6 +215,14 @@ mod tests {
         ];
         assert_eq!(bytes[..34], expected.concat());
         assert_eq!(read(&RealDisk, &path).unwrap(), [aborted(1000, 5, 9), aborted(1001, 3, 12)]);
+    }
+
+    #[test]
+    fn zeros_are_no_entries() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("00000000000000000000.txnindex");
+        std::fs::write(&path, [0; 2 * ENTRY]).unwrap();
+        assert_eq!(read(&RealDisk, &path).unwrap(), []);
     }
 
     #[test]

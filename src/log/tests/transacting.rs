@@ -8,7 +8,7 @@ use crate::base::config::Compression;
 use crate::base::{Flaw, Flaws, LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::log::testing::{Home, NOW, RealLog, batch_of, fill, flush, lead, tiny};
 use crate::log::{
-    AppendError, Appended, Guard, LogConfig, TransactionEnd, TransactionalWrite, Writer,
+    AppendError, Appended, Guard, LogConfig, Recovery, TransactionEnd, TransactionalWrite, Writer,
 };
 use crate::wire::batch::BatchBuilder;
 
@@ -158,6 +158,31 @@ async fn marker_of_a_transaction_that_wrote_nothing_is_in_no_index() {
         aborted.iter().map(|of| (of.first, of.last)).collect::<Vec<_>>(),
         [(Offset(1), Offset(2))]
     );
+}
+
+#[tokio::test]
+async fn transaction_index_that_a_power_loss_left_is_built_again_from_the_log() {
+    let (zeros, wrong) = ([0; 34], [&[0; 25][..], &[1], &[0; 8]].concat());
+    for left in [&zeros[..], &wrong[..]] {
+        let home = Home::new(tiny());
+        let mut log = home.open().await;
+        fill(&mut log, 20, 3, 1);
+        flush(&mut log).await;
+        let (base, recovery_point) = (log.segment_bases().last().unwrap(), log.recovery_point());
+        let first = produce(&mut log, 0, 0, Guard::NONE).unwrap().base;
+        let marker = end(&mut log, 0, false, 1).unwrap().base;
+        drop(log);
+        let index = home.file(&format!("{:020}.txnindex", base.0));
+        assert_eq!(std::fs::read(&index).unwrap().len(), left.len());
+        std::fs::write(&index, left).unwrap();
+
+        let recovery = Recovery { recovery_point, ..Recovery::default() };
+        let (log, _) = home.try_open(recovery).await.unwrap();
+        assert!(base > Offset(0) && log.segment_bases().last() == Some(base));
+        let aborted = log.aborted_transactions(Offset(0), log.log_end()).unwrap();
+        let found: Vec<_> = aborted.iter().map(|of| (of.first, of.last)).collect();
+        assert_eq!(found, [(first, marker)]);
+    }
 }
 
 #[tokio::test]
