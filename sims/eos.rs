@@ -14,11 +14,12 @@ use std::ops::Range;
 #[cfg(any(debug_assertions, feature = "mutants"))]
 use brokerquake::base::{Flaw, Flaws};
 use brokerquake::lab::Trial;
+use brokerquake::run::Observers;
 use brokerquake::run::outcome::Outcome;
 use brokerquake::scenario::Scenario;
 use serde_json::Value;
 
-use super::scenarios::{lines, waits, with_history};
+use super::scenarios::{as_expected, lines, waits, with_history};
 use steps::{Step, deaths};
 
 /// The slow lane takes twenty.
@@ -31,8 +32,11 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(scenario: &str) -> Self {
-        let (outcome, text) = with_history(&Scenario::load(scenario).unwrap());
+    /// Fails if the run does not end as the scenario expects.
+    fn as_expected(scenario: &str) -> Self {
+        let mut text = Vec::new();
+        let observers = Observers { history: Some(&mut text), ..Observers::default() };
+        let outcome = as_expected(scenario, 0, observers);
         Self { outcome, lines: lines(&text) }
     }
 
@@ -67,16 +71,14 @@ fn broken_by(flaw: Flaw, scenario: &str) -> Vec<String> {
 
 #[test]
 fn committed_transactions_are_visible_and_aborted_ones_are_not() {
-    Trial::of("eos/calm-transactions").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/calm-transactions");
+    let seen = Seen::as_expected("eos/calm-transactions");
     let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
     assert!(committed > 50 && aborted > 10, "{committed} committed, {aborted} aborted");
 }
 
 #[test]
 fn zombie_producer_is_fenced_and_changes_nothing() {
-    Trial::of("eos/zombie-producers").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/zombie-producers");
+    let seen = Seen::as_expected("eos/zombie-producers");
     assert!(seen.strikes("pause of p") >= 4, "{:?}", seen.outcome.story);
     let (committed, fenced) = (seen.ended("committed"), seen.ended("fenced"));
     assert!(committed > 10 && fenced > 3, "{committed} committed, {fenced} fenced");
@@ -84,16 +86,14 @@ fn zombie_producer_is_fenced_and_changes_nothing() {
 
 #[test]
 fn decided_transactions_are_completed_by_the_next_coordinator() {
-    Trial::of("eos/coordinator-dies-while-completing").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/coordinator-dies-while-completing");
+    let seen = Seen::as_expected("eos/coordinator-dies-while-completing");
     assert!(seen.strikes("kill of b") >= 3, "{:?}", seen.outcome.story);
     assert!(seen.ended("committed") > 50, "{} committed", seen.ended("committed"));
 }
 
 #[test]
 fn transactions_that_are_open_too_long_are_aborted() {
-    Trial::of("eos/transactions-time-out").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/transactions-time-out");
+    let seen = Seen::as_expected("eos/transactions-time-out");
     let over: usize = ["fenced", "unknown", "aborted"].iter().map(|end| seen.ended(end)).sum();
     let committed = seen.ended("committed");
     assert!(committed > 50 && over > 5, "{committed} committed, {over} timed out");
@@ -101,8 +101,7 @@ fn transactions_that_are_open_too_long_are_aborted() {
 
 #[test]
 fn zombie_transformer_can_not_commit_what_another_one_reads() {
-    Trial::of("eos/zombie-transformers").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/zombie-transformers");
+    let seen = Seen::as_expected("eos/zombie-transformers");
     assert!(seen.strikes("pause of k") >= 4, "{:?}", seen.outcome.story);
     assert!(seen.count("transformed") > 200, "{} inputs", seen.count("transformed"));
     let refused =
@@ -113,24 +112,21 @@ fn zombie_transformer_can_not_commit_what_another_one_reads() {
 
 #[test]
 fn sequences_of_transactions_survive_leader_changes() {
-    Trial::of("eos/leaders-die-amid-transactions").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/leaders-die-amid-transactions");
+    let seen = Seen::as_expected("eos/leaders-die-amid-transactions");
     assert!(seen.strikes("kill of b") >= 3, "{:?}", seen.outcome.story);
     assert!(seen.ended("committed") > 50, "{} committed", seen.ended("committed"));
 }
 
 #[test]
 fn flushed_transactions_survive_power_losses_of_all_brokers() {
-    Trial::of("eos/transactions-survive-all-power-losses").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/transactions-survive-all-power-losses");
+    let seen = Seen::as_expected("eos/transactions-survive-all-power-losses");
     assert!(seen.strikes("power-loss of b") >= 2, "{:?}", seen.outcome.story);
     assert!(seen.ended("committed") > 20, "{} committed", seen.ended("committed"));
 }
 
 #[test]
 fn chain_of_two_stages_makes_one_output_of_each_input() {
-    Trial::of("eos/two-stages").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/two-stages");
+    let seen = Seen::as_expected("eos/two-stages");
     assert!(seen.strikes("kill of k") >= 2, "{:?}", seen.outcome.story);
     assert!(seen.count("transformed") > 200, "{} inputs", seen.count("transformed"));
 }
@@ -152,8 +148,7 @@ fn coordinator_that_dies_at_any_step_leaves_nothing_behind() {
 
 #[test]
 fn late_end_of_a_transaction_changes_nothing_in_the_next_one() {
-    Trial::of("eos/late-end-of-a-transaction").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/late-end-of-a-transaction");
+    let seen = Seen::as_expected("eos/late-end-of-a-transaction");
     assert!(seen.strikes("EndTxn requests of p") >= 3, "{:?}", seen.outcome.story);
     let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
     assert!(committed > 20 && aborted > 20, "{committed} committed, {aborted} aborted");
@@ -166,8 +161,7 @@ fn late_end_of_a_transaction_tears_the_next_one_in_version_1() {
 
 #[test]
 fn late_batch_of_an_aborted_transaction_is_refused_if_it_is_verified() {
-    Trial::of("eos/late-batch-is-verified").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/late-batch-is-verified");
+    let seen = Seen::as_expected("eos/late-batch-is-verified");
     assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
     let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
     assert!(committed > 20 && aborted > 3, "{committed} committed, {aborted} aborted");
@@ -175,8 +169,7 @@ fn late_batch_of_an_aborted_transaction_is_refused_if_it_is_verified() {
 
 #[test]
 fn late_batch_of_an_aborted_transaction_hangs_if_it_is_not_verified() {
-    Trial::of("eos/late-batch-hangs-unverified").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/late-batch-hangs-unverified");
+    let seen = Seen::as_expected("eos/late-batch-hangs-unverified");
     assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
     let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
     assert!(committed > 20 && aborted > 3, "{committed} committed, {aborted} aborted");
@@ -184,8 +177,7 @@ fn late_batch_of_an_aborted_transaction_hangs_if_it_is_not_verified() {
 
 #[test]
 fn producers_continue_with_other_ids_when_their_epochs_run_out() {
-    Trial::of("eos/epochs-run-out").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/epochs-run-out");
+    let seen = Seen::as_expected("eos/epochs-run-out");
     let got =
         |line: &&Value| ["identified", "bumped"].contains(&line["event"].as_str().unwrap_or(""));
     let epochs = seen.lines.iter().filter(got).filter_map(|line| line["epoch"].as_i64());
@@ -197,8 +189,7 @@ fn producers_continue_with_other_ids_when_their_epochs_run_out() {
 
 #[test]
 fn transactions_survive_the_switch_to_version_2() {
-    Trial::of("eos/version-2-comes-under-load").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/version-2-comes-under-load");
+    let seen = Seen::as_expected("eos/version-2-comes-under-load");
     assert_eq!(seen.strikes("update of transaction.version to level 2"), 1);
     let bumps = || seen.lines.iter().filter(|line| line["event"] == "bumped");
     let before = bumps().filter(|line| line["at"].as_u64().is_some_and(|at| at < 16_000_000_000));
@@ -209,8 +200,7 @@ fn transactions_survive_the_switch_to_version_2() {
 #[test]
 fn five_batches_in_flight_are_sent_again_without_duplicates_or_reordering() {
     const SCENARIO: &str = "eos/lost-answers-five-in-flight";
-    Trial::of(SCENARIO).seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of(SCENARIO);
+    let seen = Seen::as_expected(SCENARIO);
     let again = sent_again(&seen, 1500);
     assert!(again > 500, "{again} records were sent again");
     #[cfg(any(debug_assertions, feature = "mutants"))]
@@ -219,8 +209,7 @@ fn five_batches_in_flight_are_sent_again_without_duplicates_or_reordering() {
 
 #[test]
 fn six_batches_in_flight_without_idempotence_are_doubled_and_reordered() {
-    Trial::of("eos/lost-answers-six-in-flight").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("eos/lost-answers-six-in-flight");
+    let seen = Seen::as_expected("eos/lost-answers-six-in-flight");
     let again = sent_again(&seen, 1500);
     assert!(again > 100, "{again} records were sent again");
     // An idempotent producer refuses a sixth, and says so.
@@ -233,8 +222,7 @@ fn six_batches_in_flight_without_idempotence_are_doubled_and_reordered() {
 #[test]
 fn leader_changes_with_batches_in_flight_double_and_reorder_nothing() {
     const SCENARIO: &str = "eos/leaders-change-with-batches-in-flight";
-    Trial::of(SCENARIO).seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of(SCENARIO);
+    let seen = Seen::as_expected(SCENARIO);
     let struck = ["kill of b", "restart of b", "pause of b"].map(|words| seen.strikes(words));
     assert!(struck.iter().all(|count| *count >= 2), "{:?}", seen.outcome.story);
     let again = sent_again(&seen, 3000);
@@ -244,8 +232,7 @@ fn leader_changes_with_batches_in_flight_double_and_reorder_nothing() {
 #[test]
 fn retry_of_a_batch_that_retention_deleted_is_recognised() {
     const SCENARIO: &str = "eos/retention-over-the-last-batch";
-    Trial::of(SCENARIO).seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of(SCENARIO);
+    let seen = Seen::as_expected(SCENARIO);
     assert!(seen.strikes("restart of b") >= 2, "{:?}", seen.outcome.story);
     #[cfg(any(debug_assertions, feature = "mutants"))]
     assert!(broken_by(Flaw::ForgetProducer, SCENARIO).contains(&"duplicate".into()));
@@ -254,8 +241,7 @@ fn retry_of_a_batch_that_retention_deleted_is_recognised() {
 #[test]
 fn outcome_of_transactions_survives_compaction() {
     const SCENARIO: &str = "eos/compaction-over-markers";
-    Trial::of(SCENARIO).seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of(SCENARIO);
+    let seen = Seen::as_expected(SCENARIO);
     let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
     assert!(committed > 50 && aborted > 10, "{committed} committed, {aborted} aborted");
     #[cfg(any(debug_assertions, feature = "mutants"))]

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use brokerquake::base::Instant;
 use brokerquake::check::{Ghost, Violation};
-use brokerquake::lab::Trial;
-use brokerquake::run::{EngineKind, Lane, Observer, Observers, watched};
-use brokerquake::scenario::Scenario;
+use brokerquake::run::{Lane, Observer, Observers};
 use brokerquake::sim::{
     ClientEvent, ConsumerEvent, Observation, Outcome, ProducerEvent, Shot, TransactionEvent, What,
 };
+
+use super::scenarios::as_expected;
 
 const SEEDS: Range<u64> = 0..2;
 
@@ -101,12 +101,11 @@ struct Figures {
 
 impl Figures {
     fn of(scenario: &str) -> Self {
-        let scenario = Scenario::load(scenario).unwrap();
         let mut figures = Self::default();
         for seed in SEEDS {
             let mut meter = Meter::default();
             let observers = Observers { recorder: Some(&mut meter), ..Observers::default() };
-            watched(&scenario, seed, EngineKind::Leap, observers);
+            as_expected(scenario, seed, observers);
             figures.add(&meter);
         }
         figures.latencies.sort_unstable();
@@ -159,10 +158,7 @@ of a payment to the first read of its invoice; bytes are all that travelled betw
 
 #[test]
 fn exactly_once_alone_neither_loses_nor_doubles() {
-    let all = WAYS.map(|(name, _)| {
-        Trial::of(name).seeds(SEEDS).assert_as_expected();
-        Figures::of(name)
-    });
+    let all = WAYS.map(|(name, _)| Figures::of(name));
     let rows = WAYS.into_iter().zip(&all).map(|(way, figures)| figures.row(way));
     let table: String = [HEAD.to_owned()].into_iter().chain(rows).collect();
     let [most, least, exactly] = &all;

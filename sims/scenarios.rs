@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use brokerquake::check::history;
 use brokerquake::lab::Trial;
-use brokerquake::run::outcome::{Broken, Outcome};
+use brokerquake::run::outcome::{Broken, Outcome, RunVerdict};
 use brokerquake::run::{EngineKind, Observers, watched};
 use brokerquake::scenario::Scenario;
 use brokerquake::scenario::files::load_all;
@@ -287,6 +287,23 @@ fn lagging_consumer_slows_down_the_tail_consumer() {
     let missed: u64 = outcome.disks.iter().map(|disk| disk.page_misses).sum();
     let evicted: u64 = outcome.disks.iter().map(|disk| disk.evicted).sum();
     assert!(missed > 100 && evicted > 1000, "{:?}", outcome.disks);
+}
+
+/// Runs one seed of a scenario for observers, and fails as a [`Trial`] does if it does not end as expected.
+/// Seeds that the environment chooses are run besides.
+pub(super) fn as_expected(path: &str, seed: u64, observers: Observers<'_>) -> Outcome {
+    let scenario = Scenario::load(path).unwrap();
+    let outcome = watched(&scenario, seed, EngineKind::Leap, observers);
+    let expected = match scenario.expect.breaks.is_empty() {
+        true => RunVerdict::Held,
+        false => RunVerdict::BrokeAsExpected,
+    };
+    let chosen = ["BROKERQUAKE_SEED", "BROKERQUAKE_SEEDS"].map(std::env::var_os);
+    if outcome.verdict(&scenario.expect) != expected || chosen.iter().any(Option::is_some) {
+        Trial::of(path).seeds(seed..seed + 1).assert_as_expected();
+    }
+    assert_eq!(outcome.verdict(&scenario.expect), expected, "{path}, seed {seed}");
+    outcome
 }
 
 /// The run of a scenario's first seed, and the history of its clients.
