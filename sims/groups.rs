@@ -126,7 +126,16 @@ fn reset(bootstrap: &str, group: &str, topic: &str, offsets: &[i64]) {
     for (partition, offset) in (0..).zip(offsets) {
         wanted.add_partition_offset(topic, partition, Offset::Offset(*offset)).unwrap();
     }
-    consumer.commit(&wanted, CommitMode::Sync).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    // A coordinator that is elected and has not heard of it refuses once, as above.
+    while let Err(error) = consumer.commit(&wanted, CommitMode::Sync) {
+        assert!(
+            error.rdkafka_error_code() == Some(RDKafkaErrorCode::NotCoordinator)
+                && Instant::now() < deadline,
+            "{error}"
+        );
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]

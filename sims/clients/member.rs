@@ -117,19 +117,23 @@ impl Member {
         self.read()
     }
 
+    /// Waits for its thread, which closes the consumer. One that never closes fails the test instead of
+    /// keeping it for ever.
     fn end(&mut self) {
         self.seen.stop.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            thread.join().unwrap();
-        }
+        let Some(thread) = self.thread.take() else { return };
+        wait_until("the member has closed", || thread.is_finished());
+        thread.join().unwrap();
     }
 }
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.seen.stop.store(true, Ordering::SeqCst);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if std::thread::panicking() {
+            // The test has failed; its thread sees this sooner or later.
+            self.seen.stop.store(true, Ordering::SeqCst);
+        } else {
+            self.end();
         }
     }
 }
