@@ -117,8 +117,11 @@ impl Partition {
         for kept in &self.promised {
             self.stability.promise(kept.at, &kept.batch);
         }
-        for known in [&mut self.exposed_at_heal, &mut self.stable_at_heal].into_iter().flatten() {
-            *known = from.min(*known);
+        // A transaction whose marker was lost is open again.
+        let stable = self.stability.last_stable(from);
+        let at_heal = [(&mut self.exposed_at_heal, from), (&mut self.stable_at_heal, stable)];
+        for (known, kept) in at_heal {
+            *known = known.map(|known| known.min(kept));
         }
     }
 }

@@ -139,4 +139,20 @@ mod tests {
             assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
         }
     }
+
+    #[test]
+    fn marker_lost_within_the_contract_opens_its_transaction_again() {
+        for (end, fires) in [(1, false), (0, true)] {
+            let mut story = Story::judging("high-watermark-monotonic");
+            story.reads_committed(9);
+            story.writes_plain(&[1]);
+            story.writes_in(7, 0, &[100]);
+            story.writes_plain(&[2]);
+            story.marks(7, 0, true);
+            story.healed();
+            story.loses_committed(3);
+            story.reached_end(9, end);
+            assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
+        }
+    }
 }
