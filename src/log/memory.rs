@@ -1,6 +1,8 @@
 //! The state of producers, kept beside the log: snapshots of it, how it is rebuilt from one of them
 //! and what was appended since, and what follows from it about transactions.
 
+use std::collections::BTreeSet;
+
 use super::lookup::Located;
 use super::producers::{Ended, Producers};
 use super::scan::{NEAR, Walk};
@@ -39,6 +41,7 @@ impl<D: Disk> Log<D> {
     /// Loads the newest snapshot that is whole, and what was appended since.
     pub(super) fn load_producers(&mut self) -> Result<(), LogError> {
         self.producers.clear();
+        self.unreplicated.clear();
         let mut from = self.log_start;
         while let Some(at) = self.snapshots.last().copied() {
             // Without the batches between them, it has half the truth about a producer, which refuses
@@ -63,7 +66,6 @@ impl<D: Disk> Log<D> {
                 }
             }
         }
-        self.unreplicated.clear();
         self.idle_since = None;
         let floor = self.segments.range(..=from).next_back().map_or(from, |(base, _)| *base);
         for segment in self.segments.range(floor..).map(|(_, segment)| segment) {
@@ -125,8 +127,9 @@ impl<D: Disk> Log<D> {
         stable.max(self.log_start.min(high_watermark))
     }
 
-    /// A snapshot has only the last batch of a producer, but it may have had more in flight, and
-    /// will repeat them all: those are looked for in the log just before the snapshot.
+    /// Looks in the log just before a snapshot for what the snapshot leaves out: earlier batches of a
+    /// producer that had several in flight and will repeat them all, and transactions whose markers may
+    /// not be committed yet. Kafka forgets those, and its last stable offset may pass them too early.
     fn look_back(&mut self, at: Offset) -> Result<(), LogError> {
         if self.producers.is_empty() {
             return Ok(());
@@ -141,10 +144,20 @@ impl<D: Disk> Log<D> {
                 break;
             }
         }
-        let mut seen = Producers::default();
+        let (mut seen, mut begin, mut known) = (Producers::default(), None, BTreeSet::new());
+        let unreplicated = &mut self.unreplicated;
         for (segment, mut walk) in walks.into_iter().rev() {
             each_header(segment, &mut walk, |_, header| {
-                seen.apply(header);
+                let first = *begin.get_or_insert(header.base_offset);
+                let ended = seen.apply(header);
+                let (producer, marker) = (header.producer_id, header.last_offset());
+                let is_marker = header.is_control() && header.has_producer();
+                // Without a marker before it, the transaction may have begun before what is read.
+                if is_marker && known.insert(producer) && left == 0 {
+                    unreplicated.push_back(Ended { producer, first, marker });
+                } else {
+                    unreplicated.extend(ended);
+                }
                 Ok(())
             })?;
         }

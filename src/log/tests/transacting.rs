@@ -142,6 +142,66 @@ async fn epochs_of_markers_and_open_transactions_survive_restarts() {
 }
 
 #[tokio::test]
+async fn records_whose_marker_is_not_replicated_stay_unstable_after_a_restart() {
+    for clean in [true, false] {
+        let home = Home::new(tiny());
+        let mut log = home.open().await;
+        fill(&mut log, 1, 1, 1);
+        produce(&mut log, 0, 0, Guard::NONE).unwrap();
+        fill(&mut log, 20, 3, 1);
+        let marker = end(&mut log, 1, true, 2).unwrap().base;
+        // Its snapshot is written behind the marker.
+        fill(&mut log, 20, 3, 1);
+        flush(&mut log).await;
+        let mut log = match clean {
+            true => {
+                log.close().await.unwrap();
+                home.reopen().await
+            }
+            false => {
+                let recovery_point = log.recovery_point();
+                drop(log);
+                let recovery = Recovery { recovery_point, ..Recovery::default() };
+                home.try_open(recovery).await.unwrap().0
+            }
+        };
+        assert_eq!(log.last_stable_offset(marker), Offset(1), "clean: {clean}");
+        assert_eq!(log.last_stable_offset(marker.next()), marker.next(), "clean: {clean}");
+    }
+}
+
+#[tokio::test]
+async fn truncation_above_an_unreplicated_marker_keeps_its_records_unstable() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    produce(&mut log, 0, 0, Guard::NONE).unwrap();
+    let marker = end(&mut log, 1, true, 2).unwrap().base;
+    fill(&mut log, 40, 3, 1);
+    let kept = log.log_end();
+    fill(&mut log, 40, 3, 1);
+    flush(&mut log).await;
+    log.truncate_to(kept).unwrap();
+    assert!(log.segment_bases().count() > 1, "a snapshot is behind the marker");
+    assert_eq!(log.last_stable_offset(marker), Offset(0));
+    assert_eq!(log.last_stable_offset(marker.next()), marker.next());
+}
+
+#[tokio::test]
+async fn long_transaction_with_an_unreplicated_marker_is_not_stable_after_a_restart() {
+    let home = Home::new(LogConfig::default());
+    let mut log = home.open().await;
+    produce(&mut log, 0, 0, Guard::NONE).unwrap();
+    fill(&mut log, 3000, 40, 1);
+    let marker = end(&mut log, 1, true, 2).unwrap().base;
+    fill(&mut log, 1, 1, 1);
+    log.close().await.unwrap();
+    let mut log = home.reopen().await;
+    let stable = log.last_stable_offset(marker);
+    assert!(Offset(0) < stable && stable < marker, "{stable} of {marker}");
+    assert_eq!(log.last_stable_offset(marker.next()), marker.next());
+}
+
+#[tokio::test]
 async fn marker_of_a_transaction_that_wrote_nothing_is_in_no_index() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
