@@ -30,7 +30,7 @@ pub enum NodeProbe {
     },
     /// The node answers requests from now on.
     Ready,
-    /// The node ends because of an error: it has not closed all its logs.
+    /// The node ends because of an error, or one of its directories gets no marker of a clean shutdown.
     Failed,
 }
 

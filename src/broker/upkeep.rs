@@ -86,18 +86,26 @@ pub(crate) async fn close<W: World>(
     broker: &Arc<Broker<W>>,
     metadata_closed: bool,
 ) -> Result<(), NodeError> {
-    let (mut closed, mut first) = (false, None);
-    for home in broker.replicas.dirs().online() {
-        let marked = metadata_closed || !broker.replicas.dirs().has_metadata(home);
-        match close_one(broker, home, marked).await {
-            Ok(()) => closed = true,
+    let dirs = broker.replicas.dirs();
+    let (mut closed, mut all_marked, mut first) = (false, dirs.is_complete(), None);
+    for home in dirs.online() {
+        let may_mark = metadata_closed || !dirs.has_metadata(home);
+        match close_one(broker, home, may_mark).await {
+            Ok(marked) => {
+                closed = true;
+                all_marked &= marked;
+            }
             Err(error) => {
                 home.failed(&error);
-                // Also where other directories are closed: this one has no marker.
-                broker.world.probe(NodeProbe::Failed);
+                all_marked = false;
                 first.get_or_insert(error);
             }
         }
+    }
+    if !all_marked {
+        // KIP-966: without the marker of one directory, the next registration is not that of a broker
+        // that was closed.
+        broker.world.probe(NodeProbe::Failed);
     }
     broker.world.disk().settle().await;
     match first {
@@ -107,11 +115,12 @@ pub(crate) async fn close<W: World>(
     }
 }
 
+/// Returns whether the directory has the marker of a clean shutdown.
 async fn close_one<W: World>(
     broker: &Arc<Broker<W>>,
     home: &Arc<Home<W::Disk>>,
-    marked: bool,
-) -> Result<(), LogError> {
+    may_mark: bool,
+) -> Result<bool, LogError> {
     save_high_watermarks(broker, home).await?;
     for partition in replicas_in(broker, home) {
         partition.sync_to(partition.log_end()).await?;
@@ -122,10 +131,11 @@ async fn close_one<W: World>(
             log.close().await?;
         }
     }
-    if marked && !broker.replicas.has_unusable(home) {
+    let marked = may_mark && !broker.replicas.has_unusable(home);
+    if marked {
         home.dir.mark_clean(broker.epoch()).await?;
     }
-    Ok(())
+    Ok(marked)
 }
 
 async fn save_high_watermarks<W: World>(

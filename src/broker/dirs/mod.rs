@@ -102,6 +102,11 @@ impl<D: Disk> Dirs<D> {
         self.of_replicas().filter(|home| home.is_online())
     }
 
+    /// Whether all that are configured work.
+    pub(crate) fn is_complete(&self) -> bool {
+        !self.incomplete && self.of_replicas().all(|home| home.is_online())
+    }
+
     /// Ids of those that work, as a registration tells them: in order.
     pub(crate) fn online_ids(&self) -> Vec<DirectoryId> {
         let mut ids: Vec<_> = self.online().map(|home| home.id()).collect();
@@ -138,8 +143,7 @@ impl<D: Disk> Dirs<D> {
         if let Some(home) = self.online().find(|home| home.id() == told) {
             return Some(home);
         }
-        let complete = !self.incomplete && self.of_replicas().all(|home| home.is_online());
-        if told != DirectoryId::UNASSIGNED && !complete {
+        if told != DirectoryId::UNASSIGNED && !self.is_complete() {
             return None;
         }
         let count = |home: &&Arc<Home<D>>| hosted.get(&home.id()).copied().unwrap_or(0);
