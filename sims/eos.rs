@@ -160,6 +160,17 @@ fn late_end_of_a_transaction_tears_the_next_one_in_version_1() {
 }
 
 #[test]
+fn late_marker_of_a_deposed_coordinator_ends_no_later_transaction() {
+    // It takes a transaction that is open when the marker arrives: not every seed has one.
+    Trial::of("eos/late-marker-of-a-former-coordinator").seeds(0..3).assert_as_expected();
+    let seen = Seen::of("eos/late-marker-of-a-former-coordinator");
+    assert_eq!(seen.strikes("WriteTxnMarkers requests of b"), 1, "{:?}", seen.outcome.story);
+    assert!(seen.strikes("pause of b") >= 5, "{:?}", seen.outcome.story);
+    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    assert!(committed > 15 && aborted > 10, "{committed} committed, {aborted} aborted");
+}
+
+#[test]
 fn late_batch_of_an_aborted_transaction_is_refused_if_it_is_verified() {
     let seen = Seen::as_expected("eos/late-batch-is-verified");
     assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
