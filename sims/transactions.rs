@@ -301,6 +301,16 @@ fn command_names_what_does_not_exist_and_changes_nothing() {
         let (code, told) = command(&server, words);
         assert!(code == Some(1) && told.contains(named), "{words}: {code:?} {told}");
     }
+    for (words, argument) in [
+        ("describe --transactional-id=", "--transactional-id <ID>"),
+        ("force-terminate --transactional-id=", "--transactional-id <ID>"),
+        ("describe-producers --topic= --partition 0", "--topic <TOPIC>"),
+        ("abort --topic= --partition 0 --start-offset 0", "--topic <TOPIC>"),
+        ("find-hanging --topic=", "--topic <TOPIC>"),
+    ] {
+        let (code, told) = command(&server, words);
+        assert!(code == Some(2) && told.contains(argument), "{words}: {code:?} {told}");
+    }
     // Each asks for what is there before it looks for a leader of what is not.
     assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     let (code, told) = command(&server, "list");

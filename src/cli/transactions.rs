@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args, Subcommand};
 
 use super::table::Table;
@@ -48,7 +49,7 @@ enum Action {
     /// Describe a transactional id, as its coordinator knows it
     Describe {
         /// The transactional id
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
         transactional_id: String,
     },
     /// Describe the producers that a partition knows
@@ -57,7 +58,7 @@ enum Action {
         #[arg(long, value_name = "BROKER")]
         broker_id: Option<i32>,
         /// The topic
-        #[arg(long, value_name = "TOPIC")]
+        #[arg(long, value_name = "TOPIC", value_parser = NonEmptyStringValueParser::new())]
         topic: String,
         /// The partition
         #[arg(long, value_name = "PARTITION")]
@@ -74,7 +75,7 @@ enum Action {
         #[arg(long, value_name = "MINUTES", default_value_t = 15)]
         max_transaction_timeout: u64,
         /// Only partitions of this topic
-        #[arg(long, value_name = "TOPIC")]
+        #[arg(long, value_name = "TOPIC", value_parser = NonEmptyStringValueParser::new())]
         topic: Option<String>,
         /// Only this partition of the topic
         #[arg(long, value_name = "PARTITION", requires = "topic")]
@@ -84,7 +85,7 @@ enum Action {
     #[command(name = "force-terminate", alias = "forceTerminateTransaction")]
     ForceTerminate {
         /// The transactional id
-        #[arg(long, value_name = "ID")]
+        #[arg(long, value_name = "ID", value_parser = NonEmptyStringValueParser::new())]
         transactional_id: String,
     },
 }
@@ -93,7 +94,7 @@ enum Action {
 #[command(group(ArgGroup::new("which").required(true)))]
 struct AbortArgs {
     /// The topic
-    #[arg(long, value_name = "TOPIC")]
+    #[arg(long, value_name = "TOPIC", value_parser = NonEmptyStringValueParser::new())]
     topic: String,
     /// The partition
     #[arg(long, value_name = "PARTITION")]

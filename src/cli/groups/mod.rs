@@ -11,6 +11,7 @@ mod reset;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
+use clap::builder::NonEmptyStringValueParser;
 use clap::{ArgGroup, Args};
 
 use self::reset::Target;
@@ -54,7 +55,7 @@ pub struct GroupsArgs {
     #[arg(long, group = "action", requires = "target")]
     reset_offsets: bool,
     /// A group; may be repeated
-    #[arg(long, value_name = "GROUP", group = "which")]
+    #[arg(long, value_name = "GROUP", group = "which", value_parser = NonEmptyStringValueParser::new())]
     group: Vec<String>,
     /// All groups
     #[arg(long, group = "which")]
@@ -72,7 +73,7 @@ pub struct GroupsArgs {
     #[arg(long, requires = "members")]
     verbose: bool,
     /// A topic, or some of its partitions as `orders:0,2`; may be repeated
-    #[arg(long, value_name = "TOPIC[:PARTITION,…]", conflicts_with = "all_topics")]
+    #[arg(long, value_name = "TOPIC[:PARTITION,…]", conflicts_with = "all_topics", value_parser = NonEmptyStringValueParser::new())]
     topic: Vec<String>,
     /// All topics of which the group has offsets
     #[arg(long)]

@@ -276,7 +276,11 @@ fn described(answer: &DescribeTransactionsResponse) -> Verdict<TransactionDescri
     };
     match ErrorCode::from_code(described.error_code) {
         ErrorCode::None => {}
-        error => return Verdict::from_error(error, Some(described.transactional_id.to_string())),
+        error => {
+            let id = described.transactional_id.as_str();
+            let named = if id.is_empty() { "the transactional id is empty" } else { id };
+            return Verdict::from_error(error, Some(named.to_owned()));
+        }
     }
     let partitions = described.topics.iter().flat_map(|topic| {
         let name = topic.topic.as_str();
