@@ -93,6 +93,11 @@ impl LinkState {
         self.mishaps.set(link.mishaps.clone(), self.mishap_seed);
     }
 
+    /// Whether anything may happen to messages.
+    pub fn has_mishaps(&self) -> bool {
+        !self.mishaps.is_empty()
+    }
+
     /// What happens to a message of this API, from this side of its connection.
     pub fn mishap(&mut self, api: i16, side: Side) -> Option<Happens> {
         self.mishaps.strike(api, side)

@@ -27,12 +27,12 @@ pub(super) struct Messages {
 }
 
 impl Messages {
-    /// Bytes are sent; returns the API key of the first message whose head ends in them.
-    pub fn pass(&mut self, side: Side, bytes: &[u8]) -> Option<i16> {
+    /// Bytes are sent; calls `found` for each message whose head ends in them, with the place of its
+    /// first byte among them and its API key.
+    pub fn pass(&mut self, side: Side, bytes: &[u8], mut found: impl FnMut(usize, i16)) {
         let (frames, asked) = (&mut self.frames[side as usize], &mut self.asked);
-        let mut first = None;
         let size = if side == Side::Client { HEAD } else { ANSWER_HEAD };
-        frames.pass(bytes, size, |head| {
+        frames.pass(bytes, size, |at, head| {
             let word = |at: usize| i32::from_be_bytes(std::array::from_fn(|i| head[at + i]));
             let api = match side {
                 Side::Client => {
@@ -50,9 +50,10 @@ impl Messages {
                     place.and_then(|place| asked.drain(..=place).next_back()).map(|(_, api)| api)
                 }
             };
-            first = first.or(api);
+            if let Some(api) = api {
+                found(at, api);
+            }
         });
-        first
     }
 }
 
@@ -69,7 +70,9 @@ struct Frames {
 }
 
 impl Frames {
-    fn pass(&mut self, mut bytes: &[u8], size: usize, mut begins: impl FnMut(&[u8; HEAD])) {
+    /// Calls `begins` with the place of a frame's first byte, or 0 if that was sent before, and its head.
+    fn pass(&mut self, mut bytes: &[u8], size: usize, mut begins: impl FnMut(usize, &[u8; HEAD])) {
+        let sent = bytes.len();
         while !bytes.is_empty() && !self.lost {
             if self.seen < size {
                 let (count, at) = (bytes.len().min(size - self.seen), self.seen);
@@ -87,7 +90,7 @@ impl Frames {
                     None => self.lost = true,
                 }
                 if !self.lost {
-                    begins(&self.head);
+                    begins((sent - bytes.len()).saturating_sub(size), &self.head);
                 }
             }
             let count = bytes.len().min(self.left);
@@ -125,8 +128,7 @@ impl Mishaps {
         }
     }
 
-    /// Whether any message is looked for.
-    #[cfg(test)]
+    /// Whether no message is looked for.
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
@@ -168,36 +170,48 @@ mod tests {
         [&length.to_be_bytes()[..], &correlation.to_be_bytes(), &vec![7; body]].concat()
     }
 
+    fn found(messages: &mut Messages, side: Side, bytes: &[u8]) -> Vec<(usize, i16)> {
+        let mut found = Vec::new();
+        messages.pass(side, bytes, |at, api| found.push((at, api)));
+        found
+    }
+
     #[test]
     fn requests_are_found_by_key_and_answers_by_their_request() {
         let mut messages = Messages::default();
-        assert_eq!(messages.pass(Side::Client, &request(26, 1, 10)), Some(26));
-        assert_eq!(messages.pass(Side::Client, &request(0, 2, 0)), Some(0), "is not answered");
-        assert_eq!(messages.pass(Side::Client, &request(27, 3, 10)), Some(27));
-        assert_eq!(messages.pass(Side::Server, &answer(1, 0)), Some(26));
-        assert_eq!(messages.pass(Side::Server, &answer(3, 9)), Some(27));
-        assert_eq!(messages.pass(Side::Server, &answer(9, 9)), None);
+        assert_eq!(found(&mut messages, Side::Client, &request(26, 1, 10)), [(0, 26)]);
+        let unanswered = request(0, 2, 0);
+        assert_eq!(found(&mut messages, Side::Client, &unanswered), [(0, 0)]);
+        assert_eq!(found(&mut messages, Side::Client, &request(27, 3, 10)), [(0, 27)]);
+        let answers = [answer(1, 0), answer(3, 9), answer(9, 9)].concat();
+        assert_eq!(found(&mut messages, Side::Server, &answers), [(0, 26), (8, 27)]);
         assert!(messages.asked.is_empty());
     }
 
     #[test]
     fn messages_are_found_in_any_pieces_and_once() {
-        let stream = [request(26, 1, 5), request(27, 2, 0), request(28, 3, 100)].concat();
-        for size in 1..stream.len() {
+        let requests = [request(26, 1, 5), request(27, 2, 0), request(28, 3, 100)];
+        let (stream, begins) = (requests.concat(), [0, 17, 29]);
+        for size in 1..=stream.len() {
             let mut messages = Messages::default();
-            let pieces = stream.chunks(size);
-            let found: Vec<i16> =
-                pieces.filter_map(|piece| messages.pass(Side::Client, piece)).collect();
+            let mut all = Vec::new();
+            for (index, piece) in stream.chunks(size).enumerate() {
+                let before = index * size;
+                let found = found(&mut messages, Side::Client, piece);
+                all.extend(found.into_iter().map(|(at, api)| (before + at, api)));
+            }
             assert_eq!(messages.asked, [(1, 26), (2, 27), (3, 28)]);
-            assert!(found.is_sorted() && found.first() == Some(&26), "{size}: {found:?}");
+            // A frame that began in another piece is struck from the piece on in which its head ends.
+            let at = begins.map(|begin| begin.max((begin + HEAD - 1) / size * size));
+            assert_eq!(all, [(at[0], 26), (at[1], 27), (at[2], 28)], "{size}");
         }
     }
 
     #[test]
     fn bytes_that_are_no_frames_end_the_search() {
         let mut messages = Messages::default();
-        assert_eq!(messages.pass(Side::Client, &[0xff; 20]), None);
-        assert_eq!(messages.pass(Side::Client, &request(26, 1, 10)), None);
+        assert_eq!(found(&mut messages, Side::Client, &[0xff; 20]), []);
+        assert_eq!(found(&mut messages, Side::Client, &request(26, 1, 10)), []);
     }
 
     #[test]

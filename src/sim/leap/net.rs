@@ -325,19 +325,51 @@ impl Network {
     // Segments
 
     fn push(&mut self, agenda: &mut Agenda, key: ConnKey, side: Side, payload: Payload) {
+        let Payload::Data(mut bytes) = payload else {
+            return self.depart(agenda, key, side, payload, 0);
+        };
+        let (mut gone, mut late) = (0, 0);
+        for (at, happens) in self.mishaps(key, side, &bytes) {
+            // What was sent before a message that is struck arrives as if nothing happened to it.
+            if at > gone {
+                let before = bytes.split_to(at - gone);
+                gone = at;
+                self.depart(agenda, key, side, Payload::Data(before), std::mem::take(&mut late));
+            }
+            match happens {
+                Happens::Lost => return self.break_off(agenda, key),
+                Happens::Late(by) => late += by,
+            }
+        }
+        self.depart(agenda, key, side, Payload::Data(bytes), late);
+    }
+
+    /// The messages among these bytes that something happens to, with the places where they begin.
+    fn mishaps(&mut self, key: ConnKey, side: Side, bytes: &[u8]) -> Vec<(usize, Happens)> {
+        let mut struck = Vec::new();
+        let Some(conn) = self.conns.get(key) else { return struck };
+        let link = self.links.between(conn.hosts(side));
+        conn.messages.pass(side, bytes, |at, api| {
+            if link.has_mishaps() {
+                struck.extend(link.mishap(api, side).map(|happens| (at, happens)));
+            }
+        });
+        struck
+    }
+
+    /// A segment departs, and arrives later by `late` nanoseconds than it would.
+    fn depart(
+        &mut self,
+        agenda: &mut Agenda,
+        key: ConnKey,
+        side: Side,
+        payload: Payload,
+        late: u64,
+    ) {
         let now = agenda.now.0;
         let Some(conn) = self.conns.get(key) else { return };
         let (from, to) = conn.hosts(side);
         let link = self.links.between((from, to));
-        let api = match &payload {
-            Payload::Data(bytes) => conn.messages.pass(side, bytes),
-            _ => None,
-        };
-        let late = match api.and_then(|api| link.mishap(api, side)) {
-            Some(Happens::Lost) => return self.break_off(agenda, key),
-            Some(Happens::Late(by)) => by,
-            None => 0,
-        };
         let payload = match payload {
             Payload::Data(bytes) => match link.damaged(&bytes) {
                 Some(damaged) => {

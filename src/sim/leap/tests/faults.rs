@@ -487,3 +487,38 @@ fn lost_message_takes_its_connection_with_it() {
     let (told, _) = with_mishap(Part::Answers, Fate::Lost);
     assert_eq!(told[..4], ["request 26", "26 ConnectionReset", "request 27", "answer 27"]);
 }
+
+/// What a server notes of three requests that its client sends in one segment, of which this befalls the
+/// one in the middle.
+fn with_mishap_in_the_middle(fate: Fate) -> Diary {
+    let (mut leap, diary) = (leap(), Diary::default());
+    let server = leap.add_host("server", answers(&diary));
+    let client = leap.add_host(
+        "client",
+        boot(|world| async move {
+            let mut stream = connect(&world, "server").await;
+            let requests = [25, 26, 27].map(|key| [0, 0, 0, 8, 0, key, 0, 4, 0, 0, 0, key]);
+            stream.write_all(&requests.concat()).await.unwrap();
+            sleep(&world, ms(5_000)).await;
+        }),
+    );
+    let mishaps = vec![Mishap { api: 26, part: Part::Requests, fate, chance: 1.0 }];
+    leap.set_link(client, server, Link { mishaps, ..Link::default() }).unwrap();
+    leap.run_until(at(3_900));
+    diary
+}
+
+#[test]
+fn messages_before_a_late_one_are_in_time_and_those_behind_it_are_not() {
+    let diary = with_mishap_in_the_middle(Fate::Late(ms(1_500)..=ms(1_500)));
+    assert_eq!(diary.texts(), ["request 25", "request 26", "request 27"]);
+    assert!(diary.when("request 25").unwrap() < 10);
+    assert!((1_500..1_600).contains(&diary.when("request 26").unwrap()));
+    assert!((1_500..1_600).contains(&diary.when("request 27").unwrap()));
+}
+
+#[test]
+fn messages_before_a_lost_one_arrive() {
+    let told = with_mishap_in_the_middle(Fate::Lost).texts();
+    assert!(told[0] == "request 25" && !told.contains(&"request 26".to_owned()), "{told:?}");
+}
