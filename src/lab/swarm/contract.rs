@@ -64,6 +64,8 @@ use crate::base::config::{Acks, TopicConfig};
 use crate::scenario::fault::{ClockError, Cost, Reach, Strike};
 use crate::scenario::load::Processing;
 use crate::scenario::{Expect, Fault, Role, Roles, Scenario, Topic};
+use crate::sim::{Fate, Mishap, Part};
+use crate::wire::api;
 
 /// A way in which the settings permit the loss of an acknowledged record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -160,6 +162,9 @@ pub enum Unjudged {
     /// A clock that is wrong, on a topic whose records are removed by their age: brokers judge it by
     /// their own clocks, and invariants by the true time.
     AgeByWrongClock,
+    /// Before version 2, all transactions of a producer have one epoch: a late request of one may count
+    /// for the next (KIP-890).
+    LateInOldTransactions,
 }
 
 impl fmt::Display for Unjudged {
@@ -168,6 +173,7 @@ impl fmt::Display for Unjudged {
             Self::MayNotHeal => "as no intact copy may be left",
             Self::TornBehindLies => "as power losses keep a part of what was not durable",
             Self::AgeByWrongClock => "as records are removed by their age",
+            Self::LateInOldTransactions => "as transactions have no epochs of their own",
         })
     }
 }
@@ -378,6 +384,12 @@ impl Contract {
                 strike.clock() != ClockError::default()
             });
         }
+        let level = scenario.cluster.transaction_version;
+        if scenario.transacts() && level.is_some_and(|level| level < EPOCH_FOR_EACH) {
+            remove(faults, Unjudged::LateInOldTransactions, &|strike| {
+                strike.mishap().is_some_and(|mishap| delays_transactions(&mishap))
+            });
+        }
         if faults.iter().filter_map(|fault| fault.action.as_strike()).any(Strike::tears) {
             remove(faults, Unjudged::TornBehindLies, &|strike| strike.lies());
         }
@@ -412,6 +424,25 @@ impl Contract {
         let allows = self.may_break().into_keys().map(str::to_owned).collect();
         Expect { holds: vec!["*".into()], breaks: Vec::new(), allows }
     }
+}
+
+/// The level of `transaction.version` from which each transaction has an epoch.
+const EPOCH_FOR_EACH: i16 = 2;
+
+/// Requests that belong to one transaction.
+const OF_TRANSACTIONS: [&str; 6] = [
+    "Produce",
+    "AddPartitionsToTxn",
+    "AddOffsetsToTxn",
+    "TxnOffsetCommit",
+    "EndTxn",
+    "WriteTxnMarkers",
+];
+
+fn delays_transactions(mishap: &Mishap) -> bool {
+    matches!(mishap.fate, Fate::Late(_))
+        && mishap.part == Part::Requests
+        && api::name(mishap.api).is_some_and(|name| OF_TRANSACTIONS.contains(&name))
 }
 
 /// The combined effects of a schedule.

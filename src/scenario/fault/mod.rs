@@ -7,15 +7,13 @@
 //! ```text
 //! stage      what a fault may do to a run, and what the run asks of it
 //! ends       links between two sides            burst     several strikes in a row
-//! keys       values that several kinds read     messages  those of one API
-//! any        arbitrary values, for tests
+//! keys       values that several kinds read     any       arbitrary values, for tests
 //! ```
 
 mod stage;
 mod keys;
 mod ends;
 mod burst;
-mod messages;
 #[cfg(test)]
 pub(super) mod any;
 #[cfg(test)]
@@ -34,8 +32,7 @@ mod feature_updated;
 mod flapping;
 mod isolate;
 mod kill;
-mod late_messages;
-mod lost_messages;
+mod messages;
 mod partition;
 mod partitions_added;
 mod pause;
@@ -66,7 +63,6 @@ pub(crate) use stage::{
 
 use burst::Burst;
 use ends::Ends;
-use messages::Messages;
 
 /// Builds everything that has to know all kinds from the list of them.
 macro_rules! kinds {
@@ -167,8 +163,8 @@ kinds! {
     wire_damage::WireDamage
     topic_recreated::TopicRecreated
     partitions_added::PartitionsAdded
-    late_messages::LateMessages
-    lost_messages::LostMessages
+    messages::LateMessages
+    messages::LostMessages
     feature_updated::FeatureUpdated
 }
 

@@ -44,6 +44,28 @@ fn own_settings_of_the_coordinators_log_count() {
 }
 
 #[test]
+fn late_requests_of_transactions_are_judged_only_where_each_has_an_epoch() {
+    let left = |version: &str, fault: &str| {
+        let text = format!(
+            "name = \"x\"\n[cluster]\nbrokers = 3\n{version}\n[topic]\n{RF3_MIN2}\n\
+             {TRANSACTIONAL}{fault}[expect]\nholds = [\"*\"]\n"
+        );
+        let scenario = Scenario::parse("x.toml", &text).unwrap();
+        let mut faults = Plan::draw(&scenario, Seed(0)).faults;
+        Contract::without_unjudged(&scenario, &mut faults).into_keys().collect::<Vec<_>>()
+    };
+    let late = wild("late-messages", "\"producers\"") + "latency = \"1s..2s\"\n";
+    let (end, fetch) = (late.clone() + "api = \"EndTxn\"\n", late + "api = \"Fetch\"\n");
+    let lost = wild("lost-messages", "\"producers\"") + "api = \"EndTxn\"\n";
+    assert_eq!(left("transaction.version = 1", &end), [Unjudged::LateInOldTransactions]);
+    assert_eq!(left("transaction.version = 0", &end), [Unjudged::LateInOldTransactions]);
+    assert_eq!(left("", &end), []);
+    for judged in [end + "what = \"answers\"\n", fetch, lost] {
+        assert_eq!(left("transaction.version = 1", &judged), []);
+    }
+}
+
+#[test]
 fn group_that_transforms_in_transactions_does_so_once_unless_something_is_lost() {
     let text = |fault: &str| {
         format!(
@@ -96,6 +118,12 @@ const TRANSACTION_FEATURES: &[Feature] = &[
     }),
     ("a power loss of a transaction coordinator", |text| {
         has_fault(text, "power-loss", "transaction-coordinator")
+    }),
+    ("late or lost messages of transactions", |text| {
+        let apis = ["EndTxn", "WriteTxnMarkers", "AddPartitionsToTxn", "TxnOffsetCommit"];
+        ["late-messages", "lost-messages"]
+            .iter()
+            .any(|kind| apis.iter().any(|api| has_fault(text, kind, &format!("\"{api}\""))))
     }),
     ("a fault during a commit", |text| text.contains("during = \"commit\"")),
     ("decisions that are synced", |text| {
