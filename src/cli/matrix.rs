@@ -10,7 +10,7 @@ use clap::Args;
 use super::progress::{Progress, put};
 use super::{refuse, say};
 use crate::lab::Verdict;
-use crate::lab::matrix::{self, Named, Runs, Table, once};
+use crate::lab::matrix::{self, Named, Runs, Table, Words, once};
 use crate::run::EngineKind;
 use crate::scenario::seeds::read_seeds;
 
@@ -98,35 +98,36 @@ fn act(args: &MatrixArgs) -> Result<u8, String> {
     let table = matrix::run(&cells, &runs, &mut progress).map_err(|error| error.to_string())?;
     progress.finish();
     write_cells(&table, &args.reports)?;
+    let code = table.exit_code(args.fail_on_loss);
     if one {
         say(matrix::answer(&table).trim_end());
-    } else {
-        say(matrix::terminal(&table).trim_end());
-        put(&args.reports.join("durability-matrix.md"), &matrix::markdown(&table))?;
-        put(&args.reports.join("durability-matrix.json"), &table.to_json())?;
-        let path = args.reports.join("durability-matrix.md");
-        say(format_args!("reports: {}\n", path.display()));
+        return Ok(code);
     }
-    let code = table.exit_code(args.fail_on_loss);
-    Ok(if one { code } else { Verdict::worst_exit_code([code, exactly_once(args)?]) })
+    publish(&table, &args.reports)?;
+    say("");
+    Ok(Verdict::worst_exit_code([code, exactly_once(args)?]))
 }
 
 /// Runs the table about exactly once.
 fn exactly_once(args: &MatrixArgs) -> Result<u8, String> {
     let (cells, seeds) = (once::cells(), args.seeds.clone().unwrap_or(0..SEEDS));
     let mut progress = Progress::new((seeds.end - seeds.start) * cells.len() as u64);
-    let table = once::run(&cells, &runs(args, seeds), &mut progress);
+    let table = matrix::run(&cells, &runs(args, seeds), &mut progress);
     let table = table.map_err(|error| error.to_string())?;
     progress.finish();
-    for result in table.cells.iter().filter(|result| result.witness.is_some()) {
-        put(Path::new(&result.cell.file(&args.reports)), &result.cell.to_toml())?;
-    }
-    say(once::terminal(&table).trim_end());
-    let path = args.reports.join("exactly-once-matrix.md");
-    put(&path, &once::markdown(&table))?;
-    put(&args.reports.join("exactly-once-matrix.json"), &table.to_json())?;
-    say(format_args!("reports: {}", path.display()));
+    write_cells(&table, &args.reports)?;
+    publish(&table, &args.reports)?;
     Ok(table.exit_code(args.fail_on_loss))
+}
+
+/// Prints a table, and writes its files.
+fn publish<C: Words>(table: &Table<C>, reports: &Path) -> Result<(), String> {
+    say(matrix::terminal(table).trim_end());
+    let path = reports.join(format!("{}.md", C::KIND));
+    put(&path, &matrix::markdown(table))?;
+    put(&reports.join(format!("{}.json", C::KIND)), &table.to_json())?;
+    say(format_args!("reports: {}", path.display()));
+    Ok(())
 }
 
 fn runs(args: &MatrixArgs, seeds: Range<u64>) -> Runs {
@@ -158,7 +159,7 @@ fn read(path: &Path) -> Result<String, String> {
 }
 
 /// Writes the scenarios that replay commands name, for the cells that have a witness.
-fn write_cells(table: &Table, reports: &Path) -> Result<(), String> {
+fn write_cells<C: Words>(table: &Table<C>, reports: &Path) -> Result<(), String> {
     for result in table.cells.iter().filter(|result| result.witness.is_some()) {
         put(Path::new(&result.cell.file(reports)), &result.cell.to_toml())?;
     }

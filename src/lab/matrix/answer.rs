@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{CellResult, Status, Table};
+use super::{CellResult, Grid, Status, Table};
 use crate::lab::report::as_called;
 
 /// Lists what these settings keep and lose, with the seeds that prove it.
@@ -11,20 +11,20 @@ pub fn answer(table: &Table) -> String {
     let settings = first.cell.settings.sentence();
     let of = |status: Status| table.cells.iter().filter(move |result| result.status == status);
     let mut text = format!("Your settings: {settings}.\n{}\n", table.assumptions);
-    if of(Status::Survives).next().is_some() {
+    if of(Status::Kept).next().is_some() {
         text.push_str("\nWith these settings an acknowledged record survives when\n");
     }
-    for result in of(Status::Survives) {
+    for result in of(Status::Kept) {
         let _ = writeln!(text, "  - {}{}", result.cell.misfortune.what(), kept(result));
     }
-    if of(Status::Loses).next().is_some() {
+    if of(Status::Failed).next().is_some() {
         text.push_str("\nIt does not survive when\n");
     }
-    for result in of(Status::Loses) {
+    for result in of(Status::Failed) {
         let _ = writeln!(text, "  - {}{}", result.cell.misfortune.what(), lost(result));
     }
     let odd = table.cells.iter();
-    for result in odd.filter(|r| !matches!(r.status, Status::Survives | Status::Loses)) {
+    for result in odd.filter(|r| !matches!(r.status, Status::Kept | Status::Failed)) {
         let what = result.witness.as_ref().map_or("", |witness| witness.what.as_str());
         let replay = result.witness.as_ref().map(|witness| as_called(&witness.replay));
         let replay = replay.unwrap_or_default();
@@ -55,7 +55,7 @@ fn lost(result: &CellResult) -> String {
         ", for example seed {}, which loses {} acknowledged {records} ({} of {} seeds lost some)\n    {}\n    {}",
         witness.seed,
         witness.lost,
-        result.seeds_lost,
+        result.found.seeds_lost,
         result.seeds,
         witness.what,
         as_called(&witness.replay)

@@ -1,10 +1,7 @@
 //! One cell: settings and a fault, as a scenario that can be read, run and replayed.
 
-use std::path::Path;
-
 use super::settings::Settings;
 use crate::base::config::{Acks, Setting};
-use crate::scenario::{Scenario, ScenarioError};
 
 /// The directory for the scenarios of cells, in that of the reports.
 pub const CELLS: &str = "matrix";
@@ -20,7 +17,7 @@ const CLUSTER: [(&str, &str); 4] = [
 ];
 
 /// What every cell assumes, in one sentence.
-pub fn assumptions() -> String {
+pub(super) fn assumptions() -> String {
     let [heartbeat, session, lag, fetch] = CLUSTER.map(|(key, value)| format!("{key}={value}"));
     format!(
         "Assumed in every cell: one partition, one producer of 200 records/s; busy followers, half a \
@@ -181,22 +178,12 @@ impl Cell {
         sense.then_some(Self { settings, misfortune })
     }
 
-    /// The name used in `--write CELL`: `acks-all-rf3-min2-cache-clean-all-power`.
-    pub fn name(&self) -> String {
-        format!("{}-{}", self.settings.slug(), self.misfortune.name())
-    }
-
-    /// The file for its scenario, in this directory of reports.
-    pub fn file(&self, reports: &Path) -> String {
-        reports.join(CELLS).join(format!("{}.toml", self.name())).display().to_string()
-    }
-
     /// Whether the settings promise that every acknowledged record survives the fault.
     ///
     /// Computed from the contract: acks=all with clean elections loses records only if at least
     /// `min.insync.replicas` replicas lose unsynced data, or their disks. acks=1 promises the same for a single
     /// copy. Records that are not promised may still survive: the table shows what was observed.
-    pub fn promised(&self) -> bool {
+    pub(super) fn keeps_acknowledged(&self) -> bool {
         let Settings { acks, replication_factor, flush, unclean, .. } = self.settings;
         let copies = i32::from(replication_factor);
         let min_insync = self.settings.effective_min_insync();
@@ -213,8 +200,8 @@ impl Cell {
         }
     }
 
-    /// The text of its scenario.
-    pub fn to_toml(&self) -> String {
+    /// The text of its scenario, with this name.
+    pub(super) fn toml(&self, name: &str) -> String {
         let settings = &self.settings;
         let brokers = settings.replication_factor.max(3);
         let mut flush = String::new();
@@ -230,7 +217,7 @@ impl Cell {
         let scheduler = settings.flush.scheduler.map_or_else(String::new, |every| {
             format!("log.flush.scheduler.interval.ms = {}\n", every.as_millis())
         });
-        let expect = if self.promised() {
+        let expect = if self.keeps_acknowledged() {
             "holds = [\"*\"]\n"
         } else {
             "# Not promised: whether a seed shows a loss is what the matrix counts.\nholds = [\"*\"]\n\
@@ -252,7 +239,6 @@ impl Cell {
              {rules}\n[expect]\n{expect}",
             sentence = settings.sentence(),
             what = self.misfortune.what(),
-            name = self.name(),
             copies = settings.replication_factor,
             min = settings.min_insync,
             unclean = settings.unclean,
@@ -261,15 +247,5 @@ impl Cell {
             rules = self.misfortune.rules(),
             cluster = CLUSTER.map(|(key, value)| format!("{key} = {value}\n")).concat(),
         )
-    }
-
-    /// Its scenario.
-    pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
-        self.scenario_in(Path::new(REPORTS))
-    }
-
-    /// Its scenario, as a file in this directory of reports.
-    pub fn scenario_in(&self, reports: &Path) -> Result<Scenario, ScenarioError> {
-        Scenario::parse(&self.file(reports), &self.to_toml())
     }
 }

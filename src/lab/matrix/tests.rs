@@ -1,11 +1,17 @@
 //! Cells and answers built by hand, and by simulation the law that stronger settings never lose
 //! more.
 
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
 use crate::base::Instant;
+use crate::base::config::Acks;
+use crate::lab::report::Report;
 use crate::lab::verdict::Tally;
+use crate::run::EngineKind;
 use crate::run::outcome::{Broken, Counts, Outcome};
 use crate::sim::TraceHash;
 
@@ -115,12 +121,12 @@ fn acks_all_survives_one_power_loss_and_acks_1_does_not() {
     let one = [Misfortune::LeaderPower, Misfortune::AlonePower];
     let table = simulated(&one.map(|misfortune| cell(strong, misfortune)), 0..3);
     for result in &table.cells {
-        assert_eq!((result.status, result.lost), (Status::Survives, 0), "{}", result.text());
+        assert_eq!((result.status, result.found.lost), (Status::Kept, 0), "{}", result.text());
         assert!(result.acked > 1000, "{}: too little was acknowledged", result.acked);
     }
     let table = simulated(&one.map(|misfortune| cell(weak, misfortune)), 0..3);
     for result in &table.cells {
-        assert_eq!(result.status, Status::Loses, "{}", result.text());
+        assert_eq!(result.status, Status::Failed, "{}", result.text());
     }
 }
 
@@ -136,13 +142,16 @@ fn stronger_setting_never_loses_what_a_weaker_one_kept() {
     for misfortune in [Misfortune::LeaderKill, Misfortune::AlonePower, Misfortune::AllPower] {
         let table = simulated(&chain.map(|row| cell(row, misfortune)), 0..2);
         let statuses: Vec<_> = table.cells.iter().map(|result| result.status).collect();
-        let safe = statuses.iter().position(|status| *status == Status::Survives);
+        let safe = statuses.iter().position(|status| *status == Status::Kept);
         let safe = safe.unwrap_or_else(|| panic!("{misfortune:?}: nothing survives: {statuses:?}"));
         assert!(safe > 0, "{misfortune:?}: the weakest settings lose nothing: {statuses:?}");
         let (weak, strong) = statuses.split_at(safe);
-        assert!(weak.iter().all(|status| *status == Status::Loses), "{misfortune:?}: {statuses:?}");
         assert!(
-            strong.iter().all(|status| *status == Status::Survives),
+            weak.iter().all(|status| *status == Status::Failed),
+            "{misfortune:?}: {statuses:?}"
+        );
+        assert!(
+            strong.iter().all(|status| *status == Status::Kept),
             "{misfortune:?}: {statuses:?}"
         );
     }
@@ -152,9 +161,9 @@ fn stronger_setting_never_loses_what_a_weaker_one_kept() {
 fn losing_all_power_loses_and_keeps_what_kafka_does() {
     let rows = [Flush::NEVER, Flush::EACH].map(|flush| settings(Acks::All, 3, 2, flush));
     let table = simulated(&rows.map(|row| cell(row, Misfortune::AllPower)), 0..2);
-    let lost: Vec<_> = table.beside_kafka.iter().map(|beside| beside.lost > 0).collect();
+    let lost: Vec<_> = table.beside.beside_kafka.iter().map(|beside| beside.lost > 0).collect();
     assert_eq!(lost, [true, false]);
-    assert!(table.beside_kafka.iter().all(|beside| beside.agrees));
+    assert!(table.beside.beside_kafka.iter().all(|beside| beside.agrees));
     assert_eq!((table.exit_code(false), table.exit_code(true)), (0, 1));
 }
 
@@ -163,7 +172,7 @@ fn table_marks_cells_where_kafka_behaved_differently() {
     let row = settings(Acks::All, 3, 2, Flush::NEVER);
     let kept = seen(cell(row, Misfortune::AllPower), &[0, 0]);
     let table = Table::new(vec![kept], &(0..2), EngineKind::Leap);
-    assert!(!table.beside_kafka[0].agrees);
+    assert!(!table.beside.beside_kafka[0].agrees);
     assert_eq!(table.exit_code(false), 1);
     assert!(terminal(&table).contains("DISAGREES"));
     assert!(markdown(&table).contains("DISAGREES"));
@@ -267,7 +276,7 @@ fn foreign_keys_are_ignored_with_a_warning_and_mistyped_ones_refused() {
 
 #[test]
 fn assumptions_name_what_every_cell_sets() {
-    let said = assumptions();
+    let said = Cell::assumptions();
     let strong = settings(Acks::All, 3, 2, Flush::NEVER);
     for misfortune in Misfortune::ALL {
         let text = cell(strong, misfortune).to_toml();
@@ -298,7 +307,7 @@ fn cut_off_leader_loses_what_only_it_acknowledged() {
     let rows = [settings(Acks::Leader, 3, 1, Flush::EACH), settings(Acks::All, 3, 2, Flush::NEVER)];
     let table = simulated(&rows.map(|row| cell(row, Misfortune::LeaderCut)), 0..2);
     let statuses: Vec<_> = table.cells.iter().map(|result| result.status).collect();
-    assert_eq!(statuses, [Status::Loses, Status::Survives]);
+    assert_eq!(statuses, [Status::Failed, Status::Kept]);
 }
 
 #[test]
@@ -312,7 +321,7 @@ fn lost_rack_loses_what_only_its_two_replicas_promised() {
     assert_eq!(Cell::new(settings(Acks::All, 2, 2, Flush::NEVER), Misfortune::RackLost), None);
     let table = simulated(&cells, 0..2);
     let statuses: Vec<_> = table.cells.iter().map(|result| result.status).collect();
-    assert_eq!(statuses, [Status::Loses, Status::Survives]);
+    assert_eq!(statuses, [Status::Failed, Status::Kept]);
 }
 
 #[test]

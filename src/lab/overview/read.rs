@@ -167,8 +167,8 @@ fn add(overview: &mut Overview, dir: &Path, name: &str, beside: &[String]) -> Re
         return Err(format!("schema {schema}, and schema 1 is what can be read: run it again"));
     }
     match head.kind.as_deref() {
-        // This page's own, and one that has a page of its own.
-        Some(KIND | rebalances::KIND) => {}
+        // This page's own, and those that have a page of their own.
+        Some(KIND | rebalances::KIND | matrix::once::KIND) => {}
         Some("timings") if name == TIMINGS => overview.timings = Timings::parse(&text)?,
         Some(kind) if kind == matrix::KIND => {
             let file: MatrixFile = serde_json::from_str(&text).map_err(broken)?;

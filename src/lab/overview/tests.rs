@@ -163,6 +163,16 @@ fn missing_reports_directory_names_the_commands_that_fill_it() {
 }
 
 #[test]
+fn reports_with_pages_of_their_own_are_not_named_as_foreign() {
+    let kinds = ["exactly-once-matrix", "rebalances", "overview"];
+    let files = kinds.map(|kind| (kind, format!("{{\"kind\": \"{kind}\", \"schema\": 1}}")));
+    for (kind, text) in &files {
+        let overview = gathered(&[(&format!("{kind}.json"), text)]);
+        assert!(overview.skipped.is_empty(), "{:?}", overview.skipped);
+    }
+}
+
+#[test]
 fn overview_shows_the_swarms_coverage_and_gaps() {
     let report = r#"{ "kind": "swarm", "schema": 1, "verdict": "held", "runs": [1, 2, 3],
       "failures": [], "features": ["a", "b"], "rare_events": [

@@ -1,11 +1,8 @@
 //! One cell: a way to deliver records and a fault, as a scenario that can be read, run and replayed.
 
-use std::path::Path;
-
 use super::Delivery;
 use crate::base::config::Acks;
-use crate::lab::matrix::{self, CELLS, Flush, Misfortune, REPORTS, Settings};
-use crate::scenario::{Scenario, ScenarioError};
+use crate::lab::matrix::{self, Flush, Grid, Misfortune, Settings};
 
 /// What every cell sets, and why: `[cluster]` keys with their values.
 const CLUSTER: [(&str, &str); 6] = [
@@ -38,7 +35,7 @@ const AFTER_LOSS: [&str; 14] = [
 ];
 
 /// What every cell assumes, in one sentence.
-pub fn assumptions() -> String {
+pub(super) fn assumptions() -> String {
     let [heartbeat, session, lag, ..] = CLUSTER.map(|(key, value)| format!("{key}={value}"));
     format!(
         "Assumed in every cell: acks=all, replication factor 3, min.insync.replicas=2 (internal topics \
@@ -56,14 +53,17 @@ pub enum Trouble {
     Brokers(Misfortune),
     /// A client is paused while another one takes its place, and comes back.
     Zombie,
+    /// Brokers carry out what clients ask, and no answer reaches a client.
+    LostReplies,
 }
 
 impl Trouble {
     /// All of them, in the order of columns.
-    pub const ALL: [Self; 9] = {
+    pub const ALL: [Self; 10] = {
         let [kill, power, two, all, alone, alone_kill, cut, rack] = Misfortune::ALL;
         [
             Self::Zombie,
+            Self::LostReplies,
             Self::Brokers(kill),
             Self::Brokers(power),
             Self::Brokers(cut),
@@ -80,6 +80,7 @@ impl Trouble {
         match self {
             Self::Brokers(misfortune) => misfortune.name(),
             Self::Zombie => "zombie",
+            Self::LostReplies => "lost-replies",
         }
     }
 
@@ -88,27 +89,40 @@ impl Trouble {
         match self {
             Self::Brokers(misfortune) => misfortune.what(),
             Self::Zombie => "a client is paused until another has taken its place, and comes back",
+            Self::LostReplies => {
+                "requests of clients arrive, and no answer comes back for longer than clients wait for one"
+            }
         }
     }
 
-    /// The fault rules of a scenario: first one client, then the other.
+    /// The fault rules of a scenario.
     fn rules(self, delivery: Delivery) -> String {
-        let Self::Brokers(misfortune) = self else {
-            let letter =
-                if delivery == Delivery::ReadCommitted || delivery == Delivery::ReadUncommitted {
-                    "p"
-                } else {
-                    "k"
+        match self {
+            Self::Brokers(misfortune) => misfortune.rules(),
+            Self::Zombie => {
+                let letter = match delivery {
+                    Delivery::ReadCommitted | Delivery::ReadUncommitted => "p",
+                    _ => "k",
                 };
-            let pause = |number: u8, at: &str| {
-                format!(
-                    "[[fault]]\nkind = \"pause\"\ntarget = \"{letter}{number}\"\nat = \"{at}\"\n\
-                     down = \"4s..5s\"\n\n"
-                )
-            };
-            return pause(1, "3s..4s") + &pause(2, "10s..11s");
-        };
-        misfortune.rules()
+                let pause = |number: u8, at: &str| {
+                    format!(
+                        "[[fault]]\nkind = \"pause\"\ntarget = \"{letter}{number}\"\nat = \"{at}\"\n\
+                         down = \"4s..5s\"\n\n"
+                    )
+                };
+                // First one client, then the other.
+                pause(1, "3s..4s") + &pause(2, "10s..11s")
+            }
+            Self::LostReplies => {
+                let cut = |at: &str| {
+                    format!(
+                        "[[fault]]\nkind = \"partition\"\nfrom = \"all\"\nto = \"clients\"\n\
+                         one-way = true\nat = \"{at}\"\ndown = \"3s..4s\"\n\n"
+                    )
+                };
+                cut("3s..4s") + &cut("10s..11s")
+            }
+        }
     }
 }
 
@@ -129,24 +143,8 @@ impl Cell {
         sense.then_some(Self { delivery, trouble })
     }
 
-    /// The name used in `--write CELL`: `once-stage-zombie`.
-    pub fn name(&self) -> String {
-        format!("once-{}-{}", self.delivery.name(), self.trouble.name())
-    }
-
-    /// The file for its scenario, in this directory of reports.
-    pub fn file(&self, reports: &Path) -> String {
-        reports.join(CELLS).join(format!("{}.toml", self.name())).display().to_string()
-    }
-
-    /// Whether the settings promise that readers see each record once: the way to deliver does, and the
-    /// fault takes nothing that was acknowledged.
-    pub fn promised(&self) -> bool {
-        self.delivery.is_exactly_once() && self.keeps_acknowledged()
-    }
-
     /// Whether acks=all, three copies and min.insync.replicas=2 survive the fault.
-    fn keeps_acknowledged(&self) -> bool {
+    pub(super) fn keeps_acknowledged(&self) -> bool {
         let Trouble::Brokers(misfortune) = self.trouble else { return true };
         let settings = Settings {
             acks: Acks::All,
@@ -158,8 +156,8 @@ impl Cell {
         matrix::Cell::new(settings, misfortune).is_some_and(|cell| cell.promised())
     }
 
-    /// The text of its scenario.
-    pub fn to_toml(&self) -> String {
+    /// The text of its scenario, with this name.
+    pub(super) fn toml(&self, name: &str) -> String {
         let Self { delivery, trouble } = self;
         let lost: &[&str] = if self.keeps_acknowledged() { &[] } else { &AFTER_LOSS };
         let mut allows: Vec<_> = delivery.allows().iter().chain(lost).collect();
@@ -180,20 +178,9 @@ impl Cell {
              [cluster]\nbrokers = 3\n{cluster}\n{loads}{rules}\n[expect]\nholds = [\"*\"]\n{allows}",
             row = delivery.what(),
             what = trouble.what(),
-            name = self.name(),
             cluster = CLUSTER.map(|(key, value)| format!("{key} = {value}\n")).concat(),
             loads = delivery.loads(*trouble == Trouble::Zombie),
             rules = trouble.rules(*delivery),
         )
-    }
-
-    /// Its scenario, as a file in the usual directory of reports.
-    pub fn scenario(&self) -> Result<Scenario, ScenarioError> {
-        self.scenario_in(Path::new(REPORTS))
-    }
-
-    /// Its scenario, as a file in this directory of reports.
-    pub fn scenario_in(&self, reports: &Path) -> Result<Scenario, ScenarioError> {
-        Scenario::parse(&self.file(reports), &self.to_toml())
     }
 }

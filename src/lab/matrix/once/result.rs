@@ -1,15 +1,13 @@
 //! The result of a cell: in how many seeds readers saw something else than each record once, and the run
 //! that shows it.
 
-use std::path::Path;
-
 use serde::Serialize;
 
-use super::Cell;
-use crate::lab::Verdict;
-use crate::lab::report::{Report, replay_command};
+use super::cell::{Cell, Trouble, assumptions};
+use super::{CellResult, Delivery};
+use crate::lab::matrix::grid::{Grid, Status, told};
+use crate::lab::report::Report;
 use crate::lab::verdict::{RunLine, Witness};
-use crate::run::EngineKind;
 
 /// What readers saw instead of each record once, the gravest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -29,7 +27,7 @@ impl Anomaly {
     const ALL: [Self; 4] = [Self::Lost, Self::Doubled, Self::Torn, Self::Aborted];
 
     /// As a cell says it.
-    fn verb(self) -> &'static str {
+    pub(super) fn verb(self) -> &'static str {
         match self {
             Self::Lost => "LOSES",
             Self::Doubled => "DOUBLES",
@@ -90,67 +88,77 @@ impl Anomaly {
     }
 }
 
-/// The result of a cell.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// In every seed readers saw each record once.
-    ExactlyOnce,
-    /// In some seed they did not, as the settings permit.
-    Fails,
-    /// A promise of the settings was broken: a bug in the broker or in the client.
-    Broke,
-    /// Liveness was violated.
-    Stuck,
-    /// A seed was nondeterministic.
-    Nondeterministic,
-    /// No run tested anything.
-    Untested,
-}
-
 /// An anomaly, and the number of seeds that showed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Shown {
-    kind: Anomaly,
-    seeds: u64,
+    pub(super) kind: Anomaly,
+    pub(super) seeds: u64,
 }
 
-/// The run that shows an anomaly or a break.
+/// What the seeds of a cell showed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Evidence {
-    /// The first seed that showed it.
-    pub seed: u64,
-    /// What it showed, in one sentence.
-    pub what: String,
-    /// The command that reproduces it.
-    pub replay: String,
-}
-
-/// A cell and its result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct CellResult {
-    /// The cell.
-    #[serde(skip)]
-    pub cell: Cell,
-    name: String,
-    delivery: &'static str,
-    fault: &'static str,
-    promised: bool,
-    /// The overall result.
-    pub status: Status,
-    /// Number of seeds that were run.
-    pub seeds: u64,
-    /// Records that were acknowledged, over all seeds.
-    pub acked: u64,
+pub struct Anomalies {
     /// The gravest first.
     pub anomalies: Vec<Shown>,
-    /// The run that shows the gravest, or a break.
-    pub witness: Option<Evidence>,
 }
 
-impl CellResult {
-    /// Summarises the report of a cell, whose scenario is in this directory of reports.
-    pub(super) fn new(cell: Cell, report: &Report, engine: EngineKind, reports: &Path) -> Self {
+/// Row and column of a cell, as its file has them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Keys {
+    delivery: &'static str,
+    fault: &'static str,
+}
+
+/// This table is compared with nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Nothing {}
+
+impl Grid for Cell {
+    const KIND: &'static str = "exactly-once-matrix";
+    const SCHEMA: u32 = 1;
+    const WORDS: [&'static str; 2] = ["exactly-once", "fails"];
+
+    type Row = Delivery;
+    type Keys = Keys;
+    type Found = Anomalies;
+    type Beside = Nothing;
+
+    fn assumptions() -> String {
+        assumptions()
+    }
+
+    fn columns() -> Vec<(&'static str, &'static str)> {
+        Trouble::ALL.map(|column| (column.name(), column.what())).to_vec()
+    }
+
+    fn row(&self) -> Delivery {
+        self.delivery
+    }
+
+    fn column(&self) -> &'static str {
+        self.trouble.name()
+    }
+
+    fn keys(&self) -> Keys {
+        Keys { delivery: self.delivery.name(), fault: self.trouble.name() }
+    }
+
+    /// Such as `once-stage-zombie`.
+    fn name(&self) -> String {
+        format!("once-{}-{}", self.delivery.name(), self.trouble.name())
+    }
+
+    /// Whether the settings promise that readers see each record once: the way to deliver does, and the
+    /// fault takes nothing that was acknowledged.
+    fn promised(&self) -> bool {
+        self.delivery.is_exactly_once() && self.keeps_acknowledged()
+    }
+
+    fn to_toml(&self) -> String {
+        self.toml(&self.name())
+    }
+
+    fn found(report: &Report) -> (Anomalies, bool) {
         let found = Anomaly::ALL.into_iter().filter_map(|kind| {
             let counted = report.runs.iter().filter(|run| kind.count(run) > 0).count() as u64;
             let such = report.witnesses.iter().filter(|one| Anomaly::shown_by(one) == Some(kind));
@@ -160,75 +168,30 @@ impl CellResult {
             (seeds > 0).then_some(Shown { kind, seeds })
         });
         let anomalies: Vec<Shown> = found.collect();
-        let status = match report.verdict {
-            Verdict::Nondeterministic => Status::Nondeterministic,
-            Verdict::Stuck => Status::Stuck,
-            Verdict::Broke | Verdict::DidNotBreak => Status::Broke,
-            Verdict::Untested => Status::Untested,
-            Verdict::Held | Verdict::BrokeAsExpected if anomalies.is_empty() => Status::ExactlyOnce,
-            // An exact count needs no invariant to be a broken promise.
-            Verdict::Held | Verdict::BrokeAsExpected if cell.promised() => Status::Broke,
-            Verdict::Held | Verdict::BrokeAsExpected => Status::Fails,
-        };
-        let shown = match status {
-            Status::ExactlyOnce | Status::Untested => None,
-            Status::Fails => anomalies.first().and_then(|shown| show(shown.kind, report)),
-            _ => report
-                .worst()
-                .map(told)
-                .or_else(|| anomalies.first().and_then(|shown| show(shown.kind, report))),
-        };
-        let witness = shown.map(|(seed, what)| Evidence {
-            seed,
-            what,
-            replay: replay_command(&cell.file(reports), seed, engine),
-        });
-        Self {
-            cell,
-            name: cell.name(),
-            delivery: cell.delivery.name(),
-            fault: cell.trouble.name(),
-            promised: cell.promised(),
-            status,
-            seeds: report.runs.len() as u64,
-            acked: report.counts.acked,
-            anomalies,
-            witness,
+        let failed = !anomalies.is_empty();
+        (Anomalies { anomalies }, failed)
+    }
+
+    fn shown(found: &Anomalies, status: Status, report: &Report) -> Option<(u64, String)> {
+        let gravest = || found.anomalies.first().and_then(|shown| show(shown.kind, report));
+        match status {
+            Status::Kept | Status::Untested => None,
+            Status::Failed => gravest(),
+            _ => report.worst().map(told).or_else(gravest),
         }
     }
 
-    /// The text of the cell: `exactly once (0 of 10)`, `DOUBLES 7/10, seed 0`.
-    pub fn text(&self) -> String {
-        let seed = self.witness.as_ref().map_or_else(String::new, |w| format!(", seed {}", w.seed));
-        let said = match self.status {
-            Status::ExactlyOnce => {
-                let promised = if self.promised { "" } else { ", not promised" };
-                return format!("exactly once (0 of {}){promised}", self.seeds);
-            }
-            Status::Untested => return "nothing tested".to_owned(),
-            Status::Fails => {
-                let one =
-                    |shown: &Shown| format!("{} {}/{}", shown.kind.verb(), shown.seeds, self.seeds);
-                self.anomalies.iter().map(one).collect::<Vec<_>>().join(", ")
-            }
-            Status::Broke => "BROKE".to_owned(),
-            Status::Stuck => "STUCK".to_owned(),
-            Status::Nondeterministic => "NONDETERMINISTIC".to_owned(),
-        };
-        said + &seed
+    fn said(result: &CellResult) -> String {
+        if result.status == Status::Kept {
+            let promised = if result.cell.promised() { "" } else { ", not promised" };
+            return format!("exactly once (0 of {}){promised}", result.seeds);
+        }
+        let one = |shown: &Shown| format!("{} {}/{}", shown.kind.verb(), shown.seeds, result.seeds);
+        result.found.anomalies.iter().map(one).collect::<Vec<_>>().join(", ")
     }
 
-    /// A short form, so that all columns fit on a line; `+`: there are more anomalies; `*`: not promised.
-    pub(super) fn short(&self) -> String {
-        match (self.status, self.anomalies.first()) {
-            (Status::ExactlyOnce, _) if self.promised => "once".to_owned(),
-            (Status::ExactlyOnce, _) => "once*".to_owned(),
-            (Status::Fails, Some(shown)) => {
-                let more = if self.anomalies.len() > 1 { "+" } else { "" };
-                format!("{} {}/{}{more}", shown.kind.verb(), shown.seeds, self.seeds)
-            }
-            _ => self.text(),
-        }
+    fn beside(_: &[CellResult]) -> Nothing {
+        Nothing {}
     }
 }
 
@@ -239,8 +202,4 @@ fn show(kind: Anomaly, report: &Report) -> Option<(u64, String)> {
         let run = report.runs.iter().find(|run| kind.count(run) > 0)?;
         Some((run.seed, kind.counted(kind.count(run))))
     })
-}
-
-fn told(witness: &Witness) -> (u64, String) {
-    (witness.seed, format!("{}: {}", witness.broken.invariant, witness.broken.what))
 }
