@@ -7,6 +7,8 @@
 
 #[path = "picture/groups.rs"]
 mod groups;
+#[path = "picture/look.rs"]
+mod look;
 #[path = "picture/transactions.rs"]
 mod transactions;
 

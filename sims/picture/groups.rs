@@ -1,35 +1,18 @@
 //! Groups in the picture: a lane for each member, marks that stay inside, and the story of a record.
 
+use super::look::{assert_readable, kinds, note_of};
 use super::*;
 
-/// Reports of every mark, lane and text, at a place in time.
-const LOOK: &str = "\
-    const note = (name) => {\
-      draw();\
-      const group = groupNow(), lanes = group.members.map((member) => state.lanes[member.host]);\
-      const box = chart.getBoundingClientRect();\
-      set(name + '-low', Math.min(...lanes.map((lane) => lane.height)).toFixed(0));\
-      set(name + '-apart', lanes.every((lane, i) => !i || lanes[i - 1].y + lanes[i - 1].height <= lane.y + 0.5));\
-      set(name + '-bottom', Math.max(...lanes.map((lane) => lane.y + lane.height)) + BAND <= box.height + 1);\
-      const inside = (m) => m.x >= GUTTER - 7 && m.x + m.w <= box.width - RIGHT + 8 && m.y >= AXIS + PINS && m.y + m.h <= box.height;\
-      set(name + '-outside', state.marks.filter((m) => !inside(m)).map((m) => textOf(m)).join('; ').slice(0, 300));\
-      const kinds = {};\
-      for (const m of state.marks) kinds[m.kind] = (kinds[m.kind] || 0) + 1;\
-      set(name + '-kinds', Object.keys(kinds).sort().map((kind) => kind + ':' + kinds[kind]).join(' '));\
-      set(name + '-mute', state.marks.filter((m) => textOf(m).split('\\n').length < 2).length);\
-      set(name + '-wide', document.documentElement.scrollWidth <= window.innerWidth);\
-    };";
+/// Members of the group that is shown are readable, and so is the band below them.
+fn look_at_members() -> String {
+    note_of("groupNow().members.map((member) => state.lanes[member.host])", "rows", "BAND")
+}
 
 /// A page of the storm in which a record was processed twice, and what the command printed.
 fn storm(dir: &Path) -> (PathBuf, String) {
     let draw = |seed| draw("scenarios/groups/rebalance-storm.toml", seed, dir);
     let twice = |(_, said): &(PathBuf, String)| said.contains("processed-at-most-once");
     (0..10).map(draw).find(twice).unwrap()
-}
-
-fn kinds(says: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, u32> {
-    let pairs = says[&format!("{name}-kinds")].split(' ').filter_map(|pair| pair.split_once(':'));
-    pairs.map(|(kind, count)| (kind.to_owned(), count.parse().unwrap())).collect()
 }
 
 #[test]
@@ -40,12 +23,13 @@ fn storm_has_a_lane_per_member_and_every_mark_stays_inside() {
     let size = file.metadata().unwrap().len();
     assert!(size < LARGEST, "{size} bytes");
     let script = format!(
-        "{LOOK} look(0, END); note('whole');\
+        "{} look(0, END); note('whole');\
          const evicted = groupNow().members.flatMap((m) => m.events).find((e) => e.kind === 'evicted');\
          set('evicted', evicted.text);\
          look(evicted.at - 1e6, evicted.at + 1e6); note('near');\
          const hit = state.marks.find((m) => m.kind === 'evicted');\
-         set('asked', explain(hit.x + hit.w / 2, hit.y + hit.h / 2).text);"
+         set('asked', explain(hit.x + hit.w / 2, hit.y + hit.h / 2).text);",
+        look_at_members()
     );
     let touched = with_script(&file, &script);
     for (width, theme) in [(1400, "light"), (600, "dark")] {
@@ -55,12 +39,7 @@ fn storm_has_a_lane_per_member_and_every_mark_stays_inside() {
         assert_eq!((says["group"].as_str(), says["theme"].as_str()), ("shop", theme));
         assert_eq!(says["lanes"], "c1 b1 b2 b3 p1 p2 k1 k2 k3 k4 k5");
         for name in ["whole", "near"] {
-            let says = |what: &str| says[&format!("{name}-{what}")].as_str();
-            let lowest: u32 = says("low").parse().unwrap();
-            assert!(lowest >= 29, "{name} {width}: {lowest} pixels");
-            let fits = (says("apart"), says("bottom"), says("wide"));
-            assert_eq!(fits, ("true", "true", "true"), "{name} {width}");
-            assert_eq!((says("outside"), says("mute")), ("", "0"), "{name} {width}");
+            assert_readable(&says, name, 29);
         }
         let whole = kinds(&says, "whole");
         for kind in
@@ -192,9 +171,10 @@ fn ten_members_for_a_minute_stay_readable_and_small() {
     let size = file.metadata().unwrap().len();
     assert!(size < LARGEST, "{size} bytes");
     let script = format!(
-        "{LOOK} show(DATA.partition, 0); look(0, END); note('whole');\
+        "{} show(DATA.partition, 0); look(0, END); note('whole');\
          set('phases', [...new Set(GROUPS[0].states.map((s) => PHASES[s[1]]))].sort().join(','));\
-         set('protocol', GROUPS[0].protocol); set('left', GROUPS[0].left_out.join(' '));"
+         set('protocol', GROUPS[0].protocol); set('left', GROUPS[0].left_out.join(' '));",
+        look_at_members()
     );
     let touched = with_script(&file, &script);
     for width in [1400, 600] {

@@ -1,29 +1,8 @@
 //! Transactions in the picture: a lane per producer, a row per partition, coordinators, and marks that
 //! stay inside.
 
+use super::look::{assert_readable, kinds, note_of};
 use super::*;
-
-/// Reports of every mark, lane and row, at a place in time.
-const LOOK: &str = "\
-    const note = (name) => {\
-      draw();\
-      const box = chart.getBoundingClientRect(), rows = state.rows, lanes = state.lanes.filter(Boolean);\
-      set(name + '-low', Math.min(...rows.map((row) => row.height)).toFixed(0));\
-      set(name + '-apart', lanes.every((lane, i) => !i || lanes[i - 1].y + lanes[i - 1].height <= lane.y + 0.5));\
-      set(name + '-bottom', Math.max(...rows.map((row) => row.y + row.height)) <= box.height + 1);\
-      const inside = (m) => m.x >= GUTTER - 7 && m.x + m.w <= box.width - RIGHT + 8 && m.y >= AXIS + PINS && m.y + m.h <= box.height;\
-      set(name + '-outside', state.marks.filter((m) => !inside(m)).map((m) => textOf(m)).join('; ').slice(0, 300));\
-      const kinds = {};\
-      for (const m of state.marks) kinds[m.kind] = (kinds[m.kind] || 0) + 1;\
-      set(name + '-kinds', Object.keys(kinds).sort().map((kind) => kind + ':' + kinds[kind]).join(' '));\
-      set(name + '-mute', state.marks.filter((m) => textOf(m).split('\\n').length < 2).length);\
-      set(name + '-wide', document.documentElement.scrollWidth <= window.innerWidth);\
-    };";
-
-fn kinds(says: &BTreeMap<String, String>, name: &str) -> BTreeMap<String, u32> {
-    let pairs = says[&format!("{name}-kinds")].split(' ').filter_map(|pair| pair.split_once(':'));
-    pairs.map(|(kind, count)| (kind.to_owned(), count.parse().unwrap())).collect()
-}
 
 #[test]
 fn zombies_have_spans_that_end_fenced_and_every_mark_stays_inside() {
@@ -33,14 +12,15 @@ fn zombies_have_spans_that_end_fenced_and_every_mark_stays_inside() {
     let size = file.metadata().unwrap().len();
     assert!(size < LARGEST, "{size} bytes");
     let script = format!(
-        "{LOOK} look(0, END); note('whole');\
+        "{} look(0, END); note('whole');\
          const zombie = TXNS.list.find((txn) => txn.told && txn.told[1] === 'fenced' && txn.fate === 2);\
          look(zombie.told[0] - 1.5e6, zombie.told[0] + 0.5e6); note('near');\
          const hit = state.marks.find((m) => m.kind === 'fenced');\
          set('asked', explain(hit.x + hit.w / 2, hit.y + hit.h / 2).text);\
          const committed = TXNS.list.find((txn) => txn.fate === 1 && txn.verified && txn.parts.length > 1);\
          look(committed.at - 2e4, committed.until + 2e4); note('one');\
-         set('told', ofTxn(committed));"
+         set('told', ofTxn(committed));",
+        note_of("state.rows", "state.lanes.filter(Boolean)", "0")
     );
     let touched = with_script(&file, &script);
     for (width, theme) in [(1400, "light"), (600, "dark")] {
@@ -51,12 +31,7 @@ fn zombies_have_spans_that_end_fenced_and_every_mark_stays_inside() {
         assert!(says["transactions"].parse::<u32>().unwrap() > 100, "{says:?}");
         assert_eq!(says["lanes"], "c1 b1 b2 b3 p1 p2 p3 k1 k2");
         for name in ["whole", "near", "one"] {
-            let says = |what: &str| says[&format!("{name}-{what}")].as_str();
-            let lowest: u32 = says("low").parse().unwrap();
-            assert!(lowest >= 15, "{name} {width}: {lowest} pixels");
-            let fits = (says("apart"), says("bottom"), says("wide"));
-            assert_eq!(fits, ("true", "true", "true"), "{name} {width}");
-            assert_eq!((says("outside"), says("mute")), ("", "0"), "{name} {width}");
+            assert_readable(&says, name, 15);
         }
         let whole = kinds(&says, "whole");
         for kind in

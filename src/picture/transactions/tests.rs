@@ -54,6 +54,43 @@ impl Story {
         self.add(LEADER, Fact::Marked { partition, producer, commit, offset });
     }
 
+    /// P1 has written to two partitions.
+    fn written() -> Self {
+        let mut story = Self::default();
+        story.begins(P1, 1, 3, 5);
+        story.sends(P1, 1, 5);
+        story.sends(P1, 1, 5);
+        story.stored(3, TransactionState::Ongoing);
+        story.wrote(0, 3, 10);
+        story.wrote(1, 3, 20);
+        story
+    }
+
+    /// Its coordinator has decided to commit.
+    pub(in crate::picture) fn committing() -> Self {
+        let mut story = Self::written();
+        story.says(P1, TransactionEvent::Ending { producer: 1, txn: 5, commit: true });
+        // In version 2 of the protocol the epoch rises with the decision.
+        story.stored(4, TransactionState::PrepareCommit);
+        story
+    }
+
+    /// It is aborted, and one partition has no marker.
+    pub(in crate::picture) fn hanging() -> Self {
+        let mut story = Self::written();
+        story.stored(4, TransactionState::PrepareAbort);
+        story.marked(0, false, 11);
+        story.stored(4, TransactionState::CompleteAbort);
+        story
+    }
+
+    /// P2 takes the place of P1, which is told so.
+    pub(in crate::picture) fn succeeded(&mut self) {
+        self.begins(P2, 2, 5, 1);
+        let outcome = Ended::Fenced { error: "PRODUCER_FENCED".into() };
+        self.says(P1, TransactionEvent::Ended { producer: 1, txn: 5, outcome });
+    }
+
     pub(in crate::picture) fn ledger(self) -> Ledger {
         self.0
     }
@@ -65,23 +102,14 @@ impl Story {
 
 #[test]
 fn committed_transaction_has_its_decision_and_a_marker_in_each_partition() {
-    let mut story = Story::default();
-    story.begins(P1, 1, 3, 5);
-    story.sends(P1, 1, 5);
-    story.stored(3, TransactionState::Ongoing);
-    story.wrote(0, 3, 10);
-    story.wrote(1, 3, 20);
-    story.wrote(0, 3, 11);
-    story.says(P1, TransactionEvent::Ending { producer: 1, txn: 5, commit: true });
-    // In version 2 of the protocol the epoch rises with the decision.
-    story.stored(4, TransactionState::PrepareCommit);
+    let mut story = Story::committing();
     story.marked(0, true, 12);
     story.marked(1, true, 21);
     story.stored(4, TransactionState::CompleteCommit);
     story.says(P1, TransactionEvent::Ended { producer: 1, txn: 5, outcome: Ended::Committed });
     let found = story.found();
     let [txn] = &found.all[..] else { panic!("{found:?}") };
-    assert_eq!((txn.client, txn.host, txn.records), (Some((1, 5)), Some(P1), 1));
+    assert_eq!((txn.client, txn.host, txn.records), (Some((1, 5)), Some(P1), 2));
     assert_eq!((txn.fate(), txn.epoch), (Fate::Committed, ProducerEpoch(3)));
     assert_eq!(txn.decided.map(|one| (one.host, one.commit)), Some((COORDINATOR, true)));
     assert!(txn.completed.unwrap().at > txn.decided.unwrap().at);
@@ -103,9 +131,7 @@ fn transaction_of_a_fenced_producer_is_aborted_by_its_successor() {
     story.stored(4, TransactionState::PrepareAbort);
     story.marked(0, false, 11);
     story.stored(4, TransactionState::CompleteAbort);
-    story.begins(P2, 2, 5, 1);
-    let outcome = Ended::Fenced { error: "PRODUCER_FENCED".into() };
-    story.says(P1, TransactionEvent::Ended { producer: 1, txn: 5, outcome });
+    story.succeeded();
     let found = story.found();
     assert_eq!((found.all.len(), found.identified.len()), (2, 2));
     let zombie = &found.all[0];
@@ -117,15 +143,7 @@ fn transaction_of_a_fenced_producer_is_aborted_by_its_successor() {
 
 #[test]
 fn partition_without_a_marker_hangs_until_the_end() {
-    let mut story = Story::default();
-    story.begins(P1, 1, 3, 5);
-    story.stored(3, TransactionState::Ongoing);
-    story.wrote(0, 3, 10);
-    story.wrote(1, 3, 20);
-    story.stored(4, TransactionState::PrepareAbort);
-    story.marked(0, false, 11);
-    story.stored(4, TransactionState::CompleteAbort);
-    let found = story.found();
+    let found = Story::hanging().found();
     let hangs: Vec<_> = found.all[0].parts.iter().map(Part::hangs).collect();
     assert_eq!(hangs, [false, true]);
     let end = Instant::from_secs(99);

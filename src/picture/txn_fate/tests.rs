@@ -55,19 +55,8 @@ fn found(invariant: &'static str, subject: Accused, witness: TransactionWitness)
 
 #[test]
 fn hanging_transaction_is_told_from_its_first_record_to_the_missing_marker() {
-    let mut story = Story::default();
-    story.begins(P1, 1, 3, 5);
-    story.sends(P1, 1, 5);
-    story.sends(P1, 1, 5);
-    story.stored(3, TransactionState::Ongoing);
-    story.wrote(0, 3, 10);
-    story.wrote(1, 3, 20);
-    story.stored(4, TransactionState::PrepareAbort);
-    story.marked(0, false, 11);
-    story.stored(4, TransactionState::CompleteAbort);
-    story.begins(P2, 2, 5, 1);
-    let outcome = Ended::Fenced { error: "PRODUCER_FENCED".into() };
-    story.says(P1, TransactionEvent::Ended { producer: 1, txn: 5, outcome });
+    let mut story = Story::hanging();
+    story.succeeded();
     let witness = TransactionWitness::Hanging {
         producer_id: ProducerId(7),
         epoch: ProducerEpoch(3),
@@ -83,15 +72,7 @@ fn hanging_transaction_is_told_from_its_first_record_to_the_missing_marker() {
 
 #[test]
 fn torn_transaction_is_told_with_the_record_that_was_read_and_the_one_that_was_not() {
-    let mut story = Story::default();
-    story.begins(P1, 1, 3, 5);
-    story.sends(P1, 1, 5);
-    story.sends(P1, 1, 5);
-    story.stored(3, TransactionState::Ongoing);
-    story.wrote(0, 3, 10);
-    story.wrote(1, 3, 20);
-    story.says(P1, TransactionEvent::Ending { producer: 1, txn: 5, commit: true });
-    story.stored(4, TransactionState::PrepareCommit);
+    let mut story = Story::committing();
     story.marked(0, true, 11);
     story.marked(1, false, 21);
     story.stored(4, TransactionState::CompleteCommit);
