@@ -105,16 +105,6 @@ fn coordinator_killed_while_members_reconcile_forgets_nothing() {
 }
 
 #[test]
-fn member_that_dies_with_its_coordinator_loses_its_partitions() {
-    Trial::of("groups/members-die-with-their-coordinator").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/members-die-with-their-coordinator");
-    // Killed after a broker, in one fault.
-    for member in [", k3, for", ", k6, for"] {
-        assert!(seen.strikes(member) >= 2, "{member}: {:?}", seen.outcome.story);
-    }
-}
-
-#[test]
 fn brokers_restarted_in_turn_cost_a_group_nothing() {
     Trial::of("groups/rolling-restart-brokers").seeds(SEEDS).assert_as_expected();
     let seen = Seen::of("groups/rolling-restart-brokers");
