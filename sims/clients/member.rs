@@ -50,7 +50,10 @@ impl ConsumerContext for Context {
         if let Rebalance::Assign(_) = rebalance {
             self.0.rebalances.fetch_add(1, Ordering::SeqCst);
         }
-        self.0.note(consumer);
+        // While it closes, librdkafka may drop the question, and would never answer.
+        if !self.0.stop.load(Ordering::SeqCst) {
+            self.0.note(consumer);
+        }
     }
 }
 
