@@ -45,8 +45,11 @@ pub(super) fn list<'a>(named: impl IntoIterator<Item = (&'a str, &'a str)>) -> S
     named.into_iter().map(|(name, what)| format!("- `{name}`: {what}\n")).collect()
 }
 
-/// The rows that were run, with one result per column if the cell makes sense.
-fn by_row<C: Grid>(table: &Table<C>) -> Vec<(C::Row, Vec<Option<&CellResult<C>>>)> {
+/// A row: one result per column if the cell makes sense.
+type Row<'a, C> = (<C as Grid>::Row, Vec<Option<&'a CellResult<C>>>);
+
+/// The rows that were run.
+fn by_row<C: Grid>(table: &Table<C>) -> Vec<Row<'_, C>> {
     let mut rows: Vec<C::Row> = Vec::new();
     for result in &table.cells {
         if !rows.contains(&result.cell.row()) {
