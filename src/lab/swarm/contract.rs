@@ -39,9 +39,11 @@
 //! of its commit: its coordinator forgets the decision, and aborts what is open. A group that transforms in
 //! transactions makes one set of outputs of each input, however often its members fail or are fenced;
 //! only a loss of inputs, outputs, committed offsets or decisions makes it another number. Aborts,
-//! timeouts, fencing by another producer with the same `transactional.id`, and the level of
-//! `transaction.version` cost no promise. Of aborted transactions, `read_uncommitted` readers are promised
-//! no more than that no record is there twice.
+//! timeouts and fencing by another producer with the same `transactional.id` cost no promise; nor does the
+//! level of `transaction.version`, unless links of clients fail: below version 2, all transactions of a
+//! producer have one epoch, so a request that such a link held back may end a later transaction in its
+//! middle. Of aborted transactions, `read_uncommitted` readers are promised no more than that no record is
+//! there twice.
 //!
 //! What a topic removes by itself, by age, size or key, is not lost: invariants know its retention and
 //! its keys. A client that is killed loses nothing that it was told; what it was not told is unknown.
@@ -60,96 +62,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
+use super::loss::Loss;
 use crate::base::config::{Acks, TopicConfig};
 use crate::scenario::fault::{ClockError, Cost, Reach, Strike};
 use crate::scenario::load::Processing;
 use crate::scenario::{Expect, Fault, Role, Roles, Scenario, Topic};
 use crate::sim::{Fate, Mishap, Part};
 use crate::wire::api;
-
-/// A way in which the settings permit the loss of an acknowledged record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Loss {
-    /// acks=0.
-    Unheard,
-    /// acks=1 and a change of leaders.
-    Uncommitted,
-    /// `unclean.leader.election.enable`.
-    UncleanElection,
-    /// Power loss on `min.insync.replicas` replicas at once, or on all.
-    PowerLoss,
-    /// No intact copy may be left.
-    Rot,
-    /// All copies may be on disks that were replaced.
-    ReplacedDisk,
-    /// A topic is deleted, and created again with its name.
-    DeletedTopic,
-    /// A group commits what it has processed: the next owner may process it again.
-    Repeated,
-    /// A group commits before it processes, and may fail in between.
-    CommittedFirst,
-    /// A group reads a log that may lose records.
-    FollowedLoss,
-    /// A coordinator's log may lose what groups have committed: they process it again.
-    ForgottenCommits,
-    /// A coordinator's log may lose outcomes of transactions: what was committed may be aborted.
-    ForgottenTransactions,
-}
-
-impl Loss {
-    /// Invariants that clients may see broken by such a loss.
-    pub fn breaks(self) -> &'static [&'static str] {
-        match self {
-            // Without an offset it is unknown where the record should be.
-            Self::Unheard => &["acked-write-unseen"],
-            // The offset was returned, and is given to another record later.
-            Self::Uncommitted => &["acked-write-lost", "acked-write-unseen", "inconsistent-offset"],
-            // A record that was read is lost too: its producer may still retry and store it again.
-            // So is the producer state: a broker accepts any sequence number from an unknown
-            // producer (KIP-360), such as the second of two batches in flight before the first.
-            Self::UncleanElection
-            | Self::PowerLoss
-            | Self::Rot
-            | Self::ReplacedDisk
-            | Self::DeletedTopic => &[
-                "acked-write-lost",
-                "acked-write-unseen",
-                "inconsistent-offset",
-                "duplicate",
-                "send-reorder",
-                // The same producer state says what comes out of order.
-                "misbehaviour-refused",
-            ],
-            Self::Repeated | Self::ForgottenCommits => &["processed-at-most-once"],
-            Self::CommittedFirst => &["processed-at-least-once"],
-            // Another input at the offset of a lost one has outputs of its own.
-            Self::FollowedLoss => {
-                &["processed-at-least-once", "processed-at-most-once", "input-output-mismatch"]
-            }
-            // Readers of committed records pass by what is aborted after all.
-            Self::ForgottenTransactions => &["acked-write-lost", "acked-write-unseen"],
-        }
-    }
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unheard => "acks=0, under any fault",
-            Self::Uncommitted => "acks=1, and leadership may move",
-            Self::UncleanElection => "unclean election is on, and may be needed",
-            Self::PowerLoss => "power loss of records that no replica had synced",
-            Self::Rot => "rot, and possibly no intact copy",
-            Self::ReplacedDisk => "replaced disks, and possibly no other copy",
-            Self::DeletedTopic => "a topic is deleted while it is used",
-            Self::Repeated => "a group commits after it processes",
-            Self::CommittedFirst => "a group commits before it processes, under any fault",
-            Self::FollowedLoss => "a group reads what may be lost",
-            Self::ForgottenCommits => "what groups have committed may be lost",
-            Self::ForgottenTransactions => "outcomes of transactions may be lost",
-        })
-    }
-}
 
 /// A fault that the contract can't judge beside the settings or the other faults.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -313,6 +232,9 @@ impl Contract {
         if scenario.transacts() && !transactions().is_whole() {
             losses.insert(Loss::ForgottenTransactions);
         }
+        if has_old_transactions(scenario) && faults.iter().any(holds_back_clients) {
+            losses.insert(Loss::LateEnds);
+        }
         let keeps = [Loss::Repeated, Loss::CommittedFirst, Loss::ForgottenCommits];
         if !groups.is_empty() && !Self::from_terms(&Terms::of_offsets(scenario), faults).is_whole()
         {
@@ -384,8 +306,7 @@ impl Contract {
                 strike.clock() != ClockError::default()
             });
         }
-        let level = scenario.cluster.transaction_version;
-        if scenario.transacts() && level.is_some_and(|level| level < EPOCH_FOR_EACH) {
+        if has_old_transactions(scenario) {
             remove(faults, Unjudged::LateInOldTransactions, &|strike| {
                 strike.mishap().is_some_and(|mishap| delays_transactions(&mishap))
             });
@@ -428,6 +349,25 @@ impl Contract {
 
 /// The level of `transaction.version` from which each transaction has an epoch.
 const EPOCH_FOR_EACH: i16 = 2;
+
+/// Whether all transactions of a producer have one epoch.
+fn has_old_transactions(scenario: &Scenario) -> bool {
+    let level = scenario.cluster.transaction_version;
+    scenario.transacts() && level.is_some_and(|level| level < EPOCH_FOR_EACH)
+}
+
+/// Whether a client's request may arrive after the client has repeated it on another connection.
+fn holds_back_clients(fault: &Fault) -> bool {
+    let Some(strike) = fault.action.as_strike() else { return false };
+    // Damaged and lost messages end their connection; late ones are not judged at all.
+    let is_of_messages = strike.mishap().is_some() || strike.damage().is_some();
+    match &strike.may_cost().reach {
+        Reach::Links(from, to) if !is_of_messages => {
+            names_client(from) && names_broker(to) || names_client(to) && names_broker(from)
+        }
+        Reach::Links(..) | Reach::Hosts(_) => false,
+    }
+}
 
 /// Requests that belong to one transaction.
 const OF_TRANSACTIONS: [&str; 6] = [
@@ -575,6 +515,15 @@ impl Terms {
 
 fn names_node(roles: &Roles) -> bool {
     roles.0.iter().any(|role| role.is_node() || *role == Role::Everyone)
+}
+
+fn names_client(roles: &Roles) -> bool {
+    roles.0.iter().any(|role| !role.is_node())
+}
+
+fn names_broker(roles: &Roles) -> bool {
+    let controller = |role: &Role| matches!(role, Role::Controller | Role::Host('c', _));
+    names_node(roles) && !roles.0.iter().all(controller)
 }
 
 fn names_controller(roles: &Roles) -> bool {

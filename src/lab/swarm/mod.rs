@@ -15,6 +15,7 @@ mod found;
 mod groups;
 mod known;
 mod load;
+mod loss;
 mod members;
 mod mutate;
 mod pairs;
@@ -27,11 +28,12 @@ mod users;
 #[cfg(test)]
 mod tests;
 
-pub use contract::{Contract, Loss, Terms, Unjudged};
+pub use contract::{Contract, Terms, Unjudged};
 pub use draw::{DIR, draw};
 pub use explore::{Swarm, Watch};
 pub use failure::{Failure, failure};
 pub use found::{Found, Origin};
 pub use known::Known;
+pub use loss::Loss;
 pub use mutate::mutate;
 pub use report::{KIND, SwarmReport, markdown, terminal};

@@ -66,6 +66,38 @@ fn late_requests_of_transactions_are_judged_only_where_each_has_an_epoch() {
 }
 
 #[test]
+fn held_back_requests_end_later_transactions_only_where_they_share_an_epoch() {
+    let losses = |version: &str, fault: &str| {
+        let text = format!(
+            "name = \"x\"\n[cluster]\nbrokers = 3\n{version}\n[topic]\n{RF3_MIN2}\n\
+             {TRANSACTIONAL}{fault}[expect]\nholds = [\"*\"]\n"
+        );
+        let scenario = Scenario::parse("x.toml", &text).unwrap();
+        let plan = Plan::draw(&scenario, Seed(0));
+        let contract = Contract::of(&scenario, &plan.faults);
+        let allows_g1b = contract.expect().allows.contains(&"g1b".to_owned());
+        assert_eq!(contract.losses.contains(&Loss::LateEnds), allows_g1b, "{text}");
+        contract.losses.into_iter().collect::<Vec<_>>()
+    };
+    let at = "[[schedule]]\nat = \"9s\"\ndown = \"1s\"\n";
+    let cut = |from: &str, to: &str| {
+        format!("{at}kind = \"partition\"\nfrom = \"{from}\"\nto = \"{to}\"\n")
+    };
+    let isolated = wild("isolate", "\"transaction-coordinator\"");
+    for fault in [&cut("producers", "leader"), &cut("coordinator", "clients"), &isolated] {
+        assert_eq!(losses("transaction.version = 0", fault), [Loss::LateEnds]);
+        assert_eq!(losses("transaction.version = 1", fault), [Loss::LateEnds]);
+        assert_eq!(losses("transaction.version = 2", fault), []);
+        assert_eq!(losses("", fault), []);
+    }
+    let lost = wild("lost-messages", "\"producers\"") + "api = \"EndTxn\"\n";
+    let (brokers, controller) = (cut("leader", "followers"), cut("c1", "everyone"));
+    for harmless in [&brokers, &controller, &wild("pause", LEADER), &lost] {
+        assert_eq!(losses("transaction.version = 1", harmless), [], "{harmless}");
+    }
+}
+
+#[test]
 fn group_that_transforms_in_transactions_does_so_once_unless_something_is_lost() {
     let text = |fault: &str| {
         format!(
