@@ -130,7 +130,7 @@ impl Document {
             }
         };
         let mut document = Self {
-            top: Section::empty("the top of the file", 1),
+            top: Section::empty("top-level", 1),
             tables: Vec::new(),
             arrays: Vec::new(),
         };
