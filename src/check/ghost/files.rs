@@ -142,7 +142,7 @@ impl Ghost {
         if below.all(|base| self.was_due(at, name, replica, base))
             && let Some(partition) = self.partitions.get_mut(name)
         {
-            partition.deleted_below = partition.deleted_below.max(start);
+            partition.delete(start);
         }
     }
 
@@ -189,7 +189,7 @@ impl Ghost {
         if let Some(first) = first.filter(|first| leads && base < *first)
             && let Some(partition) = self.partitions.get_mut(&name)
         {
-            partition.deleted_below = partition.deleted_below.max(Offset(first));
+            partition.delete(Offset(first));
         }
         self.shortened(on, name, before, changes);
     }

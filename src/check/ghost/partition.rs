@@ -97,6 +97,21 @@ impl Partition {
         self.stability.promise(at, &batch)
     }
 
+    /// Retention was due for the records below an offset, and deleted them.
+    pub fn delete(&mut self, below: Offset) {
+        if below > self.deleted_below {
+            self.deleted_below = below;
+            self.settle_deleted();
+        }
+    }
+
+    fn settle_deleted(&mut self) {
+        let (start, end) = (self.deleted_below, self.frontier());
+        let gone = self.promised.partition_point(|promised| promised.batch.next <= start);
+        let left = self.promised[gone..].iter().map(|promised| &promised.batch);
+        self.stability.delete(start, left, end);
+    }
+
     /// Batches below the frontier that were not promised are of no interest any more.
     pub fn forget_rivals(&mut self) {
         let frontier = self.frontier().0;
@@ -117,6 +132,7 @@ impl Partition {
         for kept in &self.promised {
             self.stability.promise(kept.at, &kept.batch);
         }
+        self.settle_deleted();
         // A transaction whose marker was lost is open again.
         let stable = self.stability.last_stable(from);
         let at_heal = [(&mut self.exposed_at_heal, from), (&mut self.stable_at_heal, stable)];

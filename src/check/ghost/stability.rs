@@ -17,6 +17,8 @@ pub(crate) struct Open {
     /// Of its last batch.
     pub epoch: ProducerEpoch,
     pub first: Offset,
+    /// Its first record that retention has not deleted; `None` if it has deleted them all.
+    pub left: Option<Offset>,
     /// When its first batch was exposed.
     pub since: Instant,
 }
@@ -63,8 +65,11 @@ impl Stability {
         let step = match batch.stamp {
             Stamp::Plain | Stamp::Control => None,
             Stamp::Data { producer, epoch } => {
-                let open = Open { producer, epoch, first: batch.base, since: at };
-                self.open.entry(producer).or_insert(open).epoch = epoch;
+                let first = batch.base;
+                let open = Open { producer, epoch, first, left: None, since: at };
+                let open = self.open.entry(producer).or_insert(open);
+                open.epoch = epoch;
+                open.left.get_or_insert(first);
                 let newest = self.seen(producer, epoch);
                 Some(Step::Wrote { producer, epoch, newest, base: batch.base })
             }
@@ -76,8 +81,33 @@ impl Stability {
                 Some(Step::Marked { settled, newest })
             }
         };
-        self.stable = self.stable.max(self.last_stable(batch.next));
+        self.note_stable(batch.next);
         step
+    }
+
+    /// Retention deleted everything below `start`, and left these committed batches, up to `end`. In
+    /// memory a leader still knows a transaction whose records are gone, but not after a restart without
+    /// a snapshot, as in Kafka.
+    pub fn delete<'a>(
+        &mut self,
+        start: Offset,
+        left: impl Iterator<Item = &'a Batch> + Clone,
+        end: Offset,
+    ) {
+        for open in self.open.values_mut().filter(|open| open.first < start) {
+            let is_own = |batch: &&Batch| {
+                matches!(batch.stamp, Stamp::Data { producer, .. } if producer == open.producer)
+                    && batch.base >= open.first
+            };
+            open.left = left.clone().find(is_own).map(|batch| batch.base);
+        }
+        self.note_stable(end);
+    }
+
+    /// Everything below `end` is committed, and a leader knows the transactions that its log still has.
+    fn note_stable(&mut self, end: Offset) {
+        let least = self.open.values().filter_map(|open| open.left).min();
+        self.stable = self.stable.max(least.unwrap_or(end));
     }
 
     /// Notes an epoch of a producer, and returns the newest before.
@@ -132,13 +162,14 @@ mod tests {
     use super::*;
     use crate::check::ghost::segment::Segment;
 
+    const FIRST: &[u8] =
+        include_bytes!("../../../sims/fixtures/kafka/data/payments-0/00000000000000000000.log");
+    const SECOND: &[u8] =
+        include_bytes!("../../../sims/fixtures/kafka/data/payments-0/00000000000000000005.log");
+
     fn payments() -> Stability {
-        const LOG: [&[u8]; 2] = [
-            include_bytes!("../../../sims/fixtures/kafka/data/payments-0/00000000000000000000.log"),
-            include_bytes!("../../../sims/fixtures/kafka/data/payments-0/00000000000000000005.log"),
-        ];
         let mut stability = Stability::default();
-        for file in LOG {
+        for file in [FIRST, SECOND] {
             let segment = Segment::survived(file, None);
             for batch in segment.batches() {
                 stability.promise(Instant::from_secs(1), batch);
@@ -168,5 +199,42 @@ mod tests {
         let mut lost = stability;
         lost.restart();
         assert_eq!((lost.last_stable(Offset(5)), lost.ever_stable()), (Offset(5), Offset(24)));
+    }
+
+    #[test]
+    fn transaction_whose_records_retention_deleted_holds_nothing_back() {
+        const DELETED: Offset = Offset(20);
+        let sample = *Segment::survived(FIRST, None).batches().first().unwrap();
+        let batch = |base: i64, stamp| Batch {
+            base: Offset(base),
+            next: Offset(base + 10),
+            stamp,
+            ..sample
+        };
+        let of = |id| Stamp::Data { producer: ProducerId(id), epoch: ProducerEpoch(0) };
+        let stable_after = |batches: &[Batch]| {
+            let (mut stability, now) = (Stability::default(), Instant::from_secs(1));
+            for batch in batches {
+                stability.promise(now, batch);
+            }
+            assert_eq!(stability.ever_stable(), Offset(10));
+            let left = batches.iter().filter(|batch| batch.next > DELETED);
+            stability.delete(DELETED, left, batches.last().unwrap().next);
+            let deleted = stability.ever_stable();
+            stability.promise(now, &batch(40, Stamp::Plain));
+            assert_eq!(stability.last_stable(Offset(50)), Offset(10), "it may still be known");
+            (deleted.0, stability.ever_stable().0)
+        };
+        let (plain, open, other) = (Stamp::Plain, of(7), of(8));
+        let log = |third, fourth| [(0, plain), (10, open), (20, third), (30, fourth)];
+        for (third, fourth, stable) in [
+            (plain, plain, (40, 50)),
+            (plain, open, (30, 30)),
+            (open, plain, (20, 20)),
+            (other, open, (20, 20)),
+        ] {
+            let batches = log(third, fourth).map(|(base, stamp)| batch(base, stamp));
+            assert_eq!(stable_after(&batches), stable, "{third:?}, {fourth:?}");
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! There are two ways to find it: no leader had exposed the offset yet; or a leader had, but fewer
 //! brokers than `min.insync.replicas` had ever held the record, so that its high watermark was not
 //! a true one (KIP-966: it does not advance while the ISR is that small). The last stable offset is the
-//! ghost's own: the first record of a transaction without a marker below the high watermark.
+//! ghost's own: the first record of a transaction without a marker below the high watermark. One whose
+//! records retention has deleted doesn't count: a leader that restarts can't know it.
 
 use crate::check::{
     Client, Event, Ghost, Invariant, RecordWitness, ReplicaWitness, TransactionWitness, Violation,
@@ -150,6 +151,48 @@ mod tests {
                 "orders-0 offset 1 read by read_committed consumer k0 at 1.000 s; the last stable offset \
                  had never been above 0",
             );
+        }
+    }
+
+    /// A transaction in the first segment, and enough records behind it that retention is due.
+    fn expiring(deleted: bool) -> Story {
+        let mut story = Story::expiring("dirty-read");
+        story.reads_committed(0);
+        story.writes_in(7, 0, &[100]);
+        let values: Vec<u64> = (1..101).collect();
+        for broker in [1, 2] {
+            story.rolls(broker, 1);
+            story.writes(broker, 1, 0, &values);
+            story.writes(broker, 101, 0, &[101]);
+        }
+        story.high_watermark(1, 0, 102);
+        if deleted {
+            story.expires(1, 1);
+        }
+        story
+    }
+
+    #[test]
+    fn silent_about_reads_behind_a_transaction_that_retention_deleted() {
+        for deleted in [true, false] {
+            let mut story = expiring(deleted);
+            story.polled(0, &[(1, 1)]);
+            assert_eq!(story.sentence().is_empty(), deleted, "{}", story.sentence());
+        }
+    }
+
+    #[test]
+    fn deleted_transaction_holds_nothing_back_after_a_loss_either() {
+        for deleted in [true, false] {
+            let mut story = expiring(deleted);
+            story.loses_committed(101);
+            for broker in [1, 2] {
+                story.writes(broker, 101, 1, &[200]);
+                story.writes(broker, 102, 1, &[201]);
+            }
+            story.high_watermark(1, 1, 103);
+            story.polled(0, &[(102, 201)]);
+            assert_eq!(story.sentence().is_empty(), deleted, "{}", story.sentence());
         }
     }
 }
