@@ -129,11 +129,8 @@ impl Document {
                 return None;
             }
         };
-        let mut document = Self {
-            top: Section::empty("top-level", 1),
-            tables: Vec::new(),
-            arrays: Vec::new(),
-        };
+        let mut document =
+            Self { top: Section::empty("top-level", 1), tables: Vec::new(), arrays: Vec::new() };
         for (key, value) in &root {
             let (name, line) = (key.get_ref().as_ref(), line_of(text, &key.span()));
             match value.get_ref() {

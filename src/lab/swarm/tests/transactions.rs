@@ -151,12 +151,6 @@ const TRANSACTION_FEATURES: &[Feature] = &[
     ("a power loss of a transaction coordinator", |text| {
         has_fault(text, "power-loss", "transaction-coordinator")
     }),
-    ("late or lost messages of transactions", |text| {
-        let apis = ["EndTxn", "WriteTxnMarkers", "AddPartitionsToTxn", "TxnOffsetCommit"];
-        ["late-messages", "lost-messages"]
-            .iter()
-            .any(|kind| apis.iter().any(|api| has_fault(text, kind, &format!("\"{api}\""))))
-    }),
     ("a fault during a commit", |text| text.contains("during = \"commit\"")),
     ("decisions that are synced", |text| {
         text.contains("transactional.id") && text.contains("log.flush.before.ack")
