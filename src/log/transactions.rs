@@ -122,7 +122,7 @@ impl Aborted {
         let producer = ProducerId(entry.get_i64());
         let (first, last) = (Offset(entry.get_i64()), Offset(entry.get_i64()));
         let last_stable = Offset(entry.get_i64());
-        // Its marker has an offset of its own. So zeros, which a power loss leaves, are no entry.
+        // Its marker has an offset of its own. So zeros, which a power loss leaves, are not an entry.
         let ordered = first >= Offset::ZERO && first < last;
         // Behind the marker only what comes after it can be undecided.
         let stable = last < Offset(i64::MAX) && (Offset::ZERO..=last.next()).contains(&last_stable);
