@@ -14,46 +14,24 @@ use std::ops::Range;
 #[cfg(any(debug_assertions, feature = "mutants"))]
 use brokerquake::base::{Flaw, Flaws};
 use brokerquake::lab::Trial;
-use brokerquake::run::Observers;
-use brokerquake::run::outcome::Outcome;
 use brokerquake::scenario::Scenario;
 use serde_json::Value;
 
-use super::scenarios::{as_expected, lines, waits, with_history};
+use super::scenarios::{waits, with_history};
+use super::seen::Seen;
 use steps::{Step, deaths};
 
 /// The slow lane takes twenty.
 const SEEDS: Range<u64> = 0..1;
 
-/// The first run of a scenario, with the events of its clients.
-struct Seen {
-    outcome: Outcome,
-    lines: Vec<Value>,
+/// The first run of a scenario, whose runs end as it expects.
+fn seen(scenario: &str) -> Seen {
+    Seen::first_of(Trial::of(scenario).seeds(SEEDS))
 }
 
-impl Seen {
-    /// Fails if the run does not end as the scenario expects.
-    fn as_expected(scenario: &str) -> Self {
-        let mut text = Vec::new();
-        let observers = Observers { history: Some(&mut text), ..Observers::default() };
-        let outcome = as_expected(scenario, 0, observers);
-        Self { outcome, lines: lines(&text) }
-    }
-
-    fn count(&self, name: &str) -> usize {
-        self.lines.iter().filter(|line| line["event"] == name).count()
-    }
-
-    /// How many transactions ended so, as far as their producers know.
-    fn ended(&self, outcome: &str) -> usize {
-        let ended = self.lines.iter().filter(|line| line["event"] == "transaction-ended");
-        ended.filter(|line| line["outcome"] == outcome).count()
-    }
-
-    /// How many faults struck that are told with these words.
-    fn strikes(&self, words: &str) -> usize {
-        self.outcome.story.iter().filter(|line| line.contains(words)).count()
-    }
+/// How many transactions ended so, as far as their producers know.
+fn ended(seen: &Seen, outcome: &str) -> usize {
+    seen.events("transaction-ended").filter(|line| line["outcome"] == outcome).count()
 }
 
 /// Records that were acknowledged later than a request may take: they were sent again.
@@ -71,37 +49,37 @@ fn broken_by(flaw: Flaw, scenario: &str) -> Vec<String> {
 
 #[test]
 fn committed_transactions_are_visible_and_aborted_ones_are_not() {
-    let seen = Seen::as_expected("eos/calm-transactions");
-    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    let seen = seen("eos/calm-transactions");
+    let (committed, aborted) = (ended(&seen, "committed"), ended(&seen, "aborted"));
     assert!(committed > 50 && aborted > 10, "{committed} committed, {aborted} aborted");
 }
 
 #[test]
 fn zombie_producer_is_fenced_and_changes_nothing() {
-    let seen = Seen::as_expected("eos/zombie-producers");
+    let seen = seen("eos/zombie-producers");
     assert!(seen.strikes("pause of p") >= 4, "{:?}", seen.outcome.story);
-    let (committed, fenced) = (seen.ended("committed"), seen.ended("fenced"));
+    let (committed, fenced) = (ended(&seen, "committed"), ended(&seen, "fenced"));
     assert!(committed > 10 && fenced > 3, "{committed} committed, {fenced} fenced");
 }
 
 #[test]
 fn decided_transactions_are_completed_by_the_next_coordinator() {
-    let seen = Seen::as_expected("eos/coordinator-dies-while-completing");
+    let seen = seen("eos/coordinator-dies-while-completing");
     assert!(seen.strikes("kill of b") >= 3, "{:?}", seen.outcome.story);
-    assert!(seen.ended("committed") > 50, "{} committed", seen.ended("committed"));
+    assert!(ended(&seen, "committed") > 50, "{} committed", ended(&seen, "committed"));
 }
 
 #[test]
 fn transactions_that_are_open_too_long_are_aborted() {
-    let seen = Seen::as_expected("eos/transactions-time-out");
-    let over: usize = ["fenced", "unknown", "aborted"].iter().map(|end| seen.ended(end)).sum();
-    let committed = seen.ended("committed");
+    let seen = seen("eos/transactions-time-out");
+    let over: usize = ["fenced", "unknown", "aborted"].iter().map(|end| ended(&seen, end)).sum();
+    let committed = ended(&seen, "committed");
     assert!(committed > 50 && over > 5, "{committed} committed, {over} timed out");
 }
 
 #[test]
 fn zombie_transformer_can_not_commit_what_another_one_reads() {
-    let seen = Seen::as_expected("eos/zombie-transformers");
+    let seen = seen("eos/zombie-transformers");
     assert!(seen.strikes("pause of k") >= 4, "{:?}", seen.outcome.story);
     assert!(seen.count("transformed") > 200, "{} inputs", seen.count("transformed"));
     let refused =
@@ -112,21 +90,21 @@ fn zombie_transformer_can_not_commit_what_another_one_reads() {
 
 #[test]
 fn sequences_of_transactions_survive_leader_changes() {
-    let seen = Seen::as_expected("eos/leaders-die-amid-transactions");
+    let seen = seen("eos/leaders-die-amid-transactions");
     assert!(seen.strikes("kill of b") >= 3, "{:?}", seen.outcome.story);
-    assert!(seen.ended("committed") > 50, "{} committed", seen.ended("committed"));
+    assert!(ended(&seen, "committed") > 50, "{} committed", ended(&seen, "committed"));
 }
 
 #[test]
 fn flushed_transactions_survive_power_losses_of_all_brokers() {
-    let seen = Seen::as_expected("eos/transactions-survive-all-power-losses");
+    let seen = seen("eos/transactions-survive-all-power-losses");
     assert!(seen.strikes("power-loss of b") >= 2, "{:?}", seen.outcome.story);
-    assert!(seen.ended("committed") > 20, "{} committed", seen.ended("committed"));
+    assert!(ended(&seen, "committed") > 20, "{} committed", ended(&seen, "committed"));
 }
 
 #[test]
 fn chain_of_two_stages_makes_one_output_of_each_input() {
-    let seen = Seen::as_expected("eos/two-stages");
+    let seen = seen("eos/two-stages");
     assert!(seen.strikes("kill of k") >= 2, "{:?}", seen.outcome.story);
     assert!(seen.count("transformed") > 200, "{} inputs", seen.count("transformed"));
 }
@@ -148,9 +126,9 @@ fn coordinator_that_dies_at_any_step_leaves_nothing_behind() {
 
 #[test]
 fn late_end_of_a_transaction_changes_nothing_in_the_next_one() {
-    let seen = Seen::as_expected("eos/late-end-of-a-transaction");
+    let seen = seen("eos/late-end-of-a-transaction");
     assert!(seen.strikes("EndTxn requests of p") >= 3, "{:?}", seen.outcome.story);
-    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    let (committed, aborted) = (ended(&seen, "committed"), ended(&seen, "aborted"));
     assert!(committed > 20 && aborted > 20, "{committed} committed, {aborted} aborted");
 }
 
@@ -163,44 +141,44 @@ fn late_end_of_a_transaction_tears_the_next_one_in_version_1() {
 fn late_marker_of_a_deposed_coordinator_ends_no_later_transaction() {
     // It takes a transaction that is open when the marker arrives: not every seed has one.
     Trial::of("eos/late-marker-of-a-former-coordinator").seeds(1..3).assert_as_expected();
-    let seen = Seen::as_expected("eos/late-marker-of-a-former-coordinator");
+    let seen = seen("eos/late-marker-of-a-former-coordinator");
     assert_eq!(seen.strikes("WriteTxnMarkers requests of b"), 1, "{:?}", seen.outcome.story);
     assert!(seen.strikes("pause of b") >= 5, "{:?}", seen.outcome.story);
-    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    let (committed, aborted) = (ended(&seen, "committed"), ended(&seen, "aborted"));
     assert!(committed > 15 && aborted > 10, "{committed} committed, {aborted} aborted");
 }
 
 #[test]
 fn late_batch_of_an_aborted_transaction_is_refused_if_it_is_verified() {
-    let seen = Seen::as_expected("eos/late-batch-is-verified");
+    let seen = seen("eos/late-batch-is-verified");
     assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
-    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    let (committed, aborted) = (ended(&seen, "committed"), ended(&seen, "aborted"));
     assert!(committed > 20 && aborted > 3, "{committed} committed, {aborted} aborted");
 }
 
 #[test]
 fn late_batch_of_an_aborted_transaction_hangs_if_it_is_not_verified() {
-    let seen = Seen::as_expected("eos/late-batch-hangs-unverified");
+    let seen = seen("eos/late-batch-hangs-unverified");
     assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
-    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    let (committed, aborted) = (ended(&seen, "committed"), ended(&seen, "aborted"));
     assert!(committed > 20 && aborted > 3, "{committed} committed, {aborted} aborted");
 }
 
 #[test]
 fn producers_continue_with_other_ids_when_their_epochs_run_out() {
-    let seen = Seen::as_expected("eos/epochs-run-out");
+    let seen = seen("eos/epochs-run-out");
     let got =
         |line: &&Value| ["identified", "bumped"].contains(&line["event"].as_str().unwrap_or(""));
     let epochs = seen.lines.iter().filter(got).filter_map(|line| line["epoch"].as_i64());
     let epochs: Vec<i64> = epochs.collect();
     let (last, first) = (epochs.contains(&32_766), epochs.contains(&0));
     assert!(last && first, "epochs of clients: {epochs:?}");
-    assert!(seen.ended("committed") > 20, "{} committed", seen.ended("committed"));
+    assert!(ended(&seen, "committed") > 20, "{} committed", ended(&seen, "committed"));
 }
 
 #[test]
 fn transactions_survive_the_switch_to_version_2() {
-    let seen = Seen::as_expected("eos/version-2-comes-under-load");
+    let seen = seen("eos/version-2-comes-under-load");
     assert_eq!(seen.strikes("update of transaction.version to level 2"), 1);
     let bumps = || seen.lines.iter().filter(|line| line["event"] == "bumped");
     let before = bumps().filter(|line| line["at"].as_u64().is_some_and(|at| at < 16_000_000_000));
@@ -211,7 +189,7 @@ fn transactions_survive_the_switch_to_version_2() {
 #[test]
 fn five_batches_in_flight_are_sent_again_without_duplicates_or_reordering() {
     const SCENARIO: &str = "eos/lost-answers-five-in-flight";
-    let seen = Seen::as_expected(SCENARIO);
+    let seen = seen(SCENARIO);
     let again = sent_again(&seen, 1500);
     assert!(again > 500, "{again} records were sent again");
     #[cfg(any(debug_assertions, feature = "mutants"))]
@@ -220,7 +198,7 @@ fn five_batches_in_flight_are_sent_again_without_duplicates_or_reordering() {
 
 #[test]
 fn six_batches_in_flight_without_idempotence_are_doubled_and_reordered() {
-    let seen = Seen::as_expected("eos/lost-answers-six-in-flight");
+    let seen = seen("eos/lost-answers-six-in-flight");
     let again = sent_again(&seen, 1500);
     assert!(again > 100, "{again} records were sent again");
     // An idempotent producer refuses a sixth, and says so.
@@ -233,7 +211,7 @@ fn six_batches_in_flight_without_idempotence_are_doubled_and_reordered() {
 #[test]
 fn leader_changes_with_batches_in_flight_double_and_reorder_nothing() {
     const SCENARIO: &str = "eos/leaders-change-with-batches-in-flight";
-    let seen = Seen::as_expected(SCENARIO);
+    let seen = seen(SCENARIO);
     let struck = ["kill of b", "restart of b", "pause of b"].map(|words| seen.strikes(words));
     assert!(struck.iter().all(|count| *count >= 2), "{:?}", seen.outcome.story);
     let again = sent_again(&seen, 3000);
@@ -243,7 +221,7 @@ fn leader_changes_with_batches_in_flight_double_and_reorder_nothing() {
 #[test]
 fn retry_of_a_batch_that_retention_deleted_is_recognised() {
     const SCENARIO: &str = "eos/retention-over-the-last-batch";
-    let seen = Seen::as_expected(SCENARIO);
+    let seen = seen(SCENARIO);
     assert!(seen.strikes("restart of b") >= 2, "{:?}", seen.outcome.story);
     #[cfg(any(debug_assertions, feature = "mutants"))]
     assert!(broken_by(Flaw::ForgetProducer, SCENARIO).contains(&"duplicate".into()));
@@ -252,8 +230,8 @@ fn retry_of_a_batch_that_retention_deleted_is_recognised() {
 #[test]
 fn outcome_of_transactions_survives_compaction() {
     const SCENARIO: &str = "eos/compaction-over-markers";
-    let seen = Seen::as_expected(SCENARIO);
-    let (committed, aborted) = (seen.ended("committed"), seen.ended("aborted"));
+    let seen = seen(SCENARIO);
+    let (committed, aborted) = (ended(&seen, "committed"), ended(&seen, "aborted"));
     assert!(committed > 50 && aborted > 10, "{committed} committed, {aborted} aborted");
     #[cfg(any(debug_assertions, feature = "mutants"))]
     assert!(!broken_by(Flaw::DropMarkers, SCENARIO).is_empty());

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use brokerquake::base::Instant;
 use brokerquake::check::{Ghost, Violation};
+use brokerquake::lab::Trial;
 use brokerquake::run::{Lane, Observer, Observers};
 use brokerquake::sim::{
     ClientEvent, ConsumerEvent, Observation, Outcome, ProducerEvent, Shot, TransactionEvent, What,
 };
-
-use super::scenarios::as_expected;
 
 const SEEDS: Range<u64> = 0..2;
 
@@ -102,12 +101,12 @@ struct Figures {
 impl Figures {
     fn of(scenario: &str) -> Self {
         let mut figures = Self::default();
-        for seed in SEEDS {
+        let meters = Trial::of(scenario).seeds(SEEDS).assert_observed(|run| {
             let mut meter = Meter::default();
-            let observers = Observers { recorder: Some(&mut meter), ..Observers::default() };
-            as_expected(scenario, seed, observers);
-            figures.add(&meter);
-        }
+            run(Observers { recorder: Some(&mut meter), ..Observers::default() });
+            meter
+        });
+        meters.iter().for_each(|meter| figures.add(meter));
         figures.latencies.sort_unstable();
         figures
     }

@@ -6,14 +6,18 @@
     reason = "tests and benchmarks look at the real world from outside"
 )]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use brokerquake::check::history;
 use brokerquake::lab::Trial;
-use brokerquake::run::outcome::{Broken, Outcome, RunVerdict};
+use brokerquake::run::outcome::{Broken, Outcome};
 use brokerquake::run::{EngineKind, Observers, watched};
 use brokerquake::scenario::Scenario;
 use brokerquake::scenario::files::load_all;
+use serde_json::Value;
+
+use super::seen::{Seen, lines};
 
 #[test]
 fn smoke_calm_loses_nothing() {
@@ -212,36 +216,32 @@ fn replaced_disk_neither_leads_nor_counts_before_it_has_caught_up() {
 
 #[test]
 fn corrupt_leader_serves_no_corrupt_batch_and_steps_down() {
-    Trial::of("faults/rotten-segments").seeds(0..3).assert_as_expected();
-    assert!(reaches_damage("faults/rotten-segments"));
+    assert!(reaches_damage("faults/rotten-segments", 0..4));
 }
 
 #[test]
 fn corruption_of_the_only_copy_costs_only_the_corrupt_batch() {
-    Trial::of("faults/rotten-only-copy").seeds(0..4).assert_as_expected();
-    let (outcome, text) = with_history(&Scenario::load("faults/rotten-only-copy").unwrap());
-    let events = |name: &str| lines(&text).into_iter().filter(|line| line["event"] == name).count();
+    let seen = Seen::first_of(Trial::of("faults/rotten-only-copy").seeds(0..4));
     // Refused by name and skipped, and the end was reached nevertheless.
-    assert!(events("unreadable") > 0 && events("skipped") > 0);
-    assert!(events("skipped") < 20, "only records in the one page: {}", events("skipped"));
-    assert_eq!(events("reached-end"), 2);
-    let broken: Vec<_> = outcome.broken.iter().map(|broken| &*broken.invariant).collect();
+    assert!(seen.count("unreadable") > 0 && seen.count("skipped") > 0);
+    assert!(seen.count("skipped") < 20, "only records in the one page: {}", seen.count("skipped"));
+    assert_eq!(seen.count("reached-end"), 2);
+    let broken: Vec<_> = seen.outcome.broken.iter().map(|broken| &*broken.invariant).collect();
     assert_eq!(broken, ["acked-write-unseen"]);
 }
 
 #[test]
 fn corruption_before_a_rack_power_loss_is_not_served_or_cut() {
-    Trial::of("faults/rot-before-all-lose-power").seeds(0..3).assert_as_expected();
-    assert!(reaches_damage("faults/rot-before-all-lose-power"));
+    assert!(reaches_damage("faults/rot-before-all-lose-power", 0..4));
 }
 
-/// Whether a broker refused a damaged batch in some run.
-fn reaches_damage(scenario: &str) -> bool {
-    let scenario = Scenario::load(scenario).unwrap();
-    (0..4).any(|seed| {
-        let outcome = watched(&scenario, seed, EngineKind::Leap, Observers::default());
-        outcome.reached.situations.iter().any(|seen| seen.name() == "damaged batch refused")
-    })
+/// Whether a broker refused a damaged batch in some run; all end as the scenario expects.
+fn reaches_damage(scenario: &str, seeds: Range<u64>) -> bool {
+    let refused = Trial::of(scenario).seeds(seeds).assert_observed(|run| {
+        let reached = run(Observers::default()).reached;
+        reached.situations.iter().any(|seen| seen.name() == "damaged batch refused")
+    });
+    refused.contains(&true)
 }
 
 #[test]
@@ -276,34 +276,15 @@ fn writer_faster_than_the_disk_is_throttled_and_loses_nothing() {
 
 #[test]
 fn lagging_consumer_slows_down_the_tail_consumer() {
-    Trial::of("faults/lagging-consumer").seeds(0..2).assert_as_expected();
-    let scenario = Scenario::load("faults/lagging-consumer").unwrap();
-    let (outcome, text) = with_history(&scenario);
+    let Seen { outcome, lines } = Seen::first_of(Trial::of("faults/lagging-consumer").seeds(0..2));
     // k2 is away from 2 s on, and catches up from 27 s on; k1 reads at the tail all the time.
-    let (before, meanwhile, caught_up) = tail_latencies(&text);
+    let (before, meanwhile, caught_up) = tail_latencies(&lines);
     let (alone, together) = (median(&before), median(&meanwhile));
     assert!(together > alone * 3 / 2, "read after {together} us against {alone} us alone");
     assert!(median(&caught_up) < (alone + together) / 2, "no consumer lags any more");
     let missed: u64 = outcome.disks.iter().map(|disk| disk.page_misses).sum();
     let evicted: u64 = outcome.disks.iter().map(|disk| disk.evicted).sum();
     assert!(missed > 100 && evicted > 1000, "{:?}", outcome.disks);
-}
-
-/// Runs one seed of a scenario for observers, and fails as a [`Trial`] does if it does not end as expected.
-/// Seeds that the environment chooses are run besides.
-pub(super) fn as_expected(path: &str, seed: u64, observers: Observers<'_>) -> Outcome {
-    let scenario = Scenario::load(path).unwrap();
-    let outcome = watched(&scenario, seed, EngineKind::Leap, observers);
-    let expected = match scenario.expect.breaks.is_empty() {
-        true => RunVerdict::Held,
-        false => RunVerdict::BrokeAsExpected,
-    };
-    let chosen = ["BROKERQUAKE_SEED", "BROKERQUAKE_SEEDS"].map(std::env::var_os);
-    if outcome.verdict(&scenario.expect) != expected || chosen.iter().any(Option::is_some) {
-        Trial::of(path).seeds(seed..seed + 1).assert_as_expected();
-    }
-    assert_eq!(outcome.verdict(&scenario.expect), expected, "{path}, seed {seed}");
-    outcome
 }
 
 /// The run of a scenario's first seed, and the history of its clients.
@@ -320,20 +301,14 @@ fn median(values: &[u64]) -> u64 {
     sorted[sorted.len() / 2]
 }
 
-/// The lines of a history.
-pub(super) fn lines(text: &[u8]) -> Vec<serde_json::Value> {
-    let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-    lines.map(|line| serde_json::from_slice(line).unwrap()).collect()
-}
-
 /// How long each producer waited for each acknowledgement, in microseconds.
 fn waits_for_acks(text: &[u8]) -> Vec<u64> {
     waits(&lines(text))
 }
 
 /// The same, of the lines of a history.
-pub(super) fn waits(lines: &[serde_json::Value]) -> Vec<u64> {
-    let (mut sent, mut waits) = (std::collections::BTreeMap::new(), Vec::new());
+pub(super) fn waits(lines: &[Value]) -> Vec<u64> {
+    let (mut sent, mut waits) = (BTreeMap::new(), Vec::new());
     for line in lines {
         let key = (line["producer"].as_u64(), line["op"].as_u64());
         let at = line["at"].as_u64().unwrap_or(0);
@@ -348,16 +323,15 @@ pub(super) fn waits(lines: &[serde_json::Value]) -> Vec<u64> {
 
 /// The age of records when consumer 1 read them, in microseconds: before another consumer lagged,
 /// while it caught up, and afterwards.
-fn tail_latencies(text: &[u8]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
-    let all = lines(text);
+fn tail_latencies(all: &[Value]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
     let polls = |consumer: u64| {
-        let polled = move |line: &&serde_json::Value| {
+        let polled = move |line: &&Value| {
             line["event"] == "polled" && line["consumer"].as_u64() == Some(consumer)
         };
         all.iter().filter(polled)
     };
     let sent = all.iter().filter(|line| line["event"] == "sent");
-    let sent: std::collections::BTreeMap<u64, u64> =
+    let sent: BTreeMap<u64, u64> =
         sent.map(|line| (line["value"].as_u64().unwrap(), line["at"].as_u64().unwrap())).collect();
     // The lagging consumer is back when it polls after a long silence, and has caught up when it
     // reads recent records.
@@ -368,13 +342,13 @@ fn tail_latencies(text: &[u8]) -> (Vec<u64>, Vec<u64>, Vec<u64>) {
             silent = times;
         }
     }
-    let ages = |line: &serde_json::Value| {
+    let ages = |line: &Value| {
         let at = line["at"].as_u64().unwrap();
         let records = line["records"].as_array().unwrap().iter();
         let sent = records.filter_map(|record| sent.get(&record[1].as_u64()?).copied());
         sent.map(move |then| at.saturating_sub(then) / 1000).collect::<Vec<u64>>()
     };
-    let young = |line: &&serde_json::Value| {
+    let young = |line: &&Value| {
         line["at"].as_u64().unwrap() > silent.1 && ages(line).iter().all(|age| *age < 2_000_000)
     };
     let caught_up = polls(2).find(young).map_or(u64::MAX, |line| line["at"].as_u64().unwrap());
@@ -462,25 +436,21 @@ fn coordinator_killed_in_a_rebalance_forgets_nothing() {
 
 #[test]
 fn rolling_restart_of_static_members_causes_no_rebalance() {
-    Trial::of("groups/rolling-restart-static").seeds(0..3).assert_as_expected();
     let seen = generations("groups/rolling-restart-static");
     assert_eq!(seen.len(), 1, "{seen:?}");
 }
 
 #[test]
 fn rolling_restart_of_dynamic_members_rebalances_each_time() {
-    Trial::of("groups/rolling-restart-dynamic").seeds(0..3).assert_as_expected();
     // One for each restart: it ends when the session of the former member does.
     let seen = generations("groups/rolling-restart-dynamic");
     assert_eq!(seen, BTreeSet::from([1, 2, 3, 4]));
 }
 
-/// The generations that members of a scenario's group joined in its first run.
+/// The generations that members of a scenario's group joined in its first run; all end as it expects.
 fn generations(scenario: &str) -> BTreeSet<i64> {
-    let (_, text) = with_history(&Scenario::load(scenario).unwrap());
-    let lines = lines(&text);
-    let joined = lines.iter().filter(|line| line["event"] == "joined");
-    joined.filter_map(|line| line["generation"].as_i64()).collect()
+    let seen = Seen::first_of(Trial::of(scenario).seeds(0..3));
+    seen.events("joined").filter_map(|line| line["generation"].as_i64()).collect()
 }
 
 #[test]
@@ -489,12 +459,12 @@ fn shrunk_regressions_keep_their_verdict() {
     assert!(!found.is_empty());
     for scenario in found {
         assert!(scenario.seed.is_some(), "{}: a regression names its seed", scenario.file);
-        Trial::of(&scenario.file).assert_as_expected();
+        Trial::of(&scenario.file).assert_observed(|run| drop(run(Observers::default())));
     }
 }
 
 /// Few: the referee takes several times as long.
-const REFEREED: std::ops::Range<u64> = 0..2;
+const REFEREED: Range<u64> = 0..2;
 
 #[test]
 fn turmoil_and_leap_agree_on_every_smoke_verdict() {

@@ -6,42 +6,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use brokerquake::lab::Trial;
-use brokerquake::run::outcome::Outcome;
-use brokerquake::scenario::Scenario;
 use serde_json::Value;
 
-use super::scenarios::{lines, with_history};
+use super::seen::Seen;
 
 const SEEDS: std::ops::Range<u64> = 0..3;
 
-/// The first run of a scenario, with the events of its clients.
-struct Seen {
-    outcome: Outcome,
-    lines: Vec<Value>,
+/// The first run of a scenario, whose runs end as it expects.
+fn seen(scenario: &str) -> Seen {
+    Seen::first_of(Trial::of(scenario).seeds(SEEDS))
 }
 
-impl Seen {
-    fn of(scenario: &str) -> Self {
-        let (outcome, text) = with_history(&Scenario::load(scenario).unwrap());
-        Self { outcome, lines: lines(&text) }
-    }
-
-    fn events<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.lines.iter().filter(move |line| line["event"] == name)
-    }
-
-    fn count(&self, name: &str) -> usize {
-        self.events(name).count()
-    }
-
-    fn generations(&self) -> BTreeSet<i64> {
-        self.events("joined").filter_map(|line| line["generation"].as_i64()).collect()
-    }
-
-    /// How many faults struck that are told with these words.
-    fn strikes(&self, words: &str) -> usize {
-        self.outcome.story.iter().filter(|line| line.contains(words)).count()
-    }
+fn generations(seen: &Seen) -> BTreeSet<i64> {
+    seen.events("joined").filter_map(|line| line["generation"].as_i64()).collect()
 }
 
 /// When something happened, in milliseconds.
@@ -51,8 +28,7 @@ fn ms(line: &Value) -> u64 {
 
 #[test]
 fn records_fetched_but_not_returned_are_not_committed_in_a_crash() {
-    Trial::of("groups/prefetch-crash").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/prefetch-crash");
+    let seen = seen("groups/prefetch-crash");
     assert!(seen.strikes("kill of k") >= 4, "{:?}", seen.outcome.story);
     // A full poll leaves records of its fetch behind, except where they are just as many.
     let size = |line: &Value| line["records"].as_array().unwrap().len();
@@ -64,9 +40,8 @@ fn records_fetched_but_not_returned_are_not_committed_in_a_crash() {
 
 #[test]
 fn rebalance_waits_for_a_batch_that_is_processed() {
-    Trial::of("groups/rebalance-waits-for-a-batch").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/rebalance-waits-for-a-batch");
-    assert!(seen.generations().len() >= 5, "{:?}", seen.generations());
+    let seen = seen("groups/rebalance-waits-for-a-batch");
+    assert!(generations(&seen).len() >= 5, "{:?}", generations(&seen));
     // A member went on with its batch after another one began to join, and then gave partitions up.
     let interrupted =
         seen.events("subscribed").filter(|line| line["consumer"] == 3).filter(|line| {
@@ -81,16 +56,14 @@ fn rebalance_waits_for_a_batch_that_is_processed() {
 
 #[test]
 fn batch_that_outlasts_the_poll_interval_is_processed_twice() {
-    Trial::of("groups/batch-outlasts-poll-interval").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/batch-outlasts-poll-interval");
+    let seen = seen("groups/batch-outlasts-poll-interval");
     let lost = seen.events("lost").filter(|line| line["consumer"] == 3).count();
     assert!(lost >= 3, "the slow member was in time but for {lost} times");
 }
 
 #[test]
 fn coordinator_killed_in_each_phase_of_a_rebalance_forgets_nothing() {
-    Trial::of("groups/coordinator-dies-in-each-phase").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/coordinator-dies-in-each-phase");
+    let seen = seen("groups/coordinator-dies-in-each-phase");
     for phase in ["during rebalance", "during joining", "during syncing"] {
         assert!(seen.strikes(phase) >= 2, "{phase}: {:?}", seen.outcome.story);
     }
@@ -98,23 +71,20 @@ fn coordinator_killed_in_each_phase_of_a_rebalance_forgets_nothing() {
 
 #[test]
 fn coordinator_killed_while_members_reconcile_forgets_nothing() {
-    Trial::of("groups/coordinator-dies-while-reconciling").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/coordinator-dies-while-reconciling");
+    let seen = seen("groups/coordinator-dies-while-reconciling");
     assert!(seen.strikes("during rebalance") >= 3, "{:?}", seen.outcome.story);
     assert!(seen.count("revoked") > 5);
 }
 
 #[test]
 fn brokers_restarted_in_turn_cost_a_group_nothing() {
-    Trial::of("groups/rolling-restart-brokers").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/rolling-restart-brokers");
+    let seen = seen("groups/rolling-restart-brokers");
     assert!(seen.strikes("restart of b") >= 5, "{:?}", seen.outcome.story);
 }
 
 #[test]
 fn large_fetch_over_a_narrow_link_never_completes() {
-    Trial::of("groups/narrow-link-large-fetch").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/narrow-link-large-fetch");
+    let seen = seen("groups/narrow-link-large-fetch");
     let processed = seen.count("processed");
     assert!((1..250).contains(&processed), "{processed} records");
     // Its heartbeats kept it in the group, and it tried for another minute.
@@ -126,8 +96,7 @@ fn large_fetch_over_a_narrow_link_never_completes() {
 
 #[test]
 fn small_fetches_over_a_narrow_link_flow() {
-    Trial::of("groups/narrow-link-small-fetch").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/narrow-link-small-fetch");
+    let seen = seen("groups/narrow-link-small-fetch");
     let times: Vec<_> = seen.events("processed").map(ms).collect();
     assert_eq!(times.len(), 250);
     // 64 kbit/s carry 250 kB in half a minute: the link was narrow.
@@ -136,8 +105,7 @@ fn small_fetches_over_a_narrow_link_flow() {
 
 #[test]
 fn record_above_every_fetch_limit_is_replicated_and_read() {
-    Trial::of("groups/messages-above-fetch-limits").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/messages-above-fetch-limits");
+    let seen = seen("groups/messages-above-fetch-limits");
     let processed = seen.count("processed");
     assert!(processed > 300, "{processed} records, each above the limits");
     assert!(seen.strikes("kill of b") >= 2, "{:?}", seen.outcome.story);
@@ -145,8 +113,7 @@ fn record_above_every_fetch_limit_is_replicated_and_read() {
 
 #[test]
 fn record_above_message_max_bytes_is_refused_and_others_are_read() {
-    Trial::of("groups/messages-above-message-max").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/messages-above-message-max");
+    let seen = seen("groups/messages-above-message-max");
     let errors: BTreeSet<_> =
         seen.events("fail").filter_map(|line| line["error"].as_str()).collect();
     assert!(errors.contains("MESSAGE_TOO_LARGE"), "{errors:?}");
@@ -156,8 +123,7 @@ fn record_above_message_max_bytes_is_refused_and_others_are_read() {
 
 #[test]
 fn exhausted_buffer_pool_fails_sends_before_they_have_an_offset() {
-    Trial::of("groups/buffer-pool-exhausted").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/buffer-pool-exhausted");
+    let seen = seen("groups/buffer-pool-exhausted");
     let mut errors: BTreeMap<&str, u64> = BTreeMap::new();
     for error in seen.events("fail").filter_map(|line| line["error"].as_str()) {
         *errors.entry(error).or_default() += 1;
@@ -168,8 +134,7 @@ fn exhausted_buffer_pool_fails_sends_before_they_have_an_offset() {
 
 #[test]
 fn group_that_was_down_catches_up_with_its_backlog() {
-    Trial::of("groups/backlog-catches-up").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/backlog-catches-up");
+    let seen = seen("groups/backlog-catches-up");
     let back = seen.events("subscribed").map(ms).max().unwrap();
     let before = |name| seen.events(name).filter(|line| ms(line) < back).count();
     let (acked, processed) = (before("ok"), before("processed"));
@@ -179,8 +144,7 @@ fn group_that_was_down_catches_up_with_its_backlog() {
 
 #[test]
 fn group_reads_a_topic_that_was_created_again_from_its_beginning() {
-    Trial::of("groups/topic-created-again").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/topic-created-again");
+    let seen = seen("groups/topic-created-again");
     assert_eq!(seen.strikes("deletion of orders"), 1, "{:?}", seen.outcome.story);
     let first = seen.events("processed").filter(|line| line["offset"] == 0);
     let mut begun: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
@@ -194,19 +158,17 @@ fn group_reads_a_topic_that_was_created_again_from_its_beginning() {
 
 #[test]
 fn group_reads_partitions_that_were_added() {
-    Trial::of("groups/partitions-added").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/partitions-added");
+    let seen = seen("groups/partitions-added");
     assert_eq!(seen.strikes("growth of orders"), 2, "{:?}", seen.outcome.story);
     let read: BTreeSet<_> =
         seen.events("processed").filter_map(|line| line["partition"].as_str()).collect();
     assert_eq!(read.len(), 12, "{read:?}");
-    assert!(seen.generations().len() >= 3, "{:?}", seen.generations());
+    assert!(generations(&seen).len() >= 3, "{:?}", generations(&seen));
 }
 
 #[test]
 fn names_at_the_limits_are_names_like_others() {
-    Trial::of("groups/names-at-the-limits").seeds(SEEDS).assert_as_expected();
-    let seen = Seen::of("groups/names-at-the-limits");
+    let seen = seen("groups/names-at-the-limits");
     let groups: BTreeSet<_> =
         seen.events("subscribed").filter_map(|line| line["group"].as_str()).collect();
     assert_eq!(groups.len(), 2);

@@ -29,6 +29,8 @@ mod picture;
 mod readme;
 #[path = "../scenarios.rs"]
 mod scenarios;
+#[path = "../seen.rs"]
+mod seen;
 #[path = "../storms.rs"]
 mod storms;
 

@@ -7,8 +7,10 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 
 use super::sweep::Sweep;
-use super::{Report, Verdict, report};
-use crate::run::EngineKind;
+use super::{Report, Tally, Verdict, report};
+use crate::run::caught::caught;
+use crate::run::outcome::Outcome;
+use crate::run::{self, EngineKind, Observers};
 use crate::scenario::Scenario;
 use crate::scenario::seeds::{chosen_seeds, variable};
 
@@ -67,15 +69,42 @@ impl Trial {
             self.seeds = seeds;
         }
         let report = self.run();
-        let verdict = report.verdict;
         // Seeds chosen by hand need not be among those that show an expected break.
-        let expected = verdict.is_expected() || few && verdict == Verdict::DidNotBreak;
-        assert!(expected, "\n{}", report::failure(&report));
+        let excused = few && report.verdict == Verdict::DidNotBreak;
+        assert!(report.verdict.is_expected() || excused, "\n{}", report::failure(&report));
+    }
+
+    /// Like [`Self::assert_as_expected`], and hands out what `observe` made of each seed's run, in order.
+    /// `observe` gets a function that makes the run, for its observers to see. Each seed runs once, so
+    /// nothing is said about determinism. Seeds that the environment chooses are run besides.
+    ///
+    /// # Panics
+    /// If the verdict is not the one that the scenario expects, or `observe` makes no run.
+    pub fn assert_observed<T>(
+        self,
+        observe: impl Fn(&mut dyn FnMut(Observers<'_>) -> Outcome) -> T,
+    ) -> Vec<T> {
+        if chosen_seeds().is_some() {
+            self.clone().assert_as_expected();
+        }
+        let Self { scenario, seeds, engine } = self;
+        let mut tally = Tally::new(&scenario.expect);
+        let mut made = Vec::new();
+        for seed in seeds {
+            let mut ran = None;
+            made.push(observe(&mut |observers| {
+                let outcome = caught(seed, || run::watched(&scenario, seed, engine, observers));
+                ran.insert(outcome).clone()
+            }));
+            tally.add(ran.expect("an observer makes the run"));
+        }
+        let report = in_this_test(Report::new(&scenario, engine, tally));
+        assert!(report.verdict.is_expected(), "\n{}", report::failure(&report));
+        made
     }
 
     /// Runs the seeds on one thread: the test harness already uses all cores.
     pub fn run(self) -> Report {
-        let test = std::thread::current().name().map(str::to_owned);
         let sweep = Sweep {
             scenarios: vec![self.scenario],
             seeds: self.seeds,
@@ -84,6 +113,11 @@ impl Trial {
         };
         let mut reports = sweep.run(&mut ());
         assert_eq!(reports.len(), 1, "one scenario gives one report");
-        reports.remove(0).replayed_in(test.as_deref())
+        in_this_test(reports.remove(0))
     }
+}
+
+/// A report that says how to replay a seed in the test that runs.
+fn in_this_test(report: Report) -> Report {
+    report.replayed_in(std::thread::current().name())
 }
