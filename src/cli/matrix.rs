@@ -10,7 +10,8 @@ use clap::Args;
 use super::progress::{Progress, put};
 use super::{refuse, say};
 use crate::lab::Verdict;
-use crate::lab::matrix::{self, Named, Runs, Table, Words, once};
+use crate::lab::cells::Runs;
+use crate::lab::matrix::{self, Named, Table, Words, once};
 use crate::run::EngineKind;
 use crate::scenario::seeds::read_seeds;
 

@@ -9,8 +9,9 @@ use clap::Args;
 
 use super::progress::{Progress, put};
 use super::{refuse, say};
+use crate::lab::cells::Runs;
 use crate::lab::matrix::REPORTS;
-use crate::lab::rebalances::{self, Cell, Runs, Storm, Strategy};
+use crate::lab::rebalances::{self, Cell, Storm, Strategy};
 use crate::run::EngineKind;
 use crate::scenario::seeds::read_seeds;
 

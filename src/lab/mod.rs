@@ -6,12 +6,15 @@
 //! | `difference` | where two runs of one seed part |
 //! | `verdict`, `report/` | what the runs of a scenario came to, and how it is printed |
 //! | `shrink/` | a failing run, cut down to what it needs |
+//! | `cells` | how the cells of a table are run |
 //! | `matrix/` | settings against faults |
 //! | `rebalances/` | ways to be a member of a group against storms |
 //! | `mutants` | historical bugs switched on again, to prove that they are found |
 //! | `swarm/` | scenarios drawn from seeds and mutated, judged by what they promise |
 //! | `overview/` | the last runs on one page |
 
+#[cfg(feature = "cli")]
+pub mod cells;
 mod difference;
 #[cfg(feature = "cli")]
 mod escape;

@@ -1,16 +1,16 @@
 //! A table, whatever its cells are: how they are run, what became of each, and its file.
 
 use std::fmt::Debug;
-use std::num::NonZeroUsize;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use super::{CELLS, Cell, REPORTS};
 use crate::lab::Verdict;
+use crate::lab::cells::{Runs, Seeds};
 use crate::lab::report::{Report, replay_command};
-use crate::lab::sweep::{Sweep, Watch};
+use crate::lab::sweep::Watch;
 use crate::lab::verdict::Witness;
 use crate::run::EngineKind;
 use crate::scenario::{Scenario, ScenarioError};
@@ -227,12 +227,6 @@ pub struct Table<C: Grid = Cell> {
     pub beside: C::Beside,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Seeds {
-    pub from: u64,
-    pub to: u64,
-}
-
 impl<C: Grid> Table<C> {
     pub(super) fn new(cells: Vec<CellResult<C>>, seeds: &Range<u64>, engine: EngineKind) -> Self {
         Self {
@@ -240,7 +234,7 @@ impl<C: Grid> Table<C> {
             schema: C::SCHEMA,
             assumptions: C::assumptions(),
             engine: engine.name(),
-            seeds: Seeds { from: seeds.start, to: seeds.end },
+            seeds: seeds.into(),
             beside: C::beside(&cells),
             cells,
         }
@@ -269,19 +263,6 @@ impl<C: Grid> Table<C> {
     }
 }
 
-/// How to run cells.
-#[derive(Clone, Debug)]
-pub struct Runs {
-    /// Seeds of each cell; the end is exclusive.
-    pub seeds: Range<u64>,
-    /// Number of threads.
-    pub jobs: NonZeroUsize,
-    /// The engine to run on.
-    pub engine: EngineKind,
-    /// The directory of the reports, where the scenarios of cells go.
-    pub reports: PathBuf,
-}
-
 /// Runs cells, all with the same seeds.
 pub fn run<C: Grid>(
     cells: &[C],
@@ -290,8 +271,7 @@ pub fn run<C: Grid>(
 ) -> Result<Table<C>, ScenarioError> {
     let scenarios = cells.iter().map(|cell| cell.scenario_in(&runs.reports));
     let scenarios = scenarios.collect::<Result<Vec<_>, _>>()?;
-    let sweep =
-        Sweep { scenarios, seeds: runs.seeds.clone(), jobs: runs.jobs, engine: runs.engine };
+    let sweep = runs.sweep(scenarios);
     let reports = sweep.run(watch);
     let results = cells.iter().zip(&reports);
     let results =

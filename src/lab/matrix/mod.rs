@@ -27,7 +27,7 @@ mod text;
 
 pub use answer::answer;
 pub use cell::{CELLS, Cell, Misfortune, REPORTS};
-pub use grid::{CellResult, Evidence, Grid, Runs, Status, Table, run};
+pub use grid::{CellResult, Evidence, Grid, Status, Table, run};
 pub use result::{Beside, BesideKafka, Lost};
 pub use settings::{Asked, Flush, Named, Settings, SettingsError, read, rows};
 pub use text::{Words, markdown, terminal};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::*;
 use crate::base::Instant;
 use crate::base::config::Acks;
+use crate::lab::cells::Runs;
 use crate::lab::report::Report;
 use crate::lab::verdict::Tally;
 use crate::run::EngineKind;

@@ -18,8 +18,6 @@ mod table;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -32,29 +30,17 @@ pub use table::markdown;
 
 use self::meter::{Figures, Meter};
 use super::Verdict;
+use super::cells::{Runs, Seeds};
 use super::report::{Report, replay_command};
-use super::sweep::{Sweep, Watch};
+use super::sweep::Watch;
 use crate::run::caught::caught;
-use crate::run::{self, EngineKind, Observers};
+use crate::run::{self, Observers};
 use crate::scenario::{Scenario, ScenarioError};
 
 /// Increases when a field changes its meaning or is removed.
 const SCHEMA: u32 = 1;
 /// Distinguishes this file from other reports.
 pub const KIND: &str = "rebalances";
-
-/// How to run cells.
-#[derive(Clone, Debug)]
-pub struct Runs {
-    /// Seeds of each cell; the end is exclusive.
-    pub seeds: Range<u64>,
-    /// Number of threads.
-    pub jobs: NonZeroUsize,
-    /// The engine to run on.
-    pub engine: EngineKind,
-    /// The directory of the reports, where the scenarios of cells go.
-    pub reports: PathBuf,
-}
 
 /// Some durations, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -175,12 +161,6 @@ pub struct Table {
     pub rows: Vec<Row>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-struct Seeds {
-    from: u64,
-    to: u64,
-}
-
 impl Table {
     /// The exit code of the command: that of the worst cell.
     pub fn exit_code(&self) -> u8 {
@@ -206,8 +186,7 @@ impl Table {
 pub fn run(cells: &[Cell], runs: &Runs, watch: &mut dyn Watch) -> Result<Table, ScenarioError> {
     let scenarios = cells.iter().map(|cell| cell.scenario_in(&runs.reports));
     let scenarios = scenarios.collect::<Result<Vec<_>, _>>()?;
-    let sweep =
-        Sweep { scenarios, seeds: runs.seeds.clone(), jobs: runs.jobs, engine: runs.engine };
+    let sweep = runs.sweep(scenarios);
     // A seed that is run twice to compare its traces measures the same twice.
     let measured: Mutex<BTreeMap<(String, u64), Figures>> = Mutex::default();
     let reports = sweep.run_by(
@@ -232,7 +211,7 @@ pub fn run(cells: &[Cell], runs: &Runs, watch: &mut dyn Watch) -> Result<Table, 
         kind: KIND,
         schema: SCHEMA,
         engine: runs.engine.name(),
-        seeds: Seeds { from: runs.seeds.start, to: runs.seeds.end },
+        seeds: (&runs.seeds).into(),
         rows: rows.collect(),
     })
 }

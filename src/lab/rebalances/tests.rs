@@ -1,9 +1,12 @@
 //! Figures of hand-made histories, tables of hand-made rows, and a small simulated table.
 
+use std::num::NonZeroUsize;
+use std::ops::Range;
+
 use super::*;
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::check::{Judge, Setup};
-use crate::run::Observer;
+use crate::run::{EngineKind, Observer};
 use crate::sim::{ClientEvent, HostId, MemberEvent, Observation, What};
 
 /// A group of members of `orders` with one partition, whose time is counted in milliseconds.
