@@ -117,14 +117,19 @@ impl<D: Disk> Log<D> {
     /// Below it every transaction has ended, and its end is committed. Source: Kafka's
     /// `UnifiedLog.lastStableOffset`.
     pub fn last_stable_offset(&mut self, high_watermark: Offset) -> Offset {
-        let floor = high_watermark.max(self.log_start);
-        self.unreplicated.retain(|ended| ended.marker >= floor);
+        self.committed(high_watermark);
         let undecided = self.unreplicated.iter().map(|ended| ended.first).min();
         let open = self.producers.first_open_transaction();
         let stable = undecided.into_iter().chain(open).fold(high_watermark, Offset::min);
         // Records of an open transaction may have been deleted. Source: Kafka's
         // `UnifiedLog.maybeIncrementFirstUnstableOffset`.
         stable.max(self.log_start.min(high_watermark))
+    }
+
+    /// Forgets transactions whose markers are committed: everything below the high watermark is.
+    pub fn committed(&mut self, high_watermark: Offset) {
+        let floor = high_watermark.max(self.log_start);
+        self.unreplicated.retain(|ended| ended.marker >= floor);
     }
 
     /// Looks in the log just before a snapshot for what the snapshot leaves out: earlier batches of a

@@ -238,6 +238,7 @@ impl<W: World> Partition<W> {
         let high_watermark = follower.high_watermark(known, answer.high_watermark, log_end);
         if high_watermark > state.high_watermark {
             state.high_watermark = high_watermark;
+            state.log.committed(high_watermark);
             state.consume.wake();
             self.site.world.probe(ReplicaProbe::HighWatermark {
                 partition: self.name.clone(),

@@ -202,6 +202,21 @@ async fn long_transaction_with_an_unreplicated_marker_is_not_stable_after_a_rest
 }
 
 #[tokio::test]
+async fn transactions_whose_markers_are_committed_take_no_memory() {
+    let home = Home::new(LogConfig::default());
+    let mut log = home.open().await;
+    for transaction in 0..3 {
+        produce(&mut log, 0, transaction, Guard::NONE).unwrap();
+        end(&mut log, 0, true, 1).unwrap();
+    }
+    assert_eq!(log.unreplicated.len(), 3);
+    log.committed(Offset(3));
+    assert_eq!(log.unreplicated.len(), 2, "the second marker is at offset 3");
+    log.committed(log.log_end());
+    assert!(log.unreplicated.is_empty());
+}
+
+#[tokio::test]
 async fn marker_of_a_transaction_that_wrote_nothing_is_in_no_index() {
     let home = Home::new(tiny());
     let mut log = home.open().await;
