@@ -21,6 +21,8 @@ pub(crate) struct Identity {
 #[derive(Clone, Debug)]
 pub(crate) struct SentOffsets {
     pub group: Arc<str>,
+    /// Their member was in it; -1 if they name none.
+    pub generation: i32,
     pub offsets: Vec<(TopicPartition, Offset)>,
     /// Whether it is known that they were refused.
     pub refused: bool,
@@ -199,10 +201,11 @@ impl Transactions {
                 self.all.insert((*producer, *txn), transaction);
             }
             TransactionEvent::Transformed { .. } => {}
-            TransactionEvent::SendingOffsets { producer, txn, group, offsets, .. } => {
+            TransactionEvent::SendingOffsets { producer, txn, group, generation, offsets } => {
                 let (group, offsets) = (Arc::clone(group), offsets.clone());
                 if let Some(transaction) = self.all.get_mut(&(*producer, *txn)) {
-                    transaction.offsets.push(SentOffsets { group, offsets, refused: false });
+                    let (generation, refused) = (*generation, false);
+                    transaction.offsets.push(SentOffsets { group, generation, offsets, refused });
                 }
             }
             TransactionEvent::SentOffsets { producer, txn, group, outcome } => {

@@ -1,9 +1,11 @@
 //! `commit-rewound`: a committed offset that a member knew of never goes back or vanishes.
 //!
 //! What a member asks for must be at least what was acknowledged, or told to any member, before it
-//! asked. A commit whose outcome is unknown may take effect late and explains what is found. Nothing is
-//! judged after records of the partition, or of the coordinator's log, were lost within the contract.
-//! Commits of one consumer take effect in the order in which it began them: that is its client's duty.
+//! asked. A commit whose outcome is unknown may take effect late and explains what is found, unless it
+//! was sent in an older generation than what is known to be committed: the coordinator refuses those
+//! (ILLEGAL_GENERATION, STALE_MEMBER_EPOCH). Nothing is judged after records of the partition, or of the
+//! coordinator's log, were lost within the contract. Commits of one consumer take effect in the order in
+//! which it began them: that is its client's duty.
 //!
 //! Offsets that a transaction sent are committed with it. A member that asks after the commit was
 //! acknowledged must be told them, markers or not: the coordinator answers when they are there (KIP-447,
@@ -26,19 +28,30 @@ type Place = (Arc<str>, TopicPartition);
 #[derive(Clone, Copy)]
 struct Floor {
     offset: Offset,
+    /// Its group was in this generation, or in a newer one, when it was committed; -1 if nothing is
+    /// known of that.
+    generation: i32,
     by: Client,
     at: Instant,
 }
 
-/// The offsets of a commit, and their group.
-type Commit = (Arc<str>, Vec<(TopicPartition, Offset)>);
+/// A commit of a member.
+struct Commit {
+    group: Arc<str>,
+    offsets: Vec<(TopicPartition, Offset)>,
+    /// Its member was in this generation when it began.
+    generation: i32,
+    /// It was sent in this generation, or in an older one.
+    sent_until: i32,
+}
 
 #[derive(Default)]
 pub(super) struct CommitRewound {
     floors: BTreeMap<Place, Floor>,
     /// The floors when a member asked.
     asked: BTreeMap<u32, BTreeMap<TopicPartition, Floor>>,
-    /// Commits under way, and those without a known outcome.
+    /// Commits under way, and those without a known outcome. Those under way are sent in the generation
+    /// that their member is in by then.
     open: BTreeMap<(u32, u64), Commit>,
     /// Every offset that a known commit stored.
     stored: BTreeSet<(Place, Offset)>,
@@ -52,13 +65,20 @@ impl CommitRewound {
         }
     }
 
-    /// Whether a commit of this offset may have taken effect after the one that is known.
-    fn is_possible(&self, ghost: &Ghost, place: &Place, offset: Option<Offset>) -> bool {
+    /// Whether a commit of this offset may have taken effect after one in this generation.
+    fn is_possible(
+        &self,
+        ghost: &Ghost,
+        place: &Place,
+        offset: Option<Offset>,
+        generation: i32,
+    ) -> bool {
         let (group, partition) = place;
         let stores =
             |(name, at): &(TopicPartition, Offset)| name == partition && Some(*at) == offset;
         let pending = |one: &&Transaction| one.fate() == Fate::Unknown;
-        self.open.values().any(|(of, offsets)| of == group && offsets.iter().any(stores))
+        let mut open = self.open.values().filter(|open| open.sent_until >= generation);
+        open.any(|open| open.group == *group && open.offsets.iter().any(stores))
             || offset.is_some_and(|offset| {
                 let mut pending = ghost.transactions().all().filter(pending);
                 pending.any(|one| sends(one, place, offset))
@@ -72,7 +92,8 @@ impl CommitRewound {
                 let place = (Arc::clone(&sent.group), partition.clone());
                 let by = Client::Producer(transaction.producer);
                 self.stored.insert((place.clone(), *offset));
-                self.raise(place, Floor { offset: *offset, by, at });
+                let generation = sent.generation;
+                self.raise(place, Floor { offset: *offset, generation, by, at });
             }
         }
     }
@@ -98,14 +119,14 @@ impl CommitRewound {
             let (partition, transaction) = (partition.clone(), sender.name());
             return Some(GroupWitness::Uncommitted { partition, consumer, offset, transaction });
         }
-        let Floor { offset: committed, by, at } =
+        let Floor { offset: committed, generation, by, at } =
             floor.filter(|floor| found < Some(floor.offset))?;
         let forgotten = match by {
             Client::Producer(producer) => is_forgotten(ghost, producer),
             Client::Consumer(_) => false,
         };
         let partition = partition.clone();
-        (!forgotten && !self.is_possible(ghost, place, found)).then_some(
+        (!forgotten && !self.is_possible(ghost, place, found, generation)).then_some(
             GroupWitness::CommitRewound { partition, consumer, found, committed, by, at },
         )
     }
@@ -122,9 +143,12 @@ impl CommitRewound {
         };
         let sender = ghost.transactions().all().find(never)?;
         let stored = self.stored.contains(&(place.clone(), offset));
-        (!stored && !self.is_possible(ghost, place, Some(offset))).then_some(sender)
+        (!stored && !self.is_possible(ghost, place, Some(offset), NONE)).then_some(sender)
     }
 }
+
+/// No generation is older.
+const NONE: i32 = -1;
 
 /// Whether the coordinator of a producer's transactional id lost entries of it.
 fn is_forgotten(ghost: &Ghost, producer: u32) -> bool {
@@ -166,16 +190,25 @@ impl Invariant for CommitRewound {
         let Some(member) = ghost.groups().member(consumer) else { return Ok(()) };
         let place = |partition: &TopicPartition| (Arc::clone(&member.group), partition.clone());
         match said {
-            MemberEvent::Committing { op, offsets, .. } => {
-                let commit = (Arc::clone(&member.group), offsets.clone());
+            MemberEvent::Committing { op, generation, offsets, .. } => {
+                let (group, offsets) = (Arc::clone(&member.group), offsets.clone());
+                let (generation, sent_until) = (*generation, i32::MAX);
+                let commit = Commit { group, offsets, generation, sent_until };
                 self.open.insert((consumer, *op), commit);
             }
             MemberEvent::Committed { op, outcome: Outcome::Ok { .. }, .. } => {
-                let offsets = self.open.remove(&(consumer, *op)).map(|(_, offsets)| offsets);
-                let by = Client::Consumer(consumer);
-                for (partition, offset) in offsets.unwrap_or_default() {
+                let Some(commit) = self.open.remove(&(consumer, *op)) else { return Ok(()) };
+                let (by, generation) = (Client::Consumer(consumer), commit.generation);
+                for (partition, offset) in commit.offsets {
                     self.stored.insert((place(&partition), offset));
-                    self.raise(place(&partition), Floor { offset, by, at });
+                    self.raise(place(&partition), Floor { offset, generation, by, at });
+                }
+            }
+            MemberEvent::Committed { op, generation, .. } => {
+                if let Some(commit) =
+                    self.open.get_mut(&(consumer, *op)).filter(|_| *generation > NONE)
+                {
+                    commit.sent_until = *generation;
                 }
             }
             MemberEvent::Recalling { .. } => {
@@ -191,7 +224,8 @@ impl Invariant for CommitRewound {
                         return event.broke(self.name(), Arc::clone(&member.group), witness);
                     }
                     if let Some(offset) = *found {
-                        self.raise(place, Floor { offset, by: Client::Consumer(consumer), at });
+                        let by = Client::Consumer(consumer);
+                        self.raise(place, Floor { offset, generation: NONE, by, at });
                     }
                 }
             }
@@ -241,6 +275,31 @@ mod tests {
         story.committed(1, 2, 1, false);
         story.commits_offset(1, 3, 1, 20);
         story.committed(1, 3, 1, true);
+        story.recalls(2, Some(14));
+        story.silent();
+    }
+
+    #[test]
+    fn commit_in_doubt_of_an_older_generation_explains_nothing() {
+        for (generation, fires) in [(1, true), (2, false), (-1, false)] {
+            let mut story = committed(10);
+            story.commits_offset(1, 2, 1, 14);
+            story.committed(1, 2, generation, false);
+            story.joins(2, 2, &[0]);
+            story.commits_offset(2, 1, 2, 20);
+            story.committed(2, 1, 2, true);
+            story.recalls(2, Some(14));
+            assert_eq!(!story.sentence().is_empty(), fires, "sent until generation {generation}");
+        }
+    }
+
+    #[test]
+    fn silent_about_a_commit_under_way_that_may_be_sent_in_a_newer_generation() {
+        let mut story = committed(10);
+        story.commits_offset(1, 2, 1, 14);
+        story.joins(2, 2, &[0]);
+        story.commits_offset(2, 1, 2, 20);
+        story.committed(2, 1, 2, true);
         story.recalls(2, Some(14));
         story.silent();
     }
