@@ -80,6 +80,9 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         Err(problem) => return refuse("replay", problem),
     };
     say(format_args!("{}  seed {}  {}", scenario.name, seed, args.engine.name()));
+    if let Some(fixed) = scenario.seed.filter(|fixed| *fixed != seed) {
+        say(format_args!("note:    the file fixes seed {fixed}; seed {seed} is another run"));
+    }
     for line in &outcome.story {
         say(format_args!("fault:   {line}"));
     }
