@@ -147,7 +147,8 @@ impl LinkState {
 pub(super) struct Links {
     seed: Seed,
     default: Link,
-    /// By sender, then by receiver.
+    /// By sender, then by receiver, up to the last one that mattered: most clients talk to servers only,
+    /// which come first.
     states: Vec<Vec<LinkState>>,
 }
 
@@ -156,20 +157,16 @@ impl Links {
         Self { seed, default, states: Vec::new() }
     }
 
-    /// Makes room for one more host.
     pub fn add_host(&mut self) {
         self.states.push(Vec::new());
-        let hosts = self.states.len();
-        for (from, row) in self.states.iter_mut().enumerate() {
-            for to in row.len()..hosts {
-                let (from, to) = (HostId(from as u16), HostId(to as u16));
-                row.push(LinkState::new(self.seed, from, to, &self.default));
-            }
-        }
     }
 
     pub fn between(&mut self, (from, to): (HostId, HostId)) -> &mut LinkState {
-        &mut self.states[usize::from(from.0)][usize::from(to.0)]
+        let row = &mut self.states[usize::from(from.0)];
+        for to in row.len()..=usize::from(to.0) {
+            row.push(LinkState::new(self.seed, from, HostId(to as u16), &self.default));
+        }
+        &mut row[usize::from(to.0)]
     }
 }
 
@@ -196,6 +193,18 @@ mod tests {
             HostId(1),
             &Link { latency, loss, bandwidth, damage: None, mishaps: Vec::new() },
         )
+    }
+
+    #[test]
+    fn clients_take_no_memory_for_each_other() {
+        let mut links = Links::new(Seed(1), Link::default());
+        (0..1000).for_each(|_| links.add_host());
+        for client in (3..1000).map(HostId) {
+            links.between((client, HostId(2))).latency();
+            links.between((HostId(2), client)).latency();
+        }
+        let states: usize = links.states.iter().map(Vec::len).sum();
+        assert_eq!(states, 997 * 3 + 1000);
     }
 
     #[test]
