@@ -4,6 +4,11 @@
 //! configuration key sets it. Flaws exist only in test builds (`debug_assertions`) and under the
 //! feature `mutants`; in any other build [`Flaws::has`] is a constant `false`.
 
+#[cfg(any(debug_assertions, feature = "mutants"))]
+use std::cell::RefCell;
+#[cfg(any(debug_assertions, feature = "mutants"))]
+use std::collections::BTreeSet;
+
 /// Declares the flaws: name in the catalogue, and what is switched off.
 macro_rules! flaws {
     ($($(#[$doc:meta])* $flaw:ident = $name:literal,)*) => {
@@ -151,6 +156,12 @@ flaws! {
     NoRotationAtFence = "no-rotation-at-fence",
 }
 
+#[cfg(any(debug_assertions, feature = "mutants"))]
+thread_local! {
+    /// Whether each flaw was asked for on this thread.
+    static ASKED: RefCell<[bool; Flaw::ALL.len()]> = const { RefCell::new([false; Flaw::ALL.len()]) };
+}
+
 /// The flaws of one node or client: at most one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Flaws {
@@ -162,6 +173,7 @@ impl Flaws {
     /// Whether this bug is present.
     #[cfg(any(debug_assertions, feature = "mutants"))]
     pub fn has(self, flaw: Flaw) -> bool {
+        ASKED.with_borrow_mut(|asked| asked[flaw as usize] = true);
         self.one == Some(flaw)
     }
 
@@ -169,6 +181,14 @@ impl Flaws {
     #[cfg(not(any(debug_assertions, feature = "mutants")))]
     pub const fn has(self, _: Flaw) -> bool {
         false
+    }
+
+    /// The flaws that were asked for on this thread since the last call. A run that never asks for one
+    /// is the same with it.
+    #[cfg(any(debug_assertions, feature = "mutants"))]
+    pub fn take_asked() -> BTreeSet<Flaw> {
+        let asked = ASKED.replace([false; Flaw::ALL.len()]);
+        Flaw::ALL.iter().zip(asked).filter_map(|(flaw, asked)| asked.then_some(*flaw)).collect()
     }
 
     /// The name of the bug that is present, if any.
@@ -189,6 +209,15 @@ impl Flaws {
 #[cfg(all(test, any(debug_assertions, feature = "mutants")))]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flaws_that_were_asked_for_are_known_once() {
+        Flaws::take_asked();
+        Flaws::default().has(Flaw::ZombieEndTxn);
+        Flaws::only(Flaw::NoEpochBump).has(Flaw::NoEpochBump);
+        assert_eq!(Flaws::take_asked(), BTreeSet::from([Flaw::NoEpochBump, Flaw::ZombieEndTxn]));
+        assert!(Flaws::take_asked().is_empty());
+    }
 
     #[test]
     fn only_the_flaw_that_was_switched_on_is_present() {

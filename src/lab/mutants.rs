@@ -4,6 +4,7 @@
 //! the fix, and must hold.
 
 mod report;
+mod sound;
 mod survey;
 mod table;
 
@@ -17,6 +18,7 @@ pub use report::{json, line, markdown};
 pub use survey::{Survey, Surveyed, survey, surveyed};
 pub use table::{INEXPRESSIBLE, Inexpressible, MUTANTS, UNCAUGHT, Uncaught};
 
+use self::sound::Made;
 use super::shrink::{BUDGET, Size, shrink_watched};
 use crate::base::{Flaw, Flaws};
 use crate::run::EngineKind;
@@ -162,13 +164,13 @@ impl Mutant {
     }
 
     /// Hunts the mutant: each start runs until a seed catches it. Every seed also runs with the fix.
-    pub fn hunt(&self, sound: &Scenario, effort: &Effort) -> Hunt {
+    fn hunt(&self, sound: &Scenario, made: &Made, effort: &Effort) -> Hunt {
         let flawed = sound.clone().with_flaws(Flaws::only(self.flaw));
         let apart = APART.max(effort.seeds.end - effort.seeds.start);
         let starts = (0..effort.starts.get() as u64).map(|start| {
             let shifted = |seed: u64| seed.saturating_add(start * apart);
             let seeds = shifted(effort.seeds.start)..shifted(effort.seeds.end);
-            self.start(sound, &flawed, seeds)
+            self.start((sound, made), &flawed, seeds)
         });
         let starts = starts.collect();
         let mut hunt = Hunt { mutant: *self, scenario: sound.file.clone(), starts, small: None };
@@ -177,16 +179,24 @@ impl Mutant {
     }
 
     /// Runs seeds until one catches it.
-    fn start(&self, sound: &Scenario, flawed: &Scenario, seeds: Range<u64>) -> Start {
+    fn start(
+        &self,
+        (sound, made): (&Scenario, &Made),
+        flawed: &Scenario,
+        seeds: Range<u64>,
+    ) -> Start {
         let mut start = Start { caught: None, tried: 0, innocent: Vec::new(), cpu: Duration::ZERO };
         for seed in seeds {
             start.tried += 1;
-            let held = run_caught(sound, seed, EngineKind::Leap);
+            let held = made.run(sound, seed);
             // An invariant that the scenario allows to break proves nothing.
-            let as_expected = held.verdict(&sound.expect) == RunVerdict::Held;
-            let telling = |broken: &Broken| !as_expected || self.is_caught_by(broken, sound);
-            let telling = held.broken.into_iter().find(telling);
-            start.innocent.extend(telling.map(|broken| (seed, broken)));
+            let as_expected = held.verdict == RunVerdict::Held;
+            let telling = |broken: &&Broken| !as_expected || self.is_caught_by(broken, sound);
+            let telling = held.broken.iter().find(telling);
+            start.innocent.extend(telling.map(|broken| (seed, broken.clone())));
+            if !held.may_differ_with(self.flaw) {
+                continue;
+            }
             let began = cpu_time();
             let outcome = run_caught(flawed, seed, EngineKind::Leap);
             start.cpu += cpu_time().saturating_sub(began);
@@ -228,7 +238,7 @@ pub fn hunt_all(
     };
     let places = mutants.iter().map(place).collect::<Result<Vec<_>, _>>()?;
     let hunted: Vec<_> = mutants.iter().zip(&places).collect();
-    let next = AtomicUsize::new(0);
+    let (next, made) = (AtomicUsize::new(0), Made::default());
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..jobs.get().min(mutants.len()) {
@@ -236,7 +246,7 @@ pub fn hunt_all(
                 loop {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some((mutant, scenario)) = hunted.get(index) else { return };
-                    let hunt = mutant.hunt(scenario, effort);
+                    let hunt = mutant.hunt(scenario, &made, effort);
                     told(&hunt);
                     let mut done = done.lock().unwrap_or_else(|poison| poison.into_inner());
                     done.push((index, hunt));

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::Serialize;
 
+use super::sound::Sound;
 use super::{MUTANTS, Mutant};
 use crate::base::{Flaw, Flaws};
 use crate::run::EngineKind;
@@ -84,12 +85,14 @@ impl Surveyed {
         let fails = |scenario: &Scenario, seed| {
             !run_caught(scenario, seed, EngineKind::Leap).verdict(&scenario.expect).is_fine()
         };
-        let (failed, sound): (Vec<u64>, Vec<u64>) =
-            seeds.clone().partition(|seed| fails(scenario, *seed));
+        let all: Vec<_> = seeds.clone().map(|seed| (seed, Sound::run(scenario, seed))).collect();
+        let (sound, failed): (Vec<_>, Vec<_>) =
+            all.into_iter().partition(|(_, run)| run.verdict.is_fine());
         let mut finds = BTreeMap::new();
         for flaw in flaws {
             let flawed = scenario.clone().with_flaws(Flaws::only(*flaw));
-            let found = sound.iter().filter(|seed| fails(&flawed, **seed)).count() as u64;
+            let differ = sound.iter().filter(|(_, run)| run.may_differ_with(*flaw));
+            let found = differ.filter(|(seed, _)| fails(&flawed, *seed)).count() as u64;
             if found > 0 {
                 finds.insert(flaw.name(), found);
             }
