@@ -309,9 +309,17 @@ impl Story {
     }
 
     pub fn admitted_as(&mut self, broker: i32, epoch: i64) {
+        self.registers(broker, epoch);
+        self.unfenced_as(broker, epoch);
+    }
+
+    pub fn registers(&mut self, broker: i32, epoch: i64) {
         let (host, epoch) = (u16::try_from(broker).unwrap(), BrokerEpoch(epoch));
         self.probe(host, NodeProbe::Registered { epoch });
-        let broker = BrokerId(broker);
+    }
+
+    pub fn unfenced_as(&mut self, broker: i32, epoch: i64) {
+        let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
         self.probe(0, ControllerProbe::BrokerUnfenced { broker, epoch });
     }
 

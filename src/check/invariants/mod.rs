@@ -48,6 +48,7 @@ mod producer_epoch_unique;
 mod reads_reach_end;
 mod recovery_point_kept;
 mod recovery_trusts_only_synced;
+mod registration_known;
 mod replaced_replica_waits;
 mod send_reorder;
 mod static_member_keeps;
@@ -129,6 +130,12 @@ const TABLE: &[Row] = &[
         "Committed metadata is the same on every node.",
         Brokers,
         new::<metadata_log_matches::MetadataLogMatches>,
+    ),
+    safety(
+        "registration-known",
+        "A broker is unfenced, and takes partitions over, only once it knows its own registration.",
+        Brokers,
+        new::<registration_known::RegistrationKnown>,
     ),
     safety(
         "one-controller-per-epoch",

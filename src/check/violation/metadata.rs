@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::Seconds;
-use crate::base::{BrokerId, Instant, LeaderEpoch, Offset};
+use super::{Seconds, name_of};
+use crate::base::{BrokerEpoch, BrokerId, Instant, LeaderEpoch, Offset, TopicPartition};
 
 /// Evidence about the metadata log, its copies, and the controllers that write it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -32,6 +32,20 @@ pub enum MetadataWitness {
         since: Instant,
         within: Duration,
     },
+    /// A broker was unfenced; `end`: where its copy ended when it was longest.
+    UnfencedTooEarly { epoch: BrokerEpoch, end: Offset },
+    /// A broker took over a partition; `end`: as above.
+    TookOverTooEarly {
+        #[serde(serialize_with = "name_of")]
+        partition: TopicPartition,
+        epoch: BrokerEpoch,
+        end: Offset,
+    },
+    /// A process took over a partition before it was registered.
+    TookOverUnregistered {
+        #[serde(serialize_with = "name_of")]
+        partition: TopicPartition,
+    },
     /// A committed record can't be decoded.
     UnreadableMetadata { offset: Offset },
     /// The controller reported a decision. `logged`: what its log has instead.
@@ -47,6 +61,9 @@ pub enum MetadataWitness {
         newer_at: Instant,
     },
 }
+
+const NEVER_MORE: &str =
+    "though its copy of the metadata log never had more than what is below offset";
 
 impl MetadataWitness {
     /// Writes the rest of the sentence that begins with the subject. `at`: when it was found.
@@ -76,6 +93,18 @@ impl MetadataWitness {
                     Seconds(*since),
                     Seconds(*committed_at)
                 )
+            }
+            Self::UnfencedTooEarly { epoch, end } => {
+                write!(f, "was unfenced at {at} in broker epoch {epoch}, {NEVER_MORE} {end}")
+            }
+            Self::TookOverTooEarly { partition, epoch, end } => {
+                write!(
+                    f,
+                    "took {partition} over at {at} in broker epoch {epoch}, {NEVER_MORE} {end}"
+                )
+            }
+            Self::TookOverUnregistered { partition } => {
+                write!(f, "took {partition} over at {at} before it was registered")
             }
             Self::UnreadableMetadata { offset } => {
                 write!(f, "the committed record at offset {offset} can't be read at {at}")
