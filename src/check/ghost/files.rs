@@ -26,6 +26,7 @@ impl Ghost {
 
     pub(super) fn wrote(
         &mut self,
+        at: Instant,
         on: HostId,
         path: &Arc<str>,
         offset: u64,
@@ -69,7 +70,7 @@ impl Ghost {
             let batch = *batch;
             let place = replica.place(base, index);
             if let Some(partition) = partition.as_deref_mut() {
-                partition.copied(&batch, crew);
+                partition.wrote(at, &batch, crew);
             }
             if *name.topic == *topics::TRANSACTION_STATE {
                 let place = batch.position..batch.position + u64::from(batch.size);

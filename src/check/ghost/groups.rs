@@ -150,10 +150,15 @@ impl Groups {
     /// When the coordinator of a group last lost what it had committed, within the contract. It then
     /// counts generations again that members have been in.
     pub fn last_loss(&self, view: &View, group: &str) -> Option<Instant> {
+        self.forgot.get(&self.coordinator(view, group).partition).copied()
+    }
+
+    /// The partition of `__consumer_offsets` that has a group.
+    pub(super) fn coordinator(&self, view: &View, group: &str) -> TopicPartition {
         let names = view.partitions().map(|(name, _)| name);
         let count = names.filter(|name| *name.topic == *topics::CONSUMER_OFFSETS).count();
         let partition = group::partition_of(group, i32::try_from(count).unwrap_or(i32::MAX));
-        self.forgot.get(&partition).copied()
+        TopicPartition::new(topics::CONSUMER_OFFSETS, partition)
     }
 
     /// A partition of `__consumer_offsets` lost committed records within the contract.
@@ -175,10 +180,12 @@ impl Groups {
         (self.at_reading, self.lag_at_reading) = (unstable, lag);
     }
 
-    /// The first partition with records below `end` that the members of its group have not read.
+    /// The first partition with records below `end` that the members of its group have not read, unless
+    /// the group `waits` for committed offsets.
     pub(super) fn lagging(
         &self,
         view: &View,
+        waits: impl Fn(&str) -> bool,
         end: impl Fn(&TopicPartition) -> Option<Offset>,
     ) -> Option<Lagging> {
         self.members.values().find_map(|member| {
@@ -188,7 +195,8 @@ impl Groups {
                 let (group, partition) = (member.group.clone(), name.clone());
                 let read = self.read.get(&(group.clone(), partition.clone()));
                 let read = read.copied().unwrap_or(Offset::ZERO);
-                (read < end).then_some(Lagging { group, partition, read, end })
+                let is_behind = read < end && !waits(&group);
+                is_behind.then_some(Lagging { group, partition, read, end })
             })
         })
     }
@@ -207,8 +215,13 @@ impl Groups {
 
     /// Why some group is not stable; `None` if each has its members in one generation, in which they
     /// own all partitions of their topics. A coordinator that lost records of its log counts generations
-    /// again, so that earlier ones of its groups don't count.
-    pub(super) fn unstable(&self, view: &View) -> Option<Unstable> {
+    /// again, so that earlier ones of its groups don't count. A member that `waits` for something in vain
+    /// may have stopped polling: it is not waited for.
+    pub(super) fn unstable(
+        &self,
+        view: &View,
+        waits: impl Fn(&Member) -> bool,
+    ) -> Option<Unstable> {
         let members = || self.members.iter().filter(|(_, member)| !member.withholds);
         members().find_map(|(consumer, member)| {
             let group = member.group.clone();
@@ -218,12 +231,23 @@ impl Groups {
             };
             let consumer = *consumer;
             let Some(joined) = &member.joined else {
-                return Some(Unstable::Behind { group, consumer, generation: None, newest });
+                let is_behind = !waits(member);
+                return is_behind.then_some(Unstable::Behind {
+                    group,
+                    consumer,
+                    generation: None,
+                    newest,
+                });
             };
             let generation = joined.generation;
             if generation < newest && self.has_generations(&group) {
-                let generation = Some(generation);
-                return Some(Unstable::Behind { group, consumer, generation, newest });
+                let (generation, is_behind) = (Some(generation), !waits(member));
+                return is_behind.then_some(Unstable::Behind {
+                    group,
+                    consumer,
+                    generation,
+                    newest,
+                });
             }
             let of_group =
                 || members().map(|(_, other)| other).filter(|other| other.group == group);
@@ -345,7 +369,7 @@ mod tests {
 
     fn why(groups: &Groups) -> Option<String> {
         let view = View::new(&BTreeMap::new(), BTreeMap::new());
-        groups.unstable(&view).map(|unstable| unstable.to_string())
+        groups.unstable(&view, |_| false).map(|unstable| unstable.to_string())
     }
 
     #[test]

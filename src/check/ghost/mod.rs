@@ -10,6 +10,7 @@ mod fields;
 mod files;
 mod forgetting;
 mod groups;
+mod hanging;
 mod hosts;
 mod image;
 mod metadata;
@@ -158,15 +159,20 @@ impl Ghost {
         self.groups.reading(unstable, lag);
     }
 
-    /// Why some group is not stable now.
+    /// Why some group is not stable now, other than because a member waits in vain, within the contract,
+    /// for committed offsets or the outcome of a transaction.
     pub(crate) fn unstable(&self) -> Option<Unstable> {
-        self.groups.unstable(&self.view)
+        self.groups.unstable(&self.view, |member| {
+            self.waits_in_vain(&member.group) || self.may_learn_no_outcome(member.host)
+        })
     }
 
     /// The first partition that its group has not read to the end, as far as there is something to
-    /// read. Compaction may have taken the last records of a topic.
+    /// read. Compaction may have taken the last records of a topic, and members don't know where to
+    /// read on while they wait for committed offsets in vain.
     pub(crate) fn lagging(&self) -> Option<Lagging> {
-        self.groups.lagging(&self.view, |name| {
+        let waits = |group: &str| self.waits_in_vain(group);
+        self.groups.lagging(&self.view, waits, |name| {
             let (_, leader) = self.view.leader(name).filter(|_| !self.is_compacted(&name.topic))?;
             let log = self.hosts.replica(leader, name)?;
             let end = self.view.exposed_below(name).min(log.end());
@@ -362,7 +368,7 @@ impl Ghost {
                 self.expired(*at, *host, partition, *start);
             }
             What::Wrote { path, offset, bytes } => {
-                self.wrote(*host, path, *offset, bytes, changes);
+                self.wrote(*at, *host, path, *offset, bytes, changes);
             }
             What::Cut { path, len } => self.cut(*host, path, *len, changes),
             What::Removed { path } => self.removed(*at, *host, path, changes),

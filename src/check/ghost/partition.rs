@@ -17,6 +17,8 @@ pub(crate) struct Promised {
     /// The epoch in which it was exposed. Its own epoch may be older.
     pub in_epoch: LeaderEpoch,
     pub at: Instant,
+    /// When any broker first wrote it, if it is part of a transaction; otherwise as `at`.
+    pub(super) written: Instant,
     /// All brokers that may have been in sync then, as far as the leader knew.
     pub(super) isr: Crew,
     /// All brokers that had held a copy by then.
@@ -40,7 +42,7 @@ pub(crate) struct Loss {
     pub at: Instant,
 }
 
-/// Identity of a batch that was not promised yet.
+/// Identity of a batch.
 type Copied = (i64, i32, u64);
 
 /// The promises of one creation of a partition. Its committed state is in the view.
@@ -62,12 +64,22 @@ pub(crate) struct Partition {
     pub stability: Stability,
     /// Brokers that have ever held the batches at or above the frontier.
     copies: BTreeMap<Copied, Crew>,
+    /// When any broker first wrote each batch of a transaction, whatever became of it since.
+    written: BTreeMap<Copied, Instant>,
 }
 
 impl Partition {
     /// Where the promises end.
     pub fn frontier(&self) -> Offset {
         self.promised.last().map_or(Offset::ZERO, |last| last.batch.next)
+    }
+
+    /// A broker writes a batch.
+    pub fn wrote(&mut self, at: Instant, batch: &Batch, by: Crew) {
+        if batch.stamp.is_transactional() {
+            self.written.entry(copied(batch)).or_insert(at);
+        }
+        self.copied(batch, by);
     }
 
     /// A broker holds a batch.
@@ -93,8 +105,9 @@ impl Partition {
         isr: Crew,
     ) -> Option<Step> {
         let holders = self.copies.remove(&copied(&batch)).unwrap_or_default();
-        self.promised.push(Promised { batch, by, in_epoch, at, isr, holders });
-        self.stability.promise(at, &batch)
+        let written = self.written.get(&copied(&batch)).copied().unwrap_or(at);
+        self.promised.push(Promised { batch, by, in_epoch, at, written, isr, holders });
+        self.stability.promise(at, written, &batch)
     }
 
     /// Retention was due for the records below an offset, and deleted them.
@@ -130,7 +143,7 @@ impl Partition {
         }
         self.stability.restart();
         for kept in &self.promised {
-            self.stability.promise(kept.at, &kept.batch);
+            self.stability.promise(kept.at, kept.written, &kept.batch);
         }
         self.settle_deleted();
         // A transaction whose marker was lost is open again.

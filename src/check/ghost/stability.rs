@@ -21,6 +21,9 @@ pub(crate) struct Open {
     pub left: Option<Offset>,
     /// When its first batch was exposed.
     pub since: Instant,
+    /// When its first batch was written. A batch may be exposed much later: its high watermark was
+    /// frozen, or it came back with a log that had been behind.
+    pub written: Instant,
 }
 
 /// A marker, and the records that it settled.
@@ -32,8 +35,8 @@ pub(crate) struct Settled {
     pub commit: bool,
     /// The marker's own offset.
     pub marker: Offset,
-    /// When the marker was exposed.
-    pub at: Instant,
+    /// When the marker was written.
+    pub written: Instant,
     /// The transaction that was open; `None` if none was.
     pub open: Option<Open>,
 }
@@ -60,13 +63,13 @@ pub(crate) struct Stability {
 }
 
 impl Stability {
-    /// Takes a committed batch in, in order.
-    pub fn promise(&mut self, at: Instant, batch: &Batch) -> Option<Step> {
+    /// Takes a committed batch in, in order, that was exposed at a time and first written at another.
+    pub fn promise(&mut self, at: Instant, written: Instant, batch: &Batch) -> Option<Step> {
         let step = match batch.stamp {
             Stamp::Plain | Stamp::Control => None,
             Stamp::Data { producer, epoch } => {
                 let first = batch.base;
-                let open = Open { producer, epoch, first, left: None, since: at };
+                let open = Open { producer, epoch, first, left: None, since: at, written };
                 let open = self.open.entry(producer).or_insert(open);
                 open.epoch = epoch;
                 open.left.get_or_insert(first);
@@ -75,7 +78,7 @@ impl Stability {
             }
             Stamp::Marker { producer, epoch, commit } => {
                 let (marker, open) = (batch.base, self.open.remove(&producer));
-                let settled = Settled { producer, epoch, commit, marker, at, open };
+                let settled = Settled { producer, epoch, commit, marker, written, open };
                 self.settled.insert((producer, marker), settled);
                 let newest = self.seen(producer, epoch);
                 Some(Step::Marked { settled, newest })
@@ -172,7 +175,7 @@ mod tests {
         for file in [FIRST, SECOND] {
             let segment = Segment::survived(file, None);
             for batch in segment.batches() {
-                stability.promise(Instant::from_secs(1), batch);
+                stability.promise(Instant::from_secs(1), Instant::START, batch);
             }
         }
         stability
@@ -215,13 +218,13 @@ mod tests {
         let stable_after = |batches: &[Batch]| {
             let (mut stability, now) = (Stability::default(), Instant::from_secs(1));
             for batch in batches {
-                stability.promise(now, batch);
+                stability.promise(now, now, batch);
             }
             assert_eq!(stability.ever_stable(), Offset(10));
             let left = batches.iter().filter(|batch| batch.next > DELETED);
             stability.delete(DELETED, left, batches.last().unwrap().next);
             let deleted = stability.ever_stable();
-            stability.promise(now, &batch(40, Stamp::Plain));
+            stability.promise(now, now, &batch(40, Stamp::Plain));
             assert_eq!(stability.last_stable(Offset(50)), Offset(10), "it may still be known");
             (deleted.0, stability.ever_stable().0)
         };

@@ -40,6 +40,11 @@ impl Stamp {
     pub fn is_control(self) -> bool {
         matches!(self, Self::Marker { .. } | Self::Control)
     }
+
+    /// Whether it is part of a transaction, or ends one.
+    pub fn is_transactional(self) -> bool {
+        matches!(self, Self::Data { .. } | Self::Marker { .. })
+    }
 }
 
 /// Whether a control batch is a marker, and of a commit.

@@ -133,6 +133,16 @@ impl TransactionLog {
         self.logged.get(id)
     }
 
+    /// What was committed of a transactional id at a time.
+    pub fn logged_at(&self, id: &str, at: Instant) -> Option<Logged> {
+        let mut logged = BTreeMap::new();
+        let known = |(since, entry): &&(Instant, Entry)| *since <= at && *entry.id == *id;
+        for (since, entry) in self.committed.values().flatten().filter(known) {
+            fold(&mut logged, *since, entry);
+        }
+        logged.remove(id)
+    }
+
     /// What is committed of all transactional ids.
     pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Logged)> {
         self.logged.iter()

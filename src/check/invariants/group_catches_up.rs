@@ -4,7 +4,8 @@
 //! It is judged when the final reads begin, by which time producers have stopped. Compacted topics are
 //! left out: their last records may be gone. So are partitions with records that no broker can serve, and
 //! groups whose transactions a coordinator forgot within the contract: a member may wait for the completion
-//! of a transaction that its partitions know to be over.
+//! of a transaction that its partitions know to be over. A group whose coordinator lost the marker of a
+//! complete transaction within the contract has offsets that stay pending: no member knows where to read on.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -132,6 +133,29 @@ mod tests {
             story.begins(3, 1);
             story.sends_offset(3, 1, ("shop", 1), 1);
             story.coordinator_loses(0);
+            half_read_in(&mut story);
+            story.long_later();
+            story.reading();
+            assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
+        }
+    }
+
+    #[test]
+    fn excused_only_if_a_marker_of_its_offsets_was_lost() {
+        const OFFSETS: (&str, i32) = ("__consumer_offsets", 0);
+        for (group, fires) in [("shop", false), ("another", true)] {
+            let mut story = Story::judging("group-catches-up");
+            story.logs("till", (7, 0), 1, &[OFFSETS]);
+            story.identified(3, "till", 7, 0);
+            story.begins(3, 1);
+            story.sends_offset(3, 1, (group, 1), 1);
+            story.turn_to(OFFSETS.0, OFFSETS.1);
+            story.writes_in(7, 0, &[100]);
+            story.logs("till", (7, 1), 2, &[OFFSETS]);
+            story.marks(7, 1, true);
+            story.logs("till", (7, 1), 4, &[]);
+            story.loses_committed(1);
+            story.turn_to("orders", 0);
             half_read_in(&mut story);
             story.long_later();
             story.reading();

@@ -4,6 +4,10 @@
 //!
 //! It is judged when the final reads begin: from then on members leave. A coordinator whose log lost
 //! records within the contract may count generations again.
+//!
+//! A member that does not poll because it waits in vain is not waited for: for offsets whose marker its
+//! coordinator lost within the contract, though the transaction is complete, or for the outcome of its own
+//! transaction, after a transaction coordinator lost entries of its transactional id within the contract.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,6 +155,70 @@ mod tests {
     fn fires_when_only_the_coordinator_of_other_groups_counts_again() {
         let said = left_behind("audit");
         assert!(said[0].ends_with("k1 is in generation 3, and others are in 6"), "{said:?}");
+    }
+
+    /// A transaction with offsets of a group, whose coordinator loses the marker or does not get it.
+    fn offsets_without_a_marker(group: &str, complete: bool, lost: bool) -> String {
+        const OFFSETS: (&str, i32) = ("__consumer_offsets", 0);
+        let mut story = Story::judging("group-stabilises");
+        story.logs("till", (7, 0), 1, &[OFFSETS]);
+        story.identified(3, "till", 7, 0);
+        story.begins(3, 1);
+        story.sends_offset(3, 1, (group, 1), 1);
+        story.turn_to(OFFSETS.0, OFFSETS.1);
+        story.writes_in(7, 0, &[100]);
+        if complete {
+            story.logs("till", (7, 1), 2, &[OFFSETS]);
+            story.logs("till", (7, 1), 4, &[]);
+        }
+        if lost {
+            story.marks(7, 1, false);
+            story.loses_committed(1);
+        }
+        story.turn_to("orders", 0);
+        story.subscribes(1, "shop");
+        story.subscribes(2, "shop");
+        story.joins(1, 3, &[0]);
+        story.joins(2, 4, &[]);
+        story.healed();
+        story.long_later();
+        story.reading();
+        story.finish_sentence()
+    }
+
+    #[test]
+    fn silent_about_a_member_that_waits_for_offsets_whose_marker_was_lost() {
+        assert_eq!(offsets_without_a_marker("shop", true, true), "");
+    }
+
+    #[test]
+    fn fires_unless_the_marker_of_a_complete_transaction_of_the_group_was_lost() {
+        for (group, complete, lost) in
+            [("audit", true, true), ("shop", false, true), ("shop", true, false)]
+        {
+            let said = offsets_without_a_marker(group, complete, lost);
+            let behind = "k1 is in generation 3, and others are in 4";
+            assert!(said.ends_with(behind), "{group} {complete} {lost}: {said}");
+        }
+    }
+
+    #[test]
+    fn excused_only_if_entries_of_its_own_transactional_id_were_lost() {
+        for (id, fires) in [("till", false), ("another", true)] {
+            let mut story = Story::judging("group-stabilises");
+            story.logs(id, (9, 0), 0, &[]);
+            story.identified(3, "till", 7, 0);
+            story.begins(3, 1);
+            story.coordinator_loses(0);
+            story.subscribes_beside_producers(1, "shop");
+            story.subscribes(2, "shop");
+            story.joins(1, 3, &[0]);
+            story.joins(2, 4, &[]);
+            story.healed();
+            story.long_later();
+            story.reading();
+            assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
+        }
     }
 
     #[test]

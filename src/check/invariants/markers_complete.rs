@@ -2,9 +2,11 @@
 //! coordinator calls the transaction complete.
 //!
 //! A marker counts when it is below the high watermark of its partition, a decision when it is below that
-//! of `__transaction_state`. A marker that ends nothing is harmless: coordinators repeat markers. A
-//! participant that was deleted, or that lost committed records within the contract after the decision,
-//! owes none; a transactional id is not judged after entries of it were lost within the contract.
+//! of `__transaction_state`. A marker that ends nothing is harmless: coordinators repeat markers. So is one
+//! that was right when it was written and is exposed later, with the log of a replica that was away and is
+//! elected uncleanly. A participant that was deleted, or that lost committed records within the contract
+//! after the decision, owes none; a transactional id is not judged after entries of it were lost within the
+//! contract.
 //! Source: KIP-98; Kafka's TransactionMarkerChannelManager.
 
 use crate::base::{Instant, TopicPartition};
@@ -53,8 +55,17 @@ fn wrong(ghost: &Ghost, settled: &Settled) -> Option<TransactionWitness> {
     if log.has_forgotten(id) {
         return None;
     }
-    let named = id.to_string();
-    let logged = log.logged(id)?;
+    let witness = contradiction(id, log.logged(id)?, settled)?;
+    let then = log.logged_at(id, settled.written);
+    let was_right = then.is_some_and(|then| {
+        then.value.producer == settled.producer && contradiction(id, &then, settled).is_none()
+    });
+    (!was_right).then_some(witness)
+}
+
+/// Whether a marker is not what the coordinator of its transactional id had logged.
+fn contradiction(id: &str, logged: &Logged, settled: &Settled) -> Option<TransactionWitness> {
+    let (named, offset, commit) = (id.to_string(), settled.marker, settled.commit);
     if let Some(decision) = logged.decision.as_ref().filter(|made| is_of(made, settled)) {
         let decided = decision.at;
         return (decision.commit != commit).then_some(TransactionWitness::WrongMarker {
@@ -98,7 +109,7 @@ fn lacks_marker(ghost: &Ghost, name: &TopicPartition, decision: &Decision, since
     let Some(partition) = ghost.partition(name).filter(|_| exists) else { return false };
     let lost = partition.losses.iter().any(|loss| loss.at >= since);
     let has = partition.stability.markers(decision.producer).any(|settled| {
-        settled.at >= since && is_of(decision, settled) && settled.commit == decision.commit
+        settled.written >= since && is_of(decision, settled) && settled.commit == decision.commit
     });
     !lost && !has
 }
@@ -170,6 +181,40 @@ mod tests {
         story.marks(7, 1, true);
         story.fired(
             "orders-1 offset 3 is a commit marker at 2.000 s, though transactional id till has a \
+             transaction that goes on",
+        );
+    }
+
+    #[test]
+    fn silent_about_the_marker_of_an_earlier_transaction_that_comes_back() {
+        let mut story = Story::judging("markers-complete");
+        story.logs("till", (7, 0), 0, &[]);
+        story.logs("till", (7, 0), 1, BOTH);
+        story.writes_in(7, 0, &[100]);
+        story.turn_to("orders", 1);
+        story.writes_in(7, 0, &[101]);
+        story.later();
+        story.logs("till", (7, 1), 2, BOTH);
+        story.marks(7, 1, true);
+        story.turn_to("orders", 0);
+        story.marks(7, 1, true);
+        story.logs("till", (7, 1), 4, &[]);
+        story.later();
+        story.logs("till", (7, 1), 1, BOTH);
+        story.comes_back_uncleanly(2);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_about_a_marker_that_comes_back_and_was_wrong_when_it_was_written() {
+        let mut story = Story::judging("markers-complete");
+        story.logs("till", (7, 0), 0, &[]);
+        story.logs("till", (7, 0), 1, BOTH);
+        story.writes_in(7, 0, &[100]);
+        story.marks_hidden(7, 1, true);
+        story.comes_back_uncleanly(2);
+        story.fired(
+            "orders-0 offset 1 is a commit marker at 2.000 s, though transactional id till has a \
              transaction that goes on",
         );
     }

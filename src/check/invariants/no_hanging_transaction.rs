@@ -3,14 +3,14 @@
 //!
 //! Coordinators end what their clients leave behind. A partition without a leader is left out:
 //! `converges` judges that. So is a transaction of a transactional id whose entries were lost within the
-//! contract: no coordinator knows it any more; and one that its coordinator has completed before its
-//! partition lost committed records, and with them its marker, within the contract.
+//! contract: no coordinator knows it any more; and one that its coordinator has completed, if its
+//! partition lost committed records, and with them its marker, within the contract since it was written.
 //! Source: KIP-890; KIP-664 for hanging transactions.
 
 use std::time::Duration;
 
 use crate::base::{Instant, TopicPartition};
-use crate::check::ghost::{Open, State};
+use crate::check::ghost::Open;
 use crate::check::{Ending, Event, Ghost, Invariant, Note, TransactionWitness, Violation};
 
 /// Kafka's default, TransactionManager's `transaction.timeout.ms`.
@@ -30,18 +30,11 @@ impl NoHangingTransaction {
                 continue;
             };
             for open in partition.stability.open().filter(|open| open.since <= healed) {
+                if ghost.is_abandoned(name, open) {
+                    continue;
+                }
                 let log = ghost.transaction_log();
-                let owner = log.owner(open.producer);
-                if owner.is_some_and(|id| log.has_forgotten_since(id, open.since)) {
-                    continue;
-                }
-                let logged = owner.and_then(|id| log.logged(id));
-                let completed = logged.is_none_or(|logged| {
-                    !matches!(logged.value.state, State::Ongoing | State::Prepared { .. })
-                });
-                if completed && partition.losses.iter().any(|loss| loss.at >= open.since) {
-                    continue;
-                }
+                let logged = log.owner(open.producer).and_then(|id| log.logged(id));
                 let timeout = logged.map_or(TIMEOUT, |logged| logged.value.timeout);
                 let due = healed.max(open.since + timeout) + self.within;
                 found.push((name.clone(), *open, due));
@@ -154,6 +147,43 @@ mod tests {
                 story.marks(7, 1, true);
                 story.loses_committed(1);
             }
+            story.healed();
+            story.long_later();
+            story.long_later();
+            assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
+        }
+    }
+
+    #[test]
+    fn excused_when_its_records_come_back_without_the_marker() {
+        for (complete, fires) in [(true, false), (false, true)] {
+            let mut story = Story::judging("no-hanging-transaction");
+            story.logs("till", (7, 0), 1, &[("orders", 0)]);
+            story.writes_in(7, 0, &[100]);
+            if complete {
+                story.logs("till", (7, 1), 2, &[("orders", 0)]);
+                story.marks(7, 1, true);
+                story.logs("till", (7, 1), 4, &[]);
+            }
+            story.comes_back_uncleanly(1);
+            story.healed();
+            story.long_later();
+            story.long_later();
+            assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
+        }
+    }
+
+    #[test]
+    fn excused_when_its_producer_went_on_elsewhere_before_the_marker_was_lost() {
+        for (elsewhere, fires) in [(("orders", 1), false), (("orders", 0), true)] {
+            let mut story = Story::judging("no-hanging-transaction");
+            story.logs("till", (7, 0), 1, &[("orders", 0)]);
+            story.writes_in(7, 0, &[100]);
+            story.logs("till", (7, 1), 2, &[("orders", 0)]);
+            story.marks(7, 1, true);
+            story.logs("till", (7, 1), 4, &[]);
+            story.logs("till", (7, 1), 1, &[elsewhere]);
+            story.loses_committed(1);
             story.healed();
             story.long_later();
             story.long_later();

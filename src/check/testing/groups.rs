@@ -7,20 +7,25 @@ const SESSION: u64 = 10_000;
 
 impl Story {
     pub fn subscribes(&mut self, consumer: u32, group: &str) {
-        self.subscribes_as(consumer, group, false);
+        self.subscribes_as(host_of(consumer), consumer, group, false);
+    }
+
+    /// A member in the process that also has the producers.
+    pub fn subscribes_beside_producers(&mut self, consumer: u32, group: &str) {
+        self.subscribes_as(100, consumer, group, false);
     }
 
     pub fn subscribes_static(&mut self, consumer: u32, group: &str) {
-        self.subscribes_as(consumer, group, true);
+        self.subscribes_as(host_of(consumer), consumer, group, true);
     }
 
-    fn subscribes_as(&mut self, consumer: u32, group: &str, is_static: bool) {
+    fn subscribes_as(&mut self, host: u16, consumer: u32, group: &str, is_static: bool) {
         let (group, topics) = (group.into(), vec![self.partition.topic.clone()]);
         let session_ms = SESSION;
         let protocol = "classic".into();
         let event =
             MemberEvent::Subscribed { consumer, group, topics, is_static, protocol, session_ms };
-        self.member(consumer, event);
+        self.sees(host, What::Client(event.into()));
     }
 
     pub fn joins(&mut self, consumer: u32, generation: i32, owned: &[i32]) {

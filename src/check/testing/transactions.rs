@@ -293,4 +293,18 @@ impl Story {
         }
         self.turn_to(&own.topic, own.partition);
     }
+
+    /// b3, which has nothing of the partition, leads after an unclean election; a second later, b1 leads
+    /// again after another, with what it has below an offset.
+    pub fn comes_back_uncleanly(&mut self, kept_below: i64) {
+        self.commits(Some(1), self.epoch, &[1, 2]);
+        self.commits_unclean(3, self.epoch + 1, &[3]);
+        self.became_leader(3, self.epoch + 1);
+        self.later();
+        self.cut(1, kept_below);
+        self.epoch += 2;
+        self.commits_unclean(1, self.epoch, &[1]);
+        self.became_leader(1, self.epoch);
+        self.exposes_all();
+    }
 }
