@@ -114,6 +114,8 @@ pub(crate) struct Groups {
     /// When a leader of a partition of `__consumer_offsets` was last found to lack committed records
     /// within the contract.
     forgot: BTreeMap<i32, Instant>,
+    /// Groups of which a member asked what is committed while a deposed coordinator may have answered.
+    misled: BTreeSet<Arc<str>>,
     /// The next offset that a member would read, by group.
     read: BTreeMap<(Arc<str>, TopicPartition), Offset>,
     /// Why a group was not stable when the final reads began.
@@ -151,6 +153,25 @@ impl Groups {
     /// counts generations again that members have been in.
     pub fn last_loss(&self, view: &View, group: &str) -> Option<Instant> {
         self.forgot.get(&self.coordinator(view, group).partition).copied()
+    }
+
+    /// Whether a coordinator of a group was deposed and does not know that yet. It tells members what was
+    /// committed in its time: as in Kafka, only what it writes is fenced, by the epoch of its log.
+    pub fn has_deposed_coordinator(&self, view: &View, group: &str) -> bool {
+        view.leaders(&self.coordinator(view, group)) > 1
+    }
+
+    /// Whether a deposed coordinator may have told a member of a group where to begin.
+    pub fn is_misled(&self, group: &str) -> bool {
+        self.misled.contains(group)
+    }
+
+    /// A member asks what its group has committed, or is told.
+    pub(super) fn recalls(&mut self, view: &View, consumer: u32) {
+        let Some(member) = self.members.get(&consumer) else { return };
+        if self.has_deposed_coordinator(view, &member.group) {
+            self.misled.insert(member.group.clone());
+        }
     }
 
     /// The partition of `__consumer_offsets` that has a group.

@@ -48,7 +48,9 @@ use super::{Note, Setup, TopicPromise, Touched};
 use crate::base::{
     Instant, LeaderEpoch, Offset, Probe, ReplicaProbe, StorageProbe, TopicPartition, topics,
 };
-use crate::sim::{ClientEvent, ConsumerEvent, HostId, Observation, Outcome, ProducerEvent, What};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, HostId, MemberEvent, Observation, Outcome, ProducerEvent, What,
+};
 use crate::view::{self, Change as Folded, View};
 use hosts::{Crew, Hosts};
 use replica::{Lost, Place};
@@ -194,6 +196,12 @@ impl Ghost {
         self.groups.last_loss(&self.view, group).is_some()
     }
 
+    /// Whether members of a group may have been told less than what is committed: its coordinator lost
+    /// that within the contract, or a deposed one that did not know it answered.
+    pub(crate) fn may_read_again(&self, group: &str) -> bool {
+        self.has_forgotten(group) || self.groups.is_misled(group)
+    }
+
     /// Since when faults have left hosts and links alone.
     pub(crate) fn calm(&self) -> &Calm {
         &self.calm
@@ -324,7 +332,14 @@ impl Ghost {
         match what {
             What::Client(event) => {
                 match event {
-                    ClientEvent::Member(event) => self.groups.observe(*at, *host, event),
+                    ClientEvent::Member(event) => {
+                        self.groups.observe(*at, *host, event);
+                        if let MemberEvent::Recalling { consumer }
+                        | MemberEvent::Recalled { consumer, .. } = event
+                        {
+                            self.groups.recalls(&self.view, *consumer);
+                        }
+                    }
                     ClientEvent::Consumer(ConsumerEvent::Polled {
                         consumer,
                         partition,

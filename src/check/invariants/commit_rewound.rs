@@ -3,7 +3,9 @@
 //! What a member asks for must be at least what was acknowledged, or told to any member, before it
 //! asked. A commit whose outcome is unknown may take effect late and explains what is found, unless it
 //! was sent in an older generation than what is known to be committed: the coordinator refuses those
-//! (ILLEGAL_GENERATION, STALE_MEMBER_EPOCH). Nothing is judged after records of the partition, or of the
+//! (ILLEGAL_GENERATION, STALE_MEMBER_EPOCH). A coordinator that was deposed and does not know it yet may
+//! tell an offset that was committed before: in Kafka, too, OffsetFetch writes nothing, and so nothing
+//! fences it. Nothing is judged after records of the partition, or of the
 //! coordinator's log, were lost within the contract. Commits of one consumer take effect in the order in
 //! which it began them: that is its client's duty.
 //!
@@ -45,11 +47,19 @@ struct Commit {
     sent_until: i32,
 }
 
+/// What was known when a member asked.
+#[derive(Default)]
+struct Asked {
+    floors: BTreeMap<TopicPartition, Floor>,
+    /// A coordinator that was deposed, and does not know it, may answer.
+    of_deposed: bool,
+}
+
 #[derive(Default)]
 pub(super) struct CommitRewound {
     floors: BTreeMap<Place, Floor>,
-    /// The floors when a member asked.
-    asked: BTreeMap<u32, BTreeMap<TopicPartition, Floor>>,
+    /// The questions of members under way.
+    asked: BTreeMap<u32, Asked>,
     /// Commits under way, and those without a known outcome. Those under way are sent in the generation
     /// that their member is in by then.
     open: BTreeMap<(u32, u64), Commit>,
@@ -105,13 +115,17 @@ impl CommitRewound {
         consumer: u32,
         place: &Place,
         found: Option<Offset>,
-        floors: &BTreeMap<TopicPartition, Floor>,
+        asked: &Asked,
     ) -> Option<GroupWitness> {
         let (group, partition) = place;
         if ghost.has_forgotten(group) || ghost.has_lost(partition) {
             return None;
         }
-        let floor = floors.get(partition).copied();
+        let before = |offset| self.stored.contains(&(place.clone(), offset));
+        if asked.of_deposed && found.is_none_or(before) {
+            return None;
+        }
+        let floor = asked.floors.get(partition).copied();
         if let Some(offset) = found
             && floor.is_none_or(|floor| floor.offset < offset)
             && let Some(sender) = self.uncommitted(ghost, place, offset)
@@ -172,8 +186,8 @@ impl Invariant for CommitRewound {
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
         for gone in event.gone() {
             self.floors.retain(|(_, partition), _| partition != gone);
-            for floors in self.asked.values_mut() {
-                floors.remove(gone);
+            for asked in self.asked.values_mut() {
+                asked.floors.remove(gone);
             }
         }
         if let What::Client(ClientEvent::Transaction(TransactionEvent::Ended {
@@ -189,6 +203,7 @@ impl Invariant for CommitRewound {
         let (consumer, at) = (said.consumer(), event.seen.at);
         let Some(member) = ghost.groups().member(consumer) else { return Ok(()) };
         let place = |partition: &TopicPartition| (Arc::clone(&member.group), partition.clone());
+        let deposed = || ghost.groups().has_deposed_coordinator(ghost.view(), &member.group);
         match said {
             MemberEvent::Committing { op, generation, offsets, .. } => {
                 let (group, offsets) = (Arc::clone(&member.group), offsets.clone());
@@ -214,13 +229,15 @@ impl Invariant for CommitRewound {
             MemberEvent::Recalling { .. } => {
                 let of_group = self.floors.iter().filter(|((group, _), _)| *group == member.group);
                 let floors = of_group.map(|((_, partition), floor)| (partition.clone(), *floor));
-                self.asked.insert(consumer, floors.collect());
+                let (floors, of_deposed) = (floors.collect(), deposed());
+                self.asked.insert(consumer, Asked { floors, of_deposed });
             }
             MemberEvent::Recalled { offsets, .. } => {
-                let floors = self.asked.remove(&consumer).unwrap_or_default();
+                let mut asked = self.asked.remove(&consumer).unwrap_or_default();
+                asked.of_deposed |= deposed();
                 for (partition, found) in offsets {
                     let place = place(partition);
-                    if let Some(witness) = self.judge(ghost, consumer, &place, *found, &floors) {
+                    if let Some(witness) = self.judge(ghost, consumer, &place, *found, &asked) {
                         return event.broke(self.name(), Arc::clone(&member.group), witness);
                     }
                     if let Some(offset) = *found {
@@ -302,6 +319,29 @@ mod tests {
         story.committed(2, 1, 2, true);
         story.recalls(2, Some(14));
         story.silent();
+    }
+
+    #[test]
+    fn deposed_coordinator_may_tell_what_was_committed_before_and_nothing_else() {
+        for (found, fires) in [(Some(10), false), (None, false), (Some(7), true)] {
+            let mut story = committed(10);
+            story.commits_offset(1, 2, 1, 20);
+            story.committed(1, 2, 1, true);
+            story.coordinator_is_deposed();
+            story.recalls(2, found);
+            assert_eq!(!story.sentence().is_empty(), fires, "told {found:?}");
+        }
+    }
+
+    #[test]
+    fn fires_about_an_old_offset_once_the_deposed_coordinator_knows() {
+        let mut story = committed(10);
+        story.commits_offset(1, 2, 1, 20);
+        story.committed(1, 2, 1, true);
+        story.coordinator_is_deposed();
+        story.coordinator_learns_of_that();
+        story.recalls(2, Some(10));
+        assert!(!story.sentence().is_empty());
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Invariant for ProcessedAtMostOnce {
         let place = (Arc::clone(&member.group), partition.clone());
         let records = self.processed.entry(place).or_default();
         let Some(first) = records.insert((*offset, *value), *consumer) else { return Ok(()) };
-        if ghost.has_forgotten(&member.group) {
+        if ghost.may_read_again(&member.group) {
             return Ok(());
         }
         let witness = GroupWitness::ProcessedTwice {
@@ -52,6 +52,22 @@ impl Invariant for ProcessedAtMostOnce {
 #[cfg(test)]
 mod tests {
     use crate::check::testing::Story;
+
+    #[test]
+    fn silent_when_a_deposed_coordinator_told_a_member_where_to_begin() {
+        let mut story = processed_once();
+        story.coordinator_is_deposed();
+        story.recalls(1, None);
+        story.coordinator_learns_of_that();
+        story.processes(1, 0, 7);
+        story.silent();
+        let mut story = processed_once();
+        story.coordinator_is_deposed();
+        story.coordinator_learns_of_that();
+        story.recalls(1, None);
+        story.processes(1, 0, 7);
+        assert!(!story.sentence().is_empty());
+    }
 
     fn processed_once() -> Story {
         let mut story = Story::judging("processed-at-most-once");

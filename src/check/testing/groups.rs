@@ -162,6 +162,21 @@ impl Story {
         });
     }
 
+    /// b2 coordinates after b1, which does not know.
+    pub fn coordinator_is_deposed(&mut self) {
+        self.as_coordinator(|story| {
+            story.has_one_copy();
+            story.writes(2, 0, 0, &[1]);
+            story.commits(Some(1), 0, &[1, 2]);
+            story.commits(Some(2), 1, &[2]);
+            story.became_leader(2, 1);
+        });
+    }
+
+    pub fn coordinator_learns_of_that(&mut self) {
+        self.as_coordinator(|story| story.became_follower(1, 1, 2));
+    }
+
     fn elected_in_passing(&mut self, broker: u16) {
         let leader = i32::from(broker);
         self.commits(Some(leader), 1, &[leader]);
