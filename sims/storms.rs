@@ -133,6 +133,15 @@ fn exhausted_buffer_pool_fails_sends_before_they_have_an_offset() {
 }
 
 #[test]
+fn commit_that_arrives_in_the_next_generation_changes_nothing() {
+    let seen = seen("groups/late-commits");
+    assert!(seen.strikes("OffsetCommit requests of k") >= 5, "{:?}", seen.outcome.story);
+    assert!(generations(&seen).len() > 10, "{:?}", generations(&seen));
+    let unknown = seen.events("commit-unknown").count();
+    assert!(unknown > 5, "{unknown} commits without an answer");
+}
+
+#[test]
 fn group_that_was_down_catches_up_with_its_backlog() {
     let seen = seen("groups/backlog-catches-up");
     let back = seen.events("subscribed").map(ms).max().unwrap();
