@@ -107,7 +107,7 @@ impl State {
         }
         let count = fetched.len() as u64;
         self.stats.read_ahead += count;
-        let now = self.now();
+        let now = self.caller_now();
         self.device_busy_until = self.device_busy_until.max(now)
             + self.profile.read_ahead * u32::try_from(count).unwrap_or(u32::MAX);
         self.evict(memory.pages);
@@ -126,7 +126,7 @@ impl State {
         if self.profile.memory.is_none() {
             return time;
         }
-        let now = self.now();
+        let now = self.caller_now();
         self.device_busy_until = self.device_busy_until.max(now) + time;
         self.device_busy_until.since(now)
     }
@@ -143,7 +143,7 @@ impl State {
         let background = (pages * background_ratio / 100).max(1);
         let limit = (pages * dirty_ratio / 100).max(background + 1);
         let dirty = self.dirty_pages();
-        let now = self.now();
+        let now = self.caller_now();
         // Pages given to the device but not yet written still count as dirty.
         let queued = self.device_busy_until.since(now).as_nanos()
             / self.profile.write_page.as_nanos().max(1);
@@ -177,7 +177,7 @@ impl State {
         let clean: Vec<Ino> = self.unsynced.keys().copied().collect();
         clean.into_iter().for_each(|ino| self.forget_if_synced(ino));
         self.stats.written_back += written;
-        let now = self.now();
+        let now = self.caller_now();
         self.device_busy_until = self.device_busy_until.max(now)
             + self.profile.write_page * u32::try_from(written).unwrap_or(u32::MAX);
         self.trace(Op::WroteBack, ROOT, [written, 2], &[]);

@@ -187,6 +187,12 @@ impl State {
         (self.clock)()
     }
 
+    /// When the process makes the current call: it has yet to wait for the debt of earlier ones. A
+    /// wait for the device that began at [`Self::now`] would count that debt again with each call.
+    pub fn caller_now(&self) -> Instant {
+        self.now() + self.debt + self.small_debt
+    }
+
     pub fn see(&self, what: What) {
         self.observer.see(self.now(), self.host, what);
     }

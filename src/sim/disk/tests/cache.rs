@@ -1,5 +1,7 @@
 //! The page cache under memory pressure.
 
+use std::ops::Range;
+
 use super::*;
 use crate::sim::disk::Memory;
 
@@ -123,6 +125,57 @@ fn writer_above_the_dirty_ratio_waits_for_the_device() {
     // From then on, writes are limited by the device.
     let device = DiskProfile::default().write_page;
     assert!(throttled > free * 3 && throttled < device * 2, "{throttled:?} after {free:?}");
+}
+
+/// How long `calls` calls take: with a wait after each, and with one wait after all of them.
+fn one_by_one_and_at_once(
+    rig: &Rig,
+    disk: &SimDisk,
+    calls: usize,
+    call: impl Fn(usize),
+) -> [Duration; 2] {
+    let time = |range: Range<usize>, settles: bool| {
+        finish(disk.settle());
+        let before = rig.clock.load(Ordering::Relaxed);
+        for number in range {
+            call(number);
+            if settles {
+                finish(disk.settle());
+            }
+        }
+        finish(disk.settle());
+        Duration::from_nanos(rig.clock.load(Ordering::Relaxed) - before)
+    };
+    [time(0..calls, true), time(calls..2 * calls, false)]
+}
+
+#[test]
+fn throttled_writes_of_one_step_wait_for_each_page_once() {
+    let rig = Rig::new(1);
+    let disk = short(&rig, 1000);
+    let file = disk.open(path("/0.log"), Open::New).unwrap();
+    let [one_by_one, at_once] = one_by_one_and_at_once(&rig, &disk, 2000, |page| {
+        file.write_at(&[1; PAGE], (page * PAGE) as u64).unwrap();
+    });
+    let device = DiskProfile::default().write_page * 2000;
+    assert!(rig.disk.stats().throttled > 1500, "{:?}", rig.disk.stats());
+    assert!(at_once > device * 3 / 4 && at_once < device * 5 / 4, "{at_once:?}, {one_by_one:?}");
+}
+
+#[test]
+fn cold_reads_of_one_step_wait_for_each_page_once() {
+    let rig = Rig::new(1);
+    let disk = short(&rig, 1000);
+    let file = durable(&disk, "/a", &[1; 200 * PAGE]);
+    rig.disk.power_loss(&Survival::Nothing);
+    drop(file);
+    let disk = rig.boot();
+    let file = disk.open(path("/a"), Open::Existing).unwrap();
+    let [one_by_one, at_once] = one_by_one_and_at_once(&rig, &disk, 90, |number| {
+        file.read_exact_at(&mut [0; PAGE], (number * 37 % 200 * PAGE) as u64).unwrap();
+    });
+    assert!(rig.disk.stats().page_misses > 160, "{:?}", rig.disk.stats());
+    assert!(at_once < one_by_one * 5 / 4, "{at_once:?} at once, {one_by_one:?} one by one");
 }
 
 #[test]
