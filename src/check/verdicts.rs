@@ -65,6 +65,20 @@ pub enum Note {
         anomaly: &'static str,
         cycle: Vec<Dependency>,
     },
+    /// A coordinator that was deposed and did not know it may have told a member an older committed offset,
+    /// or none. Kafka permits that: OffsetFetch writes nothing, and so nothing fences it. The member reads
+    /// records again that its group has processed, also in a transaction.
+    ToldByDeposed {
+        /// When the member was told.
+        at: Instant,
+        group: String,
+        #[serde(serialize_with = "name_of")]
+        partition: TopicPartition,
+        consumer: u32,
+        told: Option<Offset>,
+        /// What was committed, as was known.
+        committed: Offset,
+    },
 }
 
 /// The reason why a loss of committed records is permitted.
@@ -116,6 +130,19 @@ impl fmt::Display for Note {
             Self::PermittedCycle { anomaly, cycle } => {
                 write!(f, "{anomaly} that Kafka permits: ")?;
                 say_cycle(f, cycle)
+            }
+            Self::ToldByDeposed { at, group, partition, consumer, told, committed } => {
+                write!(f, "group {group}: k{consumer} was told ")?;
+                match told {
+                    Some(offset) => write!(f, "offset {offset} of {partition}")?,
+                    None => write!(f, "no offset of {partition}")?,
+                }
+                write!(
+                    f,
+                    " at {} while a deposed coordinator answered, though offset {committed} was \
+                     committed: Kafka permits that, and records are processed again",
+                    Seconds(*at)
+                )
             }
         }
     }

@@ -187,7 +187,9 @@ impl Ghost {
     pub(crate) fn has_lost(&self, name: &TopicPartition) -> bool {
         self.notes.iter().any(|note| match note {
             Note::LossWithinContract { partition, .. } => partition == name,
-            Note::EndedEarly { .. } | Note::PermittedCycle { .. } => false,
+            Note::EndedEarly { .. } | Note::PermittedCycle { .. } | Note::ToldByDeposed { .. } => {
+                false
+            }
         })
     }
 

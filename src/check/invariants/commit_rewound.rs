@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::base::{Instant, Offset, TopicPartition};
 use crate::check::ghost::{Fate, Transaction};
-use crate::check::{Client, Event, Ghost, GroupWitness, Invariant, Violation};
+use crate::check::{Client, Ending, Event, Ghost, GroupWitness, Invariant, Note, Violation};
 use crate::sim::{ClientEvent, Ended, MemberEvent, Outcome, TransactionEvent, What};
 
 type Place = (Arc<str>, TopicPartition);
@@ -65,6 +65,7 @@ pub(super) struct CommitRewound {
     open: BTreeMap<(u32, u64), Commit>,
     /// Every offset that a known commit stored.
     stored: BTreeSet<(Place, Offset)>,
+    noted: Option<Note>,
 }
 
 impl CommitRewound {
@@ -108,6 +109,37 @@ impl CommitRewound {
         }
     }
 
+    /// Whether a deposed coordinator may have told a member this.
+    fn is_old_news(&self, place: &Place, told: Option<Offset>, asked: &Asked) -> bool {
+        let before = |offset| self.stored.contains(&(place.clone(), offset));
+        asked.of_deposed && told.is_none_or(before)
+    }
+
+    /// Notes the first time that a deposed coordinator told a member less than is committed.
+    fn note(
+        &mut self,
+        at: Instant,
+        consumer: u32,
+        place: &Place,
+        told: Option<Offset>,
+        asked: &Asked,
+    ) {
+        let (group, partition) = place;
+        let known = asked.floors.get(partition).filter(|floor| told < Some(floor.offset));
+        if let Some(floor) = known.filter(|_| self.is_old_news(place, told, asked)) {
+            let (group, partition) = (group.to_string(), partition.clone());
+            let committed = floor.offset;
+            self.noted.get_or_insert(Note::ToldByDeposed {
+                at,
+                group,
+                partition,
+                consumer,
+                told,
+                committed,
+            });
+        }
+    }
+
     /// Whether a member was told less than is committed, or what is not.
     fn judge(
         &self,
@@ -121,8 +153,7 @@ impl CommitRewound {
         if ghost.has_forgotten(group) || ghost.has_lost(partition) {
             return None;
         }
-        let before = |offset| self.stored.contains(&(place.clone(), offset));
-        if asked.of_deposed && found.is_none_or(before) {
+        if self.is_old_news(place, found, asked) {
             return None;
         }
         let floor = asked.floors.get(partition).copied();
@@ -240,6 +271,7 @@ impl Invariant for CommitRewound {
                     if let Some(witness) = self.judge(ghost, consumer, &place, *found, &asked) {
                         return event.broke(self.name(), Arc::clone(&member.group), witness);
                     }
+                    self.note(at, consumer, &place, *found, &asked);
                     if let Some(offset) = *found {
                         let by = Client::Consumer(consumer);
                         self.raise(place, Floor { offset, generation: NONE, by, at });
@@ -249,6 +281,10 @@ impl Invariant for CommitRewound {
             _ => {}
         }
         Ok(())
+    }
+
+    fn remark(&self, _ending: Ending, _ghost: &Ghost) -> Option<Note> {
+        self.noted.clone()
     }
 }
 
@@ -331,6 +367,21 @@ mod tests {
             story.recalls(2, found);
             assert_eq!(!story.sentence().is_empty(), fires, "told {found:?}");
         }
+    }
+
+    #[test]
+    fn notes_what_a_deposed_coordinator_told() {
+        let mut story = committed(10);
+        story.commits_offset(1, 2, 1, 20);
+        story.committed(1, 2, 1, true);
+        story.coordinator_is_deposed();
+        story.recalls(2, Some(10));
+        let notes = story.finish().notes;
+        assert_eq!(
+            notes[0].to_string(),
+            "group shop: k2 was told offset 10 of orders-0 at 2.000 s while a deposed coordinator answered, \
+             though offset 20 was committed: Kafka permits that, and records are processed again"
+        );
     }
 
     #[test]
