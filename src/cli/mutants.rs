@@ -39,7 +39,7 @@ pub struct MutantsArgs {
     /// scenarios add nothing
     #[arg(long, conflicts_with_all = ["starts", "shrink", "scenario"])]
     table: bool,
-    /// Files or directories of scenarios for the table [default: smoke, faults and mutants]
+    /// Files or directories of scenarios for the table [default: all but the regressions]
     #[arg(long, value_name = "FILE|DIR", requires = "table")]
     scenarios: Vec<String>,
     /// Starts of each hunt, each on its own seeds; medians are reported
@@ -140,9 +140,9 @@ fn table(args: &MutantsArgs) -> Result<ExitCode, String> {
     use crate::scenario::files::load_all;
 
     /// Where scenarios are that are not about one run.
-    const USUAL: [&str; 3] = ["scenarios/smoke", "scenarios/faults", "scenarios/mutants"];
+    const USUAL: [&str; 5] = ["smoke", "faults", "groups", "eos", "mutants"];
     let paths = match args.scenarios.is_empty() {
-        true => USUAL.map(str::to_owned).to_vec(),
+        true => USUAL.map(|place| format!("scenarios/{place}")).to_vec(),
         false => args.scenarios.clone(),
     };
     let scenarios = load_all(&paths).map_err(|problem| problem.to_string())?;
