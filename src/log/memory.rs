@@ -70,7 +70,7 @@ impl<D: Disk> Log<D> {
         let floor = self.segments.range(..=from).next_back().map_or(from, |(base, _)| *base);
         for segment in self.segments.range(floor..).map(|(_, segment)| segment) {
             let mut walk = segment.headers_from(from)?;
-            let known = segment.aborted()?;
+            let (known, rest) = segment.aborted_with_rest()?;
             let mut aborted = known.clone();
             // Of the others, what a power loss left is as good as nothing.
             aborted.retain(|aborted| (segment.base..from).contains(&aborted.last));
@@ -87,7 +87,8 @@ impl<D: Disk> Log<D> {
                 }
                 Ok(())
             })?;
-            if aborted != known {
+            // Nothing that is appended behind such a rest would be read.
+            if aborted != known || rest > 0 {
                 segment.set_aborted(&aborted, false)?;
             }
         }

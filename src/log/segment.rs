@@ -209,6 +209,11 @@ impl<D: Disk> Segment<D> {
         transactions::read(&self.disk, &self.all_index_paths()[2])
     }
 
+    /// The same, with the number of bytes in the index that follow them and are not an entry.
+    pub(super) fn aborted_with_rest(&self) -> Result<(Vec<Aborted>, usize), LogError> {
+        transactions::read_with_rest(&self.disk, &self.all_index_paths()[2])
+    }
+
     /// A marker was appended that aborts a transaction.
     pub(crate) fn push_aborted(&self, aborted: &Aborted) -> Result<(), LogError> {
         self.indexes.lock().unsynced = true;

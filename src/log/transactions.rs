@@ -130,9 +130,17 @@ impl Aborted {
     }
 }
 
-/// The entries of a file, in the order of markers; none when there is no file. What can't be an
-/// entry ends it.
+/// The entries of a file, in the order of markers; none when there is no file. Bytes that can't be an
+/// entry end it.
 pub(crate) fn read<D: Disk>(disk: &D, path: &Path) -> Result<Vec<Aborted>, LogError> {
+    read_with_rest(disk, path).map(|(entries, _)| entries)
+}
+
+/// The same, with the number of bytes that follow the entries. Nothing behind those is read.
+pub(crate) fn read_with_rest<D: Disk>(
+    disk: &D,
+    path: &Path,
+) -> Result<(Vec<Aborted>, usize), LogError> {
     let bytes = read_file(disk, path)?.unwrap_or_default();
     let mut entries: Vec<Aborted> = Vec::new();
     for entry in bytes.chunks(ENTRY) {
@@ -146,7 +154,8 @@ pub(crate) fn read<D: Disk>(disk: &D, path: &Path) -> Result<Vec<Aborted>, LogEr
             }
         }
     }
-    Ok(entries)
+    let rest = bytes.len() - entries.len() * ENTRY;
+    Ok((entries, rest))
 }
 
 /// Adds an entry at the end of a file, which is created when missing.
@@ -222,7 +231,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("00000000000000000000.txnindex");
         std::fs::write(&path, [0; 2 * ENTRY]).unwrap();
-        assert_eq!(read(&RealDisk, &path).unwrap(), []);
+        assert_eq!(read_with_rest(&RealDisk, &path).unwrap(), (vec![], 2 * ENTRY));
     }
 
     #[test]
@@ -233,6 +242,7 @@ mod tests {
         assert_eq!(read(&RealDisk, &path).unwrap(), [aborted(1, 5, 9)]);
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..40]).unwrap();
+        assert_eq!(read_with_rest(&RealDisk, &path).unwrap(), (vec![aborted(1, 5, 9)], 6));
         append(&RealDisk, &path, &aborted(2, 10, 11)).unwrap();
         assert_eq!(read(&RealDisk, &path).unwrap(), [aborted(1, 5, 9), aborted(2, 10, 11)]);
         write(&RealDisk, &path, &[], false).unwrap();

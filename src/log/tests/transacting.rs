@@ -261,6 +261,33 @@ async fn transaction_index_that_a_power_loss_left_is_built_again_from_the_log() 
 }
 
 #[tokio::test]
+async fn aborted_transaction_is_found_behind_what_a_power_loss_left_in_the_index() {
+    // The power loss took the markers, and left the index with the size that their entries gave it.
+    for (kept, left) in [(0, 34), (0, 102), (1, 34), (1, 68)] {
+        let home = Home::new(LogConfig::default());
+        let mut log = home.open().await;
+        fill(&mut log, 1, 1, 1);
+        let mut expected = Vec::new();
+        for sequence in 0..kept {
+            let first = produce(&mut log, 0, sequence, Guard::NONE).unwrap().base;
+            expected.push((first, end(&mut log, 0, false, 1).unwrap().base));
+        }
+        drop(log);
+        let index = home.file("00000000000000000000.txnindex");
+        let mut bytes = std::fs::read(&index).unwrap_or_default();
+        bytes.extend(vec![0; left]);
+        std::fs::write(&index, bytes).unwrap();
+
+        let mut log = home.open().await;
+        let first = produce(&mut log, 0, kept, Guard::NONE).unwrap().base;
+        expected.push((first, end(&mut log, 0, false, 1).unwrap().base));
+        let aborted = log.aborted_transactions(Offset(0), log.log_end()).unwrap();
+        let found: Vec<_> = aborted.iter().map(|of| (of.first, of.last)).collect();
+        assert_eq!(found, expected, "{kept} entries and {left} zeros");
+    }
+}
+
+#[tokio::test]
 async fn follower_learns_the_epoch_of_a_marker() {
     let (home, other) = (Home::new(verified()), Home::new(verified()));
     let (mut leader, mut follower) = (home.open().await, other.open().await);
