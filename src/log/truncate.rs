@@ -51,8 +51,10 @@ impl<D: Disk> Log<D> {
             self.durability.epochs_changed();
         }
         let mut reloaded = self.forget_snapshots(|at| at > end);
-        // No producers at the end means no producers before.
-        if reloaded.is_ok() && !self.producers.is_empty() {
+        // No producers at the end means none before, except those that have expired: then a transaction
+        // may be open again, and the index may still say that it was aborted.
+        let reopened = self.unreplicated.iter().any(|ended| ended.marker >= end);
+        if reloaded.is_ok() && (reopened || !self.producers.is_empty()) {
             reloaded = self.load_producers();
         }
         self.or_offline(reloaded)?;

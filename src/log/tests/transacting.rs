@@ -288,6 +288,27 @@ async fn aborted_transaction_is_found_behind_what_a_power_loss_left_in_the_index
 }
 
 #[tokio::test]
+async fn truncation_removes_the_aborted_transaction_of_a_producer_that_expired() {
+    let config = LogConfig { producer_expiration: Duration::from_millis(100), ..tiny() };
+    let home = Home::new(config);
+    let mut log = home.open().await;
+    fill(&mut log, 1, 1, 1);
+    let first = produce(&mut log, 0, 0, Guard::NONE).unwrap().base;
+    fill(&mut log, 1, 3, 1);
+    end(&mut log, 0, false, 1).unwrap();
+    log.expire_producers(Timestamp(NOW.0 + 100));
+    assert!(log.producers().is_empty());
+    log.truncate_to(first).unwrap();
+    log.save_epochs().await.unwrap();
+
+    produce(&mut log, 0, 0, Guard::NONE).unwrap();
+    let marker = end(&mut log, 0, false, 1).unwrap().base;
+    let aborted = log.aborted_transactions(Offset(0), log.log_end()).unwrap();
+    let found: Vec<_> = aborted.iter().map(|of| (of.first, of.last)).collect();
+    assert_eq!(found, [(first, marker)]);
+}
+
+#[tokio::test]
 async fn follower_learns_the_epoch_of_a_marker() {
     let (home, other) = (Home::new(verified()), Home::new(verified()));
     let (mut leader, mut follower) = (home.open().await, other.open().await);
