@@ -30,7 +30,7 @@
 //! | `unknown` | `producer`, `op`, `error` | anything may have happened, as after a timeout |
 //! | `misbehaved` | `producer`, `partition`, `value`, `misdeed`, `repeats` (of a `repeated` one: the offset of the other record) | about to send a record that must be refused; `misdeed` is one of `base-offset`, `control-bit`, `transactional-bit`, `record-count`, `checksum`, `size`, `two-batches`, `half-batch`, `acks`, `sequence-gap`, `old-epoch`, `repeated` |
 //! | `answered` | `producer`, `value`, `error`, `offset` (not with an error) | the answer to that |
-//! | `polled` | `consumer`, `partition`, `records`: `[offset, value]` each | what one poll returned of one partition |
+//! | `polled` | `consumer`, `partition`, `records`: `[offset, value]` each, `epochs` (if known): `[offset, leader epoch]` each, the epoch of the batches from there on | what one poll returned of one partition |
 //! | `positioned` | `consumer`, `partition`, `offset` | the next offset was set: assigned, sought, reset |
 //! | `reached-end` | `consumer`, `partition`, `end` | a final read reached the end offset |
 //! | `asked` | `consumer`, `partition` | about to ask ListOffsets |

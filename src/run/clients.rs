@@ -55,8 +55,9 @@ mod tests {
             };
             clients.see(HostId(9), &sent.into());
         }
-        let records = vec![(Offset(0), 7)];
-        clients.see(HostId(3), &ConsumerEvent::Polled { consumer: 3, partition, records }.into());
+        let (records, epochs) = (vec![(Offset(0), 7)], Vec::new());
+        let polled = ConsumerEvent::Polled { consumer: 3, partition, records, epochs };
+        clients.see(HostId(3), &polled.into());
         let name = |host: HostId| if host == HostId(9) { "shop" } else { "k3" };
         let explained = |what: &str| clients.explained(what.to_owned(), name);
         assert_eq!(explained("p1's record 4 is gone"), "p1's record 4 is gone (p1 is shop)");

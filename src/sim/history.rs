@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::base::config::Acks;
-use crate::base::{Offset, ProducerEpoch, ProducerId, TopicPartition};
+use crate::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
 
 /// One step of one client. Values are unique in a run, so that a record can be recognised.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -175,6 +175,9 @@ pub enum ConsumerEvent {
         partition: TopicPartition,
         /// Offset and unique value of each record, in the order returned.
         records: Vec<(Offset, u64)>,
+        /// The leader epochs of their batches: from which of these offsets on, and which. Empty if the
+        /// client doesn't report them.
+        epochs: Vec<(Offset, LeaderEpoch)>,
     },
     /// The position, the next offset to read, was set: assigned, sought, or reset after truncation.
     Positioned { consumer: u32, partition: TopicPartition, offset: Offset },

@@ -79,7 +79,7 @@ impl Clients {
         changes: &mut Vec<Change>,
     ) {
         match event {
-            ConsumerEvent::Polled { consumer, partition, records } => {
+            ConsumerEvent::Polled { consumer, partition, records, .. } => {
                 let Some((first, _)) = records.first() else { return };
                 let positions = self.positions(*consumer, host);
                 let known = positions.get(partition).copied().filter(|known| !known.stale);

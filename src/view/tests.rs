@@ -352,6 +352,7 @@ fn polls_pass_or_jump_from_the_position() {
         consumer,
         partition: orders(),
         records: offsets.iter().map(|offset| (Offset(*offset), 1)).collect(),
+        epochs: Vec::new(),
     };
     let positioned = |offset| ConsumerEvent::Positioned {
         consumer,

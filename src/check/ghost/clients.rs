@@ -375,7 +375,7 @@ impl Clients {
         transactions: &mut Transactions,
     ) {
         match event {
-            ConsumerEvent::Polled { consumer, partition, records } => {
+            ConsumerEvent::Polled { consumer, partition, records, .. } => {
                 let consumer = *consumer;
                 let stable = transactions.reads_committed(consumer);
                 for (offset, value) in records {

@@ -346,6 +346,7 @@ impl Ghost {
                         consumer,
                         partition,
                         records,
+                        ..
                     }) => {
                         if let Some((last, _)) = records.last() {
                             self.groups.read(*consumer, partition, last.next());

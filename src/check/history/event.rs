@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::base::config::{Acks, Setting};
-use crate::base::{Instant, Offset, TopicPartition};
+use crate::base::{Instant, LeaderEpoch, Offset, TopicPartition};
 use crate::sim::{
     ClientEvent, HostId, Isolation, Lookup, MemberEvent, Misdeed, Outcome, ProducerEvent,
 };
@@ -67,6 +67,8 @@ pub(super) enum Said {
         consumer: u32,
         partition: String,
         records: Vec<(Offset, u64)>,
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        epochs: Vec<(Offset, LeaderEpoch)>,
     },
     Positioned {
         consumer: u32,

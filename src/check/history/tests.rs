@@ -3,7 +3,7 @@
 mod transactions;
 
 use super::*;
-use crate::base::TopicPartition;
+use crate::base::{LeaderEpoch, TopicPartition};
 use crate::sim::{ConsumerEvent, Lookup, MemberEvent, Outcome, ProducerEvent};
 
 fn events() -> Vec<ClientEvent> {
@@ -35,10 +35,12 @@ fn events() -> Vec<ClientEvent> {
         offset,
     }));
     let records = vec![(Offset(6), 5), (Offset(7), 99), (Offset(8), 6)];
+    let epochs = vec![(Offset(6), LeaderEpoch(1)), (Offset(8), LeaderEpoch(3))];
     events.push(ClientEvent::Consumer(ConsumerEvent::Polled {
         consumer: 0,
         partition: partition.clone(),
         records,
+        epochs,
     }));
     events.push(ClientEvent::Consumer(ConsumerEvent::ReachedEnd {
         consumer: 0,

@@ -30,6 +30,7 @@ impl Invariant for AbortedRead {
                 consumer,
                 partition,
                 records,
+                ..
             })) => {
                 let stable = ghost.transactions().reads_committed(*consumer);
                 for (offset, value) in records {

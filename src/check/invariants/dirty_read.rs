@@ -25,6 +25,7 @@ impl Invariant for DirtyRead {
             consumer,
             partition: name,
             records,
+            ..
         })) = &event.seen.what
         else {
             return Ok(());

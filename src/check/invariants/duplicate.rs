@@ -21,6 +21,7 @@ impl Invariant for Duplicate {
             consumer,
             partition,
             records,
+            ..
         })) = &event.seen.what
         else {
             return Ok(());

@@ -31,6 +31,7 @@ impl Invariant for InconsistentOffset {
                 consumer,
                 partition,
                 records,
+                ..
             })) => {
                 let clients = ghost.clients();
                 for (offset, value) in

@@ -59,6 +59,7 @@ impl Invariant for MisbehaviourRefused {
                 consumer,
                 partition,
                 records,
+                ..
             })) => {
                 let mut records = records.iter();
                 let found = records.find_map(|(offset, value)| {

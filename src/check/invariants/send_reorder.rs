@@ -62,6 +62,7 @@ impl Invariant for SendReorder {
                 consumer,
                 partition,
                 records,
+                ..
             })) => {
                 let readings = self.readings.entry(*consumer).or_default();
                 if !readings.contains_key(partition) {

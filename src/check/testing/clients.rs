@@ -45,9 +45,15 @@ impl Story {
     }
 
     pub fn polled(&mut self, consumer: u32, records: &[(i64, u64)]) {
+        self.polled_of(consumer, records, &[]);
+    }
+
+    /// The same, with the leader epochs of the batches from these offsets on.
+    pub fn polled_of(&mut self, consumer: u32, records: &[(i64, u64)], epochs: &[(i64, i32)]) {
         let records = records.iter().map(|(offset, value)| (Offset(*offset), *value)).collect();
-        let partition = self.partition.clone();
-        self.client(ConsumerEvent::Polled { consumer, partition, records });
+        let epochs = epochs.iter().map(|(from, epoch)| (Offset(*from), LeaderEpoch(*epoch)));
+        let (partition, epochs) = (self.partition.clone(), epochs.collect());
+        self.client(ConsumerEvent::Polled { consumer, partition, records, epochs });
     }
 
     pub fn positioned(&mut self, consumer: u32, offset: i64) {

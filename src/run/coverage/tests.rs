@@ -288,6 +288,7 @@ fn consumer_reset_counts_only_below_its_last_read() {
         consumer,
         partition,
         records: vec![(Offset(4), 9)],
+        epochs: Vec::new(),
     }));
     let mut story = Story::new();
     story.sees(9, at(0));

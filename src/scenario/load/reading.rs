@@ -208,10 +208,13 @@ impl ReadingLog {
                 events.push(self.positioned(&first.partition, first.offset));
             }
             let seen = run.iter().filter_map(|record| Some((record.offset, number_of(record)?)));
+            let epochs = run.chunk_by(|one, next| one.leader_epoch == next.leader_epoch);
+            let epochs = epochs.filter_map(|same| same.first());
             events.push(ClientEvent::Consumer(ConsumerEvent::Polled {
                 consumer: self.number,
                 partition: first.partition.clone(),
                 records: seen.collect(),
+                epochs: epochs.map(|first| (first.offset, first.leader_epoch)).collect(),
             }));
         }
         events

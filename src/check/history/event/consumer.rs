@@ -6,8 +6,8 @@ use crate::sim::ConsumerEvent;
 /// The line of a consumer's event.
 pub(super) fn said(event: ConsumerEvent) -> Said {
     match event {
-        ConsumerEvent::Polled { consumer, partition, records } => {
-            Said::Polled { consumer, partition: partition.to_string(), records }
+        ConsumerEvent::Polled { consumer, partition, records, epochs } => {
+            Said::Polled { consumer, partition: partition.to_string(), records, epochs }
         }
         ConsumerEvent::Positioned { consumer, partition, offset } => {
             Said::Positioned { consumer, partition: partition.to_string(), offset }
@@ -34,8 +34,9 @@ pub(super) fn said(event: ConsumerEvent) -> Said {
 /// The event of a consumer's line.
 pub(super) fn heard(said: Said) -> Result<ConsumerEvent, String> {
     Ok(match said {
-        Said::Polled { consumer, partition, records } => {
-            ConsumerEvent::Polled { consumer, partition: read_partition(&partition)?, records }
+        Said::Polled { consumer, partition, records, epochs } => {
+            let partition = read_partition(&partition)?;
+            ConsumerEvent::Polled { consumer, partition, records, epochs }
         }
         Said::Positioned { consumer, partition, offset } => {
             ConsumerEvent::Positioned { consumer, partition: read_partition(&partition)?, offset }
