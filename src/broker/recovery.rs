@@ -10,10 +10,10 @@ use tokio::sync::mpsc;
 
 use super::partition::tell_damage;
 use crate::base::config::NodeConfig;
-use crate::base::{BrokerId, Flaws, Instant, Offset, StorageProbe, TopicPartition};
+use crate::base::{BrokerId, Flaw, Flaws, Instant, Offset, StorageProbe, TopicPartition};
 use crate::controller::Image;
 use crate::io::{Disk, World};
-use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery};
+use crate::log::{self, Log, LogConfig, LogDir, LogError, Recovery, RecoveryReport};
 
 /// How often progress is said while it takes long.
 const SAY: Duration = Duration::from_secs(10);
@@ -49,18 +49,34 @@ impl RecoveryObserver for () {
 }
 
 /// Opens one log, and recovers it unless it was closed (`clean`). Says what is damaged in it.
+///
+/// A clean stop saves the end of each log as its recovery point. So a log that has more was not closed
+/// like that: a disk lied when the marker was removed, and a power loss brought it back. Such a log is
+/// examined. (Apache Kafka trusts the marker.)
 pub(crate) async fn open<W: World>(
     world: &W,
     dir: &LogDir<W::Disk>,
     found: &log::Found,
     name: &TopicPartition,
     (config, clean): (LogConfig, bool),
-    watch: impl FnMut(log::Progress) + Send,
+    mut watch: impl FnMut(log::Progress) + Send,
 ) -> Result<(Log<W::Disk>, Option<LogError>), LogError> {
-    let recovery = Recovery { clean, ..found.recovery(name) };
+    let mut recovery = Recovery { clean, ..found.recovery(name) };
     let path = dir.partition_dir(name);
     let (disk, now) = (world.disk().clone(), world.wall_clock());
-    let (mut log, report) = Log::open_watched(disk, path, config, recovery, now, watch).await?;
+    let mut opened =
+        Log::open_watched(disk.clone(), path.clone(), config, recovery, now, &mut watch).await;
+    let closed_at = recovery.recovery_point;
+    if clean && !config.flaws.has(Flaw::TrustDirtyStart) && has_more(&opened, closed_at) {
+        tracing::warn!(
+            partition = %name, %closed_at,
+            "a log has more than at its clean stop: the marker is stale, and the log is examined"
+        );
+        drop(opened);
+        recovery.clean = false;
+        opened = Log::open_watched(disk, path, config, recovery, now, &mut watch).await;
+    }
+    let (mut log, report) = opened?;
     if let Some(reason) = &report.cut_because {
         tracing::warn!(partition = %name, bytes = report.bytes_cut, reason, "cut a torn tail");
     }
@@ -68,7 +84,7 @@ pub(crate) async fn open<W: World>(
         let start = log.log_start();
         tracing::warn!(partition = %name, %began, %start, "the first segments are gone");
     }
-    if !clean {
+    if !recovery.clean {
         world.probe(StorageProbe::Recovered {
             partition: name.clone(),
             cut: report.bytes_cut,
@@ -90,6 +106,19 @@ pub(crate) async fn open<W: World>(
     }
     log.set_cleaned_to(found.cleaner_offsets.get(name).copied().unwrap_or(Offset::NONE));
     Ok((log, report.damaged.map(LogError::from)))
+}
+
+/// Whether a log that was opened as after a clean stop has anything at or beyond the end that it had
+/// then.
+fn has_more<D: Disk>(
+    opened: &Result<(Log<D>, RecoveryReport), LogError>,
+    closed_at: Offset,
+) -> bool {
+    match opened {
+        Ok((log, _)) => log.log_end() > closed_at,
+        Err(LogError::Corrupt { offset, .. }) => *offset >= closed_at,
+        Err(_) => false,
+    }
 }
 
 /// What a log's settings are, as far as this node knows before it has heard of the controller. A
@@ -259,7 +288,116 @@ impl Tally {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use bytes::BytesMut;
+
     use super::*;
+    use crate::base::config::Compression;
+    use crate::base::{BrokerEpoch, DirectoryId, LeaderEpoch, Timestamp, TopicId};
+    use crate::io::real::{RealDisk, RealWorld};
+    use crate::log::Identity;
+    use crate::wire::batch::BatchBuilder;
+
+    const NOW: Timestamp = Timestamp(1_000_000);
+
+    /// A compacted log of several segments, in a directory that was closed.
+    struct Closed {
+        place: tempfile::TempDir,
+        name: TopicPartition,
+        config: LogConfig,
+        end: Offset,
+        bases: Vec<Offset>,
+    }
+
+    impl Closed {
+        /// `saves`: the checkpoint has the log's recovery point.
+        async fn new(saves: bool) -> Self {
+            let place = tempfile::tempdir().unwrap();
+            let name = TopicPartition::new("orders", 1);
+            let config = LogConfig { compacted: true, segment_bytes: 1000, ..LogConfig::default() };
+            let (dir, _) = Self::dir(&place).await;
+            let path = dir.create_partition(&name, TopicId([9; 16])).await.unwrap();
+            let new = Recovery { clean: true, ..Recovery::default() };
+            let mut log = Log::open(RealDisk, path, config, new, NOW).await.unwrap().0;
+            for key in 0..40 {
+                let mut builder = BatchBuilder::new(Compression::None, NOW);
+                builder.append(NOW, Some(&[key]), Some(b"value"), &[]);
+                let mut batch = BytesMut::from(&*builder.finish_plain());
+                log.append_as_leader(&mut batch, LeaderEpoch(1), NOW).unwrap();
+            }
+            let (end, bases) = (log.log_end(), log.segment_bases().collect());
+            let mark = log.close().await.unwrap();
+            if saves {
+                dir.save_recovery_points(&BTreeMap::from([(name.clone(), mark)])).await.unwrap();
+            }
+            dir.mark_clean(BrokerEpoch(7)).await.unwrap();
+            Self { place, name, config, end, bases }
+        }
+
+        async fn dir(place: &tempfile::TempDir) -> (LogDir<RealDisk>, log::Found) {
+            let identity = Identity {
+                node: BrokerId(1),
+                cluster: Some("c".into()),
+                fresh_cluster: TopicId::ZERO,
+                fresh_directory: DirectoryId([5; 16]),
+                flaws: Flaws::default(),
+            };
+            LogDir::open(RealDisk, place.path().join("data"), identity).await.unwrap()
+        }
+
+        fn segment(&self, base: Offset) -> PathBuf {
+            let dir = self.place.path().join("data").join(self.name.to_string());
+            dir.join(format!("{:020}.log", base.0))
+        }
+
+        /// Opens it as the next start does. Returns where it begins and ends, and what is damaged.
+        async fn open(&self) -> (Offset, Offset, Option<LogError>) {
+            let (dir, found) = Self::dir(&self.place).await;
+            assert!(found.clean);
+            let (world, how) = (RealWorld::new(), (self.config, found.clean));
+            let opened = open(&world, &dir, &found, &self.name, how, |_| ()).await;
+            let (log, damage) = opened.unwrap();
+            (log.log_start(), log.log_end(), damage)
+        }
+    }
+
+    #[tokio::test]
+    async fn log_that_ends_where_it_was_closed_is_trusted() {
+        let closed = Closed::new(true).await;
+        assert!(closed.bases.len() > 2);
+        // Only an examination would find it.
+        fs::write(closed.segment(closed.bases[0]), "").unwrap();
+        let (start, end, damage) = closed.open().await;
+        assert_eq!((start, end), (Offset(0), closed.end));
+        assert!(damage.is_none());
+    }
+
+    #[tokio::test]
+    async fn log_without_a_recovery_point_is_examined_after_a_clean_stop() {
+        let closed = Closed::new(false).await;
+        let (start, end, damage) = closed.open().await;
+        assert_eq!((start, end), (Offset(0), closed.end), "an intact log stays whole");
+        assert!(damage.is_none());
+        let closed = Closed::new(false).await;
+        fs::write(closed.segment(closed.bases[0]), "").unwrap();
+        let (start, end, damage) = closed.open().await;
+        assert_eq!((start, end), (Offset(0), Offset(0)), "it ends at the gap");
+        assert!(damage.is_none());
+        assert!(!closed.segment(closed.bases[1]).exists());
+    }
+
+    #[tokio::test]
+    async fn torn_tail_beyond_the_recovery_point_is_cut_after_a_clean_stop() {
+        let closed = Closed::new(true).await;
+        let last = closed.segment(*closed.bases.last().unwrap());
+        let whole = fs::read(&last).unwrap();
+        fs::write(&last, [&whole[..], &[0; 100]].concat()).unwrap();
+        let (_, end, damage) = closed.open().await;
+        assert_eq!(end, closed.end);
+        assert!(damage.is_none());
+        assert_eq!(fs::read(&last).unwrap(), whole);
+    }
 
     #[test]
     fn a_log_whose_policy_does_not_say_so_may_have_gaps_only_where_a_cleaner_was() {

@@ -126,10 +126,16 @@ async fn close_one<W: World>(
         partition.sync_to(partition.log_end()).await?;
     }
     save_recovery_points(broker, home).await?;
+    let mut closed = BTreeMap::new();
     for partition in replicas_in(broker, home) {
         if let Some(log) = partition.retire() {
-            log.close().await?;
+            closed.insert(partition.name.clone(), log.close().await?);
         }
+    }
+    // Records may have arrived since, and the next start examines a log that has more than this.
+    closed.retain(|name, mark| home.dir.recovery_point(name) != Some(mark.offset));
+    if !closed.is_empty() {
+        home.dir.save_recovery_points(&closed).await?;
     }
     let marked = may_mark && !broker.replicas.has_unusable(home);
     if marked {

@@ -304,6 +304,11 @@ impl<D: Disk> LogDir<D> {
         }
     }
 
+    /// The recovery point of a partition that the checkpoint holds, or will once all saves are done.
+    pub fn recovery_point(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.shared.saved.lock().recovery_points.get(partition).map(|mark| mark.offset)
+    }
+
     /// Saves recovery points. Partitions that are not named keep what was saved last. A log is not
     /// called clean beyond its recovery point: it is about to be truncated there, or was.
     pub fn save_recovery_points(

@@ -78,6 +78,10 @@ pub enum Unjudged {
     /// A disk that lies, and power losses that keep a part of what was not durable: the files of one
     /// log may then be of different times, which no order of syncs prevents.
     TornBehindLies,
+    /// A disk that lies, and power losses, on a compacted topic: the end of a segment that was called
+    /// synced may be gone while the next one is there. Below the recovery point, recovery accepts such
+    /// a gap as the work of Kafka's cleaner, and nothing in the files tells one from the other.
+    GapsBehindLies,
     /// A clock that is wrong, on a topic whose records are removed by their age: brokers judge it by
     /// their own clocks, and invariants by the true time.
     AgeByWrongClock,
@@ -91,6 +95,7 @@ impl fmt::Display for Unjudged {
         f.write_str(match self {
             Self::MayNotHeal => "as no intact copy may be left",
             Self::TornBehindLies => "as power losses keep a part of what was not durable",
+            Self::GapsBehindLies => "as gaps of a compacted log pass for those of a cleaner",
             Self::AgeByWrongClock => "as records are removed by their age",
             Self::LateInOldTransactions => "as transactions have no epochs of their own",
         })
@@ -116,6 +121,8 @@ pub struct Terms {
     pub acks: BTreeSet<u8>,
     /// Whether a clock that is wrong by an hour may remove records.
     pub ages: bool,
+    /// Whether its logs are compacted.
+    pub compacted: bool,
 }
 
 /// Retention that no error of a clock reaches.
@@ -149,6 +156,7 @@ impl Terms {
             acks: acks.collect(),
             ages: topic.cleanup_policy.compact
                 || topic.cleanup_policy.delete && topic.retention_ms.is_some_and(|age| age < LONG),
+            compacted: topic.cleanup_policy.compact,
         }
     }
 
@@ -186,6 +194,8 @@ impl Terms {
             unclean: false,
             acks: BTreeSet::from([level(Acks::All)]),
             ages: false,
+            // Its runs are too short for a second segment.
+            compacted: false,
         }
     }
 
@@ -313,6 +323,12 @@ impl Contract {
         }
         if faults.iter().filter_map(|fault| fault.action.as_strike()).any(Strike::tears) {
             remove(faults, Unjudged::TornBehindLies, &|strike| strike.lies());
+        }
+        let takes_power = |strike: &dyn Strike| strike.may_cost().takes_power;
+        if Terms::of(scenario).iter().any(|terms| terms.compacted)
+            && faults.iter().filter_map(|fault| fault.action.as_strike()).any(takes_power)
+        {
+            remove(faults, Unjudged::GapsBehindLies, &|strike| strike.lies());
         }
         if !Self::heals(scenario, faults) {
             remove(faults, Unjudged::MayNotHeal, &|strike| {

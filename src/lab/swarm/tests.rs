@@ -396,7 +396,11 @@ fn faults_that_can_not_be_judged_are_left_out_and_named() {
     let nothing = torn.clone() + "survival = \"nothing\"\n";
     let told = vec![(Unjudged::TornBehindLies, vec!["disk-lies"])];
     assert_eq!(left(RF3_MIN2, &(lies.clone() + &torn)), (told, 1));
-    assert_eq!(left(RF3_MIN2, &(lies + &nothing)), (vec![], 2));
+    assert_eq!(left(RF3_MIN2, &(lies.clone() + &nothing)), (vec![], 2));
+    let compacted = format!("{RF3_MIN2}\ncleanup.policy = \"compact\"\nkeys = 16");
+    let told = vec![(Unjudged::GapsBehindLies, vec!["disk-lies"])];
+    assert_eq!(left(&compacted, &(lies.clone() + &nothing)), (told, 1));
+    assert_eq!(left(&compacted, &(lies + &settled("kill", LEADER))), (vec![], 2));
     let rot = settled("disk-corruption", LEADER) + "pages = 2\nintact = 0\n";
     let told = vec![(Unjudged::MayNotHeal, vec!["disk-corruption"])];
     assert_eq!(left(RF1, &rot), (told, 0));
