@@ -123,6 +123,8 @@ pub(crate) struct TransactionLog {
     ranks: BTreeMap<ProducerId, usize>,
     /// When committed entries of a transactional id were last lost within the contract.
     forgot: BTreeMap<Arc<str>, Instant>,
+    /// Transactional ids, each time that an entry of one was committed or lost.
+    touched: Vec<Arc<str>>,
     /// The first committed batch with an entry that can't be read.
     unreadable: Option<(i32, Offset)>,
 }
@@ -146,6 +148,11 @@ impl TransactionLog {
     /// What is committed of all transactional ids.
     pub fn all(&self) -> impl Iterator<Item = (&Arc<str>, &Logged)> {
         self.logged.iter()
+    }
+
+    /// Transactional ids, each time that an entry of one was committed or lost.
+    pub fn touched(&self) -> &[Arc<str>] {
+        &self.touched
     }
 
     /// Every decision ever committed about a transactional id, in order of time.
@@ -214,6 +221,7 @@ impl TransactionLog {
             if let Some(decision) = fold(&mut self.logged, at, &entry) {
                 self.decisions.entry(Arc::clone(&entry.id)).or_default().push(decision);
             }
+            self.touched.push(Arc::clone(&entry.id));
             self.committed.entry(partition).or_default().push((at, entry.clone()));
             changes.push(Change::Logged { entry, before });
         }
@@ -225,6 +233,7 @@ impl TransactionLog {
         let kept = committed.partition_point(|(_, entry)| entry.offset < from);
         for (_, entry) in committed.split_off(kept) {
             self.logged.remove(&entry.id);
+            self.touched.push(Arc::clone(&entry.id));
             if permitted {
                 self.forgot.insert(entry.id, at);
             }

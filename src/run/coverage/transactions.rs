@@ -1,6 +1,6 @@
 //! The situations of transactions: what producers are told, and what coordinators log.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Situation;
@@ -18,6 +18,8 @@ type Found = (Situation, Option<TopicPartition>);
 pub(super) struct Coordinated {
     /// The state of each, since when, and whether it was said to be forgotten.
     known: BTreeMap<Arc<str>, Known>,
+    /// How much of what the ghost says was touched it has looked at.
+    seen: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,15 +63,19 @@ impl Coordinated {
     /// What coordinators have logged since the last look.
     fn look(&mut self, now: Instant, ghost: &Ghost, found: &mut Vec<Found>) {
         let log = ghost.transaction_log();
-        for (id, logged) in log.all() {
+        let touched = log.touched();
+        let since: BTreeSet<&Arc<str>> = touched.iter().skip(self.seen).collect();
+        self.seen = touched.len();
+        for id in &since {
+            let Some(logged) = log.logged(id) else { continue };
             let state = logged.value.state;
-            let before = self.known.get(id).copied();
+            let before = self.known.get(*id).copied();
             if before.is_some_and(|before| before.state == state) {
                 continue;
             }
             let forgotten = before.is_some_and(|before| before.forgotten);
             let known = Known { state, since: logged.at, forgotten };
-            self.known.insert(Arc::clone(id), known);
+            self.known.insert(Arc::clone(*id), known);
             let opened = before.filter(|before| before.state == TransactionState::Ongoing);
             let aborts = state == TransactionState::Prepared { commit: false };
             if let Some(opened) = opened.filter(|_| aborts && !is_asked(ghost, id)) {
@@ -81,8 +87,9 @@ impl Coordinated {
                 found.push((situation, coordinator(ghost, id)));
             }
         }
-        for (id, known) in &mut self.known {
-            if !known.forgotten && log.has_forgotten(id) {
+        for id in since {
+            let known = self.known.get_mut(id).filter(|known| !known.forgotten);
+            if let Some(known) = known.filter(|_| log.has_forgotten(id)) {
                 known.forgotten = true;
                 found.push((Situation::TransactionForgotten, coordinator(ghost, id)));
             }
