@@ -157,6 +157,15 @@ fn late_batch_of_an_aborted_transaction_is_refused_if_it_is_verified() {
 }
 
 #[test]
+fn late_batch_is_not_taken_for_a_transaction_that_is_being_completed() {
+    let seen = seen("eos/late-batch-before-the-last-marker");
+    assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
+    assert_eq!(seen.strikes("WriteTxnMarkers requests of b"), 1, "{:?}", seen.outcome.story);
+    let (committed, aborted) = (ended(&seen, "committed"), ended(&seen, "aborted"));
+    assert!(committed > 20 && aborted > 3, "{committed} committed, {aborted} aborted");
+}
+
+#[test]
 fn late_batch_of_an_aborted_transaction_hangs_if_it_is_not_verified() {
     let seen = seen("eos/late-batch-hangs-unverified");
     assert!(seen.strikes("Produce requests of p") >= 3, "{:?}", seen.outcome.story);
