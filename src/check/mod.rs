@@ -28,8 +28,9 @@
 //! A permitted loss (unclean election, or power loss of `min.insync.replicas` unsynced copies) excuses
 //! only what it took: entries of a coordinator excuse their own transactional ids
 //! (`TransactionLog::has_forgotten`), records of a partition excuse offsets and markers of that partition
-//! from then on (`Partition::losses`), and a transaction whose marker they may have been
-//! (`ghost::hanging`). Records of `__consumer_offsets` excuse the groups of their coordinator,
+//! from then on (`Partition::losses`), a transaction whose marker they may have been
+//! (`ghost::hanging`), and records that the next marker settles in another way than the one that was lost
+//! (`Stability::lost_marker`). Records of `__consumer_offsets` excuse the groups of their coordinator,
 //! from the moment at which any leader lacks them (`ghost::forgetting`).
 
 mod dependencies;

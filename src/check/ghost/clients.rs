@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::Partition;
 use super::transactions::{Fate, Read, Transaction, Transactions, Visible};
 use crate::base::config::Acks;
 use crate::base::{Instant, Offset, TopicPartition};
@@ -280,11 +281,14 @@ impl Clients {
         event: &ClientEvent,
         view: &View,
         folded: &[Folded],
+        partitions: &BTreeMap<TopicPartition, Partition>,
         transactions: &mut Transactions,
     ) {
         match event {
             ClientEvent::Producer(event) => self.producer(at, on, event, transactions),
-            ClientEvent::Consumer(event) => self.consumer(at, event, view, folded, transactions),
+            ClientEvent::Consumer(event) => {
+                self.consumer(at, event, view, folded, partitions, transactions);
+            }
             ClientEvent::Transaction(event) => self.transaction(at, on, event, transactions),
             ClientEvent::Member(_) | ClientEvent::Noted { .. } => {}
         }
@@ -372,12 +376,14 @@ impl Clients {
         event: &ConsumerEvent,
         view: &View,
         folded: &[Folded],
+        partitions: &BTreeMap<TopicPartition, Partition>,
         transactions: &mut Transactions,
     ) {
         match event {
             ConsumerEvent::Polled { consumer, partition, records, .. } => {
                 let consumer = *consumer;
                 let stable = transactions.reads_committed(consumer);
+                let known = partitions.get(partition);
                 for (offset, value) in records {
                     let send = self.by_value.get(value).and_then(|i| self.sends.get_mut(*i));
                     let Some(send) = send else { continue };
@@ -388,7 +394,9 @@ impl Clients {
                     if stable {
                         send.stable.get_or_insert(read);
                     }
-                    if let Some(txn) = send.txn.filter(|_| stable) {
+                    // Its own outcome is not what made it visible if the marker was lost.
+                    let lost = || known.and_then(|known| known.lost_outcome(*offset));
+                    if let Some(txn) = send.txn.filter(|_| stable && lost() != Some(false)) {
                         let visible = Visible { value: *value, read };
                         transactions.read(send.producer, txn, visible);
                     }

@@ -298,11 +298,14 @@ impl Ghost {
         send.value & TopicPromise::TOMBSTONE != 0 || later.any(|value| !self.is_aborted(value))
     }
 
-    /// Whether a record is of a transaction that is not committed for sure.
+    /// Whether a record is of a transaction that is not committed for sure, and has not lost its marker.
     fn is_aborted(&self, value: u64) -> bool {
-        let send = self.clients.send_of(value);
-        let txn = send.and_then(|send| self.transactions.get(send.producer, send.txn?));
-        txn.is_some_and(|txn| matches!(txn.fate(), Fate::Aborted(_) | Fate::NeverAsked))
+        let Some(send) = self.clients.send_of(value) else { return false };
+        let txn = send.txn.and_then(|txn| self.transactions.get(send.producer, txn));
+        let aborted =
+            matches!(txn.map(Transaction::fate), Some(Fate::Aborted(_) | Fate::NeverAsked));
+        let lost = send.offset().and_then(|offset| self.lost_outcome(&send.partition, offset));
+        aborted && lost.is_none()
     }
 
     /// Copies that a partition's acknowledged records must have: `min.insync.replicas`, as far as
@@ -355,7 +358,8 @@ impl Ghost {
                     _ => {}
                 }
                 let known = &mut self.transactions;
-                self.clients.observe((*at, *host), event, &self.view, &folded, known);
+                let partitions = &self.partitions;
+                self.clients.observe((*at, *host), event, &self.view, &folded, partitions, known);
                 self.keyed(event);
             }
             What::Probe(Probe::Replica(

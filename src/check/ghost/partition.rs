@@ -95,6 +95,13 @@ impl Partition {
         self.promised.get(after.checked_sub(1)?).filter(|promised| promised.batch.next > offset)
     }
 
+    /// Whether a record was committed or aborted by a marker that was lost since.
+    pub fn lost_outcome(&self, offset: Offset) -> Option<bool> {
+        let promised = self.promise_of(offset)?;
+        let marker = self.stability.lost_marker(&promised.batch, promised.written)?;
+        Some(marker.commit)
+    }
+
     /// A leader exposes a batch that begins at or above the frontier.
     pub fn promise(
         &mut self,
@@ -141,7 +148,7 @@ impl Partition {
         for lost in self.promised.drain(index..) {
             self.copies.insert(copied(&lost.batch), lost.holders);
         }
-        self.stability.restart();
+        self.stability.restart(from);
         for kept in &self.promised {
             self.stability.promise(kept.at, kept.written, &kept.batch);
         }

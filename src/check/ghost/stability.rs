@@ -56,6 +56,8 @@ pub(crate) struct Stability {
     open: BTreeMap<ProducerId, Open>,
     /// By producer, and then by the marker's offset.
     settled: BTreeMap<(ProducerId, Offset), Settled>,
+    /// Markers that were committed once, and lost.
+    lost: Vec<Settled>,
     /// The newest epoch of each producer in a transaction.
     epochs: BTreeMap<ProducerId, ProducerEpoch>,
     /// Every last stable offset that there ever was is at or below this.
@@ -121,9 +123,24 @@ impl Stability {
         before
     }
 
-    /// Begins over with what is still promised. What was stable once stays known.
-    pub fn restart(&mut self) {
-        *self = Self { stable: self.stable, ..Self::default() };
+    /// Everything from an offset on was lost: begins over with what is still promised. What was stable
+    /// once stays known.
+    pub fn restart(&mut self, from: Offset) {
+        let Self { settled, mut lost, stable, .. } = std::mem::take(self);
+        lost.extend(settled.into_values().filter(|settled| settled.marker >= from));
+        *self = Self { lost, stable, ..Self::default() };
+    }
+
+    /// The marker of a batch that was first written at a time, if it was lost: the next one of its
+    /// producer that was written since. The batch is open again, or was open in a log that came back.
+    /// Its coordinator calls the transaction complete, so the marker of the producer's next
+    /// transaction settles it too, as in Kafka.
+    pub fn lost_marker(&self, batch: &Batch, written: Instant) -> Option<&Settled> {
+        let Stamp::Data { producer, .. } = batch.stamp else { return None };
+        let since = |settled: &&Settled| settled.producer == producer && settled.written > written;
+        let lost = self.lost.iter().filter(since).min_by_key(|settled| settled.written)?;
+        let kept = self.markers(producer).filter(since).map(|settled| settled.written).min();
+        kept.is_none_or(|kept| lost.written < kept).then_some(lost)
     }
 
     /// The last stable offset, if everything below `end` is committed.
@@ -200,7 +217,7 @@ mod tests {
         let stability = payments();
         assert_eq!(stability.ever_stable(), Offset(24));
         let mut lost = stability;
-        lost.restart();
+        lost.restart(Offset::ZERO);
         assert_eq!((lost.last_stable(Offset(5)), lost.ever_stable()), (Offset(5), Offset(24)));
     }
 

@@ -20,8 +20,12 @@ impl Ghost {
         let stable = self.transactions.reads_committed(consumer);
         let mut next = gap.start;
         if let Some(partition) = self.partitions.get(name) {
+            // A reader may have passed by what was aborted before the marker was lost.
             let hidden = |batch: &Batch| match stable {
-                true => partition.stability.is_hidden(batch),
+                true => {
+                    partition.stability.is_hidden(batch)
+                        || partition.lost_outcome(batch.base) == Some(false)
+                }
                 false => batch.stamp.is_control(),
             };
             while let Some(promised) = partition.promise_of(next).filter(|_| next < gap.end) {
@@ -49,6 +53,11 @@ impl Ghost {
     pub(crate) fn was_lost(&self, name: &TopicPartition, offset: Option<Offset>) -> bool {
         let losses = self.partitions.get(name).map_or(&[][..], |partition| &partition.losses);
         losses.iter().any(|loss| offset.is_none_or(|offset| loss.from <= offset))
+    }
+
+    /// Whether a record was committed or aborted by a marker that its partition has lost since.
+    pub(crate) fn lost_outcome(&self, name: &TopicPartition, offset: Offset) -> Option<bool> {
+        self.partitions.get(name)?.lost_outcome(offset)
     }
 
     /// Whether a record was sent before its partition lost committed records from its offset on. Another

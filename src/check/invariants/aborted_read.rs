@@ -4,7 +4,9 @@
 //! A record that was refused before it could enter a log must not be in one. A transaction is not
 //! committed if its producer was told that it is aborted, or never asked for a commit; nor are records
 //! that an abort marker follows in the committed log. A producer that reports a timeout as a failure is
-//! found here too. A record that was read before its commit was asked for is judged by `g1b`.
+//! found here too. A record that was read before its commit was asked for is judged by `g1b`. If a
+//! partition loses an abort marker within the contract, the producer's next marker settles the records
+//! that are left, or that come back, whatever was decided for them: they are not judged.
 //! Source: Adya's G1a; Jepsen's Kafka workload, aborted-read.
 
 use crate::base::{Offset, TopicPartition};
@@ -107,6 +109,9 @@ fn ask_client(
     let Some((transaction, Fate::Aborted(at))) = of.map(|of| (of, of.fate())) else {
         return Ok(());
     };
+    if ghost.lost_outcome(partition, offset) == Some(false) {
+        return Ok(());
+    }
     let witness = TransactionWitness::ReadAborted {
         offset,
         record: ghost.clients().name_of(value),
@@ -130,7 +135,9 @@ fn ask_log(
     let fate = partition.stability.fate(&promised.batch).filter(|settled| !settled.commit);
     // A record that was read before it was lost may have another at its offset now.
     let lost = partition.losses.iter().any(|loss| loss.from <= offset);
-    let Some(settled) = fate.filter(|_| !lost) else { return Ok(()) };
+    // One that was read before its commit marker was lost may be aborted now.
+    let was_committed = partition.lost_outcome(offset) == Some(true);
+    let Some(settled) = fate.filter(|_| !lost && !was_committed) else { return Ok(()) };
     let (producer_id, epoch, marker) = (settled.producer, settled.epoch, settled.marker);
     let witness = TransactionWitness::ReadMarkedAborted {
         offset,
@@ -315,6 +322,83 @@ mod tests {
             story.marks(7, 2, false);
             // The second was the other record when it was read.
             story.polled(0, &[(offset, 100)]);
+            assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
+        }
+    }
+
+    #[test]
+    fn excused_when_the_next_marker_commits_what_lost_its_abort_marker() {
+        for (from, fires) in [(1, false), (2, true)] {
+            let mut story = Story::judging("aborted-read");
+            story.reads_committed(0);
+            story.begins(3, 1);
+            story.stored_in(3, 1, 100, 0);
+            story.writes_in(7, 0, &[100]);
+            story.later();
+            story.aborts_transaction(3, 1);
+            story.marks(7, 0, false);
+            story.writes_plain(&[5]);
+            story.loses_committed(from);
+            story.later();
+            story.writes_in(7, 0, &[101]);
+            story.later();
+            story.marks(7, 0, true);
+            story.polled(0, &[(0, 100)]);
+            assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
+        }
+    }
+
+    #[test]
+    fn excused_when_a_record_comes_back_without_its_abort_marker() {
+        for (kept_below, fires) in [(1, false), (2, true)] {
+            let mut story = Story::judging("aborted-read");
+            story.reads_committed(0);
+            story.begins(3, 1);
+            story.stored_in(3, 1, 100, 0);
+            story.writes_in(7, 0, &[100]);
+            story.later();
+            story.aborts_transaction(3, 1);
+            story.marks(7, 0, false);
+            story.comes_back_uncleanly(kept_below);
+            story.polled(0, &[(0, 100)]);
+            assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
+        }
+    }
+
+    #[test]
+    fn earlier_transaction_is_not_excused_by_a_lost_marker() {
+        let mut story = Story::judging("aborted-read");
+        story.reads_committed(0);
+        story.begins(3, 1);
+        story.stored_in(3, 1, 100, 0);
+        story.writes_in(7, 0, &[100]);
+        story.later();
+        story.aborts_transaction(3, 1);
+        story.marks(7, 0, false);
+        story.later();
+        story.writes_in(7, 0, &[101]);
+        story.later();
+        story.marks(7, 0, false);
+        story.loses_committed(3);
+        story.polled(0, &[(0, 100)]);
+        assert!(story.sentence().contains("which was aborted at"), "{}", story.sentence());
+    }
+
+    #[test]
+    fn marker_counts_not_for_what_a_lost_one_had_committed() {
+        for (commit, fires) in [(true, false), (false, true)] {
+            let mut story = Story::judging("aborted-read");
+            story.reads_committed(0);
+            story.writes_in(7, 0, &[100]);
+            story.later();
+            story.marks(7, 0, commit);
+            story.loses_committed(1);
+            story.later();
+            story.writes_in(7, 0, &[101]);
+            story.later();
+            story.marks(7, 0, false);
+            // A client may process later what it fetched before.
+            story.polled(0, &[(0, 100)]);
             assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
         }
     }

@@ -136,6 +136,32 @@ mod tests {
     }
 
     #[test]
+    fn aborted_record_of_its_key_excuses_its_absence_once_its_marker_was_lost() {
+        for (from, excuses) in [(2, true), (3, false)] {
+            let mut story = Story::compacting("acked-write-lost");
+            story.sent(3, 0, 100, Acks::All);
+            story.told_ok(3, 0, Some(0));
+            story.writes_plain(&[100]);
+            story.begins(4, 1);
+            story.stored_in(4, 1, 110, 1);
+            story.writes_in(7, 0, &[110]);
+            story.later();
+            story.aborts_transaction(4, 1);
+            story.marks(7, 0, false);
+            story.writes_plain(&[5]);
+            story.loses_committed(from);
+            story.later();
+            // The next marker commits what has lost its own.
+            story.writes_in(7, 0, &[101]);
+            story.later();
+            story.marks(7, 0, true);
+            story.positioned(2, 0);
+            story.polled(2, &[(1, 110), (4, 103)]);
+            assert_eq!(story.finish_sentence().is_empty(), excuses, "{}", story.sentence());
+        }
+    }
+
+    #[test]
     fn fires_when_it_was_read_once_and_is_gone_later() {
         let mut story = acked();
         story.polled(0, &[(6, 99), (7, 100), (8, 101)]);

@@ -1,7 +1,7 @@
 //! `poll-skip`: offsets are missing within one poll, or between polls of one assignment.
 //!
 //! A gap in a compacted topic is allowed. So is one of markers, and for a `read_committed` consumer one
-//! of aborted records; where brokers are not observed, one without a record that must be visible. Setting the position (assign, seek, reset after a
+//! of aborted records, even if the abort marker was lost since, within the contract; where brokers are not observed, one without a record that must be visible. Setting the position (assign, seek, reset after a
 //! truncation) starts a new assignment.
 //! Source: Jepsen's Kafka workload, poll-skip and int-poll-skip.
 
@@ -106,6 +106,26 @@ mod tests {
             story.writes_plain(&[2]);
             story.polled(0, &[(0, 1), (4, 2)]);
             story.fired("orders-0 consumer k0 was at offset 1 and got offset 4 at 1.000 s");
+        }
+    }
+
+    #[test]
+    fn silent_over_what_was_passed_before_its_abort_marker_was_lost() {
+        for commit in [false, true] {
+            let mut story = Story::judging("poll-skip");
+            story.reads_committed(0);
+            story.writes_plain(&[1]);
+            story.writes_in(7, 0, &[100, 101]);
+            story.polled(0, &[(0, 1)]);
+            story.later();
+            story.marks(7, 0, commit);
+            story.loses_committed(3);
+            story.later();
+            story.writes_in(7, 0, &[102]);
+            story.later();
+            story.marks(7, 0, true);
+            story.polled(0, &[(3, 102)]);
+            assert_eq!(!story.sentence().is_empty(), commit, "{}", story.sentence());
         }
     }
 

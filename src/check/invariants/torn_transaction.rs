@@ -3,9 +3,10 @@
 //!
 //! A transaction of which anything is visible is committed, whatever its producer knows, and then all of
 //! it is. A record that none got is absent if one passed its offset, or if the offset is not known and a
-//! final read reached the end of a partition in which no transaction is open. (One that was read once and is gone later is an `acked-write-lost`.) Records that were refused, deleted, compacted or lost
-//! within the contract, each for itself, are left out, and so are transactions of a transactional id whose
-//! coordinator lost entries of it within the contract.
+//! final read reached the end of a partition in which no transaction is open. (One that was read once
+//! and is gone later is an `acked-write-lost`.) Records that were refused, deleted, compacted or lost
+//! within the contract, each for itself, or whose commit marker was, are left out, and so are transactions
+//! of a transactional id whose coordinator lost entries of it within the contract.
 //! Source: Jepsen's report on transactions of Kafka clients, torn transactions; KIP-98.
 
 use crate::base::{Instant, Offset};
@@ -73,6 +74,10 @@ fn absent(ending: Ending, ghost: &Ghost, send: &Send, since: Instant) -> Option<
     let deleted_below = ghost.deleted_below(name);
     let deleted = offset.map_or(deleted_below > Offset::ZERO, |offset| offset < deleted_below);
     if deleted || ghost.was_lost(name, offset) {
+        return None;
+    }
+    // The producer's next marker may have aborted it.
+    if offset.is_some_and(|offset| ghost.lost_outcome(name, offset) == Some(true)) {
         return None;
     }
     if let Some(offset) = offset
@@ -205,6 +210,37 @@ mod tests {
             story.polled(0, &[(2, 8), (3, 9)]);
             story.positioned(0, 0);
             story.reached_end(0, 4);
+            assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
+        }
+    }
+
+    #[test]
+    fn excused_when_the_next_marker_aborts_what_lost_its_commit_marker() {
+        for (from, fires) in [(1, false), (2, true)] {
+            let mut story = Story::judging("torn-transaction");
+            story.reads_committed(0);
+            story.begins(3, 1);
+            story.turn_to("orders", 1);
+            story.stored_in(3, 1, 100, 7);
+            story.turn_to("orders", 0);
+            story.stored_in(3, 1, 101, 0);
+            story.commits_in_doubt(3, 1);
+            story.writes_in(5, 0, &[101]);
+            story.later();
+            story.marks(5, 0, true);
+            story.writes_plain(&[1]);
+            story.turn_to("orders", 1);
+            story.polled(0, &[(7, 100)]);
+            story.turn_to("orders", 0);
+            story.loses_committed(from);
+            story.later();
+            story.writes_in(5, 0, &[102]);
+            story.later();
+            story.marks(5, 0, false);
+            story.positioned(0, 0);
+            story.polled(0, &[(4, 8), (5, 9)]);
+            story.positioned(0, 0);
+            story.reached_end(0, 6);
             assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
         }
     }
