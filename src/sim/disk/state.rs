@@ -516,6 +516,8 @@ impl State {
         self.forget_debt();
         self.armed = None;
         self.failing.clear();
+        // A device without power has no queue.
+        self.device_busy_until = Instant::START;
         self.read_last = None;
         self.lru = Lru::default();
         self.losses += 1;
