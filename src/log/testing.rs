@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use bytes::BytesMut;
 use parking_lot::Mutex;
 
-use super::{Appended, Keeper, Log, LogConfig, Pace, Recovery, RecoveryReport, Retired};
+use super::{
+    Appended, Cleaning, Keeper, Log, LogConfig, LogError, Pace, Recovery, RecoveryReport, Retired,
+};
 use crate::base::config::Compression;
 use crate::base::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::io::File;
@@ -74,7 +76,15 @@ pub(crate) async fn clean(log: &mut RealLog, now: Timestamp, memory: usize) -> O
     flush(log).await;
     let end = log.log_end();
     let mut cleaning = log.cleaning(end, now, (memory, 0.9)).unwrap()?;
-    cleaning.carry_out(&Lent(Mutex::new(log)), &mut Headlong).await.unwrap()
+    carry_out(&mut cleaning, log).await.unwrap()
+}
+
+/// Carries a cleaning out that has begun.
+pub(crate) async fn carry_out(
+    cleaning: &mut Cleaning<RealDisk>,
+    log: &mut RealLog,
+) -> Result<Option<Offset>, LogError> {
+    cleaning.carry_out(&Lent(Mutex::new(log)), &mut Headlong).await
 }
 
 struct Lent<'a>(Mutex<&'a mut RealLog>);
@@ -149,7 +159,7 @@ impl Home {
     pub(crate) async fn try_open(
         &self,
         recovery: Recovery,
-    ) -> Result<(RealLog, RecoveryReport), super::LogError> {
+    ) -> Result<(RealLog, RecoveryReport), LogError> {
         Log::open(RealDisk, self.path(), self.config, recovery, NOW).await
     }
 

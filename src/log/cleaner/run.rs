@@ -111,6 +111,26 @@ impl<D: Disk> Cleaning<D> {
         keeper: &impl Keeper<D>,
         pace: &mut impl Pace,
     ) -> Result<Option<Offset>, LogError> {
+        match self.clean_all(keeper, pace).await {
+            // Files are read without the log: a truncated one, or one with other batches by now, is
+            // not damaged.
+            Err(LogError::Corrupt { .. } | LogError::Unclean { .. }) if self.is_void(keeper) => {
+                Ok(None)
+            }
+            cleaned => cleaned,
+        }
+    }
+
+    /// Whether the log is gone or was truncated since the cleaning began.
+    fn is_void(&self, keeper: &impl Keeper<D>) -> bool {
+        keeper.lend(|log| log.durability.cuts()) != Some(self.cuts)
+    }
+
+    async fn clean_all(
+        &mut self,
+        keeper: &impl Keeper<D>,
+        pace: &mut impl Pace,
+    ) -> Result<Option<Offset>, LogError> {
         self.read_keys(pace).await?;
         while let Some(mut cleaned) = self.clean_next(pace).await? {
             if keeper.lend(|log| log.swap_in(&mut cleaned)).transpose()? != Some(true) {

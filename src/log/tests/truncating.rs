@@ -1,8 +1,12 @@
 //! What a follower does to agree with its leader.
 
+use crate::base::config::Compression;
 use crate::base::{LeaderEpoch, Offset};
-use crate::log::testing::{Home, batch, batch_of, fill, flush, lead, read_all, tiny};
-use crate::log::{LogError, Recovery};
+use crate::log::testing::{
+    Headlong, Home, NOW, batch, batch_of, carry_out, clean, fill, flush, keyed, lead, read_all,
+    records_of, tiny,
+};
+use crate::log::{LogConfig, LogError, Recovery};
 
 #[tokio::test]
 async fn cut_log_ends_where_it_was_cut_and_goes_on_from_there() {
@@ -130,4 +134,29 @@ async fn snapshot_from_before_deleted_batches_is_not_reloaded() {
     assert_eq!((log.segment_bases().next(), log.log_end()), (Some(last), end));
     log.truncate_to(end.plus(-1)).unwrap();
     assert!(!lead(&mut log, batch_of(7, 0, 2, 1), 2).duplicate);
+}
+
+#[tokio::test]
+async fn truncated_file_that_a_cleaner_reads_is_not_damaged() {
+    let home = Home::new(LogConfig { compacted: true, deletes: false, ..tiny() });
+    let mut log = home.open().await;
+    let one = |key| keyed(&[(key, Some(b"1"))], Compression::None, NOW);
+    lead(&mut log, one(b'a'), 1);
+    lead(&mut log, one(b'b'), 1);
+    log.roll(Offset(2), NOW).unwrap();
+    flush(&mut log).await;
+    let mut begun = log.cleaning(Offset(2), NOW, (1 << 16, 0.9)).unwrap().unwrap();
+    let mut half = log.cleaning(Offset(2), NOW, (1 << 16, 0.9)).unwrap().unwrap();
+    half.read_keys(&mut Headlong).await.unwrap();
+    log.truncate_to(Offset(1)).unwrap();
+    // Where they expect the second batch to end, another one goes on.
+    let other: Vec<_> = (b'c'..b'g').map(|key| (key, Some(&b"other"[..]))).collect();
+    lead(&mut log, keyed(&other, Compression::None, NOW), 2);
+    log.roll(Offset(5), NOW).unwrap();
+    let after = records_of(&log);
+    assert!(matches!(half.clean_next(&mut Headlong).await, Err(LogError::Corrupt { .. })));
+    assert_eq!(carry_out(&mut begun, &mut log).await.unwrap(), None);
+    assert_eq!(records_of(&log), after);
+    assert_eq!(clean(&mut log, NOW, 1 << 16).await, Some(Offset(5)));
+    assert_eq!(records_of(&log), after);
 }
