@@ -12,13 +12,23 @@ impl<D: Disk> Log<D> {
     ///
     /// A failed sync leaves pages that count as clean but are not on the platter ("fsyncgate",
     /// ATC'20). A restarted process reads them from the cache like any others, and its own sync
-    /// succeeds without writing them: then a power loss takes data that was acknowledged.
+    /// succeeds without writing them: then a power loss takes data that was acknowledged. Nor does the
+    /// platter know then that the last page was truncated: what was there would come back once the log
+    /// grows.
     pub fn write_again(&self) -> Result<(), LogError> {
         let from = self.recovery_point();
         let mut buffer = Vec::new();
-        for segment in self.segments.values().filter(|segment| segment.end > from) {
-            let found = segment.locate(from)?;
-            let mut position = found.map_or(0, |found| found.position);
+        let last = self.segments.keys().next_back();
+        for (base, segment) in &self.segments {
+            let mut position = match segment.end > from {
+                true => segment.locate(from)?.map_or(0, |found| found.position),
+                // The last batch. One that can't be found is damaged, which is told when it is read.
+                false if Some(base) == last => {
+                    let found = segment.locate(segment.end.plus(-1)).ok().flatten();
+                    found.map_or(segment.size, |found| found.position)
+                }
+                false => continue,
+            };
             while position < segment.size {
                 let len = CHUNK.min(segment.size - position);
                 buffer.resize(usize::try_from(len).unwrap_or(0), 0);

@@ -141,6 +141,12 @@ impl Durability {
         self.cut_segments.insert(base);
     }
 
+    /// The process before may have shortened this segment, and died before that was durable.
+    pub(super) fn cut_before(&mut self, base: Offset) {
+        self.cuts += 1;
+        self.cut_in(base);
+    }
+
     fn cut_is_durable(&self) -> bool {
         self.cuts_synced.load(Ordering::Relaxed) >= self.cuts
     }
@@ -304,9 +310,13 @@ impl<D: Disk> Log<D> {
         let state = &self.durability;
         let active = self.segments.keys().next_back().copied();
         let (mut files, mut paths, mut sealed) = (Vec::new(), Vec::new(), Vec::new());
+        let is_cut = |base: &Offset| !state.cut_is_durable() && state.cut_segments.contains(base);
+        // One that was cut to nothing begins where the log ends.
+        let cut = self.segments.range(upto..).filter(|(base, _)| is_cut(base));
+        let files_of_cut = cut.map(|(_, segment)| (segment.path.clone(), segment.file.clone()));
+        files.extend(files_of_cut);
         for (base, segment) in self.segments.range(..upto) {
-            let cut = !state.cut_is_durable() && state.cut_segments.contains(base);
-            if segment.end > state.recovery_point || cut {
+            if segment.end > state.recovery_point || is_cut(base) {
                 files.push((segment.path.clone(), segment.file.clone()));
             }
             // The active segment's indexes are rebuilt after a crash.
@@ -342,10 +352,8 @@ impl<D: Disk> Log<D> {
         if flushed.cuts != state.cuts {
             return;
         }
-        state.cut_segments = state.cut_segments.split_off(&flushed.upto);
-        if state.cut_segments.is_empty() {
-            state.cuts_synced.fetch_max(flushed.cuts, Ordering::Relaxed);
-        }
+        state.cut_segments.clear();
+        state.cuts_synced.fetch_max(flushed.cuts, Ordering::Relaxed);
         state.recovery_point = state.recovery_point.max(flushed.upto);
         state.names_synced = state.names_synced.max(flushed.names);
         state.snapshots = state.snapshots.split_off(&flushed.upto.next());

@@ -453,6 +453,11 @@ impl<D: Disk> Log<D> {
         let synced = if recovery.clean { self.log_end } else { recovery.recovery_point };
         let known = synced.min(self.log_end);
         self.durability = Durability::new(self.dir.clone(), known, recovery.recovery_point);
+        if !recovery.clean
+            && let Some(last) = self.segments.keys().next_back()
+        {
+            self.durability.cut_before(*last);
+        }
         // A snapshot above what was synced may be from before a cut. No cut ends below the log's start.
         let uncut = known.max(recovery.log_start);
         self.forget_snapshots(|at| at > uncut)?;

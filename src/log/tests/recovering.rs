@@ -214,6 +214,25 @@ async fn recovery_point_passes_only_what_was_synced() {
 }
 
 #[tokio::test]
+async fn cut_of_an_earlier_process_is_synced_before_anything_is_appended() {
+    for cut in [0, 6] {
+        let home = Home::new(tiny());
+        let mut log = home.open().await;
+        fill(&mut log, 4, 3, 2);
+        log.truncate_to(Offset(cut)).unwrap();
+        drop(log);
+        let (mut log, report) = home.try_open(crashed(cut)).await.unwrap();
+        assert_eq!((log.log_end(), report.bytes_cut), (Offset(cut), 0));
+        assert!(log.cut_sync().is_some(), "it may not be durable");
+        flush(&mut log).await;
+        assert!(log.cut_sync().is_none() && log.flush_plan().is_empty());
+        log.close().await.unwrap();
+        let (log, _) = home.try_open(Recovery { clean: true, ..crashed(cut) }).await.unwrap();
+        assert!(log.cut_sync().is_none(), "a clean stop leaves nothing to sync");
+    }
+}
+
+#[tokio::test]
 async fn sync_that_was_overtaken_by_a_cut_proves_nothing() {
     let home = Home::new(tiny());
     let mut log = home.open().await;

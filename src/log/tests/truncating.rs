@@ -160,3 +160,21 @@ async fn truncated_file_that_a_cleaner_reads_is_not_damaged() {
     assert_eq!(clean(&mut log, NOW, 1 << 16).await, Some(Offset(5)));
     assert_eq!(records_of(&log), after);
 }
+
+#[tokio::test]
+async fn sync_of_a_log_that_was_cut_to_nothing_has_the_cut() {
+    let home = Home::new(tiny());
+    let mut log = home.open().await;
+    fill(&mut log, 40, 3, 2);
+    let edge = log.segment_bases().nth(2).unwrap();
+    for cut in [edge, Offset(0)] {
+        flush(&mut log).await;
+        assert_eq!(log.truncate_to(cut).unwrap().end, cut);
+        assert!(log.cut_sync().is_some());
+        flush(&mut log).await;
+        assert!(log.cut_sync().is_none(), "the empty file at {cut} was synced");
+    }
+    log.truncate_fully_and_start_at(Offset(7)).unwrap();
+    flush(&mut log).await;
+    assert!(log.cut_sync().is_none());
+}
