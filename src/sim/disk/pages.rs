@@ -417,12 +417,14 @@ impl Pages {
     }
 
     /// Ends a sync that failed: the pages that it did not write count as clean, but are not on the
-    /// platter.
+    /// platter. A truncated page is not in the cache, so it can't count as clean: like the size, its
+    /// removal is metadata, which a later sync that succeeds has written.
     pub fn fail_sync(&mut self, snapshot: Snapshot) {
         self.syncing.remove(&snapshot.serial);
         for (page, content) in snapshot.pages {
             let slot = self.slot_mut(page);
-            if slot.condition == Condition::Dirty && same(&slot.cached, &content) {
+            let unwritten = content.is_some() && same(&slot.cached, &content);
+            if slot.condition == Condition::Dirty && unwritten {
                 slot.condition = Condition::Lost;
             }
         }

@@ -134,6 +134,23 @@ fn sync_and_rename_fail_without_space_then_succeed() {
 }
 
 #[test]
+fn truncated_pages_stay_so_once_a_sync_succeeds() {
+    for seed in 0..50 {
+        let rig = Rig::new(seed);
+        let disk = rig.boot();
+        let file = durable(&disk, "/a", &[7; 9000]);
+        file.set_len(0).unwrap();
+        rig.disk.fail(Failing::Sync, 1, None);
+        assert_eq!(finish(file.sync()).unwrap_err().raw_os_error(), EIO);
+        finish(file.sync()).unwrap();
+        file.write_at(&[8; 6000], 0).unwrap();
+        rig.disk.power_loss(&Survival::Drawn);
+        let left = read(&rig.boot(), "/a").unwrap();
+        assert!(left.iter().all(|byte| *byte != 7), "seed {seed}");
+    }
+}
+
+#[test]
 fn dead_directory_fails_and_others_work() {
     let rig = Rig::new(1);
     let disk = rig.boot();
