@@ -67,15 +67,16 @@ impl<D: Disk> Segment<D> {
         walk: &mut Walk<'_, D::File>,
         wanted: impl Fn(&BatchHeader) -> bool,
     ) -> Result<Option<Located>, LogError> {
+        let mut due = self.base;
         loop {
             let at = walk.position();
             match walk.next() {
                 Ok(Some((position, header))) if wanted(&header) => {
                     return Ok(Some(Located { position, header }));
                 }
-                Ok(Some(_)) => {}
+                Ok(Some((_, header))) => due = header.next_offset(),
                 Ok(None) => return Ok(None),
-                Err(stop) => return Err(stop.into_error(&self.path, at, self.base)),
+                Err(stop) => return Err(stop.into_error(&self.path, at, due)),
             }
         }
     }
@@ -260,7 +261,7 @@ impl<D: Disk> Segment<D> {
                     tracker.note(&mut indexes, position, &header);
                 }
                 Ok(None) => break,
-                Err(stop) => return Err(stop.into_error(&self.path, at, self.base)),
+                Err(stop) => return Err(stop.into_error(&self.path, at, due)),
             }
         }
         tracker.push_last(&mut indexes);

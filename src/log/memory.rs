@@ -197,12 +197,16 @@ fn each_header<D: Disk>(
     walk: &mut Walk<'_, D::File>,
     mut see: impl FnMut(u64, &BatchHeader) -> Result<(), LogError>,
 ) -> Result<(), LogError> {
+    let mut due = segment.base;
     loop {
         let at = walk.position();
         match walk.next() {
-            Ok(Some((position, header))) => see(position, &header)?,
+            Ok(Some((position, header))) => {
+                see(position, &header)?;
+                due = header.next_offset();
+            }
             Ok(None) => return Ok(()),
-            Err(stop) => return Err(stop.into_error(&segment.path, at, segment.base)),
+            Err(stop) => return Err(stop.into_error(&segment.path, at, due)),
         }
     }
 }
