@@ -134,7 +134,7 @@ fn what_is_promised_holds_and_all_else_fails_somewhere() {
     let columns = [ZOMBIE, Trouble::LostReplies, KILL];
     let cells: Vec<_> =
         cells().into_iter().filter(|cell| columns.contains(&cell.trouble)).collect();
-    let table = simulated(&cells, 0..1);
+    let table = simulated(&cells, 4..5);
     let shown = |delivery, trouble| {
         let wanted = cell(delivery, trouble);
         table.cells.iter().find(|result| result.cell == wanted).unwrap()
