@@ -46,6 +46,8 @@ pub(crate) struct Cluster {
     racks: BTreeMap<BrokerId, Arc<str>>,
     topics: BTreeMap<Arc<str>, KnownTopic>,
     names: BTreeMap<TopicId, Arc<str>>,
+    /// The ids of topics that are gone, until there is another one of their name.
+    former: BTreeMap<Arc<str>, TopicId>,
 }
 
 impl Cluster {
@@ -113,6 +115,7 @@ impl Cluster {
             if topic.id != TopicId::ZERO {
                 self.names.insert(topic.id, Arc::clone(&name));
             }
+            self.former.remove(&name);
             self.topics.insert(name, topic);
         }
         problems
@@ -134,8 +137,9 @@ impl Cluster {
     }
 
     fn forget(&mut self, name: &str) {
-        if let Some(topic) = self.topics.remove(name) {
+        if let Some((name, topic)) = self.topics.remove_entry(name) {
             self.names.remove(&topic.id);
+            self.former.insert(name, topic.id);
         }
     }
 
@@ -200,6 +204,12 @@ impl Cluster {
     /// The id of a topic; `ZERO` if it is unknown.
     pub(crate) fn id(&self, name: &str) -> TopicId {
         self.topics.get(name).map_or(TopicId::ZERO, |topic| topic.id)
+    }
+
+    /// The id of a topic, or the one that it had before it was gone; `ZERO` if it never was known.
+    pub(crate) fn last_id(&self, name: &str) -> TopicId {
+        let known = self.topics.get(name).map(|topic| topic.id);
+        known.or_else(|| self.former.get(name).copied()).unwrap_or(TopicId::ZERO)
     }
 
     /// The leadership of a partition, if the partition is known.
@@ -270,6 +280,20 @@ pub(crate) mod tests {
         }
         answer.topics.push(told);
         answer
+    }
+
+    #[test]
+    fn topic_that_is_gone_keeps_its_id_until_there_is_another_one() {
+        let mut cluster = Cluster::default();
+        assert_eq!(cluster.last_id("orders"), TopicId::ZERO);
+        cluster.update(&metadata(1, "orders", 7, &[(1, 0)]));
+        let mut gone = metadata(1, "orders", 0, &[]);
+        gone.topics[0].error_code = ErrorCode::UnknownTopicOrPartition.code();
+        cluster.update(&gone);
+        let ids = (cluster.id("orders"), cluster.last_id("orders"));
+        assert_eq!(ids, (TopicId::ZERO, TopicId([7; 16])));
+        cluster.update(&metadata(1, "orders", 8, &[(1, 0)]));
+        assert_eq!(cluster.last_id("orders"), TopicId([8; 16]));
     }
 
     #[test]

@@ -307,10 +307,11 @@ impl Core {
         consumed.collect()
     }
 
-    /// The ids of the topics of these offsets; none unless all are known.
+    /// The ids of the topics of these offsets; none unless all are known. What was read of a topic that is
+    /// gone must not be committed to another one of its name.
     fn ids_of(&self, offsets: &Offsets) -> TopicIds {
         let known = |partition: &TopicPartition| {
-            let id = self.kernel.cluster().id(&partition.topic);
+            let id = self.kernel.cluster().last_id(&partition.topic);
             (id != TopicId::ZERO).then(|| (Arc::clone(&partition.topic), id))
         };
         offsets.keys().map(known).collect::<Option<_>>().unwrap_or_default()
