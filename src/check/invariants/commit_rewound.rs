@@ -23,6 +23,7 @@ use crate::base::{Instant, Offset, TopicPartition};
 use crate::check::ghost::{Fate, Transaction};
 use crate::check::{Client, Ending, Event, Ghost, GroupWitness, Invariant, Note, Violation};
 use crate::sim::{ClientEvent, Ended, MemberEvent, Outcome, TransactionEvent, What};
+use crate::view::Change as Folded;
 
 type Place = (Arc<str>, TopicPartition);
 
@@ -66,6 +67,8 @@ pub(super) struct CommitRewound {
     /// Every offset that a known commit stored.
     stored: BTreeSet<(Place, Offset)>,
     noted: Option<Note>,
+    /// Partitions that were deleted, and not created again: what is committed of one counts for no other.
+    gone: BTreeSet<TopicPartition>,
 }
 
 impl CommitRewound {
@@ -215,8 +218,17 @@ impl Invariant for CommitRewound {
     }
 
     fn observe(&mut self, event: &Event<'_>, ghost: &Ghost) -> Result<(), Violation> {
+        for change in event.folded {
+            if let Folded::Committed(committed) = change {
+                self.gone.remove(&committed.partition);
+            }
+        }
         for gone in event.gone() {
+            self.gone.insert(gone.clone());
             self.floors.retain(|(_, partition), _| partition != gone);
+            for commit in self.open.values_mut() {
+                commit.offsets.retain(|(partition, _)| partition != gone);
+            }
             for asked in self.asked.values_mut() {
                 asked.floors.remove(gone);
             }
@@ -237,7 +249,10 @@ impl Invariant for CommitRewound {
         let deposed = || ghost.groups().has_deposed_coordinator(ghost.view(), &member.group);
         match said {
             MemberEvent::Committing { op, generation, offsets, .. } => {
-                let (group, offsets) = (Arc::clone(&member.group), offsets.clone());
+                let group = Arc::clone(&member.group);
+                let exists =
+                    |(partition, _): &&(TopicPartition, Offset)| !self.gone.contains(partition);
+                let offsets = offsets.iter().filter(exists).cloned().collect();
                 let (generation, sent_until) = (*generation, i32::MAX);
                 let commit = Commit { group, offsets, generation, sent_until };
                 self.open.insert((consumer, *op), commit);
@@ -393,6 +408,18 @@ mod tests {
         story.coordinator_learns_of_that();
         story.recalls(2, Some(10));
         assert!(!story.sentence().is_empty());
+    }
+
+    #[test]
+    fn commit_of_a_topic_that_is_deleted_counts_for_no_other() {
+        let mut story = Story::judging("commit-rewound");
+        story.commits(Some(1), 0, &[1]);
+        story.subscribes(1, "shop");
+        story.commits_offset(1, 1, 1, 10);
+        story.created_again();
+        story.committed(1, 1, 1, true);
+        story.recalls(1, None);
+        story.silent();
     }
 
     #[test]
