@@ -19,7 +19,7 @@ const SEEDS: u64 = 15;
 /// does. The command searches as long as it takes.
 const RARE: &[(Flaw, Option<&str>, Range<u64>)] = &[
     (Flaw::TruncateAfterHighWatermark, None, 110..170),
-    (Flaw::JoinBeforeEpochStart, Some("mutants/late-watermarks"), 20..40),
+    (Flaw::JoinBeforeEpochStart, Some("mutants/late-watermarks"), 1150..1170),
 ];
 
 /// The scenario and the seeds for a flaw.

@@ -313,16 +313,6 @@ impl Story {
         self.unfenced_as(broker, epoch);
     }
 
-    pub fn registers(&mut self, broker: i32, epoch: i64) {
-        let (host, epoch) = (u16::try_from(broker).unwrap(), BrokerEpoch(epoch));
-        self.probe(host, NodeProbe::Registered { epoch });
-    }
-
-    pub fn unfenced_as(&mut self, broker: i32, epoch: i64) {
-        let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
-        self.probe(0, ControllerProbe::BrokerUnfenced { broker, epoch });
-    }
-
     pub fn fenced(&mut self, broker: i32) {
         self.fenced_as(broker, self.registrations);
     }

@@ -10,6 +10,16 @@ impl Story {
         );
     }
 
+    pub fn registers(&mut self, broker: i32, epoch: i64) {
+        let (host, epoch) = (u16::try_from(broker).unwrap(), BrokerEpoch(epoch));
+        self.probe(host, NodeProbe::Registered { epoch });
+    }
+
+    pub fn unfenced_as(&mut self, broker: i32, epoch: i64) {
+        let (broker, epoch) = (BrokerId(broker), BrokerEpoch(epoch));
+        self.probe(0, ControllerProbe::BrokerUnfenced { broker, epoch });
+    }
+
     pub fn metadata_committed(&mut self, epoch: i32, end: i64) {
         let (epoch, end) = (LeaderEpoch(epoch), Offset(end));
         self.probe(0, ControllerProbe::MetadataCommitted { epoch, end });
