@@ -326,17 +326,23 @@ mod tests {
         }
     }
 
+    /// A record of a transaction that was aborted, and its marker behind it.
+    fn aborted_and_marked() -> Story {
+        let mut story = Story::judging("aborted-read");
+        story.reads_committed(0);
+        story.begins(3, 1);
+        story.stored_in(3, 1, 100, 0);
+        story.writes_in(7, 0, &[100]);
+        story.later();
+        story.aborts_transaction(3, 1);
+        story.marks(7, 0, false);
+        story
+    }
+
     #[test]
     fn excused_when_the_next_marker_commits_what_lost_its_abort_marker() {
         for (from, fires) in [(1, false), (2, true)] {
-            let mut story = Story::judging("aborted-read");
-            story.reads_committed(0);
-            story.begins(3, 1);
-            story.stored_in(3, 1, 100, 0);
-            story.writes_in(7, 0, &[100]);
-            story.later();
-            story.aborts_transaction(3, 1);
-            story.marks(7, 0, false);
+            let mut story = aborted_and_marked();
             story.writes_plain(&[5]);
             story.loses_committed(from);
             story.later();
@@ -351,14 +357,7 @@ mod tests {
     #[test]
     fn excused_when_a_record_comes_back_without_its_abort_marker() {
         for (kept_below, fires) in [(1, false), (2, true)] {
-            let mut story = Story::judging("aborted-read");
-            story.reads_committed(0);
-            story.begins(3, 1);
-            story.stored_in(3, 1, 100, 0);
-            story.writes_in(7, 0, &[100]);
-            story.later();
-            story.aborts_transaction(3, 1);
-            story.marks(7, 0, false);
+            let mut story = aborted_and_marked();
             story.comes_back_uncleanly(kept_below);
             story.polled(0, &[(0, 100)]);
             assert_eq!(!story.sentence().is_empty(), fires, "{}", story.sentence());
