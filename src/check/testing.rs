@@ -3,6 +3,7 @@
 
 mod clients;
 mod groups;
+mod keyed;
 mod metadata;
 mod storage;
 mod transactions;
@@ -128,84 +129,6 @@ impl Story {
         chosen.retain(|invariant| invariant.name() == name);
         assert_eq!(chosen.len(), 1, "no invariant {name}");
         Self::begin(Judge::with(setup, chosen))
-    }
-
-    /// A whole segment's file, in which each record is a batch; it reaches to `until`.
-    pub fn writes_keyed(
-        &mut self,
-        broker: u16,
-        base: i64,
-        suffix: &str,
-        records: &[(i64, &str, Option<&str>)],
-        until: i64,
-    ) {
-        let mut file = Vec::new();
-        let one = |offset: i64, key: &str, value: Option<&str>| {
-            let mut builder = BatchBuilder::new(Compression::None, Timestamp(0));
-            builder.append(Timestamp(0), Some(key.as_bytes()), value.map(str::as_bytes), &[]);
-            let mut bytes = builder.finish_plain().to_vec();
-            batch::assign(&mut bytes, Offset(offset), LeaderEpoch(0));
-            bytes
-        };
-        for (offset, key, value) in records {
-            file.extend(one(*offset, key, *value));
-        }
-        if records.last().is_none_or(|(offset, ..)| offset + 1 < until) {
-            let last = one(until - 1, "", None);
-            file.extend(batch::emptied(&BatchHeader::parse(&last).unwrap()));
-        }
-        let path: Arc<str> = format!("{}{suffix}", path(&self.partition, base)).into();
-        self.sees(broker, What::Cut { path: path.clone(), len: 0 });
-        self.sees(broker, What::Wrote { path, offset: 0, bytes: file.into() });
-    }
-
-    /// The same with records that belong to transactions of a producer, and with a marker at the end:
-    /// its offset, its producer, and whether it commits.
-    pub fn writes_keyed_in(
-        &mut self,
-        broker: u16,
-        base: i64,
-        suffix: &str,
-        records: &[(i64, Option<i64>, &str)],
-        marker: Option<(i64, i64, bool)>,
-    ) {
-        let mut file = Vec::new();
-        let mut add = |offset: i64, builder: BatchBuilder, producer: Option<i64>| {
-            let mut bytes = match producer {
-                Some(id) => builder.finish(ProducerId(id), ProducerEpoch(0), 0).to_vec(),
-                None => builder.finish_plain().to_vec(),
-            };
-            batch::assign(&mut bytes, Offset(offset), LeaderEpoch(0));
-            file.extend(bytes);
-        };
-        let builder = || BatchBuilder::new(Compression::None, Timestamp(0));
-        for (offset, producer, key) in records {
-            let mut one = if producer.is_some() { builder().transactional() } else { builder() };
-            one.append(Timestamp(0), Some(key.as_bytes()), Some(b"1"), &[]);
-            add(*offset, one, *producer);
-        }
-        if let Some((offset, producer, commit)) = marker {
-            let mut one = builder().transactional().control();
-            one.append(Timestamp(0), Some(&[0, 0, 0, u8::from(commit)]), Some(&[0; 6]), &[]);
-            add(offset, one, Some(producer));
-        }
-        let path: Arc<str> = format!("{}{suffix}", path(&self.partition, base)).into();
-        self.sees(broker, What::Cut { path: path.clone(), len: 0 });
-        self.sees(broker, What::Wrote { path, offset: 0, bytes: file.into() });
-    }
-
-    /// A cleaned segment takes the place of those of its base and of `others`.
-    pub fn swaps(&mut self, broker: u16, base: i64, others: &[i64]) {
-        let partition = self.partition.clone();
-        let named = |base: i64, suffix: &str| -> Arc<str> {
-            format!("{}{suffix}", path(&partition, base)).into()
-        };
-        let rename = |from, to| What::Renamed { from, to };
-        self.sees(broker, rename(named(base, ".cleaned"), named(base, ".swap")));
-        for old in [base].iter().chain(others) {
-            self.sees(broker, rename(named(*old, ""), named(*old, ".deleted")));
-        }
-        self.sees(broker, rename(named(base, ".swap"), named(base, "")));
     }
 
     pub fn judging_all() -> Self {

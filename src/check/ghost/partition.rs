@@ -89,6 +89,20 @@ impl Partition {
         }
     }
 
+    /// A broker's cleaner wrote a batch again with fewer records. That matters where a leader whose
+    /// records were lost cleans its log, and is elected again: then they are promised in this shape.
+    pub fn reshaped(&mut self, original: &Batch, batch: &Batch, by: Crew) {
+        if batch.base < self.frontier() {
+            return;
+        }
+        let mut holders = self.copies.get(&copied(original)).copied().unwrap_or_default();
+        holders |= by;
+        if let Some(written) = self.written.get(&copied(original)).copied() {
+            self.written.entry(copied(batch)).or_insert(written);
+        }
+        self.copied(batch, holders);
+    }
+
     /// The promise that holds an offset.
     pub fn promise_of(&self, offset: Offset) -> Option<&Promised> {
         let after = self.promised.partition_point(|promised| promised.batch.base <= offset);

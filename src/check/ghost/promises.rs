@@ -68,14 +68,13 @@ impl Ghost {
     ) -> Option<usize> {
         let partition = self.partitions.get(name)?;
         let replica = self.hosts.replica(host, name);
-        let may_be_gone = may_be_gone(partition, replica);
         let mut index = replica.map_or(0, |replica| replica.agreed.get());
         let found = loop {
             let Some(promised) = partition.promised.get(index) else { break None };
             if upto.is_some_and(|upto| promised.batch.next > upto) {
                 break None;
             }
-            if !holds(replica, promised) && promised.batch.base >= may_be_gone {
+            if lacks(partition, replica, promised) {
                 break Some(index);
             }
             index += 1;
@@ -112,10 +111,9 @@ impl Ghost {
         let index = self.first_lacking(host, name, None)?;
         let partition = self.partitions.get(name)?;
         let replica = self.hosts.replica(host, name);
-        let may_be_gone = may_be_gone(partition, replica);
         let mut missing = Missing { index, broken: None, permitted: None };
         for (index, promised) in partition.promised.iter().enumerate().skip(index) {
-            if holds(replica, promised) || promised.batch.base < may_be_gone {
+            if !lacks(partition, replica, promised) {
                 continue;
             }
             let Some(absence) = self.absence(host, name, index) else { continue };
@@ -140,11 +138,9 @@ impl Ghost {
         let first = self.first_lacking(host, name, None);
         let Some((index, partition)) = first.zip(self.partitions.get(name)) else { return false };
         let replica = self.hosts.replica(host, name);
-        let may_be_gone = may_be_gone(partition, replica);
         partition.promised[index..].iter().any(|promised| {
             promised.in_epoch < epoch
-                && promised.batch.base >= may_be_gone
-                && !holds(replica, promised)
+                && lacks(partition, replica, promised)
                 && self.permit(name, promised).is_some()
         })
     }
@@ -421,11 +417,20 @@ fn first_difference(
     }
 }
 
-/// Below this, batches of a log may be missing, or have another shape, because retention or a cleaner
-/// took them. Neither shortens a log: what is beyond its end was lost, with the offsets.
-fn may_be_gone(partition: &Partition, replica: Option<&Replica>) -> Offset {
-    let taken_below = partition.deleted_below.max(partition.cleaned_below);
-    taken_below.min(replica.map_or(Offset::ZERO, Replica::end))
+/// Whether a replica's log does not hold a promise, and nothing may have taken it by right.
+fn lacks(partition: &Partition, replica: Option<&Replica>, promised: &Promised) -> bool {
+    !holds(replica, promised) && !may_be_gone(partition, replica, promised)
+}
+
+/// Whether retention or a cleaner may have taken a promise from a replica's log, or given it another
+/// shape. Neither shortens a log: what is beyond its end was lost, with the offsets; nor is a
+/// cleaner to blame where the log shows that it went on without the promise.
+fn may_be_gone(partition: &Partition, replica: Option<&Replica>, promised: &Promised) -> bool {
+    let Some(replica) = replica else { return false };
+    let Batch { base, epoch, .. } = promised.batch;
+    let deleted = base < partition.deleted_below;
+    let cleaned = base < partition.cleaned_below;
+    base < replica.end() && (deleted || cleaned && !replica.rules_out(base, epoch))
 }
 
 fn holds(replica: Option<&Replica>, promised: &Promised) -> bool {

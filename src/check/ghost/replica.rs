@@ -70,6 +70,25 @@ impl Replica {
         batch_at(&self.segments, offset)
     }
 
+    /// Whether this log cannot have held a batch of an epoch at an offset, also before it was
+    /// cleaned: epochs never fall along a log, and an intact one around it would.
+    pub fn rules_out(&self, offset: Offset, epoch: LeaderEpoch) -> bool {
+        let before = self.segments.range(..=offset.0).rev().find_map(|(_, of)| {
+            let batches = of.batches();
+            let upto = batches.partition_point(|batch| batch.base <= offset);
+            batches[..upto].iter().rev().find(|batch| of.is_intact(batch))
+        });
+        let from = self.segments.range(..=offset.0).next_back().map_or(offset.0, |(base, _)| *base);
+        let after = self.segments.range(from..).find_map(|(_, of)| {
+            let batches = of.batches();
+            let after = batches.partition_point(|batch| batch.base <= offset);
+            batches[after..].iter().find(|batch| of.is_intact(batch))
+        });
+        before
+            .is_some_and(|batch| batch.epoch > epoch || batch.next > offset && batch.epoch < epoch)
+            || after.is_some_and(|batch| batch.epoch < epoch)
+    }
+
     /// Whether the batch that holds an offset is here, and no fault has touched it.
     pub fn is_intact_at(&self, offset: Offset) -> bool {
         let segment = self.segments.range(..=offset.0).next_back().map(|(_, segment)| segment);

@@ -123,6 +123,26 @@ mod tests {
     }
 
     #[test]
+    fn silent_about_lost_records_that_were_cleaned_before_their_leader_came_back() {
+        let mut story = Story::compacting("min-insync-enforced");
+        for broker in [1, 2] {
+            story.writes_keyed(broker, 0, "", &[(0, "a", Some("1")), (1, "b", Some("1"))], 2);
+            story.writes_keyed(broker, 2, "", &[(2, "b", Some("2"))], 3);
+        }
+        story.high_watermark(1, 0, 3);
+        story.commits_unclean(3, 1, &[3]);
+        story.became_leader(3, 1);
+        story.writes_keyed(1, 0, ".cleaned", &[(0, "a", Some("1"))], 2);
+        story.swaps(1, 0, &[]);
+        story.commits_unclean(1, 2, &[1]);
+        story.became_leader(1, 2);
+        story.commits(Some(1), 2, &[1, 2]);
+        story.high_watermark(1, 2, 3);
+        story.acknowledged_all(1, 2, 3);
+        story.silent();
+    }
+
+    #[test]
     fn fires_when_the_leader_alone_holds_the_record() {
         let mut story = Story::judging("min-insync-enforced");
         story.commits(Some(1), 0, &[1]);
