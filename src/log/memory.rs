@@ -42,7 +42,7 @@ impl<D: Disk> Log<D> {
     pub(super) fn load_producers(&mut self) -> Result<(), LogError> {
         self.producers.clear();
         self.unreplicated.clear();
-        let mut from = self.log_start;
+        let mut from = self.first_known();
         while let Some(at) = self.snapshots.last().copied() {
             // Without the batches between them, it has half the truth about a producer, which refuses
             // its next batch; nothing at all takes it (KIP-360).
@@ -94,6 +94,25 @@ impl<D: Disk> Log<D> {
         }
         self.idle_since = self.producers.longest_silent();
         Ok(())
+    }
+
+    /// Where the log is read from without a snapshot. Its start may lie in the middle of a transaction,
+    /// whose marker tells nothing to who has not seen the batches: then the aborted rest would be
+    /// served as committed. So the segment that has the start counts from its beginning, unless what is
+    /// below the start can't be read.
+    fn first_known(&self) -> Offset {
+        let at_start = self.segments.range(..=self.log_start).next_back();
+        let Some((base, segment)) = at_start.filter(|(base, _)| **base < self.log_start) else {
+            return self.log_start;
+        };
+        let Ok(mut walk) = segment.headers_from(*base) else { return self.log_start };
+        loop {
+            match walk.next() {
+                Ok(Some((_, header))) if header.next_offset() < self.log_start => {}
+                Ok(_) => return *base,
+                Err(_) => return self.log_start,
+            }
+        }
     }
 
     /// Takes a batch into account that was appended.

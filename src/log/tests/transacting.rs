@@ -260,6 +260,43 @@ async fn transaction_index_that_a_power_loss_left_is_built_again_from_the_log() 
     }
 }
 
+/// A log with an aborted transaction of two batches, which the log's start separates: the first, the
+/// start, and the marker.
+async fn aborted_across_the_start() -> (Home, [Offset; 3], Offset) {
+    let home = Home::new(LogConfig::default());
+    let mut log = home.open().await;
+    fill(&mut log, 1, 1, 1);
+    let first = produce(&mut log, 0, 0, Guard::NONE).unwrap().base;
+    let start = produce(&mut log, 0, 1, Guard::NONE).unwrap().base;
+    let marker = end(&mut log, 0, false, 1).unwrap().base;
+    flush(&mut log).await;
+    let recovery_point = log.recovery_point();
+    (home, [first, start, marker], recovery_point)
+}
+
+#[tokio::test]
+async fn aborted_transaction_that_spans_the_log_start_is_known_after_a_crash() {
+    let (home, [first, log_start, marker], recovery_point) = aborted_across_the_start().await;
+    let recovery = Recovery { log_start, recovery_point, ..Recovery::default() };
+    let (log, _) = home.try_open(recovery).await.unwrap();
+    let aborted = log.aborted_transactions(log_start, log.log_end()).unwrap();
+    let found: Vec<_> = aborted.iter().map(|of| (of.first, of.last)).collect();
+    assert_eq!(found, [(first, marker)]);
+}
+
+#[tokio::test]
+async fn unreadable_bytes_below_the_log_start_keep_no_log_from_opening() {
+    let (home, [_, log_start, marker], recovery_point) = aborted_across_the_start().await;
+    let path = home.file("00000000000000000000.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    // The first batch's length.
+    bytes[8] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let recovery = Recovery { log_start, recovery_point, clean: true, ..Recovery::default() };
+    let (log, _) = home.try_open(recovery).await.unwrap();
+    assert_eq!((log.log_start(), log.log_end()), (log_start, marker.next()));
+}
+
 #[tokio::test]
 async fn aborted_transaction_is_found_behind_what_a_power_loss_left_in_the_index() {
     // The power loss took the markers, and left the index with the size that their entries gave it.
