@@ -71,9 +71,9 @@ impl<W: World> Partition<W> {
         answer: &LeaderAnswer,
         retry_at: Instant,
     ) -> Result<(), LogError> {
-        let (sync, epochs) = {
+        let (sync, epochs, lower_start) = {
             let Ok(mut state) = self.state() else { return Ok(()) };
-            let log_end = state.log.log_end();
+            let (log_start, log_end) = (state.log.log_start(), state.log.log_end());
             let Role::Follower(follower) = &mut state.role else { return Ok(()) };
             if !follower.accepts(Position { epoch: asked.epoch, log_end: asked.offset }, log_end) {
                 return Ok(());
@@ -95,8 +95,14 @@ impl<W: World> Partition<W> {
                 None => self.take_records(&mut state, answer, retry_at)?,
             };
             state.check(&self.name);
-            (sync, new_epoch.then(|| state.log.save_epochs()))
+            let start = state.log.log_start();
+            let lower_start = (start < log_start).then_some(start);
+            (sync, new_epoch.then(|| state.log.save_epochs()), lower_start)
         };
+        if let Some(start) = lower_start {
+            // With the old one, the next start would take what is fetched from here on for deleted.
+            self.home.dir.save_log_starts(&[(self.name.clone(), start)].into()).await?;
+        }
         if let Some(save) = epochs {
             save.await?;
         }
@@ -277,6 +283,19 @@ mod tests {
         }
     }
 
+    impl Replica {
+        async fn saves_log_start(&self, start: i64) {
+            let (name, dir) = (self.partition.name.clone(), &self.partition.home().dir);
+            dir.save_log_starts(&[(name, Offset(start))].into()).await.unwrap();
+        }
+
+        fn saved_log_start(&self) -> String {
+            let path = self.partition.home().dir.path().join("log-start-offset-checkpoint");
+            let text = std::fs::read_to_string(path).unwrap();
+            text.lines().last().unwrap_or_default().to_owned()
+        }
+    }
+
     /// The leader's log begins at `log_start`, and it has nothing to send.
     fn empty_answer(log_start: i64) -> LeaderAnswer {
         LeaderAnswer {
@@ -304,6 +323,7 @@ mod tests {
         let replica = Replica::new(TopicConfig::default()).await;
         replica.elect(OTHER, 0, &[ME, OTHER]).await;
         // Retention deleted everything below offset 395 here.
+        replica.saves_log_start(395).await;
         let deleted = LeaderAnswer { error: ErrorCode::OffsetOutOfRange, ..empty_answer(395) };
         assert_eq!(replica.answered(deleted).await.offset, Offset(395));
         let records = Some(record_at(395, 0));
@@ -314,6 +334,7 @@ mod tests {
         let diverging = Some((LeaderEpoch(0), Offset(202)));
         let next = replica.answered(LeaderAnswer { diverging, ..empty_answer(138) }).await;
         assert_eq!((next.log_start, next.offset), (Offset(138), Offset(138)));
+        assert_eq!(replica.saved_log_start(), "orders 0 138");
     }
 
     #[tokio::test]
