@@ -169,7 +169,8 @@ pub(crate) fn append<D: Disk>(disk: &D, path: &Path, aborted: &Aborted) -> Resul
 }
 
 /// Writes a file with exactly these entries. Without any, a file is left alone only if there is
-/// none; `always` makes one.
+/// none; `always` makes one. Entries that are there already are not written again: they may be synced,
+/// and a power loss may come before the others are.
 pub(crate) fn write<D: Disk>(
     disk: &D,
     path: &Path,
@@ -186,10 +187,18 @@ pub(crate) fn write<D: Disk>(
     }
     let mut bytes = Vec::with_capacity(entries.len() * ENTRY);
     entries.iter().for_each(|entry| entry.write(&mut bytes));
+    let there = read_file(disk, path)?.unwrap_or_default();
+    let kept = already_there(&there, &bytes);
     let file = disk.open(path, Open::OrCreate).map_err(LogError::io("create", path))?;
-    file.set_len(0).map_err(LogError::io("empty", path))?;
-    file.write_at(&bytes, 0).map_err(LogError::io("write", path))?;
+    file.set_len(kept as u64).map_err(LogError::io("cut", path))?;
+    file.write_at(&bytes[kept..], kept as u64).map_err(LogError::io("write", path))?;
     Ok(Some(file))
+}
+
+/// Bytes of the entries that a file begins with as it should.
+fn already_there(there: &[u8], wanted: &[u8]) -> usize {
+    let pairs = there.chunks_exact(ENTRY).zip(wanted.chunks_exact(ENTRY));
+    pairs.take_while(|(there, wanted)| there == wanted).count() * ENTRY
 }
 
 #[cfg(test)]
@@ -232,6 +241,33 @@ mod tests {
         let path = dir.path().join("00000000000000000000.txnindex");
         std::fs::write(&path, [0; 2 * ENTRY]).unwrap();
         assert_eq!(read_with_rest(&RealDisk, &path).unwrap(), (vec![], 2 * ENTRY));
+    }
+
+    #[test]
+    fn entries_that_stay_are_not_written_again() {
+        let [first, second, third] = [aborted(1, 5, 9), aborted(2, 10, 11), aborted(3, 12, 13)];
+        let bytes = |entries: &[Aborted]| {
+            let mut bytes = Vec::new();
+            entries.iter().for_each(|entry| entry.write(&mut bytes));
+            bytes
+        };
+        let there = bytes(&[first, second]);
+        for (wanted, kept) in [
+            (&[first, third][..], 1),
+            (&[third], 0),
+            (&[first], 1),
+            (&[first, second, third], 2),
+            (&[], 0),
+        ] {
+            assert_eq!(already_there(&there, &bytes(wanted)), kept * ENTRY, "{wanted:?}");
+            // Half an entry is none.
+            assert_eq!(already_there(&there[..40], &bytes(wanted)), kept.min(1) * ENTRY);
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("00000000000000000000.txnindex");
+            std::fs::write(&path, &there).unwrap();
+            write(&RealDisk, &path, wanted, true).unwrap();
+            assert_eq!(std::fs::read(&path).unwrap(), bytes(wanted));
+        }
     }
 
     #[test]
