@@ -52,6 +52,9 @@ fn committed_transactions_are_visible_and_aborted_ones_are_not() {
     let seen = seen("eos/calm-transactions");
     let (committed, aborted) = (ended(&seen, "committed"), ended(&seen, "aborted"));
     assert!(committed > 50 && aborted > 10, "{committed} committed, {aborted} aborted");
+    let told = seen.outcome.counts.transactions.to_string();
+    let expected = format!("{committed} committed, {aborted} aborted, 0 of unknown outcome");
+    assert_eq!(told, expected);
 }
 
 #[test]

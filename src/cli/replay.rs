@@ -95,6 +95,9 @@ pub fn run(args: &ReplayArgs) -> ExitCode {
         "records: {} sent, {} acknowledged, {} refused, {} unknown, {} read; {} elections",
         counts.sent, counts.acked, counts.refused, counts.unknown, counts.read, counts.elections
     ));
+    if !counts.transactions.is_empty() {
+        say(format_args!("transactions: {}", counts.transactions));
+    }
     for disk in &outcome.disks {
         say(format_args!("disk:    {}", disk.summary()));
     }

@@ -4,7 +4,9 @@ use super::guests::Guests;
 use super::roles::{self, Kind};
 use super::{Lane, LaneKind, Run};
 use crate::base::{Instant, TopicPartition};
-use crate::sim::{ClientEvent, ConsumerEvent, Engine, ProducerEvent, SimWorld, What};
+use crate::sim::{
+    ClientEvent, ConsumerEvent, Engine, ProducerEvent, SimWorld, TransactionEvent, What,
+};
 
 impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
     /// Runs for a step, or until `limit` if that is sooner, and processes the observations.
@@ -70,6 +72,9 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
             }
             ClientEvent::Consumer(ConsumerEvent::Polled { records, .. }) => {
                 self.counts.read += records.len() as u64
+            }
+            ClientEvent::Transaction(TransactionEvent::Ended { outcome, .. }) => {
+                self.counts.transactions.ended(outcome);
             }
             _ => {}
         }

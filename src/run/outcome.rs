@@ -1,5 +1,6 @@
 //! The outcome of one run: what broke, what was counted, and the verdict that follows.
 
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use super::disks::DiskLine;
 use crate::base::Instant;
 use crate::check::{Outage, is_liveness, is_loss};
 use crate::scenario::{Expect, Expectation};
-use crate::sim::TraceHash;
+use crate::sim::{Ended, TraceHash};
 
 /// Our own invariant: the cluster came up and created its topics.
 pub const STARTS: &str = "starts";
@@ -80,6 +81,43 @@ pub struct Counts {
     pub read: u64,
     /// Elections of a partition's leader, as the controller committed them.
     pub elections: u64,
+    /// Transactions that producers have ended.
+    #[serde(skip_serializing_if = "TransactionCounts::is_empty")]
+    pub transactions: TransactionCounts,
+}
+
+/// Transactions by the outcome that their producers learned.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct TransactionCounts {
+    /// EndTxn was answered, and committed it.
+    pub committed: u64,
+    /// It was aborted.
+    pub aborted: u64,
+    /// The answer did not come, or another producer had the transactional id by then.
+    pub unknown: u64,
+}
+
+impl TransactionCounts {
+    /// Whether none has ended.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Counts one more.
+    pub fn ended(&mut self, how: &Ended) {
+        match how {
+            Ended::Committed => self.committed += 1,
+            Ended::Aborted => self.aborted += 1,
+            Ended::Unknown { .. } | Ended::Fenced { .. } => self.unknown += 1,
+        }
+    }
+}
+
+impl fmt::Display for TransactionCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { committed, aborted, unknown } = self;
+        write!(f, "{committed} committed, {aborted} aborted, {unknown} of unknown outcome")
+    }
 }
 
 impl std::ops::AddAssign for Counts {
@@ -95,6 +133,9 @@ impl std::ops::AddAssign for Counts {
         self.uncommitted += other.uncommitted;
         self.read += other.read;
         self.elections += other.elections;
+        self.transactions.committed += other.transactions.committed;
+        self.transactions.aborted += other.transactions.aborted;
+        self.transactions.unknown += other.transactions.unknown;
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use super::{DiskLine, Report};
 use crate::run::coverage;
+use crate::run::outcome::TransactionCounts;
 
 /// Each broker's page cache and disk, if it had a page miss, a stall or a throttled write.
 fn disks(reports: &[Report]) -> String {
@@ -36,6 +37,23 @@ fn disks(reports: &[Report]) -> String {
     format!("{head}{text}")
 }
 
+/// The transactions of each scenario that has any.
+fn transactions(reports: &[Report]) -> String {
+    let mut text = String::new();
+    for report in reports.iter().filter(|report| !report.counts.transactions.is_empty()) {
+        let TransactionCounts { committed, aborted, unknown } = report.counts.transactions;
+        let name = &report.scenario;
+        let _ = writeln!(text, "| {name} | {committed} | {aborted} | {unknown} |");
+    }
+    if text.is_empty() {
+        return text;
+    }
+    let head = "\n## Transactions, as their producers learned\n\n\
+                | scenario | committed | aborted | of unknown outcome |\n\
+                |---|--:|--:|--:|\n";
+    format!("{head}{text}")
+}
+
 /// A table of scenarios, and below it what broke, with the replay commands.
 pub fn summary(reports: &[Report]) -> String {
     let mut text = String::from(
@@ -61,6 +79,7 @@ pub fn summary(reports: &[Report]) -> String {
             name = report.scenario,
         );
     }
+    text.push_str(&transactions(reports));
     text.push_str(&disks(reports));
     for report in reports {
         let silent = report.witnesses.is_empty() && report.unbroken.is_empty();

@@ -7,7 +7,7 @@ use crate::base::{Instant, TopicPartition};
 use crate::check::{Outage, OutageKind};
 use crate::run::coverage::{Reached, Situation};
 use crate::run::disks::DiskLine;
-use crate::run::outcome::{Broken, Outcome, STARTS};
+use crate::run::outcome::{Broken, Outcome, STARTS, TransactionCounts};
 use crate::sim::TraceHash;
 use crate::sim::disk::DiskStats;
 
@@ -111,6 +111,20 @@ fn the_json_of_a_scenario_keeps_its_schema() {
 #[test]
 fn the_summary_tells_all_scenarios_at_a_glance() {
     golden(|| insta::assert_snapshot!("summary.md", summary(&all())));
+}
+
+#[test]
+fn summary_and_json_count_transactions_where_there_are_any() {
+    let mut told = outcome(0, &[]);
+    assert!(
+        !report("calm", "holds = [\"*\"]", vec![told.clone()]).to_json().contains("transactions")
+    );
+    told.counts.transactions = TransactionCounts { committed: 412, aborted: 31, unknown: 2 };
+    let report = report("calm", "holds = [\"*\"]", vec![told.clone(), told]);
+    let text = summary(std::slice::from_ref(&report));
+    assert!(text.contains("| calm | 824 | 62 | 4 |"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(json["counts"]["transactions"]["committed"], 824);
 }
 
 #[test]

@@ -304,6 +304,9 @@ pub fn terminal(report: &SwarmReport) -> String {
         report.counts.faults,
         report.rare_events.len()
     );
+    if !report.counts.transactions.is_empty() {
+        let _ = writeln!(text, "transactions: {}", report.counts.transactions);
+    }
     let (struck, did_not) = (report.counts.faults, report.counts.faults_skipped);
     text.push_str(&skipped::tell(struck, did_not, &report.skipped));
     let _ = writeln!(
