@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::Change;
 use super::fields::Fields;
 use super::segment::Batch;
+use super::transactions::Transaction;
 use crate::base::{Instant, LeaderEpoch, Offset, ProducerEpoch, ProducerId, TopicPartition};
 use crate::wire::batch::Record;
 
@@ -178,6 +179,14 @@ impl TransactionLog {
     /// Whether they were lost at or after a time.
     pub fn has_forgotten_since(&self, id: &str, since: Instant) -> bool {
         self.forgot.get(id).is_some_and(|at| *at >= since)
+    }
+
+    /// Whether the coordinator of a transaction forgot entries since it began. What it then takes for
+    /// its state has another outcome; and if it knows of no transaction, the next one of that producer
+    /// ends this one too.
+    pub fn may_decide_anew(&self, transaction: &Transaction) -> bool {
+        let id = transaction.transactional_id();
+        id.is_some_and(|id| self.has_forgotten_since(id, transaction.began))
     }
 
     /// The first committed batch with an entry that can't be read.

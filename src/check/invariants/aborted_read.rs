@@ -109,7 +109,9 @@ fn ask_client(
     let Some((transaction, Fate::Aborted(at))) = of.map(|of| (of, of.fate())) else {
         return Ok(());
     };
-    if ghost.lost_outcome(partition, offset) == Some(false) {
+    if ghost.lost_outcome(partition, offset) == Some(false)
+        || ghost.transaction_log().may_decide_anew(transaction)
+    {
         return Ok(());
     }
     let witness = TransactionWitness::ReadAborted {
@@ -155,7 +157,8 @@ fn read_of(
     ghost: &Ghost,
     transaction: &Transaction,
 ) -> Option<(TopicPartition, TransactionWitness)> {
-    let visible = transaction.visible?;
+    let visible =
+        transaction.visible.filter(|_| !ghost.transaction_log().may_decide_anew(transaction))?;
     let partition = ghost.clients().send_of(visible.value)?.partition.clone();
     let aborted = match transaction.fate() {
         Fate::Aborted(at) => Some(at),
@@ -279,6 +282,29 @@ mod tests {
             "orders-0 offset 7 read by read_committed consumer k0 is p3's record 100 of p3's \
              transaction 1, for which no commit was asked by 2.000 s",
         );
+    }
+
+    #[test]
+    fn excused_only_when_its_coordinator_has_forgotten_it_since_it_began() {
+        for (id, before, fires) in
+            [("till", false, false), ("till", true, true), ("desk", false, true)]
+        {
+            let mut story = Story::judging("aborted-read");
+            story.reads_committed(0);
+            story.identified(3, "till", 7, 0);
+            story.logs(id, (7, 0), 0, &[]);
+            if before {
+                story.coordinator_loses(0);
+                story.later();
+            }
+            story.begins(3, 1);
+            story.stored_in(3, 1, 100, 7);
+            if !before {
+                story.coordinator_loses(0);
+            }
+            story.polled(0, &[(7, 100)]);
+            assert_eq!(!story.finish_sentence().is_empty(), fires, "{}", story.sentence());
+        }
     }
 
     #[test]
