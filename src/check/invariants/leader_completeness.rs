@@ -155,13 +155,13 @@ mod tests {
         story.writes_keyed(1, 0, "", &[(0, "a", Some("1")), (1, "b", Some("1"))], 2);
         story.writes_keyed(1, 2, "", &[(2, "b", Some("2"))], 3);
         story.high_watermark(1, 0, 1);
-        story.elected(2, 1, &[2, 3]);
         let of_both_epochs = [(0, 0, "a", Some("1")), (1, 1, "c", Some("1"))];
         story.writes_keyed_of_epochs(2, 0, "", &of_both_epochs, 2);
+        story.elected(2, 1, &[1, 2]);
         story.high_watermark(2, 1, 2);
         story.writes_keyed(1, 0, ".cleaned", &[(0, "a", Some("1"))], 2);
         story.swaps(1, 0, &[]);
-        story.elected(1, 2, &[1]);
+        story.elected(1, 2, &[1, 2]);
         assert!(story.sentence().contains("offset 1 of epoch 1"), "{}", story.sentence());
     }
 

@@ -263,7 +263,7 @@ async fn transaction_index_that_a_power_loss_left_is_built_again_from_the_log() 
 /// A log with an aborted transaction of two batches, which the log's start separates: the first, the
 /// start, and the marker.
 async fn aborted_across_the_start() -> (Home, [Offset; 3], Offset) {
-    let home = Home::new(LogConfig::default());
+    let home = Home::new(LogConfig { index_interval_bytes: 1, ..LogConfig::default() });
     let mut log = home.open().await;
     fill(&mut log, 1, 1, 1);
     let first = produce(&mut log, 0, 0, Guard::NONE).unwrap().base;
