@@ -7,12 +7,14 @@ use super::*;
 
 impl Ghost {
     /// Whether a consumer may go from one offset to another without the records between: they were
-    /// compacted, or are none that it gets.
+    /// compacted, or are none that it gets. `read_in`: the leader epoch of what it read after them, if it
+    /// reports that; records that took the place of those of a lost log are not what it went past.
     pub(crate) fn explains_gap(
         &self,
         consumer: u32,
         name: &TopicPartition,
         gap: Range<Offset>,
+        read_in: Option<LeaderEpoch>,
     ) -> bool {
         if self.is_compacted(&name.topic) {
             return true;
@@ -28,8 +30,15 @@ impl Ghost {
                 }
                 false => batch.stamp.is_control(),
             };
+            let took_its_place = |batch: &Batch| {
+                let lost =
+                    |epoch, loss: &partition::Loss| loss.epoch > epoch && loss.from <= batch.base;
+                read_in.is_some_and(|epoch| {
+                    batch.epoch > epoch && partition.losses.iter().any(|loss| lost(epoch, loss))
+                })
+            };
             while let Some(promised) = partition.promise_of(next).filter(|_| next < gap.end) {
-                if !hidden(&promised.batch) {
+                if !hidden(&promised.batch) && !took_its_place(&promised.batch) {
                     return false;
                 }
                 next = promised.batch.next;

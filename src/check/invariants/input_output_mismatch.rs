@@ -311,7 +311,7 @@ fn is_absent(ending: Ending, ghost: &Ghost, value: u64, since: Instant) -> bool 
         let began = ending.reading.filter(|at| *at <= read.at).unwrap_or(read.since);
         let above = send.offset().is_some_and(|offset| offset >= read.end);
         // A reader that begins at the beginning may get nothing of what is there.
-        let whole = ghost.explains_gap(read.consumer, name, Offset::ZERO..read.from);
+        let whole = ghost.explains_gap(read.consumer, name, Offset::ZERO..read.from, None);
         since <= began && whole && !above && (read.stable || send.txn.is_none())
     })
 }

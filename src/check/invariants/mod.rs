@@ -63,6 +63,7 @@ mod zombie_producer_fenced;
 pub(super) use acked_write_unseen::unseen;
 
 use super::{Invariant, Setup};
+use crate::base::{LeaderEpoch, Offset};
 use Needs::{Brokers, Clients, Idempotence};
 
 /// Those for whose time a run waits while a transaction is open: nothing else shows that it hangs.
@@ -519,6 +520,14 @@ pub(super) fn of(setup: &Setup) -> Vec<Box<dyn Invariant>> {
         Make::Liveness(make) => make(setup),
     };
     TABLE.iter().filter(applies).map(make).collect()
+}
+
+/// The leader epoch of the batch with an offset, as a consumer reports it: the first offset of each run of
+/// batches of one epoch.
+fn epoch_at(epochs: &[(Offset, LeaderEpoch)], offset: Offset) -> Option<LeaderEpoch> {
+    let after = epochs.partition_point(|(from, _)| *from <= offset);
+    let (_, epoch) = epochs.get(after.checked_sub(1)?)?;
+    Some(*epoch).filter(|epoch| *epoch != LeaderEpoch::NONE)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@
 
 use std::collections::BTreeMap;
 
+use super::epoch_at;
 use crate::base::{LeaderEpoch, Offset, TopicPartition};
 use crate::check::{ConsumerWitness, Event, Ghost, Invariant, Violation};
 use crate::sim::{ClientEvent, ConsumerEvent, What};
@@ -104,13 +105,6 @@ impl PollSplice {
     fn stretches(&mut self, partition: &TopicPartition, consumer: u32) -> &mut Vec<Stretch> {
         self.read.entry(partition.clone()).or_default().entry(consumer).or_default()
     }
-}
-
-/// The epoch of the batch with this offset.
-fn epoch_at(epochs: &[(Offset, LeaderEpoch)], offset: Offset) -> Option<LeaderEpoch> {
-    let after = epochs.partition_point(|(from, _)| *from <= offset);
-    let (_, epoch) = epochs.get(after.checked_sub(1)?)?;
-    Some(*epoch).filter(|epoch| *epoch != LeaderEpoch::NONE)
 }
 
 /// The final content of a partition.
