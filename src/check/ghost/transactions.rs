@@ -1,6 +1,6 @@
 //! Clients' transactions: what each holds, what its producer asked for, and what it was told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::base::{Instant, Offset, ProducerEpoch, ProducerId, TopicPartition};
@@ -117,6 +117,8 @@ impl Transaction {
 #[derive(Debug, Default)]
 pub(crate) struct Transactions {
     all: BTreeMap<(u32, u64), Transaction>,
+    /// Those without an outcome, by the host of their producer.
+    open: BTreeMap<HostId, BTreeSet<(u32, u64)>>,
     identities: BTreeMap<u32, Identity>,
     isolations: BTreeMap<u32, Isolation>,
 }
@@ -164,9 +166,10 @@ impl Transactions {
 
     /// A process ended: it learns no outcome any more.
     pub(super) fn ended(&mut self, on: HostId) {
-        let open = |one: &&mut Transaction| one.host == on && one.ended.is_none();
-        for transaction in self.all.values_mut().filter(open) {
-            transaction.orphaned = true;
+        for key in self.open.remove(&on).unwrap_or_default() {
+            if let Some(transaction) = self.all.get_mut(&key) {
+                transaction.orphaned = true;
+            }
         }
     }
 
@@ -199,6 +202,7 @@ impl Transactions {
                     early: None,
                 };
                 self.all.insert((*producer, *txn), transaction);
+                self.open.entry(host).or_default().insert((*producer, *txn));
             }
             TransactionEvent::Transformed { .. } => {}
             TransactionEvent::SendingOffsets { producer, txn, group, generation, offsets } => {
@@ -228,6 +232,10 @@ impl Transactions {
                 let known = matches!(transaction.fate(), Fate::Committed(_) | Fate::Aborted(_));
                 if !known {
                     transaction.ended = Some((at, outcome.clone()));
+                }
+                let host = transaction.host;
+                if let Some(open) = self.open.get_mut(&host) {
+                    open.remove(&(*producer, *txn));
                 }
             }
         }

@@ -32,7 +32,8 @@ struct Waiting {
 
 pub(super) struct WritesProgress {
     within: Duration,
-    waiting: BTreeMap<(HostId, TopicPartition), Waiting>,
+    /// By the producer's host.
+    waiting: BTreeMap<HostId, BTreeMap<TopicPartition, Waiting>>,
     /// When the present leader took over.
     elected: BTreeMap<TopicPartition, Instant>,
 }
@@ -48,10 +49,8 @@ impl WritesProgress {
         ghost: &Ghost,
         partition: &TopicPartition,
     ) -> Result<(), Violation> {
-        let key = (client, partition.clone());
-        let Some(waits) = self.waiting.get(&key).and_then(|waiting| waiting.since) else {
-            return Ok(());
-        };
+        let waiting = self.waiting.get(&client).and_then(|waiting| waiting.get(partition));
+        let Some(waits) = waiting.and_then(|waiting| waiting.since) else { return Ok(()) };
         if at.since(waits) <= self.within {
             return Ok(());
         }
@@ -105,7 +104,11 @@ impl WritesProgress {
     }
 
     fn sent(&mut self, at: Instant, client: HostId, partition: &TopicPartition) {
-        let waiting = self.waiting.entry((client, partition.clone())).or_default();
+        let of_client = self.waiting.entry(client).or_default();
+        if !of_client.contains_key(partition) {
+            of_client.insert(partition.clone(), Waiting::default());
+        }
+        let Some(waiting) = of_client.get_mut(partition) else { return };
         let idle = waiting.open == 0 && waiting.told.is_none_or(|told| at.since(told) > PAUSE);
         if idle || waiting.since.is_none() {
             waiting.since = Some(at);
@@ -114,7 +117,10 @@ impl WritesProgress {
     }
 
     fn told(&mut self, at: Instant, client: HostId, partition: &TopicPartition, acked: bool) {
-        let Some(waiting) = self.waiting.get_mut(&(client, partition.clone())) else { return };
+        let of_client = self.waiting.get_mut(&client);
+        let Some(waiting) = of_client.and_then(|waiting| waiting.get_mut(partition)) else {
+            return;
+        };
         waiting.open = waiting.open.saturating_sub(1);
         waiting.told = Some(at);
         if acked {
@@ -135,9 +141,15 @@ impl Invariant for WritesProgress {
                 Folded::TookOver { partition, .. } => {
                     self.elected.insert(partition.clone(), at);
                 }
-                Folded::Gone { partition } => self.waiting.retain(|(_, of), _| of != partition),
+                Folded::Gone { partition } => {
+                    self.waiting.values_mut().for_each(|waiting| {
+                        waiting.remove(partition);
+                    });
+                }
                 // The next process knows nothing of what this one sent.
-                Folded::Down(_) => self.waiting.retain(|(of, _), _| *of != host),
+                Folded::Down(_) => {
+                    self.waiting.remove(&host);
+                }
                 _ => {}
             }
         }

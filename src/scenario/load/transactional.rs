@@ -29,6 +29,8 @@ const MAX_RECORDS: u64 = 10_000;
 const PERCENT: u64 = 100;
 /// How long a waiting client sleeps between two looks at the signals.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The same while nobody is asked to stop yet.
+const NAP: Duration = Duration::from_secs(1);
 /// How long a producer that stops waits for what is under way.
 const CLOSE: Duration = Duration::from_secs(10);
 /// The key without which there are no transactions.
@@ -343,11 +345,14 @@ impl Client {
         }
     }
 
-    /// Does nothing for a while, unless it is to stop.
+    /// Does nothing for a while, unless it is to stop. Clients are not asked to stop before the last
+    /// fault has ended.
     async fn rest<W: SimWorld>(&self, world: &W, lasts: Duration) {
         let until = world.now() + lasts;
         while world.now() < until && !self.desk.stops() {
-            let next: Instant = world.now() + PAUSE;
+            let may_stop_soon = self.desk.signals.lock().settling;
+            let nap = if may_stop_soon { PAUSE } else { NAP };
+            let next: Instant = world.now() + nap;
             world.sleep_until(until.min(next)).await;
         }
     }

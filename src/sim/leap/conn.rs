@@ -1,7 +1,7 @@
 //! One connection: two ends, and a pipe in each direction with segments in flight and received
 //! bytes. Knows nothing of links: `net` moves the segments.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::task::{Context, Waker};
 
 use bytes::{Buf, Bytes};
@@ -224,6 +224,8 @@ impl Conn {
 pub(super) struct Table {
     slots: Vec<Slot>,
     free: Vec<u32>,
+    /// The slots of each host's connections.
+    by_host: BTreeMap<HostId, BTreeSet<u32>>,
 }
 
 #[derive(Default)]
@@ -238,6 +240,9 @@ impl Table {
             self.slots.push(Slot::default());
             (self.slots.len() - 1) as u32
         });
+        for end in &conn.ends {
+            self.by_host.entry(end.host).or_default().insert(slot);
+        }
         let place = &mut self.slots[slot as usize];
         place.conn = Some(conn);
         ConnKey { slot, generation: place.generation }
@@ -257,22 +262,43 @@ impl Table {
         if let Some(slot) = self.slots.get_mut(key.slot as usize)
             && slot.generation == key.generation
         {
-            slot.conn = None;
+            for end in slot.conn.take().iter().flat_map(|conn| &conn.ends) {
+                if let Some(slots) = self.by_host.get_mut(&end.host) {
+                    slots.remove(&key.slot);
+                }
+            }
             slot.generation = slot.generation.wrapping_add(1);
             self.free.push(key.slot);
         }
     }
 
-    /// Directions whose segments go from one host (or any) to another (or any), in a fixed order.
-    pub fn directions(&self, from: Option<HostId>, to: Option<HostId>) -> Vec<(ConnKey, Side)> {
+    /// Directions whose segments go from a host, in a fixed order.
+    pub fn directions_from(&self, from: HostId) -> Vec<(ConnKey, Side)> {
+        self.directions(from, |hosts| hosts.0 == from)
+    }
+
+    /// Directions whose segments go to a host, in a fixed order.
+    pub fn directions_to(&self, to: HostId) -> Vec<(ConnKey, Side)> {
+        self.directions(to, |hosts| hosts.1 == to)
+    }
+
+    /// Directions whose segments go from one host to another, in a fixed order.
+    pub fn directions_between(&self, from: HostId, to: HostId) -> Vec<(ConnKey, Side)> {
+        self.directions(from, |hosts| hosts == (from, to))
+    }
+
+    fn directions(
+        &self,
+        of: HostId,
+        is_wanted: impl Fn((HostId, HostId)) -> bool,
+    ) -> Vec<(ConnKey, Side)> {
         let mut found = Vec::new();
-        for (slot, place) in self.slots.iter().enumerate() {
+        for slot in self.by_host.get(&of).into_iter().flatten().copied() {
+            let place = &self.slots[slot as usize];
             let Some(conn) = &place.conn else { continue };
             for side in [Side::Client, Side::Server] {
-                let hosts = conn.hosts(side);
-                if from.is_none_or(|from| from == hosts.0) && to.is_none_or(|to| to == hosts.1) {
-                    let key = ConnKey { slot: slot as u32, generation: place.generation };
-                    found.push((key, side));
+                if is_wanted(conn.hosts(side)) {
+                    found.push((ConnKey { slot, generation: place.generation }, side));
                 }
             }
         }

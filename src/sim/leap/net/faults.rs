@@ -10,7 +10,7 @@ impl Network {
         for key in listeners.into_values().flat_map(|listening| listening.arrived) {
             self.abort(agenda, key, Side::Server);
         }
-        for (key, side) in self.conns.directions(Some(host), None) {
+        for (key, side) in self.conns.directions_from(host) {
             if self.conns.get(key).is_some_and(|conn| !conn.end(side).phase.gone()) {
                 self.close(agenda, key, side);
             }
@@ -21,7 +21,7 @@ impl Network {
     pub fn power_lost(&mut self, host: HostId) {
         self.hosts[usize::from(host.0)].powered = false;
         self.hosts[usize::from(host.0)].listeners.clear();
-        for (key, side) in self.conns.directions(Some(host), None) {
+        for (key, side) in self.conns.directions_from(host) {
             if let Some(conn) = self.conns.get(key) {
                 conn.pipe(side).forget_retries();
                 let phase = conn.end(side).phase;
@@ -35,7 +35,7 @@ impl Network {
     /// A host is on again: pending retransmissions to it arrive.
     pub fn powered(&mut self, agenda: &mut Agenda, host: HostId) {
         self.hosts[usize::from(host.0)].powered = true;
-        for (key, side) in self.conns.directions(None, Some(host)) {
+        for (key, side) in self.conns.directions_to(host) {
             self.unstall(agenda, key, side);
         }
     }
@@ -64,10 +64,10 @@ impl Network {
 
     /// A link is open again: segments and window updates continue.
     fn reopen(&mut self, agenda: &mut Agenda, from: HostId, to: HostId) {
-        for (key, side) in self.conns.directions(Some(from), Some(to)) {
+        for (key, side) in self.conns.directions_between(from, to) {
             self.unstall(agenda, key, side);
         }
-        for (key, side) in self.conns.directions(Some(to), Some(from)) {
+        for (key, side) in self.conns.directions_between(to, from) {
             let Some(conn) = self.conns.get(key) else { continue };
             if conn.end(side).writer.is_some() && !conn.pipe(side).window_due {
                 self.tell_window(agenda, key, side);
