@@ -15,8 +15,7 @@ impl<W: World> Partition<W> {
         told: &PartitionState,
         peers: &Peers,
     ) -> Result<(), LogError> {
-        if told.leader == Some(self.site.me) {
-            // From here on the whole log counts, so it has to be as durable as the policy asks.
+        while self.must_sync_before(told) {
             self.sync_if_due().await?;
         }
         let epochs = {
@@ -52,6 +51,26 @@ impl<W: World> Partition<W> {
             save.await?;
         }
         Ok(())
+    }
+
+    /// Whether this replica has to sync its log before it assumes a leadership: from then on the whole log
+    /// counts, so it has to be as durable as the flush policy asks. If it leads already, its old epoch
+    /// ends here: what it appended during the sync would count unsynced.
+    fn must_sync_before(&self, told: &PartitionState) -> bool {
+        let Ok(mut state) = self.state() else { return false };
+        if told.leader != Some(self.site.me) || told.leader_epoch <= state.leader_epoch {
+            return false;
+        }
+        let flushes = state.config.flush_before_ack || state.config.flush_messages.is_some();
+        if flushes && matches!(state.role, Role::Leader(_)) {
+            self.announce_resignation(&mut state);
+            state.produce.fail(ErrorCode::NotLeaderOrFollower);
+            let mut resigned = Follower::new(state.leader_epoch, None);
+            resigned.set_eligible(true);
+            state.role = Role::Follower(resigned);
+            state.wake_readers();
+        }
+        state.sync_is_due() && state.log.recovery_point() < state.log.log_end()
     }
 
     /// The leader epoch is the same; the ISR may be another.
