@@ -73,6 +73,13 @@ fn decided_transactions_are_completed_by_the_next_coordinator() {
 }
 
 #[test]
+fn repeated_addition_is_answered_once_the_first_is_committed() {
+    let seen = Seen::first_of(Trial::of("eos/repeated-addition-waits").seeds(0..3));
+    assert!(seen.strikes("kill of b") >= 5, "{:?}", seen.outcome.story);
+    assert!(ended(&seen, "committed") > 20, "{} committed", ended(&seen, "committed"));
+}
+
+#[test]
 fn transactions_that_are_open_too_long_are_aborted() {
     let seen = seen("eos/transactions-time-out");
     let over: usize = ["fenced", "unknown", "aborted"].iter().map(|end| ended(&seen, end)).sum();

@@ -259,6 +259,22 @@ fn stalled_sync_acknowledges_nothing_early() {
 }
 
 #[test]
+fn nothing_counts_before_its_sync_has_ended() {
+    for name in ["faults/repeated-batch-waits-for-its-sync", "faults/elected-while-its-sync-hangs"]
+    {
+        let seen = Seen::first_of(Trial::of(name).seeds(0..3));
+        assert!(seen.strikes("syncs that hang") >= 3, "{name}: {:?}", seen.outcome.story);
+        assert!(seen.strikes("power-loss of b1") >= 3, "{name}: {:?}", seen.outcome.story);
+        assert!(seen.outcome.counts.acked > 500, "{name}: {:?}", seen.outcome.counts);
+    }
+}
+
+#[test]
+fn follower_that_gives_its_log_up_comes_back_in_a_new_epoch() {
+    assert!(reaches_damage("faults/log-given-up-over-slow-links", 0..3));
+}
+
+#[test]
 fn writer_faster_than_the_disk_is_throttled_and_loses_nothing() {
     Trial::of("faults/dirty-ratio").seeds(0..2).assert_as_expected();
     let scenario = Scenario::load("faults/dirty-ratio").unwrap();

@@ -142,6 +142,24 @@ fn commit_that_arrives_in_the_next_generation_changes_nothing() {
 }
 
 #[test]
+fn late_commit_of_what_a_consumer_gave_up_changes_nothing() {
+    let seen = seen("groups/late-commits-consumer");
+    assert!(seen.strikes("OffsetCommit requests of k") >= 5, "{:?}", seen.outcome.story);
+    let unknown = seen.events("committed").filter(|line| line["outcome"] == "unknown").count();
+    assert!(unknown > 5, "{unknown} commits without an answer");
+}
+
+#[test]
+fn members_that_know_a_later_leader_do_not_go_back_to_a_deposed_one() {
+    for name in ["groups/deposed-leader-is-left", "groups/committed-offset-names-a-later-leader"] {
+        let seen = seen(name);
+        assert!(seen.strikes("cut off") >= 3, "{name}: {:?}", seen.outcome.story);
+        assert!(seen.count("processed") > 2000, "{name}: {}", seen.count("processed"));
+        assert!(generations(&seen).len() > 10, "{name}: {:?}", generations(&seen));
+    }
+}
+
+#[test]
 fn group_that_was_down_catches_up_with_its_backlog() {
     let seen = seen("groups/backlog-catches-up");
     let back = seen.events("subscribed").map(ms).max().unwrap();

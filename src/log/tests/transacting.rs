@@ -262,7 +262,7 @@ async fn transaction_index_that_a_power_loss_left_is_built_again_from_the_log() 
 
 /// A log with an aborted transaction of two batches, which the log's start separates: the first, the
 /// start, and the marker.
-async fn aborted_across_the_start() -> (Home, [Offset; 3], Offset) {
+async fn aborted_across_the_start() -> (Home, RealLog, [Offset; 3]) {
     let home = Home::new(LogConfig { index_interval_bytes: 1, ..LogConfig::default() });
     let mut log = home.open().await;
     fill(&mut log, 1, 1, 1);
@@ -270,13 +270,14 @@ async fn aborted_across_the_start() -> (Home, [Offset; 3], Offset) {
     let start = produce(&mut log, 0, 1, Guard::NONE).unwrap().base;
     let marker = end(&mut log, 0, false, 1).unwrap().base;
     flush(&mut log).await;
-    let recovery_point = log.recovery_point();
-    (home, [first, start, marker], recovery_point)
+    (home, log, [first, start, marker])
 }
 
 #[tokio::test]
 async fn aborted_transaction_that_spans_the_log_start_is_known_after_a_crash() {
-    let (home, [first, log_start, marker], recovery_point) = aborted_across_the_start().await;
+    let (home, log, [first, log_start, marker]) = aborted_across_the_start().await;
+    let recovery_point = log.recovery_point();
+    drop(log);
     let recovery = Recovery { log_start, recovery_point, ..Recovery::default() };
     let (log, _) = home.try_open(recovery).await.unwrap();
     let aborted = log.aborted_transactions(log_start, log.log_end()).unwrap();
@@ -286,7 +287,12 @@ async fn aborted_transaction_that_spans_the_log_start_is_known_after_a_crash() {
 
 #[tokio::test]
 async fn unreadable_bytes_below_the_log_start_keep_no_log_from_opening() {
-    let (home, [_, log_start, marker], recovery_point) = aborted_across_the_start().await;
+    let (home, log, [_, log_start, marker]) = aborted_across_the_start().await;
+    let recovery_point = log.recovery_point();
+    log.close().await.unwrap();
+    for name in home.names().iter().filter(|name| name.ends_with("snapshot")) {
+        std::fs::write(home.file(name), b"garbage").unwrap();
+    }
     let path = home.file("00000000000000000000.log");
     let mut bytes = std::fs::read(&path).unwrap();
     // The first batch's length.
