@@ -104,14 +104,15 @@ impl Replica {
     /// Compares the surviving segments with those before: an older batch in the place of a younger
     /// one is not a valid prefix, because a cut is durable before the log is written again. Batches
     /// beyond the end may be back where the cut had not reached the platter; so may deleted
-    /// segments.
+    /// segments, and all that a lying disk said it had cut.
     pub(super) fn settle(&mut self) {
         let before = std::mem::take(&mut self.before);
         let differs = |batch: &&Batch| {
             let there = batch_at(&before, batch.base);
             there.is_some_and(|there| !there.equals(batch))
         };
-        self.stale = self.segments.values().flat_map(Segment::batches).find(differs).copied();
+        let honest = self.segments.values().filter(|segment| !segment.has_lied());
+        self.stale = honest.flat_map(Segment::batches).find(differs).copied();
     }
 
     /// The batches that begin at an offset or later.

@@ -103,6 +103,11 @@ impl Segment {
         self.lied = true;
     }
 
+    /// Whether its disk made less durable than it reported.
+    pub fn has_lied(&self) -> bool {
+        self.lied
+    }
+
     /// Whether a faulty disk has touched any of it.
     pub fn is_damaged(&self) -> bool {
         self.lied || !self.damage.is_empty()

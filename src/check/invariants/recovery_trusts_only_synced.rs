@@ -200,6 +200,20 @@ mod tests {
     }
 
     #[test]
+    fn silent_about_an_older_batch_that_a_lying_disk_said_it_had_cut() {
+        let mut story = Story::judging("recovery-trusts-only-synced");
+        story.writes(1, 0, 0, &[1, 2]);
+        story.writes(1, 2, 0, &[3]);
+        story.cut(1, 2);
+        story.lies(1, 0);
+        story.writes(1, 2, 1, &[4]);
+        story.power_loss_bringing_back(1, 2, &batch(2, 0, &[3]));
+        story.boot(1);
+        story.became_follower(1, 2, 2);
+        story.silent();
+    }
+
+    #[test]
     fn silent_when_the_older_batch_is_cut_before_the_log_is_served() {
         let mut story = brought_back(Some(4));
         story.cut(1, 2);
