@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -57,6 +57,8 @@ struct Inner<W: World> {
     lines: Mutex<Lines<W>>,
     meter: Option<Arc<dyn Meter>>,
     finalized: Mutex<Finalized>,
+    /// Once set, no connection is made any more.
+    closed: AtomicBool,
 }
 
 /// The place for one connection. Callers that wait for it get it in the order of asking.
@@ -95,9 +97,15 @@ impl<W: World> Pool<W> {
         let stream = Stream::numbered("reconnect", xxh3_64(client_id.as_bytes()));
         let random = Mutex::new(world.random(stream));
         let (client_id, lines) = (client_id.to_owned(), Mutex::default());
-        let finalized = Mutex::default();
-        let inner = Inner { world, client_id, connecting, random, lines, meter, finalized };
+        let (finalized, closed) = (Mutex::default(), AtomicBool::new(false));
+        let inner = Inner { world, client_id, connecting, random, lines, meter, finalized, closed };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// The owner has ended. Requests that have a connection still leave; those that wait for one fail. Sent
+    /// later, they would be taken for those of a successor: a JoinGroup or InitProducerId would fence it.
+    pub(crate) fn close(&self) {
+        self.inner.closed.store(true, Ordering::Release);
     }
 
     /// The level of a feature of the cluster, by the newest that any node said when a connection to it
@@ -164,9 +172,14 @@ impl<W: World> Pool<W> {
         if let Some(error) = slot.reconnect.refuses(world.now(), failed_meanwhile) {
             return Err(error);
         }
+        let ended = || RpcError::Connect { to: to.clone(), reason: "its owner has ended".into() };
+        if self.inner.closed.load(Ordering::Acquire) {
+            return Err(ended());
+        }
         let soon = deadline.min(world.now() + self.inner.connecting.setup_timeout);
         let (client_id, meter) = (&self.inner.client_id, self.inner.meter.clone());
         match Connection::open_metered(world, to, client_id, soon, meter).await {
+            Ok(_) if self.inner.closed.load(Ordering::Acquire) => Err(ended()),
             Ok(connection) => {
                 slot.reconnect.succeeded();
                 self.inner.finalized.lock().learn(connection.finalized());

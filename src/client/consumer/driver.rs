@@ -110,6 +110,7 @@ impl<W: World> Driver<W> {
             state.closed = true;
             state.lanes.clear();
         }
+        self.pool.close();
         self.sooner.notify_one();
     }
 

@@ -58,6 +58,7 @@ impl<W: World> Driver<W> {
             self.carry_out();
             self.shared.callbacks.run();
             if is_over {
+                self.pool.close();
                 return;
             }
             tokio::select! {

@@ -111,6 +111,38 @@ fn callers_that_waited_for_a_failed_attempt_share_its_failure() {
 }
 
 #[test]
+fn request_that_waits_for_a_connection_does_not_outlive_its_owner() {
+    run(async {
+        let world = RealWorld::new();
+        let (connecting, connects) = tokio::sync::oneshot::channel();
+        let (close, closed) = tokio::sync::oneshot::channel();
+        let (ended, end) = tokio::sync::oneshot::channel();
+        let to = peer(&world, |mut peer| async move {
+            let asked = peer.request().await.unwrap();
+            connecting.send(()).unwrap();
+            closed.await.unwrap();
+            peer.answer(&asked, &api::versions(&[Api::of::<MetadataRequest>(0, 13)])).await;
+            ended.send(peer.request().await.is_none()).unwrap();
+        });
+        let to = to.await;
+        let connecting = Connecting {
+            backoff: Backoff::new(Duration::ZERO, Duration::ZERO),
+            setup_timeout: Duration::from_secs(20),
+        };
+        let pool = Pool::new(world.clone(), "test", connecting);
+        let closing = async {
+            connects.await.unwrap();
+            pool.close();
+            close.send(()).unwrap();
+        };
+        let (answer, ()) = tokio::join!(metadata(&pool, &to), closing);
+        assert!(matches!(answer, Err(RpcError::Connect { .. })), "{answer:?}");
+        assert!(end.await.unwrap(), "no request follows the connection");
+        assert!(matches!(metadata(&pool, &to).await, Err(RpcError::Connect { .. })));
+    });
+}
+
+#[test]
 fn purposes_have_connections_of_their_own() {
     run(async {
         let world = RealWorld::new();
