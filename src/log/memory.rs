@@ -100,7 +100,7 @@ impl<D: Disk> Log<D> {
     /// whose marker tells nothing to who has not seen the batches: then the aborted rest would be
     /// served as committed. So the segment that has the start counts from its beginning, unless what is
     /// below the start can't be read.
-    fn first_known(&self) -> Offset {
+    pub(super) fn first_known(&self) -> Offset {
         let at_start = self.segments.range(..=self.log_start).next_back();
         let Some((base, segment)) = at_start.filter(|(base, _)| **base < self.log_start) else {
             return self.log_start;
