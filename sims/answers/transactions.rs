@@ -182,6 +182,8 @@ impl Txns<'_> {
                 self.list(format_args!("producer id {what}"), version, &request);
             }
         }
+        // Times are in milliseconds, and the last one may have begun in this one.
+        std::thread::sleep(std::time::Duration::from_millis(2));
         for duration in [0, 3_600_000, -2, i64::MIN] {
             for version in 1..=2 {
                 let request = message!(ListTransactionsRequest { duration_filter: duration });
