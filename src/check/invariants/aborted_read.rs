@@ -392,14 +392,7 @@ mod tests {
 
     #[test]
     fn earlier_transaction_is_not_excused_by_a_lost_marker() {
-        let mut story = Story::judging("aborted-read");
-        story.reads_committed(0);
-        story.begins(3, 1);
-        story.stored_in(3, 1, 100, 0);
-        story.writes_in(7, 0, &[100]);
-        story.later();
-        story.aborts_transaction(3, 1);
-        story.marks(7, 0, false);
+        let mut story = aborted_and_marked();
         story.later();
         story.writes_in(7, 0, &[101]);
         story.later();

@@ -29,7 +29,7 @@ const MAX_RECORDS: u64 = 10_000;
 const PERCENT: u64 = 100;
 /// How long a waiting client sleeps between two looks at the signals.
 const PAUSE: Duration = Duration::from_millis(100);
-/// The same while nobody is asked to stop yet.
+/// The same while no client is asked to stop yet.
 const NAP: Duration = Duration::from_secs(1);
 /// How long a producer that stops waits for what is under way.
 const CLOSE: Duration = Duration::from_secs(10);
