@@ -122,13 +122,6 @@ impl Ghost {
         let end = segment.batches().last().map_or(Offset(base), |last| last.next);
         if let Some(partition) = self.partitions.get_mut(name) {
             partition.cleaned_below = partition.cleaned_below.max(end);
-            let crew = Crew::one(host.rank);
-            for batch in segment.batches() {
-                let original = replica.batch_at(batch.base);
-                if let Some(original) = original.filter(|known| known.epoch == batch.epoch) {
-                    partition.reshaped(original, batch, crew);
-                }
-            }
         }
         replica.segments.retain(|other, _| *other < base || *other >= end.0);
         replica.segments.insert(base, segment);

@@ -42,8 +42,11 @@ pub(crate) struct Loss {
     pub at: Instant,
 }
 
-/// Identity of a batch.
+/// Identity of a batch in the shape in which it was appended: base offset, epoch and hash.
 type Copied = (i64, i32, u64);
+
+/// Identity of a batch in whatever shape a cleaner left it: base offset and epoch.
+type Placed = (i64, i32);
 
 /// The promises of one creation of a partition. Its committed state is in the view.
 #[derive(Debug, Default)]
@@ -65,7 +68,7 @@ pub(crate) struct Partition {
     /// Brokers that have ever held the batches at or above the frontier.
     copies: BTreeMap<Copied, Crew>,
     /// When any broker first wrote each batch of a transaction, whatever became of it since.
-    written: BTreeMap<Copied, Instant>,
+    written: BTreeMap<Placed, Instant>,
 }
 
 impl Partition {
@@ -77,7 +80,7 @@ impl Partition {
     /// A broker writes a batch.
     pub fn wrote(&mut self, at: Instant, batch: &Batch, by: Crew) {
         if batch.stamp.is_transactional() {
-            self.written.entry(copied(batch)).or_insert(at);
+            self.written.entry(placed(batch)).or_insert(at);
         }
         self.copied(batch, by);
     }
@@ -87,20 +90,6 @@ impl Partition {
         if batch.base >= self.frontier() {
             *self.copies.entry(copied(batch)).or_default() |= by;
         }
-    }
-
-    /// A broker's cleaner wrote a batch again with fewer records. That matters where a leader whose
-    /// records were lost cleans its log, and is elected again: then they are promised in this shape.
-    pub fn reshaped(&mut self, original: &Batch, batch: &Batch, by: Crew) {
-        if batch.base < self.frontier() {
-            return;
-        }
-        let mut holders = self.copies.get(&copied(original)).copied().unwrap_or_default();
-        holders |= by;
-        if let Some(written) = self.written.get(&copied(original)).copied() {
-            self.written.entry(copied(batch)).or_insert(written);
-        }
-        self.copied(batch, holders);
     }
 
     /// The promise that holds an offset.
@@ -116,7 +105,8 @@ impl Partition {
         Some(marker.commit)
     }
 
-    /// A leader exposes a batch that begins at or above the frontier.
+    /// A leader exposes a batch that begins at or above the frontier. `cleaned`: brokers whose logs
+    /// may have held it before they were cleaned.
     pub fn promise(
         &mut self,
         batch: Batch,
@@ -124,9 +114,11 @@ impl Partition {
         in_epoch: LeaderEpoch,
         at: Instant,
         isr: Crew,
+        cleaned: Crew,
     ) -> Option<Step> {
-        let holders = self.copies.remove(&copied(&batch)).unwrap_or_default();
-        let written = self.written.get(&copied(&batch)).copied().unwrap_or(at);
+        let mut holders = self.copies.remove(&copied(&batch)).unwrap_or_default();
+        holders |= cleaned;
+        let written = self.written.get(&placed(&batch)).copied().unwrap_or(at);
         self.promised.push(Promised { batch, by, in_epoch, at, written, isr, holders });
         self.stability.promise(at, written, &batch)
     }
@@ -178,4 +170,8 @@ impl Partition {
 
 fn copied(batch: &Batch) -> Copied {
     (batch.base.0, batch.epoch.0, batch.hash)
+}
+
+fn placed(batch: &Batch) -> Placed {
+    (batch.base.0, batch.epoch.0)
 }

@@ -40,7 +40,8 @@ impl Ghost {
         let isr = self.hosts.crew(isr);
         let mut logged = Vec::new();
         for batch in replica.batches_from(frontier).take_while(|batch| batch.next <= upto) {
-            let step = partition.promise(*batch, host.broker, epoch, at, isr);
+            let cleaned = cleaned_holders(&self.hosts, name, partition.cleaned_below, batch);
+            let step = partition.promise(*batch, host.broker, epoch, at, isr, cleaned);
             changes.extend(step.map(|step| Change::Transaction { partition: name.clone(), step }));
             if *name.topic == *topics::TRANSACTION_STATE {
                 logged.push(*batch);
@@ -427,10 +428,36 @@ fn lacks(partition: &Partition, replica: Option<&Replica>, promised: &Promised) 
 /// cleaner to blame where the log shows that it went on without the promise.
 fn may_be_gone(partition: &Partition, replica: Option<&Replica>, promised: &Promised) -> bool {
     let Some(replica) = replica else { return false };
-    let Batch { base, epoch, .. } = promised.batch;
-    let deleted = base < partition.deleted_below;
-    let cleaned = base < partition.cleaned_below;
-    base < replica.end() && (deleted || cleaned && !replica.rules_out(base, epoch))
+    let Promised { batch, .. } = promised;
+    let deleted = batch.base < partition.deleted_below && batch.base < replica.end();
+    deleted || may_be_cleaned(replica, partition.cleaned_below, batch)
+}
+
+fn may_be_cleaned(replica: &Replica, cleaned_below: Offset, batch: &Batch) -> bool {
+    let Batch { base, epoch, .. } = *batch;
+    base < cleaned_below && base < replica.end() && !replica.rules_out(base, epoch)
+}
+
+/// The brokers that have a batch in some shape, or whose cleaner may have taken it. That matters
+/// where records that were lost are promised again: each replica cleans its log for itself, also one
+/// that is out of sync.
+fn cleaned_holders(
+    hosts: &Hosts,
+    name: &TopicPartition,
+    cleaned_below: Offset,
+    batch: &Batch,
+) -> Crew {
+    if batch.base >= cleaned_below {
+        return Crew::default();
+    }
+    let mut crew = Crew::default();
+    for (_, host) in hosts.iter() {
+        let replica = host.replicas.get(name);
+        if replica.is_some_and(|replica| may_be_cleaned(replica, cleaned_below, batch)) {
+            crew |= Crew::one(host.rank);
+        }
+    }
+    crew
 }
 
 fn holds(replica: Option<&Replica>, promised: &Promised) -> bool {

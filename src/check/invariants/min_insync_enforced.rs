@@ -122,24 +122,41 @@ mod tests {
         story.silent();
     }
 
-    #[test]
-    fn silent_about_lost_records_that_were_cleaned_before_their_leader_came_back() {
+    /// Records of b1 and b2 are lost to b3, one of the two cleans its log, and b1 leads again.
+    fn lost_and_cleaned(cleaner: u16, holders: &[u16]) -> Story {
         let mut story = Story::compacting("min-insync-enforced");
-        for broker in [1, 2] {
-            story.writes_keyed(broker, 0, "", &[(0, "a", Some("1")), (1, "b", Some("1"))], 2);
-            story.writes_keyed(broker, 2, "", &[(2, "b", Some("2"))], 3);
+        for broker in holders {
+            story.writes_keyed(*broker, 0, "", &[(0, "a", Some("1")), (1, "b", Some("1"))], 2);
+            story.writes_keyed(*broker, 2, "", &[(2, "b", Some("2"))], 3);
         }
         story.high_watermark(1, 0, 3);
         story.commits_unclean(3, 1, &[3]);
         story.became_leader(3, 1);
-        story.writes_keyed(1, 0, ".cleaned", &[(0, "a", Some("1"))], 2);
-        story.swaps(1, 0, &[]);
+        let of_b3 = [(0, 1, "c", Some("1")), (1, 1, "d", Some("1"))];
+        story.writes_keyed_of_epochs(3, 0, "", &of_b3, 2);
+        story.high_watermark(3, 1, 2);
+        story.writes_keyed(cleaner, 0, ".cleaned", &[(0, "a", Some("1"))], 2);
+        story.swaps(cleaner, 0, &[]);
         story.commits_unclean(1, 2, &[1]);
         story.became_leader(1, 2);
         story.commits(Some(1), 2, &[1, 2]);
         story.high_watermark(1, 2, 3);
         story.acknowledged_all(1, 2, 3);
-        story.silent();
+        story
+    }
+
+    #[test]
+    fn silent_about_lost_records_that_were_cleaned_before_their_leader_came_back() {
+        for cleaner in [1, 2] {
+            lost_and_cleaned(cleaner, &[1, 2]).silent();
+        }
+    }
+
+    #[test]
+    fn fires_about_cleaned_records_that_the_other_replica_never_had() {
+        let sentence = lost_and_cleaned(1, &[1]).sentence();
+        assert!(sentence.contains("of epoch 0 acknowledged by leader b1"), "{sentence}");
+        assert!(sentence.contains("with copies on b1 only"), "{sentence}");
     }
 
     #[test]
