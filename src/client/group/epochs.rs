@@ -94,6 +94,9 @@ pub(in crate::client) struct Epochs {
     is_reconciled: bool,
     /// What the reconciliation under way will end with.
     reconciling: Option<Resolved>,
+    /// Whether it has taken any share since it last began to join. The first is told to the
+    /// application even if it is empty, as by Kafka's client.
+    has_share: bool,
     /// Whether the coordinator waits to hear what is owned.
     acknowledges: bool,
     last_commit: LastCommit,
@@ -130,6 +133,7 @@ impl Epochs {
             names: BTreeMap::new(),
             is_reconciled: true,
             reconciling: None,
+            has_share: false,
             acknowledges: false,
             last_commit: LastCommit::NotBegun,
             telling: None,
@@ -258,7 +262,7 @@ impl Epochs {
         (self.state, self.epoch, self.said) = (State::Joining, JOIN, None);
         self.has_said_regex = false;
         (self.target, self.is_reconciled, self.acknowledges) = (None, true, false);
-        self.reconciling = None;
+        (self.reconciling, self.has_share) = (None, false);
     }
 
     /// Gives up what is not in the target, and takes what is.
@@ -283,7 +287,7 @@ impl Epochs {
         // A new target, or a name that becomes known, makes this false again.
         self.is_reconciled = true;
         let revoked: Vec<_> = self.owned.difference(&resolved.partitions).cloned().collect();
-        let is_new = self.owned != resolved.partitions;
+        let is_new = !self.has_share || self.owned != resolved.partitions;
         self.reconciling = Some(resolved);
         if !revoked.is_empty() {
             self.telling = Some((Event::Revoked(revoked), Then::Install));
@@ -311,7 +315,7 @@ impl Epochs {
         let Some(Resolved { partitions, ids }) = self.reconciling.take() else { return };
         let added = partitions.difference(&self.owned).cloned().collect();
         (self.owned, self.owned_ids) = (partitions, ids);
-        self.acknowledges = true;
+        (self.has_share, self.acknowledges) = (true, true);
         self.telling = Some((Event::Assigned(added), Then::Nothing));
     }
 

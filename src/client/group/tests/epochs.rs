@@ -296,6 +296,24 @@ fn fenced_member_loses_its_partitions_and_joins_again() {
 }
 
 #[test]
+fn first_share_since_a_join_is_told_even_if_it_is_empty() {
+    let mut stage = Stage::new(&[]);
+    stage.poll();
+    stage.accept(1, Some([].into()));
+    assert_eq!(stage.poll(), [Event::Assigned(Vec::new())]);
+    stage.accept(1, None);
+    stage.pass(5);
+    stage.accept(2, Some([].into()));
+    assert!(stage.poll().is_empty(), "nothing has changed");
+    stage.pass(5);
+    stage.refuse(ErrorCode::UnknownMemberId);
+    assert!(stage.poll().is_empty(), "nothing is lost");
+    stage.pass(1);
+    stage.accept(1, Some([].into()));
+    assert_eq!(stage.poll(), [Event::Assigned(Vec::new())]);
+}
+
+#[test]
 fn errors_that_pass_lead_to_another_heartbeat_that_says_everything() {
     for error in [
         ErrorCode::CoordinatorLoadInProgress,
