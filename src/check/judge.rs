@@ -65,18 +65,18 @@ impl Judge {
     /// The last fault ended: from now on liveness is owed.
     pub fn healed(&mut self, at: Instant) {
         self.healed = Some(at);
-        self.ghost.healed();
+        self.ghost.healed(at);
     }
 
     /// The final reads begin. Without this call their time counts from the heal.
     pub fn reading(&mut self, at: Instant) {
         self.reading = Some(at);
-        self.ghost.reading();
+        self.ghost.reading(at);
     }
 
     /// Why the cluster has not converged yet; `None` when every partition has its leader, a full
     /// ISR and equal logs, and every group its members in one generation and nothing left to read.
-    pub fn unsettled(&self) -> Option<String> {
+    pub fn unsettled(&self, now: Instant) -> Option<String> {
         let partition = self.ghost.unsettled(false);
         let partition = partition.map(|(partition, why)| format!("{partition} {why}"));
         let unstable = partition.or_else(|| {
@@ -84,7 +84,7 @@ impl Judge {
             Some(format!("group {}: {unstable}", unstable.group()))
         });
         unstable.or_else(|| {
-            let lagging = self.ghost.lagging()?;
+            let lagging = self.ghost.lagging(now)?;
             Some(format!("group {}: {lagging}", lagging.group))
         })
     }

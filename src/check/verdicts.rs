@@ -58,6 +58,15 @@ pub enum Note {
     },
     /// A liveness invariant could not be judged: the run ended before its time was over.
     EndedEarly { invariant: &'static str },
+    /// A group had not read everything when the final reads began, but its member was busy all the time:
+    /// the load was more than it can process.
+    StillWorking {
+        group: String,
+        #[serde(serialize_with = "name_of")]
+        partition: TopicPartition,
+        read: Offset,
+        end: Offset,
+    },
     /// Transactions of several producers depend on each other in a cycle. Kafka permits that: their
     /// records may interleave in a partition.
     PermittedCycle {
@@ -126,6 +135,13 @@ impl fmt::Display for Note {
             }
             Self::EndedEarly { invariant } => {
                 write!(f, "{invariant} not judged: the run ended before its time was over")
+            }
+            Self::StillWorking { group, partition, read, end } => {
+                write!(
+                    f,
+                    "group {group} can't process what is written: busy for most of the time after the \
+                     heal, and {partition} is read up to offset {read} of {end}"
+                )
             }
             Self::PermittedCycle { anomaly, cycle } => {
                 write!(f, "{anomaly} that Kafka permits: ")?;

@@ -328,7 +328,8 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
             let book = guests.book.lock();
             format!(", and {}", book.who_waits(name))
         });
-        let cluster = self.judge.unsettled().map_or_else(String::new, |why| format!("; {why}"));
+        let cluster = self.judge.unsettled(now);
+        let cluster = cluster.map_or_else(String::new, |why| format!("; {why}"));
         let after = now.since(healed).as_secs_f64();
         let what = format!("{name} has not ended {after} s after the heal{waits}{cluster}");
         Broken::new(ENDS, now, what)

@@ -133,7 +133,9 @@ impl<E: Engine<World: SimWorld>> Run<'_, '_, E> {
             self.advance(limit);
         }
         let limit = limit.max(self.healed.unwrap_or(limit) + WITHIN + STEP);
-        while self.before(limit) && (self.transforms() || self.judge.unsettled().is_some()) {
+        while self.before(limit)
+            && (self.transforms() || self.judge.unsettled(self.engine.now()).is_some())
+        {
             self.advance(limit);
             self.revive();
         }

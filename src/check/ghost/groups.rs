@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::pace::Pace;
 use crate::base::{Instant, Offset, TopicPartition, topics};
 use crate::group;
 use crate::sim::{HostId, MemberEvent};
@@ -34,6 +35,7 @@ pub(crate) struct Member {
     pub owned: BTreeSet<TopicPartition>,
     /// Its application does not give partitions up: its group has to do without it.
     pub withholds: bool,
+    pace: Pace,
 }
 
 /// What a static member was when its process ended.
@@ -94,6 +96,8 @@ pub(crate) struct Lagging {
     /// The next offset that a member would read.
     pub read: Offset,
     pub end: Offset,
+    /// The member that owns it was busy most of the time: it reads as fast as it processes.
+    pub is_busy: bool,
 }
 
 impl std::fmt::Display for Lagging {
@@ -202,29 +206,56 @@ impl Groups {
     }
 
     /// The first partition with records below `end` that the members of its group have not read, unless
-    /// the group `waits` for committed offsets.
+    /// the group `waits` for committed offsets; rather one whose member has nothing to do.
     pub(super) fn lagging(
         &self,
+        now: Instant,
         view: &View,
         waits: impl Fn(&str) -> bool,
         end: impl Fn(&TopicPartition) -> Option<Offset>,
     ) -> Option<Lagging> {
-        self.members.values().find_map(|member| {
-            let mut all = view.partitions().map(|(name, _)| name);
-            all.find_map(|name| {
-                let end = end(name).filter(|_| member.topics.contains(&name.topic))?;
+        let lags = self.members.values().flat_map(|member| {
+            let all = view.partitions().map(|(name, _)| name);
+            let subscribed = all.filter(|name| member.topics.contains(&name.topic));
+            subscribed.filter_map(|name| {
+                let end = end(name)?;
                 let (group, partition) = (member.group.clone(), name.clone());
                 let read = self.read.get(&(group.clone(), partition.clone()));
                 let read = read.copied().unwrap_or(Offset::ZERO);
-                let is_behind = read < end && !waits(&group);
-                is_behind.then_some(Lagging { group, partition, read, end })
+                if read >= end || waits(&group) {
+                    return None;
+                }
+                let is_busy = self.is_busy(now, &group, &partition);
+                Some(Lagging { group, partition, read, end, is_busy })
             })
-        })
+        });
+        lags.min_by_key(|lag| lag.is_busy)
+    }
+
+    /// Whether the member that owns a partition was busy most of the time.
+    fn is_busy(&self, now: Instant, group: &str, partition: &TopicPartition) -> bool {
+        let of_group = self.members.values().filter(|member| *member.group == *group);
+        let mut owners = of_group.filter(|member| member.owned.contains(partition));
+        owners.any(|owner| owner.pace.is_busy(now))
+    }
+
+    /// The last fault has ended: what members did before tells nothing of their pace.
+    pub(super) fn healed(&mut self, at: Instant) {
+        for member in self.members.values_mut() {
+            member.pace = Pace::since(at);
+        }
     }
 
     /// A consumer read a partition up to this offset.
-    pub(super) fn read(&mut self, consumer: u32, partition: &TopicPartition, upto: Offset) {
-        let Some(member) = self.members.get(&consumer) else { return };
+    pub(super) fn read(
+        &mut self,
+        at: Instant,
+        consumer: u32,
+        partition: &TopicPartition,
+        upto: Offset,
+    ) {
+        let Some(member) = self.members.get_mut(&consumer) else { return };
+        member.pace.gets(at);
         let read = self.read.entry((member.group.clone(), partition.clone())).or_insert(upto);
         *read = upto.max(*read);
     }
@@ -313,6 +344,7 @@ impl Groups {
                 before,
                 owned: BTreeSet::new(),
                 withholds: false,
+                pace: Pace::since(at),
             };
             self.members.insert(*consumer, member);
             return;
@@ -345,15 +377,16 @@ impl Groups {
                 member.begun_after = self.newest.get(&member.group).copied().unwrap_or(-1);
             }
             MemberEvent::Left { consumer } => drop(self.members.remove(consumer)),
+            MemberEvent::Committed { .. } | MemberEvent::Processed { .. } => {
+                member.pace.works(at);
+            }
             MemberEvent::Subscribed { .. }
             | MemberEvent::Entered { .. }
             | MemberEvent::Fenced { .. }
             | MemberEvent::Dismissed { .. }
             | MemberEvent::Committing { .. }
-            | MemberEvent::Committed { .. }
             | MemberEvent::Recalling { .. }
-            | MemberEvent::Recalled { .. }
-            | MemberEvent::Processed { .. } => {}
+            | MemberEvent::Recalled { .. } => {}
         }
     }
 

@@ -14,6 +14,7 @@ mod hanging;
 mod hosts;
 mod image;
 mod metadata;
+mod pace;
 mod partition;
 mod promises;
 mod replica;
@@ -156,8 +157,8 @@ impl Ghost {
     }
 
     /// The final reads begin: from now on, members leave their groups.
-    pub(super) fn reading(&mut self) {
-        let (unstable, lag) = (self.unstable(), self.lagging());
+    pub(super) fn reading(&mut self, at: Instant) {
+        let (unstable, lag) = (self.unstable(), self.lagging(at));
         self.groups.reading(unstable, lag);
     }
 
@@ -172,9 +173,9 @@ impl Ghost {
     /// The first partition that its group has not read to the end, as far as there is something to
     /// read. Compaction may have taken the last records of a topic, and members don't know where to
     /// read on while they wait for committed offsets in vain.
-    pub(crate) fn lagging(&self) -> Option<Lagging> {
+    pub(crate) fn lagging(&self, now: Instant) -> Option<Lagging> {
         let waits = |group: &str| self.waits_in_vain(group);
-        self.groups.lagging(&self.view, waits, |name| {
+        self.groups.lagging(now, &self.view, waits, |name| {
             let (_, leader) = self.view.leader(name).filter(|_| !self.is_compacted(&name.topic))?;
             let log = self.hosts.replica(leader, name)?;
             let end = self.view.exposed_below(name).min(log.end());
@@ -187,9 +188,10 @@ impl Ghost {
     pub(crate) fn has_lost(&self, name: &TopicPartition) -> bool {
         self.notes.iter().any(|note| match note {
             Note::LossWithinContract { partition, .. } => partition == name,
-            Note::EndedEarly { .. } | Note::PermittedCycle { .. } | Note::ToldByDeposed { .. } => {
-                false
-            }
+            Note::EndedEarly { .. }
+            | Note::StillWorking { .. }
+            | Note::PermittedCycle { .. }
+            | Note::ToldByDeposed { .. } => false,
         })
     }
 
@@ -352,7 +354,7 @@ impl Ghost {
                         ..
                     }) => {
                         if let Some((last, _)) = records.last() {
-                            self.groups.read(*consumer, partition, last.next());
+                            self.groups.read(*at, *consumer, partition, last.next());
                         }
                     }
                     _ => {}

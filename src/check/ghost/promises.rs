@@ -332,8 +332,9 @@ impl Ghost {
     }
 
     /// The last fault has ended.
-    pub(crate) fn healed(&mut self) {
+    pub(crate) fn healed(&mut self, at: Instant) {
         self.healed = true;
+        self.groups.healed(at);
         for partition in self.partitions.values_mut() {
             let exposed = partition.frontier();
             partition.exposed_at_heal = Some(exposed);

@@ -6,11 +6,12 @@
 //! groups whose transactions a coordinator forgot within the contract: a member may wait for the completion
 //! of a transaction that its partitions know to be over. A group whose coordinator lost the marker of a
 //! complete transaction within the contract has offsets that stay pending: no member knows where to read on.
+//! A member that is busy most of the time is slow because its application is; a note says so.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::check::ghost::Transaction;
+use crate::check::ghost::{Lagging, Transaction};
 use crate::check::{Ending, Event, Ghost, GroupWitness, Invariant, Note, Violation};
 
 pub(super) struct GroupCatchesUp {
@@ -32,8 +33,9 @@ impl Invariant for GroupCatchesUp {
         let (due, within, partition) = (healed + self.within, self.within, lag.partition.clone());
         let is_unreadable = !ghost.clients().skipped(&partition).is_empty();
         // A group that is not stable has that for a reason.
-        let is_excused =
-            ghost.groups().at_reading().is_some() || forgets_transactions(ghost, &lag.group);
+        let is_excused = lag.is_busy
+            || ghost.groups().at_reading().is_some()
+            || forgets_transactions(ghost, &lag.group);
         if reading < due || is_unreadable || is_excused {
             return Ok(());
         }
@@ -44,8 +46,12 @@ impl Invariant for GroupCatchesUp {
 
     fn unjudged(&self, ending: Ending, ghost: &Ghost) -> Option<Note> {
         let (reading, healed) = (ending.reading?, ending.healed?);
-        ghost.groups().lag_at_reading()?;
-        (reading < healed + self.within).then_some(Note::EndedEarly { invariant: self.name() })
+        let lag = ghost.groups().lag_at_reading()?;
+        if reading < healed + self.within {
+            return Some(Note::EndedEarly { invariant: self.name() });
+        }
+        let Lagging { group, partition, read, end, is_busy } = lag.clone();
+        is_busy.then(|| Note::StillWorking { group: group.to_string(), partition, read, end })
     }
 }
 
@@ -98,6 +104,25 @@ mod tests {
         story.long_later();
         story.reading();
         story.finish_silent();
+    }
+
+    #[test]
+    fn notes_a_member_that_is_busy_and_fires_about_one_that_waited() {
+        for busy in [true, false] {
+            let mut story = half_read();
+            story.long_later();
+            match busy {
+                true => story.processes(1, 0, 0),
+                false => story.polled(1, &[(0, 100)]),
+            }
+            story.reading();
+            let verdicts = story.finish();
+            assert_eq!(verdicts.violations.is_empty(), busy, "{:?}", verdicts.violations);
+            let notes: Vec<_> = verdicts.notes.iter().map(ToString::to_string).collect();
+            let note = "group shop can't process what is written: busy for most of the time after the \
+                        heal, and orders-0 is read up to offset 1 of 2";
+            assert_eq!(notes.iter().any(|said| said == note), busy, "{notes:?}");
+        }
     }
 
     #[test]
