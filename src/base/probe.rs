@@ -135,6 +135,9 @@ pub enum StorageProbe {
     /// A log that was not closed cleanly was recovered. `cut`: torn or stale bytes removed from its
     /// end. `short`: it ends below its recovery checkpoint.
     Recovered { partition: TopicPartition, cut: u64, short: bool },
+    /// A replica is the log in this directory, one of several of its node; others may hold logs of the
+    /// same partition that are left over.
+    Hosted { partition: TopicPartition, dir: String },
     /// A batch was refused as corrupt where `offset` was expected.
     Damaged { partition: TopicPartition, offset: Offset },
     /// A write or sync failed: the disk is `full`, or the failure is final.

@@ -97,6 +97,11 @@ impl<D: Disk> Dirs<D> {
         self.homes.iter().filter(|home| home.holds_replicas)
     }
 
+    /// Whether a replica may be in more than one directory, with those that could not be opened.
+    pub(crate) fn are_several(&self) -> bool {
+        self.incomplete || self.of_replicas().count() > 1
+    }
+
     /// Those in which replicas live, as long as they work.
     pub(crate) fn online(&self) -> impl Iterator<Item = &Arc<Home<D>>> {
         self.of_replicas().filter(|home| home.is_online())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::create::NewLog;
 use super::{Found, FoundOf, Replicas, Role};
 use crate::base::config::TopicConfig;
-use crate::base::{DirectoryId, Flaw, Offset, TopicId, TopicPartition};
+use crate::base::{DirectoryId, Flaw, Offset, StorageProbe, TopicId, TopicPartition};
 use crate::broker::dirs::Home;
 use crate::broker::partition::{Partition, is_expendable};
 use crate::controller::{Image, PartitionState};
@@ -175,6 +175,11 @@ impl<W: World> Replicas<W> {
     ) -> Arc<Partition<W>> {
         // A log that was found at start was opened with the defaults.
         log.set_config(self.site.log_config(&config));
+        // With one directory there is no choice to tell of.
+        if self.dirs.are_several() {
+            let dir = home.dir.path().display().to_string();
+            self.site.world().probe(StorageProbe::Hosted { partition: name.clone(), dir });
+        }
         let key = (topic_id, name.partition);
         let (site, ids) = (self.site.clone(), (name, topic_id));
         let partition = Partition::new(site, ids, (log, config), high_watermark, home);

@@ -21,7 +21,12 @@ impl Ghost {
     /// A segment by its path.
     pub(super) fn segment_of(&mut self, on: HostId, path: &Arc<str>) -> Option<&mut Segment> {
         let (name, base) = self.place_of(path)?;
-        self.hosts.get_mut(on)?.replicas.get_mut(&name)?.segments.get_mut(&base)
+        let host = self.hosts.get_mut(on)?;
+        let log = match host.has_aside(&name, path) {
+            true => host.log_aside(path),
+            false => host.replicas.get_mut(&name)?,
+        };
+        log.segments.get_mut(&base)
     }
 
     pub(super) fn wrote(
@@ -40,10 +45,15 @@ impl Ghost {
         let Some((name, base)) = self.place_of(path) else { return };
         let Some(host) = self.hosts.get_mut(on) else { return };
         let crew = Crew::one(host.rank);
+        if host.has_aside(&name, path) {
+            host.log_aside(path).segments.entry(base).or_default().write(offset, bytes);
+            return;
+        }
         if !host.replicas.contains_key(&name) {
             host.replicas.insert(name.clone(), Replica::default());
         }
         let Some(replica) = host.replicas.get_mut(&name) else { return };
+        replica.lies_at(path);
         let segment = replica.segments.entry(base).or_default();
         let written = segment.write(offset, bytes);
         let completed = segment.batches().len();
@@ -88,7 +98,12 @@ impl Ghost {
         }
         let Some((name, base)) = self.place_of(path) else { return };
         let Some(host) = self.hosts.get_mut(on) else { return };
+        if host.has_aside(&name, path) {
+            host.log_aside(path).segments.entry(base).or_default().cut(len);
+            return;
+        }
         let replica = host.replicas.entry(name.clone()).or_default();
+        replica.lies_at(path);
         let before = replica.end();
         replica.segments.entry(base).or_default().cut(len);
         self.shortened(on, name, before, changes);
@@ -103,6 +118,10 @@ impl Ghost {
     ) {
         self.cleaned.remove(&(on, path.clone()));
         let Some((name, base)) = self.place_of(path) else { return };
+        if let Some(host) = self.hosts.get_mut(on).filter(|host| host.has_aside(&name, path)) {
+            host.log_aside(path).segments.remove(&base);
+            return;
+        }
         if self.is_shadowed(on, &name, base, path) {
             return;
         }
@@ -196,7 +215,7 @@ impl Ghost {
     }
 
     /// A log may have lost its tail: earlier comparisons may not hold any more.
-    fn shortened(
+    pub(super) fn shortened(
         &mut self,
         on: HostId,
         name: TopicPartition,
@@ -224,12 +243,23 @@ impl Ghost {
     ) {
         if let Some(segment) = self.cleaned.remove(&(on, from.clone())) {
             if let Some((name, base)) = self.place_of(to) {
-                self.swapped_in(on, &name, base, segment);
+                match self.hosts.get_mut(on).filter(|host| host.has_aside(&name, to)) {
+                    Some(host) => drop(host.log_aside(to).segments.insert(base, segment)),
+                    None => self.swapped_in(on, &name, base, segment),
+                }
             }
             return;
         }
         if from.ends_with(".log") || from.ends_with(SWAP) {
             let Some((name, base)) = self.place_of(from) else { return };
+            let new = self.place_of(to);
+            if let Some(host) = self.hosts.get_mut(on).filter(|host| host.has_aside(&name, from)) {
+                let log = host.log_aside(from);
+                if let (Some(segment), Some((_, base))) = (log.segments.remove(&base), new) {
+                    log.segments.insert(base, segment);
+                }
+                return;
+            }
             if self.is_shadowed(on, &name, base, from) {
                 return;
             }
@@ -240,7 +270,6 @@ impl Ghost {
                 }
                 return;
             }
-            let new = self.place_of(to);
             let Some(host) = self.hosts.get_mut(on) else { return };
             let replica = host.replicas.get_mut(&name);
             let segment = replica.and_then(|replica| replica.segments.remove(&base));
@@ -263,9 +292,14 @@ impl Ghost {
         self.cleaned.retain(|(of, path), _| *of != on || !is_inside(path, from));
         let Some(host) = self.hosts.get_mut(on) else { return };
         let Some(name) = partition_of(from) else { return };
-        if let Some(replica) = host.replicas.remove(&name)
+        if host.replicas.get(&name).is_some_and(|replica| !replica.may_lie_in(from)) {
+            host.aside.remove(from);
+            return;
+        }
+        if let Some(mut replica) = host.replicas.remove(&name)
             && let Some(new) = partition_of(to)
         {
+            replica.dir = Some(to.clone());
             replica.agreed.set(0);
             host.replicas.insert(new, replica);
         }
@@ -281,6 +315,9 @@ impl Ghost {
             replica.swapped.clear();
             replica.agreed.set(0);
         }
+        for log in host.aside.values_mut() {
+            log.before = std::mem::take(&mut log.segments);
+        }
         host.before_power_loss = Some(before);
         self.cleaned.retain(|(of, _), _| *of != on);
         self.losing_power.insert(on);
@@ -290,7 +327,10 @@ impl Ghost {
     pub(super) fn survived(&mut self, on: HostId, path: &Arc<str>, bytes: &[u8]) {
         let Some((partition, base)) = self.place_of(path) else { return };
         let Some(host) = self.hosts.get_mut(on) else { return };
-        let replica = host.replicas.entry(partition).or_default();
+        let replica = match host.has_aside(&partition, path) {
+            true => host.log_aside(path),
+            false => host.replicas.entry(partition).or_default(),
+        };
         if path.ends_with(SWAP) {
             replica.swapped.insert(base);
         }
@@ -301,8 +341,15 @@ impl Ghost {
 
     /// An empty disk is in the place of the one that had these files.
     pub(super) fn replaced(&mut self, on: HostId, files: &[Arc<str>], changes: &mut Vec<Change>) {
-        let places: BTreeSet<_> =
-            files.iter().filter_map(|path| self.place_of(path)).map(|(name, _)| name).collect();
+        let placed = files.iter().filter_map(|path| Some((self.place_of(path)?.0, path)));
+        let placed: Vec<_> = placed.collect();
+        if let Some(host) = self.hosts.get_mut(on) {
+            host.aside.retain(|dir, _| !files.iter().any(|path| is_inside(path, dir)));
+        }
+        let of_replicas = placed.into_iter().filter(|(name, path)| {
+            self.hosts.get(on).is_some_and(|host| !host.has_aside(name, path))
+        });
+        let places: BTreeSet<_> = of_replicas.map(|(name, _)| name).collect();
         self.cleaned.retain(|(of, path), _| *of != on || !files.contains(path));
         let Some(host) = self.hosts.get_mut(on) else { return };
         for partition in places {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::BitOrAssign;
+use std::sync::Arc;
 
 use super::replica::Replica;
 use crate::base::{BrokerId, Offset, TopicPartition};
@@ -41,6 +42,8 @@ pub(crate) struct Host {
     /// Its place among the brokers.
     pub rank: usize,
     pub replicas: BTreeMap<TopicPartition, Replica>,
+    /// Logs of partitions whose replica is in another directory, by the path of theirs.
+    pub(super) aside: BTreeMap<Arc<str>, Replica>,
     /// Where each log ended when the power failed, and whether the broker could have been elected,
     /// until every surviving file was seen.
     pub(super) before_power_loss: Option<BTreeMap<TopicPartition, (Offset, bool)>>,
@@ -54,6 +57,7 @@ impl Host {
             broker,
             rank,
             replicas: BTreeMap::new(),
+            aside: BTreeMap::new(),
             before_power_loss: None,
             eligible_at_end: Vec::new(),
         }

@@ -3,6 +3,7 @@
 //!
 //! It grows event by event. Only a power loss makes it read files again.
 
+mod aside;
 mod calm;
 mod clients;
 mod compacted;
@@ -382,6 +383,9 @@ impl Ghost {
                 {
                     replica.told_damage.insert(*offset);
                 }
+            }
+            What::Probe(Probe::Storage(StorageProbe::Hosted { partition, dir })) => {
+                self.hosted(*host, partition, dir, changes);
             }
             What::Booted => {
                 if let Some(host) = self.hosts.get_mut(*host) {

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::segment::{Batch, Segment};
 use crate::base::{LeaderEpoch, Offset, TopicId};
@@ -11,6 +12,8 @@ use crate::base::{LeaderEpoch, Offset, TopicId};
 pub(crate) struct Replica {
     /// By base offset, as their names say.
     pub(super) segments: BTreeMap<i64, Segment>,
+    /// The directory of its files; `None` before there are any.
+    pub(super) dir: Option<Arc<str>>,
     /// The creation of its topic, as the node reported it.
     pub(super) topic_id: Option<TopicId>,
     /// Power losses that took unsynced data, until the replica is in sync again and has it back.

@@ -86,6 +86,24 @@ mod tests {
     }
 
     #[test]
+    fn silent_about_a_log_in_another_directory_than_the_replica() {
+        let mut story = exposed();
+        story.sets_aside(2, "/data1");
+        story.high_watermark(2, 0, 1);
+        story.silent();
+    }
+
+    #[test]
+    fn fires_about_the_log_in_the_directory_that_the_node_names() {
+        for (dir, fires) in [("/data", false), ("/data1", true)] {
+            let mut story = exposed();
+            story.hosts_in(2, dir);
+            story.high_watermark(2, 0, 1);
+            assert_eq!(story.sentence().contains("absent on b2"), fires, "{}", story.sentence());
+        }
+    }
+
+    #[test]
     fn silent_about_a_different_tail_above_the_high_watermark() {
         let mut story = exposed();
         story.writes(3, 0, 0, &[100]);

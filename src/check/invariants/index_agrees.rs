@@ -167,7 +167,9 @@ impl IndexAgrees {
     fn ended(&self, event: &Event<'_>, path: &Arc<str>, ghost: &Ghost) -> Result<(), Violation> {
         let Some(file) = self.kept.get(&(event.seen.host, path.clone())) else { return Ok(()) };
         let Some(place) = Place::read(path) else { return Ok(()) };
-        let Some(log) = ghost.replica(event.seen.host, &place.partition) else { return Ok(()) };
+        let Some(log) = ghost.log_with(event.seen.host, &place.partition, path) else {
+            return Ok(());
+        };
         let promise = ghost.promise(&place.partition.topic);
         if promise.compacted || log.is_damaged(place.base) {
             return Ok(());
@@ -245,7 +247,9 @@ impl IndexAgrees {
             // A full disk may refuse an entry as a whole.
             kept.is_sparse |= bytes.is_empty() || !bytes.len().is_multiple_of(place.size());
         }
-        let Some(log) = ghost.replica(event.seen.host, &place.partition) else { return Ok(()) };
+        let Some(log) = ghost.log_with(event.seen.host, &place.partition, path) else {
+            return Ok(());
+        };
         if log.is_damaged(place.base) {
             return Ok(());
         }

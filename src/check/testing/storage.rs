@@ -3,6 +3,22 @@
 use super::*;
 
 impl Story {
+    /// An empty log of the partition is found in another directory, and set aside.
+    pub fn sets_aside(&mut self, broker: u16, dir: &str) {
+        let from = format!("{dir}/{}", self.partition);
+        let path = format!("{from}/{:020}.log", 0).into();
+        self.sees(broker, What::Cut { path, len: 0 });
+        let to = format!("{from}.0-stray").into();
+        self.sees(broker, What::Renamed { from: from.into(), to });
+    }
+
+    /// A broker says in which directory its replica is.
+    pub fn hosts_in(&mut self, broker: u16, dir: &str) {
+        let (partition, dir) = (self.partition.clone(), dir.to_owned());
+        let probe = StorageProbe::Hosted { partition, dir };
+        self.sees(broker, What::Probe(Probe::Storage(probe)));
+    }
+
     pub fn indexes(&mut self, broker: u16, segment: i64, (relative, position): (u32, u32)) {
         let bytes = [relative.to_be_bytes(), position.to_be_bytes()].concat().into();
         let path = format!("/data/orders-0/{segment:020}.index").into();

@@ -210,7 +210,7 @@ impl CoverageObserver {
                     self.note(at, Situation::ShortLog, place(partition));
                 }
             }
-            StorageProbe::Recovered { .. } => {}
+            StorageProbe::Recovered { .. } | StorageProbe::Hosted { .. } => {}
         }
     }
 
