@@ -148,6 +148,11 @@ fn late_end_of_a_transaction_tears_the_next_one_in_version_1() {
 }
 
 #[test]
+fn held_back_end_commits_offsets_of_a_later_transaction_of_version_1() {
+    Trial::of("eos/late-end-commits-offsets-of-version-1").assert_as_expected();
+}
+
+#[test]
 fn late_marker_of_a_deposed_coordinator_ends_no_later_transaction() {
     // It takes a transaction that is open when the marker arrives: not every seed has one.
     Trial::of("eos/late-marker-of-a-former-coordinator").seeds(1..3).assert_as_expected();

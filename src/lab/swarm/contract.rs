@@ -42,7 +42,7 @@
 //! timeouts and fencing by another producer with the same `transactional.id` cost no promise; nor does the
 //! level of `transaction.version`, unless links of clients fail: below version 2, all transactions of a
 //! producer have one epoch, so a request that such a link held back may end a later transaction in its
-//! middle. Of aborted transactions, `read_uncommitted` readers are promised no more than that no record is
+//! middle, or commit other offsets of a group with it. Of aborted transactions, `read_uncommitted` readers are promised no more than that no record is
 //! there twice.
 //!
 //! What a topic removes by itself, by age, size or key, is not lost: invariants know its retention and
@@ -244,6 +244,9 @@ impl Contract {
         }
         if has_old_transactions(scenario) && faults.iter().any(holds_back_clients) {
             losses.insert(Loss::LateEnds);
+            if groups.contains(&Processing::InTransactions) {
+                losses.insert(Loss::LateOffsets);
+            }
         }
         let keeps = [Loss::Repeated, Loss::CommittedFirst, Loss::ForgottenCommits];
         if !groups.is_empty() && !Self::from_terms(&Terms::of_offsets(scenario), faults).is_whole()

@@ -32,6 +32,9 @@ pub enum Loss {
     /// A request that a link held back may end a later transaction of its producer, which has the same
     /// epoch (KIP-890).
     LateEnds,
+    /// The same where a group's offsets are sent in transactions: such a request commits some that no
+    /// client commits, or older ones than are committed.
+    LateOffsets,
 }
 
 impl Loss {
@@ -74,6 +77,7 @@ impl Loss {
                 "acked-write-lost",
                 "acked-write-unseen",
             ],
+            Self::LateOffsets => &["commit-rewound"],
         }
     }
 }
@@ -94,6 +98,7 @@ impl fmt::Display for Loss {
             Self::ForgottenCommits => "what groups have committed may be lost",
             Self::ForgottenTransactions => "outcomes of transactions may be lost",
             Self::LateEnds => "links of clients fail, and transactions have no epochs of their own",
+            Self::LateOffsets => "nor have those in which a group sends its offsets",
         })
     }
 }

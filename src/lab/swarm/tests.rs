@@ -211,6 +211,7 @@ fn contract_permits_exactly_the_possible_violations() {
     assert_eq!((expect.holds.as_slice(), expect.breaks.len()), (["*".to_owned()].as_slice(), 0));
     assert_eq!(expect.allows, ["acked-write-lost", "acked-write-unseen", "inconsistent-offset"]);
     let all = [Loss::Unheard, Loss::Uncommitted, Loss::UncleanElection, Loss::PowerLoss, Loss::Rot];
+    let all = [&all[..], &[Loss::LateEnds, Loss::LateOffsets]].concat();
     for loss in all {
         for name in loss.breaks() {
             assert!(crate::check::NAMES.contains(name), "{name}");

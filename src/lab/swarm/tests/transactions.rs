@@ -107,8 +107,9 @@ fn group_that_transforms_in_transactions_does_so_once_unless_something_is_lost()
              group.id = \"billing\"\n{fault}[expect]\nholds = [\"*\"]\n"
         )
     };
+    let parse = |text: &str| Scenario::parse("x.toml", text).unwrap();
     let of = |fault: &str| {
-        let scenario = Scenario::parse("x.toml", &text(fault)).unwrap();
+        let scenario = parse(&text(fault));
         let plan = Plan::draw(&scenario, Seed(0));
         let contract = Contract::of(&scenario, &plan.faults);
         (contract.losses.iter().copied().collect::<Vec<_>>(), contract.expect().allows)
@@ -119,6 +120,16 @@ fn group_that_transforms_in_transactions_does_so_once_unless_something_is_lost()
     let forgets = [Loss::ForgottenCommits, Loss::ForgottenTransactions];
     assert_eq!(losses, [[Loss::PowerLoss, Loss::FollowedLoss], forgets].concat());
     assert!(allows.contains(&"input-output-mismatch".to_owned()), "{allows:?}");
+    let cut = "[[schedule]]\nat = \"9s\"\ndown = \"1s\"\nkind = \"partition\"\n\
+               from = \"consumers\"\nto = \"all\"\n";
+    for (version, is_late) in [(0, true), (1, true), (2, false)] {
+        let cluster = format!("brokers = 3\ntransaction.version = {version}\n");
+        let scenario = parse(&text(cut).replacen("brokers = 3\n", &cluster, 1));
+        let contract = Contract::of(&scenario, &Plan::draw(&scenario, Seed(0)).faults);
+        assert_eq!(contract.losses.contains(&Loss::LateOffsets), is_late, "{version}");
+        let allows = contract.expect().allows;
+        assert_eq!(allows.contains(&"commit-rewound".to_owned()), is_late, "{allows:?}");
+    }
 }
 
 #[test]
