@@ -2,7 +2,7 @@
 //!
 //! Source of the checks and their order: Kafka's `ReplicationControlManager.alterPartition`.
 
-use super::election::{Cause, Election, Rules};
+use super::election::{Cause, Election, Rules, Wanted};
 use super::image::{Broker, Image, PartitionState, Topic};
 use super::machine::{Controller, Decision};
 use super::plan::Plan;
@@ -84,7 +84,7 @@ impl Controller {
         isr: &[(BrokerId, BrokerEpoch)],
     ) {
         let rules = Rules::new(image, topic, self.settings());
-        let election = Election::new(image, before, rules, Cause::default());
+        let election = Election::new(image, before, rules, Cause::default(), Wanted::Online);
         let isr = isr.iter().map(|(id, _)| *id).collect();
         let at = (topic.id, asked.partition_index);
         if let Some(change) = election.change(at, isr, asked.leader_recovery_state == 1) {

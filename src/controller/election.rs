@@ -20,11 +20,23 @@ pub(super) struct Cause {
     pub(super) lost: Option<BrokerId>,
 }
 
+/// Which replica is to lead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The present leader stays if it can; an unclean one only where the topic permits that.
+    Online,
+    /// The first of the assigned replicas, if it is in sync. Never an unclean one.
+    Preferred,
+    /// Any, even an unclean one, whatever the topic permits.
+    Unclean,
+}
+
 /// Computes the ISR, ELR and leader of one partition.
 pub(super) struct Election<'a> {
     image: &'a Image,
     partition: &'a PartitionState,
     cause: Cause,
+    wanted: Wanted,
     min_insync: usize,
     rules: Rules,
 }
@@ -69,12 +81,14 @@ impl<'a> Election<'a> {
         partition: &'a PartitionState,
         rules: Rules,
         cause: Cause,
+        wanted: Wanted,
     ) -> Self {
         let lost = cause.lost.filter(|_| !rules.forgets_lost && !rules.misses_restarts);
         Self {
             image,
             partition,
             cause: Cause { lost, ..cause },
+            wanted,
             // More copies than there are can't be asked for.
             min_insync: rules.min_insync.min(partition.replicas.len()),
             rules,
@@ -146,11 +160,13 @@ impl<'a> Election<'a> {
         self.cause.lost == Some(id)
     }
 
-    /// Clean elections prefer the current leader, then the order of assignment.
+    /// Clean elections prefer the current leader, unless the preferred one is wanted, then the order of
+    /// assignment.
     fn elect(&self, isr: &[BrokerId], elr: &[BrokerId]) -> Elected {
         let clean = |leader| Elected { leader: Some(leader), unclean: false };
+        let first = self.partition.preferred_leader().filter(|_| self.wanted == Wanted::Preferred);
         let among = |eligible: &[BrokerId]| {
-            let current = self.partition.leader.into_iter();
+            let current = first.into_iter().chain(self.partition.leader);
             let mut candidates = current.chain(self.partition.replicas.iter().copied());
             candidates.find(|id| eligible.contains(id) && self.is_acceptable(*id))
         };
@@ -160,8 +176,13 @@ impl<'a> Election<'a> {
         if let Some(leader) = self.last_known_leader(isr, elr) {
             return Elected { leader: Some(leader), unclean: true };
         }
+        let unclean_allowed = match self.wanted {
+            Wanted::Online => self.rules.unclean_allowed,
+            Wanted::Preferred => false,
+            Wanted::Unclean => true,
+        };
         let mut replicas = self.partition.replicas.iter().copied();
-        match replicas.find(|id| self.rules.unclean_allowed && self.is_acceptable(*id)) {
+        match replicas.find(|id| unclean_allowed && self.is_acceptable(*id)) {
             Some(leader) => Elected { leader: Some(leader), unclean: true },
             None => Elected { leader: None, unclean: false },
         }
@@ -226,6 +247,26 @@ fn difference(
 }
 
 impl Plan {
+    /// Elects a leader of a partition because somebody wants it. Whether that changes anything.
+    pub(super) fn elect(
+        &mut self,
+        settings: &ControllerSettings,
+        wanted: Wanted,
+        (id, index): (TopicId, i32),
+    ) -> bool {
+        let image = self.image().clone();
+        let Some(topic) = image.topic_by_id(id) else { return false };
+        let Some(partition) = topic.partitions.get(&index) else { return false };
+        let rules = Rules::new(&image, topic, settings);
+        let election = Election::new(&image, partition, rules, Cause::default(), wanted);
+        let change = election.change((id, index), partition.isr.clone(), partition.recovering);
+        let changes = change.is_some();
+        if let Some(change) = change {
+            self.push(Record::PartitionChange(change));
+        }
+        changes
+    }
+
     /// Lets partitions take the consequences of `cause`. Costs least in order of topics.
     pub(super) fn reelect(
         &mut self,
@@ -245,7 +286,7 @@ impl Plan {
             of_topic = Some((topic.id, rules));
             let stays = |id: &BrokerId| Some(*id) != cause.leaving && Some(*id) != cause.lost;
             let isr = partition.isr.iter().copied().filter(stays).collect();
-            let election = Election::new(&image, partition, rules, cause);
+            let election = Election::new(&image, partition, rules, cause, Wanted::Online);
             if let Some(change) = election.change((topic.id, index), isr, partition.recovering) {
                 self.push(Record::PartitionChange(change));
             }

@@ -10,6 +10,7 @@ use super::check;
 use super::image::{Change, Image, ReplayError};
 use super::plan::Plan;
 use super::record::{FeatureLevel, Record};
+use super::rounds::{Intervals, Round, Rounds};
 use super::sessions::Sessions;
 use crate::base::config::{GroupConfig, NodeConfig, TopicConfig};
 use crate::base::{BrokerEpoch, BrokerId, Flaws, Instant, Offset, Seed, Stream, Timestamp};
@@ -61,6 +62,8 @@ pub struct ControllerSettings {
     pub topic_defaults: TopicConfig,
     /// Settings of a group where none are set, and their limits.
     pub groups: GroupConfig,
+    /// When leaders are elected though no broker came or went.
+    pub rounds: Intervals,
     /// Levels of features in a new cluster, where not those of Kafka 4.0.
     pub features: BTreeMap<&'static str, i16>,
     /// The historical bugs of this controller.
@@ -78,6 +81,7 @@ impl ControllerSettings {
             default_replication_factor: config.node.default_replication_factor,
             topic_defaults: config.topics.clone(),
             groups: config.group.clone(),
+            rounds: Intervals::of(config),
             features: BTreeMap::new(),
             flaws,
         }
@@ -109,6 +113,13 @@ pub enum Effect {
     SessionEnded(BrokerId),
     /// A session that ended was dealt with.
     SessionExpired(BrokerId),
+    /// A round of elections was made.
+    RoundMade {
+        /// What it elected.
+        round: Round,
+        /// Whether there was more to elect than one round may.
+        left_over: bool,
+    },
 }
 
 /// The active controller.
@@ -120,6 +131,7 @@ pub struct Controller {
     settings: ControllerSettings,
     image: Image,
     sessions: Sessions,
+    rounds: Rounds,
     seed: Seed,
 }
 
@@ -128,6 +140,7 @@ impl Controller {
     pub fn new(now: Instant, settings: ControllerSettings, mut random: ChaCha12Rng) -> Self {
         Self {
             sessions: Sessions::new(now, settings.session_timeout),
+            rounds: Rounds::new(settings.rounds),
             settings,
             image: Image::default(),
             seed: Seed(random.next_u64()),
@@ -208,11 +221,13 @@ impl Machine for Controller {
     fn restore(&mut self, committed: Image) {
         self.image = committed;
         self.sessions.clear();
+        self.rounds.clear();
     }
 
     fn activated(&mut self, now: Instant) {
         let alive = self.image.brokers().filter(|(_, broker)| !broker.fenced);
         self.sessions.activated(now, alive.map(|(id, _)| id));
+        self.rounds.activated(now);
     }
 
     fn carry_out(&mut self, now: Instant, effect: Effect) {
@@ -226,19 +241,25 @@ impl Machine for Controller {
                 }
             }
             Effect::SessionExpired(broker) => self.sessions.expired(broker),
+            Effect::RoundMade { round, left_over } => self.rounds.made(now, round, left_over),
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.sessions.deadline()
+        [self.sessions.deadline(), self.rounds.deadline()].into_iter().flatten().min()
     }
 
     fn expire(&self, now: Instant, _wall: Timestamp) -> Decision<()> {
-        self.fence_overdue(now)
+        // A round elects among those that are left.
+        match self.rounds.due(now) {
+            Some(round) if self.sessions.overdue(now).is_empty() => self.make_round(round),
+            _ => self.fence_overdue(now),
+        }
     }
 
     fn check(&self, before: &Image, changes: &[Change]) {
         check::check(&self.image, before, changes, self.settings.flaws);
         self.sessions.check();
+        self.rounds.check();
     }
 }

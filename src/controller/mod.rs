@@ -14,6 +14,7 @@
 //! | `topics/`, `placement` | creating, extending and deleting topics, placing replicas |
 //! | `configs/` | changing settings of topics, brokers and groups |
 //! | `alter_partition`, `election` | ISR, ELR and leader of a partition |
+//! | `elect_leaders`, `rounds` | elections on request, and those due from time to time |
 //! | `producer_ids` | blocks of producer ids |
 //! | `plan`, `refusal` | a decision in the making; why a part of a request is refused |
 //! | `check` | assertions about every decision |
@@ -25,6 +26,7 @@ mod brokers;
 mod check;
 mod configs;
 mod directories;
+mod elect_leaders;
 mod election;
 mod features;
 mod heartbeat;
@@ -35,6 +37,7 @@ mod plan;
 mod producer_ids;
 mod record;
 mod refusal;
+mod rounds;
 mod sessions;
 mod topics;
 
@@ -45,6 +48,7 @@ pub use record::{
     BrokerChange, ConfigRecord, Feature, FeatureLevel, Fencing, PartitionChange, PartitionRecord,
     ProducerIds, Record, RecordError, RegisterBroker, TopicRecord,
 };
+pub use rounds::{Intervals, Round};
 
 #[cfg(test)]
 mod tests;

@@ -71,6 +71,7 @@ pub mod key {
     pub const DESCRIBE_LOG_DIRS: i16 = DescribeLogDirsRequest::API_KEY.value();
     pub const CREATE_PARTITIONS: i16 = CreatePartitionsRequest::API_KEY.value();
     pub const DELETE_GROUPS: i16 = DeleteGroupsRequest::API_KEY.value();
+    pub const ELECT_LEADERS: i16 = ElectLeadersRequest::API_KEY.value();
     pub const INCREMENTAL_ALTER_CONFIGS: i16 = IncrementalAlterConfigsRequest::API_KEY.value();
     pub const OFFSET_DELETE: i16 = OffsetDeleteRequest::API_KEY.value();
     pub const CONSUMER_GROUP_HEARTBEAT: i16 = ConsumerGroupHeartbeatRequest::API_KEY.value();

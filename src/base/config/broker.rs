@@ -76,6 +76,12 @@ settings! {
             "The time between two heartbeats of a broker to the controller";
         broker_session_timeout: Duration = "9000", "broker.session.timeout.ms", Between(0, INT),
             "The controller fences a broker after this time without a heartbeat";
+        auto_leader_rebalance: bool = "true", "auto.leader.rebalance.enable", Any,
+            "Whether the controller elects preferred leaders again from time to time";
+        leader_imbalance_check_interval_seconds: i64 = "300", "leader.imbalance.check.interval.seconds", AtLeast(1),
+            "The time between two searches for partitions that another than their preferred leader leads";
+        unclean_leader_election_interval: Duration = "300000", "unclean.leader.election.interval.ms", AtLeast(1),
+            "The time between two searches for partitions without a leader whose topic permits an unclean election";
         initial_broker_registration_timeout: Duration = "60000", "initial.broker.registration.timeout.ms", Between(0, INT),
             "A broker that cannot register within this time shuts down";
         controller_socket_timeout: Duration = "30000", "controller.socket.timeout.ms", Between(0, INT),
@@ -194,10 +200,6 @@ pub(super) const FOREIGN: &[Foreign] = &[
     harmless("fetch.purgatory.purge.interval.requests", "1000").typed(Kind::Int, Bounds::Any),
     harmless("producer.purgatory.purge.interval.requests", "1000").typed(Kind::Int, Bounds::Any),
     harmless("delete.records.purgatory.purge.interval.requests", "1").typed(Kind::Int, Bounds::Any),
-    harmless("auto.leader.rebalance.enable", "true").typed(Kind::Boolean, Bounds::Any),
-    harmless("leader.imbalance.check.interval.seconds", "300")
-        .typed(Kind::Long, Bounds::AtLeast(1)),
-    harmless("unclean.leader.election.interval.ms", "300000").typed(Kind::Long, Bounds::AtLeast(1)),
     harmless("follower.fetch.last.tiered.offset.enable", "false").typed(Kind::Boolean, Bounds::Any),
     harmless("log.cleaner.io.buffer.size", "524288").typed(Kind::Int, Bounds::AtLeast(0)),
     relied("cordoned.log.dirs", "", CORDONED).typed(Kind::List, Bounds::Any),

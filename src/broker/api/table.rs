@@ -74,6 +74,7 @@ impl<W: World> Row<W> {
         broker::<W, admin::DescribeLogDirs>(1, 4),
         both::<W, topics::CreatePartitions>(0, 3),
         broker::<W, groups::DeleteGroups>(0, 2),
+        both::<W, topics::ElectLeaders>(0, 2),
         both::<W, admin::IncrementalAlterConfigs>(0, 1),
         broker::<W, groups::OffsetDelete>(0, 0),
         controller::<W, cluster::AlterPartition>(2, 3),

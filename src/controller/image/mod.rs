@@ -95,6 +95,11 @@ pub struct PartitionState {
 }
 
 impl PartitionState {
+    /// The first of the assigned replicas, which leads when all is well.
+    pub fn preferred_leader(&self) -> Option<BrokerId> {
+        self.replicas.first().copied()
+    }
+
     /// The log directory of a replica; zero where it is not known.
     pub fn directory_of(&self, broker: BrokerId) -> DirectoryId {
         let at = self.replicas.iter().position(|replica| *replica == broker);
@@ -211,6 +216,15 @@ impl Image {
     /// Partitions that a broker leads; those that no broker leads for `None`.
     pub fn led_by(&self, broker: Option<BrokerId>) -> impl Iterator<Item = (TopicId, i32)> {
         self.index.led_by(broker)
+    }
+
+    /// Partitions that another than their preferred leader leads, or none.
+    pub fn partitions_led_by_another(&self) -> impl Iterator<Item = (TopicId, i32)> {
+        self.topics().flat_map(|topic| {
+            let all = topic.partitions.iter();
+            let others = all.filter(|(_, state)| state.leader != state.preferred_leader());
+            others.map(|(index, _)| (topic.id, *index))
+        })
     }
 
     /// Partitions with a broker in their ISR.

@@ -33,7 +33,10 @@ fn resource(kind: i8, name: &str, changes: &[(&str, i8, Option<&str>)]) -> Alter
     resource
 }
 
-fn alter(cluster: &mut Cluster, resources: Vec<AlterConfigsResource>) -> Vec<(ErrorCode, String)> {
+pub(super) fn alter(
+    cluster: &mut Cluster,
+    resources: Vec<AlterConfigsResource>,
+) -> Vec<(ErrorCode, String)> {
     let mut request = IncrementalAlterConfigsRequest::default();
     request.resources = resources;
     let decision = cluster.controller.alter_configs(cluster.now, &request);
@@ -45,7 +48,7 @@ fn alter(cluster: &mut Cluster, resources: Vec<AlterConfigsResource>) -> Vec<(Er
     told.collect()
 }
 
-fn topic_t(changes: &[(&str, i8, Option<&str>)]) -> Vec<AlterConfigsResource> {
+pub(super) fn topic_t(changes: &[(&str, i8, Option<&str>)]) -> Vec<AlterConfigsResource> {
     vec![resource(TOPIC, "t", changes)]
 }
 

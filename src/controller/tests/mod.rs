@@ -5,6 +5,7 @@ mod alter_partition;
 mod assertions;
 mod brokers;
 mod configs;
+mod elect_leaders;
 mod elections;
 mod features;
 mod partitions;
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
-use crate::base::config::{GroupConfig, TopicConfig};
+use crate::base::config::{GroupConfig, NodeConfig, TopicConfig};
 use crate::base::{
     BrokerEpoch, BrokerId, DirectoryId, Flaws, Instant, Offset, Seed, Stream, Timestamp, TopicId,
 };
@@ -55,6 +56,11 @@ impl Cluster {
 
     /// The same with other levels of features.
     fn with_features(features: BTreeMap<&'static str, i16>) -> Self {
+        Self::with(features, Intervals::of(&NodeConfig::default()))
+    }
+
+    /// The same with other times of elections.
+    fn with(features: BTreeMap<&'static str, i16>, rounds: Intervals) -> Self {
         let settings = ControllerSettings {
             me: BrokerId(0),
             cluster_id: "quake".into(),
@@ -63,6 +69,7 @@ impl Cluster {
             default_replication_factor: 1,
             topic_defaults: TopicConfig::default(),
             groups: GroupConfig::default(),
+            rounds,
             features,
             flaws: Flaws::default(),
         };
@@ -255,22 +262,31 @@ impl Cluster {
 
     /// The proposal that the leader of partition 0 of `t` would send for this ISR.
     fn proposal(&self, isr: &[i32]) -> AlterPartitionRequest {
-        let topic = self.image().topic("t").unwrap();
-        let state = self.partition();
-        let leader = state.leader.unwrap_or(BrokerId::NONE).0;
+        self.proposal_for("t", isr)
+    }
+
+    /// The proposal that the leader of all partitions of a topic would send for this ISR.
+    fn proposal_for(&self, topic: &str, isr: &[i32]) -> AlterPartitionRequest {
+        let topic = self.image().topic(topic).unwrap();
         let member = |id: &i32| {
             let mut member = alter_partition_request::BrokerState::default();
             member.broker_id = *id;
             member.broker_epoch = self.epoch(*id).0;
             member
         };
-        let mut partition = alter_partition_request::PartitionData::default();
-        partition.leader_epoch = state.leader_epoch.0;
-        partition.partition_epoch = state.partition_epoch.0;
-        partition.new_isr_with_epochs = isr.iter().map(member).collect();
+        let proposed = topic.partitions.iter().map(|(index, state)| {
+            let mut partition = alter_partition_request::PartitionData::default();
+            partition.partition_index = *index;
+            partition.leader_epoch = state.leader_epoch.0;
+            partition.partition_epoch = state.partition_epoch.0;
+            partition.new_isr_with_epochs = isr.iter().map(member).collect();
+            partition
+        });
         let mut topic_data = alter_partition_request::TopicData::default();
         topic_data.topic_id = topic.id.into();
-        topic_data.partitions = vec![partition];
+        topic_data.partitions = proposed.collect();
+        let leader = topic.partitions.values().find_map(|state| state.leader);
+        let leader = leader.unwrap_or(BrokerId::NONE).0;
         let mut request = AlterPartitionRequest::default();
         request.broker_id = leader;
         request.broker_epoch = self.epoch(leader).0;

@@ -17,7 +17,7 @@ use crate::wire::ErrorCode;
 const MOST_RECORDS: usize = 10_000;
 
 /// Limits one operation: its records are one batch, and every node keeps them in memory.
-fn check_size(plan: &Plan, more: usize) -> Result<(), Refusal> {
+pub(super) fn check_size(plan: &Plan, more: usize) -> Result<(), Refusal> {
     if more.saturating_add(plan.len()) <= MOST_RECORDS {
         return Ok(());
     }

@@ -107,6 +107,7 @@ fn serve(frame: Vec<u8>) -> Result<(), FrameError> {
             request.decode::<OffsetForLeaderEpochRequest>().map(drop)
         }
         api::key::CREATE_PARTITIONS => request.decode::<CreatePartitionsRequest>().map(drop),
+        api::key::ELECT_LEADERS => request.decode::<ElectLeadersRequest>().map(drop),
         api::key::ALTER_CONFIGS => request.decode::<AlterConfigsRequest>().map(drop),
         api::key::INCREMENTAL_ALTER_CONFIGS => {
             request.decode::<IncrementalAlterConfigsRequest>().map(drop)

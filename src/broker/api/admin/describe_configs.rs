@@ -30,8 +30,11 @@ const FROM_DEFAULT: i8 = 5;
 const FROM_GROUP: i8 = 8;
 
 /// Keys of a broker that Kafka does not show.
-const INTERNAL: &[&str] =
-    &["group.consumer.regex.refresh.interval.ms", "producer.id.expiration.check.interval.ms"];
+const INTERNAL: &[&str] = &[
+    "group.consumer.regex.refresh.interval.ms",
+    "producer.id.expiration.check.interval.ms",
+    "unclean.leader.election.interval.ms",
+];
 
 /// The broker's keys for a topic's defaults that have no effect here.
 const FOREIGN_SYNONYMS: &[(&str, &str)] = &[
