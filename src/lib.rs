@@ -68,9 +68,9 @@ pub mod cli;
 pub mod prelude {
     pub use crate::base::{Instant, Offset, Timestamp, TopicPartition};
     pub use crate::client::{
-        AdminError, CommittedOffset, ConsumeError, ConsumerRecord, ErrorClass, GroupMetadata,
-        Header, MetricName, Metrics, Notice, ProduceError, ProducerRecord, RecordMetadata, Told,
-        TransactionCause, TransactionError,
+        AdminError, CommittedOffset, ConsumeError, ConsumerRecord, ElectionType, ErrorClass,
+        GroupMetadata, Header, MetricName, Metrics, Notice, ProduceError, ProducerRecord,
+        RecordMetadata, Told, TransactionCause, TransactionError,
     };
     pub use crate::harness::{
         Admin, Checker, Cluster, Consumer, Count, Delivery, Ending, Event, Fault, FaultError,

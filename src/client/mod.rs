@@ -82,10 +82,10 @@ mod transaction_error;
 pub use crate::wire::batch::Header;
 pub use admin::{
     AbortSpec, Admin, BrokerDescription, ClusterDescription, ConfigChange, ConfigEntry,
-    ConfigResource, ConfigSource, ConfigSynonym, GroupDescription, GroupListing, GroupOffset,
-    HangingTransaction, ListedOffset, MemberDescription, MemberToRemove, OffsetSpec,
-    PartitionDescription, ProducerDescription, TopicDescription, TransactionDescription,
-    TransactionFilter, TransactionListing,
+    ConfigResource, ConfigSource, ConfigSynonym, ElectionType, Elections, GroupDescription,
+    GroupListing, GroupOffset, HangingTransaction, ListedOffset, MemberDescription, MemberToRemove,
+    OffsetSpec, PartitionDescription, ProducerDescription, TopicDescription,
+    TransactionDescription, TransactionFilter, TransactionListing,
 };
 pub use consumer::{
     BytesDeserializer, Committing, Consumer, ConsumerInterceptor, DeserializeError, Deserializer,

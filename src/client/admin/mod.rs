@@ -6,6 +6,7 @@
 //! | `handle`, `throttle` | the [`Admin`]: asks any broker, until one gives a final answer |
 //! | `leaders` | asks the leaders of partitions, each about its own |
 //! | `cluster`, `topics` | requests and responses of operations that any broker takes |
+//! | `elections` | leaders elected on request |
 //! | `configs` | settings of topics, brokers and groups |
 //! | `pages` | topics with their ELR, page by page |
 //! | `groups` | groups, from their coordinators |
@@ -18,6 +19,7 @@ mod cluster;
 mod configs;
 mod deletion;
 mod description;
+mod elections;
 mod groups;
 mod handle;
 mod leaders;
@@ -31,6 +33,7 @@ pub use description::{
     BrokerDescription, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
     ConfigSynonym, ListedOffset, OffsetSpec, PartitionDescription, TopicDescription,
 };
+pub use elections::{ElectionType, Elections};
 pub use groups::{GroupDescription, GroupListing, GroupOffset, MemberDescription, MemberToRemove};
 pub use handle::Admin;
 pub use transactions::{

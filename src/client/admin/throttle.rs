@@ -30,6 +30,7 @@ throttling! {
     DescribeProducersResponse
     DescribeTopicPartitionsResponse
     DescribeTransactionsResponse
+    ElectLeadersResponse
     FindCoordinatorResponse
     IncrementalAlterConfigsResponse
     InitProducerIdResponse
